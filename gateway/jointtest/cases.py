@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields, replace
 from importlib import resources
 from typing import Any
 
-from gateway.jointtest.verdicts import Cause, Seen
+from gateway.jointtest.verdicts import Cause, SeenAt
 from protocols.bank import Bank
 from protocols.canon.limits import FieldLimit
 from protocols.canon.order import Kind
@@ -59,7 +59,7 @@ class Case:
     section: str
     play: str
     cause: Cause = Cause.ERP
-    seen: tuple[Seen, ...] = (Seen.BANK, Seen.TWIN)
+    seen: tuple[SeenAt, ...] = (SeenAt.BANK, SeenAt.TWIN)
     kind: str = ""
     asks: str = ""
     change: Mapping[str, Any] = field(default_factory=dict)
@@ -79,7 +79,7 @@ class Case:
     @property
     def by_twin_only(self) -> bool:
         """Whether no real bank can be made to show it."""
-        return self.seen == (Seen.TWIN,)
+        return self.seen == (SeenAt.TWIN,)
 
 
 _OWN = frozenset({"kinds", "fields", "expect"})
@@ -147,7 +147,7 @@ def _case(section: str, one: Mapping[str, Any]) -> Case:
     expect: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in told}
     try:
         values["cause"] = Cause(values.get("cause", Cause.ERP))
-        values["seen"] = tuple(Seen(where) for where in values.get("seen", ("bank", "twin")))
+        values["seen"] = tuple(SeenAt(where) for where in values.get("seen", ("bank", "twin")))
         return Case(section=section, expect=Expect(**expect), **values)
     except (TypeError, ValueError) as error:
         raise BadCase(f"{section}.toml: case {one['id']}: {error}") from None

@@ -37,7 +37,7 @@ class LineDown(Exception):  # noqa: N818 - says who is missing
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class ErpAccess:
     """Who speaks to which broker, as which sender. `queue` begins the name of the queue for replies and events."""
 
     address: BrokerAddress
@@ -79,7 +79,7 @@ class Heard:
 class ErpLine:
     """One connection. `open` before use, `close` at the end."""
 
-    def __init__(self, reactor: Any, access: Access, clock: Clock, run: str) -> None:
+    def __init__(self, reactor: Any, access: ErpAccess, clock: Clock, run: str) -> None:
         self.heard: list[Heard] = []
         self._access = access
         self._clock = clock

@@ -15,25 +15,27 @@ from typing import Any
 from lxml import etree
 
 from gateway.control.client import NoDaemon, Refused
-from gateway.jointtest.player import Order, Player, keep
-from gateway.jointtest.verdicts import Finding, Seen
+from gateway.jointtest.player import GivenOrder, Player, keep
+from gateway.jointtest.verdicts import CaseFinding, SeenAt
 from gateway.simbank.exchange_log import Exchanged, read_exchanges
 
 VERDICT = "verdict.json"
 _DSIG = "{http://www.w3.org/2000/09/xmldsig#}"
 
 
-async def collect(player: Player, finding: Finding, offset: int, *, alone: bool) -> None:
+async def collect(player: Player, finding: CaseFinding, offset: int, *, alone: bool) -> None:
     """Write the folder of a try. `offset`: where the twin's log stood before; `alone`: nobody else spoke."""
     folder, world = player.folder, player.world
     orders = [item for one in player.orders for item in (one.items or (one,))]
-    for number, heard in enumerate(_heard(player, orders), start=1):
+    # A try that went on has heard things before.
+    before = len(list(folder.glob("heard-*")))
+    for number, heard in enumerate(_heard(player, orders), start=before + 1):
         end = "xml" if heard.body.lstrip()[:1] == b"<" else "json"
         keep(folder / f"heard-{number:02d}-{heard.name}.{end}", heard.body)
     timing: list[dict[str, Any]] = []
     for one in orders:
         timing += await _of_gateway(player, one)
-    if world.plan.seen is Seen.TWIN:
+    if world.plan.seen is SeenAt.TWIN:
         await _of_twin(player, orders, offset, alone)
     said = {
         "case": player.case.id, "title": player.case.title, "title_zh": player.case.title_zh, "round": player.one.round,
@@ -47,13 +49,13 @@ async def collect(player: Player, finding: Finding, offset: int, *, alone: bool)
     keep(folder / VERDICT, json.dumps(said, ensure_ascii=False, indent=1).encode())
 
 
-def _heard(player: Player, orders: list[Order]) -> Iterator[Any]:
+def _heard(player: Player, orders: list[GivenOrder]) -> Iterator[Any]:
     ids = {one.id for one in (*orders, *player.orders)}
     messages = set(player.messages)
     return (one for one in player.world.line.heard if one.correlation in messages or one.said.get("id") in ids)
 
 
-async def _of_gateway(player: Player, one: Order) -> list[dict[str, Any]]:
+async def _of_gateway(player: Player, one: GivenOrder) -> list[dict[str, Any]]:
     """The bytes that the gateway's journal has of an order; returns when each thing happened."""
     world = player.world
     # Real names and numbers stay masked in production; a test environment's are the bank's own.
@@ -81,7 +83,7 @@ def _keep_wire(folder: Path, name: str, shown: Mapping[str, Any]) -> None:
         _keep_signed(folder, name, octets)
 
 
-async def _of_twin(player: Player, orders: list[Order], offset: int, alone: bool) -> None:
+async def _of_twin(player: Player, orders: list[GivenOrder], offset: int, alone: bool) -> None:
     world = player.world
     access = world.plan.told.twin
     if access is None or access.exchanges is None:
@@ -91,7 +93,7 @@ async def _of_twin(player: Player, orders: list[Order], offset: int, alone: bool
     truth = (await player.twin(do="truth"))["truth"]
     references |= {str(one["bundle"]) for found in truth.values() for one in found
                    if one["reference"] in references and one["bundle"]}  # fmt: skip
-    number = 0
+    number = len(list(player.folder.glob("twin-*-request.bin")))
     for one in read_exchanges(world.plan.path(access.exchanges), offset):
         if (one.reference in references) if one.reference else alone and one.touch == "question":
             number += 1

@@ -10,20 +10,20 @@ from typing import Any
 
 from gateway.jointtest import differences, pack, pdf, report
 from gateway.jointtest.cases import Case
-from gateway.jointtest.plan import Plan
+from gateway.jointtest.plan import RunPlan
 from gateway.jointtest.report import Contents
 from gateway.jointtest.run_store import RunStore
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class RunOutcome:
     """The pack, and what could not be put into it."""
 
     pack: Path
     notes: tuple[str, ...]
 
 
-def make(store: RunStore, plan: Plan, cases: Sequence[Case], key_file: Path, now: datetime) -> Made:
+def make(store: RunStore, plan: RunPlan, cases: Sequence[Case], key_file: Path, now: datetime) -> RunOutcome:
     """Write the reports beside the run and pack everything. Raises ValueError for a key of another sort."""
     key = pack.signing_key(key_file)
     titles = {case.id: (case.title, case.title_zh) for case in cases}
@@ -45,7 +45,7 @@ def make(store: RunStore, plan: Plan, cases: Sequence[Case], key_file: Path, now
             notes.append(str(error))
     about["program"] = differences.program()
     made = pack.write(store.folder, store.run, titles, about, key, now, files)
-    return Made(made, tuple(dict.fromkeys(notes)))
+    return RunOutcome(made, tuple(dict.fromkeys(notes)))
 
 
 def contents(store: RunStore, about: dict[str, Any], cases: Sequence[Case], titles: dict[str, tuple[str, str]],

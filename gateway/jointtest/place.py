@@ -37,7 +37,7 @@ _OPERATIONS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TrialPlace:
     """Where everything is. `start` brings it up, `stop` takes it down; the files stay."""
 
     site: site.Site
@@ -72,7 +72,7 @@ class Place:
         ControlClient(socket_of(self.site.settings, os.environ)).ready_status(_READY_S)
 
 
-def prepare(folder: Path, bank: str) -> Place:
+def prepare(folder: Path, bank: str) -> TrialPlace:
     """Make the files of a place: PKI with a next authority that the bank trusts, settings of the bank."""
     plan = site.BankPlan(
         bank=bank, accounts=_ACCOUNTS, options=trial(bank).hurried, settings={"returns_every_s": 2.0},
@@ -92,7 +92,7 @@ def prepare(folder: Path, bank: str) -> Place:
     )
     settings.write_text(f'exchange_log = "{exchanges(made, bank)}"\n{text}', "utf-8")
     relay_words = (sys.executable, "-m", "gateway", "joint-test", "relay", str(made.folder / "relay.json"))
-    return Place(
+    return TrialPlace(
         made, bank, Child(f"bank {bank}", processes.simulator_command(settings), made.folder / "simbank.log"),
         Child("daemon", processes.gateway_command(made.settings), made.folder / "daemon.log"),
         Child("relay", relay_words, made.folder / "relay.log"),
@@ -115,7 +115,7 @@ def _next_authority(made: site.Site) -> Authority:
     return Authority(x509.load_pem_x509_certificate((folder / "next-ca-cert.pem").read_bytes()), key)
 
 
-async def start(place: Place, broker: Mapping[str, Any], clock: Clock, reactor: Any) -> None:
+async def start(place: TrialPlace, broker: Mapping[str, Any], clock: Clock, reactor: Any) -> None:
     """Bring everything up, and write the plan of a run. Raises NotStarted with what the child said."""
     made, bank = place.site, place.bank
     # What an earlier run left in the gateway's queues would be taken for this one's.
@@ -178,7 +178,7 @@ def _write_erp(made: site.Site, broker: Mapping[str, Any]) -> None:
     }), "utf-8")  # fmt: skip
 
 
-def _write_plan(place: Place) -> None:
+def _write_plan(place: TrialPlace) -> None:
     made, bank = place.site, place.bank
     wants = {pointer: value for pointer, value in trial(bank).order.items() if pointer != "/creditor/account"}
     plan: dict[str, Any] = {
@@ -197,7 +197,7 @@ def _write_plan(place: Place) -> None:
     (place.folder / FILE).write_text(site.toml(plan), "utf-8")
 
 
-def stop(place: Place) -> None:
+def stop(place: TrialPlace) -> None:
     """Take everything down, by process id."""
     processes.stop_all([place.simulator, place.relay, place.daemon], 8.0)
 

@@ -2,7 +2,7 @@
 
     bank = "pab"                     # as the gateway's settings name it; `protocol` when the folder's name differs
     against = "bank"                 # bank: the bank's own test environment · twin: a simulated bank
-    environment = "test"             # production: only `bankgw joint-test production-check` moves money
+    environment = "test"             # production: no case is played that moves money
     sender = "joint"                 # the sender that the gateway's settings know
     socket = "/run/bankgw/control.sock"
     erp = "erp.toml"                 # who speaks to which broker: as for `bankgw send`
@@ -41,10 +41,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from gateway.jointtest.verdicts import Seen
+from gateway.jointtest.verdicts import SeenAt
 
 FILE = "joint-test.toml"
-AmountText = Annotated[str, Field(pattern=r"^\d{1,15}\.\d{2}$")]
+CapAmount = Annotated[str, Field(pattern=r"^\d{1,15}\.\d{2}$")]
 
 
 class BadPlan(ValueError):
@@ -55,7 +55,7 @@ class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Account(_Table):
+class OwnAccount(_Table):
     """One of our own accounts at the bank."""
 
     number: str = Field(min_length=1)
@@ -75,9 +75,9 @@ class Payee(_Table):
 class Caps(_Table):
     """The most that a whole run may move; what would go over is not sent."""
 
-    per_order: AmountText = "100.00"
-    per_account: AmountText = "10000.00"
-    channels: Mapping[str, AmountText] = Field(default_factory=dict)
+    per_order: CapAmount = "100.00"
+    per_account: CapAmount = "10000.00"
+    channels: Mapping[str, CapAmount] = Field(default_factory=dict)
 
 
 class Versions(_Table):
@@ -115,7 +115,7 @@ class _File(_Table):
     sender: str
     socket: str
     erp: str = "erp.toml"
-    accounts: tuple[Account, ...] = Field(min_length=1)
+    accounts: tuple[OwnAccount, ...] = Field(min_length=1)
     payee: Payee
     caps: Caps = Caps()
     order: Mapping[str, Any] = Field(default_factory=dict)
@@ -129,7 +129,7 @@ class _File(_Table):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RunPlan:
     """The plan of one run: the file's values, and the folder that its paths are relative to."""
 
     folder: Path
@@ -146,9 +146,9 @@ class Plan:
         return self.told.protocol or self.told.bank
 
     @property
-    def seen(self) -> Seen:
+    def seen(self) -> SeenAt:
         """Whose word what is seen here is."""
-        return Seen(self.told.against)
+        return SeenAt(self.told.against)
 
     @property
     def production(self) -> bool:
@@ -198,7 +198,7 @@ def example(bank: str, sender: str) -> str:
     return _EXAMPLE.format(bank=bank, sender=sender)
 
 
-def read(folder: Path) -> Plan:
+def read(folder: Path) -> RunPlan:
     """The plan in this folder. Raises BadPlan with every mistake."""
     file = folder / FILE
     try:
@@ -210,14 +210,14 @@ def read(folder: Path) -> Plan:
         raise BadPlan("\n".join(f"{file}: {'.'.join(map(str, one['loc']))}: {one['msg']}" for one in found)) from None
     except ValueError as error:
         raise BadPlan(f"{file}: is not TOML in UTF-8: {error}") from None
-    plan = Plan(folder, told)
+    plan = RunPlan(folder, told)
     wrong = list(_wrong(plan))
     if wrong:
         raise BadPlan("\n".join(f"{file}: {one}" for one in wrong))
     return plan
 
 
-def _wrong(plan: Plan) -> list[str]:
+def _wrong(plan: RunPlan) -> list[str]:
     told = plan.told
     found = []
     if told.against == "twin" and told.twin is None:

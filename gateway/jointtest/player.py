@@ -22,9 +22,9 @@ from gateway.jointtest import amounts, fillings, socket_line
 from gateway.jointtest.amounts import Purse
 from gateway.jointtest.cases import Case
 from gateway.jointtest.erp_line import ErpLine, Heard
-from gateway.jointtest.plan import Plan
+from gateway.jointtest.plan import RunPlan
 from gateway.jointtest.run_store import RunStore, Try
-from gateway.jointtest.verdicts import Seen
+from gateway.jointtest.verdicts import SeenAt
 from gateway.tasks import sleep
 from protocols.bank import Bank
 
@@ -51,7 +51,7 @@ class World:
 
     reactor: Any
     clock: Clock
-    plan: Plan
+    plan: RunPlan
     bank: Bank
     line: ErpLine
     desk: ControlClient
@@ -72,7 +72,7 @@ class World:
 
 
 @dataclass(slots=True)
-class Order:
+class GivenOrder:
     """One order that a try gave: its id, what it says, and the message that carried it."""
 
     id: str
@@ -83,7 +83,7 @@ class Order:
     message_id: str
     body: bytes
     content_type: str
-    items: tuple[Order, ...] = ()
+    items: tuple[GivenOrder, ...] = ()
     later: list[str] = field(default_factory=list)
 
 
@@ -94,7 +94,7 @@ class Player:
         self.world = world
         self.case = case
         self.one = one
-        self.orders: list[Order] = []
+        self.orders: list[GivenOrder] = []
         self.facts: dict[str, Any] = {}
         self.messages: list[str] = []
         self._number = number
@@ -116,7 +116,7 @@ class Player:
 
     # ---- making orders ----
 
-    def order(self, kind: str = "", change: Mapping[str, Any] = {}, **more: Any) -> Order:
+    def order(self, kind: str = "", change: Mapping[str, Any] = {}, **more: Any) -> GivenOrder:
         """A fresh order with the case's change. Counts against the caps. Raises OverCap, NoSuchValue."""
         case, world = self.case, self.world
         kind = kind or case.kind or "payment"
@@ -131,7 +131,7 @@ class Player:
         minor = self._minor(fields.get("amount"), minor)
         if case.money:
             world.purse.spend(str(fields["debtor"]["account"]), kind, minor)
-        return self._sealed(Order(id_, kind, other, minor, fields, "", b"", JSON), case.form)
+        return self._sealed(GivenOrder(id_, kind, other, minor, fields, "", b"", JSON), case.form)
 
     def _id(self) -> str:
         self._made += 1
@@ -154,7 +154,7 @@ class Player:
 
     def _payee(self) -> dict[str, Any]:
         payee = self.world.plan.told.payee.model_dump(exclude_none=True)
-        if self.world.plan.seen is Seen.TWIN:
+        if self.world.plan.seen is SeenAt.TWIN:
             # A twin pays anybody: a payee of its own makes each order findable in the books.
             digits = len(payee["account"]) - 4
             payee["account"] = f"0000{(self._amount() * 7919 + self._unique()) % 10**digits:0{digits}d}"
@@ -181,11 +181,11 @@ class Player:
         trigger, plan = self.case.trigger, self.world.plan
         if not trigger:
             return fields
-        if plan.seen is Seen.TWIN:
+        if plan.seen is SeenAt.TWIN:
             return {**fields, "purpose": f"{fields['purpose']} #{trigger}"}
         return fillings.put(fields, plan.told.triggers[trigger], self.world.bank, self.world.now())
 
-    def _bundle(self, kind: str, id_: str, change: Mapping[str, Any]) -> Order:
+    def _bundle(self, kind: str, id_: str, change: Mapping[str, Any]) -> GivenOrder:
         told, case, world = self.world.plan.told, self.case, self.world
         ours = {"account": told.accounts[0].number, "name": told.accounts[0].name}
         side = "debtor" if kind == "collection" else "creditor"
@@ -195,11 +195,11 @@ class Player:
             payee.pop("kind", None)
             if kind == "payroll_item":
                 payee = {"account": payee["account"], "name": "张示例"}
-            if n == 0 and case.trigger and world.plan.seen is Seen.TWIN:
+            if n == 0 and case.trigger and world.plan.seen is SeenAt.TWIN:
                 payee["name"] = f"示例 #{case.trigger}"
             minor = self._amount()
             fields = {"id": self._id(), "amount": amounts.text(minor), side: payee}
-            items.append(Order(str(fields["id"]), kind, payee["account"], minor, fields, "", b"", JSON))
+            items.append(GivenOrder(str(fields["id"]), kind, payee["account"], minor, fields, "", b"", JSON))
         head: dict[str, Any] = {
             "id": id_, "currency": "CNY", "purpose": "工资" if kind == "payroll_item" else "联调 货款",
             **({"creditor": ours, "agreement": "DK-0001"} if kind == "collection" else {"debtor": ours}),
@@ -210,10 +210,10 @@ class Player:
         if case.money:
             for one in items:
                 world.purse.spend(ours["account"], kind, one.minor)
-        made = Order(id_, kind, "", sum(one.minor for one in items), head, "", b"", JSON, tuple(items))
+        made = GivenOrder(id_, kind, "", sum(one.minor for one in items), head, "", b"", JSON, tuple(items))
         return self._sealed(made, "json")
 
-    def _sealed(self, order: Order, form: str) -> Order:
+    def _sealed(self, order: GivenOrder, form: str) -> GivenOrder:
         key = COMMANDS[order.kind]
         if form == "xml":
             order.body, order.content_type = xml_body(key, order.fields), XML
@@ -226,7 +226,7 @@ class Player:
 
     # ---- speaking ----
 
-    async def publish(self, order: Order, *, again: bool = False, body: bytes | None = None) -> str:
+    async def publish(self, order: GivenOrder, *, again: bool = False, body: bytes | None = None) -> str:
         """Publish an order; `again` under a message id of its own. Returns the message id."""
         bytes_ = order.body if body is None else body
         counted = [] if again or not self.case.money else [
@@ -243,10 +243,12 @@ class Player:
     async def say(self, key: str, body: bytes, content_type: str = JSON,
                   orders: Sequence[Mapping[str, Any]] = ()) -> str:  # fmt: skip
         """Publish any command. Its bytes and its line in the journal are durable first."""
-        message_id = f"{self.one.name}-{self.world.store.run.id}-{len(self.messages) + 1}"
+        # A try that goes on after an interruption keeps what it published before: ids and files are never used again.
+        number = len(self.one.published) + len(self.messages) + 1
+        message_id = f"{self.one.name}-{self.world.store.run.id}-{number}"
         self.messages.append(message_id)
         end = "xml" if content_type == XML else "json"
-        keep(self.folder / f"command-{len(self.messages)}.{end}", body)
+        keep(self.folder / f"command-{number}.{end}", body)
         self.world.store.publishing(self.one, message_id, key, orders, body)
         await self.world.line.publish(message_id, key, body, content_type)
         return message_id
@@ -260,26 +262,26 @@ class Player:
 
     # ---- listening ----
 
-    def told(self, order: Order) -> list[Heard]:
+    def told(self, order: GivenOrder) -> list[Heard]:
         """Everything told about an order, in the order of `seq`."""
         found = [one for one in self.world.line.about(order.id) if one.state]
         return sorted(found, key=lambda one: int(one.said.get("seq", 0) or 0))
 
-    def state(self, order: Order) -> str:
+    def state(self, order: GivenOrder) -> str:
         """The last state told, empty if none."""
         told = self.told(order)
         return told[-1].state if told else ""
 
-    def states(self, order: Order) -> list[str]:
+    def states(self, order: GivenOrder) -> list[str]:
         """Every state told, also that which a later word says it was before."""
         return [word for one in self.told(order) for word in (str(one.said.get("was", "")), one.state) if word]
 
-    def codes(self, order: Order) -> list[str]:
+    def codes(self, order: GivenOrder) -> list[str]:
         """The codes of refusal that its commands were answered with."""
         return [one.code for message in (order.message_id, *order.later)
                 for one in self.world.line.answers(message) if one.code]  # fmt: skip
 
-    async def until_state(self, order: Order, states: Sequence[str], patience_s: float | None = None) -> bool:
+    async def until_state(self, order: GivenOrder, states: Sequence[str], patience_s: float | None = None) -> bool:
         """Wait for one of these states."""
         return await self.world.line.until(lambda: self.state(order) in states, patience_s or self.patience_s)
 
@@ -318,7 +320,7 @@ class Player:
         )
         return said
 
-    async def executions(self, order: Order) -> list[Mapping[str, Any]]:
+    async def executions(self, order: GivenOrder) -> list[Mapping[str, Any]]:
         """How often the bank carried an order out, by its own books. Only a twin lets us look."""
         truth = (await self.twin(do="truth"))["truth"]
         return [one for found in truth.values() for one in found

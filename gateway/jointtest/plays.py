@@ -5,30 +5,30 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 
-from gateway.jointtest.player import Order, Player, next_morning
-from gateway.jointtest.verdicts import Finding, Seen, Verdict
+from gateway.jointtest.player import GivenOrder, Player, next_morning
+from gateway.jointtest.verdicts import CaseFinding, CaseVerdict, SeenAt
 from gateway.tasks import sleep
 from protocols.canon.order import Kind
 from protocols.canon.outcome import STATE_TABLE, State
 
-Play = Callable[[Player], Awaitable[Finding]]
+CasePlay = Callable[[Player], Awaitable[CaseFinding]]
 _UNDECIDED = frozenset({"sending", "pending", "in_doubt", "escalated"})
 _STRIKE_S: Mapping[str, float] = {"delay": 8.0, "hide": 3.0}
 _SEEN_GONE_S = 1.0
 _IN_DOUBT_S = 12.0
 
 
-def passed(why: str = "") -> Finding:
+def passed(why: str = "") -> CaseFinding:
     """It is as expected."""
-    return Finding(Verdict.PASSED, why)
+    return CaseFinding(CaseVerdict.PASSED, why)
 
 
-def failed(why: str) -> Finding:
+def failed(why: str) -> CaseFinding:
     """It is not as expected; `why` says what was seen instead."""
-    return Finding(Verdict.FAILED, why)
+    return CaseFinding(CaseVerdict.FAILED, why)
 
 
-async def order(player: Player) -> Finding:
+async def order(player: Player) -> CaseFinding:
     """One order, with the case's fault, as often as it says."""
     case = player.case
     one = player.order()
@@ -52,18 +52,18 @@ async def strike(player: Player, fault: str, touch: str = "money") -> Mapping[st
     return before
 
 
-async def struck(player: Player, finding: Finding, before: Mapping[str, int]) -> Finding:
+async def struck(player: Player, finding: CaseFinding, before: Mapping[str, int]) -> CaseFinding:
     """Take away what the twin was told to do wrong. A case whose fault never came has shown nothing."""
     report = await player.twin(do="report")
     await player.twin(do="calm")
     came = {fault: count - before[fault] for fault, count in report["faults"].items() if count > before[fault]}
     player.facts["faults"] = came
-    if not came and finding.verdict is Verdict.PASSED:
+    if not came and finding.verdict is CaseVerdict.PASSED:
         return failed("the twin had no occasion for the fault: nothing was shown")
     return finding
 
 
-async def judged(player: Player, one: Order) -> Finding:
+async def judged(player: Player, one: GivenOrder) -> CaseFinding:
     """Wait for an order's end and compare it with what the case expects."""
     expect, line = player.case.expect, player.world.line
     messages = (one.message_id, *one.later)
@@ -85,7 +85,7 @@ async def judged(player: Player, one: Order) -> Finding:
     return await booked(player, one, f"{one.id}: {' '.join(dict.fromkeys(player.states(one)))}")
 
 
-async def refused(player: Player, one: Order) -> Finding:
+async def refused(player: Player, one: GivenOrder) -> CaseFinding:
     """The order must have been refused at the door, for the right reason, and be in nobody's books."""
     expect, answers = player.case.expect, player.world.line.answers(one.message_id)
     if not answers:
@@ -101,9 +101,9 @@ async def refused(player: Player, one: Order) -> Finding:
     return await booked(player, one, f"{code}: {why}" if why else code)
 
 
-async def booked(player: Player, one: Order, why: str) -> Finding:
+async def booked(player: Player, one: GivenOrder, why: str) -> CaseFinding:
     """Compare the bank's own books with what the case expects; at a real bank nobody can look into them."""
-    if player.world.plan.seen is Seen.TWIN and player.case.expect.executions is not None:
+    if player.world.plan.seen is SeenAt.TWIN and player.case.expect.executions is not None:
         for item in one.items or (one,):
             found = await player.executions(item)
             if len(found) != player.case.expect.executions:
@@ -117,7 +117,7 @@ async def booked(player: Player, one: Order, why: str) -> Finding:
     return passed(why)
 
 
-def undecided(player: Player, one: Order) -> Finding:
+def undecided(player: Player, one: GivenOrder) -> CaseFinding:
     """An order that did not end as expected in time: waiting where the bank may still tell, else failed."""
     state, expect = player.state(one), player.case.expect
     told = f"{one.id} is {state or 'not heard of'}"
@@ -126,13 +126,13 @@ def undecided(player: Player, one: Order) -> Finding:
         quarantine = timedelta(minutes=5) if rule is None else rule.not_found_quarantine
         if quarantine > timedelta(seconds=player.patience_s):
             until = player.world.now() + quarantine
-            return Finding(Verdict.WAITING, f"{told}; the bank's 'not found' counts from then on", until)
+            return CaseFinding(CaseVerdict.WAITING, f"{told}; the bank's 'not found' counts from then on", until)
     final = state in set(State) and STATE_TABLE[State(state)].final
     how = "for good" if final else f"after {player.patience_s:g} s"
     return failed(f"{told} {how}, expected {' or '.join(expect.states)}; {' '.join(player.codes(one))}".rstrip("; "))
 
 
-async def batch(player: Player) -> Finding:
+async def batch(player: Player) -> CaseFinding:
     """A batch, a payroll or a collection: each item has an end of its own."""
     case, line = player.case, player.world.line
     one = player.order()
@@ -147,7 +147,7 @@ async def batch(player: Player) -> Finding:
     return finding if before is None else await struck(player, finding, before)
 
 
-async def _items(player: Player, one: Order) -> Finding:
+async def _items(player: Player, one: GivenOrder) -> CaseFinding:
     """Wait for the end of every item."""
     case, line = player.case, player.world.line
     wanted = dict(zip((item.id for item in one.items), case.expect.items, strict=True))
@@ -165,7 +165,7 @@ async def _items(player: Player, one: Order) -> Finding:
     return await booked(player, one, ", ".join(f"{id_} {state}" for id_, state in wanted.items()))
 
 
-async def status(player: Player) -> Finding:
+async def status(player: Player) -> CaseFinding:
     """An order is carried out; then the gateway is asked what became of it, by id."""
     one = player.order()
     await player.publish(one)
@@ -177,7 +177,7 @@ async def status(player: Player) -> Finding:
     return await booked(player, one, f"{reply.name}: {reply.state}")
 
 
-async def validate(player: Player) -> Finding:
+async def validate(player: Player) -> CaseFinding:
     """An order is only looked at."""
     one = player.order()
     reply = await player.ask("payment.validate", one.fields)
@@ -186,7 +186,7 @@ async def validate(player: Player) -> Finding:
     return await booked(player, one, f"would be {reply.said.get('would')}")
 
 
-async def withdraw(player: Player) -> Finding:
+async def withdraw(player: Player) -> CaseFinding:
     """An order for later is taken, then withdrawn."""
     one = player.order(change={"/not_before": "{in twelve hours}"})
     await player.publish(one)
@@ -200,7 +200,7 @@ async def withdraw(player: Player) -> Finding:
     return await booked(player, one, f"{before}, then {player.state(one)}")
 
 
-async def alike(player: Player) -> Finding:
+async def alike(player: Player) -> CaseFinding:
     """A second order of the same content under another id is held; it is withdrawn at the end."""
     first = player.order()
     await player.publish(first)
@@ -220,7 +220,7 @@ async def alike(player: Player) -> Finding:
     return await booked(player, first, f"held: {', '.join(sorted(reasons))}; withdrawn afterwards")
 
 
-async def line_down(player: Player) -> Finding:
+async def line_down(player: Player) -> CaseFinding:
     """The relay refuses connections while the order arrives, and lets them through later."""
     await player.relay("refuse")
     one = player.order()
@@ -229,7 +229,7 @@ async def line_down(player: Player) -> Finding:
         line = player.world.line
         await line.until(lambda: bool(player.state(one)), player.patience_s)
         await sleep(player.world.clock, _SEEN_GONE_S)
-        early = await player.executions(one) if player.world.plan.seen is Seen.TWIN else []
+        early = await player.executions(one) if player.world.plan.seen is SeenAt.TWIN else []
         before = player.state(one)
     finally:
         await player.relay("pass")
@@ -238,7 +238,7 @@ async def line_down(player: Player) -> Finding:
     return await judged(player, one)
 
 
-async def answer_lost(player: Player) -> Finding:
+async def answer_lost(player: Player) -> CaseFinding:
     """The relay lets the request through and loses the answer."""
     for attempt in (1, 2):
         cut = int((await player.relay("swallow"))["cut"])
@@ -250,13 +250,13 @@ async def answer_lost(player: Player) -> Finding:
             after = int((await player.relay("pass"))["cut"])
         finding = await judged(player, one)
         # A heartbeat may have met the cut instead of the payment: then nothing was shown.
-        if finding.verdict is not Verdict.FAILED or attempt == 2:
+        if finding.verdict is not CaseVerdict.FAILED or attempt == 2:
             player.facts["connections_cut"] = after - cut
             return finding
     raise AssertionError("two attempts")
 
 
-async def silent_probe(player: Player) -> Finding:
+async def silent_probe(player: Player) -> CaseFinding:
     """The twin leaves the next sign-on or heartbeat without an answer; a payment goes through all the same."""
     before = await strike(player, "probe_silence", "probe")
     world = player.world
@@ -269,21 +269,21 @@ async def silent_probe(player: Player) -> Finding:
     finding = await struck(player, await judged(player, one), before)
     if said.get("answered") and not player.facts["faults"]:
         why = "this bank has no sign-on and no heartbeat of its own: the probe is a question about an account"
-        return Finding(Verdict.NOT_APPLICABLE, why)
+        return CaseFinding(CaseVerdict.NOT_APPLICABLE, why)
     return finding
 
 
-async def window(player: Player) -> Finding:
+async def window(player: Player) -> CaseFinding:
     """As many orders at once as were agreed."""
     return await _many(player, player.world.bank.sessions.window)
 
 
-async def queue(player: Player) -> Finding:
+async def queue(player: Player) -> CaseFinding:
     """Three times as many orders at once as were agreed."""
     return await _many(player, 3 * player.world.bank.sessions.window)
 
 
-async def _many(player: Player, count: int) -> Finding:
+async def _many(player: Player, count: int) -> CaseFinding:
     orders = [player.order() for _ in range(count)]
     began_s = player.world.clock.monotonic_s()
     for one in orders:
@@ -293,12 +293,12 @@ async def _many(player: Player, count: int) -> Finding:
     took_s = player.world.clock.monotonic_s() - began_s
     for one in orders:
         finding = undecided(player, one) if player.state(one) not in settled else await booked(player, one, "")
-        if finding.verdict is not Verdict.PASSED:
+        if finding.verdict is not CaseVerdict.PASSED:
             return finding
     return passed(f"{count} orders settled in {took_s:.1f} s, window {player.world.bank.sessions.window}")
 
 
-async def next_day(player: Player) -> Finding:
+async def next_day(player: Player) -> CaseFinding:
     """Pays today; tomorrow's statement of today must have it (`second.next_day`)."""
     one = player.order()
     await player.publish(one)
@@ -307,13 +307,13 @@ async def next_day(player: Player) -> Finding:
     finding = await booked(player, one, "")
     player.facts |= {"account": one.fields["debtor"]["account"], "date": player.today().isoformat(),
                      "amount": one.fields["amount"]}  # fmt: skip
-    if finding.verdict is not Verdict.PASSED:
+    if finding.verdict is not CaseVerdict.PASSED:
         return finding
     until = next_morning(player.world.now())
-    return Finding(Verdict.WAITING, "paid; the statement of that day is asked for when the day is over", until)
+    return CaseFinding(CaseVerdict.WAITING, "paid; the statement of that day is asked for when the day is over", until)
 
 
-async def certificate(player: Player) -> Finding:
+async def certificate(player: Player) -> CaseFinding:
     """The client certificate is changed, then an order is carried out. At a bank people change it."""
     hooks = player.world.hooks
     if hooks is None:
@@ -335,10 +335,10 @@ async def _client_certificates(player: Player) -> list[str]:
             if one["bank"] == player.world.plan.bank and "client" in one["role"]]  # fmt: skip
 
 
-async def hand(player: Player) -> Finding:
+async def hand(player: Player) -> CaseFinding:
     """A person does it and records what was seen."""
     until = player.world.now() + timedelta(days=7)
-    return Finding(Verdict.WAITING, "by hand: `bankgw joint-test record` when it is done", until)
+    return CaseFinding(CaseVerdict.WAITING, "by hand: `bankgw joint-test record` when it is done", until)
 
 
 def _json(said: object) -> bytes:

@@ -8,9 +8,9 @@ from typing import Any
 from gateway.control.client import Refused
 from gateway.jointtest import amounts
 from gateway.jointtest.erp_line import Heard
-from gateway.jointtest.player import Order, Player, next_morning
+from gateway.jointtest.player import GivenOrder, Player, next_morning
 from gateway.jointtest.plays import booked, failed, passed, undecided
-from gateway.jointtest.verdicts import Finding, Verdict
+from gateway.jointtest.verdicts import CaseFinding, CaseVerdict
 
 _UNKNOWN = "0000999999999999"
 _PAGES_MOST = 60
@@ -18,14 +18,14 @@ _LATER = frozenset({"expired", "bank_unavailable", "not_yet", "receipt_later"})
 _QUIET_DAYS = 20
 
 
-def _wrong(reply: Heard | None) -> Finding:
+def _wrong(reply: Heard | None) -> CaseFinding:
     if reply is None:
         return failed("no answer in time")
     error = reply.said.get("error", {})
     return failed(f"answered {reply.name} {reply.code} {error.get('title', '') if isinstance(error, dict) else ''}")
 
 
-def _refused(player: Player, reply: Heard | None) -> Finding:
+def _refused(player: Player, reply: Heard | None) -> CaseFinding:
     if reply is None:
         return _wrong(reply)
     codes = [reply.code, *(str(one.get("code", "")) for one in reply.said.get("errors", ()))]
@@ -33,7 +33,7 @@ def _refused(player: Player, reply: Heard | None) -> Finding:
     return passed(found[0]) if found else _wrong(reply)
 
 
-async def probe(player: Player) -> Finding:
+async def probe(player: Player) -> CaseFinding:
     """Every lane of the bank answers the gateway's own probe."""
     world = player.world
     lanes = (await world.elsewhere(world.desk.get, "lanes"))["lanes"]
@@ -47,7 +47,7 @@ async def probe(player: Player) -> Finding:
     return passed(", ".join(f"{lane} in {one['seconds']} s" for lane, one in zip(ours, said, strict=True)))
 
 
-async def balance(player: Player) -> Finding:
+async def balance(player: Player) -> CaseFinding:
     """`steps`: `all` asks for every account, `unknown` for one that is not ours."""
     own = [account.number for account in player.world.plan.told.accounts]
     asked = {"all": own, "unknown": [_UNKNOWN]}.get(player.case.steps, own[:1])
@@ -62,7 +62,7 @@ async def balance(player: Player) -> Finding:
     return passed(", ".join(f"{one['currency']} {one['book']} at {one['as_of']}" for one in told.values()))
 
 
-async def balance_moves(player: Player) -> Finding:
+async def balance_moves(player: Player) -> CaseFinding:
     """The book balance before and after one payment differs by its amount, or by amount and fee."""
     account = player.world.plan.told.accounts[0].number
     before = await _book(player, account)
@@ -85,7 +85,7 @@ async def _book(player: Player, account: str) -> int | None:
     return amounts.minor(told[0]["book"]) if told else None
 
 
-async def entries(player: Player) -> Finding:
+async def entries(player: Player) -> CaseFinding:
     """A payment stands once in today's entries."""
     one = player.order()
     await player.publish(one)
@@ -107,11 +107,11 @@ async def entries(player: Player) -> Finding:
     return await booked(player, one, f"1 of {len(lines)} entries; matched {found[0].get('matched_payment', 'not')}")
 
 
-def _account(one: Order) -> str:
+def _account(one: GivenOrder) -> str:
     return str(one.fields["debtor"]["account"])
 
 
-def _is(line: dict[str, Any], one: Order, player: Player) -> bool:
+def _is(line: dict[str, Any], one: GivenOrder, player: Player) -> bool:
     if line.get("fee") or line.get("direction") != "debit":
         return False
     told = player.told(one)[-1].said
@@ -125,7 +125,7 @@ def _is(line: dict[str, Any], one: Order, player: Player) -> bool:
 
 
 async def _walk(player: Player, account: str, first: date, last: date, limit: int,
-                pages: list[int] | None = None) -> tuple[list[dict[str, Any]], Finding | None]:  # fmt: skip
+                pages: list[int] | None = None) -> tuple[list[dict[str, Any]], CaseFinding | None]:  # fmt: skip
     lines: list[dict[str, Any]] = []
     after = None
     for _ in range(_PAGES_MOST):
@@ -142,7 +142,7 @@ async def _walk(player: Player, account: str, first: date, last: date, limit: in
     return lines, failed(f"no end after {_PAGES_MOST} pages")
 
 
-async def pages(player: Player) -> Finding:
+async def pages(player: Player) -> CaseFinding:
     """Small pages to the end give the same entries as one large page, each once."""
     account, today = player.world.plan.told.accounts[0].number, player.today()
     whole, wrong = await _walk(player, account, today, today, 500)
@@ -150,7 +150,7 @@ async def pages(player: Player) -> Finding:
         return wrong
     if len(whole) < 2:
         until = next_morning(player.world.now())
-        return Finding(Verdict.WAITING, f"{len(whole)} entries today: too few to page through", until)
+        return CaseFinding(CaseVerdict.WAITING, f"{len(whole)} entries today: too few to page through", until)
     sizes: list[int] = []
     size = max(1, len(whole) // 5)
     small, wrong = await _walk(player, account, today, today, size, sizes)
@@ -165,7 +165,7 @@ async def pages(player: Player) -> Finding:
     return passed(f"{len(ids)} entries in {len(sizes)} pages of at most {size}")
 
 
-async def no_entries(player: Player) -> Finding:
+async def no_entries(player: Player) -> CaseFinding:
     """A day on which nothing happened."""
     account, day = player.world.plan.told.accounts[0].number, player.today() - timedelta(days=_QUIET_DAYS)
     lines, wrong = await _walk(player, account, day, day, 100)
@@ -174,19 +174,19 @@ async def no_entries(player: Player) -> Finding:
     return passed(f"no entries on {day}") if not lines else failed(f"{len(lines)} entries on {day}")
 
 
-async def bad_cursor(player: Player) -> Finding:
+async def bad_cursor(player: Player) -> CaseFinding:
     """A made-up `after` is refused."""
     account, day = player.world.plan.told.accounts[0].number, player.today().isoformat()
     said = {"account": account, "from": day, "to": day, "limit": 10, "after": "q83vEjRWeJCrze8SNFZ4kHsicGFnZSI6Mn0"}
     return _refused(player, await player.ask("transactions.query", said))
 
 
-async def unknown_order(player: Player) -> Finding:
+async def unknown_order(player: Player) -> CaseFinding:
     """The status of an id that was never given."""
     return _refused(player, await player.ask("status.query", {"id": f"{player.one.name}-NOBODY"}))
 
 
-async def receipt(player: Player) -> Finding:
+async def receipt(player: Player) -> CaseFinding:
     """The receipt of a payment; where the bank makes it on the next day only, the case waits."""
     one = player.order()
     await player.publish(one)
@@ -195,12 +195,12 @@ async def receipt(player: Player) -> Finding:
     player.facts["payment"] = player.told(one)[-1].said["payment"]
     if not player.world.plan.told.receipts_today:
         until = next_morning(player.world.now())
-        return Finding(Verdict.WAITING, "paid; the bank makes receipts of past days only", until)
+        return CaseFinding(CaseVerdict.WAITING, "paid; the bank makes receipts of past days only", until)
     finding = await receipt_of(player, player.facts["payment"])
-    return finding if finding.verdict is not Verdict.PASSED else await booked(player, one, finding.why)
+    return finding if finding.verdict is not CaseVerdict.PASSED else await booked(player, one, finding.why)
 
 
-async def receipt_of(player: Player, payment: str) -> Finding:
+async def receipt_of(player: Player, payment: str) -> CaseFinding:
     """Ask for the receipt of a payment."""
     reply = await player.ask("receipt.request", {"payment": payment, "max_wait": "PT8S"}, 20.0)
     if reply is not None and reply.name in player.case.expect.reply:
@@ -208,11 +208,11 @@ async def receipt_of(player: Player, payment: str) -> Finding:
     if reply is None or reply.code in _LATER:
         until = next_morning(player.world.now())
         code = "no answer yet" if reply is None else reply.code
-        return Finding(Verdict.WAITING, f"{code}: the bank may make receipts of past days only", until)
+        return CaseFinding(CaseVerdict.WAITING, f"{code}: the bank may make receipts of past days only", until)
     return _wrong(reply)
 
 
-async def directory(player: Player) -> Finding:
+async def directory(player: Player) -> CaseFinding:
     """The bank's directory of branches, through the control API."""
     world = player.world
     try:
@@ -222,7 +222,7 @@ async def directory(player: Player) -> Finding:
     return passed(f"{len(said.get('branches', said.get('banks', ())))} branches")
 
 
-async def second_day(player: Player) -> Finding:
+async def second_day(player: Player) -> CaseFinding:
     """The second half of `next_day`: the closed statement has the payment, and adds up."""
     facts = player.one.facts
     reply = await player.ask("statement.request", {"account": facts["account"], "date": facts["date"]})
@@ -236,5 +236,5 @@ async def second_day(player: Player) -> Finding:
         return failed(f"the statement of {facts['date']} does not add up")
     if not said.get("closed"):
         until = next_morning(player.world.now())
-        return Finding(Verdict.WAITING, f"the bank has not closed {facts['date']}", until)
+        return CaseFinding(CaseVerdict.WAITING, f"the bank has not closed {facts['date']}", until)
     return passed(f"{facts['date']}: {said['count']} entries, {said['opening']} to {said['closing']}")

@@ -71,7 +71,7 @@ class Talk:
         return True
 
 
-class Line:
+class LineRelay:
     """What all connections share: the mode, and who is connected. One line may have several doors."""
 
     def __init__(self, reactor: Any) -> None:
@@ -105,7 +105,7 @@ class Line:
 class _Inside(Protocol):
     """The gateway's end of one connection."""
 
-    def __init__(self, line: Line, door: TCP4ClientEndpoint) -> None:
+    def __init__(self, line: LineRelay, door: TCP4ClientEndpoint) -> None:
         self._line = line
         self._door = door
         self._out: _Outside | None = None
@@ -209,7 +209,7 @@ class _Outside(Protocol):
 class _Commands(LineOnlyReceiver):
     delimiter = b"\n"
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: LineRelay) -> None:
         self._line = line
 
     def lineReceived(self, line: bytes) -> None:
@@ -220,7 +220,7 @@ class _Commands(LineOnlyReceiver):
         cast(ITransport, self.transport).write(json.dumps(answer).encode() + self.delimiter)
 
 
-def control(reactor: Any, path: Path, line: Line) -> IListeningPort:
+def control(reactor: Any, path: Path, line: LineRelay) -> IListeningPort:
     """Take commands on a UNIX socket that only this user can reach."""
     path.unlink(missing_ok=True)
     factory = Factory.forProtocol(lambda: _Commands(line))

@@ -13,7 +13,7 @@ from typing import Any
 
 from gateway.jointtest.cases import Case
 from gateway.jointtest.differences import Difference
-from gateway.jointtest.verdicts import TITLES, Cause, Seen, Verdict
+from gateway.jointtest.verdicts import TITLES, CaseVerdict, Cause, SeenAt
 
 LANGUAGES = ("en", "zh")
 _WORDS: Mapping[str, tuple[str, str]] = {
@@ -69,14 +69,14 @@ class Contents:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ReportRow:
     """One case as a line of the report, every cell as text."""
 
     case: str
     title: str
     cause: str
     seen: str
-    verdict: Verdict
+    verdict: CaseVerdict
     verdict_text: str
     why: str
     reference: str
@@ -97,7 +97,7 @@ class Tongue:
     def __call__(self, word: str) -> str:
         return _WORDS[word][self._index]
 
-    def verdict(self, verdict: Verdict) -> str:
+    def verdict(self, verdict: CaseVerdict) -> str:
         """A verdict's name."""
         return TITLES[verdict][self._index]
 
@@ -121,17 +121,17 @@ def facts(told: Contents, say: Tongue) -> list[tuple[str, str]]:
 
 def summary(told: Contents, say: Tongue) -> list[tuple[str, str, str, str]]:
     """For each verdict: how many cases, and of these how many were seen at the bank and at a twin."""
-    counts: Counter[Verdict] = Counter()
-    seen: Counter[tuple[Verdict, str]] = Counter()
+    counts: Counter[CaseVerdict] = Counter()
+    seen: Counter[tuple[CaseVerdict, str]] = Counter()
     for one in told.cases.values():
-        verdict = Verdict(one["verdict"])
+        verdict = CaseVerdict(one["verdict"])
         counts[verdict] += 1
         seen[verdict, one["seen"] or ""] += 1
-    return [(say.verdict(one), str(counts[one]), str(seen[one, Seen.BANK]), str(seen[one, Seen.TWIN]))
-            for one in Verdict if counts[one]]  # fmt: skip
+    return [(say.verdict(one), str(counts[one]), str(seen[one, SeenAt.BANK]), str(seen[one, SeenAt.TWIN]))
+            for one in CaseVerdict if counts[one]]  # fmt: skip
 
 
-def rows(told: Contents, say: Tongue) -> list[Row]:
+def rows(told: Contents, say: Tongue) -> list[ReportRow]:
     """Every case that was played, in the order of the catalogue."""
     known = {case.id: case for case in told.known}
     made = []
@@ -139,10 +139,10 @@ def rows(told: Contents, say: Tongue) -> list[Row]:
         case, facts_ = known.get(name), one["facts"]
         waits = f" ({say('waits')} {_time(_when(one['until']))})" if one["until"] else ""
         owner = f" ({say('owner')}: {one['owner']})" if one["owner"] else ""
-        made.append(Row(
+        made.append(ReportRow(
             name, say.of(one["title"], one["title_zh"]), "" if case is None else say(_CAUSES[case.cause]),
-            say(f"at {one['seen']}") if one["seen"] else say("nobody"), Verdict(one["verdict"]),
-            say.verdict(Verdict(one["verdict"])), f"{one['why']}{waits}{owner}",
+            say(f"at {one['seen']}") if one["seen"] else say("nobody"), CaseVerdict(one["verdict"]),
+            say.verdict(CaseVerdict(one["verdict"])), f"{one['why']}{waits}{owner}",
             str(facts_.get("bank_reference") or ""), str(facts_.get("bank_serial") or ""), _took(one),
             f"R{one['round']}",
         ))  # fmt: skip
@@ -209,7 +209,7 @@ def _heads(say: Tongue, columns: Sequence[str]) -> str:
     return "<tr>" + "".join(f"<th>{escape(say(one))}</th>" for one in columns) + "</tr>"
 
 
-def _html_row(row: Row) -> str:
+def _html_row(row: ReportRow) -> str:
     cells = (f"<code>{escape(row.case)}</code><br>{escape(row.title)}", escape(row.cause), escape(row.seen),
              f'<span class="{row.verdict.value}">{escape(row.verdict_text)}</span>', escape(row.why),
              escape(row.reference), escape(row.serial), row.took, row.round)  # fmt: skip

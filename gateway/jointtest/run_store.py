@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from gateway.jointtest.verdicts import Finding, Seen, Verdict
+from gateway.jointtest.verdicts import CaseFinding, CaseVerdict, SeenAt
 
 FILE = "journal.jsonl"
 _FIRST = "0" * 64
@@ -35,7 +35,7 @@ class Try:
     started: datetime
     published: tuple[Mapping[str, Any], ...] = ()
     ended: datetime | None = None
-    finding: Finding = Finding(Verdict.OPEN)
+    finding: CaseFinding = CaseFinding(CaseVerdict.OPEN)
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -107,7 +107,7 @@ class RunStore:
         self._write("publishing", round=one.round, case=one.case, number=one.number, message_id=message_id, key=key,
                     orders=list(orders), sha256=hashlib.sha256(body).hexdigest())  # fmt: skip
 
-    def end(self, one: Try, finding: Finding, facts: Mapping[str, Any] = {}, by: str = "") -> None:
+    def end(self, one: Try, finding: CaseFinding, facts: Mapping[str, Any] = {}, by: str = "") -> None:
         """A verdict. A later one of the same try replaces it."""
         self._write("verdict", round=one.round, case=one.case, number=one.number, verdict=finding.verdict.value,
                     why=finding.why, until=None if finding.until is None else finding.until.isoformat(),
@@ -197,9 +197,10 @@ def _with(one: Try, line: Mapping[str, Any], at: datetime) -> Try:
         return Try(one.round, one.case, one.number, one.started, (*one.published, said), one.ended, one.finding,
                    one.facts)  # fmt: skip
     until = line["until"]
-    finding = Finding(
-        Verdict(line["verdict"]), line["why"], None if until is None else datetime.fromisoformat(until), line["owner"],
-        None if line["seen"] is None else Seen(line["seen"]),
+    finding = CaseFinding(
+        CaseVerdict(line["verdict"]), line["why"], None if until is None else datetime.fromisoformat(until),
+        line["owner"],
+        None if line["seen"] is None else SeenAt(line["seen"]),
     )  # fmt: skip
     facts = {**one.facts, **line["facts"], **({"by": line["by"]} if line["by"] else {})}
     return Try(one.round, one.case, one.number, one.started, one.published, at, finding, facts)

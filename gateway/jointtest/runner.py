@@ -14,12 +14,12 @@ from gateway.jointtest.amounts import OverCap
 from gateway.jointtest.cases import Case
 from gateway.jointtest.fillings import NoSuchValue
 from gateway.jointtest.player import XML, Player, World
-from gateway.jointtest.plays import Play
+from gateway.jointtest.plays import CasePlay
 from gateway.jointtest.run_store import Run, Try
 from gateway.jointtest.socket_line import NobodyThere
-from gateway.jointtest.verdicts import DECIDED, Cause, Finding, Seen, Verdict
+from gateway.jointtest.verdicts import DECIDED, CaseFinding, CaseVerdict, Cause, SeenAt
 
-PLAYS: Mapping[str, Play] = {
+PLAYS: Mapping[str, CasePlay] = {
     "order": plays.order, "batch": plays.batch, "status": plays.status, "validate": plays.validate,
     "withdraw": plays.withdraw, "later": plays.withdraw, "alike": plays.alike, "line-down": plays.line_down,
     "answer-lost": plays.answer_lost, "silent-probe": plays.silent_probe, "window": plays.window, "queue": plays.queue,
@@ -31,7 +31,7 @@ PLAYS: Mapping[str, Play] = {
 }  # fmt: skip
 _TOGETHER = frozenset({"order", "batch"})
 _AT_ONCE = 6
-OnEnd = Callable[[Case, Finding], None]
+OnEnd = Callable[[Case, CaseFinding], None]
 
 
 def wanted(run: Run, cases: Sequence[Case], round_: int, chosen: Iterable[str] = ()) -> list[Case]:
@@ -50,7 +50,7 @@ def wanted(run: Run, cases: Sequence[Case], round_: int, chosen: Iterable[str] =
 
 
 def _undecided(one: Try | None) -> bool:
-    return one is None or one.finding.verdict in (Verdict.OPEN, Verdict.WAITING, Verdict.BLOCKED)
+    return one is None or one.finding.verdict in (CaseVerdict.OPEN, CaseVerdict.WAITING, CaseVerdict.BLOCKED)
 
 
 class Runner:
@@ -69,7 +69,7 @@ class Runner:
         fresh: list[Case] = []
         for case in todo:
             before = run.latest(case.id, run.rounds)
-            if not names and before is not None and (before.published or before.finding.verdict is Verdict.WAITING):
+            if not names and before is not None and (before.published or before.finding.verdict is CaseVerdict.WAITING):
                 await self._go_on(case, before)
             else:
                 fresh.append(case)
@@ -97,40 +97,40 @@ class Runner:
             return
         await self._played(case, one, PLAYS[case.play])
 
-    def _ahead(self, case: Case) -> Finding | None:
+    def _ahead(self, case: Case) -> CaseFinding | None:
         """The verdict of a case that is not played here at all."""
         plan = self._world.plan
         if case.lacks:
-            return Finding(Verdict.NOT_APPLICABLE, case.lacks)
+            return CaseFinding(CaseVerdict.NOT_APPLICABLE, case.lacks)
         if plan.seen not in case.seen:
             whose = "only a twin can show this" if case.by_twin_only else "only the bank can show this"
-            return Finding(Verdict.NOT_APPLICABLE, f"{whose}; it does not count as the other's")
+            return CaseFinding(CaseVerdict.NOT_APPLICABLE, f"{whose}; it does not count as the other's")
         if plan.production:
-            return Finding(Verdict.BLOCKED, "in production only `bankgw joint-test production-check` moves money")
+            return CaseFinding(CaseVerdict.BLOCKED, "cases move money in test environments only; this is production")
         if case.cause is Cause.PROXY and plan.told.relay is None:
-            return Finding(Verdict.OPEN, "no relay stands on the line: `bankgw joint-test relay`, then [relay]")
-        if plan.seen is Seen.BANK and case.fault:
-            return Finding(Verdict.BLOCKED, "the bank makes this fault: agree on a time and record it by hand")
-        if plan.seen is Seen.BANK and case.trigger and case.trigger not in plan.told.triggers:
-            return Finding(Verdict.BLOCKED, f"the bank has not said what makes it {case.trigger}: [triggers]")
+            return CaseFinding(CaseVerdict.OPEN, "no relay stands on the line: `bankgw joint-test relay`, then [relay]")
+        if plan.seen is SeenAt.BANK and case.fault:
+            return CaseFinding(CaseVerdict.BLOCKED, "the bank makes this fault: agree on a time and record it by hand")
+        if plan.seen is SeenAt.BANK and case.trigger and case.trigger not in plan.told.triggers:
+            return CaseFinding(CaseVerdict.BLOCKED, f"the bank has not said what makes it {case.trigger}: [triggers]")
         if case.kind == "transfer" and len(plan.told.accounts) < 2:
-            return Finding(Verdict.BLOCKED, "the bank has given us one account only; a transfer needs two")
+            return CaseFinding(CaseVerdict.BLOCKED, "the bank has given us one account only; a transfer needs two")
         return None
 
-    async def _played(self, case: Case, one: Try, play: Play) -> None:
+    async def _played(self, case: Case, one: Try, play: CasePlay) -> None:
         world = self._world
         player = Player(world, case, one, 1 + world.store.run.cases.index(case.id))
         offset = self._offset()
         try:
             finding = await play(player)
         except NoSuchValue as error:
-            finding = Finding(Verdict.NOT_APPLICABLE, str(error))
+            finding = CaseFinding(CaseVerdict.NOT_APPLICABLE, str(error))
         except OverCap as error:
-            finding = Finding(Verdict.BLOCKED, f"not sent: {error}")
+            finding = CaseFinding(CaseVerdict.BLOCKED, f"not sent: {error}")
         except NobodyThere as error:
-            finding = Finding(Verdict.OPEN, str(error))
-        if case.play != "hand" and finding.verdict not in (Verdict.NOT_APPLICABLE, Verdict.OPEN):
-            finding = Finding(finding.verdict, finding.why, finding.until, finding.owner, world.plan.seen)
+            finding = CaseFinding(CaseVerdict.OPEN, str(error))
+        if case.play != "hand" and finding.verdict not in (CaseVerdict.NOT_APPLICABLE, CaseVerdict.OPEN):
+            finding = CaseFinding(finding.verdict, finding.why, finding.until, finding.owner, world.plan.seen)
         await evidence.collect(player, finding, offset, alone=not _is_together(case))
         world.store.end(one, finding, player.facts)
         self._on_end(case, finding)
@@ -150,20 +150,20 @@ class Runner:
         if case.play == "hand" or (case.play == "certificate" and world.hooks is None):
             self._on_end(case, before.finding)
             return
-        if before.finding.verdict is Verdict.WAITING and not self._is_due(before.finding):
+        if before.finding.verdict is CaseVerdict.WAITING and not self._is_due(before.finding):
             self._on_end(case, before.finding)
             return
-        second = _SECONDS.get(case.play) if before.finding.verdict is Verdict.WAITING else None
+        second = _SECONDS.get(case.play) if before.finding.verdict is CaseVerdict.WAITING else None
         await self._played(case, before, second or self._asked_again)
 
-    def _is_due(self, finding: Finding) -> bool:
+    def _is_due(self, finding: CaseFinding) -> bool:
         """Whether the time has come; a business date that was set by hand counts as that day's evening."""
         until = finding.until
         assert until is not None
         now: datetime = self._world.now()
         return now >= until or self._world.today() > now.astimezone(until.tzinfo).date() >= until.date().replace(day=1)
 
-    async def _asked_again(self, player: Player) -> Finding:
+    async def _asked_again(self, player: Player) -> CaseFinding:
         """What the gateway says now about each order that was published. One that never arrived is published again,
         byte for byte under the same message id, which the gateway takes once."""
         states = []
@@ -177,10 +177,11 @@ class Runner:
                     await player.heard_of(order["id"])
                 states.append(await player.standing(order["id"], right))
         if states and all(state in right for state in states):
-            return Finding(Verdict.PASSED, f"asked again: {' '.join(states)}")
-        if player.one.finding.verdict is Verdict.WAITING:
+            return CaseFinding(CaseVerdict.PASSED, f"asked again: {' '.join(states)}")
+        if player.one.finding.verdict is CaseVerdict.WAITING:
             return player.one.finding
-        return Finding(Verdict.FAILED, f"interrupted; asked again: {' '.join(states) or 'nothing was published'}")
+        said = " ".join(states) or "nothing was published"
+        return CaseFinding(CaseVerdict.FAILED, f"interrupted; asked again: {said}")
 
     @staticmethod
     async def _again(player: Player, number: int, command: Mapping[str, Any]) -> None:
@@ -190,12 +191,12 @@ class Runner:
                 await player.world.line.publish(command["message_id"], command["key"], file.read_bytes(), content_type)
 
 
-async def _receipt_again(player: Player) -> Finding:
+async def _receipt_again(player: Player) -> CaseFinding:
     payment = player.one.facts.get("payment")
     return await plays_questions.receipt_of(player, str(payment))
 
 
-_SECONDS: Mapping[str, Play] = {"next-day": plays_questions.second_day, "receipt": _receipt_again}
+_SECONDS: Mapping[str, CasePlay] = {"next-day": plays_questions.second_day, "receipt": _receipt_again}
 
 
 def _is_together(case: Case) -> bool:
@@ -217,13 +218,13 @@ def restore_purse(world: World) -> None:
                 world.purse.count(order["account"], order["kind"], order["minor"])
 
 
-def last_line(findings: Mapping[str, Finding], pack: Path | None) -> str:
+def last_line(findings: Mapping[str, CaseFinding], pack: Path | None) -> str:
     """The line that `bankgw joint-test run` ends with."""
-    counts = {verdict: sum(one.verdict is verdict for one in findings.values()) for verdict in Verdict}
-    waived = f", {counts[Verdict.WAIVED]} waived" if counts[Verdict.WAIVED] else ""
-    left = f", {counts[Verdict.OPEN]} not played" if counts[Verdict.OPEN] else ""
+    counts = {verdict: sum(one.verdict is verdict for one in findings.values()) for verdict in CaseVerdict}
+    waived = f", {counts[CaseVerdict.WAIVED]} waived" if counts[CaseVerdict.WAIVED] else ""
+    left = f", {counts[CaseVerdict.OPEN]} not played" if counts[CaseVerdict.OPEN] else ""
     return (
-        f"joint-test: {len(findings)} cases: {counts[Verdict.PASSED]} passed, {counts[Verdict.FAILED]} failed, "
-        f"{counts[Verdict.WAITING]} waiting, {counts[Verdict.BLOCKED]} blocked, "
-        f"{counts[Verdict.NOT_APPLICABLE]} not applicable{waived}{left}, pack {'-' if pack is None else pack}"
+        f"joint-test: {len(findings)} cases: {counts[CaseVerdict.PASSED]} passed, {counts[CaseVerdict.FAILED]} failed, "
+        f"{counts[CaseVerdict.WAITING]} waiting, {counts[CaseVerdict.BLOCKED]} blocked, "
+        f"{counts[CaseVerdict.NOT_APPLICABLE]} not applicable{waived}{left}, pack {'-' if pack is None else pack}"
     )

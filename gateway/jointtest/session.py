@@ -14,8 +14,8 @@ from gateway.control.client import ControlClient
 from gateway.jointtest import runner
 from gateway.jointtest.amounts import Purse
 from gateway.jointtest.cases import Case
-from gateway.jointtest.erp_line import Access, ErpLine
-from gateway.jointtest.plan import Plan
+from gateway.jointtest.erp_line import ErpAccess, ErpLine
+from gateway.jointtest.plan import RunPlan
 from gateway.jointtest.player import CHINA, Hooks, World
 from gateway.jointtest.run_store import RunStore
 from gateway.jointtest.runner import OnEnd, Runner
@@ -36,7 +36,7 @@ class Wish:
     by: str = ""
 
 
-def open_store(folder: Path, plan: Plan, cases: Sequence[Case], now: Callable[[], datetime]) -> RunStore:
+def open_store(folder: Path, plan: RunPlan, cases: Sequence[Case], now: Callable[[], datetime]) -> RunStore:
     """The run's journal; begins a run where there is none. Raises BadJournal, NotAllowed for another bank's run."""
     store = RunStore(folder, now)
     if store.run.opened is None:
@@ -49,12 +49,12 @@ def open_store(folder: Path, plan: Plan, cases: Sequence[Case], now: Callable[[]
     return store
 
 
-def versions_of(plan: Plan, version: str) -> dict[str, str]:
+def versions_of(plan: RunPlan, version: str) -> dict[str, str]:
     """Both sides' versions, as a round keeps them."""
     return {"gateway": plan.told.versions.gateway or version, "front_end": plan.told.versions.front_end}
 
 
-async def sit(reactor: Any, clock: Clock, plan: Plan, bank: Bank, access: Access, store: RunStore,
+async def sit(reactor: Any, clock: Clock, plan: RunPlan, bank: Bank, access: ErpAccess, store: RunStore,
               cases: Sequence[Case], wish: Wish, version: str, now: Callable[[], datetime], on_end: OnEnd,
               hooks: Hooks | None = None) -> None:  # fmt: skip
     """Play. Raises NotAllowed, LineDown, NoDaemon; ValueError for a case that does not exist."""

@@ -12,7 +12,7 @@ from gateway.clock import Clock
 from gateway.erp.broker_address import BrokerAddress
 from gateway.jointtest import place, plan, session
 from gateway.jointtest.cases import derive
-from gateway.jointtest.erp_line import Access
+from gateway.jointtest.erp_line import ErpAccess
 from gateway.jointtest.run_store import RunStore
 from gateway.jointtest.runner import OnEnd
 from gateway.jointtest.session import Wish
@@ -20,7 +20,7 @@ from protocols.bank import Bank
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class TrialParts:
     """What a trial needs from outside: the broker's description, how a bank is built from the gateway's settings."""
 
     broker: Mapping[str, Any]
@@ -29,7 +29,7 @@ class Trial:
     now: Callable[[], datetime]
 
 
-async def play(reactor: Any, clock: Clock, folder: Path, bank: str, trial: Trial, chosen: tuple[str, ...],
+async def play(reactor: Any, clock: Clock, folder: Path, bank: str, trial: TrialParts, chosen: tuple[str, ...],
                on_end: OnEnd) -> RunStore:  # fmt: skip
     """Make the place, play a first round, take the place down. Raises NotStarted, LineDown, NoDaemon, ValueError."""
     made = place.prepare(folder, bank)
@@ -42,7 +42,7 @@ async def play(reactor: Any, clock: Clock, folder: Path, bank: str, trial: Trial
         login = trial.broker["users"]["erp-demo"]
         address = BrokerAddress(trial.broker["host"], trial.broker["port"], trial.broker["vhost"], login["user"],
                                 login["password"])  # fmt: skip
-        access = Access(address, place.SENDER, "erp-demo.joint")
+        access = ErpAccess(address, place.SENDER, "erp-demo.joint")
         await session.sit(reactor, clock, told, built, access, store, cases, Wish(chosen=chosen), trial.version,
                           trial.now, on_end, hooks=made)  # fmt: skip
         return store

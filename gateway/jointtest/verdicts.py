@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 
-class Verdict(StrEnum):
+class CaseVerdict(StrEnum):
     """How a case stands. `OPEN` has not been played in this round."""
 
     OPEN = "open"
@@ -19,21 +19,21 @@ class Verdict(StrEnum):
     WAIVED = "waived"
 
 
-TITLES: dict[Verdict, tuple[str, str]] = {
-    Verdict.OPEN: ("not played", "未执行"),
-    Verdict.PASSED: ("passed", "通过"),
-    Verdict.FAILED: ("failed", "不通过"),
-    Verdict.WAITING: ("waiting", "等待"),
-    Verdict.BLOCKED: ("blocked by the bank", "受银行阻塞"),
-    Verdict.NOT_APPLICABLE: ("not applicable", "不适用"),
-    Verdict.WAIVED: ("waived", "豁免"),
+TITLES: dict[CaseVerdict, tuple[str, str]] = {
+    CaseVerdict.OPEN: ("not played", "未执行"),
+    CaseVerdict.PASSED: ("passed", "通过"),
+    CaseVerdict.FAILED: ("failed", "不通过"),
+    CaseVerdict.WAITING: ("waiting", "等待"),
+    CaseVerdict.BLOCKED: ("blocked by the bank", "受银行阻塞"),
+    CaseVerdict.NOT_APPLICABLE: ("not applicable", "不适用"),
+    CaseVerdict.WAIVED: ("waived", "豁免"),
 }
 """Each verdict in English and Chinese."""
-DECIDED = frozenset({Verdict.PASSED, Verdict.NOT_APPLICABLE, Verdict.WAIVED})
+DECIDED = frozenset({CaseVerdict.PASSED, CaseVerdict.NOT_APPLICABLE, CaseVerdict.WAIVED})
 """The verdicts that a run may be closed with."""
 
 
-class Seen(StrEnum):
+class SeenAt(StrEnum):
     """Where something was seen. What a twin showed is never the bank's word."""
 
     BANK = "bank"
@@ -50,17 +50,17 @@ class Cause(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CaseFinding:
     """A verdict with its reason. `until` is set when waiting, `owner` when waived, `seen` when something was played."""
 
-    verdict: Verdict
+    verdict: CaseVerdict
     why: str = ""
     until: datetime | None = None
     owner: str = ""
-    seen: Seen | None = None
+    seen: SeenAt | None = None
 
     def __post_init__(self) -> None:
-        if self.verdict is Verdict.WAITING and (self.until is None or self.until.tzinfo is None):
+        if self.verdict is CaseVerdict.WAITING and (self.until is None or self.until.tzinfo is None):
             raise ValueError("a waiting case says until when, with a time zone")
-        if self.verdict is Verdict.WAIVED and not (self.owner and self.why):
+        if self.verdict is CaseVerdict.WAIVED and not (self.owner and self.why):
             raise ValueError("a waiver needs an owner and a reason")

@@ -35,9 +35,9 @@ from zipfile import BadZipFile
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from gateway.jointtest.verdicts import TITLES, Verdict
+from gateway.jointtest.verdicts import TITLES, CaseVerdict
 
-Column = Annotated[str, Field(pattern=r"^[A-Z]{1,3}$")]
+SheetColumn = Annotated[str, Field(pattern=r"^[A-Z]{1,3}$")]
 _RESULTS = ("verdict", "why", "our_reference", "bank_serial", "our_tester", "bank_tester", "our_version",
             "bank_version", "round", "date", "seen")  # fmt: skip
 _SEEN = {"bank": ("bank", "银行"), "twin": ("twin, not the bank", "模拟器,非银行")}
@@ -51,9 +51,9 @@ class BadWorkbook(ValueError):
 
 class _Columns(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-    number: Column
-    title: Column | None = None
-    case: Column | None = None
+    number: SheetColumn
+    title: SheetColumn | None = None
+    case: SheetColumn | None = None
 
 
 class _Mapping(BaseModel):
@@ -62,7 +62,7 @@ class _Mapping(BaseModel):
     first_row: int = Field(2, ge=1)
     columns: _Columns
     cases: Mapping[str, str] = Field(default_factory=dict)
-    results: Mapping[str, Column] = Field(default_factory=dict)
+    results: Mapping[str, SheetColumn] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ def _values(result: Mapping[str, Any], testers: Mapping[str, str], language: int
     facts, versions = result["facts"], result["versions"]
     seen = _SEEN.get(result["seen"] or "", ("", ""))
     return {
-        "verdict": TITLES[Verdict(result["verdict"])][language], "why": result["why"],
+        "verdict": TITLES[CaseVerdict(result["verdict"])][language], "why": result["why"],
         "our_reference": str(facts.get("bank_reference") or ""), "bank_serial": str(facts.get("bank_serial") or ""),
         "our_tester": result["by"] or testers.get("ours", ""), "bank_tester": testers.get("bank", ""),
         "our_version": versions.get("gateway", ""), "bank_version": versions.get("front_end", ""),

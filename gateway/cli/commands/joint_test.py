@@ -18,13 +18,13 @@ from gateway.cli.output import DEFAULT_CONFIG, AsJson, Config, ReasonOption
 
 if TYPE_CHECKING:
     from gateway.jointtest.cases import Case
-    from gateway.jointtest.plan import Plan
+    from gateway.jointtest.plan import RunPlan
     from gateway.jointtest.run_store import RunStore
     from gateway.jointtest.session import Wish
-    from gateway.jointtest.verdicts import Finding
+    from gateway.jointtest.verdicts import CaseFinding
     from protocols.bank import Bank
 
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The run's folder, with joint-test.toml in it.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="DIR", help="The run's folder, with joint-test.toml in it.")]
 By = Annotated[str, typer.Option("--by", help="Who says so; kept in the run's journal.")]
 CaseName = Annotated[str, typer.Argument(metavar="CASE", help="A case, as `bankgw joint-test cases` names it.")]
 _LIMIT_S = 3_600.0
@@ -78,7 +78,7 @@ def list_cases(
 
 def run(
     context: typer.Context,
-    folder: Folder,
+    folder: RunFolder,
     case: Annotated[list[str] | None, typer.Option("--case", help="Only this, again, in the present round.")] = None,
     business_date: Annotated[
         str | None, typer.Option(metavar="DATE", help="The bank's business date, in a test environment; audited.")
@@ -98,7 +98,7 @@ def run(
 
 def resume(
     context: typer.Context,
-    folder: Folder,
+    folder: RunFolder,
     business_date: Annotated[
         str | None, typer.Option(metavar="DATE", help="The bank's business date, in a test environment; audited.")
     ] = None,
@@ -116,7 +116,7 @@ def resume(
 
 def status(
     context: typer.Context,
-    folder: Folder,
+    folder: RunFolder,
     as_json: AsJson = False,
 ) -> None:
     """Say how every case of a run stands."""
@@ -139,32 +139,32 @@ def status(
 
 def record(
     context: typer.Context,
-    folder: Folder,
+    folder: RunFolder,
     case: CaseName,
     verdict: Annotated[str, typer.Option(help="passed, failed or blocked.")],
     by: By,
     note: Annotated[str, typer.Option(help="What was seen, and where.")],
 ) -> None:
     """Record what people saw of a case made by hand, or of one that the bank blocks."""
-    from gateway.jointtest.verdicts import Finding, Verdict
+    from gateway.jointtest.verdicts import CaseFinding, CaseVerdict
 
     if verdict not in ("passed", "failed", "blocked"):
         output.leave(exit_codes.USAGE, "--verdict is passed, failed or blocked")
     plan, store = _plan(folder), _store(context, folder)
     seen = None if verdict == "blocked" else plan.seen
-    _decide(store, case, Finding(Verdict(verdict), note, seen=seen), by)
+    _decide(store, case, CaseFinding(CaseVerdict(verdict), note, seen=seen), by)
 
 
-def waive(context: typer.Context, folder: Folder, case: CaseName,
+def waive(context: typer.Context, folder: RunFolder, case: CaseName,
           owner: Annotated[str, typer.Option(help="Who answers for leaving it out.")],
           reason: ReasonOption) -> None:  # fmt: skip
     """Leave a case out; its owner and the reason stand in the report."""
-    from gateway.jointtest.verdicts import Finding, Verdict
+    from gateway.jointtest.verdicts import CaseFinding, CaseVerdict
 
-    _decide(_store(context, folder), case, Finding(Verdict.WAIVED, reason, owner=owner), owner)
+    _decide(_store(context, folder), case, CaseFinding(CaseVerdict.WAIVED, reason, owner=owner), owner)
 
 
-def _decide(store: RunStore, case: str, finding: Finding, by: str) -> None:
+def _decide(store: RunStore, case: str, finding: CaseFinding, by: str) -> None:
     if case not in store.run.cases:
         output.leave(exit_codes.USAGE, f"no case is called {case}")
     if not store.run.rounds:
@@ -174,7 +174,7 @@ def _decide(store: RunStore, case: str, finding: Finding, by: str) -> None:
     output.say(f"{case}: {finding.verdict.value}")
 
 
-def close(context: typer.Context, folder: Folder, by: By, config: Config = DEFAULT_CONFIG) -> None:
+def close(context: typer.Context, folder: RunFolder, by: By, config: Config = DEFAULT_CONFIG) -> None:
     """Settle what is left, and close the run. Exit code 3 while a case is neither passed, inapplicable nor waived."""
     from gateway.jointtest import runner
     from gateway.jointtest.session import Wish
@@ -196,13 +196,13 @@ def close(context: typer.Context, folder: Folder, by: By, config: Config = DEFAU
 
 def _sit(context: typer.Context, folder: Path, wish: Wish, config: Path) -> None:
     from gateway.jointtest import runner
-    from gateway.jointtest.verdicts import Verdict
+    from gateway.jointtest.verdicts import CaseVerdict
 
     store = _played(context, folder, wish, config)
     findings = {name: one.finding for name, one in store.run.of_round(store.run.rounds).items()}
     made = _packed(context, store, _plan(folder), _cases(context, folder, config)[1], folder / "pack-key.pem")
     output.say(runner.last_line(findings, made))
-    if any(one.verdict is Verdict.FAILED for one in findings.values()):
+    if any(one.verdict is CaseVerdict.FAILED for one in findings.values()):
         raise typer.Exit(exit_codes.FAILED)
 
 
@@ -214,7 +214,7 @@ def _played(context: typer.Context, folder: Path, wish: Wish, config: Path) -> R
     from gateway.clock import SystemClock
     from gateway.erp.broker_address import BrokerAddress
     from gateway.jointtest import session
-    from gateway.jointtest.erp_line import Access, LineDown
+    from gateway.jointtest.erp_line import ErpAccess, LineDown
     from gateway.jointtest.run_store import BadJournal
 
     world, plan = output.environment(context), _plan(folder)
@@ -227,7 +227,7 @@ def _played(context: typer.Context, folder: Path, wish: Wish, config: Path) -> R
         clock = SystemClock(reactor)
         tls = profile.tls and client_context(tls_settings(profile.tls, profile.host), clock)
         key = None if profile.hmac_key is None else profile.hmac_key.read()
-        access = Access(address, plan.told.sender, profile.queue_prefix, tls, key)
+        access = ErpAccess(address, plan.told.sender, profile.queue_prefix, tls, key)
         store = session.open_store(folder, plan, cases, world.now)
         with output.asking():
             visit(reactor, lambda: session.sit(reactor, clock, plan, built, access, store, cases, wish,
@@ -243,12 +243,12 @@ def _played(context: typer.Context, folder: Path, wish: Wish, config: Path) -> R
     return store
 
 
-def _told(case: Case, finding: Finding) -> None:
+def _told(case: Case, finding: CaseFinding) -> None:
     until = "" if finding.until is None else f" until {finding.until:%Y-%m-%d %H:%M}"
     output.say(f"  {finding.verdict.value:14} {case.id}{until}  {finding.why}".rstrip())
 
 
-def _plan(folder: Path) -> Plan:
+def _plan(folder: Path) -> RunPlan:
     from gateway.jointtest import plan
 
     try:
@@ -297,14 +297,14 @@ KeyFile = Annotated[
 ]  # fmt: skip
 
 
-def pack(context: typer.Context, folder: Folder, key: KeyFile = None, config: Config = DEFAULT_CONFIG) -> None:
+def pack(context: typer.Context, folder: RunFolder, key: KeyFile = None, config: Config = DEFAULT_CONFIG) -> None:
     """Make the report (HTML and PDF, English and Chinese) and the signed evidence pack of a run."""
     made = _packed(context, _store(context, folder), _plan(folder), _cases(context, folder, config)[1],
                    key or folder / "pack-key.pem")  # fmt: skip
     output.say(f"{made}")
 
 
-def _packed(context: typer.Context, store: RunStore, plan: Plan, cases: tuple[Case, ...], key: Path) -> Path:
+def _packed(context: typer.Context, store: RunStore, plan: RunPlan, cases: tuple[Case, ...], key: Path) -> Path:
     from gateway.jointtest import outcome
 
     try:
@@ -389,7 +389,7 @@ def affected(
 
 def workbook(
     context: typer.Context,
-    folder: Folder,
+    folder: RunFolder,
     book: Annotated[Path, typer.Argument(metavar="XLSX", help="The bank's workbook.")],
     mapping: Annotated[Path, typer.Option("--mapping", help="TOML that says which column is what.")],
     to: Annotated[
@@ -423,7 +423,7 @@ def workbook(
 
 
 def init(
-    folder: Folder,
+    folder: RunFolder,
     bank: Annotated[str, typer.Option(help="The bank, as the gateway's settings name it.")],
     sender: Annotated[str, typer.Option(help="The sender in the gateway's settings.")] = "joint",
 ) -> None:
@@ -458,8 +458,8 @@ def trial(
     from gateway.jointtest import runner
     from gateway.jointtest.cases import derive
     from gateway.jointtest.erp_line import LineDown
-    from gateway.jointtest.trial_run import Trial, play
-    from gateway.jointtest.verdicts import Verdict
+    from gateway.jointtest.trial_run import TrialParts, play
+    from gateway.jointtest.verdicts import CaseVerdict
     from protocols.trial import banks
 
     if bank not in banks():
@@ -473,7 +473,7 @@ def trial(
     with ExitStack() as stack:
         broker = stack.enter_context(_broker())
         reactor = world.reactor()
-        trial_ = Trial(broker, load_bank, world.version(), world.now)
+        trial_ = TrialParts(broker, load_bank, world.version(), world.now)
         try:
             store = visit(reactor, lambda: play(reactor, SystemClock(reactor), at, bank, trial_, tuple(case or ()),
                                                 _told), _LIMIT_S)  # fmt: skip
@@ -487,7 +487,7 @@ def trial(
     findings = {name: one.finding for name, one in store.run.standing().items()}
     output.say(f"everything is in {at}")
     output.say(runner.last_line(findings, made))
-    if any(one.verdict is Verdict.FAILED for one in findings.values()):
+    if any(one.verdict is CaseVerdict.FAILED for one in findings.values()):
         raise typer.Exit(exit_codes.FAILED)
 
 
@@ -564,7 +564,7 @@ def relay(
     except (OSError, ValueError, KeyError, TypeError) as error:
         output.leave(exit_codes.USAGE, f"{file} cannot be used: {error!r}; see `bankgw joint-test relay --help`")
     reactor = output.environment(context).reactor()
-    line = relaying.Line(reactor)
+    line = relaying.LineRelay(reactor)
     ports = {name: line.stand(host, port, listen) for name, (host, port, listen) in doors.items()}
     relaying.control(reactor, Path(told["control"]), line)
     if told.get("ready"):

@@ -8,7 +8,7 @@ from gateway import capabilities
 from gateway.jointtest import cases
 from gateway.jointtest.cases import BadCase, derive, read, templates
 from gateway.jointtest.runner import PLAYS
-from gateway.jointtest.verdicts import Cause, Seen
+from gateway.jointtest.verdicts import Cause, SeenAt
 from protocols.canon.outcome import State
 from protocols.trial import banks
 
@@ -45,8 +45,8 @@ def test_what_only_a_twin_can_show_says_so() -> None:
     found = {case.id: case for case in derive(capabilities.tried("sample"))}
     assert found["bad-bank-signature.payment"].by_twin_only
     assert found["answer-lost.payment"].cause is Cause.PROXY
-    assert found["answer-lost.payment"].seen == (Seen.BANK, Seen.TWIN)
-    assert found["bank-maintenance"].seen == (Seen.BANK,)
+    assert found["answer-lost.payment"].seen == (SeenAt.BANK, SeenAt.TWIN)
+    assert found["bank-maintenance"].seen == (SeenAt.BANK,)
 
 
 def test_a_login_is_locked_by_hand_only() -> None:

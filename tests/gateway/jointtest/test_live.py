@@ -18,7 +18,7 @@ import pytest
 from gateway.jointtest.pack import open_pack
 from gateway.jointtest.player import keep
 from gateway.jointtest.run_store import RunStore
-from gateway.jointtest.verdicts import Verdict
+from gateway.jointtest.verdicts import CaseVerdict
 from gateway.simbank.record import read_executions
 from tests.world.services import ROOT, Broker
 
@@ -183,7 +183,7 @@ def test_nothing_is_sent_twice_over_rounds_and_interruptions(described: dict[str
     chosen = {"urgent.payment", "person.payment"}
     code, lines = bankgw(described, "resume", str(run), *more, limit_s=250)
     standing = RunStore(run, lambda: datetime.now(UTC)).run.standing()
-    assert {name: standing[name].finding.verdict for name in chosen} == dict.fromkeys(chosen, Verdict.PASSED), lines
+    assert {name: standing[name].finding.verdict for name in chosen} == dict.fromkeys(chosen, CaseVerdict.PASSED), lines
     assert executed(place, first.read_text("utf-8")) == 1, "the published order was sent again"
     assert executed(place, body.decode()) == 1
 
@@ -199,10 +199,10 @@ def test_nothing_is_sent_twice_over_rounds_and_interruptions(described: dict[str
     assert code == 3 and any(line.startswith("login-lock: ") for line in lines), lines
     store = RunStore(run, lambda: datetime.now(UTC))
     for name, one in store.run.standing().items():
-        if one.finding.verdict is Verdict.WAITING:
+        if one.finding.verdict is CaseVerdict.WAITING:
             assert bankgw(described, "waive", str(run), name, "--owner", "乙", "--reason", "示例")[0] == 0
         else:
-            assert one.finding.verdict in (Verdict.PASSED, Verdict.NOT_APPLICABLE), (name, one.finding)
+            assert one.finding.verdict in (CaseVerdict.PASSED, CaseVerdict.NOT_APPLICABLE), (name, one.finding)
     code, lines = bankgw(described, "close", str(run), "--by", "甲", *more)
     assert code == 0, lines
     assert RunStore(run, lambda: datetime.now(UTC)).run.closed is not None

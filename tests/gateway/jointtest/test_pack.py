@@ -14,7 +14,7 @@ from gateway.jointtest import pack
 from gateway.jointtest.pack import BadPack, open_pack, signing_key
 from gateway.jointtest.player import keep
 from gateway.jointtest.run_store import RunStore
-from gateway.jointtest.verdicts import Finding, Seen, Verdict
+from gateway.jointtest.verdicts import CaseFinding, CaseVerdict, SeenAt
 
 NOW = datetime(2026, 11, 28, 9, tzinfo=UTC)
 EVIDENCE = "evidence/R1-probe-1/request.bin"
@@ -27,7 +27,7 @@ def made(tmp_path: Path) -> Path:
     store.begin_round({"gateway": "1"})
     one = store.start("probe")
     keep(tmp_path / EVIDENCE, b"\x00\xff request")
-    store.end(one, Finding(Verdict.PASSED, "answered", seen=Seen.TWIN), {"bank_serial": "9"})
+    store.end(one, CaseFinding(CaseVerdict.PASSED, "answered", seen=SeenAt.TWIN), {"bank_serial": "9"})
     key = signing_key(tmp_path / "key.pem")
     return pack.write(tmp_path, store.run, {"probe": ("the probe", "探测")}, {"bank": "sample"}, key, NOW)
 

@@ -12,7 +12,7 @@ from gateway.jointtest import plan, session
 from gateway.jointtest.plan import FILE, BadPlan
 from gateway.jointtest.run_store import RunStore
 from gateway.jointtest.session import NotAllowed, Wish
-from gateway.jointtest.verdicts import Seen
+from gateway.jointtest.verdicts import SeenAt
 from tests.gateway.jointtest.samples import sample_cases
 
 BASE = """
@@ -36,7 +36,7 @@ def written(folder: Path, against: str = "bank", environment: str = "test", more
 
 def test_a_plan_is_read(tmp_path: Path) -> None:
     told = plan.read(written(tmp_path))
-    assert (told.bank, told.protocol, told.seen, told.production) == ("sample", "sample", Seen.BANK, False)
+    assert (told.bank, told.protocol, told.seen, told.production) == ("sample", "sample", SeenAt.BANK, False)
     assert told.path(told.told.socket) == tmp_path / "control.sock"
 
 

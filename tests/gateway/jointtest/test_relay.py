@@ -15,7 +15,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.python.failure import Failure
 
 from gateway.clock import SystemClock
-from gateway.jointtest.relay import HOLD_S, Line, Talk
+from gateway.jointtest.relay import HOLD_S, LineRelay, Talk
 from gateway.simbank.pki import BankPki, make_pki
 from gateway.tasks import sleep
 
@@ -60,7 +60,7 @@ class Client(Protocol):
 class Scene:
     """A bank behind the relay."""
 
-    line: Line
+    line: LineRelay
     port: int
     requests: list[bytes]
     stops: list[Any] = field(default_factory=list)
@@ -100,7 +100,7 @@ async def scene(doors: _Door) -> Scene:
     factory = Factory.forProtocol(type("Here", (Bank,), {"requests": requests}))
     factory.noisy = False
     bank = await TCP4ServerEndpoint(doors, 0, interface=HOST).listen(factory)
-    line = Line(doors)
+    line = LineRelay(doors)
     return Scene(line, line.stand(HOST, bank.getHost().port), requests)
 
 
@@ -162,7 +162,7 @@ async def test_a_lost_answer_is_lost_and_the_request_is_not(doors: _Door) -> Non
 
 
 async def test_what_it_does_not_know_it_says(doors: _Door) -> None:
-    line = Line(doors)
+    line = LineRelay(doors)
     assert "no command 'cut'" in line.obey({"do": "cut"})["error"]
     assert "error" in line.obey([])
     assert line.mode == "pass"

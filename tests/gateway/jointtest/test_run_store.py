@@ -11,7 +11,7 @@ import pytest
 
 from gateway.jointtest.run_store import FILE, BadJournal, RunStore
 from gateway.jointtest.runner import undecided_cases, wanted
-from gateway.jointtest.verdicts import Finding, Seen, Verdict
+from gateway.jointtest.verdicts import CaseFinding, CaseVerdict, SeenAt
 from tests.gateway.jointtest.samples import sample_cases
 
 NOW = datetime(2026, 11, 28, 9, tzinfo=UTC)
@@ -37,11 +37,11 @@ def test_it_is_read_back(store: RunStore, tmp_path: Path) -> None:
     one = store.start("settles.payment")
     order = {"id": "JT-1", "account": "0000", "kind": "payment", "minor": 100}
     store.publishing(one, "m-1", "payment.submit", [order], b"{}")
-    store.end(store.run.tries[-1], Finding(Verdict.PASSED, "settled", seen=Seen.TWIN), {"bank_serial": "7"})
+    store.end(store.run.tries[-1], CaseFinding(CaseVerdict.PASSED, "settled", seen=SeenAt.TWIN), {"bank_serial": "7"})
     read = again(tmp_path).run
     assert read == store.run
     last = read.latest("settles.payment")
-    assert last is not None and last.finding == Finding(Verdict.PASSED, "settled", seen=Seen.TWIN)
+    assert last is not None and last.finding == CaseFinding(CaseVerdict.PASSED, "settled", seen=SeenAt.TWIN)
     assert last.published[0]["orders"] == [order] and last.facts == {"bank_serial": "7"}
 
 
@@ -49,7 +49,7 @@ def test_what_was_published_is_known_before_the_verdict(store: RunStore, tmp_pat
     one = store.start("settles.payment")
     store.publishing(one, "m-1", "payment.submit", [{"id": "JT-1"}], b"{}")
     last = again(tmp_path).run.latest("settles.payment")
-    assert last is not None and last.finding.verdict is Verdict.OPEN and len(last.published) == 1
+    assert last is not None and last.finding.verdict is CaseVerdict.OPEN and len(last.published) == 1
 
 
 def test_a_line_that_was_cut_is_as_if_never_written(store: RunStore, tmp_path: Path) -> None:
@@ -65,8 +65,8 @@ def test_a_line_that_was_cut_is_as_if_never_written(store: RunStore, tmp_path: P
 
 @pytest.mark.parametrize("change", ["verdict", "drop", "swap"])
 def test_a_line_that_was_changed_shows(store: RunStore, tmp_path: Path, change: str) -> None:
-    store.end(store.start("probe"), Finding(Verdict.FAILED, "no answer"))
-    store.end(store.start("day-change"), Finding(Verdict.FAILED, "no answer"))
+    store.end(store.start("probe"), CaseFinding(CaseVerdict.FAILED, "no answer"))
+    store.end(store.start("day-change"), CaseFinding(CaseVerdict.FAILED, "no answer"))
     lines = (tmp_path / FILE).read_text().splitlines()
     if change == "verdict":
         lines[3] = lines[3].replace("failed", "passed")
@@ -82,7 +82,7 @@ def test_a_line_that_was_changed_shows(store: RunStore, tmp_path: Path, change: 
 def test_a_changed_line_with_a_new_hash_of_its_own_shows_too(store: RunStore, tmp_path: Path) -> None:
     from gateway.jointtest import run_store
 
-    store.end(store.start("probe"), Finding(Verdict.FAILED, "no answer"))
+    store.end(store.start("probe"), CaseFinding(CaseVerdict.FAILED, "no answer"))
     store.start("day-change")
     lines = (tmp_path / FILE).read_text().splitlines()
     said = json.loads(lines[3])
@@ -103,20 +103,20 @@ def test_rounds_and_tries_count(store: RunStore) -> None:
 def test_what_is_decided_is_not_played_again(store: RunStore) -> None:
     cases = [case for case in sample_cases() if case.id in store.run.cases]
     assert len(cases) == 3
-    store.end(store.start("probe"), Finding(Verdict.PASSED))
-    store.end(store.start("settles.payment"), Finding(Verdict.FAILED, "x"))
-    store.end(store.start("day-change"), Finding(Verdict.WAITING, "x", NOW + timedelta(days=1)))
+    store.end(store.start("probe"), CaseFinding(CaseVerdict.PASSED))
+    store.end(store.start("settles.payment"), CaseFinding(CaseVerdict.FAILED, "x"))
+    store.end(store.start("day-change"), CaseFinding(CaseVerdict.WAITING, "x", NOW + timedelta(days=1)))
     assert [case.id for case in wanted(store.run, cases, 1)] == ["day-change"]
     assert [case.id for case in wanted(store.run, cases, 1, ["settles.payment"])] == ["settles.payment"]
     with pytest.raises(ValueError, match="no case is called nothing"):
         wanted(store.run, cases, 1, ["nothing"])
     assert undecided_cases(store.run, cases) == ["settles.payment", "day-change"]
-    store.end(store.start("settles.payment"), Finding(Verdict.WAIVED, "not in this version", owner="Zhang"))
+    store.end(store.start("settles.payment"), CaseFinding(CaseVerdict.WAIVED, "not in this version", owner="Zhang"))
     assert undecided_cases(store.run, cases) == ["day-change"]
 
 
 def test_a_finding_says_what_belongs_to_it() -> None:
     with pytest.raises(ValueError, match="until when"):
-        Finding(Verdict.WAITING, "x")
+        CaseFinding(CaseVerdict.WAITING, "x")
     with pytest.raises(ValueError, match="owner"):
-        Finding(Verdict.WAIVED, "x")
+        CaseFinding(CaseVerdict.WAIVED, "x")
