@@ -46,6 +46,7 @@ class Registry:
     holders: Mapping[str, str]
     anonymous: Sender | None = None
     watched: frozenset[str] = frozenset()
+    unattested: frozenset[tuple[str, Kind]] = frozenset()
     _rules: dict[tuple[str, Kind], Rules] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def sender_of(self, user: str | None) -> Sender | None:
@@ -74,12 +75,15 @@ class Registry:
     def bank_rules(self, name: str, kind: Kind) -> Rules:
         """The bank's rules for one kind of order, as the payment table counts them; `never` for one it does not carry.
 
-        What travels in bundles is never sent again, whatever the bank says of single orders.
+        What travels in bundles is never sent again, whatever the bank says of single orders. In production a bank's
+        word that repeats are harmless counts only where a joint test attests it (`unattested` has the others).
         """
         found = self._rules.get((name, kind))
         if found is None:
             bank = self.banks[name]
             rule = bank.profile.replay.get(kind, ReplayRule())
+            if (name, kind) in self.unattested:
+                rule = replace(rule, policy=Replay.QUERY_FIRST)
             found = rules(replace(rule, policy=Replay.NEVER) if kind in bank.bundles else rule, bank.profile)
             self._rules[name, kind] = found
         return found
@@ -114,7 +118,16 @@ def build(settings: conf.Settings, banks: Mapping[str, Bank]) -> Registry:
     holders = {account.number: account.name for account in settings.accounts}
     anonymous = next((senders[name] for name, table in settings.senders.items() if table.anonymous), None)
     watched = frozenset(account.number for account in settings.accounts if account.watch)
-    return Registry(senders, by_user, routes, banks, holders, anonymous, watched)
+    return Registry(senders, by_user, routes, banks, holders, anonymous, watched, _unattested(settings, banks))
+
+
+def _unattested(settings: conf.Settings, banks: Mapping[str, Bank]) -> frozenset[tuple[str, Kind]]:
+    """The kinds of order of which a bank says that repeats are harmless, and no joint test has shown it."""
+    if settings.mode != "production":
+        return frozenset()
+    attested = {(name, one.kind) for name, table in settings.banks.items() for one in table.attested}
+    return frozenset((name, kind) for name, bank in banks.items() for kind, rule in bank.profile.replay.items()
+                     if rule.policy is Replay.REPLAY_SAFE and (name, kind.value) not in attested)  # fmt: skip
 
 
 def _route(account: conf.AccountSettings, bank: Bank) -> Route:

@@ -29,6 +29,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from gateway.jointtest.run_store import FILE as JOURNAL
 from gateway.jointtest.run_store import Run
+from gateway.jointtest.verdicts import CaseVerdict, SeenAt
 
 MANIFEST, SIGNATURE, PUBLIC_KEY = "manifest.json", "signature.bin", "public-key.pem"
 FORM = 1
@@ -162,3 +163,20 @@ def _checked(file: Path, pack: zipfile.ZipFile, trusted: str | None) -> Opened:
     if wrong or len(pack.namelist()) != len(set(pack.namelist())):
         raise BadPack("\n".join(f"{file}: {one}" for one in wrong or ["a name is there twice"]))
     return Opened(manifest, print_)
+
+
+def attestation(file: Path, kind: str, trusted: str) -> dict[str, str]:
+    """What a pack attests about repeats of one kind of order, as the settings take it. Raises BadPack, OSError."""
+    opened = open_pack(file, trusted)
+    name = f"repeat.{kind}"
+    case = opened.cases.get(name)
+    if case is None:
+        raise BadPack(f"{file}: has no case {name}; it is made by hand at the bank")
+    if case["verdict"] != CaseVerdict.PASSED or case["seen"] != SeenAt.BANK:
+        seen = case["seen"] or "nobody"
+        raise BadPack(f"{file}: {name} is {case['verdict']}, seen at {seen}; it must have passed at the bank")
+    front_end = str(case["versions"].get("front_end") or "")
+    if not front_end:
+        raise BadPack(f"{file}: says no version of the bank's front end; write it into the plan and play a round again")
+    return {"bank": str(opened.manifest["bank"]), "kind": kind, "case": name, "front_end": front_end,
+            "seen_on": str(case["ended"])[:10], "pack_sha256": _digest(file.read_bytes())}  # fmt: skip

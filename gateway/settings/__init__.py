@@ -22,6 +22,7 @@ from gateway.settings.reading import (
 from gateway.settings.tables import (
     PERMIT_LOG,
     AccountSettings,
+    AttestedCase,
     BandSettings,
     BankSettings,
     Broker,
@@ -44,6 +45,7 @@ __all__ = [
     "ENVIRONMENT_PREFIX",
     "PERMIT_LOG",
     "AccountSettings",
+    "AttestedCase",
     "BadSettings",
     "BandSettings",
     "BankSettings",

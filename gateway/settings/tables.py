@@ -308,6 +308,16 @@ class LaneSettings(_Table):
     handshake_timeout_s: float = Field(5.0, gt=0, le=60, description="Seconds for the TLS handshake.")
 
 
+class AttestedCase(_Table):
+    """That a bank carries the same bytes out once, as a joint test saw it. `bankgw joint-test attest` prints it."""
+
+    kind: Literal["payment", "transfer"] = Field(description="The kind of order.")
+    case: str = Field(min_length=1, description="The case of the joint test.")
+    front_end: str = Field(min_length=1, description="The version of the bank's front end that it was seen at.")
+    seen_on: date = Field(description="The day on which it was seen.")
+    pack_sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the evidence pack.")
+
+
 class BankSettings(_Table):
     """A bank and its lanes. Everything the protocol itself needs stands in `options`."""
 
@@ -336,6 +346,11 @@ class BankSettings(_Table):
         le=10,
         description="How often a payment in doubt is sent again by itself, byte for byte, where the bank's rules allow "
         "that at all; default: the bank's. 0: never.",
+    )
+    attested: tuple[AttestedCase, ...] = Field(
+        (),
+        description="In production an order in doubt is sent again without asking first only where a case of a joint "
+        "test attests that the bank carries the same bytes out once; else the gateway asks first.",
     )
     lanes: Mapping[Slug, LaneSettings] = Field(description="Its lanes by name.")
 

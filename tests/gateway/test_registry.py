@@ -10,8 +10,8 @@ import pytest
 
 from gateway import registry
 from gateway.core.states import Policy
-from gateway.settings import Settings
-from protocols.bank import Bank
+from gateway.settings import AttestedCase, Settings
+from protocols.bank import Bank, Replay
 from protocols.banks import pab
 from protocols.canon.order import Kind
 
@@ -115,3 +115,37 @@ def test_rules_are_the_banks_in_milliseconds(bank: Bank) -> None:
     assert rules.returns_every_ms == int(bank.profile.returns_every.total_seconds() * 1000)
     # What the bank's profile does not name is never sent again.
     assert made.rules_of(route, cast(Any, Kind.COLLECTION)).replay is Policy.NEVER
+
+
+# ---- what a bank says of repeats, and what a joint test has shown ------------------------------------------------------
+
+ATTESTED = {"kind": "payment", "case": "repeat.payment", "front_end": "V4.3", "seen_on": "2026-11-20",
+            "pack_sha256": "a" * 64}
+
+
+@pytest.mark.parametrize(
+    ("mode", "attested", "payment", "transfer"),
+    [
+        ("development", [], Policy.REPLAY_SAFE, Policy.REPLAY_SAFE),
+        ("production", [], Policy.QUERY_FIRST, Policy.QUERY_FIRST),
+        ("production", [ATTESTED], Policy.REPLAY_SAFE, Policy.QUERY_FIRST),
+    ],
+)
+def test_in_production_a_repeat_is_harmless_only_where_it_was_seen(
+    bank: Bank, mode: str, attested: list[dict[str, str]], payment: Policy, transfer: Policy
+) -> None:
+    rule = replace(bank.profile.replay[Kind.PAYMENT], policy=Replay.REPLAY_SAFE)
+    safe = replace(bank, profile=replace(bank.profile, replay={Kind.PAYMENT: rule, Kind.TRANSFER: rule}))
+    plain = settings()
+    seen = tuple(AttestedCase.model_validate(one) for one in attested)
+    table = plain.banks["pab"].model_copy(update={"attested": seen})
+    made = registry.build(plain.model_copy(update={"mode": mode, "banks": {"pab": table}}), {"pab": safe})
+    assert made.bank_rules("pab", Kind.PAYMENT).replay is payment
+    assert made.bank_rules("pab", Kind.TRANSFER).replay is transfer
+
+
+def test_what_is_stricter_anyway_stays(bank: Bank) -> None:
+    production = settings().model_copy(update={"mode": "production"})
+    rules_before = registry.build(settings(), {"pab": bank}).bank_rules("pab", Kind.PAYMENT)
+    assert registry.build(production, {"pab": bank}).bank_rules("pab", Kind.PAYMENT) == rules_before
+    assert registry.build(production, {"pab": bank}).bank_rules("pab", Kind.BATCH_ITEM).replay is Policy.NEVER

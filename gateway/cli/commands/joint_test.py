@@ -43,6 +43,7 @@ def application() -> typer.Typer:
     group.command("close")(close)
     group.command("pack")(pack)
     group.command("verify")(verify)
+    group.command("attest")(attest)
     group.command("differences")(compare)
     group.command("affected")(affected)
     group.command("workbook")(workbook)
@@ -336,6 +337,28 @@ def verify(
     rows = [{"case": name, **one} for name, one in opened.cases.items()]
     output.table(rows, {"case": "case", "verdict": "", "round": "R", "seen": "seen at", "why": ""}, "no cases")
     output.say(f"{len(opened.manifest['files'])} files are as they were signed by {opened.fingerprint}")
+
+
+def attest(
+    file: Annotated[Path, typer.Argument(metavar="PACK", help="An evidence pack of a run against the bank.")],
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="payment or transfer.")],
+    trusted: Annotated[str, typer.Option("--fingerprint", help="The key that signed it, as on the signed page.")],
+) -> None:
+    """Print what the settings need so that an order in doubt may be sent again in production without asking first.
+
+    The pack must have the case `repeat.KIND` passed, and seen at the bank.
+    """
+    from gateway.jointtest.pack import BadPack, attestation
+
+    try:
+        found = attestation(file, kind, trusted)
+    except BadPack as error:
+        output.leave(exit_codes.REFUSED, *str(error).splitlines())
+    except OSError as error:
+        output.leave(exit_codes.USAGE, f"{file} cannot be read: {error.strerror}")
+    output.say(f"[[banks.{found.pop('bank')}.attested]]")
+    for name, value in found.items():
+        output.say(f'{name} = "{value}"' if name != "seen_on" else f"{name} = {value}")
 
 
 def compare(

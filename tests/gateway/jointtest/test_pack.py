@@ -15,6 +15,7 @@ from gateway.jointtest.pack import BadPack, open_pack, signing_key
 from gateway.jointtest.player import keep
 from gateway.jointtest.run_store import RunStore
 from gateway.jointtest.verdicts import CaseFinding, CaseVerdict, SeenAt
+from gateway.settings import AttestedCase
 
 NOW = datetime(2026, 11, 28, 9, tzinfo=UTC)
 EVIDENCE = "evidence/R1-probe-1/request.bin"
@@ -115,3 +116,35 @@ def test_a_key_is_made_once(tmp_path: Path) -> None:
     first = signing_key(tmp_path / "a" / "key.pem")
     assert (tmp_path / "a" / "key.pem").stat().st_mode & 0o777 == 0o600
     assert pack.fingerprint(signing_key(tmp_path / "a" / "key.pem").public_key()) == pack.fingerprint(first.public_key())
+
+
+@pytest.mark.parametrize(
+    ("seen", "verdict", "front_end", "complaint"),
+    [
+        (SeenAt.BANK, CaseVerdict.PASSED, "V4.3", ""),
+        (SeenAt.TWIN, CaseVerdict.PASSED, "V4.3", "seen at twin; it must have passed at the bank"),
+        (SeenAt.BANK, CaseVerdict.FAILED, "V4.3", "is failed"),
+        (SeenAt.BANK, CaseVerdict.PASSED, "", "says no version"),
+    ],
+)
+def test_only_what_was_seen_at_the_bank_attests(
+    tmp_path: Path, seen: SeenAt, verdict: CaseVerdict, front_end: str, complaint: str
+) -> None:
+    store = RunStore(tmp_path, lambda: NOW)
+    store.open("abc123", "pab", ["repeat.payment"])
+    store.begin_round({"gateway": "1", "front_end": front_end})
+    store.end(store.start("repeat.payment"), CaseFinding(verdict, "by telephone", seen=seen), by="甲")
+    key = signing_key(tmp_path / "key.pem")
+    made = pack.write(tmp_path, store.run, {}, {"bank": "pab"}, key, NOW)
+    trusted = pack.fingerprint(key.public_key())
+    if complaint:
+        with pytest.raises(BadPack, match=complaint):
+            pack.attestation(made, "payment", trusted)
+    else:
+        found = pack.attestation(made, "payment", trusted)
+        assert found.pop("bank") == "pab"
+        assert AttestedCase.model_validate(found).seen_on == NOW.date()
+    with pytest.raises(BadPack, match="no case repeat.transfer"):
+        pack.attestation(made, "transfer", trusted)
+    with pytest.raises(BadPack, match="is signed by"):
+        pack.attestation(made, "payment", "00 00")
