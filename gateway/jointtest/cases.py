@@ -123,6 +123,11 @@ def derive(bank: Bank) -> tuple[Case, ...]:
     return tuple(made)
 
 
+def derive_from(section: str, text: str, bank: Bank) -> tuple[Case, ...]:
+    """The cases of a bank from one file's text. Raises BadCase."""
+    return tuple(case for one in read(section, text) for case in _cases(section, one, bank))
+
+
 def _cases(section: str, one: Mapping[str, Any], bank: Bank) -> Iterator[Case]:
     base = _case(section, one)
     kinds = one.get("kinds")

@@ -47,7 +47,9 @@ class Hooks(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What every try of a run shares. `today` is the bank's business date, which an override may have moved."""
+    """What every try of a run shares. `today` is the bank's business date, which an override may have moved, `by` the
+    user of the operating system who sits at it.
+    """
 
     reactor: Any
     clock: Clock
@@ -60,6 +62,7 @@ class World:
     now: Any
     today: Any
     hooks: Hooks | None = None
+    by: str = ""
 
     @property
     def evidence(self) -> Path:
@@ -109,6 +112,11 @@ class Player:
     def folder(self) -> Path:
         """Where this try's evidence is."""
         return self.world.evidence / self.one.name
+
+    @property
+    def by(self) -> str:
+        """Who plays."""
+        return self.world.by
 
     def today(self) -> Any:
         """The bank's business date."""

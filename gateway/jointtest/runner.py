@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList, DeferredSemaphore
 
-from gateway.jointtest import evidence, plays, plays_questions
+from gateway.jointtest import evidence, plays, plays_questions, production
 from gateway.jointtest.amounts import OverCap
 from gateway.jointtest.cases import Case
 from gateway.jointtest.fillings import NoSuchValue
-from gateway.jointtest.player import XML, Player, World
+from gateway.jointtest.player import CHINA, XML, Player, World
 from gateway.jointtest.plays import CasePlay
 from gateway.jointtest.run_store import Run, Try
 from gateway.jointtest.socket_line import NobodyThere
@@ -23,7 +23,7 @@ PLAYS: Mapping[str, CasePlay] = {
     "order": plays.order, "batch": plays.batch, "status": plays.status, "validate": plays.validate,
     "withdraw": plays.withdraw, "later": plays.withdraw, "alike": plays.alike, "line-down": plays.line_down,
     "answer-lost": plays.answer_lost, "silent-probe": plays.silent_probe, "window": plays.window, "queue": plays.queue,
-    "next-day": plays.next_day, "certificate": plays.certificate, "hand": plays.hand,
+    "production": production.give, "next-day": plays.next_day, "certificate": plays.certificate, "hand": plays.hand,
     "probe": plays_questions.probe, "balance": plays_questions.balance, "balance-moves": plays_questions.balance_moves,
     "entries": plays_questions.entries, "pages": plays_questions.pages, "no-entries": plays_questions.no_entries,
     "bad-cursor": plays_questions.bad_cursor, "unknown-order": plays_questions.unknown_order,
@@ -105,7 +105,7 @@ class Runner:
         if plan.seen not in case.seen:
             whose = "only a twin can show this" if case.by_twin_only else "only the bank can show this"
             return CaseFinding(CaseVerdict.NOT_APPLICABLE, f"{whose}; it does not count as the other's")
-        if plan.production:
+        if plan.production and case.play != "production":
             return CaseFinding(CaseVerdict.BLOCKED, "cases move money in test environments only; this is production")
         if case.cause is Cause.PROXY and plan.told.relay is None:
             return CaseFinding(CaseVerdict.OPEN, "no relay stands on the line: `bankgw joint-test relay`, then [relay]")
@@ -150,18 +150,19 @@ class Runner:
         if case.play == "hand" or (case.play == "certificate" and world.hooks is None):
             self._on_end(case, before.finding)
             return
-        if before.finding.verdict is CaseVerdict.WAITING and not self._is_due(before.finding):
+        if before.finding.verdict is CaseVerdict.WAITING and case.play in _DAYS and not self._is_due(before.finding):
             self._on_end(case, before.finding)
             return
         second = _SECONDS.get(case.play) if before.finding.verdict is CaseVerdict.WAITING else None
         await self._played(case, before, second or self._asked_again)
 
     def _is_due(self, finding: CaseFinding) -> bool:
-        """Whether the time has come; a business date that was set by hand counts as that day's evening."""
-        until = finding.until
+        """Whether the time has come; a business date that was set by hand, and lies ahead, counts as that day."""
+        until, now = finding.until, self._world.now()
         assert until is not None
-        now: datetime = self._world.now()
-        return now >= until or self._world.today() > now.astimezone(until.tzinfo).date() >= until.date().replace(day=1)
+        today: date = self._world.today()
+        is_ahead = today > now.astimezone(CHINA).date()
+        return bool(now >= until or (is_ahead and today >= until.astimezone(CHINA).date()))
 
     async def _asked_again(self, player: Player) -> CaseFinding:
         """What the gateway says now about each order that was published. One that never arrived is published again,
@@ -196,7 +197,11 @@ async def _receipt_again(player: Player) -> CaseFinding:
     return await plays_questions.receipt_of(player, str(payment))
 
 
-_SECONDS: Mapping[str, CasePlay] = {"next-day": plays_questions.second_day, "receipt": _receipt_again}
+_SECONDS: Mapping[str, CasePlay] = {
+    "next-day": plays_questions.second_day, "receipt": _receipt_again, "production": production.go_on,
+}  # fmt: skip
+_DAYS = frozenset({"next-day", "receipt"})
+"""The plays whose second half asks about a day that must be over."""
 
 
 def _is_together(case: Case) -> bool:

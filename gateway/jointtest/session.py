@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -69,6 +70,7 @@ async def sit(reactor: Any, clock: Clock, plan: RunPlan, bank: Bank, access: Erp
     world = World(
         reactor, clock, plan, bank, line, ControlClient(plan.path(plan.told.socket)), store, Purse(plan.told.caps), now,
         lambda: wish.business_date or now().astimezone(CHINA).date(), hooks,
+        getpass.getuser(),
     )  # fmt: skip
     runner.restore_purse(world)
     await line.open()

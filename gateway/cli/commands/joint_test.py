@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.cli import exit_codes, output
+from gateway.cli import exit_codes, joint_run, output
+from gateway.cli.commands import joint_test_place
 from gateway.cli.output import DEFAULT_CONFIG, AsJson, Config, ReasonOption
 
 if TYPE_CHECKING:
-    from gateway.jointtest.cases import Case
-    from gateway.jointtest.plan import RunPlan
     from gateway.jointtest.run_store import RunStore
     from gateway.jointtest.session import Wish
     from gateway.jointtest.verdicts import CaseFinding
-    from protocols.bank import Bank
 
 RunFolder = Annotated[Path, typer.Argument(metavar="DIR", help="The run's folder, with joint-test.toml in it.")]
 By = Annotated[str, typer.Option("--by", help="Who says so; kept in the run's journal.")]
 CaseName = Annotated[str, typer.Argument(metavar="CASE", help="A case, as `bankgw joint-test cases` names it.")]
-_LIMIT_S = 3_600.0
-_STANDS_S = 7 * 86_400.0
 
 
 def application() -> typer.Typer:
@@ -43,14 +34,15 @@ def application() -> typer.Typer:
     group.command("close")(close)
     group.command("pack")(pack)
     group.command("verify")(verify)
+    group.command("production-check")(production_check)
     group.command("attest")(attest)
     group.command("differences")(compare)
     group.command("affected")(affected)
     group.command("workbook")(workbook)
     group.command("init")(init)
-    group.command("trial")(trial)
-    group.command("place")(place)
-    group.command("relay")(relay)
+    group.command("trial")(joint_test_place.trial)
+    group.command("place")(joint_test_place.place)
+    group.command("relay")(joint_test_place.relay)
     return group
 
 
@@ -94,7 +86,7 @@ def run(
     from gateway.jointtest.session import Wish
 
     names = tuple(case or ())
-    _sit(context, folder, Wish(not names, names, _date(business_date), by or _user()), config)
+    _sit(context, folder, Wish(not names, names, _date(business_date), by or joint_run.user()), config)
 
 
 def resume(
@@ -112,7 +104,7 @@ def resume(
     """
     from gateway.jointtest.session import Wish
 
-    _sit(context, folder, Wish(False, (), _date(business_date), by or _user()), config)
+    _sit(context, folder, Wish(False, (), _date(business_date), by or joint_run.user()), config)
 
 
 def status(
@@ -123,7 +115,7 @@ def status(
     """Say how every case of a run stands."""
     from gateway.jointtest import runner
 
-    store = _store(context, folder)
+    store = joint_run.store_of(context, folder)
     standing = store.run.standing()
     rows = [{"case": name, "verdict": one.finding.verdict.value, "round": one.round, "why": one.finding.why,
              "until": None if one.finding.until is None else one.finding.until.isoformat(),
@@ -151,7 +143,7 @@ def record(
 
     if verdict not in ("passed", "failed", "blocked"):
         output.leave(exit_codes.USAGE, "--verdict is passed, failed or blocked")
-    plan, store = _plan(folder), _store(context, folder)
+    plan, store = joint_run.plan_of(folder), joint_run.store_of(context, folder)
     seen = None if verdict == "blocked" else plan.seen
     _decide(store, case, CaseFinding(CaseVerdict(verdict), note, seen=seen), by)
 
@@ -162,7 +154,7 @@ def waive(context: typer.Context, folder: RunFolder, case: CaseName,
     """Leave a case out; its owner and the reason stand in the report."""
     from gateway.jointtest.verdicts import CaseFinding, CaseVerdict
 
-    _decide(_store(context, folder), case, CaseFinding(CaseVerdict.WAIVED, reason, owner=owner), owner)
+    _decide(joint_run.store_of(context, folder), case, CaseFinding(CaseVerdict.WAIVED, reason, owner=owner), owner)
 
 
 def _decide(store: RunStore, case: str, finding: CaseFinding, by: str) -> None:
@@ -180,11 +172,11 @@ def close(context: typer.Context, folder: RunFolder, by: By, config: Config = DE
     from gateway.jointtest import runner
     from gateway.jointtest.session import Wish
 
-    if not _store(context, folder).run.rounds:
+    if not joint_run.store_of(context, folder).run.rounds:
         output.leave(exit_codes.REFUSED, "no round has begun; there is nothing to close")
-    _played(context, folder, Wish(False, (), None, by), config)
-    store = _store(context, folder)
-    left = runner.undecided_cases(store.run, _cases(context, folder, config)[1])
+    joint_run.played(context, folder, Wish(False, (), None, by), config)
+    store = joint_run.store_of(context, folder)
+    left = runner.undecided_cases(store.run, joint_run.cases_of(context, folder, config)[1])
     if left:
         output.leave(exit_codes.REFUSED, *(f"{name}: play it again, record it or waive it" for name in left),
                      f"{len(left)} cases keep the run open")  # fmt: skip
@@ -199,82 +191,34 @@ def _sit(context: typer.Context, folder: Path, wish: Wish, config: Path) -> None
     from gateway.jointtest import runner
     from gateway.jointtest.verdicts import CaseVerdict
 
-    store = _played(context, folder, wish, config)
+    store = joint_run.played(context, folder, wish, config)
     findings = {name: one.finding for name, one in store.run.of_round(store.run.rounds).items()}
-    made = _packed(context, store, _plan(folder), _cases(context, folder, config)[1], folder / "pack-key.pem")
+    cases = joint_run.cases_of(context, folder, config)[1]
+    made = joint_run.packed(context, store, joint_run.plan_of(folder), cases, folder / "pack-key.pem")
     output.say(runner.last_line(findings, made))
     if any(one.verdict is CaseVerdict.FAILED for one in findings.values()):
         raise typer.Exit(exit_codes.FAILED)
 
 
-def _played(context: typer.Context, folder: Path, wish: Wish, config: Path) -> RunStore:
-    from gateway.bank.lane_dialer import tls_settings
-    from gateway.bank.tls import client_context
-    from gateway.cli import erp_profile
-    from gateway.cli.broker_client import BrokerSilent, visit
-    from gateway.clock import SystemClock
-    from gateway.erp.broker_address import BrokerAddress
-    from gateway.jointtest import session
-    from gateway.jointtest.erp_line import ErpAccess, LineDown
-    from gateway.jointtest.run_store import BadJournal
+def production_check(context: typer.Context, folder: RunFolder, config: Config = DEFAULT_CONFIG) -> None:
+    """生产小额验证: one transfer of 1.00 between own accounts, two persons; next day its statement and receipt.
 
-    world, plan = output.environment(context), _plan(folder)
-    built, cases = _cases(context, folder, config)
-    try:
-        profile = erp_profile.read(plan.path(plan.told.erp))
-        address = BrokerAddress(profile.host, profile.port, profile.vhost, profile.user,
-                                profile.password.read().decode(), tls=profile.tls is not None)  # fmt: skip
-        reactor = world.reactor()
-        clock = SystemClock(reactor)
-        tls = profile.tls and client_context(tls_settings(profile.tls, profile.host), clock)
-        key = None if profile.hmac_key is None else profile.hmac_key.read()
-        access = ErpAccess(address, plan.told.sender, profile.queue_prefix, tls, key)
-        store = session.open_store(folder, plan, cases, world.now)
-        with output.asking():
-            visit(reactor, lambda: session.sit(reactor, clock, plan, built, access, store, cases, wish,
-                                               world.version(), world.now, _told), _LIMIT_S)  # fmt: skip
-    except erp_profile.BadProfile as error:
-        output.refuse(error.mistakes)
-    except (LineDown, BrokerSilent, OSError) as error:
-        output.leave(exit_codes.UNAVAILABLE, str(error))
-    except session.NotAllowed as error:
-        output.leave(exit_codes.REFUSED, str(error))
-    except (BadJournal, ValueError) as error:
-        output.leave(exit_codes.USAGE, str(error))
-    return store
+    The first call gives the transfer, which the gateway must hold; a second user of the operating system releases it
+    (bankgw orders release). Call it again then, and on the next day. Nothing is given twice. DIR holds nothing else.
+    """
+    from gateway.jointtest import runner
+    from gateway.jointtest.session import Wish
+    from gateway.jointtest.verdicts import CaseVerdict
 
-
-def _told(case: Case, finding: CaseFinding) -> None:
-    until = "" if finding.until is None else f" until {finding.until:%Y-%m-%d %H:%M}"
-    output.say(f"  {finding.verdict.value:14} {case.id}{until}  {finding.why}".rstrip())
-
-
-def _plan(folder: Path) -> RunPlan:
-    from gateway.jointtest import plan
-
-    try:
-        return plan.read(folder)
-    except plan.BadPlan as error:
-        output.leave(exit_codes.CONFIG, *str(error).splitlines())
-
-
-def _store(context: typer.Context, folder: Path) -> RunStore:
-    from gateway.jointtest.run_store import BadJournal, RunStore
-
-    try:
-        return RunStore(folder, output.environment(context).now)
-    except BadJournal as error:
-        output.leave(exit_codes.FAILED, str(error))
-
-
-def _cases(context: typer.Context, folder: Path, config: Path) -> tuple[Bank, tuple[Case, ...]]:
-    from gateway.jointtest.cases import derive
-
-    plan, settings = _plan(folder), output.loaded(context, config).settings
-    if plan.bank not in settings.banks:
-        output.leave(exit_codes.CONFIG, f"{config} knows no bank {plan.bank}; it has {', '.join(settings.banks)}")
-    built = output.environment(context).load_bank(settings.banks[plan.bank])
-    return built, derive(built)
+    begun = bool(joint_run.store_of(context, folder).run.rounds)
+    store = joint_run.played(context, folder, Wish(not begun, (), None, joint_run.user()), config, production=True)
+    cases = joint_run.cases_of(context, folder, config, production=True)[1]
+    made = joint_run.packed(context, store, joint_run.plan_of(folder), cases, folder / "pack-key.pem")
+    findings = {name: one.finding for name, one in store.run.standing().items()}
+    output.say(runner.last_line(findings, made))
+    if any(one.verdict is not CaseVerdict.PASSED for one in findings.values()):
+        failed = any(one.verdict is CaseVerdict.FAILED for one in findings.values())
+        raise typer.Exit(exit_codes.FAILED if failed else exit_codes.REFUSED)
 
 
 def _date(text: str | None) -> date | None:
@@ -282,12 +226,6 @@ def _date(text: str | None) -> date | None:
         return None if text is None else date.fromisoformat(text)
     except ValueError:
         output.leave(exit_codes.USAGE, f"--business-date {text}: write it as 2026-11-28")
-
-
-def _user() -> str:
-    import getpass
-
-    return getpass.getuser()
 
 
 # ---- evidence ----------------------------------------------------------------------------------------------------
@@ -300,21 +238,9 @@ KeyFile = Annotated[
 
 def pack(context: typer.Context, folder: RunFolder, key: KeyFile = None, config: Config = DEFAULT_CONFIG) -> None:
     """Make the report (HTML and PDF, English and Chinese) and the signed evidence pack of a run."""
-    made = _packed(context, _store(context, folder), _plan(folder), _cases(context, folder, config)[1],
-                   key or folder / "pack-key.pem")  # fmt: skip
+    store, cases = joint_run.store_of(context, folder), joint_run.cases_of(context, folder, config)[1]
+    made = joint_run.packed(context, store, joint_run.plan_of(folder), cases, key or folder / "pack-key.pem")
     output.say(f"{made}")
-
-
-def _packed(context: typer.Context, store: RunStore, plan: RunPlan, cases: tuple[Case, ...], key: Path) -> Path:
-    from gateway.jointtest import outcome
-
-    try:
-        made = outcome.make(store, plan, cases, key, output.environment(context).now())
-    except ValueError as error:
-        output.leave(exit_codes.USAGE, str(error))
-    for note in made.notes:
-        output.say(f"note: {note}")
-    return made.pack
 
 
 def verify(
@@ -428,14 +354,14 @@ def workbook(
 
     if lang not in LANGUAGES:
         output.leave(exit_codes.USAGE, f"--lang is one of {', '.join(LANGUAGES)}")
-    plan, cases = _plan(folder), _cases(context, folder, config)[1]
+    plan, cases = joint_run.plan_of(folder), joint_run.cases_of(context, folder, config)[1]
     known, filled = frozenset(case.id for case in cases), 0
     try:
         told = books.read_mapping(mapping)
         found = books.bank_cases(book, told, known)
         if to is not None:
             titles = {case.id: (case.title, case.title_zh) for case in cases}
-            filled = books.fill(book, told, cases_of(_store(context, folder).run, titles),
+            filled = books.fill(book, told, cases_of(joint_run.store_of(context, folder).run, titles),
                                 plan.told.testers.model_dump(), to, known, LANGUAGES.index(lang))  # fmt: skip
     except books.BadWorkbook as error:
         output.leave(exit_codes.USAGE, *str(error).splitlines())
@@ -463,144 +389,3 @@ def init(
     except OSError as error:
         output.leave(exit_codes.FAILED, f"{file} cannot be written: {error.strerror}")
     output.say(f"{file}: fill in what stands in <…>, then `bankgw joint-test run {folder}`")
-
-
-# ---- a place of its own ------------------------------------------------------------------------------------------
-
-
-def trial(
-    context: typer.Context,
-    bank: Annotated[str, typer.Argument(metavar="BANK", help="A bank with a simulated front end.")] = "sample",
-    folder: Annotated[Path | None, typer.Option(help="Where to make everything; default: a new folder.")] = None,
-    case: Annotated[list[str] | None, typer.Option("--case", help="Only these cases.")] = None,
-) -> None:
-    """Make a place with real parts (daemon, broker, simulated bank, our relay), and play all cases of a bank there."""
-    from gateway.cli.broker_client import BrokerSilent, visit
-    from gateway.clock import SystemClock
-    from gateway.demo.processes import NotStarted
-    from gateway.jointtest import runner
-    from gateway.jointtest.cases import derive
-    from gateway.jointtest.erp_line import LineDown
-    from gateway.jointtest.trial_run import TrialParts, play
-    from gateway.jointtest.verdicts import CaseVerdict
-    from protocols.trial import banks
-
-    if bank not in banks():
-        output.leave(exit_codes.USAGE, f"no bank {bank}; there are {', '.join(banks())}")
-    world = output.environment(context)
-    at = (folder or Path(tempfile.mkdtemp(prefix="bankgw-joint-"))).absolute()
-
-    def load_bank(settings: Path, name: str) -> Bank:
-        return world.load_bank(output.loaded(context, settings).settings.banks[name])
-
-    with ExitStack() as stack:
-        broker = stack.enter_context(_broker())
-        reactor = world.reactor()
-        trial_ = TrialParts(broker, load_bank, world.version(), world.now)
-        try:
-            store = visit(reactor, lambda: play(reactor, SystemClock(reactor), at, bank, trial_, tuple(case or ()),
-                                                _told), _LIMIT_S)  # fmt: skip
-        except (NotStarted, LineDown, BrokerSilent) as error:
-            output.leave(exit_codes.UNAVAILABLE, str(error))
-        except ValueError as error:
-            output.leave(exit_codes.USAGE, str(error))
-        run_folder = at / "run"
-        cases = derive(load_bank(at / "bankgw.toml", bank))
-        made = _packed(context, store, _plan(run_folder), cases, run_folder / "pack-key.pem")
-    findings = {name: one.finding for name, one in store.run.standing().items()}
-    output.say(f"everything is in {at}")
-    output.say(runner.last_line(findings, made))
-    if any(one.verdict is CaseVerdict.FAILED for one in findings.values()):
-        raise typer.Exit(exit_codes.FAILED)
-
-
-def place(
-    context: typer.Context,
-    bank: Annotated[str, typer.Argument(metavar="BANK", help="A bank with a simulated front end.")],
-    folder: Annotated[Path, typer.Option(help="Where to make everything; must be new or empty.")],
-) -> None:
-    """Make the place of a trial and leave it running until Ctrl-C, to try `run`, `resume` and the others at.
-
-    The run's folder is DIR/run, the gateway's settings are DIR/bankgw.toml.
-    """
-    import signal
-
-    from twisted.internet.defer import Deferred
-
-    from gateway.cli.broker_client import BrokerSilent, visit
-    from gateway.clock import SystemClock
-    from gateway.demo.processes import NotStarted
-    from gateway.jointtest import place as places
-
-    made = places.prepare(folder.absolute(), bank)
-    with ExitStack() as stack:
-        broker = stack.enter_context(_broker())
-        stack.callback(places.stop, made)
-        reactor = output.environment(context).reactor()
-        over: Deferred[None] = Deferred()
-
-        async def stand() -> None:
-            await places.start(made, broker, SystemClock(reactor), reactor)
-            print(f"ready: bankgw joint-test run {made.folder} -c {made.site.settings}", flush=True)
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, lambda *_: reactor.callFromThread(over.callback, None))
-            await over
-
-        try:
-            visit(reactor, stand, _STANDS_S)
-        except (NotStarted, BrokerSilent) as error:
-            output.leave(exit_codes.UNAVAILABLE, str(error))
-
-
-@contextmanager
-def _broker() -> Iterator[dict[str, Any]]:
-    from gateway.demo import application as demo
-    from gateway.demo.broker import NoBroker, own_broker
-    from gateway.demo.erp import BrokerTrouble
-
-    named = os.environ.get("BANKGW_BROKER_JSON")
-    file = Path(named or Path(".run") / "broker.json")
-    try:
-        if named or file.exists():
-            yield demo.read_broker(file)
-        else:
-            with own_broker() as own:
-                yield demo.read_broker(own)
-    except (BrokerTrouble, NoBroker) as error:
-        output.leave(exit_codes.UNAVAILABLE, str(error))
-
-
-def relay(
-    context: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="JSON: control, ready, ports {name: {to, listen}}.")],
-) -> None:
-    """Stand between the gateway and a front end, and cut the line when a case wants it; loopback only.
-
-    FILE is JSON: `control` the socket for commands, `ports` for each door of the bank `to` (host:port or a port of this
-    machine) and `listen` (0: any free port), `ready` a file that tells the ports once they are open.
-    """
-    from gateway.jointtest import relay as relaying
-
-    try:
-        told = json.loads(file.read_text("utf-8"))
-        doors = {name: _door(one) for name, one in told["ports"].items()}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        output.leave(exit_codes.USAGE, f"{file} cannot be used: {error!r}; see `bankgw joint-test relay --help`")
-    reactor = output.environment(context).reactor()
-    line = relaying.LineRelay(reactor)
-    ports = {name: line.stand(host, port, listen) for name, (host, port, listen) in doors.items()}
-    relaying.control(reactor, Path(told["control"]), line)
-    if told.get("ready"):
-        fresh = Path(f"{told['ready']}.new")
-        fresh.write_text(json.dumps({"ports": ports, "pid": os.getpid()}), "utf-8")
-        fresh.replace(told["ready"])
-    output.say(f"relay: {ports}")
-    reactor.run()
-
-
-def _door(told: Any) -> tuple[str, int, int]:
-    to = str(told["to"])
-    host, _, port = to.rpartition(":")
-    return host or "127.0.0.1", int(port), int(told.get("listen", 0))
-
-

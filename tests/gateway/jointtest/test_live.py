@@ -208,6 +208,43 @@ def test_nothing_is_sent_twice_over_rounds_and_interruptions(described: dict[str
     assert RunStore(run, lambda: datetime.now(UTC)).run.closed is not None
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(200)
+def test_a_production_check_needs_two_persons(described: dict[str, str], place: Path) -> None:
+    settings, more = place / "bankgw.toml", ("-c", str(place / "bankgw.toml"))
+    bands = 'bands = [{ above = "0", action = "hold" }], limits = '
+    settings.write_text(settings.read_text("utf-8").replace("limits = ", bands), "utf-8")
+    daemon = _pid_of(settings)
+    os.kill(daemon, signal.SIGHUP)
+    check = place / "check"
+    check.mkdir()
+    for name in ("joint-test.toml", "erp.toml"):
+        (check / name).write_text((place / "run" / name).read_text("utf-8"), "utf-8")
+    code, lines = bankgw(described, "production-check", str(check), *more)
+    assert code == 3 and "held: a second person releases it" in lines[0], lines
+    order = RunStore(check, lambda: datetime.now(UTC)).run.tries[0].published[0]["orders"][0]["id"]
+    code, lines = bankgw(described, "production-check", str(check), *more)
+    assert code == 3 and f"{order} is held" in lines[0], lines
+    released = [sys.executable, "-m", "gateway", "orders", "release", f"joint:{order}", "--reason", "check", *more]
+    subprocess.run(released, env=described, cwd=ROOT, check=True, timeout=60, capture_output=True)
+    # The same user gave it and released it.
+    for _ in range(20):
+        code, lines = bankgw(described, "production-check", str(check), *more)
+        if code == 1:
+            break
+        time.sleep(0.5)
+    assert code == 1 and "two persons are needed" in lines[0], lines
+    assert len(RunStore(check, lambda: datetime.now(UTC)).run.tries[0].published[0]["orders"]) == 1
+
+
+def _pid_of(settings: Path) -> int:
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        words = entry.read_bytes().split(b"\0")
+        if b"run" in words and os.fsencode(settings) in words:
+            return int(entry.parent.name)
+    raise AssertionError("no daemon")
+
+
 def _row(order: dict[str, str]) -> dict[str, object]:
     account = order["debtor"]["account"]  # type: ignore[index]
     return {"id": order["id"], "account": account, "kind": "payment", "minor": int(order["amount"].replace(".", ""))}

@@ -1,0 +1,151 @@
+"""The production check: at most 1.00, between own accounts, by two persons; every other end is a failure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from gateway import capabilities
+from gateway.jointtest import production
+from gateway.jointtest.amounts import OverCap
+from gateway.jointtest.runner import Runner
+from gateway.jointtest.verdicts import CaseFinding, CaseVerdict
+
+NOW = datetime(2026, 11, 28, 2, tzinfo=UTC)
+SETTLED = {"state": "settled", "final": True, "payment": "P-1", "bank_serial": "S", "bank_reference": "R"}
+STATEMENT = {"lines": [{"amount": "1.00"}], "checked": True, "closed": True, "count": 1, "opening": "9.00", "closing": "8.00"}
+
+
+@dataclass
+class Somebody:
+    """As much of a player as the check needs; `shown` is what the gateway says of the order, `replies` its answers."""
+
+    shown: dict[str, Any] | None = None
+    state_word: str = "held"
+    order_minor: int = 100
+    to: str = "0002"
+    day: date = date(2026, 11, 28)
+    replies: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+    published: int = 0
+    by: str = "wang"
+    patience_s: float = 1.0
+
+    def __post_init__(self) -> None:
+        told = SimpleNamespace(sender="joint")
+        line = SimpleNamespace(until=self._until)
+        desk = SimpleNamespace(get=lambda *_words: self.shown)
+        bank = SimpleNamespace(questions=SimpleNamespace(receipt=None if "receipt" not in self.replies else object()))
+        self.world = SimpleNamespace(now=lambda: NOW, plan=SimpleNamespace(told=told), line=line, desk=desk, bank=bank,
+                                     elsewhere=self._elsewhere)  # fmt: skip
+        given = {"order": "JT-1", "date": "2026-11-28", "amount": "1.00", "account": "0001", "given_by": "wang"}
+        self.one = SimpleNamespace(facts=given)
+        self.case = SimpleNamespace(expect=SimpleNamespace(reply=("statement.ready", "receipt.ready")))
+
+    async def _until(self, good: Any, _patience_s: float) -> bool:
+        return bool(good())
+
+    async def _elsewhere(self, fn: Any, *words: Any) -> Any:
+        return fn(*words)
+
+    def order(self, kind: str, change: dict[str, str]) -> Any:
+        assert (kind, change) == ("transfer", {"/amount": "1.00"})
+        fields = {"debtor": {"account": "0001"}, "creditor": {"account": self.to}, "amount": "1.00"}
+        return SimpleNamespace(id="JT-1", minor=self.order_minor, fields=fields)
+
+    async def publish(self, _one: Any) -> None:
+        self.published += 1
+
+    def state(self, _one: Any) -> str:
+        return self.state_word
+
+    def codes(self, _one: Any) -> list[str]:
+        return []
+
+    def today(self) -> date:
+        return self.day
+
+    async def ask(self, key: str, _said: Any, _patience_s: float = 0) -> Any:
+        said = self.replies.get(key.partition(".")[0])
+        return None if said is None else SimpleNamespace(name=f"{key.partition('.')[0]}.ready", said=said, code="")
+
+
+def shown(*actors: str, **more: Any) -> dict[str, Any]:
+    acts = [{"what": "act", "act": "order.released", "actor": actor} for actor in actors]
+    return {**SETTLED, "timeline": [{"what": "told", "event": "payment.held"}, *acts], **more}
+
+
+async def gave(player: Somebody) -> CaseFinding:
+    return await production.give(player)  # type: ignore[arg-type]
+
+
+async def went_on(player: Somebody) -> CaseFinding:
+    return await production.go_on(player)  # type: ignore[arg-type]
+
+
+async def test_it_waits_for_the_second_person() -> None:
+    player = Somebody()
+    found = await gave(player)
+    assert (found.verdict, player.published) == (CaseVerdict.WAITING, 1)
+    assert "bankgw orders release joint:JT-1" in found.why and player.facts["given_by"] == "wang"
+
+
+async def test_without_a_second_person_it_fails() -> None:
+    assert (await gave(Somebody(state_word="settled"))).verdict is CaseVerdict.FAILED
+
+
+@pytest.mark.parametrize("wrong", [{"order_minor": 101}, {"to": "0001"}])
+async def test_nothing_larger_and_nothing_else_is_sent(wrong: dict[str, Any]) -> None:
+    player = Somebody(**wrong)
+    with pytest.raises(OverCap):
+        await gave(player)
+    assert player.published == 0
+
+
+@pytest.mark.parametrize(
+    ("said", "verdict", "why"),
+    [
+        (shown("uid:li"), CaseVerdict.WAITING, "statement and receipt"),
+        (shown("uid:wang"), CaseVerdict.FAILED, "two persons are needed"),
+        (shown("uid:li", "uid:wang"), CaseVerdict.FAILED, "two persons are needed"),
+        (shown(), CaseVerdict.FAILED, "nobody released it"),
+        (shown(state="held", final=False), CaseVerdict.WAITING, "is held"),
+        (shown("uid:li", state="failed"), CaseVerdict.FAILED, "is failed"),
+        (None, CaseVerdict.FAILED, "does not show"),
+    ],
+)
+async def test_who_released_it_decides(said: dict[str, Any] | None, verdict: CaseVerdict, why: str) -> None:
+    found = await went_on(Somebody(shown=said))
+    assert found.verdict is verdict and why in found.why
+
+
+@pytest.mark.parametrize(
+    ("replies", "verdict"),
+    [
+        ({"statement": STATEMENT}, CaseVerdict.PASSED),
+        ({"statement": STATEMENT, "receipt": {"name": "r", "size": 1, "media_type": "x"}}, CaseVerdict.PASSED),
+        ({"statement": {**STATEMENT, "lines": []}}, CaseVerdict.FAILED),
+        ({"statement": {**STATEMENT, "checked": False}}, CaseVerdict.FAILED),
+        ({"statement": {**STATEMENT, "closed": False}}, CaseVerdict.WAITING),
+        ({}, CaseVerdict.FAILED),
+    ],
+)
+async def test_the_next_day_has_statement_and_receipt(replies: dict[str, Any], verdict: CaseVerdict) -> None:
+    player = Somebody(shown=shown("uid:li"), day=date(2026, 11, 29), replies=replies)
+    assert (await went_on(player)).verdict is verdict
+
+
+def test_in_production_no_other_case_is_played() -> None:
+    from gateway.jointtest.verdicts import SeenAt
+    from tests.gateway.jointtest.samples import sample_cases
+
+    told = SimpleNamespace(relay=object(), triggers={}, accounts=(1, 2))
+    plan: Any = SimpleNamespace(production=True, seen=SeenAt.BANK, told=told)
+    playing = Runner(SimpleNamespace(plan=plan), sample_cases(), lambda *_: None)  # type: ignore[arg-type]
+    ahead = [playing._ahead(case) for case in sample_cases()]
+    assert all(one is not None and one.verdict in (CaseVerdict.BLOCKED, CaseVerdict.NOT_APPLICABLE) for one in ahead)
+    assert playing._ahead(production.case(capabilities.tried("sample"))) is None
