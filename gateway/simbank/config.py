@@ -5,6 +5,7 @@
     control = "sample.sock"         # optional: see gateway.simbank.control
     ready_file = "sample.json"      # optional: written once the ports are open, holds their numbers
     exchange_log = "sample.log"     # optional: every request and answer, bytes and all
+    clock_ahead_s = 0               # the bank's clock is so many seconds ahead: another business date
     cheap = false                   # benchmark mode: the cheapest honest answers
 
     [ports]                         # 0 or absent: any free one
@@ -83,6 +84,7 @@ class SimConfig:
     control: Path | None = None
     ready_file: Path | None = None
     exchange_log: Path | None = None
+    clock_ahead_s: float = 0.0
     cheap: bool = False
 
     @classmethod
@@ -125,6 +127,7 @@ class _Reader:
             control=self._optional_path("control"),
             ready_file=self._optional_path("ready_file"),
             exchange_log=self._optional_path("exchange_log"),
+            clock_ahead_s=self._number("clock_ahead_s", self._left.pop("clock_ahead_s", 0.0)),
             cheap=self._take("cheap", bool, False),
         )
         for key in self._left:

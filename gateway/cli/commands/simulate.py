@@ -1,4 +1,4 @@
-"""`bankgw simulate`: one simulated bank in the foreground."""
+"""`bankgw simulate`: one simulated bank in the foreground; files for a new one; a word to one that runs."""
 
 from __future__ import annotations
 
@@ -11,14 +11,40 @@ import typer
 from gateway.cli import exit_codes, output
 
 Level = Literal["debug", "info", "warning", "error"]
+Word = Literal["report", "truth", "calm", "strike"]
 
 
 def simulate(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The simulated bank's settings, TOML or JSON.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="The bank's settings, TOML or JSON; with --init a new folder.")
+    ],
     log_level: Annotated[Level, typer.Option(help="debug, info, warning or error.")] = "info",
+    init: Annotated[
+        str | None, typer.Option(metavar="BANK", help="Write settings, keys and a matching gateway's files into FILE.")
+    ] = None,
+    tell: Annotated[
+        Word | None, typer.Option(help="Say this to the bank that runs with FILE: report, truth, calm or strike.")
+    ] = None,
+    fault: Annotated[str | None, typer.Option(help="For strike: the fault; docs/do/simulate.md lists them.")] = None,
+    touch: Annotated[
+        str | None, typer.Option(help="For strike: in which exchange: money, enquiry, question or probe.")
+    ] = None,
+    reference: Annotated[str | None, typer.Option(help="For strike: only about this reference.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="For strike: how long it lasts, where it lasts.")] = None,
 ) -> None:
     """Run one simulated bank in the foreground: its own side of the protocol, with a ledger and seeded faults."""
+    if init is not None:
+        _init(init, file)
+        return
+    if tell is not None:
+        word = {"do": tell, "fault": fault, "touch": touch, "reference": reference, "seconds": seconds}
+        _tell(file, {name: value for name, value in word.items() if value is not None})
+        return
+    _run(context, file, log_level)
+
+
+def _run(context: typer.Context, file: Path, log_level: Level) -> None:
     from twisted.internet.defer import Deferred
     from twisted.internet.error import CannotListenError
 
@@ -45,3 +71,35 @@ def simulate(
 def _stop(reactor: Any) -> None:
     if reactor.running:
         reactor.stop()
+
+
+def _init(bank: str, folder: Path) -> None:
+    from gateway.jointtest import front_end
+    from protocols.trial import banks
+
+    if bank not in banks():
+        output.leave(exit_codes.USAGE, f"no bank {bank}; there are {', '.join(banks())}")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        output.leave(exit_codes.REFUSED, f"{folder} is there already; nothing is overwritten: name a new folder")
+    try:
+        made = front_end.write(folder.absolute(), bank)
+    except OSError as error:
+        output.leave(exit_codes.FAILED, f"{folder} cannot be written: {error.strerror}")
+    output.say(f"the bank: bankgw simulate {made.simulator(bank)}")
+    output.say(f"the gateway: {made.settings} and conf.d beside it; put your broker's address and password in")
+
+
+def _tell(file: Path, command: dict[str, Any]) -> None:
+    from gateway.jointtest.socket_line import NobodyThere, tell
+    from gateway.simbank.config import BadConfig, SimConfig
+
+    try:
+        config = SimConfig.read(file)
+    except BadConfig as error:
+        output.leave(exit_codes.CONFIG, str(error))
+    if config.control is None:
+        output.leave(exit_codes.CONFIG, f"{file}: control is not set: nobody can speak to this bank")
+    try:
+        output.dump(tell(config.control, command))
+    except NobodyThere as error:
+        output.leave(exit_codes.UNAVAILABLE, str(error))
