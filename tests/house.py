@@ -129,7 +129,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"gateway.registry"}),
     frozenset({"gateway.journal"}),
     frozenset({"gateway.bank", "gateway.erp", "gateway.recon", "gateway.report", "gateway.liquidity"}),
-    frozenset({"gateway.watch", "gateway.control", "gateway.capabilities"}),
+    frozenset({"gateway.watch", "gateway.control", "gateway.capabilities", "gateway.bank_questions"}),
     frozenset({"gateway.app"}),
     frozenset({"gateway.demo"}),
     frozenset({"gateway.jointtest"}),

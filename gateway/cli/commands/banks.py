@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -13,6 +13,11 @@ from gateway.cli.output import AsJson
 
 def banks(
     context: typer.Context,
+    bank: Annotated[str | None, typer.Argument(metavar="BANK", help="With --questions: which bank.")] = None,
+    questions: Annotated[
+        bool, typer.Option("--questions", help="Print what to ask BANK before a joint test, and what is assumed.")
+    ] = False,
+    lang: Annotated[Literal["en", "zh"], typer.Option(help="With --questions: en or zh.")] = "en",
     config: Annotated[
         Path | None, typer.Option("--config", "-c", help="Settings whose banks are shown in detail, as they are built.")
     ] = None,
@@ -22,6 +27,9 @@ def banks(
     from gateway import capabilities
     from protocols.bank import BadOptions
 
+    if questions or bank is not None:
+        _questions(context, bank, config, lang, as_json=as_json)
+        return
     if config is None:
         output.show(capabilities.everything(), as_json=as_json, words=_every_bank_words)
         return
@@ -33,6 +41,32 @@ def banks(
         except (BadOptions, ModuleNotFoundError, OSError, ValueError) as error:
             output.leave(exit_codes.CONFIG, f"banks.{name}: {error}; `bankgw check` says more")
     output.show(rows, as_json=as_json, words=_bank_words)
+
+
+def _questions(context: typer.Context, bank: str | None, config: Path | None, lang: str, *, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from gateway import bank_questions, capabilities
+    from protocols.trial import banks as known
+
+    if config is not None:
+        tables = output.loaded(context, config).settings.banks
+        if bank is None or bank not in tables:
+            output.leave(exit_codes.USAGE, f"name one of the configured banks: {', '.join(tables)}")
+        built = output.environment(context).load_bank(tables[bank])
+    elif bank is None or bank not in known():
+        output.leave(exit_codes.USAGE, f"name the bank to be asked: {', '.join(known())}")
+    else:
+        built = capabilities.tried(bank)
+    asked = bank_questions.questions(built)
+    if as_json:
+        output.dump([asdict(one) for one in asked])
+        return
+    for number, one in enumerate(asked, start=1):
+        output.say(f"{number}. [{one.topic}] {one.words(lang)}")
+        told = [f"assumed: {one.assumed}" if one.assumed else "", f"goes to: {one.setting}" if one.setting else ""]
+        if any(told):
+            output.say(f"   {'; '.join(filter(None, told))}")
 
 
 def _every_bank_words(rows: Any) -> None:
