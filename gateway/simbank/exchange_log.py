@@ -16,7 +16,9 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Exchanged:
-    """One request and what was answered. `touch` is what it asked of the books, `fault` what the plan did to it."""
+    """One request and what was answered. `touch` is what it asked of the books, `fault` what the plan did to it,
+    `complaint` why the bank's side could not read it: such a request is not answered, and the connection is closed.
+    """
 
     at_ms: int
     port: str
@@ -25,6 +27,7 @@ class Exchanged:
     request: bytes
     answer: bytes
     fault: str = ""
+    complaint: str = ""
 
 
 class ExchangeLog:
@@ -37,6 +40,7 @@ class ExchangeLog:
         """Append one exchange; with the kernel when this returns."""
         said = {
             "at_ms": one.at_ms, "port": one.port, "touch": one.touch, "reference": one.reference, "fault": one.fault,
+            "complaint": one.complaint,
             "request": base64.b64encode(one.request).decode(), "answer": base64.b64encode(one.answer).decode(),
         }  # fmt: skip
         os.write(self._handle, json.dumps(said, ensure_ascii=False).encode() + b"\n")
@@ -60,5 +64,5 @@ def read_exchanges(file: Path, offset: int = 0) -> Iterator[Exchanged]:
 def _exchanged(said: Mapping[str, Any]) -> Exchanged:
     return Exchanged(
         said["at_ms"], said["port"], said["touch"], said["reference"], base64.b64decode(said["request"]),
-        base64.b64decode(said["answer"]), said["fault"],
+        base64.b64decode(said["answer"]), said["fault"], said.get("complaint", ""),
     )  # fmt: skip

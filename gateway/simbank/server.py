@@ -236,12 +236,13 @@ class SimBank:
         kept = self._answers.setdefault((port, exchange.touch), deque(maxlen=2))
         kept.append((exchange.reference, data))
 
-    def note(self, port: str, exchange: _Exchange, request: bytes, answer: bytes, fault: BankFault | None) -> None:
+    def note(self, port: str, exchange: _Exchange, request: bytes, answer: bytes, fault: BankFault | None,
+             complaint: str = "") -> None:  # fmt: skip
         """Log one exchange, with the answer as the twin gave it, before any fault spoiled it."""
         if self.log is not None:
             at_ms = round(self.ledger.now().timestamp() * 1000)
             self.log.write(Exchanged(at_ms, port, exchange.touch.value, exchange.reference, request, answer,
-                                     "" if fault is None else fault.value))  # fmt: skip
+                                     "" if fault is None else fault.value, complaint))  # fmt: skip
 
     def spoiled(
         self, port: str, fault: BankFault, exchange: _Exchange, data: bytes
@@ -300,7 +301,8 @@ class _Session(StreamProtocol):
     def dataReceived(self, data: bytes) -> None:
         try:
             frames = self._cutter.feed(data)
-        except ProtocolError:
+        except ProtocolError as error:
+            self._bank.note(self._port, _Exchange(self._bank.ledger, self._bank.script), data, b"", None, str(error))
             self._refuse()
             return
         self._waiting.extend(frames)
@@ -339,7 +341,8 @@ class _Session(StreamProtocol):
             bank.note(self._port, exchange, request, b"", BankFault.DROP_BEFORE)
             self._commit(BankFault.DROP_BEFORE)
             return
-        except ProtocolError:
+        except ProtocolError as error:
+            bank.note(self._port, exchange, request, b"", None, str(error))
             self._refuse()
             return
         strike = exchange.done()

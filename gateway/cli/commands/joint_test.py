@@ -42,6 +42,7 @@ def application() -> typer.Typer:
     group.command("init")(init)
     group.command("trial")(joint_test_place.trial)
     group.command("place")(joint_test_place.place)
+    group.command("serve")(joint_test_place.serve)
     group.command("relay")(joint_test_place.relay)
     return group
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from protocols.bank import Bank
 
 _LIMIT_S = 3_600.0
+_LOOK_EVERY_S = 0.2
 _STANDS_S = 7 * 86_400.0
 
 
@@ -94,8 +96,6 @@ def place(
 
     The run's folder is DIR/run, the gateway's settings are DIR/bankgw.toml.
     """
-    import signal
-
     from twisted.internet.defer import Deferred
 
     from gateway.cli.broker_client import BrokerSilent, visit
@@ -121,6 +121,46 @@ def place(
             visit(reactor, stand, _STANDS_S)
         except (NotStarted, BrokerSilent) as error:
             output.leave(exit_codes.UNAVAILABLE, str(error))
+
+
+def serve(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The simulated bank's settings, with exchange_log set.")],
+) -> None:
+    """Be the bank for a foreign client: say of each request whether the bank's rules take it, until Ctrl-C.
+
+    The exit code is 1 when the visit shows something that a bank would not like.
+    """
+    from twisted.internet.defer import Deferred
+    from twisted.internet.error import CannotListenError
+    from twisted.internet.task import LoopingCall
+
+    from gateway.jointtest.client_check import ClientCheck
+    from gateway.simbank import service
+    from gateway.simbank.config import BadConfig, SimConfig
+
+    try:
+        config = SimConfig.read(file)
+        if config.exchange_log is None:
+            output.leave(exit_codes.CONFIG, f"{file}: exchange_log is not set: there would be nothing to look at")
+        log = config.exchange_log
+        check = ClientCheck(log, log.stat().st_size if log.exists() else 0)
+        reactor = output.environment(context).reactor()
+        running = service.serve(reactor, config)
+    except (BadConfig, CannotListenError, ValueError) as error:
+        output.leave(exit_codes.CONFIG, str(error))
+    print(f"serving {config.bank} at {dict(running.bank.ports)}", flush=True)
+    looking = LoopingCall(lambda: [print(line, flush=True) for line in check.news()])
+    looking.clock = reactor
+    looking.start(_LOOK_EVERY_S)
+    reactor.addSystemEventTrigger("before", "shutdown", lambda: Deferred.fromCoroutine(running.stop()))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: reactor.callFromThread(reactor.stop))
+    reactor.run(installSignalHandlers=False)
+    for line in (*check.news(), *check.findings(), check.last_line()):
+        output.say(line)
+    if check.findings():
+        raise typer.Exit(exit_codes.FAILED)
 
 
 def relay(
