@@ -13,7 +13,7 @@ LANGUAGES = ("en", "zh")
 
 
 @dataclass(frozen=True, slots=True)
-class BankQuestion:
+class QuestionForBank:
     """One question in both languages. `assumed` is what the program believes, `setting` where the answer is written."""
 
     topic: str
@@ -28,56 +28,56 @@ class BankQuestion:
 
 
 _ALWAYS = (
-    BankQuestion("line", "Address and ports of the test front end; of the production front end?",
+    QuestionForBank("line", "Address and ports of the test front end; of the production front end?",
                  "测试前置机与生产前置机的地址和端口?", setting="lanes.NAME.host, ports"),
-    BankQuestion("line", "Which of our addresses must be allowed at your firewall, and until when?",
+    QuestionForBank("line", "Which of our addresses must be allowed at your firewall, and until when?",
                  "我方哪些地址需要加入贵方白名单,有效期多久?"),
-    BankQuestion("line", "Your CA certificate, the name in your server's certificate, and its next change?",
+    QuestionForBank("line", "Your CA certificate, the name in your server's certificate, and its next change?",
                  "贵方 CA 证书、服务器证书中的名称、下次更换日期?", setting="lanes.NAME.tls"),
-    BankQuestion("line", "How do we get our client certificate, and how is it renewed?",
+    QuestionForBank("line", "How do we get our client certificate, and how is it renewed?",
                  "我方客户端证书如何取得和更新?"),
-    BankQuestion("login", "After how many failed sign-ons is the login locked, and who unlocks it?",
+    QuestionForBank("login", "After how many failed sign-ons is the login locked, and who unlocks it?",
                  "签到失败几次锁户,由谁解锁?"),
-    BankQuestion("test data", "Own accounts of the test environment, payees that may be paid, and their names?",
+    QuestionForBank("test data", "Own accounts of the test environment, payees that may be paid, and their names?",
                  "测试环境中的本企业账户、可付款的收款方及其户名?", setting="joint-test.toml: accounts, payee"),
-    BankQuestion("test data", "What makes the test bank refuse, decide later, or send money back (退汇)?",
+    QuestionForBank("test data", "What makes the test bank refuse, decide later, or send money back (退汇)?",
                  "测试环境中如何触发拒绝、延后处理、退汇?", setting="joint-test.toml: triggers"),
-    BankQuestion("test data", "Which business date has the test environment, and when does it change?",
+    QuestionForBank("test data", "Which business date has the test environment, and when does it change?",
                  "测试环境的业务日期是哪天,何时切换?", setting="--business-date"),
-    BankQuestion("repeats", "If the very same bytes arrive twice, what do you answer, and is money moved once?",
+    QuestionForBank("repeats", "If the very same bytes arrive twice, what do you answer, and is money moved once?",
                  "同一报文逐字节到达两次时如何应答,是否只记账一次?", setting="case repeat.payment"),
-    BankQuestion("people", "Names and telephone of the testers, and of whoever can stop payments at night?",
+    QuestionForBank("people", "Names and telephone of the testers, and of whoever can stop payments at night?",
                  "测试人员及夜间可止付人员的姓名和电话?", setting="joint-test.toml: testers"),
 )  # fmt: skip
 
 
-def questions(bank: Bank) -> tuple[BankQuestion, ...]:
+def questions(bank: Bank) -> tuple[QuestionForBank, ...]:
     """What to ask this bank, in an order in which it can be talked through."""
     profile = bank.profile
     pace, hours = profile.limits.pace, profile.limits.hours
     found = list(_ALWAYS)
-    found.append(BankQuestion(
+    found.append(QuestionForBank(
         "pace", "How many requests a second, how many connections at once?", "每秒请求数与并发连接数上限?",
         f"{pace.per_second:g} a second, {bank.sessions.window} at once", "options",
     ))  # fmt: skip
     closes = "round the clock" if hours.opens == hours.closes else f"{hours.opens:%H:%M} to {hours.closes:%H:%M}"
-    found.append(BankQuestion("hours", "When are you open, and until when does a payment have today's date?",
+    found.append(QuestionForBank("hours", "When are you open, and until when does a payment have today's date?",
                               "服务时间,以及当日入账的截止时间?", closes, "options"))  # fmt: skip
     for kind, rule in sorted(profile.replay.items()):
         window = "for ever" if rule.window is None else f"{rule.window}"
         assumed = f"{rule.policy.value}; {window}; after {rule.not_found_quarantine}, {rule.not_found_count} times"
         if rule.policy is not Replay.NEVER:
-            found.append(BankQuestion(
+            found.append(QuestionForBank(
                 "repeats", f"{kind.value}: for how long do you know a reference?",
                 f"{kind.value}:流水号防重的有效期?", assumed, "options",
             ))  # fmt: skip
-        found.append(BankQuestion(
+        found.append(QuestionForBank(
             "not found", f"{kind.value}: how long after our request can an enquiry still answer 'not found' wrongly?",
             f"{kind.value}:请求发出后多久,查询仍可能误答“查无此交易”?", assumed, "options",
         ))  # fmt: skip
     if bank.questions.receipt is not None:
-        found.append(BankQuestion("receipts", "From when on is a payment's receipt (回单) there?", "回单何时可取?",
+        found.append(QuestionForBank("receipts", "From when on is a payment's receipt (回单) there?", "回单何时可取?",
                                   setting="joint-test.toml: receipts_today"))  # fmt: skip
-    found += [BankQuestion("reconstructed", f"Is this so: {claim}?", f"请确认:{claim}", "yes", "the bank's README")
+    found += [QuestionForBank("reconstructed", f"Is this so: {claim}?", f"请确认:{claim}", "yes", "the bank's README")
               for claim in profile.reconstructed]  # fmt: skip
     return tuple(found)

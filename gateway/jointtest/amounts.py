@@ -7,6 +7,9 @@ from collections.abc import Mapping
 
 from gateway.jointtest.plan import Caps
 
+LEAST_MINOR = 100
+"""What a run's own amounts begin after, in minor units."""
+
 
 class OverCap(Exception):  # noqa: N818 - an answer, not a fault
     """An order would go over a cap; the text says over which."""
@@ -30,8 +33,14 @@ class Purse:
         self._order = minor(caps.per_order)
         self._account = minor(caps.per_account)
         self._channels: Mapping[str, int] = {name: minor(most) for name, most in caps.channels.items()}
+        self._last = LEAST_MINOR
         self.accounts: Counter[str] = Counter()
         self.channels: Counter[str] = Counter()
+
+    def fresh(self) -> int:
+        """Another amount for every order of a run, so that none is taken for a repeat of another; 1.01 and up."""
+        self._last = self._last + 1 if self._last < self._order else LEAST_MINOR + 1
+        return self._last
 
     def spend(self, account: str, channel: str, amount_minor: int) -> None:
         """Count an order before it is sent. Raises OverCap, and counts nothing then."""
@@ -48,3 +57,4 @@ class Purse:
         """Count what was sent before."""
         self.accounts[account] += amount_minor
         self.channels[channel] += amount_minor
+        self._last = max(self._last, amount_minor)

@@ -35,7 +35,6 @@ COMMANDS: Mapping[str, str] = {
     "payroll_item": "payroll.submit", "collection": "collection.submit",
 }  # fmt: skip
 _ASK_EVERY_S = 1.0
-_BASE_MINOR, _SPREAD = 100, 900
 
 
 class Hooks(Protocol):
@@ -147,7 +146,7 @@ class Player:
         return f"JT-{run.id}-{self.one.round}-{self._number:03d}-{self.one.number}-{self._made}"
 
     def _single(self, kind: str, id_: str) -> tuple[dict[str, Any], str, int]:
-        told, minor = self.world.plan.told, self._amount()
+        told, minor = self.world.plan.told, self.world.purse.fresh()
         ours = {"account": told.accounts[0].number, "name": told.accounts[0].name}
         fields: dict[str, Any] = {"id": id_, "debtor": ours, "amount": amounts.text(minor), "currency": "CNY",
                                   "purpose": "联调 货款"}  # fmt: skip
@@ -165,18 +164,12 @@ class Player:
         if self.world.plan.seen is SeenAt.TWIN:
             # A twin pays anybody: a payee of its own makes each order findable in the books.
             digits = len(payee["account"]) - 4
-            payee["account"] = f"0000{(self._amount() * 7919 + self._unique()) % 10**digits:0{digits}d}"
+            payee["account"] = f"0000{(self.world.purse.fresh() * 7919 + self._unique()) % 10**digits:0{digits}d}"
         return payee
 
     def _unique(self) -> int:
         run = self.world.store.run
         return int.from_bytes(f"{run.id}{self.one.round}{self._number}{self.one.number}".encode()[-6:], "big") % 10**9
-
-    def _amount(self) -> int:
-        """Another amount for every order of a run, so that none is taken for a repeat of another."""
-        given = sum(len(command["orders"]) for one in self.world.store.run.tries for command in one.published)
-        salt = sum(self.world.store.run.id.encode()) % 97
-        return _BASE_MINOR + (given + self._made + 13 * self._number + salt) % _SPREAD
 
     @staticmethod
     def _minor(text: Any, minor: int) -> int:
@@ -205,7 +198,7 @@ class Player:
                 payee = {"account": payee["account"], "name": "张示例"}
             if n == 0 and case.trigger and world.plan.seen is SeenAt.TWIN:
                 payee["name"] = f"示例 #{case.trigger}"
-            minor = self._amount()
+            minor = self.world.purse.fresh()
             fields = {"id": self._id(), "amount": amounts.text(minor), side: payee}
             items.append(GivenOrder(str(fields["id"]), kind, payee["account"], minor, fields, "", b"", JSON))
         head: dict[str, Any] = {

@@ -36,3 +36,16 @@ def test_what_was_sent_before_counts() -> None:
     with pytest.raises(OverCap, match="cap of an account"):
         purse.spend("a", "payment", 300)
     purse.spend("b", "payment", 300)
+
+
+def test_no_amount_comes_twice_in_a_run_nor_after_it_went_on() -> None:
+    caps = Caps(per_order="9.00", per_account="10000.00")
+    purse = Purse(caps)
+    first = [purse.fresh() for _ in range(300)]
+    for amount in first:
+        purse.spend("a", "payment", amount)
+    again = Purse(caps)
+    for amount in first:
+        again.count("a", "payment", amount)
+    assert len({*first, *(again.fresh() for _ in range(300))}) == 600
+    assert all(again.fresh() <= 900 for _ in range(1_000))
