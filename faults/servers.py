@@ -19,6 +19,8 @@ from setup import postgresql
 from setup.amqp import Answer, login
 from setup.machine import LOOPBACK, NotToBeHad, free_port, listens, password, run, wait_until
 
+CONTROL_S = 180.0
+"""`rabbitmqctl` starts a virtual machine of its own, which takes a minute on a busy one."""
 UP_S = 120.0
 _ROLES = (rabbitmq.ADMIN, rabbitmq.DAEMON, *rabbitmq.ERPS)
 _VHOST = "faults"
@@ -122,7 +124,7 @@ class Rabbit:
             program = str(own.parent / "rabbitmqctl")
         env = {**self._env, "RABBITMQ_CTL_DIST_PORT": str(free_port())}
         done = subprocess.run((program, "-q", *words), env=env, stdin=subprocess.DEVNULL, capture_output=True,
-                              timeout=60, check=False)  # fmt: skip
+                              timeout=CONTROL_S, check=False)  # fmt: skip
         return done.returncode == 0
 
     def close(self) -> None:
