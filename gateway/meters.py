@@ -139,7 +139,8 @@ class Meters:
             ("bank", "operation"), registry=in_)
         self.plaintext_lanes = Gauge(
             "bankgw_plaintext_lanes", "Lanes that speak without TLS.", ("bank",), registry=in_)
-        self.lane_work = Gauge("bankgw_lane_work", "Open work of a lane by kind.", ("lane", "work"), registry=in_)
+        self.lane_work = Gauge(
+            "bankgw_lane_work", "Open work of a lane by kind.", ("bank", "lane", "work"), registry=in_)
         self.permits_refused = Counter(
             "bankgw_permits_refused_total", "Sends stopped by the permit check at the write.", ("bank",), registry=in_)
         self.watched_entries = Counter(
@@ -179,7 +180,8 @@ class Meters:
         self.parked = Gauge(
             "bankgw_messages_parked", "Undeliverable messages to the ERP, kept for an operator.", registry=in_)
 
-    def known(self, banks: Iterable[str], lanes: Iterable[tuple[str, str]]) -> None:
+    def known(self, banks: Iterable[str], lanes: Iterable[tuple[str, str]],
+              currencies: Iterable[tuple[str, str]] = ()) -> None:  # fmt: skip
         """Create the series whose labels are known, so that none is missing before its first event."""
         for code in Code:
             self.refusals.labels(code.value)
@@ -204,6 +206,9 @@ class Meters:
             self.permits_refused.labels(bank)
             for state in State:
                 self.payments.labels(bank, state.value)
+        for bank, currency in currencies:
+            self.money_in_doubt.labels(bank, currency).set(0)
+            self.money_in_doubt_payments.labels(bank, currency).set(0)
         for bank, lane in lanes:
             self.session_up.labels(bank, lane).set(0)
             self.lane_paused.labels(bank, lane).set(0)

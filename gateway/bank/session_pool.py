@@ -139,6 +139,7 @@ class SessionPool:
         self._on_free: Callable[[], None] = lambda: None
         self._on_defect: Callable[[Failure], None] = lambda _failure: None
         self._proved_s = float("-inf")
+        self._answered_s = float("-inf")
         self._login = login
         self._signed_on = False
         self._signed_on_s = float("-inf")
@@ -182,6 +183,16 @@ class SessionPool:
                 return session
         return None
 
+    @property
+    def trouble(self) -> str:
+        """Why a session has no connection: the slug of the last failure, empty while none has failed."""
+        return next((session.trouble for session in self.sessions if session.trouble), "")
+
+    @property
+    def answered_s(self) -> float:
+        """When the bank last answered, by the monotonic clock; minus infinity before its first answer."""
+        return self._answered_s
+
     def put_back(self, session: BankSession) -> None:
         """Return a session with which nothing was done."""
         self._move(session, SessionEvent.RELEASED)
@@ -205,7 +216,7 @@ class SessionPool:
         if freed is not None:
             _fire(freed)
         if not distrust:
-            self._proved_s = self.clock.monotonic_s()
+            self._proved_s = self._answered_s = self.clock.monotonic_s()
         if session.state is SessionState.READY and not (distrust and self._kept):
             self._free.append(session)
             self._on_free()
@@ -394,7 +405,7 @@ class SessionPool:
                 continue
             probing.close_short()
             backoff_s = FIRST_BACKOFF_S
-            self._proved_s = self.clock.monotonic_s()
+            self._proved_s = self._answered_s = self.clock.monotonic_s()
             for session in self.sessions:
                 session.sign_on = probing.sign_on
                 if not session.state.live:
@@ -446,6 +457,7 @@ class SessionPool:
         session.worked = False
         first = not self.ready
         self._move(session, SessionEvent.PROVEN)
+        self._answered_s = self.clock.monotonic_s()
         session.trouble = ""
         _log.info("session.up", bank=self._labels[0], lane=self._labels[1], session=session.number)
         if session.state is SessionState.READY:

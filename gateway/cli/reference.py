@@ -174,7 +174,8 @@ def metrics_page() -> str:
         "Served at `/metrics` ([settings](settings.md) `watch.host` and `watch.port`), beside `/healthz` (the process",
         "lives) and `/readyz` (503 with reasons unless the journal writes, the broker is consumed, a lane is ready).",
         "Times are seconds since 1970, so that `time() - metric` is an age. Labels come from closed sets; an order, an",
-        "account or an amount is never one.", "",
+        "account or an amount is never one. `process_*` (memory, processor, open files) are the usual ones",
+        "of a Prometheus client.", "",
         "| metric | type | labels | meaning |", "|---|---|---|---|",
     ]  # fmt: skip
     used: set[str] = set()

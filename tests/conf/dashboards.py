@@ -10,9 +10,9 @@ from typing import Any
 from tests.house import ROOT
 
 FOLDER = ROOT / "conf" / "grafana"
-_RED_GREEN = [{"color": "red", "value": None}, {"color": "green", "value": 1}]
-_GREEN_RED = [{"color": "green", "value": None}, {"color": "red", "value": 1}]
-_PLAIN = [{"color": "green", "value": None}]
+_RED_GREEN: list[dict[str, Any]] = [{"color": "red", "value": None}, {"color": "green", "value": 1}]
+_GREEN_RED: list[dict[str, Any]] = [{"color": "green", "value": None}, {"color": "red", "value": 1}]
+_PLAIN: list[dict[str, Any]] = [{"color": "green", "value": None}]
 
 
 @dataclass(frozen=True, slots=True)
