@@ -60,6 +60,7 @@ class BankSession:
         self.state = SessionState.DOWN
         self.worked = False
         self.trouble = ""
+        self.trouble_text = ""
         self.sign_on: Mapping[str, str] = {}
         self.taken_s = float("-inf")
         self._session_pool = session_pool
@@ -187,6 +188,11 @@ class SessionPool:
     def trouble(self) -> str:
         """Why a session has no connection: the slug of the last failure, empty while none has failed."""
         return next((session.trouble for session in self.sessions if session.trouble), "")
+
+    @property
+    def trouble_text(self) -> str:
+        """That failure in words, with what to do about it."""
+        return next((session.trouble_text for session in self.sessions if session.trouble), "")
 
     @property
     def answered_s(self) -> float:
@@ -458,7 +464,7 @@ class SessionPool:
         first = not self.ready
         self._move(session, SessionEvent.PROVEN)
         self._answered_s = self.clock.monotonic_s()
-        session.trouble = ""
+        session.trouble = session.trouble_text = ""
         _log.info("session.up", bank=self._labels[0], lane=self._labels[1], session=session.number)
         if session.state is SessionState.READY:
             self._free.append(session)
@@ -471,7 +477,7 @@ class SessionPool:
     def _failed(self, session: BankSession, error: NotConnected | NoAnswer | ProtocolError) -> None:
         reason = str(error.reason.value if isinstance(error, NotConnected) else error.reason)
         if session.trouble != reason:
-            session.trouble = reason
+            session.trouble, session.trouble_text = reason, str(error)
             _log.warning("session.down", bank=self._labels[0], lane=self._labels[1], session=session.number,
                          reason=reason, error=str(error))  # fmt: skip
         self._meters.connect_failures.labels(self._labels[0], reason.split(":")[0]).inc()

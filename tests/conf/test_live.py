@@ -146,7 +146,7 @@ def test_a_stopped_bank_rings_and_the_bank_that_is_back_ends_it(watchers: Watche
     bank.kill()
     until(lambda: (name, lane) in watchers.ringing(), 60, "the alert rings")
     assert (name, "pab.main") not in watchers.ringing()
-    assert watchers.query('bankgw_lane_state{lane="sample.main",state="down"} == 1')[0]["metric"]["reason"]
+    assert watchers.query('bankgw_lane_state{lane="sample.main",state="down"} == 1')[0]["metric"]["reason"] == "refused"
     # Back at the same place.
     config = watchers.site.site.simulator("sample")
     config.write_text("\n".join([config.read_text("utf-8"), "[ports]", *(f"{key} = {port}" for key, port in ports.items()), ""]),
