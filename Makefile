@@ -12,7 +12,7 @@ FAST := tests/gateway/core/test_flow.py tests/gateway/core/test_policy.py tests/
 	tests/protocols/erp tests/protocols/banks/sample tests/protocols/banks/every \
 	tests/world/test_clock.py tests/world/test_sim.py tests/world/test_scenes.py
 
-.PHONY: help setup broker databases tools test test-long check check311 demo joint-test bench sim crash mutate mutants faults interop fuzz identity permits lock down forget clean
+.PHONY: help setup broker databases tools package test test-long check check311 demo joint-test bench sim crash mutate mutants faults interop fuzz identity permits lock down forget clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,7 +26,7 @@ broker: setup ## RabbitMQ: the system's or a private one; described in .run/brok
 databases: setup ## PostgreSQL and MariaDB for the tests; described in .run/databases.json
 	@$(PY) -m setup.databases up
 
-tools: setup ## other people's commands that judge ours: promtool, xmlsec1, amqp-tools, Node
+tools: setup ## other people's commands that judge ours: Prometheus, xmlsec1, amqp-tools, Node, Java
 	@bash setup/tools.sh
 
 # A newcomer need not have other people's commands: their tests skip and say so. In CI nothing may skip for that.
@@ -85,6 +85,9 @@ interop: setup ## other people's programs judge our signatures, messages and sim
 fuzz: ## coverage-guided fuzzing of all that reads a bank's bytes; SECONDS=60
 	@bash setup/fuzz.sh
 	@.venv-fuzz/bin/python -m fuzz --seconds $(or $(SECONDS),60) $(ARGS)
+
+package: setup ## dist/bankgw_VERSION_ARCH.deb for this Debian, with all it needs inside
+	@bash setup/deb/build.sh dist
 
 permits: setup ## how fast a permit log of SENDS (10000000) sends starts, and in how much memory
 	@$(PY) -m tests.gateway.journal.permit_log_size $(or $(SENDS),10000000)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 from twisted.internet.defer import Deferred, DeferredList
 
 from gateway import log, registry
@@ -266,7 +266,8 @@ class Gateway:
         meters, self._logins = parts.meters, logins(settings, parts)
         self.lanes = {name: self._lane(name, bank, lane) for name, (bank, lane) in lane_tables(settings).items()}
         self.emergency.attach(lane.gate for lane in self.lanes.values())
-        meters.known(settings.banks, ((bank, name) for name, (bank, _lane) in lane_tables(settings).items()))
+        meters.known(settings.banks, ((bank, name) for name, (bank, _lane) in lane_tables(settings).items()),
+                     {(account.bank, account.currency) for account in settings.accounts})  # fmt: skip
         self.outbox = Outbox(parts.amqp, parts.store, settings.node, settings.broker.user, f"bankgw/{VERSION}",
                              parts.clock, meters)  # fmt: skip
         self.peer_nodes = PeerNodes(
@@ -504,8 +505,9 @@ class Daemon:
         self.gateway = gateway = Gateway(settings, parts, on_fatal)
         sights = Sights(parts.store, parts.amqp, gateway.lanes, parts.meters, lambda: gateway.draining,
                         parts.canary_age_s, parts.certificates, parts.tried_s, parts.trouble,
-                        lambda: gateway.emergency.word, gateway.known)  # fmt: skip
-        self.watch = Watch(reactor, sights, parts.clock, Notify(os.environ), ThreadExecutor(reactor, "metrics"))
+                        lambda: gateway.emergency.word, gateway.known, settings.state_dir)  # fmt: skip
+        self.watch = Watch(reactor, sights, parts.clock, Notify(os.environ), ThreadExecutor(reactor, "metrics", 2))
+        ProcessCollector(registry=parts.meters.registry)
         self.control = ControlServer(reactor, verbs(_daemon_handle(gateway, self.watch)))
 
     async def start(self) -> None:

@@ -19,6 +19,8 @@ SESSION_STATES = ("down", "paused", "connecting", "signing_on", "ready", "busy",
 ALARMS = ("contradiction", "answers_disagree", "escalated", "impossible", "stale_epoch", "repeats_used_up", "clock_set",
           "clock_was_ahead", "clock_differs", "booked_twice", "stopped", "unknown_to_settings",
           "unknown_writer")  # fmt: skip
+NOT_READY = ("stopped", "stopping", "draining", "journal", "broker", "broker_blocked", "no_lane")
+LANE_STATES = ("ready", "down", "standing_by", "paused", "halted")
 UNKNOWN = ("lane", "bank", "account", "kind", "sender")
 
 
@@ -30,6 +32,7 @@ class Meters:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry
         self._declare_process()
+        self._declare_state()
         self._declare_orders()
         self._declare_banks()
         self._declare_broker()
@@ -67,6 +70,24 @@ class Meters:
             "Journal units that failed (`unit`), and losses of the database (`unreachable`).", ("kind",),
             registry=in_)
 
+    def _declare_state(self) -> None:
+        in_ = self.registry
+        self.ready = Gauge(
+            "bankgw_ready", "1 while commands are taken in and at least one bank can be reached.", registry=in_)
+        self.not_ready = Gauge(
+            "bankgw_not_ready", "1 for each reason why the daemon is not ready now.", ("reason",), registry=in_)
+        self.lane_state = Gauge(
+            "bankgw_lane_state", "1 for the state that a lane is in and each of its reasons; 0 for those it was in.",
+            ("bank", "lane", "state", "reason"), registry=in_)
+        self.lane_exchange = Gauge(
+            "bankgw_lane_last_exchange_timestamp_seconds",
+            "When the bank last answered on a lane; 0 before the first answer of this process.", ("bank", "lane"),
+            registry=in_)
+        self.disk_free = Gauge(
+            "bankgw_disk_free_bytes", "Room on the disk of `state_dir` for the daemon's user.", registry=in_)
+        self.disk_size = Gauge("bankgw_disk_size_bytes", "Size of the disk of `state_dir`.", registry=in_)
+        self.permit_log = Gauge("bankgw_permit_log_bytes", "Size of this node's permit log.", registry=in_)
+
     def _declare_orders(self) -> None:
         in_ = self.registry
         self.commands = Counter(
@@ -80,6 +101,12 @@ class Meters:
         self.in_doubt_oldest = Gauge(
             "bankgw_payment_in_doubt_oldest_timestamp_seconds",
             "When the oldest payment now in doubt was first sent; 0 when there is none.", ("bank",), registry=in_)
+        self.money_in_doubt = Gauge(
+            "bankgw_money_in_doubt_amount", "Sum of the payments in doubt or escalated now, in units of the currency.",
+            ("bank", "currency"), registry=in_)
+        self.money_in_doubt_payments = Gauge(
+            "bankgw_money_in_doubt_payments", "Payments in doubt or escalated now, by currency.",
+            ("bank", "currency"), registry=in_)
         self.held = Gauge("bankgw_payments_held", "Payments that wait for a release.", ("bank",), registry=in_)
         self.stage = Histogram(
             "bankgw_payment_stage_duration_seconds", "Time a payment spent in one stage.", ("stage",),
@@ -112,7 +139,8 @@ class Meters:
             ("bank", "operation"), registry=in_)
         self.plaintext_lanes = Gauge(
             "bankgw_plaintext_lanes", "Lanes that speak without TLS.", ("bank",), registry=in_)
-        self.lane_work = Gauge("bankgw_lane_work", "Open work of a lane by kind.", ("lane", "work"), registry=in_)
+        self.lane_work = Gauge(
+            "bankgw_lane_work", "Open work of a lane by kind.", ("bank", "lane", "work"), registry=in_)
         self.permits_refused = Counter(
             "bankgw_permits_refused_total", "Sends stopped by the permit check at the write.", ("bank",), registry=in_)
         self.watched_entries = Counter(
@@ -144,13 +172,16 @@ class Meters:
             "bankgw_messages_published_total", "Messages by the broker's confirm.", ("verdict",), registry=in_)
         self.refusals_kept = Gauge(
             "bankgw_refusals_kept", "Refused commands that the journal keeps.", registry=in_)
+        self.refusals_overdue = Gauge(
+            "bankgw_refusals_overdue", "Refused commands that are past their retention and still there.", registry=in_)
         self.parked_copies_kept = Gauge(
             "bankgw_parked_copies_kept", "Copies of refused commands that the journal keeps for operators.",
             registry=in_)
         self.parked = Gauge(
             "bankgw_messages_parked", "Undeliverable messages to the ERP, kept for an operator.", registry=in_)
 
-    def known(self, banks: Iterable[str], lanes: Iterable[tuple[str, str]]) -> None:
+    def known(self, banks: Iterable[str], lanes: Iterable[tuple[str, str]],
+              currencies: Iterable[tuple[str, str]] = ()) -> None:  # fmt: skip
         """Create the series whose labels are known, so that none is missing before its first event."""
         for code in Code:
             self.refusals.labels(code.value)
@@ -160,6 +191,8 @@ class Meters:
             self.stage.labels(stage)
         self.journal_failures.labels("unit")
         self.journal_failures.labels("unreachable")
+        for reason in NOT_READY:
+            self.not_ready.labels(reason).set(0)
         for what in UNKNOWN:
             self.unknown.labels(what).set(0)
         for bank in banks:
@@ -173,8 +206,12 @@ class Meters:
             self.permits_refused.labels(bank)
             for state in State:
                 self.payments.labels(bank, state.value)
+        for bank, currency in currencies:
+            self.money_in_doubt.labels(bank, currency).set(0)
+            self.money_in_doubt_payments.labels(bank, currency).set(0)
         for bank, lane in lanes:
             self.session_up.labels(bank, lane).set(0)
             self.lane_paused.labels(bank, lane).set(0)
+            self.lane_exchange.labels(bank, lane).set(0)
             for session_state in SESSION_STATES:
                 self.session_state.labels(bank, lane, session_state).set(0)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The commands by which the tests are judged by others: promtool, xmlsec1, amqp-tools, Node,
-# systemd-analyze, strace. Without one of them its tests skip, or fail where CI=true.
+# The commands by which the tests are judged by others: Prometheus, xmlsec1, amqp-tools,
+# Node, Java, systemd-analyze, strace. Without one of them its tests skip, or fail where CI=true.
 # Node and npm come from PyPI: Debian's npm alone brings 370 other packages.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -9,10 +9,15 @@ cd "$(dirname "$0")/.."
 missing=()
 need() { command -v "$1" >/dev/null || missing+=("$2"); }
 need promtool promtool
+need prometheus prometheus
+need prometheus-alertmanager prometheus-alertmanager
 need xmlsec1 xmlsec1
 need amqp-publish amqp-tools
 need systemd-analyze systemd
 need strace strace
+need java default-jdk-headless
+[ -e /usr/share/java/amqp-client.jar ] || missing+=(librabbitmq-client-java)
+[ -e /usr/share/java/jackson-databind.jar ] || missing+=(libjackson2-databind-java)
 if [ ${#missing[@]} != 0 ]; then
     bash setup/apt.sh "${missing[@]}" || say "without ${missing[*]} some tests skip"
 fi

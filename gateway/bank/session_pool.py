@@ -60,6 +60,7 @@ class BankSession:
         self.state = SessionState.DOWN
         self.worked = False
         self.trouble = ""
+        self.trouble_text = ""
         self.sign_on: Mapping[str, str] = {}
         self.taken_s = float("-inf")
         self._session_pool = session_pool
@@ -139,6 +140,7 @@ class SessionPool:
         self._on_free: Callable[[], None] = lambda: None
         self._on_defect: Callable[[Failure], None] = lambda _failure: None
         self._proved_s = float("-inf")
+        self._answered_s = float("-inf")
         self._login = login
         self._signed_on = False
         self._signed_on_s = float("-inf")
@@ -182,6 +184,21 @@ class SessionPool:
                 return session
         return None
 
+    @property
+    def trouble(self) -> str:
+        """Why a session has no connection: the slug of the last failure, empty while none has failed."""
+        return next((session.trouble for session in self.sessions if session.trouble), "")
+
+    @property
+    def trouble_text(self) -> str:
+        """That failure in words, with what to do about it."""
+        return next((session.trouble_text for session in self.sessions if session.trouble), "")
+
+    @property
+    def answered_s(self) -> float:
+        """When the bank last answered, by the monotonic clock; minus infinity before its first answer."""
+        return self._answered_s
+
     def put_back(self, session: BankSession) -> None:
         """Return a session with which nothing was done."""
         self._move(session, SessionEvent.RELEASED)
@@ -205,7 +222,7 @@ class SessionPool:
         if freed is not None:
             _fire(freed)
         if not distrust:
-            self._proved_s = self.clock.monotonic_s()
+            self._proved_s = self._answered_s = self.clock.monotonic_s()
         if session.state is SessionState.READY and not (distrust and self._kept):
             self._free.append(session)
             self._on_free()
@@ -394,7 +411,7 @@ class SessionPool:
                 continue
             probing.close_short()
             backoff_s = FIRST_BACKOFF_S
-            self._proved_s = self.clock.monotonic_s()
+            self._proved_s = self._answered_s = self.clock.monotonic_s()
             for session in self.sessions:
                 session.sign_on = probing.sign_on
                 if not session.state.live:
@@ -446,7 +463,8 @@ class SessionPool:
         session.worked = False
         first = not self.ready
         self._move(session, SessionEvent.PROVEN)
-        session.trouble = ""
+        self._answered_s = self.clock.monotonic_s()
+        session.trouble = session.trouble_text = ""
         _log.info("session.up", bank=self._labels[0], lane=self._labels[1], session=session.number)
         if session.state is SessionState.READY:
             self._free.append(session)
@@ -459,7 +477,7 @@ class SessionPool:
     def _failed(self, session: BankSession, error: NotConnected | NoAnswer | ProtocolError) -> None:
         reason = str(error.reason.value if isinstance(error, NotConnected) else error.reason)
         if session.trouble != reason:
-            session.trouble = reason
+            session.trouble, session.trouble_text = reason, str(error)
             _log.warning("session.down", bank=self._labels[0], lane=self._labels[1], session=session.number,
                          reason=reason, error=str(error))  # fmt: skip
         self._meters.connect_failures.labels(self._labels[0], reason.split(":")[0]).inc()

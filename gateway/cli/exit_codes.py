@@ -22,7 +22,7 @@ MEANING = {
     USAGE: "the command line is wrong",
     REFUSED: "refused, or waits for an approval; nothing was changed",
     IN_DOUBT: "nobody knows yet: never send it again, ask",
-    UNAVAILABLE: "the daemon, the broker or the database cannot be reached; try again",
+    UNAVAILABLE: "the daemon, the broker or the database cannot be reached; for `status`: it is not ready; try again",
     CONFIG: "the settings are wrong: one line per mistake, with file, key and remedy",
     OUTPUT: "the output could not be written (`| head` has closed the pipe, or the disk is full); what the command "
     "asked for may be done all the same",

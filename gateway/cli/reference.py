@@ -145,15 +145,18 @@ _LABELS = {
     "alarm": ", ".join(meters.ALARMS),
     "bank": "a table `banks.NAME`",
     "code": "an error code of the contract",
+    "currency": "an ISO 4217 code",
     "kind": "unit, unreachable",
     "lane": "`BANK.LOGIN`",
     "operation": "what was asked of the bank",
     "outcome": ", ".join(meters.OUTCOMES),
-    "reason": "why no connection came about, or why one was given up",
+    "reason": f"why no connection came about, or one was given up; of not being ready {', '.join(meters.NOT_READY)}; "
+    "of a lane's state what `bankgw lanes list` shows behind it",
     "result": "new, replayed, conflict, asked, answered, cancelled, repeated, or an error code",
     "role": "client, ca, crl, signing, server",
     "stage": ", ".join(meters.STAGES),
-    "state": f"a payment's state; of a session {', '.join(meters.SESSION_STATES)}",
+    "state": f"a payment's state; of a session {', '.join(meters.SESSION_STATES)}; of a lane "
+    f"{', '.join(meters.LANE_STATES)}",
     "type": "a command's name, or unknown",
     "verdict": "confirmed, returned, nacked, refused, lost",
     "what": ", ".join(meters.UNKNOWN),
@@ -171,7 +174,8 @@ def metrics_page() -> str:
         "Served at `/metrics` ([settings](settings.md) `watch.host` and `watch.port`), beside `/healthz` (the process",
         "lives) and `/readyz` (503 with reasons unless the journal writes, the broker is consumed, a lane is ready).",
         "Times are seconds since 1970, so that `time() - metric` is an age. Labels come from closed sets; an order, an",
-        "account or an amount is never one.", "",
+        "account or an amount is never one. `process_*` (memory, processor, open files) are the usual ones",
+        "of a Prometheus client.", "",
         "| metric | type | labels | meaning |", "|---|---|---|---|",
     ]  # fmt: skip
     used: set[str] = set()

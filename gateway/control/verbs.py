@@ -307,7 +307,11 @@ class _Acts:
         try:
             await lane.ask("probe", lane.parts.bank.sessions.probe, wait_s)
         except Unavailable as error:
-            said.update(answered=False, reason=error.reason, detail=str(error))
+            # Where no session is up, what keeps them down is the answer: refused, no TLS, a refused sign-on, silence.
+            pool = lane.session_pool
+            known = not pool.ready and bool(pool.trouble)
+            said.update(answered=False, reason=pool.trouble if known else error.reason,
+                        detail=pool.trouble_text if known else str(error))  # fmt: skip
         except ProtocolError as error:
             said.update(answered=False, reason=error.reason, detail=str(error))
         return {**said, "seconds": round(self._daemon_handle.clock.monotonic_s() - started_s, 3)}
@@ -488,8 +492,10 @@ def _no_message(message_id: str) -> Denied:
 
 def _lane(name: str, lane: Lane, word: str) -> dict[str, Any]:
     sessions = [session.state for session in lane.session_pool.sessions]
+    ago_s = lane.parts.clock.monotonic_s() - lane.session_pool.answered_s
     return {
         "lane": name, "bank": lane.parts.bank_name, "condition": word, "epoch": lane.epoch, "window": len(sessions),
         "sessions": {state: sessions.count(state) for state in sorted(set(sessions))}, "work": len(lane.work_queue),
-        "paused": list(lane.paused), "halted": lane.halted,
+        "paused": list(lane.paused), "halted": lane.halted, "trouble": lane.session_pool.trouble_text,
+        "answered_s_ago": None if ago_s == float("inf") else round(ago_s, 1),
     }  # fmt: skip

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, func, select
 
 from gateway.journal.commit.rows import OutboxState
 from gateway.journal.sql import schema
+from protocols.canon.money import Money
 from protocols.canon.outcome import State
 
 DOUBT = (State.IN_DOUBT.value, State.ESCALATED.value)
@@ -16,9 +17,12 @@ DOUBT = (State.IN_DOUBT.value, State.ESCALATED.value)
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Numbers by bank, by (lane, work), and of the outbox. `oldest_ms` are None where there is nothing."""
+    """Numbers by bank, by (lane, work), and of the outbox. `oldest_ms` are None where there is nothing.
+
+    `money` is what is in doubt by bank and currency: how many payments, and their sum."""
 
     in_doubt: Mapping[str, tuple[int, int | None]]
+    money: Mapping[tuple[str, str], tuple[int, Money]]
     held: Mapping[str, int]
     work: Mapping[tuple[str, str], int]
     waiting: int
@@ -31,10 +35,16 @@ def count(conn: Connection) -> Counts:
     p, w, o = schema.payments.c, schema.work.c, schema.outbox.c
     lanes = select(schema.lanes.c.lane)
     doubt = conn.execute(
-        select(p.bank, func.count(), func.min(p.first_write_ms))
-        .where(p.lane.in_(lanes), p.state.in_(DOUBT)).group_by(p.bank)
+        select(p.bank, p.currency, func.count(), func.min(p.first_write_ms), func.sum(p.amount_minor))
+        .where(p.lane.in_(lanes), p.state.in_(DOUBT)).group_by(p.bank, p.currency)
     )  # fmt: skip
-    in_doubt = {bank: (number, oldest_ms) for bank, number, oldest_ms in doubt}
+    in_doubt: dict[str, tuple[int, int | None]] = {}
+    money = {}
+    for bank, currency, number, oldest_ms, minor in doubt:
+        before, before_ms = in_doubt.get(bank, (0, None))
+        known = [at_ms for at_ms in (before_ms, oldest_ms) if at_ms is not None]
+        in_doubt[bank] = (before + number, min(known, default=None))
+        money[bank, currency] = (number, Money(int(minor), currency))
     held = conn.execute(
         select(p.bank, func.count()).where(p.lane.in_(lanes), p.state == State.HELD.value).group_by(p.bank)
     )
@@ -47,4 +57,4 @@ def count(conn: Connection) -> Counts:
     parked = conn.execute(
         select(func.count()).where(o.node.in_(nodes), o.state == OutboxState.PARKED.value)
     ).scalar_one()
-    return Counts(in_doubt, {row[0]: row[1] for row in held}, open_work, waiting, oldest_ms, parked)
+    return Counts(in_doubt, money, {row[0]: row[1] for row in held}, open_work, waiting, oldest_ms, parked)

@@ -14,10 +14,11 @@ from gateway.journal.cluster.stops import Stop
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """`reasons` says what is missing; empty means ready."""
+    """`reasons` says what is missing; empty means ready. `codes` are the same reasons as the metric names them."""
 
     reasons: tuple[str, ...]
     lanes: Mapping[str, str]
+    codes: tuple[str, ...] = ()
 
     @property
     def ready(self) -> bool:
@@ -39,7 +40,8 @@ def lane_word(lane: Lane) -> str:
     if lane.paused:
         return f"paused:{','.join(lane.paused)}"
     if not lane.ready:
-        return "down"
+        trouble = lane.session_pool.trouble
+        return f"down:{trouble}" if trouble else "down"
     return "ready" if lane.clock_trust.doubt is None else f"ready:{lane.clock_trust.doubt}"
 
 
@@ -57,21 +59,21 @@ def readiness(
 ) -> Readiness:
     """The journal writes, the broker is consumed, and at least one lane is ready. `stopped` are an emergency stop's
     words."""
-    reasons = []
+    reasons = {}
     if stopped:
-        reasons.append(stopped)
+        reasons["stopped"] = stopped
     if stopping:
-        reasons.append("stopping")
+        reasons["stopping"] = "stopping"
     elif draining:
-        reasons.append("draining: an operator asked to take nothing in")
+        reasons["draining"] = "draining: an operator asked to take nothing in"
     if not journal_ok():
-        reasons.append("the journal has not written lately")
+        reasons["journal"] = "the journal has not written lately"
     if not amqp.up:
-        reasons.append("the broker is not consumed")
+        reasons["broker"] = "the broker is not consumed"
     elif amqp.blocked:
-        reasons.append("the broker takes no messages (memory or disk alarm)")
+        reasons["broker_blocked"] = "the broker takes no messages (memory or disk alarm)"
     words = {name: lane_word(lane) for name, lane in lanes.items()}
     own = {word.partition(":")[0] for word in words.values()} - {"standing_by"}
     if own and "ready" not in own:
-        reasons.append("no lane is ready")
-    return Readiness(tuple(reasons), words)
+        reasons["no_lane"] = "no lane is ready"
+    return Readiness(tuple(reasons.values()), words, tuple(reasons))

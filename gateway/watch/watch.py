@@ -23,6 +23,7 @@ from gateway.journal.sql import schema
 from gateway.journal.sql.executor import Executor
 from gateway.journal.sql.vaults import vault_of
 from gateway.meters import UNKNOWN, Meters
+from gateway.watch.condition_metrics import ConditionMetrics
 from gateway.watch.counts import Counts, count
 from gateway.watch.health import Readiness, readiness, stop_words
 from gateway.watch.notify import Notify
@@ -65,7 +66,8 @@ class Sights:
     """What is looked at. `canary_age_s` tells the age of the last heartbeat through the broker, `certificates` the end
     of validity (seconds since 1970) by bank and role, `tried_s` when the journal's writer last tried to reach its
     database again (by the monotonic clock), `trouble` what the database last said, `stop` the last word about an
-    emergency stop. `known` is what the settings know, None where nobody wants to hear of what they do not."""
+    emergency stop. `known` is what the settings know, None where nobody wants to hear of what they do not.
+    `state_dir` is the folder whose disk is looked at."""
 
     store: Store
     amqp: Amqp
@@ -78,6 +80,7 @@ class Sights:
     trouble: Callable[[], str] = _no_trouble
     stop: Callable[[], Stop] = Stop
     known: Callable[[], KnownToSettings | None] = field(default=_never)
+    state_dir: Path | None = None
 
 
 def _alive(conn: Connection) -> None:
@@ -95,6 +98,7 @@ class Watch:
     def __init__(self, reactor: Any, sights: Sights, clock: Clock, notify: Notify, rendering: Executor) -> None:
         self._reactor = reactor
         self._sights = sights
+        self._conditions = ConditionMetrics(sights.meters, sights.lanes, clock)
         self._clock = clock
         self._notify = notify
         self._rendering = rendering
@@ -163,6 +167,8 @@ class Watch:
                 sights.store.read(count).addCallbacks(self._counted, self._not_written)
             for (bank, role), not_after_s in sights.certificates().items():
                 meters.certificate.labels(bank, role).set(not_after_s)
+            if (folder := sights.state_dir) is not None:
+                self._conditions.look(self._rendering, folder)
         known = sights.known() if self._ticks % UNKNOWN_EVERY == 0 and not self._silent_ticks else None
         if known is not None:
             sights.store.read(lambda conn: look(conn, known, vault_of(conn))).addCallbacks(
@@ -172,6 +178,7 @@ class Watch:
         age_s = sights.canary_age_s()
         if age_s is not None:
             meters.canary.set(self._clock.now_ms() / 1000 - age_s)
+        self._conditions.show(self.ready())
         for name, lane in sights.lanes.items():
             meters.lane_paused.labels(lane.parts.bank_name, name).set(int(bool(lane.paused)))
         if not self._announced and sights.amqp.up:
@@ -242,11 +249,13 @@ class Watch:
             meters.in_doubt.labels(bank).set(number)
             meters.in_doubt_oldest.labels(bank).set((oldest_ms or 0) / 1000)
             meters.held.labels(bank).set(counts.held.get(bank, 0))
+        self._conditions.money(counts.money)
         meters.outbox_depth.set(counts.waiting)
         meters.outbox_oldest.set((counts.waiting_oldest_ms or 0) / 1000)
         meters.parked.set(counts.parked)
-        for lane in self._sights.lanes:
+        for name, lane in self._sights.lanes.items():
             for work in Work:
-                meters.lane_work.labels(lane, work.value).set(counts.work.get((lane, work.value), 0))
+                waiting = counts.work.get((name, work.value), 0)
+                meters.lane_work.labels(lane.parts.bank_name, name, work.value).set(waiting)
         doubt = sum(number for number, _oldest in counts.in_doubt.values())
         self._notify.status(f"{counts.waiting} messages waiting, {doubt} payments in doubt")

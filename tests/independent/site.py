@@ -42,6 +42,7 @@ class Running:
     erp: Login
     site: demo_site.Site
     daemon: Child
+    banks: dict[str, Child]
 
     @property
     def url(self) -> str:
@@ -103,7 +104,7 @@ def running(folder: Path) -> Iterator[Running]:
             daemon.start()
             until(lambda: _ready(site) or daemon.ended() is not None, 60, "the daemon is ready")
             assert daemon.ended() is None, daemon.tail()
-            yield Running(rabbit, erp, site, daemon)
+            yield Running(rabbit, erp, site, daemon, {child.name: child for child in children[: len(_PLANS)]})
         finally:
             stop_all(children, 30)
 

@@ -4,37 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.independent.site import PREFIX, ROOT, SENDER, Running, not_to_be_had, program
+from tests.independent.site import PREFIX, SENDER, Running, program
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(240)]
 HERE = Path(__file__).parent / "node"
-INSTALLED = ROOT / ".run" / "node"
-
-
-@pytest.fixture(scope="module")
-def modules() -> Path:
-    """amqplib, put under .run by the ordinary npm client; once it is there, nothing is fetched."""
-    program("node")
-    wanted = json.loads((HERE / "package.json").read_text("utf-8"))["dependencies"]["amqplib"]
-    mark = INSTALLED / "node_modules" / "amqplib" / "package.json"
-    if not mark.exists() or json.loads(mark.read_text("utf-8"))["version"] != wanted:
-        npm = program("npm")
-        INSTALLED.mkdir(parents=True, exist_ok=True)
-        shutil.copy(HERE / "package.json", INSTALLED / "package.json")
-        done = subprocess.run(
-            [npm, "install", "--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"],
-            cwd=INSTALLED, capture_output=True, text=True, timeout=150, check=False, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
-        if done.returncode:
-            not_to_be_had(f"npm cannot install amqplib {wanted}: {done.stderr[-300:]}")
-    return INSTALLED / "node_modules"
 
 
 def order(site: Running, id_: str, bank: str = "sample", **changes: Any) -> dict[str, Any]:

@@ -11,7 +11,10 @@ from gateway.cli.commands.rename import rename_lane
 from gateway.cli.help_pages import Listing
 from gateway.cli.output import DEFAULT_CONFIG, AsJson, Config, ReasonOption, Socket, WatchOption
 
-_COLUMNS = {"lane": "lane", "condition": "condition", "up": "sessions up", "work": "open work", "epoch": "epoch"}
+_COLUMNS = {
+    "lane": "lane", "condition": "condition", "up": "sessions up", "answered": "last answer", "work": "open work",
+    "epoch": "epoch",
+}  # fmt: skip
 LaneArgument = Annotated[str, typer.Argument(metavar="LANE", help="BANK.LOGIN, as `bankgw lanes list` names it.")]
 
 
@@ -43,8 +46,13 @@ def list_lanes(
 
 
 def _words(lanes: Any) -> None:
-    rows = [{**lane, "up": f"{lane['sessions'].get('ready', 0)} of {lane['window']}"} for lane in lanes]
+    rows = [{**lane, "up": f"{lane['sessions'].get('ready', 0)} of {lane['window']}",
+             "answered": "never" if lane["answered_s_ago"] is None else f"{lane['answered_s_ago']:g} s ago"}
+            for lane in lanes]  # fmt: skip
     output.table(rows, _COLUMNS, "no lanes")
+    for lane in lanes:
+        if lane["condition"].startswith("down") and lane["trouble"]:
+            output.say(f"{lane['lane']}: {lane['trouble']}")
 
 
 def _changed(lane: Any) -> None:

@@ -24,14 +24,14 @@ def status(
 ) -> None:
     """Say how the daemon is: readiness with reasons, lanes, broker, orders under way, certificates.
 
-    With --wait, exit code 69 if it is not ready in time.
+    Exit code 69 if it is not ready; with --wait, if it is not ready in time.
     """
     daemon = output.remote(context, config, socket)
     if watch is not None and wait_s is None:
         output.repeated(watch, lambda: _look(daemon, None, as_json=as_json))
         return
     said = _look(daemon, wait_s, as_json=as_json)
-    if wait_s is not None and said["status"] != "ready":
+    if said["status"] != "ready":
         raise typer.Exit(exit_codes.UNAVAILABLE)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, exists, func, select
+from sqlalchemy import Connection, delete, func, select
 
 from gateway.journal.commit import audit
 from gateway.journal.commit.rows import OutboxRow, OutboxState
@@ -33,11 +33,11 @@ class RefusalRow:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """How many refusals and parked copies are kept, and whether some are past their retention."""
+    """How many refusals and parked copies are kept, and how many are past their retention."""
 
     refusals: int
     parked: int
-    over: bool
+    over: int
 
 
 def refuse(
@@ -75,10 +75,10 @@ def fetch(conn: Connection, key: str) -> RefusalRow | None:
 
 
 def held(conn: Connection, before_ms: int) -> Held:
-    """The number of kept rows, and whether some are older than `before_ms`."""
+    """The number of kept rows, and how many are older than `before_ms`."""
     kept, parked = conn.execute(select(func.count(), func.count(_C.parked))).one()
-    over = conn.execute(select(exists().where(_C.at_ms < before_ms))).scalar_one()
-    return Held(kept, parked, bool(over))
+    over = conn.execute(select(func.count()).where(_C.at_ms < before_ms)).scalar_one()
+    return Held(kept, parked, over)
 
 
 def forget(tx: Tx, before_ms: int, most: int) -> int:

@@ -57,9 +57,11 @@ class Retention:
     async def _look(self) -> None:
         before_ms = self._clock.now_ms() - self._kept_ms
         held = await self._store.read(partial(refusals.held, before_ms=before_ms))
+        self._meters.refusals_overdue.set(held.over)
         while held.over:
             gone = await self._store.write(partial(refusals.forget, before_ms=before_ms, most=AT_ONCE))
             _log.info("refusals.deleted", count=gone, action="their retention is over")
             held = await self._store.read(partial(refusals.held, before_ms=before_ms))
+        self._meters.refusals_overdue.set(held.over)
         self._meters.refusals_kept.set(held.refusals)
         self._meters.parked_copies_kept.set(held.parked)

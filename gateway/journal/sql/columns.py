@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from sqlalchemy import BigInteger, Column, ForeignKey, LargeBinary, String, Text
-from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.dialects import mysql, oracle, postgresql, sqlite
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -27,6 +27,8 @@ class ExactText(TypeDecorator[str]):
             return dialect.type_descriptor(sqlite.TEXT())
         if dialect.name == "postgresql":
             return dialect.type_descriptor(postgresql.VARCHAR(self.length, collation="C"))
+        if dialect.name == "oracle":
+            return dialect.type_descriptor(oracle.VARCHAR2(self.length))
         collation = "utf8mb4_nopad_bin" if getattr(dialect, "is_mariadb", False) else "utf8mb4_0900_bin"
         return dialect.type_descriptor(mysql.VARCHAR(self.length, charset="utf8mb4", collation=collation))
 

@@ -29,6 +29,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, Operation
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from gateway.journal.sql.driver import say, write, write_many
+from gateway.journal.sql.oracle import merge
 
 BUSY_TIMEOUT_MS = 10_000
 # About a lane's lease: a writer suspended in a transaction must not lock rows for longer than that.
@@ -277,6 +278,8 @@ def _upsert(table: Table, dialect: str, add: tuple[str, ...]) -> Executable:
         statement = sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
         fresh = {c.key: c + statement.excluded[c.key] if c.key in add else statement.excluded[c.key] for c in others}
         return statement.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=fresh)
+    if dialect == "oracle":
+        return merge(table, add)
     mine = mysql.insert(table)
     news = {c.key: c + mine.inserted[c.key] if c.key in add else mine.inserted[c.key] for c in others}
     return mine.on_duplicate_key_update(news)

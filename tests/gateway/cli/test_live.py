@@ -53,7 +53,11 @@ class Live:
 
     def status(self) -> dict[str, Any]:
         code, said = self.bankgw("status", "--json", config=True)
-        return dict(json.loads(said)) if code == 0 else {}
+        found = json.loads(said) if said.startswith("{") else {}
+        if "status" not in found:
+            return {}
+        assert (code == exit_codes.OK) is (found["status"] == "ready")
+        return dict(found)
 
     def bankgw(self, *words: str, config: bool = False, erp: bool = False) -> tuple[int, str]:
         more = ["--config", str(self.site.settings)] if config else []
@@ -273,6 +277,10 @@ def test_a_pause_outlives_the_daemon(live: Live) -> None:
     code, said = live.send(order("PAUSED", "1.00", "pab"), "--timeout", "2")
     assert code == exit_codes.IN_DOUBT
     assert live.bankgw("lanes", "resume", "pab.main", config=True)[0] == exit_codes.OK
+    assert live.bankgw("drain", config=True)[0] == exit_codes.OK
+    code, said = live.bankgw("status", config=True)
+    assert code == exit_codes.UNAVAILABLE and "not ready: draining" in said
+    assert live.bankgw("drain", "--off", config=True)[0] == exit_codes.OK
     live.until(lambda: '"settled"' in live.bankgw("orders", "show", "erp:PAUSED", "--json", config=True)[1])
 
 

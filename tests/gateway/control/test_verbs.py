@@ -249,6 +249,24 @@ def test_a_probe_says_whether_the_bank_answers(operator: Operator) -> None:
     operator.no(400, "bad_number", "POST", "lanes", "sample.main", "probe", wait=0)
 
 
+def test_a_lane_that_is_down_says_why_everywhere(operator: Operator) -> None:
+    operator.world.bank.reachable = False
+    for pipe in list(operator.world.life.pipes if operator.world.life else ()):
+        pipe.abortConnection()
+    operator.world.run(2)
+    said = operator.ask("POST", "lanes", "sample.main", "probe", wait=3)
+    assert not said["answered"]
+    assert said["reason"] == "refused" and "check host and port" in said["detail"]
+    (lane,) = operator.ask("GET", "lanes")["lanes"]
+    assert lane["condition"] == "down:refused" and lane["trouble"] == said["detail"]
+    assert lane["answered_s_ago"] >= 3
+    assert operator.ask("GET", "status")["lanes"] == {"sample.main": "down:refused"}
+    operator.world.bank.reachable = True
+    operator.world.run(90)
+    (lane,) = operator.ask("GET", "lanes")["lanes"]
+    assert (lane["condition"], lane["trouble"]) == ("ready", "")
+
+
 def test_lanes_are_listed(operator: Operator) -> None:
     (lane,) = operator.ask("GET", "lanes")["lanes"]
     assert (lane["lane"], lane["bank"], lane["condition"], lane["window"]) == ("sample.main", "sample", "ready", 4)

@@ -47,11 +47,11 @@ def test_after_their_retention_refusals_and_their_published_copies_are_gone(jour
                            reply=message(f"r{n}"), parked=message(f"p{n}") if n else None))  # fmt: skip
     journal.do(lambda tx: outbox.mark(tx, ["p1", "p2", "p3", "r1"], OutboxState.SENT))
     later = NOW_MS + 1
-    assert journal.read(lambda conn: refusals.held(conn, NOW_MS)) == Held(5, 4, False)
-    assert journal.read(lambda conn: refusals.held(conn, later)) == Held(5, 4, True)
+    assert journal.read(lambda conn: refusals.held(conn, NOW_MS)) == Held(5, 4, 0)
+    assert journal.read(lambda conn: refusals.held(conn, later)) == Held(5, 4, 5)
     assert journal.do(lambda tx: refusals.forget(tx, NOW_MS, 9)) == 0
     assert [journal.do(lambda tx: refusals.forget(tx, later, 3)) for _ in range(3)] == [3, 2, 0]
-    assert journal.read(lambda conn: refusals.held(conn, later)) == Held(0, 0, False)
+    assert journal.read(lambda conn: refusals.held(conn, later)) == Held(0, 0, 0)
     left = {row.message_id for row in journal.read(lambda conn: outbox.unsent(conn, "n1"))}
     assert left == {"r0", "r2", "r3", "r4", "p4"}, "replies, and the copy that is not published yet"
     assert journal.count(schema.outbox) == 6, "and the reply that is"

@@ -134,7 +134,7 @@ def test_gauges_follow_the_journal(tmp_path: Path) -> None:
     assert oldest is not None
     assert 0 <= world.clock.seconds() - oldest < 10
     assert watched.value("bankgw_payments_held", bank="sample") == 1
-    assert watched.value("bankgw_lane_work", lane="sample.main", work="enquire") == 1
+    assert watched.value("bankgw_lane_work", bank="sample", lane="sample.main", work="enquire") == 1
     assert watched.value("bankgw_outbox_depth") == 0
     assert watched.value("bankgw_certificate_not_after_timestamp_seconds", bank="sample", role="client") == 1.9e9
     canary = watched.value("bankgw_canary_last_success_timestamp_seconds")
