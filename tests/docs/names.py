@@ -34,7 +34,10 @@ FOREIGN: Mapping[str, frozenset[str]] = {
         "rabbitmq_auth_mechanism_ssl", "ssl_cert_login_from", "common_name", "change_password", "import_definitions",
         "auth_mechanisms.1", "amq.rabbitmq.reply-to", "rabbitmq.conf", "basic.nack", "basic.reject",
     }),
-    "PostgreSQL and MariaDB": frozenset({"idle_in_transaction_session_timeout", "idle_transaction_timeout"}),
+    "PostgreSQL and MariaDB": frozenset({
+        "idle_in_transaction_session_timeout", "idle_transaction_timeout", "max_connections",
+    }),
+    "systemd and sysstat": frozenset({"sysusers.d", "tmpfiles.d", "TimeoutStopSec", "w_await"}),
     "Java and .NET": frozenset({
         "OffsetDateTime.toString", "BigDecimal.toPlainString", "ToString", "DateTimeOffset.ToString",
     }),
