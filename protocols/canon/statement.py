@@ -83,10 +83,11 @@ class Return:
 
 @dataclass(frozen=True, slots=True)
 class ReturnsPage:
-    """One page of returns; `cursor` as in Page."""
+    """One page of returns; `cursor` and `findings` as in Page: a row that cannot be read is a finding."""
 
     returns: tuple[Return, ...]
     cursor: str | None = None
+    findings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
