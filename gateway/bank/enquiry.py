@@ -106,7 +106,8 @@ class Enquiry:
     ) -> tuple[Answered | AskedInVain, Outcome | None, Fault | None]:
         """The event, what the bank said, and the fault of a list of returns that nothing hangs on."""
         questions = self._parts.bank.questions
-        watching, fault = kind is Work.RETURNS, None
+        watching = kind is Work.RETURNS
+        fault: Fault | None = None
         if watching and questions.returns is not None:
             bundled = travels_in_bundles(self._parts.bank, row)
             try:

@@ -20,6 +20,7 @@ never from code. Names, order, nesting, attributes, the declaration and the char
       list *                   may be repeated, at least once; all rows are compared
       Fee ?                    the page shows it in some messages only
       row @name                its attributes; "@name?" one that some messages have
+      list ~                   the page does not tell the order of its children
       ...                      the page names no more of this element's content
     '''
 """
@@ -62,6 +63,7 @@ class Node:
     tag: str
     optional: bool = False
     repeated: bool = False
+    unordered: bool = False
     open: bool = False
     attributes: dict[str, bool] = field(default_factory=dict)
     children: list[Node] = field(default_factory=list)
@@ -79,8 +81,8 @@ def outline(text: str) -> Node:
             path[-1][1].open = True
             continue
         marks = words[1:]
-        assert all(mark in ("?", "*") or mark.startswith("@") for mark in marks), line
-        node = Node(words[0], "?" in marks, "*" in marks,
+        assert all(mark in ("?", "*", "~") or mark.startswith("@") for mark in marks), line
+        node = Node(words[0], "?" in marks, "*" in marks, "~" in marks,
                     attributes={mark[1:].rstrip("?"): not mark.endswith("?") for mark in marks if mark[0] == "@"})  # fmt: skip
         if path:
             path[-1][1].children.append(node)
@@ -101,6 +103,9 @@ def differences(page: Node, said: etree._Element, where: str = "") -> list[str]:
     if missing:
         found.append(f"{where}: no attribute {sorted(missing)}")
     left = [child for child in said if isinstance(child.tag, str)]
+    if page.unordered:
+        order = {node.tag: place for place, node in enumerate(page.children)}
+        left.sort(key=lambda child: order.get(_name(child), len(order)))
     for node in page.children:
         count = 0
         while left and _name(left[0]) == node.tag and (node.repeated or not count):
@@ -180,7 +185,7 @@ def _no_returns(made: Table) -> None:
 def _directory(made: Table) -> None:
     ask = made.bank.questions.directory
     assert ask is not None
-    made.stage.talk(ask(DirectoryQuestion(name="示例银行"), made.stage.context()))
+    made.stage.talk(ask(DirectoryQuestion("示例银行", "000000000099"), made.stage.context()))
 
 
 def _receipt(made: Table) -> None:
@@ -305,7 +310,9 @@ a
   d * @n
     e
     ...
-  f @s?
+  f ~ @s?
+    g ?
+    h ?
 """
 
 
@@ -314,6 +321,8 @@ a
     [
         ("<a><b/><d n='1'><e/></d><f/></a>", ""),
         ("<a><b/><c/><d n='1'><e/><x/></d><d n='2'><e/></d><f s='1'/></a>", ""),
+        ("<a><b/><d n='1'><e/></d><f><h/><g/></f></a>", ""),
+        ("<a><b/><d n='1'><e/></d><f><h/><g/><i/></f></a>", "i is not on the page"),
         ("<a><c/><b/><d n='1'><e/></d><f/></a>", "the page has b before c"),
         ("<a><b/><f/></a>", "the page has d before f"),
         ("<a><b/><d><e/></d><f/></a>", "no attribute ['n']"),
