@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from lxml import etree
-
 from protocols.kit.errors import ProtocolError
 
+R = TypeVar("R")
 T = TypeVar("T")
 
 
 def readable(
-    rows: Iterable[etree._Element], read: Callable[[etree._Element], T], what: str
+    rows: Iterable[R], read: Callable[[R], T], what: str
 ) -> tuple[list[T], tuple[str, ...]]:
     """What `read` makes of the rows, and a sentence for each row that it cannot read; `what` names the list.
 

@@ -31,7 +31,7 @@ import base64
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -41,7 +41,7 @@ from urllib.parse import parse_qs
 import pytest
 from lxml import etree
 
-from protocols.canon.order import Kind
+from protocols.canon.order import Kind, Urgency
 from protocols.canon.party import AccountNumber
 from protocols.canon.query import BalanceQuestion, DirectoryQuestion, ReceiptQuestion
 from protocols.canon.statement import ReceiptLater
@@ -135,6 +135,11 @@ def _paid(kind: Kind, purpose: str = "货款") -> Callable[[Table], None]:
     return act
 
 
+def _urgent(made: Table) -> None:
+    order = replace(made.order(Kind.PAYMENT), urgency=Urgency.URGENT)
+    made.pay(order, made.reference())
+
+
 def _bundled(kind: Kind, purposes: tuple[str, ...] = ("货款", "货款")) -> Callable[[Table], None]:
     def act(made: Table) -> None:
         bundle, reference = made.bundle(kind, purposes)
@@ -218,6 +223,7 @@ ACTS: Mapping[str, Callable[[Table], None]] = {
     "payment": _paid(Kind.PAYMENT),
     "refused_payment": _paid(Kind.PAYMENT, "货款 #refuse"),
     "late_payment": _paid(Kind.PAYMENT, "货款 #late"),
+    "urgent_payment": _urgent,
     "transfer": _paid(Kind.TRANSFER),
     "batch": _bundled(Kind.BATCH_ITEM),
     "late_batch": _bundled(Kind.BATCH_ITEM, ("货款 #late", "货款 #late")),
