@@ -19,7 +19,7 @@ from lxml import etree
 from protocols.canon.money import Money
 from protocols.canon.party import AccountNumber, Name
 from protocols.canon.statement import Direction, Line
-from protocols.kit.china import moment_or_none
+from protocols.kit.china import moment_or_none, row_balance
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import amount_minor, date_text, parse_date, plain, stated_day
 from protocols.kit.xmldoc import value, value_or
@@ -74,7 +74,7 @@ class RawRow:
     payer: Side
     payee: Side
     text: str
-    balance: str
+    balance: Money | None
     fee: bool
     sides_known: bool = True
 
@@ -116,7 +116,7 @@ def row_of_4013(row: etree._Element, _day: date) -> RawRow:
         payer=_side(row, "OutAcctNo", "OutAcctName", "OutBankName"),
         payee=_side(row, "InAcctNo", "InAcctName", "InBankName"),
         text=_words(row, ("AbstractStr_Desc", "AbstractStr"), ("Purpose",)),
-        balance=value_or(row, "AcctBalance"),
+        balance=row_balance(row, "AcctBalance"),
         fee=_is_fee(row),
     )
 
@@ -132,7 +132,7 @@ def row_of_4008(row: etree._Element, day: date) -> RawRow:
         payer=_side(row, "SendAccount", "SendName", "SendBank"),
         payee=_side(row, "AcctAccount", "AcctName", "AcctBank"),
         text=_words(row, ("AbstractStr_Desc", "AbstractStr"), ("Notes",)),
-        balance=value_or(row, "Balance"),
+        balance=row_balance(row, "Balance"),
         fee=_is_fee(row),
         sides_known=False,
     )
@@ -154,7 +154,7 @@ def line(row: RawRow, account: AccountNumber, occurrence: int) -> Line:
         counterparty_name=Name(other.name) if other.name else None,
         counterparty_bank=other.bank or None,
         text=row.text,
-        balance=_balance(row.balance),
+        balance=row.balance,
         occurrence=occurrence,
         fee=row.fee,
     )
@@ -178,15 +178,6 @@ def _words(row: etree._Element, *groups: tuple[str, ...]) -> str:
 
 def _is_fee(row: etree._Element) -> bool:
     return FEE_MARK[0] == value_or(row, "AbstractStr") or FEE_MARK[1] == value_or(row, "AbstractStr_Desc")
-
-
-def _balance(text: str) -> Money | None:
-    """The balance after the row. 0.00 stands in every row of today (banks/pab.md 9) and is none; nor is an odd one."""
-    try:
-        stated = amount_minor(text, signed=True)
-    except ProtocolError:
-        return None
-    return Money(stated) if stated else None
 
 
 def _moment(day: date, clock: str) -> datetime | None:

@@ -23,9 +23,9 @@ ODD_RETURNS = tuple(name for name in answering("returns") if "odd_rows" in trial
 FEE = 150
 
 
-def busy(name: str, *, odd: bool = False) -> Table:
+def busy(name: str, *, odd: bool = False, **twin_options: bool) -> Table:
     """A day with two payments that are alike, a third of another amount, and a fee for each."""
-    made = table(name, Conduct(fee_minor=FEE), **(trial(name).faults["odd_rows"] if odd else {}))
+    made = table(name, Conduct(fee_minor=FEE), **(trial(name).faults["odd_rows"] if odd else twin_options))
     for minor in (101, 101, 102):
         made.pay(made.order(Kind.PAYMENT, minor=minor), made.reference())
     return made
