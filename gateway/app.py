@@ -309,9 +309,10 @@ class Gateway:
         parts.store.listen(self._committed)
         # Before any lane may send.
         self.emergency.apply(await parts.store.read(stops.last))
+        # Before anything is written: the permit log may lack the journal's last group, and no more.
+        self.past = await parts.past()
         users = self.known().users
         await parts.store.write(lambda tx: renames.note_users(tx, users))
-        self.past = await parts.past()
         held = [name for name in self.lanes if self.past.holds(name)]
         if held:
             _log.error("journal.from_the_past", permits=self.past.forgotten, lanes=held,

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from collections.abc import Iterable
+from datetime import date, datetime, timedelta
 
 from gateway.clock import Clock
 from gateway.core import hours as opening
+from gateway.journal.commit.rows import PaymentRow
 from protocols.canon.limits import Hours
+from protocols.canon.outcome import State
+
+
+def turn_of(rows: Iterable[PaymentRow]) -> int:
+    """Which of the possible bank dates to ask about: the stated one, and other dates once nothing may be repeated.
+
+    "Not found" on another date than that of the bytes proves nothing, so only escalated payments are asked about so.
+    """
+    return min(row.life.asked if row.life.state is State.ESCALATED else 0 for row in rows)
 
 
 class BankCalendar:
@@ -32,12 +43,16 @@ class BankCalendar:
         """When the bank may be asked about a payment: `at_ms` itself, or the next opening."""
         return at_ms if self._hours.asked_outside else self.next_open_ms(at_ms)
 
-    def asked_day(self, day: date) -> date:
+    def asked_day(self, day: date, turn: int = 0) -> date:
         """The business date to ask about for a message that names `day`.
 
-        A date in the future was named by a clock that was ahead; the bank booked the message on an earlier date.
+        A date in the future was named by a clock that was ahead; the bank booked the message on an earlier date. A date
+        in the past may have been named by a clock that was behind: each further `turn` asks about the next date, up to
+        today, then begins anew.
         """
-        return min(day, self.bank_date(self._clock.now_ms()))
+        today = self.bank_date(self._clock.now_ms())
+        first = min(day, today)
+        return first + timedelta(days=turn % ((today - first).days + 1))
 
     def day_ends_ms(self, day: date) -> int:
         """When the business date `day` ends at the bank."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date
+from functools import partial
 
+from gateway.bank.bank_calendar import turn_of
 from gateway.bank.clock_trust import ClockVerdict
 from gateway.bank.connection import NoAnswer
 from gateway.bank.dialer import NotConnected
@@ -81,7 +83,7 @@ class BundleEnquiry:
     ) -> None:  # fmt: skip
         shared, asked_ms = self._shared, self._parts.clock.now_ms()
         sure = {row.payment: shared.clock_trust.sure(self._parts.rules_of(row).quarantine_ms) for row in asked}
-        question = BundleFateQuestion(_sent(bundle, rows, shared.calendar.asked_day))
+        question = BundleFateQuestion(_sent(bundle, rows, partial(shared.calendar.asked_day, turn=turn_of(asked))))
         fate = self._parts.bank.bundles[bundle.kind].fate
         try:
             fates = await shared.questions.run(session, "fate", fate(question, shared.serials.context(session)))

@@ -12,6 +12,7 @@ from datetime import date, timedelta
 from sqlalchemy import Connection
 
 from gateway import log
+from gateway.bank.bank_calendar import turn_of
 from gateway.bank.bundle_enquiry import BundleEnquiry
 from gateway.bank.connection import NoAnswer
 from gateway.bank.dialer import NotConnected
@@ -70,7 +71,7 @@ class Enquiry:
             await shared.recorder.record(payment, in_vain, epoch=epoch)
             return
         row, sent = found
-        sent = replace(sent, bank_date=shared.calendar.asked_day(sent.bank_date))
+        sent = replace(sent, bank_date=shared.calendar.asked_day(sent.bank_date, turn_of((row,))))
         if not shared.gate.permitted():
             session.release()
             shared.work_queue.postpone(payment, kind, now_ms)

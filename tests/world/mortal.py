@@ -21,6 +21,7 @@ from gateway import app, log
 from gateway.bank.connection import BankConnection
 from gateway.bank.session_pool import Dialer
 from gateway.cli import run
+from gateway.journal.commit.permit_log import Group
 from gateway.journal.commit.rows import Permit
 from gateway.settings import Settings, load
 from protocols.bank import Port
@@ -41,6 +42,7 @@ _SUBJECTS = {
 }  # fmt: skip
 POINTS: dict[str, Sequence[int]] = {
     **{f"journal.commit.{subject}.{side}": nths for subject, nths in _SUBJECTS.items() for side in ("before", "after")},
+    "permits.note.group.before": (1, 2),
     **{f"permits.append.group.{side}": (1, 2) for side in ("before", "after")},
     **{f"bank.write.payment.{side}": (1, 2) for side in ("before", "after")},
     "bank.leave.payment.after": (1, 2),
@@ -131,12 +133,14 @@ class _Pointed:
 def pointed(parts: app.Parts, mortal: Mortal, reactor: Any) -> app.Parts:
     """The parts of a gateway, each with its points."""
     committer: Any = parts.store._committer  # type: ignore[attr-defined]
-    commit, write = committer.commit, committer._permits.write
+    commit, write, note = committer.commit, committer._permits.write, committer._permits.note
+    sends: list[bool] = [False]
 
     def commits(units: Sequence[Any], senders: Mapping[int, str], **how: bool) -> Any:
         about = subjects(units)
         for subject in about:
             mortal.hit(f"journal.commit.{subject}.before")
+        sends[0] = "sending" in about
         committed = commit(units, senders, **how)
         for subject in about:
             mortal.hit(f"journal.commit.{subject}.after")
@@ -147,7 +151,12 @@ def pointed(parts: app.Parts, mortal: Mortal, reactor: Any) -> app.Parts:
         write(some)
         mortal.hit("permits.append.group.after")
 
-    committer.commit, committer._permits.write = commits, permits
+    def noted(group: Group) -> None:
+        if sends[0]:
+            mortal.hit("permits.note.group.before")
+        note(group)
+
+    committer.commit, committer._permits.write, committer._permits.note = commits, permits, noted
     dialers = {name: _Pointed(inner, mortal, reactor) for name, inner in parts.dialers.items()}
     return replace(parts, dialers=dialers, amqp=PointedAmqp(_Living(parts.amqp), mortal))  # type: ignore[arg-type]
 

@@ -142,6 +142,32 @@ def silence_outlives_the_deadline(folder: Path) -> World:
     return world.ends("settled", "overdue_sending", "silent_moot", "asked_settled")
 
 
+def _dated_ahead(folder: Path, *faults: Scripted) -> Stage:
+    """A clock two days ahead sends an order and hears no answer; then it is set right."""
+    world = Stage(folder, faults, rule=SAFE)
+    assert world.life is not None
+    world.life.clock.off_ms = 2 * 86_400_000
+    world.submit(ORDER)
+    while world.state(ORDER) != "in_doubt":
+        world.run(0.1)
+    world.life.clock.off_ms = 0
+    return world
+
+
+@scene
+def dated_ahead_and_not_found(folder: Path) -> World:
+    world = _dated_ahead(folder, Scripted(BankFault.HIDE, seconds=60.0))
+    world.run(3_600)
+    return world.ends("settled", "dated_ahead", "asked_settled")
+
+
+@scene
+def dated_ahead_and_no_answer(folder: Path) -> World:
+    world = _dated_ahead(folder, SILENT, NO_WORD, NO_WORD)
+    world.run(3_600)
+    return world.ends("settled", "dated_ahead_in_vain", "asked_settled")
+
+
 @scene
 def not_sent_after_all(folder: Path) -> World:
     """The deadline passes in the commit in which the permit is found to have run out."""

@@ -27,7 +27,7 @@ NAMES = {
         "erp.ack.delivery", "erp.publish.message", "erp.confirm.message",
     )
     for side in ("before", "after")
-}  # fmt: skip
+} | {"permits.note.group.before"}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -206,6 +206,15 @@ def test_c5_at_a_bank_that_knows_references_again_the_same_bytes_leave(tmp_path:
 def test_c6_between_the_commit_and_the_permit_log(tmp_path: Path) -> None:
     world = _killed(tmp_path, "permits.append.group.before", lambda w: state(w) == "sending", adapters=STRICT)
     assert world.permits.written == []
+    _ends(world, "in_doubt", sends=0, told=[ACCEPTED, DOUBT])
+
+
+def test_c6_a_permit_log_that_lacks_the_last_group_is_no_older_database(tmp_path: Path) -> None:
+    """The next life goes on where the journal ends, whatever it writes first."""
+    world = _killed(tmp_path, "permits.note.group.before", lambda w: state(w) == "sending", adapters=STRICT)
+    life = world.start()
+    world.run(5)
+    assert not life.gateway.safe_mode
     _ends(world, "in_doubt", sends=0, told=[ACCEPTED, DOUBT])
 
 

@@ -199,8 +199,9 @@ class LifePermits:
         self._world, self._clock = world, clock
 
     def note(self, group: Group) -> None:
-        """As PermitLog.note."""
+        """As PermitLog.note, with a point before it: the group is committed, and the log lacks it."""
         if not self._clock.dead:
+            self._world.hit("permits.note.group.before")
             self.log.note(group)
 
     def write(self, some: Sequence[Permit]) -> None:

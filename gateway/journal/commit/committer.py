@@ -49,7 +49,7 @@ _SIGN_OFF = (
 # The row that serialises admission between nodes: every journal has it.
 _ADMISSION_LOCK = select(schema.meta.c.name).where(schema.meta.c.name == bindparam("b_name")).with_for_update()
 _META = select(schema.meta.c.value).where(schema.meta.c.name == bindparam("b_name"))
-_SIGNED = select(_N.unit).where(_N.node == bindparam("b_node"))
+_SIGNED = select(_N.unit, _N.before_seq).where(_N.node == bindparam("b_node"))
 
 
 class Untried:
@@ -101,6 +101,8 @@ class Committer:
         self._serials = SerialBlocks()
         self._cache = PaymentCache()
         self._signed: str | None = None
+        # The chain's end before the last group that has entries: the permit log may lack that group after a crash.
+        self._before_seq: int | None = None
         # The index of the unit that was running when a transaction failed, or _AT_ADMISSION_LOCK.
         self._where: int | None = None
 
@@ -219,7 +221,8 @@ class Committer:
             outbox.flush(tx)
             work.flush(tx)
             noted = audit.chain(tx)
-            key = self._sign_off(tx, head.seq)
+            before_seq = head.seq if noted or self._before_seq is None else self._before_seq
+            key = self._sign_off(tx, before_seq)
             # After signing off: a second process of this name then fails there, not with a duplicate audit number.
             audit.flush(tx, noted)
         except BaseException as error:
@@ -241,7 +244,7 @@ class Committer:
                     self._chain.head = head
             if not committed:
                 raise _NotCommitted(str(error)) from error
-        self._signed = key
+        self._signed, self._before_seq = key, before_seq
         self._cache.commit()
         self.committed = self._chain.head
         if noted or tx.permits:
@@ -381,6 +384,7 @@ class Committer:
                 raise StoreFailed(f"this vault key does not open this journal ({error}); {remedy}") from error
         self._chain.head = self.committed = audit.head_of(conn, self._node)
         signed = None if row is None else row.unit
+        self._before_seq = None if row is None else row.before_seq
         if signed is None:
             signed, head = "", self._chain.head
             conn.execute(insert(schema.units), {

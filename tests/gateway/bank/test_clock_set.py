@@ -238,3 +238,18 @@ def test_a_node_whose_clock_is_ahead_keeps_its_lane_while_it_renews(tmp_path: Pa
     for _ in range(20):
         world.run(DEAD_S - 1)
         assert first.gateway.lanes["sample.main"].epoch == 1 and second.gateway.lanes["sample.main"].standing_by
+
+
+def test_what_a_clock_behind_sent_is_found_on_the_date_on_which_the_bank_booked_it(tmp_path: Path) -> None:
+    """The bytes name a date in the past, under which the bank does not find them."""
+    world = World(tmp_path, plan=Script([Scripted(BankFault.WRONG_SIGNATURE)]))
+    life = world.start(off_ms=-AHEAD_MS)
+    world.submit("AP-1")
+    while world.state("AP-1") != "in_doubt":
+        world.run(0.1)
+    _right_again(world, life, restart=True)
+    while world.state("AP-1") == "in_doubt":
+        world.run(60)
+    assert world.state("AP-1") == "escalated", "on the date of the bytes the bank does not know it"
+    world.run(4 * 3_600)
+    assert world.state("AP-1") == "settled" and len(world.bank.ledger.executions) == 1

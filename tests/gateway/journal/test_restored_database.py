@@ -107,6 +107,21 @@ def test_the_last_group_may_be_missing_in_every_life(node: Node) -> None:
         assert node.again().past == restored_database.Past()
 
 
+def test_a_group_without_entries_leaves_the_last_group_with_entries_the_last(node: Node) -> None:
+    """A look whether the journal still writes may be the first thing a life does after a crash."""
+    row = node.journal.admit(order("a")).row
+    node.log.note = lambda group: None  # type: ignore[method-assign]
+    node.log.write = lambda permits: None  # type: ignore[method-assign]
+    node.journal.send(row)
+    node.journal.do(lambda tx: None)
+    assert node.again().past == restored_database.Past()
+    other = Journal(node.url, "n1")
+    node.kill()
+    other.do(lambda tx: None)
+    other.close()
+    assert node.start().past == restored_database.Past()
+
+
 def test_lines_without_sends_that_a_power_loss_took_raise_no_alarm(node: Node) -> None:
     node.pay("a")
     [file] = node.folder.glob("*.log")

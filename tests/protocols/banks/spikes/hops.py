@@ -8,6 +8,7 @@ from typing import Any, TypeVar, cast
 
 from gateway.bank import conversation as bank_conversation
 from gateway.bank.session_pool import BankSession
+from gateway.bank.session_states import SessionState
 from gateway.bank.signers import Signer
 from protocols.bank import Conversation, MoneyConversation, Port, Submit
 from protocols.canon.outcome import Outcome
@@ -25,7 +26,7 @@ class Hops:
     said: list[tuple[str, bytes]] = field(default_factory=list)
     signatures: list[str] = field(default_factory=list)
     sign: Mapping[str, Callable[[bytes], bytes]] = field(default_factory=dict)
-    state: str = "ready"
+    state: SessionState = SessionState.READY
 
     async def line(self, port: str, *, same: bool = False) -> _Line:
         return _Line(self, port)
