@@ -34,7 +34,7 @@ RETURNS_ASKED_FROM = 4
 """After so many enquiries without a verdict the list of returns is asked, too."""
 WALK_KEPT_MS = 60_000
 MOST_PAGES = 100
-Fault = NotConnected | NoAnswer | ProtocolError
+Unanswered = NotConnected | NoAnswer | ProtocolError
 _log = log.get("bank.enquiry")
 
 
@@ -104,11 +104,11 @@ class Enquiry:
 
     async def _ask(
         self, session: BankSession, row: PaymentRow, sent: Sent, kind: Work
-    ) -> tuple[Answered | AskedInVain, Outcome | None, Fault | None]:
+    ) -> tuple[Answered | AskedInVain, Outcome | None, Unanswered | None]:
         """The event, what the bank said, and the fault of a list of returns that nothing hangs on."""
         questions = self._parts.bank.questions
         watching = kind is Work.RETURNS
-        fault: Fault | None = None
+        fault: Unanswered | None = None
         if watching and questions.returns is not None:
             bundled = travels_in_bundles(self._parts.bank, row)
             try:

@@ -23,10 +23,12 @@ RESULT: Final = {
 
 
 def stamp(day: date) -> str:
+    """A date as yyyyMMdd."""
     return f"{day:%Y%m%d}"
 
 
 def front_number(booking: Booking) -> str:
+    """FrontLogNo: 22 digits in the logs, whatever the manual says."""
     return re.sub("[^0-9]", "", booking.bank_serial)[-22:].zfill(22)
 
 
@@ -43,11 +45,13 @@ def accounted(books: Books, account: str, first: date, last: date) -> tuple[Entr
 
 
 def summed(what: str, bookings: Sequence[Booking]) -> dict[str, str]:
+    """Count and sum of some lines of a batch, as 4015 heads them."""
     total = Money(sum(one.instruction.amount.minor for one in bookings))
     return {f"{what}Cts": str(len(bookings)), f"{what}Amt": str(total)}
 
 
 def trace(entry: Entry) -> str:
+    """An entry's own number."""
     return f"{entry.number:012d}"
 
 
@@ -66,6 +70,7 @@ def _mark(entry: Entry) -> dict[str, str]:
 
 
 def row_4008(account: Holding, entry: Entry, charged: frozenset[str]) -> dict[str, str]:
+    """A row of today's list: no fees beside a payment, and no balance."""
     out = entry.direction is Direction.DEBIT
     ours = (account.number, account.holder)
     theirs = (entry.counterparty_account, entry.counterparty_name)
@@ -82,6 +87,7 @@ def row_4008(account: Holding, entry: Entry, charged: frozenset[str]) -> dict[st
 
 
 def row_4013(account: Holding, entry: Entry, charged: frozenset[str], *, balance: bool) -> dict[str, str]:
+    """A row of either list; `balance` only in the history."""
     out = entry.direction is Direction.DEBIT
     ours = (account.number, account.holder)
     theirs = (entry.counterparty_account, entry.counterparty_name)
@@ -99,6 +105,7 @@ def row_4013(account: Holding, entry: Entry, charged: frozenset[str], *, balance
 
 
 def row_4015(booking: Booking) -> dict[str, str]:
+    """A line of a batch, by its own voucher."""
     refused = booking.booked is Booked.REFUSED
     code = "MA4045" if booking.reason == "duplicate" else "YQ9982"
     result = f"{code}:{booking.reason}" if refused else RESULT[booking.booked]
@@ -112,6 +119,7 @@ def row_4015(booking: Booking) -> dict[str, str]:
 
 
 def row_4019(booking: Booking) -> dict[str, str]:
+    """A returned payment, as real lists name it (banks/pab.md 9)."""
     back = booking.returned_on or booking.bank_date
     done = booking.instruction
     return {
