@@ -86,6 +86,10 @@ class Enquiry:
         try:
             event, outcome, fault = await self._ask(session, row, sent, kind)
         except (NotConnected, NoAnswer, ProtocolError) as error:
+            if isinstance(error, ProtocolError) and travels_in_bundles(self._parts.bank, row):
+                # The list of returns cannot be read. The enquiry about the message tells of returns as well.
+                await self.bundles.about(session, row, kind)
+                return
             shared.questions.release_after(session, error)
             shared.metrics.mismatch(error, payment)
             event, outcome = AskedInVain(self._parts.clock.now_ms(), reason_of(error)), None
