@@ -34,7 +34,7 @@ ALL_TOOLS = $(if $(filter true,$(CI)),tools)
 
 # The exit code is kept for .ci/run, because make turns every failure into 2.
 test: setup broker databases $(ALL_TOOLS) ## the tests, without the slow ones; `make tools` first judges more
-	@rc=0; bash setup/tests.sh $(SIDE_BY_SIDE) -m "not slow" $(ARGS) || rc=$$?; echo $$rc >.run/test.rc; exit $$rc
+	@rc=0; bash setup/tests.sh $(SIDE_BY_SIDE) --dist worksteal -m "not slow" $(ARGS) || rc=$$?; echo $$rc >.run/test.rc; exit $$rc
 
 test-long: setup broker databases $(ALL_TOOLS) ## the slow tests
 	@bash setup/tests.sh $(SIDE_BY_SIDE) --dist worksteal -m slow --timeout 900 $(ARGS)

@@ -34,6 +34,8 @@ settings.register_profile("house", deadline=None, derandomize=bool(os.environ.ge
 settings.load_profile("house")
 
 # An async test is cancelled this long before pytest-timeout would end the whole process.
+LONGEST = ("tests/world/test_deaths.py", "tests/faults/test_campaign.py", "tests/gateway/erp/test_topology.py")
+"""Files whose tests take minutes."""
 CANCEL_EARLIER_S = 5.0
 # What outlives its test (caches, wide fixtures) is frozen, so that the collections of later tests do not look at it again.
 THAW_EVERY = 500
@@ -121,7 +123,9 @@ def _collected(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test's limit is CPU time; in real time it has longer (tests/world/patience.py)."""
+    """The longest tests begin first, so that no worker is left with one at the end. A test's limit is CPU time; in real
+    time it has longer (tests/world/patience.py)."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
     for item in items:
         marker = item.get_closest_marker("timeout")
         given = marker.args[0] if marker and marker.args else item.config.getvalue("timeout")
