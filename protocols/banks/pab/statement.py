@@ -203,10 +203,11 @@ class Statements:
         """
         known = (number for bank, number in BANK_NUMBERS.items() if bank in question.name)
         number = question.cnaps[:3] if question.cnaps else next(known, "")
-        if not number or not question.name:
+        word = question.name or question.cnaps or ""
+        if not number or not word:
             raise ProtocolError("value", "4017 looks for a part of a branch's name within one bank: name both, or give "
                                          "the number of any branch of that bank beside the name")  # fmt: skip
-        body = el("Result", leaf("BankNo", number), leaf("BankName", ""), leaf("KeyWord", question.name))
+        body = el("Result", leaf("BankNo", number), leaf("BankName", ""), leaf("KeyWord", word))
         answer = yield from self._ask("4017", body, context, 0)
         if has_no_rows(self.meanings, "4017", answer):
             return DirectoryPage(())

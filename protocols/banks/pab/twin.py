@@ -67,7 +67,8 @@ _FRAMING: Final = FixedHeader(_HEADER_BYTES, (30, 40), ((211, 221),))
 _REQUEST_BYTES_MAX: Final = 1_048_576
 _RETURNED_DAYS_MAX: Final = 30
 _EXPLANATION: Final = ",请联系客户经理" * 8
-BRANCHES: Final = (("000000000000", "示例银行某支行"), ("000000000017", "示例银行另一支行"))
+BRANCHES: Final = (("000000000000", "示例银行某支行"), ("000000000017", "示例银行另一支行"),
+                   ("102000000000", "工商银行示例支行"), ("102000000017", "工商银行示例二支行"))  # fmt: skip
 T = TypeVar("T")
 
 
@@ -348,7 +349,7 @@ class B2Bi:
         found = [
             {"NodeName": title, "NodeCode": code}
             for code, title in BRANCHES
-            if code.startswith(number) and word in title
+            if code.startswith(number) and word in title + code
         ]
         if not found:
             raise _Refused("YQ9996", "没有满足条件纪录")
