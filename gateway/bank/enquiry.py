@@ -27,7 +27,6 @@ from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.party import AccountNumber
 from protocols.canon.query import FateQuestion, ReturnsQuestion, Sent
 from protocols.canon.statement import Return
-from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 
 NO_VERDICT = frozenset({Fate.NOT_FOUND, Fate.UNKNOWN, Fate.DUPLICATE})
@@ -35,6 +34,7 @@ RETURNS_ASKED_FROM = 4
 """After so many enquiries without a verdict the list of returns is asked, too."""
 WALK_KEPT_MS = 60_000
 MOST_PAGES = 100
+Unanswered = NotConnected | NoAnswer | ProtocolError
 _log = log.get("bank.enquiry")
 
 
@@ -84,13 +84,20 @@ class Enquiry:
         event: Answered | AskedInVain
         sure = shared.clock_trust.sure(self._parts.rules_of(row).quarantine_ms)
         try:
-            event, outcome = await self._ask(session, row, sent, kind)
+            event, outcome, fault = await self._ask(session, row, sent, kind)
         except (NotConnected, NoAnswer, ProtocolError) as error:
+            if isinstance(error, ProtocolError) and travels_in_bundles(self._parts.bank, row):
+                # The list of returns cannot be read. The enquiry about the message tells of returns as well.
+                await self.bundles.about(session, row, kind)
+                return
             shared.questions.release_after(session, error)
             shared.metrics.mismatch(error, payment)
             event, outcome = AskedInVain(self._parts.clock.now_ms(), reason_of(error)), None
         else:
-            session.release()
+            if fault is None:
+                session.release()
+            else:
+                shared.questions.release_after(session, fault)
         evidence = None
         if isinstance(event, Answered) and outcome is not None:
             evidence = Evidence(event.source, b"", outcome.fate, outcome.code, outcome.text)
@@ -101,18 +108,27 @@ class Enquiry:
 
     async def _ask(
         self, session: BankSession, row: PaymentRow, sent: Sent, kind: Work
-    ) -> tuple[Answered | AskedInVain, Outcome | None]:
+    ) -> tuple[Answered | AskedInVain, Outcome | None, Unanswered | None]:
+        """The event, what the bank said, and the fault of a list of returns that nothing hangs on."""
         questions = self._parts.bank.questions
         watching = kind is Work.RETURNS
+        fault: Unanswered | None = None
         if watching and questions.returns is not None:
-            back = await self._returned(session, row, sent)
+            bundled = travels_in_bundles(self._parts.bank, row)
+            try:
+                back = await self._returned(session, row, sent)
+            except ProtocolError as error:
+                # The list cannot be read. The enquiry tells of returns as well, and is asked all the same.
+                if bundled or questions.fate is None:
+                    raise
+                back, fault = None, error
             if back is not None:
-                return back
-            if travels_in_bundles(self._parts.bank, row):
-                return AskedInVain(self._parts.clock.now_ms(), "not_returned"), None
+                return (*back, None)
+            if bundled:
+                return AskedInVain(self._parts.clock.now_ms(), "not_returned"), None, None
         if questions.fate is None:
             back = None if watching or questions.returns is None else await self._returned(session, row, sent)
-            return back or (AskedInVain(self._parts.clock.now_ms(), "no_enquiry_at_this_bank"), None)
+            return (*(back or (AskedInVain(self._parts.clock.now_ms(), "no_enquiry_at_this_bank"), None)), None)
         asked_ms = self._parts.clock.now_ms()
         fate = questions.fate(FateQuestion(sent), self._shared.serials.context(session))
         outcome = await self._shared.questions.run(session, "fate", fate)
@@ -122,10 +138,10 @@ class Enquiry:
         word = Answered(self._parts.clock.now_ms(), outcome.fate, source, asked_ms)
         if not watching and outcome.fate in NO_VERDICT and row.life.asked >= RETURNS_ASKED_FROM and questions.returns:
             try:
-                return await self._returned(session, row, sent) or (word, outcome)
-            except Declined:
-                pass  # what the enquiry said stands
-        return word, outcome
+                return (*(await self._returned(session, row, sent) or (word, outcome)), None)
+            except (NotConnected, NoAnswer, ProtocolError) as error:
+                fault = error  # what the enquiry said stands
+        return word, outcome, fault
 
     async def _returned(self, session: BankSession, row: PaymentRow, sent: Sent) -> tuple[Answered, Outcome] | None:
         """The payment among the account's returns, by reference and amount. Absence proves nothing."""
@@ -162,6 +178,7 @@ class Enquiry:
             await shared.questions.wait_for_pace("returns")
             question = ReturnsQuestion(own, first, last, cursor)
             page = await shared.questions.run(session, "returns", ask(question, shared.serials.context(session)))
+            shared.metrics.found_odd("returns", page)
             found += page.returns
             cursor = page.cursor
             if cursor is None:

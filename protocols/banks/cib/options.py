@@ -34,10 +34,10 @@ class Options:
     """How this customer uses the bank. Times in seconds; limits of None are not checked before sending.
 
     `customer` is the bank's customer number (CID), `probe_account` an own account whose balance is asked for to see
-    whether the way to the bank is open. `holder` is the name all own accounts are held in. `city` is the payer's
-    city, `cities` gives the payee's by the beginning of its bank number, the longest one that fits. `fund_account` is
-    the centre of the cash pool (集团支付). `receipt_path` is where a receipt's FILE_ID is fetched from. `opens` and
-    `closes` are times of the bank's day, HH:MM.
+    whether the way to the bank is open. `fast_enquiry` is what asks about a 快速支付. `holder` is the name all own
+    accounts are held in. `city` is the payer's city, `cities` gives the payee's by the beginning of its bank number,
+    the longest one that fits. `fund_account` is the centre of the cash pool (集团支付). `receipt_path` is where a
+    receipt's FILE_ID is fetched from. `opens` and `closes` are times of the bank's day, HH:MM.
     """
 
     customer: str
@@ -53,6 +53,7 @@ class Options:
     cities: Mapping[str, str] = field(default_factory=dict)
     payment_mode: str = "REAL_TIME"
     fast_pay: bool = False
+    fast_enquiry: str = "XFERINQTRN"
     fund_account: str = ""
     core_enquiry: bool = True
     batch: str = "async"
@@ -107,6 +108,7 @@ _CHOICES: Final[Choices] = {
     ),
     "payment_mode": (among("REAL_TIME", ""), '"REAL_TIME", or "" to leave PMTMODE out'),
     "fast_pay": (flag, "true sends urgent payments as 快速支付: no approval and no limits at the bank"),
+    "fast_enquiry": (among("XFERINQTRN", "ICTRANSFERINQTRN"), "the enquiry about 快速支付, as the bank names it"),
     "fund_account": (text("[0-9A-Za-z-]{0,18}"), "the account in the centre of the cash pool, up to 18 characters"),
     "core_enquiry": (flag, "true asks the core system (INQSTATE) where the first enquiry stays unclear"),
     "batch": (among("async", "realtime"), '"async" (ASYNBATCHTRSFRTRN) or "realtime" (RBATCHTRSFRTRN)'),

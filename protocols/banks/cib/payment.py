@@ -28,6 +28,7 @@ from protocols.kit.xmldoc import Markup, el, first_of, maybe, one, several, valu
 XFER: Final = "XFERTRN"
 POOL: Final = "XPMTTRN"
 FAST: Final = "ICTRANSFERTRN"
+ENQUIRY: Final = "XFERINQTRN"
 BODIES: Final = {XFER: "XFERRS", POOL: "XPMTRS", FAST: "XPMTRS"}
 """The request of pool and fast payments is XMPTRQ, the answer XPMTRS: the bank's spelling is the contract."""
 PLAIN_TRANSFER: Final = "1"
@@ -47,7 +48,7 @@ class Payments:
         """
         operation, content = self.message(order)
         wire = self.fox.request(operation, context.reference, content, context)
-        frame = yield Submit("business", wire)
+        frame = yield Submit("business", wire, (operation,))
         answer = read_answer(frame, operation)
         if not answer.signed_on:
             signed_out(self.fox.meanings, "pay", answer.code, answer.text)
@@ -131,7 +132,9 @@ class Payments:
         """
         keys = CorrelationKeys.of(question.sent)
         content = el("XFERINQRQ", el("CLIENTREF", keys.reference))
-        answer = yield from self.fox.ask("XFERINQTRN", "enquiry", content, context)
+        fast = FAST in question.sent.serials
+        asks = self.fox.options.fast_enquiry if fast else ENQUIRY
+        answer = yield from self.fox.ask(asks, "enquiry", content, context)
         found = self._listed(answer, keys)
         if found is None:
             return Outcome(Fate.NOT_FOUND, answer.code, plain(answer.text))

@@ -32,6 +32,7 @@ RECONSTRUCTED: Final = (
     "how many collections go in one message; TRNTYPE, BIZCODE1, BIZCODE2 of collections",
     "which element of an entry carries our TRNUID (option statement_reference), and the rows of SELTYPE 3",
     "how a receipt's FILE_ID is fetched (option receipt_path)",
+    "which 2002 texts are refusals; what ICTRANSFERINQTRN answers (option fast_enquiry)",
     "pace, window and time-outs",
 )
 
@@ -62,8 +63,7 @@ def profile(options: Options) -> Profile:
             payroll: _payroll(options),
             collection: _collection(options),
         },
-        # HISBALQUERY wants the holder's name beside the account.
-        past_balance_days=365 if options.holder else 0,
+        past_balance_days=365,
         poll_every=timedelta(seconds=options.poll_every_s),
     )
 

@@ -75,21 +75,21 @@ class Split:
 
 
 def split(document: bytes) -> Split:
-    """Cuts the fixed rows out of an answer. Raises "frame_length" on a row of another size, "ambiguous" on two lists.
+    """Cuts the fixed rows out of an answer, of whatever size. Raises "ambiguous" on two lists.
 
-    The bytes of the marks cannot be half of a character in GB18030. Indentation before a row is taken off, and only
-    as much as there is too much: a row may itself begin with blanks.
+    The bytes of the marks cannot be half of a character in GB18030.
     """
     blocks = _CDATA.findall(document)
     if len(blocks) > 1:
         raise ProtocolError("ambiguous", "more than one list of rows")
     if not blocks:
         return Split(document, ())
-    rows = tuple(_row(line) for line in blocks[0].split(b"\n") if line.strip())
+    rows = tuple(line for line in blocks[0].split(b"\n") if line.strip())
     return Split(_CDATA.sub(b"", document), rows)
 
 
 def _row(line: bytes) -> bytes:
+    """The row in a line. Indentation is taken off, and only as much as is too much: a row may begin with blanks."""
     line = line.removesuffix(b"\r") if len(line) != ROW_BYTES else line
     indent, row = line[: max(len(line) - ROW_BYTES, 0)], line[-ROW_BYTES:]
     if len(row) != ROW_BYTES or indent.strip(b" \t"):
@@ -98,7 +98,11 @@ def _row(line: bytes) -> bytes:
 
 
 def line_of_fixed(row: bytes, account: AccountNumber) -> Line:
-    """A fixed row as an entry of `account`. Raises ProtocolError if key, side, amount or day is missing or odd."""
+    """A line with a fixed row as an entry of `account`.
+
+    Raises ProtocolError if it has another size, or if key, side, amount or day is missing or odd.
+    """
+    row = _row(row)
     cells = FIXED.unpack(row)
     check_currency(cells["currency"])
     if cells["side"] not in ("0", "1"):

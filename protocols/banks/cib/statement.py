@@ -27,6 +27,7 @@ from protocols.kit.china import check_renminbi, money_or_none
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import date_text, digits, parse_date, plain
 from protocols.kit.paging import PageCursor, fingerprint
+from protocols.kit.readable import readable
 from protocols.kit.walk import counted
 from protocols.kit.xmldoc import Markup, el, maybe, one, several, text, value_or
 
@@ -76,8 +77,8 @@ class Place:
         mark = zlib.crc32(b"".join(rows)) or 1
         if mark == self.mark:
             raise ProtocolError("paging", "the same page came twice, the bank goes round")
-        last = lines[-1]
-        return replace(self, number=self.number + 1, mark=mark, key=last.bank_line_id, count=last.occurrence + 1)
+        onward = replace(self, number=self.number + 1, mark=mark)
+        return replace(onward, key=lines[-1].bank_line_id, count=lines[-1].occurrence + 1) if lines else onward
 
 
 def leg(first: date, last: date, today: date) -> Place | None:
@@ -119,15 +120,13 @@ class Statements:
         )
 
     def _balance_on(self, question: BalanceQuestion, day: date, context: Context) -> Conversation[Balance]:
-        if not self.fox.options.holder:
-            raise ProtocolError("missing", "the balance of a past day is asked with the holder's name: option holder")
         account, on = question.account.clear, date_text(day, "yyyy-MM-dd")
         content = el(
             "HISBALQUERYRQ",
             el(
                 "HISBALQUERYINFO",
                 leaf("ACCTID", account),
-                leaf("ACCTNAME", self.fox.options.holder),
+                leaf_or_none("ACCTNAME", self.fox.options.holder),
                 el("DTSTART", on),
                 el("DTEND", on),
             ),
@@ -150,9 +149,9 @@ class Statements:
             return Page(())
         by_file = self.fox.options.lines == "FSTMT"
         walk = self._file_page if by_file else self._detail_page
-        lines, following = yield from walk(question, place, ENTRIES, "lines", context)
+        page, following = yield from walk(question, place, ENTRIES, "lines", context)
         following = following or leg(place.last + timedelta(days=1), question.last, context.bank_date)
-        return Page(lines, None if following is None else cursor.then(following.text()).encode())
+        return page if following is None else replace(page, cursor=cursor.then(following.text()).encode())
 
     def returns(self, question: ReturnsQuestion, context: Context) -> Conversation[ReturnsPage]:
         """One page of refunds (SELTYPE 3) by the element that carries our reference; rows without one are left out."""
@@ -160,44 +159,48 @@ class Statements:
         place, cursor = _begin(question, mark, context)
         if place is None:
             return ReturnsPage(())
-        lines, following = yield from self._detail_page(question, place, REFUNDS, "returns", context)
+        page, following = yield from self._detail_page(question, place, REFUNDS, "returns", context)
         following = following or leg(place.last + timedelta(days=1), question.last, context.bank_date)
         found = tuple(
             Return(line.reference, Money(abs(line.amount.minor)), line.bank_date, line.text)
-            for line in lines
+            for line in page.lines
             if line.reference
         )
-        return ReturnsPage(found, None if following is None else cursor.then(following.text()).encode())
+        at = None if following is None else cursor.then(following.text()).encode()
+        return ReturnsPage(found, at, page.findings)
 
     def _detail_page(
         self, question: LinesQuestion | ReturnsQuestion, place: Place, kind: str, word: str, context: Context
-    ) -> Conversation[tuple[tuple[Line, ...], Place | None]]:
+    ) -> Conversation[tuple[Page, Place | None]]:
         version = self.fox.options.statement_version
-        content = _request("SCUSTSTMTRQ", question.account.clear, place, kind, version, ())
+        content = _request(question.account.clear, place, version, (), el("SELTYPE", kind))
         answer = yield from self.fox.ask(DETAILS, word, content, context)
         if not self._has_rows(answer, word):
-            return (), None
+            return Page(()), None
         body = one(answer.within, "SCUSTSTMTRS")
         _of_account(body, question.account.clear)
         found = one(body, "TRANLIST")
         rows = several(found, "STMTTRN")
-        read = [line_of_element(row, question.account, self.fox.options.statement_reference) for row in rows]
+        carries = self.fox.options.statement_reference
+        read, findings = readable(rows, lambda row: line_of_element(row, question.account, carries), DETAILS)
         lines = counted(read, place.key, place.count)
         more = _more(attribute(found, "MORE"))
-        return lines, place.after([etree.tostring(row) for row in rows], lines) if more else None
+        page = Page(lines, findings=findings, unread=len(findings))
+        return page, place.after([etree.tostring(row) for row in rows], lines) if more else None
 
     def _file_page(
         self, question: LinesQuestion | ReturnsQuestion, place: Place, kind: str, word: str, context: Context
-    ) -> Conversation[tuple[tuple[Line, ...], Place | None]]:
+    ) -> Conversation[tuple[Page, Place | None]]:
         size = el("NUM", str(self.fox.options.file_lines))
-        content = _request("FSTMTRQ", question.account.clear, place, kind, "", (size,))
+        # Inside FSTMTTRN stands the other view's element, without SELTYPE (banks/cib.md 9).
+        content = _request(question.account.clear, place, "", (size,), None)
         trnuid = self.fox.question_id(context)
         frame = yield Ask("business", self.fox.request(FILE, trnuid, content, context))
         cut = split(http.body_of(frame))
         answer = self.fox.answered(read_document(cut.document, FILE), word, trnuid)
         if not self._has_rows(answer, word):
-            return (), None
-        body = one(answer.within, "FSTMTRS")
+            return Page(()), None
+        body = one(answer.within, "SCUSTSTMTRS")
         _of_account(body, question.account.clear)
         found = one(body, "TRANLIST")
         stated = attribute(found, "SIZE")
@@ -205,13 +208,16 @@ class Statements:
             raise ProtocolError("value", f"the page says it has {stated} rows, it has {len(cut.rows)}")
         if text(found).strip():
             raise ProtocolError("value", "the page has rows outside its CDATA section")
-        lines = counted([line_of_fixed(row, question.account) for row in cut.rows], place.key, place.count)
+        read, findings = readable(cut.rows, lambda row: line_of_fixed(row, question.account), FILE)
+        lines = counted(read, place.key, place.count)
         more = _more(value_or(body, "MORE") or attribute(found, "MORE"))
-        total, passed = value_or(body, "TOTAL"), (place.number - 1) * self.fox.options.file_lines + len(lines)
+        total, passed = value_or(body, "TOTAL"), (place.number - 1) * self.fox.options.file_lines + len(cut.rows)
         # Today's list may grow under the walk; that of closed days may not. TOTAL might count the page alone.
-        if total and not more and place.last < context.bank_date and digits(total) not in (passed, len(lines)):
+        closed = place.last < context.bank_date
+        if total and not more and closed and digits(total) not in (passed, len(cut.rows)):
             raise ProtocolError("value", f"the bank counts {total} rows, the walk had {passed}")
-        return lines, place.after(cut.rows, lines) if more else None
+        page = Page(lines, findings=findings, unread=len(findings))
+        return page, place.after(cut.rows, lines) if more else None
 
     def _has_rows(self, answer: Answer, word: str) -> bool:
         """False for a code that means "no data". Raises Declined for any other code."""
@@ -223,10 +229,10 @@ class Statements:
 
 
 def _request(
-    tag: str, account: str, place: Place, kind: str, version: str, before_kind: Sequence[Markup]
+    account: str, place: Place, version: str, before_kind: Sequence[Markup], chosen: Markup | None
 ) -> Markup:  # fmt: skip
     return el(
-        tag,
+        "SCUSTSTMTRQ",
         leaf_or_none("VERSION", version),
         el("ACCTFROM", leaf("ACCTID", account)),
         el(
@@ -237,7 +243,7 @@ def _request(
             *before_kind,
             el("TRNTYPE", _BOTH_SIDES),
         ),
-        el("SELTYPE", kind),
+        chosen,
     )
 
 

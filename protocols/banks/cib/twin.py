@@ -63,6 +63,7 @@ class FoxBank:
     questions: AccountQuestions = field(default_factory=AccountQuestions)
     bundling: Bundling = field(default_factory=Bundling)
     wrong_passwords: int = 0
+    fast: set[str] = field(default_factory=set)
 
     def requests(self, port: str) -> Cutter:
         """A fresh cutter for one connection's requests."""
@@ -139,6 +140,7 @@ class FoxBank:
             "XPMTTRN": self._pay,
             "ICTRANSFERTRN": self._pay_fast,
             "XFERINQTRN": self._enquire,
+            "ICTRANSFERINQTRN": self._enquire,
             "INQSTATETRN": self._core,
             **self.bundling.operations(self.faults),
             **self.questions.operations(self.faults),
@@ -152,6 +154,7 @@ class FoxBank:
     def _pay_fast(self, trnuid: str, request: etree._Element, books: Books) -> Markup:
         if not self.faults.enable_sign:
             raise Refused("2000", "前置机代理软件参数需设置启用签名")
+        self.fast.add(trnuid)
         return self._pay(trnuid, request, books)
 
     def _pay(self, trnuid: str, request: etree._Element, books: Books) -> Markup:
@@ -166,12 +169,12 @@ class FoxBank:
             booking = known.booking
         else:
             if booking.booked is Booked.REFUSED:
-                raise Refused("2002", booking.reason or "账号与核心户名不符")
+                raise Refused("2002", f"账号与核心户名不符,应为:{booking.reason}")
         word = self._word(booking)
         if self.faults.http_500:
             raise Broke
         if self.faults.trouble:
-            raise Refused(self.faults.trouble, "操作执行异常，请查询")
+            raise Refused(self.faults.trouble, self.faults.trouble_words)
         return el(
             "XPMTRS" if pooled else "XFERRS",
             el("SRVRID", booking.bank_serial),
@@ -195,7 +198,8 @@ class FoxBank:
             raise Refused(self.faults.enquiry_code, "查询失败")
         if trnuid == reference:
             raise Refused("2002", "TRNUID不能与原指令相同")
-        booking = books.find(reference)
+        elsewhere = (reference in self.fast) != (request.tag == "ICTRANSFERINQTRNRQ") and self.faults.fast_apart
+        booking = None if elsewhere else books.find(reference)
         if booking is None and self.faults.not_found == "code":
             raise Refused("2000", "支付指令不存在")
         if booking is None:

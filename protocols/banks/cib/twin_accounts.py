@@ -12,6 +12,7 @@ from typing import Final
 from lxml import etree
 
 from protocols.banks.cib.twin_words import Faults, Refused, sole, text
+from protocols.canon.money import Money
 from protocols.canon.statement import Direction
 from protocols.kit.xmldoc import Markup, el
 from protocols.twin import Books, Entry, Holding
@@ -58,22 +59,26 @@ class AccountQuestions:
     # ---- fixed rows --------------------------------------------------------------------------------------------
 
     def _fixed(self, request: etree._Element, books: Books, faults: Faults) -> Markup:
-        asked = sole(request, "FSTMTRQ")
+        asked = sole(request, "SCUSTSTMTRQ")
+        if asked.find("SELTYPE") is not None:
+            raise Refused("2002", "报文格式错误:SELTYPE")
         account, entries, number = _asked(asked, books)
         size = int(text(sole(asked, "INCTRAN"), "NUM") or "100")
         if size % 100 or not 100 <= size <= 1000:
             raise Refused("2002", "NUM不合法")
         if not entries:
-            raise Refused("6421", "没有符合条件的记录", _no_rows("FSTMTRS", account, books), harmless=True)
+            raise Refused("6421", "没有符合条件的记录", _no_rows("SCUSTSTMTRS", account, books), harmless=True)
         page, more = _cut(entries, number, size, faults)
         indent = b"    " if faults.indent else b""
         self._rows = [indent + _row(entry, faults) + b"\n" for entry in page]
+        if faults.odd_rows:
+            self._rows.insert(0, b"?" * sum(_WIDTHS) + b"\n")
         return el(
-            "FSTMTRS",
+            "SCUSTSTMTRS",
             el("ACCTFROM", el("ACCTID", account.number)),
-            el("TOTAL", str(len(entries))),
+            el("TOTAL", str(len(entries) + faults.odd_rows)),
             el("MORE", "Y" if more else "N"),
-            el("TRANLIST", _MARK.decode(), size=str(len(page))),
+            el("TRANLIST", _MARK.decode(), size=str(len(self._rows))),
             _balances(account, books),
         )
 
@@ -143,8 +148,6 @@ def _balance(_trnuid: str, request: etree._Element, books: Books) -> Markup:
 def _past_balances(_trnuid: str, request: etree._Element, books: Books) -> Markup:
     info = sole(request, "HISBALQUERYRQ/HISBALQUERYINFO")
     account = _holding(books, text(info, "ACCTID"))
-    if not text(info, "ACCTNAME"):
-        raise Refused("2002", "户名不能为空")
     first, last = _day(text(info, "DTSTART")), _day(text(info, "DTEND"))
     if last - first > timedelta(days=366):
         raise Refused("6000", "最长查询时间范围为一年")
@@ -155,7 +158,14 @@ def _past_balances(_trnuid: str, request: etree._Element, books: Books) -> Marku
         day = first + timedelta(days=ahead)
         held = books.holding(account.number, day)
         assert held is not None
-        rows.append(el("DETAIL", el("HISBALANCE", str(held.book)), el("DTFLOW", f"{day:%Y-%m-%d}")))
+        of_day = books.entries(account.number, day, day)
+        sides = (Direction.DEBIT, Direction.CREDIT)
+        out, into = ([one.amount.minor for one in of_day if one.direction is side] for side in sides)
+        said = {
+            "HISBALANCE": str(held.book), "DEBITFLOWS": str(len(out)), "CREDITFLOWS": str(len(into)),
+            "DEBITAMOUNT": str(Money(sum(out))), "CREDITAMOUNT": str(Money(sum(into))), "DTFLOW": f"{day:%Y-%m-%d}",
+        }  # fmt: skip
+        rows.append(el("DETAIL", [el(tag, content) for tag, content in said.items()]))
     return el("HISBALQUERYRS", el("HISBALQUERYINFO", el("ACCTID", account.number), el("DETAILS", rows)))
 
 
@@ -171,6 +181,8 @@ def _details(request: etree._Element, books: Books, faults: Faults) -> Markup:
         raise Refused("6421", "没有符合条件的记录", _no_rows("SCUSTSTMTRS", account, books), harmless=True)
     page, more = _cut(entries, number, _PAGE, faults)
     rows = [_element(entry, faults, newer=newer) for entry in page]
+    if faults.odd_rows:
+        rows.insert(0, el("STMTTRN", el("SRVRTID", ""), el("TRNTYPE", ""), el("DTACCT", "")))
     return el(
         "SCUSTSTMTRS",
         el("ACCTFROM", el("ACCTID", account.number), el("NAME", account.holder)),
@@ -222,8 +234,11 @@ def _element(entry: Entry, faults: Faults, *, newer: bool) -> Markup:
         "CORRELATE_BANKNAME": "", "CORRELATE_BANKCODE": "", "BUSINESSTYPE": "", "ATTACHINFO": _attach(entry),
     }  # fmt: skip
     if newer:
-        said |= {"HXJYLSBH": f"{entry.number:030d}", "SUMMDESC": "转账", "PURPOSE": entry.text}
-        said |= {"CBBZ": "0", "BCZBZ": "0"}
+        said |= {
+            "HXJYLSBH": f"{entry.number:030d}", "SUMMNAME": "", "SUMMDESC": "转账", "PURPOSE": entry.text,
+            "BRANCHNO": "", "CHANNELCODE": "204", "CASHFLAG": "", "CBBZ": "0", "BCZBZ": "0", "ROUTECHOICE": "",
+            "BIZREF": "", "TEXT1": "", "TEXT2": "", "TEXT3": "",
+        }  # fmt: skip
         if faults.reference_in:
             said |= {faults.reference_in: entry.reference}
     return el("STMTTRN", [el(tag, content) for tag, content in said.items()])

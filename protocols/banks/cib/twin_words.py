@@ -26,12 +26,12 @@ ORDER: Final[Mapping[str, tuple[str, ...]]] = {
     "ACCTFROM": _ACCOUNT_FROM,
     "ACCTTO": ("ACCTID", "NAME", "BANKDESC", "BANKNUM", "CITY", "COLLECT"),
     "XFERINQTRNRQ": ("TRNUID", "XFERINQRQ"),
+    "ICTRANSFERINQTRNRQ": ("TRNUID", "XFERINQRQ"),
     "INQSTATETRNRQ": ("TRNUID", "INQSTATECOND"),
     "RPAYOFFINFO": ("ACCTFROM", "TITLE", "DESCRIPTION", "TOTALCOUNT", "TOTALAMOUNT", "CHEQUENUM", "DTDUE", "REMARK",
                     "RPAYOFFLIST"),
     "RPAYOFF": ("INDX", "ACCTNAME", "ACCTID", "TRNAMT"),
     "SCUSTSTMTRQ": ("VERSION", "ACCTFROM", "INCTRAN", "SELTYPE"),
-    "FSTMTRQ": ("VERSION", "ACCTFROM", "INCTRAN", "SELTYPE"),
     "INCTRAN": ("DTSTART", "DTEND", "PAGE", "NUM", "TRNTYPE", "MINAMT", "MAXAMT"),
     "HISBALQUERYINFO": ("ACCTID", "ACCTNAME", "DTSTART", "DTEND"),
 }  # fmt: skip
@@ -51,6 +51,7 @@ class Faults:
     enable_sign: bool = True
     word: str = ""
     trouble: str = ""
+    trouble_words: str = "操作执行异常，请查询"
     used: bool = False
     enquiry_code: str = ""
     not_found: str = "code"
@@ -69,6 +70,8 @@ class Faults:
     http_500: bool = False
     registered: bool = False
     reduced: bool = False
+    odd_rows: bool = False
+    fast_apart: bool = False
 
 
 class Broke(Exception):  # noqa: N818 - not an error of ours: the front end answers 500, though the money moved

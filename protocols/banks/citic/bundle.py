@@ -1,13 +1,16 @@
 """Many orders in one message: DLPAYBAT (批量支付), DLSALIMP (代发工资), DLAGENTF (代扣), and the state of each line.
 
-A line has a key of its own: ID in a batch, employeeNo in a payroll, and in a collection, which has none, our reference
-at the beginning of its abstract. Only the key tells lines apart, never account, name and amount.
+A line has a key of its own: employeeNo in a payroll, our reference at the beginning of a collection's abstract. A
+batch's line is asked about without its ID (banks/citic.md 9): there our reference in memo is the key. Where the bank
+leaves memo empty, it is the line's place, if as many lines are told as were sent and account and amount agree. The
+summary of messages is asked for before the detail of one: the bank's must-read rule.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Final
 
 from lxml import etree
@@ -33,7 +36,7 @@ from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.query import BundleFateQuestion, Sent, SentBundle
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
-from protocols.kit.fields import amount_minor, amount_text, digits, plain
+from protocols.kit.fields import amount_minor, amount_text, date_text, digits, plain
 from protocols.kit.orders import check_lines, common_purpose, fitting, own_account, sent_items
 from protocols.kit.xmldoc import value, value_or
 
@@ -42,6 +45,7 @@ PAGE_LINES: Final = 20
 LINE_TEXT_BYTES: Final = TEXT_BYTES - 21
 """What the reference and a blank leave of a line's text."""
 _PAGES_MOST: Final = 6000
+_DAY: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +59,14 @@ class Form:
     places: int
     account: str
     paged: bool
+    summary: str
 
 
 FORMS: Final[Mapping[Kind, Form]] = {
-    Kind.BATCH_ITEM: Form("DLPAYBAT", "DLBATDET", "batch", "ID", 4, "recAccountNo", paged=False),
-    Kind.PAYROLL_ITEM: Form("DLSALIMP", "DLSALDET", "batch", "employeeNo", 5, "recAccountNo", paged=True),
-    Kind.COLLECTION: Form("DLAGENTF", "DLAGEDET", "collection", "", 0, "payAccountNo", paged=True),
+    Kind.BATCH_ITEM: Form("DLPAYBAT", "DLBATDET", "batch", "ID", 4, "recAccountNo", paged=False, summary="DLBATCOL"),
+    Kind.PAYROLL_ITEM: Form("DLSALIMP", "DLSALDET", "batch", "employeeNo", 5, "recAccountNo", paged=True,
+                            summary="DLSALCOL"),
+    Kind.COLLECTION: Form("DLAGENTF", "DLAGEDET", "collection", "", 0, "payAccountNo", paged=True, summary="DLAGECOL"),
 }
 
 
@@ -102,10 +108,10 @@ class Together:
             ("totalAmount", amount_text(bundle.sum_minor)),
         )  # fmt: skip
         if self.kind is Kind.BATCH_ITEM:
-            return total, [self._payment(number, item, context) for number, item in numbered]
+            return (*total, *NOW), [self._payment(number, item, context) for number, item in numbered]
         account = fitting(own_account(bundle), "own account", PAYER_CHARS)
         if self.kind is Kind.COLLECTION:
-            return (*total, ("rcvAccountNo", account)), [_collection(item) for item in bundle.items]
+            return (*total, *NOW, ("rcvAccountNo", account)), [_collection(item) for item in bundle.items]
         purpose, message = text(common_purpose(bundle)), self.payments.options.payroll_message
         head = (
             *total, ("payAccountNo", account), ("abstract", purpose), ("msgAbstract", message), *NOW,
@@ -120,7 +126,7 @@ class Together:
             ("recAccountNo", _account(order)), ("recAccountName", name(order)),
             ("recOpenBankCode", bank_code(order)),
             ("payType", self.payments.rail(order, context.now, night=False)), ("tranAmount", amount(order)),
-            ("abstract", text(order.purpose)), ("memo", self._told(item)),
+            ("abstract", text(order.purpose)), ("memo", item.reference),
         )  # fmt: skip
 
     def _wage(self, number: int, item: Item, *, told: bool) -> Leaves:
@@ -165,6 +171,9 @@ class Together:
         an ending on it is asked for twice, over two connections, and an ending is believed if both say the same.
         """
         sent, form = question.sent, self.form
+        waiting = (yield from self._summary(sent)) if self.payments.options.summary_first else None
+        if waiting is not None:
+            return {one.reference: waiting for one in sent.items}
         found: dict[str, Outcome] = {}
         page = _Page({})
         begin = 1
@@ -197,6 +206,27 @@ class Together:
             return {one.reference: nowhere for one in sent.items}
         return found
 
+    def _summary(self, sent: SentBundle) -> Conversation[Outcome | None]:
+        """…COL over the message's day or month. The word on all lines where it says that the message is under way.
+
+        Whatever else it says, or not, the detail decides. Raises Declined on a status, "correlation" where the message
+        has another count or sum there.
+        """
+        wire, form, day = self.payments.wire, self.form, sent.bank_date
+        span = (("startDate", date_text(day - _DAY)), ("endDate", date_text(day + _DAY)))
+        asked = (("yearMonth", f"{day:%Y%m}"),) if self.kind is Kind.PAYROLL_ITEM else span
+        answer = wire.read((yield Ask("business", wire.message(form.summary, asked))), form.summary)
+        if not answer.done:
+            if not self.payments.meanings.is_empty("question", "outer", answer.status, answer.text):
+                not_told(self.payments.meanings, form.summary, form.operation, answer)
+            return None
+        ours = [row for row in answer.rows if value_or(row, "clientID") == sent.reference]
+        if len(ours) != 1 or not value_or(ours[0], "status"):
+            return None
+        _check_message(ours[0], sent.reference, sent.items)
+        word = self._word(ours[0], form.operation)
+        return word if word.fate is Fate.PENDING else None
+
     def _page(self, sent: SentBundle, begin: int) -> Conversation[_Page]:
         """The lines from number `begin` on, or the bank's "not found". Raises Declined on another status."""
         wire, form = self.payments.wire, self.form
@@ -206,12 +236,53 @@ class Together:
         _check_message(answer.root, sent.reference, sent.items)
         if not answer.done:
             return _Page({}, nothing=not_told(self.payments.meanings, form.detail, form.operation, answer))
-        lines = self._lines(answer.rows, sent.items)
         stated = value_or(answer.root, "totalRecords")
         total = digits(stated) if stated else None
         if total is not None and total > len(sent.items):
             raise ProtocolError("correlation", f"the answer is about a message of {total} lines")
+        if self.kind is Kind.BATCH_ITEM:
+            return _Page(self._batch_words(answer.rows, sent.items), total)
+        lines = self._lines(answer.rows, sent.items)
         return _Page({key: self._word(row, form.operation) for key, row in lines.items()}, total)
+
+    def _batch_words(self, found: list[etree._Element], items: tuple[Sent, ...]) -> dict[str, Outcome]:
+        """The words of DLBATDET's rows, by our reference in memo; without it by their place, account and amount.
+
+        Where places decide, lines that are alike in account and amount and have different words are in doubt: which of
+        them is which, nothing in the answer tells.
+        """
+        whole, ours = len(found) == len(items), {item.reference: item for item in items}
+        words: dict[str, Outcome] = {}
+        placed: dict[tuple[str, int], list[str]] = {}
+        for place, row in enumerate(found):
+            memo = value_or(row, "memo")
+            item = ours.get(memo) if memo else items[place] if whole else None
+            if item is None:
+                if memo:
+                    raise ProtocolError("correlation", f"a line is about {memo!r}, which is not in this message")
+                continue
+            if item.reference in words:
+                raise ProtocolError("ambiguous", f"two lines answer {item.reference!r}")
+            self._same(row, item, must=not memo)
+            words[item.reference] = self._word(row, "batch")
+            if not memo:
+                placed.setdefault((item.creditor.clear, item.amount.minor), []).append(item.reference)
+        for alike in placed.values():
+            if len({(words[one].fate, words[one].code) for one in alike}) > 1:
+                mixed = "lines that are alike have different words, and no memo"
+                words |= {one: replace(words[one], fate=Fate.UNKNOWN, text=mixed, listed=False) for one in alike}
+        if found and not words:
+            raise ProtocolError("missing", f"{len(found)} lines without memo of a message of {len(items)}")
+        return words
+
+    def _same(self, row: etree._Element, item: Sent, *, must: bool = False) -> None:
+        """Raises "correlation" on another account or amount; with `must`, "missing" if one of them is not stated."""
+        theirs = item.debtor if self.kind is Kind.COLLECTION else item.creditor
+        stated, paid = value_or(row, self.form.account), value_or(row, "tranAmount")
+        if must and not (stated and paid):
+            raise ProtocolError("missing", f"{item.reference}: a line with neither memo nor account and amount")
+        if (stated and stated != theirs.clear) or (paid and amount_minor(paid) != item.amount.minor):
+            raise ProtocolError("correlation", f"{item.reference}: the line has another account or amount")
 
     def _word(self, row: etree._Element, operation: str) -> Outcome:
         status = status_of(row)
@@ -224,10 +295,7 @@ class Together:
             item = self._item(row, items)
             if item.reference in lines:
                 raise ProtocolError("ambiguous", f"two lines answer {item.reference!r}")
-            theirs = item.debtor if self.kind is Kind.COLLECTION else item.creditor
-            stated, paid = value_or(row, self.form.account), value_or(row, "tranAmount")
-            if (stated and stated != theirs.clear) or (paid and amount_minor(paid) != item.amount.minor):
-                raise ProtocolError("correlation", f"{item.reference}: the line has another account or amount")
+            self._same(row, item)
             lines[item.reference] = row
         return lines
 

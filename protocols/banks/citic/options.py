@@ -21,7 +21,7 @@ from protocols.kit.choices import (
 )
 from protocols.kit.timing import Timing
 
-CODE_WORDS: Final = ("duplicate", "not_found", "refused", "empty")
+CODE_WORDS: Final = ("duplicate", "not_found", "refused", "settled", "empty")
 """What a status may be declared to mean, because the bank's list of server codes is not public."""
 
 
@@ -52,6 +52,7 @@ class Options:
     collections: bool = False
     collection_lines: int = 500
     line_reference: bool = False
+    summary_first: bool = True
     codes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     control_flag: str = "0"
     currency_id: str = ""
@@ -85,7 +86,8 @@ _CHOICES: Final[Choices] = {
     "payroll_message": (text("[1-7]"), 'msgAbstract of payrolls, "1" to "7"'),
     "collections": (flag, "true once the bank has confirmed the layout of DLAGENTF, else false"),
     "collection_lines": (whole(1, 9999), "1 to 9999 lines in one DLAGENTF"),
-    "line_reference": (flag, "true writes our reference into memo (batch) and wagDetl (payroll), or false"),
+    "line_reference": (flag, "true writes our reference into wagDetl (payroll), or false"),
+    "summary_first": (flag, "true asks for the summary (…COL) before the detail (…DET), as the bank wants"),
     "codes": declared_codes(CODE_WORDS, "[0-9A-Z]{7}", "7-character statuses"),
     "control_flag": (text("[0-7]"), 'controlFlag of DLTRNALL, "0" to "7"'),
     "currency_id": (text("[0-9A-Za-z]{0,8}"), "what currencyID says for renminbi; empty: it is not looked at"),

@@ -51,7 +51,7 @@ class Receipts:
             return ReceiptLater(question.ticket or "asked", LATER_S)
         account = question.account.clear
         wanted = (("brSeqNo", value(found, "bresqNo")), ("billType", value_or(found, "billType")))
-        head = (("isCurrDay", "1" if today else "0"), ("accNo", account))
+        head = (("isCurrDay", "1" if today else "2"), ("accNo", account))
         wire = self.statements.wire
         answer = wire.read((yield Ask("business", wire.message("DLEDCDTD", head, rows([wanted])))), "DLEDCDTD")
         return _unpacked(self.statements.answered(answer, "DLEDCDTD").root)

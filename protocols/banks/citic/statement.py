@@ -19,12 +19,13 @@ from protocols.canon.money import Money
 from protocols.canon.party import AccountNumber, Name
 from protocols.canon.query import BalanceQuestion, LinesQuestion
 from protocols.canon.statement import Balance, Direction, Line, Page
-from protocols.kit.china import check_renminbi, moment_or_none, money_or_none
+from protocols.kit.china import check_renminbi, moment_or_none, money_or_none, row_balance
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
-from protocols.kit.fields import amount_minor, date_text, digits, parse_date, plain
+from protocols.kit.fields import amount_minor, date_text, digits, parse_date, plain, stated_day
 from protocols.kit.meanings import Meanings
 from protocols.kit.paging import fingerprint
+from protocols.kit.readable import readable
 from protocols.kit.walk import Place, entered
 from protocols.kit.xmldoc import value, value_or
 
@@ -126,18 +127,18 @@ class Statements:
             ("endDate", date_text(leg.end)), ("pageNumber", str(PAGE_LINES)), ("startRecord", str(place.number)),
             ("controlFlag", self.options.control_flag),
         ))  # fmt: skip
-        lines, following = self._page(answer, leg, question.account)
+        page, following = self._page(answer, leg, question.account)
         if following is None and leg.end < last:
             following = _leg(leg.end + _DAY, last, today)
-        return Page(lines, None if following is None else cursor.then(following.text()).encode())
+        return page if following is None else replace(page, cursor=cursor.then(following.text()).encode())
 
-    def _page(self, answer: Answer, leg: Leg, account: AccountNumber) -> tuple[tuple[Line, ...], Leg | None]:
-        """The lines of one answer, and where its leg goes on, if it does."""
+    def _page(self, answer: Answer, leg: Leg, account: AccountNumber) -> tuple[Page, Leg | None]:
+        """The page that an answer is, and where its leg goes on, if it does."""
         place = leg.place
         if self.is_empty(answer):
             if place.number <= leg.total:
                 raise ProtocolError("paging", f"{leg.total} entries were said to be there, and now none is")
-            return (), None
+            return Page(()), None
         self.answered(answer, "DLTRNALL")
         stated = value_or(answer.root, "accountNo")
         if stated not in ("", account.clear):
@@ -151,13 +152,16 @@ class Statements:
             raise ProtocolError("missing", "a full page without totalRecords: whether there are more is not said")
         total = digits(counted) if counted else place.number - 1 + len(found)
         again = leg.told_again(found, total)
-        lines = place.counted([_line(row, account, place.day, leg.end) for row in found[again:]])
-        following = replace(place, number=place.number + again).onward(lines, total)
+        read, findings = readable(found[again:], lambda row: _line(row, account, place.day, leg.end), "DLTRNALL")
+        page = Page(place.counted(read), findings=findings, unread=len(findings))
+        # Rows that cannot be read have their numbers, too.
+        onward = replace(place, number=place.number + again + page.unread)
+        following = onward.onward(page.lines, total) if page.lines or not findings or onward.number > total else onward
         if following is None:
-            return lines, None
+            return page, None
         if following.number > RECORD_MOST:
             raise ProtocolError("paging", f"{total} entries, and startRecord has four places; ask about fewer days")
-        return lines, Leg(following, leg.end, total, _mark(found[-1]))
+        return page, Leg(following, leg.end, total, _mark(found[-1]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,21 +231,22 @@ def _line(row: etree._Element, account: AccountNumber, first: date, last: date) 
     if flag not in ("D", "C"):
         raise ProtocolError("value", f"creditDebitFlag {flag!r} is neither D nor C")
     other, name = value_or(row, "oppAccountNo"), value_or(row, "oppAccountName")
-    value_day = value_or(row, "valueDate")
+    value_day, amount = value_or(row, "valueDate"), amount_minor(value(row, "tranAmount"))
     back = "(退汇)" if value_or(row, "e3rtFlag") == RETURNED else ""
     return Line(
         account=account,
-        bank_line_id="-".join(part for part in (date_text(day), number, within) if part),
+        # What the row says and not its place: which of two under one number is told first may differ tomorrow.
+        bank_line_id="-".join(part for part in (date_text(day), number, within, f"{flag}{amount}") if part),
         direction=Direction.DEBIT if flag == "D" else Direction.CREDIT,
-        amount=Money(amount_minor(value(row, "tranAmount"))),
+        amount=Money(amount),
         bank_date=day,
         booked_at=moment_or_none(day, value_or(row, "tranTime")),
-        value_date=parse_date(value_day) if value_day.strip("0") else None,
+        value_date=stated_day(value_day),
         counterparty_account=AccountNumber(other) if other else None,
         counterparty_name=Name(plain(name)) if name else None,
         counterparty_bank=plain(value_or(row, "oppOpenBankName")) or None,
         text=back + plain(value_or(row, "abstract")),
-        balance=money_or_none(row, "balance"),
+        balance=row_balance(row, "balance"),
     )
 
 

@@ -20,6 +20,7 @@ _ROWS: Final = (("submit", "row"), ("batch", "row"), ("collection", "row"))
 DECLARATIONS: Final[Mapping[str, Declaration]] = {
     "duplicate": Declaration("duplicate", (("submit", "outer"), *_ROWS, ("status", "row"))),
     "refused": Declaration("failed", (("submit", "outer"), *_ROWS)),
+    "settled": Declaration("settled", (("batch", "row"), ("collection", "row"))),
     "not_found": Declaration("not_found", (("status", "outer"), ("batch", "outer"), ("collection", "outer"))),
     "empty": Declaration("empty", (("question", "outer"), ("question", "row"))),
 }

@@ -5,12 +5,14 @@ an order is handed in. Statuses that begin with TWIN are this twin's own.
 
 Options. `login` (any, when left out). Faults, each off when left out: `refuse_at_once` answers a refused order with
 TWIN002 instead of taking it; `approval` answers AAAAAAB and leaves what it took in 审核中; `eeeeeee` and `client_code`
-answer EEEEEEE or a client code after booking; `http_500` answers 500 after booking; `another` states an amount that is
-not the order's; `query_fails` answers DLCIDSTT with a client code; `unlisted` gives it stt 5; `contradicts` puts
+answer EEEEEEE or a client code after booking; `http_500` answers 500 after booking; `another` states an amount that
+is not the order's; `query_fails` answers DLCIDSTT with a client code; `unlisted` gives it stt 5; `contradicts` puts
 处理失败 beside stt 0; `no_data` answers an empty list of entries with TWIN003, `not_known` an unknown clientID with
-TWIN004; `stuck` tells the first page of entries whatever is asked; `wrong_count` counts one entry too many; `no_keys`
-leaves the line's number out of a batch's lines; `gb18030` declares GB2312 and writes beyond GBK; `late_answers` answers
-an enquiry after orders with what the one before it should have been told; `no_total` leaves totalRecords out;
+TWIN004; `wants_summary` answers TWIN006 to a detail (…DET) of a message whose summary (…COL) was not asked for;
+`odd_rows` puts an entry in front of the list that says nothing; `no_memo` leaves a batch line's memo empty; `stuck`
+tells the first page of entries whatever is asked; `wrong_count` counts one entry too many; `no_keys` leaves the
+line's number out of a batch's lines; `gb18030` declares GB2312 and writes beyond GBK; `late_answers` answers an
+enquiry after orders with what the one before it should have been told; `no_total` leaves totalRecords out;
 `newest_first` tells the newest entry first.
 """
 
@@ -40,6 +42,7 @@ _ZONE: Final = timezone(timedelta(hours=8))
 _REQUEST_BYTES_MAX: Final = 4 * 1_048_576
 _TAKEN: Final = "已提交银行处理，需稍后使用交易状态查询交易进行查询"
 _MONEY: Final = ("DLOUTTRN", "DLINETRN", "DLPAYBAT", "DLSALIMP", "DLAGENTF")
+_SUMMARIES: Final = {"DLBATCOL": "DLPAYBAT", "DLSALCOL": "DLSALIMP", "DLAGECOL": "DLAGENTF"}
 _ENQUIRIES: Final = ("DLCIDSTT", "DLBATDET", "DLSALDET", "DLAGEDET")
 _ROW: Final = {
     Booked.TAKEN: "CCCCCCC", Booked.SETTLED: "AAAAAAA", Booked.REFUSED: "ED02093", Booked.RETURNED: "AAAAAAA",
@@ -84,6 +87,9 @@ class Conduct:
     late_answers: bool = False
     no_total: bool = False
     newest_first: bool = False
+    wants_summary: bool = False
+    odd_rows: bool = False
+    no_memo: bool = False
 
 
 @dataclass(slots=True)
@@ -94,6 +100,9 @@ class FrontEnd:
     ports: tuple[str, ...] = ("business",)
     _actions: dict[str, str] = field(default_factory=dict)
     _numbers: dict[str, str] = field(default_factory=dict)
+    _bundles: dict[str, str] = field(default_factory=dict)
+    _summed: set[str] = field(default_factory=set)
+    _lines: dict[str, Leaves] = field(default_factory=dict)
     _hidden: set[str] = field(default_factory=set)
     _late: Parts | None = None
 
@@ -139,7 +148,8 @@ class FrontEnd:
             "DLBALQRY": self._balances, "DLHBLQRY": self._past, "DLTRNALL": self._entries, "DLOUTTRN": self._pay,
             "DLINETRN": self._pay, "DLCIDSTT": self._state, "DLPAYBAT": self._batch, "DLBATDET": self._batch_lines,
             "DLSALIMP": self._payroll, "DLSALDET": self._paged_lines, "DLAGENTF": self._collection,
-            "DLAGEDET": self._paged_lines, "DLEDDRSQ": self._receipts, "DLEDCDTD": self._receipt,
+            "DLAGEDET": self._paged_lines, "DLBATCOL": self._summary, "DLSALCOL": self._summary,
+            "DLAGECOL": self._summary, "DLEDDRSQ": self._receipts, "DLEDCDTD": self._receipt,
         }  # fmt: skip
         if root.tag != "stream" or action not in known:
             raise Refused("TWIN000", "交易代码不存在")
@@ -207,7 +217,8 @@ class FrontEnd:
     # ---- many orders ------------------------------------------------------------------------------------------
 
     def _batch(self, root: etree._Element, books: Books) -> Parts:
-        lines = _rows(root)
+        given, lines = _head(root), _rows(root)
+        _refuse_unless(given["preFlg"] == "0" and not given["preDate"] and not given["preTime"], "不支持预约")
         for line in lines:
             _refuse_unless(line["payType"] in ("02", "03") and bool(line["recOpenBankCode"]), "支付方式或行号错误")
         taken = self._taken(root, lines, books, [
@@ -233,6 +244,7 @@ class FrontEnd:
 
     def _collection(self, root: etree._Element, books: Books) -> Parts:
         given, lines = _head(root), _rows(root)
+        _refuse_unless(given["preFlg"] == "0" and not given["preDate"] and not given["preTime"], "不支持预约")
         self._taken(root, lines, books, [
             ("", line["abstract"], given["rcvAccountNo"], line["payAccountNo"],
              line["payAccountName"])
@@ -259,18 +271,55 @@ class FrontEnd:
         except DuplicateBundle:
             raise Refused("TWIN001", "clientID重复") from None
         self._numbers |= {order.reference: key for order, key in zip(orders, keys, strict=True)}
+        self._lines |= {order.reference: line for order, line in zip(orders, lines, strict=True)}
+        self._bundles[client] = given["action"]
         return taken
 
+    def _summary(self, root: etree._Element, books: Books) -> Parts:
+        """The messages of a kind; what a row of it says but for clientID and status is this twin's own guess."""
+        given, found = _head(root), list[Leaves]()
+        if given["action"] == "DLSALCOL":
+            _refuse_unless(re.fullmatch("20[0-9]{2}(0[1-9]|1[0-2])", given["yearMonth"]) is not None, "年月错误")
+        else:
+            _refuse_unless(_day(given["startDate"]) <= _day(given["endDate"]), "日期范围错误")
+        for client, action in self._bundles.items():
+            bookings = books.bundle(client)
+            if action != _SUMMARIES[given["action"]] or not bookings:
+                continue
+            self._summed.add(client)
+            open_ = any(one.booked is Booked.TAKEN for one in bookings)
+            total = Money(sum(one.instruction.amount.minor for one in bookings))
+            found.append({"clientID": client, "totalNumber": str(len(bookings)), "totalAmount": str(total),
+                          "status": "CCCCCCC" if open_ else "AAAAAAA", "statusText": ""})  # fmt: skip
+        return "AAAAAAA", [_list(found)]
+
+    def _detailed(self, given: Leaves, books: Books) -> tuple[Booking, ...]:
+        client = _client_id(given)
+        if self.conduct.wants_summary and client in self._bundles and client not in self._summed:
+            raise Refused("TWIN006", "请先查询汇总")
+        return books.bundle(client)
+
     def _batch_lines(self, root: etree._Element, books: Books) -> Parts:
-        lines = [self._line(one, "ID") for one in books.bundle(_client_id(_head(root)))]
-        return "AAAAAAA", [_list(lines)]
+        return "AAAAAAA", [_list([self._batch_line(one) for one in self._detailed(_head(root), books)])]
+
+    def _batch_line(self, booking: Booking) -> Leaves:
+        """A row of DLBATDET, which has no ID (banks/citic.md 9)."""
+        order, said = booking.instruction, self._lines.get(booking.instruction.reference, {})
+        status = _ROW[booking.booked]
+        echo = {tag: said.get(tag, "") for tag in ("recOpenBankCode", "recOpenBankName", "payType")}
+        return {
+            "payAccountNo": order.debtor_account, "recAccountNo": order.creditor_account,
+            "recAccountName": order.creditor_name, **echo, "tranAmount": str(order.amount), "abstract": order.purpose,
+            "memo": "" if self.conduct.no_memo else said.get("memo", ""), "status": status,
+            "statusText": booking.reason or _TEXT[status],
+        }  # fmt: skip
 
     def _paged_lines(self, root: etree._Element, books: Books) -> Parts:
         given = _head(root)
         wanted, begin = int(given["pageNumber"]), int(given["startRecord"])
         _refuse_unless(1 <= wanted <= 20 and begin >= 1, "查询条数错误")
         key = "employeeNo" if given["action"] == "DLSALDET" else ""
-        lines = [self._line(one, key) for one in books.bundle(_client_id(given))]
+        lines = [self._line(one, key) for one in self._detailed(given, books)]
         page = lines[begin - 1 : begin - 1 + wanted]
         counts = {"totalRecords": str(len(lines)), "returnRecords": str(len(page))}
         if self.conduct.no_total:
@@ -332,14 +381,20 @@ class FrontEnd:
         if not entries and self.conduct.no_data:
             raise Refused("TWIN003", "没有符合条件的记录")
         begin = 1 if self.conduct.stuck else begin
-        page = entries[begin - 1 : begin - 1 + wanted]
+        # The odd row is the first of all, and has a number like the others.
+        shift = self.conduct.odd_rows and begin > 1
+        page = entries[begin - 1 - shift : begin - 1 - shift + wanted - (self.conduct.odd_rows and begin == 1)]
+        told = [_entry(one) for one in page]
+        if self.conduct.odd_rows and told and begin == 1:
+            told.insert(0, dict.fromkeys(told[0], ""))
         counts = {
             "accountNo": number, "accountName": held.holder if held else "", "openBankName": "中信银行示例支行",
-            "totalRecords": str(len(entries)), "returnRecords": str(len(page) + self.conduct.wrong_count),
+            "totalRecords": str(len(entries) + self.conduct.odd_rows),
+            "returnRecords": str(len(told) + self.conduct.wrong_count),
         }  # fmt: skip
         if self.conduct.no_total:
             del counts["totalRecords"]
-        return "AAAAAAA", [*_elements(counts), _list([_entry(one) for one in page])]
+        return "AAAAAAA", [*_elements(counts), _list(told)]
 
     # ---- receipts ---------------------------------------------------------------------------------------------
 
@@ -351,13 +406,14 @@ class FrontEnd:
         low, high, begin = _money(given["minAmt"]).minor, _money(given["maxAmt"]).minor, int(given["startNo"])
         found = [
             {"bresqNo": f"R{one.number:08d}", "billType": "01", "transeqNo": _number(one), "tranAmt": str(one.amount),
-             "cdfg": "D" if one.direction is Direction.DEBIT else "C", "brStt": "0"}
+             "brStt": "0", "cdfg": "D" if one.direction is Direction.DEBIT else "C"}
             for one in books.entries(given["accNo"], first, last) if low <= one.amount.minor <= high
         ]  # fmt: skip
         return "AAAAAAA", [_list(found[begin - 1 : begin - 1 + int(given["pageSize"])])]
 
     def _receipt(self, root: etree._Element, books: Books) -> Parts:
         given, lines = _head(root), _rows(root)
+        _refuse_unless(given["isCurrDay"] in ("1", "2"), "当日标志错误")
         everything = books.entries(given["accNo"], date(2000, 1, 1), date(2100, 1, 1))
         wanted = [one for one in everything if f"R{one.number:08d}" == lines[0]["brSeqNo"]]
         _refuse_unless(len(lines) == 1 and len(wanted) == 1, "回单不存在")

@@ -6,7 +6,7 @@ has a voucher of its own (SThirdVoucher), by which alone it is found again: line
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
@@ -15,20 +15,22 @@ from lxml import etree
 
 from protocols.bank import Ask, BundleConversation, Context, Conversation, Fates, Submit
 from protocols.banks.pab.header import Answer, read_answer
-from protocols.banks.pab.payment import LINE, Payments
+from protocols.banks.pab.payment import LINE, Payments, fee_or_none
 from protocols.canon.order import AnyOrder, Bundle, CollectionDetail, Item, Kind, PayrollItemDetail
 from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.query import BundleFateQuestion, Sent, SentBundle
 from protocols.kit.charset import GBK
 from protocols.kit.correlation import CorrelationKeys, CorrelationTags, check_keys
 from protocols.kit.errors import ProtocolError
-from protocols.kit.fields import amount_text, plain
-from protocols.kit.xmldoc import Markup, build, el, leaf, leaves, several, value, value_or
+from protocols.kit.fields import amount_minor, amount_text, digits, plain
+from protocols.kit.xmldoc import Markup, build, el, leaf, leaves, several, value_or
 
 LINES_4018: Final = 500
 LINES_4047: Final = 500
 _ROWS_A_PAGE: Final = 500
 PAGES_MAX: Final = 5
+_LINE: Final = replace(LINE, reference="", must_name=False)
+"""The keys of a row whose voucher is looked up already."""
 AGENCY_LINE: Final = CorrelationTags(amount="Amount")
 """4048 calls the amount Amount."""
 _COLLECT, _PAY = "0", "1"
@@ -82,8 +84,15 @@ class Batches:
             rows = several(answer.body, "list")
             found = self._told(sent.items, rows, self.payments.decided, found)
             if value_or(answer.body, "IsEnd") != "N" or not rows:
-                return found
+                return self._while_open(sent, value_or(answer.body, "batchSTT"), found)
         raise ProtocolError("paging", f"4015 has more than {PAGES_MAX} pages of {_ROWS_A_PAGE} rows")
+
+    def _while_open(self, sent: SentBundle, batch: str, told: Mapping[str, Outcome]) -> Fates:
+        """A batch in process (batchSTT B1) may tell of no line yet: those are in process, too."""
+        whole = self.payments.meanings.word("4015", "batchstt", batch)
+        if whole.fate is not Fate.PENDING:
+            return told
+        return {one.reference: whole for one in sent.items} | dict(told)
 
     # ---- 4047: payroll and collection, 4048 ----------------------------------------------------------------------
 
@@ -135,6 +144,7 @@ class Batches:
         whole = meanings.word("4048", "bstt", batch)
         refused = bool(stt) and stt in options.agency_refused
         line = Outcome(Fate.FAILED, stt, text) if refused else replace(meanings.word("4048", "stt", stt), text=text)
+        line = replace(line, fee=fee_or_none(value_or(row, "Fee"))) if line.fate is Fate.SETTLED else line
         if not whole.listed:
             return replace(whole, text=text)
         if line.fate is Fate.SETTLED and whole.fate is not Fate.SETTLED:
@@ -151,28 +161,30 @@ class Batches:
         sender = self.payments.sender
         wire = sender.message(operation, body, serial=context.serials[0], now=context.now)
         frame = yield Submit("business", wire, (sender.serial(context.serials[0]),))
-        return self._handed_in(operation, frame, context.reference, [item.reference for item in bundle.items])
+        items = [_sent(item, context) for item in bundle.items]
+        return self._handed_in(operation, frame, context.reference, items)
 
     def reader(self, operation: str) -> Callable[[SentBundle, bytes], Fates]:
         """How the stored answer to a bundle sent with `operation` is read."""
 
         def read(sent: SentBundle, frame: bytes) -> Fates:
-            return self._handed_in(operation, frame, sent.reference, [one.reference for one in sent.items])
+            return self._handed_in(operation, frame, sent.reference, sent.items)
 
         return read
 
-    def _handed_in(self, operation: str, frame: bytes, voucher: str, items: Iterable[str]) -> Fates:
+    def _handed_in(self, operation: str, frame: bytes, voucher: str, items: Sequence[Sent]) -> Fates:
         """One word for all lines: accepted, refused as a whole, known already, or doubt."""
         answer = read_answer(frame, operation)
         word = self.payments.meanings.word(operation, "header", answer.code, answer.text)
         if answer.body is not None:
             _about(answer.body, "ThirdVoucher", voucher)
-            # 4018 answers with our batch voucher, 4047 with a number that the bank gave the batch (banks/pab.md 4).
+            _same_sums(answer.body, items)
+            # 4018 answers with our batch voucher, 4047 with a number of the bank's as well (banks/pab.md 9).
             number = value_or(answer.body, "BussFlowNo") if operation == "4047" else ""
             if not number and not value_or(answer.body, "ThirdVoucher"):
                 raise ProtocolError("missing", f"the answer to {operation} names no batch")
             word = replace(word, bank_serial=number or None)
-        return dict.fromkeys(items, word)
+        return {one.reference: word for one in items}
 
     def _ask(self, operation: str, body: Markup, nth: int, context: Context) -> Conversation[Answer]:
         serial = context.serials[min(nth, len(context.serials) - 1)]
@@ -199,11 +211,14 @@ class Batches:
         ours = {one.reference: one for one in items}
         found = dict(before)
         for row in rows:
-            voucher = value(row, "SThirdVoucher")
+            # A line of 4048 may be named by ThirdVoucher alone (banks/pab.md 9).
+            voucher = value_or(row, "SThirdVoucher") or value_or(row, "ThirdVoucher")
+            if not voucher:
+                continue  # it hides no other row; the line that it may be about is not told of, and is in doubt
             sent = ours.get(voucher)
             if sent is None:
                 raise ProtocolError("correlation", f"a row about {voucher!r}, which is no line of this batch")
-            check_keys(row, CorrelationKeys.of(sent), LINE)
+            check_keys(row, CorrelationKeys.of(sent), _LINE)
             check_keys(row, CorrelationKeys.of(sent), AGENCY_LINE)
             _same_account(row, sent)
             word = decide(row)
@@ -211,6 +226,12 @@ class Batches:
                 word = replace(word, fate=Fate.UNKNOWN, text="two rows of one voucher disagree", listed=False)
             found[voucher] = word
         return found
+
+
+def _sent(item: Item, context: Context) -> Sent:
+    order = item.order
+    return Sent(item.reference, context.bank_date, context.attempt, (), order.amount, order.debtor.account,
+                order.creditor.account)  # fmt: skip
 
 
 def _leaves(fields: Iterable[tuple[str, str]]) -> list[Markup]:
@@ -222,6 +243,16 @@ def _about(body: etree._Element, tag: str, voucher: str) -> None:
     stated = value_or(body, tag)
     if stated not in ("", voucher):
         raise ProtocolError("correlation", f"the answer is about batch {stated!r}, not {voucher!r}")
+
+
+def _same_sums(body: etree._Element, items: Sequence[Sent]) -> None:
+    """Raises "correlation" if an answer to 4047 states another account, number of lines or sum than we sent."""
+    count, total, account = (value_or(body, tag) for tag in ("TotalNum", "TotalAmount", "SrcAccNo"))
+    accounts = {side.clear for one in items for side in (one.debtor, one.creditor)}
+    sums = sum(one.amount.minor for one in items)
+    other = (count and digits(count) != len(items)) or (total and amount_minor(total) != sums)
+    if other or account not in {"", *accounts}:
+        raise ProtocolError("correlation", f"the answer is about {count} lines of {total} in all from {account}")
 
 
 def _same_account(row: etree._Element, sent: Sent) -> None:

@@ -32,12 +32,12 @@ HEADER: Final = Layout(
         Column("service", 2, default="01"),  # 服务类型: request
         Column("sent_at", 14),  # 交易日期时间
         Column("serial", 20),  # 请求方系统流水号
-        Column("code", 6, default="000000"),  # 返回码
+        Column("code", 6),  # 返回码: blank in requests (banks/pab.md 9)
         Column("text", 100),  # 返回描述
         Column("more", 1, default="0"),  # 后续包标志
         Column("times", 3, default="000"),  # 请求次数
         Column("signed", 1, default="0"),  # 签名标识: the front end signs
-        Column("signature_form", 1, default="0"),  # 签名数据包格式
+        Column("signature_form", 1, default="1"),  # 签名数据包格式: 1 in all real requests
         Column("algorithm", 12),  # 签名算法
         Column("signature_bytes", 10, default="         0"),  # 签名数据长度
         Column("attachments", 1, default="0"),  # 附件数目

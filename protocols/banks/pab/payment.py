@@ -174,7 +174,7 @@ class Payments:
             text=plain(result or value_or(body, "BackRem")),
             bank_serial=value_or(body, "FrontLogNo") or None,
             booked_at=_day(value_or(body, "AccountDate")) if settled else None,
-            fee=_fee(value_or(body, "Fee")) if settled else None,
+            fee=fee_or_none(value_or(body, "Fee")) if settled else None,
         )
 
     def _contradicted(self, fate: Fate, told: Outcome, reason: str) -> bool:
@@ -214,7 +214,8 @@ def _day(text: str) -> datetime | None:
         return None  # an odd date is no reason to doubt a clear status
 
 
-def _fee(text: str) -> Money | None:
+def fee_or_none(text: str) -> Money | None:
+    """The fee that an answer states; None for one that cannot be read."""
     try:
         return Money(amount_minor(text))
     except ProtocolError:

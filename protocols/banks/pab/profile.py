@@ -27,12 +27,12 @@ RECONSTRUCTED: Final = (
     "lengths of names and of the payee bank's name; which fields of 4004 must be filled",
     "UnionFlag from the payee bank's name or number, AddrFlag from the settings",
     "how far back 4013 answers; whether 4008 and 4013 give an entry the same number",
-    "fee rows of 4008; the meaning of Send* (payer) and Acct* (payee) in them",
+    "the meaning of Send* (payer) and Acct* (payee) in 4008; the time from which entries have the next accounting date",
     "the request of 4048, and that its rows carry our line vouchers; OthBankFlag Y and N of 4047; IdType 1",
     "values of stt and BStt in 4048 but 0000, 3 and 4: options (agency_refused, agency_in_process)",
     "ThirdVoucher of 4019 is the batch where SThirdVoucher is filled",
     "IsEnd is missing on the only page of a 4015 answer; an empty InAcctCityName is accepted by 4018",
-    "the first page of 4019 is 1, and a page that is not full is the last one",
+    "the first page of 4019 is 1",
 )
 
 

@@ -1,47 +1,53 @@
 """Rows of an account's entries: 4008 and 4013 name the same things differently.
 
-A fee is a row of its own with the trace of its payment (banks/pab.md 4). Neither operation marks it as a fee;
-it is recognised as a later row of the same trace whose amount is one of the fees the first row states.
+A fee is a row of its own with the trace of its payment and a mark (banks/pab.md 9). Today's list tells a payment before
+its fee, the history the fee first: what names an entry is what its row says, never its place in the list.
+
+The date of a row is the bank's accounting date. What is booked in the evening has the next one.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date, datetime
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any, Final
 
 from lxml import etree
 
 from protocols.canon.money import Money
 from protocols.canon.party import AccountNumber, Name
 from protocols.canon.statement import Direction, Line
-from protocols.kit.china import moment_or_none
+from protocols.kit.china import moment_or_none, row_balance
 from protocols.kit.errors import ProtocolError
-from protocols.kit.fields import amount_minor, date_text, parse_date, plain
+from protocols.kit.fields import amount_minor, date_text, parse_date, plain, stated_day
 from protocols.kit.xmldoc import value, value_or
 
-_CLOCK = re.compile(r"(?:[0-9]{8})?([0-9]{6})")
+_CLOCK = re.compile(r"([0-9]{8})?([0-9]{6})")
+EVENING: Final = "213000"
+"""From this time of day on, entries have the next accounting date (banks/pab.md 9: seen from 21:35 to 21:39)."""
+FEE_MARK: Final = ("FEE", "手续费")
+"""AbstractStr and AbstractStr_Desc of a fee's row."""
+_CARRIED: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Carry:
-    """What the next page must know of this one: its last key, how many rows had it, their fees in fen."""
+    """What the next page must know of this one: its last trace, and how many rows of it were alike, by their key."""
 
-    key: str = ""
-    count: int = 0
-    fees: tuple[int, ...] = ()
+    trace: str = ""
+    counts: Mapping[str, int] = field(default_factory=dict)
 
     def parts(self) -> list[Any]:
-        """As plain values for a cursor."""
-        return [self.key, self.count, *self.fees]
+        """As plain values for a cursor: the last kinds of rows only, so that it stays short."""
+        return [self.trace, *(part for one in list(self.counts.items())[-_CARRIED:] for part in one)]
 
     @staticmethod
     def of(parts: Sequence[Any]) -> Carry:
         """Reads what `parts` gave. Raises ValueError or TypeError."""
-        key, count, *fees = parts
-        return Carry(str(key), int(count), tuple(int(fee) for fee in fees))
+        trace, *rest = parts
+        return Carry(str(trace), {str(key): int(n) for key, n in zip(rest[::2], rest[1::2], strict=True)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +61,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class RawRow:
-    """A row of either operation. `trace` is the bank's key of the whole booking, `fees` are amounts in fen.
+    """A row of either operation. `trace` is the bank's key of the whole booking, `fee` whether it is marked as one.
 
     `sides_known`: the page says which field is the payer's and which the payee's.
     """
@@ -68,12 +74,14 @@ class RawRow:
     payer: Side
     payee: Side
     text: str
-    balance: str
-    fees: tuple[int, ...]
+    balance: Money | None
+    fee: bool
     sides_known: bool = True
 
     def check(self, account: AccountNumber, first: date, last: date) -> None:
         """Raises "correlation" for an entry that was not asked about: of another day, or of another account.
+
+        An entry of today has the accounting date that the bank states; the caller says how far that may be off.
 
         Our side is the payer of what goes out and the payee of what comes in. Where that is only reconstructed (4008,
         not `sides_known`), one of the two must be ours if both are stated.
@@ -86,9 +94,15 @@ class RawRow:
             raise ProtocolError("correlation", "an entry whose own account is not the one asked about")
 
     @property
-    def key(self) -> str:
-        """The bank's key as we hand it on; traces are taken to be unique within a day only."""
+    def booking(self) -> str:
+        """The booking that the row belongs to; traces are taken to be unique within a day only."""
         return f"{date_text(self.day)}-{self.trace}"
+
+    @property
+    def key(self) -> str:
+        """The bank's key as we hand it on: the booking, and what tells the row from others of it in any order."""
+        side = "D" if self.direction is Direction.DEBIT else "C"
+        return f"{self.booking}-{side}{self.amount}{'F' if self.fee else ''}"
 
 
 def row_of_4013(row: etree._Element, _day: date) -> RawRow:
@@ -102,13 +116,13 @@ def row_of_4013(row: etree._Element, _day: date) -> RawRow:
         payer=_side(row, "OutAcctNo", "OutAcctName", "OutBankName"),
         payee=_side(row, "InAcctNo", "InAcctName", "InBankName"),
         text=_words(row, ("AbstractStr_Desc", "AbstractStr"), ("Purpose",)),
-        balance=value_or(row, "AcctBalance"),
-        fees=_fees(row, "TranFee", "PostFee"),
+        balance=row_balance(row, "AcctBalance"),
+        fee=_is_fee(row),
     )
 
 
 def row_of_4008(row: etree._Element, day: date) -> RawRow:
-    """A row of 4008, which states no date: it is of the day asked about."""
+    """A row of 4008, which states no date: it is of the day in the list's head."""
     return RawRow(
         trace=value(row, "HostSeqNo"),
         direction=_direction(value(row, "TxType")),
@@ -118,13 +132,13 @@ def row_of_4008(row: etree._Element, day: date) -> RawRow:
         payer=_side(row, "SendAccount", "SendName", "SendBank"),
         payee=_side(row, "AcctAccount", "AcctName", "AcctBank"),
         text=_words(row, ("AbstractStr_Desc", "AbstractStr"), ("Notes",)),
-        balance=value_or(row, "Balance"),
-        fees=_fees(row, "Fee1", "Fee2"),
+        balance=row_balance(row, "Balance"),
+        fee=_is_fee(row),
         sides_known=False,
     )
 
 
-def line(row: RawRow, account: AccountNumber, occurrence: int, *, is_fee: bool) -> Line:
+def line(row: RawRow, account: AccountNumber, occurrence: int) -> Line:
     """The row as a canonical line of `account`. Raises "missing" where the bank gave it no trace."""
     if not row.trace:
         raise ProtocolError("missing", "an entry without the bank's trace number")
@@ -140,9 +154,9 @@ def line(row: RawRow, account: AccountNumber, occurrence: int, *, is_fee: bool) 
         counterparty_name=Name(other.name) if other.name else None,
         counterparty_bank=other.bank or None,
         text=row.text,
-        balance=Money(amount_minor(row.balance, signed=True)) if row.balance else None,
+        balance=row.balance,
         occurrence=occurrence,
-        fee=is_fee,
+        fee=row.fee,
     )
 
 
@@ -162,13 +176,18 @@ def _words(row: etree._Element, *groups: tuple[str, ...]) -> str:
     return plain(" ".join(text for text in texts if text))
 
 
-def _fees(row: etree._Element, *tags: str) -> tuple[int, ...]:
-    """The fees a row states and their sum, without zeros: the bank may book them one by one or together."""
-    stated = [amount_minor(text) for tag in tags if (text := value_or(row, tag))]
-    return tuple(sorted({fee for fee in (*stated, sum(stated)) if fee}))
+def _is_fee(row: etree._Element) -> bool:
+    return FEE_MARK[0] == value_or(row, "AbstractStr") or FEE_MARK[1] == value_or(row, "AbstractStr_Desc")
 
 
 def _moment(day: date, clock: str) -> datetime | None:
-    """The time of day where the bank writes one we can read (HHmmss, HH:mm:ss, or behind a date)."""
+    """When it was booked, where the bank writes a time that we can read (HHmmss, HH:mm:ss, or behind a date).
+
+    `day` is the accounting date: a time in the evening is of the calendar day before it.
+    """
     found = _CLOCK.fullmatch(clock.replace(":", "").replace("-", "").replace(" ", ""))
-    return None if found is None else moment_or_none(day, found.group(1))
+    if found is None:
+        return None
+    stated, time_of_day = found.groups()
+    calendar = stated_day(stated) if stated else day - timedelta(days=time_of_day >= EVENING)
+    return None if calendar is None else moment_or_none(calendar, time_of_day)

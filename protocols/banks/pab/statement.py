@@ -25,7 +25,6 @@ from protocols.canon.query import BalanceQuestion, DirectoryQuestion, LinesQuest
 from protocols.canon.statement import (
     Balance,
     Branch,
-    Direction,
     DirectoryPage,
     Line,
     Page,
@@ -35,15 +34,24 @@ from protocols.canon.statement import (
 from protocols.kit.charset import GBK
 from protocols.kit.china import check_renminbi, money_or_none
 from protocols.kit.errors import ProtocolError
-from protocols.kit.fields import date_text, digits, parse_date, plain
+from protocols.kit.fields import date_text, digits, parse_date, plain, stated_day
 from protocols.kit.meanings import Meanings
 from protocols.kit.paging import PageCursor, fingerprint
+from protocols.kit.readable import readable
 from protocols.kit.walk import entered
 from protocols.kit.xmldoc import Markup, build, el, leaf, several, value, value_or
 
 RETURNS_SPAN: Final = timedelta(days=29)
 """4019 answers about 30 days at most, both ends included."""
 RETURNS_LINES: Final = 100
+ACCOUNTING_DAYS: Final = timedelta(days=10)
+"""How far the accounting dates of today's entries may be off: a day in the evening, more in acceptance environments."""
+BANK_NUMBERS: Final = {
+    "工商银行": "102", "农业银行": "103", "建设银行": "105", "中国银行": "104", "交通银行": "301", "中信银行": "302",
+    "光大银行": "303", "民生银行": "305", "广发银行": "306", "平安银行": "307", "招商银行": "308", "兴业银行": "309",
+    "浦东发展银行": "310", "邮政储蓄银行": "403",
+}  # fmt: skip
+"""How the payment-system numbers of a bank's branches begin (banks/citic.md 5; 302: that page's own bank)."""
 Style = Literal["4008", "4013", "4019"]
 
 
@@ -149,12 +157,11 @@ class Statements:
         operation = place.style
         request = _request_4008 if operation == "4008" else _request_4013
         answer = yield from self._ask(operation, request(question.account.clear, place), context, 0)
-        lines: tuple[Line, ...] = ()
-        following: Place | None = None
+        found, following = Page(()), None
         if answer.accepted or not has_no_rows(self.meanings, operation, answer):
-            lines, following = _page(self._accepted(operation, answer), place, question)
+            found, following = _page(self._accepted(operation, answer), place, question)
         following = following or self._leg(place.last + timedelta(days=1), question.last, context.bank_date)
-        return Page(lines, None if following is None else cursor.then(following.text()).encode())
+        return found if following is None else replace(found, cursor=cursor.then(following.text()).encode())
 
     def _leg(self, first: date, last: date, today: date) -> Place | None:
         """The next leg of a walk from `first` to `last`, or None when nothing is left of it."""
@@ -176,24 +183,37 @@ class Statements:
         cursor = entered(question.cursor, mark, lambda: _returns_leg(question.first, question.last).text())
         place = Place.of(cursor.value)
         answer = yield from self._ask("4019", _request_4019(account, place), context, 0)
-        found: tuple[Return, ...] = ()
+        found, findings = list[Return](), tuple[str, ...]()
         following: Place | None = None
         if answer.accepted or not has_no_rows(self.meanings, "4019", answer):
-            rows = several(self._accepted("4019", answer), "list")
-            found = tuple(_returned(row) for row in rows)
-            following = _next_number(place, rows) if len(rows) >= place.size else None
+            result = self._accepted("4019", answer)
+            rows = several(result, "list")
+            found, findings = readable(rows, _returned, "4019")
+            following = _next_number(place, rows) if _more_returns(result, place, len(rows)) else None
         if following is None and place.last < question.last:
             following = _returns_leg(place.last + timedelta(days=1), question.last)
-        return ReturnsPage(found, None if following is None else cursor.then(following.text()).encode())
+        at = None if following is None else cursor.then(following.text()).encode()
+        return ReturnsPage(tuple(found), at, findings)
 
     def directory(self, question: DirectoryQuestion, context: Context) -> Conversation[DirectoryPage]:
-        """4017: branches by name or 12-digit number, in one answer. Raises Declined on any other code."""
-        body = el("Result", leaf("BankNo", question.cnaps or ""), leaf("BankName", question.name), leaf("KeyWord", ""))
+        """4017: branches of one bank by a key word, in one answer. Raises Declined on any other code.
+
+        The bank wants the first three digits of the branches' numbers, and a key word. The digits are those of `cnaps`,
+        or of the bank that the name names. Raises "value" where there are none.
+        """
+        known = (number for bank, number in BANK_NUMBERS.items() if bank in question.name)
+        number = question.cnaps[:3] if question.cnaps else next(known, "")
+        word = question.name or question.cnaps or ""
+        if not number or not word:
+            raise ProtocolError("value", "4017 looks for a part of a branch's name within one bank: name both, or give "
+                                         "the number of any branch of that bank beside the name")  # fmt: skip
+        body = el("Result", leaf("BankNo", number), leaf("BankName", ""), leaf("KeyWord", word))
         answer = yield from self._ask("4017", body, context, 0)
         if has_no_rows(self.meanings, "4017", answer):
             return DirectoryPage(())
-        rows = several(self._accepted("4017", answer), "list")
-        return DirectoryPage(tuple(Branch(value(row, "NodeCode"), plain(value(row, "NodeName"))) for row in rows))
+        rows, _findings = readable(several(self._accepted("4017", answer), "list"), _branch, "4017")
+        exact = tuple(one for one in rows if one.cnaps == question.cnaps)
+        return DirectoryPage(exact or tuple(rows))
 
     def probe(self, context: Context) -> Conversation[None]:
         """S001: the front end reaches the bank. Raises Declined if it answers with any code but 000000."""
@@ -246,8 +266,8 @@ def _request_4019(account: str, place: Place) -> Markup:
     )
 
 
-def _page(result: etree._Element, place: Place, question: LinesQuestion) -> tuple[tuple[Line, ...], Place | None]:
-    """The lines of one answer, and the next page of the same leg if the bank says there is one."""
+def _page(result: etree._Element, place: Place, question: LinesQuestion) -> tuple[Page, Place | None]:
+    """The page that an answer is, and the next one of the same leg if the bank says there is one."""
     elements = several(result, "list")
     stated = value_or(result, "PageRecCount")
     if stated and digits(stated) != len(elements):
@@ -255,38 +275,55 @@ def _page(result: etree._Element, place: Place, question: LinesQuestion) -> tupl
     head = value_or(result, "AcctNo")
     if head not in ("", question.account.clear):
         raise ProtocolError("correlation", f"the entries are of account {head}")
+    # 4008 states its day in the head. A walk over today accepts the accounting dates that the answer states.
+    day = stated_day(value_or(result, "TranDate")) or place.first
+    slack = ACCOUNTING_DAYS if place.today else timedelta()
     read = row_of_4008 if place.style == "4008" else row_of_4013
-    rows = [read(element, place.first) for element in elements]
-    for row in rows:
-        row.check(question.account, place.first, place.last)
+
+    def checked(element: etree._Element) -> RawRow:
+        row = read(element, day)
+        if not row.trace:
+            raise ProtocolError("missing", "an entry without the bank's trace number")
+        row.check(question.account, place.first - slack, place.last + slack)
+        return row
+
+    rows, findings = readable(elements, checked, place.style)
     lines, carry = _numbered(rows, place.carry, question)
+    page = Page(lines, findings=findings, unread=len(findings))
     end = value(result, "EndFlag")
     if end == "Y":
-        return lines, None
+        return page, None
     if end != "N":
         raise ProtocolError("value", f"EndFlag {end!r} is neither Y nor N")
     following = replace(_next_number(place, elements), carry=carry)
     if place.style == "4008":
         following = replace(following, journal=value(result, "JournalNo"), count=value(result, "LogCount"))
-    return lines, following
+    return page, following
 
 
 def _numbered(rows: list[RawRow], carry: Carry, question: LinesQuestion) -> tuple[tuple[Line, ...], Carry]:
-    """Lines with their occurrence: rows of one key are a payment and its fees, also across pages."""
-    counts: Counter[str] = Counter({carry.key: carry.count} if carry.count else {})
-    fees = {carry.key: carry.fees}
+    """Lines with their occurrence among those alike, also across pages: a booking's rows are neighbours."""
+    counts: Counter[str] = Counter(carry.counts)
     lines: list[Line] = []
     for row in rows:
-        nth = counts[row.key]
+        lines.append(line(row, question.account, counts[row.key]))
         counts[row.key] += 1
-        is_fee = nth > 0 and row.direction is Direction.DEBIT and row.amount in fees.get(row.key, ())
-        lines.append(line(row, question.account, nth, is_fee=is_fee))
-        if nth == 0:
-            fees[row.key] = row.fees
     if not rows:
         return (), carry
-    last = rows[-1].key
-    return tuple(lines), Carry(last, counts[last], fees.get(last, ()))
+    last = rows[-1].booking
+    return tuple(lines), Carry(last, {key: n for key, n in counts.items() if key.startswith(f"{last}-")})
+
+
+def _branch(row: etree._Element) -> Branch:
+    return Branch(value(row, "NodeCode"), plain(value(row, "NodeName")))
+
+
+def _more_returns(result: etree._Element, place: Place, rows: int) -> bool:
+    """Whether 4019 has a further page: by IsEnd; where it is missing, by TotalCts, or by a page that is full."""
+    end, total = value_or(result, "IsEnd"), value_or(result, "TotalCts")
+    if end in ("Y", "N"):
+        return end == "N"
+    return place.number * place.size < digits(total) if total else rows >= place.size
 
 
 def _next_number(place: Place, elements: list[etree._Element]) -> Place:
@@ -304,13 +341,14 @@ def _returns_leg(first: date, last: date) -> Place:
 
 
 def _returned(row: etree._Element) -> Return:
-    # A line of a batch is named by SThirdVoucher; ThirdVoucher is then the whole batch.
+    """A row of 4019 (banks/pab.md 9): the reference in SThirdVoucher, the amount in Amount, RejectDate of 14 digits."""
+    # A line of a batch is named by SThirdVoucher; ThirdVoucher is then the whole batch, or empty.
     reference = value_or(row, "SThirdVoucher") or value_or(row, "ThirdVoucher")
     if not reference:
         raise ProtocolError("missing", "4019: a returned payment without voucher")
-    day = value_or(row, "RejectDate")
-    returned_on = parse_date(day) if day else None
-    return Return(reference, money_or_none(row, "TranAmount"), returned_on, plain(value_or(row, "RejectRemark")))
+    amount = money_or_none(row, "Amount") or money_or_none(row, "TranAmount")
+    day = stated_day(value_or(row, "RejectDate"))
+    return Return(reference, amount, day, plain(value_or(row, "RejectRemark")))
 
 
 def _fingerprint(what: str, question: LinesQuestion | ReturnsQuestion) -> str:

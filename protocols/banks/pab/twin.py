@@ -2,7 +2,9 @@
 
 It keeps the habits seen in public logs: a blank before `?>`, elements no manual names, front-end numbers of
 22 digits, refusals without a body under service type 01, a description that begins with a colon and is cut at
-100 bytes, and 4005 answers that carry the original voucher where the header serial belongs.
+100 bytes, and 4005 answers that carry the original voucher where the header serial belongs. A fee is a marked row of
+its payment's trace; today's list is told oldest first and without balances, the history newest first; what is booked
+from 21:30 on has the next accounting date.
 
 Words that the page does not tell begin with Z: ZREF and ZTAK are stt of a 4048 row that is refused or not decided, Z1
 is BStt of a batch that is not done.
@@ -15,23 +17,38 @@ FAULTS), `cheap` (changes nothing: there is no signature to skip).
 from __future__ import annotations
 
 import re
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, timedelta
 from typing import Any, Final, TypeVar
 
 from lxml import etree
 
 from protocols.bank import BadOptions, Cutter
+from protocols.banks.pab.twin_rows import (
+    RESULT,
+    STT,
+    ZONE,
+    accounted,
+    accounting_date,
+    charged,
+    front_number,
+    row_4008,
+    row_4013,
+    row_4015,
+    row_4019,
+    stamp,
+    summed,
+    trace,
+)  # fmt: skip
 from protocols.canon.money import BadMoney, Money
-from protocols.canon.statement import Direction
 from protocols.kit import xmldoc
 from protocols.kit.charset import GBK
 from protocols.kit.errors import ProtocolError
 from protocols.kit.framing import FixedHeader
 from protocols.kit.xmldoc import Markup, el
-from protocols.twin import Answer, Booked, Booking, Books, Duplicate, DuplicateBundle, Entry, Holding, Instruction, Twin
+from protocols.twin import Answer, Booked, Booking, Books, Duplicate, DuplicateBundle, Holding, Instruction, Twin
 
 FAULTS: Final = (
     "trouble_after_booking",  # AFE004 and no body, but the money moved
@@ -41,22 +58,17 @@ FAULTS: Final = (
     "unlisted_status",  # 4005 has a Stt that nobody knows
     "page_repeats",  # 4008 and 4013 tell the first page whatever is asked, and that there are more
     "last_line_silent",  # 4015 and 4048 have no row about the last line
+    "odd_rows",  # 4008, 4013, 4019: a row in front that says nothing but that it is there
+    "batch_untold",  # 4015 says that the batch is in process (B1), and tells of no line
 )
 _MONEY: Final = frozenset({"4004", "4018", "4047"})
-_ZONE: Final = timezone(timedelta(hours=8))
 _HEADER_BYTES: Final = 222
 _FRAMING: Final = FixedHeader(_HEADER_BYTES, (30, 40), ((211, 221),))
 _REQUEST_BYTES_MAX: Final = 1_048_576
 _RETURNED_DAYS_MAX: Final = 30
-_STT: Final = {Booked.TAKEN: "11", Booked.SETTLED: "20", Booked.REFUSED: "30", Booked.RETURNED: "20"}
-_RESULT: Final = {
-    Booked.TAKEN: "MA9111:交易处理中",
-    Booked.SETTLED: "000000:转账交易成功",
-    Booked.REFUSED: "YQ9982:验证收款方户名失败!",
-    Booked.RETURNED: "000000:转账交易成功",
-}
 _EXPLANATION: Final = ",请联系客户经理" * 8
-BRANCHES: Final = (("000000000000", "示例银行某支行"), ("000000000017", "示例银行另一支行"))
+BRANCHES: Final = (("000000000000", "示例银行某支行"), ("000000000017", "示例银行另一支行"),
+                   ("102000000000", "工商银行示例支行"), ("102000000017", "工商银行示例二支行"))  # fmt: skip
 T = TypeVar("T")
 
 
@@ -118,10 +130,6 @@ def _number(text: str, default: int) -> int:
     return int(text) if re.fullmatch("[0-9]{1,9}", text) else default
 
 
-def _stamp(day: date) -> str:
-    return f"{day:%Y%m%d}"
-
-
 @dataclass(slots=True)
 class B2Bi:
     """The simulated front end. One short connection carries one exchange."""
@@ -144,7 +152,7 @@ class B2Bi:
         """Answer one request and close."""
         head, length = request[:_HEADER_BYTES], int(request[30:40])
         read = _Request(head, request[_HEADER_BYTES : _HEADER_BYTES + length])
-        now = books.now().astimezone(_ZONE)
+        now = books.now().astimezone(ZONE)
         try:
             done = self._operation(read)(read, books)
             if read.operation in _MONEY and "trouble_after_booking" in self.faults:
@@ -181,7 +189,7 @@ class B2Bi:
 
     def _alive(self, read: _Request, books: Books) -> _Done:
         read.result()
-        now = books.now().astimezone(_ZONE)
+        now = books.now().astimezone(ZONE)
         alive = f"hostNo[7],port[49999],currentServerTime[{now:%Y%m%d%H%M%S}]"
         return _Done(el("Result", el("Desc", alive)))
 
@@ -202,7 +210,7 @@ class B2Bi:
         today = _today(books)
         if not today - timedelta(days=100) <= day < today:
             raise _Refused("YQ9993", "查询日期无效")
-        before = books.entries(account.number, date(2000, 1, 1), day)
+        before = accounted(books, account.number, date(2000, 1, 1), day)
         # Before its first entry an account holds what it was opened with.
         balance = before[-1].balance_after if before else (books.holding(account.number, day) or account).book
         return _Done(_flat({"Account": account.number, "HisBalance": str(balance), "HisBookBalance": str(balance)}))
@@ -228,12 +236,12 @@ class B2Bi:
         except Duplicate:
             raise _Refused("MA4045", "重复的第三方流水号或凭证号") from None
         leaves = {
-            "ThirdVoucher": voucher, "FrontLogNo": _front_number(booking), "CcyCode": "RMB",
+            "ThirdVoucher": voucher, "FrontLogNo": front_number(booking), "CcyCode": "RMB",
             "OutAcctName": _text(root, "OutAcctName"), "OutAcctNo": debtor.number,
             "InAcctBankName": _text(root, "InAcctBankName"), "InAcctNo": wanted.creditor_account,
             "InAcctName": wanted.creditor_name, "TranAmount": str(amount),
             "UnionFlag": _text(root, "UnionFlag"), "Fee1": str(booking.fee or Money(0)), "Fee2": "0.00",
-            "SOA_VOUCHER": "", "hostFlowNo": "", "hostTxDate": _stamp(booking.bank_date), "Mobile": "",
+            "SOA_VOUCHER": "", "hostFlowNo": "", "hostTxDate": stamp(booking.bank_date), "Mobile": "",
             "CstInnerFlowNo": _text(root, "CstInnerFlowNo"),
         }  # fmt: skip
         return _Done(_flat(leaves))
@@ -265,7 +273,8 @@ class B2Bi:
             for row in root.iterchildren("HOResultSet4047R")
         ]  # fmt: skip
         done = self._take(root, lines, ("TotalNum", "TotalAmount"), books)
-        return _Done(_flat({"BussFlowNo": f"{books.serial():020d}"}), done.serial)
+        echo = {tag: _text(root, tag) for tag in ("ThirdVoucher", "PayType", "SrcAccNo", "TotalNum", "TotalAmount")}
+        return _Done(_flat(echo | {"BussFlowNo": f"{books.serial():020d}"}), done.serial)
 
     def _take(
         self, root: etree._Element, lines: Sequence[Instruction], totals: tuple[str, str], books: Books
@@ -290,11 +299,14 @@ class B2Bi:
             raise _Refused("MA0103", "没有满足条件纪录")
         size, number = _number(_text(root, "PageCts"), 500), _number(_text(root, "PageNo"), 1)
         page, more = _cut(bookings, number, max(1, min(size, self.page_lines_4015)))
-        by_fate = Counter(one.booked for one in bookings)
-        decided = not by_fate[Booked.TAKEN]
+        if "batch_untold" in self.faults:
+            page = ()
+        good = [one for one in bookings if one.booked in (Booked.SETTLED, Booked.RETURNED)]
+        bad = [one for one in bookings if one.booked is Booked.REFUSED]
+        open_ = [one for one in bookings if one.booked is Booked.TAKEN]
         head = {
-            "batchSTT": "20" if decided else "11",
-            "successCts": str(by_fate[Booked.SETTLED]), "processCts": str(by_fate[Booked.TAKEN]),
+            "OrigThirdVoucher": voucher, "batchSTT": "B1" if open_ or "batch_untold" in self.faults else "20",
+            **summed("success", good), **summed("faild", bad), **summed("process", open_),
             "TotalCts": str(len(bookings)), "CTotalCts": str(len(page)), "PTotalCts": "1",
             "IsEnd": "N" if more else "Y", "subBatchSTT": "",
         }  # fmt: skip
@@ -307,8 +319,9 @@ class B2Bi:
             raise _Refused("MA0103", "没有满足条件纪录")
         # A line that is refused, or not decided, has another stt than 0000; which one, nobody outside knows.
         rows = [
-            {"SThirdVoucher": one.instruction.reference, "OppAccNo": one.instruction.creditor_account,
-             "OppAccName": one.instruction.creditor_name, "Amount": str(one.instruction.amount),
+            {"ThirdVoucher": voucher, "SThirdVoucher": one.instruction.reference,
+             "OppAccNo": one.instruction.creditor_account, "OppAccName": one.instruction.creditor_name,
+             "Amount": str(one.instruction.amount), "Fee": str(one.fee or Money(0)),
              "stt": "0000" if one.booked in (Booked.SETTLED, Booked.RETURNED) else f"Z{one.booked.value[:3].upper()}",
              "sttInfo": one.reason}
             for one in bookings
@@ -322,7 +335,7 @@ class B2Bi:
         return voucher[::-1] + "9" if "others_voucher" in self.faults else voucher
 
     def _row_4015(self, booking: Booking) -> Mapping[str, str]:
-        row = _row_4015(booking)
+        row = row_4015(booking)
         return row | {"SThirdVoucher": self._named(row["SThirdVoucher"])}
 
     def _silent(self, rows: Sequence[Mapping[str, str]]) -> Sequence[Mapping[str, str]]:
@@ -330,11 +343,13 @@ class B2Bi:
 
     def _branches(self, read: _Request, books: Books) -> _Done:
         root = read.result()
-        number, name = _text(root, "BankNo"), _text(root, "BankName")
+        number, word = _text(root, "BankNo"), _text(root, "KeyWord")
+        if not re.fullmatch("[0-9]{3}", number) or not word:
+            raise _Refused("YQ9999", "null")
         found = [
             {"NodeName": title, "NodeCode": code}
             for code, title in BRANCHES
-            if (not number or code == number) and name in title
+            if code.startswith(number) and word in title + code
         ]
         if not found:
             raise _Refused("YQ9996", "没有满足条件纪录")
@@ -347,19 +362,19 @@ class B2Bi:
             raise _Refused("MA0103", "没有满足条件纪录")
         done, paid = booking.instruction, booking.booked in (Booked.SETTLED, Booked.RETURNED)
         refused = booking.booked is Booked.REFUSED
-        result = f"YQ9982:{booking.reason}" if refused and booking.reason else _RESULT[booking.booked]
+        result = f"YQ9982:{booking.reason}" if refused and booking.reason else RESULT[booking.booked]
         reason, _, words = result.partition(":")
         leaves = {
-            "OrigThirdVoucher": self._named(voucher), "FrontLogNo": _front_number(booking), "CcyCode": "RMB",
+            "OrigThirdVoucher": self._named(voucher), "FrontLogNo": front_number(booking), "CcyCode": "RMB",
             "OutAcctBankName": "", "OutAcctNo": done.debtor_account, "InAcctBankName": "",
             "InAcctNo": done.creditor_account, "InAcctName": done.creditor_name,
             "TranAmount": str(Money(done.amount.minor + ("others_amount" in self.faults))), "UnionFlag": "0",
             "Yhcljg": result, "Fee": str(booking.fee or Money(0)), "CstInnerFlowNo": "",
-            "Stt": "77" if "unlisted_status" in self.faults else _STT[booking.booked],
+            "Stt": "77" if "unlisted_status" in self.faults else STT[booking.booked],
             "IsBack": "1" if booking.booked is Booked.RETURNED else "0",
             "BackRem": booking.reason if booking.booked is Booked.RETURNED else words, "SysFlag": "N",
-            "TransBsn": "4004", "submitTime": f"{booking.at.astimezone(_ZONE):%Y%m%d%H%M%S}",
-            "AccountDate": _stamp(booking.bank_date) if paid else "", "InAcctBankNode": "",
+            "TransBsn": "4004", "submitTime": f"{booking.at.astimezone(ZONE):%Y%m%d%H%M%S}",
+            "AccountDate": stamp(booking.bank_date) if paid else "", "InAcctBankNode": "",
             "hostFlowNo": booking.bank_serial if paid else "",
             "hostErrorCode": reason if refused else "000000",
             "kType": "0", "dType": "0", "subBatchNo": "", "ProxyPayName": "", "ProxyPayAcc": "",
@@ -370,25 +385,27 @@ class B2Bi:
     def _today(self, read: _Request, books: Books) -> _Done:
         self._slow_down(books)
         root = read.result()
-        account, today = _holding(books, _text(root, "AcctNo")), _today(books)
-        entries = books.entries(account.number, today, today)
+        account = _holding(books, _text(root, "AcctNo"))
+        today = accounting_date(books.now(), _today(books))
+        entries = accounted(books, account.number, today, today)
         if not entries:
             raise _Refused("ES0200", "没有交易明细")
         journal, seen = _text(root, "JournalNo"), _number(_text(root, "LogCount"), 0)
         # The next page begins behind the entry whose number the client brings back.
         begin = 0 if journal in ("", "0") else next(
-            (place + 1 for place, entry in enumerate(entries) if _trace(entry) == journal), len(entries)
+            (place + 1 for place, entry in enumerate(entries) if trace(entry) == journal), len(entries)
         )  # fmt: skip
         begin = 0 if "page_repeats" in self.faults else begin
         page = entries[begin : begin + self.page_lines_4008]
         last = begin + len(page) >= len(entries) and "page_repeats" not in self.faults
+        rows = [row_4008(account, entry, charged(entries)) for entry in page]
         head = {
-            "AcctNo": account.number, "CcyCode": "RMB", "EndFlag": "Y" if last else "N",
-            "PageSize": str(self.page_lines_4008), "PageRecCount": str(len(page)),
-            "PageNo": _text(root, "PageNo"), "JournalNo": _trace(page[-1]) if page else journal,
+            "AcctNo": account.number, "CcyCode": "RMB", "TranDate": stamp(today), "EndFlag": "Y" if last else "N",
+            "PageSize": str(self.page_lines_4008), "PageRecCount": str(len(self._odd(rows))),
+            "PageNo": _text(root, "PageNo"), "JournalNo": trace(page[-1]) if page else journal,
             "LogCount": str(seen + len(page)),
         }  # fmt: skip
-        return _Done(_with_rows(head, [_row_4008(account, entry) for entry in page]))
+        return _Done(_with_rows(head, self._odd(rows)))
 
     def _slow_down(self, books: Books) -> None:
         if not self.rate_limit_per_s:
@@ -409,7 +426,10 @@ class B2Bi:
         size, number = _number(_text(root, "PageSize"), 30), _number(_text(root, "PageNo"), 1)
         if not 30 <= size <= 1000 or number < 1:
             raise _Refused("YQ9999", "null")
-        entries = books.entries(account.number, first, last)
+        # Today's list goes on into the next accounting date; the history is told newest first.
+        running = first == today
+        entries = accounted(books, account.number, first, last + timedelta(days=1) if running else last)
+        entries = entries if running else entries[::-1]
         if not entries:
             empty = ("ES0200", "没有交易明细") if first == today else ("YQ9996", "没有满足条件纪录")
             raise _Refused(*empty)
@@ -419,9 +439,12 @@ class B2Bi:
             "AcctNo": account.number, "CcyCode": "RMB", "EndFlag": "N" if more else "Y", "Reserve": "",
             "PageNo": str(number), "PageRecCount": str(len(page)),
         }  # fmt: skip
-        fees = {entry.reference: entry for entry in entries if entry.fee and entry.reference}
-        rows = [_row_4013(account, entry, fees.get(entry.reference)) for entry in page]
-        return _Done(_with_rows(head, rows))
+        rows = [row_4013(account, entry, charged(entries), balance=not running) for entry in page]
+        return _Done(_with_rows(head | {"PageRecCount": str(len(self._odd(rows)))}, self._odd(rows)))
+
+    def _odd(self, rows: Sequence[Mapping[str, str]]) -> Sequence[Mapping[str, str]]:
+        """The rows, with one in front that has the names of the others and says nothing."""
+        return [dict.fromkeys(rows[0], ""), *rows] if "odd_rows" in self.faults and rows else rows
 
     def _returns(self, read: _Request, books: Books) -> _Done:
         root = read.result()
@@ -431,11 +454,9 @@ class B2Bi:
             raise _Refused("YQ9993", "查询日期跨度不能超过30天")
         size, number = _number(_text(root, "PageCts"), 30), _number(_text(root, "PageNo"), 1)
         back = books.returns(account.number, first, last)
-        if not back:
-            raise _Refused("YQ9996", "没有满足条件纪录")
-        page, _more = _cut(back, number, min(size, 300))
-        head = {"AccNo": account.number, "PageNo": str(number)}
-        return _Done(_with_rows(head, [_row_4019(item) for item in page]))
+        page, more = _cut(back, number, min(size, 300))
+        head = {"IsEnd": "N" if more else "Y", "TotalCts": str(len(back))}
+        return _Done(_with_rows(head, self._odd([row_4019(item) for item in page])))
 
 
 def build(options: Mapping[str, Any], keys: Mapping[str, bytes]) -> Twin:
@@ -492,66 +513,7 @@ def _holding(books: Books, account: str) -> Holding:
 
 
 def _today(books: Books) -> date:
-    return books.now().astimezone(_ZONE).date()
-
-
-def _front_number(booking: Booking) -> str:
-    return re.sub("[^0-9]", "", booking.bank_serial)[-22:].zfill(22)
-
-
-def _trace(entry: Entry) -> str:
-    return f"{entry.number:012d}"
-
-
-def _host_trace(entry: Entry, reference: str) -> str:
-    """One number for a payment and its fee: both carry the payment's reference."""
-    return f"H{reference[-18:]}" if reference else _trace(entry)
-
-
-def _row_4008(account: Holding, entry: Entry) -> dict[str, str]:
-    out = entry.direction is Direction.DEBIT
-    ours = (account.number, account.holder)
-    theirs = (entry.counterparty_account, entry.counterparty_name)
-    payer, payee = (ours, theirs) if out else (theirs, ours)
-    return {
-        "TranTime1": f"{entry.at.astimezone(_ZONE):%H%M%S}", "HostSeqNo": _trace(entry), "BussSeqNo": "",
-        "SummonNo": "", "SendBank": "", "SendBankNode": "", "SendAccount": payer[0], "SendName": payer[1],
-        "TxAmount": str(entry.amount), "AcctBank": "", "AcctBankNode": "", "AcctAccount": payee[0],
-        "AcctName": payee[1], "TxType": "D" if out else "C", "AbstractStr": "", "Notes": entry.text,
-        "Fee1": "", "Fee2": "", "AbstractStr_Desc": "转账", "CVoucherNo": "", "CstInnerFlowNo": "",
-        "Balance": str(entry.balance_after),
-    }  # fmt: skip
-
-
-def _row_4013(account: Holding, entry: Entry, fee: Entry | None) -> dict[str, str]:
-    out = entry.direction is Direction.DEBIT
-    ours = (account.number, account.holder)
-    theirs = (entry.counterparty_account, entry.counterparty_name)
-    payer, payee = (ours, theirs) if out else (theirs, ours)
-    charged = str(fee.amount) if fee is not None and not entry.fee and out else "0.00"
-    return {
-        "AcctDate": _stamp(entry.bank_date), "TxTime": f"{entry.at.astimezone(_ZONE):%H%M%S}",
-        "HostTrace": _host_trace(entry, entry.reference if fee else ""), "BussSeqNo": "",
-        "OutNode": "", "OutBankNo": "", "OutBankName": "", "OutAcctNo": payer[0], "OutAcctName": payer[1],
-        "CcyCode": "RMB", "TranAmount": str(entry.amount), "InNode": "", "InBankNo": "", "InBankName": "",
-        "InAcctNo": payee[0], "InAcctName": payee[1], "DcFlag": "D" if out else "C", "AbstractStr": "",
-        "VoucherNo": "", "TranFee": charged, "PostFee": "0.00", "AcctBalance": str(entry.balance_after),
-        "Purpose": entry.text, "AbstractStr_Desc": "手续费" if entry.fee else "转账", "CVoucherNo": "",
-        "ProxyAcctNo": "",
-    }  # fmt: skip
-
-
-def _row_4015(booking: Booking) -> dict[str, str]:
-    refused = booking.booked is Booked.REFUSED
-    code = "MA4045" if booking.reason == "duplicate" else "YQ9982"
-    result = f"{code}:{booking.reason}" if refused else _RESULT[booking.booked]
-    return {
-        "SThirdVoucher": booking.instruction.reference, "CstInnerFlowNo": "", "FrontLogNo": _front_number(booking),
-        "CcyCode": "RMB", "OutAcctNo": booking.instruction.debtor_account,
-        "InAcctNo": booking.instruction.creditor_account, "InAcctName": booking.instruction.creditor_name,
-        "TranAmount": str(booking.instruction.amount), "Stt": _STT[booking.booked],
-        "IsBack": "1" if booking.booked is Booked.RETURNED else "0", "BackRem": "", "Yhcljg": result, "Fee": "0.00",
-    }  # fmt: skip
+    return books.now().astimezone(ZONE).date()
 
 
 def _amount(text: str) -> Money:
@@ -559,14 +521,3 @@ def _amount(text: str) -> Money:
         return Money.parse(text)
     except BadMoney:
         raise _Refused("YQ9999", "null") from None
-
-
-def _row_4019(booking: Booking) -> dict[str, str]:
-    back = booking.returned_on or booking.bank_date
-    done = booking.instruction
-    return {
-        # What came in with others is named by the message and by its line, what came alone by its own voucher.
-        "ThirdVoucher": done.bundle or done.reference, "SThirdVoucher": done.reference if done.bundle else "",
-        "RejectDate": _stamp(back), "RejectRemark": booking.reason or "账号户名不符",
-        "FrontLogNo": _front_number(booking), "TranAmount": str(done.amount),
-    }  # fmt: skip

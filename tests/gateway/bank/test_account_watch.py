@@ -149,6 +149,25 @@ def test_a_day_whose_figures_do_not_agree_stays_open_and_is_counted(tmp_path: Pa
     assert world.life is not None and world.life.sample("bankgw_statements_missing", bank="sample") == 1
 
 
+def test_a_day_with_an_entry_that_cannot_be_read_stays_open_and_tells_the_others(tmp_path: Path) -> None:
+    def odd(bank: Bank) -> Bank:
+        def lines(question: LinesQuestion, context: Context) -> Conversation[Page]:
+            assert bank.questions.lines is not None
+            page = yield from bank.questions.lines(question, context)
+            return replace(page, unread=1, findings=("row 1 cannot be read",)) if page.lines else page
+
+        return replace(bank, questions=replace(bank.questions, lines=lines))
+
+    world = watching(tmp_path, odd, HOURLY_S)
+    world.start()
+    world.submit("AP-1", 10_000)
+    day = today(world)
+    with written() as heard:
+        world.run(86_400 + 2 * HOURLY_S)
+    assert [one for one in named(world, "statement.closed") if one["date"] == day.isoformat()] == []
+    assert len(named(world, "transaction.booked")) == 1 and events(heard, "bank.finding")
+
+
 def test_a_day_of_too_many_pages_is_asked_for_once(tmp_path: Path) -> None:
     days: list[date] = []
 

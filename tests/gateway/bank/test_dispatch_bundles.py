@@ -16,6 +16,7 @@ from gateway.journal.payments import bundles, lookup
 from gateway.simbank.faults import BankFault, Script, Scripted, Touch
 from gateway.simbank.ledger import Conduct
 from protocols.canon.outcome import Fate
+from tests.gateway.bank.test_enquiry import asking, unreadable
 from tests.world import files
 from tests.world.batching import SENDER, alone, batch, completed, moved, narrow, states
 from tests.world.crashes import cutting, settle
@@ -148,6 +149,18 @@ def test_what_one_question_told_is_not_asked_again_for_the_sake_of_those_it_ende
     made.run(0.2)
     assert {one.work for one in files.due(made, "B-1-1")} == {Work.RETURNS}
     assert asked[Touch.ENQUIRY] == before
+
+
+def test_an_unreadable_list_of_returns_does_not_keep_the_message_from_being_asked_about(tmp_path: Path) -> None:
+    made = World(tmp_path, sender=SENDER, wrap=asking(unreadable), conduct=Conduct(return_s=600),
+                 spans={"enquiry_deadline_s": 3_600.0, "returns_every_s": 900.0, "returns_watch_s": 9_000.0})  # fmt: skip
+    made.start()
+    made.run(3)
+    body = batch(made, "B-1", [10_000] * 2)
+    body["items"][1]["creditor"]["name"] += "#return"
+    made.command("batch.submit", body)
+    made.run(2_000)
+    assert states(made, "B-1") == ["settled", "returned"]
 
 
 def test_a_bank_that_drops_in_the_middle_of_a_batch(tmp_path: Path) -> None:

@@ -114,6 +114,43 @@ def test_a_refused_returns_question_leaves_the_enquirys_word_standing(tmp_path: 
     assert files.payment(world, "AP-1").life.not_found > 2, "each enquiry after the quarantine counts"
 
 
+def unreadable(_question: ReturnsQuestion, _context: Context) -> Conversation[ReturnsPage]:
+    yield from ()
+    raise ProtocolError("missing", "a list that nobody can read")
+
+
+def test_an_unreadable_list_of_returns_leaves_the_enquirys_word_standing(tmp_path: Path) -> None:
+    world = World(tmp_path, plan=Script([Scripted(BankFault.DROP_AFTER)]), settings=SETTINGS,
+                  wrap=asking(unreadable, Fate.NOT_FOUND))  # fmt: skip
+    world.start()
+    world.submit("AP-1")
+    world.run(3_600)
+    assert files.payment(world, "AP-1").life.not_found > 2, "each enquiry after the quarantine counts"
+
+
+@pytest.mark.parametrize("said", [Fate.RETURNED, Fate.SETTLED])
+def test_an_unreadable_list_of_returns_does_not_keep_the_enquiry_from_being_asked(said: Fate, tmp_path: Path) -> None:
+    fates = [Fate.SETTLED]
+
+    def says(_question: FateQuestion, _context: Context) -> Conversation[Outcome]:
+        yield from ()
+        return Outcome(fates[-1])
+
+    def wrap(life: Life, parts: app.Parts) -> app.Parts:
+        changed = asking(unreadable)(life, parts)
+        banks = {name: replace(bank, questions=replace(bank.questions, fate=says)) for name, bank in changed.banks.items()}
+        return replace(changed, banks=banks)
+
+    world = World(tmp_path, wrap=wrap, settings=SETTINGS, spans=SPANS)
+    world.start()
+    world.submit("AP-1")
+    world.run(300)
+    fates.append(said)
+    world.run(1_200)
+    assert world.told("AP-1")[-1] == f"payment.{said.value}"
+    assert len(files.evidence(world, "AP-1")) > 1
+
+
 def test_settled_payments_share_one_walk_through_the_returns(tmp_path: Path) -> None:
     question = Back()
     world = World(tmp_path, wrap=asking(question), settings=SETTINGS, spans=SPANS)

@@ -176,14 +176,14 @@ def test_one_bank_alone_and_a_lane_that_is_down(tmp_path: Path) -> None:
 
 def test_a_bank_is_asked_for_a_branch(tmp_path: Path) -> None:
     operator = counter(tmp_path)
-    said = operator.ask("GET", "directory", "pab", query={"name": "示例"})
+    said = operator.ask("GET", "directory", "pab", query={"name": "工商银行"})
     assert said["branches"] and not said["cut"]
     assert all("示例" in one["name"] and len(one["cnaps"]) == 12 for one in said["branches"])
     number = said["branches"][0]["cnaps"]
     (one,) = operator.ask("GET", "directory", "pab", query={"cnaps": number})["branches"]
     assert one == said["branches"][0]
-    assert operator.ask("GET", "directory", "pab", query={"name": "无此分行"})["branches"] == []
-    cut = operator.ask("GET", "directory", "pab", query={"name": "示例", "limit": "1"})
+    assert operator.ask("GET", "directory", "pab", query={"name": "工商银行无此分行"})["branches"] == []
+    cut = operator.ask("GET", "directory", "pab", query={"name": "工商银行", "limit": "1"})
     assert (len(cut["branches"]), cut["cut"]) == (1, True)
     assert ("uid:root", "directory.asked") in operator.trail("pab.main")
     operator.world.crash()

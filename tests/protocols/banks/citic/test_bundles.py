@@ -46,7 +46,7 @@ def hand_in(given: Bundle, frame: bytes, **options: Any) -> Fates:
 def fates(given: Bundle, *frames: bytes, **options: Any) -> Fates:
     """One answer, believed as it is: what two of them do is tested apart."""
     asked = BundleFateQuestion(sent_bundle(given))
-    return talk(bank(**{"confirm": False, **options}).bundles[given.kind].fate(asked, context()), *frames)[0]
+    return talk(bank(**{"confirm": False, "summary_first": False, **options}).bundles[given.kind].fate(asked, context()), *frames)[0]
 
 
 def words(told: Fates) -> list[Fate | None]:
@@ -56,7 +56,7 @@ def words(told: Fates) -> list[Fate | None]:
 def line(given: Bundle, number: int, status: str, **changes: str) -> Mapping[str, str]:
     """A row of the kind's enquiry, with what tells it apart."""
     if given.kind is Kind.BATCH_ITEM:
-        key = {"ID": f"{number:04d}", "recAccountNo": THEIRS}
+        key = {"memo": reference_of(number), "recAccountNo": THEIRS}
     elif given.kind is Kind.PAYROLL_ITEM:
         key = {"employeeNo": f"{number:05d}", "recAccountNo": THEIRS}
     else:
@@ -77,10 +77,9 @@ def test_a_batch_as_the_page_writes_it() -> None:
     assert (
         f"<row><ID>0002</ID><payAccountNo>{OURS}</payAccountNo><recAccountNo>{THEIRS}</recAccountNo>"
         "<recAccountName>乙公司</recAccountName><recOpenBankCode>102100099996</recOpenBankCode><payType>03</payType>"
-        "<tranAmount>5.00</tranAmount><abstract>货款</abstract><memo></memo></row>" in xml
+        f"<tranAmount>5.00</tranAmount><abstract>货款</abstract><memo>{reference_of(2)}</memo></row>" in xml
     )
-    marked = content(first_step(bank(line_reference=True).bundles[Kind.BATCH_ITEM].word(TWO, context())).data)
-    assert f"<memo>{reference_of(2)}</memo>" in marked
+    assert "</totalAmount><preFlg>0</preFlg><preDate></preDate><preTime></preTime><list" in xml
 
 
 def test_a_payroll_as_the_page_writes_it() -> None:
@@ -105,7 +104,8 @@ def test_a_payroll_for_several_purposes_says_each_in_its_line() -> None:
 
 def test_a_collection_carries_our_reference_in_each_line() -> None:
     xml = content(first_step(bank().bundles[Kind.COLLECTION].word(DUES, context())).data)
-    assert f"<rcvAccountNo>{OURS}</rcvAccountNo>" in xml
+    now = "<preFlg>0</preFlg><preDate></preDate><preTime></preTime>"
+    assert f"{now}<rcvAccountNo>{OURS}</rcvAccountNo>" in xml
     assert (
         f"<row><payAccountNo>{THEIRS}</payAccountNo><payAccountName>示例丁</payAccountName>"
         f"<tranAmount>5.00</tranAmount><abstract>{reference_of(2)} 会费</abstract></row>" in xml
@@ -129,14 +129,15 @@ def test_what_was_not_clearly_taken_is_doubt(given: Bundle, status: str) -> None
 def test_what_the_bank_told_us_of_its_codes_is_believed_of_the_whole_message() -> None:
     assert words(hand_in(TWO, answer("TWIN002"), codes=CODES)) == [Fate.FAILED] * 2
     assert words(hand_in(TWO, answer("TWIN001"), codes=CODES)) == [Fate.DUPLICATE] * 2
-    beside = answer("TWIN002", rows=[line(TWO, 1, "AAAAAAE")])
+    beside = answer("TWIN002", rows=[{"ID": "0001", "status": "AAAAAAE", "statusText": ""}])
     assert words(hand_in(TWO, beside, codes=CODES)) == [Fate.UNKNOWN] * 2
 
 
 def test_lines_are_read_by_their_number_and_one_that_is_missing_is_left_out() -> None:
-    frame = answer("AAAAAAE", {"sucTotalNum": "1"}, [line(TWO, 2, "AAAAAAE")])
+    two, one = ({"ID": f"{number:04d}", "status": word, "statusText": ""} for number, word in ((2, "AAAAAAE"), (1, "AAAAAAE")))
+    frame = answer("AAAAAAE", {"sucTotalNum": "1"}, [two])
     assert words(hand_in(TWO, frame)) == [None, Fate.PENDING]
-    partly = answer("BBBBBBB", rows=[line(TWO, 2, "ED02093"), line(TWO, 1, "AAAAAAE")])
+    partly = answer("BBBBBBB", rows=[two | {"status": "ED02093"}, one])
     assert words(hand_in(TWO, partly)) == [Fate.PENDING, Fate.UNKNOWN]
 
 
@@ -183,7 +184,7 @@ def test_a_bundle_that_is_not_known_is_not_found(given: Bundle) -> None:
 def test_lines_are_asked_for_page_by_page_and_a_circle_is_seen() -> None:
     page = told(line(WAGES, 1, "AAAAAAA"), total=2)
     asked = BundleFateQuestion(sent_bundle(WAGES))
-    once = bank(confirm=False).bundles[Kind.PAYROLL_ITEM]
+    once = bank(confirm=False, summary_first=False).bundles[Kind.PAYROLL_ITEM]
     got, sent = talk(once.fate(asked, context()), page, told(line(WAGES, 2, "ED02093"), total=2))
     assert words(got) == [Fate.SETTLED, Fate.FAILED]
     assert ["<startRecord>1<" in content(sent[0]), "<startRecord>2<" in content(sent[1])] == [True, True]
@@ -218,7 +219,7 @@ def test_more_lines_than_were_sent_are_of_another_message(given: Bundle) -> None
 
 def asked_twice(given: Bundle, *frames: bytes, **options: Any) -> Fates:
     asked = BundleFateQuestion(sent_bundle(given))
-    return talk(bank(**options).bundles[given.kind].fate(asked, context()), *frames)[0]
+    return talk(bank(summary_first=False, **options).bundles[given.kind].fate(asked, context()), *frames)[0]
 
 
 @pytest.mark.parametrize("given", ALL)
@@ -281,15 +282,16 @@ def test_a_payroll_of_many_pages_at_the_twin() -> None:
     got = scene.talk(word.fate(BundleFateQuestion(sent_bundle(given)), scene.context()))
     assert len(got) == 45
     assert {one.fate for one in got.values()} == {Fate.SETTLED}
-    assert len(scene.said) == 7, "each page with an ending on it is asked for twice"
+    assert len(scene.said) == 8, "the summary, and each page with an ending on it twice"
+    assert [b"DLSALCOL" in said.request for said in scene.said] == [False, True] + [False] * 6
 
 
-def test_a_batch_whose_lines_have_no_number_is_doubt() -> None:
+def test_a_payroll_whose_lines_have_no_number_is_doubt() -> None:
     scene = stage({"no_keys": True})
-    word = scene.bank.bundles[Kind.BATCH_ITEM]
-    scene.talk(word.word(TWO, scene.context(REFERENCE)))
+    word = scene.bank.bundles[Kind.PAYROLL_ITEM]
+    scene.talk(word.word(WAGES, scene.context(REFERENCE)))
     with pytest.raises(ProtocolError):
-        scene.talk(word.fate(BundleFateQuestion(sent_bundle(TWO)), scene.context()))
+        scene.talk(word.fate(BundleFateQuestion(sent_bundle(WAGES)), scene.context()))
 
 
 def test_a_payroll_without_totals_at_the_twin() -> None:
@@ -302,7 +304,7 @@ def test_a_payroll_without_totals_at_the_twin() -> None:
 
 
 def test_another_batch_s_answer_is_found_out() -> None:
-    scene = stage({"late_answers": True}, line_reference=True)
+    scene = stage({"late_answers": True}, line_reference=True, summary_first=False)
     word = scene.bank.bundles[Kind.BATCH_ITEM]
     items = tuple(
         replace(item, reference=f"LATE{item.reference[4:]}", order=replace(item.order, purpose="#late"))
@@ -314,5 +316,7 @@ def test_another_batch_s_answer_is_found_out() -> None:
     asked = BundleFateQuestion(sent_bundle(TWO, "R1"))
     assert words(scene.talk(word.fate(asked, scene.context()))) == [Fate.SETTLED] * 2
     asked = BundleFateQuestion(sent_bundle(late, "R2"))
-    fates_of = [{one.fate for one in scene.talk(word.fate(asked, scene.context())).values()} for _ in range(2)]
-    assert fates_of == [{Fate.UNKNOWN}, {Fate.PENDING}]
+    with pytest.raises(ProtocolError, match="correlation"):
+        scene.talk(word.fate(asked, scene.context()))
+    told = scene.talk(word.fate(asked, scene.context()))
+    assert {one.fate for one in told.values()} == {Fate.PENDING}

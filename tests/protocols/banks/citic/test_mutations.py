@@ -24,11 +24,12 @@ from tests.protocols.banks.citic.paper import (
     context,
     order,
     question,
+    reference_of,
     sent_bundle,
     talk,
 )
 
-BANK = bank(confirm=False)
+BANK = bank(confirm=False, summary_first=False)
 PAIR = bundle(Kind.BATCH_ITEM, (500, 600))
 Fates = set[Fate]
 Heard = Callable[[bytes], Fates]
@@ -127,7 +128,7 @@ FAILING = {"ED02086", "ED02090", "ED02093", "ED02094", "ED02100"}
 def test_an_answer_never_seen_before_decides_nothing(outer: str, stt: str, inner: str) -> None:
     assert paid(body(outer, TAKEN)) <= {P, U}, "handing in decides nothing"
     assert batched(body(outer, rows=[row(1, "5.00", inner)])) <= {P, U}
-    for heard, rows in ((fated, [{"stt": stt, "status": inner}]), (enquired, [row(1, "5.00", inner)])):
+    for heard, rows in ((fated, [{"stt": stt, "status": inner}]), (enquired, [{**row(1, "5.00", inner), "memo": reference_of(1)}])):
         answer: Any = body(outer, rows=rows)
         if outer != "AAAAAAA":
             with pytest.raises(ProtocolError):

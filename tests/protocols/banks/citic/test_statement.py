@@ -91,7 +91,7 @@ def test_a_past_day_s_balance() -> None:
 def test_an_entry() -> None:
     got, _ = lines(page({**ENTRY, "e3rtFlag": "0", "creditDebitFlag": "C", "sumTranNo": "0000000000002"}))
     [line] = got.lines
-    assert (line.bank_line_id, line.direction, line.amount) == ("20261124-00000000000001-0000000000002", Direction.CREDIT, Money(1_000))
+    assert (line.bank_line_id, line.direction, line.amount) == ("20261124-00000000000001-0000000000002-C1000", Direction.CREDIT, Money(1_000))
     assert (line.text, line.balance, line.booked_at.hour) == ("(退汇)货款", Money(99_000), 10)
     assert got.cursor is None
 
@@ -147,7 +147,7 @@ def test_entries_that_a_growing_list_moved_over_a_page_s_edge_are_told_once() ->
     got, _ = lines(page(*numbered(*range(25, 5, -1)), total=25))
     # Newest first: two came meanwhile, so that 7 and 6 moved on to the next page.
     then, _ = lines(page(*numbered(*range(7, 0, -1), rsvNew="20261124101011"), total=27), cursor=got.cursor)
-    told = [line.bank_line_id[-2:] for line in (*got.lines, *then.lines)]
+    told = [line.bank_line_id.split("-")[1][-2:] for line in (*got.lines, *then.lines)]
     assert (told, then.cursor) == ([f"{n:02d}" for n in range(25, 0, -1)], None)
     assert {line.occurrence for line in then.lines} == {0}
 
@@ -155,7 +155,7 @@ def test_entries_that_a_growing_list_moved_over_a_page_s_edge_are_told_once() ->
 def test_entries_added_at_the_end_are_read_on() -> None:
     got, _ = lines(page(*numbered(*range(1, 21)), total=25))
     then, _ = lines(page(*numbered(*range(21, 28)), total=27), cursor=got.cursor)
-    assert [line.bank_line_id[-2:] for line in then.lines] == [f"{n:02d}" for n in range(21, 28)]
+    assert [line.bank_line_id.split("-")[1][-2:] for line in then.lines] == [f"{n:02d}" for n in range(21, 28)]
 
 
 def test_after_an_edge_that_moved_the_walk_goes_on_where_the_page_ended() -> None:
@@ -233,13 +233,18 @@ def test_no_entries_are_an_empty_page_also_where_the_bank_says_so_with_a_status(
     "frame",
     [
         page(ENTRY, returnRecords="2"), page(total=1), page({**ENTRY, "tranDate": "20261123"}),
-        page({**ENTRY, "tranNo": ""}), page({**ENTRY, "creditDebitFlag": "X"}), page({**ENTRY, "tranAmount": "-1.00"}),
         page(ENTRY, accountNo="0000000000000000018"), page(ENTRY, total=10_001, returnRecords="x"),
     ],
 )  # fmt: skip
 def test_a_page_that_cannot_be_right_is_no_answer(frame: bytes) -> None:
     with pytest.raises(ProtocolError):
         lines(frame)
+
+
+@pytest.mark.parametrize("odd", [{"tranNo": ""}, {"creditDebitFlag": "X"}, {"tranAmount": "-1.00"}])
+def test_an_entry_that_cannot_be_read_hides_no_other(odd: dict[str, str]) -> None:
+    got, _ = lines(page({**ENTRY, **odd}, ENTRY))
+    assert (len(got.lines), got.unread, len(got.findings)) == (1, 1, 1)
 
 
 def test_a_cursor_of_another_question_is_refused() -> None:

@@ -107,14 +107,14 @@ def test_a_payment_that_came_back_shows_in_the_entries() -> None:
     assert [one.text.startswith("(退汇)") for one in got.lines] == [False, True]
 
 
-def test_a_fee_under_its_payment_s_number_is_counted() -> None:
+def test_a_fee_under_its_payment_s_number_has_a_name_of_its_own() -> None:
     scene = stage(conduct=Conduct(fee_minor=100))
     pay(scene)
     ask = scene.bank.questions.lines
     assert ask is not None
     got = scene.talk(ask(LinesQuestion(ACCOUNT, TODAY, TODAY), scene.context()))
-    assert len({one.bank_line_id for one in got.lines}) == 1
-    assert [one.occurrence for one in got.lines] == [0, 1]
+    assert [one.bank_line_id.rpartition("-")[0] for one in got.lines] == ["20261124-00000000000001"] * 2
+    assert len({(one.bank_line_id, one.occurrence) for one in got.lines}) == 2
 
 
 @pytest.mark.parametrize(("switch", "pages"), [("stuck", 1), ("wrong_count", 0)])

@@ -307,6 +307,6 @@ def test_the_directory() -> None:
     made = stage()
     ask_for = made.bank.questions.directory
     assert ask_for is not None
-    found = made.talk(ask_for(DirectoryQuestion(name="示例"), made.context()))
+    found = made.talk(ask_for(DirectoryQuestion("示例", "000000000099"), made.context()))
     assert [branch.cnaps for branch in found.branches] == ["000000000000", "000000000017"]
-    assert made.talk(ask_for(DirectoryQuestion(name="没有"), made.context())).branches == ()
+    assert made.talk(ask_for(DirectoryQuestion("没有", "000000000099"), made.context())).branches == ()

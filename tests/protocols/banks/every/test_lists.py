@@ -1,0 +1,101 @@
+"""Lessons of real lists of entries and returns: names that last, fees by their mark, rows that cannot be read.
+
+A twin that can put an unreadable row in front of its lists says so in its trial: the fault `odd_rows`.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from gateway.simbank.ledger import Conduct
+from protocols.canon.money import Money
+from protocols.canon.order import Kind
+from protocols.canon.outcome import Fate
+from protocols.canon.statement import Direction, Line
+from protocols.trial import trial
+from tests.protocols.banks.every.bench import Table, answering, table
+
+LINES = answering("lines")
+ODD = tuple(name for name in LINES if "odd_rows" in trial(name).faults)
+ODD_RETURNS = tuple(name for name in answering("returns") if "odd_rows" in trial(name).faults)
+FEE = 150
+
+
+def busy(name: str, *, odd: bool = False, **twin_options: bool) -> Table:
+    """A day with two payments that are alike, a third of another amount, and a fee for each."""
+    made = table(name, Conduct(fee_minor=FEE), **(trial(name).faults["odd_rows"] if odd else twin_options))
+    for minor in (101, 101, 102):
+        made.pay(made.order(Kind.PAYMENT, minor=minor), made.reference())
+    return made
+
+
+def named(lines: list[Line]) -> dict[tuple[str, int], tuple[Direction, int, bool]]:
+    """What each entry says, by its name. Fails if two have one."""
+    found = {(one.bank_line_id, one.occurrence): (one.direction, one.amount.minor, one.fee) for one in lines}
+    assert len(found) == len(lines), "two entries have one name"
+    return found
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_an_entry_has_one_name_in_today_s_list_and_in_the_history(name: str) -> None:
+    made = busy(name)
+    day = made.today
+    today = named(made.walk(made.own[0], day, day))
+    made.stage.time.later(86_400)
+    made.stage.sign_on()
+    assert named(made.walk(made.own[0], day, day)) == today
+    assert sorted(minor for _, minor, _ in today.values() if minor != FEE) == [101, 101, 102]
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_a_payment_of_a_fee_s_amount_is_no_fee(name: str) -> None:
+    """The mark decides, where the bank has one: neither the amount nor the place in the list."""
+    made = busy(name)
+    made.pay(made.order(Kind.PAYMENT, minor=FEE), made.reference())
+    fees = [line for line in made.walk(made.own[0], made.today, made.today) if line.fee]
+    assert len(fees) in (0, 4) and all(line.amount == Money(FEE) for line in fees)
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_a_balance_in_a_row_is_the_books_or_none(name: str) -> None:
+    made = busy(name)
+    told = {entry.balance_after for entry in made.stage.ledger.entries(made.own[0], made.today, made.today)}
+    assert {line.balance for line in made.walk(made.own[0], made.today, made.today)} <= {None, *told}
+
+
+@pytest.mark.parametrize("days", [0, 1], ids=["today", "history"])
+@pytest.mark.parametrize("name", ODD)
+def test_an_unreadable_entry_hides_no_other(name: str, days: int) -> None:
+    usual, odd = busy(name), busy(name, odd=True)
+    told = []
+    for made in (usual, odd):
+        day = made.today
+        made.stage.time.later(86_400 * days)
+        made.stage.sign_on()
+        told.append(named(made.walk(made.own[0], day, day)))
+    assert sorted(told[0].values()) == sorted(told[1].values())
+
+
+@pytest.mark.parametrize("name", ODD_RETURNS)
+def test_a_returned_payment_is_found_beside_rows_that_cannot_be_read(name: str) -> None:
+    made = table(name, **trial(name).faults["odd_rows"])
+    reference = made.reference()
+    made.pay(made.order(Kind.PAYMENT, purpose="货款 #return"), reference)
+    made.stage.time.later(int(timedelta(hours=24).total_seconds()))
+    made.stage.sign_on()
+    assert reference in [one.reference for one in made.returns()]
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_an_unreadable_entry_keeps_no_enquiry_from_being_asked(name: str) -> None:
+    made = table(name, **trial(name).faults["odd_rows"])
+    reference = made.reference()
+    made.pay(made.order(Kind.PAYMENT), reference)
+    made.walk(made.own[0], made.today, made.today)
+    assert made.fate(reference).fate is Fate.SETTLED
+
+
+def test_some_twins_have_unreadable_rows() -> None:
+    assert ODD and ODD_RETURNS
