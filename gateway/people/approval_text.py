@@ -21,7 +21,8 @@ _LABELS: Mapping[str, tuple[str, str]] = {
     "order": ("order", "单号"), "debtor_account": ("from account", "付款账号"),
     "payee_name": ("payee", "收款人"),
     "payee_account": ("payee's account", "收款账号"), "payee_bank": ("payee's bank", "收款行"),
-    "payee_cnaps": ("payee's bank number", "收款行联行号"), "amount": ("amount", "金额"), "purpose": ("purpose", "用途"),
+    "payee_cnaps": ("payee's bank number", "收款行联行号"), "amount": ("amount", "金额"),
+    "purpose": ("purpose", "用途"),
     "count": ("payments", "笔数"), "sum": ("sum", "合计"), "digest": ("digest", "摘要"),
     "open": ("open", "不限"), "none": ("not given", "未填"), "unknown": ("not known", "未知"), "line": ("line", "第"),
 }  # fmt: skip

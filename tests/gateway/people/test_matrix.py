@@ -60,6 +60,11 @@ def test_finance_looks_in_its_scope_only() -> None:
 
 def test_the_auditor_changes_nothing() -> None:
     changing = {verb for verb, rule in MATRIX.items() if PersonRole.AUDIT_ADMIN in rule.roles and verb.startswith("POST")}
-    own = {"POST /sign-in", "POST /sign-in/challenge", "POST /factors/password", "POST /factors/password/confirm",
-           "POST /persons/{}/remove", "POST /delegations/{}/end"}  # fmt: skip
+    own = {"POST /factors/password", "POST /factors/password/confirm", "POST /delegations/{}/end"}
     assert changing == own, "what the auditor may change is about the auditor's own self"
+
+
+def test_who_may_sign_a_decision_may_ask_for_its_verbs() -> None:
+    for kind, rule in DECISIONS.items():
+        assert rule.propose <= MATRIX["POST /proposals"].roles and rule.propose <= MATRIX["POST /proposals/draft"].roles, kind
+        assert rule.approve <= MATRIX["POST /proposals/{}/approve"].roles, kind
