@@ -13,6 +13,7 @@ import pytest
 from gateway.cli import person_key
 from gateway.control import access
 from gateway.control.peer_credentials import PeerCredentials
+from gateway.control.server import Denied
 from gateway.journal.people.persons import COOL_DOWN_MS
 from gateway.people import one_time_codes, sign_in_text
 from gateway.people.lockouts import LOCKED_MS, MOST_FAILURES
@@ -51,7 +52,7 @@ def ask_in(operator: Operator, one: Hand) -> str:
 
 
 def decide(operator: Operator, kind: str, subject: str, to: str, first: Hand = WANG, second: Hand = LI) -> Any:
-    wanted = {"kind": kind, "subject": subject, "to": to, "note": "as the board said"}
+    wanted: dict[str, Any] = {"kind": kind, "subject": subject, "to": to, "note": "as the board said"}
     drafted = operator.ask("POST", "proposals", "draft", peer=first.peer, **wanted)
     made = made_of(drafted, first, wanted, b"")
     key = operator.ask("POST", "proposals", peer=first.peer, **made)["proposal"]
@@ -97,7 +98,7 @@ def test_root_lets_in_and_appoints_until_there_are_administrators(site: Operator
 
 def test_the_ceremony_needs_root_and_two_enrolled_persons(operator: Operator) -> None:
     enrol(operator, WANG)
-    both = {"security_admin": "wang", "system_admin": "li", "reason": "x"}
+    both: dict[str, Any] = {"security_admin": "wang", "system_admin": "li", "reason": "x"}
     assert "li is not enrolled" in operator.no(403, "not_enrolled", "POST", "ceremony", **both)
     ask_in(operator, LI)
     operator.no(403, "not_enrolled", "POST", "ceremony", **both)
@@ -116,14 +117,14 @@ def test_two_administrators_let_a_person_in_with_roles(site: Operator) -> None:
 
 def test_nobody_alone_and_nobody_about_oneself(site: Operator) -> None:
     ask_in(site, ZHAO)
-    wanted = {"kind": "enrol", "subject": "zhao", "to": "viewer@*", "note": "x"}
+    wanted: dict[str, Any] = {"kind": "enrol", "subject": "zhao", "to": "viewer@*", "note": "x"}
     assert "is for security_admin" in site.no(403, "not_allowed", "POST", "proposals", "draft", peer=LI.peer, **wanted)
     drafted = site.ask("POST", "proposals", "draft", peer=WANG.peer, **wanted)
     key = site.ask("POST", "proposals", peer=WANG.peer, **made_of(drafted, WANG, wanted, b""))["proposal"]
     site.no(409, "same_person", "POST", "proposals", key, "approve", peer=WANG.peer, **approval(site, WANG, key))
-    own = {"kind": "roles", "subject": "wang", "to": "audit_admin", "note": "x"}
+    own: dict[str, Any] = {"kind": "roles", "subject": "wang", "to": "audit_admin", "note": "x"}
     site.no(409, "same_person", "POST", "proposals", "draft", peer=WANG.peer, **own)
-    about = {"kind": "roles", "subject": "li", "to": "security_admin", "note": "x"}
+    about: dict[str, Any] = {"kind": "roles", "subject": "li", "to": "security_admin", "note": "x"}
     drafted = site.ask("POST", "proposals", "draft", peer=WANG.peer, **about)
     key = site.ask("POST", "proposals", peer=WANG.peer, **made_of(drafted, WANG, about, b""))["proposal"]
     assert "is about li" in site.no(409, "same_person", "POST", "proposals", key, "approve", peer=LI.peer, **approval(site, LI, key))
@@ -157,7 +158,7 @@ def test_an_unknown_company_or_person_and_a_wrong_state(site: Operator) -> None:
 
 def test_a_change_of_roles_makes_an_older_proposal_stale(site: Operator) -> None:
     let_in(site, ZHAO, "viewer@*")
-    wanted = {"kind": "roles", "subject": "zhao", "to": "viewer@*;approver@*", "note": "x"}
+    wanted: dict[str, Any] = {"kind": "roles", "subject": "zhao", "to": "viewer@*;approver@*", "note": "x"}
     wanted["to"] = "approver@*;viewer@*"
     drafted = site.ask("POST", "proposals", "draft", peer=WANG.peer, **wanted)
     key = site.ask("POST", "proposals", peer=WANG.peer, **made_of(drafted, WANG, wanted, b""))["proposal"]
@@ -304,10 +305,10 @@ def with_password(operator: Operator, one: Hand) -> str:
 def test_password_and_code_open_a_session_and_a_code_is_taken_once(site: Operator) -> None:
     let_in(site, ZHAO, "viewer@*")
     secret = with_password(site, ZHAO)
-    used = {"password": PASSWORD, "one_time_code": code_now(site, secret)}
+    used: dict[str, Any] = {"password": PASSWORD, "one_time_code": code_now(site, secret)}
     assert "taken once" in site.no(403, "sign_in_failed", "POST", "sign-in", peer=ZHAO.peer, **used)
     site.world.run(31)
-    good = {"password": PASSWORD, "one_time_code": code_now(site, secret)}
+    good: dict[str, Any] = {"password": PASSWORD, "one_time_code": code_now(site, secret)}
     site.no(403, "sign_in_failed", "POST", "sign-in", peer=ZHAO.peer, **{**good, "password": "correct horse batterz"})
     assert site.ask("POST", "sign-in", peer=ZHAO.peer, **good)["factor"] == "password"
     site.no(403, "sign_in_failed", "POST", "sign-in", peer=ZHAO.peer, **good)
@@ -361,11 +362,11 @@ def test_a_delegate_acts_until_the_end_and_is_one_seat_with_the_delegator(site: 
     let_in(site, QIAN, "supervisor@*")
     for one in (ZHAO, SUN):
         sign_in(site, one)
-    given = {"delegate": "sun", "roles": "supervisor", "scope": "*", "days": 7, "reason": "leave"}
+    given: dict[str, Any] = {"delegate": "sun", "roles": "supervisor", "scope": "*", "days": 7, "reason": "leave"}
     made = site.ask("POST", "delegations", peer=ZHAO.peer, **given)
     assert site.ask("GET", "sign-in", peer=SUN.peer)["roles"] == "supervisor@*;viewer@*"
     site.ask("POST", "stop", reason="drill")
-    wanted = {"kind": "restart", "subject": "gateway", "to": "send", "note": "over"}
+    wanted: dict[str, Any] = {"kind": "restart", "subject": "gateway", "to": "send", "note": "over"}
     key = site.ask("POST", "proposals", peer=ZHAO.peer, **made_of(draft(site, ZHAO, wanted), ZHAO, wanted))["proposal"]
     assert "stand in" in site.no(403, "one_seat", "POST", "proposals", key, "approve", peer=SUN.peer, **approval(site, SUN, key))
     assert approve(site, QIAN, key)["state"] == "done"
@@ -396,9 +397,7 @@ def test_what_is_not_delegated(site: Operator, given: dict[str, Any]) -> None:
     let_in(site, ZHAO, "supervisor@*;viewer@*")
     let_in(site, SUN, "viewer@*")
     sign_in(site, ZHAO)
-    good = {"delegate": "sun", "roles": "supervisor", "scope": "*", "days": 7, "reason": "leave"}
-    from gateway.control.server import Denied
-
+    good: dict[str, Any] = {"delegate": "sun", "roles": "supervisor", "scope": "*", "days": 7, "reason": "leave"}
     with pytest.raises(Denied):
         site.ask("POST", "delegations", peer=ZHAO.peer, **{**good, **given})
     assert site.ask("GET", "delegations")["delegations"] == []
@@ -419,7 +418,7 @@ def test_a_supervisor_of_one_company_does_not_decide_for_all(site: Operator) -> 
     company = site.ask("GET", "today")["accounts"][0]["company"]
     let_in(site, ZHAO, f"supervisor@company:{company}")
     site.ask("POST", "stop", reason="drill")
-    wanted = {"kind": "restart", "subject": "gateway", "to": "send", "note": "over"}
+    wanted: dict[str, Any] = {"kind": "restart", "subject": "gateway", "to": "send", "note": "over"}
     site.no(403, "out_of_scope", "POST", "proposals", "draft", peer=ZHAO.peer, **wanted)
     site.no(403, "out_of_scope", "POST", "proposals", "draft", peer=ZHAO.peer, kind="resolve", subject="kingdee:none",
             to="failed", note="x", evidence_sha256="0" * 64)  # fmt: skip
