@@ -83,7 +83,16 @@ class _Acts:
         own = await self._daemon_handle.store.read(lambda conn: persons.of_uid(conn, call.peer.uid))
         if call.peer.uid != ROOT and (own is None or own.name != name):
             raise Denied(403, "not_allowed", f"{call.peer.actor} cannot remove person {name}; only root or {name} can")
-        said = await self._daemon_handle.store.write(lambda tx: persons.remove(tx, name, reason, call.peer.actor))
+
+        def unit(tx: Tx) -> Person | No:
+            there = persons.everyone(tx.fresh)
+            left = [one for one in there if one.name != name]
+            if call.peer.uid != ROOT and not persons.ceremony_open(there) and persons.ceremony_open(left):
+                return No("not_now", f"without {name} there would be no security administrator, or no second "
+                          f"administrator to approve; have another one appointed first")  # fmt: skip
+            return persons.remove(tx, name, reason, call.peer.actor)
+
+        said = await self._daemon_handle.store.write(unit)
         return self._said(call, name, said, removed=True)
 
     def _said(self, call: Call, name: str, said: Person | No, *, removed: bool = False) -> Any:

@@ -188,6 +188,28 @@ def test_a_deactivated_person_does_nothing_any_more(site: Operator) -> None:
     assert ask_in(site, ZHAO) == "deactivated"
 
 
+def test_the_last_administrators_do_not_remove_themselves(site: Operator) -> None:
+    for one in (WANG, LI):
+        site.no(409, "not_now", "POST", "persons", one.name, "remove", peer=one.peer, reason="tired")
+    let_in(site, SUN, "system_admin")
+    assert site.ask("POST", "persons", "li", "remove", peer=LI.peer, reason="tired")["state"] == "removed"
+    assert not site.ask("GET", "roles")["ceremony_open"]
+    # Root may, and then holds the ceremony again; the audit trail has both.
+    site.ask("POST", "persons", "sun", "remove", reason="lost")
+    assert site.ask("GET", "roles")["ceremony_open"]
+    assert ("uid:root", "person.removed") in site.trail("person:sun")
+
+
+def test_a_change_of_roles_ends_the_session_and_holds_at_once(site: Operator) -> None:
+    let_in(site, ZHAO, "viewer@*")
+    sign_in(site, ZHAO)
+    site.ask("GET", "orders", peer=ZHAO.peer)
+    decide(site, "roles", "zhao", "maker@*")
+    site.no(403, "sign_in", "GET", "orders", peer=ZHAO.peer)
+    decide(site, "roles", "zhao", "none")
+    site.no(403, "not_allowed", "GET", "orders", peer=ZHAO.peer)
+
+
 # ---- reading in one's scope ----
 
 
