@@ -64,6 +64,7 @@ from gateway.journal.payments.retention import Retention
 from gateway.journal.sql import migrations, vault
 from gateway.journal.sql.executor import ThreadExecutor
 from gateway.meters import Meters
+from gateway.people.sessions import SessionLimits
 from gateway.tasks import sleep
 from gateway.version import VERSION
 from gateway.watch.notify import Notify
@@ -541,6 +542,8 @@ def _daemon_handle(gateway: Gateway, watch: Watch) -> DaemonHandle:
         let_go=gateway.let_go, proposal_valid_ms=int(settings.control.proposal_valid_s * 1000),
         register=lambda: gateway.registry, ask=gateway.ask, lost_ms=lambda: watch.lost_ms,
         stop=lambda: gateway.emergency.word, stop_all=gateway.emergency.stop_all, stop_said=gateway.emergency.apply,
+        session_limits=SessionLimits(int(settings.control.session_idle_s * 1000),
+                                     int(settings.control.session_most_s * 1000)),
     )  # fmt: skip
 
 

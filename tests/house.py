@@ -124,7 +124,9 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"protocols.kit"}),
     frozenset({"protocols.erp", "protocols.banks"}),
     frozenset({"protocols.trial"}),
-    frozenset({"gateway.clock", "gateway.settings", "gateway.meters", "gateway.log", "gateway.core", "gateway.version"}),
+    frozenset(
+        {"gateway.clock", "gateway.settings", "gateway.meters", "gateway.log", "gateway.core", "gateway.people", "gateway.version"}
+    ),
     frozenset({"gateway.tasks", "gateway.asking", "gateway.adapters"}),
     frozenset({"gateway.registry"}),
     frozenset({"gateway.journal"}),
@@ -142,6 +144,7 @@ FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 ONLY: Mapping[str, tuple[str, ...]] = {
     "protocols.canon": (),
     "gateway.core": ("protocols.canon",),
+    "gateway.people": ("protocols.canon",),
     "gateway.simbank": ("protocols", "gateway.clock", "gateway.bank.tls"),
 }
 # The simulated bank must not become part of the gateway.
@@ -271,7 +274,7 @@ def purity(one: Source) -> Iterator[str]:
 
 def no_hidden_clock(one: Source) -> Iterator[str]:
     """Pure code never asks what time it is."""
-    if not (belongs(one.module, "protocols") or belongs(one.module, "gateway.core")):
+    if not any(belongs(one.module, room) for room in ("protocols", "gateway.core", "gateway.people")):
         return
     for node in ast.walk(one.tree):
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):

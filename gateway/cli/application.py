@@ -19,6 +19,7 @@ from gateway.cli.commands import (
     banks,
     certificates,
     check,
+    delegations,
     demo,
     directory,
     doctor,
@@ -27,6 +28,7 @@ from gateway.cli.commands import (
     joint_test,
     lanes,
     leave_safe_mode,
+    login,
     orders,
     parked,
     payees,
@@ -35,6 +37,7 @@ from gateway.cli.commands import (
     resolve,
     restart_all,
     restore,
+    roles,
     run,
     send,
     simulate,
@@ -69,7 +72,7 @@ def application() -> typer.Typer:
         run.run, drain.drain, backup.backup, restore.restore, support_bundle.support_bundle, status.status, today.today,
         directory.directory, resolve.resolve, leave_safe_mode.leave_safe_mode, stop_all.stop_all,
         restart_all.restart_all, send.send, explain.explain, simulate.simulate, demo.demo, check.check, doctor.doctor,
-        banks.banks,
+        banks.banks, login.login, login.logout, login.whoami,
     ):  # fmt: skip
         app.command(verb.__name__.replace("_", "-"))(verb)
     app.add_typer(audit.application(), name="audit")
@@ -78,6 +81,8 @@ def application() -> typer.Typer:
     app.add_typer(parked.application(), name="parked")
     app.add_typer(certificates.application(), name="certificates")
     app.add_typer(persons.application(), name="persons")
+    app.add_typer(roles.application(), name="roles")
+    app.add_typer(delegations.application(), name="delegations")
     app.add_typer(rename.senders(), name="senders")
     app.add_typer(payees.application(), name="payees")
     app.add_typer(topology.application(), name="topology")

@@ -10,7 +10,8 @@ from typer.core import TyperGroup
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "Run": ("run", "drain", "backup", "restore", "support-bundle"),
     "Look": ("status", "today", "orders", "lanes", "parked", "directory", "audit"),
-    "Decide": ("resolve", "leave-safe-mode", "stop-all", "restart-all", "payees", "persons"),
+    "Decide": ("resolve", "leave-safe-mode", "stop-all", "restart-all", "payees"),
+    "People": ("login", "logout", "whoami", "persons", "roles", "delegations"),
     "Joint tests": ("joint-test", "send", "explain", "simulate", "demo"),
     "Set up": ("check", "doctor", "banks", "topology", "certificates", "senders"),
 }

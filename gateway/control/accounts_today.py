@@ -113,7 +113,8 @@ class _Acts:
         now_ms = self._daemon_handle.clock.now_ms()
         own = [
             Own(route, number in register.watched, local(route.limits.hours, now_ms).date())
-            for number, route in register.routes.items() if wanted in (None, route.bank)
+            for number, route in register.routes.items()
+            if wanted in (None, route.bank) and call.scope.covers(route.company, route.account)
         ]  # fmt: skip
         own.sort(key=lambda one: (one.route.bank, one.route.currency, one.route.account))
         try:

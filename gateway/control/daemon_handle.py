@@ -15,6 +15,7 @@ from gateway.erp.amqp_types import Amqp
 from gateway.journal.cluster.restored_database import Past
 from gateway.journal.cluster.stops import Stop
 from gateway.journal.commit.store import Store
+from gateway.people.sessions import SessionLimits
 from gateway.registry import Registry
 
 
@@ -26,7 +27,8 @@ class DaemonHandle:
     and `let_go` lets one lane send in spite of it. A proposal is open for `proposal_valid_ms`. `register` is the
     account register in force; `ask` puts a question through a lane. `store` fails soon when the journal is lost, and
     `lost_ms` tells since when it is. `stop` is the last word about an emergency stop, `stop_all` (actor, reason) says
-    one and fires when it is written down, `stop_said` hears one that was written down.
+    one and fires when it is written down, `stop_said` hears one that was written down. `session_limits`: how long a
+    person's session lasts.
     """
 
     identity: Mapping[str, str]
@@ -51,3 +53,4 @@ class DaemonHandle:
     stop: Callable[[], Stop]
     stop_all: Callable[[str, str], Deferred[Stop]]
     stop_said: Callable[[Stop], None]
+    session_limits: SessionLimits = SessionLimits()

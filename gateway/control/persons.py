@@ -11,6 +11,7 @@ from gateway import log
 from gateway.control.daemon_handle import DaemonHandle
 from gateway.control.peer_credentials import NOBODY
 from gateway.control.server import Call, Denied, Verb
+from gateway.journal.commit.store import Tx
 from gateway.journal.people import persons
 from gateway.journal.people.persons import KEY_BYTES, No, Person
 from protocols.erp.news import instant
@@ -18,7 +19,9 @@ from protocols.erp.news import instant
 ROOT = 0
 _NAME = re.compile(r"[a-z][a-z0-9_.-]{0,30}")
 _STATUS = {"no_such_order": 404, "no_such_person": 404, "no_such_proposal": 404, "no_such_lane": 404, "missing": 400,
-           "not_enrolled": 403, "wrong_signature": 403, "wrong_fingerprint": 403, "not_allowed": 403}  # fmt: skip
+           "not_enrolled": 403, "wrong_signature": 403, "wrong_fingerprint": 403, "not_allowed": 403, "cool_down": 403,
+           "out_of_scope": 403, "one_seat": 403, "locked": 403, "sign_in_failed": 403, "wrong_code": 403,
+           "no_such_delegation": 404, "no_such_account": 404}  # fmt: skip
 _log = log.get("control.persons")
 
 
@@ -65,7 +68,13 @@ class _Acts:
         if call.peer.uid != ROOT:
             raise Denied(403, "not_allowed", f"{call.peer.actor} cannot confirm person {name}; only root can: "
                          f"sudo bankgw persons confirm {name} FINGERPRINT")  # fmt: skip
-        said = await self._daemon_handle.store.write(lambda tx: persons.confirm(tx, name, fingerprint, call.peer.actor))
+        def unit(tx: Tx) -> Person | No:
+            if not persons.ceremony_open(persons.everyone(tx.fresh)):
+                return No("ceremony_over", f"there are administrators, and two of them let {name} in: bankgw persons "
+                          f"admit {name} --roles …; root lets nobody in any more")  # fmt: skip
+            return persons.confirm(tx, name, fingerprint, call.peer.actor)
+
+        said = await self._daemon_handle.store.write(unit)
         return self._said(call, name, said)
 
     async def remove(self, call: Call) -> Any:
@@ -74,7 +83,16 @@ class _Acts:
         own = await self._daemon_handle.store.read(lambda conn: persons.of_uid(conn, call.peer.uid))
         if call.peer.uid != ROOT and (own is None or own.name != name):
             raise Denied(403, "not_allowed", f"{call.peer.actor} cannot remove person {name}; only root or {name} can")
-        said = await self._daemon_handle.store.write(lambda tx: persons.remove(tx, name, reason, call.peer.actor))
+
+        def unit(tx: Tx) -> Person | No:
+            there = persons.everyone(tx.fresh)
+            left = [one for one in there if one.name != name]
+            if call.peer.uid != ROOT and not persons.ceremony_open(there) and persons.ceremony_open(left):
+                return No("not_now", f"without {name} there would be no security administrator, or no second "
+                          f"administrator to approve; have another one appointed first")  # fmt: skip
+            return persons.remove(tx, name, reason, call.peer.actor)
+
+        said = await self._daemon_handle.store.write(unit)
         return self._said(call, name, said, removed=True)
 
     def _said(self, call: Call, name: str, said: Person | No, *, removed: bool = False) -> Any:
@@ -96,5 +114,5 @@ def _key(text: str) -> bytes:
 def _shown(person: Person) -> dict[str, Any]:
     return {
         "person": person.name, "uid": person.uid, "fingerprint": person.fingerprint,
-        "state": "enrolled" if person.enrolled else "waiting", "since": instant(person.at_ms),
+        "state": person.state, "roles": person.grants.text(), "since": instant(person.at_ms),
     }  # fmt: skip

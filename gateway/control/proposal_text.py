@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gateway.control import people_changes
 from gateway.control.daemon_handle import DaemonHandle
 from gateway.core.states import KNOWN
 from gateway.journal.cluster import restored_database, stops
@@ -70,6 +71,11 @@ def action(
             return No("not_now", f"order {row.sender}:{row.order.id} ({row.payment}): {why}; nothing was changed")
         facts = _payment_facts(row) if wanted.kind is ProposalKind.RESOLVE else _payee_facts(tx, row)
         subject, title = row.payment, f"order {row.sender}:{row.order.id}"
+    elif wanted.kind in people_changes.KINDS:
+        said = people_changes.facts(tx, wanted.kind, wanted.subject, wanted.to, person.name, daemon_handle.register())
+        if isinstance(said, No):
+            return said
+        facts, subject, title = said, wanted.subject, f"person {wanted.subject}"
     elif wanted.kind is ProposalKind.RESTART:
         stop = stops.last(tx.fresh)
         if wanted.subject != stops.SUBJECT or not stop.stopped:

@@ -11,12 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection
-
-from gateway.control import proposal_text
+from gateway.control import people_changes, proposal_text
 from gateway.control.daemon_handle import DaemonHandle
 from gateway.control.peer_credentials import PeerCredentials
-from gateway.control.persons import ROOT, refused
+from gateway.control.person_sessions import PersonSessions
+from gateway.control.persons import refused
 from gateway.control.proposal_text import ProposedAction
 from gateway.control.server import Call, Denied, Verb
 from gateway.core import flow
@@ -29,9 +28,12 @@ from gateway.journal.commit.rows import Evidence
 from gateway.journal.commit.store import Tx
 from gateway.journal.payments import lookup, payees
 from gateway.journal.payments import transition as applying
-from gateway.journal.people import persons, proposals
+from gateway.journal.people import entitlements, persons, proposals
 from gateway.journal.people.persons import No, Person
 from gateway.journal.people.proposals import Action, Proposal, ProposalKind, ProposalState, Role, Signature
+from gateway.people.matrix import judge_decision
+from gateway.people.roles import PersonRole
+from gateway.people.scopes import Scope
 from protocols.erp.news import instant
 
 EVIDENCE_MOST_BYTES = 4 * 1024 * 1024
@@ -39,9 +41,9 @@ _BODY_MOST_BYTES = EVIDENCE_MOST_BYTES * 4 // 3 + 65_536
 _ID_CHARACTERS = 26
 
 
-def verbs(daemon_handle: DaemonHandle) -> Sequence[Verb]:
+def verbs(daemon_handle: DaemonHandle, sessions: PersonSessions) -> Sequence[Verb]:
     """What can be asked about proposals."""
-    acts = _Acts(daemon_handle)
+    acts = _Acts(daemon_handle, sessions)
     one = "([^/]+)"
     return (
         Verb("POST", "/proposals/draft", acts.draft, group=True),
@@ -62,8 +64,9 @@ class _Done:
 
 
 class _Acts:
-    def __init__(self, daemon_handle: DaemonHandle) -> None:
+    def __init__(self, daemon_handle: DaemonHandle, sessions: PersonSessions) -> None:
         self._daemon_handle = daemon_handle
+        self._sessions = sessions
 
     # ---- the first person ----
 
@@ -72,7 +75,7 @@ class _Acts:
         wanted = _wanted(call, call.text("evidence_sha256") if call.body.get("evidence_sha256") else None)
 
         def unit(tx: Tx) -> tuple[Action, str, int] | No:
-            person = _signer(tx.fresh, call.peer)
+            person = _signer(tx, call.peer, wanted.kind, wanted.subject)
             if isinstance(person, No):
                 return person
             key, expires_ms = tx.entropy.ulid(tx.now_ms), tx.now_ms + self._daemon_handle.proposal_valid_ms
@@ -97,7 +100,7 @@ class _Acts:
         digest, signature = call.text("digest"), _octets(call, "signature")
 
         def unit(tx: Tx) -> Proposal | No:
-            person = _signer(tx.fresh, call.peer)
+            person = _signer(tx, call.peer, wanted.kind, wanted.subject)
             if isinstance(person, No):
                 return person
             if not tx.now_ms < expires_ms <= tx.now_ms + self._daemon_handle.proposal_valid_ms:
@@ -130,9 +133,7 @@ class _Acts:
     # ---- looking ----
 
     async def listing(self, call: Call) -> Any:
-        found = await self._daemon_handle.store.read(lambda conn: _stranger(conn, call) or proposals.listing(conn))
-        if isinstance(found, No):
-            raise refused(found, actor=call.peer.actor)
+        found = await self._daemon_handle.store.read(proposals.listing)
         return {"proposals": [self._shown(one) for one in found]}
 
     async def show(self, call: Call) -> Any:
@@ -140,7 +141,7 @@ class _Acts:
         key = call.parts[0]
 
         def unit(tx: Tx) -> Proposal | No:
-            found = _stranger(tx.fresh, call) or proposals.fetch(tx.fresh, key) or _no_proposal(key)
+            found = proposals.fetch(tx.fresh, key) or _no_proposal(key)
             if isinstance(found, No):
                 return found
             audit.append(tx, call.peer.actor, "proposal.shown", found.subject, {"proposal": key})
@@ -192,6 +193,8 @@ class _Acts:
             self._daemon_handle.let_go(done.subject)
         elif said.stop is not None:
             self._daemon_handle.stop_said(said.stop)
+        elif done.kind in people_changes.KINDS:
+            self._sessions.end_of(done.subject)
         return {**self._shown(done), "state": ProposalState.DONE.value}
 
     def _second(self, tx: Tx, proposal: Proposal, peer: PeerCredentials, digest: str, signature: bytes) -> Person | No:
@@ -202,12 +205,16 @@ class _Acts:
                       f"look at {proposal.subject} before you propose again")  # fmt: skip
         if proposal.expires_ms <= tx.now_ms:
             return No("expired", f"proposal {key} expired at {instant(proposal.expires_ms)}; have it proposed again")
-        person = _signer(tx.fresh, peer)
+        person = _signer(tx, peer, proposal.kind, proposal.subject, second=True)
         if isinstance(person, No):
             return person
-        if person.uid == first.uid or person.name == first.person or person.fingerprint == first.key:
-            return No("same_person", f"proposal {key} was made by {first.person} (uid {first.uid}); a second person "
-                      f"with another user and another key must approve it")  # fmt: skip
+        if proposal.kind in people_changes.KINDS and person.name == proposal.subject:
+            return No("same_person", f"proposal {key} is about {person.name}, who cannot approve it")
+        if entitlements.one_seat(tx.fresh, person.name, first.person, tx.now_ms):
+            return No("same_person" if person.name == first.person else "one_seat", (
+                f"proposal {key} was made by {first.person} (uid {first.uid}); a second person with another user and "
+                f"another key must approve it, and neither may stand in for the other"
+            ))  # fmt: skip
         if digest != proposal.digest:
             return No("altered", f"proposal {key}: you signed other words than {first.person} did. Nothing was done; "
                       f"show the proposal again, and ask {first.person} what was meant")  # fmt: skip
@@ -215,6 +222,9 @@ class _Acts:
         if proposer is None or not proposer.enrolled or (proposer.uid, proposer.fingerprint) != (first.uid, first.key):
             return No("first_is_gone", f"proposal {key}: {first.person} is not enrolled with that user and key any "
                       f"more; have somebody else propose it")  # fmt: skip
+        if judge_decision(proposal.kind, entitlements.grants_of(tx.fresh, proposer, tx.now_ms), second=False):
+            return No("first_is_gone", f"proposal {key}: {first.person} may not propose this any more; have somebody "
+                      f"else propose it")  # fmt: skip
         if not proposer.signed(first.octets, proposals.to_sign(proposal.digest, Role.PROPOSE)):
             return No("altered", f"proposal {key}: the signature of {first.person} does not fit its words; the "
                       f"database was tampered with. Stop, and look into the audit trail")  # fmt: skip
@@ -245,6 +255,8 @@ class _Acts:
             evidence = Evidence(Source.PERSONS, proposal.evidence, event.fate, note=proposal.note)
             actor = f"persons:{proposal.first.person}+{second.person}"
             applied = applying.apply(tx, row.payment, event, epoch=None, actor=actor, evidence=evidence)
+        elif proposal.kind in people_changes.KINDS:
+            people_changes.carry_out(tx, proposal, peer.actor, names)
         elif proposal.kind is ProposalKind.RESTART:
             actor = f"persons:{proposal.first.person}+{second.person}"
             stop = stops.say(tx, actor, proposal.note, stopped=False, detail={**names, "proposal": proposal.proposal})
@@ -270,7 +282,7 @@ class _Acts:
         key, reason = call.parts[0], call.text("reason")
 
         def unit(tx: Tx) -> Proposal | No:
-            found = _stranger(tx.fresh, call) or proposals.fetch(tx.fresh, key) or _no_proposal(key)
+            found = proposals.fetch(tx.fresh, key) or _no_proposal(key)
             if isinstance(found, No):
                 return found
             if not proposals.settle(tx, found, ProposalState.WITHDRAWN, call.peer.actor, {"reason": reason}):
@@ -295,23 +307,29 @@ def _noting(unit: Any, call: Call, key: str) -> Any:
     return noted
 
 
-def _signer(conn: Connection, peer: PeerCredentials) -> Person | No:
-    person = persons.of_uid(conn, peer.uid)
-    if person is None:
-        return No("not_enrolled", f"{peer.actor} (uid {peer.uid}) is not enrolled; run `bankgw persons enrol NAME` as "
-                  f"yourself, without sudo, and have root confirm it")  # fmt: skip
-    if not person.enrolled:
-        return No("not_enrolled", f"{person.name} waits for root's word: sudo bankgw persons confirm {person.name} "
-                  f"FINGERPRINT")  # fmt: skip
-    return person
+def _signer(
+    tx: Tx, peer: PeerCredentials, kind: ProposalKind, subject: str, *, second: bool = False
+) -> Person | No:
+    """The enrolled person of this user, if the person's roles allow a part in this decision, and their scope does."""
+    found = entitlements.of_uid(tx.fresh, peer.uid, tx.now_ms, peer.actor)
+    if isinstance(found, No):
+        return found
+    why = judge_decision(kind, found.grants, second=second)
+    if why:
+        return No("not_allowed", f"{found.person.name}: {why}; nothing was changed")
+    if kind not in people_changes.KINDS and not _in_scope(tx, found.grants.where({PersonRole.SUPERVISOR}), subject):
+        return No("out_of_scope", f"{subject} is outside of the scope in which {found.person.name} is a supervisor; "
+                  f"nothing was changed")  # fmt: skip
+    return found.person
 
 
-def _stranger(conn: Connection, call: Call) -> No | None:
-    """A no unless the caller may see proposals: root, the daemon's own user, or an enrolled person."""
-    if call.peer.uid in (ROOT, call.owner):
-        return None
-    person = _signer(conn, call.peer)
-    return person if isinstance(person, No) else None
+def _in_scope(tx: Tx, scope: Scope, subject: str) -> bool:
+    """What is about no single payment is about all accounts. An order that is not there has no account either."""
+    if scope.whole:
+        return True
+    sender, colon, order_id = subject.partition(":")
+    row = lookup.find(tx.fresh, sender, order_id) if colon else lookup.fetch(tx.fresh, subject)
+    return row is not None and scope.covers(row.company, str(row.order.ours.account))
 
 
 def _bad_signature(person: Person) -> No:
@@ -330,7 +348,11 @@ def _wanted(call: Call, evidence_sha256: str | None) -> ProposedAction:
     except ValueError:
         raise Denied(400, "bad_kind", f"`kind` is one of {', '.join(ProposalKind)}") from None
     to = call.text("to")
-    if to not in proposal_text.CHOICES[kind]:
+    if kind in people_changes.KINDS:
+        why = people_changes.why_not_to(kind, to)
+        if why:
+            raise Denied(400, "bad_choice", why)
+    elif to not in proposal_text.CHOICES[kind]:
         choices = ", ".join(proposal_text.CHOICES[kind])
         raise Denied(400, "bad_choice", f"{to!r} cannot be chosen; it is one of {choices}")
     if kind is ProposalKind.RESOLVE and evidence_sha256 is None:

@@ -1,8 +1,9 @@
-"""The control API: HTTP with JSON over a UNIX socket that only the daemon's own user and root can open.
+"""The control API: HTTP with JSON over a UNIX socket. The daemon's own user and root can open it, and where the
+settings say so the daemon's group, whose members may ask what `gateway.control.access` lets them.
 
 A request is answered by one of the `Verb`s. Each is idempotent or says why it did nothing; whatever it changes is in
 the audit trail under the user that the kernel names. One user can move no money beyond letting go an order that is
-held; what needs two persons is open to the daemon's group as well, where the settings say so.
+held.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from twisted.web.server import NOT_DONE_YET, Site
 
 from gateway import log
 from gateway.control.peer_credentials import NOBODY, PeerCredentials, peer_of
+from gateway.people.scopes import WHOLE, Scope
 
 MAX_BODY_BYTES = 65_536
 _log = log.get("control.server")
@@ -44,13 +46,19 @@ class Denied(Exception):  # noqa: N818 - an answer, not a fault
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request: who asks, the parts of the path, the query, and the JSON body."""
+    """One request: who asks, the parts of the path, the query, and the JSON body.
+
+    `person` is the enrolled person who asks, None for root and the daemon's own user; the answer is about own accounts
+    inside `scope` only. Both are set by gateway.control.access.
+    """
 
     peer: PeerCredentials
     owner: int
     parts: tuple[str, ...]
     query: Mapping[str, str]
     body: Mapping[str, Any]
+    scope: Scope = WHOLE
+    person: str | None = None
 
     def text(self, name: str) -> str:
         """A text of the body that must be there."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -15,8 +15,10 @@ from gateway.asking import Unavailable
 from gateway.bank.lane import Lane
 from gateway.bank.lease import LEASE_MS
 from gateway.control import (
+    access,
     accounts_today,
     batch_view,
+    delegations,
     directory,
     guarded_journal,
     holds,
@@ -24,10 +26,13 @@ from gateway.control import (
     parked,
     persons,
     proposals,
+    roles,
+    sign_in,
 )
 from gateway.control.batch_view import BatchChanged, OperatorDecision
 from gateway.control.daemon_handle import DaemonHandle
 from gateway.control.order_view import BundleMessage, Veil
+from gateway.control.person_sessions import PersonSessions
 from gateway.control.server import Call, Denied, Verb
 from gateway.core.states import Cancel, Deny, Event, Work
 from gateway.journal.cluster import lane_pauses
@@ -59,10 +64,10 @@ _UNSENT = (*holds.HELD, State.READY)
 
 
 def verbs(daemon_handle: DaemonHandle) -> Sequence[Verb]:
-    """The whole API."""
-    acts = _Acts(daemon_handle)
-    one = "([^/]+)"
-    return (
+    """The whole API, behind the matrix of roles."""
+    acts, one = _Acts(daemon_handle), "([^/]+)"
+    sessions = PersonSessions(daemon_handle.clock, daemon_handle.session_limits)
+    return access.guarded(daemon_handle, sessions, (
         Verb("GET", "/status", acts.status),
         Verb("GET", "/orders", acts.orders),
         Verb("GET", f"/orders/{one}", acts.order),
@@ -82,8 +87,11 @@ def verbs(daemon_handle: DaemonHandle) -> Sequence[Verb]:
         *accounts_today.verbs(daemon_handle),
         *directory.verbs(daemon_handle),
         *persons.verbs(daemon_handle),
-        *proposals.verbs(daemon_handle),
-    )
+        *proposals.verbs(daemon_handle, sessions),
+        *roles.verbs(daemon_handle),
+        *delegations.verbs(daemon_handle),
+        *sign_in.verbs(daemon_handle, sessions),
+    ))  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +150,7 @@ class _Acts:
         limit = int(call.number("limit", 50, PAGE_MOST))
         filters = Filters(states=states, sender=call.query.get("sender"), bank=call.query.get("bank"),
                           lane=call.query.get("lane"), order_id=call.query.get("id"),
-                          batch=call.query.get("batch"))  # fmt: skip
+                          batch=call.query.get("batch"), inside=call.scope)  # fmt: skip
         after = call.query.get("after")
         rows = await self._unless_away(lambda conn: lookup.listing(conn, filters, limit, after))
         if rows is None:
@@ -180,6 +188,7 @@ class _Acts:
         found = await self._daemon_handle.store.read(look)
         if found is None:
             raise _no_order(call.parts[0])
+        _inside(call, found[1] if isinstance(found, tuple) else (found.row, *found.mates))
         if isinstance(found, tuple):
             return batch_view.full(*found)
         row = found.row
@@ -226,6 +235,7 @@ class _Acts:
             row = _find(tx.fresh, call.parts[0])
             if row is None:
                 return _Changed(None, _ONE_ITEM if _find_batch(tx.fresh, call.parts[0]) is not None else "")
+            _inside(call, (row,))
             work = _ASK.get(row.life.state)
             if work is None:
                 return _Changed(row, f"it is {row.life.state.value}: there is nothing to ask the bank about it")
@@ -427,10 +437,19 @@ def _open_orders(conn: Connection) -> _Open:
 
 
 def _fits(filters: Filters, row: PaymentRow) -> bool:
+    if not filters.inside.covers(row.company, str(row.order.ours.account)):
+        return False
     wanted = ((filters.bank, row.bank), (filters.lane, row.lane), (filters.sender, row.sender),
               (filters.order_id, row.order.id), (filters.batch, row.batch))  # fmt: skip
     states = filters.states or (row.life.state,)
     return row.life.state in states and all(one in (None, there) for one, there in wanted)
+
+
+def _inside(call: Call, rows: Iterable[PaymentRow]) -> None:
+    """Refuse unless every one of these is of an account that the asker may see. Raises Denied."""
+    if not all(call.scope.covers(row.company, str(row.order.ours.account)) for row in rows):
+        raise Denied(403, "out_of_scope", f"{call.parts[0]} is of an account outside of your scope "
+                     f"({call.scope.text()}); nothing was changed")  # fmt: skip
 
 
 def _states(text: str) -> tuple[State, ...]:

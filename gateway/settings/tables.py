@@ -199,11 +199,17 @@ class ControlSettings(_Table):
         None, description="UNIX socket of the control API; default `state_dir/control.sock`."
     )
     group_may_open: bool = Field(
-        False, description="Let the daemon's group open the socket too (mode 0660): members may enrol, propose and "
-        "approve, nothing else. Needs `socket` outside `state_dir`."
+        False, description="Let the daemon's group open the socket too (mode 0660): members may enrol, and do what "
+        "their roles as persons allow, nothing else. Needs `socket` outside `state_dir`."
     )  # fmt: skip
     proposal_valid_s: float = Field(
         14_400.0, ge=60, le=604_800, description="Seconds within which a second person must approve a proposal."
+    )
+    session_idle_s: float = Field(
+        900.0, ge=60, le=3_600, description="Seconds without use after which a person's session ends (`bankgw login`)."
+    )
+    session_most_s: float = Field(
+        28_800.0, ge=60, le=43_200, description="Seconds after which a person's session ends in any case."
     )
 
 

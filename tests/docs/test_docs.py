@@ -27,7 +27,7 @@ from protocols import trial
 from protocols.canon.outcome import STATE_TABLE
 from protocols.erp.routing import EVENTS
 from protocols.erp.words import CommandType
-from tests.docs import session_states_page, states_page
+from tests.docs import roles_page, session_states_page, states_page
 from tests.house import ROOT, links, page_at, texts
 
 PAGES = sorted(
@@ -121,6 +121,12 @@ def test_every_alarm_has_a_line_for_the_operator() -> None:
 def test_session_states_page_is_what_the_table_says() -> None:
     assert session_states_page.PAGE.read_text("utf-8") == session_states_page.page(), (
         "run `python -m tests.docs.session_states_page --write` and commit the page"
+    )
+
+
+def test_roles_page_is_what_the_matrix_says() -> None:
+    assert roles_page.PAGE.read_text("utf-8") == roles_page.page(), (
+        "run `python -m tests.docs.roles_page --write` and commit the page"
     )
 
 

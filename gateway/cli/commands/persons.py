@@ -1,4 +1,4 @@
-"""`bankgw persons`: who may sign proposals. Enrol yourself, confirm a person as root, remove one."""
+"""`bankgw persons`: enrol yourself; let persons in, deactivate them, take new keys; as root, confirm the first."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import Annotated, Any
 import typer
 
 from gateway.cli import exit_codes, output
+from gateway.cli.commands.roles import RolesOption, canonical
 from gateway.cli.help_pages import Listing
 from gateway.cli.output import DEFAULT_CONFIG, AsJson, Config, ReasonOption, Socket
-from gateway.cli.signing import DEFAULT_KEY, KeyOption, PassphraseFile, passphrase
+from gateway.cli.signing import DEFAULT_KEY, KeyOption, PassphraseFile, Pen, Yes, passphrase, propose
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The person's name: a-z, 0-9, `_`, `.`, `-`.")]
-_COLUMNS = {"person": "person", "uid": "uid", "state": "state", "since": "since", "fingerprint": "fingerprint"}
+_COLUMNS = {"person": "person", "uid": "uid", "state": "state", "roles": "roles", "since": "since",
+            "fingerprint": "fingerprint"}
 
 
 def application() -> typer.Typer:
@@ -22,13 +24,16 @@ def application() -> typer.Typer:
     group.command("enrol")(enrol)
     group.command("confirm")(confirm)
     group.command("remove")(remove)
+    group.command("admit")(admit)
+    group.command("deactivate")(deactivate)
+    group.command("reset")(reset)
     return group
 
 
 def list_persons(
     context: typer.Context, config: Config = DEFAULT_CONFIG, socket: Socket = None, as_json: AsJson = False
 ) -> None:
-    """List who is enrolled, and who waits for root's word."""
+    """List who is enrolled with which roles, and who waits to be let in."""
     with output.asking():
         said = output.remote(context, config, socket).get("persons")
     output.show(said, as_json=as_json, words=lambda page: output.table(page["persons"], _COLUMNS, "nobody"))
@@ -47,7 +52,8 @@ def enrol(
     as_json: AsJson = False,
 ) -> None:
     """Enrol yourself, from your own user and without sudo: makes your key file if there is none, and writes you down
-    with your UNIX user and public key. Then read the fingerprint out to whoever has root, who confirms it."""
+    with your UNIX user and public key. Then read the fingerprint out to who lets you in. With a new key, and enrolled
+    already: offers the key for a reset."""
     from gateway.cli import person_key
 
     path = key.expanduser()
@@ -65,7 +71,9 @@ def enrol(
         output.say(f"{one['person']} (uid {one['uid']}) is {one['state']}; your key is {path}")
         output.say(f"fingerprint: {one['fingerprint']}")
         if one["state"] == "waiting":
-            output.say(f"read it out to root, who says: bankgw persons confirm {one['person']} FINGERPRINT")
+            output.say(f"read it out to a security administrator, who says: bankgw persons admit {one['person']} ...")
+            output.say(f"or, before there are administrators, to root: bankgw persons confirm {one['person']} "
+                       f"FINGERPRINT")  # fmt: skip
 
     output.show(said, as_json=as_json, words=words)
 
@@ -80,7 +88,7 @@ def confirm(
     socket: Socket = None,
     as_json: AsJson = False,
 ) -> None:
-    """As root: let a person sign who read the fingerprint out to you, face to face or by telephone."""
+    """As root, before there are two administrators: let a person in who read the fingerprint out to you."""
     with output.asking():
         said = output.remote(context, config, socket).post("persons", name, "confirm", fingerprint=fingerprint)
     output.show(said, as_json=as_json, words=_state)
@@ -98,6 +106,63 @@ def remove(
     with output.asking():
         said = output.remote(context, config, socket).post("persons", name, "remove", reason=reason)
     output.show(said, as_json=as_json, words=_state)
+
+
+def admit(
+    context: typer.Context,
+    name: NameArgument,
+    roles: RolesOption,
+    reason: ReasonOption,
+    yes: Yes = False,
+    key: KeyOption = DEFAULT_KEY,
+    passphrase_file: PassphraseFile = None,
+    config: Config = DEFAULT_CONFIG,
+    socket: Socket = None,
+    as_json: AsJson = False,
+) -> None:
+    """As security administrator: propose to let in a person who enrolled, with these roles. Compare the fingerprint in
+    the words with the one that the person reads out. A second administrator approves: `bankgw resolve --approve`."""
+    from gateway.control.signed_words import ProposalKind
+
+    wanted = {"kind": ProposalKind.ENROL.value, "subject": name, "to": canonical(roles), "note": reason}
+    propose(output.remote(context, config, socket), wanted, None, Pen(key, passphrase_file, yes), as_json=as_json)
+
+
+def deactivate(
+    context: typer.Context,
+    name: NameArgument,
+    reason: ReasonOption,
+    yes: Yes = False,
+    key: KeyOption = DEFAULT_KEY,
+    passphrase_file: PassphraseFile = None,
+    config: Config = DEFAULT_CONFIG,
+    socket: Socket = None,
+    as_json: AsJson = False,
+) -> None:
+    """As security administrator: propose that a person does nothing any more. Name, user and key stay taken."""
+    from gateway.control.signed_words import ProposalKind
+
+    wanted = {"kind": ProposalKind.DEACTIVATE.value, "subject": name, "to": "deactivated", "note": reason}
+    propose(output.remote(context, config, socket), wanted, None, Pen(key, passphrase_file, yes), as_json=as_json)
+
+
+def reset(
+    context: typer.Context,
+    name: NameArgument,
+    reason: ReasonOption,
+    yes: Yes = False,
+    key: KeyOption = DEFAULT_KEY,
+    passphrase_file: PassphraseFile = None,
+    config: Config = DEFAULT_CONFIG,
+    socket: Socket = None,
+    as_json: AsJson = False,
+) -> None:
+    """As security administrator: propose to take the new key that a person offered by enrolling anew. It is taken 24
+    hours after the second administrator approves; the person's password is forgotten."""
+    from gateway.control.signed_words import ProposalKind
+
+    wanted = {"kind": ProposalKind.RESET.value, "subject": name, "to": "new-key", "note": reason}
+    propose(output.remote(context, config, socket), wanted, None, Pen(key, passphrase_file, yes), as_json=as_json)
 
 
 def _state(one: Any) -> None:

@@ -68,7 +68,8 @@ def flush(tx: Tx, rows: list[dict[str, Any]]) -> None:
 
 # After a loss, acts of the node itself can be repeated or enquired about; so can questions and refused commands.
 _OWN = ("node:", "lane:", "watch:")
-_HARMLESS = ("question.", "command.refused", "order.repeated", "directory.", "accounts.shown")
+_HARMLESS = ("question.", "command.refused", "order.repeated", "directory.", "accounts.shown", "access.",
+             "sign_in.")  # fmt: skip
 
 
 def others(notes: Sequence[Noted]) -> int:

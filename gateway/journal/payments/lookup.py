@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, select
+from sqlalchemy import Connection, Select, bindparam, case, or_, select
 
 from gateway.journal.commit import payment_rows
 from gateway.journal.commit.rows import PaymentRow
@@ -13,6 +13,8 @@ from gateway.journal.sql import schema
 from gateway.journal.sql.columns import speakable
 from gateway.journal.sql.driver import first_row
 from gateway.journal.sql.vaults import vault_of
+from gateway.people.scopes import WHOLE, Scope
+from protocols.canon.order import Kind
 from protocols.canon.outcome import State
 
 _C = schema.payments.c
@@ -31,7 +33,8 @@ _FIND_BY_REFERENCE = (
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Which payments to list; None means any. Times are acceptance times in ms: from (inclusive) and before."""
+    """Which payments to list; None means any. Times are acceptance times in ms: from (inclusive) and before. Only
+    payments of own accounts `inside` are listed."""
 
     states: tuple[State, ...] = ()
     bank: str | None = None
@@ -44,6 +47,7 @@ class Filters:
     creditor_account: str | None = None
     from_ms: int | None = None
     before_ms: int | None = None
+    inside: Scope = WHOLE
 
 
 def fetch(conn: Connection, payment: str) -> PaymentRow | None:
@@ -76,6 +80,10 @@ def listing(conn: Connection, filters: Filters, limit: int = 100, after: str | N
     for column, account in ((_C.debtor_idx, filters.debtor_account), (_C.creditor_idx, filters.creditor_account)):
         if account is not None:
             statement = statement.where(column == vault.blind(account))
+    if not filters.inside.whole:
+        own = case((_C.kind == Kind.COLLECTION.value, _C.creditor_idx), else_=_C.debtor_idx)
+        accounts = [vault.blind(one) for one in sorted(filters.inside.accounts)]
+        statement = statement.where(or_(_C.company.in_(sorted(filters.inside.companies)), own.in_(accounts)))
     if filters.from_ms is not None:
         statement = statement.where(_C.accepted_ms >= filters.from_ms)
     if filters.before_ms is not None:

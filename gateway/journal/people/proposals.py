@@ -29,12 +29,16 @@ _C = schema.proposals.c
 
 class ProposalKind(StrEnum):
     """What can be proposed: decide a payment in doubt, release a lane after a restored database, end an emergency stop,
-    or register an order's payee as known."""
+    or register an order's payee as known; let a person in, change roles, deactivate a person, or take a new key."""
 
     RESOLVE = "resolve"
     LEAVE_SAFE_MODE = "resume"  # as journals and signed words have had it from the start
     RESTART = "restart"
     REGISTER = "register"
+    ENROL = "enrol"
+    ROLES = "roles"
+    DEACTIVATE = "deactivate"
+    RESET = "reset"
 
 
 class ProposalState(StrEnum):

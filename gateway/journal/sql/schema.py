@@ -23,7 +23,7 @@ from gateway.journal.sql.columns import (
     unbounded,
 )
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 metadata = MetaData()
 
@@ -144,6 +144,20 @@ persons = Table(
     "persons", metadata,
     key("person", 31), number("uid"), bounded("fingerprint"), number("at_ms"), hidden("body"),
     UniqueConstraint("uid", name="persons_uid"), UniqueConstraint("fingerprint", name="persons_key"), **STRICT,
+)  # fmt: skip
+
+delegations = Table(
+    "delegations", metadata,
+    key("delegation", 26), bounded("delegator", 31), bounded("delegate", 31), number("until_ms"), hidden("body"),
+    Index("delegations_until", "until_ms"), **STRICT,
+)  # fmt: skip
+
+password_factors = Table(
+    "password_factors", metadata, key("person", 31), number("at_ms"), hidden("body"), **CLUSTERED,
+)  # fmt: skip
+
+sign_in_failures = Table(
+    "sign_in_failures", metadata, key("person", 31), number("failures"), number("locked_until_ms"), **CLUSTERED,
 )  # fmt: skip
 
 proposals = Table(

@@ -153,9 +153,11 @@ def stopped(live: Live) -> None:
 
 def test_a_copy_is_put_back_and_two_users_let_the_lane_go(live: Live, shelf: Shelf) -> None:
     wang, li = enrolled(live, shelf, "wang", WANG), enrolled(live, shelf, "li", LI)
-    # Everything else on the socket stays closed to the group.
-    code, said = wang.bankgw("orders", "list", key=False)
+    # What is not for their role stays closed to members of the group, and reading needs a sign-in.
+    code, said = wang.bankgw("drain", key=False)
     assert (code, "not_allowed" in said) == (exit_codes.REFUSED, True), said
+    code, said = wang.bankgw("orders", "list", key=False)
+    assert (code, "sign_in" in said) == (exit_codes.REFUSED, True), said
 
     code, said = live.send(order("BEFORE", "10.00", "sample"))
     assert code == exit_codes.OK, said

@@ -153,7 +153,7 @@ def test_numbers_are_masked_unless_asked_for_by_those_who_may(tmp_path: Path) ->
     numbers = [site.account for site in operator.world.banks.values()] + [SPARE]
     text = json.dumps(operator.ask("GET", "today"))
     assert not [number for number in numbers if number in text]
-    operator.no(403, "not_allowed", "GET", "today", peer=OTHER, query={"clear": "1"})
+    operator.no(403, "not_enrolled", "GET", "today", peer=OTHER, query={"clear": "1"})
     assert ("uid:root", "accounts.shown_clear") not in operator.trail("gw1")
     said = operator.ask("GET", "today", query={"clear": "1"})
     assert sorted(one["account"] for one in said["accounts"]) == sorted(numbers)

@@ -155,7 +155,7 @@ def test_clear_data_is_for_root_and_owner_and_is_noted(operator: Operator) -> No
     operator.world.submit("AP-1")
     operator.world.run(5)
     payment = operator.world.last("AP-1")["payment"]
-    operator.no(403, "not_allowed", "GET", "orders", payment, peer=OTHER, query={"clear": "1"})
+    operator.no(403, "not_enrolled", "GET", "orders", payment, peer=OTHER, query={"clear": "1"})
     assert not [entry for _actor, entry in operator.trail(payment) if entry == "order.shown_clear"]
     said = operator.ask("GET", "orders", payment, query={"clear": "1"})
     text = json.dumps(said, ensure_ascii=False)

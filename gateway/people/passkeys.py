@@ -1,0 +1,75 @@
+"""Passkeys (WebAuthn Level 2): whether a registration or an assertion is good, with the person verified by the device.
+
+Pure: the challenge, the origin and the relying party's id come in. The challenge of an approval is its digest, so that
+an assertion fits one approval only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from webauthn import verify_authentication_response, verify_registration_response
+from webauthn.helpers.exceptions import WebAuthnException
+from webauthn.helpers.structs import CredentialDeviceType
+
+LEAST_CHALLENGE_BYTES = 16
+
+
+class PasskeyRefused(Exception):  # noqa: N818 - an answer, not a fault
+    """The passkey's answer is not taken; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class RelyingParty:
+    """The page that may use the passkey: the id that credentials are bound to, and the one origin."""
+
+    id: str
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Passkey:
+    """A registered credential. `synced`: its key may exist on several devices, or in a cloud."""
+
+    credential_id: bytes
+    public_key: bytes
+    sign_count: int
+    synced: bool
+
+
+def registered(answer: str, challenge: bytes, party: RelyingParty) -> Passkey:
+    """The passkey of a registration, as the browser's JSON says it. Raises PasskeyRefused."""
+    _check(challenge)
+    try:
+        found = verify_registration_response(
+            credential=answer, expected_challenge=challenge, expected_rp_id=party.id, expected_origin=party.origin,
+            require_user_verification=True,
+        )  # fmt: skip
+    except (WebAuthnException, ValueError) as error:
+        raise PasskeyRefused(f"the passkey was not registered: {error}") from None
+    synced = found.credential_device_type is CredentialDeviceType.MULTI_DEVICE
+    return Passkey(found.credential_id, found.credential_public_key, found.sign_count, synced)
+
+
+def asserted(answer: str, challenge: bytes, party: RelyingParty, passkey: Passkey) -> Passkey:
+    """The passkey after it answered this challenge, with its new counter. Raises PasskeyRefused.
+
+    A counter that does not grow means that the key was copied. Devices without a counter always say 0.
+    """
+    _check(challenge)
+    try:
+        found = verify_authentication_response(
+            credential=answer, expected_challenge=challenge, expected_rp_id=party.id, expected_origin=party.origin,
+            credential_public_key=passkey.public_key, credential_current_sign_count=passkey.sign_count,
+            require_user_verification=True,
+        )  # fmt: skip
+    except (WebAuthnException, ValueError) as error:
+        raise PasskeyRefused(f"the passkey's answer is refused: {error}") from None
+    if found.credential_id != passkey.credential_id:
+        raise PasskeyRefused("the answer is of another passkey")
+    return Passkey(passkey.credential_id, passkey.public_key, found.new_sign_count,
+                   found.credential_device_type is CredentialDeviceType.MULTI_DEVICE)  # fmt: skip
+
+
+def _check(challenge: bytes) -> None:
+    assert len(challenge) >= LEAST_CHALLENGE_BYTES, "a short challenge can be guessed"
