@@ -200,14 +200,17 @@ def sent_of(order: AnyOrder, reference: str, day: date) -> Sent:
     return Sent(reference, day, 1, (), order.amount, order.debtor.account, order.creditor.account)
 
 
-def table(name: str, conduct: Conduct = Conduct(), **twin_options: Any) -> Table:
-    """A bank, its twin and books on a bench, signed on."""
+def table(
+    name: str, conduct: Conduct = Conduct(), bank_options: Mapping[str, Any] | None = None, **twin_options: Any
+) -> Table:
+    """A bank, its twin and books on a bench, signed on; `bank_options` are the bank's beside its trial's."""
     dsig.start()
     known, files, time = trial(name), pki(name), BankTime()
     build = cast(Build, import_module(f"protocols.banks.{name}").build)
-    options = dict(known.options) | {
-        option: getattr(files, which).read_text("ascii") for option, which in known.files.items()
-    }
+    options = {
+        **known.options, **{option: getattr(files, which).read_text("ascii") for option, which in known.files.items()},
+        **(bank_options or {}),
+    }  # fmt: skip
     build_twin = cast(BuildTwin, import_module(f"protocols.banks.{name}.twin").build)
     keys = {"bank": files.bank_sign_key.read_bytes(), "client": files.gateway_sign_cert.read_bytes()}
     own = site.account_numbers(name, 2)
