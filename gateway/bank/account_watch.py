@@ -340,7 +340,7 @@ class AccountWatch:
         """
         one = look.one
         pages, complete = await self._read(look, day)
-        if not pages or not complete:
+        if not pages or not complete or any(page.unread for page in pages):
             return None
         if not self._parts.clock_trusted(one.lane):
             _log.warning("statement.clock_in_doubt", bank=one.bank, lane=one.lane, day=day.isoformat(),

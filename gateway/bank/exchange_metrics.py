@@ -8,7 +8,7 @@ from gateway.bank.dialer import NotConnected
 from gateway.bank.fault_reasons import SIGNATURE_REASONS
 from gateway.meters import Meters
 from protocols.canon.outcome import Outcome
-from protocols.canon.statement import Page
+from protocols.canon.statement import Page, ReturnsPage
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError, harmless
 
@@ -33,8 +33,8 @@ class ExchangeMetrics:
         _log.warning("bank.unlisted_code", bank=self._bank, operation=operation, code=outcome.code, text=outcome.text)
 
     def found_odd(self, operation: str, answer: object) -> None:
-        """Log each inconsistency of a page of entries that was read all the same."""
-        for finding in answer.findings if isinstance(answer, Page) else ():
+        """Log each inconsistency of a page of entries or returns that was read all the same."""
+        for finding in answer.findings if isinstance(answer, (Page, ReturnsPage)) else ():
             _log.warning("bank.finding", bank=self._bank, operation=operation, finding=harmless(finding))
 
     def mismatch(self, error: NotConnected | NoAnswer | ProtocolError, payment: str) -> None:

@@ -59,7 +59,8 @@ class Page:
     """One page of entries. `cursor` asks for the next one; None means the bank said this was the last.
 
     `total_lines` is the bank's own count over the whole walk where it states one. `findings` are sentences about what
-    is odd in it and yet was read (a sum that does not fit, a statement missing before it), for people only.
+    is odd in it and yet was read (a sum that does not fit, a statement missing before it), for people only. `unread`:
+    so many of its rows could not be read and are left out; its day is not closed.
     """
 
     lines: tuple[Line, ...]
@@ -68,6 +69,7 @@ class Page:
     opening: Money | None = None
     closing: Money | None = None
     findings: tuple[str, ...] = ()
+    unread: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +85,11 @@ class Return:
 
 @dataclass(frozen=True, slots=True)
 class ReturnsPage:
-    """One page of returns; `cursor` as in Page."""
+    """One page of returns; `cursor` and `findings` as in Page."""
 
     returns: tuple[Return, ...]
     cursor: str | None = None
+    findings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

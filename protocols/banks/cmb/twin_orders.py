@@ -90,6 +90,8 @@ class Orders:
     blind: bool = False
     whole_batch: bool = False
     dressed: bool = False
+    no_status: bool = False
+    odd_row: bool = False
     functions: Mapping[str, Callable[[etree._Element, Books], list[Markup]]] = field(init=False)
     _days: dict[tuple[str, str], date] = field(default_factory=dict)
     _accounts: dict[str, str] = field(default_factory=dict)
@@ -194,7 +196,10 @@ class Orders:
         _refuse_unless(asked.get("DATFLG") in ("A", "B"), "日期类型错误")
         first, last = _span(asked, books)
         wanted = [reference for code, reference in self._days if code == asked["BUSCOD"]]
-        return self._records(asked["BUSCOD"], wanted, first, last, books)
+        found = self._records(asked["BUSCOD"], wanted, first, last, books)
+        if self.odd_row and len(found) > 1:
+            found[1] = Markup(re.sub("<DBTACC>.*?</DBTACC>", "", found[1]))
+        return found
 
     def _records(self, code: str, wanted: Iterable[str], first: date, last: date, books: Books) -> list[Markup]:
         found: list[Markup] = []
@@ -230,7 +235,8 @@ class Orders:
                 continue
             back = booking.returned_on
             found.append(row("NTQPAYQYZ", {
-                "BUSSTS": "A", "REQNBR": number, "REQSTS": _REQSTS[booking.booked],
+                "BUSSTS": "A", "FEETYP": "", "RCVTYP": "A", "REGFLG": "", "TRSBRN": "",
+                "REQNBR": number, "REQSTS": _REQSTS[booking.booked],
                 "RTNDAT": f"{back:%Y%m%d}" if back else "", "RTNFLG": _RTNFLG[booking.booked],
                 "RTNNAR": booking.reason, "YURREF": booking.instruction.reference,
             }))  # fmt: skip
@@ -344,10 +350,12 @@ class Orders:
             for nth, one in enumerate(bookings, start=1)
         }
         page = [one for one in bookings if int(places[one.instruction.reference]) > begin][:_DETAIL_PAGE]
+        silent = bookings[1:2] if self.no_status else ()
         rows = [
-            row("NTAGCDTLY1", {
+            row("NTAGCDTLY1", ({} if one in silent else {"STSCOD": _BIG[one.booked]}) | {
+                "CPRACT": "", "EACBNK": "", "EACCTY": "", "FSTFLG": "", "RCVBNK": "",
                 "ACCNAM": one.instruction.creditor_name, "ACCNBR": one.instruction.creditor_account, "BNKFLG": "Y",
-                "ERRDSP": one.reason, "STSCOD": _BIG[one.booked], "TRSAMT": str(one.instruction.amount),
+                "ERRDSP": one.reason, "TRSAMT": str(one.instruction.amount),
                 "TRSDSP": one.instruction.purpose, "TRXSEQ": places[one.instruction.reference],
                 "CPRREF": "" if "-" in one.instruction.reference else one.instruction.reference,
             })

@@ -86,7 +86,7 @@ def row_of_past(row: etree._Element, first: date, last: date) -> RawRow:
 
 def _within(day: date, first: date, last: date) -> date:
     if not first <= day <= last:
-        raise ProtocolError("correlation", f"an entry of {day}, which was not asked for")
+        raise ProtocolError("value", f"an entry of {day}, which was not asked for")
     return day
 
 

@@ -30,7 +30,7 @@ from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import date_text, parse_date
 from protocols.kit.meanings import Meanings
 from protocols.kit.paging import PageCursor, fingerprint
-from protocols.kit.unread import read_each
+from protocols.kit.readable import readable
 from protocols.kit.walk import counted
 from protocols.kit.xmldoc import Markup, el, several, value, value_or
 
@@ -156,7 +156,7 @@ class Statements:
             carry = Carry(lines[-1].bank_line_id, lines[-1].occurrence + 1) if lines else carry
         following = following or self._leg(place.last + timedelta(days=1), question.last, _today(context))
         onward = None if following is None else carry.beside(cursor.then(following.text()))
-        return Page(lines, onward, findings=findings)
+        return Page(lines, onward, findings=findings, unread=len(findings))
 
     def _leg(self, first: date, last: date, today: date) -> Place | None:
         """The next leg of a walk from `first` to `last`, or None when nothing is left of it."""
@@ -199,7 +199,7 @@ class Statements:
             raw = row_of_past(row, place.first, place.last) if past else row_of_today(row, place.first)
             return line(raw, account, reference_in_ref=self.options.reference_in_ref)
 
-        lines, findings = read_each(rows, read, place.operation)
+        lines, findings = readable(rows, read, place.operation)
         tag, total = value_or(out, "NextTag"), value_or(out, "TotalNum")
         # Whether TotalNum counts the page or the whole walk is not said; in neither reading may rows be missing.
         if total and (number(total) < len(rows) or (not tag and not place.tag and number(total) != len(rows))):

@@ -52,6 +52,14 @@ FAULTS: Final = (
     "no_key",  # the sign port's key is out
     "swapped_signatures",  # the sign port answers with the signature before
 )
+PAYMENT: Final = (
+    "ReimburseNo", "ReimburseNum", "StartDate", "StartTime", "PayType", "PayAccNo", "PayAccNameCN", "PayAccNameEN",
+    "RecAccNo", "RecAccNameCN", "RecAccNameEN", "SysIOFlg", "IsSameCity", "Prop", "RecICBCCode", "RecCityName",
+    "RecBankNo", "RecBankName", "CurrType", "PayAmt", "UseCode", "UseCN", "EnSummary", "PostScript", "Summary", "Ref",
+    "Oref", "ERPSqn", "BusCode", "ERPcheckno", "CrvouhType", "CrvouhName", "CrvouhNo", "BankType", "FileNames",
+    "Indexs", "PaySubNo", "RecSubNo",
+)  # fmt: skip
+"""The fields of a payment, in the page's order (2.3)."""
 QPD_ROW: Final = (
     "Drcrf", "VouhNo", "Amount", "RecipBkNo", "RecipAccNo", "RecipName", "Summary", "UseCN", "PostScript", "Ref",
     "BusCode", "Oref", "EnSummary", "BusType", "CVouhType", "AddInfo", "TimeStamp", "RepReserved3", "RepReserved4",
@@ -322,9 +330,11 @@ class NetSafe:
         refused = "enquiry_line_refused" in self.faults
         amount = done.amount.minor + ("others_amount" in self.faults)
         return el(
-            "rd", head, el("QryOrderNo", str(place)), el("PayAccNo", payer), el("RecAccNo", payee),
-            el("RecAccNameCN", done.creditor_name), el("CurrType", "001"), el("PayAmt", str(amount)),
-            el("UseCN", _notes(done.purpose)[0]), el("ERPSqn", done.reference),
+            "rd", head, el("QryOrderNo", str(place)),
+            _in_order(PAYMENT, {
+                "PayAccNo": payer, "RecAccNo": payee, "RecAccNameCN": done.creditor_name, "CurrType": "001",
+                "PayAmt": str(amount), "UseCN": _notes(done.purpose)[0], "ERPSqn": done.reference,
+            }),
             el("Result", self._result(_RESULTS[booking.booked])), el("instrRetCode", code), el("instrRetMsg", text),
             el("BankRetTime", ""), el("iRetCode", ODD if refused else "0"),
             el("iRetMsg", "查询失败" if refused else ""),

@@ -8,7 +8,8 @@ never from code. Names, order, nesting, attributes, the declaration and the char
     act = "balance"            what makes us ask: a name of ACTS
     marker = "4001  "          text (or regular expression) that only this request has; the first such exchange is compared
     peel = ["reqData=", "base64"]   how the document is got out of the answer, where it is not the text from "<" to ">":
-                               "name=" a form's field (decoded), "base64"; `peel_request` likewise
+                               "name=" a form's field (decoded), "after name=" all behind it as it is, "base64";
+                               `peel_request` likewise
     [options]                  options of the bank beside its trial's
     [twin]                     options of the twin beside its trial's
     [request] / [answer]       each may be missing
@@ -258,6 +259,8 @@ def document(frame: bytes, steps: list[str]) -> bytes:
     for step in steps:
         if step == "base64":
             frame = base64.b64decode(frame)
+        elif step.startswith("after "):
+            frame = frame.partition(step.removeprefix("after ").encode("ascii"))[2]
         else:
             text = frame[frame.index(step.encode("ascii")) :].decode("ascii")
             frame = parse_qs(text)[step.rstrip("=")][0].encode("latin-1")

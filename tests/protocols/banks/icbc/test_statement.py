@@ -225,7 +225,7 @@ def test_a_row_that_contradicts_itself_or_the_question_is_left_out_and_hides_no_
     said = page(good, row, good, past=past, TotalNum="3")
     assert [line.occurrence for line in said.lines] == [0, 1]
     [finding] = said.findings
-    assert finding.startswith(f"{'QHISD' if past else 'QPD'}: row 2 is not read")
+    assert finding.startswith(f"{'QHISD' if past else 'QPD'}: row 2 cannot be read") and said.unread == 1
 
 
 def test_the_other_bank_s_name_is_in_recipbkname1_where_recipbkname_says_00000() -> None:

@@ -1,0 +1,31 @@
+"""Reading a list row by row: a row that cannot be read hides none of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from protocols.kit.errors import ProtocolError
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+def readable(
+    rows: Iterable[R], read: Callable[[R], T], what: str
+) -> tuple[list[T], tuple[str, ...]]:
+    """What `read` makes of the rows, and a sentence for each row that it cannot read; `what` names the list.
+
+    A "correlation" is raised all the same: a row about somebody else's account is no oddity of one row, the whole
+    answer may belong to another question.
+    """
+    found: list[T] = []
+    findings: list[str] = []
+    for number, row in enumerate(rows, start=1):
+        try:
+            found.append(read(row))
+        except ProtocolError as error:
+            if error.reason == "correlation":
+                raise
+            findings.append(f"{what}: row {number} cannot be read and is left out ({error})")
+    return found, tuple(findings)
