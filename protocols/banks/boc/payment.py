@@ -27,6 +27,7 @@ from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import amount_minor, amount_text, date_text
 from protocols.kit.meanings import Meanings
 from protocols.kit.orders import check_lines, fitting
+from protocols.kit.readable import readable
 from protocols.kit.xmldoc import Markup, el, value_or
 
 TEXT_BYTES: Final = 80
@@ -184,8 +185,12 @@ class Payments:
             if word.fate is not Fate.NOT_FOUND:
                 self.meanings.decline("question", "message", code, text, asked="b2e0007")
             return dict.fromkeys(known, word)
-        check_signed_on(self.meanings, "b2e0007", *map(status_of, answer.rows))
-        told = by_reference(answer.rows, "insid", known)
+        rows, _ = readable(answer.rows, lambda row: (row, status_of(row)), "b2e0007")
+        check_signed_on(self.meanings, "b2e0007", *(status for _, status in rows))
+        # A row without a code that can be read says nothing of its order, which is then left out, and hides no other.
+        told = by_reference([row for row, _ in rows], "insid", known)
+        if len(rows) < len(answer.rows) and not told:
+            raise ProtocolError("value", "b2e0007: no row about these orders can be read")
         for reference, row in told.items():
             amount = value_or(row, "trnamt")
             if amount and amount_minor(amount) != known[reference].amount.minor:
