@@ -102,12 +102,14 @@ class Agency:
 
     def _big_line(self, order: AnyOrder, reference: str, number: int) -> Markup:
         same = self._same_bank(order)
-        told = checked_reference(reference) if self.payments.options.line_reference else ""
+        options, checked = self.payments.options, checked_reference(reference)
+        told = checked if options.line_reference else ""
+        kept = checked if options.refund_reference and self.kind is Kind.PAYROLL_ITEM else ""
         return part("NTAGCDTLY1", (
             ("TRXSEQ", f"{number:08d}"), ("ACCNBR", _account(order)), ("ACCNAM", _name(order)),
             ("TRSAMT", _amount(order)), ("TRSDSP", _fitting(order.purpose)), ("BNKFLG", "Y" if same else "N"),
             ("EACBNK", "" if same else order.theirs.bank_name or ""), ("EACCTY", ""), ("FSTFLG", "N"),
-            ("RCVBNK", "" if same else order.theirs.cnaps or ""), ("CPRACT", ""), ("CPRREF", told),
+            ("RCVBNK", "" if same else order.theirs.cnaps or ""), ("CPRACT", kept), ("CPRREF", told),
         ))  # fmt: skip
 
     def _small(self, bundle: Bundle, reference: str) -> list[Markup]:

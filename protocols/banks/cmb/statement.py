@@ -16,6 +16,7 @@ from lxml import etree
 from protocols.bank import Ask, Context, Conversation
 from protocols.banks.cmb.options import Options
 from protocols.banks.cmb.payment import NO_ERROR, SPAN, Payments, bank_number
+from protocols.banks.cmb.refunds import Refunds
 from protocols.banks.cmb.table import FINISHED, decline, status
 from protocols.banks.cmb.wire import RENMINBI, Answer, Wire, part
 from protocols.canon.money import Money
@@ -147,28 +148,35 @@ class Statements:
     def returns(self, question: ReturnsQuestion, context: Context) -> Conversation[ReturnsPage]:
         """NTQRYSTN in legs of a week, and NTSTLINF for the day and reason of what came back.
 
-        NTQRYSTN asks by the day a payment was handed in, so the walk begins a week before `first`.
+        NTQRYSTN asks by the day a payment was handed in, so the walk begins a week before `first`. After that lines of
+        payrolls are asked about (NTAGDRFD), where the settings say that our reference stands in them.
         """
+        refunds = Refunds(self.payments)
         account, codes = question.account.clear, _codes(self.options)
         mark = fingerprint("returns", account, date_text(question.first), date_text(question.last))
         last = min(question.last, context.bank_date)
         if question.cursor is None and question.first > last:
             return ReturnsPage(())
         cursor = entered(question.cursor, mark, lambda: f"0 {date_text(question.first - RETURNS_REACH)}")
-        which, begin = _leg(cursor.value, len(codes))
+        which, begin, key = _leg(cursor.value, len(codes) + refunds.asked)
         end = min(begin + SPAN, last)
+        if which == len(codes):
+            back, odd, key = yield from refunds.page(account, begin, end, key)
+            onward = f"{which} {date_text(begin)} {key}" if key else f"{which} {date_text(end + _DAY)}"
+            return ReturnsPage(tuple(back), cursor.then(onward).encode() if key or end < last else None, odd)
         days = (("BGNDAT", date_text(begin)), ("ENDDAT", date_text(end)))
         answer = yield from self._ask("NTQRYSTN", self.payments.by_date(codes[which], days))
         told, odd = readable(
             several(answer.root, "NTSTLLSTZ"), lambda row: (row, self._came_back(row, account)), "NTQRYSTN"
         )
-        back = [row for row, came_back in told if came_back]
-        details = (yield from self._details(back)) if back else {}
-        found, unread = readable(back, lambda row: _returned(row, details.get(bank_number(row))), "NTQRYSTN")
+        rows = [row for row, came_back in told if came_back]
+        details = (yield from self._details(rows)) if rows else {}
+        found, unread = readable(rows, lambda row: _returned(row, details.get(bank_number(row))), "NTQRYSTN")
         kept = tuple(one for one in found if one.returned_on is None or question.first <= one.returned_on <= last)
         onward = f"{which} {date_text(end + _DAY)}"
         if end >= last:
-            onward = f"{which + 1} {date_text(question.first - RETURNS_REACH)}" if which + 1 < len(codes) else ""
+            is_last = which + 1 == len(codes) + refunds.asked
+            onward = "" if is_last else f"{which + 1} {date_text(question.first - RETURNS_REACH)}"
         return ReturnsPage(kept, cursor.then(onward).encode() if onward else None, odd + unread)
 
     def _came_back(self, row: etree._Element, account: str) -> bool:
@@ -311,11 +319,13 @@ def _codes(options: Options) -> tuple[str, ...]:
     return tuple(dict.fromkeys(code for code in (options.payment_code, options.transfer_code) if code))
 
 
-def _leg(text: str, codes: int) -> tuple[int, date]:
-    which, _, day = text.partition(" ")
+def _leg(text: str, legs: int) -> tuple[int, date, str]:
+    """Which list is walked (a business code's, or that of payroll lines), from which day on, and the bank's key."""
+    which, _, rest = text.partition(" ")
+    day, _, key = rest.partition(" ")
     try:
-        if 0 <= int(which) < codes:
-            return int(which), parse_date(day)
+        if 0 <= int(which) < legs:
+            return int(which), parse_date(day), key
     except (ValueError, ProtocolError):
         pass
     raise ProtocolError("paging", "this page cursor was not made by cmb")

@@ -100,6 +100,7 @@ class Orders:
     _unlisted: set[str] = field(default_factory=set)
     _messages: dict[str, str] = field(default_factory=dict)
     _sequence: dict[str, str] = field(default_factory=dict)
+    _beside: dict[str, Mapping[str, str]] = field(default_factory=dict)  # what a client wrote beside an agency line
 
     def __post_init__(self) -> None:
         self.functions = {
@@ -107,7 +108,7 @@ class Orders:
             "NTQRYSTN": self._by_date, "NTSTLINF": self._by_number, "GetNewNotice": self._new_notices,
             "GetHisNoticeEX": self._old_notices, "GetBatchPayOprRes": self._result, "AgentRequest": self._agent,
             "NTAGCSAL": self._payroll, "NTAGCACL": self._collection, "NTAGCINY": self._agency_state,
-            "NTAGDINF": self._agency_lines, "GetAgentDetail": self._agent_lines,
+            "NTAGDRFD": self._refunds, "NTAGDINF": self._agency_lines, "GetAgentDetail": self._agent_lines,
         }  # fmt: skip
 
     # ---- payments handed in -----------------------------------------------------------------------------------
@@ -283,6 +284,7 @@ class Orders:
         totals = [("TTLAMT", "TTLCNT"), ("CURAMT", "CURCNT")]
         number = self._agency(head, wanted, totals, books)
         self._sequence |= {one.reference: place for one, place in zip(wanted, sequence, strict=True)}
+        self._beside |= {one.reference: line for one, line in zip(wanted, lines, strict=True)}
         return [row("NTAGCAGCZ1", {"REQNBR": number, "REQSTA": "OPR", "RSV50Z": ""})]
 
     def _agent(self, root: etree._Element, books: Books) -> list[Markup]:
@@ -298,6 +300,7 @@ class Orders:
             for line in lines
         ]  # fmt: skip
         number = self._agency(head, wanted, [("SUM", "TOTAL")], books)
+        self._beside |= {one.reference: line for one, line in zip(wanted, lines, strict=True)}
         return [row("NTREQNBRY", {"REQNBR": number, "RSV50Z": "OPR数据接收中"})]
 
     def _agency(self, head: Mapping[str, str], wanted: list[Instruction], totals: list[tuple[str, str]],
@@ -377,6 +380,24 @@ class Orders:
             })
             for one in bookings
         ]  # fmt: skip
+
+    def _refunds(self, root: etree._Element, books: Books) -> list[Markup]:
+        """NTAGDRFD: lines of payrolls that came back, as a public client's sample has them."""
+        asked = dict(texts(_one(root, "NTAGDRFDY1")))
+        _refuse_unless(bool(asked.get("BBKNBR")) and bool(asked.get("TRSTYP")), "查询条件错误")
+        first, last = _span(asked, books)
+        back = [one for one in books.returns(asked["ACCNBR"], first, last) if not one.instruction.collects]
+        return [self._refund(one) for one in back if one.instruction.reference in self._beside]
+
+    def _refund(self, booking: Booking) -> Markup:
+        done = booking.instruction
+        line = self._beside[done.reference]
+        return row("NTAGDRFDZ1", {
+            "BTHDTL": self._sequence.get(done.reference, ""), "CPRACT": line.get("CPRACT", ""), "CPRCNV": "",
+            "EACNAM": done.creditor_name, "EACNBR": done.creditor_account, "REQNBR": _number(booking),
+            "RTNCOD": "002", "RTNTXT": booking.reason, "STSCOD": "E", "TRSAMT": str(done.amount),
+            "TRSDAT": f"{booking.bank_date:%Y%m%d}", "TXTCLT": line.get("TRSDSP", ""), "YURREF": done.bundle,
+        })  # fmt: skip
 
     def _message(self, number: str, books: Books) -> tuple[Booking, ...]:
         reference = self._messages.get(number, "")
