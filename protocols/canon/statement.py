@@ -85,7 +85,7 @@ class Return:
 
 @dataclass(frozen=True, slots=True)
 class ReturnsPage:
-    """One page of returns; `cursor` and `findings` as in Page."""
+    """One page of returns; `cursor` and `findings` as in Page: a row that cannot be read is a finding."""
 
     returns: tuple[Return, ...]
     cursor: str | None = None

@@ -58,6 +58,15 @@ def money_or_none(parent: etree._Element, path: str) -> Money | None:
     return Money(amount_minor(stated, signed=True)) if stated else None
 
 
+def row_balance(parent: etree._Element, path: str) -> Money | None:
+    """The balance beside an entry; None for 0.00, which banks write where they tell none, and for one that is odd."""
+    try:
+        stated = money_or_none(parent, path)
+    except ProtocolError:
+        return None  # no reason to doubt the entry
+    return stated if stated is not None and stated.minor else None
+
+
 def moment_or_none(day: date, clock: str) -> datetime | None:
     """`clock` (HHmmss) on a day in Beijing; None for one that cannot be read, which is no reason to doubt an entry."""
     try:

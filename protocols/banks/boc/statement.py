@@ -21,7 +21,7 @@ from protocols.canon.money import Money
 from protocols.canon.party import AccountNumber, Name
 from protocols.canon.query import BalanceQuestion, LinesQuestion
 from protocols.canon.statement import Balance, Direction, Line, Page
-from protocols.kit.china import check_renminbi, moment_or_none, money_or_none
+from protocols.kit.china import check_renminbi, moment_or_none, money_or_none, row_balance
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import amount_minor, date_text, digits, parse_date, plain, stated_day
@@ -223,15 +223,6 @@ def _line(row: etree._Element, account: AccountNumber, first: date, last: date) 
         counterparty_name=Name(name) if name else None,
         counterparty_bank=bank or None,
         text=plain(" ".join(text for tag in ("useinfo", "furinfo") if (text := value_or(row, tag)))),
-        balance=_balance(row),
+        balance=row_balance(row, "acctbal"),
         reference=value_or(row, "insid") or None,
     )
-
-
-def _balance(row: etree._Element) -> Money | None:
-    """The balance after an entry; 0.00 is not believed, and one that is no amount is no reason to lose the entry."""
-    try:
-        stated = money_or_none(row, "acctbal")
-    except ProtocolError:
-        return None
-    return stated if stated is not None and stated.minor else None

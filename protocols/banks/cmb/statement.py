@@ -24,7 +24,7 @@ from protocols.canon.outcome import Fate
 from protocols.canon.party import AccountNumber, Name
 from protocols.canon.query import BalanceQuestion, LinesQuestion, ReturnsQuestion
 from protocols.canon.statement import Balance, Direction, Line, Page, Return, ReturnsPage
-from protocols.kit.china import check_renminbi, moment_or_none, money_or_none
+from protocols.kit.china import check_renminbi, moment_or_none, money_or_none, row_balance
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import amount_minor, date_text, digits, parse_date, plain, stated_day
@@ -265,20 +265,9 @@ def _line(row: etree._Element, account: AccountNumber, day: date) -> Line:
         counterparty_name=Name(plain(name)) if name else None,
         counterparty_bank=plain(value_or(row, "RPYBNK")) or None,
         text=plain(" ".join(text for tag in ("NARYUR", "NUSAGE") if (text := value_or(row, tag)))),
-        balance=_balance(row),
+        balance=row_balance(row, "TRSBLV"),
         reference=value_or(row, "YURREF") or None,
     )
-
-
-def _balance(row: etree._Element) -> Money | None:
-    """The balance after an entry. 0.00 is not believed, for banks fill the field with it; one that is no amount is no
-    reason to lose the entry.
-    """
-    try:
-        stated = money_or_none(row, "TRSBLV")
-        return stated if stated is not None and stated.minor else None
-    except ProtocolError:
-        return None
 
 
 def _amount(row: etree._Element) -> int:

@@ -18,7 +18,7 @@ from protocols.canon.money import Money
 from protocols.canon.party import AccountNumber, Name
 from protocols.canon.query import LinesQuestion
 from protocols.canon.statement import Direction, Line, Page
-from protocols.kit.china import check_renminbi, moment_or_none, money_or_none
+from protocols.kit.china import check_renminbi, moment_or_none, row_balance
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import amount_minor, date_text, digits, parse_date, plain
 from protocols.kit.meanings import Meanings
@@ -111,14 +111,5 @@ def _line(row: etree._Element, account: AccountNumber, place: Place) -> Line:
         counterparty_name=Name(plain(name)) if name else None,
         counterparty_bank=plain(value_or(row, "payeeBankName")) or None,
         text=plain(" ".join(text for text in texts if text)),
-        balance=_balance(row),
+        balance=row_balance(row, "balance"),
     )
-
-
-def _balance(row: etree._Element) -> Money | None:
-    """The balance after an entry; 0.00 is not believed, and one that is no amount is no reason to lose the entry."""
-    try:
-        stated = money_or_none(row, "balance")
-    except ProtocolError:
-        return None
-    return stated if stated is not None and stated.minor else None

@@ -21,6 +21,7 @@ never from code. Names, order, nesting, attributes, the declaration and the char
       list *                   may be repeated, at least once; all rows are compared
       Fee ?                    the page shows it in some messages only
       row @name                its attributes; "@name?" one that some messages have
+      list ~                   the page does not tell the order of its children
       ...                      the page names no more of this element's content
     '''
 """
@@ -31,7 +32,7 @@ import base64
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -41,7 +42,7 @@ from urllib.parse import parse_qs
 import pytest
 from lxml import etree
 
-from protocols.canon.order import Kind
+from protocols.canon.order import Kind, Urgency
 from protocols.canon.party import AccountNumber
 from protocols.canon.query import BalanceQuestion, DirectoryQuestion, ReceiptQuestion
 from protocols.canon.statement import ReceiptLater
@@ -63,6 +64,7 @@ class Node:
     tag: str
     optional: bool = False
     repeated: bool = False
+    unordered: bool = False
     open: bool = False
     attributes: dict[str, bool] = field(default_factory=dict)
     children: list[Node] = field(default_factory=list)
@@ -80,8 +82,8 @@ def outline(text: str) -> Node:
             path[-1][1].open = True
             continue
         marks = words[1:]
-        assert all(mark in ("?", "*") or mark.startswith("@") for mark in marks), line
-        node = Node(words[0], "?" in marks, "*" in marks,
+        assert all(mark in ("?", "*", "~") or mark.startswith("@") for mark in marks), line
+        node = Node(words[0], "?" in marks, "*" in marks, "~" in marks,
                     attributes={mark[1:].rstrip("?"): not mark.endswith("?") for mark in marks if mark[0] == "@"})  # fmt: skip
         if path:
             path[-1][1].children.append(node)
@@ -102,6 +104,9 @@ def differences(page: Node, said: etree._Element, where: str = "") -> list[str]:
     if missing:
         found.append(f"{where}: no attribute {sorted(missing)}")
     left = [child for child in said if isinstance(child.tag, str)]
+    if page.unordered:
+        order = {node.tag: place for place, node in enumerate(page.children)}
+        left.sort(key=lambda child: order.get(_name(child), len(order)))
     for node in page.children:
         count = 0
         while left and _name(left[0]) == node.tag and (node.repeated or not count):
@@ -129,6 +134,11 @@ def _paid(kind: Kind, purpose: str = "货款") -> Callable[[Table], None]:
         made.fate(reference)
 
     return act
+
+
+def _urgent(made: Table) -> None:
+    order = replace(made.order(Kind.PAYMENT), urgency=Urgency.URGENT)
+    made.pay(order, made.reference())
 
 
 def _bundled(kind: Kind, purposes: tuple[str, ...] = ("货款", "货款")) -> Callable[[Table], None]:
@@ -181,7 +191,7 @@ def _no_returns(made: Table) -> None:
 def _directory(made: Table) -> None:
     ask = made.bank.questions.directory
     assert ask is not None
-    made.stage.talk(ask(DirectoryQuestion(name="示例银行"), made.stage.context()))
+    made.stage.talk(ask(DirectoryQuestion("示例银行", "000000000099"), made.stage.context()))
 
 
 def _receipt(made: Table) -> None:
@@ -214,6 +224,7 @@ ACTS: Mapping[str, Callable[[Table], None]] = {
     "payment": _paid(Kind.PAYMENT),
     "refused_payment": _paid(Kind.PAYMENT, "货款 #refuse"),
     "late_payment": _paid(Kind.PAYMENT, "货款 #late"),
+    "urgent_payment": _urgent,
     "transfer": _paid(Kind.TRANSFER),
     "batch": _bundled(Kind.BATCH_ITEM),
     "late_batch": _bundled(Kind.BATCH_ITEM, ("货款 #late", "货款 #late")),
@@ -316,7 +327,9 @@ a
   d * @n
     e
     ...
-  f @s?
+  f ~ @s?
+    g ?
+    h ?
 """
 
 
@@ -325,6 +338,8 @@ a
     [
         ("<a><b/><d n='1'><e/></d><f/></a>", ""),
         ("<a><b/><c/><d n='1'><e/><x/></d><d n='2'><e/></d><f s='1'/></a>", ""),
+        ("<a><b/><d n='1'><e/></d><f><h/><g/></f></a>", ""),
+        ("<a><b/><d n='1'><e/></d><f><h/><g/><i/></f></a>", "i is not on the page"),
         ("<a><c/><b/><d n='1'><e/></d><f/></a>", "the page has b before c"),
         ("<a><b/><f/></a>", "the page has d before f"),
         ("<a><b/><d><e/></d><f/></a>", "no attribute ['n']"),
