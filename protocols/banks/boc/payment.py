@@ -16,7 +16,7 @@ from lxml import etree
 from protocols.bank import Ask, BundleConversation, Context, Conversation, Fates, MoneyConversation, Submit
 from protocols.banks.boc.options import Options
 from protocols.banks.boc.table import check_signed_on
-from protocols.banks.boc.wire import Answer, Wire, fields, status_of
+from protocols.banks.boc.wire import Answer, Status, Wire, fields, status_of
 from protocols.canon.order import AnyOrder, Bundle, Channel, Kind, Urgency
 from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.party import PartyKind
@@ -27,6 +27,7 @@ from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import amount_minor, amount_text, date_text
 from protocols.kit.meanings import Meanings
 from protocols.kit.orders import check_lines, fitting
+from protocols.kit.readable import readable
 from protocols.kit.xmldoc import Markup, el, value_or
 
 TEXT_BYTES: Final = 80
@@ -184,13 +185,21 @@ class Payments:
             if word.fate is not Fate.NOT_FOUND:
                 self.meanings.decline("question", "message", code, text, asked="b2e0007")
             return dict.fromkeys(known, word)
-        check_signed_on(self.meanings, "b2e0007", *map(status_of, answer.rows))
-        told = by_reference(answer.rows, "insid", known)
+        heard, _ = readable(answer.rows, _with_status, "b2e0007")
+        check_signed_on(self.meanings, "b2e0007", *(status for _, status in heard))
+        # A row without a code that can be read says nothing of its order, which is then left out, and hides no other.
+        told = by_reference([row for row, _ in heard], "insid", known)
+        if len(heard) < len(answer.rows) and not told:
+            raise ProtocolError("value", "b2e0007: no row about these orders can be read")
         for reference, row in told.items():
             amount = value_or(row, "trnamt")
             if amount and amount_minor(amount) != known[reference].amount.minor:
                 raise ProtocolError("correlation", f"{reference}: the answer's amount is {amount}")
         return {reference: self._said("status", row) for reference, row in told.items()}
+
+
+def _with_status(row: etree._Element) -> tuple[etree._Element, Status]:
+    return row, status_of(row)
 
 
 def _written_down(serials: Sequence[str]) -> tuple[str, str]:

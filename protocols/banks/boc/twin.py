@@ -10,7 +10,9 @@ ever). Faults, each off when left out: `forgets` answers the code 1033 after tak
 `refuses` answers TW08 at message level after taking it; `http_500` answers 500 after taking it; `another` answers with
 another's insid; `unlisted` gives b2e0007 a code that nobody knows; `not_known` says TW04 where it finds nothing,
 instead of no row; `no_data` says TW03 of an empty list; `stuck` tells the first page whatever is asked; `wrong_count`
-counts one entry too many; `lone` answers b2e0007 with its last row only.
+counts one entry too many; `lone` answers b2e0007 with its last row only; `odd_row` gives an account's second entry a
+direction that nobody knows, and the second row of b2e0007 a code that is none; `zero_balances` says 0.00 behind each
+entry.
 """
 
 from __future__ import annotations
@@ -69,6 +71,8 @@ class Conduct:
     stuck: bool = False
     wrong_count: bool = False
     lone: bool = False
+    odd_row: bool = False
+    zero_balances: bool = False
 
 
 @dataclass(slots=True)
@@ -216,6 +220,8 @@ class FrontEnd:
     def _states(self, rows: list[etree._Element], books: Books) -> tuple[list[Markup], list[Markup]]:
         found = [self._state(_text(row, "insid"), books) for row in rows]
         told = [one for one in found if one is not None]
+        if self.conduct.odd_row and len(told) > 1:
+            told[1] = Markup(re.sub("<rspcod>.*?</rspcod>", "<rspcod>?</rspcod>", told[1]))
         return [], told[-1:] if self.conduct.lone else told
 
     def _state(self, reference: str, books: Books) -> Markup | None:
@@ -286,10 +292,13 @@ class FrontEnd:
             "mactibkn": "", "mactacn": "", "mactname": "", "mactbank": "", "vchnum": "", "transid": f"{one.number:09d}",
             "insid": "" if one.fee else one.reference, "txndate": f"{one.bank_date:%Y%m%d}",
             "txntime": f"{one.at.astimezone(_ZONE):%H%M%S}", "txnamt": str(one.amount),
-            "acctbal": str(one.balance_after), "avlnal": str(one.balance_after), "frzamt": "0.00", "overdramt": "0.00",
+            "acctbal": "0.00" if self.conduct.zero_balances else str(one.balance_after),
+            "avlnal": str(one.balance_after), "frzamt": "0.00", "overdramt": "0.00",
             "avloverdramt": "0.00", "useinfo": "", "furinfo": one.text, "transtype": "", "bustype": "", "trncur": "CNY",
-            "direction": "2" if out else "1", "feeact": "", "feeamt": "", "feecur": "", "valdat": "", "vouchtp": "",
-            "vouchnum": "", "fxrate": "", "interinfo": "", "channelflg": "", "commnum": "", "reserve1": "",
+            "direction": "9" if self.conduct.odd_row and one.number == 2 else "2" if out else "1",
+            "feeact": "", "feeamt": "", "feecur": "", "valdat": "", "vouchtp": "",
+            "vouchnum": "", "fxrate": "", "interinfo": "", "channelflg": "", "commnum": "",
+            "reserve1": "", "reserve2": "", "reserve3": "",
         }  # fmt: skip
         parts = (el("fractn", _elements(payer)), el("toactn", _elements(payee)), *_elements(leaves))
         return el("b2e0035-rs", self._status("B001", "OK"), parts)

@@ -102,12 +102,14 @@ class Agency:
 
     def _big_line(self, order: AnyOrder, reference: str, number: int) -> Markup:
         same = self._same_bank(order)
-        told = checked_reference(reference) if self.payments.options.line_reference else ""
+        options, checked = self.payments.options, checked_reference(reference)
+        told = checked if options.line_reference else ""
+        kept = checked if options.refund_reference and self.kind is Kind.PAYROLL_ITEM else ""
         return part("NTAGCDTLY1", (
             ("TRXSEQ", f"{number:08d}"), ("ACCNBR", _account(order)), ("ACCNAM", _name(order)),
             ("TRSAMT", _amount(order)), ("TRSDSP", _fitting(order.purpose)), ("BNKFLG", "Y" if same else "N"),
             ("EACBNK", "" if same else order.theirs.bank_name or ""), ("EACCTY", ""), ("FSTFLG", "N"),
-            ("RCVBNK", "" if same else order.theirs.cnaps or ""), ("CPRACT", ""), ("CPRREF", told),
+            ("RCVBNK", "" if same else order.theirs.cnaps or ""), ("CPRACT", kept), ("CPRREF", told),
         ))  # fmt: skip
 
     def _small(self, bundle: Bundle, reference: str) -> list[Markup]:
@@ -250,14 +252,25 @@ class Agency:
         raise ProtocolError("paging", f"NTAGDINF: more than {_PAGES_MOST} pages")
 
     def _told(self, rows: Sequence[etree._Element], sent: SentBundle) -> Fates:
+        """What each line says. One without a status is in doubt (banks/cmb.md 9), one that cannot be read has no word:
+        neither hides another line. A line that names another order, account or amount is no answer to us.
+        """
         fates: dict[str, Outcome] = {}
         for row in rows:
-            item = self._item(row, sent)
+            try:
+                item = self._item(row, sent)
+            except ProtocolError as error:
+                if error.reason == "correlation":
+                    raise
+                continue
             if item.reference in fates:
                 raise ProtocolError("ambiguous", f"two lines answer {item.reference!r}")
-            status, text = value(row, "STSCOD"), plain(value_or(row, "ERRDSP"))
+            status, text = value_or(row, "STSCOD"), plain(value_or(row, "ERRDSP"))
             if is_duplicate(self.payments.meanings, value_or(row, "ERRCOD"), text):
                 fates[item.reference] = Outcome(Fate.DUPLICATE, status, text)
+                continue
+            if not status:
+                fates[item.reference] = Outcome(Fate.UNKNOWN, text=text or "a line without STSCOD", listed=False)
                 continue
             word = self.payments.meanings.word("agency", "stscod" if self._numbered else "stscod.small", status)
             fates[item.reference] = Outcome(word.fate, status, text, listed=word.listed)

@@ -47,6 +47,7 @@ class Options:
     agency_lines: int = 1000
     agency_enquiry: str = "NTAGCINYX1"
     line_reference: bool = False
+    refund_reference: bool = False
     market: str = "0"
     payroll_mode: str = ""
     payroll_type: str = "BYSA"
@@ -91,6 +92,7 @@ _CHOICES: Final[Choices] = {
     "agency": (among(*AGENCIES), _one_of(AGENCIES)),
     "agency_lines": (whole(1, 9999), "1 to 9999 lines in one payroll or collection message"),
     "agency_enquiry": (text("[A-Z0-9]{0,12}"), "the element in which NTAGCINY is asked; empty: it is not asked"),
+    "refund_reference": (flag, "true (CPRACT is your line's reference, and NTAGDRFD is asked by it) or false"),
     "line_reference": (flag, "true (CPRREF is your line's reference) or false"),
     "market": (text("[0-2]"), 'CCYMKT, "0", "1" or "2"'),
     "payroll_mode": (text(f"(?:{_MODE})?"), "the BUSMOD of 代发, or empty: no payroll"),

@@ -16,6 +16,7 @@ from lxml import etree
 from protocols.bank import Ask, Context, Conversation
 from protocols.banks.cmb.options import Options
 from protocols.banks.cmb.payment import NO_ERROR, SPAN, Payments, bank_number
+from protocols.banks.cmb.refunds import Refunds
 from protocols.banks.cmb.table import FINISHED, decline, status
 from protocols.banks.cmb.wire import RENMINBI, Answer, Wire, part
 from protocols.canon.money import Money
@@ -23,12 +24,13 @@ from protocols.canon.outcome import Fate
 from protocols.canon.party import AccountNumber, Name
 from protocols.canon.query import BalanceQuestion, LinesQuestion, ReturnsQuestion
 from protocols.canon.statement import Balance, Direction, Line, Page, Return, ReturnsPage
-from protocols.kit.china import check_renminbi, moment_or_none, money_or_none
+from protocols.kit.china import check_renminbi, moment_or_none, money_or_none, row_balance
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
-from protocols.kit.fields import amount_minor, date_text, digits, parse_date, plain
+from protocols.kit.fields import amount_minor, date_text, digits, parse_date, plain, stated_day
 from protocols.kit.meanings import Meanings
 from protocols.kit.paging import fingerprint
+from protocols.kit.readable import readable
 from protocols.kit.walk import counted, entered
 from protocols.kit.xmldoc import Markup, maybe, several, value, value_or
 
@@ -117,7 +119,7 @@ class Statements:
         account = question.account.clear
         span = (("BGNDAT", date_text(day)), ("ENDDAT", date_text(day)))
         answer = yield from self._ask("SDKNTQABINF", part("NTQABINFY", (*self._account(account), *span)))
-        rows = [row for row in several(answer.root, "NTQABINFZ") if parse_date(value(row, "TRSDAT")) == day]
+        rows = [row for row in several(answer.root, "NTQABINFZ") if stated_day(value_or(row, "TRSDAT")) == day]
         return Balance(question.account, book=money_or_none(_only(rows, account), "BALAMT"), available=None)
 
     # ---- entries ----------------------------------------------------------------------------------------------
@@ -135,39 +137,53 @@ class Statements:
         number = str(place.number) if place.number else ""
         ask = part("SDKRBPTRSX", (*self._account(account), ("TRSDAT", date_text(place.day)), ("TRSSEQ", number)))
         answer = yield from self._ask("GetTransInfoEX", ask)
-        lines, following = _page(answer.root, place, question)
+        lines, findings, following = _page(answer.root, place, question)
         if following is None and place.day < last:
             following = Place(place.day + _DAY)
-        return Page(lines, None if following is None else cursor.then(following.text()).encode())
+        onward = None if following is None else cursor.then(following.text()).encode()
+        return Page(lines, onward, findings=findings, unread=len(findings))
 
     # ---- returns ----------------------------------------------------------------------------------------------
 
     def returns(self, question: ReturnsQuestion, context: Context) -> Conversation[ReturnsPage]:
         """NTQRYSTN in legs of a week, and NTSTLINF for the day and reason of what came back.
 
-        NTQRYSTN asks by the day a payment was handed in, so the walk begins a week before `first`.
+        NTQRYSTN asks by the day a payment was handed in, so the walk begins a week before `first`. After that lines of
+        payrolls are asked about (NTAGDRFD), where the settings say that our reference stands in them.
         """
+        refunds = Refunds(self.payments)
         account, codes = question.account.clear, _codes(self.options)
         mark = fingerprint("returns", account, date_text(question.first), date_text(question.last))
         last = min(question.last, context.bank_date)
         if question.cursor is None and question.first > last:
             return ReturnsPage(())
         cursor = entered(question.cursor, mark, lambda: f"0 {date_text(question.first - RETURNS_REACH)}")
-        which, begin = _leg(cursor.value, len(codes))
+        which, begin, key = _leg(cursor.value, len(codes) + refunds.asked)
         end = min(begin + SPAN, last)
+        if which == len(codes):
+            back, odd, key = yield from refunds.page(account, begin, end, key)
+            onward = f"{which} {date_text(begin)} {key}" if key else f"{which} {date_text(end + _DAY)}"
+            return ReturnsPage(tuple(back), cursor.then(onward).encode() if key or end < last else None, odd)
         days = (("BGNDAT", date_text(begin)), ("ENDDAT", date_text(end)))
         answer = yield from self._ask("NTQRYSTN", self.payments.by_date(codes[which], days))
-        back = [row for row in several(answer.root, "NTSTLLSTZ") if self._came_back(row, account)]
-        details = (yield from self._details(back)) if back else {}
-        found = [_returned(row, details.get(bank_number(row))) for row in back]
+        told, odd = readable(
+            several(answer.root, "NTSTLLSTZ"), lambda row: (row, self._came_back(row, account)), "NTQRYSTN"
+        )
+        rows = [row for row, came_back in told if came_back]
+        details = (yield from self._details(rows)) if rows else {}
+        found, unread = readable(rows, lambda row: _returned(row, details.get(bank_number(row))), "NTQRYSTN")
         kept = tuple(one for one in found if one.returned_on is None or question.first <= one.returned_on <= last)
         onward = f"{which} {date_text(end + _DAY)}"
         if end >= last:
-            onward = f"{which + 1} {date_text(question.first - RETURNS_REACH)}" if which + 1 < len(codes) else ""
-        return ReturnsPage(kept, cursor.then(onward).encode() if onward else None)
+            is_last = which + 1 == len(codes) + refunds.asked
+            onward = "" if is_last else f"{which + 1} {date_text(question.first - RETURNS_REACH)}"
+        return ReturnsPage(kept, cursor.then(onward).encode() if onward else None, odd + unread)
 
     def _came_back(self, row: etree._Element, account: str) -> bool:
-        if value(row, "DBTACC") != account or value(row, "REQSTS") != FINISHED:
+        debtor, reqsts = value(row, "DBTACC"), value(row, "REQSTS")
+        if not debtor or not reqsts:
+            raise ProtocolError("missing", "a record without its account (DBTACC) or status (REQSTS)")
+        if debtor != account or reqsts != FINISHED:
             return False
         return status(self.meanings, "status", FINISHED, value_or(row, "RTNFLG")).fate is Fate.RETURNED
 
@@ -175,34 +191,51 @@ class Statements:
         asks = [part("NTSTLINFX", (("REQNBR", bank_number(row)),)) for row in rows if bank_number(row)]
         if not asks:
             return {}
-        answer = yield from self._ask("NTSTLINF", *asks)
+        try:
+            answer = yield from self._ask("NTSTLINF", *asks)
+        except Declined as declined:
+            if declined.outcome == "rate_limited":
+                raise
+            # Day and reason are not told; that the payments came back is, for NTQRYSTN has said it.
+            return {}
         return {bank_number(row): row for row in several(answer.root, "NTQPAYQYZ")}
 
 
-def _page(root: etree._Element, place: Place, question: LinesQuestion) -> tuple[tuple[Line, ...], Place | None]:
-    """The lines of one answer, and where the day goes on, if the bank says that it does."""
+def _page(
+    root: etree._Element, place: Place, question: LinesQuestion
+) -> tuple[tuple[Line, ...], tuple[str, ...], Place | None]:
+    """The lines of one answer, what is said of rows not read, and where the day goes on, if the bank says so."""
     rows = several(root, "NTQTSINFZ")
     end = maybe(root, "NTRBPTRSZ1")
     if end is None:
         if rows:
             raise ProtocolError("missing", "entries without NTRBPTRSZ1: whether there are more is not said")
-        return (), None
-    lines = counted([_line(row, question.account, place.day) for row in rows], place.key, place.count)
-    _check_sums(lines, end)
+        return (), (), None
+    read, findings = readable(rows, lambda row: _line(row, question.account, place.day), "GetTransInfoEX")
+    lines = counted(read, place.key, place.count)
+    _check_sums(lines, end, unread=len(rows) - len(lines))
     more = value(end, "COTFLG")
     if more not in ("Y", "N"):
         raise ProtocolError("value", f"COTFLG {more!r} is neither Y nor N")
     if more == "N":
-        return lines, None
+        return lines, findings, None
     number = digits(value(end, "TRSSEQ")) + 1
     if not rows or number <= place.number:
         raise ProtocolError("paging", f"more is said to follow, but the place stays at {number}: the bank goes round")
-    key = lines[-1].bank_line_id
-    return lines, Place(place.day, number, key, lines[-1].occurrence + 1)
+    key, count = (lines[-1].bank_line_id, lines[-1].occurrence + 1) if lines else (place.key, place.count)
+    return lines, findings, Place(place.day, number, key, count)
 
 
-def _check_sums(lines: tuple[Line, ...], end: etree._Element) -> None:
-    """The bank's own counts and sums of this answer. Raises "value" where they differ from its rows."""
+def _check_sums(lines: tuple[Line, ...], end: etree._Element, unread: int) -> None:
+    """The bank's own counts and sums of this answer. Raises "value" where they differ from its rows.
+
+    Beside `unread` rows only the counts are compared, of both sides together: whose such a row is cannot be known.
+    """
+    if unread:
+        counts = [value_or(end, count) for count, _ in _SUMS.values()]
+        if all(counts) and sum(map(digits, counts)) != len(lines) + unread:
+            raise ProtocolError("value", f"the bank counts {' + '.join(counts)}, the page has {len(lines) + unread}")
+        return
     for direction, (count_tag, amount_tag) in _SUMS.items():
         amounts = [line.amount.minor for line in lines if line.direction is direction]
         count, amount = value_or(end, count_tag), value_or(end, amount_tag)
@@ -215,12 +248,11 @@ def _check_sums(lines: tuple[Line, ...], end: etree._Element) -> None:
 def _line(row: etree._Element, account: AccountNumber, day: date) -> Line:
     booked_on = parse_date(value(row, "ETYDAT"))
     if booked_on != day:
-        raise ProtocolError("correlation", f"an entry of {booked_on} where {day} was asked for")
+        raise ProtocolError("value", f"an entry of {booked_on} where {day} was asked for")
     number = value(row, "REFNBR")
     if not number:
         raise ProtocolError("missing", "an entry without the bank's number (REFNBR)")
     other, name = value_or(row, "RPYACC"), value_or(row, "RPYNAM")
-    value_day = value_or(row, "VLTDAT")
     return Line(
         account=account,
         bank_line_id=f"{date_text(day)}-{number}",
@@ -228,12 +260,12 @@ def _line(row: etree._Element, account: AccountNumber, day: date) -> Line:
         amount=Money(_amount(row)),
         bank_date=day,
         booked_at=moment_or_none(day, value_or(row, "ETYTIM")),
-        value_date=parse_date(value_day) if value_day.strip("0") else None,
+        value_date=stated_day(value_or(row, "VLTDAT")),
         counterparty_account=AccountNumber(other) if other else None,
         counterparty_name=Name(plain(name)) if name else None,
         counterparty_bank=plain(value_or(row, "RPYBNK")) or None,
         text=plain(" ".join(text for tag in ("NARYUR", "NUSAGE") if (text := value_or(row, tag)))),
-        balance=money_or_none(row, "TRSBLV"),
+        balance=row_balance(row, "TRSBLV"),
         reference=value_or(row, "YURREF") or None,
     )
 
@@ -264,10 +296,10 @@ def _returned(row: etree._Element, detail: etree._Element | None) -> Return:
         raise ProtocolError("missing", "a returned payment without YURREF")
     if detail is None:
         return Return(reference, Money(amount_minor(amount)), None)
-    stated, day = value_or(detail, "YURREF"), value_or(detail, "RTNDAT")
+    stated = value_or(detail, "YURREF")
     if stated not in ("", reference):
         raise ProtocolError("correlation", f"NTSTLINF is about {stated!r}, not {reference!r}")
-    returned_on = parse_date(day) if day.strip("0") else None
+    returned_on = stated_day(value_or(detail, "RTNDAT"))
     return Return(reference, Money(amount_minor(amount)), returned_on, plain(value_or(detail, "RTNNAR")))
 
 
@@ -276,11 +308,13 @@ def _codes(options: Options) -> tuple[str, ...]:
     return tuple(dict.fromkeys(code for code in (options.payment_code, options.transfer_code) if code))
 
 
-def _leg(text: str, codes: int) -> tuple[int, date]:
-    which, _, day = text.partition(" ")
+def _leg(text: str, legs: int) -> tuple[int, date, str]:
+    """Which list is walked (a business code's, or that of payroll lines), from which day on, and the bank's key."""
+    which, _, rest = text.partition(" ")
+    day, _, key = rest.partition(" ")
     try:
-        if 0 <= int(which) < codes:
-            return int(which), parse_date(day)
+        if 0 <= int(which) < legs:
+            return int(which), parse_date(day), key
     except (ValueError, ProtocolError):
         pass
     raise ProtocolError("paging", "this page cursor was not made by cmb")

@@ -14,7 +14,9 @@ writes debits below zero; `wrong_sums` counts one entry too many; `gb18030` decl
 `whole_batch` answers NTAGCINY with FIN and S before its lines are decided; `dressed` has NTAGCINY tell the repeat of
 a payroll (FIN, F, NCB4241, no REQNBR, as captured of DCPAYMNT) in place of the first one; `no_details` declines
 NTAGDINF and GetAgentDetail, `no_notices` notices; `sweeps` leaves the day's last entry out until the day is over, as
-the bank does with what is swept in real time.
+the bank does with what is swept in real time; `document_name` answers DCPAYMNT under the name Payment, as the
+document's sample does; `no_status` leaves STSCOD out of each message's second line; `odd_row` gives an account's
+second entry no readable side and the second record of NTQRYSTN no account; `zero_balances` says 0.00 behind each entry.
 """
 
 from __future__ import annotations
@@ -39,6 +41,13 @@ from protocols.kit.framing import LengthPrefix
 from protocols.kit.xmldoc import Markup, el
 from protocols.twin import Answer, Books, Entry, Twin
 
+ENTRY: Final = (
+    "ETYDAT", "ETYTIM", "VLTDAT", "TRSCOD", "NARYUR", "TRSAMT", "TRSAMTD", "TRSAMTC", "AMTCDR", "TRSBLV", "REFNBR",
+    "REQNBR", "BUSNAM", "NUSAGE", "YURREF", "BUSNAR", "OTRNAR", "C_RPYBBK", "RPYNAM", "RPYACC", "RPYBBN", "RPYBNK",
+    "RPYADR", "C_GSBBBK", "GSBACC", "GSBNAM", "INFFLG", "ATHFLG", "CHKNBR", "RSVFLG", "NAREXT", "TRSANL", "REFSUB",
+    "FRMCOD",
+)  # fmt: skip
+"""The fields of an entry that the page names (A2, details)."""
 _ZONE: Final = timezone(timedelta(hours=8))
 _REQUEST_BYTES_MAX: Final = 4 * 1_048_576
 _GAPS_S: Final[Mapping[str, float]] = {"submit": 1.0, "query": 2.0, "notice": 5.0}
@@ -75,6 +84,10 @@ class Conduct:
     no_details: bool = False
     no_notices: bool = False
     sweeps: bool = False
+    document_name: bool = False
+    no_status: bool = False
+    odd_row: bool = False
+    zero_balances: bool = False
 
 
 @dataclass(slots=True)
@@ -112,11 +125,14 @@ class FrontEnd:
         if taken and self.conduct.call_fails:
             code, message = "-2", "执行失败"
         head = dict(texts(info)) if info is not None else {}
-        head |= {"DATTYP": "2", "ERRMSG": message, "FUNNAM": function, "RETCOD": code}
+        head |= {"DATTYP": "2", "ERRMSG": message, "FUNNAM": self._named(function), "RETCOD": code}
         if self.conduct.gb18030:
             head["ERRMSG"] = message + "𬭎"
         document = el("CMBSDKPGK", row("INFO", head), parts)
         return Answer(self._framed(document, failing=taken and self.conduct.http_500), close=True)
+
+    def _named(self, function: str) -> str:
+        return "Payment" if self.conduct.document_name and function == "DCPAYMNT" else function
 
     def _document(self, request: bytes) -> bytes:
         if self.conduct.transport == "socket":
@@ -224,15 +240,17 @@ class FrontEnd:
 
     def _entry(self, one: Entry) -> Markup:
         out, amount = one.direction is Direction.DEBIT, str(one.amount)
+        side = "X" if self.conduct.odd_row and one.number == 2 else "D" if out else "C"
+        after = "0.00" if self.conduct.zero_balances else str(one.balance_after)
         if self.conduct.signed and out:
             amount = f"-{amount}"
-        return row("NTQTSINFZ", {
-            "AMTCDR": "D" if out else "C", "ATHFLG": "N", "BUSNAM": "", "C_BUSNAM": "企业银行支付", "ETYDAT":
+        return row("NTQTSINFZ", dict.fromkeys(ENTRY, "") | {
+            "AMTCDR": side, "ATHFLG": "N", "BUSNAM": "", "C_BUSNAM": "企业银行支付", "ETYDAT":
             f"{one.bank_date:%Y%m%d}", "ETYTIM": f"{one.at.astimezone(_ZONE):%H%M%S}", "INFFLG": "2",
             "NARYUR": one.text, "NUSAGE": "", "REFNBR": f"K{one.number:014d}", "REQNBR": "",
             "RPYACC": one.counterparty_account, "RPYNAM": one.counterparty_name, "RSVFLG": "", "RSV31Z": "",
             "TRSAMT": amount, "TRSAMTC": "" if out else amount, "TRSAMTD": amount if out else "",
-            "TRSANL": "AIC3", "TRSBLV": str(one.balance_after), "TRSCOD": "FEE" if one.fee else "CPAA",
+            "TRSANL": "AIC3", "TRSBLV": after, "TRSCOD": "FEE" if one.fee else "CPAA",
             "VLTDAT": f"{one.bank_date:%Y%m%d}", "YURREF": "" if one.fee else one.reference,
         })  # fmt: skip
 
@@ -261,5 +279,5 @@ def build(options: Mapping[str, Any], keys: Mapping[str, bytes]) -> Twin:
             raise BadOptions(key, f"no such option of the twin; there are {', '.join(known)}")
     conduct = Conduct(**options)
     orders = Orders(conduct.at_once, conduct.refuse_bare, conduct.refused_unlisted, conduct.twice, conduct.blind,
-                    conduct.whole_batch, conduct.dressed)  # fmt: skip
+                    conduct.whole_batch, conduct.dressed, conduct.no_status, conduct.odd_row)  # fmt: skip
     return FrontEnd(conduct, orders)

@@ -90,6 +90,8 @@ class Orders:
     blind: bool = False
     whole_batch: bool = False
     dressed: bool = False
+    no_status: bool = False
+    odd_row: bool = False
     functions: Mapping[str, Callable[[etree._Element, Books], list[Markup]]] = field(init=False)
     _days: dict[tuple[str, str], date] = field(default_factory=dict)
     _accounts: dict[str, str] = field(default_factory=dict)
@@ -98,6 +100,7 @@ class Orders:
     _unlisted: set[str] = field(default_factory=set)
     _messages: dict[str, str] = field(default_factory=dict)
     _sequence: dict[str, str] = field(default_factory=dict)
+    _beside: dict[str, Mapping[str, str]] = field(default_factory=dict)  # what a client wrote beside an agency line
 
     def __post_init__(self) -> None:
         self.functions = {
@@ -105,7 +108,7 @@ class Orders:
             "NTQRYSTN": self._by_date, "NTSTLINF": self._by_number, "GetNewNotice": self._new_notices,
             "GetHisNoticeEX": self._old_notices, "GetBatchPayOprRes": self._result, "AgentRequest": self._agent,
             "NTAGCSAL": self._payroll, "NTAGCACL": self._collection, "NTAGCINY": self._agency_state,
-            "NTAGDINF": self._agency_lines, "GetAgentDetail": self._agent_lines,
+            "NTAGDRFD": self._refunds, "NTAGDINF": self._agency_lines, "GetAgentDetail": self._agent_lines,
         }  # fmt: skip
 
     # ---- payments handed in -----------------------------------------------------------------------------------
@@ -194,7 +197,10 @@ class Orders:
         _refuse_unless(asked.get("DATFLG") in ("A", "B"), "日期类型错误")
         first, last = _span(asked, books)
         wanted = [reference for code, reference in self._days if code == asked["BUSCOD"]]
-        return self._records(asked["BUSCOD"], wanted, first, last, books)
+        found = self._records(asked["BUSCOD"], wanted, first, last, books)
+        if self.odd_row and len(found) > 1:
+            found[1] = Markup(re.sub("<DBTACC>.*?</DBTACC>", "", found[1]))
+        return found
 
     def _records(self, code: str, wanted: Iterable[str], first: date, last: date, books: Books) -> list[Markup]:
         found: list[Markup] = []
@@ -230,7 +236,8 @@ class Orders:
                 continue
             back = booking.returned_on
             found.append(row("NTQPAYQYZ", {
-                "BUSSTS": "A", "REQNBR": number, "REQSTS": _REQSTS[booking.booked],
+                "BUSSTS": "A", "FEETYP": "", "RCVTYP": "A", "REGFLG": "", "TRSBRN": "",
+                "REQNBR": number, "REQSTS": _REQSTS[booking.booked],
                 "RTNDAT": f"{back:%Y%m%d}" if back else "", "RTNFLG": _RTNFLG[booking.booked],
                 "RTNNAR": booking.reason, "YURREF": booking.instruction.reference,
             }))  # fmt: skip
@@ -277,6 +284,7 @@ class Orders:
         totals = [("TTLAMT", "TTLCNT"), ("CURAMT", "CURCNT")]
         number = self._agency(head, wanted, totals, books)
         self._sequence |= {one.reference: place for one, place in zip(wanted, sequence, strict=True)}
+        self._beside |= {one.reference: line for one, line in zip(wanted, lines, strict=True)}
         return [row("NTAGCAGCZ1", {"REQNBR": number, "REQSTA": "OPR", "RSV50Z": ""})]
 
     def _agent(self, root: etree._Element, books: Books) -> list[Markup]:
@@ -292,6 +300,7 @@ class Orders:
             for line in lines
         ]  # fmt: skip
         number = self._agency(head, wanted, [("SUM", "TOTAL")], books)
+        self._beside |= {one.reference: line for one, line in zip(wanted, lines, strict=True)}
         return [row("NTREQNBRY", {"REQNBR": number, "RSV50Z": "OPR数据接收中"})]
 
     def _agency(self, head: Mapping[str, str], wanted: list[Instruction], totals: list[tuple[str, str]],
@@ -344,10 +353,12 @@ class Orders:
             for nth, one in enumerate(bookings, start=1)
         }
         page = [one for one in bookings if int(places[one.instruction.reference]) > begin][:_DETAIL_PAGE]
+        silent = bookings[1:2] if self.no_status else ()
         rows = [
-            row("NTAGCDTLY1", {
+            row("NTAGCDTLY1", ({} if one in silent else {"STSCOD": _BIG[one.booked]}) | {
+                "CPRACT": "", "EACBNK": "", "EACCTY": "", "FSTFLG": "", "RCVBNK": "",
                 "ACCNAM": one.instruction.creditor_name, "ACCNBR": one.instruction.creditor_account, "BNKFLG": "Y",
-                "ERRDSP": one.reason, "STSCOD": _BIG[one.booked], "TRSAMT": str(one.instruction.amount),
+                "ERRDSP": one.reason, "TRSAMT": str(one.instruction.amount),
                 "TRSDSP": one.instruction.purpose, "TRXSEQ": places[one.instruction.reference],
                 "CPRREF": "" if "-" in one.instruction.reference else one.instruction.reference,
             })
@@ -369,6 +380,24 @@ class Orders:
             })
             for one in bookings
         ]  # fmt: skip
+
+    def _refunds(self, root: etree._Element, books: Books) -> list[Markup]:
+        """NTAGDRFD: lines of payrolls that came back, as a public client's sample has them."""
+        asked = dict(texts(_one(root, "NTAGDRFDY1")))
+        _refuse_unless(bool(asked.get("BBKNBR")) and bool(asked.get("TRSTYP")), "查询条件错误")
+        first, last = _span(asked, books)
+        back = [one for one in books.returns(asked["ACCNBR"], first, last) if not one.instruction.collects]
+        return [self._refund(one) for one in back if one.instruction.reference in self._beside]
+
+    def _refund(self, booking: Booking) -> Markup:
+        done = booking.instruction
+        line = self._beside[done.reference]
+        return row("NTAGDRFDZ1", {
+            "BTHDTL": self._sequence.get(done.reference, ""), "CPRACT": line.get("CPRACT", ""), "CPRCNV": "",
+            "EACNAM": done.creditor_name, "EACNBR": done.creditor_account, "REQNBR": _number(booking),
+            "RTNCOD": "002", "RTNTXT": booking.reason, "STSCOD": "E", "TRSAMT": str(done.amount),
+            "TRSDAT": f"{booking.bank_date:%Y%m%d}", "TXTCLT": line.get("TRSDSP", ""), "YURREF": done.bundle,
+        })  # fmt: skip
 
     def _message(self, number: str, books: Books) -> tuple[Booking, ...]:
         reference = self._messages.get(number, "")

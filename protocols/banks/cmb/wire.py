@@ -7,7 +7,7 @@ length, left-aligned, blank-padded, counting bytes). Nothing on this leg is sign
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,6 +27,8 @@ DONE: Final = "0"
 RENMINBI: Final = "10"
 ANSWER_BYTES_MAX: Final = 4 * 1_048_576
 _NODES_MAX: Final = 200_000
+DOCUMENT_NAMES: Final[Mapping[str, str]] = {"DCPAYMNT": "Payment"}
+"""FUNNAM as the document's sample answers write it, where captured answers repeat the request's (banks/cmb.md 9)."""
 _RETCOD = re.compile("-?[0-9]{1,4}", re.ASCII)
 
 
@@ -84,12 +86,15 @@ class Wire:
         return http.answers(ANSWER_BYTES_MAX)()
 
     def read(self, frame: bytes, *functions: str) -> Answer:
-        """Reads the answer to one of `functions`. Raises ProtocolError on whatever cannot be such an answer."""
+        """Reads the answer to one of `functions`, under its own name or the document's.
+
+        Raises ProtocolError on whatever cannot be such an answer.
+        """
         document = self._document(frame)
         root = xmldoc.parse_root(document, GBK, ROOT, max_bytes=ANSWER_BYTES_MAX, max_nodes=_NODES_MAX)
         info = one(root, "INFO")
         function, code = value(info, "FUNNAM"), value(info, "RETCOD")
-        if function not in functions:
+        if function not in functions and function not in {DOCUMENT_NAMES.get(one) for one in functions}:
             raise ProtocolError("correlation", f"answers {function!r}, we asked {functions[0]}")
         login = value_or(info, "LGNNAM")
         if login and login != self.options.login:

@@ -79,7 +79,7 @@ class Options:
 
 
 _CHOICES: Final[Choices] = {
-    "cis": (text("[0-9A-Za-z]{1,20}"), "the group's CIS number as text, up to 20 letters or digits"),
+    "cis": (text("[0-9A-Za-z-]{1,20}"), "the group's CIS number as text, up to 20 letters, digits or hyphens"),
     "certificate_id": (text("[0-9A-Za-z._-]{1,64}"), "the id of the login's certificate, such as demo.y.4000"),
     "probe_account": (text("[0-9]{1,32}"), "an own account at this bank as text; its balance is asked as a probe"),
     "bank_code": (text("[0-9a-z]{3,4}"), 'the BankCode that the bank gave you, usually "102"'),

@@ -38,7 +38,9 @@ class Column:
 
 
 TODAY: Final = Column("TimeStamp", "TradeDate", ("RecBankName", "OpenBankName"))
-PAST: Final = Column("Time", "Date", ("RecipBkName", "RecipBkName1"))
+PAST: Final = Column("Time", "Date", ("RecipBkName1", "RecipBkName"))
+NO_NAME: Final = re.compile("0*", re.ASCII)
+"""What stands in the place of a bank's name that is not there: real rows say 00000 in RecipBkName."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +63,16 @@ class RawRow:
 
 
 def row_of_today(row: etree._Element, today: date) -> RawRow:
-    """A row of QPD. Raises ProtocolError if key, direction or amount is missing or odd."""
-    return _row(row, TODAY, _date(value_or(row, TODAY.day)) or today, fen(value(row, "Amount")), "")
+    """A row of QPD. Raises ProtocolError if key, direction or amount is missing or odd, or for another day's."""
+    day = _date(value_or(row, TODAY.day)) or today
+    return _row(row, TODAY, _within(day, today, today), fen(value(row, "Amount")), "")
 
 
-def row_of_past(row: etree._Element) -> RawRow:
-    """A row of QHISD: the amount stands in the column that Drcrf names, and the other one is empty or zero."""
+def row_of_past(row: etree._Element, first: date, last: date) -> RawRow:
+    """A row of QHISD: the amount stands in the column that Drcrf names, and the other one is empty or zero.
+
+    Raises ProtocolError as `row_of_today` does.
+    """
     direction = _direction(row)
     ours, other = ("DebitAmount", "CreditAmount") if direction is Direction.DEBIT else ("CreditAmount", "DebitAmount")
     unused = value_or(row, other)
@@ -75,7 +81,13 @@ def row_of_past(row: etree._Element) -> RawRow:
     day = _date(value(row, PAST.day))
     if day is None:
         raise ProtocolError("value", "an entry without a date that can be read")
-    return _row(row, PAST, day, fen(value(row, ours)), value_or(row, "Balance"))
+    return _row(row, PAST, _within(day, first, last), fen(value(row, ours)), value_or(row, "Balance"))
+
+
+def _within(day: date, first: date, last: date) -> date:
+    if not first <= day <= last:
+        raise ProtocolError("value", f"an entry of {day}, which was not asked for")
+    return day
 
 
 def _row(row: etree._Element, column: Column, day: date, amount: int, balance: str) -> RawRow:
@@ -86,12 +98,13 @@ def _row(row: etree._Element, column: Column, day: date, amount: int, balance: s
     return RawRow(own, _direction(row), amount, day, _booked_at(stamp), balance, row, column)
 
 
-def line(row: RawRow, account: AccountNumber, occurrence: int, *, reference_in_ref: bool) -> Line:
+def line(row: RawRow, account: AccountNumber, *, reference_in_ref: bool) -> Line:
     """The row as a canonical line of `account`."""
     element = row.element
     other, name = value_or(element, "RecipAccNo"), plain(value_or(element, "RecipName"))
     texts = (value_or(element, tag) for tag in ("Summary", "UseCN", "PostScript", "AddInfo", "RefundMsg"))
-    bank = next((text for tag in row.column.bank if (text := value_or(element, tag))), "")
+    names = (value_or(element, tag) for tag in row.column.bank)
+    bank = next((text for text in names if not NO_NAME.fullmatch(text)), "")
     return Line(
         account=account,
         bank_line_id=row.key,
@@ -104,10 +117,19 @@ def line(row: RawRow, account: AccountNumber, occurrence: int, *, reference_in_r
         counterparty_name=Name(name) if name else None,
         counterparty_bank=plain(bank) or None,
         text=plain(" ".join(text for text in texts if text)),
-        balance=Money(fen(row.balance, signed=True)) if row.balance else None,
+        balance=_balance(row.balance),
         reference=(value_or(element, "Ref") or None) if reference_in_ref else None,
-        occurrence=occurrence,
     )
+
+
+def _balance(text: str) -> Money | None:
+    """The balance after an entry. A zero is not believed, for banks fill the field with it; nor is what is no number of
+    fen, which is no reason to lose the entry.
+    """
+    try:
+        return Money(fen(text, signed=True)) if text.strip("-0.") else None
+    except ProtocolError:
+        return None
 
 
 def _direction(row: etree._Element) -> Direction:

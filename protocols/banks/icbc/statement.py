@@ -10,7 +10,6 @@ import base64
 import binascii
 import json
 import re
-from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Final
@@ -19,7 +18,7 @@ from lxml import etree
 
 from protocols.bank import Context, Conversation
 from protocols.banks.icbc.options import Options
-from protocols.banks.icbc.rows import RawRow, line, row_of_past, row_of_today
+from protocols.banks.icbc.rows import line, row_of_past, row_of_today
 from protocols.banks.icbc.wire import RENMINBI, Message, Refused, Wire, fen, leaves, number
 from protocols.canon.money import Money
 from protocols.canon.party import AccountNumber
@@ -31,6 +30,8 @@ from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import date_text, parse_date
 from protocols.kit.meanings import Meanings
 from protocols.kit.paging import PageCursor, fingerprint
+from protocols.kit.readable import readable
+from protocols.kit.walk import counted
 from protocols.kit.xmldoc import Markup, el, several, value, value_or
 
 TODAY_OPERATION: Final = "QPD"
@@ -146,13 +147,16 @@ class Statements:
             raise ProtocolError("paging", "the bank's day changed during this walk: begin again")
         answer = yield from self._ask(place.operation, self._request(question.account.clear, place), context)
         lines: tuple[Line, ...] = ()
+        findings: tuple[str, ...] = ()
         following: Place | None = None
         if not self.meanings.is_empty(place.operation, "package", answer.code, answer.text):
             out = self._accepted(place.operation, answer)
-            rows, following = _page(out, place, question.account.clear)
-            lines, carry = self._numbered(rows, carry, question.account)
+            read, findings, following = self._page(out, place, question.account)
+            lines = counted(read, carry.key, carry.count)
+            carry = Carry(lines[-1].bank_line_id, lines[-1].occurrence + 1) if lines else carry
         following = following or self._leg(place.last + timedelta(days=1), question.last, _today(context))
-        return Page(lines, None if following is None else carry.beside(cursor.then(following.text())))
+        onward = None if following is None else carry.beside(cursor.then(following.text()))
+        return Page(lines, onward, findings=findings, unread=len(findings))
 
     def _leg(self, first: date, last: date, today: date) -> Place | None:
         """The next leg of a walk from `first` to `last`, or None when nothing is left of it."""
@@ -178,14 +182,29 @@ class Statements:
             ("DueBillNo", ""), *new, ("ComplementFlag", ""),
         )  # fmt: skip
 
-    def _numbered(self, rows: list[RawRow], carry: Carry, account: AccountNumber) -> tuple[tuple[Line, ...], Carry]:
-        """Lines with their occurrence, counted on over a page's edge where the same key goes on."""
-        counts: Counter[str] = Counter({carry.key: carry.count})
-        lines: list[Line] = []
-        for row in rows:
-            lines.append(line(row, account, counts[row.key], reference_in_ref=self.options.reference_in_ref))
-            counts[row.key] += 1
-        return tuple(lines), Carry(rows[-1].key, counts[rows[-1].key]) if rows else carry
+    def _page(
+        self, out: etree._Element, place: Place, account: AccountNumber
+    ) -> tuple[list[Line], tuple[str, ...], Place | None]:
+        """The entries of one answer, what is said of rows not read, and the leg's next page if the bank names one."""
+        _same(out, "AccNo", account.clear, must=True)
+        currency = value_or(out, "CurrType")
+        if currency and currency not in RENMINBI:
+            raise ProtocolError("correlation", f"the entries are in {currency!r}, we asked for 001")
+        past, rows = place.operation == PAST_OPERATION, several(out, "rd")
+        if past:
+            _same(out, "BeginDate", date_text(place.first))
+            _same(out, "EndDate", date_text(place.last))
+
+        def read(row: etree._Element) -> Line:
+            raw = row_of_past(row, place.first, place.last) if past else row_of_today(row, place.first)
+            return line(raw, account, reference_in_ref=self.options.reference_in_ref)
+
+        lines, findings = readable(rows, read, place.operation)
+        tag, total = value_or(out, "NextTag"), value_or(out, "TotalNum")
+        # Whether TotalNum counts the page or the whole walk is not said; in neither reading may rows be missing.
+        if total and (number(total) < len(rows) or (not tag and not place.tag and number(total) != len(rows))):
+            raise ProtocolError("value", f"{place.operation}: TotalNum is {total}, the page has {len(rows)} rows")
+        return lines, findings, replace(place, tag=tag) if tag else None
 
     def _row(self, account: AccountNumber, context: Context) -> Conversation[etree._Element]:
         """The one row of a QACCBAL about one account, checked to be about it."""
@@ -226,30 +245,6 @@ class Statements:
 def _today(context: Context) -> date:
     """The calendar's day, by which QPD and QHISD part. After the cut-off the bank date of an order is a later one."""
     return context.now.astimezone(BEIJING).date()
-
-
-def _page(out: etree._Element, place: Place, account: str) -> tuple[list[RawRow], Place | None]:
-    """The rows of one answer, and the next page of the same leg if the bank names one."""
-    _same(out, "AccNo", account, must=True)
-    currency = value_or(out, "CurrType")
-    if currency and currency not in RENMINBI:
-        raise ProtocolError("correlation", f"the entries are in {currency!r}, we asked for 001")
-    if place.operation == PAST_OPERATION:
-        _same(out, "BeginDate", date_text(place.first))
-        _same(out, "EndDate", date_text(place.last))
-        rows = [row_of_past(element) for element in several(out, "rd")]
-    else:
-        rows = [row_of_today(element, place.first) for element in several(out, "rd")]
-    for row in rows:
-        if not place.first <= row.day <= place.last:
-            raise ProtocolError("correlation", f"{place.operation}: an entry of {row.day}, which was not asked for")
-    tag, total = value_or(out, "NextTag"), value_or(out, "TotalNum")
-    # Whether TotalNum counts the page or the whole walk is not said; in neither reading may rows be missing.
-    if total and (number(total) < len(rows) or (not tag and not place.tag and number(total) != len(rows))):
-        raise ProtocolError("value", f"{place.operation}: TotalNum is {total}, the page has {len(rows)} rows")
-    if not tag:
-        return rows, None
-    return rows, replace(place, tag=tag)
 
 
 def _same(parent: etree._Element, tag: str, ours: str, *, must: bool = False) -> None:

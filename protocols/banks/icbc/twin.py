@@ -44,11 +44,39 @@ FAULTS: Final = (
     "declares_gb2312",  # the label GB2312 over GB18030 bytes
     "cursor_repeats",  # NextTag never ends
     "both_columns",  # QHISD fills debit and credit
+    "odd_row",  # an account's second entry is neither debit nor credit
+    "zero_balances",  # QHISD says 0 for the balance after every entry
+    "newest_first",  # lists begin with the newest entry
     "last_line_silent",  # no row about the last line of a package
     "lines_reversed",  # rows from the last line to the first
     "no_key",  # the sign port's key is out
     "swapped_signatures",  # the sign port answers with the signature before
 )
+PAYMENT: Final = (
+    "ReimburseNo", "ReimburseNum", "StartDate", "StartTime", "PayType", "PayAccNo", "PayAccNameCN", "PayAccNameEN",
+    "RecAccNo", "RecAccNameCN", "RecAccNameEN", "SysIOFlg", "IsSameCity", "Prop", "RecICBCCode", "RecCityName",
+    "RecBankNo", "RecBankName", "CurrType", "PayAmt", "UseCode", "UseCN", "EnSummary", "PostScript", "Summary", "Ref",
+    "Oref", "ERPSqn", "BusCode", "ERPcheckno", "CrvouhType", "CrvouhName", "CrvouhNo", "BankType", "FileNames",
+    "Indexs", "PaySubNo", "RecSubNo",
+)  # fmt: skip
+"""The fields of a payment, in the page's order (2.3)."""
+QPD_ROW: Final = (
+    "Drcrf", "VouhNo", "Amount", "RecipBkNo", "RecipAccNo", "RecipName", "Summary", "UseCN", "PostScript", "Ref",
+    "BusCode", "Oref", "EnSummary", "BusType", "CVouhType", "AddInfo", "TimeStamp", "RepReserved3", "RepReserved4",
+    "UpDtranf", "ValueDate", "TrxCode", "SequenceNo", "Cashf", "CASHEXF", "Remark", "TradeDate", "TradeTime",
+    "TradeLocation", "TradeFee", "ExRate", "ForCurrType", "EnAbstract", "RecBankName", "OpenBankNo", "OpenBankBIC",
+    "OpenBankName", "SubAcctSeq", "THCurrency", "ReceiptInfo", "OnlySequence",
+)  # fmt: skip
+"""A row of today's list, in the page's order (2.2)."""
+QHISD_ROW: Final = (
+    "Drcrf", "VouhNo", "DebitAmount", "CreditAmount", "Balance", "RecipBkNo", "RecipBkName", "RecipAccNo", "RecipName",
+    "Summary", "UseCN", "PostScript", "BusCode", "Date", "Time", "Ref", "Oref", "EnSummary", "BusType", "VouhType",
+    "AddInfo", "Toutfo", "OnlySequence", "AgentAcctName", "AgentAcctNo", "UpDtranf", "ValueDate", "TrxCode", "Ref1",
+    "Oref1", "CASHF", "TradeLocation", "SubAcctSeq", "THCurrency", "RecipBkName1", "RecipBkNo1", "TInfoNew",
+    "RefundMsg", "BusTypNo", "ReceiptInfo", "TelNo", "MDCARDNO", "TrxAmt", "TrxCurr",
+)  # fmt: skip
+"""A row of the past, in the order of real rows (2.2). RecipBkName says 00000 there, RecipBkName1 the bank (9)."""
+OTHER_BANK: Final = "示例银行某支行"
 SIGNED: Final = frozenset(("PAYENT", "PAYPER", "PERDIS"))
 DUPLICATE, NO_PACKAGE, WRONG_DATE, MALFORMED, NO_ACCOUNT, TOO_LONG, ODD = (f"TWIN{n:02d}" for n in range(1, 8))
 NAME_REFUSED: Final = ("B0043", "账号中文户名不符PayAccNameCN")
@@ -302,9 +330,11 @@ class NetSafe:
         refused = "enquiry_line_refused" in self.faults
         amount = done.amount.minor + ("others_amount" in self.faults)
         return el(
-            "rd", head, el("QryOrderNo", str(place)), el("PayAccNo", payer), el("RecAccNo", payee),
-            el("RecAccNameCN", done.creditor_name), el("CurrType", "001"), el("PayAmt", str(amount)),
-            el("UseCN", _notes(done.purpose)[0]), el("ERPSqn", done.reference),
+            "rd", head, el("QryOrderNo", str(place)),
+            _in_order(PAYMENT, {
+                "PayAccNo": payer, "RecAccNo": payee, "RecAccNameCN": done.creditor_name, "CurrType": "001",
+                "PayAmt": str(amount), "UseCN": _notes(done.purpose)[0], "ERPSqn": done.reference,
+            }),
             el("Result", self._result(_RESULTS[booking.booked])), el("instrRetCode", code), el("instrRetMsg", text),
             el("BankRetTime", ""), el("iRetCode", ODD if refused else "0"),
             el("iRetMsg", "查询失败" if refused else ""),
@@ -357,37 +387,40 @@ class NetSafe:
 
     def _page(self, entries: Sequence[Entry], tag: str) -> tuple[Sequence[Entry], str]:
         """The entries behind the one the tag names, and the tag of the next page; empty when there is none."""
-        behind = int(tag.rpartition(".")[2] or "0") if tag else 0
-        left = [entry for entry in entries if entry.number > behind]
+        newest_first = "newest_first" in self.faults
+        listed = entries[::-1] if newest_first else entries
+        behind = int(tag.rpartition(".")[2]) if tag else 0
+        left = [one for one in listed if not tag or (one.number < behind if newest_first else one.number > behind)]
         page = left[: self.page_lines]
         if "cursor_repeats" in self.faults and page:
             return page, _stamp(entries[0])
         return page, _stamp(page[-1]) if len(left) > len(page) else ""
 
     def _row_of_today(self, entry: Entry) -> Markup:
-        return el(
-            "rd", el("Drcrf", _flag(entry)), _blank("VouhNo"), el("Amount", str(entry.amount.minor)),
-            _blank("RecipBkNo"), el("RecipAccNo", entry.counterparty_account), el("RecipName", entry.counterparty_name),
-            _blank("Summary"), el("UseCN", _notes(entry.text)[0]), _blank("PostScript"),
-            el("Ref", _notes(entry.text)[2]), _blank("BusCode", "Oref", "EnSummary", "BusType",
-            "CVouhType", "AddInfo"), el("TimeStamp", _stamp(entry)), _blank("RepReserved3", "RepReserved4", "UpDtranf",
-            "ValueDate"), el("TradeDate", f"{entry.bank_date:%Y%m%d}"), el("OnlySequence", _sequence(entry)),
-        )  # fmt: skip
+        return el("rd", _in_order(QPD_ROW, {
+            "Drcrf": _flag(entry), "Amount": str(entry.amount.minor), "RecipAccNo": entry.counterparty_account,
+            "RecipName": entry.counterparty_name, "UseCN": _notes(entry.text)[0], "Ref": _notes(entry.text)[2],
+            "TimeStamp": _stamp(entry), "RepReserved3": _receipt_key(entry), "TradeDate": f"{entry.bank_date:%Y%m%d}",
+            "RecBankName": OTHER_BANK, "OnlySequence": _sequence(entry),
+        } | self._odd(entry)))  # fmt: skip
 
     def _row_of_past(self, entry: Entry) -> Markup:
         amount = str(entry.amount.minor)
         debit, credit = (amount, "") if entry.direction is Direction.DEBIT else ("", amount)
         if "both_columns" in self.faults:
             debit = credit = amount
-        return el(
-            "rd", el("Drcrf", _flag(entry)), _blank("VouhNo"), el("DebitAmount", debit), el("CreditAmount", credit),
-            el("Balance", str(entry.balance_after.minor)), _blank("RecipBkNo", "RecipBkName"),
-            el("RecipAccNo", entry.counterparty_account), el("RecipName", entry.counterparty_name), _blank("Summary"),
-            el("UseCN", _notes(entry.text)[0]), _blank("PostScript", "BusCode"),
-            el("Date", f"{entry.bank_date:%Y%m%d}"), el("Time", _stamp(entry)), el("Ref", _notes(entry.text)[2]),
-            _blank("Oref", "EnSummary", "BusType", "VouhType", "AddInfo", "Toutfo"),
-            el("OnlySequence", _sequence(entry)), _blank("RefundMsg"),
-        )  # fmt: skip
+        return el("rd", _in_order(QHISD_ROW, {
+            "Drcrf": _flag(entry), "DebitAmount": debit, "CreditAmount": credit,
+            "Balance": "0" if "zero_balances" in self.faults else str(entry.balance_after.minor),
+            "RecipBkName": "00000", "RecipAccNo": entry.counterparty_account, "RecipName": entry.counterparty_name,
+            "UseCN": _notes(entry.text)[0], "Date": f"{entry.bank_date:%Y%m%d}", "Time": _stamp(entry),
+            "Ref": _notes(entry.text)[2], "Toutfo": _receipt_key(entry), "OnlySequence": _sequence(entry),
+            "RecipBkName1": OTHER_BANK,
+        } | self._odd(entry)))  # fmt: skip
+
+    def _odd(self, entry: Entry) -> dict[str, str]:
+        """With the fault odd_row the account's second entry has a direction that no page explains."""
+        return {"Drcrf": "9"} if "odd_row" in self.faults and entry.number == 2 else {}
 
     def _today_of(self, books: Books) -> date:
         return books.now().astimezone(_ZONE).date()
@@ -470,6 +503,17 @@ def _clock(now: datetime) -> str:
 def _stamp(entry: Entry) -> str:
     """The bank's time stamp; its last six digits make it unique within the account."""
     return f"{entry.at.astimezone(_ZONE):%Y-%m-%d-%H.%M.%S}.{entry.number:06d}"
+
+
+def _receipt_key(entry: Entry) -> str:
+    """地区号|网点号|柜员号|流水号 (4): the last one is the teller's serial of six digits."""
+    return f"0200|00001|00001|{entry.number:06d}"
+
+
+def _in_order(tags: Sequence[str], texts: Mapping[str, str]) -> list[Markup]:
+    """Every element of a row in the page's order; those that the twin has nothing for are empty."""
+    assert texts.keys() <= set(tags), texts.keys() - set(tags)
+    return [el(tag, texts[tag]) if texts.get(tag) else Markup(f"<{tag}></{tag}>") for tag in tags]
 
 
 def _sequence(entry: Entry) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from protocols.bank import Bank, Bundles, Questions, Sessions
 from protocols.banks.spdb.accounts import Accounts
 from protocols.banks.spdb.enquiry import Enquiry
+from protocols.banks.spdb.entries import Entries
 from protocols.banks.spdb.envelope import ANSWER_BYTES_MAX, FrontEnd
 from protocols.banks.spdb.options import read_options
 from protocols.banks.spdb.orders import BATCH_LINES, Orders
@@ -35,7 +36,9 @@ def build(options: Mapping[str, Any]) -> Bank:
         },
         sessions=Sessions(chosen.window, accounts.probe, chosen.timing.probe_every_s),
         money=dict.fromkeys(SINGLE, payments.pay),
-        questions=Questions(balance=accounts.balance, fate=payments.fate, returns=accounts.returns),
+        questions=Questions(
+            balance=accounts.balance, lines=Entries(front, codes).lines, fate=payments.fate, returns=accounts.returns,
+        ),
         read=payments.read,
         bundles={kind: batches for kind in kinds(chosen) if kind not in SINGLE},
     )

@@ -17,6 +17,7 @@ REFERENCE_DIGITS: Final = 20
 RECONSTRUCTED: Final = (
     "the whole protocol: from public clients and pieces of real messages, not from the bank's own manual",
     "what an elecChequeNo used twice is answered with; all returnCodes but the few samples: options, without a value",
+    "8924: what it is asked and how its rows are laid out, from a public client's model of both",
     "where the rows of DO48 and EY03 stand, and that EY03 names the elecChequeNo it speaks of",
     "singleOrBatchFlag, bespeakDate of a payment that is not scheduled, remitLocation, payPurpose, payeeBankSelectFlag",
     "the writing of days in 8804, DO48 and EY03 (yyyyMMdd)",

@@ -14,7 +14,7 @@ from protocols.kit.meanings import Declaration, Meanings, declared_rows, load
 
 DONE: Final = "AAAAAAA"
 MONEY: Final = ("8801", "8800")
-LISTS: Final = ("8804", "DO48", "EY03")
+LISTS: Final = ("8804", "8924", "DO48", "EY03")
 OPERATIONS: Final = (*MONEY, *LISTS, "4402", "sign")
 OUTCOMES: Final[tuple[codes.OutcomeWord, ...]] = (
     "settled", "failed", "pending", "in_doubt", "not_found", "duplicate", "returned", "empty", "retry",

@@ -194,6 +194,7 @@ class BiSafe:
             "8801": self.operations.single, "8800": self.operations.batch, "8804": self.operations.rows,
             "DO48": self.operations.package,
             "EY03": self.operations.authorisation, "4402": self.operations.balance,
+            "8924": self.operations.entries,
         }  # fmt: skip
         if operation not in known:
             raise BankRefused(MALFORMED, "不支持的交易代码")

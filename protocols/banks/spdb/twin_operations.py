@@ -16,8 +16,9 @@ from typing import Final
 from lxml import etree
 
 from protocols.canon.money import Money
+from protocols.canon.statement import Direction
 from protocols.kit.xmldoc import Markup, el
-from protocols.twin import Booked, Booking, Books, Duplicate, DuplicateBundle, Instruction
+from protocols.twin import Booked, Booking, Books, Duplicate, DuplicateBundle, Entry, Instruction
 
 FAULTS: Final = (
     "refuses_at_once",  # a payment refused at once is an error answer, and no row ever
@@ -33,11 +34,13 @@ FAULTS: Final = (
     "bare_refusal",  # the note of a refused or returned payment carries no reason
     "cut_notes",  # the note of a refused or returned payment is cut before its end
     "bare_rows",  # rows of 8804 carry no number of the bank's
+    "odd_entry",  # 8924 gives an account's second entry a tranFlag that nobody knows
+    "zero_balances",  # 8924 says 0.00 behind every entry
     "others_packages",  # DO48 takes no notice of the packageNo asked for
 )
 MALFORMED, SEEN, NO_ACCOUNT = "TWN0001", "TWN0002", "TWN0004"
 RETURNED: Final = "TWN0005 人行退票"
-SERVED_MOST, BATCH_MOST, PACKAGES_MOST = 30, 20, 10
+SERVED_MOST, BATCH_MOST, PACKAGES_MOST, ENTRIES_MOST = 30, 20, 10, 20
 _ZONE: Final = timezone(timedelta(hours=8))
 _AMOUNT = re.compile(r"([0-9]{1,13})(?:\.([0-9]{1,2}))?")
 _STATUS: Final = {Booked.SETTLED: "4", Booked.REFUSED: "8", Booked.RETURNED: "8"}
@@ -280,6 +283,35 @@ class Operations:
                 balance=str(held.book),
             )))  # fmt: skip
         return Markup(f'<lists name="acctBalanceList">{"".join(rows)}</lists>')
+
+    def entries(self, body: etree._Element, books: Books) -> Markup:
+        """8924: entries of an account in some days, oldest first. Rows as a public client models them."""
+        number, first, last = _text(body, "acctNo"), _day(_text(body, "beginDate")), _day(_text(body, "endDate"))
+        count, begin = _number(_text(body, "queryNumber")), _number(_text(body, "beginNumber"))
+        held = books.holding(number)
+        if held is None:
+            raise BankRefused(NO_ACCOUNT, "账号不存在")
+        if not 1 <= count <= ENTRIES_MOST or begin < 1 or first > last:
+            raise BankRefused(MALFORMED, "查询条件错误")
+        found = books.entries(number, first, last)
+        if not found:
+            raise BankRefused("EGG0521", "已无符合条件的记录")
+        rows = [self._entry(one) for one in found[begin - 1 : begin - 1 + count]]
+        head = _leaves(totalCount=str(len(found)), acctNo=number, acctName=held.holder, currency="01")
+        return Markup(f'{head}<lists name="HistoryList">{"".join(rows)}</lists>')
+
+    def _entry(self, one: Entry) -> Markup:
+        at = one.at.astimezone(_ZONE)
+        side = "0" if one.direction is Direction.DEBIT else "1"
+        if "odd_entry" in self.faults and one.number == 2:
+            side = "9"
+        after = "0.00" if "zero_balances" in self.faults else str(one.balance_after)
+        return el("list", _leaves(
+            voucherNo="", seqNo=f"{one.number:012d}", txAmount=str(one.amount), balance=after, tranFlag=side,
+            # A number and no text: the client fills it up with zeros.
+            transDate=f"{one.bank_date:%Y%m%d}", transTime=str(int(f"{at:%H%M%S}")), note=one.text, remark="",
+            payeeBankNo="", payeeBankName="", payeeAcctNo=one.counterparty_account, payeeName=one.counterparty_name,
+        ))  # fmt: skip
 
     def _remember(self, instruction: Instruction) -> None:
         known = self._vouchers.setdefault(instruction.debtor_account, [])

@@ -326,6 +326,15 @@ def test_rows_that_are_missing_are_left_out_and_none_at_all_is_not_found() -> No
         asked_about(answer("b2e0007", "1033"))
 
 
+def test_a_row_whose_code_cannot_be_read_hides_no_other() -> None:
+    odd, good = named(reference_of(1), "?"), named(reference_of(2))
+    assert words(asked_about(answer("b2e0007", "B001", odd, good))[0]) == [None, Fate.SETTLED]
+    with pytest.raises(ProtocolError):
+        asked_about(answer("b2e0007", "B001", odd))
+    with pytest.raises(ProtocolError):
+        fated(answer("b2e0007", "B001", named(code="?")))
+
+
 def test_what_a_batch_cannot_carry_is_refused_before_anything_is_sent() -> None:
     twice = replace(TWO, items=(TWO.items[0], TWO.items[0]))
     for given, options in ((twice, {}), (TWO, {"batch_lines": 1}), (bundle((1, 2), creditor=PERSON), {})):

@@ -219,14 +219,41 @@ def test_no_entries_are_an_empty_page_also_where_the_bank_says_so_with_a_code() 
 @pytest.mark.parametrize(
     "frame",
     [
-        page(entry(), told=2), page(total=1), page(entry(txndate="20261123")), page(entry(transid="")),
-        page(entry(direction="3")), page(entry(direction="1")), page(entry(trncur="USD")), page(entry(txnamt="-1.00")),
+        page(entry(), told=2), page(total=1),
         answer("b2e0035", "B001", entry(), before="<totalnum>x</totalnum>"),
     ],
 )  # fmt: skip
 def test_a_page_that_cannot_be_right_is_no_answer(frame: bytes) -> None:
     with pytest.raises(ProtocolError):
         lines(frame)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        entry(txndate="20261123"), entry(transid=""), entry(direction="3"), entry(direction="1"), entry(trncur="USD"),
+        entry(txnamt="-1.00"), row("B999"), row("?"),
+    ],
+)  # fmt: skip
+def test_a_row_that_cannot_be_read_hides_no_other(odd: str) -> None:
+    got, _ = lines(page(entry(), odd, entry(transid="2")))
+    assert [one.bank_line_id for one in got.lines] == ["20261124-000000001", "20261124-2"]
+    assert got.unread == 1 and "row 2 cannot be read" in got.findings[0]
+    onward, _ = lines(page(odd, entry(), total=3))
+    _, [asked] = lines(page(entry(transid="9"), total=3), cursor=onward.cursor)
+    assert "<begnum>3</begnum>" in content(asked)
+
+
+@pytest.mark.parametrize("stated", ["0.00", "0", "x", ""])
+def test_a_balance_of_nothing_is_not_believed_and_loses_no_entry(stated: str) -> None:
+    [line] = lines(page(entry(acctbal=stated, valdat="odd")))[0].lines
+    assert (line.balance, line.value_date) == (None, None)
+
+
+def test_another_day_s_row_of_a_past_balance_is_no_matter() -> None:
+    day = TODAY - timedelta(days=1)
+    rows = (held(code=None, day="odd"), held(code=None, day="20261123"))
+    assert balance(answer("b2e0012", "B001", *rows), on=day)[0].book == Money(100_000)
 
 
 def test_a_cursor_of_another_question_is_refused() -> None:

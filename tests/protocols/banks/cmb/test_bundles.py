@@ -297,6 +297,18 @@ def test_every_word_of_agent_request_s_line_which_no_other_list_explains(status:
     assert {one: word.fate for one, word in told.items()} == {reference_of(2): fate}
 
 
+def test_a_line_without_a_status_is_in_doubt_and_the_others_are_read() -> None:
+    bare = {tag: text for tag, text in detail(2, "")[1].items() if tag != "STSCOD"}
+    odd = detail(3, "S", TRSAMT="x")
+    told = fates(WAGES, answer("NTAGDINF", "0", detail(1, "S"), ("NTAGCDTLY1", bare), odd), at=NUMBERED)
+    assert {one: word.fate for one, word in told.items()} == {
+        reference_of(1): Fate.SETTLED, reference_of(2): Fate.UNKNOWN,
+    }  # fmt: skip
+    assert not told[reference_of(2)].listed
+    for lost in (detail(2, "S", TRXSEQ=""), detail(2, "S", TRXSEQ="x")):
+        assert words(fates(WAGES, answer("NTAGDINF", "0", detail(1, "S"), lost), at=NUMBERED)) == [Fate.SETTLED]
+
+
 def test_a_line_that_names_a_duplicate_is_no_failure() -> None:
     told = fates(WAGES, answer("NTAGDINF", "0", detail(2, "E", ERRDSP="NCB4241 -业务参考号重复")), at=NUMBERED)
     assert told[reference_of(2)].fate is Fate.DUPLICATE
@@ -351,7 +363,6 @@ def test_a_list_of_lines_that_is_declined_does_not_hide_the_message_s_state() ->
         (detail(1, "S"), detail(1, "S")),
         (detail(1, "S", ACCNBR=OURS),),
         (detail(1, "S", TRSAMT="7.00"),),
-        (detail(1, "S", TRXSEQ=""),),
     ],
 )
 def test_a_line_that_is_not_ours_is_no_answer(lines: tuple[Part, ...]) -> None:

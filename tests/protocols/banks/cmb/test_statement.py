@@ -168,14 +168,31 @@ def test_a_day_without_entries_is_an_empty_page() -> None:
 
 
 @pytest.mark.parametrize(
+    "row",
+    [
+        {"REFNBR": ""}, {"ETYDAT": "20261123"}, {"ETYDAT": ""}, {"AMTCDR": "X"}, {"TRSAMT": "x"},
+        {"TRSAMT": "-5.00", "TRSAMTD": "-5.00"}, {"TRSAMTD": "5.01"}, {"TRSAMTC": "5.00"},
+    ],
+)  # fmt: skip
+def test_a_row_that_cannot_be_read_is_left_out_and_hides_no_other(row: dict[str, str]) -> None:
+    got = page(entries({}, row, {"REFNBR": "K2"}))
+    assert [one.bank_line_id for one in got.lines] == ["20261124-K1", "20261124-K2"]
+    assert (got.unread, len(got.findings)) == (1, 1) and "row 2 cannot be read" in got.findings[0]
+    with pytest.raises(ProtocolError):
+        page(entries({}, row, DBTNBR="3"))
+    onward = page(entries(row, COTFLG="Y", TRSSEQ="0"))
+    assert onward.lines == () and onward.cursor is not None
+
+
+@pytest.mark.parametrize("stated", ["0.00", "0", "", "x"])
+def test_a_balance_of_nothing_is_not_believed_and_no_balance_loses_an_entry(stated: str) -> None:
+    [line] = page(entries({"TRSBLV": stated, "VLTDAT": "00000000"})).lines
+    assert (line.balance, line.value_date, line.amount) == (None, None, Money(500))
+
+
+@pytest.mark.parametrize(
     ("row", "end"),
     [
-        ({"REFNBR": ""}, {}),
-        ({"ETYDAT": "20261123"}, {}),
-        ({"AMTCDR": "X"}, {}),
-        ({"TRSAMT": "-5.00", "TRSAMTD": "-5.00"}, {"DBTAMT": "-5.00"}),
-        ({"TRSAMTD": "5.01"}, {}),
-        ({"TRSAMTC": "5.00"}, {}),
         ({}, {"DBTNBR": "2"}),
         ({}, {"DBTAMT": "5.01"}),
         ({}, {"CRTNBR": "1"}),
@@ -322,6 +339,42 @@ def test_other_accounts_and_other_endings_are_no_returns() -> None:
     detail = "NTQPAYQYZ", {"REQNBR": NUMBER, "YURREF": "GW000000000000000002", "RTNDAT": "20261124"}
     with pytest.raises(ProtocolError):
         talk(ask(asked, context()), answer("NTQRYSTN", "0", record(RTNFLG="B")), answer("NTSTLINF", "0", detail))
+
+
+def test_a_payment_that_came_back_is_found_beside_records_that_cannot_be_read() -> None:
+    ask = bank().questions.returns
+    assert ask is not None
+    asked: Any = ReturnsQuestion(ACCOUNT, TODAY, TODAY)
+    odd = [record(DBTACC=""), record(REQSTS=""), record(RTNFLG="B", TRSAMT="x"), record(RTNFLG="B", YURREF="")]
+    detail = "NTQPAYQYZ", {"REQNBR": NUMBER, "YURREF": REFERENCE, "RTNDAT": "2026", "RTNNAR": "账号不符"}
+    listed = answer("NTQRYSTN", "0", *odd[:2], record(RTNFLG="B"), *odd[2:])
+    got, _ = talk(ask(asked, context()), listed, answer("NTSTLINF", "0", detail))
+    assert got.returns == (Return(REFERENCE, Money(12_345), None, "账号不符"),)
+    assert len(got.findings) == 4
+    got, _ = talk(ask(asked, context()), listed, answer("NTSTLINF", "-2", message="无此权限"))
+    assert [one.reference for one in got.returns] == [REFERENCE]
+    with pytest.raises(Declined):
+        talk(ask(asked, context()), listed, answer("NTSTLINF", "-5"))
+
+
+def test_the_twin_s_odd_rows_hide_neither_an_entry_nor_a_return() -> None:
+    scene = stage({"odd_row": True, "zero_balances": True}, Conduct(return_s=60))
+    for number in (1, 2, 3):
+        wanted = order(purpose="#return" if number == 3 else "货款", amount=Money(100 * number))
+        scene.talk(scene.bank.money[Kind.PAYMENT](wanted, scene.context(reference_of(number))))
+    assert [one.amount.minor for one in walk(scene, TODAY, TODAY)] == [100, 300]
+    assert {one.balance for one in walk(scene, TODAY, TODAY)} == {None}
+    scene.time.later(3_600)
+    assert [one.reference for one in all_returns(scene.bank, scene, TODAY, TODAY)] == [reference_of(3)]
+
+
+def test_keys_are_the_same_on_the_day_and_later() -> None:
+    scene = stage({"page_lines": 2})
+    pay(scene, 5)
+    today = {one.bank_line_id: (one.occurrence, one.amount) for one in walk(scene, TODAY, TODAY)}
+    scene.time.later(86_400)
+    assert {one.bank_line_id: (one.occurrence, one.amount) for one in walk(scene, TODAY, TODAY)} == today
+    assert len(today) == 5
 
 
 def test_the_probe_asks_for_nothing_but_a_list() -> None:

@@ -138,7 +138,16 @@ def test_too_fast_a_user_is_refused_and_doubted_or_told_so() -> None:
     assert fate(scene).fate is Fate.SETTLED
 
 
-@pytest.mark.parametrize("switch", ["stuck", "signed", "wrong_sums"])
+def test_entries_whose_sign_contradicts_their_side_are_left_out_and_said() -> None:
+    scene = stage({"signed": True})
+    pay(scene)
+    ask = scene.bank.questions.lines
+    assert ask is not None
+    got = scene.talk(ask(LinesQuestion(ACCOUNT, TODAY, TODAY), scene.context()))
+    assert (got.lines, got.unread) == ((), 1) and "AMTCDR" in got.findings[0]
+
+
+@pytest.mark.parametrize("switch", ["stuck", "wrong_sums"])
 def test_pages_that_cannot_be_right_are_no_answers(switch: str) -> None:
     scene = stage({switch: True, "page_lines": 1})
     for number in (1, 2, 3):
@@ -197,6 +206,27 @@ def test_a_payroll_said_to_be_done_pays_no_line() -> None:
     scene.talk(word.word(given, scene.context(REFERENCE)))
     told = scene.talk(word.fate(BundleFateQuestion(sent_bundle(given)), scene.context()))
     assert told[reference_of(1)].fate is Fate.PENDING
+
+
+def test_an_answer_under_the_document_s_name_is_the_same_answer() -> None:
+    scene = stage({"document_name": True})
+    assert pay(scene).fate is Fate.PENDING
+    assert b"<FUNNAM>Payment</FUNNAM>" in scene.said[-1].answer
+    stranger = scene.said[-1].answer.replace(b"<FUNNAM>Payment<", b"<FUNNAM>Paymemt<")
+    read = scene.bank.read
+    assert read(Kind.PAYMENT, sent(), scene.said[-1].answer).fate is Fate.PENDING
+    with pytest.raises(ProtocolError):
+        read(Kind.PAYMENT, sent(), stranger)
+    assert fate(scene).fate is Fate.SETTLED
+
+
+def test_a_line_of_a_payroll_without_a_status_leaves_the_others_settled() -> None:
+    scene = stage({"no_status": True})
+    given = bundle(Kind.PAYROLL_ITEM, (500, 500, 700))
+    rule = scene.bank.bundles[Kind.PAYROLL_ITEM]
+    scene.talk(rule.word(given, scene.context(REFERENCE)))
+    told = scene.talk(rule.fate(BundleFateQuestion(sent_bundle(given)), scene.context()))
+    assert [told[item.reference].fate for item in given.items] == [Fate.SETTLED, Fate.UNKNOWN, Fate.SETTLED]
 
 
 def test_a_payroll_s_repeat_dressed_as_a_failure_fails_no_line() -> None:

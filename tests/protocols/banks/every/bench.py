@@ -79,6 +79,7 @@ class Table:
     own: tuple[str, ...]
     sent: dict[str, Sent] = field(default_factory=dict)
     bundles: dict[str, SentBundle] = field(default_factory=dict)
+    findings: list[str] = field(default_factory=list)
     numbers: Iterator[int] = field(default_factory=lambda: iter(range(1, 10_000)))
 
     @property
@@ -159,6 +160,7 @@ class Table:
             question = LinesQuestion(AccountNumber(account), first, last, cursor=cursor)
             page = self.stage.talk(ask(question, self.stage.context()))
             found += page.lines
+            self.findings += page.findings
             cursor = page.cursor
             if cursor is None:
                 return found

@@ -8,7 +8,8 @@ never from code. Names, order, nesting, attributes, the declaration and the char
     act = "balance"            what makes us ask: a name of ACTS
     marker = "4001  "          text (or regular expression) that only this request has; the first such exchange is compared
     peel = ["reqData=", "base64"]   how the document is got out of the answer, where it is not the text from "<" to ">":
-                               "name=" a form's field (decoded), "base64"; `peel_request` likewise
+                               "name=" a form's field (decoded), "base64"; "after X", "until X": without X,
+                               "from X", "to X": with it; `peel_request` likewise
     [options]                  options of the bank beside its trial's
     [twin]                     options of the twin beside its trial's
     [request] / [answer]       each may be missing
@@ -264,11 +265,21 @@ def exchange(path: Path) -> tuple[bytes, bytes]:
     raise AssertionError(f"{known['act']} does not make us ask {known['operation']}")
 
 
+_CUTS: Mapping[str, Callable[[bytes, bytes], bytes]] = {
+    "after": lambda frame, mark: frame[frame.index(mark) + len(mark) :],
+    "until": lambda frame, mark: frame[: frame.index(mark)],
+    "from": lambda frame, mark: frame[frame.index(mark) :],
+    "to": lambda frame, mark: frame[: frame.rindex(mark) + len(mark)],
+}
+
+
 def document(frame: bytes, steps: list[str]) -> bytes:
     """The XML document in a frame."""
     for step in steps:
         if step == "base64":
             frame = base64.b64decode(frame)
+        elif (word := step.partition(" "))[0] in _CUTS:
+            frame = _CUTS[word[0]](frame, word[2].encode("ascii"))
         else:
             text = frame[frame.index(step.encode("ascii")) :].decode("ascii")
             frame = parse_qs(text)[step.rstrip("=")][0].encode("latin-1")

@@ -26,11 +26,18 @@ from tests.protocols.banks.icbc.paper import DEBTOR, OPTIONS, PAYER, TODAY, bank
 FOLDER = Path(icbc.__file__).parent
 
 
+def test_a_group_s_number_has_letters_and_a_hyphen_and_travels_as_it_is() -> None:
+    ask = icbc.build({**OPTIONS, "cis": "00000000-5AAAAA"}).sessions.probe
+    [step] = steps(ask(context("")))
+    assert b"GroupCIS=00000000-5AAAAA&" in step.data and b"%3CCIS%3E00000000-5AAAAA%3C" in step.data
+
+
 @pytest.mark.parametrize(
     ("key", "given"),
     [
         ("cis", ""),
-        ("cis", 400090001000001),
+        ("cis", 40009000),
+        ("cis", "40009000 5ABCDE"),
         ("certificate_id", "名"),
         ("probe_account", 1),
         ("version", "0.0.0.2"),

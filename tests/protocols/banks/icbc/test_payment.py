@@ -42,7 +42,7 @@ from tests.protocols.banks.icbc.paper import (
 
 # The page's sample (banks/icbc.md 2.3) with our number in ERPSqn and the elements of the newer version at the end.
 DOCUMENT = (
-    '<?xml version="1.0" encoding="GBK"?><CMS><eb><pub><TransCode>PAYENT</TransCode><CIS>400090001000001</CIS>'
+    '<?xml version="1.0" encoding="GBK"?><CMS><eb><pub><TransCode>PAYENT</TransCode><CIS>40009000-5ABCDE</CIS>'
     "<BankCode>102</BankCode><ID>demo.y.4000</ID><TranDate>20260105</TranDate><TranTime>101600123</TranTime>"
     f"<fSeqno>{REFERENCE}</fSeqno></pub><in><OnlBatF>1</OnlBatF><SettleMode>0</SettleMode><TotalNum>1</TotalNum>"
     "<TotalAmt>12345</TotalAmt><SignTime>20260105101600123</SignTime><ReqReserved1/><ReqReserved2/><rd>"
@@ -98,7 +98,7 @@ def test_the_encrypt_port_gets_the_signature_in_the_form() -> None:
     form = dict(parse_qsl(body.decode(), keep_blank_values=True))
     blob = base64.b64decode(form.pop("reqData"), validate=True)
     assert first.data.partition(b"\r\n\r\n")[2] in blob
-    assert form == {"Version": "0.0.1.0", "TransCode": "PAYENT", "BankCode": "102", "GroupCIS": "400090001000001",
+    assert form == {"Version": "0.0.1.0", "TransCode": "PAYENT", "BankCode": "102", "GroupCIS": "40009000-5ABCDE",
                     "ID": "demo.y.4000", "PackageID": REFERENCE, "Cert": ""}  # fmt: skip
     # A naked + would arrive as a blank.
     assert b"+" not in body and b"%2B" in body
@@ -376,7 +376,7 @@ def test_a_stored_answer_reads_as_it_did() -> None:
 FOREIGN = [
     payent(fSeqno="PAY00000000000000002"),
     payent(TransCode="PAYPER"),
-    payent(CIS="400090001000002"),
+    payent(CIS="40009000-5ABCDF"),
     payent(count="2"),
     payent(total="12346"),
     payent(payent_row(iSeqno="2")),

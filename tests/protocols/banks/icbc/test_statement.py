@@ -12,6 +12,7 @@ import pytest
 
 from gateway.simbank.ledger import CHINA
 from protocols.bank import Ask
+from protocols.banks.icbc import twin
 from protocols.canon.money import Money
 from protocols.canon.party import AccountNumber, Name
 from protocols.canon.query import BalanceQuestion, LinesQuestion
@@ -65,7 +66,7 @@ def balance(*rows: str, **pub: str) -> Balance:
 
 
 QUESTION = (
-    '<?xml version="1.0" encoding="GBK"?><CMS><eb><pub><TransCode>QACCBAL</TransCode><CIS>400090001000001</CIS>'
+    '<?xml version="1.0" encoding="GBK"?><CMS><eb><pub><TransCode>QACCBAL</TransCode><CIS>40009000-5ABCDE</CIS>'
     "<BankCode>102</BankCode><ID>demo.y.4000</ID><TranDate>20260105</TranDate><TranTime>101600123</TranTime>"
     f"<fSeqno>{NUMBER}</fSeqno></pub><in><TotalNum>1</TotalNum><BLFlag>0</BLFlag><SynFlag>0</SynFlag><ReqReserved1/>"
     f"<ReqReserved2/><rd><iSeqno>1</iSeqno><AccNo>{DEBTOR}</AccNo><CurrType>001</CurrType><ReqReserved3/>"
@@ -219,9 +220,26 @@ def test_what_a_row_may_leave_out() -> None:
         (True, past_row(Date="")),
     ],
 )
-def test_a_row_that_contradicts_itself_or_the_question_is_no_answer(past: bool, row: str) -> None:
-    with pytest.raises(ProtocolError):
-        page(row, past=past)
+def test_a_row_that_contradicts_itself_or_the_question_is_left_out_and_hides_no_other(past: bool, row: str) -> None:
+    good = past_row() if past else today_row()
+    said = page(good, row, good, past=past, TotalNum="3")
+    assert [line.occurrence for line in said.lines] == [0, 1]
+    [finding] = said.findings
+    assert finding.startswith(f"{'QHISD' if past else 'QPD'}: row 2 cannot be read") and said.unread == 1
+
+
+def test_the_other_bank_s_name_is_in_recipbkname1_where_recipbkname_says_00000() -> None:
+    for name, other, wanted in [
+        ("00000", "示例银行", "示例银行"), ("00000", "", None), ("00000", "00000", None), ("示例银行", "", "示例银行"),
+    ]:  # fmt: skip
+        [line] = page(past_row(RecipBkName=name, RecipBkName1=other), past=True).lines
+        assert line.counterparty_bank == wanted
+
+
+@pytest.mark.parametrize("stated", ["0", "0.00", "000", "9900.00", "x"])
+def test_a_balance_of_nothing_or_in_another_form_is_not_believed_and_loses_no_entry(stated: str) -> None:
+    [line] = page(past_row(Balance=stated), past=True).lines
+    assert (line.balance, line.amount) == (None, Money(12_345))
 
 
 @pytest.mark.parametrize(
@@ -366,6 +384,35 @@ def test_an_entry_has_the_same_number_today_and_later() -> None:
     today = walk(scene, TODAY, TODAY)
     scene.time.later(86_400)
     assert [line.bank_line_id for line in walk(scene, TODAY, TODAY)] == [line.bank_line_id for line in today]
+
+
+@pytest.mark.parametrize("faults", [[], ["newest_first"]])
+def test_keys_are_the_same_today_and_later_whatever_the_order(faults: list[str]) -> None:
+    scene = stage(page_lines=2)
+    pay(scene, 5)
+    today = {line.bank_line_id: (line.occurrence, line.amount) for line in walk(scene, TODAY, TODAY)}
+    later = stage(faults, page_lines=3)
+    later.ledger, later.time = scene.ledger, scene.time
+    scene.time.later(86_400)
+    assert {line.bank_line_id: (line.occurrence, line.amount) for line in walk(later, TODAY, TODAY)} == today
+    assert len(today) == 5
+
+
+def test_one_entry_that_cannot_be_read_hides_no_other_today_or_later() -> None:
+    scene = stage(["odd_row", "zero_balances"])
+    pay(scene, 3)
+    for days in (0, 1):
+        scene.time.later(days * 86_400)
+        assert [line.amount.minor for line in walk(scene, TODAY, TODAY)] == [1, 3]
+    assert {line.balance for line in walk(scene, TODAY, TODAY)} == {None}
+
+
+def test_the_twin_s_other_bank_is_read_today_and_later() -> None:
+    scene = stage()
+    pay(scene, 1)
+    today = walk(scene, TODAY, TODAY)
+    scene.time.later(86_400)
+    assert [line.counterparty_bank for line in (*today, *walk(scene, TODAY, TODAY))] == [twin.OTHER_BANK] * 2
 
 
 def after_cut_off(scene: Stage) -> Any:

@@ -1,0 +1,81 @@
+"""Lines of a payroll that came back (代发退票): NTAGDRFD, by account and days.
+
+The bank's page names no message for them; the form is a public client's model of document version 5.37 (4.12), with one
+sample: reconstructed. A row names the batch, the line's number and what we wrote beside it; the batch's number is not
+enough for a list by account, so a line is known by our reference: in CPRACT, or in the text of an AgentRequest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+
+from lxml import etree
+
+from protocols.bank import Ask, Conversation
+from protocols.banks.cmb.payment import Payments, checked_reference
+from protocols.banks.cmb.table import decline
+from protocols.banks.cmb.wire import Answer, part
+from protocols.canon.money import Money
+from protocols.canon.statement import Return
+from protocols.kit.declined import Declined
+from protocols.kit.errors import ProtocolError
+from protocols.kit.fields import amount_minor, date_text, plain
+from protocols.kit.readable import readable
+from protocols.kit.xmldoc import several, value, value_or
+
+FUNCTION: Final = "NTAGDRFD"
+CAME_BACK: Final = "E"
+"""STSCOD of the one sample, beside a reason. Its other values are not public: such a row is left out and said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refunds:
+    """The payroll lines of one enterprise that came back."""
+
+    payments: Payments
+
+    @property
+    def asked(self) -> bool:
+        """Whether the settings say that our reference stands in each line, and payroll is offered."""
+        return self.payments.options.refund_reference and bool(self.payments.options.payroll_mode)
+
+    def page(
+        self, account: str, first: date, last: date, key: str
+    ) -> Conversation[tuple[list[Return], tuple[str, ...], str]]:
+        """What came back in these days, what is said of rows not read, and the key of the next page, if there is one.
+
+        TRSDAT is not told as the day of the return: whether it is that of the payment is not said.
+        """
+        payments = self.payments
+        ask = part("NTAGDRFDY1", (
+            ("BBKNBR", payments.branch(account)), ("ACCNBR", account), ("TRSTYP", payments.options.payroll_type),
+            ("BGNDAT", date_text(first)), ("ENDDAT", date_text(last)), ("REQNBR", ""), ("CTNKRY", key),
+        ))  # fmt: skip
+        answer = payments.wire.read((yield Ask("business", payments.wire.message(FUNCTION, ask))), FUNCTION)
+        if not answer.done:
+            return [], (self._declined(answer),), ""
+        found, findings = readable(several(answer.root, "NTAGDRFDZ1"), self._returned, FUNCTION)
+        further = several(answer.root, "NTAGDRFDY1")
+        return found, findings, value_or(further[-1], "CTNKRY") if further else ""
+
+    def _declined(self, answer: Answer) -> str:
+        """A no to this list, as a sentence: it must not hide the payments that other lists told of.
+
+        Raises Declined where it is a matter of the lane: we ask too often, or the user is not logged in.
+        """
+        try:
+            decline(self.payments.meanings, FUNCTION, answer, "agency")
+        except Declined as declined:
+            if declined.outcome in ("rate_limited", "signed_out"):
+                raise
+            return f"{FUNCTION}: declined with {declined.code}, lines of payrolls that came back are not known"
+
+    def _returned(self, row: etree._Element) -> Return:
+        status = value(row, "STSCOD")
+        if status != CAME_BACK:
+            raise ProtocolError("value", f"STSCOD {status!r} of a returned line is not known")
+        numbered = self.payments.options.agency != "AgentRequest"
+        reference = checked_reference(value(row, "CPRACT" if numbered else "TXTCLT"))
+        return Return(reference, Money(amount_minor(value(row, "TRSAMT"))), None, plain(value_or(row, "RTNTXT")))

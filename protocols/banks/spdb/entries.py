@@ -1,0 +1,115 @@
+"""Entries of an account: 8924, one day a question, by a running number.
+
+The bank's page names the message and little more (banks/spdb.md 4 and 9). What is asked and how a row is laid out is
+taken from a public client's model of both: reconstructed. It asks about today as about any day: one message for all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Final
+
+from lxml import etree
+
+from protocols.bank import Context, Conversation
+from protocols.banks.spdb.envelope import FrontEnd, Refused, leaves
+from protocols.canon.money import Money
+from protocols.canon.party import AccountNumber, Name
+from protocols.canon.query import LinesQuestion
+from protocols.canon.statement import Direction, Line, Page
+from protocols.kit.china import check_renminbi, moment_or_none, row_balance
+from protocols.kit.errors import ProtocolError
+from protocols.kit.fields import amount_minor, date_text, digits, parse_date, plain
+from protocols.kit.meanings import Meanings
+from protocols.kit.paging import fingerprint
+from protocols.kit.readable import readable
+from protocols.kit.walk import Place, entered
+from protocols.kit.xmldoc import el, several, value, value_or
+
+OPERATION: Final = "8924"
+PAGE_ROWS: Final = 20
+"""The client's comment: 20 rows where nothing is said."""
+RENMINBI: Final = ("", "01")
+"""currency of an answer: 01 in the one sample, as other banks write CNY."""
+_DAY: Final = timedelta(days=1)
+_DIRECTIONS: Final = {"0": Direction.DEBIT, "1": Direction.CREDIT}
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """The entries of one customer's accounts."""
+
+    front: FrontEnd
+    meanings: Meanings
+
+    def lines(self, question: LinesQuestion, context: Context) -> Conversation[Page]:
+        """One page of one day. Raises Declined on a code for an answer, "paging" on a stale cursor or a bank's loop."""
+        check_renminbi("spdb", question.currency)
+        account, last = question.account.clear, min(question.last, context.bank_date)
+        mark = fingerprint(OPERATION, account, date_text(question.first), date_text(question.last))
+        if question.cursor is None and question.first > last:
+            return Page(())
+        cursor = entered(question.cursor, mark, lambda: Place(question.first).text())
+        place = Place.of(cursor.value)
+        day = date_text(place.day)
+        asked = leaves(
+            ("acctNo", account), ("beginDate", day), ("endDate", day), ("queryNumber", str(PAGE_ROWS)),
+            ("beginNumber", str(place.number)), ("transAmount", ""), ("subAccount", ""), ("subAcctName", ""),
+        )  # fmt: skip
+        told = yield from self.front.ask(OPERATION, el("body", asked), self.front.packet_ids(context), context)
+        if not isinstance(told, Refused):
+            page, following = _page(told, question.account, place)
+        elif self.meanings.is_empty(OPERATION, "head", told.code, told.text):
+            page, following = Page(()), None
+        else:
+            self.meanings.decline(OPERATION, "head", told.code, told.text)
+        if following is None and place.day < last:
+            following = Place(place.day + _DAY)
+        return page if following is None else replace(page, cursor=cursor.then(following.text()).encode())
+
+
+def _page(told: etree._Element, account: AccountNumber, place: Place) -> tuple[Page, Place | None]:
+    """The entries of one answer, and where the day goes on. Raises "correlation" for those of another account."""
+    stated, currency = value_or(told, "acctNo"), value_or(told, "currency")
+    if stated not in ("", account.clear) or currency not in RENMINBI:
+        raise ProtocolError("correlation", f"8924: the answer is about another account, or in currency {currency!r}")
+    rows, total = several(told, "lists/list"), value_or(told, "totalCount")
+    if len(rows) > PAGE_ROWS:
+        raise ProtocolError("value", f"8924: {len(rows)} rows, {PAGE_ROWS} were asked for")
+    read, findings = readable(rows, lambda row: _line(row, account, place), OPERATION)
+    lines = place.counted(read)
+    page = Page(lines, findings=findings, unread=len(findings))
+    # Without a count a page that is not full is the last one.
+    end = place.number - 1 + len(rows)
+    count = digits(total, most=9) if total else end + (len(rows) == PAGE_ROWS)
+    if count < end:
+        raise ProtocolError("value", f"8924: totalCount is {count}, and {end} entries were told")
+    behind = replace(place, number=place.number + len(findings))
+    if lines or not findings:
+        return page, behind.onward(lines, count) if rows or total else None
+    return page, behind if end < count else None
+
+
+def _line(row: etree._Element, account: AccountNumber, place: Place) -> Line:
+    """A row. Its key is its day and seqNo, with seqNum where the bank writes one: the slips of one booking."""
+    day, number, flag = parse_date(value(row, "transDate")), value(row, "seqNo"), value(row, "tranFlag")
+    if day != place.day:
+        raise ProtocolError("value", f"an entry of {day}, which was not asked for")
+    if not number or flag not in _DIRECTIONS:
+        raise ProtocolError("value", f"an entry without a number (seqNo), or with tranFlag {flag!r}")
+    other, name, slip = (value_or(row, tag) for tag in ("payeeAcctNo", "payeeName", "seqNum"))
+    texts = (value_or(row, tag) for tag in ("note", "remark"))
+    return Line(
+        account=account,
+        bank_line_id="-".join(filter(None, (date_text(day), number, slip))),
+        direction=_DIRECTIONS[flag],
+        amount=Money(amount_minor(value(row, "txAmount"))),
+        bank_date=day,
+        booked_at=moment_or_none(day, value_or(row, "transTime").zfill(6)),
+        counterparty_account=AccountNumber(other) if other else None,
+        counterparty_name=Name(plain(name)) if name else None,
+        counterparty_bank=plain(value_or(row, "payeeBankName")) or None,
+        text=plain(" ".join(text for text in texts if text)),
+        balance=row_balance(row, "balance"),
+    )
