@@ -62,6 +62,8 @@ class _Walk:
             self._opening = page.opening
         self._pages += 1
         self._closing, self.total_lines, self.at = page.closing, page.total_lines, page.cursor
+        # A day with an entry that cannot be read is not closed: the entry is missing here.
+        self.closed = self.closed and not page.unread
         self.lines.add(page.lines)
         self._totals += Totals.of(page.lines)
         for line in page.lines:

@@ -18,6 +18,7 @@ from gateway.erp import statements
 from gateway.journal.payments import receipts
 from protocols.bank import Bank, Context, Conversation
 from protocols.canon.money import Money
+from protocols.canon.party import AccountNumber
 from protocols.canon.query import DirectoryQuestion, LinesQuestion, ReceiptQuestion
 from protocols.canon.statement import Branch, DirectoryPage, Line, Page, Receipt, ReceiptLater
 from protocols.erp.account_replies import RECEIPT_PAGE_BYTES, line_id
@@ -408,3 +409,10 @@ def test_the_directory_is_walked_to_its_end(tmp_path: Path) -> None:
     Deferred.fromCoroutine(branches(gateway.ask, "sample.main", none, "支行")).addBoth(found.append)
     assert isinstance(found[1].value, Unavailable)
 
+
+
+def test_a_day_with_an_entry_that_cannot_be_read_is_not_closed() -> None:
+    for unread, closed in ((0, True), (1, False)):
+        walk = statements._Walk(AccountNumber("00000000000100"), "CNY", date(2026, 11, 18), closed=True)
+        walk.add(Page((), unread=unread))
+        assert walk.statement().closed is closed
