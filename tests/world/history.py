@@ -155,16 +155,23 @@ def _shares(ended: list[tuple[State, int]]) -> dict[str, tuple[int, str]]:
 
 
 def _replies(world: World) -> Iterator[str]:
-    """Every publish of a command has one reply; a repeated reply has the id of the first."""
+    """Every publish of a command has one reply; a repeated reply has the id of the first.
+
+    A refused command that is delivered again may be a second publish of it: it is refused once more, and told so (ADR
+    0006).
+    """
     replies: dict[str, set[str]] = defaultdict(set)
-    for said, _body in world.replies:
-        replies[said.correlation_id or ""].add(said.message_id or "")
+    again: dict[str, set[str]] = defaultdict(set)
+    for said, body in world.replies:
+        refused_again = "delivered again; to have it looked at anew" in body.get("error", {}).get("title", "")
+        (again if refused_again else replies)[said.correlation_id or ""].add(said.message_id or "")
     for said, body in world.replies:
         if body.get("error", {}).get("code") == "internal":
             yield f"command {said.correlation_id} met a defect of the gateway"
     for command, published in world.commands.items():
-        if not 1 <= len(replies[command]) <= published:
-            yield f"command {command} was published {published} times and got {len(replies[command])} replies"
+        if not 1 <= len(replies[command] | again[command]) or len(replies[command]) > published:
+            got = len(replies[command] | again[command])
+            yield f"command {command} was published {published} times and got {got} replies"
 
 
 def _never(world: World) -> Iterator[str]:

@@ -24,7 +24,7 @@ from twisted.internet.interfaces import IDelayedCall
 from gateway import app
 from gateway import settings as conf
 from gateway.bank.connection import BankConnection
-from gateway.core.states import Event
+from gateway.core.states import Event, Release
 from gateway.erp.amqp_types import Properties
 from gateway.journal.commit import audit
 from gateway.journal.commit.group_commit import SqlStore
@@ -42,6 +42,7 @@ from gateway.simbank.ledger import Conduct, Ledger, LedgerAccount
 from gateway.simbank.server import SimBank
 from protocols.bank import Bank, Port
 from protocols.canon.money import Money
+from protocols.canon.outcome import State
 from protocols.kit import dsig
 from tests.world import stand_ins
 from tests.world.broker import ModelBroker, ModelClient
@@ -538,6 +539,8 @@ class World:
         def unit(tx: Tx) -> None:
             row = lookup.find(tx.fresh, self.sender, id_)
             assert row is not None, f"no payment {id_}"
+            if isinstance(event, Release) and row.life.state is not State.HELD:
+                return  # somebody released it in the commit before, as the control API would say
             applying.apply(tx, row.payment, replace(event, at_ms=tx.now_ms), epoch=None, actor="persons")
 
         life.store.write(unit).addErrback(lambda failure: life.fatal.append(failure.getTraceback()))
