@@ -169,7 +169,7 @@ def _replies(world: World) -> Iterator[str]:
         if body.get("error", {}).get("code") == "internal":
             yield f"command {said.correlation_id} met a defect of the gateway"
     for command, published in world.commands.items():
-        if not 1 <= len(replies[command] | again[command]) or len(replies[command]) > published:
+        if not len(replies[command] | again[command]) >= 1 or len(replies[command]) > published:
             got = len(replies[command] | again[command])
             yield f"command {command} was published {published} times and got {got} replies"
 
