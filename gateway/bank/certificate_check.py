@@ -1,4 +1,4 @@
-"""The certificates and keys behind TLS settings: what is wrong with them, and when each runs out."""
+"""The certificates and keys behind TLS settings: their faults, and when each expires."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gateway.bank.tls import TlsSettings, read_crls, subject_of, weakness
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that keeps the settings from working: the file, the setting that names it, and the remedy."""
+    """One fault of the settings: the file, the setting that names it, and the remedy."""
 
     file: Path
     key: str
@@ -29,7 +29,7 @@ class Problem:
 
 
 def not_after(settings: TlsSettings) -> dict[str, datetime]:
-    """When each configured file runs out, by setting: its earliest certificate, or its CRL's next update."""
+    """When each configured file expires, by setting: its earliest certificate, or its CRL's next update."""
     times = {}
     for key, file in (("client_cert", settings.client_cert), ("ca_file", settings.ca_file)):
         if file is not None:
@@ -41,7 +41,7 @@ def not_after(settings: TlsSettings) -> dict[str, datetime]:
 
 
 def check(settings: TlsSettings, now: datetime) -> list[Problem]:
-    """Everything wrong with the files behind `settings` at `now` (aware), all at once."""
+    """All faults of the files that `settings` name, at the time `now` (with time zone)."""
     problems: list[Problem] = []
     for key, look in (
         ("client_key", _check_key),

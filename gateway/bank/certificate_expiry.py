@@ -1,4 +1,4 @@
-"""When what TLS and signing stand on runs out, by bank and role: read once at start, as the connections did."""
+"""When certificates and revocation lists expire, by bank and role. The files are read once, at start."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PeerEnds = Callable[[], Mapping[str, datetime | None]]
 
 
 class CertificateExpiry:
-    """Calling it gives seconds since 1970 by (bank, role); of several files in one role the first to run out.
+    """Calling it gives seconds since 1970 by (bank, role); of several files in one role the first to expire.
 
     Roles: `client` our certificate, `ca` the bank's authority, `crl` the next update of its revocation list,
     `signing` our signing certificates, `server` the certificate the bank showed last. Raises KeyFileError.
@@ -35,7 +35,7 @@ class CertificateExpiry:
                     self._take(bank_name, [("signing", read_certificates(key.certificate)[0].not_valid_after_utc)])
 
     def __call__(self) -> dict[tuple[str, str], float]:
-        """The ends as they are known now."""
+        """The expiry times known now."""
         ends = dict(self._files)
         for bank, at in self._peers().items():
             if at is not None:

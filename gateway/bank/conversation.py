@@ -1,6 +1,6 @@
-"""Carries a conversation's steps to a bank and its answers back.
+"""Carries out the steps of a bank's conversation: sends requests and returns answers.
 
-A conversation never sees a transport fault: it is closed, and the fault is raised here to the caller.
+On a transport fault the conversation is closed, and the fault is raised to the caller.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ class NoSuchKey(AssertionError):
 
 
 async def proven(session: BankSession, port: str, *, same: bool = False) -> BankConnection:
-    """The session's connection, but never one that the bank has not answered on yet. Raises NotConnected.
+    """The session's connection, if the bank has answered on it. Raises NotConnected.
 
-    A session can be lost between its taking and its use; what is dialled then must sign on first. `same` as in
+    A session can be lost after it was taken; a new connection must sign on first. `same` as in
     BankSession.
     """
     _only_ready(session, port)
@@ -77,7 +77,7 @@ async def ask(
 async def until_submit(
     session: BankSession, conversation: Generator[MoneyStep, bytes, R], signers: Mapping[str, Signer]
 ) -> Submit | R:
-    """Run a money word up to its Submit, which is not carried out. A result instead means it never asked to send."""
+    """Run a money conversation up to its Submit, which is not carried out. A result instead: it did not ask to send."""
     try:
         step: MoneyStep = next(conversation)
         while not isinstance(step, Submit):
@@ -91,7 +91,7 @@ async def until_submit(
 async def after_submit(
     session: BankSession, conversation: Generator[MoneyStep, bytes, R], signers: Mapping[str, Signer], answer: bytes
 ) -> R:
-    """Run a money word from its answer to its result. A second Submit is a defect of the bank's code."""
+    """Run a money conversation from its answer to its result. A second Submit is a defect of the bank's code."""
     try:
         step = conversation.send(answer)
         while True:

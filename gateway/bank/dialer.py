@@ -1,7 +1,7 @@
-"""Dialling a bank: connected means the handshake is done and the peer is the right one.
+"""Connects to a bank: a connection exists once the handshake is done and the peer is verified.
 
-Twisted's own TLS endpoints fire at TCP level, so a bank that rejects us looks like a connection that came and
-went, and a client re-dials it at full speed. Here the application's protocol is built only after the verified
+Twisted's own TLS endpoints fire at TCP level, so a bank that rejects us looks like a connection that opened and
+closed, and a client would re-dial at full speed. Here the application's protocol is built only after the verified
 handshake; whatever fails before that provably sent nothing.
 """
 
@@ -43,9 +43,9 @@ _log = Logger()
 
 
 class NotConnected(Exception):  # noqa: N818 - it is an outcome, and proof that nothing was sent
-    """No verified connection came about, so no application byte left.
+    """No verified connection was made, so no application byte was sent.
 
-    `reason` is the slug of why, `detail` what was seen, `reason.remedy` what to do about it.
+    `reason` is a slug, `detail` is what was seen, `reason.remedy` is what to do.
     """
 
     def __init__(self, where: str, reason: Reason, detail: str) -> None:
@@ -55,7 +55,7 @@ class NotConnected(Exception):  # noqa: N818 - it is an outcome, and proof that 
 
 
 class BankDialer:
-    """One bank address. Without `tls` it must be loopback, or `plaintext = "pinned-lan"` must be said aloud.
+    """One bank address. Without `tls` it must be loopback, or `plaintext = "pinned-lan"` must be set.
 
     A plain address elsewhere raises ValueError. `tcp_user_timeout_ms` bounds how long written bytes may stay
     unacknowledged before the kernel gives the connection up (0: the kernel's default).
@@ -93,14 +93,14 @@ class BankDialer:
 
         Under TLS 1.3 the bank judges our certificate after this has fired: treat the session as ready only
         after its first application answer. The protocol's `connectionLost` gets ConnectionDone after a clean
-        end, and ConnectionLost or an OpenSSL error (see `reasons.explain`) otherwise.
+        end, and ConnectionLost or an OpenSSL error (see `handshake_errors.explain`) otherwise.
         """
         return _Gate(self, protocol_factory).dial(self._tcp)
 
 
 @implementer(IHandshakeListener)
 class _Gate(Protocol, Generic[_P]):
-    """Stands before the application's protocol until the peer is proven, then passes everything on."""
+    """Replaces the application's protocol until the peer is verified, then passes everything on."""
 
     def __init__(self, endpoint: BankDialer, build: Callable[[], _P]) -> None:
         self._endpoint = endpoint
@@ -170,7 +170,7 @@ class _Gate(Protocol, Generic[_P]):
             inner = self._inner = self._build()
             inner.makeConnection(cast(ITransport, self.transport))
         except BaseException as bug:
-            # The caller's bug goes to the caller, and not as NotConnected: the protocol may have written.
+            # A defect of the caller is raised to the caller, never as NotConnected: the protocol may have written.
             cast(ITCPTransport, self.transport).abortConnection()
             self._result.errback(bug)
         else:
@@ -189,7 +189,7 @@ class _Gate(Protocol, Generic[_P]):
         return explain(error)
 
     def _watch(self, timeout_s: float, reason: Reason, hang_up: Callable[[], object]) -> None:
-        """Give the stage that begins now its time limit and its way to be broken off."""
+        """Begin a stage: its time limit, and how it is aborted."""
         if self._timer is not None:
             self._timer.cancel()
         self._hang_up = hang_up
@@ -202,7 +202,7 @@ class _Gate(Protocol, Generic[_P]):
             self._result.errback(NotConnected(self._endpoint.where, why.reason, why.detail))
 
     def _end(self) -> None:
-        """Stop the clock, and break off what is still under way."""
+        """Stop the timer, and abort what is still under way."""
         self._over = True
         if self._timer is not None and self._timer.active():
             self._timer.cancel()

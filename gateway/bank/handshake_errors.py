@@ -1,4 +1,4 @@
-"""Why a peer was not talked to: the closed list of reasons, and how OpenSSL's words map to them."""
+"""Why a connection to a peer failed: the closed list of reasons, and the reason for each OpenSSL error."""
 
 from __future__ import annotations
 
@@ -78,14 +78,14 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HandshakeRefusal:
-    """Why a peer is not to be talked to: the slug, and what was seen."""
+    """Why a peer is refused: the reason, and what was seen."""
 
     reason: Reason
     detail: str
 
 
 def explain(error: BaseException) -> HandshakeRefusal:
-    """Put an OpenSSL error of a connection into words.
+    """The reason and text for an OpenSSL error of a connection.
 
     Under TLS 1.3 the refusal of our certificate comes this way, to the application's `connectionLost`, after
     a handshake that looked complete.
@@ -168,7 +168,7 @@ _OPENSSL_VERDICTS: Mapping[int, Reason] = {
 
 
 def chain_refusal(error: int, depth: int) -> HandshakeRefusal:
-    """Put OpenSSL's verdict on the certificate at `depth` of the chain (0: the peer's own) into words."""
+    """The reason and text for OpenSSL's error about the certificate at `depth` of the chain (0: the peer's own)."""
     where = "the certificate" if depth == 0 else f"the CA certificate {depth} above it"
     return HandshakeRefusal(
         _OPENSSL_VERDICTS.get(error, Reason.BAD_CERTIFICATE), f"{where}: OpenSSL verify error {error}"

@@ -17,7 +17,7 @@ from protocols.bank import Bank, Port
 
 
 def tls_settings(table: conf.Tls, host: str, *, resumption: bool = False) -> TlsSettings:
-    """A `[tls]` table in the transport's own words. Raises ValueError for contradictions.
+    """The TlsSettings of a `[tls]` table. Raises ValueError for contradictions.
 
     With `resumption` TLS 1.2 is the highest version unless the table says otherwise: only its sessions are resumed, and
     in it the peer judges our certificate before the handshake ends.
@@ -56,7 +56,7 @@ class LaneDialer:
         }  # fmt: skip
 
     def dial(self, port: Port, build: Callable[[], BankConnection]) -> Deferred[BankConnection]:
-        """Connect to the bank's door; fails with NotConnected."""
+        """Connect to a port of the bank; fails with NotConnected."""
         return self._endpoints[port.name].connect(build)
 
 

@@ -41,7 +41,7 @@ class Signer(Protocol):
 
     `sign` is awaited. A file key answers from a plain coroutine, so `await signer.sign(octets)` costs a
     function call: no Deferred, no turn of the reactor. A thread pool, an HSM or a remote sign port returns
-    something that really waits. Callers are written once and never ask which one they hold.
+    something that really waits. Callers do not depend on which one it is.
     """
 
     @property
@@ -113,7 +113,7 @@ class FileSigner:
         return self._key.sign(octets, self._padding, self._hash)
 
     def proves_itself(self, nonce: bytes) -> bool:
-        """Whether a signature over `nonce` verifies with the certificate: asked before any payment."""
+        """Whether a signature over `nonce` verifies with the certificate; called before any payment."""
         public = self.certificate.public_key()
         assert isinstance(public, rsa.RSAPublicKey)
         try:
@@ -177,7 +177,7 @@ def read_certificates(path: Path) -> list[x509.Certificate]:
 
 
 def refuse_open_key(path: Path) -> None:
-    """Raise KeyFileError when anybody but the owner may touch the key file.
+    """Raise KeyFileError if others than the owner can read or write the key file.
 
     systemd hands a credential to a service user through an ACL, whose mask shows up as group-read (0440)
     although the group has no access (systemd issue 29435). So group-read alone is accepted inside the

@@ -1,4 +1,4 @@
-"""Mutual TLS to a bank, or to any peer we must be sure of, that fails closed.
+"""Mutual TLS to a bank or another verified peer. Any doubt ends the handshake.
 
 Trust is the configured CA file and nothing else, the subjectAltName (never the common name) and, where given,
 pins of the leaf's public key. Twisted's `optionsForClientTLS` is not used: it lets a chain-valid certificate
@@ -52,10 +52,10 @@ _log = Logger()
 
 @dataclass(frozen=True, slots=True)
 class TlsSettings:
-    """How to be sure of one peer, and how it can be sure of us. A contradiction raises ValueError.
+    """How one peer is verified, and what we show it. Contradictory settings raise ValueError.
 
     `server_name` is the DNS name or IP address that must be in the certificate; `name_check = "pin-only"` is
-    for banks whose certificate names nobody, and needs pins. `pins` are base64 SHA-256 of the leaf's public
+    for banks whose certificate has no names; it needs pins. `pins` are base64 SHA-256 of the leaf's public
     key (SPKI), current and next. `resumption` resumes TLS 1.2 sessions for banks that want short connections.
     `legacy` makes concessions to old TLS stacks in the handshake, none in the judgement of certificates.
     """
@@ -93,7 +93,7 @@ class TlsSettings:
 
 @dataclass(slots=True)
 class _Verdict:
-    """What is known about the peer of one connection. Nothing is proven until `leaf` is set."""
+    """What the verification found about the peer of one connection. It is not verified until `leaf` is set."""
 
     leaf: x509.Certificate | None = None
     refusal: HandshakeRefusal | None = None
@@ -113,7 +113,7 @@ class ClientTls:
     """Makes client connections that verify as the settings say. Immutable: rotation is a new object.
 
     The chain, names, pins and key strength are judged inside the handshake. Whether the peer asked for our
-    certificate is known only after it, so whoever completes the handshake must call `completed`.
+    certificate is known only after it, so the caller that completes the handshake must call `completed`.
 
     `resumed` counts handshakes that resumed a session; `peer_not_after` is when the certificate last seen
     ends.
@@ -147,7 +147,7 @@ class ClientTls:
         return connection
 
     def completed(self, connection: SSL.Connection) -> HandshakeRefusal | None:
-        """Judge a connection whose handshake OpenSSL calls complete. None means: talk to it."""
+        """Check a connection whose handshake OpenSSL reports as complete. None: it may be used."""
         verdict = self._verdicts[connection]
         if verdict.refusal is not None:
             return verdict.refusal
@@ -169,7 +169,7 @@ class ClientTls:
         return None
 
     def refusal(self, connection: SSL.Connection) -> HandshakeRefusal | None:
-        """What the verification said against this connection's peer, if it said anything."""
+        """Why the verification refused this connection's peer; None if it did not."""
         return self._verdicts[connection].refusal
 
     def _completed_by_resumption(self, connection: SSL.Connection, verdict: _Verdict) -> HandshakeRefusal | None:
@@ -180,7 +180,7 @@ class ClientTls:
         return None
 
     def _note_request(self, connection: SSL.Connection, where: int, code: int) -> None:
-        # OpenSSL tells nobody else that the server asked for a certificate: an empty list of CA names is what
+        # Only here does OpenSSL tell that the server asked for a certificate: an empty list of CA names is what
         # a client sees both when it did not ask and when it asked without naming any.
         if connection.get_state_string().endswith(_ASKED):
             self._verdicts[connection].asked_for_certificate = True
@@ -199,7 +199,7 @@ class ClientTls:
         return verdict.refusal is None
 
     def _judge(self, certificate: x509.Certificate, depth: int) -> HandshakeRefusal | None:
-        """OpenSSL is content with this certificate of the chain; are we?"""
+        """Apply our own rules to a certificate of the chain that OpenSSL has accepted."""
         weak = weakness(certificate)
         if weak is not None or depth > 0:
             return weak
@@ -226,7 +226,7 @@ class ClientTls:
 
 @implementer(IOpenSSLServerConnectionCreator)
 class ServerTls:
-    """Makes server connections that insist on a client certificate of one CA. For simulated banks."""
+    """Makes server connections that require a client certificate of one CA. For simulated banks."""
 
     def __init__(self, context: SSL.Context) -> None:
         self._context = context
@@ -293,7 +293,7 @@ def weakness(certificate: x509.Certificate) -> HandshakeRefusal | None:
     if not strong:
         return HandshakeRefusal(Reason.WEAK_KEY, f"{subject_of(certificate)}: {shown}")
     if certificate.issuer == certificate.subject:
-        return None  # nothing hangs on the signature a root makes over itself
+        return None  # the signature of a root over itself proves nothing
     try:
         digest = certificate.signature_hash_algorithm
         shown = "" if digest is None else digest.name
@@ -328,7 +328,7 @@ def _harden(
     context.set_min_proto_version(_VERSIONS[min_version])
     context.set_max_proto_version(_VERSIONS[max_version])
     context.set_options(SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_COMPRESSION)
-    # Level 2 asks 112 bits of everything; level 1 lets an old bank's 1024-bit Diffie-Hellman pass.
+    # Level 2 requires 112 bits everywhere; level 1 accepts an old bank's 1024-bit Diffie-Hellman.
     try:
         context.set_cipher_list(f"{ciphers}:@SECLEVEL={1 if legacy else 2}".encode("ascii"))
     except SSL.Error as error:
@@ -382,7 +382,7 @@ def read_crls(crl_file: Path) -> list[x509.CertificateRevocationList]:
 
 
 def subject_of(certificate: x509.Certificate) -> str:
-    """The subject in words, for messages; it proves nothing."""
+    """The subject as text, for messages only: it is not verified."""
     return certificate.subject.rfc4514_string() or "(no subject)"
 
 
