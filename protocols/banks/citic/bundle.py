@@ -209,8 +209,8 @@ class Together:
     def _summary(self, sent: SentBundle) -> Conversation[Outcome | None]:
         """…COL over the message's day or month. The word on all lines where it says that the message is under way.
 
-        Whatever else it says, or not, the detail decides. Raises Declined on a status, "correlation" where the message
-        has another count or sum there.
+        Whatever else it says, or not, the detail decides: also where it states another count or sum, as of a message
+        of which the bank has a part. Raises Declined on a status.
         """
         wire, form, day = self.payments.wire, self.form, sent.bank_date
         span = (("startDate", date_text(day - _DAY)), ("endDate", date_text(day + _DAY)))
@@ -223,7 +223,10 @@ class Together:
         ours = [row for row in answer.rows if value_or(row, "clientID") == sent.reference]
         if len(ours) != 1 or not value_or(ours[0], "status"):
             return None
-        _check_message(ours[0], sent.reference, sent.items)
+        try:
+            _check_message(ours[0], sent.reference, sent.items)
+        except ProtocolError:
+            return None
         word = self._word(ours[0], form.operation)
         return word if word.fate is Fate.PENDING else None
 
