@@ -16,6 +16,7 @@ need amqp-publish amqp-tools
 need systemd-analyze systemd
 need strace strace
 need java default-jdk-headless
+fc-list 2>/dev/null | grep -qE "CJK|WenQuanYi" || missing+=(fontconfig fonts-wqy-microhei)
 [ -e /usr/share/java/amqp-client.jar ] || missing+=(librabbitmq-client-java)
 [ -e /usr/share/java/jackson-databind.jar ] || missing+=(libjackson2-databind-java)
 if [ ${#missing[@]} != 0 ]; then

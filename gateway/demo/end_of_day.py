@@ -172,12 +172,14 @@ class Evening:
         return totals(read_executions(self.site.ledger(bank)), account, day, self.clock.now_ms())
 
     async def _directory(self, bank: str) -> None:
+        text = str(trial(bank).demo.get("looks_up", _LOOKS_UP))
         try:
-            said = await self.look_up(bank, _LOOKS_UP)
+            said = await self.look_up(bank, text)
         except (NoDaemon, Refused) as error:
             self._faults.append(f"{bank}: directory: {error}")
             return
-        known = import_module(f"protocols.banks.{bank}.twin").BRANCHES
+        branches = import_module(f"protocols.banks.{bank}.twin").BRANCHES
+        known = [(cnaps, name) for cnaps, name in branches if text in name]
         self._note(bank, "directory", branch_faults(said, known))
 
     def _judge(
