@@ -52,9 +52,9 @@ finish() {
 trap finish EXIT
 if [ ! -e "$policy" ]; then
     # Debian's word for it: packages ask this program whether they may start their server.
-    printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
+    # No pipe: a sudo that ends without reading would end this script by SIGPIPE.
+    "${as_root[@]}" sh -c 'printf "#!/bin/sh\nexit 101\n" >"$1" && chmod 755 "$1"' sh "$policy"
     made_policy=1
-    "${as_root[@]}" chmod 755 "$policy"
 fi
 
 install() {
