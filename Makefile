@@ -8,7 +8,7 @@ PYTEST := $(PY) -m pytest
 # Three at a time, for many of them wait (for locks, brokers, daemons); each with a virtual host of its own (setup/broker.py). WORKERS=0 runs all in one process.
 SIDE_BY_SIDE = -n $(or $(WORKERS),3)
 # What the oldest Python must pass in every run; the same stories must have the same traces on both.
-FAST := tests/gateway/core/test_flow.py tests/gateway/core/test_policy.py tests/gateway/journal tests/gateway/test_app.py \
+FAST := tests/gateway/core/test_flow.py tests/gateway/core/test_flow_late.py tests/gateway/core/test_policy.py tests/gateway/journal tests/gateway/test_app.py \
 	tests/protocols/erp tests/protocols/banks/sample tests/protocols/banks/every \
 	tests/world/test_clock.py tests/world/test_sim.py tests/world/test_scenes.py
 

@@ -9,12 +9,10 @@ import pytest
 
 from tests.house import (
     CODE_RULES,
-    COPY_LINES,
     OLD_MODULES,
     REPEATED_NAMES,
     REPEATED_NAMES_MOST,
     Source,
-    bank_copies,
     banks_apart,
     banks_words,
     cli_without_journal,
@@ -22,18 +20,13 @@ from tests.house import (
     docstrings,
     full_nouns,
     import_order,
-    invented_numbers,
     lane_on_top,
-    links,
     named_errors,
     never,
     no_hidden_clock,
-    no_machine,
     no_print,
     nothing_patched,
     nothing_postponed,
-    one_last_gate,
-    page_at,
     pika_in_one_place,
     plain_names,
     product,
@@ -45,6 +38,9 @@ from tests.house import (
     stale_reasons,
     texts,
 )
+from tests.house_copies import COPY_LINES, bank_copies
+from tests.house_gate import one_last_gate
+from tests.house_texts import invented_numbers, links, no_machine, page_at
 
 
 def check(complaints: Iterable[str]) -> None:

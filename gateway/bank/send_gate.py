@@ -2,7 +2,7 @@
 
 It tests the permit (the lease and its epoch), what was learnt since the commit, pauses (an emergency stop is one), the
 order's validity, the bank's rules for repeats and the bank's hours. Nothing else in the product tests the permit before
-a write; tests/house.py counts.
+a write; tests/house_gate.py counts.
 """
 
 from __future__ import annotations

@@ -157,7 +157,8 @@ def read(
 
 def names(options: Callable[..., Any]) -> tuple[str, ...]:
     """The keys that the dataclass `options` takes from the settings' table, those of its groups included."""
-    each = (fields(one.default) if is_dataclass(one.default) else (one,) for one in fields(options))  # type: ignore[arg-type]
+    known = fields(options)  # type: ignore[arg-type]  # as in `read`: Callable cannot say that it is a dataclass
+    each = (fields(one.default) if is_dataclass(one.default) else (one,) for one in known)
     return tuple(one.name for several in each for one in several)
 
 

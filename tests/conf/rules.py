@@ -29,7 +29,9 @@ def rules(path: Path = RULES) -> list[Rule]:
     """All rules, in order."""
     found = []
     for block in re.split(r"^      - (?=alert:|record:)", path.read_text("utf-8"), flags=re.MULTILINE)[1:]:
-        kind, name = re.match(r"(alert|record): (\S+)\n", block).groups()  # type: ignore[union-attr]
+        head = re.match(r"(alert|record): (\S+)\n", block)
+        assert head is not None, block
+        kind, name = head.groups()
         folded = re.search(r"^        expr: >-\n((?:          .*\n)+)", block, re.MULTILINE)
         expr = folded[1] if folded else _field(block, r"        expr: (.+)$")
         found.append(Rule(

@@ -28,7 +28,8 @@ from protocols.canon.outcome import STATE_TABLE
 from protocols.erp.routing import EVENTS
 from protocols.erp.words import CommandType
 from tests.docs import roles_page, session_states_page, states_page
-from tests.house import ROOT, links, page_at, texts
+from tests.house import ROOT, texts
+from tests.house_texts import links, page_at
 
 PAGES = sorted(
     path for path in texts()

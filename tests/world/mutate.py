@@ -40,15 +40,15 @@ SCENES = "tests/world/test_scenes.py"
 CRASHES = "tests/world/test_crash_points.py"
 STAGES: dict[str, tuple[tuple[str, ...], ...]] = {
     "gateway/core/flow.py": (
-        ("tests/gateway/core/test_decisions.py",), ("tests/gateway/core/test_flow.py",), ("tests/gateway/core/test_model.py",),
+        ("tests/gateway/core/test_decisions.py",), ("tests/gateway/core/test_flow.py", "tests/gateway/core/test_flow_late.py"), ("tests/gateway/core/test_model.py",),
     ),
     "gateway/core/guards.py": (
-        ("tests/gateway/core/test_decisions.py",), ("tests/gateway/core/test_flow.py",), ("tests/gateway/core/test_model.py",),
+        ("tests/gateway/core/test_decisions.py",), ("tests/gateway/core/test_flow.py", "tests/gateway/core/test_flow_late.py"), ("tests/gateway/core/test_model.py",),
     ),
     "gateway/bank/dispatch.py": (
         ("tests/gateway/bank/test_dispatch_alone.py",),
         ("tests/gateway/bank/test_dispatch.py", "tests/gateway/bank/test_repeats.py"),
-        ("tests/gateway/bank/test_dispatch_bundles.py", SCENES), ("tests/gateway/bank/test_lane.py", CRASHES),
+        ("tests/gateway/bank/test_dispatch_bundles.py", SCENES), ("tests/gateway/bank/test_lane.py", "tests/gateway/bank/test_lane_leaving.py", CRASHES),
     ),
     "gateway/bank/send_gate.py": (
         ("tests/gateway/bank/test_dispatch_alone.py",),
@@ -68,7 +68,7 @@ STAGES: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "gateway/bank/lease.py": (
         ("tests/gateway/bank/test_permit_gate.py",), ("tests/gateway/bank/test_lease.py", SCENES),
-        ("tests/gateway/test_leaving.py", "tests/gateway/bank/test_lane.py", CRASHES),
+        ("tests/gateway/test_leaving.py", "tests/gateway/bank/test_lane.py", "tests/gateway/bank/test_lane_leaving.py", CRASHES),
     ),
     "gateway/erp/outbox.py": (("tests/gateway/erp/test_outbox_alone.py", "tests/gateway/erp/test_outbox.py"), (SCENES,)),
     "protocols/erp/fingerprint.py": (("tests/protocols/erp/test_fingerprint.py",),),

@@ -13,7 +13,6 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from gateway import app
-from gateway.asking import Unavailable
 from gateway.bank import lease as lease_module
 from gateway.bank.lease import LEASE_MS
 from gateway.core.states import Work
@@ -374,58 +373,6 @@ def test_an_order_that_was_held_is_sent_from_the_journal_when_it_is_released(tmp
     life.store.write(lambda tx: applying.apply(tx, payment, Release(tx.now_ms, tx.now_ms), epoch=None, actor="test"))
     world.run(5)
     assert world.told("AP-1")[-1] == "payment.settled"
-
-
-# ---- leaving ----
-
-
-def test_leaving_waits_for_an_answer_on_its_way(tmp_path: Path) -> None:
-    world = World(tmp_path, plan=Script([Scripted(BankFault.DELAY, seconds=5)]))
-    world.start()
-    world.run(1)
-    world.submit("AP-1")
-    world.run(0.5)
-    before_s = world.clock.seconds()
-    world.leave()
-    row = files.payment(world, "AP-1")
-    assert row.life.state is State.SETTLED and row.changed_ms / 1000 - before_s < 6
-
-
-def test_leaving_with_a_silent_exchange_under_way_writes_down_the_doubt_in_time(tmp_path: Path) -> None:
-    world = World(tmp_path, plan=Script([Scripted(BankFault.DELAY, seconds=10_000)]))
-    life = world.start()
-    world.run(1)
-    world.submit("AP-1")
-    world.run(0.5)
-    started_s, done = world.clock.seconds(), []
-    Deferred.fromCoroutine(life.gateway.stop()).addBoth(lambda _: done.append(world.clock.seconds()))
-    world.run(40)
-    assert done and done[0] - started_s <= world.settings.drain_s
-    row = files.payment(world, "AP-1")
-    assert row.life.state is State.IN_DOUBT, "not left in sending for the next life to find"
-    assert files.rules(world, "AP-1") == ["admitted", "send", "silent"]
-    life.crash()
-    world.bank.simbank.script.calm()
-    world.start()
-    world.run(60)
-    assert world.told("AP-1")[-1] == "payment.settled"
-
-
-def test_while_leaving_nothing_new_is_sent_or_asked(tmp_path: Path) -> None:
-    world = World(tmp_path, plan=Script([Scripted(BankFault.DELAY, seconds=8)]), bank_options={"sessions": 1})
-    life = world.start()
-    world.run(1)
-    world.submit("AP-1")
-    world.submit("AP-2")
-    world.run(0.5)
-    Deferred.fromCoroutine(life.gateway.stop())
-    failures: list[str] = []
-    lane_of(life).ask("balance", lambda _context: iter(()), 5).addErrback(
-        lambda failure: failures.append(failure.check(Unavailable) and failure.value.reason))
-    world.run(40)
-    assert len(pays(life)) == 1 and failures == ["lane_stopped"]
-    assert files.payment(world, "AP-1").life.state is State.SETTLED
-    assert files.payment(world, "AP-2").life.state is State.READY
 
 
 # ---- two nodes, one journal ----

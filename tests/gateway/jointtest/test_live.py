@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -245,6 +246,6 @@ def _pid_of(settings: Path) -> int:
     raise AssertionError("no daemon")
 
 
-def _row(order: dict[str, str]) -> dict[str, object]:
-    account = order["debtor"]["account"]  # type: ignore[index]
+def _row(order: dict[str, Any]) -> dict[str, object]:
+    account = order["debtor"]["account"]
     return {"id": order["id"], "account": account, "kind": "payment", "minor": int(order["amount"].replace(".", ""))}

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from gateway import capabilities
 from gateway.jointtest import production
 from gateway.jointtest.amounts import OverCap
+from gateway.jointtest.player import Player
 from gateway.jointtest.runner import Runner
 from gateway.jointtest.verdicts import CaseFinding, CaseVerdict
 
@@ -80,11 +81,11 @@ def shown(*actors: str, **more: Any) -> dict[str, Any]:
 
 
 async def gave(player: Somebody) -> CaseFinding:
-    return await production.give(player)  # type: ignore[arg-type]
+    return await production.give(cast(Player, player))
 
 
 async def went_on(player: Somebody) -> CaseFinding:
-    return await production.go_on(player)  # type: ignore[arg-type]
+    return await production.go_on(cast(Player, player))
 
 
 async def test_it_waits_for_the_second_person() -> None:
@@ -144,8 +145,8 @@ def test_in_production_no_other_case_is_played() -> None:
     from tests.gateway.jointtest.samples import sample_cases
 
     told = SimpleNamespace(relay=object(), triggers={}, accounts=(1, 2))
-    plan: Any = SimpleNamespace(production=True, seen=SeenAt.BANK, told=told)
-    playing = Runner(SimpleNamespace(plan=plan), sample_cases(), lambda *_: None)  # type: ignore[arg-type]
+    place: Any = SimpleNamespace(plan=SimpleNamespace(production=True, seen=SeenAt.BANK, told=told))
+    playing = Runner(place, sample_cases(), lambda *_: None)
     ahead = [playing._ahead(case) for case in sample_cases()]
     assert all(one is not None and one.verdict in (CaseVerdict.BLOCKED, CaseVerdict.NOT_APPLICABLE) for one in ahead)
     assert playing._ahead(production.case(capabilities.tried("sample"))) is None

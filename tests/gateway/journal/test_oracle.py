@@ -20,6 +20,7 @@ import gateway.journal
 from gateway.journal.sql import databases, driver, schema
 from tests.world import sim
 
+# SQLAlchemy declares no type for a dialect's constructor.
 ORACLE: Dialect = oracle.dialect()  # type: ignore[no-untyped-call]
 # What Oracle before 23 lacks, and what its driver does not take. The text has no strings in it when this is looked for.
 DENIED = {

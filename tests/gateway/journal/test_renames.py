@@ -95,7 +95,7 @@ def test_old_names_lead_to_the_present_one_over_several_renames_and_back(journal
 def test_a_name_that_another_lane_had_is_not_given_away(journal: Journal) -> None:
     """The permit log has sends of the one lane under it: they would be looked for at the other."""
     for name in (LANE, "sample.other"):
-        journal.do(lambda tx, name=name: take_lane(tx, name, "n1", 1))  # type: ignore[misc]
+        journal.do(partial(take_lane, lane=name, node="n1", ttl_ms=1))
     journal.hands.task.advance(2)
     rename_lane(journal)
     with pytest.raises(NotRenamed, match=f"{LANE} was the name of lane {NEW}.*choose a name that no other lane has had"):
