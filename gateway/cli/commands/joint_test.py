@@ -10,6 +10,7 @@ import typer
 
 from gateway.cli import exit_codes, joint_run, output
 from gateway.cli.commands import joint_test_place
+from gateway.cli.help_pages import Listing
 from gateway.cli.output import DEFAULT_CONFIG, AsJson, Config, ReasonOption
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ CaseName = Annotated[str, typer.Argument(metavar="CASE", help="A case, as `bankg
 
 def application() -> typer.Typer:
     """The group."""
-    group = typer.Typer(help="Joint tests with a bank (联调): cases, verdicts, evidence.", no_args_is_help=True)
+    summary = "Joint tests with a bank (联调): cases, verdicts, evidence."
+    group = typer.Typer(help=summary, no_args_is_help=True, cls=Listing)
     group.command("cases")(list_cases)
     group.command("run")(run)
     group.command("resume")(resume)

@@ -8,6 +8,10 @@ import subprocess
 import sys
 
 import pytest
+import typer
+
+from gateway.cli.application import application
+from gateway.cli.help_pages import Listing
 
 HEAVY = ("cryptography", "lxml", "pika", "prometheus_client", "pydantic", "rich", "sqlalchemy", "structlog", "twisted",
          "xmlsec", "gateway.app", "gateway.bank", "gateway.erp", "gateway.journal", "gateway.settings")  # fmt: skip
@@ -47,3 +51,11 @@ def test_the_version_comes_in_little_time() -> None:
         subprocess.run([sys.executable, "-m", "gateway", "--version"], capture_output=True, check=True, timeout=60)
         spans.append(cpu_s() - before_s)
     assert min(spans) <= LIMIT_S, spans
+
+
+def test_no_group_of_commands_cuts_a_summary_off() -> None:
+    program = typer.main.get_command(application())
+    assert isinstance(program, Listing)
+    groups = {name: one for name, one in program.commands.items() if hasattr(one, "commands")}
+    assert len(groups) > 5
+    assert {name for name, one in groups.items() if not isinstance(one, Listing)} == set()
