@@ -6,8 +6,6 @@ differs from a gateway that is set up for work.
 
 from __future__ import annotations
 
-import json
-import socket
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -32,6 +30,7 @@ from gateway.demo.orders import (
     Manners,
     amount_text,
 )
+from gateway.simbank import control_line
 from gateway.simbank.faults import BankFault, Delays, FaultPlan, Touch
 from gateway.simbank.ledger import CHINA
 from protocols.bank import Bank
@@ -60,8 +59,7 @@ FAULTS: Mapping[BankFault, float] = {
 """Shares of all exchanges that a fault can strike."""
 _ACCOUNTS = 3
 _RETURN_S = 6.0
-_WORD_S = 2.0
-_LINE_BYTES = 65_536
+_ANSWER_S = 2.0
 
 
 class SimulatorSilent(Exception):
@@ -176,19 +174,8 @@ def first_fault(plan: site.BankPlan, reference: str) -> BankFault | None:
 
 
 def tell_simulator(control: Path, command: Mapping[str, Any]) -> dict[str, Any]:
-    """Give a simulated bank a command and return its answer. Blocks for at most two seconds."""
+    """Give a simulated bank a command and return its answer. Raises SimulatorSilent after two seconds of silence."""
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
-            line.settimeout(_WORD_S)
-            line.connect(str(control))
-            line.sendall(json.dumps(dict(command)).encode() + b"\n")
-            said = b""
-            while not said.endswith(b"\n"):
-                part = line.recv(_LINE_BYTES)
-                if not part:
-                    raise SimulatorSilent(f"{control.name}: the connection ended")
-                said += part
-    except OSError as error:
-        raise SimulatorSilent(f"{control.name}: {error}") from None
-    answer: dict[str, Any] = json.loads(said)
-    return answer
+        return control_line.tell(control, command, _ANSWER_S)
+    except control_line.NobodyThere as error:
+        raise SimulatorSilent(str(error)) from None

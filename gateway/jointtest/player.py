@@ -18,13 +18,14 @@ from twisted.internet.threads import deferToThreadPool
 from gateway.clock import Clock
 from gateway.control.client import ControlClient
 from gateway.demo.orders import xml_body
-from gateway.jointtest import amounts, fillings, socket_line
+from gateway.jointtest import amounts, fillings
 from gateway.jointtest.amounts import Purse
 from gateway.jointtest.cases import Case
 from gateway.jointtest.erp_line import ErpLine, Heard
 from gateway.jointtest.plan import RunPlan
 from gateway.jointtest.run_store import RunStore, Try
 from gateway.jointtest.verdicts import SeenAt
+from gateway.simbank import control_line
 from gateway.tasks import sleep
 from protocols.bank import Bank
 
@@ -308,7 +309,7 @@ class Player:
         access = self.world.plan.told.twin
         assert access is not None
         said: dict[str, Any] = await self.world.elsewhere(
-            socket_line.tell, self.world.plan.path(access.control), command
+            control_line.tell, self.world.plan.path(access.control), command
         )
         return said
 
@@ -317,7 +318,7 @@ class Player:
         access = self.world.plan.told.relay
         assert access is not None
         said: dict[str, Any] = await self.world.elsewhere(
-            socket_line.tell, self.world.plan.path(access.control), {"do": word}
+            control_line.tell, self.world.plan.path(access.control), {"do": word}
         )
         return said
 

@@ -16,8 +16,8 @@ from gateway.jointtest.fillings import NoSuchValue
 from gateway.jointtest.player import CHINA, XML, Player, World
 from gateway.jointtest.plays import CasePlay
 from gateway.jointtest.run_store import Run, Try
-from gateway.jointtest.socket_line import NobodyThere
 from gateway.jointtest.verdicts import DECIDED, CaseFinding, CaseVerdict, Cause, SeenAt
+from gateway.simbank.control_line import NobodyThere
 
 PLAYS: Mapping[str, CasePlay] = {
     "order": plays.order, "batch": plays.batch, "status": plays.status, "validate": plays.validate,

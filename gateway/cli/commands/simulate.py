@@ -90,8 +90,8 @@ def _init(bank: str, folder: Path) -> None:
 
 
 def _tell(file: Path, command: dict[str, Any]) -> None:
-    from gateway.jointtest.socket_line import NobodyThere, tell
     from gateway.simbank.config import BadConfig, SimConfig
+    from gateway.simbank.control_line import NobodyThere, tell
 
     try:
         config = SimConfig.read(file)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-_WORD_S = 10.0
+ANSWER_S = 10.0
 _PART_BYTES = 65_536
 
 
@@ -16,11 +16,12 @@ class NobodyThere(Exception):  # noqa: N818 - says who is missing
     """Nothing answers at the socket; the text says which."""
 
 
-def tell(control: Path, command: Mapping[str, Any]) -> dict[str, Any]:
-    """Give a command and return the answer; blocks. Raises NobodyThere, also for an answer that is an error."""
+def tell(control: Path, command: Mapping[str, Any], timeout_s: float = ANSWER_S) -> dict[str, Any]:
+    """Give a command and return the answer; blocks, at most `timeout_s` at each step. Raises NobodyThere, also for an
+    answer that is an error."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
-            line.settimeout(_WORD_S)
+            line.settimeout(timeout_s)
             line.connect(str(control))
             line.sendall(json.dumps(dict(command)).encode() + b"\n")
             said = b""
