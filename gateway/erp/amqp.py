@@ -20,7 +20,7 @@ import pika.exceptions
 import pika.frame
 import pika.spec
 from twisted.internet import defer, error
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import wrapClientTLS
 from twisted.internet.interfaces import IAddress, IDelayedCall
 from twisted.internet.protocol import Factory, Protocol, connectionDone
@@ -577,6 +577,9 @@ def _parameters(settings: AmqpSettings) -> Any:
 
 def _unreachable(failure: Failure) -> NoReturn:
     problem = failure.value
+    if isinstance(problem, error.ConnectingCancelledError):
+        # Whoever stops, or does not wait any longer, has cancelled it: an endpoint has its own word for that.
+        raise CancelledError from None
     if isinstance(problem, (error.ConnectError, error.DNSLookupError, OSError)):
         raise LinkLost(f"cannot be reached: {problem}") from problem
     failure.raiseException()

@@ -110,3 +110,10 @@ def test_tls_and_its_settings_belong_together(rabbit: Rabbit) -> None:
 def test_importing_installs_no_reactor() -> None:
     program = "import sys, gateway.erp.amqp; sys.exit('twisted.internet.reactor' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+async def test_a_client_that_is_stopped_while_it_dials_logs_no_failure(rabbit: Rabbit) -> None:
+    """What a test logs and does not expect fails it (tests/conftest.py)."""
+    client = rabbit.client(prepare=two_queues)
+    client.start(lambda: None, lambda _down: None)
+    await client.close(0.0)
