@@ -33,6 +33,7 @@ from gateway.cli.commands import (
     parked,
     payees,
     persons,
+    policy,
     rename,
     resolve,
     restart_all,
@@ -83,6 +84,7 @@ def application() -> typer.Typer:
     app.add_typer(persons.application(), name="persons")
     app.add_typer(roles.application(), name="roles")
     app.add_typer(delegations.application(), name="delegations")
+    app.add_typer(policy.application(), name="policy")
     app.add_typer(rename.senders(), name="senders")
     app.add_typer(payees.application(), name="payees")
     app.add_typer(topology.application(), name="topology")

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gateway.control import people_changes
+from gateway.control import people_changes, policy_changes
 from gateway.control.daemon_handle import DaemonHandle
 from gateway.core.states import KNOWN
 from gateway.journal.cluster import restored_database, stops
@@ -76,6 +76,11 @@ def action(
         if isinstance(said, No):
             return said
         facts, subject, title = said, wanted.subject, f"person {wanted.subject}"
+    elif wanted.kind is ProposalKind.POLICY:
+        said = policy_changes.facts(tx, wanted.subject, wanted.to)
+        if isinstance(said, No):
+            return said
+        facts, subject, title = said, wanted.subject, "the approval policy"
     elif wanted.kind is ProposalKind.RESTART:
         stop = stops.last(tx.fresh)
         if wanted.subject != stops.SUBJECT or not stop.stopped:

@@ -11,28 +11,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.control import people_changes, proposal_text
+from gateway.control import decisions, people_changes, policy_changes, proposal_text
 from gateway.control.daemon_handle import DaemonHandle
 from gateway.control.peer_credentials import PeerCredentials
 from gateway.control.person_sessions import PersonSessions
 from gateway.control.persons import refused
 from gateway.control.proposal_text import ProposedAction
 from gateway.control.server import Call, Denied, Verb
-from gateway.core import flow
-from gateway.core.states import Deny, Resolve, Source
-from gateway.journal.cluster import restored_database, stops
+from gateway.journal.cluster import stops
 from gateway.journal.cluster.restored_database import tell
 from gateway.journal.commit import audit
 from gateway.journal.commit.hand_over import Applied
-from gateway.journal.commit.rows import Evidence
 from gateway.journal.commit.store import Tx
-from gateway.journal.payments import lookup, payees
-from gateway.journal.payments import transition as applying
+from gateway.journal.payments import lookup
 from gateway.journal.people import entitlements, persons, proposals
 from gateway.journal.people.persons import No, Person
 from gateway.journal.people.proposals import Action, Proposal, ProposalKind, ProposalState, Role, Signature
+from gateway.people.grants import Grants
 from gateway.people.matrix import judge_decision
-from gateway.people.roles import PersonRole
+from gateway.people.roles import ADMIN_ROLES, PersonRole
 from gateway.people.scopes import Scope
 from protocols.erp.news import instant
 
@@ -241,41 +238,15 @@ class _Acts:
         return person
 
     def _carry_out(self, tx: Tx, proposal: Proposal, second: Signature, peer: PeerCredentials) -> _Done | No:
+        done = decisions.carry_out(tx, proposal, second, peer, self._daemon_handle)
+        if isinstance(done, No):
+            return done
         names = {"by": [proposal.first.person, second.person], "digest": proposal.digest}
-        applied: Applied | None = None
-        stop: stops.Stop | None = None
-        if proposal.kind is ProposalKind.RESOLVE:
-            row = lookup.fetch(tx.fresh, proposal.subject)
-            assert row is not None, "the action was made of it in this unit"
-            event = Resolve(tx.now_ms, proposal_text.FATES[proposal.to], attempt=row.life.attempt)
-            # The table has the last word: what it denies changes nothing.
-            if any(isinstance(effect, Deny) for effect in flow.step(row.life, event).effects):
-                return No("not_now", f"payment {row.payment} is {row.life.state.value}, and the table does not allow "
-                          f"{proposal.to} from there; nothing was changed")  # fmt: skip
-            evidence = Evidence(Source.PERSONS, proposal.evidence, event.fate, note=proposal.note)
-            actor = f"persons:{proposal.first.person}+{second.person}"
-            applied = applying.apply(tx, row.payment, event, epoch=None, actor=actor, evidence=evidence)
-        elif proposal.kind in people_changes.KINDS:
-            people_changes.carry_out(tx, proposal, peer.actor, names)
-        elif proposal.kind is ProposalKind.RESTART:
-            actor = f"persons:{proposal.first.person}+{second.person}"
-            stop = stops.say(tx, actor, proposal.note, stopped=False, detail={**names, "proposal": proposal.proposal})
-        elif proposal.kind is ProposalKind.REGISTER:
-            row = lookup.fetch(tx.fresh, proposal.subject)
-            assert row is not None, "the action was made of it in this unit"
-            payees.register(tx, row.sender, row.order, proposal.proposal)
-            audit.append(tx, peer.actor, "payee.registered", row.payment, {**names, "sender": row.sender,
-                         "payee": payees.blind_key(tx.vault, row.order), "reason": proposal.note})  # fmt: skip
-        else:
-            restored_database.clear(tx, proposal.subject, self._daemon_handle.past().episode, proposal.proposal)
-            forgotten = len(self._daemon_handle.past().of_lane(proposal.subject))
-            audit.append(tx, peer.actor, "lane.past_cleared", proposal.subject, {**names, "forgotten": forgotten,
-                         "episode": self._daemon_handle.past().episode, "reason": proposal.note})  # fmt: skip
         proposals.signed(tx, proposal, Role.PROPOSE, proposal.first, PeerCredentials(proposal.first.uid).actor)
         proposals.signed(tx, proposal, Role.APPROVE, second, peer.actor)
         ended = proposals.settle(tx, proposal, ProposalState.DONE, peer.actor, names)
         assert ended, "it was open in this very unit"
-        return _Done(proposal, applied, stop)
+        return _Done(proposal, done.applied, done.stop)
 
     async def withdraw(self, call: Call) -> Any:
         """End a proposal without doing it."""
@@ -317,10 +288,18 @@ def _signer(
     why = judge_decision(kind, found.grants, second=second)
     if why:
         return No("not_allowed", f"{found.person.name}: {why}; nothing was changed")
+    if kind is ProposalKind.POLICY:
+        return found.person if _everywhere(found.grants) else No(
+            "out_of_scope", f"a policy is about all accounts, and {found.person.name} is a supervisor of some; nothing "
+            f"was changed")  # fmt: skip
     if kind not in people_changes.KINDS and not _in_scope(tx, found.grants.where({PersonRole.SUPERVISOR}), subject):
         return No("out_of_scope", f"{subject} is outside of the scope in which {found.person.name} is a supervisor; "
                   f"nothing was changed")  # fmt: skip
     return found.person
+
+
+def _everywhere(grants: Grants) -> bool:
+    return bool(ADMIN_ROLES & grants.roles) or grants.where({PersonRole.SUPERVISOR}).whole
 
 
 def _in_scope(tx: Tx, scope: Scope, subject: str) -> bool:
@@ -347,8 +326,10 @@ def _wanted(call: Call, evidence_sha256: str | None) -> ProposedAction:
         kind = ProposalKind(call.text("kind"))
     except ValueError:
         raise Denied(400, "bad_kind", f"`kind` is one of {', '.join(ProposalKind)}") from None
-    to = call.text("to")
-    if kind in people_changes.KINDS:
+    to = policy_changes.wanted(call) if kind is ProposalKind.POLICY else call.text("to")
+    if kind is ProposalKind.POLICY:
+        pass
+    elif kind in people_changes.KINDS:
         why = people_changes.why_not_to(kind, to)
         if why:
             raise Denied(400, "bad_choice", why)

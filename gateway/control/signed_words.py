@@ -6,6 +6,7 @@ The command line signs with these; the daemon verifies with the same functions o
 from __future__ import annotations
 
 from gateway.journal.cluster.stops import SUBJECT as STOP_SUBJECT
+from gateway.journal.people.approval_policies import SUBJECT as POLICY_SUBJECT
 from gateway.journal.people.proposals import ProposalKind, Role, digest, to_sign
 
-__all__ = ["STOP_SUBJECT", "ProposalKind", "Role", "digest", "to_sign"]
+__all__ = ["POLICY_SUBJECT", "STOP_SUBJECT", "ProposalKind", "Role", "digest", "to_sign"]

@@ -25,6 +25,7 @@ from gateway.control import (
     order_view,
     parked,
     persons,
+    policy_changes,
     proposals,
     roles,
     sign_in,
@@ -90,6 +91,7 @@ def verbs(daemon_handle: DaemonHandle) -> Sequence[Verb]:
         *proposals.verbs(daemon_handle, sessions),
         *roles.verbs(daemon_handle),
         *delegations.verbs(daemon_handle),
+        *policy_changes.verbs(daemon_handle),
         *sign_in.verbs(daemon_handle, sessions),
     ))  # fmt: skip
 

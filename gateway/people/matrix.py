@@ -75,6 +75,7 @@ MATRIX: Mapping[str, VerbRule] = {
     "GET /delegations": VerbRule(_ALL),
     "POST /delegations": VerbRule(MONEY_ROLES),
     "POST /delegations/{}/end": VerbRule(_ALL),
+    "GET /policy": VerbRule(_ALL),
     "GET /sign-in": _OPEN,
     "POST /sign-in/challenge": _OPEN,
     "POST /sign-in": _OPEN,
@@ -103,9 +104,14 @@ _ADMINS = DecisionRule(
     frozenset({PersonRole.SECURITY_ADMIN}), frozenset({PersonRole.SECURITY_ADMIN, PersonRole.SYSTEM_ADMIN})
 )
 
+_POLICY = DecisionRule(
+    frozenset({PersonRole.SECURITY_ADMIN}),
+    frozenset({PersonRole.SECURITY_ADMIN, PersonRole.SYSTEM_ADMIN, PersonRole.SUPERVISOR}),
+)
+
 DECISIONS: Mapping[str, DecisionRule] = {
     "resolve": _SUPERVISORS, "resume": _SUPERVISORS, "restart": _SUPERVISORS, "register": _SUPERVISORS,
-    "enrol": _ADMINS, "roles": _ADMINS, "deactivate": _ADMINS, "reset": _ADMINS,
+    "enrol": _ADMINS, "roles": _ADMINS, "deactivate": _ADMINS, "reset": _ADMINS, "policy": _POLICY,
 }  # fmt: skip
 """The kinds of proposals."""
 

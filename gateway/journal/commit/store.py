@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import bindparam, select
 from sqlalchemy.engine import Connection
@@ -44,7 +44,8 @@ class Tx:
     Writes are collected and sent to the database together just before the commit. `read` writes the pending payments
     and sums first and returns the connection for reading. `fresh` does the same and drops cached payments, so its user
     may change payments by SQL. Outbox rows, work, attempts, evidence and audit entries are pending in both. `raw` is
-    the connection without any of that, for the journal's own modules.
+    the connection without any of that, for the journal's own modules. `memo` keeps what one module reads once in a
+    transaction.
     """
 
     raw: Connection
@@ -65,6 +66,7 @@ class Tx:
     epochs: dict[str, int] = field(default_factory=dict)
     admitted: list[PaymentRow] = field(default_factory=list)
     changes: list[Applied] = field(default_factory=list)
+    memo: dict[str, Any] = field(default_factory=dict)
 
     def epoch_of(self, lane: str) -> int:
         """The lane's epoch, locked until this transaction ends; 0 for a lane that was never leased.

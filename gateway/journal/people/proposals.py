@@ -29,7 +29,8 @@ _C = schema.proposals.c
 
 class ProposalKind(StrEnum):
     """What can be proposed: decide a payment in doubt, release a lane after a restored database, end an emergency stop,
-    or register an order's payee as known; let a person in, change roles, deactivate a person, or take a new key."""
+    or register an order's payee as known; let a person in, change roles, deactivate a person, or take a new key; put
+    another approval policy in force."""
 
     RESOLVE = "resolve"
     LEAVE_SAFE_MODE = "resume"  # as journals and signed words have had it from the start
@@ -39,6 +40,7 @@ class ProposalKind(StrEnum):
     ROLES = "roles"
     DEACTIVATE = "deactivate"
     RESET = "reset"
+    POLICY = "policy"
 
 
 class ProposalState(StrEnum):

@@ -7,7 +7,7 @@ reference is unique; rows from before schema 5 have none. `lanes.serial` is the 
 
 from __future__ import annotations
 
-from sqlalchemy import Index, MetaData, Table, UniqueConstraint
+from sqlalchemy import CheckConstraint, Index, MetaData, Table, UniqueConstraint
 
 from gateway.journal.sql.columns import (
     CLUSTERED,
@@ -23,7 +23,7 @@ from gateway.journal.sql.columns import (
     unbounded,
 )
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 
 metadata = MetaData()
 
@@ -164,6 +164,26 @@ proposals = Table(
     "proposals", metadata,
     key("proposal", 26), bounded("kind", 16), bounded("subject"), bounded("state", 16), number("made_ms"),
     number("expires_ms"), hidden("body"), hidden("evidence"), Index("proposals_subject", "subject"), **STRICT,
+)  # fmt: skip
+
+approval_policies = Table(
+    "approval_policies", metadata, key_number("version"), number("at_ms"), hidden("body"), **CLUSTERED,
+)  # fmt: skip
+
+approval_requests = Table(
+    "approval_requests", metadata,
+    key("request", 26), bounded("sender"), bounded("subject", 128), bounded("maker", 31, null=True),
+    bounded("state", 16), number("made_ms"), number("escalates_ms", null=True), number("expires_ms"),
+    bounded("digest"), hidden("body"),
+    Index("approval_requests_subject", "sender", "subject", "request"),
+    Index("approval_requests_open", "state", "expires_ms"), **STRICT,
+)  # fmt: skip
+
+approvals = Table(
+    "approvals", metadata,
+    key("request", 26), key("person", 31), bounded("maker", 31, null=True), bounded("decision", 8),
+    bounded("digest"), number("at_ms"), hidden("body"),
+    CheckConstraint("maker IS NULL OR maker <> person", name="approvals_not_by_maker"), **STRICT,
 )  # fmt: skip
 
 past_cleared = Table(

@@ -15,7 +15,7 @@ from gateway.journal.commit.store import Tx
 from gateway.journal.payments import admission as payments_admission
 from gateway.journal.payments import bundles, lookup
 from gateway.journal.sql import migrations, schema
-from gateway.journal.sql.migrations.versions import v0005_between_lives, v0006_people
+from gateway.journal.sql.migrations.versions import v0005_between_lives, v0006_people, v0007_approvals
 from protocols.canon.limits import ReferenceForm
 from tests.gateway.journal.bench import Journal, admission, order
 
@@ -94,6 +94,7 @@ def back_to_the_schema_before(url: str) -> None:
     engine = create_engine(url)
     with engine.begin() as conn:
         with Operations.context(MigrationContext.configure(conn)):
+            v0007_approvals.downgrade()
             v0006_people.downgrade()
             v0005_between_lives.downgrade()
         conn.execute(text("UPDATE alembic_version SET version_num = '0004'"))
