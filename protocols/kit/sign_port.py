@@ -29,7 +29,9 @@ def signed(request: bytes, content: bytes, *, check_content: bool = True) -> Gen
             raise Declined("sign", result, "the sign port refused", "retry")
         signature = without_blanks(element(page, "sign"))
         # Two signatures that change places would make us send another payment under this one's number.
-        if check_content and content not in decoded(signature):
+        # It is Base64 in any case, for it is written into a request as text.
+        octets = decoded(signature)
+        if check_content and content not in octets:
             raise ProtocolError("signature", "the sign port's answer does not contain what was to be signed")
     except Declined:
         raise

@@ -220,6 +220,15 @@ def test_the_content_check_can_be_turned_off_for_signatures_that_hide_the_messag
     assert isinstance(conversation.send(signature(b"sealed")), Submit)
 
 
+@pytest.mark.parametrize("sign", [b"\xc7\xa9", b"M\xefI=", b"no Base64!"])
+def test_without_the_content_check_a_signature_is_still_base64(sign: bytes) -> None:
+    conversation = bank(check_signed_content=False).money[Kind.PAYMENT](order(), context())
+    next(conversation)
+    with pytest.raises(Declined) as caught:
+        conversation.send(http_answer(b"<result>0</result><sign>" + sign + b"</sign>"))
+    assert caught.value.outcome == "retry"
+
+
 # ---- the work date ----
 
 
