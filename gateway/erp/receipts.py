@@ -20,7 +20,7 @@ from gateway.erp.bank_refusals import is_elsewhere, no_answer
 from gateway.erp.question_context import QuestionContext
 from gateway.journal.commit import attempts
 from gateway.journal.commit.rows import PaymentRow, QuestionRow
-from gateway.journal.payments import lookup, receipts
+from gateway.journal.payments import bundles, lookup, receipts
 from gateway.tasks import sleep, sleep_until
 from protocols.canon.errors import Code, Fault, FieldCode, Refusal
 from protocols.canon.query import ReceiptQuestion
@@ -158,9 +158,12 @@ def _of_payment(
     if row is None or attempt is None:
         return None
     account, bank_date = row.order.ours.account, date.fromisoformat(attempt.bank_date)
+    carried = bundles.of_payment(conn, row.payment)
     question = ReceiptQuestion(
-        account, bank_date, reference=row.bank_ref, bank_serial=row.bank_serial, amount=row.order.amount
-    )
+        account, bank_date, reference=row.bank_ref, bank_serial=row.bank_serial, amount=row.order.amount,
+        bundle=carried[0].bank_ref if carried is not None and carried[0].spent else None, creditor=row.order.creditor.account,
+        creditor_name=row.order.creditor.name,
+    )  # fmt: skip
     return ReceiptSubject(account, bank_date, payment=row.payment), question
 
 

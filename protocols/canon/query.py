@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from protocols.canon.money import Money
-from protocols.canon.party import AccountNumber
+from protocols.canon.party import AccountNumber, Name
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,8 @@ class ReceiptQuestion:
     """The electronic receipt (电子回单) of one entry.
 
     The entry is named by `bank_line_id` (see Line) and `bank_date`, and by our payment's `reference` and the bank's
-    own `bank_serial` where known. `ticket` is what the bank gave when it said "not yet" before.
+    own `bank_serial` where known. `bundle` is the reference of the message that the payment went in with others;
+    `creditor` and `creditor_name` are the payee of our payment. `ticket` is what the bank gave when it said "not yet".
     """
 
     account: AccountNumber
@@ -97,6 +98,9 @@ class ReceiptQuestion:
     bank_serial: str | None = None
     amount: Money | None = None
     ticket: str | None = None
+    bundle: str | None = None
+    creditor: AccountNumber | None = None
+    creditor_name: Name | None = None
 
 
 @dataclass(frozen=True, slots=True)

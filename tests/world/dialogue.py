@@ -83,7 +83,10 @@ class BankTime:
 
 @dataclass(slots=True)
 class Stage:
-    """Both sides of one connection. `tamper` changes each answer's frame on its way to the adapter."""
+    """Both sides of one connection. `tamper` changes each answer's frame on its way to the adapter.
+
+    `serials` are those of the last submit, as the journal would keep them.
+    """
 
     bank: Bank
     twin: Twin
@@ -95,6 +98,7 @@ class Stage:
     said: list[Said] = field(default_factory=list)
     session: Mapping[str, str] = field(default_factory=dict)
     connection: dict[str, str] = field(default_factory=dict)
+    serials: tuple[str, ...] = ()
     _serial: int = 1000
 
     def context(self, reference: str = "") -> Context:
@@ -115,7 +119,8 @@ class Stage:
                     step = conversation.send(self.signers[step.key](step.octets))
                     continue
                 assert not (submitted and isinstance(step, Submit)), "a conversation submitted twice"
-                submitted = submitted or isinstance(step, Submit)
+                if isinstance(step, Submit):
+                    submitted, self.serials = True, step.serials
                 step = conversation.send(self.exchange(step.port, step.data, money=isinstance(step, Submit)))
         except StopIteration as end:
             result: R = end.value

@@ -14,6 +14,7 @@ from protocols.banks.pab.header import Sender, answers
 from protocols.banks.pab.options import Options, read_options
 from protocols.banks.pab.payment import Payments
 from protocols.banks.pab.profile import profile
+from protocols.banks.pab.receipt import Receipts
 from protocols.banks.pab.statement import Statements
 from protocols.banks.pab.table import meanings
 from protocols.canon.order import Kind
@@ -32,8 +33,9 @@ def build(options: Mapping[str, Any]) -> Bank:
         sessions=Sessions(chosen.window, statements.probe, chosen.timing.probe_every_s),
         money={Kind.PAYMENT: payments.pay, Kind.TRANSFER: payments.pay},
         questions=Questions(
-            statements.balance, statements.lines, payments.fate, statements.returns, directory=statements.directory
-        ),
+            statements.balance, statements.lines, payments.fate, statements.returns,
+            receipt=Receipts(statements).receipt if chosen.batch_receipts else None, directory=statements.directory,
+        ),  # fmt: skip
         read=payments.read,
         bundles=_bundles(chosen, Batches(payments)),
     )

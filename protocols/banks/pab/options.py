@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from protocols.bank import Replay
-from protocols.kit.choices import Choices, among, read, text, whole, words
+from protocols.kit.choices import Choices, among, flag, read, text, whole, words
 from protocols.kit.timing import Timing
 
 TODAY_STYLES: Final = ("4008", "4013")
@@ -22,7 +22,9 @@ class Options:
     collection are offered only with them. `agency_refused` are the values of stt in 4048 with which the bank
     says no to a line, `agency_in_process` those of BStt with which it says that it is not done with the batch:
     only the bank can tell them, and until then such lines stay in doubt. `address_flag`
-    is AddrFlag of payments to other banks: 1 same city, 2 another city.
+    is AddrFlag of payments to other banks: 1 same city, 2 another city. `fast_pay_item` is BusiType (费项) of fast pay
+    (KHKF03): instant payments are offered only with it; `fast_pay_company` is its CorpId. `sweeps`: the message of
+    transfers with the direction sweep or push. `batch_receipts`: whether 401802 is asked for receipts.
     """
 
     enterprise_code: str
@@ -40,6 +42,10 @@ class Options:
     own_names: tuple[str, ...] = ("平安银行",)
     own_cnaps: tuple[str, ...] = ()
     address_flag: str = "1"
+    fast_pay_item: str = ""
+    fast_pay_company: str = ""
+    sweeps: str = "4004"
+    batch_receipts: bool = False
     max_name_bytes: int | None = None
     max_bank_name_bytes: int | None = None
     max_amount_minor: int | None = None
@@ -64,6 +70,10 @@ _CHOICES: Final[Choices] = {
         "a list of the BStt values that the bank calls in process; 3 and 4 have a meaning already",
     ),
     "agreement_item": (text("[ -~]{0,20}"), "the fee item (费项, BusiType) of that agreement"),
+    "fast_pay_item": (text("[0-9A-Za-z]{0,10}"), "the fee item (BusiType) of fast pay, or leave it out"),
+    "fast_pay_company": (text("[0-9A-Za-z]{0,32}"), "the company's number (CorpId) in fast pay, or leave it out"),
+    "sweeps": (among("4004", "4052"), '"4004" (a payment) or "4052" (the message for groups)'),
+    "batch_receipts": (flag, "true asks 401802 for the receipts of a batch's lines"),
     "address_flag": (among("1", "2"), '"1" same city or "2" another city'),
 }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Payments: 4004, a single payment, and 4005, the enquiry after it.
+"""Payments: 4004, a single payment, and 4005, the enquiry after it; special.py has what goes by other messages.
 
 An accepted 4004 is never more than pending. An answer belongs to the exchange on its own connection, and is
 then checked against our voucher (ThirdVoucher), the amount and the accounts wherever the answer states them.
@@ -16,6 +16,18 @@ from lxml import etree
 from protocols.bank import Ask, Context, Conversation, MoneyConversation, Submit
 from protocols.banks.pab.header import ACCEPTED, HEADER, Answer, Sender, read_answer
 from protocols.banks.pab.options import Options
+from protocols.banks.pab.special import (
+    FAST,
+    FAST_ENQUIRY,
+    check_special,
+    fast_enquiry,
+    fast_fate,
+    fast_fields,
+    operation_for,
+    operation_of,
+    serial_of,
+    sweep_fields,
+)
 from protocols.canon.money import Money
 from protocols.canon.order import AnyOrder, Channel, Kind, Urgency
 from protocols.canon.outcome import Fate, Outcome
@@ -52,16 +64,29 @@ class Payments:
     meanings: Meanings
 
     def pay(self, order: AnyOrder, context: Context) -> MoneyConversation:
-        """4004. Raises ProtocolError before anything is sent if the order does not fit the bank's form."""
+        """4004, KHKF03 or 4052. Raises ProtocolError before anything is sent if the order does not fit the form."""
+        operation = operation_for(order, self.options)
         body = build(self.body(order, context.reference), GBK)
-        wire = self.sender.message("4004", body, serial=context.serials[0], now=context.now)
+        wire = self.sender.message(operation, body, serial=context.serials[0], now=context.now)
         serial = wire[_SERIAL].decode("ascii")
-        frame = yield Submit("business", wire, (serial,))
-        return self.submitted(frame, CorrelationKeys.of_order(order, context.reference))
+        frame = yield Submit("business", wire, (serial,) if operation == "4004" else (serial, operation))
+        return self.submitted(frame, CorrelationKeys.of_order(order, context.reference), operation)
 
     def body(self, order: AnyOrder, voucher: str) -> Markup:
-        """The <Result> of a 4004 request."""
-        return el("Result", leaves(self.fields(order, voucher), GBK, leaf))
+        """The <Result> of the request that carries the order."""
+        operation = operation_for(order, self.options)
+        if operation == "4004":
+            fields = self.fields(order, voucher)
+        else:
+            self.check_voucher(voucher)
+            self.check(order)
+            fields = fast_fields(order, voucher, self.options) if operation == FAST else sweep_fields(order, voucher)
+        return el("Result", leaves(fields, GBK, leaf))
+
+    def check_voucher(self, voucher: str) -> None:
+        """Raises "value" for what the bank does not take as a voucher."""
+        if not _VOUCHER.fullmatch(voucher):
+            raise ProtocolError("value", f"{voucher!r} is no voucher: 1 to {VOUCHER_CHARS} of 0-9A-Za-z")
 
     def check(self, order: AnyOrder) -> None:
         """Raises "value" for what no message of this bank carries."""
@@ -75,8 +100,7 @@ class Payments:
 
     def fields(self, order: AnyOrder, voucher: str) -> tuple[tuple[str, str], ...]:
         """What a 4004 says of an order, in its order of elements. Raises "value" or "missing"."""
-        if not _VOUCHER.fullmatch(voucher):
-            raise ProtocolError("value", f"{voucher!r} is no voucher: 1 to {VOUCHER_CHARS} of 0-9A-Za-z")
+        self.check_voucher(voucher)
         self.check(order)
         return (
             ("ThirdVoucher", voucher),
@@ -112,27 +136,31 @@ class Payments:
         """Whether a party banks here, as far as its bank's name and number tell."""
         return own_bank(party, self.options.own_names, self.options.own_cnaps)
 
-    def submitted(self, frame: bytes, keys: CorrelationKeys) -> Outcome:
-        """What the answer to a 4004 says about the payment of `keys`."""
-        answer = read_answer(frame, "4004")
-        if answer.accepted and answer.body is not None and not value(answer.body, "ThirdVoucher"):
-            raise ProtocolError("missing", "accepted, but the answer names no ThirdVoucher")
-        if answer.body is not None:
+    def submitted(self, frame: bytes, keys: CorrelationKeys, operation: str = "4004") -> Outcome:
+        """What the answer to an order of this operation says about the payment of `keys`."""
+        answer = read_answer(frame, operation)
+        if answer.body is not None and operation != "4004":
+            check_special(operation, answer.body, keys)
+        elif answer.body is not None:
+            if answer.accepted and not value(answer.body, "ThirdVoucher"):
+                raise ProtocolError("missing", "accepted, but the answer names no ThirdVoucher")
             check_keys(answer.body, keys, SENT)
-        outcome = self.meanings.word("4004", "header", answer.code, answer.text)
+        outcome = self.meanings.word(operation, "header", answer.code, answer.text)
         if answer.body is None:
             return outcome
-        return replace(outcome, bank_serial=value_or(answer.body, "FrontLogNo") or None)
+        return replace(outcome, bank_serial=serial_of(operation, answer.body))
 
     def read(self, kind: Kind, sent: Sent, frame: bytes) -> Outcome:
         """The stored or replayed answer to the money word of `kind` that was written down as `sent`."""
         if kind not in (Kind.PAYMENT, Kind.TRANSFER):
             raise ProtocolError("value", f"pab sends no {kind.value}")
-        return self.submitted(frame, CorrelationKeys.of(sent))
+        return self.submitted(frame, CorrelationKeys.of(sent), operation_of(sent))
 
     def fate(self, question: FateQuestion, context: Context) -> Conversation[Outcome]:
-        """4005 by our voucher."""
+        """4005 by our voucher; KHKF04 by it, for an order that went by KHKF03."""
         sent = question.sent
+        if operation_of(sent) == FAST:
+            return (yield from self._fast_fate(sent, context))
         body = el(
             "Result",
             leaf("OrigThirdLogNo"),
@@ -151,6 +179,14 @@ class Payments:
             return self.meanings.word("4005", "header", answer.code, answer.text)
         check_keys(answer.body, keys, ASKED)
         return self.decided(answer.body)
+
+    def _fast_fate(self, sent: Sent, context: Context) -> Conversation[Outcome]:
+        body = build(el("Result", leaves(fast_enquiry(sent), GBK, leaf)), GBK)
+        wire = self.sender.message(FAST_ENQUIRY, body, serial=context.serials[0], now=context.now)
+        answer = read_answer((yield Ask("business", wire)), FAST_ENQUIRY)
+        if answer.accepted and answer.body is not None:
+            return fast_fate(answer.body, sent, self.meanings)
+        return self.meanings.word(FAST_ENQUIRY, "header", answer.code, answer.text)
 
     def decided(self, body: etree._Element) -> Outcome:
         """What Stt, IsBack and Yhcljg say together, in a 4005 answer or in a row of 4015."""

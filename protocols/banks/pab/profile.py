@@ -10,6 +10,7 @@ from protocols.bank import Profile, Replay, ReplayRule
 from protocols.banks.pab.batch import PAGES_MAX
 from protocols.banks.pab.options import Options
 from protocols.banks.pab.payment import PURPOSE_CHARS, VOUCHER_CHARS
+from protocols.banks.pab.special import SWEEP
 from protocols.canon.limits import FieldLimit, Limits, ReferenceForm
 from protocols.canon.order import Channel, Kind
 from protocols.kit.china import CNAPS, gbk_limits
@@ -33,6 +34,11 @@ RECONSTRUCTED: Final = (
     "ThirdVoucher of 4019 is the batch where SThirdVoucher is filled",
     "IsEnd is missing on the only page of a 4015 answer; an empty InAcctCityName is accepted by 4018",
     "the first page of 4019 is 1",
+    "KHKF03 and KHKF04: elements and their order, lengths, that a known OrderNumber is refused with MA4045, and that "
+    "MA0103 is KHKF04's word for an unknown one; the rows of the batch files KHKF01, KHKF02 and KHKF05 are not public",
+    "4052: its answer; that 4005 tells of a 4052 by its ThirdVoucher, and that a known one is refused",
+    "401802: that it knows the lines of a 4018 and of 400401 alike; how a line without a receipt yet is answered",
+    "files (FILE01 to FILE03, F001): their state codes but F0, the encryption with RandomPwd, the rows of the files",
 )
 
 
@@ -50,7 +56,11 @@ def profile(options: Options) -> Profile:
         title="Ping An Bank",
         title_zh="平安银行",
         limits=plain,
-        replay={Kind.PAYMENT: rule, Kind.TRANSFER: rule},
+        # Nobody says that a known OrderNumber of KHKF03, or a voucher of 4052, is refused for ever.
+        replay={
+            Kind.PAYMENT: replace(rule, policy=Replay.NEVER) if options.fast_pay_item else rule,
+            Kind.TRANSFER: replace(rule, policy=Replay.NEVER) if options.sweeps == SWEEP else rule,
+        },
         # Lines of 4015 and 4048 have no day.
         unstated=dict.fromkeys((Kind.BATCH_ITEM, Kind.PAYROLL_ITEM, Kind.COLLECTION), frozenset({"day"})),
         serials_per_word=PAGES_MAX,
@@ -70,7 +80,7 @@ def profile(options: Options) -> Profile:
 
 def limits(options: Options) -> Limits:
     """What intake checks before it says yes."""
-    channels = frozenset(Channel) - {Channel.INSTANT}
+    channels = frozenset(Channel) - (frozenset() if options.fast_pay_item else {Channel.INSTANT})
     reference = ReferenceForm(length=VOUCHER_CHARS, prefix=options.reference_prefix)
     return gbk_limits(_fields(options), channels, options.timing.pace(), reference, options.max_amount_minor)
 

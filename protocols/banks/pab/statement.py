@@ -221,6 +221,10 @@ class Statements:
         if not answer.accepted:
             decline(self.meanings, "S001", answer)
 
+    def ask(self, operation: str, body: Markup, context: Context) -> Conversation[Answer]:
+        """One question and its answer, whatever its code."""
+        return (yield from self._ask(operation, body, context, 0))
+
     def _ask(self, operation: str, body: Markup, context: Context, nth: int) -> Conversation[Answer]:
         wire = self.sender.message(operation, build(body, GBK), serial=context.serials[nth], now=context.now)
         return read_answer((yield Ask("business", wire)), operation)

@@ -9,7 +9,7 @@ from protocols.kit import codes
 from protocols.kit.meanings import Meanings, load
 
 OPERATIONS: Final = ("S001", "4001", "4004", "4005", "4008", "4012", "4013", "4015", "4017", "4018", "4019",
-                     "4047", "4048")  # fmt: skip
+                     "4047", "4048", "4052", "401802", "KHKF03", "KHKF04")  # fmt: skip
 OUTCOMES: Final[tuple[codes.OutcomeWord, ...]] = (
     "settled", "failed", "pending", "in_doubt", "not_found", "duplicate", "returned", "empty", "retry",
     "rate_limited",

@@ -26,6 +26,7 @@ from typing import Any, Final, TypeVar
 from lxml import etree
 
 from protocols.bank import BadOptions, Cutter
+from protocols.banks.pab import twin_special
 from protocols.banks.pab.twin_rows import (
     RESULT,
     STT,
@@ -53,7 +54,7 @@ from protocols.twin import Answer, Booked, Booking, Books, Duplicate, DuplicateB
 FAULTS: Final = (
     "trouble_after_booking",  # AFE004 and no body, but the money moved
     "counts_characters",  # the header's length counts characters of the body, not bytes
-    "others_voucher",  # 4005 answers about another voucher, the rows of 4015 likewise
+    "others_voucher",  # 4005 and KHKF04 answer about another voucher, the rows of 4015 likewise
     "others_amount",  # 4005 states one fen more
     "unlisted_status",  # 4005 has a Stt that nobody knows
     "page_repeats",  # 4008 and 4013 tell the first page whatever is asked, and that there are more
@@ -61,11 +62,15 @@ FAULTS: Final = (
     "odd_rows",  # 4008, 4013, 4019: a row in front that says nothing but that it is there
     "batch_untold",  # 4015 says that the batch is in process (B1), and tells of no line
 )
-_MONEY: Final = frozenset({"4004", "4018", "4047"})
+_MONEY: Final = frozenset({"4004", "4018", "4047", "4052", "KHKF03"})
 _HEADER_BYTES: Final = 222
 _FRAMING: Final = FixedHeader(_HEADER_BYTES, (30, 40), ((211, 221),))
 _REQUEST_BYTES_MAX: Final = 1_048_576
 _RETURNED_DAYS_MAX: Final = 30
+_WORDS: Final = {
+    twin_special.NO_ACCOUNT: "未找到账户", twin_special.BAD: "null", twin_special.KNOWN: "重复的第三方流水号或凭证号",
+    twin_special.NOTHING: "没有满足条件纪录",
+}  # fmt: skip
 _EXPLANATION: Final = ",请联系客户经理" * 8
 BRANCHES: Final = (("000000000000", "示例银行某支行"), ("000000000017", "示例银行另一支行"),
                    ("102000000000", "工商银行示例支行"), ("102000000017", "工商银行示例二支行"))  # fmt: skip
@@ -182,10 +187,28 @@ class B2Bi:
             "4047": self._agency,
             "4048": self._agency_fate,
             "4017": self._branches,
+            "KHKF03": self._special(twin_special.fast),
+            "KHKF04": self._special(lambda leaf, kept: twin_special.fast_fate(leaf, kept, self._named)),
+            "4052": self._special(twin_special.sweep),
+            "401802": self._special(twin_special.receipt),
         }
         if read.operation not in known:
             raise _Refused("YQ0000", "无法处理的请求,请核对交易码", own_service=True)
         return known[read.operation]
+
+    def _special(
+        self, made: Callable[[Callable[[str], str], Books], Mapping[str, str]]
+    ) -> Callable[[_Request, Books], _Done]:
+        """An operation of twin_special.py as one of this front end's."""
+
+        def answer(read: _Request, books: Books) -> _Done:
+            root = read.result()
+            try:
+                return _Done(_flat(made(lambda tag: _text(root, tag), books)))
+            except twin_special.Code as code:
+                raise _Refused(str(code), _WORDS[str(code)]) from None
+
+        return answer
 
     def _alive(self, read: _Request, books: Books) -> _Done:
         read.result()

@@ -23,7 +23,7 @@ from protocols.canon.query import DirectoryQuestion, LinesQuestion, ReceiptQuest
 from protocols.canon.statement import Branch, DirectoryPage, Line, Page, Receipt, ReceiptLater
 from protocols.erp.account_replies import RECEIPT_PAGE_BYTES, line_id
 from protocols.kit.declined import Declined
-from tests.world.batching import SENDER
+from tests.world.batching import SENDER, batch
 from tests.world.world import World
 
 DAY_S = 86_400
@@ -274,6 +274,23 @@ def test_a_large_receipt_comes_in_pages_of_one_file(tmp_path: Path) -> None:
     overnight(made)
     late = asked(made, "receipt.request", {**named, "page": 2})
     assert late["error"]["code"] == "validation" and len(maker.asked) == 2, "after a day the bank is asked again"
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_payment_s_receipt_is_asked_for_with_what_the_journal_knows_of_it(together: bool, tmp_path: Path) -> None:
+    maker = Maker(Receipt(b"x", "text/plain"))
+    made = world(tmp_path, adapters=saying(receipt=maker))
+    if together:
+        made.command("batch.submit", batch(made, "B-1", [10_000, 20_000]))
+    else:
+        made.command("payment.submit", made.order("B-1-1", minor=10_000))
+    made.run(5)
+    asked(made, "receipt.request", {"id": "B-1-1"})
+    [wanted] = maker.asked
+    sent = [one.instruction for one in made.bank.ledger.executions if one.instruction.reference == wanted.reference]
+    assert [one.creditor_account for one in sent] == [wanted.creditor.clear if wanted.creditor else ""]
+    assert [one.creditor_name for one in sent] == [wanted.creditor_name.clear if wanted.creditor_name else ""]
+    assert [one.bundle or None for one in sent] == [wanted.bundle] and (wanted.bundle is not None) == together
 
 
 def test_pages_of_one_file_follow_also_when_somebody_begins_anew(tmp_path: Path) -> None:

@@ -123,7 +123,9 @@ class Table:
         """Send an order and keep what the journal would."""
         context = self.stage.context(reference)
         self.sent[reference] = sent_of(order, reference, context.bank_date)
-        return self.stage.talk(self.bank.money[order.kind](order, context))
+        told = self.stage.talk(self.bank.money[order.kind](order, context))
+        self.sent[reference] = replace(self.sent[reference], serials=self.stage.serials)
+        return told
 
     def fate(self, reference: str) -> Outcome:
         """Ask about it."""

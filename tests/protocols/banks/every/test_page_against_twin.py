@@ -36,13 +36,13 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qs
 
 import pytest
 from lxml import etree
 
-from protocols.canon.order import Kind, Urgency
+from protocols.canon.order import Channel, Kind, Order, TransferDetail, Urgency
 from protocols.canon.party import AccountNumber
 from protocols.canon.query import BalanceQuestion, DirectoryQuestion, ReceiptQuestion
 from protocols.canon.statement import ReceiptLater
@@ -141,6 +141,34 @@ def _urgent(made: Table) -> None:
     made.pay(order, made.reference())
 
 
+def _instant(made: Table) -> None:
+    order, reference = replace(made.order(Kind.PAYMENT), channel=Channel.INSTANT), made.reference()
+    made.pay(order, reference)
+    made.fate(reference)
+
+
+def _swept(direction: str) -> Callable[[Table], None]:
+    def act(made: Table) -> None:
+        plain, reference = made.order(Kind.TRANSFER), made.reference()
+        made.pay(replace(cast(Order[TransferDetail], plain), detail=TransferDetail(direction)), reference)
+        made.fate(reference)
+
+    return act
+
+
+def _batch_receipt(made: Table) -> None:
+    ask = made.bank.questions.receipt
+    assert ask is not None
+    bundle, reference = made.bundle(Kind.BATCH_ITEM, ("货款", "货款"))
+    made.pay_bundle(bundle, reference)
+    made.stage.time.later(86_400)
+    made.stage.sign_on()
+    item = bundle.items[0]
+    made.stage.talk(ask(ReceiptQuestion(
+        item.order.ours.account, made.today, reference=item.reference, amount=item.order.amount, bundle=reference,
+        creditor=item.order.creditor.account, creditor_name=item.order.creditor.name), made.stage.context()))  # fmt: skip
+
+
 def _bundled(kind: Kind, purposes: tuple[str, ...] = ("货款", "货款")) -> Callable[[Table], None]:
     def act(made: Table) -> None:
         bundle, reference = made.bundle(kind, purposes)
@@ -226,6 +254,10 @@ ACTS: Mapping[str, Callable[[Table], None]] = {
     "late_payment": _paid(Kind.PAYMENT, "货款 #late"),
     "urgent_payment": _urgent,
     "transfer": _paid(Kind.TRANSFER),
+    "instant_payment": _instant,
+    "sweep": _swept("sweep"),
+    "push": _swept("push"),
+    "batch_receipt": _batch_receipt,
     "batch": _bundled(Kind.BATCH_ITEM),
     "late_batch": _bundled(Kind.BATCH_ITEM, ("货款 #late", "货款 #late")),
     "payroll": _bundled(Kind.PAYROLL_ITEM),
