@@ -159,10 +159,10 @@ def _of_payment(
         return None
     account, bank_date = row.order.ours.account, date.fromisoformat(attempt.bank_date)
     carried = bundles.of_payment(conn, row.payment)
+    bundle = carried[0].bank_ref if carried is not None and carried[0].spent else None
     question = ReceiptQuestion(
         account, bank_date, reference=row.bank_ref, bank_serial=row.bank_serial, amount=row.order.amount,
-        bundle=carried[0].bank_ref if carried is not None and carried[0].spent else None, creditor=row.order.creditor.account,
-        creditor_name=row.order.creditor.name,
+        bundle=bundle, creditor=row.order.creditor.account, creditor_name=row.order.creditor.name,
     )  # fmt: skip
     return ReceiptSubject(account, bank_date, payment=row.payment), question
 
