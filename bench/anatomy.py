@@ -24,6 +24,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from bench.orders import order
+from gateway.bank.exchange_ring import ExchangeRing
+from gateway.bank.exchange_trace import LaneTrace
 from gateway.clock import Entropy, SystemEntropy
 from gateway.core.policy import Allowance, judge
 from gateway.core.states import Answered, Rules, Send, Source
@@ -175,7 +177,7 @@ def _journal_lap(committer: Committer, watch: Stopwatch, made: Sequence[AnyOrder
         for start in range(0, len(units), GROUP):
             done = watch.time(part, partial(committer.commit, units[start : start + GROUP]))
             results += done.results
-            messages.extend(done.messages)
+            messages.extend(done.hand_over.messages)
         return results
 
     entropy = SystemEntropy()
@@ -231,6 +233,24 @@ def door_parts(watch: Stopwatch) -> None:
         watch.lap(COUNT)
 
 
+def trace_parts(folder: Path, watch: Stopwatch) -> None:
+    """What one exchange leaves in the lane's ring: signed octets, request and answer of the size of a payment's."""
+    ring = ExchangeRing(folder / "traces", "sample.main", 4 << 20, vault.create(folder / "traces.key"))
+    trace = LaneTrace(ring, {"user": "demo", "password": "demo-password"}, _Machine())
+    session = trace.session(0)
+    line = session.connection("business")
+
+    def exchange() -> None:
+        session.signed("order", b"o" * 1200)
+        line.request(b"x" * 1700)
+        line.answer(b"y" * 1700, 1700)
+
+    for _ in range(REPEATS):
+        for _number in range(COUNT):
+            watch.time("bank's exchange: trace", exchange)
+        watch.lap(COUNT)
+
+
 def main() -> int:
     """Print the table."""
     dsig.start()
@@ -238,6 +258,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="bankgw-anatomy-") as name:
         door_parts(watch)
         journal_parts(Path(name), watch)
+        trace_parts(Path(name), watch)
         talk_parts(Path(name), "xmlsec", watch)
         talk_parts(Path(name), "hand", by_hand)
     for part, each_us in watch.best.items():

@@ -12,8 +12,9 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -26,6 +27,7 @@ from gateway.asking import R, Unavailable
 from gateway.bank.account_watch import AccountWatch, Watched, WatchParts
 from gateway.bank.certificate_expiry import CertificateExpiry
 from gateway.bank.emergency_stop import EmergencyStop
+from gateway.bank.exchange_ring import ExchangeRing
 from gateway.bank.lane import Lane
 from gateway.bank.lane_dialer import LaneDialer, lane_signers, tls_settings
 from gateway.bank.lane_parts import LaneParts
@@ -76,6 +78,8 @@ BROKER_BLOCKED = "broker_blocked"
 _log = log.get("app")
 
 OnFatal = Callable[[str], None]
+TRACES = "traces"
+"""The folder of the lanes' exchange rings in `state_dir`."""
 
 
 class UserMoved(Exception):  # noqa: N818 - an answer, not a fault
@@ -84,7 +88,8 @@ class UserMoved(Exception):  # noqa: N818 - an answer, not a fault
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Everything impure a gateway is made of; a simulation brings its own. `dialers` and `signers` go by lane name."""
+    """Everything impure a gateway is made of; a simulation brings its own. `dialers`, `signers` and `rings` go by lane
+    name."""
 
     clock: Clock
     entropy: Entropy
@@ -102,6 +107,7 @@ class Parts:
     checkpoints: Checkpoints | None = None
     tried_s: Callable[[], float] = lambda: float("-inf")
     trouble: Callable[[], str] = lambda: ""
+    rings: Mapping[str, ExchangeRing] = field(default_factory=dict)
 
 
 def lane_tables(settings: conf.Settings) -> dict[str, tuple[str, conf.LaneSettings]]:
@@ -180,7 +186,23 @@ def system_parts(reactor: Any, settings: conf.Settings, on_fatal: OnFatal, machi
         checkpoints=_checkpoints(settings, store, clock),
         tried_s=lambda: store.tried_s,
         trouble=lambda: store.trouble,
+        rings=_rings(settings.state_dir / TRACES, lanes, keys),
     )
+
+
+def _rings(
+    folder: Path, lanes: Mapping[str, tuple[str, conf.LaneSettings]], keys: vault.Vault
+) -> dict[str, ExchangeRing]:
+    """Each lane's ring of exchanges. One that cannot be opened is missing: no payment waits for it."""
+    rings = {}
+    for name, (_bank, lane) in lanes.items():
+        if lane.trace_kib:
+            try:
+                rings[name] = ExchangeRing(folder, name, lane.trace_kib * 1024, keys)
+            except OSError as error:
+                _log.warning("trace.not_opened", lane=name, error=str(error),
+                             action="exchanges are not kept; make the folder writable, then restart")  # fmt: skip
+    return rings
 
 
 def _checkpoints(settings: conf.Settings, store: SqlStore, clock: Clock) -> Checkpoints | None:
@@ -300,7 +322,7 @@ class Gateway:
                 clock=parts.clock, entropy=parts.entropy, meters=parts.meters,
                 window=table.window or bank.sessions.window,
                 login=self._logins[name], poll_ms=_poll_ms(self.settings), on_stop=self.emergency.apply,
-                rules=lambda kind: self.registry.bank_rules(bank_name, kind),
+                rules=lambda kind: self.registry.bank_rules(bank_name, kind), ring=parts.rings.get(name),
             ),
             self._halted,
         )  # fmt: skip

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
+from OpenSSL import SSL
 from twisted.internet import tcp
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
@@ -21,6 +22,8 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 
+from gateway.bank.exchange_trace import ConnectionTrace, LaneTrace
+from gateway.bank.handshake_errors import explain
 from gateway.clock import Clock
 from protocols.bank import Cutter, Port
 from protocols.kit.errors import ProtocolError
@@ -47,9 +50,11 @@ class BankConnection(Protocol):
     """
 
     def __init__(
-        self, port: Port, clock: Clock, on_end: Callable[[BankConnection], None], may_write: Callable[[], bool]
-    ) -> None:
+        self, port: Port, clock: Clock, on_end: Callable[[BankConnection], None], may_write: Callable[[], bool],
+        trace: ConnectionTrace | None = None,
+    ) -> None:  # fmt: skip
         self.port = port
+        self._trace = trace or LaneTrace(None, {}, clock).session(0).connection(port.name)
         self.live = False
         self.exchanges = 0
         self._clock = clock
@@ -76,6 +81,7 @@ class BankConnection(Protocol):
         ]
         waiting, connection = self._waiting, _connection(self.transport)
         self._handed_over = connection is None
+        self._trace.request(data)
         self.transport.write(data)
         if connection is not None and connection.connected:
             # Write in this reactor turn, so that the bank works while we prepare the next payment. The reactor handles
@@ -100,6 +106,8 @@ class BankConnection(Protocol):
 
     def connectionMade(self) -> None:
         self.live = True
+        if self._trace.kept:
+            self._trace.connected(_tls_words(self.transport))
         connection = _connection(self.transport)
         if connection is None:
             return
@@ -119,6 +127,7 @@ class BankConnection(Protocol):
         if not self.live:
             return
         if self._waiting is None:
+            self._trace.unasked(data)
             self._fail("unasked_bytes")
             return
         self._partial = (self._partial + data)[:65536]
@@ -147,10 +156,14 @@ class BankConnection(Protocol):
                 self._deliver(frames[0])
         if self._waiting is not None:
             word = "half_answer" if self._partial else "closed_without_answer"
+            self._trace.no_answer(_with_cause(word, reason), self._partial, written=True)
             self._end_exchange().errback(NoAnswer(word, written=True, partial=self._partial))
+        elif was_live and (self.port.kept or not self.exchanges):
+            self._trace.closed(_with_cause("the connection ended", reason))
         self._on_end(self)
 
     def _deliver(self, frame: bytes) -> None:
+        self._trace.answer(self._partial, len(frame))
         self._end_exchange().callback(frame)
 
     def _give_up(self, reason: str) -> None:
@@ -160,6 +173,7 @@ class BankConnection(Protocol):
         waiting = self._end_exchange() if self._waiting is not None else None
         self.hang_up()
         if waiting is not None:
+            self._trace.no_answer(reason, self._partial, written=written)
             waiting.errback(NoAnswer(reason, written=written, partial=self._partial))
 
     def _end_exchange(self) -> Deferred[bytes]:
@@ -176,6 +190,25 @@ def _connection(transport: object) -> tcp.Connection | None:
     """The TCP connection under a transport, below TLS if there is one; None for what is none."""
     raw = transport.transport if isinstance(transport, TLSMemoryBIOProtocol) else transport
     return raw if isinstance(raw, tcp.Connection) else None
+
+
+def _tls_words(transport: object) -> str:
+    """What the handshake agreed on: version, suite, and who the peer says it is."""
+    handle = transport.getHandle() if isinstance(transport, TLSMemoryBIOProtocol) else None
+    if not isinstance(handle, SSL.Connection):
+        return "plain"
+    peer = handle.get_peer_certificate(as_cryptography=True)
+    return (f"{handle.get_protocol_version_name()} {handle.get_cipher_name()}"
+            f"{'' if peer is None else f' {peer.subject.rfc4514_string()}'}")  # fmt: skip
+
+
+def _with_cause(word: str, reason: Failure) -> str:
+    """A slug, with the TLS alert that ended the connection if it was one: under TLS 1.3 a bank refuses our certificate
+    that late."""
+    if reason.value is None or isinstance(reason.value, ConnectionDone | ConnectionLost):
+        return word
+    seen = explain(reason.value)
+    return f"{word}: {seen.reason.value}: {seen.detail}; {seen.reason.remedy}"
 
 
 def _failed(error: NoAnswer) -> Deferred[bytes]:

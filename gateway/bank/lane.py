@@ -23,6 +23,7 @@ from gateway.bank.dialer import NotConnected
 from gateway.bank.dispatch import Dispatch
 from gateway.bank.enquiry import Enquiry
 from gateway.bank.exchange_metrics import ExchangeMetrics
+from gateway.bank.exchange_trace import LaneTrace
 from gateway.bank.lane_parts import LaneParts
 from gateway.bank.lane_shared import LaneShared
 from gateway.bank.lease import ORPHAN_QUIET_S, Lease
@@ -64,6 +65,7 @@ class Lane:
         self.clock_trust = ClockTrust(parts.name, parts.clock, self._lease, parts.meters)
         self.work_queue = WorkQueue(self._wake)
         self.metrics = ExchangeMetrics(parts.bank_name, parts.meters)
+        self.trace = LaneTrace(parts.ring, parts.credentials, parts.clock)
         self.calendar = BankCalendar(parts.bank.profile.limits.hours, parts.clock)
         self.gate = SendGate(parts, self._lease, self.calendar, self._wake)
         self.serials = Serials(parts, self.calendar, self._tasks, self._pump)
@@ -89,7 +91,7 @@ class Lane:
         parts = self.parts
         return SessionPool(parts.bank, (parts.bank_name, parts.name), parts.dialer, parts.clock, parts.entropy,
                            parts.meters, parts.window, self._converse, self.serials.stocked_context, parts.login,
-                           self.permitted)  # fmt: skip
+                           self.permitted, self.trace)  # fmt: skip
 
     # ---- lifecycle ----
 
@@ -309,6 +311,7 @@ class Lane:
         question = self._question_queue.take(login)
         if question is not None:
             login.begin(question.operation)
+            session.trace.purpose = question.operation
             self._spawn(self._answer(session, question))
             return True
         sends = not self.paused and not login.wait_s(MONEY)
@@ -317,6 +320,7 @@ class Lane:
         if item is None:
             return False
         payment, kind = item
+        session.trace.purpose = kind.value
         login.begin("fate" if kind in ASKING else MONEY, asking=kind in ASKING)
         if kind in ASKING:
             self._spawn(self.enquiry.about(session, payment, kind), item)

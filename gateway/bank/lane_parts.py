@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from gateway.bank.exchange_ring import ExchangeRing
 from gateway.bank.login import Login
 from gateway.bank.session_pool import Dialer
 from gateway.bank.signers import Signer
@@ -24,7 +25,7 @@ class LaneParts:
 
     `login` is shared by all lanes of the same user at the bank. `poll_ms` is how often to look for work that other
     nodes wrote; 0: there are none. `on_stop` gets the state of the emergency stop with each lease.
-    `rules` are the settings' present rules for a kind of order.
+    `rules` are the settings' present rules for a kind of order. `ring` keeps the last exchanges; None: nothing does.
     """
 
     name: str
@@ -43,6 +44,7 @@ class LaneParts:
     rules: Callable[[Kind], Rules]
     poll_ms: float = 0.0
     on_stop: Callable[[stops.Stop], object] = lambda _stop: None
+    ring: ExchangeRing | None = None
 
     def rules_of(self, row: PaymentRow) -> Rules:
         """The rules that hold for a payment: the stricter of those stored with it and the settings' present ones."""

@@ -39,6 +39,8 @@ class QuestionRunner:
             return await bank_conversation.ask(session, conversation, self._parts.signers, opening=opening)
         except (NotConnected, NoAnswer, ProtocolError) as error:
             outcome = self._metrics.fault(error, operation)
+            if isinstance(error, ProtocolError):
+                session.trace.refused(f"{error.reason}: {error}")
             raise
         finally:
             self._metrics.observe(operation, outcome, self._parts.clock.monotonic_s() - started_s)

@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from gateway import log
 from gateway.bank.connection import BankConnection, NoAnswer
 from gateway.bank.dialer import NotConnected
+from gateway.bank.exchange_trace import LaneTrace
 from gateway.bank.fault_reasons import signed_out as is_signed_out
 from gateway.bank.handshake_errors import Reason
 from gateway.bank.login import Login
@@ -39,6 +40,8 @@ short outage all sessions are back within 10 s, and no bank is stormed."""
 LIVED_S = 5.0
 """A session that lasted this long, or carried more than its first exchange, connects again at once; others back off."""
 
+SIGN_ON, PROBE = "sign_on", "probe"
+"""What the trace calls a session's own conversations."""
 _log = log.get("bank.session_pool")
 
 
@@ -63,6 +66,7 @@ class BankSession:
         self.trouble_text = ""
         self.sign_on: Mapping[str, str] = {}
         self.taken_s = float("-inf")
+        self.trace = session_pool.trace.session(number)
         self._session_pool = session_pool
         self._lines: dict[str, BankConnection] = {}
 
@@ -82,7 +86,14 @@ class BankSession:
                 return held
             held.finish()
         pool = self._session_pool
-        line = await pool.dialer.dial(port, lambda: BankConnection(port, pool.clock, self._gone, pool.may_write))
+        trace = self.trace.connection(port_name)
+        try:
+            line = await pool.dialer.dial(
+                port, lambda: BankConnection(port, pool.clock, self._gone, pool.may_write, trace)
+            )
+        except NotConnected as error:
+            self.trace.not_connected(port_name, f"{error.reason.value}: {error.detail}")
+            raise
         self._lines[port_name] = line
         pool.allow(port_name)
         return line
@@ -118,9 +129,10 @@ class SessionPool:
     def __init__(
         self, bank: Bank, labels: tuple[str, str], dialer: Dialer, clock: Clock, entropy: Entropy, meters: Meters,
         window: int, converse: Converse, context: Callable[[BankSession | None], Awaitable[Context]], login: Login,
-        permitted: Callable[[], bool],
+        permitted: Callable[[], bool], trace: LaneTrace,
     ) -> None:  # fmt: skip
         self.bank = bank
+        self.trace = trace
         self.dialer = dialer
         self.clock = clock
         self.sessions = [BankSession(self, number) for number in range(window)]
@@ -307,6 +319,7 @@ class SessionPool:
 
     async def _open(self, session: BankSession) -> bool:
         self._move(session, SessionEvent.CONNECT)
+        session.trace.purpose = SIGN_ON if self.bank.sessions.sign_on is not None else PROBE
         try:
             for port in self.bank.ports.values():
                 if port.kept:
@@ -371,6 +384,7 @@ class SessionPool:
 
     async def _beat(self, session: BankSession) -> None:
         self._move(session, SessionEvent.TAKEN)
+        session.trace.purpose = PROBE
         try:
             await self._converse(session, self.bank.sessions.probe(await self._context(session)))
         except (NotConnected, NoAnswer, ProtocolError) as error:
@@ -421,9 +435,11 @@ class SessionPool:
         """Show that the bank answers this login: by signing on, or by a probe where it is signed on."""
         sessions = self.bank.sessions
         if sessions.sign_on is not None and not self._signed_on:
+            probing.trace.purpose = SIGN_ON
             self._signed_on = await self._sign_on(probing, sessions.sign_on)
             self._signed_on_s = self.clock.monotonic_s()
             return self._signed_on
+        probing.trace.purpose = PROBE
         await self._converse(probing, sessions.probe(await self._context(probing)))
         return True
 

@@ -59,6 +59,7 @@ MATRIX: Mapping[str, VerbRule] = {
     "POST /lanes/{}/pause": VerbRule(_RUNNERS),
     "POST /lanes/{}/resume": VerbRule(_RUNNERS),
     "POST /lanes/{}/probe": VerbRule(_RUNNERS),
+    "GET /lanes/{}/trace": _MACHINE_ONLY,
     "GET /parked": VerbRule(_RUNNERS),
     "GET /parked/{}": _MACHINE_ONLY,
     "POST /parked/{}/replay": VerbRule(_RUNNERS),

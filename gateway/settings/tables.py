@@ -312,6 +312,10 @@ class LaneSettings(_Table):
     per_second: float | None = Field(None, gt=0, description="Requests a second; default: the bank's.")
     connect_timeout_s: float = Field(5.0, gt=0, le=60, description="Seconds for the TCP connection.")
     handshake_timeout_s: float = Field(5.0, gt=0, le=60, description="Seconds for the TLS handshake.")
+    trace_kib: int = Field(
+        4_096, ge=0, le=1_048_576,
+        description="KiB of `state_dir` for the last exchanges, sealed, that `bankgw lanes trace` shows. 0: none.",
+    )  # fmt: skip
 
 
 class AttestedCase(_Table):

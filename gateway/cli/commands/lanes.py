@@ -1,4 +1,4 @@
-"""`bankgw lanes`: list lanes (logins at banks), pause and resume sending, probe a bank, rename a lane."""
+"""`bankgw lanes`: list lanes (logins at banks), pause and resume sending, probe a bank, trace it, rename a lane."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from gateway.cli import exit_codes, output
+from gateway.cli.commands.lanes_trace import trace
 from gateway.cli.commands.rename import rename_lane
 from gateway.cli.help_pages import Listing
 from gateway.cli.output import DEFAULT_CONFIG, AsJson, Config, ReasonOption, Socket, WatchOption
@@ -25,6 +26,7 @@ def application() -> typer.Typer:
     group.command("pause")(pause)
     group.command("resume")(resume)
     group.command("probe")(probe)
+    group.command("trace")(trace)
     group.command("forgotten")(forgotten)
     group.command("rename")(rename_lane)
     return group

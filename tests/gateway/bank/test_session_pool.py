@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.testing import StringTransport
 
 from gateway.bank.connection import BankConnection
+from gateway.bank.exchange_trace import LaneTrace
 from gateway.bank.session_pool import BankSession, SessionPool
 from gateway.bank.session_states import S
 from gateway.clock import SystemClock
@@ -116,6 +117,7 @@ class Lone:
         self.dialer = self
         self.dialled: list[BankConnection] = []
         self.lost_sessions = 0
+        self.trace = LaneTrace(None, {}, self.clock)
         self.session = BankSession(cast(SessionPool, self), 0)
 
     def dial(self, port: Port, build: Callable[[], BankConnection]) -> Deferred[BankConnection]:

@@ -220,6 +220,15 @@ def test_lanes_answer(live: Live) -> None:
     assert live.bankgw("lanes", "probe", "icbc.main", config=True)[0] == exit_codes.FAILED
 
 
+def test_the_trace_of_a_lane_shows_bytes_and_no_password(live: Live) -> None:
+    code, said = live.bankgw("lanes", "trace", "sample.main", "--last", "1000", config=True)
+    assert code == exit_codes.OK, said
+    assert "sign_on business  request" in said and "connected: TLSv1.3" in said and "signed order" in said
+    assert "demo-password" not in said and "*************" in said
+    code, said = live.bankgw("lanes", "trace", "pab.main", "--hex", config=True)
+    assert code == exit_codes.OK and "  000000  " in said
+
+
 def test_parked_commands_are_seen_and_stay(live: Live) -> None:
     with live.rabbit.erp() as channel:
         channel.basic_publish("bankgw.commands", "payment.nonsense", b"{}")
