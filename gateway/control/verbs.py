@@ -41,6 +41,7 @@ from gateway.journal.cluster import lane_pauses
 from gateway.journal.cluster.peer_nodes import BEAT_S, STOP_LOOK_S
 from gateway.journal.cluster.stops import Stop
 from gateway.journal.commit import audit, outbox
+from gateway.journal.commit import work as open_work
 from gateway.journal.commit.hand_over import Applied
 from gateway.journal.commit.rows import OutboxRow, OutboxState, PaymentRow, WorkRow
 from gateway.journal.commit.store import Tx
@@ -243,7 +244,9 @@ class _Acts:
             work = _ASK.get(row.life.state)
             if work is None:
                 return _Changed(row, f"it is {row.life.state.value}: there is nothing to ask the bank about it")
-            tx.due(WorkRow(row.payment, work, row.lane, tx.now_ms, row.epoch))
+            # What is due already keeps its place: asking again and again must not move it behind all others.
+            planned = (one.due_ms for one in open_work.of_payment(tx.fresh, row.payment) if one.work is work)
+            tx.due(WorkRow(row.payment, work, row.lane, min((tx.now_ms, *planned)), row.epoch))
             audit.append(tx, call.peer.actor, "order.enquire_now", row.payment, {"state": row.life.state.value})
             return _Changed(row)
 

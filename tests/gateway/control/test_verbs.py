@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
+from gateway.core.states import Work
 from gateway.journal.cluster import lane_pauses
-from gateway.journal.commit import audit, outbox
+from gateway.journal.commit import audit, outbox, work
 from gateway.journal.commit.store import Tx
 from gateway.journal.sql import schema
 from gateway.simbank.faults import BankFault, Script, Scripted
@@ -105,6 +106,30 @@ def test_asking_now_about_a_payment_in_doubt(tmp_path: Path) -> None:
     assert operator.ask("POST", "orders", payment, "enquire")["asked"]
     world.run(5)
     assert world.last("AP-1")["state"] == "settled"
+    world.crash()
+
+
+def test_asking_again_keeps_the_place_among_what_is_due(tmp_path: Path) -> None:
+    world = World(tmp_path, plan=Script([Scripted(BankFault.DROP_AFTER)]), bank_options={"first_enquiry_s": 600.0})
+    world.start()
+    operator = Operator(world)
+    world.run(1)
+    world.submit("AP-1")
+    world.run(5)
+    payment = world.last("AP-1")["payment"]
+    world.bank.reachable = False
+    for pipe in world.pipes:
+        pipe.abortConnection()
+
+    def due_ms() -> list[int]:
+        return [one.due_ms for one in world.read(lambda conn: work.of_payment(conn, payment)) if one.work is Work.ENQUIRE]
+
+    operator.ask("POST", "orders", payment, "enquire")
+    first = due_ms()
+    for _ in range(3):
+        world.run(3)
+        operator.ask("POST", "orders", payment, "enquire")
+    assert due_ms() == first
     world.crash()
 
 
