@@ -564,6 +564,8 @@ def _daemon_handle(gateway: Gateway, watch: Watch) -> DaemonHandle:
         let_go=gateway.let_go, proposal_valid_ms=int(settings.control.proposal_valid_s * 1000),
         register=lambda: gateway.registry, ask=gateway.ask, lost_ms=lambda: watch.lost_ms,
         stop=lambda: gateway.emergency.word, stop_all=gateway.emergency.stop_all, stop_said=gateway.emergency.apply,
+        line_checks={name: dialer.checks(parts.clock) for name, dialer in parts.dialers.items()
+                     if isinstance(dialer, LaneDialer)},
         session_limits=SessionLimits(int(settings.control.session_idle_s * 1000),
                                      int(settings.control.session_most_s * 1000)),
     )  # fmt: skip

@@ -44,6 +44,12 @@ class ClockTrust:
         self._lease = lease
         self._meters = meters
         self._ahead_ms = 0
+        self._compared = False
+
+    @property
+    def ahead_ms(self) -> int | None:
+        """How far this node's clock is ahead of the bank's; None: the bank never told its time."""
+        return self._ahead_ms if self._compared else None
 
     @property
     def doubt(self) -> str | None:
@@ -86,6 +92,7 @@ class ClockTrust:
 
     def compare(self, bank_at: datetime) -> None:
         """Compare this node's clock with what the bank's clock showed a moment ago."""
+        self._compared = True
         before_ms, self._ahead_ms = self._ahead_ms, self._clock.now_ms() - round(bank_at.timestamp() * 1000)
         differs, differed = (abs(off_ms) > CLOCK_DIFFERS_MS for off_ms in (self._ahead_ms, before_ms))
         if differs and not differed:

@@ -10,9 +10,10 @@ from twisted.internet.defer import Deferred
 from gateway import settings as conf
 from gateway.bank.connection import BankConnection
 from gateway.bank.dialer import BankDialer
-from gateway.bank.signers import KeySettings, Signer, signers
+from gateway.bank.line_check import LineCheck, LineChecker
+from gateway.bank.signers import KeySettings, Signer, read_certificates, signers
 from gateway.bank.tls import ClientTls, TlsSettings, client_context
-from gateway.clock import SystemClock
+from gateway.clock import Clock, SystemClock
 from protocols.bank import Bank, Port
 
 
@@ -46,6 +47,8 @@ class LaneDialer:
         if table.tls is not None:
             # Each short connection costs a handshake; resumption, safe under TLS 1.2, halves it.
             self.tls = client_context(tls_settings(table.tls, table.host, resumption=short), SystemClock(reactor))
+        self._reactor = reactor
+        self._table = table
         self._endpoints = {
             name: BankDialer(
                 reactor, table.host, table.ports[name], self.tls,
@@ -58,6 +61,13 @@ class LaneDialer:
     def dial(self, port: Port, build: Callable[[], BankConnection]) -> Deferred[BankConnection]:
         """Connect to a port of the bank; fails with NotConnected."""
         return self._endpoints[port.name].connect(build)
+
+    def checks(self, clock: Clock) -> dict[str, LineCheck]:
+        """By port: a check of the way there, on a connection of its own."""
+        shown = None if self._table.tls is None else self._table.tls.certificate
+        own = None if shown is None else read_certificates(shown)[0]
+        return {name: LineChecker(self._reactor, clock, self._table.host, dialer, own).check
+                for name, dialer in self._endpoints.items()}  # fmt: skip
 
 
 def lane_signers(table: conf.LaneSettings, *, production: bool, nonce: bytes) -> Mapping[str, Signer]:

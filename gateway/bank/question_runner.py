@@ -40,7 +40,7 @@ class QuestionRunner:
         except (NotConnected, NoAnswer, ProtocolError) as error:
             outcome = self._metrics.fault(error, operation)
             if isinstance(error, ProtocolError):
-                session.trace.refused(f"{error.reason}: {error}")
+                session.trace.refused(str(error))
             raise
         finally:
             self._metrics.observe(operation, outcome, self._parts.clock.monotonic_s() - started_s)

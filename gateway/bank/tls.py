@@ -116,13 +116,14 @@ class ClientTls:
     certificate is known only after it, so the caller that completes the handshake must call `completed`.
 
     `resumed` counts handshakes that resumed a session; `peer_not_after` is when the certificate last seen
-    ends.
+    ends. `last_seen` are the certificates that were judged, by their depth in the chain; it proves nothing.
     """
 
     def __init__(self, settings: TlsSettings, clock: Clock) -> None:
         self.settings = settings
         self.resumed = 0
         self.peer_not_after: datetime | None = None
+        self.last_seen: dict[int, x509.Certificate] = {}
         self._clock = clock
         self._pins = frozenset(settings.pins)
         self._kept: _KeptSession | None = None
@@ -190,7 +191,7 @@ class ClientTls:
         if verdict is None or verdict.refusal is not None:
             return False
         try:
-            certificate = raw.to_cryptography()
+            certificate = self.last_seen[depth] = raw.to_cryptography()
             verdict.refusal = self._judge(certificate, depth) if ok == 1 else chain_refusal(error, depth)
             if verdict.refusal is None and depth == 0:
                 verdict.leaf = certificate

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from twisted.internet.defer import Deferred
 
 from gateway.asking import Asker
 from gateway.bank.lane import Lane
+from gateway.bank.line_check import LineCheck
 from gateway.clock import Clock
 from gateway.erp.amqp_types import Amqp
 from gateway.journal.cluster.restored_database import Past
@@ -28,7 +29,7 @@ class DaemonHandle:
     account register in force; `ask` puts a question through a lane. `store` fails soon when the journal is lost, and
     `lost_ms` tells since when it is. `stop` is the last word about an emergency stop, `stop_all` (actor, reason) says
     one and fires when it is written down, `stop_said` hears one that was written down. `session_limits`: how long a
-    person's session lasts.
+    person's session lasts. `line_checks` check the way to a lane's ports, by lane and port.
     """
 
     identity: Mapping[str, str]
@@ -54,3 +55,4 @@ class DaemonHandle:
     stop_all: Callable[[str, str], Deferred[Stop]]
     stop_said: Callable[[Stop], None]
     session_limits: SessionLimits = SessionLimits()
+    line_checks: Mapping[str, Mapping[str, LineCheck]] = field(default_factory=dict)

@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, func, select
 from twisted.python.failure import Failure
 
-from gateway.asking import Unavailable
 from gateway.bank.lane import Lane
 from gateway.bank.lease import LEASE_MS
 from gateway.control import (
@@ -23,6 +22,7 @@ from gateway.control import (
     exchange_traces,
     guarded_journal,
     holds,
+    lane_ladder,
     order_view,
     parked,
     persons,
@@ -54,10 +54,8 @@ from gateway.journal.sql import schema
 from gateway.tasks import sleep
 from protocols.canon.outcome import STATE_TABLE, State
 from protocols.erp.news import instant
-from protocols.kit.errors import ProtocolError
 
 T = TypeVar("T")
-PROBE_S = 10.0
 STOP_WAIT_S = 5.0
 """As long as an emergency stop waits for the journal before it says that only this node has stopped."""
 PAGE_MOST = 1_000
@@ -80,7 +78,6 @@ def verbs(daemon_handle: DaemonHandle) -> Sequence[Verb]:
         Verb("GET", "/lanes", acts.lanes),
         Verb("POST", f"/lanes/{one}/pause", acts.pause),
         Verb("POST", f"/lanes/{one}/resume", acts.resume),
-        Verb("POST", f"/lanes/{one}/probe", acts.probe),
         Verb("GET", "/parked", acts.parked),
         Verb("GET", f"/parked/{one}", acts.parked_one),
         Verb("POST", f"/parked/{one}/replay", acts.replay),
@@ -90,6 +87,7 @@ def verbs(daemon_handle: DaemonHandle) -> Sequence[Verb]:
         *accounts_today.verbs(daemon_handle),
         *directory.verbs(daemon_handle),
         *exchange_traces.verbs(daemon_handle),
+        *lane_ladder.verbs(daemon_handle),
         *persons.verbs(daemon_handle),
         *proposals.verbs(daemon_handle, sessions),
         *roles.verbs(daemon_handle),
@@ -313,25 +311,6 @@ class _Acts:
         # Another node's lane goes on as before until that node looks into the journal.
         hears_s = BEAT_S if lane.elsewhere else 0.0
         return {**_lane(name, lane, self._daemon_handle.ready()["lanes"][name]), "owner_hears_within_s": hears_s}
-
-    async def probe(self, call: Call) -> Any:
-        """Put the bank's own harmless question and say how long the answer took."""
-        name, lane = self._lane(call)
-        wait_s = call.number("wait", PROBE_S, 120)
-        await self._noted(call, "lane.probed", name, {})
-        started_s = self._daemon_handle.clock.monotonic_s()
-        said: dict[str, Any] = {"lane": name, "answered": True}
-        try:
-            await lane.ask("probe", lane.parts.bank.sessions.probe, wait_s)
-        except Unavailable as error:
-            # Where no session is up, what keeps them down is the answer: refused, no TLS, a refused sign-on, silence.
-            pool = lane.session_pool
-            known = not pool.ready and bool(pool.trouble)
-            said.update(answered=False, reason=pool.trouble if known else error.reason,
-                        detail=pool.trouble_text if known else str(error))  # fmt: skip
-        except ProtocolError as error:
-            said.update(answered=False, reason=error.reason, detail=str(error))
-        return {**said, "seconds": round(self._daemon_handle.clock.monotonic_s() - started_s, 3)}
 
     def _lane(self, call: Call) -> tuple[str, Lane]:
         name = call.parts[0]

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.cli import exit_codes, output
+from gateway.cli import output
+from gateway.cli.commands.lanes_probe import probe
 from gateway.cli.commands.lanes_trace import trace
 from gateway.cli.commands.rename import rename_lane
 from gateway.cli.help_pages import Listing
@@ -93,31 +94,6 @@ def resume(
     with output.asking():
         said = output.remote(context, config, socket).post("lanes", lane, "resume")
     output.show(said, as_json=as_json, words=_changed)
-
-
-def probe(
-    context: typer.Context,
-    lane: LaneArgument,
-    wait: Annotated[float, typer.Option(min=0.1, max=120, help="Seconds to wait for the answer.")] = 10.0,
-    config: Config = DEFAULT_CONFIG,
-    socket: Socket = None,
-    as_json: AsJson = False,
-) -> None:
-    """Put the bank's own harmless question and say how long the answer took; exit 69 when there is none."""
-    from gateway.control.client import TIMEOUT_S
-
-    with output.asking():
-        said = output.remote(context, config, socket, wait + TIMEOUT_S).post("lanes", lane, "probe", wait=wait)
-
-    def words(answer: Any) -> None:
-        if answer["answered"]:
-            output.say(f"{lane} answered in {answer['seconds']} s")
-        else:
-            output.say(f"{lane} did not answer in {answer['seconds']} s: {answer['reason']} {answer['detail']}")
-
-    output.show(said, as_json=as_json, words=words)
-    if not said["answered"]:
-        raise typer.Exit(exit_codes.UNAVAILABLE)
 
 
 def forgotten(

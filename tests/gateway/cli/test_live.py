@@ -216,7 +216,12 @@ def test_lanes_answer(live: Live) -> None:
     code, said = live.bankgw("lanes", "list", config=True)
     assert code == exit_codes.OK
     assert "pab.main" in said
-    assert live.bankgw("lanes", "probe", "pab.main", config=True)[0] == exit_codes.OK
+    code, said = live.bankgw("lanes", "probe", "pab.main", config=True)
+    assert code == exit_codes.OK and "TLSv1.2, suite ECDHE" in said and "our certificate: CN=" in said, said
+    code, said = live.bankgw("lanes", "probe", "sample.main", "--hex", config=True)
+    assert code == exit_codes.OK and "BROKEN" not in said, said
+    assert "s ahead of the bank" in said or "s behind the bank" in said
+    assert "  000000  30 30 " in said and "demo-password" not in said
     assert live.bankgw("lanes", "probe", "icbc.main", config=True)[0] == exit_codes.FAILED
 
 

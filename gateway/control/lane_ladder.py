@@ -1,0 +1,291 @@
+"""The verb `POST /lanes/LANE/probe`: goes up the way to a bank rung by rung and says where it breaks, and what to do.
+
+name → TCP → TLS → framing → sign-on → signatures → heartbeat → clock → balance. Name, TCP and TLS are looked at on a
+connection of their own, on which nothing is said. The rest is what the lane itself did: the probe never signs on, as a
+password that is refused again and again locks a login. Where the lane is down, its last attempt is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from gateway.asking import Unavailable
+from gateway.bank.clock_trust import CLOCK_DIFFERS_MS
+from gateway.bank.exchange_trace import TracedEvent, TraceEvent
+from gateway.bank.fault_reasons import SIGNATURE_REASONS
+from gateway.bank.handshake_errors import Reason
+from gateway.bank.lane import Lane
+from gateway.bank.line_check import rung_of
+from gateway.bank.session_pool import PROBE, SIGN_ON
+from gateway.control.daemon_handle import DaemonHandle
+from gateway.control.exchange_traces import shown
+from gateway.control.server import Call, Denied, Verb
+from gateway.journal.commit import audit
+from gateway.registry import Registry
+from protocols.bank import Context, Conversation
+from protocols.canon.party import AccountNumber
+from protocols.canon.query import BalanceQuestion
+from protocols.canon.statement import Balance
+from protocols.kit.errors import REASONS, ProtocolError
+
+PROBE_S = 10.0
+OK, BROKEN, NOT_REACHED, NOT_APPLICABLE = "ok", "broken", "not_reached", "not_applicable"
+RUNGS = ("name", "tcp", "tls", "framing", "sign_on", "signatures", "heartbeat", "clock", "balance")
+R = TypeVar("R")
+_E = TraceEvent
+_REASONS = {one.value: one for one in Reason}
+_ENDS = frozenset({_E.ANSWER, _E.NO_ANSWER, _E.NOT_SENT})
+_FIXES = {
+    "no_answer": "the bank took the connection and never answered: ask what its log says of this connection; a wrong "
+                 "length or charset can leave it waiting for more",
+    "bank_silent": "the bank has not answered yet: probe again with a longer --wait, and ask what its log says",
+    "closed_without_answer": "the bank closed instead of answering: ask what its log says; check that this address and "
+                             "certificate are registered for the test environment",
+    "half_answer": "the bank closed in the middle of an answer: ask what its log says; compare the framing",
+    "answer_stalled": "the bank stopped in the middle of an answer: compare the length that it states with what came",
+    "too_slow": "the answer did not end in time: ask the bank; compare the length that it states with what came",
+    "bad_frame": "these bytes are no message of this bank's framing: check the port, and what stands in front of the "
+                 "front end; compare the framing",
+    "two_answers": "two messages came where one was asked for: ask the bank; compare the framing",
+    "unasked_bytes": "the bank spoke unasked: check the port, and what stands in front of the front end",
+    "declined": "the bank says no in its own words: ask what its code means; check the login's credentials and rights",
+    "signature": "the bank's signature does not fit: save the answer and run bankgw explain on it; check the bank's "
+                 "certificate in the settings",
+    "bad_answer": "the answer breaks the protocol as this bank's page has it: compare the bytes with its manual",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class LadderRung:
+    """One rung: whether it holds, what was seen, and for one that broke the reason and what to do."""
+
+    rung: str
+    verdict: str
+    seen: tuple[str, ...] = ()
+    reason: str = ""
+    fix: str = ""
+    events: tuple[TracedEvent, ...] = ()
+
+    def words(self, *, clear: bool) -> dict[str, Any]:
+        """As JSON. Bytes are for those who may see unmasked messages."""
+        return {"rung": self.rung, "verdict": self.verdict, "seen": list(self.seen), "reason": self.reason,
+                "fix": self.fix, "events": [shown(event) for event in self.events] if clear else []}  # fmt: skip
+
+
+def verbs(daemon_handle: DaemonHandle) -> Sequence[Verb]:
+    """What can be asked about the way to a bank."""
+    return (Verb("POST", "/lanes/([^/]+)/probe", _Acts(daemon_handle).probe),)
+
+
+class _Acts:
+    def __init__(self, daemon_handle: DaemonHandle) -> None:
+        self._daemon_handle = daemon_handle
+
+    async def probe(self, call: Call) -> Any:
+        """Every rung of the way to the bank, with what was sent and received."""
+        name, lane = call.parts[0], self._daemon_handle.lanes.get(call.parts[0])
+        if lane is None:
+            there = ", ".join(sorted(self._daemon_handle.lanes))
+            raise Denied(404, "no_such_lane", f"there is no lane {name}; there are {there}")
+        wait_s = call.number("wait", PROBE_S, 120)
+        await self._daemon_handle.store.write(lambda tx: audit.append(tx, call.peer.actor, "lane.probed", name, {}))
+        clock = self._daemon_handle.clock
+        line = await self._line(name)
+        started_s = clock.monotonic_s()
+        before = lane.trace.last
+        asked = await self._put(lane, "probe", lane.parts.bank.sessions.probe, wait_s)
+        seconds = round(clock.monotonic_s() - started_s, 3)
+        rungs = [*line, *session_rungs(lane, line, asked, before, seconds)]
+        rungs.append(await self._balance(lane, wait_s) if asked is None else LadderRung("balance", NOT_REACHED))
+        said: dict[str, Any] = {"lane": name, "answered": asked is None, "seconds": seconds}
+        if asked is not None:
+            said.update(reason=asked[0], detail=asked[1])
+        clear = call.person is None
+        return {**said, "rungs": [rung.words(clear=clear) for rung in in_order(rungs)]}
+
+    async def _line(self, name: str) -> list[LadderRung]:
+        """Name, TCP and TLS of each port; of a rung that breaks for one port, that port's."""
+        found: dict[str, LadderRung] = {}
+        for port, check in self._daemon_handle.line_checks.get(name, {}).items():
+            for one in await check():
+                seen = tuple(f"{port}: {line}" for line in one.seen)
+                rung = LadderRung(one.rung, OK if one.ok else BROKEN, seen, one.reason, one.fix)
+                held = found.get(one.rung)
+                if held is None or held.verdict == OK:
+                    found[one.rung] = rung
+        return list(found.values())
+
+    async def _put(
+        self, lane: Lane, operation: str, conversation: Callable[[Context], Conversation[R]], wait_s: float
+    ) -> tuple[str, str] | None:
+        """Put a question; None if it was answered, else a slug and words."""
+        try:
+            await lane.ask(operation, conversation, wait_s)
+        except Unavailable as error:
+            # Where no session is up, what keeps them down is the answer: refused, no TLS, a refused sign-on, silence.
+            pool = lane.session_pool
+            known = not pool.ready and bool(pool.trouble)
+            return (pool.trouble, pool.trouble_text) if known else (error.reason, str(error))
+        except ProtocolError as error:
+            return error.reason, str(error)
+        return None
+
+    async def _balance(self, lane: Lane, wait_s: float) -> LadderRung:
+        put = lane.parts.bank.questions.balance
+        account = _account(self._daemon_handle.register(), lane.parts.name)
+        if put is None or account is None:
+            why = "the bank is not asked for balances" if put is None else "no own account is registered on this lane"
+            return LadderRung("balance", NOT_APPLICABLE, (why,))
+        before = lane.trace.last
+        told: list[Balance] = []
+
+        def conversation(context: Context) -> Conversation[Balance]:
+            balance = yield from put(BalanceQuestion(AccountNumber(account)), context)
+            told.append(balance)
+            return balance
+
+        failed = await self._put(lane, "balance", conversation, wait_s)
+        events = _of(lane, ("balance",), before)
+        if failed is not None:
+            return LadderRung("balance", BROKEN, (failed[1],), failed[0], _fix(failed[0]), events)
+        return LadderRung("balance", OK, (f"account {AccountNumber(account)} was answered",), events=events)
+
+
+def session_rungs(
+    lane: Lane, line: Sequence[LadderRung], asked: tuple[str, str] | None, before: int, seconds: float
+) -> list[LadderRung]:
+    """Framing, sign-on, signatures, heartbeat and clock, from what the lane did. `asked`: why the heartbeat failed."""
+    last = _of(lane, (PROBE,), before)
+    if asked is None:
+        return [_framing(last), _signed_on(lane), _signatures(lane, last),
+                LadderRung("heartbeat", OK, (f"answered in {seconds} s",), events=last), _clock(lane)]  # fmt: skip
+    if not any(event.event in (*_ENDS, _E.REFUSED) for event in last):
+        last = _last_conversation(lane)
+    rung, why = _where(last)
+    if rung is None:
+        return _before_a_session(line, asked, last)
+    broken = LadderRung(rung, BROKEN, (why,), _slug(why), _fix(_slug(why), asked[0]), last)
+    held = {"sign_on": 1, "signatures": 1, "heartbeat": 2}.get(rung, 0)
+    return [*(_framing(last), _signed_on(lane))[:held], broken]
+
+
+def _before_a_session(
+    line: Sequence[LadderRung], asked: tuple[str, str], last: tuple[TracedEvent, ...]
+) -> list[LadderRung]:
+    """The lane's last attempt got no connection, or nothing is known of it."""
+    if any(rung.verdict == BROKEN for rung in line):
+        return []
+    reason, detail = asked
+    at = _REASONS.get(reason)
+    if not line and at is not None:
+        return [LadderRung(rung_of(at), BROKEN, (detail,), reason, at.remedy, last)]
+    again = "the way is open now; the lane tries again by itself" if at is not None else ""
+    return [LadderRung("heartbeat", BROKEN, (detail,), reason, again or _fix(reason), last)]
+
+
+def _where(events: Sequence[TracedEvent]) -> tuple[str | None, str]:
+    """The rung at which a conversation ended, and why; None if it never got so far as to say anything."""
+    for event in reversed(events):
+        if event.event is _E.REFUSED:
+            word = event.note.partition(":")[0]
+            at = "signatures" if word in SIGNATURE_REASONS else "sign_on" if event.purpose == SIGN_ON else "heartbeat"
+            return at, event.note
+        if event.event in (_E.NO_ANSWER, _E.UNASKED):
+            return "framing", event.note or "unasked_bytes"
+        if event.event is _E.CLOSED:
+            return "framing", f"closed_without_answer: {event.note}"
+        if event.event is _E.NOT_CONNECTED:
+            return None, event.note
+    return None, ""
+
+
+def _slug(why: str) -> str:
+    word = why.partition(":")[0]
+    if word in SIGNATURE_REASONS:
+        return "signature"
+    if "was answered" in why:
+        return "declined"
+    return "bad_answer" if word in REASONS else word
+
+
+def _fix(slug: str, otherwise: str = "") -> str:
+    return _FIXES.get(slug) or _FIXES.get(otherwise.partition(":")[0]) or "see the bytes below, and the daemon's log"
+
+
+def _framing(events: Sequence[TracedEvent]) -> LadderRung:
+    answers = [event for event in events if event.event is _E.ANSWER]
+    if not answers:
+        return LadderRung("framing", OK if events else NOT_APPLICABLE, ("its bytes are not kept any more",))
+    (part,) = answers[-1].parts
+    return LadderRung("framing", OK, (f"one whole message of {part.whole} bytes, begins {part.octets[:16].hex(' ')}",))
+
+
+def _signed_on(lane: Lane) -> LadderRung:
+    if lane.parts.bank.sessions.sign_on is None:
+        return LadderRung("sign_on", NOT_APPLICABLE, ("this bank has no sign-on",))
+    return LadderRung("sign_on", OK, ("the bank accepted the login",), events=_last(lane, SIGN_ON))
+
+
+def _signatures(lane: Lane, events: Sequence[TracedEvent]) -> LadderRung:
+    signs = lane.parts.bank.profile.signs
+    signed = sorted({part.name for event in events for part in event.parts if part.name.startswith("signed ")})
+    ours = f"ours: {', '.join(signed)}, not objected to" if signed else "ours: this message bears none"
+    if not signs:
+        return LadderRung("signatures", NOT_APPLICABLE, ("this bank's messages are not signed by us",))
+    return LadderRung("signatures", OK, (ours, "the bank's: its answer passed every check of this bank's adapter"))
+
+
+def _clock(lane: Lane) -> LadderRung:
+    ahead_ms = lane.clock_trust.ahead_ms
+    if ahead_ms is None:
+        return LadderRung("clock", NOT_APPLICABLE, ("this bank's heartbeat does not tell its time",))
+    seen = (f"this machine is {abs(ahead_ms) / 1000:g} s {'ahead of' if ahead_ms > 0 else 'behind'} the bank",)
+    if abs(ahead_ms) > CLOCK_DIFFERS_MS:
+        fix = "set this machine's clock right (chrony), or ask the bank; until then nothing is sent a second time"
+        return LadderRung("clock", BROKEN, seen, "clock_differs", fix)
+    return LadderRung("clock", OK, seen)
+
+
+def _of(lane: Lane, purposes: tuple[str, ...], after: int) -> tuple[TracedEvent, ...]:
+    return tuple(event for event in lane.trace.read(after) if event.purpose in purposes)
+
+
+def _last(lane: Lane, purpose: str) -> tuple[TracedEvent, ...]:
+    """The last exchange of one purpose: from its request to its end."""
+    found: tuple[TracedEvent, ...] = ()
+    for event in lane.trace.read():
+        if event.purpose == purpose:
+            if event.event is _E.REQUEST:
+                found = (event,)
+            elif found and event.event in _ENDS and event.exchange == found[0].exchange:
+                found = (*found, event)
+    return found
+
+
+def _last_conversation(lane: Lane) -> tuple[TracedEvent, ...]:
+    """What the lane tried last, to sign on or to probe, from its connection on. An attempt that still waits for its
+    answer counts only if there was none before."""
+    found: tuple[TracedEvent, ...] = ()
+    over: tuple[TracedEvent, ...] = ()
+    session = None
+    for event in lane.trace.read():
+        if event.purpose not in (SIGN_ON, PROBE):
+            continue
+        if event.event in (_E.CONNECTED, _E.NOT_CONNECTED) or session != event.session:
+            found, session = (), event.session
+        found = (*found, event)
+        if _where(found)[1]:
+            over = found
+    return over or found
+
+
+def _account(register: Registry, lane: str) -> str | None:
+    return next((account for account, route in register.routes.items() if route.lane == lane), None)
+
+
+def in_order(rungs: Sequence[LadderRung]) -> list[LadderRung]:
+    """All rungs, from the lowest; those above one that broke, and that nothing is known of, were not reached."""
+    known = {rung.rung: rung for rung in reversed(rungs)}
+    return [known.get(name, LadderRung(name, NOT_REACHED)) for name in RUNGS]
