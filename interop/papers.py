@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,13 @@ from interop.jbank import expect, iban
 from interop.peer import PROGRAMS, PYTHON, must, run
 from interop.samples import Samples
 from protocols.canon.money import Money
-from protocols.canon.party import AccountNumber, Name, Party
+from protocols.canon.party import AccountNumber, Address, Name, Party
 from protocols.canon.statement import Direction
 from protocols.kit.iso20022 import account_writer, debit, report, transfer
 from protocols.kit.iso20022.account import AccountEntry, AccountReport, CamtBalance, TransactionDetail
 from protocols.kit.iso20022.debit import Debit, DebitFile, DebitGroup, Mandate
 from protocols.kit.iso20022.names import VERSIONS
-from protocols.kit.iso20022.parts import Address, Side, StatusReason
+from protocols.kit.iso20022.parts import Side, StatusReason
 from protocols.kit.iso20022.report import GroupStatus, PaymentStatus, StatusReport
 from protocols.kit.iso20022.transfer import Transfer, TransferFile, TransferGroup
 
@@ -38,7 +38,7 @@ class Paper:
 
 def _side(name: str, number: int, bic: str = "") -> Side:
     party = Party(AccountNumber(iban(number)), Name(name))
-    return Side(party, bic, Address("FI", "Helsinki", "00100", "Esimerkkikatu", "1"), "00000017")
+    return Side(replace(party, bic=bic, address=Address("FI", "Helsinki", "00100", "Esimerkkikatu", "1")), "00000017")
 
 
 OURS, THEIRS = _side("示例甲公司", 17, "AAAAFIHH"), _side("Müller & 乙 <GmbH>", 25, "BBBBFIHH")

@@ -20,7 +20,8 @@ from gateway.journal.commit.rows import AttemptRow, OutboxRow, PaymentRow
 from gateway.journal.payments.bundles import BundleRow
 from gateway.journal.payments.timeline import Moment
 from protocols.canon.outcome import STATE_TABLE
-from protocols.canon.party import Party
+from protocols.canon.party import Name, Party
+from protocols.canon.terms import Terms, terms_fields
 from protocols.erp.news import error_fields, instant
 
 SHOWN_BYTES = 65_536
@@ -112,6 +113,7 @@ def full(row: PaymentRow, veiled: Veil) -> dict[str, Any]:
     said.update({
         "company": row.company, "kind": order.kind.value, "debtor": _party(order.debtor, veiled),
         "creditor": _party(order.creditor, veiled), "purpose": veiled.text(order.purpose),
+        **_terms(order.terms, veiled),
         "urgency": order.urgency.value, "channel": order.channel.value, "tags": dict(order.tags),
         "correlation_id": row.reply.correlation_id, "reply_to": row.reply.reply_to,
         "traceparent": row.reply.traceparent,
@@ -195,8 +197,16 @@ def _party(party: Party, veiled: Veil) -> dict[str, Any]:
     return {
         "account": party.account.clear if veiled.clear else str(party.account),
         "name": party.name.clear if veiled.clear else str(party.name), "kind": party.kind.value,
-        "bank_name": party.bank_name, "cnaps": party.cnaps,
+        "bank_name": party.bank_name, "cnaps": party.cnaps, **({} if party.bic is None else {"bic": party.bic}),
     }  # fmt: skip
+
+
+def _terms(terms: Terms, veiled: Veil) -> dict[str, Any]:
+    """What the order says beyond parties, amount and text, if anything."""
+    said = _veiled(terms_fields(terms), veiled)
+    if not veiled.clear:
+        said |= {name: str(Name(said[name])) for name in ("ultimate_debtor", "ultimate_creditor") if name in said}
+    return {"terms": said} if said else {}
 
 
 def _time(at_ms: int | None) -> str | None:

@@ -146,7 +146,7 @@ def _payee_facts(tx: Tx, row: PaymentRow) -> tuple[tuple[str, str], ...]:
     payee = row.order.creditor
     return (
         ("sender", row.sender), ("order", f"{row.sender}:{row.order.id}"), ("payee-account", str(payee.account)),
-        ("payee-name", str(payee.name)), ("payee-bank", payee.cnaps or payee.bank_name or "not named"),
+        ("payee-name", str(payee.name)), ("payee-bank", payee.cnaps or payee.bank_name or payee.bic or "not named"),
         ("payee-fingerprint", payees.blind_key(tx.vault, row.order)),
     )  # fmt: skip
 

@@ -17,6 +17,7 @@ from protocols.canon.errors import Code, Fault, FieldCode
 from protocols.canon.limits import FieldLimit, Limits
 from protocols.canon.money import Money
 from protocols.canon.order import AnyOrder, Kind
+from protocols.canon.party import is_broken_iban
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +133,7 @@ def _faults(order: AnyOrder, route: Route, today: date) -> Iterator[Fault]:
     if order.urgency not in limits.urgencies:
         yield Fault("/urgency", FieldCode.UNSUPPORTED, f"{route.bank} carries no {order.urgency.value} orders here")
     yield from _amount_faults(order.amount, limits)
+    yield from _terms_faults(order, limits, route.bank)
     values = order_values(order)
     told = {**values, "/channel": order.channel.value, "/debtor/kind": order.debtor.kind.value,
             "/creditor/kind": order.creditor.kind.value}  # fmt: skip
@@ -169,6 +171,24 @@ def order_values(order: AnyOrder) -> dict[str, str | None]:
     }
 
 
+def _terms_faults(order: AnyOrder, limits: Limits, bank: str) -> Iterator[Fault]:
+    """What decides who pays, who is paid or how the payee books it, and cannot be carried.
+
+    An id, a code, or fees shared as every rail shares them are not worth a refusal.
+    """
+    terms = order.terms
+    unsaid = [one.reference or one.invoice for one in terms.remittances
+              if (one.reference or one.invoice) not in order.purpose]  # fmt: skip
+    told = {
+        "charge_bearer": terms.charge_bearer in ("DEBT", "CRED"), "remittances": bool(unsaid),
+        "ultimate_debtor": terms.ultimate_debtor is not None,
+        "ultimate_creditor": terms.ultimate_creditor is not None,
+    }  # fmt: skip
+    for name, matters in told.items():
+        if matters and name not in limits.terms:
+            yield Fault(f"/terms/{name}", FieldCode.UNSUPPORTED, f"{bank} cannot carry it here")
+
+
 def _amount_faults(amount: Money, limits: Limits) -> Iterator[Fault]:
     least, most = limits.amount.min_minor, limits.amount.max_minor
     if amount.minor < least:
@@ -190,6 +210,8 @@ def field_faults(limit: FieldLimit, value: str | None, charset: str) -> Iterator
         yield Fault(limit.at, FieldCode.TOO_LONG, detail, limit.max_chars)
     if limit.pattern is not None and not re.fullmatch(limit.pattern, value):
         yield Fault(limit.at, FieldCode.PATTERN, f"must match {limit.pattern}")
+    if limit.iban and is_broken_iban(value):
+        yield Fault(limit.at, FieldCode.PATTERN, "has the form of an IBAN and wrong check digits (modulo 97)")
     unencodable = _unencodable(value, charset)
     if unencodable is not None:
         position, character = unencodable

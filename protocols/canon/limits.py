@@ -16,7 +16,8 @@ class FieldLimit:
     `max_bytes` counts in the bank's charset, `max_chars` counts characters; `pattern` must match the whole value;
     `forbidden` lists characters the bank refuses even escaped. `required_unless` lifts `required` where another
     field's value contains a pattern: pairs of pointer and regular expression, of which one is enough; an absent value
-    is the empty text. `/channel` and the parties' `/kind` may be named too.
+    is the empty text. `/channel` and the parties' `/kind` may be named too. `iban`: what has the form of an IBAN must
+    have its check digits.
     """
 
     at: str
@@ -26,6 +27,7 @@ class FieldLimit:
     forbidden: str = ""
     required: bool = False
     required_unless: tuple[tuple[str, str], ...] = ()
+    iban: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,10 @@ class ReferenceForm:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """All of a bank's limits that intake can check before it says yes. `channels` are the rails it has."""
+    """All of a bank's limits that intake can check before it says yes. `channels` are the rails it has.
+
+    `terms` are the names of what its rail carries of `canon.terms.Terms`.
+    """
 
     charset: str
     channels: frozenset[Channel] = frozenset(Channel)
@@ -95,3 +100,4 @@ class Limits:
     hours: Hours = Hours()
     pace: Pace = Pace()
     reference: ReferenceForm = field(default_factory=ReferenceForm)
+    terms: frozenset[str] = frozenset()

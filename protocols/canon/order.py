@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 
 from protocols.canon.money import Money
 from protocols.canon.party import Name, Party
+from protocols.canon.terms import NO_DEBIT_TERMS, NO_TERMS, DebitTerms, Terms
 
 
 class Kind(StrEnum):
@@ -77,6 +78,7 @@ class CollectionDetail:
     agreement: str
     batch_id: str | None = None
     item_no: int | None = None
+    terms: DebitTerms = NO_DEBIT_TERMS
 
 
 D = TypeVar("D", PaymentDetail, TransferDetail, BatchItemDetail, PayrollItemDetail, CollectionDetail)
@@ -110,6 +112,7 @@ class Order(Generic[D]):
     valid_until: datetime | None = None
     not_before: datetime | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    terms: Terms = NO_TERMS
 
     @property
     def kind(self) -> Kind:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from enum import StrEnum
+from typing import Any, Final
+
+_IBAN: Final = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}\Z", re.ASCII)
 
 
 def mask(number: str) -> str:
@@ -11,6 +16,19 @@ def mask(number: str) -> str:
     if len(number) >= 14:
         return f"{number[:6]}{'*' * (len(number) - 10)}{number[-4:]}"
     return "*" * max(len(number) - 2, 0) + number[-2:]
+
+
+def is_iban(number: str) -> bool:
+    """Whether it has the form and the check digits of an IBAN (ISO 13616)."""
+    if not _IBAN.match(number):
+        return False
+    turned = number[4:] + number[:4]
+    return int("".join(str(int(char, 36)) for char in turned)) % 97 == 1
+
+
+def is_broken_iban(number: str) -> bool:
+    """Whether it has the form of an IBAN, and other check digits than it should have."""
+    return _IBAN.match(number) is not None and not is_iban(number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +65,36 @@ class PartyKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Address:
+    """A structured address; `lines` is what could not be structured. `country` is ISO 3166, two letters."""
+
+    country: str = ""
+    town: str = ""
+    postcode: str = ""
+    street: str = ""
+    building: str = ""
+    lines: tuple[str, ...] = ()
+
+
+def address_fields(where: Address) -> dict[str, Any]:
+    """The address as JSON without what is unset."""
+    told = {one.name: getattr(where, one.name) for one in fields(where)}
+    return {name: list(value) if name == "lines" else value for name, value in told.items() if value}
+
+
+def address_from(said: Mapping[str, Any]) -> Address:
+    """The address that `address_fields` wrote."""
+    return Address(**{**said, "lines": tuple(said.get("lines", ()))})
+
+
+@dataclass(frozen=True, slots=True)
 class Party:
-    """An account with its holder. `cnaps` is the 12-digit payment-system bank number (联行号)."""
+    """An account with its holder. `cnaps` is the 12-digit payment-system bank number (联行号), `bic` the bank's BIC."""
 
     account: AccountNumber
     name: Name
     bank_name: str | None = None
     cnaps: str | None = None
     kind: PartyKind = PartyKind.CORPORATE
+    bic: str | None = None
+    address: Address | None = None

@@ -22,18 +22,21 @@ from protocols.erp.faults import MAX_FAULTS
 from protocols.erp.form import (
     CHANNELS,
     URGENCIES,
+    AddressForm,
     Contradiction,
     Form,
     PartyForm,
     Strict,
     Tags,
+    address_of,
     amount_faults,
     said,
     set_tags,
     tagged,
     time_faults,
 )
-from protocols.erp.scalars import Account, Amount, Cnaps, Currency, OrderId, Purpose, Text140, Time, bounded
+from protocols.erp.scalars import Account, Amount, Bic, Cnaps, Currency, Day, OrderId, Purpose, Text140, Time, bounded
+from protocols.erp.terms_form import MandateForm, TermsForm, debit_terms_of, terms_faults, terms_of
 from protocols.erp.words import MAX_ITEMS, OnItemError, SubmitBatch
 
 _ON_ITEM_ERROR = {one.value: one for one in OnItemError}
@@ -47,6 +50,7 @@ class ItemForm(Strict):
     amount: Amount = said("a string, never a number; more than zero", "字符串,不得为数字;大于零")
     purpose: Purpose | None = said("as in the head; absent: the head's", "用途/附言;不填则用批次的", None)
     tags: Tags = said("added to the head's", "自定义标签,与批次的标签合并", {})
+    terms: TermsForm | None = said("what only some rails carry", "部分汇路支持的附加要素", None)
 
 
 class BatchItem(ItemForm):
@@ -62,11 +66,14 @@ class Employee(Strict):
     name: Text140 = said("the holder's name exactly as the bank has it", "户名,须与银行登记一致")
     bank_name: Text140 | None = said("name of the account's branch", "开户行名称", None)
     cnaps: Cnaps | None = said("12-digit payment-system number of the branch", "联行号(12 位)", None)
+    bic: Bic | None = said("BIC of the account's bank, where the rail wants one", "开户行 BIC", None)
+    address: AddressForm | None = said("where the holder lives, where the rail wants it", "地址", None)
     document: Text140 | None = said("number of the identity document, where the bank asks for it", "证件号码", None)
 
     def party(self) -> Party:
         """The same as a canon word."""
-        return Party(AccountNumber(self.account), Name(self.name), self.bank_name, self.cnaps, PartyKind.PERSON)
+        return Party(AccountNumber(self.account), Name(self.name), self.bank_name, self.cnaps, PartyKind.PERSON,
+                     self.bic, address_of(self.address))  # fmt: skip
 
 
 class PayrollItem(ItemForm):
@@ -80,6 +87,7 @@ class CollectionItem(ItemForm):
 
     debtor: PartyForm = said("the other party, who agreed to pay", "付款方(对方),已签约")
     agreement: Text140 | None = said("its agreement; absent: the head's", "协议号;不填则用批次的", None)
+    signed_on: Day | None = said("when the agreement was signed, where the scheme asks for it", "签约日期", None)
 
 
 class BatchForm(Form):
@@ -124,7 +132,7 @@ class BatchForm(Form):
         order: Order[Any] = Order(
             item.id, debtor, creditor, Money.parse(item.amount, self.currency), self._detail(item, number), purpose,
             URGENCIES[self.urgency], CHANNELS[self.channel], self.valid_until, self.not_before,
-            {**tags, **own} if own else tags,
+            {**tags, **own} if own else tags, terms_of(item.terms, self.currency),
         )  # fmt: skip
         return order
 
@@ -188,7 +196,8 @@ def _item_faults(values: Mapping[str, Any]) -> Iterator[Fault]:
         other = seen.setdefault(item.id, f"item {number}")
         if other != f"item {number}":
             yield Fault(f"/items/{number}/id", FieldCode.REPEATED, f"is the id of {other} too")
-        wrong = tuple(amount_faults(f"/items/{number}/amount", item.amount, currency))
+        wrong = (*amount_faults(f"/items/{number}/amount", item.amount, currency),
+                 *terms_faults(f"/items/{number}", item.terms, currency))  # fmt: skip
         broken = broken or bool(wrong)
         yield from wrong
     if named is not None and currency is not None and not broken:
@@ -236,6 +245,7 @@ class CollectionSubmit(BatchForm):
 
     creditor: PartyForm = said("who is paid: an own account", "收款方:本单位账户")
     agreement: Text140 = said("the agreement for items that name none", "协议号,用于未填协议号的明细")
+    mandate: MandateForm | None = said("what the scheme asks for besides", "扣款方案要求的其他要素", None)
     items: Annotated[list[CollectionItem], *_ITEMS] = said(
         f"the collections, at most {MAX_ITEMS}", f"明细,至多 {MAX_ITEMS} 笔"
     )
@@ -247,4 +257,5 @@ class CollectionSubmit(BatchForm):
         return item.debtor.party(), self.creditor.party()
 
     def _detail(self, item: CollectionItem, number: int) -> Detail:
-        return CollectionDetail(item.agreement or self.agreement, self.id, number)
+        return CollectionDetail(item.agreement or self.agreement, self.id, number,
+                                debit_terms_of(self.mandate, item.signed_on))  # fmt: skip

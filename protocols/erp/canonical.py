@@ -22,7 +22,8 @@ from protocols.canon.order import (
     TransferDetail,
     Urgency,
 )
-from protocols.canon.party import Party, PartyKind
+from protocols.canon.party import Party, PartyKind, address_fields
+from protocols.canon.terms import debit_fields, terms_fields
 from protocols.erp.words import OnItemError, SubmitBatch
 
 # RFC 8785 sorts names by UTF-16 units and Python by code points. All names here are ASCII, so both agree, and
@@ -62,6 +63,9 @@ def fields(order: AnyOrder) -> dict[str, Any]:
         said["not_before"] = _instant(order.not_before)
     if order.tags:
         said["tags"] = dict(order.tags)
+    terms = terms_fields(order.terms)
+    if terms:
+        said["terms"] = terms
     return said
 
 
@@ -80,14 +84,18 @@ def _instant(at: datetime) -> str:
     return at.astimezone(UTC).isoformat()
 
 
-def _party(party: Party) -> dict[str, str]:
-    said = {"account": party.account.clear, "name": party.name.clear}
+def _party(party: Party) -> dict[str, Any]:
+    said: dict[str, Any] = {"account": party.account.clear, "name": party.name.clear}
     if party.bank_name is not None:
         said["bank_name"] = party.bank_name
     if party.cnaps is not None:
         said["cnaps"] = party.cnaps
     if party.kind is not PartyKind.CORPORATE:
         said["kind"] = party.kind.value
+    if party.bic is not None:
+        said["bic"] = party.bic
+    if party.address is not None:
+        said["address"] = address_fields(party.address)
     return said
 
 
@@ -108,6 +116,7 @@ def _detail(detail: Detail) -> dict[str, Any]:
                 "agreement": agreement,
                 "payee_document": None if document is None else document.clear,
             }
-        case CollectionDetail(agreement, batch_id, item_no):
-            said = {"agreement": agreement, "batch_id": batch_id, "item_no": item_no}
+        case CollectionDetail(agreement, batch_id, item_no, terms):
+            said = {"agreement": agreement, "batch_id": batch_id, "item_no": item_no,
+                    "terms": debit_fields(terms) or None}  # fmt: skip
     return {name: value for name, value in said.items() if value is not None}

@@ -13,11 +13,23 @@ from pydantic import BaseModel, ConfigDict, Field
 from protocols.canon.errors import Fault, FieldCode
 from protocols.canon.money import BadMoney, Money
 from protocols.canon.order import Channel, Urgency
-from protocols.canon.party import AccountNumber, Name, Party, PartyKind
-from protocols.erp.scalars import Account, Cnaps, TagName, TagValue, Text140, bounded
+from protocols.canon.party import AccountNumber, Address, Name, Party, PartyKind
+from protocols.erp.scalars import (
+    Account,
+    Bic,
+    Cnaps,
+    Country,
+    TagName,
+    TagValue,
+    Text35,
+    Text70,
+    Text140,
+    bounded,
+)
 from protocols.erp.words import Command
 
 MAX_TAGS = 20
+MAX_ADDRESS_LINES = 7
 
 
 class Contradiction(ValueError):
@@ -64,6 +76,29 @@ URGENCIES = {urgency.value: urgency for urgency in Urgency}
 CHANNELS = {channel.value: channel for channel in Channel}
 
 
+class AddressForm(Strict):
+    """Where a party lives, field by field; `lines` is for what cannot be told apart."""
+
+    country: Country | None = said("ISO 3166, two letters", "国家代码(ISO 3166)", None)
+    town: Text35 | None = said("town", "城市", None)
+    postcode: Annotated[Text35, Field(max_length=16)] | None = said("postcode", "邮编", None)
+    street: Text70 | None = said("street", "街道", None)
+    building: Annotated[Text35, Field(max_length=16)] | None = said("building number", "门牌号", None)
+    lines: Annotated[list[Text70], Field(max_length=MAX_ADDRESS_LINES), bounded(MAX_ADDRESS_LINES)] = said(
+        "address lines; banks take fewer and fewer of them", "地址行(各银行逐步不再接受)", []
+    )
+
+    def address(self) -> Address:
+        """The same as a canon word."""
+        return Address(self.country or "", self.town or "", self.postcode or "", self.street or "",
+                       self.building or "", tuple(self.lines))  # fmt: skip
+
+
+def address_of(form: AddressForm | None) -> Address | None:
+    """An address, where one is given."""
+    return None if form is None else form.address()
+
+
 class PartyForm(Strict):
     """An account with its holder."""
 
@@ -72,10 +107,13 @@ class PartyForm(Strict):
     bank_name: Text140 | None = said("name of the account's branch", "开户行名称", None)
     cnaps: Cnaps | None = said("12-digit payment-system number of the branch", "联行号(12 位)", None)
     kind: Literal["corporate", "person"] = said("organisation or person", "对公或对私", "corporate")
+    bic: Bic | None = said("BIC of the account's bank, where the rail wants one", "开户行 BIC", None)
+    address: AddressForm | None = said("where the holder lives, where the rail wants it", "地址", None)
 
     def party(self) -> Party:
         """The same as a canon word."""
-        return Party(AccountNumber(self.account), Name(self.name), self.bank_name, self.cnaps, _PARTY_KINDS[self.kind])
+        return Party(AccountNumber(self.account), Name(self.name), self.bank_name, self.cnaps, _PARTY_KINDS[self.kind],
+                     self.bic, address_of(self.address))  # fmt: skip
 
 
 Tags = Annotated[dict[TagName, TagValue | None], Field(max_length=MAX_TAGS), bounded(MAX_TAGS)]

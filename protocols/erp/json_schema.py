@@ -69,6 +69,9 @@ def _open(node: dict[str, Any]) -> None:
 
 def _nullable(node: dict[str, Any]) -> None:
     """In a command null means the same as leaving the field out."""
+    if "$ref" in node:
+        node["anyOf"] = [{"$ref": node.pop("$ref")}, {"type": "null"}]
+        return
     node["type"] = [node["type"], "null"]
     if "enum" in node:
         node["enum"] = [*node["enum"], None]

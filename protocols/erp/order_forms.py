@@ -22,6 +22,7 @@ from protocols.erp.form import (
     time_faults,
 )
 from protocols.erp.scalars import Amount, Currency, OrderId, Purpose, ReasonText, Time
+from protocols.erp.terms_form import TermsForm, terms_faults, terms_of
 from protocols.erp.words import CancelOrder, SubmitOrder
 
 _DETAIL = PaymentDetail()
@@ -45,13 +46,16 @@ class PaymentSubmit(Form):
     )
     not_before: Time | None = said("before this moment nothing is sent", "此时刻之前不发送", None)
     tags: Tags = tagged()
+    terms: TermsForm | None = said("what only some rails carry", "部分汇路支持的附加要素", None)
 
     def word(self) -> SubmitOrder:
         """The order as a canon word. Raises Contradiction."""
-        if self.not_before is not None and self.valid_until is not None and self.not_before >= self.valid_until:
+        late = self.not_before is not None and self.valid_until is not None and self.not_before >= self.valid_until
+        if late or any(terms_faults("", self.terms, self.currency)):
             raise Contradiction(self.contradictions(self.__dict__, frozenset()))
         try:
             money = Money.parse(self.amount, self.currency)
+            terms = terms_of(self.terms, self.currency)
         except BadMoney:
             raise Contradiction(self.contradictions(self.__dict__, frozenset())) from None
         order: Order[Any] = Order(
@@ -66,6 +70,7 @@ class PaymentSubmit(Form):
             self.valid_until,
             self.not_before,
             set_tags(self.tags),
+            terms,
         )
         return SubmitOrder(order)
 
@@ -77,7 +82,7 @@ class PaymentSubmit(Form):
     def contradictions(cls, values: Mapping[str, Any], faulty: frozenset[str]) -> tuple[Fault, ...]:
         """Decimals the currency does not have; a start that is not before the end."""
         amounts = amount_faults("/amount", values.get("amount"), values.get("currency"))
-        return (*amounts, *time_faults(values))
+        return (*amounts, *terms_faults("", values.get("terms"), values.get("currency")), *time_faults(values))
 
 
 class TransferSubmit(PaymentSubmit):

@@ -176,10 +176,10 @@ class _Page:
 
     def default(self, field: Mapping[str, Any]) -> str:
         value = field.get("default")
-        return f"{self.say('default')} `{value}`" if value not in (None, "", {}) else ""
+        return f"{self.say('default')} `{value}`" if value not in (None, "", {}, []) else ""
 
     def type(self, field: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
-        if "$ref" in field:
+        if "$ref" in field or "anyOf" in field:
             return "object"
         kinds = field.get("type", "string")
         kind = kinds[0] if isinstance(kinds, list) else kinds
@@ -248,7 +248,9 @@ class _Page:
 def _inner(field: Mapping[str, Any], definitions: Mapping[str, Any]) -> tuple[Mapping[str, Any] | None, str]:
     """The object a field holds, and how a name goes on from it."""
     mark = "."
-    if field.get("type") == "array":
+    if "anyOf" in field:
+        field = field["anyOf"][0]
+    if "items" in field:
         field, mark = field["items"], "[]."
     if "$ref" in field:
         return definitions[field["$ref"].rpartition("/")[2]], mark

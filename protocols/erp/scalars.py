@@ -33,6 +33,10 @@ _CNAPS_PATTERN = r"^[0-9]{12}$"
 _CURRENCY_PATTERN = r"^[A-Z]{3}$"
 _PAYMENT_PATTERN = r"^[0-9A-HJKMNP-TV-Z]{26}$"
 _TAG_PATTERN = r"^[0-9A-Za-z_][0-9A-Za-z_.-]{0,63}$"
+_BIC_PATTERN = r"^[A-Z0-9]{4}[A-Z]{2}[A-Z0-9]{2}([A-Z0-9]{3})?$"
+_COUNTRY_PATTERN = r"^[A-Z]{2}$"
+_PURPOSE_CODE_PATTERN = r"^[A-Z0-9]{1,4}$"
+_SCHEME_ID_PATTERN = r"^[!-~]{1,35}$"
 _CURSOR_PATTERN = r"^[0-9A-Za-z_-]{1,2048}$"
 _DATE_PATTERN = r"^2[0-9]{3}-[0-9]{2}-[0-9]{2}$"
 _TIME_PATTERN = r"^2[0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})$"
@@ -196,6 +200,26 @@ Currency = Annotated[
     PlainValidator(_formed(_CURRENCY_PATTERN, "three capital letters (ISO 4217)", 3, FieldCode.CURRENCY)),
     _schema(_CURRENCY_PATTERN, 3),
 ]
+Bic = Annotated[
+    str,
+    PlainValidator(_formed(_BIC_PATTERN, "a BIC of eight or eleven characters (ISO 9362)", 11)),
+    _schema(_BIC_PATTERN, 11),
+]
+Country = Annotated[
+    str,
+    PlainValidator(_formed(_COUNTRY_PATTERN, "two capital letters (ISO 3166)", 2)),
+    _schema(_COUNTRY_PATTERN, 2),
+]
+PurposeCode = Annotated[
+    str,
+    PlainValidator(_formed(_PURPOSE_CODE_PATTERN, "one to four capital letters or digits (ISO 20022)", 4)),
+    _schema(_PURPOSE_CODE_PATTERN, 4),
+]
+SchemeId = Annotated[
+    str,
+    PlainValidator(_formed(_SCHEME_ID_PATTERN, "printable ASCII without blanks", 35)),
+    _schema(_SCHEME_ID_PATTERN, 35),
+]
 Cursor = Annotated[
     str,
     PlainValidator(_formed(_CURSOR_PATTERN, "the `next` of a page, unchanged", 2048)),
@@ -213,6 +237,8 @@ MaxAge = Annotated[int, PlainValidator(_duration(0, 86_400)), _schema(_DURATION_
 MaxWait = Annotated[int, PlainValidator(_duration(1, 600)), _schema(_DURATION_PATTERN, 16, format="duration")]
 LongWait = Annotated[int, PlainValidator(_duration(1, 86_400)), _schema(_DURATION_PATTERN, 16, format="duration")]
 BankKey = Annotated[str, PlainValidator(_text(255)), _text_schema(255)]
+Text35 = Annotated[str, PlainValidator(_text(35)), _text_schema(35)]
+Text70 = Annotated[str, PlainValidator(_text(70)), _text_schema(70)]
 Text140 = Annotated[str, PlainValidator(_text(140)), _text_schema(140)]
 Purpose = Annotated[str, PlainValidator(_text(200, 0)), _text_schema(200, 0)]
 ReasonText = Annotated[str, PlainValidator(_text(200, 0)), _text_schema(200, 0)]

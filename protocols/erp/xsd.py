@@ -55,6 +55,8 @@ def _element(name: str, node: Mapping[str, Any], required: bool, definitions: Ma
 
 
 def _resolved(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> Mapping[str, Any]:
+    # An object that may be null in JSON may be absent in XML.
+    node = node["anyOf"][0] if "anyOf" in node else node
     return definitions[node["$ref"].rpartition("/")[2]] if "$ref" in node else node
 
 

@@ -55,18 +55,26 @@ _DECLARATION = re.compile(
 _ATTRIBUTE = re.compile(r"""=[ \t\r\n]*["']""")
 _LONG_TAG = re.compile(f"<[^<]{{{_TAG_CHARS_MAX}}}")
 _CDATA = re.compile(r"<!\[CDATA\[.*?\]\]>", re.DOTALL)
-_PARSER: Final = etree.XMLParser(
-    encoding="utf-8",
-    resolve_entities=False,
-    no_network=True,
-    load_dtd=False,
-    dtd_validation=False,
-    huge_tree=False,
-    recover=False,
-    remove_comments=False,
-    remove_pis=False,
-    collect_ids=False,
-)
+_CDATA_OR_COMMENT = re.compile(r"<!\[CDATA\[.*?\]\]>|<!--.*?-->", re.DOTALL)
+
+
+def _parser(drop_comments: bool) -> etree.XMLParser:
+    return etree.XMLParser(
+        encoding="utf-8",
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        dtd_validation=False,
+        huge_tree=False,
+        recover=False,
+        remove_comments=drop_comments,
+        remove_pis=False,
+        collect_ids=False,
+    )
+
+
+_PARSER: Final = _parser(drop_comments=False)
+_DROPPING: Final = _parser(drop_comments=True)
 
 
 def parse(
@@ -78,6 +86,7 @@ def parse(
     max_nodes: int = MAX_NODES,
     max_attributes: int = MAX_ATTRIBUTES,
     max_namespaces: int = MAX_NAMESPACES,
+    drop_comments: bool = False,
 ) -> etree._Element:
     """The root of the one XML document in `data`, read in the bank's charset whatever it declares.
 
@@ -85,14 +94,15 @@ def parse(
     charset of another family, document types, entities, comments, processing instructions, a tag over 16
     KiB, too many elements or attributes. Then what is not well-formed, too deep, or has too many attributes or
     namespace declarations. The limits are in bytes, levels, elements, attributes per element, and declarations per
-    document. Raises ProtocolError.
+    document. With `drop_comments`, which only documents that nobody signed may have, comments are left out instead of
+    refused. Raises ProtocolError.
     """
     if len(data) > max_bytes:
         raise ProtocolError("frame_too_long", f"document of {len(data)} bytes, the limit is {max_bytes}")
     document = _without_declaration(charset.decode(data), charset)
-    _scan(document, max_nodes, max_attributes)
+    _scan(document, max_nodes, max_attributes, drop_comments)
     try:
-        root = etree.fromstring(document.encode("utf-8"), _PARSER)
+        root = etree.fromstring(document.encode("utf-8"), _DROPPING if drop_comments else _PARSER)
     except (etree.XMLSyntaxError, ValueError) as error:
         raise ProtocolError("not_xml", f"not well-formed XML: {error}") from None
     _inspect(root)
@@ -146,11 +156,11 @@ def _without_declaration(document: str, charset: Charset) -> str:
     return document[found.end() :]
 
 
-def _scan(document: str, max_nodes: int, max_attributes: int) -> None:
+def _scan(document: str, max_nodes: int, max_attributes: int, drop_comments: bool) -> None:
     """Refuses in the text what must not reach the parser; a usual document has neither of the two marks."""
     bare = document
     if "<!" in document or "<?" in document:
-        bare = _CDATA.sub("", document)
+        bare = (_CDATA_OR_COMMENT if drop_comments else _CDATA).sub("", document)
         if "<!--" in bare:
             raise ProtocolError("comment", "a comment inside the message")
         if "<!" in bare:

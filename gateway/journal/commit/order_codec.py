@@ -22,7 +22,8 @@ from protocols.canon.order import (
     TransferDetail,
     Urgency,
 )
-from protocols.canon.party import AccountNumber, Name, Party, PartyKind
+from protocols.canon.party import AccountNumber, Name, Party, PartyKind, address_fields, address_from
+from protocols.canon.terms import debit_fields, debit_from, terms_fields, terms_from
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")).encode
 
@@ -41,6 +42,9 @@ def write(order: AnyOrder, fingerprint: str) -> bytes:
         said["not_before"] = order.not_before.isoformat()
     if order.tags:
         said["tags"] = dict(order.tags)
+    terms = terms_fields(order.terms)
+    if terms:
+        said["terms"] = terms
     return _encode(said).encode()
 
 
@@ -54,7 +58,7 @@ def read(body: bytes) -> tuple[AnyOrder, str]:
         purpose=said["purpose"], urgency=Urgency(said["urgency"]), channel=Channel(said["channel"]),
         valid_until=None if valid_until is None else datetime.fromisoformat(valid_until),
         not_before=None if not_before is None else datetime.fromisoformat(not_before),
-        tags=said.get("tags", {}),
+        tags=said.get("tags", {}), terms=terms_from(said.get("terms", {})),
     )  # fmt: skip
     return order, said["fingerprint"]
 
@@ -72,18 +76,23 @@ def read_refusal(body: bytes) -> Refusal:
     return Refusal(Code(said["code"]), said["title"], faults)
 
 
-def _party(party: Party) -> dict[str, str]:
-    said = {"account": party.account.clear, "name": party.name.clear, "kind": party.kind.value}
+def _party(party: Party) -> dict[str, Any]:
+    said: dict[str, Any] = {"account": party.account.clear, "name": party.name.clear, "kind": party.kind.value}
     if party.bank_name is not None:
         said["bank_name"] = party.bank_name
     if party.cnaps is not None:
         said["cnaps"] = party.cnaps
+    if party.bic is not None:
+        said["bic"] = party.bic
+    if party.address is not None:
+        said["address"] = address_fields(party.address)
     return said
 
 
-def _read_party(said: Mapping[str, str]) -> Party:
+def _read_party(said: Mapping[str, Any]) -> Party:
+    where = said.get("address")
     return Party(AccountNumber(said["account"]), Name(said["name"]), said.get("bank_name"), said.get("cnaps"),
-                 PartyKind(said["kind"]))  # fmt: skip
+                 PartyKind(said["kind"]), said.get("bic"), None if where is None else address_from(where))  # fmt: skip
 
 
 def _detail(detail: Detail) -> dict[str, Any]:
@@ -94,7 +103,9 @@ def _detail(detail: Detail) -> dict[str, Any]:
     if isinstance(detail, BatchItemDetail):
         return {"batch_id": detail.batch_id, "item_no": detail.item_no}
     if isinstance(detail, CollectionDetail):
-        return {"agreement": detail.agreement, "batch_id": detail.batch_id, "item_no": detail.item_no}
+        said: dict[str, Any] = {"agreement": detail.agreement, "batch_id": detail.batch_id, "item_no": detail.item_no}
+        terms = debit_fields(detail.terms)
+        return {**said, "terms": terms} if terms else said
     document = detail.payee_document
     return {
         "batch_id": detail.batch_id, "item_no": detail.item_no, "purpose_code": detail.purpose_code,
@@ -113,5 +124,7 @@ _DETAILS: Mapping[Kind, Callable[[Mapping[str, Any]], Detail]] = {
     Kind.TRANSFER: lambda said: TransferDetail(said["direction"]),
     Kind.BATCH_ITEM: lambda said: BatchItemDetail(said["batch_id"], said["item_no"]),
     Kind.PAYROLL_ITEM: _payroll,
-    Kind.COLLECTION: lambda said: CollectionDetail(said["agreement"], said["batch_id"], said["item_no"]),
+    Kind.COLLECTION: lambda said: CollectionDetail(
+        said["agreement"], said["batch_id"], said["item_no"], debit_from(said.get("terms", {}))
+    ),
 }

@@ -113,4 +113,4 @@ def _largest(conn: Connection, vault: Vault, sender: str, order: AnyOrder, befor
 
 def _of(order: AnyOrder) -> tuple[str, str, str]:
     payee = order.creditor
-    return payee.account.clear, payee.name.clear, payee.cnaps or payee.bank_name or ""
+    return payee.account.clear, payee.name.clear, payee.cnaps or payee.bank_name or payee.bic or ""

@@ -22,11 +22,11 @@ from protocols.banks.finws.payment import KINDS, Payments, Types
 from protocols.banks.finws.questions import Asking
 from protocols.banks.finws.variant import Variant, variants
 from protocols.canon.limits import AmountLimit, FieldLimit, Limits, Pace, ReferenceForm
+from protocols.canon.party import Address
 from protocols.kit import http, meanings
 from protocols.kit.dsig import PinnedKey
 from protocols.kit.dsig.verify import Engine
 from protocols.kit.errors import ProtocolError
-from protocols.kit.iso20022.parts import Address
 
 _PEM: Final = re.compile(rb"-----BEGIN ([A-Z ]+)-----.*?-----END \1-----", re.DOTALL)
 _TEXT: Final = r"[^\x00-\x1f\x7f]*"

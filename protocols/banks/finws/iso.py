@@ -6,17 +6,18 @@ signed. What is read is any version of pain.002 and camt.052/053/054, leniently,
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from lxml import etree
 
 from protocols.bank import Context
 from protocols.canon.order import AnyOrder, Urgency
-from protocols.canon.party import Party
+from protocols.canon.party import Address, Party
 from protocols.kit.charset import UTF8
 from protocols.kit.iso20022 import account, report, transfer
 from protocols.kit.iso20022.account import AccountReport
-from protocols.kit.iso20022.parts import Address, Side
+from protocols.kit.iso20022.parts import Side
 from protocols.kit.iso20022.report import StatusReport
 from protocols.kit.iso20022.transfer import Transfer, TransferFile, TransferGroup
 from protocols.kit.xmldoc import parse
@@ -35,7 +36,7 @@ def payment_file(
     `address` is where the payer lives. Raises ProtocolError "value" for what does not fit the schema.
     """
     reference = context.reference
-    payer = Side(order.debtor, debtor_bic, address)
+    payer = Side(replace(order.debtor, bic=debtor_bic, address=address))
     paid = Transfer(reference, order.amount, Side(order.creditor), order.purpose)
     urgent = order.urgency is Urgency.URGENT
     group = TransferGroup(reference, payer, context.bank_date, (paid,), urgent, charge_bearer=_CHARGES)

@@ -21,13 +21,13 @@ from protocols.banks.finws.names import D
 from protocols.canon.money import Money
 from protocols.canon.order import AnyOrder, Kind
 from protocols.canon.outcome import Fate, Outcome
+from protocols.canon.party import Address
 from protocols.canon.query import FateQuestion, Sent
 from protocols.canon.statement import Direction
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import check_day, plain
 from protocols.kit.iso20022 import report
 from protocols.kit.iso20022.account import AccountEntry, TransactionDetail
-from protocols.kit.iso20022.parts import Address
 from protocols.kit.meanings import Meanings
 from protocols.kit.xmldoc import value_or
 

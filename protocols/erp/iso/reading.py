@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, time, tzinfo
+from datetime import datetime, time, tzinfo
 from hashlib import sha256
 from typing import Any, Final
 
@@ -20,11 +20,12 @@ from pydantic import ValidationError
 
 from protocols.canon.errors import Code, Fault, FieldCode, Refusal
 from protocols.canon.money import Money
-from protocols.canon.party import PartyKind
+from protocols.canon.party import PartyKind, address_fields, is_broken_iban
 from protocols.erp import faults
 from protocols.erp.form import Contradiction
 from protocols.erp.forms import FORMS
 from protocols.erp.iso.routes import COLLECTION_PATHS, TRANSFER_PATHS
+from protocols.erp.json_form import gbk_hint
 from protocols.erp.words import (
     BATCHES,
     MAX_ID_CHARS,
@@ -42,17 +43,19 @@ from protocols.kit.iso20022 import debit, schema, transfer
 from protocols.kit.iso20022.debit import Debit, DebitFile, DebitGroup
 from protocols.kit.iso20022.names import VERSIONS, MessageVersion, version_of
 from protocols.kit.iso20022.parts import Side
-from protocols.kit.iso20022.transfer import NOT_PROVIDED, Transfer, TransferFile, TransferGroup
+from protocols.kit.iso20022.transfer import INSTANT, NOT_PROVIDED, Transfer, TransferFile, TransferGroup
 
 MAX_NODES: Final = 40_000
 MSG_ID, PMT_INF_ID, END_TO_END_ID, INSTR_ID, MSG_NAME = "msg_id", "pmt_inf_id", "end_to_end_id", "instr_id", "msg_name"
 """The tags under which every event names the file's own ids."""
 _DOCUMENT: Final = re.compile(
-    rb"\s*(?:<\?xml[^>]*\?>)?\s*<(?:[A-Za-z][A-Za-z0-9._-]*:)?Document\s[^>]*?"
+    rb"\s*(?:<\?xml[^>]*\?>)?(?:\s*<!--(?:(?!-->)[\s\S])*-->)*\s*<(?:[A-Za-z][A-Za-z0-9._-]*:)?Document\s[^>]*?"
     rb"urn:iso:std:iso:20022:tech:xsd:([a-z0-9.]{1,20})[\"']"
 )
-_HEAD_BYTES: Final = 2_000
+_HEAD_BYTES: Final = 8_000
 _BOM: Final = b"\xef\xbb\xbf"
+# One byte of the upper half between two of ASCII, as accents of Latin-1 stand; characters of GBK are two bytes.
+_LATIN: Final = re.compile(rb"[\x20-\x3f<>][A-Za-z]*[\xc0-\xff](?=[\x20-\x3f<>])|[A-Za-z][\xc0-\xff][a-z]")
 _ID: Final = re.compile(r"[!-~]+\Z", re.ASCII)
 _CNAPS: Final = re.compile(r"[0-9]{12}\Z", re.ASCII)
 _DIGEST_CHARS: Final = 24
@@ -89,10 +92,11 @@ def read(type_: CommandType, body: bytes, zone: tzinfo) -> SubmitFile | Refusal:
     `zone` is where a requested day begins. `at` of a fault is the element's path from the root.
     """
     try:
-        root = xmldoc.parse(body.removeprefix(_BOM), UTF8, max_nodes=MAX_NODES)
+        root = _root(body)
         version = version_of(root)
     except ProtocolError as error:
-        return Refusal(Code.MALFORMED, f"not usable XML: {error.text}")
+        hint = _charset_hint(body) if error.reason == "charset" else ""
+        return Refusal(Code.MALFORMED, f"not usable XML: {error.text}{hint}")
     wanted = _ONLY.get(type_, "pain.001")
     if type_ not in SINGLE_ORDERS | BATCHES:
         return Refusal(Code.MALFORMED, f"{type_.value} is no command for a file of ISO 20022")
@@ -115,12 +119,26 @@ def read(type_: CommandType, body: bytes, zone: tzinfo) -> SubmitFile | Refusal:
 def message_id(body: bytes) -> str | None:
     """The MsgId of a file that was refused, for its reply: best effort."""
     try:
-        root = xmldoc.parse(body.removeprefix(_BOM), UTF8, max_nodes=MAX_NODES)
+        root = _root(body)
         version = version_of(root)
         n = f"{{{version.namespace}}}"
         return xmldoc.value_or(root, f"{n}{version.child}/{n}GrpHdr/{n}MsgId") or None
     except ProtocolError:
         return None
+
+
+def _root(body: bytes) -> etree._Element:
+    """The file's root. Official samples have comments; nobody signed the file, so they are left out."""
+    return xmldoc.parse(body.removeprefix(_BOM), UTF8, max_nodes=MAX_NODES, drop_comments=True)
+
+
+def _charset_hint(body: bytes) -> str:
+    """What to add to the complaint about a file that is not UTF-8: which charset it shows or declares."""
+    if re.match(rb"<\?xml[^>]*encoding\s*=\s*[\"'](iso-8859-|latin|windows-125|cp125)", body[:200], re.IGNORECASE):
+        return "; the file declares Latin-1 or its like: write it in UTF-8 and declare UTF-8"
+    if gbk_hint(body) and not _LATIN.search(body):
+        return gbk_hint(body)
+    return "; the bytes look like ISO-8859-1 (Latin-1): write the file in UTF-8"
 
 
 def _top(version: MessageVersion) -> str:
@@ -142,11 +160,16 @@ def _commands(
         found.append(Fault(_top(version), FieldCode.REQUIRED, "orders nothing"))
     parts = tuple(_parts(type_, version, file, zone))
     found += _repeated(parts)
+    found += (fault for part in parts for fault in _broken_ibans(part))
     words: list[SubmitOrder | SubmitBatch] = []
     for part in parts:
         if part.raw["currency"] == _MIXED:
             at = f"{part.row_at}/{part.paths['currency']}"
             found.append(Fault(at, FieldCode.CURRENCY, "a batch is of one currency"))
+            continue
+        if part.raw.get("channel") == _MIXED:
+            at = f"{part.at}/PmtTpInf/LclInstrm"
+            found.append(Fault(at, FieldCode.UNSUPPORTED, "mixes instant and other transfers: give each a PmtInf"))
             continue
         try:
             word = FORMS[type_].model_validate(part.raw).word()
@@ -190,8 +213,8 @@ def _singles(message: str, group: TransferGroup, at: str, tags: dict[str, str], 
         raw = {
             "id": _id(message, group.id, _own_id(one)), "debtor": _party(group.debtor),
             "creditor": _party(one.creditor), "amount": str(one.amount), "currency": one.amount.currency,
-            "purpose": _purpose(one), "urgency": _urgency(group), "not_before": _begins(group.on, zone),
-            "tags": {**tags, **_row_tags(one)},
+            "purpose": _purpose(one), "urgency": _urgency(group, one), "channel": _channel(group, one),
+            "not_before": _begins(group, zone), "tags": {**tags, **_row_tags(one)}, "terms": _terms(group, one),
         }  # fmt: skip
         yield _Part(raw, at, f"{at}/CdtTrfTxInf", TRANSFER_PATHS, (number,))
 
@@ -201,11 +224,13 @@ def _batch(
 ) -> _Part:
     items = [
         {"id": _id(message, group.id, _own_id(one)), "amount": str(one.amount), "purpose": _purpose(one),
-         "creditor": _party(one.creditor, employee=type_ is CommandType.PAYROLL_SUBMIT), "tags": _row_tags(one)}
+         "creditor": _party(one.creditor, employee=type_ is CommandType.PAYROLL_SUBMIT), "tags": _row_tags(one),
+         "terms": _terms(group, one)}
         for one in group.transfers
     ]  # fmt: skip
     raw = _head(message, group, tags, [one.amount for one in group.transfers], zone) | {
-        "debtor": _party(group.debtor), "urgency": _urgency(group), "items": items,
+        "debtor": _party(group.debtor), "urgency": _urgency(group, *group.transfers),
+        "channel": _channel(group, *group.transfers), "items": items,
     }  # fmt: skip
     return _Part(raw, at, f"{at}/CdtTrfTxInf", TRANSFER_PATHS)
 
@@ -213,14 +238,21 @@ def _batch(
 def _collections(message: str, group: DebitGroup, at: str, tags: dict[str, str], zone: tzinfo) -> _Part:
     items = [
         {"id": _id(message, group.id, _own_id(one)), "amount": str(one.amount), "purpose": one.text,
-         "debtor": _party(one.debtor), "agreement": one.mandate.id, "tags": _row_tags(one)}
+         "debtor": _party(one.debtor), "agreement": one.mandate.id, "tags": _row_tags(one),
+         "signed_on": one.mandate.signed_on.isoformat(), "terms": {"end_to_end_id": one.end_to_end_id}}
         for one in group.debits
     ]  # fmt: skip
     raw = _head(message, group, tags, [one.amount for one in group.debits], zone) | {
         "creditor": _party(group.creditor), "agreement": group.debits[0].mandate.id if group.debits else "",
-        "items": items,
+        "items": items, "mandate": _mandate(group),
     }  # fmt: skip
     return _Part(raw, at, f"{at}/DrctDbtTxInf", COLLECTION_PATHS)
+
+
+def _mandate(group: DebitGroup) -> dict[str, str]:
+    schemes = {one.mandate.creditor_scheme_id for one in group.debits}
+    said = {"sequence": group.sequence, "instrument": group.instrument, "scheme_id": "".join(schemes)}
+    return {name: text for name, text in said.items() if text}
 
 
 def _head(
@@ -233,7 +265,7 @@ def _head(
     return {
         "id": _id(message, group.id), "count": len(amounts), "sum": "1" if total is None else str(total),
         "currency": currency if same else _MIXED, "on_item_error": "refuse_item",
-        "not_before": _begins(group.on, zone), "tags": tags,
+        "not_before": _begins(group, zone), "tags": tags,
     }  # fmt: skip
 
 
@@ -256,30 +288,73 @@ def _row_tags(one: Transfer | Debit) -> dict[str, str]:
 
 
 def _purpose(one: Transfer) -> str:
-    return one.text or one.creditor_reference
+    return one.text or next((each.reference for each in one.remittances if each.reference), "")
 
 
-def _urgency(group: TransferGroup) -> str:
-    return "urgent" if group.urgent else "normal"
+def _urgency(group: TransferGroup, *ones: Transfer) -> str:
+    """Urgent where it is said, by the transfers before the group; of a batch, where any of them says so."""
+    said = [one.urgent for one in ones if one.urgent is not None]
+    return "urgent" if any(said or [group.urgent]) else "normal"
 
 
-def _begins(on: date, zone: tzinfo) -> str:
-    return datetime.combine(on, time.min, zone).isoformat()
+def _channel(group: TransferGroup, *ones: Transfer) -> str:
+    """INST is instant. A batch has one channel, so one that mixes both cannot be taken."""
+    said = {(one.instrument or group.instrument) == INSTANT for one in ones}
+    if len(said) > 1:
+        return _MIXED
+    return "instant" if True in said else "auto"
+
+
+def _begins(group: TransferGroup | DebitGroup, zone: tzinfo) -> str:
+    """The hour that was asked for, or the day's beginning."""
+    if isinstance(group, TransferGroup) and group.at is not None:
+        return group.at.isoformat(timespec="seconds")
+    return datetime.combine(group.on, time.min, zone).isoformat()
+
+
+def _terms(group: TransferGroup, one: Transfer) -> dict[str, Any]:
+    """What goes beyond parties, amount and text. A reference that is all the text there is stays a reference too."""
+    parts = [
+        {name: text for name, text in (
+            ("reference", each.reference), ("invoice", each.invoice), ("credit_note", each.credit_note),
+            ("amount", "" if each.amount is None else str(each.amount)),
+        ) if text}
+        for each in one.remittances
+    ]  # fmt: skip
+    said = {
+        "end_to_end_id": "" if one.end_to_end_id == NOT_PROVIDED else one.end_to_end_id, "purpose_code": one.purpose,
+        "charge_bearer": one.charge_bearer or group.charge_bearer, "remittances": parts,
+        "ultimate_debtor": one.ultimate_debtor or group.ultimate_debtor,
+        "ultimate_creditor": one.ultimate_creditor,
+    }  # fmt: skip
+    return {name: value for name, value in said.items() if value}
 
 
 def _party(side: Side, *, employee: bool = False) -> dict[str, Any]:
     party = side.party
     said: dict[str, Any] = {}
     for name, content in (("account", party.account.clear), ("name", party.name.clear),
-                          ("bank_name", party.bank_name or side.bic)):  # fmt: skip
+                          ("bank_name", party.bank_name), ("bic", party.bic)):  # fmt: skip
         if content:
             said[name] = content
+    if party.address is not None and (where := address_fields(party.address)):
+        said["address"] = where
     # Member numbers of other clearing systems are no CNAPS numbers.
     if party.cnaps and _CNAPS.match(party.cnaps):
         said["cnaps"] = party.cnaps
     if party.kind is PartyKind.PERSON and not employee:
         said["kind"] = "person"
     return said
+
+
+def _broken_ibans(part: _Part) -> Iterator[Fault]:
+    """Accounts that have the form of an IBAN and other check digits than they should."""
+    for number, holder in enumerate((part.raw, *part.raw.get("items", ()))):
+        for name in ("debtor", "creditor"):
+            if is_broken_iban(holder.get(name, {}).get("account", "")):
+                pointer = f"/items/{number - 1}/{name}/account" if number else f"/{name}/account"
+                detail = "has the form of an IBAN and wrong check digits (modulo 97)"
+                yield Fault(_element(part, pointer), FieldCode.PATTERN, detail)
 
 
 # ---- from fields back to the file ---------------------------------------------------------------------------------

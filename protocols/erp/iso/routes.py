@@ -11,6 +11,10 @@ TRANSFER_PATHS: Final[Mapping[str, str]] = {
     "creditor/cnaps": "CdtrAgt/FinInstnId/ClrSysMmbId/MmbId", "debtor": "^Dbtr", "debtor/name": "^Dbtr/Nm",
     "debtor/account": "^DbtrAcct/Id", "debtor/bank_name": "^DbtrAgt",
     "debtor/cnaps": "^DbtrAgt/FinInstnId/ClrSysMmbId/MmbId", "not_before": "^ReqdExctnDt", "urgency": "^PmtTpInf",
+    "channel": "^PmtTpInf/LclInstrm", "creditor/bic": "CdtrAgt/FinInstnId", "creditor/address": "Cdtr/PstlAdr",
+    "debtor/bic": "^DbtrAgt/FinInstnId", "debtor/address": "^Dbtr/PstlAdr", "terms/end_to_end_id": "PmtId/EndToEndId",
+    "terms/purpose_code": "Purp", "terms/charge_bearer": "ChrgBr", "terms/remittances": "RmtInf/Strd",
+    "terms/ultimate_debtor": "UltmtDbtr", "terms/ultimate_creditor": "UltmtCdtr",
     "sum": "^CtrlSum", "count": "^NbOfTxs", "items": "^CdtTrfTxInf",
 }  # fmt: skip
 COLLECTION_PATHS: Final[Mapping[str, str]] = {

@@ -58,8 +58,9 @@ def _line(
         AccountNumber(report.account), line_id, entry.direction, money, on, entry.booked_at, entry.value_on,
         None if party is None or not party.account.clear else party.account,
         None if party is None or not party.name.clear else Name(plain(party.name.clear)),
-        None if other is None else plain(other.party.bank_name or other.bic) or None,
-        plain(detail.text or entry.text), None, detail.end_to_end_id or None, occurrence, entry.fee,
+        None if other is None else plain(other.party.bank_name or other.party.bic or "") or None,
+        plain(detail.text or entry.text or detail.creditor_reference), None, detail.end_to_end_id or None, occurrence,
+        entry.fee,
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from typing import Final
 from lxml import etree
 
 from protocols.canon.money import BadMoney, Money, exponent
-from protocols.canon.party import AccountNumber, Name, Party, PartyKind
+from protocols.canon.party import AccountNumber, Address, Name, Party, PartyKind, is_iban
 from protocols.kit.charset import UTF8
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import plain
@@ -19,25 +19,12 @@ from protocols.kit.iso20022.names import MessageVersion
 from protocols.kit.iso20022.schema import must_fit
 from protocols.kit.xmldoc import Markup, build, el
 
-_IBAN: Final = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}\Z", re.ASCII)
 _DECIMAL: Final = re.compile(r"\+?([0-9]*)(?:\.([0-9]*))?\Z", re.ASCII)
 _SUM_DIGITS: Final = 5
 CNAPS: Final = "CNAPS"
-_SEVERAL: Final = frozenset({"Strd", "NtryDtls", "TxDtls"})
+_SEVERAL: Final = frozenset({"Strd", "NtryDtls", "TxDtls", "RfrdDocInf"})
 _IDENTITIES: Final = frozenset({("OrgId", "Othr"), ("PrvtId", "Othr")})
 """What the schemas let come several times and is read once, and an organisation's other numbers."""
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """A structured address; `lines` is what an older sender could not structure. `country` is ISO 3166, two letters."""
-
-    country: str = ""
-    town: str = ""
-    postcode: str = ""
-    street: str = ""
-    building: str = ""
-    lines: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +32,6 @@ class Side:
     """One side of a payment. `party` is who and with which account, `identity` an organisation's own number."""
 
     party: Party
-    bic: str = ""
-    address: Address | None = None
     identity: str = ""
 
 
@@ -56,14 +41,6 @@ class StatusReason:
 
     code: str
     text: str = ""
-
-
-def is_iban(number: str) -> bool:
-    """Whether it has the form and the check digits of an IBAN (ISO 13616)."""
-    if not _IBAN.match(number):
-        return False
-    turned = number[4:] + number[:4]
-    return int("".join(str(int(char, 36)) for char in turned)) % 97 == 1
 
 
 # ---- writing -----------------------------------------------------------------------------------------------------
@@ -106,7 +83,7 @@ def moment(at: datetime) -> str:
 
 def written_party(tag: str, side: Side) -> Markup:
     """Name, address and identity."""
-    where = side.address
+    where = side.party.address
     address = None if where is None else group(
         "PstlAdr", leaf("StrtNm", where.street), leaf("BldgNb", where.building), leaf("PstCd", where.postcode),
         leaf("TwnNm", where.town), leaf("Ctry", where.country), [el("AdrLine", line) for line in where.lines],
@@ -116,6 +93,11 @@ def written_party(tag: str, side: Side) -> Markup:
     return el(tag, leaf("Nm", side.party.name.clear), address, identity)
 
 
+def ultimate(tag: str, name: str) -> Markup | None:
+    """One on whose behalf it is paid or received, by name."""
+    return el(tag, el("Nm", name)) if name else None
+
+
 def written_account(tag: str, number: str, currency: str = "") -> Markup:
     """An account by IBAN, or by its own number where it is none."""
     inner = el("IBAN", number) if is_iban(number) else el("Othr", el("Id", number))
@@ -123,11 +105,12 @@ def written_account(tag: str, number: str, currency: str = "") -> Markup:
 
 
 def written_agent(tag: str, version: MessageVersion, side: Side) -> Markup | None:
-    """A bank by BIC, national number (CNAPS) and name; none where nothing is known."""
+    """A bank by BIC, national number (CNAPS) or name; none where nothing is known. A BIC needs no name beside it."""
     number = side.party.cnaps
     member = None if number is None else el("ClrSysMmbId", el("ClrSysId", el("Cd", CNAPS)), el("MmbId", number))
-    name = leaf("Nm", side.party.bank_name or "")
-    inner = group("FinInstnId", leaf(version.bic, side.bic), member, name)
+    bic = side.party.bic or ""
+    name = None if bic else leaf("Nm", side.party.bank_name or "")
+    inner = group("FinInstnId", leaf(version.bic, bic), member, name)
     return None if inner is None else el(tag, inner)
 
 
@@ -284,9 +267,9 @@ def read_side(party: Reader | None, account: Reader | None, agent: Reader | None
     person = who is not None and who.find("Id/PrvtId") is not None
     return Side(
         Party(AccountNumber(number), Name(name), ("" if bank is None else bank.text("Nm")) or None, cnaps or None,
-              PartyKind.PERSON if person else PartyKind.CORPORATE),
-        "" if bank is None else bank.text("BICFI", "BIC"),
-        None if who is None else _read_address(who.find("PstlAdr")),
+              PartyKind.PERSON if person else PartyKind.CORPORATE,
+              ("" if bank is None else bank.text("BICFI", "BIC")) or None,
+              None if who is None else _read_address(who.find("PstlAdr"))),
         "" if who is None else who.text("Id/OrgId/Othr/Id", "Id/PrvtId/Othr/Id"),
     )  # fmt: skip
 

@@ -9,6 +9,7 @@ from typing import Final
 from lxml import etree
 
 from protocols.canon.money import Money
+from protocols.canon.terms import Remittance
 from protocols.kit.errors import ProtocolError
 from protocols.kit.iso20022.names import VERSIONS, MessageVersion, expect
 from protocols.kit.iso20022.parts import (
@@ -21,22 +22,30 @@ from protocols.kit.iso20022.parts import (
     leaf,
     moment,
     read_side,
+    ultimate,
     written_account,
     written_agent,
     written_party,
 )
+from protocols.kit.iso20022.remittance import read_structured, structured
 from protocols.kit.xmldoc import Markup, el
 
 URGENT: Final = "URGP"
 NORMAL: Final = "NURG"
+_FAST: Final = frozenset({URGENT, "SDVA"})
+SEPA: Final = "SEPA"
+INSTANT: Final = "INST"
 SALARY: Final = "SALA"
 NOT_PROVIDED: Final = "NOTPROVIDED"
+TRANSFER: Final = "TRF"
 
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """One credit transfer. `end_to_end_id` travels to the payee; `text` is unstructured, `creditor_reference` RF or
-    national. At most 35 characters an id, 140 the text.
+    """One credit transfer. `end_to_end_id` travels to the payee; `text` is unstructured, `remittances` is structured.
+
+    At most 35 characters an id, 140 the text. `urgent`, `instrument`, `category` and `charge_bearer` win over those of
+    the group where they are said.
     """
 
     end_to_end_id: str
@@ -44,13 +53,23 @@ class Transfer:
     creditor: Side
     text: str = ""
     instruction_id: str = ""
-    creditor_reference: str = ""
+    remittances: tuple[Remittance, ...] = ()
     purpose: str = ""
+    ultimate_debtor: str = ""
+    ultimate_creditor: str = ""
+    charge_bearer: str = ""
+    urgent: bool | None = None
+    instrument: str = ""
+    category: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class TransferGroup:
-    """Transfers from one account on one day (PmtInf). `category` SALA marks salaries; `urgent` asks for URGP."""
+    """Transfers from one account on one day (PmtInf). `category` SALA marks salaries, `instrument` INST is instant.
+
+    `urgent` asks for URGP; `service` is the level of what is not urgent (NURG, SEPA). `at` is the hour, where one is
+    asked for.
+    """
 
     id: str
     debtor: Side
@@ -60,6 +79,10 @@ class TransferGroup:
     category: str = ""
     charge_bearer: str = ""
     batch_booking: bool | None = None
+    instrument: str = ""
+    service: str = NORMAL
+    at: datetime | None = None
+    ultimate_debtor: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,33 +114,43 @@ def write(file: TransferFile, name: str = "pain.001.001.09") -> bytes:
 def _group(one: TransferGroup, version: MessageVersion) -> Markup:
     amounts = [transfer.amount for transfer in one.transfers]
     day = one.on.isoformat()
-    kind = el("PmtTpInf", el("InstrPrty", "HIGH" if one.urgent else "NORM"),
-              el("SvcLvl", el("Cd", URGENT if one.urgent else NORMAL)),
-              el("CtgyPurp", el("Cd", one.category)) if one.category else None)  # fmt: skip
+    kind = _kind(one.urgent, one.service, one.instrument, one.category)
+    hour = None if one.at is None or not version.modern else el("DtTm", moment(one.at))
     agent = written_agent("DbtrAgt", version, one.debtor)
     return el(
         "PmtInf", el("PmtInfId", one.id), el("PmtMtd", "TRF"),
         None if one.batch_booking is None else el("BtchBookg", "true" if one.batch_booking else "false"),
         el("NbOfTxs", str(len(amounts))), el("CtrlSum", control_sum(amounts)), kind,
-        el("ReqdExctnDt", el("Dt", day) if version.modern else day),
+        el("ReqdExctnDt", (hour or el("Dt", day)) if version.modern else day),
         written_party("Dbtr", one.debtor),
         written_account("DbtrAcct", one.debtor.party.account.clear, amounts[0].currency if amounts else ""),
         # The schema wants the payer's bank in any case.
         agent or el("DbtrAgt", el("FinInstnId", el("Othr", el("Id", NOT_PROVIDED)))),
+        ultimate("UltmtDbtr", one.ultimate_debtor),
         leaf("ChrgBr", one.charge_bearer), [_transfer(transfer, version) for transfer in one.transfers],
     )  # fmt: skip
 
 
+def _kind(urgent: bool | None, service: str, instrument: str, category: str) -> Markup | None:
+    """How fast and on which rail (PmtTpInf)."""
+    return group(
+        "PmtTpInf", None if urgent is None else el("InstrPrty", "HIGH" if urgent else "NORM"),
+        None if urgent is None else el("SvcLvl", el("Cd", URGENT if urgent else service)),
+        el("LclInstrm", el("Cd", instrument)) if instrument else None,
+        el("CtgyPurp", el("Cd", category)) if category else None,
+    )  # fmt: skip
+
+
 def _transfer(one: Transfer, version: MessageVersion) -> Markup:
-    kind = el("Tp", el("CdOrPrtry", el("Cd", "SCOR")))
-    said = one.creditor_reference
-    reference = el("Strd", el("CdtrRefInf", kind, el("Ref", said))) if said else None
     return el(
         "CdtTrfTxInf", el("PmtId", leaf("InstrId", one.instruction_id), el("EndToEndId", one.end_to_end_id)),
-        el("Amt", amount("InstdAmt", one.amount)), written_agent("CdtrAgt", version, one.creditor),
+        _kind(one.urgent, NORMAL, one.instrument, one.category), el("Amt", amount("InstdAmt", one.amount)),
+        leaf("ChrgBr", one.charge_bearer),
+        ultimate("UltmtDbtr", one.ultimate_debtor), written_agent("CdtrAgt", version, one.creditor),
         written_party("Cdtr", one.creditor), written_account("CdtrAcct", one.creditor.party.account.clear),
+        ultimate("UltmtCdtr", one.ultimate_creditor),
         el("Purp", el("Cd", one.purpose)) if one.purpose else None,
-        group("RmtInf", leaf("Ustrd", one.text), reference),
+        group("RmtInf", leaf("Ustrd", one.text), map(structured, one.remittances)),
     )  # fmt: skip
 
 
@@ -141,13 +174,28 @@ def _read_group(one: Reader) -> TransferGroup:
     day = one.day("ReqdExctnDt")
     if debtor is None or day is None:
         raise ProtocolError("missing", "PmtInf without Dbtr or ReqdExctnDt")
-    booking = one.text("BtchBookg")
+    method = one.text("PmtMtd")
+    if method not in ("", TRANSFER):
+        raise ProtocolError("value", f"PmtMtd of {one.must('PmtInfId')} is {method}: only transfers (TRF) are sent")
+    booking, service = one.text("BtchBookg"), _service(one)
     return TransferGroup(
         one.must("PmtInfId"), debtor, day, tuple(_read_transfer(each, one) for each in one.all("CdtTrfTxInf")),
-        one.choice("PmtTpInf/SvcLvl") in (URGENT, "SDVA") or one.text("PmtTpInf/InstrPrty") == "HIGH",
-        one.choice("PmtTpInf/CtgyPurp"), one.text("ChrgBr"),
-        None if not booking else booking in ("true", "1"),
+        bool(_urgent(one)), one.choice("PmtTpInf/CtgyPurp"), one.text("ChrgBr"),
+        None if not booking else booking in ("true", "1"), one.choice("PmtTpInf/LclInstrm"),
+        NORMAL if service in _FAST else service or NORMAL, one.moment("ReqdExctnDt"), one.text("UltmtDbtr/Nm"),
     )  # fmt: skip
+
+
+def _service(one: Reader) -> str:
+    """The service level; newer versions let it come several times, and one that says how fast counts first."""
+    levels = [each.text("Cd", "Prtry") for each in one.all("PmtTpInf/SvcLvl")]
+    return next((level for level in levels if level in _FAST), levels[0] if levels else "")
+
+
+def _urgent(one: Reader) -> bool | None:
+    """Whether it is urgent, where priority or level of service is said at all."""
+    priority, service = one.text("PmtTpInf/InstrPrty"), _service(one)
+    return None if not priority and not service else priority == "HIGH" or service in _FAST
 
 
 def _read_transfer(one: Reader, around: Reader) -> Transfer:
@@ -156,8 +204,10 @@ def _read_transfer(one: Reader, around: Reader) -> Transfer:
     if creditor is None or money is None:
         raise ProtocolError("missing", f"a transfer of {around.must('PmtInfId')} without Cdtr or InstdAmt")
     return Transfer(
-        one.must("PmtId/EndToEndId"), money, creditor, one.joined("RmtInf/Ustrd"),
-        one.text("PmtId/InstrId"), one.text("RmtInf/Strd/CdtrRefInf/Ref"), one.choice("Purp"),
+        one.must("PmtId/EndToEndId"), money, creditor, one.joined("RmtInf/Ustrd"), one.text("PmtId/InstrId"),
+        tuple(filter(None, map(read_structured, one.all("RmtInf/Strd")))), one.choice("Purp"),
+        one.text("UltmtDbtr/Nm"), one.text("UltmtCdtr/Nm"), one.text("ChrgBr"), _urgent(one),
+        one.choice("PmtTpInf/LclInstrm"), one.choice("PmtTpInf/CtgyPurp"),
     )  # fmt: skip
 
 

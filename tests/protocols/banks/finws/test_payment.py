@@ -23,10 +23,10 @@ from protocols.banks.finws.variant import variant_of, variants
 from protocols.canon.money import Money
 from protocols.canon.order import Kind
 from protocols.canon.outcome import Fate
+from protocols.canon.party import Address
 from protocols.kit import dsig, http
 from protocols.kit.errors import ProtocolError
 from protocols.kit.iso20022 import schema, transfer
-from protocols.kit.iso20022.parts import Address
 from tests.protocols.banks.finws.paper import (
     DATA,
     DEBTOR,
@@ -400,7 +400,7 @@ def test_the_payment_file_fits_its_schema_and_says_where_the_payer_lives(form: s
     assert schema.faults(root, form) == ()
     read = transfer.read(root)
     [group] = read.groups
-    assert group.debtor.address == Address("FI", "Helsinki", "00100", "Esimerkkikatu", "1")
+    assert group.debtor.party.address == Address("FI", "Helsinki", "00100", "Esimerkkikatu", "1")
     assert [str(one) for one in read.amounts] == ["12345.67"]
 
 

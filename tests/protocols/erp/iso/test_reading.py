@@ -12,6 +12,7 @@ import pytest
 from protocols.canon.errors import Code, FieldCode, Refusal
 from protocols.canon.money import Money
 from protocols.canon.order import BatchItemDetail, CollectionDetail, PayrollItemDetail, Urgency
+from protocols.canon.terms import DebitTerms
 from protocols.erp import commands
 from protocols.erp.fingerprint import batch_fingerprint, fingerprint
 from protocols.erp.words import CommandType, SubmitBatch, SubmitFile, SubmitOrder
@@ -78,6 +79,7 @@ def test_the_same_orders_as_in_json() -> None:
     said = {
         "id": "M-1/G-1/E2E-1", "debtor": {"account": OURS, "name": "示例甲公司"}, "creditor": party, "amount": "12.34",
         "currency": "CNY", "purpose": "货款 0931", "not_before": "2026-11-24T00:00:00+08:00", "tags": dict(part.order.tags),
+        "terms": {"end_to_end_id": "E2E-1"},
     }  # fmt: skip
     written = commands.read(CommandType.PAYMENT_SUBMIT, "application/json", json.dumps(said).encode())
     assert isinstance(written, SubmitOrder)
@@ -99,7 +101,9 @@ def test_payroll_pays_persons_and_urgent_is_urgent() -> None:
 def test_a_pain_008_is_collections() -> None:
     [part] = read(CommandType.COLLECTION_SUBMIT, pain008()).parts
     assert isinstance(part, SubmitBatch)
-    assert [order.detail for order in part.orders] == [CollectionDetail("MND-1", "M-8/G-1", 1), CollectionDetail("MND-2", "M-8/G-1", 2)]
+    assert [order.detail for order in part.orders] == [
+        CollectionDetail(f"MND-{n}", "M-8/G-1", n, DebitTerms(f"2026-01-0{n + 1}", "RCUR", "CORE")) for n in (1, 2)
+    ]
     assert [(order.debtor.account.clear, order.ours.account.clear) for order in part.orders] == [(THEIRS, OURS)] * 2
 
 

@@ -7,8 +7,9 @@ from datetime import UTC, date, datetime
 from lxml import etree
 
 from protocols.canon.money import Money
-from protocols.canon.party import AccountNumber, Name, Party, PartyKind
-from protocols.kit.iso20022.parts import Address, Side
+from protocols.canon.party import AccountNumber, Address, Name, Party, PartyKind
+from protocols.canon.terms import Remittance
+from protocols.kit.iso20022.parts import Side
 from protocols.kit.iso20022.transfer import Transfer, TransferFile, TransferGroup
 
 AT = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
@@ -20,7 +21,7 @@ def side(name: str, account: str, *, bic: str = "", cnaps: str | None = None, pe
     kind = PartyKind.PERSON if person else PartyKind.CORPORATE
     address = Address("FI", "Helsinki", "00100", "Esimerkkikatu", "1")
     # A person is told from a company by the form of the identity alone.
-    return Side(Party(AccountNumber(account), Name(name), None, cnaps, kind), bic, address, "P-1" if person else "")
+    return Side(Party(AccountNumber(account), Name(name), None, cnaps, kind, bic or None, address), "P-1" if person else "")
 
 
 def initiator(name: str = "示例甲公司", identity: str = "000000017") -> Side:
@@ -30,7 +31,7 @@ def initiator(name: str = "示例甲公司", identity: str = "000000017") -> Sid
 def transfer(number: int = 1, amount: str = "12345.67", currency: str = "EUR") -> Transfer:
     return Transfer(
         f"E2E-{number:04d}", Money.parse(amount, currency), side("示例乙 <&> Oy", "0000000000000000025", cnaps="000000000000"),
-        "货款 合同 HT-0931", f"I-{number:04d}", "RF18000000000539007547034",
+        "货款 合同 HT-0931", f"I-{number:04d}", (Remittance("RF18539007547034"),),
     )  # fmt: skip
 
 

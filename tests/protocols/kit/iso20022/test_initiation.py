@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocols.canon.money import Money
+from protocols.canon.party import is_iban
 from protocols.kit.errors import ProtocolError
 from protocols.kit.iso20022 import debit, transfer
 from protocols.kit.iso20022.debit import Debit, DebitFile, DebitGroup, Mandate
-from protocols.kit.iso20022.parts import control_sum, is_iban, read_money
+from protocols.kit.iso20022.parts import control_sum, read_money
 from tests.protocols.kit.iso20022.paper import AT, DAY, OURS_IBAN, changed, initiator, side, transfer_file, tree
 
 CREDIT = ["pain.001.001.03", "pain.001.001.09"]
