@@ -176,6 +176,7 @@ class _Page:
 
     def default(self, field: Mapping[str, Any]) -> str:
         value = field.get("default")
+        value = str(value).lower() if isinstance(value, bool) else value
         return f"{self.say('default')} `{value}`" if value not in (None, "", {}, []) else ""
 
     def type(self, field: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
