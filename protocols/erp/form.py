@@ -18,7 +18,7 @@ from protocols.erp.scalars import (
     Account,
     Bic,
     Cnaps,
-    Country,
+    CountryCode,
     TagName,
     TagValue,
     Text35,
@@ -79,7 +79,7 @@ CHANNELS = {channel.value: channel for channel in Channel}
 class AddressForm(Strict):
     """Where a party lives, field by field; `lines` is for what cannot be told apart."""
 
-    country: Country | None = said("ISO 3166, two letters", "国家代码(ISO 3166)", None)
+    country: CountryCode | None = said("ISO 3166, two letters", "国家代码(ISO 3166)", None)
     town: Text35 | None = said("town", "城市", None)
     postcode: Annotated[Text35, Field(max_length=16)] | None = said("postcode", "邮编", None)
     street: Text70 | None = said("street", "街道", None)

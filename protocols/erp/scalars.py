@@ -205,7 +205,7 @@ Bic = Annotated[
     PlainValidator(_formed(_BIC_PATTERN, "a BIC of eight or eleven characters (ISO 9362)", 11)),
     _schema(_BIC_PATTERN, 11),
 ]
-Country = Annotated[
+CountryCode = Annotated[
     str,
     PlainValidator(_formed(_COUNTRY_PATTERN, "two capital letters (ISO 3166)", 2)),
     _schema(_COUNTRY_PATTERN, 2),
