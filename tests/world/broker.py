@@ -6,14 +6,16 @@ queue takes, and gives an alternate exchange its chance first.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
+from gateway.erp.ack_window import AckWindow
 from gateway.erp.amqp_types import (
     CONFIRMED,
     NO_PROPERTIES,
@@ -142,10 +144,11 @@ class ModelClient:
         self.paused = False
         self.dead = False
         self._channel = 0
-        self._tag = 0
         self._consumers: dict[str, tuple[int, OnDelivery]] = {}
         self._wider: dict[str, int] = {}
-        self._unacked: dict[int, tuple[str, _Kept]] = {}
+        self._unacked: dict[str, dict[int, _Kept]] = {}
+        self._windows: dict[str, AckWindow] = {}
+        self._tags: Counter[str] = Counter()
         self._in_flight: dict[str, Deferred[PublishResult]] = {}
         self._on_up: Callable[[], None] = lambda: None
         self._on_down: Callable[[Down], None] = lambda _down: None
@@ -165,6 +168,8 @@ class ModelClient:
         elif not self.dead:
             self._channel += 1
             self._wider.clear()
+            self._windows.clear()
+            self._tags.clear()
             self.up = True
             self._on_up()
             self.wake()
@@ -182,19 +187,21 @@ class ModelClient:
     def _deliver(self) -> None:
         for queue, (prefetch, on_delivery) in self._consumers.items():
             held = self._broker.queues.get(queue, deque())
-            open_ = sum(name == queue for name, _kept in self._unacked.values())
+            unacked = self._unacked.setdefault(queue, {})
+            window = self._windows.setdefault(queue, AckWindow(partial(self._acked_through, queue)))
             while held and self.up and not self.paused and not self.dead:
-                if open_ >= prefetch + self._wider.get(queue, 0):
+                if len(unacked) >= prefetch + self._wider.get(queue, 0):
                     break
-                open_ += 1
                 kept = held.popleft()
                 kept.deliveries += 1
-                self._tag += 1
-                self._unacked[self._tag] = (queue, kept)
+                self._tags[queue] += 1
+                tag = self._tags[queue]
+                unacked[tag] = kept
+                window.delivered(tag)
                 said = NO_PROPERTIES if kept.undecodable else kept.properties
                 body, shortened = cut(kept.body)
                 delivery = Delivery(
-                    queue, self._tag, self._channel, kept.deliveries > 1, kept.exchange, kept.key, said, body,
+                    queue, tag, self._channel, kept.deliveries > 1, kept.exchange, kept.key, said, body,
                     kept.undecodable, cut=shortened,
                 )  # fmt: skip
                 try:
@@ -204,21 +211,35 @@ class ModelClient:
                     self.release(delivery)
 
     def ack(self, delivery: Delivery, multiple: bool = False) -> bool:
-        """Forget the delivery, if its channel still lives."""
-        if self.dead or not self.up or delivery.channel != self._channel:
+        """Acknowledge as the real client does: through the window, which names the end of an unbroken run."""
+        if not self._lives(delivery):
             return False
-        self._unacked.pop(delivery.tag, None)
-        self.wake()
+        window = self._windows[delivery.queue]
+        if multiple:
+            window.done_through(delivery.tag)
+        else:
+            window.done(delivery.tag)
+        window.flush()
         return True
+
+    def _acked_through(self, queue: str, tag: int) -> None:
+        unacked = self._unacked[queue]
+        for one in [one for one in unacked if one <= tag]:
+            del unacked[one]
+        self.wake()
+
+    def _lives(self, delivery: Delivery) -> bool:
+        return not self.dead and self.up and delivery.channel == self._channel
 
     def reject(self, delivery: Delivery) -> None:
         """It goes to the queue's dead-letter exchange; without one it is gone."""
-        if self.dead or not self.up or delivery.channel != self._channel:
+        if not self._lives(delivery) or not self._windows[delivery.queue].given_back(delivery.tag):
             return
-        queue, kept = self._unacked.pop(delivery.tag)
-        dead = next((one.dead_letter for one in self._broker.topology.queues if one.name == queue), None)
+        kept = self._unacked[delivery.queue].pop(delivery.tag)
+        dead = next((one.dead_letter for one in self._broker.topology.queues if one.name == delivery.queue), None)
         if dead is not None:
             self._broker._route(dead, kept.key, kept.body, kept.properties, kept.undecodable)
+        self._windows[delivery.queue].flush()
         self.wake()
 
     def release(self, delivery: Delivery) -> None:
@@ -226,10 +247,11 @@ class ModelClient:
         self._later(1.0, self._comes_again, delivery)
 
     def _comes_again(self, delivery: Delivery) -> None:
-        if self.dead or not self.up or delivery.channel != self._channel:
+        if not self._lives(delivery) or not self._windows[delivery.queue].given_back(delivery.tag):
             return
-        queue, kept = self._unacked.pop(delivery.tag)
-        self._broker.queues[queue].appendleft(kept)
+        kept = self._unacked[delivery.queue].pop(delivery.tag)
+        self._broker.queues[delivery.queue].appendleft(kept)
+        self._windows[delivery.queue].flush()
         self.wake()
 
     def publish(self, message: OutgoingMessage) -> Deferred[PublishResult]:
@@ -285,9 +307,9 @@ class ModelClient:
         self._broker.clients.remove(self)
 
     def _give_back(self) -> None:
-        for _tag, (queue, kept) in sorted(self._unacked.items(), reverse=True):
+        for queue, unacked in self._unacked.items():
             if queue in self._broker.queues:
-                self._broker.queues[queue].appendleft(kept)
+                self._broker.queues[queue].extendleft(kept for _tag, kept in sorted(unacked.items(), reverse=True))
         self._unacked.clear()
         for client in self._broker.clients:
             client.wake()

@@ -14,13 +14,13 @@ from pathlib import Path
 from gateway.core.flow import TABLE
 from gateway.simbank.faults import BankFault
 from tests.gateway.core import decisions
-from tests.world import scenes, scenes_repeats, sim
+from tests.world import scenes, scenes_between, scenes_repeats, sim
 from tests.world.sim import Story
 from tests.world.stage import SCENES
 
 FILE = Path(__file__).with_name("corpus.json")
 SEEDS = (1, 2, 3, 5, 8, 13)
-TOLD_IN = (scenes, scenes_repeats)
+TOLD_IN = (scenes, scenes_repeats, scenes_between)
 """What registers the scenes."""
 STORIES = (*map(str, SEEDS), *SCENES)
 UNREACHABLE: dict[str, str] = {}

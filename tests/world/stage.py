@@ -17,7 +17,7 @@ from protocols.canon.outcome import Fate
 from tests.world.history import violations
 from tests.world.mouth import Mouth
 from tests.world.sim import replaying
-from tests.world.world import World
+from tests.world.world import Life, World
 
 ORDER = "AP-1"
 QUARANTINE_S = 20.0
@@ -63,13 +63,7 @@ class Stage(World):
     def ask_now(self, kind: Work, id_: str = ORDER) -> None:
         """What `bankgw enquire` does."""
         assert self.life is not None
-
-        def unit(tx: Tx) -> None:
-            row = lookup.find(tx.fresh, "kingdee", id_)
-            assert row is not None
-            tx.due(WorkRow(row.payment, kind, row.lane, tx.now_ms, row.epoch))
-
-        self.life.store.write(unit)
+        ask_now(self.life, kind, id_)
 
     def ends(
         self, state: str, *rows: str, sends: int = 1, contradicted: bool = False, mistaken: bool = False
@@ -90,6 +84,17 @@ class Stage(World):
         if contradicted:
             assert "payment.correction" in self.told(ORDER)
         return self
+
+
+def ask_now(life: Life, kind: Work, id_: str = ORDER) -> None:
+    """Make a question due now, at this life's node."""
+
+    def unit(tx: Tx) -> None:
+        row = lookup.find(tx.fresh, "kingdee", id_)
+        assert row is not None
+        tx.due(WorkRow(row.payment, kind, row.lane, tx.now_ms, row.epoch))
+
+    life.store.write(unit)
 
 
 def resolve(fate: Fate | None) -> Callable[[int], Event]:

@@ -91,7 +91,7 @@ def test_what_can_be_neither_taken_nor_refused_goes_back_and_holds_nobody_up(
         world.submit(f"AP-{n}")
     world.run(60)
     assert {world.state(f"AP-{n}") for n in range(300)} == {"settled"}, "more of them than are read at once"
-    [(_queue, kept)] = life.amqp._unacked.values()
+    [kept] = [kept for unacked in life.amqp._unacked.values() for kept in unacked.values()]
     assert kept.properties.message_id == "m-1" and 20 < kept.deliveries < 70, "about once a second, for the limit to count"
     assert life.gateway.intake.under_way == 0 and life.fatal == []
     assert bool(logged_failures.take(TypeError)) == (broken != "unit")
