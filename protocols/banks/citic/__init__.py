@@ -43,6 +43,7 @@ def build(options: Mapping[str, Any]) -> Bank:
             balance=statements.balance,
             lines=statements.lines,
             fate=payments.fate,
+            returns=statements.returns if chosen.states_origin else None,
             receipt=Receipts(statements).receipt,
         ),
         read=payments.read,

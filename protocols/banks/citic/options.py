@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from protocols.kit.choices import (
     Choices,
+    among,
     declared_codes,
     flag,
     in_bytes,
@@ -32,7 +33,9 @@ class Options:
     `login` is the front end's login name (userName), `probe_account` an own account whose balance is asked for to see
     whether the way to the bank is open. `own_names` are what a payee bank's name contains when it is this bank,
     `own_cnaps` what its 12-digit number begins with. `holidays` are weekdays on which large value is closed. `codes`
-    says what statuses mean that are not public; the keys are CODE_WORDS.
+    says what statuses mean that are not public; the keys are CODE_WORDS. `sweeps`: the message of transfers whose
+    direction is sweep or push. `control_flag` from "2" on makes entries state whose they are (oriNum), and the list of
+    returns is made from it.
     """
 
     login: str
@@ -54,6 +57,7 @@ class Options:
     line_reference: bool = False
     summary_first: bool = True
     codes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    sweeps: str = "DLINETRN"
     control_flag: str = "0"
     currency_id: str = ""
     receipt_type: str = ""
@@ -65,6 +69,11 @@ class Options:
     window: int = 1
     poll_every_s: float = 600.0
     timing: Timing = Timing(probe_every_s=300.0, burst=2)
+
+    @property
+    def states_origin(self) -> bool:
+        """Whether entries state oriNum: controlFlag 2 and more."""
+        return self.control_flag >= "2"
 
 
 def _days(value: Any) -> bool:
@@ -89,7 +98,11 @@ _CHOICES: Final[Choices] = {
     "line_reference": (flag, "true writes our reference into wagDetl (payroll), or false"),
     "summary_first": (flag, "true asks for the summary (…COL) before the detail (…DET), as the bank wants"),
     "codes": declared_codes(CODE_WORDS, "[0-9A-Z]{7}", "7-character statuses"),
-    "control_flag": (text("[0-7]"), 'controlFlag of DLTRNALL, "0" to "7"'),
+    "sweeps": (
+        among("DLINETRN", "CMMANSWP"),
+        '"DLINETRN" (a transfer), or "CMMANSWP": sweeps by CMMANSWP, pushes by CMDWNSWP, where a cash pool is agreed',
+    ),
+    "control_flag": (text("[0-7]"), 'controlFlag of DLTRNALL, "0" to "7"; from "2" on returns can be asked for'),
     "currency_id": (text("[0-9A-Za-z]{0,8}"), "what currencyID says for renminbi; empty: it is not looked at"),
     "receipt_type": (text("[0-9A-Za-z]{0,8}"), "billType of receipts, or empty for all"),
     "not_found_quarantine_s": (

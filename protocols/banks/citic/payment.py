@@ -1,4 +1,6 @@
-"""Payments: DLOUTTRN (对外支付), DLINETRN (集团内部转账), and DLCIDSTT, the enquiry after them.
+"""Payments: DLOUTTRN (对外支付), DLINETRN (集团内部转账), sweeps and pushes, and DLCIDSTT, the enquiry after them.
+
+Sweeps (CMMANSWP, 手动归集) and pushes (CMDWNSWP, 手动下拨) move money between a group's account and a member's.
 
 The status that answers a payment is acceptance at most. DLCIDSTT has two: the outer one says that the question
 worked, the row's stt what became of the payment (banks/citic.md 2, 5).
@@ -16,7 +18,7 @@ from protocols.bank import Ask, Context, Conversation, MoneyConversation, Submit
 from protocols.banks.citic.options import Options
 from protocols.banks.citic.table import not_told, told
 from protocols.banks.citic.wire import Answer, Leaves, Wire, status_of
-from protocols.canon.order import AnyOrder, Channel, Kind, Urgency
+from protocols.canon.order import AnyOrder, Channel, Kind, TransferDetail, Urgency
 from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.query import FateQuestion, Sent
 from protocols.kit.china import BEIJING, check_amount
@@ -34,7 +36,7 @@ PAYER_CHARS: Final = 19
 PAYEE_CHARS: Final = 32
 AMOUNT_MOST: Final = 10**15 - 1
 _REFERENCE = re.compile(r"[0-9A-Za-z]{1,20}", re.ASCII)
-_DLOUTTRN, _DLINETRN = "DLOUTTRN", "DLINETRN"
+_DLOUTTRN, _DLINETRN, SWEEP, PUSH = "DLOUTTRN", "DLINETRN", "CMMANSWP", "CMDWNSWP"
 _OPENS, _CLOSES = time(9), time(17)
 _SATURDAY = 5
 ENDED: Final = (Fate.SETTLED, Fate.FAILED)
@@ -67,19 +69,39 @@ class Payments:
 
     def pay(self, order: AnyOrder, context: Context) -> MoneyConversation:
         """One order. Raises ProtocolError before anything is sent if it does not fit the bank's form."""
-        action = _action(order.kind)
+        action = self._action(order)
         fitting(order.debtor.account.clear, "payAccountNo", PAYER_CHARS)
         fitting(order.creditor.account.clear, "recAccountNo", PAYEE_CHARS)
         keys = CorrelationKeys.of_order(order, context.reference)
-        leaves = self._transfer(order, keys) if action == _DLINETRN else self._payment(order, keys, context.now)
+        leaves = {
+            _DLINETRN: self._transfer, SWEEP: self._sweep, PUSH: self._sweep,
+        }.get(action, self._payment)(order, keys, context.now)  # fmt: skip
         frame = yield Submit("business", self.wire.message(action, leaves), (action,))
         return self.submitted(self.wire.read(frame, action), keys)
 
-    def _transfer(self, order: AnyOrder, keys: CorrelationKeys) -> Leaves:
+    def _action(self, order: AnyOrder) -> str:
+        if not isinstance(order.detail, TransferDetail):
+            return _DLOUTTRN
+        if self.options.sweeps == _DLINETRN:
+            return _DLINETRN
+        return {"sweep": SWEEP, "push": PUSH}.get(order.detail.direction, _DLINETRN)
+
+    def _transfer(self, order: AnyOrder, keys: CorrelationKeys, now: datetime) -> Leaves:
         return (
             ("clientID", reference(keys.reference)), *NOW, ("payAccountNo", keys.debtor),
             ("recAccountNo", keys.creditor), ("tranAmount", amount(order)), ("abstract", text(order.purpose)),
             ("memo", ""), ("cryType", ""),
+        )  # fmt: skip
+
+    def _sweep(self, order: AnyOrder, keys: CorrelationKeys, now: datetime) -> Leaves:
+        """From a member to the group's account (conAccountNo), or from that (coreAccountNo) to a member."""
+        upward = self._action(order) == SWEEP
+        upper, member = (keys.creditor, keys.debtor) if upward else (keys.debtor, keys.creditor)
+        return (
+            ("clientID", reference(keys.reference)),
+            ("conAccountNo" if upward else "coreAccountNo", fitting(upper, "the group's account", PAYER_CHARS)),
+            ("accountNo", fitting(member, "the member's account", PAYER_CHARS)), ("tranAmount", amount(order)), *NOW,
+            ("abstract", text(order.purpose)),
         )  # fmt: skip
 
     def _payment(self, order: AnyOrder, keys: CorrelationKeys, now: datetime) -> Leaves:
@@ -149,7 +171,8 @@ class Payments:
         """The stored answer to the money word of `kind` that was written down as `sent`."""
         if kind not in (Kind.PAYMENT, Kind.TRANSFER):
             raise ProtocolError("value", f"citic sends no single {kind.value}")
-        return self.submitted(self.wire.read(frame, _action(kind)), CorrelationKeys.of(sent))
+        action = sent.serials[0] if sent.serials else _DLINETRN if kind is Kind.TRANSFER else _DLOUTTRN
+        return self.submitted(self.wire.read(frame, action), CorrelationKeys.of(sent))
 
     # ---- what became of it ------------------------------------------------------------------------------------
 
@@ -184,10 +207,6 @@ class Payments:
             raise ProtocolError("ambiguous", f"{len(rows)} rows answer one clientID")
         check_keys(rows[0], keys, TAGS)
         return told(self.meanings, value(rows[0], "stt"), status_of(rows[0]), value_or(rows[0], "statusText"))
-
-
-def _action(kind: Kind) -> str:
-    return _DLINETRN if kind is Kind.TRANSFER else _DLOUTTRN
 
 
 def reference(given: str) -> str:

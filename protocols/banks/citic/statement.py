@@ -1,4 +1,4 @@
-"""Questions about accounts: DLBALQRY balance, DLHBLQRY past balances, DLTRNALL entries, the probe.
+"""Questions about accounts: DLBALQRY balance, DLHBLQRY past balances, DLTRNALL entries and returns, the probe.
 
 DLTRNALL answers about 92 days at most, 20 entries a page, from a running number on; a period is read in legs, and
 today is a leg of its own.
@@ -6,6 +6,7 @@ today is a leg of its own.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Final
@@ -17,8 +18,8 @@ from protocols.banks.citic.options import Options
 from protocols.banks.citic.wire import DONE, Answer, Wire, rows, status_of
 from protocols.canon.money import Money
 from protocols.canon.party import AccountNumber, Name
-from protocols.canon.query import BalanceQuestion, LinesQuestion
-from protocols.canon.statement import Balance, Direction, Line, Page
+from protocols.canon.query import BalanceQuestion, LinesQuestion, ReturnsQuestion
+from protocols.canon.statement import Balance, Direction, Line, Page, Return, ReturnsPage
 from protocols.kit.china import check_renminbi, moment_or_none, money_or_none, row_balance
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
@@ -114,11 +115,28 @@ class Statements:
     def lines(self, question: LinesQuestion, context: Context) -> Conversation[Page]:
         """One page. Raises Declined on a status for an answer, "paging" on a stale cursor."""
         check_renminbi("citic", question.currency)
+        page, _ = yield from self._walked("lines", question, context)
+        return page
+
+    def returns(self, question: ReturnsQuestion, context: Context) -> Conversation[ReturnsPage]:
+        """One page of the entries that are payments coming back (e3rtFlag 0), known by oriNum.
+
+        An entry that cannot be read as one may still be read as a return. Raises as `lines`.
+        """
+        page, rows = yield from self._walked("returns", question, context)
+        back = [row for row in rows if value_or(row, "e3rtFlag") == RETURNED]
+        found, findings = readable(back, _return, "DLTRNALL, returned")
+        return ReturnsPage(tuple(found), page.cursor, findings)
+
+    def _walked(
+        self, what: str, question: LinesQuestion | ReturnsQuestion, context: Context
+    ) -> Conversation[tuple[Page, Sequence[etree._Element]]]:
+        """One page of DLTRNALL with its rows, but for those that the page before had."""
         account, today = question.account.clear, context.bank_date
         last = min(question.last, today)
-        mark = fingerprint("lines", account, date_text(question.first), date_text(question.last))
+        mark = fingerprint(what, account, date_text(question.first), date_text(question.last))
         if question.cursor is None and question.first > last:
-            return Page(())
+            return Page(()), ()
         cursor = entered(question.cursor, mark, lambda: _leg(question.first, last, today).text())
         leg = Leg.of(cursor.value)
         place = leg.place
@@ -127,18 +145,22 @@ class Statements:
             ("endDate", date_text(leg.end)), ("pageNumber", str(PAGE_LINES)), ("startRecord", str(place.number)),
             ("controlFlag", self.options.control_flag),
         ))  # fmt: skip
-        page, following = self._page(answer, leg, question.account)
+        page, rows, following = self._page(answer, leg, question.account)
         if following is None and leg.end < last:
             following = _leg(leg.end + _DAY, last, today)
-        return page if following is None else replace(page, cursor=cursor.then(following.text()).encode())
+        if following is not None:
+            page = replace(page, cursor=cursor.then(following.text()).encode())
+        return page, rows
 
-    def _page(self, answer: Answer, leg: Leg, account: AccountNumber) -> tuple[Page, Leg | None]:
-        """The page that an answer is, and where its leg goes on, if it does."""
+    def _page(
+        self, answer: Answer, leg: Leg, account: AccountNumber
+    ) -> tuple[Page, Sequence[etree._Element], Leg | None]:
+        """The page that an answer is, its rows, and where its leg goes on, if it does."""
         place = leg.place
         if self.is_empty(answer):
             if place.number <= leg.total:
                 raise ProtocolError("paging", f"{leg.total} entries were said to be there, and now none is")
-            return Page(()), None
+            return Page(()), (), None
         self.answered(answer, "DLTRNALL")
         stated = value_or(answer.root, "accountNo")
         if stated not in ("", account.clear):
@@ -152,16 +174,17 @@ class Statements:
             raise ProtocolError("missing", "a full page without totalRecords: whether there are more is not said")
         total = digits(counted) if counted else place.number - 1 + len(found)
         again = leg.told_again(found, total)
-        read, findings = readable(found[again:], lambda row: _line(row, account, place.day, leg.end), "DLTRNALL")
+        rows = found[again:]
+        read, findings = readable(rows, lambda row: _line(row, account, place.day, leg.end), "DLTRNALL")
         page = Page(place.counted(read), findings=findings, unread=len(findings))
         # Rows that cannot be read have their numbers, too.
         onward = replace(place, number=place.number + again + page.unread)
         following = onward.onward(page.lines, total) if page.lines or not findings or onward.number > total else onward
         if following is None:
-            return page, None
+            return page, rows, None
         if following.number > RECORD_MOST:
             raise ProtocolError("paging", f"{total} entries, and startRecord has four places; ask about fewer days")
-        return page, Leg(following, leg.end, total, _mark(found[-1]))
+        return page, rows, Leg(following, leg.end, total, _mark(found[-1]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +255,7 @@ def _line(row: etree._Element, account: AccountNumber, first: date, last: date) 
         raise ProtocolError("value", f"creditDebitFlag {flag!r} is neither D nor C")
     other, name = value_or(row, "oppAccountNo"), value_or(row, "oppAccountName")
     value_day, amount = value_or(row, "valueDate"), amount_minor(value(row, "tranAmount"))
-    back = "(退汇)" if value_or(row, "e3rtFlag") == RETURNED else ""
+    returned = value_or(row, "e3rtFlag") == RETURNED
     return Line(
         account=account,
         # What the row says and not its place: which of two under one number is told first may differ tomorrow.
@@ -245,9 +268,19 @@ def _line(row: etree._Element, account: AccountNumber, first: date, last: date) 
         counterparty_account=AccountNumber(other) if other else None,
         counterparty_name=Name(plain(name)) if name else None,
         counterparty_bank=plain(value_or(row, "oppOpenBankName")) or None,
-        text=back + plain(value_or(row, "abstract")),
+        text=("(退汇)" if returned else "") + plain(value_or(row, "abstract")),
         balance=row_balance(row, "balance"),
     )
+
+
+def _return(row: etree._Element) -> Return:
+    """An entry flagged as returned: whose it is (oriNum), how much, and when."""
+    day = stated_day(value_or(row, "e3rtDate")) or stated_day(value_or(row, "tranDate"))
+    amount = Money(amount_minor(value(row, "tranAmount")))
+    reference = value_or(row, "oriNum")
+    if not reference:
+        raise ProtocolError("missing", f"{amount} came back on {day}, and oriNum does not say of which payment")
+    return Return(reference, amount, day, plain(value_or(row, "abstract")))
 
 
 def _only(found: list[etree._Element], account: str) -> etree._Element:

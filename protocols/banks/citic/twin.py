@@ -13,7 +13,7 @@ TWIN004; `wants_summary` answers TWIN006 to a detail (…DET) of a message whose
 tells the first page of entries whatever is asked; `wrong_count` counts one entry too many; `no_keys` leaves the
 line's number out of a batch's lines; `gb18030` declares GB2312 and writes beyond GBK; `late_answers` answers an
 enquiry after orders with what the one before it should have been told; `no_total` leaves totalRecords out;
-`newest_first` tells the newest entry first.
+`newest_first` tells the newest entry first; `no_origin` leaves oriNum of an entry empty.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from protocols.twin import Answer, Booked, Booking, Books, Duplicate, DuplicateB
 _ZONE: Final = timezone(timedelta(hours=8))
 _REQUEST_BYTES_MAX: Final = 4 * 1_048_576
 _TAKEN: Final = "已提交银行处理，需稍后使用交易状态查询交易进行查询"
-_MONEY: Final = ("DLOUTTRN", "DLINETRN", "DLPAYBAT", "DLSALIMP", "DLAGENTF")
+_MONEY: Final = ("DLOUTTRN", "DLINETRN", "CMMANSWP", "CMDWNSWP", "DLPAYBAT", "DLSALIMP", "DLAGENTF")
 _SUMMARIES: Final = {"DLBATCOL": "DLPAYBAT", "DLSALCOL": "DLSALIMP", "DLAGECOL": "DLAGENTF"}
 _ENQUIRIES: Final = ("DLCIDSTT", "DLBATDET", "DLSALDET", "DLAGEDET")
 _ROW: Final = {
@@ -90,6 +90,7 @@ class Conduct:
     wants_summary: bool = False
     odd_rows: bool = False
     no_memo: bool = False
+    no_origin: bool = False
 
 
 @dataclass(slots=True)
@@ -101,6 +102,7 @@ class FrontEnd:
     _actions: dict[str, str] = field(default_factory=dict)
     _numbers: dict[str, str] = field(default_factory=dict)
     _bundles: dict[str, str] = field(default_factory=dict)
+    _bundled: dict[str, frozenset[str]] = field(default_factory=dict)
     _summed: set[str] = field(default_factory=set)
     _lines: dict[str, Leaves] = field(default_factory=dict)
     _hidden: set[str] = field(default_factory=set)
@@ -146,7 +148,8 @@ class FrontEnd:
     def _called(self, action: str, root: etree._Element, books: Books) -> Parts:
         known: Mapping[str, Callable[[etree._Element, Books], Parts]] = {
             "DLBALQRY": self._balances, "DLHBLQRY": self._past, "DLTRNALL": self._entries, "DLOUTTRN": self._pay,
-            "DLINETRN": self._pay, "DLCIDSTT": self._state, "DLPAYBAT": self._batch, "DLBATDET": self._batch_lines,
+            "DLINETRN": self._pay, "CMMANSWP": self._sweep, "CMDWNSWP": self._sweep,
+            "DLCIDSTT": self._state, "DLPAYBAT": self._batch, "DLBATDET": self._batch_lines,
             "DLSALIMP": self._payroll, "DLSALDET": self._paged_lines, "DLAGENTF": self._collection,
             "DLAGEDET": self._paged_lines, "DLBATCOL": self._summary, "DLSALCOL": self._summary,
             "DLAGECOL": self._summary, "DLEDDRSQ": self._receipts, "DLEDCDTD": self._receipt,
@@ -178,14 +181,7 @@ class FrontEnd:
             _refuse_unless(given["payType"] != "02" or open_now, "非大额支付时间")
         order = _instruction(_client_id(given), given["payAccountNo"], given["recAccountNo"],
                              given.get("recAccountName", "内部账户"), given)  # fmt: skip
-        try:
-            booking = books.take(order)
-        except Duplicate:
-            raise Refused("TWIN001", "clientID重复") from None
-        if booking.booked is Booked.REFUSED and self.conduct.refuse_at_once:
-            self._hidden.add(order.reference)
-            raise Refused("TWIN002", booking.reason)
-        self._actions[order.reference] = given["action"]
+        booking = self._handed_in(order, given["action"], books)
         told = str(order.amount) if not self.conduct.another else "0.01"
         return "AAAAAAB" if self.conduct.approval else "AAAAAAE", _elements({
             "tranDate": f"{booking.bank_date:%Y%m%d}", "tranTime": f"{booking.at.astimezone(_ZONE):%H%M%S}",
@@ -193,6 +189,30 @@ class FrontEnd:
             "recAccountNo": order.creditor_account, "recAccountName": order.creditor_name,
             "recOpenBankName": given.get("recOpenBankName", ""), "tranAmount": told, "abstract": order.purpose,
         })  # fmt: skip
+
+    def _sweep(self, root: etree._Element, books: Books) -> Parts:
+        """CMMANSWP and CMDWNSWP between the group's account and a member's; the answer is the status, no more."""
+        given = _head(root)
+        upper = books.holding(given["conAccountNo" if given["action"] == "CMMANSWP" else "coreAccountNo"])
+        member = books.holding(given["accountNo"])
+        if upper is None or member is None:
+            raise Refused("TWIN005", "账号不存在")
+        _refuse_unless(given["preFlg"] == "0" and not given["preDate"] and not given["preTime"], "不支持预约")
+        payer, payee = (member, upper) if given["action"] == "CMMANSWP" else (upper, member)
+        order = _instruction(_client_id(given), payer.number, payee.number, payee.holder, given)
+        self._handed_in(order, given["action"], books)
+        return "AAAAAAB" if self.conduct.approval else "AAAAAAE", []
+
+    def _handed_in(self, order: Instruction, action: str, books: Books) -> Booking:
+        try:
+            booking = books.take(order)
+        except Duplicate:
+            raise Refused("TWIN001", "clientID重复") from None
+        if booking.booked is Booked.REFUSED and self.conduct.refuse_at_once:
+            self._hidden.add(order.reference)
+            raise Refused("TWIN002", booking.reason)
+        self._actions[order.reference] = action
+        return booking
 
     def _state(self, root: etree._Element, books: Books) -> Parts:
         given = _head(root)
@@ -273,6 +293,7 @@ class FrontEnd:
         self._numbers |= {order.reference: key for order, key in zip(orders, keys, strict=True)}
         self._lines |= {order.reference: line for order, line in zip(orders, lines, strict=True)}
         self._bundles[client] = given["action"]
+        self._bundled[client] = frozenset(order.reference for order in orders)
         return taken
 
     def _summary(self, root: etree._Element, books: Books) -> Parts:
@@ -382,19 +403,27 @@ class FrontEnd:
             raise Refused("TWIN003", "没有符合条件的记录")
         begin = 1 if self.conduct.stuck else begin
         # The odd row is the first of all, and has a number like the others.
-        shift = self.conduct.odd_rows and begin > 1
-        page = entries[begin - 1 - shift : begin - 1 - shift + wanted - (self.conduct.odd_rows and begin == 1)]
-        told = [_entry(one) for one in page]
-        if self.conduct.odd_rows and told and begin == 1:
+        odd = self.conduct.odd_rows and bool(entries)
+        shift = odd and begin > 1
+        page = entries[begin - 1 - shift : begin - 1 - shift + wanted - (odd and begin == 1)]
+        told = [self._entry(one, int(given["controlFlag"] or "0")) for one in page]
+        if odd and begin == 1:
             told.insert(0, dict.fromkeys(told[0], ""))
         counts = {
             "accountNo": number, "accountName": held.holder if held else "", "openBankName": "中信银行示例支行",
-            "totalRecords": str(len(entries) + self.conduct.odd_rows),
+            "totalRecords": str(len(entries) + odd),
             "returnRecords": str(len(told) + self.conduct.wrong_count),
         }  # fmt: skip
         if self.conduct.no_total:
             del counts["totalRecords"]
         return "AAAAAAA", [*_elements(counts), _list(told)]
+
+    def _entry(self, one: Entry, control: int) -> Leaves:
+        """A row. controlFlag 1 and more tell of reversals, 2 and more who gave the entry its number (citic.md 4)."""
+        origin = next((client for client, lines in self._bundled.items() if one.reference in lines), one.reference)
+        more: Leaves = {"chkNum": "", "rlTranNo": "", "rfTranDt": "", "rfTranNo": ""} if control >= 1 else {}
+        number: Leaves = {"oriNum": "" if self.conduct.no_origin else origin} if control >= 2 else {}
+        return {**_entry(one), **more, **number}
 
     # ---- receipts ---------------------------------------------------------------------------------------------
 
@@ -514,9 +543,9 @@ def _entry(one: Entry) -> Leaves:
         "creditDebitFlag": "D" if one.direction is Direction.DEBIT else "C",
         "oppAccountNo": one.counterparty_account, "oppAccountName": one.counterparty_name, "oppOpenBankName": "",
         "abstract": one.text, "cashTransferFlag": "1", "opId": "", "opName": "", "ckId": "", "ckName": "",
-        "balance": str(one.balance_after), "valueDate": f"{one.bank_date:%Y%m%d}", "hostTranCode": "", "e3rtDate": "",
-        "e3rtFlag": "0" if one.text == "returned" else "1", "chkNum": "", "rlTranNo": "", "rfTranDt": "",
-        "rfTranNo": "",
+        "balance": str(one.balance_after), "valueDate": f"{one.bank_date:%Y%m%d}", "hostTranCode": "",
+        "e3rtDate": f"{one.bank_date:%Y%m%d}" if one.text == "returned" else "",
+        "e3rtFlag": "0" if one.text == "returned" else "1",
     }  # fmt: skip
 
 
