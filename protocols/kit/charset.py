@@ -19,6 +19,8 @@ _FAMILY: Final[dict[str, str]] = {
     "gb18030": "gb",
     "utf-8": "utf-8",
     "utf8": "utf-8",
+    "iso-8859-1": "iso-8859-1",
+    "iso-8859-15": "iso-8859-15",
 }
 _MARKS: Final = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, b"\x84\x31\x95\x33")
 # These two encode as GB2312 to bytes that every GBK reader shows as another character.
@@ -48,7 +50,7 @@ class Decoded:
 
 @dataclass(frozen=True, slots=True)
 class Charset:
-    """One of GBK, GB2312, GB18030, UTF-8, under the label the bank uses.
+    """One of GBK, GB2312, GB18030, UTF-8, ISO-8859-1, ISO-8859-15, under the label the bank uses.
 
     `encoder` is the codec that bounds what we write; by default that of the label, and GBK for the label
     GB2312, which banks use as another word for it. Pass "gb2312" for a bank that means it.
@@ -59,14 +61,15 @@ class Charset:
 
     def __post_init__(self) -> None:
         if self.name.lower() not in _FAMILY:
-            raise ProtocolError("charset", f"charset {self.name!r} is none of GBK, GB2312, GB18030, UTF-8")
+            raise ProtocolError("charset", f"charset {self.name!r} is none of {', '.join(_FAMILY)}")
         codec = self.encoder or ("gbk" if self.name.lower() in ("gb2312", "cp936") else self.name.lower())
         object.__setattr__(self, "encoder", codecs.lookup(codec).name)
 
     @property
     def decoder(self) -> str:
         """The codec text is read with: GB18030 for the whole GB family."""
-        return "gb18030" if _FAMILY[self.name.lower()] == "gb" else "utf-8"
+        family = _FAMILY[self.name.lower()]
+        return "gb18030" if family == "gb" else family
 
     def same_family(self, label: str) -> bool:
         """True if a document that declares `label` may be read with this charset."""

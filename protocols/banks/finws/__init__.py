@@ -20,7 +20,7 @@ from protocols.banks.finws.messages import MAX_BYTES, Wire
 from protocols.banks.finws.names import OPERATIONS, OUTCOMES
 from protocols.banks.finws.payment import KINDS, Payments, Types
 from protocols.banks.finws.questions import Asking
-from protocols.banks.finws.variant import Variant, variants
+from protocols.banks.finws.variant import FORMS, Variant, under_contract, variants
 from protocols.canon.limits import AmountLimit, FieldLimit, Limits, Pace, ReferenceForm
 from protocols.canon.party import Address
 from protocols.kit import http, meanings
@@ -64,11 +64,13 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
 }
 _ADDRESS: Final = {"country": 2, "town": 35, "postcode": 16, "street": 70, "building": 16}
 _REQUIRED: Final = ("customer", "bic", "certificate", "bank_certificate")
+_CONTRACT: Final = (*FORMS, "charset", "encryption", "compression", "answer_envelope_signed", "weak_until")
+"""What is the kind of bank's where the option is missing."""
 
 
 def build(options: Mapping[str, Any]) -> Bank:
     """The bank these options describe; README.md section 7 lists them. Raises BadOptions."""
-    known = (*_REQUIRED, *_DEFAULTS)
+    known = (*_REQUIRED, *_DEFAULTS, *_CONTRACT)
     for key in sorted(set(options) - set(known)):
         raise BadOptions(key, f"no such option; there are {', '.join(known)}")
     variant = _variant(options)
@@ -185,7 +187,7 @@ def _variant(options: Mapping[str, Any]) -> Variant:
     given = options.get("profile", _DEFAULTS["profile"])
     if given not in variants():
         raise BadOptions("profile", f"must be one of {', '.join(variants())}, not {given!r}")
-    return variants()[given]
+    return under_contract(variants()[given], options)
 
 
 def _text(options: Mapping[str, Any], key: str, form: str) -> str:

@@ -29,6 +29,9 @@ from protocols.kit.xmldoc import build, el, one, parse, several, value, value_or
 
 _ANSWER_BYTES_MAX: Final = 262_144
 PORT: Final = Port("certificates", lambda: http.HttpAnswers().cutter(_ANSWER_BYTES_MAX), kept=False)
+# The second has been seen in an answer to a renewal.
+_DONE: Final = (DONE, "0")
+_PEM: Final = b"-----BEGIN"
 # sha256WithRSAEncryption with its NULL parameter, in DER.
 _SHA256_RSA: Final = bytes.fromhex("300d06092a864886f70d01010b0500")
 
@@ -69,7 +72,8 @@ class Enrolment:
 
     def read(self, data: bytes, request_id: str, public_der: bytes) -> Issued:
         """What the answer to a request says, also to one sent again. Raises ProtocolError for what is no answer."""
-        body = one(parse(http.expect_status(http.parse_answer(data)), UTF8), f"{S}Body")
+        message, charset_of = http.expect_status(http.parse_answer(data)), self.wire.variant.charset_of
+        body = one(parse(message, charset_of(message)), f"{S}Body")
         n = f"{{{self.wire.variant.cert_service}}}"
         out = one(body, f"{n}getCertificateout")
         said = value(out, f"{n}ResponseHeader/{n}RequestId")
@@ -77,18 +81,19 @@ class Enrolment:
             raise ProtocolError("correlation", f"an answer to request {said!r}, not {request_id}")
         document = unbase64(value(out, f"{n}ApplicationResponse"), "ApplicationResponse")
         profile = self._profile("CertApplicationResponse", answer=True)
-        root = dsig.verify(document, profile, self.wire.bank_keys, engine=self.wire.engine).root
+        root = dsig.verify(document, profile, self.wire.bank_keys, charset=charset_of(document),
+                           engine=self.wire.engine).root  # fmt: skip
         d = f"{{{self.wire.variant.cert_namespace}}}"
         if value(root, f"{d}CustomerId") != self.wire.customer:
             raise ProtocolError("correlation", "an answer to another customer")
         code, text = value(root, f"{d}ResponseCode"), plain(value_or(root, f"{d}ResponseText"))
         if code in ("31", "32"):
             return Issued(Stage.ARRIVED, code, text)
-        if code != DONE:
+        if code not in _DONE:
             # The codes for "the bank itself does not know" leave the request where it is.
             return Issued(Stage.ASKED if code in ("23", "26") else Stage.REFUSED, code, text)
         for row in several(root, f"{d}Certificates/{d}Certificate"):
-            certificate = x509.load_der_x509_certificate(unbase64(value(row, f"{d}Certificate"), "Certificate"))
+            certificate = _certificate(unbase64(value(row, f"{d}Certificate"), "Certificate"))
             if certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) == public_der:
                 return Issued(Stage.ISSUED, code, text, certificate.public_bytes(Encoding.PEM))
         raise ProtocolError("wrong_key", "the answer holds no certificate of the key that we asked for")
@@ -124,7 +129,8 @@ class Enrolment:
         form = self.wire.variant.answer if answer else self.wire.variant.request
         path = f"/{{{self.wire.variant.cert_namespace}}}{root}/{{{dsig.DS}}}Signature"
         reference = dsig.Enveloped(form.transforms, form.digest)
-        return dsig.SignatureProfile(f"finws {root}", path, (reference,), c14n=form.c14n, signature_method=form.method)
+        return dsig.SignatureProfile(f"finws {root}", path, (reference,), c14n=form.c14n, signature_method=form.method,
+                                     weak_until=self.wire.variant.weak_until)  # fmt: skip
 
     @staticmethod
     def _signed_request(wanted: Wanted) -> Generator[Sign, bytes, bytes]:
@@ -136,6 +142,14 @@ class Enrolment:
         info = _der(0x30, bytes.fromhex("020100") + name.public_bytes() + public_der(wanted) + _der(0xA0, b""))
         signature = yield Sign("new", info)
         return _der(0x30, info + _SHA256_RSA + _der(0x03, b"\x00" + signature))
+
+
+def _certificate(data: bytes) -> x509.Certificate:
+    """DER, or PEM: a renewal of Samlink's has been seen with the second. Raises "value"."""
+    try:
+        return x509.load_pem_x509_certificate(data) if data.startswith(_PEM) else x509.load_der_x509_certificate(data)
+    except ValueError:
+        raise ProtocolError("value", "what the answer holds is no certificate") from None
 
 
 def _stamp(context: Context) -> str:

@@ -205,14 +205,15 @@ class Wire:
                 raise ProtocolError("missing", "the answer is encrypted; the lane needs the credential decryption_key")
             document = encryption.decrypt(document, secret.encode())
         profile = self.variant.content("ApplicationResponse", self.variant.answer)
-        return dsig.verify(document, profile, self.bank_keys, today=today, engine=self.engine,
-                           max_bytes=MAX_BYTES, max_nodes=_NODES_MAX).root  # fmt: skip
+        return dsig.verify(document, profile, self.bank_keys, charset=self.variant.charset_of(document), today=today,
+                           engine=self.engine, max_bytes=MAX_BYTES, max_nodes=_NODES_MAX).root  # fmt: skip
 
     def _body(self, today: date | None, message: bytes) -> etree._Element:
+        charset = self.variant.charset_of(message)
         if self.variant.answer_envelope_signed:
-            return dsig.verify(message, self.variant.transport(), self.bank_keys, today=today,
-                               engine=self.engine, max_bytes=MAX_BYTES).root  # fmt: skip
-        return one(parse(message, UTF8, max_bytes=MAX_BYTES), f"{S}Body")
+            return dsig.verify(message, self.variant.transport(answer=True), self.bank_keys, charset=charset,
+                               today=today, engine=self.engine, max_bytes=MAX_BYTES).root  # fmt: skip
+        return one(parse(message, charset, max_bytes=MAX_BYTES), f"{S}Body")
 
     def _envelope(self, operation: str, request_id: str, stamp: str, now: datetime, document: bytes) -> bytes:
         assert self.transport_certificate is not None, "there is no certificate yet"

@@ -12,7 +12,7 @@ import binascii
 import re
 import zlib
 from collections.abc import Mapping, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ from lxml import etree
 
 from protocols.bank import BadOptions, Cutter
 from protocols.banks.finws import encryption
-from protocols.banks.finws.twin_enrolment import Office, sign_enveloped
+from protocols.banks.finws.twin_enrolment import Hand, Office, sign_enveloped
 from protocols.banks.finws.twin_files import DOWN, PAYMENT, Shelf, Shelved, Shelves
 from protocols.kit import dsig, http, xmldoc
 from protocols.kit.charset import UTF8
@@ -54,6 +54,9 @@ _BODY_ALONE: Final = dsig.SignatureProfile(
 )  # fmt: skip
 # Both forms of the business signature are in use: with exclusive canonicalisation, and with none named (inclusive).
 _BUSINESS_FORMS: Final = ((dsig.ENVELOPED, dsig.EXC_C14N), (dsig.ENVELOPED,))
+# How customers' programs write the SignedInfo of the envelope; which of them a bank takes, its contract says.
+_CARRIER_FORMS: Final = {"exclusive": dsig.EXC_C14N, "exclusive_comments": dsig.EXC_C14N_COMMENTS,
+                         "inclusive": dsig.C14N}  # fmt: skip
 _REQUEST_BYTES_MAX: Final = 67_108_864
 _UNPACKED_MAX: Final = 50_000_000
 _OPERATIONS: Final = {
@@ -86,7 +89,8 @@ _TEXTS: Final = {
 _DEFAULTS: Final[Mapping[str, Any]] = {
     "customer": "11111111", "sender": "", "skew_s": 300, "notify_s": 5, "notifications": True, "statuses": True,
     "accounts": [], "other_types": [], "transfer_key": "1234567890ABCDEF", "hmac": False, "cheap": False,
-    "stamp_signed": True, "statement_s": 0,
+    "stamp_signed": True, "statement_s": 0, "answer_transforms": ["enveloped", "inclusive"], "answer_digest": "sha256",
+    "charset": "UTF-8", "carrier_forms": ["exclusive"], "pem": False,
 }  # fmt: skip
 
 
@@ -153,6 +157,8 @@ class FinwsTwin:
         self._skew = timedelta(seconds=options["skew_s"])
         self._cheap: bool = options["cheap"]
         self._stamp_signed: bool = options["stamp_signed"]
+        self._hand = Hand(tuple(options["answer_transforms"]), options["answer_digest"], options["charset"])
+        self._carrier_forms = [_CARRIER_FORMS[one] for one in options["carrier_forms"]]
         self._types: tuple[str, ...] = (PAYMENT, *options["other_types"])
         self._key, shown = keys["bank"], keys.get("bank_certificate")
         self._certificate = None if shown is None else load_pem_x509_certificate(shown)
@@ -167,7 +173,7 @@ class FinwsTwin:
         self._shelf = shelf or Shelf(options["accounts"], options["notify_s"], options["notifications"],
                                      options["statuses"], options["statement_s"])  # fmt: skip
         self._office = Office(self._customer, options["transfer_key"], options["hmac"], self._key, self._certificate,
-                              self._carriers, self._renewed)  # fmt: skip
+                              self._carriers, self._renewed, self._hand, options["pem"])  # fmt: skip
 
     def requests(self, port: str) -> Cutter:
         """See Twin."""
@@ -265,7 +271,13 @@ class FinwsTwin:
         return verified.root
 
     def _proven(self, message: bytes, profile: dsig.SignatureProfile) -> dsig.Verified:
-        return dsig.verify(message, profile, self._carriers, engine="hand", max_bytes=_REQUEST_BYTES_MAX)
+        *others, last = (replace(profile, c14n=form) for form in self._carrier_forms)
+        for form in others:
+            try:
+                return dsig.verify(message, form, self._carriers, engine="hand", max_bytes=_REQUEST_BYTES_MAX)
+            except ProtocolError:
+                continue
+        return dsig.verify(message, last, self._carriers, engine="hand", max_bytes=_REQUEST_BYTES_MAX)
 
     def _opened(self, packed: str) -> bytes:
         try:
@@ -369,9 +381,7 @@ class FinwsTwin:
 
     # ---- answering -------------------------------------------------------------------------------------------
 
-    def _signed(
-        self, operation: str, request_id: str, code: str, inside: list[Content] | None, now: datetime
-    ) -> bytes:
+    def _signed(self, operation: str, request_id: str, code: str, inside: list[Content] | None, now: datetime) -> bytes:
         head = el(
             "m:ResponseHeader", el("m:SenderId", self._sender), el("m:RequestId", request_id),
             el("m:Timestamp", _utc(now)), el("m:ResponseCode", code), el("m:ResponseText", _TEXTS[code]),
@@ -380,7 +390,7 @@ class FinwsTwin:
             "ApplicationResponse", {"xmlns": _DATA}, el("CustomerId", self._customer), el("Timestamp", _utc(now)),
             el("ResponseCode", code), el("ResponseText", _TEXTS[code]), *(inside or ()),
         ), UTF8)  # fmt: skip
-        signed = sign_enveloped(document, self._key)
+        signed = sign_enveloped(document, self._key, self._hand)
         if self._sealer is not None:
             signed = encryption.encrypt(signed, "tripledes-cbc", self._sealer)
         out = el(f"c:{operation}out", {"xmlns:c": _FILES, "xmlns:m": _MODEL}, head,
@@ -394,7 +404,7 @@ class FinwsTwin:
         security = el("wsse:Security", {"xmlns:wsse": _SEXT, "xmlns:wsu": _UTIL}, token, stamp)
         body = el("soap:Body", {"xmlns:wsu": _UTIL, "wsu:Id": "B"}, out)
         whole = el("soap:Envelope", {"xmlns:soap": _SOAP}, el("soap:Header", security), body)
-        return _sign_carrier(xmldoc.build(whole, UTF8), self._key)
+        return _sign_carrier(xmldoc.build(whole, UTF8), self._key, self._hand)
 
 
 def _check_schema(root: etree._Element, operation: str) -> None:
@@ -443,18 +453,19 @@ def _descriptor(file: Shelved) -> Markup:
     )  # fmt: skip
 
 
-def _sign_carrier(envelope: bytes, key: bytes) -> bytes:
+def _sign_carrier(envelope: bytes, key: bytes, hand: Hand) -> bytes:
     """WS-Security over body and time stamp, by libxmlsec."""
     xmlsec: Any = xmlsec_module()
     words = xmlsec.constants
     root = etree.fromstring(envelope)
     security = root[0][0]
     stamp, shows_key = security[-1], len(security) > 1
-    node = xmlsec.template.create(security, words.TransformExclC14N, words.TransformRsaSha256, ns="ds")
+    digest, method = hand.hash_words(words)
+    node = xmlsec.template.create(security, words.TransformExclC14N, method, ns="ds")
     security.append(node)
     context = xmlsec.SignatureContext()
     for element, name in ((root[1], "B"), (stamp, "TS")):
-        reference = xmlsec.template.add_reference(node, words.TransformSha256, uri=f"#{name}")
+        reference = xmlsec.template.add_reference(node, digest, uri=f"#{name}")
         xmlsec.template.add_transform(reference, words.TransformExclC14N)
         context.register_id(element, "Id", _UTIL)
     if shows_key:
@@ -463,7 +474,7 @@ def _sign_carrier(envelope: bytes, key: bytes) -> bytes:
         etree.SubElement(pointer, f"{{{_SEXT}}}Reference", URI="#BST", ValueType=_TOKEN)
     context.key = xmlsec.Key.from_memory(key, words.KeyDataFormatPem)
     context.sign(node)
-    return etree.tostring(root, encoding="UTF-8", xml_declaration=True)
+    return etree.tostring(root, encoding=hand.charset, xml_declaration=True)
 
 
 def _fault(text: str) -> bytes:
@@ -477,4 +488,3 @@ def _http(status: int, body: bytes) -> Answer:
 
 def _utc(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-

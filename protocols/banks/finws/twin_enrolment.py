@@ -7,6 +7,7 @@ import binascii
 import hashlib
 import hmac
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -35,6 +36,28 @@ _TEXTS: Final = {
 _YEARS_2: Final = timedelta(days=730)
 
 
+@dataclass(frozen=True, slots=True)
+class Hand:
+    """How a bank signs and writes its answers: names of the transforms, the hash, the charset."""
+
+    transforms: tuple[str, ...] = ("enveloped", "inclusive")
+    digest: str = "sha256"
+    charset: str = "UTF-8"
+
+    def hash_words(self, words: Any) -> tuple[Any, Any]:
+        """libxmlsec's names of the digest and of the signature with it."""
+        if self.digest == "sha1":
+            return words.TransformSha1, words.TransformRsaSha1
+        return words.TransformSha256, words.TransformRsaSha256
+
+
+USUAL: Final = Hand()
+_WORDS: Final = {
+    "enveloped": "TransformEnveloped", "inclusive": "TransformInclC14N", "exclusive": "TransformExclC14N",
+    "inclusive_comments": "TransformInclC14NWithComments", "exclusive_comments": "TransformExclC14NWithComments",
+}  # fmt: skip
+
+
 class Refused(Exception):  # noqa: N818 - the office's answer, with the code it carries
     """The certificate office refuses a request."""
 
@@ -51,7 +74,7 @@ class Office:
 
     def __init__(
         self, customer: str, code: str, by_hmac: bool, key: bytes, certificate: x509.Certificate | None,
-        registered: list[dsig.PinnedKey], renewed: Callable[[bytes], None],
+        registered: list[dsig.PinnedKey], renewed: Callable[[bytes], None], hand: Hand = USUAL, pem: bool = False,
     ) -> None:  # fmt: skip
         self._registered = registered
         self._customer = customer
@@ -63,6 +86,8 @@ class Office:
         self._issued = 0
         self._messages: set[str] = set()
         self._renewed = renewed
+        self._hand = hand
+        self._pem = pem
 
     def answer(self, message: bytes, books: Books) -> bytes:
         """A whole SOAP answer. Raises ProtocolError for what is not one of its requests."""
@@ -81,15 +106,17 @@ class Office:
             code = refused.code
         shown = None
         if certificate is not None:
-            der = base64.b64encode(certificate.public_bytes(Encoding.DER)).decode("ascii")
+            shape = Encoding.PEM if self._pem else Encoding.DER
+            der = base64.b64encode(certificate.public_bytes(shape)).decode("ascii")
             shown = el("Certificates", el("Certificate", el("Name", "customer"), el("Certificate", der),
                                           el("CertificateFormat", "X509")))  # fmt: skip
         document = xmldoc.build(el(
             "CertApplicationResponse", {"xmlns": space}, el("CustomerId", self._customer),
-            el("Timestamp", books.now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")), el("ResponseCode", code),
+            el("Timestamp", books.now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")),
+            el("ResponseCode", "0" if self._pem and code == "00" else code),
             el("ResponseText", _TEXTS[code]), shown,
         ), UTF8)  # fmt: skip
-        packed = base64.b64encode(sign_enveloped(document, self._key)).decode("ascii")
+        packed = base64.b64encode(sign_enveloped(document, self._key, self._hand)).decode("ascii")
         head = el("c:ResponseHeader", el("c:SenderId", self._customer), el("c:RequestId", request_id),
                   el("c:ResponseCode", code), el("c:ResponseText", _TEXTS[code]))  # fmt: skip
         out = el("c:getCertificateout", {"xmlns:c": service}, head, el("c:ApplicationResponse", packed))
@@ -150,16 +177,18 @@ class Office:
         )  # fmt: skip
 
 
-def sign_enveloped(document: bytes, key: bytes) -> bytes:
-    """As banks sign their answers: enveloped, both canonical forms inclusive, by libxmlsec."""
+def sign_enveloped(document: bytes, key: bytes, hand: Hand = USUAL) -> bytes:
+    """As banks sign their answers: enveloped, in the inclusive canonical form, by libxmlsec."""
     xmlsec: Any = xmlsec_module()
     words = xmlsec.constants
     root = etree.fromstring(document)
-    node = xmlsec.template.create(root, words.TransformInclC14N, words.TransformRsaSha256)
+    digest, method = hand.hash_words(words)
+    node = xmlsec.template.create(root, words.TransformInclC14N, method)
     root.append(node)
-    reference = xmlsec.template.add_reference(node, words.TransformSha256, uri="")
-    xmlsec.template.add_transform(reference, words.TransformEnveloped)
+    reference = xmlsec.template.add_reference(node, digest, uri="")
+    for transform in hand.transforms:
+        xmlsec.template.add_transform(reference, getattr(words, _WORDS[transform]))
     context = xmlsec.SignatureContext()
     context.key = xmlsec.Key.from_memory(key, words.KeyDataFormatPem)
     context.sign(node)
-    return etree.tostring(root, encoding="UTF-8", xml_declaration=True)
+    return etree.tostring(root, encoding=hand.charset, xml_declaration=True)

@@ -1,23 +1,39 @@
-"""A kind of bank: everything in which banks of the Finnish Web Services differ, read from profiles.toml."""
+"""A kind of bank: everything in which banks of the Finnish Web Services differ, read from profiles.toml.
+
+What the contract with one bank says otherwise is an option of its lane: `under_contract`.
+"""
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import lru_cache
 from importlib import resources
 from typing import Any, Final
 
+from protocols.bank import BadOptions
+from protocols.banks.finws.encryption import CIPHERS
 from protocols.banks.finws.names import DATA, ID, SECURITY, WSSE, WSU, S
 from protocols.kit import dsig
+from protocols.kit.charset import UTF8, Charset
+from protocols.kit.errors import ProtocolError
 
-_TRANSFORMS: Final = {"enveloped": dsig.ENVELOPED, "exclusive": dsig.EXC_C14N, "inclusive": dsig.C14N}
+_TRANSFORMS: Final = {
+    "enveloped": dsig.ENVELOPED, "exclusive": dsig.EXC_C14N, "inclusive": dsig.C14N,
+    "exclusive_comments": dsig.EXC_C14N_COMMENTS, "inclusive_comments": dsig.C14N_COMMENTS,
+}  # fmt: skip
 _DIGESTS: Final = {"sha1": dsig.SHA1, "sha256": dsig.SHA256, "sha512": dsig.SHA512}
 _METHODS: Final = {"rsa-sha1": dsig.RSA_SHA1, "rsa-sha256": dsig.RSA_SHA256, "rsa-sha512": dsig.RSA_SHA512}
 _CONTENT: Final = f"/{{{DATA}}}%s/{{{dsig.DS}}}Signature"
 _TRANSPORT: Final = f"/{S}Envelope/{S}Header/{SECURITY}"
+CHARSETS: Final = ("UTF-8", "ISO-8859-1", "ISO-8859-15")
+FORMS: Final = ("request", "answer", "envelope", "answer_envelope")
+_FORM_WORDS: Final = {"c14n": _TRANSFORMS, "digest": _DIGESTS, "method": _METHODS}
+# What a message declares; the reader has the last word on its form.
+_DECLARED: Final = re.compile(rb"""\s*<\?xml[^>]{0,200}?encoding\s*=\s*["']([A-Za-z0-9._-]{1,40})["']""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +48,10 @@ class Form:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A kind of bank. Times are in seconds, sizes in bytes; `weak_until` is needed where a form names SHA-1."""
+    """A kind of bank. Times are in seconds, sizes in bytes; `weak_until` is needed where a form names SHA-1.
+
+    `charset`: answers may come in it, besides UTF-8, where they declare it.
+    """
 
     name: str
     title: str
@@ -40,6 +59,7 @@ class Variant:
     request: Form
     answer: Form
     envelope: Form
+    answer_envelope: Form
     answer_envelope_signed: bool
     compression: bool
     max_file_bytes: int
@@ -49,6 +69,7 @@ class Variant:
     weak_until: date | None = None
     cert_namespace: str = ""
     cert_service: str = ""
+    charset: str = UTF8.name
 
     def content(self, root: str, form: Form, earlier: int = 0) -> dsig.SignatureProfile:
         """The enveloped signature of an application document; `earlier` signers signed before."""
@@ -58,9 +79,14 @@ class Variant:
             earlier=earlier, weak_until=self.weak_until,
         )  # fmt: skip
 
-    def transport(self) -> dsig.SignatureProfile:
-        """The detached signature over the SOAP body and the time stamp."""
-        form = self.envelope
+    def charset_of(self, message: bytes) -> Charset:
+        """The charset to read a message of the bank in: the contract's where the message declares it, else UTF-8."""
+        ours, declared = Charset(self.charset), _DECLARED.match(message)
+        return ours if declared is not None and ours.same_family(declared.group(1).decode()) else UTF8
+
+    def transport(self, *, answer: bool = False) -> dsig.SignatureProfile:
+        """The detached signature over the SOAP body and the time stamp, ours or that of an `answer`."""
+        form = self.answer_envelope if answer else self.envelope
         return dsig.SignatureProfile(
             f"finws {self.name} transport", f"{_TRANSPORT}/{{{dsig.DS}}}Signature",
             references=(
@@ -82,9 +108,60 @@ def variants() -> Mapping[str, Variant]:
 def variant_of(name: str, table: Mapping[str, Any]) -> Variant:
     """One table of profiles.toml. Raises KeyError or TypeError for words that are none."""
     given: dict[str, Any] = {**table, "reconstructed": tuple(table["reconstructed"])}
-    for key in ("request", "answer", "envelope"):
-        given[key] = _form(table[key])
+    given.setdefault("answer_envelope", table["envelope"])
+    for key in FORMS:
+        given[key] = _form(given[key])
     return Variant(name, **given)
+
+
+def under_contract(variant: Variant, options: Mapping[str, Any]) -> Variant:
+    """The kind of bank with what the contract with this one says otherwise. Raises BadOptions."""
+    changed: dict[str, Any] = {
+        key: _changed(getattr(variant, key), key, options[key]) for key in FORMS if key in options
+    }
+    if "envelope" in changed and variant.answer_envelope == variant.envelope:
+        changed.setdefault("answer_envelope", changed["envelope"])
+    for key, known in (("charset", CHARSETS), ("encryption", ("", *CIPHERS))):
+        if key in options:
+            if options[key] not in known:
+                raise BadOptions(key, f"must be one of {', '.join(map(repr, known))}, not {options[key]!r}")
+            changed[key] = options[key]
+    for key in ("compression", "answer_envelope_signed"):
+        if key in options:
+            if not isinstance(options[key], bool):
+                raise BadOptions(key, f"must be true or false, not {options[key]!r}")
+            changed[key] = options[key]
+    if "weak_until" in options:
+        try:
+            changed["weak_until"] = date.fromisoformat(str(options["weak_until"]))
+        except ValueError:
+            raise BadOptions("weak_until", "must be a day, for instance 2027-06-30") from None
+    made = replace(variant, **changed)
+    try:
+        made.content("ApplicationRequest", made.request)
+        made.content("ApplicationResponse", made.answer)
+        made.transport(), made.transport(answer=True)
+    except ProtocolError as error:
+        hint = "; add weak_until, its last day" if "SHA-1" in error.text else ""
+        raise BadOptions(next((key for key in FORMS if key in options), "weak_until"), error.text + hint) from None
+    return made
+
+
+def _changed(form: Form, key: str, table: object) -> Form:
+    if not isinstance(table, Mapping) or not set(table) <= {"transforms", *_FORM_WORDS}:
+        raise BadOptions(key, f"must be a table of transforms, {', '.join(_FORM_WORDS)}")
+    changed: dict[str, Any] = {}
+    transforms = table.get("transforms")
+    if transforms is not None:
+        if not isinstance(transforms, list) or not all(one in _TRANSFORMS for one in transforms):
+            raise BadOptions(f"{key}.transforms", f"must be a list of {', '.join(_TRANSFORMS)}")
+        changed["transforms"] = tuple(_TRANSFORMS[one] for one in transforms)
+    for word, known in _FORM_WORDS.items():
+        if word in table:
+            if table[word] not in known:
+                raise BadOptions(f"{key}.{word}", f"must be one of {', '.join(known)}, not {table[word]!r}")
+            changed[word] = known[table[word]]
+    return replace(form, **changed)
 
 
 def _form(table: Mapping[str, Any]) -> Form:

@@ -25,9 +25,11 @@ from protocols.kit.dsig.explain import (
 from protocols.kit.dsig.key import PinnedKey
 from protocols.kit.dsig.profile import (
     C14N,
+    C14N_COMMENTS,
     DS,
     ENVELOPED,
     EXC_C14N,
+    EXC_C14N_COMMENTS,
     RSA_SHA1,
     RSA_SHA256,
     RSA_SHA384,
@@ -47,9 +49,11 @@ from protocols.kit.dsig.verify import Verified, verify
 
 __all__ = [
     "C14N",
+    "C14N_COMMENTS",
     "DS",
     "ENVELOPED",
     "EXC_C14N",
+    "EXC_C14N_COMMENTS",
     "EXPLAINED_BYTES_MAX",
     "RSA_SHA1",
     "RSA_SHA256",

@@ -11,7 +11,7 @@ from typing import Final
 
 from lxml import etree
 
-from protocols.kit.dsig.profile import C14N, EXC_C14N
+from protocols.kit.dsig.profile import EXCLUSIVE
 from protocols.kit.errors import ProtocolError
 from protocols.kit.xmldoc import declarations, elements
 
@@ -45,7 +45,7 @@ def is_affordable(root: etree._Element, methods: Collection[str], most: int = WO
     if declared <= _ALWAYS:
         return True
     count = elements(root)
-    if C14N in methods and count * declared**2 > most:
+    if not EXCLUSIVE.issuperset(methods) and count * declared**2 > most:
         return False
     attributes, times = int(_ATTRIBUTES(root)), most // WORK_MAX
     if declared <= _USUAL:
@@ -57,7 +57,7 @@ def document_octets(root: etree._Element, method: str) -> bytes:
     """Canonical octets of the document whose root is `root`. Raises "structure" where none exist."""
     assert root.getparent() is None
     try:
-        return etree.tostring(root, method="c14n", exclusive=method == EXC_C14N, with_comments=False)
+        return etree.tostring(root, method="c14n", exclusive=method in EXCLUSIVE, with_comments=False)
     except etree.C14NError as error:
         raise ProtocolError("structure", f"no canonical form: {error}") from None
 
@@ -66,7 +66,7 @@ def element_octets(element: etree._Element, method: str) -> bytes:
     """Canonical octets of `element` as it stands in its document, namespaces of its ancestors included."""
     if element.getparent() is None:
         return document_octets(element, method)
-    if method != EXC_C14N and any(
+    if method not in EXCLUSIVE and any(
         name.startswith(_XML) for above in element.iterancestors() for name in map(str, above.attrib)
     ):
         raise ProtocolError("structure", "an xml: attribute above an element of inclusive canonical form")

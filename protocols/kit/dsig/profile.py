@@ -15,6 +15,9 @@ _ENC: Final = "http://www.w3.org/2001/04/xmlenc#"
 
 EXC_C14N: Final = "http://www.w3.org/2001/10/xml-exc-c14n#"
 C14N: Final = "http://www.w3.org/TR/2001/REC-xml-c14n-20010315"
+# A document with comments is refused before anything is canonicalised, so these give the octets of the forms above.
+EXC_C14N_COMMENTS: Final = EXC_C14N + "WithComments"
+C14N_COMMENTS: Final = C14N + "#WithComments"
 ENVELOPED: Final = DS + "enveloped-signature"
 SHA1: Final = DS + "sha1"
 SHA256: Final = _ENC + "sha256"
@@ -38,7 +41,8 @@ HASH_OF: Final[dict[str, str]] = {
 }
 _DIGESTS: Final = frozenset((SHA1, SHA256, SHA384, SHA512))
 _SIGNATURES: Final = frozenset((RSA_SHA1, RSA_SHA256, RSA_SHA384, RSA_SHA512))
-_CANONICAL: Final = frozenset((EXC_C14N, C14N))
+EXCLUSIVE: Final = frozenset((EXC_C14N, EXC_C14N_COMMENTS))
+_CANONICAL: Final = EXCLUSIVE | {C14N, C14N_COMMENTS}
 _WEAK: Final = frozenset((SHA1, RSA_SHA1))
 
 

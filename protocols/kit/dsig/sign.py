@@ -17,7 +17,16 @@ from protocols.kit import xmldoc
 from protocols.kit.charset import UTF8, Charset
 from protocols.kit.dsig import gate
 from protocols.kit.dsig.canonical import element_octets
-from protocols.kit.dsig.profile import DS, EXC_C14N, HASH_OF, ById, Enveloped, SignatureProfile, canonical_method
+from protocols.kit.dsig.profile import (
+    DS,
+    EXC_C14N,
+    EXCLUSIVE,
+    HASH_OF,
+    ById,
+    Enveloped,
+    SignatureProfile,
+    canonical_method,
+)
 from protocols.kit.errors import ProtocolError
 from protocols.kit.xmldoc import Content, Markup, el
 
@@ -63,7 +72,7 @@ def prepare(
     digests = tuple(map(_digest, targets, profile.references))
     head = f'<?xml version="1.0" encoding="{charset.name}"?>' if declaration is None else declaration
     *above, _ = xmldoc.steps(profile.signature_path)
-    if profile.c14n == EXC_C14N and len(above) == 1 and not profile.signature_first and isinstance(document, bytes):
+    if profile.c14n in EXCLUSIVE and len(above) == 1 and not profile.signature_first and isinstance(document, bytes):
         gate.at(root, above[0])
         quick = _at_the_end(document, charset, head, _template(profile, uris), digests)
         if quick is not None:

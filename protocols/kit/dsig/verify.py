@@ -34,6 +34,8 @@ _EXPLAINED_BYTES_MAX: Final = 65_536
 _TRANSFORM_NAMES: Final = {
     words.EXC_C14N: "TransformExclC14N",
     words.C14N: "TransformInclC14N",
+    words.EXC_C14N_COMMENTS: "TransformExclC14NWithComments",
+    words.C14N_COMMENTS: "TransformInclC14NWithComments",
     words.ENVELOPED: "TransformEnveloped",
     words.SHA1: "TransformSha1",
     words.SHA256: "TransformSha256",

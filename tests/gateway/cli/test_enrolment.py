@@ -31,7 +31,7 @@ from protocols.banks import finws
 from protocols.certificates import Stage
 from protocols.kit.errors import ProtocolError
 from tests.gateway.cli.test_application import world
-from tests.protocols.banks.finws.paper import US, options, stage
+from tests.protocols.banks.finws.paper import US, options, signs_as, stage
 from tests.protocols.banks.finws.test_enrolment import CODE, carry
 from tests.world.dialogue import Stage as Bench
 
@@ -46,7 +46,7 @@ class Office:
     """The bank's side, and a line to it that fails as it is told."""
 
     def __init__(self, folder: Path, **twin: Any) -> None:
-        self.bench: Bench = stage(**twin)
+        self.bench: Bench = stage(**{**signs_as("op"), **twin})
         self.office = finws.certificates(options(profile="op"))
         self.drawer = Drawer(folder)
         self.arrived: list[bytes] = []
@@ -256,7 +256,7 @@ async def made_nothing(_name: str, _octets: bytes) -> bytes:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A simulated Finnish bank over mutual TLS, and settings for it."""
-    plan = demo_site.BankPlan("finws", options={"profile": "op"})
+    plan = demo_site.BankPlan("finws", options={"profile": "op"}, twin_options=signs_as("op"))
     made = demo_site.prepare(tmp_path_factory.mktemp("certificates") / "site", (plan,))
     bank = subprocess.Popen([sys.executable, "-m", "gateway", "simulate", str(made.simulator("finws"))],
                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip

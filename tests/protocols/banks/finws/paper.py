@@ -43,6 +43,11 @@ def options(**more: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def signs_as(profile: str) -> dict[str, Any]:
+    """The twin's options with which it signs as a kind of bank does."""
+    return {"answer_transforms": ["enveloped", "inclusive_comments"]} if profile == "op" else {}
+
+
 def stage(
     accounts: Sequence[LedgerAccount] = (),
     conduct: Conduct = PLAIN,
@@ -55,6 +60,7 @@ def stage(
 ) -> Stage:
     """Adapter and twin with their keys. `adapter` are its options, `keys` more of the twin's, the rest is the twin's."""
     dsig.start()
+    twin_options = {**signs_as(str(adapter.get("profile", ""))), **twin_options}
     time, made = BankTime(), accounts or (LedgerAccount(DEBTOR, "示例甲公司", Money(10_000_000)),)
     other_side = twin.build(
         {"accounts": [one.number for one in made], "notify_s": 0, **twin_options},

@@ -12,7 +12,7 @@ from lxml import etree
 
 from protocols.banks import finws
 from protocols.banks.finws import twin
-from protocols.banks.finws.twin_enrolment import sign_enveloped
+from protocols.banks.finws.twin_enrolment import Hand, sign_enveloped
 from protocols.canon.outcome import Fate
 from protocols.kit.declined import Declined
 from tests.protocols.banks.finws.paper import DATA, ORDER, SENT, fate, options, pay, stage
@@ -57,7 +57,7 @@ def saying(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Makes the bank answer everything with a code, properly signed."""
 
     def say(code: str) -> None:
-        def altered(document: bytes, key: bytes) -> bytes:
+        def altered(document: bytes, key: bytes, hand: Hand) -> bytes:
             root = etree.fromstring(document)
             found = root.find(f"{DATA}ResponseCode")
             assert found is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -15,11 +16,16 @@ from protocols.banks.finws.enrolment import Enrolment
 from protocols.certificates import Enrolling, Issued, Move, Request, Stage, Wanted
 from protocols.kit import http
 from protocols.kit.errors import ProtocolError
-from tests.protocols.banks.finws.paper import BANK, STRANGER, US, VERIFIER, options, pay, signer, stage
+from tests.protocols.banks.finws.paper import BANK, STRANGER, US, VERIFIER, options, pay, signer
+from tests.protocols.banks.finws.paper import stage as stage_of
 from tests.protocols.kit.signing import KeyPair
 from tests.world import dialogue
 
 CODE = "1234567890ABCDEF"
+
+
+def stage(profile: str = "op", **more: Any) -> dialogue.Stage:
+    return stage_of(adapter={"profile": profile}, **more)
 
 
 def enroller(profile: str = "op") -> Enrolment:
@@ -54,7 +60,7 @@ def asked(made: dialogue.Stage, code: str = CODE, profile: str = "op") -> tuple[
 
 @pytest.mark.parametrize(("profile", "by_hmac"), [("op", False), ("nordea", True), ("samlink", False)])
 def test_a_code_gets_a_certificate_of_our_key(profile: str, by_hmac: bool) -> None:
-    made = stage(hmac=by_hmac)
+    made = stage(profile, hmac=by_hmac)
     request, issued = asked(made, profile=profile)
     assert issued.stage is Stage.ISSUED
     certificate = x509.load_pem_x509_certificate(issued.certificate)
@@ -169,3 +175,12 @@ def test_the_first_one_is_asked_for_when_there_is_none_to_show() -> None:
     assert first.read(carry(made, request), request.request_id, request.public_der).stage is Stage.ISSUED
     with pytest.raises(ProtocolError, match="no certificate yet"):
         next(first.renew(what, made.context()))
+
+
+def test_a_renewal_may_come_as_pem_under_another_code_of_success() -> None:
+    """So Samlink's was seen: code 0, and base64 of PEM."""
+    made = stage("samlink", pem=True)
+    request, issued = asked(made, profile="samlink")
+    assert (issued.stage, issued.code) == (Stage.ISSUED, "0")
+    assert x509.load_pem_x509_certificate(issued.certificate).public_key() == VERIFIER.private.public_key()
+    assert request.public_der

@@ -18,7 +18,7 @@ from signxml.verifier import XMLVerifier
 from gateway.simbank.ledger import Conduct, LedgerAccount
 from protocols.bank import BadOptions, Replay, Sign, Submit
 from protocols.banks.finws import messages, twin
-from protocols.banks.finws.twin_enrolment import sign_enveloped
+from protocols.banks.finws.twin_enrolment import Hand, sign_enveloped
 from protocols.banks.finws.variant import variant_of, variants
 from protocols.canon.money import Money
 from protocols.canon.order import Kind
@@ -70,7 +70,7 @@ def answered(made: Stage, change: Callable[[etree._Element], None] | None = None
     if change is None and not code:
         return made.exchange("business", request, money=True)
 
-    def altered(document: bytes, key: bytes) -> bytes:
+    def altered(document: bytes, key: bytes, hand: Hand) -> bytes:
         root = etree.fromstring(document)
         if code and root.tag == f"{DATA}ApplicationResponse":
             element = root.find(f"{DATA}ResponseCode")
@@ -416,7 +416,7 @@ def test_a_refusal_as_a_repeat_is_no_no() -> None:
     made = stage(notifications=False)
     pay(made)
 
-    def repeated(document: bytes, key: bytes) -> bytes:
+    def repeated(document: bytes, key: bytes, hand: Hand) -> bytes:
         root = etree.fromstring(document)
         for content in root.iter(f"{DATA}Content"):
             inner = messages.gunzip(base64.b64decode(content.text or ""))
