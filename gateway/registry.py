@@ -10,6 +10,7 @@ from datetime import date, timedelta
 from gateway import settings as conf
 from gateway.core.policy import Allowance, Band, Route
 from gateway.core.states import Policy, Rules
+from gateway.people.approval_terms import DEFAULT_TERMS, LIVE, TEST, ApprovalTerms
 from protocols.bank import Bank, Profile, Questions, Replay, ReplayRule
 from protocols.canon.money import Money
 from protocols.canon.order import Kind
@@ -47,6 +48,7 @@ class Registry:
     anonymous: Sender | None = None
     watched: frozenset[str] = frozenset()
     unattested: frozenset[tuple[str, Kind]] = frozenset()
+    approval_terms: ApprovalTerms = DEFAULT_TERMS
     _rules: dict[tuple[str, Kind], Rules] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def sender_of(self, user: str | None) -> Sender | None:
@@ -118,7 +120,11 @@ def build(settings: conf.Settings, banks: Mapping[str, Bank]) -> Registry:
     holders = {account.number: account.name for account in settings.accounts}
     anonymous = next((senders[name] for name, table in settings.senders.items() if table.anonymous), None)
     watched = frozenset(account.number for account in settings.accounts if account.watch)
-    return Registry(senders, by_user, routes, banks, holders, anonymous, watched, _unattested(settings, banks))
+    terms = ApprovalTerms(
+        LIVE if settings.mode == "production" else TEST, int(settings.control.approval_valid_s * 1000),
+        int(settings.control.approval_escalates_s * 1000),
+    )  # fmt: skip
+    return Registry(senders, by_user, routes, banks, holders, anonymous, watched, _unattested(settings, banks), terms)
 
 
 def _unattested(settings: conf.Settings, banks: Mapping[str, Bank]) -> frozenset[tuple[str, Kind]]:

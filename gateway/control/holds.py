@@ -7,11 +7,13 @@ from collections.abc import Collection
 from gateway.control.daemon_handle import DaemonHandle
 from gateway.core import policy
 from gateway.core.hours import next_open_ms, stayed_since_ms
-from gateway.core.policy import UsageFacts
+from gateway.core.policy import Allowance, UsageFacts
 from gateway.core.states import Event, Hold, Release
 from gateway.journal.commit.rows import PaymentRow
 from gateway.journal.commit.store import Tx
-from gateway.journal.payments import payees
+from gateway.journal.payments import approval_holds, payees
+from gateway.journal.people import approval_requests
+from protocols.canon.limits import Hours
 from protocols.canon.outcome import State
 
 HELD = (State.ACCEPTED, State.HELD)
@@ -28,6 +30,9 @@ def release(tx: Tx, row: PaymentRow, named: Collection[str], daemon_handle: Daem
     cleared = tuple(reason for reason in row.holds if not named or reason in named)
     if named and not cleared:
         return f"it waits for {waits}, not for {', '.join(named)}; nothing was changed"
+    if policy.HOLD_BAND in cleared and approval_requests.latest(tx.fresh, row.sender, approval_holds.subject_name(row)):
+        return ("its approval is for the persons whom the approval policy asks for: bankgw approvals list; "
+                "nothing was changed")  # fmt: skip
     lane = daemon_handle.lanes.get(row.lane)
     if lane is None:
         return f"its lane {row.lane} is not configured; nothing was changed"
@@ -48,4 +53,20 @@ def _left(tx: Tx, row: PaymentRow, cleared: Collection[str], daemon_handle: Daem
     if policy.looks_at_payee(row.order, allowance):
         before_ms = stayed_since_ms(hours, tx.now_ms, allowance.payee_days, allowance.holidays)
     facts = payees.looked_at(tx, row.sender, row.order, before_ms, UsageFacts())
-    return policy.still_held(row.order, allowance, facts, row.holds, {*row.cleared, *cleared})
+    left = policy.still_held(row.order, allowance, facts, row.holds, {*row.cleared, *cleared})
+    return policy.in_order({*left, *_unapproved(tx, row, allowance, hours, daemon_handle)})
+
+
+def _unapproved(
+    tx: Tx, row: PaymentRow, allowance: Allowance, hours: Hours, daemon_handle: DaemonHandle
+) -> tuple[str, ...]:
+    """`approval`, and a request for it, if the policy in force by now needs one and nobody was asked yet."""
+    need = approval_holds.needed_now(
+        tx, row, lambda minor, looked: policy.payee_covers(minor, allowance, looked),
+        lambda: stayed_since_ms(hours, tx.now_ms, allowance.payee_days, allowance.holidays),
+    )  # fmt: skip
+    if not need.approvers:
+        return ()
+    if approval_requests.latest(tx.fresh, row.sender, approval_holds.subject_name(row)) is None:
+        approval_holds.request(tx, approval_holds.unsent(tx, row), need, daemon_handle.register().approval_terms)
+    return (policy.HOLD_BAND,)

@@ -308,7 +308,7 @@ def _in_scope(tx: Tx, scope: Scope, subject: str) -> bool:
         return True
     sender, colon, order_id = subject.partition(":")
     row = lookup.find(tx.fresh, sender, order_id) if colon else lookup.fetch(tx.fresh, subject)
-    return row is not None and scope.covers(row.company, str(row.order.ours.account))
+    return row is not None and scope.covers(row.company, row.order.ours.account.clear)
 
 
 def _bad_signature(person: Person) -> No:

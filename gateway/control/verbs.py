@@ -423,7 +423,7 @@ def _open_orders(conn: Connection) -> _Open:
 
 
 def _fits(filters: Filters, row: PaymentRow) -> bool:
-    if not filters.inside.covers(row.company, str(row.order.ours.account)):
+    if not filters.inside.covers(row.company, row.order.ours.account.clear):
         return False
     wanted = ((filters.bank, row.bank), (filters.lane, row.lane), (filters.sender, row.sender),
               (filters.order_id, row.order.id), (filters.batch, row.batch))  # fmt: skip
@@ -433,7 +433,7 @@ def _fits(filters: Filters, row: PaymentRow) -> bool:
 
 def _inside(call: Call, rows: Iterable[PaymentRow]) -> None:
     """Refuse unless every one of these is of an account that the asker may see. Raises Denied."""
-    if not all(call.scope.covers(row.company, str(row.order.ours.account)) for row in rows):
+    if not all(call.scope.covers(row.company, row.order.ours.account.clear) for row in rows):
         raise Denied(403, "out_of_scope", f"{call.parts[0]} is of an account outside of your scope "
                      f"({call.scope.text()}); nothing was changed")  # fmt: skip
 

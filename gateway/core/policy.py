@@ -296,7 +296,7 @@ def _over(amount: Money, allowance: Allowance, facts: UsageFacts) -> Iterator[Fa
 def _hold_reasons(order: AnyOrder, allowance: Allowance, facts: UsageFacts) -> Iterator[str]:
     if facts.alike_id is not None and allowance.alike_hours:
         yield HOLD_ALIKE
-    if looks_at_payee(order, allowance) and not _covered(order.amount.minor, allowance, facts):
+    if looks_at_payee(order, allowance) and not payee_covers(order.amount.minor, allowance, facts):
         yield HOLD_PAYEE
     if held_by_band(order.amount.minor, allowance):
         yield HOLD_BAND
@@ -307,7 +307,7 @@ def looks_at_payee(order: AnyOrder, allowance: Allowance) -> bool:
     return allowance.hold_new_payee and order.kind in _PAYS_OTHERS
 
 
-def _covered(minor: int, allowance: Allowance, facts: UsageFacts) -> bool:
+def payee_covers(minor: int, allowance: Allowance, facts: UsageFacts) -> bool:
     """True if the payee is known well enough for this amount: a small earlier payment does not cover a large one."""
     paid_minor = facts.payee_paid_minor
     return facts.payee_known or (paid_minor is not None and minor <= allowance.payee_cover * paid_minor)

@@ -16,6 +16,7 @@ from gateway.journal.commit.store import Tx
 from gateway.journal.payments import admission as payments_admission
 from gateway.journal.payments import events, lookup
 from gateway.journal.payments.admission import Admission, Admittance
+from gateway.journal.payments.approval_holds import ApprovalContext
 from protocols.canon.errors import Code, Fault, FieldCode, Refusal
 from protocols.canon.order import AnyOrder, Kind
 from protocols.erp import fingerprint
@@ -96,7 +97,11 @@ def admission(
         alike_since_ms=now_ms - allowance.alike_hours * 3_600_000,
         payee_before_ms=stayed_since_ms(limits.hours, now_ms, allowance.payee_days, allowance.holidays)
         if policy.looks_at_payee(order, allowance) else None, tell_sent=sender.sent_events,
-        coming=received.envelope.coming,
+        coming=received.envelope.coming, approval=ApprovalContext(
+            received.registry.approval_terms,
+            lambda: stayed_since_ms(limits.hours, now_ms, allowance.payee_days, allowance.holidays),
+            lambda minor, facts: policy.payee_covers(minor, allowance, facts),
+        ),
     )  # fmt: skip
 
 

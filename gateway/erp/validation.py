@@ -10,14 +10,15 @@ from dataclasses import replace
 
 from gateway.core import policy
 from gateway.core.hours import next_open_ms
-from gateway.core.policy import Route, UsageFacts
+from gateway.core.policy import HOLD_BAND, Route, UsageFacts
 from gateway.core.states import Hold, Release
 from gateway.erp import orders
 from gateway.erp.command import CommandResult, CommandUnit, ReceivedCommand, validation
 from gateway.erp.envelope import answer_row
 from gateway.journal.commit.store import Tx
-from gateway.journal.payments import lookup, payees
+from gateway.journal.payments import approval_holds, lookup, payees
 from gateway.journal.payments.admission import Admission
+from gateway.journal.payments.approval_holds import JudgedOrder
 from gateway.journal.payments.limits import OrderClaim
 from gateway.registry import Sender
 from protocols.canon.errors import Code, Fault, Refusal
@@ -66,7 +67,10 @@ def judged(received: ReceivedCommand, tx: Tx, order: AnyOrder) -> Validation:
     facts = claim.look()
     if isinstance(facts, str):
         return _known(tx, routed, asked, facts)
-    return _told(received, routed, route, order, _facts(tx, asked, facts))
+    facts = _facts(tx, asked, facts)
+    judged_order = JudgedOrder(order, asked.day, asked.judge(facts))
+    need = approval_holds.need_of(tx, asked.sender, (judged_order,), asked.approval, count=False)
+    return _told(received, routed, route, order, facts, HOLD_BAND if need.approvers else None)
 
 
 def _known(tx: Tx, routed: Validation, asked: Admission, payment: str) -> Validation:
@@ -82,16 +86,16 @@ def _facts(tx: Tx, asked: Admission, facts: UsageFacts) -> UsageFacts:
 
 
 def _told(
-    received: ReceivedCommand, routed: Validation, route: Route, order: AnyOrder, facts: UsageFacts
+    received: ReceivedCommand, routed: Validation, route: Route, order: AnyOrder, facts: UsageFacts, hold: str | None
 ) -> Validation:
     """All faults at once, of the fields and of the sender's limits, and the hold reasons."""
     allowance, now_ms = received.sender.allowance, received.now_ms
     limits = route.limits_of(order.kind)
     earliest_ms = now_ms if order.not_before is None else max(now_ms, int(order.not_before.timestamp() * 1000))
     send_after_ms = next_open_ms(limits.hours, earliest_ms)
-    verdict = policy.judge(order, allowance, facts, at_ms=now_ms, send_after_ms=send_after_ms)
+    verdict = policy.judge(order, allowance, facts, at_ms=now_ms, send_after_ms=send_after_ms, hold=hold)
     faults: tuple[Fault, ...] = policy.check(order, route, received.day) + verdict.faults
-    holds = policy.hold_reasons(order, allowance, facts)
+    holds = policy.in_order({*policy.hold_reasons(order, allowance, facts), *(() if hold is None else (hold,))})
     found = replace(routed, hold_reasons=holds)
     if faults:
         return replace(found, refusal=validation(faults, route))

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
 FORM = "bankgw approval 1"
 """The version of the form. A new fact, or another way to write one, is another version; old ones stay readable."""
 PAY = "payment.approve"
+_HIDING = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
 class BadForm(ValueError):
@@ -121,8 +123,8 @@ def _plain(name: str, value: object) -> object:
     if isinstance(value, tuple):
         return [_plain(name, one) for one in value]
     if isinstance(value, str):
-        # What does not print can hide or turn round what is beside it.
-        if not value.isprintable():
+        # Line breaks and marks of direction can hide or turn round what is beside them; the words escape all others.
+        if not value.isprintable() and any(unicodedata.category(one) in _HIDING for one in value):
             raise BadForm(f"{name} has characters that cannot be shown")
         return value
     if value is None or type(value) is int:

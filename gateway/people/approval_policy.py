@@ -19,7 +19,7 @@ NONE = "none"
 _SEPARATOR = "; "
 _NARROWING = ("kind", "payee", "sender", "group")
 _WORDS = ", ".join(f"{one}=NAME" for one in _NARROWING)
-_NAME = re.compile(r"[a-z][a-z0-9_-]{0,30}")
+_NAME = re.compile(r"[a-z][a-z0-9_.-]{0,30}")
 _RANGE = re.compile(r"([0-9.]*[0-9])\.\.([0-9.]*)")
 
 

@@ -50,7 +50,8 @@ class _Speaker:
         return _LABELS[name][self._at]
 
     def fact(self, name: str, value: str) -> str:
-        return f"{self.label(name)}{': ' if self._at == 0 else ':'}{value}"
+        shown = "".join(one if one.isprintable() else f"\\u{{{ord(one):x}}}" for one in value)
+        return f"{self.label(name)}{': ' if self._at == 0 else ':'}{shown}"
 
     def moment(self, ms: int | None) -> str:
         if ms is None:

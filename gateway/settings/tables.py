@@ -205,6 +205,12 @@ class ControlSettings(_Table):
     proposal_valid_s: float = Field(
         14_400.0, ge=60, le=604_800, description="Seconds within which a second person must approve a proposal."
     )
+    approval_valid_s: float = Field(
+        259_200.0, ge=300, le=2_592_000, description="Seconds within which a held payment must be approved."
+    )
+    approval_escalates_s: float = Field(
+        14_400.0, ge=60, le=2_592_000, description="Seconds after which a payment without its approvals counts as late."
+    )
     session_idle_s: float = Field(
         900.0, ge=60, le=3_600, description="Seconds without use after which a person's session ends (`bankgw login`)."
     )

@@ -98,7 +98,8 @@ class Order(Generic[D]):
     """One instruction to move `amount` from `debtor` to `creditor`.
 
     `id` is the ERP's, at most 64 characters, unique per sender for ever. `valid_until` and `not_before` carry a
-    zone: after the first no byte is sent any more, before the second none is sent yet.
+    zone: after the first no byte is sent any more, before the second none is sent yet. `maker` is the person who made
+    it, by the name under which that person is enrolled here; None if the ERP does not say.
     """
 
     id: str
@@ -113,6 +114,7 @@ class Order(Generic[D]):
     not_before: datetime | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     terms: Terms = NO_TERMS
+    maker: str | None = None
 
     @property
     def kind(self) -> Kind:

@@ -21,6 +21,7 @@ from protocols.canon.party import AccountNumber, Name, Party, PartyKind
 from protocols.erp.faults import MAX_FAULTS
 from protocols.erp.form import (
     CHANNELS,
+    MAKER,
     URGENCIES,
     AddressForm,
     Contradiction,
@@ -35,7 +36,20 @@ from protocols.erp.form import (
     tagged,
     time_faults,
 )
-from protocols.erp.scalars import Account, Amount, Bic, Cnaps, Currency, Day, OrderId, Purpose, Text140, Time, bounded
+from protocols.erp.scalars import (
+    Account,
+    Amount,
+    Bic,
+    Cnaps,
+    Currency,
+    Day,
+    OrderId,
+    PersonName,
+    Purpose,
+    Text140,
+    Time,
+    bounded,
+)
 from protocols.erp.terms_form import MandateForm, TermsForm, debit_terms_of, terms_faults, terms_of
 from protocols.erp.words import MAX_ITEMS, OnItemError, SubmitBatch
 
@@ -115,6 +129,7 @@ class BatchForm(Form):
     )
     not_before: Time | None = said("before this moment nothing is sent", "此时刻之前不发送", None)
     tags: Tags = tagged()
+    maker: PersonName | None = said(MAKER[0], MAKER[1], None)
 
     def word(self) -> SubmitBatch:
         """The batch as a word. Raises Contradiction."""
@@ -132,7 +147,7 @@ class BatchForm(Form):
         order: Order[Any] = Order(
             item.id, debtor, creditor, Money.parse(item.amount, self.currency), self._detail(item, number), purpose,
             URGENCIES[self.urgency], CHANNELS[self.channel], self.valid_until, self.not_before,
-            {**tags, **own} if own else tags, terms_of(item.terms, self.currency),
+            {**tags, **own} if own else tags, terms_of(item.terms, self.currency), self.maker,
         )  # fmt: skip
         return order
 

@@ -66,6 +66,8 @@ def fields(order: AnyOrder) -> dict[str, Any]:
     terms = terms_fields(order.terms)
     if terms:
         said["terms"] = terms
+    if order.maker is not None:
+        said["maker"] = order.maker
     return said
 
 

@@ -76,6 +76,13 @@ URGENCIES = {urgency.value: urgency for urgency in Urgency}
 CHANNELS = {channel.value: channel for channel in Channel}
 
 
+MAKER = (
+    "the person who made it, by the name under which that person is enrolled; absent: two persons must approve, "
+    "where an approval policy is in force",
+    "经办人,即其在本系统登记的名称;不填时,只要审批策略生效,须两人复核",
+)
+
+
 class AddressForm(Strict):
     """Where a party lives, field by field; `lines` is for what cannot be told apart."""
 

@@ -10,6 +10,7 @@ from protocols.canon.money import BadMoney, Money
 from protocols.canon.order import Order, PaymentDetail, TransferDetail
 from protocols.erp.form import (
     CHANNELS,
+    MAKER,
     URGENCIES,
     Contradiction,
     Form,
@@ -21,7 +22,7 @@ from protocols.erp.form import (
     tagged,
     time_faults,
 )
-from protocols.erp.scalars import Amount, Currency, OrderId, Purpose, ReasonText, Time
+from protocols.erp.scalars import Amount, Currency, OrderId, PersonName, Purpose, ReasonText, Time
 from protocols.erp.terms_form import TermsForm, terms_faults, terms_of
 from protocols.erp.words import CancelOrder, SubmitOrder
 
@@ -47,6 +48,7 @@ class PaymentSubmit(Form):
     not_before: Time | None = said("before this moment nothing is sent", "此时刻之前不发送", None)
     tags: Tags = tagged()
     terms: TermsForm | None = said("what only some rails carry", "部分汇路支持的附加要素", None)
+    maker: PersonName | None = said(MAKER[0], MAKER[1], None)
 
     def word(self) -> SubmitOrder:
         """The order as a canon word. Raises Contradiction."""
@@ -71,6 +73,7 @@ class PaymentSubmit(Form):
             self.not_before,
             set_tags(self.tags),
             terms,
+            self.maker,
         )
         return SubmitOrder(order)
 

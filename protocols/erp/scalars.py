@@ -36,6 +36,7 @@ _TAG_PATTERN = r"^[0-9A-Za-z_][0-9A-Za-z_.-]{0,63}$"
 _BIC_PATTERN = r"^[A-Z0-9]{4}[A-Z]{2}[A-Z0-9]{2}([A-Z0-9]{3})?$"
 _COUNTRY_PATTERN = r"^[A-Z]{2}$"
 _PURPOSE_CODE_PATTERN = r"^[A-Z0-9]{1,4}$"
+_PERSON_PATTERN = r"^[a-z][a-z0-9_.-]{0,30}$"
 _SCHEME_ID_PATTERN = r"^[!-~]{1,35}$"
 _CURSOR_PATTERN = r"^[0-9A-Za-z_-]{1,2048}$"
 _DATE_PATTERN = r"^2[0-9]{3}-[0-9]{2}-[0-9]{2}$"
@@ -220,6 +221,12 @@ SchemeId = Annotated[
     PlainValidator(_formed(_SCHEME_ID_PATTERN, "printable ASCII without blanks", 35)),
     _schema(_SCHEME_ID_PATTERN, 35),
 ]
+PersonName = Annotated[
+    str,
+    PlainValidator(_formed(_PERSON_PATTERN, "a person's name as enrolled: a lower-case letter, then lower-case "
+                           "letters, digits, _ . or -", 31)),
+    _schema(_PERSON_PATTERN, 31),
+]  # fmt: skip
 Cursor = Annotated[
     str,
     PlainValidator(_formed(_CURSOR_PATTERN, "the `next` of a page, unchanged", 2048)),

@@ -45,6 +45,8 @@ def write(order: AnyOrder, fingerprint: str) -> bytes:
     terms = terms_fields(order.terms)
     if terms:
         said["terms"] = terms
+    if order.maker is not None:
+        said["maker"] = order.maker
     return _encode(said).encode()
 
 
@@ -58,7 +60,7 @@ def read(body: bytes) -> tuple[AnyOrder, str]:
         purpose=said["purpose"], urgency=Urgency(said["urgency"]), channel=Channel(said["channel"]),
         valid_until=None if valid_until is None else datetime.fromisoformat(valid_until),
         not_before=None if not_before is None else datetime.fromisoformat(not_before),
-        tags=said.get("tags", {}), terms=terms_from(said.get("terms", {})),
+        tags=said.get("tags", {}), terms=terms_from(said.get("terms", {})), maker=said.get("maker"),
     )  # fmt: skip
     return order, said["fingerprint"]
 

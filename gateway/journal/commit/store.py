@@ -66,7 +66,7 @@ class Tx:
     epochs: dict[str, int] = field(default_factory=dict)
     admitted: list[PaymentRow] = field(default_factory=list)
     changes: list[Applied] = field(default_factory=list)
-    memo: dict[str, Any] = field(default_factory=dict)
+    memo: dict[object, Any] = field(default_factory=dict)
 
     def epoch_of(self, lane: str) -> int:
         """The lane's epoch, locked until this transaction ends; 0 for a lane that was never leased.

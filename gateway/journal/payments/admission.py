@@ -16,8 +16,9 @@ from gateway.journal.commit import audit
 from gateway.journal.commit.rows import PaymentRow, Reply
 from gateway.journal.commit.serials import draw_serials
 from gateway.journal.commit.store import Tx
-from gateway.journal.payments import bank_references, events, payees
+from gateway.journal.payments import approval_holds, bank_references, events, payees
 from gateway.journal.payments import transition as applying
+from gateway.journal.payments.approval_holds import NO_CONTEXT, ApprovalContext, JudgedOrder
 from gateway.journal.payments.limits import OrderClaim
 from gateway.journal.payments.redelivery import Coming
 from gateway.journal.sql import schema
@@ -44,7 +45,7 @@ class Admission:
     `day` is the calendar day (ISO) for the sender's limits. `dup_key` is equal for similar orders (same debtor,
     creditor, amount and purpose); None skips that search. `alike_since_ms` is how far back to search. `judge` may be
     called more than once and must be pure. `payee_before_ms`: a payment to the payee that was settled before then, and
-    not returned, makes the payee known; None skips that search.
+    not returned, makes the payee known; None skips that search. `approval` is for the policy of approvals.
     """
 
     company: str
@@ -66,6 +67,7 @@ class Admission:
     tell_sent: bool = False
     batch: str | None = None
     item_no: int | None = None
+    approval: ApprovalContext = NO_CONTEXT
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,13 @@ def admit(tx: Tx, admission: Admission, entropy: Entropy) -> Admitted:
     judgement = admission.judge(facts)
     if isinstance(judgement.event, Reject):
         claim.release()
-    return Admitted(Admittance.NEW, enter(tx, admission, claim, judgement, entropy), judgement)
+    asked = JudgedOrder(admission.order, admission.day, judgement)
+    need = approval_holds.need_of(tx, admission.sender, (asked,), admission.approval)
+    judgement = approval_holds.with_hold(judgement, need)
+    row = enter(tx, admission, claim, judgement, entropy)
+    if need.approvers:
+        approval_holds.request(tx, (row,), need, admission.approval.terms)
+    return Admitted(Admittance.NEW, row, judgement)
 
 
 def enter(

@@ -17,8 +17,9 @@ from gateway.journal.commit.payment_cache import Outdated
 from gateway.journal.commit.rows import PaymentRow, Reply
 from gateway.journal.commit.store import Tx
 from gateway.journal.payments import admission as payments_admission
-from gateway.journal.payments import batch_rows, lookup, payees
+from gateway.journal.payments import approval_holds, batch_rows, lookup, payees
 from gateway.journal.payments.admission import Admission
+from gateway.journal.payments.approval_holds import JudgedOrder
 from gateway.journal.payments.batch_rows import BatchRow
 from gateway.journal.payments.limits import OrderClaim
 from protocols.canon.errors import Code, Fault, FieldCode, Refusal
@@ -78,8 +79,13 @@ def admit(
     if barred:
         _give_back(judged)
         return None
+    context = admission.items[0].approval
+    need = approval_holds.need_of(tx, admission.sender, [
+        JudgedOrder(item.order, item.day, judgement)
+        for item, (_claim, _facts, judgement) in zip(admission.items, judged, strict=True)
+    ], context)  # fmt: skip
     rows = tuple(
-        payments_admission.enter(tx, item, claim, judgement, entropy)
+        payments_admission.enter(tx, item, claim, approval_holds.with_hold(judgement, need), entropy)
         for item, (claim, _facts, judgement) in zip(admission.items, judged, strict=True)
     )
     open_items = sum(not STATE_TABLE[row.life.state].final for row in rows)
@@ -90,6 +96,9 @@ def admit(
     )  # fmt: skip
     if not batch_rows.add(tx, row):
         raise Outdated(f"batch {row.batch!r} was admitted by another node in this moment")
+    if need.approvers:
+        going = [one for one in rows if not STATE_TABLE[one.life.state].final]
+        approval_holds.request(tx, going, need, context.terms)
     detail = {"count": row.count, "open": open_items, "sender": row.sender, "kind": row.kind.value}
     audit.append(tx, admission.actor, "batch.admitted", f"{row.sender}/{row.batch}", detail)
     return NewBatch(row, rows)

@@ -35,6 +35,7 @@ def test_every_kind_of_order_comes_back_as_it_was(detail: Detail) -> None:
         "valid_until": datetime(2026, 11, 24, 17, tzinfo=timezone(timedelta(hours=8))),
         "not_before": datetime(2026, 11, 24, 9, 0, 0, 123456, tzinfo=UTC),
     }  # fmt: skip
+    changed["maker"] = "li.wei"
     person = Party(AccountNumber("0017"), Name("张三"), None, None, PartyKind.PERSON)
     made: Any = replace(order("a", **changed), creditor=person)
     assert order_codec.read(order_codec.write(made, "1:abc")) == (made, "1:abc")

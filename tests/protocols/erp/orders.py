@@ -85,6 +85,7 @@ def bodies(draw: st.DrawFn) -> dict[str, Any]:
             "purpose": _texts(200, 0), "urgency": st.sampled_from([u.value for u in Urgency]),
             "channel": st.sampled_from([c.value for c in Channel]), "valid_until": st.just(end.isoformat()),
             "not_before": st.just(start.isoformat()), "tags": tags,
+            "maker": st.from_regex(r"[a-z][a-z0-9_.-]{0,30}", fullmatch=True),
         },
     ))  # fmt: skip
     body |= {"debtor": party(), "creditor": party()}

@@ -26,7 +26,8 @@ from protocols.canon.order import (
     TransferDetail,
     Urgency,
 )
-from protocols.canon.party import AccountNumber, Name, Party, PartyKind
+from protocols.canon.party import AccountNumber, Address, Name, Party, PartyKind
+from protocols.canon.terms import DebitTerms, Terms
 from protocols.erp import canonical, xml_form
 from protocols.erp.commands import read
 from protocols.erp.fingerprint import batch_fingerprint, dup_key, fingerprint
@@ -109,6 +110,7 @@ _DETAILS: tuple[Any, ...] = (
 
 
 _LEFT = Party(AccountNumber("2"), Name("丙"))
+_TERMS = Terms(end_to_end_id="E2E")
 _LATER = datetime(2026, 11, 25, tzinfo=UTC)
 
 
@@ -132,10 +134,11 @@ def test_every_field_counts(detail: Any) -> None:
         not_before=ORDER.valid_until,
     )
     variants = _variants(order, {"valid_until": _LATER, "not_before": _LATER, "debtor": _LEFT, "creditor": _LEFT,
-                                 "detail": TransferDetail("sweep")})  # fmt: skip
-    variants += [replace(order, debtor=party) for party in _variants(_PARTY, {})]
-    variants += [replace(order, creditor=party) for party in _variants(_PARTY, {})]
-    variants += [replace(order, detail=other) for other in _variants(detail, {})]
+                                 "detail": TransferDetail("sweep"), "terms": _TERMS, "maker": "li"})  # fmt: skip
+    unset = {"bic": "ABCDCNBJ", "address": Address(country="CN")}
+    variants += [replace(order, debtor=party) for party in _variants(_PARTY, unset)]
+    variants += [replace(order, creditor=party) for party in _variants(_PARTY, unset)]
+    variants += [replace(order, detail=other) for other in _variants(detail, {"terms": DebitTerms(scheme_id="S")})]
     prints = {fingerprint(variant) for variant in (order, *variants)}
     assert len(prints) == len(variants) + 1
 

@@ -1,0 +1,204 @@
+"""Which orders wait for approvers: what the policy in force needs of an order or batch, and the request for it.
+
+A batch is judged by the sum of its lines and by each line; each line counts what its maker has paid this payee today. A
+maker counts only if enrolled under that name; a maker who is not known makes the need stricter, never weaker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import bindparam, select
+
+from gateway.core.policy import HOLD_BAND, Judgement, UsageFacts, in_order
+from gateway.core.states import Hold, Reject, Release
+from gateway.journal.commit.rows import PaymentRow
+from gateway.journal.commit.store import Tx
+from gateway.journal.payments import batch_rows, payees
+from gateway.journal.people import approval_policies, approval_requests, persons
+from gateway.journal.sql import schema
+from gateway.journal.sql.driver import first_row
+from gateway.people.approval_bands import ANY, ApprovalFacts, ApprovalNeed, stricter
+from gateway.people.approval_digest import PAY, ApprovalLine, ApprovalSubject
+from gateway.people.approval_policy import ApprovalPolicy
+from gateway.people.approval_terms import DEFAULT_TERMS, ApprovalTerms
+from protocols.canon.money import Money
+from protocols.canon.order import AnyOrder
+from protocols.canon.outcome import State
+
+NOTHING = ApprovalNeed()
+_ONE = ApprovalNeed(((ANY, 1),))
+_ALL, _MAKER = "*", "maker"
+_MAKERS, _NEEDED = "approval_makers", "approval_needed"
+_NEVER = frozenset({State.REJECTED, State.CANCELLED, State.EXPIRED})
+_U = schema.usage.c
+_SPENT = select(_U.sum_minor).where(
+    _U.sender == _ALL, _U.scope == _MAKER, _U.key == bindparam("b_key"), _U.currency == bindparam("b_currency"),
+    _U.day == bindparam("b_day"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalContext:
+    """What admission and release know beside the order: the settings' terms, from when a payment must have stayed to
+    make a payee known, and whether what the journal says of the payee covers an amount."""
+
+    terms: ApprovalTerms
+    payee_before_ms: Callable[[], int]
+    covered: Callable[[int, UsageFacts], bool]
+
+
+NO_CONTEXT = ApprovalContext(DEFAULT_TERMS, lambda: 0, lambda _minor, _facts: False)
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedOrder:
+    """An order with the verdict of its sender's limits; `day` is the day that its money counts on. None: what came
+    before it on its day was counted at admission, and is not looked at again."""
+
+    order: AnyOrder
+    day: str | None
+    judgement: Judgement
+
+
+def need_of(
+    tx: Tx, sender: str, judged: Sequence[JudgedOrder], context: ApprovalContext, *, count: bool = True
+) -> ApprovalNeed:
+    """What an order, or the orders of a batch, need by the policy in force. `count` their money for those after them.
+
+    What the settings hold for an approval needs at least one approver, where a policy is in force: settings make it
+    stricter, never weaker.
+    """
+    policy = approval_policies.in_force(tx)
+    going = [one for one in judged if not isinstance(one.judgement.event, Reject)]
+    if not policy.bands or not going:
+        return NOTHING
+    maker = known_maker(tx, going[0].order)
+    need, whole_minor = NOTHING, sum(one.order.amount.minor for one in going)
+    for one in going:
+        facts = _facts(tx, sender, one.order, maker, policy, context)
+        spent_minor = _spent(tx, sender, maker, one, count)
+        need = stricter(need, policy.needed(replace(facts, spent_minor=spent_minor)))
+        need = stricter(need, policy.needed(replace(facts, amount_minor=whole_minor)))
+        if isinstance(one.judgement.event, Hold) and HOLD_BAND in one.judgement.event.reasons:
+            need = stricter(need, _ONE)
+    return need
+
+
+def needed_now(
+    tx: Tx, row: PaymentRow, covered: Callable[[int, UsageFacts], bool], payee_before_ms: Callable[[], int]
+) -> ApprovalNeed:
+    """What a payment that was admitted before needs by the policy of this moment: with its whole batch, if it has one.
+
+    Its money of the day was counted at admission; what that needed is in the request.
+    """
+    if not approval_policies.in_force(tx).bands:
+        return NOTHING
+    name = _NEEDED, row.sender, subject_name(row)
+    if name not in tx.memo:
+        context = ApprovalContext(DEFAULT_TERMS, payee_before_ms, covered)
+        verdict = Judgement(Hold(tx.now_ms, HOLD_BAND) if HOLD_BAND in row.holds else Release(tx.now_ms, tx.now_ms))
+        tx.memo[name] = need_of(tx, row.sender, [JudgedOrder(one.order, None, verdict) for one in unsent(tx, row)],
+                                context)  # fmt: skip
+    need: ApprovalNeed = tx.memo[name]
+    return need
+
+
+def unsent(tx: Tx, row: PaymentRow) -> tuple[PaymentRow, ...]:
+    """The payments that an approval of this one is about: itself, or all of its batch that were not ended unsent."""
+    if row.batch is None:
+        return (row,)
+    found = batch_rows.items(tx.read, row.sender, row.batch)
+    return tuple(one for one in found if one.life.state not in _NEVER)
+
+
+def with_hold(judgement: Judgement, need: ApprovalNeed) -> Judgement:
+    """The verdict with `approval` among the reasons to hold, if anything is needed."""
+    event = judgement.event
+    if not need.approvers or isinstance(event, Reject):
+        return judgement
+    reasons = in_order({*(event.reasons if isinstance(event, Hold) else ()), HOLD_BAND})
+    return Judgement(Hold(event.at_ms, reasons[0], reasons[1:]))
+
+
+def request(tx: Tx, rows: Sequence[PaymentRow], need: ApprovalNeed, terms: ApprovalTerms) -> None:
+    """Ask for the approval of these payments: of one, or of all that go of a batch."""
+    first = rows[0]
+    about = subject_of(tx, rows)
+    approval_requests.open_request(tx, about, subject_name(first), need, terms, about.valid_until_ms)
+
+
+def subject_name(row: PaymentRow) -> str:
+    """What an approval of this payment is about: its batch, or itself."""
+    return row.order.id if row.batch is None else row.batch
+
+
+def subject_of(tx: Tx, rows: Sequence[PaymentRow]) -> ApprovalSubject:
+    """What approvers sign of these payments, but for the environment, instance and nonce of the request."""
+    order = rows[0].order
+    return ApprovalSubject(
+        environment="", instance="", verb=PAY, nonce="", sender=rows[0].sender, kind=order.kind.value,
+        channel=order.channel.value, fee_bearer=_fee_bearers(rows), maker=known_maker(tx, order) or "",
+        not_before_ms=_ms(order.not_before), valid_until_ms=_ms(order.valid_until),
+        policy=approval_policies.in_force(tx).version, lines=tuple(line_of(row.order) for row in rows),
+    )  # fmt: skip
+
+
+def _fee_bearers(rows: Sequence[PaymentRow]) -> str:
+    """The word that all lines have; where they differ, each line's, in their order."""
+    words = [row.order.terms.charge_bearer or "" for row in rows]
+    return words[0] if len(set(words)) == 1 else ",".join(word or "-" for word in words)
+
+
+def line_of(order: AnyOrder) -> ApprovalLine:
+    """What approvers sign of one payment."""
+    payee = order.creditor
+    return ApprovalLine(
+        order=order.id, debtor_account=order.debtor.account.clear, payee_name=payee.name.clear,
+        payee_account=payee.account.clear, payee_bank=payee.bank_name or payee.bic or "", payee_cnaps=payee.cnaps or "",
+        amount_minor=order.amount.minor, currency=order.amount.currency, purpose=order.purpose,
+    )  # fmt: skip
+
+
+def known_maker(tx: Tx, order: AnyOrder) -> str | None:
+    """The order's maker, if enrolled under that name."""
+    if order.maker is None:
+        return None
+    if _MAKERS not in tx.memo:
+        tx.memo[_MAKERS] = frozenset(one.name for one in persons.everyone(tx.raw) if one.enrolled)
+    return order.maker if order.maker in tx.memo[_MAKERS] else None
+
+
+def _facts(
+    tx: Tx, sender: str, order: AnyOrder, maker: str | None, policy: ApprovalPolicy, context: ApprovalContext
+) -> ApprovalFacts:
+    known = True
+    if any(band.payee != ANY for band in policy.bands):
+        looked = payees.looked_at(tx, sender, order, context.payee_before_ms(), UsageFacts())
+        known = context.covered(order.amount.minor, looked)
+    return ApprovalFacts(order.amount.currency, order.amount.minor, order.kind.value, "known" if known else "new",
+                         sender, maker=maker)  # fmt: skip
+
+
+def _spent(tx: Tx, sender: str, maker: str | None, one: JudgedOrder, count: bool) -> int:
+    """What the maker's earlier orders to this payee come to today. Without a maker, what the sender's do."""
+    if one.day is None:
+        return 0
+    money: Money = one.order.amount
+    who = f"person\x1f{maker}" if maker is not None else f"sender\x1f{sender}"
+    key = (_ALL, _MAKER, tx.vault.blind("\x1f".join(("maker", who, one.order.theirs.account.clear))), money.currency,
+           one.day)  # fmt: skip
+    if count:
+        tx.usage_totals.add(key, money.minor, 1)
+        if tx.raw.dialect.name != "sqlite":
+            # Written before it is read: two nodes that count for one payee wait for each other.
+            tx.usage_totals.write(tx.raw)
+    row: Any = first_row(tx.raw, _SPENT, {"b_key": key[2], "b_currency": key[3], "b_day": key[4]})
+    so_far = (0 if row is None else int(row.sum_minor)) + tx.usage_totals.pending_minor(key)
+    return so_far - money.minor if count else so_far
+
+
+def _ms(at: Any) -> int | None:
+    return None if at is None else int(at.timestamp() * 1000)

@@ -1,0 +1,126 @@
+"""Orders that the approval policy in force holds, on a whole gateway: what is held, with what request, and until when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.journal.people import approval_requests
+from gateway.journal.people.approval_requests import ApprovalRequest, RequestState
+from gateway.people import approval_digest
+from gateway.people.approval_text import words
+from tests.gateway.cli.control_operator import Operator
+from tests.gateway.cli.test_resolve import ZHAO
+from tests.gateway.control.test_people import QIAN, SUN, decide, let_in
+from tests.gateway.control.test_people import site as site
+from tests.world.batching import batch, states
+from tests.world.world import World
+
+BANDS = "CNY 0..50000 0; CNY 50000.. 1"
+OVER = 5_000_001
+PAYEE = {"account": "0000000000000000041", "name": "示例丙"}
+
+
+@pytest.fixture
+def operator(tmp_path: Path) -> Iterator[Operator]:
+    world = World(tmp_path, accounts=2, sender={"suspected_duplicate_hours": 24})
+    world.start()
+    world.run(1)
+    yield Operator(world)
+    if world.life is not None:
+        world.crash()
+
+
+@pytest.fixture
+def four_eyes(site: Operator) -> Operator:
+    """The policy BANDS; ZHAO makes payments, SUN and QIAN approve them."""
+    for one, roles in ((ZHAO, "maker@*"), (SUN, "approver@*"), (QIAN, "approver@*")):
+        let_in(site, one, roles)
+    decide(site, "policy", "approvals", BANDS)
+    return site
+
+
+def submit(operator: Operator, id_: str, minor: int, **body: Any) -> Any:
+    operator.world.submit(id_, minor, **body)
+    operator.world.run(3)
+    return operator.world.last(id_)
+
+
+def request(operator: Operator, subject: str) -> ApprovalRequest | None:
+    said: list[Any] = []
+    operator.gateway.parts.store.read(
+        lambda conn: approval_requests.latest(conn, "kingdee", subject)
+    ).addBoth(said.append)  # fmt: skip
+    operator.world.run(0.1)
+    found: ApprovalRequest | None = said[0]
+    return found
+
+
+def test_without_a_policy_nothing_waits(site: Operator) -> None:
+    assert submit(site, "AP-1", OVER)["state"] == "settled"
+    assert request(site, "AP-1") is None
+
+
+def test_what_a_band_names_is_held_with_a_request(four_eyes: Operator) -> None:
+    assert submit(four_eyes, "AP-1", OVER - 1, maker="zhao")["state"] == "settled"
+    told = submit(four_eyes, "AP-2", OVER, maker="zhao", creditor=PAYEE)
+    assert (told["state"], told["hold_reasons"]) == ("held", ["approval"])
+    made = request(four_eyes, "AP-2")
+    assert made is not None and made.state is RequestState.OPEN
+    assert (made.maker, made.need.of_group) == ("zhao", (("*", 1),))
+    about = approval_digest.read(made.form)
+    assert (about.environment, about.sender, about.maker, about.policy) == ("test", "kingdee", "zhao", 1)
+    assert about.lines[0].payee_account == "0000000000000000041" and about.lines[0].amount_minor == OVER
+    assert made.digest == approval_digest.digest(made.form) and made.digest in words(made.form, "zh")
+    assert made.expires_ms - made.made_ms == 259_200_000
+    assert made.escalates_ms is not None and made.escalates_ms - made.made_ms == 14_400_000
+    assert ("policy:1", "approval.requested") in four_eyes.trail("kingdee/AP-2")
+
+
+@pytest.mark.parametrize("maker", [None, "nobody", "wang.li"])
+def test_an_order_whose_maker_is_not_known_needs_two(four_eyes: Operator, maker: str | None) -> None:
+    assert submit(four_eyes, "AP-1", 1, **({} if maker is None else {"maker": maker}))["state"] == "held"
+    made = request(four_eyes, "AP-1")
+    assert made is not None and (made.maker, made.need.approvers) == (None, 2)
+
+
+def test_a_payment_in_parts_needs_what_the_whole_would_have(four_eyes: Operator) -> None:
+    for n in range(5):
+        told = submit(four_eyes, f"AP-{n}", 1_000_000 + n, maker="zhao", creditor=PAYEE)
+        assert told["state"] == ("settled" if n < 4 else "held")
+    other = {**PAYEE, "account": "0000000000000000058"}
+    assert submit(four_eyes, "AP-other", 1_000_000, maker="zhao", creditor=other)["state"] == "settled"
+
+
+def test_a_batch_is_judged_by_its_sum_and_asked_about_once(four_eyes: Operator) -> None:
+    four_eyes.world.command("batch.submit", batch(four_eyes.world, "B-1", [2_000_000, 2_000_001, 1_000_000], maker="zhao"))
+    four_eyes.world.run(3)
+    assert states(four_eyes.world, "B-1") == ["held"] * 3
+    made = request(four_eyes, "B-1")
+    assert made is not None and [line.order for line in approval_digest.read(made.form).lines] == ["B-1-1", "B-1-2", "B-1-3"]
+    assert request(four_eyes, "B-1-1") is None
+
+
+def test_one_operator_does_not_clear_it(four_eyes: Operator) -> None:
+    submit(four_eyes, "AP-1", OVER, maker="zhao")
+    for held_for in (None, "approval"):
+        why = four_eyes.no(409, "not_now", "POST", "orders", "kingdee:AP-1", "release", reason="x", held_for=held_for)
+        assert "bankgw approvals list" in why
+    assert four_eyes.world.state("AP-1") == "held" and not four_eyes.world.bank.ledger.executions
+
+
+def test_a_release_judges_again_by_the_policy_in_force_by_then(four_eyes: Operator) -> None:
+    """Held as a suspected duplicate under a policy that asked for nothing; another policy asks for two since."""
+    world = four_eyes.world
+    first = submit(four_eyes, "AP-1", 100, maker="zhao", creditor=PAYEE)
+    again = submit(four_eyes, "AP-2", 100, maker="zhao", creditor=PAYEE)
+    assert (first["state"], again["hold_reasons"]) == ("settled", ["suspected_duplicate"])
+    decide(four_eyes, "policy", "approvals", "CNY 0.. 2")
+    said = four_eyes.ask("POST", "orders", "kingdee:AP-2", "release", reason="two invoices")
+    assert (said["state"], said["hold_reasons"]) == ("held", ["approval"])
+    made = request(four_eyes, "AP-2")
+    assert made is not None and made.need.approvers == 2
+    assert len(world.bank.ledger.executions) == 1
