@@ -154,6 +154,11 @@ class ModelClient:
         self._on_down: Callable[[Down], None] = lambda _down: None
         self._on_blocked: Callable[[bool], None] = ignore_blocked
 
+    @property
+    def unacked(self) -> list[_Kept]:
+        """What was delivered and is not acknowledged, of all queues."""
+        return [kept for held in self._unacked.values() for kept in held.values()]
+
     def start(
         self, on_up: Callable[[], None], on_down: Callable[[Down], None],
         on_blocked: Callable[[bool], None] = ignore_blocked,

@@ -91,7 +91,7 @@ def test_what_can_be_neither_taken_nor_refused_goes_back_and_holds_nobody_up(
         world.submit(f"AP-{n}")
     world.run(60)
     assert {world.state(f"AP-{n}") for n in range(300)} == {"settled"}, "more of them than are read at once"
-    [kept] = [kept for unacked in life.amqp._unacked.values() for kept in unacked.values()]
+    [kept] = life.amqp.unacked
     assert kept.properties.message_id == "m-1" and 20 < kept.deliveries < 70, "about once a second, for the limit to count"
     assert life.gateway.intake.under_way == 0 and life.fatal == []
     assert bool(logged_failures.take(TypeError)) == (broken != "unit")
@@ -257,7 +257,7 @@ def test_no_command_is_acknowledged_before_its_commit(tmp_path: Path) -> None:
     assert "journal.commit.group.after" not in order[:delivered]
     assert "journal.commit.group.before" in order[delivered:acked], "the ack comes after the unit's commit"
     assert "journal.commit.group.before" not in order[: order.index("erp.deliver.command.before")]
-    assert not life.amqp._unacked
+    assert not life.amqp.unacked
 
 
 _COMMANDS: list[tuple[str, Callable[[World], Any]]] = [
@@ -314,7 +314,7 @@ def test_a_command_in_the_hands_of_a_node_that_stood_still_is_answered_by_the_ot
     first.amqp.drop(0.1)
     world.run(40)  # a question waits until the lane is the second node's
     answered = [said.message_id for said, _body in world.replies if said.correlation_id == "m-9"]
-    assert len(answered) == 1 and not second.amqp._unacked
+    assert len(answered) == 1 and not second.amqp.unacked
     first.clock.thaw()
     world.run(60)
     replies = {said.message_id for said, _body in world.replies if said.correlation_id == "m-9"}
@@ -338,12 +338,12 @@ def test_an_order_that_another_node_refused_is_not_taken_in_by_one_that_stood_st
     world.run(0.01)
     world.command(key, body(world), message_id="m-9")
     world.run(0.01)
-    assert len(first.amqp._unacked) == 1
+    assert len(first.amqp.unacked) == 1
     first.clock.freeze()
     world.run(30)
     first.amqp.drop(0.1)
     world.run(5)
-    assert [body["error"]["code"] for body in answers(world, "m-9")] == ["expired"] and not second.amqp._unacked
+    assert [body["error"]["code"] for body in answers(world, "m-9")] == ["expired"] and not second.amqp.unacked
     first.clock.thaw()
     world.run(60)
     assert [body["error"]["code"] for body in answers(world, "m-9")] == ["expired"]
@@ -374,11 +374,11 @@ def test_an_order_that_lay_unread_while_another_node_refused_it_is_not_taken_in(
     world.command("payment.submit", world.order("AP-9"), message_id="m-9")
     world.run(0.01)
     [delivery] = unread
-    assert len(first.amqp._unacked) == 1
+    assert len(first.amqp.unacked) == 1
     first.clock.freeze()
     first.amqp.drop(0.1)
     world.run(30)
-    assert [body["error"]["code"] for body in answers(world, "m-9")] == ["not_allowed"] and not second.amqp._unacked
+    assert [body["error"]["code"] for body in answers(world, "m-9")] == ["not_allowed"] and not second.amqp.unacked
     first.clock.thaw()
     first.gateway.intake.deliver(replace(delivery, waited_s=30.0))
     world.run(60)
@@ -442,7 +442,7 @@ def _give(world: World, life: Life, index: int) -> None:
     world.run(0.01)
     world.command(key, body(world), message_id="m-9")
     world.run(0.01)
-    assert len(life.amqp._unacked) == 1
+    assert len(life.amqp.unacked) == 1
 
 
 def test_a_cancelled_order_cancelled_again_is_told_cancelled(tmp_path: Path) -> None:
@@ -502,7 +502,7 @@ def test_a_unit_that_breaks_parks_its_message_and_spares_its_neighbours(
     [line] = events(heard, "command.defect")
     assert line["log_level"] == "error" and line["message_id"] == "m-2"
     assert life.sample("bankgw_refusals_total", code="internal") == 1
-    assert not life.amqp._unacked and life.gateway.intake.under_way == 0
+    assert not life.amqp.unacked and life.gateway.intake.under_way == 0
     monkeypatch.undo()
     world.again("BAD", fresh=True)
     world.run(5)
@@ -522,7 +522,7 @@ def test_a_question_that_breaks_before_its_unit_is_answered_internal(
     world.run(5)
     [said] = answers(world, "m-1")
     assert said["error"]["code"] == "internal" and said["command"] == "balance.query"
-    assert not life.amqp._unacked
+    assert not life.amqp.unacked
 
 
 def test_what_cannot_be_written_at_all_stays_with_the_broker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -537,7 +537,7 @@ def test_what_cannot_be_written_at_all_stays_with_the_broker(tmp_path: Path, mon
         monkeypatch.setattr(refusals, "refuse", breaks)
         world.submit("AP-1")
         world.run(5)
-        assert len(life.amqp._unacked) == 1 and not world.replies
+        assert len(life.amqp.unacked) == 1 and not world.replies
         assert life.gateway.intake.under_way == 0
         assert events(heard, "command.not_durable")
         monkeypatch.undo()
