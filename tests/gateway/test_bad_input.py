@@ -144,7 +144,7 @@ def refused(life: Life, code: str) -> float:
 
 def nothing_is_left(world: World, life: Life) -> None:
     assert not any(world.broker.queues[name] for name in ("bankgw.commands.money", "bankgw.commands.query"))
-    assert not life.amqp._unacked, "every command was acknowledged"
+    assert not life.amqp.unacked, "every command was acknowledged"
     assert not life.fatal
     assert life.gateway.intake.under_way == 0
 

@@ -44,7 +44,7 @@ def test_50_messages_of_15_mib_leave_the_journal_small_and_are_parked_whole(tmp_
         assert said["error"]["code"] == "too_large" and str(LARGE) in said["error"]["title"]
     parked = world.broker.drain(PARKED_QUEUE)
     assert len(parked) == 50 and all(one.body is body for one in parked), "by the broker, not by us"
-    assert not world.broker.queues[MONEY_QUEUE] and world.life is not None and not world.life.amqp._unacked
+    assert not world.broker.queues[MONEY_QUEUE] and world.life is not None and not world.life.amqp.unacked
     keys = world.read(lambda conn: [row.refusal for row in conn.execute(schema.refusals.select())])
     kept = world.read(lambda conn: refusals.fetch(conn, keys[0]))
     assert kept is not None and (kept.code, kept.body, kept.size) == (Code.TOO_LARGE, body[:CUT_BYTES], LARGE)
