@@ -12,6 +12,7 @@ from protocols.bank import Bank, Bundles, Questions, Sessions
 from protocols.banks.boc.options import read_options
 from protocols.banks.boc.payment import Payments
 from protocols.banks.boc.profile import profile
+from protocols.banks.boc.receipt import Receipts
 from protocols.banks.boc.session import Lockout, SignOn
 from protocols.banks.boc.statement import Statements
 from protocols.banks.boc.table import meanings
@@ -38,8 +39,18 @@ def build(options: Mapping[str, Any]) -> Bank:
             sign_on=session.sign_on,
             one_owner=f"operator {chosen.operator} of customer {chosen.customer}",
         ),  # fmt: skip
-        money={Kind.PAYMENT: payments.pay, Kind.TRANSFER: payments.pay},
-        questions=Questions(balance=statements.balance, lines=statements.lines, fate=payments.fate),
+        money={
+            Kind.PAYMENT: payments.pay,
+            Kind.TRANSFER: payments.pay,
+            **({Kind.PAYROLL_ITEM: payments.pay} if chosen.payroll else {}),
+        },
+        questions=Questions(
+            balance=statements.balance,
+            lines=statements.lines,
+            fate=payments.fate,
+            returns=statements.returns if chosen.returns else None,
+            receipt=Receipts(statements).receipt if chosen.receipt_path else None,
+        ),
         read=payments.read,
         bundles={Kind.BATCH_ITEM: batches},
     )

@@ -35,7 +35,9 @@ class Options:
     number (ibknum) of own accounts that are not in `branches` (account number to link number). `probe_account` is an
     own account whose balance is asked for as a heartbeat. `sign_on_tries` is how many refused sign-ons this process
     makes before it leaves the login alone; four that brought no token, for whatever reason, end it too. `codes` says
-    what codes mean that are not public; the keys are CODE_WORDS.
+    what codes mean that are not public; the keys are CODE_WORDS. `payroll_provinces`: text in the name of a payee's
+    bank to the two digits that b2e0078 wants of an account at this bank; `payroll_province` those of all others.
+    `receipt_path` is where a receipt's file is fetched.
     """
 
     terminal: str
@@ -59,6 +61,13 @@ class Options:
     persons: bool = False
     person_flags: tuple[str, ...] = ("1", "0")
     person_account_type: str = "119"
+    payroll: bool = False
+    payroll_usage: str = ""
+    payroll_province: str = ""
+    payroll_provinces: Mapping[str, str] = field(default_factory=dict)
+    returns: bool = False
+    receipt_path: str = ""
+    receipt_type: str = ""
     batch_lines: int = 1000
     enquiry_lines: int = 50
     codes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -100,6 +109,19 @@ _CHOICES: Final[Choices] = {
         "two words: bocflag of a payee at this bank and of another",
     ),
     "person_account_type": (among("119", "101", "188"), 'acttyp, "119" (debit card), "101" or "188"'),
+    "payroll": (flag, "true once the bank has confirmed that b2e0007 tells of a b2e0078 with one line, else false"),
+    "payroll_usage": (text("[0-9A-Z]{0,4}"), 'the usage code (furinfo) of payrolls, such as "G8", or empty'),
+    "payroll_province": (text("([0-9]{2})?"), "two digits of the province of payees at this bank, or empty"),
+    "payroll_provinces": (
+        table(".+", text("[0-9]{2}")),
+        'a table of text in a payee bank\'s name to two digits, for instance { "江苏" = "32" }',
+    ),
+    "returns": (flag, "true once the bank has confirmed that the entry of a returned payment states its insid"),
+    "receipt_path": (
+        text(r"(/[!-z|~]*\{filename\}[!-z|~]*)?"),
+        'the path of a receipt\'s file on this port, such as "/receipts/{filename}", or empty',
+    ),
+    "receipt_type": (text("[0-9A-Za-z]{0,8}"), "tratype of receipts, or empty"),
     "batch_lines": (whole(1, 1000), "1 to 1000 lines in one b2e0009"),
     "enquiry_lines": (whole(1, 1000), "how many orders one b2e0007 asks about, 1 to 1000"),
     "codes": declared_codes(CODE_WORDS, "[0-9A-Z]{4}", "4-character codes"),

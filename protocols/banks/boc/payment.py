@@ -1,5 +1,7 @@
 """Payments: b2e0009 (对公汇款, own transfers, batches), b2e0061 (对私汇款), and b2e0007, the enquiry after them.
 
+Lines of a payroll are written by payroll.py, and handed in and asked about here like any order.
+
 B001 of a message and of its row is acceptance. Only the row of b2e0007 is about the payment (banks/boc.md 2.7, 5). The
 bytes contain the token, so they are not valid in another session: nothing is ever sent again.
 """
@@ -15,6 +17,7 @@ from lxml import etree
 
 from protocols.bank import Ask, BundleConversation, Context, Conversation, Fates, MoneyConversation, Submit
 from protocols.banks.boc.options import Options
+from protocols.banks.boc.payroll import PAYROLL, payroll_row
 from protocols.banks.boc.table import check_signed_on
 from protocols.banks.boc.wire import Answer, Status, Wire, fields, status_of
 from protocols.canon.order import AnyOrder, Bundle, Channel, Kind, Urgency
@@ -77,6 +80,8 @@ class Payments:
         return answer
 
     def _code(self, order: AnyOrder) -> str:
+        if order.kind is Kind.PAYROLL_ITEM:
+            return PAYROLL
         if order.kind is Kind.TRANSFER or order.creditor.kind is not PartyKind.PERSON:
             return _CORPORATE
         if not self.options.persons:
@@ -91,6 +96,8 @@ class Payments:
         if order.channel not in (Channel.AUTO, Channel.SAME_BANK):
             raise ProtocolError("value", f"boc has no {order.channel.value} channel here; use auto")
         check_amount("boc", order.amount, AMOUNT_MOST)
+        if code == PAYROLL:
+            return payroll_row(order, insid(reference), context, self.wire)
         urgent = "1" if order.urgency is Urgency.URGENT else "0"
         payee, private = order.creditor, code == _PRIVATE
         number = payee.cnaps or (self.wire.branch(payee.account) if order.kind is Kind.TRANSFER else "")
@@ -148,7 +155,7 @@ class Payments:
 
     def read(self, kind: Kind, sent: Sent, frame: bytes) -> Outcome:
         """The stored answer to the money word of `kind` that was written down as `sent`."""
-        if kind not in (Kind.PAYMENT, Kind.TRANSFER):
+        if kind not in (Kind.PAYMENT, Kind.TRANSFER, Kind.PAYROLL_ITEM):
             raise ProtocolError("value", f"boc sends no single {kind.value}")
         answer = self.wire.read(frame, *_written_down(sent.serials))
         return self._alone(self.submitted(answer, [sent.reference]), sent.reference)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final
@@ -21,6 +22,8 @@ RECONSTRUCTED: Final = (
     "the date range of b2e0012 (written like b2e0035's); notenum as the rows of one page",
     "direction 1 as money in and 2 as money out in an entry; transid as its key; stpamt as money frozen",
     "bocflag and acttyp of b2e0061; toibkn of a transfer between own accounts; toaddr left empty",
+    "b2e0078: its elements from a message that a client logged, its answer from clients; that b2e0007 tells of it",
+    "that money in under an insid is a payment that came back; how the file of b2e0500 is fetched, and its tratype",
     "how many orders one b2e0007 may ask about; how far back past balances go",
     "pace, hours and time-outs",
 )
@@ -35,15 +38,16 @@ def profile(options: Options) -> Profile:
         not_found_count=3,
     )
     plain = limits(options)
+    kinds = (Kind.PAYMENT, Kind.TRANSFER, Kind.BATCH_ITEM, *((Kind.PAYROLL_ITEM,) if options.payroll else ()))
     organisations = (*_fields(), FieldLimit("/creditor/kind", pattern="corporate"))
     return Profile(
         name="boc",
         title="Bank of China",
         title_zh="中国银行",
         limits=plain,
-        replay=dict.fromkeys((Kind.PAYMENT, Kind.TRANSFER, Kind.BATCH_ITEM), rule),
+        replay=dict.fromkeys(kinds, rule),
         # A row of b2e0007 has our insid and a status, no more.
-        unstated=dict.fromkeys((Kind.PAYMENT, Kind.TRANSFER, Kind.BATCH_ITEM), frozenset(FACTS)),
+        unstated=dict.fromkeys(kinds, frozenset(FACTS)),
         # Each message of the enquiry after a batch has a number of its own.
         serials_per_word=-(-options.batch_lines // options.enquiry_lines),
         page_lines=PAGE_LINES,
@@ -53,6 +57,7 @@ def profile(options: Options) -> Profile:
         kind_limits={
             Kind.TRANSFER: replace(plain, fields=_fields(number=False)),
             Kind.BATCH_ITEM: replace(plain, fields=organisations),
+            **({Kind.PAYROLL_ITEM: replace(plain, fields=_payroll_fields(options))} if options.payroll else {}),
             **({} if options.persons else {Kind.PAYMENT: replace(plain, fields=organisations)}),
         },
         past_balance_days=options.past_balance_days,
@@ -67,14 +72,23 @@ def limits(options: Options) -> Limits:
     return gbk_limits(_fields(), (Channel.AUTO, Channel.SAME_BANK), options.timing.pace(), reference, most)
 
 
-def _fields(*, number: bool = True) -> tuple[FieldLimit, ...]:
-    """`number`: whether the payee bank's 12 digits must be there; the bank routes by them."""
+def _payroll_fields(options: Options) -> tuple[FieldLimit, ...]:
+    """A payroll line needs the payee bank's number unless the payee banks here, in a province that is known."""
+    if options.payroll_province:
+        names = "|".join(map(re.escape, options.own_names))
+        return _fields(unless=(("/channel", "^same_bank$"), ("/creditor/bank_name", f"^$|{names}")))
+    known = "|".join(map(re.escape, options.payroll_provinces))
+    return _fields(unless=(("/creditor/bank_name", known),) if known else ())
+
+
+def _fields(*, number: bool = True, unless: tuple[tuple[str, str], ...] = ()) -> tuple[FieldLimit, ...]:
+    """`number`: whether the payee bank's 12 digits must be there; the bank routes by them. `unless` spares them."""
     return (
         FieldLimit("/debtor/account", max_bytes=ACCOUNT_CHARS, required=True),
         FieldLimit("/debtor/name", max_bytes=NAME_BYTES, required=True),
         FieldLimit("/creditor/account", max_bytes=ACCOUNT_CHARS, required=True),
         FieldLimit("/creditor/name", max_bytes=NAME_BYTES, required=True),
         FieldLimit("/creditor/bank_name", max_bytes=NAME_BYTES),
-        FieldLimit("/creditor/cnaps", pattern=CNAPS, required=number),
+        FieldLimit("/creditor/cnaps", pattern=CNAPS, required=number, required_unless=unless),
         FieldLimit("/purpose", max_bytes=TEXT_BYTES),
     )

@@ -19,8 +19,8 @@ from protocols.banks.boc.table import check_signed_on
 from protocols.banks.boc.wire import DONE, Answer, Status, Wire, fields, status_of
 from protocols.canon.money import Money
 from protocols.canon.party import AccountNumber, Name
-from protocols.canon.query import BalanceQuestion, LinesQuestion
-from protocols.canon.statement import Balance, Direction, Line, Page
+from protocols.canon.query import BalanceQuestion, LinesQuestion, ReturnsQuestion
+from protocols.canon.statement import Balance, Direction, Line, Page, Return, ReturnsPage
 from protocols.kit.china import check_renminbi, moment_or_none, money_or_none, row_balance
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
@@ -53,12 +53,12 @@ class Statements:
         its row does not know the token; what else the row says of the account is no matter here.
         """
         account = AccountNumber(self.options.probe_account)
-        yield from self._asked("b2e0005", context, el("account", fields(self._account(account))))
+        yield from self.asked("b2e0005", context, el("account", fields(self._account(account))))
 
     def _account(self, account: AccountNumber) -> tuple[tuple[str, str], ...]:
         return ("ibknum", self.wire.branch(account)), ("actacn", account.clear)
 
-    def _asked(self, code: str, context: Context, row: Markup) -> Conversation[Answer]:
+    def asked(self, code: str, context: Context, row: Markup) -> Conversation[Answer]:
         """An answer whose message worked. Raises Declined on another code, and where a row knows no such token."""
         frame = yield Ask("business", self.wire.message(code, context, [row]))
         answer = self.wire.read(frame, code, self.wire.number(context))
@@ -79,7 +79,7 @@ class Statements:
         check_renminbi("boc", question.currency)
         account, day = question.account, question.on
         if day is None or day >= context.bank_date:
-            answer = yield from self._asked("b2e0005", context, el("account", fields(self._account(account))))
+            answer = yield from self.asked("b2e0005", context, el("account", fields(self._account(account))))
             row = self._only("b2e0005", answer.rows, account)
             sums = one(row, "balance")
             return Balance(
@@ -90,7 +90,7 @@ class Statements:
             )
         span = el("datescope", fields((("from", date_text(day)), ("to", date_text(day)))))
         asked = Markup(el("account", fields(self._account(account))) + span)
-        answer = yield from self._asked("b2e0012", context, asked)
+        answer = yield from self.asked("b2e0012", context, asked)
         # One or two days in one answer (banks/boc.md 9): what another day's row is like is no matter.
         rows = [row for row in answer.rows if not _status(row).done or stated_day(value_or(row, "baldat")) == day]
         sums = one(self._only("b2e0012", rows, account), "balance")
@@ -116,14 +116,31 @@ class Statements:
     def lines(self, question: LinesQuestion, context: Context) -> Conversation[Page]:
         """One page of one leg. Raises Declined on a code for an answer, "paging" on a stale cursor."""
         check_renminbi("boc", question.currency)
+        page, _ = yield from self._walked("lines", question, context)
+        return page
+
+    def returns(self, question: ReturnsQuestion, context: Context) -> Conversation[ReturnsPage]:
+        """One page of the money that came in under an insid: of a payment of this account, it came back.
+
+        An entry that cannot be read as one may still be read as a return. Raises as `lines`.
+        """
+        page, rows = yield from self._walked("returns", question, context)
+        back = [row for row in rows if _DIRECTIONS.get(value_or(row, "direction")) is Direction.CREDIT]
+        found, findings = readable([row for row in back if value_or(row, "insid")], _return, "b2e0035, money in")
+        return ReturnsPage(tuple(found), page.cursor, findings)
+
+    def _walked(
+        self, what: str, question: LinesQuestion | ReturnsQuestion, context: Context
+    ) -> Conversation[tuple[Page, tuple[etree._Element, ...]]]:
+        """One page of b2e0035, and its rows."""
         account, today = question.account, context.bank_date
         last = min(question.last, today)
-        mark = fingerprint("lines", account.clear, date_text(question.first), date_text(question.last))
+        mark = fingerprint(what, account.clear, date_text(question.first), date_text(question.last))
         if question.cursor is None and question.first > last:
-            return Page(())
+            return Page(()), ()
         cursor = entered(question.cursor, mark, lambda: _leg(question.first, last, today).text())
         place, end = _planned(Place.of(cursor.value), last, today)
-        answer = yield from self._asked("b2e0035", context, Markup("".join((
+        answer = yield from self.asked("b2e0035", context, Markup("".join((
             *fields((*self._account(account), ("type", place.kind))),
             el("datescope", fields((("from", date_text(place.day)), ("to", date_text(end))))),
             el("amountscope", fields(AMOUNTS)),
@@ -132,7 +149,9 @@ class Statements:
         page, following = self._page(answer, place, end, account)
         if following is None and end < last:
             following = _leg(end + _DAY, last, today)
-        return page if following is None else replace(page, cursor=cursor.then(following.text()).encode())
+        if following is not None:
+            page = replace(page, cursor=cursor.then(following.text()).encode())
+        return page, answer.rows
 
     def _page(
         self, answer: Answer, place: Place, end: date, account: AccountNumber
@@ -189,6 +208,11 @@ def _planned(place: Place, last: date, today: date) -> tuple[Place, date]:
 def _status(row: etree._Element) -> Status:
     """A balance's own status; in b2e0012 the page's rows have none."""
     return Status(DONE, "") if row.find("status") is None else status_of(row)
+
+
+def _return(row: etree._Element) -> Return:
+    amount, day = Money(amount_minor(value(row, "txnamt"))), stated_day(value_or(row, "txndate"))
+    return Return(value(row, "insid"), amount, day, plain(value_or(row, "furinfo")))
 
 
 def _line(row: etree._Element, account: AccountNumber, first: date, last: date) -> Line:

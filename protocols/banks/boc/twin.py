@@ -11,13 +11,15 @@ ever). Faults, each off when left out: `forgets` answers the code 1033 after tak
 another's insid; `unlisted` gives b2e0007 a code that nobody knows; `not_known` says TW04 where it finds nothing,
 instead of no row; `no_data` says TW03 of an empty list; `stuck` tells the first page whatever is asked; `wrong_count`
 counts one entry too many; `lone` answers b2e0007 with its last row only; `odd_row` gives an account's second entry a
-direction that nobody knows, and the second row of b2e0007 a code that is none; `zero_balances` says 0.00 behind each
-entry.
+direction that nobody knows, and the second row of b2e0007 a code that is none; `odd_rows` puts an entry that says
+nothing in front of the list; `zero_balances` says 0.00 behind each entry. `receipt_path` serves receipts' files.
 """
 
 from __future__ import annotations
 
+import io
 import re
+import zipfile
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import date, timedelta, timezone
@@ -39,7 +41,7 @@ _REQUEST_BYTES_MAX: Final = 4 * 1_048_576
 _WRONG_PASSWORDS: Final = 5
 _CODES: Final = {Booked.TAKEN: "B054", Booked.SETTLED: "B001", Booked.REFUSED: "TW02", Booked.RETURNED: "B001"}
 _TEXTS: Final = {"B001": "OK", "B054": "处理中", "TW02": "交易失败"}
-_MONEY: Final = ("b2e0009", "b2e0061")
+_MONEY: Final = ("b2e0009", "b2e0061", "b2e0078")
 Leaves = Mapping[str, str]
 
 
@@ -72,6 +74,8 @@ class Conduct:
     wrong_count: bool = False
     lone: bool = False
     odd_row: bool = False
+    odd_rows: bool = False
+    receipt_path: str = ""
     zero_balances: bool = False
 
 
@@ -84,6 +88,7 @@ class FrontEnd:
     _tokens: dict[str, str] = field(default_factory=dict)
     _served: dict[str, int] = field(default_factory=dict)
     _wrong: dict[str, int] = field(default_factory=dict)
+    _files: dict[str, bytes] = field(default_factory=dict)
 
     def requests(self, port: str) -> Cutter:
         """A fresh cutter for one connection's requests."""
@@ -95,7 +100,10 @@ class FrontEnd:
         head, code = dict[str, str](), "b2e0000"
         before, rows = list[Markup](), list[Markup]()
         try:
-            root = self._document(http.parse_request(request).body)
+            asked = http.parse_request(request)
+            if asked.method == "GET":
+                return self._file(asked.target)
+            root = self._document(asked.body)
             head = {str(one.tag): (one.text or "").strip() for one in root.iterfind("head/*")}
             code = head.get("trncod", code)
             status, before, rows = self._called(code, head, root, books)
@@ -152,7 +160,7 @@ class FrontEnd:
         self._signed_on(head)
         known: Mapping[str, Callable[[list[etree._Element], Books], tuple[list[Markup], list[Markup]]]] = {
             "b2e0005": self._balances, "b2e0012": self._past, "b2e0035": self._entries, "b2e0007": self._states,
-            "b2e0009": self._pay, "b2e0061": self._pay_persons,
+            "b2e0009": self._pay, "b2e0061": self._pay_persons, "b2e0078": self._payroll, "b2e0500": self._receipts,
         }  # fmt: skip
         _refuse_unless(code in known, "交易代码不存在")
         before, rows = known[code](given, books)
@@ -194,6 +202,25 @@ class FrontEnd:
             _refuse_unless(_text(row, "bocflag") in ("0", "1") and _text(row, "cuspriolv") in ("0", "1"), "标志错误")
         return self._pay(rows, books, "b2e0061")
 
+    def _payroll(self, rows: list[etree._Element], books: Books) -> tuple[list[Markup], list[Markup]]:
+        """A message of b2e0078 has one insid; its lines have none."""
+        told = []
+        for row in rows:
+            lines, insid = row.findall("detail"), _text(row, "insid")
+            orders = [_wage(row, line, insid if len(lines) == 1 else f"{insid}-{n}", books)
+                      for n, line in enumerate(lines, start=1)]  # fmt: skip
+            total = sum(one.amount.minor for one in orders)
+            _refuse_unless(bool(lines) and _text(row, "pybnum") == str(len(lines)), "总笔数不符")
+            _refuse_unless(_money(_text(row, "pybamt")).minor == total, "总金额不符")
+            try:
+                taken = (books.take(orders[0]),) if len(orders) == 1 else books.take_bundle(insid, orders)
+            except (Duplicate, DuplicateBundle):
+                told.append(self._row("b2e0078", "TW01", "指令重复", {"insid": insid, "obssid": ""}))
+                continue
+            said = "X" * 12 if self.conduct.another else insid
+            told.append(self._row("b2e0078", "B001", "OK", {"insid": said, "obssid": taken[0].bank_serial}))
+        return [], told
+
     def _booked(self, code: str, wanted: list[Instruction], books: Books) -> list[Markup]:
         if len(wanted) == 1:
             try:
@@ -225,7 +252,9 @@ class FrontEnd:
         return [], told[-1:] if self.conduct.lone else told
 
     def _state(self, reference: str, books: Books) -> Markup | None:
-        booking = books.find(reference)
+        # A payroll of many lines is under way until the last of them is done.
+        lines = sorted(books.bundle(reference), key=lambda one: one.booked is not Booked.TAKEN)
+        booking = books.find(reference) or next(iter(lines), None)
         if booking is None:
             if self.conduct.not_known:
                 return self._row("b2e0007", "TW04", "指令不存在", {"insid": reference, "obssid": ""})
@@ -278,9 +307,12 @@ class FrontEnd:
         if not entries and self.conduct.no_data:
             raise Refused("TW03", "无符合条件的记录")
         start = 0 if self.conduct.stuck else int(begin) - 1
-        page = entries[start : start + min(int(count), self.conduct.page_lines)]
-        counts = {"totalnum": str(len(entries)), "notenum": str(len(page) + self.conduct.wrong_count)}
-        return _elements(counts), [self._entry(one, _text(row, "ibknum"), held) for one in page]
+        all_ = [self._entry(one, _text(row, "ibknum"), held) for one in entries]
+        if self.conduct.odd_rows and all_:
+            all_.insert(0, self._row("b2e0035", "B001", "OK", {"transid": "", "txndate": "", "txnamt": ""}))
+        page = all_[start : start + min(int(count), self.conduct.page_lines)]
+        counts = {"totalnum": str(len(all_)), "notenum": str(len(page) + self.conduct.wrong_count)}
+        return _elements(counts), page
 
     def _entry(self, one: Entry, branch: str, held: Holding) -> Markup:
         out = one.direction is Direction.DEBIT
@@ -302,6 +334,30 @@ class FrontEnd:
         }  # fmt: skip
         parts = (el("fractn", _elements(payer)), el("toactn", _elements(payee)), *_elements(leaves))
         return el("b2e0035-rs", self._status("B001", "OK"), parts)
+
+
+    # ---- receipts ---------------------------------------------------------------------------------------------
+
+    def _receipts(self, rows: list[etree._Element], books: Books) -> tuple[list[Markup], list[Markup]]:
+        """One file for what fits: its name only, for it lies in the front end's folder."""
+        row = rows[0]
+        account = _text(row, "multidata/confirmdata/actacn")
+        first, last = (_day(_text(row, f"datescope/{tag}")) for tag in ("from", "to"))
+        low, high = (_money(_text(row, f"amtscope/{tag}")).minor for tag in ("minamt", "maxamt"))
+        _known(books.holding(account))
+        found = [one for one in books.entries(account, first, last) if low <= one.amount.minor <= high]
+        if not found:
+            raise Refused("TW03", "无符合条件的记录")
+        name = f"{account}_{first:%Y%m%d}_{found[0].number}.{'pdf' if len(found) == 1 else 'zip'}"
+        self._files[name] = _pdf(found[0]) if len(found) == 1 else _packed(found)
+        return [], [el("b2e0500-rs", self._status("B001", "OK"), el("filename", name))]
+
+    def _file(self, target: str) -> Answer:
+        before, _, after = self.conduct.receipt_path.partition("{filename}")
+        data = self._files.get(target.removeprefix(before).removesuffix(after)) if self.conduct.receipt_path else None
+        if data is None:
+            return Answer(http.answer(404, phrase="Not Found"), close=True)
+        return Answer(http.answer(200, (("Connection", "close"),), data), close=True)
 
 
 # ---- reading and writing -----------------------------------------------------------------------------------------
@@ -362,6 +418,32 @@ def _instruction(row: etree._Element, books: Books) -> Instruction:
     payer, payee, name = (_text(row, tag) for tag in ("fractn/actacn", "toactn/actacn", "toactn/toname"))
     _refuse_unless(bool(payer) and bool(payee) and bool(name), "要素缺失")
     return Instruction(reference, payer, payee, name, _money(_text(row, "trnamt")), _text(row, "furinfo"))
+
+
+def _wage(row: etree._Element, line: etree._Element, reference: str, books: Books) -> Instruction:
+    day, crdtyp = _day(_text(row, "trfdate")), _text(row, "crdtyp")
+    _refuse_unless(bool(re.fullmatch("[0-9A-Za-z]{1,20}(-[0-9]+)?", reference)), "指令ID错误")
+    _refuse_unless(_today(books) <= day <= _today(books) + timedelta(days=31), "转账日期错误")
+    _refuse_unless(_text(row, "pybcur") in ("CNY", "001") and _text(line, "pydcur") in ("CNY", "001"), "币种错误")
+    number = {"7": "[0-9]{2}", "6": "[0-9]{12}"}.get(crdtyp)
+    _refuse_unless(number is not None and bool(re.fullmatch(number, _text(line, "toibkn"))), "收款行号错误")
+    _refuse_unless(bool(re.fullmatch("[0-9A-Z]{2}", _text(row, "furinfo"))), "用途代码错误")
+    _refuse_unless(bool(re.fullmatch("[0-9]{5}", _text(row, "fractn/fribkn"))), "付款行联行号错误")
+    payer, payee, name = _text(row, "fractn/actacn"), _text(line, "toactn"), _text(line, "toname")
+    _refuse_unless(bool(payer) and bool(payee) and bool(name), "要素缺失")
+    return Instruction(reference, payer, payee, name, _money(_text(line, "pydamt")), _text(row, "useinf"))
+
+
+def _pdf(one: Entry) -> bytes:
+    return f"%PDF-1.4\n% {one.number} {one.amount}\n".encode("ascii")
+
+
+def _packed(found: Sequence[Entry]) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for one in found:
+            archive.writestr(f"{one.number}.pdf", _pdf(one))
+    return packed.getvalue()
 
 
 def build(options: Mapping[str, Any], keys: Mapping[str, bytes]) -> Twin:

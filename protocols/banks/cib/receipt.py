@@ -8,11 +8,7 @@ back the earlier result, where a second job would be refused. How a FILE_ID is f
 from __future__ import annotations
 
 import hashlib
-import io
 import re
-import zipfile
-import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import PurePosixPath
@@ -23,6 +19,7 @@ from protocols.banks.cib.fox import Fox, attribute, leaf, same
 from protocols.canon.query import ReceiptQuestion
 from protocols.canon.statement import Receipt, ReceiptLater
 from protocols.kit import http
+from protocols.kit.archives import members, pdf
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import date_text
@@ -33,8 +30,6 @@ FILES: Final = "ASYNRECEIPTINFOTRN"
 KIND: Final = "01"
 LATER_S: Final = 900.0
 PAGES_MAX: Final = 50
-FILE_BYTES_MAX: Final = 4 * 1_048_576
-MEMBERS_MAX: Final = 10_000
 _FILE_ID: Final = re.compile(r"[0-9A-Za-z._-]{1,128}", re.ASCII)
 _WAITING: Final = ("0", "1")
 _MADE: Final = "2"
@@ -127,13 +122,13 @@ class Receipts:
         for file in files:
             if file.ending == ".pdf" and file.stem == key:
                 data = yield from self._fetch(file)
-                return _pdf(data, file.name)
+                return pdf(data, file.name)
         for file in files:
             if file.ending == ".zip":
                 data = yield from self._fetch(file)
                 for name, content in members(data):
                     if PurePosixPath(name).stem == key:
-                        return _pdf(content, PurePosixPath(name).name)
+                        return pdf(content, PurePosixPath(name).name)
         _none(key)
 
     def _fetch(self, file: _File) -> Conversation[bytes]:
@@ -147,33 +142,6 @@ class Receipts:
 def job_id(account: str, day: date) -> str:
     """The job's TRNUID: one per account and day, and of another length than a payment's."""
     return f"R{date_text(day)}{hashlib.sha256(account.encode()).hexdigest()[:13].upper()}"
-
-
-def members(data: bytes) -> Iterator[tuple[str, bytes]]:
-    """The PDFs of an archive. Raises "value" on one that is broken, locked, or too big when unpacked."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            infos = archive.infolist()
-            if len(infos) > MEMBERS_MAX:
-                raise ProtocolError("frame_too_long", f"an archive of {len(infos)} files")
-            for info in infos:
-                if info.filename.lower().endswith(".pdf"):
-                    with archive.open(info) as member:
-                        yield info.filename, _read(member.read(FILE_BYTES_MAX + 1))
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError) as error:
-        raise ProtocolError("value", f"the archive of receipts cannot be read: {error}") from None
-
-
-def _read(content: bytes) -> bytes:
-    if len(content) > FILE_BYTES_MAX:
-        raise ProtocolError("frame_too_long", f"a receipt of more than {FILE_BYTES_MAX} bytes")
-    return content
-
-
-def _pdf(data: bytes, name: str) -> Receipt:
-    if not data.startswith(b"%PDF-"):
-        raise ProtocolError("value", "the receipt is no PDF")
-    return Receipt(data, "application/pdf", name)
 
 
 def _none(key: str) -> NoReturn:

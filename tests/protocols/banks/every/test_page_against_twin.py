@@ -261,6 +261,7 @@ ACTS: Mapping[str, Callable[[Table], None]] = {
     "batch": _bundled(Kind.BATCH_ITEM),
     "late_batch": _bundled(Kind.BATCH_ITEM, ("货款 #late", "货款 #late")),
     "payroll": _bundled(Kind.PAYROLL_ITEM),
+    "payroll_line": _paid(Kind.PAYROLL_ITEM),
     "collection": _bundled(Kind.COLLECTION),
     "lines": _lines,
     "past_lines": _past_lines,

@@ -1,0 +1,66 @@
+"""Electronic receipts (b2e0500): the bank answers with the name of a file that lies with the front end.
+
+How that file is fetched is not public; it is read from `receipt_path`, and without that option there are no receipts
+here (banks/boc.md 2.8). The answer's elements are those of a public client.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from protocols.bank import Ask, Context, Conversation
+from protocols.banks.boc.statement import Statements
+from protocols.banks.boc.wire import fields, status_of
+from protocols.canon.query import ReceiptQuestion
+from protocols.canon.statement import Receipt, ReceiptLater
+from protocols.kit import http
+from protocols.kit.archives import only_pdf
+from protocols.kit.declined import Declined
+from protocols.kit.errors import ProtocolError
+from protocols.kit.fields import amount_text, date_text
+from protocols.kit.xmldoc import Markup, el, value
+
+CODE: Final = "b2e0500"
+LATER_S: Final = 3600.0
+_FILE = re.compile(r"[0-9A-Za-z_-][0-9A-Za-z._-]{0,127}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipts:
+    """The receipts of one customer's accounts."""
+
+    statements: Statements
+
+    def receipt(self, question: ReceiptQuestion, context: Context) -> Conversation[Receipt | ReceiptLater]:
+        """The receipt of an entry, asked for by account, day and amount; ReceiptLater while the bank has none.
+
+        Raises "missing" without an amount, "ambiguous" where the file holds several receipts, Declined on a code.
+        """
+        wire, amount = self.statements.wire, question.amount
+        if amount is None:
+            raise ProtocolError("missing", "a receipt at boc is asked for by its entry's amount")
+        day, sum_ = date_text(question.bank_date), amount_text(amount.minor)
+        own = fields((("actacn", question.account.clear), ("ibknum", wire.branch(question.account))))
+        asked = Markup("".join((
+            *fields((("tratype", wire.options.receipt_type),)),
+            el("amtscope", fields((("minamt", sum_), ("maxamt", sum_)))),
+            el("datescope", fields((("from", day), ("to", day)))),
+            el("domaccount", fields((("transact", ""), ("transname", "")))),
+            *fields((("insid", wire.number(context)[-12:]),)), el("multidata", el("confirmdata", own)),
+        )))  # fmt: skip
+        answer = yield from self.statements.asked(CODE, context, asked)
+        if not answer.status.done or not answer.rows:
+            return ReceiptLater(question.ticket or "asked", LATER_S)
+        if len(answer.rows) > 1:
+            raise ProtocolError("ambiguous", f"{len(answer.rows)} rows about one receipt")
+        status = status_of(answer.rows[0])
+        if not status.done:
+            raise Declined(CODE, status.code, status.text, None)
+        name = value(answer.rows[0], "filename")
+        if not _FILE.fullmatch(name):
+            raise ProtocolError("value", "a file name that cannot stand in a path")
+        path = wire.options.receipt_path.replace("{filename}", name)
+        fetched = yield Ask("business", http.request("GET", path, wire.options.http_host, (("Connection", "close"),)))
+        return only_pdf(http.expect_status(http.parse_answer(fetched)), name)
