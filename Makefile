@@ -12,7 +12,7 @@ FAST := tests/gateway/core/test_flow.py tests/gateway/core/test_flow_late.py tes
 	tests/protocols/erp tests/protocols/banks/sample tests/protocols/banks/every \
 	tests/world/test_clock.py tests/world/test_sim.py tests/world/test_scenes.py
 
-.PHONY: help setup broker databases tools package test test-long check check311 demo joint-test bench sim crash mutate mutants faults interop fuzz identity permits lock down forget clean
+.PHONY: help setup broker databases tools package test test-long check check311 demo joint-test bench recon sim crash mutate mutants faults interop fuzz identity permits lock down forget clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ joint-test: setup broker ## every case of a bank's joint test at its simulated f
 
 bench: setup broker ## payments per second, beside a straightforward script
 	@$(PY) -m bench $(ARGS)
+
+recon: setup ## match generated statement lines and count what is wrong; LINES=100000 SEED=1
+	@$(PY) -m bench.recon --lines $(or $(LINES),100000) --seed $(or $(SEED),1) $(ARGS)
 
 sim: setup ## the whole gateway in memory, one story a seed; SEEDS=2000
 	@$(PY) -m tests.world.sim $(SEEDS) $(ARGS)

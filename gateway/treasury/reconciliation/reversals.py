@@ -1,0 +1,58 @@
+"""Pairs of one side that take each other back (冲正, 红字) are netted before anything is matched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from gateway.treasury.reconciliation.decision import MatchRule
+from gateway.treasury.reconciliation.open_rows import OpenRows, by_key
+from gateway.treasury.reconciliation.rows import MatchRow, contradicts, other_party, same_party
+
+
+def net_reversals(rows: OpenRows) -> None:
+    """Net each reversal with the only row that it can take back; where two can be meant, neither is netted."""
+    for reversal, original in _pairs(rows.entries, rows.terms.span_days):
+        rows.confirm(MatchRule.REVERSED, (reversal, original), (), ("the second takes the first back",))
+    for reversal, original in _pairs(rows.lines, rows.terms.span_days):
+        rows.confirm(MatchRule.REVERSED, (), (reversal, original), ("the second takes the first back",))
+
+
+def takes_back(row: MatchRow) -> bool:
+    """True for a row that undoes another."""
+    return row.reversal or row.amount_minor < 0
+
+
+def reversal_key(row: MatchRow) -> tuple[str, str, int]:
+    """What a reversal and its original share."""
+    return row.account, row.currency, abs(row.amount_minor)
+
+
+def _pairs(side: Mapping[str, MatchRow], span_days: int) -> list[tuple[MatchRow, MatchRow]]:
+    reversals = by_key((row for row in side.values() if takes_back(row)), reversal_key)
+    if not reversals:
+        return []
+    originals = by_key(
+        (row for row in side.values() if not takes_back(row) and reversal_key(row) in reversals), reversal_key
+    )
+    pairs = []
+    for key, taking in reversals.items():
+        found = originals.get(key, [])
+        meant = {row.id: _meant(row, found, span_days) for row in taking}
+        for row in taking:
+            if len(meant[row.id]) == 1:
+                original = meant[row.id][0]
+                if sum(original in others for others in meant.values()) == 1:
+                    pairs.append((row, original))
+    return pairs
+
+
+def _meant(reversal: MatchRow, originals: Iterable[MatchRow], span_days: int) -> list[MatchRow]:
+    found = [row for row in originals if _undoes(reversal, row, span_days)]
+    named = [row for row in found if (row.codes & reversal.codes) or (row.serials & reversal.serials)]
+    return named or ([] if any(not same_party(reversal, row) for row in found) else found)
+
+
+def _undoes(reversal: MatchRow, original: MatchRow, span_days: int) -> bool:
+    opposite = (reversal.amount_minor > 0) == (reversal.direction is not original.direction)
+    near = 0 <= (reversal.day - original.day).days <= span_days
+    return opposite and near and not other_party(reversal, original) and not contradicts(reversal, original)

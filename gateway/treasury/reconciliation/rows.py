@@ -1,0 +1,180 @@
+"""What is matched: one row of a side. A statement line is matched with a payment (matching A) and a book row (B)."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from enum import StrEnum
+
+from protocols.canon.statement import Direction
+
+_BRACKETS = str.maketrans("", "", "()()[]【】 \t ·.,-")
+NOBODY: frozenset[str] = frozenset()
+
+
+class Matching(StrEnum):
+    """The two matchings. A line is used once in each."""
+
+    PAYMENTS = "A"
+    BOOK = "B"
+
+
+@dataclass(frozen=True, slots=True)
+class MatchRow:
+    """One payment, book row or statement line. Directions are the own account's: money out is a debit on every side.
+
+    `amount_minor` is negative for a row that takes another back (红字). `codes` and `serials` are `kind:value`; rows
+    that share one name the same thing. `numbers` are those that a book row or payment is known by, as digits. `party`
+    is the counterparty's account, `party_name` its name as `plain_name` writes it. `reversal`: the bank says that the
+    line takes another back (冲正). `fee`: the bank says that the line is a fee. `shadow`: a book row among payments: it
+    is not matched there, but a line that may be its own is not confirmed as another payment's.
+    """
+
+    id: str
+    account: str
+    direction: Direction
+    amount_minor: int
+    currency: str
+    day: date
+    party: str = ""
+    party_name: str = ""
+    codes: frozenset[str] = NOBODY
+    serials: frozenset[str] = NOBODY
+    numbers: frozenset[str] = NOBODY
+    text: str = ""
+    reversal: bool = False
+    fee: bool = False
+    shadow: bool = False
+
+    @property
+    def place(self) -> AccountSide:
+        """What rows that belong together agree on besides the amount."""
+        return self.account, self.direction.value, self.currency
+
+
+AccountSide = tuple[str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class NumberRange:
+    """Numbers that texts may name: `prefix` and then exactly `digits` digits, from `first` to `last`."""
+
+    prefix: str
+    first: int
+    last: int
+    digits: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tariff:
+    """What a bank takes for a payment: (up to this amount, this fee) by rising amounts; nothing above the last."""
+
+    bands: tuple[tuple[int, int], ...]
+
+    def fee_of(self, amount_minor: int) -> int | None:
+        """The fee for an amount; None where the tariff says nothing."""
+        return next((fee for most, fee in self.bands if amount_minor <= most), None)
+
+
+@dataclass(frozen=True, slots=True)
+class MatchTerms:
+    """What one matching allows. A line is dated between `earliest_days` and `latest_days` after its counterpart.
+
+    `earliest_days` is 0 where the counterpart causes the line (a payment), negative where it may be written later; then
+    the dates of two like pairs may cross if they lie at most `crossing_days` apart.
+    """
+
+    earliest_days: int = 0
+    latest_days: int = 5
+    crossing_days: int = 3
+    group_most: int = 20
+    numbers: tuple[NumberRange, ...] = ()
+    tariffs: Mapping[str, Tariff] = field(default_factory=dict)
+
+    def reaches(self, entry: MatchRow, line: MatchRow) -> bool:
+        """True when their dates allow them to belong together."""
+        return self.earliest_days <= (line.day - entry.day).days <= self.latest_days
+
+    @property
+    def is_causal(self) -> bool:
+        """True where no line is older than its counterpart."""
+        return self.earliest_days >= 0
+
+    @property
+    def span_days(self) -> int:
+        """The largest distance of two rows that belong together."""
+        return max(abs(self.earliest_days), abs(self.latest_days))
+
+    @property
+    def far_days(self) -> int:
+        """Rows up to so many days apart are told as dated too far from each other."""
+        return 3 * self.span_days
+
+
+PAYMENT_TERMS = MatchTerms()
+BOOK_TERMS = MatchTerms(earliest_days=-5)
+
+
+def plain_name(name: str) -> str:
+    """A counterparty's name without what two systems write differently: width, case, brackets, spaces, dots."""
+    return unicodedata.normalize("NFKC", name).translate(_BRACKETS).casefold()
+
+
+def same_party(one: MatchRow, other: MatchRow) -> bool:
+    """True when both rows name the same counterparty: by account where both have one, else by name."""
+    if one.party and other.party:
+        return one.party == other.party
+    return bool(one.party_name) and one.party_name == other.party_name
+
+
+def other_party(one: MatchRow, other: MatchRow) -> bool:
+    """True when the two rows clearly name different counterparties."""
+    if one.party and other.party:
+        return one.party != other.party
+    return bool(one.party_name and other.party_name) and one.party_name != other.party_name
+
+
+def party_tokens(row: MatchRow) -> tuple[str, ...]:
+    """What names a row's counterparty: its account, its name, both or neither."""
+    by_account = (f"account:{row.party}",) if row.party else ()
+    return (*by_account, f"name:{row.party_name}") if row.party_name else by_account
+
+
+def contradicts(one: MatchRow, other: MatchRow) -> bool:
+    """True when the two have codes of one kind and none in common: then each belongs to something else."""
+    if not one.codes or not other.codes or one.codes & other.codes:
+        return False
+    return bool({_kind(code) for code in one.codes} & {_kind(code) for code in other.codes})
+
+
+def numbers_in(text: str, ranges: tuple[NumberRange, ...]) -> frozenset[str]:
+    """The numbers of the declared ranges that a text names."""
+    return frozenset(number for declared in ranges for number in _in_range(text, declared)) if text else NOBODY
+
+
+def _in_range(text: str, declared: NumberRange) -> Iterator[str]:
+    start = 0
+    for run_start, run_end in _digit_runs(text):
+        digits = text[run_start:run_end]
+        prefix = text[start:run_start]
+        start = run_end
+        if len(digits) != declared.digits or not prefix.endswith(declared.prefix):
+            continue
+        if declared.first <= int(digits) <= declared.last:
+            yield digits
+
+
+def _digit_runs(text: str) -> Iterator[tuple[int, int]]:
+    start = -1
+    for place, letter in enumerate(text + " "):
+        if letter in "0123456789":
+            start = place if start < 0 else start
+        elif start >= 0:
+            yield start, place
+            start = -1
+
+
+def _kind(code: str) -> str:
+    return code.partition(":")[0]
