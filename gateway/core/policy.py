@@ -16,7 +16,7 @@ from gateway.core.states import Hold, Reject, Release
 from protocols.canon.errors import Code, Fault, FieldCode
 from protocols.canon.limits import FieldLimit, Limits
 from protocols.canon.money import Money
-from protocols.canon.order import AnyOrder, Kind
+from protocols.canon.order import AnyOrder, CollectionDetail, Kind
 from protocols.canon.party import is_broken_iban
 
 
@@ -159,8 +159,11 @@ def _plain(name: str) -> str:
 def order_values(order: AnyOrder) -> dict[str, str | None]:
     """The order's texts that go to the bank, by JSON pointer of the contract."""
     other = {"/debtor/bank_name": order.debtor.bank_name, "/debtor/cnaps": order.debtor.cnaps}
+    mandate = {"/agreement": order.detail.agreement, "/signed_on": order.detail.terms.signed_on} if isinstance(
+        order.detail, CollectionDetail) else {}  # fmt: skip
     return {
         **(other if order.kind is Kind.COLLECTION else {}),
+        **mandate,
         "/debtor/account": order.debtor.account.clear,
         "/debtor/name": order.debtor.name.clear,
         "/creditor/account": order.creditor.account.clear,

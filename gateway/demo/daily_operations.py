@@ -62,10 +62,11 @@ def of_bank(
         items = tuple(BundleOrder(f"{id_}-{n}", own[0], next(others), dice.randrange(1_00, 9_000_00))
                       for n in range(1, ITEMS + 1))  # fmt: skip
         theirs = "debtor" if kind == COLLECTION else "creditor"
+        signed = {"signed_on": "2026-01-02"} if kind == COLLECTION else {}
         sides = {"creditor": ours, "agreement": "DK-0001"} if kind == COLLECTION else {"debtor": ours}
         yield Daily(id_, bank, kind, items, {
             **head, **sides, "count": len(items), "sum": _text(sum(one.minor for one in items)),
-            "items": [{"id": one.id, "amount": _text(one.minor),
+            "items": [{"id": one.id, "amount": _text(one.minor), **signed,
                        theirs: _party(one.other, dice.choice(names), kind, wants)} for one in items],
         })  # fmt: skip
 

@@ -201,6 +201,8 @@ class Player:
                 payee["name"] = f"示例 #{case.trigger}"
             minor = self.world.purse.fresh()
             fields = {"id": self._id(), "amount": amounts.text(minor), side: payee}
+            if kind == "collection":
+                fields["signed_on"] = "2026-01-02"
             items.append(GivenOrder(str(fields["id"]), kind, payee["account"], minor, fields, "", b"", JSON))
         head: dict[str, Any] = {
             "id": id_, "currency": "CNY", "purpose": "工资" if kind == "payroll_item" else "联调 货款",

@@ -52,6 +52,7 @@ from protocols.canon.query import (
     Sent,
     SentBundle,
 )
+from protocols.canon.terms import DebitTerms
 from protocols.kit.errors import ProtocolError
 from protocols.twin import Answer, Twin
 
@@ -174,7 +175,7 @@ def order_of(given: Mapping[str, str]) -> AnyOrder:
     if kind == "payroll_item":
         return Order(number, debtor, creditor, money, PayrollItemDetail("B1", place), purpose, urgency)
     if kind == "collection":
-        agreement = CollectionDetail(given.get("agreement", "A1"), "B1", place)
+        agreement = CollectionDetail(given.get("agreement", "A1"), "B1", place, DebitTerms("2026-01-02"))
         return Order(number, debtor, creditor, money, agreement, purpose, urgency)
     return Order(number, debtor, creditor, money, PaymentDetail(), purpose, urgency)
 

@@ -6,7 +6,8 @@ README.md describes the protocol; profiles.toml lists how the banks differ.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
 from datetime import timedelta
 from typing import Any, Final, cast
 
@@ -14,15 +15,18 @@ from cryptography.x509 import Certificate, load_pem_x509_certificate
 
 from protocols.bank import BadOptions, Bank, Port, Profile, Questions, Replay, ReplayRule, Sessions
 from protocols.banks.finws import iso
+from protocols.banks.finws.climb import Types
 from protocols.banks.finws.enrolment import Enrolment
 from protocols.banks.finws.files import Files
 from protocols.banks.finws.messages import MAX_BYTES, Wire
 from protocols.banks.finws.names import OPERATIONS, OUTCOMES
-from protocols.banks.finws.payment import KINDS, Payments, Types
+from protocols.banks.finws.payment import KINDS, TOGETHER, Payments
 from protocols.banks.finws.questions import Asking
 from protocols.banks.finws.variant import FORMS, Variant, under_contract, variants
 from protocols.canon.limits import AmountLimit, FieldLimit, Limits, Pace, ReferenceForm
+from protocols.canon.order import Kind
 from protocols.canon.party import Address
+from protocols.canon.terms import Terms
 from protocols.kit import http, meanings
 from protocols.kit.dsig import PinnedKey
 from protocols.kit.dsig.verify import Engine
@@ -53,6 +57,12 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
     "type_payment": "pain.001.001.03",
     "payment_form": iso.PAYMENT_FORMS[0],
     "address": {},
+    "collection_form": iso.COLLECTION_FORMS[0],
+    "type_collection": "",
+    "service_level": iso.SERVICES[0],
+    "end_to_end": iso.PAYER_S,
+    "file_payments": 1000,
+    "creditor_scheme": "",
     "type_status": "pain.002.001.03",
     "type_notification": "camt.054.001.02",
     "type_report": "camt.052.001.02",
@@ -63,8 +73,18 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
     "certificate_path": "/services/CertificateService",
 }
 _ADDRESS: Final = {"country": 2, "town": 35, "postcode": 16, "street": 70, "building": 16}
+_FIELDS: Final = (
+    FieldLimit("/purpose", max_chars=140, pattern=_TEXT),
+    FieldLimit("/debtor/account", pattern=_ACCOUNT, required=True, iban=True),
+    FieldLimit("/debtor/name", max_chars=70, pattern=_TEXT, required=True),
+    FieldLimit("/creditor/account", pattern=_ACCOUNT, required=True, iban=True),
+    FieldLimit("/creditor/name", max_chars=70, pattern=_TEXT, required=True),
+)
+_MANDATE: Final = (FieldLimit("/agreement", max_chars=35, required=True), FieldLimit("/signed_on", required=True))
+_TERMS: Final = frozenset(one.name for one in fields(Terms))
 _REQUIRED: Final = ("customer", "bic", "certificate", "bank_certificate")
-_CONTRACT: Final = (*FORMS, "charset", "encryption", "compression", "answer_envelope_signed", "weak_until")
+_CONTRACT: Final = (*FORMS, "charset", "encryption", "compression", "answer_envelope_signed", "weak_until",
+                    "batch_booking")  # fmt: skip
 """What is the kind of bank's where the option is missing."""
 
 
@@ -77,23 +97,26 @@ def build(options: Mapping[str, Any]) -> Bank:
     wire = _wire(options, variant)
     codes = meanings.load(__package__, OPERATIONS, OUTCOMES)
     files = Files(wire, codes)
-    types = Types(*(_text(options, f"type_{name}", r"[!-~]{1,40}") for name in
-                    ("payment", "status", "notification", "report", "statement")))  # fmt: skip
-    form = options.get("payment_form", _DEFAULTS["payment_form"])
-    if form not in iso.PAYMENT_FORMS:
-        raise BadOptions("payment_form", f"must be one of {', '.join(iso.PAYMENT_FORMS)}, not {form!r}")
-    payments, asking = Payments(files, types, codes, wire.bic, form, _address(options)), Asking(files, types)
+    names = ("payment", "status", "notification", "report", "statement")
+    types = Types(
+        **{name: _text(options, f"type_{name}", r"[!-~]{1,40}") for name in names},
+        collection=_text(options, "type_collection", r"[!-~]{0,40}"),
+    )
+    payments, asking = Payments(files, types, codes, _writing(options, wire)), Asking(files, types)
+    most = int(_number(options, "file_payments", 1, 5000))
+    kinds = [kind for kind in TOGETHER if kind is not Kind.COLLECTION or types.collection]
     answer_s = _number(options, "answer_s", 0.01, 600)
     business = Port("business", lambda: http.HttpAnswers().cutter(MAX_BYTES), kept=False, first_byte_s=answer_s,
                     between_bytes_s=min(10.0, answer_s), exchange_s=2 * answer_s)  # fmt: skip
     return Bank(
-        profile=_profile(options, variant, wire),
+        profile=_profile(options, variant, wire, kinds),
         ports={"business": business},
         sessions=Sessions(window=int(_number(options, "sessions", 1, 16)), probe=files.probe,
                           probe_every_s=_number(options, "heartbeat_s", 1, 3600)),
         money=dict.fromkeys(KINDS, payments.pay),
         questions=Questions(asking.balance, asking.lines, payments.fate, asking.returns),
         read=payments.read,
+        bundles={kind: payments.together(kind, most) for kind in kinds},
     )  # fmt: skip
 
 
@@ -109,35 +132,35 @@ def certificates(options: Mapping[str, Any]) -> Enrolment:
     return Enrolment(wire, _text(options, "certificate_path", r"/[!-~]{0,1024}"))
 
 
-def _profile(options: Mapping[str, Any], variant: Variant, wire: Wire) -> Profile:
+def _profile(options: Mapping[str, Any], variant: Variant, wire: Wire, together: Iterable[Kind]) -> Profile:
     quarantine = timedelta(seconds=_number(options, "quarantine_s", 0, 86_400))
     # The bank knows a RequestId for three months, but takes no message whose Timestamp is over.
     rule = ReplayRule(Replay.REPLAY_SAFE, quarantine, not_found_count=2, window=timedelta(seconds=wire.life_s))
+    once = replace(rule, policy=Replay.NEVER, window=None)
     per_second = _number(options, "per_second", 0.01, 1000)
     currencies = options.get("currencies", _DEFAULTS["currencies"])
     if not isinstance(currencies, list) or not currencies or not all(
         isinstance(one, str) and re.fullmatch(r"[A-Z]{3}", one) for one in currencies
     ):  # fmt: skip
         raise BadOptions("currencies", 'must be a list of currency codes, for instance ["EUR"]')
+    limits = Limits(
+        charset="UTF-8",
+        fields=_FIELDS,
+        amount=AmountLimit(max_minor=99_999_999_999, currencies=tuple(currencies)),
+        pace=Pace(
+            per_second, max(1, int(per_second)), timedelta(seconds=_number(options, "first_enquiry_s", 0, 86_400))
+        ),
+        reference=ReferenceForm(20, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"),
+        terms=_TERMS if options.get("service_level") != "SEPA" else _TERMS - {"charge_bearer"},
+    )
     return Profile(
         name="finws",
         title=variant.title,
         title_zh=variant.title_zh,
-        limits=Limits(
-            charset="UTF-8",
-            fields=(
-                FieldLimit("/purpose", max_chars=140, pattern=_TEXT),
-                FieldLimit("/debtor/account", pattern=_ACCOUNT, required=True),
-                FieldLimit("/debtor/name", max_chars=70, pattern=_TEXT, required=True),
-                FieldLimit("/creditor/account", pattern=_ACCOUNT, required=True),
-                FieldLimit("/creditor/name", max_chars=70, pattern=_TEXT, required=True),
-            ),
-            amount=AmountLimit(max_minor=99_999_999_999, currencies=tuple(currencies)),
-            pace=Pace(per_second, max(1, int(per_second)),
-                      timedelta(seconds=_number(options, "first_enquiry_s", 0, 86_400))),
-            reference=ReferenceForm(20, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"),
-        ),
-        replay=dict.fromkeys(KINDS, rule),
+        limits=limits,
+        # A file of many is never sent again: its bytes may be there, and each of its orders would be asked about twice.
+        replay={**dict.fromkeys(KINDS, rule), **dict.fromkeys(together, once)},
+        kind_limits={Kind.COLLECTION: replace(limits, fields=(*_FIELDS, *_MANDATE))},
         signs=("content", "content2", "content3")[: len(wire.content_certificates)] + ("transport",),
         serials_per_word=1,
         page_lines=1000,
@@ -188,6 +211,23 @@ def _variant(options: Mapping[str, Any]) -> Variant:
     if given not in variants():
         raise BadOptions("profile", f"must be one of {', '.join(variants())}, not {given!r}")
     return under_contract(variants()[given], options)
+
+
+def _writing(options: Mapping[str, Any], wire: Wire) -> iso.Writing:
+    words = {"payment_form": iso.PAYMENT_FORMS, "collection_form": iso.COLLECTION_FORMS, "service_level": iso.SERVICES,
+             "end_to_end": (iso.PAYER_S, iso.OURS)}  # fmt: skip
+    chosen = {}
+    for key, known in words.items():
+        chosen[key] = options.get(key, _DEFAULTS[key])
+        if chosen[key] not in known:
+            raise BadOptions(key, f"must be one of {', '.join(known)}, not {chosen[key]!r}")
+    booking = options.get("batch_booking")
+    if booking not in (None, True, False):
+        raise BadOptions("batch_booking", f"must be true or false, not {booking!r}")
+    return iso.Writing(
+        wire.bic, chosen["payment_form"], chosen["collection_form"], _address(options), chosen["service_level"],
+        chosen["end_to_end"], booking, _text(options, "creditor_scheme", r"[!-~]{0,35}"),
+    )  # fmt: skip
 
 
 def _text(options: Mapping[str, Any], key: str, form: str) -> str:

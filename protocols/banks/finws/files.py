@@ -161,9 +161,11 @@ def _file(row: etree._Element) -> File:
         raise ProtocolError("value", f"{made[:40]!r} is not a time") from None
     if made_at.tzinfo is None:
         raise ProtocolError("value", f"FileTimestamp {made[:40]!r} has no offset")
+    reference, parent = value(row, D + "FileReference"), value_or(row, D + "ParentFileReference")
     return File(
-        value(row, D + "FileReference"), value(row, D + "FileType"), value(row, D + "Status"), made_at,
-        value_or(row, D + "UserFilename"), value_or(row, D + "ParentFileReference"),
+        reference, value(row, D + "FileType"), value(row, D + "Status"), made_at, value_or(row, D + "UserFilename"),
+        # OP writes a file's own reference there, which names no parent.
+        parent if parent != reference else "",
     )  # fmt: skip
 
 

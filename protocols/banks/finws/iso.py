@@ -1,47 +1,156 @@
-"""The ISO 20022 files inside the messages: one payment out, reports about payments and accounts back.
+"""The ISO 20022 files inside the messages: orders out, reports about payments and accounts back.
 
-What is written is pain.001 of the version the bank's `type_payment` names, checked against its schema before it is
+What is written is pain.001 or pain.008 of the version the contract names, checked against its schema before it is
 signed. What is read is any version of pain.002 and camt.052/053/054, leniently, with findings.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Final
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Final, TypeVar
 
 from lxml import etree
 
 from protocols.bank import Context
-from protocols.canon.order import AnyOrder, Urgency
-from protocols.canon.party import Address, Party
+from protocols.canon.order import AnyOrder, Channel, CollectionDetail, Item, Kind, PayrollItemDetail, Urgency
+from protocols.canon.party import Address, Name, Party
 from protocols.kit.charset import UTF8
-from protocols.kit.iso20022 import account, report, transfer
+from protocols.kit.errors import ProtocolError
+from protocols.kit.iso20022 import account, debit, report, transfer
 from protocols.kit.iso20022.account import AccountReport
+from protocols.kit.iso20022.debit import Debit, DebitFile, DebitGroup, Mandate
 from protocols.kit.iso20022.parts import Side
 from protocols.kit.iso20022.report import StatusReport
-from protocols.kit.iso20022.transfer import Transfer, TransferFile, TransferGroup
+from protocols.kit.iso20022.transfer import INSTANT, SALARY, Transfer, TransferFile, TransferGroup
 from protocols.kit.xmldoc import parse
 
 PAYMENT_FORMS: Final = ("pain.001.001.03", "pain.001.001.09")
+COLLECTION_FORMS: Final = ("pain.008.001.02", "pain.008.001.08")
+SERVICES: Final = ("NURG", "SEPA")
+PAYER_S, OURS = "payer", "reference"
 _NODES_MAX: Final = 200_000
 _MAX_BYTES: Final = 8_388_608
-_CHARGES: Final = "SLEV"
+_SHARED: Final = "SLEV"
+_Key = TypeVar("_Key")
+_SEQUENCE, _INSTRUMENT = "RCUR", "CORE"
 
 
-def payment_file(
-    order: AnyOrder, context: Context, debtor_bic: str, name: str, address: Address | None = None
-) -> bytes:
-    """A pain.001 with this one payment in it; MsgId, PmtInfId and EndToEndId are all our reference.
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """How the contract wants files written.
 
-    `address` is where the payer lives. Raises ProtocolError "value" for what does not fit the schema.
+    `bic` is the bank's own, `address` where the account holder lives, `service` the level of what is not urgent.
+    `end_to_end`: whose number travels to the payee as EndToEndId, the payer's where there is one, or always our
+    reference, for a bank whose reports name payments by nothing else. `batch_booking` None leaves it to the bank.
     """
-    reference = context.reference
-    payer = Side(replace(order.debtor, bic=debtor_bic, address=address))
-    paid = Transfer(reference, order.amount, Side(order.creditor), order.purpose)
-    urgent = order.urgency is Urgency.URGENT
-    group = TransferGroup(reference, payer, context.bank_date, (paid,), urgent, charge_bearer=_CHARGES)
-    initiator = Side(Party(order.debtor.account, order.debtor.name))
-    return transfer.write(TransferFile(reference, context.now, initiator, (group,)), name)
+
+    bic: str
+    form: str = PAYMENT_FORMS[0]
+    collection_form: str = COLLECTION_FORMS[0]
+    address: Address | None = None
+    service: str = SERVICES[0]
+    end_to_end: str = PAYER_S
+    batch_booking: bool | None = None
+    creditor_scheme: str = ""
+
+    def file(self, reference: str, kind: Kind, items: Sequence[Item], context: Context) -> bytes:
+        """Orders of one kind and own account as one file, whose MsgId is `reference`.
+
+        Each order's InstrId is its own reference. Orders that differ in speed, rail or fees stand in groups of their
+        own. Raises ProtocolError "value" or "missing" for what does not fit.
+        """
+        if kind is Kind.COLLECTION:
+            return self._collections(reference, items, context)
+        ours, groups = items[0].order.debtor, list[TransferGroup]()
+        for number, (key, members) in enumerate(_grouped(items, _speed).items(), start=1):
+            urgent, instrument, bearer = key
+            groups.append(TransferGroup(
+                _numbered(reference, number), self._own(ours), context.bank_date,
+                tuple(self._transfer(each) for each in members), urgent, SALARY if kind is Kind.PAYROLL_ITEM else "",
+                bearer or _SHARED, self.batch_booking, instrument, self.service,
+            ))  # fmt: skip
+        return transfer.write(TransferFile(reference, context.now, _initiator(ours), tuple(groups)), self.form)
+
+    def _collections(self, reference: str, items: Sequence[Item], context: Context) -> bytes:
+        ours, groups = items[0].order.creditor, list[DebitGroup]()
+        for number, (key, members) in enumerate(_grouped(items, _scheme).items(), start=1):
+            sequence, instrument = key
+            groups.append(DebitGroup(
+                _numbered(reference, number), self._own(ours), context.bank_date,
+                tuple(self._debit(each) for each in members), sequence, instrument, charge_bearer=_SHARED,
+                batch_booking=self.batch_booking,
+            ))  # fmt: skip
+        return debit.write(DebitFile(reference, context.now, _initiator(ours), tuple(groups)), self.collection_form)
+
+    def _own(self, ours: Party) -> Side:
+        return Side(replace(ours, bic=self.bic, address=self.address))
+
+    def _id(self, item: Item) -> str:
+        told = item.order.terms.end_to_end_id
+        return told if told and self.end_to_end == PAYER_S else item.reference
+
+    def _transfer(self, item: Item) -> Transfer:
+        order, terms, detail = item.order, item.order.terms, item.order.detail
+        purpose = terms.purpose_code
+        if not purpose and isinstance(detail, PayrollItemDetail) and _is_code(detail.purpose_code):
+            purpose = detail.purpose_code or ""
+        return Transfer(
+            self._id(item), order.amount, Side(order.creditor), _text(order), item.reference, terms.remittances,
+            purpose, _name(terms.ultimate_debtor), _name(terms.ultimate_creditor),
+        )  # fmt: skip
+
+    def _debit(self, item: Item) -> Debit:
+        order, terms, detail = item.order, item.order.terms, item.order.detail
+        assert isinstance(detail, CollectionDetail), "only collections are collected"
+        if not detail.terms.signed_on:
+            raise ProtocolError("missing", f"{item.reference}: a direct debit needs the day its mandate was signed on")
+        mandate = Mandate(detail.agreement, date.fromisoformat(detail.terms.signed_on),
+                          detail.terms.scheme_id or self.creditor_scheme)  # fmt: skip
+        return Debit(
+            self._id(item), order.amount, Side(order.debtor), mandate, _text(order), item.reference, terms.remittances,
+            terms.purpose_code, _name(terms.ultimate_debtor), _name(terms.ultimate_creditor),
+        )  # fmt: skip
+
+
+def _grouped(items: Iterable[Item], key: Callable[[AnyOrder], _Key]) -> dict[_Key, list[Item]]:
+    found: dict[_Key, list[Item]] = {}
+    for item in items:
+        found.setdefault(key(item.order), []).append(item)
+    return found
+
+
+def _speed(order: AnyOrder) -> tuple[bool, str, str]:
+    urgent = order.urgency is Urgency.URGENT or order.channel is Channel.LARGE_VALUE
+    return urgent, INSTANT if order.channel is Channel.INSTANT else "", order.terms.charge_bearer
+
+
+def _scheme(order: AnyOrder) -> tuple[str, str]:
+    terms = order.detail.terms if isinstance(order.detail, CollectionDetail) else None
+    return (terms.sequence if terms else "") or _SEQUENCE, (terms.instrument if terms else "") or _INSTRUMENT
+
+
+def _numbered(reference: str, number: int) -> str:
+    return reference if number == 1 else f"{reference}-{number}"
+
+
+def _text(order: AnyOrder) -> str:
+    """The text for the payee; none where it only repeats a reference that travels by itself."""
+    repeats = {one.reference or one.invoice for one in order.terms.remittances}
+    return "" if order.purpose in repeats else order.purpose
+
+
+def _is_code(word: str | None) -> bool:
+    return word is not None and len(word) == 4 and word.isascii() and word.isalpha() and word.isupper()
+
+
+def _name(name: Name | None) -> str:
+    return "" if name is None else name.clear
+
+
+def _initiator(ours: Party) -> Side:
+    return Side(Party(ours.account, ours.name))
 
 
 def document(data: bytes) -> etree._Element:

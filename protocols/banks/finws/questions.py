@@ -9,9 +9,9 @@ from typing import Final
 
 from protocols.bank import Context, Conversation
 from protocols.banks.finws import iso
+from protocols.banks.finws.climb import Types
 from protocols.banks.finws.files import DOWNLOADS_MAX, File, Files
 from protocols.banks.finws.messages import Turn
-from protocols.banks.finws.payment import Types
 from protocols.canon.money import Money
 from protocols.canon.query import BalanceQuestion, LinesQuestion, ReturnsQuestion
 from protocols.canon.statement import Balance, Page, Return, ReturnsPage

@@ -90,7 +90,7 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
     "customer": "11111111", "sender": "", "skew_s": 300, "notify_s": 5, "notifications": True, "statuses": True,
     "accounts": [], "other_types": [], "transfer_key": "1234567890ABCDEF", "hmac": False, "cheap": False,
     "stamp_signed": True, "statement_s": 0, "answer_transforms": ["enveloped", "inclusive"], "answer_digest": "sha256",
-    "charset": "UTF-8", "carrier_forms": ["exclusive"], "pem": False,
+    "charset": "UTF-8", "carrier_forms": ["exclusive"], "pem": False, "type_collection": "",
 }  # fmt: skip
 
 
@@ -159,7 +159,8 @@ class FinwsTwin:
         self._stamp_signed: bool = options["stamp_signed"]
         self._hand = Hand(tuple(options["answer_transforms"]), options["answer_digest"], options["charset"])
         self._carrier_forms = [_CARRIER_FORMS[one] for one in options["carrier_forms"]]
-        self._types: tuple[str, ...] = (PAYMENT, *options["other_types"])
+        collection: str = options["type_collection"]
+        self._types: tuple[str, ...] = (PAYMENT, *([collection] if collection else []), *options["other_types"])
         self._key, shown = keys["bank"], keys.get("bank_certificate")
         self._certificate = None if shown is None else load_pem_x509_certificate(shown)
         self._opener, self._sealer = keys.get("encryption"), keys.get("client_encryption")
@@ -171,7 +172,7 @@ class FinwsTwin:
         self._carriers = [dsig.PinnedKey.from_pem(keys["client"])]
         self._memory = _Memory()
         self._shelf = shelf or Shelf(options["accounts"], options["notify_s"], options["notifications"],
-                                     options["statuses"], options["statement_s"])  # fmt: skip
+                                     options["statuses"], options["statement_s"], collection)  # fmt: skip
         self._office = Office(self._customer, options["transfer_key"], options["hmac"], self._key, self._certificate,
                               self._carriers, self._renewed, self._hand, options["pem"])  # fmt: skip
 

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from protocols.banks.finws import twin_papers as papers
 from protocols.canon.money import Money
 from protocols.canon.statement import Direction
-from protocols.twin import Booking, Books, Duplicate, Entry, Holding
+from protocols.twin import Booking, Books, Duplicate, DuplicateBundle, Entry, Holding
 
 PAYMENT, STATUS = "pain.001.001.03", "pain.002.001.03"
 NOTIFICATION, REPORT, STATEMENT = "camt.054.001.02", "camt.052.001.02", "camt.053.001.02"
@@ -33,11 +33,14 @@ class Shelved:
 
 @dataclass(slots=True)
 class _Upload:
+    """A payment file that came in; `order` is None where it could not be read or was a repeat."""
+
     file: Shelved
     message: str
-    end_to_end: str
+    named: str = PAYMENT
+    order: papers.Order | None = None
     reason: str = ""
-    told: str = ""
+    told: tuple[str, ...] = ()
 
 
 class Shelves(Protocol):
@@ -64,7 +67,8 @@ class Shelf:
     """
 
     def __init__(
-        self, accounts: Iterable[str], notify_s: float, notifications: bool, statuses: bool, statement_s: float = 0
+        self, accounts: Iterable[str], notify_s: float, notifications: bool, statuses: bool, statement_s: float = 0,
+        collection: str = "",
     ) -> None:
         self._accounts = dict.fromkeys(accounts)
         self._notify = timedelta(seconds=notify_s)
@@ -72,6 +76,8 @@ class Shelf:
         self._statuses = statuses
         self._files: dict[str, Shelved] = {}
         self._uploads: dict[str, _Upload] = {}
+        self._names: dict[str, papers.Named] = {}
+        self._money = (PAYMENT, collection)
         self._told: dict[str, set[int]] = {}
         self._told_at: dict[str, datetime] = {}
         self._reported: dict[str, list[str]] = {}
@@ -83,30 +89,38 @@ class Shelf:
 
     def take(self, kind: str, content: bytes, name: str, books: Books) -> Shelved:
         """A file comes in. A payment file is carried out at once; what becomes of it is told in status files."""
-        if kind != PAYMENT:
+        if kind not in self._money:
             return self._shelve(kind, "WFC", content, books, name)
         try:
             order = papers.read(content)
         except papers.BadFile as bad:
             file = self._shelve(kind, "FWD", content, books, name)
-            self._uploads[file.reference] = _Upload(file, name, "", str(bad.args[0]))
+            self._uploads[file.reference] = _Upload(file, name, kind, None, str(bad.args[0]))
             return file
-        instruction = order.instruction
-        self._accounts.setdefault(instruction.debtor_account)
-        reason = ""
+        instructions, taken = [one.instruction for one in order.paid], True
+        self._accounts.setdefault(instructions[0].debtor_account)
         try:
-            books.take(instruction)
-        except Duplicate:
-            reason = "DUPL"
+            if len(instructions) == 1:
+                books.take(instructions[0])
+            else:
+                books.take_bundle(order.message, instructions)
+        except (Duplicate, DuplicateBundle):
+            taken = False
         file = self._shelve(kind, "FWD", content, books, name)
-        self._uploads[file.reference] = _Upload(file, order.message, "" if reason else instruction.reference, reason)
+        self._uploads[file.reference] = _Upload(
+            file, order.message, order.name, order if taken else None, "" if taken else "DUPL"
+        )
+        for one in order.paid:
+            together = order.together and len(order.paid) > 1
+            named = papers.Named(order.message, one.group, one.end_to_end, together)
+            self._names.setdefault(one.instruction.reference, named)
         return file
 
     def list(self, kind: str, status: str, first: date | None, last: date | None, books: Books) -> list[Shelved]:
         """Files of a kind, oldest first, after making what is due. One that the books hide is not listed."""
         self._opened_at = self._opened_at or books.now()
         self._make(kind, books)
-        hidden = self._hidden(books) if kind == PAYMENT else set()
+        hidden = self._hidden(books) if kind in self._money else set()
         return [
             one for one in self._files.values()
             if one.kind == kind and status in ("ALL", one.status) and one.reference not in hidden
@@ -134,11 +148,17 @@ class Shelf:
     def _hidden(self, books: Books) -> set[str]:
         return {
             reference for reference, upload in self._uploads.items()
-            if upload.end_to_end and books.find(upload.end_to_end) is None
+            if upload.order is not None and not any(_found(upload.order, books))
         }  # fmt: skip
 
     def _hidden_references(self, books: Books) -> set[str]:
-        return {self._uploads[reference].end_to_end for reference in self._hidden(books)}
+        orders = [upload.order for upload in self._uploads.values() if upload.order is not None]
+        return {
+            paid.instruction.reference
+            for order in orders
+            for paid, booking in zip(order.paid, _found(order, books), strict=True)
+            if booking is None
+        }  # fmt: skip
 
     def _make(self, kind: str, books: Books) -> None:
         if kind == STATUS and self._statuses:
@@ -154,17 +174,18 @@ class Shelf:
                 self._state(account, books)
 
     def _tell(self, upload: _Upload, books: Books) -> None:
-        booking: Booking | None = None
-        if upload.end_to_end:
-            booking = books.find(upload.end_to_end)
-            if booking is None:
+        told: list[tuple[papers.Paid, Booking]] = []
+        if upload.order is not None:
+            found = zip(upload.order.paid, _found(upload.order, books), strict=True)
+            told = [(paid, booking) for paid, booking in found if booking is not None]
+            if not told:
                 return
-        code = papers.status_code(booking)
-        if code == upload.told or upload.reason == "DUPL":
+        codes = tuple(papers.status_code(booking) for _, booking in told) or ("RJCT",)
+        if codes == upload.told or upload.reason == "DUPL":
             return
-        upload.told = code
+        upload.told = codes
         number = self._number(books)
-        content = papers.status_file(number, upload.message, booking, upload.reason, books.now())
+        content = papers.status_file(number, upload.message, upload.named, told, upload.reason, books.now())
         self._keep(Shelved(number, STATUS, "NEW", books.now(), content, parent=upload.file.reference))
 
     def _notify_about(self, account: str, books: Books) -> None:
@@ -181,7 +202,8 @@ class Shelf:
         told.update(one.number for one in fresh)
         self._told_at[account] = now
         number = self._number(books)
-        self._keep(Shelved(number, NOTIFICATION, "NEW", now, papers.notification(number, holding, fresh, now)))
+        content = papers.notification(number, holding, fresh, now, self._names)
+        self._keep(Shelved(number, NOTIFICATION, "NEW", now, content))
 
     def _report(self, books: Books) -> None:
         """A fresh report of each account about which there is news; the last few before it can still be fetched."""
@@ -197,7 +219,7 @@ class Shelf:
                 continue
             self._news[account] = news
             number = self._number(books)
-            self._keep(Shelved(number, REPORT, "NEW", now, papers.report(number, holding, today, now)))
+            self._keep(Shelved(number, REPORT, "NEW", now, papers.report(number, holding, today, now, self._names)))
             kept.append(number)
             if len(kept) > _REPORTS_KEPT:
                 del self._files[kept.pop(0)]
@@ -225,7 +247,7 @@ class Shelf:
         opening = holding.book.minor - _moved(unstated)
         stated.update(one.number for one in ours)
         number, closing = self._number(books), Money(opening + _moved(ours), holding.currency)
-        content = papers.statement(number, holding, ours[0].bank_date, tuple(ours), closing, made)
+        content = papers.statement(number, holding, ours[0].bank_date, tuple(ours), closing, made, self._names)
         self._keep(Shelved(number, STATEMENT, "NEW", made, content))
 
     def _shelve(self, kind: str, status: str, content: bytes, books: Books, name: str) -> Shelved:
@@ -238,6 +260,11 @@ class Shelf:
     @staticmethod
     def _number(books: Books) -> str:
         return f"{books.serial():012d}"
+
+
+def _found(order: papers.Order, books: Books) -> list[Booking | None]:
+    """The bookings of a file's payments, in their order; None for one that the books hide."""
+    return [books.find(one.instruction.reference) for one in order.paid]
 
 
 def _moved(entries: Iterable[Entry]) -> int:

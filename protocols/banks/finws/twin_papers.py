@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from typing import Final
 
 from lxml import etree
@@ -19,7 +20,9 @@ from protocols.kit.xmldoc import Markup, el, one, several, value, value_or
 from protocols.twin import Booked, Booking, Entry, Holding, Instruction
 
 _ISO: Final = "urn:iso:std:iso:20022:tech:xsd:"
-_PAIN: Final = f"{{{_ISO}pain.001.001.03}}"
+_TRANSFERS, _DEBITS = ("pain.001.001.03", "pain.001.001.09"), ("pain.008.001.02", "pain.008.001.08")
+_FILE_BYTES_MAX: Final = 50_000_000
+_NODES_MAX: Final = 1_000_000
 _TEXT_35: Final = re.compile(r"[^\s].{0,34}")
 _STATUS: Final = {Booked.TAKEN: "ACCP", Booked.SETTLED: "ACCP", Booked.REFUSED: "RJCT", Booked.RETURNED: "ACCP"}
 
@@ -29,47 +32,94 @@ class BadFile(Exception):  # noqa: N818 - the bank's answer to a file, not a fau
 
 
 @dataclass(frozen=True, slots=True)
+class Paid:
+    """One payment of a file as the customer named it, and whether it asked to be carried out at once (INST)."""
+
+    instruction: Instruction
+    group: str
+    end_to_end: str
+    instant: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
-    """The one payment of a file, and the number of its message."""
+    """The payments of a file, the number and the name of its message, and whether a group may be booked as one."""
 
     message: str
-    instruction: Instruction
+    name: str
+    paid: tuple[Paid, ...]
+    together: bool
 
 
 def read(content: bytes) -> Order:
-    """What a pain.001.001.03 with one payment asks for. Raises BadFile."""
+    """What a pain.001 or pain.008 asks for. Raises BadFile."""
     try:
-        return _read(xmldoc.parse(content, UTF8))
+        return _read(xmldoc.parse(content, UTF8, max_bytes=_FILE_BYTES_MAX, max_nodes=_NODES_MAX))
     except (ProtocolError, BadMoney, ValueError) as error:
         raise BadFile("FF01", str(error)) from None
 
 
 def _read(root: etree._Element) -> Order:
-    p = _PAIN
-    if root.tag != f"{p}Document":
+    name = etree.QName(root)
+    message = (name.namespace or "").removeprefix(_ISO)
+    if name.localname != "Document" or message not in (*_TRANSFERS, *_DEBITS):
         raise ValueError("another document")
-    initiation = one(root, f"{p}CstmrCdtTrfInitn")
-    group, batch = one(initiation, f"{p}GrpHdr"), one(initiation, f"{p}PmtInf")
-    paid = one(batch, f"{p}CdtTrfTxInf")
-    amount = one(paid, f"{p}Amt/{p}InstdAmt")
+    p, collects = f"{{{_ISO}{message}}}", message in _DEBITS
+    initiation = one(root, f"{p}CstmrDrctDbtInitn" if collects else f"{p}CstmrCdtTrfInitn")
+    head, groups = one(initiation, f"{p}GrpHdr"), several(initiation, f"{p}PmtInf")
+    paid, booking = [], False
+    for group in groups:
+        rows = several(group, p + ("DrctDbtTxInf" if collects else "CdtTrfTxInf"))
+        found = [_one(each, group, p, collects) for each in rows]
+        _counted(group, p, found, str(len(found)))
+        if value(group, f"{p}PmtMtd") != ("DD" if collects else "TRF"):
+            raise ValueError("not a transfer")
+        paid += found
+        booking = booking or value_or(group, f"{p}BtchBookg") in ("true", "1")
+    # The schema wants the count of the whole file; the rest is told as one likes, and must then be right.
+    _counted(head, p, paid, "")
+    own = [one.instruction.debtor_account for one in paid]
+    keys = [one.instruction.reference for one in paid]
+    if not paid or len(set(own)) != 1 or len(set(keys)) != len(keys):
+        raise ValueError("no payment, several own accounts, or one payment twice")
+    return Order(_id(value(head, f"{p}MsgId")), message, tuple(paid), booking)
+
+
+def _one(paid: etree._Element, group: etree._Element, p: str, collects: bool) -> Paid:
+    amount = one(paid, f"{p}InstdAmt" if collects else f"{p}Amt/{p}InstdAmt")
     total = Money.parse(xmldoc.text(amount), amount.get("Ccy") or "")
-    message, reference = value(group, f"{p}MsgId"), value(paid, f"{p}PmtId/{p}EndToEndId")
-    if not _TEXT_35.fullmatch(message) or not _TEXT_35.fullmatch(reference):
+    end_to_end = _id(value(paid, f"{p}PmtId/{p}EndToEndId"))
+    reference = value_or(paid, f"{p}PmtId/{p}InstrId") or end_to_end
+    if collects:
+        day = value(group, f"{p}ReqdColltnDt")
+        value(paid, f"{p}DrctDbtTx/{p}MndtRltdInf/{p}MndtId")
+        date.fromisoformat(value(paid, f"{p}DrctDbtTx/{p}MndtRltdInf/{p}DtOfSgntr"))
+    else:
+        day = value_or(group, f"{p}ReqdExctnDt/{p}Dt") or value(group, f"{p}ReqdExctnDt")
+    date.fromisoformat(day)
+    ours, theirs = ("Cdtr", "Dbtr") if collects else ("Dbtr", "Cdtr")
+    texts = [xmldoc.text(each) for each in several(paid, f"{p}RmtInf/{p}Ustrd")]
+    strd = several(paid, f"{p}RmtInf/{p}Strd")
+    texts += [value_or(each, f"{p}CdtrRefInf/{p}Ref") or value_or(each, f"{p}RfrdDocInf/{p}Nb") for each in strd]
+    rail = [value_or(at, f"{p}PmtTpInf/{p}LclInstrm/{p}Cd") for at in (paid, group)]
+    return Paid(Instruction(
+        _id(reference), _account(one(group, f"{p}{ours}Acct"), p), _account(one(paid, f"{p}{theirs}Acct"), p),
+        value(paid, f"{p}{theirs}/{p}Nm"), total, " ".join(texts),
+        value_or(group, f"{p}PmtTpInf/{p}SvcLvl/{p}Cd") == "URGP", "", collects,
+    ), value(group, f"{p}PmtInfId"), end_to_end, "INST" in rail)  # fmt: skip
+
+
+def _id(said: str) -> str:
+    if not _TEXT_35.fullmatch(said):
         raise ValueError("an identification is empty or too long")
-    for at in (group, batch):
-        # The schema wants the count of the whole file; the rest is told as one likes, and must then be right.
-        count, said = value_or(at, f"{p}NbOfTxs", "" if at is group else "1"), value_or(at, f"{p}CtrlSum")
-        if count != "1" or (said and Money.parse(said, total.currency) != total):
-            raise ValueError("count and sum do not agree")
-    date.fromisoformat(value(batch, f"{p}ReqdExctnDt"))
-    if value(batch, f"{p}PmtMtd") != "TRF":
-        raise ValueError("not a transfer")
-    texts = several(paid, f"{p}RmtInf/{p}Ustrd")
-    return Order(message, Instruction(
-        reference, _account(one(batch, f"{p}DbtrAcct"), p), _account(one(paid, f"{p}CdtrAcct"), p),
-        value(paid, f"{p}Cdtr/{p}Nm"), total, " ".join(xmldoc.text(each) for each in texts),
-        value_or(batch, f"{p}PmtTpInf/{p}SvcLvl/{p}Cd") == "URGP",
-    ))  # fmt: skip
+    return said
+
+
+def _counted(at: etree._Element, p: str, paid: Sequence[Paid], default: str) -> None:
+    count, said = value_or(at, f"{p}NbOfTxs", default), value_or(at, f"{p}CtrlSum")
+    total = sum(Decimal(str(each.instruction.amount)) for each in paid)
+    if count != str(len(paid)) or (said and Decimal(said) != total):
+        raise ValueError("count and sum do not agree")
 
 
 def _account(element: etree._Element, p: str) -> str:
@@ -81,47 +131,52 @@ def status_code(booking: Booking | None) -> str:
     return "RJCT" if booking is None else _STATUS[booking.booked]
 
 
-def status_file(number: str, message: str, booking: Booking | None, reason: str, now: datetime) -> bytes:
-    """A pain.002 about one payment, or about a file that could not be read."""
-    code = status_code(booking)
-    why = booking.reason if booking is not None else reason
-    info = el("StsRsnInf", el("Rsn", el("Prtry", why[:35]))) if code == "RJCT" and why else None
-    transaction = None
-    if booking is not None:
-        asked = booking.instruction
-        transaction = el(
-            "OrgnlPmtInfAndSts", el("OrgnlPmtInfId", asked.reference),
-            el("TxInfAndSts", el("OrgnlEndToEndId", asked.reference), el("TxSts", code), info,
-               el("OrgnlTxRef", el("Amt", el("InstdAmt", str(asked.amount), Ccy=asked.amount.currency)))),
-        )  # fmt: skip
+def status_file(
+    number: str, message: str, named: str, told: Sequence[tuple[Paid, Booking]], reason: str, now: datetime
+) -> bytes:
+    """A pain.002 about the payments of a file, or about a file that could not be read."""
+    groups: dict[str, list[Markup]] = {}
+    for paid, booking in told:
+        code, asked = status_code(booking), paid.instruction
+        groups.setdefault(paid.group, []).append(el(
+            "TxInfAndSts", el("OrgnlInstrId", asked.reference), el("OrgnlEndToEndId", paid.end_to_end),
+            el("TxSts", code), _reason(code, booking.reason),
+            el("OrgnlTxRef", el("Amt", el("InstdAmt", str(asked.amount), Ccy=asked.amount.currency))),
+        ))  # fmt: skip
+    codes = {status_code(booking) for _, booking in told}
+    whole = "RJCT" if not told else codes.pop() if len(codes) == 1 else "PART"
     return _whole("pain.002.001.03", el(
         "CstmrPmtStsRpt",
         el("GrpHdr", el("MsgId", number), el("CreDtTm", _time(now))),
-        el("OrgnlGrpInfAndSts", el("OrgnlMsgId", message), el("OrgnlMsgNmId", "pain.001.001.03"),
-           el("GrpSts", code) if booking is None else None, info if booking is None else None),
-        transaction,
+        el("OrgnlGrpInfAndSts", el("OrgnlMsgId", message), el("OrgnlMsgNmId", named),
+           el("GrpSts", whole) if len(told) != 1 else None, _reason("RJCT", reason) if not told else None),
+        [el("OrgnlPmtInfAndSts", el("OrgnlPmtInfId", group), lines) for group, lines in groups.items()],
     ))  # fmt: skip
 
 
-def notification(number: str, holding: Holding, entries: Iterable[Entry], now: datetime) -> bytes:
+def _reason(code: str, why: str) -> Markup | None:
+    return el("StsRsnInf", el("Rsn", el("Prtry", why[:35]))) if code == "RJCT" and why else None
+
+
+def notification(number: str, holding: Holding, entries: Sequence[Entry], now: datetime, names: Names) -> bytes:
     """A camt.054 of what was booked since the one before."""
-    body = el("Ntfctn", el("Id", number), el("CreDtTm", _time(now)), _own(holding), map(_entry, entries))
+    body = el("Ntfctn", el("Id", number), el("CreDtTm", _time(now)), _own(holding), _entries(entries, names))
     return _whole("camt.054.001.02", el("BkToCstmrDbtCdtNtfctn", _head(number, now), body))
 
 
-def report(number: str, holding: Holding, entries: Iterable[Entry], now: datetime) -> bytes:
+def report(number: str, holding: Holding, entries: Sequence[Entry], now: datetime, names: Names) -> bytes:
     """A camt.052 of the day so far, with what may be spent."""
     today = now.date()
     body = el(
         "Rpt", el("Id", number), el("CreDtTm", _time(now)), _own(holding),
         _balance("PRCD", holding.previous_day, today - timedelta(days=1)), _balance("ITBD", holding.book, today),
-        _balance("ITAV", holding.book - holding.frozen, today), map(_entry, entries),
+        _balance("ITAV", holding.book - holding.frozen, today), _entries(entries, names),
     )  # fmt: skip
     return _whole("camt.052.001.02", el("BkToCstmrAcctRpt", _head(number, now), body))
 
 
 def statement(
-    number: str, holding: Holding, day: date, entries: tuple[Entry, ...], closing: Money, now: datetime
+    number: str, holding: Holding, day: date, entries: tuple[Entry, ...], closing: Money, now: datetime, names: Names
 ) -> bytes:
     """A camt.053: of one whole day, or of a day so far, with the balance in between."""
     moved = sum(one.amount.minor if one.direction is Direction.CREDIT else -one.amount.minor for one in entries)
@@ -131,19 +186,55 @@ def statement(
         "Stmt", el("Id", number), el("CreDtTm", _time(now)),
         el("FrToDt", el("FrDtTm", f"{day.isoformat()}T00:00:00"), el("ToDtTm", ends if is_over else _time(now))),
         _own(holding), _balance("OPBD", opening, day), _balance("CLBD" if is_over else "ITBD", closing, day),
-        map(_entry, entries),
+        _entries(entries, names),
     )  # fmt: skip
     return _whole("camt.053.001.02", el("BkToCstmrStmt", _head(number, now), body))
 
 
-def _entry(entry: Entry) -> Markup:
-    debit, amount = entry.direction is Direction.DEBIT, entry.amount
-    peer = "Cdtr" if debit else "Dbtr"
-    parties = el(
-        "RltdPties", el(peer, el("Nm", entry.counterparty_name)),
-        el(f"{peer}Acct", el("Id", el("Othr", el("Id", entry.counterparty_account)))),
-    ) if entry.counterparty_account else None  # fmt: skip
-    returned = el("RtrInf", el("Rsn", el("Cd", "NARR"))) if entry.text == "returned" and not debit else None
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What the customer called a payment: its message, group and EndToEndId. `together`: its group is booked as one."""
+
+    message: str
+    group: str
+    end_to_end: str
+    together: bool = False
+
+
+Names = Mapping[str, Named]
+"""What the customer called each payment, by the reference in the books."""
+
+
+def _entries(entries: Sequence[Entry], names: Names) -> Iterable[Markup]:
+    """An entry each; those that are booked as one where the first of them stands."""
+    groups: dict[tuple[str, bool], list[Entry]] = {}
+    for entry in entries:
+        named = names.get(entry.reference)
+        if named is not None and named.together and not entry.fee:
+            groups.setdefault((named.group, entry.text == "returned"), []).append(entry)
+    done = set()
+    for entry in entries:
+        named = names.get(entry.reference)
+        if named is None or not named.together or entry.fee:
+            yield _entry([entry], names)
+            continue
+        key = (named.group, entry.text == "returned")
+        if key not in done:
+            done.add(key)
+            # Money that comes back is booked by itself.
+            yield from [_entry([each], names) for each in groups[key]] if key[1] else [_entry(groups[key], names)]
+
+
+def _entry(entries: Sequence[Entry], names: Names) -> Markup:
+    entry, debit = entries[0], entries[0].direction is Direction.DEBIT
+    amount = Money(sum(one.amount.minor for one in entries), entry.amount.currency)
+    named = names.get(entry.reference)
+    batch = None
+    if len(entries) > 1 and named is not None:
+        count = str(len(entries))
+        batch = el("Btch", el("MsgId", named.message), el("PmtInfId", named.group), el("NbOfTxs", count),
+                   el("TtlAmt", str(amount), Ccy=amount.currency),
+                   el("CdtDbtInd", "DBIT" if debit else "CRDT"))  # fmt: skip
     family = "CHRG" if entry.fee else "ESCT"
     return el(
         "Ntry",
@@ -151,9 +242,26 @@ def _entry(entry: Entry) -> Markup:
         el("BookgDt", el("DtTm", _time(entry.at))), el("ValDt", el("Dt", entry.bank_date.isoformat())),
         el("AcctSvcrRef", f"E{entry.number:012d}"),
         el("BkTxCd", el("Domn", el("Cd", "PMNT"), el("Fmly", el("Cd", "ICDT"), el("SubFmlyCd", family)))),
-        el("NtryDtls", el(
-            "TxDtls", el("Refs", el("EndToEndId", entry.reference)) if entry.reference else None, parties,
-            el("RmtInf", el("Ustrd", entry.text)) if entry.text else None, returned)),
+        el("NtryDtls", batch, [_detail(one, names.get(one.reference), len(entries) > 1) for one in entries]),
+    )  # fmt: skip
+
+
+def _detail(entry: Entry, named: Named | None, shares: bool) -> Markup:
+    debit = entry.direction is Direction.DEBIT
+    peer = "Cdtr" if debit else "Dbtr"
+    parties = el(
+        "RltdPties", el(peer, el("Nm", entry.counterparty_name)),
+        el(f"{peer}Acct", el("Id", el("Othr", el("Id", entry.counterparty_account)))),
+    ) if entry.counterparty_account else None  # fmt: skip
+    returned = el("RtrInf", el("Rsn", el("Cd", "NARR"))) if entry.text == "returned" else None
+    refs = None
+    if entry.reference:
+        refs = el("Refs", el("InstrId", entry.reference) if named is not None else None,
+                  el("EndToEndId", entry.reference if named is None else named.end_to_end))  # fmt: skip
+    paid = entry.amount
+    share = el("AmtDtls", el("TxAmt", el("Amt", str(paid), Ccy=paid.currency))) if shares else None
+    return el(
+        "TxDtls", refs, share, parties, el("RmtInf", el("Ustrd", entry.text)) if entry.text else None, returned,
     )  # fmt: skip
 
 

@@ -52,6 +52,16 @@ class TransactionDetail:
 
 
 @dataclass(frozen=True, slots=True)
+class BookedBatch:
+    """A group of payments that an entry books as one (Btch). The ids are those of the file they were in."""
+
+    message_id: str
+    group_id: str
+    count: int | None = None
+    total: Money | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AccountEntry:
     """One entry. `status` is BOOK, PDNG or INFO; `reversal` takes an earlier entry back."""
 
@@ -67,6 +77,7 @@ class AccountEntry:
     bank_code: str = ""
     text: str = ""
     details: tuple[TransactionDetail, ...] = ()
+    batches: tuple[BookedBatch, ...] = ()
 
     @property
     def fee(self) -> bool:
@@ -158,7 +169,12 @@ def _read_entry(one: Reader) -> AccountEntry:
         one.text("AcctSvcrRef"), one.day("BookgDt"), one.moment("BookgDt"), one.day("ValDt"), code,
         one.text("AddtlNtryInf"),
         tuple(_read_detail(each) for part in one.all("NtryDtls") for each in part.all("TxDtls")),
+        tuple(_read_batch(each) for part in one.all("NtryDtls") for each in part.all("Btch")),
     )  # fmt: skip
+
+
+def _read_batch(one: Reader) -> BookedBatch:
+    return BookedBatch(_told(one, "MsgId"), _told(one, "PmtInfId"), _number(one.text("NbOfTxs")), one.money("TtlAmt"))
 
 
 def _read_detail(one: Reader) -> TransactionDetail:

@@ -8,6 +8,7 @@ from datetime import date, datetime
 from lxml import etree
 
 from protocols.canon.money import Money
+from protocols.canon.terms import Remittance
 from protocols.kit.errors import ProtocolError
 from protocols.kit.iso20022.names import VERSIONS, MessageVersion, expect
 from protocols.kit.iso20022.parts import (
@@ -20,10 +21,12 @@ from protocols.kit.iso20022.parts import (
     leaf,
     moment,
     read_side,
+    ultimate,
     written_account,
     written_agent,
     written_party,
 )
+from protocols.kit.iso20022.remittance import structured
 from protocols.kit.iso20022.transfer import NOT_PROVIDED
 from protocols.kit.xmldoc import Markup, el
 
@@ -47,6 +50,10 @@ class Debit:
     mandate: Mandate
     text: str = ""
     instruction_id: str = ""
+    remittances: tuple[Remittance, ...] = ()
+    purpose: str = ""
+    ultimate_debtor: str = ""
+    ultimate_creditor: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +67,8 @@ class DebitGroup:
     sequence: str = "RCUR"
     instrument: str = "CORE"
     service: str = "SEPA"
+    charge_bearer: str = ""
+    batch_booking: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +103,12 @@ def _group(one: DebitGroup, version: MessageVersion) -> Markup:
               el("SeqTp", one.sequence))  # fmt: skip
     missing = el("FinInstnId", el("Othr", el("Id", NOT_PROVIDED)))
     return el(
-        "PmtInf", el("PmtInfId", one.id), el("PmtMtd", "DD"), el("NbOfTxs", str(len(amounts))),
+        "PmtInf", el("PmtInfId", one.id), el("PmtMtd", "DD"),
+        None if one.batch_booking is None else el("BtchBookg", "true" if one.batch_booking else "false"),
+        el("NbOfTxs", str(len(amounts))),
         el("CtrlSum", control_sum(amounts)), kind, el("ReqdColltnDt", one.on.isoformat()),
         written_party("Cdtr", one.creditor), written_account("CdtrAcct", one.creditor.party.account.clear),
-        written_agent("CdtrAgt", version, one.creditor) or el("CdtrAgt", missing),
+        written_agent("CdtrAgt", version, one.creditor) or el("CdtrAgt", missing), leaf("ChrgBr", one.charge_bearer),
         [_debit(debit, version) for debit in one.debits],
     )  # fmt: skip
 
@@ -111,10 +122,11 @@ def _debit(one: Debit, version: MessageVersion) -> Markup:
     agent = written_agent("DbtrAgt", version, one.debtor)
     return el(
         "DrctDbtTxInf", el("PmtId", leaf("InstrId", one.instruction_id), el("EndToEndId", one.end_to_end_id)),
-        amount("InstdAmt", one.amount), mandate,
+        amount("InstdAmt", one.amount), mandate, ultimate("UltmtCdtr", one.ultimate_creditor),
         agent or el("DbtrAgt", el("FinInstnId", el("Othr", el("Id", NOT_PROVIDED)))),
         written_party("Dbtr", one.debtor), written_account("DbtrAcct", one.debtor.party.account.clear),
-        group("RmtInf", leaf("Ustrd", one.text)),
+        ultimate("UltmtDbtr", one.ultimate_debtor), el("Purp", el("Cd", one.purpose)) if one.purpose else None,
+        group("RmtInf", leaf("Ustrd", one.text), map(structured, one.remittances)),
     )  # fmt: skip
 
 

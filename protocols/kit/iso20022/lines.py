@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from datetime import date
 
 from protocols.canon.money import Money
@@ -59,9 +60,15 @@ def _line(
         None if party is None or not party.account.clear else party.account,
         None if party is None or not party.name.clear else Name(plain(party.name.clear)),
         None if other is None else plain(other.party.bank_name or other.party.bic or "") or None,
-        plain(detail.text or entry.text or detail.creditor_reference), None, detail.end_to_end_id or None, occurrence,
-        entry.fee,
+        plain(detail.text or entry.text or detail.creditor_reference), None, _own_key(entry, detail) or None,
+        occurrence, entry.fee,
     )  # fmt: skip
+
+
+def _own_key(entry: AccountEntry, detail: TransactionDetail) -> str:
+    """The number under which we would know it: InstrId where the account's owner can have given it, else EndToEndId."""
+    ours = entry.direction is Direction.DEBIT or detail.returned or entry.reversal
+    return (detail.instruction_id if ours else "") or detail.end_to_end_id
 
 
 def balance(report: AccountReport) -> Balance:
@@ -77,15 +84,23 @@ def balance(report: AccountReport) -> Balance:
 
 def returns(report: AccountReport) -> tuple[Return, ...]:
     """Payments of ours that came back: returned by the payee's bank, or a booking taken back by our own."""
-    found: list[Return] = []
+    return tuple(
+        Return(_own_key(entry, one), entry.share(one), entry.booked_on, _why(one), entry.reversal)
+        for entry, one in _came_back(report)
+    )
+
+
+def _came_back(report: AccountReport) -> Iterator[tuple[AccountEntry, TransactionDetail]]:
     for entry in report.booked:
-        if entry.direction is not Direction.CREDIT:
-            continue
         for one in entry.details:
-            if one.end_to_end_id and (one.returned or entry.reversal):
-                text = "; ".join(f"{why.code} {why.text}".strip() for why in one.reasons)
-                found.append(Return(one.end_to_end_id, entry.share(one), entry.booked_on, text, entry.reversal))
-    return tuple(found)
+            # What goes out with return information is a collection that came back; a reversal of money in is not ours.
+            back = one.returned or (entry.reversal and entry.direction is Direction.CREDIT)
+            if back and _own_key(entry, one):
+                yield entry, one
+
+
+def _why(detail: TransactionDetail) -> str:
+    return "; ".join(f"{why.code} {why.text}".strip() for why in detail.reasons)
 
 
 def said_of(report: AccountReport, end_to_end_id: str, amount: Money) -> Outcome | None:
@@ -93,15 +108,14 @@ def said_of(report: AccountReport, end_to_end_id: str, amount: Money) -> Outcome
 
     Only a booking with our own id and exactly our amount counts; another amount under our id is doubt.
     """
-    back = [one for one in returns(report) if one.reference == end_to_end_id]
-    if back:
-        fate = Fate.REVERSED if back[0].reversed else Fate.RETURNED
-        return Outcome(fate, f"{report.kind}", back[0].text)
+    for entry, one in _came_back(report):
+        if end_to_end_id in (one.end_to_end_id, one.instruction_id):
+            return Outcome(Fate.REVERSED if entry.reversal else Fate.RETURNED, f"{report.kind}", _why(one))
     for entry in report.booked:
         if entry.fee or entry.reversal or entry.direction is not Direction.DEBIT:
             continue
         for one in entry.details:
-            if one.end_to_end_id == end_to_end_id:
+            if end_to_end_id in (one.end_to_end_id, one.instruction_id):
                 money = entry.share(one)
                 if money != amount:
                     return Outcome(Fate.UNKNOWN, report.kind, f"booked with another amount: {money}")

@@ -26,6 +26,7 @@ from protocols.kit.iso20022.parts import (
 from protocols.kit.xmldoc import Markup, el
 
 PARTLY: Final = "PART"
+_Said = tuple[str, tuple["StatusReason", ...], str]
 FATES: Final[Mapping[str, Fate]] = {
     "ACSC": Fate.SETTLED, "ACCC": Fate.SETTLED, "RJCT": Fate.FAILED, "RCVD": Fate.PENDING, "ACTC": Fate.PENDING,
     "ACCP": Fate.PENDING, "ACSP": Fate.PENDING, "ACWC": Fate.PENDING, "ACWP": Fate.PENDING, "PDNG": Fate.PENDING,
@@ -105,14 +106,25 @@ def said_of(report: StatusReport, end_to_end_id: str, group_id: str = "") -> Out
     A payment that is spoken of twice in different words is in doubt. A refusal whose reason is a repeat is a
     duplicate. `group_id` "" is any group.
     """
+    own, rest = said_by_payment(report, group_id)
+    return own.get(end_to_end_id, rest)
+
+
+def said_by_payment(report: StatusReport, group_id: str = "") -> tuple[Mapping[str, Outcome | None], Outcome | None]:
+    """As `said_of`, for all payments in one walk: by EndToEndId, and for a payment that has no line of its own."""
     groups = [one for one in report.groups if not group_id or one.id == group_id]
-    own = [(line.status, line.reasons, line.bank_reference)
-           for one in groups for line in one.payments if line.end_to_end_id == end_to_end_id]  # fmt: skip
-    if not own:
-        own = [(one.status, one.reasons, "") for one in groups if one.status and (group_id or len(groups) == 1)]
-    if not own and report.status:
-        own = [(report.status, report.reasons, "")]
-    found = [_outcome(*one) for one in own if one[0] or one[1]]
+    lines: dict[str, list[_Said]] = {}
+    for line in (each for one in groups for each in one.payments):
+        lines.setdefault(line.end_to_end_id, []).append((line.status, line.reasons, line.bank_reference))
+    alone = group_id or len(groups) == 1
+    rest: list[_Said] = [(one.status, one.reasons, "") for one in groups if one.status and alone]
+    if not rest and report.status:
+        rest = [(report.status, report.reasons, "")]
+    return {name: _agreed(said) for name, said in lines.items()}, _agreed(rest)
+
+
+def _agreed(said: list[_Said]) -> Outcome | None:
+    found = [_outcome(*one) for one in said if one[0] or one[1]]
     if not found:
         return None
     if len({one.fate for one in found}) > 1:

@@ -43,6 +43,7 @@ from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.party import AccountNumber, Name, Party, PartyKind
 from protocols.canon.query import BundleFateQuestion, FateQuestion, LinesQuestion, ReturnsQuestion, Sent, SentBundle
 from protocols.canon.statement import Line, Return
+from protocols.canon.terms import DebitTerms
 from protocols.kit import dsig
 from protocols.trial import banks, trial
 from protocols.twin import BuildTwin
@@ -53,7 +54,7 @@ OPENING = Money(100_000_000)
 PAGES_MAX = 50
 _DETAIL: Mapping[Kind, Detail] = {
     Kind.PAYMENT: PaymentDetail(), Kind.TRANSFER: TransferDetail(), Kind.BATCH_ITEM: BatchItemDetail("B1", 1),
-    Kind.PAYROLL_ITEM: PayrollItemDetail("B1", 1), Kind.COLLECTION: CollectionDetail("A1", "B1", 1),
+    Kind.PAYROLL_ITEM: PayrollItemDetail("B1", 1), Kind.COLLECTION: CollectionDetail("A1", "B1", 1, DebitTerms("2026-01-02")),
 }  # fmt: skip
 
 

@@ -79,7 +79,7 @@ def test_a_batch_booking_is_one_line_a_payment() -> None:
     both = entry("12.34", Direction.DEBIT, detail("E2E-1", "10.00"), detail("E2E-2", "2.34"))
     found = lines.lines(statement(both))
     assert [(line.reference, line.amount, line.bank_line_id) for line in found] == [
-        ("E2E-1", euros("10.00"), "T-E2E-1"), ("E2E-2", euros("2.34"), "T-E2E-2")]  # fmt: skip
+        ("I-E2E-1", euros("10.00"), "T-E2E-1"), ("I-E2E-2", euros("2.34"), "T-E2E-2")]  # fmt: skip
 
 
 def test_alike_entries_are_counted_apart() -> None:
@@ -119,7 +119,7 @@ def test_money_that_came_back(reversal: bool, fate: Fate) -> None:
     said = lines.said_of(report, "E2E-1", euros("12.34"))
     assert said is not None and said.fate is fate
     (one,) = lines.returns(report)
-    assert (one.reference, one.amount, one.reversed) == ("E2E-1", euros("12.34"), reversal)
+    assert (one.reference, one.amount, one.reversed) == ("I-E2E-1", euros("12.34"), reversal)
 
 
 def test_money_that_came_in_is_no_payment_of_ours() -> None:

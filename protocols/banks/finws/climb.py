@@ -1,0 +1,272 @@
+"""What became of a file's payments: the file's own status, status files about it, and bookings on the account.
+
+A file of one payment and one of thousands are read alike. A payment is found by its own number: InstrId, or the
+EndToEndId where that is ours; in a file of its own also by the file's number (MsgId, PmtInfId).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from typing import Final
+
+from protocols.bank import Context, Conversation
+from protocols.banks.finws import iso
+from protocols.banks.finws.files import DOWNLOADS_MAX, File, Files
+from protocols.banks.finws.messages import Turn
+from protocols.canon.outcome import Fate, Outcome
+from protocols.canon.query import Sent
+from protocols.canon.statement import Direction
+from protocols.kit.errors import ProtocolError
+from protocols.kit.fields import check_day, plain
+from protocols.kit.iso20022 import report
+from protocols.kit.iso20022.account import AccountEntry, AccountReport, TransactionDetail
+from protocols.kit.iso20022.report import StatusReport
+from protocols.kit.meanings import Meanings
+
+# Later words of the climb count more; a booking is the account's own word.
+_CLIMB: Final = (Fate.RETURNED, Fate.REVERSED, Fate.SETTLED, Fate.FAILED, Fate.PENDING, Fate.DUPLICATE)
+_STATUS_FILE: Final = "pain.002"
+_BACK: Final = (Fate.RETURNED, Fate.REVERSED)
+
+
+@dataclass(frozen=True, slots=True)
+class Types:
+    """The bank's names for kinds of files, as its contract with the customer lists them."""
+
+    payment: str
+    status: str
+    notification: str
+    report: str
+    statement: str
+    collection: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A file that left, with its payments. `known` are other numbers that only this file's one payment can have."""
+
+    reference: str
+    bank_serial: str | None
+    bank_date: date
+    items: Mapping[str, Sent]
+    known: tuple[str, ...] = ()
+
+    def item(self, *numbers: str) -> Sent | None:
+        """The payment that one of these numbers names."""
+        return next((self.items[one] for one in numbers if one in self.items), None)
+
+    @property
+    def only(self) -> Sent | None:
+        """The file's one payment, if it has one."""
+        return next(iter(self.items.values())) if len(self.items) == 1 else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """Words about one payment from status files, and from bookings."""
+
+    status: list[Outcome]
+    booked: list[Outcome]
+
+
+@dataclass(frozen=True, slots=True)
+class Climb:
+    """Asks about files of one kind. `collects`: they bring money in, so a booked credit is what settles them."""
+
+    files: Files
+    types: Types
+    meanings: Meanings
+    upload: str
+    collects: bool = False
+
+    def fates(self, asked: Asked, context: Context) -> Conversation[dict[str, Outcome]]:
+        """The bank's word on each payment, by our reference. Raises Declined where the bank does not answer."""
+        turn = self.files.wire.turn(context)
+        ours = yield from self._uploads_of(asked, context, turn)
+        about = {reference: _Told([], []) for reference in asked.items}
+        yield from self._status_words(asked, ours, context, turn, about)
+        yield from self._booking_words(asked, ours, context, turn, about)
+        word = self.meanings.word
+        at_bank = [replace(word("uploadFile", "file", one.status), bank_serial=one.reference) for one in ours]
+        return {reference: _best(at_bank, told, len(ours)) for reference, told in about.items()}
+
+    def _uploads_of(self, asked: Asked, context: Context, turn: Turn) -> Conversation[tuple[File, ...]]:
+        """Our file at the bank. Two of its name mean that it came there twice, which we never do knowingly."""
+        first, last = _days(asked, context)
+        uploads = yield from self.files.listing(self.upload, turn, first=first, last=last)
+        return tuple(one for one in uploads if asked.reference == one.name or asked.bank_serial == one.reference)
+
+    # ---- status files ----
+
+    def _status_words(
+        self, asked: Asked, ours: tuple[File, ...], context: Context, turn: Turn, about: Mapping[str, _Told]
+    ) -> Conversation[None]:
+        """What status files say about our payments: for each file of ours the newest of them counts."""
+        first, last = _days(asked, context)
+        files = yield from self.files.listing(self.types.status, turn, first=first, last=last)
+        parents = ("", *(one.reference for one in ours))
+        about_us = tuple(one for one in files if one.parent in parents)
+        words: dict[str, dict[str, Outcome]] = {reference: {} for reference in about}
+        for file, content in (yield from self.files.downloads(about_us[-DOWNLOADS_MAX:], turn)):
+            said = iso.status(content)
+            if said.original_id != asked.reference:
+                if file.parent:
+                    raise ProtocolError("correlation", f"a status file answers our upload but not {asked.reference}")
+                continue
+            for reference, word in _words_of(said, asked).items():
+                text = f"{_STATUS_FILE} {word.text}".strip()
+                serial = _serial(asked.items[reference], ours)
+                words[reference][file.parent] = replace(word, text=text, bank_serial=serial)
+        for reference, by_file in words.items():
+            about[reference].status.extend(by_file.values())
+
+    # ---- bookings ----
+
+    def _booking_words(
+        self, asked: Asked, ours: tuple[File, ...], context: Context, turn: Turn, about: Mapping[str, _Told]
+    ) -> Conversation[None]:
+        """What our account shows: notifications first, then statements made after them, or instead of them."""
+        first, last = _days(asked, context)
+        shown_at: dict[str, datetime] = {}
+        for kind in (self.types.notification, self.types.statement):
+            files = yield from self.files.listing(kind, turn, first=first, last=last)
+            if len(shown_at) == len(asked.items):
+                # A booking stands in a statement that is made after it; the days before need no second reading.
+                files = tuple(one for one in files if one.made_at >= min(shown_at.values()))
+            for file, content in (yield from self.files.downloads(files[-DOWNLOADS_MAX:], turn)):
+                for account in iso.accounts(content):
+                    for reference, word in self._booked_in(account, asked, ours, about):
+                        about[reference].booked.append(word)
+                        shown_at.setdefault(reference, file.made_at)
+
+    def _booked_in(
+        self, account: AccountReport, asked: Asked, ours: tuple[File, ...], about: Mapping[str, _Told]
+    ) -> Iterable[tuple[str, Outcome]]:
+        for entry in account.entries:
+            if entry.fee:
+                continue
+            if not entry.details:
+                yield from self._booked_together(account, entry, asked, ours, about)
+            for detail in entry.details:
+                sent = _named(detail, asked)
+                if sent is not None and account.account == self._own(sent):
+                    yield sent.reference, self._booked(account.kind, entry, detail, sent, ours)
+
+    def _own(self, sent: Sent) -> str:
+        return sent.creditor.clear if self.collects else sent.debtor.clear
+
+    def _booked_together(
+        self, account: AccountReport, entry: AccountEntry, asked: Asked, ours: tuple[File, ...],
+        about: Mapping[str, _Told],
+    ) -> Iterable[tuple[str, Outcome]]:  # fmt: skip
+        """One entry for all payments of the file that were not refused: count and sum must be theirs exactly."""
+        ids = {one for batch in entry.batches for one in (batch.message_id, batch.group_id)}
+        if len(entry.batches) != 1 or asked.reference not in ids or entry.direction is self._back:
+            return
+        refused = {name for name, told in about.items() if any(word.fate is Fate.FAILED for word in told.status)}
+        left = [one for name, one in asked.items.items() if name not in refused]
+        total, batch = sum(one.amount.minor for one in left), entry.batches[0]
+        if not left or entry.amount.minor != total or entry.amount.currency != left[0].amount.currency:
+            return
+        if batch.count not in (None, len(left)) or any(account.account != self._own(one) for one in left):
+            return
+        for sent in left:
+            word = self._word(entry.status, f"{account.kind} entry {_key(entry)} for the whole file", sent, ours)
+            yield sent.reference, replace(word, booked_at=entry.booked_at)
+
+    @property
+    def _back(self) -> Direction:
+        return Direction.DEBIT if self.collects else Direction.CREDIT
+
+    def _booked(
+        self, message: str, entry: AccountEntry, detail: TransactionDetail, sent: Sent, ours: tuple[File, ...]
+    ) -> Outcome:
+        shown = entry.share(detail)
+        if shown != sent.amount:
+            raise ProtocolError("correlation", f"{sent.reference}: the account shows {shown}")
+        other = detail.debtor if self.collects else detail.creditor
+        theirs = sent.debtor if self.collects else sent.creditor
+        number = "" if other is None else other.party.account.clear
+        if entry.direction is not self._back:
+            if number not in ("", theirs.clear):
+                raise ProtocolError("correlation", f"{sent.reference}: the account shows another payee's account")
+            check_day(entry.booked_on, sent.bank_date, sent.reference)
+        key = detail.bank_reference or _key(entry)
+        code, text = entry.status, f"{message} entry {key}"
+        if entry.direction is self._back:
+            # Money that comes back with our own reference, and no word why, is for people to look at.
+            code = "RTRN" if detail.returned else "RVSL" if entry.reversal else f"{entry.status} {_MARK[self._back]}"
+            why = "; ".join(f"{one.code} {one.text}".strip() for one in detail.reasons)
+            text = f"{message} entry {key} {why}".strip()
+        return replace(self._word(code, text, sent, ours), booked_at=entry.booked_at)
+
+    def _word(self, code: str, text: str, sent: Sent, ours: tuple[File, ...]) -> Outcome:
+        return replace(self.meanings.word("uploadFile", "booking", code, plain(text)), bank_serial=_serial(sent, ours))
+
+
+_MARK: Final = {Direction.CREDIT: "CRDT", Direction.DEBIT: "DBIT"}
+
+
+def _words_of(said: StatusReport, asked: Asked) -> dict[str, Outcome]:
+    """The report's word on each of our payments that it has one for."""
+    strangers, only = False, asked.only
+    groups = []
+    for group in said.groups:
+        lines = []
+        for line in group.payments:
+            sent = asked.item(line.instruction_id, line.end_to_end_id)
+            if sent is None and only is not None:
+                if line.instruction_id or line.end_to_end_id not in ("", *asked.known):
+                    raise ProtocolError("correlation", f"a status of {line.end_to_end_id}, not {asked.reference}")
+                sent = only
+            if sent is None:
+                strangers = True
+                continue
+            if line.amount not in (None, sent.amount):
+                raise ProtocolError("correlation", f"{sent.reference}: the status is about {line.amount}")
+            lines.append(replace(line, end_to_end_id=sent.reference))
+        groups.append(replace(group, payments=tuple(lines)))
+    own, rest = report.said_by_payment(replace(said, groups=tuple(groups)))
+    if strangers:
+        # One of ours may stand there under a number that is not ours: the word about the rest is not about it.
+        rest = None
+    found = {reference: own.get(reference, rest) for reference in asked.items}
+    return {reference: word for reference, word in found.items() if word is not None}
+
+
+def _named(detail: TransactionDetail, asked: Asked) -> Sent | None:
+    found = asked.item(detail.instruction_id, detail.end_to_end_id)
+    if found is None and asked.reference in (detail.group_id, detail.message_id):
+        return asked.only
+    return found
+
+
+def _best(at_bank: Sequence[Outcome], told: _Told, files: int) -> Outcome:
+    """One word out of all that were heard of a payment."""
+    words = [*at_bank, *told.status, *told.booked]
+    if not words:
+        return Outcome(Fate.NOT_FOUND, "24", "in no list, status file or account report")
+    refused = [word for word in told.status if word.fate is Fate.FAILED]
+    back = any(word.fate in _BACK for word in told.booked)
+    if refused and not back and any(word.fate is Fate.SETTLED for word in words):
+        return Outcome(Fate.UNKNOWN, "RJCT", "refused by one file, booked by another", words[0].bank_serial)
+    if refused and len(refused) < files:
+        return Outcome(Fate.UNKNOWN, "RJCT", "refused, but not every file of this name", words[0].bank_serial)
+    best = next((word for fate in _CLIMB for word in words[::-1] if word.fate is fate), words[-1])
+    shown = [word.text for word in told.booked if word.fate is best.fate]
+    return replace(best, text="; ".join(dict.fromkeys(shown))) if best in told.booked else best
+
+
+def _days(asked: Asked, context: Context) -> tuple[date, date]:
+    around = timedelta(days=1)
+    return asked.bank_date - around, max(asked.bank_date, context.bank_date) + around
+
+
+def _serial(sent: Sent, ours: tuple[File, ...]) -> str | None:
+    return ours[0].reference if ours else sent.bank_serial
+
+
+def _key(entry: AccountEntry) -> str:
+    return entry.bank_reference or entry.reference
