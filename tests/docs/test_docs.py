@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import jsonschema_rs
@@ -85,13 +86,18 @@ def make_targets() -> set[str]:
     return set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
 
 
+@cache
+def _commands() -> Any:
+    """The command line. A group of typer's has `commands`; which class that is, is typer's own business."""
+    return typer.main.get_command(application.application())
+
+
 def unknown_command(words: list[str]) -> str | None:
     """What is wrong with a command line, if its command or an option does not exist."""
     if words[0] == "make":
         wrong = [word for word in words[1:2] if not _PLACEHOLDER.search(word) and word not in make_targets()]
         return f"make has no target {wrong[0]}" if wrong else None
-    # A group of typer's has `commands`; which class that is, is typer's own business.
-    command = typer.main.get_command(application.application())
+    command = _commands()
     path, rest = ["bankgw"], words[1:]
     while rest and hasattr(command, "commands") and not _PLACEHOLDER.search(rest[0]):
         if rest[0] not in command.commands:
