@@ -284,6 +284,7 @@ class Gateway:
         self.past = restored_database.Past()
         self.stopping = False
         self.draining = False
+        self.broker_trouble = ""
         self.emergency = EmergencyStop(parts.store, parts.meters)
         self._on_fatal = on_fatal
         meters, self._logins = parts.meters, logins(settings, parts)
@@ -493,11 +494,13 @@ class Gateway:
 
     def _broker_up(self) -> None:
         self.parts.meters.broker_up.set(1)
+        self.broker_trouble = ""
         _log.info("broker.up")
         self.outbox.up()
 
     def _broker_down(self, down: Down) -> None:
         self.parts.meters.broker_up.set(0)
+        self.broker_trouble = down.reason
         self.intake.broker_lost()
         if isinstance(down.error, UnsafeTopology):
             self._on_fatal(f"the broker's topology is unsafe: {down.error}")
@@ -528,7 +531,8 @@ class Daemon:
         self.gateway = gateway = Gateway(settings, parts, on_fatal)
         sights = Sights(parts.store, parts.amqp, gateway.lanes, parts.meters, lambda: gateway.draining,
                         parts.canary_age_s, parts.certificates, parts.tried_s, parts.trouble,
-                        lambda: gateway.emergency.word, gateway.known, settings.state_dir)  # fmt: skip
+                        lambda: gateway.emergency.word, gateway.known, settings.state_dir,
+                        lambda: gateway.broker_trouble, lambda: gateway.retention.overdue)  # fmt: skip
         self.watch = Watch(reactor, sights, parts.clock, Notify(os.environ), ThreadExecutor(reactor, "metrics", 2))
         ProcessCollector(registry=parts.meters.registry)
         self.control = ControlServer(reactor, verbs(_daemon_handle(gateway, self.watch)))
@@ -563,12 +567,20 @@ def _daemon_handle(gateway: Gateway, watch: Watch) -> DaemonHandle:
         canary_age_s=parts.canary_age_s, certificates=parts.certificates, past=lambda: gateway.past,
         let_go=gateway.let_go, proposal_valid_ms=int(settings.control.proposal_valid_s * 1000),
         register=lambda: gateway.registry, ask=gateway.ask, lost_ms=lambda: watch.lost_ms,
+        since_ms=watch.conditions.since_ms, capacity=lambda: _capacity(gateway, watch),
         stop=lambda: gateway.emergency.word, stop_all=gateway.emergency.stop_all, stop_said=gateway.emergency.apply,
         line_checks={name: dialer.checks(parts.clock) for name, dialer in parts.dialers.items()
                      if isinstance(dialer, LaneDialer)},
         session_limits=SessionLimits(int(settings.control.session_idle_s * 1000),
                                      int(settings.control.session_most_s * 1000)),
     )  # fmt: skip
+
+
+def _capacity(gateway: Gateway, watch: Watch) -> dict[str, int | None]:
+    seen = watch.conditions.capacity
+    disk = (None, None, None) if seen is None else (seen.free, seen.size, seen.permit_log)
+    return {"disk_free_bytes": disk[0], "disk_size_bytes": disk[1], "permit_log_bytes": disk[2],
+            "retention_overdue": gateway.retention.overdue}  # fmt: skip
 
 
 def daemon(reactor: Any, settings: conf.Settings, on_fatal: OnFatal) -> Daemon:

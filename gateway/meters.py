@@ -20,6 +20,8 @@ ALARMS = ("contradiction", "answers_disagree", "escalated", "impossible", "stale
           "clock_was_ahead", "clock_differs", "booked_twice", "stopped", "unknown_to_settings",
           "unknown_writer")  # fmt: skip
 NOT_READY = ("stopped", "stopping", "draining", "journal", "broker", "broker_blocked", "no_lane")
+TROUBLES = ("stopped", "safe_mode", "journal", "broker", "broker_blocked", "heartbeat", "lane", "clock", "disk",
+            "permit_log", "certificate", "retention", "start_failed")
 LANE_STATES = ("ready", "down", "standing_by", "paused", "halted")
 UNKNOWN = ("lane", "bank", "account", "kind", "sender")
 
@@ -76,6 +78,20 @@ class Meters:
             "bankgw_ready", "1 while commands are taken in and at least one bank can be reached.", registry=in_)
         self.not_ready = Gauge(
             "bankgw_not_ready", "1 for each reason why the daemon is not ready now.", ("reason",), registry=in_)
+        self.troubles = Gauge(
+            "bankgw_troubles", "How many lanes, banks or parts are in each kind of trouble that `bankgw status` names.",
+            ("trouble",), registry=in_)
+        self.lane_since = Gauge(
+            "bankgw_lane_state_since_timestamp_seconds", "Since when a lane is in the state that it is in.",
+            ("bank", "lane"), registry=in_)
+        self.lane_next_try = Gauge(
+            "bankgw_lane_next_try_timestamp_seconds",
+            "When a lane that is down connects or signs on again; 0 while it is not down.", ("bank", "lane"),
+            registry=in_)
+        self.lane_sign_on_pause = Gauge(
+            "bankgw_lane_sign_on_pause_seconds",
+            "For how long nothing signs on because the bank refused the last sign-on; 0 if one may now.",
+            ("bank", "lane"), registry=in_)
         self.lane_state = Gauge(
             "bankgw_lane_state", "1 for the state that a lane is in and each of its reasons; 0 for those it was in.",
             ("bank", "lane", "state", "reason"), registry=in_)
@@ -193,6 +209,8 @@ class Meters:
         self.journal_failures.labels("unreachable")
         for reason in NOT_READY:
             self.not_ready.labels(reason).set(0)
+        for trouble in TROUBLES:
+            self.troubles.labels(trouble).set(0)
         for what in UNKNOWN:
             self.unknown.labels(what).set(0)
         for bank in banks:

@@ -157,7 +157,7 @@ class SessionPool:
         self._signed_on = False
         self._signed_on_s = float("-inf")
         self._woken: Deferred[None] | None = None
-        self._resting: dict[Deferred[None], None] = {}  # in their order, so that a simulation tells the same twice
+        self._resting: dict[Deferred[None], float] = {}  # in their order, so that a simulation tells the same twice
         self._away_s = float("-inf")
 
     @property
@@ -210,6 +210,20 @@ class SessionPool:
     def answered_s(self) -> float:
         """When the bank last answered, by the monotonic clock; minus infinity before its first answer."""
         return self._answered_s
+
+    @property
+    def quiet_s(self) -> float:
+        """Seconds for which nothing signs on, because the bank refused the last sign-on; 0.0 if one may now."""
+        return self._login.quiet_s
+
+    @property
+    def next_try_s(self) -> float | None:
+        """Seconds until the next attempt to connect; None while a session is live."""
+        if self.ready:
+            return None
+        if self.quiet_s > 0:
+            return self.quiet_s
+        return max(min(self._resting.values(), default=0.0) - self.clock.monotonic_s(), 0.0)
 
     def put_back(self, session: BankSession) -> None:
         """Return a session with which nothing was done."""
@@ -311,7 +325,7 @@ class SessionPool:
     async def _back_off(self, seconds: float) -> None:
         """Sleep, but no longer than until another session has got through."""
         resting: Deferred[None] = Deferred()
-        self._resting[resting] = None
+        self._resting[resting] = self.clock.monotonic_s() + seconds
         try:
             await self._until(resting, seconds)
         finally:

@@ -88,6 +88,12 @@ def as_json(said: Any, indent: int | None = None) -> str:
     return json.dumps(said, ensure_ascii=not unicode, indent=indent)
 
 
+def warn(*lines: str) -> None:
+    """Lines on stderr."""
+    for one in lines:
+        print(one, file=sys.stderr)
+
+
 def leave(code: int, *lines: str, reason: str = "") -> NoReturn:
     """Say on stderr why not, in words or with --json as one document, and end with this code. `reason` is the daemon's
     own code of a refusal, which the lines name too."""

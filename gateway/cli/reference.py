@@ -157,6 +157,7 @@ _LABELS = {
     "stage": ", ".join(meters.STAGES),
     "state": f"a payment's state; of a session {', '.join(meters.SESSION_STATES)}; of a lane "
     f"{', '.join(meters.LANE_STATES)}",
+    "trouble": ", ".join(meters.TROUBLES),
     "type": "a command's name, or unknown",
     "verdict": "confirmed, returned, nacked, refused, lost",
     "what": ", ".join(meters.UNKNOWN),

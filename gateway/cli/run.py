@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.python.failure import Failure
 
-from gateway import log
+from gateway import log, start_failures
 from gateway.cli.exit_codes import FAILED, OK, UNAVAILABLE
 from gateway.cli.reload import Reloading, Reread
 from gateway.control.offline.journal_access import trouble
@@ -39,9 +39,13 @@ class Running(Protocol):
 Start = Callable[[Any, Settings, Callable[[str], None]], Running]
 
 
-def away(error: str) -> None:
+AWAY = "start the database, or mend the way to it; the service manager starts the daemon again"
+
+
+def away(error: str, settings: Settings) -> None:
     """Say that there is no database, and that the process therefore ends."""
     _log.error("journal.away", error=error, action="the process ends; the service manager starts it again")
+    start_failures.note(settings.state_dir, UNAVAILABLE, f"the database of the journal is out of reach: {error}", AWAY)
 
 
 def serve(reactor: Any, settings: Settings, start: Start, reread: Reread | None = None) -> int:
@@ -49,27 +53,23 @@ def serve(reactor: Any, settings: Settings, start: Start, reread: Reread | None 
 
     SIGHUP reads the settings again with `reread`; without it, it ends the process as it does any other.
     """
-    outcome = _Outcome(reactor)
-
-    def fatal(reason: str) -> None:
-        _log.error("daemon.fatal", reason=reason, action="the process ends; the service manager starts it again")
-        outcome.code = FAILED
-        # The journal may be gone: nothing that still runs may write, so there is no orderly way out.
-        reactor.callLater(0, os._exit, FAILED) if "journal" in reason else outcome.leave()
+    outcome = _Outcome(reactor, settings)
 
     try:
         locked = lock(settings.state_dir)
     except (AlreadyRunning, OSError) as error:
-        _log.error("daemon.not_started", error=str(error))
+        remedy = "a daemon runs already: leave it, or stop it first; bankgw status tells how it is"
+        _log.error("daemon.not_started", error=str(error), action=remedy)
+        start_failures.note(settings.state_dir, UNAVAILABLE, str(error), remedy)
         return UNAVAILABLE
     try:
-        running = start(reactor, settings, fatal)
+        running = start(reactor, settings, outcome.fatal)
     except DBAPIError as error:
         said = trouble(error)
         if said is None:
             raise
         # It was there a moment ago, when the settings were checked.
-        away(said)
+        away(said, settings)
         os.close(locked)
         return UNAVAILABLE
 
@@ -78,25 +78,11 @@ def serve(reactor: Any, settings: Settings, start: Start, reread: Reread | None 
         # What was loaded stays until the end: the collector need not walk through it again and again.
         gc.collect()
         gc.freeze()
+        start_failures.forget(settings.state_dir)
         _log.info("daemon.started", node=settings.node, mode=settings.mode, pid=os.getpid())
 
-    def failed(failure: Failure) -> None:
-        if outcome.leaving:
-            # Told to end before it had begun: what it then could not begin any more is no fault.
-            return
-        if isinstance(failure.value, CannotListenError):
-            _log.error("daemon.not_started", error=str(failure.value), action="is another daemon running?")
-            outcome.code = UNAVAILABLE
-        elif (said := trouble(failure.value)) is not None:
-            away(said)
-            outcome.code = UNAVAILABLE
-        else:
-            _log.error("daemon.not_started", error=failure.getTraceback(detail="brief"))
-            outcome.code = FAILED
-        outcome.leave()
-
     def begin() -> None:
-        outcome.starting = Deferred.fromCoroutine(up()).addErrback(failed)
+        outcome.starting = Deferred.fromCoroutine(up()).addErrback(outcome.failed)
 
     async def down() -> None:
         _log.info("daemon.stopping")
@@ -119,11 +105,41 @@ def _not_stopped(failure: Failure) -> None:
 
 
 class _Outcome:
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: Any, settings: Settings) -> None:
         self.code = OK
+        self._settings = settings
         self._reactor = reactor
         self.leaving = False
         self.starting: Deferred[None] | None = None
+
+    def fatal(self, reason: str) -> None:
+        """Nothing can go on: end with FAILED."""
+        _log.error("daemon.fatal", reason=reason, action="the process ends; the service manager starts it again")
+        self._note(FAILED, reason, "mend what this names; the daemon is started again")
+        self.code = FAILED
+        # The journal may be gone: nothing that still runs may write, so there is no orderly way out.
+        self._reactor.callLater(0, os._exit, FAILED) if "journal" in reason else self.leave()
+
+    def failed(self, failure: Failure) -> None:
+        """The start failed: say why, and end."""
+        if self.leaving:
+            # Told to end before it had begun: what it then could not begin any more is no fault.
+            return
+        if isinstance(failure.value, CannotListenError):
+            remedy = "is another daemon running? Free the port, or set watch.port"
+            _log.error("daemon.not_started", error=str(failure.value), action=remedy)
+            self._note(UNAVAILABLE, str(failure.value), remedy)
+        elif (said := trouble(failure.value)) is not None:
+            away(said, self._settings)
+            self.code = UNAVAILABLE
+        else:
+            _log.error("daemon.not_started", error=failure.getTraceback(detail="brief"))
+            self._note(FAILED, failure.getErrorMessage(), "see the daemon's log")
+        self.leave()
+
+    def _note(self, code: int, cause: str, remedy: str) -> None:
+        start_failures.note(self._settings.state_dir, code, cause, remedy)
+        self.code = code
 
     def leave(self) -> None:
         if not self.leaving:

@@ -20,6 +20,10 @@ from gateway.people.sessions import SessionLimits
 from gateway.registry import Registry
 
 
+def _not_known(_lane: str) -> None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class DaemonHandle:
     """`identity` is version, mode and node. `ready` answers as `/readyz` does. `safe_mode` is whether the database came
@@ -29,7 +33,8 @@ class DaemonHandle:
     account register in force; `ask` puts a question through a lane. `store` fails soon when the journal is lost, and
     `lost_ms` tells since when it is. `stop` is the last word about an emergency stop, `stop_all` (actor, reason) says
     one and fires when it is written down, `stop_said` hears one that was written down. `session_limits`: how long a
-    person's session lasts. `line_checks` check the way to a lane's ports, by lane and port.
+    person's session lasts. `since_ms` tells since when a lane is in its state, `capacity` what the disk, the permit log
+    and retention have. `line_checks` check the way to a lane's ports, by lane and port.
     """
 
     identity: Mapping[str, str]
@@ -54,5 +59,7 @@ class DaemonHandle:
     stop: Callable[[], Stop]
     stop_all: Callable[[str, str], Deferred[Stop]]
     stop_said: Callable[[Stop], None]
+    since_ms: Callable[[str], int | None] = _not_known
+    capacity: Callable[[], Mapping[str, int | None]] = dict
     session_limits: SessionLimits = SessionLimits()
     line_checks: Mapping[str, Mapping[str, LineCheck]] = field(default_factory=dict)

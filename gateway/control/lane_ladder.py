@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from gateway.asking import Unavailable
 from gateway.bank.clock_trust import CLOCK_DIFFERS_MS
 from gateway.bank.exchange_trace import TracedEvent, TraceEvent
-from gateway.bank.fault_reasons import SIGNATURE_REASONS
+from gateway.bank.fault_reasons import REMEDIES, SIGNATURE_REASONS
 from gateway.bank.handshake_errors import Reason
 from gateway.bank.lane import Lane
 from gateway.bank.line_check import rung_of
@@ -37,24 +37,6 @@ R = TypeVar("R")
 _E = TraceEvent
 _REASONS = {one.value: one for one in Reason}
 _ENDS = frozenset({_E.ANSWER, _E.NO_ANSWER, _E.NOT_SENT})
-_FIXES = {
-    "no_answer": "the bank took the connection and never answered: ask what its log says of this connection; a wrong "
-                 "length or charset can leave it waiting for more",
-    "bank_silent": "the bank has not answered yet: probe again with a longer --wait, and ask what its log says",
-    "closed_without_answer": "the bank closed instead of answering: ask what its log says; check that this address and "
-                             "certificate are registered for the test environment",
-    "half_answer": "the bank closed in the middle of an answer: ask what its log says; compare the framing",
-    "answer_stalled": "the bank stopped in the middle of an answer: compare the length that it states with what came",
-    "too_slow": "the answer did not end in time: ask the bank; compare the length that it states with what came",
-    "bad_frame": "these bytes are no message of this bank's framing: check the port, and what stands in front of the "
-                 "front end; compare the framing",
-    "two_answers": "two messages came where one was asked for: ask the bank; compare the framing",
-    "unasked_bytes": "the bank spoke unasked: check the port, and what stands in front of the front end",
-    "declined": "the bank says no in its own words: ask what its code means; check the login's credentials and rights",
-    "signature": "the bank's signature does not fit: save the answer and run bankgw explain on it; check the bank's "
-                 "certificate in the settings",
-    "bad_answer": "the answer breaks the protocol as this bank's page has it: compare the bytes with its manual",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +193,8 @@ def _slug(why: str) -> str:
 
 
 def _fix(slug: str, otherwise: str = "") -> str:
-    return _FIXES.get(slug) or _FIXES.get(otherwise.partition(":")[0]) or "see the bytes below, and the daemon's log"
+    known = REMEDIES.get(slug) or REMEDIES.get(otherwise.partition(":")[0])
+    return known or "see the bytes below, and the daemon's log"
 
 
 def _framing(events: Sequence[TracedEvent]) -> LadderRung:

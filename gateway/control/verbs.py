@@ -145,7 +145,7 @@ class _Acts:
             "stop": {"by": stop.by, "reason": stop.reason, "since": instant(stop.at_ms)} if stop.stopped else None,
             "orders": None if counts is None else counts.states,
             "messages": None if counts is None else {"waiting": counts.waiting, "parked": counts.parked},
-            "certificates": certificates,
+            "certificates": certificates, "capacity": daemon_handle.capacity(), "lane_details": self._lane_rows(),
         }  # fmt: skip
 
     async def orders(self, call: Call) -> Any:
@@ -209,8 +209,12 @@ class _Acts:
         return order_view.veil((row, *mates), {} if lane is None else lane.parts.credentials, clear=clear)
 
     async def lanes(self, call: Call) -> Any:
-        words = self._daemon_handle.ready()["lanes"]
-        return {"lanes": [_lane(name, lane, words[name]) for name, lane in self._daemon_handle.lanes.items()]}
+        return {"lanes": self._lane_rows()}
+
+    def _lane_rows(self) -> list[dict[str, Any]]:
+        handle = self._daemon_handle
+        words = handle.ready()["lanes"]
+        return [_lane(name, lane, words[name], handle.since_ms(name)) for name, lane in handle.lanes.items()]
 
     # ---- orders ----
 
@@ -310,7 +314,8 @@ class _Acts:
         ))  # fmt: skip
         # Another node's lane goes on as before until that node looks into the journal.
         hears_s = BEAT_S if lane.elsewhere else 0.0
-        return {**_lane(name, lane, self._daemon_handle.ready()["lanes"][name]), "owner_hears_within_s": hears_s}
+        word = self._daemon_handle.ready()["lanes"][name]
+        return {**_lane(name, lane, word, self._daemon_handle.since_ms(name)), "owner_hears_within_s": hears_s}
 
     def _lane(self, call: Call) -> tuple[str, Lane]:
         name = call.parts[0]
@@ -495,7 +500,9 @@ def _no_message(message_id: str) -> Denied:
     return Denied(404, "no_such_message", f"there is no message {message_id} in the outbox")
 
 
-def _lane(name: str, lane: Lane, word: str) -> dict[str, Any]:
+def _lane(name: str, lane: Lane, word: str, since_ms: int | None) -> dict[str, Any]:
+    pool = lane.session_pool
+    next_s = None if lane.standing_by or lane.halted else pool.next_try_s
     sessions = [session.state for session in lane.session_pool.sessions]
     ago_s = lane.parts.clock.monotonic_s() - lane.session_pool.answered_s
     return {
@@ -503,4 +510,6 @@ def _lane(name: str, lane: Lane, word: str) -> dict[str, Any]:
         "sessions": {state: sessions.count(state) for state in sorted(set(sessions))}, "work": len(lane.work_queue),
         "paused": list(lane.paused), "halted": lane.halted, "trouble": lane.session_pool.trouble_text,
         "answered_s_ago": None if ago_s == float("inf") else round(ago_s, 1),
+        "since": None if since_ms is None else instant(since_ms),
+        "next_try_s": None if next_s is None else round(next_s, 1), "sign_on_pause_s": round(pool.quiet_s, 1),
     }  # fmt: skip

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from twisted.python.failure import Failure
 
-from gateway import log
+from gateway import log, start_failures
 from gateway.bank.lane import Lane
 from gateway.clock import Clock
 from gateway.journal.commit import permit_log
 from gateway.journal.sql.executor import Executor
 from gateway.meters import NOT_READY, Meters
 from gateway.settings import PERMIT_LOG
+from gateway.start_failures import StartFailure
 from gateway.watch.health import Readiness
 from protocols.canon.money import Money
 
@@ -29,13 +30,15 @@ class Capacity:
     free: int
     size: int
     permit_log: int
+    start_failure: StartFailure | None = None
 
 
 def capacity(state_dir: Path) -> Capacity:
-    """Look at the disk. Raises OSError."""
+    """Look at the disk, and for another process that could not start here meanwhile. Raises OSError."""
     disk = os.statvfs(state_dir)
     log_bytes = int(permit_log.facts(state_dir / PERMIT_LOG)["bytes"])
-    return Capacity(disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize, log_bytes)
+    free, size = disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
+    return Capacity(free, size, log_bytes, start_failures.last(state_dir))
 
 
 def lane_labels(word: str) -> set[tuple[str, str]]:
@@ -55,7 +58,9 @@ class ConditionMetrics:
         self._lanes = lanes
         self._clock = clock
         self._states: dict[str, set[tuple[str, str]]] = {}
+        self._since_ms: dict[str, tuple[str, int]] = {}
         self._money: set[tuple[str, str]] = set()
+        self.capacity: Capacity | None = None
         self._disk_trouble = ""
         self._looking = False
 
@@ -64,6 +69,11 @@ class ConditionMetrics:
         if not self._looking:
             self._looking = True
             executor.run(lambda: capacity(state_dir), self._seen)
+
+    def since_ms(self, lane: str) -> int | None:
+        """Since when a lane is in the state that it is in; None before the first look."""
+        known = self._since_ms.get(lane)
+        return None if known is None else known[1]
 
     def show(self, now: Readiness) -> None:
         """The condition of this moment."""
@@ -79,6 +89,13 @@ class ConditionMetrics:
             for state, reason in labels:
                 meters.lane_state.labels(bank, name, state, reason).set(1)
             self._states[name] = labels
+            if self._since_ms.get(name, ("", 0))[0] != now.lanes[name]:
+                self._since_ms[name] = (now.lanes[name], self._clock.now_ms())
+                meters.lane_since.labels(bank, name).set(wall_s)
+            pool = lane.session_pool
+            next_s = None if lane.standing_by or lane.halted else pool.next_try_s
+            meters.lane_next_try.labels(bank, name).set(0 if next_s is None else wall_s + next_s)
+            meters.lane_sign_on_pause.labels(bank, name).set(pool.quiet_s)
             answered_s = lane.session_pool.answered_s
             if answered_s > float("-inf"):
                 meters.lane_exchange.labels(bank, name).set(wall_s - (monotonic_s - answered_s))
@@ -102,6 +119,7 @@ class ConditionMetrics:
             self._disk_trouble = trouble
             return
         self._disk_trouble = ""
+        self.capacity = seen
         self._meters.disk_free.set(seen.free)
         self._meters.disk_size.set(seen.size)
         self._meters.permit_log.set(seen.permit_log)

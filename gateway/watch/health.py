@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -14,11 +14,13 @@ from gateway.journal.cluster.stops import Stop
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """`reasons` says what is missing; empty means ready. `codes` are the same reasons as the metric names them."""
+    """`reasons` says what is missing; empty means ready. `codes` are the same reasons as the metric names them.
+    `troubles` are all that is wrong, also what leaves the daemon ready."""
 
     reasons: tuple[str, ...]
     lanes: Mapping[str, str]
     codes: tuple[str, ...] = ()
+    troubles: Sequence[Mapping[str, Any]] = ()
 
     @property
     def ready(self) -> bool:
@@ -28,7 +30,8 @@ class Readiness:
     def words(self) -> dict[str, Any]:
         """As the page and the control API say it."""
         status = "ready" if self.ready else "not_ready"
-        return {"status": status, "reasons": list(self.reasons), "lanes": dict(self.lanes)}
+        return {"status": status, "reasons": list(self.reasons), "lanes": dict(self.lanes),
+                "troubles": [dict(one) for one in self.troubles]}  # fmt: skip
 
 
 def lane_word(lane: Lane) -> str:

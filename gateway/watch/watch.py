@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +28,12 @@ from gateway.watch.counts import Counts, count
 from gateway.watch.health import Readiness, readiness, stop_words
 from gateway.watch.notify import Notify
 from gateway.watch.pages import site
+from gateway.watch.troubles import Observed, TroubleWatch, found
+from protocols.erp.news import instant
 
 TICK_S = 1.0
 COUNT_EVERY = 5
+DISK_EVERY = 2
 UNKNOWN_EVERY = 60
 STALE_S = 15.0
 LOST_TICKS = 3
@@ -61,13 +64,18 @@ def _no_trouble() -> str:
     return ""
 
 
+def _none() -> int:
+    return 0
+
+
 @dataclass(frozen=True, slots=True)
 class Sights:
     """What is looked at. `canary_age_s` tells the age of the last heartbeat through the broker, `certificates` the end
     of validity (seconds since 1970) by bank and role, `tried_s` when the journal's writer last tried to reach its
     database again (by the monotonic clock), `trouble` what the database last said, `stop` the last word about an
     emergency stop. `known` is what the settings know, None where nobody wants to hear of what they do not.
-    `state_dir` is the folder whose disk is looked at."""
+    `state_dir` is the folder whose disk is looked at. `broker_trouble` is what the broker last said, `overdue` how many
+    rows are past their retention."""
 
     store: Store
     amqp: Amqp
@@ -81,6 +89,8 @@ class Sights:
     stop: Callable[[], Stop] = Stop
     known: Callable[[], KnownToSettings | None] = field(default=_never)
     state_dir: Path | None = None
+    broker_trouble: Callable[[], str] = _no_trouble
+    overdue: Callable[[], int] = _none
 
 
 def _alive(conn: Connection) -> None:
@@ -98,7 +108,8 @@ class Watch:
     def __init__(self, reactor: Any, sights: Sights, clock: Clock, notify: Notify, rendering: Executor) -> None:
         self._reactor = reactor
         self._sights = sights
-        self._conditions = ConditionMetrics(sights.meters, sights.lanes, clock)
+        self.conditions = ConditionMetrics(sights.meters, sights.lanes, clock)
+        self._troubles = TroubleWatch(sights.meters, clock, instant)
         self._clock = clock
         self._notify = notify
         self._rendering = rendering
@@ -113,6 +124,7 @@ class Watch:
         self._silent_ticks = 0
         self._unknown: frozenset[tuple[str, str]] = frozenset()
         self._unknown_told_s = float("-inf")
+        self._not_written_text = ""
         self.lost_ms: int | None = None
         self.stopping = False
 
@@ -145,10 +157,11 @@ class Watch:
     def ready(self) -> Readiness:
         """Readiness now."""
         sights = self._sights
-        return readiness(
+        now = readiness(
             self.journal_ok, sights.amqp, sights.lanes, stopping=self.stopping, draining=sights.draining(),
             stopped=stop_words(sights.stop()),
         )  # fmt: skip
+        return replace(now, troubles=self._troubles.words())
 
     def journal_ok(self) -> bool:
         """Whether a unit reached the disk lately."""
@@ -167,8 +180,8 @@ class Watch:
                 sights.store.read(count).addCallbacks(self._counted, self._not_written)
             for (bank, role), not_after_s in sights.certificates().items():
                 meters.certificate.labels(bank, role).set(not_after_s)
-            if (folder := sights.state_dir) is not None:
-                self._conditions.look(self._rendering, folder)
+        if self._ticks % DISK_EVERY == 0 and (folder := sights.state_dir) is not None:
+            self.conditions.look(self._rendering, folder)
         known = sights.known() if self._ticks % UNKNOWN_EVERY == 0 and not self._silent_ticks else None
         if known is not None:
             sights.store.read(lambda conn: look(conn, known, vault_of(conn))).addCallbacks(
@@ -178,12 +191,28 @@ class Watch:
         age_s = sights.canary_age_s()
         if age_s is not None:
             meters.canary.set(self._clock.now_ms() / 1000 - age_s)
-        self._conditions.show(self.ready())
+        self._look_for_troubles()
+        self.conditions.show(self.ready())
         for name, lane in sights.lanes.items():
             meters.lane_paused.labels(lane.parts.bank_name, name).set(int(bool(lane.paused)))
         if not self._announced and sights.amqp.up:
             self._announced = True
             self._notify.ready("consuming commands")
+
+    def _look_for_troubles(self) -> None:
+        if self.stopping:
+            return
+        sights = self._sights
+        troubles = found(Observed(
+            self.ready(), sights.lanes, sights.trouble() or self._not_written_text, sights.broker_trouble(),
+            sights.canary_age_s(), sights.certificates(), self.conditions.capacity, sights.overdue(),
+            self._clock.now_ms() / 1000,
+        ))  # fmt: skip
+        # What has had no time yet to come up is no trouble.
+        starting = self._ticks <= LOST_TICKS
+        early = {"lane"} | ({"broker"} if not sights.broker_trouble() else set())
+        early |= {"journal"} if self.lost_ms is None else set()
+        self._troubles.look([one for one in troubles if not (starting and one.kind in early)])
 
     def _look_at_journal(self, now_s: float) -> None:
         if not self._writing:
@@ -218,7 +247,7 @@ class Watch:
             away_s = (self._clock.now_ms() - self.lost_ms) / 1000
             self.lost_ms = None
             _log.warning("journal.back", away_s=round(away_s, 1))
-        self._wrote_s = self._clock.monotonic_s()
+        self._wrote_s, self._not_written_text = self._clock.monotonic_s(), ""
         self._sights.meters.journal_written.set(self._clock.now_ms() / 1000)
         self._notify.alive()
 
@@ -236,6 +265,7 @@ class Watch:
 
     def _not_written(self, failure: Failure) -> None:
         self._writing = False
+        self._not_written_text = str(failure.value)
         if not self.stopping:
             _log.error("watch.journal_failed", error=str(failure.value),
                        action="the watchdog is not fed until it writes")  # fmt: skip
@@ -249,7 +279,7 @@ class Watch:
             meters.in_doubt.labels(bank).set(number)
             meters.in_doubt_oldest.labels(bank).set((oldest_ms or 0) / 1000)
             meters.held.labels(bank).set(counts.held.get(bank, 0))
-        self._conditions.money(counts.money)
+        self.conditions.money(counts.money)
         meters.outbox_depth.set(counts.waiting)
         meters.outbox_oldest.set((counts.waiting_oldest_ms or 0) / 1000)
         meters.parked.set(counts.parked)

@@ -54,8 +54,21 @@ def _words(lanes: Any) -> None:
             for lane in lanes]  # fmt: skip
     output.table(rows, _COLUMNS, "no lanes")
     for lane in lanes:
-        if lane["condition"].startswith("down") and lane["trouble"]:
-            output.say(f"{lane['lane']}: {lane['trouble']}")
+        told = [since(lane)] if not lane["condition"].startswith(("ready", "standing_by")) else []
+        told += [lane["trouble"]] if lane["condition"].startswith("down") and lane["trouble"] else []
+        if told:
+            output.say(f"{lane['lane']}: {'; '.join(told)}")
+
+
+def since(lane: Any) -> str:
+    """Since when a lane is as it is, when it tries again, and when the bank last answered."""
+    answered = "never answered" if lane["answered_s_ago"] is None else f"last answer {lane['answered_s_ago']:g} s ago"
+    told = [f"since {lane['since'] or 'the start'}", answered]
+    if lane["next_try_s"] is not None and not lane["condition"].startswith("ready"):
+        told.append(f"next try in {lane['next_try_s']:g} s")
+    if lane["sign_on_pause_s"]:
+        told.append(f"no sign-on for {lane['sign_on_pause_s']:g} s, as the bank refused the last one")
+    return ", ".join(told)
 
 
 def _changed(lane: Any) -> None:

@@ -19,7 +19,7 @@ def run(
     checked: Annotated[bool, typer.Option("--check/--no-check", help="Refuse to start on mistakes.")] = True,
 ) -> None:
     """Run the gateway in the foreground, until SIGTERM or SIGINT. SIGHUP reads senders and accounts again."""
-    from gateway import log
+    from gateway import log, start_failures
     from gateway.cli import run as cli_run
     from gateway.control.offline import settings_check as checking
     from gateway.settings import read
@@ -33,6 +33,8 @@ def run(
     if checked:
         looked = checking.findings(found, environment.load_bank, environment.now())
         if looked.mistakes:
+            cause = "; ".join(map(str, looked.mistakes))
+            start_failures.note(found.settings.state_dir, exit_codes.CONFIG, cause, "bankgw check names every mistake")
             output.refuse(looked.mistakes)
         for note in looked.notes:
             print(note, file=sys.stderr)
@@ -40,7 +42,7 @@ def run(
             # Not for a person who edits a file: for whoever reads the daemon's log at night.
             log.start(found.settings.log.level, priorities=found.settings.log.priorities)
             for one in looked.unreachable:
-                cli_run.away(str(one))
+                cli_run.away(str(one), found.settings)
             raise typer.Exit(exit_codes.UNAVAILABLE)
     elif found.mistakes:
         output.refuse(found.mistakes)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gateway.cli import exit_codes, output
+from gateway.cli.commands import lanes
 from gateway.cli.output import DEFAULT_CONFIG, AsJson, Config, Socket, WatchOption
 
 if TYPE_CHECKING:
@@ -36,10 +37,24 @@ def status(
 
 
 def _look(daemon: ControlClient, wait_s: float | None, *, as_json: bool) -> Any:
-    with output.asking():
-        said = daemon.get("status") if wait_s is None else daemon.ready_status(wait_s)
+    try:
+        with output.asking():
+            said = daemon.get("status") if wait_s is None else daemon.ready_status(wait_s)
+    except typer.Exit:
+        _last_start(daemon, as_json=as_json)
+        raise
     output.show(said, as_json=as_json, words=_status)
     return said
+
+
+def _last_start(daemon: ControlClient, *, as_json: bool) -> None:
+    """No daemon answers: say why the last one could not start, where that is known."""
+    from gateway import start_failures
+
+    failure = start_failures.last(daemon.path.parent)
+    if failure is not None and not as_json:
+        when = f"the last start failed at {failure.at} (exit code {failure.exit})"
+        output.warn(f"{when}: {failure.cause}", failure.remedy)
 
 
 def _status(said: Any) -> None:
@@ -55,8 +70,11 @@ def _status(said: Any) -> None:
         said_so = f"STOPPED since {stop['since']} by {stop['by']}: {stop['reason']}"
         again = "nothing is sent until two persons start it again (bankgw restart-all)"
         output.line((f"{said_so}; {again}", "bold red"))
-    for name, word in said["lanes"].items():
-        output.line(f"lane {name}: {word}")
+    for one in said["troubles"]:
+        output.line((f"{one['trouble']} {one['subject']}: {one['cause']}", "bold red"))
+        output.line(f"  since {one['since']}; {one['remedy']} (runbook {one['runbook']})")
+    for lane in said["lane_details"]:
+        output.line(f"lane {lane['lane']}: {lane['condition']}, {lanes.since(lane)}")
     broker = said["broker"]
     age_s = broker["canary_age_s"]
     heard = "" if age_s is None else f", heartbeat {age_s:.0f} s ago"
@@ -66,10 +84,19 @@ def _status(said: Any) -> None:
         unknown = "nothing is taken in or sent; what is under way is not known"
         output.line((f"journal unreachable since {since}: {unknown}", "bold red"))
     _under_way(said)
+    _capacity(said["capacity"])
     if said["certificates"]:
         first = said["certificates"][0]
         left = f"{first['days_left']} days left"
         output.line(f"first to expire: {first['bank']} {first['role']} at {first['not_after']} ({left})")
+
+
+def _capacity(said: Any) -> None:
+    if said.get("disk_free_bytes") is None:
+        return
+    free, size, permits = (said[name] / 2**30 for name in ("disk_free_bytes", "disk_size_bytes", "permit_log_bytes"))
+    disk = f"disk: {free:.1f} of {size:.1f} GiB free, permit log {permits:.3f} GiB"
+    output.line(f"{disk}; {said['retention_overdue']} rows past their retention")
 
 
 def _under_way(said: Any) -> None:

@@ -33,6 +33,7 @@ class Retention:
         self._clock = clock
         self._kept_ms = kept_days * DAY_MS
         self._meters = meters
+        self.overdue = 0
         self._tasks = Tasks(lambda failure: _log.error("retention.ended", error=str(failure.value)))
 
     def start(self) -> None:
@@ -57,11 +58,15 @@ class Retention:
     async def _look(self) -> None:
         before_ms = self._clock.now_ms() - self._kept_ms
         held = await self._store.read(partial(refusals.held, before_ms=before_ms))
-        self._meters.refusals_overdue.set(held.over)
+        self._overdue(held.over)
         while held.over:
             gone = await self._store.write(partial(refusals.forget, before_ms=before_ms, most=AT_ONCE))
             _log.info("refusals.deleted", count=gone, action="their retention is over")
             held = await self._store.read(partial(refusals.held, before_ms=before_ms))
-        self._meters.refusals_overdue.set(held.over)
+        self._overdue(held.over)
         self._meters.refusals_kept.set(held.refusals)
         self._meters.parked_copies_kept.set(held.parked)
+
+    def _overdue(self, number: int) -> None:
+        self.overdue = number
+        self._meters.refusals_overdue.set(number)

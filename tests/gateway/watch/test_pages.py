@@ -89,7 +89,7 @@ def test_readiness_has_its_reasons(reasons: tuple[str, ...], code: int, status: 
     said_code, body, _ = served(b"/readyz", Readiness(reasons, {"pab.main": "ready"}))
     assert said_code == code
     said = json.loads(body.splitlines()[-1] if b"\r\n" not in body else body[body.index(b"{") : body.rindex(b"}") + 1])
-    assert said == {"status": status, "reasons": list(reasons), "lanes": {"pab.main": "ready"}}
+    assert said == {"status": status, "reasons": list(reasons), "lanes": {"pab.main": "ready"}, "troubles": []}
 
 
 def test_alive_and_root() -> None:

@@ -204,7 +204,7 @@ def test_readiness_says_everything_that_is_missing(watched: Watched) -> None:
     assert before.lanes == {"sample.main": "standing_by"}
     watched.world.run(2)
     assert readiness(lambda: True, amqp, lanes, stopping=False).words() == {
-        "status": "ready", "reasons": [], "lanes": {"sample.main": "ready"}}  # fmt: skip
+        "status": "ready", "reasons": [], "lanes": {"sample.main": "ready"}, "troubles": []}  # fmt: skip
     lanes["sample.main"].pause("operator")
     paused = readiness(lambda: True, amqp, lanes, stopping=False, draining=True)
     assert paused.lanes == {"sample.main": "paused:operator"}
