@@ -324,6 +324,7 @@ class Gateway:
                 window=table.window or bank.sessions.window,
                 login=self._logins[name], poll_ms=_poll_ms(self.settings), on_stop=self.emergency.apply,
                 rules=lambda kind: self.registry.bank_rules(bank_name, kind), ring=parts.rings.get(name),
+                approval_terms=self.registry.approval_terms,
             ),
             self._halted,
         )  # fmt: skip

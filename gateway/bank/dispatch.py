@@ -26,14 +26,15 @@ from gateway.bank.lane_shared import LaneShared
 from gateway.bank.outgoing import NOT_NAMED, Outgoing, SingleOrder, UnsendableOrder, outgoing
 from gateway.bank.recorder import PaymentEvent
 from gateway.bank.session_pool import BankSession
+from gateway.core.policy import HOLD_BAND
 from gateway.core.states import Answered, Hold, NotSent, Replay, Send, Silent, Source, Work
-from gateway.journal.commit import attempts
+from gateway.journal.commit import attempts, audit
 from gateway.journal.commit.hand_over import Applied
 from gateway.journal.commit.rows import AttemptRow, Evidence, PaymentRow
 from gateway.journal.commit.send_leave import SendLeave
 from gateway.journal.commit.store import Tx
 from gateway.journal.commit.work import may_leave_ms
-from gateway.journal.payments import transition
+from gateway.journal.payments import approval_checks, transition
 from protocols.bank import Fates, MoneyStep, Submit
 from protocols.canon.outcome import Outcome, State
 from protocols.kit.declined import Declined
@@ -224,6 +225,8 @@ class Dispatch:
         key_ids = ",".join(parts.signers[name].key_id for name in parts.bank.profile.signs)
 
         def unit(tx: Tx) -> tuple[Applied, ...] | None:
+            if not self._approved(tx, message.rows):
+                return None
             wire = message.write_down(tx, epoch, ready.bank_date, submit)
             if wire is None:
                 return None
@@ -242,6 +245,19 @@ class Dispatch:
             )  # fmt: skip
 
         return unit
+
+    def _approved(self, tx: Tx, rows: Sequence[PaymentRow]) -> bool:
+        """False if one of these needs approvals that do not count now: it is held, and none of them is sent."""
+        found = approval_checks.at_send(tx, rows, self._parts.approval_terms)
+        stopped = [(row, why) for row, why in zip(rows, found, strict=True) if isinstance(why, str)]
+        for row, why in stopped:
+            applied = transition.apply(
+                tx, row.payment, Hold(tx.now_ms, HOLD_BAND), epoch=self._shared.lease.epoch, expect=State.READY,
+                version=row.version, actor=f"lane:{self._parts.name}",
+            )  # fmt: skip
+            if not applied.conflict:
+                audit.append(tx, f"lane:{self._parts.name}", "order.approval_void", row.payment, {"why": why})
+        return not stopped
 
     # ---- repeats ----
 

@@ -15,6 +15,7 @@ from gateway.journal.cluster import stops
 from gateway.journal.commit.rows import PaymentRow
 from gateway.journal.commit.store import Store
 from gateway.meters import Meters
+from gateway.people.approval_terms import DEFAULT_TERMS, ApprovalTerms
 from protocols.bank import Bank
 from protocols.canon.order import Kind
 
@@ -26,6 +27,7 @@ class LaneParts:
     `login` is shared by all lanes of the same user at the bank. `poll_ms` is how often to look for work that other
     nodes wrote; 0: there are none. `on_stop` gets the state of the emergency stop with each lease.
     `rules` are the settings' present rules for a kind of order. `ring` keeps the last exchanges; None: nothing does.
+    `approval_terms`: which environment's approvals count.
     """
 
     name: str
@@ -45,6 +47,7 @@ class LaneParts:
     poll_ms: float = 0.0
     on_stop: Callable[[stops.Stop], object] = lambda _stop: None
     ring: ExchangeRing | None = None
+    approval_terms: ApprovalTerms = DEFAULT_TERMS
 
     def rules_of(self, row: PaymentRow) -> Rules:
         """The rules that hold for a payment: the stricter of those stored with it and the settings' present ones."""

@@ -14,6 +14,7 @@ import typer
 
 from gateway.cli import exit_codes, output
 from gateway.cli.commands import (
+    approvals,
     audit,
     backup,
     banks,
@@ -85,6 +86,7 @@ def application() -> typer.Typer:
     app.add_typer(roles.application(), name="roles")
     app.add_typer(delegations.application(), name="delegations")
     app.add_typer(policy.application(), name="policy")
+    app.add_typer(approvals.application(), name="approvals")
     app.add_typer(rename.senders(), name="senders")
     app.add_typer(payees.application(), name="payees")
     app.add_typer(topology.application(), name="topology")

@@ -50,10 +50,15 @@ class Pen:
 
     def sign(self, text: str, role: Role) -> dict[str, str]:
         """The digest of these very words and its signature. Ends the command when the person says no."""
-        from gateway.cli import person_key
         from gateway.control.signed_words import digest, to_sign
 
         digested = digest(text)
+        return self.sign_octets(text, digested, to_sign(digested, role))
+
+    def sign_octets(self, text: str, digested: str, octets: bytes) -> dict[str, str]:
+        """The signature of `octets`, which stand for `digested`, once the person has read `text`. See `sign`."""
+        from gateway.cli import person_key
+
         try:
             sealed = person_key.is_sealed(self._path)
             if not self._yes:
@@ -63,7 +68,7 @@ class Pen:
             key = person_key.load(self._path, passphrase(self._passphrase_file, sealed=sealed))
         except person_key.KeyUnusable as error:
             output.leave(exit_codes.FAILED, str(error))
-        return {"digest": digested, "signature": b64encode(key.sign(to_sign(digested, role))).decode()}
+        return {"digest": digested, "signature": b64encode(key.sign(octets)).decode()}
 
 
 def propose(remote: ControlClient, wanted: dict[str, str], evidence: Path | None, pen: Pen, *, as_json: bool) -> None:

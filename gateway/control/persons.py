@@ -21,7 +21,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_.-]{0,30}")
 _STATUS = {"no_such_order": 404, "no_such_person": 404, "no_such_proposal": 404, "no_such_lane": 404, "missing": 400,
            "not_enrolled": 403, "wrong_signature": 403, "wrong_fingerprint": 403, "not_allowed": 403, "cool_down": 403,
            "out_of_scope": 403, "one_seat": 403, "locked": 403, "sign_in_failed": 403, "wrong_code": 403,
-           "no_such_delegation": 404, "no_such_account": 404}  # fmt: skip
+           "no_such_delegation": 404, "no_such_request": 404, "no_such_account": 404}  # fmt: skip
 _log = log.get("control.persons")
 
 

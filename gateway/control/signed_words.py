@@ -7,6 +7,11 @@ from __future__ import annotations
 
 from gateway.journal.cluster.stops import SUBJECT as STOP_SUBJECT
 from gateway.journal.people.approval_policies import SUBJECT as POLICY_SUBJECT
+from gateway.journal.people.approvals import ApprovalDecision
+from gateway.journal.people.approvals import to_sign as decision_to_sign
 from gateway.journal.people.proposals import ProposalKind, Role, digest, to_sign
 
-__all__ = ["POLICY_SUBJECT", "STOP_SUBJECT", "ProposalKind", "Role", "digest", "to_sign"]
+__all__ = [
+    "POLICY_SUBJECT", "STOP_SUBJECT", "ApprovalDecision", "ProposalKind", "Role", "decision_to_sign", "digest",
+    "to_sign",
+]  # fmt: skip

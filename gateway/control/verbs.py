@@ -16,12 +16,12 @@ from gateway.bank.lease import LEASE_MS
 from gateway.control import (
     access,
     accounts_today,
+    approvals,
     batch_view,
     delegations,
     directory,
     exchange_traces,
     guarded_journal,
-    holds,
     lane_ladder,
     order_view,
     parked,
@@ -45,7 +45,7 @@ from gateway.journal.commit import work as open_work
 from gateway.journal.commit.hand_over import Applied
 from gateway.journal.commit.rows import OutboxRow, OutboxState, PaymentRow, WorkRow
 from gateway.journal.commit.store import Tx
-from gateway.journal.payments import batch_rows, bundles, lookup
+from gateway.journal.payments import batch_rows, bundles, held_orders, lookup
 from gateway.journal.payments import transition as applying
 from gateway.journal.payments.batch_rows import BatchRow
 from gateway.journal.payments.lookup import Filters
@@ -61,7 +61,7 @@ STOP_WAIT_S = 5.0
 PAGE_MOST = 1_000
 _ASK = {State.PENDING: Work.ENQUIRE, State.IN_DOUBT: Work.ENQUIRE, State.ESCALATED: Work.ENQUIRE,
         State.SETTLED: Work.RETURNS}  # fmt: skip
-_UNSENT = (*holds.HELD, State.READY)
+_UNSENT = (*held_orders.HELD, State.READY)
 
 
 def verbs(daemon_handle: DaemonHandle) -> Sequence[Verb]:
@@ -93,6 +93,7 @@ def verbs(daemon_handle: DaemonHandle) -> Sequence[Verb]:
         *roles.verbs(daemon_handle),
         *delegations.verbs(daemon_handle),
         *policy_changes.verbs(daemon_handle),
+        *approvals.verbs(daemon_handle),
         *sign_in.verbs(daemon_handle, sessions),
     ))  # fmt: skip
 
@@ -224,9 +225,11 @@ class _Acts:
         reason, held_for = call.text("reason"), _reasons(call)
 
         def event(tx: Tx, row: PaymentRow) -> Event | str:
-            return holds.release(tx, row, held_for, self._daemon_handle)
+            if row.lane not in self._daemon_handle.lanes:
+                return f"its lane {row.lane} is not configured; nothing was changed"
+            return held_orders.release(tx, row, held_for, self._daemon_handle.register())
 
-        word = OperatorDecision(holds.HELD, event, call.peer.actor, "released", reason, held_for, one_reason=True)
+        word = OperatorDecision(held_orders.HELD, event, call.peer.actor, "released", reason, held_for, one_reason=True)
         return await self._befall(call, word)
 
     async def cancel(self, call: Call) -> Any:

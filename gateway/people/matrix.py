@@ -45,6 +45,12 @@ _DECIDERS = frozenset({PersonRole.SUPERVISOR, PersonRole.SYSTEM_ADMIN, PersonRol
 _MACHINE_ONLY = VerbRule()
 _OPEN = VerbRule(everybody=True, proof=Proof.USER)
 _SCOPED = VerbRule(_READERS, scoped=True)
+_APPROVALS = VerbRule(
+    frozenset({PersonRole.MAKER, PersonRole.APPROVER, PersonRole.SUPERVISOR, PersonRole.AUDIT_ADMIN}),
+    proof=Proof.USER, scoped=True,
+)  # fmt: skip
+_RENEW = VerbRule(frozenset({PersonRole.MAKER, PersonRole.APPROVER}), proof=Proof.USER, scoped=True)
+_APPROVE = VerbRule(frozenset({PersonRole.APPROVER}), proof=Proof.SIGNATURE, scoped=True)
 
 MATRIX: Mapping[str, VerbRule] = {
     "GET /status": VerbRule(_ALL),
@@ -77,6 +83,11 @@ MATRIX: Mapping[str, VerbRule] = {
     "POST /delegations": VerbRule(MONEY_ROLES),
     "POST /delegations/{}/end": VerbRule(_ALL),
     "GET /policy": VerbRule(_ALL),
+    "GET /approvals": _APPROVALS,
+    "GET /approvals/{}": _APPROVALS,
+    "POST /approvals/{}/approve": _APPROVE,
+    "POST /approvals/{}/reject": _APPROVE,
+    "POST /approvals/{}/renew": _RENEW,
     "GET /sign-in": _OPEN,
     "POST /sign-in/challenge": _OPEN,
     "POST /sign-in": _OPEN,

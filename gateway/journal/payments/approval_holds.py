@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import bindparam, select
@@ -18,6 +19,7 @@ from gateway.journal.commit.rows import PaymentRow
 from gateway.journal.commit.store import Tx
 from gateway.journal.payments import batch_rows, payees
 from gateway.journal.people import approval_policies, approval_requests, persons
+from gateway.journal.people.approval_requests import ApprovalRequest
 from gateway.journal.sql import schema
 from gateway.journal.sql.driver import first_row
 from gateway.people.approval_bands import ANY, ApprovalFacts, ApprovalNeed, stricter
@@ -32,7 +34,7 @@ NOTHING = ApprovalNeed()
 _ONE = ApprovalNeed(((ANY, 1),))
 _ALL, _MAKER = "*", "maker"
 _MAKERS, _NEEDED = "approval_makers", "approval_needed"
-_NEVER = frozenset({State.REJECTED, State.CANCELLED, State.EXPIRED})
+_UNSENT = frozenset({State.ACCEPTED, State.HELD, State.READY})
 _U = schema.usage.c
 _SPENT = select(_U.sum_minor).where(
     _U.sender == _ALL, _U.scope == _MAKER, _U.key == bindparam("b_key"), _U.currency == bindparam("b_currency"),
@@ -87,19 +89,18 @@ def need_of(
     return need
 
 
-def needed_now(
-    tx: Tx, row: PaymentRow, covered: Callable[[int, UsageFacts], bool], payee_before_ms: Callable[[], int]
-) -> ApprovalNeed:
+def needed_now(tx: Tx, row: PaymentRow, context: ApprovalContext) -> ApprovalNeed:
     """What a payment that was admitted before needs by the policy of this moment: with its whole batch, if it has one.
 
     Its money of the day was counted at admission; what that needed is in the request.
     """
-    if not approval_policies.in_force(tx).bands:
+    policy = approval_policies.in_force(tx)
+    if not policy.bands:
         return NOTHING
-    name = _NEEDED, row.sender, subject_name(row)
+    held = HOLD_BAND in row.holds
+    name = _NEEDED, row.sender, subject_name(row), policy.version, held, row.life.state
     if name not in tx.memo:
-        context = ApprovalContext(DEFAULT_TERMS, payee_before_ms, covered)
-        verdict = Judgement(Hold(tx.now_ms, HOLD_BAND) if HOLD_BAND in row.holds else Release(tx.now_ms, tx.now_ms))
+        verdict = Judgement(Hold(tx.now_ms, HOLD_BAND) if held else Release(tx.now_ms, tx.now_ms))
         tx.memo[name] = need_of(tx, row.sender, [JudgedOrder(one.order, None, verdict) for one in unsent(tx, row)],
                                 context)  # fmt: skip
     need: ApprovalNeed = tx.memo[name]
@@ -107,11 +108,11 @@ def needed_now(
 
 
 def unsent(tx: Tx, row: PaymentRow) -> tuple[PaymentRow, ...]:
-    """The payments that an approval of this one is about: itself, or all of its batch that were not ended unsent."""
+    """The payments that an approval of this one is about: itself, or all of its batch that were not sent or ended."""
     if row.batch is None:
         return (row,)
     found = batch_rows.items(tx.read, row.sender, row.batch)
-    return tuple(one for one in found if one.life.state not in _NEVER)
+    return tuple(one for one in found if one.life.state in _UNSENT)
 
 
 def with_hold(judgement: Judgement, need: ApprovalNeed) -> Judgement:
@@ -123,11 +124,11 @@ def with_hold(judgement: Judgement, need: ApprovalNeed) -> Judgement:
     return Judgement(Hold(event.at_ms, reasons[0], reasons[1:]))
 
 
-def request(tx: Tx, rows: Sequence[PaymentRow], need: ApprovalNeed, terms: ApprovalTerms) -> None:
+def request(tx: Tx, rows: Sequence[PaymentRow], need: ApprovalNeed, terms: ApprovalTerms) -> ApprovalRequest:
     """Ask for the approval of these payments: of one, or of all that go of a batch."""
     first = rows[0]
     about = subject_of(tx, rows)
-    approval_requests.open_request(tx, about, subject_name(first), need, terms, about.valid_until_ms)
+    return approval_requests.open_request(tx, about, subject_name(first), need, terms, about.valid_until_ms)
 
 
 def subject_name(row: PaymentRow) -> str:
@@ -141,7 +142,7 @@ def subject_of(tx: Tx, rows: Sequence[PaymentRow]) -> ApprovalSubject:
     return ApprovalSubject(
         environment="", instance="", verb=PAY, nonce="", sender=rows[0].sender, kind=order.kind.value,
         channel=order.channel.value, fee_bearer=_fee_bearers(rows), maker=known_maker(tx, order) or "",
-        not_before_ms=_ms(order.not_before), valid_until_ms=_ms(order.valid_until),
+        not_before_ms=at_ms(order.not_before), valid_until_ms=at_ms(order.valid_until),
         policy=approval_policies.in_force(tx).version, lines=tuple(line_of(row.order) for row in rows),
     )  # fmt: skip
 
@@ -200,5 +201,6 @@ def _spent(tx: Tx, sender: str, maker: str | None, one: JudgedOrder, count: bool
     return so_far - money.minor if count else so_far
 
 
-def _ms(at: Any) -> int | None:
+def at_ms(at: datetime | None) -> int | None:
+    """A moment as milliseconds of UTC."""
     return None if at is None else int(at.timestamp() * 1000)

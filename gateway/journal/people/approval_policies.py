@@ -50,6 +50,12 @@ def in_force(tx: Tx) -> ApprovalPolicy:
     return policy
 
 
+def of_version(conn: Connection, version: int) -> ApprovalPolicy | None:
+    """The policy with this number."""
+    row = conn.execute(select(schema.approval_policies).where(_C.version == version)).first()
+    return None if row is None else _read(vault_of(conn), row.version, row.at_ms, row.body).policy
+
+
 def listing(conn: Connection, limit: int = 50) -> list[PolicyRow]:
     """All versions, the newest first."""
     vault = vault_of(conn)

@@ -107,9 +107,10 @@ def latest(conn: Connection, sender: str, subject: str) -> ApprovalRequest | Non
     return None if row is None else _read(conn, row)
 
 
-def fetch(conn: Connection, request: str) -> ApprovalRequest | None:
-    """One request. VaultError if it was altered."""
-    row = conn.execute(select(schema.approval_requests).where(_C.request == request)).first()
+def fetch(conn: Connection, request: str, *, lock: bool = False) -> ApprovalRequest | None:
+    """One request; with `lock`, others who lock it wait until this transaction ends. VaultError if it was altered."""
+    wanted = select(schema.approval_requests).where(_C.request == request)
+    row = conn.execute(wanted.with_for_update() if lock else wanted).first()
     return None if row is None else _read(conn, row)
 
 

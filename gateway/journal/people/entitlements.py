@@ -26,6 +26,18 @@ def of_uid(conn: Connection, uid: int, now_ms: int, actor: str) -> EntitledPerso
     if person is None:
         return No("not_enrolled", f"{actor} (uid {uid}) is not enrolled; run `bankgw persons enrol NAME` as yourself, "
                   f"without sudo, and have it confirmed")  # fmt: skip
+    return _entitled(conn, person, now_ms)
+
+
+def of_name(conn: Connection, name: str, now_ms: int) -> EntitledPerson | No:
+    """The enrolled person of this name, or why there is none."""
+    person = persons.of_name(conn, name)
+    if person is None:
+        return No("not_enrolled", f"nobody is enrolled as {name}")
+    return _entitled(conn, person, now_ms)
+
+
+def _entitled(conn: Connection, person: Person, now_ms: int) -> EntitledPerson | No:
     if person.deactivated:
         return No("not_enrolled", f"{person.name} was deactivated; two administrators can enrol another person")
     if not person.enrolled:

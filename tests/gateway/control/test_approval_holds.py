@@ -26,7 +26,8 @@ PAYEE = {"account": "0000000000000000041", "name": "示例丙"}
 
 @pytest.fixture
 def operator(tmp_path: Path) -> Iterator[Operator]:
-    world = World(tmp_path, accounts=2, sender={"suspected_duplicate_hours": 24})
+    world = World(tmp_path, accounts=2, sender={"suspected_duplicate_hours": 24},
+                  settings={"control": {"approval_valid_s": 1_800, "approval_escalates_s": 600}})  # fmt: skip
     world.start()
     world.run(1)
     yield Operator(world)
@@ -75,8 +76,8 @@ def test_what_a_band_names_is_held_with_a_request(four_eyes: Operator) -> None:
     assert (about.environment, about.sender, about.maker, about.policy) == ("test", "kingdee", "zhao", 1)
     assert about.lines[0].payee_account == "0000000000000000041" and about.lines[0].amount_minor == OVER
     assert made.digest == approval_digest.digest(made.form) and made.digest in words(made.form, "zh")
-    assert made.expires_ms - made.made_ms == 259_200_000
-    assert made.escalates_ms is not None and made.escalates_ms - made.made_ms == 14_400_000
+    assert made.expires_ms - made.made_ms == 1_800_000
+    assert made.escalates_ms is not None and made.escalates_ms - made.made_ms == 600_000
     assert ("policy:1", "approval.requested") in four_eyes.trail("kingdee/AP-2")
 
 

@@ -1,0 +1,212 @@
+"""A person approves or rejects what waits: every check, the record, and what befalls the payments, in one unit.
+
+A no is recorded too, with its reason; then nothing else changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.core.policy import HOLD_BAND
+from gateway.core.states import Cancel, Event
+from gateway.journal.commit import audit
+from gateway.journal.commit.rows import PaymentRow
+from gateway.journal.commit.store import Tx
+from gateway.journal.payments import approval_checks, approval_holds, batch_rows, held_orders, lookup
+from gateway.journal.payments import transition as applying
+from gateway.journal.people import approval_requests, approvals, entitlements
+from gateway.journal.people.approval_requests import ApprovalRequest, RequestState
+from gateway.journal.people.approvals import ApprovalDecision, ApprovalRow
+from gateway.journal.people.entitlements import EntitledPerson
+from gateway.journal.people.persons import No
+from gateway.people import approval_digest
+from gateway.registry import Registry
+from protocols.canon.outcome import STATE_TABLE, State
+from protocols.erp.news import instant
+
+_NOT_SENT = frozenset({State.ACCEPTED, State.HELD, State.READY})
+
+
+@dataclass(frozen=True, slots=True)
+class GivenDecision:
+    """What a person says: the digest that was signed, and the signature. `by_way_of` as in ApprovalRow."""
+
+    request: str
+    decision: ApprovalDecision
+    digest: str
+    signature: bytes
+    reason: str
+    by_way_of: str
+    actor: str
+
+
+@dataclass(frozen=True, slots=True)
+class DecidedRequest:
+    """The request after the decision, what is missing still ("": nothing), and the payments that it let go or ended."""
+
+    request: ApprovalRequest
+    missing: str
+    changed: tuple[PaymentRow, ...] = ()
+
+
+def decide(tx: Tx, given: GivenDecision, entitled: EntitledPerson | No, registry: Registry) -> DecidedRequest | No:
+    """Record the decision if everything about it is right, and carry out what it completes."""
+    # Two nodes that record an approval each must not both miss the other's.
+    request = approval_requests.fetch(tx.fresh, given.request, lock=True)
+    said = _decide(tx, given, entitled, registry, request)
+    if isinstance(said, No):
+        about = f"approval:{given.request}" if request is None else f"{request.sender}/{request.subject}"
+        person = None if isinstance(entitled, No) else entitled.person.name
+        audit.append(tx, given.actor, "approval.refused", about, {
+            "request": given.request, "code": said.code, "why": said.why, "decision": given.decision.value,
+            "person": person, "by_way_of": given.by_way_of,
+        })  # fmt: skip
+    return said
+
+
+def rows_of(tx: Tx, request: ApprovalRequest) -> tuple[PaymentRow, ...]:
+    """The payments that the request names, in its order, as they are now."""
+    row = lookup.find(tx.read, request.sender, request.subject)
+    if row is not None:
+        return (row,)
+    there = {one.order.id: one for one in batch_rows.items(tx.read, request.sender, request.subject)}
+    named = (line.order for line in approval_digest.read(request.form).lines)
+    return tuple(there[order] for order in named if order in there)
+
+
+def _decide(
+    tx: Tx, given: GivenDecision, entitled: EntitledPerson | No, registry: Registry, request: ApprovalRequest | None
+) -> DecidedRequest | No:
+    if request is None:
+        return No("no_such_request", f"there is no request {given.request}; `bankgw approvals list` shows what waits")
+    if isinstance(entitled, No):
+        return entitled
+    rows = rows_of(tx, request)
+    no = _why_not(tx, given, entitled, registry, request, rows)
+    if no is not None:
+        return no
+    person = entitled.person
+    new = approvals.record(tx, ApprovalRow(
+        request.request, person.name, request.maker, given.decision, given.digest, tx.now_ms, person.fingerprint,
+        given.signature, given.by_way_of, given.reason,
+    ))  # fmt: skip
+    if not new:
+        return No("decided_already", f"{person.name} has decided request {request.request} already; a request needs "
+                  f"different persons; nothing was changed")  # fmt: skip
+    detail = {"request": request.request, "digest": request.digest, "person": person.name, "key": person.fingerprint,
+              "by_way_of": given.by_way_of, "reason": given.reason}  # fmt: skip
+    about, verb = f"{request.sender}/{request.subject}", given.decision.value
+    audit.append(tx, given.actor, f"approval.{'given' if verb == 'approve' else 'denied'}", about, detail)
+    if given.decision is ApprovalDecision.REJECT:
+        return _reject(tx, given, request, rows, person.name)
+    return _complete(tx, given, request, rows, registry)
+
+
+def _why_not(
+    tx: Tx, given: GivenDecision, entitled: EntitledPerson, registry: Registry, request: ApprovalRequest,
+    rows: Sequence[PaymentRow],
+) -> No | None:  # fmt: skip
+    person, key = entitled.person, request.request
+    said = _why_closed(tx, request, rows)
+    if said is not None:
+        return said
+    if approval_checks.is_maker(tx, request, person.name):
+        return No("own_payment", f"{request.maker} made it, and {person.name} is {request.maker} or stands in for "
+                  f"{request.maker} or the other way round; somebody else approves it")  # fmt: skip
+    why = approval_checks.why_not_entitled(tx, person, rows)
+    if why:
+        return No("not_allowed", f"{why}; nothing was changed")
+    why = approval_checks.why_changed(tx, request, rows, registry.approval_terms)
+    if not why and len(rows) != len(approval_digest.read(request.form).lines):
+        why = "a line of it is not there any more"
+    if why:
+        return No("changed", f"request {key}: {why}; nothing was changed")
+    if given.digest != request.digest:
+        return No("changed", f"request {key}: you signed other words than those of the request; show it again")
+    if not person.signed(given.signature, approvals.to_sign(given.digest, given.decision)):
+        return No("wrong_signature", f"that is not the signature of {person.name} under this decision: the key file is "
+                  f"not the one enrolled (fingerprint {person.fingerprint[:16]}…); nothing was changed")  # fmt: skip
+    for one in approvals.of_request(tx.read, key):
+        if one.person != person.name and entitlements.one_seat(tx.raw, one.person, person.name, tx.now_ms):
+            return No("one_seat", f"{one.person} has decided it, and one of the two stands in for the other: they "
+                      f"count once; nothing was changed")  # fmt: skip
+    return None
+
+
+def _why_closed(tx: Tx, request: ApprovalRequest, rows: Sequence[PaymentRow]) -> No | None:
+    """Why a request takes no decision any more."""
+    key = request.request
+    if any(row.life.attempt for row in rows):
+        return No("already_sent", f"request {key}: it was sent already; nothing was changed")
+    if request.state is not RequestState.OPEN:
+        return No("closed", f"request {key} is {request.state.value} already; nothing was changed")
+    if tx.now_ms >= request.expires_ms:
+        return No("expired", f"request {key} expired at {instant(request.expires_ms)}: bankgw approvals renew {key} "
+                  f"asks anew; nothing was changed")  # fmt: skip
+    if not rows or all(row.life.state not in _NOT_SENT for row in rows):
+        states = ", ".join(sorted({row.life.state.value for row in rows})) or "gone"
+        return No("closed", f"request {key}: what it is about is {states}; nothing was changed")
+    return None
+
+
+def _complete(
+    tx: Tx, given: GivenDecision, request: ApprovalRequest, rows: Sequence[PaymentRow], registry: Registry
+) -> DecidedRequest:
+    need = approval_holds.needed_now(tx, rows[0], held_orders.context_of(tx, rows[0], registry))
+    found = approval_checks.standing(tx, request, rows, need)
+    if found.missing:
+        return DecidedRequest(request, found.missing)
+    detail = {"by": list(found.approvers), "digest": request.digest}
+    settled = approval_requests.settle(tx, request, RequestState.APPROVED, given.actor, detail)
+    assert settled, "it was open in this very unit"
+    changed = []
+    for row in rows:
+        event = held_orders.approved(tx, row, registry)
+        if event is not None:
+            changed.append(_befall(tx, row, event, given.actor, "order.approved", {"by": list(found.approvers)}))
+    now = approval_requests.fetch(tx.fresh, request.request)
+    assert now is not None
+    return DecidedRequest(now, "", tuple(changed))
+
+
+def _reject(
+    tx: Tx, given: GivenDecision, request: ApprovalRequest, rows: Sequence[PaymentRow], person: str
+) -> DecidedRequest:
+    """One approver's no ends the payments: nothing was sent."""
+    approval_requests.settle(tx, request, RequestState.REJECTED, given.actor, {"by": person, "reason": given.reason})
+    detail = {"by": person, "reason": given.reason}
+    changed = [
+        _befall(tx, row, Cancel(tx.now_ms), given.actor, "order.not_approved", detail)
+        for row in rows if not STATE_TABLE[row.life.state].final and HOLD_BAND in row.holds
+    ]  # fmt: skip
+    now = approval_requests.fetch(tx.fresh, request.request)
+    assert now is not None
+    return DecidedRequest(now, "", tuple(changed))
+
+
+def _befall(
+    tx: Tx, row: PaymentRow, event: Event, actor: str, entry: str, detail: Mapping[str, Any]
+) -> PaymentRow:
+    applied = applying.apply(tx, row.payment, event, epoch=None, actor=actor)
+    assert applied.row_after is not None, "one unit reads and changes: nobody can come between"
+    audit.append(tx, actor, entry, row.payment, detail)
+    return applied.row_after
+
+
+def renew(tx: Tx, key: str, actor: str, registry: Registry) -> ApprovalRequest | No:
+    """Ask anew about what a request that expired, or is void, was about. What it needed is needed still."""
+    request = approval_requests.fetch(tx.fresh, key)
+    if request is None:
+        return No("no_such_request", f"there is no request {key}; `bankgw approvals list` shows what waits")
+    rows = [row for row in rows_of(tx, request) if row.life.state is State.HELD and HOLD_BAND in row.holds]
+    last = approval_requests.latest(tx.read, request.sender, request.subject)
+    if last is None or last.request != key or request.is_open(tx.now_ms) or not rows:
+        return No("not_now", f"request {key} is not the last about {request.sender}:{request.subject}, is open still, "
+                  f"or nothing waits for it; nothing was changed")  # fmt: skip
+    need = approval_holds.needed_now(tx, rows[0], held_orders.context_of(tx, rows[0], registry))
+    approval_checks.ask_anew(tx, rows[0], request, need, registry.approval_terms, f"renewed by {actor}")
+    made = approval_requests.latest(tx.read, request.sender, request.subject)
+    assert made is not None
+    return made
