@@ -184,6 +184,8 @@ def _write_plan(place: TrialPlace) -> None:
     plan: dict[str, Any] = {
         "bank": bank, "against": "twin", "sender": SENDER, "socket": str(socket_of(made.settings, os.environ)),
         "patience_s": 25.0, "receipts_today": bool(trial(bank).demo.get("receipts_today", True)),
+        "receipts_of": str(trial(bank).demo.get("receipts_of", "payment")),
+        "looks_up": str(trial(bank).demo.get("looks_up", "银行")),
         "payee": {"account": "0" * stage.manners(bank).payee_digits,
                   "name": "示例乙公司", "bank_name": "示例银行某支行", "cnaps": "000000000000"},
         "accounts": [{"number": number, "name": site.HOLDERS[n]} for n, number in enumerate(_own(bank))],

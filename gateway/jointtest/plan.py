@@ -7,6 +7,8 @@
     socket = "/run/bankgw/control.sock"
     erp = "erp.toml"                 # who speaks to which broker: as for `bankgw send`
     receipts_today = true            # false: the bank makes receipts (回单) of past days only
+    receipts_of = "payment"          # by what it finds them: payment · entry (流水) · batch_item
+    looks_up = "银行"                # what the bank's directory is asked for
     patience_s = 30                  # how long the last word about an order is waited for
     payee = { account = "…", name = "…", bank_name = "…", cnaps = "…" }
     [[accounts]]                     # own accounts, at least one; two for transfers
@@ -126,6 +128,8 @@ class _File(_Table):
     relay: RelayAccess | None = None
     patience_s: float = Field(30.0, gt=0)
     receipts_today: bool = True
+    receipts_of: Literal["payment", "entry", "batch_item"] = "payment"
+    looks_up: str = "银行"
 
 
 @dataclass(frozen=True, slots=True)

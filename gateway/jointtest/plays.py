@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 
-from gateway.jointtest.player import GivenOrder, Player, next_morning
+from gateway.jointtest.player import GivenOrder, Player
 from gateway.jointtest.verdicts import CaseFinding, CaseVerdict, SeenAt
 from gateway.tasks import sleep
 from protocols.canon.order import Kind
@@ -296,21 +296,6 @@ async def _many(player: Player, count: int) -> CaseFinding:
         if finding.verdict is not CaseVerdict.PASSED:
             return finding
     return passed(f"{count} orders settled in {took_s:.1f} s, window {player.world.bank.sessions.window}")
-
-
-async def next_day(player: Player) -> CaseFinding:
-    """Pays today; tomorrow's statement of today must have it (`second.next_day`)."""
-    one = player.order()
-    await player.publish(one)
-    if not await player.until_state(one, player.case.expect.states):
-        return undecided(player, one)
-    finding = await booked(player, one, "")
-    player.facts |= {"account": one.fields["debtor"]["account"], "date": player.today().isoformat(),
-                     "amount": one.fields["amount"]}  # fmt: skip
-    if finding.verdict is not CaseVerdict.PASSED:
-        return finding
-    until = next_morning(player.world.now())
-    return CaseFinding(CaseVerdict.WAITING, "paid; the statement of that day is asked for when the day is over", until)
 
 
 async def certificate(player: Player) -> CaseFinding:

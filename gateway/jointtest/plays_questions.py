@@ -14,11 +14,11 @@ from gateway.jointtest.verdicts import CaseFinding, CaseVerdict
 
 _UNKNOWN = "0000999999999999"
 _PAGES_MOST = 60
-_LATER = frozenset({"expired", "bank_unavailable", "not_yet", "receipt_later"})
 _QUIET_DAYS = 20
 
 
-def _wrong(reply: Heard | None) -> CaseFinding:
+def unexpected(reply: Heard | None) -> CaseFinding:
+    """A question was answered otherwise than the case expects, or not at all."""
     if reply is None:
         return failed("no answer in time")
     error = reply.said.get("error", {})
@@ -27,10 +27,10 @@ def _wrong(reply: Heard | None) -> CaseFinding:
 
 def _refused(player: Player, reply: Heard | None) -> CaseFinding:
     if reply is None:
-        return _wrong(reply)
+        return unexpected(reply)
     codes = [reply.code, *(str(one.get("code", "")) for one in reply.said.get("errors", ()))]
     found = [code for code in codes if code in player.case.expect.errors]
-    return passed(found[0]) if found else _wrong(reply)
+    return passed(found[0]) if found else unexpected(reply)
 
 
 async def probe(player: Player) -> CaseFinding:
@@ -55,7 +55,7 @@ async def balance(player: Player) -> CaseFinding:
     if player.case.expect.errors:
         return _refused(player, reply)
     if reply is None or reply.name not in player.case.expect.reply:
-        return _wrong(reply)
+        return unexpected(reply)
     told = {one["account"]: one for one in reply.said["balances"]}
     if set(told) != set(asked):
         return failed(f"{len(told)} of {len(asked)} balances; {reply.said.get('errors')}")
@@ -91,20 +91,26 @@ async def entries(player: Player) -> CaseFinding:
     await player.publish(one)
     if not await player.until_state(one, player.case.expect.states):
         return undecided(player, one)
+    found = await entry_of(player, one, player.today())
+    if isinstance(found, CaseFinding):
+        return found
+    player.facts["bank_line_id"] = found.get("bank_line_id")
+    return await booked(player, one, f"1 entry; matched {found.get('matched_payment', 'not')}")
+
+
+async def entry_of(player: Player, one: GivenOrder, day: date) -> dict[str, Any] | CaseFinding:
+    """The one entry of the day that is this payment, or what was found instead."""
     lines: list[dict[str, Any]] = []
     found: list[dict[str, Any]] = []
     # Another attempt where the bank books a little later than it answers.
     for _ in range(3):
-        lines, wrong = await _walk(player, _account(one), player.today(), player.today(), 500)
+        lines, wrong = await _walk(player, _account(one), day, day, 500)
         if wrong is not None:
             return wrong
         found = [line for line in lines if _is(line, one, player)]
         if found:
             break
-    if len(found) != 1:
-        return failed(f"{len(found)} entries of {len(lines)} are this payment's")
-    player.facts["bank_line_id"] = found[0].get("bank_line_id")
-    return await booked(player, one, f"1 of {len(lines)} entries; matched {found[0].get('matched_payment', 'not')}")
+    return found[0] if len(found) == 1 else failed(f"{len(found)} entries of {len(lines)} are this payment's")
 
 
 def _account(one: GivenOrder) -> str:
@@ -132,7 +138,7 @@ async def _walk(player: Player, account: str, first: date, last: date, limit: in
         said = {"account": account, "from": first.isoformat(), "to": last.isoformat(), "limit": limit}
         reply = await player.ask("transactions.query", said | ({} if after is None else {"after": after}))
         if reply is None or reply.name != "transactions.page":
-            return lines, _wrong(reply)
+            return lines, unexpected(reply)
         lines += reply.said["lines"]
         if pages is not None:
             pages.append(len(reply.said["lines"]))
@@ -186,55 +192,12 @@ async def unknown_order(player: Player) -> CaseFinding:
     return _refused(player, await player.ask("status.query", {"id": f"{player.one.name}-NOBODY"}))
 
 
-async def receipt(player: Player) -> CaseFinding:
-    """The receipt of a payment; where the bank makes it on the next day only, the case waits."""
-    one = player.order()
-    await player.publish(one)
-    if not await player.until_state(one, player.case.expect.states):
-        return undecided(player, one)
-    player.facts["payment"] = player.told(one)[-1].said["payment"]
-    if not player.world.plan.told.receipts_today:
-        until = next_morning(player.world.now())
-        return CaseFinding(CaseVerdict.WAITING, "paid; the bank makes receipts of past days only", until)
-    finding = await receipt_of(player, player.facts["payment"])
-    return finding if finding.verdict is not CaseVerdict.PASSED else await booked(player, one, finding.why)
-
-
-async def receipt_of(player: Player, payment: str) -> CaseFinding:
-    """Ask for the receipt of a payment."""
-    reply = await player.ask("receipt.request", {"payment": payment, "max_wait": "PT8S"}, 20.0)
-    if reply is not None and reply.name in player.case.expect.reply:
-        return passed(f"{reply.said['name']}, {reply.said['size']} bytes, {reply.said['media_type']}")
-    if reply is None or reply.code in _LATER:
-        until = next_morning(player.world.now())
-        code = "no answer yet" if reply is None else reply.code
-        return CaseFinding(CaseVerdict.WAITING, f"{code}: the bank may make receipts of past days only", until)
-    return _wrong(reply)
-
-
 async def directory(player: Player) -> CaseFinding:
     """The bank's directory of branches, through the control API."""
     world = player.world
     try:
-        said = await world.elsewhere(world.desk.get, "directory", world.plan.bank, name="银行", limit=5)
+        text = world.plan.told.looks_up
+        said = await world.elsewhere(world.desk.get, "directory", world.plan.bank, name=text, limit=5)
     except Refused as error:
         return failed(f"{error.code}: {error}")
     return passed(f"{len(said.get('branches', said.get('banks', ())))} branches")
-
-
-async def second_day(player: Player) -> CaseFinding:
-    """The second half of `next_day`: the closed statement has the payment, and adds up."""
-    facts = player.one.facts
-    reply = await player.ask("statement.request", {"account": facts["account"], "date": facts["date"]})
-    if reply is None or reply.name not in player.case.expect.reply:
-        return _wrong(reply)
-    said = reply.said
-    found = [line for line in said["lines"] if line.get("amount") == facts["amount"]]
-    if not found:
-        return failed(f"none of {len(said['lines'])} entries of {facts['date']} is {facts['amount']}")
-    if not said.get("checked"):
-        return failed(f"the statement of {facts['date']} does not add up")
-    if not said.get("closed"):
-        until = next_morning(player.world.now())
-        return CaseFinding(CaseVerdict.WAITING, f"the bank has not closed {facts['date']}", until)
-    return passed(f"{facts['date']}: {said['count']} entries, {said['opening']} to {said['closing']}")

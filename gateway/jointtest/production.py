@@ -18,7 +18,7 @@ from gateway.jointtest.amounts import OverCap
 from gateway.jointtest.cases import Case, derive_from
 from gateway.jointtest.player import Player, next_morning
 from gateway.jointtest.plays import failed
-from gateway.jointtest.plays_questions import receipt_of, second_day
+from gateway.jointtest.plays_days import receipt_of, second_day
 from gateway.jointtest.verdicts import CaseFinding, CaseVerdict
 from protocols.bank import Bank
 
@@ -76,16 +76,18 @@ async def go_on(player: Player) -> CaseFinding:
     if player.today().isoformat() <= str(facts["date"]):
         until = next_morning(player.world.now())
         return CaseFinding(CaseVerdict.WAITING, "carried out; its day's statement and receipt come then", until)
-    return await _next_day(player, str(said["payment"]))
+    return await _next_day(player)
 
 
-async def _next_day(player: Player, payment: str) -> CaseFinding:
+async def _next_day(player: Player) -> CaseFinding:
     statement = await second_day(player)
     if statement.verdict is not CaseVerdict.PASSED:
         return statement
     if player.world.bank.questions.receipt is None:
         return CaseFinding(CaseVerdict.PASSED, f"{statement.why}; this bank answers no question about receipts")
-    receipt = await receipt_of(player, payment)
+    if player.world.plan.told.receipts_of != "payment":
+        return CaseFinding(CaseVerdict.PASSED, f"{statement.why}; this bank gives no receipt of a single payment")
+    receipt = await receipt_of(player)
     if receipt.verdict is not CaseVerdict.PASSED:
         return receipt
     return CaseFinding(CaseVerdict.PASSED, f"{statement.why}; receipt {receipt.why}")

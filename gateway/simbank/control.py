@@ -4,6 +4,7 @@
 {"do": "truth"}                                      every execution by reference
 {"do": "strike", "fault": "half", "reference": "…", "skip": 0, "touch": "money", "seconds": 5}
 {"do": "calm"}                                       no more faults, neither by rate nor by script
+{"do": "clock", "ahead_s": 86400}                    the bank's clock, and its business date; not behind its entries
 """
 
 from __future__ import annotations
@@ -31,8 +32,9 @@ def obey(bank: SimBank, command: Mapping[str, Any]) -> dict[str, Any]:
         return {"error": f"no command {command.get('do')!r}; there are {', '.join(sorted(_COMMANDS))}"}
     try:
         return act(bank, command)
-    except (ValueError, TypeError) as error:
-        return {"error": f"{command['do']}: {error}"}
+    except (ValueError, TypeError, KeyError) as error:
+        what = f"needs {error.args[0]}" if isinstance(error, KeyError) else str(error)
+        return {"error": f"{command['do']}: {what}"}
 
 
 def _report(bank: SimBank, _command: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,11 +58,17 @@ def _calm(bank: SimBank, _command: Mapping[str, Any]) -> dict[str, Any]:
     return {"faults_to_come": 0}
 
 
+def _clock(bank: SimBank, command: Mapping[str, Any]) -> dict[str, Any]:
+    bank.ledger.set_ahead(round(float(command["ahead_s"]) * 1000))
+    return {"now": bank.ledger.now().isoformat(), "ahead_s": bank.ledger.ahead_ms / 1000}
+
+
 _COMMANDS: Mapping[str, Callable[[SimBank, Mapping[str, Any]], dict[str, Any]]] = {
     "report": _report,
     "truth": _truth,
     "strike": _strike,
     "calm": _calm,
+    "clock": _clock,
 }
 
 

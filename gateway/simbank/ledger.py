@@ -91,7 +91,7 @@ class Ledger:
 
     `file` is a record that is read back if it exists and written before a booking counts; without one the
     truth lives as long as the object. `cut_off` is the local time after which the bank books on the next
-    date.
+    date. `ahead_ms`: how far the bank's clock is ahead of `now_ms`.
     """
 
     def __init__(
@@ -103,12 +103,14 @@ class Ledger:
         file: Path | None = None,
         zone: tzinfo = CHINA,
         cut_off: time | None = None,
+        ahead_ms: int = 0,
     ) -> None:
         self.conduct = conduct
+        self.ahead_ms = ahead_ms
         self.duplicates = 0
         self.executions: list[Execution] = []
         self.heard: Counter[str] = Counter()
-        self._now_ms = now_ms
+        self._machine_ms = now_ms
         self._zone = zone
         self._cut_off = cut_off
         self._chance = Chance(conduct.seed)
@@ -117,6 +119,7 @@ class Ledger:
         self._bundles: dict[str, list[Execution]] = {}
         self._came_back: list[tuple[int, Execution]] = []
         self._due: list[tuple[int, int, int]] = []
+        self._booked_ms = 0
         self._serial = 0
         self._reserved = 0
         self._record = None if file is None else Record(file)
@@ -197,6 +200,15 @@ class Ledger:
         return self._serial
 
     # ---- what the simulator and the tests may do -----------------------------------------------------------
+
+    def set_ahead(self, ahead_ms: int) -> None:
+        """Put the bank's clock so far ahead of the machine's, or behind it; raises ValueError if entries are later."""
+        self._advance()
+        if self._machine_ms() + ahead_ms < self._booked_ms:
+            at = self._moment(self._booked_ms)
+            raise ValueError(f"there are entries of {at:%Y-%m-%d %H:%M:%S}: the bank's clock cannot be earlier")
+        self.ahead_ms = ahead_ms
+        self._advance()
 
     def hear(self, reference: str) -> None:
         """Record that one message to move money has arrived, whatever becomes of it. See `record.read_heard`."""
@@ -345,6 +357,7 @@ class Ledger:
         now_ms = self._now_ms()
         while self._due and self._due[0][0] <= now_ms:
             at_ms, number, stage = heapq.heappop(self._due)
+            self._booked_ms = max(self._booked_ms, at_ms)
             execution = self.executions[number - 1]
             if stage == _DECIDE:
                 self._decide(execution, at_ms)
@@ -418,6 +431,9 @@ class Ledger:
             reason,
             None if back_ms is None else self.bank_date(back_ms),
         )
+
+    def _now_ms(self) -> int:
+        return self._machine_ms() + self.ahead_ms
 
     def _moment(self, at_ms: int) -> datetime:
         return datetime.fromtimestamp(at_ms / 1000, self._zone)

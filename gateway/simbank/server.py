@@ -213,6 +213,8 @@ class SimBank:
         """What happened so far, as plain values."""
         return {
             "ports": dict(self.ports),
+            "now": self.ledger.now().isoformat(),
+            "ahead_s": self.ledger.ahead_ms / 1000,
             **self.tally.report(),
             "executions": len(self.ledger.executions),
             "duplicates": self.ledger.duplicates,

@@ -53,7 +53,7 @@ def serve(reactor: IReactorTime, config: SimConfig, now_ms: Callable[[], int] | 
     dsig.start()
     twin = build_twin(config)
     machine_ms, ahead_ms = now_ms or SystemClock(reactor).now_ms, round(config.clock_ahead_s * 1000)
-    ledger = Ledger(lambda: machine_ms() + ahead_ms, config.accounts, config.conduct, file=config.ledger_file)
+    ledger = Ledger(machine_ms, config.accounts, config.conduct, file=config.ledger_file, ahead_ms=ahead_ms)
     plan = FaultPlan(config.fault_seed, config.fault_rates, config.delays)
     tls = None if config.tls is None else server_context(config.tls.cert, config.tls.key, config.tls.client_ca)
     try:

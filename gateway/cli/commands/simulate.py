@@ -11,7 +11,7 @@ import typer
 from gateway.cli import exit_codes, output
 
 Level = Literal["debug", "info", "warning", "error"]
-Word = Literal["report", "truth", "calm", "strike"]
+Word = Literal["report", "truth", "calm", "strike", "clock"]
 
 
 def simulate(
@@ -24,7 +24,7 @@ def simulate(
         str | None, typer.Option(metavar="BANK", help="Write settings, keys and a matching gateway's files into FILE.")
     ] = None,
     tell: Annotated[
-        Word | None, typer.Option(help="Say this to the bank that runs with FILE: report, truth, calm or strike.")
+        Word | None, typer.Option(help="To the bank that runs with FILE: report, truth, calm, strike or clock.")
     ] = None,
     fault: Annotated[str | None, typer.Option(help="For strike: the fault; docs/do/simulate.md lists them.")] = None,
     touch: Annotated[
@@ -32,13 +32,17 @@ def simulate(
     ] = None,
     reference: Annotated[str | None, typer.Option(help="For strike: only about this reference.")] = None,
     seconds: Annotated[float | None, typer.Option(help="For strike: how long it lasts, where it lasts.")] = None,
+    ahead_s: Annotated[
+        float | None, typer.Option(help="For clock: so many seconds ahead of this machine's, or behind it (-86400).")
+    ] = None,
 ) -> None:
     """Run one simulated bank in the foreground: its own side of the protocol, with a ledger and seeded faults."""
     if init is not None:
         _init(init, file)
         return
     if tell is not None:
-        word = {"do": tell, "fault": fault, "touch": touch, "reference": reference, "seconds": seconds}
+        word = {"do": tell, "fault": fault, "touch": touch, "reference": reference, "seconds": seconds,
+                "ahead_s": ahead_s}  # fmt: skip
         _tell(file, {name: value for name, value in word.items() if value is not None})
         return
     _run(context, file, log_level)

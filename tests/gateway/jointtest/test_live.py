@@ -99,7 +99,7 @@ def counts(lines: list[str]) -> tuple[int, ...]:
 def test_some_cases_of_every_sort(described: dict[str, str], folder: Path) -> None:
     chosen = [word for case in SOME for word in ("--case", case)]
     code, lines = bankgw(described, "trial", "sample", "--folder", str(folder / "p"), *chosen)
-    assert (code, counts(lines)) == (0, (18, 15, 0, 2, 0, 1)), "\n".join(lines)
+    assert (code, counts(lines)) == (0, (18, 16, 0, 1, 0, 1)), "\n".join(lines)
     opened = open_pack(next((folder / "p" / "run").glob("evidence-*.zip")))
     assert {one["seen"] for one in opened.cases.values() if one["verdict"] == "passed"} == {"twin"}
     files = set(opened.manifest["files"])
@@ -108,6 +108,9 @@ def test_some_cases_of_every_sort(described: dict[str, str], folder: Path) -> No
     assert any(name.startswith(f"{lost}gateway-") and name.endswith("sent-wire.bin") for name in files)
     assert any(name.startswith(f"{lost}gateway-") and "-signed-" in name for name in files)
     assert any(name.startswith(f"{lost}twin-") and name.endswith("-money-answer.bin") for name in files)
+    moved = [json.loads(line) for line in (folder / "p" / "run" / "journal.jsonl").read_text("utf-8").splitlines()]
+    days = [one["days"] for one in moved if one.get("act") == "twin_clock"]
+    assert days == [-1, 0] and opened.cases["day-change"]["verdict"] == "passed"
     assert {"report.en.html", "report.zh.html", "journal.jsonl"} <= files
 
 

@@ -19,6 +19,7 @@ from gateway.jointtest.verdicts import CaseFinding, CaseVerdict
 NOW = datetime(2026, 11, 28, 2, tzinfo=UTC)
 SETTLED = {"state": "settled", "final": True, "payment": "P-1", "bank_serial": "S", "bank_reference": "R"}
 STATEMENT = {"lines": [{"amount": "1.00"}], "checked": True, "closed": True, "count": 1, "opening": "9.00", "closing": "8.00"}
+UNSTATED = {**STATEMENT, "checked": False, "date": "2026-11-28", "account": "0001", "credit_sum": "0.00", "debit_sum": "1.00"}
 
 
 @dataclass
@@ -30,6 +31,7 @@ class Somebody:
     order_minor: int = 100
     to: str = "0002"
     day: date = date(2026, 11, 28)
+    receipts_of: str = "payment"
     replies: dict[str, Any] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     published: int = 0
@@ -37,10 +39,11 @@ class Somebody:
     patience_s: float = 1.0
 
     def __post_init__(self) -> None:
-        told = SimpleNamespace(sender="joint")
+        told = SimpleNamespace(sender="joint", receipts_of=self.receipts_of)
         line = SimpleNamespace(until=self._until)
         desk = SimpleNamespace(get=lambda *_words: self.shown)
-        bank = SimpleNamespace(questions=SimpleNamespace(receipt=None if "receipt" not in self.replies else object()))
+        bank = SimpleNamespace(questions=SimpleNamespace(receipt=None if "receipt" not in self.replies else object()),
+                               profile=SimpleNamespace(past_balance_days=9))  # fmt: skip
         self.world = SimpleNamespace(now=lambda: NOW, plan=SimpleNamespace(told=told), line=line, desk=desk, bank=bank,
                                      elsewhere=self._elsewhere)  # fmt: skip
         given = {"order": "JT-1", "date": "2026-11-28", "amount": "1.00", "account": "0001", "given_by": "wang"}
@@ -70,8 +73,10 @@ class Somebody:
     def today(self) -> date:
         return self.day
 
-    async def ask(self, key: str, _said: Any, _patience_s: float = 0) -> Any:
+    async def ask(self, key: str, asked: Any, _patience_s: float = 0) -> Any:
         said = self.replies.get(key.partition(".")[0])
+        if said is not None and "on" in asked:
+            said = {"balances": [{"book": said[asked["on"]]}] if asked["on"] in said else []}
         return None if said is None else SimpleNamespace(name=f"{key.partition('.')[0]}.ready", said=said, code="")
 
 
@@ -130,7 +135,10 @@ async def test_who_released_it_decides(said: dict[str, Any] | None, verdict: Cas
         ({"statement": STATEMENT}, CaseVerdict.PASSED),
         ({"statement": STATEMENT, "receipt": {"name": "r", "size": 1, "media_type": "x"}}, CaseVerdict.PASSED),
         ({"statement": {**STATEMENT, "lines": []}}, CaseVerdict.FAILED),
-        ({"statement": {**STATEMENT, "checked": False}}, CaseVerdict.FAILED),
+        ({"statement": UNSTATED}, CaseVerdict.FAILED),
+        ({"statement": UNSTATED, "balance": {"2026-11-27": "9.00", "2026-11-28": "8.00"}}, CaseVerdict.PASSED),
+        ({"statement": UNSTATED, "balance": {"2026-11-27": "9.00", "2026-11-28": "7.99"}}, CaseVerdict.FAILED),
+        ({"statement": UNSTATED, "balance": {"2026-11-28": "8.00"}}, CaseVerdict.FAILED),
         ({"statement": {**STATEMENT, "closed": False}}, CaseVerdict.WAITING),
         ({}, CaseVerdict.FAILED),
     ],
@@ -138,6 +146,13 @@ async def test_who_released_it_decides(said: dict[str, Any] | None, verdict: Cas
 async def test_the_next_day_has_statement_and_receipt(replies: dict[str, Any], verdict: CaseVerdict) -> None:
     player = Somebody(shown=shown("uid:li"), day=date(2026, 11, 29), replies=replies)
     assert (await went_on(player)).verdict is verdict
+
+
+async def test_receipts_that_no_single_payment_has_are_not_asked_for() -> None:
+    replies = {"statement": STATEMENT, "receipt": None}
+    player = Somebody(shown=shown("uid:li"), day=date(2026, 11, 29), replies=replies, receipts_of="batch_item")
+    found = await went_on(player)
+    assert found.verdict is CaseVerdict.PASSED and "no receipt of a single payment" in found.why
 
 
 def test_in_production_no_other_case_is_played() -> None:

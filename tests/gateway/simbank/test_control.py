@@ -12,6 +12,9 @@ from twisted.internet.defer import maybeDeferred
 from twisted.internet.threads import deferToThread
 
 from gateway.simbank import control
+from gateway.simbank.ledger import Ledger, LedgerAccount
+from protocols.canon.money import Money
+from protocols.twin import Instruction
 
 
 def ask(path: Path, *commands: bytes) -> list[dict[str, Any]]:
@@ -38,3 +41,15 @@ async def test_a_caller_that_has_said_all_is_answered(tmp_path: Path) -> None:
     finally:
         await maybeDeferred(listening.stopListening)
     assert len(calmed) == 20
+
+
+def test_the_clock_is_told_and_said() -> None:
+    ledger = Ledger(lambda: 0, [LedgerAccount("1", "甲", Money(10_000))])
+    bank: Any = SimpleNamespace(ledger=ledger)
+    assert control.obey(bank, {"do": "clock", "ahead_s": 86_400}) == {
+        "now": "1970-01-02T08:00:00+08:00", "ahead_s": 86_400.0}  # fmt: skip
+    assert control.obey(bank, {"do": "clock"}) == {"error": "clock: needs ahead_s"}
+    assert "could not convert" in control.obey(bank, {"do": "clock", "ahead_s": "soon"})["error"]
+    ledger.take(Instruction("R", "1", "2", "乙", Money(100), ""))
+    assert "cannot be earlier" in control.obey(bank, {"do": "clock", "ahead_s": 0})["error"]
+    assert ledger.ahead_ms == 86_400_000

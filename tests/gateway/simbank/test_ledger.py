@@ -385,3 +385,27 @@ def test_a_restart_at_any_time_changes_nothing(
         assert lines[0] == lines[1]
         assert steady.holding(account) == restarted.holding(account)
     restarted.close()
+
+
+def test_the_clock_goes_back_until_there_is_an_entry_and_forward_always() -> None:
+    ledger, day_ms = books(Hands()), 86_400_000
+    ledger.set_ahead(-day_ms)
+    ledger.take(asked("R1"))
+    ledger.set_ahead(0)
+    ledger.take(asked("R2"))
+    assert [[one.reference for one in ledger.entries(A, day, day)] for day in (TODAY - timedelta(days=1), TODAY)] == [
+        ["R1"], ["R2"]]  # fmt: skip
+    with pytest.raises(ValueError, match="entries of 2026-11-24 23:50:00: the bank's clock cannot be earlier"):
+        ledger.set_ahead(-1)
+    ledger.set_ahead(day_ms)
+    assert ledger.now().date() == TOMORROW
+    ledger.set_ahead(0)
+    assert ledger.ahead_ms == 0 and ledger.now().date() == TODAY
+
+
+def test_what_falls_due_when_the_clock_goes_ahead_keeps_it_there() -> None:
+    ledger = books(Hands(), Conduct(late_s=60))
+    ledger.take(asked(purpose="#late"))
+    ledger.set_ahead(120_000)
+    with pytest.raises(ValueError, match="cannot be earlier"):
+        ledger.set_ahead(0)

@@ -1,0 +1,49 @@
+"""A twin's business date, moved for the cases that ask about a day that is over.
+
+The gateway's clock stays. For the change of the day the twin begins a day behind: the payment is booked on its
+yesterday, then its clock comes back. For what the bank makes of past days only, the twin goes a day ahead for the
+question. Each move is an act in the run's journal before the twin hears of it; no bank and no production is ever told.
+"""
+
+from __future__ import annotations
+
+from gateway.jointtest.player import Player, World
+from gateway.jointtest.verdicts import SeenAt
+from gateway.simbank import control_line
+from gateway.simbank.control_line import NobodyThere
+
+ACT = "twin_clock"
+DAY_S = 86_400
+
+
+async def move(player: Player, days: int) -> bool:
+    """Put the twin's clock so many days ahead of ours, or behind. False: there is no twin, or its books forbid."""
+    world = player.world
+    if world.plan.seen is not SeenAt.TWIN or world.plan.production:
+        return False
+    try:
+        await _told(world, days)
+    except NobodyThere:
+        # It would fall behind its own entries.
+        world.store.act(ACT, world.by, days=0, refused=days)
+        return False
+    return True
+
+
+async def back(world: World) -> None:
+    """Bring the twin's clock back where an interrupted sitting left it elsewhere. Raises NobodyThere."""
+    if world.plan.seen is SeenAt.TWIN and _standing(world):
+        await _told(world, 0)
+
+
+async def _told(world: World, days: int) -> None:
+    access = world.plan.told.twin
+    assert access is not None
+    world.store.act(ACT, world.by, days=days)
+    command = {"do": "clock", "ahead_s": days * DAY_S}
+    await world.elsewhere(control_line.tell, world.plan.path(access.control), command)
+
+
+def _standing(world: World) -> int:
+    """Where the journal says that the twin's clock is."""
+    return next((int(one["days"]) for one in reversed(world.store.run.acts) if one.get("act") == ACT), 0)

@@ -1,0 +1,64 @@
+"""A twin's clock is moved for a case: told in the journal first, never at a bank, brought back after an interruption."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from gateway.jointtest import twin_clock
+from gateway.jointtest.verdicts import SeenAt
+from gateway.simbank import control_line
+from gateway.simbank.control_line import NobodyThere
+
+
+class Sitting:
+    """As much of a player and its world as a move needs; `heard` is what the twin was told."""
+
+    def __init__(self, seen: SeenAt = SeenAt.TWIN, *, production: bool = False, forbids: bool = False) -> None:
+        self.acts: list[Mapping[str, Any]] = []
+        self.heard: list[float] = []
+        self._forbids = forbids
+        told = SimpleNamespace(twin=SimpleNamespace(control="x.sock"))
+        plan = SimpleNamespace(seen=seen, production=production, told=told, path=Path)
+        store = SimpleNamespace(act=self._act, run=SimpleNamespace(acts=self.acts))
+        self.world: Any = SimpleNamespace(plan=plan, store=store, by="wang", elsewhere=self._elsewhere)
+
+    def _act(self, what: str, by: str, **said: Any) -> None:
+        self.acts.append({"act": what, "by": by, **said})
+
+    async def _elsewhere(self, fn: Any, _path: Path, command: Mapping[str, Any]) -> Any:
+        assert fn is control_line.tell and command["do"] == "clock"
+        assert self.acts[-1]["days"] * 86_400 == command["ahead_s"], "the journal is told first"
+        if self._forbids:
+            raise NobodyThere("its entries are later")
+        self.heard.append(command["ahead_s"])
+
+
+@pytest.mark.parametrize("where", [{"seen": SeenAt.BANK}, {"seen": SeenAt.BANK, "production": True},
+                                   {"production": True}])  # fmt: skip
+async def test_no_bank_and_no_production_is_told(where: dict[str, Any]) -> None:
+    sitting: Any = Sitting(**where)
+    assert await twin_clock.move(sitting, -1) is False
+    await twin_clock.back(sitting.world)
+    assert (sitting.acts, sitting.heard) == ([], [])
+
+
+async def test_it_goes_and_comes_back_and_each_move_is_an_act() -> None:
+    sitting: Any = Sitting()
+    assert await twin_clock.move(sitting, -1) is True
+    await twin_clock.back(sitting.world)
+    await twin_clock.back(sitting.world)
+    assert sitting.heard == [-86_400, 0]
+    assert [(one["days"], one["by"]) for one in sitting.acts] == [(-1, "wang"), (0, "wang")]
+
+
+async def test_books_that_forbid_it_leave_it_where_it_is() -> None:
+    sitting: Any = Sitting(forbids=True)
+    assert await twin_clock.move(sitting, -1) is False
+    assert [(one["days"], one.get("refused")) for one in sitting.acts] == [(-1, None), (0, -1)]
+    await twin_clock.back(sitting.world)
+    assert len(sitting.acts) == 2
