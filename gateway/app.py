@@ -32,6 +32,7 @@ from gateway.bank.lane import Lane
 from gateway.bank.lane_dialer import LaneDialer, lane_signers, tls_settings
 from gateway.bank.lane_parts import LaneParts
 from gateway.bank.login import Login
+from gateway.bank.push_listener import push_listeners
 from gateway.bank.session_pool import Dialer
 from gateway.bank.signers import Signer
 from gateway.bank.tls import client_context
@@ -537,13 +538,16 @@ class Daemon:
         self.watch = Watch(reactor, sights, parts.clock, Notify(os.environ), ThreadExecutor(reactor, "metrics", 2))
         ProcessCollector(registry=parts.meters.registry)
         self.control = ControlServer(reactor, verbs(_daemon_handle(gateway, self.watch)))
+        self.push_listeners = push_listeners(reactor, settings, parts.banks, parts.store, parts.clock,
+                                             parts.meters, gateway.account_watch.look_soon)  # fmt: skip
 
     async def start(self) -> None:
-        """Pages, control socket, then the gateway."""
+        """Pages, control socket, the gateway, then the doors for banks that call us."""
         gateway, settings = self.gateway, self.gateway.settings
         self.watch.start(settings.watch.host, settings.watch.port, settings.state_dir / "watch.port")
         self.control.open(settings.control_socket(), group=settings.control.group_may_open)
         await gateway.start()
+        self.push_listeners.open()
 
     async def reload(self, settings: conf.Settings) -> None:
         """Use other senders and accounts: see Gateway.reload."""
@@ -552,6 +556,7 @@ class Daemon:
     async def stop(self) -> None:
         """No intake, lanes drained, outbox emptied, journal closed; then control socket and pages."""
         self.watch.leaving()
+        await self.push_listeners.close()
         await self.gateway.stop()
         await self.control.close()
         await self.watch.stop()

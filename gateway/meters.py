@@ -22,6 +22,7 @@ ALARMS = ("contradiction", "answers_disagree", "escalated", "impossible", "stale
 NOT_READY = ("stopped", "stopping", "draining", "journal", "broker", "broker_blocked", "no_lane")
 TROUBLES = ("stopped", "safe_mode", "journal", "broker", "broker_blocked", "heartbeat", "lane", "clock", "disk",
             "permit_log", "certificate", "retention", "start_failed")
+PUSH_RESULTS = ("kept", "repeated", "unread", "refused", "bad_frame", "too_many", "too_fast", "handshake", "not_kept")
 LANE_STATES = ("ready", "down", "standing_by", "paused", "halted")
 UNKNOWN = ("lane", "bank", "account", "kind", "sender")
 
@@ -162,6 +163,9 @@ class Meters:
         self.watched_entries = Counter(
             "bankgw_watched_entries_total", "Entries of watched accounts seen for the first time.", ("bank",),
             registry=in_)
+        self.pushes = Counter(
+            "bankgw_pushes_total", "Messages of a bank's own accord, and connections for them that were refused.",
+            ("bank", "result"), registry=in_)
         self.watch_failures = Counter(
             "bankgw_watch_failures_total", "Polls of watched accounts that failed.", ("bank",),
             registry=in_)
@@ -220,6 +224,8 @@ class Meters:
             self.signature_failures.labels(bank)
             self.watched_entries.labels(bank)
             self.watch_failures.labels(bank)
+            for result in PUSH_RESULTS:
+                self.pushes.labels(bank, result)
             self.statements_missing.labels(bank).set(0)
             self.permits_refused.labels(bank)
             for state in State:

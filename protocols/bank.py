@@ -24,6 +24,7 @@ from typing import Any, Protocol, TypeVar
 from protocols.canon.limits import Limits
 from protocols.canon.order import AnyOrder, Bundle, Kind
 from protocols.canon.outcome import Outcome
+from protocols.canon.party import AccountNumber
 from protocols.canon.query import (
     BalanceQuestion,
     BundleFateQuestion,
@@ -245,6 +246,39 @@ class Bundles:
 
 
 @dataclass(frozen=True, slots=True)
+class Push:
+    """What a bank told of its own accord. It decides nothing about a payment.
+
+    `kind` is the bank's name of the message, one of `Pushes.kinds`. `key` is a mark of its content: the same when the
+    bank tells it again, whatever is different about the frame. Payments in `references` are enquired about, and the
+    entries of `accounts` are read. `unread`: the content could not be read, and was kept for people. `text` is theirs.
+    """
+
+    kind: str
+    key: str
+    references: tuple[str, ...] = ()
+    accounts: tuple[AccountNumber, ...] = ()
+    text: str = ""
+    unread: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pushes:
+    """How a bank calls us. `requests` makes a fresh cutter for one connection.
+
+    `read` raises ProtocolError for what is no message of this bank to us: it is not answered. `answer` gives the bytes
+    that tell the bank that we have it, from the frame and our time in milliseconds; they are written only once the
+    journal has it. `closes`: the connection ends with the answer.
+    """
+
+    kinds: tuple[str, ...]
+    requests: Callable[[], Cutter]
+    read: Callable[[bytes], Push]
+    answer: Callable[[bytes, int], bytes]
+    closes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Bank:
     """A bank: profile, doors, sessions and words. What is missing here the bank cannot do, and intake says so.
 
@@ -262,6 +296,7 @@ class Bank:
     questions: Questions
     read: Callable[[Kind, Sent, bytes], Outcome]
     bundles: Mapping[Kind, Bundles] = field(default_factory=dict)
+    pushes: Pushes | None = None
 
 
 class Build(Protocol):

@@ -44,6 +44,8 @@ R = TypeVar("R")
 
 ANSWER_S = 300.0
 DAYS_BACK = 7
+CALLED_S = 60.0
+"""So often it is looked whether the bank has called about an account."""
 """A day that did not close is tried again for so many days; then a person must find what is missing."""
 LINES_A_UNIT = 200
 _log = log.get("bank.account_watch")
@@ -98,6 +100,7 @@ class AccountWatch:
         self._missing: dict[str, int] = {}
         self._given_up: dict[str, date] = {}
         self._too_long: set[tuple[str, date]] = set()
+        self._wanted: set[str] = set()
 
     def watch(self, watched: Sequence[Watched]) -> None:
         """Watch these accounts from now on. New ones begin at once, removed ones end at their next poll."""
@@ -105,6 +108,11 @@ class AccountWatch:
         for account in self._watched.keys() - self._looped:
             self._looped.add(account)
             self._tasks.spawn(self._for_ever(account))
+
+    def look_soon(self, account: str) -> None:
+        """Read a watched account before its next poll, though not within a minute of the last time."""
+        if account in self._watched:
+            self._wanted.add(account)
 
     def stop(self) -> None:
         """Stop watching."""
@@ -131,7 +139,15 @@ class AccountWatch:
                 continue
             if self._parts.owns(one.lane):
                 await self._attempt(one, self._look(one))
-            await sleep(self._parts.clock, profile.poll_every.total_seconds())
+            await self._interval(one, profile.poll_every.total_seconds())
+
+    async def _interval(self, one: Watched, seconds: float) -> None:
+        """Wait for the next poll, or until the bank has called about the account."""
+        self._wanted.discard(one.account)
+        most = seconds if self._parts.banks[one.bank].pushes is None else CALLED_S
+        while seconds > 0 and one.account not in self._wanted:
+            await sleep(self._parts.clock, piece := min(seconds, most))
+            seconds -= piece
 
     async def _look(self, one: Watched) -> None:
         epoch, hours = self._parts.epoch(one.lane), self._parts.banks[one.bank].profile.limits.hours

@@ -19,7 +19,8 @@ class CertificateExpiry:
     """Calling it gives seconds since 1970 by (bank, role); of several files in one role the first to expire.
 
     Roles: `client` our certificate, `ca` the bank's authority, `crl` the next update of its revocation list,
-    `signing` our signing certificates, `server` the certificate the bank showed last. Raises KeyFileError.
+    `signing` our signing certificates, `server` the certificate the bank showed last, `push_server` ours where the bank
+    calls us, `push_ca` the authority of its caller. Raises KeyFileError.
     """
 
     def __init__(self, settings: Settings, peers: PeerEnds) -> None:
@@ -33,6 +34,11 @@ class CertificateExpiry:
                     self._take(bank_name, _tls_ends(lane.tls, lane.host))
                 for key in lane.keys.values():
                     self._take(bank_name, [("signing", read_certificates(key.certificate)[0].not_valid_after_utc)])
+            if bank.pushes is not None:
+                self._take(bank_name, [
+                    ("push_server", read_certificates(bank.pushes.certificate)[0].not_valid_after_utc),
+                    ("push_ca", min(one.not_valid_after_utc for one in read_certificates(bank.pushes.ca_file))),
+                ])  # fmt: skip
 
     def __call__(self) -> dict[tuple[str, str], float]:
         """The expiry times known now."""

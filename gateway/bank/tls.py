@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import ip_address
@@ -227,14 +227,14 @@ class ClientTls:
 
 @implementer(IOpenSSLServerConnectionCreator)
 class ServerTls:
-    """Makes server connections that require a client certificate of one CA. For simulated banks."""
+    """Makes server connections that require a client certificate of one CA."""
 
     def __init__(self, context: SSL.Context) -> None:
-        self._context = context
+        self.context = context
 
     def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         """One fresh connection."""
-        return SSL.Connection(self._context, None)
+        return SSL.Connection(self.context, None)
 
 
 def client_context(settings: TlsSettings, clock: Clock) -> ClientTls:
@@ -271,6 +271,25 @@ def server_context(
         context.set_options(SSL.OP_NO_TICKET)
         context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     return ServerTls(context)
+
+
+def pinned_server_context(cert_file: Path, key_file: Path, client_ca_file: Path, pins: Collection[str]) -> ServerTls:
+    """As `server_context`, for clients whose public key is one of `pins`, judged in every handshake.
+
+    Raises KeyFileError, and ValueError for a pin that is none.
+    """
+    wrong = [pin for pin in pins if not _is_pin(pin)]
+    if wrong or not pins:
+        raise ValueError(f"client_pins: {', '.join(wrong) or 'none'}: write the base64 of a SHA-256 (44 characters)")
+    tls = server_context(cert_file, key_file, client_ca_file, resumption=False)
+    known = frozenset(pins)
+
+    def verify(connection: SSL.Connection, raw: crypto.X509, error: int, depth: int, ok: int) -> bool:
+        certificate = raw.to_cryptography()
+        return bool(ok) and weakness(certificate) is None and (depth > 0 or spki_pin(certificate) in known)
+
+    tls.context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, verify)
+    return tls
 
 
 def spki_pin(certificate: x509.Certificate) -> str:

@@ -11,7 +11,7 @@ from ipaddress import ip_address
 from zoneinfo import ZoneInfo
 
 from gateway.settings.tables import BandSettings, BankSettings, SenderSettings, Settings
-from protocols.bank import Sessions
+from protocols.bank import Bank, Sessions
 from protocols.canon.money import BadMoney, Money
 
 # A UNIX socket's address holds 108 bytes, the last of them 0.
@@ -26,6 +26,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
     yield from _senders_check(settings)
     yield from _lanes_check(settings)
     yield from _owners_check(settings)
+    yield from _pushes_check(settings)
     yield from _places_check(settings)
 
 
@@ -170,15 +171,35 @@ def _owners_check(settings: Settings) -> Iterator[Finding]:
             )
 
 
+def _pushes_check(settings: Settings) -> Iterator[Finding]:
+    """Banks that are listened for and never call; two that would be listened for at one place."""
+    places: dict[tuple[str, int], str] = {}
+    for bank_name, table in settings.banks.items():
+        if table.pushes is None:
+            continue
+        key, bank = f"banks.{bank_name}.pushes", _built(table)
+        if bank is not None and bank.pushes is None:
+            yield key, f"the protocol {table.protocol!r} knows no messages of this bank's own accord; remove the table"
+        there = places.setdefault((table.pushes.host, table.pushes.port), bank_name)
+        if there != bank_name:
+            yield f"{key}.port", f"banks.{there} is listened for there already; choose another port"
+
+
 def _sessions(table: BankSettings) -> Sessions | None:
-    """What the bank says of its sessions; None where the table makes no bank, whose reason `bankgw check` tells."""
+    """What the bank says of its sessions; None where the table makes no bank."""
+    bank = _built(table)
+    return None if bank is None else bank.sessions
+
+
+def _built(table: BankSettings) -> Bank | None:
+    """The bank of a table; None where the table makes none, whose reason `bankgw check` tells."""
     try:
         texts = {name: path.read_text("utf-8") for name, path in table.option_files.items()}
         module = import_module(f"protocols.banks.{table.protocol}")
-        sessions: Sessions = module.build({**table.options, **texts}).sessions
+        bank: Bank = module.build({**table.options, **texts})
     except (ImportError, OSError, ValueError):
         return None
-    return sessions
+    return bank
 
 
 def _places_check(settings: Settings) -> Iterator[Finding]:

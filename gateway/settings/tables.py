@@ -334,6 +334,23 @@ class AttestedCase(_Table):
     pack_sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the evidence pack.")
 
 
+class PushSettings(_Table):
+    """Where a bank that calls us may do so: mutual TLS, and only with a client certificate that is named here."""
+
+    host: Host = Field("127.0.0.1", description="Address of this machine on which the bank is listened for.")
+    port: int = Field(ge=1, le=65535, description="TCP port.")
+    certificate: SettingsPath = Field(description="PEM file of our server certificate and its chain.")
+    key: Secret = Field(description="Our server certificate's private key, PEM.")
+    ca_file: SettingsPath = Field(description="PEM file of the authority that issued the caller's certificate.")
+    client_pins: tuple[str, ...] = Field(
+        min_length=1,
+        description="Base64 SHA-256 of the public key (SPKI) of each client certificate that may call.",
+    )
+    most_connections: int = Field(8, ge=1, le=64, description="Connections at once; more are closed.")
+    per_second: float = Field(20.0, gt=0, le=1000, description="Messages a second; beyond, connections are closed.")
+    idle_s: float = Field(30.0, gt=0, le=600, description="Seconds without a byte after which one is closed.")
+
+
 class BankSettings(_Table):
     """A bank and its lanes. Everything the protocol itself needs stands in `options`."""
 
@@ -367,6 +384,9 @@ class BankSettings(_Table):
         (),
         description="In production an order in doubt is sent again without asking first only where a case of a joint "
         "test attests that the bank carries the same bytes out once; else the gateway asks first.",
+    )
+    pushes: PushSettings | None = Field(
+        None, description="Listen for messages that the bank sends of its own accord; default: no."
     )
     lanes: Mapping[Slug, LaneSettings] = Field(description="Its lanes by name.")
 

@@ -31,6 +31,7 @@ TABLES = {
     "bundles": "one bank message that carries several orders of a batch",
     "bundle_items": "one payment's place in a bundle",
     "questions": "a question of an ERP that waits for its answer",
+    "pushes": "what a bank told of its own accord, by its content, until `journal.refusals_kept_days`",
     "tickets": "a question whose answer the bank prepares; when to ask again",
     "receipts": "a receipt (回单) that the bank delivered, until it expires",
     "refusals": "a command that was refused, until `journal.refusals_kept_days`",

@@ -35,6 +35,23 @@ ports = { business = 7070 }
 plaintext = "loopback"
 """
 
+PUSHES = """
+[banks.pab.pushes]
+port = 3001
+certificate = "a"
+key = { file = "b" }
+ca_file = "c"
+client_pins = ["x"]
+"""
+BOC = """
+[banks.boc.options]
+terminal = "E127000000001"
+customer = "1"
+operator = "2"
+branch = "40000"
+probe_account = "0000000000000017"
+"""
+
 
 @pytest.fixture
 def site(tmp_path: Path) -> Callable[..., Path]:
@@ -144,6 +161,11 @@ CASES: list[tuple[str, str, str, str, str, str]] = [
      "http://user"),
     ("group", MAIN + "[control]\ngroup_may_open = true", BANK, "m", "control.socket", "the group cannot reach state_dir"),
     ("socket", MAIN + f'[control]\nsocket = "{"s" * 120}"', BANK, "m", "control.socket", "shorter path"),
+    ("pushes_unknown", MAIN.replace('"pab"', '"boc"'), BANK.replace("pab", "boc") + BOC + PUSHES.replace("pab", "boc"),
+     "b", "banks.boc.pushes", "knows no messages of this bank's own accord"),
+    ("pushes_twice", MAIN, BANK + PUSHES + (BANK + PUSHES).replace("banks.pab", "banks.two"), "b", "banks.two.pushes.port",
+     "choose another port"),
+    ("pushes_unpinned", MAIN, BANK + PUSHES.replace('["x"]', "[]"), "b", "banks.pab.pushes.client_pins", "at least 1"),
     ("bank_name", MAIN.replace('"pab"', '"PAB"'), BANK.replace("banks.pab", "banks.PAB"), "b", "banks.PAB",
          "its name is wrong"),
 ]  # fmt: skip

@@ -24,6 +24,7 @@ from gateway import settings as conf
 from gateway.bank import certificate_check
 from gateway.bank.lane_dialer import tls_settings
 from gateway.bank.signers import FileSigner, KeyFileError, KeySettings, refuse_open_key
+from gateway.bank.tls import pinned_server_context
 from gateway.control.offline import reused_references
 from gateway.journal.cluster import unknown_to_settings
 from gateway.journal.commit import permit_log
@@ -126,6 +127,8 @@ class _Look:
                     yield f"{at}.options", f"cannot be used: {error}"
             for lane_name, lane in table.lanes.items():
                 yield from self._lane(f"{at}.lanes.{lane_name}", lane, bank)
+            if table.pushes is not None:
+                yield from self._pushes(f"{at}.pushes", table.pushes)
             if bank is not None:
                 self._banks[name] = bank
                 yield from self._currencies(name, bank)
@@ -142,6 +145,18 @@ class _Look:
         yield from _same(f"{at}.ports", lane.ports, bank.ports, "door")
         yield from _same(f"{at}.keys", lane.keys, bank.profile.signs, "signing key")
         yield from self._credentials(f"{at}.credentials", lane, bank)
+
+    def _pushes(self, at: str, table: conf.PushSettings) -> Iterator[Finding]:
+        files = (table.certificate, table.key.path(), table.ca_file)
+        if self._unreadable.intersection(files):
+            return
+        try:
+            pinned_server_context(*files, table.client_pins)
+        except KeyFileError as error:
+            setting = {table.certificate: "certificate", table.ca_file: "ca_file"}.get(error.file, "key")
+            yield f"{at}.{setting}", _der(error.file) or f"{error.file} {error.what}; {error.remedy}"
+        except ValueError as error:
+            yield f"{at}.client_pins", f"{error}"
 
     def _tls(self, at: str, table: conf.Tls, host: str) -> Iterator[Finding]:
         try:

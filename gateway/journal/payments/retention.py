@@ -1,4 +1,4 @@
-"""Retention: deletes refusals and their parked copies after their time, and counts what is kept.
+"""Retention: deletes refusals, their parked copies and banks' pushes after their time, and counts what is kept.
 
 A refusal is kept so that a refused command is not accepted when it is delivered again, and for the person who helps its
 sender. After `refusals_kept_days` it is deleted; the audit trail still has an entry of it.
@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from gateway import log
 from gateway.clock import Clock
 from gateway.journal.commit.store import Store, StoreFailed
-from gateway.journal.payments import refusals
+from gateway.journal.payments import pushes, refusals
 from gateway.meters import Meters
 from gateway.tasks import Tasks, sleep
 
@@ -63,6 +63,8 @@ class Retention:
             gone = await self._store.write(partial(refusals.forget, before_ms=before_ms, most=AT_ONCE))
             _log.info("refusals.deleted", count=gone, action="their retention is over")
             held = await self._store.read(partial(refusals.held, before_ms=before_ms))
+        while await self._store.read(partial(pushes.overdue, before_ms=before_ms)):
+            await self._store.write(partial(pushes.forget, before_ms=before_ms, most=AT_ONCE))
         self._overdue(held.over)
         self._meters.refusals_kept.set(held.refusals)
         self._meters.parked_copies_kept.set(held.parked)

@@ -23,7 +23,7 @@ from gateway.journal.sql.columns import (
     unbounded,
 )
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 
 metadata = MetaData()
 
@@ -118,6 +118,12 @@ questions = Table(
     key("question", 255), bounded("sender"), bounded("operation"), *reply_columns(), number("received_ms"),
     number("expires_ms"),
     hidden("body"), **STRICT,
+)  # fmt: skip
+
+pushes = Table(
+    "pushes", metadata,
+    key("push"), bounded("bank"), bounded("kind"), number("received_ms"), number("last_ms"), number("times"),
+    hidden("body"), Index("pushes_received", "received_ms"), **STRICT,
 )  # fmt: skip
 
 usage = Table(

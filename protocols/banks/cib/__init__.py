@@ -17,6 +17,7 @@ from protocols.banks.cib.options import Options, read_options
 from protocols.banks.cib.payment import Payments
 from protocols.banks.cib.payroll import payroll_form
 from protocols.banks.cib.profile import profile
+from protocols.banks.cib.push import PUSHES
 from protocols.banks.cib.receipt import Receipts
 from protocols.banks.cib.statement import Statements
 from protocols.banks.cib.table import meanings
@@ -49,6 +50,7 @@ def build(options: Mapping[str, Any]) -> Bank:
         ),
         read=payments.read,
         bundles=_bundles(chosen, fox),
+        pushes=PUSHES,
     )
 
 

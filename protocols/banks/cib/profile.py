@@ -32,6 +32,7 @@ RECONSTRUCTED: Final = (
     "how many collections go in one message; TRNTYPE, BIZCODE1, BIZCODE2 of collections",
     "which element of an entry carries our TRNUID (option statement_reference), and the rows of SELTYPE 3",
     "how a receipt's FILE_ID is fetched (option receipt_path)",
+    "how BALANCECHANGENOTICE travels (HTTP POST), and what answers it",
     "which 2002 texts are refusals; what ICTRANSFERINQTRN answers (option fast_enquiry)",
     "pace, window and time-outs",
 )

@@ -14,6 +14,7 @@ from protocols.banks.pab.header import Sender, answers
 from protocols.banks.pab.options import Options, read_options
 from protocols.banks.pab.payment import Payments
 from protocols.banks.pab.profile import profile
+from protocols.banks.pab.push import Caller
 from protocols.banks.pab.receipt import Receipts
 from protocols.banks.pab.statement import Statements
 from protocols.banks.pab.table import meanings
@@ -38,6 +39,7 @@ def build(options: Mapping[str, Any]) -> Bank:
         ),  # fmt: skip
         read=payments.read,
         bundles=_bundles(chosen, Batches(payments)),
+        pushes=Caller(chosen.enterprise_code).pushes,
     )
 
 

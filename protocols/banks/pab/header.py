@@ -120,6 +120,11 @@ def read_answer(frame: bytes, operation: str) -> Answer:
     return Answer(code, _text(frame), _body(frame, code))
 
 
+def header_field(frame: bytes, name: str) -> str:
+    """A field of the header without its blanks. Raises "value" if it is not ASCII."""
+    return _ascii(frame, name)
+
+
 def _ascii(frame: bytes, name: str) -> str:
     try:
         return frame[_PLACES[name]].decode("ascii").strip(" ")

@@ -39,6 +39,7 @@ RECONSTRUCTED: Final = (
     "4052: its answer; that 4005 tells of a 4052 by its ThirdVoucher, and that a known one is refused",
     "401802: that it knows the lines of a 4018 and of 400401 alike; how a line without a receipt yet is answered",
     "files (FILE01 to FILE03, F001): their state codes but F0, the encryption with RandomPwd, the rows of the files",
+    "pushes: the elements of their bodies, and the body of our answer",
 )
 
 

@@ -16,7 +16,7 @@ from gateway.core.states import Work
 from gateway.journal.payments import accounts
 from gateway.simbank.faults import BankFault, Script, Scripted
 from gateway.simbank.ledger import CHINA, Conduct
-from protocols.bank import Bank, Context, Conversation
+from protocols.bank import Bank, Context, Conversation, Push, Pushes
 from protocols.canon.limits import Hours
 from protocols.canon.money import Money
 from protocols.canon.party import AccountNumber
@@ -70,6 +70,27 @@ def test_an_entry_is_told_once_and_names_the_payment(tmp_path: Path) -> None:
     assert told["account"] == world.bank.account and told["sender"] == "kingdee"
     assert told["line"]["matched_payment"] == world.last("AP-1")["payment"]
     assert world.life is not None and world.life.sample("bankgw_watched_entries_total", bank="sample") == 1
+
+
+def test_a_bank_that_calls_has_its_account_read_before_the_next_poll(tmp_path: Path) -> None:
+    def calling(bank: Bank) -> Bank:
+        frames = Pushes((), lambda: bank.ports["business"].answers(), lambda frame: Push("", ""), lambda frame, now: b"")
+        return replace(bank, pushes=frames)
+
+    for called in (False, True):
+        folder = tmp_path / str(called)
+        folder.mkdir()
+        world = watching(folder, calling, poll_s=HOURLY_S)
+        life = world.start()
+        world.run(30)
+        world.submit("AP-1", 12_345)
+        world.run(30)
+        assert not named(world, "transaction.booked")
+        if called:
+            life.gateway.account_watch.look_soon(world.bank.account)
+            life.gateway.account_watch.look_soon("0000000000000000099")
+        world.run(90)
+        assert len(named(world, "transaction.booked")) == called
 
 
 def test_a_restart_tells_nothing_again(tmp_path: Path) -> None:

@@ -1,0 +1,248 @@
+"""Listens for banks that call us: mutual TLS with pinned client certificates, few connections, small messages.
+
+A push is answered only after the journal has it. If that fails, or the connection breaks first, the bank gets no answer
+and tells it again; what came before is then known by its content and done once. A push moves no payment: the journal
+makes enquiries due, and the bank's answer to those decides.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, cast
+
+from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, ITCPTransport
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from gateway import log
+from gateway.bank.tls import ServerTls, pinned_server_context
+from gateway.bank.token_bucket import TokenBucket
+from gateway.clock import Clock
+from gateway.journal.commit.store import Store
+from gateway.journal.payments import pushes
+from gateway.meters import Meters
+from gateway.settings import PushSettings, Settings
+from gateway.tasks import Tasks
+from protocols.bank import Bank, Pushes
+from protocols.kit.errors import ProtocolError
+
+HANDSHAKE_S = 5.0
+"""A peer that has not shown its certificate by then is cut off."""
+WAITING_MOST = 4
+"""Messages of one connection that may wait behind the one being written down."""
+_log = log.get("bank.push_listener")
+
+
+@dataclass(frozen=True, slots=True)
+class PushParts:
+    """What a listener needs. `lanes` are the bank's lanes, `look` reads an own account's entries soon."""
+
+    bank_name: str
+    pushes: Pushes
+    lanes: Collection[str]
+    store: Store
+    clock: Clock
+    meters: Meters
+    look: Callable[[str], None]
+
+
+class PushListener:
+    """One bank's door. `open` listens, `close` ends every connection."""
+
+    def __init__(self, reactor: Any, parts: PushParts, table: PushSettings, tls: ServerTls) -> None:
+        self.parts = parts
+        self.table = table
+        self.tasks = Tasks(self._defect)
+        self.connections: set[PushConnection] = set()
+        self.bucket = TokenBucket(table.per_second, max(1, int(table.per_second)), parts.clock.monotonic_s())
+        self._reactor = reactor
+        self._tls = tls
+        self._listening: Any = None
+
+    def open(self) -> int:
+        """Listen; returns the port. Raises CannotListenError."""
+        factory: Any = Factory.forProtocol(partial(PushConnection, self))
+        factory.noisy = False
+        wrapped: Any = TLSMemoryBIOFactory(self._tls, False, factory)
+        wrapped.noisy = False
+        self._listening = self._reactor.listenTCP(self.table.port, wrapped, interface=self.table.host)
+        port: int = self._listening.getHost().port
+        _log.info("push.listening", bank=self.parts.bank_name, host=self.table.host, port=port)
+        return port
+
+    async def close(self) -> None:
+        """Stop listening and cut what is open: what was not answered comes again."""
+        if self._listening is not None:
+            await self._listening.stopListening()
+            self._listening = None
+        for one in tuple(self.connections):
+            one.cut("closing")
+        self.tasks.stop()
+
+    def count(self, result: str) -> None:
+        """Count one push, or one connection that was refused."""
+        self.parts.meters.pushes.labels(self.parts.bank_name, result).inc()
+
+    def _defect(self, failure: Failure) -> None:
+        _log.error("push.not_kept", bank=self.parts.bank_name, error=failure.getTraceback(detail="brief"),
+                   action="not answered; the bank tells it again")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class PushListeners:
+    """Every door that the settings ask for."""
+
+    doors: tuple[PushListener, ...]
+
+    def open(self) -> None:
+        """Listen at each. Raises CannotListenError."""
+        for door in self.doors:
+            door.open()
+
+    async def close(self) -> None:
+        """Close each."""
+        for door in self.doors:
+            await door.close()
+
+
+def push_listeners(
+    reactor: Any, settings: Settings, banks: Mapping[str, Bank], store: Store, clock: Clock, meters: Meters,
+    look: Callable[[str], None],
+) -> PushListeners:  # fmt: skip
+    """The doors that the settings ask for. Raises KeyFileError, and ValueError for a pin that is none."""
+    found = []
+    for name, table in settings.banks.items():
+        known = banks[name].pushes
+        if table.pushes is None or known is None:
+            continue
+        one = table.pushes
+        tls = pinned_server_context(one.certificate, one.key.path(), one.ca_file, one.client_pins)
+        lanes = [f"{name}.{lane}" for lane in table.lanes]
+        found.append(PushListener(reactor, PushParts(name, known, lanes, store, clock, meters, look), one, tls))
+    return PushListeners(tuple(found))
+
+
+@implementer(IHandshakeListener)
+class PushConnection(Protocol):
+    """One connection of a bank: messages in their order, one at a time."""
+
+    def __init__(self, listener: PushListener) -> None:
+        self._listener = listener
+        self._cutter = listener.parts.pushes.requests()
+        self._waiting: deque[bytes] = deque()
+        self._busy = False
+        self._verified = False
+        self._live = False
+        self._patience: IDelayedCall | None = None
+
+    def connectionMade(self) -> None:
+        """Take it in if there is room."""
+        self._live = True
+        if len(self._listener.connections) >= self._listener.table.most_connections:
+            self.cut("too_many")
+            return
+        self._listener.connections.add(self)
+        self._wait(HANDSHAKE_S, "handshake")
+
+    def handshakeCompleted(self) -> None:
+        """The peer showed a certificate of ours to know; what it says is read from now on."""
+        self._verified = True
+        self._wait(self._listener.table.idle_s, "idle")
+
+    def dataReceived(self, data: bytes) -> None:
+        """Cut messages. More of them than may wait, or bytes that are none, end the connection."""
+        if not self._live:
+            return
+        if not self._verified:
+            self.cut("handshake")
+            return
+        self._wait(self._listener.table.idle_s, "idle")
+        try:
+            self._waiting.extend(self._cutter.feed(data))
+        except ProtocolError as error:
+            _log.warning("push.bad_frame", bank=self._listener.parts.bank_name, error=str(error),
+                         action="not answered; the connection is closed")  # fmt: skip
+            self.cut("bad_frame")
+            return
+        if len(self._waiting) > WAITING_MOST:
+            self.cut("too_many")
+            return
+        self._next()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Forget it. What is being written down is written down; only the answer has nowhere to go."""
+        if self._live and not self._verified:
+            self._listener.count("handshake")
+        self._end()
+
+    def cut(self, why: str) -> None:
+        """Close now, and count why."""
+        if not self._live:
+            return
+        if why not in ("idle", "closing"):
+            self._listener.count(why)
+        self._end()
+        assert self.transport is not None
+        cast(ITCPTransport, self.transport).abortConnection()
+
+    def _end(self) -> None:
+        self._live = False
+        self._waiting.clear()
+        self._listener.connections.discard(self)
+        if self._patience is not None and self._patience.active():
+            self._patience.cancel()
+
+    def _wait(self, seconds: float, why: str) -> None:
+        if self._patience is not None and self._patience.active():
+            self._patience.cancel()
+        self._patience = self._listener.parts.clock.later(seconds, self.cut, why)
+
+    def _next(self) -> None:
+        if not self._busy and self._waiting and self._live:
+            self._busy = True
+            self._listener.tasks.spawn(self._take(self._waiting.popleft()))
+
+    async def _take(self, frame: bytes) -> None:
+        done = False
+        try:
+            answer = await self._kept(frame)
+            done = True
+        finally:
+            self._busy = False
+            if not done:
+                self.cut("not_kept")
+        if answer is None or not self._live:
+            return
+        assert self.transport is not None
+        self.transport.write(answer)
+        if self._listener.parts.pushes.closes:
+            self.transport.loseConnection()
+            return
+        self._next()
+
+    async def _kept(self, frame: bytes) -> bytes | None:
+        """The answer to a message, once the journal has it; None for one that gets none."""
+        listener, parts = self._listener, self._listener.parts
+        if listener.bucket.wait_s(parts.clock.monotonic_s()) > 0:
+            self.cut("too_fast")
+            return None
+        try:
+            push = parts.pushes.read(frame)
+        except ProtocolError as error:
+            _log.warning("push.refused", bank=parts.bank_name, error=str(error),
+                         action="not answered; the connection is closed")  # fmt: skip
+            self.cut("refused")
+            return None
+        kept = await parts.store.write(lambda tx: pushes.keep(tx, parts.bank_name, parts.lanes, push, frame))
+        listener.count("unread" if push.unread else "kept" if kept.new else "repeated")
+        _log.info("push.received", bank=parts.bank_name, kind=push.kind, new=kept.new, payments=kept.payments,
+                  text=push.text)  # fmt: skip
+        if kept.new:
+            for account in push.accounts:
+                parts.look(account.clear)
+        return parts.pushes.answer(frame, parts.clock.now_ms())

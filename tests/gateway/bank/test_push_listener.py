@@ -1,0 +1,330 @@
+"""The door for banks that call us: who may come in, what is answered and when, and what an attacker gets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.protocol import ClientFactory, Protocol, connectionDone
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python.failure import Failure
+
+from gateway.bank.push_listener import WAITING_MOST, PushListener, PushParts
+from gateway.bank.signers import read_certificates
+from gateway.bank.tls import TlsSettings, client_context, pinned_server_context, spki_pin
+from gateway.clock import SystemClock
+from gateway.journal.commit.store import StoreFailed
+from gateway.journal.payments.pushes import KeptPush
+from gateway.meters import PUSH_RESULTS, Meters
+from gateway.settings import PushSettings
+from gateway.simbank.pki import BankPki, make_pki
+from gateway.tasks import sleep
+from protocols.bank import Push, Pushes
+from protocols.canon.party import AccountNumber
+from protocols.kit.errors import ProtocolError
+from protocols.kit.framing import FixedHeader
+from tests.conftest import LoggedFailures
+from tests.world.within import within
+
+FRAMING = FixedHeader(4, (0, 4))
+BAD_PIN = "A" * 43 + "="
+
+
+def message(text: bytes) -> bytes:
+    return b"%04d" % len(text) + text
+
+
+def read(frame: bytes) -> Push:
+    text = frame[4:].decode()
+    if text.startswith("alien"):
+        raise ProtocolError("value", "not ours")
+    return Push("note", text, (text,), (AccountNumber("0000000000000000017"),), unread=text == "unread")
+
+
+PUSHES = Pushes(("note",), lambda: FRAMING.cutter(1_000), read, lambda frame, now_ms: b"ok:" + frame[4:] + b"\n")
+
+
+@dataclass
+class Books:
+    """A journal that commits when the test says so."""
+
+    written: list[Any] = field(default_factory=list)
+    answer: Callable[[], Deferred[KeptPush]] = lambda: succeed(KeptPush(new=True))
+
+    def write(self, unit: Any) -> Deferred[KeptPush]:
+        self.written.append(unit)
+        return self.answer()
+
+
+class Caller(Protocol):
+    """The bank's side of a connection."""
+
+    def __init__(self) -> None:
+        self.heard = b""
+        self.up: Deferred[None] = Deferred()
+        self.gone: Deferred[None] = Deferred()
+
+    def connectionMade(self) -> None:
+        self.up.callback(None)
+
+    def dataReceived(self, data: bytes) -> None:
+        self.heard += data
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.gone.callback(None)
+
+
+@dataclass
+class Door:
+    """A listener, and banks that call it."""
+
+    reactor: Any
+    pki: dict[str, BankPki]
+    books: Books = field(default_factory=Books)
+    looked: list[str] = field(default_factory=list)
+    pushes: Pushes = PUSHES
+    listener: Any = None
+    port: int = 0
+
+    def open(self, pins: tuple[str, ...] = (), **table: Any) -> Door:
+        bank, clock = self.pki["pab"], SystemClock(self.reactor)
+        known = pins or (spki_pin(read_certificates(bank.client_cert)[0]),)
+        wanted = PushSettings.model_construct(**{
+            "host": "127.0.0.1", "port": 0, "client_pins": known, "most_connections": 3, "per_second": 500.0,
+            "idle_s": 5.0, **table,
+        })  # fmt: skip
+        self.meters = Meters(CollectorRegistry())
+        parts = PushParts("pab", self.pushes, ("pab.main",), self.books, clock, self.meters, self.looked.append)  # type: ignore[arg-type]
+        tls = pinned_server_context(bank.server_cert, bank.server_key, bank.ca_cert, known)
+        self.listener = PushListener(self.reactor, parts, wanted, tls)
+        self.port = self.listener.open()
+        return self
+
+    async def call(self, bank: str = "pab", ca: str = "pab", **other: Any) -> Caller:
+        """Connect as a bank; returns when the caller's side of the handshake is through, or the line is gone."""
+        theirs, caller = self.pki[bank], Caller()
+        settings = TlsSettings(**{
+            "server_name": self.pki["pab"].server_name, "ca_file": self.pki[ca].ca_cert,
+            "client_cert": theirs.client_cert, "client_key": theirs.client_key, **other,
+        })  # fmt: skip
+        factory: Any = ClientFactory.forProtocol(lambda: caller)
+        factory.noisy = False
+        wrapped: Any = TLSMemoryBIOFactory(client_context(settings, SystemClock(self.reactor)), True, factory)
+        wrapped.noisy = False
+        self.reactor.connectTCP("127.0.0.1", self.port, wrapped)
+        await caller.up
+        return caller
+
+    async def until(self, what: Callable[[], object]) -> None:
+        while not what():
+            await sleep(SystemClock(self.reactor), 0.005)
+
+    def counted(self) -> dict[str, int]:
+        found = {one: int(self.meters.pushes.labels("pab", one)._value.get()) for one in PUSH_RESULTS}
+        return {name: count for name, count in found.items() if count}
+
+
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> dict[str, BankPki]:
+    return make_pki(tmp_path_factory.mktemp("push"), ["pab", "other"], datetime.now(UTC))
+
+
+@pytest.fixture
+def door(pki: dict[str, BankPki]) -> Door:
+    from twisted.internet import reactor
+
+    return Door(reactor, pki)
+
+
+def hang_up(caller: Caller) -> None:
+    caller.transport.abortConnection()  # type: ignore[union-attr]
+
+
+def say(caller: Caller, data: bytes) -> None:
+    assert caller.transport is not None
+    caller.transport.write(data)
+
+
+@within(20)
+async def test_a_push_is_answered_after_the_journal_has_it_and_not_before(door: Door) -> None:
+    held: Deferred[KeptPush] = Deferred()
+    door.books.answer = lambda: held
+    door.open()
+    caller = await door.call()
+    say(caller, message(b"one"))
+    await door.until(lambda: door.books.written)
+    await sleep(SystemClock(door.reactor), 0.05)
+    assert caller.heard == b"" and not door.looked
+    held.callback(KeptPush(new=True))
+    await door.until(lambda: caller.heard)
+    assert caller.heard == b"ok:one\n" and door.looked == ["0000000000000000017"]
+    assert door.counted() == {"kept": 1}
+    hang_up(caller)
+    await door.listener.close()
+
+
+@within(20)
+async def test_a_repeat_is_answered_and_looks_at_nothing_again(door: Door) -> None:
+    door.books.answer = lambda: succeed(KeptPush(new=False))
+    door.open()
+    caller = await door.call()
+    say(caller, message(b"one") + message(b"one"))
+    await door.until(lambda: caller.heard.count(b"\n") == 2)
+    assert not door.looked and door.counted() == {"repeated": 2}
+    hang_up(caller)
+    await door.listener.close()
+
+
+@within(20)
+async def test_without_the_journal_there_is_no_answer_and_the_line_is_cut(door: Door, logged_failures: LoggedFailures) -> None:
+    door.books.answer = lambda: fail(StoreFailed("the disk is gone"))
+    door.open()
+    caller = await door.call()
+    say(caller, message(b"one"))
+    await caller.gone
+    assert caller.heard == b"" and door.counted() == {"not_kept": 1}
+    await door.listener.close()
+
+
+@within(20)
+async def test_an_answer_that_finds_nobody_is_lost_and_the_push_is_kept(door: Door) -> None:
+    held: Deferred[KeptPush] = Deferred()
+    door.books.answer = lambda: held
+    door.open()
+    caller = await door.call()
+    say(caller, message(b"one"))
+    await door.until(lambda: door.books.written)
+    hang_up(caller)
+    await door.until(lambda: not door.listener.connections)
+    held.callback(KeptPush(new=True))
+    await door.until(lambda: door.counted() == {"kept": 1})
+    await door.listener.close()
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+@within(20)
+async def test_a_certificate_that_is_not_pinned_says_nothing_to_us(door: Door, version: str, logged_failures: LoggedFailures) -> None:
+    door.open(pins=(BAD_PIN,))
+    caller = await door.call(max_version=version, min_version=version)
+    say(caller, message(b"one"))
+    await caller.gone
+    assert not door.books.written and door.counted() == {"handshake": 1}
+    await door.listener.close()
+
+
+@within(20)
+async def test_a_certificate_of_another_authority_says_nothing_to_us(door: Door, logged_failures: LoggedFailures) -> None:
+    door.open()
+    caller = await door.call(bank="other")
+    say(caller, message(b"one"))
+    await caller.gone
+    assert not door.books.written and door.counted() == {"handshake": 1}
+    await door.listener.close()
+
+
+@within(20)
+async def test_a_caller_without_a_certificate_says_nothing_to_us(door: Door, logged_failures: LoggedFailures) -> None:
+    door.open()
+    caller = await door.call(client_cert=None, client_key=None, require_mutual=False)
+    say(caller, message(b"one"))
+    await caller.gone
+    assert not door.books.written and door.counted() == {"handshake": 1}
+    await door.listener.close()
+
+
+@within(20)
+async def test_a_caller_in_clear_says_nothing_to_us(door: Door, logged_failures: LoggedFailures) -> None:
+    door.open()
+    caller = Caller()
+    plain: Any = ClientFactory.forProtocol(lambda: caller)
+    plain.noisy = False
+    door.reactor.connectTCP("127.0.0.1", door.port, plain)
+    await caller.up
+    say(caller, message(b"one"))
+    await caller.gone
+    assert not door.books.written and door.counted() == {"handshake": 1}
+    await door.listener.close()
+
+
+@pytest.mark.parametrize(("data", "why"), [
+    (message(b"alien"), "refused"), (b"xxxx", "bad_frame"), (b"9999", "bad_frame"),
+    (message(b"1") * (WAITING_MOST + 2), "too_many"),
+])  # fmt: skip
+@within(20)
+async def test_what_is_no_message_of_ours_is_not_answered(door: Door, data: bytes, why: str) -> None:
+    held: Deferred[KeptPush] = Deferred()
+    door.books.answer = lambda: held
+    door.open()
+    caller = await door.call()
+    say(caller, data)
+    await caller.gone
+    assert caller.heard == b"" and why in door.counted()
+    await door.listener.close()
+
+
+@within(20)
+async def test_a_body_that_cannot_be_read_is_kept_and_answered(door: Door) -> None:
+    door.open()
+    caller = await door.call()
+    say(caller, message(b"unread"))
+    await door.until(lambda: caller.heard)
+    assert door.counted() == {"unread": 1} and len(door.books.written) == 1
+    hang_up(caller)
+    await door.listener.close()
+
+
+@within(20)
+async def test_more_connections_than_the_most_are_closed_and_the_others_stay(door: Door) -> None:
+    door.open(most_connections=2)
+    first, second = await door.call(), await door.call()
+    await door.until(lambda: len(door.listener.connections) == 2)
+    third = await door.call()
+    await third.gone
+    say(first, message(b"one"))
+    await door.until(lambda: first.heard)
+    assert door.counted() == {"too_many": 1, "kept": 1}
+    for one in (first, second):
+        hang_up(one)
+    await door.listener.close()
+
+
+@within(20)
+async def test_a_caller_that_is_too_fast_is_closed(door: Door) -> None:
+    door.open(per_second=1.0)
+    caller = await door.call()
+    say(caller, message(b"one") + message(b"two"))
+    await caller.gone
+    assert caller.heard in (b"ok:one\n", b"") and door.counted() == {"kept": 1, "too_fast": 1}
+    await door.listener.close()
+
+
+@within(20)
+async def test_a_silent_caller_is_closed(door: Door) -> None:
+    door.open(idle_s=0.1)
+    caller = await door.call()
+    say(caller, message(b"one")[:3])
+    await caller.gone
+    assert door.counted() == {}
+    await door.listener.close()
+
+
+@within(20)
+async def test_closing_ends_every_connection(door: Door) -> None:
+    door.open()
+    caller = await door.call()
+    await door.until(lambda: door.listener.connections)
+    await door.listener.close()
+    await caller.gone
+    assert not door.listener.connections and door.counted() == {}
+
+
+def test_a_pin_that_is_none_is_refused_at_the_start(pki: dict[str, BankPki]) -> None:
+    bank = pki["pab"]
+    for pins in ((), ("abc",)):
+        with pytest.raises(ValueError, match="client_pins"):
+            pinned_server_context(bank.server_cert, bank.server_key, bank.ca_cert, pins)
