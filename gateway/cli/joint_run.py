@@ -90,14 +90,14 @@ def cases_of(
     context: typer.Context, folder: Path, config: Path, *, production: bool = False
 ) -> tuple[Bank, tuple[Case, ...]]:
     """The bank as the gateway's settings build it, and its cases; `production` is the production check alone."""
-    from gateway.jointtest.cases import derive
+    from gateway.jointtest.cases import FILES, FINANCE, derive
     from gateway.jointtest.production import case
 
     plan, settings = plan_of(folder), output.loaded(context, config).settings
     if plan.bank not in settings.banks:
         output.leave(exit_codes.CONFIG, f"{config} knows no bank {plan.bank}; it has {', '.join(settings.banks)}")
     built = output.environment(context).load_bank(settings.banks[plan.bank])
-    return built, (case(built),) if production else derive(built)
+    return built, (case(built),) if production else derive(built, FINANCE if plan.told.scripts == "finance" else FILES)
 
 
 def packed(context: typer.Context, store: RunStore, plan: RunPlan, cases: tuple[Case, ...], key: Path) -> Path:

@@ -20,6 +20,8 @@ from protocols.canon.order import Kind
 
 FILES = ("happy", "refusals", "duplicates", "fields", "faults", "bundles", "questions", "days", "load", "hand")
 """The catalogue, in the order in which a run plays it."""
+FINANCE = ("acceptance",)
+"""The catalogue of a plan whose scripts are those of finance."""
 
 
 class BadCase(ValueError):
@@ -87,9 +89,9 @@ _CASE_FIELDS = {one.name for one in fields(Case)} - {"kind", "lacks", "section"}
 _EXPECT_FIELDS = {one.name for one in fields(Expect)}
 
 
-def templates() -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Every template of the catalogue with its section. Raises BadCase."""
-    for name in FILES:
+def templates(files: Sequence[str] = FILES) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every template of these files of the catalogue with its section. Raises BadCase."""
+    for name in files:
         text = resources.files("gateway.jointtest").joinpath("catalogue", f"{name}.toml").read_text("utf-8")
         yield from ((name, one) for one in read(name, text))
 
@@ -114,9 +116,9 @@ def read(name: str, text: str) -> Sequence[Mapping[str, Any]]:
     return found
 
 
-def derive(bank: Bank) -> tuple[Case, ...]:
+def derive(bank: Bank, files: Sequence[str] = FILES) -> tuple[Case, ...]:
     """The cases of a bank, in the order of the catalogue. Raises BadCase for a file that cannot be used."""
-    made = [case for section, one in templates() for case in _cases(section, one, bank)]
+    made = [case for section, one in templates(files) for case in _cases(section, one, bank)]
     ids = [case.id for case in made]
     for id_ in {one for one in ids if ids.count(one) > 1}:
         raise BadCase(f"case {id_} is there twice")

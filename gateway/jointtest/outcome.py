@@ -10,6 +10,7 @@ from typing import Any
 
 from gateway.jointtest import differences, pack, pdf, report
 from gateway.jointtest.cases import Case
+from gateway.jointtest.differences import Difference
 from gateway.jointtest.plan import RunPlan
 from gateway.jointtest.report import Contents
 from gateway.jointtest.run_store import RunStore
@@ -28,7 +29,8 @@ def make(store: RunStore, plan: RunPlan, cases: Sequence[Case], key_file: Path, 
     key = pack.signing_key(key_file)
     titles = {case.id: (case.title, case.title_zh) for case in cases}
     about: dict[str, Any] = {
-        "bank": plan.bank, "against": plan.told.against, "environment": plan.told.environment,
+        "bank": plan.bank, "scripts": plan.told.scripts, "against": plan.told.against,
+        "environment": plan.told.environment,
         "testers": plan.told.testers.model_dump(),
     }  # fmt: skip
     told = contents(store, about, cases, titles, pack.fingerprint(key.public_key()), now)
@@ -53,10 +55,16 @@ def contents(store: RunStore, about: dict[str, Any], cases: Sequence[Case], titl
     """What the report tells of a run, with what changed since the round before."""
     run = store.run
     standing = pack.cases_of(run, titles)
+    return Contents(about, run.id, run.rounds, run.opened, run.closed, now, standing, cases, run.acts,
+                    changes(store, cases), fingerprint)  # fmt: skip
+
+
+def changes(store: RunStore, cases: Sequence[Case]) -> list[Difference]:
+    """How the cases of the latest round stand otherwise than in the rounds before it."""
+    titles = {case.id: (case.title, case.title_zh) for case in cases}
+    standing = pack.cases_of(store.run, titles)
     before = {name: one for name, one in _standing_before(store, titles).items() if name in standing}
-    changes = list(differences.between(before, {name: standing[name] for name in before})) if before else []
-    return Contents(about, run.id, run.rounds, run.opened, run.closed, now, standing, cases, run.acts, changes,
-                    fingerprint)  # fmt: skip
+    return list(differences.between(before, {name: standing[name] for name in before})) if before else []
 
 
 def _standing_before(store: RunStore, titles: dict[str, tuple[str, str]]) -> dict[str, dict[str, Any]]:

@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from gateway.jointtest.report import COLUMNS, Contents, Tongue, acts, facts, rows, summary
+from gateway.jointtest.report import COLUMNS, Contents, Tongue, acts, facts, rows, summary, title
 
 FONTS = ("Noto Sans CJK SC", "Noto Serif CJK SC", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Source Han Sans SC")
 """Fonts that have the characters, the first that is there is taken."""
@@ -44,7 +44,7 @@ def pdf(told: Contents, language: str, folders: Sequence[str] = FONT_FOLDERS) ->
 def _data(told: Contents, language: str, font: str) -> dict[str, object]:
     say, testers = Tongue(language), told.about["testers"]
     return {
-        "font": font, "language": language, "title": say("title"), "name": f"{told.about['bank']} · {told.run}",
+        "font": font, "language": language, "title": title(told, say), "name": f"{told.about['bank']} · {told.run}",
         "facts": facts(told, say), "summary": summary(told, say), "note": say("twin note"),
         "summary_heads": [say(one) for one in ("verdict", "count", "seen at the bank", "seen at a twin")],
         "heads": [say(one) for one in COLUMNS],

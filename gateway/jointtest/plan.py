@@ -3,6 +3,7 @@
     bank = "pab"                     # as the gateway's settings name it; `protocol` when the folder's name differs
     against = "bank"                 # bank: the bank's own test environment · twin: a simulated bank
     environment = "test"             # production: no case is played that moves money
+    scripts = "bank"                 # finance: the acceptance scripts of accountants instead of the bank's cases
     sender = "joint"                 # the sender that the gateway's settings know
     socket = "/run/bankgw/control.sock"
     erp = "erp.toml"                 # who speaks to which broker: as for `bankgw send`
@@ -114,6 +115,7 @@ class _File(_Table):
     protocol: str | None = None
     against: Literal["bank", "twin"]
     environment: Literal["test", "production"] = "test"
+    scripts: Literal["bank", "finance"] = "bank"
     sender: str
     socket: str
     erp: str = "erp.toml"
@@ -168,6 +170,7 @@ _EXAMPLE = """# A joint test. What each line means: docs/do/joint-test.md
 bank = "{bank}"
 against = "bank"
 environment = "test"
+scripts = "{scripts}"
 sender = "{sender}"
 socket = "/run/bankgw/control.sock"
 erp = "/etc/bankgw/erp.toml"
@@ -197,9 +200,9 @@ bank = "<name>"
 """
 
 
-def example(bank: str, sender: str) -> str:
+def example(bank: str, sender: str, scripts: str = "bank") -> str:
     """A plan to be filled in."""
-    return _EXAMPLE.format(bank=bank, sender=sender)
+    return _EXAMPLE.format(bank=bank, sender=sender, scripts=scripts)
 
 
 def read(folder: Path) -> RunPlan:

@@ -18,6 +18,7 @@ from gateway.jointtest.verdicts import TITLES, CaseVerdict, Cause, SeenAt
 LANGUAGES = ("en", "zh")
 _WORDS: Mapping[str, tuple[str, str]] = {
     "title": ("Joint test report", "联调测试报告"),
+    "finance title": ("Finance acceptance report", "财务验收报告"),
     "bank": ("bank", "银行"), "run": ("run", "测试编号"), "rounds": ("rounds", "轮次"), "made": ("made", "生成时间"),
     "opened": ("opened", "开始时间"), "closed": ("closed", "关闭时间"), "not closed": ("not closed", "未关闭"),
     "environment": ("environment", "环境"), "against": ("against", "对象"),
@@ -151,11 +152,21 @@ def rows(told: Contents, say: Tongue) -> list[ReportRow]:
 
 def acts(told: Contents) -> list[str]:
     """What people did in the run, a line each."""
-    lines = [f"{one['at'][:19]}  {one.get('by') or '-'}  {one.get('act', one['what'])} {one.get('date', '')}".rstrip()
+    lines = [f"{one['at'][:19]}  {one.get('by') or '-'}  {one.get('act', one['what'])} {_what(one)}".rstrip()
              for one in told.acts]  # fmt: skip
     lines += [f"{(one['ended'] or '')[:19]}  {one['by']}  {name}: {one['verdict']}"
               for name, one in told.cases.items() if one["by"]]  # fmt: skip
     return lines
+
+
+def _what(act: Mapping[str, Any]) -> str:
+    """What an act set: a business date, or the days that a twin's clock is ahead."""
+    return str(act["date"]) if "date" in act else f"{act['days']:+} d" if "days" in act else ""
+
+
+def title(told: Contents, say: Tongue) -> str:
+    """What the report is called."""
+    return say("finance title" if told.about.get("scripts") == "finance" else "title")
 
 
 def _took(one: Mapping[str, Any]) -> str:
@@ -188,7 +199,7 @@ th { background: #eee } .short { width: auto }
 def html(told: Contents, language: str) -> str:
     """The report as one page without anything from elsewhere."""
     say = Tongue(language)
-    name = f"{say('title')} · {told.about['bank']} · {told.run}"
+    name = f"{title(told, say)} · {told.about['bank']} · {told.run}"
     head = "".join(f"<tr><th>{escape(key)}</th><td>{escape(value)}</td></tr>" for key, value in facts(told, say))
     sums = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in summary(told, say))
     body = "".join(_html_row(row) for row in rows(told, say))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 RunFolder = Annotated[Path, typer.Argument(metavar="DIR", help="The run's folder, with joint-test.toml in it.")]
 By = Annotated[str, typer.Option("--by", help="Who says so; kept in the run's journal.")]
+Finance = Annotated[bool, typer.Option("--finance", help="Accountants' acceptance scripts, not the bank's cases.")]
 CaseName = Annotated[str, typer.Argument(metavar="CASE", help="A case, as `bankgw joint-test cases` names it.")]
 
 
@@ -50,19 +51,23 @@ def application() -> typer.Typer:
 
 
 def list_cases(
-    bank: Annotated[str, typer.Argument(metavar="BANK", help="A folder of protocols/banks.")], as_json: AsJson = False
+    bank: Annotated[str, typer.Argument(metavar="BANK", help="A folder of protocols/banks.")],
+    finance: Finance = False,
+    as_json: AsJson = False,
 ) -> None:
     """List a bank's cases, derived from what it declares; those it cannot have say why."""
     from gateway import capabilities
-    from gateway.jointtest.cases import derive
+    from gateway.jointtest.cases import FILES, FINANCE, derive
     from protocols.trial import banks
 
     if bank not in banks():
         output.leave(exit_codes.USAGE, f"no bank {bank}; there are {', '.join(banks())}")
-    found = derive(capabilities.tried(bank))
+    found = derive(capabilities.tried(bank), FINANCE if finance else FILES)
     if as_json:
         output.dump([{"id": one.id, "title": one.title, "title_zh": one.title_zh, "cause": one.cause.value,
-                      "seen": [where.value for where in one.seen], "lacks": one.lacks or None}
+                      "seen": [where.value for where in one.seen], "lacks": one.lacks or None,
+                      "steps": one.steps if one.play == "hand" else None,
+                      "steps_zh": one.steps_zh if one.play == "hand" else None}
                      for one in found])  # fmt: skip
         return
     rows = [{"id": one.id, "title": one.title, "cause": one.cause.value, "lacks": one.lacks,
@@ -191,13 +196,15 @@ def close(context: typer.Context, folder: RunFolder, by: By, config: Config = DE
 
 
 def _sit(context: typer.Context, folder: Path, wish: Wish, config: Path) -> None:
-    from gateway.jointtest import runner
+    from gateway.jointtest import outcome, runner
     from gateway.jointtest.verdicts import CaseVerdict
 
     store = joint_run.played(context, folder, wish, config)
     findings = {name: one.finding for name, one in store.run.of_round(store.run.rounds).items()}
     cases = joint_run.cases_of(context, folder, config)[1]
     made = joint_run.packed(context, store, joint_run.plan_of(folder), cases, folder / "pack-key.pem")
+    for one in outcome.changes(store, cases):
+        output.say(f"  since R{store.run.rounds - 1}: {one}")
     output.say(runner.last_line(findings, made))
     if any(one.verdict is CaseVerdict.FAILED for one in findings.values()):
         raise typer.Exit(exit_codes.FAILED)
@@ -378,6 +385,7 @@ def init(
     folder: RunFolder,
     bank: Annotated[str, typer.Option(help="The bank, as the gateway's settings name it.")],
     sender: Annotated[str, typer.Option(help="The sender in the gateway's settings.")] = "joint",
+    finance: Finance = False,
 ) -> None:
     """Write a joint-test.toml to be filled in. An existing file is never overwritten."""
     from gateway.jointtest import plan
@@ -386,7 +394,7 @@ def init(
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with file.open("x", encoding="utf-8") as out:
-            out.write(plan.example(bank, sender))
+            out.write(plan.example(bank, sender, "finance" if finance else "bank"))
     except FileExistsError:
         output.leave(exit_codes.REFUSED, f"{file} is there already; a plan is never overwritten")
     except OSError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from gateway import capabilities
@@ -11,6 +13,7 @@ from gateway.jointtest.runner import PLAYS
 from gateway.jointtest.verdicts import Cause, SeenAt
 from protocols.canon.outcome import State
 from protocols.trial import banks
+from tests.house import texts
 
 LEAST = 40
 
@@ -39,6 +42,15 @@ def test_every_case_can_be_played_and_expects_what_exists() -> None:
             assert case.play in PLAYS, case.id
             assert set(case.expect.states) | set(case.expect.through) | set(case.expect.items) <= states, case.id
             assert case.play == "hand" or case.lacks or case.expect != cases.Expect() or case.id in ("probe", "directory")
+
+
+def test_finance_has_scripts_of_its_own_with_steps_in_both_languages_as_the_page_lists_them() -> None:
+    found = derive(capabilities.tried("sample"), cases.FINANCE)
+    assert {(case.play, case.cause) for case in found} == {("hand", Cause.HAND)}
+    assert all(case.steps and case.steps_zh for case in found)
+    for page in ("docs/do/go-live.md", "docs/do/go-live.zh.md"):
+        assert re.findall(r"^\| `([a-z-]+)`[::]", texts()[page], re.MULTILINE) == [case.id for case in found]
+    assert not {case.id for case in found} & {case.id for case in derive(capabilities.tried("sample"))}
 
 
 def test_what_only_a_twin_can_show_says_so() -> None:

@@ -241,6 +241,27 @@ def test_a_production_check_needs_two_persons(described: dict[str, str], place: 
     assert len(RunStore(check, lambda: datetime.now(UTC)).run.tries[0].published[0]["orders"]) == 1
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_finance_records_its_scripts_and_a_new_round_says_what_changed(described: dict[str, str], place: Path) -> None:
+    more = ("-c", str(place / "bankgw.toml"))
+    check = place / "acceptance"
+    check.mkdir()
+    plan = (place / "run" / "joint-test.toml").read_text("utf-8")
+    (check / "joint-test.toml").write_text(f'scripts = "finance"\n{plan}', "utf-8")
+    (check / "erp.toml").write_text((place / "run" / "erp.toml").read_text("utf-8"), "utf-8")
+    code, lines = bankgw(described, "run", str(check), *more)
+    assert (code, counts(lines)) == (0, (9, 0, 0, 9, 0, 0)), lines
+    words = ("--verdict", "failed", "--by", "会计乙", "--note", "two vouchers")
+    assert bankgw(described, "record", str(check), "pressed-twice", *words)[0] == 0
+    code, lines = bankgw(described, "run", str(check), *more)
+    changed = [line for line in lines if line.startswith("  since R1: ")]
+    assert code == 0 and len(changed) == 1 and changed[0].startswith("  since R1: pressed-twice: failed in R1"), lines
+    opened = open_pack(max(check.glob("evidence-*.zip"), key=lambda one: one.stat().st_mtime))
+    assert opened.manifest["scripts"] == "finance" and len(opened.cases) == 9
+    assert not [line for line in (check / "journal.jsonl").read_text("utf-8").splitlines() if '"publishing"' in line]
+
+
 def _pid_of(settings: Path) -> int:
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
         words = entry.read_bytes().split(b"\0")

@@ -54,6 +54,13 @@ def test_everything_is_in_it(language: str, words: str) -> None:
     assert page.tags.count("tr") == 10 + 5 + 5 + 3
 
 
+def test_it_says_whose_scripts_they_are_and_where_a_twins_clock_went() -> None:
+    moved = {"at": "2026-11-28T09:00:00", "act": "twin_clock", "by": "甲", "days": -1, "what": "act"}
+    told = replace(TOLD, about={**TOLD.about, "scripts": "finance"}, acts=[moved])
+    assert "<h1>财务验收报告 · sample" in html(told, "zh") and "Finance acceptance report" in html(told, "en")
+    assert "twin_clock -1 d" in html(told, "en") and "联调测试报告" not in html(told, "zh")
+
+
 def test_a_twin_does_not_count_as_the_bank() -> None:
     counted = {row[0]: row[1:] for row in summary(TOLD, Tongue("en"))}
     assert counted == {"passed": ("1", "0", "1"), "failed": ("1", "1", "0"), "waiting": ("1", "0", "1"),
