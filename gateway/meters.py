@@ -154,6 +154,10 @@ class Meters:
         self.unlisted_codes = Counter(
             "bankgw_unlisted_codes_total", "Bank result codes that the bank's code table does not list.",
             ("bank", "operation"), registry=in_)
+        self.bank_findings = Counter(
+            "bankgw_bank_findings_total",
+            "What is odd about a bank's lists and files that were read all the same: sums, counts, schemas.",
+            ("bank", "operation"), registry=in_)
         self.plaintext_lanes = Gauge(
             "bankgw_plaintext_lanes", "Lanes that speak without TLS.", ("bank",), registry=in_)
         self.lane_work = Gauge(

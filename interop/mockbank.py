@@ -236,7 +236,7 @@ def _pay(talk: Talk, server: Server, accepting: str, returning: str) -> list[Pai
 
 def _judge_files(relay: Relay, paid: list[Paid], accepting: str, returning: str, server: Server) -> Money:
     """Every file of mock-bank's, read by our kit: each payment's fate, and every account's sums."""
-    told = {one.parent: iso.status(one.content) for one in _of(relay, STATUS)}
+    told = {one.parent: iso.status(one.content)[0] for one in _of(relay, STATUS)}
     news = [one for file in _of(relay, NOTIFICATION) for one in iso.accounts(file.content)]
     days = [one for file in _of(relay, STATEMENT) for one in iso.accounts(file.content)]
     ours = {number: [one for one in days if one.account == number] for number in (accepting, returning)}

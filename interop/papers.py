@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from interop.jbank import expect, iban
-from interop.peer import PROGRAMS, PYTHON, must, run
+from interop.peer import PROGRAMS, PYTHON, Disagrees, must, run
 from interop.samples import Samples
 from protocols.canon.money import Money
 from protocols.canon.party import AccountNumber, Address, Name, Party
@@ -25,7 +28,7 @@ from protocols.kit.iso20022.transfer import Transfer, TransferFile, TransferGrou
 
 AT, DAY = datetime(2026, 11, 24, 9, 30, tzinfo=UTC), date(2026, 11, 24)
 AMOUNTS = (Money(1234567, "EUR"), Money(1, "EUR"))
-TOTAL = "12345.68"
+TOTAL, ENDS = "12345.68", ["20000.00", "7654.32"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,59 @@ def camt053(samples: Samples) -> str:
     return _read_by("camt053", samples, [name for name in VERSIONS if name.startswith("camt")])
 
 
+def fintech(samples: Samples) -> str:
+    """Its reader of account reports: amounts, ids, names and the balances at both ends."""
+    return _read_by("fintech", samples, [name for name in VERSIONS if name.startswith("camt")])
+
+
+def pycamt(samples: Samples) -> str:
+    """Its parser of statements and reports; it has none for notifications."""
+    notifications = tuple(name for name in VERSIONS if name.startswith("camt.054"))
+    return _read_by("pycamt", samples, [name for name in VERSIONS if name.startswith("camt")], notifications)
+
+
+AQBANKING = ("pain.001.001.03", "pain.001.001.09", "pain.008.001.02", "camt.052.001.02", "camt.053.001.02")
+"""The versions of ours for which AqBanking 6 has a profile."""
+
+
+def aqbanking(samples: Samples) -> str:
+    """Its importers of payments and account reports; an amount with one digit changed must show in what it read."""
+    if shutil.which("aqbanking-cli") is None:
+        raise Disagrees("aqbanking-cli is not installed; `make interop` tries to")
+    home = samples.folder / "aqbanking"
+    home.mkdir(exist_ok=True)
+    for one in (one for one in written(samples.folder / "papers") if one.name in AQBANKING):
+        seen = _imported(home, one.file, one.name)
+        amounts = [f"{money.minor}/100:EUR" for money in AMOUNTS]
+        expect(f"aqbanking {one.name}, amounts", [value.lstrip("-") for value in seen["value"]], amounts)
+        expect(f"aqbanking {one.name}, ids", seen["endToEndReference"], ["E2E-1", "E2E-2"])
+        expect(f"aqbanking {one.name}, names", seen["remoteName"], [THEIRS.party.name.clear] * 2)
+        expect(f"aqbanking {one.name}, accounts", seen["remoteIban"], [THEIRS.party.account.clear] * 2)
+        changed = home / one.file.name
+        changed.write_text(one.file.read_text().replace(">12345.67<", ">12345.68<"))
+        other = _imported(home, changed, one.name)["value"][0].lstrip("-")
+        expect(f"aqbanking {one.name}, changed", other, "1234568/100:EUR")
+    return f"{len(AQBANKING)} kinds of message read alike, names and accounts too; it has no profile for others"
+
+
+def _imported(home: Path, file: Path, name: str) -> dict[str, list[str]]:
+    """What AqBanking read of each payment, by its own names, in their order."""
+    context = home / "context"
+    context.unlink(missing_ok=True)
+    command: list[str | Path] = ["aqbanking-cli", "-D", home / "settings", "import", "--importer=xml"]
+    must(run([*command, f"--profile={name.replace('.', '_')}", "-f", file, "-c", context], HOME=str(home)), "aqbanking")
+    found: dict[str, list[str]] = {}
+    inside = False
+    for line in context.read_text().splitlines():
+        group = re.fullmatch(r"\s*([A-Za-z]+) \{", line)
+        if group is not None:
+            inside = group[1] not in ("balance", "balanceList") if group[1] != "transaction" else True
+        told = re.fullmatch(r'\s*char ([A-Za-z]+)="([^"]*)"', line)
+        if told is not None and inside:
+            found.setdefault(told[1], []).append(unquote(told[2]))
+    return found
+
+
 def _read_by(peer: str, samples: Samples, names: Sequence[str], without: tuple[str, ...] = ()) -> str:
     papers = [one for one in written(samples.folder / "papers") if one.name in names and one.name not in without]
     wrong = samples.folder / "papers/wrong"
@@ -126,6 +182,9 @@ def _read_by(peer: str, samples: Samples, names: Sequence[str], without: tuple[s
         expect(f"{name}, changed", bool(said["changed"]), True)
         if "amounts" in said:
             expect(f"{name}, amounts", said["amounts"], [str(one) for one in AMOUNTS])
+        for what, ours in (("ids", ["E2E-1", "E2E-2"]), ("names", [THEIRS.party.name.clear] * 2), ("ends", ENDS)):
+            if said.get(what):
+                expect(f"{name}, {what}", said[what], ours)
         if "first" in said:
             expect(f"{name}, first status", said["first"], [["E2E-1", "ACSC"]])
         if "statuses" in said:

@@ -11,6 +11,7 @@ from interop.samples import Samples
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 PYTHON = CHECKOUT / ".venv-interop/bin/python"
+NODE = CHECKOUT / ".venv-interop/node/node_modules"
 PROGRAMS = Path(__file__).resolve().parent / "peers"
 
 

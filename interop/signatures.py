@@ -1,11 +1,11 @@
-"""Five programs verify what we signed, and refuse the same with one character changed."""
+"""Six programs verify what we signed, and refuse the same with one character changed."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
 
-from interop.peer import PROGRAMS, PYTHON, Disagrees, must, run
+from interop.peer import NODE, PROGRAMS, PYTHON, Disagrees, must, run
 from interop.samples import Samples, Signed
 
 WSU = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-utility-1.0.xsd"
@@ -48,6 +48,18 @@ def signxml(samples: Samples) -> str:
     words = [word for pair in zip(counts, files, strict=True) for word in pair]
     told = must(run([PYTHON, PROGRAMS / "verify_signxml.py", samples.certificate, *words]), "signxml")
     _verdicts("signxml", samples, files, told)
+    return _verified(samples)
+
+
+def xml_crypto(samples: Samples) -> str:
+    """xml-crypto of npm, which has a canonical form of its own."""
+    files = [file for one in samples.signed for file in (one.file, one.changed)]
+    if shutil.which("node") is None:
+        raise Disagrees("node is not installed; `make interop` tries to")
+    counts = [str(one.references) for one in samples.signed for _ in (0, 1)]
+    words = [word for pair in zip(counts, files, strict=True) for word in pair]
+    told = must(run(["node", PROGRAMS / "node/verify.cjs", samples.public, *words], NODE_PATH=str(NODE)), "xml-crypto")
+    _verdicts("xml-crypto", samples, files, told)
     return _verified(samples)
 
 

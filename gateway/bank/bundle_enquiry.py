@@ -97,6 +97,7 @@ class BundleEnquiry:
             return
         session.release()
         alarm_on_strangers(self._parts, bundle, rows, fates)
+        shared.metrics.found_odd("fate", fates)
         source = Source.RETURNS if watching else Source.ENQUIRY
         over = self._day_over(bundle, self._parts.clock.now_ms())
         events = [self._event(row, fates, source, asked_ms, over, sure[row.payment]) for row in asked]

@@ -101,6 +101,7 @@ class Enquiry:
         evidence = None
         if isinstance(event, Answered) and outcome is not None:
             evidence = Evidence(event.source, b"", outcome.fate, outcome.code, outcome.text)
+            shared.metrics.found_odd("fate", outcome)
         event = replace(event, day_over=event.at_ms >= shared.calendar.day_ends_ms(sent.bank_date))
         if isinstance(event, Answered):
             event = replace(event, clock_sure=sure.of(event.fate))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from gateway import log
 from gateway.bank.connection import NoAnswer
 from gateway.bank.dialer import NotConnected
@@ -33,8 +35,11 @@ class ExchangeMetrics:
         _log.warning("bank.unlisted_code", bank=self._bank, operation=operation, code=outcome.code, text=outcome.text)
 
     def found_odd(self, operation: str, answer: object) -> None:
-        """Log each inconsistency of a page of entries or returns that was read all the same."""
-        for finding in answer.findings if isinstance(answer, (Page, ReturnsPage)) else ():
+        """Count and log each inconsistency of what was read all the same: pages, and words about payments."""
+        told = answer.values() if isinstance(answer, Mapping) else (answer,)
+        odd = [one.findings for one in told if isinstance(one, (Page, ReturnsPage, Outcome))]
+        for finding in dict.fromkeys(finding for each in odd for finding in each):
+            self._meters.bank_findings.labels(self._bank, operation).inc()
             _log.warning("bank.finding", bank=self._bank, operation=operation, finding=harmless(finding))
 
     def mismatch(self, error: NotConnected | NoAnswer | ProtocolError, payment: str) -> None:

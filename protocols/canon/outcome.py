@@ -138,7 +138,8 @@ class Outcome:
     """What a bank's answer says about a payment.
 
     `code` and `text` are the bank's own, `bank_serial` its own key for the payment, `listed` is False when the code
-    is in no table (the fate is then UNKNOWN and a metric counts it).
+    is in no table (the fate is then UNKNOWN and a metric counts it). `findings` are what is odd about
+    an answer that was read all the same.
     """
 
     fate: Fate
@@ -148,3 +149,4 @@ class Outcome:
     booked_at: datetime | None = None
     fee: Money | None = None
     listed: bool = True
+    findings: tuple[str, ...] = ()

@@ -60,6 +60,7 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
     "collection_form": iso.COLLECTION_FORMS[0],
     "type_collection": "",
     "service_level": iso.SERVICES[0],
+    "rules": iso.RULES[0],
     "end_to_end": iso.PAYER_S,
     "file_payments": 1000,
     "creditor_scheme": "",
@@ -151,7 +152,7 @@ def _profile(options: Mapping[str, Any], variant: Variant, wire: Wire, together:
             per_second, max(1, int(per_second)), timedelta(seconds=_number(options, "first_enquiry_s", 0, 86_400))
         ),
         reference=ReferenceForm(20, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"),
-        terms=_TERMS if options.get("service_level") != "SEPA" else _TERMS - {"charge_bearer"},
+        terms=_TERMS - {"charge_bearer"} if _is_sepa(options) else _TERMS,
     )
     return Profile(
         name="finws",
@@ -213,9 +214,14 @@ def _variant(options: Mapping[str, Any]) -> Variant:
     return under_contract(variants()[given], options)
 
 
+def _is_sepa(options: Mapping[str, Any]) -> bool:
+    """Whether only shared fees travel: the rules of DK are those of SEPA."""
+    return "SEPA" in (options.get("service_level"), {iso.DK: "SEPA"}.get(str(options.get("rules"))))
+
+
 def _writing(options: Mapping[str, Any], wire: Wire) -> iso.Writing:
     words = {"payment_form": iso.PAYMENT_FORMS, "collection_form": iso.COLLECTION_FORMS, "service_level": iso.SERVICES,
-             "end_to_end": (iso.PAYER_S, iso.OURS)}  # fmt: skip
+             "end_to_end": (iso.PAYER_S, iso.OURS), "rules": iso.RULES}  # fmt: skip
     chosen = {}
     for key, known in words.items():
         chosen[key] = options.get(key, _DEFAULTS[key])
@@ -225,8 +231,9 @@ def _writing(options: Mapping[str, Any], wire: Wire) -> iso.Writing:
     if booking not in (None, True, False):
         raise BadOptions("batch_booking", f"must be true or false, not {booking!r}")
     return iso.Writing(
-        wire.bic, chosen["payment_form"], chosen["collection_form"], _address(options), chosen["service_level"],
-        chosen["end_to_end"], booking, _text(options, "creditor_scheme", r"[!-~]{0,35}"),
+        wire.bic, chosen["payment_form"], chosen["collection_form"], _address(options),
+        "SEPA" if _is_sepa(options) else chosen["service_level"],
+        chosen["end_to_end"], booking, _text(options, "creditor_scheme", r"[!-~]{0,35}"), chosen["rules"],
     )  # fmt: skip
 
 

@@ -110,7 +110,7 @@ class Climb:
         about_us = tuple(one for one in files if one.parent in parents)
         words: dict[str, dict[str, Outcome]] = {reference: {} for reference in about}
         for file, content in (yield from self.files.downloads(about_us[-DOWNLOADS_MAX:], turn)):
-            said = iso.status(content)
+            said, odd = iso.status(content)
             if said.original_id != asked.reference:
                 if file.parent:
                     raise ProtocolError("correlation", f"a status file answers our upload but not {asked.reference}")
@@ -118,7 +118,8 @@ class Climb:
             for reference, word in _words_of(said, asked).items():
                 text = f"{_STATUS_FILE} {word.text}".strip()
                 serial = _serial(asked.items[reference], ours)
-                words[reference][file.parent] = replace(word, text=text, bank_serial=serial)
+                told = tuple(f"{file.kind} {said.message_id}: {one}" for one in odd)
+                words[reference][file.parent] = replace(word, text=text, bank_serial=serial, findings=told)
         for reference, by_file in words.items():
             about[reference].status.extend(by_file.values())
 
@@ -255,8 +256,9 @@ def _best(at_bank: Sequence[Outcome], told: _Told, files: int) -> Outcome:
     if refused and len(refused) < files:
         return Outcome(Fate.UNKNOWN, "RJCT", "refused, but not every file of this name", words[0].bank_serial)
     best = next((word for fate in _CLIMB for word in words[::-1] if word.fate is fate), words[-1])
+    best = replace(best, findings=tuple(dict.fromkeys(one for word in words for one in word.findings)))
     shown = [word.text for word in told.booked if word.fate is best.fate]
-    return replace(best, text="; ".join(dict.fromkeys(shown))) if best in told.booked else best
+    return replace(best, text="; ".join(dict.fromkeys(shown))) if shown else best
 
 
 def _days(asked: Asked, context: Context) -> tuple[date, date]:

@@ -16,9 +16,10 @@ from lxml import etree
 from protocols.bank import Context
 from protocols.canon.order import AnyOrder, Channel, CollectionDetail, Item, Kind, PayrollItemDetail, Urgency
 from protocols.canon.party import Address, Name, Party
+from protocols.canon.terms import Remittance
 from protocols.kit.charset import UTF8
 from protocols.kit.errors import ProtocolError
-from protocols.kit.iso20022 import account, debit, report, transfer
+from protocols.kit.iso20022 import account, debit, report, schema, transfer
 from protocols.kit.iso20022.account import AccountReport
 from protocols.kit.iso20022.debit import Debit, DebitFile, DebitGroup, Mandate
 from protocols.kit.iso20022.parts import Side
@@ -29,6 +30,8 @@ from protocols.kit.xmldoc import parse
 PAYMENT_FORMS: Final = ("pain.001.001.03", "pain.001.001.09")
 COLLECTION_FORMS: Final = ("pain.008.001.02", "pain.008.001.08")
 SERVICES: Final = ("NURG", "SEPA")
+ISO, DK, SPS = "iso", "dk", "sps"
+RULES: Final = (ISO, DK, SPS)
 PAYER_S, OURS = "payer", "reference"
 _NODES_MAX: Final = 200_000
 _MAX_BYTES: Final = 8_388_608
@@ -44,6 +47,7 @@ class Writing:
     `bic` is the bank's own, `address` where the account holder lives, `service` the level of what is not urgent.
     `end_to_end`: whose number travels to the payee as EndToEndId, the payer's where there is one, or always our
     reference, for a bank whose reports name payments by nothing else. `batch_booking` None leaves it to the bank.
+    `rules`: what ISO's schema takes, or only what the German (DK) or Swiss (SPS) one does.
     """
 
     bic: str
@@ -54,6 +58,7 @@ class Writing:
     end_to_end: str = PAYER_S
     batch_booking: bool | None = None
     creditor_scheme: str = ""
+    rules: str = ISO
 
     def file(self, reference: str, kind: Kind, items: Sequence[Item], context: Context) -> bytes:
         """Orders of one kind and own account as one file, whose MsgId is `reference`.
@@ -66,10 +71,11 @@ class Writing:
         ours, groups = items[0].order.debtor, list[TransferGroup]()
         for number, (key, members) in enumerate(_grouped(items, _speed).items(), start=1):
             urgent, instrument, bearer = key
+            fees = bearer if bearer and self.service != SERVICES[1] else _SHARED
             groups.append(TransferGroup(
                 _numbered(reference, number), self._own(ours), context.bank_date,
                 tuple(self._transfer(each) for each in members), urgent, SALARY if kind is Kind.PAYROLL_ITEM else "",
-                bearer or _SHARED, self.batch_booking, instrument, self.service,
+                fees, self.batch_booking, instrument, self.service,
             ))  # fmt: skip
         return transfer.write(TransferFile(reference, context.now, _initiator(ours), tuple(groups)), self.form)
 
@@ -85,7 +91,29 @@ class Writing:
         return debit.write(DebitFile(reference, context.now, _initiator(ours), tuple(groups)), self.collection_form)
 
     def _own(self, ours: Party) -> Side:
-        return Side(replace(ours, bic=self.bic, address=self.address))
+        return self._side(replace(ours, bic=self.bic, address=self.address))
+
+    def _side(self, party: Party) -> Side:
+        """DK knows a bank by its BIC only, and two lines of an address."""
+        where = party.address
+        if self.rules != DK:
+            return Side(party)
+        if where is not None:
+            told = (f"{where.street} {where.building}".strip(), f"{where.postcode} {where.town}".strip(), *where.lines)
+            where = Address(where.country, lines=tuple(line[:70] for line in told if line)[:2])
+        return Side(replace(party, bank_name=None, cnaps=None, address=where))
+
+    def _said(self, order: AnyOrder) -> tuple[str, tuple[Remittance, ...]]:
+        """The text for the payee and what is structured. Raises "value" for what the rules have no place for."""
+        text, parts = _text(order), order.terms.remittances
+        fits = len(parts) <= 1
+        if self.rules == DK and parts:
+            fits = fits and not text and not parts[0].invoice and parts[0].amount is None
+        if self.rules == ISO or fits:
+            return text, parts
+        if all((one.reference or one.invoice) in order.purpose for one in parts):
+            return order.purpose, ()
+        raise ProtocolError("value", f"the rules {self.rules} take one reference by itself; say others in the text")
 
     def _id(self, item: Item) -> str:
         told = item.order.terms.end_to_end_id
@@ -93,12 +121,12 @@ class Writing:
 
     def _transfer(self, item: Item) -> Transfer:
         order, terms, detail = item.order, item.order.terms, item.order.detail
-        purpose = terms.purpose_code
+        purpose, (text, parts) = terms.purpose_code, self._said(order)
         if not purpose and isinstance(detail, PayrollItemDetail) and _is_code(detail.purpose_code):
             purpose = detail.purpose_code or ""
         return Transfer(
-            self._id(item), order.amount, Side(order.creditor), _text(order), item.reference, terms.remittances,
-            purpose, _name(terms.ultimate_debtor), _name(terms.ultimate_creditor),
+            self._id(item), order.amount, self._side(order.creditor), text, item.reference, parts, purpose,
+            _name(terms.ultimate_debtor), _name(terms.ultimate_creditor),
         )  # fmt: skip
 
     def _debit(self, item: Item) -> Debit:
@@ -106,10 +134,11 @@ class Writing:
         assert isinstance(detail, CollectionDetail), "only collections are collected"
         if not detail.terms.signed_on:
             raise ProtocolError("missing", f"{item.reference}: a direct debit needs the day its mandate was signed on")
+        text, parts = self._said(order)
         mandate = Mandate(detail.agreement, date.fromisoformat(detail.terms.signed_on),
                           detail.terms.scheme_id or self.creditor_scheme)  # fmt: skip
         return Debit(
-            self._id(item), order.amount, Side(order.debtor), mandate, _text(order), item.reference, terms.remittances,
+            self._id(item), order.amount, self._side(order.debtor), mandate, text, item.reference, parts,
             terms.purpose_code, _name(terms.ultimate_debtor), _name(terms.ultimate_creditor),
         )  # fmt: skip
 
@@ -158,11 +187,14 @@ def document(data: bytes) -> etree._Element:
     return parse(data, UTF8, max_bytes=_MAX_BYTES, max_nodes=_NODES_MAX)
 
 
-def status(data: bytes) -> StatusReport:
-    """A pain.002. Raises ProtocolError."""
-    return report.read(document(data))
+def status(data: bytes) -> tuple[StatusReport, tuple[str, ...]]:
+    """A pain.002, and where it does not fit its schema. Raises ProtocolError."""
+    root = document(data)
+    return report.read(root), schema.misfits(root)
 
 
 def accounts(data: bytes) -> tuple[AccountReport, ...]:
-    """What a camt.052, 053 or 054 says about each account. Raises ProtocolError."""
-    return account.read(document(data))
+    """What a camt.052, 053 or 054 says about each account, with what is odd about it. Raises ProtocolError."""
+    root = document(data)
+    found = schema.misfits(root)
+    return tuple(replace(one, findings=(*found, *one.findings)) for one in account.read(root))

@@ -101,7 +101,7 @@ class Asking:
 
     def returns(self, question: ReturnsQuestion, context: Context) -> Conversation[ReturnsPage]:
         """Credits with return information on this account, from the days' notifications and statements."""
-        turn, found = self.files.wire.turn(context), dict[str, Return]()
+        turn, found, odd = self.files.wire.turn(context), dict[str, Return](), dict[str, None]()
         for kind in (self.types.statement, self.types.notification):
             files = yield from self.files.listing(
                 kind, turn, first=question.first, last=question.last + timedelta(days=1)
@@ -109,6 +109,7 @@ class Asking:
             for file, content in (yield from self.files.downloads(files, turn)):
                 count = Counter[str]()
                 for report in iso.accounts(content):
+                    odd |= dict.fromkeys(f"{report.kind} {report.id}: {one}" for one in report.findings)
                     for back in words.returns(report) if report.account == question.account.clear else ():
                         day = back.returned_on or _day_of(file, report)
                         if question.first <= day <= question.last:
@@ -116,7 +117,7 @@ class Asking:
                             key = f"{back.reference} {back.amount} {back.reversed} {day}"
                             count[key] += 1
                             found[f"{key} {count[key]}"] = replace(back, returned_on=day)
-        return ReturnsPage(tuple(found.values()))
+        return ReturnsPage(tuple(found.values()), findings=tuple(odd))
 
 
 def _page(

@@ -12,6 +12,7 @@ from protocols.kit.errors import ProtocolError, harmless
 from protocols.kit.iso20022.names import VERSIONS
 
 _FAULTS_MAX: Final = 50
+_TOLD_MAX: Final = 5
 
 
 @cache
@@ -30,6 +31,18 @@ def faults(root: etree._Element, name: str) -> tuple[str, ...]:
     if schema.validate(root):
         return ()
     return tuple(harmless(f"line {one.line}: {one.message}") for one in list(schema.error_log)[:_FAULTS_MAX])
+
+
+def misfits(root: etree._Element) -> tuple[str, ...]:
+    """What is wrong with a document that was received, as findings: it is read all the same.
+
+    At most five; () for a version without a schema here.
+    """
+    name = etree.QName(root).namespace or ""
+    message = name.rpartition(":")[2]
+    if message not in VERSIONS:
+        return ()
+    return tuple(f"does not fit the schema of {message}: {one}" for one in faults(root, message)[:_TOLD_MAX])
 
 
 def must_fit(data: bytes, name: str) -> bytes:

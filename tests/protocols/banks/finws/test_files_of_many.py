@@ -15,8 +15,8 @@ from protocols.banks.finws.files import Files
 from protocols.canon.money import Money
 from protocols.canon.order import Bundle, Channel, CollectionDetail, Item, Kind, Urgency
 from protocols.canon.outcome import Fate, Outcome
-from protocols.canon.party import Name, PartyKind
-from protocols.canon.query import BundleFateQuestion, FateQuestion, SentBundle
+from protocols.canon.party import AccountNumber, Name, PartyKind
+from protocols.canon.query import BundleFateQuestion, FateQuestion, LinesQuestion, SentBundle
 from protocols.canon.terms import DebitTerms, Remittance, Terms
 from protocols.kit.errors import ProtocolError
 from protocols.kit.iso20022 import schema
@@ -289,7 +289,8 @@ def test_direct_debits_carry_their_mandate_and_fit_their_schema(form: str) -> No
     again = CollectionDetail("MND-2", "B1", 2, DebitTerms("2025-01-02"))
     [one, two] = items(Kind.COLLECTION, "会费", "会费")
     made_of = tuple(
-        replace(item, order=replace(cast(Any, item.order), detail=detail)) for item, detail in ((one, first), (two, again))
+        replace(item, order=replace(cast(Any, item.order), detail=detail))
+        for item, detail in ((one, first), (two, again))
     )
     upload(made, Bundle(Kind.COLLECTION, made_of))
     root = file_in(made)
@@ -329,3 +330,71 @@ def test_a_booking_on_another_account_is_not_this_payment_s(monkeypatch: pytest.
     monkeypatch.setattr(Files, "download", elsewhere)
     found = ask(made, bundle)
     assert [found[one.reference].fate for one in bundle.items] == [Fate.PENDING, Fate.FAILED, Fate.PENDING]
+
+
+# ---- national rules ----------------------------------------------------------------------------------------------
+
+
+def written(rules: str, terms: Terms, purpose: str) -> etree._Element:
+    made, _ = many(rules=rules, payment_form="pain.001.001.09" if rules == "sps" else "pain.001.001.03",
+                   address={"country": "FI", "town": "Helsinki", "postcode": "00100", "street": "Katu", "building": "1"})  # fmt: skip
+    [item] = items(Kind.BATCH_ITEM, purpose, terms=terms)
+    upload(made, Bundle(Kind.BATCH_ITEM, (item,)))
+    return file_in(made)
+
+
+@pytest.mark.parametrize(("rules", "parts", "purpose", "structured", "text"), [
+    ("iso", (RF, "HT-1"), "货款", [RF, "HT-1"], ["货款"]),
+    ("sps", (RF,), "货款", [RF], ["货款"]),
+    ("sps", (RF, "RF712348231"), f"{RF} RF712348231", [], [f"{RF} RF712348231"]),
+    ("dk", (RF,), "", [RF], []),
+    ("dk", (RF,), f"Rechnung {RF}", [], [f"Rechnung {RF}"]),
+])  # fmt: skip
+def test_national_rules_decide_what_stands_beside_a_reference(
+    rules: str, parts: tuple[str, ...], purpose: str, structured: list[str], text: list[str]
+) -> None:
+    root = written(rules, Terms(remittances=tuple(Remittance(one) for one in parts)), purpose)
+    assert [one.text for one in root.iterfind(".//{*}CdtrRefInf/{*}Ref")] == structured
+    assert texts(root, "Ustrd") == text
+
+
+@pytest.mark.parametrize(("rules", "parts", "purpose"), [
+    ("sps", (RF, "RF712348231"), "货款"), ("dk", (RF,), "货款"), ("dk", (RF, "RF712348231"), ""),
+])  # fmt: skip
+def test_what_the_rules_have_no_place_for_is_not_left_out_in_silence(
+    rules: str, parts: tuple[str, ...], purpose: str
+) -> None:
+    with pytest.raises(ProtocolError, match="rules"):
+        written(rules, Terms(remittances=tuple(Remittance(one) for one in parts)), purpose)
+
+
+def test_german_rules_know_lines_of_an_address_bics_and_shared_fees_only() -> None:
+    root = written("dk", Terms(), "货款")
+    assert texts(root, "AdrLine") == ["Katu 1", "00100 Helsinki"] and texts(root, "StrtNm") == []
+    assert root.find(".//{*}CdtrAgt") is None, "a bank by its name is left out"
+    assert [one.text for one in root.iterfind(".//{*}SvcLvl/{*}Cd")] == ["SEPA"]
+    assert "charge_bearer" not in many(rules="dk")[0].bank.profile.limits.terms
+
+
+# ---- what does not fit its schema --------------------------------------------------------------------------------
+
+
+def test_files_of_the_bank_that_do_not_fit_their_schema_are_read_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, bundle = many()
+    upload(made, bundle)
+    assert all(one.findings == () for one in ask(made, bundle).values()), "what the simulated bank writes fits"
+    real = Files.download
+
+    def odd(self: Any, file: Any, turn: Any) -> Any:
+        content = yield from real(self, file, turn)
+        return content.replace(b"<CreDtTm>", b"<Odd>1</Odd><CreDtTm>", 1)
+
+    monkeypatch.setattr(Files, "download", odd)
+    found = ask(made, bundle)
+    assert [found[one.reference].fate for one in bundle.items] == [Fate.SETTLED, Fate.FAILED, Fate.SETTLED]
+    [finding] = found[bundle.items[1].reference].findings
+    assert "does not fit the schema of pain.002.001.03" in finding and "Odd" in finding
+    assert made.bank.questions.lines is not None
+    question = LinesQuestion(AccountNumber(DEBTOR), NOON.date(), NOON.date())
+    page = made.talk(made.bank.questions.lines(question, made.context()))
+    assert len(page.lines) == 2 and any("schema of camt.052.001.02" in one for one in page.findings)
