@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
+from protocols import readback
 from protocols.bank import Bank, Build
 from protocols.canon.limits import Hours, Pace
 from protocols.canon.order import Kind
@@ -47,6 +48,8 @@ def capabilities(name: str, bank: Bank) -> dict[str, Any]:
         "charset": profile.limits.charset, "kept_sessions": any(port.kept for port in bank.ports.values()),
         "ports": sorted(bank.ports), "keys": list(profile.signs),
         "replay": {kind.value: rule.policy.value for kind, rule in sorted(profile.replay.items())},
+        "read_back": sorted(kind.value for kind in bank.money.keys() | bank.bundles.keys()
+                            if readback.reads(profile.name, kind)),
         "reconstructed": list(profile.reconstructed),
     }  # fmt: skip
 

@@ -122,7 +122,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"protocols.bank"}),
     frozenset({"protocols.twin", "protocols.certificates"}),
     frozenset({"protocols.kit"}),
-    frozenset({"protocols.erp", "protocols.banks"}),
+    frozenset({"protocols.erp", "protocols.banks", "protocols.readback"}),
     frozenset({"protocols.trial"}),
     frozenset(
         {"gateway.clock", "gateway.settings", "gateway.meters", "gateway.log", "gateway.core", "gateway.people",
@@ -144,6 +144,8 @@ FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 # Rooms that may know less than the floors below them.
 ONLY: Mapping[str, tuple[str, ...]] = {
     "protocols.canon": (),
+    # What reads the adapters' bytes back shares nothing with them but the words.
+    "protocols.readback": ("protocols.canon",),
     "gateway.core": ("protocols.canon",),
     "gateway.people": ("protocols.canon",),
     "gateway.treasury.reconciliation": ("protocols.canon",),

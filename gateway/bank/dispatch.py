@@ -10,7 +10,7 @@ the bank's rules allow it, a payment in doubt is repeated: the stored bytes leav
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
@@ -25,6 +25,7 @@ from gateway.bank.fault_reasons import reason_of, signed_out
 from gateway.bank.lane_shared import LaneShared
 from gateway.bank.outgoing import NOT_NAMED, Outgoing, SingleOrder, UnsendableOrder, outgoing
 from gateway.bank.recorder import PaymentEvent
+from gateway.bank.send_gate import NOT_APPROVED, ApprovedBytes, not_as_approved
 from gateway.bank.session_pool import BankSession
 from gateway.core.policy import HOLD_BAND
 from gateway.core.states import Answered, Hold, NotSent, Replay, Send, Silent, Source, Work
@@ -35,6 +36,7 @@ from gateway.journal.commit.send_leave import SendLeave
 from gateway.journal.commit.store import Tx
 from gateway.journal.commit.work import may_leave_ms
 from gateway.journal.payments import approval_checks, transition
+from gateway.people.approval_digest import ApprovalLine
 from protocols.bank import Fates, MoneyStep, Submit
 from protocols.canon.outcome import Outcome, State
 from protocols.kit.declined import Declined
@@ -122,7 +124,7 @@ class Dispatch:
             ready.message, _sending(applied), _leaves(applied), ready.submit.data, ready.line, committed_s,
             date.fromisoformat(ready.bank_date),
             lambda answer: bank_conversation.after_submit(session, conversation, signers, answer),
-            conversation.close,
+            conversation.close, ready.approved[0].lines,
         ))  # fmt: skip
 
     def _let_next_in(self, lock: DeferredLock, *, soon: bool) -> None:
@@ -225,8 +227,10 @@ class Dispatch:
         key_ids = ",".join(parts.signers[name].key_id for name in parts.bank.profile.signs)
 
         def unit(tx: Tx) -> tuple[Applied, ...] | None:
-            if not self._approved(tx, message.rows):
+            approved = self._approved(tx, message.rows, submit.data)
+            if approved is None:
                 return None
+            ready.approved[:] = [approved]
             wire = message.write_down(tx, epoch, ready.bank_date, submit)
             if wire is None:
                 return None
@@ -246,18 +250,32 @@ class Dispatch:
 
         return unit
 
-    def _approved(self, tx: Tx, rows: Sequence[PaymentRow]) -> bool:
-        """False if one of these needs approvals that do not count now: it is held, and none of them is sent."""
+    def _approved(self, tx: Tx, rows: Sequence[PaymentRow], wire: bytes) -> ApprovedBytes | None:
+        """The bytes with what approvers signed of them. None if one of these needs approvals that do not count now, or
+        the bytes say something else than was signed: then what is concerned is held, and none of them is sent."""
         found = approval_checks.at_send(tx, rows, self._parts.approval_terms)
         stopped = [(row, why) for row, why in zip(rows, found, strict=True) if isinstance(why, str)]
         for row, why in stopped:
-            applied = transition.apply(
-                tx, row.payment, Hold(tx.now_ms, HOLD_BAND), epoch=self._shared.lease.epoch, expect=State.READY,
-                version=row.version, actor=f"lane:{self._parts.name}",
-            )  # fmt: skip
-            if not applied.conflict:
-                audit.append(tx, f"lane:{self._parts.name}", "order.approval_void", row.payment, {"why": why})
-        return not stopped
+            self._stop(tx, row, HOLD_BAND, "order.approval_void", why)
+        if stopped:
+            return None
+        lines = tuple(one for one in found if one is not None and not isinstance(one, str))
+        if not lines:
+            return NOT_APPROVED
+        # Who travels with an order that was approved is of its batch, and was approved with it.
+        assert len(lines) == len(rows), "one request is about all lines of a batch"
+        approved = ApprovedBytes(wire, lines)
+        why = not_as_approved(self._parts.bank.profile.name, rows, approved)
+        for row in rows if why else ():
+            self._stop(tx, row, "cannot_be_prepared", "order.not_as_approved", why)
+        return None if why else approved
+
+    def _stop(self, tx: Tx, row: PaymentRow, reason: str, entry: str, why: str) -> None:
+        actor = f"lane:{self._parts.name}"
+        applied = transition.apply(tx, row.payment, Hold(tx.now_ms, reason), epoch=self._shared.lease.epoch,
+                                   expect=State.READY, version=row.version, actor=actor)  # fmt: skip
+        if not applied.conflict:
+            audit.append(tx, actor, entry, row.payment, {"why": why})
 
     # ---- repeats ----
 
@@ -285,7 +303,7 @@ class Dispatch:
                 return
         bank_date = date.fromisoformat(last.bank_date)
         committed_s = self._parts.clock.monotonic_s()
-        applied = await self._parts.store.write(
+        applied, approved = await self._parts.store.write(
             self._repeat_unit(row, last, self._shared.calendar.day_ends_ms(bank_date))
         )
         sending = applied.row_after
@@ -302,6 +320,7 @@ class Dispatch:
 
         await self._speak(session, _Leaving(
             message, (sending,), _leaves((applied,)), last.wire, line, committed_s, bank_date, read, lambda: None,
+            approved,
         ))  # fmt: skip
 
     def _repeat_opens_ms(self, row: PaymentRow, now_ms: int) -> int:
@@ -313,16 +332,16 @@ class Dispatch:
         rest_ms = trust.quarantine_left_ms(self._parts.rules_of(row).quarantine_ms)
         return now_ms + (rest_ms if trust.trusted() else RETRY_UNTRUSTED_MS)
 
-    def _repeat_unit(self, row: PaymentRow, last: AttemptRow, day_ends_ms: int) -> Callable[[Tx], Applied]:
+    def _repeat_unit(self, row: PaymentRow, last: AttemptRow, day_ends_ms: int) -> _RepeatUnit:
         epoch = self._shared.lease.epoch
 
-        def unit(tx: Tx) -> Applied:
+        def unit(tx: Tx) -> tuple[Applied, tuple[ApprovalLine, ...]]:
             # Everything of the attempt is copied: what leaves is what left, to the byte.
             attempt = replace(last, attempt=row.life.attempt + 1, epoch=epoch, node=self._parts.node,
                               first_write_ms=tx.now_ms)  # fmt: skip
             return transition.apply(tx, row.payment, Replay(tx.now_ms, day_ends_ms), epoch=epoch,
-                                    version=row.version, actor=f"lane:{self._parts.name}",
-                                    attempt=attempt, rules=self._parts.rules)  # fmt: skip
+                                    version=row.version, actor=f"lane:{self._parts.name}", attempt=attempt,
+                                    rules=self._parts.rules), approval_checks.at_repeat(tx, row)  # fmt: skip
 
         return unit
 
@@ -331,7 +350,10 @@ class Dispatch:
     async def _speak(self, session: BankSession, leaving: _Leaving) -> None:
         """Last gate, write, answer. No other turn of the reactor comes between the gate and the write."""
         started_s = self._parts.clock.monotonic_s()
-        refusal = self._gate.refusal(leaving.rows, leaving.leaves, leaving.committed_s, leaving.bank_date)
+        refusal = self._gate.refusal(
+            leaving.rows, leaving.leaves, leaving.committed_s, leaving.bank_date,
+            ApprovedBytes(leaving.wire, leaving.approved),
+        )  # fmt: skip
         if refusal is not None:
             await self._not_sent(session, leaving, refusal)
             return
@@ -403,6 +425,9 @@ class Dispatch:
         await self._recorder.record_all(events, leaving.epoch, leaving.message.on_not_sent())
 
 
+_RepeatUnit = Callable[[Tx], tuple[Applied, tuple[ApprovalLine, ...]]]
+
+
 @dataclass(frozen=True, slots=True)
 class _Ready:
     """A message whose bytes are made, and nothing of it is written down yet."""
@@ -412,6 +437,7 @@ class _Ready:
     submit: Submit
     line: BankConnection
     bank_date: str
+    approved: list[ApprovedBytes] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -439,6 +465,7 @@ class _Leaving:
     bank_date: date
     read: Callable[[bytes], Awaitable[Any]]
     close: Callable[[], None]
+    approved: tuple[ApprovalLine, ...] = ()
 
     @property
     def epoch(self) -> int:

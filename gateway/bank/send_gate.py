@@ -1,14 +1,14 @@
 """The last gate: the one place that decides, in the reactor turn of the write, whether money bytes may leave.
 
-It tests the permit (the lease and its epoch), what was learnt since the commit, pauses (an emergency stop is one), the
-order's validity, the bank's rules for repeats and the bank's hours. Nothing else in the product tests the permit before
-a write; tests/house_gate.py counts.
+It tests the permit (the lease and its epoch), what was learnt since the commit, pauses (an emergency stop is one),
+that the bytes say what approvers signed, the order's validity, the bank's rules for repeats and the bank's hours.
+Nothing else in the product tests the permit before a write; tests/house_gate.py counts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 
 from gateway import log
@@ -20,8 +20,35 @@ from gateway.core import guards
 from gateway.journal.cluster import lane_pauses
 from gateway.journal.commit.rows import PaymentRow
 from gateway.journal.commit.send_leave import SendLeave
+from gateway.people.approval_digest import ApprovalLine
+from protocols import readback
+from protocols.canon.money import Money
 
 _log = log.get("bank.send_gate")
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovedBytes:
+    """Outgoing bytes, and what approvers signed of each order in them; no lines: they needed no approval."""
+
+    wire: bytes = b""
+    lines: tuple[ApprovalLine, ...] = ()
+
+
+NOT_APPROVED = ApprovedBytes()
+
+
+def not_as_approved(protocol: str, rows: Sequence[PaymentRow], approved: ApprovedBytes) -> str:
+    """What of the bytes is not what approvers signed, as an independent reader finds; "" if all is.
+
+    Bytes of a bank that is not read back pass; `bankgw banks` names it.
+    """
+    if not approved.lines or not readback.reads(protocol, rows[0].order.kind):
+        return ""
+    return readback.differs(protocol, approved.wire, [
+        readback.wanted(one.debtor_account, one.payee_account, str(Money(one.amount_minor, one.currency)))
+        for one in approved.lines
+    ])  # fmt: skip
 
 
 class SendGate:
@@ -47,12 +74,14 @@ class SendGate:
         return self.halted is None and self._lease.permits(epoch, committed_s)
 
     def refusal(
-        self, rows: Sequence[PaymentRow], leaves: Sequence[SendLeave], committed_s: float, bank_date: date
-    ) -> str | None:
+        self, rows: Sequence[PaymentRow], leaves: Sequence[SendLeave], committed_s: float, bank_date: date,
+        approved: ApprovedBytes = NOT_APPROVED,
+    ) -> str | None:  # fmt: skip
         """Why these orders' bytes, which name `bank_date`, may not leave now; None if they may.
 
         Call it in the reactor turn of the write. `rows` are the orders as the commit left them, `leaves` their leaves
-        to be sent; `committed_s` is a monotonic time from before that commit.
+        to be sent; `committed_s` is a monotonic time from before that commit. `approved` are the bytes and what
+        approvers signed of them, for orders that needed it.
         """
         if not self.permits(rows[0].epoch, committed_s):
             return NO_PERMIT
@@ -61,6 +90,11 @@ class SendGate:
         if self.paused:
             # Given while this was prepared or committed: whoever paused the lane was told that nothing is sent.
             return "paused"
+        why = not_as_approved(self._parts.bank.profile.name, rows, approved)
+        if why:
+            _log.error("bytes.not_as_approved", lane=self._parts.name, payment=rows[0].payment, error=why,
+                       action="nothing was sent; the orders are held when they are tried again")  # fmt: skip
+            return "not_as_approved"
         now_ms = self._parts.clock.now_ms()
         if any(row.life.valid_until_ms is not None and now_ms >= row.life.valid_until_ms for row in rows):
             return "expired"

@@ -86,5 +86,8 @@ def _abilities(row: Any) -> None:
     together = ", ".join(f"{kind} by {most}" for kind, most in row["bundles"].items())
     output.say(f"  orders: {', '.join(row['orders'])}{f' (together: {together})' if together else ''}")
     output.say(f"  questions: {', '.join(row['questions'])}")
+    unread = sorted(set(row["orders"]) - set(row["read_back"]))
+    if unread:
+        output.say(f"  not read back before they leave, to be compared with approvals: {', '.join(unread)}")
     for claim in row["reconstructed"]:
         output.say(f"  reconstructed from public material: {claim}")

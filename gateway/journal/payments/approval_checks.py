@@ -161,6 +161,16 @@ def at_send(
     return found
 
 
+def at_repeat(tx: Tx, row: PaymentRow) -> tuple[ApprovalLine, ...]:
+    """What approvers signed of a payment whose stored bytes may leave again: they are what was signed, whoever has left
+    since."""
+    if not approval_policies.in_force(tx).version:
+        return ()
+    request = approval_requests.latest(tx.read, row.sender, approval_holds.subject_name(row))
+    line = None if request is None else _read(request.form)[1].get(row.order.id)
+    return () if line is None else (line,)
+
+
 def _why_not_approved(tx: Tx, row: PaymentRow, request: ApprovalRequest, need: ApprovalNeed) -> str:
     if request.state is not RequestState.APPROVED:
         return f"its request for approval is {request.state.value}"

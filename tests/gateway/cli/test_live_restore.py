@@ -45,7 +45,7 @@ def live() -> Iterator[Live]:
             at = rabbit.address
             broker = {"host": at.host, "port": at.port, "vhost": at.vhost,
                       "users": {"bankgw": {"user": at.user, "password": at.password}}}  # fmt: skip
-            sender = {"users": [at.user], "operations": ["payment.submit"], "reply_to": ".*",
+            sender = {"users": [at.user], "operations": ["payment.submit", "payroll.submit"], "reply_to": ".*",
                       "suspected_duplicate_hours": 0}  # fmt: skip
             site.configure(made.site, broker, {"erp": sender}, watch_port=0)
             with made.site.settings.open("a") as file:

@@ -1,0 +1,108 @@
+"""What all readers share: bytes to text to elements, each wanted element exactly once, amounts as decimals."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from lxml import etree
+
+_DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
+_AMOUNT = re.compile(r"[0-9]{1,15}(\.[0-9]{1,4})?", re.ASCII)
+_MINOR = re.compile(r"[0-9]{1,17}", re.ASCII)
+
+
+class Unreadable(ValueError):
+    """The bytes are not of a form that is known here; the message says what is missing or twice there."""
+
+
+@dataclass(frozen=True, slots=True)
+class PaidLine:
+    """Who pays, who is paid, and how much, in units of the currency. Of a collection, `payee` is the own account."""
+
+    debtor: str
+    payee: str
+    amount: Decimal
+
+
+def after_head(data: bytes) -> bytes:
+    """The body of an HTTP request."""
+    head, blank, body = data.partition(b"\r\n\r\n")
+    if not blank or not head.startswith(b"POST "):
+        raise Unreadable("it is no HTTP request")
+    return body
+
+
+def cut(data: bytes, begin: bytes, end: bytes) -> bytes:
+    """What stands between the only `begin` and the only `end`, both included."""
+    if data.count(begin) != 1 or data.count(end) != 1:
+        raise Unreadable(f"{begin!r} and {end!r} are not there exactly once")
+    return data[data.index(begin) : data.index(end) + len(end)]
+
+
+def elements(data: bytes, charset: str) -> etree._Element:
+    """The root of an XML text without entities, its tags without namespaces."""
+    try:
+        text = _DECLARATION.sub("", data.decode(charset), count=1)
+        if "<!" in text.replace("<![CDATA[", ""):
+            raise Unreadable("the XML has declarations or comments")
+        parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
+        root = etree.fromstring(text, parser)
+    except (UnicodeDecodeError, etree.XMLSyntaxError) as error:
+        raise Unreadable(f"it is no XML in {charset}: {type(error).__name__}") from None
+    for node in root.iter():
+        if isinstance(node.tag, str):
+            node.tag = etree.QName(node).localname
+    return root
+
+
+def leaf(node: etree._Element, path: str) -> str:
+    """The text at this path of tags, which must be there exactly once, and have no elements inside."""
+    found = node.findall(path)
+    if len(found) != 1 or len(found[0]):
+        raise Unreadable(f"{path} is not there exactly once")
+    return found[0].text or ""
+
+
+def rows(node: etree._Element, path: str) -> list[etree._Element]:
+    """The elements at this path, at least one."""
+    found = node.findall(path)
+    if not found:
+        raise Unreadable(f"there is no {path}")
+    return found
+
+
+def once(node: etree._Element, path: str) -> etree._Element:
+    """The only element at this path."""
+    found = node.findall(path)
+    if len(found) != 1:
+        raise Unreadable(f"{path} is not there exactly once")
+    return found[0]
+
+
+def amount(text: str) -> Decimal:
+    """An amount in units of its currency."""
+    if not _AMOUNT.fullmatch(text):
+        raise Unreadable("an amount is none")
+    return Decimal(text)
+
+
+def minor(text: str) -> Decimal:
+    """An amount in hundredths."""
+    if not _MINOR.fullmatch(text):
+        raise Unreadable("an amount is none")
+    return Decimal(text) / 100
+
+
+def nothing_else(root: etree._Element, tags: Sequence[str], lines: Sequence[PaidLine]) -> Sequence[PaidLine]:
+    """The lines, if the message has no more elements of an amount's tag than they are: else something else is paid."""
+    count = sum(1 for node in _nodes(root) if node.tag in tags)
+    if count != len(lines):
+        raise Unreadable(f"there are {count} amounts and {len(lines)} lines")
+    return lines
+
+
+def _nodes(root: etree._Element) -> Iterator[etree._Element]:
+    return (node for node in root.iter() if isinstance(node.tag, str))
