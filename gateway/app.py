@@ -13,7 +13,6 @@ import os
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from gateway.adapters import load_banks
 from gateway.asking import R, Unavailable
 from gateway.bank.account_watch import AccountWatch, Watched, WatchParts
 from gateway.bank.certificate_expiry import CertificateExpiry
+from gateway.bank.certificate_reload import CertificateReload, CurrentTls, peer_ends
 from gateway.bank.emergency_stop import EmergencyStop
 from gateway.bank.exchange_ring import ExchangeRing
 from gateway.bank.lane import Lane
@@ -105,6 +105,7 @@ class Parts:
     past: Callable[[], Deferred[restored_database.Past]]
     canary_age_s: Callable[[], float | None] = lambda: None
     certificates: Callable[[], Mapping[tuple[str, str], float]] = dict
+    read_certificates: Callable[[conf.Settings], Callable[[], None]] = lambda _settings: lambda: None
     checkpoints: Checkpoints | None = None
     tried_s: Callable[[], float] = lambda: float("-inf")
     trouble: Callable[[], str] = lambda: ""
@@ -155,7 +156,9 @@ def system_parts(reactor: Any, settings: conf.Settings, on_fatal: OnFatal, machi
     keys = vault.load(settings.journal.vault_key.path())
     url = _database_url(settings)
     migrations.upgrade(url)
-    amqp = _amqp(reactor, settings, clock)
+    tls = settings.broker.tls
+    broker_tls = None if tls is None else CurrentTls(client_context(tls_settings(tls, settings.broker.host), clock))
+    amqp = _amqp(reactor, settings, broker_tls)
     dialers = {name: LaneDialer(reactor, lane, banks[bank]) for name, (bank, lane) in lanes.items()}
     permit_log = commit_permit_log.PermitLog(settings.permit_log(), keys, settings.node,
                                    days=settings.journal.permit_log_days, sync=machine.sync)  # fmt: skip
@@ -164,16 +167,18 @@ def system_parts(reactor: Any, settings: conf.Settings, on_fatal: OnFatal, machi
         entropy=entropy, on_fatal=lambda error: on_fatal(f"the journal cannot go on: {error}"),
         observe=lambda facts: _observe(meters, facts),
     )  # fmt: skip
+    keys_of = {
+        name: lane_signers(lane, production=production, nonce=entropy.bytes(32))
+        for name, (_bank, lane) in lanes.items()
+    }
+    expiry = CertificateExpiry(settings, lambda: peer_ends(dialers, lanes))
     return Parts(
         clock=clock,
         entropy=entropy,
         store=store,
         amqp=amqp,
         dialers=dialers,
-        signers={
-            name: lane_signers(lane, production=production, nonce=entropy.bytes(32))
-            for name, (_bank, lane) in lanes.items()
-        },
+        signers=keys_of,
         credentials={
             name: {key: secret.read().decode() for key, secret in lane.credentials.items()}
             for name, (_bank, lane) in lanes.items()
@@ -183,7 +188,8 @@ def system_parts(reactor: Any, settings: conf.Settings, on_fatal: OnFatal, machi
         meters=meters,
         past=lambda: Deferred.fromCoroutine(_past(store, permit_log, clock)),
         canary_age_s=lambda: amqp.status().canary_age_s,
-        certificates=CertificateExpiry(settings, lambda: _peer_ends(dialers, lanes)),
+        certificates=expiry,
+        read_certificates=CertificateReload(dialers, keys_of, expiry, broker_tls, clock, entropy).read,
         checkpoints=_checkpoints(settings, store, clock),
         tried_s=lambda: store.tried_s,
         trouble=lambda: store.trouble,
@@ -228,19 +234,6 @@ async def _past(store: Store, log: commit_permit_log.PermitLog, clock: Clock) ->
     return found.past
 
 
-def _peer_ends(
-    dialers: Mapping[str, LaneDialer], lanes: Mapping[str, tuple[str, conf.LaneSettings]]
-) -> dict[str, datetime | None]:
-    """When the certificate that each bank showed last ends; of several lanes the first to end."""
-    ends: dict[str, datetime | None] = {}
-    for name, dialer in dialers.items():
-        at = None if dialer.tls is None else dialer.tls.peer_not_after
-        bank = lanes[name][0]
-        known = ends.get(bank)
-        ends[bank] = at if known is None or at is None else min(known, at)
-    return ends
-
-
 def _database_url(settings: conf.Settings) -> str:
     url = settings.journal_url()
     if settings.journal.password is None:
@@ -264,9 +257,8 @@ def _observe(meters: Meters, facts: GroupFacts) -> None:
         meters.journal_failures.labels("unit").inc(facts.failed)
 
 
-def _amqp(reactor: Any, settings: conf.Settings, clock: Clock) -> AmqpClient:
+def _amqp(reactor: Any, settings: conf.Settings, tls: CurrentTls | None) -> AmqpClient:
     broker = settings.broker
-    tls = None if broker.tls is None else client_context(tls_settings(broker.tls, broker.host), clock)
     reports = None if not broker.management_url else management_reports(reactor, broker.management_url, broker.vhost)
     prepare = preparation(standard(), "apply" if broker.topology == "declare" else "verify", reports)
     patience = Patience(canary_every_s=broker.canary_s)
@@ -403,9 +395,11 @@ class Gateway:
             self.parts.amqp.resume()
 
     async def reload(self, settings: conf.Settings) -> None:
-        """Use the new senders and accounts from now on; the caller has checked that nothing else differs. Raises
-        OSError for a secret that cannot be read and, in production, UserMoved; then nothing is changed."""
+        """Use the new senders, accounts and certificates from now on; the caller has checked that nothing else differs.
+        Raises OSError for a secret that cannot be read, ValueError for a certificate and, in production, UserMoved;
+        then nothing is changed."""
         fresh = registry.build(settings, self.parts.banks)
+        use_certificates = self.parts.read_certificates(settings)
         known = unknown_to_settings.known_of(settings, self.parts.banks)
         moved = await self.parts.store.read(lambda conn: unknown_to_settings.moved_users(conn, known))
         if moved and settings.mode == "production":
@@ -416,6 +410,7 @@ class Gateway:
                                     {"senders": sorted(settings.senders), "accounts": len(settings.accounts)})
         )  # fmt: skip
         self.settings = settings
+        use_certificates()
         self.registry = self.intake.registry = self.questions.context.registry = fresh
         self.account_watch.watch(self._watched())
 
@@ -550,7 +545,7 @@ class Daemon:
         self.push_listeners.open()
 
     async def reload(self, settings: conf.Settings) -> None:
-        """Use other senders and accounts: see Gateway.reload."""
+        """Use other senders, accounts and certificates: see Gateway.reload."""
         await self.gateway.reload(settings)
 
     async def stop(self) -> None:
@@ -573,20 +568,13 @@ def _daemon_handle(gateway: Gateway, watch: Watch) -> DaemonHandle:
         canary_age_s=parts.canary_age_s, certificates=parts.certificates, past=lambda: gateway.past,
         let_go=gateway.let_go, proposal_valid_ms=int(settings.control.proposal_valid_s * 1000),
         register=lambda: gateway.registry, ask=gateway.ask, lost_ms=lambda: watch.lost_ms,
-        since_ms=watch.conditions.since_ms, capacity=lambda: _capacity(gateway, watch),
+        since_ms=watch.conditions.since_ms, capacity=watch.capacity_words,
         stop=lambda: gateway.emergency.word, stop_all=gateway.emergency.stop_all, stop_said=gateway.emergency.apply,
         line_checks={name: dialer.checks(parts.clock) for name, dialer in parts.dialers.items()
                      if isinstance(dialer, LaneDialer)},
         session_limits=SessionLimits(int(settings.control.session_idle_s * 1000),
                                      int(settings.control.session_most_s * 1000)),
     )  # fmt: skip
-
-
-def _capacity(gateway: Gateway, watch: Watch) -> dict[str, int | None]:
-    seen = watch.conditions.capacity
-    disk = (None, None, None) if seen is None else (seen.free, seen.size, seen.permit_log)
-    return {"disk_free_bytes": disk[0], "disk_size_bytes": disk[1], "permit_log_bytes": disk[2],
-            "retention_overdue": gateway.retention.overdue}  # fmt: skip
 
 
 def daemon(reactor: Any, settings: conf.Settings, on_fatal: OnFatal) -> Daemon:

@@ -18,7 +18,7 @@ STAGES = ("journal", "send", "answer", "news")
 SESSION_STATES = ("down", "paused", "connecting", "signing_on", "ready", "busy", "lost", "backing_off")
 ALARMS = ("contradiction", "answers_disagree", "escalated", "impossible", "stale_epoch", "repeats_used_up", "clock_set",
           "clock_was_ahead", "clock_differs", "booked_twice", "stopped", "unknown_to_settings",
-          "unknown_writer")  # fmt: skip
+          "unknown_writer", "certificate_ends")  # fmt: skip
 NOT_READY = ("stopped", "stopping", "draining", "journal", "broker", "broker_blocked", "no_lane")
 TROUBLES = ("stopped", "safe_mode", "journal", "broker", "broker_blocked", "heartbeat", "lane", "clock", "disk",
             "permit_log", "certificate", "retention", "start_failed")

@@ -1,4 +1,4 @@
-"""When certificates and revocation lists expire, by bank and role. The files are read once, at start."""
+"""When certificates and revocation lists expire, by bank and role. The files are read at start and with each reload."""
 
 from __future__ import annotations
 
@@ -25,20 +25,30 @@ class CertificateExpiry:
 
     def __init__(self, settings: Settings, peers: PeerEnds) -> None:
         self._peers = peers
-        self._files: dict[tuple[str, str], float] = {}
+        self._files = self.read(settings)
+
+    def read(self, settings: Settings) -> dict[tuple[str, str], float]:
+        """What the files say now. Raises KeyFileError."""
+        files: dict[tuple[str, str], float] = {}
         if settings.broker.tls is not None:
-            self._take(BROKER, _tls_ends(settings.broker.tls, settings.broker.host))
+            _take(files, BROKER, _tls_ends(settings.broker.tls, settings.broker.host))
         for bank_name, bank in settings.banks.items():
             for lane in bank.lanes.values():
                 if lane.tls is not None:
-                    self._take(bank_name, _tls_ends(lane.tls, lane.host))
+                    _take(files, bank_name, _tls_ends(lane.tls, lane.host))
                 for key in lane.keys.values():
-                    self._take(bank_name, [("signing", read_certificates(key.certificate)[0].not_valid_after_utc)])
+                    end = read_certificates(key.certificate)[0].not_valid_after_utc
+                    _take(files, bank_name, [("signing", end)])
             if bank.pushes is not None:
-                self._take(bank_name, [
+                _take(files, bank_name, [
                     ("push_server", read_certificates(bank.pushes.certificate)[0].not_valid_after_utc),
                     ("push_ca", min(one.not_valid_after_utc for one in read_certificates(bank.pushes.ca_file))),
                 ])  # fmt: skip
+        return files
+
+    def use(self, files: dict[tuple[str, str], float]) -> None:
+        """What was read holds from now on."""
+        self._files = files
 
     def __call__(self) -> dict[tuple[str, str], float]:
         """The expiry times known now."""
@@ -49,10 +59,13 @@ class CertificateExpiry:
                 ends[key] = min(ends.get(key, float("inf")), at.timestamp())
         return ends
 
-    def _take(self, bank: str, found: Iterator[tuple[str, datetime]] | list[tuple[str, datetime]]) -> None:
-        for role, at in found:
-            key = (bank, role)
-            self._files[key] = min(self._files.get(key, float("inf")), at.timestamp())
+
+def _take(
+    files: dict[tuple[str, str], float], bank: str, found: Iterator[tuple[str, datetime]] | list[tuple[str, datetime]]
+) -> None:
+    for role, at in found:
+        key = (bank, role)
+        files[key] = min(files.get(key, float("inf")), at.timestamp())
 
 
 def _tls_ends(table: Tls, host: str) -> Iterator[tuple[str, datetime]]:

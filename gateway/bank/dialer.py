@@ -104,6 +104,8 @@ class _Gate(Protocol, Generic[_P]):
 
     def __init__(self, endpoint: BankDialer, build: Callable[[], _P]) -> None:
         self._endpoint = endpoint
+        # A reload may give the dialer another one while this handshake goes on.
+        self._tls = endpoint.tls
         self._build = build
         self._inner: _P | None = None
         self._result: Deferred[_P] = Deferred(lambda _: self._end())
@@ -120,9 +122,9 @@ class _Gate(Protocol, Generic[_P]):
     def _factory(self) -> IProtocolFactory:
         factory: Factory[Protocol] = Factory.forProtocol(lambda: self)
         factory.noisy = False
-        if self._endpoint.tls is None:
+        if self._tls is None:
             return factory
-        secure = TLSMemoryBIOFactory(self._endpoint.tls, True, factory, self._endpoint.clock)
+        secure = TLSMemoryBIOFactory(self._tls, True, factory, self._endpoint.clock)
         # The default protocol holds each write back for one turn of the reactor, to gather small ones. We
         # write whole frames, and a payment should leave in the turn that decided it.
         secure.protocol = TLSMemoryBIOProtocol
@@ -135,7 +137,7 @@ class _Gate(Protocol, Generic[_P]):
     def connectionMade(self) -> None:
         transport = cast(ITCPTransport, self.transport)
         _tune(transport, self._endpoint)
-        if self._endpoint.tls is None:
+        if self._tls is None:
             self._open()
         else:
             self._watch(
@@ -143,7 +145,7 @@ class _Gate(Protocol, Generic[_P]):
             )
 
     def handshakeCompleted(self) -> None:
-        tls = self._endpoint.tls
+        tls = self._tls
         if tls is None or self._over:
             return  # it fires again for a renegotiation
         refusal = tls.completed(self._handle())
@@ -180,7 +182,7 @@ class _Gate(Protocol, Generic[_P]):
         return cast(SSL.Connection, cast(ISystemHandle, self.transport).getHandle())
 
     def _why_lost(self, error: BaseException | None) -> HandshakeRefusal:
-        tls = self._endpoint.tls
+        tls = self._tls
         refusal = tls.refusal(self._handle()) if tls is not None else None
         if refusal is not None:
             return refusal

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
+from cryptography import x509
 from twisted.internet.defer import Deferred
 
 from gateway import settings as conf
@@ -42,13 +43,11 @@ class LaneDialer:
 
     def __init__(self, reactor: Any, table: conf.LaneSettings, bank: Bank) -> None:
         """Raises ValueError (KeyFileError for files) when the settings cannot be used."""
-        short = not any(port.kept for port in bank.ports.values())
-        self.tls: ClientTls | None = None
-        if table.tls is not None:
-            # Each short connection costs a handshake; resumption, safe under TLS 1.2, halves it.
-            self.tls = client_context(tls_settings(table.tls, table.host, resumption=short), SystemClock(reactor))
+        self._short = not any(port.kept for port in bank.ports.values())
         self._reactor = reactor
         self._table = table
+        self.tls = self.context_of(table)
+        self._own = _own(table)
         self._endpoints = {
             name: BankDialer(
                 reactor, table.host, table.ports[name], self.tls,
@@ -58,22 +57,41 @@ class LaneDialer:
             for name in bank.ports
         }  # fmt: skip
 
+    def context_of(self, table: conf.LaneSettings) -> ClientTls | None:
+        """What these settings and their files make; nothing is used yet. Raises ValueError (KeyFileError)."""
+        if table.tls is None:
+            return None
+        # Each short connection costs a handshake; resumption, safe under TLS 1.2, halves it.
+        wanted = tls_settings(table.tls, table.host, resumption=self._short)
+        return client_context(wanted, SystemClock(self._reactor))
+
+    def use(self, table: conf.LaneSettings, tls: ClientTls | None) -> None:
+        """Connections from now on use these; the bank's certificate that was seen last is still known."""
+        if tls is not None and self.tls is not None:
+            tls.peer_not_after = self.tls.peer_not_after
+        self.tls, self._table, self._own = tls, table, _own(table)
+        for endpoint in self._endpoints.values():
+            endpoint.tls = tls
+
     def dial(self, port: Port, build: Callable[[], BankConnection]) -> Deferred[BankConnection]:
         """Connect to a port of the bank; fails with NotConnected."""
         return self._endpoints[port.name].connect(build)
 
     def checks(self, clock: Clock) -> dict[str, LineCheck]:
         """By port: a check of the way there, on a connection of its own."""
-        shown = None if self._table.tls is None else self._table.tls.certificate
-        own = None if shown is None else read_certificates(shown)[0]
-        return {name: LineChecker(self._reactor, clock, self._table.host, dialer, own).check
+        return {name: LineChecker(self._reactor, clock, self._table.host, dialer, lambda: self._own).check
                 for name, dialer in self._endpoints.items()}  # fmt: skip
 
 
-def lane_signers(table: conf.LaneSettings, *, production: bool, nonce: bytes) -> Mapping[str, Signer]:
+
+def _own(table: conf.LaneSettings) -> x509.Certificate | None:
+    return None if table.tls is None else read_certificates(table.tls.certificate)[0]
+
+
+def lane_signers(table: conf.LaneSettings, *, production: bool, nonce: bytes) -> dict[str, Signer]:
     """The lane's keys by name, each proven by a signature over `nonce`. Raises KeyFileError."""
     wanted = [
         KeySettings(key_id=name, key_file=key.key.path(), cert_file=key.certificate, digest=key.digest)
         for name, key in table.keys.items()
     ]
-    return signers(wanted, production=production, nonce=nonce)
+    return dict(signers(wanted, production=production, nonce=nonce))

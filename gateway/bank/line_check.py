@@ -45,7 +45,9 @@ LineCheck = Callable[[], Awaitable[tuple[LineRung, ...]]]
 class LineChecker:
     """Checks one port of a lane. `check` returns the rungs up to the first that broke."""
 
-    def __init__(self, reactor: Any, clock: Clock, host: str, dialer: BankDialer, own: x509.Certificate | None) -> None:
+    def __init__(
+        self, reactor: Any, clock: Clock, host: str, dialer: BankDialer, own: Callable[[], x509.Certificate | None]
+    ) -> None:
         self._reactor = reactor
         self._clock = clock
         self._host = host
@@ -68,7 +70,7 @@ class LineChecker:
         if tls is None:
             line.leave()
             return named, opened, LineRung(TLS, True, ("none: this lane is set to plain text",))
-        facts = _facts(line, tls, self._own)
+        facts = _facts(line, tls, self._own())
         await sleep(self._clock, ALERT_S)
         ended = line.ended
         line.leave()

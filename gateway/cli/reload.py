@@ -1,4 +1,8 @@
-"""Which settings may change while the gateway works: senders, their limits, accounts. The rest needs a restart."""
+"""Which settings may change while the gateway works: senders, their limits, accounts, and what TLS and signing use.
+
+The files of certificates, keys and revocation lists are read again each time, whether or not a setting changed. The
+rest needs a restart.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from gateway import log
-from gateway.settings import BadSettings, Loaded, Settings
+from gateway.settings import BadSettings, BankSettings, Broker, LaneSettings, Loaded, Settings
 
 CHANGEABLE = ("senders", "accounts")
 _log = log.get("daemon")
@@ -24,9 +28,29 @@ def fixed(old: Settings, new: Settings) -> Iterator[str]:
             continue
         was, will = getattr(old, name), getattr(new, name)
         if name == "banks":
-            yield from (f"banks.{bank}" for bank in sorted({*was, *will}) if was.get(bank) != will.get(bank))
+            for bank in sorted({*was, *will}):
+                if _rest_of_bank(was.get(bank)) != _rest_of_bank(will.get(bank)):
+                    yield f"banks.{bank}"
+        elif name == "broker":
+            if _rest_of(was) != _rest_of(will):
+                yield name
         elif was != will:
             yield name
+
+
+def _rest_of(table: object) -> object:
+    """What may not change: everything but the TLS table, if there is one before and after."""
+    if not isinstance(table, Broker | LaneSettings):
+        return table
+    return table.model_copy(update={"tls": table.tls is not None})
+
+
+def _rest_of_bank(bank: object) -> object:
+    if not isinstance(bank, BankSettings):
+        return bank
+    lanes = {name: (_rest_of(lane.model_copy(update={"keys": {}})), frozenset(lane.keys))
+             for name, lane in bank.lanes.items()}  # fmt: skip
+    return bank.model_copy(update={"lanes": lanes})
 
 
 class Reloading:

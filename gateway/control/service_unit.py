@@ -21,5 +21,10 @@ def start() -> str:
 
 
 def reload() -> str:
-    """What makes the daemon read senders and accounts again."""
+    """What makes the daemon read senders, accounts and certificates again."""
     return "`systemctl reload bankgw`" if installed() else "send SIGHUP to the daemon"
+
+
+def restart() -> str:
+    """What makes the daemon read everything again."""
+    return "`systemctl restart bankgw`" if installed() else "stop the daemon and start it again"

@@ -30,6 +30,7 @@ DISK_SHARE = 0.10
 PERMIT_LOG_BYTES = 1024**3
 HEARTBEAT_S = 180.0
 CERTIFICATE_DAYS = 30
+CRL_DAYS = 2
 _DAY_S = 86_400
 _CLOCK = {
     "clock_set": ("this machine's clock was set by more than a minute while the daemon ran",
@@ -87,7 +88,7 @@ def found(seen: Observed) -> Iterator[Trouble]:
     yield from _disk(seen.capacity)
     for (bank, role), at_s in seen.certificates.items():
         left = (at_s - seen.now_s) / _DAY_S
-        if left < CERTIFICATE_DAYS:
+        if left < (CRL_DAYS if role == "crl" else CERTIFICATE_DAYS):
             cause = f"{role}: over since {-left:.0f} days" if left <= 0 else f"{role}: ends in {int(left)} days"
             remedy = "bankgw certificates list; then docs/do/certificates.md"
             yield Trouble("certificate", f"{bank} {role}", cause, remedy)

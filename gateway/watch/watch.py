@@ -23,6 +23,7 @@ from gateway.journal.sql import schema
 from gateway.journal.sql.executor import Executor
 from gateway.journal.sql.vaults import vault_of
 from gateway.meters import UNKNOWN, Meters
+from gateway.watch.certificate_alarms import CertificateAlarms
 from gateway.watch.condition_metrics import ConditionMetrics
 from gateway.watch.counts import Counts, count
 from gateway.watch.health import Readiness, readiness, stop_words
@@ -109,6 +110,7 @@ class Watch:
         self._reactor = reactor
         self._sights = sights
         self.conditions = ConditionMetrics(sights.meters, sights.lanes, clock)
+        self._alarms = CertificateAlarms(sights.meters, sights.state_dir)
         self._troubles = TroubleWatch(sights.meters, clock, instant)
         self._clock = clock
         self._notify = notify
@@ -145,6 +147,13 @@ class Watch:
         self.stopping = True
         self._notify.stopping()
 
+    def capacity_words(self) -> dict[str, int | None]:
+        """The disk, the permit log and retention, as the control API says them."""
+        seen = self.conditions.capacity
+        disk = (None, None, None) if seen is None else (seen.free, seen.size, seen.permit_log)
+        return {"disk_free_bytes": disk[0], "disk_size_bytes": disk[1], "permit_log_bytes": disk[2],
+                "retention_overdue": self._sights.overdue()}  # fmt: skip
+
     async def stop(self) -> None:
         """Stop listening and ticking."""
         self.stopping = self._stopped = True
@@ -178,8 +187,10 @@ class Watch:
         if self._ticks % COUNT_EVERY == 0:
             if not self._silent_ticks:
                 sights.store.read(count).addCallbacks(self._counted, self._not_written)
-            for (bank, role), not_after_s in sights.certificates().items():
+            certificates = sights.certificates()
+            for (bank, role), not_after_s in certificates.items():
                 meters.certificate.labels(bank, role).set(not_after_s)
+            self._alarms.look(certificates, self._clock.now_ms() / 1000)
         if self._ticks % DISK_EVERY == 0 and (folder := sights.state_dir) is not None:
             self.conditions.look(self._rendering, folder)
         known = sights.known() if self._ticks % UNKNOWN_EVERY == 0 and not self._silent_ticks else None

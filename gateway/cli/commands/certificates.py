@@ -1,4 +1,5 @@
-"""`bankgw certificates`: request a certificate from a bank, first with a one-time code, later with the current key."""
+"""`bankgw certificates`: list, check and rotate certificate files; request a certificate from a bank, first with a
+one-time code, later with the current key."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from gateway.cli import exit_codes, output
+from gateway.cli.commands.certificate_files import check_files, list_files, rotate
 from gateway.cli.help_pages import Listing
 from gateway.cli.output import DEFAULT_CONFIG, AsJson, Config, ReasonOption
 
@@ -38,9 +40,12 @@ _LIMIT_S = 300.0
 def application() -> typer.Typer:
     """The commands below `bankgw certificates`."""
     group = typer.Typer(
-        help="Certificates that a bank gives over the wire: requests are kept before they leave, never sent blindly.",
+        help="Certificates: list, check and rotate the files; request those that a bank gives over the wire.",
         no_args_is_help=True, cls=Listing,
     )
+    group.command("list")(list_files)
+    group.command("check")(check_files)
+    group.command("rotate")(rotate)
     group.command("request")(request)
     group.command("renew")(renew)
     group.command("continue")(carry_on)
@@ -335,6 +340,6 @@ def _words(said: Any) -> None:
 
         output.say(f"certificate {said['certificate']}\nits key   {said['key']}")
         output.say(f"put both in the lane's keys and the bank's options, then `bankgw check`; then "
-                   f"{service_unit.reload()}")  # fmt: skip
+                   f"{service_unit.restart()}")  # fmt: skip
     elif _ADVICE[said["next"]]:
         output.say(_ADVICE[said["next"]])

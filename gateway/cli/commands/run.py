@@ -18,7 +18,10 @@ def run(
     config: Config = DEFAULT_CONFIG,
     checked: Annotated[bool, typer.Option("--check/--no-check", help="Refuse to start on mistakes.")] = True,
 ) -> None:
-    """Run the gateway in the foreground, until SIGTERM or SIGINT. SIGHUP reads senders and accounts again."""
+    """Run the gateway in the foreground, until SIGTERM or SIGINT.
+
+    SIGHUP reads senders, accounts and certificates again.
+    """
     from gateway import log, start_failures
     from gateway.cli import run as cli_run
     from gateway.control.offline import settings_check as checking

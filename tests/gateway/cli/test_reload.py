@@ -136,3 +136,27 @@ def test_a_failure_of_the_journal_is_told(logged: Logged) -> None:
         Reloading(settings, lambda: loaded(settings), lambda _new, answer=answer: answer).again()  # type: ignore[misc]
     assert logged.lines[0][1]["reason"] == "the journal is closed"
     assert logged.lines[1][0] == "settings.reloaded"
+
+
+def test_the_tls_table_and_key_files_of_a_lane_may_change_but_not_come_or_go() -> None:
+    tls = {"ca_file": "/ca", "certificate": "/c", "key": {"file": "/k"}}
+    key = {"key": {"file": "/s"}, "certificate": "/sc"}
+
+    def of(lane: dict[str, Any], broker: dict[str, Any] | None = None) -> Settings:
+        table = {"host": "10.0.0.1", "ports": {"main": 1}, "keys": {"sign": key}, **lane}
+        return Settings.model_validate({
+            "state_dir": "/x", "broker": {"password": {"file": "x"}, **(broker or {})},
+            "journal": {"vault_key": {"file": "x"}}, "banks": {"pab": {"protocol": "pab", "lanes": {"main": table}}},
+        })  # fmt: skip
+
+    was = of({"tls": tls})
+    pins = {"pins": ["A" * 43 + "="]}
+    assert list(fixed(was, of({"tls": {**tls, **pins}}))) == []
+    assert list(fixed(was, of({"tls": {**tls, "certificate": "/next"}}))) == []
+    assert list(fixed(was, of({"tls": tls, "keys": {"sign": {**key, "certificate": "/next"}}}))) == []
+    assert list(fixed(was, of({"tls": tls, "keys": {"other": key}}))) == ["banks.pab"]
+    assert list(fixed(was, of({"tls": None, "plaintext": "pinned-lan"}))) == ["banks.pab"]
+    assert list(fixed(was, of({"tls": tls, "host": "10.0.0.2"}))) == ["banks.pab"]
+    secure = {"tls": tls}
+    assert list(fixed(of({"tls": tls}, secure), of({"tls": tls}, {"tls": {**tls, **pins}}))) == []
+    assert list(fixed(was, of({"tls": tls}, secure))) == ["broker"]

@@ -1,0 +1,92 @@
+"""Certificates, keys and revocation lists read again while the daemon works: all of them or none.
+
+Connections that are open stay as they are; each new one uses what was read last. So a kept connection may show the old
+certificate until it ends, and both must be valid meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, MutableMapping
+from datetime import datetime
+
+from OpenSSL import SSL
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
+from twisted.protocols.tls import TLSMemoryBIOProtocol
+from zope.interface import implementer
+
+from gateway import log
+from gateway import settings as conf
+from gateway.bank.certificate_expiry import CertificateExpiry
+from gateway.bank.lane_dialer import LaneDialer, lane_signers, tls_settings
+from gateway.bank.signers import Signer
+from gateway.bank.tls import ClientTls, client_context
+from gateway.clock import Clock, Entropy
+
+_log = log.get("bank.certificate_reload")
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+class CurrentTls:
+    """The TLS settings of one peer that are in force now."""
+
+    def __init__(self, now: ClientTls) -> None:
+        self.now = now
+
+    def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
+        """See IOpenSSLClientConnectionCreator."""
+        return self.now.clientConnectionForTLS(tlsProtocol)
+
+
+def peer_ends(
+    dialers: Mapping[str, LaneDialer], lanes: Mapping[str, tuple[str, conf.LaneSettings]]
+) -> dict[str, datetime | None]:
+    """When the certificate that each bank showed last ends; of several lanes the first to end."""
+    ends: dict[str, datetime | None] = {}
+    for name, dialer in dialers.items():
+        at = None if dialer.tls is None else dialer.tls.peer_not_after
+        bank = lanes[name][0]
+        known = ends.get(bank)
+        ends[bank] = at if known is None or at is None else min(known, at)
+    return ends
+
+
+class CertificateReload:
+    """See the module. `signers` go by lane; their inner mappings are changed in place."""
+
+    def __init__(
+        self, dialers: Mapping[str, LaneDialer], signers: Mapping[str, MutableMapping[str, Signer]],
+        expiry: CertificateExpiry, broker: CurrentTls | None, clock: Clock, entropy: Entropy,
+    ) -> None:  # fmt: skip
+        self._dialers = dialers
+        self._signers = signers
+        self._expiry = expiry
+        self._broker = broker
+        self._clock = clock
+        self._entropy = entropy
+
+    def read(self, settings: conf.Settings) -> Callable[[], None]:
+        """Read every file. Returns what puts them into use. Raises ValueError (KeyFileError for files); then nothing
+        is changed."""
+        production = settings.mode == "production"
+        fresh = []
+        for name, dialer in self._dialers.items():
+            bank, _, lane_name = name.rpartition(".")
+            lane = settings.banks[bank].lanes[lane_name]
+            signers = lane_signers(lane, production=production, nonce=self._entropy.bytes(32))
+            fresh.append((name, lane, dialer.context_of(lane), signers))
+        broker = settings.broker
+        broker_tls = None if broker.tls is None else client_context(tls_settings(broker.tls, broker.host), self._clock)
+        ends = self._expiry.read(settings)
+
+        def use() -> None:
+            for name, lane, tls, signers in fresh:
+                self._dialers[name].use(lane, tls)
+                self._signers[name].clear()
+                self._signers[name].update(signers)
+            if self._broker is not None and broker_tls is not None:
+                self._broker.now = broker_tls
+            self._expiry.use(ends)
+            _log.info("certificates.reloaded", lanes=[name for name, _, tls, _ in fresh if tls is not None],
+                      action="connections from now on use them; those that are open stay as they are")  # fmt: skip
+
+        return use
