@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 say() { printf 'setup: %s\n' "$*" >&2; }
 ours=${BANKGW_RUN:-.run}/packages
 policy=/usr/sbin/policy-rc.d
-servers=(rabbitmq-server epmd postgresql mariadb prometheus prometheus-alertmanager)
+servers=(rabbitmq-server epmd postgresql mariadb prometheus prometheus-alertmanager stunnel4 haproxy)
 
 if [ "${1:-}" = --list ]; then
     if [ -s "$ours" ]; then

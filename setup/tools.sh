@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The commands by which the tests are judged by others: Prometheus, xmlsec1, amqp-tools,
-# Node, Java, systemd-analyze, strace. Without one of them its tests skip, or fail where CI=true.
+# Node, Java, systemd-analyze, strace, stunnel, haproxy. Without one of them its tests skip, or fail where CI=true.
 # Node and npm come from PyPI: Debian's npm alone brings 370 other packages.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -15,6 +15,8 @@ need xmlsec1 xmlsec1
 need amqp-publish amqp-tools
 need systemd-analyze systemd
 need strace strace
+need stunnel4 stunnel4
+[ -x /usr/sbin/haproxy ] || missing+=(haproxy)
 need java default-jdk-headless
 fc-list 2>/dev/null | grep -qE "CJK|WenQuanYi" || missing+=(fontconfig fonts-wqy-microhei)
 [ -e /usr/share/java/amqp-client.jar ] || missing+=(librabbitmq-client-java)

@@ -185,9 +185,11 @@ def _time(at: datetime | None) -> str:
 # ---- HTML --------------------------------------------------------------------------------------------------------
 
 _STYLE = """
-body { font: 14px/1.5 "Noto Sans CJK SC", "Noto Sans SC", sans-serif; margin: 2rem auto; max-width: 76rem; color: #111 }
+body { font: 14px/1.5 "Noto Sans CJK SC", "Noto Sans SC", sans-serif; color: #111 }
+body { margin: 2rem auto; max-width: 88rem; padding: 0 1rem }
 h1 { font-size: 1.6rem } h2 { font-size: 1.2rem; margin-top: 2rem }
 table { border-collapse: collapse; width: 100% }
+.cases td:nth-child(n+2):nth-child(-n+4), .cases th { white-space: nowrap }
 th, td { border: 1px solid #bbb; padding: .3rem .5rem; text-align: left; vertical-align: top; overflow-wrap: anywhere }
 th { background: #eee } .short { width: auto }
 .passed { color: #060 } .failed { color: #a00; font-weight: bold } .waiting, .blocked { color: #850 }
@@ -210,7 +212,8 @@ def html(told: Contents, language: str) -> str:
         f"<title>{escape(name)}</title><style>{_STYLE}</style></head><body><h1>{escape(name)}</h1>"
         f'<table class="short">{head}</table><h2>{escape(say("summary"))}</h2><table class="short">'
         f"{_heads(say, ('verdict', 'count', 'seen at the bank', 'seen at a twin'))}{sums}</table>"
-        f"<p>{escape(say('twin note'))}</p><h2>{escape(say('cases'))}</h2><table>{_heads(say, COLUMNS)}{body}</table>"
+        f'<p>{escape(say("twin note"))}</p><h2>{escape(say("cases"))}</h2><table class="cases">'
+        f"{_heads(say, COLUMNS)}{body}</table>"
         f"<h2>{escape(say('changes'))}</h2><ul>{changes}</ul><h2>{escape(say('acts'))}</h2><ul>{done}</ul>"
         f"{_html_signatures(told, say)}</body></html>\n"
     )
