@@ -128,7 +128,7 @@ FLOORS: tuple[frozenset[str], ...] = (
         {"gateway.clock", "gateway.settings", "gateway.meters", "gateway.log", "gateway.core", "gateway.people",
          "gateway.treasury.reconciliation", "gateway.version"}
     ),
-    frozenset({"gateway.tasks", "gateway.asking", "gateway.adapters", "gateway.start_failures"}),
+    frozenset({"gateway.tasks", "gateway.asking", "gateway.adapters", "gateway.start_failures", "gateway.typesetting"}),
     frozenset({"gateway.registry"}),
     frozenset({"gateway.journal"}),
     frozenset({"gateway.bank", "gateway.erp", "gateway.treasury"}),

@@ -36,6 +36,7 @@ from gateway.cli.commands import (
     persons,
     policy,
     rename,
+    report,
     resolve,
     restart_all,
     restore,
@@ -72,7 +73,7 @@ def application() -> typer.Typer:
     app.callback()(_options)
     for verb in (
         run.run, drain.drain, backup.backup, restore.restore, support_bundle.support_bundle, status.status, today.today,
-        directory.directory, resolve.resolve, leave_safe_mode.leave_safe_mode, stop_all.stop_all,
+        report.report, directory.directory, resolve.resolve, leave_safe_mode.leave_safe_mode, stop_all.stop_all,
         restart_all.restart_all, send.send, explain.explain, simulate.simulate, demo.demo, check.check, doctor.doctor,
         banks.banks, login.login, login.logout, login.whoami,
     ):  # fmt: skip

@@ -28,6 +28,7 @@ from gateway.control import (
     persons,
     policy_changes,
     proposals,
+    reports,
     roles,
     sign_in,
 )
@@ -85,6 +86,7 @@ def verbs(daemon_handle: DaemonHandle) -> Sequence[Verb]:
         Verb("POST", "/drain", acts.drain),
         Verb("POST", "/stop", acts.stop_all),
         *accounts_today.verbs(daemon_handle),
+        *reports.verbs(daemon_handle),
         *directory.verbs(daemon_handle),
         *exchange_traces.verbs(daemon_handle),
         *lane_ladder.verbs(daemon_handle),

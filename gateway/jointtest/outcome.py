@@ -14,6 +14,7 @@ from gateway.jointtest.differences import Difference
 from gateway.jointtest.plan import RunPlan
 from gateway.jointtest.report import Contents
 from gateway.jointtest.run_store import RunStore
+from gateway.typesetting import NoPdf
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ def make(store: RunStore, plan: RunPlan, cases: Sequence[Case], key_file: Path, 
             printed = store.folder / f"report.{language}.pdf"
             printed.write_bytes(pdf.pdf(told, language))
             files.append(printed)
-        except pdf.NoPdf as error:
+        except NoPdf as error:
             notes.append(str(error))
     about["program"] = differences.program()
     made = pack.write(store.folder, store.run, titles, about, key, now, files)

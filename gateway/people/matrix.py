@@ -55,6 +55,7 @@ _APPROVE = VerbRule(frozenset({PersonRole.APPROVER}), proof=Proof.SIGNATURE, sco
 MATRIX: Mapping[str, VerbRule] = {
     "GET /status": VerbRule(_ALL),
     "GET /today": _SCOPED,
+    "GET /reports/{}": _SCOPED,
     "GET /orders": _SCOPED,
     "GET /orders/{}": _SCOPED,
     "POST /orders/{}/release": _MACHINE_ONLY,

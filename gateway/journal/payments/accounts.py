@@ -160,10 +160,12 @@ def entries_on(conn: Connection, account: str, day: date) -> int:
     return int(conn.execute(select(func.count()).select_from(schema.statement_entries).where(*where)).scalar_one())
 
 
-def unclear(conn: Connection, accounts: Sequence[str]) -> dict[str, tuple[int, int]]:
+def unclear(
+    conn: Connection, accounts: Sequence[str], states: Sequence[State] = UNCLEAR
+) -> dict[str, tuple[int, int]]:
     """Payments whose outcome is unknown, by own account: their number and their sum in minor units.
 
-    The own account is the payer's; for a collection, the payee's.
+    The own account is the payer's; for a collection, the payee's. `states` are others to be counted in the same way.
     """
     vault = vault_of(conn)
     names = {vault.blind(account): account for account in accounts}
@@ -171,7 +173,7 @@ def unclear(conn: Connection, accounts: Sequence[str]) -> dict[str, tuple[int, i
     statement = (
         select(own, func.count(), func.sum(_P.amount_minor))
         # The lanes are named so that the index over lane and state is used.
-        .where(_P.lane.in_(select(schema.lanes.c.lane)), _P.state.in_([state.value for state in UNCLEAR]),
+        .where(_P.lane.in_(select(schema.lanes.c.lane)), _P.state.in_([state.value for state in states]),
                own.in_(list(names)))
         .group_by(own)
     )  # fmt: skip

@@ -12,6 +12,7 @@ import pytest
 from gateway.jointtest import pdf
 from gateway.jointtest.differences import Difference
 from gateway.jointtest.report import Contents, Tongue, html, rows, summary
+from gateway.typesetting import NoPdf
 from tests.gateway.jointtest.samples import result, sample_cases
 
 NOW = datetime(2026, 11, 28, 9, tzinfo=UTC)
@@ -80,14 +81,14 @@ def _pages(octets: bytes) -> int:
 
 
 def test_without_a_font_it_says_what_to_install() -> None:
-    with pytest.raises(pdf.NoPdf, match="fonts-noto-cjk"):
+    with pytest.raises(NoPdf, match="fonts-noto-cjk"):
         pdf.pdf(TOLD, "zh", [])
 
 
 def test_with_a_font_it_is_a_pdf() -> None:
     try:
         made = {language: pdf.pdf(TOLD, language) for language in ("en", "zh")}
-    except pdf.NoPdf as error:
+    except NoPdf as error:
         pytest.skip(str(error))
     assert all(octets.startswith(b"%PDF-") for octets in made.values())
     more = pdf.pdf(replace(TOLD, cases={f"{n}": result("passed") for n in range(200)}), "zh")

@@ -1,0 +1,110 @@
+"""The reports there are: their names, titles and columns."""
+
+from __future__ import annotations
+
+from gateway.treasury.reports.table import CellKind, ReportForm, TableColumn
+
+_COMPANY = TableColumn("company", "公司", "Company")
+_BANK = TableColumn("bank", "银行", "Bank", width=10)
+_ACCOUNT = TableColumn("account", "账号", "Account", CellKind.ACCOUNT, width=26)
+_HOLDER = TableColumn("holder", "户名", "Account name", width=28)
+_CURRENCY = TableColumn("currency", "币种", "Currency", width=8)
+
+
+_STATES = {
+    "accepted": "已受理", "held": "待放行", "ready": "待发送", "sending": "发送中", "pending": "银行处理中",
+    "in_doubt": "存疑", "escalated": "待人工裁定", "settled": "成功", "failed": "失败", "rejected": "已拒绝",
+    "cancelled": "已撤销", "expired": "已过期", "returned": "已退票", "reversed": "已冲正",
+}  # fmt: skip
+_KINDS = {"payment": "付款", "transfer": "划转", "batch_item": "批量付款", "payroll_item": "代发", "collection": "代收"}
+_NOTES = {
+    "not watched": "未监控", "watched, not heard of yet": "已监控,尚无答复", "not closed": "尚未日结",
+    "entries do not make the closing yet": "明细与余额尚未核平",
+}  # fmt: skip
+
+
+def _money(key: str, zh: str, en: str, *, added: bool = True) -> TableColumn:
+    return TableColumn(key, zh, en, CellKind.MONEY, added=added, width=18)
+
+
+def _count(key: str, zh: str, en: str) -> TableColumn:
+    return TableColumn(key, zh, en, CellKind.COUNT, added=True, width=10)
+
+
+BALANCES = ReportForm(
+    "balances", "账户余额表", "Account balances",
+    (
+        _COMPANY, _BANK, _ACCOUNT, _HOLDER, _CURRENCY, _money("book", "账面余额", "Book balance"),
+        _money("available", "可用余额", "Available"), _money("frozen", "冻结", "Frozen"),
+        TableColumn("as_of", "余额时间", "As of", CellKind.MOMENT, width=22),
+        TableColumn("note", "说明", "Note", width=26, zh_words=_NOTES),
+    ),
+    "余额为银行最近一次答复,不作推算;未监控的账户没有余额。",
+    "Balances are the bank's last answers; nothing is computed. Accounts that are not watched have none.",
+)  # fmt: skip
+
+DAILY = ReportForm(
+    "daily", "资金日报", "Daily position",
+    (
+        _COMPANY, _BANK, _ACCOUNT, _CURRENCY, _money("opening", "上日余额", "Opening"), _money("credit", "收入", "In"),
+        _count("credits", "收入笔数", "Entries in"), _money("debit", "支出", "Out"),
+        _count("debits", "支出笔数", "Entries out"), _money("closing", "日终余额", "Closing"),
+        _money("under_way", "待付", "Not sent yet"), _money("in_doubt", "存疑", "In doubt"),
+        TableColumn("note", "说明", "Note", width=22, zh_words=_NOTES),
+    ),
+    "上日余额与日终余额为已核平对账单的余额;当日尚未日结的,日终余额为银行最近一次答复。待付为尚未发出的付款,存疑为银行结果未明的付款,均为出具报表时的数。",
+    "Opening and closing are those of statements that add up; of a day that is not closed, the closing is the bank's "
+    "last answer. Not sent yet and in doubt are as of when the report is made.",
+)  # fmt: skip
+
+PAYMENTS = ReportForm(
+    "payments", "付款执行情况", "Payments",
+    (
+        TableColumn("accepted", "受理时间", "Accepted", CellKind.MOMENT, width=22),
+        TableColumn("sender", "来源", "Sender", width=10), TableColumn("order", "单据号", "Order", width=20),
+        TableColumn("kind", "类型", "Kind", width=10, zh_words=_KINDS), _COMPANY, _BANK, _ACCOUNT,
+        TableColumn("payee", "对方户名", "Counterparty", width=28),
+        TableColumn("payee_account", "对方账号", "Counterparty account", CellKind.ACCOUNT, width=26), _CURRENCY,
+        _money("amount", "金额", "Amount"), TableColumn("state", "状态", "State", width=12, zh_words=_STATES),
+        TableColumn("reason", "原因", "Reason", width=30),
+        TableColumn("reference", "银行参考号", "Bank reference", width=22),
+        TableColumn("serial", "银行流水号", "Bank serial", width=22),
+        TableColumn("sent", "发出时间", "Sent", CellKind.MOMENT, width=22),
+        TableColumn("changed", "状态时间", "In this state since", CellKind.MOMENT, width=22),
+    ),
+    "期间内受理的付款及其现状;合计包括未成功的付款。",
+    "What was accepted in the period and how it stands; the totals include payments that failed.",
+)  # fmt: skip
+
+ENTRIES = ReportForm(
+    "entries", "银行流水", "Bank entries",
+    (
+        TableColumn("day", "记账日", "Bank date", CellKind.DAY, width=12), _COMPANY, _BANK, _ACCOUNT, _CURRENCY,
+        _money("credit", "收入", "In"), _money("debit", "支出", "Out"),
+        TableColumn("serial", "银行流水号", "Bank serial", width=24), TableColumn("text", "摘要", "Text", width=36),
+        TableColumn("order", "对应单据", "Order", width=22),
+    ),
+    "银行已记账的明细;对应单据为本系统付款的单据号。",
+    "What the bank booked. Order is that of the payment which the entry belongs to.",
+)  # fmt: skip
+
+BANK_SERVICE = ReportForm(
+    "bank-service", "银行服务质量", "Bank service",
+    (
+        TableColumn("month", "月份", "Month", width=9), _BANK, _count("payments", "付款", "Payments"),
+        _count("settled", "成功", "Settled"), _count("failed", "失败", "Failed"),
+        _count("returned", "退票", "Returned"), _count("doubted", "曾存疑", "Ever in doubt"),
+        _count("open", "未完结", "Open"),
+        TableColumn("doubt_share", "存疑率", "Doubt rate", CellKind.PERCENT, width=10),
+        TableColumn("median_s", "中位耗时(秒)", "Median seconds", CellKind.SECONDS, width=13),
+        TableColumn("p95_s", "95 分位耗时(秒)", "95th percentile", CellKind.SECONDS, width=15),
+        TableColumn("doubt_p95_s", "存疑 95 分位(秒)", "Doubted, 95th", CellKind.SECONDS, width=16),
+        _count("days_expected", "应到对账单", "Statements due"),
+        _count("days_arrived", "已到对账单", "Statements arrived"),
+    ),
+    "按受理月份;耗时为首次发出至有结果,按成功的付款计;对账单按监控账户与日计。",
+    "By month of acceptance. Seconds are from the first write to the outcome, of payments that settled. Statements are "
+    "counted by watched account and day.",
+)  # fmt: skip
+
+FORMS = {form.name: form for form in (BALANCES, DAILY, PAYMENTS, ENTRIES, BANK_SERVICE)}

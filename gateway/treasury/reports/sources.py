@@ -1,0 +1,277 @@
+"""The rows of each report, read from the journal page by page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, and_, case, func, or_, select
+
+from gateway.core.policy import Route
+from gateway.journal.commit.rows import PaymentRow
+from gateway.journal.payments import accounts, lookup
+from gateway.journal.payments.lookup import Filters
+from gateway.journal.sql import schema
+from gateway.journal.sql.vaults import vault_of
+from gateway.people.scopes import Scope
+from gateway.treasury.reports.table import TableRow
+from protocols.canon.money import Money
+from protocols.canon.order import Kind
+from protocols.canon.outcome import STATE_TABLE, State
+from protocols.canon.statement import Direction
+
+PAGE_ROWS = 2_000
+NOT_SENT_YET = (State.ACCEPTED, State.HELD, State.READY)
+_E = schema.statement_entries.c
+_P = schema.payments.c
+_J = schema.jobs.c
+
+
+@dataclass(frozen=True, slots=True)
+class ReportQuestion:
+    """What a report is about: own accounts, and days in a zone, both ends included. `shown`, `name_shown` and
+    `text_shown` write account numbers, names and a bank's texts, masked or not.
+
+    `scope` is what the asker may see; `watched` are the accounts whose statements are expected.
+    """
+
+    routes: Sequence[Route]
+    scope: Scope
+    first: date
+    last: date
+    zone: ZoneInfo
+    now_ms: int
+    shown: Callable[[str], str]
+    name_shown: Callable[[str], str]
+    text_shown: Callable[[str], str]
+    watched: frozenset[str] = frozenset()
+    bank: str | None = None
+
+    @property
+    def from_ms(self) -> int:
+        """The period's first millisecond."""
+        return _start_ms(self.first, self.zone)
+
+    @property
+    def before_ms(self) -> int:
+        """The first millisecond after it."""
+        return _start_ms(self.last + timedelta(days=1), self.zone)
+
+    def moment(self, at_ms: int | None) -> str | None:
+        """A moment as local time."""
+        if at_ms is None:
+            return None
+        return datetime.fromtimestamp(at_ms / 1000, UTC).astimezone(self.zone).strftime("%Y-%m-%d %H:%M:%S")
+
+
+@dataclass(frozen=True, slots=True)
+class ReportPage:
+    """Some rows; `after` asks for the next ones, None if these were the last."""
+
+    rows: list[TableRow]
+    after: str | None = None
+
+
+RowSource = Callable[[Connection, ReportQuestion, str | None], ReportPage]
+
+
+def balances(conn: Connection, asked: ReportQuestion, after: str | None) -> ReportPage:
+    """One row an own account, with the last balance from the bank."""
+    rows: list[TableRow] = []
+    for route in asked.routes:
+        told = accounts.balance_of(conn, route.account)
+        balance = told.balance if told is not None and told.currency == route.currency else None
+        as_of = None if balance is None else balance.as_of
+        heard = None if told is None else asked.moment(told.seen_ms)
+        rows.append({
+            **_account(route, asked), "book": None if balance is None else _minor(balance.book),
+            "available": None if balance is None else _minor(balance.available),
+            "frozen": None if balance is None else _minor(balance.frozen),
+            "as_of": heard if as_of is None else asked.moment(int(as_of.timestamp() * 1000)),
+            "note": _note(route, asked, told is not None),
+        })  # fmt: skip
+    return ReportPage(rows)
+
+
+def daily(conn: Connection, asked: ReportQuestion, after: str | None) -> ReportPage:
+    """One row an own account for the last day of the period: opening, in, out, closing, not sent yet, in doubt."""
+    numbers = [route.account for route in asked.routes]
+    waiting = accounts.unclear(conn, numbers, NOT_SENT_YET)
+    doubtful = accounts.unclear(conn, numbers)
+    moved = _moved(conn, numbers, asked.last)
+    is_today = asked.last == datetime.fromtimestamp(asked.now_ms / 1000, UTC).astimezone(asked.zone).date()
+    rows: list[TableRow] = []
+    for route in asked.routes:
+        closing, note = accounts.closing_of(conn, route.account, asked.last), ""
+        if closing is None and is_today and (told := accounts.balance_of(conn, route.account)) is not None:
+            closing = told.balance.book if told.currency == route.currency else None
+        if closing is None:
+            note = "not closed" if route.account in asked.watched else "not watched"
+        opening = accounts.closing_of(conn, route.account, asked.last - timedelta(days=1))
+        credits_, credit = moved.get((route.account, Direction.CREDIT.value), (0, 0))
+        debits, debit = moved.get((route.account, Direction.DEBIT.value), (0, 0))
+        if opening is not None and closing is not None and opening.minor + credit - debit != closing.minor:
+            note = "entries do not make the closing yet"
+        rows.append({
+            **_account(route, asked), "opening": _minor(opening), "credit": credit, "credits": credits_, "debit": debit,
+            "debits": debits, "closing": _minor(closing), "under_way": waiting.get(route.account, (0, 0))[1],
+            "in_doubt": doubtful.get(route.account, (0, 0))[1], "note": note,
+        })  # fmt: skip
+    return ReportPage(rows)
+
+
+def payments(conn: Connection, asked: ReportQuestion, after: str | None) -> ReportPage:
+    """What was accepted in the period, newest first."""
+    filters = Filters(bank=asked.bank, from_ms=asked.from_ms, before_ms=asked.before_ms, inside=asked.scope)
+    found = lookup.listing(conn, filters, PAGE_ROWS, after)
+    own = {route.account for route in asked.routes}
+    rows = [_payment(row, asked) for row in found if row.order.ours.account.clear in own]
+    return ReportPage(rows, found[-1].payment if len(found) == PAGE_ROWS else None)
+
+
+def entries(conn: Connection, asked: ReportQuestion, after: str | None) -> ReportPage:
+    """The entries of the period by bank date."""
+    vault = vault_of(conn)
+    routes = {vault.blind(route.account): route for route in asked.routes}
+    where = [_E.account_idx.in_(list(routes)), _E.bank_date >= asked.first.isoformat(),
+             _E.bank_date <= asked.last.isoformat()]  # fmt: skip
+    if after is not None:
+        day, _, entry = after.partition("/")
+        where.append(or_(_E.bank_date > day, and_(_E.bank_date == day, _E.entry > entry)))
+    statement = (
+        select(schema.statement_entries, _P.order_id)
+        .select_from(schema.statement_entries.outerjoin(schema.payments, _P.payment == _E.matched_payment))
+        .where(*where).order_by(_E.bank_date, _E.entry).limit(PAGE_ROWS)
+    )  # fmt: skip
+    found = conn.execute(statement).all()
+    rows: list[TableRow] = []
+    for row in found:
+        text = vault.open(row.body, b"statement_entries/" + row.line.encode()).decode()
+        rows.append({
+            **_account(routes[row.account_idx], asked), "day": row.bank_date, "currency": row.currency,
+            row.direction: row.amount_minor, "serial": row.bank_line_id, "text": asked.text_shown(text),
+            "order": row.order_id,
+        })  # fmt: skip
+    last = found[-1] if len(found) == PAGE_ROWS else None
+    return ReportPage(rows, None if last is None else f"{last.bank_date}/{last.entry}")
+
+
+@dataclass(slots=True)
+class _Served:
+    """A bank's month."""
+
+    states: dict[str, int]
+    doubted: int
+    took_s: list[int]
+    doubt_s: list[int]
+
+
+def bank_service(conn: Connection, asked: ReportQuestion, after: str | None) -> ReportPage:
+    """One row a bank and month of acceptance."""
+    vault = vault_of(conn)
+    own = case((_P.kind == Kind.COLLECTION.value, _P.creditor_idx), else_=_P.debtor_idx)
+    columns = (_P.bank, _P.state, _P.doubted, _P.accepted_ms, _P.first_write_ms, _P.changed_ms)
+    where = [_P.accepted_ms >= asked.from_ms, _P.accepted_ms < asked.before_ms,
+             own.in_([vault.blind(route.account) for route in asked.routes])]  # fmt: skip
+    served: dict[tuple[str, str], _Served] = {}
+    for row in conn.execute(select(*columns).where(*where)):
+        month = datetime.fromtimestamp(row.accepted_ms / 1000, UTC).astimezone(asked.zone).strftime("%Y-%m")
+        one = served.setdefault((month, row.bank), _Served({}, 0, [], []))
+        one.states[row.state] = one.states.get(row.state, 0) + 1
+        one.doubted += bool(row.doubted)
+        if row.state == State.SETTLED.value and row.first_write_ms is not None:
+            seconds = max(0, row.changed_ms - row.first_write_ms) // 1000
+            (one.doubt_s if row.doubted else one.took_s).append(seconds)
+    days = _statement_days(conn, asked)
+    return ReportPage([
+        _served(month, bank, served.get((month, bank)), days.get((month, bank), (0, 0)))
+        for month, bank in sorted(served.keys() | days.keys())
+    ])  # fmt: skip
+
+
+SOURCES: Mapping[str, RowSource] = {
+    "balances": balances, "daily": daily, "payments": payments, "entries": entries, "bank-service": bank_service,
+}  # fmt: skip
+
+
+def _start_ms(day: date, zone: ZoneInfo) -> int:
+    return int(datetime.combine(day, time(0, 0), zone).timestamp() * 1000)
+
+
+def _minor(money: Money | None) -> int | None:
+    return None if money is None else money.minor
+
+
+def _account(route: Route, asked: ReportQuestion) -> dict[str, str | int | None]:
+    return {"company": route.company, "bank": route.bank, "account": asked.shown(route.account),
+            "holder": asked.name_shown(route.holder), "currency": route.currency}  # fmt: skip
+
+
+def _note(route: Route, asked: ReportQuestion, heard: bool) -> str:
+    if route.account not in asked.watched:
+        return "not watched"
+    return "" if heard else "watched, not heard of yet"
+
+
+def _moved(conn: Connection, numbers: Sequence[str], day: date) -> dict[tuple[str, str], tuple[int, int]]:
+    """Count and sum of a day's entries by account and direction."""
+    vault = vault_of(conn)
+    names = {vault.blind(number): number for number in numbers}
+    statement = (
+        select(_E.account_idx, _E.direction, func.count(), func.sum(_E.amount_minor))
+        .where(_E.account_idx.in_(list(names)), _E.bank_date == day.isoformat())
+        .group_by(_E.account_idx, _E.direction)
+    )
+    return {(names[row[0]], row[1]): (int(row[2]), int(row[3])) for row in conn.execute(statement)}
+
+
+def _payment(row: PaymentRow, asked: ReportQuestion) -> TableRow:
+    order, state = row.order, row.life.state
+    text = asked.text_shown(row.bank_text or "")
+    reason = " ".join(part for part in (row.bank_code, text) if part) or ", ".join(row.holds) or None
+    if row.refusal is not None:
+        reason = row.refusal.code.value
+    return {
+        "accepted": asked.moment(row.accepted_ms), "sender": row.sender, "order": order.id, "kind": order.kind.value,
+        "company": row.company, "bank": row.bank, "account": asked.shown(order.ours.account.clear),
+        "payee": asked.name_shown(order.theirs.name.clear), "payee_account": asked.shown(order.theirs.account.clear),
+        "currency": order.amount.currency, "amount": order.amount.minor, "state": state.value, "reason": reason,
+        "reference": row.bank_ref, "serial": row.bank_serial, "sent": asked.moment(row.life.first_write_ms),
+        "changed": asked.moment(row.changed_ms),
+    }  # fmt: skip
+
+
+def _served(month: str, bank: str, one: _Served | None, days: tuple[int, int]) -> TableRow:
+    one = one or _Served({}, 0, [], [])
+    count = sum(one.states.values())
+    over = sum(number for state, number in one.states.items() if STATE_TABLE[State(state)].final)
+    came_back = sum(one.states.get(state.value, 0) for state in (State.RETURNED, State.REVERSED))
+    took = sorted(one.took_s + one.doubt_s)
+    return {
+        "month": month, "bank": bank, "payments": count, "settled": one.states.get(State.SETTLED.value, 0),
+        "failed": one.states.get(State.FAILED.value, 0), "returned": came_back, "doubted": one.doubted,
+        "open": count - over, "doubt_share": one.doubted * 10_000 // count if count else None,
+        "median_s": _quantile(took, 50), "p95_s": _quantile(took, 95),
+        "doubt_p95_s": _quantile(sorted(one.doubt_s), 95), "days_expected": days[0], "days_arrived": days[1],
+    }  # fmt: skip
+
+
+def _quantile(ordered: Sequence[int], percent: int) -> int | None:
+    """The smallest value that so many percent do not exceed."""
+    return ordered[max(0, -(-len(ordered) * percent // 100) - 1)] if ordered else None
+
+
+def _statement_days(conn: Connection, asked: ReportQuestion) -> dict[tuple[str, str], tuple[int, int]]:
+    """The days whose statement was begun, and those that arrived, by month and bank."""
+    banks = {route.bank for route in asked.routes if route.account in asked.watched}
+    statement = select(_J.bank, _J.business_date, _J.finished_ms).where(
+        _J.job.like("statement:%"), _J.bank.in_(sorted(banks)), _J.business_date >= asked.first.isoformat(),
+        _J.business_date <= asked.last.isoformat(),
+    )  # fmt: skip
+    found: dict[tuple[str, str], tuple[int, int]] = {}
+    for bank, day, finished_ms in conn.execute(statement):
+        due, arrived = found.get((day[:7], bank), (0, 0))
+        found[day[:7], bank] = (due + 1, arrived + (finished_ms is not None))
+    return found

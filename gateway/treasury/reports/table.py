@@ -1,0 +1,139 @@
+"""The model of a report: its columns, its rows as plain values, and totals by currency.
+
+A row is a mapping from a column's key to text, a whole number or None. Money is an integer of minor units, and the
+row's `currency` says of what; a written form makes a number of it, with the currency's decimals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+
+from protocols.canon.money import exponent
+
+Cell = str | int | None
+TableRow = Mapping[str, Cell]
+CURRENCY = "currency"
+
+
+class CellKind(StrEnum):
+    """How a column's cells are written. Accounts are text, however many digits they have."""
+
+    TEXT = "text"
+    ACCOUNT = "account"
+    MONEY = "money"
+    COUNT = "count"
+    DAY = "day"
+    MOMENT = "moment"
+    PERCENT = "percent"
+    SECONDS = "seconds"
+
+
+@dataclass(frozen=True, slots=True)
+class TableColumn:
+    """A column: its key in the rows, its headings, its kind. `added`: the column has a total (money, counts).
+    `zh_words` are the Chinese words for texts that are the gateway's own, such as states.
+
+    Percents are in hundredths of a percent, seconds are whole.
+    """
+
+    key: str
+    zh: str
+    en: str
+    kind: CellKind = CellKind.TEXT
+    added: bool = False
+    width: int = 14
+    zh_words: Mapping[str, str] = field(default_factory=dict)
+
+    def heading(self, language: str) -> str:
+        """The heading in a language."""
+        return self.zh if language == "zh" else self.en
+
+    def text(self, value: str, language: str) -> str:
+        """A text of the column in a language."""
+        return self.zh_words.get(value, value) if language == "zh" else value
+
+
+@dataclass(frozen=True, slots=True)
+class ReportForm:
+    """What a report is, apart from its rows. `about` says in both languages what its figures mean."""
+
+    name: str
+    zh: str
+    en: str
+    columns: tuple[TableColumn, ...]
+    about_zh: str
+    about_en: str
+
+    def title(self, language: str) -> str:
+        """The title in a language."""
+        return self.zh if language == "zh" else self.en
+
+    def about(self, language: str) -> str:
+        """What its figures mean, in a language."""
+        return self.about_zh if language == "zh" else self.about_en
+
+
+@dataclass(frozen=True, slots=True)
+class TableHead:
+    """What stands above the table: label and value, in the language of the form."""
+
+    lines: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(slots=True)
+class TableTotals:
+    """Adds up the columns that have a total, by currency, while rows go by."""
+
+    columns: tuple[TableColumn, ...]
+    sums: dict[str, dict[str, int]] = field(default_factory=dict)
+    rows: int = 0
+
+    def passing(self, rows: Iterable[TableRow]) -> Iterator[TableRow]:
+        """The same rows, counted."""
+        added = [column.key for column in self.columns if column.added]
+        for row in rows:
+            self.rows += 1
+            if added:
+                sums = self.sums.setdefault(str(row.get(CURRENCY) or ""), {})
+                for key in added:
+                    value = row.get(key)
+                    if isinstance(value, int):
+                        sums[key] = sums.get(key, 0) + value
+            yield row
+
+    def lines(self, language: str) -> list[TableRow]:
+        """One row a currency, with the word for a total in the first column."""
+        word = "合计" if language == "zh" else "Total"
+        first = self.columns[0].key
+        return [
+            {**sums, CURRENCY: currency, first: f"{word} {currency}".strip()}
+            for currency, sums in sorted(self.sums.items())
+        ]
+
+
+def money(minor: int, currency: str) -> Decimal:
+    """An amount as a number with the currency's decimals."""
+    return Decimal(minor).scaleb(-exponent(currency))
+
+
+def written(column: TableColumn, row: TableRow, language: str) -> str:
+    """A cell as text for people: amounts with thousands, moments without the T."""
+    value = row.get(column.key)
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return column.text(value, language)
+    if column.kind is CellKind.MONEY:
+        currency = str(row.get(CURRENCY) or "CNY")
+        return f"{money(value, currency):,.{exponent(currency)}f}"
+    if column.kind is CellKind.PERCENT:
+        return f"{Decimal(value).scaleb(-2):.2f} %"
+    return f"{value:,}" if column.kind is CellKind.COUNT else str(value)
+
+
+def harmless(text: str) -> str:
+    """A text that no spreadsheet takes for a formula: what an ERP or a bank sends decides nothing there."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

@@ -1,0 +1,101 @@
+"""Reports over a running gateway: what each row says, page by page, masked, and only of what the asker may see."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.control.server import Denied
+from gateway.treasury.reports import sources
+from tests.gateway.cli.control_operator import OTHER, Operator
+from tests.gateway.control.test_accounts_today import POLL_S, SPARE, counter
+
+
+def only(said: Any, **wanted: str) -> Any:
+    (one,) = [row for row in said["rows"] if all(row[key] == value for key, value in wanted.items())]
+    return one
+
+
+def report(operator: Operator, name: str, **query: str) -> Any:
+    return operator.ask("GET", "reports", name, query=query)
+
+
+@pytest.fixture
+def operator(tmp_path: Path) -> Any:
+    made = counter(tmp_path)
+    for number in (1, 2, 3):
+        made.world.submit(f"AP-{number}", 10_000 + number, bank="sample")
+    made.world.run(POLL_S * 2 + 5)
+    yield made
+    made.world.crash()
+
+
+def test_payments_and_their_pages(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = report(operator, "payments")
+    assert said["next"] is None and [row["order"] for row in said["rows"]] == ["AP-3", "AP-2", "AP-1"]
+    row = only(said, order="AP-1")
+    assert (row["amount"], row["currency"], row["state"], row["bank"]) == (10_001, "CNY", "settled", "sample")
+    assert "*" in row["payee_account"] and "*" in row["account"] and row["sent"] <= row["changed"]
+    monkeypatch.setattr(sources, "PAGE_ROWS", 2)
+    first = report(operator, "payments")
+    second = report(operator, "payments", after=first["next"])
+    assert [row["order"] for row in (*first["rows"], *second["rows"])] == ["AP-3", "AP-2", "AP-1"]
+    assert second["next"] is None
+    day = date.fromisoformat(said["to"]) - timedelta(days=1)
+    assert report(operator, "payments", **{"from": day.isoformat(), "to": day.isoformat()})["rows"] == []
+
+
+def test_entries_name_their_payment(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = report(operator, "entries")
+    assert [(row["debit"], row["order"]) for row in said["rows"]] == [(10_001, "AP-1"), (10_002, "AP-2"), (10_003, "AP-3")]
+    assert all("credit" not in row for row in said["rows"])
+    monkeypatch.setattr(sources, "PAGE_ROWS", 1)
+    orders, after = [], None
+    while True:
+        page = report(operator, "entries", **({} if after is None else {"after": after}))
+        orders += [row["order"] for row in page["rows"]]
+        after = page["next"]
+        if after is None:
+            break
+    assert orders == ["AP-1", "AP-2", "AP-3"]
+
+
+def test_balances_and_the_daily_position(operator: Operator) -> None:
+    account = operator.world.banks["sample"].account
+    clear = report(operator, "balances", clear="1")
+    row = only(clear, account=account)
+    assert row["book"] == 10**12 - 30_006 and row["note"] == "" and row["holder"] == "示例甲公司"
+    assert only(clear, account=SPARE)["book"] is None and only(clear, account=SPARE)["note"] == "not watched"
+    daily = report(operator, "daily", clear="1")
+    row = only(daily, account=account)
+    assert (row["debit"], row["debits"], row["credit"], row["credits"]) == (30_006, 3, 0, 0)
+    assert (row["closing"], row["opening"], row["under_way"], row["in_doubt"]) == (10**12 - 30_006, 10**12, 0, 0)
+    assert len(daily["audit_head"]) == 64 and "audit_head" not in clear
+
+
+def test_bank_service_counts_by_month(operator: Operator) -> None:
+    [row] = [row for row in report(operator, "bank-service")["rows"] if row["payments"]]
+    assert (row["bank"], row["payments"], row["settled"], row["doubted"], row["open"]) == ("sample", 3, 3, 0, 0)
+    assert row["doubt_share"] == 0 and row["median_s"] is not None and row["median_s"] <= row["p95_s"]
+
+
+def test_what_cannot_be_asked(operator: Operator) -> None:
+    for name, query, code in (
+        ("nothing", {}, "no_such_report"), ("payments", {"from": "2026-11"}, "bad_day"),
+        ("payments", {"from": "2026-12-01", "to": "2026-11-01"}, "bad_period"),
+    ):  # fmt: skip
+        with pytest.raises(Denied) as refused:
+            report(operator, name, **query)
+        assert refused.value.code == code
+    with pytest.raises(Denied):
+        operator.ask("GET", "reports", "payments", peer=OTHER)
+    assert report(operator, "payments", bank="pab")["rows"] == []
+    assert report(operator, "balances", company="yi")["rows"] == []
+
+
+def test_quantiles() -> None:
+    assert [sources._quantile([1, 2, 3, 4], percent) for percent in (50, 95, 100)] == [2, 4, 4]
+    assert sources._quantile([], 50) is None

@@ -1,0 +1,128 @@
+"""One table in every form: amounts are numbers with the currency's decimals, accounts stay text, totals are by currency."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from openpyxl import load_workbook
+
+from gateway.treasury.reports import written
+from gateway.treasury.reports.forms import BANK_SERVICE, FORMS, PAYMENTS
+from gateway.treasury.reports.sources import SOURCES
+from gateway.treasury.reports.table import CellKind, ReportForm, TableColumn, TableHead, TableRow, TableTotals
+from gateway.treasury.reports.written import csv_text, to_html, to_pdf, to_xlsx
+from gateway.typesetting import NoPdf
+from protocols.canon.order import Kind
+from protocols.canon.outcome import State
+
+FORM = ReportForm(
+    "x", "余额", "Balances",
+    (
+        TableColumn("account", "账号", "Account", CellKind.ACCOUNT), TableColumn("currency", "币种", "Currency"),
+        TableColumn("amount", "金额", "Amount", CellKind.MONEY, added=True),
+        TableColumn("count", "笔数", "Count", CellKind.COUNT, added=True), TableColumn("share", "比率", "Share", CellKind.PERCENT),
+    ),
+    "关于", "About",
+)  # fmt: skip
+FACTS = TableHead((("期间", "2026-11-01"),))
+ROWS: list[TableRow] = [
+    {"account": "0000012345678901234", "currency": "CNY", "amount": 123_456, "count": 2, "share": 1_234},
+    {"account": "00007", "currency": "JPY", "amount": 1_500, "count": 1, "share": None},
+    {"account": "=1+1", "currency": "CNY", "amount": -44, "count": None, "share": 0},
+]
+
+
+def test_a_workbook_has_numbers_and_texts(tmp_path: Path) -> None:
+    assert to_xlsx(FORM, FACTS, ROWS, "zh", tmp_path / "x.xlsx") == 3
+    sheet = load_workbook(tmp_path / "x.xlsx").active
+    assert sheet is not None and sheet.title == "余额"
+    table = list(sheet.iter_rows(min_row=5))
+    assert [cell.value for cell in table[0]] == ["账号", "币种", "金额", "笔数", "比率"]
+    assert [cell.value for cell in table[1]] == ["0000012345678901234", "CNY", 1234.56, 2, 0.1234]
+    assert (table[1][2].number_format, table[2][2].number_format) == ("#,##0.00", "#,##0")
+    assert table[2][2].value == 1_500 and table[1][0].number_format == "@"
+    assert (table[3][0].value, table[3][0].data_type) == ("=1+1", "s"), "a text is no formula"
+    assert [[cell.value for cell in row][:4] for row in table[4:]] == [
+        ["合计 CNY", "CNY", 1234.12, 2], ["合计 JPY", "JPY", 1_500, 1],
+    ]  # fmt: skip
+
+
+def test_csv_has_plain_amounts_and_no_formulas() -> None:
+    table = list(csv.reader(io.StringIO(csv_text(FORM, ROWS, "en"))))
+    assert table == [
+        ["Account", "Currency", "Amount", "Count", "Share"], ["0000012345678901234", "CNY", "1234.56", "2", "12.34"],
+        ["00007", "JPY", "1500", "1", ""], ["'=1+1", "CNY", "-0.44", "", "0.00"],
+    ]  # fmt: skip
+
+
+def test_html_escapes_and_adds_up() -> None:
+    out = io.StringIO()
+    rows: list[TableRow] = [*ROWS, {"account": "<b>", "currency": "CNY", "amount": 1, "count": 0, "share": None}]
+    assert to_html(FORM, FACTS, rows, "zh", out) == 4
+    page = out.getvalue()
+    assert "&lt;b&gt;" in page and "<b>" not in page and "<script" not in page
+    assert re.findall(r"合计 (\w+).*?>([\d,.]+)<", page) == [("CNY", "1,234.13"), ("JPY", "1,500")]
+    assert '<td class="n">12.34 %</td>' in page
+
+
+def test_a_pdf_has_pages_and_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    try:
+        octets, count = to_pdf(FORM, FACTS, ROWS * 40, "zh")
+    except NoPdf as error:
+        pytest.skip(str(error))
+    assert octets.startswith(b"%PDF-") and count == 120
+    monkeypatch.setattr(written, "PDF_MOST_ROWS", 2)
+    with pytest.raises(written.CannotWrite, match="shorter period"):
+        to_pdf(FORM, FACTS, ROWS, "zh")
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=lambda form: form.name)
+def test_every_report_can_be_written_empty(form: ReportForm, tmp_path: Path) -> None:
+    for language in ("zh", "en"):
+        assert form.title(language) in (out := io.StringIO(), to_html(form, FACTS, (), language, out))[0].getvalue()
+        assert to_xlsx(form, FACTS, (), language, tmp_path / f"{language}.xlsx") == 0
+        assert csv_text(form, (), language).count("\r\n") == 1
+
+
+def test_every_report_has_rows_and_both_languages() -> None:
+    assert FORMS.keys() == SOURCES.keys()
+    for form in FORMS.values():
+        assert all(column.zh and column.en for column in form.columns)
+        assert len({column.key for column in form.columns}) == len(form.columns)
+        # A total of money without its currency would add up what cannot be added.
+        if any(column.kind is CellKind.MONEY for column in form.columns):
+            assert "currency" in {column.key for column in form.columns}
+    assert not any(column.kind is CellKind.MONEY for column in BANK_SERVICE.columns)
+
+
+def test_states_and_kinds_have_chinese_words() -> None:
+    words = {column.key: column.zh_words for column in PAYMENTS.columns}
+    assert words["state"].keys() == {state.value for state in State}
+    assert words["kind"].keys() == {kind.value for kind in Kind}
+    row: TableRow = {"state": "in_doubt", "kind": "payment", "currency": "CNY"}
+    assert "存疑" in csv_text(PAYMENTS, [row], "zh") and "in_doubt" in csv_text(PAYMENTS, [row], "en")
+
+
+def test_a_total_says_whose_it_is() -> None:
+    totals = TableTotals(FORM.columns)
+    assert list(totals.passing(ROWS)) == ROWS and totals.rows == 3
+    assert totals.lines("en")[1] == {"account": "Total JPY", "currency": "JPY", "amount": 1_500, "count": 1}
+
+
+def test_many_rows_fit_into_little_memory(tmp_path: Path) -> None:
+    def rows() -> Iterator[TableRow]:
+        for number in range(20_000):
+            yield {**{column.key: f"text {number}" for column in PAYMENTS.columns}, "amount": number, "currency": "CNY"}
+
+    tracemalloc.start()
+    try:
+        assert to_xlsx(PAYMENTS, FACTS, rows(), "zh", tmp_path / "big.xlsx") == 20_000
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    finally:
+        tracemalloc.stop()
