@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib import import_module, resources
@@ -17,7 +17,7 @@ from cryptography.x509.oid import NameOID
 from protocols import readback
 from protocols.bank import Bank, Build
 from protocols.canon.limits import Hours, Pace
-from protocols.canon.order import Kind
+from protocols.canon.order import Channel, Kind
 from protocols.trial import banks, trial
 
 QUESTIONS: Mapping[str, str] = {
@@ -29,11 +29,15 @@ QUESTIONS: Mapping[str, str] = {
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
-def tried(name: str) -> Bank:
-    """The bank built with the least options of its trial; options that are files get a certificate nobody trusts."""
+def tried(name: str, *, switched: bool = False) -> Bank:
+    """The bank built with the least options of its trial; options that are files get a certificate nobody trusts.
+
+    `switched`: with what is off until a contract or the bank's word switches it on.
+    """
     known = trial(name)
     build = cast(Build, import_module(f"protocols.banks.{name}").build)
-    return build({**known.options, **dict.fromkeys(known.files, _certificate())})
+    more = known.switched if switched else {}
+    return build({**known.options, **dict.fromkeys(known.files, _certificate()), **more})
 
 
 def capabilities(name: str, bank: Bank) -> dict[str, Any]:
@@ -43,6 +47,7 @@ def capabilities(name: str, bank: Bank) -> dict[str, Any]:
         "bank": name, "protocol": profile.name, "title": profile.title, "title_zh": profile.title_zh,
         "orders": sorted(kind.value for kind in bank.money.keys() | bank.bundles.keys()),
         "bundles": {kind.value: rule.most for kind, rule in sorted(bank.bundles.items())},
+        "operations": standing(bank),
         "questions": [word for word in QUESTIONS if getattr(asked, word) is not None],
         "past_balance_days": profile.past_balance_days, "history_days": profile.history_days,
         "charset": profile.limits.charset, "kept_sessions": any(port.kept for port in bank.ports.values()),
@@ -56,7 +61,10 @@ def capabilities(name: str, bank: Bank) -> dict[str, Any]:
 
 def everything() -> list[dict[str, Any]]:
     """Each bank this program speaks to, as its trial builds it, with what its README says first."""
-    return [{**capabilities(name, tried(name)), **_readme(name)} for name in banks()]
+    return [
+        {**capabilities(name, tried(name)), "operations": standing(tried(name, switched=True)), **_readme(name)}
+        for name in banks()
+    ]
 
 
 def _readme(name: str) -> dict[str, str]:
@@ -90,6 +98,8 @@ def page(made: str) -> str:
         "| bank | orders | in one message | questions | may be sent again |", "|---|---|---|---|---|",
     ]  # fmt: skip
     lines += [_row(name, bank) for name, bank, _ in every]
+    real = [(name, tried(name, switched=True)) for name in banks() if name != "sample"]
+    lines += ["", *_matrix(real)]
     for name, bank, _ in every:
         lines += ["", *_section(name, bank)]
     return "\n".join(lines) + "\n"
@@ -101,6 +111,46 @@ def _row(name: str, bank: Bank) -> str:
     asked = ", ".join(title for word, title in QUESTIONS.items() if getattr(bank.questions, word) is not None)
     policies = sorted({rule.policy.value for rule in bank.profile.replay.values()}) or ["never"]
     return f"| [`{name}`](#{name}) {bank.profile.title_zh} | {kinds} | {bundles} | {asked} | {', '.join(policies)} |"
+
+
+OPERATIONS: Mapping[str, Callable[[Bank], bool]] = {
+    "payment": lambda bank: Kind.PAYMENT in bank.money or Kind.PAYMENT in bank.bundles,
+    "transfer": lambda bank: Kind.TRANSFER in bank.money,
+    "instant": lambda bank: Channel.INSTANT in bank.profile.limits.channels,
+    "batch": lambda bank: Kind.BATCH_ITEM in bank.bundles or Kind.BATCH_ITEM in bank.money,
+    "payroll": lambda bank: Kind.PAYROLL_ITEM in bank.bundles or Kind.PAYROLL_ITEM in bank.money,
+    "collection": lambda bank: Kind.COLLECTION in bank.bundles or Kind.COLLECTION in bank.money,
+    "sweep": lambda bank: bank.profile.sweeps,
+    "balance": lambda bank: bank.questions.balance is not None,
+    "past balance": lambda bank: bank.profile.past_balance_days > 0,
+    "entries": lambda bank: bank.questions.lines is not None,
+    "enquiry": lambda bank: bank.questions.fate is not None,
+    "returns": lambda bank: bank.questions.returns is not None,
+    "receipts": lambda bank: bank.questions.receipt is not None,
+    "directory": lambda bank: bank.questions.directory is not None,
+    "pushes": lambda bank: bank.pushes is not None,
+}
+
+
+def standing(bank: Bank) -> dict[str, str]:
+    """How each operation stands: `public`, `reconstructed`, or `not available`."""
+    return {
+        name: "not available" if not there(bank) else "reconstructed" if name in bank.profile.guessed else "public"
+        for name, there in OPERATIONS.items()
+    }
+
+
+def _matrix(every: Sequence[tuple[str, Bank]]) -> list[str]:
+    marks = {"public": "public", "reconstructed": "rec.", "not available": "–"}
+    told = [(name, standing(bank)) for name, bank in every]
+    lines = [
+        "Each operation, with everything switched on that settings can. *public*: the bank's page, or several clients,",
+        "show its messages. *rec.*: reconstructed; a message, or what its answer means, is known from one client's",
+        "model or not at all: it is off until a setting says that the bank confirmed it, or must be asked about first.",
+        "*–*: no public page has a message for it; the README's section \"Ask the bank\" has the question.", "",
+        f"| operation | {' | '.join(name for name, _ in told)} |", f"|---|{'---|' * len(told)}",
+    ]  # fmt: skip
+    return lines + [f"| {one} | {' | '.join(marks[found[one]] for _, found in told)} |" for one in OPERATIONS]
 
 
 def _section(name: str, bank: Bank) -> list[str]:

@@ -193,6 +193,8 @@ class Profile:
     often the bank tolerates being asked for an account's new entries. `returns_watch` is how long a payment may
     still come back after it settled; it is asked about once per `returns_every`. `unstated` says for each kind of order
     which of FACTS the answer to an enquiry does not state; all others are compared before the answer is believed.
+    `guessed` names the operations of which a message, or its meaning, is known from one client's model or less: see
+    `gateway.capabilities.OPERATIONS`. `sweeps`: transfers in a cash pool have messages of their own.
     """
 
     name: str
@@ -212,6 +214,8 @@ class Profile:
     past_balance_days: int = 0
     poll_every: timedelta = timedelta(minutes=5)
     unstated: Mapping[Kind, frozenset[str]] = field(default_factory=dict)
+    guessed: frozenset[str] = frozenset()
+    sweeps: bool = False
 
 
 MoneyWord = Callable[[AnyOrder, Context], MoneyConversation]

@@ -4,6 +4,8 @@ The demo, the list of banks and the tests that all banks share read it, so none 
 table may be missing:
 
     [options]       the least options that build the bank
+    [switched]      more of them for the table of banks and operations: what is off until a contract or the bank's word
+                    switches it on
     [hurried]       more of them for a demo, where days pass in a minute
     [demo]          share = of the orders that a usual bank gets there; less where each takes many exchanges;
                     twin = more of the twin's options; ask_again_s = for how long the demo asks on about a settled
@@ -38,6 +40,7 @@ class Trial:
     """See the module."""
 
     options: Mapping[str, Any] = field(default_factory=dict)
+    switched: Mapping[str, Any] = field(default_factory=dict)
     hurried: Mapping[str, Any] = field(default_factory=dict)
     demo: Mapping[str, Any] = field(default_factory=dict)
     twin: Mapping[str, Any] = field(default_factory=dict)

@@ -89,5 +89,9 @@ def _abilities(row: Any) -> None:
     unread = sorted(set(row["orders"]) - set(row["read_back"]))
     if unread:
         output.say(f"  not read back before they leave, to be compared with approvals: {', '.join(unread)}")
+    for how in ("reconstructed", "not available"):
+        found = [name for name, standing in row["operations"].items() if standing == how]
+        if found:
+            output.say(f"  {how}: {', '.join(found)}")
     for claim in row["reconstructed"]:
         output.say(f"  reconstructed from public material: {claim}")

@@ -54,6 +54,7 @@ def profile(options: Options) -> Profile:
         history_days=options.history_days,
         enquiry_deadline=timedelta(hours=24),
         reconstructed=RECONSTRUCTED,
+        guessed=frozenset({"payroll", "returns", "receipts"}),
         kind_limits={
             Kind.TRANSFER: replace(plain, fields=_fields(number=False)),
             Kind.BATCH_ITEM: replace(plain, fields=organisations),

@@ -57,6 +57,8 @@ def profile(options: Options) -> Profile:
         # A final instruction may not be polled, and its status never says that it came back: entries and returns do.
         returns_watch=timedelta(0),
         reconstructed=RECONSTRUCTED,
+        guessed=frozenset({"collection", "returns", "receipts", "pushes"}),
+        sweeps=bool(options.fund_account),
         kind_limits={
             # A transfer that says nothing of a bank stays here.
             Kind.TRANSFER: _singles(options, (*_here(options, "creditor"), ("/creditor/cnaps", "^$"))),

@@ -64,6 +64,8 @@ def profile(options: Options, kinds: frozenset[Kind]) -> Profile:
         history_days=options.history_days,
         enquiry_deadline=timedelta(hours=24),
         reconstructed=RECONSTRUCTED,
+        guessed=frozenset({"collection", "sweep", "returns"}),
+        sweeps=options.sweeps != "DLINETRN",
         kind_limits={
             kind: changed
             for kind, changed in (

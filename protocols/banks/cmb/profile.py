@@ -57,6 +57,7 @@ def profile(options: Options, kinds: frozenset[Kind]) -> Profile:
         enquiry_deadline=timedelta(hours=24),
         returns_watch=timedelta(days=7),
         reconstructed=RECONSTRUCTED,
+        guessed=frozenset({"collection", "returns"}),
         kind_limits={
             kind: replace(plain, fields=_agency_fields(kind) if kind is not Kind.TRANSFER else _fields(bank_name=False))
             for kind in (Kind.PAYROLL_ITEM, Kind.COLLECTION, Kind.TRANSFER)

@@ -55,6 +55,7 @@ def profile(options: Options) -> Profile:
         enquiry_deadline=timedelta(hours=24),
         returns_watch=timedelta(days=7),
         reconstructed=RECONSTRUCTED,
+        guessed=frozenset({"payroll"}),
         kind_limits={
             Kind.TRANSFER: limits(options, payee_bank=False),
             Kind.PAYROLL_ITEM: limits(options, payee_bank=False),

@@ -70,6 +70,8 @@ def profile(options: Options) -> Profile:
         enquiry_deadline=DEADLINE,
         returns_watch=timedelta(days=7),
         reconstructed=RECONSTRUCTED,
+        guessed=frozenset({"instant", "sweep", "receipts", "pushes"}),
+        sweeps=options.sweeps == "4052",
         kind_limits={
             Kind.TRANSFER: replace(plain, fields=_fields(options, bank_name=False)),
             Kind.PAYROLL_ITEM: replace(plain, fields=_agency_fields(options, "creditor")),
