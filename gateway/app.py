@@ -532,7 +532,7 @@ class Daemon:
                         lambda: gateway.broker_trouble, lambda: gateway.retention.overdue)  # fmt: skip
         self.watch = Watch(reactor, sights, parts.clock, Notify(os.environ), ThreadExecutor(reactor, "metrics", 2))
         ProcessCollector(registry=parts.meters.registry)
-        self.control = ControlServer(reactor, verbs(_daemon_handle(gateway, self.watch)))
+        self.control = ControlServer(reactor, verbs(_daemon_handle(gateway, self.watch)), settings.environment_name())
         self.push_listeners = push_listeners(reactor, settings, parts.banks, parts.store, parts.clock,
                                              parts.meters, gateway.account_watch.look_soon)  # fmt: skip
 
@@ -560,7 +560,8 @@ class Daemon:
 def _daemon_handle(gateway: Gateway, watch: Watch) -> DaemonHandle:
     settings, parts = gateway.settings, gateway.parts
     return DaemonHandle(
-        identity={"version": VERSION, "mode": settings.mode, "node": settings.node},
+        identity={"version": VERSION, "mode": settings.mode, "node": settings.node,
+                  "environment": settings.environment_name()},
         started_ms=parts.clock.now_ms(), store=GuardedStore(parts.store, parts.clock, lambda: watch.lost_ms),
         amqp=parts.amqp, lanes=gateway.lanes, clock=parts.clock,
         ready=lambda: watch.ready().words(), safe_mode=lambda: gateway.safe_mode,

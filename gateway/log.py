@@ -67,14 +67,15 @@ class _Line:
     One function where structlog offers one per concern: three lines a payment are a share of its cost worth saving.
     """
 
-    def __init__(self, *, priorities: bool) -> None:
+    def __init__(self, *, priorities: bool, environment: str) -> None:
         self._priorities = priorities
+        self._head = {"env": environment} if environment else {}
 
     def __call__(self, logger: Any, method: str, fields: MutableMapping[str, Any]) -> str:
         if "exc_info" in fields:
             fields = structlog.processors.format_exc_info(logger, method, fields)
         level = _LEVELS.get(method, method)
-        line: dict[str, Any] = {"ts": f"{datetime.now(UTC).isoformat()[:-6]}Z", "level": level}
+        line: dict[str, Any] = {"ts": f"{datetime.now(UTC).isoformat()[:-6]}Z", "level": level, **self._head}
         bound = structlog.contextvars.get_contextvars()
         for key, value in ({**bound, **fields} if bound else fields).items():
             if isinstance(value, str):
@@ -120,15 +121,17 @@ class _Libraries(logging.Handler):
 
 
 def start(
-    level: str = "info", stream: TextIO | None = None, *, bridge_twisted: bool = True, priorities: bool = False
-) -> None:
+    level: str = "info", stream: TextIO | None = None, *, bridge_twisted: bool = True, priorities: bool = False,
+    environment: str = "",
+) -> None:  # fmt: skip
     """Send every line to `stream` (default stderr). Called once, by the program that runs.
 
-    With `priorities` each line begins with the journal's `<6>`: for a daemon under systemd.
+    With `priorities` each line begins with the journal's `<6>`: for a daemon under systemd. `environment` stands in
+    each line as `env`.
     """
     out = sys.stderr if stream is None else stream
     structlog.configure(
-        processors=[_Line(priorities=priorities)],
+        processors=[_Line(priorities=priorities, environment=environment)],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(out),
         cache_logger_on_first_use=True,

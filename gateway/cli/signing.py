@@ -41,12 +41,13 @@ def passphrase(path: Path | None, *, sealed: bool, new: bool = False) -> bytes |
 
 
 class Pen:
-    """A person's hand: shows the words, asks, and signs their digest."""
+    """A person's hand: shows the words, asks, and signs their digest. `environment` stands in the question."""
 
     def __init__(self, key: Path, passphrase_file: Path | None, yes: bool) -> None:
         self._path = key.expanduser()
         self._passphrase_file = passphrase_file
         self._yes = yes
+        self.environment = ""
 
     def sign(self, text: str, role: Role) -> dict[str, str]:
         """The digest of these very words and its signature. Ends the command when the person says no."""
@@ -63,12 +64,16 @@ class Pen:
             sealed = person_key.is_sealed(self._path)
             if not self._yes:
                 typer.echo(text, err=True)
-                if not typer.confirm("Do you sign this?", err=True):
+                if not typer.confirm(f"{_where(self.environment)}Do you sign this?", err=True):
                     output.leave(exit_codes.REFUSED, "not signed; nothing was changed")
             key = person_key.load(self._path, passphrase(self._passphrase_file, sealed=sealed))
         except person_key.KeyUnusable as error:
             output.leave(exit_codes.FAILED, str(error))
         return {"digest": digested, "signature": b64encode(key.sign(octets)).decode()}
+
+
+def _where(environment: str) -> str:
+    return f"[{environment}] " if environment else ""
 
 
 def propose(remote: ControlClient, wanted: dict[str, str], evidence: Path | None, pen: Pen, *, as_json: bool) -> None:
@@ -91,6 +96,7 @@ def propose(remote: ControlClient, wanted: dict[str, str], evidence: Path | None
     asked = [f"to: {wanted['to']}", f"evidence-sha256: {proposal_text.sha256(octets) if octets else 'none'}"]
     if any(line not in draft["text"].splitlines() for line in asked):
         output.leave(exit_codes.FAILED, "the daemon's words are not what you asked for; nothing was signed")
+    pen.environment = remote.environment
     signed = pen.sign(draft["text"], Role.PROPOSE)
     with output.asking():
         said = remote.post("proposals", **wanted, **signed, proposal=draft["proposal"], expires_ms=draft["expires_ms"],

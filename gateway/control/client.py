@@ -17,6 +17,7 @@ TIMEOUT_S = 30.0
 """Longer than the daemon lets a call wait for the journal (`guarded.ANSWER_S`), so that its words are heard."""
 ALL_BANKS = "*"
 """What a total over all banks has for a bank's name."""
+ENVIRONMENT_HEADER = "Bankgw-Environment"
 _LOOK_AGAIN_S = 0.2
 
 
@@ -45,11 +46,15 @@ class _Line(http.client.HTTPConnection):
 
 
 class ControlClient:
-    """The daemon behind one socket. An answer that takes longer than `timeout_s` is not waited for."""
+    """The daemon behind one socket. An answer that takes longer than `timeout_s` is not waited for.
+
+    `environment` is the name of the daemon's environment, as its last answer said it.
+    """
 
     def __init__(self, path: Path, timeout_s: float = TIMEOUT_S) -> None:
         self.path = path
         self._timeout_s = timeout_s
+        self.environment = ""
 
     def get(self, *parts: str, **query: str | int | None) -> Any:
         """Ask. Raises NoDaemon, Refused."""
@@ -80,6 +85,7 @@ class ControlClient:
             line.request(method, path, None if body is None else json.dumps(body))
             answer = line.getresponse()
             octets = answer.read()
+            self.environment = answer.getheader(ENVIRONMENT_HEADER, "")
         except PermissionError:
             raise NoDaemon(f"{self.path}: only root and the daemon's own user may; try `sudo -u bankgw`") from None
         except (FileNotFoundError, ConnectionRefusedError):

@@ -28,6 +28,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 
 from gateway import log
+from gateway.control.client import ENVIRONMENT_HEADER
 from gateway.control.peer_credentials import NOBODY, PeerCredentials, peer_of
 from gateway.people.scopes import WHOLE, Scope
 
@@ -106,9 +107,10 @@ class Verb:
 
 
 class ControlServer:
-    """Serves the verbs. `open` listens, `close` stops."""
+    """Serves the verbs. `open` listens, `close` stops. Each answer names the `environment`."""
 
-    def __init__(self, reactor: Any, verbs: Sequence[Verb]) -> None:
+    def __init__(self, reactor: Any, verbs: Sequence[Verb], environment: str = "") -> None:
+        self.environment = environment
         self._reactor = reactor
         self._verbs = [(re.compile(verb.path), verb) for verb in verbs]
         self._most_bytes = max(verb.most_bytes for verb in verbs)
@@ -198,6 +200,7 @@ class _Root(Resource):
 
     def render(self, request: Request) -> int:
         writer = _Writer(request)
+        request.setHeader(ENVIRONMENT_HEADER.encode(), self._control.environment.encode())
         self._control.answer(request).addCallbacks(writer.good, writer.bad)
         return NOT_DONE_YET
 

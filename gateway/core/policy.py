@@ -204,7 +204,8 @@ def _amount_faults(amount: Money, limits: Limits) -> Iterator[Fault]:
 
 def field_faults(limit: FieldLimit, value: str | None, charset: str) -> Iterator[Fault]:
     """What is wrong with one value under one limit; lengths count in the bank's charset."""
-    if not value:
+    if not value or not value.strip():
+        # Blanks alone say nothing, and a bank cuts them off: a required field of them arrives empty.
         if limit.required:
             yield Fault(limit.at, FieldCode.REQUIRED, "the bank needs it")
         return

@@ -7,7 +7,7 @@ Relative paths are relative to the main file's folder.
 
 from __future__ import annotations
 
-from gateway.settings.agreement import band_gaps, is_loopback
+from gateway.settings.agreement import band_gaps, dialled, is_loopback
 from gateway.settings.reading import (
     BOM,
     ENVIRONMENT_PREFIX,
@@ -27,6 +27,7 @@ from gateway.settings.tables import (
     BankSettings,
     Broker,
     ControlSettings,
+    EnvironmentSettings,
     Host,
     Journal,
     LaneSettings,
@@ -53,6 +54,7 @@ __all__ = [
     "PushSettings",
     "Broker",
     "ControlSettings",
+    "EnvironmentSettings",
     "Host",
     "Journal",
     "LaneSettings",
@@ -67,6 +69,7 @@ __all__ = [
     "Tls",
     "WatchSettings",
     "band_gaps",
+    "dialled",
     "is_loopback",
     "load",
     "read",

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from zoneinfo import ZoneInfo
 
 from gateway.settings.tables import BandSettings, BankSettings, SenderSettings, Settings
@@ -28,6 +28,41 @@ def findings(settings: Settings) -> Iterator[Finding]:
     yield from _owners_check(settings)
     yield from _pushes_check(settings)
     yield from _places_check(settings)
+    yield from _dialled_check(settings)
+
+
+def _dialled_check(settings: Settings) -> Iterator[Finding]:
+    """What development and test connect to, and may not."""
+    for n, entry in enumerate(settings.environment.may_dial):
+        if "/" in entry:
+            try:
+                ip_network(entry)
+            except ValueError:
+                yield f"environment.may_dial.{n}", f"{entry!r} is no network; write one such as 10.1.0.0/16"
+    if settings.mode == "production":
+        return
+    for key, host in dialled(settings):
+        if not is_loopback(host) and not _listed(host, settings.environment.may_dial):
+            yield key, (f"{settings.mode} may connect to the loopback only; list {host} in environment.may_dial if it "
+                        "belongs to this environment, and to no other")  # fmt: skip
+
+
+def dialled(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Every host to which orders or news go, by the key that names it."""
+    yield "broker.host", settings.broker.host
+    for bank_name, bank in settings.banks.items():
+        for lane_name, lane in bank.lanes.items():
+            yield f"banks.{bank_name}.lanes.{lane_name}.host", lane.host
+
+
+def _listed(host: str, allowed: Sequence[str]) -> bool:
+    if host in allowed:
+        return True
+    try:
+        address = ip_address(host)
+        return any(address in ip_network(entry, strict=False) for entry in allowed if "/" in entry)
+    except ValueError:
+        return False
 
 
 def _cross_check(settings: Settings) -> Iterator[Finding]:

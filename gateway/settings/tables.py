@@ -391,12 +391,31 @@ class BankSettings(_Table):
     lanes: Mapping[Slug, LaneSettings] = Field(description="Its lanes by name.")
 
 
+class EnvironmentSettings(_Table):
+    """Which environment this is, and what keeps it apart from the others."""
+
+    name: Slug | None = Field(
+        None, description="Its name in `status`, in each log line and before a signature; default: `mode`."
+    )
+    may_dial: tuple[str, ...] = Field(
+        (),
+        description="Names, addresses and networks (`10.1.0.0/16`) that `development` and `test` may connect to, "
+        "beside the loopback. `production` may connect anywhere.",
+    )
+    others: tuple[SettingsPath, ...] = Field(
+        (),
+        description="What other environments use: their settings files on this machine, or what `bankgw check --marks` "
+        "printed elsewhere. An address, authority or key that is theirs too is a mistake.",
+    )
+
+
 class Settings(_Table):
     """Everything the daemon reads."""
 
-    mode: Literal["development", "production"] = Field(
+    mode: Literal["development", "test", "production"] = Field(
         "development", description="`production` may move real money and refuses unsafe settings."
     )
+    environment: EnvironmentSettings = Field(EnvironmentSettings.model_construct(), description="The environment.")
     node: Slug = Field("gw1", description="Name of this instance; unique among those that share a journal.")
     state_dir: SettingsPath = Field(
         Path("/var/lib/bankgw"), description="Folder for the journal, the permit log and the socket."
@@ -412,6 +431,10 @@ class Settings(_Table):
     accounts: tuple[AccountSettings, ...] = Field((), description="Account register.")
     senders: Mapping[Slug, SenderSettings] = Field({}, description="Senders by name.")
     banks: Mapping[Slug, BankSettings] = Field({}, description="Banks by name.")
+
+    def environment_name(self) -> str:
+        """How this environment is called where people look."""
+        return self.environment.name or self.mode
 
     def control_socket(self) -> Path:
         """Where the control API listens."""

@@ -103,7 +103,7 @@ CASES: list[tuple[str, str, str, str, str, str]] = [
      "m", "broker.password", "exactly one of `file` and `credential`"),
     ("no_place", MAIN.replace('{ file = "broker" }', "{}"), BANK, "m", "broker.password", "exactly one"),
     ("secret_in_clear", MAIN.replace('{ file = "broker" }', '"hunter2"'), BANK, "m", "broker.password", "a table"),
-    ("mode", 'mode = "live"\n' + MAIN, BANK, "m", "mode", "'development' or 'production'"),
+    ("mode", 'mode = "live"\n' + MAIN, BANK, "m", "mode", "'development', 'test' or 'production'"),
     ("node", 'node = "GW 1"\n' + MAIN, BANK, "m", "node", "lower-case letters"),
     ("port_text", MAIN + '[watch]\nport = "many"', BANK, "m", "watch.port", "whole number"),
     ("port_high", MAIN + "[watch]\nport = 70000", BANK, "m", "watch.port", "at most 65535"),
@@ -257,7 +257,8 @@ def test_credentials_are_where_the_service_manager_puts_them(
 def test_a_host_is_a_name_or_an_address(host: str, site: Callable[..., Path]) -> None:
     tls = '[banks.pab.lanes.main.tls]\nca_file = "a"\ncertificate = "b"\nkey = { file = "c" }'
     bank = without(BANK, 'plaintext = "loopback"').replace("127.0.0.1", host) + tls
-    assert load(site(bank=bank)).banks["pab"].lanes["main"].host == host
+    main = f'environment = {{ may_dial = ["{host}"] }}\n{MAIN}'
+    assert load(site(main, bank)).banks["pab"].lanes["main"].host == host
 
 
 def test_limits_count_in_one_currency(site: Callable[..., Path]) -> None:

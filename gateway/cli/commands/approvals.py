@@ -133,6 +133,7 @@ def _decide(
     remote = output.remote(context, *where)
     with output.asking():
         found = remote.get("approvals", request)
+    pen.environment = remote.environment
     signed = pen.sign_octets(_words(found, language), found["digest"], decision_to_sign(found["digest"], decision))
     with output.asking():
         said = remote.post("approvals", request, decision.value, **signed, **({"reason": reason} if reason else {}))

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from gateway.cli import exit_codes, output
 from gateway.cli.output import DEFAULT_CONFIG, AsJson, Config
 
 
-def check(context: typer.Context, config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+def check(
+    context: typer.Context,
+    marks: Annotated[
+        bool, typer.Option("--marks", help="Print what `environment.others` of other environments takes, as JSON.")
+    ] = False,
+    config: Config = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
     """Look for everything that is wrong with the settings and what they name. Nothing is changed or started."""
+    if marks:
+        from gateway.control.offline import environment_marks
+
+        output.dump(environment_marks.portable(output.loaded(context, config).settings))
+        return
     from gateway.control.offline import settings_check as checking
     from gateway.settings import BadSettings, read
     from protocols.kit import dsig

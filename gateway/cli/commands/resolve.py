@@ -97,6 +97,7 @@ def _approve(remote: ControlClient, proposal: str, save: Path | None, pen: Pen, 
         _save(save, octets)
         output.say(f"wrote {save}: {len(octets)} bytes. Look at it, then approve without --save-evidence")
         return
+    pen.environment = remote.environment
     signed = pen.sign(found["text"], Role.APPROVE)
     with output.asking():
         said = remote.post("proposals", proposal, "approve", **signed)

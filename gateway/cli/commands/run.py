@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gateway.cli import exit_codes, output
 from gateway.cli.output import DEFAULT_CONFIG, Config
+
+if TYPE_CHECKING:
+    from gateway.settings import Settings
 
 
 def run(
@@ -22,7 +25,7 @@ def run(
 
     SIGHUP reads senders, accounts and certificates again.
     """
-    from gateway import log, start_failures
+    from gateway import start_failures
     from gateway.cli import run as cli_run
     from gateway.control.offline import settings_check as checking
     from gateway.settings import read
@@ -43,7 +46,7 @@ def run(
             print(note, file=sys.stderr)
         if looked.unreachable:
             # Not for a person who edits a file: for whoever reads the daemon's log at night.
-            log.start(found.settings.log.level, priorities=found.settings.log.priorities)
+            _log_from(found.settings)
             for one in looked.unreachable:
                 cli_run.away(str(one), found.settings)
             raise typer.Exit(exit_codes.UNAVAILABLE)
@@ -51,6 +54,12 @@ def run(
         output.refuse(found.mistakes)
     # What the daemon writes is nobody else's to read.
     os.umask(0o077)
-    log.start(found.settings.log.level, priorities=found.settings.log.priorities)
+    _log_from(found.settings)
     reread = partial(read, config, environment.variables)
     raise typer.Exit(cli_run.serve(environment.reactor(), found.settings, environment.start, reread))
+
+
+def _log_from(settings: Settings) -> None:
+    from gateway import log
+
+    log.start(settings.log.level, priorities=settings.log.priorities, environment=settings.environment_name())

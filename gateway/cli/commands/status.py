@@ -59,9 +59,8 @@ def _last_start(daemon: ControlClient, *, as_json: bool) -> None:
 
 def _status(said: Any) -> None:
     ready = said["status"] == "ready"
-    output.line(
-        f"bankgw {said['version']}  node {said['node']}  {said['mode']}  pid {said['pid']}  since {said['started_at']}"
-    )
+    where = f"node {said['node']}  {_environment(said)}"
+    output.line(f"bankgw {said['version']}  {where}  pid {said['pid']}  since {said['started_at']}")
     output.line(("ready" if ready else f"not ready: {'; '.join(said['reasons'])}", "green" if ready else "red"))
     if said["safe_mode"]:
         output.line(("SAFE MODE: the database is older than what was sent; nothing is sent", "bold red"))
@@ -89,6 +88,10 @@ def _status(said: Any) -> None:
         first = said["certificates"][0]
         left = f"{first['days_left']} days left"
         output.line(f"first to expire: {first['bank']} {first['role']} at {first['not_after']} ({left})")
+
+
+def _environment(said: Any) -> str:
+    return str(said["mode"] if said["environment"] == said["mode"] else f"{said['mode']} ({said['environment']})")
 
 
 def _capacity(said: Any) -> None:

@@ -25,7 +25,7 @@ from gateway.bank import certificate_check
 from gateway.bank.lane_dialer import tls_settings
 from gateway.bank.signers import FileSigner, KeyFileError, KeySettings, refuse_open_key
 from gateway.bank.tls import pinned_server_context
-from gateway.control.offline import reused_references
+from gateway.control.offline import environment_marks, reused_references
 from gateway.journal.cluster import unknown_to_settings
 from gateway.journal.commit import permit_log
 from gateway.journal.sql import databases, migrations, vault
@@ -63,6 +63,7 @@ def findings(loaded: Loaded, load_bank: LoadBank, now: datetime) -> CheckFinding
     """Look at everything. Nothing is created, written or migrated; the database is only asked for its version."""
     look = _Look(loaded.settings, load_bank, now)
     found = [*look.secrets(), *look.banks(), *look.broker(), *look.state()]
+    found += environment_marks.shared(loaded.settings, os.environ)
     apart: dict[str, list[Finding]] = {AWAY: [], NO: found, NOTE: []}
     for key, remedy, kind in look.database():
         apart[kind].append((key, remedy))

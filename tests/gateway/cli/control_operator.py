@@ -41,7 +41,7 @@ class Operator:
             gateway.outbox.up()
 
         self.verbs: tuple[Verb, ...] = tuple(verbs(DaemonHandle(
-            identity={"version": "0", "mode": "development", "node": "gw1"}, started_ms=0,
+            identity={"version": "0", "mode": "development", "node": "gw1", "environment": "development"}, started_ms=0,
             store=GuardedStore(gateway.parts.store, gateway.parts.clock, lambda: self.lost_ms),
             amqp=gateway.parts.amqp, lanes=gateway.lanes, clock=gateway.parts.clock,
             ready=lambda: readiness(lambda: True, gateway.parts.amqp, gateway.lanes, stopping=False,

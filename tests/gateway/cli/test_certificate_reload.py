@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.demo import site as demo_site
 from gateway.simbank.pki import CLIENT_PURPOSE, Authority, BankPki, new_key, write_certificates, write_key
 from gateway.simbank.record import plain_executions
 from tests.gateway.cli.test_twelve_faults import Place
@@ -42,6 +43,9 @@ def test_a_hundred_reloads_under_load(tmp_path: Path) -> None:
     with rabbit_for_tests("reloads") as rabbit:
         # Short connections: each exchange shows a certificate.
         place = Place.make(tmp_path / "s", rabbit, "pab")
+        place.site = demo_site.prepare(tmp_path / "s", (demo_site.BankPlan(
+            "pab", options={"enterprise_code": demo_site.ENTERPRISE_CODE, "per_second": 100, "burst": 50,
+                            "first_enquiry_s": 0.5}, twin_options={"enterprise_code": demo_site.ENTERPRISE_CODE}),))  # fmt: skip
         files = BankPki(tmp_path / "s" / "pki", "pab")
         pairs = _pairs(files, tmp_path)
 
@@ -58,7 +62,7 @@ def test_a_hundred_reloads_under_load(tmp_path: Path) -> None:
                 use(number)
                 daemon.send_signal(signal.SIGHUP)
                 for n in range(EACH):
-                    place.send(f"R-{number}-{n}", "pab")
+                    place.send(f"R-{number}-{n}", "pab", f"{number}.{n + 1:02d}")
                 place.until(lambda number=number: place.log().count('"settings.reloaded"') >= number, 20)
             wanted = {f"R-{number}-{n}" for number in range(1, RELOADS + 1) for n in range(EACH)}
 
@@ -82,7 +86,7 @@ def test_a_hundred_reloads_under_load(tmp_path: Path) -> None:
             place.until(lambda: '"settings.not_reloaded"' in place.log(), 20)
             assert str(files.client_cert) in place.log().splitlines()[-1]
             assert "CN=first" in place.bankgw("lanes", "probe", "pab.main")[1]
-            place.send("LAST", "pab")
+            place.send("LAST", "pab", "999.00")
             place.until(lambda: "LAST" in place.bankgw("orders", "list", "--state", "settled")[1], 60)
         finally:
             place.stop()

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,10 @@ class Running:
     async def stop(self):
         if sys.argv[2] == "slow" and not self.journal.called:
             self.journal.errback(AssertionError("the journal is closed"))
+        if sys.argv[2] == "linger":
+            pause = Deferred()
+            reactor.callLater(2.5, pause.callback, None)
+            await pause
         print("stopped", flush=True)
 
 fatal = []
@@ -78,6 +83,29 @@ def test_sigterm_ends_it_in_order(program: Path) -> None:
     out, err = running.communicate(timeout=20)
     assert running.returncode == 0, err
     assert "stopped" in out.splitlines()
+
+
+def test_a_signal_to_the_process_and_its_group_is_one(program: Path) -> None:
+    running = begin(program, "linger")
+    assert running.stdout is not None
+    assert running.stdout.readline() == "up\n"
+    for _ in range(2):
+        running.send_signal(signal.SIGTERM)
+        time.sleep(0.2)
+    out, err = running.communicate(timeout=20)
+    assert running.returncode == 0, err
+    assert "stopped" in out.splitlines()
+
+
+def test_a_second_signal_later_ends_it_at_once(program: Path) -> None:
+    running = begin(program, "linger")
+    assert running.stdout is not None
+    assert running.stdout.readline() == "up\n"
+    running.send_signal(signal.SIGTERM)
+    time.sleep(1.5)
+    running.send_signal(signal.SIGTERM)
+    out, _err = running.communicate(timeout=20)
+    assert running.returncode == 1 and "stopped" not in out.splitlines()
 
 
 def test_one_told_to_end_before_it_had_begun_ends_in_order(program: Path) -> None:

@@ -179,10 +179,10 @@ class Place:
                    + trouble + '"}]}')["troubles"]), 60)  # fmt: skip
         assert f'"trouble": "{trouble}"' in next(line for line in reversed(self.log().splitlines()) if '"trouble.over"' in line)
 
-    def send(self, id_: str, bank: str = "sample") -> None:
+    def send(self, id_: str, bank: str = "sample", amount: str = "12.00") -> None:
         with self.rabbit.erp() as channel:
             properties = pika.BasicProperties(user_id=self.rabbit.address.user, message_id=id_, content_type="application/json")
-            channel.basic_publish("bankgw.commands", "payment.submit", json.dumps(order(id_, "12.00", bank)).encode(), properties)
+            channel.basic_publish("bankgw.commands", "payment.submit", json.dumps(order(id_, amount, bank)).encode(), properties)
 
     def stop(self) -> None:
         for process in reversed(self.processes):

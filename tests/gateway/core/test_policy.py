@@ -159,3 +159,9 @@ def test_the_own_accounts_name_is_that_of_the_register(name: str, found: bool) -
 def test_full_width_brackets_are_the_same_name() -> None:
     given = order(debtor=Party(AccountNumber("0000000000000000017"), Name("示例(集团)公司")))
     assert faults(given, replace(ROUTE, holder="示例（集团）公司")) == []
+
+
+@pytest.mark.parametrize("blanks", ["", " ", "\u3000", " \u3000 "])
+def test_blanks_are_no_value_of_a_required_field(blanks: str) -> None:
+    creditor = replace(order().creditor, bank_name=blanks)
+    assert faults(order(creditor=creditor)) == [("/creditor/bank_name", FieldCode.REQUIRED)]
