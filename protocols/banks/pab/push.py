@@ -1,8 +1,9 @@
 """Messages that the front end sends of its own accord: FILE04 (a file is done), F002 (a report is there), and others.
 
-They come with the same header, service type 01, and are answered with service type 02 (banks/pab.md 1, 4). What stands
-in their bodies is not public beyond that: payments and accounts are looked for under the names that all messages of
-this bank use. A repeat is known by its body, because nobody says whether its header has the same serial number.
+They come with the same header, service type 01, and are answered with service type 02 (banks/pab.md 1, 4). FILE04 has
+TradeSn, FileName, FilePath, Action, RandomPwd, SignData and HashData, in one client's model; what others have is not
+public. Payments and accounts are looked for under the names that all messages of this bank use. A repeat is known by
+its body, because nobody says whether its header has the same serial number.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ FILE_DONE, REPORT = "FILE04", "F002"
 OTHER: Final = "other"
 VOUCHERS: Final = ("ThirdVoucher", "SThirdVoucher", "OrigThirdVoucher", "BThirdVoucher", "OrderNumber")
 ACCOUNTS: Final = ("Account", "AcctNo", "AccNo", "OutAcctNo", "SrcAccNo")
+TOLD: Final = ("TradeSn", "FileName", "Action", "Code")
+"""What is told of a push to people; RandomPwd, the file's password, is not."""
 BODY_BYTES_MAX: Final = 1_048_576
 _NODES_MAX: Final = 20_000
 _NAMED_MOST: Final = 500
@@ -67,7 +70,7 @@ class Caller:
         leaves = [(str(one.tag), (one.text or "").strip()) for one in root.iter(etree.Element) if not len(one)]
         vouchers = [text for tag, text in leaves if tag in VOUCHERS and 1 <= len(text) <= 20]
         accounts = [text for tag, text in leaves if tag in ACCOUNTS and text.isdecimal() and len(text) <= 32]
-        told = " ".join(f"{tag}={text}" for tag, text in leaves if tag in ("FileName", "Code", "TradeSn"))
+        told = " ".join(f"{tag}={text}" for tag, text in leaves if tag in TOLD)
         named = tuple(dict.fromkeys(vouchers))[:_NAMED_MOST]
         known = tuple(map(AccountNumber, list(dict.fromkeys(accounts))[:_NAMED_MOST]))
         return Push(kind, key, named, known, f"{operation} {told}".strip())

@@ -56,7 +56,7 @@ def profile(options: Options) -> Profile:
         enquiry_deadline=timedelta(hours=24),
         returns_watch=timedelta(days=7),
         reconstructed=RECONSTRUCTED,
-        guessed=frozenset({"entries", "returns"}),
+        guessed=frozenset({"payroll", "entries", "returns"}),
         kind_limits={Kind.TRANSFER: inside, Kind.PAYROLL_ITEM: inside},
     )
 

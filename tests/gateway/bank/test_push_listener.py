@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,14 +15,14 @@ from twisted.internet.protocol import ClientFactory, Protocol, connectionDone
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 
-from gateway.bank.push_listener import WAITING_MOST, PushListener, PushParts
+from gateway.bank.push_listener import WAITING_MOST, PushListener, PushParts, push_listeners
 from gateway.bank.signers import read_certificates
 from gateway.bank.tls import TlsSettings, client_context, pinned_server_context, spki_pin
 from gateway.clock import SystemClock
 from gateway.journal.commit.store import StoreFailed
 from gateway.journal.payments.pushes import KeptPush
 from gateway.meters import PUSH_RESULTS, Meters
-from gateway.settings import PushSettings
+from gateway.settings import PushSettings, Secret
 from gateway.simbank.pki import BankPki, make_pki
 from gateway.tasks import sleep
 from protocols.bank import Push, Pushes
@@ -321,6 +322,30 @@ async def test_closing_ends_every_connection(door: Door) -> None:
     await door.listener.close()
     await caller.gone
     assert not door.listener.connections and door.counted() == {}
+
+
+@within(20)
+async def test_the_doors_that_the_settings_ask_for_are_opened_and_closed_together(door: Door) -> None:
+    pab, clock = door.pki["pab"], SystemClock(door.reactor)
+    table = PushSettings.model_construct(
+        host="127.0.0.1", port=0, certificate=pab.server_cert, key=Secret(file=pab.server_key, credential=None), ca_file=pab.ca_cert,
+        client_pins=(spki_pin(read_certificates(pab.client_cert)[0]),), most_connections=2, per_second=9.0, idle_s=5.0,
+    )
+    plain = SimpleNamespace(pushes=None, lanes={"main": None})
+    settings: Any = SimpleNamespace(banks={"pab": SimpleNamespace(pushes=table, lanes={"main": None}), "boc": plain})
+    banks: Any = {"pab": SimpleNamespace(pushes=PUSHES), "boc": SimpleNamespace(pushes=None)}
+    door.meters = Meters(CollectorRegistry())
+    doors = push_listeners(door.reactor, settings, banks, door.books, clock, door.meters, door.looked.append)  # type: ignore[arg-type]
+    doors.open()
+    [one] = doors.doors
+    assert one.parts.lanes == ["pab.main"]
+    door.port = one._listening.getHost().port
+    caller = await door.call()
+    say(caller, message(b"one"))
+    await door.until(lambda: caller.heard)
+    await doors.close()
+    await caller.gone
+    assert door.counted() == {"kept": 1}
 
 
 def test_a_pin_that_is_none_is_refused_at_the_start(pki: dict[str, BankPki]) -> None:

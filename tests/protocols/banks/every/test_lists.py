@@ -19,6 +19,8 @@ from tests.protocols.banks.every.bench import Table, answering, table
 
 LINES = answering("lines")
 ODD = tuple(name for name in LINES if "odd_rows" in trial(name).faults)
+SECOND = {name: fault for name in LINES for fault in ("odd_row", "odd_entry") if fault in trial(name).faults}
+"""Banks whose twin can make an account's second entry one that cannot be read."""
 ODD_RETURNS = tuple(name for name in answering("returns") if "odd_rows" in trial(name).faults)
 FEE = 150
 
@@ -76,6 +78,27 @@ def test_an_unreadable_entry_hides_no_other(name: str, days: int) -> None:
         made.stage.sign_on()
         told.append(named(made.walk(made.own[0], day, day)))
     assert sorted(told[0].values()) == sorted(told[1].values())
+
+
+@pytest.mark.parametrize("days", [0, 1], ids=["today", "history"])
+@pytest.mark.parametrize("name", SECOND)
+def test_an_entry_that_becomes_unreadable_is_left_out_alone_and_said(name: str, days: int) -> None:
+    usual, odd = busy(name), table(name, Conduct(fee_minor=FEE), **trial(name).faults[SECOND[name]])
+    for minor in (101, 101, 102):
+        odd.pay(odd.order(Kind.PAYMENT, minor=minor), odd.reference())
+    told = []
+    for made in (usual, odd):
+        day = made.today
+        made.stage.time.later(86_400 * days)
+        made.stage.sign_on()
+        told.append(sorted(minor for _, minor, _ in named(made.walk(made.own[0], day, day)).values()))
+    missing = [minor for minor in set(told[0]) if told[0].count(minor) != told[1].count(minor)]
+    assert len(told[1]) == len(told[0]) - 1 and len(missing) == 1
+    assert len(odd.findings) == 1
+
+
+def test_every_bank_whose_answers_nobody_signs_is_tried_with_an_unreadable_entry() -> None:
+    assert {name for name in LINES if not trial(name).keys} == {*ODD, *SECOND}
 
 
 @pytest.mark.parametrize("name", ODD_RETURNS)

@@ -11,7 +11,8 @@ from protocols.kit.errors import ProtocolError
 from tests.protocols.banks.pab.paper import ENTERPRISE, bank, framed
 
 NOW_MS = 1_795_500_000_000
-DONE = "<Result><TradeSn>GW000000000000000007</TradeSn><FileName>a.txt</FileName><Code>F0</Code></Result>"
+DONE = ("<Result><TradeSn>GW000000000000000007</TradeSn><FileName>a.txt</FileName><FilePath>/d/a.txt</FilePath>"
+        "<Action>1</Action><RandomPwd>s3cret</RandomPwd><SignData/><HashData/></Result>")  # fmt: skip
 VOUCHER = "GW000000000000000001"
 
 
@@ -29,7 +30,7 @@ def pushed(body: str | None, operation: str = "FILE04", service: str = "01") -> 
 def test_the_file_that_is_done_is_told() -> None:
     told = doors().read(pushed(DONE))
     assert (told.kind, told.references, told.accounts, told.unread) == ("FILE04", (), (), False)
-    assert told.text == "FILE04 TradeSn=GW000000000000000007 FileName=a.txt Code=F0"
+    assert told.text == "FILE04 TradeSn=GW000000000000000007 FileName=a.txt Action=1"
 
 
 def test_payments_and_accounts_are_found_under_the_bank_s_usual_names() -> None:
@@ -45,7 +46,7 @@ def test_a_repeat_has_one_mark_whatever_its_header_says() -> None:
     start = 53
     again = once[:start] + b"20991231235959" + b"Z" * 20 + once[start + 34 :]
     assert again != once and doors().read(again) == doors().read(once)
-    assert doors().read(pushed(DONE.replace("F0", "F1"))).key != doors().read(once).key
+    assert doors().read(pushed(DONE.replace("a.txt", "b.txt"))).key != doors().read(once).key
     assert doors().read(pushed(DONE, "F002")).key != doors().read(once).key
 
 
