@@ -12,7 +12,7 @@ FAST := tests/gateway/core/test_flow.py tests/gateway/core/test_flow_late.py tes
 	tests/protocols/erp tests/protocols/banks/sample tests/protocols/banks/every \
 	tests/world/test_clock.py tests/world/test_sim.py tests/world/test_scenes.py
 
-.PHONY: help setup broker databases tools package test test-long check check311 demo joint-test bench recon sim crash mutate mutants faults interop fuzz identity permits lock down forget clean
+.PHONY: help setup broker databases tools package sbom audit test test-long check check311 demo joint-test bench recon sim crash mutate mutants faults interop fuzz identity permits lock down forget clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -91,6 +91,12 @@ fuzz: ## coverage-guided fuzzing of all that reads a bank's bytes; SECONDS=60
 
 package: setup ## dist/bankgw_VERSION_ARCH.deb for this Debian, with all it needs inside
 	@bash setup/deb/build.sh dist
+
+sbom: setup ## dist/bankgw.cdx.json: the bill of materials (CycloneDX) of the lock
+	@mkdir -p dist && $(PY) -m setup.sbom requirements/run.txt >dist/bankgw.cdx.json && echo dist/bankgw.cdx.json
+
+audit: setup ## known weaknesses of the pinned packages, by a file: ADVISORIES=all.zip
+	@$(PY) -m setup.advisories "$(ADVISORIES)" requirements/run.txt
 
 permits: setup ## how fast a permit log of SENDS (10000000) sends starts, and in how much memory
 	@$(PY) -m tests.gateway.journal.permit_log_size $(or $(SENDS),10000000)

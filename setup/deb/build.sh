@@ -49,6 +49,7 @@ cp CHANGELOG.md README.md README.zh.md SECURITY.md "$STAGE/doc/"
 .venv/bin/python -m setup.deb.manual | gzip -9n >"$STAGE/man/bankgw.1.gz"
 _BANKGW_COMPLETE=source_bash .venv/bin/bankgw >"$STAGE/completion/bankgw.bash"
 _BANKGW_COMPLETE=source_zsh .venv/bin/bankgw >"$STAGE/completion/_bankgw"
+VERSION=$VERSION .venv/bin/python -m setup.sbom requirements/run.txt >"$STAGE/doc/bankgw.cdx.json"
 chmod -R u=rwX,go=rX "$STAGE"
 
 mkdir -p "$target"

@@ -18,6 +18,13 @@ def backup(
         Path, typer.Argument(metavar="FILE|FOLDER", help="New file for the copy, or a folder in which it is "
                              "named by the time. A name without an ending is a folder's, made if it is not there.")
     ],
+    off_host: Annotated[
+        str | None, typer.Option(metavar="FOLDER|HOST:FOLDER", help="Then copy it there: a mounted folder of another "
+                                 "disk, or another machine by rsync over SSH.")
+    ] = None,
+    keep: Annotated[
+        int | None, typer.Option(min=1, help="Then delete all but so many of this node's backups in the folder.")
+    ] = None,
     vault_key: VaultKey = None,
     password: Password = None,
     config: Config = DEFAULT_CONFIG,
@@ -26,6 +33,7 @@ def backup(
     """Copy the journal, with a manifest (FILE.json) beside it, while the gateway works. Mode 0600; what is sealed stays
     sealed. Neither the vault's key nor the permit log is in it: back the key up apart, and never copy the log."""
     from gateway.control.offline import backup as offline
+    from gateway.control.offline import backup_copies
 
     settings, environment = settings_of(context, config), output.environment(context)
     access, now = access_of(settings, vault_key, password), environment.now()
@@ -36,15 +44,21 @@ def backup(
         target = target / f"bankgw-{settings.node}-{now:%Y%m%dT%H%M%SZ}.{suffix}"
     try:
         made = offline.back_up(settings, access, environment.version(), now, target)
+        sent = None if off_host is None else backup_copies.send(target, off_host)
+        gone = [] if keep is None else backup_copies.thin_out(target.parent, settings.node, keep)
     except offline.NoBackup as error:
         output.leave(exit_codes.FAILED, str(error))
 
     def words(said: Any) -> None:
         holds = f"{said['bytes']} bytes, {said['payments']} payments, schema {said['schema']}"
         output.say(f"wrote {said['path']}: {holds}")
+        if sent is not None:
+            output.say(f"copied to {sent}")
+        for one in gone:
+            output.say(f"deleted {one}: {keep} newer ones are kept")
         output.say(f"its manifest is {said['path']}.json; it needs vault key {said['vault_key']}, which is not in it")
 
-    output.show({"path": str(target), **made}, as_json=as_json, words=words)
+    output.show({"path": str(target), "off_host": sent, "deleted": gone, **made}, as_json=as_json, words=words)
 
 
 def _make_folder(folder: Path) -> None:

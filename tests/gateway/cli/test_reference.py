@@ -146,7 +146,7 @@ def test_an_instance_is_the_unit_under_a_name() -> None:
     assert len(many.splitlines()) == len(one.splitlines()) + 1
 
 
-@pytest.mark.parametrize("name", ["bankgw.service", "bankgw@.service"])
+@pytest.mark.parametrize("name", ["bankgw.service", "bankgw@.service", "bankgw-backup.service", "bankgw-drill.service"])
 def test_the_unit_exposes_little(name: str) -> None:
     analyze = shutil.which("systemd-analyze")
     if analyze is None:
