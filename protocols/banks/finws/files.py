@@ -11,7 +11,7 @@ from typing import Final
 from lxml import etree
 
 from protocols.bank import Ask, Context, Conversation, Sign
-from protocols.banks.finws.messages import Answer, Turn, Wire, gzip
+from protocols.banks.finws.messages import Answer, Packed, Turn, Wire, gzip
 from protocols.banks.finws.names import DONE, NOTHING, D
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
@@ -82,7 +82,7 @@ class Files:
             raise ProtocolError("correlation", f"a list of {kind} names files of another kind")
         return tuple(sorted(found, key=lambda one: (one.made_at, one.reference)))
 
-    def download(self, file: File, turn: Turn) -> Conversation[bytes]:
+    def download(self, file: File, turn: Turn) -> Conversation[bytes | Packed]:
         """What a file holds, unpacked. Raises Declined."""
         asked = el("FileReference", file.reference)
         answer = yield from self._ask("downloadFile", turn, [
@@ -96,11 +96,11 @@ class Files:
             raise ProtocolError("correlation", f"the file that came is a {answer.value('FileType')}, not {file.kind}")
         return answer.content()
 
-    def downloads(self, files: tuple[File, ...], turn: Turn) -> Conversation[tuple[tuple[File, bytes], ...]]:
+    def downloads(self, files: tuple[File, ...], turn: Turn) -> Conversation[tuple[tuple[File, bytes | Packed], ...]]:
         """Several files one after the other. Raises "paging" for more than 64: ask about fewer days."""
         if len(files) > DOWNLOADS_MAX:
             raise ProtocolError("paging", f"{len(files)} files where at most {DOWNLOADS_MAX} are fetched at once")
-        found = []
+        found: list[tuple[File, bytes | Packed]] = []
         for file in files:
             content = yield from self.download(file, turn)
             found.append((file, content))

@@ -6,7 +6,7 @@ signed. What is read is any version of pain.002 and camt.052/053/054, leniently,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Final, TypeVar
@@ -14,12 +14,13 @@ from typing import Final, TypeVar
 from lxml import etree
 
 from protocols.bank import Context
+from protocols.banks.finws.messages import Packed
 from protocols.canon.order import AnyOrder, Channel, CollectionDetail, Item, Kind, PayrollItemDetail, Urgency
 from protocols.canon.party import Address, Name, Party
 from protocols.canon.terms import Remittance
 from protocols.kit.charset import UTF8
 from protocols.kit.errors import ProtocolError
-from protocols.kit.iso20022 import account, debit, report, schema, transfer
+from protocols.kit.iso20022 import account, debit, report, schema, stream, transfer
 from protocols.kit.iso20022.account import AccountReport
 from protocols.kit.iso20022.debit import Debit, DebitFile, DebitGroup, Mandate
 from protocols.kit.iso20022.parts import Side
@@ -33,6 +34,7 @@ SERVICES: Final = ("NURG", "SEPA")
 ISO, DK, SPS = "iso", "dk", "sps"
 RULES: Final = (ISO, DK, SPS)
 PAYER_S, OURS = "payer", "reference"
+PART_ENTRIES: Final = 2_000
 _NODES_MAX: Final = 200_000
 _MAX_BYTES: Final = 8_388_608
 _SHARED: Final = "SLEV"
@@ -187,14 +189,22 @@ def document(data: bytes) -> etree._Element:
     return parse(data, UTF8, max_bytes=_MAX_BYTES, max_nodes=_NODES_MAX)
 
 
-def status(data: bytes) -> tuple[StatusReport, tuple[str, ...]]:
+def status(data: bytes | Packed) -> tuple[StatusReport, tuple[str, ...]]:
     """A pain.002, and where it does not fit its schema. Raises ProtocolError."""
+    if isinstance(data, Packed):
+        raise ProtocolError("frame_too_long", f"a status file that unpacks to more than {_MAX_BYTES} bytes")
     root = document(data)
     return report.read(root), schema.misfits(root)
 
 
-def accounts(data: bytes) -> tuple[AccountReport, ...]:
-    """What a camt.052, 053 or 054 says about each account, with what is odd about it. Raises ProtocolError."""
+def accounts(data: bytes | Packed) -> Iterator[AccountReport]:
+    """What a camt.052, 053 or 054 says about each account, with what is odd about it. Raises ProtocolError.
+
+    A report in a file too large to be held comes in several, each with some of its entries.
+    """
+    if isinstance(data, Packed):
+        yield from (part.report for part in stream.parts(data.pieces(), PART_ENTRIES))
+        return
     root = document(data)
     found = schema.misfits(root)
-    return tuple(replace(one, findings=(*found, *one.findings)) for one in account.read(root))
+    yield from (replace(one, findings=(*found, *one.findings)) for one in account.read(root))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import zlib
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
@@ -43,9 +43,14 @@ from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import plain
 from protocols.kit.xmldoc import Markup, build, el, maybe, one, parse, several, value, value_or
 
-MAX_BYTES: Final = 4_194_304
+MAX_BYTES: Final = 12_582_912
 CONTENT_MAX_BYTES: Final = 8_388_608
+STREAM_MAX_BYTES: Final = 268_435_456
+"""What a file may unpack to that is read as a stream, entry by entry."""
+_PIECE_BYTES: Final = 65_536
 _NODES_MAX: Final = 200_000
+REQUEST_MAX_BYTES: Final = 9_437_184
+"""Of an envelope that we sign: the XML library takes no longer text than 10 MB."""
 _SIGNER_KEYS: Final = ("content", "content2", "content3")
 # The elements of an ApplicationRequest in the order of its schema.
 ORDER: Final = (
@@ -78,13 +83,37 @@ class Answer:
         """The repeated elements inside a container of the document."""
         return [] if self.document is None else several(self.document, f"{D}{container}/{D}{name}")
 
-    def content(self) -> bytes:
-        """The file the answer carries, unpacked. Raises ProtocolError."""
+    def content(self) -> bytes | Packed:
+        """The file the answer carries, unpacked if that is small. Raises ProtocolError."""
         assert self.document is not None
         packed = unbase64(value(self.document, D + "Content"), "Content")
         if self.value("Compressed").lower() in ("true", "1"):
             return gunzip(packed)
         return packed
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A file that is too large to be unpacked at once."""
+
+    data: bytes
+
+    def pieces(self) -> Iterator[bytes]:
+        """What it unpacks to. Raises "value" or "frame_too_long"."""
+        opener, left, size = zlib.decompressobj(31), self.data, 0
+        while not opener.eof:
+            try:
+                piece = opener.decompress(left, _PIECE_BYTES)
+            except zlib.error:
+                raise ProtocolError("value", "the content is not GZIP") from None
+            left, size = opener.unconsumed_tail, size + len(piece)
+            if size > STREAM_MAX_BYTES:
+                raise ProtocolError("frame_too_long", f"the content unpacks to more than {STREAM_MAX_BYTES} bytes")
+            if not piece and not left:
+                break
+            yield piece
+        if not opener.eof or opener.unused_data or left:
+            raise ProtocolError("value", "the content is not one whole GZIP member")
 
 
 @dataclass(slots=True)
@@ -148,14 +177,14 @@ class Wire:
         for number, certificate in enumerate(self.content_certificates):
             profile = self.variant.content("ApplicationRequest", self.variant.request, earlier=number)
             profile.require_day(turn.context.now.date())
-            prepared = dsig.prepare(document, profile)
+            prepared = dsig.prepare(document, profile, max_bytes=REQUEST_MAX_BYTES)
             signature = yield Sign(_SIGNER_KEYS[number], prepared.octets)
             document = dsig.attach(prepared, signature, dsig.x509_key_info(profile, [certificate]))
         if self.variant.encryption:
             document = encryption.encrypt(document, self.variant.encryption, self.encrypt_to)
         envelope = self._envelope(operation, request_id, stamp, turn.context.now, document)
         transport = self.variant.transport()
-        prepared = dsig.prepare(envelope, transport)
+        prepared = dsig.prepare(envelope, transport, max_bytes=REQUEST_MAX_BYTES)
         signature = yield Sign("transport", prepared.octets)
         message = dsig.attach(prepared, signature, _token_reference(transport))
         headers = [("Content-Type", "text/xml; charset=utf-8"), ("SOAPAction", '""')]
@@ -261,15 +290,15 @@ def gzip(data: bytes) -> bytes:
     return packer.compress(data) + packer.flush()
 
 
-def gunzip(data: bytes) -> bytes:
-    """Unpacks one whole GZIP member of at most 8 MiB. Raises "value" or "frame_too_long"."""
+def gunzip(data: bytes) -> bytes | Packed:
+    """Unpacks one whole GZIP member, unless it is larger than 8 MiB. Raises "value"."""
     opener = zlib.decompressobj(31)
     try:
         found = opener.decompress(data, CONTENT_MAX_BYTES)
     except zlib.error:
         raise ProtocolError("value", "the content is not GZIP") from None
     if opener.unconsumed_tail:
-        raise ProtocolError("frame_too_long", f"the content unpacks to more than {CONTENT_MAX_BYTES} bytes")
+        return Packed(data)
     if not opener.eof or opener.unused_data:
         raise ProtocolError("value", "the content is not one whole GZIP member")
     return found

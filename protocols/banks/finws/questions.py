@@ -11,7 +11,7 @@ from protocols.bank import Context, Conversation
 from protocols.banks.finws import iso
 from protocols.banks.finws.climb import Types
 from protocols.banks.finws.files import DOWNLOADS_MAX, File, Files
-from protocols.banks.finws.messages import Turn
+from protocols.banks.finws.messages import Packed, Turn
 from protocols.canon.money import Money
 from protocols.canon.query import BalanceQuestion, LinesQuestion, ReturnsQuestion
 from protocols.canon.statement import Balance, Page, Return, ReturnsPage
@@ -19,6 +19,7 @@ from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 from protocols.kit.iso20022 import account as reports
 from protocols.kit.iso20022 import lines as words
+from protocols.kit.iso20022 import stream
 from protocols.kit.iso20022.account import AccountReport, CamtBalance
 from protocols.kit.paging import CursorEcho, PageCursor, PageSeen, fingerprint
 
@@ -71,7 +72,7 @@ class Asking:
             statements = yield from self.files.listing(self.types.statement, turn, first=question.first, last=last)
         # The day's reports are made anew whenever one asks, so the place to go on from is a word of ours.
         names = [one.reference for one in statements] + ([_TODAY] if question.last >= context.bank_date else [])
-        name, earlier = _place(at.value, question)
+        name, offset, earlier = _place(at.value, question)
         if name and name not in names:
             raise ProtocolError("paging", "the report to go on with is not there any more")
         for number in range(names.index(name) if name else 0, len(names)):
@@ -79,6 +80,15 @@ class Asking:
                 seen = yield from self._today(question, context, turn)
             else:
                 content = yield from self.files.download(statements[number], turn)
+                if isinstance(content, Packed):
+                    page, earlier, more = _part_page(statements[number], content, question, offset, earlier)
+                    offset = 0
+                    if not page.lines:
+                        continue
+                    place = f"{names[number]} {more}" if more else "".join(names[number + 1 : number + 2])
+                    onward = f"{place}{_mark_of(earlier)}" if place else ""
+                    following = _PAGING.following(at, PageSeen(len(page.lines), onward, more=bool(onward)))
+                    return replace(page, cursor=None if following is None else following.encode())
                 seen = [(statements[number], one) for one in iso.accounts(content)]
             page, earlier = _page([one for one in seen if one[1].account == question.account.clear], question, earlier)
             if not page.lines:
@@ -94,6 +104,8 @@ class Asking:
         files = yield from self.files.listing(self.types.report, turn, first=today, last=today)
         for file in reversed(files[-DOWNLOADS_MAX:]):
             content = yield from self.files.download(file, turn)
+            if isinstance(content, Packed):
+                raise ProtocolError("frame_too_long", "today's report is too large to be read")
             found = [(file, one) for one in iso.accounts(content) if one.account == question.account.clear]
             if found:
                 return found
@@ -147,6 +159,39 @@ def _page(
     return Page(tuple(found), None, None, *opening_closing, tuple(findings)), earlier
 
 
+def _part_page(
+    file: File, content: Packed, question: LinesQuestion, offset: int, earlier: AccountReport | None
+) -> tuple[Page, AccountReport | None, int]:
+    """Some entries of a statement that is too large to be held, and the offset of the next ones; 0 if there are none.
+
+    What comes before is only counted, so that the ids of lines are those of the whole statement.
+    """
+    number, seen = question.account.clear, Counter[str]()
+    read = stream.parts(content.pieces(), iso.PART_ENTRIES, account=number, skip=offset, seen=seen)
+    findings: list[str] = []
+    for part in (one for one in read if one.report.account == number):
+        report, told = part.report, stream.lines_of(part, _day_of(file, part.report), seen)
+        if any(line.amount.currency != question.currency for line in told):
+            raise ProtocolError("correlation", f"an entry in another currency than {question.currency}")
+        inside = [one for one in told if question.first <= one.bank_date <= question.last]
+        if part.first == 1 and earlier is not None:
+            findings += [one for one in (reports.gap(earlier, report),) if one]
+        findings += report.findings
+        if not inside and not part.last:
+            continue
+        opening, closing = report.balance("OPBD", "PRCD"), report.balance(_CLOSING, "ITBD")
+        whole = len(inside) == len(told)
+        page = Page(
+            tuple(replace(one, account=question.account) for one in inside), None, None,
+            opening.amount if opening and whole and part.first == 1 else None,
+            closing.amount if closing and whole and part.last else None,
+            tuple(f"{report.kind} {report.id}: {one}" for one in findings),
+        )  # fmt: skip
+        following = 0 if part.last else part.first - 1 + len(report.entries)
+        return page, replace(report, entries=()) if part.last else earlier, following
+    return Page(()), earlier, 0
+
+
 def _mark_of(report: AccountReport | None) -> str:
     """What is remembered of a statement from page to page: its number, and what the account held at its end."""
     closing = None if report is None else report.balance(_CLOSING)
@@ -155,16 +200,18 @@ def _mark_of(report: AccountReport | None) -> str:
     return f"~{'' if report.sequence is None else report.sequence}~{closing.amount.minor}"
 
 
-def _place(value: str, question: LinesQuestion) -> tuple[str, AccountReport | None]:
+def _place(value: str, question: LinesQuestion) -> tuple[str, int, AccountReport | None]:
     """A cursor's value again: where to go on, and the statement before as far as it was remembered."""
     if not value:
-        return "", None
-    name, sequence, closing = value.rsplit("~", 2)
+        return "", 0, None
+    place, sequence, closing = value.rsplit("~", 2)
+    name, _, offset = place.partition(" ")
     if not closing:
-        return name, None
+        return name, int(offset or 0), None
     balance = CamtBalance(_CLOSING, Money(int(closing), question.currency), None)
-    return name, AccountReport("camt.053", "", question.account.clear, sequence=int(sequence) if sequence else None,
-                               balances=(balance,))  # fmt: skip
+    before = AccountReport("camt.053", "", question.account.clear, sequence=int(sequence) if sequence else None,
+                           balances=(balance,))  # fmt: skip
+    return name, int(offset or 0), before
 
 
 def _day_of(file: File, report: AccountReport) -> date:

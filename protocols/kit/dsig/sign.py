@@ -54,6 +54,7 @@ def prepare(
     *,
     charset: Charset = UTF8,
     declaration: str | None = None,
+    max_bytes: int = xmldoc.MAX_BYTES,
 ) -> Prepared:
     """Everything of the signature but its value, for a `document` that has none yet.
 
@@ -63,9 +64,9 @@ def prepare(
     profile or holds a signature already.
     """
     if isinstance(document, bytes):
-        root = xmldoc.parse(document, charset)
+        root = xmldoc.parse(document, charset, max_bytes=max_bytes)
     else:
-        root = xmldoc.parse(etree.tostring(document, encoding="utf-8"), UTF8)
+        root = xmldoc.parse(etree.tostring(document, encoding="utf-8"), UTF8, max_bytes=max_bytes)
     _only_earlier_signatures(root, profile)
     targets = [gate.target_of(root, reference) for reference in profile.references]
     uris = tuple(map(_uri, targets, profile.references))

@@ -21,7 +21,7 @@ INTERIM: Final = ("ITBD", "CLBD")
 AVAILABLE: Final = ("CLAV", "ITAV")
 NOT_PROVIDED: Final = "NOTPROVIDED"
 _FEES: Final = frozenset({"CHRG", "COMM", "FEES"})
-_ROWS: Final = {"camt.052": "Rpt", "camt.053": "Stmt", "camt.054": "Ntfctn"}
+ROWS: Final = {"camt.052": "Rpt", "camt.053": "Stmt", "camt.054": "Ntfctn"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,26 +127,31 @@ def read(root: etree._Element) -> tuple[AccountReport, ...]:
 
     Raises ProtocolError "structure", "missing" or "value" for what cannot be read at all.
     """
-    version = expect(root, *_ROWS)
+    version = expect(root, *ROWS)
     message = Reader(root, version.namespace).need(version.child)
-    return tuple(_read_report(one, version) for one in message.all(_ROWS[version.kind]))
+    return tuple(_read_report(one, version) for one in message.all(ROWS[version.kind]))
 
 
 def _read_report(one: Reader, version: MessageVersion) -> AccountReport:
+    entries = tuple(read_entry(each) for each in one.all("Ntry"))
+    report = replace(read_head(one, version), entries=entries)
+    return replace(report, findings=(*_miscounted(one, report), *_whole(report), *entry_findings(report)))
+
+
+def read_head(one: Reader, version: MessageVersion) -> AccountReport:
+    """A report without its entries, which follow everything else. Raises ProtocolError."""
     account = one.need("Acct")
     number = read_account(account)
     if not number:
         raise ProtocolError("missing", "a report that does not name its account")
-    entries = tuple(_read_entry(each) for each in one.all("Ntry"))
     balances = tuple(_read_balance(each) for each in one.all("Bal"))
     page, last_page = one.text("StmtPgntn/PgNb", "RptPgntn/PgNb", "NtfctnPgntn/PgNb"), one.text(
         "StmtPgntn/LastPgInd", "RptPgntn/LastPgInd", "NtfctnPgntn/LastPgInd")  # fmt: skip
-    report = AccountReport(
+    return AccountReport(
         version.kind, one.must("Id"), number, plain(account.text("Ccy")), one.moment("CreDtTm"),
         _number(one.text("ElctrncSeqNb")), one.day("FrToDt/FrDtTm"), one.day("FrToDt/ToDtTm"), _number(page),
-        last_page != "false", balances, entries,
+        last_page != "false", balances,
     )  # fmt: skip
-    return _with_findings(report, _miscounted(one, report))
 
 
 def _read_balance(one: Reader) -> CamtBalance:
@@ -158,7 +163,8 @@ def _read_balance(one: Reader) -> CamtBalance:
     return CamtBalance(one.choice("Tp/CdOrPrtry"), money, one.day("Dt"))
 
 
-def _read_entry(one: Reader) -> AccountEntry:
+def read_entry(one: Reader) -> AccountEntry:
+    """An entry with its details. Raises ProtocolError."""
     money = one.money("Amt")
     if money is None:
         raise ProtocolError("missing", "an entry without an amount")
@@ -215,9 +221,14 @@ def _number(said: str) -> int | None:
 # ---- what must agree ---------------------------------------------------------------------------------------------
 
 
-def _with_findings(report: AccountReport, more: list[str]) -> AccountReport:
-    found = more + [sentence for sentence in (unbalanced(report),) if sentence]
-    for number, entry in enumerate(report.entries, start=1):
+def _whole(report: AccountReport) -> list[str]:
+    return [sentence for sentence in (unbalanced(report),) if sentence]
+
+
+def entry_findings(report: AccountReport, first: int = 1) -> list[str]:
+    """What does not agree within each entry; `first` is the number of the first one."""
+    found = []
+    for number, entry in enumerate(report.entries, start=first):
         amounts = [one.amount for one in entry.details]
         if len(amounts) > 1 and all(one is not None and one.currency == entry.amount.currency for one in amounts):
             total = sum(one.minor for one in amounts if one is not None)
@@ -225,7 +236,7 @@ def _with_findings(report: AccountReport, more: list[str]) -> AccountReport:
                 found.append(f"entry {number}: its details do not sum to its amount")
         if report.currency and entry.amount.currency != report.currency:
             found.append(f"entry {number} is in {entry.amount.currency}, the account in {report.currency}")
-    return replace(report, findings=tuple(found))
+    return found
 
 
 def _miscounted(one: Reader, report: AccountReport) -> list[str]:
@@ -238,10 +249,14 @@ def _miscounted(one: Reader, report: AccountReport) -> list[str]:
 def unbalanced(report: AccountReport) -> str:
     """A sentence if opening balance and booked entries do not make the closing balance; "" if they do or cannot be
     compared (no such balances, or one page of several)."""
+    return unbalanced_by(report, sum(one.signed_minor for one in report.booked))
+
+
+def unbalanced_by(report: AccountReport, moved: int) -> str:
+    """As `unbalanced`, where the booked entries move so many minor units together."""
     opening, closing = report.balance(*OPENING[:2]), report.balance(*CLOSING)
     if opening is None or closing is None or report.page not in (None, 1) or not report.last_page:
         return ""
-    moved = sum(one.signed_minor for one in report.booked)
     off = closing.amount.minor - opening.amount.minor - moved
     if not off:
         return ""

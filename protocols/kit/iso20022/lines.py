@@ -15,23 +15,34 @@ from protocols.kit.fields import plain
 from protocols.kit.iso20022.account import AVAILABLE, INTERIM, AccountEntry, AccountReport, TransactionDetail
 
 
-def lines(report: AccountReport, day: date | None = None) -> tuple[Line, ...]:
+def lines(
+    report: AccountReport, day: date | None = None, seen: Counter[str] | None = None, first: int = 1
+) -> tuple[Line, ...]:
     """The booked entries, one line for each payment told of within them.
 
     An entry whose details do not account for all of its money is one line. `bank_line_id` is the bank's reference of
     the payment, else of the entry, else the report's id with the entry's number; alike ids are counted.
-    `day` is for entries that state none. Raises ProtocolError "missing" where there is no day at all.
+    `day` is for entries that state none; `seen` (ids so far, which is counted on) and `first` (the number of the first
+    booked entry) are for a report that is read in parts. Raises ProtocolError "missing" where there is no day at all.
     """
     found: list[Line] = []
-    seen: Counter[str] = Counter()
-    for number, entry in enumerate(report.booked, start=1):
-        whole = f"{report.id}-{number}"
-        for detail in _shares(entry):
-            one = detail or TransactionDetail(None)
-            line_id = one.bank_reference or entry.bank_reference or entry.reference or whole
-            found.append(_line(report, entry, one, line_id, seen[line_id], day))
+    seen = Counter() if seen is None else seen
+    for number, entry in enumerate(report.booked, start=first):
+        for detail, key in zip(_shares(entry), ids_of(entry), strict=True):
+            line_id = key or numbered(report, number)
+            found.append(_line(report, entry, detail or TransactionDetail(None), line_id, seen[line_id], day))
             seen[line_id] += 1
     return tuple(found)
+
+
+def ids_of(entry: AccountEntry) -> list[str]:
+    """The bank's own id of each line of an entry; "" where it has none."""
+    return [(one.bank_reference if one else "") or entry.bank_reference or entry.reference for one in _shares(entry)]
+
+
+def numbered(report: AccountReport | None, number: int) -> str:
+    """The id of a line to which the bank gave none."""
+    return f"{'' if report is None else report.id}-{number}"
 
 
 def _shares(entry: AccountEntry) -> tuple[TransactionDetail | None, ...]:

@@ -30,11 +30,19 @@ _Said = tuple[str, tuple["StatusReason", ...], str]
 FATES: Final[Mapping[str, Fate]] = {
     "ACSC": Fate.SETTLED, "ACCC": Fate.SETTLED, "RJCT": Fate.FAILED, "RCVD": Fate.PENDING, "ACTC": Fate.PENDING,
     "ACCP": Fate.PENDING, "ACSP": Fate.PENDING, "ACWC": Fate.PENDING, "ACWP": Fate.PENDING, "PDNG": Fate.PENDING,
-    "PATC": Fate.PENDING, PARTLY: Fate.PENDING,
+    "PATC": Fate.PENDING, PARTLY: Fate.PENDING, "ACFC": Fate.PENDING, "PRES": Fate.PENDING,
+    "RCVC": Fate.PENDING, "RVNA": Fate.PENDING, "RVNM": Fate.PENDING, "RVMC": Fate.PENDING, "RVCM": Fate.PENDING,
 }  # fmt: skip
 """ISO 20022 external payment transaction status codes (ExternalPaymentTransactionStatus1Code) that decide anything.
 PART says that some payments were taken and some refused: of a payment that the report does not name it only says
 that the bank has the file. A code that is not here is doubt."""
+VERIFIED: Final[Mapping[str, str]] = {
+    "RCVC": "payee verified: the name matches", "RVMC": "payee verified: the name matches closely",
+    "RVNM": "payee verified: the name does not match", "RVNA": "the payee could not be verified",
+    "RVCM": "payees verified: not all names match",
+}  # fmt: skip
+"""Statuses of Verification of Payee, which comes before a SEPA payment. None of them is an end: the bank waits to be
+told to go on, or goes on; whoever may confirm at the bank reads the word in the event."""
 DUPLICATES: Final = frozenset({"AM05", "DU01", "DU02", "DU03", "DU04", "DU05"})
 """ISO 20022 external status reasons that call something a repeat: the first one arrived, so they never mean a no."""
 
@@ -138,7 +146,8 @@ def _outcome(status: str, reasons: tuple[StatusReason, ...], bank_reference: str
     if fate is Fate.FAILED and any(one.code in DUPLICATES for one in reasons):
         fate = Fate.DUPLICATE
     code = "/".join([status, *(one.code for one in reasons if one.code)])
-    text = "; ".join(one.text for one in reasons if one.text)
+    verified = VERIFIED.get(status, "")
+    text = "; ".join(filter(None, (verified, *(one.text for one in reasons))))
     return Outcome(fate, code, text, bank_reference or None, listed=status in FATES)
 
 

@@ -12,7 +12,7 @@ from lxml import etree
 
 from gateway.simbank.ledger import Conduct, Ledger, LedgerAccount
 from protocols.banks import finws
-from protocols.banks.finws import twin
+from protocols.banks.finws import messages, twin
 from protocols.canon.money import Money
 from protocols.canon.outcome import Outcome
 from protocols.canon.query import FateQuestion, Sent
@@ -81,6 +81,13 @@ def fate(made: Stage, sent: Sent = SENT) -> Outcome:
     """Ask what became of it."""
     assert made.bank.questions.fate is not None
     return made.talk(made.bank.questions.fate(FateQuestion(sent), made.context()))
+
+
+def unpacked(data: bytes) -> bytes:
+    """A small file out of its GZIP member."""
+    content = messages.gunzip(data)
+    assert isinstance(content, bytes)
+    return content
 
 
 def body_of(frame: bytes) -> etree._Element:

@@ -20,7 +20,7 @@ from protocols.canon.query import BundleFateQuestion, FateQuestion, LinesQuestio
 from protocols.canon.terms import DebitTerms, Remittance, Terms
 from protocols.kit.errors import ProtocolError
 from protocols.kit.iso20022 import schema
-from tests.protocols.banks.finws.paper import DATA, DEBTOR, REFERENCE, document_of, stage
+from tests.protocols.banks.finws.paper import DATA, DEBTOR, REFERENCE, document_of, stage, unpacked
 from tests.world.dialogue import NOON, Stage, order_of, sent_of
 
 FILE = "FILE0000000000000001"
@@ -57,7 +57,7 @@ def file_in(made: Stage) -> etree._Element:
     """The ISO 20022 file inside the first upload."""
     [request] = [one.request for one in made.said if one.money][:1]
     return etree.fromstring(
-        messages.gunzip(messages.unbase64(document_of(request).findtext(f"{DATA}Content") or "", ""))
+        unpacked(messages.unbase64(document_of(request).findtext(f"{DATA}Content") or "", ""))
     )
 
 
@@ -153,7 +153,7 @@ def test_a_booking_without_details_counts_only_with_our_number_count_and_sum(
     real = Files.download
 
     def bare(self: Any, file: Any, turn: Any) -> Any:
-        content = yield from real(self, file, turn)
+        content: Any = yield from real(self, file, turn)
         if not file.kind.startswith("camt"):
             return content
         root = etree.fromstring(content)
@@ -173,7 +173,7 @@ def test_a_status_of_a_stranger_makes_the_word_about_the_rest_worthless(monkeypa
     real = Files.download
 
     def renamed(self: Any, file: Any, turn: Any) -> Any:
-        content = yield from real(self, file, turn)
+        content: Any = yield from real(self, file, turn)
         text = content.decode().replace("LINE0000000000000002", "OTHER") if file.kind.startswith("pain") else ""
         return text.replace("<GrpSts>ACCP", "<GrpSts>ACSC").encode() if text else b"<none/>"
 
@@ -259,7 +259,7 @@ def test_a_payment_of_its_own_is_found_by_any_of_its_numbers_and_never_by_the_pa
     real = Files.download
 
     def told(self: Any, file: Any, turn: Any) -> Any:
-        content = yield from real(self, file, turn)
+        content: Any = yield from real(self, file, turn)
         root = etree.fromstring(content)
         for refs in root.iter("{*}Refs"):
             instruction = refs.find("{*}InstrId")
@@ -323,7 +323,7 @@ def test_a_booking_on_another_account_is_not_this_payment_s(monkeypatch: pytest.
     real = Files.download
 
     def elsewhere(self: Any, file: Any, turn: Any) -> Any:
-        content = yield from real(self, file, turn)
+        content: Any = yield from real(self, file, turn)
         own = f"<Acct><Id><Othr><Id>{DEBTOR}<"
         return content.decode().replace(own, own.replace(DEBTOR, "0000000000000000033")).encode()
 
@@ -386,7 +386,7 @@ def test_files_of_the_bank_that_do_not_fit_their_schema_are_read_and_told(monkey
     real = Files.download
 
     def odd(self: Any, file: Any, turn: Any) -> Any:
-        content = yield from real(self, file, turn)
+        content: Any = yield from real(self, file, turn)
         return content.replace(b"<CreDtTm>", b"<Odd>1</Odd><CreDtTm>", 1)
 
     monkeypatch.setattr(Files, "download", odd)

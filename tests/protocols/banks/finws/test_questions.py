@@ -161,7 +161,7 @@ def test_an_entry_that_does_not_say_what_its_transactions_are_is_one_line() -> N
 )
 def test_reports_that_cannot_be_used(data: bytes) -> None:
     with pytest.raises(ProtocolError):
-        iso.accounts(data)
+        tuple(iso.accounts(data))
 
 
 # ---- statements that do not add up ---------------------------------------------------------------------------------

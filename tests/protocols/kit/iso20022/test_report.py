@@ -89,3 +89,13 @@ def test_a_report_about_nothing_is_refused() -> None:
     with pytest.raises(ProtocolError) as error:
         report.read(changed(data, "<OrgnlMsgId>M-1</OrgnlMsgId>", ""))
     assert error.value.reason == "missing"
+
+
+@pytest.mark.parametrize(("status", "word"), [
+    ("RCVC", "matches"), ("RVMC", "closely"), ("RVNM", "does not match"), ("RVNA", "could not"), ("RVCM", "not all"),
+    ("ACFC", ""), ("PRES", ""),
+])  # fmt: skip
+def test_verification_of_payee_and_instant_payments_are_no_end(status: str, word: str) -> None:
+    said = said_of(about(status), "E2E-1")
+    assert said is not None and (said.fate, said.listed) == (Fate.PENDING, True)
+    assert word in said.text

@@ -1,0 +1,183 @@
+"""Account reports too large to be held: read entry by entry out of a stream of bytes, in bounded memory.
+
+What is kept is one entry at a time, and what the caller collects. Document types and entities are refused, as by
+`xmldoc.parse`; the whole size is the caller's to bound.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Final
+
+from lxml import etree
+
+from protocols.canon.statement import Line
+from protocols.kit.errors import ProtocolError
+from protocols.kit.iso20022 import lines as words
+from protocols.kit.iso20022.account import (
+    NOT_PROVIDED,
+    ROWS,
+    AccountEntry,
+    AccountReport,
+    entry_findings,
+    read_entry,
+    read_head,
+    unbalanced_by,
+)
+from protocols.kit.iso20022.names import expect
+from protocols.kit.iso20022.parts import Reader, read_money
+
+_ENTRY: Final = "{*}Ntry"
+_REPORTS: Final = tuple(f"{{*}}{row}" for row in ROWS.values())
+_ENTRY_BYTES_MAX: Final = 8_388_608
+_MARK: Final = b"<!"
+_ALLOWED: Final = (b"<!--", b"<![CDATA[")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some entries of one report, which begin with the entry number `first`, from 1. `last`: none follow.
+
+    `moved_minor` is what all booked entries up to here move together, `booked` how many of them there were before.
+    `report` has the entries of this part, and findings about them; those about the whole come with the last part.
+    """
+
+    report: AccountReport
+    first: int
+    last: bool
+    moved_minor: int
+    booked: int
+
+
+def parts(
+    chunks: Iterable[bytes], size: int, *, account: str = "", skip: int = 0, seen: Counter[str] | None = None
+) -> Iterator[Part]:
+    """Every report of a camt.052, .053 or .054, in parts of at most `size` entries. Raises ProtocolError.
+
+    The first `skip` entries of the report of `account` are only counted, with their ids in `seen`: a tenth of the work.
+    """
+    number, head, kept = 0, None, list[AccountEntry]()
+    moved = booked = before = 0
+    for report, entry in _walk(chunks, account, skip):
+        if isinstance(entry, _Counted):
+            number += 1
+            if entry.keys:
+                moved, booked = moved + entry.signed_minor, booked + 1
+            if seen is not None:
+                seen.update(key or words.numbered(head, booked) for key in entry.keys)
+            before = booked
+            continue
+        if head is not None and (entry is None or len(kept) == size):
+            yield _part(head, kept, number, entry is None, moved, before)
+            before, kept = booked, []
+        if entry is None:
+            # A report begins here, or the last one ends.
+            number, head, kept, moved, booked, before = 0, report, [], 0, 0, 0
+            continue
+        number += 1
+        kept.append(entry)
+        if entry.status == "BOOK":
+            moved, booked = moved + entry.signed_minor, booked + 1
+
+
+def _part(
+    head: AccountReport, kept: list[AccountEntry], number: int, last: bool, moved: int, before: int
+) -> Part:
+    first = number - len(kept) + 1
+    report = replace(head, entries=tuple(kept))
+    found = entry_findings(report, first)
+    whole = unbalanced_by(report, moved) if last else ""
+    return Part(replace(report, findings=(*found, *([whole] if whole else []))), first, last, moved, before)
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """An entry that is skipped: the ids of its lines (one that is "" has none, no ids: not booked), and its amount."""
+
+    keys: tuple[str, ...]
+    signed_minor: int
+
+
+def _counted(element: etree._Element, space: str) -> _Counted:
+    n = f"{{{space}}}"
+    details = [one for part in element.iterchildren(f"{n}NtryDtls") for one in part.iterchildren(f"{n}TxDtls")]
+    status = element.findtext(f"{n}Sts/{n}Cd") or (element.findtext(f"{n}Sts") or "").strip()
+    if status != "BOOK":
+        return _Counted((), 0)
+    if len(details) > 1:
+        entry = read_entry(Reader(element, space))
+        return _Counted(tuple(words.ids_of(entry)), entry.signed_minor)
+    own = (details[0].findtext(f"{n}Refs/{n}AcctSvcrRef") or "").strip() if details else ""
+    key = ("" if own == NOT_PROVIDED else own) or (
+        element.findtext(f"{n}AcctSvcrRef") or element.findtext(f"{n}NtryRef") or "").strip()
+    amount = element.find(f"{n}Amt")
+    if amount is None:
+        raise ProtocolError("missing", "an entry without an amount")
+    money = read_money((amount.text or "").strip(), amount.get("Ccy", ""))
+    return _Counted((key,), money.minor if element.findtext(f"{n}CdtDbtInd") == "CRDT" else -money.minor)
+
+
+def _walk(
+    chunks: Iterable[bytes], account: str, skip: int
+) -> Iterator[tuple[AccountReport | None, AccountEntry | _Counted | None]]:
+    """Reports and entries as they come: a report without an entry begins, None and None is the end."""
+    parser = etree.XMLPullParser(
+        events=("start", "end"), tag=(_ENTRY, *_REPORTS), encoding="utf-8", resolve_entities=False, no_network=True,
+        load_dtd=False, huge_tree=False, collect_ids=False, remove_comments=True, remove_pis=True,
+    )  # fmt: skip
+    report: AccountReport | None = None
+    held, tail, left = 0, b"", 0
+    try:
+        for chunk in chunks:
+            _allowed(tail + chunk)
+            tail = (tail + chunk)[-len(_ALLOWED[1]) + 1 :]
+            held += len(chunk)
+            parser.feed(chunk)
+            for event, element in parser.read_events():
+                assert isinstance(element, etree._Element)
+                space, _, name = str(element.tag)[1:].rpartition("}")
+                if event == "start" and report is None and name == "Ntry":
+                    report, left = _head(element), skip
+                    yield report, None
+                elif event == "end" and name == "Ntry":
+                    skipped = report is not None and left > 0 and report.account == account
+                    left -= skipped
+                    yield report, _counted(element, space) if skipped else read_entry(Reader(element, space))
+                    above = element.getparent()
+                    assert above is not None
+                    above.remove(element)
+                    held = 0
+                elif event == "end":
+                    if report is None:
+                        # A report without entries.
+                        yield _head(element, inside=True), None
+                    report = None
+            if held > _ENTRY_BYTES_MAX:
+                raise ProtocolError("xml_limits", f"more than {_ENTRY_BYTES_MAX} bytes without an entry")
+        parser.close()
+    except etree.XMLSyntaxError as error:
+        raise ProtocolError("not_xml", f"not well-formed XML: {error}") from None
+    yield None, None
+
+
+def _head(element: etree._Element, *, inside: bool = False) -> AccountReport:
+    above = element if inside else element.getparent()
+    assert above is not None
+    version = expect(above.getroottree().getroot(), *ROWS)
+    return read_head(Reader(above, version.namespace), version)
+
+
+def _allowed(data: bytes) -> None:
+    at = data.find(_MARK)
+    while at >= 0:
+        if len(data) - at >= len(_ALLOWED[1]) and not data.startswith(_ALLOWED, at):
+            raise ProtocolError("doctype", "a document type, entity or other declaration")
+        at = data.find(_MARK, at + 1)
+
+
+def lines_of(part: Part, day: date | None, seen: Counter[str]) -> tuple[Line, ...]:
+    """The lines of a part; `seen` counts ids from part to part, so that ids are those of the whole report."""
+    return words.lines(part.report, day, seen, part.booked + 1)

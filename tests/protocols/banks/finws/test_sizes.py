@@ -1,0 +1,101 @@
+"""Sizes: five thousand payments in a file, and statements that are read page by page because they cannot be held."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.simbank.ledger import LedgerAccount
+from protocols.banks.finws import iso, messages
+from protocols.banks.finws.files import File, Files
+from protocols.banks.finws.twin_files import STATEMENT, Shelved
+from protocols.canon.money import Money
+from protocols.canon.order import Bundle, Kind
+from protocols.canon.outcome import Fate
+from protocols.canon.party import AccountNumber
+from protocols.canon.query import LinesQuestion
+from protocols.canon.statement import Line
+from protocols.kit.errors import ProtocolError
+from tests.protocols.banks.finws.paper import DEBTOR, stage
+from tests.protocols.banks.finws.test_files_of_many import ask, items, upload
+from tests.protocols.kit.iso20022.test_stream import document, statement
+from tests.world.dialogue import NOON, Stage
+
+RICH = (LedgerAccount(DEBTOR, "示例甲公司", Money(10**12)),)
+
+
+@pytest.mark.parametrize("profile", ["nordea", "samlink"])
+def test_five_thousand_payments_in_a_file(profile: str) -> None:
+    """Also where the bank takes nothing packed."""
+    made = stage(RICH, adapter={"profile": profile, "file_payments": 5000})
+    bundle = Bundle(Kind.BATCH_ITEM, items(Kind.BATCH_ITEM, *["货款 HT-0931"] * 5000))
+    assert {one.fate for one in upload(made, bundle).values()} == {Fate.PENDING}
+    found = ask(made, bundle)
+    assert len(found) == 5000 and {one.fate for one in found.values()} == {Fate.SETTLED}
+    assert len(made.ledger.executions) == 5000
+
+
+def shelved(entries: int, closing: str = "") -> Stage:
+    """A bank that has one statement, of yesterday."""
+    made = stage(adapter={"currencies": ["EUR"]})
+    twin: Any = made.twin
+    data = b"".join(document(statement(3, "0000000000000000033"), statement(entries, DEBTOR, closing)))
+    twin._shelf._keep(Shelved("S1", STATEMENT, "NEW", NOON, data))
+    return made
+
+
+def walk(made: Stage) -> tuple[list[Line], list[str], list[Any]]:
+    """All pages: lines, findings, and the balances that each page tells."""
+    found, findings, ends, cursor = list[Line](), list[str](), list[Any](), None
+    yesterday = NOON.date().replace(day=NOON.day - 1)
+    assert made.bank.questions.lines is not None
+    while True:
+        question = LinesQuestion(AccountNumber(DEBTOR), yesterday, yesterday, "EUR", cursor)
+        page = made.talk(made.bank.questions.lines(question, made.context()))
+        found += page.lines
+        findings += page.findings
+        ends.append((page.opening, page.closing))
+        cursor = page.cursor
+        if cursor is None:
+            return found, findings, ends
+
+
+@pytest.mark.parametrize("closing", ["", "5.00"])
+def test_a_statement_too_large_to_be_held_comes_in_pages(closing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines, ids and findings are those of the statement read at once."""
+    whole = walk(shelved(700, closing))
+    monkeypatch.setattr(messages, "CONTENT_MAX_BYTES", 100_000)
+    monkeypatch.setattr(iso, "PART_ENTRIES", 300)
+    made = shelved(700, closing)
+    lines, findings, ends = walk(made)
+    assert lines == whole[0] and len(lines) > 600
+    assert [one for one in findings if "schema" not in one] == [one for one in whole[1] if "schema" not in one]
+    assert len(ends) == 3 and ends[0] == (whole[2][0][0], None) and ends[-1] == (None, whole[2][0][1])
+
+
+def test_a_file_that_unpacks_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(messages, "STREAM_MAX_BYTES", 500_000)
+    packed = messages.gzip(b"".join(document(statement(2000, DEBTOR))))
+    with pytest.raises(ProtocolError) as refused:
+        list(iso.accounts(messages.Packed(packed)))
+    assert refused.value.reason == "frame_too_long"
+    for wrong in (packed[:-9], packed + b"x", b"\x1f\x8b\x08\x00"):
+        monkeypatch.setattr(messages, "STREAM_MAX_BYTES", 50_000_000)
+        with pytest.raises(ProtocolError):
+            list(messages.Packed(wrong).pieces())
+
+
+def test_what_must_be_held_is_refused_when_it_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = stage()
+    upload(made, Bundle(Kind.BATCH_ITEM, items(Kind.BATCH_ITEM, "货款")))
+    packed = messages.Packed(messages.gzip(b"<a/>"))
+
+    def large(self: Files, file: File, turn: Any) -> Any:
+        yield from ()
+        return packed
+
+    monkeypatch.setattr(Files, "download", large)
+    with pytest.raises(ProtocolError) as refused:
+        iso.status(packed)
+    assert refused.value.reason == "frame_too_long"
