@@ -13,11 +13,14 @@ from pathlib import Path
 
 import pytest
 
+from gateway.journal.sql import migrations, vault
+from tests.gateway.journal.bench import Journal, admit, order
 from tests.independent.site import not_to_be_had
 from tests.world.services import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 HOME = "/usr/lib/bankgw"
+OPEN = "open payments: 3 (ready 3); the new version reads each as this one does"
 SETTINGS = """
 mode = "development"
 node = "gw1"
@@ -105,6 +108,22 @@ def debs(tmp_path_factory: pytest.TempPathFactory, machine: Machine) -> tuple[st
     return found[0], found[1]
 
 
+def _with_open_payments(machine: Machine, folder: Path) -> None:
+    """A journal of the node with three orders that are accepted and not sent."""
+    key = folder / "vault.key"
+    key.write_text(machine.said("cat /etc/bankgw/secrets/vault.key"))
+    key.chmod(0o600)
+    migrations.upgrade(f"sqlite:///{folder}/journal.db")
+    journal = Journal(f"sqlite:///{folder}/journal.db", node="gw1", sealing=vault.load(key))
+    for n in range(3):
+        journal.do(admit(order(f"OPEN-{n}")))
+    journal.close()
+    with (folder / "journal.db").open("rb") as octets:
+        subprocess.run(["nsenter", "-t", str(machine.holder), "-m", "sh", "-c",
+                        f"cat >{machine.merged}/var/lib/bankgw/journal.db && chown --reference={machine.merged}/var/lib/bankgw "
+                        f"{machine.merged}/var/lib/bankgw/journal.db"], stdin=octets, check=True, timeout=60)  # fmt: skip
+
+
 def _lives(machine: Machine) -> str:
     """The installed daemon runs for some seconds as its own user, and ends well; returns its log."""
     # Without a unit nobody hands the daemon copies: the trial gives it the files.
@@ -113,7 +132,7 @@ def _lives(machine: Machine) -> str:
     return machine.said(line)
 
 
-def test_from_installing_to_purging(machine: Machine, debs: tuple[str, str]) -> None:
+def test_from_installing_to_purging(machine: Machine, debs: tuple[str, str], tmp_path: Path) -> None:
     old, new = debs
     machine.said("! getent passwd bankgw || userdel bankgw; rm -rf /etc/bankgw /var/lib/bankgw")
     said = machine.said(f"dpkg -i {old}")
@@ -140,11 +159,15 @@ def test_from_installing_to_purging(machine: Machine, debs: tuple[str, str]) -> 
 
     # It lives under its own user, is upgraded, and lives on with its journal.
     machine.said("umask 077; bankgw doctor --make-key /etc/bankgw/secrets/vault.key; echo nothing-much-here >/etc/bankgw/secrets/broker")
+    _with_open_payments(machine, tmp_path)
     machine.said(f"cat >/etc/bankgw/bankgw.toml <<'END'\n{SETTINGS}\nEND")
     log = _lives(machine)
     assert "daemon.started" in log and "daemon.stopped" in log, log
     machine.said("test -s /var/lib/bankgw/journal.db && ls /var/lib/bankgw/permits/*")
+    rehearsed = machine.said(f"bankgw check --with {new}")
+    assert "version 0.1.0" in rehearsed and OPEN in rehearsed and "the upgrade may be made" in rehearsed, rehearsed
     assert "no settings yet" not in machine.said(f"dpkg -i {new}")
+    assert OPEN in machine.said("bankgw check --with /usr/bin/bankgw"), "they are all there after the upgrade"
     assert "0.1.0" in machine.said("dpkg-query -W bankgw")
     assert machine.said("stat -c %a /etc/bankgw/secrets").strip() == "700"
     log = _lives(machine)

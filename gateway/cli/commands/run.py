@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import sys
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
@@ -54,6 +55,8 @@ def run(
         output.refuse(found.mistakes)
     # What the daemon writes is nobody else's to read.
     os.umask(0o077)
+    # Nor is its memory, where keys and orders are in clear: no core is written, under a unit or not.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _log_from(found.settings)
     reread = partial(read, config, environment.variables)
     raise typer.Exit(cli_run.serve(environment.reactor(), found.settings, environment.start, reread))
