@@ -35,6 +35,7 @@ from gateway.cli.commands import (
     payees,
     persons,
     policy,
+    reconcile,
     rename,
     report,
     resolve,
@@ -87,6 +88,7 @@ def application() -> typer.Typer:
     app.add_typer(roles.application(), name="roles")
     app.add_typer(delegations.application(), name="delegations")
     app.add_typer(policy.application(), name="policy")
+    app.add_typer(reconcile.application(), name="reconcile")
     app.add_typer(approvals.application(), name="approvals")
     app.add_typer(rename.senders(), name="senders")
     app.add_typer(payees.application(), name="payees")

@@ -9,7 +9,7 @@ from typer.core import TyperGroup
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "Run": ("run", "drain", "backup", "restore", "support-bundle"),
-    "Look": ("status", "today", "report", "orders", "lanes", "parked", "directory", "audit"),
+    "Look": ("status", "today", "report", "reconcile", "orders", "lanes", "parked", "directory", "audit"),
     "Decide": ("resolve", "leave-safe-mode", "stop-all", "restart-all", "payees"),
     "People": ("login", "logout", "whoami", "persons", "roles", "delegations", "policy", "approvals"),
     "Joint tests": ("joint-test", "send", "explain", "simulate", "demo"),

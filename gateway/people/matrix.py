@@ -45,6 +45,8 @@ _DECIDERS = frozenset({PersonRole.SUPERVISOR, PersonRole.SYSTEM_ADMIN, PersonRol
 _MACHINE_ONLY = VerbRule()
 _OPEN = VerbRule(everybody=True, proof=Proof.USER)
 _SCOPED = VerbRule(_READERS, scoped=True)
+# Who reconciles has made and approved none of the payments that are reconciled (不相容职务分离).
+_KEEPERS = VerbRule(frozenset({PersonRole.VIEWER, PersonRole.SUPERVISOR}), scoped=True)
 _APPROVALS = VerbRule(
     frozenset({PersonRole.MAKER, PersonRole.APPROVER, PersonRole.SUPERVISOR, PersonRole.AUDIT_ADMIN}),
     proof=Proof.USER, scoped=True,
@@ -56,6 +58,17 @@ MATRIX: Mapping[str, VerbRule] = {
     "GET /status": VerbRule(_ALL),
     "GET /today": _SCOPED,
     "GET /reports/{}": _SCOPED,
+    "GET /reconciliation/{}": _SCOPED,
+    "POST /reconciliation/{}/books": _KEEPERS,
+    "POST /reconciliation/{}/books/{}/rows": _KEEPERS,
+    "POST /reconciliation/{}/books/{}/close": _KEEPERS,
+    "POST /reconciliation/{}/books/{}/withdraw": _KEEPERS,
+    "POST /reconciliation/{}/confirm": _KEEPERS,
+    "POST /reconciliation/{}/aside": _KEEPERS,
+    "POST /reconciliation/{}/undo": _KEEPERS,
+    "GET /reconciliation/{}/tables/{}": _SCOPED,
+    "POST /reconciliation/{}/tables/{}/submit": _KEEPERS,
+    "POST /reconciliation/{}/tables/{}/approve": VerbRule(frozenset({PersonRole.SUPERVISOR}), scoped=True),
     "GET /orders": _SCOPED,
     "GET /orders/{}": _SCOPED,
     "POST /orders/{}/release": _MACHINE_ONLY,

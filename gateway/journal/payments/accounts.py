@@ -17,6 +17,7 @@ from gateway.journal.payments.events import message
 from gateway.journal.sql import schema
 from gateway.journal.sql.columns import fitting, speakable
 from gateway.journal.sql.databases import insert_new, upsert
+from gateway.journal.sql.vault import Vault
 from gateway.journal.sql.vaults import vault_of
 from protocols.canon.money import Money
 from protocols.canon.order import Kind
@@ -70,6 +71,7 @@ def keep_entry(tx: Tx, bank: str, line: Line, senders: Iterable[str]) -> bool:
         "booked_ms": None if line.booked_at is None else int(line.booked_at.timestamp() * 1000),
         "matched_payment": None, "seen_ms": tx.now_ms,
         "body": tx.vault.seal(speakable(line.text).encode(), b"statement_entries/" + entry.encode()),
+        "detail": tx.vault.seal(_detail(line), _detail_aad(entry)),
     }  # fmt: skip
     payment = _payment_of(tx, bank, line)
     row["matched_payment"] = payment
@@ -82,13 +84,63 @@ def keep_entry(tx: Tx, bank: str, line: Line, senders: Iterable[str]) -> bool:
     return True
 
 
+def _detail(line: Line) -> bytes:
+    """What the matching reads of an entry beside its columns."""
+    said = {
+        "reference": line.reference, "party": line.counterparty_account and line.counterparty_account.clear,
+        "party_name": line.counterparty_name and line.counterparty_name.clear, "fee": line.fee,
+        "balance": line.balance and line.balance.minor,
+        "value_date": line.value_date and line.value_date.isoformat(),
+    }  # fmt: skip
+    return json.dumps({name: value for name, value in said.items() if value}, ensure_ascii=False).encode()
+
+
+def detail_of(vault: Vault, line: str, sealed: bytes | None) -> Mapping[str, Any]:
+    """The counterparty, reference and fee mark of an entry by its key `line`; {} for one from before schema 9."""
+    return {} if sealed is None else json.loads(vault.open(sealed, _detail_aad(line)))
+
+
+def _detail_aad(entry: str) -> bytes:
+    return b"statement_entries.detail/" + entry.encode()
+
+
 def close_day(tx: Tx, bank: str, statement: Statement, senders: Iterable[str]) -> None:
     """Send `senders` an event that a day is complete: its opening balance and its entries add up to its closing
     balance."""
     _remember_closing(tx, statement)
+    keep_day(tx, statement)
     for sender in senders:
         said = account_replies.statement_closed(sender, bank, statement, tx.now_ms)
         _tell(tx, str(said["event"]), said, bank, sender)
+
+
+def keep_day(tx: Tx, statement: Statement) -> None:
+    """Store a closed day's balances for good: the reconciliation of a month rests on them."""
+    index, day = tx.vault.blind(statement.account.clear), statement.day.isoformat()
+    said = {"currency": statement.currency, "opening": statement.opening and statement.opening.minor,
+            "closing": statement.closing and statement.closing.minor, "count": statement.totals.count}  # fmt: skip
+    body = tx.vault.seal(json.dumps(said).encode(), _day_aad(index, day))
+    upsert(tx.fresh, schema.statement_days, [{"account_idx": index, "day": day, "at_ms": tx.now_ms, "body": body}])
+
+
+def day_of(conn: Connection, account: str, last: date) -> tuple[date, Money | None, Money | None] | None:
+    """The last closed day up to `last`: the day, its opening and its closing; None if no day is closed yet."""
+    vault, columns = vault_of(conn), schema.statement_days.c
+    index = vault.blind(account)
+    found = conn.execute(
+        select(schema.statement_days).where(columns.account_idx == index, columns.day <= last.isoformat())
+        .order_by(columns.day.desc()).limit(1)
+    ).first()  # fmt: skip
+    if found is None:
+        return None
+    said = json.loads(vault.open(found.body, _day_aad(index, found.day)))
+    opening, closing = (None if said[name] is None else Money(said[name], said["currency"])
+                        for name in ("opening", "closing"))  # fmt: skip
+    return date.fromisoformat(found.day), opening, closing
+
+
+def _day_aad(index: str, day: str) -> bytes:
+    return f"statement_days/{index}/{day}".encode()
 
 
 def _tell(tx: Tx, event: str, said: Mapping[str, object], bank: str, sender: str) -> None:

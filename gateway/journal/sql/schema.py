@@ -23,7 +23,7 @@ from gateway.journal.sql.columns import (
     unbounded,
 )
 
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 
 metadata = MetaData()
 
@@ -96,6 +96,7 @@ statement_entries = Table(
     key("entry", 26), bounded("bank"), bounded("account_idx"), bounded("line"), bounded("bank_line_id", 255, null=True),
     bounded("bank_date", 10), bounded("direction", 8), bounded("currency", 3), number("amount_minor"),
     number("booked_ms", null=True), bounded("matched_payment", 26, null=True), number("seen_ms"), hidden("body"),
+    hidden("detail", null=True),
     UniqueConstraint("bank", "account_idx", "line", name="statement_entries_line"),
     Index("statement_entries_day", "account_idx", "bank_date"), **STRICT,
 )  # fmt: skip
@@ -239,4 +240,32 @@ lane_renames = Table("lane_renames", metadata, key("old"), bounded("lane"), numb
 
 stops = Table(
     "stops", metadata, key_number("number"), number("stopped"), number("at_ms"), hidden("body"), **CLUSTERED,
+)  # fmt: skip
+
+statement_days = Table(
+    "statement_days", metadata, key("account_idx"), key("day", 10), number("at_ms"), hidden("body"), **CLUSTERED,
+)  # fmt: skip
+
+books = Table(
+    "books", metadata,
+    key("book", 26), bounded("account_idx"), bounded("first_day", 10), bounded("last_day", 10), bounded("state", 16),
+    number("at_ms"), hidden("body"), Index("books_account", "account_idx", "first_day"), **STRICT,
+)  # fmt: skip
+
+book_rows = Table(
+    "book_rows", metadata,
+    key("book", 26), key("row_id", 128), bounded("account_idx"), bounded("day", 10), hidden("body"),
+    Index("book_rows_day", "account_idx", "day"), **STRICT,
+)  # fmt: skip
+
+match_decisions = Table(
+    "match_decisions", metadata,
+    key("decision", 26), bounded("account_idx"), bounded("kind", 8), bounded("state", 8), number("at_ms"),
+    hidden("body"), Index("match_decisions_account", "account_idx", "state"), **STRICT,
+)  # fmt: skip
+
+balance_tables = Table(
+    "balance_tables", metadata,
+    key("account_idx"), key("month", 7), key_number("version"), bounded("state", 16), number("at_ms"), hidden("body"),
+    **STRICT,
 )  # fmt: skip

@@ -6,7 +6,7 @@ import json
 import re
 import sqlite3
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import pytest
 from twisted.internet.defer import Deferred
@@ -57,10 +57,8 @@ class Operator:
         path = "/" + "/".join(quote(part, safe="") for part in parts)
         (act, found), = [(verb.act, found) for verb in self.verbs
                          if verb.method == method and (found := re.fullmatch(verb.path, path))]  # fmt: skip
-        del found
-        names = parts[1:2]
         results: list[Any] = []
-        call = Call(peer, 77, tuple(names), query or {}, body)
+        call = Call(peer, 77, tuple(unquote(part) for part in found.groups()), query or {}, body)
 
         async def asked() -> Any:
             return await act(call)

@@ -1,0 +1,336 @@
+"""Reconciliation in the control API: an ERP's book, what is matched and open, decisions, monthly statements."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from gateway.control.daemon_handle import DaemonHandle
+from gateway.control.persons import refused
+from gateway.control.server import Call, Denied, Verb
+from gateway.core.policy import Route
+from gateway.journal.commit.store import Tx
+from gateway.journal.people.persons import No
+from gateway.treasury import balance_tables, books, decisions
+from gateway.treasury.balance_tables import TableVersion
+from gateway.treasury.books import BookEntry, BookHead, BookRow
+from gateway.treasury.decisions import ASIDE, CONFIRM, MatchDecision
+from gateway.treasury.reconciled import NoTable, Reconciled, balance_table, reconcile, why_not_confirm
+from gateway.treasury.reconciliation.decision import Match
+from gateway.treasury.reconciliation.rows import Matching, MatchRow
+from protocols.canon.money import BadMoney, Money
+from protocols.canon.statement import Direction
+from protocols.erp.news import instant
+
+ROWS_BYTES = 1_048_576
+LISTED = 500
+
+
+def verbs(daemon_handle: DaemonHandle) -> Sequence[Verb]:
+    """What can be asked about reconciliation."""
+    acts, one = _Acts(daemon_handle), "([^/]+)"
+    return (
+        Verb("GET", f"/reconciliation/{one}", acts.show),
+        Verb("POST", f"/reconciliation/{one}/books", acts.begin),
+        Verb("POST", f"/reconciliation/{one}/books/{one}/rows", acts.rows, most_bytes=ROWS_BYTES),
+        Verb("POST", f"/reconciliation/{one}/books/{one}/close", acts.close),
+        Verb("POST", f"/reconciliation/{one}/books/{one}/withdraw", acts.withdraw),
+        Verb("POST", f"/reconciliation/{one}/confirm", acts.confirm),
+        Verb("POST", f"/reconciliation/{one}/aside", acts.aside),
+        Verb("POST", f"/reconciliation/{one}/undo", acts.undo),
+        Verb("GET", f"/reconciliation/{one}/tables/{one}", acts.table),
+        Verb("POST", f"/reconciliation/{one}/tables/{one}/submit", acts.submit),
+        Verb("POST", f"/reconciliation/{one}/tables/{one}/approve", acts.approve),
+    )
+
+
+class _Acts:
+    def __init__(self, daemon_handle: DaemonHandle) -> None:
+        self._daemon_handle = daemon_handle
+
+    # ---- the book ----
+
+    async def begin(self, call: Call) -> Any:
+        """Open a book: its period, balances and totals."""
+        route = self._route(call)
+        head = _head(call, route)
+        made = await self._daemon_handle.store.write(lambda tx: books.begin(tx, head, call.peer.actor))
+        return _book(_or_refused(call, made))
+
+    async def rows(self, call: Call) -> Any:
+        """Rows of a book that arrives."""
+        route, key = self._route(call), call.parts[1]
+        given = call.body.get("rows")
+        if not isinstance(given, list) or len(given) > books.ROWS_AT_ONCE:
+            raise Denied(400, "bad_rows", f"`rows` is a list of at most {books.ROWS_AT_ONCE}")
+        entries = [_entry(one, place, route.currency) for place, one in enumerate(given, 1)]
+        said = await self._daemon_handle.store.write(lambda tx: books.add(tx, key, entries))
+        if said is not None:
+            raise refused(said, actor=call.peer.actor)
+        return {"book": key, "rows": len(entries)}
+
+    async def close(self, call: Call) -> Any:
+        """Put a book in force, if its totals agree."""
+        self._route(call)
+        key = call.parts[1]
+        made = await self._daemon_handle.store.write(lambda tx: books.close(tx, key, call.peer.actor))
+        return _book(_or_refused(call, made))
+
+    async def withdraw(self, call: Call) -> Any:
+        """Take a book out of force."""
+        self._route(call)
+        key, reason = call.parts[1], call.text("reason")
+        made = await self._daemon_handle.store.write(lambda tx: books.withdraw(tx, key, reason, call.peer.actor))
+        return _book(_or_refused(call, made))
+
+    # ---- matching ----
+
+    async def show(self, call: Call) -> Any:
+        """What is matched, proposed and open, in both matchings."""
+        route, last = self._route(call), self._last(call)
+        found = await self._daemon_handle.store.read(lambda conn: reconcile(conn, route, last))
+        return {
+            "account": route.account, "to": last.isoformat(), "currency": route.currency,
+            "matchings": {matching.value: _matching(found, matching) for matching in Matching},
+            "decisions": [_decision(one) for one in found.decided],
+        }  # fmt: skip
+
+    async def confirm(self, call: Call) -> Any:
+        """Confirm that rows belong together: their sums are equal, and none of them is matched."""
+        return await self._decide(call, CONFIRM)
+
+    async def aside(self, call: Call) -> Any:
+        """Set open rows aside with a reason; they are exceptions no more, and stay in the monthly statement."""
+        return await self._decide(call, ASIDE)
+
+    async def _decide(self, call: Call, kind: str) -> Any:
+        route, last, reason = self._route(call), self._last(call), call.text("reason")
+        matching = _wanted_matching(call)
+        entries, lines = _ids(call, "entries"), _ids(call, "lines")
+        if not entries and not lines or kind == CONFIRM and not (entries and lines):
+            raise Denied(400, "missing", "name `entries` and `lines`; nothing was changed")
+
+        def unit(tx: Tx) -> MatchDecision | No:
+            found = reconcile(tx.read, route, last)
+            why = why_not_confirm(found, matching, entries, lines) if kind == CONFIRM else _why_not_aside(
+                found, matching, entries, lines)  # fmt: skip
+            if why:
+                return No("not_now", f"{why}; nothing was changed")
+            frozen = balance_tables.approved_until(tx.read, route.account)
+            if matching is Matching.BOOK and any(found.by_id[id].day <= frozen for id in (*entries, *lines)):
+                return No("frozen", f"the statement up to {frozen} is approved; nothing was changed")
+            return decisions.decide(tx, route.account, kind, matching, entries, lines, reason, call.peer.actor)
+
+        return _decision(_or_refused(call, await self._daemon_handle.store.write(unit)))
+
+    async def undo(self, call: Call) -> Any:
+        """Take a decision back, unless it is in an approved statement."""
+        route, decision, reason = self._route(call), call.text("decision"), call.text("reason")
+
+        def unit(tx: Tx) -> MatchDecision | No:
+            frozen = balance_tables.approved_until(tx.read, route.account)
+            one = next((one for one in decisions.in_force(tx.read, route.account) if one.decision == decision), None)
+            if one is not None and one.matching is Matching.BOOK and frozen != date.min:
+                found = reconcile(tx.read, route, max(frozen, self._today()))
+                days = [found.by_id[id].day for id in (*one.entries, *one.lines) if id in found.by_id]
+                if any(day <= frozen for day in days):
+                    return No("frozen", f"the statement up to {frozen} is approved; nothing was changed")
+            return decisions.undo(tx, route.account, decision, reason, call.peer.actor)
+
+        return _decision(_or_refused(call, await self._daemon_handle.store.write(unit)))
+
+    # ---- the monthly statement ----
+
+    async def table(self, call: Call) -> Any:
+        """The statement of a month as it stands now, and its versions."""
+        route, month, last = self._route(call), call.parts[1], _month(call)
+
+        def look(conn: Any) -> tuple[dict[str, Any] | str, list[TableVersion]]:
+            try:
+                now: dict[str, Any] | str = balance_table(conn, route, reconcile(conn, route, last))
+            except NoTable as error:
+                now = error.why
+            return now, balance_tables.versions(conn, route.account, month)
+
+        now, versions = await self._daemon_handle.store.read(look)
+        return {
+            "account": route.account, "month": month, "now": now if isinstance(now, dict) else None,
+            "why_not": now if isinstance(now, str) else None, "versions": [_version(one) for one in versions],
+        }  # fmt: skip
+
+    async def submit(self, call: Call) -> Any:
+        """Write the statement down as a version."""
+        route, month, last = self._route(call), call.parts[1], _month(call)
+
+        def unit(tx: Tx) -> TableVersion | No:
+            try:
+                content = balance_table(tx.read, route, reconcile(tx.read, route, last))
+            except NoTable as error:
+                return No("not_now", f"{error.why}; nothing was changed")
+            return balance_tables.submit(tx, route.account, month, content, call.peer.actor)
+
+        return _version(_or_refused(call, await self._daemon_handle.store.write(unit)))
+
+    async def approve(self, call: Call) -> Any:
+        """Approve the last version, as another person than the one who submitted it."""
+        route, month = self._route(call), call.parts[1]
+        _month(call)
+        version = int(call.number("version", 0, 10_000))
+        made = await self._daemon_handle.store.write(
+            lambda tx: balance_tables.approve(tx, route.account, month, version, call.peer.actor)
+        )
+        return _version(_or_refused(call, made))
+
+    def _route(self, call: Call) -> Route:
+        route = self._daemon_handle.register().route_of(call.parts[0])
+        if route is None or not call.scope.covers(route.company, route.account):
+            raise Denied(404, "no_such_account", "no own account of yours has this number")
+        return route
+
+    def _today(self) -> date:
+        at = datetime.fromtimestamp(self._daemon_handle.clock.now_ms() / 1000, UTC)
+        return at.astimezone(ZoneInfo("Asia/Shanghai")).date()
+
+    def _last(self, call: Call) -> date:
+        given = call.query.get("to", call.body.get("to"))
+        return self._today() if given is None else _day(given, "to")
+
+
+def _or_refused(call: Call, said: Any) -> Any:
+    if isinstance(said, No):
+        raise refused(said, actor=call.peer.actor)
+    return said
+
+
+def _month(call: Call) -> date:
+    try:
+        return balance_tables.last_day(call.parts[1])
+    except ValueError:
+        raise Denied(400, "bad_month", f"a month is written as 2026-11, not {call.parts[1]!r}") from None
+
+
+def _day(given: object, name: str) -> date:
+    try:
+        return date.fromisoformat(str(given))
+    except ValueError:
+        raise Denied(400, "bad_day", f"`{name}` is a day as 2026-11-30, not {given!r}") from None
+
+
+def _head(call: Call, route: Route) -> BookHead:
+    said = call.body
+    currency = said.get("currency", route.currency)
+    if currency != route.currency:
+        raise Denied(400, "bad_currency", f"the account is in {route.currency}, the book in {currency}")
+    count = said.get("count")
+    if count is not None and (not isinstance(count, int) or count < 0):
+        raise Denied(400, "bad_number", "`count` is the number of rows")
+    return BookHead(
+        route.account, _day(said.get("from"), "from"), _day(said.get("to"), "to"), route.currency,
+        _minor(said.get("opening"), "opening", currency), _minor(said.get("closing"), "closing", currency), count,
+        None if said.get("debit") is None else _minor(said["debit"], "debit", currency),
+        None if said.get("credit") is None else _minor(said["credit"], "credit", currency),
+    )  # fmt: skip
+
+
+def _minor(given: object, name: str, currency: str) -> int:
+    """A signed amount written as text."""
+    text = str(given) if isinstance(given, str) else ""
+    try:
+        minor = Money.parse(text.removeprefix("-"), currency).minor
+    except BadMoney as error:
+        raise Denied(400, "bad_amount", f"`{name}`: {error}") from None
+    return -minor if text.startswith("-") else minor
+
+
+_TEXTS = {"counterparty_account": "party", "counterparty_name": "party_name", "reference": "reference",
+          "voucher": "voucher", "settlement_no": "settlement", "text": "text"}  # fmt: skip
+
+
+def _entry(given: object, place: int, currency: str) -> BookEntry:
+    if not isinstance(given, Mapping):
+        raise Denied(400, "bad_rows", f"row {place} is no object")
+    unknown = sorted(given.keys() - {"id", "date", "direction", "amount", *_TEXTS})
+    if unknown:
+        raise Denied(400, "bad_rows", f"row {place} has {unknown[0]}, which is no field of a book")
+    id = given.get("id")
+    if not isinstance(id, str) or not 0 < len(id) <= 128:
+        raise Denied(400, "bad_rows", f"row {place} needs an `id` of at most 128 characters")
+    try:
+        direction = Direction(str(given.get("direction")))
+    except ValueError:
+        raise Denied(400, "bad_rows", f"row {id}: `direction` is credit (money in) or debit (money out)") from None
+    amount = _minor(given.get("amount"), f"amount of row {id}", currency)
+    texts = {name: str(given[key])[:500] for key, name in _TEXTS.items() if given.get(key)}
+    return BookEntry(id, _day(given.get("date"), f"date of row {id}"), direction, amount, **texts)
+
+
+def _wanted_matching(call: Call) -> Matching:
+    try:
+        return Matching(call.text("matching"))
+    except ValueError:
+        raise Denied(400, "bad_matching", "`matching` is A (payments) or B (book)") from None
+
+
+def _ids(call: Call, name: str) -> list[str]:
+    given = call.body.get(name, [])
+    if not isinstance(given, list) or not all(isinstance(one, str) for one in given) or len(given) > 200:
+        raise Denied(400, "bad_rows", f"`{name}` is a list of at most 200 ids")
+    return sorted(set(given))
+
+
+def _why_not_aside(found: Reconciled, matching: Matching, entries: Sequence[str], lines: Sequence[str]) -> str:
+    one = found.matched[matching]
+    wrong = [id for id in entries if id not in one.open_entries] + [id for id in lines if id not in one.open_lines]
+    return f"{wrong[0]} is not open" if wrong else ""
+
+
+def _matching(found: Reconciled, matching: Matching) -> dict[str, Any]:
+    one = found.matched[matching]
+    rules: dict[str, int] = {}
+    for match in one.matches:
+        rules[match.rule.value] = rules.get(match.rule.value, 0) + 1
+    confirmed = [one for one in found.decided if one.matching is matching and one.kind == CONFIRM]
+    return {
+        "matched": {**rules, "confirmed": len(confirmed)},
+        "matches": [_match(found, each) for each in one.matches[:LISTED]],
+        "proposals": [
+            {"rule": each.rule.value, "entries": each.entries, "lines": each.lines, "evidence": each.evidence}
+            for each in one.proposals[:LISTED]
+        ],
+        "open_entries": [_open(found, *each) for each in found.open(matching, lines=False)[:LISTED]],
+        "open_lines": [_open(found, *each) for each in found.open(matching, lines=True)[:LISTED]],
+        "open_count": [len(one.open_entries), len(one.open_lines)],
+    }  # fmt: skip
+
+
+def _match(found: Reconciled, one: Match) -> dict[str, Any]:
+    first = found.by_id[(one.lines or one.entries)[0]]
+    return {"rule": one.rule.value, "entries": one.entries, "lines": one.lines, "evidence": one.evidence,
+            "day": first.day.isoformat(), "amount": str(Money(first.amount_minor, first.currency))}  # fmt: skip
+
+
+def _open(found: Reconciled, row: MatchRow, reason: str) -> dict[str, Any]:
+    return {"id": row.id, "day": row.day.isoformat(), "direction": row.direction.value,
+            "amount": str(Money(row.amount_minor, row.currency)), "reason": reason,
+            "about": found.rows.about.get(row.id, "")}  # fmt: skip
+
+
+def _book(one: BookRow) -> dict[str, Any]:
+    head = one.head
+    return {"book": one.book, "state": one.state, "from": head.first.isoformat(), "to": head.last.isoformat(),
+            "opening": str(Money(head.opening_minor, head.currency)),
+            "closing": str(Money(head.closing_minor, head.currency))}  # fmt: skip
+
+
+def _decision(one: MatchDecision) -> dict[str, Any]:
+    return {"decision": one.decision, "kind": one.kind, "matching": one.matching.value, "entries": one.entries,
+            "lines": one.lines, "reason": one.reason, "by": one.actor, "at": instant(one.at_ms)}  # fmt: skip
+
+
+def _version(one: TableVersion) -> dict[str, Any]:
+    return {
+        "month": one.month, "version": one.version, "state": one.state, "at": instant(one.at_ms),
+        "submitted_by": one.submitted_by, "approved_by": one.approved_by or None, "content": one.content,
+    }  # fmt: skip

@@ -1,0 +1,119 @@
+"""Versions of an account's monthly reconciliation statement (余额调节表): submitted, approved, frozen."""
+
+from __future__ import annotations
+
+import calendar
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from sqlalchemy import Connection, select, update
+
+from gateway.journal.commit import audit
+from gateway.journal.commit.store import Tx
+from gateway.journal.people.persons import No
+from gateway.journal.sql import schema
+from gateway.journal.sql.databases import insert_new
+from gateway.journal.sql.vaults import vault_of
+
+SUBMITTED, APPROVED = "submitted", "approved"
+_T = schema.balance_tables.c
+_NEVER = date.min
+
+
+@dataclass(frozen=True, slots=True)
+class TableVersion:
+    """A version that somebody submitted, with what it said then. `approved_by` is empty until another approves it."""
+
+    month: str
+    version: int
+    state: str
+    at_ms: int
+    submitted_by: str
+    approved_by: str
+    content: Mapping[str, Any]
+
+
+def versions(conn: Connection, account: str, month: str) -> list[TableVersion]:
+    """The versions of a month, the newest last."""
+    index = vault_of(conn).blind(account)
+    found = conn.execute(
+        select(schema.balance_tables).where(_T.account_idx == index, _T.month == month).order_by(_T.version)
+    )
+    return [_read(conn, row) for row in found]
+
+
+def approved_until(conn: Connection, account: str) -> date:
+    """The last day of the last month whose statement is approved; the first of all days if none is."""
+    index = vault_of(conn).blind(account)
+    month = conn.execute(
+        select(_T.month).where(_T.account_idx == index, _T.state == APPROVED).order_by(_T.month.desc()).limit(1)
+    ).scalar()
+    return _NEVER if month is None else last_day(str(month))
+
+
+def submit(tx: Tx, account: str, month: str, content: Mapping[str, Any], actor: str) -> TableVersion | No:
+    """Write down a version as it stands now. Nothing is written if the last version says the same."""
+    before = versions(tx.fresh, account, month)
+    if before and before[-1].content == content:
+        last = before[-1]
+        return No("not_now", f"version {last.version} says the same and is {last.state}; nothing was changed")
+    made = TableVersion(month, len(before) + 1, SUBMITTED, tx.now_ms, actor, "", content)
+    index = tx.vault.blind(account)
+    insert_new(tx.fresh, schema.balance_tables, {
+        "account_idx": index, "month": month, "version": made.version, "state": SUBMITTED, "at_ms": tx.now_ms,
+        "body": tx.vault.seal(_written(made), _aad(index, month, made.version)),
+    })  # fmt: skip
+    audit.append(tx, actor, "balance_table.submitted", f"{index[:16]}/{month}/{made.version}", _difference(content))
+    return made
+
+
+def approve(tx: Tx, account: str, month: str, version: int, actor: str) -> TableVersion | No:
+    """Approve the last version; another person than the one who submitted it. From then on it is frozen."""
+    before = versions(tx.fresh, account, month)
+    if not before or before[-1].version != version:
+        return No("not_the_last", f"version {version} is not the last one of {month}; nothing was changed")
+    last = before[-1]
+    if last.state == APPROVED:
+        return No("not_now", f"version {version} is approved already; nothing was changed")
+    if last.submitted_by == actor:
+        return No("same_person", f"{actor} submitted it; another person approves; nothing was changed")
+    if last.content.get("difference"):
+        differs = last.content["difference"]
+        return No("difference", f"its two sides differ by {differs} minor units; nothing was changed")
+    made = TableVersion(month, version, APPROVED, tx.now_ms, last.submitted_by, actor, last.content)
+    index = tx.vault.blind(account)
+    tx.fresh.execute(
+        update(schema.balance_tables)
+        .where(_T.account_idx == index, _T.month == month, _T.version == version)
+        .values(state=APPROVED, at_ms=tx.now_ms, body=tx.vault.seal(_written(made), _aad(index, month, version)))
+    )
+    audit.append(tx, actor, "balance_table.approved", f"{index[:16]}/{month}/{version}", {})
+    return made
+
+
+def last_day(month: str) -> date:
+    """The last day of a month written as 2026-11. Raises ValueError."""
+    first = date.fromisoformat(f"{month}-01")
+    return first.replace(day=calendar.monthrange(first.year, first.month)[1])
+
+
+def _difference(content: Mapping[str, Any]) -> dict[str, Any]:
+    return {"difference": content.get("difference")}
+
+
+def _written(one: TableVersion) -> bytes:
+    said = {"submitted_by": one.submitted_by, "approved_by": one.approved_by, "content": one.content}
+    return json.dumps(said, ensure_ascii=False).encode()
+
+
+def _read(conn: Connection, row: Any) -> TableVersion:
+    said = json.loads(vault_of(conn).open(row.body, _aad(row.account_idx, row.month, row.version)))
+    return TableVersion(row.month, row.version, row.state, row.at_ms, said["submitted_by"], said["approved_by"],
+                        said["content"])  # fmt: skip
+
+
+def _aad(index: str, month: str, version: int) -> bytes:
+    return f"balance_tables/{index}/{month}/{version}".encode()

@@ -1,0 +1,246 @@
+"""The ERP's bank journal (企业银行日记账) of an account: it arrives in portions and counts once its totals agree.
+
+A book covers a period. It is in force if its rows make its closing balance from its opening one, if the book before
+ends with its opening, and if no row stands in another book. A book of the same period replaces the one before.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, select, update
+
+from gateway.journal.commit import audit
+from gateway.journal.commit.store import Tx
+from gateway.journal.people.persons import No
+from gateway.journal.sql import schema
+from gateway.journal.sql.databases import insert_new
+from gateway.journal.sql.vaults import vault_of
+from gateway.treasury import balance_tables
+from protocols.canon.statement import Direction
+
+ARRIVING, IN_FORCE, REPLACED, WITHDRAWN = "arriving", "in_force", "replaced", "withdrawn"
+ROWS_AT_ONCE = 500
+_B, _R = schema.books.c, schema.book_rows.c
+
+
+@dataclass(frozen=True, slots=True)
+class BookHead:
+    """What the ERP says of a book, apart from its rows. Amounts are minor units of `currency`."""
+
+    account: str
+    first: date
+    last: date
+    currency: str
+    opening_minor: int
+    closing_minor: int
+    count: int | None = None
+    debit_minor: int | None = None
+    credit_minor: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BookEntry:
+    """One row of a book. Debit is money out of the bank account. A red entry has a negative amount."""
+
+    id: str
+    day: date
+    direction: Direction
+    amount_minor: int
+    party: str = ""
+    party_name: str = ""
+    reference: str = ""
+    voucher: str = ""
+    settlement: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BookRow:
+    """A book as the journal has it."""
+
+    book: str
+    head: BookHead
+    state: str
+    at_ms: int
+
+
+def begin(tx: Tx, head: BookHead, actor: str) -> BookRow | No:
+    """Open a book for its rows."""
+    if head.first > head.last:
+        return No("bad_period", f"the period ends on {head.last} before it begins on {head.first}; nothing was changed")
+    if balance_tables.approved_until(tx.read, head.account) >= head.first:
+        return No("frozen", f"the reconciliation statement of {head.first:%Y-%m} is approved, and so its book stays as "
+                  "it is; nothing was changed")  # fmt: skip
+    row = BookRow(tx.entropy.ulid(tx.now_ms), head, ARRIVING, tx.now_ms)
+    index = tx.vault.blind(head.account)
+    insert_new(tx.fresh, schema.books, {
+        "book": row.book, "account_idx": index, "first_day": head.first.isoformat(), "last_day": head.last.isoformat(),
+        "state": ARRIVING, "at_ms": tx.now_ms, "body": tx.vault.seal(_written(head), _aad(row.book)),
+    })  # fmt: skip
+    audit.append(tx, actor, "book.begun", row.book, _period(head))
+    return row
+
+
+def add(tx: Tx, book: str, entries: Sequence[BookEntry]) -> No | None:
+    """Write rows of a book that arrives. A row that is there already with the same content is skipped."""
+    found = _book(tx.fresh, book)
+    if found is None or found.state != ARRIVING:
+        return No("not_arriving", f"no book {book} takes rows now; begin it again")
+    index = tx.vault.blind(found.head.account)
+    for entry in entries:
+        if not found.head.first <= entry.day <= found.head.last:
+            return No("bad_period", f"row {entry.id} of {entry.day} is outside of the period; the portion is refused")
+        body = _entry_written(entry)
+        there = tx.raw.execute(select(_R.body).where(_R.book == book, _R.row_id == entry.id)).scalar()
+        if there is None:
+            insert_new(tx.raw, schema.book_rows, {
+                "book": book, "row_id": entry.id, "account_idx": index, "day": entry.day.isoformat(),
+                "body": tx.vault.seal(body, _row_aad(book, entry.id)),
+            })  # fmt: skip
+        elif tx.vault.open(there, _row_aad(book, entry.id)) != body:
+            return No("twice", f"row {entry.id} comes twice with different content; the portion is refused")
+    return None
+
+
+def close(tx: Tx, book: str, actor: str) -> BookRow | No:
+    """Put a book in force if its totals agree; else it is dropped with its rows, and the book before stays."""
+    found = _book(tx.fresh, book)
+    if found is None or found.state != ARRIVING:
+        return No("not_arriving", f"no book {book} takes rows now; begin it again")
+    why = _why_not(tx.fresh, found)
+    if isinstance(why, No):
+        tx.fresh.execute(delete(schema.book_rows).where(_R.book == book))
+        tx.fresh.execute(delete(schema.books).where(_B.book == book))
+        audit.append(tx, actor, "book.refused", book, {"code": why.code, **_period(found.head)})
+        return why
+    for older in why:
+        _end(tx, older, REPLACED)
+    tx.fresh.execute(update(schema.books).where(_B.book == book).values(state=IN_FORCE, at_ms=tx.now_ms))
+    audit.append(tx, actor, "books.in_force", book, {**_period(found.head), "replaces": [one.book for one in why]})
+    return BookRow(book, found.head, IN_FORCE, tx.now_ms)
+
+
+def withdraw(tx: Tx, book: str, reason: str, actor: str) -> BookRow | No:
+    """Take a book out of force; its rows are deleted."""
+    found = _book(tx.fresh, book)
+    if found is None or found.state != IN_FORCE:
+        return No("no_such_book", f"no book {book} is in force; nothing was changed")
+    if balance_tables.approved_until(tx.read, found.head.account) >= found.head.first:
+        return No("frozen", "its reconciliation statement is approved; nothing was changed")
+    _end(tx, found, WITHDRAWN)
+    audit.append(tx, actor, "book.withdrawn", book, {**_period(found.head), "reason": reason})
+    return BookRow(book, found.head, WITHDRAWN, tx.now_ms)
+
+
+def in_force(conn: Connection, account: str) -> list[BookRow]:
+    """The books of an account that count, by period."""
+    index = vault_of(conn).blind(account)
+    found = conn.execute(
+        select(schema.books).where(_B.account_idx == index, _B.state == IN_FORCE).order_by(_B.first_day)
+    )
+    return [_read(conn, row) for row in found]
+
+
+def entries(conn: Connection, account: str, last: date) -> list[BookEntry]:
+    """The rows of the books in force up to a day."""
+    vault = vault_of(conn)
+    statement = (
+        select(schema.book_rows).join(schema.books, _B.book == _R.book)
+        .where(_R.account_idx == vault.blind(account), _R.day <= last.isoformat(), _B.state == IN_FORCE)
+        .order_by(_R.day, _R.row_id)
+    )  # fmt: skip
+    return [_entry(row.row_id, row.day, vault.open(row.body, _row_aad(row.book, row.row_id)))
+            for row in conn.execute(statement)]  # fmt: skip
+
+
+def _why_not(conn: Connection, found: BookRow) -> No | list[BookRow]:
+    """Why a book cannot be in force, or the books that it replaces."""
+    head, vault = found.head, vault_of(conn)
+    rows = conn.execute(select(schema.book_rows).where(_R.book == found.book)).all()
+    read = [_entry(row.row_id, row.day, vault.open(row.body, _row_aad(row.book, row.row_id))) for row in rows]
+    credit = sum(one.amount_minor for one in read if one.direction is Direction.CREDIT)
+    debit = sum(one.amount_minor for one in read if one.direction is Direction.DEBIT)
+    for name, said, have in (("count", head.count, len(read)), ("debit total", head.debit_minor, debit),
+                             ("credit total", head.credit_minor, credit)):  # fmt: skip
+        if said is not None and said != have:
+            return No("totals", f"the book's {name} is {said}, its rows make {have}; it is dropped")
+    if head.opening_minor + credit - debit != head.closing_minor:
+        return No("totals", f"opening {head.opening_minor} and rows of +{credit} and -{debit} do not make the closing "
+                  f"{head.closing_minor}; the book is dropped")  # fmt: skip
+    others = in_force(conn, head.account)
+    same = [one for one in others if (one.head.first, one.head.last) == (head.first, head.last)]
+    for one in others:
+        if one in same:
+            continue
+        if one.head.first <= head.last and head.first <= one.head.last:
+            return No("overlap", f"a book of {one.head.first} to {one.head.last} is in force; the book is dropped")
+        if (head.first - one.head.last).days == 1 and one.head.closing_minor != head.opening_minor:
+            return No("gap", f"the book before closes with {one.head.closing_minor}, this one opens with "
+                      f"{head.opening_minor}; the book is dropped")  # fmt: skip
+    return _twice(conn, found, same) or same
+
+
+def _twice(conn: Connection, found: BookRow, replaced: Sequence[BookRow]) -> No | None:
+    ours = select(_R.row_id).where(_R.book == found.book)
+    other = conn.execute(
+        select(func.min(_R.row_id)).join(schema.books, _B.book == _R.book).where(
+            _R.account_idx == vault_of(conn).blind(found.head.account), _B.state == IN_FORCE, _R.row_id.in_(ours),
+            _R.book.not_in([found.book, *(one.book for one in replaced)]),
+        )
+    ).scalar()  # fmt: skip
+    return None if other is None else No("twice", f"row {other} stands in another book; the book is dropped")
+
+
+def _end(tx: Tx, one: BookRow, state: str) -> None:
+    tx.fresh.execute(delete(schema.book_rows).where(_R.book == one.book))
+    tx.fresh.execute(update(schema.books).where(_B.book == one.book).values(state=state, at_ms=tx.now_ms))
+
+
+def _book(conn: Connection, book: str) -> BookRow | None:
+    found = conn.execute(select(schema.books).where(_B.book == book)).first()
+    return None if found is None else _read(conn, found)
+
+
+def _read(conn: Connection, row: Any) -> BookRow:
+    said: dict[str, Any] = json.loads(vault_of(conn).open(row.body, _aad(row.book)))
+    said.update(first=date.fromisoformat(said["first"]), last=date.fromisoformat(said["last"]))
+    return BookRow(row.book, BookHead(**said), row.state, row.at_ms)
+
+
+def _period(head: BookHead) -> dict[str, str]:
+    return {"from": head.first.isoformat(), "to": head.last.isoformat()}
+
+
+def _written(head: BookHead) -> bytes:
+    said = {"account": head.account, "first": head.first.isoformat(), "last": head.last.isoformat(),
+            "currency": head.currency, "opening_minor": head.opening_minor, "closing_minor": head.closing_minor,
+            "count": head.count, "debit_minor": head.debit_minor, "credit_minor": head.credit_minor}  # fmt: skip
+    return json.dumps(said).encode()
+
+
+_TEXTS = ("party", "party_name", "reference", "voucher", "settlement", "text")
+
+
+def _entry_written(entry: BookEntry) -> bytes:
+    texts = {name: getattr(entry, name) for name in _TEXTS if getattr(entry, name)}
+    said = {"direction": entry.direction.value, "amount": entry.amount_minor, "day": entry.day.isoformat(), **texts}
+    return json.dumps(said, ensure_ascii=False, sort_keys=True).encode()
+
+
+def _entry(row_id: str, day: str, body: bytes) -> BookEntry:
+    said: Mapping[str, Any] = json.loads(body)
+    texts = {name: said[name] for name in _TEXTS if name in said}
+    return BookEntry(row_id, date.fromisoformat(day), Direction(said["direction"]), said["amount"], **texts)
+
+
+def _aad(book: str) -> bytes:
+    return b"books/" + book.encode()
+
+
+def _row_aad(book: str, row_id: str) -> bytes:
+    return f"book_rows/{book}/{row_id}".encode()

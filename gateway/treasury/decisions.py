@@ -1,0 +1,92 @@
+"""What persons decide in the reconciliation: they confirm a match, or set a row aside with a reason; and undo it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, select, update
+
+from gateway.journal.commit import audit
+from gateway.journal.commit.store import Tx
+from gateway.journal.people.persons import No
+from gateway.journal.sql import schema
+from gateway.journal.sql.databases import insert_new
+from gateway.journal.sql.vaults import vault_of
+from gateway.treasury.reconciliation.rows import Matching
+
+CONFIRM, ASIDE = "confirm", "aside"
+IN_FORCE, UNDONE = "in_force", "undone"
+_D = schema.match_decisions.c
+
+
+@dataclass(frozen=True, slots=True)
+class MatchDecision:
+    """A decision in force: rows of one matching that a person put together (`confirm`), or set aside."""
+
+    decision: str
+    kind: str
+    matching: Matching
+    entries: tuple[str, ...]
+    lines: tuple[str, ...]
+    reason: str
+    actor: str
+    at_ms: int
+
+
+def in_force(conn: Connection, account: str) -> list[MatchDecision]:
+    """The decisions of an account that count, oldest first."""
+    vault = vault_of(conn)
+    found = conn.execute(
+        select(schema.match_decisions)
+        .where(_D.account_idx == vault.blind(account), _D.state == IN_FORCE)
+        .order_by(_D.decision)
+    )
+    return [_read(conn, row) for row in found]
+
+
+def decide(
+    tx: Tx, account: str, kind: str, matching: Matching, entries: Sequence[str], lines: Sequence[str], reason: str,
+    actor: str,
+) -> MatchDecision | No:  # fmt: skip
+    """Write a decision down. A row that another decision has is refused."""
+    for other in in_force(tx.fresh, account):
+        both = sorted({*other.entries, *other.lines} & {*entries, *lines}) if other.matching is matching else []
+        if both:
+            return No("decided", f"{both[0]} is decided already ({other.decision}); undo that; nothing was changed")
+    made = MatchDecision(
+        tx.entropy.ulid(tx.now_ms), kind, matching, tuple(sorted(entries)), tuple(sorted(lines)), reason, actor,
+        tx.now_ms,
+    )  # fmt: skip
+    said = {"matching": matching.value, "entries": made.entries, "lines": made.lines, "reason": reason, "actor": actor}
+    insert_new(tx.fresh, schema.match_decisions, {
+        "decision": made.decision, "account_idx": tx.vault.blind(account), "kind": kind, "state": IN_FORCE,
+        "at_ms": tx.now_ms, "body": tx.vault.seal(json.dumps(said).encode(), _aad(made.decision)),
+    })  # fmt: skip
+    audit.append(tx, actor, f"reconciliation.{kind}", made.decision, {
+        "matching": matching.value, "entries": len(entries), "lines": len(lines), "reason": reason})  # fmt: skip
+    return made
+
+
+def undo(tx: Tx, account: str, decision: str, reason: str, actor: str) -> MatchDecision | No:
+    """Take a decision back; the rows are matched by the rules again."""
+    found = next((one for one in in_force(tx.fresh, account) if one.decision == decision), None)
+    if found is None:
+        return No("no_such_decision", f"no decision {decision} of this account is in force; nothing was changed")
+    tx.fresh.execute(update(schema.match_decisions).where(_D.decision == decision).values(state=UNDONE))
+    audit.append(tx, actor, "reconciliation.undo", decision, {"reason": reason})
+    return found
+
+
+def _read(conn: Connection, row: Any) -> MatchDecision:
+    said = json.loads(vault_of(conn).open(row.body, _aad(row.decision)))
+    return MatchDecision(
+        row.decision, row.kind, Matching(said["matching"]), tuple(said["entries"]), tuple(said["lines"]),
+        said["reason"], said["actor"], row.at_ms,
+    )  # fmt: skip
+
+
+def _aad(decision: str) -> bytes:
+    return b"match_decisions/" + decision.encode()

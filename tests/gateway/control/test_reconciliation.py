@@ -1,0 +1,190 @@
+"""Reconciliation over a running gateway: payments settle, the book comes, what is open is decided, the month closes."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.control.server import Denied
+from gateway.journal.payments import accounts
+from gateway.treasury import balance_tables
+from protocols.canon.money import Money
+from protocols.canon.party import AccountNumber
+from protocols.erp.account_replies import Statement, Totals
+from tests.gateway.cli.control_operator import OTHER, Operator
+from tests.gateway.control.test_accounts_today import POLL_S, counter
+
+OPENING = 10**12
+FIRST, LAST = "2026-11-01", "2026-11-30"
+
+
+class OwnAccount:
+    """The verbs about one account."""
+
+    def __init__(self, operator: Operator) -> None:
+        self.operator = operator
+        self.account = operator.world.banks["sample"].account
+
+    def get(self, *parts: str, **query: str) -> Any:
+        return self.operator.ask("GET", "reconciliation", self.account, *parts, query=query)
+
+    def post(self, *parts: str, **body: Any) -> Any:
+        return self.operator.ask("POST", "reconciliation", self.account, *parts, **body)
+
+    def denied(self, *parts: str, **body: Any) -> str:
+        with pytest.raises(Denied) as refused:
+            self.post(*parts, **body)
+        return refused.value.code
+
+    def book(self, *rows: dict[str, str], opening: int = OPENING, closing: int, **more: Any) -> Any:
+        head = {"from": FIRST, "to": LAST, "opening": str(Money(opening)), "closing": str(Money(closing))}
+        key = self.post("books", **{**head, **more})["book"]
+        self.post("books", key, "rows", rows=list(rows))
+        return self.post("books", key, "close")
+
+    def close_statement(self, closing: int) -> None:
+        said = Statement(AccountNumber(self.account), "CNY", date(2026, 11, 30), Totals(), Money(OPENING), Money(closing))
+        store = self.operator.gateway.parts.store
+        done: list[Any] = []
+        store.write(lambda tx: accounts.keep_day(tx, said)).addCallback(done.append)
+        self.operator.world.run(1)
+        assert done
+
+
+def paid(number: int, minor: int, day: str, **more: str) -> dict[str, str]:
+    return {"id": f"V-{number}", "date": day, "direction": "debit", "amount": str(Money(minor)),
+            "reference": f"AP-{number}", "voucher": f"记-{number}", **more}  # fmt: skip
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Any:
+    operator = counter(tmp_path)
+    for number, minor in ((1, 10_000), (2, 10_000), (3, 30_000)):
+        operator.world.submit(f"AP-{number}", minor, bank="sample")
+    operator.world.run(POLL_S * 2 + 5)
+    made = OwnAccount(operator)
+    yield made
+    operator.world.crash()
+
+
+def today(own: OwnAccount) -> str:
+    return str(own.get()["to"])
+
+
+def test_payments_and_book_are_matched_by_their_codes(own: OwnAccount) -> None:
+    said = own.get()["matchings"]
+    assert said["A"]["matched"] == {"code": 3, "confirmed": 0} and said["A"]["open_count"] == [0, 0]
+    assert said["B"]["open_count"] == [0, 3], "without a book every entry is open"
+    day = today(own)
+    # The two of one amount and payee: only the order's number tells them apart.
+    rows = [paid(number, minor, day) for number, minor in ((2, 10_000), (1, 10_000), (3, 30_000))]
+    own.book(*rows, closing=OPENING - 50_000)
+    said = own.get()["matchings"]["B"]
+    assert said["matched"] == {"code": 3, "confirmed": 0} and said["open_count"] == [0, 0]
+
+
+def test_a_book_counts_whole_or_not_at_all(own: OwnAccount) -> None:
+    day, rows = today(own), [paid(1, 10_000, "2026-11-02")]
+    wrong: dict[str, Any] = {"from": FIRST, "to": LAST, "opening": str(Money(OPENING)), "closing": str(Money(OPENING))}
+    key = own.post("books", **wrong)["book"]
+    own.post("books", key, "rows", rows=rows)
+    own.post("books", key, "rows", rows=rows)
+    assert own.denied("books", key, "rows", rows=[paid(1, 9_999, "2026-11-02")]) == "twice"
+    assert own.denied("books", key, "rows", rows=[paid(9, 1, "2026-12-01")]) == "bad_period"
+    assert own.denied("books", key, "rows", rows=[{**rows[0], "amuont": "1"}]) == "bad_rows"
+    assert own.denied("books", key, "rows", rows=[{**rows[0], "amount": "1.234"}]) == "bad_amount"
+    assert own.denied("books", key, "close") == "totals"
+    assert own.denied("books", key, "close") == "not_arriving"
+    made = own.book(*rows, closing=OPENING - 10_000, count=1, debit="100.00")
+    assert made["state"] == "in_force"
+    for more, code in (({"count": 2}, "totals"), ({"debit": "1.00"}, "totals"), ({"credit": "1.00"}, "totals"),
+                       ({"from": "2026-11-02"}, "overlap")):  # fmt: skip
+        with pytest.raises(Denied) as refused:
+            own.book(*rows, closing=OPENING - 10_000, **more)
+        assert refused.value.code == code
+    with pytest.raises(Denied) as refused:
+        own.book(closing=5, opening=5, **{"from": "2026-12-01", "to": "2026-12-31"})
+    assert refused.value.code == "gap"
+    with pytest.raises(Denied) as refused:
+        own.book({**rows[0], "date": "2026-12-02"}, closing=OPENING - 20_000, opening=OPENING - 10_000,
+                  **{"from": "2026-12-01", "to": "2026-12-31"})  # fmt: skip
+    assert refused.value.code == "twice"
+    # The same period again replaces it, and a withdrawal takes it away.
+    again = own.book(paid(2, 10_000, day), closing=OPENING - 10_000)
+    assert [row["id"] for row in own.get()["matchings"]["B"]["open_lines"]] != []
+    assert own.denied("books", made["book"], "withdraw", reason="x") == "no_such_book"
+    assert own.post("books", again["book"], "withdraw", reason="wrong file")["state"] == "withdrawn"
+    assert own.denied("books", currency="USD", **wrong) == "bad_currency"
+
+
+def test_a_person_confirms_sets_aside_and_undoes(own: OwnAccount) -> None:
+    day = today(own)
+    split = [{**paid(7, minor, day), "id": f"V-{minor}", "reference": ""} for minor in (12_000, 18_000)]
+    own.book(*split, closing=OPENING - 30_000)
+    found = own.get()["matchings"]["B"]
+    entries = [one["id"] for one in found["open_entries"]]
+    [line] = [one["id"] for one in found["open_lines"] if one["amount"] == "300.00"]
+    other = next(one["id"] for one in found["open_lines"] if one["id"] != line)
+    assert len(entries) == 2
+    told: dict[str, Any] = {"matching": "B", "entries": entries, "reason": "paid in two parts"}
+    assert own.denied("confirm", **told, lines=[other]) == "not_now"
+    assert own.denied("confirm", **told, lines=[]) == "missing"
+    assert own.denied("confirm", **{**told, "matching": "C"}, lines=[line]) == "bad_matching"
+    made = own.post("confirm", **told, lines=[line])
+    assert own.get()["matchings"]["B"]["matched"]["confirmed"] == 1
+    assert own.denied("confirm", **told, lines=[line]) == "not_now"
+    own.post("aside", matching="B", lines=[other], reason="cheque of last year")
+    [aside] = [one for one in own.get()["matchings"]["B"]["open_lines"] if one["id"] == other]
+    assert aside["reason"] == "aside: cheque of last year"
+    assert own.denied("undo", decision="nothing", reason="x") == "no_such_decision"
+    own.post("undo", decision=made["decision"], reason="a mistake")
+    assert len(own.get()["matchings"]["B"]["open_entries"]) == 2
+    assert [one["kind"] for one in own.get()["decisions"]] == ["aside"]
+
+
+def test_a_month_closes_and_stays(own: OwnAccount) -> None:
+    day = today(own)
+    if not FIRST <= day <= LAST:
+        pytest.skip("the world's month is another")
+    outstanding = {"id": "V-9", "date": day, "direction": "credit", "amount": "5.00", "counterparty_name": "甲"}
+    own.book(paid(1, 10_000, day), paid(2, 10_000, day), outstanding, closing=OPENING - 19_500)
+    assert own.get("tables", "2026-11")["why_not"] == "the bank's statement of 2026-11-30 is not closed"
+    assert own.denied("tables", "2026-11", "submit") == "not_now"
+    own.close_statement(OPENING - 50_000)
+    now = own.get("tables", "2026-11")["now"]
+    assert (now["book"], now["bank"]) == (OPENING - 19_500, OPENING - 50_000)
+    assert [one["amount"] for one in now["bank_paid"]] == [30_000] and now["bank_received"] == []
+    assert [one["amount"] for one in now["book_received"]] == [500] and now["book_paid"] == []
+    assert now["book_adjusted"] == now["bank_adjusted"] == OPENING - 49_500 and now["difference"] == 0
+    assert now["bank_paid"][0]["reason"] == "no_counterpart"
+    assert own.post("tables", "2026-11", "submit")["version"] == 1
+    assert own.denied("tables", "2026-11", "submit") == "not_now"
+    assert own.denied("tables", "2026-11", "approve", version=1) == "same_person"
+    assert own.denied("tables", "2026-11", "approve", version=2) == "not_the_last"
+    store, done = own.operator.gateway.parts.store, list[Any]()
+    store.write(lambda tx: balance_tables.approve(tx, own.account, "2026-11", 1, "uid:chen")).addCallback(done.append)
+    own.operator.world.run(1)
+    assert done[0].state == "approved" and done[0].approved_by == "uid:chen"
+    # What the approved month rests on stays; what comes later makes another version.
+    assert own.denied("books", **{"from": FIRST, "to": LAST}, opening="1.00", closing="1.00") == "frozen"
+    line = own.get(to=LAST)["matchings"]["B"]["open_lines"][0]["id"]
+    assert own.denied("aside", matching="B", lines=[line], reason="x", to=LAST) == "frozen"
+    assert own.get("tables", "2026-11")["versions"][0]["state"] == "approved"
+
+
+def test_only_who_may_sees_an_account(own: OwnAccount) -> None:
+    with pytest.raises(Denied):
+        own.operator.ask("GET", "reconciliation", own.account, peer=OTHER)
+    with pytest.raises(Denied) as refused:
+        own.operator.ask("GET", "reconciliation", "0000999")
+    assert refused.value.code == "no_such_account"
+    for query, code in (({"to": "x"}, "bad_day"),):
+        with pytest.raises(Denied) as refused:
+            own.get(**query)
+        assert refused.value.code == code
+    with pytest.raises(Denied) as refused:
+        own.get("tables", "2026-13")
+    assert refused.value.code == "bad_month"
