@@ -178,11 +178,22 @@ def _write_erp(made: site.Site, broker: Mapping[str, Any]) -> None:
     }), "utf-8")  # fmt: skip
 
 
-def _write_plan(place: TrialPlace) -> None:
+def hand_over(place: TrialPlace) -> Mapping[str, int]:
+    """Take the simulated bank away and leave its ports and keys to a front end of the reader's own; returns the ports.
+
+    What the run shows from then on is that front end's word.
+    """
+    place.simulator.stop(8.0)
+    _write_plan(place, against="bank")
+    ports = _json(place.site.folder / "relay.json")["ports"]
+    return {name: int(one["to"]) for name, one in ports.items()}
+
+
+def _write_plan(place: TrialPlace, against: str = "twin") -> None:
     made, bank = place.site, place.bank
     wants = {pointer: value for pointer, value in trial(bank).order.items() if pointer != "/creditor/account"}
     plan: dict[str, Any] = {
-        "bank": bank, "against": "twin", "sender": SENDER, "socket": str(socket_of(made.settings, os.environ)),
+        "bank": bank, "against": against, "sender": SENDER, "socket": str(socket_of(made.settings, os.environ)),
         "patience_s": 25.0, "receipts_today": bool(trial(bank).demo.get("receipts_today", True)),
         "receipts_of": str(trial(bank).demo.get("receipts_of", "payment")),
         "looks_up": str(trial(bank).demo.get("looks_up", "银行")),
@@ -191,11 +202,13 @@ def _write_plan(place: TrialPlace) -> None:
         "accounts": [{"number": number, "name": site.HOLDERS[n]} for n, number in enumerate(_own(bank))],
         "caps": {"per_order": "100.00", "per_account": "20000.00", "channels": {"transfer": "5000.00"}},
         "order": wants,
-        "versions": {"front_end": f"simulated {bank}"},
+        "versions": {"front_end": f"simulated {bank}" if against == "twin" else "<version>"},
         "testers": {"ours": "企业测试员", "bank": "银行测试员"},
         "twin": {"control": str(made.control(bank)), "exchanges": str(exchanges(made, bank))},
         "relay": {"control": str(made.folder / "relay.sock")},
     }  # fmt: skip
+    if against == "bank":
+        del plan["twin"]
     (place.folder / FILE).write_text(site.toml(plan), "utf-8")
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 _FENCE = re.compile(r"(?P<lead>[^\n]*\n\n?)```(?P<lang>[a-z]+)[^\n]*\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 _MARK = re.compile(r"<!-- (?P<kind>not run|run last): (?P<why>\S.*?) -->\s*\Z")
 _SAVED = re.compile(r"(?:\bas|存为|保存为) `(?P<path>[^`\s]+)`[:：]\s*\Z")
+_ANSWER = re.compile(r"\A\n\n\*\*(?:Answer|答案)[:：]\*\* (?P<text>.*?)(?:\n\n|\Z)", re.DOTALL)
 START, FAILED = "@@BLOCK", "@@FAILED"
 
 
@@ -46,6 +47,17 @@ def steps(page: str, markdown: str) -> list[Step]:
             found.append(Step(page, number, kind, why, block["text"]))
         elif saved:
             found.append(Step(page, number, "save", saved["path"], block["text"]))
+    return found
+
+
+def answers(page: str, markdown: str) -> dict[str, tuple[str, ...]]:
+    """What the block before each answer of an exercise must have said: the answer's code, by the block's name."""
+    found = {}
+    for number, block in enumerate(_FENCE.finditer(markdown), start=1):
+        answer = _ANSWER.search(markdown[block.end() :])
+        if answer:
+            words = re.findall(r"`([^`]+)`", answer["text"].replace("\n", " "))
+            found[f"{page}#{number}"] = tuple(word for word in words if not word.startswith("bankgw "))
     return found
 
 

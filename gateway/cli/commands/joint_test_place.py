@@ -91,6 +91,9 @@ def place(
     context: typer.Context,
     bank: Annotated[str, typer.Argument(metavar="BANK", help="A bank with a simulated front end.")],
     folder: Annotated[Path, typer.Option(help="Where to make everything; must be new or empty.")],
+    own_front_end: Annotated[
+        bool, typer.Option("--own-front-end", help="Leave the bank's ports and keys to a front end of your own.")
+    ] = False,
 ) -> None:
     """Make the place of a trial and leave it running until Ctrl-C, to try `run`, `resume` and the others at.
 
@@ -112,6 +115,10 @@ def place(
 
         async def stand() -> None:
             await places.start(made, broker, SystemClock(reactor), reactor)
+            if own_front_end:
+                keys = made.site.folder / "pki"
+                for name, port in places.hand_over(made).items():
+                    print(f"your front end: port {name} is 127.0.0.1:{port}, its keys are in {keys}")
             print(f"ready: bankgw joint-test run {made.folder} -c {made.site.settings}", flush=True)
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, lambda *_: reactor.callFromThread(over.callback, None))

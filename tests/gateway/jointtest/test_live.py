@@ -243,6 +243,39 @@ def test_a_production_check_needs_two_persons(described: dict[str, str], place: 
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
+def test_a_front_end_of_ones_own_at_the_gateway(described: dict[str, str], folder: Path) -> None:
+    at, log = folder / "p", folder / "place.log"
+    words = [sys.executable, "-m", "gateway"]
+    with log.open("w+b") as out, subprocess.Popen(
+        [*words, "joint-test", "place", "sample", "--folder", str(at), "--own-front-end"], env=described, cwd=ROOT,
+        stdout=out, stderr=out,
+    ) as up:  # fmt: skip
+        try:
+            end_s = time.monotonic() + 100
+            while b"ready:" not in log.read_bytes():
+                assert up.poll() is None and time.monotonic() < end_s, log.read_text()
+                time.sleep(0.1)
+            port = re.search(r"port business is 127\.0\.0\.1:(\d+), its keys are in ", log.read_text())
+            assert port is not None, log.read_text()
+            # As somebody else's: its own books, no socket and no log that the run could look into.
+            told = [line for line in (at / "simbank-sample.toml").read_text("utf-8").splitlines(keepends=True)
+                    if line.split(" ")[0] not in ("exchange_log", "control", "ready_file", "ledger_file")]  # fmt: skip
+            (at / "own.toml").write_text(f"{''.join(told)}\n[ports]\nbusiness = {port[1]}\n", "utf-8")
+            with subprocess.Popen([*words, "simulate", str(at / "own.toml")], env=described, cwd=ROOT) as own:
+                try:
+                    chosen = ("--case", "settles.payment", "--case", "answer-lost.payment", "--case", "time-out.payment")
+                    code, lines = bankgw(described, "run", str(at / "run"), *chosen, "-c", str(at / "bankgw.toml"))
+                finally:
+                    own.terminate()
+        finally:
+            up.terminate()
+    assert (code, counts(lines)) == (0, (3, 2, 0, 0, 1, 0)), lines
+    opened = open_pack(next((at / "run").glob("evidence-*.zip")))
+    assert {one["seen"] for one in opened.cases.values() if one["verdict"] == "passed"} == {"bank"}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
 def test_finance_records_its_scripts_and_a_new_round_says_what_changed(described: dict[str, str], place: Path) -> None:
     more = ("-c", str(place / "bankgw.toml"))
     check = place / "acceptance"
