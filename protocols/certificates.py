@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
@@ -94,8 +94,11 @@ class Office(Protocol):
     def renew(self, wanted: Wanted, context: Context) -> Enrolling:
         """Ask with the key that is still good: no code, no person. Raises ProtocolError before the Submit."""
 
-    def read(self, data: bytes, request_id: str, public_der: bytes) -> Issued:
-        """What the answer to a request says, also to one sent again. Raises ProtocolError for what is no answer."""
+    def read(self, data: bytes, request_id: str, public_der: bytes, today: date | None = None) -> Issued:
+        """What the answer to a request says, also to one sent again. Raises ProtocolError for what is no answer.
+
+        `today` makes the days of the bank's certificates count, and is needed where the bank still signs with SHA-1.
+        """
 
 
 def begin(step: Submit, wanted: Wanted) -> Request:

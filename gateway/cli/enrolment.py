@@ -222,7 +222,7 @@ class Clerk:
 
     def _heard(self, kept: Kept, answer: bytes) -> Kept:
         try:
-            issued = self.office.read(answer, kept.request.request_id, kept.request.public_der)
+            issued = self.office.read(answer, kept.request.request_id, kept.request.public_der, self.now().date())
         except ProtocolError as error:
             return self._noted(kept, f"not an answer: {error}", answer)
         self.drawer.put_answer(answer)

@@ -21,6 +21,7 @@ from protocols.banks.finws.files import Files
 from protocols.banks.finws.messages import MAX_BYTES, Wire
 from protocols.banks.finws.names import OPERATIONS, OUTCOMES
 from protocols.banks.finws.payment import KINDS, TOGETHER, Payments
+from protocols.banks.finws.pki import Factory
 from protocols.banks.finws.questions import Asking
 from protocols.banks.finws.variant import FORMS, Variant, under_contract, variants
 from protocols.canon.limits import AmountLimit, FieldLimit, Limits, Pace, ReferenceForm
@@ -127,10 +128,11 @@ def files(options: Mapping[str, Any]) -> Files:
     return Files(_wire(options, variant), meanings.load(__package__, OPERATIONS, OUTCOMES))
 
 
-def certificates(options: Mapping[str, Any]) -> Enrolment:
+def certificates(options: Mapping[str, Any]) -> Enrolment | Factory:
     """How certificates are asked for; before the first one the option `certificate` is missing. Raises BadOptions."""
     wire = _wire(options, _variant(options), enrolled=bool(options.get("certificate")))
-    return Enrolment(wire, _text(options, "certificate_path", r"/[!-~]{0,1024}"))
+    path = _text(options, "certificate_path", r"/[!-~]{0,1024}")
+    return Factory(wire, path) if wire.variant.enrolment == "pki" else Enrolment(wire, path)
 
 
 def _profile(options: Mapping[str, Any], variant: Variant, wire: Wire, together: Iterable[Kind]) -> Profile:

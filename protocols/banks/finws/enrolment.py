@@ -11,7 +11,7 @@ import hashlib
 import hmac
 from collections.abc import Generator
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, date
 from typing import Final
 
 from cryptography import x509
@@ -50,7 +50,7 @@ class Enrolment:
         self._only_where_offered()
         if not code:
             raise ProtocolError("value", "no code given")
-        der = yield from self._signed_request(wanted)
+        der = yield from signed_request(wanted)
         if self.wire.variant.enrolment == "hmac":
             proof = ("HMAC", base64.b64encode(hmac.new(code.encode(), der, hashlib.sha1).digest()).decode("ascii"))
         else:
@@ -63,14 +63,14 @@ class Enrolment:
         self._only_where_offered()
         if not self.wire.content_certificates:
             raise ProtocolError("value", "there is no certificate yet to sign a renewal with; ask with a code")
-        der = yield from self._signed_request(wanted)
+        der = yield from signed_request(wanted)
         profile = self._profile("CertApplicationRequest")
         prepared = dsig.prepare(self._document(der, context, None), profile, declaration="")
         signature = yield Sign(self.old_key, prepared.octets)
         info = dsig.x509_key_info(profile, [self.wire.content_certificates[0]])
         return (yield from self._ask(dsig.attach(prepared, signature, info), wanted, context))
 
-    def read(self, data: bytes, request_id: str, public_der: bytes) -> Issued:
+    def read(self, data: bytes, request_id: str, public_der: bytes, today: date | None = None) -> Issued:
         """What the answer to a request says, also to one sent again. Raises ProtocolError for what is no answer."""
         message, charset_of = http.expect_status(http.parse_answer(data)), self.wire.variant.charset_of
         body = one(parse(message, charset_of(message)), f"{S}Body")
@@ -81,7 +81,7 @@ class Enrolment:
             raise ProtocolError("correlation", f"an answer to request {said!r}, not {request_id}")
         document = unbase64(value(out, f"{n}ApplicationResponse"), "ApplicationResponse")
         profile = self._profile("CertApplicationResponse", answer=True)
-        root = dsig.verify(document, profile, self.wire.bank_keys, charset=charset_of(document),
+        root = dsig.verify(document, profile, self.wire.bank_keys, charset=charset_of(document), today=today,
                            engine=self.wire.engine).root  # fmt: skip
         d = f"{{{self.wire.variant.cert_namespace}}}"
         if value(root, f"{d}CustomerId") != self.wire.customer:
@@ -93,7 +93,7 @@ class Enrolment:
             # The codes for "the bank itself does not know" leave the request where it is.
             return Issued(Stage.ASKED if code in ("23", "26") else Stage.REFUSED, code, text)
         for row in several(root, f"{d}Certificates/{d}Certificate"):
-            certificate = _certificate(unbase64(value(row, f"{d}Certificate"), "Certificate"))
+            certificate = read_certificate(unbase64(value(row, f"{d}Certificate"), "Certificate"))
             if certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) == public_der:
                 return Issued(Stage.ISSUED, code, text, certificate.public_bytes(Encoding.PEM))
         raise ProtocolError("wrong_key", "the answer holds no certificate of the key that we asked for")
@@ -105,21 +105,21 @@ class Enrolment:
     def _ask(self, document: bytes, wanted: Wanted, context: Context) -> Enrolling:
         service, request_id = self.wire.variant.cert_service, f"{self.wire.prefix}C{context.serials[0]}"
         head = el("c:RequestHeader", el("c:SenderId", self.wire.sender), el("c:RequestId", request_id),
-                  el("c:Timestamp", _stamp(context)))  # fmt: skip
+                  el("c:Timestamp", stamp(context)))  # fmt: skip
         asked = el("c:getCertificatein", {"xmlns:c": service}, head,
                    el("c:ApplicationRequest", base64.b64encode(document).decode("ascii")))  # fmt: skip
         soap = build(el("soap:Envelope", {"xmlns:soap": SOAP}, el("soap:Header"), el("soap:Body", asked)), UTF8)
         headers = [("Content-Type", "text/xml; charset=utf-8"), ("SOAPAction", '""'), ("Connection", "close")]
         answer = yield Submit("certificates", http.request("POST", self.path, self.wire.host, headers, soap),
                               (request_id,))  # fmt: skip
-        return self.read(answer, request_id, public_der(wanted))
+        return self.read(answer, request_id, public_der(wanted), context.now.date())
 
     def _document(self, der: bytes, context: Context, proof: tuple[str, str] | None) -> bytes:
         content = base64.b64encode(der).decode("ascii")
         by_hmac = self.wire.variant.enrolment == "hmac"
         return build(el(
             "CertApplicationRequest", {"xmlns": self.wire.variant.cert_namespace},
-            el("CustomerId", self.wire.customer), el("Timestamp", _stamp(context)),
+            el("CustomerId", self.wire.customer), el("Timestamp", stamp(context)),
             el("Environment", self.wire.environment), el("SoftwareId", self.wire.software),
             el("Command", "GetCertificate"), el("Service", "ISSUER" if by_hmac else "MATU"), el("Content", content),
             el(*proof) if proof else None,
@@ -132,19 +132,19 @@ class Enrolment:
         return dsig.SignatureProfile(f"finws {root}", path, (reference,), c14n=form.c14n, signature_method=form.method,
                                      weak_until=self.wire.variant.weak_until)  # fmt: skip
 
-    @staticmethod
-    def _signed_request(wanted: Wanted) -> Generator[Sign, bytes, bytes]:
-        """A PKCS#10 request in DER, signed by the new key wherever that key lives."""
-        name = x509.Name([
-            x509.NameAttribute(x509.NameOID.COMMON_NAME, wanted.common_name),
-            x509.NameAttribute(x509.NameOID.COUNTRY_NAME, wanted.country),
-        ])  # fmt: skip
-        info = _der(0x30, bytes.fromhex("020100") + name.public_bytes() + public_der(wanted) + _der(0xA0, b""))
-        signature = yield Sign("new", info)
-        return _der(0x30, info + _SHA256_RSA + _der(0x03, b"\x00" + signature))
+
+def signed_request(wanted: Wanted) -> Generator[Sign, bytes, bytes]:
+    """A PKCS#10 request in DER, signed by the new key wherever that key lives."""
+    name = x509.Name([
+        x509.NameAttribute(x509.NameOID.COMMON_NAME, wanted.common_name),
+        x509.NameAttribute(x509.NameOID.COUNTRY_NAME, wanted.country),
+    ])  # fmt: skip
+    info = _der(0x30, bytes.fromhex("020100") + name.public_bytes() + public_der(wanted) + _der(0xA0, b""))
+    signature = yield Sign("new", info)
+    return _der(0x30, info + _SHA256_RSA + _der(0x03, b"\x00" + signature))
 
 
-def _certificate(data: bytes) -> x509.Certificate:
+def read_certificate(data: bytes) -> x509.Certificate:
     """DER, or PEM: a renewal of Samlink's has been seen with the second. Raises "value"."""
     try:
         return x509.load_pem_x509_certificate(data) if data.startswith(_PEM) else x509.load_der_x509_certificate(data)
@@ -152,7 +152,8 @@ def _certificate(data: bytes) -> x509.Certificate:
         raise ProtocolError("value", "what the answer holds is no certificate") from None
 
 
-def _stamp(context: Context) -> str:
+def stamp(context: Context) -> str:
+    """When a request is made, in UTC."""
     return context.now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

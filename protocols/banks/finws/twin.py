@@ -174,7 +174,8 @@ class FinwsTwin:
         self._shelf = shelf or Shelf(options["accounts"], options["notify_s"], options["notifications"],
                                      options["statuses"], options["statement_s"], collection)  # fmt: skip
         self._office = Office(self._customer, options["transfer_key"], options["hmac"], self._key, self._certificate,
-                              self._carriers, self._renewed, self._hand, options["pem"])  # fmt: skip
+                              self._carriers, self._renewed, self._hand, options["pem"],
+                              self._opener)  # fmt: skip
 
     def requests(self, port: str) -> Cutter:
         """See Twin."""
@@ -185,7 +186,7 @@ class FinwsTwin:
         asked = http.parse_request(request)
         if asked.method != "POST":
             return _http(405, b"")
-        if asked.target.endswith("CertificateService"):
+        if asked.target.endswith(("CertificateService", "pkiservice.asmx")):
             return _http(200, self._office.answer(asked.body, books))
         envelope = xmldoc.parse(asked.body, UTF8, max_bytes=_REQUEST_BYTES_MAX)
         body = one(envelope, f"{{{_SOAP}}}Body")

@@ -17,11 +17,12 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPubl
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from lxml import etree
 
+from protocols.banks.finws import encryption
 from protocols.kit import dsig, xmldoc
 from protocols.kit.charset import UTF8
 from protocols.kit.dsig.stack import xmlsec_module
 from protocols.kit.errors import ProtocolError
-from protocols.kit.xmldoc import el, maybe, one, value, value_or
+from protocols.kit.xmldoc import Markup, el, maybe, one, value, value_or
 from protocols.twin import Books
 
 _SOAP: Final = "http://schemas.xmlsoap.org/soap/envelope/"
@@ -29,6 +30,7 @@ _SPACES: Final = {
     "http://mlp.op.fi/OPCertificateService": "http://op.fi/mlp/xmldata/",
     "http://bxd.fi/CertificateService": "http://filetransfer.nordea.com/xmldata/",
 }
+_FACTORY: Final = "http://danskebank.dk/PKI/PKIFactoryService"
 _TEXTS: Final = {
     "00": "OK.", "12": "Schema validation failed.", "18": "Signature not valid.", "29": "Invalid parameters.",
     "30": "Authentication failed.", "31": "Duplicate message rejected.",
@@ -75,6 +77,7 @@ class Office:
     def __init__(
         self, customer: str, code: str, by_hmac: bool, key: bytes, certificate: x509.Certificate | None,
         registered: list[dsig.PinnedKey], renewed: Callable[[bytes], None], hand: Hand = USUAL, pem: bool = False,
+        opener: bytes | None = None,
     ) -> None:  # fmt: skip
         self._registered = registered
         self._customer = customer
@@ -88,11 +91,14 @@ class Office:
         self._renewed = renewed
         self._hand = hand
         self._pem = pem
+        self._opener = opener
 
     def answer(self, message: bytes, books: Books) -> bytes:
         """A whole SOAP answer. Raises ProtocolError for what is not one of its requests."""
         body = one(xmldoc.parse(message, UTF8), f"{{{_SOAP}}}Body")
         service = etree.QName(body[0]).namespace or ""
+        if service == _FACTORY and etree.QName(body[0]).localname == "CreateCertificateIn":
+            return self._factory(body[0], books.now())
         if service not in _SPACES or etree.QName(body[0]).localname != "getCertificatein":
             raise ProtocolError("value", "not a request for a certificate")
         space, s = _SPACES[service], f"{{{service}}}"
@@ -121,6 +127,49 @@ class Office:
                   el("c:ResponseCode", code), el("c:ResponseText", _TEXTS[code]))  # fmt: skip
         out = el("c:getCertificateout", {"xmlns:c": service}, head, el("c:ApplicationResponse", packed))
         return xmldoc.build(el("soap:Envelope", {"xmlns:soap": _SOAP}, el("soap:Body", out)), UTF8)
+
+    def _factory(self, asked: etree._Element, now: datetime) -> bytes:
+        """Danske's own service: the request comes sealed, and one PIN gets two certificates."""
+        p, e = f"{{{_FACTORY}}}", f"{{{_FACTORY}/elements}}"
+        request_id = value(asked, f"{p}RequestHeader/{p}RequestId")
+        [sealed] = list(asked)[1:]
+        try:
+            if request_id in self._messages or len(request_id) > 10 or self._opener is None:
+                raise Refused("31")
+            root = xmldoc.parse(encryption.decrypt(etree.tostring(sealed), self._opener), UTF8)
+            if root.tag != f"{e}CreateCertificateRequest" or value(root, f"{e}CustomerId") != self._customer:
+                raise Refused("12")
+            names = ("EncryptionCertPKCS10", "SigningCertPKCS10")
+            requests = [x509.load_der_x509_csr(base64.b64decode(value(root, e + name))) for name in names]
+            if value(root, f"{e}PIN") != self._code:
+                raise Refused("30")
+            made = []
+            for wanted in requests:
+                public = wanted.public_key()
+                if not wanted.is_signature_valid or not isinstance(public, RSAPublicKey) or public.key_size < 2048:
+                    raise Refused("29")
+                self._issued += 1
+                made.append(self._made(wanted, public, now))
+        except (Refused, ProtocolError, ValueError) as refused:
+            code = refused.code if isinstance(refused, Refused) else "12"
+            # A fault of this service carries no signature.
+            fault = el("elem:PKIFactoryServiceFault", {"xmlns:elem": f"{_FACTORY}/elements"},
+                       el("elem:ReturnCode", code), el("elem:ReturnText", _TEXTS[code]))  # fmt: skip
+            whole = el("soap:Fault", el("faultcode", "soap:Client"), el("faultstring", "fault"), el("detail", fault))
+            return xmldoc.build(el("soap:Envelope", {"xmlns:soap": _SOAP}, el("soap:Body", whole)), UTF8)
+        self._code = None
+        self._messages.add(request_id)
+        self._renewed(made[1].public_bytes(Encoding.PEM))
+        der = [base64.b64encode(one.public_bytes(Encoding.DER)).decode("ascii") for one in made]
+        response = el(
+            "tns:CreateCertificateResponse", {"xml:id": "response", "xmlns:tns": f"{_FACTORY}/elements"},
+            el("tns:ReturnCode", "00"), el("tns:ReturnText", "OK"), el("tns:EncryptionCert", der[0]),
+            el("tns:SigningCert", der[1]), el("tns:RequestId"),
+        )  # fmt: skip
+        head = el("pkif:ResponseHeader", el("pkif:SenderId", self._customer), el("pkif:CustomerId", self._customer),
+                  el("pkif:RequestId", request_id))  # fmt: skip
+        out = el("pkif:CreateCertificateOut", {"xmlns:pkif": _FACTORY}, head, response)
+        return _sign_by_id(el("soap:Envelope", {"xmlns:soap": _SOAP}, el("soap:Body", out)), self._key, self._hand)
 
     def _issue(self, packed: str, space: str, now: datetime) -> x509.Certificate:
         n = f"{{{space}}}"
@@ -189,6 +238,25 @@ def sign_enveloped(document: bytes, key: bytes, hand: Hand = USUAL) -> bytes:
     for transform in hand.transforms:
         xmlsec.template.add_transform(reference, getattr(words, _WORDS[transform]))
     context = xmlsec.SignatureContext()
+    context.key = xmlsec.Key.from_memory(key, words.KeyDataFormatPem)
+    context.sign(node)
+    return etree.tostring(root, encoding=hand.charset, xml_declaration=True)
+
+
+def _sign_by_id(envelope: Markup, key: bytes, hand: Hand) -> bytes:
+    """As this service signs: inside the response, over the response by its xml:id, in the exclusive form."""
+    xmlsec: Any = xmlsec_module()
+    words = xmlsec.constants
+    root = etree.fromstring(xmldoc.build(envelope, UTF8))
+    response = root[0][0][1]
+    digest, method = hand.hash_words(words)
+    node = xmlsec.template.create(response, words.TransformExclC14N, method)
+    response.append(node)
+    reference = xmlsec.template.add_reference(node, digest, uri="#response")
+    xmlsec.template.add_transform(reference, words.TransformEnveloped)
+    xmlsec.template.add_transform(reference, words.TransformExclC14N)
+    context = xmlsec.SignatureContext()
+    context.register_id(response, "id", "http://www.w3.org/XML/1998/namespace")
     context.key = xmlsec.Key.from_memory(key, words.KeyDataFormatPem)
     context.sign(node)
     return etree.tostring(root, encoding=hand.charset, xml_declaration=True)

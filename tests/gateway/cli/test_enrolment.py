@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -239,8 +240,9 @@ async def test_two_commands_do_not_work_in_one_folder(made: Office) -> None:
 
 
 async def test_a_bank_without_an_office_makes_no_request(tmp_path: Path) -> None:
-    sealed = options(profile="danske", encryption_certificate=options()["bank_certificate"])
-    clerk = Clerk(finws.certificates(sealed), Drawer(tmp_path), datetime.now().astimezone, made_nothing)
+    office: Any = finws.certificates(options())
+    without = replace(office, wire=replace(office.wire, variant=replace(office.wire.variant, enrolment="none")))
+    clerk = Clerk(without, Drawer(tmp_path), datetime.now().astimezone, made_nothing)
     with pytest.raises(ProtocolError, match="another way"):
         await clerk.prepare("x", "FI", CODE, ABOUT)
     assert clerk.drawer.kept() is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ from protocols.bank import Sign, Submit
 from protocols.banks import finws
 from protocols.banks.finws import enrolment
 from protocols.banks.finws.enrolment import Enrolment
+from protocols.banks.finws.pki import Factory
 from protocols.certificates import Enrolling, Issued, Move, Request, Stage, Wanted
 from protocols.kit import http
 from protocols.kit.errors import ProtocolError
@@ -29,7 +31,9 @@ def stage(profile: str = "op", **more: Any) -> dialogue.Stage:
 
 
 def enroller(profile: str = "op") -> Enrolment:
-    return finws.certificates(options(profile=profile))
+    made = finws.certificates(options(profile=profile))
+    assert isinstance(made, Enrolment)
+    return made
 
 
 def wanted(key: KeyPair = VERIFIER) -> Wanted:
@@ -74,7 +78,9 @@ def test_the_request_is_a_pkcs10_that_openssl_s_library_believes() -> None:
     conversation = enroller().first(wanted(), CODE, stage().context())
     step = next(conversation)
     assert isinstance(step, Sign) and step.key == "new"
-    der = enrolment._der(0x30, step.octets + enrolment._SHA256_RSA + enrolment._der(3, b"\x00" + VERIFIER.sign(step.octets)))
+    der = enrolment._der(
+        0x30, step.octets + enrolment._SHA256_RSA + enrolment._der(3, b"\x00" + VERIFIER.sign(step.octets))
+    )
     request = x509.load_der_x509_csr(der)
     assert request.is_signature_valid
     assert request.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)[0].value == "示例甲公司"
@@ -161,9 +167,98 @@ def test_no_code_and_no_office() -> None:
     context = stage().context()
     with pytest.raises(ProtocolError, match="no code"):
         next(enroller().first(wanted(), "", context))
-    sealing = Enrolment(finws.files(options(profile="danske", encryption_certificate=BANK.certificate_pem.decode())).wire)
-    for conversation in (sealing.first(wanted(), CODE, context), sealing.renew(wanted(), context)):
+    bare = replace(
+        enroller(), wire=replace(enroller().wire, variant=replace(enroller().wire.variant, enrolment="none"))
+    )
+    for conversation in (bare.first(wanted(), CODE, context), bare.renew(wanted(), context)):
         with pytest.raises(ProtocolError, match="another way"):
+            next(conversation)
+
+
+# ---- Danske's own service ------------------------------------------------------------------------------------------
+
+
+DANSKE = {"profile": "danske", "encryption_certificate": BANK.certificate_pem.decode(),
+          "certificate_path": "/ra/pkiservice.asmx"}  # fmt: skip
+
+
+def danske(**more: Any) -> dialogue.Stage:
+    return stage_of(
+        adapter=DANSKE, keys={"encryption": BANK.private_pem, "client_encryption": US.certificate_pem}, **more
+    )
+
+
+def factory(**more: Any) -> Factory:
+    made = finws.certificates(options(**{**DANSKE, **more}))
+    assert isinstance(made, Factory)
+    return made
+
+
+def with_pin(made: dialogue.Stage, code: str = CODE, **more: Any) -> Request:
+    what = wanted()
+    request = certificates.begin(up_to_submit(factory(**more).first(what, code, made.context())), what)
+    return certificates.sent(request, made.time.now)
+
+
+@pytest.mark.parametrize("engine", ["hand", "xmlsec"])
+def test_danske_gives_two_certificates_of_one_key_for_a_pin(engine: str) -> None:
+    made = danske()
+    request = with_pin(made)
+    assert CODE.encode() not in request.wire and b"EncryptedData" in request.wire, "the PIN travels sealed"
+    assert len(request.request_id) <= 10
+    issued = factory(verify=engine).read(carry(made, request), request.request_id, request.public_der)
+    assert issued.stage is Stage.ISSUED
+    assert x509.load_pem_x509_certificate(issued.certificate).public_key() == VERIFIER.private.public_key()
+    made.signers = {"content": signer(VERIFIER), "transport": signer(VERIFIER)}
+    assert pay(made).code == "00", "and it signs from then on"
+
+
+def test_a_fault_of_danske_s_service_is_nobody_s_word() -> None:
+    """It carries no signature: the request stays where it is, and a person is asked after a while."""
+    made = danske()
+    request = with_pin(made, "0" * 16)
+    with pytest.raises(ProtocolError, match="30 Authentication failed") as refused:
+        factory().read(carry(made, request), request.request_id, request.public_der)
+    assert refused.value.reason == "unsigned"
+    assert certificates.next_move(request, made.time.now + timedelta(minutes=10)) is Move.ASK_A_PERSON
+
+
+def test_danske_s_answer_must_be_signed_by_the_bank_for_our_key_and_request() -> None:
+    made = danske()
+    request = with_pin(made)
+    answer = carry(made, request)
+    for changed in (answer.replace(b"<tns:ReturnText>OK", b"<tns:ReturnText>Ok"), answer.replace(b"xml:id", b"id")):
+        assert changed != answer
+        with pytest.raises(ProtocolError):
+            factory().read(changed, request.request_id, request.public_der)
+    with pytest.raises(ProtocolError) as refused:
+        factory().read(answer, request.request_id, b"another key")
+    assert refused.value.reason == "wrong_key"
+    with pytest.raises(ProtocolError) as other:
+        factory().read(answer, "1", request.public_der)
+    assert other.value.reason == "correlation"
+    with pytest.raises(ProtocolError):
+        factory(bank_certificate=STRANGER.certificate_pem.decode()).read(answer, request.request_id, request.public_der)
+
+
+def test_danske_s_sha_1_counts_until_its_last_day() -> None:
+    """The genuine answer of 2022 was signed with it."""
+    old: dict[str, Any] = {"answer": {"digest": "sha1", "method": "rsa-sha1"}, "weak_until": "2026-11-24"}
+    made = danske(answer_digest="sha1")
+    request = with_pin(made, **old)
+    answer, today = carry(made, request), made.time.now.date()
+    assert factory(**old).read(answer, request.request_id, request.public_der, today).stage is Stage.ISSUED
+    with pytest.raises(ProtocolError, match="SHA-1"):
+        factory(**old).read(answer, request.request_id, request.public_der, today + timedelta(days=1))
+
+
+def test_danske_s_requests_need_a_pin_and_renewals_a_new_one() -> None:
+    context = danske().context()
+    for conversation, why in (
+        (factory().first(wanted(), "", context), "no code"),
+        (factory().renew(wanted(), context), "PIN"),
+    ):
+        with pytest.raises(ProtocolError, match=why):
             next(conversation)
 
 

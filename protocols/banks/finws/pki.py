@@ -1,0 +1,122 @@
+"""Danske's own certificate service (PKIFactoryService): two certificates for one key, asked for once with a PIN.
+
+README.md section 8. The shape is that of public clients and of one genuine answer of 2022. A renewal has no public
+description that could be trusted, so none is made here: the next certificate takes a new PIN.
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from protocols.bank import Context, Port, Submit
+from protocols.banks.finws import encryption
+from protocols.banks.finws.enrolment import PORT, read_certificate, signed_request, stamp
+from protocols.banks.finws.messages import Wire, unbase64
+from protocols.banks.finws.names import DONE, SOAP, S
+from protocols.certificates import Enrolling, Issued, Stage, Wanted, public_der
+from protocols.kit import dsig, http
+from protocols.kit.charset import UTF8
+from protocols.kit.errors import ProtocolError
+from protocols.kit.fields import plain
+from protocols.kit.xmldoc import build, el, maybe, one, parse, value, value_or
+
+_NS: Final = "http://danskebank.dk/PKI/PKIFactoryService"
+_ELEMENTS: Final = _NS + "/elements"
+_P, _E = f"{{{_NS}}}", f"{{{_ELEMENTS}}}"
+_XML_ID: Final = "{http://www.w3.org/XML/1998/namespace}id"
+_OUT: Final = f"/{S}Envelope/{S}Body/{_P}CreateCertificateOut/{_E}CreateCertificateResponse"
+_VERSION: Final = "1"
+_ID_CHARS: Final = 10
+_SPKI: Final = PublicFormat.SubjectPublicKeyInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Factory:
+    """The bank's certificate service (a `certificates.Office`): port "certificates", HTTP over TLS, under `path`."""
+
+    wire: Wire
+    path: str
+    port: Port = PORT
+    old_key: str = "content"
+
+    def first(self, wanted: Wanted, code: str, context: Context) -> Enrolling:
+        """Ask with the PIN, sealed for the bank. Signs with the new key ("new") only: both certificates are of it."""
+        if not code:
+            raise ProtocolError("value", "no code given")
+        if not self.wire.encrypt_to:
+            raise ProtocolError("value", "the bank's encryption certificate is needed: the PIN travels sealed")
+        der = yield from signed_request(wanted)
+        request, at = base64.b64encode(der).decode("ascii"), stamp(context)
+        request_id = f"{self.wire.prefix}{context.serials[0]}"[-_ID_CHARS:]
+        environment = "production" if self.wire.environment == "PRODUCTION" else "customertest"
+        document = build(el(
+            "tns:CreateCertificateRequest", {"xmlns:tns": _ELEMENTS}, el("tns:CustomerId", self.wire.customer),
+            el("tns:KeyGeneratorType", "software"), el("tns:EncryptionCertPKCS10", request),
+            el("tns:SigningCertPKCS10", request), el("tns:Timestamp", at), el("tns:RequestId", request_id),
+            el("tns:Environment", environment), el("tns:PIN", code),
+        ), UTF8, declaration="")  # fmt: skip
+        sealed = encryption.encrypt(document, self.wire.variant.encryption, self.wire.encrypt_to)
+        head = el(
+            "pkif:RequestHeader", el("pkif:SenderId", self.wire.sender), el("pkif:CustomerId", self.wire.customer),
+            el("pkif:RequestId", request_id), el("pkif:Timestamp", at), el("pkif:InterfaceVersion", _VERSION),
+            el("pkif:Environment", environment),
+        )  # fmt: skip
+        hole = el("pkif:Sealed")
+        asked = el("pkif:CreateCertificateIn", {"xmlns:pkif": _NS}, head, hole)
+        soap = build(el("soap:Envelope", {"xmlns:soap": SOAP}, el("soap:Header"), el("soap:Body", asked)), UTF8)
+        headers = [("Content-Type", "text/xml; charset=utf-8"), ("SOAPAction", '"CreateCertificate"'),
+                   ("Connection", "close")]  # fmt: skip
+        message = soap.replace(hole.encode("ascii"), sealed)
+        answer = yield Submit("certificates", http.request("POST", self.path, self.wire.host, headers, message),
+                              (request_id,))  # fmt: skip
+        return self.read(answer, request_id, public_der(wanted), context.now.date())
+
+    def renew(self, wanted: Wanted, context: Context) -> Enrolling:
+        """Not offered: what a renewal looks like, only the bank can say."""
+        yield from ()
+        raise ProtocolError("value", "this kind of bank renews another way; ask for a PIN and begin anew")
+
+    def read(self, data: bytes, request_id: str, public_der: bytes, today: date | None = None) -> Issued:
+        """What the answer to a request says, also to one sent again. Raises ProtocolError for what is no answer.
+
+        A fault of this service carries no signature, so it is nobody's word: the request stays where it is.
+        """
+        message = http.expect_status(http.parse_answer(data), (200, 500))
+        charset = self.wire.variant.charset_of(message)
+        body = one(parse(message, charset), f"{S}Body")
+        out = maybe(body, f"{_P}CreateCertificateOut")
+        if out is None:
+            codes = [f"{plain(child.text or '')}" for child in body.iter(f"{_E}ReturnCode", f"{_E}ReturnText")]
+            raise ProtocolError("unsigned", f"no certificate but a fault without a signature: {' '.join(codes)}")
+        said = value(one(out, f"{_P}ResponseHeader"), f"{_P}RequestId")
+        if said != request_id:
+            raise ProtocolError("correlation", f"an answer to request {said!r}, not {request_id}")
+        root = dsig.verify(message, self._profile(), self.wire.bank_keys, charset=charset, today=today,
+                           engine=self.wire.engine).root  # fmt: skip
+        code, text = value(root, f"{_E}ReturnCode"), plain(value_or(root, f"{_E}ReturnText"))
+        if code != DONE:
+            return Issued(Stage.REFUSED, code, text)
+        signing = self._ours(value(root, f"{_E}SigningCert"), public_der)
+        self._ours(value(root, f"{_E}EncryptionCert"), public_der)
+        return Issued(Stage.ISSUED, code, text, signing.public_bytes(Encoding.PEM))
+
+    def _profile(self) -> dsig.SignatureProfile:
+        form = self.wire.variant.answer
+        reference = dsig.ById(_OUT, _XML_ID, (dsig.ENVELOPED, dsig.EXC_C14N), form.digest)
+        return dsig.SignatureProfile(
+            "finws CreateCertificateResponse", f"{_OUT}/{{{dsig.DS}}}Signature", (reference,), c14n=dsig.EXC_C14N,
+            signature_method=form.method, weak_until=self.wire.variant.weak_until,
+        )  # fmt: skip
+
+    @staticmethod
+    def _ours(shown: str, public: bytes) -> x509.Certificate:
+        certificate = read_certificate(unbase64(shown, "Certificate"))
+        if certificate.public_key().public_bytes(Encoding.DER, _SPKI) != public:
+            raise ProtocolError("wrong_key", "the answer holds a certificate of another key than we asked for")
+        return certificate
