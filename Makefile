@@ -65,6 +65,7 @@ recon: setup ## match generated statement lines and count what is wrong; LINES=1
 
 sim: setup ## the whole gateway in memory, one story a seed; SEEDS=2000
 	@$(PY) -m tests.world.sim $(SEEDS) $(ARGS)
+	@$(if $(ARGS),true,$(PY) -m tests.world.approvals 20)
 
 crash: setup broker ## the real daemon dies at every named point; ROUNDS=5
 	@$(PY) -m tests.world.deaths --rounds $(or $(ROUNDS),1) $(ARGS)
