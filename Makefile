@@ -57,7 +57,7 @@ demo: setup broker ## the main job on real parts, with faults, ending in a repor
 joint-test: setup broker ## every case of a bank's joint test at its simulated front end, with evidence; BANK=sample
 	@.venv/bin/bankgw joint-test trial $(or $(BANK),sample) $(ARGS)
 
-bench: setup broker ## payments per second, beside a straightforward script
+bench: setup ## CPU a payment, beside the floor of its parts and a straightforward script
 	@$(PY) -m bench $(ARGS)
 
 recon: setup ## match generated statement lines and count what is wrong; LINES=100000 SEED=1

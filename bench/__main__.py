@@ -1,7 +1,8 @@
-"""`make bench`: the gateway and the script in turn, over the same broker and the same simulated banks.
+"""`make bench`: the daemon's CPU for one payment beside the floor and beside a script, in one run.
 
-Ends with one line, and with 1 if a promise does not hold. Every figure is of this run on this machine; only the
-ratios, which are taken within the run, can be compared with another day's.
+The daemon and the script carry payments in turn, over the same broker and the same simulated banks; after each pair
+the floor is measured (bench/floor.py). Ends with one line, and with 1 if a gate does not hold or a payment was not
+carried exactly once. Payments a second and latencies are figures, not gates: they depend on the machine and its load.
 """
 
 from __future__ import annotations
@@ -9,70 +10,118 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 
-from bench.figures import Match, Round, failings, last_line, table
-from bench.site import Bench, facts_file
+from bench.figures import (
+    Match,
+    Result,
+    Round,
+    Stages,
+    failings,
+    last_line,
+    not_reached,
+    stages_table,
+    stub_table,
+    table,
+)
+from bench.floor import SHAPES, Floor
+from bench.orders import number_of
+from bench.site import Bench, facts_file, start_broker, stop_broker
 from bench.usage import peak_rss_bytes
 from gateway.demo.processes import NotStarted, stop_all
+from gateway.simbank.pki import BankPki
+from gateway.simbank.record import read_executions
 
 WARM_UP = 200
-ROUND_MOST_S = 9.0
+ROUND_MOST_S = 6.0
 FAR_S = 0.05
 FIRST_ENQUIRY_S = 2.0
-CALM_PER_SECOND = 50.0
+HALF = 0.5
+HALF_S = 10.0
+BATCH_LINES = 1000
 
 
 def main() -> int:
     """Run the benchmark; the exit code."""
     asked = _arguments()
-    facts = facts_file()
-    if not facts.exists():
-        print(f"bench: there is no {facts}; run `make broker` first", file=sys.stderr)
+    try:
+        start_broker()
+        with tempfile.TemporaryDirectory(prefix="bankgw-bench-") as folder:
+            return _run(Bench(Path(folder), facts_file()), asked)
+    except NotStarted as problem:
+        print(f"bench: failed: {problem}")
         return 1
-    with tempfile.TemporaryDirectory(prefix="bankgw-bench-") as folder:
-        bench = Bench(Path(folder), facts)
-        try:
-            bench.start_simulators()
-            bench.clear()
-            bench.start_daemon()
-            bench.start_erp()
-            sample = _match(bench, "sample", asked.rounds, asked.payments, asked.script)
-            pab = _match(bench, "pab", asked.rounds, asked.pab, asked.script // 2, FIRST_ENQUIRY_S)
-            far = _far(bench)
-            pid = bench.children["daemon"].pid
-            assert pid is not None
-            peak = peak_rss_bytes(pid)
-        except NotStarted as problem:
-            print(f"bench: failed: {problem}")
-            return 1
-        finally:
-            bench.stop_erp()
-            stop_all(list(bench.children.values()), 20)
+    finally:
+        stop_broker()
+
+
+def _run(bench: Bench, asked: argparse.Namespace) -> int:
+    try:
+        bench.start_simulators()
+        bench.clear()
+        bench.start_daemon()
+        bench.start_erp()
+        sample = _match(bench, "sample", asked.rounds, asked.payments, asked.script)
+        pab = _match(bench, "pab", max(asked.rounds - 1, 1), asked.pab, asked.script // 2, steady=True)
+        pid = bench.children["daemon"].pid
+        assert pid is not None
+        peak = peak_rss_bytes(pid)
+        line_us = _batch(bench)
+        far = _far(bench)
+        wrong = [fault for bank in ("sample", "pab") for fault in _carried(bench, bank)]
+        stub, stages, twice = _stub(bench, asked.payments)
+        result = Result(sample, pab, stub, stages, line_us, peak)
+    finally:
+        bench.stop_erp()
+        stop_all(list(bench.children.values()), 20)
     print(far)
-    broken = failings(sample, peak)
+    print(
+        f"daemon's peak memory {result.peak_bytes / 1e6:.0f} MB; a line of a batch of {BATCH_LINES}: {line_us:.0f} us"
+    )
+    for one in not_reached(result):
+        print(f"target not reached: {one}")
+    wrong += [f"the stub bank was sent {twice} payments twice"] if twice else []
+    broken = wrong + failings(result)
     for one in broken:
         print(f"not held: {one}")
-    print(last_line(sample, pab, peak))
+    print(last_line(result))
     return 1 if broken else 0
 
 
-def _match(bench: Bench, bank: str, rounds: int, payments: int, script_payments: int, wait_s: float = 0.0) -> Match:
-    """Rounds of both in turn. `wait_s`: how long the gateway leaves a payment alone before it asks about it."""
+def _match(
+    bench: Bench, bank: str, rounds: int, payments: int, script_payments: int, *, steady: bool = False
+) -> Match:  # fmt: skip
+    """Rounds of both in turn, each pair with its floor.
+
+    `steady`: the bank is asked about each payment only some time after it was sent. The ERP then keeps so many orders
+    under way that the lane is never idle, and payments a second are those of the middle.
+    """
     bench.start_script(bank)
     warm = bench.play(bank, "daemon", WARM_UP)
-    payments = fitting(payments, warm.payments / max(warm.seconds - wait_s, 0.1))
+    per_second = warm.payments / max(warm.seconds - steady * FIRST_ENQUIRY_S, 0.1)
+    open_most = int(per_second * (FIRST_ENQUIRY_S + 0.5)) if steady else 0
+    payments = fitting(max(payments, open_most * 3), per_second)
     script_payments = fitting(script_payments, bench.play(bank, "script", WARM_UP // 4).per_second)
+    floor = Floor(SHAPES[bank], BankPki(bench.site.folder / "pki", bank), bench.site.folder)
     gateway: list[Round] = []
     script: list[Round] = []
+    floors: list[dict[str, float]] = []
     for _ in range(rounds):
-        gateway.append(bench.play(bank, "daemon", payments))
+        gateway.append(bench.play(bank, "daemon", payments, open_most=open_most))
         script.append(bench.play(bank, "script", script_payments))
+        floors.append(floor.measure(gateway[-1].group))
     bench.stop_script()
-    calm = bench.play(bank, "daemon", int(CALM_PER_SECOND * 3), CALM_PER_SECOND)
-    match = Match(bank, gateway, script, calm)
+    floor.close()
+    match = Match(bank, gateway, script, floors, steady)
     print("\n".join(table(match)), flush=True)
     return match
+
+
+def _batch(bench: Bench) -> float:
+    """The daemon's CPU for one line of a batch that is as large as batches may be."""
+    bench.play("sample", "daemon", BATCH_LINES, batch=BATCH_LINES)
+    return bench.play("sample", "daemon", BATCH_LINES, batch=BATCH_LINES).cpu_each_us("daemon")
 
 
 def _far(bench: Bench) -> str:
@@ -89,15 +138,43 @@ def _far(bench: Bench) -> str:
     )
 
 
+def _stub(bench: Bench, payments: int) -> tuple[list[Round], Stages, int]:
+    """Rounds with the stub bank, latency at half of their load, and how many payments the stub was sent twice."""
+    bench.start_stub()
+    warm = bench.play("sample", "daemon", WARM_UP * 2)
+    rounds = [bench.play("sample", "daemon", fitting(payments, warm.per_second)) for _ in range(2)]
+    print("\n".join(stub_table(rounds)), flush=True)
+    rate = HALF * min(one.per_second for one in rounds)
+    half = bench.play("sample", "daemon", max(int(rate * HALF_S), WARM_UP), per_second=rate)
+    seen = bench.stop_stub()
+    came_s = {number_of(account): at_s for account, at_s in seen.came_s.items()}
+    went_s = {number_of(account): at_s for account, at_s in seen.went_s.items()}
+    stages = Stages.of(half, came_s, went_s)
+    print("\n".join(stages_table(stages)), flush=True)
+    return rounds, stages, seen.twice
+
+
+def _carried(bench: Bench, bank: str) -> list[str]:
+    """Whether the simulated bank executed every order of both contestants exactly once; what is wrong."""
+    executed = Counter(one.instruction.creditor_account for one in read_executions(bench.site.ledger(bank)))
+    twice = sum(count > 1 for count in executed.values())
+    found = [f"{bank} executed {twice} payments more than once"] if twice else []
+    if len(executed) != bench.ordered[bank]:
+        found.append(f"{bank} executed {len(executed)} payments of {bench.ordered[bank]}")
+    return found
+
+
 def fitting(wanted: int, per_second: float) -> int:
     """As many payments as are wanted, or fewer on a machine so busy that a round would take too long."""
     return max(min(wanted, int(per_second * ROUND_MOST_S)), min(wanted, WARM_UP))
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench", description="Payments a second, beside a script.")
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description="CPU a payment, beside floor and script."
+    )
     parser.add_argument("--payments", type=int, default=3000, help="payments a round through the gateway to sample")
-    parser.add_argument("--pab", type=int, default=1000, help="payments a round through the gateway to pab")
+    parser.add_argument("--pab", type=int, default=1000, help="payments a round through the gateway to pab at least")
     parser.add_argument("--script", type=int, default=400, help="payments a round through the script (pab: half)")
     parser.add_argument("--rounds", type=int, default=3)
     return parser.parse_args()

@@ -20,7 +20,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.stdio import StandardIO
 from twisted.protocols.basic import LineOnlyReceiver
 
-from bench.orders import order, order_id
+from bench.orders import batch, batch_id, order, order_id
 from gateway.erp.amqp import pika_amqp
 from gateway.erp.amqp_settings import AmqpSettings
 from gateway.erp.amqp_types import Amqp, Declarer, Delivery, OutgoingMessage, Properties, PublishResult, PublishStatus
@@ -39,7 +39,11 @@ _UNWANTED = frozenset({"payment.rejected", "payment.held", "payment.failed", "pa
 
 @dataclass(frozen=True, slots=True)
 class Burst:
-    """What to publish: `count` orders from number `first` on, all at once, or `per_second` in even steps if not 0."""
+    """What to publish: `count` orders from number `first` on.
+
+    All at once; or `per_second` in even steps; or never more than `open_most` that are not settled yet; or, with
+    `batch`, as the items of batches of that many.
+    """
 
     run: str
     first: int
@@ -47,15 +51,22 @@ class Burst:
     routing_key: str
     accounts: tuple[str, ...]
     per_second: float = 0.0
+    open_most: int = 0
+    batch: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What came of a burst. `seconds` is from the first publish to the last settled event, `waits_ms` of each order."""
+    """What came of a burst. `seconds` is from the first publish to the last settled event.
+
+    `times_s`: by order number, when it was published, when its `accepted` and its `settled` event were heard, in
+    seconds of the machine's monotonic clock, which all processes share. In a batch an item has no event of its own
+    at acceptance; its time is that of its publishing.
+    """
 
     seconds: float
     cpu_us: int
-    waits_ms: tuple[float, ...]
+    times_s: tuple[tuple[int, float, float, float], ...]
     events: dict[str, int]
     trouble: str = ""
 
@@ -68,9 +79,11 @@ class Erp:
         self._user = user
         self._reactor = reactor
         self._published_s: dict[str, float] = {}
-        self._heard_s: dict[str, float] = {}
+        self._accepted_s: dict[str, float] = {}
+        self._settled_s: dict[str, float] = {}
         self._events: dict[str, int] = {}
-        self._run = ""
+        self._burst: Burst | None = None
+        self._next = 0
         self._left = 0
         self._started_s = 0.0
         self._started_cpu_s = 0.0
@@ -78,24 +91,41 @@ class Erp:
 
     def burst(self, burst: Burst) -> Deferred[Heard]:
         """Publish, and fire when every order's settled event was heard."""
-        self._published_s, self._heard_s, self._events = {}, {}, {}
-        self._run, self._left, self._done = burst.run, burst.count, Deferred()
-        bodies = [order(burst.run, burst.first + number, burst.accounts) for number in range(burst.count)]
+        self._published_s, self._accepted_s, self._settled_s, self._events = {}, {}, {}, {}
+        self._burst, self._next, self._left, self._done = burst, 0, burst.count, Deferred()
         self._started_cpu_s, self._started_s = time.process_time(), time.monotonic()
-        if burst.per_second:
-            for number, body in enumerate(bodies):
-                self._reactor.callLater(number / burst.per_second, self._publish, burst, number, body)
+        if burst.batch:
+            for number in range(0, burst.count, burst.batch):
+                self._publish_batch(burst, number, min(burst.batch, burst.count - number))
+        elif burst.per_second:
+            for number in range(burst.count):
+                self._reactor.callLater(number / burst.per_second, self._publish_next)
         else:
-            for number, body in enumerate(bodies):
-                self._publish(burst, number, body)
+            for _ in range(min(burst.count, burst.open_most or burst.count)):
+                self._publish_next()
         return self._done
 
-    def _publish(self, burst: Burst, number: int, body: bytes) -> None:
-        id_ = order_id(burst.run, burst.first + number)
+    def _publish_next(self) -> None:
+        burst = self._burst
+        assert burst is not None
+        if self._next < burst.count:
+            number = burst.first + self._next
+            self._next += 1
+            self._publish(burst, order_id(burst.run, number), order(burst.run, number, burst.accounts))
+
+    def _publish_batch(self, burst: Burst, offset: int, count: int) -> None:
+        numbers = range(burst.first + offset, burst.first + offset + count)
+        now_s = time.monotonic()
+        for number in numbers:
+            self._published_s[order_id(burst.run, number)] = now_s
+        self._publish(burst, batch_id(burst.run, numbers), batch(burst.run, numbers, burst.accounts[0]))
+
+    def _publish(self, burst: Burst, id_: str, body: bytes) -> None:
         properties = Properties(
             message_id=id_, user_id=self._user, content_type="application/json", timestamp=int(time.time()),
         )  # fmt: skip
-        self._published_s[id_] = time.monotonic()
+        if not burst.batch:
+            self._published_s[id_] = time.monotonic()
         sending = self._amqp.publish(OutgoingMessage(COMMANDS, burst.routing_key, body, properties))
         sending.addCallback(self._confirmed)
 
@@ -113,20 +143,31 @@ class Erp:
         self._events[event] = self._events.get(event, 0) + 1
         if event in _UNWANTED:
             self._end(f"{id_}: {delivery.body.decode()[:400]}")
-        elif event == SETTLED and id_ not in self._heard_s:
-            self._heard_s[id_] = time.monotonic()
+        elif event == ACCEPTED:
+            self._accepted_s.setdefault(id_, time.monotonic())
+        elif event == SETTLED and id_ not in self._settled_s:
+            self._settled_s[id_] = time.monotonic()
             self._left -= 1
             if not self._left:
                 self._end("")
+            elif self._burst is not None and self._burst.open_most:
+                self._publish_next()
 
     def _end(self, trouble: str) -> None:
         if self._done.called:
             return
-        if not trouble and self._events.get(ACCEPTED) != len(self._published_s):
-            trouble = f"{len(self._published_s)} orders, but these events: {self._events}"
-        waits = tuple((heard_s - self._published_s[id_]) * 1000 for id_, heard_s in self._heard_s.items())
+        burst, orders = self._burst, len(self._published_s)
+        assert burst is not None
+        told = {event: self._events.get(event, 0) for event in (ACCEPTED, SETTLED)}
+        if not trouble and told != {ACCEPTED: orders, SETTLED: orders}:
+            trouble = f"{orders} orders, but these events: {self._events}"
+        times = tuple(
+            (int(id_.rpartition("-")[2]), published_s, self._accepted_s.get(id_, published_s), self._settled_s[id_])
+            for id_, published_s in self._published_s.items()
+            if id_ in self._settled_s
+        )
         spent_us = int((time.process_time() - self._started_cpu_s) * 1_000_000)
-        self._done.callback(Heard(time.monotonic() - self._started_s, spent_us, waits, self._events, trouble))
+        self._done.callback(Heard(time.monotonic() - self._started_s, spent_us, times, self._events, trouble))
 
 
 class _Commands(LineOnlyReceiver):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import subprocess
 import sys
 import time
 import tomllib
+import urllib.request
 import uuid
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -16,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.erp import EVENTS_QUEUE, SCRIPT_EVENTS_QUEUE, SCRIPT_KEY, SCRIPT_QUEUE, Burst
-from bench.figures import Round
+from bench.figures import Round, Times
 from bench.straight import Job, clear
+from bench.stub import Seen, StubJob, read_seen
 from bench.usage import all_cpu_us, broker_pid
 from gateway.demo import site
 from gateway.demo.processes import Child, NotStarted, gateway_command, simulator_command
@@ -29,13 +32,33 @@ from gateway.simbank.pki import BankPki
 START_S = 30.0
 BURST_MOST_S = 90.0
 LOGIN = ("demo", "demo-password")
-OPERATIONS = ("payment.submit", "payment.cancel", "status.query", "balance.query", "transactions.query")
+OPERATIONS = ("payment.submit", "batch.submit", "payment.cancel", "status.query", "balance.query", "transactions.query")
 CHECKOUT = Path(__file__).resolve().parents[1]
+BROKER_FOLDER = CHECKOUT / ".run" / "bench"
+_METRIC = re.compile(r"^(bankgw_journal_units_total|bankgw_journal_commit_duration_seconds_count) (\S+)$", re.MULTILINE)
 
 
 def facts_file() -> Path:
-    """Where `make broker` described the broker."""
-    return Path(os.environ.get("BANKGW_BROKER_JSON") or CHECKOUT / ".run" / "broker.json")
+    """Where the broker is described: $BANKGW_BROKER_JSON, or that of a node which only the benchmark uses."""
+    return Path(os.environ.get("BANKGW_BROKER_JSON") or BROKER_FOLDER / "broker.json")
+
+
+def start_broker() -> None:
+    """A RabbitMQ of the benchmark's own, so that its CPU is that of these payments. Raises NotStarted."""
+    if "BANKGW_BROKER_JSON" not in os.environ:
+        _setup("setup.broker", "up")
+
+
+def stop_broker() -> None:
+    """End it; the next run starts it anew."""
+    if "BANKGW_BROKER_JSON" not in os.environ:
+        _setup("setup.processes", "stop")
+
+
+def _setup(module: str, word: str) -> None:
+    env = {**os.environ, "BANKGW_RUN": str(BROKER_FOLDER), "BANKGW_PRIVATE": "1"}
+    if subprocess.run((sys.executable, "-m", module, word), cwd=CHECKOUT, env=env).returncode:
+        raise NotStarted(f"{module} {word} failed")
 
 
 def plans(*, cheap: bool = True) -> tuple[site.BankPlan, ...]:
@@ -60,11 +83,13 @@ class Bench:
         self.broker = json.loads(facts.read_text("utf-8"))
         self.site = site.prepare(folder, banks or plans())
         self.children: dict[str, Child] = {}
+        self.stub_seen = folder / "stub-seen.json"
+        self.ordered: dict[str, int] = {}
         self._facts = facts
         self._erp: subprocess.Popen[bytes] | None = None
         self._ordered = 0
         self._token = uuid.uuid4().hex[:6]
-        self._broker_pid = broker_pid(private=bool(self.broker.get("private")))
+        self._broker_pid = broker_pid(self.broker.get("control", {}).get("env", {}).get("HOME"))
 
     # ---- processes ----
 
@@ -87,6 +112,26 @@ class Bench:
         ready.unlink()
         self._start(name, simulator_command(file))
         self._wait(name, ready.exists)
+
+    def start_stub(self) -> None:
+        """A stub bank in the place of the simulated `sample`, on the same port."""
+        files, name = BankPki(self.site.folder / "pki", "sample"), "simulator sample"
+        self.children.pop(name).stop(10)
+        self.stub_seen.unlink(missing_ok=True)
+        job = StubJob(
+            json.loads(self.site.ready_file("sample").read_text("utf-8"))["ports"]["business"],
+            str(files.server_cert), str(files.server_key), str(files.ca_cert), str(files.bank_sign_key),
+            str(self.stub_seen),
+        )  # fmt: skip
+        file = self.site.folder / "stub.json"
+        file.write_text(json.dumps(asdict(job)), "utf-8")
+        child = self._start(name, (sys.executable, "-m", "bench.stub", str(file)))
+        self._wait(name, lambda: "ready" in child.log.read_text("utf-8", "replace"))
+
+    def stop_stub(self) -> Seen:
+        """End the stub; what it saw."""
+        self.children.pop("simulator sample").stop(10)
+        return read_seen(self.stub_seen)
 
     def clear(self) -> None:
         """Delete what an earlier run left on the broker; the daemon and the ERP declare it anew."""
@@ -165,17 +210,18 @@ class Bench:
 
     # ---- rounds ----
 
-    def play(self, bank: str, contestant: str, count: int, per_second: float = 0.0) -> Round:
-        """One burst through the daemon or the script. Raises NotStarted if an order did not settle."""
-        scripted = contestant == "script"
-        burst = Burst(
-            self._token, self._ordered, count, SCRIPT_KEY if scripted else "payment.submit",
-            site.account_numbers(bank, 2), per_second,
-        )  # fmt: skip
+    def play(
+        self, bank: str, contestant: str, count: int, *, per_second: float = 0.0, open_most: int = 0, batch: int = 0
+    ) -> Round:  # fmt: skip
+        """One burst through the daemon or the script (see Burst). Raises NotStarted if an order did not settle."""
+        key = SCRIPT_KEY if contestant == "script" else "batch.submit" if batch else "payment.submit"
+        accounts = site.account_numbers(bank, 2)
+        burst = Burst(self._token, self._ordered, count, key, accounts, per_second, open_most, batch)
         pids = {contestant: self.children[contestant].pid, "simulator": self.children[f"simulator {bank}"].pid,
                 "broker": self._broker_pid}  # fmt: skip
         self._ordered += count
-        before = all_cpu_us(pids)
+        self.ordered[bank] = self.ordered.get(bank, 0) + count
+        before, units_before = all_cpu_us(pids), self.commits()
         assert self._erp is not None and self._erp.stdin is not None
         self._erp.stdin.write(json.dumps(asdict(burst)).encode() + b"\n")
         self._erp.stdin.flush()
@@ -183,7 +229,18 @@ class Bench:
         spent = {name: used - before[name] for name, used in all_cpu_us(pids).items()}
         if heard["trouble"]:
             raise NotStarted(f"{bank} {contestant}: {heard['trouble']}")
-        return Round(count, heard["seconds"], {**spent, "erp": heard["cpu_us"]}, heard["waits_ms"])
+        units, commits = (now - then for now, then in zip(self.commits(), units_before, strict=True))
+        times = tuple(Times(*one) for one in heard["times_s"])
+        return Round(count, heard["seconds"], {**spent, "erp": heard["cpu_us"]}, times, units / max(commits, 1))
+
+    def commits(self) -> tuple[float, float]:
+        """How many units and commits the daemon's journal has had."""
+        port = int((self.site.state / "watch.port").read_text("ascii"))
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20) as page:
+            found = dict(_METRIC.findall(page.read().decode()))
+        return (
+            float(found["bankgw_journal_units_total"]), float(found["bankgw_journal_commit_duration_seconds_count"])
+        )  # fmt: skip
 
     def _hear(self) -> Any:
         assert self._erp is not None and self._erp.stdout is not None

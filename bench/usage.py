@@ -25,12 +25,10 @@ def peak_rss_bytes(pid: int, proc: Path = PROC) -> int:
     raise LookupError(f"the kernel tells no peak memory of process {pid}")
 
 
-def broker_pid(*, private: bool, proc: Path = PROC) -> int | None:
-    """RabbitMQ's process: this checkout's own node if it is private; None if there is none to be seen, or too many."""
-    found = list(_rabbits(proc))
-    if private:
-        found = [(pid, line) for pid, line in found if "bankgw-" in line]
-    return found[0][0] if len(found) == 1 else None
+def broker_pid(home: str | None, proc: Path = PROC) -> int | None:
+    """RabbitMQ's process; None if there is none to be seen, or too many. `home`: that of a private node."""
+    found = [pid for pid, line in _rabbits(proc) if home is None or f"-home {home} " in line]
+    return found[0] if len(found) == 1 else None
 
 
 def _rabbits(proc: Path) -> Iterator[tuple[int, str]]:
