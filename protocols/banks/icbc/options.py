@@ -58,6 +58,7 @@ class Options:
     own_names: tuple[str, ...] = ("工商银行", "工行")
     own_cnaps: tuple[str, ...] = ("102",)
     codes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    previous_balance: bool = False
     history_days: int = 90
     history_span_days: int = 30
     not_found_after_s: float = 86_400.0
@@ -95,6 +96,10 @@ _CHOICES: Final[Choices] = {
     "payroll": (among("payper", "payent", "none"), '"payper", "payent" (as payments to persons), or "none"'),
     "collection_bus_code": (text("[0-9A-Za-z]{0,8}"), "BusCode of collections, up to 8 letters or digits"),
     "reference_in_ref": (flag, "true writes our reference into Ref and reads it there in entries"),
+    "previous_balance": (
+        flag,
+        "true once the bank has confirmed that AccBalance is the closing balance of the calendar day before",
+    ),
     "same_city": (among("1", "2"), '"1" or "2", IsSameCity of payments'),
     "cities": (
         table("[0-9]{3,12}", lambda city: isinstance(city, str) and bool(city.strip())),

@@ -19,7 +19,7 @@ RECONSTRUCTED: Final = (
     "lines a package may have, lengths of fields, amounts, pace, hours and time-outs",
     "PAYPER's line layout (written like PAYENT's) and the answers of PAYPER and PERDIS (read like PAYENT's)",
     "PayType 1 for urgent orders; SysIOFlg from the payee bank's name or number; RecCityName from the settings",
-    "LastTranDate of QACCBAL as the work date",
+    "LastTranDate of QACCBAL as the work date; its AccBalance as the closing balance of the calendar day before",
     "OnlySequence as the key of an entry, the same today and later; the days that one QHISD may span",
 )
 
@@ -55,7 +55,8 @@ def profile(options: Options) -> Profile:
         enquiry_deadline=timedelta(hours=24),
         returns_watch=timedelta(days=7),
         reconstructed=RECONSTRUCTED,
-        guessed=frozenset({"payroll"}),
+        guessed=frozenset({"payroll", "past balance"}),
+        past_balance_days=1 if options.previous_balance else 0,
         kind_limits={
             Kind.TRANSFER: limits(options, payee_bank=False),
             Kind.PAYROLL_ITEM: limits(options, payee_bank=False),

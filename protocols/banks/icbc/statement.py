@@ -102,11 +102,22 @@ class Statements:
     meanings: Meanings
 
     def balance(self, question: BalanceQuestion, context: Context) -> Conversation[Balance]:
-        """QACCBAL of one account, now. Raises Declined if the bank answers with a code."""
+        """QACCBAL of one account, now or of the day before (AccBalance). Raises Declined on a code for an answer.
+
+        The form of QHISBAL, which tells other days, is not public.
+        """
         check_renminbi("icbc", question.currency)
-        if question.on is not None and question.on < _today(context):
-            raise ProtocolError("value", "icbc tells no balance of a past day here: its form is not public")
+        today, past = _today(context), question.on is not None and question.on < _today(context)
+        if past and not (self.options.previous_balance and question.on == today - timedelta(days=1)):
+            raise ProtocolError("value", "icbc tells yesterday's balance at most (previous_balance): QHISBAL's form "
+                                         "is not public")  # fmt: skip
         row = yield from self._row(question.account, context)
+        if past:
+            asked = _as_of(value_or(row, "QueryTime"))
+            if asked is None or asked.astimezone(BEIJING).date() != today:
+                raise ProtocolError("value", "QACCBAL does not say that it was asked today, so AccBalance may be of "
+                                             "another day")  # fmt: skip
+            return Balance(question.account, book=Money(fen(value(row, "AccBalance"), signed=True)), available=None)
         return Balance(
             question.account,
             book=_money(row, "Balance"),

@@ -83,6 +83,27 @@ def test_the_page_s_balance_question_byte_for_byte_and_unsigned() -> None:
     assert f"PackageID={NUMBER}&".encode() in step.data.splitlines()[0]
 
 
+def previous(days: int = 1, offered: bool = True, **changes: str) -> Balance:
+    ask = bank(previous_balance=offered).questions.balance
+    assert ask is not None
+    asked = BalanceQuestion(ACCOUNT, on=TODAY - timedelta(days=days))
+    return talk(ask(asked, context("")), message("QACCBAL", NUMBER, balance_row(**changes)))
+
+
+def test_yesterday_s_balance_is_the_one_that_the_bank_calls_previous() -> None:
+    assert previous() == Balance(ACCOUNT, Money(50_000_000), None)
+    assert bank(previous_balance=True).profile.past_balance_days == 1 and bank().profile.past_balance_days == 0
+
+
+@pytest.mark.parametrize(("days", "offered", "changes"), [
+    (2, True, {}), (1, False, {}), (1, True, {"QueryTime": "20260104235959000000"}), (1, True, {"QueryTime": ""}),
+    (1, True, {"QueryTime": "odd"}), (1, True, {"AccBalance": ""}), (1, True, {"AccBalance": "1.00"}),
+])  # fmt: skip
+def test_another_day_or_what_is_not_clear_is_no_past_balance(days: int, offered: bool, changes: dict[str, str]) -> None:
+    with pytest.raises(ProtocolError):
+        previous(days, offered, **changes)
+
+
 def test_a_balance_as_the_page_shows_it() -> None:
     assert balance(balance_row()) == Balance(
         ACCOUNT, Money(27_560_000), Money(27_550_000), Money(10_000), Money(50_000_000),
