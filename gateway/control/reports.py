@@ -17,7 +17,8 @@ from gateway.control.server import Call, Denied, Verb
 from gateway.core.policy import Route
 from gateway.journal.commit import audit
 from gateway.journal.sql import schema
-from gateway.treasury.reports.sources import SOURCES, ReportPage, ReportQuestion
+from gateway.treasury.reports.catalogue import SOURCES
+from gateway.treasury.reports.sources import ReportPage, ReportQuestion
 from protocols.canon.party import Name, mask
 from protocols.erp.news import instant
 
@@ -60,10 +61,11 @@ def _said(asked: ReportQuestion, page: ReportPage) -> dict[str, Any]:
 
 def _question(daemon_handle: DaemonHandle, call: Call) -> ReportQuestion:
     register, now_ms = daemon_handle.register(), daemon_handle.clock.now_ms()
-    bank, company = call.query.get("bank"), call.query.get("company")
+    bank, company, account = (call.query.get(name) for name in ("bank", "company", "account"))
     routes = [
         route for route in register.routes.values()
         if bank in (None, route.bank) and company in (None, route.company)
+        and account in (None, route.account)
         and call.scope.covers(route.company, route.account)
     ]  # fmt: skip
     routes.sort(key=_order)

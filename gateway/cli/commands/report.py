@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from gateway.control.client import ControlClient
     from gateway.treasury.reports.table import ReportForm, TableHead, TableRow
 
+NAMES = "balances, daily, payments, entries, bank-service, balance-tables, open-items"
 SUFFIXES = (".xlsx", ".pdf", ".html", ".csv")
 
 
 def report(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="balances, daily, payments, entries or bank-service.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help=f"Which one: {NAMES}.")],
     first: Annotated[
         str | None, typer.Option("--from", metavar="DAY", help="First day; default: the first of the month.")
     ] = None,
@@ -30,6 +31,7 @@ def report(
     ] = None,
     bank: Annotated[str | None, typer.Option(help="Only this bank's accounts.")] = None,
     company: Annotated[str | None, typer.Option(help="Only this company's accounts.")] = None,
+    account: Annotated[str | None, typer.Option(help="Only this own account.")] = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Write a file: .xlsx, .pdf, .html or .csv.")
     ] = None,
@@ -39,7 +41,7 @@ def report(
     socket: Socket = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a report: account balances, daily position, payments, bank entries, bank service.
+    """Make a report: balances, daily position, payments, entries, bank service, monthly statements, open items.
 
     The figures are the journal's; no bank is asked. A file is written whole or not at all, readable by you alone.
     """
@@ -53,7 +55,8 @@ def report(
     if out is not None and out.suffix not in SUFFIXES:
         output.leave(exit_codes.USAGE, f"{out}: the name of a report ends with {', '.join(SUFFIXES)}")
     client = output.remote(context, config, socket)
-    asked = {"from": first, "to": last, "bank": bank, "company": company, "clear": 1 if clear else None}
+    asked = {"from": first, "to": last, "bank": bank, "company": company, "account": account,
+             "clear": 1 if clear else None}  # fmt: skip
     with output.asking():
         page = client.get("reports", name, **asked)
         rows = _rows(client, name, asked, page)

@@ -82,6 +82,8 @@ ENTRIES = ReportForm(
         TableColumn("day", "记账日", "Bank date", CellKind.DAY, width=12), _COMPANY, _BANK, _ACCOUNT, _CURRENCY,
         _money("credit", "收入", "In"), _money("debit", "支出", "Out"),
         TableColumn("serial", "银行流水号", "Bank serial", width=24), TableColumn("text", "摘要", "Text", width=36),
+        TableColumn("party", "对方户名", "Counterparty", width=26),
+        TableColumn("party_account", "对方账号", "Counterparty account", CellKind.ACCOUNT, width=26),
         TableColumn("order", "对应单据", "Order", width=22),
     ),
     "银行已记账的明细;对应单据为本系统付款的单据号。",
@@ -107,4 +109,47 @@ BANK_SERVICE = ReportForm(
     "counted by watched account and day.",
 )  # fmt: skip
 
-FORMS = {form.name: form for form in (BALANCES, DAILY, PAYMENTS, ENTRIES, BANK_SERVICE)}
+_SECTIONS = {
+    "book": "日记账余额", "bank_received": "企业未收(银行已收)", "bank_paid": "企业未付(银行已付)",
+    "book_adjusted": "调节后余额(企业)", "bank": "对账单余额", "book_received": "银行未收(企业已收)",
+    "book_paid": "银行未付(企业已付)", "bank_adjusted": "调节后余额(银行)", "difference": "差额", "missing": "不能编制",
+}  # fmt: skip
+_REASONS = {
+    "no_counterpart": "无对应", "ambiguous": "多笔可对应", "date_differs": "日期相差过大", "amount_differs": "金额不符",
+    "fee by the tariff, not in the book": "费率表手续费,企业未记",
+}  # fmt: skip
+_SIDES = {"payment": "付款", "book row": "日记账", "entry": "银行明细"}
+
+BALANCE_TABLES = ReportForm(
+    "balance-tables", "银行存款余额调节表", "Reconciliation statements",
+    (
+        _COMPANY, _BANK, _ACCOUNT, _CURRENCY,
+        TableColumn("section", "项目", "Item", width=20, zh_words=_SECTIONS),
+        TableColumn("day", "日期", "Day", CellKind.DAY, width=12),
+        TableColumn("about", "凭证/流水", "Voucher or entry", width=32),
+        _money("amount", "金额", "Amount", added=False),
+        TableColumn("reason", "未达原因", "Reason", width=28, zh_words=_REASONS),
+        TableColumn("item", "行号", "Row", width=26),
+    ),
+    "截至期间最后一日。付出为负数。不能编制的账户写明所缺。",
+    "As of the period's last day. Money paid is negative. An account without a statement says what is missing.",
+)  # fmt: skip
+
+OPEN_ITEMS = ReportForm(
+    "open-items", "未达账项", "Open items",
+    (
+        _COMPANY, _BANK, _ACCOUNT, _CURRENCY, TableColumn("matching", "对账", "Matching", width=8),
+        TableColumn("side", "来自", "From", width=10, zh_words=_SIDES),
+        TableColumn("day", "日期", "Day", CellKind.DAY, width=12),
+        TableColumn("age", "账龄(天)", "Age in days", CellKind.COUNT, width=9), _money("credit", "收入", "In"),
+        _money("debit", "支出", "Out"), TableColumn("reason", "原因", "Reason", width=22, zh_words=_REASONS),
+        TableColumn("about", "凭证/流水", "Voucher or entry", width=32), TableColumn("item", "行号", "Row", width=26),
+    ),
+    "A 为付款与银行明细,B 为日记账与银行明细。",
+    "A has payments and entries, B has the book and entries.",
+)  # fmt: skip
+
+FORMS = {
+    form.name: form
+    for form in (BALANCES, DAILY, PAYMENTS, ENTRIES, BANK_SERVICE, BALANCE_TABLES, OPEN_ITEMS)
+}  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -149,10 +149,12 @@ def entries(conn: Connection, asked: ReportQuestion, after: str | None) -> Repor
     rows: list[TableRow] = []
     for row in found:
         text = vault.open(row.body, b"statement_entries/" + row.line.encode()).decode()
+        detail = accounts.detail_of(vault, row.line, row.detail)
         rows.append({
             **_account(routes[row.account_idx], asked), "day": row.bank_date, "currency": row.currency,
             row.direction: row.amount_minor, "serial": row.bank_line_id, "text": asked.text_shown(text),
-            "order": row.order_id,
+            "order": row.order_id, "party": asked.name_shown(detail.get("party_name", "")),
+            "party_account": asked.shown(detail["party"]) if detail.get("party") else None,
         })  # fmt: skip
     last = found[-1] if len(found) == PAGE_ROWS else None
     return ReportPage(rows, None if last is None else f"{last.bank_date}/{last.entry}")
@@ -189,11 +191,6 @@ def bank_service(conn: Connection, asked: ReportQuestion, after: str | None) -> 
         _served(month, bank, served.get((month, bank)), days.get((month, bank), (0, 0)))
         for month, bank in sorted(served.keys() | days.keys())
     ])  # fmt: skip
-
-
-SOURCES: Mapping[str, RowSource] = {
-    "balances": balances, "daily": daily, "payments": payments, "entries": entries, "bank-service": bank_service,
-}  # fmt: skip
 
 
 def _start_ms(day: date, zone: ZoneInfo) -> int:

@@ -70,6 +70,14 @@ def own(tmp_path: Path) -> Any:
     operator.world.crash()
 
 
+def report(own: OwnAccount, name: str) -> list[dict[str, Any]]:
+    """The report of this account; the others have no statement."""
+    said = own.operator.ask("GET", "reports", name, query={"to": LAST, "account": own.account})
+    assert said["next"] is None
+    rows: list[dict[str, Any]] = said["rows"]
+    return rows
+
+
 def today(own: OwnAccount) -> str:
     return str(own.get()["to"])
 
@@ -160,6 +168,14 @@ def test_a_month_closes_and_stays(own: OwnAccount) -> None:
     assert [one["amount"] for one in now["book_received"]] == [500] and now["book_paid"] == []
     assert now["book_adjusted"] == now["bank_adjusted"] == OPENING - 49_500 and now["difference"] == 0
     assert now["bank_paid"][0]["reason"] == "no_counterpart"
+    rows = report(own, "balance-tables")
+    assert [(row["section"], row["amount"]) for row in rows] == [
+        ("book", OPENING - 19_500), ("bank_paid", -30_000), ("book_adjusted", OPENING - 49_500),
+        ("bank", OPENING - 50_000), ("book_received", 500), ("bank_adjusted", OPENING - 49_500), ("difference", 0),
+    ]  # fmt: skip
+    [entry, waiting] = [row for row in report(own, "open-items") if row["matching"] == "B"]
+    assert (waiting["side"], waiting["debit"], waiting["reason"]) == ("entry", 30_000, "no_counterpart")
+    assert (entry["side"], entry["credit"], entry["about"]) == ("book row", 500, "")
     assert own.post("tables", "2026-11", "submit")["version"] == 1
     assert own.denied("tables", "2026-11", "submit") == "not_now"
     assert own.denied("tables", "2026-11", "approve", version=1) == "same_person"

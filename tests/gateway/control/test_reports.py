@@ -99,3 +99,15 @@ def test_what_cannot_be_asked(operator: Operator) -> None:
 def test_quantiles() -> None:
     assert [sources._quantile([1, 2, 3, 4], percent) for percent in (50, 95, 100)] == [2, 4, 4]
     assert sources._quantile([], 50) is None
+
+
+def test_every_account_has_a_statement_or_a_reason(operator: Operator) -> None:
+    rows, after = [], None
+    while True:
+        page = report(operator, "balance-tables", **({} if after is None else {"after": after}))
+        rows += page["rows"]
+        after = page["next"]
+        if after is None:
+            break
+    assert len(rows) == 3 and all(row["section"] == "missing" and "no book" in row["reason"] for row in rows)
+    assert report(operator, "balance-tables", after="99")["rows"] == []

@@ -13,8 +13,8 @@ import pytest
 from openpyxl import load_workbook
 
 from gateway.treasury.reports import written
+from gateway.treasury.reports.catalogue import SOURCES
 from gateway.treasury.reports.forms import BANK_SERVICE, FORMS, PAYMENTS
-from gateway.treasury.reports.sources import SOURCES
 from gateway.treasury.reports.table import CellKind, ReportForm, TableColumn, TableHead, TableRow, TableTotals
 from gateway.treasury.reports.written import csv_text, to_html, to_pdf, to_xlsx
 from gateway.typesetting import NoPdf

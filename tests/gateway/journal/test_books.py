@@ -1,0 +1,69 @@
+"""Books, decisions and monthly statements on every database."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from gateway.journal.people.persons import No
+from gateway.treasury import balance_tables, books, decisions
+from gateway.treasury.books import BookEntry, BookHead, BookRow
+from gateway.treasury.decisions import ASIDE, MatchDecision
+from gateway.treasury.reconciliation.rows import Matching
+from protocols.canon.statement import Direction
+from tests.gateway.journal.bench import Journal
+
+ACCOUNT = "00000000000100"
+HEAD = BookHead(ACCOUNT, date(2026, 11, 1), date(2026, 11, 30), "CNY", 1_000, 900)
+
+
+def entry(id: str, minor: int = 100) -> BookEntry:
+    return BookEntry(id, date(2026, 11, 2), Direction.DEBIT, minor, party_name="示例乙公司", voucher="记-1")
+
+
+def put(journal: Journal, *entries: BookEntry, head: BookHead = HEAD) -> BookRow | No:
+    begun = journal.do(lambda tx: books.begin(tx, head, "uid:li"))
+    assert isinstance(begun, BookRow)
+    assert journal.do(lambda tx: books.add(tx, begun.book, entries)) is None
+    return journal.do(lambda tx: books.close(tx, begun.book, "uid:li"))
+
+
+def test_a_book_is_replaced_and_withdrawn(journal: Journal) -> None:
+    first = put(journal, entry("V-a"))
+    assert isinstance(first, BookRow)
+    # Ids that differ in case only are two rows on every database.
+    second = put(journal, entry("V-a", 40), entry("V-A", 60))
+    assert isinstance(second, BookRow)
+    found = journal.read(lambda conn: books.entries(conn, ACCOUNT, HEAD.last))
+    assert {(one.id, one.amount_minor, one.party_name) for one in found} == {
+        ("V-a", 40, "示例乙公司"), ("V-A", 60, "示例乙公司")}  # fmt: skip
+    wrong = put(journal, entry("V-a", 99))
+    assert isinstance(wrong, No) and wrong.code == "totals"
+    assert [one.book for one in journal.read(lambda conn: books.in_force(conn, ACCOUNT))] == [second.book]
+    assert isinstance(journal.do(lambda tx: books.withdraw(tx, second.book, "x", "uid:li")), BookRow)
+    assert journal.read(lambda conn: books.entries(conn, ACCOUNT, HEAD.last)) == []
+
+
+def test_decisions_and_versions(journal: Journal) -> None:
+    made = journal.do(
+        lambda tx: decisions.decide(tx, ACCOUNT, ASIDE, Matching.BOOK, ["book:1"], [], "why", "uid:li")
+    )  # fmt: skip
+    assert isinstance(made, MatchDecision)
+    again = journal.do(lambda tx: decisions.decide(tx, ACCOUNT, ASIDE, Matching.BOOK, ["book:1"], [], "x", "uid:li"))
+    assert isinstance(again, No) and again.code == "decided"
+    assert journal.read(lambda conn: decisions.in_force(conn, ACCOUNT)) == [made]
+    journal.do(lambda tx: decisions.undo(tx, ACCOUNT, made.decision, "why", "uid:li"))
+    assert journal.read(lambda conn: decisions.in_force(conn, ACCOUNT)) == []
+    content = {"last": "2026-11-30", "difference": 0}
+    journal.do(lambda tx: balance_tables.submit(tx, ACCOUNT, "2026-11", content, "uid:li"))
+    assert isinstance(journal.do(lambda tx: balance_tables.approve(tx, ACCOUNT, "2026-11", 1, "uid:li")), No)
+    journal.do(lambda tx: balance_tables.approve(tx, ACCOUNT, "2026-11", 1, "uid:chen"))
+    assert journal.read(lambda conn: balance_tables.approved_until(conn, ACCOUNT)) == date(2026, 11, 30)
+    late = journal.do(lambda tx: balance_tables.submit(tx, ACCOUNT, "2026-11", {**content, "late": 1}, "uid:li"))
+    assert [one.state for one in journal.read(lambda conn: balance_tables.versions(conn, ACCOUNT, "2026-11"))] == [
+        "approved", "submitted"] and not isinstance(late, No)  # fmt: skip
+    frozen = journal.do(lambda tx: books.begin(tx, HEAD, "uid:li"))
+    assert isinstance(frozen, No) and frozen.code == "frozen"
+    differs = journal.do(lambda tx: balance_tables.submit(tx, ACCOUNT, "2026-12", {"difference": 5}, "uid:li"))
+    assert not isinstance(differs, No)
+    refused = journal.do(lambda tx: balance_tables.approve(tx, ACCOUNT, "2026-12", 1, "uid:chen"))
+    assert isinstance(refused, No) and refused.code == "difference"
