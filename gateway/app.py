@@ -53,6 +53,7 @@ from gateway.erp.question_context import QuestionContext
 from gateway.erp.question_service import QuestionService
 from gateway.erp.topology import MONEY_QUEUE, QUERY_QUEUE, UNROUTED_COMMANDS_QUEUE, preparation, standard
 from gateway.journal.checkpoints import checkpoints
+from gateway.journal.checkpoints.audit_purge import AuditPurge
 from gateway.journal.checkpoints.checkpoints import Checkpoints
 from gateway.journal.cluster import renames, restored_database, stops, unknown_to_settings
 from gateway.journal.cluster.lane_pauses import FROM_THE_PAST, PauseState
@@ -63,7 +64,7 @@ from gateway.journal.commit.group_commit import GroupFacts, SqlStore
 from gateway.journal.commit.hand_over import HandOver
 from gateway.journal.commit.rows import PaymentRow
 from gateway.journal.commit.store import Store
-from gateway.journal.payments.retention import Retention
+from gateway.journal.payments.retention import Retention, periods_of
 from gateway.journal.sql import migrations, vault
 from gateway.journal.sql.executor import ThreadExecutor
 from gateway.meters import Meters
@@ -107,6 +108,7 @@ class Parts:
     certificates: Callable[[], Mapping[tuple[str, str], float]] = dict
     read_certificates: Callable[[conf.Settings], Callable[[], None]] = lambda _settings: lambda: None
     checkpoints: Checkpoints | None = None
+    audit_purge: AuditPurge | None = None
     tried_s: Callable[[], float] = lambda: float("-inf")
     trouble: Callable[[], str] = lambda: ""
     rings: Mapping[str, ExchangeRing] = field(default_factory=dict)
@@ -167,6 +169,7 @@ def system_parts(reactor: Any, settings: conf.Settings, on_fatal: OnFatal, machi
         entropy=entropy, on_fatal=lambda error: on_fatal(f"the journal cannot go on: {error}"),
         observe=lambda facts: _observe(meters, facts),
     )  # fmt: skip
+    chain = _chain_parts(settings, store, clock)
     keys_of = {
         name: lane_signers(lane, production=production, nonce=entropy.bytes(32))
         for name, (_bank, lane) in lanes.items()
@@ -190,7 +193,8 @@ def system_parts(reactor: Any, settings: conf.Settings, on_fatal: OnFatal, machi
         canary_age_s=lambda: amqp.status().canary_age_s,
         certificates=expiry,
         read_certificates=CertificateReload(dialers, keys_of, expiry, broker_tls, clock, entropy).read,
-        checkpoints=_checkpoints(settings, store, clock),
+        checkpoints=None if chain is None else chain[0],
+        audit_purge=None if chain is None else chain[1],
         tried_s=lambda: store.tried_s,
         trouble=lambda: store.trouble,
         rings=_rings(settings.state_dir / TRACES, lanes, keys),
@@ -212,12 +216,14 @@ def _rings(
     return rings
 
 
-def _checkpoints(settings: conf.Settings, store: SqlStore, clock: Clock) -> Checkpoints | None:
+def _chain_parts(settings: conf.Settings, store: SqlStore, clock: Clock) -> tuple[Checkpoints, AuditPurge] | None:
+    """What makes checkpoints of this node's audit chain, and what lets one stand for entries of long ago."""
     if not settings.journal.checkpoint_s:
         return None
     key = checkpoints.load_key(settings.state_dir / checkpoints.KEY_FILE)
-    return Checkpoints(store, clock, settings.node, key, settings.state_dir / checkpoints.FOLDER, lambda: store.head,
-                       settings.journal.checkpoint_s)  # fmt: skip
+    folder = settings.state_dir / checkpoints.FOLDER
+    return (Checkpoints(store, clock, settings.node, key, folder, lambda: store.head, settings.journal.checkpoint_s),
+            AuditPurge(store, clock, settings.node, key, folder, settings.retention.audit_days))  # fmt: skip
 
 
 async def _past(store: Store, log: commit_permit_log.PermitLog, clock: Clock) -> restored_database.Past:
@@ -301,7 +307,7 @@ class Gateway:
                        self.questions.cache_balance),
             settings.node,
         )  # fmt: skip
-        self.retention = Retention(parts.store, parts.clock, settings.journal.refusals_kept_days, meters)
+        self.retention = Retention(parts.store, parts.clock, meters, periods_of(settings), parts.audit_purge)
         meters.build.info({"version": VERSION, "mode": settings.mode, "node": settings.node})
         for bank_name in settings.banks:
             plain = sum(lane.tls is None for lane in settings.banks[bank_name].lanes.values())

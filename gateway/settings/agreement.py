@@ -249,6 +249,9 @@ def _places_check(settings: Settings) -> Iterator[Finding]:
             yield "broker.tls", "plain AMQP leaves this machine; add a [broker.tls] table"
         if not settings.journal.url.startswith("sqlite") and not settings.journal.password:
             yield "journal.password", "name the database password's file or credential"
+    kept = settings.retention
+    if kept.audit_days < kept.payments_days:
+        yield "retention.audit_days", f"the audit trail must outlive payments; write {kept.payments_days} or more"
     socket = settings.control_socket()
     if len(os.fsencode(socket)) > SOCKET_BYTES:
         key = "control.socket" if settings.control.socket else "state_dir"

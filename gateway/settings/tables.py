@@ -176,6 +176,24 @@ class Journal(_Table):
     )
 
 
+class RetentionSettings(_Table):
+    """How long the journal keeps rows. What is older is deleted in small pieces, and the audit trail says so."""
+
+    payments_days: int = Field(
+        3_653, ge=400, le=36_500,
+        description="Days for which a payment is kept after it is final, with its attempts, evidence and messages. Its "
+        "order id is forgotten with it: the same id is another order then.",
+    )  # fmt: skip
+    statements_days: int = Field(
+        3_653, ge=400, le=36_500, description="Days for which entries of watched accounts are kept."
+    )
+    audit_days: int = Field(
+        3_653, ge=400, le=36_500,
+        description="Days for which audit entries are kept, at least as long as payments. A signed checkpoint stays in "
+        "the place of those that are deleted.",
+    )  # fmt: skip
+
+
 class WatchSettings(_Table):
     """Metrics and health over HTTP."""
 
@@ -425,6 +443,7 @@ class Settings(_Table):
     drain_s: float = Field(25.0, gt=0, description="Seconds a stopping daemon waits for exchanges under way.")
     broker: Broker = Field(description="RabbitMQ.")
     journal: Journal = Field(description="The journal.")
+    retention: RetentionSettings = Field(RetentionSettings.model_construct(), description="Retention.")
     watch: WatchSettings = Field(WatchSettings.model_construct(), description="Metrics and health.")
     log: LogSettings = Field(LogSettings.model_construct(), description="Log lines.")
     control: ControlSettings = Field(ControlSettings.model_construct(), description="Control API.")

@@ -364,5 +364,6 @@ def kept(folder: Path) -> list[str]:
 
 
 def notes(conn: Connection) -> list[str]:
-    """The notes in the table: the last one of each node."""
-    return list(conn.execute(select(_C.note).order_by(_C.node, _C.size)).scalars())
+    """The notes in the database: the last one of each node, and the one that stands for entries that were deleted."""
+    begins = [base.note for _node, base in sorted(audit.bases(conn).items())]
+    return begins + list(conn.execute(select(_C.note).order_by(_C.node, _C.size)).scalars())

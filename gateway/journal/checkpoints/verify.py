@@ -21,6 +21,7 @@ from sqlalchemy import Connection, exists, select
 from gateway.journal.checkpoints import checkpoints, merkle
 from gateway.journal.checkpoints.checkpoints import BadCheckpoint, Checkpoint
 from gateway.journal.commit import audit, outbox, payment_rows
+from gateway.journal.commit.audit import AuditBase
 from gateway.journal.commit.permit_log import Group, Header, KnownLog
 from gateway.journal.sql import schema
 from gateway.journal.sql.vault import Vault, VaultError
@@ -52,7 +53,7 @@ def whole(
     """Verify everything. `points` are checkpoints with valid signatures; `logged` is `heads_of` the permit log, read
     before the database."""
     report, began_s = Report(points=len(points)), time.monotonic()
-    chains = _Chains(points, logged)
+    chains = _Chains(points, logged, audit.bases(conn))
     report.problems += audit.verify(conn, vault, chains.see)
     report.problems += chains.unmet()
     report.remarks += chains.remarks
@@ -89,11 +90,14 @@ def believed(notes: Iterable[str], keys: Mapping[str, Ed25519PublicKey]) -> tupl
 class _Chains:
     """Reads each entry once, builds each chain's tree, and compares it with the checkpoints and the permit log."""
 
-    def __init__(self, points: Sequence[Checkpoint], heads: Mapping[str, Mapping[int, str]]) -> None:
+    def __init__(
+        self, points: Sequence[Checkpoint], heads: Mapping[str, Mapping[int, str]], bases: Mapping[str, AuditBase]
+    ) -> None:
         self._points: dict[str, dict[int, list[Checkpoint]]] = defaultdict(lambda: defaultdict(list))
         for point in points:
             self._points[point.origin][point.size].append(point)
         self._heads = {node: dict(said) for node, said in heads.items()}
+        self._bases = bases
         self._node, self._origin, self._at_ms = "", "", 0
         self._tree: merkle.Range = ()
         self._wanted: dict[int, list[Checkpoint]] = {}
@@ -101,11 +105,29 @@ class _Chains:
         self.entries = 0
         self.problems: list[str] = []
         self.remarks: list[str] = []
+        for node, base in bases.items():
+            self._begin(node, base)
+
+    def _begin(self, node: str, base: AuditBase) -> None:
+        """What a deleted beginning says, and what it makes unverifiable."""
+        self.remarks.append(f"audit of {node}: its first {base.size} entries were deleted after their retention; a "
+                            f"signed checkpoint stands for them")  # fmt: skip
+        wanted = self._points.get(checkpoints.origin_of(node), {})
+        for size in [size for size in wanted if size <= base.size]:
+            for point in wanted.pop(size):
+                if size == base.size and (merkle.root(base.tree), base.hash) != (point.root, point.hash):
+                    self.problems.append(f"audit of {node}: it begins after others than the {size} entries of the "
+                                         f"checkpoint of {point.at}: rewritten or forked")  # fmt: skip
+        logged = self._heads.get(node, {})
+        for seq in [seq for seq in logged if seq <= base.size]:
+            del logged[seq]
 
     def see(self, row: Any) -> None:
         """Take the next entry."""
         if row.node != self._node:
             self._node, self._origin, self._at_ms, self._tree = row.node, checkpoints.origin_of(row.node), 0, ()
+            if row.node in self._bases:
+                self._tree = self._bases[row.node].tree
             self._wanted = self._points.get(self._origin, {})
             self._logged = self._heads.get(row.node, {})
         self.entries += 1
@@ -176,7 +198,9 @@ def heads_of(log: KnownLog) -> dict[str, dict[int, str]]:
 def _gone(conn: Connection) -> Iterator[str]:
     """Payments that the chain admitted and the table lacks."""
     there = exists().where(_P.payment == _A.object_id)
-    lost = select(_A.object_id).where(_A.entry == "payment.admitted", ~there).limit(_LISTED)
+    later = schema.audit.alias()
+    purged = exists().where(later.c.object_id == _A.object_id, later.c.entry == "payment.purged")
+    lost = select(_A.object_id).where(_A.entry == "payment.admitted", ~there, ~purged).limit(_LISTED)
     for payment in conn.execute(lost).scalars():
         yield f"payment {payment}: it was admitted, and its row is gone"
 

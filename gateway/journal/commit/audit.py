@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, inspect, select
+from sqlalchemy import Connection, bindparam, delete, insert, inspect, select
 
 from gateway.journal.commit.rows import Head, Noted
 from gateway.journal.commit.store import Tx
@@ -22,6 +22,7 @@ from gateway.journal.sql.driver import first_row, write_many
 from gateway.journal.sql.vault import Vault, VaultError
 
 GENESIS = "0" * 64
+_BASE = "audit-base:"
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")).encode
 
 
@@ -36,6 +37,54 @@ class AuditEntry:
     entry: str
     object_id: str
     detail: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class AuditBase:
+    """Where a chain begins whose first entries were deleted: how many they were, the hash of the last, the range of
+    their Merkle tree, and the signed checkpoint that stands for them."""
+
+    size: int = 0
+    hash: str = GENESIS
+    tree: tuple[tuple[int, bytes], ...] = ()
+    note: str = ""
+
+    def value(self, vault: Vault, node: str) -> str:
+        """As a row of `meta`, with a MAC: only a holder of the vault's key can move the beginning."""
+        said = {"size": self.size, "hash": self.hash, "note": self.note,
+                "tree": [[level, hashed.hex()] for level, hashed in self.tree]}  # fmt: skip
+        return _encode({**said, "mac": _base_mac(vault, node, said)})
+
+
+def _base_mac(vault: Vault, node: str, said: Mapping[str, Any]) -> str:
+    return vault.mac(b"audit base\n" + _encode([node, said]).encode()).hex()
+
+
+def bases(conn: Connection) -> dict[str, AuditBase]:
+    """Each node's beginning, for nodes whose first entries were deleted."""
+    return {node: base for node, base, _said in _bases(conn)}
+
+
+def begin_after(tx: Tx, base: AuditBase) -> None:
+    """From now on this node's chain begins after `base`; the entries before it may be deleted."""
+    name = f"{_BASE}{tx.node}"
+    tx.fresh.execute(delete(schema.meta).where(schema.meta.c.name == name))
+    tx.fresh.execute(insert(schema.meta), {"name": name, "value": base.value(tx.vault, tx.node)})
+    append(tx, f"node:{tx.node}", "audit.purged", f"node:{tx.node}", {"entries": base.size, "hash": base.hash})
+
+
+def _bases(conn: Connection) -> Iterator[tuple[str, AuditBase, dict[str, Any]]]:
+    for row in conn.execute(select(schema.meta).where(schema.meta.c.name.startswith(_BASE))):
+        said = json.loads(row.value)
+        tree = tuple((int(level), bytes.fromhex(hashed)) for level, hashed in said["tree"])
+        yield row.name.removeprefix(_BASE), AuditBase(said["size"], said["hash"], tree, said["note"]), said
+
+
+def _forged_bases(conn: Connection, vault: Vault) -> Iterator[str]:
+    for node, _base, said in _bases(conn):
+        mac = said.pop("mac", "")
+        if mac != _base_mac(vault, node, said):
+            yield f"audit of {node}: its beginning (table meta) was not written by a holder of the vault's key"
 
 
 def append(tx: Tx, actor: str, entry_kind: str, object_id: str, detail: Mapping[str, Any] | None = None) -> None:
@@ -96,10 +145,11 @@ def verify(conn: Connection, vault: Vault | None = None, each: Callable[[Any], o
     """
     problems: list[str] = []
     nodes = set(conn.execute(select(schema.audit.c.node).distinct()).scalars())
-    heads = ends(conn)
+    heads, begins = ends(conn), bases(conn)
     for node in sorted(nodes | set(heads)):
-        problems.extend(_verify_node(conn, node, heads.get(node), vault, each))
+        problems.extend(_verify_node(conn, node, begins.get(node, AuditBase()), heads.get(node), vault, each))
     if vault is not None:
+        problems.extend(_forged_bases(conn, vault))
         problems.extend(_forged_ends(conn, vault))
     return problems
 
@@ -126,11 +176,13 @@ def _forged_ends(conn: Connection, vault: Vault) -> Iterator[str]:
 
 
 def _verify_node(
-    conn: Connection, node: str, promised: Head | None, vault: Vault | None, each: Callable[[Any], object] | None
-) -> Iterator[str]:
-    head = Head(0, GENESIS)
-    statement = select(schema.audit).where(schema.audit.c.node == node).order_by(schema.audit.c.seq)
-    for row in conn.execute(statement.execution_options(yield_per=1000)):
+    conn: Connection, node: str, base: AuditBase, promised: Head | None, vault: Vault | None,
+    each: Callable[[Any], object] | None,
+) -> Iterator[str]:  # fmt: skip
+    head = Head(base.size, base.hash)
+    # Of what the checkpoint stands for, some entries may not be deleted yet.
+    statement = select(schema.audit).where(schema.audit.c.node == node, schema.audit.c.seq > base.size)
+    for row in conn.execute(statement.order_by(schema.audit.c.seq).execution_options(yield_per=1000)):
         if row.seq != head.seq + 1:
             yield f"audit of {node}: entry {head.seq + 1} is missing; {row.seq} follows {head.seq}"
         elif row.prev_hash != head.hash:

@@ -29,7 +29,7 @@ from tests.house import ROOT
 pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(400)]
 LANES, ORDERS = 99, 200
 PAGE = ROOT / "docs" / "lookup" / "personal-data.md"
-ROW = re.compile(r"^\| `([a-z_]+)` \| .+ \| (never|masked|clear) \|$", re.MULTILINE)
+ROW = re.compile(r"^\| ([a-z ]+) \| .+ \| (never|masked|clear) \|$", re.MULTILINE)
 
 
 def forms(mark: str) -> tuple[bytes, ...]:
@@ -69,12 +69,12 @@ class Marked:
             "status": (place.bankgw("status", "--json")[1] + place.bankgw("lanes", "list", "--json")[1]).encode(),
             "environ": (process / "environ").read_bytes() + (process / "cmdline").read_bytes(),
             "database": b"".join(file.read_bytes() for file in sorted(state.glob("journal.db*"))),
-            "state_dir": b"".join(one.read_bytes() for one in sorted(state.rglob("*"))
+            "state folder": b"".join(one.read_bytes() for one in sorted(state.rglob("*"))
                                   if one.is_file() and not one.name.startswith("journal.db")),
-            "support_bundle": support,
-            "orders_list": place.bankgw("orders", "list", "--limit", "1000")[1].encode(),
-            "orders_show": "".join(shown).encode(),
-            "orders_show_clear": "".join(clear).encode(),
+            "support bundle": support,
+            "orders list": place.bankgw("orders", "list", "--limit", "1000")[1].encode(),
+            "orders show": "".join(shown).encode(),
+            "orders show clear": "".join(clear).encode(),
         }  # fmt: skip
 
 
