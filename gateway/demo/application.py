@@ -54,7 +54,7 @@ QUESTIONS = 20
 REPORT = "demo-report.html"
 _KEPT_RUNS = 3
 _STOP_S = 25.0
-_READY_S = 20.0
+_READY_S = 60.0
 _PATH_BYTES = 80
 _VERSIONS = ("twisted", "pika", "sqlalchemy", "lxml", "xmlsec", "pyopenssl", "cryptography")
 
