@@ -13,15 +13,17 @@ from gateway.control.server import Call, Denied, Verb
 from gateway.core.policy import Route
 from gateway.journal.commit.store import Tx
 from gateway.journal.people.persons import No
-from gateway.treasury import balance_tables, books, decisions
+from gateway.treasury import balance_tables, books, decisions, statements
 from gateway.treasury.balance_tables import TableVersion
 from gateway.treasury.books import BookEntry, BookHead, BookRow
 from gateway.treasury.decisions import ASIDE, CONFIRM, MatchDecision
 from gateway.treasury.reconciled import NoTable, Reconciled, balance_table, reconcile, why_not_confirm
 from gateway.treasury.reconciliation.decision import Match
 from gateway.treasury.reconciliation.rows import Matching, MatchRow
+from gateway.treasury.statements import StatementEnd
 from protocols.canon.money import BadMoney, Money
-from protocols.canon.statement import Direction
+from protocols.canon.party import AccountNumber, Name
+from protocols.canon.statement import Direction, Line
 from protocols.erp.news import instant
 
 ROWS_BYTES = 1_048_576
@@ -37,6 +39,8 @@ def verbs(daemon_handle: DaemonHandle) -> Sequence[Verb]:
         Verb("POST", f"/reconciliation/{one}/books/{one}/rows", acts.rows, most_bytes=ROWS_BYTES),
         Verb("POST", f"/reconciliation/{one}/books/{one}/close", acts.close),
         Verb("POST", f"/reconciliation/{one}/books/{one}/withdraw", acts.withdraw),
+        Verb("POST", f"/reconciliation/{one}/statements", acts.lines, most_bytes=ROWS_BYTES),
+        Verb("POST", f"/reconciliation/{one}/statements/close", acts.close_statement),
         Verb("POST", f"/reconciliation/{one}/confirm", acts.confirm),
         Verb("POST", f"/reconciliation/{one}/aside", acts.aside),
         Verb("POST", f"/reconciliation/{one}/undo", acts.undo),
@@ -84,6 +88,40 @@ class _Acts:
         key, reason = call.parts[1], call.text("reason")
         made = await self._daemon_handle.store.write(lambda tx: books.withdraw(tx, key, reason, call.peer.actor))
         return _book(_or_refused(call, made))
+
+    # ---- statements from files ----
+
+    async def lines(self, call: Call) -> Any:
+        """Entries of a statement from a file."""
+        route, hearers = self._unwatched(call)
+        given = call.body.get("rows")
+        if not isinstance(given, list) or len(given) > books.ROWS_AT_ONCE:
+            raise Denied(400, "bad_rows", f"`rows` is a list of at most {books.ROWS_AT_ONCE}")
+        told = [_line(one, place, route) for place, one in enumerate(given, 1)]
+        new = await self._daemon_handle.store.write(lambda tx: statements.add(tx, route, told, hearers))
+        return {"new": _or_refused(call, new), "rows": len(told)}
+
+    async def close_statement(self, call: Call) -> Any:
+        """Close the statement's last day, if its balances and entries agree."""
+        route, hearers = self._unwatched(call)
+        said = call.body
+        opening, closing = (Money(_minor(said.get(name), name, route.currency), route.currency)
+                            for name in ("opening", "closing"))  # fmt: skip
+        end = StatementEnd(_day(said.get("from"), "from"), _day(said.get("to"), "to"), opening, closing,
+                           int(call.number("count", 0, 1_000_000)) if said.get("count") else 0)  # fmt: skip
+        why = await self._daemon_handle.store.write(
+            lambda tx: statements.close(tx, route, end, hearers, call.peer.actor)
+        )
+        _or_refused(call, why)
+        return {"from": end.first.isoformat(), "to": end.last.isoformat(), "closing": str(end.closing)}
+
+    def _unwatched(self, call: Call) -> tuple[Route, tuple[str, ...]]:
+        """The account, and the senders that hear of its entries. What a lane tells must not come from a file, too."""
+        route, register = self._route(call), self._daemon_handle.register()
+        if route.account in register.watched:
+            raise Denied(409, "watched", "this account is watched: its entries come from the bank, under keys that a "
+                         "file need not have; nothing was changed")  # fmt: skip
+        return route, register.hearers(route.account)
 
     # ---- matching ----
 
@@ -264,6 +302,29 @@ def _entry(given: object, place: int, currency: str) -> BookEntry:
     amount = _minor(given.get("amount"), f"amount of row {id}", currency)
     texts = {name: str(given[key])[:500] for key, name in _TEXTS.items() if given.get(key)}
     return BookEntry(id, _day(given.get("date"), f"date of row {id}"), direction, amount, **texts)
+
+
+def _line(given: object, place: int, route: Route) -> Line:
+    if not isinstance(given, Mapping):
+        raise Denied(400, "bad_rows", f"row {place} is no object")
+    id, party, name = (str(given.get(key) or "") for key in ("id", "counterparty_account", "counterparty_name"))
+    if not 0 < len(id) <= 128:
+        raise Denied(400, "bad_rows", f"row {place} needs an `id` of at most 128 characters")
+    try:
+        direction = Direction(str(given.get("direction")))
+    except ValueError:
+        raise Denied(400, "bad_rows", f"row {id}: `direction` is credit (money in) or debit (money out)") from None
+    minor = _minor(given.get("amount"), f"amount of row {id}", route.currency)
+    if minor < 0:
+        raise Denied(400, "bad_amount", f"row {id}: an entry's amount has no sign; say its direction")
+    occurrence = given.get("occurrence", 0)
+    return Line(
+        AccountNumber(route.account), id, direction, Money(minor, route.currency),
+        _day(given.get("date"), f"date of row {id}"), text=str(given.get("text") or "")[:500],
+        counterparty_account=AccountNumber(party) if party else None, counterparty_name=Name(name) if name else None,
+        reference=str(given["reference"])[:128] if given.get("reference") else None,
+        occurrence=occurrence if isinstance(occurrence, int) else 0, fee=given.get("fee") is True,
+    )  # fmt: skip
 
 
 def _wanted_matching(call: Call) -> Matching:

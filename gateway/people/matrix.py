@@ -63,6 +63,8 @@ MATRIX: Mapping[str, VerbRule] = {
     "POST /reconciliation/{}/books/{}/rows": _KEEPERS,
     "POST /reconciliation/{}/books/{}/close": _KEEPERS,
     "POST /reconciliation/{}/books/{}/withdraw": _KEEPERS,
+    "POST /reconciliation/{}/statements": _KEEPERS,
+    "POST /reconciliation/{}/statements/close": _KEEPERS,
     "POST /reconciliation/{}/confirm": _KEEPERS,
     "POST /reconciliation/{}/aside": _KEEPERS,
     "POST /reconciliation/{}/undo": _KEEPERS,

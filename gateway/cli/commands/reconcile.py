@@ -5,13 +5,16 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gateway.cli import exit_codes, output
 from gateway.cli.help_pages import Listing
 from gateway.cli.output import DEFAULT_CONFIG, AsJson, Config, ReasonOption, Socket
+
+if TYPE_CHECKING:
+    from protocols.canon.statement import Line
 
 COLUMNS = ("id", "date", "direction", "amount", "counterparty_account", "counterparty_name", "reference", "voucher",
            "settlement_no", "text")  # fmt: skip
@@ -29,7 +32,7 @@ Lines = Annotated[list[str] | None, typer.Option("--line", help="An entry's id, 
 def application() -> typer.Typer:
     """The group."""
     group = typer.Typer(help="Reconciliation (自动对账) of own accounts.", no_args_is_help=True, cls=Listing)
-    for verb in (show, book, withdraw, confirm, aside, undo, table, submit, approve):
+    for verb in (show, statement, book, withdraw, confirm, aside, undo, table, submit, approve):
         group.command(verb.__name__)(verb)
     return group
 
@@ -42,6 +45,56 @@ def show(
     with output.asking():
         said = output.remote(context, config, socket).get("reconciliation", account, to=to)
     output.show(said, as_json=as_json, words=_words)
+
+
+def statement(
+    context: typer.Context,
+    account: AccountArgument,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A camt.053 (.xml), or a CSV with a heading (.csv).")],
+    first: Annotated[str | None, typer.Option("--from", metavar="DAY", help="First day, if the file has none.")] = None,
+    last: Annotated[str | None, typer.Option("--to", metavar="DAY", help="Last day, if the file has none.")] = None,
+    opening: Annotated[str | None, typer.Option(help="Balance before it, if the file has none.")] = None,
+    closing: Annotated[str | None, typer.Option(help="Balance after it, if the file has none.")] = None,
+    column: Annotated[
+        list[str] | None, typer.Option("--column", metavar="NAME=HEADING", help="Which heading of the CSV is what.")
+    ] = None,
+    encoding: Annotated[str, typer.Option(help="Of the CSV; banks also use gb18030.")] = "utf-8-sig",
+    config: Config = DEFAULT_CONFIG,
+    socket: Socket = None,
+    as_json: AsJson = False,
+) -> None:
+    """Hand in a bank's statement of an account that is not watched. Its last day closes if it adds up.
+
+    Entries that are there already are skipped; one with another amount than before is refused.
+    """
+    from gateway.treasury.statement_files import BadStatement, from_camt, from_csv
+
+    with output.asking():
+        client = output.remote(context, config, socket)
+        currency = client.get("reconciliation", account)["currency"]
+        try:
+            data = file.read_bytes()
+            if file.suffix == ".xml":
+                told = from_camt(data, account, currency)
+            else:
+                told = from_csv(data, account, currency, _mapping(column or []), encoding)
+        except (OSError, BadStatement) as error:
+            output.leave(exit_codes.FAILED, f"{file}: {error}; nothing was changed")
+        rows = [_entry_of(one) for one in told.lines]
+        end = {
+            "from": first or _text(told.first), "to": last or _text(told.last),
+            "opening": opening or _text(told.opening), "closing": closing or _text(told.closing), "count": len(rows),
+        }  # fmt: skip
+        if missing := [name for name, value in end.items() if value is None]:
+            output.leave(exit_codes.USAGE, f"{file} does not state --{missing[0]}: say it; nothing was changed")
+        new = 0
+        for start in range(0, len(rows), _PORTION):
+            portion = rows[start : start + _PORTION]
+            new += client.post("reconciliation", account, "statements", rows=portion)["new"]
+        said = client.post("reconciliation", account, "statements", "close", **end)
+    output.show({**said, "rows": len(rows), "new": new}, as_json=as_json, words=lambda one: output.say(
+        f"{one['rows']} entries of {one['from']} to {one['to']}, {one['new']} new; closed with {one['closing']}"
+    ))  # fmt: skip
 
 
 def book(
@@ -168,6 +221,31 @@ def _decide(
             "reconciliation", account, kind, **body, **({} if to is None else {"to": to})
         )
     output.show(said, as_json=as_json, words=lambda one: output.say(f"decision {one['decision']}: {one['kind']}"))
+
+
+def _mapping(given: list[str]) -> dict[str, str]:
+    from gateway.treasury.statement_files import NAMES
+
+    found = dict(one.partition("=")[::2] for one in given)
+    unknown = sorted(found.keys() - set(NAMES))
+    if unknown:
+        output.leave(exit_codes.USAGE, f"--column: {unknown[0]} is none of {', '.join(NAMES)}")
+    return found
+
+
+def _entry_of(one: Line) -> dict[str, Any]:
+    party, name = one.counterparty_account, one.counterparty_name
+    said = {
+        "id": one.bank_line_id, "date": one.bank_date.isoformat(), "direction": one.direction.value,
+        "amount": str(one.amount), "counterparty_account": party and party.clear,
+        "counterparty_name": name and name.clear, "text": one.text, "reference": one.reference,
+        "occurrence": one.occurrence, "fee": one.fee,
+    }  # fmt: skip
+    return {key: value for key, value in said.items() if value}
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
 
 
 def _read(file: Path) -> Iterator[dict[str, str]]:

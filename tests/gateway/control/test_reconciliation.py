@@ -15,7 +15,7 @@ from protocols.canon.money import Money
 from protocols.canon.party import AccountNumber
 from protocols.erp.account_replies import Statement, Totals
 from tests.gateway.cli.control_operator import OTHER, Operator
-from tests.gateway.control.test_accounts_today import POLL_S, counter
+from tests.gateway.control.test_accounts_today import POLL_S, SPARE, counter
 
 OPENING = 10**12
 FIRST, LAST = "2026-11-01", "2026-11-30"
@@ -204,3 +204,24 @@ def test_only_who_may_sees_an_account(own: OwnAccount) -> None:
     with pytest.raises(Denied) as refused:
         own.get("tables", "2026-13")
     assert refused.value.code == "bad_month"
+
+
+def test_a_statement_from_a_file_closes_its_day(own: OwnAccount) -> None:
+    rows = [{"id": f"N-{number}", "date": "2026-11-27", "direction": "credit", "amount": f"{number}.00",
+             "counterparty_name": "甲公司"} for number in (1, 2)]  # fmt: skip
+    assert own.denied("statements", rows=rows) == "watched"
+    own.account = SPARE
+    assert own.post("statements", rows=rows) == {"new": 2, "rows": 2}
+    assert own.post("statements", rows=rows)["new"] == 0
+    assert own.denied("statements", rows=[{**rows[0], "amount": "9.00"}]) == "changed"
+    assert own.denied("statements", rows=[{**rows[0], "amount": "-9.00"}]) == "bad_amount"
+    end: dict[str, Any] = {"from": "2026-11-27", "to": "2026-11-27", "opening": "10.00", "closing": "13.00", "count": 2}
+    assert own.denied("statements", "close", **{**end, "count": 1}) == "overlap"
+    assert own.denied("statements", "close", **{**end, "closing": "13.01"}) == "totals"
+    assert own.denied("statements", "close", **{**end, "from": "2026-11-28"}) == "bad_period"
+    for _ in range(2):
+        assert own.post("statements", "close", **end)["closing"] == "13.00"
+    later: dict[str, Any] = {"from": "2026-11-28", "to": "2026-11-28", "opening": "12.00", "closing": "12.00", "count": 0}
+    assert own.denied("statements", "close", **later) == "gap"
+    assert own.post("statements", "close", **{**later, "opening": "13.00", "closing": "13.00"})
+    assert len(own.get(to="2026-11-28")["matchings"]["B"]["open_lines"]) == 2

@@ -1,0 +1,82 @@
+"""Statements from files: camt.053 and CSV as the same lines, and what is no statement of the account."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+import pytest
+
+from gateway.treasury.statement_files import BadStatement, from_camt, from_csv
+from protocols.canon.money import Money
+from protocols.canon.statement import Direction
+from protocols.kit.iso20022.account import AccountEntry, AccountReport, CamtBalance
+from protocols.kit.iso20022.account_writer import write
+
+ACCOUNT, DAY = "00000000000118", date(2026, 11, 27)
+
+
+def camt(name: str = "camt.053.001.08", currency: str = "CNY") -> bytes:
+    entry = AccountEntry(Money(12_345, currency), Direction.CREDIT, "BOOK", bank_reference="N-1", booked_on=DAY,
+                         value_on=DAY, bank_code="PMNT/RCDT/ESCT")  # fmt: skip
+    balances = tuple(CamtBalance(kind, Money(minor, currency), DAY) for kind, minor in (("OPBD", 1_000), ("CLBD", 13_345)))
+    report = AccountReport(name[:8], "S-1", ACCOUNT, currency, sequence=1, first=DAY, last=DAY, balances=balances,
+                           entries=(entry,))  # fmt: skip
+    return write("M-1", datetime(2026, 11, 28, tzinfo=UTC), [report], name)
+
+
+@pytest.mark.parametrize("name", ["camt.053.001.02", "camt.053.001.08"])
+def test_a_camt_statement(name: str) -> None:
+    told = from_camt(camt(name), ACCOUNT, "CNY")
+    [line] = told.lines
+    assert (line.bank_line_id, line.amount, line.direction, line.bank_date) == ("N-1", Money(12_345), Direction.CREDIT, DAY)
+    assert (told.opening, told.closing, told.first, told.last) == (Money(1_000), Money(13_345), DAY, DAY)
+
+
+@pytest.mark.parametrize(
+    ("data", "account", "currency", "said"),
+    [
+        (camt(), "0000999", "CNY", "no statement of this account"), (camt(), ACCOUNT, "USD", "is in CNY"),
+        (camt("camt.052.001.08"), ACCOUNT, "CNY", "only a camt.053"), (b"<x/>", ACCOUNT, "CNY", "cannot be read"),
+        (b"date;amount", ACCOUNT, "CNY", "cannot be read"),
+    ],
+)  # fmt: skip
+def test_what_is_no_camt_statement(data: bytes, account: str, currency: str, said: str) -> None:
+    with pytest.raises(BadStatement, match=said):
+        from_camt(data, account, currency)
+
+
+CHINESE = "交易日期,收入,支出,对方户名,摘要\r\n20261127,\"1,234.50\",,甲公司,货款\r\n2026/11/28,,5,,手续费\r\n2026/11/28,,5,,手续费\r\n"
+MAPPING = {"date": "交易日期", "credit": "收入", "debit": "支出", "counterparty_name": "对方户名", "text": "摘要"}
+
+
+def test_a_csv_with_a_banks_own_headings() -> None:
+    told = from_csv(CHINESE.encode("gb18030"), ACCOUNT, "CNY", MAPPING, "gb18030")
+    assert [(line.direction.value, line.amount.minor, line.bank_date.day) for line in told.lines] == [
+        ("credit", 123_450, 27), ("debit", 500, 28), ("debit", 500, 28)]  # fmt: skip
+    first, second, third = told.lines
+    assert first.counterparty_name is not None and first.counterparty_name.clear == "甲公司"
+    # Two that are alike in all are two entries, and the same two when the file is read again.
+    assert second.bank_line_id == third.bank_line_id and (second.occurrence, third.occurrence) == (0, 1)
+    assert from_csv(CHINESE.encode("gb18030"), ACCOUNT, "CNY", MAPPING, "gb18030") == told
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("day,amount\n", "no column date"), ("date,direction,amount\n2026-13-01,credit,1\n", "line 2: .* no date"),
+        ("date,direction,amount\n2026-11-01,in,1\n", "credit or debit"), ("date,credit,debit\n2026-11-01,1,1\n", "one amount"),
+        ("date,credit,debit\n2026-11-01,,\n", "one amount"), ("date,direction,amount\n2026-11-01,credit,1.234\n", "decimals"),
+        ("date,direction,amount\n2026-11-01,credit,-1\n", "without sign"),
+        ("id,date,direction,amount\n1,2026-11-01,credit,1\n1,2026-11-01,credit,2\n", "stands twice"),
+    ],
+)  # fmt: skip
+def test_what_is_no_csv_statement(text: str, said: str) -> None:
+    with pytest.raises(BadStatement, match=said):
+        from_csv(text.encode(), ACCOUNT, "CNY", {}, "utf-8-sig")
+
+
+def test_a_charset_that_does_not_fit() -> None:
+    with pytest.raises(BadStatement, match="as CSV in utf-8"):
+        from_csv(CHINESE.encode("gb18030"), ACCOUNT, "CNY", MAPPING, "utf-8")
+    with pytest.raises(BadStatement, match="as CSV in none"):
+        from_csv(b"x", ACCOUNT, "CNY", {}, "none")
