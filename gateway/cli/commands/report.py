@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gateway.control.client import ControlClient
     from gateway.treasury.reports.table import ReportForm, TableHead, TableRow
 
-NAMES = "balances, daily, payments, entries, bank-service, balance-tables, open-items"
+NAMES = "balances, positions, daily, payments, entries, bank-service, balance-tables, open-items"
 SUFFIXES = (".xlsx", ".pdf", ".html", ".csv")
 
 
@@ -41,7 +41,7 @@ def report(
     socket: Socket = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a report: balances, daily position, payments, entries, bank service, monthly statements, open items.
+    """Make a report: balances, positions, payments, entries, bank service, monthly statements, open items.
 
     The figures are the journal's; no bank is asked. A file is written whole or not at all, readable by you alone.
     """

@@ -172,6 +172,18 @@ def balance_of(conn: Connection, account: str) -> BalanceRow | None:
     return None if kept is None else _read(account, *kept)
 
 
+def balances_of(conn: Connection, accounts: Sequence[str]) -> dict[str, BalanceRow]:
+    """The last balances received, by account; an account without one is left out."""
+    vault = vault_of(conn)
+    names = {vault.blind(account): account for account in accounts}
+    found = {}
+    for some in pieces(list(names)):
+        for row in conn.execute(select(schema.balances).where(_B.account_idx.in_(some))):
+            account = names[row.account_idx]
+            found[account] = _read(account, json.loads(vault.open(row.body, _aad(row.account_idx))), row.seen_ms)
+    return found
+
+
 def closing_of(conn: Connection, account: str, day: date) -> Money | None:
     """The closing balance of a recently closed day; None if the day is not closed, or was closed too long ago.
 

@@ -8,7 +8,7 @@ from gateway.treasury.reports import reconciliation_sources, sources
 from gateway.treasury.reports.sources import RowSource
 
 SOURCES: Mapping[str, RowSource] = {
-    "balances": sources.balances, "daily": sources.daily, "payments": sources.payments, "entries": sources.entries,
-    "bank-service": sources.bank_service, "balance-tables": reconciliation_sources.balance_tables,
-    "open-items": reconciliation_sources.open_items,
+    "balances": sources.balances, "positions": sources.positions, "daily": sources.daily,
+    "payments": sources.payments, "entries": sources.entries, "bank-service": sources.bank_service,
+    "balance-tables": reconciliation_sources.balance_tables, "open-items": reconciliation_sources.open_items,
 }  # fmt: skip

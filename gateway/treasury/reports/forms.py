@@ -43,6 +43,19 @@ BALANCES = ReportForm(
     "Balances are the bank's last answers; nothing is computed. Accounts that are not watched have none.",
 )  # fmt: skip
 
+POSITIONS = ReportForm(
+    "positions", "资金头寸表", "Positions",
+    (
+        _COMPANY, _BANK, _CURRENCY, _count("accounts", "账户数", "Accounts"), _count("heard", "有余额", "Heard of"),
+        _money("book", "账面余额", "Book balance"), _money("available", "可用余额", "Available"),
+        _money("under_way", "待付", "Not sent yet"), _money("in_doubt", "存疑", "In doubt"),
+        TableColumn("as_of", "最早余额时间", "Oldest balance", CellKind.MOMENT, width=22),
+    ),
+    "余额为银行最近一次答复之和;“有余额”为有答复的账户数。待付与存疑单列,不从余额中扣除。",
+    "Sums of the banks' last answers; heard of are the accounts that have one. Not sent yet and in doubt are told "
+    "apart, and not taken off.",
+)  # fmt: skip
+
 DAILY = ReportForm(
     "daily", "资金日报", "Daily position",
     (
@@ -151,5 +164,5 @@ OPEN_ITEMS = ReportForm(
 
 FORMS = {
     form.name: form
-    for form in (BALANCES, DAILY, PAYMENTS, ENTRIES, BANK_SERVICE, BALANCE_TABLES, OPEN_ITEMS)
+    for form in (BALANCES, POSITIONS, DAILY, PAYMENTS, ENTRIES, BANK_SERVICE, BALANCE_TABLES, OPEN_ITEMS)
 }  # fmt: skip

@@ -80,8 +80,9 @@ RowSource = Callable[[Connection, ReportQuestion, str | None], ReportPage]
 def balances(conn: Connection, asked: ReportQuestion, after: str | None) -> ReportPage:
     """One row an own account, with the last balance from the bank."""
     rows: list[TableRow] = []
+    heard_of = accounts.balances_of(conn, [route.account for route in asked.routes])
     for route in asked.routes:
-        told = accounts.balance_of(conn, route.account)
+        told = heard_of.get(route.account)
         balance = told.balance if told is not None and told.currency == route.currency else None
         as_of = None if balance is None else balance.as_of
         heard = None if told is None else asked.moment(told.seen_ms)
@@ -93,6 +94,34 @@ def balances(conn: Connection, asked: ReportQuestion, after: str | None) -> Repo
             "note": _note(route, asked, told is not None),
         })  # fmt: skip
     return ReportPage(rows)
+
+
+def positions(conn: Connection, asked: ReportQuestion, after: str | None) -> ReportPage:
+    """One row a company, bank and currency: the sums of what the banks last said, not sent yet and in doubt apart."""
+    numbers = [route.account for route in asked.routes]
+    waiting, doubtful = accounts.unclear(conn, numbers, NOT_SENT_YET), accounts.unclear(conn, numbers)
+    told = accounts.balances_of(conn, numbers)
+    sums: dict[tuple[str, str, str], dict[str, int]] = {}
+    oldest: dict[tuple[str, str, str], int] = {}
+    for route in asked.routes:
+        key = route.company, route.bank, route.currency
+        one = sums.setdefault(key, dict.fromkeys(("accounts", "heard", "under_way", "in_doubt"), 0))
+        one["accounts"] += 1
+        one["under_way"] += waiting.get(route.account, (0, 0))[1]
+        one["in_doubt"] += doubtful.get(route.account, (0, 0))[1]
+        kept = told.get(route.account)
+        if kept is None or kept.currency != route.currency:
+            continue
+        one["heard"] += 1
+        oldest[key] = min(oldest.get(key, kept.seen_ms), kept.seen_ms)
+        for name, money in (("book", kept.balance.book), ("available", kept.balance.available)):
+            if money is not None:
+                one[name] = one.get(name, 0) + money.minor
+    return ReportPage([
+        {"company": company, "bank": bank, "currency": currency, **one,
+         "as_of": asked.moment(oldest.get((company, bank, currency)))}
+        for (company, bank, currency), one in sums.items()
+    ])  # fmt: skip
 
 
 def daily(conn: Connection, asked: ReportQuestion, after: str | None) -> ReportPage:

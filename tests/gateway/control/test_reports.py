@@ -111,3 +111,11 @@ def test_every_account_has_a_statement_or_a_reason(operator: Operator) -> None:
             break
     assert len(rows) == 3 and all(row["section"] == "missing" and "no book" in row["reason"] for row in rows)
     assert report(operator, "balance-tables", after="99")["rows"] == []
+
+
+def test_positions_are_by_company_bank_and_currency(operator: Operator) -> None:
+    sample = only(report(operator, "positions"), bank="sample")
+    assert (sample["company"], sample["currency"], sample["accounts"], sample["heard"]) == ("jia", "CNY", 2, 1)
+    assert (sample["book"], sample["under_way"], sample["in_doubt"]) == (10**12 - 30_006, 0, 0)
+    pab = only(report(operator, "positions"), bank="pab")
+    assert pab["heard"] == 0 and "book" not in pab and pab["as_of"] is None
