@@ -25,7 +25,7 @@ from protocols.canon.outcome import STATE_TABLE, State
 from protocols.erp import signature
 from protocols.erp.batch_news import BATCH_ACCEPTED
 from protocols.erp.routing import EVENTS
-from protocols.erp.words import BATCHES, MONEY_COMMANDS, CommandType
+from protocols.erp.words import BATCHES, DECISIONS, MONEY_COMMANDS, CommandType
 
 _QUEUE_MS = 3_600_000
 
@@ -112,6 +112,8 @@ def _question_type(said: Mapping[str, Any]) -> CommandType | None:
         return CommandType.RECEIPT_REQUEST
     if "account" in said:
         return CommandType.STATEMENT_REQUEST if "date" in said else CommandType.TRANSACTIONS_QUERY
+    if "digest" in said:
+        return CommandType.PAYMENT_REJECT if "reason" in said else CommandType.PAYMENT_APPROVE
     return CommandType.PAYMENT_CANCEL if "id" in said and "reason" in said else None
 
 
@@ -283,7 +285,7 @@ def batch_standing(heard: list[ReceivedMessage]) -> BatchStanding | None:
 
 def is_question(type_: CommandType) -> bool:
     """Whether the command is over with its reply: it asks, or withdraws, and its answer says how things stand."""
-    return type_ not in MONEY_COMMANDS or type_ is CommandType.PAYMENT_CANCEL
+    return type_ not in MONEY_COMMANDS or type_ is CommandType.PAYMENT_CANCEL or type_ in DECISIONS
 
 
 def is_doubt(state: State) -> bool:

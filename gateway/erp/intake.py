@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 
 from gateway import log
 from gateway.clock import Clock, Entropy
-from gateway.erp import ask_later, batches, files, orders, status_and_cancel
+from gateway.erp import approvals, ask_later, batches, files, orders, status_and_cancel
 from gateway.erp import validation as validating
 from gateway.erp.amqp_types import Amqp, Delivery
 from gateway.erp.command import CommandResult, CommandUnit, ReceivedCommand, refusing
@@ -39,6 +39,7 @@ from protocols.erp.words import (
     CancelOrder,
     Command,
     CommandType,
+    DecideOrder,
     StatusQuery,
     SubmitBatch,
     SubmitFile,
@@ -209,6 +210,8 @@ class Intake:
             return files.submit(received, command)
         if isinstance(command, CancelOrder):
             return status_and_cancel.cancel(received, command)
+        if isinstance(command, DecideOrder):
+            return approvals.decide(received, command)
         if isinstance(command, StatusQuery):
             return status_and_cancel.status(received, command)
         return ask_later.ask(received, command)

@@ -91,6 +91,16 @@ def status(received: ReceivedCommand, command: StatusQuery) -> CommandUnit:
     return unit
 
 
+def tell(received: ReceivedCommand, tx: Tx, id_: str) -> None:
+    """Answer with the present state of the order or batch, which is there."""
+    row = lookup.find(tx.read, received.sender.name, id_)
+    batch = None if row is not None else batch_rows.find(tx.read, received.sender.name, id_)
+    if row is not None:
+        _tell_order(received, tx, row)
+    elif batch is not None:
+        _tell_batch(received, tx, batch)
+
+
 def _tell_order(received: ReceivedCommand, tx: Tx, row: PaymentRow) -> None:
     said = replies.status_result(events.news_of(row, replies.STATUS_RESULT, row.life.seq, row.changed_ms))
     about = {"payment": row.payment, "state": row.life.state.value}

@@ -38,7 +38,8 @@ Host = Annotated[str, AfterValidator(_a_host)]
 Slug = Annotated[str, StringConstraints(pattern=SLUG)]
 SettingsPath = Annotated[Path, AfterValidator(_beside_the_settings)]
 Operation = Literal[
-    "payment.submit", "payment.cancel", "transfer.submit", "batch.submit", "payroll.submit", "collection.submit",
+    "payment.submit", "payment.cancel", "payment.approve", "payment.reject", "transfer.submit", "batch.submit",
+    "payroll.submit", "collection.submit",
     "status.query", "balance.query", "transactions.query", "statement.request", "receipt.request",
     "payment.validate",
 ]  # fmt: skip

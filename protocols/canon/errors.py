@@ -48,6 +48,7 @@ class Code(StrEnum):
     UNSUPPORTED = "unsupported"
     UNKNOWN_PAYMENT = "unknown_payment"
     TOO_LATE = "too_late"
+    NOT_APPROVED = "not_approved"
     BAD_CURSOR = "bad_cursor"
     BANK_UNAVAILABLE = "bank_unavailable"
     BANK_REFUSED = "bank_refused"
@@ -101,6 +102,7 @@ CODES: Mapping[Code, CodeFacts] = {
     Code.UNSUPPORTED: CodeFacts(_S, "the account's bank does not offer this operation", "该账户的银行不支持此操作"),
     Code.UNKNOWN_PAYMENT: CodeFacts(_S, "this sender has no payment with that id", "该发送方没有此编号的付款"),
     Code.TOO_LATE: CodeFacts(_X, "the payment may already be at the bank", "付款可能已到达银行"),
+    Code.NOT_APPROVED: CodeFacts(_S, "the signed word about an order does not count", "复核人的签名不作数"),
     Code.BAD_CURSOR: CodeFacts(_S, "the continuation is not one that this gateway gave out", "翻页标记无效"),
     Code.BANK_UNAVAILABLE: CodeFacts(_S, "the bank did not answer in time; a question may be asked again", "银行未及时应答;查询可重试"),
     Code.BANK_REFUSED: CodeFacts(_S, "the bank refused the question", "银行拒绝了查询"),

@@ -46,6 +46,8 @@ from protocols.erp.replies import (
 from protocols.erp.words import CommandType, TransactionsQuery
 
 _ID, _PAYMENT, _SENDER, _BANK = "AP-2026-000871", "01KA5V3Q8ZJ4M2N7R9T6W0XYBC", "kingdee", "icbc"
+_DIGEST = "28bdee3c5839e532bccdb88662343442575122d90746eb8bf59b4a9e7e9aab6e"
+_SIGNED = "A" * 86 + "=="
 _OWN = "0000000000000000017"
 _AT_MS = 1_795_482_000_000
 _NEXT = "q83vEjRWeJCrze8SNFZ4kHsicGFnZSI6Mn0"
@@ -82,6 +84,8 @@ def commands() -> dict[str, dict[str, Any]]:
         "payment.submit": order,
         "payment.submit+least": least,
         "payment.cancel": {"id": _ID, "reason": "重复录入"},
+        "payment.approve": {"id": _ID, "person": "sun", "digest": _DIGEST, "signature": _SIGNED},
+        "payment.reject": {"id": _ID, "person": "sun", "digest": _DIGEST, "signature": _SIGNED, "reason": "重复录入"},
         **_money_commands(),
         "status.query": {"id": _ID},
         "status.query+payment": {"payment": _PAYMENT},

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from protocols.erp.batch_forms import BatchSubmit, CollectionSubmit, PayrollSubmit
 from protocols.erp.form import Form
-from protocols.erp.order_forms import PaymentCancel, PaymentSubmit, TransferSubmit
+from protocols.erp.order_forms import PaymentApprove, PaymentCancel, PaymentReject, PaymentSubmit, TransferSubmit
 from protocols.erp.question_forms import (
     BalanceQueryForm,
     ReceiptRequestForm,
@@ -21,6 +21,8 @@ from protocols.erp.words import CommandType
 FORMS: Mapping[CommandType, type[Form]] = {
     CommandType.PAYMENT_SUBMIT: PaymentSubmit,
     CommandType.PAYMENT_CANCEL: PaymentCancel,
+    CommandType.PAYMENT_APPROVE: PaymentApprove,
+    CommandType.PAYMENT_REJECT: PaymentReject,
     CommandType.TRANSFER_SUBMIT: TransferSubmit,
     CommandType.BATCH_SUBMIT: BatchSubmit,
     CommandType.PAYROLL_SUBMIT: PayrollSubmit,

@@ -69,6 +69,13 @@ _COMMANDS = {
         "withdraw an order before it is sent, or what is unsent of a batch",
         "在发送之前撤销订单,或撤销批次中未发送的明细",
         (STATUS_RESULT, BATCH_STATUS, COMMAND_REJECTED)),
+    CommandType.PAYMENT_APPROVE: (
+        "bring an approver's signed yes to an order or batch that waits for [approvals](../../do/approvals.md)",
+        "转交复核人对待复核订单或批次的签名同意(见[审批](../../do/approvals.zh.md))",
+        (STATUS_RESULT, BATCH_STATUS, COMMAND_REJECTED)),
+    CommandType.PAYMENT_REJECT: (
+        "bring an approver's signed no: what waits is cancelled", "转交复核人签名的拒绝:待复核的付款撤销",
+        (STATUS_RESULT, BATCH_STATUS, COMMAND_REJECTED)),
     CommandType.TRANSFER_SUBMIT: (
         "move money between own accounts, exactly once", "提交一笔资金调拨,恰好执行一次",
         (PAYMENT_ACCEPTED, PAYMENT_REJECTED)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -22,9 +23,19 @@ from protocols.erp.form import (
     tagged,
     time_faults,
 )
-from protocols.erp.scalars import Amount, Currency, OrderId, PersonName, Purpose, ReasonText, Time
+from protocols.erp.scalars import (
+    Amount,
+    ApprovalDigest,
+    Currency,
+    OrderId,
+    PersonName,
+    PersonSignature,
+    Purpose,
+    ReasonText,
+    Time,
+)
 from protocols.erp.terms_form import TermsForm, terms_faults, terms_of
-from protocols.erp.words import CancelOrder, SubmitOrder
+from protocols.erp.words import CancelOrder, DecideOrder, SubmitOrder
 
 _DETAIL = PaymentDetail()
 
@@ -113,3 +124,36 @@ class PaymentCancel(Form):
     def word(self) -> CancelOrder:
         """The command as a word."""
         return CancelOrder(self.id, self.reason)
+
+
+class PaymentApprove(Form):
+    """An approver's signed yes to what waits about an order or a batch."""
+
+    id: OrderId = said("the id of the order or batch that waits", "待复核的订单或批次编号")
+    person: PersonName = said("who signed, by the enrolled name", "签名的复核人,即其登记的名称")
+    digest: ApprovalDigest = said("the digest that was signed, as `bankgw approvals show` prints it", "所签的摘要")
+    signature: PersonSignature = said(
+        "Ed25519, by the person's own key, of `bankgw approvals 1`, `approve` and the digest, one a line, no line end "
+        "after the last",
+        "复核人用本人密钥所作的 Ed25519 签名,内容为 `bankgw approvals 1`、`approve` 与摘要三行,末行无换行",
+    )
+
+    def word(self) -> DecideOrder:
+        """The command as a word."""
+        return DecideOrder(self.id, True, self.person, self.digest, b64decode(self.signature))
+
+
+class PaymentReject(Form):
+    """An approver's signed no: the order, or what waits of the batch, is cancelled."""
+
+    id: OrderId = said("the id of the order or batch that waits", "待复核的订单或批次编号")
+    person: PersonName = said("who signed, by the enrolled name", "签名的复核人,即其登记的名称")
+    digest: ApprovalDigest = said("the digest that was signed, as `bankgw approvals show` prints it", "所签的摘要")
+    signature: PersonSignature = said(
+        "as in `payment.approve`, with `reject` as the second line", "同 `payment.approve`,第二行为 `reject`"
+    )
+    reason: ReasonText = said("kept in the audit trail", "原因,记入审计记录", "")
+
+    def word(self) -> DecideOrder:
+        """The command as a word."""
+        return DecideOrder(self.id, False, self.person, self.digest, b64decode(self.signature), self.reason)

@@ -17,7 +17,6 @@ DIRECT_REPLY_TO = "amq.rabbitmq.reply-to"
 """RabbitMQ's pseudo-queue; what arrives in a message is this name and a suffix. Fit for questions only."""
 MAX_QUEUE_BYTES = 255
 
-_PLANNED = frozenset({"payment.approve", "payment.reject"})
 _NAMES = {kind.value: kind for kind in CommandType}
 _QUEUE_PREFIX = "/queues/"
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -70,8 +69,6 @@ def is_direct(queue: str) -> bool:
 
 def _unknown(where: str, name: str) -> Refusal:
     shown = _shown(name)
-    if name in _PLANNED:
-        return Refusal(Code.UNKNOWN_TYPE, f"{shown} is not offered by this version; it offers {_list(_NAMES)}")
     near = get_close_matches(name[:_SHOWN_CHARS], _NAMES, n=1)
     advice = f"did you mean {near[0]}?" if near else f"this version offers {_list(_NAMES)}"
     return Refusal(Code.UNKNOWN_TYPE, f"{where} {shown!r} names no command; {advice}")

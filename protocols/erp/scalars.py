@@ -37,6 +37,8 @@ _BIC_PATTERN = r"^[A-Z0-9]{4}[A-Z]{2}[A-Z0-9]{2}([A-Z0-9]{3})?$"
 _COUNTRY_PATTERN = r"^[A-Z]{2}$"
 _PURPOSE_CODE_PATTERN = r"^[A-Z0-9]{1,4}$"
 _PERSON_PATTERN = r"^[a-z][a-z0-9_.-]{0,30}$"
+_DIGEST_PATTERN = r"^[0-9a-f]{64}$"
+_SIGNATURE_PATTERN = r"^[0-9A-Za-z+/]{86}==$"
 _SCHEME_ID_PATTERN = r"^[!-~]{1,35}$"
 _CURSOR_PATTERN = r"^[0-9A-Za-z_-]{1,2048}$"
 _DATE_PATTERN = r"^2[0-9]{3}-[0-9]{2}-[0-9]{2}$"
@@ -227,6 +229,16 @@ PersonName = Annotated[
                            "letters, digits, _ . or -", 31)),
     _schema(_PERSON_PATTERN, 31),
 ]  # fmt: skip
+ApprovalDigest = Annotated[
+    str,
+    PlainValidator(_formed(_DIGEST_PATTERN, "64 hex digits, a to f small", 64)),
+    _schema(_DIGEST_PATTERN, 64),
+]
+PersonSignature = Annotated[
+    str,
+    PlainValidator(_formed(_SIGNATURE_PATTERN, "an Ed25519 signature: 64 bytes in Base64", 88)),
+    _schema(_SIGNATURE_PATTERN, 88),
+]
 Cursor = Annotated[
     str,
     PlainValidator(_formed(_CURSOR_PATTERN, "the `next` of a page, unchanged", 2048)),

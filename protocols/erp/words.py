@@ -27,6 +27,8 @@ class CommandType(StrEnum):
 
     PAYMENT_SUBMIT = "payment.submit"
     PAYMENT_CANCEL = "payment.cancel"
+    PAYMENT_APPROVE = "payment.approve"
+    PAYMENT_REJECT = "payment.reject"
     TRANSFER_SUBMIT = "transfer.submit"
     BATCH_SUBMIT = "batch.submit"
     PAYROLL_SUBMIT = "payroll.submit"
@@ -43,7 +45,9 @@ SINGLE_ORDERS = frozenset({CommandType.PAYMENT_SUBMIT, CommandType.TRANSFER_SUBM
 """The commands that hold one order."""
 BATCHES = frozenset({CommandType.BATCH_SUBMIT, CommandType.PAYROLL_SUBMIT, CommandType.COLLECTION_SUBMIT})
 """The commands that hold many orders."""
-MONEY_COMMANDS = SINGLE_ORDERS | BATCHES | {CommandType.PAYMENT_CANCEL}
+DECISIONS = frozenset({CommandType.PAYMENT_APPROVE, CommandType.PAYMENT_REJECT})
+"""The commands that bring a person's signed word about an order or a batch."""
+MONEY_COMMANDS = SINGLE_ORDERS | BATCHES | DECISIONS | {CommandType.PAYMENT_CANCEL}
 """The commands that need a broker-checked `user-id` and travel through the money queue."""
 
 MAX_ITEMS = 1_000
@@ -92,6 +96,20 @@ class CancelOrder:
     """`payment.cancel`: withdraw the order, or the orders of the batch, `id` as far as no byte has left yet."""
 
     id: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DecideOrder:
+    """`payment.approve` or `payment.reject`: an enrolled person's signature over the digest of what waits about the
+    order or batch `id`. The ERP's own word is none.
+    """
+
+    id: str
+    approves: bool
+    person: str
+    digest: str
+    signature: bytes
     reason: str = ""
 
 
@@ -180,4 +198,4 @@ class SubmitFile:
 BankQuestion = BalanceQuery | TransactionsQuery | StatementRequest | ReceiptRequest
 """What only a bank can answer; it waits in the journal until it is answered."""
 QuestionCommand = StatusQuery | BankQuestion
-Command = SubmitOrder | SubmitBatch | SubmitFile | CancelOrder | QuestionCommand
+Command = SubmitOrder | SubmitBatch | SubmitFile | CancelOrder | DecideOrder | QuestionCommand

@@ -71,7 +71,6 @@ _PAB = {"banks": ("pab",)}
 CASES = (
     Case("unknown_key_on_the_money_queue", "unknown_type", key="payment.nothing", parked=True, type="unknown"),
     Case("key_no_queue_is_bound_to", "unknown_type", key="paymnt.submit", parked=True, type="unknown"),
-    Case("planned_command", "unknown_type", key="payment.approve", parked=True, type="unknown"),
     Case("property_contradicts_key", "type_conflict",
          said={"type": "balance.query"}, parked=True, type="unknown"),
     Case("header_contradicts_key", "type_conflict",

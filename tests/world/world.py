@@ -67,7 +67,7 @@ _TWIN_OPTIONS: dict[str, dict[str, Any]] = {
 USER = "erp-user"
 REPLIES, EVENTS = "erp-demo.replies", "erp-demo.events"
 OPERATIONS = (
-    "payment.submit", "payment.cancel", "transfer.submit", "batch.submit", "payroll.submit", "collection.submit",
+    "payment.submit", "payment.cancel", "payment.approve", "payment.reject", "transfer.submit", "batch.submit", "payroll.submit", "collection.submit",
     "status.query", "balance.query", "transactions.query", "statement.request", "receipt.request",
 )  # fmt: skip
 

@@ -13,7 +13,7 @@ TABLE = {
     "no_sender": (SAME, SAME), "unknown_sender": (SAME, SAME), "not_allowed": (SAME, SAME),
     "bad_signature": (SAME, SAME), "reply_to_refused": (SAME, SAME), "schema": (SAME, SAME),
     "validation": (SAME, NEW), "id_conflict": (NEW, NEW), "expired": (SAME, SAME), "unsupported": (SAME, SAME),
-    "unknown_payment": (SAME, SAME), "too_late": (NEVER, NEVER), "bad_cursor": (SAME, SAME),
+    "unknown_payment": (SAME, SAME), "too_late": (NEVER, NEVER), "not_approved": (SAME, SAME), "bad_cursor": (SAME, SAME),
     "bank_unavailable": (SAME, SAME), "bank_refused": (SAME, SAME), "bank_unclear": (SAME, SAME),
     "internal": (SAME, SAME),
 }  # fmt: skip

@@ -58,13 +58,10 @@ def test_what_is_unknown_or_nothing() -> None:
     assert len(refusal("p" * 255, None, None).title) < 400
 
 
-def test_what_a_later_version_offers_is_said_to_be_so() -> None:
-    assert "not offered by this version" in refusal("payment.approve", None, None).title
-
-
-def test_only_orders_and_their_withdrawal_are_money() -> None:
+def test_only_orders_their_withdrawal_and_decisions_are_money() -> None:
     assert {type_.value for type_ in MONEY_COMMANDS} == {
-        "payment.submit", "payment.cancel", "transfer.submit", "batch.submit", "payroll.submit", "collection.submit"}  # fmt: skip
+        "payment.submit", "payment.cancel", "payment.approve", "payment.reject", "transfer.submit", "batch.submit",
+        "payroll.submit", "collection.submit"}  # fmt: skip
 
 
 @given(st.text(), st.none() | st.text(), st.none() | st.text())
