@@ -25,7 +25,7 @@ from tests.protocols.banks.every.bench import EVERY, FINAL, Table, bundled, kind
 Said = Outcome | Mapping[str, Outcome]
 Talk = Generator[MoneyStep, bytes, Said]
 MUTANTS, SECONDS, CUTS, NOISES = 300, 0.6, 15, 8
-PARTS = 24
+PARTS = 40
 """The exhaustive tests are cut into so many, by place, so that all cost the same: a signed answer costs milliseconds, and a
 Finnish bank has 900,000 to try."""
 _LEAF = re.compile(rb"(?<=>)[^<>\s][^<>]*(?=</)")
