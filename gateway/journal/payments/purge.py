@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, exists, func, select
+from sqlalchemy import Connection, Select, delete, exists, select
 
 from gateway.journal.commit import audit
 from gateway.journal.commit.rows import OutboxState
@@ -70,9 +70,9 @@ def forget_entries(tx: Tx, before_ms: int, most: int) -> int:
     return len(keys)
 
 
-def entries_due(conn: Connection, before_ms: int) -> int:
-    """How many statement entries are past their retention."""
-    return int(conn.execute(select(func.count()).where(_S.entry < key_at(before_ms))).scalar_one())
+def entries_due(conn: Connection, before_ms: int, most: int) -> int:
+    """How many statement entries are past their retention, counted up to `most`."""
+    return len(list(conn.execute(select(_S.entry).where(_S.entry < key_at(before_ms)).limit(most))))
 
 
 def _old(before_ms: int) -> Select[Any]:
