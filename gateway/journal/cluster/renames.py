@@ -21,6 +21,7 @@ from gateway.journal.commit import audit
 from gateway.journal.commit.lane_names import current_lane
 from gateway.journal.commit.store import Tx
 from gateway.journal.payments import batch_rows, payees
+from gateway.journal.people import approval_requests
 from gateway.journal.sql import schema
 from gateway.journal.sql.databases import insert_new
 from protocols.canon.outcome import STATE_TABLE
@@ -121,7 +122,8 @@ def rename_sender(tx: Tx, old: str, new: str, actor: str, reason: str) -> Rename
         raise NotRenamed(f"{old} and {new} both have orders with the ids {', '.join(sorted(taken)[:_SHOWN])}: if they "
                          f"are one ERP, these may have been paid twice; look at both (`bankgw orders show SENDER:ID`). "
                          f"The two names cannot become one")  # fmt: skip
-    counts = {"batches": _move_batches(tx, before), "payees_registered": payees.move_sender(tx, old, new)}
+    counts = {"batches": _move_batches(tx, before), "payees_registered": payees.move_sender(tx, old, new),
+              "approval_requests": approval_requests.move_sender(tx, old, new)}  # fmt: skip
     counts["usage_counts"] = _add_up(conn, before)
     rest = [table for table in _tables("sender") if table.name not in counts]
     counts.update({table.name: _move(conn, table, "sender", before) for table in rest})

@@ -136,6 +136,18 @@ def settle(tx: Tx, request: ApprovalRequest, state: RequestState, actor: str, de
     return True
 
 
+def move_sender(tx: Tx, old: str, new: str) -> int:
+    """Move the requests of the sender `old` to `new`, sealed again. Their forms still say `old`: what they ask for is
+    no longer what was signed, so that approvers are asked anew."""
+    moved = 0
+    for row in tx.fresh.execute(select(schema.approval_requests).where(_C.sender == old)).all():
+        columns = _columns(tx, replace(_read(tx.raw, row), sender=new))
+        values = {name: columns[name] for name in ("sender", "body")}
+        tx.fresh.execute(update(schema.approval_requests).where(_C.request == row.request).values(values))
+        moved += 1
+    return moved
+
+
 def _object(request: ApprovalRequest) -> str:
     return f"{request.sender}/{request.subject}"
 
