@@ -75,6 +75,17 @@ def told(said: Mapping[str, Any]) -> DayTotals:
     return DayTotals(int(said["count"]), credit, debit)
 
 
+def receipt_subject(line: Mapping[str, Any], account: str, *, by_payment: bool) -> dict[str, Any]:
+    """What a receipt of this entry is asked for by: the payment it belongs to, or the entry itself."""
+    if by_payment:
+        return {"payment": line["matched_payment"]}
+    return {"account": account, "bank_date": line["bank_date"], "bank_line_id": line["bank_line_id"]}
+
+
+def _by_payment(bank: str) -> bool:
+    return trial(bank).demo.get("receipts_of") == "payment"
+
+
 def receipt_faults(line: Mapping[str, Any], said: Mapping[str, Any]) -> Iterator[str]:
     """What is wrong with a receipt of this entry."""
     data = base64.b64decode(said["data"])
@@ -129,10 +140,8 @@ class Evening:
         if line is None:
             self._faults.append(f"{bank}: {RECEIPT}: no entry to ask about")
             return
-        said = await self._put(RECEIPT, {
-            "account": demo_site.account_numbers(bank, 1)[0], "bank_date": line["bank_date"],
-            "bank_line_id": line["bank_line_id"], "max_wait": "PT1M",
-        })  # fmt: skip
+        subject = receipt_subject(line, demo_site.account_numbers(bank, 1)[0], by_payment=_by_payment(bank))
+        said = await self._put(RECEIPT, subject | {"max_wait": "PT1M"})
         self._judge(bank, RECEIPT, said, lambda body: receipt_faults(line, body))
 
     @property
@@ -166,7 +175,9 @@ class Evening:
 
         self._judge(bank, STATEMENT, said, faults)
         lines = said.said.get("lines", []) if said is not None else []
-        return next((one for one in reversed(lines) if one["direction"] == "debit"), None)
+        of_payment = _by_payment(bank)
+        return next((one for one in reversed(lines) if one["direction"] == "debit"
+                     and (one.get("matched_payment") or not of_payment)), None)  # fmt: skip
 
     def _truth(self, bank: str, account: str, day: date) -> DayTotals:
         return totals(read_executions(self.site.ledger(bank)), account, day, self.clock.now_ms())

@@ -11,7 +11,7 @@ import pytest
 
 from gateway import capabilities
 from gateway.demo import end_of_day, stage
-from gateway.demo.end_of_day import DayTotals, branch_faults, receipt_faults, told, totals
+from gateway.demo.end_of_day import DayTotals, branch_faults, receipt_faults, receipt_subject, told, totals
 from gateway.simbank.ledger import CHINA
 from gateway.simbank.record import Execution
 from protocols.canon.money import Money
@@ -61,6 +61,13 @@ def test_a_receipt_of_another_entry_or_another_file_is_seen() -> None:
     assert list(receipt_faults({"amount": "12.51"}, said))
     assert list(receipt_faults({"amount": "12.50"}, {**said, "size": 1}))
     assert list(receipt_faults({"amount": "12.50"}, {**said, "sha256": "0"}))
+
+
+def test_a_receipt_is_asked_for_by_what_the_bank_finds_it_by() -> None:
+    line = {"bank_date": "2026-11-25", "bank_line_id": "B7", "matched_payment": "P1"}
+    assert receipt_subject(line, OWN, by_payment=True) == {"payment": "P1"}
+    entry = {"account": OWN, "bank_date": "2026-11-25", "bank_line_id": "B7"}
+    assert receipt_subject(line, OWN, by_payment=False) == entry
 
 
 def test_a_branch_too_few_or_too_many_is_seen() -> None:
