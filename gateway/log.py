@@ -7,7 +7,6 @@ A line has `ts`, `level`, `event` (a stable slug), and the fields its author gav
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import sys
@@ -20,6 +19,7 @@ from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, global
 from zope.interface import implementer
 
 from protocols.canon.party import mask
+from protocols.kit.json_writer import json_writer
 
 # A net under the masked types. What could be an account number is: 12 or more digits on their own; 15 or more
 # whatever they touch; four groups of four as cards are printed. Ids stay whole: a UUID's groups touch hyphens and
@@ -57,7 +57,7 @@ def _mask(found: re.Match[str]) -> str:
     return mask(re.sub(r"[ \-]", "", found.group()))
 
 
-_encode = json.JSONEncoder(ensure_ascii=False, check_circular=False).encode
+_encode = json_writer(separators=(", ", ": "), allow_nan=True)
 _LEVELS = {"warn": "warning", "exception": "error"}
 
 

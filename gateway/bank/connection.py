@@ -11,8 +11,10 @@ as long as another node needs to take the lane over.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import cast
 
+from cryptography.x509 import load_der_x509_certificate
 from OpenSSL import SSL
 from twisted.internet import tcp
 from twisted.internet.defer import Deferred
@@ -24,6 +26,7 @@ from twisted.python.failure import Failure
 
 from gateway.bank.exchange_trace import ConnectionTrace, LaneTrace
 from gateway.bank.handshake_errors import explain
+from gateway.bank.tls import peer_der
 from gateway.clock import Clock
 from protocols.bank import Cutter, Port
 from protocols.kit.errors import ProtocolError
@@ -197,9 +200,15 @@ def _tls_words(transport: object) -> str:
     handle = transport.getHandle() if isinstance(transport, TLSMemoryBIOProtocol) else None
     if not isinstance(handle, SSL.Connection):
         return "plain"
-    peer = handle.get_peer_certificate(as_cryptography=True)
-    return (f"{handle.get_protocol_version_name()} {handle.get_cipher_name()}"
-            f"{'' if peer is None else f' {peer.subject.rfc4514_string()}'}")  # fmt: skip
+    peer = peer_der(handle)
+    who = "" if peer is None else f" {_subject(peer)}"
+    return f"{handle.get_protocol_version_name()} {handle.get_cipher_name()}{who}"
+
+
+@lru_cache(maxsize=256)
+def _subject(der: bytes) -> str:
+    """Cached, because a bank that wants a connection for each exchange shows the same certificate each time."""
+    return load_der_x509_certificate(der).subject.rfc4514_string()
 
 
 def _with_cause(word: str, reason: Failure) -> str:

@@ -104,8 +104,14 @@ class _Verdict:
 @dataclass(frozen=True, slots=True)
 class _KeptSession:
     session: SSL.Session
-    leaf: x509.Certificate
+    leaf_der: bytes
     until_s: float
+
+
+def peer_der(connection: SSL.Connection) -> bytes | None:
+    """The peer's certificate as it was sent. Building one of `cryptography` takes longer than resuming a session."""
+    peer = connection.get_peer_certificate()
+    return None if peer is None else crypto.dump_certificate(crypto.FILETYPE_ASN1, peer)
 
 
 @implementer(IOpenSSLClientConnectionCreator)
@@ -166,7 +172,7 @@ class ClientTls:
             until_s = min(
                 self._clock.now_ms() / 1000 + SESSION_LIFETIME_S, verdict.leaf.not_valid_after_utc.timestamp()
             )
-            self._kept = _KeptSession(session, verdict.leaf, until_s)
+            self._kept = _KeptSession(session, verdict.leaf.public_bytes(Encoding.DER), until_s)
         return None
 
     def refusal(self, connection: SSL.Connection) -> HandshakeRefusal | None:
@@ -175,7 +181,7 @@ class ClientTls:
 
     def _completed_by_resumption(self, connection: SSL.Connection, verdict: _Verdict) -> HandshakeRefusal | None:
         kept = verdict.offered
-        if kept is None or connection.get_peer_certificate(as_cryptography=True) != kept.leaf:
+        if kept is None or peer_der(connection) != kept.leaf_der:
             return HandshakeRefusal(Reason.BAD_CERTIFICATE, "the handshake ended without a certificate being verified")
         self.resumed += 1
         return None

@@ -485,12 +485,14 @@ def _carry_out(rule: Rule, life: Life, event: Event) -> Step:
     after = rule.change(life, event) if rule.change else life
     told: tuple[Effect, ...] = ()
     if rule.after is not None:
-        after = replace(after, state=rule.after, since_ms=event.at_ms)
         facts = STATE_TABLE[rule.after]
         if facts.event is not None and (not facts.optional or life.tell_sent):
             told = (Tell(facts.event),)
-    effects = told + tuple(effect for consequence in rule.then for effect in consequence(life, after, event))
-    told_count = sum(isinstance(effect, Tell) for effect in effects)
-    after = replace(after, seq=after.seq + told_count) if told_count else after
+        after = replace(after, state=rule.after, since_ms=event.at_ms, seq=after.seq + len(told))
+    # No consequence reads `seq`, so it may be counted up before the last one of them is known.
+    then = tuple([effect for consequence in rule.then for effect in consequence(life, after, event)])
+    more = sum([isinstance(effect, Tell) for effect in then])
+    after = replace(after, seq=after.seq + more) if more else after
+    effects = told + then
     assert after.attempt >= life.attempt and after.seq >= life.seq
     return Step(after, effects, rule.name)

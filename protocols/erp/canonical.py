@@ -7,7 +7,6 @@ agree, and an optional field that a later version adds changes no text that exis
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,12 +24,11 @@ from protocols.canon.order import (
 from protocols.canon.party import Party, PartyKind, address_fields
 from protocols.canon.terms import debit_fields, terms_fields
 from protocols.erp.words import OnItemError, SubmitBatch
+from protocols.kit.json_writer import json_writer
 
 # RFC 8785 sorts names by UTF-16 units and Python by code points. All names here are ASCII, so both agree, and
 # there are no numbers but small integers; strings are escaped alike by both.
-_encode = json.JSONEncoder(
-    ensure_ascii=False, allow_nan=False, check_circular=False, sort_keys=True, separators=(",", ":")
-).encode
+_encode = json_writer(sort_keys=True)
 
 
 def text(order: AnyOrder) -> bytes:

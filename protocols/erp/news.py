@@ -6,7 +6,6 @@ list of codes, so that no caller can contradict them.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -17,6 +16,7 @@ from protocols.canon.errors import Refusal, Resend
 from protocols.canon.money import Money
 from protocols.canon.order import Kind
 from protocols.canon.outcome import CORRECTION_EVENT, STATE_TABLE, Certainty, Fate, State
+from protocols.kit.json_writer import json_writer
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FORBIDDEN_IN_WORD = frozenset(".*# \t\r\n")
@@ -177,7 +177,7 @@ def body(news: News) -> bytes:
     return write_json(fields(news))
 
 
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")).encode
+_encode = json_writer()
 
 
 def write_json(value: Mapping[str, Any]) -> bytes:

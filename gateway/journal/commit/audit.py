@@ -20,10 +20,11 @@ from gateway.journal.commit.store import Tx
 from gateway.journal.sql import schema
 from gateway.journal.sql.driver import first_row, write_many
 from gateway.journal.sql.vault import Vault, VaultError
+from protocols.kit.json_writer import json_writer
 
 GENESIS = "0" * 64
 _BASE = "audit-base:"
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")).encode
+_encode = json_writer(sort_keys=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,9 @@ from protocols.canon.order import (
 )
 from protocols.canon.party import AccountNumber, Name, Party, PartyKind, address_fields, address_from
 from protocols.canon.terms import debit_fields, debit_from, terms_fields, terms_from
+from protocols.kit.json_writer import json_writer
 
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")).encode
+_encode = json_writer()
 
 
 def write(order: AnyOrder, fingerprint: str) -> bytes:
