@@ -11,6 +11,13 @@ from gateway import settings as conf
 from gateway.core.policy import Allowance, Band, Route
 from gateway.core.states import Policy, Rules
 from gateway.people.approval_terms import DEFAULT_TERMS, LIVE, TEST, ApprovalTerms
+from gateway.treasury.reconciliation.rows import (
+    DEFAULT_ACCOUNT_TERMS,
+    AccountTerms,
+    MatchTerms,
+    NumberRange,
+    Tariff,
+)
 from protocols.bank import Bank, Profile, Questions, Replay, ReplayRule
 from protocols.canon.money import Money
 from protocols.canon.order import Kind
@@ -49,6 +56,7 @@ class Registry:
     watched: frozenset[str] = frozenset()
     unattested: frozenset[tuple[str, Kind]] = frozenset()
     approval_terms: ApprovalTerms = DEFAULT_TERMS
+    reconciliation: AccountTerms = DEFAULT_ACCOUNT_TERMS
     _rules: dict[tuple[str, Kind], Rules] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def sender_of(self, user: str | None) -> Sender | None:
@@ -124,7 +132,24 @@ def build(settings: conf.Settings, banks: Mapping[str, Bank]) -> Registry:
         LIVE if settings.mode == "production" else TEST, int(settings.control.approval_valid_s * 1000),
         int(settings.control.approval_escalates_s * 1000),
     )  # fmt: skip
-    return Registry(senders, by_user, routes, banks, holders, anonymous, watched, _unattested(settings, banks), terms)
+    return Registry(senders, by_user, routes, banks, holders, anonymous, watched, _unattested(settings, banks), terms,
+                    _account_terms(settings))  # fmt: skip
+
+
+def _account_terms(settings: conf.Settings) -> AccountTerms:
+    """What the matching of entries allows, with each account's tariff by its bank."""
+    told = settings.reconciliation
+    tariffs = {}
+    for account in settings.accounts:
+        bands = [
+            (Money.parse(one.upto, account.currency).minor, Money.parse(one.fee, account.currency).minor)
+            for one in told.fees if one.bank == account.bank
+        ]  # fmt: skip
+        if bands:
+            tariffs[account.number] = Tariff(tuple(sorted(bands)))
+    ranges = tuple(NumberRange(one.prefix, one.first, one.last, one.digits) for one in told.numbers)
+    payments = MatchTerms(latest_days=told.days, numbers=ranges, tariffs=tariffs)
+    return AccountTerms(payments, replace(payments, earliest_days=-told.days))
 
 
 def _unattested(settings: conf.Settings, banks: Mapping[str, Bank]) -> frozenset[tuple[str, Kind]]:

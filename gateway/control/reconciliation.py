@@ -19,7 +19,7 @@ from gateway.treasury.books import BookEntry, BookHead, BookRow
 from gateway.treasury.decisions import ASIDE, CONFIRM, MatchDecision
 from gateway.treasury.reconciled import NoTable, Reconciled, balance_table, reconcile, why_not_confirm
 from gateway.treasury.reconciliation.decision import Match
-from gateway.treasury.reconciliation.rows import Matching, MatchRow
+from gateway.treasury.reconciliation.rows import AccountTerms, Matching, MatchRow
 from gateway.treasury.statements import StatementEnd
 from protocols.canon.money import BadMoney, Money
 from protocols.canon.party import AccountNumber, Name
@@ -127,8 +127,8 @@ class _Acts:
 
     async def show(self, call: Call) -> Any:
         """What is matched, proposed and open, in both matchings."""
-        route, last = self._route(call), self._last(call)
-        found = await self._daemon_handle.store.read(lambda conn: reconcile(conn, route, last))
+        route, last, terms = self._route(call), self._last(call), self._terms()
+        found = await self._daemon_handle.store.read(lambda conn: reconcile(conn, route, last, terms))
         return {
             "account": route.account, "to": last.isoformat(), "currency": route.currency,
             "matchings": {matching.value: _matching(found, matching) for matching in Matching},
@@ -145,13 +145,13 @@ class _Acts:
 
     async def _decide(self, call: Call, kind: str) -> Any:
         route, last, reason = self._route(call), self._last(call), call.text("reason")
-        matching = _wanted_matching(call)
+        matching, terms = _wanted_matching(call), self._terms()
         entries, lines = _ids(call, "entries"), _ids(call, "lines")
         if not entries and not lines or kind == CONFIRM and not (entries and lines):
             raise Denied(400, "missing", "name `entries` and `lines`; nothing was changed")
 
         def unit(tx: Tx) -> MatchDecision | No:
-            found = reconcile(tx.read, route, last)
+            found = reconcile(tx.read, route, last, terms)
             why = why_not_confirm(found, matching, entries, lines) if kind == CONFIRM else _why_not_aside(
                 found, matching, entries, lines)  # fmt: skip
             if why:
@@ -166,12 +166,13 @@ class _Acts:
     async def undo(self, call: Call) -> Any:
         """Take a decision back, unless it is in an approved statement."""
         route, decision, reason = self._route(call), call.text("decision"), call.text("reason")
+        terms = self._terms()
 
         def unit(tx: Tx) -> MatchDecision | No:
             frozen = balance_tables.approved_until(tx.read, route.account)
             one = next((one for one in decisions.in_force(tx.read, route.account) if one.decision == decision), None)
             if one is not None and one.matching is Matching.BOOK and frozen != date.min:
-                found = reconcile(tx.read, route, max(frozen, self._today()))
+                found = reconcile(tx.read, route, max(frozen, self._today()), terms)
                 days = [found.by_id[id].day for id in (*one.entries, *one.lines) if id in found.by_id]
                 if any(day <= frozen for day in days):
                     return No("frozen", f"the statement up to {frozen} is approved; nothing was changed")
@@ -183,11 +184,11 @@ class _Acts:
 
     async def table(self, call: Call) -> Any:
         """The statement of a month as it stands now, and its versions."""
-        route, month, last = self._route(call), call.parts[1], _month(call)
+        route, month, last, terms = self._route(call), call.parts[1], _month(call), self._terms()
 
         def look(conn: Any) -> tuple[dict[str, Any] | str, list[TableVersion]]:
             try:
-                now: dict[str, Any] | str = balance_table(conn, route, reconcile(conn, route, last))
+                now: dict[str, Any] | str = balance_table(conn, route, reconcile(conn, route, last, terms))
             except NoTable as error:
                 now = error.why
             return now, balance_tables.versions(conn, route.account, month)
@@ -200,11 +201,11 @@ class _Acts:
 
     async def submit(self, call: Call) -> Any:
         """Write the statement down as a version."""
-        route, month, last = self._route(call), call.parts[1], _month(call)
+        route, month, last, terms = self._route(call), call.parts[1], _month(call), self._terms()
 
         def unit(tx: Tx) -> TableVersion | No:
             try:
-                content = balance_table(tx.read, route, reconcile(tx.read, route, last))
+                content = balance_table(tx.read, route, reconcile(tx.read, route, last, terms))
             except NoTable as error:
                 return No("not_now", f"{error.why}; nothing was changed")
             return balance_tables.submit(tx, route.account, month, content, call.peer.actor)
@@ -226,6 +227,9 @@ class _Acts:
         if route is None or not call.scope.covers(route.company, route.account):
             raise Denied(404, "no_such_account", "no own account of yours has this number")
         return route
+
+    def _terms(self) -> AccountTerms:
+        return self._daemon_handle.register().reconciliation
 
     def _today(self) -> date:
         at = datetime.fromtimestamp(self._daemon_handle.clock.now_ms() / 1000, UTC)

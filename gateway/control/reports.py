@@ -79,7 +79,8 @@ def _question(daemon_handle: DaemonHandle, call: Call) -> ReportQuestion:
     name_shown: Callable[[str], str] = str if call.clear else lambda name: str(Name(name)) if name else ""
     text_shown: Callable[[str], str] = str if call.clear else _masked
     return ReportQuestion(
-        routes, call.scope, first, last, zone, now_ms, shown, name_shown, text_shown, register.watched, bank
+        routes, call.scope, first, last, zone, now_ms, shown, name_shown, text_shown, register.watched, bank,
+        register.reconciliation,
     )
 
 

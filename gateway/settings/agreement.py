@@ -29,6 +29,24 @@ def findings(settings: Settings) -> Iterator[Finding]:
     yield from _pushes_check(settings)
     yield from _places_check(settings)
     yield from _dialled_check(settings)
+    yield from _reconciliation_check(settings)
+
+
+def _reconciliation_check(settings: Settings) -> Iterator[Finding]:
+    """Ranges of numbers that hold none, and fees of banks or in amounts that no account has."""
+    for n, told in enumerate(settings.reconciliation.numbers):
+        if not told.first <= told.last < 10**told.digits:
+            yield f"reconciliation.numbers.{n}", f"holds no number of {told.digits} digits; mend first, last or digits"
+    for n, band in enumerate(settings.reconciliation.fees):
+        at = f"reconciliation.fees.{n}"
+        if band.bank not in settings.banks:
+            yield f"{at}.bank", f"there is no table banks.{band.bank}; name one of {_names(settings.banks)}"
+        for currency in sorted({one.currency for one in settings.accounts if one.bank == band.bank}):
+            for name, text in (("upto", band.upto), ("fee", band.fee)):
+                try:
+                    Money.parse(text, currency)
+                except BadMoney:
+                    yield f"{at}.{name}", f"{text} is no amount of {currency}, which an account at {band.bank} has"
 
 
 def _dialled_check(settings: Settings) -> Iterator[Finding]:

@@ -428,6 +428,33 @@ class EnvironmentSettings(_Table):
     )
 
 
+class NumberRangeSettings(_Table):
+    """Numbers that a bank's text may name, such as those of invoices or contracts."""
+
+    prefix: str = Field("", max_length=20, description="What stands right before the number in the text: INV.")
+    digits: int = Field(ge=4, le=18, description="How many digits the number has.")
+    first: int = Field(ge=0, description="The first number of the range.")
+    last: int = Field(ge=0, description="The last number of the range.")
+
+
+class FeeSettings(_Table):
+    """What a bank takes for a payment of up to so much. Several for one bank are bands."""
+
+    bank: Slug = Field(description="A table under `banks`.")
+    upto: AmountText = Field(description="For payments of up to this amount, in the account's currency …")
+    fee: AmountText = Field(description="… the bank takes this.")
+
+
+class ReconciliationSettings(_Table):
+    """How statement entries are matched with payments and the ERP's book."""
+
+    days: int = Field(5, ge=0, le=31, description="Days that an entry may lie after its payment, or around a book row.")
+    numbers: tuple[NumberRangeSettings, ...] = Field(
+        (), description="Numbers by which entries that are otherwise alike are told apart. None: texts are not read."
+    )
+    fees: tuple[FeeSettings, ...] = Field((), description="The banks' tariffs. None: no difference is taken for a fee.")
+
+
 class Settings(_Table):
     """Everything the daemon reads."""
 
@@ -448,6 +475,9 @@ class Settings(_Table):
     watch: WatchSettings = Field(WatchSettings.model_construct(), description="Metrics and health.")
     log: LogSettings = Field(LogSettings.model_construct(), description="Log lines.")
     control: ControlSettings = Field(ControlSettings.model_construct(), description="Control API.")
+    reconciliation: ReconciliationSettings = Field(
+        ReconciliationSettings.model_construct(), description="Reconciliation."
+    )
     accounts: tuple[AccountSettings, ...] = Field((), description="Account register.")
     senders: Mapping[Slug, SenderSettings] = Field({}, description="Senders by name.")
     banks: Mapping[Slug, BankSettings] = Field({}, description="Banks by name.")

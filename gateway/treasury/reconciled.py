@@ -17,7 +17,7 @@ from gateway.treasury.account_rows import AccountRows
 from gateway.treasury.decisions import ASIDE, CONFIRM, MatchDecision
 from gateway.treasury.reconciliation.decision import Decided, Match, MatchRule
 from gateway.treasury.reconciliation.matching import decide, lend_codes
-from gateway.treasury.reconciliation.rows import BOOK_TERMS, PAYMENT_TERMS, Matching, MatchRow
+from gateway.treasury.reconciliation.rows import AccountTerms, Matching, MatchRow
 from protocols.canon.statement import Direction
 
 
@@ -45,22 +45,24 @@ class Reconciled:
         return sorted(found, key=lambda one: (one[0].day, one[0].id))
 
 
-def reconcile(conn: Connection, route: Route, last: date) -> Reconciled:
+def reconcile(conn: Connection, route: Route, last: date, terms: AccountTerms) -> Reconciled:
     """Read an account's rows up to a day, and match them."""
     rows = account_rows.read(conn, route, account_rows.month_start(last), last)
-    return match(route.account, last, rows, decisions.in_force(conn, route.account))
+    return match(route.account, last, rows, decisions.in_force(conn, route.account), terms)
 
 
-def match(account: str, last: date, rows: AccountRows, decided: Sequence[MatchDecision]) -> Reconciled:
+def match(
+    account: str, last: date, rows: AccountRows, decided: Sequence[MatchDecision], terms: AccountTerms
+) -> Reconciled:
     """Match rows, leaving out what persons decided. A is first, and lends its codes to B."""
     shadows = account_rows.as_shadows(rows.book)
     free = _Free(decided)
     paid = decide([*free.of(Matching.PAYMENTS, rows.payments), *shadows], free.of(Matching.PAYMENTS, rows.lines),
-                  PAYMENT_TERMS)  # fmt: skip
+                  terms.payments)  # fmt: skip
     by_id = {row.id: row for row in rows.payments}
     matches = [*paid.matches, *free.confirmed(Matching.PAYMENTS)]
     lent = lend_codes(rows.lines, matches, by_id)
-    booked = decide(free.of(Matching.BOOK, rows.book), free.of(Matching.BOOK, lent), BOOK_TERMS)
+    booked = decide(free.of(Matching.BOOK, rows.book), free.of(Matching.BOOK, lent), terms.book)
     return Reconciled(
         account, last, rows, {Matching.PAYMENTS: paid, Matching.BOOK: booked}, decided,
         {row.id: row for row in (*rows.payments, *rows.book, *rows.lines)},

@@ -11,6 +11,7 @@ import pytest
 from gateway import registry
 from gateway.core.states import Policy
 from gateway.settings import AttestedCase, Settings
+from gateway.treasury.reconciliation.rows import DEFAULT_ACCOUNT_TERMS, NumberRange, Tariff
 from protocols.bank import Bank, Replay
 from protocols.banks import pab
 from protocols.canon.order import Kind
@@ -149,3 +150,18 @@ def test_what_is_stricter_anyway_stays(bank: Bank) -> None:
     rules_before = registry.build(settings(), {"pab": bank}).bank_rules("pab", Kind.PAYMENT)
     assert registry.build(production, {"pab": bank}).bank_rules("pab", Kind.PAYMENT) == rules_before
     assert registry.build(production, {"pab": bank}).bank_rules("pab", Kind.BATCH_ITEM).replay is Policy.NEVER
+
+
+def test_the_matching_knows_numbers_and_tariffs(bank: Bank) -> None:
+    assert registry.build(settings(), {"pab": bank}).reconciliation == DEFAULT_ACCOUNT_TERMS
+    told = settings().model_dump(exclude_unset=True)
+    told["reconciliation"] = {
+        "days": 3, "numbers": [{"prefix": "INV", "digits": 4, "first": 1, "last": 99}],
+        "fees": [{"bank": "pab", "upto": "50000", "fee": "10.00"}, {"bank": "pab", "upto": "10000", "fee": "5.00"}],
+    }  # fmt: skip
+    made = registry.build(Settings.model_validate(told), {"pab": bank}).reconciliation
+    tariff = Tariff(((1_000_000, 500), (5_000_000, 1_000)))
+    assert made.payments.tariffs == made.book.tariffs == {OWN: tariff, OTHER: tariff}
+    assert made.payments.numbers == made.book.numbers == (NumberRange("INV", 1, 99, 4),)
+    assert (made.payments.earliest_days, made.payments.latest_days) == (0, 3)
+    assert (made.book.earliest_days, made.book.latest_days) == (-3, 3)

@@ -166,6 +166,12 @@ CASES: list[tuple[str, str, str, str, str, str]] = [
     ("pushes_twice", MAIN, BANK + PUSHES + (BANK + PUSHES).replace("banks.pab", "banks.two"), "b", "banks.two.pushes.port",
      "choose another port"),
     ("pushes_unpinned", MAIN, BANK + PUSHES.replace('["x"]', "[]"), "b", "banks.pab.pushes.client_pins", "at least 1"),
+    ("number_range", MAIN + "[[reconciliation.numbers]]\ndigits = 4\nfirst = 1\nlast = 10000", BANK, "m",
+     "reconciliation.numbers.0", "no number of 4 digits"),
+    ("fee_bank", MAIN + '[[reconciliation.fees]]\nbank = "x"\nupto = "1"\nfee = "1"', BANK, "m",
+     "reconciliation.fees.0.bank", "name one of pab"),
+    ("fee_amount", MAIN + '[[reconciliation.fees]]\nbank = "pab"\nupto = "1"\nfee = "0.001"', BANK, "m",
+     "reconciliation.fees.0.fee", "no amount of CNY"),
     ("bank_name", MAIN.replace('"pab"', '"PAB"'), BANK.replace("banks.pab", "banks.PAB"), "b", "banks.PAB",
          "its name is wrong"),
 ]  # fmt: skip

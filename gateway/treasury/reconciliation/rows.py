@@ -117,6 +117,17 @@ PAYMENT_TERMS = MatchTerms()
 BOOK_TERMS = MatchTerms(earliest_days=-5)
 
 
+@dataclass(frozen=True, slots=True)
+class AccountTerms:
+    """What the two matchings of an account allow."""
+
+    payments: MatchTerms
+    book: MatchTerms
+
+
+DEFAULT_ACCOUNT_TERMS = AccountTerms(PAYMENT_TERMS, BOOK_TERMS)
+
+
 def plain_name(name: str) -> str:
     """A counterparty's name without what two systems write differently: width, case, brackets, spaces, dots."""
     return unicodedata.normalize("NFKC", name).translate(_BRACKETS).casefold()

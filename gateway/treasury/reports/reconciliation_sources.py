@@ -25,7 +25,7 @@ def balance_tables(conn: Connection, asked: ReportQuestion, after: str | None) -
 
 def open_items(conn: Connection, asked: ReportQuestion, after: str | None) -> ReportPage:
     """An account's rows without a match, in both matchings, oldest first."""
-    return _by_account(asked, after, lambda route: _open(reconcile(conn, route, asked.last), asked, route))
+    return _by_account(asked, after, lambda route: _open(reconcile(conn, route, asked.last, asked.terms), asked, route))
 
 
 def _by_account(asked: ReportQuestion, after: str | None, rows_of: Callable[[Route], list[TableRow]]) -> ReportPage:
@@ -40,7 +40,7 @@ def _table(conn: Connection, asked: ReportQuestion, route: Route) -> list[TableR
     head = {"company": route.company, "bank": route.bank, "account": asked.shown(route.account),
             "currency": route.currency}  # fmt: skip
     try:
-        content = balance_table(conn, route, reconcile(conn, route, asked.last))
+        content = balance_table(conn, route, reconcile(conn, route, asked.last, asked.terms))
     except NoTable as error:
         return [{**head, "section": "missing", "reason": error.why}]
     rows: list[TableRow] = []

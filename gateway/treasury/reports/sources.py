@@ -16,6 +16,7 @@ from gateway.journal.payments.lookup import Filters
 from gateway.journal.sql import schema
 from gateway.journal.sql.vaults import vault_of
 from gateway.people.scopes import Scope
+from gateway.treasury.reconciliation.rows import DEFAULT_ACCOUNT_TERMS, AccountTerms
 from gateway.treasury.reports.table import TableRow
 from protocols.canon.money import Money
 from protocols.canon.order import Kind
@@ -48,6 +49,7 @@ class ReportQuestion:
     text_shown: Callable[[str], str]
     watched: frozenset[str] = frozenset()
     bank: str | None = None
+    terms: AccountTerms = DEFAULT_ACCOUNT_TERMS
 
     @property
     def from_ms(self) -> int:
