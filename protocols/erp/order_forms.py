@@ -133,9 +133,9 @@ class PaymentApprove(Form):
     person: PersonName = said("who signed, by the enrolled name", "签名的复核人,即其登记的名称")
     digest: ApprovalDigest = said("the digest that was signed, as `bankgw approvals show` prints it", "所签的摘要")
     signature: PersonSignature = said(
-        "Ed25519, by the person's own key, of `bankgw approvals 1`, `approve` and the digest, one a line, no line end "
-        "after the last",
-        "复核人用本人密钥所作的 Ed25519 签名,内容为 `bankgw approvals 1`、`approve` 与摘要三行,末行无换行",
+        "Ed25519, by the person's own key, of the words bankgw approvals 1, approve and the digest, one a line, no "
+        "line end after the last",
+        "复核人用本人密钥所作的 Ed25519 签名,内容为 bankgw approvals 1、approve 与摘要三行,末行无换行",
     )
 
     def word(self) -> DecideOrder:
