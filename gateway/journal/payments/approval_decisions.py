@@ -138,7 +138,8 @@ def _why_not(
 def _why_closed(tx: Tx, request: ApprovalRequest, rows: Sequence[PaymentRow]) -> No | None:
     """Why a request takes no decision any more."""
     key = request.request
-    if any(row.life.attempt for row in rows):
+    # What was written down and never left has no time of a send.
+    if any(row.life.first_write_ms is not None for row in rows):
         return No("already_sent", f"request {key}: it was sent already; nothing was changed")
     if request.state is not RequestState.OPEN:
         return No("closed", f"request {key} is {request.state.value} already; nothing was changed")

@@ -251,3 +251,24 @@ def test_what_is_released_waits_for_its_time(four_eyes: Operator) -> None:
     assert executions(four_eyes) == 1
     four_eyes.world.run(LATER_S)
     assert executions(four_eyes) == 2
+
+
+def test_what_was_written_down_and_never_left_can_be_approved_anew(four_eyes: Operator) -> None:
+    """The permit is refused at each write; meanwhile the approver is deactivated. Nothing was sent, so others may say yes."""
+    gate = four_eyes.gateway.lanes["sample.main"].gate
+    permits = gate.permits
+    gate.permits = lambda epoch, committed_s: False  # type: ignore[method-assign]
+    submit(four_eyes, "AP-1", OVER, maker="zhao")
+    key = key_of(four_eyes, "AP-1")
+    approve(four_eyes, SUN, key)
+    assert four_eyes.world.state("AP-1") == "ready" and "payment.not_sent" in str(four_eyes.trail(_payment(four_eyes)))
+    decide(four_eyes, "deactivate", "sun", "deactivated")
+    four_eyes.world.run(10)
+    assert four_eyes.world.state("AP-1") == "held"
+    gate.permits = permits  # type: ignore[method-assign]
+    assert approve(four_eyes, QIAN, key_of(four_eyes, "AP-1"))["state"] == "approved"
+    assert four_eyes.world.state("AP-1") == "settled" and executions(four_eyes) == 1
+
+
+def _payment(operator: Operator) -> str:
+    return str(operator.world.last("AP-1")["payment"])
