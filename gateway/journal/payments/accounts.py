@@ -174,13 +174,25 @@ def balance_of(conn: Connection, account: str) -> BalanceRow | None:
 
 def balances_of(conn: Connection, accounts: Sequence[str]) -> dict[str, BalanceRow]:
     """The last balances received, by account; an account without one is left out."""
+    rows = _balance_rows(conn, accounts)
+    return {account: _read(account, said, seen_ms) for account, (said, seen_ms) in rows.items()}
+
+
+def closings_of(conn: Connection, accounts: Sequence[str], day: date) -> dict[str, Money]:
+    """The closing balances of a recently closed day, by account; as `closing_of` for many."""
+    rows = {account: said.get(_CLOSINGS, {}).get(day.isoformat())
+            for account, (said, _) in _balance_rows(conn, accounts).items()}  # fmt: skip
+    return {account: Money(told[0], told[1]) for account, told in rows.items() if told is not None}
+
+
+def _balance_rows(conn: Connection, accounts: Sequence[str]) -> dict[str, tuple[dict[str, Any], int]]:
     vault = vault_of(conn)
     names = {vault.blind(account): account for account in accounts}
     found = {}
     for some in pieces(list(names)):
         for row in conn.execute(select(schema.balances).where(_B.account_idx.in_(some))):
-            account = names[row.account_idx]
-            found[account] = _read(account, json.loads(vault.open(row.body, _aad(row.account_idx))), row.seen_ms)
+            said = json.loads(vault.open(row.body, _aad(row.account_idx)))
+            found[names[row.account_idx]] = said, row.seen_ms
     return found
 
 

@@ -131,16 +131,18 @@ def daily(conn: Connection, asked: ReportQuestion, after: str | None) -> ReportP
     numbers = [route.account for route in asked.routes]
     waiting = accounts.unclear(conn, numbers, NOT_SENT_YET)
     doubtful = accounts.unclear(conn, numbers)
-    moved = _moved(conn, numbers, asked.last)
+    moved, told = _moved(conn, numbers, asked.last), accounts.balances_of(conn, numbers)
+    closings = accounts.closings_of(conn, numbers, asked.last)
+    openings = accounts.closings_of(conn, numbers, asked.last - timedelta(days=1))
     is_today = asked.last == datetime.fromtimestamp(asked.now_ms / 1000, UTC).astimezone(asked.zone).date()
     rows: list[TableRow] = []
     for route in asked.routes:
-        closing, note = accounts.closing_of(conn, route.account, asked.last), ""
-        if closing is None and is_today and (told := accounts.balance_of(conn, route.account)) is not None:
-            closing = told.balance.book if told.currency == route.currency else None
+        closing, note = closings.get(route.account), ""
+        if closing is None and is_today and (last := told.get(route.account)) is not None:
+            closing = last.balance.book if last.currency == route.currency else None
         if closing is None:
             note = "not closed" if route.account in asked.watched else "not watched"
-        opening = accounts.closing_of(conn, route.account, asked.last - timedelta(days=1))
+        opening = openings.get(route.account)
         credits_, credit = moved.get((route.account, Direction.CREDIT.value), (0, 0))
         debits, debit = moved.get((route.account, Direction.DEBIT.value), (0, 0))
         if opening is not None and closing is not None and opening.minor + credit - debit != closing.minor:
