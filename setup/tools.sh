@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The commands by which the tests are judged by others: Prometheus, xmlsec1, amqp-tools,
-# Node, Java, systemd-analyze, strace, stunnel, haproxy. Without one of them its tests skip, or fail where CI=true.
+# Node, Java, systemd-analyze, strace, stunnel, haproxy,
+# podman, testssl. Without one of them its tests skip, or fail where CI=true.
 # Node and npm come from PyPI: Debian's npm alone brings 370 other packages.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -15,6 +16,9 @@ need xmlsec1 xmlsec1
 need amqp-publish amqp-tools
 need systemd-analyze systemd
 need strace strace
+need podman podman
+need debootstrap debootstrap
+need testssl testssl.sh
 need stunnel4 stunnel4
 [ -x /usr/sbin/haproxy ] || missing+=(haproxy)
 need java default-jdk-headless

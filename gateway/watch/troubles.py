@@ -89,7 +89,7 @@ def found(seen: Observed) -> Iterator[Trouble]:
     for (bank, role), at_s in seen.certificates.items():
         left = (at_s - seen.now_s) / _DAY_S
         if left < (CRL_DAYS if role == "crl" else CERTIFICATE_DAYS):
-            cause = f"{role}: over since {-left:.0f} days" if left <= 0 else f"{role}: ends in {int(left)} days"
+            cause = f"over since {-left:.0f} days" if left <= 0 else f"ends in {int(left)} days"
             remedy = "bankgw certificates list; then docs/do/certificates.md"
             yield Trouble("certificate", f"{bank} {role}", cause, remedy)
     if seen.overdue:

@@ -53,7 +53,7 @@ def _last_start(daemon: ControlClient, *, as_json: bool) -> None:
 
     failure = start_failures.last(daemon.path.parent)
     if failure is not None and not as_json:
-        when = f"the last start failed at {failure.at} (exit code {failure.exit})"
+        when = f"the last daemon failed at {failure.at} (exit code {failure.exit})"
         output.warn(f"{when}: {failure.cause}", failure.remedy)
 
 

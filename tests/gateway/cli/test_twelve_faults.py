@@ -323,7 +323,7 @@ def test_7_the_database_is_down_at_the_start(live: Live) -> None:
     assert time.monotonic() - since_s <= NAMED_S + SLACK_S
     code, said = live.place.bankgw("status")
     folded = " ".join(said.split())
-    assert code == exit_codes.UNAVAILABLE and "the last start failed at" in folded, said
+    assert code == exit_codes.UNAVAILABLE and "the last daemon failed at" in folded, said
     assert "the database of the journal is out of reach" in folded and "start the database" in folded
     line = next(json.loads(line) for line in reversed(live.place.log().splitlines()) if '"journal.away"' in line)
     assert "refused" in line["error"] and line["action"]
