@@ -124,7 +124,7 @@ class Dispatch:
             ready.message, _sending(applied), _leaves(applied), ready.submit.data, ready.line, committed_s,
             date.fromisoformat(ready.bank_date),
             lambda answer: bank_conversation.after_submit(session, conversation, signers, answer),
-            conversation.close, ready.approved[0].lines,
+            conversation.close, tuple(line for one in ready.approved for line in one.lines),
         ))  # fmt: skip
 
     def _let_next_in(self, lock: DeferredLock, *, soon: bool) -> None:
@@ -303,8 +303,9 @@ class Dispatch:
                 return
         bank_date = date.fromisoformat(last.bank_date)
         committed_s = self._parts.clock.monotonic_s()
-        applied, approved = await self._parts.store.write(
-            self._repeat_unit(row, last, self._shared.calendar.day_ends_ms(bank_date))
+        approved: list[ApprovalLine] = []
+        applied = await self._parts.store.write(
+            self._repeat_unit(row, last, self._shared.calendar.day_ends_ms(bank_date), approved)
         )
         sending = applied.row_after
         if line is None or sending is None or sending.life.state is not State.SENDING:
@@ -320,7 +321,7 @@ class Dispatch:
 
         await self._speak(session, _Leaving(
             message, (sending,), _leaves((applied,)), last.wire, line, committed_s, bank_date, read, lambda: None,
-            approved,
+            tuple(approved),
         ))  # fmt: skip
 
     def _repeat_opens_ms(self, row: PaymentRow, now_ms: int) -> int:
@@ -332,16 +333,20 @@ class Dispatch:
         rest_ms = trust.quarantine_left_ms(self._parts.rules_of(row).quarantine_ms)
         return now_ms + (rest_ms if trust.trusted() else RETRY_UNTRUSTED_MS)
 
-    def _repeat_unit(self, row: PaymentRow, last: AttemptRow, day_ends_ms: int) -> _RepeatUnit:
+    def _repeat_unit(
+        self, row: PaymentRow, last: AttemptRow, day_ends_ms: int, approved: list[ApprovalLine]
+    ) -> Callable[[Tx], Applied]:
+        """The unit that writes the repeat down. It puts what approvers signed into `approved`."""
         epoch = self._shared.lease.epoch
 
-        def unit(tx: Tx) -> tuple[Applied, tuple[ApprovalLine, ...]]:
+        def unit(tx: Tx) -> Applied:
             # Everything of the attempt is copied: what leaves is what left, to the byte.
             attempt = replace(last, attempt=row.life.attempt + 1, epoch=epoch, node=self._parts.node,
                               first_write_ms=tx.now_ms)  # fmt: skip
+            approved[:] = approval_checks.at_repeat(tx, row)
             return transition.apply(tx, row.payment, Replay(tx.now_ms, day_ends_ms), epoch=epoch,
-                                    version=row.version, actor=f"lane:{self._parts.name}", attempt=attempt,
-                                    rules=self._parts.rules), approval_checks.at_repeat(tx, row)  # fmt: skip
+                                    version=row.version, actor=f"lane:{self._parts.name}",
+                                    attempt=attempt, rules=self._parts.rules)  # fmt: skip
 
         return unit
 
@@ -423,9 +428,6 @@ class Dispatch:
             for row in leaving.rows
         ]
         await self._recorder.record_all(events, leaving.epoch, leaving.message.on_not_sent())
-
-
-_RepeatUnit = Callable[[Tx], tuple[Applied, tuple[ApprovalLine, ...]]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,7 @@ class SendGate:
         if self.paused:
             # Given while this was prepared or committed: whoever paused the lane was told that nothing is sent.
             return "paused"
-        why = not_as_approved(self._parts.bank.profile.name, rows, approved)
+        why = not_as_approved(self._parts.bank.profile.name, rows, approved) if approved.lines else ""
         if why:
             _log.error("bytes.not_as_approved", lane=self._parts.name, payment=rows[0].payment, error=why,
                        action="nothing was sent; the orders are held when they are tried again")  # fmt: skip
