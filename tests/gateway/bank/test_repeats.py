@@ -316,7 +316,7 @@ def test_a_clock_that_differs_from_the_banks_stops_repeats(tmp_path: Path, off_m
     assert len(written(life)) == 1
     assert life.sample("bankgw_alarms_total", alarm="clock_differs") >= 1
     assert readiness(lambda: True, life.gateway.parts.amqp, life.gateway.lanes, stopping=False).words() == {
-        "status": "ready", "reasons": [], "lanes": {"sample.main": "ready:clock_differs"}}  # fmt: skip
+        "status": "ready", "reasons": [], "troubles": [], "lanes": {"sample.main": "ready:clock_differs"}}  # fmt: skip
     world.leave()
     life = world.start()
     world.run(3_600 + 1_200)
