@@ -44,9 +44,9 @@ R = TypeVar("R")
 
 ANSWER_S = 300.0
 DAYS_BACK = 7
+"""A day that did not close is tried again for so many days; then a person must find what is missing."""
 CALLED_S = 60.0
 """So often it is looked whether the bank has called about an account."""
-"""A day that did not close is tried again for so many days; then a person must find what is missing."""
 LINES_A_UNIT = 200
 _log = log.get("bank.account_watch")
 
