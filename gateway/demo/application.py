@@ -29,6 +29,7 @@ from twisted.python.failure import Failure
 
 from gateway.clock import Clock, SystemClock, keep_steady
 from gateway.control.client import ControlClient, NoDaemon, Refused
+from gateway.demo import approvals as demo_approvals
 from gateway.demo import broker as demo_broker
 from gateway.demo import daily_operations, end_of_day, evidence, processes, stage, sums
 from gateway.demo import report as demo_report
@@ -70,19 +71,21 @@ class Wishes:
     folder: Path
     report: Path
     lang: Lang = "en"
+    approvals: bool = False
 
     def again(self) -> str:
         """The command that publishes the same orders."""
         words = f"bankgw demo --seed {self.seed} --orders {self.orders} --kills {self.kills}"
-        return f"{words} --banks {','.join(self.banks)}{'' if self.lang == 'en' else f' --lang {self.lang}'}"
+        more = f"{' --approvals' if self.approvals else ''}{'' if self.lang == 'en' else f' --lang {self.lang}'}"
+        return f"{words} --banks {','.join(self.banks)}{more}"
 
 
 def main(
     seed: int, orders: int | None, folder: Path | None, report: Path | None, banks: str, kills: int = 3,
-    reactor: Any = None, lang: Lang | None = None,
+    reactor: Any = None, lang: Lang | None = None, approvals: bool = False,
 ) -> int:  # fmt: skip
     """Play the demo and return the exit code. `orders` None: as many as these banks get through in a minute or two.
-    `lang` None: as the environment's LANG says.
+    `lang` None: as the environment's LANG says. `approvals`: with an approval policy in force.
 
     `reactor` is one of its own unless given; it is run and stopped.
     """
@@ -103,7 +106,7 @@ def main(
             broker = read_broker(stack.enter_context(_broker_file()))
             place = folder or _fresh_folder()
             wishes = Wishes(seed, count, kills, chosen, place, report or (folder / REPORT if folder else Path(REPORT)),
-                            lang or lang_of(os.environ))  # fmt: skip
+                            lang or lang_of(os.environ), approvals)  # fmt: skip
             _check_folder(place)
             wishes.report.absolute().parent.mkdir(parents=True, exist_ok=True)
         except (BrokerTrouble, demo_broker.NoBroker, OSError) as error:
@@ -220,6 +223,7 @@ class Demo:
         self._started_s = clock.monotonic_s()
         self._run_key = secrets.token_hex(3)
         self._simulators: dict[str, Child] = {}
+        self._approver: demo_approvals.Approver | None = None
         command = processes.gateway_command(wishes.folder / "bankgw.toml")
         self._daemon = Child("daemon", command, wishes.folder / "daemon.log")
 
@@ -241,9 +245,10 @@ class Demo:
         await clerk.empty()
         await self._simulators_ready(site)
         user = self._broker["users"]["erp-demo"]["user"]
-        demo_site.configure(site, self._broker, stage.senders(user, banks), watch_port=0)
+        more, maker = ((demo_approvals.APPROVE,), demo_approvals.MAKER) if wishes.approvals else ((), "")
+        demo_site.configure(site, self._broker, stage.senders(user, banks, more), watch_port=0)
         story = write(wishes.seed, wishes.orders, min(max(QUESTIONS, 3 * len(banks)), wishes.orders),
-                      stage.stage(banks, self._run_key, datetime.now(UTC)))  # fmt: skip
+                      stage.stage(banks, self._run_key, datetime.now(UTC), maker))  # fmt: skip
         self._board.say(
             f"{self.elapsed():6.1f} s  {len(story.orders)} orders in {len(story.commands)} commands, "
             f"seed {wishes.seed}; banks {', '.join(banks)}; {clerk.thrown_away} old messages thrown away"
@@ -255,6 +260,7 @@ class Demo:
         try:
             await clerk.watch()
             await erp.start()
+            self._approver = self._approver_of(site, erp)
             self._daemon.start()
             await play.run()
             await self._ask_again(site)
@@ -264,6 +270,8 @@ class Demo:
             stopped = await self._stop_daemon()
             await erp.silence(0.5, 5.0)
         finally:
+            if self._approver is not None:
+                self._approver.end()
             await erp.close()
             await clerk.close()
         leaks += self._leaks(site, story)
@@ -271,6 +279,15 @@ class Demo:
 
     def _on_heard(self, one: ReceivedNews) -> None:
         self._play.on_heard(one)
+
+    def _approver_of(self, site: demo_site.Site, erp: Erp) -> demo_approvals.Approver | None:
+        if not self._wishes.approvals:
+            return None
+        pool, keys = self._reactor.getThreadPool(), demo_approvals.put_in_force(site.settings)
+        return demo_approvals.Approver(
+            self._clock, lambda ask: deferToThreadPool(self._reactor, pool, ask), socket_of(site.settings), erp,
+            self._run_key, keys,
+        )  # fmt: skip
 
     # ---- children ----
 
@@ -346,14 +363,15 @@ class Demo:
         banks = self._wishes.banks
         executions = [one for bank in banks for one in evidence.executed(bank, site.ledger(bank), now_ms)]
         journal = evidence.journalled(site.state, _vault_key(site))
-        verdict = judge(story, [*erp.heard, *clerk.unrouted], executions, journal)
+        counted = self._count_approvals(site, story, executions, journal)
+        verdict = judge(story, [*erp.heard, *clerk.unrouted], executions, journal, counted.waiting)
         money = sums.sums(verdict, executions, journal)
         early = None if self._play.calm_ms is None else evidence.sent_before(site.state, self._play.calm_ms)
         tallies = {bank: stage.tell_simulator(site.control(bank), {"do": "report"}) for bank in banks}
         checks = (
             *_promises(verdict, executions, story), demo_report.money_check(money),
             _only_permitted_repeats(journal, tallies), _sound(self._daemon.log),
-            *ends,
+            *ends, *(() if self._approver is None else (self._approver.check(counted),)),
             demo_report.leak_check(leaks, len(self._scanned(site)), len(story.numbers) + len(story.names) + 2),
         )  # fmt: skip
         stories = tuple(_stories(site, verdict))
@@ -368,12 +386,21 @@ class Demo:
             again=self._wishes.again(), money=money, timeline=self._timeline(erp.heard, lasted_s),
         )  # fmt: skip
         self._wishes.report.write_text(demo_report.html(facts, self._wishes.lang), "utf-8")
-        self._tell(verdict, checks, stories)
+        self._tell(verdict, checks, stories, "" if self._approver is None else counted.last_words())
         return EXIT_AGREES if all(check.holds for check in checks) else EXIT_DISAGREES
 
+    def _count_approvals(
+        self, site: demo_site.Site, story: Story, executions: Sequence[Executed], journal: Sequence[Journalled]
+    ) -> demo_approvals.ApprovalCount:
+        if self._approver is None:
+            return demo_approvals.ApprovalCount()
+        requests = demo_approvals.signed_requests(site.state, _vault_key(site), self._approver.keys)
+        return demo_approvals.count(story.orders, journal, {one.creditor for one in executions}, requests)
+
     def _tell(
-        self, verdict: Verdict, checks: tuple[PromiseCheck, ...], stories: tuple[demo_report.PaymentStory, ...]
-    ) -> None:
+        self, verdict: Verdict, checks: tuple[PromiseCheck, ...], stories: tuple[demo_report.PaymentStory, ...],
+        last_words: str,
+    ) -> None:  # fmt: skip
         self._board.close()
         say, words = self._board.say, Words(self._wishes.lang)
         for finding in verdict.findings[:20]:
@@ -389,7 +416,7 @@ class Demo:
                 say(f"  {words(demo_report.CLIMB)} {why}: {story.order_id}: {climb}")
         say(f"report: {self._wishes.report}   everything else: {self._wishes.folder}")
         say(words(verdict.breakdown()), 2)
-        say(verdict.last_line(), 6)
+        say(verdict.last_line() + last_words, 6)
 
     def _timeline(self, heard: Sequence[ReceivedNews], lasted_s: float) -> Timeline:
         play, first = self._play, dict[tuple[str, str], float]()

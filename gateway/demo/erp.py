@@ -249,7 +249,16 @@ class Erp:
             await sleep(self._clock, 1 / min(per_second, 50.0))
         await DeferredList(confirms, fireOnOneErrback=True, consumeErrors=True)
 
+    async def bring(self, key: str, message_id: str, body: bytes) -> None:
+        """Publish a command that is no part of the story; returns when the broker has confirmed it."""
+        await self._publish(DemoCommand(message_id, "", key, body, frozenset()))
+
     async def _send(self, command: DemoCommand) -> None:
+        self.sent.add(command.message_id)
+        await self._publish(command)
+        self.published += 1
+
+    async def _publish(self, command: DemoCommand) -> None:
         """One command, again under the same message id until the broker has taken it."""
         queues = {REPLY: self.replies_queue, UNROUTED: self.gone_queue, EVENT: None}
         properties = Properties(
@@ -257,13 +266,11 @@ class Erp:
             content_type=command.content_type, type=command.named_type, timestamp=self._clock.now_ms() // 1000,
             app_id="bankgw-demo",
         )  # fmt: skip
-        self.sent.add(command.message_id)
         while True:
             verdict: PublishResult = await self._amqp.publish(
                 OutgoingMessage(topology.COMMANDS, command.key, command.body, properties)
             )
             if verdict.fate is PublishStatus.CONFIRMED:
-                self.published += 1
                 return
             if verdict.fate in (PublishStatus.REFUSED, PublishStatus.RETURNED):
                 raise BrokerTrouble(f"{command.key} {command.message_id}: {verdict.code} {verdict.text}")

@@ -82,7 +82,7 @@ def journalled(state: Path, vault_key: Path) -> list[Journalled]:
     """Every payment in the journal; none if there is no journal yet. What was sent again is opened and compared."""
     if not (state / JOURNAL).exists():
         return []
-    with _opened(state, vault_key) as conn:
+    with opened(state, vault_key) as conn:
         return [
             Journalled(payment, order, State(name), seq, bank, reference, *sends(conn, payment, count), minor, currency)
             for payment, order, name, seq, bank, reference, count, minor, currency in _rows(state, _SELECT)
@@ -119,7 +119,7 @@ def unfit(rows: Sequence[AttemptRow]) -> Iterator[str]:
 
 def files_of_payments(state: Path, vault_key: Path, payments: Sequence[str]) -> dict[str, list[EvidenceLine]]:
     """What the journal can tell about some payments, opened with the vault's key."""
-    with _opened(state, vault_key) as conn:
+    with opened(state, vault_key) as conn:
         return {payment: list(_steps(timeline(conn, payment), carrier(conn, payment))) for payment in payments}
 
 
@@ -167,7 +167,8 @@ def climb_of(state: Path, vault_key: Path, order_id: str) -> str:
 
 
 @contextmanager
-def _opened(state: Path, vault_key: Path) -> Iterator[Connection]:
+def opened(state: Path, vault_key: Path) -> Iterator[Connection]:
+    """The journal, to be read with the vault's key."""
     engine = databases.connect(f"sqlite:///{state / JOURNAL}", connections=1, writing=False)
     vaults.attach(engine, vault.load(vault_key))
     try:

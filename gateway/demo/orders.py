@@ -134,6 +134,7 @@ class DemoAccounts:
     """Where the story plays: the sender's accounts by bank with their holders, one account that is not the sender's.
 
     `run` makes message ids unique between runs. `now` is when the story begins.
+    `maker` is the person whom every order names, if any.
     """
 
     accounts: Mapping[str, tuple[str, ...]]
@@ -143,6 +144,7 @@ class DemoAccounts:
     now: datetime
     bank_day: date
     manners: Mapping[str, Manners] = field(default_factory=dict)
+    maker: str = ""
 
 
 def write(seed: int, count: int, questions: int, stage: DemoAccounts) -> Story:
@@ -182,7 +184,8 @@ class _Author:
         """Batches and the like, spread over the first half, so that what is slow to become known still does."""
         made = [one for bank in sorted(self._stage.accounts) for one in self._daily_of(bank)]
         for n, one in enumerate(made):
-            command = self._command(one.id, daily_operations.COMMANDS[one.kind], self._json(one.fields), one.accepted)
+            body = self._json({**one.fields, **self._made()})
+            command = self._command(one.id, daily_operations.COMMANDS[one.kind], body, one.accepted)
             self._put((n + 0.5) * self._count / (2 * len(made)), command)
         return [
             DemoOrder(item.id, one.bank, item.ours, item.other, "", (item.minor,), one.kind, one.kind, kind=one.kind)
@@ -228,6 +231,9 @@ class _Author:
             sort=sort,
             carried=sort not in _BAD and sort not in ("withdrawn", "body over 1 MiB"),
         )
+
+    def _made(self) -> dict[str, Any]:
+        return {"maker": self._stage.maker} if self._stage.maker else {}
 
     def _manners(self, bank: str) -> Manners:
         return self._stage.manners.get(bank, Manners())
@@ -290,6 +296,7 @@ class _Author:
             "currency": "CNY",
             "purpose": order.purpose,
             "tags": {"invoice": f"INV-{order.id[-5:]}"},
+            **self._made(),
         }  # fmt: skip
         for pointer, value in self._manners(order.bank).wants.items():
             *path, last = pointer.strip("/").split("/")

@@ -132,14 +132,14 @@ def _too_long(bank: Bank) -> str:
     return next(fits, Manners().too_long)
 
 
-def senders(user: str, banks: tuple[str, ...]) -> dict[str, dict[str, Any]]:
-    """The demo's one sender: it may use all but one of the accounts, up to a limit. Suspected duplicates are held, as
-    always; the demo's orders never look alike."""
+def senders(user: str, banks: tuple[str, ...], more: tuple[str, ...] = ()) -> dict[str, dict[str, Any]]:
+    """The demo's one sender: it may use all but one of the accounts, up to a limit, and `more` operations than usual.
+    Suspected duplicates are held, as always; the demo's orders never look alike."""
     operations = [SUBMIT, CANCEL, STATUS, BALANCE, ENTRIES, STATEMENT, RECEIPT, *daily_operations.COMMANDS.values()]
     return {
         SENDER: {
             "users": [user],
-            "operations": operations,
+            "operations": [*operations, *more],
             "accounts": [number for bank in banks for number in _own(bank)],
             "reply_to": r"erp-demo\..*",
             "limits": {"per_payment": amount_text(LIMIT_MINOR)},
@@ -151,7 +151,7 @@ def _own(bank: str) -> tuple[str, ...]:
     return site.account_numbers(bank, _ACCOUNTS)[:-1]
 
 
-def stage(banks: tuple[str, ...], run: str, now: datetime) -> DemoAccounts:
+def stage(banks: tuple[str, ...], run: str, now: datetime, maker: str = "") -> DemoAccounts:
     """What the orders are written for. The banks' books are kept in China's time."""
     holders = {
         number: site.HOLDERS[n % len(site.HOLDERS)]
@@ -160,7 +160,7 @@ def stage(banks: tuple[str, ...], run: str, now: datetime) -> DemoAccounts:
     }
     foreign = site.account_numbers(banks[0], _ACCOUNTS)[-1]
     return DemoAccounts({bank: _own(bank) for bank in banks}, holders, foreign, run, now, now.astimezone(CHINA).date(),
-                 {bank: manners(bank) for bank in banks})  # fmt: skip
+                 {bank: manners(bank) for bank in banks}, maker)  # fmt: skip
 
 
 def first_fault(plan: site.BankPlan, reference: str) -> BankFault | None:

@@ -125,6 +125,10 @@ ZH: Mapping[str, str] = {
     "{executions} executions in the ledgers, {moved} of them moved money; {duplicated} orders twice": (
         "账本中有 {executions} 次执行,其中 {moved} 次动了资金;{duplicated} 笔订单两次"
     ),
+    "nothing left that needs approvers whose valid signatures are not there": "需要复核的付款,没有有效签名就没有发出",
+    "{approved} approved, {without} without approval, {waiting} still waiting; {unlike} with words unlike their form": (
+        "已复核 {approved} 笔,未经复核 {without} 笔,仍待复核 {waiting} 笔;文字与所签内容不符 {unlike} 笔"
+    ),
     "every order and every command is answered for": "每笔订单、每条命令都有答复",
     "{orders} orders, {commands} commands; {lost} without a final word or an answer": (
         "{orders} 笔订单,{commands} 条命令;{lost} 个没有最终结果或答复"

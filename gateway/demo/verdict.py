@@ -154,17 +154,20 @@ _AFTER_FINAL = {State.SETTLED: frozenset({State.RETURNED, State.REVERSED})}
 
 
 def judge(
-    story: Story, heard: Sequence[ReceivedNews], executed: Iterable[Executed], journal: Iterable[Journalled]
-) -> Verdict:
-    """Compare line by line. `heard` holds each message once."""
-    return _Comparison(story, heard, executed, journal).verdict()
+    story: Story, heard: Sequence[ReceivedNews], executed: Iterable[Executed], journal: Iterable[Journalled],
+    waiting: frozenset[str] = frozenset(),
+) -> Verdict:  # fmt: skip
+    """Compare line by line. `heard` holds each message once; `waiting` are orders that may be held at the end."""
+    return _Comparison(story, heard, executed, journal, waiting).verdict()
 
 
 class _Comparison:
     def __init__(
-        self, story: Story, heard: Sequence[ReceivedNews], executed: Iterable[Executed], journal: Iterable[Journalled]
-    ) -> None:
+        self, story: Story, heard: Sequence[ReceivedNews], executed: Iterable[Executed], journal: Iterable[Journalled],
+        waiting: frozenset[str],
+    ) -> None:  # fmt: skip
         self._story = story
+        self._waiting = waiting
         self._events: dict[str, list[ReceivedNews]] = {}
         self._answers: dict[str, list[ReceivedNews]] = {}
         for one in heard:
@@ -236,7 +239,7 @@ class _Comparison:
         at_bank = "the bank never got it" if booked is None else f"the bank's book says {booked.value}"
         if told is None:
             self._say(Wrong.LOST, order.id, f"the ERP heard nothing about it; {at_bank}")
-        elif told in _DOUBT:
+        elif told in _DOUBT or (told is State.HELD and booked is None and order.id in self._waiting):
             return
         elif not STATE_TABLE[told].final:
             self._say(Wrong.LOST, order.id, f"ended as {told.value}, neither final nor in doubt; {at_bank}")

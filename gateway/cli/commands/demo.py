@@ -22,8 +22,11 @@ def demo(
         Literal["en", "zh"] | None, typer.Option(help="The report's language; default: as LANG says, else English.")
     ] = None,
     banks: Annotated[str, typer.Option(help="Simulated banks, with commas between; `all` for each.")] = "sample,pab",
+    approvals: Annotated[
+        bool, typer.Option("--approvals", help="Put an approval policy in force; approvers sign what it holds.")
+    ] = False,
 ) -> None:
     """Run the whole on this machine: simulated banks that misbehave, the daemon, an ERP, three kills, a report."""
     from gateway.demo import application as demonstration
 
-    raise typer.Exit(demonstration.main(seed, orders, folder, report, banks, kills, lang=lang))
+    raise typer.Exit(demonstration.main(seed, orders, folder, report, banks, kills, lang=lang, approvals=approvals))

@@ -24,9 +24,9 @@ class World:
     executed: list[Executed] = field(default_factory=list)
     journal: list[Journalled] = field(default_factory=list)
 
-    def verdict(self) -> Verdict:
+    def verdict(self, waiting: frozenset[str] = frozenset()) -> Verdict:
         story = Story(1, tuple(self.orders), tuple(self.commands), frozenset(), frozenset())
-        return judge(story, self.heard, self.executed, self.journal)
+        return judge(story, self.heard, self.executed, self.journal, waiting)
 
     def add(self, n: int, *states: State, booked: Booked | None = None, refused: str = "") -> None:
         """An order that went through `states`, told one after the other; `refused` was no payment at all."""
@@ -287,3 +287,12 @@ def test_either_content_may_win_but_only_one(world: World) -> None:
     world.orders[0] = replace(world.orders[0], amounts_minor=(101, 102))
     world.executed[0] = replace(world.executed[0], minor=102)
     assert world.verdict().agrees
+
+
+def test_an_order_that_waits_for_approvers_may_be_held_at_the_end() -> None:
+    world = World()
+    world.add(1, State.HELD)
+    assert world.verdict(frozenset({"AP-1"})).agrees
+    assert world.verdict().count(Wrong.LOST) == 1
+    world.executed.append(Executed("sample", "R1", "0000100", "000091", 101, Booked.SETTLED))
+    assert world.verdict(frozenset({"AP-1"})).count(Wrong.LOST) == 1
