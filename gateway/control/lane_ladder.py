@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeVar
 
 from gateway.asking import Unavailable
@@ -104,7 +105,10 @@ class _Acts:
     ) -> tuple[str, str] | None:
         """Put a question; None if it was answered, else a slug and words."""
         try:
-            await lane.ask(operation, conversation, wait_s)
+            told: object = await lane.ask(operation, conversation, wait_s)
+            if isinstance(told, datetime):
+                # The heartbeat of a bank that tells its time: the clock's rung is about this very answer.
+                lane.clock_trust.compare(told)
         except Unavailable as error:
             # Where no session is up, what keeps them down is the answer: refused, no TLS, a refused sign-on, silence.
             pool = lane.session_pool

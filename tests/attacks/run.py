@@ -204,7 +204,7 @@ def judged(golden: object, said: object, cleans: bool) -> str:
         return f"refused {said.reason}"
     if trap.CANARY in repr(said):
         return "accepted: it shows the content of another file"
-    if said == golden:
+    if said == golden or _told(said) == _told(golden):
         return "same"
     if _in_doubt(golden, said):
         return "doubt"
@@ -214,6 +214,15 @@ def judged(golden: object, said: object, cleans: bool) -> str:
         deceives = [text for text in _texts(said) if not text.isprintable() or any(c in text for c in DECEIVING)]
         return f"accepted: {deceives[0]!r} is what people would read" if deceives else "cleaned"
     return f"accepted: {_difference(golden, said)}"
+
+
+def _told(said: object) -> object:
+    """What is believed of an answer, without the findings about its form, which are words for people."""
+    if isinstance(said, Mapping):
+        return {key: _told(one) for key, one in said.items()}
+    if is_dataclass(said) and not isinstance(said, type) and any(one.name == "findings" for one in fields(said)):
+        return replace(said, findings=())
+    return said
 
 
 def _in_doubt(golden: object, said: object) -> bool:

@@ -43,7 +43,7 @@ from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import plain
 from protocols.kit.xmldoc import Markup, build, el, maybe, one, parse, several, value, value_or
 
-MAX_BYTES: Final = 12_582_912
+MAX_BYTES: Final = 6_291_456
 CONTENT_MAX_BYTES: Final = 8_388_608
 STREAM_MAX_BYTES: Final = 268_435_456
 """What a file may unpack to that is read as a stream, entry by entry."""

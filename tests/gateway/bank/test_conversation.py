@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from twisted.python.failure import Failure
 from gateway.bank import conversation as bank_conversation
 from gateway.bank.connection import NoAnswer
 from gateway.bank.dialer import NotConnected
+from gateway.bank.exchange_trace import LaneTrace
 from gateway.bank.session_states import S, SessionState
 from protocols.bank import Ask, Continue, Sign, Submit
 from protocols.canon.outcome import Fate, Outcome
@@ -38,6 +40,8 @@ class FakeSession:
         self._line = line
         self._states = list(states)
         self.dialled: list[str] = []
+        clock: Any = SimpleNamespace()
+        self.trace = LaneTrace(None, {}, clock).session(1)
 
     @property
     def state(self) -> SessionState:

@@ -40,6 +40,8 @@ def words_of(revision: str) -> MetaData:
 def value(column: Column[Any]) -> Any:
     if isinstance(column.type, BigInteger):
         return 1
+    if column.name == "maker":
+        return None  # nobody decides about what he made himself, which a row of equal words would say
     return b"x" if isinstance(column.type, LargeBinary) else "x"
 
 

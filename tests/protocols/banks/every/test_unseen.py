@@ -80,7 +80,7 @@ def test_a_status_that_no_list_has_is_doubt(word: str, where: str) -> None:
 def test_a_code_that_finws_never_used_is_doubt(layer: str, code: str, text: str) -> None:
     assume(all(row.code != code for row in tables("finws").rows))
     words: Any = _finws()
-    said = words._word(layer, code, text, None)
+    said = words.meanings.word("uploadFile", layer, code, text)
     assert (said.fate, said.listed) == (Fate.UNKNOWN, False) and said.fate not in FINAL
 
 
