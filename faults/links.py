@@ -11,6 +11,8 @@ from collections.abc import Iterable
 
 ROLES = ("banks", "broker", "database")
 LOOPBACK = "127.0.0.1"
+NETWORK = "198.18.0.0/15"
+"""Kept for measuring networks: nobody's machines are there."""
 
 
 def to_be_had() -> bool:
@@ -26,7 +28,7 @@ def to_be_had() -> bool:
 
 
 class Links:
-    """A namespace for one node. Addresses are of 198.18.0.0/15, which is kept for measuring networks."""
+    """A namespace for one node. Addresses are of NETWORK."""
 
     def __init__(self, number: int) -> None:
         self.name = f"bgw{os.getpid()}-{number}"

@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import OperationalError
 from twisted.internet.defer import DeferredLock
 
-from faults.links import LOOPBACK, ROLES, Links
+from faults.links import LOOPBACK, NETWORK, ROLES, Links
 from faults.proxy import Proxy
 from faults.servers import Postgresql
 from gateway.cli.exit_codes import UNAVAILABLE
@@ -353,6 +353,7 @@ class Grounds:
         before = {**self.broker, "host": at["broker"], "port": broker.port}
         through = (at["database"], 0 if database is None else database.port)
         demo_site.configure(site, before, stage.senders(user, self.banks), node=name,
+                      may_dial=() if links is None else (NETWORK,),
                       journal=self.journal.settings(site.folder / "secrets", *through))  # fmt: skip
         inside = () if links is None else links.inside()
         return Node(name, site, (*inside, *self._command(site)), broker, banks, database, links)

@@ -121,9 +121,12 @@ def _simulator(site: Site, plan: BankPlan, files: BankPki) -> str:
 
 def configure(
     site: Site, broker: Mapping[str, Any], senders: Mapping[str, Mapping[str, Any]], *, watch_port: int = 0,
-    journal: Mapping[str, Any] | None = None, node: str = "gw1",
+    journal: Mapping[str, Any] | None = None, node: str = "gw1", may_dial: tuple[str, ...] = (),
 ) -> None:  # fmt: skip
-    """Write the gateway's settings for the simulators that are up: their ports are in their ready files."""
+    """Write the gateway's settings for the simulators that are up: their ports are in their ready files.
+
+    `may_dial`: networks beside the loopback where broker, banks or database stand.
+    """
     secrets = site.folder / "secrets"
     secrets.mkdir(exist_ok=True, mode=0o700)
     key = secrets / "vault.key"
@@ -140,6 +143,7 @@ def configure(
         },
         "journal": {"vault_key": {"file": str(key)}, **(journal or {})},
         "watch": {"port": watch_port},
+        "environment": {"may_dial": list(may_dial)},
         "senders": dict(senders),
         "accounts": [
             {"number": number, "name": HOLDERS[n % len(HOLDERS)], "company": "jia", "bank": plan.bank}
