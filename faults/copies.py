@@ -27,6 +27,9 @@ from gateway.version import VERSION
 
 SAYS_SO = b"journal.from_the_past"
 NOTICES_S = 30.0
+# A line of the permit log follows its commit: what the copy holds is written by then.
+LINE_S = 0.5
+LOOK_S = 0.25
 RENAME_S = 15.0
 
 
@@ -114,8 +117,9 @@ async def _past(system: RunningSystem) -> None:
     async with system.one() as node:
         copy, aside = node.site.folder / "older.db", node.site.folder / "aside"
         await system.thread(lambda: _copy(file_of(node), copy))
-        sent = _permits(node)
-        if not await system.until(lambda: _permits(node) > sent, 8.0):
+        await system.wait(LINE_S)
+        sent = _sends(node)
+        if not await system.until(lambda: _sends(node) > sent, 8.0, LOOK_S):
             return
         with system.told("database from the past", node.name, lives=2) as incident:
             node.child.kill()
@@ -152,8 +156,9 @@ def _copy(file: Path, copy: Path) -> None:
         source.backup(target)
 
 
-def _permits(node: Node) -> int:
-    return sum(file.stat().st_size for file in (node.site.state / PERMIT_LOG).glob("*.log"))
+def _sends(node: Node) -> int:
+    """How many sends the permit log names. A copy that lacks other entries only is no danger: the daemon goes on."""
+    return sum(file.read_bytes().count(b'"attempt"') for file in (node.site.state / PERMIT_LOG).glob("*.log"))
 
 
 def _move(source: Path, target: Path) -> None:
@@ -166,14 +171,15 @@ async def _past_on_server(system: RunningSystem) -> None:
         if not all([await system.rises(one, 30.0) for one in system.nodes]):
             return
         copy = system.grounds.site.folder / "older"
-        before = {node.name: _permits(node) for node in system.nodes}
         await system.server.acquire()
         try:
             try:
                 await system.thread(lambda: _backup(system, system.nodes[0], copy))
             except NoBackup:
                 return
-            if await system.until(lambda: any(_permits(node) > before[node.name] for node in system.nodes), 8.0):
+            await system.wait(LINE_S)
+            before = {node.name: _sends(node) for node in system.nodes}
+            if await system.until(lambda: any(_sends(node) > before[node.name] for node in system.nodes), 8.0, LOOK_S):
                 # What was under way when they grew is committed by now.
                 await system.wait(0.5)
                 await _in_its_place(system, copy, before)
@@ -184,7 +190,7 @@ async def _past_on_server(system: RunningSystem) -> None:
 
 
 async def _in_its_place(system: RunningSystem, copy: Path, before: dict[str, int]) -> None:
-    first, *others = sorted(system.nodes, key=lambda node: before[node.name] - _permits(node))
+    first, *others = sorted(system.nodes, key=lambda node: before[node.name] - _sends(node))
     lives = 2 * len(system.nodes)
     with system.told("database from the past", "all daemons", lives=lives) as incident, system.trouble():
         for node in system.nodes:
