@@ -48,6 +48,9 @@ SETTLE_S, MOST_SETTLE_S = 150.0, 1_200.0
 """After the banks behave, without any news: the last of the early questions about a doubt comes two minutes after it
 began. How long news may go on depends on the machine."""
 DOUBT_S = 12.0
+# Longer than any outage of a campaign. A payment that the bank called under way and never names again goes to persons
+# by its deadline alone, and nobody can wait the bank's own, which is hours.
+DEADLINE_S = 120.0
 AFTERMATH_MS = 5_000
 LEAVE_S = 40.0
 QUESTIONS_SHARE = 0.03
@@ -354,7 +357,7 @@ class Campaign:
     def _will_stay(self, order: str, creditor: str, booked: Mapping[str, Booked]) -> bool:
         """In doubt for a while, and the bank never got it: "not found" is no verdict, so nothing moves it now."""
         told = self._listener.told.get(order)
-        if told is None or told[1] is not State.IN_DOUBT or self.elapsed() - told[2] < DOUBT_S:
+        if told is None or told[1] not in (State.IN_DOUBT, State.ESCALATED) or self.elapsed() - told[2] < DOUBT_S:
             return False
         return creditor not in booked
 
@@ -506,7 +509,7 @@ def _without(story: Story, held: tuple[DemoCommand, ...]) -> Story:
 def _plan(plan: demo_site.BankPlan, wishes: Wishes) -> demo_site.BankPlan:
     # Nothing may be sent again to a bank that books whatever it is sent.
     conduct = plan.conduct if wishes.dedup else {**plan.conduct, "dedup": False}
-    settings = plan.settings if wishes.dedup else {**plan.settings, "most_repeats": 0}
+    settings = {**plan.settings, "enquiry_deadline_s": DEADLINE_S} | ({} if wishes.dedup else {"most_repeats": 0})
     return replace(plan, conduct=conduct, settings=settings, faults={**plan.faults, BankFault.PART.value: PART})
 
 
