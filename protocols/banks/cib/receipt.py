@@ -19,7 +19,7 @@ from protocols.banks.cib.fox import Fox, attribute, leaf, same
 from protocols.canon.query import ReceiptQuestion
 from protocols.canon.statement import Receipt, ReceiptLater
 from protocols.kit import http
-from protocols.kit.archives import members, pdf
+from protocols.kit.archives import only_member, pdf
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import date_text
@@ -126,9 +126,11 @@ class Receipts:
         for file in files:
             if file.ending == ".zip":
                 data = yield from self._fetch(file)
-                for name, content in members(data):
-                    if PurePosixPath(name).stem == key:
-                        return pdf(content, PurePosixPath(name).name)
+                try:
+                    return only_member(data, lambda name: PurePosixPath(name).stem == key)
+                except ProtocolError as error:
+                    if error.reason != "missing":
+                        raise
         _none(key)
 
     def _fetch(self, file: _File) -> Conversation[bytes]:

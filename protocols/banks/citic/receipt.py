@@ -7,11 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-import io
-import zipfile
-import zlib
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Final
 
 from lxml import etree
@@ -21,13 +17,13 @@ from protocols.banks.citic.statement import MOST, Statements
 from protocols.banks.citic.wire import rows
 from protocols.canon.query import ReceiptQuestion
 from protocols.canon.statement import Receipt, ReceiptLater
+from protocols.kit.archives import only_member
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import amount_minor, amount_text, date_text
 from protocols.kit.xmldoc import several, value, value_or
 
 LATER_S: Final = 3600.0
 PAGE_LINES: Final = 20
-FILE_BYTES_MAX: Final = 4 * 1_048_576
 _PAGES_MOST: Final = 200
 
 
@@ -93,17 +89,6 @@ def _unpacked(root: etree._Element) -> Receipt:
         raise ProtocolError("missing" if not holders else "ambiguous", f"{len(holders)} files for one receipt")
     try:
         data = base64.b64decode("".join(value(holders[0], "fileConTent").split()), validate=True)
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            names = [one for one in archive.namelist() if one.lower().endswith(".pdf")]
-            if len(names) != 1:
-                raise ProtocolError("missing" if not names else "ambiguous", f"{len(names)} PDFs for one receipt")
-            with archive.open(names[0]) as member:
-                content = member.read(FILE_BYTES_MAX + 1)
-    except (binascii.Error, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError,
-            ValueError) as error:  # fmt: skip
-        raise ProtocolError("value", f"the receipt's archive cannot be read: {error}") from None
-    if len(content) > FILE_BYTES_MAX:
-        raise ProtocolError("frame_too_long", f"a receipt of more than {FILE_BYTES_MAX} bytes")
-    if not content.startswith(b"%PDF-"):
-        raise ProtocolError("value", "the receipt is no PDF")
-    return Receipt(content, "application/pdf", PurePosixPath(names[0]).name)
+    except (binascii.Error, ValueError):
+        raise ProtocolError("value", "the receipt's archive is not base64") from None
+    return only_member(data)
