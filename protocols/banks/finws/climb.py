@@ -65,10 +65,11 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """Words about one payment from status files, and from bookings."""
+    """Words about one payment from status files, and from bookings; `odd`: where they contradict what we sent."""
 
     status: list[Outcome]
     booked: list[Outcome]
+    odd: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ class Climb:
         """The bank's word on each payment, by our reference. Raises Declined where the bank does not answer."""
         turn = self.files.wire.turn(context)
         ours = yield from self._uploads_of(asked, context, turn)
-        about = {reference: _Told([], []) for reference in asked.items}
+        about = {reference: _Told([], [], []) for reference in asked.items}
         yield from self._status_words(asked, ours, context, turn, about)
         yield from self._booking_words(asked, ours, context, turn, about)
         word = self.meanings.word
@@ -115,7 +116,7 @@ class Climb:
                 if file.parent:
                     raise ProtocolError("correlation", f"a status file answers our upload but not {asked.reference}")
                 continue
-            for reference, word in _words_of(said, asked).items():
+            for reference, word in _words_of(said, asked, about).items():
                 text = f"{_STATUS_FILE} {word.text}".strip()
                 serial = _serial(asked.items[reference], ours)
                 told = tuple(f"{file.kind} {said.message_id}: {one}" for one in odd)
@@ -148,12 +149,17 @@ class Climb:
         for entry in account.entries:
             if entry.fee:
                 continue
-            if not entry.details:
+            if all(entry.share(one) is None for one in entry.details):
                 yield from self._booked_together(account, entry, asked, ours, about)
             for detail in entry.details:
                 sent = _named(detail, asked)
-                if sent is not None and account.account == self._own(sent):
+                # Of a detail without an amount nobody knows what it is a part of.
+                if sent is None or account.account != self._own(sent) or entry.share(detail) is None:
+                    continue
+                try:
                     yield sent.reference, self._booked(account.kind, entry, detail, sent, ours)
+                except ProtocolError as error:
+                    _contradicted(asked, about, sent, error)
 
     def _own(self, sent: Sent) -> str:
         return sent.creditor.clear if self.collects else sent.debtor.clear
@@ -210,7 +216,14 @@ class Climb:
 _MARK: Final = {Direction.CREDIT: "CRDT", Direction.DEBIT: "DBIT"}
 
 
-def _words_of(said: StatusReport, asked: Asked) -> dict[str, Outcome]:
+def _contradicted(asked: Asked, about: Mapping[str, _Told], sent: Sent, error: ProtocolError) -> None:
+    """Remembers that one of many is in doubt, so that the others have their words. Raises if it is the only one."""
+    if asked.only is not None:
+        raise error
+    about[sent.reference].odd.append(error.text)
+
+
+def _words_of(said: StatusReport, asked: Asked, about: Mapping[str, _Told]) -> dict[str, Outcome]:
     """The report's word on each of our payments that it has one for."""
     strangers, only = False, asked.only
     groups = []
@@ -226,10 +239,15 @@ def _words_of(said: StatusReport, asked: Asked) -> dict[str, Outcome]:
                 strangers = True
                 continue
             if line.amount not in (None, sent.amount):
-                raise ProtocolError("correlation", f"{sent.reference}: the status is about {line.amount}")
+                error = ProtocolError("correlation", f"{sent.reference}: the status is about {line.amount}")
+                _contradicted(asked, about, sent, error)
+                continue
             lines.append(replace(line, end_to_end_id=sent.reference))
         groups.append(replace(group, payments=tuple(lines)))
     own, rest = report.said_by_payment(replace(said, groups=tuple(groups)))
+    if only is None and [one.id for one in groups] not in ([], [asked.reference]):
+        # One of several groups, or one of another name: its word is not about the payments of the others.
+        rest = report.said_by_payment(replace(said, groups=()))[1]
     if strangers:
         # One of ours may stand there under a number that is not ours: the word about the rest is not about it.
         rest = None
@@ -247,6 +265,8 @@ def _named(detail: TransactionDetail, asked: Asked) -> Sent | None:
 def _best(at_bank: Sequence[Outcome], told: _Told, files: int) -> Outcome:
     """One word out of all that were heard of a payment."""
     words = [*at_bank, *told.status, *told.booked]
+    if told.odd:
+        return Outcome(Fate.UNKNOWN, "", "; ".join(dict.fromkeys(told.odd)), words[0].bank_serial if words else None)
     if not words:
         return Outcome(Fate.NOT_FOUND, "24", "in no list, status file or account report")
     refused = [word for word in told.status if word.fate is Fate.FAILED]

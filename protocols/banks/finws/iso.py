@@ -71,11 +71,12 @@ class Writing:
         if kind is Kind.COLLECTION:
             return self._collections(reference, items, context)
         ours, groups = items[0].order.debtor, list[TransferGroup]()
-        for number, (key, members) in enumerate(_grouped(items, _speed).items(), start=1):
+        parted = _grouped(items, _speed)
+        for group_id, (key, members) in zip(group_ids(reference, len(parted)), parted.items(), strict=True):
             urgent, instrument, bearer = key
             fees = bearer if bearer and self.service != SERVICES[1] else _SHARED
             groups.append(TransferGroup(
-                _numbered(reference, number), self._own(ours), context.bank_date,
+                group_id, self._own(ours), context.bank_date,
                 tuple(self._transfer(each) for each in members), urgent, SALARY if kind is Kind.PAYROLL_ITEM else "",
                 fees, self.batch_booking, instrument, self.service,
             ))  # fmt: skip
@@ -83,10 +84,11 @@ class Writing:
 
     def _collections(self, reference: str, items: Sequence[Item], context: Context) -> bytes:
         ours, groups = items[0].order.creditor, list[DebitGroup]()
-        for number, (key, members) in enumerate(_grouped(items, _scheme).items(), start=1):
+        parted = _grouped(items, _scheme)
+        for group_id, (key, members) in zip(group_ids(reference, len(parted)), parted.items(), strict=True):
             sequence, instrument = key
             groups.append(DebitGroup(
-                _numbered(reference, number), self._own(ours), context.bank_date,
+                group_id, self._own(ours), context.bank_date,
                 tuple(self._debit(each) for each in members), sequence, instrument, charge_bearer=_SHARED,
                 batch_booking=self.batch_booking,
             ))  # fmt: skip
@@ -162,8 +164,9 @@ def _scheme(order: AnyOrder) -> tuple[str, str]:
     return (terms.sequence if terms else "") or _SEQUENCE, (terms.instrument if terms else "") or _INSTRUMENT
 
 
-def _numbered(reference: str, number: int) -> str:
-    return reference if number == 1 else f"{reference}-{number}"
+def group_ids(reference: str, count: int) -> list[str]:
+    """PmtInfId of each group of a file. A group that has the file's own number is its only one."""
+    return [reference] if count == 1 else [f"{reference}-{number}" for number in range(1, count + 1)]
 
 
 def _text(order: AnyOrder) -> str:

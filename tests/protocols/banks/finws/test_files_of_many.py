@@ -183,6 +183,88 @@ def test_a_status_of_a_stranger_makes_the_word_about_the_rest_worthless(monkeypa
     assert [found[one.reference].fate for one in bundle.items] == [Fate.PENDING, Fate.PENDING]
 
 
+def told_otherwise(monkeypatch: pytest.MonkeyPatch, kind: str, change: Any) -> None:
+    """Have `change` make another document of each file of a kind that is downloaded."""
+    real = Files.download
+
+    def other(self: Any, file: Any, turn: Any) -> Any:
+        content: Any = yield from real(self, file, turn)
+        return content if not file.kind.startswith(kind) else etree.tostring(change(etree.fromstring(content)))
+
+    monkeypatch.setattr(Files, "download", other)
+
+
+@pytest.mark.parametrize(("groups", "fates"), [
+    (1, [Fate.FAILED, Fate.FAILED]), (2, [Fate.PENDING, Fate.PENDING]),
+])  # fmt: skip
+def test_a_refused_group_says_nothing_of_the_payments_of_another(
+    groups: int, fates: list[Fate], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bank refuses one group as a whole, names none of its payments, and does not mention the other group."""
+    made, bundle = many(Kind.BATCH_ITEM, "货款", "货款")
+    second = replace(bundle.items[1], order=replace(bundle.items[1].order, urgency=Urgency.URGENT))
+    bundle = replace(bundle, items=(bundle.items[0], second)) if groups == 2 else bundle
+    upload(made, bundle)
+
+    def refused(root: etree._Element) -> etree._Element:
+        ns = f"{{{etree.QName(root).namespace}}}"
+        found = list(root.iter(f"{ns}OrgnlPmtInfAndSts"))
+        assert len(found) == groups
+        for one in found[:-1]:
+            one.getparent().remove(one)  # type: ignore[union-attr]
+        for line in list(found[-1].iter(f"{ns}TxInfAndSts")):
+            found[-1].remove(line)
+        etree.SubElement(found[-1], f"{ns}PmtInfSts").text = "RJCT"
+        [whole] = list(root.iter(f"{ns}GrpSts"))
+        whole.text = "PART"
+        return root
+
+    told_otherwise(monkeypatch, "pain", refused)
+    monkeypatch.setattr("protocols.banks.finws.iso.accounts", lambda data: ())
+    found = ask(made, bundle)
+    assert [found[one.reference].fate for one in bundle.items] == fates
+
+
+@pytest.mark.parametrize("kind", ["pain", "camt"])
+def test_another_sum_under_one_s_number_leaves_that_one_in_doubt_and_hides_no_other(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, bundle = many(Kind.BATCH_ITEM, "货款", "货款", "货款")
+    upload(made, bundle)
+
+    def other_sum(root: etree._Element) -> etree._Element:
+        for one in root.iter("{*}InstdAmt", "{*}Amt"):
+            if one.text == "2.50":
+                one.text = "2.51"
+        return root
+
+    told_otherwise(monkeypatch, kind, other_sum)
+    found = ask(made, bundle)
+    assert [found[one.reference].fate for one in bundle.items] == [Fate.SETTLED, Fate.UNKNOWN, Fate.SETTLED]
+    assert "2.51" in found[bundle.items[1].reference].text
+
+
+@pytest.mark.parametrize(("batches", "fate"), [(True, Fate.SETTLED), (False, Fate.PENDING)])
+def test_details_without_amounts_count_together_or_not_at_all(
+    batches: bool, fate: Fate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One booking for all, whose details tell numbers only: the bank's word on the whole file, or none."""
+    made, bundle = many(Kind.BATCH_ITEM, "货款", "货款", "货款", batch_booking=True)
+    upload(made, bundle)
+
+    def bare(root: etree._Element) -> etree._Element:
+        for batch in [] if batches else list(root.iter("{*}Btch")):
+            batch.getparent().remove(batch)  # type: ignore[union-attr]
+        for detail in root.iter("{*}TxDtls"):
+            for one in [each for each in detail if etree.QName(each).localname in ("Amt", "AmtDtls")]:
+                detail.remove(one)
+        return root
+
+    told_otherwise(monkeypatch, "camt", bare)
+    found = ask(made, bundle)
+    assert {found[one.reference].fate for one in bundle.items} == {fate}
+
+
 def test_what_does_not_fit_is_refused_before_anything_leaves() -> None:
     made, bundle = many()
     twice = replace(bundle, items=(bundle.items[0], bundle.items[0]))
@@ -206,7 +288,7 @@ def test_payroll_says_so_and_instant_payments_stand_in_a_group_of_their_own() ->
     urgent = replace(paid[2], order=replace(paid[2].order, urgency=Urgency.URGENT))
     upload(made, Bundle(Kind.PAYROLL_ITEM, (paid[0], fast, urgent)))
     root = file_in(made)
-    assert texts(root, "PmtInfId") == [FILE, f"{FILE}-2", f"{FILE}-3"]
+    assert texts(root, "PmtInfId") == [f"{FILE}-1", f"{FILE}-2", f"{FILE}-3"]
     assert [one.text for one in root.iterfind(".//{*}CtgyPurp/{*}Cd")] == ["SALA"] * 3
     assert [one.text for one in root.iterfind(".//{*}LclInstrm/{*}Cd")] == ["INST"]
     assert [one.text for one in root.iterfind(".//{*}SvcLvl/{*}Cd")] == ["NURG", "NURG", "URGP"]
@@ -298,7 +380,7 @@ def test_direct_debits_carry_their_mandate_and_fit_their_schema(form: str) -> No
     assert texts(root, "MndtId") == ["MND-1", "MND-2"] and texts(root, "DtOfSgntr") == ["2026-01-02", "2025-01-02"]
     assert texts(root, "SeqTp") == ["FRST", "RCUR"]
     assert [each.text for each in root.iterfind(".//{*}LclInstrm/{*}Cd")] == ["B2B", "CORE"]
-    assert texts(root, "PmtInfId") == [FILE, f"{FILE}-2"]
+    assert texts(root, "PmtInfId") == [f"{FILE}-1", f"{FILE}-2"]
     assert [each.text for each in root.iterfind(".//{*}CdtrSchmeId/{*}Id/{*}PrvtId/{*}Othr/{*}Id")] == [
         "FI00ZZZ0000000000"
     ] * 2
