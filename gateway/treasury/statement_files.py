@@ -46,7 +46,9 @@ def from_camt(data: bytes, account: str, currency: str) -> FileStatement:
     try:
         told = camt.read(xmldoc.parse(data, UTF8, max_bytes=MOST_BYTES, max_nodes=_MOST_NODES))
         reports = [one for one in told if one.account == account]
-        lines = [replace(line, account=AccountNumber(account)) for one in reports for line in camt_lines.lines(one)]
+        seen = Counter[str]()
+        found = [line for one in reports for line in camt_lines.lines(one, seen=seen)]
+        lines = [replace(line, account=AccountNumber(account)) for line in found]
     except ProtocolError as error:
         raise BadStatement(f"it cannot be read as camt.053: {error}") from None
     if not reports:

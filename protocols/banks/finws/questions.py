@@ -139,10 +139,10 @@ def _page(
 
     Opening and closing are told where the page holds all that lies between them.
     """
-    found, findings = [], []
+    found, findings, ids = [], [], Counter[str]()
     balances: list[tuple[Money | None, Money | None]] = []
     for file, report in seen:
-        told = words.lines(report, _day_of(file, report))
+        told = words.lines(report, _day_of(file, report), ids)
         if any(line.amount.currency != question.currency for line in told):
             raise ProtocolError("correlation", f"an entry in another currency than {question.currency}")
         ours = [one for one in told if question.first <= one.bank_date <= question.last]

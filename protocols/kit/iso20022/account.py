@@ -19,7 +19,8 @@ OPENING: Final = ("OPBD", "PRCD", "OPAV")
 CLOSING: Final = ("CLBD",)
 INTERIM: Final = ("ITBD", "CLBD")
 AVAILABLE: Final = ("CLAV", "ITAV")
-NOT_PROVIDED: Final = "NOTPROVIDED"
+NO_REFERENCES: Final = frozenset({"", "NOTPROVIDED", "NONREF"})
+"""What banks write where there is no reference."""
 _FEES: Final = frozenset({"CHRG", "COMM", "FEES"})
 ROWS: Final = {"camt.052": "Rpt", "camt.053": "Stmt", "camt.054": "Ntfctn"}
 
@@ -171,8 +172,8 @@ def read_entry(one: Reader) -> AccountEntry:
     code = "/".join(filter(None, (one.text("BkTxCd/Domn/Cd"), one.text("BkTxCd/Domn/Fmly/Cd"),
                                   one.text("BkTxCd/Domn/Fmly/SubFmlyCd")))) or one.text("BkTxCd/Prtry/Cd")  # fmt: skip
     return AccountEntry(
-        money, _direction(one), one.choice("Sts"), one.text("RvslInd") in ("true", "1"), one.text("NtryRef"),
-        one.text("AcctSvcrRef"), one.day("BookgDt"), one.moment("BookgDt"), one.day("ValDt"), code,
+        money, _direction(one), one.choice("Sts"), one.text("RvslInd") in ("true", "1"), _told(one, "NtryRef"),
+        _told(one, "AcctSvcrRef"), one.day("BookgDt"), one.moment("BookgDt"), one.day("ValDt"), code,
         one.text("AddtlNtryInf"),
         tuple(_read_detail(each) for part in one.all("NtryDtls") for each in part.all("TxDtls")),
         tuple(_read_batch(each) for part in one.all("NtryDtls") for each in part.all("Btch")),
@@ -204,7 +205,7 @@ def _read_detail(one: Reader) -> TransactionDetail:
 
 def _told(one: Reader, path: str) -> str:
     said = one.text(path)
-    return "" if said == NOT_PROVIDED else said
+    return "" if said in NO_REFERENCES else said
 
 
 def _direction(one: Reader) -> Direction:

@@ -13,36 +13,50 @@ from protocols.canon.statement import Balance, Direction, Line, Return
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import plain
 from protocols.kit.iso20022.account import AVAILABLE, INTERIM, AccountEntry, AccountReport, TransactionDetail
+from protocols.kit.iso20022.parts import Side
+from protocols.kit.paging import fingerprint
 
 
 def lines(
-    report: AccountReport, day: date | None = None, seen: Counter[str] | None = None, first: int = 1
+    report: AccountReport, day: date | None = None, seen: Counter[str] | None = None
 ) -> tuple[Line, ...]:
     """The booked entries, one line for each payment told of within them.
 
     An entry whose details do not account for all of its money is one line. `bank_line_id` is the bank's reference of
-    the payment, else of the entry, else the report's id with the entry's number; alike ids are counted.
-    `day` is for entries that state none; `seen` (ids so far, which is counted on) and `first` (the number of the first
-    booked entry) are for a report that is read in parts. Raises ProtocolError "missing" where there is no day at all.
+    the payment, else of the entry, else made of what the entry says, so that it is the same in today's report and in
+    the statement; alike ids are counted. `day` is for entries that state none; `seen` (ids so far, which is counted
+    on) is for a report that is read in parts. Raises ProtocolError "missing" where there is no day at all.
     """
     found: list[Line] = []
     seen = Counter() if seen is None else seen
-    for number, entry in enumerate(report.booked, start=first):
-        for detail, key in zip(_shares(entry), ids_of(entry), strict=True):
-            line_id = key or numbered(report, number)
+    for entry in report.booked:
+        for detail, line_id in zip(_shares(entry), ids_of(entry), strict=True):
             found.append(_line(report, entry, detail or TransactionDetail(None), line_id, seen[line_id], day))
             seen[line_id] += 1
     return tuple(found)
 
 
 def ids_of(entry: AccountEntry) -> list[str]:
-    """The bank's own id of each line of an entry; "" where it has none."""
-    return [(one.bank_reference if one else "") or entry.bank_reference or entry.reference for one in _shares(entry)]
+    """The id of each line of an entry."""
+    shares = [one or TransactionDetail(None) for one in _shares(entry)]
+    return [one.bank_reference or entry.bank_reference or _made_up(entry, one) for one in shares]
 
 
-def numbered(report: AccountReport | None, number: int) -> str:
-    """The id of a line to which the bank gave none."""
-    return f"{'' if report is None else report.id}-{number}"
+def _made_up(entry: AccountEntry, detail: TransactionDetail) -> str:
+    """An id where the bank gives none. NtryRef is not used: many banks only count with it, in each report anew."""
+    money, other = _part(entry, detail), _other(entry, detail)
+    number = "" if other is None else other.party.account.clear
+    mark = fingerprint(detail.instruction_id, detail.end_to_end_id, number)
+    return f"{'C' if entry.direction is Direction.CREDIT else 'D'}{money.minor}{'F' if entry.fee else ''}-{mark}"
+
+
+def _part(entry: AccountEntry, detail: TransactionDetail) -> Money:
+    same = detail.amount is not None and detail.amount.currency == entry.amount.currency
+    return detail.amount if same and detail.amount is not None and len(entry.details) > 1 else entry.amount
+
+
+def _other(entry: AccountEntry, detail: TransactionDetail) -> Side | None:
+    return detail.debtor if entry.direction is Direction.CREDIT else detail.creditor
 
 
 def _shares(entry: AccountEntry) -> tuple[TransactionDetail | None, ...]:
@@ -59,9 +73,7 @@ def _line(
     report: AccountReport, entry: AccountEntry, detail: TransactionDetail, line_id: str, occurrence: int,
     day: date | None,
 ) -> Line:
-    other = detail.debtor if entry.direction is Direction.CREDIT else detail.creditor
-    same = detail.amount is not None and detail.amount.currency == entry.amount.currency
-    money = detail.amount if same and detail.amount is not None and len(entry.details) > 1 else entry.amount
+    other, money = _other(entry, detail), _part(entry, detail)
     on = entry.booked_on or entry.value_on or report.last or report.first or day
     if on is None:
         raise ProtocolError("missing", f"entry {line_id} of report {report.id} states no day, nor does the report")

@@ -18,7 +18,7 @@ from protocols.canon.statement import Line
 from protocols.kit.errors import ProtocolError
 from protocols.kit.iso20022 import lines as words
 from protocols.kit.iso20022.account import (
-    NOT_PROVIDED,
+    NO_REFERENCES,
     ROWS,
     AccountEntry,
     AccountReport,
@@ -41,15 +41,14 @@ _ALLOWED: Final = (b"<!--", b"<![CDATA[")
 class Part:
     """Some entries of one report, which begin with the entry number `first`, from 1. `last`: none follow.
 
-    `moved_minor` is what all booked entries up to here move together, `booked` how many of them there were before.
-    `report` has the entries of this part, and findings about them; those about the whole come with the last part.
+    `moved_minor` is what all booked entries up to here move together. `report` has the entries of this part, and
+    findings about them; those about the whole come with the last part.
     """
 
     report: AccountReport
     first: int
     last: bool
     moved_minor: int
-    booked: int
 
 
 def parts(
@@ -60,42 +59,38 @@ def parts(
     The first `skip` entries of the report of `account` are only counted, with their ids in `seen`: a tenth of the work.
     """
     number, head, kept = 0, None, list[AccountEntry]()
-    moved = booked = before = 0
+    moved = 0
     for report, entry in _walk(chunks, account, skip):
         if isinstance(entry, _Counted):
             number += 1
-            if entry.keys:
-                moved, booked = moved + entry.signed_minor, booked + 1
+            moved += entry.signed_minor
             if seen is not None:
-                seen.update(key or words.numbered(head, booked) for key in entry.keys)
-            before = booked
+                seen.update(entry.keys)
             continue
         if head is not None and (entry is None or len(kept) == size):
-            yield _part(head, kept, number, entry is None, moved, before)
-            before, kept = booked, []
+            yield _part(head, kept, number, entry is None, moved)
+            kept = []
         if entry is None:
             # A report begins here, or the last one ends.
-            number, head, kept, moved, booked, before = 0, report, [], 0, 0, 0
+            number, head, kept, moved = 0, report, [], 0
             continue
         number += 1
         kept.append(entry)
         if entry.status == "BOOK":
-            moved, booked = moved + entry.signed_minor, booked + 1
+            moved += entry.signed_minor
 
 
-def _part(
-    head: AccountReport, kept: list[AccountEntry], number: int, last: bool, moved: int, before: int
-) -> Part:
+def _part(head: AccountReport, kept: list[AccountEntry], number: int, last: bool, moved: int) -> Part:
     first = number - len(kept) + 1
     report = replace(head, entries=tuple(kept))
     found = entry_findings(report, first)
     whole = unbalanced_by(report, moved) if last else ""
-    return Part(replace(report, findings=(*found, *([whole] if whole else []))), first, last, moved, before)
+    return Part(replace(report, findings=(*found, *([whole] if whole else []))), first, last, moved)
 
 
 @dataclass(frozen=True, slots=True)
 class _Counted:
-    """An entry that is skipped: the ids of its lines (one that is "" has none, no ids: not booked), and its amount."""
+    """An entry that is skipped: the ids of its lines, and what it moves; neither where it is not booked."""
 
     keys: tuple[str, ...]
     signed_minor: int
@@ -107,12 +102,12 @@ def _counted(element: etree._Element, space: str) -> _Counted:
     status = element.findtext(f"{n}Sts/{n}Cd") or (element.findtext(f"{n}Sts") or "").strip()
     if status != "BOOK":
         return _Counted((), 0)
-    if len(details) > 1:
+    holders = [one for detail in details for one in detail.iterchildren(f"{n}Refs")] + [element]
+    told = [(one.findtext(f"{n}AcctSvcrRef") or "").strip() for one in holders]
+    key = next((one for one in told if one not in NO_REFERENCES), "")
+    if len(details) > 1 or not key:
         entry = read_entry(Reader(element, space))
         return _Counted(tuple(words.ids_of(entry)), entry.signed_minor)
-    own = (details[0].findtext(f"{n}Refs/{n}AcctSvcrRef") or "").strip() if details else ""
-    key = ("" if own == NOT_PROVIDED else own) or (
-        element.findtext(f"{n}AcctSvcrRef") or element.findtext(f"{n}NtryRef") or "").strip()
     amount = element.find(f"{n}Amt")
     if amount is None:
         raise ProtocolError("missing", "an entry without an amount")
@@ -180,4 +175,4 @@ def _allowed(data: bytes) -> None:
 
 def lines_of(part: Part, day: date | None, seen: Counter[str]) -> tuple[Line, ...]:
     """The lines of a part; `seen` counts ids from part to part, so that ids are those of the whole report."""
-    return words.lines(part.report, day, seen, part.booked + 1)
+    return words.lines(part.report, day, seen)

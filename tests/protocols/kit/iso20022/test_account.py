@@ -87,6 +87,25 @@ def test_alike_entries_are_counted_apart() -> None:
     assert [(line.bank_line_id, line.occurrence) for line in lines.lines(statement(plain, plain))] == [("B-1", 0), ("B-1", 1)]
 
 
+@pytest.mark.parametrize("written", ["", "NONREF", "NOTPROVIDED"])
+def test_without_a_reference_of_the_bank_an_id_is_made_of_what_the_entry_says(written: str) -> None:
+    """The same in today's report and in the statement, whatever their numbers and the order of their entries."""
+    whole = entry("12.34", Direction.DEBIT, detail("E2E-1", "10.00"), detail("E2E-2", "2.34"))
+    fee = replace(entry("0.30"), bank_code="PMNT/ICDT/CHRG", text="fee")
+    credit = entry("5.00", Direction.CREDIT, detail("E2E-3", "5.00"))
+    bare = [replace(one, bank_reference=written, details=tuple(replace(each, bank_reference=written) for each in one.details))
+            for one in (whole, fee, fee, credit, entry("0.30"))]  # fmt: skip
+    today = [replace(one, reference=f"{n}") for n, one in enumerate(bare)]
+    later = [replace(one, reference=f"{9 - n}") for n, one in enumerate(reversed(bare))]
+    reports = (
+        back_and_forth(replace(statement(*today, kind="camt.052"), id="R-1"), "camt.052.001.08"),
+        back_and_forth(statement(*later), "camt.053.001.08"),
+    )
+    found = [{(one.bank_line_id, one.occurrence): (one.direction, one.amount, one.fee) for one in lines.lines(report)}
+             for report in reports]  # fmt: skip
+    assert found[0] == found[1] and len(found[0]) == 6
+
+
 def test_an_overdrawn_account_is_negative() -> None:
     found = back_and_forth(statement(opening="100.00", closing="100.00"), "camt.053.001.08")
     red = replace(found, balances=(CamtBalance("CLBD", euros("0.00") - euros("5.00"), DAY),))
