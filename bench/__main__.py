@@ -36,7 +36,8 @@ from gateway.simbank.record import read_executions
 WARM_UP = 200
 ROUND_MOST_S = 6.0
 FAR_S = 0.05
-FIRST_ENQUIRY_S = 2.0
+OPEN_S = 2.0
+STEADY_MOST = 20_000
 HALF = 0.5
 HALF_S = 10.0
 BATCH_LINES = 1000
@@ -63,7 +64,7 @@ def _run(bench: Bench, asked: argparse.Namespace) -> int:
         bench.start_daemon()
         bench.start_erp()
         sample = _match(bench, "sample", asked.rounds, asked.payments, asked.script)
-        pab = _match(bench, "pab", max(asked.rounds - 1, 1), asked.pab, asked.script // 2, steady=True)
+        pab = _match(bench, "pab", max(asked.rounds - 1, 1), STEADY_MOST, asked.script // 2, steady=True)
         pid = bench.children["daemon"].pid
         assert pid is not None
         peak = peak_rss_bytes(pid)
@@ -95,20 +96,20 @@ def _match(
     """Rounds of both in turn, each pair with its floor.
 
     `steady`: the bank is asked about each payment only some time after it was sent. The ERP then keeps so many orders
-    under way that the lane is never idle, and payments a second are those of the middle.
+    under way that the lane is never idle, for ROUND_MOST_S, and payments a second are those of the middle.
     """
     bench.start_script(bank)
     warm = bench.play(bank, "daemon", WARM_UP)
-    per_second = warm.payments / max(warm.seconds - steady * FIRST_ENQUIRY_S, 0.1)
-    open_most = int(per_second * (FIRST_ENQUIRY_S + 0.5)) if steady else 0
-    payments = fitting(max(payments, open_most * 3), per_second)
+    payments = payments if steady else fitting(payments, warm.per_second)
+    open_most = max(int(warm.per_second * OPEN_S), WARM_UP) if steady else 0
+    most_s = ROUND_MOST_S if steady else 0.0
     script_payments = fitting(script_payments, bench.play(bank, "script", WARM_UP // 4).per_second)
     floor = Floor(SHAPES[bank], BankPki(bench.site.folder / "pki", bank), bench.site.folder)
     gateway: list[Round] = []
     script: list[Round] = []
     floors: list[dict[str, float]] = []
     for _ in range(rounds):
-        gateway.append(bench.play(bank, "daemon", payments, open_most=open_most))
+        gateway.append(bench.play(bank, "daemon", payments, open_most=open_most, most_s=most_s))
         script.append(bench.play(bank, "script", script_payments))
         floors.append(floor.measure(gateway[-1].group))
     bench.stop_script()
@@ -174,7 +175,6 @@ def _arguments() -> argparse.Namespace:
         prog="python -m bench", description="CPU a payment, beside floor and script."
     )
     parser.add_argument("--payments", type=int, default=3000, help="payments a round through the gateway to sample")
-    parser.add_argument("--pab", type=int, default=1000, help="payments a round through the gateway to pab at least")
     parser.add_argument("--script", type=int, default=400, help="payments a round through the script (pab: half)")
     parser.add_argument("--rounds", type=int, default=3)
     return parser.parse_args()

@@ -12,7 +12,7 @@ import json
 import random
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ SCRIPT_KEY = "straight.submit"
 SCRIPT_EVENTS_QUEUE = "erp-demo.bench.straight-events"
 QUORUM = {"x-queue-type": "quorum"}
 ACCEPTED, SETTLED = "payment.accepted", "payment.settled"
+PATIENCE_S = 80.0
 _UNWANTED = frozenset({"payment.rejected", "payment.held", "payment.failed", "payment.in_doubt", "payment.escalated"})
 
 
@@ -41,8 +42,8 @@ _UNWANTED = frozenset({"payment.rejected", "payment.held", "payment.failed", "pa
 class Burst:
     """What to publish: `count` orders from number `first` on.
 
-    All at once; or `per_second` in even steps; or never more than `open_most` that are not settled yet; or, with
-    `batch`, as the items of batches of that many.
+    All at once; or `per_second` in even steps; or never more than `open_most` that are not settled yet, and none once
+    `most_s` seconds are over; or, with `batch`, as the items of batches of that many.
     """
 
     run: str
@@ -52,6 +53,7 @@ class Burst:
     accounts: tuple[str, ...]
     per_second: float = 0.0
     open_most: int = 0
+    most_s: float = 0.0
     batch: int = 0
 
 
@@ -88,12 +90,14 @@ class Erp:
         self._started_s = 0.0
         self._started_cpu_s = 0.0
         self._done: Deferred[Heard] = Deferred()
+        self._patience: Any = None
 
     def burst(self, burst: Burst) -> Deferred[Heard]:
         """Publish, and fire when every order's settled event was heard."""
         self._published_s, self._accepted_s, self._settled_s, self._events = {}, {}, {}, {}
         self._burst, self._next, self._left, self._done = burst, 0, burst.count, Deferred()
         self._started_cpu_s, self._started_s = time.process_time(), time.monotonic()
+        self._patience = self._reactor.callLater(PATIENCE_S, self._give_up)
         if burst.batch:
             for number in range(0, burst.count, burst.batch):
                 self._publish_batch(burst, number, min(burst.batch, burst.count - number))
@@ -103,6 +107,8 @@ class Erp:
         else:
             for _ in range(min(burst.count, burst.open_most or burst.count)):
                 self._publish_next()
+            if burst.most_s:
+                self._reactor.callLater(burst.most_s, self._publish_no_more)
         return self._done
 
     def _publish_next(self) -> None:
@@ -112,6 +118,14 @@ class Erp:
             number = burst.first + self._next
             self._next += 1
             self._publish(burst, order_id(burst.run, number), order(burst.run, number, burst.accounts))
+
+    def _publish_no_more(self) -> None:
+        burst = self._burst
+        assert burst is not None
+        self._left -= burst.count - self._next
+        self._burst = replace(burst, count=self._next)
+        if not self._left:
+            self._end("")
 
     def _publish_batch(self, burst: Burst, offset: int, count: int) -> None:
         numbers = range(burst.first + offset, burst.first + offset + count)
@@ -153,9 +167,16 @@ class Erp:
             elif self._burst is not None and self._burst.open_most:
                 self._publish_next()
 
+    def _give_up(self) -> None:
+        missing = sorted(self._published_s.keys() - self._settled_s.keys())
+        which = f"{len(missing)} of {len(self._published_s)} orders, {missing[0]} the first of them"
+        self._end(f"{which}, did not settle in {PATIENCE_S:g} s")
+
     def _end(self, trouble: str) -> None:
         if self._done.called:
             return
+        if self._patience.active():
+            self._patience.cancel()
         burst, orders = self._burst, len(self._published_s)
         assert burst is not None
         told = {event: self._events.get(event, 0) for event in (ACCEPTED, SETTLED)}

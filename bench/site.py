@@ -217,16 +217,16 @@ class Bench:
     # ---- rounds ----
 
     def play(
-        self, bank: str, contestant: str, count: int, *, per_second: float = 0.0, open_most: int = 0, batch: int = 0
+        self, bank: str, contestant: str, count: int, *, per_second: float = 0.0, open_most: int = 0,
+        most_s: float = 0.0, batch: int = 0,
     ) -> Round:  # fmt: skip
         """One burst through the daemon or the script (see Burst). Raises NotStarted if an order did not settle."""
         key = SCRIPT_KEY if contestant == "script" else "batch.submit" if batch else "payment.submit"
         accounts = site.account_numbers(bank, 2)
-        burst = Burst(self._token, self._ordered, count, key, accounts, per_second, open_most, batch)
+        burst = Burst(self._token, self._ordered, count, key, accounts, per_second, open_most, most_s, batch)
         pids = {contestant: self.children[contestant].pid, "simulator": self.children[f"simulator {bank}"].pid,
                 "broker": self._broker_pid}  # fmt: skip
         self._ordered += count
-        self.ordered[bank] = self.ordered.get(bank, 0) + count
         before, units_before = all_cpu_us(pids), self.commits()
         assert self._erp is not None and self._erp.stdin is not None
         self._erp.stdin.write(json.dumps(asdict(burst)).encode() + b"\n")
@@ -237,7 +237,8 @@ class Bench:
             raise NotStarted(f"{bank} {contestant}: {heard['trouble']}")
         units, commits = (now - then for now, then in zip(self.commits(), units_before, strict=True))
         times = tuple(Times(*one) for one in heard["times_s"])
-        return Round(count, heard["seconds"], {**spent, "erp": heard["cpu_us"]}, times, units / max(commits, 1))
+        self.ordered[bank] = self.ordered.get(bank, 0) + len(times)
+        return Round(len(times), heard["seconds"], {**spent, "erp": heard["cpu_us"]}, times, units / max(commits, 1))
 
     def commits(self) -> tuple[float, float]:
         """How many units and commits the daemon's journal has had."""

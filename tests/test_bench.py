@@ -9,21 +9,26 @@ import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pika
 import pytest
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
 
 from bench.__main__ import ROUND_MOST_S, WARM_UP, fitting
+from bench.erp import ACCEPTED, PATIENCE_S, SETTLED, Burst, Erp
 from bench.figures import Match, Result, Round, Stages, Times, failings, last_line, not_reached, percentile, table
 from bench.floor import SHAPES, Floor
 from bench.orders import batch, number_of, order
-from bench.site import Bench, plans
+from bench.site import BURST_MOST_S, Bench, plans
 from bench.straight import Job, Order, SampleBank, WrongAnswer
 from bench.stub import Stub
 from bench.usage import broker_pid, cpu_us, peak_rss_bytes
 from gateway.demo import site
 from gateway.demo.processes import stop_all
+from gateway.erp.amqp_types import CONFIRMED, OutgoingMessage, PublishResult
 from gateway.simbank.ledger import Ledger, LedgerAccount
 from gateway.simbank.pki import BankPki, make_pki
 from gateway.simbank.record import read_executions
@@ -70,6 +75,53 @@ def test_the_steady_state_has_neither_beginning_nor_end() -> None:
     one = Round(101, 60.0, {}, [Times(number, 0.0, 0.1, at_s) for number, at_s in enumerate(settled)])
     assert one.steady_per_second == pytest.approx(100)
     assert one.per_second < 2
+
+
+class QuietAmqp:
+    """Takes every order and lets the test say what became of it."""
+
+    def __init__(self) -> None:
+        self.orders: list[str] = []
+
+    def publish(self, message: OutgoingMessage) -> Deferred[PublishResult]:
+        assert message.properties.message_id is not None
+        self.orders.append(message.properties.message_id)
+        return succeed(CONFIRMED)
+
+    def ack(self, delivery: Any) -> None:
+        pass
+
+
+def told(erp: Erp, id_: str, *events: str) -> None:
+    for event in events:
+        erp.deliver(SimpleNamespace(body=json.dumps({"event": event, "id": id_}).encode()))  # type: ignore[arg-type]
+
+
+def test_a_burst_with_a_time_ends_with_the_orders_it_published() -> None:
+    amqp, clock = QuietAmqp(), Clock()
+    erp = Erp(amqp, "erp", clock)  # type: ignore[arg-type]
+    heard = erp.burst(Burst("A", 0, 20_000, "payment.submit", ("1",), open_most=3, most_s=6.0))
+    clock.advance(5.0)
+    told(erp, "A-000000", ACCEPTED, SETTLED)
+    assert amqp.orders == [f"A-{number:06d}" for number in range(4)], "one settled, the next is published"
+    clock.advance(1.0)
+    for id_ in amqp.orders[1:]:
+        assert not heard.called
+        told(erp, id_, ACCEPTED, SETTLED)
+    assert len(amqp.orders) == 4
+    got: Any = heard.result
+    assert (len(got.times_s), got.trouble) == (4, "")
+
+
+def test_a_burst_that_never_settles_says_what_is_missing() -> None:
+    amqp, clock = QuietAmqp(), Clock()
+    erp = Erp(amqp, "erp", clock)  # type: ignore[arg-type]
+    heard = erp.burst(Burst("A", 0, 3, "payment.submit", ("1",)))
+    told(erp, "A-000000", ACCEPTED, SETTLED)
+    clock.advance(PATIENCE_S)
+    got: Any = heard.result
+    assert got.trouble == "2 of 3 orders, A-000001 the first of them, did not settle in 80 s"
+    assert PATIENCE_S < BURST_MOST_S, "the ERP tells before its reader gives up"
 
 
 @pytest.mark.parametrize(("share", "value"), [(0.5, 50), (0.99, 99), (1.0, 100), (0.001, 1), (0.07, 7)])
