@@ -8,10 +8,11 @@ from datetime import date, timedelta
 
 from gateway.core.hours import local
 from gateway.core.policy import Route
-from gateway.erp.command import REPEATED, CommandResult, CommandUnit, ReceivedCommand, validation
+from gateway.erp.command import REPEATED, CommandResult, CommandUnit, ReceivedCommand
 from gateway.journal.commit.rows import PaymentRow, QuestionRow
 from gateway.journal.commit.store import Tx
 from gateway.journal.payments import lookup, questions, redelivery
+from gateway.journal.payments.order_checks import validation
 from protocols.canon.errors import Code, Fault, FieldCode, Refusal
 from protocols.canon.order import AnyOrder
 from protocols.canon.party import AccountNumber

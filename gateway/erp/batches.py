@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from gateway.core import policy
 from gateway.core.policy import HOLD_BAND, Route
-from gateway.erp import orders
-from gateway.erp.command import REPEATED, CommandResult, CommandUnit, ReceivedCommand, validation
+from gateway.erp.command import REPEATED, CommandResult, CommandUnit, ReceivedCommand
 from gateway.erp.dry_build import DryBuild
 from gateway.journal.commit.rows import PaymentRow
 from gateway.journal.commit.store import Tx
-from gateway.journal.payments import batch_rows, batches
+from gateway.journal.payments import batch_rows, batches, order_checks
 from gateway.journal.payments.admission import Admittance
 from gateway.journal.payments.batch_rows import BatchRow
 from gateway.journal.payments.batches import BatchAdmission
@@ -46,21 +45,22 @@ def submit(received: ReceivedCommand, command: SubmitBatch) -> CommandUnit:
 def _fit(received: ReceivedCommand, command: SubmitBatch) -> Route | Refusal:
     """The route of the batch, or why it cannot be sent, by checks that need no journal and concern no single item."""
     first = command.orders[0]
-    route = orders.route_of(received, first)
+    route = order_checks.route_of(received.source, first)
     if isinstance(route, Refusal):
         return route
     if command.kind not in route.kinds:
         return Refusal(Code.UNSUPPORTED, f"{route.bank} carries no {command.kind.value} orders here")
     faults = policy.batch_faults(Money(command.sum_minor, first.amount.currency), received.sender.allowance)
-    return validation(faults, route) if faults else route
+    return order_checks.validation(faults, route) if faults else route
 
 
 def _admission(received: ReceivedCommand, command: SubmitBatch, route: Route) -> BatchAdmission:
     total = Money(command.sum_minor, command.orders[0].amount.currency)
     # The sum decides the approval band, so that many small payments do not avoid it.
     hold = HOLD_BAND if policy.held_by_band(total.minor, received.sender.allowance) else None
+    source = received.source
     items = tuple(
-        orders.item_admission(received, order, route, (command.id, number), faults, hold)
+        order_checks.item_admission(source, order, route, (command.id, number), faults, hold)
         for number, (order, faults) in enumerate(zip(command.orders, _faults(received, command, route), strict=True), 1)
     )
     return BatchAdmission(

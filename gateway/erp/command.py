@@ -9,15 +9,15 @@ from datetime import date, datetime
 from functools import partial
 
 from gateway.clock import Entropy
-from gateway.core.policy import Route
 from gateway.erp.amqp_types import Delivery
 from gateway.erp.envelope import Envelope, answer_row, refusal_rows
 from gateway.journal.commit import audit
 from gateway.journal.commit.rows import PaymentRow, QuestionRow
 from gateway.journal.commit.store import Tx
 from gateway.journal.payments import redelivery, refusals
+from gateway.journal.payments.order_checks import OrderSource
 from gateway.registry import Registry, Sender
-from protocols.canon.errors import Code, Fault, Refusal
+from protocols.canon.errors import Code, Refusal
 from protocols.erp import replies
 from protocols.erp.news import instant
 from protocols.erp.words import CommandType
@@ -61,6 +61,12 @@ class ReceivedCommand:
     def actor(self) -> str:
         """The actor for the audit trail."""
         return f"user:{self.envelope.user}"
+
+    @property
+    def source(self) -> OrderSource:
+        """What the checks of its orders look at beside the orders."""
+        return OrderSource(self.sender, self.registry, self.envelope.reply, self.envelope.coming, self.actor,
+                           self.now_ms, self.now, self.day)  # fmt: skip
 
     def refuse(self, refusal: Refusal, id_: str | None = None) -> CommandUnit:
         """The unit that refuses the command, once."""
@@ -136,9 +142,3 @@ def delivery_key(delivery: Delivery) -> str:
     whole = delivery.body if delivery.cut is None else f"{delivery.cut.size} {delivery.cut.sha256}".encode()
     digest = hashlib.sha256("\x1f".join(part or "" for part in parts).encode() + b"\x1f" + whole)
     return digest.hexdigest()
-
-
-def validation(faults: tuple[Fault, ...], route: Route | None) -> Refusal:
-    """The refusal of a command for faults in its fields."""
-    many = "1 field" if len(faults) == 1 else f"{len(faults)} fields"
-    return Refusal(Code.VALIDATION, f"{many} cannot be sent to {route.bank if route else 'any bank'}", faults)

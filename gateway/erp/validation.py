@@ -12,11 +12,10 @@ from gateway.core import policy
 from gateway.core.hours import next_open_ms
 from gateway.core.policy import HOLD_BAND, Route, UsageFacts
 from gateway.core.states import Hold, Release
-from gateway.erp import orders
-from gateway.erp.command import CommandResult, CommandUnit, ReceivedCommand, validation
+from gateway.erp.command import CommandResult, CommandUnit, ReceivedCommand
 from gateway.erp.envelope import answer_row
 from gateway.journal.commit.store import Tx
-from gateway.journal.payments import approval_holds, lookup, payees
+from gateway.journal.payments import approval_holds, lookup, order_checks, payees
 from gateway.journal.payments.admission import Admission
 from gateway.journal.payments.approval_holds import JudgedOrder
 from gateway.journal.payments.limits import OrderClaim
@@ -58,11 +57,11 @@ def judged(received: ReceivedCommand, tx: Tx, order: AnyOrder) -> Validation:
     if CommandType.PAYMENT_SUBMIT.value not in sender.operations:
         no = Refusal(Code.NOT_ALLOWED, f"sender {sender.name} may not use {CommandType.PAYMENT_SUBMIT.value}")
         return replace(blank, refusal=no)
-    route = orders.route_of(received, order)
+    route = order_checks.route_of(received.source, order)
     if isinstance(route, Refusal):
         return replace(blank, refusal=route)
     routed = replace(blank, bank=route.bank, lane=route.lane)
-    asked = orders.admission(received, order, route)
+    asked = order_checks.admission(received.source, order, route)
     claim = OrderClaim(tx, asked.sender, order, asked.day, asked.dup_key, asked.alike_since_ms)
     facts = claim.look()
     if isinstance(facts, str):
@@ -98,7 +97,7 @@ def _told(
     holds = policy.in_order({*policy.hold_reasons(order, allowance, facts), *(() if hold is None else (hold,))})
     found = replace(routed, hold_reasons=holds)
     if faults:
-        return replace(found, refusal=validation(faults, route))
+        return replace(found, refusal=order_checks.validation(faults, route))
     if isinstance(verdict.event, Hold):
         return replace(found, would=HELD)
     assert isinstance(verdict.event, Release), "a rejection has faults"
