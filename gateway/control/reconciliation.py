@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection
 
 from gateway.control.daemon_handle import DaemonHandle
 from gateway.control.persons import refused
 from gateway.control.server import Call, Denied, Verb
 from gateway.core.policy import Route
 from gateway.journal.commit.store import Tx
+from gateway.journal.people import entitlements
 from gateway.journal.people.persons import No
-from gateway.treasury import balance_tables, books, decisions, statements
+from gateway.treasury import account_rows, balance_tables, books, decisions, statements
 from gateway.treasury.balance_tables import TableVersion
+from gateway.treasury.basis import Basis, basis_of
 from gateway.treasury.books import BookEntry, BookHead, BookRow
 from gateway.treasury.decisions import ASIDE, CONFIRM, MatchDecision
-from gateway.treasury.reconciled import NoTable, Reconciled, balance_table, reconcile, why_not_confirm
+from gateway.treasury.reconciled import (
+    NoTable,
+    Reconciled,
+    balance_table,
+    facts_of,
+    is_frozen,
+    reconcile,
+    why_not_confirm,
+)
 from gateway.treasury.reconciliation.decision import Match
 from gateway.treasury.reconciliation.rows import AccountTerms, Matching, MatchRow
 from gateway.treasury.statements import StatementEnd
@@ -26,8 +38,11 @@ from protocols.canon.party import AccountNumber, Name
 from protocols.canon.statement import Direction, Line
 from protocols.erp.news import instant
 
+T = TypeVar("T")
+R = TypeVar("R")
 ROWS_BYTES = 1_048_576
 LISTED = 500
+_LOOKS = 3
 
 
 def verbs(daemon_handle: DaemonHandle) -> Sequence[Verb]:
@@ -70,23 +85,31 @@ class _Acts:
         if not isinstance(given, list) or len(given) > books.ROWS_AT_ONCE:
             raise Denied(400, "bad_rows", f"`rows` is a list of at most {books.ROWS_AT_ONCE}")
         entries = [_entry(one, place, route.currency) for place, one in enumerate(given, 1)]
-        said = await self._daemon_handle.store.write(lambda tx: books.add(tx, key, entries))
+        said = await self._daemon_handle.store.write(lambda tx: books.add(tx, route.account, key, entries))
         if said is not None:
             raise refused(said, actor=call.peer.actor)
         return {"book": key, "rows": len(entries)}
 
     async def close(self, call: Call) -> Any:
         """Put a book in force, if its totals agree."""
-        self._route(call)
-        key = call.parts[1]
-        made = await self._daemon_handle.store.write(lambda tx: books.close(tx, key, call.peer.actor))
-        return _book(_or_refused(call, made))
+        route, key, store = self._route(call), call.parts[1], self._daemon_handle.store
+        for _ in range(_LOOKS):
+            judged = _or_refused(call, await store.read(lambda conn: books.judge(conn, route.account, key)))
+
+            def unit(tx: Tx, judged: books.JudgedBook = judged) -> BookRow | No | None:
+                return books.close(tx, judged, call.peer.actor)
+
+            made = await store.write(unit)
+            if made is not None:
+                return _book(_or_refused(call, made))
+        raise refused(_changing(), actor=call.peer.actor)
 
     async def withdraw(self, call: Call) -> Any:
         """Take a book out of force."""
-        self._route(call)
-        key, reason = call.parts[1], call.text("reason")
-        made = await self._daemon_handle.store.write(lambda tx: books.withdraw(tx, key, reason, call.peer.actor))
+        route, key, reason = self._route(call), call.parts[1], call.text("reason")
+        made = await self._daemon_handle.store.write(
+            lambda tx: books.withdraw(tx, route.account, key, reason, call.peer.actor)
+        )
         return _book(_or_refused(call, made))
 
     # ---- statements from files ----
@@ -133,6 +156,7 @@ class _Acts:
             "account": route.account, "to": last.isoformat(), "currency": route.currency,
             "matchings": {matching.value: _matching(found, matching) for matching in Matching},
             "decisions": [_decision(one) for one in found.decided],
+            "void": [{**_decision(one), "why": why} for one, why in found.void],
         }  # fmt: skip
 
     async def confirm(self, call: Call) -> Any:
@@ -150,35 +174,57 @@ class _Acts:
         if not entries and not lines or kind == CONFIRM and not (entries and lines):
             raise Denied(400, "missing", "name `entries` and `lines`; nothing was changed")
 
-        def unit(tx: Tx) -> MatchDecision | No:
-            found = reconcile(tx.read, route, last, terms)
+        def look(conn: Connection) -> tuple[Basis, dict[str, str]] | No:
+            found = reconcile(conn, route, last, terms)
             why = why_not_confirm(found, matching, entries, lines) if kind == CONFIRM else _why_not_aside(
                 found, matching, entries, lines)  # fmt: skip
             if why:
                 return No("not_now", f"{why}; nothing was changed")
-            frozen = balance_tables.approved_until(tx.read, route.account)
-            if matching is Matching.BOOK and any(found.by_id[id].day <= frozen for id in (*entries, *lines)):
-                return No("frozen", f"the statement up to {frozen} is approved; nothing was changed")
-            return decisions.decide(tx, route.account, kind, matching, entries, lines, reason, call.peer.actor)
+            if is_frozen(found.rows, (*entries, *lines), found.basis.frozen):
+                return No("frozen", f"the statement up to {found.basis.frozen} is approved; nothing was changed")
+            return found.basis, {id: facts_of(found.by_id[id]) for id in (*entries, *lines)}
 
-        return _decision(_or_refused(call, await self._daemon_handle.store.write(unit)))
+        def decide(tx: Tx, facts: dict[str, str]) -> MatchDecision | No:
+            return decisions.decide(
+                tx, route.account, kind, matching, entries, lines, reason, call.peer.actor, facts
+            )  # fmt: skip
+
+        return _decision(_or_refused(call, await self._on_basis(route, look, decide)))
 
     async def undo(self, call: Call) -> Any:
         """Take a decision back, unless it is in an approved statement."""
-        route, decision, reason = self._route(call), call.text("decision"), call.text("reason")
-        terms = self._terms()
+        route, decision, reason, today = self._route(call), call.text("decision"), call.text("reason"), self._today()
 
-        def unit(tx: Tx) -> MatchDecision | No:
-            frozen = balance_tables.approved_until(tx.read, route.account)
-            one = next((one for one in decisions.in_force(tx.read, route.account) if one.decision == decision), None)
-            if one is not None and one.matching is Matching.BOOK and frozen != date.min:
-                found = reconcile(tx.read, route, max(frozen, self._today()), terms)
-                days = [found.by_id[id].day for id in (*one.entries, *one.lines) if id in found.by_id]
-                if any(day <= frozen for day in days):
-                    return No("frozen", f"the statement up to {frozen} is approved; nothing was changed")
+        def look(conn: Connection) -> tuple[Basis, None] | No:
+            basis = basis_of(conn, route.account, today)
+            one = next((one for one in decisions.in_force(conn, route.account) if one.decision == decision), None)
+            if one is not None and is_frozen(account_rows.named(conn, route, one.rows), one.rows, basis.frozen):
+                return No("frozen", f"the statement up to {basis.frozen} is approved; nothing was changed")
+            return basis, None
+
+        def undo(tx: Tx, _: None) -> MatchDecision | No:
             return decisions.undo(tx, route.account, decision, reason, call.peer.actor)
 
-        return _decision(_or_refused(call, await self._daemon_handle.store.write(unit)))
+        return _decision(_or_refused(call, await self._on_basis(route, look, undo)))
+
+    async def _on_basis(
+        self, route: Route, look: Callable[[Connection], tuple[Basis, T] | No], act: Callable[[Tx, T], R | No]
+    ) -> R | No:
+        """Look at a snapshot, which may take seconds; then act in a short unit, if what was looked at is still so."""
+        store = self._daemon_handle.store
+        for _ in range(_LOOKS):
+            seen = await store.read(look)
+            if isinstance(seen, No):
+                return seen
+            basis, found = seen
+
+            def unit(tx: Tx, basis: Basis = basis, found: T = found) -> R | No | None:
+                return act(tx, found) if basis_of(tx.read, route.account, basis.last) == basis else None
+
+            done = await store.write(unit)
+            if done is not None:
+                return done
+        return _changing()
 
     # ---- the monthly statement ----
 
@@ -200,27 +246,48 @@ class _Acts:
         }  # fmt: skip
 
     async def submit(self, call: Call) -> Any:
-        """Write the statement down as a version."""
+        """Write the statement down as a version. A person does, who made and approved none of its payments."""
         route, month, last, terms = self._route(call), call.parts[1], _month(call), self._terms()
+        person = _person(call)
 
-        def unit(tx: Tx) -> TableVersion | No:
+        def look(conn: Connection) -> tuple[Basis, dict[str, Any]] | No:
+            found = reconcile(conn, route, last, terms)
             try:
-                content = balance_table(tx.read, route, reconcile(tx.read, route, last, terms))
+                content = balance_table(conn, route, found)
             except NoTable as error:
                 return No("not_now", f"{error.why}; nothing was changed")
-            return balance_tables.submit(tx, route.account, month, content, call.peer.actor)
+            return _why_not_person(found, person) or (found.basis, content)
 
-        return _version(_or_refused(call, await self._daemon_handle.store.write(unit)))
+        def submit(tx: Tx, content: dict[str, Any]) -> TableVersion | No:
+            return balance_tables.submit(tx, route.account, month, content, person)
+
+        return _version(_or_refused(call, await self._on_basis(route, look, submit)))
 
     async def approve(self, call: Call) -> Any:
-        """Approve the last version, as another person than the one who submitted it."""
-        route, month = self._route(call), call.parts[1]
-        _month(call)
-        version = int(call.number("version", 0, 10_000))
-        made = await self._daemon_handle.store.write(
-            lambda tx: balance_tables.approve(tx, route.account, month, version, call.peer.actor)
-        )
-        return _version(_or_refused(call, made))
+        """Approve the last version, as another person than the one who submitted it, if it says what is so now."""
+        route, month, last, terms = self._route(call), call.parts[1], _month(call), self._terms()
+        version, person = int(call.number("version", 0, 10_000)), _person(call)
+
+        def look(conn: Connection) -> tuple[Basis, None] | No:
+            found, before = reconcile(conn, route, last, terms), balance_tables.versions(conn, route.account, month)
+            try:
+                now: dict[str, Any] | None = balance_table(conn, route, found)
+            except NoTable:
+                now = None
+            if before and before[-1].version == version and before[-1].content != now:
+                why = f"version {version} does not say what is so now: submit another; nothing was changed"
+                return No("changed", why)
+            return _why_not_person(found, person) or (found.basis, None)
+
+        def approve(tx: Tx, _: None) -> TableVersion | No:
+            before = balance_tables.versions(tx.read, route.account, month)
+            made_by = before[-1].submitted_by if before else person
+            if made_by != person and entitlements.one_seat(tx.read, made_by, person, tx.now_ms):
+                return No("one_seat", f"{made_by} submitted it, and one of you stands in for the other; somebody else "
+                          "approves; nothing was changed")  # fmt: skip
+            return balance_tables.approve(tx, route.account, month, version, person)
+
+        return _version(_or_refused(call, await self._on_basis(route, look, approve)))
 
     def _route(self, call: Call) -> Route:
         route = self._daemon_handle.register().route_of(call.parts[0])
@@ -244,6 +311,25 @@ def _or_refused(call: Call, said: Any) -> Any:
     if isinstance(said, No):
         raise refused(said, actor=call.peer.actor)
     return said
+
+
+def _changing() -> No:
+    return No("busy", f"the account's rows changed {_LOOKS} times meanwhile; nothing was changed: ask again")
+
+
+def _person(call: Call) -> str:
+    """The person who asks. A statement is prepared and approved by persons, not by the machine's users."""
+    if call.person is None:
+        raise Denied(403, "not_a_person", f"{call.peer.actor} is no person: an enrolled person submits and another one "
+                     "approves, signed in as themselves (bankgw login); nothing was changed")  # fmt: skip
+    return call.person
+
+
+def _why_not_person(found: Reconciled, person: str) -> No | None:
+    if person in found.rows.payers:
+        return No("own_payment", f"{person} made or approved payments of this account; somebody else reconciles it; "
+                  "nothing was changed")  # fmt: skip
+    return None
 
 
 def _month(call: Call) -> date:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, func, select, update
 
 from gateway.journal.commit import audit
 from gateway.journal.commit.store import Tx
@@ -52,6 +52,15 @@ def approved_until(conn: Connection, account: str) -> date:
         select(_T.month).where(_T.account_idx == index, _T.state == APPROVED).order_by(_T.month.desc()).limit(1)
     ).scalar()
     return _NEVER if month is None else last_day(str(month))
+
+
+def approvals(conn: Connection, account: str) -> dict[str, int]:
+    """When the last approved version of each approved month was approved."""
+    index = vault_of(conn).blind(account)
+    found = conn.execute(
+        select(_T.month, func.max(_T.at_ms)).where(_T.account_idx == index, _T.state == APPROVED).group_by(_T.month)
+    )
+    return {str(month): int(at_ms) for month, at_ms in found}
 
 
 def submit(tx: Tx, account: str, month: str, content: Mapping[str, Any], actor: str) -> TableVersion | No:

@@ -86,9 +86,9 @@ def begin(tx: Tx, head: BookHead, actor: str) -> BookRow | No:
     return row
 
 
-def add(tx: Tx, book: str, entries: Sequence[BookEntry]) -> No | None:
-    """Write rows of a book that arrives. A row that is there already with the same content is skipped."""
-    found = _book(tx.fresh, book)
+def add(tx: Tx, account: str, book: str, entries: Sequence[BookEntry]) -> No | None:
+    """Write rows of the account's book that arrives. A row that is there already with the same content is skipped."""
+    found = _book(tx.fresh, account, book)
     if found is None or found.state != ARRIVING:
         return No("not_arriving", f"no book {book} takes rows now; begin it again")
     index = tx.vault.blind(found.head.account)
@@ -107,27 +107,61 @@ def add(tx: Tx, book: str, entries: Sequence[BookEntry]) -> No | None:
     return None
 
 
-def close(tx: Tx, book: str, actor: str) -> BookRow | No:
-    """Put a book in force if its totals agree; else it is dropped with its rows, and the book before stays."""
-    found = _book(tx.fresh, book)
+@dataclass(frozen=True, slots=True)
+class JudgedBook:
+    """A book whose rows were added up: why it cannot be in force, or the books that it `replaces`.
+
+    It holds for these `rows` of it and these `others` in force.
+    """
+
+    book: BookRow
+    rows: int
+    others: tuple[str, ...]
+    why_not: No | None
+    replaces: tuple[BookRow, ...] = ()
+
+
+def judge(conn: Connection, account: str, book: str) -> JudgedBook | No:
+    """Add a book's rows up. It opens every row, so it is not for a unit that writes."""
+    found = _book(conn, account, book)
     if found is None or found.state != ARRIVING:
         return No("not_arriving", f"no book {book} takes rows now; begin it again")
-    why = _why_not(tx.fresh, found)
-    if isinstance(why, No):
+    others = tuple(one.book for one in in_force(conn, account))
+    rows, said = _row_count(conn, book), _why_not(conn, found)
+    if isinstance(said, No):
+        return JudgedBook(found, rows, others, said)
+    return JudgedBook(found, rows, others, None, tuple(said))
+
+
+def close(tx: Tx, judged: JudgedBook, actor: str) -> BookRow | No | None:
+    """Put a book in force if its totals agree; else it is dropped with its rows, and the book before stays.
+
+    None if it must be judged again: its rows or the books in force are others by now.
+    """
+    head, book = judged.book.head, judged.book.book
+    there = _book(tx.fresh, head.account, book)
+    others = tuple(one.book for one in in_force(tx.raw, head.account))
+    if there is None or (there.state, _row_count(tx.raw, book), others) != (ARRIVING, judged.rows, judged.others):
+        return None
+    why = judged.why_not
+    if balance_tables.approved_until(tx.read, head.account) >= head.first:
+        why = No("frozen", f"the statement of {head.first:%Y-%m} was approved meanwhile; the book is dropped")
+    if why is not None:
         tx.fresh.execute(delete(schema.book_rows).where(_R.book == book))
         tx.fresh.execute(delete(schema.books).where(_B.book == book))
-        audit.append(tx, actor, "book.refused", book, {"code": why.code, **_period(found.head)})
+        audit.append(tx, actor, "book.refused", book, {"code": why.code, **_period(head)})
         return why
-    for older in why:
+    for older in judged.replaces:
         _end(tx, older, REPLACED)
     tx.fresh.execute(update(schema.books).where(_B.book == book).values(state=IN_FORCE, at_ms=tx.now_ms))
-    audit.append(tx, actor, "books.in_force", book, {**_period(found.head), "replaces": [one.book for one in why]})
-    return BookRow(book, found.head, IN_FORCE, tx.now_ms)
+    audit.append(tx, actor, "books.in_force", book, {
+        **_period(head), "replaces": [one.book for one in judged.replaces]})  # fmt: skip
+    return BookRow(book, head, IN_FORCE, tx.now_ms)
 
 
-def withdraw(tx: Tx, book: str, reason: str, actor: str) -> BookRow | No:
-    """Take a book out of force; its rows are deleted."""
-    found = _book(tx.fresh, book)
+def withdraw(tx: Tx, account: str, book: str, reason: str, actor: str) -> BookRow | No:
+    """Take a book of the account out of force; its rows are deleted."""
+    found = _book(tx.fresh, account, book)
     if found is None or found.state != IN_FORCE:
         return No("no_such_book", f"no book {book} is in force; nothing was changed")
     if balance_tables.approved_until(tx.read, found.head.account) >= found.head.first:
@@ -153,6 +187,17 @@ def entries(conn: Connection, account: str, last: date) -> list[BookEntry]:
         select(schema.book_rows).join(schema.books, _B.book == _R.book)
         .where(_R.account_idx == vault.blind(account), _R.day <= last.isoformat(), _B.state == IN_FORCE)
         .order_by(_R.day, _R.row_id)
+    )  # fmt: skip
+    return [_entry(row.row_id, row.day, vault.open(row.body, _row_aad(row.book, row.row_id)))
+            for row in conn.execute(statement)]  # fmt: skip
+
+
+def entries_of(conn: Connection, account: str, ids: Sequence[str]) -> list[BookEntry]:
+    """The rows of the books in force that have these ids."""
+    vault = vault_of(conn)
+    statement = (
+        select(schema.book_rows).join(schema.books, _B.book == _R.book)
+        .where(_B.account_idx == vault.blind(account), _B.state == IN_FORCE, _R.row_id.in_(ids)).order_by(_R.row_id)
     )  # fmt: skip
     return [_entry(row.row_id, row.day, vault.open(row.body, _row_aad(row.book, row.row_id)))
             for row in conn.execute(statement)]  # fmt: skip
@@ -201,9 +246,14 @@ def _end(tx: Tx, one: BookRow, state: str) -> None:
     tx.fresh.execute(update(schema.books).where(_B.book == one.book).values(state=state, at_ms=tx.now_ms))
 
 
-def _book(conn: Connection, book: str) -> BookRow | None:
-    found = conn.execute(select(schema.books).where(_B.book == book)).first()
+def _book(conn: Connection, account: str, book: str) -> BookRow | None:
+    index = vault_of(conn).blind(account)
+    found = conn.execute(select(schema.books).where(_B.book == book, _B.account_idx == index)).first()
     return None if found is None else _read(conn, found)
+
+
+def _row_count(conn: Connection, book: str) -> int:
+    return int(conn.execute(select(func.count()).select_from(schema.book_rows).where(_R.book == book)).scalar() or 0)
 
 
 def _read(conn: Connection, row: Any) -> BookRow:

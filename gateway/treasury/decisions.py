@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, select, update
@@ -24,7 +24,10 @@ _D = schema.match_decisions.c
 
 @dataclass(frozen=True, slots=True)
 class MatchDecision:
-    """A decision in force: rows of one matching that a person put together (`confirm`), or set aside."""
+    """A decision in force: rows of one matching that a person put together (`confirm`), or set aside.
+
+    `facts` is what each row was then; {} for a decision from before facts were kept.
+    """
 
     decision: str
     kind: str
@@ -34,6 +37,12 @@ class MatchDecision:
     reason: str
     actor: str
     at_ms: int
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """The ids of both sides."""
+        return (*self.entries, *self.lines)
 
 
 def in_force(conn: Connection, account: str) -> list[MatchDecision]:
@@ -49,18 +58,19 @@ def in_force(conn: Connection, account: str) -> list[MatchDecision]:
 
 def decide(
     tx: Tx, account: str, kind: str, matching: Matching, entries: Sequence[str], lines: Sequence[str], reason: str,
-    actor: str,
+    actor: str, facts: Mapping[str, str],
 ) -> MatchDecision | No:  # fmt: skip
-    """Write a decision down. A row that another decision has is refused."""
+    """Write a decision down, with what it rests on. A row that another decision has is refused."""
     for other in in_force(tx.fresh, account):
-        both = sorted({*other.entries, *other.lines} & {*entries, *lines}) if other.matching is matching else []
+        both = sorted({*other.rows} & {*entries, *lines}) if other.matching is matching else []
         if both:
             return No("decided", f"{both[0]} is decided already ({other.decision}); undo that; nothing was changed")
     made = MatchDecision(
         tx.entropy.ulid(tx.now_ms), kind, matching, tuple(sorted(entries)), tuple(sorted(lines)), reason, actor,
-        tx.now_ms,
+        tx.now_ms, facts,
     )  # fmt: skip
-    said = {"matching": matching.value, "entries": made.entries, "lines": made.lines, "reason": reason, "actor": actor}
+    said = {"matching": matching.value, "entries": made.entries, "lines": made.lines, "reason": reason, "actor": actor,
+            "facts": dict(facts)}  # fmt: skip
     insert_new(tx.fresh, schema.match_decisions, {
         "decision": made.decision, "account_idx": tx.vault.blind(account), "kind": kind, "state": IN_FORCE,
         "at_ms": tx.now_ms, "body": tx.vault.seal(json.dumps(said).encode(), _aad(made.decision)),
@@ -84,7 +94,7 @@ def _read(conn: Connection, row: Any) -> MatchDecision:
     said = json.loads(vault_of(conn).open(row.body, _aad(row.decision)))
     return MatchDecision(
         row.decision, row.kind, Matching(said["matching"]), tuple(said["entries"]), tuple(said["lines"]),
-        said["reason"], said["actor"], row.at_ms,
+        said["reason"], said["actor"], row.at_ms, said.get("facts", {}),
     )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ monthly statement (余额调节表) that follows from it."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -14,23 +14,34 @@ from gateway.core.policy import Route
 from gateway.journal.payments import accounts
 from gateway.treasury import account_rows, books, decisions
 from gateway.treasury.account_rows import AccountRows
+from gateway.treasury.basis import Basis, basis_of
 from gateway.treasury.decisions import ASIDE, CONFIRM, MatchDecision
 from gateway.treasury.reconciliation.decision import Decided, Match, MatchRule
 from gateway.treasury.reconciliation.matching import decide, lend_codes
 from gateway.treasury.reconciliation.rows import AccountTerms, Matching, MatchRow
+from protocols.canon.money import Money
 from protocols.canon.statement import Direction
 
 
 @dataclass(frozen=True, slots=True)
 class Reconciled:
-    """Both matchings of an account. `confirmed` and `aside` are persons' decisions; their rows are in no match."""
+    """Both matchings of an account, about its rows from `rows.first` on.
 
-    account: str
-    last: date
+    `decided` are persons' decisions; their rows are in no match. Those in `void` count no more, and it says why: what
+    they were about is gone or was changed, so their rows are open again. `basis` is what all this rests on.
+    """
+
     rows: AccountRows
     matched: Mapping[Matching, Decided]
     decided: Sequence[MatchDecision]
-    by_id: Mapping[str, MatchRow] = field(default_factory=dict)
+    void: Sequence[tuple[MatchDecision, str]]
+    by_id: Mapping[str, MatchRow]
+    basis: Basis
+
+    @property
+    def last(self) -> date:
+        """The day as of which it is."""
+        return self.basis.last
 
     def open(self, matching: Matching, *, lines: bool) -> list[tuple[MatchRow, str]]:
         """The rows without a match, with the reason; those set aside with the person's words."""
@@ -39,33 +50,82 @@ class Reconciled:
         reasons: dict[str, str] = {id: reason.value for id, reason in opened.items()}
         for decision in self.decided:
             if decision.kind == ASIDE and decision.matching is matching:
-                named = decision.lines if lines else decision.entries
-                reasons.update(dict.fromkeys(named, f"aside: {decision.reason}"))
+                ids = decision.lines if lines else decision.entries
+                reasons.update(dict.fromkeys(ids, f"aside: {decision.reason}"))
         found = [(self.by_id[id], reason) for id, reason in reasons.items() if id in self.by_id]
         return sorted(found, key=lambda one: (one[0].day, one[0].id))
 
 
 def reconcile(conn: Connection, route: Route, last: date, terms: AccountTerms) -> Reconciled:
-    """Read an account's rows up to a day, and match them."""
-    rows = account_rows.read(conn, route, account_rows.month_start(last), last)
-    return match(route.account, last, rows, decisions.in_force(conn, route.account), terms)
+    """Read an account's rows up to a day, and match them. It takes seconds: not for a unit that writes.
+
+    The basis is read first: where the database shows later reads more than earlier ones, the basis is the older one.
+    """
+    basis = basis_of(conn, route.account, last)
+    rows = account_rows.read(conn, route, last, terms)
+    decided = decisions.in_force(conn, route.account)
+    known = rows.by_id
+    missing = {id for one in decided for id in one.rows if id not in known}
+    elsewhere = account_rows.named(conn, route, missing) if missing else None
+    return match(rows, decided, terms, elsewhere.by_id if elsewhere else {}, basis)
 
 
 def match(
-    account: str, last: date, rows: AccountRows, decided: Sequence[MatchDecision], terms: AccountTerms
-) -> Reconciled:
-    """Match rows, leaving out what persons decided. A is first, and lends its codes to B."""
-    shadows = account_rows.as_shadows(rows.book)
-    free = _Free(decided)
-    paid = decide([*free.of(Matching.PAYMENTS, rows.payments), *shadows], free.of(Matching.PAYMENTS, rows.lines),
-                  terms.payments)  # fmt: skip
-    by_id = {row.id: row for row in rows.payments}
-    matches = [*paid.matches, *free.confirmed(Matching.PAYMENTS)]
-    lent = lend_codes(rows.lines, matches, by_id)
+    rows: AccountRows, decided: Sequence[MatchDecision], terms: AccountTerms, elsewhere: Mapping[str, MatchRow],
+    basis: Basis,
+) -> Reconciled:  # fmt: skip
+    """Match rows, leaving out what persons decided. A is first, and lends its codes to B.
+
+    `elsewhere` are rows that decisions name and that are outside of the period.
+    """
+    by_id = rows.by_id
+    known = {**elsewhere, **by_id}
+    judged = [(one, _why_void(one, known)) for one in decided]
+    # As of an earlier day, a decision about a later row was not made yet.
+    counting = [one for one, why in judged if not why and all(known[id].day <= basis.last for id in one.rows)]
+    free = _Free(counting)
+    paid = decide([*free.of(Matching.PAYMENTS, rows.payments), *account_rows.as_shadows(rows.book)],
+                  free.of(Matching.PAYMENTS, rows.lines), terms.payments)  # fmt: skip
+    lent = lend_codes(rows.lines, [*paid.matches, *free.confirmed(Matching.PAYMENTS)], known)
     booked = decide(free.of(Matching.BOOK, rows.book), free.of(Matching.BOOK, lent), terms.book)
+    early = {id for id, row in by_id.items() if row.day < rows.first}
     return Reconciled(
-        account, last, rows, {Matching.PAYMENTS: paid, Matching.BOOK: booked}, decided,
-        {row.id: row for row in (*rows.payments, *rows.book, *rows.lines)},
+        rows, {Matching.PAYMENTS: _without(paid, early), Matching.BOOK: _without(booked, early)},
+        counting, [(one, why) for one, why in judged if why], by_id,
+        basis,
+    )  # fmt: skip
+
+
+def _why_void(one: MatchDecision, known: Mapping[str, MatchRow]) -> str:
+    gone = next((id for id in one.rows if id not in known), None)
+    if gone is not None:
+        return f"{gone} is gone"
+    changed = next((id for id in one.rows if one.facts.get(id) not in (None, facts_of(known[id]))), None)
+    if changed is not None:
+        return f"{changed} was {one.facts[changed]}, and is {facts_of(known[changed])}"
+    sums = [sum(_effect(known[id]) for id in side) for side in (one.entries, one.lines)]
+    return "the two sides are not equal any more" if one.kind == CONFIRM and sums[0] != sums[1] else ""
+
+
+def facts_of(row: MatchRow) -> str:
+    """What a decision about a row rests on."""
+    return f"{row.day} {row.direction.value} {Money(row.amount_minor, row.currency)} {row.currency}"
+
+
+def is_frozen(rows: AccountRows, ids: Iterable[str], until: date) -> bool:
+    """True if all of these rows that are still there were there when their month was approved."""
+    known = rows.by_id
+    there = [known[id] for id in ids if id in known]
+    return bool(there) and all(row.day <= until and row.id not in rows.late for row in there)
+
+
+def _without(decided: Decided, early: set[str]) -> Decided:
+    """The decisions about the period's own rows. A match of one of them with an early row stays."""
+    return Decided(
+        [one for one in decided.matches if not early.issuperset((*one.entries, *one.lines))],
+        [one for one in decided.proposals if not early.issuperset((*one.entries, *one.lines))],
+        {id: reason for id, reason in decided.open_entries.items() if id not in early},
+        {id: reason for id, reason in decided.open_lines.items() if id not in early},
     )  # fmt: skip
 
 
@@ -75,7 +135,7 @@ class _Free:
 
     def of(self, matching: Matching, rows: Iterable[MatchRow]) -> list[MatchRow]:
         """The rows that no person decided about."""
-        taken = {id for one in self.decided if one.matching is matching for id in (*one.entries, *one.lines)}
+        taken = {id for one in self.decided if one.matching is matching for id in one.rows}
         return [row for row in rows if row.id not in taken]
 
     def confirmed(self, matching: Matching) -> list[Match]:

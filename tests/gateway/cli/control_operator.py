@@ -53,12 +53,15 @@ class Operator:
             stop=lambda: gateway.emergency.word, stop_all=gateway.emergency.stop_all, stop_said=gateway.emergency.apply,
         )))  # fmt: skip
 
-    def ask(self, method: str, *parts: str, peer: PeerCredentials = ROOT, query: dict[str, str] | None = None, **body: Any) -> Any:
+    def ask(
+        self, method: str, *parts: str, peer: PeerCredentials = ROOT, query: dict[str, str] | None = None,
+        person: str | None = None, **body: Any,
+    ) -> Any:  # fmt: skip
         path = "/" + "/".join(quote(part, safe="") for part in parts)
         (act, found), = [(verb.act, found) for verb in self.verbs
                          if verb.method == method and (found := re.fullmatch(verb.path, path))]  # fmt: skip
         results: list[Any] = []
-        call = Call(peer, 77, tuple(unquote(part) for part in found.groups()), query or {}, body)
+        call = Call(peer, 77, tuple(unquote(part) for part in found.groups()), query or {}, body, person=person)
 
         async def asked() -> Any:
             return await act(call)

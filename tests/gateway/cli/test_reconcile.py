@@ -25,6 +25,7 @@ class InMemory:
 
     def __init__(self, operator: Operator) -> None:
         self._operator = operator
+        self.person: str | None = None
 
     def get(self, *parts: str, **query: Any) -> Any:
         return self._asked("GET", *parts, query={name: str(one) for name, one in query.items() if one is not None})
@@ -34,7 +35,7 @@ class InMemory:
 
     def _asked(self, *asked: str, **more: Any) -> Any:
         try:
-            return self._operator.ask(*asked, **more)
+            return self._operator.ask(*asked, person=self.person, **more)
         except Denied as no:
             raise Refused(no.status, no.code, str(no)) from None
 
@@ -42,7 +43,8 @@ class InMemory:
 class Person:
     """Types commands, reads what they say."""
 
-    def __init__(self, operator: Operator, capsys: pytest.CaptureFixture[str]) -> None:
+    def __init__(self, operator: Operator, client: InMemory, capsys: pytest.CaptureFixture[str]) -> None:
+        self.client = client
         self.account = operator.world.banks["sample"].account
         self._capsys = capsys
 
@@ -61,9 +63,10 @@ def person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     for number, minor in ((1, 10_000), (2, 30_000)):
         operator.world.submit(f"AP-{number}", minor, bank="sample")
     operator.world.run(POLL_S * 2 + 5)
-    monkeypatch.setattr(output, "remote", lambda *_given: InMemory(operator))
+    client = InMemory(operator)
+    monkeypatch.setattr(output, "remote", lambda *_given: client)
     capsys.readouterr()
-    yield Person(operator, capsys)
+    yield Person(operator, client, capsys)
     operator.world.crash()
 
 
@@ -97,6 +100,8 @@ def test_a_book_is_handed_in_and_decided(person: Person, tmp_path: Path) -> None
     aside = ("reconcile", "aside", person.account, "--matching", "B", "--reason", "asked", "--line", line["id"])
     assert "aside" in person.says(*aside)
     assert "no book" in person.says("reconcile", "table", person.account, "2020-01")
+    assert "not_a_person" in person.says("reconcile", "submit", person.account, "2020-01", code=3)
+    person.client.person = "wang"
     assert "no book" in person.says("reconcile", "submit", person.account, "2020-01", code=3)
     assert "not the last" in person.says("reconcile", "approve", person.account, "2020-01", "--version", 1, code=3)
     book = person.json(*told, "--closing", str(Money(OPENING - 40_000)))["book"]
@@ -126,6 +131,7 @@ def test_a_month_closes_from_files_alone(person: Person, tmp_path: Path) -> None
                 "--closing", "12.00")  # fmt: skip
     words = person.says("reconcile", "table", SPARE, "2026-10")
     assert "差额 (difference): 0.00" in words and words.count("7.00") == 2 and "手续费" in words
+    person.client.person = "wang"
     assert "version 1 is submitted" in person.says("reconcile", "submit", SPARE, "2026-10")
     assert "another person" in person.says("reconcile", "approve", SPARE, "2026-10", "--version", 1, code=3)
     assert "version 1: submitted" in person.says("reconcile", "table", SPARE, "2026-10")

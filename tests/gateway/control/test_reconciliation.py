@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sqlite3
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway.control import reconciliation
 from gateway.control.server import Denied
 from gateway.journal.payments import accounts
-from gateway.treasury import balance_tables
+from gateway.treasury import account_rows, reconciled
+from gateway.treasury.reconciliation import matching
 from protocols.canon.money import Money
 from protocols.canon.party import AccountNumber
 from protocols.erp.account_replies import Statement, Totals
@@ -160,7 +163,7 @@ def test_a_month_closes_and_stays(own: OwnAccount) -> None:
     outstanding = {"id": "V-9", "date": day, "direction": "credit", "amount": "5.00", "counterparty_name": "甲"}
     own.book(paid(1, 10_000, day), paid(2, 10_000, day), outstanding, closing=OPENING - 19_500)
     assert own.get("tables", "2026-11")["why_not"] == "the bank's statement of 2026-11-30 is not closed"
-    assert own.denied("tables", "2026-11", "submit") == "not_now"
+    assert own.denied("tables", "2026-11", "submit", person="wang") == "not_now"
     own.close_statement(OPENING - 50_000)
     now = own.get("tables", "2026-11")["now"]
     assert (now["book"], now["bank"]) == (OPENING - 19_500, OPENING - 50_000)
@@ -176,14 +179,14 @@ def test_a_month_closes_and_stays(own: OwnAccount) -> None:
     [entry, waiting] = [row for row in report(own, "open-items") if row["matching"] == "B"]
     assert (waiting["side"], waiting["debit"], waiting["reason"]) == ("entry", 30_000, "no_counterpart")
     assert (entry["side"], entry["credit"], entry["about"]) == ("book row", 500, "")
-    assert own.post("tables", "2026-11", "submit")["version"] == 1
-    assert own.denied("tables", "2026-11", "submit") == "not_now"
-    assert own.denied("tables", "2026-11", "approve", version=1) == "same_person"
-    assert own.denied("tables", "2026-11", "approve", version=2) == "not_the_last"
-    store, done = own.operator.gateway.parts.store, list[Any]()
-    store.write(lambda tx: balance_tables.approve(tx, own.account, "2026-11", 1, "uid:chen")).addCallback(done.append)
-    own.operator.world.run(1)
-    assert done[0].state == "approved" and done[0].approved_by == "uid:chen"
+    for verb in ("submit", "approve"):
+        assert own.denied("tables", "2026-11", verb, version=1) == "not_a_person"
+    assert own.post("tables", "2026-11", "submit", person="wang")["version"] == 1
+    assert own.denied("tables", "2026-11", "submit", person="wang") == "not_now"
+    assert own.denied("tables", "2026-11", "approve", version=1, person="wang") == "same_person"
+    assert own.denied("tables", "2026-11", "approve", version=2, person="li") == "not_the_last"
+    made = own.post("tables", "2026-11", "approve", version=1, person="li")
+    assert (made["state"], made["submitted_by"], made["approved_by"]) == ("approved", "wang", "li")
     # What the approved month rests on stays; what comes later makes another version.
     assert own.denied("books", **{"from": FIRST, "to": LAST}, opening="1.00", closing="1.00") == "frozen"
     line = own.get(to=LAST)["matchings"]["B"]["open_lines"][0]["id"]
@@ -225,3 +228,147 @@ def test_a_statement_from_a_file_closes_its_day(own: OwnAccount) -> None:
     assert own.denied("statements", "close", **later) == "gap"
     assert own.post("statements", "close", **{**later, "opening": "13.00", "closing": "13.00"})
     assert len(own.get(to="2026-11-28")["matchings"]["B"]["open_lines"]) == 2
+
+
+def split_month(own: OwnAccount) -> tuple[list[str], str, str]:
+    """A book whose two rows are one line of the bank, both sides of November closed; its entries, that line, another."""
+    day = today(own)
+    split = [{**paid(7, minor, day), "id": f"V-{minor}", "reference": ""} for minor in (12_000, 18_000)]
+    own.book(*split, closing=OPENING - 30_000)
+    own.close_statement(OPENING - 50_000)
+    found = own.get()["matchings"]["B"]
+    [line] = [one["id"] for one in found["open_lines"] if one["amount"] == "300.00"]
+    other = next(one["id"] for one in found["open_lines"] if one["id"] != line)
+    return [one["id"] for one in found["open_entries"]], line, other
+
+
+def test_no_unit_that_writes_matches(own: OwnAccount, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Matching takes seconds; inside a transaction it would stop payments as long."""
+    entries, line, other = split_month(own)
+    store, writing, matched = own.operator.gateway.parts.store, list[bool](), list[bool]()
+    write, decide = store.write, matching.decide
+
+    def noted_write(unit: Any, **more: Any) -> Any:
+        def noted(tx: Any) -> Any:
+            writing.append(True)
+            try:
+                return unit(tx)
+            finally:
+                writing.pop()
+
+        return write(noted, **more)
+
+    def noted_decide(*asked: Any) -> Any:
+        matched.append(bool(writing))
+        return decide(*asked)
+
+    monkeypatch.setattr(store, "write", noted_write)
+    monkeypatch.setattr(reconciled, "decide", noted_decide)
+    made = own.post("confirm", matching="B", entries=entries, lines=[line], reason="paid in two parts")
+    own.post("aside", matching="B", lines=[other], reason="asked the bank")
+    own.post("undo", decision=made["decision"], reason="a mistake")
+    own.post("tables", "2026-11", "submit", person="wang")
+    own.post("tables", "2026-11", "approve", version=1, person="li")
+    assert matched and not any(matched)
+
+
+def test_what_changes_while_it_is_matched_is_matched_again(own: OwnAccount, monkeypatch: pytest.MonkeyPatch) -> None:
+    entries, line, _ = split_month(own)
+    own.post("confirm", matching="B", entries=entries, lines=[line], reason="paid in two parts")
+    looks = list[int]()
+
+    def undone(*asked: Any) -> Any:
+        found = reconciled.reconcile(*asked)
+        looks.append(len(found.decided))
+        with sqlite3.connect(own.operator.world.folder / "journal.db") as db:
+            db.execute("update match_decisions set state = 'undone'")
+        return found
+
+    monkeypatch.setattr(reconciliation, "reconcile", undone)
+    content = own.post("tables", "2026-11", "submit", person="wang")["content"]
+    assert looks == [1, 0]
+    assert len(content["book_paid"]) == 2, "what is written is what is so, not what was so"
+
+
+def test_a_version_that_is_not_so_any_more_is_not_approved(own: OwnAccount) -> None:
+    entries, line, _ = split_month(own)
+    own.post("tables", "2026-11", "submit", person="wang")
+    own.post("confirm", matching="B", entries=entries, lines=[line], reason="paid in two parts")
+    assert own.denied("tables", "2026-11", "approve", version=1, person="li") == "changed"
+    assert own.post("tables", "2026-11", "submit", person="wang")["version"] == 2
+    assert own.post("tables", "2026-11", "approve", version=2, person="li")["state"] == "approved"
+
+
+def test_a_decision_about_rows_that_are_gone_counts_no_more(own: OwnAccount) -> None:
+    entries, line, _ = split_month(own)
+    own.post("confirm", matching="B", entries=entries, lines=[line], reason="paid in two parts")
+    assert own.get()["matchings"]["B"]["matched"]["confirmed"] == 1
+    # The ERP sends the month again: one of the two rows has another amount, the other is not there.
+    changed = {**paid(7, 30_000, today(own)), "id": "V-12000", "reference": "", "counterparty_name": "别人"}
+    own.book(changed, closing=OPENING - 30_000)
+    said = own.get()
+    assert said["matchings"]["B"]["matched"]["confirmed"] == 0
+    assert line in [one["id"] for one in said["matchings"]["B"]["open_lines"]], "not hidden by what is void"
+    assert [(one["kind"], one["why"]) for one in said["void"]] == [("confirm", "book:V-18000 is gone")]
+    own.post("undo", decision=said["void"][0]["decision"], reason="the book was sent again")
+    assert own.get()["void"] == []
+
+
+def test_a_payment_that_a_decision_names_can_go(own: OwnAccount) -> None:
+    """A confirmed payment that is not executed after all: the decision is void, and reconciling goes on."""
+    found = own.get()["matchings"]["A"]["matches"]
+    [one] = [each for each in found if each["amount"] == "300.00"]
+    with sqlite3.connect(own.operator.world.folder / "journal.db") as db:
+        db.execute("update statement_entries set detail = null, bank_line_id = null where amount_minor = 30000")
+    own.post("confirm", matching="A", entries=one["entries"], lines=one["lines"], reason="the bank's word")
+    with sqlite3.connect(own.operator.world.folder / "journal.db") as db:
+        db.execute("update payments set state = 'failed' where amount_minor = 30000")
+    said = own.get()
+    assert [each["why"] for each in said["void"]] == [f"{one['entries'][0]} is gone"]
+
+
+def test_a_book_of_another_account_is_not_reached_through_this_one(own: OwnAccount) -> None:
+    made = own.book(paid(1, 10_000, "2026-11-02"), closing=OPENING - 10_000)
+    arriving = own.post("books", **{"from": "2026-12-01", "to": "2026-12-31"}, opening="1.00", closing="1.00")["book"]
+    own.account = SPARE
+    assert own.denied("books", made["book"], "withdraw", reason="x") == "no_such_book"
+    assert own.denied("books", arriving, "rows", rows=[paid(2, 1, "2026-12-02")]) == "not_arriving"
+    assert own.denied("books", arriving, "close") == "not_arriving"
+
+
+def test_a_book_does_not_come_into_force_after_its_month_was_approved(own: OwnAccount) -> None:
+    split_month(own)
+    head: dict[str, Any] = {"from": FIRST, "to": LAST, "opening": str(Money(OPENING)), "closing": str(Money(OPENING))}
+    key = own.post("books", **head)["book"]
+    own.post("tables", "2026-11", "submit", person="wang")
+    own.post("tables", "2026-11", "approve", version=1, person="li")
+    assert own.denied("books", key, "close") == "frozen"
+
+
+def test_a_decision_about_a_frozen_row_and_a_later_one_is_free(own: OwnAccount) -> None:
+    """A cheque of November that the bank pays in December."""
+    split_month(own)
+    own.post("tables", "2026-11", "submit", person="wang")
+    own.post("tables", "2026-11", "approve", version=1, person="li")
+    later = {**paid(8, 12_000, "2026-12-01"), "direction": "credit", "reference": ""}
+    own.book(later, opening=OPENING - 30_000, closing=OPENING - 18_000, **{"from": "2026-12-01", "to": "2026-12-31"})
+    lines = own.get(to="2026-12-31")["matchings"]["B"]["open_lines"]
+    pair = [one["id"] for one in lines if one["amount"] == "100.00"]
+    told: dict[str, Any] = {"matching": "B", "to": "2026-12-31", "reason": "x"}
+    assert own.denied("aside", **told, lines=pair) == "frozen"
+    made = own.post("aside", **told, lines=pair, entries=["book:V-8"])
+    own.post("undo", decision=made["decision"], reason="y")
+    payments = own.get()["matchings"]["A"]["matches"]
+    assert payments, "A is frozen with B: it lends B its codes"
+    with sqlite3.connect(own.operator.world.folder / "journal.db") as db:
+        db.execute("update statement_entries set detail = null, bank_line_id = null where amount_minor = 30000")
+    [line] = own.get()["matchings"]["A"]["open_lines"]
+    assert own.denied("aside", matching="A", lines=[line["id"]], reason="x") == "frozen"
+
+
+def test_who_paid_does_not_reconcile(own: OwnAccount, monkeypatch: pytest.MonkeyPatch) -> None:
+    split_month(own)
+    monkeypatch.setattr(account_rows, "payers", lambda conn, paid: frozenset({"wang"}) if paid else frozenset())
+    assert own.denied("tables", "2026-11", "submit", person="wang") == "own_payment"
+    own.post("tables", "2026-11", "submit", person="zhao")
+    assert own.denied("tables", "2026-11", "approve", version=1, person="wang") == "own_payment"

@@ -6,7 +6,7 @@ from datetime import date
 
 from gateway.journal.people.persons import No
 from gateway.treasury import balance_tables, books, decisions
-from gateway.treasury.books import BookEntry, BookHead, BookRow
+from gateway.treasury.books import BookEntry, BookHead, BookRow, JudgedBook
 from gateway.treasury.decisions import ASIDE, MatchDecision
 from gateway.treasury.reconciliation.rows import Matching
 from protocols.canon.statement import Direction
@@ -23,8 +23,12 @@ def entry(id: str, minor: int = 100) -> BookEntry:
 def put(journal: Journal, *entries: BookEntry, head: BookHead = HEAD) -> BookRow | No:
     begun = journal.do(lambda tx: books.begin(tx, head, "uid:li"))
     assert isinstance(begun, BookRow)
-    assert journal.do(lambda tx: books.add(tx, begun.book, entries)) is None
-    return journal.do(lambda tx: books.close(tx, begun.book, "uid:li"))
+    assert journal.do(lambda tx: books.add(tx, ACCOUNT, begun.book, entries)) is None
+    judged = journal.read(lambda conn: books.judge(conn, ACCOUNT, begun.book))
+    assert isinstance(judged, JudgedBook)
+    done = journal.do(lambda tx: books.close(tx, judged, "uid:li"))
+    assert done is not None
+    return done
 
 
 def test_a_book_is_replaced_and_withdrawn(journal: Journal) -> None:
@@ -39,16 +43,31 @@ def test_a_book_is_replaced_and_withdrawn(journal: Journal) -> None:
     wrong = put(journal, entry("V-a", 99))
     assert isinstance(wrong, No) and wrong.code == "totals"
     assert [one.book for one in journal.read(lambda conn: books.in_force(conn, ACCOUNT))] == [second.book]
-    assert isinstance(journal.do(lambda tx: books.withdraw(tx, second.book, "x", "uid:li")), BookRow)
+    assert isinstance(journal.do(lambda tx: books.withdraw(tx, ACCOUNT, second.book, "x", "uid:li")), BookRow)
     assert journal.read(lambda conn: books.entries(conn, ACCOUNT, HEAD.last)) == []
 
 
+def test_a_book_that_changed_after_it_was_judged_is_judged_again(journal: Journal) -> None:
+    begun = journal.do(lambda tx: books.begin(tx, HEAD, "uid:li"))
+    assert isinstance(begun, BookRow)
+    journal.do(lambda tx: books.add(tx, ACCOUNT, begun.book, [entry("V-a")]))
+    judged = journal.read(lambda conn: books.judge(conn, ACCOUNT, begun.book))
+    assert isinstance(judged, JudgedBook) and judged.why_not is None
+    journal.do(lambda tx: books.add(tx, ACCOUNT, begun.book, [entry("V-b")]))
+    assert journal.do(lambda tx: books.close(tx, judged, "uid:li")) is None
+    assert journal.read(lambda conn: books.in_force(conn, ACCOUNT)) == []
+    assert isinstance(journal.read(lambda conn: books.judge(conn, "0000999", begun.book)), No)
+
+
 def test_decisions_and_versions(journal: Journal) -> None:
+    facts = {"book:1": "2026-11-02 debit 1.00 CNY"}
     made = journal.do(
-        lambda tx: decisions.decide(tx, ACCOUNT, ASIDE, Matching.BOOK, ["book:1"], [], "why", "uid:li")
+        lambda tx: decisions.decide(tx, ACCOUNT, ASIDE, Matching.BOOK, ["book:1"], [], "why", "uid:li", facts)
     )  # fmt: skip
     assert isinstance(made, MatchDecision)
-    again = journal.do(lambda tx: decisions.decide(tx, ACCOUNT, ASIDE, Matching.BOOK, ["book:1"], [], "x", "uid:li"))
+    again = journal.do(
+        lambda tx: decisions.decide(tx, ACCOUNT, ASIDE, Matching.BOOK, ["book:1"], [], "x", "uid:li", facts)
+    )  # fmt: skip
     assert isinstance(again, No) and again.code == "decided"
     assert journal.read(lambda conn: decisions.in_force(conn, ACCOUNT)) == [made]
     journal.do(lambda tx: decisions.undo(tx, ACCOUNT, made.decision, "why", "uid:li"))
