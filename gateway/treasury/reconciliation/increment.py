@@ -57,8 +57,8 @@ def owned_keys(row: MatchRow) -> list[str]:
         return [f"amount {place} {row.amount_minor}"]
     found = [f"code {place} {code}" for code in row.codes] + [f"serial {place} {one}" for one in row.serials]
     size = "/".join(map(str, reversal_key(row)))
+    found.append(f"amount {place} {row.amount_minor}")
     if row.amount_minor > 0:
-        found.append(f"amount {place} {row.amount_minor}")
         found += [f"party {place} {token}" for token in party_tokens(row)]
     return [*found, f"size {size}", f"back {size}"] if takes_back(row) else [*found, f"size {size}"]
 

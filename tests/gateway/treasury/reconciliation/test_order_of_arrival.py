@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from bench.recon.figures import Figures, judge
 from bench.recon.generator import account_month
 from bench.recon.main import terms
+from gateway.treasury.reconciliation.decision import Unmatched
 from gateway.treasury.reconciliation.increment import Register
 from gateway.treasury.reconciliation.matching import decide
 from gateway.treasury.reconciliation.rows import BOOK_TERMS, PAYMENT_TERMS, MatchRow, MatchTerms, NumberRange, Tariff
@@ -62,6 +63,15 @@ def test_portions_give_what_all_at_once_gives(
         some = arrival[start : start + portion]
         register.put([row for is_line, row in some if not is_line], [row for is_line, row in some if is_line])
     assert register.decided() == decide(entries, lines, limits)
+
+
+def test_a_red_row_of_another_day_has_its_reason_when_it_comes_later() -> None:
+    red = [MatchRow(id, "a", Direction.DEBIT, -5, "CNY", date(2026, 9, day), "x") for id, day in (("e", 1), ("l", 11))]
+    register = Register(BOOK_TERMS)
+    register.put(red[:1])
+    register.put((), red[1:])
+    assert register.decided() == decide(red[:1], red[1:], BOOK_TERMS)
+    assert register.decided().open_lines == {"l": Unmatched.DATE}
 
 
 @settings(max_examples=200, deadline=None)
