@@ -20,7 +20,7 @@ from gateway.journal.sql import schema
 from gateway.journal.sql.vaults import vault_of
 from gateway.treasury import balance_tables, books
 from gateway.treasury.books import BookEntry
-from gateway.treasury.reconciliation.rows import AccountTerms, MatchRow, plain_name
+from gateway.treasury.reconciliation.rows import BATCH, AccountTerms, MatchRow, plain_name
 from protocols.canon.order import Kind
 from protocols.canon.outcome import State
 from protocols.canon.statement import Direction
@@ -148,7 +148,7 @@ def _payment(row: PaymentRow, route: Route) -> MatchRow:
     order = row.order
     codes = {f"reference:{row.bank_ref}", _order_code(row)}
     if row.batch:
-        codes.add(f"batch:{row.sender}:{row.batch}")
+        codes.add(f"{BATCH}{row.sender}:{row.batch}")
     serials = frozenset({f"serial:{row.bank_serial}"}) if row.bank_serial else frozenset[str]()
     direction = Direction.CREDIT if order.kind is Kind.COLLECTION else Direction.DEBIT
     return MatchRow(

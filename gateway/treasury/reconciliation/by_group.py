@@ -1,6 +1,9 @@
-"""Several rows for one: only inside a declared group (one counterparty and one day), at most `group_most` rows, with
-the exact sum, and only if no other group of that counterparty gives the sum as well. A row that may have a counterpart
-of its own amount is no part of a group.
+"""Several rows for one: only a declared group as a whole, with the exact sum, at most `group_most` rows.
+
+A declared group is what one counterparty has open on one day, all of it or all of one batch. That some of it adds up to
+a line is no evidence: among 20 amounts there are a million sums. Even a whole group counts only if a second search
+finds no other rows of that counterparty with the sum. A row that may have a counterpart of its own amount is no part of
+a group. Rows that are the only ones with a sum, and no whole group, are proposed.
 
 A batch that has a code is matched by its code, whatever its size (by_code.py).
 """
@@ -13,9 +16,10 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from gateway.treasury.reconciliation.by_amount import rivals_of
-from gateway.treasury.reconciliation.decision import MatchRule
+from gateway.treasury.reconciliation.decision import MatchRule, ProposalRule
 from gateway.treasury.reconciliation.open_rows import OpenRows, by_key
 from gateway.treasury.reconciliation.rows import (
+    BATCH,
     AccountSide,
     MatchRow,
     MatchTerms,
@@ -27,20 +31,40 @@ from gateway.treasury.reconciliation.rows import (
 
 @dataclass(frozen=True, slots=True)
 class _Cover:
-    """A row and those that add up to it."""
+    """A row, those that add up to it, and all that their counterparty has open on their day."""
 
     whole: MatchRow
     parts: tuple[MatchRow, ...]
+    day: tuple[MatchRow, ...]
 
 
 def match_groups(rows: OpenRows) -> None:
-    """Confirm the groups that are the only ones with their sum, and share no row with another such group."""
+    """Confirm the whole groups that are the only ones with their sum, and share no row with another such group."""
     covers = _all_covers(rows)
     uses = Counter(used for is_split, cover in covers for used in _used(is_split, cover))
     rivals = _rivals(rows)
     for is_split, cover in covers:
-        if all(uses[used] == 1 and used not in rivals for used in _used(is_split, cover)):
-            _confirm(rows, cover, is_split)
+        if any(uses[used] > 1 or used in rivals for used in _used(is_split, cover)):
+            continue
+        declared = _declared(cover, {id for is_line, id in rivals if is_line is is_split})
+        whole, parts = (cover.whole,), cover.parts
+        entries, lines = (whole, parts) if is_split else (parts, whole)
+        if declared:
+            rows.confirm(MatchRule.GROUP, entries, lines, (declared, "exact sum", "no other rows give the sum"))
+        else:
+            rows.propose(ProposalRule.SUM, entries, lines, ("exact sum", "not all of the counterparty's day or batch"))
+
+
+def _declared(cover: _Cover, with_own: set[str]) -> str:
+    """What declares the parts to be one group; "" if they are only some of it."""
+    left = [row for row in cover.day if row.id not in with_own]
+    if len(left) == len(cover.parts):
+        return f"all {len(cover.parts)} rows of one counterparty and day"
+    batches = set.intersection(*({code for code in row.codes if code.startswith(BATCH)} for row in cover.parts))
+    for batch in sorted(batches):
+        if sum(batch in row.codes for row in left) == len(cover.parts):
+            return f"all {len(cover.parts)} rows of {batch} to one counterparty"
+    return ""
 
 
 def find_contested(rows: OpenRows) -> None:
@@ -76,13 +100,6 @@ def _rivals(rows: OpenRows) -> set[tuple[bool, str]]:
     return found
 
 
-def _confirm(rows: OpenRows, cover: _Cover, is_split: bool) -> None:
-    evidence = (f"{len(cover.parts)} rows of one counterparty and day", "exact sum", "no other group gives the sum")
-    whole, parts = (cover.whole,), cover.parts
-    entries, lines = (whole, parts) if is_split else (parts, whole)
-    rows.confirm(MatchRule.GROUP, entries, lines, evidence)
-
-
 def _covers(
     wholes: list[MatchRow], parts: list[MatchRow], terms: MatchTerms, reaches: Callable[[MatchRow, MatchRow], bool]
 ) -> Iterator[_Cover]:
@@ -92,17 +109,18 @@ def _covers(
             by_party.setdefault((row.place, token), []).append(row)
     for whole in wholes:
         known = {row.id: row for token in party_tokens(whole) for row in by_party.get((whole.place, token), ())}
-        pool = [row for _, row in sorted(known.items()) if row.amount_minor <= whole.amount_minor]
-        pool = [row for row in pool if same_party(row, whole) and reaches(whole, row) and not contradicts(row, whole)]
-        found: list[tuple[MatchRow, ...]] = []
+        pool = [row for _, row in sorted(known.items()) if same_party(row, whole) and reaches(whole, row)]
+        found: list[_Cover] = []
         for day in by_key(pool, lambda row: row.day).values():
-            if len(day) > terms.group_most:
+            some = [row for row in day if row.amount_minor <= whole.amount_minor and not contradicts(row, whole)]
+            if len(some) > terms.group_most:
                 break
-            amounts = tuple(row.amount_minor for row in day)
-            found += [tuple(day[place] for place in some) for some in sums(amounts, whole.amount_minor)]
+            amounts = tuple(row.amount_minor for row in some)
+            for places in sums(amounts, whole.amount_minor):
+                found.append(_Cover(whole, tuple(some[place] for place in places), tuple(day)))
         else:
-            if len(found) == 1 and len(found[0]) > 1:
-                yield _Cover(whole, found[0])
+            if len(found) == 1 and len(found[0].parts) > 1:
+                yield found[0]
 
 
 def sums(amounts: Sequence[int], total: int) -> list[tuple[int, ...]]:

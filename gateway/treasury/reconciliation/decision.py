@@ -30,6 +30,7 @@ class ProposalRule(StrEnum):
     AMOUNT = "amount_differs"
     NAME = "name_alike"
     AMOUNT_ONLY = "amount_only"
+    SUM = "sum_of_some"
 
 
 class Unmatched(StrEnum):

@@ -1,4 +1,7 @@
-"""Pairs of one side that take each other back (冲正, 红字) are netted before anything is matched."""
+"""Pairs of one side that take each other back (冲正, 红字) are netted before anything is matched.
+
+A text with 冲正 may be anybody's words. So a row whose code the other side has is netted only with a row that names it.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,16 @@ from collections.abc import Iterable, Mapping
 
 from gateway.treasury.reconciliation.decision import MatchRule
 from gateway.treasury.reconciliation.open_rows import OpenRows, by_key
-from gateway.treasury.reconciliation.rows import MatchRow, contradicts, other_party, same_party
+from gateway.treasury.reconciliation.rows import AccountSide, MatchRow, contradicts, other_party, same_party
 
 
 def net_reversals(rows: OpenRows) -> None:
     """Net each reversal with the only row that it can take back; where two can be meant, neither is netted."""
-    for reversal, original in _pairs(rows.entries, rows.terms.span_days):
+    coded = [{(row.place, code) for row in side.values() for code in row.codes} for side in (rows.entries, rows.lines)]
+    both = coded[0] & coded[1]
+    for reversal, original in _pairs(rows.entries, rows.terms.span_days, both):
         rows.confirm(MatchRule.REVERSED, (reversal, original), (), ("the second takes the first back",))
-    for reversal, original in _pairs(rows.lines, rows.terms.span_days):
+    for reversal, original in _pairs(rows.lines, rows.terms.span_days, both):
         rows.confirm(MatchRule.REVERSED, (), (reversal, original), ("the second takes the first back",))
 
 
@@ -27,7 +32,10 @@ def reversal_key(row: MatchRow) -> tuple[str, str, int]:
     return row.account, row.currency, abs(row.amount_minor)
 
 
-def _pairs(side: Mapping[str, MatchRow], span_days: int) -> list[tuple[MatchRow, MatchRow]]:
+_Codes = set[tuple[AccountSide, str]]
+
+
+def _pairs(side: Mapping[str, MatchRow], span_days: int, both: _Codes) -> list[tuple[MatchRow, MatchRow]]:
     reversals = by_key((row for row in side.values() if takes_back(row)), reversal_key)
     if not reversals:
         return []
@@ -37,7 +45,7 @@ def _pairs(side: Mapping[str, MatchRow], span_days: int) -> list[tuple[MatchRow,
     pairs = []
     for key, taking in reversals.items():
         found = originals.get(key, [])
-        meant = {row.id: _meant(row, found, span_days) for row in taking}
+        meant = {row.id: _meant(row, found, span_days, both) for row in taking}
         for row in taking:
             if len(meant[row.id]) == 1:
                 original = meant[row.id][0]
@@ -46,10 +54,13 @@ def _pairs(side: Mapping[str, MatchRow], span_days: int) -> list[tuple[MatchRow,
     return pairs
 
 
-def _meant(reversal: MatchRow, originals: Iterable[MatchRow], span_days: int) -> list[MatchRow]:
+def _meant(reversal: MatchRow, originals: Iterable[MatchRow], span_days: int, both: _Codes) -> list[MatchRow]:
     found = [row for row in originals if _undoes(reversal, row, span_days)]
     named = [row for row in found if (row.codes & reversal.codes) or (row.serials & reversal.serials)]
-    return named or ([] if any(not same_party(reversal, row) for row in found) else found)
+    if named:
+        return named
+    claimed = any((row.place, code) in both for row in (reversal, *found) for code in row.codes)
+    return [] if claimed or any(not same_party(reversal, row) for row in found) else found
 
 
 def _undoes(reversal: MatchRow, original: MatchRow, span_days: int) -> bool:

@@ -11,6 +11,7 @@ from enum import StrEnum
 from protocols.canon.statement import Direction
 
 _BRACKETS = str.maketrans("", "", "()()[]【】 \t ·.,-")
+BATCH = "batch:"
 NOBODY: frozenset[str] = frozenset()
 
 

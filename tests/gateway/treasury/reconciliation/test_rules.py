@@ -206,6 +206,20 @@ def test_a_group_needs_one_payee_one_day_and_at_most_20_rows() -> None:
     assert found(many[:20], [row("l1", 2**20 - 1)]) and not found(many, [row("l1", 2**21 - 1)])
 
 
+def test_some_rows_of_a_day_are_no_group_however_well_they_add_up() -> None:
+    """Among many amounts some add up to anything: a fee-like 350 is no proof that p1 and p2 were paid in one."""
+    entries = [row("p1", 100), row("p2", 250), row("p3", 900)]
+    outcome = decided(entries, [row("l1", 350)])
+    assert outcome.matches == []
+    assert [(one.rule, one.entries) for one in outcome.proposals] == [(ProposalRule.SUM, ("p1", "p2"))]
+    # p3 has a line of its own: then the other two are all that is open.
+    assert ("group", "p1 p2", "l1") in found(entries, [row("l1", 350), row("l2", 900)])
+    # A batch declares them, whatever else the payee is paid that day.
+    batch = [row("p1", 100, codes="batch:erp:B1"), row("p2", 250, codes="batch:erp:B1"), row("p3", 900)]
+    assert found(batch, [row("l1", 350)]) == [("group", "p1 p2", "l1")]
+    assert found([*batch, row("p4", 5, codes="batch:erp:B1")], [row("l1", 350)]) == []
+
+
 def test_two_groups_of_one_sum_are_not_decided() -> None:
     assert found([row("p1", 100), row("p2", 250), row("p3", 150), row("p4", 200)], [row("l1", 350)]) == []
     # One row can be part of one group only.
@@ -240,6 +254,14 @@ def test_a_reversal_of_one_of_two_is_a_question_unless_it_names_it() -> None:
     named = row("l3", 100, direction=Direction.CREDIT, reversal=True, serials="s:2")
     assert found([], [*two, named]) == [("reversed", "", "l2 l3")]
     assert found([], [two[0], row("l3", 100, reversal=True)]) == []
+
+
+def test_a_text_does_not_net_what_a_code_has() -> None:
+    """A payer writes 冲正 in the purpose: the payment keeps its line."""
+    words = row("l2", 100, 11, direction=Direction.CREDIT, text="冲正上月多付", reversal=True)
+    assert found([row("p1", 100, codes="code:A")], [row("l1", 100, codes="code:A"), words]) == [("code", "p1", "l1")]
+    named = row("l2", 100, 11, codes="code:A", direction=Direction.CREDIT, reversal=True)
+    assert found([row("p1", 100, codes="code:A")], [row("l1", 100, codes="code:A"), named]) == [("reversed", "", "l1 l2")]
 
 
 def test_a_payment_lends_its_codes_to_the_book() -> None:
