@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from hashlib import sha256
 
-from protocols.canon.money import BadMoney, Money
+from protocols.canon.money import Money, exponent
 from protocols.canon.party import AccountNumber, Name
 from protocols.canon.statement import Direction, Line
 from protocols.kit import xmldoc
@@ -23,6 +24,9 @@ from protocols.kit.iso20022.account import AccountReport
 MOST_BYTES, _MOST_NODES = 16_777_216, 2_000_000
 NAMES = ("id", "date", "direction", "amount", "credit", "debit", "counterparty_account", "counterparty_name", "text",
          "reference")  # fmt: skip
+_MARKS = {".": ",", ",": "."}
+_THOUSANDS = 3
+_SHORT, _LONG = "\0short", "\0long"
 _DATES = ("%Y-%m-%d", "%Y%m%d", "%Y/%m/%d", "%d.%m.%Y")
 
 
@@ -70,34 +74,43 @@ def _around(reports: Sequence[AccountReport], lines: tuple[Line, ...]) -> FileSt
     return FileStatement(lines, first, last, before, after)
 
 
-def from_csv(data: bytes, account: str, currency: str, columns: Mapping[str, str], encoding: str) -> FileStatement:
+def from_csv(
+    data: bytes, account: str, currency: str, columns: Mapping[str, str], encoding: str, decimal: str = ""
+) -> FileStatement:
     """A CSV with a heading. `columns` names the file's heading of each of NAMES where it is another.
 
-    An entry's amount is `amount` with `direction` (credit or debit), or stands in one of `credit` and `debit`. Without
-    an `id` the entry is known by all that it says, and by its number among those alike. Raises BadStatement.
+    An entry's amount is `amount` with `direction` (credit or debit), or stands in one of `credit` and `debit`. Its
+    decimal mark is `decimal`, a point or a comma, and the other one groups by thousands. Undeclared, the mark is a
+    point, and what could be read in two ways is refused. Without an `id` the entry is known by all that it says, and by
+    its number among those alike. Raises BadStatement, which names the line.
     """
     try:
-        reader = csv.DictReader(io.StringIO(data.decode(encoding), newline=""))
-        heading = reader.fieldnames or []
-        rows = list(reader)
+        reader = csv.DictReader(io.StringIO(data.decode(encoding), newline=""), restval=_SHORT, restkey=_LONG)
+        heading = list(reader.fieldnames or ())
+        rows = [(reader.line_num, row) for row in reader]
     except (UnicodeDecodeError, LookupError, csv.Error) as error:
         raise BadStatement(f"it cannot be read as CSV in {encoding}: {error}") from None
     taken = {name: columns.get(name, name) for name in NAMES}
     missing = [taken[name] for name in columns if taken[name] not in heading]
     if taken["date"] not in heading or missing:
         raise BadStatement(f"it has no column {missing[0] if missing else taken['date']}; it has {', '.join(heading)}")
-    seen = Counter[str]()
+    twice = next((column for column in taken.values() if heading.count(column) > 1), None)
+    if twice is not None:
+        raise BadStatement(f"it has two columns {twice}")
+    seen, marks = Counter[str](), _Amounts(currency, decimal)
     lines = []
-    for place, row in enumerate(rows, 2):
-        said = {name: (row.get(column) or "").strip() for name, column in taken.items()}
+    for place, row in rows:
+        if _LONG in row or _SHORT in row.values():
+            raise BadStatement(f"line {place} has not as many cells as the heading")
+        said = {name: row.get(column, "").strip() for name, column in taken.items()}
         if any(said.values()):
-            lines.append(_line(said, place, account, currency, seen))
+            lines.append(_line(said, place, account, marks, seen))
     days = [line.bank_date for line in lines]
     return FileStatement(tuple(lines), min(days, default=None), max(days, default=None))
 
 
-def _line(said: Mapping[str, str], place: int, account: str, currency: str, seen: Counter[str]) -> Line:
-    direction, amount = _amount(said, place, currency)
+def _line(said: Mapping[str, str], place: int, account: str, marks: _Amounts, seen: Counter[str]) -> Line:
+    direction, amount = _amount(said, place, marks)
     key = said["id"] or sha256("\x1f".join(said.values()).encode()).hexdigest()[:24]
     occurrence = seen[key]
     seen[key] += 1
@@ -111,21 +124,47 @@ def _line(said: Mapping[str, str], place: int, account: str, currency: str, seen
     )  # fmt: skip
 
 
-def _amount(said: Mapping[str, str], place: int, currency: str) -> tuple[Direction, Money]:
-    given = {way: said[way.value].replace(",", "") for way in Direction}
-    found = {way: text for way, text in given.items() if text and text.strip("0.")}
+def _amount(said: Mapping[str, str], place: int, marks: _Amounts) -> tuple[Direction, Money]:
+    found = {way: marks.read(said[way.value], place) for way in Direction if said[way.value]}
+    found = {way: amount for way, amount in found.items() if amount.minor}
     if not found and said["amount"]:
-        try:
-            found = {Direction(said["direction"]): said["amount"].replace(",", "")}
-        except ValueError:
-            raise BadStatement(f"line {place}: direction is credit or debit, not {said['direction']!r}") from None
+        way = next((way for way in Direction if way.value == said["direction"]), None)
+        if way is None:
+            raise BadStatement(f"line {place}: direction is credit or debit, not {said['direction']!r}")
+        found = {way: marks.read(said["amount"], place)}
     if len(found) != 1:
         raise BadStatement(f"line {place}: an entry has one amount, in or out; this one has {len(found)}")
-    [(way, text)] = found.items()
-    try:
-        return way, Money.parse(text, currency)
-    except BadMoney as error:
-        raise BadStatement(f"line {place}: {error}") from None
+    [one] = found.items()
+    return one
+
+
+class _Amounts:
+    """Reads amounts with a decimal mark: `12.50`, `1,234.50`, or with a comma `12,50`, `1.234,50`."""
+
+    def __init__(self, currency: str, decimal: str) -> None:
+        if decimal not in ("", *_MARKS):
+            raise BadStatement(f"a decimal mark is a point or a comma, not {decimal!r}")
+        self._currency, self._declared = currency, bool(decimal)
+        mark = decimal or "."
+        group, digits = _MARKS[mark], exponent(currency)
+        fraction = f"(?:{re.escape(mark)}([0-9]{{1,{digits}}}))?" if digits else "()"
+        self._plain = re.compile(f"([0-9]+){fraction}")
+        self._grouped = re.compile(f"([0-9]{{1,3}}(?:{re.escape(group)}[0-9]{{3}})+){fraction}")
+        self._group = group
+
+    def read(self, text: str, place: int) -> Money:
+        """The amount. Raises BadStatement."""
+        plain, grouped = self._plain.fullmatch(text), self._grouped.fullmatch(text)
+        if not self._declared and (
+            (grouped and not grouped[2]) or (plain and len(plain[2] or "") == _THOUSANDS) or not (plain or grouped)
+        ):
+            raise BadStatement(f"line {place}: {text!r} is no amount, or can be read in two ways: declare the decimal "
+                               "mark")  # fmt: skip
+        found = plain or grouped
+        if found is None:
+            raise BadStatement(f"line {place}: {text!r} is no amount in {self._currency} with the declared mark")
+        whole, fraction = found[1].replace(self._group, ""), found[2]
+        return Money.parse(f"{whole}.{fraction}" if fraction else whole, self._currency)
 
 
 def _date(text: str, place: int) -> date:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 from sqlalchemy import Connection, func, select
 
@@ -34,47 +34,84 @@ class StatementEnd:
     count: int
 
 
-def add(tx: Tx, route: Route, lines: Sequence[Line], hearers: Sequence[str]) -> int | No:
-    """Record entries; those there already are skipped. An entry that was told differently before is refused."""
-    new = 0
-    for line in lines:
-        key = line_id(line)
-        there = tx.read.execute(select(_E.direction, _E.amount_minor, _E.currency).where(_E.line == key)).first()
-        if there is None:
-            new += accounts.keep_entry(tx, route.bank, line, hearers)
-        elif tuple(there) != (line.direction.value, line.amount.minor, line.amount.currency):
+def judge(conn: Connection, route: Route, end: StatementEnd, lines: Sequence[Line]) -> list[Line] | No:
+    """The entries to record, those there already left out; or why nothing of the statement is recorded.
+
+    It holds for the entries recorded now. `close` compares them again once these are recorded.
+    """
+    if end.first > end.last:
+        return No("bad_period", "the statement ends before it begins; nothing was changed")
+    outside = next((line for line in lines if not end.first <= line.bank_date <= end.last), None)
+    if outside is not None:
+        return No("bad_period", f"entry {outside.bank_line_id} of {outside.bank_date} is outside of {end.first} to "
+                  f"{end.last}; nothing was changed")  # fmt: skip
+    told = {line_id(line): line for line in lines}
+    there = _recorded(conn, route.account, list(told))
+    for key, said in there.items():
+        line = told[key]
+        if said != (line.direction.value, line.amount.minor, line.amount.currency):
             return No("changed", f"entry {line.bank_line_id} of {line.bank_date} was told with another amount before; "
-                      "this portion is refused")  # fmt: skip
-    return new
+                      "nothing was changed")  # fmt: skip
+    new = [line for key, line in told.items() if key not in there]
+    count, credit, debit = _sums(conn, route.account, end.first, end.last)
+    credit += sum(line.amount.minor for line in new if line.direction is Direction.CREDIT)
+    debit += sum(line.amount.minor for line in new if line.direction is Direction.DEBIT)
+    return _why_not(conn, route, end, (count + len(new), credit, debit)) or new
+
+
+def record(tx: Tx, route: Route, lines: Sequence[Line], hearers: Sequence[str]) -> None:
+    """Record entries of a statement that `judge` let pass."""
+    for line in lines:
+        accounts.keep_entry(tx, route.bank, line, hearers)
 
 
 def close(tx: Tx, route: Route, end: StatementEnd, hearers: Sequence[str], actor: str) -> No | None:
-    """Close the period's last day, if the balances and the recorded entries agree. The entries stay either way."""
-    if end.first > end.last:
-        return No("bad_period", "the statement ends before it begins; its entries are kept, no day is closed")
+    """Close the period's last day, if the balances and the recorded entries still agree."""
     count, credit, debit = _sums(tx.fresh, route.account, end.first, end.last)
-    if count != end.count:
-        return No("overlap", f"{count} entries are recorded of {end.first} to {end.last}, the statement has "
-                  f"{end.count}: another statement overlaps it; no day is closed")  # fmt: skip
-    if end.opening.minor + credit - debit != end.closing.minor:
-        return No("totals", f"opening {end.opening} and entries of +{Money(credit, route.currency)} and "
-                  f"-{Money(debit, route.currency)} do not make the closing {end.closing}; no day is "
-                  "closed")  # fmt: skip
-    before = accounts.day_of(tx.read, route.account, end.first)
-    if before is not None and before[0] < end.first and before[2] not in (None, end.opening):
-        return No("gap", f"the statement of {before[0]} closes with {before[2]}, this one opens with "
-                  f"{end.opening}; no day is closed")  # fmt: skip
+    why = _why_not(tx.read, route, end, (count, credit, debit))
+    if why is not None:
+        return why
     known = accounts.day_of(tx.read, route.account, end.last)
     if known is not None and known[0] == end.last:
-        # Closed before: nobody is told twice.
-        return None if known[2] == end.closing else No(
-            "changed", f"{end.last} is closed with {known[2]}, the statement says {end.closing}; it stays")  # fmt: skip
+        return None  # Closed before: nobody is told twice.
     statement = Statement(AccountNumber(route.account), route.currency, end.last,
                           Totals(credit_minor=credit, debit_minor=debit), end.opening, end.closing)  # fmt: skip
     accounts.close_day(tx, route.bank, statement, hearers)
     audit.append(tx, actor, "statement.from_file", tx.vault.blind(route.account)[:16], {
         "from": end.first.isoformat(), "to": end.last.isoformat(), "count": end.count})  # fmt: skip
     return None
+
+
+def _why_not(conn: Connection, route: Route, end: StatementEnd, sums: tuple[int, int, int]) -> No | None:
+    """Why the period cannot be closed with this count, money in and money out."""
+    count, credit, debit = sums
+    if count != end.count:
+        return No("overlap", f"{count} entries are told of {end.first} to {end.last}, the statement says "
+                  f"{end.count}: entries of another statement are among them, or some are missing; no day is "
+                  "closed")  # fmt: skip
+    if end.opening.minor + credit - debit != end.closing.minor:
+        return No("totals", f"opening {end.opening} and entries of +{Money(credit, route.currency)} and "
+                  f"-{Money(debit, route.currency)} do not make the closing {end.closing}; no day is "
+                  "closed")  # fmt: skip
+    before = accounts.day_of(conn, route.account, end.first - timedelta(days=1))
+    if before is not None and before[2] not in (None, end.opening):
+        return No("gap", f"the statement of {before[0]} closes with {before[2]}, this one opens with "
+                  f"{end.opening}; no day is closed")  # fmt: skip
+    known = accounts.day_of(conn, route.account, end.last)
+    if known is not None and known[0] == end.last and known[2] != end.closing:
+        return No("changed", f"{end.last} is closed with {known[2]}, the statement says {end.closing}; it stays")
+    return None
+
+
+def _recorded(conn: Connection, account: str, keys: Sequence[str]) -> dict[str, tuple[str, int, str]]:
+    """Direction, amount and currency of the entries that are recorded under these keys."""
+    index = vault_of(conn).blind(account)
+    columns = (_E.line, _E.direction, _E.amount_minor, _E.currency)
+    return {
+        row[0]: (row[1], int(row[2]), row[3])
+        for some in accounts.pieces(keys)
+        for row in conn.execute(select(*columns).where(_E.account_idx == index, _E.line.in_(some)))
+    }
 
 
 def _sums(conn: Connection, account: str, first: date, last: date) -> tuple[int, int, int]:

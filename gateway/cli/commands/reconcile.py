@@ -59,13 +59,18 @@ def statement(
         list[str] | None, typer.Option("--column", metavar="NAME=HEADING", help="Which heading of the CSV is what.")
     ] = None,
     encoding: Annotated[str, typer.Option(help="Of the CSV; banks also use gb18030.")] = "utf-8-sig",
+    decimal: Annotated[
+        str, typer.Option(metavar="MARK", help="The decimal mark of the CSV's amounts: . or , (12,50). What could be "
+                          "read in two ways needs it.")
+    ] = "",
     config: Config = DEFAULT_CONFIG,
     socket: Socket = None,
     as_json: AsJson = False,
 ) -> None:
     """Hand in a bank's statement of an account that is not watched. Its last day closes if it adds up.
 
-    Entries that are there already are skipped; one with another amount than before is refused.
+    If it does not, nothing of it is recorded. Entries that are there already are skipped; if one has another amount
+    than before, the statement is refused.
     """
     from gateway.treasury.statement_files import BadStatement, from_camt, from_csv
 
@@ -77,7 +82,7 @@ def statement(
             if file.suffix == ".xml":
                 told = from_camt(data, account, currency)
             else:
-                told = from_csv(data, account, currency, _mapping(column or []), encoding)
+                told = from_csv(data, account, currency, _mapping(column or []), encoding, decimal)
         except (OSError, BadStatement) as error:
             output.leave(exit_codes.FAILED, f"{file}: {error}; nothing was changed")
         rows = [_entry_of(one) for one in told.lines]
@@ -87,12 +92,12 @@ def statement(
         }  # fmt: skip
         if missing := [name for name, value in end.items() if value is None]:
             output.leave(exit_codes.USAGE, f"{file} does not state --{missing[0]}: say it; nothing was changed")
-        new = 0
+        key = client.post("reconciliation", account, "statements", **end)["statement"]
         for start in range(0, len(rows), _PORTION):
             portion = rows[start : start + _PORTION]
-            new += client.post("reconciliation", account, "statements", rows=portion)["new"]
-        said = client.post("reconciliation", account, "statements", "close", **end)
-    output.show({**said, "rows": len(rows), "new": new}, as_json=as_json, words=lambda one: output.say(
+            client.post("reconciliation", account, "statements", key, "rows", rows=portion)
+        said = client.post("reconciliation", account, "statements", key, "close")
+    output.show(said, as_json=as_json, words=lambda one: output.say(
         f"{one['rows']} entries of {one['from']} to {one['to']}, {one['new']} new; closed with {one['closing']}"
     ))  # fmt: skip
 

@@ -209,25 +209,77 @@ def test_only_who_may_sees_an_account(own: OwnAccount) -> None:
     assert refused.value.code == "bad_month"
 
 
+END: dict[str, Any] = {"from": "2026-11-27", "to": "2026-11-27", "opening": "10.00", "closing": "13.00", "count": 2}
+
+
+def filed(number: int, amount: str = "", **more: Any) -> dict[str, Any]:
+    return {"id": f"N-{number}", "date": "2026-11-27", "direction": "credit", "amount": amount or f"{number}.00",
+            "counterparty_name": "甲公司", **more}  # fmt: skip
+
+
+def hand_in(own: OwnAccount, *rows: dict[str, Any], **end: Any) -> Any:
+    """A statement, in portions of one row."""
+    key = own.post("statements", **{**END, **end})["statement"]
+    for row in rows:
+        own.post("statements", key, "rows", rows=[row])
+    return own.post("statements", key, "close")
+
+
+def refusal(own: OwnAccount, *rows: dict[str, Any], **end: Any) -> str:
+    with pytest.raises(Denied) as refused:
+        hand_in(own, *rows, **end)
+    return refused.value.code
+
+
+def recorded(own: OwnAccount) -> int:
+    return len(own.get(to="2026-11-28")["matchings"]["B"]["open_lines"])
+
+
 def test_a_statement_from_a_file_closes_its_day(own: OwnAccount) -> None:
-    rows = [{"id": f"N-{number}", "date": "2026-11-27", "direction": "credit", "amount": f"{number}.00",
-             "counterparty_name": "甲公司"} for number in (1, 2)]  # fmt: skip
-    assert own.denied("statements", rows=rows) == "watched"
+    assert refusal(own) == "watched"
     own.account = SPARE
-    assert own.post("statements", rows=rows) == {"new": 2, "rows": 2}
-    assert own.post("statements", rows=rows)["new"] == 0
-    assert own.denied("statements", rows=[{**rows[0], "amount": "9.00"}]) == "changed"
-    assert own.denied("statements", rows=[{**rows[0], "amount": "-9.00"}]) == "bad_amount"
-    end: dict[str, Any] = {"from": "2026-11-27", "to": "2026-11-27", "opening": "10.00", "closing": "13.00", "count": 2}
-    assert own.denied("statements", "close", **{**end, "count": 1}) == "overlap"
-    assert own.denied("statements", "close", **{**end, "closing": "13.01"}) == "totals"
-    assert own.denied("statements", "close", **{**end, "from": "2026-11-28"}) == "bad_period"
-    for _ in range(2):
-        assert own.post("statements", "close", **end)["closing"] == "13.00"
+    said = hand_in(own, filed(1), filed(2))
+    assert (said["new"], said["rows"], said["closing"]) == (2, 2, "13.00")
+    assert hand_in(own, filed(1), filed(2))["new"] == 0, "the same file again changes nothing"
+    assert refusal(own, filed(1, "9.00"), filed(2)) == "changed"
+    assert refusal(own, filed(1, "-9.00")) == "bad_amount"
+    assert refusal(own, filed(1), filed(2), closing="13.01") == "totals"
     later: dict[str, Any] = {"from": "2026-11-28", "to": "2026-11-28", "opening": "12.00", "closing": "12.00", "count": 0}
-    assert own.denied("statements", "close", **later) == "gap"
-    assert own.post("statements", "close", **{**later, "opening": "13.00", "closing": "13.00"})
-    assert len(own.get(to="2026-11-28")["matchings"]["B"]["open_lines"]) == 2
+    assert refusal(own, **later) == "gap"
+    assert hand_in(own, **{**later, "opening": "13.00", "closing": "13.00"})
+    # A day that is closed is no reason to skip the day before it.
+    assert refusal(own, filed(1), filed(2), **{"from": "2026-11-28", "to": "2026-11-28"}) == "bad_period"
+    assert recorded(own) == 2
+
+
+def test_a_file_that_does_not_add_up_leaves_nothing(own: OwnAccount) -> None:
+    own.account = SPARE
+    wrong: tuple[tuple[tuple[Any, ...], dict[str, Any], str], ...] = (
+        ((filed(1), filed(2)), {"closing": "13.01"}, "totals"), ((filed(1),), {}, "overlap"),
+        ((filed(1), filed(2), filed(3)), {}, "totals"), ((filed(1), filed(2, date="2026-11-26")), {}, "bad_period"),
+        ((filed(1), filed(2)), {"from": "2026-11-28"}, "bad_period"),
+    )  # fmt: skip
+    for rows, end, code in wrong:
+        assert (refusal(own, *rows, **end), recorded(own)) == (code, 0)
+    assert hand_in(own, filed(1), filed(2))["new"] == 2
+    later: tuple[tuple[tuple[Any, ...], dict[str, Any], str], ...] = (
+        ((filed(3), filed(4)), {"opening": "13.00", "closing": "20.00"}, "overlap"),
+        ((filed(5, date="2026-11-28"),), {"from": "2026-11-28", "to": "2026-11-28", "count": 1, "closing": "15.00"}, "gap"),
+    )  # fmt: skip
+    for rows, end, code in later:
+        assert (refusal(own, *rows, **end), recorded(own)) == (code, 2)
+
+
+def test_statements_that_arrive_are_kept_apart(own: OwnAccount) -> None:
+    own.account = SPARE
+    key = own.post("statements", **END)["statement"]
+    again = own.post("statements", **END)["statement"]
+    assert own.denied("statements", key, "rows", rows=[filed(1)]) == "not_arriving", "the later one took its place"
+    own.account = own.operator.world.banks["pab"].account
+    assert own.denied("statements", again, "close") == "not_arriving", "it is another account's"
+    own.account = SPARE
+    assert own.denied("statements", **{**END, "count": 10**6}) == "bad_number"
+    assert own.denied("statements", again, "rows", rows=["x"]) == "bad_rows"
 
 
 def split_month(own: OwnAccount) -> tuple[list[str], str, str]:

@@ -65,8 +65,11 @@ def test_a_csv_with_a_banks_own_headings() -> None:
     [
         ("day,amount\n", "no column date"), ("date,direction,amount\n2026-13-01,credit,1\n", "line 2: .* no date"),
         ("date,direction,amount\n2026-11-01,in,1\n", "credit or debit"), ("date,credit,debit\n2026-11-01,1,1\n", "one amount"),
-        ("date,credit,debit\n2026-11-01,,\n", "one amount"), ("date,direction,amount\n2026-11-01,credit,1.234\n", "decimals"),
-        ("date,direction,amount\n2026-11-01,credit,-1\n", "without sign"),
+        ("date,credit,debit\n2026-11-01,,\n", "one amount"), ("date,direction,amount\n2026-11-01,credit,1.234\n", "line 2: '1.234' is no amount"),
+        ("date,direction,amount\n2026-11-01,credit,-1\n", "line 2: '-1' is no amount"),
+        ("date,direction,amount\n2026-11-01,credit,1,234.50\n", "line 2 has not as many cells"),
+        ("date,direction,amount\n2026-11-01,credit\n", "line 2 has not as many cells"),
+        ("date,direction,amount,amount\n2026-11-01,credit,1,2\n", "two columns amount"),
         ("id,date,direction,amount\n1,2026-11-01,credit,1\n1,2026-11-01,credit,2\n", "stands twice"),
     ],
 )  # fmt: skip
@@ -80,3 +83,39 @@ def test_a_charset_that_does_not_fit() -> None:
         from_csv(CHINESE.encode("gb18030"), ACCOUNT, "CNY", MAPPING, "utf-8")
     with pytest.raises(BadStatement, match="as CSV in none"):
         from_csv(b"x", ACCOUNT, "CNY", {}, "none")
+
+
+@pytest.mark.parametrize(
+    ("text", "decimal", "minor"),
+    [
+        ("12.50", "", 1_250), ("1,234.50", "", 123_450), ("12.5", "", 1_250), ("1234", "", 123_400),
+        ("12,50", ",", 1_250), ("1.234,50", ",", 123_450), ("1.234", ",", 123_400), ("1,234", ".", 123_400),
+        ("1.234.567", ",", 123_456_700), ("0,05", ",", 5),
+    ],
+)  # fmt: skip
+def test_an_amount_has_one_decimal_mark(text: str, decimal: str, minor: int) -> None:
+    told = from_csv(f'date,credit,debit\n2026-11-01,"{text}",\n'.encode(), ACCOUNT, "CNY", {}, "utf-8", decimal)
+    assert [line.amount for line in told.lines] == [Money(minor)]
+
+
+@pytest.mark.parametrize(
+    ("text", "decimal"),
+    [
+        ("12,50", ""), ("1,234", ""), ("1.234", ""), ("1.234,50", ""), ("12,50", "."), ("1.234,50", "."), ("12.50", ","),
+        ("1,23,456.00", "."), ("1 234.50", "."), ("¥12.50", ""), ("１２.50", ""), ("12.500", "."), ("1,234.50", ","),
+        ("1.2e3", ""), (".5", ""), ("12.", ""),
+    ],
+)  # fmt: skip
+def test_an_amount_that_can_be_read_in_two_ways_is_refused(text: str, decimal: str) -> None:
+    with pytest.raises(BadStatement, match="line 3: "):
+        from_csv(f'date,credit,debit\n2026-11-01,1,\n2026-11-01,"{text}",\n'.encode(), ACCOUNT, "CNY", {}, "utf-8", decimal)
+
+
+def test_a_decimal_mark_is_a_point_or_a_comma() -> None:
+    with pytest.raises(BadStatement, match="a point or a comma"):
+        from_csv(b"date,credit,debit\n2026-11-01,1,\n", ACCOUNT, "CNY", {}, "utf-8", ";")
+    for text, decimal in (("1.234", ""), ("1,234", "")):
+        with pytest.raises(BadStatement, match="line 2"):
+            from_csv(f'date,credit,debit\n2026-11-01,"{text}",\n'.encode(), ACCOUNT, "KWD", {}, "utf-8", decimal)
+    told = from_csv(b"date,credit,debit\n2026-11-01,1.234,\n", ACCOUNT, "KWD", {}, "utf-8", ".")
+    assert told.lines[0].amount == Money(1_234, "KWD")
