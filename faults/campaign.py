@@ -51,6 +51,8 @@ DOUBT_S = 12.0
 # Longer than any outage of a campaign. A payment that the bank called under way and never names again goes to persons
 # by its deadline alone, and nobody can wait the bank's own, which is hours.
 DEADLINE_S = 120.0
+# Orders asked about in one round; a thousand would take minutes, in which nobody looks whether all is settled.
+MOST_ASKED = 100
 AFTERMATH_MS = 5_000
 LEAVE_S = 40.0
 QUESTIONS_SHARE = 0.03
@@ -320,11 +322,11 @@ class Campaign:
             await self._withdraw_again(erp)
             looked_s = self.elapsed()
             waited_for = self._waited_for(story)
-            if looked_s - asked_s > ASK_EVERY_S:
-                asked_s = looked_s
-                await self._enquire(waited_for)
             # It reads all that the banks ever booked, and nothing passes the proxies meanwhile.
             rest_s = max(0.25, 10 * (self.elapsed() - looked_s))
+            if looked_s - asked_s > ASK_EVERY_S:
+                asked_s = looked_s
+                await self._enquire(waited_for[:MOST_ASKED])
             if not waited_for:
                 break
             if self.elapsed() - shown_s > 5:
