@@ -21,6 +21,7 @@ from gateway.treasury import account_rows, balance_tables, decisions
 from gateway.treasury.balance_tables import TableVersion
 from gateway.treasury.basis import Basis, basis_of
 from gateway.treasury.decisions import ASIDE, CONFIRM, MatchDecision
+from gateway.treasury.exceptions import ReconciliationException, exceptions
 from gateway.treasury.reconciled import (
     NoTable,
     Reconciled,
@@ -70,6 +71,7 @@ class _Acts:
             "matchings": {matching.value: _matching(found, matching) for matching in Matching},
             "decisions": [_decision(one) for one in found.decided],
             "void": [{**_decision(one), "why": why} for one, why in found.void],
+            "exceptions": [_exception(one, route) for one in exceptions(found, terms)[:LISTED]],
         }  # fmt: skip
 
     async def confirm(self, call: Call) -> Any:
@@ -156,7 +158,10 @@ class _Acts:
         now, versions = await self._daemon_handle.store.read(look)
         return {
             "account": route.account, "month": month, "now": now if isinstance(now, dict) else None,
-            "why_not": now if isinstance(now, str) else None, "versions": [_version(one) for one in versions],
+            "why_not": now if isinstance(now, str) else None, "versions": [
+                {**_version(one), "changes": balance_tables.changes(before.content, one.content) if before else None}
+                for before, one in zip((None, *versions), versions, strict=False)
+            ],
         }  # fmt: skip
 
     async def submit(self, call: Call) -> Any:
@@ -280,6 +285,13 @@ def _match(found: Reconciled, one: Match) -> dict[str, Any]:
     first = found.by_id[(one.lines or one.entries)[0]]
     return {"rule": one.rule.value, "entries": one.entries, "lines": one.lines, "evidence": one.evidence,
             "day": first.day.isoformat(), "amount": str(Money(first.amount_minor, first.currency))}  # fmt: skip
+
+
+def _exception(one: ReconciliationException, route: Route) -> dict[str, Any]:
+    amount = Money(abs(one.amount_minor), route.currency)
+    return {"kind": one.kind.value, "matching": one.matching.value, "rows": one.rows, "day": one.day.isoformat(),
+            "amount": f"-{amount}" if one.amount_minor < 0 else str(amount), "about": one.about,
+            "next_step": one.next_step}  # fmt: skip
 
 
 def _open(found: Reconciled, row: MatchRow, reason: str) -> dict[str, Any]:

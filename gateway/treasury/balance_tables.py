@@ -19,6 +19,9 @@ from gateway.journal.sql.databases import insert_new
 from gateway.journal.sql.vaults import vault_of
 
 SUBMITTED, APPROVED = "submitted", "approved"
+ON_THEIR_WAY = ("bank_received", "bank_paid", "book_received", "book_paid")
+UNEXPLAINED = ("bank_unexplained", "book_unexplained")
+_BALANCES = ("book", "bank", "book_adjusted", "bank_adjusted", "difference")
 _T = schema.balance_tables.c
 _NEVER = date.min
 
@@ -92,6 +95,10 @@ def approve(tx: Tx, account: str, month: str, version: int, actor: str) -> Table
     if last.content.get("difference"):
         differs = last.content["difference"]
         return No("difference", f"its two sides differ by {differs} minor units; nothing was changed")
+    unexplained = sum(len(last.content.get(name, ())) for name in UNEXPLAINED)
+    if unexplained:
+        return No("unexplained", f"{unexplained} rows have a candidate and do not fit: confirm them, or set them aside "
+                  "with the reason, and submit another version; nothing was changed")  # fmt: skip
     made = TableVersion(month, version, APPROVED, tx.now_ms, last.submitted_by, actor, last.content)
     index = tx.vault.blind(account)
     tx.fresh.execute(
@@ -101,6 +108,19 @@ def approve(tx: Tx, account: str, month: str, version: int, actor: str) -> Table
     )
     audit.append(tx, actor, "balance_table.approved", f"{index[:16]}/{month}/{version}", {})
     return made
+
+
+def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """What one version says otherwise than the one before: balances as (was, is), and items that came and went."""
+    said: dict[str, Any] = {
+        name: [before.get(name), after.get(name)] for name in _BALANCES if before.get(name) != after.get(name)
+    }
+    for name in (*ON_THEIR_WAY, *UNEXPLAINED):
+        was, now = ([*content.get(name, ())] for content in (before, after))
+        came, went = [one for one in now if one not in was], [one for one in was if one not in now]
+        if came or went:
+            said[name] = {"came": came, "went": went}
+    return said
 
 
 def last_day(month: str) -> date:

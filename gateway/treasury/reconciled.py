@@ -16,11 +16,13 @@ from gateway.treasury import account_rows, books, decisions
 from gateway.treasury.account_rows import AccountRows
 from gateway.treasury.basis import Basis, basis_of
 from gateway.treasury.decisions import ASIDE, CONFIRM, MatchDecision
-from gateway.treasury.reconciliation.decision import Decided, Match, MatchRule
+from gateway.treasury.reconciliation.decision import Decided, Match, MatchRule, Unmatched
 from gateway.treasury.reconciliation.matching import decide, lend_codes
 from gateway.treasury.reconciliation.rows import AccountTerms, Matching, MatchRow
 from protocols.canon.money import Money
 from protocols.canon.statement import Direction
+
+_UNEXPLAINED = frozenset(one.value for one in Unmatched if one is not Unmatched.NO_COUNTERPART)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ def _why_void(one: MatchDecision, known: Mapping[str, MatchRow]) -> str:
     changed = next((id for id in one.rows if one.facts.get(id) not in (None, facts_of(known[id]))), None)
     if changed is not None:
         return f"{changed} was {one.facts[changed]}, and is {facts_of(known[changed])}"
-    sums = [sum(_effect(known[id]) for id in side) for side in (one.entries, one.lines)]
+    sums = [sum(known[id].effect_minor for id in side) for side in (one.entries, one.lines)]
     return "the two sides are not equal any more" if one.kind == CONFIRM and sums[0] != sums[1] else ""
 
 
@@ -153,14 +155,10 @@ def why_not_confirm(found: Reconciled, matching: Matching, entries: Sequence[str
     taken = [id for id in entries if id not in one.open_entries] + [id for id in lines if id not in one.open_lines]
     if taken:
         return f"{taken[0]} is matched or decided already"
-    sums = [sum(_effect(found.by_id[id]) for id in side) for side in (entries, lines)]
+    sums = [sum(found.by_id[id].effect_minor for id in side) for side in (entries, lines)]
     if sums[0] != sums[1]:
         return f"the two sides differ: {sums[0]} and {sums[1]} minor units"
     return ""
-
-
-def _effect(row: MatchRow) -> int:
-    return row.amount_minor if row.direction is Direction.CREDIT else -row.amount_minor
 
 
 # ---- the monthly statement ----
@@ -189,14 +187,20 @@ def balance_table(conn: Connection, route: Route, found: Reconciled) -> dict[str
 
 
 def table_of(found: Reconciled, book_minor: int, bank_minor: int, currency: str) -> dict[str, Any]:
-    """日记账余额 + 企业未收 − 企业未付 = 调整后余额 ↔ 对账单余额 + 银行未收 − 银行未付 = 调整后余额."""
+    """日记账余额 + 企业未收 − 企业未付 = 调整后余额 ↔ 对账单余额 + 银行未收 − 银行未付 = 调整后余额.
+
+    The four lists have what one side recorded and the other one has not yet (未达), or what a person set aside with a
+    reason. A row that has a candidate and does not fit is not on its way: it is `unexplained`, and in no sum.
+    """
     lines, entries = found.open(Matching.BOOK, lines=True), found.open(Matching.BOOK, lines=False)
     said: dict[str, Any] = {
         "last": found.last.isoformat(), "currency": currency, "book": book_minor, "bank": bank_minor,
-        "bank_received": [_item(found, *one) for one in lines if _effect(one[0]) > 0],
-        "bank_paid": [_item(found, *one) for one in lines if _effect(one[0]) < 0],
-        "book_received": [_item(found, *one) for one in entries if _effect(one[0]) > 0],
-        "book_paid": [_item(found, *one) for one in entries if _effect(one[0]) < 0],
+        "bank_received": [_item(found, *one) for one in lines if _on_its_way(*one) and one[0].effect_minor > 0],
+        "bank_paid": [_item(found, *one) for one in lines if _on_its_way(*one) and one[0].effect_minor < 0],
+        "book_received": [_item(found, *one) for one in entries if _on_its_way(*one) and one[0].effect_minor > 0],
+        "book_paid": [_item(found, *one) for one in entries if _on_its_way(*one) and one[0].effect_minor < 0],
+        "bank_unexplained": [_signed(found, *one) for one in lines if not _on_its_way(*one)],
+        "book_unexplained": [_signed(found, *one) for one in entries if not _on_its_way(*one)],
     }  # fmt: skip
     for match in found.matched[Matching.BOOK].matches:
         if match.fee_minor:
@@ -210,6 +214,10 @@ def table_of(found: Reconciled, book_minor: int, bank_minor: int, currency: str)
     return said
 
 
+def _on_its_way(row: MatchRow, reason: str) -> bool:
+    return reason not in _UNEXPLAINED
+
+
 def _sum(items: Iterable[Mapping[str, Any]]) -> int:
     return sum(item["amount"] for item in items)
 
@@ -217,3 +225,7 @@ def _sum(items: Iterable[Mapping[str, Any]]) -> int:
 def _item(found: Reconciled, row: MatchRow, reason: str) -> dict[str, Any]:
     return {"id": row.id, "day": row.day.isoformat(), "amount": abs(row.amount_minor), "reason": reason,
             "about": found.rows.about.get(row.id, "")}  # fmt: skip
+
+
+def _signed(found: Reconciled, row: MatchRow, reason: str) -> dict[str, Any]:
+    return {**_item(found, row, reason), "amount": row.effect_minor}

@@ -20,6 +20,8 @@ COLUMNS = ("id", "date", "direction", "amount", "counterparty_account", "counter
            "settlement_no", "text")  # fmt: skip
 _PORTION = 500
 _OPEN = {"id": "id", "day": "day", "direction": "", "amount": "amount", "reason": "reason", "about": ""}
+_EXCEPTIONS = {"kind": "exception", "matching": "", "rows": "rows", "day": "day", "amount": "amount",
+               "next_step": "next step"}  # fmt: skip
 _PROPOSED = {"rule": "why", "entries": "payment or book row", "lines": "entry", "evidence": "agrees"}
 
 AccountArgument = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The own account's number.")]
@@ -282,6 +284,11 @@ def _words(said: Any) -> None:
         if one["open_entries"] or one["open_lines"]:
             output.table([*one["open_entries"], *one["open_lines"]], _OPEN, "")
         output.say("")
+    if said["exceptions"]:
+        output.say("exceptions, each with its next step")
+        output.table([{**each, "rows": ", ".join(each["rows"])} for each in said["exceptions"]], _EXCEPTIONS, "")
+    for each in said["void"]:
+        output.say(f"{each['decision']} {each['kind']} {each['matching']} is void: {each['why']}")
     for each in said["decisions"]:
         output.say(f"{each['decision']} {each['kind']} {each['matching']} by {each['by']}: {each['reason']}")
 
@@ -300,6 +307,22 @@ def _table(said: Any) -> None:
     for one in said["versions"]:
         approved = f", approved by {one['approved_by']}" if one["approved_by"] else ""
         output.say(f"version {one['version']}: {one['state']}, submitted by {one['submitted_by']}{approved}")
+        for name, change in (one["changes"] or {}).items():
+            output.say(f"  {name}: {_change(change, one['content']['currency'])}")
+
+
+def _change(change: Any, currency: str) -> str:
+    """What a version says otherwise than the one before, of one balance or list."""
+    from protocols.canon.money import Money
+
+    def amount(minor: int | None) -> str:
+        return "-" if minor is None else str(Money(minor, currency))
+
+    if isinstance(change, list):
+        return f"{amount(change[0])}, now {amount(change[1])}"
+    words = [f"{sign}{one['id']} {amount(one['amount'])} ({one['reason']})"
+             for sign, some in (("+", change["came"]), ("-", change["went"])) for one in some]  # fmt: skip
+    return ", ".join(words)
 
 
 def _content(now: Any) -> None:
@@ -317,6 +340,11 @@ def _content(now: Any) -> None:
                 output.table(rows, {key: key for key in ("id", "day", "amount", "reason", "about")}, "")
         output.say(f"调节后余额 (adjusted): {amount(now[f'{side}_adjusted'])}")
     output.say(f"差额 (difference): {amount(now['difference'])}")
+    unexplained = [{**one, "amount": amount(one["amount"])} for name in ("bank_unexplained", "book_unexplained")
+                   for one in now[name]]  # fmt: skip
+    if unexplained:
+        output.say("未说明 (unexplained: a candidate is there and does not fit; in no sum, and no approval with it)")
+        output.table(unexplained, {key: key for key in ("id", "day", "amount", "reason", "about")}, "")
 
 
 def _version(one: Any) -> None:

@@ -54,6 +54,11 @@ class MatchRow:
         """What rows that belong together agree on besides the amount."""
         return self.account, self.direction.value, self.currency
 
+    @property
+    def effect_minor(self) -> int:
+        """What the row does to the account's balance."""
+        return self.amount_minor if self.direction is Direction.CREDIT else -self.amount_minor
+
 
 AccountSide = tuple[str, str, str]
 

@@ -126,6 +126,7 @@ _SECTIONS = {
     "book": "日记账余额", "bank_received": "企业未收(银行已收)", "bank_paid": "企业未付(银行已付)",
     "book_adjusted": "调节后余额(企业)", "bank": "对账单余额", "book_received": "银行未收(企业已收)",
     "book_paid": "银行未付(企业已付)", "bank_adjusted": "调节后余额(银行)", "difference": "差额", "missing": "不能编制",
+    "bank_unexplained": "未说明(银行)", "book_unexplained": "未说明(企业)",
 }  # fmt: skip
 _REASONS = {
     "no_counterpart": "无对应", "ambiguous": "多笔可对应", "date_differs": "日期相差过大", "amount_differs": "金额不符",
@@ -144,8 +145,9 @@ BALANCE_TABLES = ReportForm(
         TableColumn("reason", "未达原因", "Reason", width=28, zh_words=_REASONS),
         TableColumn("item", "行号", "Row", width=26),
     ),
-    "截至期间最后一日。付出为负数。不能编制的账户写明所缺。",
-    "As of the period's last day. Money paid is negative. An account without a statement says what is missing.",
+    "截至期间最后一日。付出为负数。未说明的行有对应候选而不相符,不作未达,不计入合计。不能编制的账户写明所缺。",
+    "As of the period's last day. Money paid is negative. An unexplained row has a candidate and does not fit; it is "
+    "in no sum. An account without a statement says what is missing.",
 )  # fmt: skip
 
 OPEN_ITEMS = ReportForm(

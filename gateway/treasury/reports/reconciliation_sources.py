@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from gateway.core.policy import Route
+from gateway.treasury.balance_tables import UNEXPLAINED
 from gateway.treasury.reconciled import NoTable, Reconciled, balance_table, reconcile
 from gateway.treasury.reconciliation.rows import Matching, MatchRow
 from gateway.treasury.reports.sources import ReportPage, ReportQuestion
@@ -50,6 +51,8 @@ def _table(conn: Connection, asked: ReportQuestion, route: Route) -> list[TableR
             rows += [{**head, "section": name, **_item(asked, name, item)} for item in content[name]]
         rows.append({**head, "section": f"{side}_adjusted", "amount": content[f"{side}_adjusted"]})
     rows.append({**head, "section": "difference", "amount": content["difference"]})
+    for name in UNEXPLAINED:
+        rows += [{**head, "section": name, **_item(asked, name, item)} for item in content[name]]
     return rows
 
 

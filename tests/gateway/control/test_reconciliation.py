@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 from gateway.control import reconciliation
 from gateway.control.server import Denied
 from gateway.journal.payments import accounts
-from gateway.treasury import account_rows, reconciled
+from gateway.treasury import account_rows, balance_tables, reconciled
 from gateway.treasury.reconciliation import matching
 from protocols.canon.money import Money
 from protocols.canon.party import AccountNumber
@@ -292,6 +292,43 @@ def split_month(own: OwnAccount) -> tuple[list[str], str, str]:
     [line] = [one["id"] for one in found["open_lines"] if one["amount"] == "300.00"]
     other = next(one["id"] for one in found["open_lines"] if one["id"] != line)
     return [one["id"] for one in found["open_entries"]], line, other
+
+
+def test_what_is_unexplained_is_not_on_its_way(own: OwnAccount) -> None:
+    """Two book rows and two entries alike: each has candidates, so none is 未达, and the month waits for a person."""
+    day = today(own)
+    alike = [{**paid(number, 10_000, day), "reference": "", "counterparty_name": "别人"} for number in (11, 12)]
+    own.book(*alike, paid(3, 30_000, day), closing=OPENING - 50_000)
+    own.close_statement(OPENING - 50_000)
+    content = own.post("tables", "2026-11", "submit", person="wang")["content"]
+    assert [len(content[name]) for name in balance_tables.ON_THEIR_WAY] == [0, 0, 0, 0] and content["difference"] == 0
+    assert [one["amount"] for one in content["bank_unexplained"]] == [-10_000, -10_000]
+    assert {one["reason"] for one in content["book_unexplained"]} == {"ambiguous"}
+    assert own.denied("tables", "2026-11", "approve", version=1, person="li") == "unexplained"
+    assert [row["section"] for row in report(own, "balance-tables")][-2:] == ["book_unexplained"] * 2
+    told = {(one["kind"], one["next_step"]) for one in own.get(to=LAST)["exceptions"]}
+    assert told == {("ambiguous", "find out which belongs to which, and confirm that pair")}
+    lines = [one["id"] for one in content["bank_unexplained"]]
+    for entry, line in zip([one["id"] for one in content["book_unexplained"]], lines, strict=True):
+        own.post("confirm", matching="B", entries=[entry], lines=[line], reason="the payees' word")
+    assert own.post("tables", "2026-11", "submit", person="wang")["version"] == 2
+    first, second = own.get("tables", "2026-11")["versions"]
+    assert first["changes"] is None
+    assert [one["id"] for one in second["changes"]["bank_unexplained"]["went"]] == lines
+    assert second["changes"].keys() == {"bank_unexplained", "book_unexplained"}
+    assert own.post("tables", "2026-11", "approve", version=2, person="li")["state"] == "approved"
+
+
+def test_a_row_without_a_counterpart_is_an_exception_once_it_is_overdue(own: OwnAccount) -> None:
+    day = today(own)
+    own.book({**paid(9, 77, day), "reference": ""}, closing=OPENING - 77)
+    assert own.get(to=day)["exceptions"] == []
+    later = (date.fromisoformat(day) + timedelta(days=6)).isoformat()
+    found = {(one["kind"], one["amount"]) for one in own.get(to=later)["exceptions"]}
+    assert found == {("missing_at_bank", "-0.77"), ("missing_in_book", "-100.00"), ("missing_in_book", "-300.00")}
+    [one] = [one for one in own.get(to=later)["matchings"]["B"]["open_entries"] if one["amount"] == "0.77"]
+    own.post("aside", matching="B", entries=[one["id"]], reason="asked", to=later)
+    assert "missing_at_bank" not in {one["kind"] for one in own.get(to=later)["exceptions"]}
 
 
 def test_no_unit_that_writes_matches(own: OwnAccount, monkeypatch: pytest.MonkeyPatch) -> None:
