@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from gateway.control import ledger_books, ledger_fields, ledger_statements
 from gateway.control.daemon_handle import DaemonHandle
 from gateway.control.ledger_fields import LOOKS, changing, or_refused, own_account
+from gateway.control.masked_text import masked_text
 from gateway.control.server import Call, Denied, Verb
 from gateway.core.policy import Route
 from gateway.journal.commit.store import Tx
@@ -157,9 +158,10 @@ class _Acts:
 
         now, versions = await self._daemon_handle.store.read(look)
         return {
-            "account": route.account, "month": month, "now": now if isinstance(now, dict) else None,
+            "account": route.account, "month": month, "now": _content(now) if isinstance(now, dict) else None,
             "why_not": now if isinstance(now, str) else None, "versions": [
-                {**_version(one), "changes": balance_tables.changes(before.content, one.content) if before else None}
+                {**_version(one), "changes": balance_tables.changes(_content(before.content), _content(one.content))
+                 if before else None}
                 for before, one in zip((None, *versions), versions, strict=False)
             ],
         }  # fmt: skip
@@ -290,23 +292,33 @@ def _match(found: Reconciled, one: Match) -> dict[str, Any]:
 def _exception(one: ReconciliationException, route: Route) -> dict[str, Any]:
     amount = Money(abs(one.amount_minor), route.currency)
     return {"kind": one.kind.value, "matching": one.matching.value, "rows": one.rows, "day": one.day.isoformat(),
-            "amount": f"-{amount}" if one.amount_minor < 0 else str(amount), "about": one.about,
+            "amount": f"-{amount}" if one.amount_minor < 0 else str(amount), "about": masked_text(one.about),
             "next_step": one.next_step}  # fmt: skip
 
 
 def _open(found: Reconciled, row: MatchRow, reason: str) -> dict[str, Any]:
     return {"id": row.id, "day": row.day.isoformat(), "direction": row.direction.value,
-            "amount": str(Money(row.amount_minor, row.currency)), "reason": reason,
-            "about": found.rows.about.get(row.id, "")}  # fmt: skip
+            "amount": str(Money(row.amount_minor, row.currency)), "reason": masked_text(reason),
+            "about": masked_text(found.rows.about.get(row.id, ""))}  # fmt: skip
 
 
 def _decision(one: MatchDecision) -> dict[str, Any]:
     return {"decision": one.decision, "kind": one.kind, "matching": one.matching.value, "entries": one.entries,
-            "lines": one.lines, "reason": one.reason, "by": one.actor, "at": instant(one.at_ms)}  # fmt: skip
+            "lines": one.lines, "reason": masked_text(one.reason), "by": one.actor,
+            "at": instant(one.at_ms)}  # fmt: skip
 
 
 def _version(one: TableVersion) -> dict[str, Any]:
     return {
         "month": one.month, "version": one.version, "state": one.state, "at": instant(one.at_ms),
-        "submitted_by": one.submitted_by, "approved_by": one.approved_by or None, "content": one.content,
+        "submitted_by": one.submitted_by, "approved_by": one.approved_by or None, "content": _content(one.content),
+    }  # fmt: skip
+
+
+def _content(content: Mapping[str, Any]) -> dict[str, Any]:
+    """A statement with its texts masked. What is kept and compared is the clear one."""
+    return {
+        name: [{**item, "about": masked_text(item["about"]), "reason": masked_text(item["reason"])} for item in value]
+        if isinstance(value, list) else value
+        for name, value in content.items()
     }  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from functools import partial
@@ -11,18 +10,17 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, select
 
-from gateway import log
 from gateway.control.daemon_handle import DaemonHandle
+from gateway.control.masked_text import masked_text
 from gateway.control.server import Call, Denied, Verb
 from gateway.core.policy import Route
 from gateway.journal.commit import audit
 from gateway.journal.sql import schema
 from gateway.treasury.reports.catalogue import SOURCES
-from gateway.treasury.reports.sources import ReportPage, ReportQuestion
+from gateway.treasury.reports.sources import ReportPage, ReportQuestion, TextShown
 from protocols.canon.party import Name, mask
 from protocols.erp.news import instant
 
-_DIGITS = re.compile(r"[0-9]{12,}")
 ZONE = "Asia/Shanghai"
 """The zone of a report's days if it has no accounts; else that of the first account's bank."""
 
@@ -33,15 +31,15 @@ def verbs(daemon_handle: DaemonHandle) -> Sequence[Verb]:
 
 
 async def _report(daemon_handle: DaemonHandle, call: Call) -> Any:
-    """A page of rows. The first page of an unmasked report is noted in the audit trail."""
+    """A page of rows. Each page of an unmasked report is noted in the audit trail: any page can be the first asked."""
     name, after = call.parts[0], call.query.get("after")
     source = SOURCES.get(name)
     if source is None:
         raise Denied(404, "no_such_report", f"there is no report {name}; there are {', '.join(sorted(SOURCES))}")
     asked = _question(daemon_handle, call)
     page = await daemon_handle.store.read(lambda conn: source(conn, asked, after))
-    if call.clear and after is None:
-        detail = {"report": name, "from": asked.first.isoformat(), "to": asked.last.isoformat()}
+    if call.clear:
+        detail = {"report": name, "from": asked.first.isoformat(), "to": asked.last.isoformat(), "after": after}
         node = daemon_handle.identity["node"]
         await daemon_handle.store.write(
             lambda tx: audit.append(tx, call.peer.actor, "report.shown_clear", node, detail)
@@ -77,16 +75,15 @@ def _question(daemon_handle: DaemonHandle, call: Call) -> ReportQuestion:
         raise Denied(400, "bad_period", f"the period ends on {last} before it begins on {first}")
     shown: Callable[[str], str] = str if call.clear else mask
     name_shown: Callable[[str], str] = str if call.clear else lambda name: str(Name(name)) if name else ""
-    text_shown: Callable[[str], str] = str if call.clear else _masked
+    text_shown: TextShown = _clear if call.clear else masked_text
     return ReportQuestion(
         routes, call.scope, first, last, zone, now_ms, shown, name_shown, text_shown, register.watched, bank,
         register.reconciliation,
     )
 
 
-def _masked(text: str) -> str:
-    """A bank's text without whatever looks like a number of an account."""
-    return _DIGITS.sub(lambda found: log.masked(found.group()), text)
+def _clear(text: str, *_names: str) -> str:
+    return text
 
 
 def _order(route: Route) -> tuple[str, str, str, str]:

@@ -59,7 +59,7 @@ def _table(conn: Connection, asked: ReportQuestion, route: Route) -> list[TableR
 def _item(asked: ReportQuestion, name: str, item: Mapping[str, Any]) -> dict[str, str | int | None]:
     minor = -item["amount"] if name in _LESS else item["amount"]
     return {"day": item["day"], "item": item["id"], "about": asked.text_shown(item["about"]), "amount": minor,
-            "reason": item["reason"]}  # fmt: skip
+            "reason": asked.text_shown(item["reason"])}  # fmt: skip
 
 
 def _open(found: Reconciled, asked: ReportQuestion, route: Route) -> list[TableRow]:
@@ -80,5 +80,5 @@ def _open_row(
         "company": route.company, "bank": route.bank, "account": asked.shown(route.account), "currency": row.currency,
         "matching": matching.value, "side": side, "day": row.day.isoformat(), "age": (asked.last - row.day).days,
         way: row.amount_minor, "item": row.id, "about": asked.text_shown(found.rows.about.get(row.id, "")),
-        "reason": reason,
+        "reason": asked.text_shown(reason),
     }  # fmt: skip

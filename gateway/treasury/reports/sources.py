@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, and_, case, func, or_, select
@@ -30,10 +31,17 @@ _P = schema.payments.c
 _J = schema.jobs.c
 
 
+class TextShown(Protocol):
+    """Writes a bank's or an ERP's text, masked or not."""
+
+    def __call__(self, text: str, *names: str) -> str:
+        """The text; `names` are those that it may have, to be masked in it."""
+
+
 @dataclass(frozen=True, slots=True)
 class ReportQuestion:
     """What a report is about: own accounts, and days in a zone, both ends included. `shown`, `name_shown` and
-    `text_shown` write account numbers, names and a bank's texts, masked or not.
+    `text_shown` write account numbers, names and texts, masked or not.
 
     `scope` is what the asker may see; `watched` are the accounts whose statements are expected.
     """
@@ -46,7 +54,7 @@ class ReportQuestion:
     now_ms: int
     shown: Callable[[str], str]
     name_shown: Callable[[str], str]
-    text_shown: Callable[[str], str]
+    text_shown: TextShown
     watched: frozenset[str] = frozenset()
     bank: str | None = None
     terms: AccountTerms = DEFAULT_ACCOUNT_TERMS
@@ -183,10 +191,11 @@ def entries(conn: Connection, asked: ReportQuestion, after: str | None) -> Repor
     for row in found:
         text = vault.open(row.body, b"statement_entries/" + row.line.encode()).decode()
         detail = accounts.detail_of(vault, row.line, row.detail)
+        name = detail.get("party_name", "")
         rows.append({
             **_account(routes[row.account_idx], asked), "day": row.bank_date, "currency": row.currency,
-            row.direction: row.amount_minor, "serial": row.bank_line_id, "text": asked.text_shown(text),
-            "order": row.order_id, "party": asked.name_shown(detail.get("party_name", "")),
+            row.direction: row.amount_minor, "serial": row.bank_line_id, "text": asked.text_shown(text, name),
+            "order": row.order_id, "party": asked.name_shown(name),
             "party_account": asked.shown(detail["party"]) if detail.get("party") else None,
         })  # fmt: skip
     last = found[-1] if len(found) == PAGE_ROWS else None
@@ -259,7 +268,7 @@ def _moved(conn: Connection, numbers: Sequence[str], day: date) -> dict[tuple[st
 
 def _payment(row: PaymentRow, asked: ReportQuestion) -> TableRow:
     order, state = row.order, row.life.state
-    text = asked.text_shown(row.bank_text or "")
+    text = asked.text_shown(row.bank_text or "", order.theirs.name.clear)
     reason = " ".join(part for part in (row.bank_code, text) if part) or ", ".join(row.holds) or None
     if row.refusal is not None:
         reason = row.refusal.code.value

@@ -6,6 +6,8 @@ row's `currency` says of what; a written form makes a number of it, with the cur
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -134,6 +136,24 @@ def written(column: TableColumn, row: TableRow, language: str) -> str:
     return f"{value:,}" if column.kind is CellKind.COUNT else str(value)
 
 
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+_FORMULA = re.compile(r"\s*['\"]*\s*[=+\-@]")
+
+
+def one_line(text: str) -> str:
+    """A text without tabs, line ends and other control characters: what stands in one cell stays there."""
+    return _CONTROLS.sub(" ", text)
+
+
 def harmless(text: str) -> str:
-    """A text that no spreadsheet takes for a formula: what an ERP or a bank sends decides nothing there."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    """A text that no spreadsheet takes for a formula: what an ERP or a bank sends decides nothing there.
+
+    Full-width signs (＝＋－＠) count as well: a spreadsheet may read them as the plain ones.
+    """
+    line = one_line(text)
+    return f"'{line}" if is_formula(line) else line
+
+
+def is_formula(text: str) -> bool:
+    """True for a text that a spreadsheet could take for a formula."""
+    return _FORMULA.match(unicodedata.normalize("NFKC", text)) is not None

@@ -20,7 +20,9 @@ from gateway.treasury.reports.table import (
     TableRow,
     TableTotals,
     harmless,
+    is_formula,
     money,
+    one_line,
     written,
 )
 from gateway.typesetting import typeset
@@ -104,8 +106,11 @@ class _Sheet:
             if isinstance(value, int):
                 self._number(at, place, column, row, value, bold)
             elif value is not None:
-                text = column.text(value, self._language)
-                self._sheet.write_string(at, place, text, self._format("text", bold, num_format="@"))
+                text = one_line(column.text(value, self._language))
+                # Quoted as by a person, so that it stays text when somebody edits the cell.
+                quoted = is_formula(text)
+                looks = self._format(f"text {quoted}", bold, num_format="@", quote_prefix=quoted)
+                self._sheet.write_string(at, place, text, looks)
 
     def _number(self, at: int, place: int, column: TableColumn, row: TableRow, value: int, bold: bool) -> None:
         if column.kind is CellKind.MONEY:

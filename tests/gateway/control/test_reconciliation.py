@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -461,3 +462,40 @@ def test_who_paid_does_not_reconcile(own: OwnAccount, monkeypatch: pytest.Monkey
     assert own.denied("tables", "2026-11", "submit", person="wang") == "own_payment"
     own.post("tables", "2026-11", "submit", person="zhao")
     assert own.denied("tables", "2026-11", "approve", version=1, person="wang") == "own_payment"
+
+
+def filed_day(own: OwnAccount, day: str, *rows: dict[str, Any], **end: Any) -> None:
+    hand_in(own, *rows, **{"from": day, "to": day, "count": len(rows), **end})
+
+
+def test_rows_shortly_before_the_first_book_are_candidates(own: OwnAccount) -> None:
+    """The bank booked on the 30th what the book has on the 2nd: it is no exception, and neither is the 30th's rest."""
+    own.account = SPARE
+    early = [filed(1, "2.00", date="2026-10-30"), filed(2, "7.00", date="2026-10-30", counterparty_name="乙公司")]
+    filed_day(own, "2026-10-30", *early, opening="1.00", closing="10.00")
+    row = {"id": "V-1", "date": "2026-11-02", "direction": "credit", "amount": "2.00", "counterparty_name": "甲公司"}
+    own.book(row, opening=1_000, closing=1_200)
+    said = own.get(to="2026-11-20")["matchings"]["B"]
+    assert said["matched"] == {"near_day": 1, "confirmed": 0} and said["open_count"] == [0, 0]
+    # A rival within the period: which of the two is meant is a question, though one of them is outside.
+    filed_day(own, "2026-11-03", filed(3, "2.00", date="2026-11-03"), opening="10.00", closing="12.00")
+    said = own.get(to="2026-11-20")["matchings"]["B"]
+    assert said["matched"] == {"confirmed": 0} and [one["reason"] for one in said["open_lines"]] == ["ambiguous"]
+
+
+def test_an_order_id_of_two_senders_names_both(own: OwnAccount, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two senders may use the same id: the book's row that names it is nobody's until a person or its sender says."""
+    read = account_rows._payments
+
+    def two_senders(*asked: Any) -> Any:
+        return [replace(row, sender="yonyou", order=replace(row.order, id="AP-1")) if row.order.id == "AP-2" else row
+                for row in read(*asked)]  # fmt: skip
+
+    monkeypatch.setattr(account_rows, "_payments", two_senders)
+    day = today(own)
+    own.book(paid(1, 10_000, day), closing=OPENING - 10_000)
+    said = own.get()["matchings"]["B"]
+    assert said["matched"] == {"confirmed": 0} and [one["reason"] for one in said["open_entries"]] == ["ambiguous"]
+    own.book({**paid(1, 10_000, day), "reference": "kingdee:AP-1"}, closing=OPENING - 10_000)
+    [one] = own.get()["matchings"]["B"]["matches"]
+    assert one["rule"] == "code" and any("order:kingdee:AP-1" in each for each in one["evidence"])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway.control.masked_text import masked_text
 from gateway.control.server import Denied
 from gateway.treasury.reports import sources
 from tests.gateway.cli.control_operator import OTHER, Operator
@@ -74,6 +76,22 @@ def test_balances_and_the_daily_position(operator: Operator) -> None:
     assert (row["debit"], row["debits"], row["credit"], row["credits"]) == (30_006, 3, 0, 0)
     assert (row["closing"], row["opening"], row["under_way"], row["in_doubt"]) == (10**12 - 30_006, 10**12, 0, 0)
     assert len(daily["audit_head"]) == 64 and "audit_head" not in clear
+
+
+def test_every_unmasked_page_is_in_the_audit_trail(operator: Operator) -> None:
+    """A page may be asked for without the first one."""
+    before = len(operator.trail("gw1"))
+    report(operator, "balances", clear="1", after="0")
+    report(operator, "entries", clear="1", after="0")
+    told = operator.trail("gw1")[before:]
+    assert len(told) == 2 and all("report.shown_clear" in entry for _, entry in told)
+
+
+def test_a_text_shows_no_account_and_no_name() -> None:
+    for text in ("付6222021234567890货款", "付6222 0212 3456 7890", "付６２２２０２１２３４５６", "账号622202123", "IBAN FI2112345600000785"):
+        assert not re.search("[0-9０-９]{7,}", re.sub("[ -]", "", masked_text(text))), text
+    assert masked_text("示例乙公司退款 2026-11", "示例乙公司", "") == "示**退款 2026-11"
+    assert masked_text("凭证 记-12 20261129") == "凭证 记-12 20261129"
 
 
 def test_bank_service_counts_by_month(operator: Operator) -> None:

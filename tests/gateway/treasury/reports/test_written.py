@@ -15,7 +15,7 @@ from openpyxl import load_workbook
 from gateway.treasury.reports import written
 from gateway.treasury.reports.catalogue import SOURCES
 from gateway.treasury.reports.forms import BANK_SERVICE, FORMS, PAYMENTS
-from gateway.treasury.reports.table import CellKind, ReportForm, TableColumn, TableHead, TableRow, TableTotals
+from gateway.treasury.reports.table import CellKind, ReportForm, TableColumn, TableHead, TableRow, TableTotals, harmless
 from gateway.treasury.reports.written import csv_text, to_html, to_pdf, to_xlsx
 from gateway.typesetting import NoPdf
 from protocols.canon.order import Kind
@@ -59,6 +59,21 @@ def test_csv_has_plain_amounts_and_no_formulas() -> None:
         ["Account", "Currency", "Amount", "Count", "Share"], ["0000012345678901234", "CNY", "1234.56", "2", "12.34"],
         ["00007", "JPY", "1500", "1", ""], ["'=1+1", "CNY", "-0.44", "", "0.00"],
     ]  # fmt: skip
+
+
+TEXTS = ("=1+1", "＝1+1", "＋1", "－1", "＠x", "+1", "-1", "@x", "\t=1", "\r=1", " =1", "'=1", '"=1', "\n=1", "﹦1")
+
+
+def test_no_text_is_a_formula_in_any_spreadsheet(tmp_path: Path) -> None:
+    """Full-width signs, tabs and line ends before a sign: what spreadsheets read as a formula all the same."""
+    rows: list[TableRow] = [{"account": text, "currency": "CNY"} for text in TEXTS]
+    for [cell, *_] in list(csv.reader(io.StringIO(csv_text(FORM, rows, "en"), newline="")))[1:]:
+        assert cell.startswith("'") and not set(cell) & {"\t", "\r", "\n"}
+    file = tmp_path / "x.xlsx"
+    to_xlsx(FORM, FACTS, rows, "en", file)
+    cells = [row[0] for row in load_workbook(file).active.iter_rows() if row[0].quotePrefix]  # type: ignore[union-attr]
+    assert len(cells) == len(TEXTS) and all(cell.data_type == "s" for cell in cells)
+    assert harmless("a\r\nb\tc") == "a b c" and harmless("示例=甲") == "示例=甲" and harmless("5=5") == "5=5"
 
 
 def test_html_escapes_and_adds_up() -> None:
