@@ -64,6 +64,7 @@ from gateway.journal.commit.group_commit import GroupFacts, SqlStore
 from gateway.journal.commit.hand_over import HandOver
 from gateway.journal.commit.rows import PaymentRow
 from gateway.journal.commit.store import Store
+from gateway.journal.payments import held_orders
 from gateway.journal.payments.retention import Retention, periods_of
 from gateway.journal.sql import migrations, vault
 from gateway.journal.sql.executor import ThreadExecutor
@@ -323,7 +324,7 @@ class Gateway:
                 window=table.window or bank.sessions.window,
                 login=self._logins[name], poll_ms=_poll_ms(self.settings), on_stop=self.emergency.apply,
                 rules=lambda kind: self.registry.bank_rules(bank_name, kind), ring=parts.rings.get(name),
-                approval_terms=self.registry.approval_terms,
+                approval_context=lambda tx, row: held_orders.context_of(tx, row, self.registry),
             ),
             self._halted,
         )  # fmt: skip

@@ -10,7 +10,7 @@ the bank's rules allow it, a payment in doubt is repeated: the stored bytes leav
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -25,7 +25,7 @@ from gateway.bank.fault_reasons import reason_of, signed_out
 from gateway.bank.lane_shared import LaneShared
 from gateway.bank.outgoing import NOT_NAMED, Outgoing, SingleOrder, UnsendableOrder, outgoing
 from gateway.bank.recorder import PaymentEvent
-from gateway.bank.send_gate import NOT_APPROVED, ApprovedBytes, not_as_approved
+from gateway.bank.send_gate import NOT_APPROVED, ApprovedBytes, log_not_as_approved, not_as_approved
 from gateway.bank.session_pool import BankSession
 from gateway.core.policy import HOLD_BAND
 from gateway.core.states import Answered, Hold, NotSent, Replay, Send, Silent, Source, Work
@@ -35,8 +35,7 @@ from gateway.journal.commit.rows import AttemptRow, Evidence, PaymentRow
 from gateway.journal.commit.send_leave import SendLeave
 from gateway.journal.commit.store import Tx
 from gateway.journal.commit.work import may_leave_ms
-from gateway.journal.payments import approval_checks, transition
-from gateway.people.approval_digest import ApprovalLine
+from gateway.journal.payments import approval_checks, approval_holds, transition
 from protocols.bank import Fates, MoneyStep, Submit
 from protocols.canon.outcome import Outcome, State
 from protocols.kit.declined import Declined
@@ -124,7 +123,7 @@ class Dispatch:
             ready.message, _sending(applied), _leaves(applied), ready.submit.data, ready.line, committed_s,
             date.fromisoformat(ready.bank_date),
             lambda answer: bank_conversation.after_submit(session, conversation, signers, answer),
-            conversation.close, tuple(line for one in ready.approved for line in one.lines),
+            conversation.close, ready.approved or NOT_APPROVED,
         ))  # fmt: skip
 
     def _let_next_in(self, lock: DeferredLock, *, soon: bool) -> None:
@@ -227,13 +226,13 @@ class Dispatch:
         key_ids = ",".join(parts.signers[name].key_id for name in parts.bank.profile.signs)
 
         def unit(tx: Tx) -> tuple[Applied, ...] | None:
-            approved = self._approved(tx, message.rows, submit.data)
-            if approved is None:
+            # The bytes name every order as it was, and approvals are about what may be sent still.
+            if tx.epoch_of(parts.name) > epoch or not all(_unchanged(tx, row) for row in message.rows):
                 return None
-            ready.approved[:] = [approved]
-            wire = message.write_down(tx, epoch, ready.bank_date, submit)
-            if wire is None:
+            ready.approved = self._approved(tx, message.rows, submit.data)
+            if ready.approved is None:
                 return None
+            wire = message.write_down(tx, ready.bank_date, submit)
             return tuple(
                 transition.apply(
                     tx, row.payment, Send(tx.now_ms), epoch=epoch, expect=State.READY, version=row.version,
@@ -253,19 +252,21 @@ class Dispatch:
     def _approved(self, tx: Tx, rows: Sequence[PaymentRow], wire: bytes) -> ApprovedBytes | None:
         """The bytes with what approvers signed of them. None if one of these needs approvals that do not count now, or
         the bytes say something else than was signed: then what is concerned is held, and none of them is sent."""
-        found = approval_checks.at_send(tx, rows, self._parts.approval_terms)
+        found = approval_checks.at_send(tx, rows, self._parts.approval_context)
         stopped = [(row, why) for row, why in zip(rows, found, strict=True) if isinstance(why, str)]
         for row, why in stopped:
             self._stop(tx, row, HOLD_BAND, "order.approval_void", why)
         if stopped:
             return None
-        lines = tuple(one for one in found if one is not None and not isinstance(one, str))
-        if not lines:
+        if all(one is None for one in found):
             return NOT_APPROVED
-        # Who travels with an order that was approved is of its batch, and was approved with it.
-        assert len(lines) == len(rows), "one request is about all lines of a batch"
-        approved = ApprovedBytes(wire, lines)
+        # The reader finds every payment of a message: what needs no approval beside them must be there as ordered.
+        each = zip(rows, found, strict=True)
+        lines = [approval_holds.line_of(row.order) if one is None else one for row, one in each]
+        approved = ApprovedBytes(wire, tuple(one for one in lines if not isinstance(one, str)))
         why = not_as_approved(self._parts.bank.profile.name, rows, approved)
+        if why:
+            log_not_as_approved(self._parts.name, rows, why, "held; nothing was sent")
         for row in rows if why else ():
             self._stop(tx, row, "cannot_be_prepared", "order.not_as_approved", why)
         return None if why else approved
@@ -303,7 +304,7 @@ class Dispatch:
                 return
         bank_date = date.fromisoformat(last.bank_date)
         committed_s = self._parts.clock.monotonic_s()
-        approved: list[ApprovalLine] = []
+        approved: list[ApprovedBytes] = []
         applied = await self._parts.store.write(
             self._repeat_unit(row, last, self._shared.calendar.day_ends_ms(bank_date), approved)
         )
@@ -321,7 +322,7 @@ class Dispatch:
 
         await self._speak(session, _Leaving(
             message, (sending,), _leaves((applied,)), last.wire, line, committed_s, bank_date, read, lambda: None,
-            tuple(approved),
+            *approved,
         ))  # fmt: skip
 
     def _repeat_opens_ms(self, row: PaymentRow, now_ms: int) -> int:
@@ -334,16 +335,16 @@ class Dispatch:
         return now_ms + (rest_ms if trust.trusted() else RETRY_UNTRUSTED_MS)
 
     def _repeat_unit(
-        self, row: PaymentRow, last: AttemptRow, day_ends_ms: int, approved: list[ApprovalLine]
+        self, row: PaymentRow, last: AttemptRow, day_ends_ms: int, approved: list[ApprovedBytes]
     ) -> Callable[[Tx], Applied]:
-        """The unit that writes the repeat down. It puts what approvers signed into `approved`."""
+        """The unit that writes the repeat down. It puts the bytes with what approvers signed into `approved`."""
         epoch = self._shared.lease.epoch
 
         def unit(tx: Tx) -> Applied:
             # Everything of the attempt is copied: what leaves is what left, to the byte.
             attempt = replace(last, attempt=row.life.attempt + 1, epoch=epoch, node=self._parts.node,
                               first_write_ms=tx.now_ms)  # fmt: skip
-            approved[:] = approval_checks.at_repeat(tx, row)
+            approved[:] = [ApprovedBytes(last.wire, approval_checks.at_repeat(tx, row))]
             return transition.apply(tx, row.payment, Replay(tx.now_ms, day_ends_ms), epoch=epoch,
                                     version=row.version, actor=f"lane:{self._parts.name}",
                                     attempt=attempt, rules=self._parts.rules)  # fmt: skip
@@ -356,9 +357,8 @@ class Dispatch:
         """Last gate, write, answer. No other turn of the reactor comes between the gate and the write."""
         started_s = self._parts.clock.monotonic_s()
         refusal = self._gate.refusal(
-            leaving.rows, leaving.leaves, leaving.committed_s, leaving.bank_date,
-            ApprovedBytes(leaving.wire, leaving.approved),
-        )  # fmt: skip
+            leaving.rows, leaving.leaves, leaving.committed_s, leaving.bank_date, leaving.approved
+        )
         if refusal is not None:
             await self._not_sent(session, leaving, refusal)
             return
@@ -430,16 +430,16 @@ class Dispatch:
         await self._recorder.record_all(events, leaving.epoch, leaving.message.on_not_sent())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Ready:
-    """A message whose bytes are made, and nothing of it is written down yet."""
+    """A message whose bytes are made, and nothing of it is written down yet. `approved` is what its commit found."""
 
     message: Outgoing
     conversation: Generator[MoneyStep, bytes, Any]
     submit: Submit
     line: BankConnection
     bank_date: str
-    approved: list[ApprovedBytes] = field(default_factory=list)
+    approved: ApprovedBytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -467,7 +467,7 @@ class _Leaving:
     bank_date: date
     read: Callable[[bytes], Awaitable[Any]]
     close: Callable[[], None]
-    approved: tuple[ApprovalLine, ...] = ()
+    approved: ApprovedBytes = NOT_APPROVED
 
     @property
     def epoch(self) -> int:
@@ -478,6 +478,14 @@ class _Leaving:
     def kind(self) -> str:
         """The kind of its orders, as metrics name it."""
         return self.rows[0].order.kind.value
+
+
+def _unchanged(tx: Tx, row: PaymentRow) -> bool:
+    now = tx.payment_cache.row(tx.raw, tx.vault, row.payment)
+    if now is None or now.version != row.version:
+        # Perhaps another node's change has been seen here that the cache has not.
+        now = tx.payment_cache.afresh(tx.raw, tx.vault, row.payment)
+    return now is not None and now.version == row.version and now.life.state is State.READY
 
 
 def _sending(applied: Sequence[Applied]) -> tuple[PaymentRow, ...]:

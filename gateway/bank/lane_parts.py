@@ -13,9 +13,9 @@ from gateway.clock import Clock, Entropy
 from gateway.core.states import Rules, stricter
 from gateway.journal.cluster import stops
 from gateway.journal.commit.rows import PaymentRow
-from gateway.journal.commit.store import Store
+from gateway.journal.commit.store import Store, Tx
+from gateway.journal.payments.approval_holds import NO_CONTEXT, ApprovalContext
 from gateway.meters import Meters
-from gateway.people.approval_terms import DEFAULT_TERMS, ApprovalTerms
 from protocols.bank import Bank
 from protocols.canon.order import Kind
 
@@ -27,7 +27,7 @@ class LaneParts:
     `login` is shared by all lanes of the same user at the bank. `poll_ms` is how often to look for work that other
     nodes wrote; 0: there are none. `on_stop` gets the state of the emergency stop with each lease.
     `rules` are the settings' present rules for a kind of order. `ring` keeps the last exchanges; None: nothing does.
-    `approval_terms`: which environment's approvals count.
+    `approval_context`: what the settings of this moment say about a payment's approvals.
     """
 
     name: str
@@ -47,7 +47,7 @@ class LaneParts:
     poll_ms: float = 0.0
     on_stop: Callable[[stops.Stop], object] = lambda _stop: None
     ring: ExchangeRing | None = None
-    approval_terms: ApprovalTerms = DEFAULT_TERMS
+    approval_context: Callable[[Tx, PaymentRow], ApprovalContext] = lambda _tx, _row: NO_CONTEXT
 
     def rules_of(self, row: PaymentRow) -> Rules:
         """The rules that hold for a payment: the stricter of those stored with it and the settings' present ones."""

@@ -20,7 +20,7 @@ from gateway.journal.payments import bundles
 from gateway.journal.payments.bundles import BundleRow, BundleSend
 from protocols.bank import Bank, Context, Fates, MoneyStep, Submit
 from protocols.canon.order import Bundle, Item
-from protocols.canon.outcome import Fate, Outcome, State
+from protocols.canon.outcome import Fate, Outcome
 
 NOT_NAMED = Outcome(Fate.UNKNOWN, text="the answer does not name this item")
 _METRIC_WORDS = {
@@ -55,12 +55,9 @@ class Outgoing(Protocol):
     def conversation(self, context: Context) -> Generator[MoneyStep, bytes, Any]:
         """The bank's conversation that sends it."""
 
-    def write_down(self, tx: Tx, epoch: int, bank_date: str, submit: Submit) -> bytes | None:
-        """Write down what belongs to the message as a whole, in the unit that sets its orders to `sending`.
-
-        Returns the bytes to keep with each order. None if one of them changed meanwhile, or the lane has a later
-        epoch: then nothing is written.
-        """
+    def write_down(self, tx: Tx, bank_date: str, submit: Submit) -> bytes:
+        """Write down what belongs to the message as a whole, in the unit that has seen its orders unchanged and sets
+        them to `sending`. Returns the bytes to keep with each order."""
 
     def outcomes(self, result: Any) -> Fates:
         """The bank's word per order, by the order's reference."""
@@ -153,8 +150,8 @@ class SingleOrder:
         """See Outgoing."""
         return self.bank.money[self.row.order.kind](self.row.order, context)
 
-    def write_down(self, tx: Tx, epoch: int, bank_date: str, submit: Submit) -> bytes | None:
-        """See Outgoing. The payment's own version guards it."""
+    def write_down(self, tx: Tx, bank_date: str, submit: Submit) -> bytes:
+        """See Outgoing."""
         return submit.data
 
     def outcomes(self, result: Any) -> Fates:
@@ -212,10 +209,8 @@ class OrderBundle:
         word = Bundle(self.bundle.kind, tuple(Item(row.order, row.bank_ref) for row in self.rows))
         return self.parts.bank.bundles[self.bundle.kind].word(word, context)
 
-    def write_down(self, tx: Tx, epoch: int, bank_date: str, submit: Submit) -> bytes | None:
-        """See Outgoing. The bytes name all orders, so all of them must be as they were."""
-        if tx.epoch_of(self.parts.name) > epoch or not all(_unchanged(tx, row) for row in self.rows):
-            return None
+    def write_down(self, tx: Tx, bank_date: str, submit: Submit) -> bytes:
+        """See Outgoing."""
         bundles.sending(tx, self.bundle, self.rows, BundleSend(bank_date, submit.serials, submit.port, submit.data))
         return b""
 
@@ -249,8 +244,3 @@ def alarm_on_strangers(parts: LaneParts, bundle: BundleRow, rows: tuple[PaymentR
         parts.meters.alarms.labels("answers_disagree").inc()
         _log.error("bundle.strange_items", bank=parts.bank_name, bundle=bundle.bundle,
                    references=sorted(strange)[:10], action="ignored; look at the bank's answer")  # fmt: skip
-
-
-def _unchanged(tx: Tx, row: PaymentRow) -> bool:
-    now = tx.payment_cache.row(tx.raw, tx.vault, row.payment)
-    return now is not None and now.version == row.version and now.life.state is State.READY

@@ -51,6 +51,11 @@ def not_as_approved(protocol: str, rows: Sequence[PaymentRow], approved: Approve
     ])  # fmt: skip
 
 
+def log_not_as_approved(lane: str, rows: Sequence[PaymentRow], why: str, action: str) -> None:
+    """Say that bytes are not what approvers signed: a defect, or an attack."""
+    _log.error("bytes.not_as_approved", lane=lane, payment=rows[0].payment, error=why, action=action)
+
+
 class SendGate:
     """The gate of one lane, with its reasons to pause. `on_resumed` is called when a reason is taken away."""
 
@@ -92,8 +97,7 @@ class SendGate:
             return "paused"
         why = not_as_approved(self._parts.bank.profile.name, rows, approved) if approved.lines else ""
         if why:
-            _log.error("bytes.not_as_approved", lane=self._parts.name, payment=rows[0].payment, error=why,
-                       action="nothing was sent; the orders are held when they are tried again")  # fmt: skip
+            log_not_as_approved(self._parts.name, rows, why, "nothing was sent; held when it is tried again")
             return "not_as_approved"
         now_ms = self._parts.clock.now_ms()
         if any(row.life.valid_until_ms is not None and now_ms >= row.life.valid_until_ms for row in rows):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from base64 import b64decode
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 from gateway.control.daemon_handle import DaemonHandle
@@ -29,6 +30,7 @@ from protocols.canon.money import Money
 from protocols.erp.news import instant
 
 _BY_WAY_OF = "control"
+_LISTED_MOST = 200
 
 
 def verbs(daemon_handle: DaemonHandle) -> Sequence[Verb]:
@@ -52,8 +54,8 @@ class _Acts:
         states = () if call.query.get("all") else (RequestState.OPEN,)
 
         def look(conn: Any) -> list[tuple[ApprovalRequest, list[ApprovalRow]]]:
-            found = [one for one in approval_requests.listing(conn, states) if self._inside(call.scope, one)]
-            return [(one, approvals.of_request(conn, one.request)) for one in found]
+            inside = (one for one in approval_requests.listing(conn, states) if self._inside(call.scope, one))
+            return [(one, approvals.of_request(conn, one.request)) for one in islice(inside, _LISTED_MOST)]
 
         found = await self._daemon_handle.store.read(look)
         return {"approvals": [self._shown(*one) for one in found]}
@@ -127,7 +129,7 @@ class _Acts:
         if not rows or request.state is not RequestState.OPEN:
             return None
         context = held_orders.context_of(tx, rows[0], self._daemon_handle.register())
-        need = approval_holds.needed_now(tx, rows[0], context)
+        need = approval_holds.needed_by(tx, rows, context)
         return approval_checks.standing(tx, request, rows, need)
 
     def _shown(self, one: ApprovalRequest, given: Sequence[ApprovalRow]) -> dict[str, Any]:

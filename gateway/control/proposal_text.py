@@ -17,9 +17,10 @@ from gateway.journal.cluster import restored_database, stops
 from gateway.journal.cluster.lane_pauses import FROM_THE_PAST
 from gateway.journal.commit.rows import PaymentRow
 from gateway.journal.commit.store import Tx
-from gateway.journal.payments import bundles, lookup, payees
+from gateway.journal.payments import approval_checks, bundles, held_orders, lookup, payees
 from gateway.journal.people.persons import No, Person
 from gateway.journal.people.proposals import Action, ProposalKind
+from gateway.registry import Registry
 from protocols.canon.outcome import Fate, State
 from protocols.erp.news import instant
 
@@ -66,7 +67,10 @@ def action(
         if row is None:
             return No("no_such_order", f"there is no order {wanted.subject}; name it by its payment key, or as "
                       f"SENDER:ID")  # fmt: skip
-        why = _why_not(tx, row, wanted.to) if wanted.kind is ProposalKind.RESOLVE else _why_not_register(tx, row)
+        if wanted.kind is ProposalKind.RESOLVE:
+            why = _why_not(tx, row, wanted.to, daemon_handle.register())
+        else:
+            why = _why_not_register(tx, row)
         if why is not None:
             return No("not_now", f"order {row.sender}:{row.order.id} ({row.payment}): {why}; nothing was changed")
         facts = _payment_facts(row) if wanted.kind is ProposalKind.RESOLVE else _payee_facts(tx, row)
@@ -110,7 +114,7 @@ def action(
     return Planned(Action(common), subject, title)
 
 
-def _why_not(tx: Tx, row: PaymentRow, to: str) -> str | None:
+def _why_not(tx: Tx, row: PaymentRow, to: str, registry: Registry) -> str | None:
     life, rules = row.life, row.life.rules
     if life.state not in _DOUBT:
         return f"it is {life.state.value}, and only doubt can be decided"
@@ -130,6 +134,10 @@ def _why_not(tx: Tx, row: PaymentRow, to: str) -> str | None:
                 f"more; wait, ask (`bankgw orders enquire`), or decide `failed` and have the ERP pay anew")  # fmt: skip
     if life.valid_until_ms is not None and life.valid_until_ms <= tx.now_ms:
         return f"its valid_until ({instant(life.valid_until_ms)}) has passed; decide `failed` instead"
+    missing = approval_checks.why_not_now(tx, row, held_orders.context_of(tx, row, registry))
+    if missing:
+        return (f"its approvals do not count now ({missing}), and what may be at the bank is not approved anew; decide "
+                f"`failed` on the bank's written word and have the ERP pay anew under a new id")  # fmt: skip
     return None
 
 

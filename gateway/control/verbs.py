@@ -38,7 +38,7 @@ from gateway.control.daemon_handle import DaemonHandle
 from gateway.control.order_view import BundleMessage, Veil
 from gateway.control.person_sessions import PersonSessions
 from gateway.control.server import Call, Denied, Verb
-from gateway.core.states import Cancel, Deny, Event, Work
+from gateway.core.states import UNSENT, Cancel, Deny, Event, Work
 from gateway.journal.cluster import lane_pauses
 from gateway.journal.cluster.peer_nodes import BEAT_S, STOP_LOOK_S
 from gateway.journal.cluster.stops import Stop
@@ -63,7 +63,6 @@ STOP_WAIT_S = 5.0
 PAGE_MOST = 1_000
 _ASK = {State.PENDING: Work.ENQUIRE, State.IN_DOUBT: Work.ENQUIRE, State.ESCALATED: Work.ENQUIRE,
         State.SETTLED: Work.RETURNS}  # fmt: skip
-_UNSENT = (*held_orders.HELD, State.READY)
 
 
 def verbs(daemon_handle: DaemonHandle) -> Sequence[Verb]:
@@ -239,7 +238,7 @@ class _Acts:
     async def cancel(self, call: Call) -> Any:
         """Withdraw an order that was not sent yet, or what of a batch was not."""
         reason = call.text("reason")
-        word = OperatorDecision(_UNSENT, lambda tx, _row: Cancel(tx.now_ms), call.peer.actor, "cancelled", reason)
+        word = OperatorDecision(UNSENT, lambda tx, _row: Cancel(tx.now_ms), call.peer.actor, "cancelled", reason)
         return await self._befall(call, word)
 
     async def enquire(self, call: Call) -> Any:

@@ -32,6 +32,7 @@ from gateway.core.guards import (
 )
 from gateway.core.states import (
     KNOWN,
+    UNSENT,
     Alarm,
     Answered,
     AskedInVain,
@@ -299,7 +300,7 @@ def _in(*states: State) -> frozenset[State]:
 
 
 S = State
-_BEFORE = _in(S.ACCEPTED, S.HELD, S.READY)
+_BEFORE = UNSENT
 _ASKING = _in(S.PENDING, S.IN_DOUBT, S.ESCALATED)
 _NEVER_SENT_END = _in(S.REJECTED, S.CANCELLED, S.EXPIRED)
 _BACK = _in(S.RETURNED, S.REVERSED)

@@ -64,6 +64,8 @@ def stricter(stored: Rules, current: Rules) -> Rules:
     )
 
 
+UNSENT = frozenset({State.ACCEPTED, State.HELD, State.READY})
+"""The states from which nothing of the payment is on its way: it can be held, cancelled or approved still."""
 KNOWN = -1
 """Value of `Life.not_found` that forbids any repeat, because "not found" no longer proves that the bank lacks the
 payment: the bank has acknowledged it, or a clock that was ahead dated it, so its age is unknown."""

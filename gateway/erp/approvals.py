@@ -22,7 +22,9 @@ def decide(received: ReceivedCommand, command: DecideOrder) -> CommandUnit:
     def unit(tx: Tx) -> CommandResult:
         if received.answered(tx):
             return REPEATED
-        request = approval_requests.latest(tx.read, sender, command.id)
+        # Of a batch there may be several that wait, each about other lines: what was signed says which is meant.
+        asked = approval_requests.about(tx.read, sender, command.id)
+        request = next((one for one in asked if one.digest == command.digest), asked[0] if asked else None)
         if request is None:
             no = Refusal(Code.UNKNOWN_PAYMENT, f"nothing of sender {sender} waits for approval as {command.id!r}")
             return received.refuse(no, command.id)(tx)

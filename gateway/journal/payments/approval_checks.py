@@ -4,11 +4,12 @@ be sent, by the persons, delegations, policy and order of that moment.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from gateway.core.policy import HOLD_BAND
+from gateway.journal.commit.payment_cache import Outdated
 from gateway.journal.commit.rows import PaymentRow
 from gateway.journal.commit.store import Tx
 from gateway.journal.payments import approval_holds
@@ -23,6 +24,7 @@ from gateway.people.approval_terms import ApprovalTerms
 from gateway.people.roles import PersonRole
 
 _APPROVER = frozenset({PersonRole.APPROVER})
+_STANDING = "approval_standing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ def standing(
             else:
                 counted.append(one.person)
     seats = approval_seats.seats(counted, lambda a, b: entitlements.one_seat(tx.raw, a, b, tx.now_ms))
-    lacking = approval_seats.missing(stricter(request.need, need), seats, lambda group: _members(tx, request, group))
+    lacking = approval_seats.missing(stricter(request.need, need), seats, lambda group: _members(tx, group))
     return ApprovalStanding(seats, void, lacking)
 
 
@@ -61,7 +63,7 @@ def why_void(tx: Tx, one: ApprovalRow, request: ApprovalRequest, rows: Sequence[
         return f"the key of {one.person} was reset"
     if one.digest != request.digest or not person.signed(one.signature, approvals.to_sign(one.digest, one.decision)):
         return f"the signature of {one.person} is about something else"
-    if is_maker(tx, request, person.name):
+    if makers_as(tx, request, rows, person.name):
         return f"{one.person} made it, or stands in for who did"
     return why_not_entitled(tx, person, rows)
 
@@ -77,9 +79,12 @@ def why_not_entitled(tx: Tx, person: persons.Person, rows: Sequence[PaymentRow])
     return ""
 
 
-def is_maker(tx: Tx, request: ApprovalRequest, person: str) -> bool:
-    """True if the person made what is asked about, or is one seat with who did."""
-    return request.maker is not None and entitlements.one_seat(tx.raw, person, request.maker, tx.now_ms)
+def makers_as(tx: Tx, request: ApprovalRequest, rows: Sequence[PaymentRow], person: str) -> str:
+    """The maker of these payments with whom the person is one seat; "" if there is none. Whom the orders name counts
+    too: somebody may have enrolled under that name since."""
+    makers = {request.maker, *(row.order.maker for row in rows)} - {None}
+    return next((one for one in sorted(filter(None, makers))
+                 if entitlements.one_seat(tx.raw, person, one, tx.now_ms)), "")  # fmt: skip
 
 
 def why_changed(tx: Tx, request: ApprovalRequest, rows: Sequence[PaymentRow], terms: ApprovalTerms) -> str:
@@ -115,49 +120,61 @@ def _read(form: bytes) -> tuple[ApprovalSubject, Mapping[str, ApprovalLine], Map
 # ---- the two moments ----
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """The last request that names a payment, what the payment needs now, and why it may not go; "" if it may."""
+
+    request: ApprovalRequest | None
+    need: ApprovalNeed
+    why: str
+
+    @property
+    def waits(self) -> bool:
+        """True if approvers were asked, and can answer still."""
+        return self.request is not None and self.request.state is RequestState.OPEN
+
+
+def was_asked(tx: Tx, row: PaymentRow) -> bool:
+    """True if approvers were ever asked about this payment."""
+    return _naming(tx, row) is not None
+
+
+def is_last(tx: Tx, row: PaymentRow, request: ApprovalRequest) -> bool:
+    """True if no later request names this payment."""
+    last = _naming(tx, row)
+    return last is not None and last.request == request.request
+
+
 def at_release(tx: Tx, row: PaymentRow, context: ApprovalContext) -> tuple[str, ...]:
     """`approval` if the order still waits for approvers; whoever was not asked yet, or must be asked anew, is."""
-    need = approval_holds.needed_now(tx, row, context)
-    request = approval_requests.latest(tx.read, row.sender, approval_holds.subject_name(row))
-    if request is None and not need.approvers:
+    look = _look(tx, row, context)
+    if not look.why:
         return ()
-    if request is not None and request.state is RequestState.OPEN:
-        return (HOLD_BAND,)
-    why = ""
-    if request is not None:
-        why = _why_not_approved(tx, row, request, need) or why_changed(tx, request, (row,), context.terms)
-        if not why:
-            return ()
-    ask_anew(tx, row, request, need, context.terms, why)
+    if not look.waits:
+        ask_anew(tx, row, look.request, context, look.why)
     return (HOLD_BAND,)
 
 
+def why_not_now(tx: Tx, row: PaymentRow, context: ApprovalContext) -> str:
+    """Why a payment may not be sent now for want of approvals; "" if it may. Nobody is asked."""
+    return _look(tx, row, context).why
+
+
 def at_send(
-    tx: Tx, rows: Sequence[PaymentRow], terms: ApprovalTerms
+    tx: Tx, rows: Sequence[PaymentRow], context_of: Callable[[Tx, PaymentRow], ApprovalContext]
 ) -> list[str | ApprovalLine | None]:
     """What payments that are about to be written down as sent have, each: a line that was approved, None if it needs
-    none, or in words why it may not go. Then approvers are asked anew."""
+    none, or in words why it may not go. Then approvers are asked anew, unless it may be at the bank already."""
     if not approval_policies.in_force(tx).version:
         return [None] * len(rows)
-    context = ApprovalContext(terms, lambda: 0, lambda _minor, _facts: True)
-    # One look for all lines of a batch on one account: its request has them all.
-    looks: dict[tuple[str, ...], tuple[ApprovalRequest | None, ApprovalNeed, str]] = {}
     found: list[str | ApprovalLine | None] = []
     for row in rows:
-        name = row.sender, approval_holds.subject_name(row), row.company, row.order.ours.account.clear
-        if name not in looks:
-            need = approval_holds.needed_now(tx, row, context)
-            request = approval_requests.latest(tx.read, row.sender, approval_holds.subject_name(row))
-            looks[name] = request, need, "" if request is None else _why_not_approved(tx, row, request, need)
-        request, need, why = looks[name]
-        if request is None and not need.approvers:
-            found.append(None)
-            continue
-        why = "nobody was asked" if request is None else why or why_changed(tx, request, (row,), terms)
-        if why and (request is None or request.state is not RequestState.OPEN):
-            made = ask_anew(tx, row, request, need, terms, why)
-            looks[name] = made, need, f"its request for approval is {made.state.value}"
-        found.append(why or approval_holds.line_of(row.order))
+        context = context_of(tx, row)
+        look = _look(tx, row, context)
+        if look.why and not look.waits and row.life.first_write_ms is None:
+            ask_anew(tx, row, look.request, context, look.why)
+        line = None if look.request is None else approval_holds.line_of(row.order)
+        found.append(look.why or line)
     return found
 
 
@@ -166,35 +183,48 @@ def at_repeat(tx: Tx, row: PaymentRow) -> tuple[ApprovalLine, ...]:
     since."""
     if not approval_policies.in_force(tx).version:
         return ()
-    request = approval_requests.latest(tx.read, row.sender, approval_holds.subject_name(row))
-    line = None if request is None else _read(request.form)[1].get(row.order.id)
-    return () if line is None else (line,)
+    request = _naming(tx, row)
+    return () if request is None else (_read(request.form)[1][row.order.id],)
+
+
+def _naming(tx: Tx, row: PaymentRow) -> ApprovalRequest | None:
+    return approval_requests.naming(tx.read, row.sender, approval_holds.subject_name(row), row.order.id)
+
+
+def _look(tx: Tx, row: PaymentRow, context: ApprovalContext) -> _Look:
+    need, request = approval_holds.needed_now(tx, row, context), _naming(tx, row)
+    if request is None:
+        return _Look(None, need, "nobody was asked" if need.approvers else "")
+    why = _why_not_approved(tx, row, request, need) or why_changed(tx, request, (row,), context.terms)
+    return _Look(request, need, why)
 
 
 def _why_not_approved(tx: Tx, row: PaymentRow, request: ApprovalRequest, need: ApprovalNeed) -> str:
     if request.state is not RequestState.APPROVED:
         return f"its request for approval is {request.state.value}"
-    found = standing(tx, request, (row,), need)
-    return "; ".join((f"missing now: {found.missing}", *found.void.values())) if found.missing else ""
+    # The lines of a batch are alike in all that this looks at.
+    name = (_STANDING, request.request, need, row.company, row.order.ours.account.clear, row.order.maker)
+    if name not in tx.memo:
+        found = standing(tx, request, (row,), need)
+        tx.memo[name] = "; ".join((f"missing now: {found.missing}", *found.void.values())) if found.missing else ""
+    return str(tx.memo[name])
 
 
 def ask_anew(
-    tx: Tx, row: PaymentRow, request: ApprovalRequest | None, need: ApprovalNeed, terms: ApprovalTerms, why: str
+    tx: Tx, row: PaymentRow, request: ApprovalRequest | None, context: ApprovalContext, why: str
 ) -> ApprovalRequest:
-    """Void the request and make another one about the same payments, which keeps what the first one needed."""
+    """Void the request and make another one about the same payments, which keeps what the first one needed. Raises
+    Outdated if another node has settled the request in this moment: the unit is run again."""
+    rows = approval_holds.asked_with(tx, row, request)
+    need = approval_holds.needed_by(tx, rows, context)
     if request is not None:
         if request.state is not RequestState.VOID:
-            approval_requests.settle(tx, request, RequestState.VOID, f"node:{tx.node}", {"why": why})
+            settled = approval_requests.settle(tx, request, RequestState.VOID, f"node:{tx.node}", {"why": why})
+            if not settled:
+                raise Outdated(f"approval request {request.request} was settled by another node in this moment")
         need = stricter(request.need, need)
-    return approval_holds.request(tx, approval_holds.unsent(tx, row), need, terms)
+    return approval_holds.request(tx, rows, need, context.terms)
 
 
-def _members(tx: Tx, request: ApprovalRequest, group: str) -> frozenset[str]:
-    """Who is of a group: by the policy in force, or if it has no such group, by the one that asked."""
-    if group == ANY:
-        return frozenset()
-    policy = approval_policies.in_force(tx)
-    if group not in policy.groups:
-        asked = approval_policies.of_version(tx.raw, approval_digest.read(request.form).policy)
-        policy = policy if asked is None else asked
-    return policy.members(group) or frozenset()
+def _members(tx: Tx, group: str) -> frozenset[str]:
+    return frozenset() if group == ANY else approval_policies.members(tx, group)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.core.policy import HOLD_BAND
-from gateway.core.states import Cancel, Event
+from gateway.core.states import UNSENT, Cancel, Event
 from gateway.journal.commit import audit
 from gateway.journal.commit.rows import PaymentRow
 from gateway.journal.commit.store import Tx
@@ -23,10 +23,8 @@ from gateway.journal.people.entitlements import EntitledPerson
 from gateway.journal.people.persons import No
 from gateway.people import approval_digest
 from gateway.registry import Registry
-from protocols.canon.outcome import STATE_TABLE, State
+from protocols.canon.outcome import State
 from protocols.erp.news import instant
-
-_NOT_SENT = frozenset({State.ACCEPTED, State.HELD, State.READY})
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +87,8 @@ def _decide(
         return no
     person = entitled.person
     new = approvals.record(tx, ApprovalRow(
-        request.request, person.name, request.maker, given.decision, given.digest, tx.now_ms, person.fingerprint,
-        given.signature, given.by_way_of, given.reason,
+        request.request, person.name, request.maker or rows[0].order.maker, given.decision, given.digest, tx.now_ms,
+        person.fingerprint, given.signature, given.by_way_of, given.reason,
     ))  # fmt: skip
     if not new:
         return No("decided_already", f"{person.name} has decided request {request.request} already; a request needs "
@@ -112,9 +110,13 @@ def _why_not(
     said = _why_closed(tx, request, rows)
     if said is not None:
         return said
-    if approval_checks.is_maker(tx, request, person.name):
-        return No("own_payment", f"{request.maker} made it, and {person.name} is {request.maker} or stands in for "
-                  f"{request.maker} or the other way round; somebody else approves it")  # fmt: skip
+    maker = approval_checks.makers_as(tx, request, rows, person.name)
+    if maker:
+        return No("own_payment", f"{maker} made it, and {person.name} is {maker} or stands in for {maker} or the other "
+                  f"way round; somebody else approves it")  # fmt: skip
+    gone = sorted({row.bank for row in rows} - set(registry.banks))
+    if gone and given.decision is ApprovalDecision.APPROVE:
+        return No("not_now", f"request {key}: the settings have no bank {gone[0]} any more; nothing was changed")
     why = approval_checks.why_not_entitled(tx, person, rows)
     if why:
         return No("not_allowed", f"{why}; nothing was changed")
@@ -146,7 +148,7 @@ def _why_closed(tx: Tx, request: ApprovalRequest, rows: Sequence[PaymentRow]) ->
     if tx.now_ms >= request.expires_ms:
         return No("expired", f"request {key} expired at {instant(request.expires_ms)}: bankgw approvals renew {key} "
                   f"asks anew; nothing was changed")  # fmt: skip
-    if not rows or all(row.life.state not in _NOT_SENT for row in rows):
+    if not rows or all(row.life.state not in UNSENT for row in rows):
         states = ", ".join(sorted({row.life.state.value for row in rows})) or "gone"
         return No("closed", f"request {key}: what it is about is {states}; nothing was changed")
     return None
@@ -155,7 +157,7 @@ def _why_closed(tx: Tx, request: ApprovalRequest, rows: Sequence[PaymentRow]) ->
 def _complete(
     tx: Tx, given: GivenDecision, request: ApprovalRequest, rows: Sequence[PaymentRow], registry: Registry
 ) -> DecidedRequest:
-    need = approval_holds.needed_now(tx, rows[0], held_orders.context_of(tx, rows[0], registry))
+    need = approval_holds.needed_by(tx, rows, held_orders.context_of(tx, rows[0], registry))
     found = approval_checks.standing(tx, request, rows, need)
     if found.missing:
         return DecidedRequest(request, found.missing)
@@ -175,12 +177,12 @@ def _complete(
 def _reject(
     tx: Tx, given: GivenDecision, request: ApprovalRequest, rows: Sequence[PaymentRow], person: str
 ) -> DecidedRequest:
-    """One approver's no ends the payments: nothing was sent."""
+    """One approver's no ends every payment that the request names and that was not sent, whatever else it waits for."""
     approval_requests.settle(tx, request, RequestState.REJECTED, given.actor, {"by": person, "reason": given.reason})
     detail = {"by": person, "reason": given.reason}
     changed = [
         _befall(tx, row, Cancel(tx.now_ms), given.actor, "order.not_approved", detail)
-        for row in rows if not STATE_TABLE[row.life.state].final and HOLD_BAND in row.holds
+        for row in rows if row.life.state in UNSENT
     ]  # fmt: skip
     now = approval_requests.fetch(tx.fresh, request.request)
     assert now is not None
@@ -198,16 +200,14 @@ def _befall(
 
 def renew(tx: Tx, key: str, actor: str, registry: Registry) -> ApprovalRequest | No:
     """Ask anew about what a request that expired, or is void, was about. What it needed is needed still."""
-    request = approval_requests.fetch(tx.fresh, key)
+    # Two nodes that ask anew must not both do so.
+    request = approval_requests.fetch(tx.fresh, key, lock=True)
     if request is None:
         return No("no_such_request", f"there is no request {key}; `bankgw approvals list` shows what waits")
     rows = [row for row in rows_of(tx, request) if row.life.state is State.HELD and HOLD_BAND in row.holds]
-    last = approval_requests.latest(tx.read, request.sender, request.subject)
-    if last is None or last.request != key or request.is_open(tx.now_ms) or not rows:
+    last = [row for row in rows if approval_checks.is_last(tx, row, request)]
+    if request.is_open(tx.now_ms) or not last:
         return No("not_now", f"request {key} is not the last about {request.sender}:{request.subject}, is open still, "
                   f"or nothing waits for it; nothing was changed")  # fmt: skip
-    need = approval_holds.needed_now(tx, rows[0], held_orders.context_of(tx, rows[0], registry))
-    approval_checks.ask_anew(tx, rows[0], request, need, registry.approval_terms, f"renewed by {actor}")
-    made = approval_requests.latest(tx.read, request.sender, request.subject)
-    assert made is not None
-    return made
+    context = held_orders.context_of(tx, last[0], registry)
+    return approval_checks.ask_anew(tx, last[0], request, context, f"renewed by {actor}")

@@ -11,35 +11,42 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, func, select
 
-from gateway.core.policy import HOLD_BAND, Judgement, UsageFacts, in_order
-from gateway.core.states import Hold, Reject, Release
+from gateway.core.hours import stayed_since_ms
+from gateway.core.policy import HOLD_BAND, Allowance, Judgement, UsageFacts, in_order, payee_covers
+from gateway.core.states import UNSENT, Hold, Reject, Release
+from gateway.journal.commit.payment_cache import MOVED_NOTHING
 from gateway.journal.commit.rows import PaymentRow
 from gateway.journal.commit.store import Tx
 from gateway.journal.payments import batch_rows, payees
 from gateway.journal.people import approval_policies, approval_requests, persons
-from gateway.journal.people.approval_requests import ApprovalRequest
+from gateway.journal.people.approval_requests import ApprovalRequest, RequestState
 from gateway.journal.sql import schema
 from gateway.journal.sql.driver import first_row
 from gateway.people.approval_bands import ANY, ApprovalFacts, ApprovalNeed, stricter
 from gateway.people.approval_digest import PAY, ApprovalLine, ApprovalSubject
 from gateway.people.approval_policy import ApprovalPolicy
 from gateway.people.approval_terms import DEFAULT_TERMS, ApprovalTerms
+from protocols.canon.limits import Hours
 from protocols.canon.money import Money
 from protocols.canon.order import AnyOrder
-from protocols.canon.outcome import State
 
 NOTHING = ApprovalNeed()
 _ONE = ApprovalNeed(((ANY, 1),))
 _ALL, _MAKER = "*", "maker"
-_MAKERS, _NEEDED = "approval_makers", "approval_needed"
-_UNSENT = frozenset({State.ACCEPTED, State.HELD, State.READY})
+_MAKERS, _WHOLE, _UNSENT_ORDERS = "approval_makers", "approval_whole", "approval_unsent"
 _U = schema.usage.c
 _SPENT = select(_U.sum_minor).where(
     _U.sender == _ALL, _U.scope == _MAKER, _U.key == bindparam("b_key"), _U.currency == bindparam("b_currency"),
     _U.day == bindparam("b_day"),
 )  # fmt: skip
+_P = schema.payments.c
+_OF_BATCH = (_P.sender == bindparam("b_sender"), _P.batch == bindparam("b_batch"))
+_SUM = select(func.sum(_P.amount_minor)).where(
+    *_OF_BATCH, _P.state.not_in([one.value for one in MOVED_NOTHING])
+)  # fmt: skip
+_UNSENT_IDS = select(_P.order_id).where(*_OF_BATCH, _P.state.in_([one.value for one in UNSENT]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +57,19 @@ class ApprovalContext:
     terms: ApprovalTerms
     payee_before_ms: Callable[[], int]
     covered: Callable[[int, UsageFacts], bool]
+
+
+def context(
+    terms: ApprovalTerms, allowance: Allowance | None, hours: Hours | None, now_ms: int
+) -> ApprovalContext:
+    """What the approval policy looks at, by the settings of one moment. Without the sender's `allowance` or the bank's
+    `hours`, which are not configured any more, every payee is new."""
+    if allowance is None or hours is None:
+        return ApprovalContext(terms, lambda: 0, lambda _minor, _facts: False)
+    return ApprovalContext(
+        terms, lambda: stayed_since_ms(hours, now_ms, allowance.payee_days, allowance.holidays),
+        lambda minor, facts: payee_covers(minor, allowance, facts),
+    )  # fmt: skip
 
 
 NO_CONTEXT = ApprovalContext(DEFAULT_TERMS, lambda: 0, lambda _minor, _facts: False)
@@ -66,9 +86,11 @@ class JudgedOrder:
 
 
 def need_of(
-    tx: Tx, sender: str, judged: Sequence[JudgedOrder], context: ApprovalContext, *, count: bool = True
-) -> ApprovalNeed:
+    tx: Tx, sender: str, judged: Sequence[JudgedOrder], context: ApprovalContext, *, count: bool = True,
+    whole_minor: int | None = None,
+) -> ApprovalNeed:  # fmt: skip
     """What an order, or the orders of a batch, need by the policy in force. `count` their money for those after them.
+    `whole_minor` is the sum of their batch, if these are not all of it.
 
     What the settings hold for an approval needs at least one approver, where a policy is in force: settings make it
     stricter, never weaker.
@@ -78,7 +100,7 @@ def need_of(
     if not policy.bands or not going:
         return NOTHING
     maker = known_maker(tx, going[0].order)
-    need, whole_minor = NOTHING, sum(one.order.amount.minor for one in going)
+    need, whole_minor = NOTHING, whole_minor or sum(one.order.amount.minor for one in going)
     for one in going:
         facts = _facts(tx, sender, one.order, maker, policy, context)
         spent_minor = _spent(tx, sender, maker, one, count)
@@ -90,21 +112,39 @@ def need_of(
 
 
 def needed_now(tx: Tx, row: PaymentRow, context: ApprovalContext) -> ApprovalNeed:
-    """What a payment that was admitted before needs by the policy of this moment: with its whole batch, if it has one.
+    """What a payment that was admitted before needs by the policy of this moment: by itself, and by the sum of its
+    batch, if it has one.
 
     Its money of the day was counted at admission; what that needed is in the request.
     """
-    policy = approval_policies.in_force(tx)
-    if not policy.bands:
+    if not approval_policies.in_force(tx).bands:
         return NOTHING
     held = HOLD_BAND in row.holds
-    name = _NEEDED, row.sender, subject_name(row), policy.version, held, row.life.state
-    if name not in tx.memo:
-        verdict = Judgement(Hold(tx.now_ms, HOLD_BAND) if held else Release(tx.now_ms, tx.now_ms))
-        tx.memo[name] = need_of(tx, row.sender, [JudgedOrder(one.order, None, verdict) for one in unsent(tx, row)],
-                                context)  # fmt: skip
-    need: ApprovalNeed = tx.memo[name]
+    verdict = Judgement(Hold(tx.now_ms, HOLD_BAND) if held else Release(tx.now_ms, tx.now_ms))
+    return need_of(tx, row.sender, [JudgedOrder(row.order, None, verdict)], context, whole_minor=_whole_minor(tx, row))
+
+
+def needed_by(tx: Tx, rows: Sequence[PaymentRow], context: ApprovalContext) -> ApprovalNeed:
+    """What these payments of one request need together now; those that were sent or have ended need nothing."""
+    need = NOTHING
+    for row in rows:
+        if row.life.state in UNSENT:
+            need = stricter(need, needed_now(tx, row, context))
     return need
+
+
+def _whole_minor(tx: Tx, row: PaymentRow) -> int | None:
+    """The sum of a payment's batch but for what ended without moving money; None without a batch.
+
+    It is counted by the database: reading all lines for each of them would take the writer minutes.
+    """
+    if row.batch is None:
+        return None
+    name = _WHOLE, row.sender, row.batch
+    if name not in tx.memo:
+        found = tx.read.execute(_SUM, {"b_sender": row.sender, "b_batch": row.batch}).scalar()
+        tx.memo[name] = max(int(found or 0), row.order.amount.minor)
+    return int(tx.memo[name])
 
 
 def unsent(tx: Tx, row: PaymentRow) -> tuple[PaymentRow, ...]:
@@ -112,7 +152,45 @@ def unsent(tx: Tx, row: PaymentRow) -> tuple[PaymentRow, ...]:
     if row.batch is None:
         return (row,)
     found = batch_rows.items(tx.read, row.sender, row.batch)
-    return tuple(one for one in found if one.life.state in _UNSENT)
+    return tuple(one for one in found if one.life.state in UNSENT)
+
+
+def asked_with(tx: Tx, row: PaymentRow, request: ApprovalRequest | None) -> tuple[PaymentRow, ...]:
+    """The payments to ask about together with this one: of its batch, those unsent whose last request is the same."""
+    there = approval_requests.about(tx.read, row.sender, subject_name(row))
+    own = None if request is None else request.request
+
+    def last(one: PaymentRow) -> str | None:
+        return next((made.request for made in there if one.order.id in approval_requests.orders_of(made)), None)
+
+    return tuple(one for one in unsent(tx, row) if one.payment == row.payment or last(one) == own)
+
+
+def on_ended(tx: Tx, row: PaymentRow, actor: str) -> None:
+    """Void the open requests about a payment that has just ended unsent, if nothing else that they name is left."""
+    there = approval_requests.about(tx.read, row.sender, subject_name(row))
+    open_ones = [one for one in there if one.state is RequestState.OPEN
+                 and row.order.id in approval_requests.orders_of(one)]  # fmt: skip
+    if not open_ones:
+        return
+    left = _unsent_orders(tx, row)
+    for one in open_ones:
+        if not left & approval_requests.orders_of(one):
+            approval_requests.settle(tx, one, RequestState.VOID, actor, {"why": f"it is {row.life.state.value}"})
+
+
+def _unsent_orders(tx: Tx, row: PaymentRow) -> set[str]:
+    """The other orders of its batch that are unsent. What an open request names is not sent, so that those of a
+    transaction are read once."""
+    if row.batch is None:
+        return set()
+    name = _UNSENT_ORDERS, row.sender, row.batch
+    if name not in tx.memo:
+        found = tx.read.execute(_UNSENT_IDS, {"b_sender": row.sender, "b_batch": row.batch})
+        tx.memo[name] = {one.order_id for one in found}
+    left: set[str] = tx.memo[name]
+    left.discard(row.order.id)
+    return left
 
 
 def with_hold(judgement: Judgement, need: ApprovalNeed) -> Judgement:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gateway.clock import uuid7
+from gateway.core.states import UNSENT
 from gateway.journal.commit import outbox
 from gateway.journal.commit.rows import OutboxRow, PaymentRow, Reply
 from gateway.journal.commit.store import Tx
@@ -16,7 +17,6 @@ from protocols.erp.routing import EVENTS
 
 ACCEPTED, REJECTED = "payment.accepted", "payment.rejected"
 REPLIES = frozenset({ACCEPTED, REJECTED})
-_BEFORE_SENDING = frozenset({State.ACCEPTED, State.HELD, State.READY})
 
 
 def news_of(row: PaymentRow, event: str, seq: int, at_ms: int) -> News:
@@ -28,7 +28,7 @@ def news_of(row: PaymentRow, event: str, seq: int, at_ms: int) -> News:
         at_ms=at_ms, kind=row.order.kind, amount=row.order.amount,
         bank_reference=None if rejected else row.bank_ref, bank_serial=row.bank_serial, bank_code=row.bank_code,
         bank_text=row.bank_text, booked_ms=row.booked_ms, hold_reasons=row.holds,
-        send_after_ms=row.life.send_after_ms if state in _BEFORE_SENDING else None,
+        send_after_ms=row.life.send_after_ms if state in UNSENT else None,
         refusal=row.refusal if rejected else None, batch=row.batch, item_no=row.item_no, tags=row.order.tags,
     )  # fmt: skip
 

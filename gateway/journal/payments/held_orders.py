@@ -12,7 +12,6 @@ from gateway.journal.commit.rows import PaymentRow
 from gateway.journal.commit.store import Tx
 from gateway.journal.payments import approval_checks, approval_holds, payees
 from gateway.journal.payments.approval_holds import ApprovalContext
-from gateway.journal.people import approval_requests
 from gateway.registry import Registry
 from protocols.canon.outcome import State
 
@@ -30,7 +29,7 @@ def release(tx: Tx, row: PaymentRow, named: Collection[str], registry: Registry)
     cleared = tuple(reason for reason in row.holds if not named or reason in named)
     if named and not cleared:
         return f"it waits for {waits}, not for {', '.join(named)}; nothing was changed"
-    if policy.HOLD_BAND in cleared and approval_requests.latest(tx.read, row.sender, approval_holds.subject_name(row)):
+    if policy.HOLD_BAND in cleared and approval_checks.was_asked(tx, row):
         return ("its approval is for the persons whom the approval policy asks for: bankgw approvals list; "
                 "nothing was changed")  # fmt: skip
     return _clear(tx, row, cleared, registry, approval_checks.at_release(tx, row, context_of(tx, row, registry)))
@@ -45,14 +44,10 @@ def approved(tx: Tx, row: PaymentRow, registry: Registry) -> Event | None:
 
 def context_of(tx: Tx, row: PaymentRow, registry: Registry) -> ApprovalContext:
     """What the approval policy looks at, by the settings of this moment."""
-    sender, hours = registry.senders.get(row.sender), registry.banks[row.bank].profile.limits.hours
-    terms = registry.approval_terms
-    if sender is None:
-        return ApprovalContext(terms, lambda: 0, lambda _minor, _facts: False)
-    allowance = sender.allowance
-    return ApprovalContext(
-        terms, lambda: stayed_since_ms(hours, tx.now_ms, allowance.payee_days, allowance.holidays),
-        lambda minor, facts: policy.payee_covers(minor, allowance, facts),
+    sender, bank = registry.senders.get(row.sender), registry.banks.get(row.bank)
+    return approval_holds.context(
+        registry.approval_terms, None if sender is None else sender.allowance,
+        None if bank is None else bank.profile.limits.hours, tx.now_ms,
     )  # fmt: skip
 
 

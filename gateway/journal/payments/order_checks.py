@@ -15,8 +15,8 @@ from gateway.core.hours import next_open_ms, stayed_since_ms
 from gateway.core.policy import Judgement, Route, UsageFacts
 from gateway.core.states import Reject
 from gateway.journal.commit.rows import Reply
+from gateway.journal.payments import approval_holds
 from gateway.journal.payments.admission import Admission
-from gateway.journal.payments.approval_holds import ApprovalContext
 from gateway.journal.payments.redelivery import Coming
 from gateway.registry import Registry, Sender
 from protocols.canon.errors import Code, Fault, FieldCode, Refusal
@@ -105,11 +105,7 @@ def admission(
         alike_since_ms=now_ms - allowance.alike_hours * 3_600_000,
         payee_before_ms=stayed_since_ms(limits.hours, now_ms, allowance.payee_days, allowance.holidays)
         if policy.looks_at_payee(order, allowance) else None, tell_sent=sender.sent_events,
-        coming=source.coming, approval=ApprovalContext(
-            source.registry.approval_terms,
-            lambda: stayed_since_ms(limits.hours, now_ms, allowance.payee_days, allowance.holidays),
-            lambda minor, facts: policy.payee_covers(minor, allowance, facts),
-        ),
+        coming=source.coming, approval=approval_holds.context(source.registry.approval_terms, allowance, limits.hours, now_ms),
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from gateway.core import flow
 from gateway.core.policy import in_order
 from gateway.core.states import (
+    UNSENT,
     Alarm,
     Answered,
     Deny,
@@ -31,12 +32,12 @@ from gateway.journal.commit.hand_over import Applied
 from gateway.journal.commit.rows import AttemptRow, Evidence, PaymentRow, WorkRow
 from gateway.journal.commit.send_leave import SendLeave
 from gateway.journal.commit.store import Tx
-from gateway.journal.payments import batch_rows, events
+from gateway.journal.payments import approval_holds, batch_rows, events
 from gateway.journal.sql import schema
 from gateway.journal.sql.columns import fitting, speakable
 from protocols.canon.errors import CODES, Refusal
 from protocols.canon.order import Kind
-from protocols.canon.outcome import CORRECTION_EVENT, Outcome, State
+from protocols.canon.outcome import CORRECTION_EVENT, STATE_TABLE, Outcome, State
 
 _P = schema.payments.c
 _DOUBT = frozenset({State.IN_DOUBT, State.ESCALATED})
@@ -92,6 +93,8 @@ def apply(
     _follow(tx, before, after, event, step, outcome)
     if after.batch is not None:
         batch_rows.follow(tx, before, after)
+    if before.life.state in UNSENT and STATE_TABLE[after.life.state].final:
+        approval_holds.on_ended(tx, after, actor)
     audit.append(tx, actor, f"payment.{step.rule}", payment, _detail(before, after, event, step, key))
     return _handed_over(tx, Applied(before, after, step, conflict=False, leave=leave))
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -50,17 +52,24 @@ def in_force(tx: Tx) -> ApprovalPolicy:
     return policy
 
 
-def of_version(conn: Connection, version: int) -> ApprovalPolicy | None:
-    """The policy with this number."""
-    row = conn.execute(select(schema.approval_policies).where(_C.version == version)).first()
-    return None if row is None else _read(vault_of(conn), row.version, row.at_ms, row.body).policy
+def members(tx: Tx, group: str) -> frozenset[str]:
+    """Who is of a group: by the policy in force, or the last one that had it. A request asks for groups of the policy
+    of its time, and one that nobody is of any more could never be approved."""
+    for one in _each(tx.raw):
+        if group in one.policy.groups:
+            return one.policy.groups[group]
+    return frozenset()
 
 
 def listing(conn: Connection, limit: int = 50) -> list[PolicyRow]:
     """All versions, the newest first."""
+    return list(islice(_each(conn), limit))
+
+
+def _each(conn: Connection) -> Iterator[PolicyRow]:
     vault = vault_of(conn)
-    found = conn.execute(select(schema.approval_policies).order_by(_C.version.desc()).limit(limit))
-    return [_read(vault, row.version, row.at_ms, row.body) for row in found]
+    for row in conn.execute(select(schema.approval_policies).order_by(_C.version.desc())).all():
+        yield _read(vault, row.version, row.at_ms, row.body)
 
 
 def write(tx: Tx, text: str, proposal: str) -> ApprovalPolicy | None:

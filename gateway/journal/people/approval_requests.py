@@ -7,9 +7,10 @@ what it is about has changed, it is void and another one is made.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, update
@@ -18,7 +19,8 @@ from gateway.journal.commit import audit
 from gateway.journal.commit.store import Tx
 from gateway.journal.sql import schema
 from gateway.journal.sql.databases import insert_new
-from gateway.journal.sql.driver import first_row
+from gateway.journal.sql.driver import first_row, rows
+from gateway.journal.sql.vault import Vault
 from gateway.journal.sql.vaults import vault_of
 from gateway.people import approval_digest
 from gateway.people.approval_bands import ApprovalNeed
@@ -29,11 +31,13 @@ _C = schema.approval_requests.c
 _M = schema.meta.c
 _INSTANCE = "approval_instance"
 _INSTANCE_ROW = select(_M.value).where(_M.name == _INSTANCE)
-_LATEST = (
+_ABOUT = (
     select(schema.approval_requests)
     .where(_C.sender == bindparam("b_sender"), _C.subject == bindparam("b_subject"))
-    .order_by(_C.request.desc()).limit(1)
+    .order_by(_C.request.desc())
 )  # fmt: skip
+_LATEST = _ABOUT.limit(1)
+_PAGE = 200
 
 
 class RequestState(StrEnum):
@@ -107,6 +111,26 @@ def latest(conn: Connection, sender: str, subject: str) -> ApprovalRequest | Non
     return None if row is None else _read(conn, row)
 
 
+def about(conn: Connection, sender: str, subject: str) -> list[ApprovalRequest]:
+    """All requests about an order or batch, the last first. Those of a batch may name different lines of it."""
+    return [_read(conn, row) for row in rows(conn, _ABOUT, {"b_sender": sender, "b_subject": subject})]
+
+
+def naming(conn: Connection, sender: str, subject: str, order: str) -> ApprovalRequest | None:
+    """The last request that names this order: by itself, or as a line of the batch `subject`."""
+    return next((one for one in about(conn, sender, subject) if order in orders_of(one)), None)
+
+
+def orders_of(request: ApprovalRequest) -> frozenset[str]:
+    """The ids of the orders that a request names."""
+    return _orders(request.form)
+
+
+@lru_cache(maxsize=16)
+def _orders(form: bytes) -> frozenset[str]:
+    return frozenset(line.order for line in approval_digest.read(form).lines)
+
+
 def fetch(conn: Connection, request: str, *, lock: bool = False) -> ApprovalRequest | None:
     """One request; with `lock`, others who lock it wait until this transaction ends. VaultError if it was altered."""
     wanted = select(schema.approval_requests).where(_C.request == request)
@@ -114,12 +138,15 @@ def fetch(conn: Connection, request: str, *, lock: bool = False) -> ApprovalRequ
     return None if row is None else _read(conn, row)
 
 
-def listing(conn: Connection, states: Sequence[RequestState] = (), limit: int = 200) -> list[ApprovalRequest]:
-    """The newest first; `states` empty: all."""
-    wanted = select(schema.approval_requests).order_by(_C.request.desc()).limit(limit)
+def listing(conn: Connection, states: Sequence[RequestState] = ()) -> Iterator[ApprovalRequest]:
+    """All requests, the newest first, read as they are asked for; `states` empty: in any state."""
+    wanted = select(schema.approval_requests).order_by(_C.request.desc()).limit(_PAGE)
     if states:
         wanted = wanted.where(_C.state.in_([one.value for one in states]))
-    return [_read(conn, row) for row in conn.execute(wanted)]
+    page = conn.execute(wanted).all()
+    while page:
+        yield from (_read(conn, row) for row in page)
+        page = conn.execute(wanted.where(_C.request < page[-1].request)).all()
 
 
 def settle(tx: Tx, request: ApprovalRequest, state: RequestState, actor: str, detail: dict[str, Any]) -> bool:
@@ -170,18 +197,24 @@ def _columns(tx: Tx, request: ApprovalRequest) -> dict[str, Any]:
 
 
 def _read(conn: Connection, row: Any) -> ApprovalRequest:
-    said = json.loads(vault_of(conn).open(row.body, _aad(row.request)))
-    form = said["form"].encode("ascii")
-    made = ApprovalRequest(
-        row.request, said["sender"], said["subject"], said["maker"], RequestState(said["state"]), row.made_ms,
-        row.escalates_ms, said["expires_ms"], approval_digest.digest(form), form,
-        ApprovalNeed(tuple((group, count) for group, count in said["need"])),
-    )  # fmt: skip
+    made = _opened(vault_of(conn), row.request, row.made_ms, row.escalates_ms, row.body)
     # The sealed request is authentic; the clear columns beside it must agree with it.
     there = (row.sender, row.subject, row.maker, row.state, row.expires_ms, row.digest)
     sealed = (made.sender, made.subject, made.maker, made.state.value, made.expires_ms, made.digest)
     assert there == sealed, f"approval request {row.request}: columns were altered"
     return made
+
+
+@lru_cache(maxsize=16)
+def _opened(vault: Vault, request: str, made_ms: int, escalates_ms: int | None, sealed: bytes) -> ApprovalRequest:
+    """A request out of its sealed body. Kept, because each line of a batch asks for the same one as it is sent."""
+    said = json.loads(vault.open(sealed, _aad(request)))
+    form = said["form"].encode("ascii")
+    return ApprovalRequest(
+        request, said["sender"], said["subject"], said["maker"], RequestState(said["state"]), made_ms, escalates_ms,
+        said["expires_ms"], approval_digest.digest(form), form,
+        ApprovalNeed(tuple((group, count) for group, count in said["need"])),
+    )  # fmt: skip
 
 
 def _aad(request: str) -> bytes:
