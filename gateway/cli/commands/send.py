@@ -21,6 +21,7 @@ _TOLD = ("would", "seq", "item_no", "payment", "bank", "bank_reference", "bank_c
          "next_enquiry", "was")  # fmt: skip
 SHOWN_CHARS = 1_000
 DEFAULT_PROFILE = Path("/etc/bankgw/erp.toml")
+_HELD = "`bankgw orders show` says why; approvers decide by `bankgw approvals`, the rest is for `bankgw orders release`"
 
 
 def send(
@@ -162,7 +163,7 @@ def _verdict(kind: CommandType, heard: list[Any], timeout: float) -> int:
     if state is State.SETTLED:
         return exit_codes.OK
     if state is State.HELD:
-        print("it waits for an approval; see `bankgw orders release`", file=sys.stderr)
+        print(f"it is held; {_HELD}", file=sys.stderr)
         return exit_codes.REFUSED
     if state is None or heard[-1].said.get("final") or refused:
         return exit_codes.FAILED
@@ -180,7 +181,7 @@ def _batch_verdict(batch: BatchStanding | None, timeout: float) -> int:
     states = [] if batch is None else list(batch.states.values())
     doubt, held = sum(map(erp_client.is_doubt, states)), states.count(State.HELD)
     if held and not doubt:
-        print(f"{held} items wait for an approval; see `bankgw orders release`", file=sys.stderr)
+        print(f"{held} items are held; {_HELD}", file=sys.stderr)
         return exit_codes.REFUSED
     print(f"not over after {timeout:g} s: {doubt} items may be at the bank; never send it again, ask with status.query",
           file=sys.stderr)  # fmt: skip

@@ -23,6 +23,7 @@ from tests.gateway.control.test_approval_holds import BANDS, OVER, submit
 from tests.gateway.control.test_approvals import approve, executions, key_of
 from tests.gateway.control.test_people import QIAN, SUN, decide, let_in
 from tests.world.batching import batch, states
+from tests.world.lines import events, lines
 from tests.world.world import World
 
 Lie = Callable[[AnyOrder], AnyOrder]
@@ -73,7 +74,10 @@ def operator(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Operato
 
 def test_what_is_not_as_approved_is_held_and_not_sent(operator: Operator) -> None:
     submit(operator, "AP-1", OVER, maker="zhao")
-    approve(operator, SUN, key_of(operator, "AP-1"))
+    with lines() as heard:
+        approve(operator, SUN, key_of(operator, "AP-1"))
+    [line] = events(heard, "bytes.not_as_approved")
+    assert line["log_level"] == "error" and "nothing was sent" in line["action"]
     told = operator.world.last("AP-1")
     assert (told["state"], told["hold_reasons"]) == ("held", ["cannot_be_prepared"])
     assert "order.not_as_approved" in [entry for _actor, entry in operator.trail(str(told["payment"]))]

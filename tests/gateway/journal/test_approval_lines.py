@@ -1,0 +1,187 @@
+"""Approvals of a batch's lines in the journal, alike on every database: the request that names a line is the one that
+counts for it, and each line is judged without reading the others."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from sqlalchemy import select
+
+from gateway.core.states import Cancel, Release
+from gateway.journal.commit.payment_cache import Outdated
+from gateway.journal.commit.rows import PaymentRow
+from gateway.journal.commit.store import Tx
+from gateway.journal.payments import (
+    approval_checks,
+    approval_decisions,
+    approval_holds,
+    batch_rows,
+    held_orders,
+    lookup,
+)
+from gateway.journal.payments.approval_decisions import DecidedRequest, GivenDecision
+from gateway.journal.payments.approval_holds import NO_CONTEXT, ApprovalContext
+from gateway.journal.people import approval_policies, approval_requests, approvals, entitlements, persons
+from gateway.journal.people.approval_requests import ApprovalRequest, RequestState
+from gateway.journal.people.approvals import ApprovalDecision
+from gateway.journal.people.persons import No, Person
+from gateway.journal.sql import schema
+from gateway.people.approval_terms import DEFAULT_TERMS
+from gateway.people.grants import parse
+from protocols.canon.outcome import State
+from tests.gateway.journal.bench import KEY, NOW_MS, Journal, order
+from tests.gateway.journal.test_approvals import BANDS
+from tests.gateway.journal.test_batches import batch, taken
+
+SUN = Ed25519PrivateKey.from_private_bytes(KEY)
+REGISTRY: Any = SimpleNamespace(banks={"sample": None}, senders={}, approval_terms=DEFAULT_TERMS)
+
+
+def context_of(_tx: Tx, _row: PaymentRow) -> ApprovalContext:
+    return NO_CONTEXT
+
+
+@pytest.fixture
+def desk(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> Journal:
+    """ZHAO makes payments and SUN approves them, by the policy BANDS."""
+    monkeypatch.setattr(held_orders, "context_of", lambda _tx, _row, _registry: NO_CONTEXT)
+    monkeypatch.setattr(held_orders, "approved", lambda tx, row, _registry: Release(tx.now_ms, tx.now_ms)
+                        if row.life.state is State.HELD else None)  # fmt: skip
+
+    def unit(tx: Tx) -> None:
+        for n, (name, key) in enumerate((("zhao", bytes(32)), ("sun", SUN.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)))):
+            made = persons.enrol(tx, name, 2001 + n, key, "uid:0")
+            assert isinstance(made, Person)
+            persons.change(tx, replace(made, enrolled=True, grants=parse("approver@*;maker@*")), "person.confirmed", "uid:0", {})
+        assert approval_policies.write(tx, BANDS, "p") is not None
+
+    journal.do(unit)
+    return journal
+
+
+def line(journal: Journal, n: int, minor: int) -> PaymentRow:
+    return journal.admit(order(f"B-{n}", minor=minor, maker="zhao"), batch="B", item_no=n).row
+
+
+def again(journal: Journal, row: PaymentRow) -> PaymentRow:
+    found = journal.read(lambda conn: lookup.fetch(conn, row.payment))
+    assert found is not None
+    return found
+
+
+def naming(journal: Journal, row: PaymentRow) -> ApprovalRequest:
+    found = journal.read(lambda conn: approval_requests.naming(conn, "erp", "B", row.order.id))
+    assert found is not None
+    return found
+
+
+def say(journal: Journal, request: ApprovalRequest, decision: ApprovalDecision = ApprovalDecision.APPROVE) -> DecidedRequest:
+    signature = SUN.sign(approvals.to_sign(request.digest, decision))
+    given = GivenDecision(request.request, decision, request.digest, signature, "no", "control", "uid:2002")
+
+    def unit(tx: Tx) -> DecidedRequest | No:
+        return approval_decisions.decide(tx, given, entitlements.of_name(tx.fresh, "sun", tx.now_ms), REGISTRY)
+
+    said = journal.do(unit)
+    assert isinstance(said, DecidedRequest), said
+    return said
+
+
+def at_send(journal: Journal, row: PaymentRow) -> Any:
+    now = again(journal, row)
+    return journal.do(lambda tx: approval_checks.at_send(tx, (now,), context_of))[0]
+
+
+def test_a_later_request_about_other_lines_changes_nothing_for_this_one(desk: Journal) -> None:
+    first, second = line(desk, 1, 5_000_001), line(desk, 2, 5_000_002)
+    assert say(desk, naming(desk, first)).request.state is RequestState.APPROVED
+    approved = approval_holds.line_of(first.order)
+    assert at_send(desk, first) == approved
+    assert desk.do(lambda tx: approval_checks.at_repeat(tx, again(desk, first))) == (approved,)
+    assert again(desk, second).life.state is State.HELD and naming(desk, second).state is RequestState.OPEN
+
+
+def test_a_line_that_no_request_names_is_asked_about(desk: Journal) -> None:
+    first, second = line(desk, 1, 100), line(desk, 2, 5_000_002)
+    assert (first.life.state, second.holds) == (State.READY, ("approval",))
+    assert at_send(desk, first) == "nobody was asked"
+    made = naming(desk, first)
+    assert approval_requests.orders_of(made) == {"B-1"} and made.state is RequestState.OPEN
+    assert naming(desk, second).request != made.request and naming(desk, second).state is RequestState.OPEN
+
+
+def test_a_rejection_ends_the_ready_lines_that_it_names_too(desk: Journal) -> None:
+    first, second = line(desk, 1, 100), line(desk, 2, 5_000_002)
+    need = naming(desk, second).need
+    made = desk.do(lambda tx: approval_holds.request(tx, (first, second), need, DEFAULT_TERMS))
+    said = say(desk, made, ApprovalDecision.REJECT)
+    assert len(said.changed) == 2 and said.request.state is RequestState.REJECTED
+    assert [again(desk, one).life.state for one in (first, second)] == [State.CANCELLED] * 2
+
+
+def test_a_request_is_void_once_nothing_that_it_names_is_left(desk: Journal) -> None:
+    first, second = line(desk, 1, 5_000_001), line(desk, 2, 5_000_002)
+    made = desk.do(lambda tx: approval_holds.request(tx, (first, second), naming(desk, first).need, DEFAULT_TERMS))
+    desk.apply(first.payment, Cancel(NOW_MS), epoch=None)
+    assert naming(desk, first).state is RequestState.OPEN
+    desk.apply(second.payment, Cancel(NOW_MS), epoch=None)
+    assert (naming(desk, second).request, naming(desk, second).state) == (made.request, RequestState.VOID)
+
+
+def test_a_line_is_judged_by_the_sum_of_its_batch_without_reading_the_others(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The policy came after the batch. Reading 1,000 lines for each of them would take the writer most of a minute."""
+    rows = taken(journal, batch((2_000_000, 2_000_000, 2_000_000))).items
+    journal.do(lambda tx: approval_policies.write(tx, BANDS, "p"))
+
+    def read(*_asked: Any) -> Any:
+        raise AssertionError("all lines of the batch were read")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(batch_rows, "items", read)
+        why = journal.do(lambda tx: approval_checks.why_not_now(tx, rows[0], NO_CONTEXT))
+    assert why == "nobody was asked"
+    for row in rows[1:]:
+        journal.apply(row.payment, Cancel(NOW_MS), epoch=None)
+    need = journal.do(lambda tx: approval_holds.needed_now(tx, rows[0], NO_CONTEXT))
+    assert need.approvers == 2, "for want of a maker only: what was cancelled is no money of the batch"
+
+
+def test_who_asks_anew_about_what_another_has_settled_does_nothing(desk: Journal) -> None:
+    row = line(desk, 1, 5_000_001)
+    made = naming(desk, row)
+
+    def unit(tx: Tx) -> ApprovalRequest:
+        return approval_checks.ask_anew(tx, row, made, NO_CONTEXT, "x")
+
+    other = desk.do(unit)
+    with pytest.raises(Outdated, match="settled by another node"):
+        desk.do(unit)
+    assert naming(desk, row).request == other.request and desk.count(schema.approval_requests) == 2
+
+
+def test_two_nodes_do_not_both_ask_anew(desk: Journal) -> None:
+    """The second waits for the first one's lock on the request."""
+    row = line(desk, 1, 5_000_001)
+    made = naming(desk, row)
+    desk.hands.task.advance(DEFAULT_TERMS.valid_ms / 1000 + 1)
+    said: list[Any] = []
+
+    def renew() -> None:
+        said.append(desk.do(lambda tx: approval_decisions.renew(tx, made.request, "uid:2001", REGISTRY)))
+
+    table, thread = schema.approval_requests, threading.Thread(target=renew)
+    with desk.stranger() as conn:
+        conn.execute(select(table).where(table.c.request == made.request).with_for_update())
+        thread.start()
+        thread.join(0.5)
+        assert not said, "it did not wait"
+    thread.join(10)
+    assert isinstance(said[0], ApprovalRequest) and said[0].request != made.request
