@@ -58,7 +58,6 @@ _FIRST_UID = 2_000_000_001
 _ACTOR = "demo"
 _ALONE = ("payment", "transfer")
 _LOOK_S, _AGAIN_S, _PATIENCE_S = 0.3, 6.0, 5.0
-_MOST_REQUESTS = 1_000_000
 
 
 def put_in_force(settings_file: Path) -> PersonKeys:
@@ -218,7 +217,7 @@ class ApprovalCount:
 def signed_requests(state: Path, vault_key: Path, keys: PersonKeys) -> list[SignedRequest]:
     """Every request for approval in the journal, with the signatures that these keys made."""
     with evidence.opened(state, vault_key) as conn:
-        return [_signed_request(conn, one, keys) for one in approval_requests.listing(conn, limit=_MOST_REQUESTS)]
+        return [_signed_request(conn, one, keys) for one in approval_requests.listing(conn)]
 
 
 def _signed_request(conn: Connection, one: ApprovalRequest, keys: PersonKeys) -> SignedRequest:
