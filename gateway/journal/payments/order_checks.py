@@ -105,7 +105,8 @@ def admission(
         alike_since_ms=now_ms - allowance.alike_hours * 3_600_000,
         payee_before_ms=stayed_since_ms(limits.hours, now_ms, allowance.payee_days, allowance.holidays)
         if policy.looks_at_payee(order, allowance) else None, tell_sent=sender.sent_events,
-        coming=source.coming, approval=approval_holds.context(source.registry.approval_terms, allowance, limits.hours, now_ms),
+        coming=source.coming,
+        approval=approval_holds.context(source.registry.approval_terms, allowance, limits.hours, now_ms),
     )  # fmt: skip
 
 
