@@ -137,17 +137,20 @@ class AccountWatch:
             if opens_ms > now_ms:
                 await sleep_until(self._parts.clock, opens_ms)
                 continue
+            # A call during the look may be about what was read already: it asks for another look.
+            self._wanted.discard(account)
             if self._parts.owns(one.lane):
                 await self._attempt(one, self._look(one))
             await self._interval(one, profile.poll_every.total_seconds())
 
     async def _interval(self, one: Watched, seconds: float) -> None:
         """Wait for the next poll, or until the bank has called about the account."""
-        self._wanted.discard(one.account)
         most = seconds if self._parts.banks[one.bank].pushes is None else CALLED_S
-        while seconds > 0 and one.account not in self._wanted:
+        while seconds > 0:
             await sleep(self._parts.clock, piece := min(seconds, most))
             seconds -= piece
+            if one.account in self._wanted:
+                return
 
     async def _look(self, one: Watched) -> None:
         epoch, hours = self._parts.epoch(one.lane), self._parts.banks[one.bank].profile.limits.hours

@@ -93,6 +93,35 @@ def test_a_bank_that_calls_has_its_account_read_before_the_next_poll(tmp_path: P
         assert len(named(world, "transaction.booked")) == called
 
 
+def test_a_call_while_the_account_is_read_asks_for_another_look(tmp_path: Path) -> None:
+    calls: list[bool] = []
+
+    def calling(bank: Bank) -> Bank:
+        frames = Pushes((), lambda: bank.ports["business"].answers(), lambda frame: Push("", ""), lambda frame, now: b"")
+        put = bank.questions.lines
+        assert put is not None
+
+        def lines(question: LinesQuestion, context: Any) -> Any:
+            # The bank calls when our question is on its way: its answer may be of before.
+            if calls == [True] and world.life is not None:
+                calls.append(False)
+                world.life.gateway.account_watch.look_soon(world.bank.account)
+            return put(question, context)
+
+        return replace(bank, pushes=frames, questions=replace(bank.questions, lines=lines))
+
+    world = watching(tmp_path, calling, poll_s=HOURLY_S)
+    life = world.start()
+    world.run(30)
+    calls.append(True)
+    life.gateway.account_watch.look_soon(world.bank.account)
+    world.run(90)
+    assert calls == [True, False], "the look that the first call asked for"
+    world.submit("AP-1", 12_345)
+    world.run(90)
+    assert len(named(world, "transaction.booked")) == 1
+
+
 def test_a_restart_tells_nothing_again(tmp_path: Path) -> None:
     world = watching(tmp_path)
     world.start()
