@@ -26,6 +26,7 @@ from gateway.asking import R, Unavailable
 from gateway.bank.account_watch import AccountWatch, Watched, WatchParts
 from gateway.bank.certificate_expiry import CertificateExpiry
 from gateway.bank.certificate_reload import CertificateReload, CurrentTls, peer_ends
+from gateway.bank.clock_trust import banks_agree
 from gateway.bank.emergency_stop import EmergencyStop
 from gateway.bank.exchange_ring import ExchangeRing
 from gateway.bank.lane import Lane
@@ -66,6 +67,7 @@ from gateway.journal.commit.rows import PaymentRow
 from gateway.journal.commit.store import Store
 from gateway.journal.payments import held_orders
 from gateway.journal.payments.retention import Retention, periods_of
+from gateway.journal.payments.retention_clock import RetentionClock
 from gateway.journal.sql import migrations, vault
 from gateway.journal.sql.executor import ThreadExecutor
 from gateway.meters import Meters
@@ -224,7 +226,7 @@ def _chain_parts(settings: conf.Settings, store: SqlStore, clock: Clock) -> tupl
     key = checkpoints.load_key(settings.state_dir / checkpoints.KEY_FILE)
     folder = settings.state_dir / checkpoints.FOLDER
     return (Checkpoints(store, clock, settings.node, key, folder, lambda: store.head, settings.journal.checkpoint_s),
-            AuditPurge(store, clock, settings.node, key, folder, settings.retention.audit_days))  # fmt: skip
+            AuditPurge(store, settings.node, key, folder, settings.retention.audit_days))  # fmt: skip
 
 
 async def _past(store: Store, log: commit_permit_log.PermitLog, clock: Clock) -> restored_database.Past:
@@ -308,7 +310,10 @@ class Gateway:
                        self.questions.cache_balance),
             settings.node,
         )  # fmt: skip
-        self.retention = Retention(parts.store, parts.clock, meters, periods_of(settings), parts.audit_purge)
+        retention_clock = RetentionClock(parts.store, parts.clock, settings.node, lambda: banks_agree(
+            lane.clock_trust for lane in self.lanes.values()))  # fmt: skip
+        self.retention = Retention(parts.store, parts.clock, retention_clock, meters, periods_of(settings),
+                                   parts.audit_purge)  # fmt: skip
         meters.build.info({"version": VERSION, "mode": settings.mode, "node": settings.node})
         for bank_name in settings.banks:
             plain = sum(lane.tls is None for lane in settings.banks[bank_name].lanes.values())
@@ -337,6 +342,7 @@ class Gateway:
         self.emergency.apply(await parts.store.read(stops.last))
         # Before anything is written: the permit log may lack the journal's last group, and no more.
         self.past = await parts.past()
+        await self.retention.begin()
         users = self.known().users
         await parts.store.write(lambda tx: renames.note_users(tx, users))
         held = [name for name in self.lanes if self.past.holds(name)]

@@ -126,6 +126,23 @@ class SystemEntropy:
 _VALUES = {letter: value for value, letter in enumerate(_CROCKFORD)}
 
 
+def ulid_from(at_ms: int) -> str:
+    """The smallest ULID of that moment: what was made before has a smaller one."""
+    digits, at_ms = [], max(at_ms, 0)
+    for _ in range(10):
+        at_ms, digit = divmod(at_ms, 32)
+        digits.append(_CROCKFORD[digit])
+    return "".join(reversed(digits)) + "0" * 16
+
+
+def ulid_ms(ulid: str) -> int:
+    """The time that a ULID begins with."""
+    at_ms = 0
+    for letter in ulid[:10]:
+        at_ms = at_ms * 32 + _VALUES[letter]
+    return at_ms
+
+
 def uuid7(ulid: str) -> str:
     """The UUIDv7 (RFC 9562) with the time and the low 74 random bits of `ulid`: AMQP peers expect a UUID.
 

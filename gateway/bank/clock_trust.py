@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -33,6 +34,12 @@ class ClockVerdict:
     def of(self, fate: Fate) -> bool:
         """Whether an answer with this fate may count. A payment can be unknown because we named the wrong date."""
         return self.days if fate is Fate.NOT_FOUND else self.spans
+
+
+def banks_agree(trusts: Iterable[ClockTrust]) -> bool | None:
+    """Whether the banks' clocks agree with ours; None if no bank told its time."""
+    ahead = [one.ahead_ms for one in trusts if one.ahead_ms is not None]
+    return all(abs(ms) <= CLOCK_DIFFERS_MS for ms in ahead) if ahead else None
 
 
 class ClockTrust:

@@ -270,6 +270,9 @@ def _places_check(settings: Settings) -> Iterator[Finding]:
     kept = settings.retention
     if kept.audit_days < kept.payments_days:
         yield "retention.audit_days", f"the audit trail must outlive payments; write {kept.payments_days} or more"
+    if kept.books_days() > (most := min(kept.payments_days, kept.statements_days)):
+        yield "retention.reconciliation_days", ("a book without its payments and statements would be open again; write "
+                                                f"{most} or less")  # fmt: skip
     socket = settings.control_socket()
     if len(os.fsencode(socket)) > SOCKET_BYTES:
         key = "control.socket" if settings.control.socket else "state_dir"

@@ -167,7 +167,8 @@ class Journal(_Table):
         90,
         ge=2,
         le=3650,
-        description="Days for which refused commands and the journal's copies of parked ones are kept.",
+        description="Days for which refused commands, the journal's copies of parked ones, banks' pushes and sent "
+        "messages about no payment are kept.",
     )
     accept_unknown: tuple[Left, ...] = Field(
         (),
@@ -182,17 +183,27 @@ class RetentionSettings(_Table):
 
     payments_days: int = Field(
         3_653, ge=400, le=36_500,
-        description="Days for which a payment is kept after it is final, with its attempts, evidence and messages. Its "
-        "order id is forgotten with it: the same id is another order then.",
+        description="Days for which a payment is kept after it is final, with its attempts, evidence, messages and "
+        "approvals. Its order id is forgotten with it: the same id is another order then.",
     )  # fmt: skip
     statements_days: int = Field(
-        3_653, ge=400, le=36_500, description="Days for which entries of watched accounts are kept."
-    )
+        3_653, ge=400, le=36_500,
+        description="Days for which entries of accounts are kept, and the balances of their closed days.",
+    )  # fmt: skip
+    reconciliation_days: int | None = Field(
+        None, ge=400, le=36_500,
+        description="Days for which ERPs' books, persons' decisions about their rows and monthly statements are kept. "
+        "Default, and at most: as long as both payments and statements.",
+    )  # fmt: skip
     audit_days: int = Field(
         3_653, ge=400, le=36_500,
-        description="Days for which audit entries are kept, at least as long as payments. A signed checkpoint stays in "
-        "the place of those that are deleted.",
+        description="Days for which audit entries, proposals and delegations are kept, at least as long as payments. A "
+        "signed checkpoint stays in the place of the entries that are deleted, a whole month at a time.",
     )  # fmt: skip
+
+    def books_days(self) -> int:
+        """`reconciliation_days`, or its default."""
+        return self.reconciliation_days or min(self.payments_days, self.statements_days)
 
 
 class WatchSettings(_Table):

@@ -2,99 +2,165 @@
 
 What is left is verified from there: the checkpoint states how many entries there were, the root of their tree and the
 hash that the next entry continues. It was signed when those entries were there, and a witness may have it too.
+
+A checkpoint alone does not say how old entries are: its date is that of a clock that may have been wrong. So every
+entry up to it must be past its retention by its own date, and older than each payment that is still kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import delete, func, select
+from sqlalchemy import Connection, delete, func, select
 
 from gateway import log
-from gateway.clock import Clock
+from gateway.clock import ulid_ms
 from gateway.journal.checkpoints import checkpoints, merkle
 from gateway.journal.checkpoints.checkpoints import BadCheckpoint, Checkpoint
 from gateway.journal.commit import audit
 from gateway.journal.commit.audit import AuditBase
 from gateway.journal.commit.rows import Head
 from gateway.journal.commit.store import Store, Tx
+from gateway.journal.payments.retention_clock import BELIEVED_FROM_MS
 from gateway.journal.sql import schema
 from protocols.erp.news import instant
 
 AT_ONCE = 1_000
+FILES_MOST = 12
+"""How many months of checkpoints one look reads, the newest that are old enough."""
+_TAIL_BYTES = 65_536
 _READ = 20_000
-_A = schema.audit.c
+_A, _P = schema.audit.c, schema.payments.c
 _log = log.get("journal.audit_purge")
 
 
-class AuditPurge:
-    """See the module. `days`: how long entries are kept; the newest checkpoint that is older is the new beginning."""
+@dataclass(frozen=True, slots=True)
+class _Goal:
+    """A new beginning: the checkpoint and its note. Entries from `limit_ms` on must stay."""
 
-    def __init__(self, store: Store, clock: Clock, node: str, key: Ed25519PrivateKey, folder: Path, days: int) -> None:
+    note: str
+    at: Checkpoint
+    limit_ms: int
+
+
+class AuditPurge:
+    """See the module. `days`: how long entries are kept, up to the end of that month."""
+
+    def __init__(self, store: Store, node: str, key: Ed25519PrivateKey, folder: Path, days: int) -> None:
         self._store = store
-        self._clock = clock
         self._node = node
         self._key = key
         self._folder = folder
         self._kept_ms = days * 86_400_000
+        self._refused = ""
 
-    async def look(self) -> int:
+    async def look(self, now_ms: int) -> int:
         """Delete what may go. Returns how many entries. Raises BadCheckpoint if the chain is not what was signed."""
-        point = self._newest_before(instant(self._clock.now_ms() - self._kept_ms))
-        if point is None:
-            return 0
-        note, at = point
-        base = await self._store.read(lambda conn: audit.bases(conn).get(self._node, AuditBase()))
-        if at.size > base.size:
-            tree, head = base.tree, Head(base.size, base.hash)
-            while head.seq < at.size:
-                leaves, head = await self._store.read(self._next(head, at.size))
-                if not leaves:
-                    raise BadCheckpoint(f"audit of {self._node}: entry {head.seq + 1} is missing; nothing is deleted")
-                tree = merkle.grown(tree, leaves)
-            if (merkle.root(tree), head.hash) != (at.root, at.hash):
-                raise BadCheckpoint(f"audit of {self._node}: its first {at.size} entries are not those of the "
-                                    f"checkpoint of {at.at}; nothing is deleted")  # fmt: skip
-            base = AuditBase(at.size, at.hash, tree, note)
-            fresh = base
-            await self._store.write(lambda tx: audit.begin_after(tx, fresh))
+        # The notes are read in the reader's thread, too.
+        goal, base = await self._store.read(lambda conn: (self._goal(conn, now_ms), _base(conn, self._node)))
+        if goal is not None and goal.at.size > base.size and goal.note != self._refused:
+            fresh = await self._checked(goal, base)
+            if fresh is None:
+                self._refused = goal.note
+            else:
+                base = fresh
+                await self._store.write(lambda tx: audit.begin_after(tx, base))
         return await self._delete(base)
 
-    def _next(self, head: Head, size: int) -> Callable[..., tuple[list[bytes], Head]]:
-        most = min(_READ, size - head.seq)
-        return lambda conn: checkpoints.entries_after(conn, self._node, head, most)
-
-    def _newest_before(self, limit: str) -> tuple[str, Checkpoint] | None:
-        found = None
+    def _goal(self, conn: Connection, now_ms: int) -> _Goal | None:
+        limit_ms = min(now_ms - self._kept_ms, _oldest_kept_ms(conn, now_ms))
         try:
-            notes = checkpoints.kept(self._folder) if self._folder.is_dir() else []
-        except OSError:
+            found = next(self._old(limit_ms), None)
+        except OSError as error:
+            _log.warning("audit.not_purged", error=str(error), action="no entry is deleted; make the folder readable")
             return None
-        for note in notes:
-            try:
-                at = checkpoints.opened(note, self._key.public_key())
-            except BadCheckpoint:
-                continue  # of an earlier key, or altered: such a one is no beginning
-            mine = at.origin == checkpoints.origin_of(self._node) and at.at < limit
-            if mine and (found is None or at.size > found[1].size):
-                found = (note, at)
-        return found
+        return None if found is None else _Goal(*found, limit_ms)
+
+    def _old(self, limit_ms: int) -> Iterator[tuple[str, Checkpoint]]:
+        """This node's checkpoints of months that were over by then, the newest first."""
+        limit, first = instant(limit_ms), instant(BELIEVED_FROM_MS)
+        months = sorted(file for file in self._folder.glob("*.txt") if re.fullmatch(r"\d{4}-\d\d", file.stem))
+        old = [file for file in months if first[:7] <= file.stem < limit[:7]]
+        for file in reversed(old[-FILES_MOST:]):
+            for note in reversed(checkpoints.split(_tail(file))):
+                try:
+                    at = checkpoints.opened(note, self._key.public_key())
+                except BadCheckpoint:
+                    continue  # of an earlier key, cut or altered: such a one is no beginning
+                if at.origin == checkpoints.origin_of(self._node) and first <= at.at < limit:
+                    yield note, at
+
+    async def _checked(self, goal: _Goal, base: AuditBase) -> AuditBase | None:
+        """The chain up to the checkpoint, read again; None if an entry is too young, whatever the checkpoint's date."""
+        tree, head, at = base.tree, Head(base.size, base.hash), goal.at
+        while head.seq < at.size:
+            piece = await self._store.read(lambda conn, head=head: _piece(conn, self._node, head, at.size))  # type: ignore[misc]
+            if not piece.leaves:
+                raise BadCheckpoint(f"audit of {self._node}: entry {head.seq + 1} is missing; nothing is deleted")
+            if piece.newest_ms >= goal.limit_ms:
+                _log.warning("audit.not_purged", checkpoint=at.at, entries=at.size, newest=instant(piece.newest_ms),
+                             action="an entry before this checkpoint is younger than it: the clock was wrong then; "
+                             "nothing is deleted up to it")  # fmt: skip
+                return None
+            tree, head = merkle.grown(tree, piece.leaves), piece.head
+        if (merkle.root(tree), head.hash) != (at.root, at.hash):
+            raise BadCheckpoint(f"audit of {self._node}: its first {at.size} entries are not those of the "
+                                f"checkpoint of {at.at}; nothing is deleted")  # fmt: skip
+        return AuditBase(at.size, at.hash, tree, goal.note)
 
     async def _delete(self, base: AuditBase) -> int:
         gone = 0
-        while some := await self._store.write(lambda tx: _some(tx, self._node, base.size)):
-            gone += some
+        # Looked at first: a unit that finds nothing to delete would cost a commit.
+        while await self._store.read(lambda conn: _lowest(conn, self._node, base.size)) is not None:
+            gone += await self._store.write(lambda tx: _some(tx, self._node, base.size))
         if gone:
             _log.info("audit.purged", entries=gone, kept_after=base.size, action="their retention is over; a signed "
                       "checkpoint stands for them")  # fmt: skip
         return gone
 
 
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    leaves: list[bytes]
+    head: Head
+    newest_ms: int
+
+
+def _piece(conn: Connection, node: str, head: Head, size: int) -> _Piece:
+    leaves, end = checkpoints.entries_after(conn, node, head, min(_READ, size - head.seq))
+    newest = select(func.max(_A.at_ms)).where(_A.node == node, _A.seq > head.seq, _A.seq <= end.seq)
+    return _Piece(leaves, end, conn.execute(newest).scalar() or 0)
+
+
+def _base(conn: Connection, node: str) -> AuditBase:
+    return audit.bases(conn).get(node, AuditBase())
+
+
+def _oldest_kept_ms(conn: Connection, now_ms: int) -> int:
+    """When the oldest payment was accepted that is still kept: its trail stays. Keys begin with the time."""
+    row = conn.execute(select(_P.payment, _P.accepted_ms).order_by(_P.payment).limit(1)).first()
+    return now_ms if row is None else min(row.accepted_ms, ulid_ms(row.payment))
+
+
+def _tail(file: Path) -> str:
+    """The end of a month's notes. The month may have many; the last ones are enough."""
+    with file.open("rb") as opened:
+        opened.seek(max(0, os.fstat(opened.fileno()).st_size - _TAIL_BYTES))
+        return opened.read().decode("utf-8", "replace")
+
+
+def _lowest(conn: Connection, node: str, size: int) -> int | None:
+    return conn.execute(select(func.min(_A.seq)).where(_A.node == node, _A.seq <= size)).scalar()
+
+
 def _some(tx: Tx, node: str, size: int) -> int:
-    mine = (_A.node == node, _A.seq <= size)
-    low = tx.fresh.execute(select(func.min(_A.seq)).where(*mine)).scalar()
+    low = _lowest(tx.fresh, node, size)
     if low is None:
         return 0
-    return int(tx.fresh.execute(delete(schema.audit).where(*mine, _A.seq < low + AT_ONCE)).rowcount)
+    mine = (_A.node == node, _A.seq <= size, _A.seq < low + AT_ONCE)
+    return int(tx.fresh.execute(delete(schema.audit).where(*mine)).rowcount)

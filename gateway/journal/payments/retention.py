@@ -2,28 +2,31 @@
 
 A refusal is kept so that a refused command is not accepted when it is delivered again, and for the person who helps its
 sender. After `refusals_kept_days` it is deleted; the audit trail still has an entry of it. The rest is looked at once
-an hour: see `purge` and `audit_purge`.
+an hour: see `purge`, `old_rows` and `audit_purge`. What is old is said by `retention_clock`, not by the wall clock.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
+from sqlalchemy import Connection
 from twisted.internet.defer import CancelledError
 from twisted.python.failure import Failure
 
 from gateway import log
 from gateway.clock import Clock
 from gateway.journal.checkpoints.audit_purge import AuditPurge
-from gateway.journal.commit.store import Store, StoreFailed
-from gateway.journal.payments import purge, pushes, refusals
+from gateway.journal.commit.store import Store, StoreFailed, Tx
+from gateway.journal.payments import old_rows, purge, pushes, refusals
+from gateway.journal.payments.retention_clock import RetentionClock
 from gateway.meters import Meters
 from gateway.settings import Settings
 from gateway.tasks import Tasks, sleep
 
 LOOK_S = 60.0
-PURGE_MS = 3_600_000
+PURGE_S = 3_600.0
 DAY_MS = 86_400_000
 AT_ONCE = 200
 """The rows deleted per unit, so that other units are not delayed."""
@@ -32,35 +35,66 @@ _log = log.get("journal.retention")
 
 @dataclass(frozen=True, slots=True)
 class RetentionPeriods:
-    """For how many days refusals, payments and statement entries are kept."""
+    """For how many days rows are kept: see the settings `[retention]` and `journal.refusals_kept_days`."""
 
     refusals_days: int
     payments_days: int = 3_653
     statements_days: int = 3_653
+    reconciliation_days: int = 3_653
+    audit_days: int = 3_653
 
 
 def periods_of(settings: Settings) -> RetentionPeriods:
     """Those of the settings."""
     kept = settings.retention
-    return RetentionPeriods(settings.journal.refusals_kept_days, kept.payments_days, kept.statements_days)
+    return RetentionPeriods(settings.journal.refusals_kept_days, kept.payments_days, kept.statements_days,
+                            kept.books_days(), kept.audit_days)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Purge:
+    """What goes together: its name in the log, after how many days, how it is looked for and deleted."""
+
+    what: str
+    days: int
+    due: Callable[[Connection, int, int], int]
+    forget: Callable[[Tx, int, int], int]
+
+
+def _purges(kept: RetentionPeriods) -> Iterator[_Purge]:
+    yield _Purge("payments", kept.payments_days, purge.due, purge.forget_payments)
+    for days, tables in (
+        (kept.refusals_days, (old_rows.MESSAGES,)),
+        (kept.payments_days, (old_rows.USAGE,)),
+        (kept.statements_days, (old_rows.ENTRIES, old_rows.DAYS, old_rows.JOBS)),
+        (kept.reconciliation_days, (old_rows.BOOKS, old_rows.BOOK_ROWS, old_rows.DECISIONS, old_rows.BALANCE_TABLES)),
+        (kept.audit_days, (old_rows.PROPOSALS, old_rows.DELEGATIONS)),
+    ):
+        for one in tables:
+            yield _Purge(one.table.name, days, one.due, one.forget)
 
 
 class Retention:
     """Checks once a minute. Any node may do it; several at once do no harm."""
 
     def __init__(
-        self, store: Store, clock: Clock, meters: Meters, periods: RetentionPeriods,
+        self, store: Store, clock: Clock, retention_clock: RetentionClock, meters: Meters, periods: RetentionPeriods,
         audit_purge: AuditPurge | None = None,
     ) -> None:  # fmt: skip
         self._store = store
         self._clock = clock
+        self._retention_clock = retention_clock
         self._kept_ms = periods.refusals_days * DAY_MS
         self._meters = meters
-        self._periods = periods
+        self._purges = tuple(_purges(periods))
         self._audit_purge = audit_purge
-        self._purge_at_ms = 0
+        self._purge_at_s = float("-inf")
         self.overdue = 0
         self._tasks = Tasks(lambda failure: _log.error("retention.ended", error=str(failure.value)))
+
+    async def begin(self) -> None:
+        """Read what is known of the time. To be awaited before this life commits anything."""
+        await self._retention_clock.begin()
 
     def start(self) -> None:
         """Start with a check now."""
@@ -73,8 +107,10 @@ class Retention:
     async def _keep_looking(self) -> None:
         while True:
             try:
-                await self._look()
-                await self._purge()
+                now_ms = self._retention_clock.now_ms()
+                if now_ms is not None:
+                    await self._look(now_ms)
+                    await self._purge(now_ms)
             except (CancelledError, StoreFailed):
                 raise
             except Exception:
@@ -82,8 +118,8 @@ class Retention:
                            action="tried again in a minute; nothing is deleted meanwhile")  # fmt: skip
             await sleep(self._clock, LOOK_S)
 
-    async def _look(self) -> None:
-        before_ms = self._clock.now_ms() - self._kept_ms
+    async def _look(self, now_ms: int) -> None:
+        before_ms = now_ms - self._kept_ms
         held = await self._store.read(partial(refusals.held, before_ms=before_ms))
         self._overdue(held.over)
         while held.over:
@@ -96,23 +132,24 @@ class Retention:
         self._meters.refusals_kept.set(held.refusals)
         self._meters.parked_copies_kept.set(held.parked)
 
-    async def _purge(self) -> None:
-        now_ms = self._clock.now_ms()
-        if now_ms < self._purge_at_ms:
+    async def _purge(self, now_ms: int) -> None:
+        now_s = self._clock.monotonic_s()
+        if now_s < self._purge_at_s:
             return
-        self._purge_at_ms = now_ms + PURGE_MS
-        for what, due, forget, days in (
-            ("payments", purge.due, purge.forget_payments, self._periods.payments_days),
-            ("statement_entries", purge.entries_due, purge.forget_entries, self._periods.statements_days),
-        ):
-            gone, before_ms = 0, now_ms - days * DAY_MS
-            # Looked at first: a unit that finds nothing to delete would cost a commit.
-            while await self._store.read(partial(due, before_ms=before_ms, most=1)):
-                gone += await self._store.write(partial(forget, before_ms=before_ms, most=AT_ONCE))
-            if gone:
-                _log.info("retention.purged", what=what, count=gone, action="their retention is over")
+        self._purge_at_s = now_s + PURGE_S
+        for one in self._purges:
+            await self._forget(one, now_ms - one.days * DAY_MS)
         if self._audit_purge is not None:
-            await self._audit_purge.look()
+            await self._audit_purge.look(now_ms)
+        await self._retention_clock.keep(now_ms)
+
+    async def _forget(self, one: _Purge, before_ms: int) -> None:
+        gone = 0
+        # Looked at first: a unit that finds nothing to delete would cost a commit.
+        while await self._store.read(lambda conn: one.due(conn, before_ms, 1)):
+            gone += await self._store.write(lambda tx: one.forget(tx, before_ms, AT_ONCE))
+        if gone:
+            _log.info("retention.purged", what=one.what, count=gone, action="their retention is over")
 
     def _overdue(self, number: int) -> None:
         self.overdue = number

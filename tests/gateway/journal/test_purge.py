@@ -6,23 +6,29 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select, update
+from structlog.testing import capture_logs
 from twisted.internet.defer import Deferred
 
+from gateway.clock import ulid_from, ulid_ms
 from gateway.core.states import Cancel
 from gateway.journal.checkpoints import checkpoints, verify
-from gateway.journal.checkpoints.audit_purge import AuditPurge
+from gateway.journal.checkpoints.audit_purge import FILES_MOST, AuditPurge
 from gateway.journal.checkpoints.checkpoints import BadCheckpoint
 from gateway.journal.commit import audit
 from gateway.journal.commit.rows import OutboxState
 from gateway.journal.payments import purge
+from gateway.journal.payments.admission import Admitted
 from gateway.journal.sql import schema
 from tests.gateway.journal.bench import NOW_MS, Journal, admit, order, vault
+from tests.gateway.journal.test_batches import batch, taken
 from tests.gateway.journal.test_checkpoints import KEY, Maker
 from tests.gateway.journal.test_checkpoints import maker as maker
+from tests.gateway.journal.test_old_rows import put
 
 DAY_MS = 86_400_000
 LATER_MS = NOW_MS + 2 * DAY_MS
@@ -96,18 +102,67 @@ def test_a_key_of_a_moment_is_below_every_later_key(journal: Journal) -> None:
     row = journal.do(admit(order("AP-1"))).row
     assert row is not None
     at_ms = journal.hands.now_ms()
-    assert purge.key_at(at_ms - 1000) < row.payment < purge.key_at(at_ms + 1000) and len(purge.key_at(0)) == 26
+    assert ulid_from(at_ms - 1000) < row.payment < ulid_from(at_ms + 1000) and len(ulid_from(0)) == 26
+    assert ulid_from(-1) == ulid_from(0), "a moment before 1970 is below every key, not above"
+    assert ulid_ms(row.payment) == at_ms == ulid_ms(ulid_from(at_ms))
+
+
+def test_a_payment_dated_by_a_clock_without_its_battery_stays(journal: Journal) -> None:
+    payment = ended(journal, "OLD")
+    told(journal)
+    with journal.stranger() as conn:
+        conn.execute(update(schema.payments).values(payment=ulid_from(DAY_MS), changed_ms=DAY_MS, accepted_ms=DAY_MS))
+    assert payment and forget(journal) == 0 and journal.count(schema.payments) == 1
+
+
+def test_approvals_go_with_their_order(journal: Journal) -> None:
+    for name in ("OLD", "OTHER"):
+        ended(journal, name)
+    told(journal)
+    for n, subject in enumerate(("OLD", "OTHER", "OLD")):
+        put(journal, schema.approval_requests, request=f"R{n}", sender="erp" if n < 2 else "crm", subject=subject)
+        put(journal, schema.approvals, request=f"R{n}", person="sun")
+    assert forget(journal, most=1) == 1
+    for table in (schema.approval_requests, schema.approvals):
+        left = journal.read(lambda conn, table=table: sorted(conn.execute(select(table.c.request)).scalars()))
+        assert left == ["R1", "R2"], "those of another order, and of another sender's order of that name"
+
+
+def test_a_batch_goes_with_its_last_order_and_a_bundle_with_what_it_carried(journal: Journal) -> None:
+    items = taken(journal, batch((100, 200))).items
+    for row in items:
+        journal.apply(row.payment, Cancel(NOW_MS), epoch=None)
+    told(journal)
+    put(journal, schema.approval_requests, request="R", sender="erp", subject="B")
+    old, young = ulid_from(NOW_MS), ulid_from(LATER_MS + DAY_MS)
+    for bundle, payment in ((old, items[1].payment), (young, "P")):
+        put(journal, schema.bundles, bundle=bundle, bank_ref=bundle)
+        put(journal, schema.bundle_items, payment=payment, bundle=bundle)
+    assert forget(journal, most=1) == 1
+    there = (schema.batches, schema.bundles, schema.bundle_items, schema.approval_requests)
+    assert [journal.count(table) for table in there] == [1, 2, 2, 1], "an order of it is still there"
+    assert forget(journal) == 1
+    assert [journal.count(table) for table in there] == [0, 1, 1, 0]
+    assert problems(journal) == []
+
+
+def test_a_batch_that_is_not_over_keeps_its_orders(journal: Journal) -> None:
+    first, _second = taken(journal, batch((100, 200))).items
+    journal.apply(first.payment, Cancel(NOW_MS), epoch=None)
+    told(journal)
+    assert forget(journal) == 0 and journal.count(schema.payments) == 2
 
 
 # ---- the audit chain ----------------------------------------------------------------------------------------------
 
 
-def purger(made: Maker, days: int = 400) -> AuditPurge:
-    return AuditPurge(made.store, made.hands, "n1", KEY, made.folder / "points", days)
+PURGE_MS = NOW_MS + 440 * DAY_MS
+"""Checkpoints of the month of NOW_MS are older than 400 days, and their month is over."""
 
 
-def look(made: Maker, days: int = 400) -> object:
-    return made.done(Deferred.fromCoroutine(purger(made, days).look()).addErrback(lambda failure: failure.value))
+def look(made: Maker, at_ms: int = PURGE_MS, purger: AuditPurge | None = None) -> object:
+    purger = purger or AuditPurge(made.store, "n1", KEY, made.folder / "points", 400)
+    return made.done(Deferred.fromCoroutine(purger.look(at_ms)).addErrback(lambda failure: failure.value))
 
 
 def seqs(made: Maker) -> list[int]:
@@ -140,7 +195,7 @@ def test_a_signed_checkpoint_takes_the_place_of_the_beginning(maker: Maker) -> N
     maker.pass_(70)
     maker.note(20)
     maker.pass_(70)
-    assert look(maker) == 0 and look(maker, days=-1) not in (0, None)
+    assert look(maker, NOW_MS + 399 * DAY_MS) == 0 and look(maker) not in (0, None)
     left = seqs(maker)
     assert left[0] > 30 and 1 not in left
     report = checked(maker)
@@ -148,7 +203,7 @@ def test_a_signed_checkpoint_takes_the_place_of_the_beginning(maker: Maker) -> N
     # It goes on from there, also after a restart, and can be done again.
     maker.note(40)
     maker.pass_(70)
-    assert look(maker, days=-1) not in (0, None) and seqs(maker)[0] > left[0]
+    assert look(maker) not in (0, None) and seqs(maker)[0] > left[0]
     assert checked(maker).problems == []
 
 
@@ -157,7 +212,7 @@ def test_a_chain_that_is_not_what_was_signed_keeps_its_beginning(maker: Maker) -
     maker.pass_(70)
     with past_it(maker) as db:
         db.execute("update audit set hash = ? where seq = 9", ("0" * 64,))
-    assert isinstance(look(maker, days=-1), BadCheckpoint)
+    assert isinstance(look(maker), BadCheckpoint)
     assert seqs(maker)[0] == 1
 
 
@@ -165,7 +220,7 @@ def test_a_chain_that_is_not_what_was_signed_keeps_its_beginning(maker: Maker) -
 def test_a_beginning_that_somebody_moved_is_noticed(maker: Maker, change: str) -> None:
     maker.note(30)
     maker.pass_(70)
-    look(maker, days=-1)
+    look(maker)
     assert checked(maker).problems == []
     with past_it(maker) as db:
         name, value = db.execute("select name, value from meta where name like 'audit-base:%'").fetchone()
@@ -177,5 +232,71 @@ def test_a_beginning_that_somebody_moved_is_noticed(maker: Maker, change: str) -
 
 def test_without_a_checkpoint_nothing_is_deleted(maker: Maker, tmp_path: Path) -> None:
     maker.note(5)
-    assert look(maker, days=-1) == 0 and seqs(maker) == [1, 2, 3, 4, 5]
+    assert look(maker) == 0 and seqs(maker) == [1, 2, 3, 4, 5]
     assert audit.AuditBase().size == 0
+
+
+def test_a_checkpoint_of_a_wrong_clock_deletes_nothing(maker: Maker) -> None:
+    maker.note(30)
+    maker.pass_(70)
+    (folder,) = [maker.folder / "points"]
+    (file,) = folder.iterdir()
+    (note,) = checkpoints.kept(folder)
+    at = checkpoints.opened(note, KEY.public_key())
+    for stamp in ("1970-01-02T00:00:00Z", "2025-06-01T00:00:00Z"):
+        file.unlink()
+        file = folder / f"{stamp[:7]}.txt"
+        file.write_text(checkpoints.sign(replace(at, at=stamp), KEY), "utf-8")
+        assert look(maker, NOW_MS + DAY_MS) == 0, stamp
+    assert seqs(maker)[:2] == [1, 2]
+    assert look(maker) not in (0, None), "its entries are old by their own dates"
+
+
+def test_the_root_of_the_checkpoint_is_compared_with_the_entries(maker: Maker) -> None:
+    maker.note(30)
+    maker.pass_(70)
+    (file,) = (maker.folder / "points").iterdir()
+    at = checkpoints.opened(file.read_text("utf-8"), KEY.public_key())
+    file.write_text(checkpoints.sign(replace(at, root=b"\x05" * 32), KEY), "utf-8")
+    said = look(maker)
+    assert isinstance(said, BadCheckpoint) and "are not those of the checkpoint" in str(said)
+    assert seqs(maker)[0] == 1
+
+
+def test_the_trail_of_a_payment_that_is_kept_stays(maker: Maker) -> None:
+    made = maker.done(maker.store.write(admit(order("OPEN"))))
+    maker.note(30)
+    maker.pass_(70)
+    assert isinstance(made, Admitted) and look(maker) == 0
+    assert checked(maker).problems == []
+    with past_it(maker) as db:
+        for name in ("payments", "work", "outbox"):
+            db.execute(f"delete from {name}")
+    assert look(maker) not in (0, None)
+
+
+def test_of_the_notes_only_the_end_of_the_last_old_months_is_read(maker: Maker) -> None:
+    maker.note(30)
+    maker.pass_(70)
+    (file,) = (maker.folder / "points").iterdir()
+    note = file.read_text("utf-8")
+    at = checkpoints.opened(note, KEY.public_key())
+    file.write_text(checkpoints.sign(replace(at, size=3), KEY) + "#" * 200_000 + "\n\N{EM DASH} cut\n" + note, "utf-8")
+    months = ["2026-12.txt", *(f"2027-{month:02}.txt" for month in range(1, 12))]
+    for month in months:
+        (file.parent / month).write_text("", "utf-8")
+    assert len(months) == FILES_MOST and look(maker, NOW_MS + 800 * DAY_MS) == 0
+    (file.parent / months[0]).unlink()
+    assert look(maker, NOW_MS + 800 * DAY_MS) == at.size
+
+
+def test_a_checkpoint_after_a_young_entry_is_refused_and_read_once(maker: Maker) -> None:
+    maker.note(30)
+    maker.pass_(70)
+    with past_it(maker) as db:
+        db.execute("update audit set at_ms = ? where seq = 9", (PURGE_MS,))
+    purger = AuditPurge(maker.store, "n1", KEY, maker.folder / "points", 400)
+    with capture_logs() as said:
+        assert [look(maker, PURGE_MS, purger), look(maker, PURGE_MS, purger)] == [0, 0]
+    assert [one["event"] for one in said] == ["audit.not_purged"]
+    assert seqs(maker)[0] == 1
