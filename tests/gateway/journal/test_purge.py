@@ -124,7 +124,8 @@ def test_approvals_go_with_their_order(journal: Journal) -> None:
         put(journal, schema.approvals, request=f"R{n}", person="sun")
     assert forget(journal, most=1) == 1
     for table in (schema.approval_requests, schema.approvals):
-        left = journal.read(lambda conn, table=table: sorted(conn.execute(select(table.c.request)).scalars()))
+        with journal.stranger() as conn:
+            left = sorted(conn.execute(select(table.c.request)).scalars())
         assert left == ["R1", "R2"], "those of another order, and of another sender's order of that name"
 
 
