@@ -13,7 +13,6 @@ import os
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -28,7 +27,7 @@ from gateway.bank.certificate_expiry import CertificateExpiry
 from gateway.bank.certificate_reload import CertificateReload, CurrentTls, peer_ends
 from gateway.bank.clock_trust import banks_agree
 from gateway.bank.emergency_stop import EmergencyStop
-from gateway.bank.exchange_ring import ExchangeRing
+from gateway.bank.exchange_ring import ExchangeRing, open_rings
 from gateway.bank.lane import Lane
 from gateway.bank.lane_dialer import LaneDialer, lane_signers, tls_settings
 from gateway.bank.lane_parts import LaneParts
@@ -83,8 +82,6 @@ BROKER_BLOCKED = "broker_blocked"
 _log = log.get("app")
 
 OnFatal = Callable[[str], None]
-TRACES = "traces"
-"""The folder of the lanes' exchange rings in `state_dir`."""
 
 
 class UserMoved(Exception):  # noqa: N818 - an answer, not a fault
@@ -200,23 +197,8 @@ def system_parts(reactor: Any, settings: conf.Settings, on_fatal: OnFatal, machi
         audit_purge=None if chain is None else chain[1],
         tried_s=lambda: store.tried_s,
         trouble=lambda: store.trouble,
-        rings=_rings(settings.state_dir / TRACES, lanes, keys),
+        rings=open_rings(settings, keys),
     )
-
-
-def _rings(
-    folder: Path, lanes: Mapping[str, tuple[str, conf.LaneSettings]], keys: vault.Vault
-) -> dict[str, ExchangeRing]:
-    """Each lane's ring of exchanges. One that cannot be opened is missing: no payment waits for it."""
-    rings = {}
-    for name, (_bank, lane) in lanes.items():
-        if lane.trace_kib:
-            try:
-                rings[name] = ExchangeRing(folder, name, lane.trace_kib * 1024, keys)
-            except OSError as error:
-                _log.warning("trace.not_opened", lane=name, error=str(error),
-                             action="exchanges are not kept; make the folder writable, then restart")  # fmt: skip
-    return rings
 
 
 def _chain_parts(settings: conf.Settings, store: SqlStore, clock: Clock) -> tuple[Checkpoints, AuditPurge] | None:

@@ -15,11 +15,14 @@ from pathlib import Path
 
 from gateway import log
 from gateway.journal.sql.vault import Vault, VaultError
+from gateway.settings import Settings
 
 _HEAD = struct.Struct(">IQ")
 _END = bytes(4)
 _MOST_BYTES = 1_048_576
 """No record is longer; a length above it means that the segment ends here in the middle of one."""
+TRACES = "traces"
+"""The folder of the rings in `state_dir`."""
 _log = log.get("bank.exchange_ring")
 
 
@@ -99,3 +102,18 @@ class ExchangeRing:
 
     def _aad(self, number: int) -> bytes:
         return f"exchange_ring.{self._lane}.{number}".encode()
+
+
+def open_rings(settings: Settings, vault: Vault) -> dict[str, ExchangeRing]:
+    """Each lane's ring. One that cannot be opened is missing: no payment waits for it."""
+    rings = {}
+    for bank_name, bank in settings.banks.items():
+        for lane_name, lane in bank.lanes.items():
+            name = f"{bank_name}.{lane_name}"
+            if lane.trace_kib:
+                try:
+                    rings[name] = ExchangeRing(settings.state_dir / TRACES, name, lane.trace_kib * 1024, vault)
+                except OSError as error:
+                    _log.warning("trace.not_opened", lane=name, error=str(error),
+                                 action="exchanges are not kept; make the folder writable, then restart")  # fmt: skip
+    return rings
