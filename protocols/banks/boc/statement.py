@@ -211,6 +211,9 @@ def _status(row: etree._Element) -> Status:
 
 
 def _return(row: etree._Element) -> Return:
+    status = _status(row)
+    if not status.done:
+        raise ProtocolError("value", f"the row says {status.code}")
     amount, day = Money(amount_minor(value(row, "txnamt"))), stated_day(value_or(row, "txndate"))
     return Return(value(row, "insid"), amount, day, plain(value_or(row, "furinfo")))
 

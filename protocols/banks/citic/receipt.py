@@ -20,6 +20,7 @@ from protocols.canon.statement import Receipt, ReceiptLater
 from protocols.kit.archives import only_member
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import amount_minor, amount_text, date_text
+from protocols.kit.paging import fingerprint
 from protocols.kit.xmldoc import several, value, value_or
 
 LATER_S: Final = 3600.0
@@ -57,6 +58,7 @@ class Receipts:
         amount = "" if question.amount is None else amount_text(question.amount.minor)
         day, begin = date_text(question.bank_date), 1
         found: dict[str, etree._Element] = {}
+        before = ""
         for _page in range(_PAGES_MOST):
             answer = yield from self.statements.asked("DLEDDRSQ", (
                 ("qryType", "1" if today else "2"), ("accNo", question.account.clear),
@@ -66,12 +68,18 @@ class Receipts:
             ))  # fmt: skip
             if not self.statements.is_empty(answer):
                 self.statements.answered(answer, "DLEDDRSQ")
+            mark = fingerprint(*(etree.tostring(row, encoding="unicode") for row in answer.rows))
+            if answer.rows and mark == before:
+                raise ProtocolError("paging", "DLEDDRSQ tells the same page twice: the bank goes round")
+            before = mark
             for row in answer.rows:
-                if value(row, "transeqNo") == number and _fits(row, question):
+                if value_or(row, "transeqNo") == number and _fits(row, question):
                     found[value(row, "bresqNo")] = row
             begin += len(answer.rows)
             if len(answer.rows) < PAGE_LINES:
                 break
+        else:
+            raise ProtocolError("paging", f"more than {_PAGES_MOST} pages of receipts of one day")
         if len(found) > 1:
             raise ProtocolError("ambiguous", f"{len(found)} receipts of one entry; ask with its amount")
         return next(iter(found.values()), None)

@@ -166,6 +166,13 @@ def test_a_row_that_cannot_be_read_hides_no_return() -> None:
     assert len(told.findings) == 1 and "row 1" in told.findings[0]
 
 
+def test_a_row_that_did_not_work_is_no_return() -> None:
+    """Each row has a code of its own: money that the bank does not say it booked has not come back."""
+    told = returns(entry().replace("B001", "B266"), entry(insid="R2"))
+    assert [one.reference for one in told.returns] == ["R2"]
+    assert any("B266" in one for one in told.findings)
+
+
 def test_returns_are_asked_for_only_where_the_bank_confirmed_how_they_show() -> None:
     assert bank().questions.returns is None
 

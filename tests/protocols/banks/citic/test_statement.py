@@ -307,6 +307,19 @@ def test_an_archive_that_is_no_receipt_is_refused(file: str) -> None:
         receipt(answer("AAAAAAA", rows=[LISTED]), answer("AAAAAAA", {"fileConTent": file}))
 
 
+def test_a_receipt_is_found_behind_rows_that_say_nothing() -> None:
+    got, _ = receipt(answer("AAAAAAA", rows=[{"bresqNo": "R0"}, LISTED]), answer("AAAAAAA", {"fileConTent": packed(a_pdf="%PDF-1.4 x")}))
+    assert got.name == "a.pdf"
+
+
+def test_a_list_of_receipts_that_goes_round_is_no_list_without_ours() -> None:
+    """Told "later", the ERP would ask for ever."""
+    page = answer("AAAAAAA", rows=[{**LISTED, "transeqNo": str(number)} for number in range(2, 22)])
+    with pytest.raises(ProtocolError) as caught:
+        receipt(page, page)
+    assert caught.value.reason == "paging"
+
+
 def test_receipts_of_many_entries_at_the_twin() -> None:
     scene = stage()
     for number in range(1, 31):
