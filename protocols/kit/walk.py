@@ -26,8 +26,9 @@ from protocols.kit.paging import PageCursor, fingerprint
 class Place:
     """A page's place: the first day of its leg, the number of its first entry, and what came before it.
 
-    `key` and `count` are the last entry's key and how many had it; `before` is a mark of the page before. `last` and
-    `kind` are the leg's last day and the bank's word for its question, fixed when the leg begins.
+    `key` and `count` are the last entry's key and how many had it; `before` is a mark of the page before, `total` what
+    the bank said then of the leg. `last` and `kind` are the leg's last day and the bank's word for its question, fixed
+    when the leg begins.
     """
 
     day: date
@@ -37,6 +38,7 @@ class Place:
     before: str = ""
     last: date | None = None
     kind: str = ""
+    total: int = 0
 
     @property
     def begun(self) -> bool:
@@ -48,15 +50,16 @@ class Place:
         if " " in self.key:
             raise ProtocolError("paging", "an entry's key holds a blank")
         last = "" if self.last is None else date_text(self.last)
-        return f"{date_text(self.day)} {last} {self.kind} {self.number} {self.count} {self.before} {self.key}"
+        counts = f"{self.number} {self.count} {self.total}"
+        return f"{date_text(self.day)} {last} {self.kind} {counts} {self.before} {self.key}"
 
     @staticmethod
     def of(text: str) -> Place:
         """Reads what `text` wrote. Raises "paging" on anything else."""
         try:
-            day, last, kind, number, count, before, key = text.split(" ")
+            day, last, kind, number, count, total, before, key = text.split(" ")
             return Place(parse_date(day), digits(number), key, digits(count), before,
-                         parse_date(last) if last else None, kind)  # fmt: skip
+                         parse_date(last) if last else None, kind, digits(total))  # fmt: skip
         except (ValueError, ProtocolError):
             raise ProtocolError("paging", "this page cursor was not made here") from None
 
@@ -67,8 +70,13 @@ class Place:
     def onward(self, lines: Sequence[Line], total: int) -> Place | None:
         """Where a leg of `total` entries goes on after the counted lines of this page; None at its end.
 
-        Raises "paging" if the bank says that there are more and reports none, or repeats the page before.
+        Raises "paging" if the bank says that there are more and reports none, repeats the page before, or if its list
+        changed during the walk: it shrank, or new entries moved one over the page's end that we have already.
         """
+        if total < self.total:
+            raise ProtocolError("paging", f"{self.total} entries, and then {total}: the list changed during the walk")
+        if self.total and total > self.total and any(one.bank_line_id == self.key for one in lines):
+            raise ProtocolError("paging", f"{total - self.total} new entries moved others on: begin this walk again")
         mark = fingerprint(*(f"{one.bank_line_id} {one.amount} {one.balance} {one.text}" for one in lines))
         if lines and mark == self.before:
             raise ProtocolError("paging", f"the page from {self.number} on is the one before it: the bank goes round")
@@ -78,7 +86,7 @@ class Place:
         if not lines:
             raise ProtocolError("paging", f"{total} entries are said to be there, and none is told from {number} on")
         key, count = lines[-1].bank_line_id, lines[-1].occurrence + 1
-        return replace(self, number=number, key=key, count=count, before=mark)
+        return replace(self, number=number, key=key, count=count, before=mark, total=total)
 
 
 def counted(lines: Iterable[Line], key: str = "", count: int = 0) -> tuple[Line, ...]:

@@ -21,13 +21,14 @@ def line(key: str, balance: int = 0) -> Line:
 
 
 def test_a_place_is_text_and_back() -> None:
-    for place in (Place(DAY), Place(DAY, 21, "K-1", 2, "abc"), Place(DAY, 2, "K", 1, "abc", DAY, "2002")):
+    for place in (Place(DAY), Place(DAY, 21, "K-1", 2, "abc"), Place(DAY, 2, "K", 1, "abc", DAY, "2002", 9)):
         assert Place.of(place.text()) == place
     with pytest.raises(ProtocolError):
         Place(DAY, key="a b").text()
 
 
-@pytest.mark.parametrize("text", ["", "x", "20261124 1 0", "20261124   x 0  ", "20261199   1 0  ", "20261124   1 0 a b c", "20261124 x  1 0  "])
+@pytest.mark.parametrize("text", ["", "x", "20261124 1 0", "20261124   x 0 0  ", "20261199   1 0 0  ", "20261124   1 0 0 a b c", "20261124 x  1 0 0  ",
+                                  "20261124   1 0 x  "])
 def test_another_text_is_no_place(text: str) -> None:
     with pytest.raises(ProtocolError):
         Place.of(text)
@@ -65,6 +66,18 @@ def test_a_bank_that_tells_nothing_or_the_same_again_is_found_out() -> None:
             then.onward(then.counted(lines), 9)
         assert caught.value.reason == "paging"
     assert then.onward(then.counted([line("a", 5), line("b", 6)]), 9) is not None
+
+
+def test_a_list_that_changed_during_the_walk_is_told_apart_from_one_that_grew_at_its_end() -> None:
+    """Newest first, a new entry moves one that we have to the next page: counted on, it would be an entry of its own."""
+    then = Place(DAY).onward(Place(DAY).counted([line("c"), line("b")]), 3)
+    assert then is not None and then.total == 3
+    for lines, total in (([line("b"), line("a")], 4), ([line("a")], 2)):
+        with pytest.raises(ProtocolError) as caught:
+            then.onward(then.counted(lines), total)
+        assert caught.value.reason == "paging"
+    assert then.onward(then.counted([line("d"), line("e")]), 4) is None
+    assert then.onward(then.counted([line("b", 7)]), 3) is None, "the list has not grown: two entries of one key"
 
 
 def test_a_walk_is_entered_at_its_beginning_or_where_its_cursor_says() -> None:
