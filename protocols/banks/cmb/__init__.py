@@ -14,6 +14,7 @@ from protocols.banks.cmb.batch import Batches
 from protocols.banks.cmb.options import read_options
 from protocols.banks.cmb.payment import Payments
 from protocols.banks.cmb.profile import profile
+from protocols.banks.cmb.receipt import Receipts
 from protocols.banks.cmb.statement import Statements
 from protocols.banks.cmb.table import meanings
 from protocols.banks.cmb.wire import Wire
@@ -38,7 +39,10 @@ def build(options: Mapping[str, Any]) -> Bank:
         ports={"business": chosen.timing.port("business", wire.answers)},
         sessions=Sessions(chosen.window, statements.probe, chosen.timing.probe_every_s),
         money=money,
-        questions=Questions(statements.balance, statements.lines, payments.fate, statements.returns),
+        questions=Questions(
+            statements.balance, statements.lines, payments.fate, statements.returns,
+            receipt=Receipts(statements).receipt if chosen.receipts else None,
+        ),  # fmt: skip
         read=payments.read,
         bundles=bundles,
     )

@@ -53,6 +53,7 @@ class Options:
     payroll_type: str = "BYSA"
     collection_mode: str = ""
     collection_type: str = ""
+    receipts: bool = False
     history_days: int = 90
     past_balance_days: int = 31
     replay: str = "never"
@@ -99,6 +100,7 @@ _CHOICES: Final[Choices] = {
     "payroll_type": (text("[A-Z0-9]{4}"), 'TRSTYP of payroll, "BYSA"'),
     "collection_mode": (text(f"(?:{_MODE})?"), "the BUSMOD of 代扣, or empty: no collections"),
     "collection_type": (text("(?:[A-Z0-9]{4})?"), "TRSTYP of collections as the bank agreed it with you"),
+    "receipts": (flag, "true once the bank has confirmed that TRSSEQ of a receipt is REFNBR of its entry, else false"),
     "replay": (
         among(Replay.NEVER.value, Replay.QUERY_FIRST.value),
         '"never", or "query_first" once the bank has said that a reference which no enquiry knows may be sent again',

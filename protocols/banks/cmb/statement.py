@@ -74,7 +74,7 @@ class Statements:
     meanings: Meanings
     payments: Payments
 
-    def _ask(self, function: str, *parts: Markup) -> Conversation[Answer]:
+    def ask(self, function: str, *parts: Markup) -> Conversation[Answer]:
         """An answer whose RETCOD is 0. Raises Declined on another."""
         answer = self.wire.read((yield Ask("business", self.wire.message(function, *parts))), function)
         if not answer.done:
@@ -83,7 +83,7 @@ class Statements:
 
     def probe(self, context: Context) -> Conversation[None]:
         """ListMode: the front end is logged in and reaches the bank. Moves nothing and needs no account."""
-        yield from self._ask("ListMode", part("SDKMDLSTX", (("BUSCOD", self.options.payment_code),)))
+        yield from self.ask("ListMode", part("SDKMDLSTX", (("BUSCOD", self.options.payment_code),)))
 
     # ---- balance ----------------------------------------------------------------------------------------------
 
@@ -99,7 +99,7 @@ class Statements:
 
     def _balance_now(self, question: BalanceQuestion) -> Conversation[Balance]:
         account = question.account.clear
-        answer = yield from self._ask("NTQADINF", part("NTQADINFX", self._account(account)))
+        answer = yield from self.ask("NTQADINF", part("NTQADINFX", self._account(account)))
         row = _only(several(answer.root, "NTQADINFZ"), account)
         error = value_or(row, "ERRCOD")
         if error not in ("", NO_ERROR):
@@ -118,7 +118,7 @@ class Statements:
     def _balance_on(self, question: BalanceQuestion, day: date) -> Conversation[Balance]:
         account = question.account.clear
         span = (("BGNDAT", date_text(day)), ("ENDDAT", date_text(day)))
-        answer = yield from self._ask("SDKNTQABINF", part("NTQABINFY", (*self._account(account), *span)))
+        answer = yield from self.ask("SDKNTQABINF", part("NTQABINFY", (*self._account(account), *span)))
         rows = [row for row in several(answer.root, "NTQABINFZ") if stated_day(value_or(row, "TRSDAT")) == day]
         return Balance(question.account, book=money_or_none(_only(rows, account), "BALAMT"), available=None)
 
@@ -136,7 +136,7 @@ class Statements:
         place = Place.of(cursor.value)
         number = str(place.number) if place.number else ""
         ask = part("SDKRBPTRSX", (*self._account(account), ("TRSDAT", date_text(place.day)), ("TRSSEQ", number)))
-        answer = yield from self._ask("GetTransInfoEX", ask)
+        answer = yield from self.ask("GetTransInfoEX", ask)
         lines, findings, following = _page(answer.root, place, question)
         if following is None and place.day < last:
             following = Place(place.day + _DAY)
@@ -165,7 +165,7 @@ class Statements:
             onward = f"{which} {date_text(begin)} {key}" if key else f"{which} {date_text(end + _DAY)}"
             return ReturnsPage(tuple(back), cursor.then(onward).encode() if key or end < last else None, odd)
         days = (("BGNDAT", date_text(begin)), ("ENDDAT", date_text(end)))
-        answer = yield from self._ask("NTQRYSTN", self.payments.by_date(codes[which], days))
+        answer = yield from self.ask("NTQRYSTN", self.payments.by_date(codes[which], days))
         told, odd = readable(
             several(answer.root, "NTSTLLSTZ"), lambda row: (row, self._came_back(row, account)), "NTQRYSTN"
         )
@@ -192,7 +192,7 @@ class Statements:
         if not asks:
             return {}
         try:
-            answer = yield from self._ask("NTSTLINF", *asks)
+            answer = yield from self.ask("NTSTLINF", *asks)
         except Declined as declined:
             if declined.outcome == "rate_limited":
                 raise

@@ -16,11 +16,13 @@ a payroll (FIN, F, NCB4241, no REQNBR, as captured of DCPAYMNT) in place of the 
 NTAGDINF and GetAgentDetail, `no_notices` notices; `sweeps` leaves the day's last entry out until the day is over, as
 the bank does with what is swept in real time; `document_name` answers DCPAYMNT under the name Payment, as the
 document's sample does; `no_status` leaves STSCOD out of each message's second line; `odd_row` gives an account's
-second entry no readable side and the second record of NTQRYSTN no account; `zero_balances` says 0.00 behind each entry.
+second entry no readable side and the second record of NTQRYSTN no account; `zero_balances` says 0.00 behind each entry;
+`printed` has SDKCSFDFBRT tell receipts under RRCFLG 2 only, as those that were printed before.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -88,6 +90,7 @@ class Conduct:
     no_status: bool = False
     odd_row: bool = False
     zero_balances: bool = False
+    printed: bool = False
 
 
 @dataclass(slots=True)
@@ -164,7 +167,7 @@ class FrontEnd:
             raise Refused("-4", "用户未登录")
         known: Mapping[str, Callable[[etree._Element, Books], list[Markup]]] = {
             "ListMode": self._modes, "NTQADINF": self._balances, "SDKNTQABINF": self._past,
-            "GetTransInfoEX": self._entries, **self.orders.functions,
+            "GetTransInfoEX": self._entries, "SDKCSFDFBRT": self._receipts, **self.orders.functions,
         }  # fmt: skip
         if function not in known:
             raise Refused("-3", "接口不存在")
@@ -247,12 +250,70 @@ class FrontEnd:
         return row("NTQTSINFZ", dict.fromkeys(ENTRY, "") | {
             "AMTCDR": side, "ATHFLG": "N", "BUSNAM": "", "C_BUSNAM": "企业银行支付", "ETYDAT":
             f"{one.bank_date:%Y%m%d}", "ETYTIM": f"{one.at.astimezone(_ZONE):%H%M%S}", "INFFLG": "2",
-            "NARYUR": one.text, "NUSAGE": "", "REFNBR": f"K{one.number:014d}", "REQNBR": "",
+            "NARYUR": one.text, "NUSAGE": "", "REFNBR": _serial(one), "REQNBR": "",
             "RPYACC": one.counterparty_account, "RPYNAM": one.counterparty_name, "RSVFLG": "", "RSV31Z": "",
             "TRSAMT": amount, "TRSAMTC": "" if out else amount, "TRSAMTD": amount if out else "",
             "TRSANL": "AIC3", "TRSBLV": after, "TRSCOD": "FEE" if one.fee else "CPAA",
             "VLTDAT": f"{one.bank_date:%Y%m%d}", "YURREF": "" if one.fee else one.reference,
         })  # fmt: skip
+
+
+    def _receipts(self, root: etree._Element, books: Books) -> list[Markup]:
+        """A receipt for each entry of these days: what it says, by its sort, and below all its number and check code.
+
+        Fees have a sort of their own, whose CSRRCFDFZ1 has no TRSSEQ.
+        """
+        asked = _part(root, "CSRRCFDFY0")
+        account, first, last = asked["EACNBR"], _day(asked["BEGDAT"]), _day(asked["ENDDAT"])
+        held = books.holding(account)
+        if held is None:
+            raise Refused("-2", "户口不存在")
+        if not first <= last or (last - first).days > 30 or asked["RRCFLG"] not in ("1", "2"):
+            raise Refused("-3", "查询条件错误")
+        low, high = (_amount(asked.get(tag, "")) for tag in ("BEGAMT", "ENDAMT"))
+        if asked["RRCFLG"] != ("2" if self.conduct.printed else "1"):
+            return []
+        least, most = low or 0, 10**15 if high is None else high
+        found = [one for one in books.entries(account, first, last) if least <= one.amount.minor <= most]
+        named = [_number_and_code(one) for one in found]
+        return [*(_receipt(one, account, held.holder) for one in found), *(row("CSRRCFDFZ1", one) for one in named)]
+
+
+def _serial(one: Entry) -> str:
+    return f"K{one.number:014d}"
+
+
+def _number_and_code(one: Entry) -> Mapping[str, str]:
+    code = hashlib.sha256(_serial(one).encode()).hexdigest()[:16].upper()
+    number = {"CHKCOD": code, "ISTNBR": f"{one.number:013d}"}
+    return number if one.fee else {**number, "ITMCOD": "HD002013", "TRSSEQ": _serial(one)}
+
+
+def _receipt(one: Entry, account: str, holder: str) -> Markup:
+    number, amount, day = f"{one.number:013d}", str(one.amount), f"{one.bank_date:%Y%m%d}"
+    if one.fee:
+        return row("ABFEEPRTZ1", {
+            "ACCNBR": account, "ACTCOD": "10001", "ACTSEQ": "00001", "AMTCOD": "D", "AMTTRS": amount, "BRNNAM": "",
+            "BRNNBR": "", "BUSNBR": "", "CCYNBR": "10", "CLTNBR": "", "EACNAM": holder, "ISTNBR": number,
+            "NARSMT": "手续费", "SEQNBR": "", "SYSDAT": day, "TRXSET": "",
+        })  # fmt: skip
+    out = one.direction is Direction.DEBIT
+    ours, theirs = (account, holder), (one.counterparty_account, one.counterparty_name)
+    payer, payee = (ours, theirs) if out else (theirs, ours)
+    more = {"REFTCD": "N02031"} if out else {}
+    return row("CPRRCSNDX1" if out else "CPRRCRCVX1", more | {
+        "BUSNBR": "", "CCYNBR": "10", "ISTNBR": number, "ISUDAT": day,
+        "NARTX1": f"N02031{one.reference}" if out else "", "NARTXT": one.text, "RCVEAA": "", "RCVEAB": "",
+        "RCVEAC": payee[0], "RCVEAN": payee[1], "REGEAC": account, "RRCTYP": "CPRRCSN2" if out else "CPRRCCR1",
+        "SNDEAA": "", "SNDEAB": "", "SNDEAC": payer[0], "SNDEAN": payer[1], "SPLC80": "", "TLRNBR": "",
+        "TRSAMT": amount, "TRSNBR": "", "TSKNBR": "",
+    })  # fmt: skip
+
+
+def _amount(text: str) -> int | None:
+    if text and not re.fullmatch(r"[0-9]{1,13}(\.[0-9]{1,2})?", text):
+        raise Refused("-3", "金额无效")
+    return Money.parse(text).minor if text else None
 
 
 def _part(root: etree._Element, name: str) -> Mapping[str, str]:
