@@ -107,10 +107,12 @@ class Climb:
         """What status files say about our payments: for each file of ours the newest of them counts."""
         first, last = _days(asked, context)
         files = yield from self.files.listing(self.types.status, turn, first=first, last=last)
-        parents = ("", *(one.reference for one in ours))
-        about_us = tuple(one for one in files if one.parent in parents)
+        parents = tuple(one.reference for one in ours)
+        answers = tuple(one for one in files if one.parent in parents)
+        others = _some(tuple(one for one in files if not one.parent), ours, DOWNLOADS_MAX - len(answers))
         words: dict[str, dict[str, Outcome]] = {reference: {} for reference in about}
-        for file, content in (yield from self.files.downloads(about_us[-DOWNLOADS_MAX:], turn)):
+        read = sorted((*answers[-DOWNLOADS_MAX:], *others), key=lambda one: (one.made_at, one.reference))
+        for file, content in (yield from self.files.downloads(tuple(read), turn)):
             said, odd = iso.status(content)
             if said.original_id != asked.reference:
                 if file.parent:
@@ -137,7 +139,7 @@ class Climb:
             if len(shown_at) == len(asked.items):
                 # A booking stands in a statement that is made after it; the days before need no second reading.
                 files = tuple(one for one in files if one.made_at >= min(shown_at.values()))
-            for file, content in (yield from self.files.downloads(files[-DOWNLOADS_MAX:], turn)):
+            for file, content in (yield from self.files.downloads(_some(files, ours, DOWNLOADS_MAX), turn)):
                 for account in iso.accounts(content):
                     for reference, word in self._booked_in(account, asked, ours, about):
                         about[reference].booked.append(word)
@@ -284,6 +286,17 @@ def _best(at_bank: Sequence[Outcome], told: _Told, files: int) -> Outcome:
 def _days(asked: Asked, context: Context) -> tuple[date, date]:
     around = timedelta(days=1)
     return asked.bank_date - around, max(asked.bank_date, context.bank_date) + around
+
+
+def _some(files: tuple[File, ...], ours: tuple[File, ...], most: int) -> tuple[File, ...]:
+    """As many of these files as are read at once: the first ones since our file came there, which tell what became of
+    it, and the newest, which tell of what came back."""
+    since = min((one.made_at for one in ours), default=None)
+    later = tuple(one for one in files if since is None or one.made_at >= since)
+    if len(later) <= most:
+        return later
+    newest = max(most, 0) // 2
+    return later[: max(most, 0) - newest] + (later[-newest:] if newest else ())
 
 
 def _serial(sent: Sent, ours: tuple[File, ...]) -> str | None:

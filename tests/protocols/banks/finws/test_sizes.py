@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from gateway.simbank.ledger import LedgerAccount
 from protocols.banks.finws import iso, messages
-from protocols.banks.finws.files import File, Files
-from protocols.banks.finws.twin_files import STATEMENT, Shelved
+from protocols.banks.finws.files import DOWNLOADS_MAX, File, Files
+from protocols.banks.finws.twin_files import NOTIFICATION, STATEMENT, Shelved
 from protocols.canon.money import Money
 from protocols.canon.order import Bundle, Kind
 from protocols.canon.outcome import Fate
@@ -72,6 +73,24 @@ def test_a_statement_too_large_to_be_held_comes_in_pages(closing: str, monkeypat
     assert lines == whole[0] and len(lines) > 600
     assert [one for one in findings if "schema" not in one] == [one for one in whole[1] if "schema" not in one]
     assert len(ends) == 3 and ends[0] == (whole[2][0][0], None) and ends[-1] == (None, whole[2][0][1])
+
+
+def test_a_booking_is_found_however_many_notifications_came_after_it() -> None:
+    """A bank that tells of every movement writes more files a day than are fetched for one enquiry."""
+    made = stage()
+    bundle = Bundle(Kind.BATCH_ITEM, items(Kind.BATCH_ITEM, "货款", "货款"))
+    upload(made, bundle)
+    assert {one.fate for one in ask(made, bundle).values()} == {Fate.SETTLED}
+    twin: Any = made.twin
+    data = b"".join(document(statement(3, "0000000000000000033")))
+    twin._shelf._accounts.clear()  # no statement of the day tells of it a second time
+    for number in range(1, 100):
+        at = NOON + timedelta(seconds=number)
+        twin._shelf._keep(Shelved(f"N{number}", NOTIFICATION, "NEW", at, data))
+        twin._shelf._keep(Shelved(f"S{number}", STATEMENT, "NEW", at, data))
+    asked = len(made.said)
+    assert {one.fate for one in ask(made, bundle).values()} == {Fate.SETTLED}
+    assert len(made.said) - asked < 3 * DOWNLOADS_MAX
 
 
 def test_a_file_that_unpacks_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
