@@ -114,19 +114,10 @@ class Parts:
     rings: Mapping[str, ExchangeRing] = field(default_factory=dict)
 
 
-def lane_tables(settings: conf.Settings) -> dict[str, tuple[str, conf.LaneSettings]]:
-    """Every lane by its full name, with its bank's name."""
-    return {
-        f"{bank_name}.{lane_name}": (bank_name, lane)
-        for bank_name, bank in settings.banks.items()
-        for lane_name, lane in bank.lanes.items()
-    }
-
-
 def logins(settings: conf.Settings, parts: Parts) -> dict[str, Login]:
     """Each lane's login by the lane's name. Lanes of a bank with the same credentials, or with none, are one user."""
     users: dict[tuple[str, tuple[tuple[str, str], ...]], list[str]] = {}
-    tables = lane_tables(settings)
+    tables = conf.lanes_of(settings)
     for name, (bank, _table) in tables.items():
         users.setdefault((bank, tuple(sorted(parts.credentials[name].items()))), []).append(name)
     found: dict[str, Login] = {}
@@ -152,7 +143,7 @@ def system_parts(reactor: Any, settings: conf.Settings, on_fatal: OnFatal, machi
     clock, entropy = machine.clock, SystemEntropy()
     meters = Meters(CollectorRegistry())
     banks = load_banks(settings)
-    lanes = lane_tables(settings)
+    lanes = conf.lanes_of(settings)
     production = settings.mode == "production"
     settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     keys = vault.load(settings.journal.vault_key.path())
@@ -272,9 +263,9 @@ class Gateway:
         self.emergency = EmergencyStop(parts.store, parts.meters)
         self._on_fatal = on_fatal
         meters, self._logins = parts.meters, logins(settings, parts)
-        self.lanes = {name: self._lane(name, bank, lane) for name, (bank, lane) in lane_tables(settings).items()}
+        self.lanes = {name: self._lane(name, bank, lane) for name, (bank, lane) in conf.lanes_of(settings).items()}
         self.emergency.attach(lane.gate for lane in self.lanes.values())
-        meters.known(settings.banks, ((bank, name) for name, (bank, _lane) in lane_tables(settings).items()),
+        meters.known(settings.banks, ((bank, name) for name, (bank, _lane) in conf.lanes_of(settings).items()),
                      {(account.bank, account.currency) for account in settings.accounts})  # fmt: skip
         self.outbox = Outbox(parts.amqp, parts.store, settings.node, settings.broker.user, f"bankgw/{VERSION}",
                              parts.clock, meters)  # fmt: skip
@@ -556,7 +547,7 @@ def _daemon_handle(gateway: Gateway, watch: Watch) -> DaemonHandle:
     settings, parts = gateway.settings, gateway.parts
     return DaemonHandle(
         identity={"version": VERSION, "mode": settings.mode, "node": settings.node,
-                  "environment": settings.environment_name()},
+                  "shard": settings.shard, "environment": settings.environment_name()},
         started_ms=parts.clock.now_ms(), store=GuardedStore(parts.store, parts.clock, lambda: watch.lost_ms),
         amqp=parts.amqp, lanes=gateway.lanes, clock=parts.clock,
         ready=lambda: watch.ready().words(), safe_mode=lambda: gateway.safe_mode,

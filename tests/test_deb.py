@@ -144,7 +144,7 @@ def test_from_installing_to_purging(machine: Machine, debs: tuple[str, str], tmp
     assert all(path.startswith(f"{HOME}/lib/") for path in where.split())
 
     # What is installed is complete: pages where the units point, completion, the manual, samples that `check` reads.
-    for unit in ("bankgw.service", "bankgw@.service"):
+    for unit in ("bankgw.service", "bankgw@.service", "bankgw-shard@.service"):
         text = machine.said(f"cat /usr/lib/systemd/system/{unit}")
         [page] = re.findall(r"^Documentation=file://(\S+)$", text, re.MULTILINE)
         machine.said(f"test -s {page}")

@@ -26,7 +26,7 @@ from gateway.clock import Clock
 from gateway.journal.commit.store import Store
 from gateway.journal.payments import pushes
 from gateway.meters import Meters
-from gateway.settings import PushSettings, Settings
+from gateway.settings import PushSettings, Settings, lanes_of
 from gateway.tasks import Tasks
 from protocols.bank import Bank, Pushes
 from protocols.kit.errors import ProtocolError
@@ -116,9 +116,11 @@ def push_listeners(
 ) -> PushListeners:  # fmt: skip
     """The doors that the settings ask for. Raises KeyFileError, and ValueError for a pin that is none."""
     found = []
+    # Of shards, the one that serves the bank's first lane holds the door: a port can be opened once.
+    here = lanes_of(settings)
     for name, table in settings.banks.items():
         known = banks[name].pushes
-        if table.pushes is None or known is None:
+        if table.pushes is None or known is None or f"{name}.{min(table.lanes)}" not in here:
             continue
         one = table.pushes
         tls = pinned_server_context(one.certificate, one.key.path(), one.ca_file, one.client_pins)

@@ -151,10 +151,27 @@ def remote(context: typer.Context, config: Path, socket: Path | None, patience_s
     patience_s = TIMEOUT_S if patience_s is None else patience_s
     if socket is not None:
         return ControlClient(socket, patience_s)
+    if found := shards(context, config):
+        leave(exit_codes.UNAVAILABLE, "the gateway runs in shards: say with --socket which one you mean; bankgw status "
+              "tells the lanes of each", *(f"  --socket {one.path}" for one in found))  # fmt: skip
     try:
         return ControlClient(socket_of(config, environment(context).variables), patience_s)
     except BadSettings as error:
         leave(exit_codes.CONFIG, *map(str, error.mistakes), "or name the daemon's socket with --socket")
+
+
+def shards(context: typer.Context, config: Path) -> list[ControlClient]:
+    """The daemons of the shards that have a socket; none where one process does all, where the environment says which
+    shard is meant, or where the settings are not right."""
+    from gateway.control.client import ControlClient
+    from gateway.settings import SHARD_VARIABLE, BadSettings, shard_sockets, socket_of
+
+    variables = environment(context).variables
+    try:
+        alone = SHARD_VARIABLE in variables or socket_of(config, variables).exists()
+        return [] if alone else [ControlClient(path) for path in shard_sockets(config, variables)]
+    except BadSettings:
+        return []
 
 
 def end_if_away(said: Any, what: str) -> None:
@@ -181,12 +198,13 @@ def asking() -> Iterator[None]:
         leave(kinds.get(error.status, exit_codes.REFUSED), f"{error.code}: {error}", reason=error.code)
 
 
-def loaded(context: typer.Context, config: Path) -> Loaded:
-    """The settings, whatever else is wrong with them; ends with CONFIG when there are none to be had."""
+def loaded(context: typer.Context, config: Path, variables: Mapping[str, str] | None = None) -> Loaded:
+    """The settings, whatever else is wrong with them; ends with CONFIG when there are none to be had. `variables`: in
+    place of the environment's."""
     from gateway.settings import BadSettings, read
 
     try:
-        return read(config, environment(context).variables)
+        return read(config, environment(context).variables if variables is None else variables)
     except BadSettings as error:
         refuse(error.mistakes)
 
@@ -197,7 +215,7 @@ def refuse(mistakes: Sequence[Mistake]) -> NoReturn:
 
 
 def repeated(
-    every_s: float | None, look: Callable[[], None], sleep: Callable[[float], None] = time.sleep
+    every_s: float | None, look: Callable[[], object], sleep: Callable[[float], None] = time.sleep
 ) -> None:
     """Look once, or with `--watch` every so many seconds until Ctrl-C ends it with exit code 0. A daemon that is away
     meanwhile ends it as it ends a single look."""

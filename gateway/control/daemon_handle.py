@@ -26,15 +26,15 @@ def _not_known(_lane: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class DaemonHandle:
-    """`identity` is version, mode and node. `ready` answers as `/readyz` does. `safe_mode` is whether the database came
-    back from the past. `draining` and `drain` are about taking nothing in; `republish` looks for mail that waits.
-    `canary_age_s` and `certificates` are what the metrics show of the same names. `past` is what the database forgot,
-    and `let_go` lets one lane send in spite of it. A proposal is open for `proposal_valid_ms`. `register` is the
-    account register in force; `ask` puts a question through a lane. `store` fails soon when the journal is lost, and
-    `lost_ms` tells since when it is. `stop` is the last word about an emergency stop, `stop_all` (actor, reason) says
-    one and fires when it is written down, `stop_said` hears one that was written down. `session_limits`: how long a
-    person's session lasts. `since_ms` tells since when a lane is in its state, `capacity` what the disk, the permit log
-    and retention have. `line_checks` check the way to a lane's ports, by lane and port.
+    """`identity` is version, mode, node, shard and environment. `ready` answers as `/readyz` does. `safe_mode` is
+    whether the database came back from the past. `draining` and `drain` are about taking nothing in; `republish` looks
+    for mail that waits. `canary_age_s` and `certificates` are what the metrics show of the same names. `past` is what
+    the database forgot, and `let_go` lets one lane send in spite of it. A proposal is open for `proposal_valid_ms`.
+    `register` is the account register in force; `ask` puts a question through a lane. `store` fails soon when the
+    journal is lost, and `lost_ms` tells since when it is. `stop` is the last word about an emergency stop, `stop_all`
+    (actor, reason) says one and fires when it is written down, `stop_said` hears one that was written down.
+    `session_limits`: how long a person's session lasts. `since_ms` tells since when a lane is in its state, `capacity`
+    what the disk, the permit log and retention have. `line_checks` check the way to a lane's ports, by lane and port.
     """
 
     identity: Mapping[str, str]

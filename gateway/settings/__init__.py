@@ -17,8 +17,10 @@ from gateway.settings.reading import (
     load,
     read,
     remedy_of,
+    shard_sockets,
     socket_of,
 )
+from gateway.settings.shards import SHARD_VARIABLE, lanes_of
 from gateway.settings.tables import (
     PERMIT_LOG,
     AccountSettings,
@@ -47,6 +49,7 @@ __all__ = [
     "BOM",
     "ENVIRONMENT_PREFIX",
     "PERMIT_LOG",
+    "SHARD_VARIABLE",
     "AccountSettings",
     "AttestedCase",
     "BadSettings",
@@ -73,8 +76,10 @@ __all__ = [
     "band_gaps",
     "dialled",
     "is_loopback",
+    "lanes_of",
     "load",
     "read",
     "remedy_of",
+    "shard_sockets",
     "socket_of",
 ]

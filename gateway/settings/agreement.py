@@ -10,6 +10,7 @@ from importlib import import_module
 from ipaddress import ip_address, ip_network
 from zoneinfo import ZoneInfo
 
+from gateway.settings.shards import Shard, logins_to_deal
 from gateway.settings.tables import BandSettings, BankSettings, SenderSettings, Settings
 from protocols.bank import Bank, Sessions
 from protocols.canon.money import BadMoney, Money
@@ -283,9 +284,23 @@ def _places_check(settings: Settings) -> Iterator[Finding]:
         )
     if settings.control.group_may_open and socket.is_relative_to(settings.state_dir):
         yield "control.socket", "the group cannot reach state_dir; give it a path such as /run/bankgw/control.sock"
+    yield from _shard_check(settings)
     url = settings.broker.management_url
     if url is not None and not re.match(r"https?://[^/\s]+", url):
         yield "broker.management_url", "write http://user:password@host:15672, or remove it"
+
+
+def _shard_check(settings: Settings) -> Iterator[Finding]:
+    try:
+        shard = Shard.of(settings.shard)
+    except ValueError as error:
+        yield "shard", str(error)
+        return
+    if shard.count > 1 and settings.journal.url.startswith("sqlite"):
+        yield "shard", "SQLite has one writer; move the journal to PostgreSQL or MariaDB, or run one process"
+    most = logins_to_deal(settings)
+    if shard.count > max(most, 1):
+        yield "shard", f"the lanes belong to {most} login(s), which are not divided; run no more shards than that"
 
 
 def band_gaps(bands: tuple[BandSettings, ...]) -> list[str]:

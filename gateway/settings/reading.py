@@ -12,7 +12,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from gateway.settings.agreement import findings
-from gateway.settings.tables import ACCOUNT, AMOUNT, CURRENCY, SLUG, Settings
+from gateway.settings.shards import Shard, narrowed, shard_socket, state_folder
+from gateway.settings.tables import ACCOUNT, AMOUNT, CONTROL_SOCKET, CURRENCY, SLUG, Settings
 
 ENVIRONMENT_PREFIX = "BANKGW__"
 BOM = "begins with a BOM; save the file as UTF-8 without BOM"
@@ -68,18 +69,39 @@ def read(path: Path, environment: Mapping[str, str] | None = None) -> Loaded:
     except ValidationError as error:
         raise BadSettings(tuple(_mistakes_of(error, origin, str(path)))) from None
     loaded = Loaded(settings, path, origin)
-    return replace(loaded, mistakes=tuple(loaded.mistake(key, remedy) for key, remedy in findings(settings)))
+    mistakes = tuple(loaded.mistake(key, remedy) for key, remedy in findings(settings))
+    known = all(one.key != "shard" for one in mistakes)
+    return replace(loaded, settings=narrowed(settings) if known else settings, mistakes=mistakes)
 
 
 def socket_of(path: Path, environment: Mapping[str, str] | None = None) -> Path:
     """Where the control API of these settings listens, whatever else may be wrong with them. Raises BadSettings."""
     tables, _origin = _tables(path, environment)
-    folder = path.resolve().parent
+    try:
+        shard = Shard.of(tables.get("shard", "1/1"))
+    except (ValueError, TypeError):
+        shard = Shard(1, 1)
+    socket, state = _socket_and_state(tables, path.resolve().parent)
+    if shard.count > 1:
+        state = state_folder(state, shard.number)
+        socket = None if socket is None else shard_socket(socket, shard.number)
+    return socket or state / CONTROL_SOCKET
+
+
+def shard_sockets(path: Path, environment: Mapping[str, str] | None = None) -> tuple[Path, ...]:
+    """The control sockets of the shards that run, or ran, with these settings, by number. Raises BadSettings."""
+    tables, _origin = _tables(path, environment)
+    socket, state = _socket_and_state(tables, path.resolve().parent)
+    numbered = ((number, shard_socket(socket, number) if socket else state_folder(state, number) / CONTROL_SOCKET)
+                for number in range(1, 100))  # fmt: skip
+    return tuple(one for _number, one in numbered if one.exists())
+
+
+def _socket_and_state(tables: Mapping[str, Any], folder: Path) -> tuple[Path | None, Path]:
     control, state = tables.get("control"), tables.get("state_dir")
     socket = control.get("socket") if isinstance(control, dict) else None
-    if isinstance(socket, str):
-        return folder / socket
-    return folder / (state if isinstance(state, str) else Settings.model_fields["state_dir"].default) / "control.sock"
+    state_dir = folder / (state if isinstance(state, str) else Settings.model_fields["state_dir"].default)
+    return folder / socket if isinstance(socket, str) else None, state_dir
 
 
 def _tables(path: Path, environment: Mapping[str, str] | None) -> tuple[dict[str, Any], dict[str, str]]:

@@ -18,6 +18,8 @@ ACCOUNT = r"^[0-9A-Za-z]{4,34}$"
 CURRENCY = r"^[A-Z]{3}$"
 PERMIT_LOG = "permits"
 """The permit log's folder in `state_dir`."""
+CONTROL_SOCKET = "control.sock"
+"""The control socket's name in `state_dir`, if the settings give it no path."""
 _HOST = r"[0-9A-Za-z_]([0-9A-Za-z_-]*[0-9A-Za-z_])?(\.[0-9A-Za-z_]([0-9A-Za-z_-]*[0-9A-Za-z_])?)*\.?"
 
 
@@ -474,6 +476,11 @@ class Settings(_Table):
     )
     environment: EnvironmentSettings = Field(EnvironmentSettings.model_construct(), description="The environment.")
     node: Slug = Field("gw1", description="Name of this instance; unique among those that share a journal.")
+    shard: str = Field(
+        "1/1", pattern=r"^[0-9]{1,2}/[0-9]{1,2}$",
+        description="`k/n`: this process is the k-th of n over one journal, each with its part of the lanes; needs "
+        "PostgreSQL or MariaDB. Set by `bankgw run --shard`.",
+    )
     state_dir: SettingsPath = Field(
         Path("/var/lib/bankgw"), description="Folder for the journal, the permit log and the socket."
     )
@@ -499,7 +506,7 @@ class Settings(_Table):
 
     def control_socket(self) -> Path:
         """Where the control API listens."""
-        return self.control.socket or self.state_dir / "control.sock"
+        return self.control.socket or self.state_dir / CONTROL_SOCKET
 
     def permit_log(self) -> Path:
         """The folder of this node's permit log."""

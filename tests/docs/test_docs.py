@@ -356,7 +356,7 @@ def test_installing_makes_the_wheel_that_it_installs_and_puts_the_units_pages_in
     made = lines.index(["/opt/bankgw/bin/pip", "wheel", "--no-deps", "-w", ".", "."])
     assert made < lines.index(["/opt/bankgw/bin/pip", "install", "--no-deps", "bankgw-*.whl"])
     [target] = [line[-1] for line in lines if line[:3] == ["cp", "-rT", "docs"]]
-    for unit in ("bankgw.service", "bankgw@.service"):
+    for unit in ("bankgw.service", "bankgw@.service", "bankgw-shard@.service"):
         text = (ROOT / "systemd" / unit).read_text("utf-8")
         [page] = re.findall(rf"^Documentation=file://{target}/(\S+)$", text, re.MULTILINE)
         assert (ROOT / "docs" / page).is_file()
@@ -372,7 +372,7 @@ def test_the_drop_in_loads_every_credential_of_the_example_banks() -> None:
     wanted = _credentials("sample")
     [drop_in] = [block.text for block in blocks(_installing()) if block.lang == "ini"]
     assert set(re.findall(r"^LoadCredential=([^:]+):", drop_in, re.MULTILINE)) == wanted | _credentials("pab")
-    for unit in ("bankgw.service", "bankgw@.service"):
+    for unit in ("bankgw.service", "bankgw@.service", "bankgw-shard@.service"):
         text = (ROOT / "systemd" / unit).read_text("utf-8")
         assert set(re.findall(r"^#   LoadCredential=([^:]+):", text, re.MULTILINE)) == wanted
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 def run(
     context: typer.Context,
     config: Config = DEFAULT_CONFIG,
+    shard: Annotated[str | None, typer.Option(
+        "--shard", metavar="k/n", help="Serve the k-th of n parts of the lanes: one of n processes over one journal.",
+    )] = None,
     checked: Annotated[bool, typer.Option("--check/--no-check", help="Refuse to start on mistakes.")] = True,
 ) -> None:
     """Run the gateway in the foreground, until SIGTERM or SIGINT.
@@ -29,11 +32,12 @@ def run(
     from gateway import start_failures
     from gateway.cli import run as cli_run
     from gateway.control.offline import settings_check as checking
-    from gateway.settings import read
+    from gateway.settings import SHARD_VARIABLE, read
     from protocols.kit import dsig
 
-    found = output.loaded(context, config)
     environment = output.environment(context)
+    variables = environment.variables if shard is None else {**environment.variables, SHARD_VARIABLE: shard}
+    found = output.loaded(context, config, variables)
     # Before anything of the XML stack is touched: it can be set up once, and by one thread.
     dsig.start()
     dsig.self_test()
@@ -58,7 +62,7 @@ def run(
     # Nor is its memory, where keys and orders are in clear: no core is written, under a unit or not.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _log_from(found.settings)
-    reread = partial(read, config, environment.variables)
+    reread = partial(read, config, variables)
     raise typer.Exit(cli_run.serve(environment.reactor(), found.settings, environment.start, reread))
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -25,18 +28,42 @@ def status(
 ) -> None:
     """Say how the daemon is: readiness with reasons, lanes, broker, orders under way, certificates.
 
-    Exit code 69 if it is not ready; with --wait, if it is not ready in time.
+    Of shards (bankgw run --shard), all are shown, one after the other. Exit code 69 if one is not ready; with --wait,
+    if it is not ready in time.
     """
-    daemon = output.remote(context, config, socket)
+    shards = [] if socket is not None else output.shards(context, config)
+    look = partial(_look_at_shards, shards) if shards else partial(_look, output.remote(context, config, socket))
     if watch is not None and wait_s is None:
-        output.repeated(watch, lambda: _look(daemon, None, as_json=as_json))
-        return
-    said = _look(daemon, wait_s, as_json=as_json)
-    if said["status"] != "ready":
+        output.repeated(watch, lambda: look(None, as_json=as_json))
+    elif not look(wait_s, as_json=as_json):
         raise typer.Exit(exit_codes.UNAVAILABLE)
 
 
-def _look(daemon: ControlClient, wait_s: float | None, *, as_json: bool) -> Any:
+def _look_at_shards(daemons: Sequence[ControlClient], wait_s: float | None, *, as_json: bool) -> bool:
+    """Show each; whether all are ready. A shard that does not answer is not ready."""
+    from gateway.control.client import NoDaemon, Refused
+
+    said = []
+    for one in daemons:
+        with suppress(NoDaemon, Refused):
+            said.append(one.get("status") if wait_s is None else one.ready_status(wait_s))
+    here = {one["shard"] for one in said}
+    count = max((int(name.partition("/")[2]) for name in here), default=len(daemons))
+    missing = [name for number in range(1, count + 1) if (name := f"{number}/{count}") not in here]
+    if as_json:
+        output.dump({"shards": said, "missing": missing})
+    else:
+        for one in said:
+            output.line((f"shard {one['shard']}", "bold"))
+            _status(one)
+            output.line("")
+        for name in missing:
+            output.line((f"shard {name}: no daemon answers; start it: bankgw run --shard {name}", "bold red"))
+    return not missing and all(one["status"] == "ready" for one in said)
+
+
+def _look(daemon: ControlClient, wait_s: float | None, *, as_json: bool) -> bool:
+    """Show the daemon; whether it is ready."""
     try:
         with output.asking():
             said = daemon.get("status") if wait_s is None else daemon.ready_status(wait_s)
@@ -44,7 +71,7 @@ def _look(daemon: ControlClient, wait_s: float | None, *, as_json: bool) -> Any:
         _last_start(daemon, as_json=as_json)
         raise
     output.show(said, as_json=as_json, words=_status)
-    return said
+    return bool(said["status"] == "ready")
 
 
 def _last_start(daemon: ControlClient, *, as_json: bool) -> None:

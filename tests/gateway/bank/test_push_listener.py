@@ -331,8 +331,9 @@ async def test_the_doors_that_the_settings_ask_for_are_opened_and_closed_togethe
         host="127.0.0.1", port=0, certificate=pab.server_cert, key=Secret(file=pab.server_key, credential=None), ca_file=pab.ca_cert,
         client_pins=(spki_pin(read_certificates(pab.client_cert)[0]),), most_connections=2, per_second=9.0, idle_s=5.0,
     )
-    plain = SimpleNamespace(pushes=None, lanes={"main": None})
-    settings: Any = SimpleNamespace(banks={"pab": SimpleNamespace(pushes=table, lanes={"main": None}), "boc": plain})
+    lanes = {"main": SimpleNamespace(credentials={})}
+    plain = SimpleNamespace(pushes=None, lanes=lanes)
+    settings: Any = SimpleNamespace(shard="1/1", banks={"pab": SimpleNamespace(pushes=table, lanes=lanes), "boc": plain})
     banks: Any = {"pab": SimpleNamespace(pushes=PUSHES), "boc": SimpleNamespace(pushes=None)}
     door.meters = Meters(CollectorRegistry())
     doors = push_listeners(door.reactor, settings, banks, door.books, clock, door.meters, door.looked.append)  # type: ignore[arg-type]

@@ -146,7 +146,18 @@ def test_an_instance_is_the_unit_under_a_name() -> None:
     assert len(many.splitlines()) == len(one.splitlines()) + 1
 
 
-@pytest.mark.parametrize("name", ["bankgw.service", "bankgw@.service", "bankgw-backup.service", "bankgw-drill.service"])
+def test_a_shard_is_the_unit_with_its_number() -> None:
+    one, shard = ((ROOT / "systemd" / name).read_text("utf-8") for name in ("bankgw.service", "bankgw-shard@.service"))
+    changed = {line for line in shard.splitlines() if not line.startswith("#")} - set(one.splitlines())
+    assert changed == {
+        "Description=bankgw payment gateway (银企直联网关), shard %I",
+        "ExecStart=/usr/bin/env bankgw run --shard %I --config /etc/bankgw/bankgw.toml",
+        "RuntimeDirectoryPreserve=yes",
+        "SocketBindAllow=tcp:9464-9479",
+    }
+
+
+@pytest.mark.parametrize("name", ["bankgw.service", "bankgw@.service", "bankgw-shard@.service", "bankgw-backup.service", "bankgw-drill.service"])
 def test_the_unit_exposes_little(name: str) -> None:
     analyze = shutil.which("systemd-analyze")
     if analyze is None:
