@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache, partial
+
 from gateway.core import policy
 from gateway.core.policy import HOLD_BAND, Route
 from gateway.erp.command import REPEATED, CommandResult, CommandUnit, ReceivedCommand
@@ -24,12 +26,13 @@ def submit(received: ReceivedCommand, command: SubmitBatch) -> CommandUnit:
     found = _fit(received, command)
     if isinstance(found, Refusal):
         return _refused(received, command, found)
-    asked = _admission(received, command, found)
+    # Checking a thousand items takes tens of milliseconds: the writer's thread does it, not the reactor's, and once.
+    asked = cache(partial(_admission, received, command, found))
 
     def unit(tx: Tx) -> CommandResult:
         if received.answered(tx):
             return REPEATED
-        admitted = batches.admit(tx, asked, received.entropy, barred=received.was_refused(tx))
+        admitted = batches.admit(tx, asked(), received.entropy, barred=received.was_refused(tx))
         if admitted is None:
             return received.refuse_again(tx, command.id)
         if isinstance(admitted, Refusal):

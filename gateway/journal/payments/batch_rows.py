@@ -15,6 +15,7 @@ from gateway.journal.commit.store import Tx
 from gateway.journal.payments import events
 from gateway.journal.sql import schema
 from gateway.journal.sql.databases import insert_new
+from gateway.journal.sql.driver import first_row, rows, write
 from gateway.journal.sql.vault import Vault
 from gateway.journal.sql.vaults import vault_of
 from protocols.canon.money import Money
@@ -27,6 +28,7 @@ from protocols.erp.routing import EVENTS
 _B = schema.batches.c
 _P = schema.payments.c
 _ROW = select(schema.batches).where(_B.sender == bindparam("b_sender"), _B.batch == bindparam("b_batch"))
+_OPEN = select(_B.open_items).where(_B.sender == bindparam("b_sender"), _B.batch == bindparam("b_batch"))
 _COUNT = (
     update(schema.batches).where(_B.sender == bindparam("b_sender"), _B.batch == bindparam("b_batch"))
     .values(open_items=_B.open_items + bindparam("b_delta"))
@@ -68,12 +70,12 @@ class BatchRow:
 
 def add(tx: Tx, row: BatchRow) -> bool:
     """Record a new batch. False if there is one with this identity."""
-    return insert_new(tx.fresh, schema.batches, _columns(row, tx.vault))
+    return insert_new(tx.raw, schema.batches, _columns(row, tx.vault))
 
 
 def find(conn: Connection, sender: str, batch: str) -> BatchRow | None:
     """The sender's batch with this id."""
-    row = conn.execute(_ROW, {"b_sender": sender, "b_batch": batch}).first()
+    row = first_row(conn, _ROW, {"b_sender": sender, "b_batch": batch})
     return None if row is None else _read(row, vault_of(conn))
 
 
@@ -115,19 +117,21 @@ def follow(tx: Tx, before: PaymentRow, after: PaymentRow) -> None:
         return
     key = {"b_sender": after.sender, "b_batch": after.batch}
     if was is not now:
-        tx.raw.execute(_COUNT, {**key, "b_delta": -1 if now else 1})
+        write(tx.raw, _COUNT, {**key, "b_delta": -1 if now else 1})
     if not now:
         return
-    found = tx.raw.execute(_ROW, key).first()
+    found = first_row(tx.raw, _OPEN, key)
     if found is not None and found.open_items == 0:
-        _complete(tx, _read(found, tx.vault))
+        row = first_row(tx.raw, _ROW, key)
+        assert row is not None
+        _complete(tx, _read(row, tx.vault))
 
 
 def _complete(tx: Tx, row: BatchRow) -> None:
-    counted = tx.fresh.execute(_SHARES, {"b_sender": row.sender, "b_batch": row.batch}).all()
+    counted = rows(tx.read, _SHARES, {"b_sender": row.sender, "b_batch": row.batch})
     by_state = {State(state): Share(count, int(total)) for state, count, total in counted}
     seq = row.seq + 1
-    tx.raw.execute(_TOLD, {"b_sender": row.sender, "b_batch": row.batch, "b_seq": seq, "b_changed_ms": tx.now_ms})
+    write(tx.raw, _TOLD, {"b_sender": row.sender, "b_batch": row.batch, "b_seq": seq, "b_changed_ms": tx.now_ms})
     news = BatchNews(
         event=BATCH_COMPLETED, id=row.batch, sender=row.sender, bank=row.bank, kind=row.kind, seq=seq, at_ms=tx.now_ms,
         count=row.count, total=row.total, shares={state: by_state[state] for state in STATE_TABLE if state in by_state},
@@ -165,7 +169,7 @@ def _columns(row: BatchRow, vault: Vault) -> dict[str, Any]:
 
 
 def _read(found: Any, vault: Vault) -> BatchRow:
-    said = found._mapping
+    said = found._asdict()
     body = json.loads(vault.open(said["body"], _aad(said["sender"], said["batch"])))
     return BatchRow(
         sender=said["sender"], batch=said["batch"], bank=said["bank"], lane=said["lane"], kind=Kind(said["kind"]),

@@ -68,10 +68,10 @@ def admit(
     id is taken, or if items are rejected and the batch is `whole`. Returns None if the batch could be admitted but is
     `barred`. In these three cases nothing changed.
     """
-    known = batch_rows.find(tx.fresh, admission.sender, admission.batch)
+    known = batch_rows.find(tx.read, admission.sender, admission.batch)
     if known is not None:
         return known if known.fingerprint == admission.fingerprint else _conflict(known, admission)
-    if lookup.find(tx.fresh, admission.sender, admission.batch) is not None:
+    if lookup.find(tx.read, admission.sender, admission.batch) is not None:
         return Refusal(Code.ID_CONFLICT, f"id {admission.batch!r} is that of an order; nothing happened")
     judged = _judge(tx, admission)
     if isinstance(judged, Refusal):

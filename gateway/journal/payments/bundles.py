@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Integer, bindparam, delete, insert, select, update
 
 from gateway.journal.commit import audit, payment_rows
 from gateway.journal.commit.rows import PaymentRow
@@ -23,7 +23,7 @@ from gateway.journal.commit.store import Tx
 from gateway.journal.commit.work import may_leave_ms
 from gateway.journal.payments import bank_references
 from gateway.journal.sql import schema
-from gateway.journal.sql.driver import write_many
+from gateway.journal.sql.driver import first_row, rows, write_many
 from gateway.journal.sql.vault import Vault
 from gateway.journal.sql.vaults import vault_of
 from protocols.canon.limits import ReferenceForm
@@ -42,6 +42,14 @@ _MEMBERS = (
     .where(_I.bundle == bindparam("b_bundle")).order_by(_I.place)
 )  # fmt: skip
 _ENTER = insert(schema.bundle_items)
+_FREE = (
+    select(schema.payments).outerjoin(schema.bundle_items, _I.payment == _P.payment)
+    .where(
+        _P.sender == bindparam("b_sender"), _P.batch == bindparam("b_batch"), _P.state == State.READY.value,
+        _P.first_write_ms.is_(None), _I.payment.is_(None), _P.item_no > bindparam("b_after"),
+    )
+    .order_by(_P.item_no).limit(bindparam("b_limit", type_=Integer))
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,35 +89,34 @@ def allot(
     Makes a bundle if there is none, from the ready and due orders of the batch that are in no bundle, this one
     included. None if the payment is not ready, was sent before, or if the lane has a higher epoch now.
     """
-    rows = _due(tx, payment)
-    row = next((one for one in rows if one.payment == payment), None)
-    if row is None or tx.epoch_of(row.lane) > epoch:
+    row = tx.payment_cache.afresh(tx.read, tx.vault, payment)
+    if row is None or row.life.state is not State.READY or row.life.first_write_ms is not None:
         return None
-    found = tx.fresh.execute(_OF, {"b_payment": payment}).first()
+    if tx.epoch_of(row.lane) > epoch:
+        return None
+    found = first_row(tx.raw, _OF, {"b_payment": payment})
     if found is not None:
         bundle = _read(found, tx.vault)
         assert not bundle.spent, "what is in a spent bundle has left, or may have"
-        members = _members(tx.fresh, bundle.bundle)
+        members = _members(tx.raw, bundle.bundle)
         return bundle, tuple(one for one in members if one.payment == payment or _may_go(one, tx.now_ms))
-    free = [one for one in rows if one is not row and tx.raw.execute(_OF, {"b_payment": one.payment}).first() is None]
     # The payment that is due is always included, wherever it stands in the batch.
-    chosen = sorted([row, *free[: most - 1]], key=lambda one: one.item_no or 0)
+    chosen = sorted([row, *_free(tx, row, most - 1)], key=lambda one: one.item_no or 0)
     return _make(tx, row, chosen, form), tuple(chosen)
 
 
-def _due(tx: Tx, payment: str) -> list[PaymentRow]:
-    """The ready payments of this payment's batch that may be sent now; only this one if it has no batch."""
-    conn, vault = tx.fresh, tx.vault
-    row = tx.payment_cache.row(conn, vault, payment)
-    if row is None or row.life.state is not State.READY or row.life.first_write_ms is not None:
-        return []
-    if row.batch is None:
-        return [row]
-    statement = select(schema.payments).where(
-        _P.sender == row.sender, _P.batch == row.batch, _P.state == State.READY.value
-    )
-    found = [payment_rows.read(one, vault) for one in conn.execute(statement.order_by(_P.item_no))]
-    return [one for one in found if one.payment == payment or _may_go(one, tx.now_ms)]
+def _free(tx: Tx, first: PaymentRow, most: int) -> list[PaymentRow]:
+    """The first `most` payments of its batch besides `first` that may be sent now and are in no bundle."""
+    chosen: list[PaymentRow] = []
+    after = -1
+    while first.batch is not None and len(chosen) < most:
+        wanted = {"b_sender": first.sender, "b_batch": first.batch, "b_after": after, "b_limit": most + 1}
+        found = [payment_rows.read(one, tx.vault) for one in rows(tx.raw, _FREE, wanted)]
+        chosen += [one for one in found if one.payment != first.payment and _may_go(one, tx.now_ms)]
+        if len(found) <= most:
+            break
+        after = found[-1].item_no or 0
+    return chosen[:most]
 
 
 def _may_go(row: PaymentRow, now_ms: int) -> bool:
@@ -126,7 +133,7 @@ def _make(tx: Tx, first: PaymentRow, rows: Sequence[PaymentRow], form: Reference
         bank_ref=bank_references.write(form, serial, tx.now_ms), attempt=0, spent=False, bank_date=None,
         serials=(), port="", wire=None,
     )  # fmt: skip
-    tx.fresh.execute(insert(schema.bundles), {
+    tx.raw.execute(insert(schema.bundles), {
         "bundle": bundle.bundle, "lane": bundle.lane, "kind": bundle.kind.value, "bank_ref": bundle.bank_ref,
         "attempt": 0, "spent": 0, "made_ms": tx.now_ms, "serials": "[]", "port": "", "ref_bank": first.bank,
     })  # fmt: skip

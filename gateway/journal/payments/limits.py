@@ -83,7 +83,7 @@ class OrderClaim:
         pending = tx.payment_cache.taken(bound["b_sender"], bound["b_order"])
         if pending is not None:
             return pending
-        conn = tx.fresh if tx.payment_cache.gave_back else tx.raw
+        conn = tx.read if tx.payment_cache.gave_back else tx.raw
         row: Any = first_row(conn, _LOOK, bound)
         if row.taken is not None or row.batch is not None:
             return str(row.taken or row.batch)

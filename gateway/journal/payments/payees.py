@@ -45,8 +45,8 @@ def looked_at(tx: Tx, sender: str, order: AnyOrder, before_ms: int | None, facts
     """The facts completed with what is known of the order's payee; unchanged if `before_ms` is None."""
     if before_ms is None:
         return facts
-    paid_minor = _largest(tx.fresh, tx.vault, sender, order, before_ms)
-    return replace(facts, payee_known=is_registered(tx.fresh, sender, order), payee_paid_minor=paid_minor)
+    paid_minor = _largest(tx.read, tx.vault, sender, order, before_ms)
+    return replace(facts, payee_known=is_registered(tx.raw, sender, order), payee_paid_minor=paid_minor)
 
 
 def blind_key(vault: Vault, order: AnyOrder) -> str:

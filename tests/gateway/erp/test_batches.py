@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from gateway.erp import batches
 from protocols.erp import xml_form
 from protocols.erp.forms import FORMS
 from protocols.erp.words import CommandType
@@ -49,6 +50,31 @@ def test_a_batch_is_answered_once_with_every_item(tmp_path: Path) -> None:
         ("B-1-1", 1, "ready"), ("B-1-2", 2, "ready")]  # fmt: skip
     assert said["tags"] == {"run": "7"} and made.last("B-1-1")["tags"] == {"run": "7"}
     assert len(made.replies) == 1, "items have events, and no replies of their own"
+
+
+def test_the_items_are_checked_by_the_writer_and_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = world(tmp_path)
+    assert made.life is not None
+    store, check = made.life.gateway.parts.store, batches._admission
+    checked: list[Any] = []
+    before: list[int] = []
+    write = store.write
+
+    def checking(*words: Any) -> Any:
+        checked.append(words)
+        return check(*words)
+
+    def writing(unit: Any, **words: Any) -> Any:
+        before.append(len(checked))
+        return write(lambda tx: (unit(tx), unit(tx))[0], **words) if words.get("sender") else write(unit, **words)
+
+    monkeypatch.setattr(batches, "_admission", checking)
+    monkeypatch.setattr(store, "write", writing)
+    made.command("batch.submit", batch(made, "B-1", [100, 200]))
+    made.run(5)
+    assert answers(made, "B-1")[0]["event"] == "batch.accepted"
+    assert before[0] == 0, "the reactor's turn hands the unit over unchecked"
+    assert len(checked) == 1, "a unit that runs again does not check again"
 
 
 def test_without_a_reply_queue_the_answer_is_an_event(tmp_path: Path) -> None:

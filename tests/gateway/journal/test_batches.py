@@ -13,6 +13,7 @@ from sqlalchemy import Table, select
 from gateway.core.policy import Judgement, UsageFacts
 from gateway.core.states import Answered, Cancel, NotSent, Reject, Release, Resolve, Send, Silent, Source
 from gateway.journal.cluster import lane_leases, renames
+from gateway.journal.commit import payment_rows
 from gateway.journal.commit.rows import AttemptRow, PaymentRow, Reply
 from gateway.journal.commit.store import Tx
 from gateway.journal.payments import batch_rows, batches, bundles, receipts
@@ -21,6 +22,7 @@ from gateway.journal.payments.batch_rows import BatchRow
 from gateway.journal.payments.batches import BatchAdmission, NewBatch
 from gateway.journal.payments.bundles import BundleSend
 from gateway.journal.sql import schema
+from gateway.journal.sql.vault import Vault
 from protocols.canon.errors import Code, Fault, FieldCode, Refusal
 from protocols.canon.limits import ReferenceForm
 from protocols.canon.money import Money
@@ -211,6 +213,36 @@ def test_a_bundle_takes_what_is_ready_up_to_its_size(leased: Journal) -> None:
     assert again.bundle == bundle.bundle and [row.item_no for row in same] == [1, 3, 4]
     other, rest = allot(leased, made.items[4], 3)
     assert other.bank_ref != bundle.bank_ref and [row.item_no for row in rest] == [5]
+
+
+def test_a_bundle_passes_over_what_may_not_leave_yet_however_much_that_is(leased: Journal) -> None:
+    def later(n: int) -> Callable[[UsageFacts], Judgement]:
+        wait_ms = 3_600_000 if 2 <= n <= 7 else 0
+        return lambda _facts: Judgement(Release(NOW_MS, NOW_MS + wait_ms))
+
+    made = taken(leased, batch(tuple(range(1, 10)), judged=later))
+    _bundle, members = allot(leased, made.items[8], 2)
+    assert [row.item_no for row in members] == [1, 9], "the one that is due, and the first that may go with it"
+    _bundle, rest = allot(leased, made.items[7], 2)
+    assert [row.item_no for row in rest] == [8]
+
+
+def test_a_bundle_costs_one_read_of_each_of_its_orders(leased: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = taken(leased, batch(tuple(range(1, 31))))
+    reads: list[str] = []
+
+    def counted(found: Any, vault: Vault) -> PaymentRow:
+        row = real(found, vault)
+        reads.append(row.payment)
+        return row
+
+    real = payment_rows.read
+    monkeypatch.setattr(payment_rows, "read", counted)
+    found = allot(leased, made.items[0], 10)
+    assert len(reads) <= 1 + 11, "the one that is due, ten, and one more to see that there are more"
+    reads.clear()
+    send(leased, found)
+    assert set(reads) <= {made.items[0].payment}, "the writer still knows the others from their admission"
 
 
 def test_an_order_without_a_batch_travels_alone(leased: Journal) -> None:
