@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from gateway.journal.commit.store import Tx
 from gateway.journal.sql import schema
+from gateway.journal.sql.driver import rows
 
 STOOD_STILL_MS = 1_000
 _A = schema.audit.c
+_NOTES = (
+    select(_A.node, _A.at_ms).where(_A.object_id == bindparam("b_object"), _A.entry == bindparam("b_entry"))
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,6 @@ def notes(tx: Tx, coming: Coming, key: str, entry: str) -> Iterator[tuple[str, i
     for note in tx.notes:
         if note.object_id == key and note.entry == entry:
             yield tx.node, note.at_ms
-    found = select(_A.node, _A.at_ms).where(_A.object_id == key, _A.entry == entry)
     # `raw` suffices: none of the rows that are still pending can be among these.
-    for row in tx.raw.execute(found):
+    for row in rows(tx.raw, _NOTES, {"b_object": key, "b_entry": entry}):
         yield row.node, row.at_ms
