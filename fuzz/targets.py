@@ -2,6 +2,7 @@
 
     parse-…     `xmldoc.parse`: what it lets through must be within its own limits
     gate        `dsig.verify`, by our own check: what it accepts must be the very octets that were signed
+    engines     `dsig.verify`, by our own check and with xmlsec: both must give the same answer
     read-…      a bank's `read` of the stored answer to a payment
     talk-…      a bank's conversations with one answer replaced
     inside-…    the same, with the hostile document put where the bank's was and all around it made good again
@@ -18,12 +19,14 @@ from protocols.canon.order import Kind
 from protocols.canon.outcome import Outcome
 from protocols.kit import dsig, xmldoc
 from protocols.kit.charset import GB18030, UTF8, Charset
+from protocols.kit.dsig.verify import Engine
 from protocols.kit.errors import ProtocolError
 from tests.attacks.run import judged
-from tests.attacks.targets import KIT, MINOR, READY, Golden, goldens, signed_documents
+from tests.attacks.targets import KIT, MINOR, READY, Golden, SignedDocument, goldens, signed_documents
 from tests.protocols.banks.every.bench import FINAL, table
 
 Try = Callable[[bytes], None]
+_ENGINES: tuple[Engine, Engine] = ("hand", "xmlsec")
 
 
 class Accepted(Exception):
@@ -74,6 +77,25 @@ def _gate() -> Target:
             raise Accepted(f"{one.profile.name}: other octets than were signed")
 
     return Target(attempt, tuple(bytes((number,)) + one.data for number, one in enumerate(documents)))
+
+
+def _engines() -> Target:
+    documents = [one for bank in (KIT, *READY) for one in signed_documents(bank)]
+
+    def attempt(data: bytes) -> None:
+        one = documents[data[0] % len(documents) if data else 0]
+        by_hand, by_xmlsec = (_verified(data[1:], one, engine) for engine in _ENGINES)
+        if by_hand != by_xmlsec:
+            raise Accepted(f"{one.profile.name}: by hand {by_hand!r:.200}, by xmlsec {by_xmlsec!r:.200}")
+
+    return Target(attempt, tuple(bytes((number,)) + one.data for number, one in enumerate(documents)))
+
+
+def _verified(data: bytes, one: SignedDocument, engine: Engine) -> tuple[bytes, ...] | None:
+    try:
+        return dsig.verify(data, one.profile, one.pins, today=one.today, engine=engine).parts
+    except ProtocolError:
+        return None
 
 
 def _read(bank: str) -> Target:
@@ -162,6 +184,7 @@ def makers() -> dict[str, Callable[[], Target]]:
     """Every target by name; none is made before it is asked for."""
     found: dict[str, Callable[[], Target]] = {
         "parse-utf-8": lambda: _parse(UTF8), "parse-gb18030": lambda: _parse(GB18030), "gate": _gate,
+        "engines": _engines,
     }  # fmt: skip
     for bank in READY:
         found[f"read-{bank}"] = partial(_read, bank)

@@ -29,7 +29,7 @@ def broken(target: Target, seed: str, count: int) -> None:
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("name", ["parse-utf-8", "parse-gb18030", "gate", *(f"read-{bank}" for bank in READY)])
+@pytest.mark.parametrize("name", ["parse-utf-8", "parse-gb18030", "gate", "engines", *(f"read-{bank}" for bank in READY)])
 def test_targets(name: str) -> None:
     broken(makers()[name](), name, MUTANTS)
 
@@ -49,6 +49,12 @@ def test_a_parser_that_lets_comments_through_is_found_out() -> None:
         pytest.raises(Accepted),
     ):
         target.attempt(b"<a><!-- --></a>")
+
+
+def test_engines_that_disagree_are_found_out() -> None:
+    target = makers()["engines"]()
+    with patch("protocols.kit.dsig.verify._by_xmlsec", lambda *_: False), pytest.raises(Accepted):
+        target.attempt(target.seeds[0])
 
 
 def test_another_word_for_the_same_code_is_found_out() -> None:
