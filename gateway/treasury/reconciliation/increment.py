@@ -2,7 +2,7 @@
 
 Rows compete where they share a key: a code, an amount, a counterparty. From the new rows the keys lead to the rows
 whose match can change, and from these on. Rows matched by code or serial stay as they are, unless a new row has the
-code.
+code. The daemon matches an account anew for each question and does not use this; see docs/understand/matching.md.
 """
 
 from __future__ import annotations
