@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from gateway.control.client import ControlClient
     from gateway.treasury.reports.table import ReportForm, TableHead, TableRow
 
-NAMES = "balances, positions, daily, payments, entries, bank-service, balance-tables, open-items"
+NAMES = ("balances, positions, daily, history, payments, transfers, returns, payroll, entries, fees, cash-flow, "
+         "bank-service, balance-tables, open-items")  # fmt: skip
 SUFFIXES = (".xlsx", ".pdf", ".html", ".csv")
 
 

@@ -139,6 +139,21 @@ def day_of(conn: Connection, account: str, last: date) -> tuple[date, Money | No
     return date.fromisoformat(found.day), opening, closing
 
 
+def closings_between(conn: Connection, account: str, first: date, last: date) -> dict[date, Money]:
+    """The closing balances of the days of a period that are closed."""
+    vault, columns = vault_of(conn), schema.statement_days.c
+    index = vault.blind(account)
+    statement = select(schema.statement_days).where(
+        columns.account_idx == index, columns.day >= first.isoformat(), columns.day <= last.isoformat()
+    )  # fmt: skip
+    found: dict[date, Money] = {}
+    for row in conn.execute(statement):
+        said = json.loads(vault.open(row.body, _day_aad(index, row.day)))
+        if said["closing"] is not None:
+            found[date.fromisoformat(row.day)] = Money(said["closing"], said["currency"])
+    return found
+
+
 def _day_aad(index: str, day: str) -> bytes:
     return f"statement_days/{index}/{day}".encode()
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from gateway.treasury.reports.table import CellKind, ReportForm, TableColumn
+from gateway.treasury.exceptions import NEXT_STEPS, ExceptionKind
+from gateway.treasury.reports.table import CellKind, ReportForm, TableChart, TableColumn
 
 _COMPANY = TableColumn("company", "公司", "Company")
 _BANK = TableColumn("bank", "银行", "Bank", width=10)
@@ -23,6 +24,16 @@ _NOTES = {
 }  # fmt: skip
 
 
+_EXCEPTIONS = {
+    "in doubt, under 1 h": "存疑不足 1 小时", "in doubt, under 1 day": "存疑不足 1 天",
+    "in doubt, longer": "存疑超过 1 天", "a person decides": "待人工裁定", "failed": "失败", "came back": "已退回",
+    "waits for release": "待放行", "expired": "已过期", "no outcome for a day": "超过 1 天无结果",
+}  # fmt: skip
+_ITEMS = {
+    **_KINDS, "fees": "手续费", "returned": "退回", "other receipts": "其他收入", "other payments": "其他支出",
+}  # fmt: skip
+
+
 def _money(key: str, zh: str, en: str, *, added: bool = True) -> TableColumn:
     return TableColumn(key, zh, en, CellKind.MONEY, added=added, width=18)
 
@@ -30,6 +41,8 @@ def _money(key: str, zh: str, en: str, *, added: bool = True) -> TableColumn:
 def _count(key: str, zh: str, en: str) -> TableColumn:
     return TableColumn(key, zh, en, CellKind.COUNT, added=True, width=10)
 
+
+_STATE = TableColumn("state", "状态", "State", width=12, zh_words=_STATES)
 
 BALANCES = ReportForm(
     "balances", "账户余额表", "Account balances",
@@ -41,6 +54,7 @@ BALANCES = ReportForm(
     ),
     "余额为银行最近一次答复,不作推算;未监控的账户没有余额。",
     "Balances are the bank's last answers; nothing is computed. Accounts that are not watched have none.",
+    (TableChart("账面余额(按银行)", "Book balance by bank", ("bank",), ("book",)),),
 )  # fmt: skip
 
 POSITIONS = ReportForm(
@@ -78,7 +92,8 @@ PAYMENTS = ReportForm(
         TableColumn("kind", "类型", "Kind", width=10, zh_words=_KINDS), _COMPANY, _BANK, _ACCOUNT,
         TableColumn("payee", "对方户名", "Counterparty", width=28),
         TableColumn("payee_account", "对方账号", "Counterparty account", CellKind.ACCOUNT, width=26), _CURRENCY,
-        _money("amount", "金额", "Amount"), TableColumn("state", "状态", "State", width=12, zh_words=_STATES),
+        _money("amount", "金额", "Amount"), _STATE,
+        TableColumn("exception", "异常", "Exception", width=14, zh_words=_EXCEPTIONS),
         TableColumn("reason", "原因", "Reason", width=30),
         TableColumn("reference", "银行参考号", "Bank reference", width=22),
         TableColumn("serial", "银行流水号", "Bank serial", width=22),
@@ -87,6 +102,8 @@ PAYMENTS = ReportForm(
     ),
     "期间内受理的付款及其现状;合计包括未成功的付款。",
     "What was accepted in the period and how it stands; the totals include payments that failed.",
+    (TableChart("付款笔数(按状态)", "Payments by state", ("state",)),
+     TableChart("异常与存疑时长", "Exceptions and age of doubt", ("exception",))),
 )  # fmt: skip
 
 ENTRIES = ReportForm(
@@ -120,6 +137,8 @@ BANK_SERVICE = ReportForm(
     "按受理月份;耗时为首次发出至有结果,按成功的付款计;对账单按监控账户与日计。",
     "By month of acceptance. Seconds are from the first write to the outcome, of payments that settled. Statements are "
     "counted by watched account and day.",
+    (TableChart("到有结果的耗时(秒)", "Seconds to the outcome", ("month", "bank"), ("median_s", "p95_s"),
+                in_order=True),),
 )  # fmt: skip
 
 _SECTIONS = {
@@ -132,6 +151,20 @@ _REASONS = {
     "no_counterpart": "无对应", "ambiguous": "多笔可对应", "date_differs": "日期相差过大", "amount_differs": "金额不符",
     "fee by the tariff, not in the book": "费率表手续费,企业未记",
 }  # fmt: skip
+_OPEN_KINDS = {
+    ExceptionKind.AMOUNT.value: "金额不符", ExceptionKind.DATE.value: "日期相差过大",
+    ExceptionKind.AMBIGUOUS.value: "多笔可对应", ExceptionKind.NOT_BOOKED.value: "企业未入账",
+    ExceptionKind.NOT_AT_BANK.value: "银行未入账", ExceptionKind.NOT_EXECUTED.value: "付款无银行明细",
+    ExceptionKind.VOID.value: "决定已失效",
+}  # fmt: skip
+_STEPS_ZH = {
+    ExceptionKind.AMOUNT: "核对金额;更正账簿后重新交入,或凭银行答复搁置",
+    ExceptionKind.DATE: "核对是否同一笔;确认,或写明理由搁置", ExceptionKind.AMBIGUOUS: "查明对应关系并确认该对",
+    ExceptionKind.NOT_BOOKED: "在 ERP 入账并重新交入账簿", ExceptionKind.NOT_AT_BANK: "询问是否已提示或支付;凭答复搁置",
+    ExceptionKind.NOT_EXECUTED: "向银行查询该明细(bankgw orders enquire),并查看指令时间线",
+    ExceptionKind.VOID: "撤销该决定,按现状重新决定",
+}  # fmt: skip
+_NEXT_STEPS = {NEXT_STEPS[kind]: zh for kind, zh in _STEPS_ZH.items()}
 _SIDES = {"payment": "付款", "book row": "日记账", "entry": "银行明细"}
 
 BALANCE_TABLES = ReportForm(
@@ -151,20 +184,107 @@ BALANCE_TABLES = ReportForm(
 )  # fmt: skip
 
 OPEN_ITEMS = ReportForm(
-    "open-items", "未达账项", "Open items",
+    "open-items", "未匹配项目", "Open items",
     (
         _COMPANY, _BANK, _ACCOUNT, _CURRENCY, TableColumn("matching", "对账", "Matching", width=8),
         TableColumn("side", "来自", "From", width=10, zh_words=_SIDES),
         TableColumn("day", "日期", "Day", CellKind.DAY, width=12),
         TableColumn("age", "账龄(天)", "Age in days", CellKind.COUNT, width=9), _money("credit", "收入", "In"),
         _money("debit", "支出", "Out"), TableColumn("reason", "原因", "Reason", width=22, zh_words=_REASONS),
+        TableColumn("exception", "例外", "Exception", width=16, zh_words=_OPEN_KINDS),
+        TableColumn("next_step", "下一步", "Next step", width=34, zh_words=_NEXT_STEPS),
         TableColumn("about", "凭证/流水", "Voucher or entry", width=32), TableColumn("item", "行号", "Row", width=26),
     ),
-    "A 为付款与银行明细,B 为日记账与银行明细。",
-    "A has payments and entries, B has the book and entries.",
+    "A 为付款与银行明细,B 为日记账与银行明细。例外为须由人处理的行;其余尚在途中,或 A 中不属于付款的明细。",
+    "A has payments and entries, B has the book and entries. An exception needs a person; the others are on their "
+    "way, or entries of A that belong to no payment.",
+    (TableChart("例外(按种类)", "Exceptions by kind", ("exception",)),),
+)  # fmt: skip
+
+_PAYEE = TableColumn("payee", "对方户名", "Counterparty", width=28)
+_PAYEE_ACCOUNT = TableColumn("payee_account", "对方账号", "Counterparty account", CellKind.ACCOUNT, width=26)
+_ORDER = TableColumn("order", "单据号", "Order", width=20)
+_ACCEPTED = TableColumn("accepted", "受理时间", "Accepted", CellKind.MOMENT, width=22)
+_CHANGED = TableColumn("changed", "状态时间", "In this state since", CellKind.MOMENT, width=22)
+_REASON = TableColumn("reason", "原因", "Reason", width=30)
+
+TRANSFERS = ReportForm(
+    "transfers", "归集下拨执行情况", "Transfers between own accounts",
+    (
+        _ACCEPTED, TableColumn("sender", "来源", "Sender", width=10), _ORDER, _COMPANY, _BANK, _ACCOUNT,
+        TableColumn("payee_account", "转入账号", "To account", CellKind.ACCOUNT, width=26), _CURRENCY,
+        _money("amount", "金额", "Amount"), _STATE, _REASON,
+        TableColumn("sent", "发出时间", "Sent", CellKind.MOMENT, width=22), _CHANGED,
+    ),
+    "期间内受理的本方账户间划转,包括归集与下拨;来源为 ERP 或规则。",
+    "What was ordered between own accounts in the period, sweeps and pushes among it; the sender is an ERP or a rule.",
+    (TableChart("划转笔数(按状态)", "Transfers by state", ("state",)),),
+)  # fmt: skip
+
+RETURNS = ReportForm(
+    "returns", "退票明细", "Returned payments",
+    (
+        _ACCEPTED, _ORDER, _COMPANY, _BANK, _ACCOUNT, _PAYEE, _PAYEE_ACCOUNT, _CURRENCY,
+        _money("amount", "金额", "Amount"), _STATE, _REASON, _CHANGED,
+    ),
+    "期间内受理、其后款项退回或被冲正的付款。",
+    "Payments accepted in the period whose money came back or was reversed later.",
+)  # fmt: skip
+
+PAYROLL = ReportForm(
+    "payroll", "代发明细", "Payroll items",
+    (
+        _ACCEPTED, TableColumn("batch", "批次", "Batch", width=20), _ORDER, _COMPANY, _BANK, _ACCOUNT, _PAYEE,
+        _PAYEE_ACCOUNT, _CURRENCY, _money("amount", "金额", "Amount"), _STATE, _REASON, _CHANGED,
+    ),
+    "期间内受理的代发,每人一行。",
+    "Payroll items accepted in the period, one row a person.",
+    (TableChart("代发笔数(按状态)", "Payroll items by state", ("state",)),),
+)  # fmt: skip
+
+FEES = ReportForm(
+    "fees", "手续费", "Bank fees",
+    (
+        TableColumn("day", "记账日", "Bank date", CellKind.DAY, width=12), _COMPANY, _BANK, _ACCOUNT, _CURRENCY,
+        _money("debit", "支出", "Out"), _money("credit", "退还", "Given back"),
+        TableColumn("told", "依据", "Known by", width=10, zh_words={"marked": "银行标记", "text": "摘要"}),
+        TableColumn("serial", "银行流水号", "Bank serial", width=24), TableColumn("text", "摘要", "Text", width=36),
+    ),
+    "期间内银行标记为手续费的明细,以及摘要写明手续费的明细。从付款中直接扣除的手续费不在其中。",
+    "Entries of the period that the bank marks as fees, or whose text names one. What was deducted from a payment is "
+    "not among them.",
+    (TableChart("手续费(按银行)", "Fees by bank", ("bank",), ("debit",)),),
+)  # fmt: skip
+
+CASH_FLOW = ReportForm(
+    "cash-flow", "现金流", "Cash flow",
+    (
+        TableColumn("month", "月份", "Month", width=9), _COMPANY, _CURRENCY,
+        TableColumn("item", "项目", "Item", width=16, zh_words=_ITEMS), _count("entries", "笔数", "Entries"),
+        _money("credit", "流入", "In"), _money("debit", "流出", "Out"), _money("net", "净额", "Net"),
+    ),
+    "银行已记账的明细,按所属付款的类型、手续费与其他归类;划转为本方账户间的资金,两边都列。",
+    "What the banks booked, by the kind of the payment it belongs to, fees and others. Transfers are between own "
+    "accounts and are there on both sides.",
+    (TableChart("流入与流出(按月)", "In and out by month", ("month",), ("credit", "debit"), in_order=True),),
+)  # fmt: skip
+
+HISTORY = ReportForm(
+    "history", "头寸走势", "Position history",
+    (
+        TableColumn("day", "日期", "Day", CellKind.DAY, width=12), _COMPANY, _CURRENCY,
+        _money("balance", "日终余额", "Closing", added=False),
+        TableColumn("accounts", "有余额的账户", "Accounts known", CellKind.COUNT, width=12),
+        TableColumn("closed", "当日已核平", "Closed that day", CellKind.COUNT, width=12),
+    ),
+    "已核平对账单的日终余额之和;某日未核平的账户沿用此前最近一日。最长 400 天。",
+    "Sums of the closing balances of statements that add up. An account whose day is not closed keeps its last one. At "
+    "most 400 days.",
+    (TableChart("日终余额", "Closing balance", ("day",), ("balance",), is_line=True, in_order=True),),
 )  # fmt: skip
 
 FORMS = {
     form.name: form
-    for form in (BALANCES, POSITIONS, DAILY, PAYMENTS, ENTRIES, BANK_SERVICE, BALANCE_TABLES, OPEN_ITEMS)
+    for form in (BALANCES, POSITIONS, DAILY, HISTORY, PAYMENTS, TRANSFERS, RETURNS, PAYROLL, ENTRIES, FEES, CASH_FLOW,
+                 BANK_SERVICE, BALANCE_TABLES, OPEN_ITEMS)
 }  # fmt: skip

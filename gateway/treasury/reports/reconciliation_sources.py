@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from gateway.core.policy import Route
 from gateway.treasury.balance_tables import UNEXPLAINED
+from gateway.treasury.exceptions import ReconciliationException, exceptions
 from gateway.treasury.reconciled import NoTable, Reconciled, balance_table, reconcile
 from gateway.treasury.reconciliation.rows import Matching, MatchRow
 from gateway.treasury.reports.sources import ReportPage, ReportQuestion
@@ -64,12 +65,26 @@ def _item(asked: ReportQuestion, name: str, item: Mapping[str, Any]) -> dict[str
 
 def _open(found: Reconciled, asked: ReportQuestion, route: Route) -> list[TableRow]:
     rows: list[TableRow] = []
+    wrong = {(one.matching, id): one for one in exceptions(found, asked.terms) for id in one.rows}
     for matching in Matching:
         for lines in (False, True):
             side = "entry" if lines else "payment" if matching is Matching.PAYMENTS else "book row"
-            rows += [_open_row(found, asked, route, matching, side, row, reason)
-                     for row, reason in found.open(matching, lines=lines)]  # fmt: skip
+            rows += [
+                {**_open_row(found, asked, route, matching, side, row, reason),
+                 **_step(wrong.pop((matching, row.id), None))}
+                for row, reason in found.open(matching, lines=lines)
+            ]  # fmt: skip
+    rows += [
+        {"company": route.company, "bank": route.bank, "account": asked.shown(route.account),
+         "currency": route.currency, "matching": one.matching.value, "day": one.day.isoformat(),
+         "age": (asked.last - one.day).days, "item": id, "about": asked.text_shown(one.about), **_step(one)}
+        for (_, id), one in wrong.items()
+    ]  # fmt: skip
     return rows
+
+
+def _step(one: ReconciliationException | None) -> dict[str, str | int | None]:
+    return {} if one is None else {"exception": one.kind.value, "next_step": one.next_step}
 
 
 def _open_row(

@@ -97,7 +97,7 @@ def balances(conn: Connection, asked: ReportQuestion, after: str | None) -> Repo
         as_of = None if balance is None else balance.as_of
         heard = None if told is None else asked.moment(told.seen_ms)
         rows.append({
-            **_account(route, asked), "book": None if balance is None else _minor(balance.book),
+            **account_row(route, asked), "book": None if balance is None else _minor(balance.book),
             "available": None if balance is None else _minor(balance.available),
             "frozen": None if balance is None else _minor(balance.frozen),
             "as_of": heard if as_of is None else asked.moment(int(as_of.timestamp() * 1000)),
@@ -156,9 +156,10 @@ def daily(conn: Connection, asked: ReportQuestion, after: str | None) -> ReportP
         if opening is not None and closing is not None and opening.minor + credit - debit != closing.minor:
             note = "entries do not make the closing yet"
         rows.append({
-            **_account(route, asked), "opening": _minor(opening), "credit": credit, "credits": credits_, "debit": debit,
-            "debits": debits, "closing": _minor(closing), "under_way": waiting.get(route.account, (0, 0))[1],
-            "in_doubt": doubtful.get(route.account, (0, 0))[1], "note": note,
+            **account_row(route, asked), "opening": _minor(opening), "credit": credit, "credits": credits_,
+            "debit": debit, "debits": debits, "closing": _minor(closing),
+            "under_way": waiting.get(route.account, (0, 0))[1], "in_doubt": doubtful.get(route.account, (0, 0))[1],
+            "note": note,
         })  # fmt: skip
     return ReportPage(rows)
 
@@ -168,7 +169,7 @@ def payments(conn: Connection, asked: ReportQuestion, after: str | None) -> Repo
     filters = Filters(bank=asked.bank, from_ms=asked.from_ms, before_ms=asked.before_ms, inside=asked.scope)
     found = lookup.listing(conn, filters, PAGE_ROWS, after)
     own = {route.account for route in asked.routes}
-    rows = [_payment(row, asked) for row in found if row.order.ours.account.clear in own]
+    rows = [payment_row(row, asked) for row in found if row.order.ours.account.clear in own]
     return ReportPage(rows, found[-1].payment if len(found) == PAGE_ROWS else None)
 
 
@@ -193,7 +194,7 @@ def entries(conn: Connection, asked: ReportQuestion, after: str | None) -> Repor
         detail = accounts.detail_of(vault, row.line, row.detail)
         name = detail.get("party_name", "")
         rows.append({
-            **_account(routes[row.account_idx], asked), "day": row.bank_date, "currency": row.currency,
+            **account_row(routes[row.account_idx], asked), "day": row.bank_date, "currency": row.currency,
             row.direction: row.amount_minor, "serial": row.bank_line_id, "text": asked.text_shown(text, name),
             "order": row.order_id, "party": asked.name_shown(name),
             "party_account": asked.shown(detail["party"]) if detail.get("party") else None,
@@ -243,7 +244,8 @@ def _minor(money: Money | None) -> int | None:
     return None if money is None else money.minor
 
 
-def _account(route: Route, asked: ReportQuestion) -> dict[str, str | int | None]:
+def account_row(route: Route, asked: ReportQuestion) -> dict[str, str | int | None]:
+    """What the reports show of an own account."""
     return {"company": route.company, "bank": route.bank, "account": asked.shown(route.account),
             "holder": asked.name_shown(route.holder), "currency": route.currency}  # fmt: skip
 
@@ -266,7 +268,8 @@ def _moved(conn: Connection, numbers: Sequence[str], day: date) -> dict[tuple[st
     return {(names[row[0]], row[1]): (int(row[2]), int(row[3])) for row in conn.execute(statement)}
 
 
-def _payment(row: PaymentRow, asked: ReportQuestion) -> TableRow:
+def payment_row(row: PaymentRow, asked: ReportQuestion) -> TableRow:
+    """A payment as the reports show it."""
     order, state = row.order, row.life.state
     text = asked.text_shown(row.bank_text or "", order.theirs.name.clear)
     reason = " ".join(part for part in (row.bank_code, text) if part) or ", ".join(row.holds) or None
@@ -277,9 +280,28 @@ def _payment(row: PaymentRow, asked: ReportQuestion) -> TableRow:
         "company": row.company, "bank": row.bank, "account": asked.shown(order.ours.account.clear),
         "payee": asked.name_shown(order.theirs.name.clear), "payee_account": asked.shown(order.theirs.account.clear),
         "currency": order.amount.currency, "amount": order.amount.minor, "state": state.value, "reason": reason,
+        "exception": exception_of(state, asked.now_ms - row.changed_ms),
         "reference": row.bank_ref, "serial": row.bank_serial, "sent": asked.moment(row.life.first_write_ms),
         "changed": asked.moment(row.changed_ms),
     }  # fmt: skip
+
+
+_EXCEPTIONS = {State.ESCALATED: "a person decides", State.FAILED: "failed", State.RETURNED: "came back",
+               State.REVERSED: "came back", State.HELD: "waits for release", State.EXPIRED: "expired"}  # fmt: skip
+_SLOW_MS = 86_400_000
+
+
+def exception_of(state: State, since_ms: int) -> str:
+    """What is exceptional about a payment in this state since so long; "" if nothing is."""
+    if state is State.IN_DOUBT:
+        return next(word for most_ms, word in DOUBT_AGES if since_ms < most_ms)
+    if state in _EXCEPTIONS:
+        return _EXCEPTIONS[state]
+    return "" if STATE_TABLE[state].final or since_ms < _SLOW_MS else "no outcome for a day"
+
+
+DOUBT_AGES = ((3_600_000, "in doubt, under 1 h"), (_SLOW_MS, "in doubt, under 1 day"),
+              (1 << 62, "in doubt, longer"))  # fmt: skip
 
 
 def _served(month: str, bank: str, one: _Served | None, days: tuple[int, int]) -> TableRow:

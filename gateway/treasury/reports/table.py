@@ -59,6 +59,21 @@ class TableColumn:
 
 
 @dataclass(frozen=True, slots=True)
+class TableChart:
+    """What a chart of a table shows: for each value of the `label` columns the sums of `values`, or the number of rows.
+
+    `in_order`: labels as they sort (days, months); else the largest first. `is_line`: a line, else bars.
+    """
+
+    zh: str
+    en: str
+    label: tuple[str, ...]
+    values: tuple[str, ...] = ()
+    is_line: bool = False
+    in_order: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ReportForm:
     """What a report is, apart from its rows. `about` says in both languages what its figures mean."""
 
@@ -68,6 +83,7 @@ class ReportForm:
     columns: tuple[TableColumn, ...]
     about_zh: str
     about_en: str
+    charts: tuple[TableChart, ...] = ()
 
     def title(self, language: str) -> str:
         """The title in a language."""

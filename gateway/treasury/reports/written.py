@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import html
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, TextIO
 
+from gateway.treasury.reports.charts import ChartFigures, ChartSums, svg
 from gateway.treasury.reports.table import (
     CURRENCY,
     Cell,
@@ -29,6 +30,8 @@ from gateway.typesetting import typeset
 from protocols.canon.money import exponent
 
 PDF_MOST_ROWS = 5_000
+FONT_PLACE = "@font@"
+"""Stands in a chart for the font that the PDF's machine has."""
 _RIGHT = frozenset({CellKind.MONEY, CellKind.COUNT, CellKind.PERCENT, CellKind.SECONDS})
 
 
@@ -76,18 +79,40 @@ class _Sheet:
 
     def fill(self, facts: TableHead, rows: Iterable[TableRow]) -> int:
         """Write title, facts, headings, rows and totals; returns the number of rows."""
-        totals = TableTotals(self._form.columns)
+        totals, sums = TableTotals(self._form.columns), ChartSums(self._form)
         for place, column in enumerate(self._form.columns):
             self._sheet.set_column(place, place, column.width)
         at = self._head(facts)
         self._sheet.freeze_panes(at, 0)
-        for row in totals.passing(rows):
+        for row in totals.passing(sums.passing(rows)):
             self._row(at, row)
             at += 1
         for total in totals.lines(self._language):
             self._row(at, total, bold=True)
             at += 1
+        if charts := sums.charts(self._language):
+            self._charts(charts)
         return totals.rows
+
+    def _charts(self, charts: Sequence[ChartFigures]) -> None:
+        """A second sheet: each chart beside the figures that it shows."""
+        name = "图表" if self._language == "zh" else "Charts"
+        sheet, at = self._book.add_worksheet(name), 0
+        for chart in charts:
+            made = self._book.add_chart({"type": "line" if chart.is_line else "column"})
+            made.set_title({"name": chart.title})
+            sheet.write_string(at, 0, chart.title)
+            end = at + 1 + len(chart.labels)
+            for place, (series, _) in enumerate(chart.series, 1):
+                sheet.write_string(at + 1, place, series)
+                made.add_series({"name": [name, at + 1, place], "categories": [name, at + 2, 0, end, 0],
+                                 "values": [name, at + 2, place, end, place]})  # fmt: skip
+            for row, label in enumerate(chart.labels, at + 2):
+                sheet.write_string(row, 0, one_line(label))
+                for place, (_, numbers) in enumerate(chart.series, 1):
+                    sheet.write_number(row, place, numbers[row - at - 2])
+            sheet.insert_chart(at, len(chart.series) + 2, made)
+            at = max(end, at + 16) + 2
 
     def _head(self, facts: TableHead) -> int:
         language = self._language
@@ -132,9 +157,9 @@ class _Sheet:
 
 def to_pdf(form: ReportForm, facts: TableHead, rows: Iterable[TableRow], language: str) -> tuple[bytes, int]:
     """A PDF of at most 5,000 rows, and how many it has. Raises CannotWrite and NoPdf."""
-    totals = TableTotals(form.columns)
+    totals, sums = TableTotals(form.columns), ChartSums(form)
     cells: list[list[str]] = []
-    for row in totals.passing(rows):
+    for row in totals.passing(sums.passing(rows)):
         if len(cells) == PDF_MOST_ROWS:
             raise CannotWrite(f"a PDF has at most {PDF_MOST_ROWS} rows; take a shorter period, or xlsx")
         cells.append([written(column, row, language) for column in form.columns])
@@ -144,6 +169,7 @@ def to_pdf(form: ReportForm, facts: TableHead, rows: Iterable[TableRow], languag
         "right": [column.kind in _RIGHT for column in form.columns],
         "widths": [column.width for column in form.columns], "rows": cells,
         "totals": [[written(column, row, language) for column in form.columns] for row in totals.lines(language)],
+        "charts": [svg(chart, FONT_PLACE) for chart in sums.charts(language)],
         "nothing": "无记录" if language == "zh" else "Nothing to show",
     }  # fmt: skip
     template = resources.files("gateway.treasury.reports").joinpath("report.typ").read_text("utf-8")
@@ -152,7 +178,7 @@ def to_pdf(form: ReportForm, facts: TableHead, rows: Iterable[TableRow], languag
 
 def to_html(form: ReportForm, facts: TableHead, rows: Iterable[TableRow], language: str, out: TextIO) -> int:
     """One page without scripts or anything from elsewhere. Returns the rows written."""
-    totals = TableTotals(form.columns)
+    totals, sums = TableTotals(form.columns), ChartSums(form)
     title = html.escape(form.title(language))
     out.write(f'<!DOCTYPE html>\n<html lang="{"zh-CN" if language == "zh" else "en"}"><head><meta charset="utf-8">'
               f"<title>{title}</title><style>{_STYLE}</style></head><body>\n<h1>{title}</h1>\n<dl>\n")  # fmt: skip
@@ -162,10 +188,12 @@ def to_html(form: ReportForm, facts: TableHead, rows: Iterable[TableRow], langua
     for column in form.columns:
         out.write(f"<th{_side(column)}>{html.escape(column.heading(language))}</th>")
     out.write("</tr></thead><tbody>\n")
-    out.writelines(_html_row(form, row, language) for row in totals.passing(rows))
+    out.writelines(_html_row(form, row, language) for row in totals.passing(sums.passing(rows)))
     out.write("</tbody><tfoot>\n")
     out.writelines(_html_row(form, row, language) for row in totals.lines(language))
-    out.write("</tfoot></table></body></html>\n")
+    out.write("</tfoot></table>\n")
+    out.writelines(f"<figure>{svg(chart)}</figure>\n" for chart in sums.charts(language))
+    out.write("</body></html>\n")
     return totals.rows
 
 
@@ -173,6 +201,7 @@ _STYLE = (
     "body{font-family:sans-serif;margin:2em}table{border-collapse:collapse}th,td{border:1px solid #bbb;"
     "padding:.2em .5em;text-align:left}.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}"
     "tfoot{font-weight:bold}thead th{background:#eee;position:sticky;top:0}"
+    "figure{margin:1em 0}svg{max-width:100%;height:auto}"
     "dl{display:grid;grid-template-columns:max-content auto;gap:.2em 1em}dd{margin:0}"
 )
 

@@ -14,6 +14,7 @@ from gateway.control import reconciliation
 from gateway.control.server import Denied
 from gateway.journal.payments import accounts
 from gateway.treasury import account_rows, balance_tables, reconciled
+from gateway.treasury.exceptions import NEXT_STEPS, ExceptionKind
 from gateway.treasury.reconciliation import matching
 from protocols.canon.money import Money
 from protocols.canon.party import AccountNumber
@@ -74,9 +75,9 @@ def own(tmp_path: Path) -> Any:
     operator.world.crash()
 
 
-def report(own: OwnAccount, name: str) -> list[dict[str, Any]]:
+def report(own: OwnAccount, name: str, to: str = LAST) -> list[dict[str, Any]]:
     """The report of this account; the others have no statement."""
-    said = own.operator.ask("GET", "reports", name, query={"to": LAST, "account": own.account})
+    said = own.operator.ask("GET", "reports", name, query={"to": to, "account": own.account, "from": FIRST})
     assert said["next"] is None
     rows: list[dict[str, Any]] = said["rows"]
     return rows
@@ -326,6 +327,8 @@ def test_a_row_without_a_counterpart_is_an_exception_once_it_is_overdue(own: Own
     assert own.get(to=day)["exceptions"] == []
     later = (date.fromisoformat(day) + timedelta(days=6)).isoformat()
     found = {(one["kind"], one["amount"]) for one in own.get(to=later)["exceptions"]}
+    told = {(row["exception"], row["next_step"]) for row in report(own, "open-items", later) if row["matching"] == "B"}
+    assert told == {(kind, NEXT_STEPS[ExceptionKind(kind)]) for kind in ("missing_at_bank", "missing_in_book")}
     assert found == {("missing_at_bank", "-0.77"), ("missing_in_book", "-100.00"), ("missing_in_book", "-300.00")}
     [one] = [one for one in own.get(to=later)["matchings"]["B"]["open_entries"] if one["amount"] == "0.77"]
     own.post("aside", matching="B", entries=[one["id"]], reason="asked", to=later)

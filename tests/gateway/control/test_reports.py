@@ -12,6 +12,8 @@ import pytest
 from gateway.control.masked_text import masked_text
 from gateway.control.server import Denied
 from gateway.treasury.reports import sources
+from protocols.canon.outcome import State
+from protocols.canon.party import mask
 from tests.gateway.cli.control_operator import OTHER, Operator
 from tests.gateway.control.test_accounts_today import POLL_S, SPARE, counter
 
@@ -98,6 +100,56 @@ def test_bank_service_counts_by_month(operator: Operator) -> None:
     [row] = [row for row in report(operator, "bank-service")["rows"] if row["payments"]]
     assert (row["bank"], row["payments"], row["settled"], row["doubted"], row["open"]) == ("sample", 3, 3, 0, 0)
     assert row["doubt_share"] == 0 and row["median_s"] is not None and row["median_s"] <= row["p95_s"]
+
+
+def rows_of(operator: Operator, name: str, **query: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = report(operator, name, **query)["rows"]
+    return rows
+
+
+def test_what_is_exceptional_about_a_payment() -> None:
+    hour, day = 3_600_000, 86_400_000
+    told = [(State.IN_DOUBT, 0), (State.IN_DOUBT, hour), (State.IN_DOUBT, day), (State.SETTLED, 9 * day), (State.PENDING, 0),
+            (State.PENDING, day), (State.RETURNED, 0)]  # fmt: skip
+    assert [sources.exception_of(*one) for one in told] == [
+        "in doubt, under 1 h", "in doubt, under 1 day", "in doubt, longer", "", "", "no outcome for a day", "came back"]
+
+
+def test_money_between_own_accounts(operator: Operator) -> None:
+    payee = operator.world.order("AP-9")["creditor"]
+    assert rows_of(operator, "transfers") == []
+    operator.world.submit("AP-9", 5_000, bank="sample", creditor={**payee, "account": SPARE})
+    operator.world.run(5)
+    [row] = rows_of(operator, "transfers")
+    assert (row["order"], row["amount"], row["payee_account"]) == ("AP-9", 5_000, mask(SPARE))
+    assert rows_of(operator, "returns") == rows_of(operator, "payroll") == []
+
+
+def test_fees_and_cash_flow_are_what_the_bank_booked(operator: Operator) -> None:
+    day = operator.ask("GET", "today")["at"][:10]
+    fee, rent = ({"id": id, "date": day, "direction": "debit", "amount": amount, "text": text}
+                 for id, amount, text in (("N-1", "5.00", "电子汇划手续费"), ("N-2", "70.00", "房租")))  # fmt: skip
+    income = {"id": "N-3", "date": day, "direction": "credit", "amount": "100.00", "counterparty_name": "示例乙公司",
+              "text": "示例乙公司货款"}  # fmt: skip
+    end = {"from": day, "to": day, "opening": "0.00", "closing": "25.00", "count": 3}
+    key = operator.ask("POST", "reconciliation", SPARE, "statements", **end)["statement"]
+    operator.ask("POST", "reconciliation", SPARE, "statements", key, "rows", rows=[fee, rent, income])
+    operator.ask("POST", "reconciliation", SPARE, "statements", key, "close")
+    [row] = rows_of(operator, "fees")
+    assert (row["debit"], row["told"], row["account"]) == (500, "text", mask(SPARE))
+    flow = {row["item"]: (row["credit"], row["debit"], row["entries"], row["net"]) for row in rows_of(operator, "cash-flow")}
+    assert flow == {
+        "payment": (0, 30_006, 3, -30_006), "fees": (0, 500, 1, -500), "other payments": (0, 7_000, 1, -7_000),
+        "other receipts": (10_000, 0, 1, 10_000),
+    }  # fmt: skip
+    [text] = [row["text"] for row in rows_of(operator, "entries", account=SPARE) if row.get("credit")]
+    assert text == "示**货款", "the counterparty's name is masked in the text, too"
+    later = (date.fromisoformat(day) + timedelta(days=2)).isoformat()
+    found = [(row["day"], row["balance"], row["accounts"], row["closed"])
+             for row in rows_of(operator, "history", **{"from": day, "to": later}, account=SPARE)]  # fmt: skip
+    assert [one[1:] for one in found] == [(2_500, 1, 1), (2_500, 1, 0), (2_500, 1, 0)]
+    before = (date.fromisoformat(day) - timedelta(days=1)).isoformat()
+    assert rows_of(operator, "history", **{"from": before, "to": before}, account=SPARE)[0]["balance"] is None
 
 
 def test_what_cannot_be_asked(operator: Operator) -> None:

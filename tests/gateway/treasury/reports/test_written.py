@@ -8,14 +8,26 @@ import re
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from openpyxl import load_workbook
 
-from gateway.treasury.reports import written
+from gateway.treasury.exceptions import NEXT_STEPS, ExceptionKind
+from gateway.treasury.reports import sources, written
 from gateway.treasury.reports.catalogue import SOURCES
-from gateway.treasury.reports.forms import BANK_SERVICE, FORMS, PAYMENTS
-from gateway.treasury.reports.table import CellKind, ReportForm, TableColumn, TableHead, TableRow, TableTotals, harmless
+from gateway.treasury.reports.charts import ChartFigures, ChartSums, svg
+from gateway.treasury.reports.forms import BANK_SERVICE, FORMS, OPEN_ITEMS, PAYMENTS
+from gateway.treasury.reports.table import (
+    CellKind,
+    ReportForm,
+    TableChart,
+    TableColumn,
+    TableHead,
+    TableRow,
+    TableTotals,
+    harmless,
+)
 from gateway.treasury.reports.written import csv_text, to_html, to_pdf, to_xlsx
 from gateway.typesetting import NoPdf
 from protocols.canon.order import Kind
@@ -76,6 +88,64 @@ def test_no_text_is_a_formula_in_any_spreadsheet(tmp_path: Path) -> None:
     assert harmless("a\r\nb\tc") == "a b c" and harmless("示例=甲") == "示例=甲" and harmless("5=5") == "5=5"
 
 
+CHARTED = ReportForm(
+    "x", "付款", "Payments",
+    (
+        TableColumn("state", "状态", "State", zh_words={"settled": "成功"}), TableColumn("currency", "币种", "Currency"),
+        TableColumn("day", "日期", "Day", CellKind.DAY), TableColumn("amount", "金额", "Amount", CellKind.MONEY, added=True),
+    ), "", "",
+    (TableChart("笔数", "By state", ("state",)), TableChart("金额", "By day", ("day",), ("amount",), True, True)),
+)  # fmt: skip
+CHARTED_ROWS: list[TableRow] = [
+    {"state": "settled", "currency": "CNY", "day": "2026-11-02", "amount": 100},
+    {"state": "settled", "currency": "CNY", "day": "2026-11-01", "amount": 250},
+    {"state": "settled", "currency": "CNY", "day": "2026-11-01", "amount": 50},
+    {"state": "<failed>", "currency": "JPY", "day": "2026-11-01", "amount": 7}, {"currency": "JPY", "amount": 7},
+]
+
+
+def test_a_chart_adds_up_and_never_two_currencies() -> None:
+    sums = ChartSums(CHARTED)
+    assert list(sums.passing(CHARTED_ROWS)) == CHARTED_ROWS
+    by_state, by_day = sums.charts("zh")
+    assert (by_state.labels, by_state.series) == (("成功", "<failed>"), (("笔数", (3.0, 1.0)),)), "counts have no currency"
+    assert (by_day.title, by_day.labels) == ("金额 (CNY)", ("2026-11-01", "2026-11-02"))
+    assert by_day.series == (("金额", (3.0, 1.0)),) and by_day.is_line
+    crowded = ChartSums(CHARTED)
+    for number in range(5_000):
+        list(crowded.passing([{"state": str(number), "currency": "CNY", "amount": 1}]))
+    assert crowded.charts("en") == []
+    assert ChartSums(CHARTED).charts("en") == [] and [one.title for one in sums.charts("en")] == ["By state", "By day (CNY)"]
+
+
+def test_a_chart_is_drawn_in_every_form(tmp_path: Path) -> None:
+    out = io.StringIO()
+    to_html(CHARTED, FACTS, CHARTED_ROWS, "en", out)
+    page = out.getvalue()
+    assert page.count("<svg") == 2 and page.count("<polyline") == 1 and page.count("<circle") == 2
+    assert "&lt;failed&gt;" in page and "<failed>" not in page and "href" not in page
+    file = tmp_path / "x.xlsx"
+    to_xlsx(CHARTED, FACTS, CHARTED_ROWS, "zh", file)
+    sheet = load_workbook(file)["图表"]
+    assert len(vars(sheet)["_charts"]) == 2 and [sheet["A3"].value, sheet["B3"].value] == ["成功", 3]
+    line = svg(ChartFigures("t", True, ("a", "b"), (("n", (-5.0, 5.0)),)))
+    assert "-5" in line and ElementTree.fromstring(line).tag.endswith("svg")
+    assert ElementTree.fromstring(svg(ChartFigures("t", False, ("a",), (("n", (0.0,)),)))).tag.endswith("svg")
+    try:
+        octets, _ = to_pdf(CHARTED, FACTS, CHARTED_ROWS, "zh")
+    except NoPdf as error:
+        pytest.skip(str(error))
+    assert octets.startswith(b"%PDF-")
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=lambda form: form.name)
+def test_a_chart_shows_columns_that_there_are(form: ReportForm) -> None:
+    columns = {column.key: column for column in form.columns}
+    for chart in form.charts:
+        assert chart.zh and chart.en and {*chart.label, *chart.values} <= columns.keys()
+        assert all(columns[key].kind not in (CellKind.TEXT, CellKind.ACCOUNT) for key in chart.values)
+
+
 def test_html_escapes_and_adds_up() -> None:
     out = io.StringIO()
     rows: list[TableRow] = [*ROWS, {"account": "<b>", "currency": "CNY", "amount": 1, "count": 0, "share": None}]
@@ -119,6 +189,11 @@ def test_every_report_has_rows_and_both_languages() -> None:
 def test_states_and_kinds_have_chinese_words() -> None:
     words = {column.key: column.zh_words for column in PAYMENTS.columns}
     assert words["state"].keys() == {state.value for state in State}
+    opened = {column.key: column.zh_words for column in OPEN_ITEMS.columns}
+    assert opened["exception"].keys() == {kind.value for kind in ExceptionKind}
+    assert opened["next_step"].keys() == set(NEXT_STEPS.values())
+    assert words["exception"].keys() == {*sources._EXCEPTIONS.values(), *(word for _, word in sources.DOUBT_AGES),
+                                         "no outcome for a day"}  # fmt: skip
     assert words["kind"].keys() == {kind.value for kind in Kind}
     row: TableRow = {"state": "in_doubt", "kind": "payment", "currency": "CNY"}
     assert "存疑" in csv_text(PAYMENTS, [row], "zh") and "in_doubt" in csv_text(PAYMENTS, [row], "en")

@@ -1,0 +1,160 @@
+"""The rows of the reports about some payments or entries: transfers, returns, payroll, fees, cash flow, history."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, and_, or_, select
+
+from gateway.core.policy import Route
+from gateway.journal.commit.rows import PaymentRow
+from gateway.journal.payments import accounts, lookup
+from gateway.journal.payments.lookup import Filters
+from gateway.journal.sql import schema
+from gateway.journal.sql.vaults import vault_of
+from gateway.treasury.reports import sources
+from gateway.treasury.reports.sources import ReportPage, ReportQuestion
+from gateway.treasury.reports.table import TableRow
+from protocols.canon.order import Kind
+from protocols.canon.outcome import State
+from protocols.canon.statement import Direction
+
+_E, _P = schema.statement_entries.c, schema.payments.c
+_FEE_WORDS = ("手续费", "工本费", "汇划费", "电子汇划", "账户管理费", "service charge", "bank fee")
+_HISTORY_DAYS = 400
+
+
+def transfers(conn: Connection, asked: ReportQuestion, after: str | None) -> ReportPage:
+    """Money between own accounts: sweeps, pushes and whatever else was ordered, accepted in the period."""
+    own = {route.account for route in asked.routes}
+    return _payments(conn, asked, after, (), lambda row: row.order.kind is Kind.TRANSFER or
+                     row.order.theirs.account.clear in own)  # fmt: skip
+
+
+def returns(conn: Connection, asked: ReportQuestion, after: str | None) -> ReportPage:
+    """Payments accepted in the period whose money came back."""
+    return _payments(conn, asked, after, (State.RETURNED, State.REVERSED), lambda row: True)
+
+
+def payroll(conn: Connection, asked: ReportQuestion, after: str | None) -> ReportPage:
+    """Payroll items accepted in the period, one row a person."""
+    return _payments(conn, asked, after, (), lambda row: row.order.kind is Kind.PAYROLL_ITEM)
+
+
+def _payments(
+    conn: Connection, asked: ReportQuestion, after: str | None, states: tuple[State, ...],
+    wanted: Callable[[PaymentRow], bool],
+) -> ReportPage:  # fmt: skip
+    filters = Filters(states=states, bank=asked.bank, from_ms=asked.from_ms, before_ms=asked.before_ms,
+                      inside=asked.scope)  # fmt: skip
+    found = lookup.listing(conn, filters, sources.PAGE_ROWS, after)
+    own = {route.account for route in asked.routes}
+    rows: list[TableRow] = [
+        {**sources.payment_row(row, asked), "batch": row.batch}
+        for row in found if row.order.ours.account.clear in own and wanted(row)
+    ]  # fmt: skip
+    return ReportPage(rows, found[-1].payment if len(found) == sources.PAGE_ROWS else None)
+
+
+def fees(conn: Connection, asked: ReportQuestion, after: str | None) -> ReportPage:
+    """What banks took and gave back as fees in the period: entries that the bank marks, or whose text names one."""
+    found = _entries(conn, asked, after, sources.PAGE_ROWS)
+    rows: list[TableRow] = []
+    for row, route, text, detail, _ in found:
+        if _is_fee(text, detail):
+            rows.append({
+                **sources.account_row(route, asked), "day": row.bank_date, "currency": row.currency,
+                row.direction: row.amount_minor, "serial": row.bank_line_id, "text": asked.text_shown(text),
+                "told": "marked" if detail.get("fee") else "text",
+            })  # fmt: skip
+    last = found[-1][0] if len(found) == sources.PAGE_ROWS else None
+    return ReportPage(rows, None if last is None else f"{last.bank_date}/{last.entry}")
+
+
+def cash_flow(conn: Connection, asked: ReportQuestion, after: str | None) -> ReportPage:
+    """One row a month, company, currency and kind of movement: what the banks booked in and out."""
+    sums: dict[tuple[str, str, str, str], dict[str, int]] = {}
+    place: str | None = None
+    own = {route.account for route in asked.routes}
+    while True:
+        found = _entries(conn, asked, place, sources.PAGE_ROWS)
+        for row, route, text, detail, kind in found:
+            inside = Kind.TRANSFER.value if detail.get("party") in own else kind
+            item = _item(inside, row.direction, _is_fee(text, detail))
+            one = sums.setdefault((row.bank_date[:7], route.company, row.currency, item), {"credit": 0, "debit": 0,
+                                                                                          "entries": 0})  # fmt: skip
+            one[row.direction] += row.amount_minor
+            one["entries"] += 1
+        if len(found) < sources.PAGE_ROWS:
+            break
+        place = f"{found[-1][0].bank_date}/{found[-1][0].entry}"
+    return ReportPage([
+        {"month": month, "company": company, "currency": currency, "item": item, **one,
+         "net": one["credit"] - one["debit"]}
+        for (month, company, currency, item), one in sorted(sums.items())
+    ])  # fmt: skip
+
+
+def history(conn: Connection, asked: ReportQuestion, after: str | None) -> ReportPage:
+    """One row a day, company and currency: the closing balances of closed days, each carried on until the next one."""
+    first = max(asked.first, asked.last - timedelta(days=_HISTORY_DAYS))
+    days = [first + timedelta(days=place) for place in range((asked.last - first).days + 1)]
+    sums: dict[tuple[date, str, str], list[int]] = {}
+    for route in asked.routes:
+        closings = accounts.closings_between(conn, route.account, first, asked.last)
+        known: int | None = None
+        before = accounts.day_of(conn, route.account, first - timedelta(days=1))
+        if before is not None and before[2] is not None:
+            known = before[2].minor
+        for day in days:
+            known = closings[day].minor if day in closings else known
+            one = sums.setdefault((day, route.company, route.currency), [0, 0, 0])
+            one[0] += known or 0
+            one[1] += known is not None
+            one[2] += day in closings
+    return ReportPage([
+        {"day": day.isoformat(), "company": company, "currency": currency, "balance": balance if known else None,
+         "accounts": known, "closed": closed}
+        for (day, company, currency), (balance, known, closed) in sorted(sums.items())
+    ])  # fmt: skip
+
+
+_Entry = tuple[Any, Route, str, Any, str | None]
+
+
+def _entries(conn: Connection, asked: ReportQuestion, after: str | None, most: int) -> list[_Entry]:
+    """Entries of the period by bank date: the row, its account, text and detail, the kind of its payment."""
+    vault = vault_of(conn)
+    routes = {vault.blind(route.account): route for route in asked.routes}
+    where = [_E.account_idx.in_(list(routes)), _E.bank_date >= asked.first.isoformat(),
+             _E.bank_date <= asked.last.isoformat()]  # fmt: skip
+    if after is not None:
+        day, _, entry = after.partition("/")
+        where.append(or_(_E.bank_date > day, and_(_E.bank_date == day, _E.entry > entry)))
+    statement = (
+        select(schema.statement_entries, _P.kind)
+        .select_from(schema.statement_entries.outerjoin(schema.payments, _P.payment == _E.matched_payment))
+        .where(*where).order_by(_E.bank_date, _E.entry).limit(most)
+    )  # fmt: skip
+    return [
+        (row, routes[row.account_idx], vault.open(row.body, b"statement_entries/" + row.line.encode()).decode(),
+         accounts.detail_of(vault, row.line, row.detail), row.kind)
+        for row in conn.execute(statement)
+    ]  # fmt: skip
+
+
+def _is_fee(text: str, detail: Any) -> bool:
+    return bool(detail.get("fee")) or any(word in text.casefold() for word in _FEE_WORDS)
+
+
+def _item(kind: str | None, direction: str, fee: bool) -> str:
+    if fee:
+        return "fees"
+    if kind is not None:
+        if kind == Kind.TRANSFER.value:
+            return kind
+        came_back = (direction == Direction.CREDIT.value) is not (kind == Kind.COLLECTION.value)
+        return "returned" if came_back else kind
+    return "other receipts" if direction == Direction.CREDIT.value else "other payments"
