@@ -72,6 +72,7 @@ from gateway.journal.sql.executor import ThreadExecutor
 from gateway.meters import Meters
 from gateway.people.sessions import SessionLimits
 from gateway.tasks import sleep
+from gateway.treasury.reports.scheduled import ScheduledReports, scheduled_of
 from gateway.version import VERSION
 from gateway.watch.notify import Notify
 from gateway.watch.watch import Sights, Watch
@@ -285,6 +286,10 @@ class Gateway:
         )  # fmt: skip
         retention_clock = RetentionClock(parts.store, parts.clock, settings.node, lambda: banks_agree(
             lane.clock_trust for lane in self.lanes.values()))  # fmt: skip
+        self.reports = ScheduledReports(
+            parts.store, parts.clock, settings.node, settings.reports.folder or settings.state_dir / "reports",
+            settings.zone, scheduled_of(settings.reports), lambda: self.registry, parts.certificates,
+        )  # fmt: skip
         self.retention = Retention(parts.store, parts.clock, retention_clock, meters, periods_of(settings),
                                    parts.audit_purge)  # fmt: skip
         meters.build.info({"version": VERSION, "mode": settings.mode, "node": settings.node})
@@ -344,6 +349,7 @@ class Gateway:
             self.peer_nodes.start()
         self.account_watch.watch(self._watched())
         self.retention.start()
+        self.reports.start()
         if parts.checkpoints is not None:
             parts.checkpoints.start()
 
@@ -363,6 +369,7 @@ class Gateway:
         self.account_watch.stop()
         self.peer_nodes.stop()
         self.retention.stop()
+        self.reports.stop()
         if self.parts.checkpoints is not None:
             await self.parts.checkpoints.stop()
         draining = self.outbox.drain()

@@ -12,7 +12,6 @@ from sqlalchemy import Connection
 from gateway.control import ledger_books, ledger_fields, ledger_statements
 from gateway.control.daemon_handle import DaemonHandle
 from gateway.control.ledger_fields import LOOKS, changing, or_refused, own_account
-from gateway.control.masked_text import masked_text
 from gateway.control.server import Call, Denied, Verb
 from gateway.core.policy import Route
 from gateway.journal.commit.store import Tx
@@ -23,6 +22,7 @@ from gateway.treasury.balance_tables import TableVersion
 from gateway.treasury.basis import Basis, basis_of
 from gateway.treasury.decisions import ASIDE, CONFIRM, MatchDecision
 from gateway.treasury.exceptions import ReconciliationException, exceptions
+from gateway.treasury.masked_text import masked_text
 from gateway.treasury.reconciled import (
     NoTable,
     Reconciled,

@@ -2,40 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from datetime import UTC, date, datetime
+from collections.abc import Sequence
+from datetime import date
 from functools import partial
 from typing import Any
-from zoneinfo import ZoneInfo
-
-from sqlalchemy import Connection, select
 
 from gateway.control.daemon_handle import DaemonHandle
-from gateway.control.masked_text import masked_text
 from gateway.control.server import Call, Denied, Verb
-from gateway.core.policy import Route
 from gateway.journal.commit import audit
-from gateway.journal.sql import schema
-from gateway.treasury.reports.catalogue import SOURCES
-from gateway.treasury.reports.sources import ReportPage, ReportQuestion, TextShown
-from protocols.canon.party import Name, mask
+from gateway.treasury.reports.catalogue import RESTRICTED, SOURCES
+from gateway.treasury.reports.facts import audit_head
+from gateway.treasury.reports.question import BadPeriod, ReportWish, question
+from gateway.treasury.reports.sources import ReportPage, ReportQuestion
 from protocols.erp.news import instant
-
-ZONE = "Asia/Shanghai"
-"""The zone of a report's days if it has no accounts; else that of the first account's bank."""
 
 
 def verbs(daemon_handle: DaemonHandle) -> Sequence[Verb]:
     """What can be asked about reports."""
-    return (Verb("GET", "/reports/([^/]+)", partial(_report, daemon_handle)),)
+    return (
+        Verb("GET", "/reports/([^/]+)", partial(_of_accounts, daemon_handle)),
+        Verb("GET", "/security-review", partial(_report, daemon_handle, "security-review")),
+    )
 
 
-async def _report(daemon_handle: DaemonHandle, call: Call) -> Any:
+async def _of_accounts(daemon_handle: DaemonHandle, call: Call) -> Any:
+    """A page of a report about accounts."""
+    name = call.parts[0]
+    if name not in SOURCES or name in RESTRICTED:
+        there = ", ".join(sorted(SOURCES.keys() - RESTRICTED))
+        raise Denied(404, "no_such_report", f"there is no report {name}; there are {there}")
+    return await _report(daemon_handle, name, call)
+
+
+async def _report(daemon_handle: DaemonHandle, name: str, call: Call) -> Any:
     """A page of rows. Each page of an unmasked report is noted in the audit trail: any page can be the first asked."""
-    name, after = call.parts[0], call.query.get("after")
-    source = SOURCES.get(name)
-    if source is None:
-        raise Denied(404, "no_such_report", f"there is no report {name}; there are {', '.join(sorted(SOURCES))}")
+    after, source = call.query.get("after"), SOURCES[name]
     asked = _question(daemon_handle, call)
     page = await daemon_handle.store.read(lambda conn: source(conn, asked, after))
     if call.clear:
@@ -46,7 +47,7 @@ async def _report(daemon_handle: DaemonHandle, call: Call) -> Any:
         )
     said = _said(asked, page)
     if name == "daily" and after is None:
-        said["audit_head"] = await daemon_handle.store.read(partial(_head, node=daemon_handle.identity["node"]))
+        said["audit_head"] = await daemon_handle.store.read(partial(audit_head, node=daemon_handle.identity["node"]))
     return said
 
 
@@ -58,48 +59,20 @@ def _said(asked: ReportQuestion, page: ReportPage) -> dict[str, Any]:
 
 
 def _question(daemon_handle: DaemonHandle, call: Call) -> ReportQuestion:
-    register, now_ms = daemon_handle.register(), daemon_handle.clock.now_ms()
-    bank, company, account = (call.query.get(name) for name in ("bank", "company", "account"))
-    routes = [
-        route for route in register.routes.values()
-        if bank in (None, route.bank) and company in (None, route.company)
-        and account in (None, route.account)
-        and call.scope.covers(route.company, route.account)
-    ]  # fmt: skip
-    routes.sort(key=_order)
-    zone = ZoneInfo(routes[0].limits.hours.zone if routes else ZONE)
-    today = datetime.fromtimestamp(now_ms / 1000, UTC).astimezone(zone).date()
-    last = _day(call, "to", today)
-    first = _day(call, "from", last.replace(day=1))
-    if first > last:
-        raise Denied(400, "bad_period", f"the period ends on {last} before it begins on {first}")
-    shown: Callable[[str], str] = str if call.clear else mask
-    name_shown: Callable[[str], str] = str if call.clear else lambda name: str(Name(name)) if name else ""
-    text_shown: TextShown = _clear if call.clear else masked_text
-    return ReportQuestion(
-        routes, call.scope, first, last, zone, now_ms, shown, name_shown, text_shown, register.watched, bank,
-        register.reconciliation,
-    )
+    said = call.query
+    wish = ReportWish(said.get("bank"), said.get("company"), said.get("account"), _day(call, "from"), _day(call, "to"),
+                      call.clear, call.scope)  # fmt: skip
+    try:
+        return question(daemon_handle.register(), daemon_handle.clock.now_ms(), wish, daemon_handle.certificates())
+    except BadPeriod as error:
+        raise Denied(400, "bad_period", str(error)) from None
 
 
-def _clear(text: str, *_names: str) -> str:
-    return text
-
-
-def _order(route: Route) -> tuple[str, str, str, str]:
-    return route.company, route.bank, route.currency, route.account
-
-
-def _day(call: Call, name: str, default: date) -> date:
+def _day(call: Call, name: str) -> date | None:
     given = call.query.get(name)
     if given is None:
-        return default
+        return None
     try:
         return date.fromisoformat(given)
     except ValueError:
         raise Denied(400, "bad_day", f"`{name}` is a day as 2026-11-30, not {given!r}") from None
-
-
-def _head(conn: Connection, node: str) -> str:
-    found = conn.execute(select(schema.units.c.audit_hash).where(schema.units.c.node == node)).scalar()
-    return "" if found is None else str(found)

@@ -58,6 +58,7 @@ MATRIX: Mapping[str, VerbRule] = {
     "GET /status": VerbRule(_ALL),
     "GET /today": _SCOPED,
     "GET /reports/{}": _SCOPED,
+    "GET /security-review": VerbRule(frozenset({PersonRole.AUDIT_ADMIN, PersonRole.SECURITY_ADMIN})),
     "GET /reconciliation/{}": _SCOPED,
     "POST /reconciliation/{}/books": _KEEPERS,
     "POST /reconciliation/{}/books/{}/rows": _KEEPERS,

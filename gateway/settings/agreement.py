@@ -31,6 +31,22 @@ def findings(settings: Settings) -> Iterator[Finding]:
     yield from _places_check(settings)
     yield from _dialled_check(settings)
     yield from _reconciliation_check(settings)
+    yield from _reports_check(settings)
+
+
+def _reports_check(settings: Settings) -> Iterator[Finding]:
+    """Scheduled reports of one key, or about a company or bank that is not there."""
+    seen = set[str]()
+    companies = {one.company for one in settings.accounts}
+    for n, told in enumerate(settings.reports.scheduled):
+        at = f"reports.scheduled.{n}"
+        if told.key in seen:
+            yield f"{at}.key", f"{told.key} stands twice; their files would have the same names"
+        seen.add(told.key)
+        if told.bank is not None and told.bank not in settings.banks:
+            yield f"{at}.bank", f"there is no table banks.{told.bank}; name one of {_names(settings.banks)}"
+        if told.company is not None and told.company not in companies:
+            yield f"{at}.company", f"no account is of {told.company}; name one of {', '.join(sorted(companies))}"
 
 
 def _reconciliation_check(settings: Settings) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, time
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -468,6 +468,33 @@ class ReconciliationSettings(_Table):
     fees: tuple[FeeSettings, ...] = Field((), description="The banks' tariffs. None: no difference is taken for a fee.")
 
 
+class ScheduledReportSettings(_Table):
+    """A report that the daemon writes each day, month or quarter."""
+
+    key: Slug = Field(description="Begins its files' names; unique.")
+    report: Literal[
+        "balances", "positions", "daily", "history", "payments", "transfers", "returns", "payroll", "entries", "fees",
+        "cash-flow", "bank-service", "balance-tables", "open-items", "security-review",
+    ] = Field(description="Which one.")  # fmt: skip
+    every: Literal["day", "month", "quarter"] = Field("day", description="It is of the day, month, quarter before.")
+    at: time = Field(time(7, 0), description="When, in `zone`.")
+    form: Literal["xlsx", "pdf", "html", "csv"] = Field("xlsx", description="The file's form.")
+    language: Literal["zh", "en"] = Field("zh", description="Its language.")
+    company: Slug | None = Field(None, description="Only this company's accounts.")
+    bank: Slug | None = Field(None, description="Only this bank's accounts.")
+    clear: bool = Field(False, description="Account numbers, names and texts unmasked; the audit trail says so.")
+    keep_days: int = Field(400, ge=1, le=36_500, description="Days after which a file is deleted.")
+
+
+class ReportSettings(_Table):
+    """Reports that the daemon writes by itself."""
+
+    folder: SettingsPath | None = Field(
+        None, description="Where the files are, readable by the daemon's user alone; default: `reports` in `state_dir`."
+    )
+    scheduled: tuple[ScheduledReportSettings, ...] = Field((), description="The reports.")
+
+
 class Settings(_Table):
     """Everything the daemon reads."""
 
@@ -496,6 +523,7 @@ class Settings(_Table):
     reconciliation: ReconciliationSettings = Field(
         ReconciliationSettings.model_construct(), description="Reconciliation."
     )
+    reports: ReportSettings = Field(ReportSettings.model_construct(), description="Scheduled reports.")
     accounts: tuple[AccountSettings, ...] = Field((), description="Account register.")
     senders: Mapping[Slug, SenderSettings] = Field({}, description="Senders by name.")
     banks: Mapping[Slug, BankSettings] = Field({}, description="Banks by name.")

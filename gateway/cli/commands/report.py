@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,10 +14,10 @@ from gateway.cli.output import DEFAULT_CONFIG, AsJson, Clear, Config, Socket
 
 if TYPE_CHECKING:
     from gateway.control.client import ControlClient
-    from gateway.treasury.reports.table import ReportForm, TableHead, TableRow
+    from gateway.treasury.reports.table import ReportForm, TableRow
 
 NAMES = ("balances, positions, daily, history, payments, transfers, returns, payroll, entries, fees, cash-flow, "
-         "bank-service, balance-tables, open-items")  # fmt: skip
+         "bank-service, balance-tables, open-items, security-review")  # fmt: skip
 SUFFIXES = (".xlsx", ".pdf", ".html", ".csv")
 
 
@@ -59,7 +59,7 @@ def report(
     asked = {"from": first, "to": last, "bank": bank, "company": company, "account": account,
              "clear": 1 if clear else None}  # fmt: skip
     with output.asking():
-        page = client.get("reports", name, **asked)
+        page = client.get(*_path(name), **asked)
         rows = _rows(client, name, asked, page)
         if out is not None:
             count = _write(form, page, rows, language, out)
@@ -71,6 +71,12 @@ def report(
             _show(form, rows, language)
 
 
+def _path(name: str) -> tuple[str, ...]:
+    from gateway.treasury.reports.catalogue import RESTRICTED
+
+    return (name,) if name in RESTRICTED else ("reports", name)
+
+
 def _rows(client: ControlClient, name: str, asked: dict[str, Any], page: Any) -> Iterator[TableRow]:
     """All rows, each page asked for when the one before is written."""
     while True:
@@ -78,7 +84,7 @@ def _rows(client: ControlClient, name: str, asked: dict[str, Any], page: Any) ->
         if page["next"] is None:
             return
         # A period that begins today must not move with midnight.
-        page = client.get("reports", name, **{**asked, "from": page["from"], "to": page["to"], "after": page["next"]})
+        page = client.get(*_path(name), **{**asked, "from": page["from"], "to": page["to"], "after": page["next"]})
 
 
 def _show(form: ReportForm, rows: Iterator[TableRow], language: str) -> None:
@@ -88,45 +94,16 @@ def _show(form: ReportForm, rows: Iterator[TableRow], language: str) -> None:
     output.table(list(as_text(form, rows, language)), columns, "nothing to show")
 
 
-def _facts(page: Any, language: str) -> TableHead:
-    from gateway.treasury.reports.table import TableHead
-
-    words = ("Period", "Made at", "Accounts", "Audit head")
-    if language == "zh":
-        words = ("期间", "出具时间", "账户数", "审计链头")
-    period = page["from"] if page["from"] == page["to"] else f"{page['from']} – {page['to']}"
-    lines = [(words[0], period), (words[1], page["at"]), (words[2], str(page["accounts"]))]
-    if page.get("audit_head"):
-        lines.append((words[3], page["audit_head"]))
-    return TableHead(tuple(lines))
-
-
 def _write(form: ReportForm, page: Any, rows: Iterator[TableRow], language: str, out: Path) -> int:
-    """Write a file beside its place, and put it there when it is whole."""
     from gateway.treasury.reports import written
+    from gateway.treasury.reports.facts import facts
     from gateway.typesetting import NoPdf
 
-    facts, made = _facts(page, language), out.with_name(f".{out.name}.{os.getpid()}.part")
+    period = date.fromisoformat(page["from"]), date.fromisoformat(page["to"])
+    about = facts(language, period, page["at"], page["accounts"], page.get("audit_head", ""))
     try:
-        # Made first by us, so that nobody else can read it while it grows.
-        os.close(os.open(made, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        if out.suffix == ".xlsx":
-            count = written.to_xlsx(form, facts, rows, language, made)
-        elif out.suffix == ".pdf":
-            octets, count = written.to_pdf(form, facts, rows, language)
-            made.write_bytes(octets)
-        elif out.suffix == ".html":
-            with made.open("w", encoding="utf-8") as page_file:
-                count = written.to_html(form, facts, rows, language, page_file)
-        else:
-            # With the mark by which spreadsheets know UTF-8.
-            with made.open("w", encoding="utf-8-sig", newline="") as table_file:
-                count = written.to_csv(form, rows, language, table_file)
-        made.replace(out)
+        return written.to_file(form, about, rows, language, out)
     except OSError as error:
         output.leave(exit_codes.FAILED, f"{out}: cannot be written ({error.strerror or error}); nothing is left behind")
     except (NoPdf, written.CannotWrite) as error:
         output.leave(exit_codes.FAILED, str(error))
-    finally:
-        made.unlink(missing_ok=True)
-    return count

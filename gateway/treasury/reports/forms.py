@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 from gateway.treasury.exceptions import NEXT_STEPS, ExceptionKind
+from gateway.treasury.reports.security_source import NEXT_STEPS as SECURITY_STEPS
 from gateway.treasury.reports.table import CellKind, ReportForm, TableChart, TableColumn
 
 _COMPANY = TableColumn("company", "公司", "Company")
@@ -120,6 +123,12 @@ ENTRIES = ReportForm(
     "What the bank booked. Order is that of the payment which the entry belongs to.",
 )  # fmt: skip
 
+_TARGET_WORDS = {"slow": "耗时", "doubt": "存疑率", "statements": "对账单"}
+_TARGETS_ZH = {"met": "达到"} | {
+    ", ".join(some): "、".join(_TARGET_WORDS[one] for one in some) + "未达"
+    for count in (1, 2, 3) for some in combinations(_TARGET_WORDS, count)
+}  # fmt: skip
+
 BANK_SERVICE = ReportForm(
     "bank-service", "银行服务质量", "Bank service",
     (
@@ -133,10 +142,15 @@ BANK_SERVICE = ReportForm(
         TableColumn("doubt_p95_s", "存疑 95 分位(秒)", "Doubted, 95th", CellKind.SECONDS, width=16),
         _count("days_expected", "应到对账单", "Statements due"),
         _count("days_arrived", "已到对账单", "Statements arrived"),
+        TableColumn("targets", "目标", "Targets", width=16, zh_words=_TARGETS_ZH),
+        TableColumn("p95_drift", "95 分位较上月", "95th, on the month before", CellKind.PERCENT, width=13),
+        TableColumn("doubt_drift", "存疑较上月", "Doubted, on the month before", CellKind.PERCENT, width=13),
     ),
-    "按受理月份;耗时为首次发出至有结果,按成功的付款计;对账单按监控账户与日计。",
+    "按受理月份;耗时为首次发出至有结果,按成功的付款计;对账单按监控账户与日计。"
+    "目标:95 分位不超过 300 秒,存疑率不超过 1 %,对账单到达不低于 99 %;未达的写明。",
     "By month of acceptance. Seconds are from the first write to the outcome, of payments that settled. Statements are "
-    "counted by watched account and day.",
+    "counted by watched account and day. Targets: 95 % within 300 s, at most 1 % in doubt, 99 % of statements; those "
+    "that are missed are named.",
     (TableChart("到有结果的耗时(秒)", "Seconds to the outcome", ("month", "bank"), ("median_s", "p95_s"),
                 in_order=True),),
 )  # fmt: skip
@@ -283,8 +297,37 @@ HISTORY = ReportForm(
     (TableChart("日终余额", "Closing balance", ("day",), ("balance",), is_line=True, in_order=True),),
 )  # fmt: skip
 
+SECURITY_REVIEW = ReportForm(
+    "security-review", "季度安全审查", "Quarterly security review",
+    (
+        TableColumn("about", "对象", "About", width=12,
+                    zh_words={"person": "人员", "delegation": "授权", "certificate": "证书", "policy": "审批策略"}),
+        TableColumn("subject", "名称", "Subject", width=16),
+        TableColumn("detail", "角色或内容", "Roles or content", width=36),
+        TableColumn("since", "自", "Since", CellKind.MOMENT, width=20),
+        TableColumn("seen", "最近使用", "Last seen", CellKind.MOMENT, width=20),
+        TableColumn("until", "至", "Until", CellKind.MOMENT, width=20),
+        TableColumn("finding", "结论", "Finding", width=14, zh_words={
+            "dormant": "长期未用", "to be confirmed": "待重新确认", "waiting": "待准入", "stands in": "授权中",
+            "ends soon": "即将到期", "changed": "已变更",
+        }),
+        TableColumn("next_step", "下一步", "Next step", width=40, zh_words={
+            SECURITY_STEPS["dormant"]: "确认仍需权限,否则停用(bankgw persons deactivate)",
+            SECURITY_STEPS["to be confirmed"]: "确认角色与范围仍适当,否则更改(bankgw roles set)",
+            SECURITY_STEPS["waiting"]: "准入或移除(bankgw persons admit、remove)",
+            SECURITY_STEPS["stands in"]: "确认授权仍需要,否则结束(bankgw delegations end)",
+            SECURITY_STEPS["ends soon"]: "更换证书(bankgw certificates rotate)",
+            SECURITY_STEPS["changed"]: "与两人签署的内容核对(bankgw policy show)",
+        }),
+    ),
+    "人员、授权与证书为现状;审批策略为期间内生效的。长期未用:90 天未登录也未审批。",
+    "Persons, delegations and certificates as they are now; policies that came into force in the period. Dormant: no "
+    "sign-in and no decision for 90 days.",
+    (TableChart("结论", "Findings", ("finding",)),),
+)  # fmt: skip
+
 FORMS = {
     form.name: form
     for form in (BALANCES, POSITIONS, DAILY, HISTORY, PAYMENTS, TRANSFERS, RETURNS, PAYROLL, ENTRIES, FEES, CASH_FLOW,
-                 BANK_SERVICE, BALANCE_TABLES, OPEN_ITEMS)
+                 BANK_SERVICE, BALANCE_TABLES, OPEN_ITEMS, SECURITY_REVIEW)
 }  # fmt: skip

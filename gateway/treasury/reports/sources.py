@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Protocol
 from zoneinfo import ZoneInfo
@@ -43,7 +43,8 @@ class ReportQuestion:
     """What a report is about: own accounts, and days in a zone, both ends included. `shown`, `name_shown` and
     `text_shown` write account numbers, names and texts, masked or not.
 
-    `scope` is what the asker may see; `watched` are the accounts whose statements are expected.
+    `scope` is what the asker may see; `watched` are the accounts whose statements are expected. `certificates` have the
+    moment in seconds when they end, by bank and role.
     """
 
     routes: Sequence[Route]
@@ -58,6 +59,7 @@ class ReportQuestion:
     watched: frozenset[str] = frozenset()
     bank: str | None = None
     terms: AccountTerms = DEFAULT_ACCOUNT_TERMS
+    certificates: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
     @property
     def from_ms(self) -> int:
@@ -214,11 +216,13 @@ class _Served:
 
 
 def bank_service(conn: Connection, asked: ReportQuestion, after: str | None) -> ReportPage:
-    """One row a bank and month of acceptance."""
+    """One row a bank and month of acceptance, against TARGETS and against the month before."""
     vault = vault_of(conn)
+    before = asked.first.replace(day=1) - timedelta(days=1)
+    earlier = replace(asked, first=before.replace(day=1))
     own = case((_P.kind == Kind.COLLECTION.value, _P.creditor_idx), else_=_P.debtor_idx)
     columns = (_P.bank, _P.state, _P.doubted, _P.accepted_ms, _P.first_write_ms, _P.changed_ms)
-    where = [_P.accepted_ms >= asked.from_ms, _P.accepted_ms < asked.before_ms,
+    where = [_P.accepted_ms >= earlier.from_ms, _P.accepted_ms < asked.before_ms,
              own.in_([vault.blind(route.account) for route in asked.routes])]  # fmt: skip
     served: dict[tuple[str, str], _Served] = {}
     for row in conn.execute(select(*columns).where(*where)):
@@ -229,11 +233,53 @@ def bank_service(conn: Connection, asked: ReportQuestion, after: str | None) -> 
         if row.state == State.SETTLED.value and row.first_write_ms is not None:
             seconds = max(0, row.changed_ms - row.first_write_ms) // 1000
             (one.doubt_s if row.doubted else one.took_s).append(seconds)
-    days = _statement_days(conn, asked)
-    return ReportPage([
-        _served(month, bank, served.get((month, bank)), days.get((month, bank), (0, 0)))
+    days = _statement_days(conn, earlier)
+    made = {
+        (month, bank): _served(month, bank, served.get((month, bank)), days.get((month, bank), (0, 0)))
         for month, bank in sorted(served.keys() | days.keys())
+    }
+    return ReportPage([
+        {**row, **_judged(row, made.get((_month_before(month), bank)))}
+        for (month, bank), row in made.items() if month >= f"{asked.first:%Y-%m}"
     ])  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceTargets:
+    """What a bank's month is held against. Percents are in hundredths."""
+
+    p95_s: int = 300
+    doubt: int = 100
+    statements: int = 9_900
+
+
+TARGETS = ServiceTargets()
+
+
+def _judged(row: TableRow, before: TableRow | None) -> TableRow:
+    """The targets that a bank's month misses, and by how much it drifted from the month before."""
+    p95_s, doubt, due, arrived = (row.get(key) for key in ("p95_s", "doubt_share", "days_expected", "days_arrived"))
+    missed = [
+        name for name, is_missed in (
+            ("slow", isinstance(p95_s, int) and p95_s > TARGETS.p95_s),
+            ("doubt", isinstance(doubt, int) and doubt > TARGETS.doubt),
+            ("statements", isinstance(due, int) and isinstance(arrived, int)
+             and arrived * 10_000 < due * TARGETS.statements),
+        ) if is_missed
+    ]  # fmt: skip
+    found = ", ".join(missed) if missed else "met" if row.get("payments") or due else ""
+    return {"targets": found, "p95_drift": _drift(row, before, "p95_s"),
+            "doubt_drift": _drift(row, before, "doubt_share")}  # fmt: skip
+
+
+def _drift(row: TableRow, before: TableRow | None, key: str) -> int | None:
+    """By how many hundredths of a percent a figure grew; None without one to compare with."""
+    now, was = row.get(key), None if before is None else before.get(key)
+    return (now - was) * 10_000 // was if isinstance(now, int) and isinstance(was, int) and was else None
+
+
+def _month_before(month: str) -> str:
+    return f"{date.fromisoformat(f'{month}-01') - timedelta(days=1):%Y-%m}"
 
 
 def _start_ms(day: date, zone: ZoneInfo) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import html
 import io
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
@@ -37,6 +38,38 @@ _RIGHT = frozenset({CellKind.MONEY, CellKind.COUNT, CellKind.PERCENT, CellKind.S
 
 class CannotWrite(Exception):  # noqa: N818 - an answer, not a fault
     """This form cannot be had; the text says why and what else there is."""
+
+
+SUFFIXES = (".xlsx", ".pdf", ".html", ".csv")
+
+
+def to_file(form: ReportForm, about: TableHead, rows: Iterable[TableRow], language: str, out: Path) -> int:
+    """Write a file beside its place, readable by its owner alone, and put it there when it is whole.
+
+    The end of its name is one of SUFFIXES. Returns the rows written. Raises OSError, CannotWrite and NoPdf; then
+    nothing is left behind.
+    """
+    made = out.with_name(f".{out.name}.{os.getpid()}.part")
+    try:
+        # Made first by us, so that nobody else can read it while it grows.
+        made.unlink(missing_ok=True)
+        os.close(os.open(made, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        if out.suffix == ".xlsx":
+            count = to_xlsx(form, about, rows, language, made)
+        elif out.suffix == ".pdf":
+            octets, count = to_pdf(form, about, rows, language)
+            made.write_bytes(octets)
+        elif out.suffix == ".html":
+            with made.open("w", encoding="utf-8") as page_file:
+                count = to_html(form, about, rows, language, page_file)
+        else:
+            # With the mark by which spreadsheets know UTF-8.
+            with made.open("w", encoding="utf-8-sig", newline="") as table_file:
+                count = to_csv(form, rows, language, table_file)
+        made.replace(out)
+    finally:
+        made.unlink(missing_ok=True)
+    return count
 
 
 def to_csv(form: ReportForm, rows: Iterable[TableRow], language: str, out: TextIO) -> int:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gateway.control.masked_text import masked_text
 from gateway.control.server import Denied
-from gateway.treasury.reports import sources
+from gateway.journal.people import persons
+from gateway.treasury.masked_text import masked_text
+from gateway.treasury.reports import security_source, sources
+from gateway.treasury.reports.question import ReportWish, question
 from protocols.canon.outcome import State
 from protocols.canon.party import mask
 from tests.gateway.cli.control_operator import OTHER, Operator
@@ -150,6 +153,39 @@ def test_fees_and_cash_flow_are_what_the_bank_booked(operator: Operator) -> None
     assert [one[1:] for one in found] == [(2_500, 1, 1), (2_500, 1, 0), (2_500, 1, 0)]
     before = (date.fromisoformat(day) - timedelta(days=1)).isoformat()
     assert rows_of(operator, "history", **{"from": before, "to": before}, account=SPARE)[0]["balance"] is None
+
+
+def test_a_bank_is_held_against_its_targets_and_the_month_before() -> None:
+    row = {"p95_s": 301, "doubt_share": 150, "days_expected": 200, "days_arrived": 197, "payments": 3}
+    assert sources._judged(row, {"p95_s": 200, "doubt_share": 300}) == {
+        "targets": "slow, doubt, statements", "p95_drift": 5_050, "doubt_drift": -5_000}  # fmt: skip
+    kept = {"p95_s": 300, "doubt_share": 100, "days_expected": 200, "days_arrived": 198, "payments": 3}
+    assert sources._judged(kept, None) == {"targets": "met", "p95_drift": None, "doubt_drift": None}
+    assert sources._month_before("2026-01") == "2025-12"
+
+
+def test_the_security_review_is_no_report_of_accounts(operator: Operator) -> None:
+    operator.no(404, "no_such_report", "GET", "reports", "security-review")
+    store, key, day_ms = operator.gateway.parts.store, bytes(32), 86_400_000
+    done: list[Any] = []
+    store.write(lambda tx: persons.enrol(tx, "wang", 2001, key, "uid:2001")).addCallback(done.append)
+    operator.world.run(1)
+    said = operator.ask("GET", "security-review")["rows"]
+    [one] = [row for row in said if row["about"] == "person"]
+    assert (one["subject"], one["finding"]) == ("wang", "waiting") and "admit" in one["next_step"]
+    [certificate] = [row for row in said if row["about"] == "certificate"]
+    assert (certificate["subject"], certificate["detail"]) == ("sample", "client")
+
+    def found(after_days: int, *seen: tuple[str, int]) -> list[Any]:
+        person = persons.Person("li", 2002, key, True, 0)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(persons, "everyone", lambda conn: [person])
+            patch.setattr(security_source, "_seen", lambda conn, person: dict(seen).get(person.name))
+            asked = replace(question(operator.gateway.registry, after_days * day_ms, ReportWish()), certificates={})
+            return [row["finding"] for row in security_source._persons(None, asked)]  # type: ignore[arg-type]
+
+    assert found(90) == ["to be confirmed"] and found(91) == ["dormant"]
+    assert found(120, ("li", 31 * day_ms)) == ["to be confirmed"]
 
 
 def test_what_cannot_be_asked(operator: Operator) -> None:
