@@ -25,7 +25,7 @@ RECONSTRUCTED: Final = (
     "a repeat is refused with NCB4241 for as long as the window of the bank's cloud mode, 13 months",
     "STSCOD S, F, C and I of GetAgentDetail: the letters are public, their meanings are not; C is doubt",
     "the element in which NTAGCINY is asked, named after its sisters; the end of NTAGDINF's pages",
-    "SDKCSFDFBRT: its elements from samples in public clients' tests; that TRSSEQ of a receipt is REFNBR of its entry",
+    "SDKCSFDFBRT: its elements from samples in public clients' tests; that TRSSEQ of a receipt is its entry's REFNBR",
     "where a notice carries RSTSET, and that GetHisNoticeEX tells it again",
     "lines a payroll or collection message may have; how far back entries and past balances go",
     "whether HTTP WEB answers with a form; the path of the HTTP request",

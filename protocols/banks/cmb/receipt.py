@@ -40,25 +40,29 @@ class Receipts:
     statements: Statements
 
     def receipt(self, question: ReceiptQuestion, context: Context) -> Conversation[Receipt | ReceiptLater]:
-        """The receipt of an entry, by its REFNBR; ReceiptLater while neither list has it. Raises Declined on a code."""
-        _, _, number = question.bank_line_id.partition("-")
-        if not number:
-            raise ProtocolError("missing", "a receipt is found by the entry's number (REFNBR)")
+        """The receipt of an entry by its REFNBR, or of a payment by what it says of it; ReceiptLater while neither list
+        has it. Raises Declined on a code.
+        """
+        _, _, serial = question.bank_line_id.partition("-")
+        if not serial and not question.reference:
+            raise ProtocolError("missing", "a receipt is found by the entry's number (REFNBR), or by the payment's id")
         day = date_text(question.bank_date)
         for flag in (NOT_PRINTED, PRINTED):
             sum_ = "" if question.amount is None else amount_text(question.amount.minor)
             amounts = (("BEGAMT", sum_), ("ENDAMT", sum_)) if sum_ else ()
             asked = (("EACNBR", question.account.clear), ("BEGDAT", day), ("ENDDAT", day), ("RRCFLG", flag), *amounts)
             answer = yield from self.statements.ask(FUNCTION, part("CSRRCFDFY0", asked))
-            found = _of(answer.root, number)
+            found = _of(answer.root, serial, f"{self.statements.options.payment_code}{question.reference}")
             if found is not None:
                 return _told(answer.root, found, question)
         return ReceiptLater(question.ticket or "asked", LATER_S)
 
 
-def _of(root: etree._Element, number: str) -> etree._Element | None:
-    """The one line of the list with this serial. Raises "ambiguous" on two receipts."""
-    found = {value_or(one, "ISTNBR"): one for one in several(root, _LIST) if value_or(one, "TRSSEQ") == number}
+def _of(root: etree._Element, serial: str, says: str) -> etree._Element | None:
+    """The one line of the list with this serial; without one, that of the receipt which says so. Raises "ambiguous"."""
+    numbers = {value_or(one, "ISTNBR") for one in root.iterchildren() if value_or(one, "NARTX1") == says}
+    tag, wanted = ("TRSSEQ", {serial}) if serial else ("ISTNBR", numbers)
+    found = {value_or(one, "ISTNBR"): one for one in several(root, _LIST) if value_or(one, tag) in wanted}
     if len(found) > 1:
         raise ProtocolError("ambiguous", f"{len(found)} receipts of one entry; ask with its amount")
     return next(iter(found.values()), None)

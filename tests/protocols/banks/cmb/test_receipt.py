@@ -73,6 +73,15 @@ def test_a_receipt_of_something_else_is_none(stated: Mapping[str, str], reason: 
     assert caught.value.reason == reason
 
 
+def test_a_payment_s_receipt_is_the_one_that_says_its_number() -> None:
+    paid = replace(ASKED, bank_line_id="", reference=REFERENCE)
+    other = {**STATED, "ISTNBR": "0000000000008", "NARTX1": "N02031GW000000000000000002"}
+    rows = ("CPRRCSNDX1", other), ("CPRRCSNDX1", {**STATED, "NARTX1": f"N02031{REFERENCE}"}), ("CSRRCFDFZ1", BARE)
+    got, _ = receipt(told(*rows, ("CSRRCFDFZ1", {**NAMED, "TRSSEQ": ""})), asked=paid)
+    assert got.name == "0000000000007.txt"
+    assert isinstance(receipt(told(rows[0], ("CSRRCFDFZ1", BARE)), told(), asked=paid)[0], ReceiptLater)
+
+
 def test_two_receipts_or_half_of_one_are_no_answer() -> None:
     for rows, reason in (
         ((NAMED, {**NAMED, "ISTNBR": "0000000000009"}), "ambiguous"), (({**NAMED, "CHKCOD": ""},), "missing"),
@@ -98,6 +107,8 @@ def test_receipts_at_the_twin_are_those_of_the_entries(printed: bool) -> None:
     got = made.talk(made.bank.questions.receipt(
         ReceiptQuestion(paid.account, TODAY, paid.bank_line_id, amount=paid.amount), made.context()))  # fmt: skip
     assert isinstance(got, Receipt) and b"123.45" in got.data
+    by_payment = ReceiptQuestion(paid.account, TODAY, "", REFERENCE)
+    assert made.talk(made.bank.questions.receipt(by_payment, made.context())) == got
     other = ReceiptQuestion(paid.account, TODAY - timedelta(days=1), paid.bank_line_id)
     for question in (other, ReceiptQuestion(fee.account, TODAY, fee.bank_line_id)):
         assert isinstance(made.talk(made.bank.questions.receipt(question, made.context())), ReceiptLater)
