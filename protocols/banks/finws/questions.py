@@ -112,24 +112,33 @@ class Asking:
         return []
 
     def returns(self, question: ReturnsQuestion, context: Context) -> Conversation[ReturnsPage]:
-        """Credits with return information on this account, from the days' notifications and statements."""
+        """Credits with return information on this account, from the days' notifications and statements: one page of up
+        to 64 files."""
         turn, found, odd = self.files.wire.turn(context), dict[str, Return](), dict[str, None]()
+        days = fingerprint("returns", question.account.clear, question.first.isoformat(), question.last.isoformat())
+        at = PageCursor.decode(question.cursor, days) if question.cursor else _PAGING.first(days)
+        files: list[File] = []
         for kind in (self.types.statement, self.types.notification):
-            files = yield from self.files.listing(
-                kind, turn, first=question.first, last=question.last + timedelta(days=1)
-            )
-            for file, content in (yield from self.files.downloads(files, turn)):
-                count = Counter[str]()
-                for report in iso.accounts(content):
-                    odd |= dict.fromkeys(f"{report.kind} {report.id}: {one}" for one in report.findings)
-                    for back in words.returns(report) if report.account == question.account.clear else ():
-                        day = back.returned_on or _day_of(file, report)
-                        if question.first <= day <= question.last:
-                            # A notification and the statement after it tell of the same one.
-                            key = f"{back.reference} {back.amount} {back.reversed} {day}"
-                            count[key] += 1
-                            found[f"{key} {count[key]}"] = replace(back, returned_on=day)
-        return ReturnsPage(tuple(found.values()), findings=tuple(odd))
+            last = question.last + timedelta(days=1)
+            files += yield from self.files.listing(kind, turn, first=question.first, last=last)
+        names = [one.reference for one in files]
+        if at.value and at.value not in names:
+            raise ProtocolError("paging", "the file to go on with is not there any more")
+        start = names.index(at.value) if at.value else 0
+        these, following = files[start : start + DOWNLOADS_MAX], "".join(names[start + DOWNLOADS_MAX :][:1])
+        for file, content in (yield from self.files.downloads(tuple(these), turn)):
+            count = Counter[str]()
+            for report in iso.accounts(content):
+                odd |= dict.fromkeys(f"{report.kind} {report.id}: {one}" for one in report.findings)
+                for back in words.returns(report) if report.account == question.account.clear else ():
+                    day = back.returned_on or _day_of(file, report)
+                    if question.first <= day <= question.last:
+                        # A notification and the statement after it tell of the same one.
+                        key = f"{back.reference} {back.amount} {back.reversed} {day}"
+                        count[key] += 1
+                        found[f"{key} {count[key]}"] = replace(back, returned_on=day)
+        onward = _PAGING.following(at, PageSeen(len(these), following, more=bool(following)))
+        return ReturnsPage(tuple(found.values()), None if onward is None else onward.encode(), tuple(odd))
 
 
 def _page(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -15,7 +16,7 @@ from protocols.canon.money import Money
 from protocols.canon.order import Bundle, Kind
 from protocols.canon.outcome import Fate
 from protocols.canon.party import AccountNumber
-from protocols.canon.query import LinesQuestion
+from protocols.canon.query import LinesQuestion, ReturnsQuestion
 from protocols.canon.statement import Line
 from protocols.kit.errors import ProtocolError
 from tests.protocols.banks.finws.paper import DEBTOR, stage
@@ -91,6 +92,31 @@ def test_a_booking_is_found_however_many_notifications_came_after_it() -> None:
     asked = len(made.said)
     assert {one.fate for one in ask(made, bundle).values()} == {Fate.SETTLED}
     assert len(made.said) - asked < 3 * DOWNLOADS_MAX
+
+
+def test_returns_are_found_in_any_number_of_files() -> None:
+    made = stage()
+    upload(made, Bundle(Kind.BATCH_ITEM, items(Kind.BATCH_ITEM, "货款", "货款 #return")))
+    made.time.later(86_400)
+    returns = made.bank.questions.returns
+    assert returns is not None
+    day = made.context().bank_date
+    question = ReturnsQuestion(AccountNumber(DEBTOR), NOON.date(), day)
+    whole = made.talk(returns(question, made.context()))
+    assert len(whole.returns) == 1 and whole.cursor is None
+    data = b"".join(document(statement(3, "0000000000000000033")))
+    twin: Any = made.twin
+    for number in range(150):
+        twin._shelf._keep(Shelved(f"N{number}", NOTIFICATION, "NEW", NOON + timedelta(seconds=number), data))
+    found, pages, cursor = set[Any](), 0, None
+    while pages == 0 or cursor is not None:
+        made.time.later(1)
+        page = made.talk(returns(replace(question, cursor=cursor), made.context()))
+        found, pages, cursor = found | set(page.returns), pages + 1, page.cursor
+    assert found == set(whole.returns) and pages == 3
+    with pytest.raises(ProtocolError) as refused:
+        made.talk(returns(replace(question, last=NOON.date(), cursor="x"), made.context()))
+    assert refused.value.reason == "paging"
 
 
 def test_a_file_that_unpacks_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
