@@ -120,7 +120,8 @@ class Packed:
 class Turn:
     """The requests of one conversation: each has an id and a Timestamp that no other one ever has.
 
-    Both come from the conversation's serial; the last digits of the Timestamp tell apart what one moment would not.
+    Both come from the conversation's serial. The Timestamp's last three digits tell apart 1,000 conversations of one
+    moment, and each request is a millisecond later than the one before.
     """
 
     prefix: str
@@ -131,8 +132,8 @@ class Turn:
         """The next RequestId and Timestamp."""
         self.hop += 1
         serial, now = self.context.serials[0], self.context.now.astimezone(UTC)
-        own_us = (serial * 31 + self.hop) % 1000
-        moment = now.replace(microsecond=now.microsecond // 1000 * 1000 + own_us)
+        moment = now.replace(microsecond=now.microsecond // 1000 * 1000 + serial * 31 % 1000)
+        moment += timedelta(milliseconds=self.hop)
         tail = f"-{self.hop}" if self.hop else ""
         return f"{self.prefix}{serial}{tail}", _stamp(moment)
 

@@ -16,7 +16,7 @@ from lxml import etree
 from signxml.verifier import XMLVerifier
 
 from gateway.simbank.ledger import Conduct, LedgerAccount
-from protocols.bank import BadOptions, Replay, Sign, Submit
+from protocols.bank import BadOptions, Context, Replay, Sign, Submit
 from protocols.banks.finws import messages, twin
 from protocols.banks.finws.twin_enrolment import Hand, sign_enveloped
 from protocols.banks.finws.variant import variant_of, variants
@@ -509,3 +509,10 @@ def test_options_are_the_bank_s() -> None:
     assert (profile.name, profile.signs) == ("finws", ("content", "transport"))
     assert profile.limits.amount.currencies == ("CNY",)
 
+
+
+def test_many_requests_of_conversations_in_one_moment_have_timestamps_of_their_own() -> None:
+    """An enquiry fetches up to two hundred files; the bank refuses a Timestamp that came before as a repeat."""
+    turns = [messages.Turn("P", Context(REFERENCE, 1, NOON.date(), NOON, (serial,))) for serial in range(1, 9)]
+    told = [turn.next() for turn in turns for _ in range(200)]
+    assert len({stamp for _, stamp in told}) == len({number for number, _ in told}) == len(told)
