@@ -26,9 +26,9 @@ from protocols.kit.paging import PageCursor, fingerprint
 class Place:
     """A page's place: the first day of its leg, the number of its first entry, and what came before it.
 
-    `key` and `count` are the last entry's key and how many had it; `before` is a mark of the page before, `total` what
-    the bank said then of the leg. `last` and `kind` are the leg's last day and the bank's word for its question, fixed
-    when the leg begins.
+    `key` and `count` are the last entry's key and how many had it; `before` is a mark of the page before, `entry` one
+    of its last entry, `total` how many the bank said then that there are. `last` and `kind` are the leg's last day and
+    the bank's word for its question, fixed when the leg begins.
     """
 
     day: date
@@ -39,6 +39,7 @@ class Place:
     last: date | None = None
     kind: str = ""
     total: int = 0
+    entry: str = ""
 
     @property
     def begun(self) -> bool:
@@ -51,15 +52,15 @@ class Place:
             raise ProtocolError("paging", "an entry's key holds a blank")
         last = "" if self.last is None else date_text(self.last)
         counts = f"{self.number} {self.count} {self.total}"
-        return f"{date_text(self.day)} {last} {self.kind} {counts} {self.before} {self.key}"
+        return f"{date_text(self.day)} {last} {self.kind} {counts} {self.before} {self.entry} {self.key}"
 
     @staticmethod
     def of(text: str) -> Place:
         """Reads what `text` wrote. Raises "paging" on anything else."""
         try:
-            day, last, kind, number, count, total, before, key = text.split(" ")
+            day, last, kind, number, count, total, before, entry, key = text.split(" ")
             return Place(parse_date(day), digits(number), key, digits(count), before,
-                         parse_date(last) if last else None, kind, digits(total))  # fmt: skip
+                         parse_date(last) if last else None, kind, digits(total), entry)  # fmt: skip
         except (ValueError, ProtocolError):
             raise ProtocolError("paging", "this page cursor was not made here") from None
 
@@ -70,14 +71,9 @@ class Place:
     def onward(self, lines: Sequence[Line], total: int) -> Place | None:
         """Where a leg of `total` entries goes on after the counted lines of this page; None at its end.
 
-        Raises "paging" if the bank says that there are more and reports none, repeats the page before, or if its list
-        changed during the walk: it shrank, or new entries moved one over the page's end that we have already.
+        Raises "paging" if the bank says that there are more and reports none, or repeats the page before.
         """
-        if total < self.total:
-            raise ProtocolError("paging", f"{self.total} entries, and then {total}: the list changed during the walk")
-        if self.total and total > self.total and any(one.bank_line_id == self.key for one in lines):
-            raise ProtocolError("paging", f"{total - self.total} new entries moved others on: begin this walk again")
-        mark = fingerprint(*(f"{one.bank_line_id} {one.amount} {one.balance} {one.text}" for one in lines))
+        mark = fingerprint(*map(_said, lines))
         if lines and mark == self.before:
             raise ProtocolError("paging", f"the page from {self.number} on is the one before it: the bank goes round")
         number = self.number + len(lines)
@@ -86,7 +82,29 @@ class Place:
         if not lines:
             raise ProtocolError("paging", f"{total} entries are said to be there, and none is told from {number} on")
         key, count = lines[-1].bank_line_id, lines[-1].occurrence + 1
-        return replace(self, number=number, key=key, count=count, before=mark, total=total)
+        entry = fingerprint(_said(lines[-1]))
+        return replace(self, number=number, key=key, count=count, before=mark, total=total, entry=entry)
+
+    def told_again(self, lines: Sequence[Line], total: int) -> int:
+        """How many of a page's first entries were reported before, because the list grew since the page before.
+
+        A bank that tells the newest entry last only adds to the end. One that tells it first moves all others on, and
+        the page begins with entries that we have. Raises "paging" where nobody can tell, or where the list has shrunk:
+        the walk must begin again.
+        """
+        grown = total - self.total if self.total else 0
+        if grown < 0:
+            raise ProtocolError("paging", f"{self.total} entries, and then {total}: the list changed during the walk")
+        marks = [fingerprint(_said(one)) for one in lines] if grown else []
+        if self.entry not in marks:
+            return 0
+        if marks.index(self.entry) != grown - 1 or marks.count(self.entry) > 1 or lines[grown - 1].balance is None:
+            raise ProtocolError("paging", "the list changed during the walk, and an entry may be one we have already")
+        return grown
+
+
+def _said(line: Line) -> str:
+    return f"{line.bank_line_id} {line.direction} {line.amount} {line.balance} {line.text}"
 
 
 def counted(lines: Iterable[Line], key: str = "", count: int = 0) -> tuple[Line, ...]:

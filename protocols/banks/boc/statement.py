@@ -177,8 +177,9 @@ class Statements:
         if told != len(rows):
             raise ProtocolError("value", f"notenum says {told}, the page has {len(rows)}")
         read, findings = readable(rows, lambda row: _line(row, account, place.day, end), "b2e0035")
-        lines, unread = place.counted(read), len(findings)
-        behind = replace(place, number=place.number + unread)
+        again = place.told_again(read, total) if stated else 0
+        lines, unread = place.counted(read[again:]), len(findings)
+        behind = replace(place, number=place.number + unread + again)
         page = Page(lines, findings=findings, unread=unread)
         if lines or not unread:
             return page, behind.onward(lines, total)

@@ -78,14 +78,15 @@ def _page(told: etree._Element, account: AccountNumber, place: Place) -> tuple[P
     if len(rows) > PAGE_ROWS:
         raise ProtocolError("value", f"8924: {len(rows)} rows, {PAGE_ROWS} were asked for")
     read, findings = readable(rows, lambda row: _line(row, account, place), OPERATION)
-    lines = place.counted(read)
-    page = Page(lines, findings=findings, unread=len(findings))
     # Without a count a page that is not full is the last one.
     end = place.number - 1 + len(rows)
     count = digits(total, most=9) if total else end + (len(rows) == PAGE_ROWS)
     if count < end:
         raise ProtocolError("value", f"8924: totalCount is {count}, and {end} entries were told")
-    behind = replace(place, number=place.number + len(findings))
+    again = place.told_again(read, count) if total else 0
+    lines = place.counted(read[again:])
+    page = Page(lines, findings=findings, unread=len(findings))
+    behind = replace(place, number=place.number + len(findings) + again)
     if lines or not findings:
         return page, behind.onward(lines, count) if rows or total else None
     return page, behind if end < count else None

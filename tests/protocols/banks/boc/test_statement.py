@@ -78,6 +78,18 @@ def lines(*frames: bytes, cursor: str | None = None, first: date = TODAY, last: 
     return talk(ask(LinesQuestion(ACCOUNT, first, last, cursor=cursor), replace(context(), bank_date=on)), *frames)
 
 
+def test_an_entry_that_a_newer_one_moved_to_the_next_page_is_told_once() -> None:
+    """Newest first: one came meanwhile. Told twice under its number, it would be two entries for ever."""
+    def told(*numbers: int, total: int) -> bytes:
+        return page(*(entry(transid=f"{n:09d}", acctbal=f"{n}.00") for n in numbers), total=total)
+
+    got, _ = lines(told(*range(52, 2, -1), total=52))
+    then, [asked] = lines(told(3, 2, 1, total=53), cursor=got.cursor)
+    assert "<begnum>51</begnum>" in content(asked)
+    numbers = [(one.bank_line_id[-2:], one.occurrence) for one in (*got.lines, *then.lines)]
+    assert numbers == [(f"{n:02d}", 0) for n in range(52, 0, -1)] and then.cursor is None
+
+
 def test_a_balance_now() -> None:
     got, [asked] = balance(answer("b2e0005", "B001", held()))
     assert f"<b2e0005-rq><account><ibknum>40000</ibknum><actacn>{OURS}</actacn></account></b2e0005-rq>" in content(asked)
