@@ -135,7 +135,7 @@ class Campaign:
                                 wishes.daemon, networks=wishes.networks, disk_mb=wishes.disk_mb)  # fmt: skip
         self._diary = Diary(self.elapsed, clock.now_ms, self.say)
         self._listener = ErpListener(self.elapsed, self._diary)
-        self._repeats = self._withdrawals = 0
+        self._repeats = self._withdrawals = self._parked = 0
         self._published = False
         self._batches: tuple[batches.Batch, ...] = ()
 
@@ -320,6 +320,7 @@ class Campaign:
                 else:
                     raise NotStarted(f"{node.child.name} ended by itself with code {ended.code}:\n{node.child.tail()}")
             await self._withdraw_again(erp)
+            await self._bring_parked(erp)
             looked_s = self.elapsed()
             waited_for = self._waited_for(story)
             # It reads all that the banks ever booked, and nothing passes the proxies meanwhile.
@@ -334,6 +335,13 @@ class Campaign:
                 self.say(f"{shown_s:6.1f} s  {self._listener.line()}; waiting for {', '.join(waited_for[:3])}")
             await sleep(self._clock, rest_s)
         self.say(f"{self.elapsed():6.1f} s  settled")
+
+    async def _bring_parked(self, erp: Erp) -> None:
+        """What daemons died with twenty times lies in the parked queue; a person has its program send it again."""
+        if parked := self._listener.parked():
+            self._parked += len(parked)
+            self.say(f"{self.elapsed():6.1f} s  the ERP sends {len(parked)} commands again: the broker parked them")
+            await erp.publish(tuple(parked), 200.0)
 
     async def _enquire(self, orders: list[str]) -> None:
         """Have the banks asked now, as an operator can: after a long doubt the planned enquiries are minutes apart."""
@@ -409,6 +417,7 @@ class Campaign:
             if incident.kind != KILL and not incident.detail.startswith("not met")
         )  # fmt: skip
         faults["delivered again"] = self._repeats
+        faults["parked after too many deaths"] = self._parked
         for bank in self._grounds.banks:
             self._grounds.tally(bank)
         for name, count in self._grounds.tallied.items():

@@ -7,7 +7,7 @@ from collections.abc import Set
 from typing import Any
 
 from faults.incidents import Diary
-from gateway.demo.erp import BrokerAdmin, ReceivedNews
+from gateway.demo.erp import DELIVERY_LIMIT, BrokerAdmin, ReceivedNews
 from gateway.demo.orders import CANCEL, DemoCommand, ExpectedAnswer, Story
 from gateway.demo.verdict import answers, is_news, outcome
 from protocols.canon.outcome import STATE_TABLE, State
@@ -29,6 +29,7 @@ class ErpListener:
         self.unknown: list[DemoCommand] = []
         self._extra: dict[str, DemoCommand] = {}
         self._owed: set[str] = set()
+        self._named: set[str] = set()
 
     def listen_for(self, story: Story, clerk: BrokerAdmin) -> None:
         """What is to be heard."""
@@ -67,6 +68,16 @@ class ErpListener:
         """Those that are still without a reply. Each is named once: an ERP asks again under the same message id."""
         owed, self._owed = self._owed - self._all_answers(), set()
         return [self._commands[one] for one in sorted(owed)]
+
+    def parked(self) -> list[DemoCommand]:
+        """Commands that the broker put aside, because daemons were killed with them too often, and that have no answer.
+
+        Each is named once: its program sends it again under the same message id, as docs/do/operate.md asks.
+        """
+        assert self._clerk is not None
+        parked = {one.message_id for one in self._clerk.parked if one.code == DELIVERY_LIMIT} - self._named
+        self._named |= parked
+        return [self._commands[one] for one in sorted((parked & self._commands.keys()) - self._all_answers())]
 
     def _refused(self, command: DemoCommand, code: str) -> None:
         if command.key == CANCEL:

@@ -37,6 +37,8 @@ from gateway.erp.client import Patience
 from gateway.tasks import sleep
 from protocols.erp.routing import EVENTS
 
+DELIVERY_LIMIT = "delivery_limit"
+"""The broker's own word for a message that was returned to its queue as often as the queue allows."""
 REPLY, EVENT, UNROUTED = ExpectedAnswer.REPLY, ExpectedAnswer.EVENT, ExpectedAnswer.UNROUTED
 _QUEUE_LIVES_MS = 900_000
 _AT_ONCE = 500
@@ -66,7 +68,10 @@ class ReceivedNews:
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """A command that the gateway put aside for a person: why, and whose it was."""
+    """A command that was put aside for a person: why, and whose it was.
+
+    The gateway does so with its own reason; the broker with DELIVERY_LIMIT, after daemons died with it too often.
+    """
 
     code: str
     message_id: str
@@ -174,7 +179,7 @@ class BrokerAdmin:
         said = delivery.properties
         if said.message_id not in self._seen:
             self._seen.add(said.message_id or "")
-            self.parked.append(Parked(str(said.headers.get("refused", "")), str(said.headers.get("original_id", ""))))
+            self.parked.append(parked(said))
         self._ack(delivery)
 
     def _take_unrouted(self, delivery: Delivery) -> None:
@@ -186,6 +191,13 @@ class BrokerAdmin:
     def _ack(self, delivery: Delivery) -> None:
         assert self._amqp is not None
         self._amqp.ack(delivery)
+
+
+def parked(said: Properties) -> Parked:
+    """A parked message's reason and command, from its properties."""
+    if "refused" in said.headers:
+        return Parked(str(said.headers["refused"]), str(said.headers.get("original_id", "")))
+    return Parked(str(said.headers.get("x-first-death-reason", "")), said.message_id or "")
 
 
 def heard(delivery: Delivery, where: ExpectedAnswer, at_s: float) -> ReceivedNews:

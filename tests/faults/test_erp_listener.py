@@ -10,8 +10,9 @@ import pytest
 
 from faults.erp_listener import ErpListener
 from faults.incidents import Diary
-from gateway.demo.erp import BrokerAdmin, ReceivedNews
+from gateway.demo.erp import BrokerAdmin, Parked, ReceivedNews, parked
 from gateway.demo.orders import DemoCommand, ExpectedAnswer
+from gateway.erp.amqp_types import Properties
 from tests.faults.test_compare import World
 
 ACCEPTED: dict[str, Any] = {"id": "AP-1", "payment": "P1", "seq": 1, "state": "accepted"}
@@ -27,7 +28,7 @@ class Erp:
     def __init__(self) -> None:
         story = World().story
         self.commands = (*story.commands[:4], replace(story.commands[4], answer=ExpectedAnswer.EVENT))
-        self.clerk = SimpleNamespace(unrouted=[])
+        self.clerk = SimpleNamespace(unrouted=[], parked=[])
         self.listener = ErpListener(lambda: 0.0, Diary(lambda: 0.0, lambda: 0, lambda _text: None))
         self.listener.listen_for(replace(story, commands=self.commands), cast(BrokerAdmin, self.clerk))
         self.sent = {command.message_id for command in self.commands}
@@ -71,3 +72,17 @@ def test_what_was_sent_after_the_queue_was_gone_is_not_asked_for_again(erp: Erp)
     erp.sent -= {command.message_id for command in others}
     assert erp.owed() == [first]
     assert set(erp.listener.unanswered()) == {command.message_id for command in erp.commands}
+
+
+def test_a_command_that_the_broker_parked_is_sent_again_once_unless_it_was_answered(erp: Erp) -> None:
+    first, second, third, *_ = erp.commands
+    dead = {"x-first-death-reason": "delivery_limit", "x-first-death-queue": "bankgw.commands.money"}
+    erp.clerk.parked = [
+        parked(Properties(message_id=first.message_id, headers=dead)),
+        parked(Properties(message_id=second.message_id, headers=dead)),
+        parked(Properties(message_id="copy", headers={"refused": "too_large", "original_id": third.message_id})),
+    ]
+    erp.listener.take(_heard(second, ExpectedAnswer.REPLY))
+    assert erp.clerk.parked[2] == Parked("too_large", third.message_id)
+    assert erp.listener.parked() == [first]
+    assert erp.listener.parked() == []
