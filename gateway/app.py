@@ -522,7 +522,8 @@ class Daemon:
         sights = Sights(parts.store, parts.amqp, gateway.lanes, parts.meters, lambda: gateway.draining,
                         parts.canary_age_s, parts.certificates, parts.tried_s, parts.trouble,
                         lambda: gateway.emergency.word, gateway.known, settings.state_dir,
-                        lambda: gateway.broker_trouble, lambda: gateway.retention.overdue)  # fmt: skip
+                        lambda: gateway.broker_trouble, lambda: gateway.retention.overdue,
+                        lambda: self.push_listeners.not_listening())  # fmt: skip
         self.watch = Watch(reactor, sights, parts.clock, Notify(os.environ), ThreadExecutor(reactor, "metrics", 2))
         ProcessCollector(registry=parts.meters.registry)
         self.control = ControlServer(reactor, verbs(_daemon_handle(gateway, self.watch)), settings.environment_name())
@@ -538,8 +539,10 @@ class Daemon:
         self.push_listeners.open()
 
     async def reload(self, settings: conf.Settings) -> None:
-        """Use other senders, accounts and certificates: see Gateway.reload."""
+        """Use other senders, accounts and certificates, also where banks call us: see Gateway.reload."""
+        use_pushes = self.push_listeners.read(settings)
         await self.gateway.reload(settings)
+        use_pushes()
 
     async def stop(self) -> None:
         """No intake, lanes drained, outbox emptied, journal closed; then control socket and pages."""

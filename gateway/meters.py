@@ -21,7 +21,7 @@ ALARMS = ("contradiction", "answers_disagree", "escalated", "impossible", "stale
           "unknown_writer", "certificate_ends")  # fmt: skip
 NOT_READY = ("stopped", "stopping", "draining", "journal", "broker", "broker_blocked", "no_lane")
 TROUBLES = ("stopped", "safe_mode", "journal", "broker", "broker_blocked", "heartbeat", "lane", "clock", "disk",
-            "permit_log", "certificate", "retention", "start_failed")
+            "permit_log", "certificate", "retention", "pushes", "start_failed")
 PUSH_RESULTS = ("kept", "repeated", "unread", "refused", "bad_frame", "too_many", "too_fast", "handshake", "not_kept")
 LANE_STATES = ("ready", "down", "standing_by", "paused", "halted")
 UNKNOWN = ("lane", "bank", "account", "kind", "sender")

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from cryptography import x509
 from twisted.internet.defer import Deferred
 
 from gateway import settings as conf
 from gateway.bank.connection import BankConnection
 from gateway.bank.dialer import BankDialer
 from gateway.bank.line_check import LineCheck, LineChecker
-from gateway.bank.signers import KeySettings, Signer, read_certificates, signers
+from gateway.bank.signers import KeySettings, Signer, signers
 from gateway.bank.tls import ClientTls, TlsSettings, client_context
 from gateway.clock import Clock, SystemClock
 from protocols.bank import Bank, Port
@@ -47,7 +46,6 @@ class LaneDialer:
         self._reactor = reactor
         self._table = table
         self.tls = self.context_of(table)
-        self._own = _own(table)
         self._endpoints = {
             name: BankDialer(
                 reactor, table.host, table.ports[name], self.tls,
@@ -69,7 +67,7 @@ class LaneDialer:
         """Connections from now on use these; the bank's certificate that was seen last is still known."""
         if tls is not None and self.tls is not None:
             tls.peer_not_after = self.tls.peer_not_after
-        self.tls, self._table, self._own = tls, table, _own(table)
+        self.tls, self._table = tls, table
         for endpoint in self._endpoints.values():
             endpoint.tls = tls
 
@@ -79,13 +77,8 @@ class LaneDialer:
 
     def checks(self, clock: Clock) -> dict[str, LineCheck]:
         """By port: a check of the way there, on a connection of its own."""
-        return {name: LineChecker(self._reactor, clock, self._table.host, dialer, lambda: self._own).check
+        return {name: LineChecker(self._reactor, clock, self._table.host, dialer).check
                 for name, dialer in self._endpoints.items()}  # fmt: skip
-
-
-
-def _own(table: conf.LaneSettings) -> x509.Certificate | None:
-    return None if table.tls is None else read_certificates(table.tls.certificate)[0]
 
 
 def lane_signers(table: conf.LaneSettings, *, production: bool, nonce: bytes) -> dict[str, Signer]:

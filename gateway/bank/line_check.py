@@ -45,14 +45,11 @@ LineCheck = Callable[[], Awaitable[tuple[LineRung, ...]]]
 class LineChecker:
     """Checks one port of a lane. `check` returns the rungs up to the first that broke."""
 
-    def __init__(
-        self, reactor: Any, clock: Clock, host: str, dialer: BankDialer, own: Callable[[], x509.Certificate | None]
-    ) -> None:
+    def __init__(self, reactor: Any, clock: Clock, host: str, dialer: BankDialer) -> None:
         self._reactor = reactor
         self._clock = clock
         self._host = host
         self._dialer = dialer
-        self._own = own
 
     async def check(self) -> tuple[LineRung, ...]:
         """Look up the name, connect, shake hands, wait for a late refusal, hang up."""
@@ -70,7 +67,7 @@ class LineChecker:
         if tls is None:
             line.leave()
             return named, opened, LineRung(TLS, True, ("none: this lane is set to plain text",))
-        facts = _facts(line, tls, self._own())
+        facts = _facts(line, tls)
         await sleep(self._clock, ALERT_S)
         ended = line.ended
         line.leave()
@@ -126,7 +123,7 @@ def _refused(error: NotConnected, dialer: BankDialer, tls: ClientTls | None) -> 
     return LineRung(TCP, True, (f"{dialer.where} accepts connections",)), broken
 
 
-def _facts(line: _Looker, tls: ClientTls, own: x509.Certificate | None) -> tuple[str, ...]:
+def _facts(line: _Looker, tls: ClientTls) -> tuple[str, ...]:
     transport: object = line.transport
     handle = transport.getHandle() if isinstance(transport, TLSMemoryBIOProtocol) else None
     if not isinstance(handle, SSL.Connection):
@@ -137,7 +134,7 @@ def _facts(line: _Looker, tls: ClientTls, own: x509.Certificate | None) -> tuple
              for depth, one in enumerate(chain)]  # fmt: skip
     name = tls.settings.server_name
     checked = f"the certificate names {name}" if tls.settings.name_check == "san" else "the certificate's pin fits"
-    ours = () if own is None else (_certificate("our certificate", own),)
+    ours = () if tls.own is None else (_certificate("our certificate", tls.own),)
     return agreed, *shown, checked, *ours
 
 

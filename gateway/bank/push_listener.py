@@ -3,19 +3,29 @@
 A push is answered only after the journal has it. If that fails, or the connection breaks first, the bank gets no answer
 and tells it again; what came before is then known by its content and done once. A push moves no payment: the journal
 makes enquiries due, and the bank's answer to those decides.
+
+A door that cannot be opened is tried again and stops nothing: without pushes all happens as well, a little later.
 """
 
 from __future__ import annotations
 
+import errno
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
-from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, ITCPTransport
+from OpenSSL import SSL
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IHandshakeListener,
+    IOpenSSLServerConnectionCreator,
+    ITCPTransport,
+)
 from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -31,6 +41,8 @@ from gateway.tasks import Tasks
 from protocols.bank import Bank, Pushes
 from protocols.kit.errors import ProtocolError
 
+AGAIN_S = 60.0
+"""How long until a door that could not be opened is tried again."""
 HANDSHAKE_S = 5.0
 """A peer that has not shown its certificate by then is cut off."""
 WAITING_MOST = 4
@@ -51,8 +63,16 @@ class PushParts:
     look: Callable[[str], None]
 
 
+@dataclass(frozen=True, slots=True)
+class NotListening:
+    """Why a door is not open, and what to do."""
+
+    cause: str
+    remedy: str
+
+
 class PushListener:
-    """One bank's door. `open` listens, `close` ends every connection."""
+    """One bank's door. `open` listens, `close` ends every connection. `not_listening` says why it is not open."""
 
     def __init__(self, reactor: Any, parts: PushParts, table: PushSettings, tls: ServerTls) -> None:
         self.parts = parts
@@ -61,22 +81,46 @@ class PushListener:
         self.connections: set[PushConnection] = set()
         self.bucket = TokenBucket(table.per_second, max(1, int(table.per_second)), parts.clock.monotonic_s())
         self._reactor = reactor
-        self._tls = tls
+        self.not_listening: NotListening | None = None
+        self._tls = CurrentServerTls(tls)
         self._listening: Any = None
+        self._again: IDelayedCall | None = None
 
-    def open(self) -> int:
-        """Listen; returns the port. Raises CannotListenError."""
+    def open(self) -> None:
+        """Listen. If that cannot be, say so and try again, minute by minute."""
+        self._again = None
         factory: Any = Factory.forProtocol(partial(PushConnection, self))
         factory.noisy = False
         wrapped: Any = TLSMemoryBIOFactory(self._tls, False, factory)
         wrapped.noisy = False
-        self._listening = self._reactor.listenTCP(self.table.port, wrapped, interface=self.table.host)
-        port: int = self._listening.getHost().port
-        _log.info("push.listening", bank=self.parts.bank_name, host=self.table.host, port=port)
-        return port
+        bank, table = self.parts.bank_name, self.table
+        try:
+            self._listening = self._reactor.listenTCP(table.port, wrapped, interface=table.host)
+        except CannotListenError as error:
+            why = _not_listening(error, bank, table)
+            if why != self.not_listening:
+                _log.error("push.not_listening", bank=bank, host=table.host, port=table.port, error=why.cause,
+                           action=f"{why.remedy}; tried again in a minute")  # fmt: skip
+            self.not_listening = why
+            self._again = self.parts.clock.later(AGAIN_S, self.open)
+            return
+        self.not_listening = None
+        _log.info("push.listening", bank=bank, host=table.host, port=self.port)
+
+    @property
+    def port(self) -> int:
+        """The port it listens at; 0 while it does not."""
+        return 0 if self._listening is None else int(self._listening.getHost().port)
+
+    def use(self, table: PushSettings, tls: ServerTls) -> None:
+        """Connections from now on are met with this certificate, authority and these pins."""
+        self.table, self._tls.now = table, tls
 
     async def close(self) -> None:
         """Stop listening and cut what is open: what was not answered comes again."""
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
         if self._listening is not None:
             await self._listening.stopListening()
             self._listening = None
@@ -100,9 +144,27 @@ class PushListeners:
     doors: tuple[PushListener, ...]
 
     def open(self) -> None:
-        """Listen at each. Raises CannotListenError."""
+        """Listen at each that can be opened."""
         for door in self.doors:
             door.open()
+
+    def not_listening(self) -> dict[str, NotListening]:
+        """The banks that cannot call, with why."""
+        return {door.parts.bank_name: door.not_listening for door in self.doors if door.not_listening is not None}
+
+    def read(self, settings: Settings) -> Callable[[], None]:
+        """Read every file again. Returns what puts them into use. Raises ValueError (KeyFileError for files)."""
+        fresh = []
+        for door in self.doors:
+            table = settings.banks[door.parts.bank_name].pushes
+            if table is not None:
+                fresh.append((door, table, _server_tls(table)))
+
+        def use() -> None:
+            for door, table, tls in fresh:
+                door.use(table, tls)
+
+        return use
 
     async def close(self) -> None:
         """Close each."""
@@ -123,10 +185,38 @@ def push_listeners(
         if table.pushes is None or known is None or f"{name}.{min(table.lanes)}" not in here:
             continue
         one = table.pushes
-        tls = pinned_server_context(one.certificate, one.key.path(), one.ca_file, one.client_pins)
+        tls = _server_tls(one)
         lanes = [f"{name}.{lane}" for lane in table.lanes]
         found.append(PushListener(reactor, PushParts(name, known, lanes, store, clock, meters, look), one, tls))
     return PushListeners(tuple(found))
+
+
+def _server_tls(table: PushSettings) -> ServerTls:
+    return pinned_server_context(table.certificate, table.key.path(), table.ca_file, table.client_pins)
+
+
+def _not_listening(error: CannotListenError, bank: str, table: PushSettings) -> NotListening:
+    number = getattr(error.socketError, "errno", None)
+    cause = f"cannot listen at {table.host}:{table.port}: {getattr(error.socketError, 'strerror', None) or error}"
+    if number in (errno.EACCES, errno.EPERM):
+        # A unit with SocketBindDeny=any is told no like this.
+        return NotListening(cause, f"let the unit listen there: `systemctl edit bankgw`, [Service], "
+                            f"SocketBindAllow=tcp:{table.port}, then restart it")  # fmt: skip
+    if number == errno.EADDRINUSE:
+        return NotListening(cause, f"free the port, or set another banks.{bank}.pushes.port")
+    return NotListening(cause, f"set banks.{bank}.pushes.host to an address of this machine")
+
+
+@implementer(IOpenSSLServerConnectionCreator)
+class CurrentServerTls:
+    """The TLS settings of a door that are in force now."""
+
+    def __init__(self, now: ServerTls) -> None:
+        self.now = now
+
+    def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
+        """See IOpenSSLServerConnectionCreator."""
+        return self.now.serverConnectionForTLS(tlsProtocol)
 
 
 @implementer(IHandshakeListener)

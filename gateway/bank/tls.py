@@ -121,8 +121,9 @@ class ClientTls:
     The chain, names, pins and key strength are judged inside the handshake. Whether the peer asked for our
     certificate is known only after it, so the caller that completes the handshake must call `completed`.
 
-    `resumed` counts handshakes that resumed a session; `peer_not_after` is when the certificate last seen
-    ends. `last_seen` are the certificates that were judged, by their depth in the chain; it proves nothing.
+    `own` is our certificate as it was read, None without one. `resumed` counts handshakes that resumed a session;
+    `peer_not_after` is when the certificate last seen ends. `last_seen` are the certificates that were judged, by their
+    depth in the chain; it proves nothing.
     """
 
     def __init__(self, settings: TlsSettings, clock: Clock) -> None:
@@ -136,7 +137,7 @@ class ClientTls:
         self._verdicts: WeakKeyDictionary[SSL.Connection, _Verdict] = WeakKeyDictionary()
         self._is_ip = _is_ip(settings.server_name)
         self._server_name = settings.server_name.encode("idna")
-        self._context = _client_openssl_context(settings)
+        self._context, self.own = _client_openssl_context(settings)
         self._context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, self._verify)
         self._context.set_info_callback(self._note_request)
 
@@ -267,12 +268,12 @@ def server_context(
     """The server's half of mutual TLS: present `cert_file`, accept only clients of `client_ca_file`."""
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     _harden(context, min_version, max_version, DEFAULT_CIPHERS, legacy=False)
-    _present(context, cert_file, key_file, None)
+    own = _present(context, cert_file, key_file, None)
     _trust(context, client_ca_file)
     context.load_client_ca(os.fsencode(client_ca_file))
     context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT)
     # Without an id of its own OpenSSL refuses to resume any session that carried a client certificate.
-    context.set_session_id(hashlib.sha256(cert_file.read_bytes()).digest())
+    context.set_session_id(hashlib.sha256(own.public_bytes(Encoding.DER)).digest())
     if not resumption:
         context.set_options(SSL.OP_NO_TICKET)
         context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
@@ -330,14 +331,14 @@ def weakness(certificate: x509.Certificate) -> HandshakeRefusal | None:
     return HandshakeRefusal(Reason.WEAK_SIGNATURE, f"{subject_of(certificate)}: signed with {shown}")
 
 
-def _client_openssl_context(settings: TlsSettings) -> SSL.Context:
-    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+def _client_openssl_context(settings: TlsSettings) -> tuple[SSL.Context, x509.Certificate | None]:
+    context, own = SSL.Context(SSL.TLS_CLIENT_METHOD), None
     _harden(context, settings.min_version, settings.max_version, settings.ciphers, legacy=settings.legacy)
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     if not settings.resumption:
         context.set_options(SSL.OP_NO_TICKET)
     if settings.client_cert is not None and settings.client_key is not None:
-        _present(context, settings.client_cert, settings.client_key, settings.key_password_file)
+        own = _present(context, settings.client_cert, settings.client_key, settings.key_password_file)
     _trust(context, settings.ca_file)
     if settings.crl_file is not None:
         store = context.get_cert_store()
@@ -345,7 +346,7 @@ def _client_openssl_context(settings: TlsSettings) -> SSL.Context:
         for crl in read_crls(settings.crl_file):
             store.add_crl(crl)
         store.set_flags(crypto.X509StoreFlags.CRL_CHECK)
-    return context
+    return context, own
 
 
 def _harden(
@@ -363,7 +364,10 @@ def _harden(
         context.set_options(SSL.OP_LEGACY_SERVER_CONNECT)
 
 
-def _present(context: SSL.Context, cert_file: Path, key_file: Path, password_file: Path | None) -> None:
+def _present(
+    context: SSL.Context, cert_file: Path, key_file: Path, password_file: Path | None
+) -> x509.Certificate:
+    """Show this certificate from now on; it is returned, so that nobody reads the file a second time."""
     leaf, *above = read_certificates(cert_file)
     key = read_private_key(key_file, password_file)
     if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
@@ -383,6 +387,7 @@ def _present(context: SSL.Context, cert_file: Path, key_file: Path, password_fil
         raise KeyFileError(
             cert_file, f"is not accepted by OpenSSL: {explain(error).detail}", "have a stronger one issued"
         ) from error
+    return leaf
 
 
 def _trust(context: SSL.Context, ca_file: Path) -> None:

@@ -1,4 +1,5 @@
-"""Which settings may change while the gateway works: senders, their limits, accounts, and what TLS and signing use.
+"""Which settings may change while the gateway works: senders, their limits, accounts, and what TLS, signing and the
+doors for banks' pushes use.
 
 The files of certificates, keys and revocation lists are read again each time, whether or not a setting changed. The
 rest needs a restart.
@@ -14,7 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from gateway import log
-from gateway.settings import BadSettings, BankSettings, Broker, LaneSettings, Loaded, Settings
+from gateway.settings import BadSettings, BankSettings, Broker, LaneSettings, Loaded, PushSettings, Settings
 
 CHANGEABLE = ("senders", "accounts")
 _log = log.get("daemon")
@@ -50,7 +51,12 @@ def _rest_of_bank(bank: object) -> object:
         return bank
     lanes = {name: (_rest_of(lane.model_copy(update={"keys": {}})), frozenset(lane.keys))
              for name, lane in bank.lanes.items()}  # fmt: skip
-    return bank.model_copy(update={"lanes": lanes})
+    return bank.model_copy(update={"lanes": lanes, "pushes": _rest_of_pushes(bank.pushes)})
+
+
+def _rest_of_pushes(table: PushSettings | None) -> object:
+    """The address. What a connection is met with may change."""
+    return None if table is None else (table.host, table.port)
 
 
 class Reloading:
@@ -60,13 +66,18 @@ class Reloading:
         self._settings = settings
         self._reread = reread
         self._use = use
+        self._busy = self._once_more = False
 
     def listen(self, reactor: Any) -> None:
         """From now on SIGHUP reads the settings again."""
         signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(self.again))
 
     def again(self) -> None:
-        """Read the files; use them if they are right and change only what may change."""
+        """Read the files; use them if they are right and change only what may change. Signals that come meanwhile are
+        one, and the files are read once more then: they may have changed since."""
+        if self._busy:
+            self._once_more = True
+            return
         try:
             found = self._reread()
             mistakes = found.mistakes
@@ -89,7 +100,14 @@ class Reloading:
         def failed(failure: Failure) -> None:
             self._stay([failure.getErrorMessage()])
 
-        self._use(found.settings).addCallbacks(used, failed)
+        def over(_result: Any) -> None:
+            self._busy, again = False, self._once_more
+            self._once_more = False
+            if again:
+                self.again()
+
+        self._busy = True
+        self._use(found.settings).addCallbacks(used, failed).addBoth(over)
 
     def _stay(self, reasons: list[str]) -> None:
         for reason in reasons:

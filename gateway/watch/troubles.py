@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from gateway import log
 from gateway.bank.fault_reasons import remedy as remedy_of
 from gateway.bank.lane import Lane
+from gateway.bank.push_listener import NotListening
 from gateway.clock import Clock
 from gateway.journal.cluster.lane_pauses import FROM_THE_PAST
 from gateway.meters import TROUBLES, Meters
@@ -23,7 +24,7 @@ RUNBOOKS = {
     "broker": "BankgwBrokerDown", "broker_blocked": "BankgwBrokerBlocked", "heartbeat": "BankgwHeartbeatLate",
     "lane": "BankgwLaneDown", "clock": "BankgwAlarmClockSet", "disk": "BankgwDiskNearlyFull",
     "permit_log": "BankgwPermitLogLarge", "certificate": "BankgwCertificateEndsSoon",
-    "retention": "BankgwRetentionBehind", "start_failed": "BankgwStartFailed",
+    "retention": "BankgwRetentionBehind", "pushes": "BankgwPushesNotHeard", "start_failed": "BankgwStartFailed",
 }  # fmt: skip
 """The page of each kind."""
 DISK_SHARE = 0.10
@@ -59,7 +60,8 @@ class Trouble:
 @dataclass(frozen=True, slots=True)
 class Observed:
     """What a look has to go by. `journal` and `broker` are what these last said; `heartbeat_s` is the age of the last
-    message that came back through the broker, `overdue` how many rows are past their retention."""
+    message that came back through the broker, `overdue` how many rows are past their retention, `not_listening` why a
+    bank that calls us cannot."""
 
     ready: Readiness
     lanes: Mapping[str, Lane]
@@ -70,6 +72,7 @@ class Observed:
     capacity: Capacity | None
     overdue: int
     now_s: float
+    not_listening: Mapping[str, NotListening] = field(default_factory=dict)
 
 
 def found(seen: Observed) -> Iterator[Trouble]:
@@ -92,6 +95,8 @@ def found(seen: Observed) -> Iterator[Trouble]:
             cause = f"over since {-left:.0f} days" if left <= 0 else f"ends in {int(left)} days"
             remedy = "bankgw certificates list; then docs/do/certificates.md"
             yield Trouble("certificate", f"{bank} {role}", cause, remedy)
+    for bank, why in seen.not_listening.items():
+        yield Trouble("pushes", bank, why.cause, why.remedy)
     if seen.overdue:
         yield Trouble("retention", "journal", f"{seen.overdue} rows are past their retention and still there",
                       "the log says why (retention.failed)")  # fmt: skip

@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 
 from gateway import log
 from gateway.bank.lane import Lane
+from gateway.bank.push_listener import NotListening
 from gateway.clock import Clock
 from gateway.core.states import Work
 from gateway.erp.amqp_types import Amqp
@@ -69,6 +70,10 @@ def _none() -> int:
     return 0
 
 
+def _all_listening() -> Mapping[str, NotListening]:
+    return {}
+
+
 @dataclass(frozen=True, slots=True)
 class Sights:
     """What is looked at. `canary_age_s` tells the age of the last heartbeat through the broker, `certificates` the end
@@ -76,7 +81,7 @@ class Sights:
     database again (by the monotonic clock), `trouble` what the database last said, `stop` the last word about an
     emergency stop. `known` is what the settings know, None where nobody wants to hear of what they do not.
     `state_dir` is the folder whose disk is looked at. `broker_trouble` is what the broker last said, `overdue` how many
-    rows are past their retention."""
+    rows are past their retention, `not_listening` which banks cannot call us, and why."""
 
     store: Store
     amqp: Amqp
@@ -92,6 +97,7 @@ class Sights:
     state_dir: Path | None = None
     broker_trouble: Callable[[], str] = _no_trouble
     overdue: Callable[[], int] = _none
+    not_listening: Callable[[], Mapping[str, NotListening]] = _all_listening
 
 
 def _alive(conn: Connection) -> None:
@@ -217,7 +223,7 @@ class Watch:
         troubles = found(Observed(
             self.ready(), sights.lanes, sights.trouble() or self._not_written_text, sights.broker_trouble(),
             sights.canary_age_s(), sights.certificates(), self.conditions.capacity, sights.overdue(),
-            self._clock.now_ms() / 1000,
+            self._clock.now_ms() / 1000, sights.not_listening(),
         ))  # fmt: skip
         # What has had no time yet to come up is no trouble.
         starting = self._ticks <= LOST_TICKS

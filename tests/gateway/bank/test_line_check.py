@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from cryptography.x509 import load_pem_x509_certificate
 
 from gateway.bank.dialer import BankDialer
 from gateway.bank.line_check import LineChecker, LineRung
@@ -33,8 +32,7 @@ def net() -> Any:
 
 async def rungs(net: Any, yard: Yard, port: int, host: str = LOOPBACK, **settings: Any) -> tuple[LineRung, ...]:
     tls = client_context(yard.settings(**settings), SystemClock(net))
-    own = load_pem_x509_certificate((yard.folder / "client.pem").read_bytes())
-    return await LineChecker(net, SystemClock(net), host, BankDialer(net, host, port, tls), lambda: own).check()
+    return await LineChecker(net, SystemClock(net), host, BankDialer(net, host, port, tls)).check()
 
 
 def told(found: tuple[LineRung, ...]) -> list[tuple[str, bool, str]]:
@@ -93,6 +91,6 @@ async def test_a_bank_that_refuses_our_certificate_after_the_handshake(net: Any,
 async def test_a_plain_lane_says_so(net: Any) -> None:
     peer = Peer()
     async with peer.listening(net, None):
-        checker = LineChecker(net, SystemClock(net), LOOPBACK, BankDialer(net, LOOPBACK, peer.port, None), lambda: None)
+        checker = LineChecker(net, SystemClock(net), LOOPBACK, BankDialer(net, LOOPBACK, peer.port, None))
         found = await checker.check()
     assert told(found) == [("name", True, ""), ("tcp", True, ""), ("tls", True, "")] and "plain" in found[2].seen[0]

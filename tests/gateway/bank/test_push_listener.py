@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import ClientFactory, Protocol, connectionDone
+from twisted.internet.task import Clock
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 
-from gateway.bank.push_listener import WAITING_MOST, PushListener, PushParts, push_listeners
-from gateway.bank.signers import read_certificates
+from gateway.bank.push_listener import AGAIN_S, WAITING_MOST, PushListener, PushListeners, PushParts, push_listeners
+from gateway.bank.signers import KeyFileError, read_certificates
 from gateway.bank.tls import TlsSettings, client_context, pinned_server_context, spki_pin
 from gateway.clock import SystemClock
 from gateway.journal.commit.store import StoreFailed
@@ -62,6 +68,22 @@ class Books:
         return self.answer()
 
 
+@dataclass
+class Turned:
+    """A clock that is turned by hand."""
+
+    task: Clock
+
+    def now_ms(self) -> int:
+        return 0
+
+    def monotonic_s(self) -> float:
+        return self.task.seconds()
+
+    def later(self, delay_s: float, fn: Callable[..., object], *args: Any) -> IDelayedCall:
+        return self.task.callLater(delay_s, fn, *args)
+
+
 class Caller(Protocol):
     """The bank's side of a connection."""
 
@@ -91,6 +113,7 @@ class Door:
     pushes: Pushes = PUSHES
     listener: Any = None
     port: int = 0
+    tls: Any = None
 
     def open(self, pins: tuple[str, ...] = (), **table: Any) -> Door:
         bank, clock = self.pki["pab"], SystemClock(self.reactor)
@@ -101,9 +124,10 @@ class Door:
         })  # fmt: skip
         self.meters = Meters(CollectorRegistry())
         parts = PushParts("pab", self.pushes, ("pab.main",), self.books, clock, self.meters, self.looked.append)  # type: ignore[arg-type]
-        tls = pinned_server_context(bank.server_cert, bank.server_key, bank.ca_cert, known)
-        self.listener = PushListener(self.reactor, parts, wanted, tls)
-        self.port = self.listener.open()
+        self.tls = pinned_server_context(bank.server_cert, bank.server_key, bank.ca_cert, known)
+        self.listener = PushListener(self.reactor, parts, wanted, self.tls)
+        self.listener.open()
+        self.port = self.listener.port
         return self
 
     async def call(self, bank: str = "pab", ca: str = "pab", **other: Any) -> Caller:
@@ -118,6 +142,15 @@ class Door:
         wrapped: Any = TLSMemoryBIOFactory(client_context(settings, SystemClock(self.reactor)), True, factory)
         wrapped.noisy = False
         self.reactor.connectTCP("127.0.0.1", self.port, wrapped)
+        await caller.up
+        return caller
+
+    async def call_in_clear(self) -> Caller:
+        """Connect without TLS."""
+        caller = Caller()
+        plain: Any = ClientFactory.forProtocol(lambda: caller)
+        plain.noisy = False
+        self.reactor.connectTCP("127.0.0.1", self.port, plain)
         await caller.up
         return caller
 
@@ -207,45 +240,22 @@ async def test_an_answer_that_finds_nobody_is_lost_and_the_push_is_kept(door: Do
     await door.listener.close()
 
 
-@pytest.mark.parametrize("version", ["1.2", "1.3"])
+# How a caller comes that nobody here knows: the pins of the door, and what it shows.
+STRANGERS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
+    "not pinned, TLS 1.2": ((BAD_PIN,), {"max_version": "1.2", "min_version": "1.2"}),
+    "not pinned, TLS 1.3": ((BAD_PIN,), {"max_version": "1.3", "min_version": "1.3"}),
+    "of another authority": ((), {"bank": "other"}),
+    "without a certificate": ((), {"client_cert": None, "client_key": None, "require_mutual": False}),
+    "in clear": ((), {}),
+}
+
+
+@pytest.mark.parametrize("how", STRANGERS)
 @within(20)
-async def test_a_certificate_that_is_not_pinned_says_nothing_to_us(door: Door, version: str, logged_failures: LoggedFailures) -> None:
-    door.open(pins=(BAD_PIN,))
-    caller = await door.call(max_version=version, min_version=version)
-    say(caller, message(b"one"))
-    await caller.gone
-    assert not door.books.written and door.counted() == {"handshake": 1}
-    await door.listener.close()
-
-
-@within(20)
-async def test_a_certificate_of_another_authority_says_nothing_to_us(door: Door, logged_failures: LoggedFailures) -> None:
-    door.open()
-    caller = await door.call(bank="other")
-    say(caller, message(b"one"))
-    await caller.gone
-    assert not door.books.written and door.counted() == {"handshake": 1}
-    await door.listener.close()
-
-
-@within(20)
-async def test_a_caller_without_a_certificate_says_nothing_to_us(door: Door, logged_failures: LoggedFailures) -> None:
-    door.open()
-    caller = await door.call(client_cert=None, client_key=None, require_mutual=False)
-    say(caller, message(b"one"))
-    await caller.gone
-    assert not door.books.written and door.counted() == {"handshake": 1}
-    await door.listener.close()
-
-
-@within(20)
-async def test_a_caller_in_clear_says_nothing_to_us(door: Door, logged_failures: LoggedFailures) -> None:
-    door.open()
-    caller = Caller()
-    plain: Any = ClientFactory.forProtocol(lambda: caller)
-    plain.noisy = False
-    door.reactor.connectTCP("127.0.0.1", door.port, plain)
-    await caller.up
+async def test_a_stranger_says_nothing_to_us(door: Door, how: str, logged_failures: LoggedFailures) -> None:
+    pins, shown = STRANGERS[how]
+    door.open(pins=pins)
+    caller = await (door.call_in_clear() if how == "in clear" else door.call(**shown))
     say(caller, message(b"one"))
     await caller.gone
     assert not door.books.written and door.counted() == {"handshake": 1}
@@ -354,3 +364,97 @@ def test_a_pin_that_is_none_is_refused_at_the_start(pki: dict[str, BankPki]) -> 
     for pins in ((), ("abc",)):
         with pytest.raises(ValueError, match="client_pins"):
             pinned_server_context(bank.server_cert, bank.server_key, bank.ca_cert, pins)
+
+
+# ---- a door that cannot be opened, and one whose files change -----------------------------------------------------
+
+
+class Barred:
+    """A reactor that may not listen until it is let."""
+
+    def __init__(self, reactor: Any, number: int) -> None:
+        self.number, self.reactor, self.tried = number, reactor, 0
+
+    def listenTCP(self, port: int, factory: Any, interface: str) -> Any:
+        self.tried += 1
+        if self.number:
+            raise CannotListenError(interface, port, OSError(self.number, os.strerror(self.number)))
+        return self.reactor.listenTCP(port, factory, interface=interface)
+
+
+@pytest.mark.parametrize(("number", "remedy"), [
+    (errno.EPERM, "SocketBindAllow=tcp:0"), (errno.EACCES, "systemctl edit bankgw"), (errno.EADDRINUSE, "banks.pab.pushes.port"),
+    (errno.EADDRNOTAVAIL, "banks.pab.pushes.host"),
+])  # fmt: skip
+@within(20)
+async def test_a_port_that_may_not_be_opened_is_named_and_tried_again(door: Door, number: int, remedy: str) -> None:
+    door.open()
+    await door.listener.close()
+    reactor, clock = Barred(door.reactor, number), Clock()
+    listener = PushListener(reactor, replace(door.listener.parts, clock=Turned(clock)), door.listener.table, door.tls)
+    with capture_logs() as said:
+        listener.open()
+        clock.advance(AGAIN_S)
+    assert [(one["event"], remedy in one["action"]) for one in said] == [("push.not_listening", True)], "once for each cause"
+    doors = PushListeners((listener,))
+    assert os.strerror(number) in doors.not_listening()["pab"].cause and listener.port == 0 and reactor.tried == 2
+    reactor.number = 0
+    clock.advance(AGAIN_S)
+    assert listener.port and doors.not_listening() == {}
+    await listener.close()
+
+
+@within(20)
+async def test_a_door_that_never_opened_is_closed_without_a_trace(door: Door) -> None:
+    door.open()
+    await door.listener.close()
+    clock = Clock()
+    listener = PushListener(Barred(door.reactor, errno.EPERM), replace(door.listener.parts, clock=Turned(clock)),
+                            door.listener.table, door.tls)  # fmt: skip
+    listener.open()
+    await listener.close()
+    assert clock.getDelayedCalls() == []
+
+
+@within(20)
+async def test_a_reload_changes_certificate_and_pins_for_new_connections(door: Door, logged_failures: LoggedFailures) -> None:
+    door.open()
+    old = await door.call()
+    other = door.pki["other"]
+    pin = spki_pin(read_certificates(other.client_cert)[0])
+    table = door.listener.table.model_copy(update={
+        "certificate": other.server_cert, "key": Secret(file=other.server_key), "ca_file": other.ca_cert, "client_pins": (pin,),
+    })  # fmt: skip
+    settings: Any = SimpleNamespace(banks={"pab": SimpleNamespace(pushes=table)})
+    use = PushListeners((door.listener,)).read(settings)
+    say(old, message(b"one"))
+    await door.until(lambda: old.heard)
+    use()
+    say(old, message(b"two"))
+    await door.until(lambda: old.heard.count(b"ok:") == 2)
+    fresh = await door.call("other", "other", server_name=other.server_name)
+    say(fresh, message(b"three"))
+    await door.until(lambda: fresh.heard)
+    before = await door.call()
+    await before.gone
+    assert door.counted() == {"kept": 3, "handshake": 1}
+    for one in (old, fresh):
+        hang_up(one)
+    await door.listener.close()
+
+
+@within(20)
+async def test_a_file_that_cannot_be_read_changes_nothing(door: Door) -> None:
+    door.open()
+    table = door.listener.table.model_copy(update={
+        "certificate": door.pki["pab"].server_cert, "key": Secret(file=door.pki["other"].server_key),
+        "ca_file": door.pki["pab"].ca_cert,
+    })  # fmt: skip
+    settings: Any = SimpleNamespace(banks={"pab": SimpleNamespace(pushes=table)})
+    with pytest.raises(KeyFileError):
+        PushListeners((door.listener,)).read(settings)
+    caller = await door.call()
+    say(caller, message(b"one"))
+    await door.until(lambda: caller.heard)
+    hang_up(caller)
+    await door.listener.close()

@@ -160,3 +160,40 @@ def test_the_tls_table_and_key_files_of_a_lane_may_change_but_not_come_or_go() -
     secure = {"tls": tls}
     assert list(fixed(of({"tls": tls}, secure), of({"tls": tls}, {"tls": {**tls, **pins}}))) == []
     assert list(fixed(was, of({"tls": tls}, secure))) == ["broker"]
+
+def test_signals_during_a_reload_are_one_and_read_the_files_once_more(logged: Logged) -> None:
+    settings = Settings.model_validate({"broker": {"password": {"file": "x"}}, "journal": {"vault_key": {"file": "x"}}})
+    under_way: list[Deferred[None]] = []
+    read: list[Settings] = []
+
+    def reread() -> Loaded:
+        read.append(settings)
+        return loaded(settings)
+
+    def use(_new: Settings) -> Deferred[None]:
+        under_way.append(Deferred())
+        return under_way[-1]
+
+    reloading = Reloading(settings, reread, use)
+    for _ in range(3):
+        reloading.again()
+    assert (len(read), len(under_way)) == (1, 1), "two at once could leave the files of one and the pins of the other"
+    under_way[0].callback(None)
+    assert (len(read), len(under_way)) == (2, 2)
+    under_way[1].errback(RuntimeError("the journal is closed"))
+    assert [event for event, _ in logged.lines] == ["settings.reloaded", "settings.not_reloaded"]
+    reloading.again()
+    assert len(under_way) == 3, "and the next signal is heard"
+    under_way[2].callback(None)
+
+
+def test_what_meets_a_bank_that_calls_us_may_change_and_its_address_may_not() -> None:
+    def of(**pushes: Any) -> Settings:
+        door = {"port": 3001, "certificate": "a", "key": {"file": "b"}, "ca_file": "c", "client_pins": ["x"], **pushes}
+        return Settings.model_validate({"broker": {"password": {"file": "x"}}, "journal": {"vault_key": {"file": "x"}},
+                                        "banks": {"pab": {"protocol": "pab", "lanes": {}, "pushes": door}}})  # fmt: skip
+
+    fresh = of(certificate="d", key={"file": "e"}, ca_file="f", client_pins=["x", "y"], most_connections=3)
+    assert list(fixed(of(), fresh)) == []
+    for moved in ({"port": 3002}, {"host": "127.0.0.2"}):
+        assert list(fixed(of(), of(**moved))) == ["banks.pab"]

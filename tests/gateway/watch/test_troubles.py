@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from gateway.bank.fault_reasons import REMEDIES, remedy
 from gateway.bank.handshake_errors import Reason
+from gateway.bank.push_listener import NotListening
 from gateway.clock import SystemClock
 from gateway.meters import NOT_READY, TROUBLES, Meters
 from gateway.start_failures import StartFailure
@@ -44,6 +45,7 @@ def lacking(*codes: str) -> Readiness:
     ({"certificates": {("pab", "client"): 1_000_000.0 + 29 * 86_400}}, ["certificate"]),
     ({"certificates": {("pab", "client"): 1_000_000.0 + 31 * 86_400}}, []),
     ({"overdue": 1}, ["retention"]),
+    ({"not_listening": {"pab": NotListening("no such address", "set another")}}, ["pushes"]),
 ])  # fmt: skip
 def test_each_kind_is_seen(seen: dict[str, Any], expected: list[str]) -> None:
     assert kinds(**seen) == expected
