@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from gateway.bank import certificate_check
 from gateway.bank.certificate_expiry import BROKER
 from gateway.bank.lane_dialer import tls_settings
 from gateway.bank.signers import KeyFileError, read_certificates, read_private_key
-from gateway.bank.tls import read_crls, spki_pin, subject_of, weakness
-from gateway.settings import Secret, Settings, SigningKey, Tls
+from gateway.bank.tls import TlsSettings, read_crls, spki_pin, subject_of, weakness
+from gateway.settings import PushSettings, Secret, Settings, SigningKey, Tls
 
 SOON_DAYS = 45
 BEFORE = ".before-"
@@ -85,6 +86,13 @@ def _signing_keys(settings: Settings) -> Iterator[tuple[str, str, SigningKey]]:
                 yield bank_name, f"banks.{bank_name}.lanes.{lane_name}.keys.{name}", key
 
 
+def _push_tables(settings: Settings) -> Iterator[tuple[str, str, PushSettings]]:
+    """Where banks call us."""
+    for bank_name, bank in settings.banks.items():
+        if bank.pushes is not None:
+            yield bank_name, f"banks.{bank_name}.pushes", bank.pushes
+
+
 def listing(settings: Settings, now: datetime) -> list[CertificateFile]:
     """All of them, the first to end first; files that cannot be read are left to `faults`."""
     found = []
@@ -95,6 +103,9 @@ def listing(settings: Settings, now: datetime) -> list[CertificateFile]:
             found += _of_crl(bank, place, table.crl_file, now)
     for bank, place, key in _signing_keys(settings):
         found += _of_file(bank, place, "signing", key.certificate, now)[:1]
+    for bank, place, pushes in _push_tables(settings):
+        found += _of_file(bank, place, "push_server", pushes.certificate, now)[:1]
+        found += _of_file(bank, place, "push_ca", pushes.ca_file, now)
     return sorted(found, key=lambda one: one.not_after)
 
 
@@ -130,23 +141,43 @@ def faults(settings: Settings, now: datetime) -> list[CertificateFault]:
     for _bank, place, host, table in tls_tables(settings):
         problems = certificate_check.check(tls_settings(table, host), now)
         found += [CertificateFault(place, f"{one.file}: {one.what}", one.remedy) for one in problems]
-        if len(table.pins) == 1:
-            remedy = "ask the bank for its next certificate and add its pin: bankgw certificates check --next FILE"
-            found.append(CertificateFault(place, "one pin, and none for the bank's next key", remedy))
+        found += _lonely_pin(place, table.pins)
+    for _bank, place, pushes in _push_tables(settings):
+        wanted = TlsSettings(place, pushes.ca_file, pushes.certificate, pushes.key.path())
+        problems = certificate_check.check(wanted, now)
+        found += [CertificateFault(place, f"{one.file}: {one.what}", one.remedy) for one in problems]
+        found += _lonely_pin(place, pushes.client_pins)
     for one in listing(settings, now):
         if one.role != "crl" and 0 <= one.days_left <= SOON_DAYS:
             what = f"{one.file}: {one.subject} ends in {one.days_left} days"
-            remedy = "ask the bank for its next CA certificate" if one.role == "ca" else "order the next one"
+            remedy = "ask the bank for its next CA certificate" if one.role.endswith("ca") else "order the next one"
             found.append(CertificateFault(one.place, what, f"{remedy}; bankgw certificates rotate puts it into place"))
     return found
 
 
+def _lonely_pin(place: str, pins: tuple[str, ...]) -> list[CertificateFault]:
+    remedy = "ask the bank for its next certificate and add its pin: bankgw certificates check --next FILE"
+    return [CertificateFault(place, "one pin, and none for the bank's next key", remedy)] if len(pins) == 1 else []
+
+
 def staged(settings: Settings, bank: str, file: Path) -> tuple[str, list[tuple[str, bool, bool]]]:
-    """The pin of the bank's next certificate, and for each of its TLS tables whether it has pins and this one among
-    them. Raises KeyFileError."""
-    pin = spki_pin(read_certificates(file)[0])
-    return pin, [(place, bool(table.pins), pin in table.pins)
-                 for owner, place, _host, table in tls_tables(settings) if owner == bank]  # fmt: skip
+    """The pin of the bank's next certificate, and for each of its tables in which the certificate could be shown to us
+    whether it has pins and this one among them. Raises KeyFileError."""
+    fresh = read_certificates(file)[0]
+    pin, purposes = spki_pin(fresh), _purposes(fresh)
+    tables = [(place, table.pins) for owner, place, _host, table in tls_tables(settings)
+              if owner == bank and ExtendedKeyUsageOID.SERVER_AUTH in purposes]  # fmt: skip
+    tables += [(place, pushes.client_pins) for owner, place, pushes in _push_tables(settings)
+               if owner == bank and ExtendedKeyUsageOID.CLIENT_AUTH in purposes]  # fmt: skip
+    return pin, [(place, bool(pins), pin in pins) for place, pins in tables]
+
+
+def _purposes(certificate: x509.Certificate) -> Collection[x509.ObjectIdentifier]:
+    """What a certificate is for; one that does not say so is for both."""
+    try:
+        return tuple(certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
+    except x509.ExtensionNotFound:
+        return ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH
 
 
 def rotate(
@@ -197,7 +228,11 @@ def _place(settings: Settings, place: str) -> tuple[Path, Secret]:
     for _bank, name, key in _signing_keys(settings):
         if name == place:
             return key.certificate, key.key
+    for _bank, name, pushes in _push_tables(settings):
+        if name == place:
+            return pushes.certificate, pushes.key
     known = [name for _, name, _, _ in tls_tables(settings)] + [name for _, name, _ in _signing_keys(settings)]
+    known += [name for _, name, _ in _push_tables(settings)]
     raise NotRotated(f"the settings have no {place}; they have {', '.join(known)}")
 
 

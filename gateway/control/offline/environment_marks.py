@@ -37,6 +37,11 @@ def marks(settings: Settings) -> dict[str, dict[str, str]]:
             addresses |= {f"{lane.host}:{port}": f"{at}.host" for port in lane.ports.values()}
             tables += [(f"{at}.tls", lane.tls)] if lane.tls is not None else []
             signing += [(f"{at}.keys.{name}.certificate", key.certificate) for name, key in lane.keys.items()]
+        if bank.pushes is not None:
+            at = f"banks.{bank_name}.pushes"
+            found["authority"] |= dict.fromkeys(_pins(bank.pushes.ca_file), f"{at}.ca_file")
+            found["key"] |= dict.fromkeys(bank.pushes.client_pins, f"{at}.client_pins")
+            signing.append((f"{at}.certificate", bank.pushes.certificate))
     for at, table in tables:
         found["authority"] |= dict.fromkeys(_pins(table.ca_file), f"{at}.ca_file")
         found["key"] |= dict.fromkeys(_pins(table.certificate)[:1], f"{at}.certificate")

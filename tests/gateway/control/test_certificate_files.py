@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from gateway.bank.signers import read_certificates, read_private_key
 from gateway.bank.tls import spki_pin
@@ -26,9 +27,10 @@ class Site:
     root: Authority
     settings: Settings
 
-    def issue(self, name: str, begins: datetime = NOW - timedelta(days=1), days: int = 400, subject: str = "gateway") -> tuple[Path, Path]:
+    def issue(self, name: str, begins: datetime = NOW - timedelta(days=1), days: int = 400, subject: str = "gateway",
+              purpose: x509.ObjectIdentifier = CLIENT_PURPOSE) -> tuple[Path, Path]:
         key = new_key()
-        made = self.root.issue(subject, key.public_key(), NOW, purpose=CLIENT_PURPOSE, not_before=begins,
+        made = self.root.issue(subject, key.public_key(), NOW, purpose=purpose, not_before=begins,
                                not_after=begins + timedelta(days=days))  # fmt: skip
         files = self.folder / f"{name}.pem", self.folder / f"{name}.key"
         write_certificates(files[0], made)
@@ -39,13 +41,13 @@ class Site:
         return read_certificates(self.folder / "now.pem")[0]
 
 
-def of(folder: Path, pins: tuple[str, ...] = ()) -> Settings:
+def of(folder: Path, pins: tuple[str, ...] = (), pushes: dict[str, object] | None = None) -> Settings:
     tls = {"ca_file": str(folder / "ca.pem"), "certificate": str(folder / "now.pem"),
            "key": {"file": str(folder / "now.key")}, "pins": list(pins)}  # fmt: skip
     lane = {"host": "127.0.0.1", "ports": {"main": 1}, "tls": tls}
     return Settings.model_validate({
         "state_dir": str(folder / "state"), "broker": {"password": {"file": "x"}},
-        "journal": {"vault_key": {"file": "x"}}, "banks": {"pab": {"protocol": "pab", "lanes": {"main": lane}}},
+        "journal": {"vault_key": {"file": "x"}}, "banks": {"pab": {"protocol": "pab", "lanes": {"main": lane}, "pushes": pushes}},
     })  # fmt: skip
 
 
@@ -118,13 +120,48 @@ def test_a_credential_is_replaced_elsewhere(site: Site) -> None:
 
 
 def test_the_banks_next_pin_is_staged_or_not(site: Site) -> None:
-    file, _key = site.issue("bank")
+    file, _key = site.issue("bank", purpose=ExtendedKeyUsageOID.SERVER_AUTH)
     pin = spki_pin(read_certificates(file)[0])
     present = "A" * 43 + "="
     assert staged(site.settings, "pab", file) == (pin, [(PLACE, False, False)])
     assert staged(of(site.folder, (present,)), "pab", file) == (pin, [(PLACE, True, False)])
     assert staged(of(site.folder, (present, pin)), "pab", file) == (pin, [(PLACE, True, True)])
     assert staged(site.settings, "boc", file)[1] == []
+
+
+def called(site: Site, *pins: str) -> Settings:
+    """Settings of a bank that calls us, too."""
+    files = site.issue("door", days=30, purpose=ExtendedKeyUsageOID.SERVER_AUTH)
+    return of(site.folder, pushes={
+        "port": 3001, "certificate": str(files[0]), "key": {"file": str(files[1])}, "ca_file": str(site.folder / "ca.pem"),
+        "client_pins": pins or ("A" * 43 + "=",),
+    })  # fmt: skip
+
+
+DOOR = "banks.pab.pushes"
+
+
+def test_what_meets_a_bank_that_calls_us_is_listed_and_looked_at(site: Site) -> None:
+    settings = called(site)
+    assert [(one.role, one.days_left) for one in listing(settings, NOW) if one.place == DOOR] == [("push_ca", 7), ("push_server", 29)]
+    said = [one.what for one in faults(settings, NOW) if one.place == DOOR]
+    assert [any(words in one for one in said) for words in ("one pin", "ends in 29 days", "ends in 7 days")] == [True] * 3
+    (site.folder / "door.key").write_bytes((site.folder / "now.key").read_bytes())
+    assert any(one.place == DOOR and "does not belong to" in one.what for one in faults(settings, NOW))
+
+
+def test_the_pair_that_meets_a_bank_that_calls_us_is_rotated(site: Site) -> None:
+    settings = called(site)
+    fresh = site.issue("next", days=100, purpose=ExtendedKeyUsageOID.SERVER_AUTH)
+    rotate(settings, DOOR, *fresh, NOW)
+    assert read_certificates(site.folder / "door.pem") == read_certificates(fresh[0])
+
+
+def test_the_pin_of_a_caller_is_staged_where_it_calls(site: Site) -> None:
+    file, _key = site.issue("caller")
+    pin = spki_pin(read_certificates(file)[0])
+    assert staged(called(site), "pab", file) == (pin, [(DOOR, True, False)])
+    assert staged(called(site, "A" * 43 + "=", pin), "pab", file) == (pin, [(DOOR, True, True)])
 
 
 def test_a_crash_between_the_two_is_mended_by_the_same_command(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,6 +65,21 @@ def test_development_and_test_dial_the_loopback_or_what_is_listed(tmp_path: Path
     assert "no network" in wrong(text(tmp_path, "uat", mode=mode, more='may_dial = ["10.1.0.0/99"]'))[0]
 
 
+def test_what_meets_a_bank_that_calls_us_is_marked(tmp_path: Path) -> None:
+    other = make_pki(tmp_path / "door", ["sample"], datetime.now(UTC))["sample"]
+
+    def pushes(name: str) -> str:
+        return (f'[banks.sample.pushes]\nport = 3001\ncertificate = "{other.server_cert}"\nkey = {{ file = "{other.server_key}" }}\n'
+                f'ca_file = "{other.ca_cert}"\nclient_pins = ["{"A" * 43}="]\n')  # fmt: skip
+
+    prod, uat = text(tmp_path, "prod", mode="production", host="10.1.2.3"), text(tmp_path, "uat", host="10.9.9.9")
+    for path in (prod, uat):
+        path.write_text(path.read_text("utf-8") + pushes(path.parent.name), "utf-8")
+    uat.write_text(uat.read_text("utf-8").replace('[environment]', f'[environment]\nothers = ["{prod}"]'), "utf-8")
+    at = "banks.sample.pushes"
+    assert {key for key, _said in shared(of(uat), {})} == {f"{at}.ca_file", f"{at}.certificate", f"{at}.client_pins"}
+
+
 def test_production_dials_anywhere_and_everything_that_is_dialled_is_known(tmp_path: Path) -> None:
     path = text(tmp_path, "prod", mode="production", host="10.1.2.3")
     assert wrong(path) == []
