@@ -45,7 +45,8 @@ def backup(
     try:
         made = offline.back_up(settings, access, environment.version(), now, target)
         sent = None if off_host is None else backup_copies.send(target, off_host)
-        gone = [] if keep is None else backup_copies.thin_out(target.parent, settings.node, keep)
+        # Last: what the other machine did not get stays here.
+        gone = [] if keep is None else backup_copies.thin_out(target, settings.node, keep)
     except offline.NoBackup as error:
         output.leave(exit_codes.FAILED, str(error))
 

@@ -92,10 +92,12 @@ def backups(folder: Path, node: str) -> list[Path]:
     return sorted(found, key=lambda one: one.name, reverse=True)
 
 
-def thin_out(folder: Path, node: str, keep: int) -> list[str]:
-    """Delete all but the newest `keep` backups of a node, with their manifests. Returns what was deleted."""
+def thin_out(made: Path, node: str, keep: int) -> list[str]:
+    """Delete all but the newest `keep` backups of a node in the folder of `made`, with their manifests.
+
+    Returns what was deleted: never `made`, which is an old one by its name if the clock was ahead before."""
     gone = []
-    for one in backups(folder, node)[keep:]:
+    for one in [one for one in backups(made.parent, node) if one != made][keep - 1 :]:
         one.unlink()
         one.with_name(f"{one.name}.json").unlink()
         gone.append(str(one))
@@ -114,7 +116,8 @@ def drill(access: Access, node: str, copy: Path, into: str | None) -> Drill:
     examined_s = time.monotonic() - began_s
     if into is None and manifest.backend != "sqlite":
         raise NoBackup(f"{copy} is of a {manifest.backend} journal: name an empty database with --into")
-    with tempfile.TemporaryDirectory(prefix="bankgw-drill-") as folder:
+    # Beside the backup: a journal does not belong on a disk that others use, or into memory.
+    with tempfile.TemporaryDirectory(prefix=".bankgw-drill-", dir=copy.parent) as folder:
         place = into or f"sqlite:///{folder}/journal.db"
         began_s = time.monotonic()
         copies.restore(place, vault, Path(folder) / "permits", copy, node)

@@ -156,7 +156,8 @@ def rehearse(
     if code:
         raise NotRehearsed(f"{new.command[0]} --version ended with {code}: {errors.strip()[-300:]}")
     named = said.split()[-1] if said.split() else "?"
-    with tempfile.TemporaryDirectory(prefix="bankgw-rehearsal-") as folder:
+    # Beside the journal: a copy of it does not belong on a disk that others use, or into memory.
+    with tempfile.TemporaryDirectory(prefix=".bankgw-rehearsal-", dir=settings.state_dir) as folder:
         place = into or f"sqlite:///{folder}/journal.db"
         began_s = time.monotonic()
         try:

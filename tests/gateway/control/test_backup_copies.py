@@ -91,19 +91,36 @@ def test_the_newest_are_kept_and_nothing_else_is_touched(tmp_path: Path) -> None
     put("before-the-upgrade.db")
     (tmp_path / "bankgw-gw1-20261106T020000Z.db").write_text("without a manifest")
     assert [one.name[11:19] for one in backups(tmp_path, "gw1")] == ["20261105", "20261104", "20261103", "20261102", "20261101"]
-    assert [Path(one).name[11:19] for one in thin_out(tmp_path, "gw1", 2)] == ["20261103", "20261102", "20261101"]
+    assert [Path(one).name[11:19] for one in thin_out(tmp_path / "bankgw-gw1-20261105T020000Z.db", "gw1", 2)] == ["20261103", "20261102", "20261101"]
     left = sorted(one.name for one in tmp_path.iterdir() if not one.name.endswith(".json"))
     assert left == ["bankgw-gw1-20261104T020000Z.db", "bankgw-gw1-20261105T020000Z.db", "bankgw-gw1-20261106T020000Z.db",
                     "bankgw-gw2-20261101T020000Z.db", "before-the-upgrade.db"]  # fmt: skip
 
 
-def test_a_drill_restores_verifies_and_leaves_nothing(made: Path, small: Journal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "tmp").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+def test_the_backup_that_was_just_made_stays_whatever_the_clock_said_before(tmp_path: Path) -> None:
+    for stamp in ("20261101", "20351101", "20351102"):
+        for ending in ("", ".json"):
+            (tmp_path / f"bankgw-gw1-{stamp}T020000Z.db{ending}").write_text("x")
+    made = tmp_path / "bankgw-gw1-20261101T020000Z.db"
+    assert [Path(one).name[11:19] for one in thin_out(made, "gw1", 2)] == ["20351101"]
+    assert made.exists()
+
+
+def test_a_drill_restores_beside_the_backup_verifies_and_leaves_nothing(
+    made: Path, small: Journal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folders, there = [], sorted(made.parent.iterdir())
+
+    class Noted(tempfile.TemporaryDirectory[str]):
+        def __init__(self, prefix: str, dir: Path) -> None:
+            super().__init__(prefix=prefix, dir=dir)
+            folders.append(Path(self.name))
+
+    monkeypatch.setattr(tempfile, "TemporaryDirectory", Noted)
     done = drill((small.url, small.vault), "n1", made, None)
     assert (done.payments, done.backup) == (3, str(made)) and done.restored_s > 0
-    assert list((tmp_path / "tmp").iterdir()) == []
+    assert [one.parent for one in folders] == [made.parent] and sorted(made.parent.iterdir()) == there
     made.write_bytes(made.read_bytes()[:-1] + b"!")
     with pytest.raises(NoBackup, match="not the file its manifest describes"):
         drill((small.url, small.vault), "n1", made, None)
-    assert list((tmp_path / "tmp").iterdir()) == []
+    assert sorted(made.parent.iterdir()) == there
