@@ -204,6 +204,10 @@ def judged(golden: object, said: object, cleans: bool) -> str:
         return f"refused {said.reason}"
     if trap.CANARY in repr(said):
         return "accepted: it shows the content of another file"
+    # What people read of an answer's form is believed by people, and shown by terminals.
+    shown = [text for one in _findings(said) for text in _texts(one) if _deceives(text)]
+    if shown:
+        return f"accepted: a finding says {shown[0]!r}"
     if said == golden or _told(said) == _told(golden):
         return "same"
     if _in_doubt(golden, said):
@@ -211,9 +215,30 @@ def judged(golden: object, said: object, cleans: bool) -> str:
     if _left_out(golden, said):
         return "left out"
     if cleans:
-        deceives = [text for text in _texts(said) if not text.isprintable() or any(c in text for c in DECEIVING)]
+        deceives = [text for text in _texts(said) if _deceives(text)]
         return f"accepted: {deceives[0]!r} is what people would read" if deceives else "cleaned"
     return f"accepted: {_difference(golden, said)}"
+
+
+def _deceives(text: str) -> bool:
+    """Whether a person who reads this text sees something else than what it says."""
+    return not text.isprintable() or any(one in text for one in DECEIVING)
+
+
+def _findings(said: object) -> Iterator[object]:
+    """What an answer's findings say, wherever in it they stand."""
+    if isinstance(said, Mapping):
+        for one in said.values():
+            yield from _findings(one)
+    elif isinstance(said, tuple):
+        for one in said:
+            yield from _findings(one)
+    elif is_dataclass(said) and not isinstance(said, type):
+        for one in fields(said):
+            if one.name == "findings":
+                yield getattr(said, one.name)
+            else:
+                yield from _findings(getattr(said, one.name))
 
 
 def _told(said: object) -> object:

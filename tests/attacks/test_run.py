@@ -12,6 +12,7 @@ from lxml import etree
 
 from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.party import Name
+from protocols.canon.statement import ReturnsPage
 from protocols.kit import xmldoc
 from protocols.kit.dsig import gate
 from protocols.kit.errors import ProtocolError
@@ -51,6 +52,14 @@ def test_what_people_read_must_be_clean() -> None:
     assert judged((Name("a"),), (Name("a\u202eb"),), cleans=True).startswith("accepted")
     assert judged((Name("a"),), (Name("a\ufffdb"),), cleans=True) == "cleaned"
     assert judged(YES, Outcome(Fate.SETTLED, "1", "a\nb", "S1"), cleans=True).startswith("accepted")
+
+
+@pytest.mark.parametrize("finding", ["line 3: a\u202eb", "line 3: a\nb"])
+def test_what_people_read_of_an_answers_form_must_be_clean_too(finding: str) -> None:
+    good = ReturnsPage((), findings=("line 2 is too long",))
+    assert judged(good, ReturnsPage((), findings=("line 3 is too long",)), cleans=False) == "same"
+    for said in (ReturnsPage((), findings=(finding,)), {"a": (ReturnsPage((), findings=("fine", finding)),)}):
+        assert judged(good, said, cleans=False).startswith("accepted: a finding says")
 
 
 def test_slowness_is_noted() -> None:
