@@ -201,6 +201,31 @@ def test_nothing_leaves_twice_unless_the_banks_rule_says_so(name: str) -> None:
         assert copies <= 1 + max(rule.most for rule in rules.values())
 
 
+@pytest.mark.parametrize("name", sorted(FILED))
+def test_a_line_of_a_file_that_was_read_in_part_escalates_at_the_deadline(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is in process as long as the bank shows the file; a person looks at it then, and it never ends by itself."""
+    deadline = {"banks": {name: {"enquiry_deadline_s": 900}}}
+    world, _ = trial_world(tmp_path, monkeypatch, (name,), options={name: hurried(name)}, settings=deadline)
+    world.bank.simbank.script = script = Noting()
+    life = world.start()
+    world.run(7)
+    made = bundle_of(name, life.gateway.parts.banks[name], BankFault.PART)
+    assert made is not None
+    with_fault(world, script, BankFault.PART,
+               lambda: world.command(daily_operations.COMMANDS[made.kind], dict(made.fields)))  # fmt: skip
+    world.run(300)
+    before = [as_it_is(world, item.id) for item in made.items]
+    waiting = [n for n, one in enumerate(before) if not one.moved]
+    assert {before[n].state for n in waiting} == {"pending"}
+    world.run(700)
+    after = [as_it_is(world, item.id) for item in made.items]
+    assert {after[n].state for n in waiting} == {"escalated"} and not any(after[n].moved for n in waiting)
+    assert life.sample("bankgw_alarms_total", alarm="escalated") == len(waiting)
+    assert {one.state for n, one in enumerate(after) if n not in waiting} <= MOVED
+
+
 @pytest.fixture
 def adapters_of_its_own() -> Iterator[None]:
     """Boc's adapter counts the refused sign-ons of its process, and worlds share adapters."""
