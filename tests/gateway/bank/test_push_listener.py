@@ -423,7 +423,7 @@ async def test_a_reload_changes_certificate_and_pins_for_new_connections(door: D
     other = door.pki["other"]
     pin = spki_pin(read_certificates(other.client_cert)[0])
     table = door.listener.table.model_copy(update={
-        "certificate": other.server_cert, "key": Secret(file=other.server_key), "ca_file": other.ca_cert, "client_pins": (pin,),
+        "certificate": other.server_cert, "key": Secret(file=other.server_key, credential=None), "ca_file": other.ca_cert, "client_pins": (pin,),
     })  # fmt: skip
     settings: Any = SimpleNamespace(banks={"pab": SimpleNamespace(pushes=table)})
     use = PushListeners((door.listener,)).read(settings)
@@ -447,7 +447,7 @@ async def test_a_reload_changes_certificate_and_pins_for_new_connections(door: D
 async def test_a_file_that_cannot_be_read_changes_nothing(door: Door) -> None:
     door.open()
     table = door.listener.table.model_copy(update={
-        "certificate": door.pki["pab"].server_cert, "key": Secret(file=door.pki["other"].server_key),
+        "certificate": door.pki["pab"].server_cert, "key": Secret(file=door.pki["other"].server_key, credential=None),
         "ca_file": door.pki["pab"].ca_cert,
     })  # fmt: skip
     settings: Any = SimpleNamespace(banks={"pab": SimpleNamespace(pushes=table)})
