@@ -423,7 +423,8 @@ async def test_a_reload_changes_certificate_and_pins_for_new_connections(door: D
     other = door.pki["other"]
     pin = spki_pin(read_certificates(other.client_cert)[0])
     table = door.listener.table.model_copy(update={
-        "certificate": other.server_cert, "key": Secret(file=other.server_key, credential=None), "ca_file": other.ca_cert, "client_pins": (pin,),
+        "certificate": other.server_cert, "key": Secret(file=other.server_key, credential=None), "ca_file": other.ca_cert,
+        "client_pins": (pin,),
     })  # fmt: skip
     settings: Any = SimpleNamespace(banks={"pab": SimpleNamespace(pushes=table)})
     use = PushListeners((door.listener,)).read(settings)
@@ -435,9 +436,9 @@ async def test_a_reload_changes_certificate_and_pins_for_new_connections(door: D
     fresh = await door.call("other", "other", server_name=other.server_name)
     say(fresh, message(b"three"))
     await door.until(lambda: fresh.heard)
-    before = await door.call()
+    before = await door.call("pab", "other", server_name=other.server_name)
     await before.gone
-    assert door.counted() == {"kept": 3, "handshake": 1}
+    await door.until(lambda: door.counted() == {"kept": 3, "handshake": 1})
     for one in (old, fresh):
         hang_up(one)
     await door.listener.close()
