@@ -41,6 +41,7 @@ from gateway.control.daemon_handle import DaemonHandle
 from gateway.control.guarded_journal import GuardedStore
 from gateway.control.server import ControlServer
 from gateway.control.verbs import verbs
+from gateway.control.web import WebServer
 from gateway.erp import broker_address
 from gateway.erp.amqp import pika_amqp
 from gateway.erp.amqp_settings import AmqpSettings
@@ -526,7 +527,9 @@ class Daemon:
                         lambda: self.push_listeners.not_listening())  # fmt: skip
         self.watch = Watch(reactor, sights, parts.clock, Notify(os.environ), ThreadExecutor(reactor, "metrics", 2))
         ProcessCollector(registry=parts.meters.registry)
-        self.control = ControlServer(reactor, verbs(_daemon_handle(gateway, self.watch)), settings.environment_name())
+        handle = _daemon_handle(gateway, self.watch)
+        self.control = ControlServer(reactor, verbs(handle), settings.environment_name())
+        self.web = WebServer(reactor, settings, handle)
         self.push_listeners = push_listeners(reactor, settings, parts.banks, parts.store, parts.clock,
                                              parts.meters, gateway.account_watch.look_soon)  # fmt: skip
 
@@ -535,6 +538,7 @@ class Daemon:
         gateway, settings = self.gateway, self.gateway.settings
         self.watch.start(settings.watch.host, settings.watch.port, settings.state_dir / "watch.port")
         self.control.open(settings.control_socket(), group=settings.control.group_may_open)
+        self.web.open()
         await gateway.start()
         self.push_listeners.open()
 
@@ -550,6 +554,7 @@ class Daemon:
         await self.push_listeners.close()
         await self.gateway.stop()
         await self.control.close()
+        await self.web.close()
         await self.watch.stop()
 
 

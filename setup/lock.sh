@@ -25,7 +25,7 @@ lock() {
     shift
     [ ! -e "requirements/$name" ] || grep -v '^# ' "requirements/$name" >"$work/$name"
     "$python" -m piptools compile "${options[@]}" --extra postgresql --extra mysql \
-        --extra joint-test --extra reports "$@" --output-file "$work/$name" \
+        --extra joint-test --extra reports --extra console "$@" --output-file "$work/$name" \
         pyproject.toml
 }
 lock dev.txt --extra dev

@@ -20,6 +20,7 @@ from gateway.cli.commands import (
     banks,
     certificates,
     check,
+    console,
     delegations,
     demo,
     directory,
@@ -35,6 +36,7 @@ from gateway.cli.commands import (
     payees,
     persons,
     policy,
+    query,
     reconcile,
     rename,
     report,
@@ -73,10 +75,10 @@ def application() -> typer.Typer:
     )  # fmt: skip
     app.callback()(_options)
     for verb in (
-        run.run, drain.drain, backup.backup, restore.restore, support_bundle.support_bundle, status.status, today.today,
-        report.report, directory.directory, resolve.resolve, leave_safe_mode.leave_safe_mode, stop_all.stop_all,
-        restart_all.restart_all, send.send, explain.explain, simulate.simulate, demo.demo, check.check, doctor.doctor,
-        banks.banks, login.login, login.logout, login.whoami,
+        run.run, query.query, console.console, drain.drain, backup.backup, restore.restore,
+        support_bundle.support_bundle, status.status, today.today, report.report, directory.directory, resolve.resolve,
+        leave_safe_mode.leave_safe_mode, stop_all.stop_all, restart_all.restart_all, send.send, explain.explain,
+        simulate.simulate, demo.demo, check.check, doctor.doctor, banks.banks, login.login, login.logout, login.whoami,
     ):  # fmt: skip
         app.command(verb.__name__.replace("_", "-"))(verb)
     app.add_typer(audit.application(), name="audit")

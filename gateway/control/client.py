@@ -18,6 +18,8 @@ TIMEOUT_S = 30.0
 ALL_BANKS = "*"
 """What a total over all banks has for a bank's name."""
 ENVIRONMENT_HEADER = "Bankgw-Environment"
+SESSION_HEADER = "Bankgw-Session"
+"""Brings the session of a person in a browser."""
 _LOOK_AGAIN_S = 0.2
 
 
@@ -48,11 +50,13 @@ class _Line(http.client.HTTPConnection):
 class ControlClient:
     """The daemon behind one socket. An answer that takes longer than `timeout_s` is not waited for.
 
-    `environment` is the name of the daemon's environment, as its last answer said it.
+    `environment` is the name of the daemon's environment, as its last answer said it. `token` is the session of a
+    person in a browser, for whom a web page asks.
     """
 
-    def __init__(self, path: Path, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(self, path: Path, timeout_s: float = TIMEOUT_S, token: str = "") -> None:
         self.path = path
+        self._headers = {SESSION_HEADER: token} if token else {}
         self._timeout_s = timeout_s
         self.environment = ""
 
@@ -82,7 +86,7 @@ class ControlClient:
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None) -> Any:
         line = _Line(self.path, self._timeout_s)
         try:
-            line.request(method, path, None if body is None else json.dumps(body))
+            line.request(method, path, None if body is None else json.dumps(body), self._headers)
             answer = line.getresponse()
             octets = answer.read()
             self.environment = answer.getheader(ENVIRONMENT_HEADER, "")

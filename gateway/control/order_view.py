@@ -156,7 +156,8 @@ def moment(one: Moment, veiled: Veil) -> dict[str, Any]:
     """One thing that happened: `what` is `act`, `sent`, `heard` or `told`."""
     at, what = _time(one.at_ms or None), one.what
     if isinstance(what, AuditEntry):
-        return {"at": at, "what": "act", "actor": what.actor, "act": what.entry, "detail": _veiled(what.detail, veiled)}
+        detail = veiled_value(what.detail, veiled)
+        return {"at": at, "what": "act", "actor": what.actor, "act": what.entry, "detail": detail}
     if isinstance(what, AttemptRow):
         return {
             "at": at, "what": "sent", "attempt": what.attempt, "node": what.node, "epoch": what.epoch,
@@ -183,13 +184,14 @@ def mail(row: OutboxRow) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _veiled(value: Any, veiled: Veil) -> Any:
+def veiled_value(value: Any, veiled: Veil) -> Any:
+    """Every text of a nested value as it may be shown."""
     if isinstance(value, str):
         return veiled.text(value)
     if isinstance(value, Mapping):
-        return {name: _veiled(one, veiled) for name, one in value.items()}
+        return {name: veiled_value(one, veiled) for name, one in value.items()}
     if isinstance(value, list):
-        return [_veiled(one, veiled) for one in value]
+        return [veiled_value(one, veiled) for one in value]
     return value
 
 
@@ -203,7 +205,7 @@ def _party(party: Party, veiled: Veil) -> dict[str, Any]:
 
 def _terms(terms: Terms, veiled: Veil) -> dict[str, Any]:
     """What the order says beyond parties, amount and text, if anything."""
-    said = _veiled(terms_fields(terms), veiled)
+    said = veiled_value(terms_fields(terms), veiled)
     if not veiled.clear:
         said |= {name: str(Name(said[name])) for name in ("ultimate_debtor", "ultimate_creditor") if name in said}
     return {"terms": said} if said else {}

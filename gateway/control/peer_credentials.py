@@ -14,13 +14,16 @@ NOBODY = 65_534
 
 @dataclass(frozen=True, slots=True)
 class PeerCredentials:
-    """A process that connected: its user."""
+    """A process that connected: its user; or a person in a browser, whose name in the audit trail is `web`."""
 
     uid: int
+    web: str = ""
 
     @property
     def actor(self) -> str:
         """The name under which the audit trail keeps what it does: `uid:root`, or the number of a user without one."""
+        if self.web:
+            return self.web
         try:
             return f"uid:{pwd.getpwuid(self.uid).pw_name}"
         except KeyError:

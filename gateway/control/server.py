@@ -28,7 +28,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 
 from gateway import log
-from gateway.control.client import ENVIRONMENT_HEADER
+from gateway.control.client import ENVIRONMENT_HEADER, SESSION_HEADER
 from gateway.control.peer_credentials import NOBODY, PeerCredentials, peer_of
 from gateway.people.scopes import WHOLE, Scope
 
@@ -50,7 +50,7 @@ class Call:
     """One request: who asks, the parts of the path, the query, and the JSON body.
 
     `person` is the enrolled person who asks, None for root and the daemon's own user; the answer is about own accounts
-    inside `scope` only. Both are set by gateway.control.access.
+    inside `scope` only. Both are set by gateway.control.access. `token` is the session that a web page brings.
     """
 
     peer: PeerCredentials
@@ -60,6 +60,7 @@ class Call:
     body: Mapping[str, Any]
     scope: Scope = WHOLE
     person: str | None = None
+    token: str = ""
 
     def text(self, name: str) -> str:
         """A text of the body that must be there."""
@@ -107,26 +108,33 @@ class Verb:
 
 
 class ControlServer:
-    """Serves the verbs. `open` listens, `close` stops. Each answer names the `environment`."""
+    """Serves the verbs. `open` listens, `close` stops. Each answer names the `environment`.
 
-    def __init__(self, reactor: Any, verbs: Sequence[Verb], environment: str = "") -> None:
+    `pages`: whoever connects is a web page, and counts for nothing: its verbs look at the session that it brings.
+    """
+
+    def __init__(self, reactor: Any, verbs: Sequence[Verb], environment: str = "", *, pages: bool = False) -> None:
         self.environment = environment
+        self._pages = pages
         self._reactor = reactor
         self._verbs = [(re.compile(verb.path), verb) for verb in verbs]
         self._most_bytes = max(verb.most_bytes for verb in verbs)
         self._listening: Any = None
 
-    def open(self, path: Path, *, group: bool = False) -> None:
-        """Listen at `path`, mode 0600, or 0660 for the `group`. A socket left by a dead daemon is replaced.
-        Raises CannotListenError."""
+    def open(self, path: Path, *, group: bool = False, gid: int | None = None) -> None:
+        """Listen at `path`, mode 0600, or 0660 for the process's `group` or for the group `gid`. A socket that a dead
+        daemon left is replaced. Raises CannotListenError, OSError."""
         _remove_dead(path)
         # Nobody may connect in the moment between the bind and the chmod.
         before = os.umask(0o177)
         try:
+            mode = 0o660 if group or gid is not None else 0o600
             site = _ControlSite(  # type: ignore[no-untyped-call]
                 _Root(self), requestFactory=partial(_ControlRequest, self._most_bytes)
             )
-            self._listening = self._reactor.listenUNIX(str(path), site, mode=0o660 if group else 0o600)
+            self._listening = self._reactor.listenUNIX(str(path), site, mode=mode)
+            if gid is not None:
+                os.chown(path, -1, gid)
         finally:
             os.umask(before)
 
@@ -155,7 +163,7 @@ class ControlServer:
         line: Any = request.transport
         peer = peer_of(line.socket)
         owner = os.geteuid()
-        if peer.uid not in (0, owner):
+        if not self._pages and peer.uid not in (0, owner):
             _admit(peer, verb)
         octets = request.content.read(verb.most_bytes + 1) if request.content is not None else b""
         if len(octets) > verb.most_bytes:
@@ -167,7 +175,8 @@ class ControlServer:
         if not isinstance(body, dict):
             raise Denied(400, "not_json", "the body must be a JSON object")
         query = {name.decode(): values[-1].decode("utf-8", "replace") for name, values in request.args.items()}
-        return Call(peer, owner, parts, query, body)
+        token = request.getHeader(SESSION_HEADER) or ""
+        return Call(peer, owner, parts, query, body, token=token)
 
 
 def _admit(peer: PeerCredentials, verb: Verb) -> None:

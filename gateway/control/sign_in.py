@@ -11,21 +11,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection
-
+from gateway.control import sign_in_attempts
 from gateway.control.daemon_handle import DaemonHandle
 from gateway.control.person_sessions import CHALLENGE_MS, PersonSessions
 from gateway.control.persons import refused
 from gateway.control.server import Call, Denied, Verb
-from gateway.journal.commit import audit
+from gateway.control.sign_in_attempts import Fits, secret
 from gateway.journal.commit.store import Tx
 from gateway.journal.people import entitlements, password_factors
 from gateway.journal.people.entitlements import EntitledPerson
 from gateway.journal.people.password_factors import PasswordFactor
 from gateway.journal.people.persons import No
 from gateway.people import one_time_codes, passwords, sign_in_text
-from gateway.people.lockouts import SignInAttempts
-from protocols.erp.news import instant
 
 _CHALLENGE_BYTES = 32
 _SALT_BYTES = 16
@@ -74,7 +71,7 @@ class _Acts:
         """Open a session with a signed challenge (`signature`), or with `password` and `one_time_code`."""
         if "signature" in call.body:
             return await self._by_key(call, call.text("signature"))
-        return await self._by_password(call, _secret(call, "password"), _secret(call, "one_time_code"))
+        return await self._by_password(call, secret(call, "password"), secret(call, "one_time_code"))
 
     async def _by_key(self, call: Call, given: str) -> Any:
         challenge = self._sessions.take_challenge(call.peer.uid)
@@ -95,51 +92,19 @@ class _Acts:
     async def _by_password(self, call: Call, password: str, code: str) -> Any:
         person = (await self._entitled(call)).person.name
         now_ms = self._daemon_handle.clock.now_ms()
+        checked = await self._daemon_handle.store.read(
+            lambda conn: sign_in_attempts.password_checked(conn, person, password, now_ms)
+        )
+        return await self._attempt(call, "password", sign_in_attempts.code_fits(checked, code))
 
-        def look(conn: Connection) -> PasswordFactor | None:
-            # Nothing is computed for a person who is locked out.
-            factor = password_factors.fetch(conn, person)
-            if factor is None or password_factors.attempts(conn, person).locked(now_ms):
-                return None
-            return factor if factor.confirmed and passwords.fits(password, factor.hashed) else None
-
-        checked = await self._daemon_handle.store.read(look)
-
-        def fits(tx: Tx, found: EntitledPerson) -> bool:
-            factor = password_factors.fetch(tx.fresh, found.person.name)
-            if factor is None or checked is None or factor.hashed != checked.hashed:
-                return False
-            step = one_time_codes.step_of(factor.secret, code, tx.now_ms, factor.used_step)
-            if step is None:
-                return False
-            password_factors.used(tx, factor, step)
-            return True
-
-        return await self._attempt(call, "password", fits)
-
-    async def _attempt(self, call: Call, factor: str, fits: Any) -> Any:
+    async def _attempt(self, call: Call, factor: str, fits: Fits) -> Any:
         peer = call.peer
 
         def unit(tx: Tx) -> EntitledPerson | No:
             found = entitlements.of_uid(tx.fresh, peer.uid, tx.now_ms, peer.actor)
             if isinstance(found, No):
                 return found
-            name = found.person.name
-            before = password_factors.attempts(tx.fresh, name)
-            if before.locked(tx.now_ms):
-                return _locked(tx, name, factor, before, peer.actor)
-            if fits(tx, found):
-                password_factors.note_attempts(tx, name, SignInAttempts())
-                audit.append(tx, peer.actor, "sign_in.done", f"person:{name}", {"factor": factor})
-                return found
-            after = before.failed(tx.now_ms)
-            password_factors.note_attempts(tx, name, after)
-            if after.locked(tx.now_ms):
-                return _locked(tx, name, factor, after, peer.actor)
-            audit.append(tx, peer.actor, "sign_in.failed", f"person:{name}", {"factor": factor,
-                         "failures": after.failures})  # fmt: skip
-            return No("sign_in_failed", f"{name}: this does not fit (failure {after.failures} of 10 in a row); you are "
-                      f"not signed in. A code is taken once: wait for the next one")  # fmt: skip
+            return sign_in_attempts.try_in(tx, found, factor, fits, peer.actor)
 
         said = await self._daemon_handle.store.write(unit)
         if isinstance(said, No):
@@ -157,7 +122,7 @@ class _Acts:
 
     async def set_password(self, call: Call) -> Any:
         """Set the caller's password and a new secret for codes; taken once `confirm` has shown a code of it."""
-        person, password = self._by_own_key(call), _secret(call, "password")
+        person, password = self._by_own_key(call), secret(call, "password")
         why = passwords.why_weak(password, person)
         if why:
             raise Denied(400, "weak_password", f"{why}; nothing was changed")
@@ -174,7 +139,7 @@ class _Acts:
 
     async def confirm_password(self, call: Call) -> Any:
         """Show a code of the new secret; from then on password and codes open a session."""
-        person, code = self._by_own_key(call), _secret(call, "one_time_code")
+        person, code = self._by_own_key(call), secret(call, "one_time_code")
 
         def unit(tx: Tx) -> PasswordFactor | No:
             found = password_factors.fetch(tx.fresh, person)
@@ -203,17 +168,3 @@ class _Acts:
         if isinstance(found, No):
             raise refused(found, actor=actor)
         return found
-
-
-def _secret(call: Call, name: str) -> str:
-    """A text of the body that is kept nowhere."""
-    value = call.body.get(name)
-    if not isinstance(value, str) or not 0 < len(value) <= passwords.MOST_CHARACTERS:
-        raise Denied(400, "missing", f"give `{name}`: at most {passwords.MOST_CHARACTERS} characters")
-    return value
-
-
-def _locked(tx: Tx, name: str, factor: str, found: SignInAttempts, actor: str) -> No:
-    audit.append(tx, actor, "sign_in.locked", f"person:{name}", {"factor": factor})
-    return No("locked", f"{name} is locked out until {instant(found.locked_until_ms)} after ten failed sign-ins in a "
-              f"row; if these were not yours, tell the auditor")  # fmt: skip

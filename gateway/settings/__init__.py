@@ -7,7 +7,7 @@ Relative paths are relative to the main file's folder.
 
 from __future__ import annotations
 
-from gateway.settings.agreement import band_gaps, dialled, is_loopback
+from gateway.settings.agreement import band_gaps, dialled, host_of, is_loopback
 from gateway.settings.reading import (
     BOM,
     ENVIRONMENT_PREFIX,
@@ -43,6 +43,7 @@ from gateway.settings.tables import (
     SigningKey,
     Tls,
     WatchSettings,
+    WebSettings,
 )
 
 __all__ = [
@@ -73,8 +74,10 @@ __all__ = [
     "SigningKey",
     "Tls",
     "WatchSettings",
+    "WebSettings",
     "band_gaps",
     "dialled",
+    "host_of",
     "is_loopback",
     "lanes_of",
     "load",

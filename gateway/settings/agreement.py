@@ -301,6 +301,7 @@ def _places_check(settings: Settings) -> Iterator[Finding]:
     if settings.control.group_may_open and socket.is_relative_to(settings.state_dir):
         yield "control.socket", "the group cannot reach state_dir; give it a path such as /run/bankgw/control.sock"
     yield from _shard_check(settings)
+    yield from _web_check(settings)
     url = settings.broker.management_url
     if url is not None and not re.match(r"https?://[^/\s]+", url):
         yield "broker.management_url", "write http://user:password@host:15672, or remove it"
@@ -317,6 +318,28 @@ def _shard_check(settings: Settings) -> Iterator[Finding]:
     most = logins_to_deal(settings)
     if shard.count > max(most, 1):
         yield "shard", f"the lanes belong to {most} login(s), which are not divided; run no more shards than that"
+
+
+def _web_check(settings: Settings) -> Iterator[Finding]:
+    """What the web pages need to be kept apart."""
+    web = settings.web
+    if (web.console_origin is None) != (web.approval_origin is None):
+        yield "web", "give both `console_origin` and `approval_origin`, or neither"
+    if web.console_origin is not None and web.approval_origin is not None:
+        console, approval = (host_of(one) for one in (web.console_origin, web.approval_origin))
+        if console == approval or console.endswith(f".{approval}"):
+            yield "web.approval_origin", f"the console at {console} could use the passkeys of {approval}; give the " \
+                                         f"approval page a host of its own"  # fmt: skip
+    for key, socket in (("web.daemon_socket", settings.web_socket()), ("web.query_socket", settings.query_socket())):
+        if len(os.fsencode(socket)) > SOCKET_BYTES:
+            yield key, f"{socket} has more than {SOCKET_BYTES} bytes; give it a shorter path"
+        if web.group is not None and socket.is_relative_to(settings.state_dir):
+            yield key, "the group cannot reach state_dir; give it a path such as /run/bankgw-web/daemon.sock"
+
+
+def host_of(origin: str) -> str:
+    """The host of an origin, which is the id of the relying party."""
+    return origin.partition("://")[2].partition(":")[0]
 
 
 def band_gaps(bands: tuple[BandSettings, ...]) -> list[str]:

@@ -16,6 +16,8 @@ SLUG = r"^[a-z][a-z0-9_]{0,30}$"
 AMOUNT = r"^(0|[1-9][0-9]{0,14})(\.[0-9]{1,4})?$"
 ACCOUNT = r"^[0-9A-Za-z]{4,34}$"
 CURRENCY = r"^[A-Z]{3}$"
+ORIGIN = r"^(https://[a-z0-9.-]+|http://([a-z0-9-]+\.)?localhost)(:[0-9]{1,5})?$"
+"""An origin as a browser writes it. Without TLS it is this machine's only."""
 PERMIT_LOG = "permits"
 """The permit log's folder in `state_dir`."""
 CONTROL_SOCKET = "control.sock"
@@ -249,6 +251,28 @@ class ControlSettings(_Table):
     session_most_s: float = Field(
         28_800.0, ge=60, le=43_200, description="Seconds after which a person's session ends in any case."
     )
+
+
+class WebSettings(_Table):
+    """The web console and its approval page, which are processes of their own. Without origins nothing listens."""
+
+    console_origin: str | None = Field(
+        None, pattern=ORIGIN, description="Where browsers find the console: `https://console.example.com`."
+    )
+    approval_origin: str | None = Field(
+        None, pattern=ORIGIN, description="Where browsers find the approval page: another host, to whose name passkeys "
+        "that approve are bound. The console's host must not end with it."
+    )  # fmt: skip
+    daemon_socket: SettingsPath | None = Field(
+        None, description="UNIX socket at which the daemon hears web pages; default `state_dir/web.sock`."
+    )
+    query_socket: SettingsPath | None = Field(
+        None, description="UNIX socket of `bankgw query`; default `state_dir/query.sock`."
+    )
+    group: str | None = Field(
+        None, description="UNIX group whose members may open both sockets (mode 0660): the users of the web pages. "
+        "Needs sockets outside `state_dir`."
+    )  # fmt: skip
 
 
 class AccountSettings(_Table):
@@ -520,6 +544,7 @@ class Settings(_Table):
     watch: WatchSettings = Field(WatchSettings.model_construct(), description="Metrics and health.")
     log: LogSettings = Field(LogSettings.model_construct(), description="Log lines.")
     control: ControlSettings = Field(ControlSettings.model_construct(), description="Control API.")
+    web: WebSettings = Field(WebSettings.model_construct(), description="Web pages.")
     reconciliation: ReconciliationSettings = Field(
         ReconciliationSettings.model_construct(), description="Reconciliation."
     )
@@ -535,6 +560,14 @@ class Settings(_Table):
     def control_socket(self) -> Path:
         """Where the control API listens."""
         return self.control.socket or self.state_dir / CONTROL_SOCKET
+
+    def web_socket(self) -> Path:
+        """Where the daemon hears web pages."""
+        return self.web.daemon_socket or self.state_dir / "web.sock"
+
+    def query_socket(self) -> Path:
+        """Where the query process hears the console."""
+        return self.web.query_socket or self.state_dir / "query.sock"
 
     def permit_log(self) -> Path:
         """The folder of this node's permit log."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -203,7 +203,12 @@ def entries_of(conn: Connection, vault: Vault, object_id: str) -> list[AuditEntr
     """All audit entries about one object, oldest first."""
     columns = schema.audit.c
     statement = select(schema.audit).where(columns.object_id == object_id)
-    return [_entry(row, vault) for row in conn.execute(statement.order_by(columns.at_ms, columns.node, columns.seq))]
+    return opened(conn.execute(statement.order_by(columns.at_ms, columns.node, columns.seq)), vault)
+
+
+def opened(rows: Iterable[Any], vault: Vault) -> list[AuditEntry]:
+    """Rows of the table as entries, their details opened. VaultError if one was altered."""
+    return [_entry(row, vault) for row in rows]
 
 
 def _entry(row: Any, vault: Vault) -> AuditEntry:

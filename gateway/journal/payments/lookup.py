@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, case, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, case, or_, select
 
 from gateway.journal.commit import payment_rows
 from gateway.journal.commit.rows import PaymentRow
 from gateway.journal.sql import schema
 from gateway.journal.sql.columns import speakable
 from gateway.journal.sql.driver import first_row
+from gateway.journal.sql.vault import Vault
 from gateway.journal.sql.vaults import vault_of
 from gateway.people.scopes import WHOLE, Scope
 from protocols.canon.order import Kind
@@ -81,9 +82,7 @@ def listing(conn: Connection, filters: Filters, limit: int = 100, after: str | N
         if account is not None:
             statement = statement.where(column == vault.blind(account))
     if not filters.inside.whole:
-        own = case((_C.kind == Kind.COLLECTION.value, _C.creditor_idx), else_=_C.debtor_idx)
-        accounts = [vault.blind(one) for one in sorted(filters.inside.accounts)]
-        statement = statement.where(or_(_C.company.in_(sorted(filters.inside.companies)), own.in_(accounts)))
+        statement = statement.where(inside(filters.inside, vault))
     if filters.from_ms is not None:
         statement = statement.where(_C.accepted_ms >= filters.from_ms)
     if filters.before_ms is not None:
@@ -91,6 +90,13 @@ def listing(conn: Connection, filters: Filters, limit: int = 100, after: str | N
     if after is not None:
         statement = statement.where(_C.payment < after)
     return [payment_rows.read(row, vault) for row in conn.execute(statement.order_by(_C.payment.desc()).limit(limit))]
+
+
+def inside(scope: Scope, vault: Vault) -> ColumnElement[bool]:
+    """Payments of own accounts inside a scope that is not the whole."""
+    own = case((_C.kind == Kind.COLLECTION.value, _C.creditor_idx), else_=_C.debtor_idx)
+    accounts = [vault.blind(one) for one in sorted(scope.accounts)]
+    return or_(_C.company.in_(sorted(scope.companies)), own.in_(accounts))
 
 
 def _one(conn: Connection, statement: Select[Any], **values: str) -> PaymentRow | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -40,7 +41,7 @@ class Operator:
             self.republished += 1
             gateway.outbox.up()
 
-        self.verbs: tuple[Verb, ...] = tuple(verbs(DaemonHandle(
+        self.handle = DaemonHandle(
             identity={"version": "0", "mode": "development", "node": "gw1", "environment": "development"}, started_ms=0,
             store=GuardedStore(gateway.parts.store, gateway.parts.clock, lambda: self.lost_ms),
             amqp=gateway.parts.amqp, lanes=gateway.lanes, clock=gateway.parts.clock,
@@ -51,17 +52,24 @@ class Operator:
             past=lambda: gateway.past, let_go=gateway.let_go, proposal_valid_ms=VALID_MS,
             register=lambda: gateway.registry, ask=gateway.ask, lost_ms=lambda: self.lost_ms,
             stop=lambda: gateway.emergency.word, stop_all=gateway.emergency.stop_all, stop_said=gateway.emergency.apply,
-        )))  # fmt: skip
+        )  # fmt: skip
+        self.verbs: tuple[Verb, ...] = tuple(verbs(self.handle))
 
     def ask(
         self, method: str, *parts: str, peer: PeerCredentials = ROOT, query: dict[str, str] | None = None,
         person: str | None = None, **body: Any,
     ) -> Any:  # fmt: skip
+        return self.ask_one_of(self.verbs, method, parts, peer, query or {}, body, person=person)
+
+    def ask_one_of(
+        self, verbs: Sequence[Verb], method: str, parts: Sequence[str], peer: PeerCredentials, query: Mapping[str, str],
+        body: Mapping[str, Any], token: str = "", person: str | None = None,
+    ) -> Any:  # fmt: skip
         path = "/" + "/".join(quote(part, safe="") for part in parts)
-        (act, found), = [(verb.act, found) for verb in self.verbs
+        (act, found), = [(verb.act, found) for verb in verbs
                          if verb.method == method and (found := re.fullmatch(verb.path, path))]  # fmt: skip
         results: list[Any] = []
-        call = Call(peer, 77, tuple(unquote(part) for part in found.groups()), query or {}, body, person=person)
+        call = Call(peer, 77, tuple(unquote(part) for part in found.groups()), query, body, person=person, token=token)
 
         async def asked() -> Any:
             return await act(call)

@@ -19,6 +19,7 @@ from gateway.people import one_time_codes, sign_in_text
 from gateway.people.lockouts import LOCKED_MS, MOST_FAILURES
 from gateway.people.matrix import MATRIX
 from gateway.people.sessions import SessionLimits
+from tests.console.world_gateway import WorldGateway
 from tests.gateway.cli.control_operator import Operator
 from tests.gateway.cli.test_resolve import LI, WANG, ZHAO, Hand, approval, approve, draft, enrol, hand, made_of
 from tests.world.world import World
@@ -78,7 +79,12 @@ def ask_path(operator: Operator, one: Hand, method: str, *parts: str, **more: An
 
 
 def test_every_verb_has_its_row_and_every_row_its_verb(operator: Operator) -> None:
-    assert sorted(access.name_of(verb) for verb in operator.verbs) == sorted(MATRIX)
+    web = WorldGateway(operator)
+    every = {access.name_of(verb) for verb in (*operator.verbs, *web.daemon_verbs, *web.query_verbs)}
+    assert sorted(every) == sorted(MATRIX)
+    # No page can run the machine, nor decide without a signature.
+    changing = {access.name_of(verb) for verb in (*web.daemon_verbs, *web.query_verbs) if verb.method == "POST"}
+    assert {name for name in changing if not name.startswith("POST /web/")} == {"POST /approvals/{}/renew"}
 
 
 # ---- the ceremony, and two administrators ----

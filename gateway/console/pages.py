@@ -1,0 +1,258 @@
+"""The console's pages: each asks the query process or the daemon for this person, and shows the answer."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from starlette.responses import Response
+
+from gateway.control.client import Refused
+from gateway.treasury.reports.forms import FORMS
+from gateway.treasury.reports.table import CellKind, TableTotals, written
+from gateway.treasury.reports.written import to_csv
+from gateway.web.site import PageRefused, PageVisit, WebRoute
+
+_PAGE_ROWS = 50
+_MOST_CSV_PAGES = 50
+_RIGHT = frozenset({CellKind.MONEY, CellKind.COUNT, CellKind.PERCENT, CellKind.SECONDS})
+
+
+def routes() -> Sequence[WebRoute]:
+    """Every page."""
+    return (
+        WebRoute("GET", "/sign-in", sign_in_form, open=True),
+        WebRoute("POST", "/sign-in", sign_in, open=True, sparing=True),
+        WebRoute("POST", "/sign-out", sign_out),
+        WebRoute("GET", "/", overview),
+        WebRoute("GET", "/search", search),
+        WebRoute("GET", "/payments", payments),
+        WebRoute("GET", "/payments/{key}", payment),
+        WebRoute("POST", "/payments/{key}/reveal", reveal),
+        WebRoute("GET", "/payments/{key}/bytes", payment_bytes),
+        WebRoute("GET", "/approvals", approvals),
+        WebRoute("GET", "/approvals/{key}", approval),
+        WebRoute("POST", "/approvals/{key}/words", approval_words),
+        WebRoute("POST", "/approvals/{key}/renew", renew),
+        WebRoute("GET", "/positions", positions),
+        WebRoute("GET", "/reconciliation", reconciliation_accounts),
+        WebRoute("GET", "/reconciliation/{ref}", reconciliation),
+        WebRoute("GET", "/reports", reports),
+        WebRoute("GET", "/reports/{name}", report),
+        WebRoute("GET", "/reports/{name}/csv", report_csv),
+        WebRoute("GET", "/people", people),
+        WebRoute("GET", "/audit", audit),
+    )
+
+
+# ---- sign in ----
+
+
+def sign_in_form(visit: PageVisit) -> Response:
+    """Name, password, code; or a passkey."""
+    return visit.show("sign-in.html", why="", name="")
+
+
+def sign_in(visit: PageVisit) -> Response:
+    """Try to sign in."""
+    given = {name: visit.form.get(name, "") for name in ("person", "password", "one_time_code")}
+    try:
+        said = visit.daemon.post("web", "sign-in", **given)
+    except Refused as error:
+        return visit.show("sign-in.html", error.status, why=str(error), name=given["person"][:40])
+    visit.sign_in_with(said["token"])
+    return visit.go("/")
+
+
+def sign_out(visit: PageVisit) -> Response:
+    """End the session in both processes and in the browser."""
+    for side in (visit.daemon, visit.query):
+        try:
+            side.post("web", "sign-out")
+        except Refused:
+            continue  # it has ended already
+    visit.sign_out()
+    return visit.go("/sign-in")
+
+
+# ---- looking ----
+
+
+def overview(visit: PageVisit) -> Response:
+    """Money at risk, what waits, and the lanes. What a role may not see is left out."""
+    found = visit.query.get("overview") if visit.may("GET /overview") else None
+    waiting = visit.query.get("approvals") if visit.may("GET /approvals") else None
+    lanes = visit.daemon.get("lanes")["lanes"]
+    stop = visit.daemon.get("status").get("stop")
+    return visit.show("overview.html", found=found, waiting=waiting and waiting["approvals"], lanes=lanes, stop=stop)
+
+
+def search(visit: PageVisit) -> Response:
+    """Whatever bears an id."""
+    text = visit.asked("q")
+    found = visit.query.get("search", q=text) if text else {"payments": [], "request": None}
+    if text and len(found["payments"]) == 1 and found["request"] is None:
+        return visit.go(f"/payments/{found['payments'][0]['payment']}")
+    return visit.show("search.html", text=text, found=found)
+
+
+def payments(visit: PageVisit) -> Response:
+    """Payments, newest first, by state."""
+    state, after = visit.asked("state"), visit.asked("after")
+    batch, sender = visit.asked("batch"), visit.asked("sender")
+    found = visit.query.get("orders", state=state or None, after=after or None, batch=batch or None,
+                            sender=sender or None, limit=_PAGE_ROWS)  # fmt: skip
+    return visit.show("payments.html", found=found, state=state, batch=batch, sender=sender)
+
+
+def payment(visit: PageVisit) -> Response:
+    """One payment with all that happened."""
+    return _payment(visit)
+
+
+def reveal(visit: PageVisit) -> Response:
+    """The same with account numbers and names; the daemon notes who looked."""
+    return _payment(visit, visit.daemon.post("web", "orders", visit.part("key"), "reveal"))
+
+
+def _payment(visit: PageVisit, clear: Mapping[str, Any] | None = None) -> Response:
+    found = visit.query.get("orders", visit.part("key"))
+    if "payment" not in found:
+        raise PageRefused(404, "no_page")
+    return visit.show("payment.html", found=found, clear=clear, messages=None)
+
+
+def payment_bytes(visit: PageVisit) -> Response:
+    """The bytes that went and came: only the daemon knows a lane's passwords, and cuts them out."""
+    found = visit.daemon.get("orders", visit.part("key"))
+    return visit.show("payment.html", found=found, clear=None, messages=True)
+
+
+def approvals(visit: PageVisit) -> Response:
+    """What waits for approval, or all requests."""
+    every = visit.asked("all") == "yes"
+    found = visit.query.get("approvals", all="yes" if every else None)["approvals"]
+    return visit.show("approvals.html", found=found, every=every)
+
+
+def approval(visit: PageVisit) -> Response:
+    """One request, and the way to the page on which it is decided."""
+    return visit.show("approval.html", one=_request(visit), words=None)
+
+
+def approval_words(visit: PageVisit) -> Response:
+    """The words of a request; the daemon notes who looked. What is signed is shown by the approval page alone."""
+    said = visit.daemon.get("approvals", visit.part("key"))
+    return visit.show("approval.html", one=said, words=said["words"][visit.language])
+
+
+def renew(visit: PageVisit) -> Response:
+    """Ask anew about a request that expired."""
+    made = visit.daemon.post("approvals", visit.part("key"), "renew")
+    return visit.go(f"/approvals/{made['request']}")
+
+
+def _request(visit: PageVisit) -> Any:
+    key = visit.part("key")
+    for one in visit.query.get("approvals", all="yes")["approvals"]:
+        if one["request"] == key:
+            return one
+    raise PageRefused(404, "no_page")
+
+
+def positions(visit: PageVisit) -> Response:
+    """Own accounts by company, bank and currency."""
+    found = visit.query.get("today")
+    tree: dict[str, dict[tuple[str, str], list[Any]]] = {}
+    for one in found["accounts"]:
+        tree.setdefault(one["company"], {}).setdefault((one["bank"], one["currency"]), []).append(one)
+    return visit.show("positions.html", tree=tree, totals=found["totals"], at=found["at"])
+
+
+def reconciliation_accounts(visit: PageVisit) -> Response:
+    """The accounts that can be reconciled."""
+    return visit.show("reconciliation-accounts.html", accounts=visit.query.get("accounts")["accounts"])
+
+
+def reconciliation(visit: PageVisit) -> Response:
+    """One account's open rows side by side, with the difference of the two sides."""
+    found = visit.query.get("reconciliation", visit.part("ref"))
+    sides = {name: _sides(one) for name, one in found["matchings"].items()}
+    return visit.show("reconciliation.html", found=found, sides=sides)
+
+
+def _sides(one: Mapping[str, Any]) -> Mapping[str, Decimal]:
+    """Sums of the open rows of each side, money paid as negative, and their difference."""
+    sums = {
+        name: sum((Decimal(row["amount"]) * (-1 if row["direction"] == "debit" else 1) for row in one[key]), Decimal())
+        for name, key in (("ours", "open_entries"), ("banks", "open_lines"))
+    }
+    return {**sums, "difference": sums["ours"] - sums["banks"]}
+
+
+# ---- reports ----
+
+
+def reports(visit: PageVisit) -> Response:
+    """The reports there are."""
+    forms = [(form.name, form.title(visit.language), form.about(visit.language)) for form in FORMS.values()]
+    return visit.show("reports.html", forms=forms)
+
+
+def report(visit: PageVisit) -> Response:
+    """A page of one report, as a table."""
+    form = FORMS.get(visit.part("name"))
+    if form is None:
+        raise PageRefused(404, "no_page")
+    asked = {name: visit.asked(name) or None for name in ("from", "to", "after")}
+    page = visit.query.get("reports", form.name, **asked)
+    totals = TableTotals(form.columns)
+    rows = [[(written(column, row, visit.language), column.kind in _RIGHT) for column in form.columns]
+            for row in totals.passing(page["rows"])]  # fmt: skip
+    return visit.show(
+        "report.html", form=form, title=form.title(visit.language), about=form.about(visit.language), page=page,
+        heads=[(column.heading(visit.language), column.kind in _RIGHT) for column in form.columns], rows=rows,
+    )  # fmt: skip
+
+
+def report_csv(visit: PageVisit) -> Response:
+    """The report as CSV, masked as on the page. No cell is a formula."""
+    form = FORMS.get(visit.part("name"))
+    if form is None:
+        raise PageRefused(404, "no_page")
+    rows: list[Any] = []
+    asked = {name: visit.asked(name) or None for name in ("from", "to")}
+    after: str | None = None
+    for _ in range(_MOST_CSV_PAGES):
+        page = visit.query.get("reports", form.name, **asked, after=after)
+        rows += page["rows"]
+        after = page["next"]
+        if after is None:
+            break
+    else:
+        raise PageRefused(413, "too_large")
+    out = io.StringIO(newline="")
+    to_csv(form, rows, visit.language, out)
+    # The mark of the byte order tells spreadsheets that this is UTF-8.
+    return Response("\ufeff" + out.getvalue(), media_type="text/csv; charset=utf-8",
+                    headers={"Content-Disposition": f'attachment; filename="{form.name}.csv"'})  # fmt: skip
+
+
+# ---- people ----
+
+
+def people(visit: PageVisit) -> Response:
+    """Who has which roles, and the policy in force."""
+    said = visit.query.get("roles") if visit.may("GET /roles") else None
+    policies = visit.query.get("policy")["policies"]
+    return visit.show("people.html", said=said, policy=policies[0] if policies else None)
+
+
+def audit(visit: PageVisit) -> Response:
+    """The audit trail, newest first."""
+    about, actor, after = (visit.asked(name) for name in ("object", "actor", "after"))
+    found = visit.query.get("audit", object=about or None, actor=actor or None, after=after or None)
+    return visit.show("audit.html", found=found, object=about, actor=actor)
+

@@ -1,0 +1,38 @@
+"""Opening the journal for reading only: a process that does so cannot change it, whatever it runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Engine, event
+from sqlalchemy.engine import make_url
+
+from gateway.journal.sql import databases, vaults
+from gateway.journal.sql.vault import Vault
+
+_SERVERS = {
+    "postgresql": "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+    "mysql": "SET SESSION TRANSACTION READ ONLY", "mariadb": "SET SESSION TRANSACTION READ ONLY",
+}  # fmt: skip
+
+
+def connect(url: str, vault: Vault, connections: int) -> Engine:
+    """An engine whose connections can only read. SQLite's file is opened with `mode=ro`, and must be there."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        parsed = parsed.set(database=f"file:{parsed.database}", query={"mode": "ro", "uri": "true"})
+        engine = databases.connect(parsed.render_as_string(hide_password=False), connections=connections, writing=False)
+    else:
+        engine = databases.connect(url, connections=connections, writing=False)
+        event.listen(engine, "connect", _read_only(_SERVERS[parsed.get_backend_name()]))
+    vaults.attach(engine, vault)
+    return engine
+
+
+def _read_only(statement: str) -> Any:
+    def on_connect(connection: Any, _record: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+        connection.commit()
+
+    return on_connect

@@ -1,0 +1,75 @@
+"""The session of a person in a browser: a text that only a holder of the vault's key can write, and its limits.
+
+The text is not secret from the process that carries it (the console, the approval page). It names a person, says which
+page it is for and when it began, and ends by itself. No decision about money is taken by it: that needs a signature.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+
+from gateway.people.sessions import SessionLimits
+
+_DOMAIN = b"bankgw web session 1\n"
+_LONGEST = 1_000
+Mac = Callable[[bytes], bytes]
+"""A MAC under the vault's key."""
+
+
+class WebPage(StrEnum):
+    """Whose session it is: the console reads, the approval page shows what is signed."""
+
+    CONSOLE = "console"
+    APPROVAL = "approval"
+
+
+@dataclass(frozen=True, slots=True)
+class WebSession:
+    """A person signed in from a browser. Times are milliseconds of UTC; `nonce` tells sessions apart."""
+
+    person: str
+    page: WebPage
+    factor: str
+    began_ms: int
+    seen_ms: int
+    nonce: str
+
+    def ends_ms(self, limits: SessionLimits) -> int:
+        """When it ends if it is not renewed."""
+        return min(self.seen_ms + limits.idle_ms, self.began_ms + limits.absolute_ms)
+
+
+def write(session: WebSession, mac: Mac) -> str:
+    """The session as text."""
+    octets = json.dumps(list(asdict(session).values()), separators=(",", ":")).encode()
+    return f"{urlsafe_b64encode(octets).decode()}.{urlsafe_b64encode(mac(_DOMAIN + octets)).decode()}"
+
+
+def read(text: str, mac: Mac, now_ms: int, limits: SessionLimits) -> WebSession | None:
+    """The session of a text that was written with this key and has not ended; else None."""
+    if not 0 < len(text) <= _LONGEST or not text.isascii():
+        return None
+    said, _dot, proof = text.partition(".")
+    try:
+        octets, given = urlsafe_b64decode(said), urlsafe_b64decode(proof)
+    except ValueError:
+        return None
+    if not hmac.compare_digest(mac(_DOMAIN + octets), given):
+        return None
+    person, page, factor, began_ms, seen_ms, nonce = json.loads(octets)
+    session = WebSession(person, WebPage(page), factor, began_ms, seen_ms, nonce)
+    # A clock that was set back must not lengthen a session.
+    return session if seen_ms - limits.idle_ms <= now_ms < session.ends_ms(limits) else None
+
+
+def claims(text: str) -> WebSession | None:
+    """What a text says of itself, unproven: for a page that only wants to know when to renew it."""
+    try:
+        return WebSession(*json.loads(urlsafe_b64decode(text.partition(".")[0])))
+    except (ValueError, TypeError):
+        return None

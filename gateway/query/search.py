@@ -1,0 +1,48 @@
+"""One box for every id: a payment's key, an order's or batch's id, a bank's reference, a request for approval."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from sqlalchemy import Connection
+
+from gateway.journal.commit.rows import PaymentRow
+from gateway.journal.payments import lookup
+from gateway.journal.payments.lookup import Filters
+from gateway.journal.people import approval_requests
+from gateway.people.scopes import Scope
+
+MOST_CHARACTERS = 128
+_MOST_FOUND = 50
+
+
+@dataclass(frozen=True, slots=True)
+class FoundByText:
+    """Payments in the asker's scope, and the key of a request for approval about one of them."""
+
+    payments: tuple[PaymentRow, ...]
+    request: str | None
+
+
+def search(conn: Connection, text: str, scope: Scope) -> FoundByText:
+    """Whatever bears this id. `SENDER:ID` names one sender's order or batch."""
+    inside = Filters(inside=scope)
+    sender, colon, rest = text.partition(":")
+    wanted = [replace(inside, order_id=text), replace(inside, bank_ref=text), replace(inside, batch=text)]
+    if colon:
+        wanted += [replace(inside, sender=sender, order_id=rest), replace(inside, sender=sender, batch=rest)]
+    if text.isascii() and text.isalnum():
+        wanted += [replace(inside, debtor_account=text), replace(inside, creditor_account=text)]
+    request = approval_requests.fetch(conn, text)
+    if request is not None:
+        wanted += [replace(inside, sender=request.sender, order_id=request.subject),
+                   replace(inside, sender=request.sender, batch=request.subject)]  # fmt: skip
+    found = {row.payment: row for filters in wanted for row in lookup.listing(conn, filters, _MOST_FOUND)}
+    row = lookup.fetch(conn, text)
+    if row is not None and scope.covers(row.company, row.order.ours.account.clear):
+        found[row.payment] = row
+    newest = sorted(found.values(), key=lambda row: row.payment, reverse=True)[:_MOST_FOUND]
+    about = request is not None and any(
+        row.sender == request.sender and request.subject in (row.order.id, row.batch) for row in newest
+    )
+    return FoundByText(tuple(newest), text if about else None)

@@ -1,0 +1,278 @@
+"""A site of pages: routes, and what happens around each page — session, form token, limits, errors, headers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from gateway import log
+from gateway.control.client import NoDaemon, Refused
+from gateway.people import web_tokens
+from gateway.people.matrix import MATRIX
+from gateway.web import protection
+from gateway.web.gateway_client import WebAsker, WebGateway
+from gateway.web.languages import LANGUAGES, Texts, WebLanguage, chosen, text
+from gateway.web.protection import LANGUAGE_COOKIE, SESSION_COOKIE, VISIT_COOKIE, FormTokens, VisitorLimits
+
+RENEW_MS = 60_000
+_log = log.get("web")
+_COOKIE = {"secure": True, "httponly": True, "samesite": "lax", "path": "/"}
+
+
+class PageRefused(Exception):  # noqa: N818 - an answer, not a fault
+    """A page is not shown; status and the name of the text that says why."""
+
+    def __init__(self, status: int, name: str) -> None:
+        super().__init__(name)
+        self.status = status
+        self.name = name
+
+
+@dataclass(slots=True)
+class PageVisit:
+    """One request: who asks, in which language, with which form. `cookies` are set with the answer."""
+
+    site: WebSite
+    request: Request
+    language: WebLanguage
+    token: str
+    visit: str
+    form: Mapping[str, str]
+    place: Mapping[str, Any]
+    cookies: dict[str, str] = field(default_factory=dict)
+    roles: frozenset[str] | None = None
+
+    def may(self, verb: str) -> bool:
+        """Whether a role of this person admits the verb, so that no page asks in vain. The gateway judges it again."""
+        if self.roles is None:
+            self.roles = frozenset(self.site.roles_of(self))
+        return bool(self.roles & MATRIX[verb].roles)
+
+    @property
+    def daemon(self) -> WebAsker:
+        """The daemon, asked for this person."""
+        return self.site.gateway.daemon(self.token)
+
+    @property
+    def query(self) -> WebAsker:
+        """The query process, asked for this person."""
+        return self.site.gateway.query(self.token)
+
+    @property
+    def nonce(self) -> str:
+        """What tells this session from others; "" without one."""
+        said = web_tokens.claims(self.token)
+        return "" if said is None else str(said.nonce)
+
+    def part(self, name: str) -> str:
+        """A part of the path."""
+        return str(self.request.path_params[name])
+
+    def asked(self, name: str, default: str = "") -> str:
+        """A value of the query string."""
+        return self.request.query_params.get(name, default).strip()
+
+    def text(self, name: str) -> str:
+        """A text in the visit's language."""
+        return text(self.site.texts, name, self.language)
+
+    def show(self, template: str, status: int = 200, **values: Any) -> Response:
+        """A page."""
+        said = web_tokens.claims(self.token)
+        made = self.site.templates.get_template(template).render(
+            t=self.text, language=self.language, place=self.place, path=self.request.url.path,
+            person=None if said is None else said.person, may=self.may,
+            form_token=self.site.form_tokens.of(self.visit, self.nonce), **values,
+        )  # fmt: skip
+        return HTMLResponse(made, status)
+
+    def go(self, path: str) -> Response:
+        """Send the browser to another page of this site."""
+        return RedirectResponse(path, 303)
+
+    def sign_in_with(self, token: str) -> None:
+        """Begin a session: the visit is another one from here on, and forms of the one before are good no more."""
+        self.token = self.cookies[SESSION_COOKIE] = token
+        self.visit = self.cookies[VISIT_COOKIE] = protection.new_visit()
+
+    def sign_out(self) -> None:
+        """Forget the session in the browser."""
+        self.token = self.cookies[SESSION_COOKIE] = ""
+        self.visit = self.cookies[VISIT_COOKIE] = protection.new_visit()
+
+
+PageAct = Callable[[PageVisit], Response]
+
+
+@dataclass(frozen=True, slots=True)
+class WebRoute:
+    """A page: its path as Starlette writes it, its method, what makes it. `open`: for visitors without a session.
+
+    `sparing`: a visitor may ask for it seldom only, because it tries a secret.
+    """
+
+    method: str
+    path: str
+    act: PageAct
+    open: bool = False
+    sparing: bool = False
+
+
+class WebSite:
+    """A Starlette application of pages. `package` holds the folders `templates` and `static`.
+
+    `origin_name` is the name in the daemon's `GET /place` of this site's own origin.
+    """
+
+    def __init__(
+        self, package: str, texts: Texts, gateway: WebGateway, origin_name: str, routes: Sequence[WebRoute],
+        now_s: Callable[[], float] = time.monotonic, now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:  # fmt: skip
+        self.texts = texts
+        self.gateway = gateway
+        self.form_tokens = FormTokens()
+        # Everything is escaped: no text of an ERP or a bank becomes markup.
+        self.templates = Environment(loader=PackageLoader(package), autoescape=True, undefined=StrictUndefined)
+        self._origin_name = origin_name
+        self._now_s = now_s
+        self._now_ms = now_ms
+        self._limits = VisitorLimits(20.0, 100)
+        self._sparing = VisitorLimits(0.2, 10)
+        self._place: Mapping[str, Any] = {}
+        made = [Route(one.path, self._endpoint(one), methods=[one.method]) for one in routes]
+        own = Route("/language/{language}", self._endpoint(WebRoute("GET", "", _choose, open=True)), methods=["GET"])
+        static = Mount("/static", StaticFiles(packages=[(package, "static")]))
+        self.application = Starlette(routes=[*made, own, static])
+        self.application.add_exception_handler(404, self._missing)
+        self.application.add_exception_handler(405, self._missing)
+
+    def roles_of(self, visit: PageVisit) -> Iterable[str]:
+        """The names of the roles that the person of a session has now; none without a session."""
+        try:
+            said = visit.query.get("web", "session") if visit.token else {"roles": ""}
+        except (Refused, NoDaemon):
+            return ()
+        return (part.partition("@")[0] for part in said["roles"].split(";"))
+
+    def _endpoint(self, route: WebRoute) -> Callable[[Request], Awaitable[Response]]:
+        async def answer(request: Request) -> Response:
+            began_s = self._now_s()
+            response = await self._answer(route, request)
+            # Neither the query string nor an id is written down: either may be a name or a number.
+            _log.info("web.answered", page=route.path, method=route.method, status=response.status_code,
+                      took_ms=round((self._now_s() - began_s) * 1000, 1))  # fmt: skip
+            return response
+
+        return answer
+
+    async def _answer(self, route: WebRoute, request: Request) -> Response:
+        cookies = request.cookies
+        language = chosen(cookies.get(LANGUAGE_COOKIE, ""), request.headers.get("accept-language", ""))
+        known = cookies.get(VISIT_COOKIE, "")
+        visit = PageVisit(self, request, language, cookies.get(SESSION_COOKIE, ""), known or protection.new_visit(), {},
+                      self._place)  # fmt: skip
+        if not known:
+            visit.cookies[VISIT_COOKIE] = visit.visit
+        try:
+            await self._look_at(route, visit, known)
+            response = await run_in_threadpool(self._made, route, visit)
+        except PageRefused as error:
+            response = self._error(visit, error.status, visit.text(error.name))
+        except Refused as error:
+            response = self._refused(visit, error)
+        except NoDaemon as error:
+            _log.error("web.gateway_away", error=str(error))
+            response = self._error(visit, 503, visit.text("away"))
+        for name, value in visit.cookies.items():
+            if value:
+                response.set_cookie(name, value, **_COOKIE)  # type: ignore[arg-type]
+            else:
+                response.delete_cookie(name, **_COOKIE)  # type: ignore[arg-type]
+        protection.protect(response.headers, self._origin())
+        return response
+
+    async def _look_at(self, route: WebRoute, visit: PageVisit, known: str) -> None:
+        request = visit.request
+        visitor = request.client.host if request.client is not None else "?"
+        limits = [self._limits, self._sparing] if route.sparing else [self._limits]
+        if not all(limit.admits(visitor, self._now_s()) for limit in limits):
+            raise PageRefused(429, "too_many")
+        if not self._place:
+            self._place = await run_in_threadpool(self.gateway.daemon("").get, "place")
+        visit.place = self._place
+        if request.headers.get("host", "") != self._origin().partition("://")[2]:
+            raise PageRefused(421, "other_host")
+        if route.method == "POST":
+            visit.form = await _form(request)
+            given = visit.form.get("form_token", "") or request.headers.get("x-form-token", "")
+            elsewhere = protection.from_elsewhere(request.headers, self._origin())
+            if elsewhere or not self.form_tokens.fits(given, known, visit.nonce):
+                raise PageRefused(403, "form_is_old")
+
+    def _made(self, route: WebRoute, visit: PageVisit) -> Response:
+        if not route.open:
+            said = web_tokens.claims(visit.token)
+            if said is None:
+                raise Refused(403, "sign_in", "")
+            if self._now_ms() - said.seen_ms > RENEW_MS:
+                visit.token = visit.cookies[SESSION_COOKIE] = visit.daemon.post("web", "renew")["token"]
+        return route.act(visit)
+
+    def _refused(self, visit: PageVisit, error: Refused) -> Response:
+        if error.code == "sign_in":
+            visit.sign_out()
+            return visit.go("/sign-in")
+        return self._error(visit, error.status, str(error))
+
+    def _error(self, visit: PageVisit, status: int, why: str) -> Response:
+        if not visit.place:
+            visit.place = {"environment": "", "live": False, "console_origin": "", "approval_origin": ""}
+        return visit.show("error.html", status, why=why)
+
+    async def _missing(self, request: Request, _error: Exception) -> Response:
+        return await self._answer(WebRoute(request.method, "", _nowhere, open=True), request)
+
+    def _origin(self) -> str:
+        return str(self._place.get(self._origin_name, ""))
+
+
+def _nowhere(_visit: PageVisit) -> Response:
+    raise PageRefused(404, "no_page")
+
+
+def _choose(visit: PageVisit) -> Response:
+    language = visit.part("language")
+    if language not in LANGUAGES:
+        raise PageRefused(404, "no_page")
+    visit.cookies[LANGUAGE_COOKIE] = language
+    back = visit.asked("back", "/")
+    # A path of this site, never `//other.example` or `/\other.example`.
+    inside = back.startswith("/") and not back.startswith(("//", "/\\")) and back.isprintable()
+    return visit.go(back if inside else "/")
+
+
+async def _form(request: Request) -> Mapping[str, str]:
+    """The form of a request; of a name given twice, the last. Raises PageRefused."""
+    octets = b""
+    async for piece in request.stream():
+        octets += piece
+        if len(octets) > protection.MOST_BODY_BYTES:
+            raise PageRefused(413, "too_large")
+    kind = request.headers.get("content-type", "").partition(";")[0].strip()
+    if kind != "application/x-www-form-urlencoded":
+        raise PageRefused(415, "no_form")
+    try:
+        return dict(parse_qsl(octets.decode(), keep_blank_values=True, strict_parsing=False, max_num_fields=50))
+    except ValueError:
+        raise PageRefused(400, "no_form") from None

@@ -1,0 +1,131 @@
+"""The console's pages over a whole gateway: what each role sees, in both languages."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.console.conftest import House
+from tests.console.world_gateway import APPROVAL
+from tests.gateway.cli.test_resolve import WANG, ZHAO, hand
+from tests.gateway.control.test_approval_holds import OVER, submit
+from tests.gateway.control.test_approvals import key_of
+from tests.gateway.control.test_people import SUN, let_in
+
+PAGES = ("/", "/payments", "/approvals", "/approvals?all=yes", "/positions", "/reconciliation", "/reports", "/reports/payments",
+         "/reports/balances", "/people", "/search?q=AP-1")  # fmt: skip
+AUDITOR = hand("auditor", 2010)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_every_page_is_shown_to_who_may_see_it(house: House, language: str) -> None:
+    submit(house.operator, "AP-1", OVER, maker="zhao")
+    browser = house.browser(SUN, language)
+    for path in PAGES:
+        answer = browser.get(path)
+        assert answer.status == 200, (path, answer.body)
+        assert f'<html lang="{"zh-CN" if language == "zh" else "en"}">' in answer.body
+        assert "AP-1" in answer.body or path in ("/positions", "/reconciliation", "/reports", "/reports/balances", "/people")
+
+
+def test_nobody_sees_a_page_without_a_session(house: House) -> None:
+    browser = house.browser()
+    for path in (*PAGES, "/audit", "/payments/x", "/approvals/x", "/reconciliation/x", "/reports/payments/csv"):
+        answer = browser.get(path)
+        assert answer.path == "/sign-in" and 'name="password"' in answer.body, path
+
+
+def test_a_payment_is_followed_from_overview_to_approval(house: House) -> None:
+    submit(house.operator, "AP-1", OVER, maker="zhao")
+    key = key_of(house.operator, "AP-1")
+    browser = house.browser(SUN)
+    assert "50000.01" in browser.get("/").body
+    found = re.search(r'href="(/payments/[0-9A-Z]{26})"', browser.get("/payments?state=held").body)
+    assert found is not None
+    shown = browser.get(found[1])
+    assert "Timeline" in shown.body
+    assert f'{APPROVAL}/requests/{key}' in browser.get(f"/approvals/{key}").body
+    words = browser.post(f"/approvals/{key}/words")
+    account = re.search(r"payee&#39;s account: ([0-9]+)", words.body)
+    assert account is not None and account[1] not in shown.body
+    assert ("web:sun", "approval.shown") in house.operator.trail("kingdee/AP-1")
+
+
+def test_account_numbers_are_masked_until_a_click_that_is_noted(house: House) -> None:
+    submit(house.operator, "AP-1", 100, maker="zhao")
+    browser = house.browser(SUN)
+    found = re.search(r'href="(/payments/([0-9A-Z]{26}))"', browser.get("/payments").body)
+    assert found is not None
+    account = house.operator.world.bank.account
+    assert account not in browser.get(found[1]).body
+    assert ("web:sun", "order.shown_clear") not in house.operator.trail(found[2])
+    assert account in browser.post(f"{found[1]}/reveal").body
+    assert ("web:sun", "order.shown_clear") in house.operator.trail(found[2])
+
+
+def test_the_bytes_are_the_daemons_and_the_query_process_has_none(house: House) -> None:
+    submit(house.operator, "AP-1", 100, maker="zhao")
+    browser = house.browser(SUN)
+    found = re.search(r'href="(/payments/[0-9A-Z]{26})"', browser.get("/payments").body)
+    assert found is not None
+    assert "<pre" not in browser.get(found[1]).body
+    assert "<pre" in browser.get(f"{found[1]}/bytes").body
+
+
+def test_the_auditor_sees_the_trail_and_an_approver_does_not(house: House) -> None:
+    let_in(house.operator, AUDITOR, "audit_admin")
+    auditor = house.browser(AUDITOR)
+    assert "policy.in_force" in auditor.get("/audit").body
+    assert "sign_in.done" in auditor.get("/audit?object=person%3Aauditor").body
+    refused = house.browser(SUN).get("/audit")
+    assert refused.status == 403 and "this is for audit_admin" in refused.body
+    assert ("web:sun", "access.refused") in house.operator.trail("person:sun")
+
+
+def test_administrators_have_the_pages_of_people_and_no_money(house: House) -> None:
+    browser = house.browser(WANG)
+    assert browser.get("/").status == 200
+    assert "zhao" in browser.get("/people").body
+    assert browser.get("/payments").status == 403
+
+
+def test_scope_is_the_persons(house: House) -> None:
+    submit(house.operator, "AP-1", 100, maker="zhao")
+    elsewhere = next(one for one in sorted(house.operator.gateway.registry.routes) if one != house.operator.world.bank.account)
+    let_in(house.operator, AUDITOR, f"viewer@account:{elsewhere}")
+    payment = house.operator.world.look("select payment from payments where order_id = ?", "AP-1")[0][0]
+    browser = house.browser(AUDITOR)
+    assert "AP-1" not in browser.get("/payments").body and "AP-1" not in browser.get("/search?q=kingdee%3AAP-1").body.replace(
+        'value="kingdee:AP-1"', "")  # fmt: skip
+    for path in (f"/payments/{payment}", f"/payments/{payment}/bytes"):
+        assert browser.get(path).status == 403
+    browser.get("/")
+    assert browser.post(f"/payments/{payment}/reveal").status == 404
+
+
+def test_a_session_ends_without_use_and_in_any_case(house: House) -> None:
+    browser = house.browser(ZHAO)
+    for _ in range(5):
+        house.operator.world.run(800)
+        assert browser.get("/").path == "/"
+    house.operator.world.run(901)
+    assert browser.get("/").path == "/sign-in"
+
+
+def test_signing_out_ends_the_session_for_whoever_has_the_cookie(house: House) -> None:
+    browser = house.browser(SUN)
+    stolen = dict(browser.cookies)
+    browser.get("/")
+    browser.post("/sign-out")
+    assert "__Host-session" not in browser.cookies
+    browser.cookies = stolen
+    assert browser.get("/payments").path == "/sign-in"
+
+
+def test_a_csv_is_masked_and_holds_no_formula(house: House) -> None:
+    submit(house.operator, "AP-1", 100, maker="zhao", purpose="=HYPERLINK(1)")
+    answer = house.browser(SUN).get("/reports/payments/csv")
+    assert answer.status == 200 and answer.headers["content-type"].startswith("text/csv")
+    assert "AP-1" in answer.body and house.operator.world.bank.account not in answer.body
+    assert not re.search(r'(^|,)"?[=+@]', answer.body)
