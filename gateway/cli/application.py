@@ -75,7 +75,7 @@ def application() -> typer.Typer:
     )  # fmt: skip
     app.callback()(_options)
     for verb in (
-        run.run, query.query, console.console, drain.drain, backup.backup, restore.restore,
+        run.run, query.query, console.console, console.approval_page, drain.drain, backup.backup, restore.restore,
         support_bundle.support_bundle, status.status, today.today, report.report, directory.directory, resolve.resolve,
         leave_safe_mode.leave_safe_mode, stop_all.stop_all, restart_all.restart_all, send.send, explain.explain,
         simulate.simulate, demo.demo, check.check, doctor.doctor, banks.banks, login.login, login.logout, login.whoami,

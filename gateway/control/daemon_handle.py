@@ -12,6 +12,7 @@ from gateway.asking import Asker
 from gateway.bank.lane import Lane
 from gateway.bank.line_check import LineCheck
 from gateway.clock import Clock
+from gateway.control.pending_passkeys import PendingPasskeys
 from gateway.erp.amqp_types import Amqp
 from gateway.journal.cluster.restored_database import Past
 from gateway.journal.cluster.stops import Stop
@@ -35,6 +36,7 @@ class DaemonHandle:
     (actor, reason) says one and fires when it is written down, `stop_said` hears one that was written down.
     `session_limits`: how long a person's session lasts. `since_ms` tells since when a lane is in its state, `capacity`
     what the disk, the permit log and retention have. `line_checks` check the way to a lane's ports, by lane and port.
+    `pending_passkeys` are those that browsers made and no person has bound yet.
     """
 
     identity: Mapping[str, str]
@@ -63,3 +65,4 @@ class DaemonHandle:
     capacity: Callable[[], Mapping[str, int | None]] = dict
     session_limits: SessionLimits = SessionLimits()
     line_checks: Mapping[str, Mapping[str, LineCheck]] = field(default_factory=dict)
+    pending_passkeys: PendingPasskeys = field(default_factory=PendingPasskeys)

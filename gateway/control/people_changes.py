@@ -84,9 +84,10 @@ def carry_out(tx: Tx, proposal: Proposal, actor: str, names: dict[str, Any]) -> 
 
 def _after(tx: Tx, kind: ProposalKind, person: Person, to: str) -> Person:
     if kind is ProposalKind.DEACTIVATE:
-        return replace(person, enrolled=False, deactivated=True, grants=Grants(), next_key=b"")
+        return replace(person, enrolled=False, deactivated=True, grants=Grants(), next_key=b"", passkeys=())
     if kind is ProposalKind.RESET:
-        return replace(person, key=person.next_key, next_key=b"", usable_from_ms=tx.now_ms + COOL_DOWN_MS)
+        return replace(person, key=person.next_key, next_key=b"", usable_from_ms=tx.now_ms + COOL_DOWN_MS,
+                       passkeys=())
     return replace(person, enrolled=True, grants=grants.parse(to))
 
 

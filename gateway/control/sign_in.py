@@ -18,14 +18,15 @@ from gateway.control.persons import refused
 from gateway.control.server import Call, Denied, Verb
 from gateway.control.sign_in_attempts import Fits, secret
 from gateway.journal.commit.store import Tx
-from gateway.journal.people import entitlements, password_factors
+from gateway.journal.people import entitlements, password_factors, persons
 from gateway.journal.people.entitlements import EntitledPerson
 from gateway.journal.people.password_factors import PasswordFactor
-from gateway.journal.people.persons import No
+from gateway.journal.people.persons import No, Person
 from gateway.people import one_time_codes, passwords, sign_in_text
 
 _CHALLENGE_BYTES = 32
 _SALT_BYTES = 16
+_MOST_PASSKEYS = 10
 
 
 def verbs(daemon_handle: DaemonHandle, sessions: PersonSessions) -> Sequence[Verb]:
@@ -38,6 +39,7 @@ def verbs(daemon_handle: DaemonHandle, sessions: PersonSessions) -> Sequence[Ver
         Verb("POST", "/sign-out", acts.sign_out),
         Verb("POST", "/factors/password", acts.set_password),
         Verb("POST", "/factors/password/confirm", acts.confirm_password),
+        Verb("POST", "/factors/passkey", acts.bind_passkey),
     )
 
 
@@ -156,10 +158,38 @@ class _Acts:
             raise refused(said, actor=call.peer.actor)
         return {"person": person, "confirmed": True}
 
+    async def bind_passkey(self, call: Call) -> Any:
+        """Bind the passkey whose `code` a page shows to the caller, for the page that the caller means."""
+        name, code, page = self._by_own_key(call), call.text("code"), call.text("page")
+        found = self._daemon_handle.pending_passkeys.claim(code, self._sessions.now_ms())
+        if found is None:
+            raise Denied(404, "no_such_passkey", "no page shows this code now: a code is taken once, within ten "
+                         "minutes; make the passkey again")  # fmt: skip
+        if found.page.value != page:
+            raise Denied(409, "other_page", f"this passkey is for the {found.page.value} page, and you said {page}; "
+                         f"nothing was changed. If a page told you otherwise, tell the auditor")  # fmt: skip
+
+        def unit(tx: Tx) -> Person | No:
+            person = persons.of_name(tx.fresh, name)
+            if person is None or len(person.passkeys) >= _MOST_PASSKEYS:
+                return No("not_now", f"a person has at most {_MOST_PASSKEYS} passkeys; nothing was changed")
+            if persons.of_credential(tx.fresh, found.passkey.credential_id, found.page) is not None:
+                return No("not_now", "this passkey is bound to a person already; nothing was changed")
+            after = replace(person, passkeys=(*person.passkeys, found))
+            detail = {"passkey": found.fingerprint, "page": page, "origin": found.party.origin,
+                      "synced": found.passkey.synced}  # fmt: skip
+            return persons.change(tx, after, "person.passkey_bound", call.peer.actor, detail)
+
+        said = await self._daemon_handle.store.write(unit)
+        if isinstance(said, No):
+            raise refused(said, actor=call.peer.actor)
+        return {"person": name, "page": page, "origin": found.party.origin, "synced": found.passkey.synced}
+
     def _by_own_key(self, call: Call) -> str:
         session = None if call.person is None else self._sessions.of(call.peer.uid, call.person)
         if session is None or session.factor != "key":
-            raise Denied(403, "sign_in", "a password is set in a session that your key opened: bankgw login")
+            raise Denied(403, "sign_in", "a password is set and a passkey bound in a session that your key opened: "
+                         "bankgw login")  # fmt: skip
         return session.person
 
     async def _entitled(self, call: Call) -> EntitledPerson:

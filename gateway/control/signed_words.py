@@ -9,9 +9,10 @@ from gateway.journal.cluster.stops import SUBJECT as STOP_SUBJECT
 from gateway.journal.people.approval_policies import SUBJECT as POLICY_SUBJECT
 from gateway.journal.people.approvals import ApprovalDecision
 from gateway.journal.people.approvals import to_sign as decision_to_sign
+from gateway.journal.people.person_signatures import challenge as passkey_challenge
 from gateway.journal.people.proposals import ProposalKind, Role, digest, to_sign
 
 __all__ = [
     "POLICY_SUBJECT", "STOP_SUBJECT", "ApprovalDecision", "ProposalKind", "Role", "decision_to_sign", "digest",
-    "to_sign",
+    "passkey_challenge", "to_sign",
 ]  # fmt: skip

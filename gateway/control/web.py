@@ -22,6 +22,7 @@ from gateway.control.person_sessions import PersonSessions
 from gateway.control.server import Call, ControlServer, Denied, Verb
 from gateway.control.sign_in_attempts import Fits, code_fits, password_checked, secret, try_in
 from gateway.control.web_access import WebJudge, WebSessions, actor_of, guarded
+from gateway.control.web_passkeys import PasskeyDoor, passkey_verbs
 from gateway.journal.commit import audit
 from gateway.journal.commit.rows import PaymentRow
 from gateway.journal.commit.store import Tx
@@ -76,6 +77,7 @@ def web_verbs(daemon_handle: DaemonHandle, place: WebPlace) -> Sequence[Verb]:
         Verb("POST", "/web/sign-out", acts.sign_out),
         Verb("POST", "/web/refused", acts.refused),
         Verb("POST", f"/web/orders/{one}/reveal", acts.reveal),
+        *passkey_verbs(daemon_handle, PasskeyDoor(place.party, acts.attempt, acts.slow_down)),
     ))  # fmt: skip
 
 

@@ -121,7 +121,9 @@ def _behind(sessions: WebSessions, name: str, act: Act) -> Act:
     return judged
 
 
-APPROVAL_PAGE = frozenset({"GET /approvals", "GET /approvals/{}", "GET /web/session", "POST /web/renew"})
+APPROVAL_PAGE = frozenset({
+    "GET /approvals", "GET /approvals/{}", "GET /web/session", "POST /web/renew", "POST /web/sign-out",
+})  # fmt: skip
 """All that a session of the approval page is good for."""
 
 

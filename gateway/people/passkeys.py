@@ -6,13 +6,19 @@ an assertion fits one approval only.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 
 from webauthn import verify_authentication_response, verify_registration_response
+from webauthn.helpers import base64url_to_bytes
 from webauthn.helpers.exceptions import WebAuthnException
 from webauthn.helpers.structs import CredentialDeviceType
 
+from gateway.people.web_tokens import WebPage
+
 LEAST_CHALLENGE_BYTES = 16
+PREFIX = "passkey:"
 
 
 class PasskeyRefused(Exception):  # noqa: N818 - an answer, not a fault
@@ -35,6 +41,30 @@ class Passkey:
     public_key: bytes
     sign_count: int
     synced: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredPasskey:
+    """A person's passkey, for one page at one origin."""
+
+    passkey: Passkey
+    page: WebPage
+    party: RelyingParty
+    at_ms: int
+
+    @property
+    def fingerprint(self) -> str:
+        """What the audit trail and an approval name it by; a key of its own never begins so."""
+        return f"{PREFIX}{hashlib.sha256(self.passkey.credential_id + self.passkey.public_key).hexdigest()}"
+
+
+def credential_of(answer: str) -> bytes:
+    """The id of the credential that an answer names; b"" for what is no answer."""
+    try:
+        said = json.loads(answer)
+        return base64url_to_bytes(said["rawId"])
+    except (ValueError, TypeError, KeyError):
+        return b""
 
 
 def registered(answer: str, challenge: bytes, party: RelyingParty) -> Passkey:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -26,6 +26,7 @@ from gateway.web.languages import LANGUAGES, Texts, WebLanguage, chosen, text
 from gateway.web.protection import LANGUAGE_COOKIE, SESSION_COOKIE, VISIT_COOKIE, FormTokens, VisitorLimits
 
 RENEW_MS = 60_000
+_SHARED = "gateway.web"
 _log = log.get("web")
 _COOKIE = {"secure": True, "httponly": True, "samesite": "lax", "path": "/"}
 
@@ -130,7 +131,7 @@ class WebRoute:
 
 
 class WebSite:
-    """A Starlette application of pages. `package` holds the folders `templates` and `static`.
+    """A Starlette application of pages. `package` holds the folder `templates`; what it lacks comes from gateway.web.
 
     `origin_name` is the name in the daemon's `GET /place` of this site's own origin.
     """
@@ -142,8 +143,9 @@ class WebSite:
         self.texts = texts
         self.gateway = gateway
         self.form_tokens = FormTokens()
+        loader = ChoiceLoader([PackageLoader(package), PackageLoader(_SHARED)])
         # Everything is escaped: no text of an ERP or a bank becomes markup.
-        self.templates = Environment(loader=PackageLoader(package), autoescape=True, undefined=StrictUndefined)
+        self.templates = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
         self._origin_name = origin_name
         self._now_s = now_s
         self._now_ms = now_ms
@@ -152,7 +154,7 @@ class WebSite:
         self._place: Mapping[str, Any] = {}
         made = [Route(one.path, self._endpoint(one), methods=[one.method]) for one in routes]
         own = Route("/language/{language}", self._endpoint(WebRoute("GET", "", _choose, open=True)), methods=["GET"])
-        static = Mount("/static", StaticFiles(packages=[(package, "static")]))
+        static = Mount("/static", StaticFiles(packages=[(_SHARED, "static")]))
         self.application = Starlette(routes=[*made, own, static])
         self.application.add_exception_handler(404, self._missing)
         self.application.add_exception_handler(405, self._missing)
@@ -237,7 +239,7 @@ class WebSite:
 
     def _error(self, visit: PageVisit, status: int, why: str) -> Response:
         if not visit.place:
-            visit.place = {"environment": "", "live": False, "console_origin": "", "approval_origin": ""}
+            visit.place = dict.fromkeys(("environment", "live", "console_origin", "approval_origin", "approval_rp"), "")
         return visit.show("error.html", status, why=why)
 
     async def _missing(self, request: Request, _error: Exception) -> Response:

@@ -41,6 +41,22 @@ def console(
     serve(site(SocketGateway(daemon_socket, query_socket)), door, "console")
 
 
+def approval_page(
+    daemon_socket: DaemonSocket = DEFAULT_DAEMON,
+    host: HostOption = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="TCP port.")] = 9471,
+    certificate: CertificateOption = None,
+    certificate_key: CertificateKey = None,
+) -> None:
+    """Run the approval page, until SIGTERM or SIGINT: the only place where a browser decides about payments."""
+    door = _door(host, port, certificate, certificate_key)
+    from gateway.approval_page.site import approval_page as site
+    from gateway.web.gateway_client import SocketGateway
+    from gateway.web.serving import serve
+
+    serve(site(SocketGateway(daemon_socket, daemon_socket)), door, "approval page")
+
+
 def _door(host: str, port: int, certificate: Path | None, key: Path | None) -> WebDoor:
     try:
         from gateway.web.serving import WebDoor

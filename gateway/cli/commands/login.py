@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -23,6 +23,12 @@ def login(
     set_password: Annotated[
         bool, typer.Option("--set-password", help="Then set a new password, and the secret for one-time codes.")
     ] = False,
+    passkey: Annotated[
+        str | None, typer.Option("--passkey", metavar="CODE", help="Then bind the passkey whose code a web page shows.")
+    ] = None,
+    page: Annotated[
+        Literal["approval", "console"], typer.Option("--page", help="The page that the passkey is for.")
+    ] = "approval",
     key: KeyOption = DEFAULT_KEY,
     passphrase_file: PassphraseFile = None,
     config: Config = DEFAULT_CONFIG,
@@ -31,8 +37,9 @@ def login(
 ) -> None:
     """Sign in as the person of your UNIX user: your key signs a challenge, or you give password and one-time code. The
     session is your user's on this machine, and ends by itself. Ten failures in a row lock you out for 30 minutes."""
-    if with_password and set_password:
-        output.leave(exit_codes.USAGE, "a password is set in a session that your key opened: leave out --password")
+    if with_password and (set_password or passkey):
+        output.leave(exit_codes.USAGE, "passwords and passkeys are set in a session that your key opened: leave out "
+                     "--password")  # fmt: skip
     remote = output.remote(context, config, socket)
     if with_password:
         password, code = _hidden("Password"), _hidden("One-time code")
@@ -42,6 +49,10 @@ def login(
         said = _by_key(remote, key, passphrase_file)
     if set_password:
         _set_password(remote)
+    if passkey:
+        with output.asking():
+            bound = remote.post("factors", "passkey", code=passkey, page=page)
+        typer.echo(f"the passkey made at {bound['origin']} is yours now, for the {bound['page']} page", err=True)
     output.show(said, as_json=as_json, words=_signed_in)
 
 

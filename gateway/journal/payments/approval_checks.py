@@ -14,7 +14,14 @@ from gateway.journal.commit.rows import PaymentRow
 from gateway.journal.commit.store import Tx
 from gateway.journal.payments import approval_holds
 from gateway.journal.payments.approval_holds import ApprovalContext
-from gateway.journal.people import approval_policies, approval_requests, approvals, entitlements, persons
+from gateway.journal.people import (
+    approval_policies,
+    approval_requests,
+    approvals,
+    entitlements,
+    person_signatures,
+    persons,
+)
 from gateway.journal.people.approval_requests import ApprovalRequest, RequestState
 from gateway.journal.people.approvals import ApprovalDecision, ApprovalRow
 from gateway.people import approval_digest, approval_seats
@@ -25,6 +32,10 @@ from gateway.people.roles import PersonRole
 
 _APPROVER = frozenset({PersonRole.APPROVER})
 _STANDING = "approval_standing"
+INDEPENDENT_FROM = 2
+"""Where so many approvers are needed, one of them signs outside of a browser: whoever shows all of them false words in
+their browsers still does not get the money."""
+OUTSIDE_BROWSERS = "1 who signs with their own key: bankgw approvals approve"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +53,30 @@ def standing(
     """How the request stands now. `need` is the policy's of this moment; the request's own counts too."""
     counted: list[str] = []
     void: dict[str, str] = {}
+    by_own_key: set[str] = set()
+    whole = stricter(request.need, need)
     for one in approvals.of_request(tx.read, request.request):
         if one.decision is ApprovalDecision.APPROVE:
-            why = why_void(tx, one, request, rows)
+            why = why_void(tx, one, request, rows) or _why_too_weak(tx, one, whole)
             if why:
                 void[one.person] = why
-            else:
-                counted.append(one.person)
+                continue
+            counted.append(one.person)
+            if not person_signatures.by_passkey(one.key):
+                by_own_key.add(one.person)
     seats = approval_seats.seats(counted, lambda a, b: entitlements.one_seat(tx.raw, a, b, tx.now_ms))
-    lacking = approval_seats.missing(stricter(request.need, need), seats, lambda group: _members(tx, group))
+    lacking = approval_seats.missing(whole, seats, lambda group: _members(tx, group))
+    if not lacking and whole.approvers >= INDEPENDENT_FROM and not by_own_key & set(seats):
+        lacking = OUTSIDE_BROWSERS
     return ApprovalStanding(seats, void, lacking)
+
+
+def _why_too_weak(tx: Tx, one: ApprovalRow, need: ApprovalNeed) -> str:
+    """Why a passkey does not do where so many approvers are needed."""
+    person = persons.of_name(tx.raw, one.person)
+    if need.approvers < INDEPENDENT_FROM or person is None or not person_signatures.may_exist_twice(person, one.key):
+        return ""
+    return f"the passkey of {one.person} may be on several devices, and {need.approvers} approvers are needed"
 
 
 def why_void(tx: Tx, one: ApprovalRow, request: ApprovalRequest, rows: Sequence[PaymentRow]) -> str:
@@ -59,9 +84,10 @@ def why_void(tx: Tx, one: ApprovalRow, request: ApprovalRequest, rows: Sequence[
     person = persons.of_name(tx.raw, one.person)
     if person is None or not person.enrolled:
         return f"{one.person} is not enrolled any more"
-    if person.fingerprint != one.key or tx.now_ms < person.usable_from_ms:
+    if one.key not in person_signatures.keys_of(person) or tx.now_ms < person.usable_from_ms:
         return f"the key of {one.person} was reset"
-    if one.digest != request.digest or not person.signed(one.signature, approvals.to_sign(one.digest, one.decision)):
+    octets = approvals.to_sign(one.digest, one.decision)
+    if one.digest != request.digest or person_signatures.signing_key(person, one.signature, octets) != one.key:
         return f"the signature of {one.person} is about something else"
     if makers_as(tx, request, rows, person.name):
         return f"{one.person} made it, or stands in for who did"

@@ -16,7 +16,7 @@ from gateway.journal.commit.rows import PaymentRow
 from gateway.journal.commit.store import Tx
 from gateway.journal.payments import approval_checks, approval_holds, batch_rows, held_orders, lookup
 from gateway.journal.payments import transition as applying
-from gateway.journal.people import approval_requests, approvals, entitlements
+from gateway.journal.people import approval_requests, approvals, entitlements, person_signatures, persons
 from gateway.journal.people.approval_requests import ApprovalRequest, RequestState
 from gateway.journal.people.approvals import ApprovalDecision, ApprovalRow
 from gateway.journal.people.entitlements import EntitledPerson
@@ -86,14 +86,19 @@ def _decide(
     if no is not None:
         return no
     person = entitled.person
+    octets = approvals.to_sign(given.digest, given.decision)
+    key = person_signatures.signing_key(person, given.signature, octets)
     new = approvals.record(tx, ApprovalRow(
         request.request, person.name, request.maker or rows[0].order.maker, given.decision, given.digest, tx.now_ms,
-        person.fingerprint, given.signature, given.by_way_of, given.reason,
+        key, given.signature, given.by_way_of, given.reason,
     ))  # fmt: skip
     if not new:
         return No("decided_already", f"{person.name} has decided request {request.request} already; a request needs "
                   f"different persons; nothing was changed")  # fmt: skip
-    detail = {"request": request.request, "digest": request.digest, "person": person.name, "key": person.fingerprint,
+    used = person_signatures.answered_now(person, given.signature, octets)
+    if used is not None:
+        persons.passkey_used(tx, person, used)
+    detail = {"request": request.request, "digest": request.digest, "person": person.name, "key": key,
               "by_way_of": given.by_way_of, "reason": given.reason}  # fmt: skip
     about, verb = f"{request.sender}/{request.subject}", given.decision.value
     audit.append(tx, given.actor, f"approval.{'given' if verb == 'approve' else 'denied'}", about, detail)
@@ -127,7 +132,9 @@ def _why_not(
         return No("changed", f"request {key}: {why}; nothing was changed")
     if given.digest != request.digest:
         return No("changed", f"request {key}: you signed other words than those of the request; show it again")
-    if not person.signed(given.signature, approvals.to_sign(given.digest, given.decision)):
+    octets = approvals.to_sign(given.digest, given.decision)
+    by_key = person.signed(given.signature, octets)
+    if not by_key and person_signatures.answered_now(person, given.signature, octets) is None:
         return No("wrong_signature", f"that is not the signature of {person.name} under this decision: the key file is "
                   f"not the one enrolled (fingerprint {person.fingerprint[:16]}…); nothing was changed")  # fmt: skip
     for one in approvals.of_request(tx.read, key):

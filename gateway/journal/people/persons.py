@@ -25,7 +25,9 @@ from gateway.journal.sql.databases import insert_new
 from gateway.journal.sql.vaults import vault_of
 from gateway.people import grants as grants_text
 from gateway.people.grants import SUPERVISOR_EVERYWHERE, Grants
+from gateway.people.passkeys import Passkey, RegisteredPasskey, RelyingParty
 from gateway.people.roles import PersonRole
+from gateway.people.web_tokens import WebPage
 
 KEY_BYTES = 32
 COOL_DOWN_MS = 24 * 3_600_000
@@ -46,6 +48,7 @@ class Person:
     """`key` is the raw public key; `enrolled` is False until somebody let the person in, and after deactivation.
 
     `next_key` waits for a reset by two administrators; the key of a reset is taken from `usable_from_ms` on.
+    `passkeys` are those that the person bound with the key; a reset and a deactivation forget them.
     """
 
     name: str
@@ -57,6 +60,7 @@ class Person:
     deactivated: bool = False
     next_key: bytes = b""
     usable_from_ms: int = 0
+    passkeys: tuple[RegisteredPasskey, ...] = ()
 
     @property
     def state(self) -> str:
@@ -156,6 +160,21 @@ def change(tx: Tx, person: Person, entry: str, actor: str, detail: dict[str, Any
     return person
 
 
+def passkey_used(tx: Tx, person: Person, used: RegisteredPasskey) -> None:
+    """Keep the counter of a passkey that answered: one that does not grow later is a copy."""
+    kept = tuple(used if one.fingerprint == used.fingerprint else one for one in person.passkeys)
+    columns = _columns(tx, replace(person, passkeys=kept))
+    tx.fresh.execute(update(schema.persons).where(_C.person == person.name).values(body=columns["body"]))
+
+
+def of_credential(conn: Connection, credential: bytes, page: WebPage) -> Person | None:
+    """The person whose passkey for this page has this credential id."""
+    for person in everyone(conn):
+        if any(one.page is page and one.passkey.credential_id == credential for one in person.passkeys):
+            return person
+    return None
+
+
 def _is_free(key: bytes, there: Iterable[Person]) -> bool:
     return all(key not in (one.key, one.next_key) for one in there)
 
@@ -181,11 +200,27 @@ def _columns(tx: Tx, person: Person) -> dict[str, Any]:
         "uid": person.uid, "key": b64encode(person.key).decode(), "enrolled": person.enrolled,
         "grants": person.grants.text(), "deactivated": person.deactivated,
         "next_key": b64encode(person.next_key).decode(), "usable_from_ms": person.usable_from_ms,
+        "passkeys": [_written(one) for one in person.passkeys],
     }).encode()  # fmt: skip
     return {
         "person": person.name, "uid": person.uid, "fingerprint": person.fingerprint, "at_ms": person.at_ms,
         "body": tx.vault.seal(body, _aad(person.name)),
     }  # fmt: skip
+
+
+def _written(one: RegisteredPasskey) -> dict[str, Any]:
+    key = one.passkey
+    return {
+        "id": b64encode(key.credential_id).decode(), "public_key": b64encode(key.public_key).decode(),
+        "sign_count": key.sign_count, "synced": key.synced, "page": one.page.value, "party": one.party.id,
+        "origin": one.party.origin, "at_ms": one.at_ms,
+    }  # fmt: skip
+
+
+def _passkey(said: dict[str, Any]) -> RegisteredPasskey:
+    key = Passkey(b64decode(said["id"]), b64decode(said["public_key"]), said["sign_count"], said["synced"])
+    party = RelyingParty(said["party"], said["origin"])
+    return RegisteredPasskey(key, WebPage(said["page"]), party, said["at_ms"])
 
 
 def _read(conn: Connection, row: Any) -> Person:
@@ -194,7 +229,8 @@ def _read(conn: Connection, row: Any) -> Person:
     grants = grants_text.parse(said["grants"]) if "grants" in said else SUPERVISOR_EVERYWHERE
     person = Person(
         row.person, said["uid"], b64decode(said["key"]), said["enrolled"], row.at_ms, grants,
-        said.get("deactivated", False), b64decode(said.get("next_key", "")), said.get("usable_from_ms", 0),
+        said.get("deactivated", False), b64decode(said.get("next_key", "")),
+        said.get("usable_from_ms", 0), tuple(_passkey(one) for one in said.get("passkeys", ())),
     )  # fmt: skip
     # The sealed person is authentic; the clear columns beside it must agree with it.
     assert (person.uid, person.fingerprint) == (row.uid, row.fingerprint), f"person {row.person}: columns were altered"

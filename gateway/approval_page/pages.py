@@ -1,0 +1,117 @@
+"""The approval page's pages: sign in by passkey, what waits, the words of one request, and the decision."""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64encode
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from starlette.responses import Response
+
+from gateway.control.client import Refused
+from gateway.control.signed_words import ApprovalDecision, decision_to_sign, passkey_challenge
+from gateway.people import approval_digest, approval_text
+from gateway.web.site import PageRefused, PageVisit, WebRoute
+
+_PAGE = "approval"
+_DECIDABLE = ("open", "late")
+
+
+def routes() -> Sequence[WebRoute]:
+    """Every page."""
+    return (
+        WebRoute("GET", "/sign-in", sign_in_form, open=True),
+        WebRoute("POST", "/sign-in", sign_in, open=True, sparing=True),
+        WebRoute("POST", "/sign-out", sign_out),
+        WebRoute("GET", "/passkey", passkey_form, open=True),
+        WebRoute("POST", "/passkey", passkey, open=True, sparing=True),
+        WebRoute("GET", "/", inbox),
+        WebRoute("GET", "/requests/{key}", request),
+        WebRoute("POST", "/requests/{key}/approve", approve),
+        WebRoute("POST", "/requests/{key}/reject", reject),
+    )
+
+
+def _challenge(visit: PageVisit, purpose: str) -> Mapping[str, Any]:
+    said: Mapping[str, Any] = visit.daemon.post("web", "challenge", page=_PAGE, purpose=purpose)
+    return said
+
+
+def sign_in_form(visit: PageVisit) -> Response:
+    """A passkey of this page signs a challenge."""
+    return visit.show("sign-in.html", why="", asked=_challenge(visit, "sign_in"))
+
+
+def sign_in(visit: PageVisit) -> Response:
+    """Try to sign in."""
+    try:
+        said = visit.daemon.post("web", "sign-in", "passkey", page=_PAGE, **_given(visit))
+    except Refused as error:
+        return visit.show("sign-in.html", error.status, why=str(error), asked=_challenge(visit, "sign_in"))
+    visit.sign_in_with(said["token"])
+    return visit.go("/")
+
+
+def sign_out(visit: PageVisit) -> Response:
+    """End the session."""
+    visit.daemon.post("web", "sign-out")
+    visit.sign_out()
+    return visit.go("/sign-in")
+
+
+def passkey_form(visit: PageVisit) -> Response:
+    """Make a passkey for this page."""
+    return visit.show("passkey.html", why="", asked=_challenge(visit, "create"))
+
+
+def passkey(visit: PageVisit) -> Response:
+    """Show the code by which its person binds the new passkey."""
+    try:
+        made = visit.daemon.post("web", "passkeys", page=_PAGE, **_given(visit))
+    except Refused as error:
+        return visit.show("passkey.html", error.status, why=str(error), asked=_challenge(visit, "create"))
+    return visit.show("passkey-made.html", made=made)
+
+
+def _given(visit: PageVisit) -> Mapping[str, str]:
+    return {name: visit.form.get(name, "") for name in ("challenge", "answer")}
+
+
+def inbox(visit: PageVisit) -> Response:
+    """What waits for approval."""
+    return visit.show("inbox.html", found=visit.daemon.get("approvals")["approvals"])
+
+
+def request(visit: PageVisit) -> Response:
+    """The words of a request, made here anew from the bytes whose digest is signed."""
+    said = visit.daemon.get("approvals", visit.part("key"))
+    form = str(said["form"]).encode("ascii", "replace")
+    try:
+        words = approval_text.words(form, visit.language)
+    except approval_digest.BadForm:
+        raise PageRefused(502, "words_differ") from None
+    digest = approval_digest.digest(form)
+    if said["digest"] != digest or said["words"][visit.language] != words:
+        raise PageRefused(502, "words_differ")
+    challenges = {
+        decision.value: urlsafe_b64encode(passkey_challenge(decision_to_sign(digest, decision))).rstrip(b"=").decode()
+        for decision in ApprovalDecision
+    }
+    return visit.show("request.html", one=said, words=words, digest=digest, challenges=challenges,
+                      open=said["state"] in _DECIDABLE)  # fmt: skip
+
+
+def approve(visit: PageVisit) -> Response:
+    """Hand the signed yes to the daemon, which judges it."""
+    return _decided(visit, "approve")
+
+
+def reject(visit: PageVisit) -> Response:
+    """Hand the signed no to the daemon."""
+    return _decided(visit, "reject", reason=visit.form.get("reason", ""))
+
+
+def _decided(visit: PageVisit, decision: str, **more: str) -> Response:
+    given = {name: visit.form.get(name, "") for name in ("digest", "answer")}
+    said = visit.daemon.post("web", "approvals", visit.part("key"), decision, **given, **more)
+    return visit.show("decided.html", said=said)

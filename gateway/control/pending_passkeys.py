@@ -1,0 +1,66 @@
+"""Passkeys that a browser made and nobody has bound to a person yet, and challenges that browsers have to answer.
+
+Both live in memory, for minutes. A page shows the code of a new passkey; its person gives the code in a session that
+the own key opened. The code says which public key it is, so that a page cannot put another in its place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import b32encode
+from collections import OrderedDict
+
+from gateway.people.passkeys import RegisteredPasskey
+
+CHALLENGE_MS, PENDING_MS = 120_000, 600_000
+_MOST = 1_000
+_CODE_CHARACTERS = 16
+
+
+class PendingPasskeys:
+    """At most a thousand of each; the oldest are forgotten. Times are of a clock that never goes back."""
+
+    def __init__(self) -> None:
+        self._challenges: OrderedDict[bytes, tuple[str, int]] = OrderedDict()
+        self._pending: OrderedDict[str, tuple[RegisteredPasskey, int]] = OrderedDict()
+
+    def offer(self, challenge: bytes, purpose: str, now_ms: int) -> None:
+        """Remember a challenge and what it is for."""
+        self._challenges[challenge] = (purpose, now_ms + CHALLENGE_MS)
+        while len(self._challenges) > _MOST:
+            self._challenges.popitem(last=False)
+
+    def take(self, challenge: bytes, purpose: str, now_ms: int) -> bool:
+        """Whether this challenge is open for this purpose. It is open once."""
+        wanted, until_ms = self._challenges.pop(challenge, ("", 0))
+        return wanted == purpose and now_ms < until_ms
+
+    def keep(self, made: RegisteredPasskey, now_ms: int) -> str:
+        """Keep a new passkey; returns its code."""
+        code = code_of(made)
+        self._pending[code] = (made, now_ms + PENDING_MS)
+        while len(self._pending) > _MOST:
+            self._pending.popitem(last=False)
+        return code
+
+    def claim(self, code: str, now_ms: int) -> RegisteredPasskey | None:
+        """The passkey of a code, once."""
+        made, until_ms = self._pending.pop(plain(code), (None, 0))
+        return made if now_ms < until_ms else None
+
+
+def code_of(made: RegisteredPasskey) -> str:
+    """80 bits of the hash of page, origin and public key, as people type them."""
+    key = made.passkey
+    said = b"\n".join((made.page.value.encode(), made.party.origin.encode(), key.credential_id, key.public_key))
+    return b32encode(hashlib.sha256(b"bankgw passkey 1\n" + said).digest()).decode()[:_CODE_CHARACTERS]
+
+
+def plain(code: str) -> str:
+    """A code as it is kept, however it was typed."""
+    return code.upper().replace("-", "").replace(" ", "")
+
+
+def grouped(code: str) -> str:
+    """A code as it is shown."""
+    return "-".join(code[at : at + 4] for at in range(0, len(code), 4))

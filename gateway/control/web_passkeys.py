@@ -1,0 +1,177 @@
+"""Passkeys at the daemon's socket for web pages: made by a browser, used to sign in, and used to decide about payments.
+
+The daemon checks origin, relying party and challenge. A page that is not the one a passkey was made for cannot use it,
+and an assertion for one decision about one request fits nothing else.
+"""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from sqlalchemy import Connection
+
+from gateway.control.daemon_handle import DaemonHandle
+from gateway.control.pending_passkeys import CHALLENGE_MS, grouped
+from gateway.control.persons import refused
+from gateway.control.server import Call, Denied, Verb
+from gateway.control.sign_in_attempts import Fits
+from gateway.control.web_access import actor_of
+from gateway.journal.commit import audit
+from gateway.journal.commit.store import Tx
+from gateway.journal.payments import approval_decisions
+from gateway.journal.payments.approval_decisions import DecidedRequest, GivenDecision
+from gateway.journal.people import entitlements, persons
+from gateway.journal.people.approvals import ApprovalDecision
+from gateway.journal.people.entitlements import EntitledPerson
+from gateway.journal.people.persons import No
+from gateway.people import passkeys
+from gateway.people.passkeys import PasskeyRefused, RegisteredPasskey, RelyingParty
+from gateway.people.web_tokens import WebPage
+
+_CHALLENGE_BYTES = 32
+_MOST_ANSWER = 16_384
+BY_WAY_OF = "approval_page"
+
+
+class SignsIn(Protocol):
+    """Opens a session for what fits."""
+
+    def __call__(self, person: str, page: WebPage, factor: str, fits: Fits) -> Awaitable[Any]:
+        """Raises Denied."""
+
+
+@dataclass(frozen=True, slots=True)
+class PasskeyDoor:
+    """What the verbs need of the sessions: the pages' relying parties, signing in, and a brake."""
+
+    party: Callable[[WebPage], RelyingParty]
+    sign_in: SignsIn
+    slow_down: Callable[[], None]
+
+
+def passkey_verbs(daemon_handle: DaemonHandle, door: PasskeyDoor) -> Sequence[Verb]:
+    """What web pages can ask about passkeys."""
+    acts, one = _Acts(daemon_handle, door), "([^/]+)"
+    return (
+        Verb("POST", "/web/challenge", acts.challenge),
+        Verb("POST", "/web/passkeys", acts.register),
+        Verb("POST", "/web/sign-in/passkey", acts.sign_in),
+        Verb("POST", f"/web/approvals/{one}/approve", acts.approve),
+        Verb("POST", f"/web/approvals/{one}/reject", acts.reject),
+    )
+
+
+class _Acts:
+    def __init__(self, daemon_handle: DaemonHandle, door: PasskeyDoor) -> None:
+        self._daemon_handle = daemon_handle
+        self._door = door
+
+    def _now_ms(self) -> int:
+        return int(self._daemon_handle.clock.monotonic_s() * 1000)
+
+    async def challenge(self, call: Call) -> Any:
+        """A challenge for `purpose` (`create`, `sign_in`) at `page`, good once and for two minutes."""
+        page, purpose = _page(call), call.text("purpose")
+        if purpose not in ("create", "sign_in"):
+            raise Denied(400, "bad_purpose", "`purpose` is create or sign_in")
+        self._door.slow_down()
+        octets = await self._daemon_handle.store.write(lambda tx: tx.entropy.bytes(_CHALLENGE_BYTES))
+        self._daemon_handle.pending_passkeys.offer(octets, f"{purpose} {page.value}", self._now_ms())
+        return {"challenge": _text(octets), "rp_id": self._door.party(page).id, "valid_s": CHALLENGE_MS // 1000}
+
+    def _taken(self, call: Call, page: WebPage, purpose: str) -> bytes:
+        try:
+            octets = urlsafe_b64decode(call.text("challenge") + "==")
+        except ValueError:
+            octets = b""
+        if not self._daemon_handle.pending_passkeys.take(octets, f"{purpose} {page.value}", self._now_ms()):
+            raise Denied(403, "no_challenge", "this challenge is not open: each is taken once, within two minutes")
+        return octets
+
+    async def register(self, call: Call) -> Any:
+        """Take a new passkey into memory; its person binds it with the code: `bankgw login --passkey CODE`."""
+        page = _page(call)
+        challenge, party = self._taken(call, page, "create"), self._door.party(page)
+        try:
+            made = passkeys.registered(_answer(call), challenge, party)
+        except PasskeyRefused as error:
+            raise Denied(403, "passkey_refused", str(error)) from None
+        kept = RegisteredPasskey(made, page, party, self._daemon_handle.clock.now_ms())
+        return {"code": grouped(self._daemon_handle.pending_passkeys.keep(kept, self._now_ms())), "synced": made.synced}
+
+    async def sign_in(self, call: Call) -> Any:
+        """Open a session of `page` with a passkey made for it."""
+        page = _page(call)
+        challenge, answer = self._taken(call, page, "sign_in"), _answer(call)
+        credential = passkeys.credential_of(answer)
+        person = await self._daemon_handle.store.read(lambda conn: _owner(conn, credential, page))
+
+        def fits(tx: Tx, found: EntitledPerson) -> bool:
+            for one in found.person.passkeys:
+                if one.page is page and one.passkey.credential_id == credential:
+                    try:
+                        after = passkeys.asserted(answer, challenge, one.party, one.passkey)
+                    except PasskeyRefused:
+                        return False
+                    persons.passkey_used(tx, found.person, replace(one, passkey=after))
+                    return True
+            return False
+
+        return await self._door.sign_in(person, page, "passkey", fits)
+
+    # ---- decisions ----
+
+    async def approve(self, call: Call) -> Any:
+        """Record an approval that a passkey of the approval page signed."""
+        return await self._decide(call, ApprovalDecision.APPROVE, "")
+
+    async def reject(self, call: Call) -> Any:
+        """Record a no that a passkey of the approval page signed."""
+        return await self._decide(call, ApprovalDecision.REJECT, call.text("reason"))
+
+    async def _decide(self, call: Call, decision: ApprovalDecision, reason: str) -> Any:
+        answer, digest, key = _answer(call), call.text("digest"), call.parts[0]
+        registry, credential = self._daemon_handle.register(), passkeys.credential_of(answer)
+
+        def unit(tx: Tx) -> DecidedRequest | No:
+            person = persons.of_credential(tx.fresh, credential, WebPage.APPROVAL)
+            if person is None:
+                audit.append(tx, actor_of("?"), "approval.refused", f"approval:{key[:26]}", {"code": "no_such_passkey"})
+                return No("wrong_signature", "no person has this passkey for the approval page; nothing was changed")
+            actor = actor_of(person.name)
+            entitled = entitlements.of_name(tx.fresh, person.name, tx.now_ms)
+            given = GivenDecision(key, decision, digest, answer.encode(), reason, BY_WAY_OF, actor)
+            return approval_decisions.decide(tx, given, entitled, registry)
+
+        said = await self._daemon_handle.store.write(unit)
+        if isinstance(said, No):
+            raise refused(said, actor="web", request=key)
+        states = sorted({row.life.state.value for row in said.changed})
+        return {"request": key, "state": said.request.state.value, "missing": said.missing or None,
+                "changed": len(said.changed), "states": states}  # fmt: skip
+
+
+def _owner(conn: Connection, credential: bytes, page: WebPage) -> str:
+    person = persons.of_credential(conn, credential, page)
+    return "" if person is None else person.name
+
+
+def _page(call: Call) -> WebPage:
+    try:
+        return WebPage(call.text("page"))
+    except ValueError:
+        raise Denied(400, "bad_page", f"`page` is {' or '.join(WebPage)}") from None
+
+
+def _answer(call: Call) -> str:
+    value = call.body.get("answer")
+    if not isinstance(value, str) or not 0 < len(value) <= _MOST_ANSWER:
+        raise Denied(400, "missing", "give `answer`: what the browser's passkey said, as JSON")
+    return value
+
+
+def _text(octets: bytes) -> str:
+    return urlsafe_b64encode(octets).rstrip(b"=").decode()

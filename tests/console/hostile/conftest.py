@@ -1,0 +1,8 @@
+"""The same house as for the pages."""
+
+from __future__ import annotations
+
+from tests.console.conftest import four_eyes as four_eyes
+from tests.console.conftest import house as house
+from tests.console.conftest import operator as operator
+from tests.console.conftest import site as site

@@ -1,0 +1,186 @@
+"""Other sites, planted cookies, texts of ERPs and banks, and addresses that lead elsewhere."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.console.pages import routes
+from gateway.console.texts import TEXTS
+from gateway.web.site import WebSite
+from tests.console.conftest import House
+from tests.console.kit import Browser
+from tests.console.world_gateway import CONSOLE
+from tests.gateway.cli.test_resolve import hand
+from tests.gateway.control.test_approval_holds import OVER, submit
+from tests.gateway.control.test_people import SUN, let_in
+
+ROOT = Path(__file__).resolve().parents[3]
+EVIL = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>{{7*7}}"
+# Words of the gateway's own, by which a page chooses what it shows.
+OWN_WORDS = frozenset({"state", "what", "token", "page", "roles", "direction", "request", "payment", "day", "amount", "from", "to",
+                       "console_origin", "approval_origin", "console_rp", "approval_rp", "form", "digest", "ref", "next"})  # fmt: skip
+
+
+def test_a_form_of_another_site_does_nothing(house: House) -> None:
+    browser = house.browser(SUN)
+    token = browser.get("/").form_token
+    body = f"form_token={token}".encode()
+    for headers in ({"origin": "https://evil.example"}, {"origin": "null"}, {"sec-fetch-site": "cross-site"},
+                    {"sec-fetch-site": "same-site"}, {"origin": CONSOLE + ":8443"}):  # fmt: skip
+        assert browser.send("POST", "/sign-out", body, headers).status == 403
+    for wrong in ("", "0" * 64, token[:-1] + ("0" if token[-1] != "0" else "1")):
+        assert browser.send("POST", "/sign-out", f"form_token={wrong}".encode(), {"origin": CONSOLE}).status == 403
+    assert browser.get("/").path == "/"
+
+
+def test_a_form_token_is_one_browsers_and_one_sessions(house: House) -> None:
+    mine, other = house.browser(SUN), house.browser(SUN)
+    token = other.get("/").form_token
+    assert mine.send("POST", "/sign-out", f"form_token={token}".encode(), {"origin": CONSOLE}).status == 403
+
+
+def test_a_planted_session_is_not_kept(house: House) -> None:
+    """Fixation: a visit that somebody else knows is another one after signing in."""
+    house.browser(SUN)
+    planted = {"__Host-visit": "f" * 32, "__Host-session": "planted.token"}
+    browser = Browser(house.site, cookies=dict(planted))
+    assert browser.get("/").path == "/sign-in"
+    from tests.console.kit import enter
+
+    assert enter(browser, house.operator, SUN, house.secrets["sun"]).path == "/"
+    assert browser.cookies["__Host-session"] != planted["__Host-session"]
+    assert browser.cookies["__Host-visit"] != planted["__Host-visit"]
+    thief = Browser(house.site, cookies=dict(planted))
+    assert thief.get("/").path == "/sign-in"
+
+
+def test_cookies_are_the_hosts_alone_and_no_scripts_may_read_them(house: House) -> None:
+    browser = house.browser()
+    answer = browser.send("GET", "/sign-in")
+    for cookie in answer.set_cookies:
+        assert cookie.startswith("__Host-") and "Secure" in cookie and "HttpOnly" in cookie and "SameSite=lax" in cookie
+        assert "Path=/" in cookie and "Domain" not in cookie
+    policy = answer.headers["content-security-policy"]
+    assert "unsafe" not in policy and "default-src 'none'" in policy and "frame-ancestors 'none'" in policy
+    assert answer.headers["cache-control"] == "no-store" and "strict-transport-security" in answer.headers
+
+
+def test_no_template_has_a_script_a_style_or_a_trusted_text_in_it() -> None:
+    templates = [*ROOT.glob("gateway/*/templates/*.html")]
+    assert len(templates) > 15
+    for one in templates:
+        text = one.read_text("utf-8")
+        assert not re.search(r"<script(?! src=\"/static/passkey.js\"></script>)|<style|\sstyle=|\son[a-z]+=|javascript:", text), one
+        assert "| safe" not in text and "|safe" not in text and "autoescape" not in text, one
+
+
+class Poisoned:
+    """A gateway in whose every answer the texts that ERPs and banks can write are EVIL."""
+
+    def __init__(self, house: House) -> None:
+        self._gateway = house.gateway
+
+    def daemon(self, token: str) -> Any:
+        return _PoisonedSide(self._gateway.daemon(token))
+
+    def query(self, token: str) -> Any:
+        return _PoisonedSide(self._gateway.query(token))
+
+
+class _PoisonedSide:
+    def __init__(self, side: Any) -> None:
+        self._side = side
+
+    def get(self, *parts: str, **query: Any) -> Any:
+        said = self._side.get(*parts, **query)
+        return said if parts in (("place",), ("web", "session")) else poisoned(said)
+
+    def post(self, *parts: str, **body: Any) -> Any:
+        return poisoned(self._side.post(*parts, **body))
+
+
+def poisoned(said: Any, key: str = "") -> Any:
+    if isinstance(said, Mapping):
+        return {name: poisoned(value, name) for name, value in said.items()}
+    if isinstance(said, list):
+        return [poisoned(one, key) for one in said]
+    return EVIL if isinstance(said, str) and key not in OWN_WORDS else said
+
+
+def test_texts_of_erps_and_banks_are_texts(house: House) -> None:
+    auditor = hand("auditor", 2010)
+    let_in(house.operator, auditor, "audit_admin")
+    submit(house.operator, "AP-1", OVER, maker="zhao")
+    submit(house.operator, "AP-2", 100, maker="zhao")
+    payments = [row[0] for row in house.operator.world.look("select payment from payments where sender = ?", "kingdee")]
+    pages = ["/", "/payments", "/approvals", "/positions", "/reconciliation", "/search?q=AP", "/people", "/reports/payments",
+             "/reports/balances", *(f"/payments/{one}" for one in payments), *(f"/payments/{one}/bytes" for one in payments)]  # fmt: skip
+    clock = house.operator.handle.clock
+    evil = WebSite("gateway.console", TEXTS, Poisoned(house), "console_origin", routes(), clock.monotonic_s, clock.now_ms)
+    told = ""
+    for one, paths in ((SUN, pages), (auditor, ["/audit", "/people"])):
+        browser = house.browser(one)
+        browser.site = evil
+        # Form tokens are the process's own: only pages are looked at.
+        for path in paths:
+            answer = browser.get(path)
+            assert answer.status == 200, (path, answer.body[-500:])
+            assert "<script>alert" not in answer.body and "<img src=x" not in answer.body and '"\'>' not in answer.body, path
+            assert "49" not in re.findall(r"\{\{(.*?)\}\}", answer.body)
+            told += answer.body
+    assert "&lt;script&gt;alert" in told
+
+
+@pytest.mark.parametrize("path", [
+    "/static/../site.py", "/static/..%2fsite.py", "/static/%2e%2e/%2e%2e/gateway/app.py", "/static//etc/passwd",
+    "/payments/..%2f..%2fstatus", "/payments/%2e%2e", "/approvals/..%2f..%2fpersons", "/reconciliation/..%2fbooks",
+    "/reports/..%2f..%2fparked", "/.git/config", "/payments/a%00b",
+])  # fmt: skip
+def test_no_address_leads_out_of_its_place(house: House, path: str) -> None:
+    answer = house.browser(SUN).get(path)
+    assert answer.status in (400, 403, 404), answer.body
+    assert "root:" not in answer.body and "import" not in answer.body
+    for method, parts, _body in house.gateway.asked[-3:]:
+        assert ".." not in "/".join(parts) or method == "GET"
+
+
+@pytest.mark.parametrize("back", ["https://evil.example", "//evil.example", "/\\evil.example", "javascript:alert(1)", "/a\nb"])
+def test_choosing_a_language_leads_to_no_other_site(house: House, back: str) -> None:
+    from urllib.parse import quote
+
+    answer = house.browser().send("GET", f"/language/zh?back={quote(back)}")
+    assert answer.status == 303 and answer.headers["location"] == "/"
+
+
+def test_another_host_and_large_or_strange_bodies_are_refused(house: House) -> None:
+    browser = house.browser(SUN)
+    token = browser.get("/").form_token
+    assert browser.send("GET", "/", headers={"host": "evil.example"}).status == 421
+    large = f"form_token={token}&x=".encode() + b"a" * 70_000
+    assert browser.send("POST", "/sign-out", large, {"origin": CONSOLE}).status == 413
+    json_body = b'{"form_token": "' + token.encode() + b'"}'
+    assert browser.send("POST", "/sign-out", json_body, {"origin": CONSOLE, "content-type": "application/json"}).status == 415
+    assert browser.get("/").path == "/"
+
+
+def test_a_visitor_who_asks_too_fast_waits(house: House) -> None:
+    browser = house.browser()
+    answers = [browser.send("GET", "/sign-in").status for _ in range(150)]
+    assert 429 in answers and answers[0] == 200
+
+
+def test_passwords_are_not_tried_through_the_console(house: House) -> None:
+    """By the site's own brake, by the daemon's, and by the lock-out."""
+    browser = house.browser()
+    browser.get("/sign-in")
+    statuses = [browser.post("/sign-in", person="sun", password="wrong wrong wrong", one_time_code="000000").status for _ in range(5)]
+    assert set(statuses) == {403}
+    told = {browser.post("/sign-in", person=name, password="wrong wrong", one_time_code="000000").body.replace(name, "")
+            for name in ("sun", "nobody.at.all")}  # fmt: skip
+    assert len({re.sub(r"[0-9a-f]{64}", "", one) for one in told}) == 1, "a name that is nobody's is told from one that is"
+    assert ("web:sun", "sign_in.failed") in house.operator.trail("person:sun")
