@@ -67,12 +67,13 @@ class _Acts:
         """What is matched, proposed and open, in both matchings."""
         route, last, terms = own_account(self._daemon_handle, call), self._last(call), self._terms()
         found = await self._daemon_handle.store.read(lambda conn: reconcile(conn, route, last, terms))
+        wrong = exceptions(found, terms)
         return {
             "account": route.account, "to": last.isoformat(), "currency": route.currency,
             "matchings": {matching.value: _matching(found, matching) for matching in Matching},
             "decisions": [_decision(one) for one in found.decided],
             "void": [{**_decision(one), "why": why} for one, why in found.void],
-            "exceptions": [_exception(one, route) for one in exceptions(found, terms)[:LISTED]],
+            "exceptions": [_exception(one, route) for one in wrong[:LISTED]], "exception_count": len(wrong),
         }  # fmt: skip
 
     async def confirm(self, call: Call) -> Any:

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
+from itertools import pairwise
 from typing import Any
 
 from sqlalchemy import Connection
@@ -174,12 +175,22 @@ class NoTable(Exception):  # noqa: N818 - an answer, not a fault
 def balance_table(conn: Connection, route: Route, found: Reconciled) -> dict[str, Any]:
     """The content of the month's statement as of `found.last`: balances, four lists, adjusted balances, difference.
 
-    Raises NoTable without the book's or the bank's closing balance of that day.
+    Raises NoTable without the book's or the bank's closing balance of that day, or if the books do not follow each
+    other up to it.
     """
     last = found.last
-    booked = next((one for one in books.in_force(conn, route.account) if one.head.last == last), None)
-    if booked is None:
+    there = [one for one in books.in_force(conn, route.account) if one.head.last <= last]
+    booked = there[-1] if there else None
+    if booked is None or booked.head.last != last:
         raise NoTable(f"no book that ends on {last} is in force")
+    for one, following in pairwise(there):
+        begins = one.head.last + timedelta(days=1)
+        if following.head.first != begins:
+            raise NoTable(f"no book of {begins} to {following.head.first - timedelta(days=1)} is in force")
+        if one.head.closing_minor != following.head.opening_minor:
+            closing, opening = (Money(abs(minor), route.currency)
+                                for minor in (one.head.closing_minor, following.head.opening_minor))  # fmt: skip
+            raise NoTable(f"the book up to {one.head.last} closes with {closing}, the next one opens with {opening}")
     day = accounts.day_of(conn, route.account, last)
     if day is None or day[0] != last or day[2] is None:
         raise NoTable(f"the bank's statement of {last} is not closed")

@@ -285,7 +285,7 @@ def _words(said: Any) -> None:
             output.table([*one["open_entries"], *one["open_lines"]], _OPEN, "")
         output.say("")
     if said["exceptions"]:
-        output.say("exceptions, each with its next step")
+        output.say(f"{said['exception_count']} exceptions, each with its next step")
         output.table([{**each, "rows": ", ".join(each["rows"])} for each in said["exceptions"]], _EXCEPTIONS, "")
     for each in said["void"]:
         output.say(f"{each['decision']} {each['kind']} {each['matching']} is void: {each['why']}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
+from hashlib import sha256
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
@@ -370,15 +371,20 @@ def _quantile(ordered: Sequence[int], percent: int) -> int | None:
     return ordered[max(0, -(-len(ordered) * percent // 100) - 1)] if ordered else None
 
 
+def statement_job(account: str) -> str:
+    """The job that closes a watched account's days, as the account's watch names it."""
+    return f"statement:{sha256(account.encode()).hexdigest()[:24]}"
+
+
 def _statement_days(conn: Connection, asked: ReportQuestion) -> dict[tuple[str, str], tuple[int, int]]:
-    """The days whose statement was begun, and those that arrived, by month and bank."""
-    banks = {route.bank for route in asked.routes if route.account in asked.watched}
-    statement = select(_J.bank, _J.business_date, _J.finished_ms).where(
-        _J.job.like("statement:%"), _J.bank.in_(sorted(banks)), _J.business_date >= asked.first.isoformat(),
-        _J.business_date <= asked.last.isoformat(),
+    """The days of these accounts whose statement was begun, and those that arrived, by month and bank."""
+    jobs = [statement_job(route.account) for route in asked.routes if route.account in asked.watched]
+    columns = select(_J.bank, _J.business_date, _J.finished_ms).where(
+        _J.business_date >= asked.first.isoformat(), _J.business_date <= asked.last.isoformat()
     )  # fmt: skip
+    days = [row for some in accounts.pieces(jobs) for row in conn.execute(columns.where(_J.job.in_(some)))]
     found: dict[tuple[str, str], tuple[int, int]] = {}
-    for bank, day, finished_ms in conn.execute(statement):
+    for bank, day, finished_ms in days:
         due, arrived = found.get((day[:7], bank), (0, 0))
         found[day[:7], bank] = (due + 1, arrived + (finished_ms is not None))
     return found

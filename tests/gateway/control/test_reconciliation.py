@@ -296,6 +296,19 @@ def split_month(own: OwnAccount) -> tuple[list[str], str, str]:
     return [one["id"] for one in found["open_entries"]], line, other
 
 
+def test_a_month_needs_the_books_before_it_without_a_gap(own: OwnAccount) -> None:
+    own.close_statement(OPENING - 50_000)
+    own.book(opening=7, closing=7, **{"from": "2026-09-01", "to": "2026-09-30"})
+    own.book(closing=OPENING)
+    assert own.get("tables", "2026-11")["why_not"] == "no book of 2026-10-01 to 2026-10-31 is in force"
+    rest = {"id": "V-1", "date": "2026-10-31", "direction": "credit", "amount": str(Money(OPENING - 7))}
+    own.book(rest, opening=7, closing=OPENING, **{"from": "2026-10-01", "to": "2026-10-31"})
+    assert own.get("tables", "2026-11")["now"] is not None
+    # October comes again with another end: November does not follow it any more.
+    own.book(opening=7, closing=7, **{"from": "2026-10-01", "to": "2026-10-31"})
+    assert "closes with 0.07, the next one opens with" in own.get("tables", "2026-11")["why_not"]
+
+
 def test_what_is_unexplained_is_not_on_its_way(own: OwnAccount) -> None:
     """Two book rows and two entries alike: each has candidates, so none is 未达, and the month waits for a person."""
     day = today(own)

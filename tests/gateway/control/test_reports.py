@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from gateway.bank.account_watch import account_key
 from gateway.control.server import Denied
 from gateway.journal.people import persons
 from gateway.treasury.masked_text import masked_text
@@ -162,6 +164,19 @@ def test_a_bank_is_held_against_its_targets_and_the_month_before() -> None:
     kept = {"p95_s": 300, "doubt_share": 100, "days_expected": 200, "days_arrived": 198, "payments": 3}
     assert sources._judged(kept, None) == {"targets": "met", "p95_drift": None, "doubt_drift": None}
     assert sources._month_before("2026-01") == "2025-12"
+
+
+def test_statements_are_counted_of_the_own_accounts_only(operator: Operator) -> None:
+    """Another company's accounts at the same bank are nobody else's business."""
+    account = operator.world.banks["sample"].account
+    assert sources.statement_job(account) == f"statement:{account_key(account)}"
+    day = operator.ask("GET", "today")["at"][:10]
+    with sqlite3.connect(operator.world.folder / "journal.db") as db:
+        db.execute("delete from jobs")
+        for one in (account, "0000999"):
+            db.execute("insert into jobs values (?, 'sample', ?, 'gw1', 'done', 1, 2)", (sources.statement_job(one), day))
+    [row] = [row for row in rows_of(operator, "bank-service") if row["bank"] == "sample"]
+    assert (row["days_expected"], row["days_arrived"]) == (1, 1)
 
 
 def test_the_security_review_is_no_report_of_accounts(operator: Operator) -> None:
