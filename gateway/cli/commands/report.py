@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 NAMES = ("balances, positions, daily, history, payments, transfers, returns, payroll, entries, fees, cash-flow, "
          "bank-service, balance-tables, open-items, security-review")  # fmt: skip
+PROGRESS_ROWS = 10_000
 SUFFIXES = (".xlsx", ".pdf", ".html", ".csv")
 
 
@@ -62,13 +63,21 @@ def report(
         page = client.get(*_path(name), **asked)
         rows = _rows(client, name, asked, page)
         if out is not None:
-            count = _write(form, page, rows, language, out)
+            count = _write(form, page, _told(rows), language, out)
             output.show({"file": str(out), "rows": count}, as_json=as_json,
                         words=lambda said: output.say(f"{said['file']}: {said['rows']} rows"))  # fmt: skip
         elif as_json:
             output.dump({**page, "rows": list(rows), "next": None})
         else:
             _show(form, rows, language)
+
+
+def _told(rows: Iterator[TableRow]) -> Iterator[TableRow]:
+    """The same rows; of a long report it is said now and then how far it is."""
+    for count, row in enumerate(rows, 1):
+        if count % PROGRESS_ROWS == 0:
+            typer.echo(f"{count:,} rows …", err=True)
+        yield row
 
 
 def _path(name: str) -> tuple[str, ...]:

@@ -137,12 +137,15 @@ def _line(numbers: Sequence[float], place: int, of: int, step: float, y: _Height
 
 
 def _labels(labels: Sequence[str], step: float) -> list[str]:
-    """Under the axis; where there are many, every second, third … one."""
-    each = max(1, -(-len(labels) * 74 // (_WIDTH - _LEFT)))
+    """Under the axis; where they have no room, every second, third … one."""
+    shown = [label if len(label) <= 14 else f"{label[:13]}…" for label in labels]
+    # A Chinese character is as wide as the letters are high, a Latin one about half of it.
+    widest = 6 + max(sum(10 if ord(letter) > 0x2E80 else 6 for letter in label) for label in shown)
+    each = max(1, -(-widest // max(1, int(step))))
     return [
         f'<text x="{_LEFT + step * (at + 0.5):.1f}" y="{_HEIGHT - _BELOW + 14}" text-anchor="middle">'
-        f"{html.escape(label if len(label) <= 14 else label[:13] + '…')}</text>"
-        for at, label in enumerate(labels) if at % each == 0
+        f"{html.escape(label)}</text>"
+        for at, label in enumerate(shown) if at % each == 0
     ]  # fmt: skip
 
 

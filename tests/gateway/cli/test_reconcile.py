@@ -11,6 +11,7 @@ import pytest
 from openpyxl import load_workbook
 
 from gateway.cli import application, output
+from gateway.cli.commands import report
 from gateway.control.client import Refused
 from gateway.control.server import Denied
 from protocols.canon.money import Money
@@ -154,3 +155,11 @@ def test_reports_on_the_terminal_and_in_files(person: Person, tmp_path: Path) ->
     assert "ends with" in person.says("report", "payments", "--out", "x.doc", code=2)
     assert "cannot be written" in person.says("report", "payments", "--out", tmp_path / "no" / "x.csv", code=1)
     assert "bad_day" in person.says("report", "payments", "--to", "x", code=2)
+
+
+def test_a_long_report_says_how_far_it_is(
+    person: Person, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(report, "PROGRESS_ROWS", 1)
+    assert application.main(world(), ["report", "payments", "--out", str(tmp_path / "x.csv")]) == 0
+    assert capsys.readouterr().err.splitlines() == ["1 rows …", "2 rows …"]

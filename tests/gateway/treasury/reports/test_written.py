@@ -130,6 +130,9 @@ def test_a_chart_is_drawn_in_every_form(tmp_path: Path) -> None:
     assert len(vars(sheet)["_charts"]) == 2 and [sheet["A3"].value, sheet["B3"].value] == ["成功", 3]
     line = svg(ChartFigures("t", True, ("a", "b"), (("n", (-5.0, 5.0)),)))
     assert "-5" in line and ElementTree.fromstring(line).tag.endswith("svg")
+    for labels, count in (("成功", 13), ("2026-11-01 sample bank", 7)):
+        drawn = svg(ChartFigures("t", False, (labels,) * 13, (("n", (1.0,) * 13),)))
+        assert drawn.count('text-anchor="middle"') == count, "labels do not run into each other, and none is left out"
     assert ElementTree.fromstring(svg(ChartFigures("t", False, ("a",), (("n", (0.0,)),)))).tag.endswith("svg")
     try:
         octets, _ = to_pdf(CHARTED, FACTS, CHARTED_ROWS, "zh")
