@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from datetime import date
 
+from gateway.journal.payments import accounts
 from gateway.journal.people.persons import No
 from gateway.treasury import balance_tables, books, decisions
+from gateway.treasury.basis import Basis, basis_of
 from gateway.treasury.books import BookEntry, BookHead, BookRow, JudgedBook
 from gateway.treasury.decisions import ASIDE, MatchDecision
 from gateway.treasury.reconciliation.rows import Matching
-from protocols.canon.statement import Direction
+from protocols.canon.money import Money
+from protocols.canon.party import AccountNumber
+from protocols.canon.statement import Direction, Line
+from protocols.erp.account_replies import Statement, Totals
 from tests.gateway.journal.bench import Journal
 
 ACCOUNT = "00000000000100"
@@ -86,3 +91,31 @@ def test_decisions_and_versions(journal: Journal) -> None:
     assert not isinstance(differs, No)
     refused = journal.do(lambda tx: balance_tables.approve(tx, ACCOUNT, "2026-12", 1, "uid:chen"))
     assert isinstance(refused, No) and refused.code == "difference"
+
+
+def test_the_basis_of_a_reconciliation_changes_with_what_it_rests_on(journal: Journal) -> None:
+    def basis() -> Basis:
+        return journal.read(lambda conn: basis_of(conn, ACCOUNT, HEAD.last))
+
+    seen = [basis()]
+    assert seen[0] == Basis(HEAD.last, (), (), 0, None, date.min)
+    book = put(journal, entry("V-a"))
+    assert isinstance(book, BookRow)
+    seen.append(basis())
+    journal.do(lambda tx: decisions.decide(tx, ACCOUNT, ASIDE, Matching.BOOK, ["book:V-a"], [], "why", "uid:li", {}))
+    seen.append(basis())
+    inside, after = (Line(AccountNumber(ACCOUNT), f"N-{day}", Direction.CREDIT, Money(5), day)
+                     for day in (HEAD.first, date(2026, 12, 1)))  # fmt: skip
+    journal.do(lambda tx: accounts.keep_entry(tx, "sample", inside, ()))
+    seen.append(basis())
+    journal.do(lambda tx: accounts.keep_entry(tx, "sample", after, ()))
+    said = Statement(AccountNumber(ACCOUNT), "CNY", HEAD.last, Totals(), Money(0), Money(5))
+    journal.do(lambda tx: accounts.keep_day(tx, said))
+    seen.append(basis())
+    journal.do(lambda tx: balance_tables.submit(tx, ACCOUNT, "2026-11", {"difference": 0}, "wang"))
+    journal.do(lambda tx: balance_tables.approve(tx, ACCOUNT, "2026-11", 1, "li"))
+    seen.append(basis())
+    assert len(set(seen)) == len(seen) == 6 and seen[-1].lines == 1
+    assert journal.read(lambda conn: balance_tables.approvals(conn, ACCOUNT)).keys() == {"2026-11"}
+    assert journal.read(lambda conn: accounts.closings_between(conn, ACCOUNT, HEAD.first, HEAD.last)) == {HEAD.last: Money(5)}
+    assert journal.read(lambda conn: accounts.closings_between(conn, ACCOUNT, HEAD.first, HEAD.first)) == {}
