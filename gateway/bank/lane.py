@@ -71,7 +71,7 @@ class Lane:
         self.serials = Serials(parts, self.calendar, self._tasks, self._pump)
         self._questions = QuestionRunner(parts, self.metrics, self.serials)
         self.recorder = Recorder(parts, self._lease)
-        self.ready_payments = ReadyPayments(parts.store)
+        self.ready_payments = ReadyPayments(parts.store, self.work_queue.next_sends)
         shared = LaneShared(
             parts, self._lease, self.clock_trust, self.calendar, self.gate, self.serials, self.recorder, self.metrics,
             self._questions, self.work_queue, self.ready_payments,

@@ -1,8 +1,9 @@
-"""Payments that were just accepted, kept in memory so that sending them needs no read of the journal."""
+"""Payments that are about to be sent, kept in memory so that sending one needs no read of the journal."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable, Sequence
 
 from gateway.journal.commit.rows import PaymentRow
 from gateway.journal.commit.store import Store
@@ -10,14 +11,21 @@ from gateway.journal.payments import lookup
 from protocols.canon.outcome import State
 
 ROWS_KEPT = 5_000
+READ_AHEAD = 200
+"""One that is not in memory is read together with so many that are due after it."""
 
 
 class ReadyPayments:
-    """The ready payments of one lane, at most ROWS_KEPT; older ones are read from the journal again."""
+    """The ready payments of one lane, at most ROWS_KEPT; those that were just accepted, and those read ahead.
 
-    def __init__(self, store: Store) -> None:
+    `next_sends` tells which payments are due next, in their order.
+    """
+
+    def __init__(self, store: Store, next_sends: Callable[[int], Sequence[str]]) -> None:
         self._store = store
+        self._next_sends = next_sends
         self._rows: OrderedDict[str, PaymentRow] = OrderedDict()
+        self._cleared = 0
 
     @property
     def rows(self) -> tuple[PaymentRow, ...]:
@@ -25,7 +33,7 @@ class ReadyPayments:
         return tuple(self._rows.values())
 
     def keep(self, row: PaymentRow) -> None:
-        """Keep a payment that was just committed, if it is ready to be sent."""
+        """Keep a payment that is as committed, if it is ready to be sent."""
         if row.life.state is not State.READY:
             return
         self._rows[row.payment] = row
@@ -35,10 +43,17 @@ class ReadyPayments:
     def clear(self) -> None:
         """Forget them all: the lane is another node's."""
         self._rows.clear()
+        self._cleared += 1
 
     async def take(self, payment: str) -> PaymentRow | None:
         """The payment: from memory, which then forgets it, or from the journal; None if there is none."""
         kept = self._rows.pop(payment, None)
         if kept is not None:
             return kept
-        return await self._store.read(lambda conn: lookup.fetch(conn, payment))
+        wanted = [payment, *(one for one in self._next_sends(READ_AHEAD) if one not in self._rows)]
+        cleared = self._cleared
+        found = await self._store.read(lambda conn: lookup.fetch_each(conn, wanted))
+        for row in found:
+            if row.payment != payment and cleared == self._cleared:
+                self.keep(row)
+        return next((row for row in found if row.payment == payment), None)

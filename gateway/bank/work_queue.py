@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 
 from gateway.core.states import Work
 from gateway.journal.commit.rows import WorkRow
@@ -81,6 +82,13 @@ class WorkQueue:
     def has_due(self, *, sends: bool = True, asks: bool = True) -> bool:
         """Whether something that needs the bank is due and not yet taken."""
         return any(self._now[rank] for rank in (1, 2, 3) if _allowed(rank, sends, asks))
+
+    def next_sends(self, most: int) -> list[str]:
+        """The first `most` payments whose send is due and not yet taken, in their order."""
+        due = self._now[_ORDER[Work.SEND]]
+        sends = (payment for payment, work, due_ms in due
+                 if work is Work.SEND and self._due_ms.get((payment, work)) == due_ms)  # fmt: skip
+        return list(islice(sends, most))
 
     def next_ms(self) -> int | None:
         """When something falls due next; None if nothing waits."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,9 @@ _C = schema.payments.c
 
 
 _FETCH = select(schema.payments).where(_C.payment == bindparam("b_payment"))
+
+
+_EACH = select(schema.payments).where(_C.payment.in_(bindparam("b_payments", expanding=True)))
 
 
 _FIND = select(schema.payments).where(_C.sender == bindparam("b_sender"), _C.order_id == bindparam("b_order_id"))
@@ -54,6 +58,13 @@ class Filters:
 def fetch(conn: Connection, payment: str) -> PaymentRow | None:
     """The payment with this key."""
     return _one(conn, _FETCH, b_payment=payment)
+
+
+def fetch_each(conn: Connection, payments: Sequence[str]) -> list[PaymentRow]:
+    """Those of the payments with these keys that there are, in no order."""
+    vault = vault_of(conn)
+    found = conn.execute(_EACH, {"b_payments": list(payments)})
+    return [payment_rows.read(row, vault) for row in found]
 
 
 def find(conn: Connection, sender: str, order_id: str) -> PaymentRow | None:
