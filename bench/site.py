@@ -29,7 +29,7 @@ from gateway.journal.sql import migrations
 from gateway.settings import load
 from gateway.simbank.pki import BankPki
 
-START_S = 30.0
+START_S = 120.0
 BURST_MOST_S = 90.0
 LOGIN = ("demo", "demo-password")
 OPERATIONS = ("payment.submit", "batch.submit", "payment.cancel", "status.query", "balance.query", "transactions.query")
