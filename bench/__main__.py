@@ -34,6 +34,7 @@ from gateway.simbank.pki import BankPki
 from gateway.simbank.record import read_executions
 
 WARM_UP = 200
+SCRIPT_LEAST = 100
 ROUND_MOST_S = 6.0
 FAR_S = 0.05
 OPEN_S = 2.0
@@ -103,7 +104,7 @@ def _match(
     payments = payments if steady else fitting(payments, warm.per_second)
     open_most = max(int(warm.per_second * OPEN_S), WARM_UP) if steady else 0
     most_s = ROUND_MOST_S if steady else 0.0
-    script_payments = fitting(script_payments, bench.play(bank, "script", WARM_UP // 4).per_second)
+    script_payments = fitting(script_payments, bench.play(bank, "script", WARM_UP // 4).per_second, SCRIPT_LEAST)
     floor = Floor(SHAPES[bank], BankPki(bench.site.folder / "pki", bank), bench.site.folder)
     gateway: list[Round] = []
     script: list[Round] = []
@@ -129,8 +130,8 @@ def _far(bench: Bench) -> str:
     """One round with a bank that takes its time, as banks do: only this one shows what sessions side by side give."""
     bench.move_away("sample", FAR_S)
     bench.start_script("sample")
-    bench.play("sample", "daemon", WARM_UP)
-    ours = bench.play("sample", "daemon", 600)
+    warm = bench.play("sample", "daemon", WARM_UP)
+    ours = bench.play("sample", "daemon", fitting(600, warm.per_second))
     theirs = bench.play("sample", "script", 60)
     bench.stop_script()
     return (
@@ -165,9 +166,9 @@ def _carried(bench: Bench, bank: str) -> list[str]:
     return found
 
 
-def fitting(wanted: int, per_second: float) -> int:
+def fitting(wanted: int, per_second: float, least: int = WARM_UP) -> int:
     """As many payments as are wanted, or fewer on a machine so busy that a round would take too long."""
-    return max(min(wanted, int(per_second * ROUND_MOST_S)), min(wanted, WARM_UP))
+    return max(min(wanted, int(per_second * ROUND_MOST_S)), min(wanted, least))
 
 
 def _arguments() -> argparse.Namespace:

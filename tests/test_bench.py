@@ -204,6 +204,7 @@ def test_a_busy_machine_gets_fewer_payments_a_round() -> None:
     assert fitting(3000, 1_000_000) == 3000
     assert fitting(3000, 100) == 100 * ROUND_MOST_S
     assert fitting(3000, 0.1) == WARM_UP
+    assert fitting(3000, 0.1, 100) == 100
     assert fitting(50, 0.1) == 50
 
 
