@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 
+from gateway.control.client import NoDaemon
 from gateway.jointtest.player import GivenOrder, Player
 from gateway.jointtest.verdicts import CaseFinding, CaseVerdict, SeenAt
 from gateway.tasks import sleep
@@ -304,7 +305,10 @@ async def certificate(player: Player) -> CaseFinding:
     if hooks is None:
         return await hand(player)
     before = await _client_certificates(player)
-    await player.world.elsewhere(hooks.renew_certificate)
+    try:
+        await player.world.elsewhere(hooks.renew_certificate)
+    except NoDaemon as error:
+        return failed(f"the gateway did not come up with the new certificate: {error}")
     after = await _client_certificates(player)
     if not before or after == before:
         return failed(f"the gateway still has the certificate that ends at {before}")
