@@ -37,7 +37,7 @@ from gateway.demo.erp import BrokerAdmin, Erp
 from gateway.demo.orders import CANCEL, SUBMIT, DemoCommand, Story, write
 from gateway.demo.processes import NotStarted
 from gateway.demo.verdict import BrokenPromise, Executed, Wrong
-from gateway.erp.topology import MONEY_QUEUE, QUERY_QUEUE
+from gateway.erp.topology import LEDGER_QUEUE, MONEY_QUEUE, QUERY_QUEUE
 from gateway.settings import socket_of
 from gateway.simbank.faults import BankFault
 from gateway.tasks import sleep
@@ -280,7 +280,7 @@ class Campaign:
         pool = self._reactor.getThreadPool()
         delete, listened = deleter(self._broker, "bankgw", full_too=True), consumed(self._broker, "bankgw")
         incident = self._diary.begin("command queues deleted", "RabbitMQ")
-        queues = (MONEY_QUEUE, QUERY_QUEUE)
+        queues = (MONEY_QUEUE, QUERY_QUEUE, LEDGER_QUEUE)
         for queue in queues:
             await deferToThreadPool(self._reactor, pool, delete, queue)
         until_s = self._clock.monotonic_s() + QUEUES_S

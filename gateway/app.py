@@ -52,7 +52,8 @@ from gateway.erp.outbox import Outbox
 from gateway.erp.policies import management_reports
 from gateway.erp.question_context import QuestionContext
 from gateway.erp.question_service import QuestionService
-from gateway.erp.topology import MONEY_QUEUE, QUERY_QUEUE, UNROUTED_COMMANDS_QUEUE, preparation, standard
+from gateway.erp.receipt_fetching import ReceiptFetching, fetch_terms
+from gateway.erp.topology import LEDGER_QUEUE, MONEY_QUEUE, QUERY_QUEUE, UNROUTED_COMMANDS_QUEUE, preparation, standard
 from gateway.journal.checkpoints import checkpoints
 from gateway.journal.checkpoints.audit_purge import AuditPurge
 from gateway.journal.checkpoints.checkpoints import Checkpoints
@@ -73,6 +74,8 @@ from gateway.journal.sql.executor import ThreadExecutor
 from gateway.meters import Meters
 from gateway.people.sessions import SessionLimits
 from gateway.tasks import sleep
+from gateway.treasury.erp_treasury import ErpTreasury
+from gateway.treasury.match_news import MatchNews
 from gateway.treasury.reports.scheduled import ScheduledReports, scheduled_of
 from gateway.version import VERSION
 from gateway.watch.notify import Notify
@@ -275,16 +278,21 @@ class Gateway:
             parts.store, parts.clock, settings.node, tuple(self.lanes), self.outbox.up, self._past_elsewhere,
             self._pauses_said, meters, lambda: parts.amqp.up, self.emergency.apply,
         )  # fmt: skip
-        asking = QuestionContext(parts.store, self.registry, parts.clock, parts.cursor_key, self.ask)
+        treasury = ErpTreasury(parts.store, parts.clock, lambda: self.registry)
+        asking = QuestionContext(parts.store, self.registry, parts.clock, parts.cursor_key, self.ask, treasury)
         self.questions = QuestionService(asking, self._is_elsewhere, _poll_ms(settings))
         self.intake = Intake(parts.amqp, parts.store, self.registry, parts.clock, parts.entropy, meters,
-                             settings.zone, self._admitted, self.questions.take, settings.broker.prefetch)  # fmt: skip
+                             settings.zone, self._admitted, self.questions.take, treasury,
+                             settings.broker.prefetch)  # fmt: skip
         self.account_watch = AccountWatch(
             WatchParts(parts.store, parts.clock, meters, dict(parts.banks), self.ask, self._owns,
                        lambda lane: self.lanes[lane].epoch, lambda lane: self.lanes[lane].clock_trust.doubt is None,
                        self.questions.cache_balance),
             settings.node,
         )  # fmt: skip
+        self.match_news = MatchNews(parts.store, parts.clock, lambda: self.registry)
+        self.receipt_fetching = ReceiptFetching(parts.store, parts.clock, lambda: self.registry, self.ask, self._owns,
+                                                lambda: fetch_terms(self.settings))  # fmt: skip
         retention_clock = RetentionClock(parts.store, parts.clock, settings.node, lambda: banks_agree(
             lane.clock_trust for lane in self.lanes.values()))  # fmt: skip
         self.reports = ScheduledReports(
@@ -344,12 +352,15 @@ class Gateway:
         await self.questions.start()
         for queue in (MONEY_QUEUE, QUERY_QUEUE, UNROUTED_COMMANDS_QUEUE):
             parts.amqp.consume(queue, self.settings.broker.prefetch, self.intake.deliver)
+        parts.amqp.consume(LEDGER_QUEUE, self.settings.broker.ledger_prefetch, self.intake.deliver)
         parts.amqp.start(self._broker_up, self._broker_down, self._broker_blocked)
 
         if _poll_ms(self.settings):
             self.peer_nodes.start()
         self.account_watch.watch(self._watched())
         self.retention.start()
+        self.receipt_fetching.start(self.lanes)
+        self.match_news.start()
         self.reports.start()
         if parts.checkpoints is not None:
             parts.checkpoints.start()
@@ -366,11 +377,9 @@ class Gateway:
         # A lane whose row a stranger has locked is not waited for: its lease runs out by itself.
         either: list[Deferred[Any]] = [leaving, over]
         await DeferredList(either, fireOnOneCallback=True)
-        self.questions.stop()
-        self.account_watch.stop()
-        self.peer_nodes.stop()
-        self.retention.stop()
-        self.reports.stop()
+        for part in (self.questions, self.account_watch, self.receipt_fetching, self.match_news, self.peer_nodes,
+                     self.retention, self.reports):
+            part.stop()
         if self.parts.checkpoints is not None:
             await self.parts.checkpoints.stop()
         draining = self.outbox.drain()

@@ -442,6 +442,8 @@ BROAD: Mapping[str, str] = {
     "gateway/journal/sql/executor.py": "border of a thread: the error goes to whoever asked for the work",
     "gateway/journal/cluster/peer_nodes.py": "border of a beat: what goes wrong in one must not keep the next from hearing of a pause",
     "gateway/journal/payments/retention.py": "border of a look: nothing is thrown away, and the next look comes",
+    "gateway/erp/receipt_fetching.py": "border of a look: what goes wrong on one lane stops no other, and the next look comes",
+    "gateway/treasury/match_news.py": "border of a look: what goes wrong with one account stops no other",
     "gateway/journal/commit/committer.py": "border of a unit: whatever it raises is its own, the others commit",
     "gateway/journal/commit/group_commit.py": "border of a listener: what is committed stays committed",
     "gateway/bank/dispatch.py": "border of a message: whatever happens after the write leaves its orders in doubt",

@@ -12,7 +12,7 @@ from gateway.meters import Meters
 from protocols.canon.outcome import Outcome
 from protocols.canon.statement import Page, ReturnsPage
 from protocols.kit.declined import Declined
-from protocols.kit.errors import ProtocolError, harmless
+from protocols.kit.errors import CannotAsk, ProtocolError, harmless
 
 _log = log.get("bank.exchange_metrics")
 
@@ -57,6 +57,9 @@ class ExchangeMetrics:
             _log.warning("bank.declined", bank=self._bank, operation=operation, code=error.code, text=error.bank_text,
                          outcome=error.outcome)  # fmt: skip
             return "rate_limited" if error.outcome == "rate_limited" else "refused"
+        if isinstance(error, CannotAsk):
+            _log.info("bank.not_asked", bank=self._bank, operation=operation, error=error.text)
+            return "not_sent"
         if isinstance(error, ProtocolError):
             if error.reason in SIGNATURE_REASONS:
                 self._meters.signature_failures.labels(self._bank).inc()

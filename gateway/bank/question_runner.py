@@ -15,7 +15,7 @@ from gateway.bank.session_pool import BankSession
 from gateway.tasks import sleep
 from protocols.bank import Conversation
 from protocols.kit.declined import Declined
-from protocols.kit.errors import ProtocolError
+from protocols.kit.errors import CannotAsk, ProtocolError
 
 R = TypeVar("R")
 RATE_LIMITED_REST_S = 1.0
@@ -46,13 +46,14 @@ class QuestionRunner:
             self._metrics.observe(operation, outcome, self._parts.clock.monotonic_s() - started_s)
 
     def release_after(self, session: BankSession, error: NotConnected | NoAnswer | ProtocolError) -> None:
-        """Give the session back after a fault. A decline leaves its connections in order; any other fault ends them.
+        """Give the session back after a fault. A decline, and a question that was not put, leave its
+        connections in order; any other fault ends them.
 
         A bank that says "too fast" gets no request of this login for a moment.
         """
         if isinstance(error, Declined) and error.outcome == "rate_limited":
             self._parts.login.rest(RATE_LIMITED_REST_S)
-        session.release(distrust=not isinstance(error, Declined), signed_out=signed_out(error))
+        session.release(distrust=not isinstance(error, Declined | CannotAsk), signed_out=signed_out(error))
 
     async def wait_for_pace(self, sort: str) -> None:
         """Return when the bank's pace allows one more request in a conversation that is already under way."""

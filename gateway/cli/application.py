@@ -37,6 +37,7 @@ from gateway.cli.commands import (
     persons,
     policy,
     query,
+    receipts,
     reconcile,
     rename,
     report,
@@ -52,6 +53,7 @@ from gateway.cli.commands import (
     support_bundle,
     today,
     topology,
+    worklists,
 )
 from gateway.cli.help_pages import GroupedListing
 
@@ -76,9 +78,10 @@ def application() -> typer.Typer:
     app.callback()(_options)
     for verb in (
         run.run, query.query, console.console, console.approval_page, drain.drain, backup.backup, restore.restore,
-        support_bundle.support_bundle, status.status, today.today, report.report, directory.directory, resolve.resolve,
-        leave_safe_mode.leave_safe_mode, stop_all.stop_all, restart_all.restart_all, send.send, explain.explain,
-        simulate.simulate, demo.demo, check.check, doctor.doctor, banks.banks, login.login, login.logout, login.whoami,
+        support_bundle.support_bundle, status.status, today.today, report.report, worklists.worklists,
+        directory.directory, resolve.resolve, leave_safe_mode.leave_safe_mode, stop_all.stop_all,
+        restart_all.restart_all, send.send, explain.explain, simulate.simulate, demo.demo, check.check, doctor.doctor,
+        banks.banks, login.login, login.logout, login.whoami,
     ):  # fmt: skip
         app.command(verb.__name__.replace("_", "-"))(verb)
     app.add_typer(audit.application(), name="audit")
@@ -91,6 +94,7 @@ def application() -> typer.Typer:
     app.add_typer(delegations.application(), name="delegations")
     app.add_typer(policy.application(), name="policy")
     app.add_typer(reconcile.application(), name="reconcile")
+    app.add_typer(receipts.application(), name="receipts")
     app.add_typer(approvals.application(), name="approvals")
     app.add_typer(rename.senders(), name="senders")
     app.add_typer(payees.application(), name="payees")

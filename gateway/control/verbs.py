@@ -28,10 +28,12 @@ from gateway.control import (
     persons,
     policy_changes,
     proposals,
+    receipts,
     reconciliation,
     reports,
     roles,
     sign_in,
+    worklists,
 )
 from gateway.control.batch_view import BatchChanged, OperatorDecision
 from gateway.control.daemon_handle import DaemonHandle
@@ -92,6 +94,8 @@ def unguarded(daemon_handle: DaemonHandle, sessions: PersonSessions) -> Sequence
         Verb("POST", "/stop", acts.stop_all),
         *accounts_today.verbs(daemon_handle),
         *reports.verbs(daemon_handle),
+        *receipts.verbs(daemon_handle),
+        *worklists.verbs(daemon_handle),
         *reconciliation.verbs(daemon_handle),
         *directory.verbs(daemon_handle),
         *exchange_traces.verbs(daemon_handle),

@@ -144,8 +144,8 @@ class BrokerAdmin:
         """Declare what the gateway needs, and throw away what an earlier run left in its queues."""
         amqp = self._connect()
         for queue in (
-            topology.MONEY_QUEUE, topology.QUERY_QUEUE, topology.PARKED_QUEUE, topology.UNROUTED_COMMANDS_QUEUE,
-            topology.UNROUTED_NEWS,
+            topology.MONEY_QUEUE, topology.QUERY_QUEUE, topology.LEDGER_QUEUE, topology.PARKED_QUEUE,
+            topology.UNROUTED_COMMANDS_QUEUE, topology.UNROUTED_NEWS,
         ):  # fmt: skip
             amqp.consume(queue, _AT_ONCE, lambda delivery: self._throw_away(amqp, delivery))
         await up(amqp, self._clock)

@@ -24,31 +24,36 @@ def ask(received: ReceivedCommand, command: BankQuestion) -> CommandUnit:
     refusal = _unanswerable(received, command)
     if refusal is not None:
         return received.refuse(refusal)
-    stamp = received.delivery.properties.timestamp
-    asked_ms = received.now_ms if stamp is None else stamp * 1000
 
     def unit(tx: Tx) -> CommandResult:
-        key, coming = received.key, received.envelope.coming
         if isinstance(command, ReceiptRequest) and command.account is None:
             refusal = _no_such_payment(received, tx, command)
             if refusal is not None:
                 return received.refuse(refusal, command.id)(tx)
-        row = QuestionRow(
-            question=key, sender=received.sender.name, operation=received.type.value, body=received.delivery.body,
-            reply=received.envelope.reply, received_ms=received.now_ms,
-            expires_ms=min(asked_ms, received.now_ms) + command.max_wait_s * 1000,
-        )  # fmt: skip
-        if redelivery.noted(tx, coming, key, "question.answered"):
-            return REPEATED
-        if not questions.ask(tx, row):
-            if redelivery.noted(tx, coming, key, "question.asked"):
-                return REPEATED
-            # The same question published twice while the first still waits: two questions, two replies.
-            row = replace(row, question=f"{key}.{received.entropy.ulid(tx.now_ms)}")
-            questions.ask(tx, row)
-        return CommandResult("asked", question=row)
+        return stored(received, tx, command.max_wait_s)
 
     return unit
+
+
+def stored(received: ReceivedCommand, tx: Tx, max_wait_s: int) -> CommandResult:
+    """Store the command as a question, to be answered by the question service within that time."""
+    key, coming = received.key, received.envelope.coming
+    stamp = received.delivery.properties.timestamp
+    asked_ms = received.now_ms if stamp is None else stamp * 1000
+    row = QuestionRow(
+        question=key, sender=received.sender.name, operation=received.type.value, body=received.delivery.body,
+        reply=received.envelope.reply, received_ms=received.now_ms,
+        expires_ms=min(asked_ms, received.now_ms) + max_wait_s * 1000,
+    )  # fmt: skip
+    if redelivery.noted(tx, coming, key, "question.answered"):
+        return REPEATED
+    if not questions.ask(tx, row):
+        if redelivery.noted(tx, coming, key, "question.asked"):
+            return REPEATED
+        # The same question published twice while the first still waits: two questions, two replies.
+        row = replace(row, question=f"{key}.{received.entropy.ulid(tx.now_ms)}")
+        questions.ask(tx, row)
+    return CommandResult("asked", question=row)
 
 
 def _unanswerable(received: ReceivedCommand, command: BankQuestion) -> Refusal | None:

@@ -1,9 +1,9 @@
 """Command intake: each delivery becomes one journal unit, and is acknowledged only when that unit is durable.
 
-The unit is a payment, a cancellation, a question, an answer from the journal, or a refusal. A message that is too large
-is rejected after its refusal is durable, so that the broker parks it whole without the journal. A delivery whose
-refusal cannot be stored either goes back to the queue, whose delivery limit finally parks it, so that it does not block
-others.
+The unit is a payment, a cancellation, a part of a book, a claim, a question, an answer from the journal, or a refusal.
+A message that is too large is rejected after its refusal is durable, so that the broker parks it whole without the
+journal. A delivery whose refusal cannot be stored either goes back to the queue, whose delivery limit finally parks it,
+so that it does not block others.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from twisted.python.failure import Failure
 
 from gateway import log
 from gateway.clock import Clock, Entropy
-from gateway.erp import approvals, ask_later, batches, files, orders, status_and_cancel
+from gateway.erp import approvals, ask_later, batches, files, orders, status_and_cancel, treasury_commands
 from gateway.erp import validation as validating
 from gateway.erp.amqp_types import Amqp, Delivery
 from gateway.erp.command import CommandResult, CommandUnit, ReceivedCommand, refusing
 from gateway.erp.envelope import Envelope, envelope_of, is_dead_lettered, may_reply
 from gateway.erp.sender_turns import Turns
+from gateway.erp.treasury_port import TreasuryPort
 from gateway.journal.commit.rows import PaymentRow, QuestionRow
 from gateway.journal.commit.store import Store, StoreFailed
 from gateway.journal.sql.databases import is_locked
@@ -32,10 +33,12 @@ from gateway.meters import Meters
 from gateway.registry import Registry, Sender
 from protocols.canon.errors import Code, Refusal
 from protocols.erp import commands, routing, signature
+from protocols.erp.treasury_words import TreasuryCommand, TreasuryQuestion
 from protocols.erp.words import (
     MAX_BODY_BYTES,
     MONEY_COMMANDS,
     SINGLE_ORDERS,
+    TREASURY_COMMANDS,
     CancelOrder,
     Command,
     CommandType,
@@ -74,6 +77,7 @@ class Intake:
         zone: str,
         on_payment: Callable[[PaymentRow], None],
         on_question: Callable[[QuestionRow], None],
+        treasury: TreasuryPort,
         prefetch: int = 200,
     ) -> None:
         self._amqp = amqp
@@ -85,6 +89,7 @@ class Intake:
         self._zone = ZoneInfo(zone)
         self._on_payment = on_payment
         self._on_question = on_question
+        self._treasury = treasury
         self._under_way = 0
         self._turns = Turns(prefetch, self._start, amqp.widen, amqp.narrow)
 
@@ -170,7 +175,7 @@ class Intake:
     def _not_entitled(
         self, delivery: Delivery, envelope: Envelope, type_: CommandType, user: str | None, sender: Sender | None
     ) -> Refusal | None:
-        if type_ in MONEY_COMMANDS and user is None:
+        if type_ in MONEY_COMMANDS | TREASURY_COMMANDS and user is None:
             return Refusal(Code.NO_SENDER, f"{type_.value} needs the user-id property, which the broker checks")
         if sender is None and user is None:
             title = "the question has no user-id, and no sender takes anonymous questions; set user-id to your login"
@@ -214,6 +219,10 @@ class Intake:
             return approvals.decide(received, command)
         if isinstance(command, StatusQuery):
             return status_and_cancel.status(received, command)
+        if isinstance(command, TreasuryCommand):
+            return treasury_commands.change(received, command, self._treasury)
+        if isinstance(command, TreasuryQuestion):
+            return treasury_commands.ask(received, command)
         return ask_later.ask(received, command)
 
     # ---- refusals and defects ----

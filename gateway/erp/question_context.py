@@ -6,16 +6,19 @@ from dataclasses import dataclass
 
 from gateway.asking import Asker
 from gateway.clock import Clock
+from gateway.erp.treasury_port import TreasuryPort
 from gateway.journal.commit.store import Store
 from gateway.registry import Registry
 
 
 @dataclass(slots=True)
 class QuestionContext:
-    """`registry` is replaced when the settings are read again. `cursor_key` seals the cursors that an ERP is given."""
+    """`registry` is replaced when the settings are read again. `cursor_key` seals the cursors that an ERP is given.
+    `treasury` answers what no bank is asked."""
 
     store: Store
     registry: Registry
     clock: Clock
     cursor_key: bytes
     ask: Asker
+    treasury: TreasuryPort

@@ -1,4 +1,5 @@
-"""The question service: answers the ERP's questions about balances, entries, statements and receipts, one reply each.
+"""The question service: answers the ERP's questions about balances, entries, statements and receipts, one reply each;
+and what the treasury answers: reconciliation, reports, a whole book.
 
 A question stays in the journal until its reply is in the outbox; after a restart it is asked again. If several nodes
 share the journal, the node that owns the bank's lane answers, whichever node took the question in; a question that is
@@ -24,6 +25,7 @@ from gateway.core.hours import local
 from gateway.core.policy import Route
 from gateway.erp.bank_refusals import defect, no_answer, ours
 from gateway.erp.envelope import answer_row
+from gateway.erp.ledger_closing import LedgerClosing
 from gateway.erp.question_context import QuestionContext
 from gateway.erp.receipts import Receipts, lane_of
 from gateway.erp.statements import Statements
@@ -38,6 +40,7 @@ from protocols.canon.query import BalanceQuestion, LinesQuestion
 from protocols.canon.statement import Balance, Line, Page
 from protocols.erp import account_replies, commands, cursor, replies
 from protocols.erp.account_replies import BalanceAnswer
+from protocols.erp.treasury_words import ReconciliationQuery, ReportRequest, SubmitLedger
 from protocols.erp.words import BalanceQuery, Command, CommandType, ReceiptRequest, StatementRequest, TransactionsQuery
 from protocols.kit.errors import ProtocolError
 from protocols.kit.paging import PAGES_MAX, TOO_MANY_PAGES
@@ -79,6 +82,7 @@ class _Place:
 _NAMES = {
     CommandType.BALANCE_QUERY: replies.BALANCE_RESULT, CommandType.TRANSACTIONS_QUERY: replies.TRANSACTIONS_PAGE,
     CommandType.STATEMENT_REQUEST: replies.STATEMENT_READY, CommandType.RECEIPT_REQUEST: replies.RECEIPT_READY,
+    CommandType.RECONCILIATION_QUERY: replies.RECONCILIATION_RESULT, CommandType.REPORT_REQUEST: replies.REPORT_READY,
 }  # fmt: skip
 
 
@@ -102,6 +106,7 @@ class QuestionService:
         self._balances: dict[str, _Known] = {}
         self._statements = Statements(context)
         self._receipts = Receipts(context)
+        self._closing = LedgerClosing(context)
         self._tasks = Tasks(self._failed)
 
     def take(self, row: QuestionRow) -> None:
@@ -152,7 +157,11 @@ class QuestionService:
     async def _process(self, row: QuestionRow) -> None:
         try:
             command = commands.read(CommandType(row.operation), row.reply.content_type, row.body)
-            if await self._is_ours(row, command):
+            if not await self._is_ours(row, command):
+                return
+            if isinstance(command, SubmitLedger):
+                await self._closing.answer(row, command)
+            else:
                 await self._answer(row, command)
         except (CancelledError, StoreFailed):
             raise
@@ -175,8 +184,13 @@ class QuestionService:
             return await self.context.store.read(lambda conn: lane_of(conn, sender, asked))
         if isinstance(command, BalanceQuery):
             account: AccountNumber | None = command.accounts[0]
-        elif isinstance(command, TransactionsQuery | StatementRequest | ReceiptRequest):
+        elif isinstance(command, TransactionsQuery | StatementRequest | ReceiptRequest | ReconciliationQuery):
             account = command.account
+        elif isinstance(command, SubmitLedger):
+            account = command.head.account
+        elif isinstance(command, ReportRequest):
+            # Of the accounts that it is about, one must say which node answers.
+            account = command.account or AccountNumber(min(self.context.registry.routes, default=""))
         else:
             return None
         route = None if account is None else self.context.registry.route_of(account.clear)
@@ -186,7 +200,7 @@ class QuestionService:
         wait_s = (row.expires_ms - self.context.clock.now_ms()) / 1000
         said: Mapping[str, Any] | Refusal
         if wait_s <= 0:
-            said = Refusal(Code.EXPIRED, "max_wait was over before the question could be put to the bank")
+            said = Refusal(Code.EXPIRED, "max_wait was over before the question could be answered")
         elif isinstance(command, BalanceQuery):
             said = await self._balances_of(command, wait_s)
         elif isinstance(command, TransactionsQuery):
@@ -195,6 +209,8 @@ class QuestionService:
             said = await self._guarded(self._statements.answer(row.sender, command, wait_s))
         elif isinstance(command, ReceiptRequest):
             said = await self._guarded(self._receipts.answer(row, command))
+        elif isinstance(command, ReconciliationQuery | ReportRequest):
+            said = await self._guarded(self.context.treasury.answer(row.sender, command))
         else:
             said = command if isinstance(command, Refusal) else Refusal(Code.INTERNAL, "not a question for a bank")
         answer = _rejected(row, said) if isinstance(said, Refusal) else (_NAMES[CommandType(row.operation)], said)

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import date
 from functools import partial
-from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import Connection
@@ -18,9 +16,8 @@ from gateway.asking import Unavailable
 from gateway.core.policy import Route
 from gateway.erp.bank_refusals import is_elsewhere, no_answer
 from gateway.erp.question_context import QuestionContext
-from gateway.journal.commit import attempts
 from gateway.journal.commit.rows import PaymentRow, QuestionRow
-from gateway.journal.payments import bundles, lookup, receipts
+from gateway.journal.payments import lookup, receipt_files, receipt_questions, receipts
 from gateway.tasks import sleep, sleep_until
 from protocols.canon.errors import Code, Fault, FieldCode, Refusal
 from protocols.canon.query import ReceiptQuestion
@@ -28,7 +25,7 @@ from protocols.canon.statement import Receipt, ReceiptLater
 from protocols.erp.account_replies import ReceiptSubject, receipt_pages, receipt_ready
 from protocols.erp.words import ReceiptRequest
 from protocols.kit.declined import Declined
-from protocols.kit.errors import ProtocolError
+from protocols.kit.errors import CannotAsk, ProtocolError
 
 LEAST_WAIT_S = 1.0
 AGAIN_S = (15.0, 60.0, 300.0)
@@ -48,9 +45,10 @@ class _Wanted:
     def key(self) -> str:
         """A key that is equal for all questions about this receipt."""
         asked = self.question
-        parts = (self.route.lane, asked.account.clear, asked.bank_date.isoformat(), asked.bank_line_id,
-                 asked.reference or "")  # fmt: skip
-        return sha256("\x1f".join(parts).encode()).hexdigest()
+        if self.subject.payment is not None:
+            # Not by its entry, which may be recorded between two pages.
+            return receipts.digest(self.route.lane, self.subject.payment)
+        return receipts.digest(self.route.lane, asked.account.clear, asked.bank_date.isoformat(), asked.bank_line_id)
 
 
 class Receipts:
@@ -83,7 +81,8 @@ class Receipts:
         if query.account is not None:
             assert query.bank_date is not None and query.bank_line_id is not None
             subject = ReceiptSubject(query.account, query.bank_date, query.bank_line_id)
-            question = ReceiptQuestion(query.account, query.bank_date, query.bank_line_id)
+            asked = query.account, query.bank_date, query.bank_line_id
+            question = await self._context.store.read(lambda conn: receipt_questions.of_entry(conn, *asked))
         else:
             found = await self._context.store.read(lambda conn: _of_payment(conn, sender, query))
             if found is None:
@@ -112,6 +111,8 @@ class Receipts:
             wait_s = min(EXCHANGE_S, (row.expires_ms - context.clock.now_ms()) / 1000)
             try:
                 said = await context.ask(wanted.route.lane, "receipt", partial(put, question), wait_s)
+            except CannotAsk as error:
+                return _unfit(wanted, error)
             except (Unavailable, ProtocolError) as error:
                 last = no_answer(wanted.route, error)
                 pause_s = AGAIN_S[min(tries, len(AGAIN_S) - 1)]
@@ -122,10 +123,20 @@ class Receipts:
                 await sleep(context.clock, pause_s)
                 continue
             if isinstance(said, Receipt):
+                await self._archive(wanted, said)
                 if receipt_pages(said) > 1:
                     return await context.store.write(partial(receipts.keep, key=wanted.key, receipt=said))
                 return said
             await self._later(row.question, said)
+
+    async def _archive(self, wanted: _Wanted, receipt: Receipt) -> None:
+        """Keep the original of a payment's receipt; nobody needs to ask the bank for it again."""
+        payment, day = wanted.subject.payment, wanted.question.bank_date.isoformat()
+        row = None if payment is None else await self._context.store.read(lambda conn: lookup.fetch(conn, payment))
+        if row is not None:
+            await self._context.store.write(
+                lambda tx: receipt_files.keep(tx, row, day, receipt, f"sender:{row.sender}")
+            )
 
     async def _later(self, question: str, said: ReceiptLater) -> None:
         due_ms = self._context.clock.now_ms() + int(max(said.after_s, LEAST_WAIT_S) * 1000)
@@ -137,6 +148,13 @@ def _may_come(error: Unavailable | ProtocolError) -> bool:
     if isinstance(error, Declined):
         return error.outcome != "failed"
     return isinstance(error, Unavailable)
+
+
+def _unfit(wanted: _Wanted, error: CannotAsk) -> Refusal:
+    """The refusal of a question that this bank cannot be asked as it was named."""
+    at = "/bank_line_id" if wanted.subject.payment is None else "/payment"
+    fault = Fault(at, FieldCode.UNSUPPORTED, error.text)
+    return Refusal(Code.VALIDATION, f"{wanted.route.bank} cannot be asked for this receipt: {error.text}", (fault,))
 
 
 def _with_ticket(question: ReceiptQuestion, ticket: str) -> ReceiptQuestion:
@@ -154,17 +172,10 @@ def _of_payment(
 ) -> tuple[ReceiptSubject, ReceiptQuestion] | None:
     """The subject and question for a payment's receipt, with all references known to us and the bank."""
     row = _payment(conn, sender, query)
-    attempt = None if row is None else attempts.last(conn, row.payment)
-    if row is None or attempt is None:
+    question = None if row is None else receipt_questions.of_payment(conn, row)
+    if row is None or question is None:
         return None
-    account, bank_date = row.order.ours.account, date.fromisoformat(attempt.bank_date)
-    carried = bundles.of_payment(conn, row.payment)
-    bundle = carried[0].bank_ref if carried is not None and carried[0].spent else None
-    question = ReceiptQuestion(
-        account, bank_date, reference=row.bank_ref, bank_serial=row.bank_serial, amount=row.order.amount,
-        bundle=bundle, creditor=row.order.creditor.account, creditor_name=row.order.creditor.name,
-    )  # fmt: skip
-    return ReceiptSubject(account, bank_date, payment=row.payment), question
+    return ReceiptSubject(question.account, question.bank_date, payment=row.payment), question
 
 
 def _payment(conn: Connection, sender: str, query: ReceiptRequest) -> PaymentRow | None:

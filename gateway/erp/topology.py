@@ -31,6 +31,8 @@ COMMANDS = "bankgw.commands"
 DEAD = "bankgw.dead"
 MONEY_QUEUE = "bankgw.commands.money"
 QUERY_QUEUE = "bankgw.commands.query"
+LEDGER_QUEUE = "bankgw.commands.ledger"
+"""Books of many thousand rows: they must not stand before a payment or a question."""
 PARKED_QUEUE = "bankgw.parked"
 UNROUTED = "bankgw.unrouted"
 UNROUTED_COMMANDS_QUEUE = "bankgw.unrouted.commands"
@@ -41,7 +43,9 @@ CHECKPOINTS_KEPT_MS = 7 * 86_400_000
 """How long checkpoints are kept for a witness; a later checkpoint covers the same entries."""
 
 MONEY_KEYS = ("payment.#", "batch.#", "payroll.#", "collection.#", "transfer.#")
-QUERY_KEYS = ("balance.#", "transactions.#", "statement.#", "receipt.#", "status.#")
+QUERY_KEYS = ("balance.#", "transactions.#", "statement.#", "receipt.#", "status.#", "reconciliation.#",
+              "report.#", "credit.#")
+LEDGER_KEYS = ("ledger.#",)
 
 DELIVERY_LIMIT = 20
 OLDEST_BROKER = (3, 10)
@@ -132,6 +136,7 @@ def standard(delivery_limit: int = DELIVERY_LIMIT) -> Topology:
             Queue(PARKED_QUEUE),
             Queue(MONEY_QUEUE, delivery_limit, DEAD),
             Queue(QUERY_QUEUE, delivery_limit, DEAD),
+            Queue(LEDGER_QUEUE, delivery_limit, DEAD),
             Queue(CHECKPOINTS_QUEUE, kept_ms=CHECKPOINTS_KEPT_MS),
         ),
         bindings=(
@@ -140,6 +145,7 @@ def standard(delivery_limit: int = DELIVERY_LIMIT) -> Topology:
             Binding(PARKED_QUEUE, DEAD, ""),
             *(Binding(MONEY_QUEUE, COMMANDS, key) for key in MONEY_KEYS),
             *(Binding(QUERY_QUEUE, COMMANDS, key) for key in QUERY_KEYS),
+            *(Binding(LEDGER_QUEUE, COMMANDS, key) for key in LEDGER_KEYS),
         ),
     )
 

@@ -16,6 +16,7 @@ SLUG = r"^[a-z][a-z0-9_]{0,30}$"
 AMOUNT = r"^(0|[1-9][0-9]{0,14})(\.[0-9]{1,4})?$"
 ACCOUNT = r"^[0-9A-Za-z]{4,34}$"
 CURRENCY = r"^[A-Z]{3}$"
+CLOCK = r"^([01][0-9]|2[0-3]):[0-5][0-9]$"
 ORIGIN = r"^(https://[a-z0-9.-]+|http://([a-z0-9-]+\.)?localhost)(:[0-9]{1,5})?$"
 """An origin as a browser writes it. Without TLS it is this machine's only."""
 PERMIT_LOG = "permits"
@@ -46,6 +47,7 @@ Operation = Literal[
     "payroll.submit", "collection.submit",
     "status.query", "balance.query", "transactions.query", "statement.request", "receipt.request",
     "payment.validate",
+    "ledger.submit", "ledger.withdraw", "credit.claim", "reconciliation.query", "report.request",
 ]  # fmt: skip
 
 
@@ -127,6 +129,9 @@ class Broker(_Table):
     )
     management_url: str | None = Field(None, description="Management API, to read effective policies; optional.")
     prefetch: int = Field(200, ge=1, le=2000, description="Unacknowledged commands per queue.")
+    ledger_prefetch: int = Field(
+        2, ge=1, le=16, description="Unacknowledged parts of books; few, as each writes up to 500 rows."
+    )
     prefetch_bytes: int = Field(
         67_108_864,
         ge=4_194_304,
@@ -204,10 +209,24 @@ class RetentionSettings(_Table):
         description="Days for which audit entries, proposals and delegations are kept, at least as long as payments. A "
         "signed checkpoint stays in the place of the entries that are deleted, a whole month at a time.",
     )  # fmt: skip
+    receipts_days: int = Field(10_958, ge=400, le=36_500, description="Days for which originals of receipts are kept.")
 
     def books_days(self) -> int:
         """`reconciliation_days`, or its default."""
         return self.reconciliation_days or min(self.payments_days, self.statements_days)
+
+
+class ReceiptSettings(_Table):
+    """Electronic receipts (电子回单) of settled payments, fetched by the daemon where a bank gives them."""
+
+    fetch: bool = Field(True, description="Fetch the receipt of each settled payment.")
+    after_s: float = Field(3_600.0, ge=0, description="Seconds after a payment has settled before it is asked for.")
+    days: int = Field(60, ge=1, le=366, description="Days for which a payment's receipt is looked for at first.")
+    per_minute: int = Field(
+        6, ge=1, le=60, description="Questions a minute and lane; none while a payment of that lane is on its way out."
+    )
+    opens: str = Field("00:00", pattern=CLOCK, description="From when on it is asked, HH:MM in the bank's time.")
+    closes: str = Field("00:00", pattern=CLOCK, description="Until when, HH:MM; the same as `opens`: all day.")
 
 
 class WatchSettings(_Table):
@@ -541,6 +560,7 @@ class Settings(_Table):
     broker: Broker = Field(description="RabbitMQ.")
     journal: Journal = Field(description="The journal.")
     retention: RetentionSettings = Field(RetentionSettings.model_construct(), description="Retention.")
+    receipts: ReceiptSettings = Field(ReceiptSettings.model_construct(), description="Receipts.")
     watch: WatchSettings = Field(WatchSettings.model_construct(), description="Metrics and health.")
     log: LogSettings = Field(LogSettings.model_construct(), description="Log lines.")
     control: ControlSettings = Field(ControlSettings.model_construct(), description="Control API.")

@@ -53,6 +53,12 @@ class Code(StrEnum):
     BANK_UNAVAILABLE = "bank_unavailable"
     BANK_REFUSED = "bank_refused"
     BANK_UNCLEAR = "bank_unclear"
+    BOOK_REFUSED = "book_refused"
+    BOOK_FROZEN = "book_frozen"
+    BOOK_MATCHED = "book_matched"
+    UNKNOWN_BOOK = "unknown_book"
+    UNKNOWN_ENTRY = "unknown_entry"
+    ALREADY_CLAIMED = "already_claimed"
     INTERNAL = "internal"
 
 
@@ -107,6 +113,12 @@ CODES: Mapping[Code, CodeFacts] = {
     Code.BANK_UNAVAILABLE: CodeFacts(_S, "the bank did not answer in time; a question may be asked again", "银行未及时应答;查询可重试"),
     Code.BANK_REFUSED: CodeFacts(_S, "the bank refused the question", "银行拒绝了查询"),
     Code.BANK_UNCLEAR: CodeFacts(_S, "the bank's answer could not be used", "银行应答无法使用"),
+    Code.BOOK_REFUSED: CodeFacts(_S, "the book does not agree with itself or with the books beside it; it is dropped whole", "日记账自身或与相邻日记账不符;已整本丢弃"),
+    Code.BOOK_FROZEN: CodeFacts(_X, "the reconciliation statement of that month is approved, and so its book stays", "该月余额调节表已审批,日记账不得变更"),
+    Code.BOOK_MATCHED: CodeFacts(_S, "a person decided about a row of the book; undo that first", "已有人工确认涉及该日记账;请先撤销"),
+    Code.UNKNOWN_BOOK: CodeFacts(_S, "this sender has no book with that id", "该发送方没有此编号的日记账"),
+    Code.UNKNOWN_ENTRY: CodeFacts(_S, "no entry of that account is known by this key", "该账户没有此明细"),
+    Code.ALREADY_CLAIMED: CodeFacts(_X, "the money is claimed already, by another id", "该笔来款已被认领"),
     Code.INTERNAL: CodeFacts(_S, "a fault of the gateway; the message is parked", "网关内部错误;消息已停放"),
 }  # fmt: skip
 

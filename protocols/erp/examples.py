@@ -12,6 +12,7 @@ from protocols.canon.order import Kind
 from protocols.canon.outcome import CORRECTION_EVENT, STATE_TABLE, Fate, State
 from protocols.canon.party import AccountNumber, Name
 from protocols.canon.statement import Balance, Direction, Line, Page, Receipt
+from protocols.erp import treasury_examples
 from protocols.erp.account_replies import (
     BalanceAnswer,
     ReceiptSubject,
@@ -102,6 +103,7 @@ def commands() -> dict[str, dict[str, Any]]:
         "receipt.request": {"account": _OWN, "bank_date": "2026-11-24", "bank_line_id": "20261124000917"},
         "receipt.request+payment": {"payment": _PAYMENT, "page": 2, "max_wait": "PT2H"},
         "payment.validate": least,
+        **treasury_examples.commands(),
     }
 
 
@@ -183,6 +185,7 @@ def replies() -> dict[str, dict[str, Any]]:
             ReceiptSubject(AccountNumber(_OWN), date(2026, 11, 24), bank_line_id="20261124000917"),
             Receipt(b"%PDF-1.7 ...", "application/pdf", "20261124000917.pdf"), 1),
         **_batch_replies(),
+        **treasury_examples.replies(),
     }  # fmt: skip
 
 
@@ -233,7 +236,7 @@ def events() -> dict[str, dict[str, Any]]:
     made[BATCH_COMPLETED] = batch_fields(_batch(BATCH_COMPLETED, 3, ended, told=False))
     made[TRANSACTION_BOOKED] = transaction_booked(_SENDER, _BANK, _entry(), _AT_MS, {"B26112400000871": _PAYMENT})
     made[STATEMENT_CLOSED] = statement_closed(_SENDER, _BANK, _statement(), _AT_MS)
-    return made
+    return made | treasury_examples.events()
 
 
 _MORE: Mapping[str, Mapping[str, Any]] = {

@@ -16,6 +16,13 @@ from protocols.erp.question_forms import (
     StatusQueryForm,
     TransactionsQueryForm,
 )
+from protocols.erp.treasury_forms import (
+    CreditClaim,
+    LedgerSubmit,
+    LedgerWithdraw,
+    ReconciliationQueryForm,
+    ReportRequestForm,
+)
 from protocols.erp.words import CommandType
 
 FORMS: Mapping[CommandType, type[Form]] = {
@@ -33,4 +40,9 @@ FORMS: Mapping[CommandType, type[Form]] = {
     CommandType.STATEMENT_REQUEST: StatementRequestForm,
     CommandType.RECEIPT_REQUEST: ReceiptRequestForm,
     CommandType.PAYMENT_VALIDATE: PaymentSubmit,
+    CommandType.LEDGER_SUBMIT: LedgerSubmit,
+    CommandType.LEDGER_WITHDRAW: LedgerWithdraw,
+    CommandType.CREDIT_CLAIM: CreditClaim,
+    CommandType.RECONCILIATION_QUERY: ReconciliationQueryForm,
+    CommandType.REPORT_REQUEST: ReportRequestForm,
 }

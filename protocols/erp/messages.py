@@ -22,10 +22,20 @@ from protocols.erp.forms import FORMS
 from protocols.erp.replies import (
     BALANCE_RESULT,
     COMMAND_REJECTED,
+    CREDIT_CLAIMED,
+    CREDIT_RELEASED,
+    CREDIT_RESULT,
+    LEDGER_CLOSED,
+    LEDGER_RESULT,
     PAYMENT_ACCEPTED,
     PAYMENT_REJECTED,
     PAYMENT_VALIDATED,
     RECEIPT_READY,
+    RECONCILIATION_COMPLETED,
+    RECONCILIATION_EXCEPTION,
+    RECONCILIATION_MATCHED,
+    RECONCILIATION_RESULT,
+    REPORT_READY,
     STATEMENT_CLOSED,
     STATEMENT_READY,
     STATUS_RESULT,
@@ -33,6 +43,17 @@ from protocols.erp.replies import (
     TRANSACTIONS_PAGE,
 )
 from protocols.erp.reply_forms import BatchNewsForm, PaymentNews, PaymentValidated, Rejected
+from protocols.erp.treasury_reply_forms import (
+    CreditNews,
+    CreditResult,
+    ExceptionNews,
+    LedgerClosed,
+    LedgerResult,
+    ReconciliationCompleted,
+    ReconciliationMatched,
+    ReconciliationResult,
+    ReportReady,
+)
 from protocols.erp.words import CommandType
 
 
@@ -105,6 +126,18 @@ _COMMANDS = {
         "ask what `payment.submit` would do with this body; nothing is recorded and no id is used",
         "询问以此内容提交 `payment.submit` 的结果;不作任何记录,也不占用编号",
         (PAYMENT_VALIDATED, COMMAND_REJECTED)),
+    CommandType.LEDGER_SUBMIT: (
+        "bring an account's bank journal, so that it can be [reconciled](../../do/reconcile.md)",
+        "提交企业银行日记账,用于[对账](../../do/reconcile.zh.md)", (LEDGER_RESULT, COMMAND_REJECTED)),
+    CommandType.LEDGER_WITHDRAW: (
+        "take a bank journal back", "撤回企业银行日记账", (LEDGER_RESULT, COMMAND_REJECTED)),
+    CommandType.CREDIT_CLAIM: (
+        "say whose money an entry is, once", "来款认领,一笔仅认领一次", (CREDIT_RESULT, COMMAND_REJECTED)),
+    CommandType.RECONCILIATION_QUERY: (
+        "ask what of an account is matched and what is open", "查询账户对账结果",
+        (RECONCILIATION_RESULT, COMMAND_REJECTED)),
+    CommandType.REPORT_REQUEST: (
+        "ask for a treasury report as a file", "请求一份报表文件", (REPORT_READY, COMMAND_REJECTED)),
 }  # fmt: skip
 
 _REPLIES = (
@@ -124,6 +157,11 @@ _REPLIES = (
     Message(RECEIPT_READY, Voice.REPLY, ReceiptReady, "a receipt, or one page of it", "电子回单,或其中一页"),
     Message(PAYMENT_VALIDATED, Voice.REPLY, PaymentValidated, "what would become of the order; nothing was done",
             "该订单会得到的结果;未做任何处理"),
+    Message(LEDGER_RESULT, Voice.REPLY, LedgerResult, "how a book stands", "日记账当前状态"),
+    Message(CREDIT_RESULT, Voice.REPLY, CreditResult, "how a claim stands", "来款认领结果"),
+    Message(RECONCILIATION_RESULT, Voice.REPLY, ReconciliationResult, "what is matched and what is open",
+            "已匹配与未达"),
+    Message(REPORT_READY, Voice.REPLY, ReportReady, "a report, or one page of it", "报表,或其中一页"),
     Message(COMMAND_REJECTED, Voice.REPLY, Rejected, "a command that submits nothing was refused",
             "提交类以外的命令被拒绝"),
 )  # fmt: skip
@@ -143,6 +181,17 @@ _OTHER_EVENTS = (
     Message(STATEMENT_CLOSED, Voice.EVENT, StatementClosed,
             "a bank day of an own account is complete: opening plus entries is closing",
             "本单位账户某银行日已完整:期初加发生额等于期末"),
+    Message(LEDGER_CLOSED, Voice.EVENT, LedgerClosed, "a bank journal is complete and in force",
+            "日记账完整并已生效"),
+    Message(CREDIT_CLAIMED, Voice.EVENT, CreditNews, "money on an own account was claimed", "一笔来款已认领"),
+    Message(CREDIT_RELEASED, Voice.EVENT, CreditNews, "a claim was released; the money is free again",
+            "来款认领已取消"),
+    Message(RECONCILIATION_MATCHED, Voice.EVENT, ReconciliationMatched, "payments have their entries on the statement",
+            "付款已与银行明细匹配"),
+    Message(RECONCILIATION_EXCEPTION, Voice.EVENT, ExceptionNews,
+            "a row of a closed day is open; a person must look", "已闭合日期内有未达项,须人工处理"),
+    Message(RECONCILIATION_COMPLETED, Voice.EVENT, ReconciliationCompleted,
+            "the rules went through an account's closed day", "账户某闭合日已完成匹配"),
 )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """The bodies of refusals and of `status.result`, and how any body is written: JSON or XML, as the command was.
 
-Payments speak through `news`, batches through `batch_news`, accounts through `account_replies`.
+Payments speak through `news`, batches through `batch_news`, accounts through `account_replies`, the treasury through
+`treasury_replies`.
 """
 
 from __future__ import annotations
@@ -25,6 +26,17 @@ from protocols.erp.batch_news import BATCH_ACCEPTED, BATCH_COMPLETED, BATCH_REJE
 from protocols.erp.iso import writing
 from protocols.erp.news import News, error_fields, fields, instant, put_holds, write_json
 from protocols.erp.reply_forms import BatchNewsForm, PaymentNews, PaymentValidated, Rejected
+from protocols.erp.treasury_reply_forms import (
+    CreditNews,
+    CreditResult,
+    ExceptionNews,
+    LedgerClosed,
+    LedgerResult,
+    ReconciliationCompleted,
+    ReconciliationMatched,
+    ReconciliationResult,
+    ReportReady,
+)
 from protocols.erp.words import BATCHES, SINGLE_ORDERS, CommandType
 
 PAYMENT_ACCEPTED, PAYMENT_REJECTED = "payment.accepted", "payment.rejected"
@@ -32,6 +44,11 @@ PAYMENT_VALIDATED, COMMAND_REJECTED = "payment.validated", "command.rejected"
 STATUS_RESULT, BALANCE_RESULT, TRANSACTIONS_PAGE = "status.result", "balance.result", "transactions.page"
 STATEMENT_READY, RECEIPT_READY = "statement.ready", "receipt.ready"
 TRANSACTION_BOOKED, STATEMENT_CLOSED = "transaction.booked", "statement.closed"
+LEDGER_RESULT, LEDGER_CLOSED = "ledger.result", "ledger.closed"
+CREDIT_RESULT, CREDIT_CLAIMED, CREDIT_RELEASED = "credit.result", "credit.claimed", "credit.released"
+RECONCILIATION_RESULT, REPORT_READY = "reconciliation.result", "report.ready"
+RECONCILIATION_MATCHED, RECONCILIATION_EXCEPTION = "reconciliation.matched", "reconciliation.exception"
+RECONCILIATION_COMPLETED = "reconciliation.completed"
 
 _FORMS: Mapping[str, type[BaseModel]] = {
     PAYMENT_VALIDATED: PaymentValidated,
@@ -46,6 +63,16 @@ _FORMS: Mapping[str, type[BaseModel]] = {
     RECEIPT_READY: ReceiptReady,
     TRANSACTION_BOOKED: TransactionBooked,
     STATEMENT_CLOSED: StatementClosed,
+    LEDGER_RESULT: LedgerResult,
+    LEDGER_CLOSED: LedgerClosed,
+    CREDIT_RESULT: CreditResult,
+    CREDIT_CLAIMED: CreditNews,
+    CREDIT_RELEASED: CreditNews,
+    RECONCILIATION_RESULT: ReconciliationResult,
+    REPORT_READY: ReportReady,
+    RECONCILIATION_MATCHED: ReconciliationMatched,
+    RECONCILIATION_EXCEPTION: ExceptionNews,
+    RECONCILIATION_COMPLETED: ReconciliationCompleted,
 }
 
 

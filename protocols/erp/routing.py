@@ -11,7 +11,7 @@ from protocols.erp.words import CommandType
 
 EVENTS = "bankgw.events"
 """The exchange of all events."""
-COMMAND_QUEUES = frozenset({"bankgw.commands.money", "bankgw.commands.query"})
+COMMAND_QUEUES = frozenset({"bankgw.commands.money", "bankgw.commands.query", "bankgw.commands.ledger"})
 """A message published straight to one of these has its name as routing key, which names no command."""
 DIRECT_REPLY_TO = "amq.rabbitmq.reply-to"
 """RabbitMQ's pseudo-queue; what arrives in a message is this name and a suffix. Fit for questions only."""

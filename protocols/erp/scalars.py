@@ -41,6 +41,10 @@ _DIGEST_PATTERN = r"^[0-9a-f]{64}$"
 _SIGNATURE_PATTERN = r"^[0-9A-Za-z+/]{86}==$"
 _SCHEME_ID_PATTERN = r"^[!-~]{1,35}$"
 _CURSOR_PATTERN = r"^[0-9A-Za-z_-]{1,2048}$"
+_SIGNED_PATTERN = "^-?" + AMOUNT_PATTERN.removeprefix("^")
+_ENTRY_PATTERN = r"^[0-9a-f]{32}$"
+_REPORT_PATTERN = r"^[a-z][a-z0-9-]{0,30}$"
+_SLUG_PATTERN = r"^[a-z][a-z0-9_]{0,30}$"
 _DATE_PATTERN = r"^2[0-9]{3}-[0-9]{2}-[0-9]{2}$"
 _TIME_PATTERN = r"^2[0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})$"
 _DURATION_PATTERN = r"^PT([0-9]{1,2}H([0-9]{1,4}M)?([0-9]{1,5}S)?|[0-9]{1,4}M([0-9]{1,5}S)?|[0-9]{1,5}S)$"
@@ -250,6 +254,28 @@ TagName = Annotated[
     _schema(_TAG_PATTERN, 64),
 ]
 Amount = Annotated[str, PlainValidator(_amount), _schema(AMOUNT_PATTERN, 20)]
+SignedAmountText = Annotated[
+    str,
+    PlainValidator(_formed(_SIGNED_PATTERN, "ASCII digits with at most four decimals, a minus before them where it is "
+                           "negative, without blank or exponent", 21, FieldCode.AMOUNT)),
+    _schema(_SIGNED_PATTERN, 21),
+]
+EntryKey = Annotated[
+    str,
+    PlainValidator(_formed(_ENTRY_PATTERN, "an entry's `line` as this gateway gave it out", 32)),
+    _schema(_ENTRY_PATTERN, 32),
+]
+BookRowId = Annotated[str, PlainValidator(_text(128)), _text_schema(128)]
+ReportName = Annotated[
+    str,
+    PlainValidator(_formed(_REPORT_PATTERN, "lower-case letters, digits and hyphens", 31)),
+    _schema(_REPORT_PATTERN, 31),
+]
+SlugName = Annotated[
+    str,
+    PlainValidator(_formed(_SLUG_PATTERN, "a lower-case letter, then lower-case letters, digits and _", 31)),
+    _schema(_SLUG_PATTERN, 31),
+]
 Time = Annotated[datetime, PlainValidator(_time), _schema(_TIME_PATTERN, 40, format="date-time")]
 Day = Annotated[date, PlainValidator(_date), _schema(_DATE_PATTERN, 10, format="date")]
 MaxAge = Annotated[int, PlainValidator(_duration(0, 86_400)), _schema(_DURATION_PATTERN, 16, format="duration")]

@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from protocols.canon.order import AnyOrder, Kind, Order, PaymentDetail, TransferDetail
 from protocols.canon.party import AccountNumber
+from protocols.erp.treasury_words import TreasuryCommand, TreasuryQuestion
 
 MAX_BODY_BYTES = 1_048_576
 """The largest body of a command, in bytes; a larger one is refused as `too_large` before it is read."""
@@ -39,6 +40,11 @@ class CommandType(StrEnum):
     STATEMENT_REQUEST = "statement.request"
     RECEIPT_REQUEST = "receipt.request"
     PAYMENT_VALIDATE = "payment.validate"
+    LEDGER_SUBMIT = "ledger.submit"
+    LEDGER_WITHDRAW = "ledger.withdraw"
+    CREDIT_CLAIM = "credit.claim"
+    RECONCILIATION_QUERY = "reconciliation.query"
+    REPORT_REQUEST = "report.request"
 
 
 SINGLE_ORDERS = frozenset({CommandType.PAYMENT_SUBMIT, CommandType.TRANSFER_SUBMIT})
@@ -49,6 +55,8 @@ DECISIONS = frozenset({CommandType.PAYMENT_APPROVE, CommandType.PAYMENT_REJECT})
 """The commands that bring a person's signed word about an order or a batch."""
 MONEY_COMMANDS = SINGLE_ORDERS | BATCHES | DECISIONS | {CommandType.PAYMENT_CANCEL}
 """The commands that need a broker-checked `user-id` and travel through the money queue."""
+TREASURY_COMMANDS = frozenset({CommandType.LEDGER_SUBMIT, CommandType.LEDGER_WITHDRAW, CommandType.CREDIT_CLAIM})
+"""The commands that change the treasury's tables; they need a broker-checked `user-id` too."""
 
 MAX_ITEMS = 1_000
 """The most items of one batch."""
@@ -196,6 +204,8 @@ class SubmitFile:
 
 
 BankQuestion = BalanceQuery | TransactionsQuery | StatementRequest | ReceiptRequest
-"""What only a bank can answer; it waits in the journal until it is answered."""
-QuestionCommand = StatusQuery | BankQuestion
-Command = SubmitOrder | SubmitBatch | SubmitFile | CancelOrder | DecideOrder | QuestionCommand
+"""What only a bank can answer."""
+StoredQuestion = BankQuestion | TreasuryQuestion
+"""What is answered after the unit that took it in; it waits in the journal until then."""
+QuestionCommand = StatusQuery | StoredQuestion
+Command = SubmitOrder | SubmitBatch | SubmitFile | CancelOrder | DecideOrder | QuestionCommand | TreasuryCommand

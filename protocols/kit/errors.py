@@ -71,3 +71,10 @@ class ProtocolError(Exception):
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.text}"
+
+
+class CannotAsk(ProtocolError):
+    """A bank cannot be asked this question as it is; the text says what it needs. Nothing was sent."""
+
+    def __init__(self, text: str, reason: ErrorReason = "missing") -> None:
+        super().__init__(reason, text)

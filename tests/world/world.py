@@ -69,6 +69,7 @@ REPLIES, EVENTS = "erp-demo.replies", "erp-demo.events"
 OPERATIONS = (
     "payment.submit", "payment.cancel", "payment.approve", "payment.reject", "transfer.submit", "batch.submit", "payroll.submit", "collection.submit",
     "status.query", "balance.query", "transactions.query", "statement.request", "receipt.request",
+    "ledger.submit", "ledger.withdraw", "credit.claim", "reconciliation.query", "report.request",
 )  # fmt: skip
 
 

@@ -11,9 +11,8 @@ from typing import Any
 
 from sqlalchemy import Connection, case, func, select, update
 
-from gateway.journal.commit.rows import Reply
 from gateway.journal.commit.store import Tx
-from gateway.journal.payments.events import message
+from gateway.journal.payments import events
 from gateway.journal.sql import schema
 from gateway.journal.sql.columns import fitting, speakable
 from gateway.journal.sql.databases import insert_new, upsert
@@ -26,8 +25,6 @@ from protocols.canon.party import AccountNumber
 from protocols.canon.statement import Balance, Line
 from protocols.erp import account_replies
 from protocols.erp.account_replies import Statement, line_id
-from protocols.erp.news import routing_key, write_json
-from protocols.erp.routing import EVENTS
 
 _E = schema.statement_entries.c
 _B = schema.balances.c
@@ -35,7 +32,6 @@ _P = schema.payments.c
 KEYS_A_QUERY = 500
 CLOSINGS_KEPT = 8
 UNCLEAR = (State.SENDING, State.PENDING, State.IN_DOUBT, State.ESCALATED)
-_NOBODY = Reply(None, None, None, "application/json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +75,7 @@ def keep_entry(tx: Tx, bank: str, line: Line, senders: Iterable[str]) -> bool:
         return False
     known = {} if payment is None or line.reference is None else {line.reference: payment}
     for sender in senders:
-        said = account_replies.transaction_booked(sender, bank, line, tx.now_ms, known)
-        _tell(tx, str(said["event"]), said, bank, sender)
+        events.tell(tx, account_replies.transaction_booked(sender, bank, line, tx.now_ms, known), bank, sender)
     return True
 
 
@@ -110,8 +105,7 @@ def close_day(tx: Tx, bank: str, statement: Statement, senders: Iterable[str]) -
     _remember_closing(tx, statement)
     keep_day(tx, statement)
     for sender in senders:
-        said = account_replies.statement_closed(sender, bank, statement, tx.now_ms)
-        _tell(tx, str(said["event"]), said, bank, sender)
+        events.tell(tx, account_replies.statement_closed(sender, bank, statement, tx.now_ms), bank, sender)
 
 
 def keep_day(tx: Tx, statement: Statement) -> None:
@@ -156,11 +150,6 @@ def closings_between(conn: Connection, account: str, first: date, last: date) ->
 
 def _day_aad(index: str, day: str) -> bytes:
     return f"statement_days/{index}/{day}".encode()
-
-
-def _tell(tx: Tx, event: str, said: Mapping[str, object], bank: str, sender: str) -> None:
-    key = routing_key(event, bank, sender)
-    tx.enqueue(message(tx, event, write_json(said), (EVENTS, key), (bank, sender), _NOBODY, tx.now_ms))
 
 
 def _payment_of(tx: Tx, bank: str, line: Line) -> str | None:

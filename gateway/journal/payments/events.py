@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from gateway.clock import uuid7
 from gateway.core.states import UNSENT
@@ -12,11 +14,12 @@ from gateway.journal.commit.store import Tx
 from gateway.journal.payments.redelivery import Coming
 from protocols.canon.outcome import State
 from protocols.erp import replies
-from protocols.erp.news import News, body, fields, instant, routing_key
+from protocols.erp.news import News, body, fields, instant, routing_key, write_json
 from protocols.erp.routing import EVENTS
 
 ACCEPTED, REJECTED = "payment.accepted", "payment.rejected"
 REPLIES = frozenset({ACCEPTED, REJECTED})
+_NOBODY = Reply(None, None, None, "application/json")
 
 
 def news_of(row: PaymentRow, event: str, seq: int, at_ms: int) -> News:
@@ -80,6 +83,13 @@ def _enqueue(
 ) -> None:  # fmt: skip
     tx.enqueue(message(tx, news.event, said, (exchange, key), (row.bank, row.sender), reply, news.at_ms, content_type,
                     row.payment))  # fmt: skip
+
+
+def tell(tx: Tx, said: Mapping[str, Any], bank: str, sender: str, reply: Reply = _NOBODY) -> None:
+    """Enqueue an event that is about no payment's state, for one sender. `reply` gives it a correlation."""
+    event = str(said["event"])
+    to = EVENTS, routing_key(event, bank, sender)
+    tx.enqueue(message(tx, event, write_json(said), to, (bank, sender), reply, tx.now_ms))
 
 
 def message(

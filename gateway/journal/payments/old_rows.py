@@ -24,6 +24,9 @@ _B, _R, _D, _T = (schema.books.c, schema.book_rows.c, schema.match_decisions.c, 
 _S, _J, _U = schema.statement_days.c, schema.jobs.c, schema.usage.c
 _X, _G, _E, _O = schema.proposals.c, schema.delegations.c, schema.statement_entries.c, schema.outbox.c
 
+_L, _LP, _M, _C = schema.ledgers.c, schema.ledger_parts.c, schema.match_news.c, schema.credit_claims.c
+_RF, _RS = schema.receipt_files.c, schema.receipt_searches.c
+
 
 @dataclass(frozen=True, slots=True)
 class OldRows:
@@ -92,5 +95,17 @@ BOOKS = OldRows(schema.books, lambda ms: and_(_B.last_day < _day(ms), _old(_B.at
 BOOK_ROWS = OldRows(schema.book_rows, lambda ms: and_(_R.day < _day(ms), ~exists().where(_B.book == _R.book)))
 DECISIONS = OldRows(schema.match_decisions, _decided_for_good)
 BALANCE_TABLES = OldRows(schema.balance_tables, lambda ms: and_(_T.month < _day(ms)[:7], _old(_T.at_ms, ms)))
+# The id of a book under which it came goes with the book.
+LEDGERS = OldRows(
+    schema.ledgers,
+    lambda ms: and_(_L.book.between(ulid_from(BELIEVED_FROM_MS), ulid_from(ms)), ~exists().where(_B.book == _L.book)),
+)
+LEDGER_PARTS = OldRows(
+    schema.ledger_parts, lambda ms: ~exists().where(_L.sender == _LP.sender, _L.ledger == _LP.ledger)
+)
+MATCH_NEWS = OldRows(schema.match_news, lambda ms: _old(_M.at_ms, ms))
+CLAIMS = OldRows(schema.credit_claims, lambda ms: _old(_C.at_ms, ms))
+RECEIPT_FILES = OldRows(schema.receipt_files, lambda ms: _old(_RF.at_ms, ms))
+RECEIPT_SEARCHES = OldRows(schema.receipt_searches, lambda ms: _old(_RS.since_ms, ms))
 PROPOSALS = OldRows(schema.proposals, lambda ms: and_(_old(_X.made_ms, ms), _X.expires_ms < ms))
 DELEGATIONS = OldRows(schema.delegations, lambda ms: _old(_G.until_ms, ms))

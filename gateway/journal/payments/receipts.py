@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 from sqlalchemy import Connection, delete, select
 
 from gateway.journal.commit.store import Tx
@@ -46,13 +48,28 @@ def keep(tx: Tx, key: str, receipt: Receipt) -> Receipt:
     begun = kept(tx.fresh, key, tx.now_ms + BEGUN_MS)
     if begun is not None:
         return begun
+    _write(tx, key, receipt)
+    return receipt
+
+
+def replace(tx: Tx, key: str, receipt: Receipt) -> None:
+    """Keep this file for a day in the place of any other under the key; delete older files."""
+    tx.fresh.execute(delete(schema.receipts).where(_R.expires_ms <= tx.now_ms))
+    _write(tx, key, receipt)
+
+
+def digest(*parts: str) -> str:
+    """A key for a file, of what it is known by."""
+    return sha256("\x1f".join(parts).encode()).hexdigest()[:56]
+
+
+def _write(tx: Tx, key: str, receipt: Receipt) -> None:
     upsert(tx.fresh, schema.receipts, [{
         "receipt": key, "media_type": fitting(receipt.media_type, _R.media_type), "at_ms": tx.now_ms,
         "expires_ms": tx.now_ms + KEPT_MS,
         "name": tx.vault.seal(receipt.name.encode(), _aad("name", key)),
         "body": tx.vault.seal(receipt.data, _aad("body", key)),
     }])  # fmt: skip
-    return receipt
 
 
 def kept(conn: Connection, key: str, until_ms: int) -> Receipt | None:

@@ -42,13 +42,14 @@ class RetentionPeriods:
     statements_days: int = 3_653
     reconciliation_days: int = 3_653
     audit_days: int = 3_653
+    receipts_days: int = 10_958
 
 
 def periods_of(settings: Settings) -> RetentionPeriods:
     """Those of the settings."""
     kept = settings.retention
     return RetentionPeriods(settings.journal.refusals_kept_days, kept.payments_days, kept.statements_days,
-                            kept.books_days(), kept.audit_days)  # fmt: skip
+                            kept.books_days(), kept.audit_days, kept.receipts_days)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +67,10 @@ def _purges(kept: RetentionPeriods) -> Iterator[_Purge]:
     for days, tables in (
         (kept.refusals_days, (old_rows.MESSAGES,)),
         (kept.payments_days, (old_rows.USAGE,)),
-        (kept.statements_days, (old_rows.ENTRIES, old_rows.DAYS, old_rows.JOBS)),
+        (kept.statements_days, (old_rows.ENTRIES, old_rows.DAYS, old_rows.JOBS, old_rows.CLAIMS)),
         (kept.reconciliation_days, (old_rows.BOOKS, old_rows.BOOK_ROWS, old_rows.DECISIONS, old_rows.BALANCE_TABLES)),
+        (kept.reconciliation_days, (old_rows.LEDGERS, old_rows.LEDGER_PARTS, old_rows.MATCH_NEWS)),
+        (kept.receipts_days, (old_rows.RECEIPT_FILES, old_rows.RECEIPT_SEARCHES)),
         (kept.audit_days, (old_rows.PROPOSALS, old_rows.DELEGATIONS)),
     ):
         for one in tables:

@@ -23,7 +23,7 @@ from gateway.journal.sql.columns import (
     unbounded,
 )
 
-SCHEMA_VERSION = 9
+SCHEMA_VERSION = 10
 
 metadata = MetaData()
 
@@ -268,4 +268,43 @@ balance_tables = Table(
     "balance_tables", metadata,
     key("account_idx"), key("month", 7), key_number("version"), bounded("state", 16), number("at_ms"), hidden("body"),
     **STRICT,
+)  # fmt: skip
+
+ledgers = Table(
+    "ledgers", metadata,
+    key("sender"), key("ledger"), bounded("book", 26), bounded("account_idx"), bounded("fingerprint"), number("parts"),
+    hidden("body"), Index("ledgers_book", "book"), **STRICT,
+)  # fmt: skip
+
+ledger_parts = Table(
+    "ledger_parts", metadata,
+    key("sender"), key("ledger"), key_number("part"), bounded("fingerprint"), **CLUSTERED,
+)  # fmt: skip
+
+credit_claims = Table(
+    "credit_claims", metadata,
+    key("sender"), key("claim"), bounded("entry", 26, null=True), bounded("line"), bounded("account_idx"),
+    bounded("fingerprint"), number("at_ms"), hidden("body"),
+    UniqueConstraint("entry", name="credit_claims_entry"), **STRICT,
+)  # fmt: skip
+
+receipt_files = Table(
+    "receipt_files", metadata,
+    key("receipt", 26), bounded("bank"), bounded("account_idx"), bounded("payment", 26, null=True),
+    bounded("bank_date", 10), bounded("sha256"), bounded("media_type", 255), number("size"), number("at_ms"),
+    hidden("detail"), hidden("body", null=True),
+    UniqueConstraint("payment", name="receipt_files_payment"), Index("receipt_files_day", "account_idx", "bank_date"),
+    **STRICT,
+)  # fmt: skip
+
+receipt_searches = Table(
+    "receipt_searches", metadata,
+    key("payment", 26), bounded("lane"), bounded("account_idx"), bounded("bank_date", 10), bounded("state", 16),
+    number("since_ms"), number("due_ms"), number("tries"), bounded("code", null=True), hidden("ticket", null=True),
+    Index("receipt_searches_due", "lane", "state", "due_ms"), **STRICT,
+)  # fmt: skip
+
+match_news = Table(
+    "match_news", metadata,
+    key("account_idx"), key("subject"), bounded("told"), number("at_ms"), **CLUSTERED,
 )  # fmt: skip

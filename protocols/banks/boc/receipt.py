@@ -18,7 +18,7 @@ from protocols.canon.statement import Receipt, ReceiptLater
 from protocols.kit import http
 from protocols.kit.archives import only_pdf
 from protocols.kit.declined import Declined
-from protocols.kit.errors import ProtocolError
+from protocols.kit.errors import CannotAsk, ProtocolError
 from protocols.kit.fields import amount_text, date_text
 from protocols.kit.xmldoc import Markup, el, value
 
@@ -40,7 +40,7 @@ class Receipts:
         """
         wire, amount = self.statements.wire, question.amount
         if amount is None:
-            raise ProtocolError("missing", "a receipt at boc is asked for by its entry's amount")
+            raise CannotAsk("a receipt at boc is asked for by its entry's amount")
         day, sum_ = date_text(question.bank_date), amount_text(amount.minor)
         own = fields((("actacn", question.account.clear), ("ibknum", wire.branch(question.account))))
         asked = Markup("".join((

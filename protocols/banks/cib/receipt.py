@@ -21,7 +21,7 @@ from protocols.canon.statement import Receipt, ReceiptLater
 from protocols.kit import http
 from protocols.kit.archives import only_member, pdf
 from protocols.kit.declined import Declined
-from protocols.kit.errors import ProtocolError
+from protocols.kit.errors import CannotAsk, ProtocolError
 from protocols.kit.fields import date_text
 from protocols.kit.xmldoc import el, one, several, value, value_or
 
@@ -63,9 +63,9 @@ class Receipts:
         The bank names a PDF by the entry's key (ATTACHINFO), so `bank_line_id` is needed; and it makes none today.
         """
         if not question.bank_line_id:
-            raise ProtocolError("missing", "a receipt is found by the entry's key (ATTACHINFO)")
+            raise CannotAsk("a receipt is found by the entry's key (ATTACHINFO)")
         if question.bank_date >= context.bank_date:
-            raise ProtocolError("value", "the bank makes receipts of past days only")
+            raise CannotAsk("the bank makes receipts of past days only", "value")
         ticket = question.ticket
         if ticket is None:
             return (yield from self._job(question, context))

@@ -18,7 +18,7 @@ from protocols.banks.citic.wire import rows
 from protocols.canon.query import ReceiptQuestion
 from protocols.canon.statement import Receipt, ReceiptLater
 from protocols.kit.archives import only_member
-from protocols.kit.errors import ProtocolError
+from protocols.kit.errors import CannotAsk, ProtocolError
 from protocols.kit.fields import amount_minor, amount_text, date_text
 from protocols.kit.paging import fingerprint
 from protocols.kit.xmldoc import several, value, value_or
@@ -41,7 +41,7 @@ class Receipts:
         """
         parts = question.bank_line_id.split("-")
         if len(parts) < 2:
-            raise ProtocolError("missing", "a receipt is found by the entry's number (tranNo)")
+            raise CannotAsk("a receipt is found by the entry's number (tranNo)")
         today = question.bank_date >= context.bank_date
         found = yield from self._find(question, parts[1], today=today)
         if found is None:

@@ -15,7 +15,7 @@ from protocols.banks.pab.table import decline, has_no_rows
 from protocols.canon.query import ReceiptQuestion
 from protocols.canon.statement import Receipt, ReceiptLater
 from protocols.kit.charset import GBK
-from protocols.kit.errors import ProtocolError
+from protocols.kit.errors import CannotAsk, ProtocolError
 from protocols.kit.fields import amount_minor, amount_text
 from protocols.kit.xmldoc import el, leaf, leaves, value, value_or
 
@@ -52,8 +52,8 @@ class Receipts:
 def _asked(question: ReceiptQuestion) -> tuple[tuple[str, str], ...]:
     """What 401802 wants of a line. Raises "missing" for a question that does not name all of it."""
     if not question.bundle or not question.reference or question.creditor is None or question.amount is None:
-        raise ProtocolError("missing", "401802 tells the receipts of a batch's lines: ask by the payment's id, "
-                                       "and for a payment that went to the bank in a batch")  # fmt: skip
+        raise CannotAsk("401802 tells the receipts of a batch's lines: ask by the payment's id, and for a payment that "
+                        "went to the bank in a batch")  # fmt: skip
     name = "" if question.creditor_name is None else question.creditor_name.clear
     return (
         ("ThirdVoucher", question.bundle),

@@ -15,14 +15,15 @@ from twisted.internet.defer import Deferred
 
 from gateway.asking import Unavailable, branches
 from gateway.erp import statements
-from gateway.journal.payments import receipts
+from gateway.journal.payments import accounts, receipts
 from protocols.bank import Bank, Context, Conversation
 from protocols.canon.money import Money
 from protocols.canon.party import AccountNumber
 from protocols.canon.query import DirectoryQuestion, LinesQuestion, ReceiptQuestion
-from protocols.canon.statement import Branch, DirectoryPage, Line, Page, Receipt, ReceiptLater
+from protocols.canon.statement import Branch, Direction, DirectoryPage, Line, Page, Receipt, ReceiptLater
 from protocols.erp.account_replies import RECEIPT_PAGE_BYTES, line_id
 from protocols.kit.declined import Declined
+from protocols.kit.errors import CannotAsk
 from tests.world.batching import SENDER, batch
 from tests.world.world import World
 
@@ -291,6 +292,37 @@ def test_a_payment_s_receipt_is_asked_for_with_what_the_journal_knows_of_it(toge
     assert [one.creditor_account for one in sent] == [wanted.creditor.clear if wanted.creditor else ""]
     assert [one.creditor_name for one in sent] == [wanted.creditor_name.clear if wanted.creditor_name else ""]
     assert [one.bundle or None for one in sent] == [wanted.bundle] and (wanted.bundle is not None) == together
+
+
+def test_a_question_that_the_bank_cannot_be_asked_says_what_it_needs(tmp_path: Path) -> None:
+    maker = Maker(CannotAsk("a receipt is asked for by its entry's amount"), Receipt(b"x", "text/plain"))
+    made = world(tmp_path, adapters=saying(receipt=maker))
+    named = {"account": made.bank.account, "bank_date": today(made), "bank_line_id": "9"}
+    dials = made.dials
+    said = asked(made, "receipt.request", named)["error"]
+    assert (said["code"], said["resend"]) == ("validation", "same_id") and "by its entry's amount" in said["title"]
+    assert [(one["at"], one["code"]) for one in said["errors"]] == [("/bank_line_id", "unsupported")]
+    assert b64decode(asked(made, "receipt.request", named)["data"]).decode() == "x" and made.dials == dials
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_an_entry_s_receipt_is_asked_for_with_what_the_journal_knows_of_it(ours: bool, tmp_path: Path) -> None:
+    maker = Maker(Receipt(b"x", "text/plain"))
+    made = world(tmp_path, adapters=saying(receipt=maker))
+    made.submit("AP-1", 12_345)
+    made.run(5)
+    reference = made.bank.ledger.executions[0].instruction.reference
+    line = Line(AccountNumber(made.bank.account), "S-1", Direction.DEBIT, Money(12_345),
+                date.fromisoformat(today(made)), reference=reference if ours else None)  # fmt: skip
+    assert made.life is not None
+    made.life.gateway.parts.store.write(lambda tx: accounts.keep_entry(tx, "sample", line, ()))
+    made.run(1)
+    asked(made, "receipt.request", {"account": made.bank.account, "bank_date": today(made), "bank_line_id": "S-1"})
+    asked(made, "receipt.request", {"id": "AP-1"})
+    by_entry, by_payment = maker.asked
+    assert (by_entry.amount, by_entry.bank_line_id) == (Money(12_345), "S-1")
+    assert by_entry.reference == (reference if ours else None) and by_payment.reference == reference
+    assert by_payment.bank_line_id == ("S-1" if ours else "")
 
 
 def test_pages_of_one_file_follow_also_when_somebody_begins_anew(tmp_path: Path) -> None:

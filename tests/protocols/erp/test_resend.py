@@ -15,6 +15,8 @@ TABLE = {
     "validation": (SAME, NEW), "id_conflict": (NEW, NEW), "expired": (SAME, SAME), "unsupported": (SAME, SAME),
     "unknown_payment": (SAME, SAME), "too_late": (NEVER, NEVER), "not_approved": (SAME, SAME), "bad_cursor": (SAME, SAME),
     "bank_unavailable": (SAME, SAME), "bank_refused": (SAME, SAME), "bank_unclear": (SAME, SAME),
+    "book_refused": (SAME, SAME), "book_frozen": (NEVER, NEVER), "book_matched": (SAME, SAME),
+    "unknown_book": (SAME, SAME), "unknown_entry": (SAME, SAME), "already_claimed": (NEVER, NEVER),
     "internal": (SAME, SAME),
 }  # fmt: skip
 

@@ -1,0 +1,190 @@
+"""Fetches the receipts of settled payments by itself, lane by lane, where a bank declares them.
+
+A payment is never delayed by it: one question at a time on a lane, none while a payment of that lane is on its way out,
+a few in a minute, each with little patience, and only within the window that the settings give.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import time
+from functools import partial
+
+from sqlalchemy import Connection
+from twisted.internet.defer import CancelledError
+from twisted.python.failure import Failure
+
+from gateway import log
+from gateway.asking import Asker, Unavailable
+from gateway.clock import Clock
+from gateway.core.hours import local
+from gateway.journal.commit.rows import PaymentRow
+from gateway.journal.commit.store import Store, StoreFailed, Tx
+from gateway.journal.payments import lookup, receipt_files, receipt_questions
+from gateway.journal.payments.receipt_files import ReceiptSearch
+from gateway.registry import Registry
+from gateway.settings import Settings
+from gateway.tasks import Tasks, sleep
+from protocols.canon.query import ReceiptQuestion
+from protocols.canon.statement import Receipt, ReceiptLater
+from protocols.kit.declined import Declined
+from protocols.kit.errors import CannotAsk, ProtocolError
+
+LOOK_S = 60.0
+ANSWER_S = 20.0
+DAY_MS = 86_400_000
+RECENT_MS = 3 * DAY_MS
+"""How far back payments are looked at every time; the whole period once a day."""
+AGAIN_MS = (3_600_000, 4 * 3_600_000, DAY_MS)
+"""Pauses after the bank had no receipt yet; the last one repeats."""
+SILENT_MS = 600_000
+AT_ONCE = 100
+_log = log.get("erp.receipts")
+
+
+@dataclass(frozen=True, slots=True)
+class FetchTerms:
+    """When and how much is asked: not before `after_s` seconds have passed, for `days` days, `per_minute` questions a
+    lane, within the local hours from `opens` to `closes` (equal: all day)."""
+
+    fetch: bool = True
+    after_s: float = 3_600.0
+    days: int = 60
+    per_minute: int = 6
+    opens: time = time(0, 0)
+    closes: time = time(0, 0)
+
+    def open_at(self, now: time) -> bool:
+        """True within the window, which may pass midnight."""
+        if self.opens <= self.closes:
+            return self.opens == self.closes or self.opens <= now < self.closes
+        return now >= self.opens or now < self.closes
+
+
+def fetch_terms(settings: Settings) -> FetchTerms:
+    """Those of the settings."""
+    told = settings.receipts
+    return FetchTerms(told.fetch, told.after_s, told.days, told.per_minute, time.fromisoformat(told.opens),
+                      time.fromisoformat(told.closes))  # fmt: skip
+
+
+class ReceiptFetching:
+    """See the module. `owns` tells whether this node speaks for a lane; `registry` and `terms` are asked each time."""
+
+    def __init__(
+        self, store: Store, clock: Clock, registry: Callable[[], Registry], ask: Asker, owns: Callable[[str], bool],
+        terms: Callable[[], FetchTerms],
+    ) -> None:  # fmt: skip
+        self._store, self._clock, self._registry = store, clock, registry
+        self._ask, self._owns, self._terms = ask, owns, terms
+        self._whole_ms: dict[str, int] = {}
+        self._tasks = Tasks(lambda failure: _log.error("receipts.ended", error=str(failure.value)))
+
+    def start(self, lanes: Iterable[str]) -> None:
+        """Look after these lanes, each by itself."""
+        for lane in lanes:
+            self._tasks.spawn(self._keep_looking(lane))
+
+    def stop(self) -> None:
+        """Stop; what is looked for stays in the journal."""
+        self._tasks.stop()
+
+    async def _keep_looking(self, lane: str) -> None:
+        while True:
+            await sleep(self._clock, LOOK_S)
+            try:
+                await self.look(lane)
+            except (CancelledError, StoreFailed):
+                raise
+            except Exception:
+                _log.error("receipts.failed", lane=lane, error=Failure().getTraceback(detail="brief"),
+                           action="looked at again in a minute")  # fmt: skip
+
+    async def look(self, lane: str) -> None:
+        """One look: begin searches of payments that have settled, then ask for what is due."""
+        terms, bank = self._terms(), lane.partition(".")[0]
+        known = self._registry().banks.get(bank)
+        if not terms.fetch or known is None or known.questions.receipt is None or not self._owns(lane):
+            return
+        now_ms = self._clock.now_ms()
+        if not terms.open_at(local(known.profile.limits.hours, now_ms).time()):
+            return
+        await self._begin(lane, terms, now_ms)
+        due = await self._store.read(lambda conn: receipt_files.due(conn, lane, now_ms, terms.per_minute))
+        for search in due:
+            if not self._owns(lane) or await self._store.read(partial(receipt_files.busy, lane=lane, now_ms=now_ms)):
+                return
+            if not await self._fetched(bank, search):
+                return
+
+    async def _begin(self, lane: str, terms: FetchTerms, now_ms: int) -> None:
+        whole = now_ms - self._whole_ms.get(lane, 0) >= DAY_MS
+        since_ms = now_ms - (terms.days * DAY_MS if whole else RECENT_MS)
+        before_ms = now_ms - int(terms.after_s * 1000)
+        while True:
+            found = await self._store.read(
+                lambda conn: receipt_files.unsearched(conn, lane, since_ms, before_ms, AT_ONCE)
+            )
+            if found:
+                await self._store.write(partial(receipt_files.begin, payments=found, due_ms=now_ms))
+            if len(found) < AT_ONCE:
+                break
+        if whole:
+            self._whole_ms[lane] = now_ms
+
+    async def _fetched(self, bank: str, search: ReceiptSearch) -> bool:
+        """Ask for one receipt, and write down what came of it. False if the bank should be left alone for now."""
+        found = await self._store.read(lambda conn: _question(conn, search))
+        put = self._registry().banks[bank].questions.receipt
+        if found is None or put is None:
+            await self._later(search, DAY_MS, "unknown_payment")
+            return True
+        row, question = found
+        try:
+            said = await self._ask(search.lane, "receipt", partial(put, question), ANSWER_S)
+        except CannotAsk as error:
+            await self._later(search, DAY_MS, "cannot_ask")
+            _log.info("receipt.cannot_ask", payment=search.payment, lane=search.lane, error=error.text)
+            return True
+        except Unavailable as error:
+            await self._later(search, SILENT_MS, error.reason)
+            return False
+        except Declined as error:
+            await self._later(search, _pause(search), error.code)
+            return error.outcome != "rate_limited"
+        except ProtocolError as error:
+            await self._later(search, _pause(search), error.reason)
+            _log.warning("receipt.unusable", payment=search.payment, lane=search.lane, error=str(error),
+                         action="asked for again later")  # fmt: skip
+            return True
+        if isinstance(said, ReceiptLater):
+            wait_ms = max(int(said.after_s * 1000), _pause(search) if search.ticket == said.ticket else 0)
+            await self._later(search, wait_ms, "later", said.ticket)
+            return True
+        day = question.bank_date.isoformat()
+        await self._store.write(partial(_kept, row=row, day=day, receipt=said))
+        _log.info("receipt.kept", payment=search.payment, lane=search.lane, size=len(said.data))
+        return True
+
+    async def _later(self, search: ReceiptSearch, wait_ms: int, code: str, ticket: str | None = None) -> None:
+        due_ms = self._clock.now_ms() + max(wait_ms, int(LOOK_S * 1000))
+        await self._store.write(
+            lambda tx: receipt_files.later(tx, search.payment, due_ms, code[:64], ticket or search.ticket)
+        )
+
+
+def _pause(search: ReceiptSearch) -> int:
+    return AGAIN_MS[min(search.tries, len(AGAIN_MS) - 1)]
+
+
+def _kept(tx: Tx, row: PaymentRow, day: str, receipt: Receipt) -> None:
+    receipt_files.keep(tx, row, day, receipt, f"node:{tx.node}")
+
+
+def _question(conn: Connection, search: ReceiptSearch) -> tuple[PaymentRow, ReceiptQuestion] | None:
+    row = lookup.fetch(conn, search.payment)
+    question = None if row is None else receipt_questions.of_payment(conn, row)
+    if row is None or question is None:
+        return None
+    return row, question if search.ticket is None else replace(question, ticket=search.ticket)

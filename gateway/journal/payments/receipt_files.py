@@ -1,0 +1,197 @@
+"""Receipts (电子回单) of our payments: which are looked for, the original files, and what no bank will give.
+
+A search begins for each settled payment whose bank gives receipts. It ends with the original file, or with a person's
+word that there is none. A file is kept as the bank gave it, sealed, with its digest.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from sqlalchemy import Connection, and_, exists, select, update
+
+from gateway.clock import ulid_from
+from gateway.journal.commit import audit
+from gateway.journal.commit.rows import PaymentRow
+from gateway.journal.commit.store import Tx
+from gateway.journal.payments import lookup, receipt_questions
+from gateway.journal.people.persons import No
+from gateway.journal.sql import schema
+from gateway.journal.sql.columns import fitting
+from gateway.journal.sql.databases import insert_new
+from gateway.journal.sql.vaults import vault_of
+from protocols.canon.outcome import State
+from protocols.canon.statement import Receipt
+
+WAITING, FETCHED, NONE = "waiting", "fetched", "none"
+_P, _S, _F = schema.payments.c, schema.receipt_searches.c, schema.receipt_files.c
+_BUSY = (State.READY.value, State.SENDING.value)
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptSearch:
+    """A payment whose receipt is looked for since `since_ms`. `code` is why the last try brought none."""
+
+    payment: str
+    lane: str
+    account_idx: str
+    bank_date: str
+    state: str
+    since_ms: int
+    due_ms: int
+    tries: int
+    code: str | None
+    ticket: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptFile:
+    """An original, without its bytes."""
+
+    receipt: str
+    bank: str
+    account_idx: str
+    payment: str | None
+    bank_date: str
+    sha256: str
+    media_type: str
+    size: int
+    at_ms: int
+    name: str
+
+
+def unsearched(conn: Connection, lane: str, since_ms: int, before_ms: int, most: int) -> list[str]:
+    """Settled payments accepted since then, settled before `before_ms`, whose receipt nobody looks for yet."""
+    begun = exists().where(_S.payment == _P.payment)
+    found = conn.execute(
+        select(_P.payment)
+        .where(_P.payment >= ulid_from(since_ms), _P.lane == lane, _P.state == State.SETTLED.value,
+               _P.changed_ms < before_ms, ~begun)
+        .order_by(_P.payment).limit(most)
+    )  # fmt: skip
+    return list(found.scalars())
+
+
+def begin(tx: Tx, payments: Sequence[str], due_ms: int) -> int:
+    """Look for the receipts of these payments from then on. Returns how many searches are new."""
+    begun = 0
+    for payment in payments:
+        row = lookup.fetch(tx.read, payment)
+        question = None if row is None else receipt_questions.of_payment(tx.read, row)
+        if row is not None and question is not None:
+            begun += insert_new(tx.raw, schema.receipt_searches, _searched(tx, row, question.bank_date.isoformat(),
+                                                                            WAITING, due_ms))  # fmt: skip
+    return begun
+
+
+def due(conn: Connection, lane: str, now_ms: int, most: int) -> list[ReceiptSearch]:
+    """The searches of a lane that are due, the longest due first."""
+    found = conn.execute(
+        select(schema.receipt_searches)
+        .where(_S.lane == lane, _S.state == WAITING, _S.due_ms <= now_ms).order_by(_S.due_ms, _S.payment).limit(most)
+    )
+    return [_search(conn, row) for row in found]
+
+
+def busy(conn: Connection, lane: str, now_ms: int) -> bool:
+    """True if a payment of the lane is on its way out: nothing else should be asked of the bank now."""
+    going = and_(_P.lane == lane, _P.state.in_(_BUSY), _P.send_after_ms.is_(None) | (_P.send_after_ms <= now_ms))
+    return conn.execute(select(_P.payment).where(going).limit(1)).first() is not None
+
+
+def later(tx: Tx, payment: str, due_ms: int, code: str | None, ticket: str | None = None) -> None:
+    """A try brought no file: look again then. A ticket is the bank's word that it makes one."""
+    sealed = None if ticket is None else tx.vault.seal(ticket.encode(), _aad("ticket", payment))
+    tx.fresh.execute(
+        update(schema.receipt_searches).where(_S.payment == payment, _S.state == WAITING)
+        .values(due_ms=due_ms, tries=_S.tries + 1, code=code, ticket=sealed)
+    )  # fmt: skip
+
+
+def keep(tx: Tx, row: PaymentRow, bank_date: str, receipt: Receipt, actor: str) -> str | None:
+    """Keep the original file of a payment's receipt and end its search. None if it is kept already."""
+    insert_new(tx.fresh, schema.receipt_searches, _searched(tx, row, bank_date, FETCHED, tx.now_ms))
+    tx.fresh.execute(
+        update(schema.receipt_searches).where(_S.payment == row.payment).values(state=FETCHED, code=None, ticket=None)
+    )
+    key, digest = tx.entropy.ulid(tx.now_ms), sha256(receipt.data).hexdigest()
+    made = insert_new(tx.fresh, schema.receipt_files, {
+        "receipt": key, "bank": row.bank, "account_idx": tx.vault.blind(row.order.ours.account.clear),
+        "payment": row.payment, "bank_date": bank_date, "sha256": digest,
+        "media_type": fitting(receipt.media_type, _F.media_type), "size": len(receipt.data), "at_ms": tx.now_ms,
+        "detail": tx.vault.seal(json.dumps({"name": receipt.name}, ensure_ascii=False).encode(), _aad("detail", key)),
+        "body": tx.vault.seal(receipt.data, _aad("body", key)),
+    })  # fmt: skip
+    if not made:
+        return None
+    audit.append(tx, actor, "receipt.kept", row.payment, {"sha256": digest, "size": len(receipt.data)})
+    return key
+
+
+def say_none(tx: Tx, payment: str, reason: str, actor: str) -> No | None:
+    """A person's word that the bank gives no receipt of this payment (确认无回单)."""
+    row = tx.fresh.execute(select(_S.state).where(_S.payment == payment)).first()
+    if row is None or row.state != WAITING:
+        said = "no receipt of it is looked for" if row is None else f"its receipt is {row.state}"
+        return No("not_missing", f"{said}; nothing was changed")
+    tx.fresh.execute(update(schema.receipt_searches).where(_S.payment == payment).values(state=NONE))
+    audit.append(tx, actor, "receipt.none", payment, {"reason": reason})
+    return None
+
+
+def missing(conn: Connection, indexes: Sequence[str], before_ms: int, most: int) -> list[ReceiptSearch]:
+    """The searches of these accounts that began before then and found nothing, the oldest first."""
+    found = conn.execute(
+        select(schema.receipt_searches)
+        .where(_S.account_idx.in_(indexes), _S.state == WAITING, _S.since_ms < before_ms)
+        .order_by(_S.since_ms, _S.payment).limit(most)
+    )
+    return [_search(conn, row) for row in found]
+
+
+def listing(
+    conn: Connection, indexes: Sequence[str], first: str, last: str, after: str, most: int
+) -> list[ReceiptFile]:
+    """The files of these accounts with bank dates in a period, by key; `after` is the last key of the page before."""
+    found = conn.execute(
+        select(*(column for column in _F if column.name != "body"))
+        .where(_F.account_idx.in_(indexes), _F.bank_date >= first, _F.bank_date <= last, _F.receipt > after)
+        .order_by(_F.receipt).limit(most)
+    )  # fmt: skip
+    return [_file(conn, row) for row in found]
+
+
+def original(conn: Connection, receipt: str) -> tuple[ReceiptFile, bytes] | None:
+    """A file as the bank gave it. Raises VaultError if it was changed."""
+    row = conn.execute(select(schema.receipt_files).where(_F.receipt == receipt)).first()
+    if row is None:
+        return None
+    return _file(conn, row), vault_of(conn).open(row.body, _aad("body", receipt))
+
+
+def _searched(tx: Tx, row: PaymentRow, bank_date: str, state: str, due_ms: int) -> dict[str, Any]:
+    return {
+        "payment": row.payment, "lane": row.lane, "account_idx": tx.vault.blind(row.order.ours.account.clear),
+        "bank_date": bank_date, "state": state, "since_ms": tx.now_ms, "due_ms": due_ms, "tries": 0, "code": None,
+        "ticket": None,
+    }  # fmt: skip
+
+
+def _search(conn: Connection, row: Any) -> ReceiptSearch:
+    ticket = None if row.ticket is None else vault_of(conn).open(row.ticket, _aad("ticket", row.payment)).decode()
+    return ReceiptSearch(row.payment, row.lane, row.account_idx, row.bank_date, row.state, row.since_ms, row.due_ms,
+                         row.tries, row.code, ticket)  # fmt: skip
+
+
+def _file(conn: Connection, row: Any) -> ReceiptFile:
+    detail = json.loads(vault_of(conn).open(row.detail, _aad("detail", row.receipt)))
+    return ReceiptFile(row.receipt, row.bank, row.account_idx, row.payment, row.bank_date, row.sha256, row.media_type,
+                       row.size, row.at_ms, detail["name"])  # fmt: skip
+
+
+def _aad(column: str, key: str) -> bytes:
+    return f"receipt_files/{column}/{key}".encode()

@@ -1,0 +1,194 @@
+"""Tells the ERP what the matching finds: payments with their entries, rows that a person must look at, a closed day.
+
+An account is matched again when what its reconciliation rests on has changed: a day was closed, a book came, a person
+decided. What was told of a row is remembered, so that it is told once, whichever node finds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import partial
+from hashlib import sha256
+from typing import Any
+
+from sqlalchemy import Connection, select
+from twisted.internet.defer import CancelledError
+from twisted.python.failure import Failure
+
+from gateway import log
+from gateway.clock import Clock
+from gateway.core.policy import Route
+from gateway.journal.commit.store import Store, StoreFailed, Tx
+from gateway.journal.payments import events
+from gateway.journal.sql import schema
+from gateway.journal.sql.databases import insert_new, upsert
+from gateway.journal.sql.vaults import vault_of
+from gateway.registry import Registry
+from gateway.tasks import Tasks, sleep
+from gateway.treasury.basis import Basis, basis_of
+from gateway.treasury.exceptions import exceptions
+from gateway.treasury.reconciled import Reconciled, reconcile
+from gateway.treasury.reconciliation.rows import AccountTerms, Matching
+from protocols.canon.money import Money
+from protocols.canon.statement import Direction
+from protocols.erp.treasury_replies import (
+    AccountPlace,
+    OpenRowTold,
+    reconciliation_completed,
+    reconciliation_exception,
+    reconciliation_matched,
+)
+
+LOOK_S = 300.0
+AT_ONCE = 100
+"""Facts a unit writes down and tells, so that no unit stands long before a payment."""
+_MARK = "basis"
+_N, _S, _E = schema.match_news.c, schema.statement_days.c, schema.statement_entries.c
+_log = log.get("treasury.match_news")
+
+
+@dataclass(frozen=True, slots=True)
+class MatchFact:
+    """Something to be told once: payments with their entries, or an open row."""
+
+    subject: str
+    told: str
+    payments: tuple[str, ...] = ()
+    lines: tuple[str, ...] = ()
+    rule: str = ""
+    matching: str = ""
+    row: OpenRowTold | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    basis: Basis
+    facts: Sequence[MatchFact]
+    matched: int
+    open_payments: int
+    open_lines: int
+
+
+class MatchNews:
+    """See the module. Any node may look; several at once do no harm."""
+
+    def __init__(self, store: Store, clock: Clock, registry: Callable[[], Registry]) -> None:
+        self._store, self._clock, self._registry = store, clock, registry
+        self._tasks = Tasks(lambda failure: _log.error("match_news.ended", error=str(failure.value)))
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._tasks.spawn(self._keep_looking())
+
+    def stop(self) -> None:
+        """Stop; what was not told is told after the restart."""
+        self._tasks.stop()
+
+    async def _keep_looking(self) -> None:
+        while True:
+            await sleep(self._clock, LOOK_S)
+            for account in tuple(self._registry().routes):
+                try:
+                    await self.look(account)
+                except (CancelledError, StoreFailed):
+                    raise
+                except Exception:
+                    _log.error("match_news.failed", error=Failure().getTraceback(detail="brief"),
+                               action="looked at again in five minutes")  # fmt: skip
+
+    async def look(self, account: str) -> None:
+        """Match one account up to its last closed day, if anything has changed, and tell what is new."""
+        route, terms = self._registry().route_of(account), self._registry().reconciliation
+        hearers = self._registry().hearers(account)
+        if route is None or not hearers:
+            return
+        found = await self._store.read(lambda conn: _look(conn, route, terms))
+        if found is None:
+            return
+        for start in range(0, len(found.facts), AT_ONCE):
+            some = found.facts[start : start + AT_ONCE]
+            await self._store.write(partial(_tell, route=route, facts=some, hearers=hearers))
+        await self._store.write(partial(_complete, route=route, found=found, hearers=hearers))
+
+
+def _look(conn: Connection, route: Route, terms: AccountTerms) -> _Found | None:
+    """What is to be told of an account; None if nothing changed since it was told last, or no day is closed."""
+    index = vault_of(conn).blind(route.account)
+    last = conn.execute(select(_S.day).where(_S.account_idx == index).order_by(_S.day.desc()).limit(1)).scalar()
+    if last is None:
+        return None
+    day = date.fromisoformat(last)
+    mark = conn.execute(select(_N.told).where(_N.account_idx == index, _N.subject == _MARK)).scalar()
+    if mark == _written(basis_of(conn, route.account, day)):
+        return None
+    found = reconcile(conn, route, day, terms)
+    paid = found.matched[Matching.PAYMENTS]
+    keys = {f"line:{row.entry}": row.line for row in conn.execute(select(_E.entry, _E.line).where(
+        _E.account_idx == index, _E.bank_date >= found.rows.first.isoformat()))}  # fmt: skip
+    facts = _matched(found, keys) + _exceptions(found, route, terms)
+    return _Found(found.basis, facts, len(paid.matches), len(paid.open_entries), len(paid.open_lines))
+
+
+def _matched(found: Reconciled, keys: dict[str, str]) -> list[MatchFact]:
+    facts = []
+    for one in found.matched[Matching.PAYMENTS].matches:
+        payments = tuple(id.removeprefix("payment:") for id in one.entries if id.startswith("payment:"))
+        lines = tuple(keys[id] for id in one.lines if id in keys)
+        if payments and lines:
+            facts.append(MatchFact(f"A:{','.join(payments)}", ",".join(lines), payments, lines, one.rule.value))
+    return facts
+
+
+def _exceptions(found: Reconciled, route: Route, terms: AccountTerms) -> list[MatchFact]:
+    """What a person must look at. Without a book, nothing is missing in it."""
+    facts = []
+    for one in exceptions(found, terms):
+        if one.matching is Matching.BOOK and not found.basis.books:
+            continue
+        direction = Direction.CREDIT if one.amount_minor >= 0 else Direction.DEBIT
+        told = OpenRowTold(one.rows[0], one.day, direction.value, Money(abs(one.amount_minor), route.currency),
+                           one.kind.value, one.about)  # fmt: skip
+        facts.append(MatchFact(f"{one.matching.value}:{one.rows[0]}", one.kind.value, matching=one.matching.value,
+                               row=told))  # fmt: skip
+    return facts
+
+
+def _tell(tx: Tx, route: Route, facts: Sequence[MatchFact], hearers: Sequence[str]) -> None:
+    index = tx.vault.blind(route.account)
+    for fact in facts:
+        subject, told = tx.vault.blind(fact.subject), sha256(fact.told.encode()).hexdigest()
+        row = {"account_idx": index, "subject": subject, "told": told, "at_ms": tx.now_ms}
+        if not insert_new(tx.fresh, schema.match_news, row):
+            before = tx.fresh.execute(select(_N.told).where(_N.account_idx == index, _N.subject == subject)).scalar()
+            if before == told:
+                continue
+            upsert(tx.fresh, schema.match_news, [row])
+        for sender in hearers:
+            place = AccountPlace(sender, route.bank, route.account, tx.now_ms)
+            events.tell(tx, _body(place, fact), route.bank, sender)
+
+
+def _body(place: AccountPlace, fact: MatchFact) -> dict[str, Any]:
+    if fact.row is None:
+        return reconciliation_matched(place, fact.rule, fact.payments, fact.lines)
+    return reconciliation_exception(place, fact.matching, fact.row)
+
+
+def _complete(tx: Tx, route: Route, found: _Found, hearers: Sequence[str]) -> None:
+    """Remember what was looked at, and say so; once, if several nodes looked at the same."""
+    index, mark = tx.vault.blind(route.account), _written(found.basis)
+    before = tx.fresh.execute(select(_N.told).where(_N.account_idx == index, _N.subject == _MARK)).scalar()
+    if before == mark:
+        return
+    upsert(tx.fresh, schema.match_news, [
+        {"account_idx": index, "subject": _MARK, "told": mark, "at_ms": tx.now_ms}])  # fmt: skip
+    for sender in hearers:
+        place = AccountPlace(sender, route.bank, route.account, tx.now_ms)
+        said = reconciliation_completed(place, found.basis.last, found.matched, found.open_payments, found.open_lines)
+        events.tell(tx, said, route.bank, sender)
+
+
+def _written(basis: Basis) -> str:
+    return sha256(repr(basis).encode()).hexdigest()
