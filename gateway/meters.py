@@ -125,6 +125,9 @@ class Meters:
             "bankgw_money_in_doubt_payments", "Payments in doubt or escalated now, by currency.",
             ("bank", "currency"), registry=in_)
         self.held = Gauge("bankgw_payments_held", "Payments that wait for a release.", ("bank",), registry=in_)
+        self.approvals_late = Gauge(
+            "bankgw_approvals_late", "Requests for approval without an answer past their escalation time.",
+            registry=in_)
         self.stage = Histogram(
             "bankgw_payment_stage_duration_seconds", "Time a payment spent in one stage.", ("stage",),
             buckets=STAGE_SECONDS, registry=in_)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, func, select
 
 from gateway.journal.commit.rows import OutboxState
+from gateway.journal.people.approval_requests import RequestState
 from gateway.journal.sql import schema
 from protocols.canon.money import Money
 from protocols.canon.outcome import State
@@ -28,9 +29,10 @@ class Counts:
     waiting: int
     waiting_oldest_ms: int | None
     parked: int
+    approvals_late: int
 
 
-def count(conn: Connection) -> Counts:
+def count(conn: Connection, now_ms: int) -> Counts:
     """Look. The lanes are those of the journal, so that a payment of a lane no longer configured still counts."""
     p, w, o = schema.payments.c, schema.work.c, schema.outbox.c
     lanes = select(schema.lanes.c.lane)
@@ -57,4 +59,8 @@ def count(conn: Connection) -> Counts:
     parked = conn.execute(
         select(func.count()).where(o.node.in_(nodes), o.state == OutboxState.PARKED.value)
     ).scalar_one()
-    return Counts(in_doubt, money, {row[0]: row[1] for row in held}, open_work, waiting, oldest_ms, parked)
+    a = schema.approval_requests.c
+    late = conn.execute(
+        select(func.count()).where(a.state == RequestState.OPEN.value, a.escalates_ms <= now_ms)
+    ).scalar_one()
+    return Counts(in_doubt, money, {row[0]: row[1] for row in held}, open_work, waiting, oldest_ms, parked, late)

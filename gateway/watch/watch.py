@@ -133,6 +133,7 @@ class Watch:
         self._unknown: frozenset[tuple[str, str]] = frozenset()
         self._unknown_told_s = float("-inf")
         self._not_written_text = ""
+        self._approvals_late = 0
         self.lost_ms: int | None = None
         self.stopping = False
 
@@ -192,7 +193,8 @@ class Watch:
         meters.stopped.set(int(sights.stop().stopped))
         if self._ticks % COUNT_EVERY == 0:
             if not self._silent_ticks:
-                sights.store.read(count).addCallbacks(self._counted, self._not_written)
+                now_ms = self._clock.now_ms()
+                sights.store.read(lambda conn: count(conn, now_ms)).addCallbacks(self._counted, self._not_written)
             certificates = sights.certificates()
             for (bank, role), not_after_s in certificates.items():
                 meters.certificate.labels(bank, role).set(not_after_s)
@@ -300,6 +302,11 @@ class Watch:
         meters.outbox_depth.set(counts.waiting)
         meters.outbox_oldest.set((counts.waiting_oldest_ms or 0) / 1000)
         meters.parked.set(counts.parked)
+        meters.approvals_late.set(counts.approvals_late)
+        if counts.approvals_late > self._approvals_late:
+            _log.warning("approvals.late", requests=counts.approvals_late,
+                         action="bankgw approvals list; tell those who may approve")  # fmt: skip
+        self._approvals_late = counts.approvals_late
         for name, lane in self._sights.lanes.items():
             for work in Work:
                 waiting = counts.work.get((name, work.value), 0)

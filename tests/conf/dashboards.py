@@ -63,9 +63,10 @@ OPERATIONS = (
     Panel("Processor", (("rate(process_cpu_seconds_total{job=\"bankgw\"}[$__rate_interval])", "{{instance}}"),), unit="percentunit"),
 )
 MONEY = (
-    Panel("Money in doubt", (("max by (bank, currency) (bankgw_money_in_doubt_amount)", "{{bank}} {{currency}}"),), "stat", width=8, tell="In units of the currency."),
-    Panel("Payments in doubt", (("max by (bank) (bankgw_payments_in_doubt)", "{{bank}}"),), "stat", width=8),
-    Panel("Held for a person", (("max by (bank) (bankgw_payments_held)", "{{bank}}"),), "stat", width=8),
+    Panel("Money in doubt", (("max by (bank, currency) (bankgw_money_in_doubt_amount)", "{{bank}} {{currency}}"),), "stat", width=6, tell="In units of the currency."),
+    Panel("Payments in doubt", (("max by (bank) (bankgw_payments_in_doubt)", "{{bank}}"),), "stat", width=6),
+    Panel("Held for a person", (("max by (bank) (bankgw_payments_held)", "{{bank}}"),), "stat", width=6),
+    Panel("Approvals late", (("max(bankgw_approvals_late)", "late"),), "stat", width=6, steps=tuple(_GREEN_RED)),
     Panel("Age of the oldest doubt",
           (("(time() - max by (bank) (bankgw_payment_in_doubt_oldest_timestamp_seconds > 0)) or 0 * max by (bank) (bankgw_payments_in_doubt)", "{{bank}}"),), unit="s"),
     Panel("Open payments unknown to the settings", (("max by (what) (bankgw_payments_unknown_to_settings)", "{{what}}"),)),

@@ -12,6 +12,7 @@ from twisted.internet.defer import fail
 
 from gateway.journal.commit import outbox
 from gateway.journal.commit.rows import OutboxRow
+from gateway.journal.people import approval_policies
 from gateway.simbank.faults import BankFault, Script, Scripted
 from gateway.watch import watch as watching
 from gateway.watch.counts import count
@@ -19,6 +20,7 @@ from gateway.watch.health import readiness
 from gateway.watch.notify import Notify
 from gateway.watch.watch import Sights, Watch
 from tests.world.inline_executor import InlineExecutor
+from tests.world.lines import events, lines
 from tests.world.world import World
 
 HOLD = {"bands": [{"upto": "1000", "action": "release"}, {"above": "1000", "action": "hold"}]}
@@ -176,7 +178,7 @@ def test_counting_uses_indexes(watched: Watched) -> None:
             return execute(statement, *rest)
 
         conn.execute = explained
-        count(conn)
+        count(conn, 0)
 
     store.read(explain)
     world.run(1)
@@ -240,3 +242,27 @@ def test_the_services_words(tmp_path: Path) -> None:
     assert said[1] == "STATUS=x"
     assert said[2].startswith("STOPPING=1")
     notify.alive()  # the manager is gone: harmless
+
+
+def test_requests_for_approval_without_an_answer_become_late(tmp_path: Path) -> None:
+    watched = Watched(tmp_path, settings={"control": {"approval_valid_s": 1_800, "approval_escalates_s": 600}})
+    world, store = watched.world, watched.life.store
+    store.write(lambda tx: approval_policies.write(tx, "CNY 0.. 1", "p"))
+    watched.watch.start("127.0.0.1", 0)
+    for name in ("AP-1", "AP-2"):
+        world.submit(name)
+    world.run(300)
+    assert watched.value("bankgw_payments_held", bank="sample") == 2
+    assert watched.value("bankgw_approvals_late") == 0
+    with lines() as heard:
+        world.run(400)
+    assert watched.value("bankgw_approvals_late") == 2
+    assert [line["requests"] for line in events(heard, "approvals.late")] == [2]
+    world.run(1_800)
+    assert watched.value("bankgw_approvals_late") == 2, "nobody asked anew about what expired"
+    for name in ("AP-1", "AP-2"):
+        world.command("payment.cancel", {"id": name})
+    world.run(10)
+    assert watched.value("bankgw_approvals_late") == 0
+    watched.manager.socket.close()
+    world.crash()
