@@ -76,6 +76,12 @@ def _where(environment: str) -> str:
     return f"[{environment}] " if environment else ""
 
 
+def administered(remote: ControlClient) -> bool:
+    """True where there are administrators: there two persons sign what one operator may do before."""
+    with output.asking():
+        return not remote.get("persons")["ceremony_open"]
+
+
 def propose(remote: ControlClient, wanted: dict[str, str], evidence: Path | None, pen: Pen, *, as_json: bool) -> None:
     """Have the daemon draft the words, sign them, and keep the proposal."""
     from gateway.control import proposal_text

@@ -58,17 +58,11 @@ class OperatorDecision:
 
 def befall(tx: Tx, row: BatchRow, word: OperatorDecision) -> BatchChanged:
     """Let the word befall every item it is for, or none."""
-    before = batch_rows.items(tx.fresh, row.sender, row.batch)
-    chosen = [one for one in before if one.life.state in word.states]
-    if word.held_for:
-        chosen = [one for one in chosen if set(one.holds) & set(word.held_for)]
-    why = _mixed(chosen) if word.one_reason and not word.held_for else None
-    happens = [] if why is not None else [(one, word.event(tx, one)) for one in chosen]
-    why = why or next((event for _one, event in happens if isinstance(event, str)), None)
-    if why is None and not chosen:
-        why = f"no item of it can be {word.entry}: {_states_of(before)}; nothing was changed"
-    if why is not None:
-        return BatchChanged(row, before, why=why)
+    chosen, why = meant(tx, row, word)
+    happens = [] if why else [(one, word.event(tx, one)) for one in chosen]
+    why = why or next((event for _one, event in happens if isinstance(event, str)), "")
+    if why:
+        return BatchChanged(row, batch_rows.items(tx.fresh, row.sender, row.batch), why=why)
     applied = []
     for one, event in happens:
         assert not isinstance(event, str)
@@ -83,6 +77,18 @@ def befall(tx: Tx, row: BatchRow, word: OperatorDecision) -> BatchChanged:
     now = batch_rows.find(tx.fresh, row.sender, row.batch)
     assert now is not None
     return BatchChanged(now, batch_rows.items(tx.fresh, row.sender, row.batch), tuple(applied))
+
+
+def meant(tx: Tx, row: BatchRow, word: OperatorDecision) -> tuple[list[PaymentRow], str]:
+    """The items of a batch that the word is for; or why it can be for none."""
+    before = batch_rows.items(tx.fresh, row.sender, row.batch)
+    chosen = [one for one in before if one.life.state in word.states]
+    if word.held_for:
+        chosen = [one for one in chosen if set(one.holds) & set(word.held_for)]
+    why = _mixed(chosen) if word.one_reason and not word.held_for else None
+    if why is None and not chosen:
+        why = f"no item of it can be {word.entry}: {_states_of(before)}; nothing was changed"
+    return chosen, why or ""
 
 
 def _mixed(chosen: Collection[PaymentRow]) -> str | None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.control import people_changes, policy_changes, proposal_text
+from gateway.control import order_decisions, people_changes, policy_changes, proposal_text
 from gateway.control.daemon_handle import DaemonHandle
 from gateway.control.peer_credentials import PeerCredentials
 from gateway.core import flow
 from gateway.core.states import Deny, Resolve, Source
-from gateway.journal.cluster import restored_database, stops
+from gateway.journal.cluster import lane_pauses, restored_database, stops
+from gateway.journal.cluster.lane_pauses import PauseState
 from gateway.journal.commit import audit
 from gateway.journal.commit.hand_over import Applied
 from gateway.journal.commit.rows import Evidence
@@ -22,10 +23,11 @@ from gateway.journal.people.proposals import Proposal, ProposalKind, Signature
 
 @dataclass(frozen=True, slots=True)
 class CarriedOut:
-    """What was done to a payment, or said about the emergency stop."""
+    """What was done to a payment, or said about the emergency stop or a lane."""
 
     applied: Applied | None = None
     stop: stops.Stop | None = None
+    pause: PauseState | None = None
 
 
 def carry_out(
@@ -43,6 +45,12 @@ def carry_out(
     elif proposal.kind is ProposalKind.RESTART:
         detail = {**names, "proposal": proposal.proposal}
         return CarriedOut(stop=stops.say(tx, actor, proposal.note, stopped=False, detail=detail))
+    elif proposal.kind is ProposalKind.RELEASE:
+        no = order_decisions.carry_out(tx, proposal.subject, proposal.to, proposal.note, actor, daemon_handle)
+        return no or CarriedOut()
+    elif proposal.kind is ProposalKind.RESUME_LANE:
+        detail = {**names, "proposal": proposal.proposal, "reason": proposal.note}
+        return CarriedOut(pause=lane_pauses.say(tx, proposal.subject, actor, paused=False, detail=detail))
     elif proposal.kind is ProposalKind.REGISTER:
         row = lookup.fetch(tx.fresh, proposal.subject)
         assert row is not None, "the action was made of it in this unit"

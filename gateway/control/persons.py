@@ -48,7 +48,8 @@ class _Acts:
         self._daemon_handle = daemon_handle
 
     async def everyone(self, call: Call) -> Any:
-        return {"persons": [_shown(one) for one in await self._daemon_handle.store.read(persons.everyone)]}
+        there = await self._daemon_handle.store.read(persons.everyone)
+        return {"persons": [_shown(one) for one in there], "ceremony_open": persons.ceremony_open(there)}
 
     async def enrol(self, call: Call) -> Any:
         """Write the caller down under a name, with the caller's own user and the key given. Root confirms it."""

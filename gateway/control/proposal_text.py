@@ -1,4 +1,5 @@
-"""The text of a proposal, which both persons sign: a payment in doubt, a lane in safe mode, an emergency stop, a payee.
+"""The text of a proposal, which both persons sign: a payment in doubt, a lane in safe mode or paused, an emergency
+stop, a payee, what is held.
 
 The words hold everything whose change must make a proposal stale. An enquiry that brought nothing new changes a
 payment's version, but not these facts: otherwise no proposal could outlive the next enquiry.
@@ -10,10 +11,10 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gateway.control import people_changes, policy_changes
+from gateway.control import order_decisions, people_changes, policy_changes
 from gateway.control.daemon_handle import DaemonHandle
 from gateway.core.states import KNOWN
-from gateway.journal.cluster import restored_database, stops
+from gateway.journal.cluster import lane_pauses, restored_database, stops
 from gateway.journal.cluster.lane_pauses import FROM_THE_PAST
 from gateway.journal.commit.rows import PaymentRow
 from gateway.journal.commit.store import Tx
@@ -27,7 +28,7 @@ from protocols.erp.news import instant
 FATES: Mapping[str, Fate | None] = {"settled": Fate.SETTLED, "failed": Fate.FAILED, "ready": None}
 CHOICES: Mapping[ProposalKind, tuple[str, ...]] = {
     ProposalKind.RESOLVE: tuple(FATES), ProposalKind.LEAVE_SAFE_MODE: ("send",), ProposalKind.RESTART: ("send",),
-    ProposalKind.REGISTER: ("known",),
+    ProposalKind.REGISTER: ("known",), ProposalKind.RESUME_LANE: ("send",),
 }  # fmt: skip
 _DOUBT = (State.IN_DOUBT, State.ESCALATED)
 
@@ -90,6 +91,17 @@ def action(
         if wanted.subject != stops.SUBJECT or not stop.stopped:
             return No("not_now", "there is no emergency stop in force; nothing was changed")
         facts, subject, title = _stop_facts(stop), stops.SUBJECT, "the emergency stop"
+    elif wanted.kind is ProposalKind.RELEASE:
+        held = order_decisions.facts(tx, wanted.subject, wanted.to, daemon_handle)
+        if isinstance(held, No):
+            return held
+        facts, subject, title = held.facts, held.subject, held.title
+    elif wanted.kind is ProposalKind.RESUME_LANE:
+        pause = lane_pauses.said(tx.fresh, [wanted.subject])[wanted.subject]
+        if wanted.subject not in daemon_handle.lanes or not pause.paused:
+            return No("not_now", f"no operator has paused lane {wanted.subject}; nothing was changed")
+        facts = (("lane", wanted.subject), ("from", lane_pauses.OPERATOR), ("pause", str(pause.number)))
+        subject, title = wanted.subject, f"lane {wanted.subject}"
     else:
         lane = daemon_handle.lanes.get(wanted.subject)
         if lane is None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.control import decisions, people_changes, policy_changes, proposal_text
+from gateway.control import decisions, order_decisions, people_changes, policy_changes, proposal_text
 from gateway.control.daemon_handle import DaemonHandle
 from gateway.control.peer_credentials import PeerCredentials
 from gateway.control.person_sessions import PersonSessions
@@ -19,11 +19,11 @@ from gateway.control.persons import refused
 from gateway.control.proposal_text import ProposedAction
 from gateway.control.server import Call, Denied, Verb
 from gateway.journal.cluster import stops
+from gateway.journal.cluster.lane_pauses import PauseState
 from gateway.journal.cluster.restored_database import tell
 from gateway.journal.commit import audit
 from gateway.journal.commit.hand_over import Applied
 from gateway.journal.commit.store import Tx
-from gateway.journal.payments import lookup
 from gateway.journal.people import entitlements, persons, proposals
 from gateway.journal.people.persons import No, Person
 from gateway.journal.people.proposals import Action, Proposal, ProposalKind, ProposalState, Role, Signature
@@ -58,6 +58,7 @@ class _Done:
     proposal: Proposal
     applied: Applied | None
     stop: stops.Stop | None = None
+    pause: PauseState | None = None
 
 
 class _Acts:
@@ -190,6 +191,8 @@ class _Acts:
             self._daemon_handle.let_go(done.subject)
         elif said.stop is not None:
             self._daemon_handle.stop_said(said.stop)
+        elif said.pause is not None:
+            self._daemon_handle.lanes[done.subject].apply_pause(said.pause)
         elif done.kind in people_changes.KINDS:
             self._sessions.end_of(done.subject)
         return {**self._shown(done), "state": ProposalState.DONE.value}
@@ -246,7 +249,7 @@ class _Acts:
         proposals.signed(tx, proposal, Role.APPROVE, second, peer.actor)
         ended = proposals.settle(tx, proposal, ProposalState.DONE, peer.actor, names)
         assert ended, "it was open in this very unit"
-        return _Done(proposal, done.applied, done.stop)
+        return _Done(proposal, done.applied, done.stop, done.pause)
 
     async def withdraw(self, call: Call) -> Any:
         """End a proposal without doing it."""
@@ -292,10 +295,20 @@ def _signer(
         return found.person if _everywhere(found.grants) else No(
             "out_of_scope", f"a policy is about all accounts, and {found.person.name} is a supervisor of some; nothing "
             f"was changed")  # fmt: skip
+    if kind is ProposalKind.RESUME_LANE and ADMIN_ROLES & found.grants.roles:
+        return found.person
     if kind not in people_changes.KINDS and not _in_scope(tx, found.grants.where({PersonRole.SUPERVISOR}), subject):
         return No("out_of_scope", f"{subject} is outside of the scope in which {found.person.name} is a supervisor; "
                   f"nothing was changed")  # fmt: skip
+    if kind is ProposalKind.RELEASE and _made(tx, found.person, subject):
+        return No("own_payment", f"{found.person.name} made it, or stands in for who did; somebody else releases it")
     return found.person
+
+
+def _made(tx: Tx, person: Person, subject: str) -> bool:
+    """True if the person made one of these orders, or is one seat with who did."""
+    makers = {row.order.maker for row in order_decisions.rows_of(tx.fresh, subject)}
+    return any(one is not None and entitlements.one_seat(tx.fresh, person.name, one, tx.now_ms) for one in makers)
 
 
 def _everywhere(grants: Grants) -> bool:
@@ -306,9 +319,8 @@ def _in_scope(tx: Tx, scope: Scope, subject: str) -> bool:
     """What is about no single payment is about all accounts. An order that is not there has no account either."""
     if scope.whole:
         return True
-    sender, colon, order_id = subject.partition(":")
-    row = lookup.find(tx.fresh, sender, order_id) if colon else lookup.fetch(tx.fresh, subject)
-    return row is not None and scope.covers(row.company, row.order.ours.account.clear)
+    rows = order_decisions.rows_of(tx.fresh, subject)
+    return bool(rows) and all(scope.covers(row.company, row.order.ours.account.clear) for row in rows)
 
 
 def _bad_signature(person: Person) -> No:
@@ -331,6 +343,10 @@ def _wanted(call: Call, evidence_sha256: str | None) -> ProposedAction:
         pass
     elif kind in people_changes.KINDS:
         why = people_changes.why_not_to(kind, to)
+        if why:
+            raise Denied(400, "bad_choice", why)
+    elif kind is ProposalKind.RELEASE:
+        why = order_decisions.why_not_to(to)
         if why:
             raise Denied(400, "bad_choice", why)
     elif to not in proposal_text.CHOICES[kind]:

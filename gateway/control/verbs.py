@@ -23,6 +23,7 @@ from gateway.control import (
     exchange_traces,
     guarded_journal,
     lane_ladder,
+    order_decisions,
     order_view,
     parked,
     persons,
@@ -35,25 +36,25 @@ from gateway.control import (
     sign_in,
     worklists,
 )
-from gateway.control.batch_view import BatchChanged, OperatorDecision
+from gateway.control.batch_view import OperatorDecision
 from gateway.control.daemon_handle import DaemonHandle
+from gateway.control.order_decisions import OrderChanged
 from gateway.control.order_view import BundleMessage, Veil
 from gateway.control.person_sessions import PersonSessions
 from gateway.control.server import Call, Denied, Verb
-from gateway.core.states import UNSENT, Cancel, Deny, Event, Work
+from gateway.core.states import UNSENT, Cancel, Work
 from gateway.journal.cluster import lane_pauses
 from gateway.journal.cluster.peer_nodes import BEAT_S, STOP_LOOK_S
 from gateway.journal.cluster.stops import Stop
 from gateway.journal.commit import audit, outbox
 from gateway.journal.commit import work as open_work
-from gateway.journal.commit.hand_over import Applied
 from gateway.journal.commit.rows import OutboxRow, OutboxState, PaymentRow, WorkRow
 from gateway.journal.commit.store import Tx
-from gateway.journal.payments import batch_rows, bundles, held_orders, lookup
-from gateway.journal.payments import transition as applying
+from gateway.journal.payments import batch_rows, bundles, lookup
 from gateway.journal.payments.batch_rows import BatchRow
 from gateway.journal.payments.lookup import Filters
 from gateway.journal.payments.timeline import Moment, timeline
+from gateway.journal.people import persons as persons_known
 from gateway.journal.sql import schema
 from gateway.tasks import sleep
 from protocols.canon.outcome import STATE_TABLE, State
@@ -108,16 +109,6 @@ def unguarded(daemon_handle: DaemonHandle, sessions: PersonSessions) -> Sequence
         *approvals.verbs(daemon_handle),
         *sign_in.verbs(daemon_handle, sessions),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Changed:
-    """What a unit did to an order: nothing (`why` says it), or `applied`."""
-
-    row: PaymentRow | None
-    why: str = ""
-    applied: Applied | None = None
-    batch: BatchChanged | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,10 +186,10 @@ class _Acts:
         clear = call.clear
 
         def look(conn: Connection) -> _File | tuple[BatchRow, tuple[PaymentRow, ...]] | None:
-            row = _find(conn, call.parts[0])
+            row = order_decisions.find(conn, call.parts[0])
             if row is not None:
                 return _file(conn, row)
-            batch = _find_batch(conn, call.parts[0])
+            batch = order_decisions.find_batch(conn, call.parts[0])
             return None if batch is None else (batch, batch_rows.items(conn, batch.sender, batch.batch))
 
         found = await self._daemon_handle.store.read(look)
@@ -232,16 +223,15 @@ class _Acts:
     # ---- orders ----
 
     async def release(self, call: Call) -> Any:
-        """Clear reasons of a held order, or of a batch's held items; what none is left for goes. This is the one verb
-        after which money may move."""
+        """Clear reasons of a held order, or of a batch's held items; what none is left for goes. Where there are
+        administrators, two persons sign it instead (`ProposalKind.RELEASE`)."""
         reason, held_for = call.text("reason"), _reasons(call)
+        by_two = "bankgw orders release as one of them, then bankgw resolve --approve as the other"
 
-        def event(tx: Tx, row: PaymentRow) -> Event | str:
-            if row.lane not in self._daemon_handle.lanes:
-                return f"its lane {row.lane} is not configured; nothing was changed"
-            return held_orders.release(tx, row, held_for, self._daemon_handle.register())
-
-        word = OperatorDecision(held_orders.HELD, event, call.peer.actor, "released", reason, held_for, one_reason=True)
+        if await self._administered():
+            raise Denied(409, "two_persons", f"what is held is released by two supervisors here, who sign it: "
+                         f"{by_two}; nothing was changed")  # fmt: skip
+        word = order_decisions.release(self._daemon_handle, call.peer.actor, reason, held_for)
         return await self._befall(call, word)
 
     async def cancel(self, call: Call) -> Any:
@@ -253,19 +243,20 @@ class _Acts:
     async def enquire(self, call: Call) -> Any:
         """Ask the bank about it as soon as the lane can, rather than when the plan says."""
 
-        def unit(tx: Tx) -> _Changed:
-            row = _find(tx.fresh, call.parts[0])
+        def unit(tx: Tx) -> OrderChanged:
+            row = order_decisions.find(tx.fresh, call.parts[0])
             if row is None:
-                return _Changed(None, _ONE_ITEM if _find_batch(tx.fresh, call.parts[0]) is not None else "")
+                there = order_decisions.find_batch(tx.fresh, call.parts[0]) is not None
+                return OrderChanged(None, _ONE_ITEM if there else "")
             _inside(call, (row,))
             work = _ASK.get(row.life.state)
             if work is None:
-                return _Changed(row, f"it is {row.life.state.value}: there is nothing to ask the bank about it")
+                return OrderChanged(row, f"it is {row.life.state.value}: there is nothing to ask the bank about it")
             # What is due already keeps its place: asking again and again must not move it behind all others.
             planned = (one.due_ms for one in open_work.of_payment(tx.fresh, row.payment) if one.work is work)
             tx.due(WorkRow(row.payment, work, row.lane, min((tx.now_ms, *planned)), row.epoch))
             audit.append(tx, call.peer.actor, "order.enquire_now", row.payment, {"state": row.life.state.value})
-            return _Changed(row)
+            return OrderChanged(row)
 
         changed = await self._daemon_handle.store.write(unit)
         row = self._row_of(call, changed)
@@ -273,19 +264,8 @@ class _Acts:
         return {**order_view.brief(row), "asked": lane is not None, "lane_ready": lane is not None and lane.ready}
 
     async def _befall(self, call: Call, word: OperatorDecision) -> Any:
-        def unit(tx: Tx) -> _Changed:
-            row = _find(tx.fresh, call.parts[0])
-            if row is None:
-                return _batch_changed(tx, call.parts[0], word)
-            happens = word.event(tx, row)
-            if isinstance(happens, str):
-                return _Changed(row, happens)
-            applied = applying.apply(tx, row.payment, happens, epoch=None, actor=word.actor)
-            assert applied.step is not None, "one unit reads and changes: nobody can come between"
-            if any(isinstance(effect, Deny) for effect in applied.step.effects):
-                return _Changed(row, f"it is {row.life.state.value}: it may be at the bank already, or is over")
-            audit.append(tx, word.actor, word.entry_of(happens), row.payment, {"reason": word.reason})
-            return _Changed(applied.row_after, applied=applied)
+        def unit(tx: Tx) -> OrderChanged:
+            return order_decisions.befall(tx, call.parts[0], word)
 
         changed = await self._daemon_handle.store.write(unit)
         batch = changed.batch
@@ -295,7 +275,7 @@ class _Acts:
             raise Denied(409, "not_now", f"batch {batch.row.sender}:{batch.row.batch}: {batch.why}")
         return {**batch_view.brief(batch.row, batch.items), "changed_items": len(batch.applied)}
 
-    def _row_of(self, call: Call, changed: _Changed) -> PaymentRow:
+    def _row_of(self, call: Call, changed: OrderChanged) -> PaymentRow:
         if changed.row is None:
             if changed.why:
                 raise Denied(409, "not_now", f"{call.parts[0]}: {changed.why}")
@@ -312,7 +292,8 @@ class _Acts:
         return await self._said(call, name, paused=True, detail={"reason": call.text("reason")})
 
     async def resume(self, call: Call) -> Any:
-        """Take the operator's pause away; other reasons to pause stay, and one of them needs two persons."""
+        """Take the operator's pause away; other reasons to pause stay, and one of them needs two persons. Where there
+        are administrators, two persons sign it instead (`ProposalKind.RESUME_LANE`)."""
         name, lane = self._lane(call)
         before = await self._daemon_handle.store.read(lambda conn: lane_pauses.said(conn, [name]))
         if lane_pauses.FROM_THE_PAST in lane.paused and not before[name].paused:
@@ -320,6 +301,10 @@ class _Acts:
                          f"operator cannot lift that; nothing was changed. Two enrolled persons can: "
                          f"bankgw leave-safe-mode {name} --reason …, then bankgw resolve --approve …; "
                          f"see docs/do/restore.md")  # fmt: skip
+        if await self._administered():
+            raise Denied(409, "two_persons", f"a paused lane is resumed by two persons here, who sign it: bankgw lanes "
+                         f"resume {name} --reason … as one of them, then bankgw resolve --approve as the other; "
+                         f"nothing was changed")  # fmt: skip
         return await self._said(call, name, paused=False, detail={})
 
     async def _said(self, call: Call, name: str, *, paused: bool, detail: dict[str, Any]) -> Any:
@@ -331,6 +316,10 @@ class _Acts:
         hears_s = BEAT_S if lane.elsewhere else 0.0
         word = self._daemon_handle.ready()["lanes"][name]
         return {**_lane(name, lane, word, self._daemon_handle.since_ms(name)), "owner_hears_within_s": hears_s}
+
+    async def _administered(self) -> bool:
+        """True if there are administrators: from then on persons sign what lets money move."""
+        return not persons_known.ceremony_open(await self._daemon_handle.store.read(persons_known.everyone))
 
     def _lane(self, call: Call) -> tuple[str, Lane]:
         name = call.parts[0]
@@ -465,18 +454,6 @@ def _states(text: str) -> tuple[State, ...]:
         raise Denied(400, "no_such_state", f"{text!r}: states are {', '.join(State)}") from None
 
 
-def _find(conn: Connection, name: str) -> PaymentRow | None:
-    """By our own key, or by `sender:id`."""
-    sender, colon, order_id = name.partition(":")
-    return lookup.find(conn, sender, order_id) if colon else lookup.fetch(conn, name)
-
-
-def _find_batch(conn: Connection, name: str) -> BatchRow | None:
-    """By `sender:id`: ids of orders and batches are one set."""
-    sender, colon, batch = name.partition(":")
-    return batch_rows.find(conn, sender, batch) if colon else None
-
-
 _ONE_ITEM = "it is a batch; name one of its items, the bank is asked about all that travelled with it at once"
 
 
@@ -490,12 +467,6 @@ def _file(conn: Connection, row: PaymentRow) -> _File:
     bundle, members = found
     message = BundleMessage(bundle, len(members), bundles.answer_of(conn, bundle.bundle))
     return _File(row, moments, batch, message, batch_rows.items(conn, row.sender, row.batch))
-
-
-def _batch_changed(tx: Tx, name: str, word: OperatorDecision) -> _Changed:
-    """The word's effect on the batch of this name, if there is one."""
-    row = _find_batch(tx.fresh, name)
-    return _Changed(None, batch=None if row is None else batch_view.befall(tx, row, word))
 
 
 def _reasons(call: Call) -> tuple[str, ...]:

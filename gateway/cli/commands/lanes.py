@@ -6,12 +6,22 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.cli import output
+from gateway.cli import exit_codes, output
 from gateway.cli.commands.lanes_probe import probe
 from gateway.cli.commands.lanes_trace import trace
 from gateway.cli.commands.rename import rename_lane
 from gateway.cli.help_pages import Listing
 from gateway.cli.output import DEFAULT_CONFIG, AsJson, Config, ReasonOption, Socket, WatchOption
+from gateway.cli.signing import (
+    DEFAULT_KEY,
+    EvidenceOption,
+    KeyOption,
+    PassphraseFile,
+    Pen,
+    Yes,
+    administered,
+    propose,
+)
 
 _COLUMNS = {
     "lane": "lane", "condition": "condition", "up": "sessions up", "answered": "last answer", "work": "open work",
@@ -97,15 +107,30 @@ def pause(
 def resume(
     context: typer.Context,
     lane: LaneArgument,
+    reason: Annotated[str, typer.Option("--reason", help="Why it may send again; both persons sign it.")] = "",
+    evidence: EvidenceOption = None,
+    yes: Yes = False,
+    key: KeyOption = DEFAULT_KEY,
+    passphrase_file: PassphraseFile = None,
     config: Config = DEFAULT_CONFIG,
     socket: Socket = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take the operator's pause away.
+    """Take the operator's pause away. Where there are administrators, a system administrator or supervisor signs it,
+    and a second one approves it with `bankgw resolve --approve`.
 
     A lane that waits because an older database was put back needs `bankgw leave-safe-mode` instead."""
+    from gateway.control.signed_words import ProposalKind
+
+    remote = output.remote(context, config, socket)
+    if administered(remote):
+        if not reason:
+            output.leave(exit_codes.USAGE, "say why it may send again: --reason …")
+        wanted = {"kind": ProposalKind.RESUME_LANE.value, "subject": lane, "to": "send", "note": reason}
+        propose(remote, wanted, evidence, Pen(key, passphrase_file, yes), as_json=as_json)
+        return
     with output.asking():
-        said = output.remote(context, config, socket).post("lanes", lane, "resume")
+        said = remote.post("lanes", lane, "resume")
     output.show(said, as_json=as_json, words=_changed)
 
 

@@ -10,6 +10,16 @@ import typer
 from gateway.cli import output
 from gateway.cli.help_pages import Listing
 from gateway.cli.output import DEFAULT_CONFIG, AsJson, Clear, Config, ReasonOption, Socket, WatchOption
+from gateway.cli.signing import (
+    DEFAULT_KEY,
+    EvidenceOption,
+    KeyOption,
+    PassphraseFile,
+    Pen,
+    Yes,
+    administered,
+    propose,
+)
 from gateway.control.folding import folded, hex_lines, short_signatures
 
 _COLUMNS = {
@@ -193,6 +203,10 @@ def release(
         str | None,
         typer.Option(metavar="REASONS", help="Clear these, commas between: approval, new_payee, suspected_duplicate …"),
     ] = None,
+    evidence: EvidenceOption = None,
+    yes: Yes = False,
+    key: KeyOption = DEFAULT_KEY,
+    passphrase_file: PassphraseFile = None,
     config: Config = DEFAULT_CONFIG,
     socket: Socket = None,
     as_json: AsJson = False,
@@ -201,12 +215,18 @@ def release(
     held items at once.
 
     Each reason is cleared apart: where there are several, --held-for names those that you clear. The others stay, and
-    amounts and payees are judged again.
+    amounts and payees are judged again. Where there are administrators, a supervisor signs it, who did not make the
+    order, and a second one approves it with `bankgw resolve --approve`.
     """
+    from gateway.control.signed_words import ProposalKind
+
+    remote = output.remote(context, config, socket)
+    if administered(remote):
+        wanted = {"kind": ProposalKind.RELEASE.value, "subject": order, "to": held_for or "send", "note": reason}
+        propose(remote, wanted, evidence, Pen(key, passphrase_file, yes), as_json=as_json)
+        return
     with output.asking():
-        said = output.remote(context, config, socket).post(
-            "orders", order, "release", reason=reason, held_for=held_for
-        )
+        said = remote.post("orders", order, "release", reason=reason, held_for=held_for)
     output.show(said, as_json=as_json, words=_changed)
 
 

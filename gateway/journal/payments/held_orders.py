@@ -20,6 +20,14 @@ HELD = (State.ACCEPTED, State.HELD)
 
 def release(tx: Tx, row: PaymentRow, named: Collection[str], registry: Registry) -> Event | str:
     """What befalls the order when a person clears the `named` reasons, or why nothing can. None named: the only one."""
+    cleared = cleared_by(tx, row, named)
+    if isinstance(cleared, str):
+        return cleared
+    return _clear(tx, row, cleared, registry, approval_checks.at_release(tx, row, context_of(tx, row, registry)))
+
+
+def cleared_by(tx: Tx, row: PaymentRow, named: Collection[str]) -> tuple[str, ...] | str:
+    """Which reasons a release that names these clears, or why it clears none. It changes nothing."""
     if row.life.state not in HELD:
         return f"it is {row.life.state.value}, not held; nothing was changed"
     waits = ", ".join(row.holds)
@@ -32,7 +40,7 @@ def release(tx: Tx, row: PaymentRow, named: Collection[str], registry: Registry)
     if policy.HOLD_BAND in cleared and approval_checks.was_asked(tx, row):
         return ("its approval is for the persons whom the approval policy asks for: bankgw approvals list; "
                 "nothing was changed")  # fmt: skip
-    return _clear(tx, row, cleared, registry, approval_checks.at_release(tx, row, context_of(tx, row, registry)))
+    return cleared
 
 
 def approved(tx: Tx, row: PaymentRow, registry: Registry) -> Event | None:

@@ -29,13 +29,15 @@ _C = schema.proposals.c
 
 class ProposalKind(StrEnum):
     """What can be proposed: decide a payment in doubt, release a lane after a restored database, end an emergency stop,
-    or register an order's payee as known; let a person in, change roles, deactivate a person, or take a new key; put
-    another approval policy in force."""
+    register an order's payee as known, release what is held, or resume a lane that was paused; let a person in, change
+    roles, deactivate a person, or take a new key; put another approval policy in force."""
 
     RESOLVE = "resolve"
     LEAVE_SAFE_MODE = "resume"  # as journals and signed words have had it from the start
     RESTART = "restart"
     REGISTER = "register"
+    RELEASE = "release"
+    RESUME_LANE = "resume_lane"
     ENROL = "enrol"
     ROLES = "roles"
     DEACTIVATE = "deactivate"
