@@ -56,8 +56,8 @@ def test_two_users_approve_a_payment_and_a_payroll(live: Live, shelf: Shelf) -> 
     code, said = live.bankgw("roles", "ceremony", "wang", "li", "--reason", "minutes", config=True)
     assert code == exit_codes.OK, said
     zhao = let_in(live, shelf, "zhao", ZHAO, "maker@*;approver@*", wang, li)
-    sun = let_in(live, shelf, "sun", SUN, "approver@*", wang, li)
-    qian = let_in(live, shelf, "qian", QIAN, "approver@*", wang, li)
+    sun = let_in(live, shelf, "sun", SUN, "approver@*;supervisor@*", wang, li)
+    qian = let_in(live, shelf, "qian", QIAN, "approver@*;supervisor@*", wang, li)
     policy = wang.home / "policy"
     policy.write_text("CNY 0..10000.00 0\nCNY 10000.00.. 2\n")
     policy.chmod(0o644)
@@ -70,13 +70,18 @@ def test_two_users_approve_a_payment_and_a_payroll(live: Live, shelf: Shelf) -> 
     code, said = zhao.bankgw("approvals", "approve", key, "--yes")
     assert (code, "own_payment" in said) == (exit_codes.REFUSED, True), said
     code, said = live.bankgw("orders", "release", "erp:AP-1", "--reason", "hurry", config=True)
+    assert (code, "is not enrolled" in said) == (exit_codes.REFUSED, True), said
+    code, said = sun.bankgw("orders", "release", "erp:AP-1", "--reason", "hurry", "--yes")
     assert (code, "bankgw approvals list" in said) == (exit_codes.REFUSED, True), said
+    code, said = live.bankgw("lanes", "pause", "sample.main", "--reason", "the bank asked", config=True)
+    assert code == exit_codes.OK, said
     code, said = sun.bankgw("approvals", "approve", key, "--yes", "--language", "zh")
     assert (code, "1 of any approver" in said) == (exit_codes.OK, True), said
     code, said = sun.bankgw("approvals", "approve", key, "--yes")
     assert (code, "decided_already" in said) == (exit_codes.REFUSED, True), said
     code, said = qian.bankgw("approvals", "approve", key, "--yes")
     assert (code, "approved: 1 of 1" in said) == (exit_codes.OK, True), said
+    approved_by_two(li, qian, "lanes", "resume", "sample.main", "--reason", "the bank is done")
     live.until(lambda: '"settled"' in live.bankgw("orders", "show", "erp:AP-1", "--json", config=True)[1])
 
     file = live.site.folder / "payroll.json"

@@ -13,7 +13,7 @@ from gateway.journal.people.approval_requests import ApprovalRequest, RequestSta
 from gateway.people import approval_digest
 from gateway.people.approval_text import words
 from tests.gateway.cli.control_operator import Operator
-from tests.gateway.cli.test_resolve import ZHAO
+from tests.gateway.cli.test_resolve import ZHAO, hand
 from tests.gateway.control.test_people import QIAN, SUN, decide, let_in
 from tests.gateway.control.test_people import site as site
 from tests.world.batching import batch, states
@@ -21,6 +21,7 @@ from tests.world.world import World
 
 BANDS = "CNY 0..50000 0; CNY 50000.. 1"
 OVER = 5_000_001
+HAN, TANG = hand("han", 2007), hand("tang", 2008)
 PAYEE = {"account": "0000000000000000041", "name": "示例丙"}
 
 
@@ -37,11 +38,18 @@ def operator(tmp_path: Path) -> Iterator[Operator]:
 
 @pytest.fixture
 def four_eyes(site: Operator) -> Operator:
-    """The policy BANDS; ZHAO makes payments, SUN and QIAN approve them."""
-    for one, roles in ((ZHAO, "maker@*"), (SUN, "approver@*"), (QIAN, "approver@*")):
+    """The policy BANDS; ZHAO makes payments, SUN and QIAN approve them, HAN and TANG are supervisors."""
+    for one, roles in ((ZHAO, "maker@*"), (SUN, "approver@*"), (QIAN, "approver@*"), (HAN, "supervisor@*"),
+                       (TANG, "supervisor@*")):  # fmt: skip
         let_in(site, one, roles)
     decide(site, "policy", "approvals", BANDS)
     return site
+
+
+def release(operator: Operator, subject: str) -> None:
+    """HAN and TANG let it go, as far as it is theirs to say."""
+    decide(operator, "release", subject, "send", HAN, TANG)
+    operator.world.run(1)
 
 
 def submit(operator: Operator, id_: str, minor: int, **body: Any) -> Any:
@@ -108,7 +116,9 @@ def test_a_batch_is_judged_by_its_sum_and_asked_about_once(four_eyes: Operator) 
 def test_one_operator_does_not_clear_it(four_eyes: Operator) -> None:
     submit(four_eyes, "AP-1", OVER, maker="zhao")
     for held_for in (None, "approval"):
-        why = four_eyes.no(409, "not_now", "POST", "orders", "kingdee:AP-1", "release", reason="x", held_for=held_for)
+        four_eyes.no(409, "two_persons", "POST", "orders", "kingdee:AP-1", "release", reason="x", held_for=held_for)
+        asked = {"kind": "release", "subject": "kingdee:AP-1", "to": held_for or "send", "note": "x"}
+        why = four_eyes.no(409, "not_now", "POST", "proposals", "draft", peer=HAN.peer, **asked)
         assert "bankgw approvals list" in why
     assert four_eyes.world.state("AP-1") == "held" and not four_eyes.world.bank.ledger.executions
 
@@ -120,7 +130,8 @@ def test_a_release_judges_again_by_the_policy_in_force_by_then(four_eyes: Operat
     again = submit(four_eyes, "AP-2", 100, maker="zhao", creditor=PAYEE)
     assert (first["state"], again["hold_reasons"]) == ("settled", ["suspected_duplicate"])
     decide(four_eyes, "policy", "approvals", "CNY 0.. 2")
-    said = four_eyes.ask("POST", "orders", "kingdee:AP-2", "release", reason="two invoices")
+    release(four_eyes, "kingdee:AP-2")
+    said = world.last("AP-2")
     assert (said["state"], said["hold_reasons"]) == ("held", ["approval"])
     made = request(four_eyes, "AP-2")
     assert made is not None and made.need.approvers == 2

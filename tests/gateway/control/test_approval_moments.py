@@ -13,9 +13,9 @@ import pytest
 from gateway.simbank.faults import BankFault, Script, Scripted, Touch
 from gateway.tasks import sleep
 from tests.gateway.cli.control_operator import Operator
-from tests.gateway.cli.test_resolve import ADAPTERS, LI, SLOW, WANG, ZHAO, draft, enrol, hand, propose, wish
+from tests.gateway.cli.test_resolve import ADAPTERS, LI, SLOW, WANG, ZHAO, draft, enrol, propose, wish
 from tests.gateway.cli.test_resolve import approve as approve_proposal
-from tests.gateway.control.test_approval_holds import BANDS, OVER, PAYEE, request, submit
+from tests.gateway.control.test_approval_holds import BANDS, HAN, OVER, PAYEE, TANG, request, submit
 from tests.gateway.control.test_approval_holds import four_eyes as four_eyes
 from tests.gateway.control.test_approval_holds import operator as operator
 from tests.gateway.control.test_approvals import LATER_S, ZHOU, approve, executions, key_of, no, said
@@ -24,8 +24,6 @@ from tests.gateway.control.test_people import site as site
 from tests.world.batching import alone, batch, states
 from tests.world.lines import events, lines
 from tests.world.world import World
-
-HAN, TANG = hand("han", 2007), hand("tang", 2008)
 
 
 def state_of(operator: Operator, subject: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 from gateway.journal.people.approvals import ApprovalDecision, to_sign
 from tests.gateway.cli.control_operator import Operator
 from tests.gateway.cli.test_resolve import ZHAO, Hand, hand
-from tests.gateway.control.test_approval_holds import OVER, PAYEE, request, submit
+from tests.gateway.control.test_approval_holds import OVER, PAYEE, release, request, submit
 from tests.gateway.control.test_approval_holds import four_eyes as four_eyes
 from tests.gateway.control.test_approval_holds import operator as operator
 from tests.gateway.control.test_people import QIAN, SUN, decide, let_in, sign_in
@@ -238,7 +238,8 @@ def test_an_approval_clears_the_band_and_no_suspicion(four_eyes: Operator) -> No
     approve(four_eyes, SUN, key)
     assert four_eyes.world.last("AP-2")["hold_reasons"] == ["suspected_duplicate"]
     decide(four_eyes, "roles", "sun", "viewer@*")
-    done = four_eyes.ask("POST", "orders", "kingdee:AP-2", "release", reason="two invoices")
+    release(four_eyes, "kingdee:AP-2")
+    done = four_eyes.world.last("AP-2")
     assert (done["state"], done["hold_reasons"]) == ("held", ["approval"])
     assert key_of(four_eyes, "AP-2") != key and executions(four_eyes) == 1
 
@@ -246,7 +247,8 @@ def test_an_approval_clears_the_band_and_no_suspicion(four_eyes: Operator) -> No
 def test_what_is_released_waits_for_its_time(four_eyes: Operator) -> None:
     submit(four_eyes, "AP-1", 1, maker="zhao", creditor=PAYEE)
     submit(four_eyes, "AP-2", 1, maker="zhao", creditor=PAYEE, not_before=four_eyes.world.moment(LATER_S))
-    assert four_eyes.ask("POST", "orders", "kingdee:AP-2", "release", reason="two invoices")["state"] == "ready"
+    release(four_eyes, "kingdee:AP-2")
+    assert four_eyes.world.state("AP-2") == "ready"
     four_eyes.world.run(5)
     assert executions(four_eyes) == 1
     four_eyes.world.run(LATER_S)
