@@ -295,8 +295,6 @@ def _signer(
         return found.person if _everywhere(found.grants) else No(
             "out_of_scope", f"a policy is about all accounts, and {found.person.name} is a supervisor of some; nothing "
             f"was changed")  # fmt: skip
-    if kind is ProposalKind.RESUME_LANE and ADMIN_ROLES & found.grants.roles:
-        return found.person
     if kind not in people_changes.KINDS and not _in_scope(tx, found.grants.where({PersonRole.SUPERVISOR}), subject):
         return No("out_of_scope", f"{subject} is outside of the scope in which {found.person.name} is a supervisor; "
                   f"nothing was changed")  # fmt: skip

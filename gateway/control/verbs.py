@@ -302,9 +302,9 @@ class _Acts:
                          f"bankgw leave-safe-mode {name} --reason …, then bankgw resolve --approve …; "
                          f"see docs/do/restore.md")  # fmt: skip
         if await self._administered():
-            raise Denied(409, "two_persons", f"a paused lane is resumed by two persons here, who sign it: bankgw lanes "
-                         f"resume {name} --reason … as one of them, then bankgw resolve --approve as the other; "
-                         f"nothing was changed")  # fmt: skip
+            raise Denied(409, "two_persons", f"a paused lane is resumed by two supervisors here, who sign it: "
+                         f"bankgw lanes resume {name} --reason … as one of them, then bankgw resolve --approve as the "
+                         f"other; nothing was changed")  # fmt: skip
         return await self._said(call, name, paused=False, detail={})
 
     async def _said(self, call: Call, name: str, *, paused: bool, detail: dict[str, Any]) -> Any:

@@ -161,14 +161,9 @@ _POLICY = DecisionRule(
     frozenset({PersonRole.SECURITY_ADMIN, PersonRole.SYSTEM_ADMIN, PersonRole.SUPERVISOR}),
 )
 
-_LANES = DecisionRule(
-    frozenset({PersonRole.SUPERVISOR, PersonRole.SYSTEM_ADMIN}),
-    frozenset({PersonRole.SUPERVISOR, PersonRole.SYSTEM_ADMIN}),
-)
-
 DECISIONS: Mapping[str, DecisionRule] = {
     "resolve": _SUPERVISORS, "resume": _SUPERVISORS, "restart": _SUPERVISORS, "register": _SUPERVISORS,
-    "release": _SUPERVISORS, "resume_lane": _LANES,
+    "release": _SUPERVISORS, "resume_lane": _SUPERVISORS,
     "enrol": _ADMINS, "roles": _ADMINS, "deactivate": _ADMINS, "reset": _ADMINS, "policy": _POLICY,
 }  # fmt: skip
 """The kinds of proposals."""

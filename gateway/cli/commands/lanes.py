@@ -116,8 +116,8 @@ def resume(
     socket: Socket = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take the operator's pause away. Where there are administrators, a system administrator or supervisor signs it,
-    and a second one approves it with `bankgw resolve --approve`.
+    """Take the operator's pause away. Where there are administrators, a supervisor signs it, and a second one approves
+    it with `bankgw resolve --approve`.
 
     A lane that waits because an older database was put back needs `bankgw leave-safe-mode` instead."""
     from gateway.control.signed_words import ProposalKind

@@ -81,7 +81,7 @@ def test_two_users_approve_a_payment_and_a_payroll(live: Live, shelf: Shelf) -> 
     assert (code, "decided_already" in said) == (exit_codes.REFUSED, True), said
     code, said = qian.bankgw("approvals", "approve", key, "--yes")
     assert (code, "approved: 1 of 1" in said) == (exit_codes.OK, True), said
-    approved_by_two(li, qian, "lanes", "resume", "sample.main", "--reason", "the bank is done")
+    approved_by_two(sun, qian, "lanes", "resume", "sample.main", "--reason", "the bank is done")
     live.until(lambda: '"settled"' in live.bankgw("orders", "show", "erp:AP-1", "--json", config=True)[1])
 
     file = live.site.folder / "payroll.json"
