@@ -9,6 +9,7 @@ asks who had approved it, whether these counted in that moment, and whether they
 from __future__ import annotations
 
 import random
+import re
 import sqlite3
 import sys
 import tempfile
@@ -27,6 +28,7 @@ from protocols.canon.order import AnyOrder, Kind
 from tests.gateway.cli.control_operator import Operator
 from tests.gateway.cli.test_resolve import LI, WANG, Hand, enrol, hand
 from tests.gateway.control.test_people import decide, let_in, sign_in
+from tests.world.batching import alone, batch
 from tests.world.history import violations
 from tests.world.world import World
 
@@ -52,14 +54,16 @@ class KnownPerson:
 
 @dataclass(slots=True)
 class MadeOrder:
-    """An order as it was sent: who approved it, and when."""
+    """An order as it was sent, by itself or in a batch of `whole` minor units: who approved it, and when."""
 
     id: str
     minor: int
     maker: str | None
     at_ms: int
     account: str
+    whole: int
     approved: dict[str, list[int]] = field(default_factory=dict)
+    rejected_ms: int | None = None
 
 
 @dataclass(slots=True)
@@ -91,7 +95,7 @@ class Referee:
     def _asked(self, order: MadeOrder, at_ms: int) -> int:
         asks = [count for since_ms, count in self.policies if since_ms <= at_ms - UNSURE_MS][-1:]
         asks += [count for since_ms, count in self.policies if at_ms - UNSURE_MS < since_ms <= at_ms + UNSURE_MS]
-        of_band = min(asks, default=0) if order.minor > BAND_MINOR else 0
+        of_band = min(asks, default=0) if order.whole > BAND_MINOR else 0
         return max(of_band, 2 if order.maker is None and asks else 0)
 
     def counted(self, order: MadeOrder, at_ms: int) -> int:
@@ -139,6 +143,8 @@ class Referee:
             if counted < needed:
                 found.append(f"{id_} left with {counted} approvals of {needed}: {order}")
             self.approved += bool(needed)
+            if order.rejected_ms is not None and at_ms > order.rejected_ms:
+                found.append(f"{id_} left after it was rejected: {order}")
         for one in world.bank.ledger.executions:
             order = next(made for made in self.orders.values() if made.account == one.instruction.creditor_account)
             if one.instruction.amount.minor != order.minor:
@@ -151,9 +157,11 @@ class ApprovalStory:
 
     def __init__(self, seed: int, folder: Path) -> None:
         self.chance, self.referee = random.Random(f"approvals {seed}"), Referee()
+        # Lines of a batch travel one by one at some banks.
+        single = self.chance.random() < 0.5
         # The settings' bands let everything go: they must not make the policy weaker.
         self.world = World(folder, seed, sender={"bands": [{"action": "release"}]}, accounts=2,
-                           adapters={"sample": _careless})  # fmt: skip
+                           adapters={"sample": lambda bank: _careless(alone(bank) if single else bank)})  # fmt: skip
         self.world.start()
         self.world.run(1)
         self.operator = Operator(self.world)
@@ -168,15 +176,33 @@ class ApprovalStory:
         let_in(self.operator, _STAND_IN, "viewer@*")
         self.referee.persons[_STAND_IN.name] = KnownPerson(_STAND_IN)
         self._policy(2)
-        acts = (*[self._submit] * 6, *[self._approve] * 12, *[self._cheat] * 6, self._delegate, *[self._late_stand_in] * 3, self._gone,
-                self._new_policy, self._gap, self._crash, self._wait)  # fmt: skip
+        acts = (*[self._submit] * 6, *[self._batch] * 2, *[self._approve] * 12, *[self._cheat] * 6, self._delegate,
+                *[self._late_stand_in] * 3, self._gone, self._new_policy, self._gap, self._crash, self._wait, self._reject,
+                *[self._cancel] * 2, *[self._not_sent] * 2)  # fmt: skip
         for _ in range(STEPS):
             self.chance.choice(acts)()
             self.world.run(self.chance.choice((0.5, STEP_S)))
         self.world.run(600)
+        stuck = self._stuck()
         if self.world.life is not None:
             self.world.crash()
-        return [*self.referee.complaints(self.world), *violations(self.world, calm=False)]
+        return [*stuck, *self.referee.complaints(self.world), *violations(self.world, calm=False)]
+
+    def _stuck(self) -> list[str]:
+        """What waits for approvers who are not asked, and what approvers are asked about though nothing of it waits."""
+        found, named = [], set()
+        for one in self.operator.ask("GET", "approvals")["approvals"]:
+            orders = self._named(one["request"])
+            named |= orders
+            if not any(self.world.state(id_) in ("held", "ready") for id_ in orders):
+                found.append(f"approvers are asked about {sorted(orders)}, which are over")
+        held = self.world.look("select order_id from payments where state = ? and hold_reasons like '%approval%'", "held")
+        return found + [f"nobody is asked about {id_}, which is held for approval" for (id_,) in held if id_ not in named]
+
+    def _named(self, key: str) -> set[str]:
+        """The orders that a request names, as its words say."""
+        words = self.operator.ask("GET", "approvals", key)["words"]["en"]
+        return set(re.findall(r"^ *order: (.*)$", words, re.MULTILINE))
 
     @property
     def _now_ms(self) -> int:
@@ -193,23 +219,62 @@ class ApprovalStory:
             body["not_before"] = self.world.moment(self.chance.choice((60.0, 900.0)))
         gone_ms = None if maker is None else self.referee.persons[maker].gone_ms
         account = f"00000000000009{n:05d}"
-        order = MadeOrder(f"AP-{n}", minor, None if gone_ms is not None else maker, self._now_ms, account)
+        order = MadeOrder(f"AP-{n}", minor, None if gone_ms is not None else maker, self._now_ms, account, minor)
         self.referee.orders[order.id] = order
         self.world.submit(order.id, minor, creditor={"account": account, "name": "示例丙"}, **body)
+
+    def _batch(self) -> None:
+        """Lines that are small by themselves, and over the band together, or not."""
+        n = len(self.referee.orders)
+        maker = self.chance.choice([one.name for one in _HANDS])
+        minors = [self.chance.choice((1, BAND_MINOR // 2, BAND_MINOR)) + at for at in range(self.chance.randrange(2, 5))]
+        body = batch(self.world, f"AB-{n}", minors, maker=maker)
+        if self.chance.random() < 0.4:
+            body["not_before"] = self.world.moment(self.chance.choice((60.0, 900.0)))
+        known = None if self.referee.persons[maker].gone_ms is not None else maker
+        for at, item in enumerate(body["items"]):
+            item["creditor"]["account"] = f"00000000000009{n + at:05d}"
+            self.referee.orders[item["id"]] = MadeOrder(item["id"], minors[at], known, self._now_ms,
+                                                        item["creditor"]["account"], sum(minors))  # fmt: skip
+        self.world.command("batch.submit", body)
 
     def _waiting(self) -> list[Any]:
         return list(self.operator.ask("GET", "approvals")["approvals"])
 
-    def _say(self, one: Hand, waiting: Any, **changed: Any) -> bool:
-        signature = b64encode(one.key.sign(to_sign(waiting["digest"], ApprovalDecision.APPROVE))).decode()
+    def _say(
+        self, one: Hand, waiting: Any, decision: ApprovalDecision = ApprovalDecision.APPROVE, **changed: Any
+    ) -> bool:
+        signature = b64encode(one.key.sign(to_sign(waiting["digest"], decision))).decode()
         body = {"digest": waiting["digest"], "signature": signature, **changed}
+        named = [self.referee.orders[id_] for id_ in self._named(waiting["request"])]
         try:
-            self.operator.ask("POST", "approvals", waiting["request"], "approve", peer=one.peer, **body)
+            self.operator.ask("POST", "approvals", waiting["request"], decision.value, peer=one.peer, **body)
         except Denied:
             self.referee.refused += 1
             return False
-        self.referee.orders[waiting["subject"]].approved.setdefault(one.name, []).append(self._now_ms)
+        for order in named:
+            if decision is ApprovalDecision.APPROVE:
+                order.approved.setdefault(one.name, []).append(self._now_ms)
+            else:
+                order.rejected_ms = self._now_ms
         return True
+
+    def _reject(self) -> None:
+        waiting = self._waiting()
+        if waiting:
+            self._say(self.chance.choice(_HANDS), self.chance.choice(waiting), ApprovalDecision.REJECT, reason="not ours")
+
+    def _cancel(self) -> None:
+        if self.referee.orders:
+            self.world.command("payment.cancel", {"id": self.chance.choice(sorted(self.referee.orders))})
+
+    def _not_sent(self) -> None:
+        """For a while no permit is given: what is written down leaves nothing behind, and is tried again."""
+        gate = self.operator.gateway.lanes["sample.main"].gate
+        permits = gate.permits
+        gate.permits = lambda epoch, committed_s: False  # type: ignore[method-assign]
+        self.world.run(self.chance.choice((3.0, 30.0)))
+        gate.permits = permits  # type: ignore[method-assign]
 
     def _approve(self) -> None:
         waiting = self._waiting()

@@ -37,7 +37,8 @@ from gateway.core.states import Release
 from gateway.simbank.faults import BankFault, Delays, FaultPlan
 from gateway.simbank.ledger import Conduct
 from protocols.bank import Bank, Replay, ReplayRule
-from tests.world import between
+from tests.world import approving, between
+from tests.world.approving import Approving
 from tests.world.batching import batch
 from tests.world.history import standing, unsettled, untold, violations
 from tests.world.world import BankSite, Life, World
@@ -51,7 +52,7 @@ _DOUBT_S = 1_500.0
 KINDS = (
     "several accounts", between.TWO_LANES, *between.SETTINGS, between.RESTORED, between.RESTORED_QUIETLY, between.LOG_LOST,
     between.RESOLVED, between.RESENT, "released by persons", "clock days off", between.DAYS_AHEAD, "confirm lost",
-    BankFault.DUPLICATE.value,
+    BankFault.DUPLICATE.value, approving.APPROVALS, approving.REJECTED, approving.RENEWED, approving.POLICY,
 )  # fmt: skip
 """Events that must not be missing from many stories: what lies between two lives, and what is rare."""
 _STEPS = 24
@@ -92,10 +93,15 @@ def tell(
     story.actions["several accounts"] += len(world.bank.accounts) > 1
     story.actions[between.TWO_LANES] += len(world.lanes) > 1
     world.start()
+    if world.approving is not None:
+        world.approving.begin()
     _act(world, chance, story, orders, keep)
     _calm(world, story, whole=seed % 20 == 7)
     assert world.life is not None
     story.violations += violations(world) + world.life.fatal
+    if world.approving is not None:
+        story.violations += world.approving.complaints()
+        story.actions.update(world.approving.done)
     close(story, world)
     story.simulated_s = world.clock.seconds() - began_s
     story.cpu_s = time.process_time() - cpu_s
@@ -138,6 +144,9 @@ def _calm(world: World, story: Story, *, whole: bool) -> None:
         if not step:
             # The last late answer has come: from now on nothing hinders a payment that may be sent.
             story.violations += standing(world)
+        if world.approving is not None:
+            world.approving.all_approve()
+            world.run(1.0)
         for id_ in world.in_state("held"):
             _let_go(world, id_)
         in_doubt_too = world.clock.seconds() - began_s < _DOUBT_S
@@ -178,10 +187,13 @@ def _world(seed: int, folder: Path, chance: random.Random, dedup: bool, peer_nod
     sender = chance.choice(({}, {}, {}, {}, {"limits": {"per_payment": "90000.00"}}, {"new_payee_hold": True}))
     # Several nodes look at each other's work; that costs, so most stories have one.
     journal = {"poll_ms": 2_000} if chance.random() < 0.25 or peer_nodes else {}
-    return World(folder, seed, banks=banks, settings={"journal": journal}, plan=FaultPlan(str(seed), rates, delays), conduct=conduct, spans=spans,
+    more = approving.SETTINGS if approving.drawn(seed) else {}
+    world = World(folder, seed, banks=banks, settings={"journal": journal, **more}, plan=FaultPlan(str(seed), rates, delays), conduct=conduct, spans=spans,
                  options=OPTIONS, sender=sender, adapters=_adapters(chance, dedup),
                  linger_ms=chance.choice((3.0, 30.0, 100.0)), accounts=chance.choice((1, 1, 3)),
                  lanes=chance.choice((("main",), ("main", "second"))))  # fmt: skip
+    world.approving = Approving(world) if more else None
+    return world
 
 
 def _adapters(chance: random.Random, dedup: bool) -> dict[str, Callable[[Bank], Bank]]:
@@ -229,6 +241,8 @@ def _act(world: World, chance: random.Random, story: Story, orders: int, keep: f
             story.steps.append((step, action))
             story.actions[action] += 1
             ids += _step(world, here, story, action, f"AP-{world.seed}-{step}", ids)
+            if world.approving is not None:
+                world.approving.act()
             world.run(here.expovariate(per_s) if here.random() < 0.9 else here.random() * 20)
 
 
@@ -279,6 +293,8 @@ def _order(world: World, chance: random.Random, banks: list[str], id_: str) -> s
     elif roll < 0.08:
         changes["not_before"] = world.moment(chance.choice((5.0, 600.0)))
     minor, bank = chance.randrange(1, 10**7), chance.choice(banks)
+    if world.approving is not None:
+        changes |= world.approving.made(id_, minor=minor)
     world.submit(id_, minor, bank, account=chance.choice(world.banks[bank].accounts), **changes)
     return id_
 
@@ -287,6 +303,8 @@ def _batch(world: World, chance: random.Random, bank: str, name: str) -> list[st
     kind = chance.choice(("batch", "batch", "payroll", "collection"))
     minors = [chance.randrange(1, 10**6) for _ in range(chance.randrange(2, 60))]
     body = batch(world, name, minors, kind=kind, account=chance.choice(world.banks[bank].accounts))
+    if world.approving is not None:
+        body |= world.approving.made(*(item["id"] for item in body["items"]), minor=sum(minors))
     if chance.random() < 0.1:
         body["items"][0]["purpose"] = "x" * 500
         body["on_item_error"] = chance.choice(("refuse_item", "refuse_batch"))
@@ -395,6 +413,8 @@ def _persons(world: World, chance: random.Random, story: Story) -> None:
 
 
 def _change_settings(world: World, chance: random.Random, story: Story) -> None:
+    if world.approving is not None:
+        world.approving.change_policy()
     if done := between.settings(world, chance):
         story.actions[done] += 1
 

@@ -285,6 +285,7 @@ class World:
         self.sender = "kingdee"
         self.never_since: dict[str, int] = {}  # how often payments of a bank had been sent again by then
         self.kinds_off: dict[str, Callable[[Bank], Bank] | None] = {}
+        self.approving: Any = None  # tests.world.approving.Approving: who approves in this world, if anybody does
         self.between: Counter[str] = Counter()  # what was played of `tests.world.between`
         self.old_lanes: dict[str, str] = {}
         self.old_senders: dict[str, str] = {}
