@@ -236,8 +236,9 @@ def line_of(order: AnyOrder) -> ApprovalLine:
     payee = order.creditor
     return ApprovalLine(
         order=order.id, debtor_account=order.debtor.account.clear, payee_name=payee.name.clear,
-        payee_account=payee.account.clear, payee_bank=payee.bank_name or payee.bic or "", payee_cnaps=payee.cnaps or "",
-        amount_minor=order.amount.minor, currency=order.amount.currency, purpose=order.purpose,
+        payee_account=payee.account.clear, payee_bank=", ".join(filter(None, (payee.bank_name, payee.bic))),
+        payee_cnaps=payee.cnaps or "", amount_minor=order.amount.minor, currency=order.amount.currency,
+        purpose=order.purpose,
     )  # fmt: skip
 
 

@@ -3,8 +3,10 @@ counts for it, and each line is judged without reading the others."""
 
 from __future__ import annotations
 
+import random
 import threading
 from dataclasses import replace
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -34,7 +36,10 @@ from gateway.journal.people.persons import No, Person
 from gateway.journal.sql import schema
 from gateway.people.approval_terms import DEFAULT_TERMS
 from gateway.people.grants import parse
+from protocols.canon.money import Money
+from protocols.canon.order import AnyOrder, Channel
 from protocols.canon.outcome import State
+from protocols.canon.party import AccountNumber, Name
 from tests.gateway.journal.bench import KEY, NOW_MS, Journal, order
 from tests.gateway.journal.test_approvals import BANDS
 from tests.gateway.journal.test_batches import batch, taken
@@ -185,3 +190,49 @@ def test_two_nodes_do_not_both_ask_anew(desk: Journal) -> None:
         assert not said, "it did not wait"
     thread.join(10)
     assert isinstance(said[0], ApprovalRequest) and said[0].request != made.request
+
+
+MUTATIONS = 10_000
+
+
+def mutated(order: AnyOrder, chance: random.Random) -> AnyOrder:
+    """The order with one fact changed that decides where money goes, how much, from where, or when."""
+    payee, what = order.creditor, chance.randrange(10)
+    digits = f"{chance.randrange(10**18):018d}"
+    if what == 0:
+        return replace(order, amount=Money(order.amount.minor + chance.choice((-1, 1)) * chance.randrange(1, 10**6)))
+    if what == 1:
+        return replace(order, amount=Money(order.amount.minor, chance.choice(("USD", "EUR", "HKD"))))
+    if what == 2:
+        return replace(order, creditor=replace(payee, account=AccountNumber(f"1{digits}")))
+    if what == 3:
+        return replace(order, creditor=replace(payee, name=Name(f"示例{digits}")))
+    if what == 4:
+        return replace(order, creditor=replace(payee, cnaps=digits[:12]))
+    if what == 5:
+        return replace(order, creditor=replace(payee, bank_name=f"示例银行{digits}"))
+    if what == 6:
+        return replace(order, creditor=replace(payee, bic=f"EXAM{chance.choice('ABCDEFGH')}{chance.choice('ABCDEFGH')}2X"))
+    if what == 7:
+        return replace(order, debtor=replace(order.debtor, account=AccountNumber(f"2{digits}")))
+    if what == 8:
+        at = datetime.fromtimestamp(NOW_MS / 1000 + chance.randrange(1, 10**7), UTC)
+        return replace(order, **{chance.choice(("not_before", "valid_until")): at})
+    changed: dict[str, Any] = chance.choice((
+        {"purpose": f"货款 {digits}"}, {"channel": chance.choice([one for one in Channel if one is not order.channel])},
+    ))  # fmt: skip
+    return replace(order, **changed)
+
+
+def test_of_many_mutations_of_an_approved_order_none_may_leave(desk: Journal) -> None:
+    row = desk.admit(order("AP-1", minor=5_000_001, maker="zhao")).row
+    found = desk.read(lambda conn: approval_requests.latest(conn, "erp", "AP-1"))
+    assert found is not None and say(desk, found).request.state is RequestState.APPROVED
+    now, chance = again(desk, row), random.Random(21)
+
+    def unit(tx: Tx) -> list[AnyOrder]:
+        assert approval_checks.why_not_now(tx, now, NO_CONTEXT) == ""
+        tried = (mutated(now.order, chance) for _ in range(MUTATIONS))
+        return [one for one in tried if not approval_checks.why_not_now(tx, replace(now, order=one), NO_CONTEXT)]
+
+    assert desk.do(unit) == []
