@@ -217,7 +217,7 @@ def mutated(order: AnyOrder, chance: random.Random) -> AnyOrder:
         return replace(order, debtor=replace(order.debtor, account=AccountNumber(f"2{digits}")))
     if what == 8:
         at = datetime.fromtimestamp(NOW_MS / 1000 + chance.randrange(1, 10**7), UTC)
-        return replace(order, **{chance.choice(("not_before", "valid_until")): at})
+        return replace(order, not_before=at) if chance.random() < 0.5 else replace(order, valid_until=at)
     changed: dict[str, Any] = chance.choice((
         {"purpose": f"货款 {digits}"}, {"channel": chance.choice([one for one in Channel if one is not order.channel])},
     ))  # fmt: skip
