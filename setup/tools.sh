@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The commands by which the tests are judged by others: Prometheus, xmlsec1, amqp-tools,
-# Node, Java, systemd-analyze, strace, stunnel, haproxy,
+# Node, Java, systemd-analyze, strace, stunnel, haproxy, Chromium,
 # podman, testssl, LibreOffice. Without one of them its tests skip, or fail where CI=true.
 # Node and npm come from PyPI: Debian's npm alone brings 370 other packages.
 set -uo pipefail
@@ -15,6 +15,8 @@ need prometheus-alertmanager prometheus-alertmanager
 need xmlsec1 xmlsec1
 need amqp-publish amqp-tools
 need systemd-analyze systemd
+need chromium chromium
+need chromedriver chromium-driver
 need strace strace
 need podman podman
 need debootstrap debootstrap
@@ -40,5 +42,10 @@ if ! { command -v node && command -v npm; } >/dev/null && ! .venv/bin/npm --vers
     else
         say "without Node some tests skip"
     fi
+fi
+if [ ! -e .run/axe/node_modules/axe-core/axe.min.js ]; then
+    say "fetching axe-core, which judges the web pages"
+    npm=$(command -v npm || echo .venv/bin/npm)
+    "$npm" install --silent --no-save --prefix .run/axe axe-core@4 >&2 || say "without axe-core the web pages' test skips"
 fi
 exit 0

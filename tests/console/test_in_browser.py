@@ -1,0 +1,185 @@
+"""Both pages in Debian's Chromium with a virtual authenticator: a passkey is made, bound, and approves; no script needed to look."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.virtual_authenticator import VirtualAuthenticatorOptions
+from selenium.webdriver.support.ui import WebDriverWait
+
+from gateway.approval_page.pages import routes as approval_routes
+from gateway.approval_page.texts import TEXTS as APPROVAL_TEXTS
+from gateway.console.pages import routes
+from gateway.console.texts import TEXTS
+from gateway.people import one_time_codes
+from gateway.people.passkeys import RelyingParty
+from gateway.web.site import WebSite
+from tests.console import world_gateway
+from tests.console.conftest import House
+from tests.gateway.control.test_approval_holds import OVER, submit
+from tests.gateway.control.test_approvals import executions, key_of
+from tests.gateway.control.test_people import PASSWORD, SUN, sign_in, with_password
+from tests.world.services import ROOT
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+WAIT_S = 30
+AXE = ROOT / ".run" / "axe" / "node_modules" / "axe-core" / "axe.min.js"
+PAGES = ("/", "/payments", "/approvals?all=yes", "/positions", "/reconciliation", "/reports", "/reports/payments", "/people")
+
+
+@dataclass
+class Served:
+    """Both sites over one world, at names of this machine."""
+
+    house: House
+    console: str
+    approval: str
+
+
+@pytest.fixture
+def served(house: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
+    ports = [free_port(), free_port()]
+    console, approval = f"http://console.localhost:{ports[0]}", f"http://approve.localhost:{ports[1]}"
+    place = replace(world_gateway.PLACE, console=RelyingParty("console.localhost", console),
+                    approval=RelyingParty("approve.localhost", approval))  # fmt: skip
+    monkeypatch.setattr(world_gateway, "PLACE", place)
+    gateway = world_gateway.WorldGateway(house.operator)
+    lock = threading.Lock()
+    asked = house.operator.ask_one_of
+
+    def one_at_a_time(*given: Any, **more: Any) -> Any:
+        with lock:
+            return asked(*given, **more)
+
+    monkeypatch.setattr(house.operator, "ask_one_of", one_at_a_time)
+    now = (house.operator.handle.clock.monotonic_s, house.operator.handle.clock.now_ms)
+    sites = [WebSite("gateway.console", TEXTS, gateway, "console_origin", routes(), *now),
+             WebSite("gateway.approval_page", APPROVAL_TEXTS, gateway, "approval_origin", approval_routes(), *now)]  # fmt: skip
+    servers = [
+        uvicorn.Server(uvicorn.Config(site.application, host="127.0.0.1", port=port, lifespan="off", ws="none", log_config=None))
+        for site, port in zip(sites, ports, strict=True)
+    ]
+    threads = [threading.Thread(target=one.run, daemon=True) for one in servers]
+    for one in threads:
+        one.start()
+    yield Served(house, console, approval)
+    for server in servers:
+        server.should_exit = True
+    for one in threads:
+        one.join(10)
+
+
+@pytest.fixture
+def browser() -> Iterator[webdriver.Chrome]:
+    if shutil.which("chromedriver") is None:
+        pytest.skip("no chromedriver")
+    options = webdriver.ChromeOptions()
+    for one in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1280,900", "--lang=en"):
+        options.add_argument(one)
+    made = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
+    made.set_page_load_timeout(WAIT_S)
+    yield made
+    made.quit()
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as line:
+        line.bind(("127.0.0.1", 0))
+        return int(line.getsockname()[1])
+
+
+def until(browser: webdriver.Chrome, true: Callable[[webdriver.Chrome], Any]) -> Any:
+    return WebDriverWait(browser, WAIT_S).until(true)
+
+
+def shot(browser: webdriver.Chrome, name: str) -> None:
+    """A picture for who looks: CONSOLE_SHOTS names the folder."""
+    folder = os.environ.get("CONSOLE_SHOTS")
+    if folder:
+        for width in (1280, 390):
+            browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {
+                "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500})  # fmt: skip
+            height = browser.execute_script("return document.documentElement.scrollHeight")
+            browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {
+                "width": width, "height": min(int(height), 2400), "deviceScaleFactor": 1, "mobile": width < 500})  # fmt: skip
+            browser.save_screenshot(str(Path(folder) / f"{name}-{width}.png"))
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def problems(browser: webdriver.Chrome, where: str) -> None:
+    """What axe-core says against the page that is shown: nothing. setup/tools.sh fetches it."""
+    if not AXE.exists():
+        pytest.skip("no axe-core: bash setup/tools.sh")
+    browser.execute_script(AXE.read_text("utf-8"))
+    said = browser.execute_async_script("const done = arguments[0]; axe.run().then(done);")
+    assert [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in said["violations"]] == [], where
+
+
+def test_a_passkey_is_made_bound_and_approves_in_a_browser(served: Served, browser: webdriver.Chrome) -> None:
+    operator = served.house.operator
+    submit(operator, "AP-1", OVER, maker="zhao")
+    key = key_of(operator, "AP-1")
+    options = VirtualAuthenticatorOptions()
+    options.has_resident_key = options.has_user_verification = options.is_user_verified = True
+    browser.add_virtual_authenticator(options)
+    browser.get(f"{served.approval}/passkey")
+    shot(browser, "passkey")
+    problems(browser, "passkey")
+    browser.find_element(By.ID, "label").send_keys("sun")
+    browser.find_element(By.CSS_SELECTOR, "form.card button").click()
+    code = until(browser, lambda page: page.find_element(By.CSS_SELECTOR, "pre").text.rpartition(" ")[2])
+    sign_in(operator, SUN)
+    operator.ask("POST", "factors", "passkey", peer=SUN.peer, code=code, page="approval")
+    browser.get(f"{served.approval}/sign-in")
+    shot(browser, "approval-sign-in")
+    problems(browser, "sign in")
+    browser.find_element(By.CSS_SELECTOR, "form.card button").click()
+    until(browser, lambda page: page.current_url == f"{served.approval}/")
+    browser.get(f"{served.approval}/requests/{key}")
+    shot(browser, "request")
+    problems(browser, "request")
+    browser.find_element(By.ID, "approve").click()
+    until(browser, lambda page: "approved" in page.find_element(By.CSS_SELECTOR, "[role=status]").text)
+    shot(browser, "decided")
+    problems(browser, "decided")
+    operator.world.run(5)
+    assert operator.world.state("AP-1") == "settled" and executions(operator) == 1
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_every_page_of_the_console_in_a_browser(served: Served, browser: webdriver.Chrome, language: str) -> None:
+    operator = served.house.operator
+    submit(operator, "AP-1", OVER, maker="zhao")
+    submit(operator, "AP-2", 100, maker="zhao")
+    secret = with_password(operator, SUN)
+    operator.world.run(31)
+    browser.get(f"{served.console}/language/{language}?back=/sign-in")
+    shot(browser, f"sign-in-{language}")
+    problems(browser, "sign in")
+    step = operator.handle.clock.now_ms() // 1000 // one_time_codes.STEP_S
+    for name, value in (("person", "sun"), ("password", PASSWORD), ("code", one_time_codes.code_at(secret, step))):
+        browser.find_element(By.ID, name).send_keys(value)
+    browser.find_element(By.CSS_SELECTOR, "form.card button").click()
+    until(browser, lambda page: page.current_url == f"{served.console}/")
+    payment = operator.world.look("select payment from payments where order_id = ?", "AP-2")[0][0]
+    for path in (*PAGES, f"/payments/{payment}", f"/approvals/{key_of(operator, 'AP-1')}"):
+        browser.get(served.console + path)
+        shot(browser, f"{path.strip('/').split('?')[0].replace('/', '-') or 'overview'}-{language}")
+        wide = browser.execute_script("return document.documentElement.scrollWidth - window.innerWidth")
+        assert wide <= 0, f"{path} is wider than the window"
+        assert browser.find_element(By.TAG_NAME, "html").get_attribute("lang") == ("zh-CN" if language == "zh" else "en")
+        problems(browser, path)
+    told: Any = browser
+    assert [one for one in told.get_log("browser") if one["level"] == "SEVERE"] == []
