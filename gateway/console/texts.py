@@ -40,13 +40,10 @@ TEXTS: Texts = {
                     "表单已过期,或不是从本站提交的;未执行任何操作。请重新打开页面。"),
     "other_host": ("This site has another name.", "本站使用其他域名。"),
     # sign in
-    "sign_in_about": ("With your password and the present code of your telephone, or with your passkey. Your password is set "
-                      "with the command bankgw login --set-password.",
-                      "使用密码与手机动态码,或使用通行密钥登录。密码用命令 bankgw login --set-password 设置。"),
+    "sign_in_about": ("With your password and the present code of your telephone. The password is set with the command "
+                      "bankgw login --set-password.", "使用密码与手机动态码登录。密码用命令 bankgw login --set-password 设置。"),
     "person": ("Your name in bankgw", "用户名"), "password": ("Password", "密码"),
     "one_time_code": ("One-time code", "动态码"), "sign_in_failed": ("You are not signed in", "登录未成功"),
-    "with_passkey": ("Sign in with a passkey", "使用通行密钥登录"),
-    "passkey_needs_script": ("A passkey needs JavaScript; password and code do not.", "通行密钥需要 JavaScript;密码与动态码不需要。"),
     # overview
     "money_at_risk": ("Money at risk", "风险资金"),
     "money_at_risk_about": ("Payments of which nobody can say whether the bank carried them out. They are never sent again; "
