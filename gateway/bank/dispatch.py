@@ -227,7 +227,12 @@ class Dispatch:
 
         def unit(tx: Tx) -> tuple[Applied, ...] | None:
             # The bytes name every order as it was, and approvals are about what may be sent still.
-            if tx.epoch_of(parts.name) > epoch or not all(_unchanged(tx, row) for row in message.rows):
+            overtaken = tx.epoch_of(parts.name) > epoch
+            if changed := [row for row in message.rows if overtaken or not _unchanged(tx, row)]:
+                for row in changed:
+                    # It is a conflict, writes nothing, and tells the recorder which kind it is.
+                    transition.apply(tx, row.payment, Send(tx.now_ms), epoch=epoch, expect=State.READY,
+                                     version=row.version, actor=f"lane:{parts.name}")  # fmt: skip
                 return None
             ready.approved = self._approved(tx, message.rows, submit.data)
             if ready.approved is None:
