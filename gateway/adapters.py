@@ -8,14 +8,21 @@ from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
 
+from gateway import calendars
 from gateway import settings as conf
+from gateway.core.calendars import BusinessCalendar
 from protocols.bank import Bank
+from protocols.canon.limits import Limits
 from protocols.certificates import Office
+
+_CHINA = "Asia/Shanghai"
+_WEEK = {0, 1, 2, 3, 4}
 
 
 def load_banks(settings: conf.Settings) -> dict[str, Bank]:
     """Build every configured bank. Raises BadOptions or LookupError through `bank_mistakes` at check time."""
-    return {name: load_bank(table) for name, table in settings.banks.items()}
+    known = calendars.load(settings.calendar_file, settings.holidays)
+    return {name: load_bank(table, known) for name, table in settings.banks.items()}
 
 
 def load_office(table: conf.BankSettings) -> Office | None:
@@ -32,11 +39,16 @@ def _texts(files: Mapping[str, Path]) -> dict[str, str]:
     return {name: path.read_text("utf-8") for name, path in files.items()}
 
 
-def load_bank(table: conf.BankSettings) -> Bank:
-    """One bank from its table: its protocol's folder, its options, and the options that are files' contents."""
+def load_bank(table: conf.BankSettings, known: Mapping[str, BusinessCalendar] | None = None) -> Bank:
+    """One bank from its table: its protocol's folder, its options, and the options that are files' contents. A bank
+    that is closed on weekends is closed on the holidays of its calendar, too."""
     module = import_module(f"protocols.banks.{table.protocol}")
     bank: Bank = module.build({**table.options, **_texts(table.option_files)})
     profile = bank.profile
+    calendar = (known or {}).get(table.calendar or (calendars.CHINA if profile.limits.hours.zone == _CHINA else ""))
+    if calendar is not None:
+        profile = replace(profile, limits=_dated(profile.limits, calendar), kind_limits={
+            kind: _dated(limits, calendar) for kind, limits in profile.kind_limits.items()})  # fmt: skip
     return replace(bank, profile=replace(
         profile,
         enquiry_deadline=_span(table.enquiry_deadline_s, profile.enquiry_deadline),
@@ -46,6 +58,13 @@ def load_bank(table: conf.BankSettings) -> Bank:
         replay={kind: rule if table.most_repeats is None else replace(rule, most=table.most_repeats)
                 for kind, rule in profile.replay.items()},
     ))  # fmt: skip
+
+
+def _dated(limits: Limits, calendar: BusinessCalendar) -> Limits:
+    hours = limits.hours
+    if set(hours.weekdays) != _WEEK:
+        return limits
+    return replace(limits, hours=replace(hours, closed=calendar.closed, worked=calendar.worked))
 
 
 def _span(seconds: float | None, default: timedelta) -> timedelta:

@@ -14,6 +14,7 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from twisted.internet.defer import Deferred, DeferredList
@@ -73,9 +74,11 @@ from gateway.journal.sql import migrations, vault
 from gateway.journal.sql.executor import ThreadExecutor
 from gateway.meters import Meters
 from gateway.people.sessions import SessionLimits
+from gateway.settings.journal_access import database_url, poll_ms
 from gateway.tasks import sleep
 from gateway.treasury.erp_treasury import ErpTreasury
 from gateway.treasury.match_news import MatchNews
+from gateway.treasury.pool_service import PoolParts, PoolService
 from gateway.treasury.reports.scheduled import ScheduledReports, scheduled_of
 from gateway.version import VERSION
 from gateway.watch.notify import Notify
@@ -152,7 +155,7 @@ def system_parts(reactor: Any, settings: conf.Settings, on_fatal: OnFatal, machi
     production = settings.mode == "production"
     settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     keys = vault.load(settings.journal.vault_key.path())
-    url = _database_url(settings)
+    url = database_url(settings)
     migrations.upgrade(url)
     tls = settings.broker.tls
     broker_tls = None if tls is None else CurrentTls(client_context(tls_settings(tls, settings.broker.host), clock))
@@ -221,22 +224,6 @@ async def _past(store: Store, log: commit_permit_log.PermitLog, clock: Clock) ->
     return found.past
 
 
-def _database_url(settings: conf.Settings) -> str:
-    url = settings.journal_url()
-    if settings.journal.password is None:
-        return url
-    from sqlalchemy import make_url
-
-    password = settings.journal.password.read().decode()
-    return make_url(url).set(password=password).render_as_string(hide_password=False)
-
-
-def _poll_ms(settings: conf.Settings) -> float:
-    """How often to look for what other nodes wrote; 0 where there can be none."""
-    set_ms = settings.journal.poll_ms
-    return set_ms if set_ms is not None else 0.0 if settings.journal_url().startswith("sqlite") else 250.0
-
-
 def _observe(meters: Meters, facts: GroupFacts) -> None:
     meters.journal_seconds.observe(facts.duration_s)
     meters.journal_units.inc(facts.units - facts.failed)
@@ -280,7 +267,7 @@ class Gateway:
         )  # fmt: skip
         treasury = ErpTreasury(parts.store, parts.clock, lambda: self.registry)
         asking = QuestionContext(parts.store, self.registry, parts.clock, parts.cursor_key, self.ask, treasury)
-        self.questions = QuestionService(asking, self._is_elsewhere, _poll_ms(settings))
+        self.questions = QuestionService(asking, self._is_elsewhere, poll_ms(settings))
         self.intake = Intake(parts.amqp, parts.store, self.registry, parts.clock, parts.entropy, meters,
                              settings.zone, self._admitted, self.questions.take, treasury,
                              settings.broker.prefetch)  # fmt: skip
@@ -301,6 +288,10 @@ class Gateway:
         )  # fmt: skip
         self.retention = Retention(parts.store, parts.clock, retention_clock, meters, periods_of(settings),
                                    parts.audit_purge)  # fmt: skip
+        self.pools = PoolService(PoolParts(
+            parts.store, parts.clock, meters, lambda: self.registry, self.ask, ZoneInfo(settings.zone),
+            self._no_run_now, self._admitted,
+        ))  # fmt: skip
         meters.build.info({"version": VERSION, "mode": settings.mode, "node": settings.node})
         for bank_name in settings.banks:
             plain = sum(lane.tls is None for lane in settings.banks[bank_name].lanes.values())
@@ -314,7 +305,7 @@ class Gateway:
                 dialer=parts.dialers[name], signers=parts.signers[name], credentials=parts.credentials[name],
                 clock=parts.clock, entropy=parts.entropy, meters=parts.meters,
                 window=table.window or bank.sessions.window,
-                login=self._logins[name], poll_ms=_poll_ms(self.settings), on_stop=self.emergency.apply,
+                login=self._logins[name], poll_ms=poll_ms(self.settings), on_stop=self.emergency.apply,
                 rules=lambda kind: self.registry.bank_rules(bank_name, kind), ring=parts.rings.get(name),
                 approval_context=lambda tx, row: held_orders.context_of(tx, row, self.registry),
             ),
@@ -338,7 +329,7 @@ class Gateway:
                        action="nothing is sent; enquiries go on; see docs/do/restore.md")  # fmt: skip
         for name in held:
             self.lanes[name].pause(FROM_THE_PAST)
-        if _poll_ms(self.settings):
+        if poll_ms(self.settings):
             # Before any lane may speak, here or on another node that hears of it.
             node = self.settings.node
             noticed = await parts.store.read(lambda conn: restored_database.has_noticed(conn, node))
@@ -355,13 +346,14 @@ class Gateway:
         parts.amqp.consume(LEDGER_QUEUE, self.settings.broker.ledger_prefetch, self.intake.deliver)
         parts.amqp.start(self._broker_up, self._broker_down, self._broker_blocked)
 
-        if _poll_ms(self.settings):
+        if poll_ms(self.settings):
             self.peer_nodes.start()
         self.account_watch.watch(self._watched())
         self.retention.start()
         self.receipt_fetching.start(self.lanes)
         self.match_news.start()
         self.reports.start()
+        self.pools.start()
         if parts.checkpoints is not None:
             parts.checkpoints.start()
 
@@ -378,7 +370,7 @@ class Gateway:
         either: list[Deferred[Any]] = [leaving, over]
         await DeferredList(either, fireOnOneCallback=True)
         for part in (self.questions, self.account_watch, self.receipt_fetching, self.match_news, self.peer_nodes,
-                     self.retention, self.reports):
+                     self.retention, self.reports, self.pools):
             part.stop()
         if self.parts.checkpoints is not None:
             await self.parts.checkpoints.stop()
@@ -415,6 +407,7 @@ class Gateway:
         self.settings = settings
         use_certificates()
         self.registry = self.intake.registry = self.questions.context.registry = fresh
+        self.pools.start()
         self.account_watch.watch(self._watched())
 
     @property
@@ -429,7 +422,7 @@ class Gateway:
     def let_go(self, lane: str) -> None:
         """Two persons let this lane send, whatever the database forgot: that stands in the journal already."""
         self.past = replace(self.past, cleared=self.past.cleared | {lane})
-        if not _poll_ms(self.settings):
+        if not poll_ms(self.settings):
             self.lanes[lane].resume(FROM_THE_PAST)
         # Where there are other nodes, one of them may have noticed something else: the next look at them says so.
 
@@ -451,6 +444,12 @@ class Gateway:
 
     def _is_elsewhere(self, lane: str) -> bool:
         return lane not in self.lanes or self.lanes[lane].elsewhere
+
+    def _no_run_now(self) -> str:
+        """Why no cash pool may run now; "" if one may."""
+        if self.emergency.word.stopped:
+            return "stopped"
+        return "draining" if self.draining or self.stopping else ""
 
     def _owns(self, lane: str) -> bool:
         return lane in self.lanes and self.lanes[lane].ready
@@ -581,6 +580,7 @@ def _daemon_handle(gateway: Gateway, watch: Watch) -> DaemonHandle:
         register=lambda: gateway.registry, ask=gateway.ask, lost_ms=lambda: watch.lost_ms,
         since_ms=watch.conditions.since_ms, capacity=watch.capacity_words,
         stop=lambda: gateway.emergency.word, stop_all=gateway.emergency.stop_all, stop_said=gateway.emergency.apply,
+        pools=gateway.pools,
         line_checks={name: dialer.checks(parts.clock) for name, dialer in parts.dialers.items()
                      if isinstance(dialer, LaneDialer)},
         session_limits=SessionLimits(int(settings.control.session_idle_s * 1000),

@@ -24,6 +24,8 @@ TROUBLES = ("stopped", "safe_mode", "journal", "broker", "broker_blocked", "hear
             "permit_log", "certificate", "retention", "pushes", "start_failed")
 PUSH_RESULTS = ("kept", "repeated", "unread", "refused", "bad_frame", "too_many", "too_fast", "handshake", "not_kept")
 LANE_STATES = ("ready", "down", "standing_by", "paused", "halted")
+POOL_RUNS = ("done", "not_run")
+POOL_MOVES = ("ordered", "refused")
 UNKNOWN = ("lane", "bank", "account", "kind", "sender")
 
 
@@ -179,6 +181,12 @@ class Meters:
         self.statements_missing = Gauge(
             "bankgw_statements_missing", "Past days of watched accounts whose statement is not complete.", ("bank",),
             registry=in_)
+        self.pool_runs = Counter(
+            "bankgw_pool_runs_total", "Runs of cash pools that were carried out, or fell due and could not be.",
+            ("result",), registry=in_)
+        self.pool_moves = Counter(
+            "bankgw_pool_moves_total", "Amounts that runs of cash pools planned: ordered, or refused when their turn "
+            "came.", ("result",), registry=in_)
         self.certificate = Gauge(
             "bankgw_certificate_not_after_timestamp_seconds",
             "End of validity of the certificates for TLS and signing; bank is `broker` for the broker's own.",
@@ -222,6 +230,10 @@ class Meters:
             self.not_ready.labels(reason).set(0)
         for trouble in TROUBLES:
             self.troubles.labels(trouble).set(0)
+        for result in POOL_RUNS:
+            self.pool_runs.labels(result)
+        for result in POOL_MOVES:
+            self.pool_moves.labels(result)
         for what in UNKNOWN:
             self.unknown.labels(what).set(0)
         for bank in banks:

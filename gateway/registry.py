@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from datetime import date, timedelta
+from datetime import timedelta
 
+from gateway import calendars
 from gateway import settings as conf
+from gateway.core.calendars import BusinessCalendar
 from gateway.core.policy import Allowance, Band, Route
 from gateway.core.states import Policy, Rules
 from gateway.people.approval_terms import DEFAULT_TERMS, LIVE, TEST, ApprovalTerms
@@ -21,6 +23,7 @@ from gateway.treasury.reconciliation.rows import (
 from protocols.bank import Bank, Profile, Questions, Replay, ReplayRule
 from protocols.canon.money import Money
 from protocols.canon.order import Kind
+from protocols.canon.party import AccountNumber, Name, Party
 
 ENTRIES = "transactions.query"
 """The right to know what moves on an account."""
@@ -57,6 +60,8 @@ class Registry:
     unattested: frozenset[tuple[str, Kind]] = frozenset()
     approval_terms: ApprovalTerms = DEFAULT_TERMS
     reconciliation: AccountTerms = DEFAULT_ACCOUNT_TERMS
+    calendars: Mapping[str, BusinessCalendar] = field(default_factory=dict)
+    parties: Mapping[str, Party] = field(default_factory=dict)
     _rules: dict[tuple[str, Kind], Rules] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def sender_of(self, user: str | None) -> Sender | None:
@@ -122,18 +127,24 @@ def _ms(span: timedelta) -> int:
 def build(settings: conf.Settings, banks: Mapping[str, Bank]) -> Registry:
     """Make the register. `banks` holds a built bank for every table `banks.<name>`; secrets are read here."""
     currency_of = {account.number: account.currency for account in settings.accounts}
-    senders = {name: _sender(name, table, currency_of, settings.holidays) for name, table in settings.senders.items()}
+    known = calendars.load(settings.calendar_file, settings.holidays)
+    senders = {name: _sender(name, table, currency_of, known[calendars.CHINA])
+               for name, table in settings.senders.items()}  # fmt: skip
     by_user = {user: senders[name] for name, table in settings.senders.items() for user in table.users}
     routes = {account.number: _route(account, banks[account.bank]) for account in settings.accounts}
     holders = {account.number: account.name for account in settings.accounts}
     anonymous = next((senders[name] for name, table in settings.senders.items() if table.anonymous), None)
+    parties = {
+        account.number: Party(AccountNumber(account.number), Name(account.name), account.bank_name, account.cnaps)
+        for account in settings.accounts
+    }
     watched = frozenset(account.number for account in settings.accounts if account.watch)
     terms = ApprovalTerms(
         LIVE if settings.mode == "production" else TEST, int(settings.control.approval_valid_s * 1000),
         int(settings.control.approval_escalates_s * 1000),
     )  # fmt: skip
     return Registry(senders, by_user, routes, banks, holders, anonymous, watched, _unattested(settings, banks), terms,
-                    _account_terms(settings))  # fmt: skip
+                    _account_terms(settings), known, parties)  # fmt: skip
 
 
 def _account_terms(settings: conf.Settings) -> AccountTerms:
@@ -175,6 +186,7 @@ def _route(account: conf.AccountSettings, bank: Bank) -> Route:
         kind_limits=bank.profile.kind_limits,
         holder=account.name,
         holder_binds=account.name_check == "refuse",
+        restricted=account.restricted,
         past_days=bank.profile.past_balance_days,
         answers=frozenset(name for name in _QUESTIONS if getattr(bank.questions, name) is not None),
     )
@@ -184,7 +196,7 @@ _QUESTIONS = tuple(one.name for one in fields(Questions))
 
 
 def _sender(
-    name: str, table: conf.SenderSettings, currency_of: Mapping[str, str], holidays: Iterable[date] = ()
+    name: str, table: conf.SenderSettings, currency_of: Mapping[str, str], calendar: BusinessCalendar
 ) -> Sender:
     currencies = {currency_of[number] for number in table.accounts if number in currency_of} or {"CNY"}
     currency = min(currencies)
@@ -208,7 +220,8 @@ def _sender(
         hold_new_payee=table.new_payee_hold,
         payee_cover=table.new_payee_cover,
         payee_days=table.new_payee_days,
-        holidays=frozenset(holidays),
+        holidays=calendar.closed,
+        worked=calendar.worked,
     )
     return Sender(
         name=name,

@@ -126,8 +126,9 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"protocols.trial"}),
     frozenset(
         {"gateway.clock", "gateway.settings", "gateway.meters", "gateway.log", "gateway.core", "gateway.people",
-         "gateway.treasury.reconciliation", "gateway.version"}
+         "gateway.treasury.liquidity", "gateway.treasury.reconciliation", "gateway.version"}
     ),
+    frozenset({"gateway.calendars"}),
     frozenset({"gateway.tasks", "gateway.asking", "gateway.adapters", "gateway.start_failures", "gateway.typesetting"}),
     frozenset({"gateway.registry"}),
     frozenset({"gateway.journal"}),
@@ -149,6 +150,7 @@ ONLY: Mapping[str, tuple[str, ...]] = {
     "protocols.readback": ("protocols.canon",),
     "gateway.core": ("protocols.canon",),
     "gateway.people": ("protocols.canon",),
+    "gateway.treasury.liquidity": ("protocols.canon",),
     "gateway.treasury.reconciliation": ("protocols.canon",),
     "gateway.simbank": ("protocols", "gateway.clock", "gateway.bank.tls"),
 }
@@ -279,7 +281,7 @@ def purity(one: Source) -> Iterator[str]:
 
 def no_hidden_clock(one: Source) -> Iterator[str]:
     """Pure code never asks what time it is."""
-    if not any(belongs(one.module, room) for room in ("protocols", "gateway.core", "gateway.people", "gateway.treasury.reconciliation")):
+    if not any(belongs(one.module, room) for room in ("protocols", "gateway.core", "gateway.people", "gateway.treasury.liquidity", "gateway.treasury.reconciliation")):
         return
     for node in ast.walk(one.tree):
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
@@ -451,6 +453,7 @@ BROAD: Mapping[str, str] = {
     "gateway/bank/dialer.py": "the caller's bug goes to the caller's Deferred, not to the reactor",
     "gateway/bank/tls.py": "called from C: an exception must become a refusal, or it would be lost",
     "gateway/erp/amqp.py": "border of a connection: bytes that cannot be taken end it",
+    "gateway/treasury/pool_service.py": "border of a look: what goes wrong with one pool is tried again, and stops no lane",
     "gateway/erp/question_service.py": "border of a question: a defect is an answer too, and the next question is looked for",
     "gateway/erp/client.py": "border of a connection and of a delivery: reconnect, give back",
     "gateway/erp/dry_build.py": "border of a bank's adapter: what a dry build ends in stops no order by itself",

@@ -30,6 +30,7 @@ from gateway.cli.commands import (
     joint_test,
     lanes,
     leave_safe_mode,
+    liquidity,
     login,
     orders,
     parked,
@@ -95,6 +96,7 @@ def application() -> typer.Typer:
     app.add_typer(policy.application(), name="policy")
     app.add_typer(reconcile.application(), name="reconcile")
     app.add_typer(receipts.application(), name="receipts")
+    app.add_typer(liquidity.application(), name="liquidity")
     app.add_typer(approvals.application(), name="approvals")
     app.add_typer(rename.senders(), name="senders")
     app.add_typer(payees.application(), name="payees")

@@ -11,7 +11,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "Run": ("run", "query", "console", "approval-page", "drain", "backup", "restore", "support-bundle"),
     "Look": ("status", "today", "report", "worklists", "reconcile", "receipts", "orders", "lanes", "parked",
              "directory", "audit"),
-    "Decide": ("resolve", "leave-safe-mode", "stop-all", "restart-all", "payees"),
+    "Decide": ("resolve", "leave-safe-mode", "stop-all", "restart-all", "payees", "liquidity"),
     "People": ("login", "logout", "whoami", "persons", "roles", "delegations", "policy", "approvals"),
     "Joint tests": ("joint-test", "send", "explain", "simulate", "demo"),
     "Set up": ("check", "doctor", "banks", "topology", "certificates", "senders"),

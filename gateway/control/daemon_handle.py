@@ -19,6 +19,7 @@ from gateway.journal.cluster.stops import Stop
 from gateway.journal.commit.store import Store
 from gateway.people.sessions import SessionLimits
 from gateway.registry import Registry
+from gateway.treasury.pool_service import PoolService
 
 
 def _not_known(_lane: str) -> None:
@@ -35,8 +36,8 @@ class DaemonHandle:
     journal is lost, and `lost_ms` tells since when it is. `stop` is the last word about an emergency stop, `stop_all`
     (actor, reason) says one and fires when it is written down, `stop_said` hears one that was written down.
     `session_limits`: how long a person's session lasts. `since_ms` tells since when a lane is in its state, `capacity`
-    what the disk, the permit log and retention have. `line_checks` check the way to a lane's ports, by lane and port.
-    `pending_passkeys` are those that browsers made and no person has bound yet.
+    what the disk, the permit log and retention have. `pools` runs cash pools. `line_checks` check the way to a lane's
+    ports, by lane and port. `pending_passkeys` are those that browsers made and no person has bound yet.
     """
 
     identity: Mapping[str, str]
@@ -61,6 +62,7 @@ class DaemonHandle:
     stop: Callable[[], Stop]
     stop_all: Callable[[str, str], Deferred[Stop]]
     stop_said: Callable[[Stop], None]
+    pools: PoolService
     since_ms: Callable[[str], int | None] = _not_known
     capacity: Callable[[], Mapping[str, int | None]] = dict
     session_limits: SessionLimits = SessionLimits()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.control import order_decisions, people_changes, policy_changes, proposal_text
+from gateway.control import liquidity, order_decisions, people_changes, policy_changes, proposal_text
 from gateway.control.daemon_handle import DaemonHandle
 from gateway.control.peer_credentials import PeerCredentials
 from gateway.core import flow
@@ -42,6 +42,8 @@ def carry_out(
         people_changes.carry_out(tx, proposal, peer.actor, names)
     elif proposal.kind is ProposalKind.POLICY:
         return policy_changes.carry_out(tx, proposal, peer.actor, names) or CarriedOut()
+    elif proposal.kind is ProposalKind.POOL:
+        return liquidity.carry_out(tx, proposal, peer.actor, names) or CarriedOut()
     elif proposal.kind is ProposalKind.RESTART:
         detail = {**names, "proposal": proposal.proposal}
         return CarriedOut(stop=stops.say(tx, actor, proposal.note, stopped=False, detail=detail))

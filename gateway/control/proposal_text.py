@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gateway.control import order_decisions, people_changes, policy_changes
+from gateway.control import liquidity, order_decisions, people_changes, policy_changes
 from gateway.control.daemon_handle import DaemonHandle
 from gateway.core.states import KNOWN
 from gateway.journal.cluster import lane_pauses, restored_database, stops
@@ -86,6 +86,11 @@ def action(
         if isinstance(said, No):
             return said
         facts, subject, title = said, wanted.subject, "the approval policy"
+    elif wanted.kind is ProposalKind.POOL:
+        said = liquidity.facts(tx, wanted.subject, wanted.to, daemon_handle)
+        if isinstance(said, No):
+            return said
+        facts, subject, title = said, wanted.subject, f"pool {wanted.subject}"
     elif wanted.kind is ProposalKind.RESTART:
         stop = stops.last(tx.fresh)
         if wanted.subject != stops.SUBJECT or not stop.stopped:

@@ -7,11 +7,11 @@ signature, and the signatures are verified against the enrolled keys in the unit
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.control import decisions, order_decisions, people_changes, policy_changes, proposal_text
+from gateway.control import decisions, liquidity, order_decisions, people_changes, policy_changes, proposal_text
 from gateway.control.daemon_handle import DaemonHandle
 from gateway.control.peer_credentials import PeerCredentials
 from gateway.control.person_sessions import PersonSessions
@@ -36,6 +36,10 @@ from protocols.erp.news import instant
 EVIDENCE_MOST_BYTES = 4 * 1024 * 1024
 _BODY_MOST_BYTES = EVIDENCE_MOST_BYTES * 4 // 3 + 65_536
 _ID_CHARACTERS = 26
+_TEXTS: Mapping[ProposalKind, Callable[[Call], str]] = {
+    ProposalKind.POLICY: policy_changes.wanted, ProposalKind.POOL: liquidity.wanted,
+}  # fmt: skip
+"""What is proposed as a text of its own, and is about all accounts."""
 
 
 def verbs(daemon_handle: DaemonHandle, sessions: PersonSessions) -> Sequence[Verb]:
@@ -291,10 +295,10 @@ def _signer(
     why = judge_decision(kind, found.grants, second=second)
     if why:
         return No("not_allowed", f"{found.person.name}: {why}; nothing was changed")
-    if kind is ProposalKind.POLICY:
+    if kind in _TEXTS:
         return found.person if _everywhere(found.grants) else No(
-            "out_of_scope", f"a policy is about all accounts, and {found.person.name} is a supervisor of some; nothing "
-            f"was changed")  # fmt: skip
+            "out_of_scope", f"a {kind.value} is about all accounts, and {found.person.name} is a supervisor of some; "
+            f"nothing was changed")  # fmt: skip
     if kind not in people_changes.KINDS and not _in_scope(tx, found.grants.where({PersonRole.SUPERVISOR}), subject):
         return No("out_of_scope", f"{subject} is outside of the scope in which {found.person.name} is a supervisor; "
                   f"nothing was changed")  # fmt: skip
@@ -336,8 +340,8 @@ def _wanted(call: Call, evidence_sha256: str | None) -> ProposedAction:
         kind = ProposalKind(call.text("kind"))
     except ValueError:
         raise Denied(400, "bad_kind", f"`kind` is one of {', '.join(ProposalKind)}") from None
-    to = policy_changes.wanted(call) if kind is ProposalKind.POLICY else call.text("to")
-    if kind is ProposalKind.POLICY:
+    to = _TEXTS[kind](call) if kind in _TEXTS else call.text("to")
+    if kind in _TEXTS:
         pass
     elif kind in people_changes.KINDS:
         why = people_changes.why_not_to(kind, to)

@@ -30,21 +30,24 @@ def bank_date(hours: Hours, at_ms: int) -> date:
     if hours.cut_off is not None and now.time() >= hours.cut_off:
         day += timedelta(days=1)
     for _ in range(_LOOK_AHEAD_DAYS):
-        if day.weekday() in hours.weekdays:
+        if hours.is_open_on(day):
             return day
         day += timedelta(days=1)
     raise AssertionError("a bank that is open on no weekday")
 
 
-def stayed_since_ms(hours: Hours, at_ms: int, days: int, holidays: Collection[date]) -> int:
-    """The start of the period of `days` whole business days that ends before today: weekdays that are not `holidays`.
+def stayed_since_ms(
+    hours: Hours, at_ms: int, days: int, holidays: Collection[date], worked: Collection[date] = ()
+) -> int:
+    """The start of the period of `days` whole business days that ends before today: weekdays that are not `holidays`,
+    and days `worked` on a weekend.
 
     Today, the day of `at_ms` in the bank's zone, is not over and does not count.
     """
     day = local(hours, at_ms).date()
     while days > 0:
         day -= timedelta(days=1)
-        if day.weekday() < _SATURDAY and day not in holidays:
+        if day in worked or (day.weekday() < _SATURDAY and day not in holidays):
             days -= 1
     return int(datetime.combine(day, time(0, 0), _zone(hours.zone)).timestamp() * 1000)
 
@@ -61,12 +64,12 @@ def day_ends_ms(hours: Hours, day: date) -> int:
 def next_open_ms(hours: Hours, at_ms: int) -> int:
     """`at_ms` itself while the bank takes money orders, else the moment it opens next."""
     now = local(hours, at_ms)
-    if hours.opens == hours.closes and len(hours.weekdays) == 7:
+    if hours.opens == hours.closes and len(hours.weekdays) == 7 and not hours.closed:
         return at_ms
     # Begin with yesterday: a bank that opened in the evening may still be open after midnight.
     for ahead in range(-1, _LOOK_AHEAD_DAYS):
         day = now.date() + timedelta(days=ahead)
-        if day.weekday() not in hours.weekdays:
+        if not hours.is_open_on(day):
             continue
         opens, closes = _span(hours, day)
         if now < opens:

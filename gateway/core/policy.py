@@ -27,6 +27,7 @@ class Route:
     `holder` is the account holder's name in the register, empty if unknown; if `holder_binds`, an order with another
     name has a fault. `kind_limits` are the limits of kinds that have limits of their own. `past_days`: how many days
     back the bank tells a balance. `answers` names the questions that it answers (see `protocols.bank.Questions`).
+    `restricted`: its money is for one purpose, so no pool may use it.
     """
 
     account: str
@@ -43,6 +44,7 @@ class Route:
     answers: frozenset[str] = frozenset()
     holder: str = ""
     holder_binds: bool = True
+    restricted: bool = False
 
     def limits_of(self, kind: Kind) -> Limits:
         """The bank's limits for one kind of order."""
@@ -63,7 +65,7 @@ class Allowance:
     """The limits of one sender, in minor units of the account's currency; None is no limit.
 
     A payee counts as known up to `payee_cover` times the largest payment to it that has been settled, and not returned,
-    for `payee_days` business days (weekdays that are not `holidays`).
+    for `payee_days` business days (weekdays that are not `holidays`, and days `worked` on a weekend).
     """
 
     sender: str
@@ -78,6 +80,7 @@ class Allowance:
     payee_cover: int = 10
     payee_days: int = 3
     holidays: frozenset[date] = frozenset()
+    worked: frozenset[date] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,11 @@ MATRIX: Mapping[str, VerbRule] = {
     "GET /reconciliation/{}/tables/{}": _SCOPED,
     "POST /reconciliation/{}/tables/{}/submit": _KEEPERS,
     "POST /reconciliation/{}/tables/{}/approve": VerbRule(frozenset({PersonRole.SUPERVISOR}), scoped=True),
+    "GET /liquidity": _SCOPED,
+    "GET /liquidity/{}": _SCOPED,
+    "GET /liquidity/{}/preview": _SCOPED,
+    "POST /liquidity/{}/run": VerbRule(frozenset({PersonRole.SUPERVISOR}), scoped=True),
+    "GET /liquidity-runs/{}": _SCOPED,
     "GET /orders": _SCOPED,
     "GET /orders/{}": _SCOPED,
     "POST /orders/{}/release": _MACHINE_ONLY,
@@ -164,6 +169,7 @@ _POLICY = DecisionRule(
 DECISIONS: Mapping[str, DecisionRule] = {
     "resolve": _SUPERVISORS, "resume": _SUPERVISORS, "restart": _SUPERVISORS, "register": _SUPERVISORS,
     "release": _SUPERVISORS, "resume_lane": _SUPERVISORS,
+    "pool": _SUPERVISORS,
     "enrol": _ADMINS, "roles": _ADMINS, "deactivate": _ADMINS, "reset": _ADMINS, "policy": _POLICY,
 }  # fmt: skip
 """The kinds of proposals."""

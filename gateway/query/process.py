@@ -28,6 +28,7 @@ from gateway.people.sessions import SessionLimits
 from gateway.query.read_store import ReadStore, nothing
 from gateway.query.verbs import query_verbs
 from gateway.registry import Registry
+from gateway.treasury.pool_service import PoolService
 from gateway.version import VERSION
 from protocols.bank import Bank
 
@@ -90,5 +91,5 @@ def reading_handle(settings: conf.Settings, store: ReadStore, clock: Clock, regi
         ready=lambda: {"lanes": {}}, safe_mode=nothing, draining=nothing, drain=nothing, republish=nothing,
         canary_age_s=nothing, certificates=dict, past=nothing, let_go=nothing, proposal_valid_ms=0,
         register=lambda: register, ask=cast(Asker, nothing), lost_ms=lambda: None, stop=nothing, stop_all=nothing,
-        stop_said=nothing, session_limits=session_limits(settings),
+        stop_said=nothing, pools=cast(PoolService, None), session_limits=session_limits(settings),
     )  # fmt: skip

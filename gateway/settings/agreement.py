@@ -17,6 +17,8 @@ from protocols.canon.money import BadMoney, Money
 
 # A UNIX socket's address holds 108 bytes, the last of them 0.
 SOCKET_BYTES = 107
+TREASURY = "treasury"
+"""The sender of the orders that cash pools make; no broker user speaks for it."""
 Finding = tuple[str, str]
 """A key, and the remedy."""
 
@@ -131,6 +133,10 @@ def _senders_check(settings: Settings) -> Iterator[Finding]:
     users: dict[str, str] = {}
     for name, sender in settings.senders.items():
         at = f"senders.{name}"
+        if name == TREASURY and sender.users:
+            yield f"{at}.users", "its orders are made by the rules of cash pools; give the user to another sender"
+        elif name != TREASURY and not sender.users:
+            yield f"{at}.users", "needs at least 1"
         for user in sender.users:
             if users.setdefault(user, name) != name:
                 yield f"{at}.users", f"{user!r} speaks for sender {users[user]!r} already; give it to one of them"

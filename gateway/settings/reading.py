@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from gateway.settings.agreement import findings
 from gateway.settings.shards import Shard, narrowed, shard_socket, state_folder
-from gateway.settings.tables import ACCOUNT, AMOUNT, CONTROL_SOCKET, CURRENCY, SLUG, Settings
+from gateway.settings.tables import ACCOUNT, AMOUNT, CNAPS, CONTROL_SOCKET, CURRENCY, SLUG, Settings
 
 ENVIRONMENT_PREFIX = "BANKGW__"
 BOM = "begins with a BOM; save the file as UTF-8 without BOM"
@@ -190,6 +190,7 @@ _PATTERNS = {
     SLUG: "write lower-case letters, digits and _, beginning with a letter, at most 31",
     AMOUNT: 'write an amount as text with a point, such as "50000.00"',
     ACCOUNT: "write the account number as text of 4 to 34 letters and digits, without blanks",
+    CNAPS: "write the number of the branch as text of 12 digits",
     CURRENCY: 'write a currency code of three capital letters, such as "CNY"',
 }
 _REMEDIES = {

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 SLUG = r"^[a-z][a-z0-9_]{0,30}$"
 AMOUNT = r"^(0|[1-9][0-9]{0,14})(\.[0-9]{1,4})?$"
 ACCOUNT = r"^[0-9A-Za-z]{4,34}$"
+CNAPS = r"^[0-9]{12}$"
 CURRENCY = r"^[A-Z]{3}$"
 CLOCK = r"^([01][0-9]|2[0-3]):[0-5][0-9]$"
 ORIGIN = r"^(https://[a-z0-9.-]+|http://([a-z0-9-]+\.)?localhost)(:[0-9]{1,5})?$"
@@ -308,6 +309,14 @@ class AccountSettings(_Table):
     name_check: Literal["refuse", "warn"] = Field(
         "refuse", description="An order that gives this account another holder's name is refused, or only logged."
     )
+    nature: Literal["basic", "general", "special", "temporary"] = Field(
+        "general", description="Nature of the account: basic 基本, general 一般, special 专用, temporary 临时."
+    )
+    restricted: bool = Field(
+        False, description="Its money is for one purpose (募集资金, 农民工工资, 保证金) or frozen: no pool may use it."
+    )
+    bank_name: str | None = Field(None, max_length=120, description="Branch that keeps it, for orders into it.")
+    cnaps: str | None = Field(None, pattern=CNAPS, description="Number of that branch (联行号), 12 digits.")
     watch: bool = Field(
         False, description="Publish its new entries and closed days as events, polled at the bank's own rate."
     )
@@ -339,7 +348,9 @@ class SenderLimits(_Table):
 class SenderSettings(_Table):
     """An ERP system that may command the gateway. Its name here, not the broker user, is its identity."""
 
-    users: tuple[str, ...] = Field(min_length=1, description="Broker users whose messages count as this sender's.")
+    users: tuple[str, ...] = Field(
+        (), description="Broker users whose messages count as this sender's; none for `treasury`, as pools send."
+    )
     anonymous: bool = Field(
         False, description="Questions without a user-id count as this sender's; at most one sender may say so."
     )
@@ -460,6 +471,9 @@ class BankSettings(_Table):
         description="In production an order in doubt is sent again without asking first only where a case of a joint "
         "test attests that the bank carries the same bytes out once; else the gateway asks first.",
     )
+    calendar: Slug | None = Field(
+        None, description="Calendar of a bank that is closed on weekends; default: `cn` for a bank in China's zone."
+    )
     pushes: PushSettings | None = Field(
         None, description="Listen for messages that the bank sends of its own accord; default: no."
     )
@@ -555,7 +569,10 @@ class Settings(_Table):
         Path("/var/lib/bankgw"), description="Folder for the journal, the permit log and the socket."
     )
     zone: str = Field("Asia/Shanghai", description="Zone of calendar days in limits.")
-    holidays: tuple[date, ...] = Field((), description="Weekdays that do not count as business days.")
+    holidays: tuple[date, ...] = Field((), description="Weekdays that no calendar counts as business days.")
+    calendar_file: SettingsPath | None = Field(
+        None, description="TOML file of years that China's calendar lacks, and of others: docs/do/liquidity.md."
+    )
     drain_s: float = Field(25.0, gt=0, description="Seconds a stopping daemon waits for exchanges under way.")
     broker: Broker = Field(description="RabbitMQ.")
     journal: Journal = Field(description="The journal.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import time, timedelta
+from datetime import date, time, timedelta
 
 from protocols.canon.order import Channel, Urgency
 
@@ -44,7 +44,8 @@ class Hours:
     """When a bank takes money orders, in its own zone. `opens == closes` means round the clock.
 
     `cut_off` is the last moment an order still gets today's bank date. Most banks may be asked about payments at any
-    hour; one with `asked_outside` False only while it takes orders.
+    hour; one with `asked_outside` False only while it takes orders. A bank that is not open on all `weekdays` follows
+    a calendar: `closed` are holidays on its weekdays, `worked` are other days on which it is open all the same (调休).
     """
 
     opens: time = time(0, 0)
@@ -53,6 +54,12 @@ class Hours:
     weekdays: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6)
     zone: str = "Asia/Shanghai"
     asked_outside: bool = True
+    closed: frozenset[date] = frozenset()
+    worked: frozenset[date] = frozenset()
+
+    def is_open_on(self, day: date) -> bool:
+        """Whether the bank takes money orders on that day."""
+        return day in self.worked or (day.weekday() in self.weekdays and day not in self.closed)
 
 
 MONEY, QUESTION = "money", "question"

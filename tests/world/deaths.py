@@ -5,7 +5,7 @@
 Each life gets orders, a repeated command, a cancel and a question, and ends at its point; the next one finds what it
 left. After a round one life goes on to the end, and then banks' ledgers, journal and the ERP's events are compared; no
 bank may have heard more messages than the journal has attempts.
-The last line is `crash: P points, R rounds, D duplicated, L lost`; the exit code is 0 only if D and L are 0 and every
+The last line is `crash: P points, R rounds, D duplicated, L lost; M pool moves`; the exit code is 0 only if D and L are 0 and every
 point was met.
 """
 
@@ -14,13 +14,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sqlite3
 import sys
 import tempfile
 import time
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,9 +32,12 @@ import pika.exceptions
 
 from gateway.demo import evidence, processes, site
 from gateway.demo.processes import Child
-from gateway.journal.sql import databases
+from gateway.journal.payments import pools
+from gateway.journal.sql import databases, vault
+from gateway.settings.agreement import TREASURY
 from protocols.twin import Booked
 from tests.gateway.erp.rabbit import ctl
+from tests.gateway.journal.bench import Journal
 from tests.world import heard
 from tests.world.mortal import DEAD, POINTS
 from tests.world.services import Broker, broker_file, read_broker
@@ -43,6 +47,11 @@ LIFE_S = 30.0
 END_S = 90.0
 NEVER = "never"
 SENDER = "kingdee"
+POOL, POOL_AMOUNT = "group", 7
+_RUNS = "select run, state from pool_runs"
+_MOVES = ("select m.order_id, (select count(*) from payments p where p.sender = 'treasury' and p.order_id = m.order_id) "
+          "from pool_moves m where m.state = 'ordered'")  # fmt: skip
+_POOL_ORDERS = "select order_id, bank_ref, state from payments where sender = 'treasury'"
 PLANS = (
     site.BankPlan("sample", cheap=True, twin_options={"user": "demo", "password": "demo-password"}, options={
         "first_enquiry_s": 0.2, "quarantine_s": 2.0, "answer_s": 2.0, "sessions": 2, "verify": "hand"}),
@@ -74,6 +83,7 @@ class Verdict:
     rounds: int = 0
     duplicated: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
+    moved: int = 0
 
     @property
     def holds(self) -> bool:
@@ -84,7 +94,7 @@ class Verdict:
         """The figure."""
         return (
             f"crash: {len(set(self.met))} points, {self.rounds} rounds, {len(self.duplicated)} duplicated, "
-            f"{len(self.lost)} lost"
+            f"{len(self.lost)} lost; {self.moved} pool moves"
         )
 
 
@@ -172,13 +182,30 @@ class Ground:
         site.configure(self.site, self._broker, {SENDER: {
             "users": [self.erp.user], "operations": ["payment.submit", "payment.cancel", "balance.query"],
             "reply_to": r"erp-demo\..*", "suspected_duplicate_hours": 0,
-        }})  # fmt: skip
+        }, TREASURY: {"operations": ["transfer.submit"]}})  # fmt: skip
         # A first life makes the broker's queues, so that the ERP need not wait for those that die early.
         first = self.life(Place(NEVER, 0))
         while not (b'"broker.up"' in first.log.read_bytes() and self.erp.bind()):
             assert first.ended() is None and time.monotonic() < until_s, first.tail()
             time.sleep(0.05)
         first.stop(20)
+        self._plant_pool()
+
+    def _plant_pool(self) -> None:
+        """A pool over the first bank's two accounts, which every life runs once: a part goes up, a part comes down."""
+        header, child = site.account_numbers(BANKS[0], 2)
+        text = (f"pool CNY header={header} most-run=9000.00 most-day=9000000.00; child {child} up=fixed:{POOL_AMOUNT}.00")
+        node = Journal(self._journal_url(), "planter", sealing=vault.load(self._key()))
+        try:
+            node.do(lambda tx: pools.write(tx, POOL, text, "planted"))
+        finally:
+            node.close()
+
+    def _journal_url(self) -> str:
+        return f"sqlite:///{self.site.state / 'journal.db'}"
+
+    def _key(self) -> Path:
+        return self.site.folder / "secrets" / "vault.key"
 
     def life(self, place: Place) -> Child:
         """Start a daemon that dies at the place."""
@@ -231,7 +258,24 @@ class Ground:
             doubt = state in ("in_doubt", "escalated") and payee not in booked
             if state not in ("settled", "cancelled") and not doubt:
                 waiting.append(f"{id_} is {state}")
-        return waiting
+        return waiting + [f"run {run} is not done" for run, state in self._pool_rows(_RUNS) if state != "done"]
+
+    def _pool_rows(self, statement: str) -> list[tuple[Any, ...]]:
+        with closing(sqlite3.connect(f"file:{self.site.state / 'journal.db'}?mode=ro", uri=True)) as db:
+            return db.execute(statement).fetchall()
+
+    def _compare_pools(self, executed: Sequence[Any], verdict: Verdict) -> None:
+        """Each move that was ordered is one payment, and no payment of a pool was executed twice."""
+        times = Counter(one.reference for one in executed)
+        for order_id, payments in self._pool_rows(_MOVES):
+            if payments != 1:
+                verdict.lost.append(f"move {order_id} is ordered and became {payments} payments")
+        for order_id, reference, state in self._pool_rows(_POOL_ORDERS):
+            if times[reference] > 1:
+                verdict.duplicated.append(f"{order_id} was executed {times[reference]} times")
+            if times[reference] != 1 and state == "settled":
+                verdict.lost.append(f"{order_id} is settled, and the bank executed it {times[reference]} times")
+        verdict.moved += sum(times[reference] for _order, reference, _state in self._pool_rows(_POOL_ORDERS))
 
     def _executed(self) -> list[Any]:
         now_ms = int(time.time() * 1000)
@@ -241,6 +285,7 @@ class Ground:
         """Hold ledgers, journal and events against each other."""
         executed = [one for one in self._executed() if one.booked is not Booked.REFUSED]
         by_payee = Counter(one.creditor for one in executed)
+        self._compare_pools(executed, verdict)
         journal: dict[str, list[Any]] = defaultdict(list)
         for row in evidence.journalled(self.site.state, self.site.folder / "secrets" / "vault.key"):
             journal[row.order_id].append(row)

@@ -23,22 +23,28 @@ from gateway.bank.session_pool import Dialer
 from gateway.cli import run
 from gateway.journal.commit.permit_log import Group
 from gateway.journal.commit.rows import Permit
+from gateway.journal.payments import pools
 from gateway.settings import Settings, load
+from gateway.treasury.pool_runs import RunRequest
 from protocols.bank import Port
 from protocols.kit import dsig
 from tests.world.points import PointedAmqp
 
 DEAD = 77
+POOLS_S = 1.5
+"""So long after the start of a life its pools are run."""
 _PAYMENT = (b"<Operation>Pay<", b"<ThirdVoucher>")
 _PAB_HEADER = slice(40, 44)
 _BY_MODULE = {
     "gateway.erp.orders": "order", "gateway.erp.status_and_cancel": "cancel", "gateway.erp.ask_later": "question",
     "gateway.erp.question_service": "answer", "gateway.bank.dispatch": "sending", "gateway.bank.recorder": "word",
 }  # fmt: skip
-_BY_WORD = {"take": "lease", "renew": "renewal", "recover": "recovery", "draw_serials": "serials", "mark": "confirmed"}
+_BY_WORD = {"take": "lease", "renew": "renewal", "recover": "recovery", "draw_serials": "serials", "mark": "confirmed",
+            "plan_run": "pool_plan", "order_move": "pool_order", "end_run": "pool_end"}  # fmt: skip
 _SUBJECTS = {
     "order": (1,), "sending": (1, 2), "word": (1, 2), "confirmed": (1, 2), "cancel": (1,), "question": (1,),
     "answer": (1,), "lease": (1,), "renewal": (1,), "recovery": (1,), "serials": (1,),
+    "pool_plan": (1,), "pool_order": (1, 2), "pool_end": (1,),
 }  # fmt: skip
 POINTS: dict[str, Sequence[int]] = {
     **{f"journal.commit.{subject}.{side}": nths for subject, nths in _SUBJECTS.items() for side in ("before", "after")},
@@ -161,6 +167,19 @@ def pointed(parts: app.Parts, mortal: Mortal, reactor: Any) -> app.Parts:
     return replace(parts, dialers=dialers, amqp=PointedAmqp(_Living(parts.amqp), mortal))  # type: ignore[arg-type]
 
 
+def run_pools(gateway: app.Gateway) -> None:
+    """Run every pool once in this life, as a person at the command line does."""
+
+    async def runs() -> None:
+        service = gateway.pools
+        until_ms = gateway.parts.clock.now_ms() + 3_600_000
+        for name, pool in (await gateway.parts.store.read(pools.in_force)).items():
+            wanted = RunRequest(name, service.local().date(), f"d{os.getpid()}", until_ms, "uid:0")
+            await service.run(wanted, pool)
+
+    Deferred.fromCoroutine(runs()).addErrback(lambda _failure: None)
+
+
 def main(settings: Path, point: str, nth: int) -> int:
     """A daemon as `bankgw run` starts it, without pages and control socket, that dies at the point."""
     from twisted.internet import reactor
@@ -169,7 +188,9 @@ def main(settings: Path, point: str, nth: int) -> int:
     log.start()
 
     def start(given: Any, found: Settings, fatal: Callable[[str], None]) -> app.Gateway:
-        return app.build(found, pointed(app.system_parts(given, found, fatal), Mortal(point, nth), given), fatal)
+        built = app.build(found, pointed(app.system_parts(given, found, fatal), Mortal(point, nth), given), fatal)
+        given.callLater(POOLS_S, run_pools, built)
+        return built
 
     return run.serve(reactor, load(settings), start)
 

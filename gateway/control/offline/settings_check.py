@@ -20,6 +20,7 @@ from pydantic import BaseModel
 from sqlalchemy import Connection, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
+from gateway import calendars
 from gateway import settings as conf
 from gateway.bank import certificate_check
 from gateway.bank.lane_dialer import tls_settings
@@ -62,7 +63,7 @@ class CheckFindings:
 def findings(loaded: Loaded, load_bank: LoadBank, now: datetime) -> CheckFindings:
     """Look at everything. Nothing is created, written or migrated; the database is only asked for its version."""
     look = _Look(loaded.settings, load_bank, now)
-    found = [*look.secrets(), *look.banks(), *look.broker(), *look.state()]
+    found = [*look.secrets(), *look.banks(), *look.calendars(), *look.broker(), *look.state()]
     found += environment_marks.shared(loaded.settings, os.environ)
     apart: dict[str, list[Finding]] = {AWAY: [], NO: found, NOTE: []}
     for key, remedy, kind in look.database():
@@ -107,6 +108,22 @@ class _Look:
                 vault.load(vault_key)
             except vault.VaultError as error:
                 yield "journal.vault_key", f"{error}; or make one with `bankgw doctor --make-key {vault_key}`"
+
+    def calendars(self) -> Iterator[Finding]:
+        """The file of calendars, and the calendars that banks name."""
+        file, known = self._settings.calendar_file, set[str]()
+        try:
+            known = set(calendars.load(file))
+        except OSError as error:
+            yield "calendar_file", f"{file} cannot be read ({error.strerror}); check its owner and mode"
+        except calendars.BadCalendar as error:
+            yield "calendar_file", f"{file}: {error}; mend it"
+        for name, table in self._settings.banks.items():
+            if known and table.calendar not in (None, *known):
+                yield f"banks.{name}.calendar", (
+                    f"there is no calendar {table.calendar}; name one of {', '.join(sorted(known))}, or add it to "
+                    f"the file of calendar_file"
+                )
 
     def banks(self) -> Iterator[Finding]:
         """Each bank: its protocol and options, its lanes' doors, keys, certificates and credentials."""

@@ -12,7 +12,7 @@ from gateway.core.policy import HOLD_BAND
 from gateway.journal.commit.payment_cache import Outdated
 from gateway.journal.commit.rows import PaymentRow
 from gateway.journal.commit.store import Tx
-from gateway.journal.payments import approval_holds
+from gateway.journal.payments import approval_holds, pool_moves
 from gateway.journal.payments.approval_holds import ApprovalContext
 from gateway.journal.people import (
     approval_policies,
@@ -199,7 +199,9 @@ def at_send(
         look = _look(tx, row, context)
         if look.why and not look.waits and row.life.first_write_ms is None:
             ask_anew(tx, row, look.request, context, look.why)
-        line = None if look.request is None else approval_holds.line_of(row.order)
+        # What two persons signed as a pool's mandate is compared with the bytes, as what approvers signed is.
+        signed = look.request is not None or pool_moves.mandated(tx, row.sender, row.order)
+        line = approval_holds.line_of(row.order) if signed else None
         found.append(look.why or line)
     return found
 

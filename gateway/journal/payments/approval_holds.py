@@ -19,7 +19,7 @@ from gateway.core.states import UNSENT, Hold, Reject, Release
 from gateway.journal.commit.payment_cache import MOVED_NOTHING
 from gateway.journal.commit.rows import PaymentRow
 from gateway.journal.commit.store import Tx
-from gateway.journal.payments import batch_rows, payees
+from gateway.journal.payments import batch_rows, payees, pool_moves
 from gateway.journal.people import approval_policies, approval_requests, persons
 from gateway.journal.people.approval_requests import ApprovalRequest, RequestState
 from gateway.journal.sql import schema
@@ -67,7 +67,7 @@ def context(
     if allowance is None or hours is None:
         return ApprovalContext(terms, lambda: 0, lambda _minor, _facts: False)
     return ApprovalContext(
-        terms, lambda: stayed_since_ms(hours, now_ms, allowance.payee_days, allowance.holidays),
+        terms, lambda: stayed_since_ms(hours, now_ms, allowance.payee_days, allowance.holidays, allowance.worked),
         lambda minor, facts: payee_covers(minor, allowance, facts),
     )  # fmt: skip
 
@@ -93,10 +93,11 @@ def need_of(
     `whole_minor` is the sum of their batch, if these are not all of it.
 
     What the settings hold for an approval needs at least one approver, where a policy is in force: settings make it
-    stricter, never weaker.
+    stricter, never weaker. The order of a pool's move inside its mandate needs nothing: two persons signed the pool.
     """
     policy = approval_policies.in_force(tx)
-    going = [one for one in judged if not isinstance(one.judgement.event, Reject)]
+    going = [one for one in judged if not isinstance(one.judgement.event, Reject)
+             and not pool_moves.mandated(tx, sender, one.order)]  # fmt: skip
     if not policy.bands or not going:
         return NOTHING
     maker = known_maker(tx, going[0].order)

@@ -80,7 +80,8 @@ def _left(
         return policy.in_order({*(set(row.holds) - set(cleared)), *unapproved})
     allowance, before_ms = sender.allowance, None
     if policy.looks_at_payee(row.order, allowance):
-        before_ms = stayed_since_ms(hours, tx.now_ms, allowance.payee_days, allowance.holidays)
+        before_ms = stayed_since_ms(hours, tx.now_ms, allowance.payee_days, allowance.holidays,
+                                allowance.worked)
     facts = payees.looked_at(tx, row.sender, row.order, before_ms, UsageFacts())
     left = policy.still_held(row.order, allowance, facts, row.holds, {*row.cleared, *cleared})
     return policy.in_order({*left, *unapproved})

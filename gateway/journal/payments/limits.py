@@ -48,6 +48,16 @@ _LOOK = select(
 )  # fmt: skip
 
 
+def lock_account(tx: Tx, account: str, currency: str) -> None:
+    """Wait for other nodes that admit orders on this account, and make them wait until this transaction ends.
+
+    Nodes that skip the search for similar orders do not wait. SQLite has one writer, which needs no lock.
+    """
+    if tx.raw.dialect.name != "sqlite":
+        tx.usage_totals.add((_ALL, ALIKE, tx.vault.blind(account), currency, _ALL), 0, 1)
+        tx.usage_totals.write(tx.raw)
+
+
 class OrderClaim:
     """The counting of one order within one transaction. `columns` are the blind index columns of its payment."""
 

@@ -40,13 +40,14 @@ class OrderSource:
     day: date
 
 
-def checked(source: OrderSource, order: AnyOrder) -> Admission | Refusal:
-    """The admission of an order that passed every check that needs no journal, or why it is refused."""
+def checked(source: OrderSource, order: AnyOrder, *, hold: str | None = None) -> Admission | Refusal:
+    """The admission of an order that passed every check that needs no journal, or why it is refused. `hold` holds it
+    whatever the journal counted."""
     found = route_of(source, order)
     if isinstance(found, Refusal):
         return found
     faults = policy.check(order, found, source.day) + _transfer_faults(source, order)
-    return validation(faults, found) if faults else admission(source, order, found)
+    return validation(faults, found) if faults else admission(source, order, found, hold=hold)
 
 
 def validation(faults: tuple[Fault, ...], route: Route | None) -> Refusal:
@@ -103,7 +104,8 @@ def admission(
         reply=source.reply, form=limits.reference, judge=judge, actor=source.actor,
         day=source.day.isoformat(), dup_key=fingerprint.dup_key(order) if allowance.alike_hours else None,
         alike_since_ms=now_ms - allowance.alike_hours * 3_600_000,
-        payee_before_ms=stayed_since_ms(limits.hours, now_ms, allowance.payee_days, allowance.holidays)
+        payee_before_ms=stayed_since_ms(limits.hours, now_ms, allowance.payee_days, allowance.holidays,
+                                allowance.worked)
         if policy.looks_at_payee(order, allowance) else None, tell_sent=sender.sent_events,
         coming=source.coming,
         approval=approval_holds.context(source.registry.approval_terms, allowance, limits.hours, now_ms),

@@ -30,7 +30,7 @@ _C = schema.proposals.c
 class ProposalKind(StrEnum):
     """What can be proposed: decide a payment in doubt, release a lane after a restored database, end an emergency stop,
     register an order's payee as known, release what is held, or resume a lane that was paused; let a person in, change
-    roles, deactivate a person, or take a new key; put another approval policy in force."""
+    roles, deactivate a person, or take a new key; put another approval policy or pool in force."""
 
     RESOLVE = "resolve"
     LEAVE_SAFE_MODE = "resume"  # as journals and signed words have had it from the start
@@ -43,6 +43,7 @@ class ProposalKind(StrEnum):
     DEACTIVATE = "deactivate"
     RESET = "reset"
     POLICY = "policy"
+    POOL = "pool"
 
 
 class ProposalState(StrEnum):

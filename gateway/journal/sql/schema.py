@@ -23,7 +23,7 @@ from gateway.journal.sql.columns import (
     unbounded,
 )
 
-SCHEMA_VERSION = 10
+SCHEMA_VERSION = 11
 
 metadata = MetaData()
 
@@ -307,4 +307,23 @@ receipt_searches = Table(
 match_news = Table(
     "match_news", metadata,
     key("account_idx"), key("subject"), bounded("told"), number("at_ms"), **CLUSTERED,
+)  # fmt: skip
+
+pools = Table("pools", metadata, key("pool", 31), key_number("version"), number("at_ms"), hidden("body"), **CLUSTERED)
+
+pool_runs = Table(
+    "pool_runs", metadata,
+    key("run"), bounded("pool", 31), number("version"), bounded("business_date", 10), bounded("slot", 16),
+    bounded("state", 16), number("at_ms"), number("until_ms"), number("finished_ms", null=True), hidden("body"),
+    Index("pool_runs_day", "pool", "business_date"), Index("pool_runs_state", "state"), **STRICT,
+)  # fmt: skip
+
+pool_moves = Table(
+    "pool_moves", metadata,
+    key("run"), key_number("place"), bounded("pool", 31), number("version"), bounded("business_date", 10),
+    bounded("order_id", 128), bounded("debit_idx"), bounded("credit_idx"), bounded("child_idx"), number("up"),
+    number("over"), bounded("currency", 3), number("amount_minor"), bounded("state", 16),
+    bounded("payment", 26, null=True), bounded("reason", 32, null=True), hidden("body"),
+    UniqueConstraint("order_id", name="pool_moves_order"), Index("pool_moves_state", "state"),
+    Index("pool_moves_day", "pool", "business_date"), **STRICT,
 )  # fmt: skip

@@ -52,6 +52,7 @@ class Operator:
             past=lambda: gateway.past, let_go=gateway.let_go, proposal_valid_ms=VALID_MS,
             register=lambda: gateway.registry, ask=gateway.ask, lost_ms=lambda: self.lost_ms,
             stop=lambda: gateway.emergency.word, stop_all=gateway.emergency.stop_all, stop_said=gateway.emergency.apply,
+            pools=gateway.pools,
         )  # fmt: skip
         self.verbs: tuple[Verb, ...] = tuple(verbs(self.handle))
 

@@ -1,0 +1,168 @@
+"""What is known of a pool's accounts at this moment: balances as the banks told them, and what is under way.
+
+A debit counts against an account unless it is proven inside its balance: until its end was written down well before
+the balance was heard, it may have left after the bank had counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, and_, or_, select
+
+from gateway.clock import ulid_from
+from gateway.core.calendars import MissingYear
+from gateway.journal.commit import payment_rows
+from gateway.journal.commit.store import Tx
+from gateway.journal.payments import accounts, limits, pool_moves
+from gateway.journal.payments.accounts import BalanceRow
+from gateway.journal.payments.pool_moves import PoolMove
+from gateway.journal.sql import schema
+from gateway.journal.sql.vault import Vault
+from gateway.journal.sql.vaults import vault_of
+from gateway.registry import Registry
+from gateway.settings.agreement import TREASURY
+from gateway.treasury.liquidity import pool as pool_text
+from gateway.treasury.liquidity.plan import AccountFacts, PoolFacts
+from gateway.treasury.liquidity.pool import Pool
+from protocols.canon.order import Kind
+from protocols.canon.outcome import State
+
+PROVEN_MS = 300_000
+"""A payment whose end was written down this long before a balance was heard is inside it: no bank answers later."""
+_P, _E = schema.payments.c, schema.evidence.c
+_OPEN = (State.ACCEPTED, State.HELD, State.READY, State.SENDING, State.PENDING, State.IN_DOUBT, State.ESCALATED)
+_BOOKED = (State.SETTLED, State.RETURNED, State.REVERSED)
+_UNSENT = frozenset({State.ACCEPTED, State.HELD})
+
+
+def as_of_ms(told: BalanceRow) -> int:
+    """The moment of a balance: the earlier of when the bank says it was and when it was heard."""
+    as_of = told.balance.as_of
+    return told.seen_ms if as_of is None else min(told.seen_ms, int(as_of.timestamp() * 1000))
+
+
+def read(
+    conn: Connection, registry: Registry, name: str, pool: Pool, day: date, now_ms: int, zone: ZoneInfo,
+    without: PoolMove | None = None,
+) -> PoolFacts:  # fmt: skip
+    """The facts for a run of the pool on a business date. `without`: a planned move that is not counted."""
+    told = accounts.balances_of(conn, pool.accounts)
+    debits: dict[str, int] = dict.fromkeys(pool.accounts, 0)
+    incoming: dict[str, int] = dict.fromkeys(pool.accounts, 0)
+    since = {account: as_of_ms(told[account]) for account in pool.accounts if account in told}
+    tomorrow = datetime.combine(day + timedelta(days=1), time(0), zone)
+    for row in _payments(conn, pool.accounts, min(since.values(), default=now_ms)):
+        life, order = row.life, row.order
+        if life.state in _UNSENT and order.not_before is not None and order.not_before >= tomorrow:
+            continue  # not due
+        for account, sums in ((order.debtor.account.clear, debits), (order.creditor.account.clear, incoming)):
+            if account in sums and not (life.state in _BOOKED and _proven(row.changed_ms, since.get(account))):
+                sums[account] += order.amount.minor
+    for move in pool_moves.planned(conn):
+        if without is None or (move.run, move.place) != (without.run, without.place):
+            debits[move.debit] = debits.get(move.debit, 0) + move.amount_minor
+            incoming[move.credit] = incoming.get(move.credit, 0) + move.amount_minor
+    moved = pool_moves.moved_minor(conn, name, day)
+    lent = pool_moves.lent_minor(conn, name, pool.accounts)
+    if without is not None:
+        up = without.amount_minor if without.up else -without.amount_minor
+        lent[without.child] = lent.get(without.child, 0) - up
+        moved -= 0 if without.over else without.amount_minor
+    return PoolFacts(now_ms, {
+        account: _account(registry, pool, account, told.get(account), debits[account], incoming[account])
+        for account in pool.accounts
+    }, moved, lent)  # fmt: skip
+
+
+def _account(
+    registry: Registry, pool: Pool, account: str, told: BalanceRow | None, debits: int, incoming: int
+) -> AccountFacts:
+    tariff = registry.reconciliation.payments.tariffs.get(account)
+    fees = () if tariff is None else tariff.bands
+    # A balance in a currency that the account had before a change of the settings says nothing.
+    if told is None or told.currency != pool.currency:
+        return AccountFacts(account, debits_minor=debits, incoming_minor=incoming, fees=fees)
+    balance = told.balance
+    stated = [money.minor for money in (balance.available, balance.book) if money is not None]
+    available = None if balance.available is None else min(stated)
+    return AccountFacts(account, available, max(stated, default=None), as_of_ms(told), debits, incoming, fees)
+
+
+def _proven(changed_ms: int, as_of: int | None) -> bool:
+    return as_of is not None and changed_ms < as_of - PROVEN_MS
+
+
+def _payments(conn: Connection, names: Sequence[str], since_ms: int) -> Iterable[Any]:
+    """Payments of these accounts that are open, or ended so lately that a balance may not have them."""
+    vault: Vault = vault_of(conn)
+    blind = [vault.blind(one) for one in names]
+    lately = select(_E.payment).where(_E.evidence >= ulid_from(max(since_ms - PROVEN_MS, 0)))
+    found = conn.execute(
+        select(schema.payments).where(
+            or_(_P.debtor_idx.in_(blind), _P.creditor_idx.in_(blind)),
+            or_(
+                and_(_P.lane.in_(select(schema.lanes.c.lane)), _P.state.in_([one.value for one in _OPEN])),
+                and_(_P.payment.in_(lately), _P.state.in_([one.value for one in _BOOKED])),
+            ),
+        )
+    )  # fmt: skip
+    return [payment_rows.read(row, vault) for row in found]
+
+
+def lock(tx: Tx, pool: Pool) -> None:
+    """Make other nodes that admit orders on these accounts, or run the pool, wait until this transaction ends."""
+    for account in sorted(pool.accounts):
+        limits.lock_account(tx, account, pool.currency)
+
+
+# ---- what the register and other pools have against a pool ----
+
+
+def defects(registry: Registry, name: str, pool: Pool, others: dict[str, Pool], day: date) -> list[str]:
+    """Why a pool cannot be used with the accounts as the register has them; empty if it can."""
+    found = list(pool_text.clashes(name, pool, others))
+    for account in pool.accounts:
+        found += _account_defects(registry, pool, account, day)
+    companies = {registry.routes[one].company for one in pool.accounts if one in registry.routes}
+    if len(companies) > 1 and not (pool.contract and pool.quota_minor is not None and pool.until is not None):
+        found.append(f"its accounts belong to {', '.join(sorted(companies))}: a pool over several companies names "
+                     f"contract=, quota= and until=, else it is undocumented lending")  # fmt: skip
+    if pool.until is not None and pool.until < day:
+        found.append(f"its contract ended on {pool.until}")
+    calendar = registry.calendars.get(pool.calendar)
+    if calendar is None:
+        found.append(f"there is no calendar {pool.calendar}; there are {', '.join(sorted(registry.calendars))}")
+    else:
+        try:
+            calendar.is_open(day)
+        except MissingYear as error:
+            found.append(str(error))
+    if TREASURY not in registry.senders:
+        found.append(f"the settings have no sender {TREASURY}: without [senders.{TREASURY}] no pool moves money")
+    return found
+
+
+def _account_defects(registry: Registry, pool: Pool, account: str, day: date) -> Iterable[str]:
+    route = registry.routes.get(account)
+    if route is None:
+        yield f"account {account} is not in the register"
+        return
+    if route.currency != pool.currency:
+        yield f"account {account} keeps {route.currency}, the pool {pool.currency}"
+    if route.restricted:
+        yield f"account {account} is restricted: no pool may use its money"
+    if route.closed is not None and day >= route.closed:
+        yield f"account {account} is closed since {route.closed}"
+    if "balance" not in route.answers:
+        yield f"{route.bank} tells no balance of account {account}"
+    pays = account == pool.header and any(one.down for one in pool.children) or any(
+        one.up for one in pool.children if one.account == account)  # fmt: skip
+    if pays and Kind.TRANSFER not in route.kinds:
+        yield f"{route.bank} carries no transfers from account {account}"
+    sender = registry.senders.get(TREASURY)
+    if pays and sender is not None and not sender.may_use(account):
+        yield f"sender {TREASURY} may not use account {account}"
