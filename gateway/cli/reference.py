@@ -22,12 +22,12 @@ from pydantic_core import PydanticUndefined
 
 from gateway import capabilities, meters, settings
 from gateway.cli import application, exit_codes
-from gateway.settings import tables
+from gateway.settings import tables, values
 
 FOLDER = Path("docs") / "lookup"
 _UNITS = {"_s": "seconds", "_ms": "milliseconds", "_hours": "hours", "per_second": "a second"}
 _MADE = "<!-- Made by `python -m gateway.cli.reference --write`; edit the source, not this page. -->\n\n"
-_NAMED = {tables.Slug: "name", tables.AmountText: "amount", tables.SettingsPath: "path"}
+_NAMED = {values.Slug: "name", tables.AmountText: "amount", values.SettingsPath: "path"}
 
 
 def pages() -> dict[str, str]:
@@ -95,7 +95,7 @@ _MAPPING = get_origin(Mapping[str, str])
 
 def _type(name: str, field: FieldInfo) -> str:
     patterns = {getattr(one, "pattern", None) for one in field.metadata}
-    kind = "name" if tables.SLUG in patterns else "amount" if tables.AMOUNT in patterns else _words(field.annotation)
+    kind = "name" if values.SLUG in patterns else "amount" if values.AMOUNT in patterns else _words(field.annotation)
     unit = next((unit for ending, unit in _UNITS.items() if name.endswith(ending)), None)
     return f"{kind}, {unit}" if unit and kind in ("number", "whole number") else kind
 

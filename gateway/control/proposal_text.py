@@ -66,8 +66,7 @@ def action(
         sender, colon, order_id = wanted.subject.partition(":")
         row = lookup.find(tx.fresh, sender, order_id) if colon else lookup.fetch(tx.fresh, wanted.subject)
         if row is None:
-            return No("no_such_order", f"there is no order {wanted.subject}; name it by its payment key, or as "
-                      f"SENDER:ID")  # fmt: skip
+            return No("no_such_order", f"there is no order {wanted.subject}; name it by its key, or as SENDER:ID")
         if wanted.kind is ProposalKind.RESOLVE:
             why = _why_not(tx, row, wanted.to, daemon_handle.register())
         else:

@@ -30,7 +30,6 @@ from gateway.settings.tables import (
     Broker,
     ControlSettings,
     EnvironmentSettings,
-    Host,
     Journal,
     LaneSettings,
     LogSettings,
@@ -45,6 +44,7 @@ from gateway.settings.tables import (
     WatchSettings,
     WebSettings,
 )
+from gateway.settings.values import Host
 
 __all__ = [
     "BOM",

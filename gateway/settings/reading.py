@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from gateway.settings.agreement import findings
 from gateway.settings.shards import Shard, narrowed, shard_socket, state_folder
-from gateway.settings.tables import ACCOUNT, AMOUNT, CNAPS, CONTROL_SOCKET, CURRENCY, SLUG, Settings
+from gateway.settings.tables import CONTROL_SOCKET, Settings
+from gateway.settings.values import ACCOUNT, AMOUNT, CNAPS, CURRENCY, SLUG
 
 ENVIRONMENT_PREFIX = "BANKGW__"
 BOM = "begins with a BOM; save the file as UTF-8 without BOM"

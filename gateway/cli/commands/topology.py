@@ -37,7 +37,7 @@ def export(
     """Print exchanges, queues, rights and policies as RabbitMQ definitions, for `rabbitmqctl import_definitions`."""
     from gateway.erp.definitions import SenderAccess, definitions
     from gateway.erp.topology import standard
-    from gateway.settings.tables import SLUG
+    from gateway.settings.values import SLUG
 
     access = []
     for option, value in (("--vhost", vhost), ("--user", user)):
