@@ -105,16 +105,24 @@ def _batch_type(said: Mapping[str, Any]) -> CommandType | None:
     return CommandType.PAYROLL_SUBMIT if payroll else CommandType.BATCH_SUBMIT
 
 
+_TREASURY = {"parts": CommandType.LEDGER_SUBMIT, "line": CommandType.CREDIT_CLAIM, "report": CommandType.REPORT_REQUEST}
+"""Treasury's commands by a field that each of them must have, and no other command has."""
+
+
 def _question_type(said: Mapping[str, Any]) -> CommandType | None:
+    if found := next((kind for name, kind in _TREASURY.items() if name in said), None):
+        return found
     if "accounts" in said:
         return CommandType.BALANCE_QUERY
     if "bank_line_id" in said or (not said.keys().isdisjoint(("id", "payment")) and "page" in said):
         return CommandType.RECEIPT_REQUEST
     if "account" in said:
-        return CommandType.STATEMENT_REQUEST if "date" in said else CommandType.TRANSACTIONS_QUERY
+        without = CommandType.TRANSACTIONS_QUERY if "from" in said else CommandType.RECONCILIATION_QUERY
+        return CommandType.STATEMENT_REQUEST if "date" in said else without
     if "digest" in said:
         return CommandType.PAYMENT_REJECT if "reason" in said else CommandType.PAYMENT_APPROVE
-    return CommandType.PAYMENT_CANCEL if "id" in said and "reason" in said else None
+    # An order's withdrawal and a book's look alike, and one of them stops money.
+    return None
 
 
 def _root_of(body: bytes) -> str:

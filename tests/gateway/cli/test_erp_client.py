@@ -24,7 +24,9 @@ AT = datetime(2026, 11, 24, tzinfo=UTC)
         (b'{"account": "1", "from": "x"}', CommandType.TRANSACTIONS_QUERY),
         (b'{"id": "AP-1"}', None),
         (b'{"payment": "01KA5V3Q8ZJ4M2N7R9T6W0XYBC"}', None),
-        (b'{"id": "AP-1", "reason": "late"}', CommandType.PAYMENT_CANCEL),
+        (b'{"id": "AP-1", "reason": "late"}', None),
+        (b'{"account": "1", "to": "x"}', CommandType.RECONCILIATION_QUERY),
+        (b'{"id": "JZ-1", "account": "1", "from": "x", "to": "y", "part": 1, "parts": 1}', CommandType.LEDGER_SUBMIT),
         # What a batch and a payroll have in common decides nothing between them.
         (b'{"debtor": {}, "items": [{"creditor": {"account": "1", "name": "x", "cnaps": "1"}}]}', None),
         (b'{"debtor": {}, "agreement": "1", "items": [{"creditor": {"account": "1", "kind": "person"}}]}', None),
@@ -44,7 +46,7 @@ def test_a_body_tells_its_command(body: bytes, type_: CommandType | None) -> Non
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "docs" / "lookup" / "contract" / "examples"
 # Bodies that fit more than one command, so that a person must say which is meant.
-AMBIGUOUS = {"status.query": None, "status.query+payment": None, "payment.cancel": None}
+AMBIGUOUS = {"status.query", "status.query+payment", "payment.cancel", "ledger.withdraw"}
 
 
 @pytest.mark.parametrize("kind", list(CommandType))
