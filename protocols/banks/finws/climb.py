@@ -121,7 +121,7 @@ class Climb:
             for reference, word in _words_of(said, asked, about).items():
                 text = f"{_STATUS_FILE} {word.text}".strip()
                 serial = _serial(asked.items[reference], ours)
-                told = tuple(f"{file.kind} {said.message_id}: {one}" for one in odd)
+                told = tuple(f"{file.kind} {plain(said.message_id)}: {one}" for one in odd)
                 words[reference][file.parent] = replace(word, text=text, bank_serial=serial, findings=told)
         for reference, by_file in words.items():
             about[reference].status.extend(by_file.values())

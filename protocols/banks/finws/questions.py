@@ -17,6 +17,7 @@ from protocols.canon.query import BalanceQuestion, LinesQuestion, ReturnsQuestio
 from protocols.canon.statement import Balance, Page, Return, ReturnsPage
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
+from protocols.kit.fields import plain
 from protocols.kit.iso20022 import account as reports
 from protocols.kit.iso20022 import lines as words
 from protocols.kit.iso20022 import stream
@@ -129,7 +130,7 @@ class Asking:
         for file, content in (yield from self.files.downloads(tuple(these), turn)):
             count = Counter[str]()
             for report in iso.accounts(content):
-                odd |= dict.fromkeys(f"{report.kind} {report.id}: {one}" for one in report.findings)
+                odd |= dict.fromkeys(f"{report.kind} {plain(report.id)}: {one}" for one in report.findings)
                 for back in words.returns(report) if report.account == question.account.clear else ():
                     day = back.returned_on or _day_of(file, report)
                     if question.first <= day <= question.last:
@@ -156,10 +157,10 @@ def _page(
             raise ProtocolError("correlation", f"an entry in another currency than {question.currency}")
         ours = [one for one in told if question.first <= one.bank_date <= question.last]
         found += [replace(one, account=question.account) for one in ours]
-        findings += [f"{report.kind} {report.id}: {one}" for one in report.findings]
+        findings += [f"{report.kind} {plain(report.id)}: {one}" for one in report.findings]
         if report.kind == "camt.053":
             missing = "" if earlier is None else reports.gap(earlier, report)
-            findings += [f"{report.kind} {report.id}: {missing}"] if missing else []
+            findings += [f"{report.kind} {plain(report.id)}: {missing}"] if missing else []
             earlier = report
         if len(ours) == len(told):
             opening, closing = report.balance("OPBD", "PRCD"), report.balance(_CLOSING, "ITBD")
@@ -194,7 +195,7 @@ def _part_page(
             tuple(replace(one, account=question.account) for one in inside), None, None,
             opening.amount if opening and whole and part.first == 1 else None,
             closing.amount if closing and whole and part.last else None,
-            tuple(f"{report.kind} {report.id}: {one}" for one in findings),
+            tuple(f"{report.kind} {plain(report.id)}: {one}" for one in findings),
         )  # fmt: skip
         following = 0 if part.last else part.first - 1 + len(report.entries)
         return page, replace(report, entries=()) if part.last else earlier, following
