@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -50,6 +50,22 @@ class Tasks:
     def _failed(self, failure: Failure) -> None:
         if not isinstance(failure.value, CancelledError):
             self._on_failure(failure)
+
+
+async def attempt(
+    act: Callable[[], Awaitable[None]], on_defect: Callable[[str], None], *, ends: type[Exception]
+) -> None:
+    """Run one round of a job that goes on for ever, such as looking for what is due.
+
+    One row that nobody expected must not end the job for all others until a restart, so any error is told to
+    `on_defect`, with its traceback, and the next round comes. Cancellation and `ends` are raised: they stop the job.
+    """
+    try:
+        await act()
+    except (CancelledError, ends):
+        raise
+    except Exception:
+        on_defect(Failure().getTraceback(detail="brief"))
 
 
 CLOCK_LOOK_S = 5.0

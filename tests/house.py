@@ -441,11 +441,8 @@ EMPTY_NOUNS: Mapping[str, str] = {
 # Who may catch everything, and why. Everybody else names the errors it expects.
 BROAD: Mapping[str, str] = {
     "gateway/__main__.py": "border of the process: the exit code says what happened",
+    "gateway/tasks.py": "border of a round of a job that goes on for ever: the error is told, and the next round comes",
     "gateway/journal/sql/executor.py": "border of a thread: the error goes to whoever asked for the work",
-    "gateway/journal/cluster/peer_nodes.py": "border of a beat: what goes wrong in one must not keep the next from hearing of a pause",
-    "gateway/journal/payments/retention.py": "border of a look: nothing is thrown away, and the next look comes",
-    "gateway/erp/receipt_fetching.py": "border of a look: what goes wrong on one lane stops no other, and the next look comes",
-    "gateway/treasury/match_news.py": "border of a look: what goes wrong with one account stops no other",
     "gateway/journal/commit/committer.py": "border of a unit: whatever it raises is its own, the others commit",
     "gateway/journal/commit/group_commit.py": "border of a listener: what is committed stays committed",
     "gateway/bank/dispatch.py": "border of a message: whatever happens after the write leaves its orders in doubt",
@@ -453,7 +450,6 @@ BROAD: Mapping[str, str] = {
     "gateway/bank/dialer.py": "the caller's bug goes to the caller's Deferred, not to the reactor",
     "gateway/bank/tls.py": "called from C: an exception must become a refusal, or it would be lost",
     "gateway/erp/amqp.py": "border of a connection: bytes that cannot be taken end it",
-    "gateway/treasury/pool_service.py": "border of a look: what goes wrong with one pool is tried again, and stops no lane",
     "gateway/erp/question_service.py": "border of a question: a defect is an answer too, and the next question is looked for",
     "gateway/erp/client.py": "border of a connection and of a delivery: reconnect, give back",
     "gateway/erp/dry_build.py": "border of a bank's adapter: what a dry build ends in stops no order by itself",

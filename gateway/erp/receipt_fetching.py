@@ -12,8 +12,6 @@ from datetime import time
 from functools import partial
 
 from sqlalchemy import Connection
-from twisted.internet.defer import CancelledError
-from twisted.python.failure import Failure
 
 from gateway import log
 from gateway.asking import Asker, Unavailable
@@ -25,7 +23,7 @@ from gateway.journal.payments import lookup, receipt_files, receipt_questions
 from gateway.journal.payments.receipt_files import ReceiptSearch
 from gateway.registry import Registry
 from gateway.settings import Settings
-from gateway.tasks import Tasks, sleep
+from gateway.tasks import Tasks, attempt, sleep
 from protocols.canon.query import ReceiptQuestion
 from protocols.canon.statement import Receipt, ReceiptLater
 from protocols.kit.declined import Declined
@@ -93,13 +91,10 @@ class ReceiptFetching:
     async def _keep_looking(self, lane: str) -> None:
         while True:
             await sleep(self._clock, LOOK_S)
-            try:
-                await self.look(lane)
-            except (CancelledError, StoreFailed):
-                raise
-            except Exception:
-                _log.error("receipts.failed", lane=lane, error=Failure().getTraceback(detail="brief"),
-                           action="looked at again in a minute")  # fmt: skip
+            await attempt(partial(self.look, lane), partial(self._defect, lane), ends=StoreFailed)
+
+    def _defect(self, lane: str, error: str) -> None:
+        _log.error("receipts.failed", lane=lane, error=error, action="looked at again in a minute")
 
     async def look(self, lane: str) -> None:
         """One look: begin searches of payments that have settled, then ask for what is due."""

@@ -14,8 +14,6 @@ from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import Connection, select
-from twisted.internet.defer import CancelledError
-from twisted.python.failure import Failure
 
 from gateway import log
 from gateway.clock import Clock
@@ -26,7 +24,7 @@ from gateway.journal.sql import schema
 from gateway.journal.sql.databases import insert_new, upsert
 from gateway.journal.sql.vaults import vault_of
 from gateway.registry import Registry
-from gateway.tasks import Tasks, sleep
+from gateway.tasks import Tasks, attempt, sleep
 from gateway.treasury.basis import Basis, basis_of
 from gateway.treasury.exceptions import exceptions
 from gateway.treasury.reconciled import Reconciled, reconcile
@@ -90,13 +88,10 @@ class MatchNews:
         while True:
             await sleep(self._clock, LOOK_S)
             for account in tuple(self._registry().routes):
-                try:
-                    await self.look(account)
-                except (CancelledError, StoreFailed):
-                    raise
-                except Exception:
-                    _log.error("match_news.failed", error=Failure().getTraceback(detail="brief"),
-                               action="looked at again in five minutes")  # fmt: skip
+                await attempt(partial(self.look, account), self._defect, ends=StoreFailed)
+
+    def _defect(self, error: str) -> None:
+        _log.error("match_news.failed", error=error, action="looked at again in five minutes")
 
     async def look(self, account: str) -> None:
         """Match one account up to its last closed day, if anything has changed, and tell what is new."""

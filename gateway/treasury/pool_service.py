@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from zoneinfo import ZoneInfo
 
-from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.python.failure import Failure
 
 from gateway import log
@@ -22,7 +22,7 @@ from gateway.journal.people.persons import No
 from gateway.meters import Meters
 from gateway.registry import Registry
 from gateway.settings.agreement import TREASURY
-from gateway.tasks import Tasks, sleep
+from gateway.tasks import Tasks, attempt, sleep
 from gateway.treasury import pool_facts, pool_runs
 from gateway.treasury.liquidity.pool import Pool, Slot
 from gateway.treasury.pool_runs import RunRequest
@@ -82,14 +82,12 @@ class PoolService:
 
     async def _for_ever(self) -> None:
         while True:
-            try:
-                await self.look()
-            except (CancelledError, StoreFailed):
-                raise
-            except Exception:
-                _log.error("pool.look_failed", error=Failure().getTraceback(detail="brief"), action="tried again")
-                self._parts.meters.alarms.labels("impossible").inc()
+            await attempt(self.look, self._look_failed, ends=StoreFailed)
             await sleep(self._parts.clock, LOOK_S)
+
+    def _look_failed(self, error: str) -> None:
+        _log.error("pool.look_failed", error=error, action="tried again")
+        self._parts.meters.alarms.labels("impossible").inc()
 
     async def look(self) -> None:
         """Resume what was left, then run every slot that is open and has no run yet."""

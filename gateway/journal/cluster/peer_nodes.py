@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from functools import partial
 
 from sqlalchemy import Connection, bindparam, select
-from twisted.internet.defer import CancelledError
-from twisted.python.failure import Failure
 
 from gateway import log
 from gateway.clock import Clock
@@ -26,7 +24,7 @@ from gateway.journal.commit.store import Store, StoreFailed, Tx
 from gateway.journal.sql import schema
 from gateway.journal.sql.driver import rows
 from gateway.meters import Meters
-from gateway.tasks import Tasks, sleep
+from gateway.tasks import Tasks, attempt, sleep
 
 BEAT_S = 5.0
 DEAD_MS = 15_000
@@ -135,16 +133,13 @@ class PeerNodes:
 
     async def _repeat(self, act: Callable[[], Awaitable[None]], every_s: float) -> None:
         while True:
-            try:
-                await act()
-            except (CancelledError, StoreFailed):
-                raise
-            except Exception:
-                # A node that gave up here would send on a lane that an operator paused elsewhere.
-                _log.error("peer_nodes.failed", error=Failure().getTraceback(detail="brief"),
-                           action="tried again at the next beat")  # fmt: skip
-                self._meters.alarms.labels("impossible").inc()
+            # A node that gave up here would send on a lane that an operator paused elsewhere.
+            await attempt(act, self._defect, ends=StoreFailed)
             await sleep(self._clock, every_s)
+
+    def _defect(self, error: str) -> None:
+        _log.error("peer_nodes.failed", error=error, action="tried again at the next beat")
+        self._meters.alarms.labels("impossible").inc()
 
     async def _look_for_stop(self) -> None:
         self._on_stop(await self._store.read(stops.last))

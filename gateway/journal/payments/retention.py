@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from functools import partial
 
 from sqlalchemy import Connection
-from twisted.internet.defer import CancelledError
-from twisted.python.failure import Failure
 
 from gateway import log
 from gateway.clock import Clock
@@ -23,7 +21,7 @@ from gateway.journal.payments import old_rows, purge, pushes, refusals
 from gateway.journal.payments.retention_clock import RetentionClock
 from gateway.meters import Meters
 from gateway.settings import Settings
-from gateway.tasks import Tasks, sleep
+from gateway.tasks import Tasks, attempt, sleep
 
 LOOK_S = 60.0
 PURGE_S = 3_600.0
@@ -109,17 +107,17 @@ class Retention:
 
     async def _keep_looking(self) -> None:
         while True:
-            try:
-                now_ms = self._retention_clock.now_ms()
-                if now_ms is not None:
-                    await self._look(now_ms)
-                    await self._purge(now_ms)
-            except (CancelledError, StoreFailed):
-                raise
-            except Exception:
-                _log.error("retention.failed", error=Failure().getTraceback(detail="brief"),
-                           action="tried again in a minute; nothing is deleted meanwhile")  # fmt: skip
+            await attempt(self._round, self._defect, ends=StoreFailed)
             await sleep(self._clock, LOOK_S)
+
+    async def _round(self) -> None:
+        now_ms = self._retention_clock.now_ms()
+        if now_ms is not None:
+            await self._look(now_ms)
+            await self._purge(now_ms)
+
+    def _defect(self, error: str) -> None:
+        _log.error("retention.failed", error=error, action="tried again in a minute; nothing is deleted meanwhile")
 
     async def _look(self, now_ms: int) -> None:
         before_ms = now_ms - self._kept_ms
