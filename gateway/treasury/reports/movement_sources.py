@@ -6,14 +6,11 @@ from collections.abc import Callable
 from datetime import date, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, or_, select
+from sqlalchemy import Connection
 
-from gateway.core.policy import Route
 from gateway.journal.commit.rows import PaymentRow
 from gateway.journal.payments import accounts, lookup
 from gateway.journal.payments.lookup import Filters
-from gateway.journal.sql import schema
-from gateway.journal.sql.vaults import vault_of
 from gateway.treasury.reports import sources
 from gateway.treasury.reports.sources import ReportPage, ReportQuestion
 from gateway.treasury.reports.table import TableRow
@@ -21,7 +18,6 @@ from protocols.canon.order import Kind
 from protocols.canon.outcome import State
 from protocols.canon.statement import Direction
 
-_E, _P = schema.statement_entries.c, schema.payments.c
 _FEE_WORDS = ("手续费", "工本费", "汇划费", "电子汇划", "账户管理费", "service charge", "bank fee")
 _HISTORY_DAYS = 400
 
@@ -60,17 +56,17 @@ def _payments(
 
 def fees(conn: Connection, asked: ReportQuestion, after: str | None) -> ReportPage:
     """What banks took and gave back as fees in the period: entries that the bank marks, or whose text names one."""
-    found = _entries(conn, asked, after, sources.PAGE_ROWS)
+    found = sources.period_entries(conn, asked, after)
     rows: list[TableRow] = []
-    for row, route, text, detail, _ in found:
-        if _is_fee(text, detail):
+    for one in found:
+        if _is_fee(one.text, one.detail):
+            row = one.row
             rows.append({
-                **sources.account_row(route, asked), "day": row.bank_date, "currency": row.currency,
-                row.direction: row.amount_minor, "serial": row.bank_line_id, "text": asked.text_shown(text),
-                "told": "marked" if detail.get("fee") else "text",
+                **sources.account_row(one.route, asked), "day": row.bank_date, "currency": row.currency,
+                row.direction: row.amount_minor, "serial": row.bank_line_id, "text": asked.text_shown(one.text),
+                "told": "marked" if one.detail.get("fee") else "text",
             })  # fmt: skip
-    last = found[-1][0] if len(found) == sources.PAGE_ROWS else None
-    return ReportPage(rows, None if last is None else f"{last.bank_date}/{last.entry}")
+    return ReportPage(rows, sources.after_entries(found))
 
 
 def cash_flow(conn: Connection, asked: ReportQuestion, after: str | None) -> ReportPage:
@@ -79,17 +75,18 @@ def cash_flow(conn: Connection, asked: ReportQuestion, after: str | None) -> Rep
     place: str | None = None
     own = {route.account for route in asked.routes}
     while True:
-        found = _entries(conn, asked, place, sources.PAGE_ROWS)
-        for row, route, text, detail, kind in found:
-            inside = Kind.TRANSFER.value if detail.get("party") in own else kind
-            item = _item(inside, row.direction, _is_fee(text, detail))
-            one = sums.setdefault((row.bank_date[:7], route.company, row.currency, item), {"credit": 0, "debit": 0,
-                                                                                          "entries": 0})  # fmt: skip
+        found = sources.period_entries(conn, asked, place)
+        for entry in found:
+            row = entry.row
+            inside = Kind.TRANSFER.value if entry.detail.get("party") in own else row.kind
+            item = _item(inside, row.direction, _is_fee(entry.text, entry.detail))
+            one = sums.setdefault((row.bank_date[:7], entry.route.company, row.currency, item),
+                                  {"credit": 0, "debit": 0, "entries": 0})  # fmt: skip
             one[row.direction] += row.amount_minor
             one["entries"] += 1
-        if len(found) < sources.PAGE_ROWS:
+        place = sources.after_entries(found)
+        if place is None:
             break
-        place = f"{found[-1][0].bank_date}/{found[-1][0].entry}"
     return ReportPage([
         {"month": month, "company": company, "currency": currency, "item": item, **one,
          "net": one["credit"] - one["debit"]}
@@ -119,30 +116,6 @@ def history(conn: Connection, asked: ReportQuestion, after: str | None) -> Repor
          "accounts": known, "closed": closed}
         for (day, company, currency), (balance, known, closed) in sorted(sums.items())
     ])  # fmt: skip
-
-
-_Entry = tuple[Any, Route, str, Any, str | None]
-
-
-def _entries(conn: Connection, asked: ReportQuestion, after: str | None, most: int) -> list[_Entry]:
-    """Entries of the period by bank date: the row, its account, text and detail, the kind of its payment."""
-    vault = vault_of(conn)
-    routes = {vault.blind(route.account): route for route in asked.routes}
-    where = [_E.account_idx.in_(list(routes)), _E.bank_date >= asked.first.isoformat(),
-             _E.bank_date <= asked.last.isoformat()]  # fmt: skip
-    if after is not None:
-        day, _, entry = after.partition("/")
-        where.append(or_(_E.bank_date > day, and_(_E.bank_date == day, _E.entry > entry)))
-    statement = (
-        select(schema.statement_entries, _P.kind)
-        .select_from(schema.statement_entries.outerjoin(schema.payments, _P.payment == _E.matched_payment))
-        .where(*where).order_by(_E.bank_date, _E.entry).limit(most)
-    )  # fmt: skip
-    return [
-        (row, routes[row.account_idx], vault.open(row.body, b"statement_entries/" + row.line.encode()).decode(),
-         accounts.detail_of(vault, row.line, row.detail), row.kind)
-        for row in conn.execute(statement)
-    ]  # fmt: skip
 
 
 def _is_fee(text: str, detail: Any) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from hashlib import sha256
-from typing import Protocol
+from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, and_, case, func, or_, select
@@ -176,8 +176,18 @@ def payments(conn: Connection, asked: ReportQuestion, after: str | None) -> Repo
     return ReportPage(rows, found[-1].payment if len(found) == PAGE_ROWS else None)
 
 
-def entries(conn: Connection, asked: ReportQuestion, after: str | None) -> ReportPage:
-    """The entries of the period by bank date."""
+@dataclass(frozen=True, slots=True)
+class PeriodEntry:
+    """A booked entry: its row, with `order_id` and `kind` of its payment, its own account, and what it says."""
+
+    row: Any
+    route: Route
+    text: str
+    detail: Mapping[str, Any]
+
+
+def period_entries(conn: Connection, asked: ReportQuestion, after: str | None) -> list[PeriodEntry]:
+    """At most PAGE_ROWS entries of the period by bank date, beyond `after`."""
     vault = vault_of(conn)
     routes = {vault.blind(route.account): route for route in asked.routes}
     where = [_E.account_idx.in_(list(routes)), _E.bank_date >= asked.first.isoformat(),
@@ -186,24 +196,38 @@ def entries(conn: Connection, asked: ReportQuestion, after: str | None) -> Repor
         day, _, entry = after.partition("/")
         where.append(or_(_E.bank_date > day, and_(_E.bank_date == day, _E.entry > entry)))
     statement = (
-        select(schema.statement_entries, _P.order_id)
+        select(schema.statement_entries, _P.order_id, _P.kind)
         .select_from(schema.statement_entries.outerjoin(schema.payments, _P.payment == _E.matched_payment))
         .where(*where).order_by(_E.bank_date, _E.entry).limit(PAGE_ROWS)
     )  # fmt: skip
-    found = conn.execute(statement).all()
+    return [
+        PeriodEntry(
+            row, routes[row.account_idx], vault.open(row.body, b"statement_entries/" + row.line.encode()).decode(),
+            accounts.detail_of(vault, row.line, row.detail),
+        )
+        for row in conn.execute(statement)
+    ]  # fmt: skip
+
+
+def after_entries(found: Sequence[PeriodEntry]) -> str | None:
+    """Where the next page of entries begins; None after the last one."""
+    last = found[-1].row if len(found) == PAGE_ROWS else None
+    return None if last is None else f"{last.bank_date}/{last.entry}"
+
+
+def entries(conn: Connection, asked: ReportQuestion, after: str | None) -> ReportPage:
+    """The entries of the period by bank date."""
+    found = period_entries(conn, asked, after)
     rows: list[TableRow] = []
-    for row in found:
-        text = vault.open(row.body, b"statement_entries/" + row.line.encode()).decode()
-        detail = accounts.detail_of(vault, row.line, row.detail)
-        name = detail.get("party_name", "")
+    for one in found:
+        row, name = one.row, one.detail.get("party_name", "")
         rows.append({
-            **account_row(routes[row.account_idx], asked), "day": row.bank_date, "currency": row.currency,
-            row.direction: row.amount_minor, "serial": row.bank_line_id, "text": asked.text_shown(text, name),
+            **account_row(one.route, asked), "day": row.bank_date, "currency": row.currency,
+            row.direction: row.amount_minor, "serial": row.bank_line_id, "text": asked.text_shown(one.text, name),
             "order": row.order_id, "party": asked.name_shown(name),
-            "party_account": asked.shown(detail["party"]) if detail.get("party") else None,
+            "party_account": asked.shown(one.detail["party"]) if one.detail.get("party") else None,
         })  # fmt: skip
-    last = found[-1] if len(found) == PAGE_ROWS else None
-    return ReportPage(rows, None if last is None else f"{last.bank_date}/{last.entry}")
+    return ReportPage(rows, after_entries(found))
 
 
 @dataclass(slots=True)
