@@ -15,8 +15,8 @@ from gateway.core.flow import TABLE
 from gateway.simbank.faults import BankFault
 from tests.gateway.core import decisions
 from tests.world import scenes, scenes_between, scenes_repeats, sim
-from tests.world.sim import Story
 from tests.world.stage import SCENES
+from tests.world.story import Story
 
 FILE = Path(__file__).with_name("corpus.json")
 SEEDS = (1, 2, 3, 5, 8, 13)

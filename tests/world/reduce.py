@@ -10,7 +10,7 @@ from itertools import zip_longest
 from typing import Any
 
 from tests.world import sim
-from tests.world.sim import Story
+from tests.world.story import Story
 
 LIMIT_S = 300.0
 _AROUND = 3

@@ -10,7 +10,7 @@ from gateway.simbank.ledger import Conduct
 from tests.world import sim
 from tests.world.planted import doubled
 from tests.world.reduce import first_difference, reduced, shape
-from tests.world.sim import Story
+from tests.world.story import Story
 from tests.world.world import World
 
 

@@ -13,6 +13,7 @@ from gateway.core.flow import TABLE
 from tests.world import corpus, sim
 from tests.world.clock import HeapClock
 from tests.world.history import standing, violations
+from tests.world.story import Sum
 from tests.world.world import LifeClock
 
 # With the corpus, which takes as long, well under the 120 s that the simulation may take of `make test`.
@@ -68,7 +69,7 @@ def _other(folder: Path) -> Path:
 @pytest.mark.timeout(180)
 def test_the_seeds_of_the_day() -> None:
     first = datetime.date.today().toordinal() * 1_000
-    until_s, sums = time.monotonic() + DAILY_S, sim.Sum()
+    until_s, sums = time.monotonic() + DAILY_S, Sum()
     # Where pytest has a worker for each core, a pool beside it would only be in the way.
     processes = 1 if "PYTEST_XDIST_WORKER" in os.environ else os.cpu_count() or 1
     for story in sim.tell_many(range(first, first + 1_000), processes):
