@@ -22,7 +22,9 @@ MEMBERS_MAX: Final = 10_000
 _LIST_BYTES_EACH: Final = 1_024
 _METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _UTF8_NAME: Final = 0x800
-_BROKEN: Final = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError)
+_BROKEN: Final = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError)
+"""What zipfile raises on damaged or hostile bytes: no archive or a wrong checksum, data that cannot be inflated, data
+that end early, an encrypted member or an unknown method, a position or a name that cannot be."""
 
 
 def is_archive(data: bytes) -> bool:
