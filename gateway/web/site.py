@@ -28,7 +28,6 @@ from gateway.web.protection import LANGUAGE_COOKIE, SESSION_COOKIE, VISIT_COOKIE
 RENEW_MS = 60_000
 _SHARED = "gateway.web"
 _log = log.get("web")
-_COOKIE = {"secure": True, "httponly": True, "samesite": "lax", "path": "/"}
 
 
 class PageRefused(Exception):  # noqa: N818 - an answer, not a fault
@@ -197,10 +196,9 @@ class WebSite:
             _log.error("web.gateway_away", error=str(error))
             response = self._error(visit, 503, visit.text("away"))
         for name, value in visit.cookies.items():
-            if value:
-                response.set_cookie(name, value, **_COOKIE)  # type: ignore[arg-type]
-            else:
-                response.delete_cookie(name, **_COOKIE)  # type: ignore[arg-type]
+            # Without a value it is deleted; a browser does so only where the other words are those it was set with.
+            response.set_cookie(name, value, max_age=None if value else 0, path="/", secure=True, httponly=True,
+                                samesite="lax")  # fmt: skip
         protection.protect(response.headers, self._origin())
         return response
 
