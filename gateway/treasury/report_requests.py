@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 from zoneinfo import ZoneInfo
@@ -27,7 +28,7 @@ from gateway.registry import Registry
 from gateway.treasury.reports import written
 from gateway.treasury.reports.catalogue import SOURCES
 from gateway.treasury.reports.forms import FORMS
-from gateway.treasury.reports.sources import ReportQuestion, RowSource
+from gateway.treasury.reports.sources import ReportPage, ReportQuestion, RowSource
 from gateway.treasury.reports.table import ReportForm, TableHead, TableRow
 from gateway.typesetting import NoPdf
 from protocols.canon.errors import Code, Fault, FieldCode, Refusal
@@ -98,8 +99,7 @@ class ReportRequests:
         with tempfile.TemporaryDirectory(prefix="bankgw-report-") as folder, tempfile.TemporaryFile("w+") as spool:
             after: str | None = None
             while True:
-                at = after
-                page = await self._store.read(lambda conn, at=at: source(conn, question, at))  # type: ignore[misc]
+                page = await self._store.read(partial(_page, source=source, question=question, after=after))
                 spool.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in page.rows)
                 after = page.after
                 if after is None:
@@ -178,3 +178,7 @@ def _facts(question: ReportQuestion, language: str) -> TableHead:
 def _as_it_is(text: str, *_names: str) -> str:
     """An ERP knows its own accounts and payees: nothing is masked."""
     return text
+
+
+def _page(conn: Connection, source: RowSource, question: ReportQuestion, after: str | None) -> ReportPage:
+    return source(conn, question, after)

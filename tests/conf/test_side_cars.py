@@ -44,7 +44,7 @@ def yard(tmp_path_factory: pytest.TempPathFactory) -> Yard:
 def program(request: pytest.FixtureRequest) -> str:
     name = str(request.param)
     if _found(name) is None:
-        pytest.skip(f"{name} is not installed")
+        pytest.skip(f"no {name}: bash setup/tools.sh")
     return name
 
 

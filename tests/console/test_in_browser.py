@@ -83,7 +83,7 @@ def served(house: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
 @pytest.fixture
 def browser() -> Iterator[webdriver.Chrome]:
     if shutil.which("chromedriver") is None:
-        pytest.skip("no chromedriver")
+        pytest.skip("no chromedriver: bash setup/tools.sh")
     options = webdriver.ChromeOptions()
     for one in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1280,900", "--lang=en"):
         options.add_argument(one)

@@ -13,6 +13,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -99,7 +100,7 @@ class AuditPurge:
         """The chain up to the checkpoint, read again; None if an entry is too young, whatever the checkpoint's date."""
         tree, head, at = base.tree, Head(base.size, base.hash), goal.at
         while head.seq < at.size:
-            piece = await self._store.read(lambda conn, head=head: _piece(conn, self._node, head, at.size))  # type: ignore[misc]
+            piece = await self._store.read(partial(_piece, node=self._node, head=head, size=at.size))
             if not piece.leaves:
                 raise BadCheckpoint(f"audit of {self._node}: entry {head.seq + 1} is missing; nothing is deleted")
             if piece.newest_ms >= goal.limit_ms:

@@ -103,7 +103,9 @@ def test_a_batch_is_asked_about_until_its_last_line_is_cancelled(four_eyes: Oper
     assert state_of(four_eyes, "B-1") == "void"
 
 
-def test_what_was_cancelled_while_it_was_prepared_stops_no_lane(tmp_path: Path) -> None:
+def test_what_was_cancelled_while_it_was_prepared_stops_no_lane(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A stricter policy came into force; all lines of the batch are cancelled just before the first is written down."""
     made = site_of(World(tmp_path, accounts=2, adapters={"sample": alone}))
     world, lane = made.world, made.gateway.lanes["sample.main"]
@@ -122,7 +124,7 @@ def test_what_was_cancelled_while_it_was_prepared_stops_no_lane(tmp_path: Path) 
             await sleep(made.gateway.parts.clock, 1)
         return found
 
-    lane.ready_payments.take = slow  # type: ignore[method-assign]
+    monkeypatch.setattr(lane.ready_payments, "take", slow)
     world.run(LATER_S + 60)
     assert states(world, "B-1") == ["cancelled"] * 2 and lane.halted is None
     submit(made, "AP-1", 1, maker="zhao")
