@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,19 @@ from typing import Any
 import pytest
 
 from gateway.control.server import Denied
+from gateway.journal.commit.store import Tx
 from gateway.journal.payments import pools
 from gateway.journal.people import approval_policies
+from gateway.treasury import pool_runs
 from gateway.treasury.liquidity import pool as pool_text
+from gateway.treasury.pool_runs import RunRequest
+from protocols.bank import Bank
+from protocols.canon.money import Money
+from protocols.canon.order import Kind
 from tests.gateway.cli.control_operator import Operator
 from tests.gateway.cli.test_resolve import LI, WANG, ZHAO, approve, enrol
 from tests.gateway.control.test_people import SUN, decide, let_in, sign_in
+from tests.world.lines import events, lines
 from tests.world.world import World
 
 RICH = 10**12
@@ -225,3 +233,47 @@ def test_a_slot_runs_by_itself_once_on_a_business_day(site: Operator) -> None:
     (run,) = site.ask("GET", "liquidity", "group")["runs"]
     assert (run["slot"], run["state"], run["by"]) == (opens.replace(":", ""), "done", "rule:group")
     assert balance(site, 0) == RICH + 6_000
+
+
+@pytest.mark.parametrize("bands", ["", "CNY 0.. 1"])
+def test_bytes_that_say_another_amount_than_the_mandate_are_not_sent(tmp_path: Path, bands: str) -> None:
+    """Two persons signed the pool: their rules are compared with the bytes, whether the company has a policy or none."""
+
+    def lying(bank: Bank) -> Bank:
+        write = bank.money[Kind.TRANSFER]
+        return replace(bank, money={**bank.money, Kind.TRANSFER: lambda order, context: write(
+            replace(order, amount=Money(order.amount.minor + 1)), context)})  # fmt: skip
+
+    world = World(tmp_path, accounts=2, settings={"senders": {"treasury": TREASURY}}, adapters={"sample": lying})
+    world.start()
+    world.run(2)
+    site = Operator(world)
+    put(site, pool_of(site, "up=fixed:60.00"))
+    if bands:
+        policy(site, bands)
+    site.ask("POST", "liquidity", "group", "run")
+    world.run(30)
+    (order,) = site.ask("GET", "orders")["orders"]
+    assert (order["state"], balance(site, 0)) == ("held", RICH)
+    world.crash()
+
+
+def test_a_pool_that_fails_stops_no_other(site: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = site.gateway.pools.local()
+    opens = (now + timedelta(minutes=2)).strftime("%H:%M")
+    closes = (now + timedelta(minutes=30)).strftime("%H:%M")
+    header, first, second, _ = own(site)
+    for name, child, head in (("a", first, header), ("b", second, own(site)[3])):
+        put(site, f"pool CNY header={head} slots={opens}-{closes} most-run=100.00 most-day=150.00; "
+                  f"child {child} up=fixed:60.00", name)  # fmt: skip
+    plan_run = pool_runs.plan_run
+
+    def failing(tx: Tx, wanted: RunRequest, *more: Any) -> Any:
+        if wanted.pool == "a":
+            raise RuntimeError("a row that nobody expected")
+        return plan_run(tx, wanted, *more)
+
+    monkeypatch.setattr(pool_runs, "plan_run", failing)
+    with lines() as heard:
+        site.world.run(300)
+    assert events(heard, "pool.look_failed") and balance(site, 3) == RICH + 6_000
