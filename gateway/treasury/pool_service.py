@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from twisted.internet.defer import Deferred, gatherResults
@@ -94,13 +95,20 @@ class PoolService:
         if self._parts.idle() or TREASURY not in self._parts.registry().senders:
             return
         for left in await self._parts.store.read(pool_moves.unfinished):
-            if left.run not in self._running:
-                await self._carry_on(left)
+            await self._each(self._resume, left)
         now = self.local()
         for name, pool in (await self._parts.store.read(pools.in_force)).items():
             for slot in pool.slots:
                 if slot.opens <= now.time() < slot.closes:
-                    await self._scheduled(name, pool, slot, now)
+                    await self._each(self._scheduled, name, pool, slot, now)
+
+    async def _each(self, act: Callable[..., Awaitable[None]], *about: Any) -> None:
+        """What goes wrong with one pool stops no other."""
+        await attempt(partial(act, *about), self._look_failed, ends=StoreFailed)
+
+    async def _resume(self, left: PoolRun) -> None:
+        if left.run not in self._running:
+            await self._carry_on(left)
 
     def local(self) -> datetime:
         """Now, in the zone of the settings."""
