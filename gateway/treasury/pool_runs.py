@@ -72,7 +72,7 @@ def preview(tx: Tx, name: str, day: date, registry: Registry, zone: ZoneInfo) ->
 
 
 def plan_run(tx: Tx, wanted: RunRequest, registry: Registry, zone: ZoneInfo) -> PoolRun | No:
-    """PoolPlan the run and write it down. A run that is there already is returned as it is."""
+    """Plan the run and write it down. A run that is there already is returned as it is."""
     key = pool_moves.run_id(wanted.pool, wanted.day, wanted.slot)
     known = pool_moves.find(tx.fresh, key)
     if known is not None:
