@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The commands by which the tests are judged by others: Prometheus, xmlsec1, amqp-tools,
 # Node, Java, systemd-analyze, strace, stunnel, haproxy, Chromium,
-# podman, testssl, LibreOffice. Without one of them its tests skip, or fail where CI=true.
+# podman, testssl, LibreOffice, curl. Without one of them its tests skip, or fail where CI=true.
 # Node and npm come from PyPI: Debian's npm alone brings 370 other packages.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -17,6 +17,7 @@ need amqp-publish amqp-tools
 need systemd-analyze systemd
 need chromium chromium
 need chromedriver chromium-driver
+need curl curl
 need strace strace
 need podman podman
 need debootstrap debootstrap
