@@ -180,13 +180,14 @@ def test_readme_begins_with_the_two_commands() -> None:
         assert first.text.split("\n") == ["make demo", "make test", ""], page
 
 
-def test_readme_has_three_doors_near_the_top() -> None:
+def test_readme_has_four_doors_near_the_top() -> None:
     for page, suffix in (("README.md", ""), ("README.zh.md", ".zh")):
         top = "\n".join(texts()[page].splitlines()[:35])
         for door in (
             f"learn/erp-developer{suffix}.md",
             f"learn/operator{suffix}.md",
             f"learn/bank-engineer{suffix}.md",
+            f"learn/treasury{suffix}.md",
         ):
             assert door in top, f"{page}: {door} is not among its first 35 lines"
 
