@@ -7,27 +7,26 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
 from gateway.clock import Clock
-from gateway.core.hours import local
-from gateway.core.policy import Route
 from gateway.journal.commit import audit
 from gateway.journal.commit.store import Store, Tx
 from gateway.journal.payments import receipts
 from gateway.people.scopes import Scope
 from gateway.registry import Registry
+from gateway.treasury.reports import question as questions
 from gateway.treasury.reports import written
 from gateway.treasury.reports.catalogue import SOURCES
 from gateway.treasury.reports.forms import FORMS
+from gateway.treasury.reports.question import BadPeriod, ReportWish
 from gateway.treasury.reports.sources import ReportPage, ReportQuestion, RowSource
 from gateway.treasury.reports.table import ReportForm, TableHead, TableRow
 from gateway.typesetting import NoPdf
@@ -59,14 +58,13 @@ class ReportRequests:
             return Refusal(Code.VALIDATION, f"there is no report {asked.report}", (fault,))
         if asked.page > 1:
             return await self._further(sender, asked)
-        routes = self._routes(sender, asked)
-        if not routes:
+        try:
+            wanted = self._question(sender, asked)
+        except BadPeriod as error:
+            return Refusal(Code.VALIDATION, "the period is empty", (Fault("/from", FieldCode.DATE_RANGE, str(error)),))
+        if not wanted.routes:
             return Refusal(Code.VALIDATION, "no account that this sender may use is of that bank, company and number")
-        question = self._question(routes, asked)
-        if question.first > question.last:
-            fault = Fault("/from", FieldCode.DATE_RANGE, f"the period ends on {question.last} before it begins")
-            return Refusal(Code.VALIDATION, "the period is empty", (fault,))
-        file = await self._made(source, form, question, asked)
+        file = await self._made(source, form, wanted, asked)
         if isinstance(file, Refusal):
             return file
         if len(file.data) > MOST_BYTES:
@@ -75,23 +73,14 @@ class ReportRequests:
         await self._store.write(lambda tx: _noted(tx, sender, asked, file))
         return report_ready(file, 1)
 
-    def _routes(self, sender: str, asked: ReportRequest) -> list[Route]:
-        one, account = self._registry().senders.get(sender), asked.account and asked.account.clear
-        routes = [
-            route for route in self._registry().routes.values()
-            if one is not None and one.may_use(route.account) and account in (None, route.account)
-            and asked.bank in (None, route.bank) and asked.company in (None, route.company)
-        ]  # fmt: skip
-        return sorted(routes, key=lambda route: (route.company, route.bank, route.currency, route.account))
-
-    def _question(self, routes: Sequence[Route], asked: ReportRequest) -> ReportQuestion:
-        register, now_ms, hours = self._registry(), self._clock.now_ms(), routes[0].limits.hours
-        last = asked.last or local(hours, now_ms).date()
-        return ReportQuestion(
-            routes, Scope(accounts=frozenset(route.account for route in routes)), asked.first or last.replace(day=1),
-            last, ZoneInfo(hours.zone), now_ms, str, str, _as_it_is, register.watched, asked.bank,
-            register.reconciliation,
-        )
+    def _question(self, sender: str, asked: ReportRequest) -> ReportQuestion:
+        register = self._registry()
+        one = register.senders.get(sender)
+        own = frozenset(account for account in register.routes if one is not None and one.may_use(account))
+        account = None if asked.account is None else asked.account.clear
+        wish = ReportWish(asked.bank, asked.company, account, asked.first, asked.last, clear=True,
+                          scope=Scope(accounts=own))  # fmt: skip
+        return questions.question(register, self._clock.now_ms(), wish)
 
     async def _made(
         self, source: RowSource, form: ReportForm, question: ReportQuestion, asked: ReportRequest
@@ -173,11 +162,6 @@ def _facts(question: ReportQuestion, language: str) -> TableHead:
     first, last = question.first.isoformat(), question.last.isoformat()
     values = (first if first == last else f"{first} – {last}", instant(question.now_ms), str(len(question.routes)))
     return TableHead(tuple(zip(words, values, strict=True)))
-
-
-def _as_it_is(text: str, *_names: str) -> str:
-    """An ERP knows its own accounts and payees: nothing is masked."""
-    return text
 
 
 def _page(conn: Connection, source: RowSource, question: ReportQuestion, after: str | None) -> ReportPage:
