@@ -22,6 +22,7 @@ from gateway.erp.topology import (
     CHECKPOINTS_QUEUE,
     COMMANDS,
     DEAD,
+    LEDGER_QUEUE,
     MONEY_QUEUE,
     PARKED_QUEUE,
     QUERY_QUEUE,
@@ -36,7 +37,7 @@ from tests.gateway.erp.rabbit import ClientListener, Rabbit, message, rabbit_for
 
 pytestmark = pytest.mark.broker
 
-QUEUES = (MONEY_QUEUE, QUERY_QUEUE, PARKED_QUEUE, UNROUTED_COMMANDS_QUEUE, UNROUTED_NEWS, CHECKPOINTS_QUEUE)
+QUEUES = (MONEY_QUEUE, QUERY_QUEUE, LEDGER_QUEUE, PARKED_QUEUE, UNROUTED_COMMANDS_QUEUE, UNROUTED_NEWS, CHECKPOINTS_QUEUE)
 EXCHANGES = (COMMANDS, EVENTS, DEAD, UNROUTED, UNROUTED_NEWS)
 COMMITTED = Path(__file__).resolve().parents[3] / "conf" / "rabbitmq" / "definitions.json"
 
@@ -92,6 +93,11 @@ ROUTES = [
     ("statement.request", QUERY_QUEUE),
     ("receipt.request", QUERY_QUEUE),
     ("status.query", QUERY_QUEUE),
+    ("reconciliation.query", QUERY_QUEUE),
+    ("report.request", QUERY_QUEUE),
+    ("credit.claim", QUERY_QUEUE),
+    ("ledger.submit", LEDGER_QUEUE),
+    ("ledger.withdraw", LEDGER_QUEUE),
     ("payments.submit", UNROUTED_COMMANDS_QUEUE),
     ("PAYMENT.submit", UNROUTED_COMMANDS_QUEUE),
     ("", UNROUTED_COMMANDS_QUEUE),
