@@ -13,7 +13,7 @@ from tests.gateway.cli.test_resolve import ZHAO, Hand, hand
 from tests.gateway.control.test_approval_holds import OVER, PAYEE, release, request, submit
 from tests.gateway.control.test_approval_holds import four_eyes as four_eyes
 from tests.gateway.control.test_approval_holds import operator as operator
-from tests.gateway.control.test_people import QIAN, SUN, decide, let_in, sign_in
+from tests.gateway.control.test_people import QIAN, SUN, ask_in, decide, let_in, sign_in
 from tests.gateway.control.test_people import site as site
 from tests.world.batching import batch, states
 
@@ -181,6 +181,20 @@ def test_a_deactivated_person_voids_what_was_not_sent(two: Operator) -> None:
     assert approve(two, QIAN, key)["missing"] == "1 of any approver"
     assert "not enrolled" in str(two.ask("GET", "approvals", key)["void"])
     assert two.world.state("AP-1") == "held"
+
+
+def test_a_reset_key_voids_what_was_not_sent_and_approves_nothing_for_a_day(two: Operator) -> None:
+    submit(two, "AP-1", OVER, maker="zhao")
+    key = key_of(two, "AP-1")
+    approve(two, SUN, key)
+    new = Hand("sun", SUN.uid, hand("sun again", SUN.uid).key)
+    assert ask_in(two, new) == "enrolled"
+    decide(two, "reset", "sun", "new-key")
+    for one in (new, SUN):
+        assert "less than 24 hours" in no(two, 403, "cool_down", one, key)
+    assert approve(two, QIAN, key)["missing"] == "1 of any approver"
+    assert "the key of sun was reset" in str(two.ask("GET", "approvals", key)["void"])
+    assert two.world.state("AP-1") == "held" and executions(two) == 0
 
 
 def test_approvals_that_void_before_the_send_hold_it_again(four_eyes: Operator) -> None:
