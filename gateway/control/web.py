@@ -27,7 +27,7 @@ from gateway.journal.commit import audit
 from gateway.journal.commit.rows import PaymentRow
 from gateway.journal.commit.store import Tx
 from gateway.journal.payments import lookup
-from gateway.journal.people import entitlements
+from gateway.journal.people import entitlements, sign_outs
 from gateway.journal.people.entitlements import EntitledPerson
 from gateway.journal.people.persons import No
 from gateway.journal.sql.vaults import vault_of
@@ -199,8 +199,10 @@ class _Acts:
         return {**self._shown(session, found.entitled), "token": token}
 
     async def sign_out(self, call: Call) -> Any:
-        """End the session."""
-        self._sessions.end((await self._sessions.of(call.token)).session)
+        """End the session, for both processes and over their restarts."""
+        session = (await self._sessions.of(call.token)).session
+        until_ms = session.began_ms + self._daemon_handle.session_limits.absolute_ms
+        await self._daemon_handle.store.write(lambda tx: sign_outs.end(tx, session.nonce, until_ms))
         return {"signed_in": False}
 
     async def refused(self, call: Call) -> Any:

@@ -16,7 +16,7 @@ from gateway import log
 from gateway.control.access import name_of
 from gateway.control.peer_credentials import PeerCredentials
 from gateway.control.server import Act, Call, Denied, Verb
-from gateway.journal.people import entitlements
+from gateway.journal.people import entitlements, sign_outs
 from gateway.journal.people.entitlements import EntitledPerson
 from gateway.journal.people.persons import No
 from gateway.journal.sql.vaults import vault_of
@@ -26,7 +26,6 @@ from gateway.people.sessions import SessionLimits
 from gateway.people.web_tokens import WebPage, WebSession
 
 _NO_UID = -1
-_MOST_ENDED = 10_000
 _log = log.get("control.web")
 
 
@@ -50,11 +49,10 @@ class SignedIn:
 
 
 class WebSessions:
-    """Reads sessions. Those that were ended are remembered until they would have ended by themselves."""
+    """Reads sessions. Those that were ended are in the journal until they would have ended by themselves."""
 
     def __init__(self, judge_by: WebJudge) -> None:
         self.judge_by = judge_by
-        self._ended: dict[str, int] = {}
 
     async def of(self, token: str) -> SignedIn:
         """The session of a token. Raises Denied 403 `sign_in`, and what `entitlements` says of a person."""
@@ -63,7 +61,7 @@ class WebSessions:
 
         def look(conn: Connection) -> tuple[WebSession, EntitledPerson | No] | None:
             found = web_tokens.read(token, vault_of(conn).mac, now_ms, by.limits)
-            if found is None or found.nonce in self._ended:
+            if found is None or sign_outs.ended(conn, found.nonce):
                 return None
             return found, entitlements.of_name(conn, found.person, now_ms)
 
@@ -74,13 +72,6 @@ class WebSessions:
         if isinstance(entitled, No):
             raise Denied(403, entitled.code, entitled.why)
         return SignedIn(session, entitled)
-
-    def end(self, session: WebSession) -> None:
-        """End a session in this process."""
-        now_ms = self.judge_by.now_ms()
-        kept = [(nonce, until_ms) for nonce, until_ms in self._ended.items() if until_ms > now_ms]
-        self._ended = dict(kept[-_MOST_ENDED:])
-        self._ended[session.nonce] = session.began_ms + self.judge_by.limits.absolute_ms
 
 
 def actor_of(person: str) -> str:

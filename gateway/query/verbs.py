@@ -50,7 +50,6 @@ def query_verbs(handle: DaemonHandle, judge_by: WebJudge) -> Sequence[Verb]:
         Verb("GET", "/audit", acts.audit),
         Verb("GET", "/accounts", acts.accounts),
         Verb("GET", "/web/session", acts.session),
-        Verb("POST", "/web/sign-out", acts.sign_out),
     ))  # fmt: skip
 
 
@@ -125,11 +124,6 @@ class _Acts:
         found = await self._sessions.of(call.token)
         ends_ms = found.session.ends_ms(self._handle.session_limits)
         return shown_session(found.session, found.entitled, ends_ms, self._handle.clock.now_ms())
-
-    async def sign_out(self, call: Call) -> Any:
-        """End the session in this process."""
-        self._sessions.end((await self._sessions.of(call.token)).session)
-        return {"signed_in": False}
 
 
 def _entry(one: AuditEntry) -> dict[str, Any]:

@@ -5,9 +5,15 @@ from __future__ import annotations
 import re
 
 import pytest
+from sqlalchemy import select
 
+from gateway.console.pages import routes
+from gateway.console.texts import TEXTS
+from gateway.journal.people import sign_outs
+from gateway.journal.sql import schema
+from gateway.web.site import WebSite
 from tests.console.conftest import House
-from tests.console.world_gateway import APPROVAL
+from tests.console.world_gateway import APPROVAL, WorldGateway
 from tests.gateway.cli.test_resolve import WANG, ZHAO, hand
 from tests.gateway.control.test_approval_holds import OVER, submit
 from tests.gateway.control.test_approvals import key_of
@@ -115,11 +121,16 @@ def test_a_session_ends_without_use_and_in_any_case(house: House) -> None:
 
 def test_signing_out_ends_the_session_for_whoever_has_the_cookie(house: House) -> None:
     browser = house.browser(SUN)
+    house.operator.handle.store.write(lambda tx: sign_outs.end(tx, "long over", 1))
     stolen = dict(browser.cookies)
     browser.get("/")
     browser.post("/sign-out")
     assert "__Host-session" not in browser.cookies
+    assert ("long over",) not in house.operator.world.read(lambda conn: conn.execute(select(schema.sign_outs.c.nonce)).all())
     browser.cookies = stolen
+    assert browser.get("/payments").path == "/sign-in"
+    clock, restarted = house.operator.handle.clock, WorldGateway(house.operator)
+    browser.site = WebSite("gateway.console", TEXTS, restarted, "console_origin", routes(), clock.monotonic_s, clock.now_ms)
     assert browser.get("/payments").path == "/sign-in"
 
 

@@ -66,6 +66,7 @@ TABLES = {
     "delegations": "for whom a person acts, in which roles, until when",
     "password_factors": "a person's password hash and one-time-code secret, sealed",
     "sign_in_failures": "failed sign-ins of a person in a row, and until when the person is locked out",
+    "sign_outs": "a session in a browser that its person ended, until it would have ended by itself",
     "proposals": "what one person proposed, and whether a second one approved it",
     "past_cleared": "a lane that two persons let go after the database came from the past",
     "audit": "one entry of a node's audit chain: who did what to which object; each entry has the hash of the one before",

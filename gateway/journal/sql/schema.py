@@ -23,7 +23,7 @@ from gateway.journal.sql.columns import (
     unbounded,
 )
 
-SCHEMA_VERSION = 11
+SCHEMA_VERSION = 12
 
 metadata = MetaData()
 
@@ -166,6 +166,8 @@ password_factors = Table(
 sign_in_failures = Table(
     "sign_in_failures", metadata, key("person", 31), number("failures"), number("locked_until_ms"), **CLUSTERED,
 )  # fmt: skip
+
+sign_outs = Table("sign_outs", metadata, key("nonce", 32), number("until_ms"), **CLUSTERED)
 
 proposals = Table(
     "proposals", metadata,
