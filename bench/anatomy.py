@@ -57,16 +57,19 @@ CHINA = timezone(timedelta(hours=8))
 ACCOUNTS = site.account_numbers("sample", 2)
 
 
-class _Machine:
+class Machine:
     """The machine's clocks; nothing here waits."""
 
     def now_ms(self) -> int:
+        """Milliseconds of UTC since 1970."""
         return time.time_ns() // 1_000_000
 
     def monotonic_s(self) -> float:
+        """Seconds of the monotonic clock."""
         return time.monotonic()
 
     def later(self, delay_s: float, fn: Callable[..., object], *args: Any) -> Any:
+        """Never."""
         raise AssertionError("nobody waits here")
 
 
@@ -119,7 +122,7 @@ class Talk:
         accounts = [LedgerAccount(number, "示例甲公司", Money(10**14)) for number in ACCOUNTS]
         return cls(
             sample.build({"bank_certificate": files.bank_sign_cert.read_text(), "verify": verify}),
-            sample_twin.build({"user": "u", "password": "p", "cheap": True}, keys), Ledger(_Machine().now_ms, accounts),
+            sample_twin.build({"user": "u", "password": "p", "cheap": True}, keys), Ledger(Machine().now_ms, accounts),
             own,
         )  # fmt: skip
 
@@ -162,7 +165,7 @@ def journal_parts(folder: Path, watch: Stopwatch) -> None:
     engine = databases.connect(url, connections=1, writing=True)
     vaults.attach(engine, sealing)
     permits = PermitLog(folder / "permits", sealing, "gw1")
-    committer = Committer(engine, _Machine(), "gw1", sealing, SystemEntropy(), permits)
+    committer = Committer(engine, Machine(), "gw1", sealing, SystemEntropy(), permits)
     for repeat in range(REPEATS):
         _journal_lap(committer, watch, _orders(repeat))
         watch.lap(COUNT)
@@ -181,7 +184,7 @@ def _journal_lap(committer: Committer, watch: Stopwatch, made: Sequence[AnyOrder
         return results
 
     entropy = SystemEntropy()
-    asked = [_admission(one) for one in made]
+    asked = [admission_of(one) for one in made]
     rows = [one.row for one in run("journal: accept", [_accepting(one, entropy) for one in asked])]
     rows = [one.row_after for one in run("journal: about to send", [_sending(row) for row in rows])]
     run("journal: the bank's word", [_answered(row) for row in rows])
@@ -198,7 +201,8 @@ def _marking(message_ids: tuple[str, ...]) -> Callable[[Tx], Any]:
     return lambda tx: outbox.mark(tx, message_ids, OutboxState.SENT)
 
 
-def _admission(made: AnyOrder) -> admission.Admission:
+def admission_of(made: AnyOrder) -> admission.Admission:
+    """The order with every fact that its journal's unit needs."""
     allowed = Allowance("erp")
     return admission.Admission(
         company="jia", sender="erp", bank="sample", lane="sample.main", order=made,
@@ -236,7 +240,7 @@ def door_parts(watch: Stopwatch) -> None:
 def trace_parts(folder: Path, watch: Stopwatch) -> None:
     """What one exchange leaves in the lane's ring: signed octets, request and answer of the size of a payment's."""
     ring = ExchangeRing(folder / "traces", "sample.main", 4 << 20, vault.create(folder / "traces.key"))
-    trace = LaneTrace(ring, {"user": "demo", "password": "demo-password"}, _Machine())
+    trace = LaneTrace(ring, {"user": "demo", "password": "demo-password"}, Machine())
     session = trace.session(0)
     line = session.connection("business")
 

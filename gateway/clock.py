@@ -13,7 +13,9 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = tuple(high + low for high in _CROCKFORD for low in _CROCKFORD)
-_PAIR_SHIFTS = tuple(range(120, -1, -10))
+_HEAD_SHIFTS, _TAIL_SHIFTS = tuple(range(120, 31, -10)), (30, 20, 10, 0)
+_TAIL_BITS = 40
+_BASE_32 = str.maketrans(_CROCKFORD, "0123456789abcdefghijklmnopqrstuv")
 _RANDOM_BITS = 80
 _UUID_RANDOM_BITS = 74
 
@@ -91,6 +93,8 @@ class Ulids:
     def __init__(self, draw: Callable[[int], bytes]) -> None:
         self._draw = draw
         self._last = 0
+        self._head = -1
+        self._head_text = ""
         self._lock = Lock()
 
     def next(self, now_ms: int) -> str:
@@ -101,7 +105,12 @@ class Ulids:
             else:
                 self._last += 1
             value = self._last
-        return "".join([_PAIRS[(value >> shift) & 1023] for shift in _PAIR_SHIFTS])
+            if value >> _TAIL_BITS != self._head:
+                # Those of one millisecond differ in the last letters only.
+                self._head = value >> _TAIL_BITS
+                self._head_text = "".join([_PAIRS[(value >> shift) & 1023] for shift in _HEAD_SHIFTS])
+            head = self._head_text
+        return head + "".join([_PAIRS[(value >> shift) & 1023] for shift in _TAIL_SHIFTS])
 
 
 class SystemEntropy:
@@ -148,9 +157,7 @@ def uuid7(ulid: str) -> str:
 
     Order is kept: of two ULIDs of one source the later one gives the greater text.
     """
-    value = 0
-    for letter in ulid:
-        value = (value << 5) | _VALUES[letter]
+    value = int(ulid.translate(_BASE_32), 32)
     at_ms, chance = value >> _RANDOM_BITS, value & ((1 << _UUID_RANDOM_BITS) - 1)
     number = (at_ms << 80) | (0x7 << 76) | ((chance >> 62) << 64) | (0b10 << 62) | (chance & ((1 << 62) - 1))
     text = f"{number:032x}"

@@ -8,7 +8,7 @@ that says why.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 
 from gateway.core.guards import (
@@ -60,6 +60,7 @@ from gateway.core.states import (
 )
 from protocols.canon.errors import Code
 from protocols.canon.outcome import CORRECTION_EVENT, STATE_TABLE, Fate, State
+from protocols.canon.replaced import replace
 
 ENQUIRY_PLAN_MS = (2_000, 5_000, 15_000, 30_000, 60_000, 120_000, 300_000, 600_000)
 """Gaps before the first enquiries. Later enquiries follow every ten minutes during the bank day of the send, then

@@ -86,6 +86,7 @@ def _resend(news: News) -> Resend:
     return resend(news.state, news.refusal)
 
 
+@lru_cache(maxsize=1024)
 def instant(at_ms: int) -> str:
     """Milliseconds of UTC as the contract writes a time: `2026-11-24T09:00:00.000Z`."""
     at = _EPOCH + timedelta(milliseconds=at_ms)

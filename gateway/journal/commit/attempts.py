@@ -19,7 +19,9 @@ from gateway.journal.sql.driver import first_row, write_many
 from gateway.journal.sql.vault import Vault
 from gateway.journal.sql.vaults import vault_of
 from protocols.canon.outcome import Fate
+from protocols.kit.json_writer import json_writer
 
+_list = json_writer()
 _A = schema.attempts.c
 _E = schema.evidence.c
 _INSERT_ATTEMPT = insert(schema.attempts)
@@ -96,7 +98,7 @@ def _wire_aad(payment: str, attempt: int) -> bytes:
 def _columns(row: AttemptRow, tx: Tx) -> dict[str, Any]:
     return {
         "payment": row.payment, "attempt": row.attempt, "epoch": row.epoch, "node": row.node,
-        "bank_date": row.bank_date, "serials": json.dumps(row.serials), "port": row.port,
+        "bank_date": row.bank_date, "serials": _list(row.serials), "port": row.port,
         "wire": tx.vault.seal(row.wire, _wire_aad(row.payment, row.attempt)), "key_id": row.key_id,
         "first_write_ms": row.first_write_ms, "replay_policy": row.replay_policy, "at_ms": tx.now_ms,
     }  # fmt: skip

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, Integer, bindparam, func, insert, literal, select, union_all, update
@@ -17,11 +16,13 @@ from gateway.journal.sql import schema
 from gateway.journal.sql.driver import rows, write_many
 from gateway.journal.sql.vault import Vault
 from gateway.journal.sql.vaults import vault_of
+from protocols.kit.json_writer import json_writer
 
 _MARKED_AT_ONCE = 500
 # Up to so many are marked with a cached statement, one by one.
 _MARKED_ONE_BY_ONE = 8
 _C = schema.outbox.c
+_object = json_writer()
 _INSERT = insert(schema.outbox)
 _MARK = (
     update(schema.outbox)
@@ -147,15 +148,10 @@ def _aad(message_id: str) -> bytes:
     return b"outbox/body/" + message_id.encode()
 
 
-@lru_cache(maxsize=1024)
-def _headers(items: tuple[tuple[str, str], ...]) -> str:
-    return json.dumps(dict(items), ensure_ascii=False, separators=(",", ":"))
-
-
 def _columns(row: OutboxRow, vault: Vault) -> dict[str, Any]:
     return {
         "message_id": row.message_id, "node": row.node, "state": row.state.value, "exchange": row.exchange,
-        "routing_key": row.routing_key, "headers": _headers(tuple(row.headers.items())),
+        "routing_key": row.routing_key, "headers": _object(dict(row.headers)),
         "correlation_id": row.correlation_id, "content_type": row.content_type, "payment": row.payment,
         "created_ms": row.created_ms, "body": vault.seal(row.body, _aad(row.message_id)),
     }  # fmt: skip

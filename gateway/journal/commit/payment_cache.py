@@ -71,6 +71,13 @@ class PaymentCache:
         self._known.pop(payment, None)
         return self.row(conn, vault, payment)
 
+    def in_version(self, conn: Connection, vault: Vault, payment: str, version: int) -> PaymentRow | None:
+        """As `row`, of a payment that the database has in this version: another one remembered is forgotten."""
+        known = self._known.get(payment)
+        if known is not None and known.version != version:
+            del self._known[payment]
+        return self.row(conn, vault, payment)
+
     def admit(self, row: PaymentRow, blind: Mapping[str, str | None]) -> None:
         """Add a new payment with its blind index columns."""
         self._new[row.payment] = row, blind

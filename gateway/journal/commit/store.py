@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 
 from gateway.clock import Entropy
 from gateway.core.states import Work
+from gateway.journal.commit.batch_counts import BatchCounts
 from gateway.journal.commit.hand_over import Applied, HandOver
 from gateway.journal.commit.payment_cache import PaymentCache
 from gateway.journal.commit.rows import (
@@ -57,6 +58,7 @@ class Tx:
     serials: SerialBlocks
     payment_cache: PaymentCache
     usage_totals: UsageTotals = field(default_factory=UsageTotals)
+    batch_counts: BatchCounts = field(default_factory=BatchCounts)
     messages: list[OutboxRow] = field(default_factory=list)
     works: dict[tuple[str, Work], WorkRow | None] = field(default_factory=dict)
     attempts: list[AttemptRow] = field(default_factory=list)
@@ -96,6 +98,7 @@ class Tx:
         """Write pending payments and sums. Raises Outdated if another node changed one of the payments."""
         self.payment_cache.write(self.raw, self.vault)
         self.usage_totals.write(self.raw)
+        self.batch_counts.write(self.raw)
 
     def enqueue(self, row: OutboxRow) -> None:
         """Add a message to the outbox; the commit listeners get it after the commit."""

@@ -4,7 +4,7 @@ reply."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -26,6 +26,7 @@ from protocols.canon.errors import CODES, Refusal
 from protocols.canon.limits import ReferenceForm
 from protocols.canon.order import AnyOrder
 from protocols.canon.outcome import State
+from protocols.canon.replaced import replace
 
 _C = schema.payments.c
 

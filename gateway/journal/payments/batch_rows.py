@@ -28,11 +28,6 @@ from protocols.erp.routing import EVENTS
 _B = schema.batches.c
 _P = schema.payments.c
 _ROW = select(schema.batches).where(_B.sender == bindparam("b_sender"), _B.batch == bindparam("b_batch"))
-_OPEN = select(_B.open_items).where(_B.sender == bindparam("b_sender"), _B.batch == bindparam("b_batch"))
-_COUNT = (
-    update(schema.batches).where(_B.sender == bindparam("b_sender"), _B.batch == bindparam("b_batch"))
-    .values(open_items=_B.open_items + bindparam("b_delta"))
-)  # fmt: skip
 _TOLD = (
     update(schema.batches).where(_B.sender == bindparam("b_sender"), _B.batch == bindparam("b_batch"))
     .values(seq=bindparam("b_seq"), changed_ms=bindparam("b_changed_ms"))
@@ -115,14 +110,10 @@ def follow(tx: Tx, before: PaymentRow, after: PaymentRow) -> None:
     was, now = STATE_TABLE[before.life.state].final, STATE_TABLE[after.life.state].final
     if after.batch is None or before.life.state is after.life.state or not (was or now):
         return
-    key = {"b_sender": after.sender, "b_batch": after.batch}
-    if was is not now:
-        write(tx.raw, _COUNT, {**key, "b_delta": -1 if now else 1})
-    if not now:
-        return
-    found = first_row(tx.raw, _OPEN, key)
-    if found is not None and found.open_items == 0:
-        row = first_row(tx.raw, _ROW, key)
+    delta = 0 if was is now else -1 if now else 1
+    still_open = tx.batch_counts.change(tx.raw, (after.sender, after.batch), delta)
+    if now and still_open == 0:
+        row = first_row(tx.read, _ROW, {"b_sender": after.sender, "b_batch": after.batch})
         assert row is not None
         _complete(tx, _read(row, tx.vault))
 

@@ -7,7 +7,7 @@ left.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from gateway.clock import Entropy
 from gateway.core.policy import Judgement, UsageFacts
@@ -26,6 +26,7 @@ from protocols.canon.errors import Code, Fault, FieldCode, Refusal
 from protocols.canon.money import Money
 from protocols.canon.order import Kind
 from protocols.canon.outcome import STATE_TABLE
+from protocols.canon.replaced import replace
 from protocols.erp.faults import MAX_FAULTS
 from protocols.erp.news import instant
 

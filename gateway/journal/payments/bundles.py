@@ -22,8 +22,8 @@ from gateway.journal.commit.serials import draw_serials
 from gateway.journal.commit.store import Tx
 from gateway.journal.commit.work import may_leave_ms
 from gateway.journal.payments import bank_references
-from gateway.journal.sql import schema
-from gateway.journal.sql.driver import first_row, rows, write_many
+from gateway.journal.sql import driver, schema
+from gateway.journal.sql.driver import first_row, write_many
 from gateway.journal.sql.vault import Vault
 from gateway.journal.sql.vaults import vault_of
 from protocols.canon.limits import ReferenceForm
@@ -41,9 +41,10 @@ _MEMBERS = (
     select(schema.payments).join(schema.bundle_items, _I.payment == _P.payment)
     .where(_I.bundle == bindparam("b_bundle")).order_by(_I.place)
 )  # fmt: skip
+_PLACES = select(_I.payment).where(_I.bundle == bindparam("b_bundle")).order_by(_I.place)
 _ENTER = insert(schema.bundle_items)
 _FREE = (
-    select(schema.payments).outerjoin(schema.bundle_items, _I.payment == _P.payment)
+    select(_P.payment, _P.version, _P.item_no).outerjoin(schema.bundle_items, _I.payment == _P.payment)
     .where(
         _P.sender == bindparam("b_sender"), _P.batch == bindparam("b_batch"), _P.state == State.READY.value,
         _P.first_write_ms.is_(None), _I.payment.is_(None), _P.item_no > bindparam("b_after"),
@@ -111,12 +112,20 @@ def _free(tx: Tx, first: PaymentRow, most: int) -> list[PaymentRow]:
     after = -1
     while first.batch is not None and len(chosen) < most:
         wanted = {"b_sender": first.sender, "b_batch": first.batch, "b_after": after, "b_limit": most + 1}
-        found = [payment_rows.read(one, tx.vault) for one in rows(tx.raw, _FREE, wanted)]
-        chosen += [one for one in found if one.payment != first.payment and _may_go(one, tx.now_ms)]
+        found = driver.rows(tx.raw, _FREE, wanted)
+        others = [_current(tx, one.payment, one.version) for one in found if one.payment != first.payment]
+        chosen += [one for one in others if _may_go(one, tx.now_ms)]
         if len(found) <= most:
             break
         after = found[-1].item_no or 0
     return chosen[:most]
+
+
+def _current(tx: Tx, payment: str, version: int) -> PaymentRow:
+    """A payment that the database has in this version: most are remembered, and need not be read again."""
+    row = tx.payment_cache.in_version(tx.raw, tx.vault, payment, version)
+    assert row is not None, "it was found a moment ago in this transaction"
+    return row
 
 
 def _may_go(row: PaymentRow, now_ms: int) -> bool:
@@ -155,8 +164,11 @@ def sending(
         attempt=attempt, spent=1, bank_date=send.bank_date, serials=json.dumps(send.serials), port=send.port,
         wire=tx.vault.seal(send.wire, _aad("wire", bundle.bundle)),
     ))  # fmt: skip
-    tx.raw.execute(delete(schema.bundle_items).where(_I.bundle == bundle.bundle))
-    _fill(tx, bundle.bundle, rows)
+    if [one.payment for one in driver.rows(tx.raw, _PLACES, {"b_bundle": bundle.bundle})] != [
+        row.payment for row in rows
+    ]:
+        tx.raw.execute(delete(schema.bundle_items).where(_I.bundle == bundle.bundle))
+        _fill(tx, bundle.bundle, rows)
     detail = {"attempt": attempt, "items": len(rows), "bytes": len(send.wire)}
     audit.append(tx, f"node:{tx.node}", "bundle.sending", bundle.bundle, detail)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from gateway.clock import uuid7
@@ -13,6 +12,7 @@ from gateway.journal.commit.rows import OutboxRow, PaymentRow, Reply
 from gateway.journal.commit.store import Tx
 from gateway.journal.payments.redelivery import Coming
 from protocols.canon.outcome import State
+from protocols.canon.replaced import replace
 from protocols.erp import replies
 from protocols.erp.news import News, body, fields, instant, routing_key, write_json
 from protocols.erp.routing import EVENTS

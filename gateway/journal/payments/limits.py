@@ -7,7 +7,6 @@ first is similar.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import bindparam, select
@@ -18,6 +17,7 @@ from gateway.journal.commit.store import Tx
 from gateway.journal.sql import schema
 from gateway.journal.sql.driver import first_row
 from protocols.canon.order import AnyOrder
+from protocols.canon.replaced import replace
 
 SENDER, ACCOUNT, PAYEE, ALIKE = "sender", "account", "payee", "alike"
 _ALL = "*"

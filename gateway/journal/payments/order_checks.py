@@ -6,7 +6,7 @@ comes out is an `Admission`, whose `judge` compares the order with what the jour
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime
 
 from gateway import log
@@ -21,6 +21,7 @@ from gateway.journal.payments.redelivery import Coming
 from gateway.registry import Registry, Sender
 from protocols.canon.errors import Code, Fault, FieldCode, Refusal
 from protocols.canon.order import AnyOrder, Kind
+from protocols.canon.replaced import replace
 from protocols.erp import fingerprint
 
 _log = log.get("journal.order_checks")

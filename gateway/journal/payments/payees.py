@@ -6,7 +6,6 @@ A payee is an account, a name and a bank together: a known supplier's account un
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, select
@@ -22,6 +21,7 @@ from gateway.journal.sql.vault import Vault, VaultError
 from gateway.journal.sql.vaults import vault_of
 from protocols.canon.order import AnyOrder
 from protocols.canon.outcome import State
+from protocols.canon.replaced import replace
 
 _log = log.get("journal.payees")
 LOOK_MOST = 50

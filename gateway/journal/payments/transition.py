@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 from gateway.core import flow
@@ -38,6 +37,7 @@ from gateway.journal.sql.columns import fitting, speakable
 from protocols.canon.errors import CODES, Refusal
 from protocols.canon.order import Kind
 from protocols.canon.outcome import CORRECTION_EVENT, STATE_TABLE, Outcome, State
+from protocols.canon.replaced import replace
 
 _P = schema.payments.c
 _DOUBT = frozenset({State.IN_DOUBT, State.ESCALATED})
@@ -108,6 +108,8 @@ def _step(row: PaymentRow, event: Event, rules: Callable[[Kind], Rules] | None) 
     if rules is None:
         return flow.step(row.life, event)
     holding = stricter(row.life.rules, rules(row.order.kind))
+    if holding == row.life.rules:
+        return flow.step(row.life, event)
     step = flow.step(replace(row.life, rules=holding), event)
     return replace(step, life=replace(step.life, rules=row.life.rules))
 

@@ -7,7 +7,7 @@ has a voucher of its own (SThirdVoucher), by which alone it is found again: line
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
@@ -19,6 +19,7 @@ from protocols.banks.pab.payment import LINE, Payments, fee_or_none
 from protocols.canon.order import AnyOrder, Bundle, CollectionDetail, Item, Kind, PayrollItemDetail
 from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.query import BundleFateQuestion, Sent, SentBundle
+from protocols.canon.replaced import replace
 from protocols.kit.charset import GBK
 from protocols.kit.correlation import CorrelationKeys, CorrelationTags, check_keys
 from protocols.kit.errors import ProtocolError

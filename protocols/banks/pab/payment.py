@@ -7,7 +7,7 @@ then checked against our voucher (ThirdVoucher), the amount and the accounts whe
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, time
 from typing import Final
 
@@ -33,6 +33,7 @@ from protocols.canon.order import AnyOrder, Channel, Kind, Urgency
 from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.party import Party
 from protocols.canon.query import FateQuestion, Sent
+from protocols.canon.replaced import replace
 from protocols.kit.charset import GBK
 from protocols.kit.china import BEIJING, check_amount
 from protocols.kit.correlation import CorrelationKeys, CorrelationTags, check_keys

@@ -7,7 +7,7 @@ if it names our reference and our amount; an order that is not in the answer is 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
@@ -18,6 +18,7 @@ from protocols.canon.order import AnyOrder, Bundle, CollectionDetail, Item, Kind
 from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.party import PartyKind
 from protocols.canon.query import BundleFateQuestion, SentBundle
+from protocols.canon.replaced import replace
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import check_day, digits, plain
 from protocols.kit.meanings import Meanings

@@ -7,7 +7,7 @@ another payment is still an answer about another payment.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
@@ -18,6 +18,7 @@ from protocols.canon.order import AnyOrder, Kind, Urgency
 from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.party import PartyKind
 from protocols.canon.query import FateQuestion, Sent
+from protocols.canon.replaced import replace
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import check_day, plain
 from protocols.kit.meanings import Meanings

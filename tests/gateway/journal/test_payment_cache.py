@@ -242,3 +242,22 @@ def test_an_order_withdrawn_in_the_same_group_is_no_duplicate(journal: Journal) 
     wanted = replace(admission(order("c"), judged=judged, dup_key="k"), alike_since_ms=NOW_MS - 1000)
     journal.group([change(row, Cancel(AT)), lambda tx: payments_admission.admit(tx, wanted, tx.entropy)])
     assert facts[0].alike_id is None
+
+
+def test_a_remembered_row_of_another_version_than_the_databases_is_read_again(
+    journal: Journal, monkeypatch: Any
+) -> None:
+    row = journal.admit().row
+    by_another = update(schema.payments).where(P.payment == row.payment).values(version=row.version + 1)
+    seen: list[PaymentRow | None] = []
+
+    def looks(tx: Tx) -> None:
+        cache = tx.payment_cache
+        with monkeypatch.context() as patched:
+            patched.setattr(payment_rows, "read", lambda *_: pytest.fail("it was read"))
+            seen.append(cache.in_version(tx.raw, tx.vault, row.payment, row.version))
+        tx.raw.execute(by_another)
+        seen.append(cache.in_version(tx.raw, tx.vault, row.payment, row.version + 1))
+
+    journal.do(looks)
+    assert [one and one.version for one in seen] == [row.version, row.version + 1]

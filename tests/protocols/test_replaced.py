@@ -1,0 +1,60 @@
+"""The quick `replace` gives what the standard one gives, for every kind of value that is copied with it."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import FrozenInstanceError, dataclass, fields
+from typing import Any
+
+import pytest
+
+from gateway.core.flow import Step
+from gateway.core.policy import UsageFacts
+from gateway.core.states import Life, Rules
+from gateway.journal.commit.rows import PaymentRow, Reply
+from gateway.journal.payments.admission import Admission
+from protocols.canon.money import Money
+from protocols.canon.outcome import Fate, Outcome, State
+from protocols.canon.replaced import replace
+from protocols.erp.news import News
+
+KINDS: tuple[type[Any], ...] = (Life, Rules, Step, UsageFacts, PaymentRow, Reply, Admission, News, Outcome)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_it_gives_what_the_standard_one_gives(kind: type[Any]) -> None:
+    value = kind(**{field.name: f"old {field.name}" for field in fields(kind)})
+    for field in fields(kind):
+        changed = replace(value, **{field.name: "new"})
+        assert type(changed) is kind and changed == dataclasses.replace(value, **{field.name: "new"}) != value
+    assert value == kind(**{field.name: f"old {field.name}" for field in fields(kind)}), "the first one is as it was"
+
+
+def test_the_copy_is_frozen_hashable_and_like_any_other() -> None:
+    life = replace(Life(State.READY), seq=4)
+    with pytest.raises(FrozenInstanceError):
+        life.seq = 5  # type: ignore[misc]
+    assert hash(life) == hash(dataclasses.replace(life)) and repr(life) == repr(Life(State.READY, seq=4))
+    assert replace(Outcome(Fate.SETTLED), text="x") == Outcome(Fate.SETTLED, text="x")
+
+
+def test_an_unknown_field_is_an_error() -> None:
+    with pytest.raises(AttributeError):
+        replace(Life(State.READY), sequence=4)  # type: ignore[call-arg]
+
+
+@dataclass(frozen=True)
+class Loose:
+    a: int
+    b: int
+
+
+@dataclass(frozen=True, slots=True)
+class Derived(Rules):
+    more: int = 0
+
+
+@pytest.mark.parametrize("value", [Money(1), Loose(1, 2), Derived()], ids=lambda value: type(value).__name__)
+def test_what_checks_itself_or_has_other_attributes_is_refused(value: Any) -> None:
+    with pytest.raises(TypeError, match=r"dataclasses\.replace"):
+        replace(value)
