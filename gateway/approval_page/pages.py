@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from starlette.responses import Response
 
-from gateway.control.client import Refused
 from gateway.control.signed_words import ApprovalDecision, decision_to_sign, passkey_challenge
 from gateway.people import approval_digest, approval_text
+from gateway.web.passkey_pages import PasskeyPages
 from gateway.web.site import PageRefused, PageVisit, WebRoute
 
-_PAGE = "approval"
+PASSKEYS = PasskeyPages("approval", "/sign-in")
 _DECIDABLE = ("open", "late")
 
 
 def routes() -> Sequence[WebRoute]:
     """Every page."""
     return (
-        WebRoute("GET", "/sign-in", sign_in_form, open=True),
-        WebRoute("POST", "/sign-in", sign_in, open=True, sparing=True),
+        *PASSKEYS.routes(),
         WebRoute("POST", "/sign-out", sign_out),
-        WebRoute("GET", "/passkey", passkey_form, open=True),
-        WebRoute("POST", "/passkey", passkey, open=True, sparing=True),
         WebRoute("GET", "/", inbox),
         WebRoute("GET", "/requests/{key}", request),
         WebRoute("POST", "/requests/{key}/approve", approve),
@@ -32,49 +28,11 @@ def routes() -> Sequence[WebRoute]:
     )
 
 
-def _challenge(visit: PageVisit, purpose: str) -> Mapping[str, Any]:
-    said: Mapping[str, Any] = visit.daemon.post("web", "challenge", page=_PAGE, purpose=purpose)
-    return said
-
-
-def sign_in_form(visit: PageVisit) -> Response:
-    """A passkey of this page signs a challenge."""
-    return visit.show("sign-in.html", why="", asked=_challenge(visit, "sign_in"))
-
-
-def sign_in(visit: PageVisit) -> Response:
-    """Try to sign in."""
-    try:
-        said = visit.daemon.post("web", "sign-in", "passkey", page=_PAGE, **_given(visit))
-    except Refused as error:
-        return visit.show("sign-in.html", error.status, why=str(error), asked=_challenge(visit, "sign_in"))
-    visit.sign_in_with(said["token"])
-    return visit.go("/")
-
-
 def sign_out(visit: PageVisit) -> Response:
     """End the session."""
     visit.daemon.post("web", "sign-out")
     visit.sign_out()
     return visit.go("/sign-in")
-
-
-def passkey_form(visit: PageVisit) -> Response:
-    """Make a passkey for this page."""
-    return visit.show("passkey.html", why="", asked=_challenge(visit, "create"))
-
-
-def passkey(visit: PageVisit) -> Response:
-    """Show the code by which its person binds the new passkey."""
-    try:
-        made = visit.daemon.post("web", "passkeys", page=_PAGE, **_given(visit))
-    except Refused as error:
-        return visit.show("passkey.html", error.status, why=str(error), asked=_challenge(visit, "create"))
-    return visit.show("passkey-made.html", made=made)
-
-
-def _given(visit: PageVisit) -> Mapping[str, str]:
-    return {name: visit.form.get(name, "") for name in ("challenge", "answer")}
 
 
 def inbox(visit: PageVisit) -> Response:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from gateway.web.languages import Texts
+from gateway.web.texts import SHARED_TEXTS
 
 TEXTS: Texts = {
+    **SHARED_TEXTS,
     "product": ("bankgw approval page", "银企直联复核页"), "skip": ("Skip to the content", "跳到正文"),
     "test_band": ("TEST — no real money", "测试环境 — 非真实资金"), "live_band": ("LIVE — real money", "生产环境 — 真实资金"),
     "other_language": ("中文", "English"), "sign_out": ("Sign out", "退出"), "signed_in_as": ("Signed in as", "当前用户"),
@@ -18,21 +20,13 @@ TEXTS: Texts = {
     "other_host": ("This site has another name.", "本站使用其他域名。"),
     "words_differ": ("The gateway's words are not those of the bytes that would be signed. Nothing was signed. Stop, and "
                      "tell the auditor.", "网关给出的文字与待签字节不符,未签署。请停止操作并告知审计管理员。"),
-    "needs_script": ("Passkeys need JavaScript.", "通行密钥需要 JavaScript。"),
-    "passkey_trouble": ("Your passkey did not answer", "通行密钥没有应答"),
-    "sign_in": ("Sign in to the approval page", "登录复核页"), "sign_in_button": ("Sign in with your passkey", "使用通行密钥登录"),
-    "sign_in_about": ("Check the address of this page. Payments are decided here and nowhere else in a browser.",
+    "sign_in": ("Sign in to the approval page", "登录复核页"),
+    "passkey_sign_in_about": ("Check the address of this page. Payments are decided here and nowhere else in a browser.",
                       "请核对本页地址。浏览器中只有本页可以决定付款。"),
-    "no_passkey": ("No passkey for this page yet?", "本页还没有通行密钥?"), "make": ("Make a passkey", "创建通行密钥"),
-    "make_title": ("Make a passkey for approving", "创建复核用通行密钥"), "label": ("Your name in bankgw", "用户名"),
+    "make_title": ("Make a passkey for approving", "创建复核用通行密钥"),
     "make_about": ("Use a security key, or a device that keeps the key to itself. A passkey that is synced to other devices "
                    "counts only where one approver is needed.",
                    "请使用安全密钥或不同步密钥的设备。会同步到其他设备的通行密钥,仅在需要一名复核人时有效。"),
-    "made_title": ("Bind the passkey to you", "绑定通行密钥"),
-    "made_about": ("The passkey is nobody's yet. Run this as yourself on the gateway's machine within ten minutes:",
-                   "该通行密钥尚未绑定。请在十分钟内以本人身份在网关主机上运行:"),
-    "made_then": ("Then sign in", "然后登录"),
-    "synced": ("This passkey may be on several devices.", "该通行密钥可能存在于多台设备。"),
     "request": ("Request", "请求编号"), "state": ("State", "状态"), "sender": ("Sender", "来源系统"), "order": ("Order", "单号"),
     "payment_count": ("Payments", "笔数"), "sum": ("Sum", "合计"), "maker": ("Made by", "经办人"), "needs": ("Needs", "需要"),
     "decided_by": ("Decided by", "已决定"), "expires": ("Expires", "截止"), "of_group": ("of group", "组"),

@@ -9,6 +9,7 @@ from typing import Any
 
 from starlette.responses import Response
 
+from gateway.console import joint_test_pages, treasury_pages, work_pages
 from gateway.control.client import Refused
 from gateway.treasury.reports.forms import FORMS
 from gateway.treasury.reports.table import CellKind, TableTotals, written
@@ -44,6 +45,9 @@ def routes() -> Sequence[WebRoute]:
         WebRoute("GET", "/reports/{name}/csv", report_csv),
         WebRoute("GET", "/people", people),
         WebRoute("GET", "/audit", audit),
+        *treasury_pages.routes(),
+        *joint_test_pages.routes(),
+        *work_pages.routes(),
     )
 
 
@@ -82,7 +86,9 @@ def overview(visit: PageVisit) -> Response:
     waiting = visit.query.get("approvals") if visit.may("GET /approvals") else None
     lanes = visit.daemon.get("lanes")["lanes"]
     stop = visit.daemon.get("status").get("stop")
-    return visit.show("overview.html", found=found, waiting=waiting and waiting["approvals"], lanes=lanes, stop=stop)
+    work = visit.query.get("worklists") if visit.may("GET /worklists") else None
+    return visit.show("overview.html", found=found, waiting=waiting and waiting["approvals"], lanes=lanes, stop=stop,
+                      work=work)  # fmt: skip
 
 
 def search(visit: PageVisit) -> Response:
@@ -114,16 +120,23 @@ def reveal(visit: PageVisit) -> Response:
 
 
 def _payment(visit: PageVisit, clear: Mapping[str, Any] | None = None) -> Response:
-    found = visit.query.get("orders", visit.part("key"))
+    return _shown_payment(visit, visit.query.get("orders", visit.part("key")), clear, messages=False)
+
+
+def _shown_payment(visit: PageVisit, found: Any, clear: Mapping[str, Any] | None, *, messages: bool) -> Response:
     if "payment" not in found:
         raise PageRefused(404, "no_page")
-    return visit.show("payment.html", found=found, clear=clear, messages=None)
+    requests: list[Any] = []
+    if visit.may("GET /approvals"):
+        for subject in {found["id"], found.get("batch")} - {None}:
+            requests += visit.query.get("approvals", all="yes", sender=found["sender"], subject=subject)["approvals"]
+    told = [one for one in found["timeline"] if one["what"] == "told"]
+    return visit.show("payment.html", found=found, clear=clear, messages=messages, requests=requests, told=told)
 
 
 def payment_bytes(visit: PageVisit) -> Response:
     """The bytes that went and came: only the daemon knows a lane's passwords, and cuts them out."""
-    found = visit.daemon.get("orders", visit.part("key"))
-    return visit.show("payment.html", found=found, clear=None, messages=True)
+    return _shown_payment(visit, visit.daemon.get("orders", visit.part("key")), None, messages=True)
 
 
 def approvals(visit: PageVisit) -> Response:
@@ -214,12 +227,13 @@ def report(visit: PageVisit) -> Response:
 
 
 def report_csv(visit: PageVisit) -> Response:
-    """The report as CSV, masked as on the page. No cell is a formula."""
+    """The report as CSV, masked as on the page. No cell is a formula. The daemon notes who took it."""
     form = FORMS.get(visit.part("name"))
     if form is None:
         raise PageRefused(404, "no_page")
     rows: list[Any] = []
     asked = {name: visit.asked(name) or None for name in ("from", "to")}
+    visit.daemon.post("web", "exports", "reports", form.name, **{name: value for name, value in asked.items() if value})
     after: str | None = None
     for _ in range(_MOST_CSV_PAGES):
         page = visit.query.get("reports", form.name, **asked, after=after)
@@ -243,7 +257,8 @@ def people(visit: PageVisit) -> Response:
     """Who has which roles, and the policy in force."""
     said = visit.query.get("roles") if visit.may("GET /roles") else None
     policies = visit.query.get("policy")["policies"]
-    return visit.show("people.html", said=said, policy=policies[0] if policies else None)
+    given = visit.query.get("delegations")["delegations"]
+    return visit.show("people.html", said=said, policy=policies[0] if policies else None, delegations=given)
 
 
 def audit(visit: PageVisit) -> Response:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from gateway.console.treasury_texts import TREASURY_TEXTS
 from gateway.web.languages import Texts
+from gateway.web.texts import SHARED_TEXTS
+from protocols.canon.outcome import STATE_TABLE
 
 STATES: Texts = {
     "accepted": ("accepted", "已受理"), "held": ("held", "待放行"), "ready": ("ready", "待发送"),
@@ -12,7 +17,20 @@ STATES: Texts = {
     "expired": ("expired", "已过期"), "returned": ("returned", "已退票"), "reversed": ("reversed", "已冲正"),
 }  # fmt: skip
 
+_MEANINGS: Mapping[str, str] = {
+    "accepted": "已受理并持久保存", "held": "等待放行", "ready": "等待发送", "sending": "正在发往银行",
+    "pending": "银行已受理,结果未定", "in_doubt": "结果不明,正在向银行查询", "escalated": "银行未给出结论,需两人裁定",
+    "settled": "银行确认成功", "failed": "银行确认失败", "rejected": "网关拒绝,未发送", "cancelled": "已撤销,未发送",
+    "expired": "已过期,未发送", "returned": "资金已退回", "reversed": "已冲正",
+}  # fmt: skip
+
 TEXTS: Texts = {
+    **{f"meaning_{state.value}": (facts.meaning, _MEANINGS[state.value]) for state, facts in STATE_TABLE.items()},
+    "condition_ready": ("ready", "就绪"), "condition_down": ("down", "中断"),
+    "condition_standing_by": ("standing by", "备用"), "condition_halted": ("halted", "停用"),
+    "condition_paused": ("paused", "已暂停"),
+    **SHARED_TEXTS,
+    **TREASURY_TEXTS,
     # everywhere
     "product": ("bankgw console", "银企直联控制台"),
     "skip": ("Skip to the content", "跳到正文"), "menu": ("Pages", "页面"),

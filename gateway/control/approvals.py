@@ -50,11 +50,18 @@ class _Acts:
         self._daemon_handle = daemon_handle
 
     async def listing(self, call: Call) -> Any:
-        """What waits for approval in the caller's scope, or (`all`) also what was decided; the newest first."""
+        """What waits for approval in the caller's scope, or (`all`) also what was decided; the newest first. `sender`
+        and `subject` name one order or batch."""
         states = () if call.query.get("all") else (RequestState.OPEN,)
+        sender, subject = call.query.get("sender", ""), call.query.get("subject", "")
+
+        def about(conn: Any) -> Sequence[ApprovalRequest]:
+            found = approval_requests.about(conn, sender, subject)
+            return [one for one in found if not states or one.state in states]
 
         def look(conn: Any) -> list[tuple[ApprovalRequest, list[ApprovalRow]]]:
-            inside = (one for one in approval_requests.listing(conn, states) if self._inside(call.scope, one))
+            asked = about(conn) if subject else approval_requests.listing(conn, states)
+            inside = (one for one in asked if self._inside(call.scope, one))
             return [(one, approvals.of_request(conn, one.request)) for one in islice(inside, _LISTED_MOST)]
 
         found = await self._daemon_handle.store.read(look)

@@ -253,7 +253,7 @@ def _move(conn: Connection, one: PoolMove, clear: bool) -> dict[str, Any]:
         "direction": "up" if one.up else "down", "amount": str(Money(one.amount_minor, one.currency)),
         "currency": one.currency, "over_ceiling": one.over, "order": one.order_id,
         "state": one.state.value if payment is None else payment.life.state.value, "payment": one.payment,
-        "why": None if one.reason is None else REASONS[StayReason(one.reason)],
+        "reason": one.reason, "why": None if one.reason is None else REASONS[StayReason(one.reason)],
     }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway import log
+from gateway.control.signed_octets import signed_octets
 from gateway.journal.commit.attempts import Exhibit
 from gateway.journal.commit.audit import AuditEntry
 from gateway.journal.commit.rows import AttemptRow, OutboxRow, PaymentRow
@@ -143,7 +144,8 @@ def story(moments: Sequence[Moment], veiled: Veil, message: BundleMessage | None
         told[last].update(
             bundle={"bundle": bundle.bundle, "reference": bundle.bank_ref, "items": message.items,
                     "attempt": bundle.attempt},
-            wire=veiled.octets(bundle.wire), answer=None if message.answer is None else veiled.octets(message.answer),
+            wire=veiled.octets(bundle.wire), signed=_signed(bundle.wire, veiled),
+            answer=None if message.answer is None else veiled.octets(message.answer),
         )  # fmt: skip
     return told
 
@@ -164,6 +166,7 @@ def moment(one: Moment, veiled: Veil) -> dict[str, Any]:
             "bank_date": what.bank_date, "serials": list(what.serials), "port": what.port, "key": what.key_id,
             "first_write_at": _time(what.first_write_ms), "replay_policy": what.replay_policy,
             "wire": veiled.octets(what.wire) if what.wire else None,
+            "signed": _signed(what.wire, veiled),
         }  # fmt: skip
     if isinstance(what, Exhibit):
         heard = what.content
@@ -174,6 +177,11 @@ def moment(one: Moment, veiled: Veil) -> dict[str, Any]:
             "wire": veiled.octets(heard.body) if heard.body else None,
         }  # fmt: skip
     return {"at": at, "what": "told", **mail(what), "body": veiled.octets(what.body)}
+
+
+def _signed(wire: bytes, veiled: Veil) -> list[dict[str, Any]]:
+    """What the message's own XML signatures sign; empty where it has none, for the front end may sign, or nobody."""
+    return [veiled.octets(one) for one in signed_octets(wire)]
 
 
 def mail(row: OutboxRow) -> dict[str, Any]:

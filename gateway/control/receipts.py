@@ -31,7 +31,8 @@ def verbs(daemon_handle: DaemonHandle) -> Sequence[Verb]:
     acts, one = _Acts(daemon_handle), "([^/]+)"
     return (
         Verb("GET", "/receipts", acts.listing), Verb("GET", "/receipts/missing", acts.missing),
-        Verb("GET", f"/receipts/{one}/file", acts.file), Verb("POST", f"/receipts/{one}/none", acts.say_none),
+        Verb("GET", f"/receipts/{one}/facts", acts.show), Verb("GET", f"/receipts/{one}/file", acts.file),
+        Verb("POST", f"/receipts/{one}/none", acts.say_none),
     )  # fmt: skip
 
 
@@ -67,6 +68,20 @@ class _Acts:
             return [_search_told(conn, one, indexes, now_ms, clear=call.clear) for one in found]
 
         return {"at": instant(now_ms), "missing": await self._daemon_handle.store.read(look)}
+
+    async def show(self, call: Call) -> Any:
+        """What is known of one original, without its bytes."""
+        routes, receipt = self._routes(call), call.parts[0]
+
+        def look(conn: Connection) -> dict[str, Any] | None:
+            indexes, found = _indexes(conn, routes), receipt_files.kept(conn, receipt)
+            inside = found is not None and found.account_idx in indexes
+            return _file_told(conn, found, indexes, clear=call.clear) if found is not None and inside else None
+
+        told = await self._daemon_handle.store.read(look)
+        if told is None:
+            raise Denied(404, "no_such_receipt", f"there is no receipt {receipt} of your accounts")
+        return told
 
     async def file(self, call: Call) -> Any:
         """A piece of an original, from byte `at` on."""

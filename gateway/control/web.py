@@ -35,13 +35,16 @@ from gateway.people import web_tokens
 from gateway.people.matrix import MATRIX
 from gateway.people.passkeys import RelyingParty
 from gateway.people.web_tokens import WebPage, WebSession
+from gateway.treasury.reports.forms import FORMS
 
 FROM_THE_DAEMON = frozenset({
     "GET /status", "GET /lanes", "GET /orders/{}", "GET /approvals", "GET /approvals/{}", "POST /approvals/{}/renew",
+    "GET /receipts/{}/file", "GET /liquidity/{}/preview", "GET /parked", "POST /parked/{}/replay",
 })  # fmt: skip
 """Verbs of the command line that web pages may ask for, too."""
 _TRIES_PER_S, _TRIES_AT_ONCE = 2.0, 10
 _NONCE_BYTES = 16
+_OURS = ("password", "passkey")
 NOT_IN = "name, password or code do not fit, or you are locked out for thirty minutes; you are not signed in"
 
 
@@ -76,8 +79,10 @@ def web_verbs(daemon_handle: DaemonHandle, place: WebPlace) -> Sequence[Verb]:
         Verb("POST", "/web/renew", acts.renew),
         Verb("POST", "/web/sign-out", acts.sign_out),
         Verb("POST", "/web/refused", acts.refused),
+        Verb("POST", "/web/step-up", acts.step_up),
+        Verb("POST", f"/web/exports/reports/{one}", acts.export),
         Verb("POST", f"/web/orders/{one}/reveal", acts.reveal),
-        *passkey_verbs(daemon_handle, PasskeyDoor(place.party, acts.attempt, acts.slow_down)),
+        *passkey_verbs(daemon_handle, PasskeyDoor(place.party, acts.attempt, acts.prove, acts.slow_down)),
     ))  # fmt: skip
 
 
@@ -169,7 +174,9 @@ class _Acts:
                 audit.append(tx, actor, "sign_in.failed", "person:?", {"factor": factor, "code": found.code})
             if isinstance(found, No):
                 return found
-            session = WebSession(person, page, factor, tx.now_ms, tx.now_ms, tx.entropy.bytes(_NONCE_BYTES).hex())
+            proved_ms = tx.now_ms if factor in _OURS else 0
+            nonce = tx.entropy.bytes(_NONCE_BYTES).hex()
+            session = WebSession(person, page, factor, tx.now_ms, tx.now_ms, nonce, proved_ms)
             return found, session, web_tokens.write(session, tx.vault.mac)
 
         said = await self._daemon_handle.store.write(unit)
@@ -177,6 +184,48 @@ class _Acts:
             raise Denied(403, "sign_in_failed", NOT_IN)
         entitled, session, token = said
         return {**self._shown(session, entitled), "token": token}
+
+    async def step_up(self, call: Call) -> Any:
+        """The same session, after its person showed `password` and `one_time_code` again: for what leaves as a file."""
+        person = (await self._sessions.of(call.token)).entitled.person.name
+        password, code = secret(call, "password"), secret(call, "one_time_code")
+        self.slow_down()
+        now_ms = self._daemon_handle.clock.now_ms()
+        checked = await self._daemon_handle.store.read(
+            lambda conn: password_checked(conn, person, password, now_ms)
+        )
+        return await self.prove(call, "password", code_fits(checked, code))
+
+    async def prove(self, call: Call, factor: str, fits: Fits) -> Any:
+        """The session of the call, proven now, if what its person shows fits. Failures count as those of signing in."""
+        found = await self._sessions.of(call.token)
+        person = found.entitled.person.name
+
+        def unit(tx: Tx) -> tuple[WebSession, str] | No:
+            entitled = entitlements.of_name(tx.fresh, person, tx.now_ms)
+            if not isinstance(entitled, No):
+                entitled = try_in(tx, entitled, f"{factor}, again", fits, actor_of(person))
+            if isinstance(entitled, No):
+                return entitled
+            session = replace(found.session, seen_ms=tx.now_ms, proved_ms=tx.now_ms)
+            return session, web_tokens.write(session, tx.vault.mac)
+
+        said = await self._daemon_handle.store.write(unit)
+        if isinstance(said, No):
+            why = "this does not fit, or you are locked out for thirty minutes; nothing left the gateway"
+            raise Denied(403, "step_up_failed", why)
+        session, token = said
+        return {**self._shown(session, found.entitled), "token": token}
+
+    async def export(self, call: Call) -> Any:
+        """Note that a person takes a report away as a file; the query process makes it."""
+        report, period = call.parts[0], {name: str(call.body.get(name) or "")[:10] for name in ("from", "to")}
+        if report not in FORMS:
+            raise Denied(404, "no_such_report", f"there is no report {report[:40]}")
+        await self._daemon_handle.store.write(
+            lambda tx: audit.append(tx, call.peer.actor, "report.exported", f"report:{report}", period)
+        )
+        return {"report": report, "noted": True}
 
     def _shown(self, session: WebSession, entitled: EntitledPerson) -> dict[str, Any]:
         ends_ms = session.ends_ms(self._daemon_handle.session_limits)

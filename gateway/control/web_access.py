@@ -107,6 +107,8 @@ def _behind(sessions: WebSessions, name: str, act: Act) -> Act:
         verdict = judge(name, found.entitled.grants, signed_in=True)
         if verdict.why:
             await _refuse(sessions, call, person, name, verdict.code, verdict.why)
+        if name in STEP_UP and not found.session.proven(sessions.judge_by.now_ms()):
+            raise Denied(403, "step_up", "show your password and code, or a passkey, again: this leaves the gateway")
         return await act(replace(as_person(call, person), scope=verdict.scope))
 
     return judged
@@ -116,6 +118,10 @@ APPROVAL_PAGE = frozenset({
     "GET /approvals", "GET /approvals/{}", "GET /web/session", "POST /web/renew", "POST /web/sign-out",
 })  # fmt: skip
 """All that a session of the approval page is good for."""
+
+
+STEP_UP = frozenset({"GET /receipts/{}/file", "POST /web/exports/reports/{}"})
+"""What leaves the gateway as a file: its person has shown a factor not long ago (`web_tokens.PROVEN_MS`)."""
 
 
 async def _refuse(sessions: WebSessions, call: Call, person: str, name: str, code: str, why: str) -> None:

@@ -33,6 +33,7 @@ from gateway.people.web_tokens import WebPage
 
 _CHALLENGE_BYTES = 32
 _MOST_ANSWER = 16_384
+_PURPOSES = ("create", "sign_in", "step_up")
 BY_WAY_OF = "approval_page"
 
 
@@ -43,12 +44,21 @@ class SignsIn(Protocol):
         """Raises Denied."""
 
 
+class Proves(Protocol):
+    """Marks the session of a call as proven, for what fits."""
+
+    def __call__(self, call: Call, factor: str, fits: Fits) -> Awaitable[Any]:
+        """Raises Denied."""
+
+
 @dataclass(frozen=True, slots=True)
 class PasskeyDoor:
-    """What the verbs need of the sessions: the pages' relying parties, signing in, and a brake."""
+    """What the verbs need of the sessions: the pages' relying parties, signing in, proving it again,
+    and a brake."""
 
     party: Callable[[WebPage], RelyingParty]
     sign_in: SignsIn
+    prove: Proves
     slow_down: Callable[[], None]
 
 
@@ -59,6 +69,7 @@ def passkey_verbs(daemon_handle: DaemonHandle, door: PasskeyDoor) -> Sequence[Ve
         Verb("POST", "/web/challenge", acts.challenge),
         Verb("POST", "/web/passkeys", acts.register),
         Verb("POST", "/web/sign-in/passkey", acts.sign_in),
+        Verb("POST", "/web/step-up/passkey", acts.step_up),
         Verb("POST", f"/web/approvals/{one}/approve", acts.approve),
         Verb("POST", f"/web/approvals/{one}/reject", acts.reject),
     )
@@ -73,10 +84,10 @@ class _Acts:
         return int(self._daemon_handle.clock.monotonic_s() * 1000)
 
     async def challenge(self, call: Call) -> Any:
-        """A challenge for `purpose` (`create`, `sign_in`) at `page`, good once and for two minutes."""
+        """A challenge for `purpose` (`create`, `sign_in`, `step_up`) at `page`, good once and for two minutes."""
         page, purpose = _page(call), call.text("purpose")
-        if purpose not in ("create", "sign_in"):
-            raise Denied(400, "bad_purpose", "`purpose` is create or sign_in")
+        if purpose not in _PURPOSES:
+            raise Denied(400, "bad_purpose", f"`purpose` is {' or '.join(_PURPOSES)}")
         self._door.slow_down()
         octets = await self._daemon_handle.store.write(lambda tx: tx.entropy.bytes(_CHALLENGE_BYTES))
         self._daemon_handle.pending_passkeys.offer(octets, f"{purpose} {page.value}", self._now_ms())
@@ -108,19 +119,13 @@ class _Acts:
         challenge, answer = self._taken(call, page, "sign_in"), _answer(call)
         credential = passkeys.credential_of(answer)
         person = await self._daemon_handle.store.read(lambda conn: _owner(conn, credential, page))
+        return await self._door.sign_in(person, page, "passkey", _answered(page, challenge, answer))
 
-        def fits(tx: Tx, found: EntitledPerson) -> bool:
-            for one in found.person.passkeys:
-                if one.page is page and one.passkey.credential_id == credential:
-                    try:
-                        after = passkeys.asserted(answer, challenge, one.party, one.passkey)
-                    except PasskeyRefused:
-                        return False
-                    persons.passkey_used(tx, found.person, replace(one, passkey=after))
-                    return True
-            return False
-
-        return await self._door.sign_in(person, page, "passkey", fits)
+    async def step_up(self, call: Call) -> Any:
+        """The session of the call, proven again with a passkey of its own person, made for this page."""
+        page = _page(call)
+        challenge = self._taken(call, page, "step_up")
+        return await self._door.prove(call, "passkey", _answered(page, challenge, _answer(call)))
 
     # ---- decisions ----
 
@@ -152,6 +157,24 @@ class _Acts:
         states = sorted({row.life.state.value for row in said.changed})
         return {"request": key, "state": said.request.state.value, "missing": said.missing or None,
                 "changed": len(said.changed), "states": states}  # fmt: skip
+
+
+def _answered(page: WebPage, challenge: bytes, answer: str) -> Fits:
+    """Whether a passkey of the person, made for this page, answered the challenge."""
+    credential = passkeys.credential_of(answer)
+
+    def fits(tx: Tx, found: EntitledPerson) -> bool:
+        for one in found.person.passkeys:
+            if one.page is page and one.passkey.credential_id == credential:
+                try:
+                    after = passkeys.asserted(answer, challenge, one.party, one.passkey)
+                except PasskeyRefused:
+                    return False
+                persons.passkey_used(tx, found.person, replace(one, passkey=after))
+                return True
+        return False
+
+    return fits
 
 
 def _owner(conn: Connection, credential: bytes, page: WebPage) -> str:

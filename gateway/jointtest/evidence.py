@@ -12,15 +12,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lxml import etree
-
 from gateway.control.client import NoDaemon, Refused
+from gateway.control.signed_octets import signed_octets
 from gateway.jointtest.player import GivenOrder, Player, keep
 from gateway.jointtest.verdicts import CaseFinding, SeenAt
 from gateway.simbank.exchange_log import Exchanged, read_exchanges
 
 VERDICT = "verdict.json"
-_DSIG = "{http://www.w3.org/2000/09/xmldsig#}"
 
 
 async def collect(player: Player, finding: CaseFinding, offset: int, *, alone: bool) -> None:
@@ -112,25 +110,6 @@ def _keep_signed(folder: Path, name: str, octets: bytes) -> None:
     """The octets that were signed, of a message with an XML signature: its SignedInfo in canonical form."""
     for number, signed in enumerate(signed_octets(octets), start=1):
         keep(folder / f"{name}-signed-{number}.bin", signed)
-
-
-def signed_octets(message: bytes) -> Iterator[bytes]:
-    """What each XML signature of a message signs, as canonical octets; none for a message without one.
-
-    A length or a header may stand before the XML, as the bank frames its messages.
-    """
-    start = message.find(b"<")
-    if start < 0 or b"SignedInfo" not in message:
-        return
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=False)
-    try:
-        tree = etree.fromstring(message[start : message.rfind(b">") + 1], parser)
-    except etree.XMLSyntaxError:
-        return
-    for info in tree.iter(f"{_DSIG}SignedInfo"):
-        method = info.find(f"{_DSIG}CanonicalizationMethod")
-        name = "" if method is None else method.get("Algorithm", "")
-        yield etree.tostring(info, method="c14n", exclusive="exc-c14n" in name, with_comments="WithComments" in name)
 
 
 def _signed_note(folder: Path, player: Player) -> str:

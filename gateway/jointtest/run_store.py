@@ -81,6 +81,7 @@ class RunStore:
         self._now = now
         self._last = _FIRST
         self.run = Run()
+        _cut(self.file)
         for line in _lines(self.file):
             self._last = line["hash"]
             _take(self.run, line)
@@ -140,18 +141,30 @@ def _hash(line: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(plain, ensure_ascii=False, sort_keys=True).encode()).hexdigest()
 
 
-def _lines(file: Path) -> Iterator[dict[str, Any]]:
-    """The lines of a journal, each checked against the one before. A last line that was cut is cut off the file.
+def read_run(folder: Path) -> Run:
+    """What the journal of this folder tells, for whoever only looks: the file stays as it is. Raises BadJournal."""
+    run = Run()
+    for line in _lines(folder / FILE):
+        _take(run, line)
+    return run
 
-    Raises BadJournal.
-    """
+
+def _cut(file: Path) -> None:
+    """Take away a last line that was not written whole."""
+    if file.exists():
+        data = file.read_bytes()
+        whole = data.rfind(b"\n") + 1
+        if whole != len(data):
+            with file.open("r+b") as cut:
+                cut.truncate(whole)
+
+
+def _lines(file: Path) -> Iterator[dict[str, Any]]:
+    """The whole lines of a journal, each checked against the one before. Raises BadJournal."""
     if not file.exists():
         return
     data = file.read_bytes()
     whole = data[: data.rfind(b"\n") + 1]
-    if len(whole) != len(data):
-        with file.open("r+b") as cut:
-            cut.truncate(len(whole))
     before = _FIRST
     for number, text in enumerate(whole.splitlines(), start=1):
         line: dict[str, Any] = {}

@@ -15,8 +15,10 @@ from enum import StrEnum
 
 from gateway.people.sessions import SessionLimits
 
-_DOMAIN = b"bankgw web session 1\n"
+_DOMAIN = b"bankgw web session 2\n"
 _LONGEST = 1_000
+PROVEN_MS = 5 * 60_000
+"""So long after a person showed a factor of ours, an export is given without another one."""
 Mac = Callable[[bytes], bytes]
 """A MAC under the vault's key."""
 
@@ -30,7 +32,8 @@ class WebPage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WebSession:
-    """A person signed in from a browser. Times are milliseconds of UTC; `nonce` tells sessions apart."""
+    """A person signed in from a browser. Times are milliseconds of UTC; `nonce` tells sessions apart. `proved_ms`: when
+    the person last showed a passkey, or password and one-time code; 0 for never."""
 
     person: str
     page: WebPage
@@ -38,10 +41,15 @@ class WebSession:
     began_ms: int
     seen_ms: int
     nonce: str
+    proved_ms: int = 0
 
     def ends_ms(self, limits: SessionLimits) -> int:
         """When it ends if it is not renewed."""
         return min(self.seen_ms + limits.idle_ms, self.began_ms + limits.absolute_ms)
+
+    def proven(self, now_ms: int) -> bool:
+        """Whether it is short enough ago that the person showed a factor."""
+        return 0 <= now_ms - self.proved_ms < PROVEN_MS
 
 
 def write(session: WebSession, mac: Mac) -> str:
@@ -61,10 +69,10 @@ def read(text: str, mac: Mac, now_ms: int, limits: SessionLimits) -> WebSession 
         return None
     if not hmac.compare_digest(mac(_DOMAIN + octets), given):
         return None
-    person, page, factor, began_ms, seen_ms, nonce = json.loads(octets)
-    session = WebSession(person, WebPage(page), factor, began_ms, seen_ms, nonce)
+    person, page, *more = json.loads(octets)
+    session = WebSession(person, WebPage(page), *more)
     # A clock that was set back must not lengthen a session.
-    return session if seen_ms - limits.idle_ms <= now_ms < session.ends_ms(limits) else None
+    return session if session.seen_ms - limits.idle_ms <= now_ms < session.ends_ms(limits) else None
 
 
 def claims(text: str) -> WebSession | None:

@@ -25,6 +25,7 @@ from gateway.erp.amqp_types import Amqp
 from gateway.journal.sql import reading
 from gateway.journal.sql.executor import ThreadExecutor
 from gateway.people.sessions import SessionLimits
+from gateway.query.joint_tests import JointRuns
 from gateway.query.read_store import ReadStore, nothing
 from gateway.query.verbs import query_verbs
 from gateway.registry import Registry
@@ -39,7 +40,9 @@ _log = log.get("query")
 class QueryProcess:
     """Serves the console's questions at `settings.query_socket()`. Raises journal_access.NoAccess, OSError."""
 
-    def __init__(self, reactor: Any, settings: conf.Settings, banks: Mapping[str, Bank]) -> None:
+    def __init__(
+        self, reactor: Any, settings: conf.Settings, banks: Mapping[str, Bank], shelf: JointRuns | None = None
+    ) -> None:
         self._settings = settings
         url = journal_access.url_of(settings, None)
         engine = reading.connect(url, journal_access.vault_of(settings, None), READERS)
@@ -49,7 +52,7 @@ class QueryProcess:
         handle = reading_handle(settings, self._store, clock, registry.build(without_keys(settings), banks))
         judge_by = WebJudge(self._store.read, clock.now_ms, limits, self._note)
         self._server = ControlServer(
-            reactor, query_verbs(handle, judge_by), settings.environment_name(), pages=True
+            reactor, query_verbs(handle, judge_by, shelf), settings.environment_name(), pages=True
         )
 
     def open(self) -> None:

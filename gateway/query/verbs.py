@@ -18,7 +18,8 @@ from gateway.control.web import shown_session
 from gateway.control.web_access import WebJudge, WebSessions, guarded
 from gateway.journal.commit.audit import AuditEntry
 from gateway.journal.sql.vaults import vault_of
-from gateway.query import audit_pages, search
+from gateway.query import audit_pages, joint_tests, search
+from gateway.query.joint_tests import JointRuns
 from gateway.query.overview import AT_RISK, newest, overview
 from protocols.canon.outcome import State
 from protocols.canon.party import mask
@@ -28,17 +29,22 @@ _REF, _REF_DIGITS = b"account ref\n", 20
 READING = frozenset({
     "GET /today", "GET /reports/{}", "GET /reconciliation/{}", "GET /reconciliation/{}/tables/{}", "GET /orders",
     "GET /orders/{}", "GET /roles", "GET /delegations", "GET /policy", "GET /approvals", "GET /proposals",
+    "GET /receipts", "GET /receipts/missing", "GET /receipts/{}/facts", "GET /worklists", "GET /liquidity",
+    "GET /liquidity/{}", "GET /liquidity-runs/{}",
 })  # fmt: skip
 """The daemon's verbs that only read the journal."""
+LATELY_S = 20.0
+"""So old may the work lists be that the console shows."""
 
 
-def query_verbs(handle: DaemonHandle, judge_by: WebJudge) -> Sequence[Verb]:
-    """All verbs, behind the matrix of roles. `handle` has a journal that can be read, and nothing that runs."""
+def query_verbs(handle: DaemonHandle, judge_by: WebJudge, shelf: JointRuns | None = None) -> Sequence[Verb]:
+    """All verbs, behind the matrix of roles. `handle` has a journal that can be read, and nothing that runs; `shelf`
+    has the runs of joint tests, if the settings name a folder."""
     sessions = WebSessions(judge_by)
     acts = _Acts(handle, sessions)
     own = daemon_verbs.unguarded(handle, PersonSessions(handle.clock, handle.session_limits))
     changed = {"GET /orders/{}": _without_bytes, "GET /reconciliation/{}": acts.by_ref,
-               "GET /reconciliation/{}/tables/{}": acts.by_ref}  # fmt: skip
+               "GET /reconciliation/{}/tables/{}": acts.by_ref, "GET /worklists": acts.lately}  # fmt: skip
     reading = [
         Verb(verb.method, verb.path, changed.get(name_of(verb), _as_is)(verb.act))
         for verb in own if name_of(verb) in READING
@@ -50,6 +56,8 @@ def query_verbs(handle: DaemonHandle, judge_by: WebJudge) -> Sequence[Verb]:
         Verb("GET", "/audit", acts.audit),
         Verb("GET", "/accounts", acts.accounts),
         Verb("GET", "/web/session", acts.session),
+        # A reader's thread is as good a place as any for files.
+        *joint_tests.verbs(shelf, lambda look: handle.store.read(lambda _conn: look())),
     ))  # fmt: skip
 
 
@@ -106,6 +114,22 @@ class _Acts:
             account = refs.get(call.parts[0], "")
             said = await act(replace(call, parts=(account, *call.parts[1:])))
             return {**said, "account": mask(account)}
+
+        return found
+
+    def lately(self, act: Act) -> Act:
+        """The same verb, whose answer is kept for some seconds for all with the same scope: its lists are looked for in
+        many places, and stand on everybody's first page."""
+        kept: dict[tuple[str, ...], tuple[float, Any]] = {}
+
+        async def found(call: Call) -> Any:
+            now_s = self._handle.clock.monotonic_s()
+            key = (call.scope.text(), str(sorted(call.query.items())))
+            for old in [one for one, (at_s, _said) in kept.items() if now_s - at_s >= LATELY_S]:
+                del kept[old]
+            if call.clear or key not in kept:
+                kept[key] = now_s, await act(call)
+            return kept[key][1]
 
         return found
 

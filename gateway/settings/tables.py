@@ -263,6 +263,9 @@ class WebSettings(_Table):
     query_socket: SettingsPath | None = Field(
         None, description="UNIX socket of `bankgw query`; default `state_dir/query.sock`."
     )
+    joint_tests_dir: SettingsPath | None = Field(
+        None, description="Folder of joint tests, one folder a run, that `bankgw query` reads and the console shows."
+    )
     group: str | None = Field(
         None, description="UNIX group whose members may open both sockets (mode 0660): the users of the web pages. "
         "Needs sockets outside `state_dir`."

@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from starlette.applications import Starlette
@@ -87,11 +87,16 @@ class PageVisit:
         """A text in the visit's language."""
         return text(self.site.texts, name, self.language)
 
+    def word(self, kind: str, name: str) -> str:
+        """A word of the gateway in the visit's language; one that has no text yet as it is."""
+        there = f"{kind}_{name}"
+        return self.text(there) if there in self.site.texts else name
+
     def show(self, template: str, status: int = 200, **values: Any) -> Response:
         """A page."""
         said = web_tokens.claims(self.token)
         made = self.site.templates.get_template(template).render(
-            t=self.text, language=self.language, place=self.place, path=self.request.url.path,
+            t=self.text, word=self.word, language=self.language, place=self.place, path=self.request.url.path,
             person=None if said is None else said.person, may=self.may,
             form_token=self.site.form_tokens.of(self.visit, self.nonce), **values,
         )  # fmt: skip
@@ -105,6 +110,10 @@ class PageVisit:
         """Begin a session: the visit is another one from here on, and forms of the one before are good no more."""
         self.token = self.cookies[SESSION_COOKIE] = token
         self.visit = self.cookies[VISIT_COOKIE] = protection.new_visit()
+
+    def keep(self, token: str) -> None:
+        """The same session, with more shown."""
+        self.token = self.cookies[SESSION_COOKIE] = token
 
     def sign_out(self) -> None:
         """Forget the session in the browser."""
@@ -233,6 +242,9 @@ class WebSite:
         if error.code == "sign_in":
             visit.sign_out()
             return visit.go("/sign-in")
+        if error.code == "step_up":
+            query = visit.request.url.query
+            return visit.go(f"/step-up?back={quote(visit.request.url.path + ('?' + query if query else ''), safe='')}")
         return self._error(visit, error.status, str(error))
 
     def _error(self, visit: PageVisit, status: int, why: str) -> Response:
@@ -256,10 +268,13 @@ def _choose(visit: PageVisit) -> Response:
     if language not in LANGUAGES:
         raise PageRefused(404, "no_page")
     visit.cookies[LANGUAGE_COOKIE] = language
-    back = visit.asked("back", "/")
-    # A path of this site, never `//other.example` or `/\other.example`.
-    inside = back.startswith("/") and not back.startswith(("//", "/\\")) and back.isprintable()
-    return visit.go(back if inside else "/")
+    return visit.go(inside(visit.asked("back", "/")))
+
+
+def inside(path: str) -> str:
+    """This path if it is one of this site, never `//other.example` or `/\\other.example`; else the first page."""
+    good = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable()
+    return path if good else "/"
 
 
 async def _form(request: Request) -> Mapping[str, str]:

@@ -38,12 +38,13 @@ def field_of(answer: PageAnswer, name: str) -> str:
 
 @dataclass
 class Approver:
-    """A person with a device at the approval page."""
+    """A person with a device at the approval page, or at the console's `door`."""
 
     browser: Browser
     operator: Operator
     one: Hand
     authenticator: Authenticator
+    door: str = "/sign-in"
     code: str = field(default="", init=False)
 
     def answer(self, challenge: bytes) -> str:
@@ -68,9 +69,9 @@ class Approver:
 
     def enter(self) -> PageAnswer:
         """Sign in."""
-        page = self.browser.get("/sign-in")
+        page = self.browser.get(self.door)
         (challenge,) = challenges(page)
-        return self.browser.post("/sign-in", challenge=field_of(page, "challenge"), answer=self.answer(challenge))
+        return self.browser.post(self.door, challenge=field_of(page, "challenge"), answer=self.answer(challenge))
 
     def decide(self, key: str, decision: str = "approve", **changed: str) -> PageAnswer:
         """Read the words and decide."""

@@ -35,7 +35,9 @@ from tests.world.services import ROOT
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 WAIT_S = 30
 AXE = ROOT / ".run" / "axe" / "node_modules" / "axe-core" / "axe.min.js"
-PAGES = ("/", "/payments", "/approvals?all=yes", "/positions", "/reconciliation", "/reports", "/reports/payments", "/people")
+PAGES = ("/", "/payments", "/approvals?all=yes", "/positions", "/reconciliation", "/reports", "/reports/payments", "/people",
+         "/receipts", "/receipts/missing", "/liquidity", "/joint-tests", "/worklists/escalated", "/search?q=AP",
+         "/step-up?back=/reports/payments/csv", "/sign-in/passkey", "/passkey")  # fmt: skip
 
 
 @dataclass

@@ -11,6 +11,7 @@ from gateway.control.server import Call, Denied, Verb
 from gateway.control.web import WebPlace, web_verbs
 from gateway.control.web_access import WebJudge
 from gateway.people.passkeys import RelyingParty
+from gateway.query.joint_tests import JointRuns
 from gateway.query.read_store import nothing
 from gateway.query.verbs import query_verbs
 from gateway.web.gateway_client import WebAsker
@@ -55,7 +56,7 @@ class _Side:
 class WorldGateway:
     """Both sides of the gateway of one world. `asked` is all that the pages asked for."""
 
-    def __init__(self, operator: Operator) -> None:
+    def __init__(self, operator: Operator, shelf: JointRuns | None = None) -> None:
         self.operator = operator
         self.asked: list[tuple[str, tuple[str, ...], Mapping[str, Any]]] = []
         self.daemon_verbs = web_verbs(operator.handle, PLACE)
@@ -67,7 +68,7 @@ class WorldGateway:
 
         reading = DaemonLike(handle, _ReadOnly(operator))
         judge_by = WebJudge(reading.store.read, handle.clock.now_ms, handle.session_limits, note)
-        self.query_verbs = query_verbs(reading.handle(), judge_by)
+        self.query_verbs = query_verbs(reading.handle(), judge_by, shelf)
 
     def daemon(self, token: str) -> WebAsker:
         return _Side(self, self.daemon_verbs, token)

@@ -20,6 +20,7 @@ def query(context: typer.Context, config: Config = DEFAULT_CONFIG) -> None:
 
     from gateway import log
     from gateway.control.offline.journal_access import NoAccess
+    from gateway.jointtest.shelf import RunShelf
     from gateway.query.process import QueryProcess
     from protocols.kit import dsig
 
@@ -36,7 +37,8 @@ def query(context: typer.Context, config: Config = DEFAULT_CONFIG) -> None:
     reactor = environment.reactor()
     banks = {name: environment.load_bank(table) for name, table in settings.banks.items()}
     try:
-        running = QueryProcess(reactor, settings, banks)
+        tests = settings.web.joint_tests_dir
+        running = QueryProcess(reactor, settings, banks, None if tests is None else RunShelf(tests))
         running.open()
     except (NoAccess, CannotListenError, OSError, LookupError) as error:
         output.leave(exit_codes.UNAVAILABLE, f"the query process does not start: {error}")

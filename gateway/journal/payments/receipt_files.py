@@ -165,6 +165,12 @@ def listing(
     return [_file(conn, row) for row in found]
 
 
+def kept(conn: Connection, receipt: str) -> ReceiptFile | None:
+    """What is known of a file, without its bytes."""
+    row = conn.execute(select(schema.receipt_files).where(_F.receipt == receipt)).first()
+    return None if row is None else _file(conn, row)
+
+
 def original(conn: Connection, receipt: str) -> tuple[ReceiptFile, bytes] | None:
     """A file as the bank gave it. Raises VaultError if it was changed."""
     row = conn.execute(select(schema.receipt_files).where(_F.receipt == receipt)).first()

@@ -12,6 +12,9 @@ from gateway.journal.commit.audit import AuditEntry
 from gateway.journal.commit.rows import AttemptRow, OutboxRow
 from gateway.journal.sql.vaults import vault_of
 
+BY_HAND = ("outbox.replayed", "outbox.discarded", "outbox.shown_clear")
+"""What a person does with one message. That a group of messages was confirmed is an entry about the group."""
+
 
 @dataclass(frozen=True, slots=True)
 class Moment:
@@ -29,5 +32,8 @@ def timeline(conn: Connection, payment: str) -> list[Moment]:
     for attempt in attempts.of_payment(conn, payment):
         moments.append(Moment(sent_ms.get(attempt.attempt, attempt.first_write_ms or 0), attempt))
     moments += [Moment(exhibit.at_ms, exhibit) for exhibit in attempts.evidence_of(conn, payment)]
-    moments += [Moment(message.created_ms, message) for message in outbox.of_payment(conn, payment)]
+    for message in outbox.of_payment(conn, payment):
+        moments.append(Moment(message.created_ms, message))
+        about = audit.entries_of(conn, vault_of(conn), message.message_id)
+        moments += [Moment(entry.at_ms, entry) for entry in about if entry.entry in BY_HAND]
     return sorted(moments, key=lambda moment: moment.at_ms)

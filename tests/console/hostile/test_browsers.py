@@ -119,7 +119,8 @@ def test_texts_of_erps_and_banks_are_texts(house: House) -> None:
     submit(house.operator, "AP-2", 100, maker="zhao")
     payments = [row[0] for row in house.operator.world.look("select payment from payments where sender = ?", "kingdee")]
     pages = ["/", "/payments", "/approvals", "/positions", "/reconciliation", "/search?q=AP", "/people", "/reports/payments",
-             "/reports/balances", *(f"/payments/{one}" for one in payments), *(f"/payments/{one}/bytes" for one in payments)]  # fmt: skip
+             "/reports/balances", "/receipts", "/receipts/missing", "/liquidity", "/joint-tests", "/worklists/escalated",
+             *(f"/payments/{one}" for one in payments), *(f"/payments/{one}/bytes" for one in payments)]  # fmt: skip
     clock = house.operator.handle.clock
     evil = WebSite("gateway.console", TEXTS, Poisoned(house), "console_origin", routes(), clock.monotonic_s, clock.now_ms)
     told = ""

@@ -82,9 +82,10 @@ def test_every_verb_has_its_row_and_every_row_its_verb(operator: Operator) -> No
     web = WorldGateway(operator)
     every = {access.name_of(verb) for verb in (*operator.verbs, *web.daemon_verbs, *web.query_verbs)}
     assert sorted(every) == sorted(MATRIX)
-    # No page can run the machine, nor decide without a signature.
+    # No page can run the machine, nor decide without a signature. A replay is the same message under the same id.
     changing = {access.name_of(verb) for verb in (*web.daemon_verbs, *web.query_verbs) if verb.method == "POST"}
-    assert {name for name in changing if not name.startswith("POST /web/")} == {"POST /approvals/{}/renew"}
+    assert {name for name in changing if not name.startswith("POST /web/")} == {
+        "POST /approvals/{}/renew", "POST /parked/{}/replay"}
 
 
 # ---- the ceremony, and two administrators ----
