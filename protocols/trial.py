@@ -10,7 +10,8 @@ table may be missing:
     [demo]          share = of the orders that a usual bank gets there; less where each takes many exchanges;
                     twin = more of the twin's options; ask_again_s = for how long the demo asks on about a settled
                     payment of which the bank may have a further word; receipts_today = false where receipts are
-                    of past days only; receipts_of = "payment", "entry" or "batch_item" where only that finds them;
+                    of past days only; sweeps = false where an option is missing that a pool's transfers need;
+                    receipts_of = "payment", "entry" or "batch_item" where only that finds them;
                     looks_up = the text that the demo asks the directory for
     [twin]          the twin's options
     [faults]        what the twin can be told to do wrong: name = the twin's options that make it so; tests play each

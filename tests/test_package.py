@@ -116,7 +116,7 @@ def test_an_installed_gateway_plays_the_demo(bankgw: Path, broker: Broker, tmp_p
     done = _run([bankgw, "demo", "--orders", "30", "--kills", "1"], tmp_path, limit_s=280)
     assert done.returncode == 0, done.stdout + done.stderr
     last = done.stdout.strip().splitlines()[-1]
-    assert re.fullmatch(r"demo: 30 orders, .* 0 duplicated, 0 lost", last), last
+    assert re.fullmatch(r"demo: 30 orders, .* 0 duplicated, 0 lost, \d+ reconciled, 0 wrong", last), last
     assert (tmp_path / "demo-report.html").stat().st_size > 10_000
     assert not (tmp_path / ".cache" / "bankgw" / "broker.json").exists(), "what was made for it is taken away"
 

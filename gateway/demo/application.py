@@ -31,24 +31,24 @@ from gateway.clock import Clock, SystemClock, keep_steady
 from gateway.control.client import ControlClient, NoDaemon, Refused
 from gateway.demo import approvals as demo_approvals
 from gateway.demo import broker as demo_broker
-from gateway.demo import daily_operations, end_of_day, evidence, processes, stage, sums
+from gateway.demo import end_of_day, evidence, finance, findings, pool_sweeps, processes, stage, sums, vouchers
 from gateway.demo import report as demo_report
 from gateway.demo import site as demo_site
+from gateway.demo.asking import Asking
 from gateway.demo.board import Board
 from gateway.demo.erp import BrokerAdmin, BrokerTrouble, Erp, ReceivedNews
+from gateway.demo.finance import DemoFinance
 from gateway.demo.orders import Story, write
 from gateway.demo.play import Play
 from gateway.demo.processes import Child, NotStarted
-from gateway.demo.report import Facts, FaultRow, KillRow, PromiseCheck
+from gateway.demo.report import Facts, KillRow, PromiseCheck
 from gateway.demo.texts import Lang, Words, lang_of, phrase
 from gateway.demo.timeline_picture import Timeline
-from gateway.demo.verdict import Executed, Journalled, OrderResult, Verdict, Wrong, is_news, judge, outcome
+from gateway.demo.verdict import Executed, Journalled, Verdict, is_news, judge
 from gateway.settings import socket_of
-from gateway.simbank.faults import FAULTS, BankFault
+from gateway.settings.agreement import TREASURY
 from gateway.tasks import sleep
 from protocols import trial
-from protocols.canon.outcome import State
-from protocols.twin import Booked
 
 EXIT_AGREES, EXIT_DISAGREES, EXIT_USAGE, EXIT_UNAVAILABLE, EXIT_INTERRUPTED = 0, 1, 2, 69, 130
 QUESTIONS = 20
@@ -246,7 +246,10 @@ class Demo:
         await self._simulators_ready(site)
         user = self._broker["users"]["erp-demo"]["user"]
         more, maker = ((demo_approvals.APPROVE,), demo_approvals.MAKER) if wishes.approvals else ((), "")
-        demo_site.configure(site, self._broker, stage.senders(user, banks, more), watch_port=0)
+        ledger = DemoFinance(self._clock, site, banks, wishes.report.absolute())
+        senders = {**stage.senders(user, banks, (*more, *finance.OPERATIONS)),
+                   TREASURY: pool_sweeps.treasury(banks)}  # fmt: skip
+        demo_site.configure(site, self._broker, senders, watch_port=0, more=ledger.settings())
         story = write(wishes.seed, wishes.orders, min(max(QUESTIONS, 3 * len(banks)), wishes.orders),
                       stage.stage(banks, self._run_key, datetime.now(UTC), maker))  # fmt: skip
         self._board.say(
@@ -261,11 +264,11 @@ class Demo:
             await clerk.watch()
             await erp.start()
             self._approver = self._approver_of(site, erp)
+            ledger.prepare()
             self._daemon.start()
             await play.run()
             await self._ask_again(site)
-            evening = end_of_day.Evening(self._clock, erp, self._branches(site), site, self._run_key)
-            await evening.ask(banks)
+            evening = await self._evening(site, erp, story, ledger)
             leaks = self._leaks(site, story)
             stopped = await self._stop_daemon()
             await erp.silence(0.5, 5.0)
@@ -275,7 +278,17 @@ class Demo:
             await erp.close()
             await clerk.close()
         leaks += self._leaks(site, story)
-        return self._compare(site, story, erp, clerk, leaks, (evening.check, stopped))
+        return self._compare(site, story, erp, clerk, leaks, (evening.check, stopped), ledger)
+
+    async def _evening(self, site: demo_site.Site, erp: Erp, story: Story, ledger: DemoFinance) -> end_of_day.Evening:
+        """The banks are calm: pools are swept, statements asked for, books brought, reports made."""
+        asking = Asking(self._clock, erp, f"{self._run_key}-evening")
+        await ledger.sweep()
+        evening = end_of_day.Evening(self._clock, asking, self._branches(site), site)
+        await evening.ask(self._wishes.banks)
+        await ledger.books(asking, story, vouchers.told(erp.heard))
+        await ledger.reports(asking)
+        return evening
 
     def _on_heard(self, one: ReceivedNews) -> None:
         self._play.on_heard(one)
@@ -358,35 +371,43 @@ class Demo:
         clerk: BrokerAdmin,
         leaks: list[evidence.Leak],
         ends: tuple[PromiseCheck, ...],
+        ledger: DemoFinance,
     ) -> int:
         lasted_s, now_ms = self.elapsed(), self._clock.now_ms()
         banks = self._wishes.banks
-        executions = [one for bank in banks for one in evidence.executed(bank, site.ledger(bank), now_ms)]
-        journal = evidence.journalled(site.state, _vault_key(site))
+        executed = [one for bank in banks for one in evidence.executed(bank, site.ledger(bank), now_ms)]
+        swept, rows = pool_sweeps.of_pools(executed, ledger.pools), evidence.journalled(site.state, _vault_key(site))
+        executions = [one for one in executed if one not in swept]
+        journal = [row for row in rows if row.sender != TREASURY]
         counted = self._count_approvals(site, story, executions, journal)
         verdict = judge(story, [*erp.heard, *clerk.unrouted], executions, journal, counted.waiting)
         money = sums.sums(verdict, executions, journal)
         early = None if self._play.calm_ms is None else evidence.sent_before(site.state, self._play.calm_ms)
         tallies = {bank: stage.tell_simulator(site.control(bank), {"do": "report"}) for bank in banks}
         checks = (
-            *_promises(verdict, executions, story), demo_report.money_check(money),
-            _only_permitted_repeats(journal, tallies), _sound(self._daemon.log),
-            *ends, *(() if self._approver is None else (self._approver.check(counted),)),
+            *findings.promises(verdict, executions, story), demo_report.money_check(money),
+            findings.only_permitted_repeats(rows, tallies), findings.sound(self._daemon.log),
+            pool_sweeps.check(ledger.pools, pool_sweeps.moves(site.state, _vault_key(site)), rows, swept,
+                              ledger.balances(now_ms)),
+            ledger.judge(story, rows, now_ms), *ends,
+            *(() if self._approver is None else (self._approver.check(counted),)),
             demo_report.leak_check(leaks, len(self._scanned(site)), len(story.numbers) + len(story.names) + 2),
         )  # fmt: skip
-        stories = tuple(_stories(site, verdict))
+        stories = tuple(findings.stories(site, verdict))
         facts = Facts(
             seed=self._wishes.seed, banks=banks, started=self._started, lasted_s=lasted_s,
             commands=len(story.commands), published_s=self._play.published_s or 0.0, calm_s=self._play.calm_s,
-            verdict=verdict, checks=checks, sorts=_by_sort(verdict),
-            faults=tuple(_fault_rows(site, verdict, tallies, early)),
-            kills=tuple(self._kill_rows(site)), questions=_answers_to_questions(story, erp.heard),
+            verdict=verdict, checks=checks, sorts=findings.by_sort(verdict),
+            faults=tuple(findings.fault_rows(site, verdict, tallies, early)),
+            kills=tuple(self._kill_rows(site)), questions=findings.answers_to_questions(story, erp.heard),
             parked=Counter(one.code for one in clerk.parked), repeats=erp.repeats,
             stories=stories, environment=_environment(self._wishes, self._broker),
-            again=self._wishes.again(), money=money, timeline=self._timeline(erp.heard, lasted_s),
+            again=self._wishes.again(), money=money, beside=tuple(file.name for file in ledger.files),
+            timeline=self._timeline(erp.heard, lasted_s),
         )  # fmt: skip
         self._wishes.report.write_text(demo_report.html(facts, self._wishes.lang), "utf-8")
-        self._tell(verdict, checks, stories, "" if self._approver is None else counted.last_words())
+        last_words = ledger.reconciliation.last_words() + ("" if self._approver is None else counted.last_words())
+        self._tell(verdict, checks, stories, last_words)
         return EXIT_AGREES if all(check.holds for check in checks) else EXIT_DISAGREES
 
     def _count_approvals(
@@ -448,117 +469,6 @@ class Demo:
 
 def _vault_key(site: demo_site.Site) -> Path:
     return site.folder / "secrets" / "vault.key"
-
-
-def _promises(verdict: Verdict, executions: list[Executed], story: Story) -> Iterator[PromiseCheck]:
-    duplicated, lost = verdict.count(Wrong.DUPLICATED), verdict.count(Wrong.LOST)
-    disagreeing = sum(finding.wrong is Wrong.DISAGREES for finding in verdict.findings)
-    moved = sum(one.booked is not Booked.REFUSED for one in executions)
-    for promise, number, found in (
-        ("no order was carried out twice", duplicated,
-         phrase("{executions} executions in the ledgers, {moved} of them moved money; {duplicated} orders twice",
-                executions=len(executions), moved=moved, duplicated=duplicated)),
-        ("every order and every command is answered for", lost,
-         phrase("{orders} orders, {commands} commands; {lost} without a final word or an answer",
-                orders=len(story.orders), commands=len(story.commands), lost=lost)),
-    ):  # fmt: skip
-        yield PromiseCheck(phrase(promise), number == 0, found)
-    differences = phrase("{count} differences", count=disagreeing)
-    yield PromiseCheck(phrase("ledgers, journal and events say the same"), disagreeing == 0, differences)
-
-
-def _only_permitted_repeats(journal: Sequence[Journalled], tallies: Mapping[str, Mapping[str, Any]]) -> PromiseCheck:
-    """A bank may meet a reference again where its own rules allow the very same bytes again; it books them once."""
-    repeats: Counter[str] = Counter()
-    for row in journal:
-        repeats[row.bank] += max(0, row.sends - 1)
-    met = {bank: int(tally["duplicates"]) for bank, tally in tallies.items()}
-    more = [f"{bank} met {count} again, {repeats[bank]} were sent" for bank, count in met.items()
-            if count > repeats[bank]]  # fmt: skip
-    unfit = sum(bool(row.unfit) for row in journal)
-    found = phrase(
-        "{repeats} repeats, {unfit} of them not allowed or not byte for byte; the banks met {met} references they had "
-        "already", repeats=repeats.total(), unfit=unfit, met=sum(met.values()),
-    )  # fmt: skip
-    promise = phrase("a bank met a reference again only as a repeat that its rules allow, byte for byte")
-    return PromiseCheck(promise, not more and unfit == 0, "; ".join([str(found), *more]) if more else found)
-
-
-def _sound(log: Path) -> PromiseCheck:
-    found = evidence.defects(log)
-    return PromiseCheck(
-        phrase("the daemon's log shows no defect of its own"), not found, "; ".join(found[:3]) or "none"
-    )
-
-
-def _by_sort(verdict: Verdict) -> dict[str, Counter[str]]:
-    sorts: dict[str, Counter[str]] = {}
-    for fate in verdict.fates:
-        sorts.setdefault(fate.order.sort, Counter())[_word(fate)] += 1
-    return sorts
-
-
-def _word(fate: OrderResult) -> str:
-    return "unheard of" if fate.told is None else fate.told.value
-
-
-def _fault_rows(
-    site: demo_site.Site, verdict: Verdict, tallies: Mapping[str, Mapping[str, Any]], early: frozenset[str] | None
-) -> Iterator[FaultRow]:
-    """`early` are the payments that left before the banks behaved, after which no plan strikes; None: all."""
-    for plan in site.plans:
-        struck: dict[BankFault, Counter[str]] = {}
-        for fate in verdict.fates:
-            # What strikes a bundle goes by the bundle's reference, which is nobody's order.
-            single = fate.order.kind in ("payment", "transfer") and (early is None or fate.payment in early)
-            if fate.order.bank == plan.bank and fate.reference is not None and fate.order.carried and single:
-                fault = stage.first_fault(plan, fate.reference)
-                if fault is not None:
-                    struck.setdefault(fault, Counter())[_word(fate)] += 1
-        for fault in BankFault:
-            committed = int(tallies[plan.bank]["faults"][fault.value])
-            yield FaultRow(plan.bank, fault.value, FAULTS[fault].meaning, committed, struck.get(fault, Counter()))
-
-
-def _answers_to_questions(story: Story, heard: list[ReceivedNews]) -> dict[str, Counter[str]]:
-    answers: dict[str, list[ReceivedNews]] = {}
-    for one in heard:
-        answers.setdefault(one.correlation, []).append(one)
-    found: dict[str, Counter[str]] = {}
-    for question in story.questions:
-        words = sorted({outcome(one) for one in answers.get(question.message_id, ())})
-        found.setdefault(question.key, Counter())[" and ".join(words) or "nothing"] += 1
-    return found
-
-
-def _stories(site: demo_site.Site, verdict: Verdict) -> Iterator[demo_report.PaymentStory]:
-    """The files of payments to which something happened, one of each sort."""
-    wanted: dict[str, OrderResult] = {}
-    doubted = evidence.doubted(site.state)
-    for fate in verdict.fates:
-        if fate.payment is None:
-            continue
-        rules, settled = doubted.get(fate.payment, frozenset()), fate.told is State.SETTLED
-        for why, fits in (
-            ("killed while it was being sent, then settled", "payment.taken_over" in rules and settled),
-            ("the bank fell silent, then settled", "payment.silent" in rules and settled),
-            ("hidden by the bank, then found", "payment.pending_not_found" in rules and settled),
-            ("settled, and the money came back", fate.told is State.RETURNED),
-            ("in doubt, then refused by the bank", bool(rules) and fate.told is State.FAILED),
-            ("still in doubt: the bank does not know it", fate.in_doubt),
-            ("published three times, paid once", fate.order.sort == "three times" and settled),
-            ("withdrawn before it was sent", fate.told is State.CANCELLED),
-            ("one of many in one message", fate.order.kind in daily_operations.COMMANDS and fate.booked is not None),
-        ):  # fmt: skip
-            if fits:
-                wanted.setdefault(why, fate)
-    climbs = evidence.longest_climbs(site.state)
-    wanted |= {f"{demo_report.CLIMB} {fate.order.bank}": fate for fate in verdict.fates
-               if climbs.get(fate.order.bank) == fate.order.id}  # fmt: skip
-    keys = {why: fate.payment for why, fate in wanted.items() if fate.payment is not None}
-    files = evidence.files_of_payments(site.state, _vault_key(site), tuple(keys.values()))
-    for why, fate in wanted.items():
-        yield demo_report.PaymentStory(why, fate.order.id, fate, tuple(files[keys[why]]))
 
 
 def _environment(wishes: Wishes, broker: Mapping[str, Any]) -> dict[str, str]:

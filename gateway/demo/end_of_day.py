@@ -19,8 +19,9 @@ from gateway import capabilities
 from gateway.clock import Clock
 from gateway.control.client import NoDaemon, Refused
 from gateway.demo import site as demo_site
-from gateway.demo.erp import Erp, ReceivedNews
-from gateway.demo.orders import RECEIPT, STATEMENT, DemoCommand, ExpectedAnswer
+from gateway.demo.asking import Asking
+from gateway.demo.erp import ReceivedNews
+from gateway.demo.orders import RECEIPT, STATEMENT
 from gateway.demo.report import PromiseCheck
 from gateway.demo.texts import phrase
 from gateway.simbank.ledger import CHINA
@@ -34,7 +35,6 @@ PATIENCE_S = 60.0
 SETTLES_S = 45.0
 """So long a statement may be behind the books: some banks make their files at intervals."""
 _LOOKS_UP = "示例"
-_PER_SECOND = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +110,9 @@ class Evening:
     """
 
     clock: Clock
-    erp: Erp
+    asking: Asking
     look_up: Callable[[str, str], Awaitable[Mapping[str, Any]]]
     site: demo_site.Site
-    run: str
-    _asked: int = 0
     _good: dict[str, int] = field(default_factory=dict)
     _faults: list[str] = field(default_factory=list)
 
@@ -211,14 +209,5 @@ class Evening:
 
     async def _put(self, key: str, fields: Mapping[str, Any]) -> ReceivedNews | None:
         """Ask one question; its answer, or None after PATIENCE_S."""
-        self._asked += 1
-        id_ = f"{self.run}-evening-{self._asked}"
         body = json.dumps(dict(fields), ensure_ascii=False).encode()
-        await self.erp.publish((DemoCommand(id_, "", key, body, frozenset({READY[key]})),), _PER_SECOND)
-        until_s = self.clock.monotonic_s() + PATIENCE_S
-        while self.clock.monotonic_s() < until_s:
-            for one in reversed(self.erp.heard):
-                if one.correlation == id_ and one.where is ExpectedAnswer.REPLY:
-                    return one
-            await sleep(self.clock, 0.1)
-        return None
+        return await self.asking.put(key, body, {READY[key]}, PATIENCE_S)

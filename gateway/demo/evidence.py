@@ -28,12 +28,12 @@ from protocols.canon.outcome import State
 from protocols.erp.routing import EVENTS
 
 JOURNAL = "journal.db"
-_SELECT = "SELECT payment, order_id, state, seq, bank, bank_ref, attempt, amount_minor, currency FROM payments"
+_SELECT = "SELECT payment, order_id, state, seq, bank, bank_ref, attempt, amount_minor, currency, sender FROM payments"
 _UNSENT = frozenset({"payment.not_sent", "payment.replay_not_sent"})
 # A payment of which nobody was ever in doubt: the way without accidents.
 _MOST_WORDS = """
 SELECT p.bank, p.order_id FROM payments p JOIN evidence e ON e.payment = p.payment
-WHERE p.state = 'settled' AND p.attempt = 1 AND e.source <> 'returns'
+WHERE p.state = 'settled' AND p.attempt = 1 AND e.source <> 'returns' AND p.sender <> 'treasury'
 AND NOT EXISTS (SELECT 1 FROM audit a WHERE a.object_id = p.payment AND a.entry IN
  ('payment.taken_over', 'payment.silent', 'payment.sent_unclear', 'payment.pending_not_found'))
 GROUP BY p.payment, p.bank, p.order_id ORDER BY p.bank, count(*) DESC, p.order_id
@@ -84,8 +84,10 @@ def journalled(state: Path, vault_key: Path) -> list[Journalled]:
         return []
     with opened(state, vault_key) as conn:
         return [
-            Journalled(payment, order, State(name), seq, bank, reference, *sends(conn, payment, count), minor, currency)
-            for payment, order, name, seq, bank, reference, count, minor, currency in _rows(state, _SELECT)
+            Journalled(
+                payment, order, State(name), seq, bank, reference, *sends(conn, payment, count), minor, currency, sender
+            )
+            for payment, order, name, seq, bank, reference, count, minor, currency, sender in _rows(state, _SELECT)
         ]
 
 

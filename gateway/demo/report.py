@@ -130,6 +130,7 @@ class Facts:
     again: str
     money: tuple[MoneyRow, ...] = ()
     timeline: Timeline = Timeline(0.0)
+    beside: tuple[str, ...] = ()
 
 
 def html(facts: Facts, lang: Lang = "en") -> str:
@@ -191,7 +192,7 @@ class _Page:
         say, facts = self._say, self._facts
         parts = (
             self._head(), self._tiles(), self._money(), self._picture(), self._what(), self._promises(),
-            self._findings(),
+            self._beside(), self._findings(),
             f"<h1 class=half>{say('For engineers')}</h1>", self._for_engineers(), self._checks(), self._kills(),
             self._faults(), self._orders(), self._stories(), self._environment(),
         )  # fmt: skip
@@ -356,6 +357,12 @@ class _Page:
                 f"<p class=soft>{escape(about)}</p>{self._table(('after', 'what', 'detail'), rows, nowrap=1)}</details>"
             )
         return "\n".join(parts)
+
+    def _beside(self) -> str:
+        if not self._facts.beside:
+            return ""
+        links = ", ".join(f'<a href="{escape(name)}">{escape(name)}</a>' for name in self._facts.beside)
+        return f"{self._h2('Reports that the gateway made')}<p>{links}</p>"
 
     def _environment(self) -> str:
         rows = list(self._facts.environment.items())

@@ -28,13 +28,15 @@ HOLDERS = ("示例甲公司", "示例乙公司", "示例丙公司", "示例丁�
 class BankPlan:
     """One bank of the site: how its simulator behaves and what the gateway is told about it, beside its trial.
 
-    `settings` stand in the bank's own table beside `options`.
+    `settings` stand in the bank's own table beside `options`. `watched`: the gateway reads its accounts' entries
+    as they are booked.
     """
 
     bank: str
     accounts: int = 2
     options: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    watched: bool = False
     twin_options: Mapping[str, Any] = field(default_factory=dict)
     faults: Mapping[str, Any] = field(default_factory=dict)
     conduct: Mapping[str, Any] = field(default_factory=dict)
@@ -122,10 +124,11 @@ def _simulator(site: Site, plan: BankPlan, files: BankPki) -> str:
 def configure(
     site: Site, broker: Mapping[str, Any], senders: Mapping[str, Mapping[str, Any]], *, watch_port: int = 0,
     journal: Mapping[str, Any] | None = None, node: str = "gw1", may_dial: tuple[str, ...] = (),
+    more: Mapping[str, Any] | None = None,
 ) -> None:  # fmt: skip
     """Write the gateway's settings for the simulators that are up: their ports are in their ready files.
 
-    `may_dial`: networks beside the loopback where broker, banks or database stand.
+    `may_dial`: networks beside the loopback where broker, banks or database stand. `more`: settings of the first level.
     """
     secrets = site.folder / "secrets"
     secrets.mkdir(exist_ok=True, mode=0o700)
@@ -137,6 +140,7 @@ def configure(
         "mode": "development",
         "node": node,
         "state_dir": str(site.state),
+        **(more or {}),
         "broker": {
             "host": broker["host"], "port": broker["port"], "vhost": broker["vhost"], "user": daemon["user"],
             "password": _secret(secrets / "broker", daemon["password"]),
@@ -146,7 +150,8 @@ def configure(
         "environment": {"may_dial": list(may_dial)},
         "senders": dict(senders),
         "accounts": [
-            {"number": number, "name": HOLDERS[n % len(HOLDERS)], "company": "jia", "bank": plan.bank}
+            {"number": number, "name": HOLDERS[n % len(HOLDERS)], "company": "jia", "bank": plan.bank,
+             **({"watch": True} if plan.watched else {})}
             for plan in site.plans
             for n, number in enumerate(account_numbers(plan.bank, plan.accounts))
         ],

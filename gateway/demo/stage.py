@@ -41,6 +41,7 @@ SENDER = "kingdee"
 BANKS = ("sample", "pab")
 ORDERS = 1_000
 RETURNS_EVERY_S = 20.0
+ENTRIES_EVERY_S = 15.0
 ANSWER_S = 2.0
 FAULTS: Mapping[BankFault, float] = {
     BankFault.DROP_BEFORE: 0.010,
@@ -84,11 +85,17 @@ def _plan(bank: str, seed: int) -> site.BankPlan:
         accounts=_ACCOUNTS,
         options=trial(bank).hurried,
         twin_options=trial(bank).demo.get("twin", {}),
-        settings={} if slow else {"returns_every_s": RETURNS_EVERY_S},
+        settings={} if slow else {"returns_every_s": RETURNS_EVERY_S, "poll_every_s": ENTRIES_EVERY_S},
+        watched=watched(bank),
         faults={"seed": f"demo {seed} {bank}", **delays, **{fault.value: rate for fault, rate in FAULTS.items()}},
         conduct={"seed": f"demo {seed} {bank}", "late_s": 8.0, "return_s": return_s, "hide_s": 5.0, "fee_minor": 0,
                  "returns": returns},
     )  # fmt: skip
+
+
+def watched(bank: str) -> bool:
+    """Whether the gateway reads this bank's entries as they are booked: a slow bank would be asked for nothing else."""
+    return capabilities.tried(bank).questions.lines is not None and _share(bank) >= 1
 
 
 def orders(banks: tuple[str, ...]) -> int:

@@ -155,6 +155,16 @@ ZH: Mapping[str, str] = {
         "在 {files} 个文件(日志库与日志)中查找 {secrets} 个,找到 {leaks} 个"
     ),
     "none": "无",
+    "{runs} runs moved {sum} CNY in {count} transfers": "{runs} 次归集以 {count} 笔调拨归集 {sum} CNY",
+    "cash pools moved what they planned, once, and left what must stay": "资金池按计划归集,各一次,应留余额留足",
+    "{entries} entries have their voucher, {payments} payments their entry, {open} vouchers are open; {wrong} wrong; "
+    "{reports} reports": (
+        "{entries} 笔流水有凭证,{payments} 笔付款有流水,{open} 张凭证未达;错配 {wrong} 笔;报表 {reports} 份"
+    ),
+    "statements and books are matched as the ledgers have it, and last month is closed": (
+        "对账单与日记账的勾对与银行账本一致,上月余额调节表已结平"
+    ),
+    "Reports that the gateway made": "网关出具的报表",
     "For engineers": "技术细节",
     "The checks in detail": "核对的细节",
     "Kills": "杀死网关",

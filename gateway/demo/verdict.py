@@ -14,6 +14,7 @@ from enum import StrEnum
 from gateway.demo.erp import ReceivedNews
 from gateway.demo.orders import ACCEPTED, DemoCommand, DemoOrder, ExpectedAnswer, Story
 from gateway.demo.texts import Phrase, phrase
+from gateway.settings.agreement import TREASURY
 from protocols.canon.outcome import CORRECTION_EVENT, STATE_TABLE, State
 from protocols.twin import Booked
 
@@ -48,6 +49,7 @@ class Journalled:
     unfit: tuple[str, ...] = ()
     minor: int = 0
     currency: str = "CNY"
+    sender: str = ""
 
 
 class Wrong(StrEnum):
@@ -260,8 +262,10 @@ class _Comparison:
 
 
 def is_news(one: ReceivedNews) -> bool:
-    """Whether this is an event of a payment; a repeated command's answer is not."""
-    return one.where is ExpectedAnswer.EVENT and "payment" in one.said and one.said.get("replayed") is not True
+    """Whether this is an event of a payment that the ERP ordered; a repeated command's answer is not."""
+    if one.where is not ExpectedAnswer.EVENT or "payment" not in one.said:
+        return False
+    return one.said.get("replayed") is not True and one.said.get("sender") != TREASURY
 
 
 def outcome(one: ReceivedNews) -> str:

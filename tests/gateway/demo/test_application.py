@@ -13,14 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from gateway.demo import application
+from gateway.demo import application, findings
 from gateway.demo.verdict import Journalled
 from protocols import trial
 from protocols.canon.outcome import State
 from tests.world.services import ROOT, Broker
 
 LAST_LINE = re.compile(
-    r"demo: (\d+) orders, (\d+) settled, (\d+) failed, (\d+) rejected, (\d+) in doubt, (\d+) duplicated, (\d+) lost"
+    r"demo: (\d+) orders, (\d+) settled, (\d+) failed, (\d+) rejected, (\d+) in doubt, (\d+) duplicated, (\d+) lost, "
+    r"(\d+) reconciled, (\d+) wrong"
 )
 # A daemon that says every payment order to `sample` twice over. Only this test knows it.
 PLANTED_DAEMON = """
@@ -104,12 +105,16 @@ def test_it_agrees(described: dict[str, str], folder: Path) -> None:
     assert code == 0, "\n".join(lines)
     found = LAST_LINE.fullmatch(lines[-1])
     assert found is not None, lines[-1]
-    orders, settled, failed, rejected, in_doubt, duplicated, lost = map(int, found.groups())
-    assert (orders, duplicated, lost) == (150, 0, 0)
+    orders, settled, failed, rejected, in_doubt, duplicated, lost, reconciled, wrong = map(int, found.groups())
+    assert (orders, duplicated, lost, wrong) == (150, 0, 0, 0)
+    assert reconciled > 75
     assert settled + failed + rejected + in_doubt == orders
     assert settled > 75
     assert rejected > 5
     assert "SIGKILL" in (folder / "demo-report.html").read_text("utf-8")
+    assert {file.name for file in folder.glob("demo-report-*")} == {
+        "demo-report-daily.xlsx", "demo-report-entries.csv", "demo-report-transfers.html"}  # fmt: skip
+    assert any("ok  cash pools moved what they planned" in line for line in lines)
     assert sum("kill -9" in line for line in lines) == 2
     assert alive_in(folder) == []
 
@@ -120,7 +125,7 @@ def test_it_agrees(described: dict[str, str], folder: Path) -> None:
 def test_it_agrees_with_every_bank(described: dict[str, str], folder: Path) -> None:
     code, lines = run(command(folder, "--banks", "all", "--orders", "200", "--kills", "1"), described, 240)
     assert code == 0, "\n".join(lines)
-    assert lines[-1].endswith(" 0 duplicated, 0 lost")
+    assert re.search(r" 0 duplicated, 0 lost, [1-9]\d* reconciled, 0 wrong$", lines[-1])
     ways = [line for line in lines if "how a fate became known at" in line]
     # A bank may have a further word about what is settled: finws its statement, a slow one an answer that was on its way.
     ends = re.compile(r"= settled( [0-9.]+ s [a-z_]+: .+)?$")
@@ -223,4 +228,4 @@ def test_a_reference_may_be_met_again_as_a_permitted_repeat_only(
     rows: tuple[Journalled, ...], met: dict[str, int], holds: bool
 ) -> None:
     tallies = {bank: {"duplicates": count} for bank, count in met.items()}
-    assert application._only_permitted_repeats(rows, tallies).holds is holds
+    assert findings.only_permitted_repeats(rows, tallies).holds is holds
