@@ -258,3 +258,19 @@ class Meters:
             self.lane_exchange.labels(bank, lane).set(0)
             for session_state in SESSION_STATES:
                 self.session_state.labels(bank, lane, session_state).set(0)
+
+
+class NoticeMeters:
+    """What `bankgw notices` serves at its own port. Labels are names of destinations in its file."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.sent = Counter("bankgw_notices_sent_total", "Notices taken.", ("destination",), registry=registry)
+        self.failed = Counter(
+            "bankgw_notices_failed_total", "Tries that brought no notice.", ("destination",), registry=registry)
+        self.waiting = Gauge(
+            "bankgw_notices_waiting_timestamp_seconds",
+            "When the oldest notice was made that was tried in vain and still waits; 0 for none.", ("destination",),
+            registry=registry)
+        self.journal_read = Gauge(
+            "bankgw_notices_journal_read_timestamp_seconds", "When the journal was last read.", registry=registry)

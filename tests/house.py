@@ -134,7 +134,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"gateway.journal"}),
     frozenset({"gateway.bank", "gateway.erp", "gateway.treasury"}),
     frozenset({"gateway.watch", "gateway.control", "gateway.capabilities", "gateway.bank_questions"}),
-    frozenset({"gateway.app", "gateway.query", "gateway.web"}),
+    frozenset({"gateway.app", "gateway.notices", "gateway.query", "gateway.web"}),
     frozenset({"gateway.console", "gateway.approval_page"}),
     frozenset({"gateway.demo"}),
     frozenset({"gateway.jointtest"}),

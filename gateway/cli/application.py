@@ -32,6 +32,7 @@ from gateway.cli.commands import (
     leave_safe_mode,
     liquidity,
     login,
+    notices,
     orders,
     parked,
     payees,
@@ -85,6 +86,7 @@ def application() -> typer.Typer:
         banks.banks, login.login, login.logout, login.whoami,
     ):  # fmt: skip
         app.command(verb.__name__.replace("_", "-"))(verb)
+    app.add_typer(notices.application(), name="notices")
     app.add_typer(audit.application(), name="audit")
     app.add_typer(orders.application(), name="orders")
     app.add_typer(lanes.application(), name="lanes")

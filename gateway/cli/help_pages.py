@@ -8,7 +8,7 @@ from typing import Any
 from typer.core import TyperGroup
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
-    "Run": ("run", "query", "console", "approval-page", "drain", "backup", "restore", "support-bundle"),
+    "Run": ("run", "query", "console", "approval-page", "notices", "drain", "backup", "restore", "support-bundle"),
     "Look": ("status", "today", "report", "worklists", "reconcile", "receipts", "orders", "lanes", "parked",
              "directory", "audit"),
     "Decide": ("resolve", "leave-safe-mode", "stop-all", "restart-all", "payees", "liquidity"),

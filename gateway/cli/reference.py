@@ -10,7 +10,7 @@ import re
 import sys
 import types
 from collections.abc import Iterator, Mapping
-from datetime import date
+from datetime import date, time
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -22,10 +22,12 @@ from pydantic_core import PydanticUndefined
 
 from gateway import capabilities, meters, settings
 from gateway.cli import application, exit_codes
+from gateway.notices.notice_file import NoticeFile
 from gateway.settings import tables, values
 
 FOLDER = Path("docs") / "lookup"
 _UNITS = {"_s": "seconds", "_ms": "milliseconds", "_hours": "hours", "per_second": "a second"}
+_NOTICES = "top level of notices.toml"
 _MADE = "<!-- Made by `python -m gateway.cli.reference --write`; edit the source, not this page. -->\n\n"
 _NAMED = {values.Slug: "name", tables.AmountText: "amount", values.SettingsPath: "path"}
 
@@ -54,6 +56,9 @@ def settings_page() -> str:
         '`{ file = "broker.password" }` or `{ credential = "broker" }`.', "",
     ]  # fmt: skip
     for at, model in _models():
+        if at == _NOTICES:
+            lines += ["# notices.toml", "", "The file of `bankgw notices`, which the daemon does not read: "
+                      "[notices](../do/notices.md).", ""]  # fmt: skip
         lines += [f"## {at}", "", (model.__doc__ or "").split("\n")[0], "", "| key | type | default | meaning |",
                   "|---|---|---|---|"]  # fmt: skip
         for name, field in model.model_fields.items():
@@ -74,10 +79,11 @@ def _models() -> Iterator[tuple[str, type[BaseModel]]]:
         yield at, model
         for name, field in model.model_fields.items():
             for inner, suffix in _inner(field.annotation):
-                place = name if at == "top level" else f"{at.strip('`[]')}.{name}"
+                place = name if at in ("top level", _NOTICES) else f"{at.strip('`[]')}.{name}"
                 yield from walk(f"`[[{place}]]`" if suffix == "list" else f"`[{place}{suffix}]`", inner)
 
     yield from walk("top level", settings.Settings)
+    yield from walk(_NOTICES, NoticeFile)
 
 
 def _inner(annotation: Any) -> Iterator[tuple[type[BaseModel], str]]:
@@ -118,7 +124,7 @@ def _words(annotation: Any) -> str:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "secret" if annotation is settings.Secret else "table"
     plain: Mapping[Any, str] = {str: "text", int: "whole number", float: "number", bool: "true or false", Path: "path",
-                                date: "date"}  # fmt: skip
+                                date: "date", time: "time"}  # fmt: skip
     return plain.get(annotation, "any value")
 
 
@@ -145,6 +151,7 @@ _LABELS = {
     "alarm": ", ".join(meters.ALARMS),
     "bank": "a table `banks.NAME`",
     "code": "an error code of the contract",
+    "destination": "a table `destinations.NAME` of notices.toml",
     "currency": "an ISO 4217 code",
     "kind": "unit, unreachable",
     "lane": "`BANK.LOGIN`",
@@ -168,7 +175,7 @@ _LABELS = {
 def metrics_page() -> str:
     """Every metric: type, labels, meaning."""
     registry = CollectorRegistry()
-    made = meters.Meters(registry)
+    made = [*_collectors(meters.Meters(registry)), *_collectors(meters.NoticeMeters(registry))]
     lines = [
         "# Metrics", "",
         _MADE.strip(), "",
@@ -176,11 +183,11 @@ def metrics_page() -> str:
         "lives) and `/readyz` (503 with reasons unless the journal writes, the broker is consumed, a lane is ready).",
         "Times are seconds since 1970, so that `time() - metric` is an age. Labels come from closed sets; an order, an",
         "account or an amount is never one. `process_*` (memory, processor, open files) are the usual ones",
-        "of a Prometheus client.", "",
+        "of a Prometheus client. `bankgw_notices_*` are served by `bankgw notices run` at a port of its own.", "",
         "| metric | type | labels | meaning |", "|---|---|---|---|",
     ]  # fmt: skip
     used: set[str] = set()
-    for metric in sorted(_collectors(made), key=lambda one: one._name):
+    for metric in sorted(made, key=lambda one: one._name):
         used.update(metric._labelnames)
         labels = ", ".join(f"`{label}`" for label in metric._labelnames)
         suffix = {"counter": "_total", "info": "_info"}.get(metric._type, "")
@@ -191,7 +198,7 @@ def metrics_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _collectors(made: meters.Meters) -> list[Any]:
+def _collectors(made: object) -> list[Any]:
     return [value for value in vars(made).values() if hasattr(value, "_labelnames")]
 
 

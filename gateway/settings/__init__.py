@@ -7,7 +7,7 @@ Relative paths are relative to the main file's folder.
 
 from __future__ import annotations
 
-from gateway.settings.agreement import band_gaps, dialled, host_of, is_loopback
+from gateway.settings.agreement import band_gaps, dialled, host_of, is_loopback, may_dial
 from gateway.settings.reading import (
     BOM,
     ENVIRONMENT_PREFIX,
@@ -81,6 +81,7 @@ __all__ = [
     "is_loopback",
     "lanes_of",
     "load",
+    "may_dial",
     "read",
     "remedy_of",
     "shard_sockets",

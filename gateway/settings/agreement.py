@@ -79,7 +79,7 @@ def _dialled_check(settings: Settings) -> Iterator[Finding]:
     if settings.mode == "production":
         return
     for key, host in dialled(settings):
-        if not is_loopback(host) and not _listed(host, settings.environment.may_dial):
+        if not may_dial(settings, host):
             yield key, (f"{settings.mode} may connect to the loopback only; list {host} in environment.may_dial if it "
                         "belongs to this environment, and to no other")  # fmt: skip
 
@@ -90,6 +90,12 @@ def dialled(settings: Settings) -> Iterator[tuple[str, str]]:
     for bank_name, bank in settings.banks.items():
         for lane_name, lane in bank.lanes.items():
             yield f"banks.{bank_name}.lanes.{lane_name}.host", lane.host
+
+
+def may_dial(settings: Settings, host: str) -> bool:
+    """Whether this environment may connect to a host."""
+    listed = settings.environment.may_dial
+    return settings.mode == "production" or is_loopback(host) or _listed(host, listed)
 
 
 def _listed(host: str, allowed: Sequence[str]) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from gateway.meters import ALARMS, NOT_READY, Meters
+from gateway.meters import ALARMS, NOT_READY, Meters, NoticeMeters
 from tests.conf.rules import CASES, PROMETHEUS, RULES, Rule, rules, with_every_alert
 from tests.house import product, texts
 from tests.independent.site import program
@@ -24,9 +24,10 @@ ADDED = ("job", "instance", "le")
 
 
 def shelf() -> dict[str, tuple[str, ...]]:
-    """Every series of the daemon by name, with its labels."""
+    """Every series of the daemon and of the notices by name, with its labels."""
     found: dict[str, tuple[str, ...]] = dict(FOREIGN)
-    for one in vars(Meters(CollectorRegistry())).values():
+    made = (Meters(CollectorRegistry()), NoticeMeters(CollectorRegistry()))
+    for one in (metric for meters in made for metric in vars(meters).values()):
         if hasattr(one, "_labelnames"):
             ends = {"counter": ("_total",), "info": ("_info",), "histogram": ("_bucket", "_count", "_sum")}
             for end in ends.get(one._type, ("",)):

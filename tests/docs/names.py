@@ -250,7 +250,7 @@ def settings_paths() -> frozenset[str]:
     """Every settings table and key: `journal`, `journal.url`, `banks.lanes.tls.ca_file`."""
     found: set[str] = set()
     for at, model in reference._models():
-        place = re.sub(r"\.(NAME|LANE|[A-Z]+)\b", "", at.strip("`[]")) if at != "top level" else ""
+        place = re.sub(r"\.(NAME|LANE|[A-Z]+)\b", "", at.strip("`[]")) if not at.startswith("top level") else ""
         found.add(place)
         found.update(f"{place}.{name}".lstrip(".") for name in model.model_fields)
     return frozenset(found)

@@ -16,8 +16,9 @@ _SERVERS = {
 }  # fmt: skip
 
 
-def connect(url: str, vault: Vault, connections: int) -> Engine:
-    """An engine whose connections can only read. SQLite's file is opened with `mode=ro`, and must be there."""
+def connect(url: str, vault: Vault | None, connections: int) -> Engine:
+    """An engine whose connections can only read. SQLite's file is opened with `mode=ro`, and must be there. Without a
+    vault only clear columns can be read."""
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
         parsed = parsed.set(database=f"file:{parsed.database}", query={"mode": "ro", "uri": "true"})
@@ -25,7 +26,8 @@ def connect(url: str, vault: Vault, connections: int) -> Engine:
     else:
         engine = databases.connect(url, connections=connections, writing=False)
         event.listen(engine, "connect", _read_only(_SERVERS[parsed.get_backend_name()]))
-    vaults.attach(engine, vault)
+    if vault is not None:
+        vaults.attach(engine, vault)
     return engine
 
 

@@ -157,7 +157,8 @@ def test_a_shard_is_the_unit_with_its_number() -> None:
 
 
 @pytest.mark.parametrize("name", ["bankgw.service", "bankgw@.service", "bankgw-shard@.service", "bankgw-backup.service", "bankgw-drill.service",
-                                  "bankgw-query.service", "bankgw-console.service", "bankgw-approval-page.service"])  # fmt: skip
+                                  "bankgw-query.service", "bankgw-console.service", "bankgw-approval-page.service",
+                                  "bankgw-notices.service"])  # fmt: skip
 def test_the_unit_exposes_little(name: str) -> None:
     analyze = shutil.which("systemd-analyze")
     if analyze is None:
