@@ -58,14 +58,14 @@ _CDATA = re.compile(r"<!\[CDATA\[.*?\]\]>", re.DOTALL)
 _CDATA_OR_COMMENT = re.compile(r"<!\[CDATA\[.*?\]\]>|<!--.*?-->", re.DOTALL)
 
 
-def _parser(drop_comments: bool) -> etree.XMLParser:
+def _parser(drop_comments: bool, long_text: bool = False) -> etree.XMLParser:
     return etree.XMLParser(
         encoding="utf-8",
         resolve_entities=False,
         no_network=True,
         load_dtd=False,
         dtd_validation=False,
-        huge_tree=False,
+        huge_tree=long_text,
         recover=False,
         remove_comments=drop_comments,
         remove_pis=False,
@@ -75,6 +75,14 @@ def _parser(drop_comments: bool) -> etree.XMLParser:
 
 _PARSER: Final = _parser(drop_comments=False)
 _DROPPING: Final = _parser(drop_comments=True)
+_LONG_BYTES: Final = 9_000_000
+"""Only a document of so many bytes can have a text of 10 MB, which the parser otherwise refuses."""
+_LONG: Final = _parser(drop_comments=False, long_text=True)
+
+
+def parser_for(size: int) -> etree.XMLParser:
+    """The parser for octets of so many bytes that were scanned for declarations, or written from a tree that was."""
+    return _LONG if size > _LONG_BYTES else _PARSER
 
 
 def parse(
@@ -101,8 +109,9 @@ def parse(
         raise ProtocolError("frame_too_long", f"document of {len(data)} bytes, the limit is {max_bytes}")
     document = _without_declaration(charset.decode(data), charset)
     _scan(document, max_nodes, max_attributes, drop_comments)
+    octets = document.encode("utf-8")
     try:
-        root = etree.fromstring(document.encode("utf-8"), _DROPPING if drop_comments else _PARSER)
+        root = etree.fromstring(octets, _DROPPING if drop_comments else parser_for(len(octets)))
     except (etree.XMLSyntaxError, ValueError) as error:
         raise ProtocolError("not_xml", f"not well-formed XML: {error}") from None
     _inspect(root)
@@ -141,7 +150,7 @@ def parse_again(octets: bytes, max_bytes: int) -> etree._Element:
     """The root of octets that were written from a tree of `parse`: only their length has to be checked again."""
     if len(octets) > max_bytes:
         raise ProtocolError("frame_too_long", f"canonical form of {len(octets)} bytes, the limit is {max_bytes}")
-    return etree.fromstring(octets, _PARSER)
+    return etree.fromstring(octets, parser_for(len(octets)))
 
 
 def _without_declaration(document: str, charset: Charset) -> str:

@@ -14,7 +14,7 @@ from typing import Final
 from protocols.bank import Context, Conversation
 from protocols.banks.finws import iso
 from protocols.banks.finws.files import DOWNLOADS_MAX, File, Files
-from protocols.banks.finws.messages import Turn
+from protocols.banks.finws.messages import Packed, Turn
 from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.query import Sent
 from protocols.canon.statement import Direction
@@ -65,11 +65,15 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """Words about one payment from status files, and from bookings; `odd`: where they contradict what we sent."""
+    """Words about one payment from status files, and from bookings; `odd`: where they contradict what we sent.
+
+    `left_out`, the same for all payments: what could not be read, and may be about anyone's.
+    """
 
     status: list[Outcome]
     booked: list[Outcome]
     odd: list[str]
+    left_out: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,8 @@ class Climb:
         """The bank's word on each payment, by our reference. Raises Declined where the bank does not answer."""
         turn = self.files.wire.turn(context)
         ours = yield from self._uploads_of(asked, context, turn)
-        about = {reference: _Told([], [], []) for reference in asked.items}
+        left_out: list[str] = []
+        about = {reference: _Told([], [], [], left_out) for reference in asked.items}
         yield from self._status_words(asked, ours, context, turn, about)
         yield from self._booking_words(asked, ours, context, turn, about)
         word = self.meanings.word
@@ -113,7 +118,16 @@ class Climb:
         words: dict[str, dict[str, Outcome]] = {reference: {} for reference in about}
         read = sorted((*answers[-DOWNLOADS_MAX:], *others), key=lambda one: (one.made_at, one.reference))
         for file, content in (yield from self.files.downloads(tuple(read), turn)):
-            said, odd = iso.status(content)
+            try:
+                said, odd = iso.status(content)
+            except ProtocolError as error:
+                # It may take back what an earlier one said of the same upload.
+                why = f"{iso.unread(file, error)}: the upload's own answer"
+                unknown = Outcome(Fate.UNKNOWN, "", why, ours[0].reference if ours else None, findings=(why,))
+                for reference in words if file.parent else ():
+                    words[reference][file.parent] = unknown
+                _left_out(about, *(() if file.parent else (iso.unread(file, error),)))
+                continue
             if said.original_id != asked.reference:
                 if file.parent:
                     raise ProtocolError("correlation", f"a status file answers our upload but not {asked.reference}")
@@ -140,10 +154,26 @@ class Climb:
                 # A booking stands in a statement that is made after it; the days before need no second reading.
                 files = tuple(one for one in files if one.made_at >= min(shown_at.values()))
             for file, content in (yield from self.files.downloads(_some(files, ours, DOWNLOADS_MAX), turn)):
-                for account in iso.accounts(content):
-                    for reference, word in self._booked_in(account, asked, ours, about):
-                        about[reference].booked.append(word)
-                        shown_at.setdefault(reference, file.made_at)
+                for reference, word in self._booked_by(file, content, asked, ours, about):
+                    about[reference].booked.append(word)
+                    shown_at.setdefault(reference, file.made_at)
+
+    def _booked_by(
+        self, file: File, content: bytes | Packed, asked: Asked, ours: tuple[File, ...], about: Mapping[str, _Told]
+    ) -> Iterable[tuple[str, Outcome]]:
+        """What one file shows. One that cannot be read, or not to its end, hides no other."""
+        accounts = iter(iso.accounts(content))
+        while True:
+            try:
+                account = next(accounts, None)
+            except ProtocolError as error:
+                _left_out(about, iso.unread(file, error))
+                return
+            if account is None:
+                return
+            if account.unread:
+                _left_out(about, *(f"{file.kind} {plain(account.id)}: {one}" for one in account.findings))
+            yield from self._booked_in(account, asked, ours, about)
 
     def _booked_in(
         self, account: AccountReport, asked: Asked, ours: tuple[File, ...], about: Mapping[str, _Told]
@@ -218,6 +248,12 @@ class Climb:
 _MARK: Final = {Direction.CREDIT: "CRDT", Direction.DEBIT: "DBIT"}
 
 
+def _left_out(about: Mapping[str, _Told], *sentences: str) -> None:
+    """Notes what could not be read; once for all payments, which share the list."""
+    for told in list(about.values())[:1]:
+        told.left_out.extend(sentences)
+
+
 def _contradicted(asked: Asked, about: Mapping[str, _Told], sent: Sent, error: ProtocolError) -> None:
     """Remembers that one of many is in doubt, so that the others have their words. Raises if it is the only one."""
     if asked.only is not None:
@@ -269,8 +305,9 @@ def _best(at_bank: Sequence[Outcome], told: _Told, files: int) -> Outcome:
     words = [*at_bank, *told.status, *told.booked]
     if told.odd:
         return Outcome(Fate.UNKNOWN, "", "; ".join(dict.fromkeys(told.odd)), words[0].bank_serial if words else None)
+    left_out = tuple(dict.fromkeys(told.left_out))
     if not words:
-        return Outcome(Fate.NOT_FOUND, "24", "in no list, status file or account report")
+        return Outcome(Fate.NOT_FOUND, "24", "in no list, status file or account report", findings=left_out)
     refused = [word for word in told.status if word.fate is Fate.FAILED]
     back = any(word.fate in _BACK for word in told.booked)
     if refused and not back and any(word.fate is Fate.SETTLED for word in words):
@@ -278,7 +315,7 @@ def _best(at_bank: Sequence[Outcome], told: _Told, files: int) -> Outcome:
     if refused and len(refused) < files:
         return Outcome(Fate.UNKNOWN, "RJCT", "refused, but not every file of this name", words[0].bank_serial)
     best = next((word for fate in _CLIMB for word in words[::-1] if word.fate is fate), words[-1])
-    best = replace(best, findings=tuple(dict.fromkeys(one for word in words for one in word.findings)))
+    best = replace(best, findings=(*dict.fromkeys(one for word in words for one in word.findings), *left_out))
     shown = [word.text for word in told.booked if word.fate is best.fate]
     return replace(best, text="; ".join(dict.fromkeys(shown))) if shown else best
 

@@ -14,12 +14,14 @@ from typing import Final, TypeVar
 from lxml import etree
 
 from protocols.bank import Context
+from protocols.banks.finws.files import File
 from protocols.banks.finws.messages import Packed
 from protocols.canon.order import AnyOrder, Channel, CollectionDetail, Item, Kind, PayrollItemDetail, Urgency
 from protocols.canon.party import Address, Name, Party
 from protocols.canon.terms import Remittance
 from protocols.kit.charset import UTF8
 from protocols.kit.errors import ProtocolError
+from protocols.kit.fields import plain
 from protocols.kit.iso20022 import account, debit, report, schema, stream, transfer
 from protocols.kit.iso20022.account import AccountReport
 from protocols.kit.iso20022.debit import Debit, DebitFile, DebitGroup, Mandate
@@ -34,7 +36,7 @@ SERVICES: Final = ("NURG", "SEPA")
 ISO, DK, SPS = "iso", "dk", "sps"
 RULES: Final = (ISO, DK, SPS)
 PAYER_S, OURS = "payer", "reference"
-PART_ENTRIES: Final = 2_000
+PART_ENTRIES: Final = 5_000
 _NODES_MAX: Final = 200_000
 _MAX_BYTES: Final = 8_388_608
 _SHARED: Final = "SLEV"
@@ -193,11 +195,10 @@ def document(data: bytes) -> etree._Element:
 
 
 def status(data: bytes | Packed) -> tuple[StatusReport, tuple[str, ...]]:
-    """A pain.002, and where it does not fit its schema. Raises ProtocolError."""
-    if isinstance(data, Packed):
-        raise ProtocolError("frame_too_long", f"a status file that unpacks to more than {_MAX_BYTES} bytes")
-    root = document(data)
-    return report.read(root), schema.misfits(root)
+    """A pain.002, and what is odd in it: what does not fit its schema, or cannot be read. Raises ProtocolError."""
+    root = document(data.whole(_MAX_BYTES) if isinstance(data, Packed) else data)
+    said = report.read(root)
+    return said, (*schema.misfits(root), *said.findings)
 
 
 def accounts(data: bytes | Packed) -> Iterator[AccountReport]:
@@ -211,3 +212,8 @@ def accounts(data: bytes | Packed) -> Iterator[AccountReport]:
     root = document(data)
     found = schema.misfits(root)
     yield from (replace(one, findings=(*found, *one.findings)) for one in account.read(root))
+
+
+def unread(file: File, error: ProtocolError) -> str:
+    """A sentence for people about a file that cannot be read."""
+    return f"{file.kind} {plain(file.reference)} cannot be read and is left out ({error})"

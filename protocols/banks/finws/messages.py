@@ -43,8 +43,10 @@ from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import plain
 from protocols.kit.xmldoc import Markup, build, el, maybe, one, parse, several, value, value_or
 
-MAX_BYTES: Final = 6_291_456
-CONTENT_MAX_BYTES: Final = 8_388_608
+MAX_BYTES: Final = 16_777_216
+"""Of an answer: 100,000 entries packed and wrapped twice in base64 are 12 MB."""
+CONTENT_MAX_BYTES: Final = 2_097_152
+"""Of a file that is held as a whole; a larger one is read piece by piece."""
 STREAM_MAX_BYTES: Final = 268_435_456
 """What a file may unpack to that is read as a stream, entry by entry."""
 _PIECE_BYTES: Final = 65_536
@@ -89,17 +91,31 @@ class Answer:
         packed = unbase64(value(self.document, D + "Content"), "Content")
         if self.value("Compressed").lower() in ("true", "1"):
             return gunzip(packed)
-        return packed
+        return packed if len(packed) <= CONTENT_MAX_BYTES else Packed(packed, zipped=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """A file that is too large to be unpacked at once."""
+    """A file that is too large to be held as a whole, `zipped` or as it is."""
 
     data: bytes
+    zipped: bool = True
+
+    def whole(self, most: int) -> bytes:
+        """All of it. Raises "value", and "frame_too_long" for more than `most` bytes."""
+        found, size = [], 0
+        for piece in self.pieces():
+            found.append(piece)
+            size += len(piece)
+            if size > most:
+                raise ProtocolError("frame_too_long", f"a file of more than {most} bytes that must be held whole")
+        return b"".join(found)
 
     def pieces(self) -> Iterator[bytes]:
         """What it unpacks to. Raises "value" or "frame_too_long"."""
+        if not self.zipped:
+            yield from (self.data[at : at + _PIECE_BYTES] for at in range(0, len(self.data), _PIECE_BYTES))
+            return
         opener, left, size = zlib.decompressobj(31), self.data, 0
         while not opener.eof:
             try:
@@ -292,7 +308,7 @@ def gzip(data: bytes) -> bytes:
 
 
 def gunzip(data: bytes) -> bytes | Packed:
-    """Unpacks one whole GZIP member, unless it is larger than 8 MiB. Raises "value"."""
+    """Unpacks one whole GZIP member, unless it is larger than 2 MiB. Raises "value"."""
     opener = zlib.decompressobj(31)
     try:
         found = opener.decompress(data, CONTENT_MAX_BYTES)

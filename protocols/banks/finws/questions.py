@@ -14,7 +14,7 @@ from protocols.banks.finws.files import DOWNLOADS_MAX, File, Files
 from protocols.banks.finws.messages import Packed, Turn
 from protocols.canon.money import Money
 from protocols.canon.query import BalanceQuestion, LinesQuestion, ReturnsQuestion
-from protocols.canon.statement import Balance, Page, Return, ReturnsPage
+from protocols.canon.statement import Balance, Line, Page, Return, ReturnsPage
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import plain
@@ -28,7 +28,24 @@ _PAGING: Final = CursorEcho()
 _CLOSING: Final = "CLBD"
 _TODAY: Final = "today"
 _NO_REPORT: Final = "no report of this account"
-_Seen = tuple[File, AccountReport]
+_DAY: Final = timedelta(days=1)
+_LATEST: Final = timedelta(days=5)
+"""So long after its day a statement is still looked for: over a weekend and a holiday."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What one file tells of the account: a page; whether it is about it at all; the statement to compare the next one
+    with; how many entries of a large file came before the next page, 0 at its end."""
+
+    page: Page
+    about: bool
+    earlier: AccountReport | None
+    following: int = 0
+
+    @property
+    def empty(self) -> bool:
+        return not (self.page.lines or self.page.findings or self.following)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,19 +57,14 @@ class Asking:
 
     def balance(self, question: BalanceQuestion, context: Context) -> Conversation[Balance]:
         """The newest intraday report, or the closing balance of a past day's statement. Raises Declined for none."""
-        turn, number = self.files.wire.turn(context), question.account.clear
+        turn, kind = self.files.wire.turn(context), self.types.report
         if question.on is None:
-            kind, first = self.types.report, context.bank_date
+            found = yield from self._report(kind, context.bank_date, context.bank_date + _DAY, question, turn)
         else:
-            kind, first = self.types.statement, question.on
-        files = yield from self.files.listing(kind, turn, first=first, last=first + timedelta(days=1))
-        found: AccountReport | None = None
-        for file in reversed(files[-DOWNLOADS_MAX:]):
-            content = yield from self.files.download(file, turn)
-            found = next((one for one in iso.accounts(content) if one.account == number and (
-                question.on is None or _day_of(file, one) == question.on)), None)  # fmt: skip
-            if found is not None:
-                break
+            kind = self.types.statement
+            found = yield from self._report(kind, question.on, question.on + _DAY, question, turn)
+            if found is None:
+                found = yield from self._report(kind, question.on + 2 * _DAY, question.on + _LATEST, question, turn)
         if found is None:
             raise Declined("downloadFileList", "24", _NO_REPORT, "failed")
         if any(balance.amount.currency != question.currency for balance in found.balances):
@@ -62,55 +74,86 @@ class Asking:
             return Balance(question.account, None if closing is None else closing.amount, None, as_of=found.created)
         return replace(words.balance(found), account=question.account)
 
-    def lines(self, question: LinesQuestion, context: Context) -> Conversation[Page]:
-        """One report's entries a page: a statement per past day, the intraday report for today."""
-        turn, asked = self.files.wire.turn(context), _mark("lines", question)
-        at = PageCursor.decode(question.cursor, asked) if question.cursor else _PAGING.first(asked)
-        statements: tuple[File, ...] = ()
-        if question.first < context.bank_date:
-            # A statement is made after its day.
-            last = min(question.last, context.bank_date - timedelta(days=1)) + timedelta(days=1)
-            statements = yield from self.files.listing(self.types.statement, turn, first=question.first, last=last)
-        # The day's reports are made anew whenever one asks, so the place to go on from is a word of ours.
-        names = [one.reference for one in statements] + ([_TODAY] if question.last >= context.bank_date else [])
-        name, offset, earlier = _place(at.value, question)
-        if name and name not in names:
-            raise ProtocolError("paging", "the report to go on with is not there any more")
-        for number in range(names.index(name) if name else 0, len(names)):
-            if names[number] == _TODAY:
-                seen = yield from self._today(question, context, turn)
-            else:
-                content = yield from self.files.download(statements[number], turn)
-                if isinstance(content, Packed):
-                    page, earlier, more = _part_page(statements[number], content, question, offset, earlier)
-                    offset = 0
-                    if not page.lines:
-                        continue
-                    place = f"{names[number]} {more}" if more else "".join(names[number + 1 : number + 2])
-                    onward = f"{place}{_mark_of(earlier)}" if place else ""
-                    following = _PAGING.following(at, PageSeen(len(page.lines), onward, more=bool(onward)))
-                    return replace(page, cursor=None if following is None else following.encode())
-                seen = [(statements[number], one) for one in iso.accounts(content)]
-            page, earlier = _page([one for one in seen if one[1].account == question.account.clear], question, earlier)
-            if not page.lines:
-                continue
-            onward = f"{names[number + 1]}{_mark_of(earlier)}" if number + 1 < len(names) else ""
-            following = _PAGING.following(at, PageSeen(len(page.lines), onward, more=bool(onward)))
-            return replace(page, cursor=None if following is None else following.encode())
-        return Page(())
-
-    def _today(self, question: LinesQuestion, context: Context, turn: Turn) -> Conversation[list[_Seen]]:
-        """The newest intraday report that is about this account."""
-        today = context.bank_date
-        files = yield from self.files.listing(self.types.report, turn, first=today, last=today)
+    def _report(
+        self, kind: str, first: date, last: date, question: BalanceQuestion, turn: Turn
+    ) -> Conversation[AccountReport | None]:
+        """The newest report about the account, of the day that is asked about; a file that cannot be read hides no
+        other. Raises its error if it is not found."""
+        files, failed = (yield from self.files.listing(kind, turn, first=first, last=last)), None
         for file in reversed(files[-DOWNLOADS_MAX:]):
             content = yield from self.files.download(file, turn)
-            if isinstance(content, Packed):
-                raise ProtocolError("frame_too_long", "today's report is too large to be read")
-            found = [(file, one) for one in iso.accounts(content) if one.account == question.account.clear]
-            if found:
-                return found
-        return []
+            try:
+                for one in iso.accounts(content):
+                    if one.account == question.account.clear and (
+                        question.on is None or _day_of(file, one) == question.on):  # fmt: skip
+                        return one
+            except ProtocolError as error:
+                failed = failed or error
+        if failed is not None:
+            raise failed
+        return None
+
+    def lines(self, question: LinesQuestion, context: Context) -> Conversation[Page]:
+        """The entries of one report a page, or of a part of a large one: a statement per past day, the newest intraday
+        report for today.
+
+        An entry is told with the report that states it, under the day that the entry itself states: one that is booked
+        for an earlier day after that day's statement is found with the day that tells of it. A file or entry that
+        cannot be read is a finding, and hides no other.
+        """
+        turn, asked = self.files.wire.turn(context), _mark("lines", question)
+        at = PageCursor.decode(question.cursor, asked) if question.cursor else _PAGING.first(asked)
+        name, offset, earlier = _place(at.value, question)
+        today = question.last >= context.bank_date
+        files: tuple[File, ...] = ()
+        if question.first < context.bank_date:
+            # A statement is made after its day.
+            last = min(question.last, context.bank_date - _DAY)
+            files = yield from self._statements(question.first, last + _DAY, turn)
+            missed = name not in ("", _TODAY, *(one.reference for one in files))
+            if missed or (not files and not name and last + _DAY < context.bank_date):
+                later = yield from self._statements(last + 2 * _DAY, min(last + _LATEST, context.bank_date), turn)
+                files += tuple(one for one in later if one not in files)
+        # The day's reports are made anew whenever one asks: of a large one the cursor remembers the file.
+        names = [one.reference for one in files] + ([_TODAY] if today else [])
+        if name and name.partition(":")[0] not in names:
+            raise ProtocolError("paging", "the report to go on with is not there any more")
+        for number in range(names.index(name.partition(":")[0]) if name else 0, len(names)):
+            if names[number] == _TODAY:
+                told, here = yield from self._today(question, context, turn, name.partition(":")[2], offset)
+            else:
+                content, here = (yield from self.files.download(files[number], turn)), names[number]
+                told = _read(files[number], content, question, offset, earlier)
+            offset, earlier = 0, told.earlier
+            if told.empty:
+                continue
+            place = f"{here} {told.following}" if told.following else "".join(names[number + 1 : number + 2])
+            onward = f"{place}{_mark_of(earlier)}" if place else ""
+            following = _PAGING.following(at, PageSeen(len(told.page.lines), onward, more=bool(onward)))
+            return replace(told.page, cursor=None if following is None else following.encode())
+        return Page(())
+
+    def _statements(self, first: date, last: date, turn: Turn) -> Conversation[tuple[File, ...]]:
+        return (yield from self.files.listing(self.types.statement, turn, first=first, last=last))
+
+    def _today(
+        self, question: LinesQuestion, context: Context, turn: Turn, reference: str, offset: int
+    ) -> Conversation[tuple[_Told, str]]:
+        """What the newest intraday report about this account tells, or more of the large one `reference`; and the name
+        of its place."""
+        today = context.bank_date
+        files = yield from self.files.listing(self.types.report, turn, first=today, last=today)
+        wanted = [one for one in reversed(files[-DOWNLOADS_MAX:]) if reference in ("", one.reference)]
+        if reference and not wanted:
+            raise ProtocolError("paging", "the report to go on with is not there any more")
+        left_out = Page(())
+        for file in wanted:
+            content = yield from self.files.download(file, turn)
+            told = _read(file, content, question, offset, None, today)
+            if told.about:
+                return replace(told, page=_joined(told.page, left_out)), f"{_TODAY}:{file.reference}"
+            left_out = _joined(told.page, left_out)
+        return _Told(left_out, False, None), _TODAY
 
     def returns(self, question: ReturnsQuestion, context: Context) -> Conversation[ReturnsPage]:
         """Credits with return information on this account, from the days' notifications and statements: one page of up
@@ -129,77 +172,135 @@ class Asking:
         these, following = files[start : start + DOWNLOADS_MAX], "".join(names[start + DOWNLOADS_MAX :][:1])
         for file, content in (yield from self.files.downloads(tuple(these), turn)):
             count = Counter[str]()
-            for report in iso.accounts(content):
-                odd |= dict.fromkeys(f"{report.kind} {plain(report.id)}: {one}" for one in report.findings)
-                for back in words.returns(report) if report.account == question.account.clear else ():
-                    day = back.returned_on or _day_of(file, report)
-                    if question.first <= day <= question.last:
-                        # A notification and the statement after it tell of the same one.
-                        key = f"{back.reference} {back.amount} {back.reversed} {day}"
-                        count[key] += 1
-                        found[f"{key} {count[key]}"] = replace(back, returned_on=day)
+            try:
+                for report in iso.accounts(content):
+                    odd |= dict.fromkeys(_said(report, *report.findings))
+                    for back in words.returns(report) if report.account == question.account.clear else ():
+                        day = back.returned_on or _day_of(file, report)
+                        if question.first <= day <= question.last:
+                            # A notification and the statement after it tell of the same one.
+                            key = f"{back.reference} {back.amount} {back.reversed} {day}"
+                            count[key] += 1
+                            found[f"{key} {count[key]}"] = replace(back, returned_on=day)
+            except ProtocolError as error:
+                odd[iso.unread(file, error)] = None
         onward = _PAGING.following(at, PageSeen(len(these), following, more=bool(following)))
         return ReturnsPage(tuple(found.values()), None if onward is None else onward.encode(), tuple(odd))
 
 
-def _page(
-    seen: list[_Seen], question: LinesQuestion, earlier: AccountReport | None
-) -> tuple[Page, AccountReport | None]:
-    """The entries of one file that were asked for, and the report to compare the next one with.
-
-    Opening and closing are told where the page holds all that lies between them.
-    """
-    found, findings, ids = [], [], Counter[str]()
-    balances: list[tuple[Money | None, Money | None]] = []
-    for file, report in seen:
-        told = words.lines(report, _day_of(file, report), ids)
-        if any(line.amount.currency != question.currency for line in told):
-            raise ProtocolError("correlation", f"an entry in another currency than {question.currency}")
-        ours = [one for one in told if question.first <= one.bank_date <= question.last]
-        found += [replace(one, account=question.account) for one in ours]
-        findings += [f"{report.kind} {plain(report.id)}: {one}" for one in report.findings]
-        if report.kind == "camt.053":
-            missing = "" if earlier is None else reports.gap(earlier, report)
-            findings += [f"{report.kind} {plain(report.id)}: {missing}"] if missing else []
-            earlier = report
-        if len(ours) == len(told):
-            opening, closing = report.balance("OPBD", "PRCD"), report.balance(_CLOSING, "ITBD")
-            balances.append((None if opening is None else opening.amount, None if closing is None else closing.amount))
-    opening_closing = balances[0] if len(seen) == len(balances) == 1 else (None, None)
-    return Page(tuple(found), None, None, *opening_closing, tuple(findings)), earlier
+def _read(
+    file: File, content: bytes | Packed, question: LinesQuestion, offset: int, earlier: AccountReport | None,
+    today: date | None = None,
+) -> _Told:  # fmt: skip
+    """What a file tells from the entry after `offset` on; `today` for an intraday report. Raises "correlation"."""
+    try:
+        if isinstance(content, Packed):
+            return _part(file, content, question, offset, earlier, today)
+        return _whole(file, content, question, earlier, today)
+    except ProtocolError as error:
+        if error.reason == "correlation":
+            raise
+        return _Told(Page((), findings=(iso.unread(file, error),), unread=1), False, earlier)
 
 
-def _part_page(
-    file: File, content: Packed, question: LinesQuestion, offset: int, earlier: AccountReport | None
-) -> tuple[Page, AccountReport | None, int]:
-    """Some entries of a statement that is too large to be held, and the offset of the next ones; 0 if there are none.
-
-    What comes before is only counted, so that the ids of lines are those of the whole statement.
-    """
-    number, seen = question.account.clear, Counter[str]()
-    read = stream.parts(content.pieces(), iso.PART_ENTRIES, account=number, skip=offset, seen=seen)
-    findings: list[str] = []
-    for part in (one for one in read if one.report.account == number):
-        report, told = part.report, stream.lines_of(part, _day_of(file, part.report), seen)
-        if any(line.amount.currency != question.currency for line in told):
-            raise ProtocolError("correlation", f"an entry in another currency than {question.currency}")
-        inside = [one for one in told if question.first <= one.bank_date <= question.last]
-        if part.first == 1 and earlier is not None:
-            findings += [one for one in (reports.gap(earlier, report),) if one]
-        findings += report.findings
-        if not inside and not part.last:
+def _whole(
+    file: File, content: bytes, question: LinesQuestion, earlier: AccountReport | None, today: date | None
+) -> _Told:
+    """Opening and closing are told where the page holds all that lies between them."""
+    page, ids, about = Page(()), Counter[str](), 0
+    for report in iso.accounts(content):
+        if not report.account:
+            page = _joined(page, Page((), findings=_said(report, *report.findings), unread=report.unread))
+        if report.account != question.account.clear:
             continue
-        opening, closing = report.balance("OPBD", "PRCD"), report.balance(_CLOSING, "ITBD")
-        whole = len(inside) == len(told)
-        page = Page(
-            tuple(replace(one, account=question.account) for one in inside), None, None,
-            opening.amount if opening and whole and part.first == 1 else None,
-            closing.amount if closing and whole and part.last else None,
-            tuple(f"{report.kind} {plain(report.id)}: {one}" for one in findings),
-        )  # fmt: skip
-        following = 0 if part.last else part.first - 1 + len(report.entries)
-        return page, replace(report, entries=()) if part.last else earlier, following
-    return Page(()), earlier, 0
+        about += 1
+        told, ours, findings, unread = _lines(file, report, question, ids, today)
+        if report.kind == "camt.053":
+            findings += [one for one in ("" if earlier is None else reports.gap(earlier, report),) if one]
+            earlier = report
+        opening, closing = _ends(report) if len(ours) == told else (None, None)
+        page = _joined(page, Page(ours, None, None, opening, closing, _said(report, *findings), unread))
+    # Of several reports nobody says how they follow each other.
+    return _Told(page if about == 1 else replace(page, opening=None, closing=None), about > 0, earlier)
+
+
+def _part(
+    file: File, content: Packed, question: LinesQuestion, offset: int, earlier: AccountReport | None, today: date | None
+) -> _Told:
+    """Some entries of a file that is too large to be held as a whole.
+
+    What comes before is only counted, so that the ids of lines are those of the whole report.
+    """
+    number, seen, before = question.account.clear, Counter[str](), Page(())
+    read = stream.parts(content.pieces(), iso.PART_ENTRIES, account=number, skip=offset, seen=seen)
+    about = False
+    for part in read:
+        if not part.report.account and not offset:
+            before = _joined(before, Page((), findings=_said(part.report, *part.report.findings), unread=1))
+        if part.report.account != number:
+            continue
+        about, report = True, part.report
+        told, ours, findings, unread = _lines(file, report, question, seen, today)
+        follows = part.first == 1 and earlier is not None and report.kind == "camt.053"
+        gap = reports.gap(earlier, report) if follows and earlier is not None else ""
+        opening, closing = _ends(report) if len(ours) == told else (None, None)
+        page = _joined(before, Page(
+            ours, None, None, opening if part.first == 1 else None, closing if part.last else None,
+            _said(report, *(one for one in (gap,) if one), *findings), unread))  # fmt: skip
+        if not ours and not part.last:
+            before = page
+            continue
+        if not part.last:
+            return _Told(page, True, earlier, part.through)
+        return _Told(page, True, replace(report, entries=()) if report.kind == "camt.053" else earlier)
+    return _Told(before, about, earlier)
+
+
+def _lines(
+    file: File, report: AccountReport, question: LinesQuestion, ids: Counter[str], today: date | None
+) -> tuple[int, tuple[Line, ...], list[str], int]:
+    """How many entries a report tells in all, those that were asked for, findings, and how many are left out: what
+    cannot be read, or is in another currency.
+
+    Raises "correlation" for an account that is kept in another currency.
+    """
+    told = words.lines(report, _day_of(file, report), ids)
+    here = [one for one in told if one.amount.currency == question.currency]
+    kept_in = {report.currency, *(one.amount.currency for one in report.balances)} - {"", question.currency}
+    if kept_in or (told and not here):
+        raise ProtocolError("correlation", f"the account is not kept in {question.currency}, or its entries are not")
+    first, last = _span(report, today)
+    ours = tuple(
+        replace(one, account=question.account) for one in here
+        if question.first <= min(max(one.bank_date, first), last) <= question.last
+    )  # fmt: skip
+    foreign = len(told) - len(here)
+    more = [f"{foreign} entries in another currency than {question.currency} are left out"] if foreign else []
+    return len(told), ours, [*report.findings, *more], report.unread + foreign
+
+
+def _span(report: AccountReport, today: date | None) -> tuple[date, date]:
+    """The days that a report says it is about; an entry of another day that stands in it came late, or early."""
+    closing = report.balance(_CLOSING)
+    said = closing.on if closing is not None else None
+    return report.first or said or today or date.min, report.last or said or today or date.max
+
+
+def _ends(report: AccountReport) -> tuple[Money | None, Money | None]:
+    opening, closing = report.balance("OPBD", "PRCD"), report.balance(_CLOSING, "ITBD")
+    return None if opening is None else opening.amount, None if closing is None else closing.amount
+
+
+def _joined(page: Page, more: Page) -> Page:
+    """Both pages' lines and findings; opening and closing are those of the one that has them."""
+    opening = more.opening if page.opening is None else page.opening
+    closing = more.closing if page.closing is None else page.closing
+    return Page(page.lines + more.lines, None, None, opening, closing, page.findings + more.findings,
+                page.unread + more.unread)  # fmt: skip
+
+
+def _said(report: AccountReport, *sentences: str) -> tuple[str, ...]:
+    return tuple(f"{report.kind} {plain(report.id)}: {one}" for one in sentences)
 
 
 def _mark_of(report: AccountReport | None) -> str:

@@ -22,7 +22,7 @@ from lxml import etree
 
 from protocols.bank import BadOptions, Cutter
 from protocols.banks.finws import encryption
-from protocols.banks.finws.twin_enrolment import Hand, Office, sign_enveloped
+from protocols.banks.finws.twin_enrolment import LONG_TEXTS, Hand, Office, sign_enveloped
 from protocols.banks.finws.twin_files import DOWN, PAYMENT, Shelf, Shelved, Shelves
 from protocols.kit import dsig, http, xmldoc
 from protocols.kit.charset import UTF8
@@ -91,6 +91,7 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
     "accounts": [], "other_types": [], "transfer_key": "1234567890ABCDEF", "hmac": False, "cheap": False,
     "stamp_signed": True, "statement_s": 0, "answer_transforms": ["enveloped", "inclusive"], "answer_digest": "sha256",
     "charset": "UTF-8", "carrier_forms": ["exclusive"], "pem": False, "type_collection": "",
+    "odd_rows": False, "late_entries": False,
 }  # fmt: skip
 
 
@@ -172,7 +173,9 @@ class FinwsTwin:
         self._carriers = [dsig.PinnedKey.from_pem(keys["client"])]
         self._memory = _Memory()
         self._shelf = shelf or Shelf(options["accounts"], options["notify_s"], options["notifications"],
-                                     options["statuses"], options["statement_s"], collection)  # fmt: skip
+                                     options["statuses"], options["statement_s"], collection,
+                                     odd_rows=options["odd_rows"],
+                                     late_entries=options["late_entries"])  # fmt: skip
         self._office = Office(self._customer, options["transfer_key"], options["hmac"], self._key, self._certificate,
                               self._carriers, self._renewed, self._hand, options["pem"],
                               self._opener)  # fmt: skip
@@ -459,7 +462,7 @@ def _sign_carrier(envelope: bytes, key: bytes, hand: Hand) -> bytes:
     """WS-Security over body and time stamp, by libxmlsec."""
     xmlsec: Any = xmlsec_module()
     words = xmlsec.constants
-    root = etree.fromstring(envelope)
+    root = etree.fromstring(envelope, LONG_TEXTS)
     security = root[0][0]
     stamp, shows_key = security[-1], len(security) > 1
     digest, method = hand.hash_words(words)

@@ -54,6 +54,8 @@ class Hand:
 
 
 USUAL: Final = Hand()
+LONG_TEXTS: Final = etree.XMLParser(huge_tree=True)
+"""A statement of many entries is one text of more than the usual 10 MB."""
 _WORDS: Final = {
     "enveloped": "TransformEnveloped", "inclusive": "TransformInclC14N", "exclusive": "TransformExclC14N",
     "inclusive_comments": "TransformInclC14NWithComments", "exclusive_comments": "TransformExclC14NWithComments",
@@ -230,7 +232,7 @@ def sign_enveloped(document: bytes, key: bytes, hand: Hand = USUAL) -> bytes:
     """As banks sign their answers: enveloped, in the inclusive canonical form, by libxmlsec."""
     xmlsec: Any = xmlsec_module()
     words = xmlsec.constants
-    root = etree.fromstring(document)
+    root = etree.fromstring(document, LONG_TEXTS)
     digest, method = hand.hash_words(words)
     node = xmlsec.template.create(root, words.TransformInclC14N, method)
     root.append(node)

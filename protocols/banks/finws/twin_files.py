@@ -64,11 +64,13 @@ class Shelf:
 
     `notify_s`: at most one notification file per account in so many seconds. Without `notifications` or
     `statuses` the bank makes no such files. `statement_s`: a statement every so many seconds, beside that of the day.
+    `odd_rows`: each file begins with a row that nobody can read. `late_entries`: the last entry of a day is booked, and
+    told, when the day is over, and so stands in the files of the day after.
     """
 
     def __init__(
         self, accounts: Iterable[str], notify_s: float, notifications: bool, statuses: bool, statement_s: float = 0,
-        collection: str = "",
+        collection: str = "", *, odd_rows: bool = False, late_entries: bool = False,
     ) -> None:
         self._accounts = dict.fromkeys(accounts)
         self._notify = timedelta(seconds=notify_s)
@@ -86,6 +88,7 @@ class Shelf:
         self._stated_at: dict[str, datetime] = {}
         self._interim = timedelta(seconds=statement_s)
         self._opened_at: datetime | None = None
+        self._odd_rows, self._late_entries = odd_rows, late_entries
 
     def take(self, kind: str, content: bytes, name: str, books: Books) -> Shelved:
         """A file comes in. A payment file is carried out at once; what becomes of it is told in status files."""
@@ -212,7 +215,8 @@ class Shelf:
             holding = books.holding(account)
             if holding is None:
                 continue
-            today = [one for one in books.entries(account, now.date(), now.date()) if one.reference not in hidden]
+            every = books.entries(account, now.date() - timedelta(days=1), now.date())
+            today = [one for one in every if self._told_on(one, every) == now.date() and one.reference not in hidden]
             news = (now.date(), holding, len(today))
             kept = self._reported.setdefault(account, [])
             if self._news.get(account) == news:
@@ -227,10 +231,12 @@ class Shelf:
     def _state(self, account: str, books: Books) -> None:
         """A statement for each day that is over and on which something moved; others on the way if it makes them."""
         now, stated = books.now(), self._stated.setdefault(account, set())
-        unstated = [one for one in books.entries(account, date.min, date.max) if one.number not in stated]
-        for day in sorted({one.bank_date for one in unstated if one.bank_date < now.date()}):
+        every = books.entries(account, date.min, date.max)
+        unstated = [one for one in every if one.number not in stated]
+        told_on = {one.number: self._told_on(one, every) for one in unstated}
+        for day in sorted({on for on in told_on.values() if on < now.date()}):
             made = datetime.combine(day + timedelta(days=1), time.min, now.tzinfo)
-            self._make_statement(account, books, [one for one in unstated if one.bank_date == day], made)
+            self._make_statement(account, books, [one for one in unstated if told_on[one.number] == day], made, day)
         before = self._stated_at.get(account, self._opened_at)
         if self._interim and before is not None and now - before >= self._interim:
             hidden = self._hidden_references(books)
@@ -238,7 +244,15 @@ class Shelf:
             self._make_statement(account, books, ours, now)
             self._stated_at[account] = now
 
-    def _make_statement(self, account: str, books: Books, ours: Sequence[Entry], made: datetime) -> None:
+    def _told_on(self, entry: Entry, every: Sequence[Entry]) -> date:
+        """The day whose files tell of an entry."""
+        late = self._late_entries and not any(
+            one.bank_date == entry.bank_date and one.number > entry.number for one in every)  # fmt: skip
+        return entry.bank_date + timedelta(days=late)
+
+    def _make_statement(
+        self, account: str, books: Books, ours: Sequence[Entry], made: datetime, day: date | None = None
+    ) -> None:
         """Of these entries; what was not stated before is what lies between the last closing balance and the book."""
         holding, stated = books.holding(account), self._stated[account]
         if holding is None or not ours:
@@ -247,13 +261,16 @@ class Shelf:
         opening = holding.book.minor - _moved(unstated)
         stated.update(one.number for one in ours)
         number, closing = self._number(books), Money(opening + _moved(ours), holding.currency)
-        content = papers.statement(number, holding, ours[0].bank_date, tuple(ours), closing, made, self._names)
+        day = day or ours[0].bank_date
+        content = papers.statement(number, holding, day, tuple(ours), closing, made, self._names)
         self._keep(Shelved(number, STATEMENT, "NEW", made, content))
 
     def _shelve(self, kind: str, status: str, content: bytes, books: Books, name: str) -> Shelved:
         return self._keep(Shelved(self._number(books), kind, status, books.now(), content, name))
 
     def _keep(self, file: Shelved) -> Shelved:
+        if self._odd_rows and file.kind in DOWN:
+            file.content = papers.with_odd_row(file.content)
         self._files[file.reference] = file
         return file
 

@@ -265,6 +265,19 @@ def _detail(entry: Entry, named: Named | None, shares: bool) -> Markup:
     )  # fmt: skip
 
 
+_AT_STATUS: Final = re.compile(rb"<TxInfAndSts>|</OrgnlPmtInfAndSts>")
+_AT_ENTRY: Final = re.compile(rb"<Ntry>|</(?:Ntfctn|Rpt|Stmt)>")
+_ODD_STATUS: Final = (b"<TxInfAndSts><OrgnlInstrId>X</OrgnlInstrId><TxSts>ACSC</TxSts><OrgnlTxRef><Amt>"
+                      b"<InstdAmt Ccy='CNY'>1,00</InstdAmt></Amt></OrgnlTxRef></TxInfAndSts>")  # fmt: skip
+_ODD_ENTRY: Final = b"<Ntry><Amt Ccy='CNY'>1,00</Amt><CdtDbtInd>DBIT</CdtDbtInd><Sts>BOOK</Sts></Ntry>"
+
+
+def with_odd_row(content: bytes) -> bytes:
+    """The file with a first row that nobody can read: its amount is none."""
+    content = _AT_STATUS.sub(lambda found: _ODD_STATUS + found[0], content, count=1)
+    return _AT_ENTRY.sub(lambda found: _ODD_ENTRY + found[0], content, count=1)
+
+
 def _own(holding: Holding) -> Markup:
     return el("Acct", el("Id", el("Othr", el("Id", holding.number))), el("Ccy", holding.currency))
 

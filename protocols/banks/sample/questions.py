@@ -20,6 +20,7 @@ from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import digits, plain
 from protocols.kit.meanings import Meanings
 from protocols.kit.paging import CursorEcho, PageCursor, PageSeen, fingerprint
+from protocols.kit.readable import readable
 
 _DIRECTIONS: Final[Mapping[str, Direction]] = {"C": Direction.CREDIT, "D": Direction.DEBIT}
 _PAGING: Final = CursorEcho()
@@ -76,10 +77,13 @@ class Asking:
         ))  # fmt: skip
         require("account", answer.value("Account"), question.account.clear)
         require("currency", answer.value("Currency"), currency)
-        lines = tuple(_line(row, question) for row in answer.rows("Entry"))
+        rows = answer.rows("Entry")
+        lines, findings = readable(rows, lambda row: _line(row, question), "Entries")
+        total = digits(answer.value("Total"))
         return Page(
-            lines, _onward(at, len(lines), answer), digits(answer.value("Total")),
-            money(answer.value("Opening"), currency), money(answer.value("Closing"), currency),
+            # The bank counts the entries that cannot be read, too.
+            tuple(lines), _onward(at, len(rows), answer), None if findings else total,
+            money(answer.value("Opening"), currency), money(answer.value("Closing"), currency), findings, len(findings),
         )  # fmt: skip
 
     def returns(self, question: ReturnsQuestion, context: Context) -> Conversation[ReturnsPage]:
@@ -93,12 +97,9 @@ class Asking:
             ("Cursor", at.value),
         ))  # fmt: skip
         require("account", answer.value("Account"), question.account.clear)
-        found = tuple(
-            Return(cell(row, "Reference"), money(cell(row, "Amount"), cell(row, "Currency")),
-                   day(cell(row, "ReturnedOn")), plain(cell(row, "Text")))
-            for row in answer.rows("Returned")
-        )  # fmt: skip
-        return ReturnsPage(found, _onward(at, len(found), answer))
+        rows = answer.rows("Returned")
+        found, findings = readable(rows, _returned, "Returns")
+        return ReturnsPage(tuple(found), _onward(at, len(rows), answer), findings)
 
     def receipt(self, question: ReceiptQuestion, context: Context) -> Conversation[Receipt | ReceiptLater]:
         """An entry's receipt, or the ticket to ask again with. The entry is named by its number or our reference."""
@@ -137,6 +138,11 @@ def _place(cursor: str | None, *question: str) -> PageCursor:
 def _onward(at: PageCursor, rows: int, answer: Answer) -> str | None:
     following = _PAGING.following(at, PageSeen(rows, answer.value("Cursor")))
     return None if following is None else following.encode()
+
+
+def _returned(row: Mapping[str, str]) -> Return:
+    return Return(cell(row, "Reference"), money(cell(row, "Amount"), cell(row, "Currency")),
+                  day(cell(row, "ReturnedOn")), plain(cell(row, "Text")))  # fmt: skip
 
 
 def _line(row: Mapping[str, str], question: LinesQuestion) -> Line:

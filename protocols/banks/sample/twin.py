@@ -117,7 +117,8 @@ class _Request:
 
 def build(options: Mapping[str, Any], keys: Mapping[str, bytes]) -> Twin:
     """The bank's side; README.md section 5 lists options and keys. Raises BadOptions."""
-    known = {"user": None, "password": None, "customer": "0001", "page_lines": _PAGE_LINES, "cheap": False}
+    known = {"user": None, "password": None, "customer": "0001", "page_lines": _PAGE_LINES, "cheap": False,
+             "odd_rows": False}
     for key in sorted(set(options) - set(known)):
         raise BadOptions(key, f"no such option; there are {', '.join(known)}")
     given = {**known, **options}
@@ -134,7 +135,7 @@ def build(options: Mapping[str, Any], keys: Mapping[str, bytes]) -> Twin:
         raise BadOptions("keys.bank", "must be an RSA key")
     login = (given["user"], given["password"])
     return SampleTwin(given["customer"], login, own, dsig.PinnedKey.from_pem(keys["client"]),
-                      given["page_lines"], bool(given["cheap"]))  # fmt: skip
+                      given["page_lines"], bool(given["cheap"]), bool(given["odd_rows"]))  # fmt: skip
 
 
 class SampleTwin:
@@ -143,7 +144,8 @@ class SampleTwin:
     ports: tuple[str, ...] = ("business",)
 
     def __init__(self, customer: str, login: tuple[str, str], own: RSAPrivateKey, client: dsig.PinnedKey,
-                 page_lines: int, cheap: bool) -> None:  # fmt: skip
+                 page_lines: int, cheap: bool, odd_rows: bool) -> None:  # fmt: skip
+        self._odd_rows = odd_rows
         self._customer = customer
         self._login = login
         self._key = own
@@ -322,7 +324,7 @@ class SampleTwin:
             ("Account", account), ("Currency", holding.currency), ("Total", str(len(entries))),
             ("Opening", str(Money(opening, holding.currency))),
             ("Closing", str(Money(closing, holding.currency))), ("Cursor", cursor),
-        ) + _list("Entry", map(_entry, page))  # fmt: skip
+        ) + _list("Entry", self._rows(map(_entry, page)))  # fmt: skip
 
     def _returns(self, asked: _Request, books: Books) -> Elements:
         account = asked.body["Account"]
@@ -330,7 +332,14 @@ class SampleTwin:
             raise _No("A100", "not an account of this customer")
         page, cursor = self._page(asked, books.returns(account, asked.day("FirstDate"), asked.day("LastDate")))
         named = _elements(("Account", account), ("Cursor", cursor))
-        return named + _list("Returned", map(_returned, page))
+        return named + _list("Returned", self._rows(map(_returned, page)))
+
+    def _rows(self, rows: Iterable[Elements]) -> Iterable[Elements]:
+        """With the switch `odd_rows`: before them the first one once more, with an amount that is none."""
+        for number, row in enumerate(rows):
+            if self._odd_rows and number == 0:
+                yield re.sub("<Amount>[^<]*", "<Amount>1,00", row)
+            yield row
 
     def _page(self, asked: _Request, rows: tuple[Any, ...]) -> tuple[tuple[Any, ...], str]:
         start = asked.body["Cursor"] or "0"

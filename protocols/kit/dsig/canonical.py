@@ -13,17 +13,9 @@ from lxml import etree
 
 from protocols.kit.dsig.profile import EXCLUSIVE
 from protocols.kit.errors import ProtocolError
-from protocols.kit.xmldoc import declarations, elements
+from protocols.kit.xmldoc import declarations, elements, parser_for
 
 _XML: Final = "{http://www.w3.org/XML/1998/namespace}"
-_PARSER: Final = etree.XMLParser(
-    encoding="utf-8",
-    resolve_entities=False,
-    no_network=True,
-    load_dtd=False,
-    huge_tree=False,
-    collect_ids=False,
-)
 
 WORK_MAX: Final = 1_000_000
 """Elements times the square of namespace declarations: about 10 ns each, twice for a message that is verified."""
@@ -71,4 +63,4 @@ def element_octets(element: etree._Element, method: str) -> bytes:
     ):
         raise ProtocolError("structure", "an xml: attribute above an element of inclusive canonical form")
     cut = etree.tostring(element, encoding="utf-8", with_tail=False)
-    return document_octets(etree.fromstring(cut, _PARSER), method)
+    return document_octets(etree.fromstring(cut, parser_for(len(cut))), method)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import Final
+from functools import partial
+from typing import Final, TypeVar
 
 from lxml import etree
 
@@ -23,6 +25,11 @@ NO_REFERENCES: Final = frozenset({"", "NOTPROVIDED", "NONREF"})
 """What banks write where there is no reference."""
 _FEES: Final = frozenset({"CHRG", "COMM", "FEES"})
 ROWS: Final = {"camt.052": "Rpt", "camt.053": "Stmt", "camt.054": "Ntfctn"}
+_STATUSES: Final = frozenset({"BOOK", "PDNG", "INFO", "FUTR"})
+UNREAD_TOLD: Final = 20
+"""Entries that cannot be read are told of one by one up to so many: a list in a form that nobody knows would fill the
+log."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +71,10 @@ class BookedBatch:
 
 @dataclass(frozen=True, slots=True)
 class AccountEntry:
-    """One entry. `status` is BOOK, PDNG or INFO; `reversal` takes an earlier entry back."""
+    """One entry. `status` is BOOK, PDNG, INFO or FUTR; `reversal` takes an earlier entry back.
+
+    `odd` says what within it cannot be read: a detail that cannot be read stands in its place and says nothing.
+    """
 
     amount: Money
     direction: Direction
@@ -79,6 +89,7 @@ class AccountEntry:
     text: str = ""
     details: tuple[TransactionDetail, ...] = ()
     batches: tuple[BookedBatch, ...] = ()
+    odd: tuple[str, ...] = ()
 
     @property
     def fee(self) -> bool:
@@ -97,7 +108,11 @@ class AccountEntry:
 
 @dataclass(frozen=True, slots=True)
 class AccountReport:
-    """One statement, report or notification. `sequence` is the bank's own count where it counts (ElctrncSeqNb)."""
+    """One statement, report or notification. `sequence` is the bank's own count where it counts (ElctrncSeqNb).
+
+    `unread`: so many of its entries cannot be read and are left out, each with a finding. A report of which not even
+    the account can be read has `account` "" and counts as one.
+    """
 
     kind: str
     id: str
@@ -112,6 +127,7 @@ class AccountReport:
     balances: tuple[CamtBalance, ...] = ()
     entries: tuple[AccountEntry, ...] = ()
     findings: tuple[str, ...] = ()
+    unread: int = 0
 
     def balance(self, *kinds: str) -> CamtBalance | None:
         """The balance of the first of `kinds` that is told."""
@@ -126,7 +142,7 @@ class AccountReport:
 def read(root: etree._Element) -> tuple[AccountReport, ...]:
     """The reports of a camt.052, .053 or .054 of any version, with what is odd about each as findings.
 
-    Raises ProtocolError "structure", "missing" or "value" for what cannot be read at all.
+    Whatever cannot be read hides nothing beside it. Raises ProtocolError "structure" or "missing" for another message.
     """
     version = expect(root, *ROWS)
     message = Reader(root, version.namespace).need(version.child)
@@ -134,25 +150,43 @@ def read(root: etree._Element) -> tuple[AccountReport, ...]:
 
 
 def _read_report(one: Reader, version: MessageVersion) -> AccountReport:
-    entries = tuple(read_entry(each) for each in one.all("Ntry"))
-    report = replace(read_head(one, version), entries=entries)
-    return replace(report, findings=(*_miscounted(one, report), *_whole(report), *entry_findings(report)))
+    head = read_head(one, version)
+    entries, odd, unread = read_entries(map(entry_or_error, one.all("Ntry")), head.currency)
+    report = replace(head, entries=entries, unread=head.unread + unread)
+    return replace(report, findings=(*head.findings, *_miscounted(one, report), *_whole(report), *odd))
 
 
 def read_head(one: Reader, version: MessageVersion) -> AccountReport:
-    """A report without its entries, which follow everything else. Raises ProtocolError."""
-    account = one.need("Acct")
-    number = read_account(account)
+    """A report without its entries, which follow everything else."""
+    odd: list[str] = []
+    number = _or_none(lambda: read_account(one.need("Acct")), odd)
     if not number:
-        raise ProtocolError("missing", "a report that does not name its account")
-    balances = tuple(_read_balance(each) for each in one.all("Bal"))
-    page, last_page = one.text("StmtPgntn/PgNb", "RptPgntn/PgNb", "NtfctnPgntn/PgNb"), one.text(
+        why = odd[0] if odd else "it does not name its account"
+        finding = f"a report cannot be read and is left out ({why})"
+        return AccountReport(version.kind, "", "", findings=(finding,), unread=1)
+
+    def text(*paths: str) -> str:
+        return _or_none(lambda: one.text(*paths), odd) or ""
+
+    balances = [_or_none(partial(_read_balance, each), odd) for each in one.all("Bal")]
+    page, last_page = text("StmtPgntn/PgNb", "RptPgntn/PgNb", "NtfctnPgntn/PgNb"), text(
         "StmtPgntn/LastPgInd", "RptPgntn/LastPgInd", "NtfctnPgntn/LastPgInd")  # fmt: skip
-    return AccountReport(
-        version.kind, one.must("Id"), number, plain(account.text("Ccy")), one.moment("CreDtTm"),
-        _number(one.text("ElctrncSeqNb")), one.day("FrToDt/FrDtTm"), one.day("FrToDt/ToDtTm"), _number(page),
-        last_page != "false", balances,
+    report = AccountReport(
+        version.kind, text("Id"), number, plain(text("Acct/Ccy")), _or_none(lambda: one.moment("CreDtTm"), odd),
+        _number(text("ElctrncSeqNb")), _or_none(lambda: one.day("FrToDt/FrDtTm"), odd),
+        _or_none(lambda: one.day("FrToDt/ToDtTm"), odd), _number(page), last_page != "false",
+        tuple(each for each in balances if each is not None),
     )  # fmt: skip
+    return replace(report, findings=tuple(f"a part of its head cannot be read ({each})" for each in odd))
+
+
+def _or_none(read: Callable[[], T], odd: list[str]) -> T | None:
+    """What `read` returns; None where it cannot, and why in `odd`."""
+    try:
+        return read()
+    except ProtocolError as error:
+        odd.append(str(error))
+        return None
 
 
 def _read_balance(one: Reader) -> CamtBalance:
@@ -164,19 +198,56 @@ def _read_balance(one: Reader) -> CamtBalance:
     return CamtBalance(one.choice("Tp/CdOrPrtry"), money, one.day("Dt"))
 
 
+def read_entries(
+    rows: Iterable[AccountEntry | ProtocolError], currency: str, first: int = 1
+) -> tuple[tuple[AccountEntry, ...], tuple[str, ...], int]:
+    """The entries that can be read, what is odd about all of them, and how many cannot be read.
+
+    `currency` is the account's where that is told, `first` the number of the first entry.
+    """
+    found: list[AccountEntry] = []
+    findings: list[str] = []
+    unread = 0
+    for number, one in enumerate(rows, start=first):
+        if not isinstance(one, ProtocolError):
+            found.append(one)
+            findings += _odd(number, one, currency)
+            continue
+        unread += 1
+        if unread <= UNREAD_TOLD:
+            findings.append(f"entry {number} cannot be read and is left out ({one})")
+    if unread > UNREAD_TOLD:
+        findings.append(f"{unread - UNREAD_TOLD} more entries cannot be read and are left out")
+    return tuple(found), tuple(findings), unread
+
+
+def entry_or_error(one: Reader) -> AccountEntry | ProtocolError:
+    """An entry with its details, or why it cannot be read."""
+    try:
+        return read_entry(one)
+    except ProtocolError as error:
+        return error
+
+
 def read_entry(one: Reader) -> AccountEntry:
     """An entry with its details. Raises ProtocolError."""
     money = one.money("Amt")
     if money is None:
         raise ProtocolError("missing", "an entry without an amount")
+    status = one.choice("Sts")
+    if status not in _STATUSES:
+        raise ProtocolError("value", f"an entry of status {status[:35]!r}: nobody can tell whether it is booked")
     code = "/".join(filter(None, (one.text("BkTxCd/Domn/Cd"), one.text("BkTxCd/Domn/Fmly/Cd"),
                                   one.text("BkTxCd/Domn/Fmly/SubFmlyCd")))) or one.text("BkTxCd/Prtry/Cd")  # fmt: skip
+    odd: list[str] = []
+    parts = one.all("NtryDtls")
+    details = [_or_none(partial(_read_detail, each), odd) for part in parts for each in part.all("TxDtls")]
+    batches = [_or_none(partial(_read_batch, each), odd) for part in parts for each in part.all("Btch")]
     return AccountEntry(
-        money, _direction(one), one.choice("Sts"), one.text("RvslInd") in ("true", "1"), _told(one, "NtryRef"),
+        money, _direction(one), status, one.text("RvslInd") in ("true", "1"), _told(one, "NtryRef"),
         _told(one, "AcctSvcrRef"), one.day("BookgDt"), one.moment("BookgDt"), one.day("ValDt"), code,
-        one.text("AddtlNtryInf"),
-        tuple(_read_detail(each) for part in one.all("NtryDtls") for each in part.all("TxDtls")),
-        tuple(_read_batch(each) for part in one.all("NtryDtls") for each in part.all("Btch")),
+        one.text("AddtlNtryInf"), tuple(each or TransactionDetail(None) for each in details),
+        tuple(each or BookedBatch("", "") for each in batches), tuple(odd),
     )  # fmt: skip
 
 
@@ -226,24 +297,24 @@ def _whole(report: AccountReport) -> list[str]:
     return [sentence for sentence in (unbalanced(report),) if sentence]
 
 
-def entry_findings(report: AccountReport, first: int = 1) -> list[str]:
-    """What does not agree within each entry; `first` is the number of the first one."""
-    found = []
-    for number, entry in enumerate(report.entries, start=first):
-        amounts = [one.amount for one in entry.details]
-        if len(amounts) > 1 and all(one is not None and one.currency == entry.amount.currency for one in amounts):
-            total = sum(one.minor for one in amounts if one is not None)
-            if total != entry.amount.minor:
-                found.append(f"entry {number}: its details do not sum to its amount")
-        if report.currency and entry.amount.currency != report.currency:
-            found.append(f"entry {number} is in {entry.amount.currency}, the account in {report.currency}")
+def _odd(number: int, entry: AccountEntry, currency: str) -> list[str]:
+    """What does not agree within an entry."""
+    found = [f"entry {number}: a part of it cannot be read ({one})" for one in entry.odd]
+    amounts = [one.amount for one in entry.details]
+    if len(amounts) > 1 and all(one is not None and one.currency == entry.amount.currency for one in amounts):
+        total = sum(one.minor for one in amounts if one is not None)
+        if total != entry.amount.minor:
+            found.append(f"entry {number}: its details do not sum to its amount")
+    if currency and entry.amount.currency != currency:
+        found.append(f"entry {number} is in {entry.amount.currency}, the account in {currency}")
     return found
 
 
 def _miscounted(one: Reader, report: AccountReport) -> list[str]:
-    said = one.text("TxsSummry/TtlNtries/NbOfNtries")
-    if said and (said.lstrip("0") or "0") != str(len(report.entries)):
-        return [f"says it has {said} entries and has {len(report.entries)}"]
+    said = _or_none(lambda: one.text("TxsSummry/TtlNtries/NbOfNtries"), []) or ""
+    has = len(report.entries) + report.unread
+    if said and (said.lstrip("0") or "0") != str(has):
+        return [f"says it has {said} entries and has {has}"]
     return []
 
 

@@ -11,6 +11,7 @@ from lxml import etree
 
 from protocols.canon.money import Money
 from protocols.canon.outcome import Fate, Outcome
+from protocols.kit.errors import ProtocolError
 from protocols.kit.iso20022.names import VERSIONS, expect
 from protocols.kit.iso20022.parts import (
     Reader,
@@ -23,6 +24,7 @@ from protocols.kit.iso20022.parts import (
     read_reasons,
     written_party,
 )
+from protocols.kit.readable import readable
 from protocols.kit.xmldoc import Markup, el
 
 PARTLY: Final = "PART"
@@ -61,17 +63,22 @@ class PaymentStatus:
 
 @dataclass(frozen=True, slots=True)
 class GroupStatus:
-    """A group's line (OrgnlPmtInfAndSts); `status` empty: only its payments are spoken of."""
+    """A group's line (OrgnlPmtInfAndSts); `status` empty: only its payments are spoken of. `findings`: what cannot be
+    read in it."""
 
     id: str
     status: str = ""
     reasons: tuple[StatusReason, ...] = ()
     payments: tuple[PaymentStatus, ...] = ()
+    findings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class StatusReport:
-    """A whole pain.002 about the message `original_id`."""
+    """A whole pain.002 about the message `original_id`. `findings`: what in it cannot be read and is left out.
+
+    A payment that has no line here may have one of those: no word about the rest is a word about it.
+    """
 
     message_id: str
     created: datetime
@@ -80,31 +87,47 @@ class StatusReport:
     status: str = ""
     reasons: tuple[StatusReason, ...] = ()
     groups: tuple[GroupStatus, ...] = ()
+    findings: tuple[str, ...] = ()
 
 
 def read(root: etree._Element) -> StatusReport:
-    """A pain.002 of any version. Raises ProtocolError "structure", "missing" or "value"."""
+    """A pain.002 of any version; a line that cannot be read hides no other.
+
+    Raises ProtocolError "structure", "missing" or "value" for one that does not say which message it is about.
+    """
     version = expect(root, "pain.002")
     message = Reader(root, version.namespace).need(version.child)
     head, original = message.need("GrpHdr"), message.need("OrgnlGrpInfAndSts")
+    status, odd = _status(original, "GrpSts", "the file's status")
+    groups = tuple(map(_read_group, message.all("OrgnlPmtInfAndSts")))
     return StatusReport(
         head.must("MsgId"), head.created("CreDtTm"), original.must("OrgnlMsgId"), original.text("OrgnlMsgNmId"),
-        original.text("GrpSts"), read_reasons(original.all("StsRsnInf")),
-        tuple(_read_group(one) for one in message.all("OrgnlPmtInfAndSts")),
+        *status, groups, (*odd, *(each for one in groups for each in one.findings)),
     )  # fmt: skip
 
 
+def _status(one: Reader, tag: str, what: str) -> tuple[tuple[str, tuple[StatusReason, ...]], tuple[str, ...]]:
+    """A status with its reasons; nothing, and why, where it cannot be read."""
+    try:
+        return (one.text(tag), read_reasons(one.all("StsRsnInf"))), ()
+    except ProtocolError as error:
+        return ("", ()), (f"{what} cannot be read ({error})",)
+
+
 def _read_group(one: Reader) -> GroupStatus:
-    return GroupStatus(
-        one.text("OrgnlPmtInfId"), one.text("PmtInfSts"), read_reasons(one.all("StsRsnInf")),
-        tuple(
-            PaymentStatus(
-                each.text("OrgnlEndToEndId"), each.text("TxSts"), read_reasons(each.all("StsRsnInf")),
-                each.text("OrgnlInstrId"),
-                each.money("OrgnlTxRef/Amt/InstdAmt") or each.money("OrgnlTxRef/InstdAmt"), each.text("AcctSvcrRef"),
-            )
-            for each in one.all("TxInfAndSts")
-        ),
+    status, odd = _status(one, "PmtInfSts", "a group's status")
+    payments, unread = readable(one.all("TxInfAndSts"), _read_payment, "TxInfAndSts")
+    try:
+        name = one.text("OrgnlPmtInfId")
+    except ProtocolError as error:
+        name, status, odd = "", ("", ()), (*odd, f"a group's number cannot be read ({error})")
+    return GroupStatus(name, *status, tuple(payments), (*odd, *unread))
+
+
+def _read_payment(one: Reader) -> PaymentStatus:
+    return PaymentStatus(
+        one.text("OrgnlEndToEndId"), one.text("TxSts"), read_reasons(one.all("StsRsnInf")), one.text("OrgnlInstrId"),
+        one.money("OrgnlTxRef/Amt/InstdAmt") or one.money("OrgnlTxRef/InstdAmt"), one.text("AcctSvcrRef"),
     )  # fmt: skip
 
 
@@ -128,6 +151,8 @@ def said_by_payment(report: StatusReport, group_id: str = "") -> tuple[Mapping[s
     rest: list[_Said] = [(one.status, one.reasons, "") for one in groups if one.status and alone]
     if not rest and report.status:
         rest = [(report.status, report.reasons, "")]
+    if report.findings:
+        rest = []
     return {name: _agreed(said) for name, said in lines.items()}, _agreed(rest)
 
 

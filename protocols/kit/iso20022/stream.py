@@ -22,7 +22,8 @@ from protocols.kit.iso20022.account import (
     ROWS,
     AccountEntry,
     AccountReport,
-    entry_findings,
+    entry_or_error,
+    read_entries,
     read_entry,
     read_head,
     unbalanced_by,
@@ -39,14 +40,16 @@ _ALLOWED: Final = (b"<!--", b"<![CDATA[")
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Some entries of one report, which begin with the entry number `first`, from 1. `last`: none follow.
+    """Some entries of one report: those from number `first`, counted from 1, up to number `through`. `last`: none
+    follow.
 
     `moved_minor` is what all booked entries up to here move together. `report` has the entries of this part, and
-    findings about them; those about the whole come with the last part.
+    findings about them; those about its head come with the first part, those about the whole with the last.
     """
 
     report: AccountReport
     first: int
+    through: int
     last: bool
     moved_minor: int
 
@@ -58,7 +61,7 @@ def parts(
 
     The first `skip` entries of the report of `account` are only counted, with their ids in `seen`: a tenth of the work.
     """
-    number, head, kept = 0, None, list[AccountEntry]()
+    number, head, kept = 0, None, list[AccountEntry | ProtocolError]()
     moved = 0
     for report, entry in _walk(chunks, account, skip):
         if isinstance(entry, _Counted):
@@ -76,21 +79,24 @@ def parts(
             continue
         number += 1
         kept.append(entry)
-        if entry.status == "BOOK":
+        if isinstance(entry, AccountEntry) and entry.status == "BOOK":
             moved += entry.signed_minor
 
 
-def _part(head: AccountReport, kept: list[AccountEntry], number: int, last: bool, moved: int) -> Part:
+def _part(
+    head: AccountReport, kept: list[AccountEntry | ProtocolError], number: int, last: bool, moved: int
+) -> Part:
     first = number - len(kept) + 1
-    report = replace(head, entries=tuple(kept))
-    found = entry_findings(report, first)
-    whole = unbalanced_by(report, moved) if last else ""
-    return Part(replace(report, findings=(*found, *([whole] if whole else []))), first, last, moved)
+    entries, odd, unread = read_entries(kept, head.currency, first)
+    found = (*(head.findings if first == 1 else ()), *odd, *filter(None, [unbalanced_by(head, moved) if last else ""]))
+    report = replace(head, entries=entries, findings=found, unread=unread + (head.unread if first == 1 else 0))
+    return Part(report, first, number, last, moved)
 
 
 @dataclass(frozen=True, slots=True)
 class _Counted:
-    """An entry that is skipped: the ids of its lines, and what it moves; neither where it is not booked."""
+    """An entry that is skipped: the ids of its lines, and what it moves; neither where it is not booked, or cannot be
+    read."""
 
     keys: tuple[str, ...]
     signed_minor: int
@@ -105,19 +111,20 @@ def _counted(element: etree._Element, space: str) -> _Counted:
     holders = [one for detail in details for one in detail.iterchildren(f"{n}Refs")] + [element]
     told = [(one.findtext(f"{n}AcctSvcrRef") or "").strip() for one in holders]
     key = next((one for one in told if one not in NO_REFERENCES), "")
-    if len(details) > 1 or not key:
-        entry = read_entry(Reader(element, space))
-        return _Counted(tuple(words.ids_of(entry)), entry.signed_minor)
     amount = element.find(f"{n}Amt")
-    if amount is None:
-        raise ProtocolError("missing", "an entry without an amount")
-    money = read_money((amount.text or "").strip(), amount.get("Ccy", ""))
+    try:
+        if len(details) > 1 or not key or amount is None:
+            entry = read_entry(Reader(element, space))
+            return _Counted(tuple(words.ids_of(entry)), entry.signed_minor)
+        money = read_money((amount.text or "").strip(), amount.get("Ccy", ""))
+    except ProtocolError:
+        return _Counted((), 0)
     return _Counted((key,), money.minor if element.findtext(f"{n}CdtDbtInd") == "CRDT" else -money.minor)
 
 
 def _walk(
     chunks: Iterable[bytes], account: str, skip: int
-) -> Iterator[tuple[AccountReport | None, AccountEntry | _Counted | None]]:
+) -> Iterator[tuple[AccountReport | None, AccountEntry | ProtocolError | _Counted | None]]:
     """Reports and entries as they come: a report without an entry begins, None and None is the end."""
     parser = etree.XMLPullParser(
         events=("start", "end"), tag=(_ENTRY, *_REPORTS), encoding="utf-8", resolve_entities=False, no_network=True,
@@ -140,7 +147,7 @@ def _walk(
                 elif event == "end" and name == "Ntry":
                     skipped = report is not None and left > 0 and report.account == account
                     left -= skipped
-                    yield report, _counted(element, space) if skipped else read_entry(Reader(element, space))
+                    yield report, _counted(element, space) if skipped else entry_or_error(Reader(element, space))
                     above = element.getparent()
                     assert above is not None
                     above.remove(element)

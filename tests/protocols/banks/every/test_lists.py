@@ -15,7 +15,7 @@ from protocols.canon.order import Kind
 from protocols.canon.outcome import Fate
 from protocols.canon.statement import Direction, Line
 from protocols.trial import trial
-from tests.protocols.banks.every.bench import Table, answering, table
+from tests.protocols.banks.every.bench import Table, answering, bundled, table
 
 LINES = answering("lines")
 ODD = tuple(name for name in LINES if "odd_rows" in trial(name).faults)
@@ -97,8 +97,17 @@ def test_an_entry_that_becomes_unreadable_is_left_out_alone_and_said(name: str, 
     assert len(odd.findings) == 1
 
 
-def test_every_bank_whose_answers_nobody_signs_is_tried_with_an_unreadable_entry() -> None:
-    assert {name for name in LINES if not trial(name).keys} == {*ODD, *SECOND}
+def test_every_bank_is_tried_with_an_unreadable_entry() -> None:
+    assert {*LINES} == {*ODD, *SECOND}
+
+
+@pytest.mark.parametrize(("name", "kind"), [(name, kind) for name in ODD for kind in bundled(name)])
+def test_an_unreadable_row_hides_no_line_of_a_bundle(name: str, kind: Kind) -> None:
+    made = table(name, **trial(name).faults["odd_rows"])
+    bundle, reference = made.bundle(kind, ("货款", "货款"))
+    made.pay_bundle(bundle, reference)
+    told = made.bundle_fate(kind, reference)
+    assert [told[item.reference].fate for item in bundle.items] == [Fate.SETTLED] * 2
 
 
 @pytest.mark.parametrize("name", ODD_RETURNS)

@@ -152,9 +152,6 @@ def test_an_entry_that_does_not_say_what_its_transactions_are_is_one_line() -> N
 @pytest.mark.parametrize(
     "data",
     [
-        report(NTRY.format("").replace("DBIT", "BOTH")),
-        report(NTRY.format("").replace("3.00", "3,00")),
-        report(NTRY.format("").replace("3.00", "1e2")),
         report("", "pain.001.001.03"),
         b"<Document/>",
     ],

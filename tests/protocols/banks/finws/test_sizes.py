@@ -10,7 +10,7 @@ import pytest
 
 from gateway.simbank.ledger import LedgerAccount
 from protocols.banks.finws import iso, messages
-from protocols.banks.finws.files import DOWNLOADS_MAX, File, Files
+from protocols.banks.finws.files import DOWNLOADS_MAX
 from protocols.banks.finws.twin_files import NOTIFICATION, STATEMENT, Shelved
 from protocols.canon.money import Money
 from protocols.canon.order import Bundle, Kind
@@ -38,9 +38,9 @@ def test_five_thousand_payments_in_a_file(profile: str) -> None:
     assert len(made.ledger.executions) == 5000
 
 
-def shelved(entries: int, closing: str = "") -> Stage:
+def shelved(entries: int, closing: str = "", profile: str = "nordea") -> Stage:
     """A bank that has one statement, of yesterday."""
-    made = stage(adapter={"currencies": ["EUR"]})
+    made = stage(adapter={"currencies": ["EUR"], "profile": profile})
     twin: Any = made.twin
     data = b"".join(document(statement(3, "0000000000000000033"), statement(entries, DEBTOR, closing)))
     twin._shelf._keep(Shelved("S1", STATEMENT, "NEW", NOON, data))
@@ -63,13 +63,15 @@ def walk(made: Stage) -> tuple[list[Line], list[str], list[Any]]:
             return found, findings, ends
 
 
-@pytest.mark.parametrize("closing", ["", "5.00"])
-def test_a_statement_too_large_to_be_held_comes_in_pages(closing: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lines, ids and findings are those of the statement read at once."""
+@pytest.mark.parametrize(("closing", "profile"), [("", "nordea"), ("5.00", "nordea"), ("", "samlink")])
+def test_a_statement_too_large_to_be_held_comes_in_pages(
+    closing: str, profile: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lines, ids and findings are those of the statement read at once, also where the bank packs nothing."""
     whole = walk(shelved(700, closing))
     monkeypatch.setattr(messages, "CONTENT_MAX_BYTES", 100_000)
     monkeypatch.setattr(iso, "PART_ENTRIES", 300)
-    made = shelved(700, closing)
+    made = shelved(700, closing, profile)
     lines, findings, ends = walk(made)
     assert lines == whole[0] and len(lines) > 600
     assert [one for one in findings if "schema" not in one] == [one for one in whole[1] if "schema" not in one]
@@ -132,15 +134,8 @@ def test_a_file_that_unpacks_without_end_is_refused(monkeypatch: pytest.MonkeyPa
 
 
 def test_what_must_be_held_is_refused_when_it_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = stage()
-    upload(made, Bundle(Kind.BATCH_ITEM, items(Kind.BATCH_ITEM, "货款")))
-    packed = messages.Packed(messages.gzip(b"<a/>"))
-
-    def large(self: Files, file: File, turn: Any) -> Any:
-        yield from ()
-        return packed
-
-    monkeypatch.setattr(Files, "download", large)
-    with pytest.raises(ProtocolError) as refused:
-        iso.status(packed)
-    assert refused.value.reason == "frame_too_long"
+    monkeypatch.setattr(iso, "_MAX_BYTES", 100)
+    for packed in (messages.Packed(messages.gzip(b"<a/>" * 26)), messages.Packed(b"<a/>" * 26, zipped=False)):
+        with pytest.raises(ProtocolError) as refused:
+            iso.status(packed)
+        assert refused.value.reason == "frame_too_long"

@@ -45,6 +45,6 @@ def tree(data: bytes) -> etree._Element:
     return etree.fromstring(data)
 
 
-def changed(data: bytes, old: str, new: str) -> etree._Element:
+def changed(data: bytes, old: str, new: str, most: int = -1) -> etree._Element:
     assert old.encode() in data, f"{old} does not stand in the document"
-    return tree(data.replace(old.encode(), new.encode()))
+    return tree(data.replace(old.encode(), new.encode(), most))

@@ -147,11 +147,42 @@ def test_money_that_came_in_is_no_payment_of_ours() -> None:
     assert lines.returns(statement(came)) == ()
 
 
-def test_an_entry_without_a_side_is_refused() -> None:
+@pytest.mark.parametrize(("old", "new", "why"), [
+    ("<CdtDbtInd>DBIT</CdtDbtInd>", "<CdtDbtInd>BOTH</CdtDbtInd>", "neither CRDT nor DBIT"),
+    (">12.34</Amt>", ">12,34</Amt>", "no amount"), ("<Cd>BOOK</Cd>", "<Cd>MAYBE</Cd>", "whether it is booked"),
+])  # fmt: skip
+def test_an_entry_that_cannot_be_read_is_left_out_alone(old: str, new: str, why: str) -> None:
+    other = entry("1.00", Direction.CREDIT, reference="B-2")
+    data = account_writer.write("M-9", AT, [statement(PAID, other), statement(other)], "camt.053.001.08")
+    first, second = account.read(changed(data, old, new, 1))
+    assert (len(first.entries), first.unread, len(second.entries), second.unread) == (1, 1, 1, 0)
+    assert first.findings[-1].startswith("entry 1 cannot be read and is left out (") and why in first.findings[-1]
+
+
+def test_a_part_of_an_entry_that_cannot_be_read_hides_neither_the_entry_nor_its_other_parts() -> None:
+    both = entry("12.34", Direction.DEBIT, detail("E2E-1", "10.00"), detail("E2E-2", "2.34"))
+    data = account_writer.write("M-9", AT, [statement(both)], "camt.053.001.08")
+    (found,) = account.read(changed(data, ">10.00</Amt>", ">10,00</Amt>"))
+    assert found.unread == 0 and [line.amount for line in lines.lines(found)] == [euros("12.34")]
+    assert [(one.instruction_id, one.amount) for one in found.entries[0].details] == [("", None), ("I-E2E-2", euros("2.34"))]
+    assert any("entry 1: a part of it cannot be read" in one for one in found.findings)
+
+
+def test_a_head_that_cannot_be_read_in_part_keeps_its_entries_and_no_account_is_nobody_s() -> None:
     data = account_writer.write("M-9", AT, [statement(PAID)], "camt.053.001.08")
-    with pytest.raises(ProtocolError) as error:
-        account.read(changed(data, "<CdtDbtInd>DBIT</CdtDbtInd>", "<CdtDbtInd>BOTH</CdtDbtInd>"))
-    assert error.value.reason == "value"
+    (found,) = account.read(changed(data, ">87.66</Amt>", ">87,66</Amt>"))
+    assert len(found.entries) == 1 and found.unread == 0 and found.balance("CLBD") is None
+    assert any("a part of its head cannot be read" in one for one in found.findings)
+    (nobody_s,) = account.read(changed(data, "<Acct>", "<Acct/><Acct>"))
+    assert (nobody_s.account, nobody_s.unread, nobody_s.entries) == ("", 1, found.entries)
+
+
+def test_a_list_in_a_form_that_nobody_knows_does_not_fill_the_log() -> None:
+    data = account_writer.write("M-9", AT, [statement(*[PAID] * 50)], "camt.053.001.08")
+    (found,) = account.read(changed(data, "<Cd>BOOK</Cd>", "<Cd>MAYBE</Cd>"))
+    assert found.unread == 50
+    assert len([one for one in found.findings if "cannot be read" in one]) == account.UNREAD_TOLD + 1
+    assert "30 more entries cannot be read" in found.findings[-1]
 
 
 def test_a_miscounted_statement_is_a_finding() -> None:

@@ -84,6 +84,26 @@ def test_an_unknown_status_is_doubt(status: str) -> None:
         assert said.fate is Fate.UNKNOWN
 
 
+@pytest.mark.parametrize(("old", "new"), [
+    ("<TxSts>RJCT</TxSts>", "<TxSts>RJCT</TxSts><TxSts>ACSC</TxSts>"),
+    ("<InstdAmt Ccy=\"EUR\">0.01", "<InstdAmt Ccy=\"EUR\">0,01"),
+])  # fmt: skip
+def test_a_line_that_cannot_be_read_hides_no_other_and_is_not_the_rest(old: str, new: str) -> None:
+    """It may be the line of anyone who has none: then nothing is said of them, not what is said of the rest."""
+    line = PaymentStatus("E2E-1", "RJCT", (StatusReason("AC04"),), "I-1", Money(1, "EUR"))
+    told = about("PART", group(line, PaymentStatus("E2E-2", "ACSC"), status="ACSP"))
+    odd = report.read(changed(report.write(told), old, new))
+    assert len(odd.findings) == 1 and "row 1 cannot be read" in odd.findings[0]
+    assert (fate(odd, "E2E-2"), fate(odd, "E2E-1"), fate(odd, "E2E-9")) == (Fate.SETTLED, None, None)
+    assert fate(told, "E2E-9") is Fate.PENDING
+
+
+def test_a_group_s_status_that_cannot_be_read_hides_none_of_its_lines() -> None:
+    told = about("RJCT", group(PaymentStatus("E2E-1", "ACSC"), status="RJCT"))
+    odd = report.read(changed(report.write(told), "<PmtInfSts>RJCT</PmtInfSts>", "<PmtInfSts>R</PmtInfSts>" * 2))
+    assert (fate(odd, "E2E-1"), fate(odd, "E2E-9")) == (Fate.SETTLED, None) and odd.findings
+
+
 def test_a_report_about_nothing_is_refused() -> None:
     data = report.write(about("ACSC"))
     with pytest.raises(ProtocolError) as error:

@@ -65,7 +65,7 @@ def read(data: bytes, size: int, account_: str = "17") -> tuple[list[Line], list
                     if one.report.account == account_)  # fmt: skip
         told += stream.lines_of(part, None, seen)
         found += part.report.findings
-        skip += len(part.report.entries)
+        skip = part.through
         if part.last:
             return told, found
 
@@ -117,9 +117,18 @@ def test_document_types_are_refused_wherever_a_piece_ends(piece: int, text: str)
 
 def test_a_file_that_ends_early_or_is_another_is_refused() -> None:
     data = b"".join(document(statement(5)))
-    for wrong in (data[:-30], data.replace(b"camt.053", b"pain.001"), data.replace(b">CRDT<", b">BOTH<")):
+    for wrong in (data[:-30], data.replace(b"camt.053", b"pain.001")):
         with pytest.raises(ProtocolError):
             list(stream.parts([wrong], 10))
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_entries_that_cannot_be_read_are_left_out_as_at_once(size: int) -> None:
+    data = b"".join(document(statement(23))).replace(b">1.00<", b">1,00<", 1).replace(b">E5<", b"><X/>E5<", 1)
+    [whole] = account.read(etree.fromstring(data))
+    assert whole.unread == 2 and len(whole.entries) == 21
+    assert read(data, size) == (list(lines.lines(whole)), [*whole.findings[1:], whole.findings[0]])
+    assert "off by" in whole.findings[0]
 
 
 def test_an_endless_entry_is_refused() -> None:
