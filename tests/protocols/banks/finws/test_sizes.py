@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from dataclasses import replace
 from datetime import timedelta
+from random import Random
 from typing import Any
 
 import pytest
@@ -21,7 +23,7 @@ from protocols.canon.statement import Line
 from protocols.kit.errors import ProtocolError
 from tests.protocols.banks.finws.paper import DEBTOR, stage
 from tests.protocols.banks.finws.test_files_of_many import ask, items, upload
-from tests.protocols.kit.iso20022.test_stream import document, statement
+from tests.protocols.kit.iso20022.test_stream import document, entry, statement
 from tests.world.dialogue import NOON, Stage
 
 RICH = (LedgerAccount(DEBTOR, "示例甲公司", Money(10**12)),)
@@ -76,6 +78,21 @@ def test_a_statement_too_large_to_be_held_comes_in_pages(
     assert lines == whole[0] and len(lines) > 600
     assert [one for one in findings if "schema" not in one] == [one for one in whole[1] if "schema" not in one]
     assert len(ends) == 3 and ends[0] == (whole[2][0][0], None) and ends[-1] == (None, whole[2][0][1])
+
+
+def test_an_answer_of_ten_megabytes_is_verified_and_read() -> None:
+    """As 100,000 entries make it: one text of more than the 10 MB that the XML library takes unless it is told."""
+    made = shelved(1)
+    twin: Any = made.twin
+    noise = Random(1)
+    texts = [b64encode(noise.randbytes(150_000)).decode() for _ in range(48)]
+    entries = "".join(entry(number).replace("<NtryDtls>", f"<AddtlNtryInf>{text}</AddtlNtryInf><NtryDtls>")
+                      for number, text in enumerate(texts))  # fmt: skip
+    data = b"".join(document(iter(["".join(statement(0, DEBTOR)).replace("</Stmt>", f"{entries}</Stmt>")])))
+    twin._shelf._files["S1"].content = data
+    lines, findings, _ = walk(made)
+    assert max(len(one.answer) for one in made.said) > 12_000_000 and 40 < len(lines) < 60
+    assert all("do not make closing" in one for one in findings)
 
 
 def test_a_booking_is_found_however_many_notifications_came_after_it() -> None:
