@@ -57,8 +57,8 @@ demo: setup broker ## the main job on real parts, with faults, ending in a repor
 joint-test: setup broker ## every case of a bank's joint test at its simulated front end, with evidence; BANK=sample
 	@.venv/bin/bankgw joint-test trial $(or $(BANK),sample) $(ARGS)
 
-bench: setup ## CPU a payment, beside the floor of its parts and a straightforward script
-	@$(PY) -m bench $(ARGS)
+bench: setup $(if $(FULL),databases) ## CPU a payment, beside floor and script; FULL=1: databases, shards, rows, banks, soak
+	@$(PY) -m bench$(if $(FULL),.full) $(ARGS)
 
 recon: setup ## match generated statement lines and count what is wrong; LINES=100000 SEED=1
 	@$(PY) -m bench.recon --lines $(or $(LINES),100000) --seed $(or $(SEED),1) $(ARGS)

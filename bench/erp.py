@@ -43,7 +43,8 @@ class Burst:
     """What to publish: `count` orders from number `first` on.
 
     All at once; or `per_second` in even steps; or never more than `open_most` that are not settled yet, and none once
-    `most_s` seconds are over; or, with `batch`, as the items of batches of that many.
+    `most_s` seconds are over; or, with `batch`, as the items of batches of that many. With `until_accepted` it is over
+    when every order is accepted.
     """
 
     run: str
@@ -55,6 +56,8 @@ class Burst:
     open_most: int = 0
     most_s: float = 0.0
     batch: int = 0
+    until_accepted: bool = False
+    patience_s: float = PATIENCE_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,7 @@ class Erp:
         self._published_s, self._accepted_s, self._settled_s, self._events = {}, {}, {}, {}
         self._burst, self._next, self._left, self._done = burst, 0, burst.count, Deferred()
         self._started_cpu_s, self._started_s = time.process_time(), time.monotonic()
-        self._patience = self._reactor.callLater(PATIENCE_S, self._give_up)
+        self._patience = self._reactor.callLater(burst.patience_s, self._give_up)
         if burst.batch:
             for number in range(0, burst.count, burst.batch):
                 self._publish_batch(burst, number, min(burst.batch, burst.count - number))
@@ -159,6 +162,8 @@ class Erp:
             self._end(f"{id_}: {delivery.body.decode()[:400]}")
         elif event == ACCEPTED:
             self._accepted_s.setdefault(id_, time.monotonic())
+            if self._burst is not None and self._burst.until_accepted and len(self._accepted_s) == self._left:
+                self._end("")
         elif event == SETTLED and id_ not in self._settled_s:
             self._settled_s[id_] = time.monotonic()
             self._left -= 1
@@ -170,7 +175,8 @@ class Erp:
     def _give_up(self) -> None:
         missing = sorted(self._published_s.keys() - self._settled_s.keys())
         which = f"{len(missing)} of {len(self._published_s)} orders, {missing[0]} the first of them"
-        self._end(f"{which}, did not settle in {PATIENCE_S:g} s")
+        assert self._burst is not None
+        self._end(f"{which}, did not settle in {self._burst.patience_s:g} s")
 
     def _end(self, trouble: str) -> None:
         if self._done.called:
@@ -180,12 +186,13 @@ class Erp:
         burst, orders = self._burst, len(self._published_s)
         assert burst is not None
         told = {event: self._events.get(event, 0) for event in (ACCEPTED, SETTLED)}
-        if not trouble and told != {ACCEPTED: orders, SETTLED: orders}:
+        if not trouble and told != {ACCEPTED: orders, SETTLED: 0 if burst.until_accepted else orders}:
             trouble = f"{orders} orders, but these events: {self._events}"
+        ended_s = self._accepted_s if burst.until_accepted else self._settled_s
         times = tuple(
-            (int(id_.rpartition("-")[2]), published_s, self._accepted_s.get(id_, published_s), self._settled_s[id_])
+            (int(id_.rpartition("-")[2]), published_s, self._accepted_s.get(id_, published_s), ended_s[id_])
             for id_, published_s in self._published_s.items()
-            if id_ in self._settled_s
+            if id_ in ended_s
         )
         spent_us = int((time.process_time() - self._started_cpu_s) * 1_000_000)
         self._done.callback(Heard(time.monotonic() - self._started_s, spent_us, times, self._events, trouble))

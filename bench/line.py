@@ -42,14 +42,15 @@ Allotted = tuple[BundleRow, tuple[PaymentRow, ...]]
 class Lap:
     """One batch's way through the journal, each step on its own account."""
 
-    def __init__(self, committer: Committer, watch: Stopwatch) -> None:
+    def __init__(self, committer: Committer, watch: Stopwatch, lines: int) -> None:
         self._committer = committer
+        self._lines = lines
         self._watch = watch
         self._messages: list[OutboxRow] = []
 
     def run(self, number: int) -> None:
         """Batch number `number`."""
-        numbers = range(number * LINES, (number + 1) * LINES)
+        numbers = range(number * self._lines, (number + 1) * self._lines)
         read = partial(commands.read, CommandType.BATCH_SUBMIT, "application/json", batch("L", numbers, ACCOUNTS[0]))
         command = self._watch.time("ERP's batch: read", read)
         assert isinstance(command, SubmitBatch), command
@@ -114,23 +115,28 @@ def _answered(tx: Tx, bundle: str, rows: Sequence[PaymentRow]) -> None:
                          outcome=outcome)  # fmt: skip
 
 
+def measure(folder: Path, laps: int = LAPS, lines: int = LINES) -> Stopwatch:
+    """Carry `laps` batches of `lines` orders through a journal made in `folder`."""
+    watch = Stopwatch()
+    url = f"sqlite:///{folder / 'journal.db'}"
+    migrations.upgrade(url)
+    sealing = vault.create(folder / "vault.key")
+    engine = databases.connect(url, connections=1, writing=True)
+    vaults.attach(engine, sealing)
+    permits = PermitLog(folder / "permits", sealing, "gw1")
+    committer = Committer(engine, Machine(), "gw1", sealing, SystemEntropy(), permits)
+    lap = Lap(committer, watch, lines)
+    for number in range(laps):
+        lap.run(number)
+        watch.lap(lines)
+    committer.close()
+    return watch
+
+
 def main() -> int:
     """Print the table."""
-    watch = Stopwatch()
-    with tempfile.TemporaryDirectory(prefix="bankgw-line-") as name:
-        folder = Path(name)
-        url = f"sqlite:///{folder / 'journal.db'}"
-        migrations.upgrade(url)
-        sealing = vault.create(folder / "vault.key")
-        engine = databases.connect(url, connections=1, writing=True)
-        vaults.attach(engine, sealing)
-        permits = PermitLog(folder / "permits", sealing, "gw1")
-        committer = Committer(engine, Machine(), "gw1", sealing, SystemEntropy(), permits)
-        lap = Lap(committer, watch)
-        for number in range(LAPS):
-            lap.run(number)
-            watch.lap(LINES)
-        committer.close()
+    with tempfile.TemporaryDirectory(prefix="bankgw-line-") as folder:
+        watch = measure(Path(folder))
     for part, each_us in watch.best.items():
         print(f"{each_us:6.1f} us  {part}")
     print(f"{sum(watch.best.values()):6.1f} us  all of these")

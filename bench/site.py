@@ -12,12 +12,12 @@ import time
 import tomllib
 import urllib.request
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench.erp import EVENTS_QUEUE, SCRIPT_EVENTS_QUEUE, SCRIPT_KEY, SCRIPT_QUEUE, Burst
+from bench.erp import EVENTS_QUEUE, PATIENCE_S, SCRIPT_EVENTS_QUEUE, SCRIPT_KEY, SCRIPT_QUEUE, Burst
 from bench.figures import Round, Times
 from bench.straight import Job, clear
 from bench.stub import Seen, StubJob, read_seen
@@ -30,7 +30,8 @@ from gateway.settings import load
 from gateway.simbank.pki import BankPki
 
 START_S = 120.0
-BURST_MOST_S = 90.0
+HEAR_S = 10.0
+BURST_MOST_S = PATIENCE_S + HEAR_S
 LOGIN = ("demo", "demo-password")
 OPERATIONS = ("payment.submit", "batch.submit", "payment.cancel", "status.query", "balance.query", "transactions.query")
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -85,12 +86,19 @@ def plans(*, cheap: bool = True) -> tuple[site.BankPlan, ...]:
 class Bench:
     """Starts everything, plays rounds, stops everything."""
 
-    def __init__(self, folder: Path, facts: Path, banks: tuple[site.BankPlan, ...] | None = None) -> None:
+    def __init__(
+        self, folder: Path, facts: Path, banks: tuple[site.BankPlan, ...] | None = None,
+        journal: Mapping[str, Any] | None = None, copies: int = 0,
+    ) -> None:  # fmt: skip
+        """`journal`: its table of the settings, for another database than SQLite. `copies`: see `_copy_bank`."""
         self.broker = json.loads(facts.read_text("utf-8"))
         self.site = site.prepare(folder, banks or plans())
         self.children: dict[str, Child] = {}
         self.stub_seen = folder / "stub-seen.json"
         self.ordered: dict[str, int] = {}
+        self.watch_folder = self.site.state
+        self._journal = journal
+        self._copies = copies
         self._facts = facts
         self._erp: subprocess.Popen[bytes] | None = None
         self._ordered = 0
@@ -144,16 +152,39 @@ class Bench:
         ours = (MONEY_QUEUE, QUERY_QUEUE, UNROUTED_NEWS)
         clear(self.job("sample"), (*ours, EVENTS_QUEUE, SCRIPT_QUEUE, SCRIPT_EVENTS_QUEUE))
 
-    def start_daemon(self) -> None:
-        """The gateway; returns when it consumes."""
+    def start_daemon(self, module: str = "gateway") -> None:
+        """The gateway; returns when it consumes. `module`: the program to run in its place."""
         login = self.broker["users"]["erp-demo"]["user"]
         sender = {"users": [login], "operations": list(OPERATIONS)}
-        site.configure(self.site, self.broker, {"erp": sender})
+        site.configure(self.site, self.broker, {"erp": sender}, journal=self._journal)
+        self._copy_bank()
         # As on every day but its first, the journal exists already.
         self.site.state.mkdir(mode=0o700)
         migrations.upgrade(load(self.site.settings).journal_url())
-        child = self._start("daemon", gateway_command(self.site.settings))
-        self._wait("daemon", lambda: '"broker.up"' in child.log.read_text("utf-8", "replace"))
+        self.start_again("daemon", module)
+
+    def start_again(self, name: str, module: str = "gateway", shard: str = "") -> None:
+        """A daemon over the journal as it is; returns when it consumes."""
+        python, _m, _gateway, *words = gateway_command(self.site.settings)
+        child = self._start(name, (python, "-m", module, *words, *(("--shard", shard) if shard else ())))
+        self._wait(name, lambda: '"broker.up"' in child.log.read_text("utf-8", "replace"))
+
+    def stop(self, name: str) -> None:
+        """End one process in order."""
+        self.children.pop(name).stop(30)
+
+    def _copy_bank(self) -> None:
+        """The first bank under other names, each copy with one session and one of that bank's own accounts, the last
+        ones."""
+        first = self.site.plans[0].bank
+        table = tomllib.loads((self.site.folder / "conf.d" / f"{first}.toml").read_text("utf-8"))["banks"][first]
+        table["options"]["sessions"] = 1
+        settings = tomllib.loads(self.site.settings.read_text("utf-8"))
+        for number in range(1, self._copies + 1):
+            text = site.toml({"banks": {f"{first}{number}": table}})
+            (self.site.folder / "conf.d" / f"{first}{number}.toml").write_text(text, "utf-8")
+            settings["accounts"][-number]["bank"] = f"{first}{number}"
+        self.site.settings.write_text(site.toml(settings), "utf-8")
 
     def start_erp(self) -> None:
         """The ERP; it needs the daemon's exchanges."""
@@ -218,12 +249,13 @@ class Bench:
 
     def play(
         self, bank: str, contestant: str, count: int, *, per_second: float = 0.0, open_most: int = 0,
-        most_s: float = 0.0, batch: int = 0,
+        most_s: float = 0.0, batch: int = 0, until_accepted: bool = False, patience_s: float = PATIENCE_S,
     ) -> Round:  # fmt: skip
         """One burst through the daemon or the script (see Burst). Raises NotStarted if an order did not settle."""
         key = SCRIPT_KEY if contestant == "script" else "batch.submit" if batch else "payment.submit"
         accounts = site.account_numbers(bank, 2)
-        burst = Burst(self._token, self._ordered, count, key, accounts, per_second, open_most, most_s, batch)
+        burst = Burst(self._token, self._ordered, count, key, accounts, per_second, open_most, most_s, batch,
+                      until_accepted, patience_s)  # fmt: skip
         pids = {contestant: self.children[contestant].pid, "simulator": self.children[f"simulator {bank}"].pid,
                 "broker": self._broker_pid}  # fmt: skip
         self._ordered += count
@@ -231,7 +263,7 @@ class Bench:
         assert self._erp is not None and self._erp.stdin is not None
         self._erp.stdin.write(json.dumps(asdict(burst)).encode() + b"\n")
         self._erp.stdin.flush()
-        heard = self._hear()
+        heard = self._hear(patience_s + HEAR_S)
         spent = {name: used - before[name] for name, used in all_cpu_us(pids).items()}
         if heard["trouble"]:
             raise NotStarted(f"{bank} {contestant}: {heard['trouble']}")
@@ -242,22 +274,26 @@ class Bench:
 
     def commits(self) -> tuple[float, float]:
         """How many units and commits the daemon's journal has had."""
-        port = int((self.site.state / "watch.port").read_text("ascii"))
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20) as page:
-            found = dict(_METRIC.findall(page.read().decode()))
+        found = dict(_METRIC.findall(self.metrics()))
         return (
             float(found["bankgw_journal_units_total"]), float(found["bankgw_journal_commit_duration_seconds_count"])
         )  # fmt: skip
 
-    def _hear(self) -> Any:
+    def metrics(self) -> str:
+        """The daemon's metrics as a scraper gets them."""
+        port = int((self.watch_folder / "watch.port").read_text("ascii"))
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20) as page:
+            return str(page.read().decode())
+
+    def _hear(self, most_s: float = BURST_MOST_S) -> Any:
         assert self._erp is not None and self._erp.stdout is not None
-        until_s = time.monotonic() + BURST_MOST_S
+        until_s = time.monotonic() + most_s
         while not select.select([self._erp.stdout], [], [], 1.0)[0]:
             for name, child in self.children.items():
                 if child.ended() is not None:
                     raise NotStarted(f"{name} ended; it wrote:\n{child.tail()}")
             if time.monotonic() > until_s:
-                raise NotStarted(f"nothing more was heard for {BURST_MOST_S:g} s; see the logs in {self.site.folder}")
+                raise NotStarted(f"nothing more was heard for {most_s:g} s; see the logs in {self.site.folder}")
         line = self._erp.stdout.readline()
         if not line:
             raise NotStarted(f"the ERP ended: {(self.site.folder / 'erp.log').read_text('utf-8', 'replace')[-2000:]}")

@@ -19,10 +19,19 @@ def cpu_us(pid: int, proc: Path = PROC) -> int:
 
 def peak_rss_bytes(pid: int, proc: Path = PROC) -> int:
     """The most memory the process has had resident."""
+    return _status_bytes(pid, "VmHWM:", proc)
+
+
+def rss_bytes(pid: int, proc: Path = PROC) -> int:
+    """The memory the process has resident now."""
+    return _status_bytes(pid, "VmRSS:", proc)
+
+
+def _status_bytes(pid: int, name: str, proc: Path) -> int:
     for line in (proc / str(pid) / "status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
+        if line.startswith(name):
             return int(line.split()[1]) * 1024
-    raise LookupError(f"the kernel tells no peak memory of process {pid}")
+    raise LookupError(f"the kernel does not tell {name} of process {pid}")
 
 
 def broker_pid(home: str | None, proc: Path = PROC) -> int | None:
