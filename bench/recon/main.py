@@ -14,6 +14,7 @@ from datetime import timedelta
 
 from bench.recon.figures import Figures, judge
 from bench.recon.generator import DAYS, FIRST_DAY, INVOICES, TARIFF, account_month
+from bench.recon.new_day import measure
 from gateway.treasury.reconciliation.increment import Register
 from gateway.treasury.reconciliation.matching import decide, lend_codes
 from gateway.treasury.reconciliation.rows import BOOK_TERMS, PAYMENT_TERMS, MatchTerms
@@ -21,6 +22,7 @@ from gateway.treasury.reconciliation.rows import BOOK_TERMS, PAYMENT_TERMS, Matc
 ACCOUNT_LINES = 5_000
 LAST_DAY = FIRST_DAY + timedelta(DAYS - 1)
 MOST_S, MOST_MB = 60.0, 300.0
+JOURNAL_LINES, JOURNAL_DAY = 20_000, 200
 
 
 def main() -> int:
@@ -35,7 +37,7 @@ def main() -> int:
         judge(month, payment_terms, book_terms, figures)
         spent += time.process_time() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    failings = figures.failings() + _new_day(asked.seed)
+    failings = figures.failings() + _new_day(asked.seed) + measure(JOURNAL_LINES, JOURNAL_DAY)
     print(f"{number} accounts, matched in {spent:.1f} s of one core, {peak:.0f} MB")
     if spent > MOST_S * max(1.0, asked.lines / 100_000) or peak > MOST_MB:
         failings.append(f"{spent:.1f} s or {peak:.0f} MB is more than {MOST_S:.0f} s and {MOST_MB:.0f} MB")
@@ -67,7 +69,7 @@ def _new_day(seed: int) -> list[str]:
         register.put(*([row for row in side if row.day < LAST_DAY] for side in (entries, lines)))
         new, new_lines = ([row for row in side if row.day >= LAST_DAY] for side in (entries, lines))
         started = time.process_time()
-        decided = register.put(new, new_lines)
+        decided = len(register.put(new, new_lines))
         took = (time.process_time() - started) * 1000
         print(
             f"{name}: a new day of {len(new_lines)} lines, {len(new)} others: {decided} rows decided in {took:.0f} ms"

@@ -18,6 +18,7 @@ from gateway.journal.commit.store import Tx
 from gateway.journal.people import entitlements
 from gateway.journal.people.persons import No
 from gateway.treasury import account_rows, balance_tables, decisions
+from gateway.treasury.account_matchings import reconcile
 from gateway.treasury.balance_tables import TableVersion
 from gateway.treasury.basis import Basis, basis_of
 from gateway.treasury.decisions import ASIDE, CONFIRM, MatchDecision
@@ -29,7 +30,6 @@ from gateway.treasury.reconciled import (
     balance_table,
     facts_of,
     is_frozen,
-    reconcile,
     why_not_confirm,
 )
 from gateway.treasury.reconciliation.decision import Match

@@ -22,8 +22,8 @@ from gateway.journal.payments.lookup import Filters
 from gateway.journal.sql.vaults import vault_of
 from gateway.registry import Registry
 from gateway.treasury import books
+from gateway.treasury.account_matchings import reconcile
 from gateway.treasury.exceptions import exceptions
-from gateway.treasury.reconciled import reconcile
 from protocols.canon.money import Money
 from protocols.canon.order import Kind
 from protocols.canon.outcome import State

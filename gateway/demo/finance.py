@@ -40,8 +40,9 @@ from gateway.simbank.ledger import CHINA
 from gateway.simbank.record import Execution, read_executions
 from gateway.tasks import sleep
 from gateway.treasury import balance_tables, statement_files, statements
+from gateway.treasury.account_matchings import reconcile
 from gateway.treasury.pool_service import GATHER, LOOK_S
-from gateway.treasury.reconciled import NoTable, Reconciled, balance_table, reconcile
+from gateway.treasury.reconciled import NoTable, Reconciled, balance_table
 from gateway.treasury.reconciliation.rows import Matching
 from gateway.treasury.statements import StatementEnd
 from protocols.canon.money import Money

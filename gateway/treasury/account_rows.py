@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Connection, and_, case, select
+from sqlalchemy import ColumnElement, Connection, and_, func, select
 
 from gateway.core.hours import local
 from gateway.core.policy import Route
 from gateway.journal.commit import payment_rows
 from gateway.journal.commit.rows import PaymentRow
 from gateway.journal.payments import accounts
+from gateway.journal.payments.own_accounts import own_payments
 from gateway.journal.sql import schema
 from gateway.journal.sql.vaults import vault_of
 from gateway.treasury import balance_tables, books
-from gateway.treasury.books import BookEntry
+from gateway.treasury.books import BookEntry, BookRow
 from gateway.treasury.reconciliation.rows import BATCH, AccountTerms, MatchRow, plain_name
 from protocols.canon.order import Kind
 from protocols.canon.outcome import State
@@ -30,10 +31,12 @@ _E, _P = schema.statement_entries.c, schema.payments.c
 _DAY = timedelta(days=1)
 # Payments of which the bank may have booked something.
 _BOOKABLE = (*accounts.UNCLEAR, State.SETTLED, State.RETURNED, State.REVERSED)
+_BOOKED = and_(_P.state.in_([state.value for state in _BOOKABLE]), _P.first_write_ms.is_not(None))
+DAY_MS = 86_400_000
 _REVERSAL = re.compile("冲正|抹账|冲销|冲回")
 
 
-_PAYMENT, _BOOK, _LINE = "payment:", "book:", "line:"
+PAYMENT, BOOK, LINE = "payment:", "book:", "line:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +62,25 @@ class AccountRows:
         return {row.id: row for row in (*self.payments, *self.book, *self.lines)}
 
 
-def read(conn: Connection, route: Route, last: date, terms: AccountTerms) -> AccountRows:
-    """The rows from the first day of the first book in force; from the month before `last` where there is none."""
-    first = min((one.head.first for one in books.in_force(conn, route.account) if one.head.first <= last),
-                default=month_start(last))  # fmt: skip
-    begun = first - timedelta(days=max(terms.payments.far_days, terms.book.far_days))
-    account = _E.account_idx == vault_of(conn).blind(route.account)
-    dated = and_(account, _E.bank_date >= begun.isoformat(), _E.bank_date <= last.isoformat())
-    paid = _payments(conn, route, _P.first_write_ms.between(_start_ms(begun, route), _start_ms(last + _DAY, route) - 1))
-    return _rows(conn, route, first, (paid, books.entries(conn, route.account, last), _lines(conn, dated)))
+@dataclass(frozen=True, slots=True)
+class AccountSpan:
+    """The days of a reconciliation: what is said is about `first` to `last`; rows from `begun` on are candidates."""
+
+    begun: date
+    first: date
+    last: date
+
+
+def span_of(in_force: Iterable[BookRow], last: date, terms: AccountTerms) -> AccountSpan:
+    """From the first day of the first book in force; from the month before `last` where there is none."""
+    first = min((one.head.first for one in in_force if one.head.first <= last), default=month_start(last))
+    return AccountSpan(first - timedelta(days=max(terms.payments.far_days, terms.book.far_days)), first, last)
+
+
+def read(conn: Connection, route: Route, span: AccountSpan) -> AccountRows:
+    """All rows of the span."""
+    found = payments(conn, route, span), books.entries(conn, route.account, span.last), lines(conn, route, span)
+    return _rows(conn, route, span.first, found)
 
 
 def named(conn: Connection, route: Route, ids: Collection[str]) -> AccountRows:
@@ -76,10 +89,74 @@ def named(conn: Connection, route: Route, ids: Collection[str]) -> AccountRows:
         return sorted(id.removeprefix(prefix) for id in ids if id.startswith(prefix))
 
     account = _E.account_idx == vault_of(conn).blind(route.account)
-    paid = [row for some in accounts.pieces(keys(_PAYMENT)) for row in _payments(conn, route, _P.payment.in_(some))]
-    booked = [one for some in accounts.pieces(keys(_BOOK)) for one in books.entries_of(conn, route.account, some)]
-    lines = [row for some in accounts.pieces(keys(_LINE)) for row in _lines(conn, and_(account, _E.entry.in_(some)))]
+    paid = [row for some in accounts.pieces(keys(PAYMENT)) for row in _payments(conn, route, _P.payment.in_(some))]
+    booked = [one for some in accounts.pieces(keys(BOOK)) for one in books.entries_of(conn, route.account, some)]
+    lines = [row for some in accounts.pieces(keys(LINE)) for row in _lines(conn, and_(account, _E.entry.in_(some)))]
     return _rows(conn, route, date.min, (paid, booked, lines))
+
+
+def payments(
+    conn: Connection, route: Route, span: AccountSpan, days: Collection[int] | None = None
+) -> list[PaymentRow]:
+    """The payments of a span; with `days`, those of these days of UTC (see `payment_days`)."""
+    within = _P.first_write_ms.between(_start_ms(span.begun, route), _start_ms(span.last + _DAY, route) - 1)
+    if days is None:
+        return _payments(conn, route, within)
+    found: list[PaymentRow] = []
+    for start, end in _runs(days):
+        found += _payments(conn, route, and_(within, _P.first_write_ms.between(start * DAY_MS, end * DAY_MS - 1)))
+    return found
+
+
+def _runs(days: Collection[int]) -> list[tuple[int, int]]:
+    """Days as half-open runs of neighbours."""
+    found: list[tuple[int, int]] = []
+    for day in sorted(days):
+        if found and found[-1][1] == day:
+            found[-1] = found[-1][0], day + 1
+        else:
+            found.append((day, day + 1))
+    return found
+
+
+def lines(conn: Connection, route: Route, span: AccountSpan, days: Collection[str] | None = None) -> list[Any]:
+    """The table's rows of a span's entries; with `days`, those of these bank dates."""
+    account = _E.account_idx == vault_of(conn).blind(route.account)
+    if days is None:
+        dated = _E.bank_date.between(span.begun.isoformat(), span.last.isoformat())
+        return list(_lines(conn, and_(account, dated)))
+    return [
+        row for some in accounts.pieces(sorted(days)) for row in _lines(conn, and_(account, _E.bank_date.in_(some)))
+    ]
+
+
+DaySum = tuple[int | str, ...]
+"""What differs once a row of the day has come, gone or changed."""
+
+
+def payment_days(conn: Connection, route: Route, span: AccountSpan) -> dict[int, DaySum]:
+    """The span's payments by day of UTC: how many, and a hash over their keys and versions. Nothing sealed is read.
+
+    A sum of versions is not enough: one payment that came as another one failed would leave it as it was.
+    """
+    within = _P.first_write_ms.between(_start_ms(span.begun, route), _start_ms(span.last + _DAY, route) - 1)
+    there: dict[int, set[tuple[str, int]]] = {}
+    for own in own_payments([vault_of(conn).blind(route.account)]):
+        statement = select(_P.first_write_ms, _P.payment, _P.version).where(own, within, _BOOKED)
+        for at_ms, payment, version in conn.execute(statement):
+            there.setdefault(at_ms // DAY_MS, set()).add((payment, version))
+    return {day: (len(some), hash(frozenset(some))) for day, some in there.items()}
+
+
+def line_days(conn: Connection, route: Route, span: AccountSpan) -> dict[str, DaySum]:
+    """The span's entries by bank date: how many, how many with details, and the newest. Entries are never changed."""
+    index = vault_of(conn).blind(route.account)
+    statement = (
+        select(_E.bank_date, func.count(), func.count(_E.detail), func.max(_E.entry))
+        .where(_E.account_idx == index, _E.bank_date.between(span.begun.isoformat(), span.last.isoformat()))
+        .group_by(_E.bank_date)
+    )  # fmt: skip
+    return {row[0]: (int(row[1]), int(row[2]), row[3]) for row in conn.execute(statement)}
 
 
 _Found = tuple[Sequence[PaymentRow], Sequence[BookEntry], Sequence[Any]]
@@ -87,35 +164,38 @@ _Found = tuple[Sequence[PaymentRow], Sequence[BookEntry], Sequence[Any]]
 
 def _rows(conn: Connection, route: Route, first: date, found: _Found) -> AccountRows:
     paid, booked, entries = found
-    about = {f"{_PAYMENT}{row.payment}": f"{row.sender}:{row.order.id}" for row in paid}
-    for one in booked:
-        about[f"{_BOOK}{one.id}"] = " ".join(filter(None, (one.voucher, one.settlement, one.text)))
+    about = {f"{PAYMENT}{row.payment}": about_payment(row) for row in paid}
+    about.update({f"{BOOK}{one.id}": about_book_row(one) for one in booked})
     orders: dict[str, set[str]] = {}
     for row in paid:
-        for word in (row.order.id, f"{row.sender}:{row.order.id}"):
-            orders.setdefault(word, set()).add(_order_code(row))
-    lines, late, approved = [], set[str](), balance_tables.approvals(conn, route.account)
-    latest_ms = max(approved.values(), default=0)
+        for word in order_words(row):
+            orders.setdefault(word, set()).add(order_code(row))
+    read, late, approved = [], set[str](), balance_tables.approvals(conn, route.account)
     for row in entries:
-        line, text = _line(conn, row, route)
-        lines.append(line)
-        about[line.id] = " ".join(filter(None, (row.bank_line_id, text)))
-        if row.bank_date[:7] <= max(approved, default="") and row.seen_ms > approved.get(row.bank_date[:7], latest_ms):
+        line, about[f"{LINE}{row.entry}"] = line_row(conn, row, route)
+        read.append(line)
+        if is_late(approved, row.bank_date, row.seen_ms):
             late.add(line.id)
     return AccountRows(
-        first, tuple(_payment(row, route) for row in paid), tuple(_book_row(one, route, orders) for one in booked),
-        tuple(lines), about, frozenset(late), payers(conn, paid),
+        first, tuple(payment_row(row, route) for row in paid), tuple(book_row(one, route, orders) for one in booked),
+        tuple(read), about, frozenset(late), payers(conn, paid),
     )  # fmt: skip
+
+
+def is_late(approved: Mapping[str, int], bank_date: str, seen_ms: int) -> bool:
+    """True for an entry of an approved month that came after it was approved. `approved` is when, by month."""
+    if not approved or bank_date[:7] > max(approved):
+        return False
+    return seen_ms > approved.get(bank_date[:7], max(approved.values()))
 
 
 def _payments(conn: Connection, route: Route, where: ColumnElement[bool]) -> list[PaymentRow]:
     vault = vault_of(conn)
-    own = case((_P.kind == Kind.COLLECTION.value, _P.creditor_idx), else_=_P.debtor_idx)
-    statement = select(schema.payments).where(
-        where, own == vault.blind(route.account), _P.state.in_([state.value for state in _BOOKABLE]),
-        _P.first_write_ms.is_not(None),
-    )  # fmt: skip
-    return [payment_rows.read(row, vault) for row in conn.execute(statement)]
+    return [
+        payment_rows.read(row, vault)
+        for own in own_payments([vault.blind(route.account)])
+        for row in conn.execute(select(schema.payments).where(where, own, _BOOKED))
+    ]
 
 
 def payers(conn: Connection, paid: Sequence[PaymentRow]) -> frozenset[str]:
@@ -139,30 +219,52 @@ def _day(row: PaymentRow, route: Route) -> date:
     return local(route.limits.hours, row.life.first_write_ms or row.accepted_ms).date()
 
 
-def _order_code(row: PaymentRow) -> str:
-    # Two senders may use the same id.
+def order_words(row: PaymentRow) -> tuple[str, str]:
+    """The words by which a book row can name a payment's order."""
+    return row.order.id, f"{row.sender}:{row.order.id}"
+
+
+def order_code(row: PaymentRow) -> str:
+    """The code of a payment's order. Two senders may use the same id."""
     return f"order:{row.sender}:{row.order.id}"
 
 
-def _payment(row: PaymentRow, route: Route) -> MatchRow:
+def about_payment(row: PaymentRow) -> str:
+    """What a person reads of a payment."""
+    return f"{row.sender}:{row.order.id}"
+
+
+def payment_row(row: PaymentRow, route: Route) -> MatchRow:
+    """A payment as the matching reads it."""
     order = row.order
-    codes = {f"reference:{row.bank_ref}", _order_code(row)}
+    codes = {f"reference:{row.bank_ref}", order_code(row)}
     if row.batch:
         codes.add(f"{BATCH}{row.sender}:{row.batch}")
     serials = frozenset({f"serial:{row.bank_serial}"}) if row.bank_serial else frozenset[str]()
     direction = Direction.CREDIT if order.kind is Kind.COLLECTION else Direction.DEBIT
     return MatchRow(
-        f"{_PAYMENT}{row.payment}", route.account, direction, order.amount.minor, order.amount.currency,
+        f"{PAYMENT}{row.payment}", route.account, direction, order.amount.minor, order.amount.currency,
         _day(row, route), order.theirs.account.clear, plain_name(order.theirs.name.clear), frozenset(codes), serials,
     )  # fmt: skip
 
 
-def _book_row(one: BookEntry, route: Route, orders: Mapping[str, set[str]]) -> MatchRow:
-    words = {word for word in (one.reference, one.settlement) if word}
+def about_book_row(one: BookEntry) -> str:
+    """What a person reads of a book row."""
+    return " ".join(filter(None, (one.voucher, one.settlement, one.text)))
+
+
+def book_words(one: BookEntry) -> frozenset[str]:
+    """The words of a book row that may name an order."""
+    return frozenset(word for word in (one.reference, one.settlement) if word)
+
+
+def book_row(one: BookEntry, route: Route, orders: Mapping[str, Iterable[str]]) -> MatchRow:
+    """A book row as the matching reads it. `orders` has the codes of the orders that a word names."""
+    words = book_words(one)
     codes = frozenset[str]().union(*(orders.get(word, ()) for word in words))
     numbers = {digits for word in words for digits in re.findall("[0-9]{4,}", word)}
     return MatchRow(
-        f"{_BOOK}{one.id}", route.account, one.direction, one.amount_minor, route.currency, one.day, one.party,
+        f"{BOOK}{one.id}", route.account, one.direction, one.amount_minor, route.currency, one.day, one.party,
         plain_name(one.party_name), codes, frozenset({f"serial:{one.settlement}"} if one.settlement else ()),
         frozenset(numbers),
     )  # fmt: skip
@@ -172,19 +274,19 @@ def _lines(conn: Connection, where: ColumnElement[bool]) -> Sequence[Any]:
     return conn.execute(select(schema.statement_entries).where(where).order_by(_E.bank_date, _E.entry)).all()
 
 
-def _line(conn: Connection, row: Any, route: Route) -> tuple[MatchRow, str]:
-    """An entry, and its text."""
+def line_row(conn: Connection, row: Any, route: Route) -> tuple[MatchRow, str]:
+    """An entry as the matching reads it, and what a person reads of it."""
     vault = vault_of(conn)
     text = vault.open(row.body, b"statement_entries/" + row.line.encode()).decode()
     detail = accounts.detail_of(vault, row.line, row.detail)
     reference = detail.get("reference")
     serial = frozenset({f"serial:{row.bank_line_id}"}) if row.bank_line_id else frozenset[str]()
     return MatchRow(
-        f"{_LINE}{row.entry}", route.account, Direction(row.direction), row.amount_minor, row.currency,
+        f"{LINE}{row.entry}", route.account, Direction(row.direction), row.amount_minor, row.currency,
         date.fromisoformat(row.bank_date), detail.get("party", ""), plain_name(detail.get("party_name", "")),
         frozenset({f"reference:{reference}"}) if reference else frozenset(), serial, text=text,
         reversal=bool(_REVERSAL.search(text)), fee=bool(detail.get("fee")),
-    ), text  # fmt: skip
+    ), " ".join(filter(None, (row.bank_line_id, text)))  # fmt: skip
 
 
 def as_shadows(rows: tuple[MatchRow, ...]) -> list[MatchRow]:

@@ -192,6 +192,14 @@ def entries(conn: Connection, account: str, last: date) -> list[BookEntry]:
             for row in conn.execute(statement)]  # fmt: skip
 
 
+def rows_of(conn: Connection, book: str, last: date) -> list[BookEntry]:
+    """The rows of one book up to a day."""
+    vault = vault_of(conn)
+    statement = select(schema.book_rows).where(_R.book == book, _R.day <= last.isoformat()).order_by(_R.day, _R.row_id)
+    return [_entry(row.row_id, row.day, vault.open(row.body, _row_aad(row.book, row.row_id)))
+            for row in conn.execute(statement)]  # fmt: skip
+
+
 def entries_of(conn: Connection, account: str, ids: Sequence[str]) -> list[BookEntry]:
     """The rows of the books in force that have these ids."""
     vault = vault_of(conn)

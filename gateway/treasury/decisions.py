@@ -11,6 +11,7 @@ from sqlalchemy import Connection, select, update
 
 from gateway.journal.commit import audit
 from gateway.journal.commit.store import Tx
+from gateway.journal.payments import accounts
 from gateway.journal.people.persons import No
 from gateway.journal.sql import schema
 from gateway.journal.sql.databases import insert_new
@@ -54,6 +55,15 @@ def in_force(conn: Connection, account: str) -> list[MatchDecision]:
         .order_by(_D.decision)
     )
     return [_read(conn, row) for row in found]
+
+
+def named(conn: Connection, decisions: Sequence[str]) -> list[MatchDecision]:
+    """The decisions of these ids, in force or not. What a decision says never changes."""
+    return [
+        _read(conn, row)
+        for some in accounts.pieces(decisions)
+        for row in conn.execute(select(schema.match_decisions).where(_D.decision.in_(some)))
+    ]
 
 
 def decide(

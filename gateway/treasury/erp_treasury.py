@@ -15,8 +15,9 @@ from gateway.journal.commit.store import Store, Tx
 from gateway.journal.people.persons import No
 from gateway.registry import Registry
 from gateway.treasury import books, ledgers
+from gateway.treasury.account_matchings import reconcile
 from gateway.treasury.books import JudgedBook
-from gateway.treasury.reconciled import Reconciled, reconcile
+from gateway.treasury.reconciled import Reconciled
 from gateway.treasury.reconciliation.rows import Matching, MatchRow
 from gateway.treasury.report_requests import ReportRequests
 from protocols.canon.errors import Code, Refusal

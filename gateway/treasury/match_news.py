@@ -25,9 +25,10 @@ from gateway.journal.sql.databases import insert_new, upsert
 from gateway.journal.sql.vaults import vault_of
 from gateway.registry import Registry
 from gateway.tasks import Tasks, attempt, sleep
+from gateway.treasury.account_matchings import reconcile
 from gateway.treasury.basis import Basis, basis_of
 from gateway.treasury.exceptions import exceptions
-from gateway.treasury.reconciled import Reconciled, reconcile
+from gateway.treasury.reconciled import Reconciled
 from gateway.treasury.reconciliation.rows import AccountTerms, Matching
 from protocols.canon.money import Money
 from protocols.canon.statement import Direction

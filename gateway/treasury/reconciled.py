@@ -3,7 +3,7 @@ monthly statement (余额调节表) that follows from it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from itertools import pairwise
@@ -59,18 +59,23 @@ class Reconciled:
         return sorted(found, key=lambda one: (one[0].day, one[0].id))
 
 
-def reconcile(conn: Connection, route: Route, last: date, terms: AccountTerms) -> Reconciled:
-    """Read an account's rows up to a day, and match them. It takes seconds: not for a unit that writes.
+def reconcile_whole(conn: Connection, route: Route, last: date, terms: AccountTerms) -> Reconciled:
+    """Read all of an account's rows up to a day, and match them. It takes seconds: not for a unit that writes.
 
     The basis is read first: where the database shows later reads more than earlier ones, the basis is the older one.
     """
     basis = basis_of(conn, route.account, last)
-    rows = account_rows.read(conn, route, last, terms)
+    rows = account_rows.read(conn, route, account_rows.span_of(books.in_force(conn, route.account), last, terms))
     decided = decisions.in_force(conn, route.account)
-    known = rows.by_id
+    return match(rows, decided, terms, elsewhere(conn, route, decided, rows.by_id), basis)
+
+
+def elsewhere(
+    conn: Connection, route: Route, decided: Sequence[MatchDecision], known: Collection[str]
+) -> Mapping[str, MatchRow]:
+    """The rows that decisions name and that are not among the known ones."""
     missing = {id for one in decided for id in one.rows if id not in known}
-    elsewhere = account_rows.named(conn, route, missing) if missing else None
-    return match(rows, decided, terms, elsewhere.by_id if elsewhere else {}, basis)
+    return account_rows.named(conn, route, missing).by_id if missing else {}
 
 
 def match(
@@ -81,22 +86,37 @@ def match(
 
     `elsewhere` are rows that decisions name and that are outside of the period.
     """
-    by_id = rows.by_id
-    known = {**elsewhere, **by_id}
-    judged = [(one, _why_void(one, known)) for one in decided]
-    # As of an earlier day, a decision about a later row was not made yet.
-    counting = [one for one, why in judged if not why and all(known[id].day <= basis.last for id in one.rows)]
+    known = {**elsewhere, **rows.by_id}
+    counting, void = judged(decided, known, basis.last)
     free = _Free(counting)
     paid = decide([*free.of(Matching.PAYMENTS, rows.payments), *account_rows.as_shadows(rows.book)],
                   free.of(Matching.PAYMENTS, rows.lines), terms.payments)  # fmt: skip
     lent = lend_codes(rows.lines, [*paid.matches, *free.confirmed(Matching.PAYMENTS)], known)
     booked = decide(free.of(Matching.BOOK, rows.book), free.of(Matching.BOOK, lent), terms.book)
+    return told(rows, {Matching.PAYMENTS: paid, Matching.BOOK: booked}, counting, void, basis)
+
+
+def told(
+    rows: AccountRows, matched: Mapping[Matching, Decided], counting: Sequence[MatchDecision],
+    void: Sequence[tuple[MatchDecision, str]], basis: Basis,
+) -> Reconciled:  # fmt: skip
+    """What is said of the rows from `rows.first` on."""
+    by_id = rows.by_id
     early = {id for id, row in by_id.items() if row.day < rows.first}
-    return Reconciled(
-        rows, {Matching.PAYMENTS: _without(paid, early), Matching.BOOK: _without(booked, early)},
-        counting, [(one, why) for one, why in judged if why], by_id,
-        basis,
-    )  # fmt: skip
+    return Reconciled(rows, {matching: _without(one, early) for matching, one in matched.items()}, counting, void,
+                      by_id, basis)  # fmt: skip
+
+
+def judged(
+    decided: Sequence[MatchDecision], known: Mapping[str, MatchRow], last: date
+) -> tuple[list[MatchDecision], list[tuple[MatchDecision, str]]]:
+    """The decisions that count, and those that count no more, each with why.
+
+    As of an earlier day, a decision about a later row was not made yet.
+    """
+    reasons = [(one, _why_void(one, known)) for one in decided]
+    counting = [one for one, why in reasons if not why and all(known[id].day <= last for id in one.rows)]
+    return counting, [(one, why) for one, why in reasons if why]
 
 
 def _why_void(one: MatchDecision, known: Mapping[str, MatchRow]) -> str:

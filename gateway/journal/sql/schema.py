@@ -7,7 +7,7 @@ reference is unique; rows from before schema 5 have none. `lanes.serial` is the 
 
 from __future__ import annotations
 
-from sqlalchemy import CheckConstraint, Index, MetaData, Table, UniqueConstraint
+from sqlalchemy import CheckConstraint, Index, MetaData, Table, UniqueConstraint, text
 
 from gateway.journal.sql.columns import (
     CLUSTERED,
@@ -23,7 +23,7 @@ from gateway.journal.sql.columns import (
     unbounded,
 )
 
-SCHEMA_VERSION = 12
+SCHEMA_VERSION = 13
 
 metadata = MetaData()
 
@@ -47,7 +47,11 @@ payments = Table(
     Index("payments_lane_state", "lane", "state"), Index("payments_alike", "dup_key", "accepted_ms"),
     Index("payments_batch", "sender", "batch", "item_no"),
     Index("payments_bank_reference", "bank_ref", "ref_bank", unique=True),
-    Index("payments_payee", "sender", "creditor_idx", "amount_minor"), **STRICT,
+    Index("payments_payee", "sender", "creditor_idx", "amount_minor"),
+    Index("payments_debtor", "debtor_idx", "first_write_ms"),
+    # Collections are few: where a database can, their index has only them.
+    Index("payments_collected", "creditor_idx", "first_write_ms", sqlite_where=text("kind = 'collection'"),
+          postgresql_where=text("kind = 'collection'")), **STRICT,
 )  # fmt: skip
 
 attempts = Table(

@@ -2,12 +2,12 @@
 
 Rows compete where they share a key: a code, an amount, a counterparty. From the new rows the keys lead to the rows
 whose match can change, and from these on. Rows matched by code or serial stay as they are, unless a new row has the
-code. The daemon matches an account anew for each question and does not use this; see docs/understand/matching.md.
+code.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from enum import IntEnum
@@ -115,8 +115,8 @@ class Register:
     proposals: dict[str, list[MatchProposal]] = field(default_factory=dict)
     _by_key: dict[int, dict[int, list[str]]] = field(default_factory=dict)
 
-    def put(self, entries: Iterable[MatchRow] = (), lines: Iterable[MatchRow] = ()) -> int:
-        """Add rows, or replace those of the same id; returns how many rows were decided for it."""
+    def put(self, entries: Iterable[MatchRow] = (), lines: Iterable[MatchRow] = ()) -> Collection[RowId]:
+        """Add rows, or replace those of the same id; returns the rows that were decided for it."""
         fresh: dict[RowId, MatchRow] = {(False, row.id): row for row in entries}
         fresh.update({(True, row.id): row for row in lines})
         gone = [(one, self.rows[one]) for one in fresh if one in self.rows]
@@ -127,12 +127,13 @@ class Register:
             for key in owned_keys(row):
                 days = self._by_key.setdefault(hash((key, one[0])), {})
                 days.setdefault(row.day.toordinal(), []).append(one[1])
-        again = affected(self, fresh, gone, self.terms)
+        # Most of the rows are new: then to look for those that are affected costs more than to decide all.
+        again = dict(self.rows) if 2 * len(fresh) > len(self.rows) else affected(self, fresh, gone, self.terms)
         self._decide(again)
-        return len(again)
+        return again.keys()
 
-    def remove(self, entries: Iterable[str] = (), lines: Iterable[str] = ()) -> None:
-        """Take rows out, and decide what that changes."""
+    def remove(self, entries: Iterable[str] = (), lines: Iterable[str] = ()) -> Collection[RowId]:
+        """Take rows out, and decide what that changes; returns the rows that were decided for it."""
         gone = [(one, self.rows[one]) for one in [*((False, one) for one in entries), *((True, one) for one in lines)]]
         again = affected(self, {}, gone, self.terms)
         for one, row in gone:
@@ -141,6 +142,7 @@ class Register:
             self.reasons.pop(one, None)
             self.proposals.pop(one[1], None)
         self._decide(again)
+        return again.keys()
 
     def decided(self) -> Decided:
         """All decisions, as `decide` over all rows gives them."""

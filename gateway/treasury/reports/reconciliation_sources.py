@@ -8,9 +8,10 @@ from typing import Any
 from sqlalchemy import Connection
 
 from gateway.core.policy import Route
+from gateway.treasury.account_matchings import reconcile
 from gateway.treasury.balance_tables import UNEXPLAINED
 from gateway.treasury.exceptions import ReconciliationException, exceptions
-from gateway.treasury.reconciled import NoTable, Reconciled, balance_table, reconcile
+from gateway.treasury.reconciled import NoTable, Reconciled, balance_table
 from gateway.treasury.reconciliation.rows import Matching, MatchRow
 from gateway.treasury.reports.sources import ReportPage, ReportQuestion
 from gateway.treasury.reports.table import TableRow

@@ -9,19 +9,19 @@ from hashlib import sha256
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, and_, case, func, or_, select
+from sqlalchemy import Connection, and_, func, or_, select
 
 from gateway.core.policy import Route
 from gateway.journal.commit.rows import PaymentRow
 from gateway.journal.payments import accounts, lookup
 from gateway.journal.payments.lookup import Filters
+from gateway.journal.payments.own_accounts import own_payments
 from gateway.journal.sql import schema
 from gateway.journal.sql.vaults import vault_of
 from gateway.people.scopes import Scope
 from gateway.treasury.reconciliation.rows import DEFAULT_ACCOUNT_TERMS, AccountTerms
 from gateway.treasury.reports.table import TableRow
 from protocols.canon.money import Money
-from protocols.canon.order import Kind
 from protocols.canon.outcome import STATE_TABLE, State
 from protocols.canon.statement import Direction
 
@@ -245,12 +245,12 @@ def bank_service(conn: Connection, asked: ReportQuestion, after: str | None) -> 
     vault = vault_of(conn)
     before = asked.first.replace(day=1) - timedelta(days=1)
     earlier = replace(asked, first=before.replace(day=1))
-    own = case((_P.kind == Kind.COLLECTION.value, _P.creditor_idx), else_=_P.debtor_idx)
     columns = (_P.bank, _P.state, _P.doubted, _P.accepted_ms, _P.first_write_ms, _P.changed_ms)
-    where = [_P.accepted_ms >= earlier.from_ms, _P.accepted_ms < asked.before_ms,
-             own.in_([vault.blind(route.account) for route in asked.routes])]  # fmt: skip
+    accepted = and_(_P.accepted_ms >= earlier.from_ms, _P.accepted_ms < asked.before_ms)
+    found = [row for own in own_payments([vault.blind(route.account) for route in asked.routes])
+             for row in conn.execute(select(*columns).where(own, accepted))]  # fmt: skip
     served: dict[tuple[str, str], _Served] = {}
-    for row in conn.execute(select(*columns).where(*where)):
+    for row in found:
         month = datetime.fromtimestamp(row.accepted_ms / 1000, UTC).astimezone(asked.zone).strftime("%Y-%m")
         one = served.setdefault((month, row.bank), _Served({}, 0, [], []))
         one.states[row.state] = one.states.get(row.state, 0) + 1

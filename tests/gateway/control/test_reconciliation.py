@@ -13,9 +13,9 @@ import pytest
 from gateway.control import reconciliation
 from gateway.control.server import Denied
 from gateway.journal.payments import accounts
-from gateway.treasury import account_rows, balance_tables, reconciled
+from gateway.treasury import account_matchings, account_rows, balance_tables
 from gateway.treasury.exceptions import NEXT_STEPS, ExceptionKind
-from gateway.treasury.reconciliation import matching
+from gateway.treasury.reconciliation import increment, matching
 from protocols.canon.money import Money
 from protocols.canon.party import AccountNumber
 from protocols.erp.account_replies import Statement, Totals
@@ -369,7 +369,7 @@ def test_no_unit_that_writes_matches(own: OwnAccount, monkeypatch: pytest.Monkey
         return decide(*asked)
 
     monkeypatch.setattr(store, "write", noted_write)
-    monkeypatch.setattr(reconciled, "decide", noted_decide)
+    monkeypatch.setattr(increment, "decide", noted_decide)
     made = own.post("confirm", matching="B", entries=entries, lines=[line], reason="paid in two parts")
     own.post("aside", matching="B", lines=[other], reason="asked the bank")
     own.post("undo", decision=made["decision"], reason="a mistake")
@@ -384,7 +384,7 @@ def test_what_changes_while_it_is_matched_is_matched_again(own: OwnAccount, monk
     looks = list[int]()
 
     def undone(*asked: Any) -> Any:
-        found = reconciled.reconcile(*asked)
+        found = account_matchings.reconcile(*asked)
         looks.append(len(found.decided))
         with sqlite3.connect(own.operator.world.folder / "journal.db") as db:
             db.execute("update match_decisions set state = 'undone'")
@@ -473,8 +473,8 @@ def test_a_decision_about_a_frozen_row_and_a_later_one_is_free(own: OwnAccount) 
 
 
 def test_who_paid_does_not_reconcile(own: OwnAccount, monkeypatch: pytest.MonkeyPatch) -> None:
-    split_month(own)
     monkeypatch.setattr(account_rows, "payers", lambda conn, paid: frozenset({"wang"}) if paid else frozenset())
+    split_month(own)
     assert own.denied("tables", "2026-11", "submit", person="wang") == "own_payment"
     own.post("tables", "2026-11", "submit", person="zhao")
     assert own.denied("tables", "2026-11", "approve", version=1, person="wang") == "own_payment"
