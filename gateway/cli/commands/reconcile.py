@@ -52,7 +52,7 @@ def show(
 def statement(
     context: typer.Context,
     account: AccountArgument,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A camt.053 (.xml), or a CSV with a heading (.csv).")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A camt.053 (.xml), an MT940, or a CSV with a heading.")],
     first: Annotated[str | None, typer.Option("--from", metavar="DAY", help="First day, if the file has none.")] = None,
     last: Annotated[str | None, typer.Option("--to", metavar="DAY", help="Last day, if the file has none.")] = None,
     opening: Annotated[str | None, typer.Option(help="Balance before it, if the file has none.")] = None,
@@ -60,7 +60,7 @@ def statement(
     column: Annotated[
         list[str] | None, typer.Option("--column", metavar="NAME=HEADING", help="Which heading of the CSV is what.")
     ] = None,
-    encoding: Annotated[str, typer.Option(help="Of the CSV; banks also use gb18030.")] = "utf-8-sig",
+    encoding: Annotated[str, typer.Option(help="Of a CSV or an MT940; banks also use gb18030.")] = "utf-8-sig",
     decimal: Annotated[
         str, typer.Option(metavar="MARK", help="The decimal mark of the CSV's amounts: . or , (12,50). What could be "
                           "read in two ways needs it.")
@@ -74,6 +74,7 @@ def statement(
     If it does not, nothing of it is recorded. Entries that are there already are skipped; if one has another amount
     than before, the statement is refused.
     """
+    from gateway.treasury.mt940 import from_mt940, is_mt940
     from gateway.treasury.statement_files import BadStatement, from_camt, from_csv
 
     with output.asking():
@@ -83,6 +84,8 @@ def statement(
             data = file.read_bytes()
             if file.suffix == ".xml":
                 told = from_camt(data, account, currency)
+            elif is_mt940(data):
+                told = from_mt940(data, account, currency, encoding)
             else:
                 told = from_csv(data, account, currency, _mapping(column or []), encoding, decimal)
         except (OSError, BadStatement) as error:
