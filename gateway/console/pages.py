@@ -42,7 +42,7 @@ def routes() -> Sequence[WebRoute]:
         WebRoute("GET", "/reconciliation/{ref}", reconciliation),
         WebRoute("GET", "/reports", reports),
         WebRoute("GET", "/reports/{name}", report),
-        WebRoute("GET", "/reports/{name}/csv", report_csv),
+        WebRoute("GET", "/reports/{name}/csv", report_csv, sparing=True),
         WebRoute("GET", "/people", people),
         WebRoute("GET", "/audit", audit),
         *treasury_pages.routes(),

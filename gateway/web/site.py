@@ -11,10 +11,12 @@ from urllib.parse import parse_qsl, quote
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway import log
 from gateway.control.client import NoDaemon, Refused
@@ -128,7 +130,7 @@ PageAct = Callable[[PageVisit], Response]
 class WebRoute:
     """A page: its path as Starlette writes it, its method, what makes it. `open`: for visitors without a session.
 
-    `sparing`: a visitor may ask for it seldom only, because it tries a secret.
+    `sparing`: a visitor may ask for it seldom only, because it tries a secret or costs much.
     """
 
     method: str
@@ -162,10 +164,11 @@ class WebSite:
         self._place: Mapping[str, Any] = {}
         made = [Route(one.path, self._endpoint(one), methods=[one.method]) for one in routes]
         own = Route("/language/{language}", self._endpoint(WebRoute("GET", "", _choose, open=True)), methods=["GET"])
-        static = Mount("/static", StaticFiles(packages=[(_SHARED, "static")]))
+        static = Mount("/static", self._protected(StaticFiles(packages=[(_SHARED, "static")])))
         self.application = Starlette(routes=[*made, own, static])
         self.application.add_exception_handler(404, self._missing)
         self.application.add_exception_handler(405, self._missing)
+        self.application.add_exception_handler(500, self._broken)
 
     def roles_of(self, visit: PageVisit) -> Iterable[str]:
         """The names of the roles that the person of a session has now; none without a session."""
@@ -251,6 +254,27 @@ class WebSite:
         if not visit.place:
             visit.place = dict.fromkeys(("environment", "live", "console_origin", "approval_origin", "approval_rp"), "")
         return visit.show("error.html", status, why=why)
+
+    def _protected(self, files: ASGIApp) -> ASGIApp:
+        """Files with the headers of pages. A browser may keep them, and asks whether they changed."""
+
+        async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+            async def told(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    headers = MutableHeaders(scope=message)
+                    headers["Cache-Control"] = "no-cache"
+                    protection.protect(headers, self._origin())
+                await send(message)
+
+            await files(scope, receive, told)
+
+        return answer
+
+    async def _broken(self, request: Request, _error: Exception) -> Response:
+        """A defect of this program: no word of it reaches the browser. The log has it."""
+        response = PlainTextResponse("This page cannot be shown: the console's log says why.", 500)
+        protection.protect(response.headers, self._origin())
+        return response
 
     async def _missing(self, request: Request, _error: Exception) -> Response:
         return await self._answer(WebRoute(request.method, "", _nowhere, open=True), request)

@@ -14,7 +14,7 @@ from gateway.console.texts import TEXTS
 from gateway.web.site import WebSite
 from tests.console.conftest import House
 from tests.console.kit import Browser
-from tests.console.world_gateway import CONSOLE
+from tests.console.world_gateway import APPROVAL, CONSOLE
 from tests.gateway.cli.test_resolve import hand
 from tests.gateway.control.test_approval_holds import OVER, submit
 from tests.gateway.control.test_people import SUN, let_in
@@ -68,6 +68,35 @@ def test_cookies_are_the_hosts_alone_and_no_scripts_may_read_them(house: House) 
     policy = answer.headers["content-security-policy"]
     assert "unsafe" not in policy and "default-src 'none'" in policy and "frame-ancestors 'none'" in policy
     assert answer.headers["cache-control"] == "no-store" and "strict-transport-security" in answer.headers
+
+
+PROTECTION = ("content-security-policy", "x-content-type-options", "x-frame-options", "referrer-policy", "permissions-policy",
+              "cross-origin-opener-policy", "cross-origin-resource-policy", "strict-transport-security")  # fmt: skip
+
+
+def test_every_answer_of_both_sites_has_the_headers_of_protection(house: House) -> None:
+    for site, origin in ((house.site, CONSOLE), (house.approval, APPROVAL)):
+        browser = Browser(site, origin)
+        asked = [("GET", path) for path in ("/sign-in", "/static/site.css", "/static/passkey.js", "/static/icon.svg", "/static/none",
+                                            "/static/", "/nowhere", "/")]  # fmt: skip
+        for method, path in [*asked, ("POST", "/static/site.css"), ("POST", "/sign-in"), ("DELETE", "/")]:
+            answer = browser.send(method, path)
+            missing = [name for name in PROTECTION if name not in answer.headers]
+            assert missing == [], (origin, method, path, missing)
+        assert browser.send("GET", "/static/site.css").status == 200
+        assert browser.send("GET", "/static/site.css").headers["cache-control"] == "no-cache"
+
+
+def test_a_defect_of_the_console_tells_a_browser_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    browser = house.browser(SUN)
+
+    def broken(*_given: Any) -> Any:
+        raise RuntimeError("account 0000000000000017 of 张三")
+
+    monkeypatch.setattr(house.gateway, "query", broken)
+    answer = browser.send("GET", "/payments")
+    assert answer.status == 500 and "0000" not in answer.body and "Runtime" not in answer.body and "张" not in answer.body
+    assert [name for name in PROTECTION if name not in answer.headers] == []
 
 
 def test_no_template_has_a_script_a_style_or_a_trusted_text_in_it() -> None:
