@@ -23,6 +23,7 @@ from gateway.bank.session_pool import BankSession
 from gateway.core.states import Answered, AskedInVain, Source, Work
 from gateway.journal.commit import attempts
 from gateway.journal.commit.rows import AttemptRow, Evidence, PaymentRow
+from gateway.journal.payments import bundles
 from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.party import AccountNumber
 from protocols.canon.query import FateQuestion, ReturnsQuestion, Sent
@@ -125,6 +126,8 @@ class Enquiry:
                 back, fault = None, error
             if back is not None:
                 return (*back, None)
+            if bundled and await self._came_back_whole(row):
+                raise ProtocolError("ambiguous", "money of its whole message came back: the message is asked about")
             if bundled:
                 return AskedInVain(self._parts.clock.now_ms(), "not_returned"), None, None
         if questions.fate is None:
@@ -145,7 +148,11 @@ class Enquiry:
         return word, outcome, fault
 
     async def _returned(self, session: BankSession, row: PaymentRow, sent: Sent) -> tuple[Answered, Outcome] | None:
-        """The payment among the account's returns, by reference and amount. Absence proves nothing."""
+        """The payment among the account's returns, by reference and amount. Absence proves nothing.
+
+        A return under the reference of a message of many says that money came back, and not whose: then the message is
+        asked about (`_came_back_whole`).
+        """
         walk = await self._walk(session, row.order.ours.account, sent)
         for one in walk.returns:
             if one.reference != sent.reference:
@@ -159,6 +166,13 @@ class Enquiry:
             event = Answered(self._parts.clock.now_ms(), fate, Source.RETURNS, walk.asked_ms)
             return event, Outcome(fate, text=one.text)
         return None
+
+    async def _came_back_whole(self, row: PaymentRow) -> bool:
+        """Whether the account's returns, as just asked, name the message that carried the payment with others."""
+        named = {one.reference for one in self._walks[row.order.ours.account.clear].returns}
+        if not named:
+            return False
+        return await self._parts.store.read(lambda conn: bundles.reference_of(conn, row.payment)) in named
 
     async def _walk(self, session: BankSession, own: AccountNumber, sent: Sent) -> _Walk:
         """The account's returns from the day before the payment's bank date on; many payments share one walk."""

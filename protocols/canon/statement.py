@@ -74,7 +74,10 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Return:
-    """A payment that came back after it was settled (退票), as the bank reports it."""
+    """A payment that came back after it was settled (退票), as the bank reports it.
+
+    `reference` may be that of a message of many orders, where the bank does not say which of them came back.
+    """
 
     reference: str
     amount: Money | None

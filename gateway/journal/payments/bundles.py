@@ -200,6 +200,12 @@ def of_payment(conn: Connection, payment: str) -> tuple[BundleRow, tuple[Payment
     return bundle, tuple(_members(conn, bundle.bundle))
 
 
+def reference_of(conn: Connection, payment: str) -> str | None:
+    """The bank reference of the message that carries this payment with others; None if none does."""
+    found = conn.execute(_OF, {"b_payment": payment}).first()
+    return None if found is None else str(found.bank_ref)
+
+
 def has_left(conn: Connection, payment: str) -> bool:
     """True if a bundle with this payment may have been sent."""
     found = conn.execute(_OF, {"b_payment": payment}).first()

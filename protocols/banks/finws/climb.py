@@ -6,8 +6,8 @@ EndToEndId where that is ours; in a file of its own also by the file's number (M
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Final
 
@@ -45,13 +45,15 @@ class Types:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A file that left, with its payments. `known` are other numbers that only this file's one payment can have."""
+    """A file that left, with its payments. `known` are other numbers that only this file's one payment can have;
+    `groups` are its groups' numbers, with the payments of each, as far as that was written down."""
 
     reference: str
     bank_serial: str | None
     bank_date: date
     items: Mapping[str, Sent]
     known: tuple[str, ...] = ()
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def item(self, *numbers: str) -> Sent | None:
         """The payment that one of these numbers names."""
@@ -67,12 +69,14 @@ class Asked:
 class _Told:
     """Words about one payment from status files, and from bookings; `odd`: where they contradict what we sent.
 
-    `left_out`, the same for all payments: what could not be read, and may be about anyone's.
+    `unclear`: entries for several payments of which nobody says whether it is one of them, with whether the entry takes
+    money back. `left_out`, the same for all payments: what could not be read, and may be about anyone's.
     """
 
     status: list[Outcome]
     booked: list[Outcome]
     odd: list[str]
+    unclear: list[tuple[bool, str]]
     left_out: list[str]
 
 
@@ -91,7 +95,7 @@ class Climb:
         turn = self.files.wire.turn(context)
         ours = yield from self._uploads_of(asked, context, turn)
         left_out: list[str] = []
-        about = {reference: _Told([], [], [], left_out) for reference in asked.items}
+        about = {reference: _Told([], [], [], [], left_out) for reference in asked.items}
         yield from self._status_words(asked, ours, context, turn, about)
         yield from self._booking_words(asked, ours, context, turn, about)
         word = self.meanings.word
@@ -181,11 +185,12 @@ class Climb:
         for entry in account.entries:
             if entry.fee:
                 continue
-            if all(entry.share(one) is None for one in entry.details):
-                yield from self._booked_together(account, entry, asked, ours, about)
+            yield from self._booked_together(account, entry, asked, ours, about)
             for detail in entry.details:
                 sent = _named(detail, asked)
-                # Of a detail without an amount nobody knows what it is a part of.
+                # Of a detail without an amount nobody knows what it is a part of; what waits takes nothing back.
+                if entry.direction is self._back and entry.status != "BOOK":
+                    continue
                 if sent is None or account.account != self._own(sent) or entry.share(detail) is None:
                     continue
                 try:
@@ -200,20 +205,42 @@ class Climb:
         self, account: AccountReport, entry: AccountEntry, asked: Asked, ours: tuple[File, ...],
         about: Mapping[str, _Told],
     ) -> Iterable[tuple[str, Outcome]]:  # fmt: skip
-        """One entry for all payments of the file that were not refused: count and sum must be theirs exactly."""
-        ids = {one for batch in entry.batches for one in (batch.message_id, batch.group_id)}
-        if len(entry.batches) != 1 or asked.reference not in ids or entry.direction is self._back:
+        """One entry for a whole file or group, or one that takes it back: for all payments of it that were not refused,
+        if count and sum are theirs exactly. Where they are not, those that the entry does not name are unclear."""
+        members = _together(entry, asked)
+        details = [(sent, entry.share(one)) for one in entry.details if (sent := _named(one, asked)) is not None]
+        named = {sent.reference for sent, share in details if share is not None}
+        if members is None or sum(share.minor for _, share in details if share) == entry.amount.minor:
             return
         refused = {name for name, told in about.items() if any(word.fate is Fate.FAILED for word in told.status)}
-        left = [one for name, one in asked.items.items() if name not in refused]
-        total, batch = sum(one.amount.minor for one in left), entry.batches[0]
-        if not left or entry.amount.minor != total or entry.amount.currency != left[0].amount.currency:
+        left = [one for one in members if one.reference not in refused]
+        if any(account.account != self._own(one) for one in left):
             return
-        if batch.count not in (None, len(left)) or any(account.account != self._own(one) for one in left):
+        counts = {batch.count for batch in entry.batches} - {None}
+        if not _is_all(entry, left, counts):
+            # The details may name all that the entry is for, without saying what each of them is worth.
+            left = list({sent.reference: sent for sent, _ in details if sent.reference not in refused}.values())
+        back = entry.direction is self._back
+        if entry.status != "BOOK" and (back or not _is_all(entry, left, counts)):
             return
+        if entry.reversal and not back:
+            left = []
+        if not left or not _is_all(entry, left, counts):
+            words = "takes back" if back else "books"
+            why = (f"{account.kind} entry {plain(_key(entry))} {words} {entry.amount} of this file in one sum, and "
+                   "does not say for which payments; ask the bank")  # fmt: skip
+            for one in members:
+                if one.reference not in named | refused:
+                    about[one.reference].unclear.append((back, why))
+            return
+        code = entry.status
+        if back:
+            why_back = any(one.returned for one in entry.details)
+            code = "RTRN" if why_back else "RVSL" if entry.reversal else f"{entry.status} {_MARK[self._back]}"
         for sent in left:
-            word = self._word(entry.status, f"{account.kind} entry {_key(entry)} for the whole file", sent, ours)
-            yield sent.reference, replace(word, booked_at=entry.booked_at)
+            if sent.reference not in named:
+                text = f"{account.kind} entry {_key(entry)} for {len(left)} payments together"
+                yield sent.reference, replace(self._word(code, text, sent, ours), booked_at=entry.booked_at)
 
     @property
     def _back(self) -> Direction:
@@ -228,6 +255,8 @@ class Climb:
         other = detail.debtor if self.collects else detail.creditor
         theirs = sent.debtor if self.collects else sent.creditor
         number = "" if other is None else other.party.account.clear
+        if entry.direction is not self._back and entry.reversal:
+            raise ProtocolError("correlation", f"{sent.reference}: an entry takes money back that came in")
         if entry.direction is not self._back:
             if number not in ("", theirs.clear):
                 raise ProtocolError("correlation", f"{sent.reference}: the account shows another payee's account")
@@ -293,6 +322,28 @@ def _words_of(said: StatusReport, asked: Asked, about: Mapping[str, _Told]) -> d
     return {reference: word for reference, word in found.items() if word is not None}
 
 
+def _together(entry: AccountEntry, asked: Asked) -> list[Sent] | None:
+    """The payments of the group or file that an entry names; None if it names none of ours.
+
+    A group is named by its number; one that we do not know, in a message of ours, may be any of it.
+    """
+    named = [(one.message_id, one.group_id) for one in entry.batches] + [
+        (one.message_id, one.group_id) for one in entry.details if _named(one, asked) is None]  # fmt: skip
+    found = {pair for pair in named if asked.reference in (pair[0], pair[1].partition("-")[0])}
+    if not found or len(entry.batches) > 1:
+        return None
+    groups = {group for _, group in found}
+    if len(groups) == 1 and (group := groups.pop()) in asked.groups:
+        return [asked.items[one] for one in asked.groups[group]]
+    return list(asked.items.values())
+
+
+def _is_all(entry: AccountEntry, sent: Sequence[Sent], counts: Collection[int | None]) -> bool:
+    """Whether an entry is for exactly these payments, by sum and, where it counts them, by count."""
+    same = all(one.amount.currency == entry.amount.currency for one in sent)
+    return same and sum(one.amount.minor for one in sent) == entry.amount.minor and {*counts} <= {len(sent)}
+
+
 def _named(detail: TransactionDetail, asked: Asked) -> Sent | None:
     found = asked.item(detail.instruction_id, detail.end_to_end_id)
     if found is None and asked.reference in (detail.group_id, detail.message_id):
@@ -314,6 +365,11 @@ def _best(at_bank: Sequence[Outcome], told: _Told, files: int) -> Outcome:
         return Outcome(Fate.UNKNOWN, "RJCT", "refused by one file, booked by another", words[0].bank_serial)
     if refused and len(refused) < files:
         return Outcome(Fate.UNKNOWN, "RJCT", "refused, but not every file of this name", words[0].bank_serial)
+    settled = any(word.fate is Fate.SETTLED for word in told.booked)
+    unclear = [why for takes_back, why in told.unclear if takes_back or not settled]
+    if unclear and not back and not refused:
+        why = "; ".join(dict.fromkeys(unclear))
+        return Outcome(Fate.UNKNOWN, "", why, words[0].bank_serial, findings=(*dict.fromkeys(unclear), *left_out))
     best = next((word for fate in _CLIMB for word in words[::-1] if word.fate is fate), words[-1])
     best = replace(best, findings=(*dict.fromkeys(one for word in words for one in word.findings), *left_out))
     shown = [word.text for word in told.booked if word.fate is best.fate]

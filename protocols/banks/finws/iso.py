@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from itertools import groupby
 from typing import Final, TypeVar
 
 from lxml import etree
@@ -147,6 +148,34 @@ class Writing:
             self._id(item), order.amount, self._side(order.debtor), mandate, text, item.reference, parts,
             terms.purpose_code, _name(terms.ultimate_debtor), _name(terms.ultimate_creditor),
         )  # fmt: skip
+
+
+def members(kind: Kind, items: Sequence[Item]) -> str:
+    """In which group of its file each item stands, as groups are numbered: "2x1,1x2" are two in group 1, then one in
+    group 2. "" where there is one group only."""
+    key = _scheme if kind is Kind.COLLECTION else _speed
+    place = {name: number for number, name in enumerate(_grouped(items, key), start=1)}
+    if len(place) < 2:
+        return ""
+    runs = groupby(place[key(each.order)] for each in items)
+    return ",".join(f"{len(list(run))}x{number}" for number, run in runs)
+
+
+def groups_of(reference: str, told: str, items: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """The items of each group by its PmtInfId, as `members` told them; {} where that says nothing of these items."""
+    runs = [run.split("x") for run in told.split(",")] if told else [[str(len(items)), "1"]]
+    if not all(len(run) == 2 and all(one.isdecimal() for one in run) for run in runs):
+        return {}
+    if sum(int(count) for count, _ in runs) != len(items):
+        return {}
+    places = [int(number) for count, number in runs for _ in range(int(count))]
+    names = group_ids(reference, len(set(places)))
+    found: dict[str, list[str]] = {name: [] for name in names}
+    for item, place in zip(items, places, strict=True):
+        if not 1 <= place <= len(names):
+            return {}
+        found[names[place - 1]].append(item)
+    return {name: tuple(each) for name, each in found.items()}
 
 
 def _grouped(items: Iterable[Item], key: Callable[[AnyOrder], _Key]) -> dict[_Key, list[Item]]:

@@ -62,7 +62,9 @@ class Payments:
             self._climb(kind).upload, content, context.reference, turn, total=str(total), count=len(items)
         )
         own = items[0].order.terms.end_to_end_id if len(items) == 1 and self.writing.end_to_end == iso.PAYER_S else ""
-        said = yield Submit("business", data, (request_id, own) if own else (request_id,))
+        # What only this file's one payment can be called; or, of a file of several groups, who is in which of them.
+        more = own or iso.members(kind, items)
+        said = yield Submit("business", data, (request_id, more) if more else (request_id,))
         secret = context.credentials.get("decryption_key", "")
         return self.files.wire.read(said, "uploadFile", (request_id,), secret, context.now.date())
 
@@ -125,7 +127,7 @@ class _Together:
 
     def read(self, sent: SentBundle, data: bytes) -> Fates:
         """What a stored answer says; its message must be one of ours."""
-        answer = self.payments.files.wire.read(data, "uploadFile", sent.serials)
+        answer = self.payments.files.wire.read(data, "uploadFile", sent.serials[:1])
         total = Money(sum(item.amount.minor for item in sent.items), sent.items[0].amount.currency)
         taken = self.payments._taken(answer, sent.reference, total, "first")
         return {item.reference: taken for item in sent.items}
@@ -134,7 +136,9 @@ class _Together:
         """Ask what became of each order."""
         sent = question.sent
         items = {item.reference: item for item in sent.items}
-        asked = Asked(sent.reference, sent.bank_serial, sent.bank_date, items)
+        told = "".join(sent.serials[1:])
+        groups = iso.groups_of(sent.reference, told, tuple(items)) if sent.serials else {}
+        asked = Asked(sent.reference, sent.bank_serial, sent.bank_date, items, (), groups)
         return (yield from self.payments._climb(self.kind).fates(asked, context))
 
 

@@ -91,7 +91,7 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
     "accounts": [], "other_types": [], "transfer_key": "1234567890ABCDEF", "hmac": False, "cheap": False,
     "stamp_signed": True, "statement_s": 0, "answer_transforms": ["enveloped", "inclusive"], "answer_digest": "sha256",
     "charset": "UTF-8", "carrier_forms": ["exclusive"], "pem": False, "type_collection": "",
-    "odd_rows": False, "late_entries": False,
+    "odd_rows": False, "late_entries": False, "batch_details": "all", "back_together": False,
 }  # fmt: skip
 
 
@@ -175,7 +175,8 @@ class FinwsTwin:
         self._shelf = shelf or Shelf(options["accounts"], options["notify_s"], options["notifications"],
                                      options["statuses"], options["statement_s"], collection,
                                      odd_rows=options["odd_rows"],
-                                     late_entries=options["late_entries"])  # fmt: skip
+                                     late_entries=options["late_entries"], batch_details=options["batch_details"],
+                                     back_together=options["back_together"])  # fmt: skip
         self._office = Office(self._customer, options["transfer_key"], options["hmac"], self._key, self._certificate,
                               self._carriers, self._renewed, self._hand, options["pem"],
                               self._opener)  # fmt: skip

@@ -65,12 +65,14 @@ class Shelf:
     `notify_s`: at most one notification file per account in so many seconds. Without `notifications` or
     `statuses` the bank makes no such files. `statement_s`: a statement every so many seconds, beside that of the day.
     `odd_rows`: each file begins with a row that nobody can read. `late_entries`: the last entry of a day is booked, and
-    told, when the day is over, and so stands in the files of the day after.
+    told, when the day is over, and so stands in the files of the day after. A group that is booked as one has
+    `batch_details` of "all" its payments, "some" or "none"; with `back_together` what comes back of it is one entry.
     """
 
     def __init__(
         self, accounts: Iterable[str], notify_s: float, notifications: bool, statuses: bool, statement_s: float = 0,
         collection: str = "", *, odd_rows: bool = False, late_entries: bool = False,
+        batch_details: str = "all", back_together: bool = False,
     ) -> None:
         self._accounts = dict.fromkeys(accounts)
         self._notify = timedelta(seconds=notify_s)
@@ -89,6 +91,7 @@ class Shelf:
         self._interim = timedelta(seconds=statement_s)
         self._opened_at: datetime | None = None
         self._odd_rows, self._late_entries = odd_rows, late_entries
+        self._batch_details, self._back_together = batch_details, back_together
 
     def take(self, kind: str, content: bytes, name: str, books: Books) -> Shelved:
         """A file comes in. A payment file is carried out at once; what becomes of it is told in status files."""
@@ -115,7 +118,8 @@ class Shelf:
         )
         for one in order.paid:
             together = order.together and len(order.paid) > 1
-            named = papers.Named(order.message, one.group, one.end_to_end, together)
+            named = papers.Named(order.message, one.group, one.end_to_end, together, self._batch_details,
+                                 self._back_together)  # fmt: skip
             self._names.setdefault(one.instruction.reference, named)
         return file
 

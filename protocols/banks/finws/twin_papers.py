@@ -193,12 +193,18 @@ def statement(
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """What the customer called a payment: its message, group and EndToEndId. `together`: its group is booked as one."""
+    """What the customer called a payment: its message, group and EndToEndId.
+
+    `together`: its group is booked as one, with `details` of "all" its payments, of "some" (the first) or of "none".
+    `back`: what comes back is booked as one, too, as a reversal.
+    """
 
     message: str
     group: str
     end_to_end: str
     together: bool = False
+    details: str = "all"
+    back: bool = False
 
 
 Names = Mapping[str, Named]
@@ -222,7 +228,8 @@ def _entries(entries: Sequence[Entry], names: Names) -> Iterable[Markup]:
         if key not in done:
             done.add(key)
             # Money that comes back is booked by itself.
-            yield from [_entry([each], names) for each in groups[key]] if key[1] else [_entry(groups[key], names)]
+            alone = key[1] and not named.back
+            yield from [_entry([each], names) for each in groups[key]] if alone else [_entry(groups[key], names)]
 
 
 def _entry(entries: Sequence[Entry], names: Names) -> Markup:
@@ -236,13 +243,18 @@ def _entry(entries: Sequence[Entry], names: Names) -> Markup:
                    el("TtlAmt", str(amount), Ccy=amount.currency),
                    el("CdtDbtInd", "DBIT" if debit else "CRDT"))  # fmt: skip
     family = "CHRG" if entry.fee else "ESCT"
+    told: Sequence[Entry] = entries
+    if batch is not None and named is not None and named.details != "all":
+        told = entries[: named.details == "some"]
+    reversal = named is not None and named.back and named.together and entry.text == "returned"
     return el(
         "Ntry",
-        el("Amt", str(amount), Ccy=amount.currency), el("CdtDbtInd", "DBIT" if debit else "CRDT"), el("Sts", "BOOK"),
+        el("Amt", str(amount), Ccy=amount.currency), el("CdtDbtInd", "DBIT" if debit else "CRDT"),
+        el("RvslInd", "true") if reversal else None, el("Sts", "BOOK"),
         el("BookgDt", el("DtTm", _time(entry.at))), el("ValDt", el("Dt", entry.bank_date.isoformat())),
         el("AcctSvcrRef", f"E{entry.number:012d}"),
         el("BkTxCd", el("Domn", el("Cd", "PMNT"), el("Fmly", el("Cd", "ICDT"), el("SubFmlyCd", family)))),
-        el("NtryDtls", batch, [_detail(one, names.get(one.reference), len(entries) > 1) for one in entries]),
+        el("NtryDtls", batch, [_detail(one, names.get(one.reference), len(entries) > 1) for one in told]),
     )  # fmt: skip
 
 

@@ -106,11 +106,31 @@ def balance(report: AccountReport) -> Balance:
 
 
 def returns(report: AccountReport) -> tuple[Return, ...]:
-    """Payments of ours that came back: returned by the payee's bank, or a booking taken back by our own."""
-    return tuple(
+    """Payments of ours that came back: returned by the payee's bank, or a booking taken back by our own.
+
+    Money that comes back for a whole file or group, and is not told payment by payment, is told under the file's own
+    number: who sent the file asks about it.
+    """
+    alone = tuple(
         Return(_own_key(entry, one), entry.share(one), entry.booked_on, _why(one), entry.reversal)
         for entry, one in _came_back(report)
     )
+    together = tuple(
+        Return(name, entry.amount, entry.booked_on, entry.text, entry.reversal)
+        for entry in report.booked
+        for name in _files_of(entry)
+    )  # fmt: skip
+    return alone + together
+
+
+def _files_of(entry: AccountEntry) -> Iterator[str]:
+    """The numbers of the files that an entry takes money back of. A group's number begins with its file's."""
+    back = (entry.reversal and entry.direction is Direction.CREDIT) or any(one.returned for one in entry.details)
+    known = sum(one.amount.minor for one in entry.details if one.amount is not None and _own_key(entry, one))
+    if back and known != entry.amount.minor:
+        names = [name for batch in entry.batches for name in (batch.message_id, batch.group_id)]
+        names += [name for one in entry.details if not _own_key(entry, one) for name in (one.message_id, one.group_id)]
+        yield from dict.fromkeys(name.partition("-")[0] for name in names if name)
 
 
 def _came_back(report: AccountReport) -> Iterator[tuple[AccountEntry, TransactionDetail]]:

@@ -16,7 +16,7 @@ from gateway.journal.payments import bundles, lookup
 from gateway.simbank.faults import BankFault, Script, Scripted, Touch
 from gateway.simbank.ledger import Conduct
 from protocols.canon.outcome import Fate
-from tests.gateway.bank.test_enquiry import asking, unreadable
+from tests.gateway.bank.test_enquiry import Back, asking, back, unreadable
 from tests.world import files
 from tests.world.batching import SENDER, alone, batch, completed, moved, narrow, states
 from tests.world.crashes import cutting, settle
@@ -161,6 +161,27 @@ def test_an_unreadable_list_of_returns_does_not_keep_the_message_from_being_aske
     made.command("batch.submit", body)
     made.run(2_000)
     assert states(made, "B-1") == ["settled", "returned"]
+
+
+@pytest.mark.parametrize(("named", "ends"), [(True, ["settled", "returned"]), (False, ["settled", "settled"])])
+def test_a_return_under_the_message_s_own_reference_makes_it_asked_about(
+    named: bool, ends: list[str], tmp_path: Path
+) -> None:
+    """The bank says that money of the message came back, and not whose: its word on each order is asked for."""
+    returns = Back()
+    made = World(tmp_path, sender=SENDER, wrap=asking(returns), conduct=Conduct(return_s=600),
+                 spans={"enquiry_deadline_s": 3_600.0, "returns_every_s": 900.0, "returns_watch_s": 9_000.0})  # fmt: skip
+    made.start()
+    made.run(3)
+    body = batch(made, "B-1", [10_000] * 2)
+    body["items"][1]["creditor"]["name"] += "#return"
+    made.command("batch.submit", body)
+    made.run(30)
+    carried = made.read(lambda conn: bundles.of_payment(conn, made.last("B-1-1")["payment"]))
+    assert carried is not None
+    returns.pages = [(back(carried[0].bank_ref if named else "OTHER", 20_000),)]
+    made.run(2_000)
+    assert states(made, "B-1") == ends
 
 
 def test_a_bank_that_drops_in_the_middle_of_a_batch(tmp_path: Path) -> None:

@@ -141,8 +141,8 @@ def test_one_booking_for_the_whole_file_settles_those_that_were_not_refused(book
 
 @pytest.mark.parametrize(("old", "new", "fates"), [
     ("", "", [Fate.SETTLED, Fate.FAILED, Fate.SETTLED]),
-    ("<NbOfTxs>2</NbOfTxs>", "<NbOfTxs>3</NbOfTxs>", [Fate.PENDING, Fate.FAILED, Fate.PENDING]),
-    ('Ccy="CNY">5.00</Amt><CdtDbtInd>', 'Ccy="CNY">5.01</Amt><CdtDbtInd>', [Fate.PENDING, Fate.FAILED, Fate.PENDING]),
+    ("<NbOfTxs>2</NbOfTxs>", "<NbOfTxs>3</NbOfTxs>", [Fate.UNKNOWN, Fate.FAILED, Fate.UNKNOWN]),
+    ('Ccy="CNY">5.00</Amt><CdtDbtInd>', 'Ccy="CNY">5.01</Amt><CdtDbtInd>', [Fate.UNKNOWN, Fate.FAILED, Fate.UNKNOWN]),
     (FILE, "FILE0000000000000009", [Fate.PENDING, Fate.FAILED, Fate.PENDING]),
 ])  # fmt: skip
 def test_a_booking_without_details_counts_only_with_our_number_count_and_sum(
