@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from gateway.console import joint_test_pages, treasury_pages, work_pages
+from gateway.console import joint_test_pages, oidc_pages, treasury_pages, work_pages
 from gateway.control.client import Refused
 from gateway.treasury.reports.forms import FORMS
 from gateway.treasury.reports.table import CellKind, TableTotals, written
@@ -45,6 +45,7 @@ def routes() -> Sequence[WebRoute]:
         WebRoute("GET", "/reports/{name}/csv", report_csv, sparing=True),
         WebRoute("GET", "/people", people),
         WebRoute("GET", "/audit", audit),
+        *oidc_pages.routes(),
         *treasury_pages.routes(),
         *joint_test_pages.routes(),
         *work_pages.routes(),

@@ -61,6 +61,10 @@ TEXTS: Texts = {
     "sign_in_about": ("With your password and the present code of your telephone. The password is set with the command "
                       "bankgw login --set-password.", "使用密码与手机动态码登录。密码用命令 bankgw login --set-password 设置。"),
     "person": ("Your name in bankgw", "用户名"), "password": ("Password", "密码"),
+    "with_oidc": ("Sign in with your company's account", "使用企业统一身份登录"),
+    "oidc_not_begun": ("This sign-in was not begun in this browser, or too long ago; begin again.", "此登录不是从本浏览器发起,或已超时;请重新开始。"),
+    "oidc_no": ("The identity provider did not sign you in.", "身份提供方未完成登录。"),
+    "oidc_away": ("The identity provider does not answer; sign in with password and code.", "身份提供方没有应答;请使用密码与动态码登录。"),
     "one_time_code": ("One-time code", "动态码"), "sign_in_failed": ("You are not signed in", "登录未成功"),
     # overview
     "money_at_risk": ("Money at risk", "风险资金"),

@@ -24,9 +24,9 @@ class PendingPasskeys:
         self._challenges: OrderedDict[bytes, tuple[str, int]] = OrderedDict()
         self._pending: OrderedDict[str, tuple[RegisteredPasskey, int]] = OrderedDict()
 
-    def offer(self, challenge: bytes, purpose: str, now_ms: int) -> None:
+    def offer(self, challenge: bytes, purpose: str, now_ms: int, valid_ms: int = CHALLENGE_MS) -> None:
         """Remember a challenge and what it is for."""
-        self._challenges[challenge] = (purpose, now_ms + CHALLENGE_MS)
+        self._challenges[challenge] = (purpose, now_ms + valid_ms)
         while len(self._challenges) > _MOST:
             self._challenges.popitem(last=False)
 

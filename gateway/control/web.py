@@ -22,6 +22,7 @@ from gateway.control.person_sessions import PersonSessions
 from gateway.control.server import Call, ControlServer, Denied, Verb
 from gateway.control.sign_in_attempts import Fits, code_fits, password_checked, secret, try_in
 from gateway.control.web_access import WebJudge, WebSessions, actor_of, guarded
+from gateway.control.web_oidc import oidc_verbs
 from gateway.control.web_passkeys import PasskeyDoor, passkey_verbs
 from gateway.journal.commit import audit
 from gateway.journal.commit.rows import PaymentRow
@@ -60,7 +61,9 @@ class WebPlace:
         return self.console if page is WebPage.CONSOLE else self.approval
 
 
-def web_verbs(daemon_handle: DaemonHandle, place: WebPlace) -> Sequence[Verb]:
+def web_verbs(
+    daemon_handle: DaemonHandle, place: WebPlace, oidc: conf.OidcSettings | None = None
+) -> Sequence[Verb]:
     """All that web pages can ask of the daemon, each behind the matrix of roles."""
 
     async def note(call: Call, person: str, verb: str, code: str) -> None:
@@ -69,7 +72,7 @@ def web_verbs(daemon_handle: DaemonHandle, place: WebPlace) -> Sequence[Verb]:
     sessions = WebSessions(WebJudge(
         daemon_handle.store.read, daemon_handle.clock.now_ms, daemon_handle.session_limits, note
     ))  # fmt: skip
-    acts, one = _Acts(daemon_handle, sessions, place), "([^/]+)"
+    acts, one = _Acts(daemon_handle, sessions, place, oidc), "([^/]+)"
     own = verbs.unguarded(daemon_handle, PersonSessions(daemon_handle.clock, daemon_handle.session_limits))
     return guarded(sessions, (
         *(verb for verb in own if name_of(verb) in FROM_THE_DAEMON),
@@ -83,6 +86,7 @@ def web_verbs(daemon_handle: DaemonHandle, place: WebPlace) -> Sequence[Verb]:
         Verb("POST", f"/web/exports/reports/{one}", acts.export),
         Verb("POST", f"/web/orders/{one}/reveal", acts.reveal),
         *passkey_verbs(daemon_handle, PasskeyDoor(place.party, acts.attempt, acts.prove, acts.slow_down)),
+        *oidc_verbs(daemon_handle, oidc, acts.attempt, acts.slow_down),
     ))  # fmt: skip
 
 
@@ -96,7 +100,8 @@ class WebServer:
         if console is not None and approval is not None:
             place = WebPlace(RelyingParty(conf.host_of(console), console),
                              RelyingParty(conf.host_of(approval), approval))  # fmt: skip
-            self._server = ControlServer(reactor, web_verbs(handle, place), settings.environment_name(), pages=True)
+            verbs_of = web_verbs(handle, place, settings.web.oidc)
+            self._server = ControlServer(reactor, verbs_of, settings.environment_name(), pages=True)
 
     def open(self) -> None:
         """Listen. Raises CannotListenError, OSError, LookupError."""
@@ -129,7 +134,10 @@ def shown_session(session: WebSession, entitled: EntitledPerson, ends_ms: int, n
 
 
 class _Acts:
-    def __init__(self, daemon_handle: DaemonHandle, sessions: WebSessions, place: WebPlace) -> None:
+    def __init__(
+        self, daemon_handle: DaemonHandle, sessions: WebSessions, place: WebPlace, oidc: conf.OidcSettings | None
+    ) -> None:
+        self._oidc = oidc
         self._daemon_handle = daemon_handle
         self._sessions = sessions
         self._place = place
@@ -143,6 +151,9 @@ class _Acts:
             "node": identity["node"], "version": identity["version"],
             "console_origin": self._place.console.origin, "approval_origin": self._place.approval.origin,
             "console_rp": self._place.console.id, "approval_rp": self._place.approval.id,
+            "oidc": None if self._oidc is None else {
+                "token_url": self._oidc.token_url, "client_id": self._oidc.client_id,
+            },
         }  # fmt: skip
 
     # ---- sessions ----

@@ -129,6 +129,8 @@ MATRIX: Mapping[str, VerbRule] = {
     "GET /place": _OPEN,
     "POST /web/sign-in": _OPEN,
     "POST /web/sign-in/passkey": _OPEN,
+    "POST /web/sign-in/oidc": _OPEN,
+    "POST /web/oidc/begin": _OPEN,
     "POST /web/challenge": _OPEN,
     "POST /web/passkeys": _OPEN,
     "POST /web/approvals/{}/approve": _APPROVE,

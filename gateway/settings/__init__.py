@@ -8,6 +8,7 @@ Relative paths are relative to the main file's folder.
 from __future__ import annotations
 
 from gateway.settings.agreement import band_gaps, dialled, host_of, is_loopback, may_dial
+from gateway.settings.oidc import OidcSettings
 from gateway.settings.reading import (
     BOM,
     ENVIRONMENT_PREFIX,
@@ -56,6 +57,7 @@ __all__ = [
     "BadSettings",
     "BandSettings",
     "BankSettings",
+    "OidcSettings",
     "PushSettings",
     "RetentionSettings",
     "Broker",

@@ -342,6 +342,8 @@ def _web_check(settings: Settings) -> Iterator[Finding]:
         if console == approval or console.endswith(f".{approval}"):
             yield "web.approval_origin", f"the console at {console} could use the passkeys of {approval}; give the " \
                                          f"approval page a host of its own"  # fmt: skip
+    if web.oidc is not None and web.console_origin is None:
+        yield "web.oidc", "there is no console to sign in to; give `console_origin` and `approval_origin`"
     for key, socket in (("web.daemon_socket", settings.web_socket()), ("web.query_socket", settings.query_socket())):
         if len(os.fsencode(socket)) > SOCKET_BYTES:
             yield key, f"{socket} has more than {SOCKET_BYTES} bytes; give it a shorter path"

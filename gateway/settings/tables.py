@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from gateway.settings.oidc import OidcSettings
 from gateway.settings.values import ACCOUNT, AMOUNT, CLOCK, CNAPS, CURRENCY, ORIGIN, Host, SettingsPath, Slug
 
 PERMIT_LOG = "permits"
@@ -270,6 +271,7 @@ class WebSettings(_Table):
         None, description="UNIX group whose members may open both sockets (mode 0660): the users of the web pages. "
         "Needs sockets outside `state_dir`."
     )  # fmt: skip
+    oidc: OidcSettings | None = Field(None, description="Sign in to the console through an identity provider, too.")
 
 
 class AccountSettings(_Table):

@@ -11,6 +11,8 @@ from starlette.datastructures import MutableHeaders
 
 MOST_BODY_BYTES = 65_536
 SESSION_COOKIE, VISIT_COOKIE, LANGUAGE_COOKIE = "__Host-session", "__Host-visit", "__Host-language"
+OIDC_COOKIE = "__Host-oidc"
+"""What a sign-in at an identity provider must bring back."""
 _CSP = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"

@@ -14,6 +14,7 @@ from gateway.people.passkeys import RelyingParty
 from gateway.query.joint_tests import JointRuns
 from gateway.query.read_store import nothing
 from gateway.query.verbs import query_verbs
+from gateway.settings import OidcSettings
 from gateway.web.gateway_client import WebAsker
 from tests.gateway.cli.control_operator import OTHER, Operator
 
@@ -56,10 +57,12 @@ class _Side:
 class WorldGateway:
     """Both sides of the gateway of one world. `asked` is all that the pages asked for."""
 
-    def __init__(self, operator: Operator, shelf: JointRuns | None = None) -> None:
+    def __init__(
+        self, operator: Operator, shelf: JointRuns | None = None, oidc: OidcSettings | None = None
+    ) -> None:
         self.operator = operator
         self.asked: list[tuple[str, tuple[str, ...], Mapping[str, Any]]] = []
-        self.daemon_verbs = web_verbs(operator.handle, PLACE)
+        self.daemon_verbs = web_verbs(operator.handle, PLACE, oidc)
         handle = operator.handle
 
         async def note(call: Call, person: str, verb: str, code: str) -> None:
