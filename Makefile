@@ -51,8 +51,8 @@ check311: ## the fast tests on the oldest Python we promise, where there is one
 	PYTHON=python3.11 bash setup/python.sh .venv311; \
 	.venv311/bin/python -m pytest -q $(SIDE_BY_SIDE) -m "not (slow or broker or postgresql or mariadb)" $(FAST) $(ARGS)
 
-demo: setup broker ## the main job on real parts, with faults, ending in a report; BANKS=all APPROVALS=1
-	@.venv/bin/bankgw demo $(if $(BANKS),--banks $(BANKS)) $(if $(APPROVALS),--approvals) $(ARGS)
+demo: setup broker ## the main job on real parts, with faults, ending in a report; BANKS=all APPROVALS=1 CONSOLE=1
+	@.venv/bin/bankgw demo $(if $(BANKS),--banks $(BANKS)) $(if $(APPROVALS),--approvals) $(if $(CONSOLE),--console) $(ARGS)
 
 joint-test: setup broker ## every case of a bank's joint test at its simulated front end, with evidence; BANK=sample
 	@.venv/bin/bankgw joint-test trial $(or $(BANK),sample) $(ARGS)

@@ -31,7 +31,18 @@ from gateway.clock import Clock, SystemClock, keep_steady
 from gateway.control.client import ControlClient, NoDaemon, Refused
 from gateway.demo import approvals as demo_approvals
 from gateway.demo import broker as demo_broker
-from gateway.demo import end_of_day, evidence, finance, findings, pool_sweeps, processes, stage, sums, vouchers
+from gateway.demo import (
+    end_of_day,
+    evidence,
+    finance,
+    findings,
+    pool_sweeps,
+    processes,
+    stage,
+    sums,
+    vouchers,
+    web_pages,
+)
 from gateway.demo import report as demo_report
 from gateway.demo import site as demo_site
 from gateway.demo.asking import Asking
@@ -72,6 +83,7 @@ class Wishes:
     report: Path
     lang: Lang = "en"
     approvals: bool = False
+    pages_minutes: float = 0.0
 
     def again(self) -> str:
         """The command that publishes the same orders."""
@@ -83,9 +95,11 @@ class Wishes:
 def main(
     seed: int, orders: int | None, folder: Path | None, report: Path | None, banks: str, kills: int = 3,
     reactor: Any = None, lang: Lang | None = None, approvals: bool = False,
+    pages_minutes: float = 0.0,
 ) -> int:  # fmt: skip
     """Play the demo and return the exit code. `orders` None: as many as these banks get through in a minute or two.
     `lang` None: as the environment's LANG says. `approvals`: with an approval policy in force.
+    `pages_minutes`: then so long with the web pages.
 
     `reactor` is one of its own unless given; it is run and stopped.
     """
@@ -106,7 +120,7 @@ def main(
             broker = read_broker(stack.enter_context(_broker_file()))
             place = folder or _fresh_folder()
             wishes = Wishes(seed, count, kills, chosen, place, report or (folder / REPORT if folder else Path(REPORT)),
-                            lang or lang_of(os.environ), approvals)  # fmt: skip
+                            lang or lang_of(os.environ), approvals, pages_minutes)  # fmt: skip
             _check_folder(place)
             wishes.report.absolute().parent.mkdir(parents=True, exist_ok=True)
         except (BrokerTrouble, demo_broker.NoBroker, OSError) as error:
@@ -226,6 +240,7 @@ class Demo:
         self._approver: demo_approvals.Approver | None = None
         command = processes.gateway_command(wishes.folder / "bankgw.toml")
         self._daemon = Child("daemon", command, wishes.folder / "daemon.log")
+        self._pages = web_pages.free_ports() if wishes.pages_minutes else None
 
     def elapsed(self) -> float:
         """Seconds since the start."""
@@ -245,11 +260,13 @@ class Demo:
         await clerk.empty()
         await self._simulators_ready(site)
         user = self._broker["users"]["erp-demo"]["user"]
-        more, maker = ((demo_approvals.APPROVE,), demo_approvals.MAKER) if wishes.approvals else ((), "")
+        maker = demo_approvals.MAKER if wishes.approvals else ""
+        more = (demo_approvals.APPROVE,) if wishes.approvals or self._pages is not None else ()
         ledger = DemoFinance(self._clock, site, banks, wishes.report.absolute())
         senders = {**stage.senders(user, banks, (*more, *finance.OPERATIONS)),
                    TREASURY: pool_sweeps.treasury(banks)}  # fmt: skip
-        demo_site.configure(site, self._broker, senders, watch_port=0, more=ledger.settings())
+        tables = {**ledger.settings(), **({} if self._pages is None else self._pages.settings())}
+        demo_site.configure(site, self._broker, senders, watch_port=0, more=tables)
         story = write(wishes.seed, wishes.orders, min(max(QUESTIONS, 3 * len(banks)), wishes.orders),
                       stage.stage(banks, self._run_key, datetime.now(UTC), maker))  # fmt: skip
         self._board.say(
@@ -278,7 +295,9 @@ class Demo:
             await erp.close()
             await clerk.close()
         leaks += self._leaks(site, story)
-        return self._compare(site, story, erp, clerk, leaks, (evening.check, stopped), ledger)
+        code = self._compare(site, story, erp, clerk, leaks, (evening.check, stopped), ledger)
+        await self._serve_pages(site)
+        return code
 
     async def _evening(self, site: demo_site.Site, erp: Erp, story: Story, ledger: DemoFinance) -> end_of_day.Evening:
         """The banks are calm: pools are swept, statements asked for, books brought, reports made."""
@@ -289,6 +308,17 @@ class Demo:
         await ledger.books(asking, story, vouchers.told(erp.heard))
         await ledger.reports(asking)
         return evening
+
+    async def _serve_pages(self, site: demo_site.Site) -> None:
+        """The web pages over what the play left, if they were asked for."""
+        if self._pages is None:
+            return
+        run, pool = f"{self._run_key}p", self._reactor.getThreadPool()
+        erp = Erp(self._reactor, self._broker, self._clock, run, self.elapsed, lambda _one: None)
+        wish = web_pages.PagesWish(site, self._wishes.banks, erp, run, self._wishes.pages_minutes,
+                                   self._wishes.approvals)  # fmt: skip
+        await web_pages.serve(self._pages, wish, self._clock,
+                              lambda ask: deferToThreadPool(self._reactor, pool, ask), self._board.say)  # fmt: skip
 
     def _on_heard(self, one: ReceivedNews) -> None:
         self._play.on_heard(one)

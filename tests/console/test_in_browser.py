@@ -34,6 +34,7 @@ from tests.world.services import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 WAIT_S = 30
+WIDTHS = (1280, 390)
 AXE = ROOT / ".run" / "axe" / "node_modules" / "axe-core" / "axe.min.js"
 PAGES = ("/", "/payments", "/approvals?all=yes", "/positions", "/reconciliation", "/reports", "/reports/payments", "/people",
          "/receipts", "/receipts/missing", "/liquidity", "/joint-tests", "/worklists/escalated", "/search?q=AP",
@@ -110,7 +111,7 @@ def shot(browser: webdriver.Chrome, name: str) -> None:
     """A picture for who looks: CONSOLE_SHOTS names the folder."""
     folder = os.environ.get("CONSOLE_SHOTS")
     if folder:
-        for width in (1280, 390):
+        for width in WIDTHS:
             browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {
                 "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500})  # fmt: skip
             height = browser.execute_script("return document.documentElement.scrollHeight")
@@ -121,12 +122,19 @@ def shot(browser: webdriver.Chrome, name: str) -> None:
 
 
 def problems(browser: webdriver.Chrome, where: str) -> None:
-    """What axe-core says against the page that is shown: nothing. setup/tools.sh fetches it."""
+    """What axe-core says against the page that is shown, wide and narrow: nothing. setup/tools.sh fetches it."""
     if not AXE.exists():
         pytest.skip("no axe-core: bash setup/tools.sh")
-    browser.execute_script(AXE.read_text("utf-8"))
-    said = browser.execute_async_script("const done = arguments[0]; axe.run().then(done);")
-    assert [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in said["violations"]] == [], where
+    for width in WIDTHS:
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {
+            "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500})  # fmt: skip
+        over = browser.execute_script("return document.documentElement.scrollWidth - window.innerWidth")
+        assert over <= 0, f"{where} is wider than {width} px"
+        browser.execute_script(AXE.read_text("utf-8"))
+        said = browser.execute_async_script("const done = arguments[0]; axe.run().then(done);")
+        found = [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in said["violations"]]
+        assert found == [], (where, width)
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_a_passkey_is_made_bound_and_approves_in_a_browser(served: Served, browser: webdriver.Chrome) -> None:

@@ -25,8 +25,17 @@ def demo(
     approvals: Annotated[
         bool, typer.Option("--approvals", help="Put an approval policy in force; approvers sign what it holds.")
     ] = False,
+    console: Annotated[
+        bool, typer.Option("--console", help="Then serve the web console and the approval page, with work to approve.")
+    ] = False,
+    console_minutes: Annotated[
+        float, typer.Option("--console-minutes", min=0.1, max=480, help="So long, unless Ctrl-C ends it before.")
+    ] = 30.0,
 ) -> None:
     """Run the whole on this machine: simulated banks that misbehave, the daemon, an ERP, three kills, a report."""
     from gateway.demo import application as demonstration
 
-    raise typer.Exit(demonstration.main(seed, orders, folder, report, banks, kills, lang=lang, approvals=approvals))
+    raise typer.Exit(demonstration.main(
+        seed, orders, folder, report, banks, kills, lang=lang, approvals=approvals,
+        pages_minutes=console_minutes if console else 0.0,
+    ))  # fmt: skip

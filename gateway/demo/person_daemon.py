@@ -1,0 +1,40 @@
+"""The daemon of `bankgw demo --console`, to which its own user is one of the enrolled persons.
+
+A real daemon takes neither root nor its own user for a person, so that who runs the machine signs nothing. A demo has
+no other user. This program is no part of the daemon, and refuses settings of any mode but development.
+"""
+
+from __future__ import annotations
+
+import os
+import runpy
+import socket
+import sys
+import tomllib
+from pathlib import Path
+
+from gateway.control import server
+from gateway.control.peer_credentials import PeerCredentials, peer_of
+
+
+def command(settings: Path, uid: int) -> tuple[str, ...]:
+    """The command line: the daemon with these settings, to which this user is the person with that `uid`."""
+    return (sys.executable, "-m", "gateway.demo.person_daemon", str(uid), "run", "--config", str(settings))
+
+
+def main() -> None:
+    """Run the daemon in this process."""
+    uid = int(sys.argv.pop(1))
+    if tomllib.loads(Path(sys.argv[-1]).read_text("utf-8")).get("mode") != "development":
+        sys.exit("this is the demo's daemon; it runs with settings of the mode development only")
+
+    def as_person(connection: socket.socket) -> PeerCredentials:
+        peer = peer_of(connection)
+        return PeerCredentials(uid) if peer.uid == os.getuid() else peer
+
+    vars(server)["peer_of"] = as_person
+    runpy.run_module("gateway", run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()
