@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from datetime import timedelta
+from datetime import date, timedelta
+from decimal import Decimal
 
 from gateway import calendars
 from gateway import settings as conf
 from gateway.core.calendars import BusinessCalendar
 from gateway.core.policy import Allowance, Band, Route
+from gateway.core.positions import NO_POSITION_TERMS, GroupRates, PositionTerms, RegisteredAccount
 from gateway.core.states import Policy, Rules
 from gateway.people.approval_terms import DEFAULT_TERMS, LIVE, TEST, ApprovalTerms
 from gateway.treasury.reconciliation.rows import (
@@ -62,6 +64,7 @@ class Registry:
     reconciliation: AccountTerms = DEFAULT_ACCOUNT_TERMS
     calendars: Mapping[str, BusinessCalendar] = field(default_factory=dict)
     parties: Mapping[str, Party] = field(default_factory=dict)
+    positions: PositionTerms = NO_POSITION_TERMS
     _rules: dict[tuple[str, Kind], Rules] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def sender_of(self, user: str | None) -> Sender | None:
@@ -144,7 +147,28 @@ def build(settings: conf.Settings, banks: Mapping[str, Bank]) -> Registry:
         int(settings.control.approval_escalates_s * 1000),
     )  # fmt: skip
     return Registry(senders, by_user, routes, banks, holders, anonymous, watched, _unattested(settings, banks), terms,
-                    _account_terms(settings), known, parties)  # fmt: skip
+                    _account_terms(settings), known, parties, _position_terms(settings))  # fmt: skip
+
+
+def _position_terms(settings: conf.Settings) -> PositionTerms:
+    """The tree of accounts with opening balances, and the group's rates, oldest first."""
+    registered = {
+        account.number: RegisteredAccount(account.title or "", account.nature, account.parent, _opening(account))
+        for account in settings.accounts
+    }
+    told = settings.positions
+    rates: dict[str, tuple[tuple[date, Decimal], ...]] = {}
+    for one in sorted(told.rates, key=lambda one: one.day):
+        rates[one.currency] = (*rates.get(one.currency, ()), (one.day, Decimal(one.rate)))
+    return PositionTerms(registered, None if told.group_currency is None else GroupRates(told.group_currency, rates))
+
+
+def _opening(account: conf.AccountSettings) -> tuple[date, Money] | None:
+    if account.opening_balance is None or account.opening_day is None:
+        return None
+    amount = Money.parse(account.opening_balance.removeprefix("-"), account.currency)
+    minor = -amount.minor if account.opening_balance.startswith("-") else amount.minor
+    return account.opening_day, Money(minor, account.currency)
 
 
 def _account_terms(settings: conf.Settings) -> AccountTerms:

@@ -38,6 +38,7 @@ from gateway.cli.commands import (
     payees,
     persons,
     policy,
+    positions,
     query,
     receipts,
     reconcile,
@@ -80,8 +81,8 @@ def application() -> typer.Typer:
     app.callback()(_options)
     for verb in (
         run.run, query.query, console.console, console.approval_page, drain.drain, backup.backup, restore.restore,
-        support_bundle.support_bundle, status.status, today.today, report.report, worklists.worklists,
-        directory.directory, resolve.resolve, leave_safe_mode.leave_safe_mode, stop_all.stop_all,
+        support_bundle.support_bundle, status.status, today.today, positions.positions, report.report,
+        worklists.worklists, directory.directory, resolve.resolve, leave_safe_mode.leave_safe_mode, stop_all.stop_all,
         restart_all.restart_all, send.send, explain.explain, simulate.simulate, demo.demo, check.check, doctor.doctor,
         banks.banks, login.login, login.logout, login.whoami,
     ):  # fmt: skip

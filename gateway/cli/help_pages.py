@@ -9,8 +9,8 @@ from typer.core import TyperGroup
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "Run": ("run", "query", "console", "approval-page", "notices", "drain", "backup", "restore", "support-bundle"),
-    "Look": ("status", "today", "report", "worklists", "reconcile", "receipts", "orders", "lanes", "parked",
-             "directory", "audit"),
+    "Look": ("status", "today", "positions", "report", "worklists", "reconcile", "receipts", "orders", "lanes",
+             "parked", "directory", "audit"),
     "Decide": ("resolve", "leave-safe-mode", "stop-all", "restart-all", "payees", "liquidity"),
     "People": ("login", "logout", "whoami", "persons", "roles", "delegations", "policy", "approvals"),
     "Joint tests": ("joint-test", "send", "explain", "simulate", "demo"),

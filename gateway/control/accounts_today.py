@@ -57,8 +57,15 @@ class AccountToday:
     unclear: tuple[int, int]
 
     @property
+    def is_expected(self) -> bool:
+        """False before the first look at the account: then no statement is missing yet."""
+        return self.own.watched and (self.told is not None or bool(self.days))
+
+    @property
     def missing(self) -> tuple[date, ...]:
-        """Days that are over and whose statement did not arrive, oldest first. Yesterday's is always expected."""
+        """Days that are over and whose statement did not arrive, oldest first; yesterday's from the first look on."""
+        if not self.is_expected:
+            return ()
         yesterday = self.own.day - timedelta(days=1)
         return tuple(sorted(day for day, arrived in {yesterday: False, **self.days}.items() if not arrived))
 
@@ -187,7 +194,8 @@ def _as_of_ms(told: BalanceRow) -> int:
 def _statement(one: AccountToday) -> dict[str, Any]:
     yesterday = one.own.day - timedelta(days=1)
     return {
-        "date": yesterday.isoformat(), "arrived": yesterday not in one.missing,
+        "date": yesterday.isoformat(), "expected": one.is_expected,
+        "arrived": one.is_expected and yesterday not in one.missing,
         "missing": [day.isoformat() for day in one.missing],
     }  # fmt: skip
 
@@ -202,6 +210,7 @@ class _Sum:
     currency: str
     accounts: int = 0
     watched: int = 0
+    expected: int = 0
     entries: int = 0
     arrived: int = 0
     missing: int = 0
@@ -217,7 +226,8 @@ class _Sum:
         if one.own.watched:
             self.watched += 1
             self.entries += one.entries
-            self.arrived += one.own.day - timedelta(days=1) not in one.missing
+            self.expected += one.is_expected
+            self.arrived += one.is_expected and one.own.day - timedelta(days=1) not in one.missing
             self.missing += len(one.missing)
         # A balance in a currency that the account had before a change of the settings belongs to no sum.
         if one.told is not None and one.told.currency == self.currency:
@@ -236,7 +246,7 @@ class _Sum:
             said[f"{name}_accounts"] = len(minors)
         return {
             **said, "oldest_as_of": None if self.oldest_ms is None else instant(self.oldest_ms),
-            "entries": self.entries, "statements_expected": self.watched, "statements_arrived": self.arrived,
+            "entries": self.entries, "statements_expected": self.expected, "statements_arrived": self.arrived,
             "statements_missing": self.missing,
             "in_doubt": {"count": self.unclear, "sum": str(Money(self.unclear_minor, self.currency))},
         }  # fmt: skip

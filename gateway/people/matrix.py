@@ -59,6 +59,7 @@ _APPROVE = VerbRule(frozenset({PersonRole.APPROVER}), proof=Proof.SIGNATURE, sco
 MATRIX: Mapping[str, VerbRule] = {
     "GET /status": VerbRule(_ALL),
     "GET /today": _SCOPED,
+    "GET /positions": _SCOPED,
     "GET /reports/{}": _SCOPED,
     "GET /receipts": _SCOPED,
     "GET /worklists": _SCOPED,

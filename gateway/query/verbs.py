@@ -27,10 +27,10 @@ from protocols.erp.news import instant
 
 _REF, _REF_DIGITS = b"account ref\n", 20
 READING = frozenset({
-    "GET /today", "GET /reports/{}", "GET /reconciliation/{}", "GET /reconciliation/{}/tables/{}", "GET /orders",
-    "GET /orders/{}", "GET /roles", "GET /delegations", "GET /policy", "GET /approvals", "GET /proposals",
-    "GET /receipts", "GET /receipts/missing", "GET /receipts/{}/facts", "GET /worklists", "GET /liquidity",
-    "GET /liquidity/{}", "GET /liquidity-runs/{}",
+    "GET /today", "GET /positions", "GET /reports/{}", "GET /reconciliation/{}", "GET /reconciliation/{}/tables/{}",
+    "GET /orders", "GET /orders/{}", "GET /roles", "GET /delegations", "GET /policy", "GET /approvals",
+    "GET /proposals", "GET /receipts", "GET /receipts/missing", "GET /receipts/{}/facts", "GET /worklists",
+    "GET /liquidity", "GET /liquidity/{}", "GET /liquidity-runs/{}",
 })  # fmt: skip
 """The daemon's verbs that only read the journal."""
 LATELY_S = 20.0

@@ -6,6 +6,8 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
+from decimal import Decimal
 from importlib import import_module
 from ipaddress import ip_address, ip_network
 from zoneinfo import ZoneInfo
@@ -34,6 +36,49 @@ def findings(settings: Settings) -> Iterator[Finding]:
     yield from _dialled_check(settings)
     yield from _reconciliation_check(settings)
     yield from _reports_check(settings)
+    yield from _positions_check(settings)
+
+
+def _positions_check(settings: Settings) -> Iterator[Finding]:
+    """Trees that lead nowhere or round in a ring, opening balances by halves, rates that stand twice."""
+    parents = {account.number: account.parent for account in settings.accounts}
+    for n, account in enumerate(settings.accounts):
+        at = f"accounts.{n}"
+        if account.parent is not None and account.parent not in parents:
+            yield f"{at}.parent", (f"…{account.parent[-4:]} is not in the account register; add it to [[accounts]], or "
+                                   "remove it")  # fmt: skip
+        elif _in_ring(account.number, parents):
+            yield f"{at}.parent", "the accounts above it lead back to it; one of them must stand at the top"
+        if (account.opening_balance is None) is not (account.opening_day is None):
+            yield f"{at}.opening_day", "opening_balance and opening_day go together; write both or none"
+        if account.opening_balance is not None:
+            try:
+                Money.parse(account.opening_balance.removeprefix("-"), account.currency)
+            except BadMoney as error:
+                yield f"{at}.opening_balance", f"{error}; write it as {account.currency} has it"
+    seen: set[tuple[str, date]] = set()
+    group = settings.positions.group_currency
+    for n, one in enumerate(settings.positions.rates):
+        at = f"positions.rates.{n}"
+        if group is None:
+            yield at, "there is a rate and no group_currency that it leads to; write one, or remove the rate"
+        elif one.currency == group:
+            yield f"{at}.currency", f"{group} is the group's own currency and needs no rate; remove it"
+        if not Decimal(one.rate):
+            yield f"{at}.rate", "a rate is more than 0"
+        if (one.currency, one.day) in seen:
+            yield f"{at}.day", f"{one.currency} has a rate of {one.day} already; keep one"
+        seen.add((one.currency, one.day))
+
+
+def _in_ring(account: str, parents: Mapping[str, str | None]) -> bool:
+    above, seen = parents[account], set[str]()
+    while above is not None and above not in seen:
+        if above == account:
+            return True
+        seen.add(above)
+        above = parents.get(above)
+    return False
 
 
 def _reports_check(settings: Settings) -> Iterator[Finding]:

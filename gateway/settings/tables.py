@@ -5,14 +5,27 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from datetime import date, time
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from gateway.settings.oidc import OidcSettings
-from gateway.settings.values import ACCOUNT, AMOUNT, CLOCK, CNAPS, CURRENCY, ORIGIN, Host, SettingsPath, Slug
+from gateway.settings.strict_table import StrictTable as _Table
+from gateway.settings.treasury_tables import PositionSettings, ReconciliationSettings, ReportSettings
+from gateway.settings.values import (
+    ACCOUNT,
+    AMOUNT,
+    CLOCK,
+    CNAPS,
+    CURRENCY,
+    ORIGIN,
+    SIGNED_AMOUNT,
+    Host,
+    SettingsPath,
+    Slug,
+)
 
 PERMIT_LOG = "permits"
 """The permit log's folder in `state_dir`."""
@@ -25,10 +38,6 @@ Operation = Literal[
     "payment.validate",
     "ledger.submit", "ledger.withdraw", "credit.claim", "reconciliation.query", "report.request",
 ]  # fmt: skip
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=False)
 
 
 class Secret(_Table):
@@ -294,6 +303,15 @@ class AccountSettings(_Table):
     restricted: bool = Field(
         False, description="Its money is for one purpose (募集资金, 农民工工资, 保证金) or frozen: no pool may use it."
     )
+    title: str | None = Field(None, min_length=1, max_length=60, description="What people call it (账户简称).")
+    parent: str | None = Field(
+        None, pattern=ACCOUNT, description="Own account that it stands under in the tree of positions."
+    )
+    opening_balance: str | None = Field(
+        None, pattern=SIGNED_AMOUNT,
+        description="Its balance at the start of `opening_day`; positions begin with it until the bank closes a day.",
+    )
+    opening_day: date | None = Field(None, description="Day of `opening_balance`.")
     bank_name: str | None = Field(None, max_length=120, description="Branch that keeps it, for orders into it.")
     cnaps: str | None = Field(None, pattern=CNAPS, description="Number of that branch (联行号), 12 digits.")
     watch: bool = Field(
@@ -477,60 +495,6 @@ class EnvironmentSettings(_Table):
     )
 
 
-class NumberRangeSettings(_Table):
-    """Numbers that a bank's text may name, such as those of invoices or contracts."""
-
-    prefix: str = Field("", max_length=20, description="What stands right before the number in the text: INV.")
-    digits: int = Field(ge=4, le=18, description="How many digits the number has.")
-    first: int = Field(ge=0, description="The first number of the range.")
-    last: int = Field(ge=0, description="The last number of the range.")
-
-
-class FeeSettings(_Table):
-    """What a bank takes for a payment of up to so much. Several for one bank are bands."""
-
-    bank: Slug = Field(description="A table under `banks`.")
-    upto: AmountText = Field(description="For payments of up to this amount, in the account's currency …")
-    fee: AmountText = Field(description="… the bank takes this.")
-
-
-class ReconciliationSettings(_Table):
-    """How statement entries are matched with payments and the ERP's book."""
-
-    days: int = Field(5, ge=0, le=31, description="Days that an entry may lie after its payment, or around a book row.")
-    numbers: tuple[NumberRangeSettings, ...] = Field(
-        (), description="Numbers by which entries that are otherwise alike are told apart. None: texts are not read."
-    )
-    fees: tuple[FeeSettings, ...] = Field((), description="The banks' tariffs. None: no difference is taken for a fee.")
-
-
-class ScheduledReportSettings(_Table):
-    """A report that the daemon writes each day, month or quarter."""
-
-    key: Slug = Field(description="Begins its files' names; unique.")
-    report: Literal[
-        "balances", "positions", "daily", "history", "payments", "transfers", "returns", "payroll", "entries", "fees",
-        "cash-flow", "bank-service", "balance-tables", "open-items", "security-review",
-    ] = Field(description="Which one.")  # fmt: skip
-    every: Literal["day", "month", "quarter"] = Field("day", description="It is of the day, month, quarter before.")
-    at: time = Field(time(7, 0), description="When, in `zone`.")
-    form: Literal["xlsx", "pdf", "html", "csv"] = Field("xlsx", description="The file's form.")
-    language: Literal["zh", "en"] = Field("zh", description="Its language.")
-    company: Slug | None = Field(None, description="Only this company's accounts.")
-    bank: Slug | None = Field(None, description="Only this bank's accounts.")
-    clear: bool = Field(False, description="Account numbers, names and texts unmasked; the audit trail says so.")
-    keep_days: int = Field(400, ge=1, le=36_500, description="Days after which a file is deleted.")
-
-
-class ReportSettings(_Table):
-    """Reports that the daemon writes by itself."""
-
-    folder: SettingsPath | None = Field(
-        None, description="Where the files are, readable by the daemon's user alone; default: `reports` in `state_dir`."
-    )
-    scheduled: tuple[ScheduledReportSettings, ...] = Field((), description="The reports.")
-
-
 class Settings(_Table):
     """Everything the daemon reads."""
 
@@ -565,6 +529,7 @@ class Settings(_Table):
         ReconciliationSettings.model_construct(), description="Reconciliation."
     )
     reports: ReportSettings = Field(ReportSettings.model_construct(), description="Scheduled reports.")
+    positions: PositionSettings = Field(PositionSettings.model_construct(), description="Positions.")
     accounts: tuple[AccountSettings, ...] = Field((), description="Account register.")
     senders: Mapping[Slug, SenderSettings] = Field({}, description="Senders by name.")
     banks: Mapping[Slug, BankSettings] = Field({}, description="Banks by name.")

@@ -10,6 +10,8 @@ from typing import Annotated
 from pydantic import AfterValidator, StringConstraints, ValidationInfo
 
 SLUG = r"^[a-z][a-z0-9_]{0,30}$"
+SIGNED_AMOUNT = r"^-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,4})?$"
+RATE = r"^(0|[1-9][0-9]{0,8})(\.[0-9]{1,8})?$"
 AMOUNT = r"^(0|[1-9][0-9]{0,14})(\.[0-9]{1,4})?$"
 ACCOUNT = r"^[0-9A-Za-z]{4,34}$"
 CNAPS = r"^[0-9]{12}$"

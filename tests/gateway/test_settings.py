@@ -35,6 +35,15 @@ ports = { business = 7070 }
 plaintext = "loopback"
 """
 
+RATE = '[[positions.rates]]\ncurrency = "USD"\nrate = "7.1"\nday = 2026-01-01\n'
+ANOTHER = """
+[[accounts]]
+number = "0000000000000000025"
+name = "示例甲公司"
+company = "jia"
+bank = "pab"
+"""
+
 PUSHES = """
 [banks.pab.pushes]
 port = 3001
@@ -51,6 +60,11 @@ operator = "2"
 branch = "40000"
 probe_account = "0000000000000017"
 """
+
+
+def own(more: str) -> str:
+    """MAIN with more said of its account."""
+    return MAIN.replace('bank = "pab"', f'bank = "pab"\n{more}')
 
 
 @pytest.fixture
@@ -172,6 +186,20 @@ CASES: list[tuple[str, str, str, str, str, str]] = [
      "reconciliation.fees.0.bank", "name one of pab"),
     ("fee_amount", MAIN + '[[reconciliation.fees]]\nbank = "pab"\nupto = "1"\nfee = "0.001"', BANK, "m",
      "reconciliation.fees.0.fee", "no amount of CNY"),
+    ("parent_unknown", own('parent = "0000999"'), BANK, "m", "accounts.0.parent", "not in the account register"),
+    ("parent_itself", own('parent = "0000000000000000017"'), BANK, "m", "accounts.0.parent", "lead back to it"),
+    ("parent_ring", own('parent = "0000000000000000025"') + ANOTHER + 'parent = "0000000000000000017"', BANK, "m",
+     "accounts.1.parent", "lead back to it"),
+    ("opening_half", own('opening_balance = "1"'), BANK, "m", "accounts.0.opening_day", "write both or none"),
+    ("opening_decimals", own('opening_balance = "-1.001"\nopening_day = 2026-01-01'), BANK, "m", "accounts.0.opening_balance",
+     "CNY has 2 decimals"),
+    ("rate_to_nothing", MAIN + RATE, BANK, "m", "positions.rates.0", "no group_currency"),
+    ("rate_of_its_own", MAIN + '[positions]\ngroup_currency = "USD"\n' + RATE, BANK, "m", "positions.rates.0.currency",
+     "the group's own currency"),
+    ("rate_twice", MAIN + '[positions]\ngroup_currency = "CNY"\n' + RATE * 2, BANK, "m", "positions.rates.1.day",
+     "keep one"),
+    ("rate_of_nothing", MAIN + '[positions]\ngroup_currency = "CNY"\n' + RATE.replace("7.1", "0"), BANK, "m",
+     "positions.rates.0.rate", "more than 0"),
     ("bank_name", MAIN.replace('"pab"', '"PAB"'), BANK.replace("banks.pab", "banks.PAB"), "b", "banks.PAB",
          "its name is wrong"),
 ]  # fmt: skip

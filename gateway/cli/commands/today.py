@@ -62,6 +62,8 @@ def _row(one: Any) -> dict[str, Any]:
 def _statement(one: Any) -> str:
     if one is None:
         return ""
+    if not one["expected"]:
+        return "not yet expected"
     days = ", ".join(day[5:] for day in one["missing"])
     return f"missing {days}" if days else f"{one['date'][5:]} arrived"
 

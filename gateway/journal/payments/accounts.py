@@ -113,7 +113,7 @@ def keep_day(tx: Tx, statement: Statement) -> None:
     index, day = tx.vault.blind(statement.account.clear), statement.day.isoformat()
     said = {"currency": statement.currency, "opening": statement.opening and statement.opening.minor,
             "closing": statement.closing and statement.closing.minor, "count": statement.totals.count}  # fmt: skip
-    body = tx.vault.seal(json.dumps(said).encode(), _day_aad(index, day))
+    body = tx.vault.seal(json.dumps(said).encode(), day_aad(index, day))
     upsert(tx.fresh, schema.statement_days, [{"account_idx": index, "day": day, "at_ms": tx.now_ms, "body": body}])
 
 
@@ -127,7 +127,7 @@ def day_of(conn: Connection, account: str, last: date) -> tuple[date, Money | No
     ).first()  # fmt: skip
     if found is None:
         return None
-    said = json.loads(vault.open(found.body, _day_aad(index, found.day)))
+    said = json.loads(vault.open(found.body, day_aad(index, found.day)))
     opening, closing = (None if said[name] is None else Money(said[name], said["currency"])
                         for name in ("opening", "closing"))  # fmt: skip
     return date.fromisoformat(found.day), opening, closing
@@ -142,13 +142,14 @@ def closings_between(conn: Connection, account: str, first: date, last: date) ->
     )  # fmt: skip
     found: dict[date, Money] = {}
     for row in conn.execute(statement):
-        said = json.loads(vault.open(row.body, _day_aad(index, row.day)))
+        said = json.loads(vault.open(row.body, day_aad(index, row.day)))
         if said["closing"] is not None:
             found[date.fromisoformat(row.day)] = Money(said["closing"], said["currency"])
     return found
 
 
-def _day_aad(index: str, day: str) -> bytes:
+def day_aad(index: str, day: str) -> bytes:
+    """What a closed day's row is sealed for."""
     return f"statement_days/{index}/{day}".encode()
 
 

@@ -24,7 +24,7 @@ from gateway.journal.cluster import jobs
 from gateway.journal.commit import audit
 from gateway.journal.commit.store import Store, Tx
 from gateway.registry import Registry
-from gateway.settings.tables import ReportSettings
+from gateway.settings.treasury_tables import ReportSettings
 from gateway.tasks import Tasks, sleep
 from gateway.treasury.reports import written
 from gateway.treasury.reports.catalogue import SOURCES

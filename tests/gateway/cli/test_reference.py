@@ -14,7 +14,8 @@ from gateway import adapters, settings
 from gateway.cli import erp_profile, reference
 from gateway.control.offline import settings_check as check
 from gateway.journal.sql import vault
-from gateway.settings import tables
+from gateway.settings import tables, treasury_tables
+from gateway.settings.strict_table import StrictTable
 from gateway.simbank.pki import make_pki
 from protocols import trial
 from tests.gateway.cli import site as sites
@@ -30,10 +31,9 @@ def test_pages_are_up_to_date(page: str) -> None:
 
 def test_every_setting_has_a_meaning_and_is_listed() -> None:
     page = reference.settings_page()
-    models = [value for value in vars(tables).values()
-              if isinstance(value, type) and issubclass(value,
-                   tables._Table) and value is not tables._Table]  # fmt: skip
-    assert len(models) >= 14
+    models = [value for value in {**vars(tables), **vars(treasury_tables)}.values()
+              if isinstance(value, type) and issubclass(value, StrictTable) and value is not StrictTable]  # fmt: skip
+    assert len(models) >= 28
     for model in models:
         for name, field in model.model_fields.items():
             assert field.description, f"{model.__name__}.{name}"

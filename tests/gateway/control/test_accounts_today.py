@@ -106,7 +106,7 @@ def test_yesterdays_statement_is_expected_until_it_arrived(tmp_path: Path) -> No
     assert found[0][1] is True
     one = of(operator.ask("GET", "today"), "sample", watched=True)
     dates = [each.isoformat() for each in sorted(before)]
-    assert one["statement"] == {"date": dates[1], "arrived": False, "missing": dates}
+    assert one["statement"] == {"date": dates[1], "expected": True, "arrived": False, "missing": dates}
     store.write(lambda tx: [jobs.claim(tx, job, "sample", before[0]), jobs.finish(tx, job, "sample", before[0])])
     # Somebody else's job of the same day, and the same account's at another bank, are no statement of this one.
     store.write(lambda tx: [jobs.claim(tx, "statement:other", "sample", before[1]),
@@ -114,7 +114,8 @@ def test_yesterdays_statement_is_expected_until_it_arrived(tmp_path: Path) -> No
                             jobs.claim(tx, job, "pab", before[1]), jobs.finish(tx, job, "pab", before[1])])  # fmt: skip
     world.run(1)
     said = operator.ask("GET", "today")
-    assert of(said, "sample", watched=True)["statement"] == {"date": dates[1], "arrived": True, "missing": dates[:1]}
+    assert of(said, "sample", watched=True)["statement"] == {
+        "date": dates[1], "expected": True, "arrived": True, "missing": dates[:1]}  # fmt: skip
     added = total(said, "sample")
     assert (added["statements_expected"], added["statements_arrived"], added["statements_missing"]) == (1, 1, 1)
     world.crash()

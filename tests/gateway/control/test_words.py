@@ -18,7 +18,7 @@ ACCOUNT: dict[str, Any] = {
     "currency": "CNY", "watched": True, "bank_date": "2026-11-24", "entries": 3, "note": "watched",
     "balance": {"book": "1200.00", "available": None, "frozen": None, "currency": "CNY",
                 "as_of": "2026-11-24T01:30:00.000Z", "heard_at": "2026-11-24T01:31:00.000Z"},
-    "statement": {"date": "2026-11-23", "arrived": True, "missing": []}, "in_doubt": {"count": 2, "sum": "12.50"},
+    "statement": {"date": "2026-11-23", "expected": True, "arrived": True, "missing": []}, "in_doubt": {"count": 2, "sum": "12.50"},
 }  # fmt: skip
 TOTAL: dict[str, Any] = {
     "bank": "*", "currency": "CNY", "accounts": 2, "watched": 1, "book": "1200.00", "book_accounts": 1,
@@ -65,7 +65,7 @@ def test_an_orders_bytes_are_shown_with_all_that_the_other_side_compares(
 
 
 def test_today_says_what_stands_and_what_is_missing(answers: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
-    missing = {"date": "2026-11-23", "arrived": False, "missing": ["2026-11-20", "2026-11-23"]}
+    missing = {"date": "2026-11-23", "expected": True, "arrived": False, "missing": ["2026-11-20", "2026-11-23"]}
     answers.append({"at": "2026-11-24T01:32:00.000Z", "totals": [TOTAL], "accounts": [
         ACCOUNT, {**ACCOUNT, "watched": False, "balance": None, "entries": None, "statement": None},
         {**ACCOUNT, "statement": missing, "lane_condition": "down", "in_doubt": {"count": 0, "sum": "0.00"}},

@@ -14,7 +14,7 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from gateway.settings.agreement import findings
-from gateway.settings.tables import ReportSettings, ScheduledReportSettings
+from gateway.settings.treasury_tables import ReportSettings, ScheduledReportSettings
 from gateway.treasury.reports.forms import FORMS
 from gateway.treasury.reports.question import ReportWish
 from gateway.treasury.reports.scheduled import AGAIN_S, ScheduledReport, ScheduledReports, scheduled_of
