@@ -46,7 +46,7 @@ class ScheduledReportSettings(StrictTable):
     key: Slug = Field(description="Begins its files' names; unique.")
     report: Literal[
         "balances", "positions", "daily", "history", "payments", "transfers", "returns", "payroll", "entries", "fees",
-        "cash-flow", "bank-service", "balance-tables", "open-items",
+        "cash-flow", "bank-service", "balance-tables", "open-items", "receipts-missing",
         "security-review",
     ] = Field(description="Which one.")  # fmt: skip
     every: Literal["day", "month", "quarter"] = Field("day", description="It is of the day, month, quarter before.")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gateway.treasury.reports.table import ReportForm, TableRow
 
 NAMES = ("balances, positions, daily, history, payments, transfers, returns, payroll, entries, fees, cash-flow, "
-         "bank-service, balance-tables, open-items, security-review")  # fmt: skip
+         "bank-service, balance-tables, open-items, receipts-missing, security-review")  # fmt: skip
 PROGRESS_ROWS = 10_000
 SUFFIXES = (".xlsx", ".pdf", ".html", ".csv")
 

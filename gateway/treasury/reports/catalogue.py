@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gateway.treasury.reports import movement_sources, reconciliation_sources, security_source, sources
+from gateway.treasury.reports import movement_sources, receipt_source, reconciliation_sources, security_source, sources
 from gateway.treasury.reports.sources import RowSource
 
 SOURCES: Mapping[str, RowSource] = {
@@ -13,7 +13,7 @@ SOURCES: Mapping[str, RowSource] = {
     "balance-tables": reconciliation_sources.balance_tables, "open-items": reconciliation_sources.open_items,
     "history": movement_sources.history, "transfers": movement_sources.transfers, "returns": movement_sources.returns,
     "payroll": movement_sources.payroll, "fees": movement_sources.fees, "cash-flow": movement_sources.cash_flow,
-    "security-review": security_source.security_review,
+    "receipts-missing": receipt_source.receipts_missing, "security-review": security_source.security_review,
 }  # fmt: skip
 
 RESTRICTED = frozenset({"security-review"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import combinations
 
 from gateway.treasury.exceptions import NEXT_STEPS, ExceptionKind
+from gateway.treasury.reports.receipt_source import OLDER
 from gateway.treasury.reports.security_source import NEXT_STEPS as SECURITY_STEPS
 from gateway.treasury.reports.table import CellKind, ReportForm, TableChart, TableColumn
 
@@ -275,11 +276,12 @@ CASH_FLOW = ReportForm(
     (
         TableColumn("month", "月份", "Month", width=9), _COMPANY, _CURRENCY,
         TableColumn("item", "项目", "Item", width=16, zh_words=_ITEMS), _count("entries", "笔数", "Entries"),
-        _money("credit", "流入", "In"), _money("debit", "流出", "Out"), _money("net", "净额", "Net"),
+        _money("credit", "流入", "In"), _money("debit", "流出", "Out"), _money("moved", "内部划转", "Moved"),
+        _money("net", "净额", "Net"),
     ),
-    "银行已记账的明细,按所属付款的类型、手续费与其他归类;划转为本方账户间的资金,两边都列。",
-    "What the banks booked, by the kind of the payment it belongs to, fees and others. Transfers are between own "
-    "accounts and are there on both sides.",
+    "银行已记账的明细,按所属付款的类型、手续费与其他归类。所选账户之间的划转既非流入也非流出,只在付出方的“内部划转”列一次;净额含两边。",
+    "What the banks booked, by the kind of the payment it belongs to, fees and others. A transfer between two of these "
+    "accounts is neither in nor out: it stands once, under Moved, where it was paid; the net has both sides.",
     (TableChart("流入与流出(按月)", "In and out by month", ("month",), ("credit", "debit"), in_order=True),),
 )  # fmt: skip
 
@@ -295,6 +297,24 @@ HISTORY = ReportForm(
     "Sums of the closing balances of statements that add up. An account whose day is not closed keeps its last one. At "
     "most 400 days.",
     (TableChart("日终余额", "Closing balance", ("day",), ("balance",), is_line=True, in_order=True),),
+)  # fmt: skip
+
+RECEIPTS_MISSING = ReportForm(
+    "receipts-missing", "回单缺失", "Missing receipts",
+    (
+        _COMPANY, _BANK, _ACCOUNT, TableColumn("day", "记账日期", "Booked", CellKind.DAY, width=12), _ORDER, _PAYEE,
+        _CURRENCY, _money("amount", "金额", "Amount"), TableColumn("age", "缺失天数", "Days", CellKind.COUNT, width=10),
+        TableColumn("band", "账龄", "Age", width=18, zh_words={
+            "up to 3 days": "3 天以内", "4 to 7 days": "4 至 7 天", "8 to 30 days": "8 至 30 天",
+            OLDER: "30 天以上"}),
+        TableColumn("tries", "已查次数", "Tries", CellKind.COUNT, width=10),
+        TableColumn("reason", "银行答复", "Bank's answer", width=24, zh_words={"not asked yet": "尚未查询"}),
+        TableColumn("next", "下次查询", "Next try", CellKind.MOMENT, width=22),
+    ),
+    "截止日前成功而回单尚未取得的付款,最早的在前;已确认无回单的不列。天数自开始查找起算。",
+    "Payments settled up to the last day whose receipt is not there, the oldest first; without those of which a person "
+    "said that there is none. Days count from the first search.",
+    (TableChart("缺失回单(按账龄)", "Missing receipts by age", ("band",)),),
 )  # fmt: skip
 
 SECURITY_REVIEW = ReportForm(
@@ -329,5 +349,5 @@ SECURITY_REVIEW = ReportForm(
 FORMS = {
     form.name: form
     for form in (BALANCES, POSITIONS, DAILY, HISTORY, PAYMENTS, TRANSFERS, RETURNS, PAYROLL, ENTRIES, FEES, CASH_FLOW,
-                 BANK_SERVICE, BALANCE_TABLES, OPEN_ITEMS, SECURITY_REVIEW)
+                 BANK_SERVICE, BALANCE_TABLES, OPEN_ITEMS, RECEIPTS_MISSING, SECURITY_REVIEW)
 }  # fmt: skip

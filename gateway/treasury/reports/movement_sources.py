@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from gateway.journal.commit.rows import PaymentRow
 from gateway.journal.payments import accounts, lookup
 from gateway.journal.payments.lookup import Filters
+from gateway.journal.sql.vaults import vault_of
 from gateway.treasury.reports import sources
 from gateway.treasury.reports.sources import ReportPage, ReportQuestion
 from gateway.treasury.reports.table import TableRow
@@ -70,26 +71,35 @@ def fees(conn: Connection, asked: ReportQuestion, after: str | None) -> ReportPa
 
 
 def cash_flow(conn: Connection, asked: ReportQuestion, after: str | None) -> ReportPage:
-    """One row a month, company, currency and kind of movement: what the banks booked in and out."""
+    """One row a month, company, currency and kind of movement: what the banks booked in and out.
+
+    A transfer between two of these accounts is no income and no expense: it is `moved`, once, where it was paid.
+    """
     sums: dict[tuple[str, str, str, str], dict[str, int]] = {}
     place: str | None = None
     own = {route.account for route in asked.routes}
+    blind = {vault_of(conn).blind(account) for account in own}
     while True:
         found = sources.period_entries(conn, asked, place)
         for entry in found:
             row = entry.row
-            inside = Kind.TRANSFER.value if entry.detail.get("party") in own else row.kind
-            item = _item(inside, row.direction, _is_fee(entry.text, entry.detail))
+            ordered = row.debtor_idx in blind and row.creditor_idx in blind
+            fee, inside = _is_fee(entry.text, entry.detail), ordered or entry.detail.get("party") in own
+            item = _item(Kind.TRANSFER.value if inside else row.kind, row.direction, fee)
             one = sums.setdefault((row.bank_date[:7], entry.route.company, row.currency, item),
-                                  {"credit": 0, "debit": 0, "entries": 0})  # fmt: skip
-            one[row.direction] += row.amount_minor
+                                  {"credit": 0, "debit": 0, "moved": 0, "net": 0, "entries": 0})  # fmt: skip
+            is_in = row.direction == Direction.CREDIT.value
+            one["net"] += row.amount_minor if is_in else -row.amount_minor
             one["entries"] += 1
+            if fee or not inside:
+                one[row.direction] += row.amount_minor
+            elif not is_in:
+                one["moved"] += row.amount_minor
         place = sources.after_entries(found)
         if place is None:
             break
     return ReportPage([
-        {"month": month, "company": company, "currency": currency, "item": item, **one,
-         "net": one["credit"] - one["debit"]}
+        {"month": month, "company": company, "currency": currency, "item": item, **one}
         for (month, company, currency, item), one in sorted(sums.items())
     ])  # fmt: skip
 

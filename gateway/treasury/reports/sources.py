@@ -196,7 +196,7 @@ def period_entries(conn: Connection, asked: ReportQuestion, after: str | None) -
         day, _, entry = after.partition("/")
         where.append(or_(_E.bank_date > day, and_(_E.bank_date == day, _E.entry > entry)))
     statement = (
-        select(schema.statement_entries, _P.order_id, _P.kind)
+        select(schema.statement_entries, _P.order_id, _P.kind, _P.debtor_idx, _P.creditor_idx)
         .select_from(schema.statement_entries.outerjoin(schema.payments, _P.payment == _E.matched_payment))
         .where(*where).order_by(_E.bank_date, _E.entry).limit(PAGE_ROWS)
     )  # fmt: skip

@@ -157,6 +157,28 @@ def test_fees_and_cash_flow_are_what_the_bank_booked(operator: Operator) -> None
     assert rows_of(operator, "history", **{"from": before, "to": before}, account=SPARE)[0]["balance"] is None
 
 
+def test_a_transfer_between_own_accounts_is_no_income_and_no_expense(operator: Operator) -> None:
+    """It was paid from one own account and came in on another: it stands once, where it was paid."""
+    payee = operator.world.order("AP-9")["creditor"]
+    operator.world.submit("AP-9", 5_000, bank="sample", creditor={**payee, "account": SPARE})
+    operator.world.run(200)
+    day = operator.ask("GET", "today")["at"][:10]
+    own = operator.world.banks["sample"].account
+    rows = [{"id": "N-1", "date": day, "direction": "credit", "amount": "50.00", "counterparty_account": own},
+            {"id": "N-2", "date": day, "direction": "credit", "amount": "9.00", "counterparty_account": "0000999"}]  # fmt: skip
+    end = {"from": day, "to": day, "opening": "0.00", "closing": "59.00", "count": 2}
+    key = operator.ask("POST", "reconciliation", SPARE, "statements", **end)["statement"]
+    operator.ask("POST", "reconciliation", SPARE, "statements", key, "rows", rows=rows)
+    operator.ask("POST", "reconciliation", SPARE, "statements", key, "close")
+    names = ("credit", "debit", "moved", "net", "entries")
+    flow = {row["item"]: tuple(row[name] for name in names) for row in rows_of(operator, "cash-flow")}
+    assert flow["transfer"] == (0, 0, 5_000, 0, 2) and flow["other receipts"] == (900, 0, 0, 900, 1)
+    assert flow["payment"] == (0, 30_006, 0, -30_006, 3)
+    # Of one of the two accounts alone it is money in or out.
+    alone = {row["item"]: tuple(row[name] for name in names) for row in rows_of(operator, "cash-flow", account=SPARE)}
+    assert alone == {"other receipts": (5_900, 0, 0, 5_900, 2)}
+
+
 def test_a_bank_is_held_against_its_targets_and_the_month_before() -> None:
     row = {"p95_s": 301, "doubt_share": 150, "days_expected": 200, "days_arrived": 197, "payments": 3}
     assert sources._judged(row, {"p95_s": 200, "doubt_share": 300}) == {

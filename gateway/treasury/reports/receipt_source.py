@@ -1,0 +1,52 @@
+"""The rows of the report about missing receipts (回单缺失), the oldest first."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, and_, or_, select
+
+from gateway.journal.commit import payment_rows
+from gateway.journal.payments import accounts, receipt_files
+from gateway.journal.sql import schema
+from gateway.journal.sql.vaults import vault_of
+from gateway.treasury.reports import sources
+from gateway.treasury.reports.sources import ReportPage, ReportQuestion
+from gateway.treasury.reports.table import TableRow
+
+BANDS = ((3, "up to 3 days"), (7, "4 to 7 days"), (30, "8 to 30 days"))
+OLDER = "more than 30 days"
+_DAY_MS = 86_400_000
+_P, _S = schema.payments.c, schema.receipt_searches.c
+
+
+def receipts_missing(conn: Connection, asked: ReportQuestion, after: str | None) -> ReportPage:
+    """Settled payments up to the last day whose receipt is looked for and not there. What a person said that there is
+    none of is not missing."""
+    vault = vault_of(conn)
+    routes = {vault.blind(route.account): route for route in asked.routes}
+    where = [_S.account_idx.in_(list(routes)), _S.state == receipt_files.WAITING,
+             _S.bank_date <= asked.last.isoformat()]  # fmt: skip
+    if after is not None:
+        since, _, payment = after.partition("/")
+        since_ms = int(since) if since.isdecimal() else 0
+        where.append(or_(_S.since_ms > since_ms, and_(_S.since_ms == since_ms, _S.payment > payment)))
+    found = conn.execute(
+        select(schema.receipt_searches).where(*where).order_by(_S.since_ms, _S.payment).limit(sources.PAGE_ROWS)
+    ).all()
+    paid = {
+        each.payment: payment_rows.read(each, vault)
+        for some in accounts.pieces([one.payment for one in found])
+        for each in conn.execute(select(schema.payments).where(_P.payment.in_(some)))
+    }
+    rows: list[TableRow] = []
+    for one in found:
+        row, days = paid.get(one.payment), max(0, asked.now_ms - one.since_ms) // _DAY_MS
+        shown: TableRow = {} if row is None else sources.payment_row(row, asked)
+        rows.append({
+            **sources.account_row(routes[one.account_idx], asked), "day": one.bank_date,
+            "order": shown.get("order", one.payment), "payee": shown.get("payee"),
+            "currency": shown.get("currency", routes[one.account_idx].currency), "amount": shown.get("amount"),
+            "age": days, "band": next((name for most, name in BANDS if days <= most), OLDER), "tries": one.tries,
+            "reason": one.code or "not asked yet", "next": asked.moment(one.due_ms),
+        })  # fmt: skip
+    last = found[-1] if len(found) == sources.PAGE_ROWS else None
+    return ReportPage(rows, None if last is None else f"{last.since_ms}/{last.payment}")

@@ -1,0 +1,59 @@
+"""The report of missing receipts: what is looked for and not there, by age, the oldest first, page by page."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from gateway.core.policy import Route
+from gateway.journal.payments import receipt_files
+from gateway.journal.sql import schema
+from gateway.people.scopes import WHOLE
+from gateway.treasury.reports import sources
+from gateway.treasury.reports.receipt_source import receipts_missing
+from gateway.treasury.reports.sources import ReportQuestion
+from protocols.canon.limits import Limits
+from tests.gateway.journal.bench import DEBTOR, NOW_MS, Journal, order
+
+DAY_MS = 86_400_000
+ROUTE = Route(DEBTOR, "jia", "sample", "sample.main", "CNY", Limits("utf-8"), frozenset(), holder="示例甲公司")
+
+
+def search(journal: Journal, id: str, days: int, *, state: str = receipt_files.WAITING, day: str = "2026-11-01") -> None:
+    row = journal.admit(order(id, minor=1_000 + days)).row
+    journal.do(lambda tx: tx.fresh.execute(schema.receipt_searches.insert().values(
+        payment=row.payment, lane="sample.main", account_idx=tx.vault.blind(DEBTOR), bank_date=day, state=state,
+        since_ms=NOW_MS - days * DAY_MS, due_ms=NOW_MS + 1, tries=2, code="NOT_YET" if days else None, ticket=None)))  # fmt: skip
+
+
+def pages(journal: Journal, last: date = date(2026, 11, 30)) -> list[dict[str, Any]]:
+    asked = ReportQuestion([ROUTE], WHOLE, date(2026, 11, 1), last, ZoneInfo("Asia/Shanghai"), NOW_MS, lambda one: one,
+                           lambda one: one, lambda text, *names: text)  # fmt: skip
+    rows: list[dict[str, Any]] = []
+    after: str | None = None
+    while True:
+        page = journal.read(lambda conn, after=after: receipts_missing(conn, asked, after))  # type: ignore[misc]
+        rows += [dict(row) for row in page.rows]
+        after = page.after
+        if after is None:
+            return rows
+
+
+def test_missing_receipts_by_age(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    for id, days in (("AP-0", 0), ("AP-3", 3), ("AP-4", 4), ("AP-8", 8), ("AP-31", 31), ("AP-30", 30)):
+        search(journal, id, days)
+    search(journal, "AP-none", 50, state=receipt_files.NONE)
+    search(journal, "AP-later", 1, day="2026-12-01")
+    monkeypatch.setattr(sources, "PAGE_ROWS", 2)
+    found = pages(journal)
+    assert [(row["order"], row["age"], row["band"]) for row in found] == [
+        ("AP-31", 31, "more than 30 days"), ("AP-30", 30, "8 to 30 days"), ("AP-8", 8, "8 to 30 days"),
+        ("AP-4", 4, "4 to 7 days"), ("AP-3", 3, "up to 3 days"), ("AP-0", 0, "up to 3 days"),
+    ]  # fmt: skip
+    first, last = found[0], found[-1]
+    assert (first["amount"], first["currency"], first["payee"], first["reason"], first["tries"]) == (
+        1_031, "CNY", "示例乙公司", "NOT_YET", 2)  # fmt: skip
+    assert last["reason"] == "not asked yet" and pages(journal, date(2026, 10, 31)) == []
