@@ -11,13 +11,18 @@ import pytest
 
 from gateway.console.pages import routes
 from gateway.console.texts import TEXTS
+from gateway.treasury.reports.forms import FORMS
 from gateway.web.site import WebSite
 from tests.console.conftest import House
+from tests.console.hostile.test_privilege import token
 from tests.console.kit import Browser
+from tests.console.test_treasury_pages import kept_receipt
 from tests.console.world_gateway import APPROVAL, CONSOLE
-from tests.gateway.cli.test_resolve import hand
+from tests.gateway.cli.test_resolve import LI, hand
 from tests.gateway.control.test_approval_holds import OVER, submit
+from tests.gateway.control.test_approvals import key_of
 from tests.gateway.control.test_people import SUN, let_in
+from tests.house import product
 
 ROOT = Path(__file__).resolve().parents[3]
 EVIL = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>{{7*7}}"
@@ -141,29 +146,74 @@ def poisoned(said: Any, key: str = "") -> Any:
     return EVIL if isinstance(said, str) and key not in OWN_WORDS else said
 
 
+# Pages that this house has nothing to show on. Their templates are of the same environment, which escapes everything.
+NOTHING_THERE = ("/liquidity/{name}", "/liquidity/{name}/preview", "/liquidity-runs/{key}", "/joint-tests/{run}",
+                 "/joint-tests/{run}/tries/{name}", "/joint-tests/{run}/tries/{name}/files/{file}")  # fmt: skip
+FILES = ("/reports/{name}/csv", "/receipts/{key}/file")
+SENT_ON = ("/sign-in/oidc", "/sign-in/oidc/back")
+
+
+def pattern_of(path: str) -> str:
+    """The route that answers a path."""
+    bare = path.partition("?")[0]
+    found = [one.path for one in routes() if one.method == "GET" and re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", one.path), bare)]
+    return min(found, key=lambda one: one.count("{"))
+
+
 def test_texts_of_erps_and_banks_are_texts(house: House) -> None:
     auditor = hand("auditor", 2010)
     let_in(house.operator, auditor, "audit_admin")
     submit(house.operator, "AP-1", OVER, maker="zhao")
     submit(house.operator, "AP-2", 100, maker="zhao")
     payments = [row[0] for row in house.operator.world.look("select payment from payments where sender = ?", "kingdee")]
-    pages = ["/", "/payments", "/approvals", "/positions", "/reconciliation", "/search?q=AP", "/people", "/reports/payments",
-             "/reports/balances", "/receipts", "/receipts/missing", "/liquidity", "/joint-tests", "/worklists/escalated",
+    ref = house.gateway.query(token(house, "sun")).get("accounts")["accounts"][0]["ref"]
+    reports = [f"/reports/{name}" for name in FORMS if name != "security-review"]
+    pages = ["/", "/payments", "/approvals", "/positions", "/reconciliation", "/search?q=AP", "/people", "/reports", *reports,
+             "/receipts", "/receipts/missing", "/liquidity", "/joint-tests", "/worklists/escalated", "/sign-in", "/sign-in/passkey",
+             "/passkey", "/step-up", f"/reconciliation/{ref}", f"/receipts/{kept_receipt(house, 'AP-2')}",
+             f"/approvals/{key_of(house.operator, 'AP-1')}",
              *(f"/payments/{one}" for one in payments), *(f"/payments/{one}/bytes" for one in payments)]  # fmt: skip
     clock = house.operator.handle.clock
     evil = WebSite("gateway.console", TEXTS, Poisoned(house), "console_origin", routes(), clock.monotonic_s, clock.now_ms)
-    told = ""
-    for one, paths in ((SUN, pages), (auditor, ["/audit", "/people"])):
+    told, seen = "", set[str]()
+    for one, paths in ((SUN, pages), (auditor, ["/audit", "/people"]), (LI, ["/messages"])):
         browser = house.browser(one)
         browser.site = evil
         # Form tokens are the process's own: only pages are looked at.
         for path in paths:
             answer = browser.get(path)
+            house.operator.world.run(1)  # the site has a brake
             assert answer.status == 200, (path, answer.body[-500:])
             assert "<script>alert" not in answer.body and "<img src=x" not in answer.body and '"\'>' not in answer.body, path
             assert "49" not in re.findall(r"\{\{(.*?)\}\}", answer.body)
             told += answer.body
+            seen.add(pattern_of(path))
     assert "&lt;script&gt;alert" in told
+    # A page that is new is looked at here, or says why not.
+    assert seen == {one.path for one in routes() if one.method == "GET"} - {*NOTHING_THERE, *FILES, *SENT_ON}
+
+
+def test_what_an_erp_writes_is_text_on_the_approval_page(house: House) -> None:
+    evil = {"account": "0000000000000000041", "name": "丙<script>alert(1)</script>"}
+    submit(house.operator, "AP-1", OVER, maker="zhao", creditor=evil)
+    sun = house.approver(SUN)
+    inbox, request = (sun.browser.get(path) for path in ("/", f"/requests/{key_of(house.operator, 'AP-1')}"))
+    assert {inbox.status, request.status} == {200} and "<script>alert" not in inbox.body + request.body
+    assert "&lt;script&gt;alert(1)" in request.body
+
+
+def test_no_page_can_be_made_to_ask_another_host(house: House) -> None:
+    """SSRF: the console has one line out of the machine, to an address of the daemon's settings, and no form names one."""
+    out = re.compile(r"\b(import|from) (http\.client|urllib\.request|requests|httpx|aiohttp|socket|smtplib|asyncio)\b")
+    talks = {one.path for one in product() if one.path.startswith(("gateway/console/", "gateway/web/", "gateway/approval_page/"))
+             and out.search(one.text)}  # fmt: skip
+    assert talks == {"gateway/web/token_endpoint.py"}
+    uses = {one.path for one in product() if "token_endpoint" in one.text and one.path != "gateway/web/token_endpoint.py"}
+    assert uses == {"gateway/console/oidc_pages.py"}
+    browser = house.browser(SUN)
+    for name in ("url", "back", "callback", "host", "token_url", "redirect_uri"):
+        answer = browser.send("GET", f"/payments?{name}=http://169.254.169.254/latest")
+        assert answer.status == 200 and "169.254" not in answer.body
 
 
 @pytest.mark.parametrize("path", [
