@@ -253,8 +253,9 @@ class Bundles:
 class Push:
     """What a bank told of its own accord. It decides nothing about a payment.
 
-    `kind` is the bank's name of the message, one of `Pushes.kinds`. `key` is a mark of its content: the same when the
-    bank tells it again, whatever is different about the frame. Payments in `references` are enquired about, and the
+    `kind` is the bank's name of the message, one of `Pushes.kinds`. `key` is a mark of its content, and of the number
+    that the bank gave it if it gives one: the same when the bank tells it again, whatever else differs about the frame,
+    and another one for another transaction of the same content. Payments in `references` are enquired about, and the
     entries of `accounts` are read. `unread`: the content could not be read, and was kept for people. `text` is theirs.
     """
 

@@ -26,12 +26,13 @@ def build(options: Mapping[str, Any]) -> Bank:
     chosen = read_options(options)
     wire, codes = Wire(chosen), meanings(chosen.codes)
     payments, statements = Payments(chosen, wire, codes), Statements(chosen, wire, codes)
+    told = statements if chosen.states_origin else None
     together = [
-        Together(payments, Kind.BATCH_ITEM, chosen.batch_lines),
-        Together(payments, Kind.PAYROLL_ITEM, chosen.payroll_lines),
+        Together(payments, Kind.BATCH_ITEM, chosen.batch_lines, told),
+        Together(payments, Kind.PAYROLL_ITEM, chosen.payroll_lines, told),
     ]
     if chosen.collections:
-        together.append(Together(payments, Kind.COLLECTION, chosen.collection_lines))
+        together.append(Together(payments, Kind.COLLECTION, chosen.collection_lines, told))
     money = {Kind.PAYMENT: payments.pay, Kind.TRANSFER: payments.pay}
     bundles = {one.kind: one.bundles for one in together}
     return Bank(

@@ -8,7 +8,7 @@ summary of messages is asked for before the detail of one: the bank's must-read 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
@@ -29,6 +29,7 @@ from protocols.banks.citic.payment import (
     reference,
     text,
 )
+from protocols.banks.citic.statement import CameBack, Statements
 from protocols.banks.citic.table import not_told
 from protocols.banks.citic.wire import Answer, Leaves, rows, status_of
 from protocols.canon.order import AnyOrder, Bundle, Item, Kind
@@ -77,6 +78,8 @@ class Together:
     payments: Payments
     kind: Kind
     most: int
+    statements: Statements | None = None
+    """Where entries state whose they are: they tell which line came back, and no other message does."""
 
     @property
     def bundles(self) -> Bundles:
@@ -204,7 +207,37 @@ class Together:
         if not found:
             nowhere = Outcome(Fate.NOT_FOUND, text="no line under this clientID")
             return {one.reference: nowhere for one in sent.items}
+        settled = [one for one in sent.items if one.reference in found and found[one.reference].fate is Fate.SETTLED]
+        if self.statements is not None and settled and all(one.fate in ENDED for one in found.values()):
+            own = settled[0].creditor if self.kind is Kind.COLLECTION else settled[0].debtor
+            back = yield from self.statements.came_back(own, sent.bank_date - _DAY, context)
+            found |= self._returned(sent.reference, settled, back)
         return found
+
+    def _returned(self, message: str, settled: Sequence[Sent], back: Sequence[CameBack]) -> Fates:
+        """The lines that came back, by their own number, or by account and amount under the message's.
+
+        Where fewer came back than are alike in both, which ones they are is not said: all alike are in doubt.
+        """
+        words: dict[str, Outcome] = {}
+        alike: dict[tuple[str, int], list[Sent]] = {}
+        for one in settled:
+            if any(each.number == one.reference and each.amount == one.amount for each in back):
+                words[one.reference] = Outcome(Fate.RETURNED, "e3rtFlag 0", "its entry came back")
+                continue
+            theirs = one.debtor if self.kind is Kind.COLLECTION else one.creditor
+            alike.setdefault((theirs.clear, one.amount.minor), []).append(one)
+        for (other, minor), lines in alike.items():
+            ours = (message, other, minor)
+            told = [each for each in back if (each.number, each.other, each.amount.minor) == ours]
+            if not told:
+                continue
+            word = Outcome(Fate.RETURNED, "e3rtFlag 0", told[0].text)
+            if len(told) < len(lines):
+                some = f"{len(told)} of {len(lines)} lines that are alike came back; ask the bank which"
+                word = Outcome(Fate.UNKNOWN, "e3rtFlag 0", some)
+            words |= {one.reference: word for one in lines}
+        return words
 
     def _summary(self, sent: SentBundle) -> Conversation[Outcome | None]:
         """…COL over the message's day or month. The word on all lines where it says that the message is under way.

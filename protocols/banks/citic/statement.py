@@ -40,6 +40,7 @@ RETURNED: Final = "0"
 MOST: Final = "9999999999999.99"
 _IDENTITY: Final = ("tranDate", "tranTime", "tranNo", "sumTranNo", "creditDebitFlag", "tranAmount", "balance")
 _DAY: Final = timedelta(days=1)
+_PAGES_MOST: Final = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +129,21 @@ class Statements:
         found, findings = readable(back, _return, "DLTRNALL, returned")
         return ReturnsPage(tuple(found), page.cursor, findings)
 
+    def came_back(self, account: AccountNumber, first: date, context: Context) -> Conversation[list[CameBack]]:
+        """All money that came back since `first`, as entries tell it; one that cannot be read is left out here, and a
+        finding where returns are listed."""
+        found: list[CameBack] = []
+        cursor: str | None = None
+        for _ in range(_PAGES_MOST):
+            question = ReturnsQuestion(account, first, context.bank_date, cursor)
+            page, rows = yield from self._walked("returns", question, context)
+            back = [row for row in rows if value_or(row, "e3rtFlag") == RETURNED]
+            found += readable(back, _came_back, "DLTRNALL, returned")[0]
+            cursor = page.cursor
+            if cursor is None:
+                return found
+        raise ProtocolError("paging", f"more than {_PAGES_MOST} pages of entries since {first}")
+
     def _walked(
         self, what: str, question: LinesQuestion | ReturnsQuestion, context: Context
     ) -> Conversation[tuple[Page, Sequence[etree._Element]]]:
@@ -185,6 +201,16 @@ class Statements:
         if following.number > RECORD_MOST:
             raise ProtocolError("paging", f"{total} entries, and startRecord has four places; ask about fewer days")
         return page, rows, Leg(following, leg.end, total, _mark(found[-1]))
+
+
+@dataclass(frozen=True, slots=True)
+class CameBack:
+    """Money that came back: under which number (oriNum), from which account, how much, and the bank's text."""
+
+    number: str
+    other: str
+    amount: Money
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +307,12 @@ def _return(row: etree._Element) -> Return:
     if not reference:
         raise ProtocolError("missing", f"{amount} came back on {day}, and oriNum does not say of which payment")
     return Return(reference, amount, day, plain(value_or(row, "abstract")))
+
+
+def _came_back(row: etree._Element) -> CameBack:
+    told = _return(row)
+    assert told.amount is not None
+    return CameBack(told.reference, value_or(row, "oppAccountNo"), told.amount, told.text)
 
 
 def _only(found: list[etree._Element], account: str) -> etree._Element:

@@ -2,8 +2,9 @@
 
 They come with the same header, service type 01, and are answered with service type 02 (banks/pab.md 1, 4). FILE04 has
 TradeSn, FileName, FilePath, Action, RandomPwd, SignData and HashData, in one client's model; what others have is not
-public. Payments and accounts are looked for under the names that all messages of this bank use. A repeat is known by
-its body, because nobody says whether its header has the same serial number.
+public. Payments and accounts are looked for under the names that all messages of this bank use. A push is known by
+the serial number of its header, which is unique for each request (banks/pab.md 1), and its body. A front end that
+repeats one under a new serial makes us ask twice; two transactions of one body are never taken for one.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class Caller:
             raise ProtocolError("correlation", f"a message to enterprise {header_field(frame, 'enterprise')!r}")
         operation, body = header_field(frame, "operation"), self._body(frame)
         kind = operation if operation in (FILE_DONE, REPORT) else OTHER
-        key = fingerprint(operation, body.hex())
+        key = fingerprint(operation, header_field(frame, "serial"), body.hex())
         try:
             root = xmldoc.parse_root(body, GBK, "Result", max_bytes=BODY_BYTES_MAX, max_nodes=_NODES_MAX)
         except ProtocolError as error:

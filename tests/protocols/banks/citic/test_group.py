@@ -138,6 +138,37 @@ def test_a_returned_payment_is_found_on_any_page() -> None:
     assert made.fate(reference).fate is Fate.SETTLED
 
 
+def bundle_back(kind: Kind, *purposes: str, **twin: Any) -> list[Fate]:
+    """What is told of a message's lines a day later."""
+    made = table("citic", **twin)
+    bundle, reference = made.bundle(kind, purposes)
+    different = [replace(item.order, amount=Money(1_000 + number)) for number, item in enumerate(bundle.items)]
+    items = tuple(replace(item, order=order) for item, order in zip(bundle.items, different, strict=True))
+    bundle = replace(bundle, items=items) if "alike" not in purposes[0] else bundle
+    made.pay_bundle(bundle, reference)
+    before = made.bundle_fate(kind, reference)
+    assert {before[item.reference].fate for item in bundle.items} == {Fate.SETTLED}
+    made.stage.time.later(86_400)
+    listed = [one.reference for one in made.returns()]
+    assert set(listed) <= {reference}, "the list names the message"
+    told = made.bundle_fate(kind, reference)
+    return [told[item.reference].fate for item in bundle.items]
+
+
+@pytest.mark.parametrize("kind", [Kind.BATCH_ITEM, Kind.PAYROLL_ITEM])
+def test_a_line_that_came_back_is_told_by_its_account_and_amount(kind: Kind) -> None:
+    assert bundle_back(kind, "货款", "货款 #return", "货款") == [Fate.SETTLED, Fate.RETURNED, Fate.SETTLED]
+
+
+def test_lines_that_are_alike_and_all_came_back_are_returned_and_of_fewer_all_are_in_doubt() -> None:
+    assert bundle_back(Kind.BATCH_ITEM, "alike #return", "alike #return") == [Fate.RETURNED] * 2
+    assert bundle_back(Kind.BATCH_ITEM, "alike", "alike #return") == [Fate.UNKNOWN] * 2
+
+
+def test_without_an_origin_a_line_s_return_ends_nothing() -> None:
+    assert bundle_back(Kind.BATCH_ITEM, "货款", "货款 #return", no_origin=True) == [Fate.SETTLED] * 2
+
+
 def test_a_twin_without_origin_tells_of_no_payment() -> None:
     made = table("citic", no_origin=True)
     made.pay(made.order(Kind.PAYMENT, purpose="货款 #return"), made.reference())

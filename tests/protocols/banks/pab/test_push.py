@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from protocols.bank import Push, Pushes
@@ -41,11 +43,14 @@ def test_payments_and_accounts_are_found_under_the_bank_s_usual_names() -> None:
     assert told.accounts == (AccountNumber("00000000000017"), AccountNumber("00000000000025"))
 
 
-def test_a_repeat_has_one_mark_whatever_its_header_says() -> None:
+def test_a_repeat_has_one_mark_and_two_transactions_of_one_body_have_two() -> None:
+    """The header's serial tells them apart; the time it was sent, and how often, do not."""
     once = pushed(DONE)
-    start = 53
-    again = once[:start] + b"20991231235959" + b"Z" * 20 + once[start + 34 :]
+    again = once[:53] + b"20991231235959" + once[67:194] + b"002" + once[197:]
     assert again != once and doors().read(again) == doors().read(once)
+    other = once[:67] + b"Z" * 20 + once[87:]
+    assert doors().read(other).key != doors().read(once).key
+    assert replace(doors().read(other), key="") == replace(doors().read(once), key="")
     assert doors().read(pushed(DONE.replace("a.txt", "b.txt"))).key != doors().read(once).key
     assert doors().read(pushed(DONE, "F002")).key != doors().read(once).key
 
