@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.control import liquidity, order_decisions, people_changes, policy_changes, proposal_text
+from gateway.control import linked_orders, liquidity, order_decisions, people_changes, policy_changes, proposal_text
 from gateway.control.daemon_handle import DaemonHandle
 from gateway.control.peer_credentials import PeerCredentials
 from gateway.core import flow
@@ -13,21 +13,25 @@ from gateway.journal.cluster import lane_pauses, restored_database, stops
 from gateway.journal.cluster.lane_pauses import PauseState
 from gateway.journal.commit import audit
 from gateway.journal.commit.hand_over import Applied
-from gateway.journal.commit.rows import Evidence
+from gateway.journal.commit.rows import Evidence, PaymentRow
 from gateway.journal.commit.store import Tx
 from gateway.journal.payments import lookup, payees
 from gateway.journal.payments import transition as applying
+from gateway.journal.payments.pool_moves import PoolRun
 from gateway.journal.people.persons import No
 from gateway.journal.people.proposals import Proposal, ProposalKind, Signature
 
 
 @dataclass(frozen=True, slots=True)
 class CarriedOut:
-    """What was done to a payment, or said about the emergency stop or a lane."""
+    """What was done to a payment, or said about the emergency stop or a lane; the run that was planned, or the payment
+    that brings money back."""
 
     applied: Applied | None = None
     stop: stops.Stop | None = None
     pause: PauseState | None = None
+    run: PoolRun | None = None
+    back: PaymentRow | None = None
 
 
 def carry_out(
@@ -44,6 +48,12 @@ def carry_out(
         return policy_changes.carry_out(tx, proposal, peer.actor, names) or CarriedOut()
     elif proposal.kind is ProposalKind.POOL:
         return liquidity.carry_out(tx, proposal, peer.actor, names) or CarriedOut()
+    elif proposal.kind is ProposalKind.POOL_RUN:
+        run = liquidity.plan_signed(tx, proposal.subject, proposal.to, actor, daemon_handle)
+        return run if isinstance(run, No) else CarriedOut(run=run)
+    elif proposal.kind is ProposalKind.LINK:
+        said = linked_orders.carry_out(tx, proposal.subject, proposal.to, proposal.note, actor, daemon_handle)
+        return said if isinstance(said, No) else CarriedOut(back=said)
     elif proposal.kind is ProposalKind.RESTART:
         detail = {**names, "proposal": proposal.proposal}
         return CarriedOut(stop=stops.say(tx, actor, proposal.note, stopped=False, detail=detail))

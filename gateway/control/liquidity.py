@@ -17,8 +17,9 @@ from gateway.journal.commit.store import Tx
 from gateway.journal.payments import lookup, pool_moves, pools
 from gateway.journal.payments.pool_moves import PoolMove, PoolRun
 from gateway.journal.payments.pools import PoolRow
+from gateway.journal.people import persons
 from gateway.journal.people.persons import No
-from gateway.journal.people.proposals import Proposal
+from gateway.journal.people.proposals import Proposal, ProposalKind
 from gateway.people.scopes import Scope
 from gateway.registry import Registry
 from gateway.treasury import pool_facts, pool_runs
@@ -105,13 +106,18 @@ class _Acts:
                 "day": now.date().isoformat()}  # fmt: skip
 
     async def run(self, call: Call) -> Any:
-        """Begin a run now, or resume the run of this slot. Its orders may be sent for an hour."""
+        """Begin a run now, or resume the run of this slot. Its orders may be sent for an hour. Where there are
+        administrators, two persons sign it instead (`ProposalKind.POOL_RUN`)."""
         name, service = call.parts[0], self._daemon_handle.pools
         pool = await self._pool(call, name)
         now = service.local()
         slot = call.body.get("slot", f"by-{now:%H%M%S}")
         if not isinstance(slot, str) or not _SLOT.fullmatch(slot):
             raise Denied(400, "bad_slot", "`slot` is 1 to 12 lower-case letters, digits and -")
+        if not persons.ceremony_open(await self._daemon_handle.store.read(persons.everyone)):
+            raise Denied(409, "two_persons", f"a pool is run by two supervisors here, who sign it: bankgw liquidity "
+                         f"run {name} --reason … as one of them, then bankgw resolve --approve as the other; nothing "
+                         f"was moved")  # fmt: skip
         if self._daemon_handle.draining():
             raise Denied(409, "draining", "the daemon is draining: nothing is begun")
         if why := pool_runs.closed_on(self._daemon_handle.register(), pool, now.date()):
@@ -197,6 +203,43 @@ def carry_out(tx: Tx, proposal: Proposal, actor: str, names: Mapping[str, Any]) 
         **names, "version": row.version, "text": row.text, "reason": proposal.note, "proposal": proposal.proposal,
     })  # fmt: skip
     return None
+
+
+# ---- the run that two sign ----
+
+
+def run_facts(tx: Tx, name: str, slot: str, daemon_handle: DaemonHandle) -> tuple[tuple[str, str], ...] | No:
+    """What both sign of a run: the version in force, the day, the run's name, the most that it may move."""
+    row, day = pools.last(tx.fresh, name), daemon_handle.pools.local().date()
+    if row is None or row.pool is None:
+        return _no_pool(name)
+    if not _SLOT.fullmatch(slot):
+        return No("bad_choice", "a run is named by 1 to 12 lower-case letters, digits and -; nothing was changed")
+    if daemon_handle.draining():
+        return No("draining", "the daemon is draining: nothing is begun")
+    if why := pool_runs.closed_on(daemon_handle.register(), row.pool, day):
+        return No("no_business_day", f"{why}; nothing was moved")
+    key = pool_moves.run_id(name, day, slot)
+    if pool_moves.find(tx.fresh, key) is not None:
+        return No("not_now", f"run {key} is there already; nothing was moved")
+    most = Money(row.pool.most_run_minor, row.pool.currency)
+    return (("pool", name), ("version", str(row.version)), ("run", key), ("most", f"{most} {row.pool.currency}"))
+
+
+def plan_signed(tx: Tx, name: str, slot: str, actor: str, daemon_handle: DaemonHandle) -> PoolRun | No:
+    """Plan the run that both signed."""
+    now = daemon_handle.pools.local()
+    until_ms = int((now + WINDOW).timestamp() * 1000)
+    wanted = RunRequest(name, now.date(), slot, until_ms, actor)
+    return pool_runs.plan_run(tx, wanted, daemon_handle.register(), daemon_handle.pools.zone)
+
+
+async def freshen(proposal: Proposal | None, daemon_handle: DaemonHandle) -> None:
+    """Have fresh balances of the pool that a proposal is about to run."""
+    if proposal is not None and proposal.kind is ProposalKind.POOL_RUN:
+        row = await daemon_handle.store.read(lambda conn: pools.last(conn, proposal.subject))
+        if row is not None and row.pool is not None:
+            await daemon_handle.pools.refresh(row.pool)
 
 
 # ---- words ----

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gateway.control import liquidity, order_decisions, people_changes, policy_changes
+from gateway.control import linked_orders, liquidity, order_decisions, people_changes, policy_changes
 from gateway.control.daemon_handle import DaemonHandle
 from gateway.core.states import KNOWN
 from gateway.journal.cluster import lane_pauses, restored_database, stops
@@ -28,7 +28,7 @@ from protocols.erp.news import instant
 FATES: Mapping[str, Fate | None] = {"settled": Fate.SETTLED, "failed": Fate.FAILED, "ready": None}
 CHOICES: Mapping[ProposalKind, tuple[str, ...]] = {
     ProposalKind.RESOLVE: tuple(FATES), ProposalKind.LEAVE_SAFE_MODE: ("send",), ProposalKind.RESTART: ("send",),
-    ProposalKind.REGISTER: ("known",), ProposalKind.RESUME_LANE: ("send",),
+    ProposalKind.REGISTER: ("known",), ProposalKind.RESUME_LANE: ("send",), ProposalKind.LINK: linked_orders.CHOICES,
 }  # fmt: skip
 _DOUBT = (State.IN_DOUBT, State.ESCALATED)
 
@@ -85,11 +85,11 @@ def action(
         if isinstance(said, No):
             return said
         facts, subject, title = said, wanted.subject, "the approval policy"
-    elif wanted.kind is ProposalKind.POOL:
-        said = liquidity.facts(tx, wanted.subject, wanted.to, daemon_handle)
-        if isinstance(said, No):
-            return said
-        facts, subject, title = said, wanted.subject, f"pool {wanted.subject}"
+    elif wanted.kind in (ProposalKind.POOL, ProposalKind.POOL_RUN, ProposalKind.LINK):
+        found = _about_liquidity(tx, wanted, daemon_handle)
+        if isinstance(found, No):
+            return found
+        facts, subject, title = found
     elif wanted.kind is ProposalKind.RESTART:
         stop = stops.last(tx.fresh)
         if wanted.subject != stops.SUBJECT or not stop.stopped:
@@ -128,6 +128,21 @@ def action(
         ("expires", instant(expires_ms)),
     )  # fmt: skip
     return Planned(Action(common), subject, title)
+
+
+def _about_liquidity(
+    tx: Tx, wanted: ProposedAction, daemon_handle: DaemonHandle
+) -> tuple[tuple[tuple[str, str], ...], str, str] | No:
+    """The facts, the subject and its name in a sentence, of a decision about a pool or a linked payment."""
+    name = wanted.subject
+    if wanted.kind is ProposalKind.LINK:
+        found = linked_orders.facts(tx, name, wanted.to)
+        return found if isinstance(found, No) else (found[0], found[1].payment, f"order {name}")
+    if wanted.kind is ProposalKind.POOL:
+        said, title = liquidity.facts(tx, name, wanted.to, daemon_handle), f"pool {name}"
+    else:
+        said, title = liquidity.run_facts(tx, name, wanted.to, daemon_handle), f"a run of pool {name}"
+    return said if isinstance(said, No) else (said, name, title)
 
 
 def _why_not(tx: Tx, row: PaymentRow, to: str, registry: Registry) -> str | None:

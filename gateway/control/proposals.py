@@ -13,16 +13,14 @@ from typing import Any
 
 from gateway.control import decisions, liquidity, order_decisions, people_changes, policy_changes, proposal_text
 from gateway.control.daemon_handle import DaemonHandle
+from gateway.control.decisions import CarriedOut
 from gateway.control.peer_credentials import PeerCredentials
 from gateway.control.person_sessions import PersonSessions
 from gateway.control.persons import refused
 from gateway.control.proposal_text import ProposedAction
 from gateway.control.server import Call, Denied, Verb
-from gateway.journal.cluster import stops
-from gateway.journal.cluster.lane_pauses import PauseState
 from gateway.journal.cluster.restored_database import tell
 from gateway.journal.commit import audit
-from gateway.journal.commit.hand_over import Applied
 from gateway.journal.commit.store import Tx
 from gateway.journal.people import entitlements, persons, proposals
 from gateway.journal.people.persons import No, Person
@@ -60,9 +58,7 @@ def verbs(daemon_handle: DaemonHandle, sessions: PersonSessions) -> Sequence[Ver
 @dataclass(frozen=True, slots=True)
 class _Done:
     proposal: Proposal
-    applied: Applied | None
-    stop: stops.Stop | None = None
-    pause: PauseState | None = None
+    carried: CarriedOut
 
 
 class _Acts:
@@ -177,6 +173,8 @@ class _Acts:
     async def approve(self, call: Call) -> Any:
         """Verify both signatures against what the journal says now, and do it, once, in one unit."""
         key, digest, signature = call.parts[0], call.text("digest"), _octets(call, "signature")
+        await liquidity.freshen(await self._daemon_handle.store.read(lambda conn: proposals.fetch(conn, key)),
+                                self._daemon_handle)  # fmt: skip
 
         def unit(tx: Tx) -> _Done | No:
             proposal = proposals.fetch(tx.fresh, key)
@@ -193,10 +191,14 @@ class _Acts:
         done = said.proposal
         if done.kind is ProposalKind.LEAVE_SAFE_MODE:
             self._daemon_handle.let_go(done.subject)
-        elif said.stop is not None:
-            self._daemon_handle.stop_said(said.stop)
-        elif said.pause is not None:
-            self._daemon_handle.lanes[done.subject].apply_pause(said.pause)
+        elif said.carried.stop is not None:
+            self._daemon_handle.stop_said(said.carried.stop)
+        elif said.carried.pause is not None:
+            self._daemon_handle.lanes[done.subject].apply_pause(said.carried.pause)
+        elif said.carried.run is not None:
+            await self._daemon_handle.pools.carry_on(said.carried.run)
+        elif said.carried.back is not None:
+            self._daemon_handle.pools.on_payment(said.carried.back)
         elif done.kind in people_changes.KINDS:
             self._sessions.end_of(done.subject)
         return {**self._shown(done), "state": ProposalState.DONE.value}
@@ -253,7 +255,7 @@ class _Acts:
         proposals.signed(tx, proposal, Role.APPROVE, second, peer.actor)
         ended = proposals.settle(tx, proposal, ProposalState.DONE, peer.actor, names)
         assert ended, "it was open in this very unit"
-        return _Done(proposal, done.applied, done.stop, done.pause)
+        return _Done(proposal, done)
 
     async def withdraw(self, call: Call) -> Any:
         """End a proposal without doing it."""
@@ -341,8 +343,8 @@ def _wanted(call: Call, evidence_sha256: str | None) -> ProposedAction:
     except ValueError:
         raise Denied(400, "bad_kind", f"`kind` is one of {', '.join(ProposalKind)}") from None
     to = _TEXTS[kind](call) if kind in _TEXTS else call.text("to")
-    if kind in _TEXTS:
-        pass
+    if kind in _TEXTS or kind is ProposalKind.POOL_RUN:
+        pass  # whether it can be is said with the words
     elif kind in people_changes.KINDS:
         why = people_changes.why_not_to(kind, to)
         if why:

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from gateway.control import linked_orders as linked_control
 from gateway.control.accounts_today import Own
 from gateway.control.accounts_today import look as look_at_accounts
 from gateway.control.daemon_handle import DaemonHandle
@@ -17,7 +18,8 @@ from gateway.control.server import Call, Denied, Verb
 from gateway.core.hours import local
 from gateway.core.policy import Route
 from gateway.journal.commit.rows import PaymentRow
-from gateway.journal.payments import credit_claims, lookup, receipt_files
+from gateway.journal.payments import credit_claims, linked_orders, lookup, receipt_files
+from gateway.journal.payments.linked_orders import LinkState
 from gateway.journal.payments.lookup import Filters
 from gateway.journal.sql.vaults import vault_of
 from gateway.registry import Registry
@@ -161,10 +163,22 @@ def _exceptions(asked: _Asked) -> list[dict[str, Any]]:
     return rows
 
 
+def _linked(asked: _Asked) -> list[dict[str, Any]]:
+    """联动支付: payments that cannot be funded, and money that came for one that failed."""
+    step = "decide: bankgw liquidity return, or bankgw liquidity stay"
+    unfunded = "cancel the order, or send it without: bankgw orders release --held-for funding"
+    steps = {LinkState.UNDECIDED: step, LinkState.UNFUNDED: unfunded,
+             LinkState.WAITING: "see why; it goes on by itself once that is mended"}  # fmt: skip
+    found = [(one, lookup.fetch(asked.conn, one.payment)) for one in linked_orders.in_state(asked.conn, *steps)]
+    return [asked.of_payment(row, linked_control.why_of(one), steps[one.state]) for one, row in found
+            if row is not None and asked.inside(row) and (one.why or one.state is not LinkState.WAITING)]  # fmt: skip
+
+
 _RowsOf = Callable[[_Asked], list[dict[str, Any]]]
 LISTS: Mapping[str, _RowsOf] = {
     "escalated": _escalated, "returned": _returned, "payroll": _payroll, "unclaimed": _unclaimed,
     "statement-gaps": _gaps, "receipts-missing": _receipts, "exceptions": _exceptions,
+    "linked": _linked,
 }  # fmt: skip
 """The work lists, the most urgent first."""
 

@@ -109,7 +109,9 @@ class Judgement:
 
 
 HOLD_BAND, HOLD_PAYEE, HOLD_ALIKE = "approval", "new_payee", "suspected_duplicate"
-_GRAVEST = (HOLD_ALIKE, HOLD_PAYEE, HOLD_BAND)
+HOLD_FUNDING = "funding"
+"""A linked payment waits for what its pool brings."""
+_GRAVEST = (HOLD_ALIKE, HOLD_PAYEE, HOLD_BAND, HOLD_FUNDING)
 
 
 def check(order: AnyOrder, route: Route, today: date) -> tuple[Fault, ...]:

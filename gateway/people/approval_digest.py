@@ -42,8 +42,8 @@ class ApprovalSubject:
     """All that an approval is bound to: a payment is one line, a batch has one for each item, in order.
 
     `environment` is `test` or `live`, `instance` names the journal, `nonce` the request for approval. Times are
-    milliseconds of UTC, None if open. `policy` is the version of the approval policy. `linked` are the digests of other
-    legs that this approval covers.
+    milliseconds of UTC, None if open. `policy` is the version of the approval policy. `linked` says in words which
+    other legs this approval covers.
     """
 
     environment: str

@@ -87,6 +87,8 @@ MATRIX: Mapping[str, VerbRule] = {
     "GET /liquidity/{}/preview": _SCOPED,
     "POST /liquidity/{}/run": VerbRule(frozenset({PersonRole.SUPERVISOR}), scoped=True),
     "GET /liquidity-runs/{}": _SCOPED,
+    "GET /linked": _SCOPED,
+    "POST /linked/{}/decide": VerbRule(frozenset({PersonRole.SUPERVISOR}), scoped=True),
     "GET /orders": _SCOPED,
     "GET /orders/{}": _SCOPED,
     "POST /orders/{}/release": _MACHINE_ONLY,
@@ -182,7 +184,7 @@ _POLICY = DecisionRule(
 DECISIONS: Mapping[str, DecisionRule] = {
     "resolve": _SUPERVISORS, "resume": _SUPERVISORS, "restart": _SUPERVISORS, "register": _SUPERVISORS,
     "release": _SUPERVISORS, "resume_lane": _SUPERVISORS,
-    "pool": _SUPERVISORS,
+    "pool": _SUPERVISORS, "pool_run": _SUPERVISORS, "link": _SUPERVISORS,
     "enrol": _ADMINS, "roles": _ADMINS, "deactivate": _ADMINS, "reset": _ADMINS, "policy": _POLICY,
 }  # fmt: skip
 """The kinds of proposals."""

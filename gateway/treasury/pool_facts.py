@@ -47,9 +47,10 @@ def as_of_ms(told: BalanceRow) -> int:
 
 def read(
     conn: Connection, registry: Registry, name: str, pool: Pool, day: date, now_ms: int, zone: ZoneInfo,
-    without: PoolMove | None = None,
+    without: PoolMove | None = None, unsent: frozenset[str] = frozenset(),
 ) -> PoolFacts:  # fmt: skip
-    """The facts for a run of the pool on a business date. `without`: a planned move that is not counted."""
+    """The facts for a run of the pool on a business date. `without`: a planned move that is not counted; `unsent`:
+    payments that are not, if nothing of them has left."""
     told = accounts.balances_of(conn, pool.accounts)
     debits: dict[str, int] = dict.fromkeys(pool.accounts, 0)
     incoming: dict[str, int] = dict.fromkeys(pool.accounts, 0)
@@ -59,6 +60,8 @@ def read(
         life, order = row.life, row.order
         if life.state in _UNSENT and order.not_before is not None and order.not_before >= tomorrow:
             continue  # not due
+        if life.state in _UNSENT and row.payment in unsent:
+            continue
         for account, sums in ((order.debtor.account.clear, debits), (order.creditor.account.clear, incoming)):
             if account in sums and not (life.state in _BOOKED and _proven(row.changed_ms, since.get(account))):
                 sums[account] += order.amount.minor

@@ -122,7 +122,7 @@ def order_move(tx: Tx, run: str, place: int, registry: Registry, zone: ZoneInfo)
     reason = why_not_now(pool, _planned(move), facts)
     if reason is not None:
         return _refuse(tx, move, reason, "")
-    return _admit(tx, move, planned, registry, zone)
+    return admit_move(tx, move, planned, registry, zone)
 
 
 def end_run(tx: Tx, run: str) -> bool:
@@ -142,7 +142,8 @@ def _planned(move: PoolMove) -> PlannedMove:
     return PlannedMove(move.debit, move.credit, move.amount_minor, move.up, move.over)
 
 
-def _admit(tx: Tx, move: PoolMove, run: PoolRun, registry: Registry, zone: ZoneInfo) -> PaymentRow | None:
+def admit_move(tx: Tx, move: PoolMove, run: PoolRun, registry: Registry, zone: ZoneInfo) -> PaymentRow | None:
+    """Order a move that is written down and planned, or end it with the reason. None if nothing became a payment."""
     made = order_of(move, run, registry)
     source = order_source(tx, registry, f"rule:{move.pool}", zone)
     hold = HOLD_BAND if move.over else None

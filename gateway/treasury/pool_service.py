@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from sqlalchemy import Connection
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.python.failure import Failure
 
@@ -17,14 +18,16 @@ from gateway.asking import Asker, Unavailable
 from gateway.clock import Clock
 from gateway.journal.commit.rows import PaymentRow
 from gateway.journal.commit.store import Store, StoreFailed, Tx
-from gateway.journal.payments import accounts, pool_moves, pools
+from gateway.journal.payments import accounts, linked_orders, pool_moves, pools
+from gateway.journal.payments.linked_orders import LinkedOrder, LinkState
 from gateway.journal.payments.pool_moves import MoveState, PoolMove, PoolRun
 from gateway.journal.people.persons import No
 from gateway.meters import Meters
 from gateway.registry import Registry
 from gateway.settings.agreement import TREASURY
 from gateway.tasks import Tasks, attempt, sleep
-from gateway.treasury import pool_facts, pool_runs
+from gateway.treasury import linked_runs, pool_facts, pool_runs
+from gateway.treasury.linked_runs import LinkSetting
 from gateway.treasury.liquidity.pool import Pool, Slot
 from gateway.treasury.pool_runs import RunRequest
 from protocols.canon.party import AccountNumber
@@ -96,11 +99,36 @@ class PoolService:
             return
         for left in await self._parts.store.read(pool_moves.unfinished):
             await self._each(self._resume, left)
+        for link in await self._parts.store.read(_open_links):
+            await self._each(self._link, link)
         now = self.local()
         for name, pool in (await self._parts.store.read(pools.in_force)).items():
             for slot in pool.slots:
                 if slot.opens <= now.time() < slot.closes:
                     await self._each(self._scheduled, name, pool, slot, now)
+
+    async def _link(self, link: LinkedOrder) -> None:
+        """Do a linked payment's next step, with balances that are fresh enough to see it."""
+        parts, setting = self._parts, self.link_setting()
+        now_ms = parts.clock.now_ms()
+        if await parts.store.read(lambda conn: linked_runs.due(conn, link, now_ms)):
+            row = await parts.store.read(lambda conn: pools.last(conn, link.pool))
+            if link.state is LinkState.FUNDING:
+                await self._ask_balance(link.member)
+            elif row is not None and row.pool is not None:
+                await self.refresh(row.pool, (row.pool.header, link.member))
+        leg = await parts.store.write(lambda tx: linked_runs.advance(tx, link.payment, setting))
+        if leg is not None:
+            self.on_payment(leg)
+
+    def link_setting(self) -> LinkSetting:
+        """What the units of linked payments know beside the journal."""
+        return LinkSetting(self._parts.registry(), self._parts.zone)
+
+    def on_payment(self, row: PaymentRow) -> None:
+        """Count and tell a payment that a pool made."""
+        self._parts.meters.payments.labels(row.bank, row.life.state.value).inc()
+        self._parts.on_payment(row)
 
     async def _each(self, act: Callable[..., Awaitable[None]], *about: Any) -> None:
         """What goes wrong with one pool stops no other."""
@@ -108,7 +136,7 @@ class PoolService:
 
     async def _resume(self, left: PoolRun) -> None:
         if left.run not in self._running:
-            await self._carry_on(left)
+            await self.carry_on(left)
 
     def local(self) -> datetime:
         """Now, in the zone of the settings."""
@@ -147,9 +175,10 @@ class PoolService:
         begun = await self._parts.store.write(lambda tx: pool_runs.plan_run(tx, wanted, registry, zone))
         if isinstance(begun, No):
             return begun
-        return await self._carry_on(begun)
+        return await self.carry_on(begun)
 
-    async def _carry_on(self, run: PoolRun) -> PoolRun:
+    async def carry_on(self, run: PoolRun) -> PoolRun:
+        """Order what of a planned run is not ordered yet, and end it."""
         if run.run in self._running:
             return run
         self._running.add(run.run)
@@ -171,8 +200,7 @@ class PoolService:
             lambda tx: pool_runs.order_move(tx, move.run, move.place, parts.registry(), parts.zone)
         )
         if row is not None:
-            parts.meters.payments.labels(row.bank, row.life.state.value).inc()
-            parts.on_payment(row)
+            self.on_payment(row)
 
     async def _count(self, run: str) -> None:
         moves = await self._parts.store.read(lambda conn: pool_moves.moves_of(conn, run))
@@ -182,13 +210,13 @@ class PoolService:
         _log.info("pool.run_done", run=run, moves=len(moves),
                   ordered=sum(one.state is MoveState.ORDERED for one in moves))  # fmt: skip
 
-    async def refresh(self, pool: Pool) -> None:
-        """Ask for the balance of each account that is not fresh by half of what the pool allows; silence is no error
-        here: what stays stale moves nothing."""
+    async def refresh(self, pool: Pool, only: Sequence[str] = ()) -> None:
+        """Ask for the balance of each account (of `only` these) that is not fresh by half of what the pool allows.
+        Silence is no error here: what stays stale moves nothing."""
         parts = self._parts
         told = await parts.store.read(lambda conn: accounts.balances_of(conn, pool.accounts))
         now_ms = parts.clock.now_ms()
-        old = [account for account in pool.accounts if (known := told.get(account)) is None
+        old = [account for account in only or pool.accounts if (known := told.get(account)) is None
                or now_ms - pool_facts.as_of_ms(known) > pool.fresh_s * 500]  # fmt: skip
         asking = [Deferred.fromCoroutine(self._ask_balance(account)) for account in old]
         await gatherResults(asking, consumeErrors=True)
@@ -211,3 +239,7 @@ class PoolService:
             accounts.keep_balance(tx, route.bank, balance, route.currency)
 
         await parts.store.write(unit)
+
+
+def _open_links(conn: Connection) -> list[LinkedOrder]:
+    return linked_orders.in_state(conn, *linked_orders.OPEN)

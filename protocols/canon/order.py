@@ -99,7 +99,8 @@ class Order(Generic[D]):
 
     `id` is the ERP's, at most 64 characters, unique per sender for ever. `valid_until` and `not_before` carry a
     zone: after the first no byte is sent any more, before the second none is sent yet. `maker` is the person who made
-    it, by the name under which that person is enrolled here; None if the ERP does not say.
+    it, by the name under which that person is enrolled here; None if the ERP does not say. `funded_by` is a cash pool
+    whose header brings what the debtor's account lacks (联动支付).
     """
 
     id: str
@@ -115,6 +116,7 @@ class Order(Generic[D]):
     tags: Mapping[str, str] = field(default_factory=dict)
     terms: Terms = NO_TERMS
     maker: str | None = None
+    funded_by: str | None = None
 
     @property
     def kind(self) -> Kind:

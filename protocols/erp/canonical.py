@@ -66,6 +66,8 @@ def fields(order: AnyOrder) -> dict[str, Any]:
         said["terms"] = terms
     if order.maker is not None:
         said["maker"] = order.maker
+    if order.funded_by is not None:
+        said["funded_by"] = order.funded_by
     return said
 
 

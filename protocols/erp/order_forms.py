@@ -30,6 +30,7 @@ from protocols.erp.scalars import (
     OrderId,
     PersonName,
     PersonSignature,
+    PoolName,
     Purpose,
     ReasonText,
     Time,
@@ -60,6 +61,11 @@ class PaymentSubmit(Form):
     tags: Tags = tagged()
     terms: TermsForm | None = said("what only some rails carry", "部分汇路支持的附加要素", None)
     maker: PersonName | None = said(MAKER[0], MAKER[1], None)
+    funded_by: PoolName | None = said(
+        "the cash pool whose header brings what the debtor's account lacks, before this is sent (linked payment)",
+        "联动支付:付款账户余额不足时,先由该资金池主账户下拨不足部分,再发送本笔",
+        None,
+    )
 
     def word(self) -> SubmitOrder:
         """The order as a canon word. Raises Contradiction."""
@@ -85,6 +91,7 @@ class PaymentSubmit(Form):
             set_tags(self.tags),
             terms,
             self.maker,
+            self.funded_by,
         )
         return SubmitOrder(order)
 

@@ -66,8 +66,8 @@ class PaymentNews(Told):
     reported: FateName | None = said("in a correction: what the bank says now", "更正消息中:银行现在的说法", None)
     next_enquiry: Instant | None = said("when the bank will be asked next", "下次查询时间", None)
     hold_reason: str | None = said(
-        "the gravest reason why it is held: approval, new_payee, suspected_duplicate, cannot_be_prepared",
-        "最主要的暂停原因:approval、new_payee、suspected_duplicate、cannot_be_prepared",
+        "the gravest reason why it is held: approval, new_payee, suspected_duplicate, funding, cannot_be_prepared",
+        "最主要的暂停原因:approval、new_payee、suspected_duplicate、funding、cannot_be_prepared",
         None,
     )
     hold_reasons: list[str] | None = said(

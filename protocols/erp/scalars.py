@@ -37,6 +37,7 @@ _BIC_PATTERN = r"^[A-Z0-9]{4}[A-Z]{2}[A-Z0-9]{2}([A-Z0-9]{3})?$"
 _COUNTRY_PATTERN = r"^[A-Z]{2}$"
 _PURPOSE_CODE_PATTERN = r"^[A-Z0-9]{1,4}$"
 _PERSON_PATTERN = r"^[a-z][a-z0-9_.-]{0,30}$"
+_POOL_PATTERN = "[a-z][a-z0-9_-]{0,30}"
 _DIGEST_PATTERN = r"^[0-9a-f]{64}$"
 _SIGNATURE_PATTERN = r"^[0-9A-Za-z+/]{86}==$"
 _SCHEME_ID_PATTERN = r"^[!-~]{1,35}$"
@@ -232,6 +233,12 @@ PersonName = Annotated[
     PlainValidator(_formed(_PERSON_PATTERN, "a person's name as enrolled: a lower-case letter, then lower-case "
                            "letters, digits, _ . or -", 31)),
     _schema(_PERSON_PATTERN, 31),
+]  # fmt: skip
+PoolName = Annotated[
+    str,
+    PlainValidator(_formed(_POOL_PATTERN, "a cash pool's name: a lower-case letter, then lower-case letters, digits, _ "
+                           "or -", 31)),
+    _schema(_POOL_PATTERN, 31),
 ]  # fmt: skip
 ApprovalDigest = Annotated[
     str,

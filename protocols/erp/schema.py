@@ -18,7 +18,7 @@ from lxml import etree
 from protocols.erp import asyncapi, examples, json_schema, reference, replies, xml_form, xsd
 from protocols.erp.messages import MESSAGES, Voice
 
-CONTRACT_VERSION = "1.3"
+CONTRACT_VERSION = "1.4"
 """Of the contract, not of the program. A change an ERP could notice raises it."""
 
 

@@ -53,6 +53,7 @@ TABLES = {
     "match_news": "what the ERP was told last of a row's match",
     "pools": "a version of a cash pool as two persons signed it; the last is in force",
     "pool_runs": "one run of a pool in one slot of one business day, with the accounts at which it moved nothing",
+    "linked_orders": "an order that a pool funds first, and how far that is",
     "pool_moves": "one amount that a run moves: from, to, and the order that it became or the reason why it did not",
     "lanes": "a lane: owner, epoch, end of the lease",
     "lane_renames": "a name that a lane had before",

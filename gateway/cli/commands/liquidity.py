@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gateway.cli import exit_codes, output
 from gateway.cli.help_pages import Listing
 from gateway.cli.output import DEFAULT_CONFIG, AsJson, Config, ReasonOption, Socket
-from gateway.cli.signing import DEFAULT_KEY, KeyOption, PassphraseFile, Pen, Yes, propose
+from gateway.cli.signing import DEFAULT_KEY, KeyOption, PassphraseFile, Pen, Yes, administered, propose
 
+if TYPE_CHECKING:
+    from gateway.control.client import ControlClient
+
+OrderArgument = Annotated[str, typer.Argument(metavar="ORDER", help="The order, as SENDER:ID or by its key.")]
 PoolArgument = Annotated[str, typer.Argument(metavar="POOL", help="The pool's name.")]
 ClearOption = Annotated[bool, typer.Option("--clear", help="Account numbers unmasked; this is noted.")]
 _POOLS = {"pool": "pool", "version": "version", "currency": "currency", "header": "header", "children": "children",
           "slots": "slots", "most_run": "most a run", "most_day": "most a day", "last": "last run"}  # fmt: skip
 _MOVES = {"direction": "", "debit": "from", "credit": "to", "amount": "amount", "state": "state", "order": "order",
           "why": "why not"}  # fmt: skip
+_LINKED = {"order": "order", "amount": "amount", "state": "state", "order_state": "order is", "funding": "funded by",
+           "funded": "brought", "why": "waits for"}  # fmt: skip
 _WOULD = {"direction": "", "debit": "from", "credit": "to", "amount": "amount", "held": "held"}
 _STAYS = {"direction": "", "account": "account", "why": "why nothing is moved"}
 _ACCOUNTS = {"account": "account", "available": "available", "as_of": "as of", "debits_under_way": "debits under way",
@@ -32,6 +39,9 @@ def application() -> typer.Typer:
     group.command("show")(show)
     group.command("preview")(preview)
     group.command("run")(run_pool)
+    group.command("linked")(linked)
+    group.command("return")(send_back)
+    group.command("stay")(stay)
     group.command("propose")(propose_pool)
     group.command("close")(close)
     return group
@@ -104,15 +114,93 @@ def run_pool(
     slot: Annotated[
         str | None, typer.Option("--slot", help="Name of the run; the same name on the same day is the same run.")
     ] = None,
+    reason: Annotated[str, typer.Option(help="Why; needed where two persons sign it.")] = "",
+    yes: Yes = False,
+    key: KeyOption = DEFAULT_KEY,
+    passphrase_file: PassphraseFile = None,
+    config: Config = DEFAULT_CONFIG,
+    socket: Socket = None,
+    as_json: AsJson = False,
+) -> None:
+    """As supervisor: run the pool now. What was planned and not ordered within an hour is not ordered any more.
+
+    Where there are administrators this proposes the run, and another supervisor approves it with `bankgw resolve
+    --approve`.
+    """
+    remote = output.remote(context, config, socket)
+    if administered(remote):
+        from gateway.control.signed_words import ProposalKind
+
+        if not reason:
+            output.leave(exit_codes.USAGE, "two persons sign a run here: give --reason")
+        wanted = {"kind": ProposalKind.POOL_RUN.value, "subject": pool, "to": slot or f"by-{_now():%H%M%S}",
+                  "note": reason}  # fmt: skip
+        propose(remote, wanted, None, Pen(key, passphrase_file, yes), as_json=as_json)
+        return
+    with output.asking():
+        said = remote.post("liquidity", pool, "run", **({"slot": slot} if slot else {}))
+    output.show(said, as_json=as_json, words=_run_words)
+
+
+def linked(
+    context: typer.Context,
     clear: ClearOption = False,
     config: Config = DEFAULT_CONFIG,
     socket: Socket = None,
     as_json: AsJson = False,
 ) -> None:
-    """As supervisor: run the pool now. What was planned and not ordered within an hour is not ordered any more."""
+    """List linked payments (联动支付): what waits for its funding and why, and what waits for a decision."""
     with output.asking():
-        said = output.remote(context, config, socket).post("liquidity", pool, "run", **({"slot": slot} if slot else {}))
-    output.show(said, as_json=as_json, words=_run_words)
+        said = output.remote(context, config, socket).get("linked", clear=_yes(clear))
+    output.show(said, as_json=as_json,
+                words=lambda page: output.table(page["linked"], _LINKED, "no linked payment waits"))  # fmt: skip
+
+
+def send_back(
+    context: typer.Context,
+    order: OrderArgument,
+    reason: ReasonOption,
+    yes: Yes = False,
+    key: KeyOption = DEFAULT_KEY,
+    passphrase_file: PassphraseFile = None,
+    config: Config = DEFAULT_CONFIG,
+    socket: Socket = None,
+    as_json: AsJson = False,
+) -> None:
+    """As supervisor: order what came for a linked payment that failed back to the header account."""
+    _decide(output.remote(context, config, socket), order, "return", reason, Pen(key, passphrase_file, yes), as_json)
+
+
+def stay(
+    context: typer.Context,
+    order: OrderArgument,
+    reason: ReasonOption,
+    yes: Yes = False,
+    key: KeyOption = DEFAULT_KEY,
+    passphrase_file: PassphraseFile = None,
+    config: Config = DEFAULT_CONFIG,
+    socket: Socket = None,
+    as_json: AsJson = False,
+) -> None:
+    """As supervisor: decide that what came for a linked payment that failed stays with its account."""
+    _decide(output.remote(context, config, socket), order, "stay", reason, Pen(key, passphrase_file, yes), as_json)
+
+
+def _decide(remote: ControlClient, order: str, to: str, reason: str, pen: Pen, as_json: bool) -> None:
+    if administered(remote):
+        from gateway.control.signed_words import ProposalKind
+
+        wanted = {"kind": ProposalKind.LINK.value, "subject": order, "to": to, "note": reason}
+        propose(remote, wanted, None, pen, as_json=as_json)
+        return
+    with output.asking():
+        said = remote.post("linked", order, "decide", to=to, reason=reason)
+    words = f"ordered back as payment {said['payment']}" if said["payment"] else "it stays with the account"
+    output.show(said, as_json=as_json, words=lambda _: output.say(words))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def propose_pool(

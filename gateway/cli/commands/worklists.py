@@ -9,7 +9,7 @@ import typer
 from gateway.cli import output
 from gateway.cli.output import DEFAULT_CONFIG, AsJson, Clear, Config, Socket
 
-NAMES = "escalated, returned, payroll, unclaimed, statement-gaps, receipts-missing, exceptions"
+NAMES = "escalated, returned, payroll, unclaimed, statement-gaps, receipts-missing, exceptions, linked"
 _COLUMNS = {"what": "what", "bank": "bank", "account": "account", "amount": "amount", "currency": "", "why": "why",
             "age_days": "days", "next": "next step"}  # fmt: skip
 

@@ -48,6 +48,8 @@ def write(order: AnyOrder, fingerprint: str) -> bytes:
         said["terms"] = terms
     if order.maker is not None:
         said["maker"] = order.maker
+    if order.funded_by is not None:
+        said["funded_by"] = order.funded_by
     return _encode(said).encode()
 
 
@@ -62,6 +64,7 @@ def read(body: bytes) -> tuple[AnyOrder, str]:
         valid_until=None if valid_until is None else datetime.fromisoformat(valid_until),
         not_before=None if not_before is None else datetime.fromisoformat(not_before),
         tags=said.get("tags", {}), terms=terms_from(said.get("terms", {})), maker=said.get("maker"),
+        funded_by=said.get("funded_by"),
     )  # fmt: skip
     return order, said["fingerprint"]
 

@@ -16,7 +16,7 @@ from gateway.journal.commit import audit
 from gateway.journal.commit.rows import PaymentRow, Reply
 from gateway.journal.commit.serials import draw_serials
 from gateway.journal.commit.store import Tx
-from gateway.journal.payments import approval_holds, bank_references, events, payees
+from gateway.journal.payments import approval_holds, bank_references, events, linked_orders, payees
 from gateway.journal.payments import transition as applying
 from gateway.journal.payments.approval_holds import NO_CONTEXT, ApprovalContext, JudgedOrder
 from gateway.journal.payments.limits import OrderClaim
@@ -95,7 +95,7 @@ def admit(tx: Tx, admission: Admission, entropy: Entropy) -> Admitted:
     if isinstance(facts, str):
         return _known(tx, admission, facts)
     facts = payees.looked_at(tx, admission.sender, admission.order, admission.payee_before_ms, claim.count(facts))
-    judgement = admission.judge(facts)
+    judgement = linked_orders.judged(tx, admission.order, admission.judge(facts))
     if isinstance(judgement.event, Reject):
         claim.release()
     asked = JudgedOrder(admission.order, admission.day, judgement)
@@ -113,6 +113,8 @@ def enter(
     """Make the order a payment with this verdict. The caller has checked that its identity is free and counted it in
     the limits, unless it is rejected."""
     row, step, tells = _new_row(tx, admission, judgement, entropy)
+    if row.order.funded_by is not None and isinstance(judgement.event, Hold):
+        linked_orders.begin(tx, row)
     # If another node takes the identity meanwhile, the group fails when it is written, and is run again.
     tx.payment_cache.admit(row, claim.columns)
     for state, event, seq in tells:

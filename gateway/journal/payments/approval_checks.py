@@ -12,7 +12,7 @@ from gateway.core.policy import HOLD_BAND
 from gateway.journal.commit.payment_cache import Outdated
 from gateway.journal.commit.rows import PaymentRow
 from gateway.journal.commit.store import Tx
-from gateway.journal.payments import approval_holds, pool_moves
+from gateway.journal.payments import approval_holds, linked_orders, pool_moves
 from gateway.journal.payments.approval_holds import ApprovalContext
 from gateway.journal.people import (
     approval_policies,
@@ -126,6 +126,8 @@ def why_changed(tx: Tx, request: ApprovalRequest, rows: Sequence[PaymentRow], te
             approval_holds.at_ms(order.valid_until))  # fmt: skip
     if head != (about.sender, about.kind, about.channel, about.not_before_ms, about.valid_until_ms):
         return "its kind, channel or times are not those that were approved"
+    if about.linked != linked_orders.leg_words(tx, order):
+        return "the pool that funds it is not as it was approved"
     for row in rows:
         if lines.get(row.order.id) != approval_holds.line_of(row.order):
             return f"order {row.order.id} is not as it was approved"

@@ -19,7 +19,7 @@ from gateway.core.states import UNSENT, Hold, Reject, Release
 from gateway.journal.commit.payment_cache import MOVED_NOTHING
 from gateway.journal.commit.rows import PaymentRow
 from gateway.journal.commit.store import Tx
-from gateway.journal.payments import batch_rows, payees, pool_moves
+from gateway.journal.payments import batch_rows, linked_orders, payees, pool_moves
 from gateway.journal.people import approval_policies, approval_requests, persons
 from gateway.journal.people.approval_requests import ApprovalRequest, RequestState
 from gateway.journal.sql import schema
@@ -223,6 +223,7 @@ def subject_of(tx: Tx, rows: Sequence[PaymentRow]) -> ApprovalSubject:
         channel=order.channel.value, fee_bearer=_fee_bearers(rows), maker=known_maker(tx, order) or "",
         not_before_ms=at_ms(order.not_before), valid_until_ms=at_ms(order.valid_until),
         policy=approval_policies.in_force(tx).version, lines=tuple(line_of(row.order) for row in rows),
+        linked=linked_orders.leg_words(tx, order),
     )  # fmt: skip
 
 

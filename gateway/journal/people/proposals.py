@@ -29,8 +29,9 @@ _C = schema.proposals.c
 
 class ProposalKind(StrEnum):
     """What can be proposed: decide a payment in doubt, release a lane after a restored database, end an emergency stop,
-    register an order's payee as known, release what is held, or resume a lane that was paused; let a person in, change
-    roles, deactivate a person, or take a new key; put another approval policy or pool in force."""
+    register an order's payee as known, release what is held, or resume a lane that was paused; run a pool now, or
+    decide about the money of a linked payment that failed; let a person in, change roles, deactivate a person, or take
+    a new key; put another approval policy or pool in force."""
 
     RESOLVE = "resolve"
     LEAVE_SAFE_MODE = "resume"  # as journals and signed words have had it from the start
@@ -44,6 +45,8 @@ class ProposalKind(StrEnum):
     RESET = "reset"
     POLICY = "policy"
     POOL = "pool"
+    POOL_RUN = "pool_run"
+    LINK = "link"
 
 
 class ProposalState(StrEnum):

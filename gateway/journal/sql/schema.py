@@ -23,7 +23,7 @@ from gateway.journal.sql.columns import (
     unbounded,
 )
 
-SCHEMA_VERSION = 13
+SCHEMA_VERSION = 14
 
 metadata = MetaData()
 
@@ -301,6 +301,13 @@ receipt_files = Table(
     hidden("detail"), hidden("body", null=True),
     UniqueConstraint("payment", name="receipt_files_payment"), Index("receipt_files_day", "account_idx", "bank_date"),
     **STRICT,
+)  # fmt: skip
+
+linked_orders = Table(
+    "linked_orders", metadata,
+    key("payment", 26), bounded("pool", 31), bounded("member_idx"), bounded("state", 16),
+    bounded("run", null=True), bounded("back_run", null=True), number("changed_ms"), hidden("body"),
+    Index("linked_orders_state", "state"), **STRICT,
 )  # fmt: skip
 
 receipt_searches = Table(

@@ -33,6 +33,10 @@ class StayReason(StrEnum):
     CHANGED = "changed"
     SLOT_OVER = "slot_over"
     REFUSED = "refused"
+    TOO_LATE = "too_late"
+    UNDER_WAY = "under_way"
+    OVER_CEILING = "over_ceiling"
+    MEMBER_SHORT = "member_short"
 
 
 REASONS: Mapping[StayReason, str] = {
@@ -49,6 +53,10 @@ REASONS: Mapping[StayReason, str] = {
     StayReason.CHANGED: "less is movable, or lacking, than when the run was planned",
     StayReason.SLOT_OVER: "the slot ended before the order was made",
     StayReason.REFUSED: "the order was refused at admission",
+    StayReason.TOO_LATE: "its bank is not open for it, or it would miss the cut-off",
+    StayReason.UNDER_WAY: "what it lacks is under way to the account",
+    StayReason.OVER_CEILING: "what it lacks is beyond a ceiling of the pool's mandate",
+    StayReason.MEMBER_SHORT: "earlier payments of the account come to more than it has",
 }
 """The words for each reason."""
 

@@ -124,6 +124,38 @@ def test_two_supervisors_put_a_pool_in_force_and_both_sign_every_line(people: Op
     assert own(people)[1] not in str(shown), "numbers are masked"
 
 
+def test_a_run_by_hand_is_signed_by_two_where_there_are_administrators(people: Operator) -> None:
+    assert "bankgw resolve --approve" in people.no(409, "two_persons", "POST", "liquidity", "group", "run")
+    before = balance(people, 1)
+    put(people, pool_of(people, "up=fixed:60.00"))
+    with pytest.raises(Denied, match="second person"):
+        decide(people, "pool_run", "group", "by-hand", ZHAO, ZHAO)
+    (key,) = [one["proposal"] for one in people.ask("GET", "proposals", peer=ZHAO.peer)["proposals"]
+              if one["state"] == "open"]  # fmt: skip
+    text = people.ask("GET", "proposals", key, peer=SUN.peer)["text"].splitlines()
+    run = f"group.{people.gateway.pools.local():%Y%m%d}.by-hand"
+    assert {"pool: group", f"run: {run}", "most: 50000000000.00 CNY"} <= set(text)
+    assert people.ask("GET", "liquidity", "group")["runs"] == [], "nothing is planned before the second signature"
+    assert approve(people, SUN, key)["state"] == "done"
+    settle(people)
+    shown = people.ask("GET", "liquidity-runs", run)
+    assert (shown["by"], [one["state"] for one in shown["moves"]]) == ("persons:zhao+sun", ["settled"])
+    assert balance(people, 1) == before - 6_000
+    people.no(409, "not_now", "POST", "proposals", "draft", peer=ZHAO.peer, kind="pool_run", subject="group", to="by-hand",
+              note="again")  # fmt: skip
+
+
+def test_a_signed_run_of_a_pool_that_changed_is_stale(people: Operator) -> None:
+    with pytest.raises(Denied, match="second person"):
+        decide(people, "pool_run", "group", "later", ZHAO, ZHAO)
+    (key,) = [one["proposal"] for one in people.ask("GET", "proposals", peer=ZHAO.peer)["proposals"]
+              if one["state"] == "open"]  # fmt: skip
+    put(people, pool_of(people, "up=fixed:61.00"))
+    with pytest.raises(Denied, match="out of date"):
+        approve(people, SUN, key)
+    assert all(one["slot"] != "later" for one in people.ask("GET", "liquidity", "group")["runs"])
+
+
 def test_a_preview_says_what_would_move_and_why_not_and_writes_nothing(site: Operator) -> None:
     put(site, pool_of(site, "up=keep:1000.00", "down=target:20000000000.00", "up=fixed:99999999999.00"))
     said = site.ask("GET", "liquidity", "group", "preview")

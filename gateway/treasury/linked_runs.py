@@ -1,0 +1,303 @@
+"""The units of a linked payment (联动支付): fund its account, let it go, and what becomes of the money if it fails.
+
+Leg 1 is planned, ordered and ended in the unit that decides it, as a run of the pool with one move: a node that dies
+leaves either nothing or an order. Each unit looks at the link's state first, so it may be repeated, on any node.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, select
+
+from gateway.core.hours import bank_date, day_ends_ms, local, next_open_ms
+from gateway.core.policy import HOLD_FUNDING
+from gateway.core.states import Hold
+from gateway.journal.commit.rows import PaymentRow
+from gateway.journal.commit.store import Tx
+from gateway.journal.payments import accounts, held_orders, linked_orders, lookup, pool_moves, pools
+from gateway.journal.payments import transition as applying
+from gateway.journal.payments.linked_orders import LinkedOrder, LinkState
+from gateway.journal.payments.pool_moves import MoveState, PoolMove, PoolRun
+from gateway.journal.people.persons import No
+from gateway.journal.sql import schema
+from gateway.journal.sql.vaults import vault_of
+from gateway.registry import Registry
+from gateway.treasury import pool_facts, pool_runs
+from gateway.treasury.liquidity.linked import LinkNeed, LinkStep, left_minor, step
+from gateway.treasury.liquidity.plan import PoolFacts
+from gateway.treasury.liquidity.pool import Pool
+from protocols.canon.outcome import STATE_TABLE, State
+from protocols.canon.statement import Direction
+
+LEAD_MS = 600_000
+"""Leg 1 begins only if leg 2's bank would take leg 2 for so long still."""
+BACK_WINDOW = timedelta(hours=1)
+"""So long the order that brings the money back may be sent."""
+_MOVED_NOTHING = frozenset({State.FAILED, State.REJECTED, State.EXPIRED, State.CANCELLED})
+_BACK = frozenset({State.RETURNED, State.REVERSED})
+_LATELY_MS = 7_200_000
+_E = schema.statement_entries.c
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSetting:
+    """What the units know beside the journal."""
+
+    registry: Registry
+    zone: ZoneInfo
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """A link that waits for nothing but its funding, with what is known now."""
+
+    link: LinkedOrder
+    order: PaymentRow
+    pool: Pool
+    facts: PoolFacts
+    need: LinkNeed
+
+    @property
+    def left_minor(self) -> int:
+        """See `linked.left_minor`."""
+        child = next(one for one in self.pool.children if one.account == self.link.member)
+        return left_minor(child, self.need, self.facts)
+
+
+def due(conn: Connection, link: LinkedOrder, now_ms: int) -> bool:
+    """Whether there is something to do for the link that may need fresh balances: its order waits for its funding
+    alone, and may be sent already."""
+    row = lookup.fetch(conn, link.payment)
+    if row is None or link.state not in (LinkState.WAITING, LinkState.FUNDING):
+        return False
+    begins = row.order.not_before
+    return _waits(row) and (begins is None or int(begins.timestamp() * 1000) <= now_ms)
+
+
+def advance(tx: Tx, payment: str, setting: LinkSetting) -> PaymentRow | None:
+    """Do the link's next step, if there is one. Returns the payment of leg 1 if it began."""
+    link = linked_orders.find(tx.fresh, payment)
+    row = None if link is None else lookup.fetch(tx.fresh, payment)
+    if link is None or row is None or link.state not in linked_orders.OPEN:
+        return None
+    if row.life.state not in held_orders.HELD or HOLD_FUNDING not in row.holds:
+        _follow(tx, link, row)
+    elif link.state is LinkState.FUNDING:
+        _let_go_if_funded(tx, link, row, setting)
+    elif link.state is LinkState.WAITING and due(tx.raw, link, tx.now_ms):
+        return _fund_or_go(tx, link, row, setting)
+    return None
+
+
+def _waits(row: PaymentRow) -> bool:
+    return row.life.state in held_orders.HELD and row.holds == (HOLD_FUNDING,)
+
+
+def _rule(link: LinkedOrder) -> str:
+    return f"rule:{link.pool}"
+
+
+def _fund_or_go(tx: Tx, link: LinkedOrder, row: PaymentRow, setting: LinkSetting) -> PaymentRow | None:
+    look = _look(tx, link, row, setting)
+    if isinstance(look, str):
+        linked_orders.move_on(tx, link, LinkState.WAITING, _rule(link), why=look)
+        return None
+    done = step(look.pool, look.need, look.facts)
+    if done.wait is not None:
+        linked_orders.move_on(tx, link, LinkState.WAITING, _rule(link), why=done.wait.value)
+    elif done.goes:
+        _let_go(tx, link, row, setting)
+    else:
+        return _fund(tx, look, done, setting)
+    return None
+
+
+def _look(tx: Tx, link: LinkedOrder, row: PaymentRow, setting: LinkSetting) -> _Look | str:
+    """What is known of a link now, with other nodes kept waiting; or why nothing can be done."""
+    version = pools.last(tx.raw, link.pool)
+    if version is None or version.pool is None:
+        return "the pool is closed"
+    pool, day = version.pool, datetime.fromtimestamp(tx.now_ms / 1000, UTC).astimezone(setting.zone).date()
+    found = pool_facts.defects(setting.registry, link.pool, pool, pools.in_force(tx.read), day)
+    if found:
+        return "; ".join(found)
+    if link.member not in pool.accounts[1:]:
+        return "the account is no child of the pool any more"
+    pool_facts.lock(tx, pool)
+    others = linked_orders.of_member(tx.fresh, link.member, tx.now_ms - _LATELY_MS)
+    later = frozenset(one.payment for one in others if one.payment >= link.payment)
+    facts = pool_facts.read(tx.raw, setting.registry, link.pool, pool, day, tx.now_ms, setting.zone, unsent=later)
+    as_of = facts.accounts[link.member].as_of_ms
+    legs = sum(_under_way(tx, one, as_of) for one in others if one.payment < link.payment)
+    need = LinkNeed(link.member, row.order.amount.minor, in_time(row, setting.registry, tx.now_ms), legs)
+    return _Look(link, row, pool, facts, need)
+
+
+def in_time(row: PaymentRow, registry: Registry, now_ms: int) -> bool:
+    """Whether the order's bank takes it now, and for LEAD_MS more on the same business date."""
+    hours = registry.banks[row.bank].profile.limits.hours
+    until_ms = row.life.valid_until_ms
+    if next_open_ms(hours, now_ms) > now_ms or (until_ms is not None and until_ms < now_ms + LEAD_MS):
+        return False
+    later = now_ms + LEAD_MS
+    return next_open_ms(hours, later) == later and bank_date(hours, later) == local(hours, now_ms).date()
+
+
+def _under_way(tx: Tx, link: LinkedOrder, as_of_ms: int | None) -> int:
+    """What leg 1 of an earlier link brings that the balance may not have yet."""
+    leg = _leg(tx.raw, link)
+    if leg is None or link.state in (LinkState.WAITING, LinkState.UNFUNDED):
+        return 0
+    payment = None if leg.payment is None else lookup.fetch(tx.raw, leg.payment)
+    if payment is None or payment.life.state in _MOVED_NOTHING | _BACK:
+        return 0
+    proven = payment.life.state is State.SETTLED and as_of_ms is not None and (
+        payment.changed_ms < as_of_ms - pool_facts.PROVEN_MS)  # fmt: skip
+    return 0 if proven else leg.amount_minor
+
+
+def _leg(conn: Connection, link: LinkedOrder) -> PoolMove | None:
+    return None if link.run is None else next(iter(pool_moves.moves_of(conn, link.run)), None)
+
+
+def _fund(tx: Tx, look: _Look, done: LinkStep, setting: LinkSetting) -> PaymentRow | None:
+    hours = setting.registry.banks[look.order.bank].profile.limits.hours
+    ends_ms = day_ends_ms(hours, local(hours, tx.now_ms).date())
+    until_ms = min(ends_ms, look.order.life.valid_until_ms or ends_ms)
+    made = _ordered(tx, look.link, look.pool, "l", (look.pool.header, look.link.member), done.fund_minor, until_ms,
+                    _rule(look.link), setting)  # fmt: skip
+    run, leg = made
+    if leg is None:
+        linked_orders.move_on(tx, look.link, LinkState.UNFUNDED, _rule(look.link), why="leg 1 was refused", run=run.run)
+        return None
+    linked_orders.move_on(tx, look.link, LinkState.FUNDING, _rule(look.link), run=run.run)
+    return leg
+
+
+def _ordered(
+    tx: Tx, link: LinkedOrder, pool: Pool, mark: str, way: tuple[str, str], minor: int, until_ms: int, actor: str,
+    setting: LinkSetting,
+) -> tuple[PoolRun, PaymentRow | None]:  # fmt: skip
+    """Order one transfer between the header and the member as a run of its own. None: it was refused."""
+    day = datetime.fromtimestamp(tx.now_ms / 1000, UTC).astimezone(setting.zone).date()
+    slot = f"{mark}{link.payment[-12:].lower()}"
+    key = pool_moves.run_id(link.pool, day, slot)
+    run = PoolRun(key, link.pool, pool.version, day, slot, actor, tx.now_ms, until_ms)
+    debit, credit = way
+    move = PoolMove(key, 1, link.pool, pool.version, day, debit, credit, credit == pool.header, False, pool.currency,
+                    minor)  # fmt: skip
+    new = pool_moves.write(tx, run, [move])
+    assert new, "the link's state says that it was not ordered before"
+    pool_runs.admit_move(tx, move, run, setting.registry, setting.zone)
+    pool_runs.end_run(tx, key)
+    (ended,) = pool_moves.moves_of(tx.raw, key)
+    ordered = ended.state is MoveState.ORDERED and ended.payment is not None
+    return run, lookup.fetch(tx.fresh, ended.payment) if ordered and ended.payment else None
+
+
+def _let_go_if_funded(tx: Tx, link: LinkedOrder, row: PaymentRow, setting: LinkSetting) -> None:
+    """Let leg 2 go once the member's balance or an entry shows that leg 1 has come. What leg 1's own bank says of it
+    does not count: it may be settled there, and not be here yet."""
+    leg = _leg(tx.raw, link)
+    payment = None if leg is None or leg.payment is None else lookup.fetch(tx.fresh, leg.payment)
+    if leg is None or payment is None or payment.life.state in _MOVED_NOTHING | _BACK:
+        state = "is not there" if payment is None else f"is {payment.life.state.value}"
+        linked_orders.move_on(tx, link, LinkState.UNFUNDED, _rule(link), why=f"leg 1 {state}")
+        return
+    if not _waits(row):
+        return
+    sent_ms = payment.life.first_write_ms
+    if sent_ms is None:
+        return
+    look = _look(tx, link, row, setting)
+    if isinstance(look, str):
+        return
+    member = look.facts.accounts[link.member]
+    by_balance = member.as_of_ms is not None and member.as_of_ms > sent_ms and look.left_minor >= 0
+    if by_balance or _entry_came(tx.raw, leg, sent_ms):
+        _let_go(tx, link, row, setting)
+
+
+def _entry_came(conn: Connection, leg: PoolMove, sent_ms: int) -> bool:
+    """Whether an entry of the member's account, told since leg 1 was sent, is leg 1's."""
+    vault = vault_of(conn)
+    found = conn.execute(
+        select(schema.statement_entries).where(
+            _E.account_idx == vault.blind(leg.credit), _E.direction == Direction.CREDIT.value,
+            _E.amount_minor == leg.amount_minor, _E.currency == leg.currency, _E.seen_ms > sent_ms,
+        )
+    )  # fmt: skip
+    return any(accounts.detail_of(vault, row.line, row.detail).get("party") == leg.debit for row in found)
+
+
+def _let_go(tx: Tx, link: LinkedOrder, row: PaymentRow, setting: LinkSetting) -> None:
+    event = held_orders.release(tx, row, (HOLD_FUNDING,), setting.registry)
+    if isinstance(event, str):
+        linked_orders.move_on(tx, link, link.state, _rule(link), why=event)
+        return
+    applying.apply(tx, row.payment, event, epoch=None, actor=_rule(link))
+    if not isinstance(event, Hold):
+        linked_orders.move_on(tx, link, LinkState.RELEASED, _rule(link))
+
+
+def _follow(tx: Tx, link: LinkedOrder, row: PaymentRow) -> None:
+    """What follows from how leg 2 stands, once it is not held for its funding any more."""
+    state, leg = row.life.state, _leg(tx.raw, link)
+    if not STATE_TABLE[state].final:
+        if link.state is not LinkState.RELEASED:
+            linked_orders.move_on(tx, link, LinkState.RELEASED, _rule(link), why="released by a person")
+        return
+    if state is State.SETTLED or leg is None or leg.payment is None:
+        linked_orders.move_on(tx, link, LinkState.DONE, _rule(link))
+        return
+    payment = lookup.fetch(tx.fresh, leg.payment)
+    if payment is None or payment.life.state in _MOVED_NOTHING | _BACK:
+        linked_orders.move_on(tx, link, LinkState.DONE, _rule(link))
+    elif STATE_TABLE[payment.life.state].final:
+        linked_orders.move_on(tx, link, LinkState.UNDECIDED, _rule(link), why=f"the order is {state.value}")
+
+
+# ---- what persons decide ----
+
+
+def send_back(tx: Tx, payment: str, reason: str, actor: str, setting: LinkSetting) -> PaymentRow | No:
+    """Order what leg 1 brought back to the header, once."""
+    link = linked_orders.find(tx.fresh, payment)
+    if link is None or link.state is not LinkState.UNDECIDED:
+        return _not_undecided(link)
+    leg, row = _leg(tx.raw, link), lookup.fetch(tx.fresh, payment)
+    assert leg is not None and row is not None, "what is undecided was funded"
+    look = _look(tx, link, row, setting)
+    if isinstance(look, str):
+        return No("not_now", f"pool {link.pool}: {look}; nothing was moved")
+    member = look.facts.accounts[link.member]
+    unusable = member.why_unusable(look.pool, look.facts.now_ms)
+    if unusable is not None or member.movable_minor(0) < leg.amount_minor:
+        return No("not_now", "the account's balance is too old, or does not have it; nothing was moved")
+    until_ms = tx.now_ms + int(BACK_WINDOW.total_seconds() * 1000)
+    run, back = _ordered(tx, link, look.pool, "b", (link.member, look.pool.header), leg.amount_minor, until_ms, actor,
+                         setting)  # fmt: skip
+    if back is None:
+        return No("refused", "the order was refused at admission; see `bankgw liquidity show`; nothing was moved")
+    linked_orders.move_on(tx, link, LinkState.RETURNED, actor, why=reason, back_run=run.run)
+    return back
+
+
+def stay(tx: Tx, payment: str, reason: str, actor: str) -> LinkedOrder | No:
+    """Note that the money stays with the member."""
+    link = linked_orders.find(tx.fresh, payment)
+    if link is None or not (link.state is LinkState.UNDECIDED
+                            and linked_orders.move_on(tx, link, LinkState.STAYS, actor, why=reason)):  # fmt: skip
+        return _not_undecided(link)
+    found = linked_orders.find(tx.fresh, payment)
+    assert found is not None, "it was there just now"
+    return found
+
+
+def _not_undecided(link: LinkedOrder | None) -> No:
+    if link is None:
+        return No("no_such_link", "this order names no pool; `bankgw liquidity linked` lists those that do")
+    return No("not_now", f"its link is {link.state.value}, and nothing is to be decided; nothing was moved")
