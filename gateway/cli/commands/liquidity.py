@@ -16,7 +16,7 @@ from gateway.cli.signing import DEFAULT_KEY, KeyOption, PassphraseFile, Pen, Yes
 if TYPE_CHECKING:
     from gateway.control.client import ControlClient
 
-OrderArgument = Annotated[str, typer.Argument(metavar="ORDER", help="The order, as SENDER:ID or by its key.")]
+LinkedArgument = Annotated[str, typer.Argument(metavar="ORDER", help="The order, as SENDER:ID or by its key.")]
 PoolArgument = Annotated[str, typer.Argument(metavar="POOL", help="The pool's name.")]
 ClearOption = Annotated[bool, typer.Option("--clear", help="Account numbers unmasked; this is noted.")]
 _POOLS = {"pool": "pool", "version": "version", "currency": "currency", "header": "header", "children": "children",
@@ -158,7 +158,7 @@ def linked(
 
 def send_back(
     context: typer.Context,
-    order: OrderArgument,
+    order: LinkedArgument,
     reason: ReasonOption,
     yes: Yes = False,
     key: KeyOption = DEFAULT_KEY,
@@ -173,7 +173,7 @@ def send_back(
 
 def stay(
     context: typer.Context,
-    order: OrderArgument,
+    order: LinkedArgument,
     reason: ReasonOption,
     yes: Yes = False,
     key: KeyOption = DEFAULT_KEY,
