@@ -33,7 +33,8 @@ from tests.world.services import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.broker, pytest.mark.timeout(500)]
 PATIENCE_S = 300.0
-LOOKED_AT = ("/", "/payments", "/approvals?all=yes", "/positions", "/liquidity", "/receipts", "/receipts/missing", "/reconciliation",
+LOOKED_AT = ("/", "/payments", "/approvals?all=yes", "/positions", "/liquidity", "/liquidity/sweep-sample",
+             "/liquidity/sweep-sample/preview", "/receipts", "/receipts/missing", "/reconciliation",
              "/reports/payments", "/joint-tests", "/people", "/worklists/receipts-missing")  # fmt: skip
 
 
@@ -163,9 +164,11 @@ def test_two_people_approve_a_payment_over_the_band_and_a_payroll_of_500_lines(
     browser.get(f"{console}/search?q=kingdee:{two}")
     until(browser, lambda page: "/payments/" in page.current_url)
     payment = browser.current_url.removeprefix(console)
+    browser.get(f"{console}/liquidity/sweep-sample")
+    run = str(browser.find_element(By.CSS_SELECTOR, "a[href^='/liquidity-runs/']").get_attribute("href")).removeprefix(console)
     for language in ("en", "zh"):
         browser.get(f"{console}/language/{language}?back=/")
-        for path in (*LOOKED_AT, payment, f"{payment}/bytes", f"/payments?batch={payroll}&sender=kingdee"):
+        for path in (*LOOKED_AT, run, payment, f"{payment}/bytes", f"/payments?batch={payroll}&sender=kingdee"):
             browser.get(console + path)
             name = path.strip("/").replace(payment.strip("/"), "payment").partition("?")[0].replace("/", "-") or "overview"
             shot(browser, f"demo-{name}-{language}")

@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,23 @@ from gateway.approval_page.pages import routes as approval_routes
 from gateway.approval_page.texts import TEXTS as APPROVAL_TEXTS
 from gateway.console.pages import routes
 from gateway.console.texts import TEXTS
+from gateway.jointtest.run_store import RunStore
+from gateway.jointtest.shelf import RunShelf
+from gateway.jointtest.verdicts import CaseFinding, CaseVerdict, SeenAt
+from gateway.journal.commit import outbox
+from gateway.journal.commit.rows import OutboxState
+from gateway.journal.payments import receipt_files
 from gateway.people import one_time_codes
 from gateway.people.passkeys import RelyingParty
 from gateway.web.site import WebSite
 from tests.console import world_gateway
 from tests.console.conftest import House
+from tests.console.hostile.test_privilege import token
+from tests.console.test_treasury_pages import kept_receipt, payment_of, write
+from tests.gateway.cli.test_resolve import hand
 from tests.gateway.control.test_approval_holds import OVER, submit
 from tests.gateway.control.test_approvals import executions, key_of
-from tests.gateway.control.test_people import PASSWORD, SUN, sign_in, with_password
+from tests.gateway.control.test_people import PASSWORD, SUN, let_in, sign_in, with_password
 from tests.world.services import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
@@ -43,21 +53,22 @@ PAGES = ("/", "/payments", "/approvals?all=yes", "/positions", "/reconciliation"
 
 @dataclass
 class Served:
-    """Both sites over one world, at names of this machine."""
+    """Both sites over one world, at names of this machine. `tests`: where runs of joint tests are looked for."""
 
     house: House
     console: str
     approval: str
+    tests: Path
 
 
 @pytest.fixture
-def served(house: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
+def served(house: House, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Served]:
     ports = [free_port(), free_port()]
     console, approval = f"http://console.localhost:{ports[0]}", f"http://approve.localhost:{ports[1]}"
     place = replace(world_gateway.PLACE, console=RelyingParty("console.localhost", console),
                     approval=RelyingParty("approve.localhost", approval))  # fmt: skip
     monkeypatch.setattr(world_gateway, "PLACE", place)
-    gateway = world_gateway.WorldGateway(house.operator)
+    gateway = world_gateway.WorldGateway(house.operator, RunShelf(tmp_path / "tests"))
     lock = threading.Lock()
     asked = house.operator.ask_one_of
 
@@ -76,7 +87,7 @@ def served(house: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     threads = [threading.Thread(target=one.run, daemon=True) for one in servers]
     for one in threads:
         one.start()
-    yield Served(house, console, approval)
+    yield Served(house, console, approval, tmp_path / "tests")
     for server in servers:
         server.should_exit = True
     for one in threads:
@@ -193,3 +204,48 @@ def test_every_page_of_the_console_in_a_browser(served: Served, browser: webdriv
         problems(browser, path)
     told: Any = browser
     assert [one for one in told.get_log("browser") if one["level"] == "SEVERE"] == []
+
+
+def a_joint_test(folder: Path) -> None:
+    """A run with a case that passed, with evidence, and one that waits."""
+    store = RunStore(folder / "sample-1", lambda: datetime(2026, 11, 18, 9, tzinfo=UTC))
+    store.open("abc123", "sample", ["probe", "settles.payment", "day-change"])
+    store.begin_round({"gateway": "1", "front_end": "2"})
+    store.end(store.start("probe"), CaseFinding(CaseVerdict.PASSED, "it answered in 0.2 s", seen=SeenAt.TWIN))
+    until_day = datetime(2026, 11, 19, 9, tzinfo=UTC)
+    store.end(store.start("settles.payment"), CaseFinding(CaseVerdict.WAITING, "for the next day", until_day))
+    store.act("business_date", "li", date="2026-11-18")
+    evidence = store.folder / "evidence" / "R1-probe-1"
+    evidence.mkdir(parents=True)
+    (evidence / "gateway-wire.bin").write_bytes("<付款>0000111122223333</付款>".encode())
+    (evidence / "verdict.json").write_text('{"case": "probe", "verdict": "passed", "seen": "twin", "round": 1}')
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_pages_with_something_on_them_and_those_of_administrators(
+    served: Served, browser: webdriver.Chrome, language: str
+) -> None:
+    house, auditor = served.house, hand("auditor", 2010)
+    let_in(house.operator, auditor, "audit_admin")
+    for n, order in enumerate(("AP-1", "AP-2", "AP-3")):
+        submit(house.operator, order, 100 + n, maker="zhao")
+    a_joint_test(served.tests)
+    receipt, missing, parked = kept_receipt(house, "AP-1"), payment_of(house, "AP-2"), payment_of(house, "AP-3")
+    write(house.operator, lambda tx: receipt_files.begin(tx, [missing], tx.now_ms))
+    write(house.operator, lambda tx: tx.fresh.exec_driver_sql("update receipt_searches set since_ms = since_ms - 864000000"))
+    message = house.operator.world.look("select message_id from outbox where payment = ?", parked)[0][0]
+    write(house.operator, lambda tx: outbox.mark(tx, [message], OutboxState.PARKED))
+    run = "/joint-tests/sample-1"
+    pages = {
+        "sun": ("/receipts?from=2026-11-01&to=2026-11-30", f"/receipts/{receipt}", "/receipts/missing", "/worklists/receipts-missing",
+                f"/payments/{parked}", "/joint-tests", run, f"{run}/tries/R1-probe-1", f"{run}/tries/R1-probe-1/files/gateway-wire.bin"),
+        "li": ("/", "/messages", "/people"), "auditor": ("/audit", "/people"),
+    }  # fmt: skip
+    for person, paths in pages.items():
+        browser.get(f"{served.console}/language/{language}?back=/sign-in")
+        browser.add_cookie({"name": "__Host-session", "value": token(house, person), "secure": True, "path": "/"})
+        for path in paths:
+            browser.get(served.console + path)
+            assert browser.find_elements(By.CSS_SELECTOR, "main table, main dl, main .tiles"), (path, browser.page_source[-900:])
+            shot(browser, f"{person}-{path.strip('/').partition('?')[0].replace('/', '-') or 'overview'}-{language}")
+            problems(browser, path)
