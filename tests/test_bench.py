@@ -18,6 +18,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
 from bench.__main__ import ROUND_MOST_S, WARM_UP, fitting
+from bench.console import DaemonFigures, let_in
 from bench.erp import ACCEPTED, PATIENCE_S, SETTLED, Burst, Erp
 from bench.figures import Match, Result, Round, Stages, Times, failings, last_line, not_reached, percentile, table
 from bench.floor import SHAPES, Floor
@@ -29,12 +30,19 @@ from bench.usage import broker_pid, cpu_us, peak_rss_bytes
 from gateway.demo import site
 from gateway.demo.processes import stop_all
 from gateway.erp.amqp_types import CONFIRMED, OutgoingMessage, PublishResult
+from gateway.journal.people import entitlements
+from gateway.journal.people.persons import No
+from gateway.journal.sql import migrations, reading, vault
+from gateway.people import web_tokens
+from gateway.people.sessions import SessionLimits
+from gateway.settings import load
 from gateway.simbank.ledger import Ledger, LedgerAccount
 from gateway.simbank.pki import BankPki, make_pki
 from gateway.simbank.record import read_executions
 from protocols.banks.sample import twin as sample_twin
 from protocols.canon.money import Money
 from protocols.kit import dsig
+from tests.gateway.cli import site as sites
 from tests.world.services import Broker
 
 MB = 1_000_000
@@ -322,3 +330,28 @@ def _events(channel: Any, job: Job, count: int) -> list[dict[str, Any]]:
             channel.cancel()
             break
     return told
+
+
+def test_users_of_the_console_are_let_in_with_sessions_that_hold(tmp_path: Path) -> None:
+    prepared = sites.make(tmp_path / "site")
+    prepared.state.mkdir()
+    settings = load(prepared.settings)
+    migrations.upgrade(settings.journal_url())
+    tokens = let_in(settings, 3)
+    key = vault.load(settings.journal.vault_key.path())
+    engine = reading.connect(settings.journal_url(), key, 1)
+    now_ms = time.time_ns() // 1_000_000
+    with engine.connect() as conn:
+        for number, token in enumerate(tokens):
+            session = web_tokens.read(token, key.mac, now_ms, SessionLimits(600_000, 28_800_000))
+            assert session is not None and session.person == f"user{number}"
+            found = entitlements.of_name(conn, session.person, now_ms)
+            assert not isinstance(found, No) and found.grants.text() == "approver@*;viewer@*"
+    engine.dispose()
+
+
+def test_figures_of_a_daemon_are_medians_of_its_rounds() -> None:
+    rounds = [Round(2, 1.0, {"daemon": 2 * cpu_us}, (Times(1, 0.0, 0.0, wait_s), Times(2, 1.0, 0.0, 1.0 + wait_s)))
+              for cpu_us, wait_s in ((1_000, 0.01), (9_000, 0.5), (1_200, 0.02))]  # fmt: skip
+    made = DaemonFigures.of(rounds)
+    assert (made.cpu_us, round(made.p50_ms), round(made.p99_ms)) == (1_200, 20, 20)
