@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, fields, is_dataclass, replace
+from datetime import date
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
@@ -62,6 +63,14 @@ def table(key_pattern: str, check: Check) -> Check:
 def or_none(check: Check) -> Check:
     """What passes the check, or nothing."""
     return lambda value: value is None or check(value)
+
+
+def day(value: Any) -> bool:
+    """A day as "2027-01-01"."""
+    try:
+        return isinstance(value, str) and date.fromisoformat(value).isoformat() == value
+    except ValueError:
+        return False
 
 
 def hour(value: Any) -> bool:

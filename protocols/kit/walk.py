@@ -11,22 +11,29 @@ numbers counted so far would belong to another list.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from typing import Final
 
-from protocols.canon.statement import Line
+from protocols.canon.statement import Direction, Line
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import date_text, digits, parse_date
 from protocols.kit.paging import PageCursor, fingerprint
+
+_MOVED: Final = re.compile(r"-[DC]-?[0-9]+\Z")
+_BESIDE: Final = "\x1e"
+_BESIDE_MOST: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
     """A page's place: the first day of its leg, the number of its first entry, and what came before it.
 
-    `key` and `count` are the last entry's key and how many had it; `before` is a mark of the page before, `entry` one
+    `key` and `count` are the last entry's key and how many had it, with those of its number beside it (see `carried`);
+    `before` is a mark of the page before, `entry` one
     of its last entry, `total` how many the bank said then that there are. `last` and `kind` are the leg's last day and
     the bank's word for its question, fixed when the leg begins.
     """
@@ -81,7 +88,7 @@ class Place:
             return None
         if not lines:
             raise ProtocolError("paging", f"{total} entries are said to be there, and none is told from {number} on")
-        key, count = lines[-1].bank_line_id, lines[-1].occurrence + 1
+        key, count = carried(lines, self.key, self.count)
         entry = fingerprint(_said(lines[-1]))
         return replace(self, number=number, key=key, count=count, before=mark, total=total, entry=entry)
 
@@ -110,14 +117,48 @@ def _said(line: Line) -> str:
 def counted(lines: Iterable[Line], key: str = "", count: int = 0) -> tuple[Line, ...]:
     """The lines, each with its occurrence among those of the same bank key.
 
-    `key` is that of the last line of the page before, which `count` lines had.
+    `key` and `count` are what `carried` says of the page before.
     """
-    counts: Counter[str] = Counter({key: count} if count else {})
+    counts: Counter[str] = Counter(_counts(key, count))
     found: list[Line] = []
     for line in lines:
         found.append(replace(line, occurrence=counts[line.bank_line_id]))
         counts[line.bank_line_id] += 1
     return tuple(found)
+
+
+def line_key(day: date, parts: Iterable[str], direction: Direction, minor: int, since: date) -> str:
+    """An entry's key: its day and the bank's numbers, and from the day `since` on what it moves, too.
+
+    The bank does not say that its number is one entry's alone. With direction and amount in the key two entries of one
+    number have keys of their own, whichever is told first. Entries of days before `since` keep the keys under which
+    they were told.
+    """
+    key = "-".join(filter(None, (date_text(day), *parts)))
+    return key if day < since else f"{key}-{'D' if direction is Direction.DEBIT else 'C'}{minor}"
+
+
+def number_of(key: str) -> str:
+    """A key without what the entry moves: day and the bank's numbers."""
+    return _MOVED.sub("", key)
+
+
+def carried(lines: Sequence[Line], key: str, count: int) -> tuple[str, int]:
+    """The last line's key and how many had it, with the keys and counts of others of its number: the next page may go
+    on with any of them. `key` and `count` are those of the page before."""
+    last = lines[-1]
+    number = number_of(last.bank_line_id)
+    ours = [line for line in lines if number_of(line.bank_line_id) == number]
+    found = _counts(key, count) if len(ours) == len(lines) and number_of(key.partition(_BESIDE)[0]) == number else {}
+    found |= {line.bank_line_id: line.occurrence + 1 for line in ours}
+    beside = [f"{one}={many}" for one, many in found.items() if one != last.bank_line_id][-_BESIDE_MOST:]
+    return _BESIDE.join([last.bank_line_id, *beside]), found[last.bank_line_id]
+
+
+def _counts(key: str, count: int) -> dict[str, int]:
+    last, *beside = key.split(_BESIDE)
+    found = {one: digits(many) for one, _, many in (each.rpartition("=") for each in beside)}
+    return {**found, last: count} if count else found
 
 
 def entered(cursor: str | None, question: str, first: Callable[[], str]) -> PageCursor:

@@ -28,7 +28,7 @@ from protocols.kit.fields import amount_minor, date_text, digits, parse_date, pl
 from protocols.kit.meanings import Meanings
 from protocols.kit.paging import fingerprint
 from protocols.kit.readable import readable
-from protocols.kit.walk import Place, entered
+from protocols.kit.walk import Place, entered, line_key
 from protocols.kit.xmldoc import Markup, el, one, value, value_or
 
 PAGE_LINES: Final = 50
@@ -176,7 +176,8 @@ class Statements:
         told = digits(value_or(answer.within, "notenum") or str(len(rows)))
         if told != len(rows):
             raise ProtocolError("value", f"notenum says {told}, the page has {len(rows)}")
-        read, findings = readable(rows, lambda row: _line(row, account, place.day, end), "b2e0035")
+        since = date.fromisoformat(self.options.line_ids_from)
+        read, findings = readable(rows, lambda row: _line(row, account, place.day, end, since), "b2e0035")
         again = place.told_again(read, total) if stated else 0
         lines, unread = place.counted(read[again:]), len(findings)
         behind = replace(place, number=place.number + unread + again)
@@ -219,7 +220,7 @@ def _return(row: etree._Element) -> Return:
     return Return(value(row, "insid"), amount, day, plain(value_or(row, "furinfo")))
 
 
-def _line(row: etree._Element, account: AccountNumber, first: date, last: date) -> Line:
+def _line(row: etree._Element, account: AccountNumber, first: date, last: date, since: date) -> Line:
     status = status_of(row)
     if not status.done:
         raise ProtocolError("value", f"the row says {status.code}")
@@ -239,11 +240,12 @@ def _line(row: etree._Element, account: AccountNumber, first: date, last: date) 
         raise ProtocolError("value", f"an entry in currency {value_or(row, 'trncur')!r}")
     tags = ("toname", "tobank") if theirs == "toactn" else ("acntname", "ibkname")
     name, bank = (plain(value_or(row, f"{theirs}/{tag}")) for tag in tags)
+    amount = Money(amount_minor(value(row, "txnamt")))
     return Line(
         account=account,
-        bank_line_id=f"{date_text(day)}-{number}",
+        bank_line_id=line_key(day, (number,), direction, amount.minor, since),
         direction=direction,
-        amount=Money(amount_minor(value(row, "txnamt"))),
+        amount=amount,
         bank_date=day,
         booked_at=moment_or_none(day, value_or(row, "txntime")),
         value_date=stated_day(value_or(row, "valdat")),

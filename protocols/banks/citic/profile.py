@@ -34,7 +34,7 @@ RECONSTRUCTED: Final = (
     "clientID, totalNumber and totalAmount of DLAGENTF; that DLAGEDET is asked page by page like DLSALDET",
     "the lines that a batch, a payroll or a collection may have; that payroll pays cards of this bank only",
     "a receipt's transeqNo is its entry's tranNo",
-    "that oriNum of an entry (controlFlag 2 and more) is the clientID of a single order, and stands in returned ones",
+    "that oriNum of an entry is the clientID of an order or batch, and that returned ones have it",
     "that DLCIDSTT tells of CMMANSWP and CMDWNSWP by their clientID; both messages' elements are a public client's",
     "tranNo with sumTranNo as the key of an entry; how far back entries and past balances go",
     "in which order DLTRNALL tells entries, and which lists state totalRecords; the bank's holidays (an option)",

@@ -7,7 +7,19 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from protocols.bank import BadOptions, Replay
-from protocols.kit.choices import Choices, among, flag, in_bytes, or_none, read, seconds, table, text, whole
+from protocols.kit.choices import (
+    Choices,
+    among,
+    day,
+    flag,
+    in_bytes,
+    or_none,
+    read,
+    seconds,
+    table,
+    text,
+    whole,
+)
 from protocols.kit.timing import Timing
 
 TRANSPORTS: Final = ("http", "http-form", "socket")
@@ -56,6 +68,7 @@ class Options:
     receipts: bool = False
     history_days: int = 90
     past_balance_days: int = 31
+    line_ids_from: str = "2027-01-01"
     replay: str = "never"
     not_found_quarantine_s: float = 1800.0
     max_amount_minor: int | None = None
@@ -113,6 +126,7 @@ _CHOICES: Final[Choices] = {
         or_none(whole(1, 10**13 - 1)),
         "the most fen one order may carry, or leave it out",
     ),
+    "line_ids_from": (day, 'the first bank date whose entries have direction and amount in their ids, as "2027-01-01"'),
     "window": (whole(1, 50), "how many exchanges may run at once, 1 to 50; one user's requests queue there"),
     "submit_apart_s": (_APART, "seconds between one user's orders; the bank wants 1"),
     "query_apart_s": (_APART, "seconds between one user's queries; the bank wants 2"),

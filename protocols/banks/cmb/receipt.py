@@ -21,6 +21,7 @@ from protocols.canon.query import ReceiptQuestion
 from protocols.canon.statement import Receipt, ReceiptLater
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import amount_minor, amount_text, date_text
+from protocols.kit.walk import number_of
 from protocols.kit.xmldoc import several, value, value_or
 
 FUNCTION: Final = "SDKCSFDFBRT"
@@ -43,7 +44,7 @@ class Receipts:
         """The receipt of an entry by its REFNBR, or of a payment by what it says of it; ReceiptLater while neither list
         has it. Raises Declined on a code.
         """
-        _, _, serial = question.bank_line_id.partition("-")
+        _, _, serial = number_of(question.bank_line_id).partition("-")
         if not serial and not question.reference:
             raise ProtocolError("missing", "a receipt is found by the entry's number (REFNBR), or by the payment's id")
         day = date_text(question.bank_date)

@@ -31,7 +31,7 @@ from protocols.kit.fields import amount_minor, date_text, digits, parse_date, pl
 from protocols.kit.meanings import Meanings
 from protocols.kit.paging import fingerprint
 from protocols.kit.readable import readable
-from protocols.kit.walk import counted, entered
+from protocols.kit.walk import carried, counted, entered, line_key
 from protocols.kit.xmldoc import Markup, maybe, several, value, value_or
 
 RETURNS_REACH: Final = timedelta(days=7)
@@ -137,7 +137,7 @@ class Statements:
         number = str(place.number) if place.number else ""
         ask = part("SDKRBPTRSX", (*self._account(account), ("TRSDAT", date_text(place.day)), ("TRSSEQ", number)))
         answer = yield from self.ask("GetTransInfoEX", ask)
-        lines, findings, following = _page(answer.root, place, question)
+        lines, findings, following = _page(answer.root, place, question, date.fromisoformat(self.options.line_ids_from))
         if following is None and place.day < last:
             following = Place(place.day + _DAY)
         onward = None if following is None else cursor.then(following.text()).encode()
@@ -202,7 +202,7 @@ class Statements:
 
 
 def _page(
-    root: etree._Element, place: Place, question: LinesQuestion
+    root: etree._Element, place: Place, question: LinesQuestion, since: date
 ) -> tuple[tuple[Line, ...], tuple[str, ...], Place | None]:
     """The lines of one answer, what is said of rows not read, and where the day goes on, if the bank says so."""
     rows = several(root, "NTQTSINFZ")
@@ -211,7 +211,7 @@ def _page(
         if rows:
             raise ProtocolError("missing", "entries without NTRBPTRSZ1: whether there are more is not said")
         return (), (), None
-    read, findings = readable(rows, lambda row: _line(row, question.account, place.day), "GetTransInfoEX")
+    read, findings = readable(rows, lambda row: _line(row, question.account, place.day, since), "GetTransInfoEX")
     lines = counted(read, place.key, place.count)
     _check_sums(lines, end, unread=len(rows) - len(lines))
     more = value(end, "COTFLG")
@@ -222,7 +222,7 @@ def _page(
     number = digits(value(end, "TRSSEQ")) + 1
     if not rows or number <= place.number:
         raise ProtocolError("paging", f"more is said to follow, but the place stays at {number}: the bank goes round")
-    key, count = (lines[-1].bank_line_id, lines[-1].occurrence + 1) if lines else (place.key, place.count)
+    key, count = carried(lines, place.key, place.count) if lines else (place.key, place.count)
     return lines, findings, Place(place.day, number, key, count)
 
 
@@ -245,7 +245,7 @@ def _check_sums(lines: tuple[Line, ...], end: etree._Element, unread: int) -> No
             raise ProtocolError("value", f"{amount_tag} says {amount}, the page's rows have another sum")
 
 
-def _line(row: etree._Element, account: AccountNumber, day: date) -> Line:
+def _line(row: etree._Element, account: AccountNumber, day: date, since: date) -> Line:
     booked_on = parse_date(value(row, "ETYDAT"))
     if booked_on != day:
         raise ProtocolError("value", f"an entry of {booked_on} where {day} was asked for")
@@ -253,11 +253,12 @@ def _line(row: etree._Element, account: AccountNumber, day: date) -> Line:
     if not number:
         raise ProtocolError("missing", "an entry without the bank's number (REFNBR)")
     other, name = value_or(row, "RPYACC"), value_or(row, "RPYNAM")
+    direction, amount = _direction(value(row, "AMTCDR")), _amount(row)
     return Line(
         account=account,
-        bank_line_id=f"{date_text(day)}-{number}",
-        direction=_direction(value(row, "AMTCDR")),
-        amount=Money(_amount(row)),
+        bank_line_id=line_key(day, (number,), direction, amount, since),
+        direction=direction,
+        amount=Money(amount),
         bank_date=day,
         booked_at=moment_or_none(day, value_or(row, "ETYTIM")),
         value_date=stated_day(value_or(row, "VLTDAT")),

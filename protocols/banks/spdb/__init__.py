@@ -6,6 +6,7 @@ Reconstructed from public material; see README.md in this folder.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 from protocols.bank import Bank, Bundles, Questions, Sessions
@@ -27,6 +28,7 @@ def build(options: Mapping[str, Any]) -> Bank:
     front, codes, answers = FrontEnd(chosen), meanings(chosen.codes), http.answers(ANSWER_BYTES_MAX)
     enquiry = Enquiry(chosen, front, codes)
     payments, accounts = Payments(front, Orders(chosen), enquiry, codes), Accounts(chosen, front, enquiry, codes)
+    entries = Entries(front, codes, date.fromisoformat(chosen.line_ids_from))
     batches = Bundles(BATCH_LINES, payments.send_bundle, payments.bundle_fate, payments.read_bundle)
     return Bank(
         profile=profile(chosen),
@@ -37,7 +39,7 @@ def build(options: Mapping[str, Any]) -> Bank:
         sessions=Sessions(chosen.window, accounts.probe, chosen.timing.probe_every_s),
         money=dict.fromkeys(SINGLE, payments.pay),
         questions=Questions(
-            balance=accounts.balance, lines=Entries(front, codes).lines, fate=payments.fate, returns=accounts.returns,
+            balance=accounts.balance, lines=entries.lines, fate=payments.fate, returns=accounts.returns,
         ),
         read=payments.read,
         bundles={kind: batches for kind in kinds(chosen) if kind not in SINGLE},

@@ -7,7 +7,7 @@ taken from a public client's model of both: reconstructed. It asks about today a
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Final
 
 from lxml import etree
@@ -24,7 +24,7 @@ from protocols.kit.fields import amount_minor, date_text, digits, parse_date, pl
 from protocols.kit.meanings import Meanings
 from protocols.kit.paging import fingerprint
 from protocols.kit.readable import readable
-from protocols.kit.walk import Place, entered
+from protocols.kit.walk import Place, entered, line_key
 from protocols.kit.xmldoc import el, several, value, value_or
 
 OPERATION: Final = "8924"
@@ -42,6 +42,7 @@ class Entries:
 
     front: FrontEnd
     meanings: Meanings
+    ids_from: date
 
     def lines(self, question: LinesQuestion, context: Context) -> Conversation[Page]:
         """One page of one day. Raises Declined on a code for an answer, "paging" on a stale cursor or a bank's loop."""
@@ -59,7 +60,7 @@ class Entries:
         )  # fmt: skip
         told = yield from self.front.ask(OPERATION, el("body", asked), self.front.packet_ids(context), context)
         if not isinstance(told, Refused):
-            page, following = _page(told, question.account, place)
+            page, following = _page(told, question.account, place, self.ids_from)
         elif self.meanings.is_empty(OPERATION, "head", told.code, told.text):
             page, following = Page(()), None
         else:
@@ -69,7 +70,9 @@ class Entries:
         return page if following is None else replace(page, cursor=cursor.then(following.text()).encode())
 
 
-def _page(told: etree._Element, account: AccountNumber, place: Place) -> tuple[Page, Place | None]:
+def _page(
+    told: etree._Element, account: AccountNumber, place: Place, since: date
+) -> tuple[Page, Place | None]:
     """The entries of one answer, and where the day goes on. Raises "correlation" for those of another account."""
     stated, currency = value_or(told, "acctNo"), value_or(told, "currency")
     if stated not in ("", account.clear) or currency not in RENMINBI:
@@ -77,7 +80,7 @@ def _page(told: etree._Element, account: AccountNumber, place: Place) -> tuple[P
     rows, total = several(told, "lists/list"), value_or(told, "totalCount")
     if len(rows) > PAGE_ROWS:
         raise ProtocolError("value", f"8924: {len(rows)} rows, {PAGE_ROWS} were asked for")
-    read, findings = readable(rows, lambda row: _line(row, account, place), OPERATION)
+    read, findings = readable(rows, lambda row: _line(row, account, place, since), OPERATION)
     # Without a count a page that is not full is the last one.
     end = place.number - 1 + len(rows)
     count = digits(total, most=9) if total else end + (len(rows) == PAGE_ROWS)
@@ -92,7 +95,7 @@ def _page(told: etree._Element, account: AccountNumber, place: Place) -> tuple[P
     return page, behind if end < count else None
 
 
-def _line(row: etree._Element, account: AccountNumber, place: Place) -> Line:
+def _line(row: etree._Element, account: AccountNumber, place: Place, since: date) -> Line:
     """A row. Its key is its day and seqNo, with seqNum where the bank writes one: the slips of one booking."""
     day, number, flag = parse_date(value(row, "transDate")), value(row, "seqNo"), value(row, "tranFlag")
     if day != place.day:
@@ -100,12 +103,13 @@ def _line(row: etree._Element, account: AccountNumber, place: Place) -> Line:
     if not number or flag not in _DIRECTIONS:
         raise ProtocolError("value", f"an entry without a number (seqNo), or with tranFlag {flag!r}")
     other, name, slip = (value_or(row, tag) for tag in ("payeeAcctNo", "payeeName", "seqNum"))
+    amount = amount_minor(value(row, "txAmount"))
     texts = (value_or(row, tag) for tag in ("note", "remark"))
     return Line(
         account=account,
-        bank_line_id="-".join(filter(None, (date_text(day), number, slip))),
+        bank_line_id=line_key(day, (number, slip), _DIRECTIONS[flag], amount, since),
         direction=_DIRECTIONS[flag],
-        amount=Money(amount_minor(value(row, "txAmount"))),
+        amount=Money(amount),
         bank_date=day,
         booked_at=moment_or_none(day, value_or(row, "transTime").zfill(6)),
         counterparty_account=AccountNumber(other) if other else None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
 
@@ -12,7 +12,7 @@ from protocols.canon.party import AccountNumber
 from protocols.canon.statement import Direction, Line
 from protocols.kit.errors import ProtocolError
 from protocols.kit.paging import PageCursor
-from protocols.kit.walk import Place, entered
+from protocols.kit.walk import Place, counted, entered, line_key, number_of
 
 DAY = date(2026, 11, 24)
 
@@ -100,3 +100,38 @@ def test_a_walk_is_entered_at_its_beginning_or_where_its_cursor_says() -> None:
     assert entered(gone_on.encode(), "q", lambda: "here") == gone_on
     with pytest.raises(ProtocolError):
         entered(gone_on.encode(), "another question", lambda: "here")
+
+
+# ---- keys that say what an entry moves ---------------------------------------------------------------------------------
+
+
+def keyed(number: str, minor: int, direction: Direction = Direction.DEBIT) -> Line:
+    key = line_key(DAY, (number, ""), direction, minor, DAY)
+    return Line(AccountNumber("0000000000000000017"), key, direction, Money(minor), DAY)
+
+
+def test_entries_of_one_number_have_keys_of_their_own_whichever_is_told_first() -> None:
+    three = [keyed("7", 101), keyed("7", 101, Direction.CREDIT), keyed("7", 150)]
+    names = [{one.bank_line_id for one in counted(some)} for some in (three, three[::-1])]
+    assert names[0] == names[1] and len(names[0]) == 3
+    assert {number_of(one) for one in names[0]} == {number_of(keyed("7", 1).bank_line_id)}
+
+
+def test_entries_of_days_before_the_change_keep_their_keys() -> None:
+    assert line_key(DAY, ("7", "", "1"), Direction.DEBIT, 101, DAY + timedelta(days=1)) == f"{DAY:%Y%m%d}-7-1"
+    assert number_of(f"{DAY:%Y%m%d}-7-1") == f"{DAY:%Y%m%d}-7-1"
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_alike_entries_with_another_between_them_are_counted_over_the_page_s_end(size: int) -> None:
+    lines = [keyed("6", 101), keyed("7", 101), keyed("7", 150), keyed("7", 101), keyed("7", 150), keyed("7", 101)]
+    lines = [replace(one, text=f"{place}") for place, one in enumerate(lines)]
+    whole = counted(lines)
+    place, found = Place(DAY), list[Line]()
+    for start in range(0, len(lines), size):
+        page = place.counted(lines[start : start + size])
+        found += page
+        following = place.onward(page, len(lines))
+        place = place if following is None else Place.of(following.text())
+    assert tuple(found) == whole
+    assert len({(one.bank_line_id, one.occurrence) for one in found}) == len(lines)

@@ -14,6 +14,7 @@ from protocols.canon.money import Money
 from protocols.canon.order import Kind
 from protocols.canon.outcome import Fate
 from protocols.canon.statement import Direction, Line
+from protocols.kit.walk import number_of
 from protocols.trial import trial
 from tests.protocols.banks.every.bench import Table, answering, bundled, table
 
@@ -21,6 +22,8 @@ LINES = answering("lines")
 ODD = tuple(name for name in LINES if "odd_rows" in trial(name).faults)
 SECOND = {name: fault for name in LINES for fault in ("odd_row", "odd_entry") if fault in trial(name).faults}
 """Banks whose twin can make an account's second entry one that cannot be read."""
+DATED = tuple(name for name in LINES if "line_ids_from" in trial(name).options)
+"""Banks of whose entries' ids the form changes on a day."""
 ODD_RETURNS = tuple(name for name in answering("returns") if "odd_rows" in trial(name).faults)
 FEE = 150
 
@@ -49,6 +52,19 @@ def test_an_entry_has_one_name_in_today_s_list_and_in_the_history(name: str) -> 
     made.stage.sign_on()
     assert named(made.walk(made.own[0], day, day)) == today
     assert sorted(minor for _, minor, _ in today.values() if minor != FEE) == [101, 101, 102]
+
+
+@pytest.mark.parametrize("name", DATED)
+def test_an_id_says_what_its_entry_moves_from_a_day_on_and_is_as_it_was_before(name: str) -> None:
+    """So that of entries with one number each has an id of its own; entries told before the change keep theirs."""
+    told = []
+    for since in ("2026-01-01", "2099-01-01"):
+        made = table(name, Conduct(fee_minor=FEE), {"line_ids_from": since})
+        for minor in (101, 102):
+            made.pay(made.order(Kind.PAYMENT, minor=minor), made.reference())
+        told.append(named(made.walk(made.own[0], made.today, made.today)))
+    assert all(line.endswith(f"-D{minor}") for (line, _), (_, minor, _) in told[0].items())
+    assert [number_of(line) for line, _ in told[0]] == [line for line, _ in told[1]]
 
 
 @pytest.mark.parametrize("name", LINES)
@@ -130,4 +146,4 @@ def test_an_unreadable_entry_keeps_no_enquiry_from_being_asked(name: str) -> Non
 
 
 def test_some_twins_have_unreadable_rows() -> None:
-    assert ODD and ODD_RETURNS
+    assert ODD and ODD_RETURNS and DATED == ("boc", "cmb", "spdb")
