@@ -26,7 +26,7 @@ from gateway.treasury.reconciled import Reconciled
 from gateway.treasury.reconciliation.increment import Register, RowId
 from gateway.treasury.reconciliation.rows import NOBODY, AccountTerms, Matching, MatchRow
 
-MOST_ROWS = 200_000
+MOST_ROWS = 100_000
 """Rows of all accounts together that stay in memory."""
 NEAR_DAYS = 10
 """A matching as of a day so near is moved to the day that is asked for."""

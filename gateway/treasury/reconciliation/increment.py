@@ -2,7 +2,8 @@
 
 Rows compete where they share a key: a code, an amount, a counterparty. From the new rows the keys lead to the rows
 whose match can change, and from these on. Rows matched by code or serial stay as they are, unless a new row has the
-code.
+code. A row matched by amount has a counterpart of its own, so the smaller rows of its counterparty are no parts of it:
+they are looked at only where a row is open. Without that, every row of a busy counterparty would lead to all others.
 """
 
 from __future__ import annotations
@@ -32,22 +33,30 @@ class Standing(IntEnum):
 @dataclass(frozen=True, slots=True)
 class Lookup:
     """A key that leads to other rows: those dated at most `days` away (None: any day), of a standing up to `most`, on
-    the other side only or on both."""
+    the other side only or on both, with amounts below `below_minor` (None: all)."""
 
     key: str
     days: int | None
     most: Standing
     other_side: bool
+    below_minor: int | None = None
+
+
+Bucket = tuple[int, int, Standing]
+"""The rows of one side that share a key, of one day, up to a standing."""
 
 
 class KnownRows(Protocol):
     """The rows decided so far, to be found by key."""
 
-    def find(self, lookup: Lookup, one: RowId, day: date) -> Iterable[tuple[RowId, MatchRow]]:
-        """The rows to which the key leads from a row of that id and day."""
+    def find(self, lookup: Lookup, one: RowId, day: date, seen: set[Bucket]) -> Iterable[tuple[RowId, MatchRow]]:
+        """The rows to which the key leads from a row of that id and day, but for buckets in `seen`; adds to these."""
 
     def partners(self, one: RowId) -> Iterable[tuple[RowId, MatchRow]]:
         """The rows of the match that a row is in."""
+
+    def standing(self, one: RowId) -> Standing:
+        """How fast the row's present decision is."""
 
 
 def owned_keys(row: MatchRow) -> list[str]:
@@ -63,8 +72,9 @@ def owned_keys(row: MatchRow) -> list[str]:
     return [*found, f"size {size}", f"back {size}"] if takes_back(row) else [*found, f"size {size}"]
 
 
-def lookups(row: MatchRow, terms: MatchTerms) -> Iterator[Lookup]:
-    """The keys by which a row leads to those that it competes with."""
+def lookups(row: MatchRow, terms: MatchTerms, may_be_open: bool) -> Iterator[Lookup]:
+    """The keys by which a row leads to those that it competes with. One that is open, or may be after what is decided,
+    may be the sum of smaller ones."""
     for key in owned_keys(row):
         kind = key.partition(" ")[0]
         if kind in ("code", "serial"):
@@ -72,7 +82,9 @@ def lookups(row: MatchRow, terms: MatchTerms) -> Iterator[Lookup]:
         elif kind == "amount":
             yield Lookup(key, terms.far_days, Standing.WEAK, True)
         elif kind == "party":
-            yield Lookup(key, terms.span_days, Standing.WEAK, True)
+            yield Lookup(key, terms.span_days, Standing.OPEN, True)
+            if may_be_open:
+                yield Lookup(key, terms.span_days, Standing.WEAK, True, row.amount_minor)
         elif kind == "back":
             yield Lookup("size" + key[4:], terms.span_days, Standing.STRONG, False)
         else:
@@ -80,20 +92,27 @@ def lookups(row: MatchRow, terms: MatchTerms) -> Iterator[Lookup]:
 
 
 def affected(
-    known: KnownRows, fresh: Mapping[RowId, MatchRow], gone: Iterable[tuple[RowId, MatchRow]], terms: MatchTerms
-) -> dict[RowId, MatchRow]:
-    """The rows to decide again: the fresh ones, and all that the keys lead to. `gone` are rows as they were before."""
+    known: KnownRows, fresh: Mapping[RowId, MatchRow], gone: Iterable[tuple[RowId, MatchRow]], terms: MatchTerms,
+    opened: Collection[RowId] = (),
+) -> dict[RowId, MatchRow]:  # fmt: skip
+    """The rows to decide again: the fresh ones, and all that the keys lead to. `gone` are rows as they were before;
+    `opened` are those that have a match, and would have none after what is decided."""
     found = dict(fresh)
     before = list(gone)
     waiting = [(one, row) for one, row in fresh.items()] + before
     hidden = {one for one, _ in before if one not in fresh}
+    changed, seen = {*fresh, *hidden, *opened}, set[Bucket]()
     while waiting:
         one, row = waiting.pop()
-        near = [other for lookup in lookups(row, terms) for other in known.find(lookup, one, row.day)]
+        may_be_open = one in changed or known.standing(one) is Standing.OPEN
+        leads = lookups(row, terms, may_be_open)
+        near = [other for lookup in leads for other in known.find(lookup, one, row.day, seen)]
         for other, its_row in [*near, *known.partners(one)]:
             if other not in found and other not in hidden:
                 found[other] = its_row
-                waiting.append((other, its_row))
+                # A shadow is never matched: it is there for the line that led to it, and leads to no other.
+                if not its_row.shadow:
+                    waiting.append((other, its_row))
     return found
 
 
@@ -127,22 +146,19 @@ class Register:
             for key in owned_keys(row):
                 days = self._by_key.setdefault(hash((key, one[0])), {})
                 days.setdefault(row.day.toordinal(), []).append(one[1])
-        # Most of the rows are new: then to look for those that are affected costs more than to decide all.
-        again = dict(self.rows) if 2 * len(fresh) > len(self.rows) else affected(self, fresh, gone, self.terms)
-        self._decide(again)
-        return again.keys()
+        return self._decide(fresh, gone)
 
     def remove(self, entries: Iterable[str] = (), lines: Iterable[str] = ()) -> Collection[RowId]:
         """Take rows out, and decide what that changes; returns the rows that were decided for it."""
         gone = [(one, self.rows[one]) for one in [*((False, one) for one in entries), *((True, one) for one in lines)]]
-        again = affected(self, {}, gone, self.terms)
+        again = self._decide({}, gone)
         for one, row in gone:
             self._forget(one, row)
             self.matches.pop(one, None)
             self.reasons.pop(one, None)
-            self.proposals.pop(one[1], None)
-        self._decide(again)
-        return again.keys()
+            if one[0]:
+                self.proposals.pop(one[1], None)
+        return again
 
     def decided(self) -> Decided:
         """All decisions, as `decide` over all rows gives them."""
@@ -152,16 +168,21 @@ class Register:
             (outcome.open_lines if is_line else outcome.open_entries)[one] = reason
         return outcome.ordered()
 
-    def find(self, lookup: Lookup, one: RowId, day: date) -> Iterable[tuple[RowId, MatchRow]]:
-        """The rows to which the key leads (and, rarely, one whose key has the same hash)."""
+    def find(self, lookup: Lookup, one: RowId, day: date, seen: set[Bucket]) -> Iterable[tuple[RowId, MatchRow]]:
+        """The rows to which the key leads (and, rarely, one whose key has the same hash), but for `seen` buckets."""
         for is_line in (not one[0],) if lookup.other_side else (False, True):
-            by_day = self._by_key.get(hash((lookup.key, is_line)), {})
-            middle = day.toordinal()
+            key = hash((lookup.key, is_line))
+            by_day, middle = self._by_key.get(key, {}), day.toordinal()
             days = by_day if lookup.days is None else range(middle - lookup.days, middle + lookup.days + 1)
-            for other in [(is_line, found) for near in days for found in by_day.get(near, ())]:
-                match = self.matches.get(other)
-                if standing_of(match.rule if match else None) <= lookup.most:
-                    yield other, self.rows[other]
+            buckets = [(key, near, lookup.most) for near in days if near in by_day]
+            if lookup.below_minor is None:
+                buckets = [one for one in buckets if one not in seen]
+                seen.update(buckets)
+            for other in [(is_line, found) for _, near, _ in buckets for found in by_day[near]]:
+                row = self.rows[other]
+                small = lookup.below_minor is None or row.amount_minor < lookup.below_minor
+                if small and self.standing(other) <= lookup.most:
+                    yield other, row
 
     def partners(self, one: RowId) -> Iterable[tuple[RowId, MatchRow]]:
         """The rows of the match that a row is in."""
@@ -171,15 +192,36 @@ class Register:
                 if other in self.rows:
                     yield other, self.rows[other]
 
-    def _decide(self, again: Mapping[RowId, MatchRow]) -> None:
+    def standing(self, one: RowId) -> Standing:
+        """How fast the row's present decision is."""
+        match = self.matches.get(one)
+        return standing_of(match.rule if match else None)
+
+    def _decide(self, fresh: Mapping[RowId, MatchRow], gone: list[tuple[RowId, MatchRow]]) -> Collection[RowId]:
+        """Decide what the change affects. A row that loses its match by it leads to more rows, until none does."""
+        # Most of the rows are new: then to look for those that are affected costs more than to decide all.
+        again = dict(self.rows) if 2 * len(fresh) > len(self.rows) else affected(self, fresh, gone, self.terms)
+        opened = set[RowId]()
+        while True:
+            entries = [row for (is_line, _), row in again.items() if not is_line]
+            lines = [row for (is_line, _), row in again.items() if is_line]
+            outcome = decide(entries, lines, self.terms)
+            left = [*((False, one) for one in outcome.open_entries), *((True, one) for one in outcome.open_lines)]
+            left += [one for match in outcome.matches if match.rule is MatchRule.GROUP for one in _members(match)]
+            more = {one for one in left if one not in opened and self.standing(one) is not Standing.OPEN}
+            if not more or len(again) == len(self.rows):
+                break
+            opened |= more
+            again = affected(self, fresh, gone, self.terms, opened)
+        self._keep(again, outcome)
+        return again.keys()
+
+    def _keep(self, again: Collection[RowId], outcome: Decided) -> None:
         for one in again:
             self.matches.pop(one, None)
             self.reasons.pop(one, None)
             if one[0]:
                 self.proposals.pop(one[1], None)
-        entries = [row for (is_line, _), row in again.items() if not is_line]
-        lines = [row for (is_line, _), row in again.items() if is_line]
-        outcome = decide(entries, lines, self.terms)
         for match in outcome.matches:
             for one in _members(match):
                 self.matches[one] = match
