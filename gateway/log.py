@@ -10,8 +10,10 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from threading import get_ident
 from typing import Any, TextIO
 
 import structlog
@@ -88,6 +90,56 @@ class _Line:
         return f"<{_PRIORITY.get(level, 6)}>{text}" if self._priorities else text
 
 
+class _Stream:
+    """What a line goes to: each is written whole and at once, except those of a `together` block."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._held: list[str] = []
+        self._holder = 0
+
+    def msg(self, text: str) -> None:
+        """Write the line, or hold it until the block of this thread ends."""
+        if self._holder == get_ident():
+            self._held.append(text)
+        else:
+            # One call, so that no other thread's line comes between the text and its end.
+            self._out.write(text + "\n")
+            self._out.flush()
+
+    log = debug = info = warn = warning = error = critical = fatal = failure = exception = err = msg
+
+    def hold(self) -> bool:
+        """Begin a block of this thread. False if one is open already, which then has these lines, too."""
+        if self._holder:
+            return False
+        self._holder = get_ident()
+        return True
+
+    def let_go(self) -> None:
+        """End the block: write what it held."""
+        self._holder = 0
+        if self._held:
+            held, self._held = self._held, []
+            self.msg("\n".join(held))
+
+
+_streams: list[_Stream] = []
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Lines of this block are written when it ends, by one call to the system. For many lines that one thread writes
+    in a row, with nothing between them that others could see."""
+    stream = _streams[-1] if _streams else None
+    held = stream is not None and stream.hold()
+    try:
+        yield
+    finally:
+        if held and stream is not None:
+            stream.let_go()
+
+
 @implementer(ILogObserver)
 class _Bridge:
     """Twisted's log events as lines of the same stream."""
@@ -129,11 +181,12 @@ def start(
     With `priorities` each line begins with the journal's `<6>`: for a daemon under systemd. `environment` stands in
     each line as `env`.
     """
-    out = sys.stderr if stream is None else stream
+    stream_of_lines = _Stream(sys.stderr if stream is None else stream)
+    _streams[:] = [stream_of_lines]
     structlog.configure(
         processors=[_Line(priorities=priorities, environment=environment)],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(out),
+        logger_factory=lambda *_names: stream_of_lines,
         cache_logger_on_first_use=True,
     )
     root = logging.getLogger()

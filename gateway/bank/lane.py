@@ -235,8 +235,9 @@ class Lane:
         if self._work_loader.active:
             for payment in share.admitted:
                 self.ready_payments.keep(payment)
-        for applied in share.changes:
-            self.recorder.on_applied(applied)
+        with log.together():
+            for applied in share.changes:
+                self.recorder.on_applied(applied)
 
     def ask(self, operation: str, conversation: Callable[[Context], Conversation[R]], max_wait_s: float) -> Deferred[R]:
         """Put a question; fires with the bank's answer or fails with Unavailable or ProtocolError."""

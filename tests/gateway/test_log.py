@@ -8,6 +8,7 @@ import logging
 import random
 import re
 from collections.abc import Callable, Iterator
+from threading import Thread
 
 import pytest
 import structlog
@@ -145,3 +146,46 @@ def test_priorities_of_the_journal() -> None:
     said = stream.getvalue().splitlines()
     assert [line[:3] for line in said] == ["<7>", "<6>", "<4>", "<3>"]
     assert [json.loads(line[3:])["event"] for line in said] == ["a", "b", "c", "d"]
+
+
+class Written(io.StringIO):
+    """What each call to the system would have carried."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[str] = []
+
+    def write(self, text: str) -> int:
+        self.calls.append(text)
+        return super().write(text)
+
+
+def test_lines_of_a_block_are_written_by_one_call_when_it_ends_even_by_an_error() -> None:
+    stream = Written()
+    log.start("info", stream, bridge_twisted=False)
+    logger = log.get("test")
+
+    def events() -> list[list[str]]:
+        return [[json.loads(line)["event"] for line in call.splitlines()] for call in stream.calls]
+
+    def says_two_and_fails() -> None:
+        with log.together():
+            logger.info("one")
+            with log.together():
+                logger.info("two")
+            other = Thread(target=lambda: logger.info("from another thread"))
+            other.start()
+            other.join()
+            assert events() == [["from another thread"]]
+            raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        says_two_and_fails()
+    logger.info("three")
+    assert events() == [["from another thread"], ["one", "two"], ["three"]]
+    structlog.reset_defaults()
+
+
+def test_without_a_stream_of_ours_a_block_is_nothing() -> None:
+    with log.together():
+        pass

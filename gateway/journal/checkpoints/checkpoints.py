@@ -324,14 +324,15 @@ def write(
 ) -> tuple[str, ...]:
     """Store a checkpoint and enqueue its message. `messages` are the message ids of earlier checkpoints; delivered ones
     are deleted. Returns the ids of the others and of this one."""
+    # Past the cache of payments, which no statement here concerns: it would be forgotten once a second under load.
     if messages:
         delivered = _O.message_id.in_(messages) & (_O.state == OutboxState.SENT.value)
-        gone = list(tx.fresh.execute(select(_O.message_id).where(delivered)).scalars())
-        tx.fresh.execute(delete(schema.outbox).where(_O.message_id.in_(gone)))
+        gone = list(tx.raw.execute(select(_O.message_id).where(delivered)).scalars())
+        tx.raw.execute(delete(schema.outbox).where(_O.message_id.in_(gone)))
         messages = [one for one in messages if one not in gone]
     tree = json.dumps({"tree": _plain(made.tree), "hash": made.head.hash}).encode()
-    tx.fresh.execute(delete(schema.checkpoints).where(_C.node == node))
-    tx.fresh.execute(insert(schema.checkpoints), {
+    tx.raw.execute(delete(schema.checkpoints).where(_C.node == node))
+    tx.raw.execute(insert(schema.checkpoints), {
         "node": node, "size": made.head.seq, "at_ms": tx.now_ms, "note": published.note,
         "tree": tx.vault.seal(tree, _aad(node, made.head.seq)),
     })  # fmt: skip

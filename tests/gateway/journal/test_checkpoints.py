@@ -18,6 +18,7 @@ from gateway.journal.checkpoints.checkpoints import BadCheckpoint, Checkpoint, C
 from gateway.journal.checkpoints.witness import Seen, Witness
 from gateway.journal.commit import audit, outbox
 from gateway.journal.commit.group_commit import SqlStore
+from gateway.journal.commit.payment_cache import PaymentCache
 from gateway.journal.commit.permit_log import NoPermits
 from gateway.journal.commit.rows import OutboxState
 from gateway.journal.commit.store import Tx
@@ -99,6 +100,16 @@ def test_one_is_made_after_a_minute_and_one_at_once_for_a_thousand_entries(maker
     maker.note(1)
     maker.pass_(61)
     assert maker.sizes() == [1_007]
+
+
+def test_a_checkpoint_leaves_the_writers_memory_of_payments_alone(
+    maker: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PaymentCache, "distrust", lambda _self: pytest.fail("it was forgotten"))
+    for size in (1_000, 2_000):
+        maker.note(1_000)
+        maker.pass_(2)
+        assert maker.sizes()[-1] == size
 
 
 def test_what_was_delivered_is_not_kept(maker: Maker) -> None:
