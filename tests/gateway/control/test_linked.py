@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from gateway.journal.payments import linked_orders
+from gateway.journal.commit.store import Tx
+from gateway.journal.payments import approval_checks, linked_orders, lookup
+from gateway.journal.people import approval_requests
 from gateway.treasury import linked_runs, pool_service
 from tests.gateway.cli.control_operator import Operator
 from tests.gateway.control.test_liquidity import RICH, balance, own, policy, pool_of, put, world_of
@@ -169,6 +171,29 @@ def test_one_approval_covers_both_legs_and_says_so(site: Operator) -> None:
     put(site, pool_of(site, "down=target:0.02"))
     shown = site.ask("GET", "approvals", waits["request"])
     assert shown["digest"] == waits["digest"], "the header is the same"
+
+
+def test_an_approval_is_void_once_another_header_would_fund_it(site: Operator) -> None:
+    policy(site, "CNY 0.. 1")
+    pay(site, "AP-1")
+
+    def why() -> str:
+        found: list[str] = []
+
+        def unit(tx: Tx) -> str:
+            row, request = (lookup.find(tx.fresh, "kingdee", "AP-1"),
+                            approval_requests.naming(tx.read, "kingdee", "AP-1", "AP-1"))  # fmt: skip
+            assert row is not None and request is not None
+            return approval_checks.why_changed(tx, request, (row,), site.gateway.registry.approval_terms)
+
+        site.gateway.parts.store.write(unit).addCallback(found.append)
+        site.world.run(1)
+        return found[0]
+
+    assert why() == ""
+    _, member, other, _ = own(site)
+    put(site, f"pool CNY header={other} most-run=9.00 most-day=9.00; child {member} down=target:0.01")
+    assert why() == "the pool that funds it is not as it was approved"
 
 
 @pytest.mark.parametrize("after_s", [1, 21, 22, 24, 41, 42, 44])
