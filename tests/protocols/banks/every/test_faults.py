@@ -33,7 +33,7 @@ HERE = Path(__file__).parent
 FAULTS = [(name, fault) for name in EVERY for fault in trial(name).faults]
 LATER_S = 3_600.0
 # The bank leaves these out of its answers, so no reader can know of them until it tells them.
-HIDES = {("cmb", "sweeps")}
+HIDES = {("cmb", "sweeps"), ("finws", "late_entries")}
 
 # A trap, and where it is played: a bank's own fault, a fate word of the books, or a fault of the server.
 FIELD: Mapping[str, tuple[tuple[str, str] | str | BankFault, ...]] = {
