@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,20 @@ def test_each_schema_is_a_schema(name: str) -> None:
     assert made["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     closed = made.get("additionalProperties") is False
     assert closed is (MESSAGES[name].voice is Voice.COMMAND)
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_each_pattern_is_about_the_whole_value(name: str) -> None:
+    """JSON Schema looks for a pattern anywhere in a value; what `read` and the XSD check is the whole of it."""
+
+    def patterns(part: object) -> Iterator[str]:
+        if isinstance(part, dict):
+            yield from (value for key, value in part.items() if key == "pattern" and isinstance(value, str))
+        for one in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+            yield from patterns(one)
+
+    open_ended = [one for one in patterns(json_schema.schema(MESSAGES[name])) if not re.fullmatch(r"\^.*\$", one)]
+    assert not open_ended
 
 
 @pytest.mark.parametrize("name", SHOWN)
