@@ -134,7 +134,8 @@ def test_every_field_counts(detail: Any) -> None:
         not_before=ORDER.valid_until,
     )
     variants = _variants(order, {"valid_until": _LATER, "not_before": _LATER, "debtor": _LEFT, "creditor": _LEFT,
-                                 "detail": TransferDetail("sweep"), "terms": _TERMS, "maker": "li"})  # fmt: skip
+                                 "detail": TransferDetail("sweep"), "terms": _TERMS, "maker": "li",
+                                 "funded_by": "group"})  # fmt: skip
     unset = {"bic": "ABCDCNBJ", "address": Address(country="CN")}
     variants += [replace(order, debtor=party) for party in _variants(_PARTY, unset)]
     variants += [replace(order, creditor=party) for party in _variants(_PARTY, unset)]
