@@ -34,8 +34,9 @@ READY: Final = tuple(
 """Banks that can be tried; a folder without a trial.toml is not a bank yet."""
 MINOR: Final = 1_234_567
 PAYMENT: Final = "payment"
+ACCOUNT: Final = "account"
 SUBJECTS: Final = {
-    PAYMENT: PAYMENT, "fate": PAYMENT, "bundle": "bundle", "bundle fate": "bundle", "lines": "account", "balance": "account",
+    PAYMENT: PAYMENT, "fate": PAYMENT, "bundle": "bundle", "bundle fate": "bundle", "lines": ACCOUNT, "balance": ACCOUNT,
 }  # fmt: skip
 UNFINISHED: Final = "asks on"
 """What a conversation says that wants more answers than the good ones were: nothing yet."""

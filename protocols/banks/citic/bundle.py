@@ -171,7 +171,8 @@ class Together:
         """Every line by the message's clientID. Raises Declined if the question is answered with a status.
 
         Lines are numbered alike in every message, and answers seldom say which message they are about. So a page with
-        an ending on it is asked for twice, over two connections, and an ending is believed if both say the same.
+        an ending on it is asked for twice, over two connections, and an ending is believed if both say the same. So is
+        "not found": an empty answer to any other question looks like it.
         """
         sent, form = question.sent, self.form
         waiting = (yield from self._summary(sent)) if self.payments.options.summary_first else None
@@ -191,7 +192,7 @@ class Together:
             if page.nothing is not None:
                 if found:
                     break
-                return {one.reference: page.nothing for one in sent.items}
+                return (yield from self._absent(sent, page.nothing))
             words = page.words
             if self.payments.options.confirm and any(word.fate in ENDED for word in words.values()):
                 again = yield from self._page(sent, begin)
@@ -205,14 +206,21 @@ class Together:
             if begin > page.total if page.total is not None else len(words) < PAGE_LINES:
                 break
         if not found:
-            nowhere = Outcome(Fate.NOT_FOUND, text="no line under this clientID")
-            return {one.reference: nowhere for one in sent.items}
+            return (yield from self._absent(sent, Outcome(Fate.NOT_FOUND, text="no line under this clientID")))
         settled = [one for one in sent.items if one.reference in found and found[one.reference].fate is Fate.SETTLED]
         if self.statements is not None and settled and all(one.fate in ENDED for one in found.values()):
             own = settled[0].creditor if self.kind is Kind.COLLECTION else settled[0].debtor
             back = yield from self.statements.came_back(own, sent.bank_date - _DAY, context)
             found |= self._returned(sent.reference, settled, back)
         return found
+
+    def _absent(self, sent: SentBundle, word: Outcome) -> Conversation[Fates]:
+        """`word` on all lines of a message of which the bank lists none; doubt where the same question finds some."""
+        if word.fate is Fate.NOT_FOUND and self.payments.options.confirm:
+            again = yield from self._page(sent, 1)
+            if again.words or (again.nothing is not None and again.nothing.fate is not Fate.NOT_FOUND):
+                word = Outcome(Fate.UNKNOWN, word.code, "two answers to one question differ", listed=False)
+        return {one.reference: word for one in sent.items}
 
     def _returned(self, message: str, settled: Sequence[Sent], back: Sequence[CameBack]) -> Fates:
         """The lines that came back, by their own number, or by account and amount under the message's.

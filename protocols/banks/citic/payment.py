@@ -179,16 +179,16 @@ class Payments:
     def fate(self, question: FateQuestion, context: Context) -> Conversation[Outcome]:
         """DLCIDSTT by our clientID. Raises Declined if the question itself is answered with a status.
 
-        Its answer says nothing of what it answers. So an ending is asked for twice, over two connections, and believed
-        if both answers are the same.
+        Its answer says nothing of what it answers, and the empty one to any other question looks like it. So an ending
+        and "not found" are asked for twice, over two connections, and believed if both answers are the same.
         """
         once = yield from self._told(question.sent)
-        if once.fate not in ENDED or not self.options.confirm:
+        if once.fate not in (*ENDED, Fate.NOT_FOUND) or not self.options.confirm:
             return once
         again = yield from self._told(question.sent)
         if (again.fate, again.code) == (once.fate, once.code):
             return again
-        both = f"{once.code}, then {again.code}"
+        both = ", then ".join(one.code or one.fate.value for one in (once, again))
         return Outcome(Fate.UNKNOWN, code=both, text="two answers to one question differ", listed=False)
 
     def _told(self, sent: Sent) -> Conversation[Outcome]:

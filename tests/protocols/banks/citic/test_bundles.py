@@ -223,6 +223,14 @@ def asked_twice(given: Bundle, *frames: bytes, **options: Any) -> Fates:
 
 
 @pytest.mark.parametrize("given", ALL)
+@pytest.mark.parametrize("nowhere", [told(), answer("TWIN004")])
+def test_not_found_is_believed_when_two_answers_say_it(given: Bundle, nowhere: bytes) -> None:
+    assert words(asked_twice(given, nowhere, nowhere, codes=CODES)) == [Fate.NOT_FOUND] * 2
+    got = asked_twice(given, nowhere, told(line(given, 1, "AAAAAAA"), line(given, 2, "CCCCCCC")), codes=CODES)
+    assert [(one.fate, one.listed) for one in got.values()] == [(Fate.UNKNOWN, False)] * 2
+
+
+@pytest.mark.parametrize("given", ALL)
 def test_an_ending_of_a_line_is_believed_when_two_answers_say_the_same(given: Bundle) -> None:
     first = told(line(given, 1, "AAAAAAA"), line(given, 2, "ED02093"))
     assert words(asked_twice(given, first, first)) == [Fate.SETTLED, Fate.FAILED]

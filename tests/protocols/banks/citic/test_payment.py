@@ -347,9 +347,18 @@ def test_an_ending_is_believed_when_two_answers_say_the_same() -> None:
             asked_twice(state(), frame)
 
 
-@pytest.mark.parametrize("frame", [state("2", "CCCCCCC"), answer("AAAAAAA", rows=[]), state("2", "UNKNOWN")])
+@pytest.mark.parametrize("frame", [state("2", "CCCCCCC"), state("2", "UNKNOWN")])
 def test_what_is_no_ending_is_asked_once(frame: bytes) -> None:
-    assert asked_twice(frame).fate in (Fate.PENDING, Fate.NOT_FOUND, Fate.UNKNOWN)
+    assert asked_twice(frame).fate in (Fate.PENDING, Fate.UNKNOWN)
+
+
+def test_not_found_is_believed_when_two_answers_say_it() -> None:
+    """The empty answer to any other question, as of a day without entries, looks like it."""
+    empty = answer("AAAAAAA", rows=[])
+    assert asked_twice(empty, empty).fate is Fate.NOT_FOUND
+    for other in (state(), state("1", "ED02093"), state("2", "CCCCCCC")):
+        told = asked_twice(empty, other)
+        assert (told.fate, told.listed) == (Fate.UNKNOWN, False)
 
 
 def test_another_payment_s_answer_in_between_is_found_out() -> None:
