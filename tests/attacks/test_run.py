@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from datetime import datetime
 from types import MappingProxyType, SimpleNamespace
 from unittest.mock import patch
@@ -10,9 +11,10 @@ from unittest.mock import patch
 import pytest
 from lxml import etree
 
+from protocols.canon.money import Money
 from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.party import Name
-from protocols.canon.statement import ReturnsPage
+from protocols.canon.statement import Page, ReturnsPage
 from protocols.kit import xmldoc
 from protocols.kit.dsig import gate
 from protocols.kit.errors import ProtocolError
@@ -22,6 +24,8 @@ from tests.attacks.kind import Kind
 from tests.attacks.run import BUDGET_S, Tally, attack_bank, judged, least, slowness
 from tests.attacks.targets import KIT
 
+ONE, TWO = Money(100), Money(200)
+PAGE = Page((), opening=ONE, closing=TWO)
 YES = Outcome(Fate.SETTLED, "1", "paid", "S1", datetime(2026, 11, 24))
 
 
@@ -37,6 +41,12 @@ YES = Outcome(Fate.SETTLED, "1", "paid", "S1", datetime(2026, 11, 24))
         (Outcome(Fate.PENDING, "1"), Outcome(Fate.PENDING, "2"), "doubt"),
         (Outcome(Fate.PENDING, "1"), Outcome(Fate.SETTLED, "1"), "accepted"),
         (YES, Outcome(Fate.PENDING, "1"), "accepted"),
+        (YES, Outcome(Fate.PENDING, "1", findings=("a file cannot be read",)), "doubt"),
+        (YES, Outcome(Fate.FAILED, "1", findings=("a file cannot be read",)), "accepted"),
+        (YES, Outcome(Fate.PENDING, "1", bank_serial="S2", findings=("a file cannot be read",)), "accepted"),
+        (PAGE, Page((), opening=ONE, findings=("a balance cannot be read",)), "left"),
+        (PAGE, Page((), opening=ONE, closing=ONE, findings=("a balance cannot be read",)), "accepted"),
+        (PAGE, replace(PAGE, findings=("a file cannot be read",), unread=1), "left"),
         ({"a": YES}, {"a": YES, "b": YES}, "accepted"),
         ({"a": YES, "b": YES}, {"a": YES}, "doubt"),
         ((1, 2), (1, 3), "accepted"),

@@ -18,7 +18,7 @@ from protocols.banks.finws import iso
 from protocols.banks.finws.climb import Types
 from protocols.banks.finws.enrolment import Enrolment
 from protocols.banks.finws.files import Files
-from protocols.banks.finws.messages import MAX_BYTES, Wire
+from protocols.banks.finws.messages import DOWNLOAD_MAX_BYTES, Wire
 from protocols.banks.finws.names import OPERATIONS, OUTCOMES
 from protocols.banks.finws.payment import KINDS, TOGETHER, Payments
 from protocols.banks.finws.pki import Factory
@@ -108,8 +108,8 @@ def build(options: Mapping[str, Any]) -> Bank:
     most = int(_number(options, "file_payments", 1, 5000))
     kinds = [kind for kind in TOGETHER if kind is not Kind.COLLECTION or types.collection]
     answer_s = _number(options, "answer_s", 0.01, 600)
-    business = Port("business", lambda: http.HttpAnswers().cutter(MAX_BYTES), kept=False, first_byte_s=answer_s,
-                    between_bytes_s=min(10.0, answer_s), exchange_s=2 * answer_s)  # fmt: skip
+    business = Port("business", lambda: http.HttpAnswers().cutter(DOWNLOAD_MAX_BYTES), kept=False,
+                    first_byte_s=answer_s, between_bytes_s=min(10.0, answer_s), exchange_s=2 * answer_s)  # fmt: skip
     return Bank(
         profile=_profile(options, variant, wire, kinds),
         ports={"business": business},

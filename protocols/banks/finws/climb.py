@@ -99,7 +99,8 @@ class Climb:
         yield from self._status_words(asked, ours, context, turn, about)
         yield from self._booking_words(asked, ours, context, turn, about)
         word = self.meanings.word
-        at_bank = [replace(word("uploadFile", "file", one.status), bank_serial=one.reference) for one in ours]
+        # One number whichever word counts in the end: that of the first of our uploads, as in words from other files.
+        at_bank = [replace(word("uploadFile", "file", one.status), bank_serial=ours[0].reference) for one in ours]
         return {reference: _best(at_bank, told, len(ours)) for reference, told in about.items()}
 
     def _uploads_of(self, asked: Asked, context: Context, turn: Turn) -> Conversation[tuple[File, ...]]:
@@ -136,6 +137,8 @@ class Climb:
                 if file.parent:
                     raise ProtocolError("correlation", f"a status file answers our upload but not {asked.reference}")
                 continue
+            # A line that cannot be read may be about a payment that has no other.
+            _left_out(about, *(f"{file.kind} {plain(said.message_id)}: {one}" for one in said.findings))
             for reference, word in _words_of(said, asked, about).items():
                 text = f"{_STATUS_FILE} {word.text}".strip()
                 serial = _serial(asked.items[reference], ours)
@@ -371,7 +374,8 @@ def _best(at_bank: Sequence[Outcome], told: _Told, files: int) -> Outcome:
         why = "; ".join(dict.fromkeys(unclear))
         return Outcome(Fate.UNKNOWN, "", why, words[0].bank_serial, findings=(*dict.fromkeys(unclear), *left_out))
     best = next((word for fate in _CLIMB for word in words[::-1] if word.fate is fate), words[-1])
-    best = replace(best, findings=(*dict.fromkeys(one for word in words for one in word.findings), *left_out))
+    told_odd = (*(one for word in words for one in word.findings), *left_out)
+    best = replace(best, findings=tuple(dict.fromkeys(told_odd)))
     shown = [word.text for word in told.booked if word.fate is best.fate]
     return replace(best, text="; ".join(dict.fromkeys(shown))) if shown else best
 

@@ -43,8 +43,11 @@ from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import plain
 from protocols.kit.xmldoc import Markup, build, el, maybe, one, parse, several, value, value_or
 
-MAX_BYTES: Final = 16_777_216
-"""Of an answer: 100,000 entries packed and wrapped twice in base64 are 12 MB."""
+ANSWER_MAX_BYTES: Final = 6_291_456
+"""Of an answer that brings no file: a hostile answer to a payment is refused within 50 ms."""
+DOWNLOAD_MAX_BYTES: Final = 16_777_216
+"""Of an answer that brings a file: 100,000 entries packed and wrapped twice in base64 are 12 MB."""
+_BRING_FILES: Final = frozenset({"downloadFile"})
 CONTENT_MAX_BYTES: Final = 2_097_152
 """Of a file that is held as a whole; a larger one is read piece by piece."""
 STREAM_MAX_BYTES: Final = 268_435_456
@@ -215,7 +218,8 @@ class Wire:
         `secret` is the key that opens encrypted answers, PEM. `today` makes the days of the bank's certificates count,
         and is needed where the kind of bank still signs with SHA-1.
         """
-        body = self._body(today, http.expect_status(http.parse_answer(data), (200, 500)))
+        most = DOWNLOAD_MAX_BYTES if operation in _BRING_FILES else ANSWER_MAX_BYTES
+        body = self._body(today, http.expect_status(http.parse_answer(data), (200, 500)), most)
         out = maybe(body, f"{C}{operation}out")
         if out is None:
             fault = maybe(body, f"{S}Fault")
@@ -231,7 +235,7 @@ class Wire:
             if not self.variant.answer_envelope_signed or shown == DONE:
                 raise ProtocolError("unsigned", f"an answer {shown} without a signed ApplicationResponse")
             return Answer(operation, request_id, shown, words, None)
-        document = self._document(packed, secret, today)
+        document = self._document(packed, secret, today, most)
         if document is None:
             return Answer(operation, request_id, shown, words, None)
         code, said = value(document, D + "ResponseCode"), plain(value_or(document, D + "ResponseText"))
@@ -241,7 +245,7 @@ class Wire:
             raise ProtocolError("correlation", f"the envelope says {shown}, the signed content {code}")
         return Answer(operation, request_id, code, said, document)
 
-    def _document(self, packed: str, secret: str, today: date | None) -> etree._Element | None:
+    def _document(self, packed: str, secret: str, today: date | None, most: int) -> etree._Element | None:
         """The signed ApplicationResponse; None if it is sealed, nobody has the key, and the envelope vouches for it."""
         document = unbase64(packed, "ApplicationResponse")
         if self.variant.encryption and encryption.is_encrypted(document):
@@ -252,14 +256,14 @@ class Wire:
             document = encryption.decrypt(document, secret.encode())
         profile = self.variant.content("ApplicationResponse", self.variant.answer)
         return dsig.verify(document, profile, self.bank_keys, charset=self.variant.charset_of(document), today=today,
-                           engine=self.engine, max_bytes=MAX_BYTES, max_nodes=_NODES_MAX).root  # fmt: skip
+                           engine=self.engine, max_bytes=most, max_nodes=_NODES_MAX).root  # fmt: skip
 
-    def _body(self, today: date | None, message: bytes) -> etree._Element:
+    def _body(self, today: date | None, message: bytes, most: int) -> etree._Element:
         charset = self.variant.charset_of(message)
         if self.variant.answer_envelope_signed:
             return dsig.verify(message, self.variant.transport(answer=True), self.bank_keys, charset=charset,
-                               today=today, engine=self.engine, max_bytes=MAX_BYTES).root  # fmt: skip
-        return one(parse(message, charset, max_bytes=MAX_BYTES), f"{S}Body")
+                               today=today, engine=self.engine, max_bytes=most).root  # fmt: skip
+        return one(parse(message, charset, max_bytes=most), f"{S}Body")
 
     def _envelope(self, operation: str, request_id: str, stamp: str, now: datetime, document: bytes) -> bytes:
         assert self.transport_certificate is not None, "there is no certificate yet"

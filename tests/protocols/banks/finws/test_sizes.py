@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from gateway.simbank.ledger import LedgerAccount
+from protocols.banks import finws
 from protocols.banks.finws import iso, messages
 from protocols.banks.finws.files import DOWNLOADS_MAX
 from protocols.banks.finws.twin_files import NOTIFICATION, STATEMENT, Shelved
@@ -21,7 +22,7 @@ from protocols.canon.party import AccountNumber
 from protocols.canon.query import LinesQuestion, ReturnsQuestion
 from protocols.canon.statement import Line
 from protocols.kit.errors import ProtocolError
-from tests.protocols.banks.finws.paper import DEBTOR, stage
+from tests.protocols.banks.finws.paper import DEBTOR, options, stage
 from tests.protocols.banks.finws.test_files_of_many import ask, items, upload
 from tests.protocols.kit.iso20022.test_stream import document, entry, statement
 from tests.world.dialogue import NOON, Stage
@@ -93,6 +94,18 @@ def test_an_answer_of_ten_megabytes_is_verified_and_read() -> None:
     lines, findings, _ = walk(made)
     assert max(len(one.answer) for one in made.said) > 12_000_000 and 40 < len(lines) < 60
     assert all("do not make closing" in one for one in findings)
+
+
+@pytest.mark.parametrize(
+    ("operation", "reason"),
+    [("uploadFile", "frame_too_long"), ("downloadFileList", "frame_too_long"), ("downloadFile", "not_xml")],
+)
+def test_only_an_answer_that_brings_a_file_may_be_large(operation: str, reason: str) -> None:
+    body = b" " * (messages.ANSWER_MAX_BYTES + 1)
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+    with pytest.raises(ProtocolError) as refused:
+        finws.files(options()).wire.read(answer, operation, ("1",), "", NOON.date())
+    assert refused.value.reason == reason
 
 
 def test_a_booking_is_found_however_many_notifications_came_after_it() -> None:
