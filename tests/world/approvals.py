@@ -320,9 +320,16 @@ class ApprovalStory:
             self._say(second, one)
 
     def _delegate(self) -> None:
+        """From then on the two are one seat: where both approve, they count once."""
         giver = self.chance.choice(_HANDS)
         taker = self.chance.choice([one for one in (*_HANDS, _STAND_IN) if one is not giver])
         self._give(giver, taker, self.chance.choice((0.003, 0.05)))
+        self.world.run(2 * UNSURE_MS / 1000)
+        for one in self._waiting():
+            if one["maker"] not in (giver.name, taker.name):
+                self._say(giver, one)
+                self._say(taker, one)
+                return
 
     def _give(self, giver: Hand, taker: Hand, days: float) -> None:
         try:
