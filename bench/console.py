@@ -27,14 +27,12 @@ from typing import Final
 
 from bench.figures import Round, percentile
 from bench.site import Bench, facts_file, start_broker, stop_broker
-from gateway.clock import SystemEntropy
+from gateway.control.offline import journal_writer
 from gateway.demo import site
 from gateway.demo.processes import Child, NotStarted, gateway_command, stop_all
-from gateway.journal.commit.committer import Committer
-from gateway.journal.commit.permit_log import NoPermits
 from gateway.journal.commit.store import Tx
 from gateway.journal.people import persons
-from gateway.journal.sql import databases, vault, vaults
+from gateway.journal.sql import vault
 from gateway.people import grants, web_tokens
 from gateway.people.web_tokens import WebPage, WebSession
 from gateway.settings import Settings, load
@@ -109,24 +107,9 @@ def _renewed(answer: http.client.HTTPResponse, token: str) -> str:
     return token
 
 
-class _Clock:
-    """The machine's clocks, for the unit that lets users in."""
-
-    def now_ms(self) -> int:
-        return time.time_ns() // 1_000_000
-
-    def monotonic_s(self) -> float:
-        return time.monotonic()
-
-    def later(self, delay_s: float, fn: Callable[..., object], *args: object) -> object:
-        raise AssertionError("nothing waits while users are let in")
-
-
 def let_in(settings: Settings, users: int) -> list[str]:
     """Enrol so many persons who may look at everything; a session of each. No daemon may run."""
     key = vault.load(settings.journal.vault_key.path())
-    engine = databases.connect(settings.journal_url(), connections=1, writing=True)
-    vaults.attach(engine, key)
     roles = grants.parse("viewer@*;approver@*")
 
     def enrol(tx: Tx) -> None:
@@ -135,12 +118,8 @@ def let_in(settings: Settings, users: int) -> list[str]:
             assert isinstance(made, persons.Person), made
             persons.change(tx, replace(made, enrolled=True, grants=roles), "person.confirmed", "bench", {})
 
-    clock = _Clock()
-    committer = Committer(engine, clock, "bench", key, SystemEntropy(), NoPermits())  # type: ignore[arg-type]
-    (said,) = committer.commit([enrol]).results
-    assert said is None, said
-    committer.close()
-    now_ms = clock.now_ms()
+    journal_writer.write(settings, settings.journal_url(), key, enrol)
+    now_ms = time.time_ns() // 1_000_000
     return [
         web_tokens.write(
             WebSession(f"user{number}", WebPage.CONSOLE, "password", now_ms, now_ms, secrets.token_hex(16)), key.mac

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
+from twisted.internet.task import Clock as TimersOfNobody
 
-from gateway.clock import SystemEntropy
+from gateway.clock import SystemClock, SystemEntropy
 from gateway.core.policy import Route
 from gateway.journal.commit.committer import Committer
 from gateway.journal.commit.permit_log import NoPermits
@@ -89,16 +90,6 @@ def _minor(number: int) -> int:
     return 1_000 + number % 50
 
 
-class _Clock:
-    """The times that a committer asks for."""
-
-    def now_ms(self) -> int:
-        return time.time_ns() // 1_000_000
-
-    def monotonic_s(self) -> float:
-        return time.monotonic()
-
-
 def measure(lines: int, a_day: int) -> list[str]:
     """Print what a whole matching costs, and what a new day costs after it; what is not as promised."""
     with tempfile.TemporaryDirectory(prefix="bankgw-recon") as folder:
@@ -106,7 +97,7 @@ def measure(lines: int, a_day: int) -> list[str]:
         migrations.upgrade(url)
         engine = databases.connect(url, connections=1, writing=True)
         vaults.attach(engine, vault)
-        committer = Committer(engine, _Clock(), "n1", vault, SystemEntropy(), NoPermits())  # type: ignore[arg-type]
+        committer = Committer(engine, SystemClock(TimersOfNobody()), "n1", vault, SystemEntropy(), NoPermits())
         readers = databases.connect(url, connections=1, writing=False)
         vaults.attach(readers, vault)
 

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -250,9 +251,9 @@ async def serve(pages: DemoPages, wish: PagesWish, clock: Clock, threaded: Threa
         await _until(clock, daemon, lambda: _answers(control))
         for child in children:
             child.start()
-        for child, there in zip(children, (wish.site.state / "query.sock", pages.console_port, pages.approval_port),
-                                strict=True):  # fmt: skip
-            await _until(clock, child, lambda there=there: _is_there(there))  # type: ignore[misc]
+        places: tuple[Path | int, ...] = (wish.site.state / "query.sock", pages.console_port, pages.approval_port)
+        for child, there in zip(children, places, strict=True):
+            await _until(clock, child, partial(_is_there, there))
         await wish.erp.start()
         for key, message_id, body in orders(wish.banks, wish.run, datetime.fromtimestamp(clock.now_ms() / 1000, UTC)):
             await wish.erp.bring(key, message_id, body)

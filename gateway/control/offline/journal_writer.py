@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
+from twisted.internet.task import Clock as TimersOfNobody
 from twisted.python.failure import Failure
 
 from gateway.clock import SystemClock, SystemEntropy
@@ -55,7 +56,8 @@ def _committed(node: str, url: str, vault: Vault, unit: Callable[[Tx], T]) -> T:
         raise NotWritten(said, away=True) from None
     engine = databases.connect(url, connections=1, writing=True)
     vaults.attach(engine, vault)
-    clock: Any = SystemClock(None)  # type: ignore[arg-type]
+    # No timer is set: the unit is committed here and now.
+    clock = SystemClock(TimersOfNobody())
     committer = Committer(
         engine, clock, f"{node}{renames.OFFLINE}", vault, SystemEntropy(), NoPermits(), RECONNECT_S
     )

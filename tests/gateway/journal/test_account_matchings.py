@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date, timedelta
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -91,7 +92,7 @@ class Account:
 
     def withdraw(self) -> None:
         for one in self.journal.read(lambda conn: books.in_force(conn, DEBTOR)):
-            self.journal.do(lambda tx, one=one: books.withdraw(tx, DEBTOR, one.book, "x", "uid:li"))  # type: ignore[misc]
+            self.journal.do(partial(books.withdraw, account=DEBTOR, book=one.book, reason="x", actor="uid:li"))
 
     def decide(self, matching: Matching, confirm: bool) -> None:
         found = self.whole(date(2026, 12, 10))
@@ -106,7 +107,7 @@ class Account:
 
     def undo(self) -> None:
         for one in self.journal.read(lambda conn: basis_of(conn, DEBTOR, FIRST)).decisions[:1]:
-            self.journal.do(lambda tx, one=one: decisions.undo(tx, DEBTOR, one, "x", "li"))  # type: ignore[misc]
+            self.journal.do(partial(decisions.undo, account=DEBTOR, decision=one, reason="x", actor="li"))
 
     def purge(self, day: int) -> None:
         with self.journal.stranger() as conn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -35,7 +36,7 @@ def pages(journal: Journal, last: date = date(2026, 11, 30)) -> list[dict[str, A
     rows: list[dict[str, Any]] = []
     after: str | None = None
     while True:
-        page = journal.read(lambda conn, after=after: receipts_missing(conn, asked, after))  # type: ignore[misc]
+        page = journal.read(partial(receipts_missing, asked=asked, after=after))
         rows += [dict(row) for row in page.rows]
         after = page.after
         if after is None:

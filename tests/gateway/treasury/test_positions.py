@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,10 +20,10 @@ DAY = date(2026, 11, 27)
 
 def position(
     account: str, minor: int | None, parent: str | None = None, *, company: str = "jia", bank: str = "sample",
-    currency: str = "CNY", **more: object,
+    currency: str = "CNY", **more: Any,
 ) -> AccountPosition:  # fmt: skip
     route = Route(account, company, bank, f"{bank}.main", currency, Limits("utf-8"), frozenset())
-    return replace(AccountPosition(route, RegisteredAccount("", "general", parent), minor), **more)  # type: ignore[arg-type]
+    return replace(AccountPosition(route, RegisteredAccount("", "general", parent), minor), **more)
 
 
 def test_a_subtotal_is_an_account_and_all_below_it() -> None:
