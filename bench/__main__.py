@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from collections import Counter
-from pathlib import Path
+from functools import partial
 
 from bench.figures import (
     Match,
@@ -27,9 +26,9 @@ from bench.figures import (
 )
 from bench.floor import SHAPES, Floor
 from bench.orders import number_of
-from bench.site import Bench, facts_file, start_broker, stop_broker
+from bench.site import Bench, on_a_bench
 from bench.usage import peak_rss_bytes
-from gateway.demo.processes import NotStarted, stop_all
+from gateway.demo.processes import stop_all
 from gateway.simbank.pki import BankPki
 from gateway.simbank.record import read_executions
 
@@ -47,15 +46,7 @@ BATCH_LINES = 1000
 def main() -> int:
     """Run the benchmark; the exit code."""
     asked = _arguments()
-    try:
-        start_broker()
-        with tempfile.TemporaryDirectory(prefix="bankgw-bench-") as folder:
-            return _run(Bench(Path(folder), facts_file()), asked)
-    except NotStarted as problem:
-        print(f"bench: failed: {problem}")
-        return 1
-    finally:
-        stop_broker()
+    return on_a_bench("bench", partial(_run, asked=asked))
 
 
 def _run(bench: Bench, asked: argparse.Namespace) -> int:

@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from bench.orders import order
+from bench.own_journal import CLOCK, own_journal
 from gateway.bank.exchange_ring import ExchangeRing
 from gateway.bank.exchange_trace import LaneTrace
 from gateway.clock import Entropy, SystemEntropy
@@ -32,13 +33,12 @@ from gateway.core.states import Answered, Rules, Send, Source
 from gateway.demo import site
 from gateway.journal.commit import outbox
 from gateway.journal.commit.committer import Committer
-from gateway.journal.commit.permit_log import PermitLog
 from gateway.journal.commit.rows import AttemptRow, Evidence, OutboxRow, OutboxState, PaymentRow, Reply
 from gateway.journal.commit.store import Tx
 from gateway.journal.payments import admission
 from gateway.journal.payments import transition as applying
 from gateway.journal.payments.redelivery import Coming
-from gateway.journal.sql import databases, migrations, vault, vaults
+from gateway.journal.sql import vault
 from gateway.simbank.ledger import Ledger, LedgerAccount
 from gateway.simbank.pki import BankPki, make_pki
 from protocols.bank import Bank, Context
@@ -55,22 +55,6 @@ from protocols.kit import dsig
 COUNT, REPEATS, GROUP = 400, 5, 10
 CHINA = timezone(timedelta(hours=8))
 ACCOUNTS = site.account_numbers("sample", 2)
-
-
-class Machine:
-    """The machine's clocks; nothing here waits."""
-
-    def now_ms(self) -> int:
-        """Milliseconds of UTC since 1970."""
-        return time.time_ns() // 1_000_000
-
-    def monotonic_s(self) -> float:
-        """Seconds of the monotonic clock."""
-        return time.monotonic()
-
-    def later(self, delay_s: float, fn: Callable[..., object], *args: Any) -> Any:
-        """Never."""
-        raise AssertionError("nobody waits here")
 
 
 class Stopwatch:
@@ -122,7 +106,7 @@ class Talk:
         accounts = [LedgerAccount(number, "示例甲公司", Money(10**14)) for number in ACCOUNTS]
         return cls(
             sample.build({"bank_certificate": files.bank_sign_cert.read_text(), "verify": verify}),
-            sample_twin.build({"user": "u", "password": "p", "cheap": True}, keys), Ledger(Machine().now_ms, accounts),
+            sample_twin.build({"user": "u", "password": "p", "cheap": True}, keys), Ledger(CLOCK.now_ms, accounts),
             own,
         )  # fmt: skip
 
@@ -159,17 +143,10 @@ def talk_parts(folder: Path, verify: str, watch: Stopwatch) -> None:
 
 def journal_parts(folder: Path, watch: Stopwatch) -> None:
     """The three units of a payment and the marks of its two events, GROUP units a commit."""
-    url = f"sqlite:///{folder / 'journal.db'}"
-    migrations.upgrade(url)
-    sealing = vault.create(folder / "vault.key")
-    engine = databases.connect(url, connections=1, writing=True)
-    vaults.attach(engine, sealing)
-    permits = PermitLog(folder / "permits", sealing, "gw1")
-    committer = Committer(engine, Machine(), "gw1", sealing, SystemEntropy(), permits)
-    for repeat in range(REPEATS):
-        _journal_lap(committer, watch, _orders(repeat))
-        watch.lap(COUNT)
-    committer.close()
+    with own_journal(folder) as journal:
+        for repeat in range(REPEATS):
+            _journal_lap(journal.committer, watch, _orders(repeat))
+            watch.lap(COUNT)
 
 
 def _journal_lap(committer: Committer, watch: Stopwatch, made: Sequence[AnyOrder]) -> None:
@@ -240,7 +217,7 @@ def door_parts(watch: Stopwatch) -> None:
 def trace_parts(folder: Path, watch: Stopwatch) -> None:
     """What one exchange leaves in the lane's ring: signed octets, request and answer of the size of a payment's."""
     ring = ExchangeRing(folder / "traces", "sample.main", 4 << 20, vault.create(folder / "traces.key"))
-    trace = LaneTrace(ring, {"user": "demo", "password": "demo-password"}, Machine())
+    trace = LaneTrace(ring, {"user": "demo", "password": "demo-password"}, CLOCK)
     session = trace.session(0)
     line = session.connection("business")
 

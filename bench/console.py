@@ -13,20 +13,19 @@ import os
 import secrets
 import socket
 import sys
-import tempfile
 import threading
 import time
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import cycle
-from pathlib import Path
 from statistics import median
 from typing import Final
 
 from bench.figures import Round, percentile
-from bench.site import Bench, facts_file, start_broker, stop_broker
+from bench.site import Bench, on_a_bench
 from gateway.control.offline import journal_writer
 from gateway.demo import site
 from gateway.demo.processes import Child, NotStarted, gateway_command, stop_all
@@ -216,15 +215,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, help="rounds without and with users")
     parser.add_argument("--seconds", type=float, default=20.0, help="length of a round")
     asked = parser.parse_args()
-    try:
-        start_broker()
-        with tempfile.TemporaryDirectory(prefix="bankgw-bench-") as folder:
-            return _run(Bench(Path(folder), facts_file()), asked)
-    except NotStarted as problem:
-        print(f"bench.console: failed: {problem}")
-        return 1
-    finally:
-        stop_broker()
+    return on_a_bench("bench.console", partial(_run, asked=asked))
 
 
 def _run(bench: Bench, asked: argparse.Namespace) -> int:

@@ -14,19 +14,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench.anatomy import ACCOUNTS, Machine, Stopwatch, admission_of
+from bench.anatomy import ACCOUNTS, Stopwatch, admission_of
 from bench.orders import batch
+from bench.own_journal import own_journal
 from gateway.clock import SystemEntropy
 from gateway.core.states import Answered, Rules, Send, Source
 from gateway.journal.commit import outbox
 from gateway.journal.commit.committer import Committer
-from gateway.journal.commit.permit_log import PermitLog
 from gateway.journal.commit.rows import AttemptRow, Evidence, OutboxRow, OutboxState, PaymentRow, Reply
 from gateway.journal.commit.store import Tx
 from gateway.journal.payments import batches, bundles, transition
 from gateway.journal.payments.batches import BatchAdmission, NewBatch
 from gateway.journal.payments.bundles import BundleRow, BundleSend
-from gateway.journal.sql import databases, migrations, vault, vaults
 from protocols.canon.limits import ReferenceForm
 from protocols.canon.money import Money
 from protocols.canon.outcome import Fate, Outcome
@@ -118,18 +117,11 @@ def _answered(tx: Tx, bundle: str, rows: Sequence[PaymentRow]) -> None:
 def measure(folder: Path, laps: int = LAPS, lines: int = LINES) -> Stopwatch:
     """Carry `laps` batches of `lines` orders through a journal made in `folder`."""
     watch = Stopwatch()
-    url = f"sqlite:///{folder / 'journal.db'}"
-    migrations.upgrade(url)
-    sealing = vault.create(folder / "vault.key")
-    engine = databases.connect(url, connections=1, writing=True)
-    vaults.attach(engine, sealing)
-    permits = PermitLog(folder / "permits", sealing, "gw1")
-    committer = Committer(engine, Machine(), "gw1", sealing, SystemEntropy(), permits)
-    lap = Lap(committer, watch, lines)
-    for number in range(laps):
-        lap.run(number)
-        watch.lap(lines)
-    committer.close()
+    with own_journal(folder) as journal:
+        lap = Lap(journal.committer, watch, lines)
+        for number in range(laps):
+            lap.run(number)
+            watch.lap(lines)
     return watch
 
 

@@ -8,11 +8,12 @@ import re
 import select
 import subprocess
 import sys
+import tempfile
 import time
 import tomllib
 import urllib.request
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,19 @@ def stop_broker() -> None:
     """End it; the next run starts it anew."""
     if "BANKGW_BROKER_JSON" not in os.environ:
         _setup("setup.processes", "stop")
+
+
+def on_a_bench(name: str, run: Callable[[Bench], int]) -> int:
+    """Run with a broker and a bench of its own, both gone afterwards; the exit code, 1 if something does not start."""
+    try:
+        start_broker()
+        with tempfile.TemporaryDirectory(prefix="bankgw-bench-") as folder:
+            return run(Bench(Path(folder), facts_file()))
+    except NotStarted as problem:
+        print(f"{name}: failed: {problem}")
+        return 1
+    finally:
+        stop_broker()
 
 
 def _setup(module: str, word: str) -> None:

@@ -15,16 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
-from twisted.internet.task import Clock as TimersOfNobody
 
-from gateway.clock import SystemClock, SystemEntropy
+from bench.own_journal import own_journal
 from gateway.core.policy import Route
-from gateway.journal.commit.committer import Committer
-from gateway.journal.commit.permit_log import NoPermits
 from gateway.journal.commit.store import Tx
 from gateway.journal.payments import accounts
-from gateway.journal.sql import databases, migrations, vaults
-from gateway.journal.sql.vault import Vault
+from gateway.journal.sql import databases, vaults
 from gateway.treasury import account_matchings, books
 from gateway.treasury.books import BookEntry, BookHead, BookRow, JudgedBook
 from gateway.treasury.reconciled import reconcile_whole
@@ -92,17 +88,12 @@ def _minor(number: int) -> int:
 
 def measure(lines: int, a_day: int) -> list[str]:
     """Print what a whole matching costs, and what a new day costs after it; what is not as promised."""
-    with tempfile.TemporaryDirectory(prefix="bankgw-recon") as folder:
-        url, vault = f"sqlite:///{Path(folder) / 'journal.db'}", Vault({"k1": b"k" * 32}, "k1")
-        migrations.upgrade(url)
-        engine = databases.connect(url, connections=1, writing=True)
-        vaults.attach(engine, vault)
-        committer = Committer(engine, SystemClock(TimersOfNobody()), "n1", vault, SystemEntropy(), NoPermits())
-        readers = databases.connect(url, connections=1, writing=False)
-        vaults.attach(readers, vault)
+    with tempfile.TemporaryDirectory(prefix="bankgw-recon") as folder, own_journal(Path(folder)) as journal:
+        readers = databases.connect(journal.url, connections=1, writing=False)
+        vaults.attach(readers, journal.vault)
 
         def do(unit: Callable[[Tx], Any]) -> Any:
-            return committer.commit([unit]).results[0]
+            return journal.committer.commit([unit]).results[0]
 
         def read(fn: Callable[[Connection], Any]) -> Any:
             with readers.connect() as conn:
@@ -123,7 +114,6 @@ def measure(lines: int, a_day: int) -> list[str]:
         found, new_ms = timed(account_matchings.reconcile, last)
         whole, whole_ms = timed(reconcile_whole, last)
         rows = kept.rows.read - before
-        committer.close()
         readers.dispose()
     print(f"journal: {lines} matched lines, a new day of {a_day} lines and {a_day} book rows: {rows} rows read, "
           f"{new_ms:.0f} ms; all {2 * (lines + a_day)} rows anew: {whole_ms:.0f} ms")  # fmt: skip
