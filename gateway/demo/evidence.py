@@ -13,7 +13,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from gateway.core.states import Source
+from gateway.core import flow
+from gateway.core.states import NotSent, Source
 from gateway.demo.verdict import Executed, Journalled
 from gateway.journal.commit import attempts, audit
 from gateway.journal.commit.attempts import Exhibit
@@ -29,7 +30,10 @@ from protocols.erp.routing import EVENTS
 
 JOURNAL = "journal.db"
 _SELECT = "SELECT payment, order_id, state, seq, bank, bank_ref, attempt, amount_minor, currency, sender FROM payments"
-_UNSENT = frozenset({"payment.not_sent", "payment.replay_not_sent"})
+_UNSENT = frozenset(
+    f"payment.{rule.name}" for rule in flow.TABLE if rule.event is NotSent and rule.after is not None
+)
+"""Entries that say: not one byte of the latest attempt left."""
 # A payment of which nobody was ever in doubt: the way without accidents.
 _MOST_WORDS = """
 SELECT p.bank, p.order_id FROM payments p JOIN evidence e ON e.payment = p.payment

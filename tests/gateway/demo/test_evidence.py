@@ -99,6 +99,8 @@ def _attempt(number: int, wire: bytes, policy: str) -> AttemptRow:
         # Not one byte left: it is prepared anew, and is the first.
         ("send:1 not_sent send:2", "AB", "never", 1, ()),
         ("send:1 not_sent", "A", "never", 0, ()),
+        ("send:1 overdue_sending not_sent_overdue send:2", "AB", "never", 1, ()),
+        ("send:1 overdue_sending not_sent_moot", "A", "never", 1, ()),
         ("send:1 silent replay:2", "AA", "replay_safe", 2, ()),
         ("send:1 not_sent send:2 silent replay:3", "ABB", "query_first", 2, ()),
         ("send:1 silent replay:2 replay_not_sent", "AB", "never", 1, ()),
