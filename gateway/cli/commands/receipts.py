@@ -12,7 +12,6 @@ from base64 import b64decode
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
-from xml.sax.saxutils import quoteattr
 
 import typer
 
@@ -187,6 +186,8 @@ def _cell(value: Any) -> str:
 
 
 def _index_xml(rows: Sequence[Mapping[str, Any]]) -> str:
+    from xml.sax.saxutils import quoteattr
+
     lines = [
         "  <receipt " + " ".join(f"{name}={quoteattr(str(row[name]))}" for name in INDEX if row.get(name) is not None)
         + "/>"
