@@ -40,7 +40,8 @@ from gateway.bank.tls import client_context
 from gateway.clock import Clock, Entropy, SystemClock, SystemEntropy
 from gateway.control.daemon_handle import DaemonHandle
 from gateway.control.guarded_journal import GuardedStore
-from gateway.control.server import ControlServer
+from gateway.control.peer_credentials import peer_of
+from gateway.control.server import ControlServer, Peer
 from gateway.control.verbs import verbs
 from gateway.control.web import WebServer
 from gateway.erp import broker_address
@@ -526,7 +527,8 @@ class Gateway:
 class Daemon:
     """A gateway with its pages and its control socket: these come up first and go down last."""
 
-    def __init__(self, reactor: Any, settings: conf.Settings, parts: Parts, on_fatal: OnFatal) -> None:
+    def __init__(self, reactor: Any, settings: conf.Settings, parts: Parts, on_fatal: OnFatal,
+                 peer: Peer = peer_of) -> None:  # fmt: skip
         self.gateway = gateway = Gateway(settings, parts, on_fatal)
         sights = Sights(parts.store, parts.amqp, gateway.lanes, parts.meters, lambda: gateway.draining,
                         parts.canary_age_s, parts.certificates, parts.tried_s, parts.trouble,
@@ -536,7 +538,7 @@ class Daemon:
         self.watch = Watch(reactor, sights, parts.clock, Notify(os.environ), ThreadExecutor(reactor, "metrics", 2))
         ProcessCollector(registry=parts.meters.registry)
         handle = _daemon_handle(gateway, self.watch)
-        self.control = ControlServer(reactor, verbs(handle), settings.environment_name())
+        self.control = ControlServer(reactor, verbs(handle), settings.environment_name(), peer=peer)
         self.web = WebServer(reactor, settings, handle)
         self.push_listeners = push_listeners(reactor, settings, parts.banks, parts.store, parts.clock,
                                              parts.meters, gateway.account_watch.look_soon)  # fmt: skip

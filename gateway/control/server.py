@@ -91,6 +91,7 @@ class Call:
 
 
 Act = Callable[[Call], Awaitable[Any]]
+Peer = Callable[[socket.socket], PeerCredentials]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +112,15 @@ class ControlServer:
     """Serves the verbs. `open` listens, `close` stops. Each answer names the `environment`.
 
     `pages`: whoever connects is a web page, and counts for nothing: its verbs look at the session that it brings.
+    `peer` says who is at the other end of a connection; for the demo and for tests it need not be what the kernel says.
     """
 
-    def __init__(self, reactor: Any, verbs: Sequence[Verb], environment: str = "", *, pages: bool = False) -> None:
+    def __init__(
+        self, reactor: Any, verbs: Sequence[Verb], environment: str = "", *, pages: bool = False, peer: Peer = peer_of
+    ) -> None:
         self.environment = environment
         self._pages = pages
+        self._peer = peer
         self._reactor = reactor
         self._verbs = [(re.compile(verb.path), verb) for verb in verbs]
         self._most_bytes = max(verb.most_bytes for verb in verbs)
@@ -161,7 +166,7 @@ class ControlServer:
 
     def _call(self, request: Request, verb: Verb, parts: tuple[str, ...]) -> Call:
         line: Any = request.transport
-        peer = peer_of(line.socket)
+        peer = self._peer(line.socket)
         owner = os.geteuid()
         if not self._pages and peer.uid not in (0, owner):
             _admit(peer, verb)

@@ -7,14 +7,18 @@ no other user. This program is no part of the daemon, and refuses settings of an
 from __future__ import annotations
 
 import os
-import runpy
 import socket
 import sys
 import tomllib
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from gateway.control import server
+from gateway import __main__ as program
+from gateway import app
 from gateway.control.peer_credentials import PeerCredentials, peer_of
+from gateway.settings import Settings
 
 
 def command(settings: Path, uid: int) -> tuple[str, ...]:
@@ -32,8 +36,10 @@ def main() -> None:
         peer = peer_of(connection)
         return PeerCredentials(uid) if peer.uid == os.getuid() else peer
 
-    vars(server)["peer_of"] = as_person
-    runpy.run_module("gateway", run_name="__main__", alter_sys=True)
+    def start(reactor: Any, settings: Settings, on_fatal: Callable[[str], None]) -> app.Daemon:
+        return app.Daemon(reactor, settings, app.system_parts(reactor, settings, on_fatal), on_fatal, as_person)
+
+    program.main(replace(program.environment(), start=start))
 
 
 if __name__ == "__main__":

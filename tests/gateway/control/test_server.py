@@ -63,6 +63,18 @@ def post(path: Path, *parts: str, **body: Any) -> Deferred[Any]:
     return deferToThread(lambda: ControlClient(path).post(*parts, **body))
 
 
+async def _told_as(uid: int, folder: Path, verb: str) -> Any:
+    """What a server says to whom it takes for that user."""
+    from twisted.internet import reactor
+
+    made = ControlServer(reactor, VERBS, peer=lambda _line: PeerCredentials(uid))
+    made.open(folder / "control.sock")
+    try:
+        return await get(folder / "control.sock", verb)
+    finally:
+        await made.close()
+
+
 async def test_questions_and_orders_arrive_as_meant(served: Path) -> None:
     said = await get(served, "things", state="held,in_doubt", after=None, limit=5)
     assert said["query"] == {"state": "held,in_doubt", "limit": "5"}
@@ -80,12 +92,9 @@ async def test_nobody_else_can_open_the_socket(served: Path) -> None:
     assert stat.S_IMODE(os.stat(served).st_mode) == 0o600
 
 
-async def test_somebody_else_is_refused_even_with_the_door_open(
-    served: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(server, "peer_of", lambda _line: PeerCredentials(4_000_000))
+async def test_somebody_else_is_refused_even_with_the_door_open(tmp_path: Path) -> None:
     with pytest.raises(Refused) as caught:
-        await get(served, "things")
+        await _told_as(4_000_000, tmp_path, "things")
     assert (caught.value.status, caught.value.code) == (403, "not_allowed")
 
 
@@ -172,15 +181,12 @@ def test_only_root_and_the_owner_see_clear_data(uid: int, allowed: bool) -> None
 
 
 @pytest.mark.parametrize(("uid", "code"), [(4_000_000, ""), (NOBODY, "nobody")])
-async def test_what_the_group_may_do_needs_a_user_the_kernel_can_name(
-    served: Path, monkeypatch: pytest.MonkeyPatch, uid: int, code: str
-) -> None:
-    monkeypatch.setattr(server, "peer_of", lambda _line: PeerCredentials(uid))
+async def test_what_the_group_may_do_needs_a_user_the_kernel_can_name(tmp_path: Path, uid: int, code: str) -> None:
     if not code:
-        assert (await get(served, "open"))["actor"] == f"uid:{uid}"
+        assert (await _told_as(uid, tmp_path, "open"))["actor"] == f"uid:{uid}"
         return
     with pytest.raises(Refused) as caught:
-        await get(served, "open")
+        await _told_as(uid, tmp_path, "open")
     assert (caught.value.status, caught.value.code) == (403, code)
     assert "Set PrivateUsers=no in its unit's drop-in (systemctl edit) and restart it" in str(caught.value)
 
