@@ -19,10 +19,12 @@ from typing import Any
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.threads import deferToThreadPool
 
-from faults import batches, compare, report, versions
+from faults import batches, compare, pool_judge, pools, report, versions
 from faults.erp_listener import ErpListener
 from faults.incidents import KILL, Diary, Incident
 from faults.nemesis import Nemesis
+from faults.pool_judge import PoolEvidence
+from faults.pools import PoolRunner
 from faults.queues import consumed, deleter
 from faults.running_system import RunningSystem
 from faults.servers import Rabbit
@@ -39,7 +41,10 @@ from gateway.demo.processes import NotStarted
 from gateway.demo.verdict import BrokenPromise, Executed, Wrong
 from gateway.erp.topology import LEDGER_QUEUE, MONEY_QUEUE, QUERY_QUEUE
 from gateway.settings import socket_of
+from gateway.settings.agreement import TREASURY
 from gateway.simbank.faults import BankFault
+from gateway.simbank.ledger import CHINA
+from gateway.simbank.record import read_executions
 from gateway.tasks import sleep
 from protocols.canon.outcome import State
 from protocols.twin import Booked
@@ -131,8 +136,12 @@ class Campaign:
         self._dice = random.Random(f"bankgw faults {wishes.seed}")
         self._run = secrets.token_hex(3)
         plans = tuple(_plan(plan, wishes) for plan in demo_stage.plans(wishes.banks, wishes.seed))
+        now = self._local()
+        self._pools = PoolRunner(pools.made(wishes.banks, now, wishes.chaos_s), wishes.seed)
         self._grounds = Grounds(reactor, clock, wishes.folder, broker, plans, wishes.journal, wishes.nodes,
-                                wishes.daemon, networks=wishes.networks, disk_mb=wishes.disk_mb)  # fmt: skip
+                                wishes.daemon, networks=wishes.networks, disk_mb=wishes.disk_mb,
+                                senders={TREASURY: pools.treasury(wishes.banks)},
+                                days=pools.calendar(now))  # fmt: skip
         self._diary = Diary(self.elapsed, clock.now_ms, self.say)
         self._listener = ErpListener(self.elapsed, self._diary)
         self._repeats = self._withdrawals = self._parked = 0
@@ -142,6 +151,10 @@ class Campaign:
     def elapsed(self) -> float:
         """Seconds since the start."""
         return self._clock.monotonic_s() - self._started_s
+
+    def _local(self) -> datetime:
+        """Now, in the zone of the pools' slots."""
+        return datetime.fromtimestamp(self._clock.now_ms() / 1000, CHINA)
 
     def say(self, text: str) -> None:
         """One line for whoever watches."""
@@ -161,6 +174,7 @@ class Campaign:
         clerk = BrokerAdmin(self._reactor, self._broker, self._clock, self.elapsed)
         await clerk.empty()
         await grounds.open()
+        self._pools.put_in_force(grounds)
         if wishes.long:
             folder = wishes.folder / (wishes.beside or "next")
             grounds.other = versions.earlier(folder, wishes.beside) if wishes.beside else versions.next_one(folder)
@@ -195,8 +209,10 @@ class Campaign:
 
     async def _under_fire(self, story: Story, erp: Erp) -> None:
         wishes = self._wishes
-        system = RunningSystem(self._reactor, self._clock, self._grounds, erp, self._listener, self._diary, self._dice,
-                               wishes.rabbit, wishes.per_second)  # fmt: skip
+        system = self._system = RunningSystem(
+            self._reactor, self._clock, self._grounds, erp, self._listener, self._diary, self._dice, wishes.rabbit,
+            wishes.per_second,
+        )  # fmt: skip
         # On a busy machine the first start takes its time, and there is no journal before.
         await system.until(lambda: all(node.up for node in system.nodes), FIRST_START_S)
         kills = wishes.kills if wishes.long else 0
@@ -211,6 +227,7 @@ class Campaign:
             *(Deferred.fromCoroutine(nemesis.faults_for_ever()) for _ in range(STREAMS)),
             Deferred.fromCoroutine(system.mind_for_ever()),
             Deferred.fromCoroutine(self._again_and_again(story, erp, system)),
+            Deferred.fromCoroutine(self._pools.run_for_ever(system)),
             Deferred.fromCoroutine(self._time_out(story, erp, system, haunting)),
         ]
         try:
@@ -307,6 +324,7 @@ class Campaign:
         calm_s = shown_s = self.elapsed()
         self.say(f"{calm_s:6.1f} s  calm: the banks behave, nobody is killed any more; {self._listener.line()}")
         await self._ask_again(erp)
+        await self._pools.ask_again(self._system)
         news, news_s, asked_s = self._listener.heard, calm_s, calm_s
         while self.elapsed() - news_s < SETTLE_S and self.elapsed() - calm_s < MOST_SETTLE_S:
             if self._listener.heard != news:
@@ -350,19 +368,23 @@ class Campaign:
             control = ControlClient(socket_of(node.site.settings))
             for order in orders:
                 with suppress(NoDaemon, Refused):
-                    named = f"{demo_stage.SENDER}:{order}"
+                    named = order if order.startswith(f"{TREASURY}:") else f"{demo_stage.SENDER}:{order}"
                     await deferToThreadPool(self._reactor, pool, control.post, "orders", named, "enquire")
 
     def _waited_for(self, story: Story) -> list[str]:
-        """Commands without an answer, orders whose end is still to come, money that came back and nobody said so."""
-        booked = {one.creditor: one.booked for one in self._executed(3_600_000)}
+        """Commands without an answer, orders whose end is still to come, money that came back and nobody said so, and
+        what pools still do."""
+        executed = self._executed(3_600_000)
+        booked = {one.creditor: one.booked for one in executed}
         waited_for = self._listener.unanswered()
         waited_for += [
             order for order, creditor in self._listener.open_orders() if not self._will_stay(order, creditor, booked)
         ]
         back = (order.id for order in story.orders if booked.get(order.creditor) is Booked.RETURNED)
         over = (State.RETURNED, State.REVERSED)
-        return waited_for + [order for order in back if self._listener.state(order) not in over]
+        waited_for += [order for order in back if self._listener.state(order) not in over]
+        known = {(one.bank, one.reference) for one in executed}
+        return waited_for + self._pools.open_ends(self._grounds, known, self._local())
 
     def _will_stay(self, order: str, creditor: str, booked: Mapping[str, Booked]) -> bool:
         """In doubt for a while, and the bank never got it: "not found" is no verdict, so nothing moves it now."""
@@ -392,9 +414,13 @@ class Campaign:
         faults = self._faults()
         asked = frozenset(command.order_id for command in story.commands)
         told = {order: state for order, (_seq, state, _at_s) in self._listener.told.items()}
-        result = compare.compare(story, erp.heard, clerk.unrouted, self._executed(), books, self._diary.kills, faults,
+        moved = self._pool_evidence(books)
+        alone = {account for pool in moved.pools for account in pool.alone}
+        executed = [one for one in self._executed() if not {one.debtor, one.creditor} & alone]
+        result = compare.compare(story, erp.heard, clerk.unrouted, executed, books, self._diary.kills, faults,
                                  [*self._defects(), *batches.judge(self._batches, erp.heard, told, asked),
-                                  *compare.unwritten(books, self._ledgers())])  # fmt: skip
+                                  *compare.unwritten(books, self._ledgers()), *pool_judge.judge(moved)],
+                                 pool_judge.moved(moved))  # fmt: skip
         for incident in self._diary.incidents:
             incident.doubted = len(_between(books.doubted_ms, incident))
         facts = report.Facts(
@@ -410,6 +436,14 @@ class Campaign:
         self.say(str(result.verdict.breakdown()))
         self.say(result.last_line())
         return result.holds
+
+    def _pool_evidence(self, books: compare.Books) -> PoolEvidence:
+        now_ms = self._clock.now_ms()
+        ledgers = {bank: read_executions(file) for bank, file in self._ledgers().items()}
+        held = {number: minor for bank, file in self._ledgers().items()
+                for number, minor in pools.held(bank, file, now_ms).items()}  # fmt: skip
+        return PoolEvidence(self._pools.pools, self._pools.asked, books.runs, books.moves, books.of(treasury=True),
+                            ledgers, held, now_ms)  # fmt: skip
 
     def _faults(self) -> Counter[str]:
         faults = Counter(
@@ -521,7 +555,8 @@ def _plan(plan: demo_site.BankPlan, wishes: Wishes) -> demo_site.BankPlan:
     # Nothing may be sent again to a bank that books whatever it is sent.
     conduct = plan.conduct if wishes.dedup else {**plan.conduct, "dedup": False}
     settings = {**plan.settings, "enquiry_deadline_s": DEADLINE_S} | ({} if wishes.dedup else {"most_repeats": 0})
-    return replace(plan, conduct=conduct, settings=settings, faults={**plan.faults, BankFault.PART.value: PART})
+    return replace(plan, accounts=pools.ACCOUNTS, conduct=conduct, settings=settings,
+                   faults={**plan.faults, BankFault.PART.value: PART})  # fmt: skip
 
 
 def _between(at_ms: tuple[int, ...], incident: Incident) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,12 +14,15 @@ from gateway.demo import evidence
 from gateway.demo.erp import ReceivedNews
 from gateway.demo.orders import ExpectedAnswer, Story
 from gateway.demo.verdict import BrokenPromise, Executed, Journalled, Verdict, Wrong, judge
+from gateway.journal.payments import pool_moves
+from gateway.journal.payments.pool_moves import PoolMove, PoolRun
 from gateway.journal.sql import databases, vault, vaults
+from gateway.settings.agreement import TREASURY
 from gateway.simbank.record import read_executions
 from protocols.canon.outcome import State
 from tests.world import heard
 
-_PAYMENTS = text("SELECT payment, order_id, state, seq, bank, bank_ref, attempt FROM payments")
+_PAYMENTS = text("SELECT payment, order_id, state, seq, bank, bank_ref, attempt, sender FROM payments")
 _WAITING = text("SELECT count(*) FROM outbox WHERE state = 'waiting'")
 _DOUBTED = text("""
 SELECT at_ms FROM audit WHERE entry IN ('payment.taken_over', 'payment.silent', 'payment.sent_unclear') ORDER BY at_ms
@@ -39,6 +43,12 @@ class Books:
     doubted_ms: tuple[int, ...]
     rules: Mapping[str, int]
     sends: heard.Sends = field(default_factory=Counter)
+    runs: tuple[PoolRun, ...] = ()
+    moves: tuple[PoolMove, ...] = ()
+
+    def of(self, treasury: bool) -> tuple[Journalled, ...]:
+        """The payments of pools, or all others."""
+        return tuple(row for row in self.payments if (row.sender == TREASURY) is treasury)
 
 
 def read_journal(url: str, vault_key: Path) -> Books:
@@ -53,9 +63,11 @@ def read_journal(url: str, vault_key: Path) -> Books:
             doubted = tuple(int(at_ms) for (at_ms,) in conn.execute(_DOUBTED))
             rules = {str(entry).removeprefix("payment."): int(n) for entry, n in conn.execute(_RULES)}
             sends = heard.written(conn)
+            runs = tuple(pool_moves.listing(conn, limit=sys.maxsize))
+            moves = tuple(move for run in runs for move in pool_moves.moves_of(conn, run.run))
     finally:
         engine.dispose()
-    return Books(payments, waiting, doubted, rules, sends)
+    return Books(payments, waiting, doubted, rules, sends, runs, moves)
 
 
 def unwritten(books: Books, ledgers: Mapping[str, Path]) -> list[BrokenPromise]:
@@ -66,10 +78,11 @@ def unwritten(books: Books, ledgers: Mapping[str, Path]) -> list[BrokenPromise]:
 
 
 def _journalled(
-    conn: Connection, payment: str, order: str, state: str, seq: int, bank: str, reference: str, attempt: int
-) -> Journalled:
+    conn: Connection, payment: str, order: str, state: str, seq: int, bank: str, reference: str, attempt: int,
+    sender: str,
+) -> Journalled:  # fmt: skip
     told = (attempt, ()) if attempt < 2 else evidence.sends(conn, payment, attempt)
-    return Journalled(payment, order, State(state), seq, bank, reference, *told)
+    return Journalled(payment, order, State(state), seq, bank, reference, *told, sender=sender)
 
 
 def late_words(
@@ -100,6 +113,7 @@ class Result:
     findings: tuple[BrokenPromise, ...]
     kills: int
     faults: Counter[str]
+    pool_moves: int = 0
 
     def count(self, wrong: Wrong) -> int:
         """How many orders or commands a kind of finding is about."""
@@ -121,17 +135,18 @@ class Result:
         return (
             f"faults: {self.kills} kills, {self.faults.total()} faults of {kinds} kinds, {self.payments} payments, "
             f"{self.count(Wrong.DUPLICATED)} duplicated, {self.count(Wrong.LOST)} lost, "
-            f"{self.count(Wrong.DISAGREES)} contradicted"
+            f"{self.count(Wrong.DISAGREES)} contradicted, {self.pool_moves} pool moves"
         )
 
 
 def compare(
     story: Story, news: Sequence[ReceivedNews], unrouted: Sequence[ReceivedNews], executed: Iterable[Executed],
-    books: Books, kills: int, faults: Counter[str], defects: Sequence[BrokenPromise] = (),
+    books: Books, kills: int, faults: Counter[str], defects: Sequence[BrokenPromise] = (), moved: int = 0,
 ) -> Result:  # fmt: skip
-    """The verdict on everything that was said and done."""
+    """The verdict on everything that was said and done. `executed` is what the ERP's orders led to, `moved` how often
+    banks moved money of pools, which `faults.pool_judge` judges."""
     executed = list(executed)
-    verdict = judge(story, [*news, *_addressed(story, unrouted)], executed, books.payments)
+    verdict = judge(story, [*news, *_addressed(story, unrouted)], executed, books.of(treasury=False))
     findings = [*verdict.findings, *defects]
     if books.waiting:
         what = f"{books.waiting} messages were never confirmed by the broker"
@@ -141,7 +156,7 @@ def compare(
         if fate.in_doubt and fate.order.creditor in booked:
             text_ = f"left in doubt, though the bank's book says {fate.booked.value if fate.booked else '?'}"
             findings.append(BrokenPromise(Wrong.LOST, fate.order.id, text_))
-    return Result(verdict, tuple(findings), kills, faults)
+    return Result(verdict, tuple(findings), kills, faults, moved)
 
 
 def _addressed(story: Story, unrouted: Sequence[ReceivedNews]) -> list[ReceivedNews]:

@@ -257,7 +257,9 @@ class Grounds:
         self, reactor: Any, clock: Clock, folder: Path, broker: Mapping[str, Any],
         plans: tuple[demo_site.BankPlan, ...],
         journal: Journal, nodes: int, daemon: str, *, networks: bool = False, disk_mb: int = 0,
+        senders: Mapping[str, Mapping[str, Any]] | None = None, days: str = "",
     ) -> None:  # fmt: skip
+        """`senders` beside the ERP; `days`: a file of calendars."""
         self.broker = broker
         self.journal = journal
         self.nodes: list[Node] = []
@@ -273,6 +275,12 @@ class Grounds:
         self._daemon = daemon
         self._networks = networks
         self._disk_mb = disk_mb
+        self._senders = senders or {}
+        self._tables: dict[str, str] = {}
+        if days:
+            file = folder / "days.toml"
+            file.write_text(days, "utf-8")
+            self._tables["calendar_file"] = str(file)
         self._mounted: list[Path] = []
         self._links: list[Links] = []
 
@@ -352,8 +360,8 @@ class Grounds:
         user = self.broker["users"]["erp-demo"]["user"]
         before = {**self.broker, "host": at["broker"], "port": broker.port}
         through = (at["database"], 0 if database is None else database.port)
-        demo_site.configure(site, before, stage.senders(user, self.banks), node=name,
-                      may_dial=() if links is None else (NETWORK,),
+        demo_site.configure(site, before, {**stage.senders(user, self.banks), **self._senders}, node=name,
+                      may_dial=() if links is None else (NETWORK,), more=self._tables,
                       journal=self.journal.settings(site.folder / "secrets", *through))  # fmt: skip
         inside = () if links is None else links.inside()
         return Node(name, site, (*inside, *self._command(site)), broker, banks, database, links)

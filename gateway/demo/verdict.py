@@ -146,12 +146,13 @@ _NOT_MOVED: Mapping[State, frozenset[Booked | None]] = {
     State.CANCELLED: frozenset({None}),
     State.EXPIRED: frozenset({None}),
 }
-_MAY_BE: Mapping[State, frozenset[Booked | None]] = {
+MAY_BE: Mapping[State, frozenset[Booked | None]] = {
     **_NOT_MOVED,
     State.SETTLED: frozenset({Booked.SETTLED}),
     State.RETURNED: frozenset({Booked.RETURNED}),
     State.REVERSED: frozenset({Booked.RETURNED}),
 }
+"""What the bank may have done about a payment of which the gateway knows the end."""
 _AFTER_FINAL = {State.SETTLED: frozenset({State.RETURNED, State.REVERSED})}
 
 
@@ -245,7 +246,7 @@ class _Comparison:
             return
         elif not STATE_TABLE[told].final:
             self._say(Wrong.LOST, order.id, f"ended as {told.value}, neither final nor in doubt; {at_bank}")
-        elif booked not in _MAY_BE[told]:
+        elif booked not in MAY_BE[told]:
             self._say(Wrong.DISAGREES, order.id, f"the ERP was told {told.value}; {at_bank}")
         if not order.carried and booked is not None:
             self._say(Wrong.DISAGREES, order.id, f"{order.sort}: must not reach a bank; {at_bank}")

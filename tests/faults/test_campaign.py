@@ -13,7 +13,8 @@ import pytest
 from tests.world.services import ROOT
 
 LAST = re.compile(
-    r"faults: (\d+) kills, (\d+) faults of (\d+) kinds, (\d+) payments, (\d+) duplicated, (\d+) lost, (\d+) contradicted"
+    r"faults: (\d+) kills, (\d+) faults of (\d+) kinds, (\d+) payments, (\d+) duplicated, (\d+) lost, (\d+) contradicted, "
+    r"(\d+) pool moves"
 )
 
 
@@ -63,6 +64,7 @@ def test_twenty_kills_and_no_broken_promise(tmp_path: Path) -> None:
     assert payments >= 500
     assert kinds >= 15
     assert faults >= 50
+    assert int(last[8]) >= 10, "pools moved money"
     page = (tmp_path / "report.html").read_text("utf-8")
     assert "kill -9" in page and "the ERP hears something new" in page
 
@@ -79,6 +81,7 @@ def test_two_nodes_on_a_server_and_no_broken_promise(tmp_path: Path) -> None:
     assert (last[5], last[6], last[7]) == ("0", "0", "0")
     assert kills >= 10 and faults >= 40 and kinds >= 15 and payments >= 400
     assert "gw2" in said, "both nodes were met"
+    assert int(last[8]) >= 10, "pools moved money"
 
 
 @pytest.mark.broker
@@ -88,3 +91,13 @@ def test_a_planted_double_send_is_caught(tmp_path: Path) -> None:
     code, said, last = _run(tmp_path, "--minutes", "0.15", "--kills", "1", "--planted", "double-send")
     assert code == 1
     assert int(last[5]) > 10, said
+
+
+@pytest.mark.broker
+@pytest.mark.usefixtures("broker")
+@pytest.mark.timeout(450)
+def test_a_pool_that_moves_twice_is_caught(tmp_path: Path) -> None:
+    code, said, last = _run(tmp_path, "--minutes", "0.15", "--kills", "1", "--planted", "pool-moves-twice")
+    assert code == 1
+    assert int(last[5]) >= 3, said
+    assert "treasury ordered what no run planned" in said and "minor units" in said

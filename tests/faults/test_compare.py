@@ -65,7 +65,8 @@ class World:
     def result(self) -> Result:
         """The comparison's."""
         books = Books(tuple(self.payments), self.waiting, (), {})
-        return compare.compare(self.story, self.heard, self.unrouted, self.executed, books, 3, Counter({"cut": 2, "half": 1}))
+        faults = Counter({"cut": 2, "half": 1})
+        return compare.compare(self.story, self.heard, self.unrouted, self.executed, books, 3, faults, moved=4)
 
 
 def _says_nothing(world: World) -> None:
@@ -102,7 +103,7 @@ def test_when_all_agree_nothing_is_found() -> None:
     result = World().result()
     assert result.holds, result.findings
     assert result.last_line() == (
-        "faults: 3 kills, 3 faults of 2 kinds, 5 payments, 0 duplicated, 0 lost, 0 contradicted"
+        "faults: 3 kills, 3 faults of 2 kinds, 5 payments, 0 duplicated, 0 lost, 0 contradicted, 4 pool moves"
     )
 
 
@@ -112,14 +113,14 @@ def test_one_wrong_line_is_seen(name: str, change: Callable[[World], object], en
     change(world)
     result = world.result()
     assert not result.holds
-    assert result.last_line().endswith(ending), [str(finding) for finding in result.findings]
+    assert f" {ending}," in result.last_line(), [str(finding) for finding in result.findings]
 
 
 def test_a_reply_whose_queue_was_deleted_is_not_lost() -> None:
     world = World()
     reply = next(one for one in world.heard if one.where is ExpectedAnswer.REPLY)
     world.heard.remove(reply)
-    assert world.result().last_line().endswith("1 lost, 0 contradicted")
+    assert " 1 lost, 0 contradicted," in world.result().last_line()
     world.unrouted.append(replace(reply, where=ExpectedAnswer.UNROUTED))
     assert world.result().holds
 

@@ -23,7 +23,7 @@ from gateway.settings import Settings, load
 from protocols.bank import Port
 from protocols.kit import dsig
 
-PLANTED = {"double-send": "tests.world.planted"}
+PLANTED = {"double-send": "tests.world.planted", "pool-moves-twice": "tests.world.planted_pools"}
 """Defects by name, and the module that is a daemon with it: for `python -m faults --daemon MODULE`, with banks that
 book what they are sent."""
 
@@ -57,18 +57,18 @@ def doubled(parts: app.Parts) -> app.Parts:
     return replace(parts, dialers={name: Doubling(inner, parts.clock) for name, inner in parts.dialers.items()})
 
 
-def main(settings: Path) -> int:
-    """A daemon as `bankgw run` starts it, with the defect."""
+def serve(settings: Path, plant: Callable[[app.Parts], app.Parts]) -> int:
+    """A daemon as `bankgw run` starts it, with other parts."""
     from twisted.internet import reactor
 
     dsig.start()
     log.start()
 
     def start(given: Any, found: Settings, fatal: Callable[[str], None]) -> app.Gateway:
-        return app.build(found, doubled(app.system_parts(given, found, fatal)), fatal)
+        return app.build(found, plant(app.system_parts(given, found, fatal)), fatal)
 
     return run.serve(reactor, load(settings), start)
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(serve(Path(sys.argv[1]), doubled))
