@@ -6,6 +6,7 @@ leaves either nothing or an order. Each unit looks at the link's state first, so
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -23,7 +24,6 @@ from gateway.journal.payments.linked_orders import LinkedOrder, LinkState
 from gateway.journal.payments.pool_moves import MoveState, PoolMove, PoolRun
 from gateway.journal.people.persons import No
 from gateway.journal.sql import schema
-from gateway.journal.sql.vaults import vault_of
 from gateway.registry import Registry
 from gateway.treasury import pool_facts, pool_runs
 from gateway.treasury.liquidity.linked import LinkNeed, LinkStep, left_minor, step
@@ -39,7 +39,9 @@ BACK_WINDOW = timedelta(hours=1)
 _MOVED_NOTHING = frozenset({State.FAILED, State.REJECTED, State.EXPIRED, State.CANCELLED})
 _BACK = frozenset({State.RETURNED, State.REVERSED})
 _LATELY_MS = 7_200_000
-_E = schema.statement_entries.c
+_LEGS_MS = 86_400_000
+"""Entries are told within a day."""
+_E, _P = schema.statement_entries.c, schema.payments.c
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,20 +219,31 @@ def _let_go_if_funded(tx: Tx, link: LinkedOrder, row: PaymentRow, setting: LinkS
         return
     member = look.facts.accounts[link.member]
     by_balance = member.as_of_ms is not None and member.as_of_ms > sent_ms and look.left_minor >= 0
-    if by_balance or _entry_came(tx.raw, leg, sent_ms):
+    if by_balance or _legs_came(tx, leg, sent_ms):
         _let_go(tx, link, row, setting)
 
 
-def _entry_came(conn: Connection, leg: PoolMove, sent_ms: int) -> bool:
-    """Whether an entry of the member's account, told since leg 1 was sent, is leg 1's."""
-    vault = vault_of(conn)
-    found = conn.execute(
-        select(schema.statement_entries).where(
-            _E.account_idx == vault.blind(leg.credit), _E.direction == Direction.CREDIT.value,
-            _E.amount_minor == leg.amount_minor, _E.currency == leg.currency, _E.seen_ms > sent_ms,
+def _legs_came(tx: Tx, leg: PoolMove, sent_ms: int) -> bool:
+    """Whether entries of the member's account show that all that the header sent since a day before leg 1 has come.
+
+    An entry proves one transfer, and does not say which of several with one amount: so all of them have to be there.
+    """
+    since_ms, blind = min(tx.now_ms, sent_ms) - _LEGS_MS, tx.vault.blind
+    sent = tx.raw.execute(
+        select(_P.amount_minor).where(
+            _P.debtor_idx == blind(leg.debit), _P.creditor_idx == blind(leg.credit), _P.currency == leg.currency,
+            _P.first_write_ms > since_ms, _P.state.not_in([one.value for one in _MOVED_NOTHING]),
         )
     )  # fmt: skip
-    return any(accounts.detail_of(vault, row.line, row.detail).get("party") == leg.debit for row in found)
+    told = tx.raw.execute(
+        select(schema.statement_entries).where(
+            _E.account_idx == blind(leg.credit), _E.direction == Direction.CREDIT.value,
+            _E.currency == leg.currency, _E.seen_ms > since_ms,
+        )
+    )  # fmt: skip
+    came = Counter(row.amount_minor for row in told
+                   if accounts.detail_of(tx.vault, row.line, row.detail).get("party") == leg.debit)  # fmt: skip
+    return Counter(minor for (minor,) in sent) <= came
 
 
 def _let_go(tx: Tx, link: LinkedOrder, row: PaymentRow, setting: LinkSetting) -> None:

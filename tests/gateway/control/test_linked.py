@@ -11,6 +11,7 @@ import pytest
 from gateway.journal.commit.store import Tx
 from gateway.journal.payments import approval_checks, linked_orders, lookup
 from gateway.journal.people import approval_requests
+from gateway.simbank.faults import BankFault, Scripted, Touch
 from gateway.treasury import linked_runs, pool_service
 from tests.gateway.cli.control_operator import Operator
 from tests.gateway.control.test_liquidity import RICH, balance, own, policy, pool_of, put, world_of
@@ -211,6 +212,28 @@ def test_a_gateway_that_dies_moves_nothing_twice(site: Operator, after_s: int) -
     assert sum(minor for where, minor in moved(site) if where == "1") == 2 * MORE
     assert site.world.banks["sample"].ledger.doubles() == []
     assert [balance(site, n) for n in (0, 1)] == [RICH - 2 * MORE, 0]
+
+
+def test_the_entry_of_one_leg_lets_no_other_payment_go(tmp_path: Path) -> None:
+    """Two payments of a watched account lack the same amount, and the bank loses the second transfer: one came."""
+    world = world_of(tmp_path, accounts=4)
+    world.crash()
+    accounts = [dict(one) for one in world.settings.model_dump(mode="json")["accounts"]]
+    for one in accounts:
+        one["watch"] = True
+    world._changes = {**world._changes, "accounts": accounts}
+    world.settings = world._settings()
+    world.start()
+    world.run(2)
+    site = Operator(world)
+    put(site, pool_of(site, "down=target:0.01", "up=keep:1000.00"))
+    world.banks["sample"].simbank.script.add(Scripted(BankFault.DROP_BEFORE, skip=1, touch=Touch.MONEY))
+    pay(site, "AP-1")
+    pay(site, "AP-2", MORE, purpose="货款 2")
+    world.run(3_600)
+    assert [one for one in moved(site) if one[0] == "1"] == [("1", MORE)], "the second transfer was lost"
+    assert [last(site, f"AP-{n}") for n in (1, 2)] == ["settled", "held"]
+    world.crash()
 
 
 def test_links_are_read_as_they_were_written(site: Operator) -> None:
