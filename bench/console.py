@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import http.client
 import os
+import re
 import secrets
 import socket
 import sys
@@ -25,7 +26,7 @@ from statistics import median
 from typing import Final
 
 from bench.figures import Round, percentile
-from bench.site import Bench, on_a_bench
+from bench.site import CHECKOUT, Bench, on_a_bench
 from gateway.control.offline import journal_writer
 from gateway.demo import site
 from gateway.demo.processes import Child, NotStarted, gateway_command, stop_all
@@ -148,8 +149,15 @@ def open_console(bench: Bench, users: int) -> tuple[int, list[str]]:
     return port, tokens
 
 
+def niceness(name: str) -> int:
+    """How far behind the daemon this process stands for a processor, as its shipped unit says."""
+    unit = (CHECKOUT / "systemd" / f"bankgw-{name}.service").read_text("utf-8")
+    (found,) = re.findall(r"^Nice=(\d+)$", unit, re.MULTILINE)
+    return int(found)
+
+
 def _start(bench: Bench, name: str, command: Sequence[str], ready: Callable[[], bool]) -> None:
-    child = Child(name, tuple(command), bench.site.folder / f"{name}.log")
+    child = Child(name, ("nice", "-n", str(niceness(name)), *command), bench.site.folder / f"{name}.log")
     child.start()
     bench.children[name] = child
     until_s = time.monotonic() + START_S

@@ -7,13 +7,16 @@ from datetime import date
 from functools import partial
 from typing import Any
 
+from sqlalchemy import Connection
+
 from gateway.control.daemon_handle import DaemonHandle
 from gateway.control.server import Call, Denied, Verb
 from gateway.journal.commit import audit
+from gateway.treasury.reports import sources
 from gateway.treasury.reports.catalogue import RESTRICTED, SOURCES
 from gateway.treasury.reports.facts import audit_head
 from gateway.treasury.reports.question import BadPeriod, ReportWish, question
-from gateway.treasury.reports.sources import ReportPage, ReportQuestion
+from gateway.treasury.reports.sources import ReportPage, ReportQuestion, RowSource
 from protocols.erp.news import instant
 
 
@@ -37,8 +40,9 @@ async def _of_accounts(daemon_handle: DaemonHandle, call: Call) -> Any:
 async def _report(daemon_handle: DaemonHandle, name: str, call: Call) -> Any:
     """A page of rows. Each page of an unmasked report is noted in the audit trail: any page can be the first asked."""
     after, source = call.query.get("after"), SOURCES[name]
-    asked = _question(daemon_handle, call)
-    page = await daemon_handle.store.read(lambda conn: source(conn, asked, after))
+    limit = int(call.number("limit", sources.PAGE_ROWS, sources.PAGE_ROWS)) if "limit" in call.query else None
+    asked = _question(daemon_handle, call, limit)
+    page = await daemon_handle.store.read(lambda conn: _page(source, conn, asked, after))
     if call.clear:
         detail = {"report": name, "from": asked.first.isoformat(), "to": asked.last.isoformat(), "after": after}
         node = daemon_handle.identity["node"]
@@ -51,6 +55,17 @@ async def _report(daemon_handle: DaemonHandle, name: str, call: Call) -> Any:
     return said
 
 
+def _page(source: RowSource, conn: Connection, asked: ReportQuestion, after: str | None) -> ReportPage:
+    """As many rows as were asked for, or somewhat more. A source may leave most of what it reads out, so that some
+    pages of it are looked at, and what was found by then is a page."""
+    page, read = source(conn, asked, after), asked.most_rows
+    rows = list(page.rows)
+    while page.after is not None and len(rows) < asked.most_rows and read < sources.PAGE_ROWS:
+        page, read = source(conn, asked, page.after), read + asked.most_rows
+        rows += page.rows
+    return ReportPage(rows, page.after)
+
+
 def _said(asked: ReportQuestion, page: ReportPage) -> dict[str, Any]:
     return {
         "at": instant(asked.now_ms), "from": asked.first.isoformat(), "to": asked.last.isoformat(),
@@ -58,10 +73,10 @@ def _said(asked: ReportQuestion, page: ReportPage) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _question(daemon_handle: DaemonHandle, call: Call) -> ReportQuestion:
+def _question(daemon_handle: DaemonHandle, call: Call, most_rows: int | None) -> ReportQuestion:
     said = call.query
     wish = ReportWish(said.get("bank"), said.get("company"), said.get("account"), _day(call, "from"), _day(call, "to"),
-                      call.clear, call.scope)  # fmt: skip
+                      call.clear, call.scope, most_rows)  # fmt: skip
     try:
         return question(daemon_handle.register(), daemon_handle.clock.now_ms(), wish, daemon_handle.certificates())
     except BadPeriod as error:

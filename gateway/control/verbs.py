@@ -137,7 +137,6 @@ class _Acts:
         """How the daemon is, from memory; what the journal counts is left out when it cannot be reached."""
         daemon_handle = self._daemon_handle
         counts = await self._unless_away(_open_orders)
-        stop = daemon_handle.stop()
         age_s = daemon_handle.canary_age_s()
         now_ms = daemon_handle.clock.now_ms()
         certificates = [
@@ -151,7 +150,7 @@ class _Acts:
             **daemon_handle.ready(), "safe_mode": daemon_handle.safe_mode(), "draining": daemon_handle.draining(),
             "broker": {"up": daemon_handle.amqp.up, "blocked": daemon_handle.amqp.blocked, "canary_age_s": age_s},
             "journal": self._journal(),
-            "stop": {"by": stop.by, "reason": stop.reason, "since": instant(stop.at_ms)} if stop.stopped else None,
+            "stop": self._stop(),
             "orders": None if counts is None else counts.states,
             "messages": None if counts is None else {"waiting": counts.waiting, "parked": counts.parked},
             "certificates": certificates, "capacity": daemon_handle.capacity(), "lane_details": self._lane_rows(),
@@ -182,6 +181,10 @@ class _Acts:
             if error.code != guarded_journal.AWAY:
                 raise
             return None
+
+    def _stop(self) -> dict[str, Any] | None:
+        stop = self._daemon_handle.stop()
+        return {"by": stop.by, "reason": stop.reason, "since": instant(stop.at_ms)} if stop.stopped else None
 
     def _journal(self) -> dict[str, Any]:
         lost_ms = self._daemon_handle.lost_ms()
@@ -218,7 +221,7 @@ class _Acts:
         return order_view.veil((row, *mates), {} if lane is None else lane.parts.credentials, clear=clear)
 
     async def lanes(self, call: Call) -> Any:
-        return {"lanes": self._lane_rows()}
+        return {"lanes": self._lane_rows(), "stop": self._stop()}
 
     def _lane_rows(self) -> list[dict[str, Any]]:
         handle = self._daemon_handle

@@ -23,7 +23,7 @@ _LISTED = 20
 def overview(conn: Connection, scope: Scope) -> dict[str, Any]:
     """Open payments by state and currency, and the newest of those whose money is at risk or held."""
     counted = select(_P.state, _P.currency, func.count(), func.sum(_P.amount_minor)).where(
-        _P.state.in_([state.value for state in _OPEN])
+        _P.lane.in_(lookup.lanes(conn)), _P.state.in_([state.value for state in _OPEN])
     )
     if not scope.whole:
         counted = counted.where(lookup.inside(scope, vault_of(conn)))

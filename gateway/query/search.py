@@ -14,6 +14,7 @@ from gateway.people.scopes import Scope
 
 MOST_CHARACTERS = 128
 _MOST_FOUND = 50
+_NEWEST = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +32,15 @@ def search(conn: Connection, text: str, scope: Scope) -> FoundByText:
     wanted = [replace(inside, order_id=text), replace(inside, bank_ref=text), replace(inside, batch=text)]
     if colon:
         wanted += [replace(inside, sender=sender, order_id=rest), replace(inside, sender=sender, batch=rest)]
-    if text.isascii() and text.isalnum():
-        wanted += [replace(inside, debtor_account=text), replace(inside, creditor_account=text)]
     request = approval_requests.fetch(conn, text)
     if request is not None:
         wanted += [replace(inside, sender=request.sender, order_id=request.subject),
                    replace(inside, sender=request.sender, batch=request.subject)]  # fmt: skip
-    found = {row.payment: row for filters in wanted for row in lookup.listing(conn, filters, _MOST_FOUND)}
+    listed = [row for filters in wanted for row in lookup.listing(conn, filters, _MOST_FOUND)]
+    if text.isascii() and text.isalnum():
+        for of_account in (replace(inside, debtor_account=text), replace(inside, creditor_account=text)):
+            listed += _newest(conn, of_account)
+    found = {row.payment: row for row in listed}
     row = lookup.fetch(conn, text)
     if row is not None and scope.covers(row.company, row.order.ours.account.clear):
         found[row.payment] = row
@@ -46,3 +49,13 @@ def search(conn: Connection, text: str, scope: Scope) -> FoundByText:
         row.sender == request.sender and request.subject in (row.order.id, row.batch) for row in newest
     )
     return FoundByText(tuple(newest), text if about else None)
+
+
+def _newest(conn: Connection, of_account: Filters) -> list[PaymentRow]:
+    """The newest payments of an account. An own account has so many that they are not sorted by an index of accounts,
+    but looked for among the newest payments of all; if that does not suffice, the index has the rest."""
+    if lookup.are_more_than(conn, of_account, _NEWEST):
+        recent = lookup.listing(conn, replace(of_account, of_newest=_NEWEST), _MOST_FOUND)
+        if len(recent) == _MOST_FOUND:
+            return recent
+    return lookup.listing(conn, of_account, _MOST_FOUND)

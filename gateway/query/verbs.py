@@ -21,6 +21,7 @@ from gateway.journal.sql.vaults import vault_of
 from gateway.query import audit_pages, joint_tests, search
 from gateway.query.joint_tests import JointRuns
 from gateway.query.overview import AT_RISK, newest, overview
+from gateway.query.recent_answers import RecentAnswers
 from protocols.canon.outcome import State
 from protocols.canon.party import mask
 from protocols.erp.news import instant
@@ -33,8 +34,9 @@ READING = frozenset({
     "GET /liquidity", "GET /liquidity/{}", "GET /liquidity-runs/{}",
 })  # fmt: skip
 """The daemon's verbs that only read the journal."""
-LATELY_S = 20.0
-"""So old may the work lists be that the console shows."""
+WORK_LISTS_S = 20.0
+OVERVIEW_S = 2.0
+"""So old may the work lists and the counted payments be that the console shows."""
 
 
 def query_verbs(handle: DaemonHandle, judge_by: WebJudge, shelf: JointRuns | None = None) -> Sequence[Verb]:
@@ -42,16 +44,17 @@ def query_verbs(handle: DaemonHandle, judge_by: WebJudge, shelf: JointRuns | Non
     has the runs of joint tests, if the settings name a folder."""
     sessions = WebSessions(judge_by)
     acts = _Acts(handle, sessions)
+    lists, counted = (RecentAnswers(handle.clock.monotonic_s, age_s) for age_s in (WORK_LISTS_S, OVERVIEW_S))
     own = daemon_verbs.unguarded(handle, PersonSessions(handle.clock, handle.session_limits))
     changed = {"GET /orders/{}": _without_bytes, "GET /reconciliation/{}": acts.by_ref,
-               "GET /reconciliation/{}/tables/{}": acts.by_ref, "GET /worklists": acts.lately}  # fmt: skip
+               "GET /reconciliation/{}/tables/{}": acts.by_ref, "GET /worklists": lists.of}  # fmt: skip
     reading = [
         Verb(verb.method, verb.path, changed.get(name_of(verb), _as_is)(verb.act))
         for verb in own if name_of(verb) in READING
     ]  # fmt: skip
     return guarded(sessions, (
         *reading,
-        Verb("GET", "/overview", acts.overview),
+        Verb("GET", "/overview", counted.of(acts.overview)),
         Verb("GET", "/search", acts.search),
         Verb("GET", "/audit", acts.audit),
         Verb("GET", "/accounts", acts.accounts),
@@ -114,22 +117,6 @@ class _Acts:
             account = refs.get(call.parts[0], "")
             said = await act(replace(call, parts=(account, *call.parts[1:])))
             return {**said, "account": mask(account)}
-
-        return found
-
-    def lately(self, act: Act) -> Act:
-        """The same verb, whose answer is kept for some seconds for all with the same scope: its lists are looked for in
-        many places, and stand on everybody's first page."""
-        kept: dict[tuple[str, ...], tuple[float, Any]] = {}
-
-        async def found(call: Call) -> Any:
-            now_s = self._handle.clock.monotonic_s()
-            key = (call.scope.text(), str(sorted(call.query.items())))
-            for old in [one for one, (at_s, _said) in kept.items() if now_s - at_s >= LATELY_S]:
-                del kept[old]
-            if call.clear or key not in kept:
-                kept[key] = now_s, await act(call)
-            return kept[key][1]
 
         return found
 

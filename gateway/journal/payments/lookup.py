@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, case, or_, select
+from sqlalchemy import Column, ColumnElement, Connection, Select, bindparam, case, func, literal, or_, select
 
+from gateway.clock import ulid_from
 from gateway.journal.commit import payment_rows
 from gateway.journal.commit.rows import PaymentRow
 from gateway.journal.sql import schema
@@ -39,7 +40,8 @@ _FIND_BY_REFERENCE = (
 @dataclass(frozen=True, slots=True)
 class Filters:
     """Which payments to list; None means any. Times are acceptance times in ms: from (inclusive) and before. Only
-    payments of own accounts `inside` are listed."""
+    payments of own accounts `inside` are listed. `of_newest`: only among so many of the newest payments, each looked
+    at, whatever index there is."""
 
     states: tuple[State, ...] = ()
     bank: str | None = None
@@ -53,6 +55,7 @@ class Filters:
     from_ms: int | None = None
     before_ms: int | None = None
     inside: Scope = WHOLE
+    of_newest: int | None = None
 
 
 def fetch(conn: Connection, payment: str) -> PaymentRow | None:
@@ -80,27 +83,64 @@ def find_by_reference(conn: Connection, lane: str, bank_ref: str) -> PaymentRow 
 def listing(conn: Connection, filters: Filters, limit: int = 100, after: str | None = None) -> list[PaymentRow]:
     """Payments, newest first; `after` is the key of the last payment of the previous page."""
     vault = vault_of(conn)
-    statement = select(schema.payments)
+    statement = select(schema.payments).where(*_conditions(conn, filters))
+    if after is not None:
+        statement = statement.where(_C.payment < after)
+    return [payment_rows.read(row, vault) for row in conn.execute(statement.order_by(_C.payment.desc()).limit(limit))]
+
+
+def are_more_than(conn: Connection, filters: Filters, count: int) -> bool:
+    """Whether more payments than so many are listed; no more are counted."""
+    some = select(literal(1).label("one")).select_from(schema.payments).where(*_conditions(conn, filters))
+    return int(conn.execute(select(func.count()).select_from(some.limit(count + 1).subquery())).scalar_one()) > count
+
+
+def _conditions(conn: Connection, filters: Filters) -> list[ColumnElement[bool]]:
+    """What few payments have is found by an index: lanes or senders are named where the index begins with them."""
+    vault, where = vault_of(conn), list[ColumnElement[bool]]()
     if filters.states:
-        statement = statement.where(_C.state.in_([state.value for state in filters.states]))
+        where.append(_C.state.in_([state.value for state in filters.states]))
+        if filters.lane is None and State.SETTLED not in filters.states:
+            where.append(_C.lane.in_(lanes(conn)))
+    by_sender = (filters.order_id, filters.batch, filters.creditor_account) != (None, None, None)
+    if by_sender and filters.sender is None and filters.of_newest is None:
+        where.append(_C.sender.in_(_values(conn, _C.sender)))
     for column, wanted in (
         (_C.bank, filters.bank), (_C.lane, filters.lane), (_C.sender, filters.sender),
         (_C.order_id, filters.order_id), (_C.bank_ref, filters.bank_ref), (_C.batch, filters.batch),
     ):  # fmt: skip
         if wanted is not None:
-            statement = statement.where(column == wanted)
+            where.append(column == wanted)
     for column, account in ((_C.debtor_idx, filters.debtor_account), (_C.creditor_idx, filters.creditor_account)):
         if account is not None:
-            statement = statement.where(column == vault.blind(account))
+            # An index of accounts leads to all payments of an account, which are many if it is an own one.
+            looked_at = column if filters.of_newest is None else func.coalesce(column, "")
+            where.append(looked_at == vault.blind(account))
+    if filters.of_newest is not None:
+        oldest = select(_C.payment).order_by(_C.payment.desc()).offset(filters.of_newest).limit(1)
+        where.append(_C.payment > func.coalesce(oldest.scalar_subquery(), ""))
     if not filters.inside.whole:
-        statement = statement.where(inside(filters.inside, vault))
+        where.append(inside(filters.inside, vault))
     if filters.from_ms is not None:
-        statement = statement.where(_C.accepted_ms >= filters.from_ms)
+        # No payment's key begins with a moment before its acceptance.
+        where += [_C.payment >= ulid_from(filters.from_ms), _C.accepted_ms >= filters.from_ms]
     if filters.before_ms is not None:
-        statement = statement.where(_C.accepted_ms < filters.before_ms)
-    if after is not None:
-        statement = statement.where(_C.payment < after)
-    return [payment_rows.read(row, vault) for row in conn.execute(statement.order_by(_C.payment.desc()).limit(limit))]
+        where.append(_C.accepted_ms < filters.before_ms)
+    return where
+
+
+def lanes(conn: Connection) -> list[str]:
+    """The lanes that have payments: named in a condition, they let the index over lane and state be used."""
+    return _values(conn, _C.lane)
+
+
+def _values(conn: Connection, column: Column[str]) -> list[str]:
+    """The different values of a column that an index begins with: one step in the index for each."""
+    found, last = list[str](), ""
+    while (value := conn.execute(select(func.min(column)).where(column > last)).scalar()) is not None:
+        last = value
+        found.append(last)
+    return found
 
 
 def inside(scope: Scope, vault: Vault) -> ColumnElement[bool]:

@@ -147,7 +147,9 @@ def missing(conn: Connection, indexes: Sequence[str], before_ms: int, most: int)
     """The searches of these accounts that began before then and found nothing, the oldest first."""
     found = conn.execute(
         select(schema.receipt_searches)
-        .where(_S.account_idx.in_(indexes), _S.state == WAITING, _S.since_ms < before_ms)
+        # The lanes are named so that the index over lane and state is used.
+        .where(_S.lane.in_(lookup.lanes(conn)), _S.state == WAITING, _S.account_idx.in_(indexes),
+               _S.since_ms < before_ms)
         .order_by(_S.since_ms, _S.payment).limit(most)
     )
     return [_search(conn, row) for row in found]

@@ -46,13 +46,13 @@ def _payments(
 ) -> ReportPage:  # fmt: skip
     filters = Filters(states=states, bank=asked.bank, from_ms=asked.from_ms, before_ms=asked.before_ms,
                       inside=asked.scope)  # fmt: skip
-    found = lookup.listing(conn, filters, sources.PAGE_ROWS, after)
+    found = lookup.listing(conn, filters, asked.most_rows, after)
     own = {route.account for route in asked.routes}
     rows: list[TableRow] = [
         {**sources.payment_row(row, asked), "batch": row.batch}
         for row in found if row.order.ours.account.clear in own and wanted(row)
     ]  # fmt: skip
-    return ReportPage(rows, found[-1].payment if len(found) == sources.PAGE_ROWS else None)
+    return ReportPage(rows, found[-1].payment if len(found) == asked.most_rows else None)
 
 
 def fees(conn: Connection, asked: ReportQuestion, after: str | None) -> ReportPage:
@@ -67,7 +67,7 @@ def fees(conn: Connection, asked: ReportQuestion, after: str | None) -> ReportPa
                 row.direction: row.amount_minor, "serial": row.bank_line_id, "text": asked.text_shown(one.text),
                 "told": "marked" if one.detail.get("fee") else "text",
             })  # fmt: skip
-    return ReportPage(rows, sources.after_entries(found))
+    return ReportPage(rows, sources.after_entries(found, asked))
 
 
 def cash_flow(conn: Connection, asked: ReportQuestion, after: str | None) -> ReportPage:
@@ -95,7 +95,7 @@ def cash_flow(conn: Connection, asked: ReportQuestion, after: str | None) -> Rep
                 one[row.direction] += row.amount_minor
             elif not is_in:
                 one["moved"] += row.amount_minor
-        place = sources.after_entries(found)
+        place = sources.after_entries(found, asked)
         if place is None:
             break
     return ReportPage([

@@ -11,6 +11,7 @@ from gateway.core.policy import Route
 from gateway.people.scopes import WHOLE, Scope
 from gateway.registry import Registry
 from gateway.treasury.masked_text import masked_text
+from gateway.treasury.reports import sources
 from gateway.treasury.reports.sources import ReportQuestion, TextShown
 from protocols.canon.party import Name, mask
 
@@ -20,7 +21,8 @@ ZONE = "Asia/Shanghai"
 
 @dataclass(frozen=True, slots=True)
 class ReportWish:
-    """Which accounts and days, None for all accounts and for the default period. `clear`: unmasked."""
+    """Which accounts and days, None for all accounts and for the default period. `clear`: unmasked. `most_rows`: what
+    a page is read from, None for the usual."""
 
     bank: str | None = None
     company: str | None = None
@@ -29,6 +31,7 @@ class ReportWish:
     last: date | None = None
     clear: bool = False
     scope: Scope = WHOLE
+    most_rows: int | None = None
 
 
 class BadPeriod(ValueError):
@@ -54,6 +57,7 @@ def question(
     return ReportQuestion(
         routes, wish.scope, first, last, zone, now_ms, str if wish.clear else mask, str if wish.clear else _name,
         text_shown, register.watched, wish.bank, register.reconciliation, certificates or {},
+        wish.most_rows or sources.PAGE_ROWS,
     )  # fmt: skip
 
 

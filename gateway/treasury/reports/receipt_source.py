@@ -30,7 +30,7 @@ def receipts_missing(conn: Connection, asked: ReportQuestion, after: str | None)
         since_ms = int(since) if since.isdecimal() else 0
         where.append(or_(_S.since_ms > since_ms, and_(_S.since_ms == since_ms, _S.payment > payment)))
     found = conn.execute(
-        select(schema.receipt_searches).where(*where).order_by(_S.since_ms, _S.payment).limit(sources.PAGE_ROWS)
+        select(schema.receipt_searches).where(*where).order_by(_S.since_ms, _S.payment).limit(asked.most_rows)
     ).all()
     paid = {
         each.payment: payment_rows.read(each, vault)
@@ -48,5 +48,5 @@ def receipts_missing(conn: Connection, asked: ReportQuestion, after: str | None)
             "age": days, "band": next((name for most, name in BANDS if days <= most), OLDER), "tries": one.tries,
             "reason": one.code or "not asked yet", "next": asked.moment(one.due_ms),
         })  # fmt: skip
-    last = found[-1] if len(found) == sources.PAGE_ROWS else None
+    last = found[-1] if len(found) == asked.most_rows else None
     return ReportPage(rows, None if last is None else f"{last.since_ms}/{last.payment}")

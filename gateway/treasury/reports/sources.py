@@ -45,7 +45,7 @@ class ReportQuestion:
     `text_shown` write account numbers, names and texts, masked or not.
 
     `scope` is what the asker may see; `watched` are the accounts whose statements are expected. `certificates` have the
-    moment in seconds when they end, by bank and role.
+    moment in seconds when they end, by bank and role. `most_rows` is how many rows a page is read from.
     """
 
     routes: Sequence[Route]
@@ -61,6 +61,7 @@ class ReportQuestion:
     bank: str | None = None
     terms: AccountTerms = DEFAULT_ACCOUNT_TERMS
     certificates: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    most_rows: int = PAGE_ROWS
 
     @property
     def from_ms(self) -> int:
@@ -170,10 +171,10 @@ def daily(conn: Connection, asked: ReportQuestion, after: str | None) -> ReportP
 def payments(conn: Connection, asked: ReportQuestion, after: str | None) -> ReportPage:
     """What was accepted in the period, newest first."""
     filters = Filters(bank=asked.bank, from_ms=asked.from_ms, before_ms=asked.before_ms, inside=asked.scope)
-    found = lookup.listing(conn, filters, PAGE_ROWS, after)
+    found = lookup.listing(conn, filters, asked.most_rows, after)
     own = {route.account for route in asked.routes}
     rows = [payment_row(row, asked) for row in found if row.order.ours.account.clear in own]
-    return ReportPage(rows, found[-1].payment if len(found) == PAGE_ROWS else None)
+    return ReportPage(rows, found[-1].payment if len(found) == asked.most_rows else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +188,7 @@ class PeriodEntry:
 
 
 def period_entries(conn: Connection, asked: ReportQuestion, after: str | None) -> list[PeriodEntry]:
-    """At most PAGE_ROWS entries of the period by bank date, beyond `after`."""
+    """A page of entries of the period by bank date, beyond `after`."""
     vault = vault_of(conn)
     routes = {vault.blind(route.account): route for route in asked.routes}
     where = [_E.account_idx.in_(list(routes)), _E.bank_date >= asked.first.isoformat(),
@@ -198,7 +199,7 @@ def period_entries(conn: Connection, asked: ReportQuestion, after: str | None) -
     statement = (
         select(schema.statement_entries, _P.order_id, _P.kind, _P.debtor_idx, _P.creditor_idx)
         .select_from(schema.statement_entries.outerjoin(schema.payments, _P.payment == _E.matched_payment))
-        .where(*where).order_by(_E.bank_date, _E.entry).limit(PAGE_ROWS)
+        .where(*where).order_by(_E.bank_date, _E.entry).limit(asked.most_rows)
     )  # fmt: skip
     return [
         PeriodEntry(
@@ -209,9 +210,9 @@ def period_entries(conn: Connection, asked: ReportQuestion, after: str | None) -
     ]  # fmt: skip
 
 
-def after_entries(found: Sequence[PeriodEntry]) -> str | None:
+def after_entries(found: Sequence[PeriodEntry], asked: ReportQuestion) -> str | None:
     """Where the next page of entries begins; None after the last one."""
-    last = found[-1].row if len(found) == PAGE_ROWS else None
+    last = found[-1].row if len(found) == asked.most_rows else None
     return None if last is None else f"{last.bank_date}/{last.entry}"
 
 
@@ -227,7 +228,7 @@ def entries(conn: Connection, asked: ReportQuestion, after: str | None) -> Repor
             "order": row.order_id, "party": asked.name_shown(name),
             "party_account": asked.shown(one.detail["party"]) if one.detail.get("party") else None,
         })  # fmt: skip
-    return ReportPage(rows, after_entries(found))
+    return ReportPage(rows, after_entries(found, asked))
 
 
 @dataclass(slots=True)

@@ -1,0 +1,122 @@
+"""What a page costs: how many statements it needs, that none of them looks at every payment, and that it is cut.
+
+Times depend on the machine; these do not. `python -m bench.console_pages` has the times.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, event
+
+from gateway.console import pages
+from gateway.journal.commit import payment_rows
+from protocols.canon.outcome import State
+from tests.console.conftest import House
+from tests.gateway.control.test_approval_holds import OVER, submit
+from tests.gateway.control.test_people import SUN
+
+# Page, and the most statements that may be seen meanwhile with one lane and one sender, the daemon's own among them.
+COSTS = {
+    "/": 75, "/payments": 24, "/payments?state=held": 24, "/payments?state=in_doubt": 24, "/payments?state=settled": 24,
+    "/approvals": 24, "/positions": 40, "/reports/payments": 24, "/reports/balances": 24, "/reconciliation": 24,
+    "/search?q=AP-1": 40, "/search?q=0000000000000000033": 40, "/worklists/escalated": 24, "/worklists/returned": 24,
+    "/worklists/payroll": 24,
+}  # fmt: skip
+LARGE = re.compile(r"SCAN (payments|outbox|audit|attempts|evidence|statement_entries|receipt_searches)\b")
+# The newest payments are read from the end of the primary key and left off at the limit. That is for what most payments
+# are: what only few are would be looked for in all of them.
+FROM_THE_END = re.compile(r"ORDER BY payments\.payment DESC\s+LIMIT")
+OF_FEW = re.compile(r"payments\.(state|order_id|batch|bank_ref|\w+_idx) (=|IN)")
+
+
+def left_off(statement: str, parameters: Any) -> bool:
+    """True for a look at the newest payments that ends soon."""
+    few = OF_FEW.search(statement) is not None and State.SETTLED.value not in parameters
+    return FROM_THE_END.search(statement) is not None and not few
+
+
+@contextmanager
+def statements() -> Iterator[list[tuple[str, Any]]]:
+    """All that is asked of the journal while the block lasts."""
+    asked: list[tuple[str, Any]] = []
+
+    def note(_conn: Any, _cursor: Any, statement: str, parameters: Any, *_more: Any) -> None:
+        if statement.lstrip().upper().startswith("SELECT"):
+            asked.append((statement, parameters))
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        yield asked
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+
+
+def plans(house: House, asked: list[tuple[str, Any]]) -> Iterator[tuple[str, Any, str]]:
+    """Each step of SQLite's plan for each statement with its parameters."""
+    with closing(sqlite3.connect(house.operator.world.folder / "journal.db")) as conn:
+        for statement, parameters in asked:
+            for step in conn.execute(f"explain query plan {statement}", parameters):
+                yield statement, parameters, step[3]
+
+
+def test_no_page_looks_at_every_payment(house: House) -> None:
+    submit(house.operator, "AP-1", OVER, maker="zhao")
+    submit(house.operator, "AP-2", 100, maker="zhao")
+    browser = house.browser(SUN)
+    house.operator.world.run(30)
+    over = {}
+    for path, most in COSTS.items():
+        house.operator.world.run(30)  # nothing is remembered from the page before
+        with statements() as asked:
+            assert browser.get(path).status == 200
+        scans = [(one, step) for one, given, step in plans(house, asked)
+                 if LARGE.match(step) and not left_off(one, given)]  # fmt: skip
+        assert scans == [], path
+        assert asked, path
+        if len(asked) > most:
+            over[path] = len(asked)
+    assert over == {}
+
+
+def test_a_report_of_many_payments_is_shown_in_pages(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(1, 6):
+        submit(house.operator, f"AP-{number}", 100 + number, maker="zhao")
+    opened = list[str]()
+    read = payment_rows.read
+
+    def noted(found: Any, vault: Any) -> Any:
+        opened.append(found.payment)
+        return read(found, vault)
+
+    monkeypatch.setattr(payment_rows, "read", noted)
+    monkeypatch.setattr(pages, "_PAGE_ROWS", 2)
+    browser, told = house.browser(SUN), list[str]()
+    shown, opened[:] = browser.get("/reports/payments"), []
+    for _ in range(3):
+        del opened[:]
+        told += re.findall(r"<td>(AP-[0-9])</td>", shown.body)
+        following = re.search(r'href="(/reports/payments\?[^"]*after=[^"]*)"', shown.body)
+        if following is None:
+            break
+        shown = browser.get(following[1].replace("&amp;", "&"))
+        assert len(opened) <= 2
+    assert told == ["AP-5", "AP-4", "AP-3", "AP-2", "AP-1"]
+
+
+def test_the_first_page_is_kept_for_two_seconds_for_those_who_may_see_the_same(house: House) -> None:
+    submit(house.operator, "AP-1", OVER, maker="zhao")
+    held = re.compile(r'href="/payments\?state=held"><span class="state held">[^<]*</span> <strong>([0-9]+)<')
+    browser, before = house.browser(SUN), house.operator.world
+    before.run(5)
+    first = held.search(browser.get("/").body)
+    assert first is not None and first[1] == "1"
+    submit(house.operator, "AP-2", OVER, maker="zhao")
+    house.operator.world.run(3)
+    later = held.search(browser.get("/").body)
+    assert later is not None and later[1] == "2", "it is older than two seconds"
