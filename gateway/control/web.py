@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from gateway import settings as conf
 from gateway.bank.token_bucket import TokenBucket
-from gateway.control import order_view, verbs
+from gateway.control import order_view, verbs, web_refusals
 from gateway.control.access import name_of
 from gateway.control.daemon_handle import DaemonHandle
 from gateway.control.person_sessions import PersonSessions
@@ -85,6 +85,7 @@ def web_verbs(
         Verb("POST", "/web/step-up", acts.step_up),
         Verb("POST", f"/web/exports/reports/{one}", acts.export),
         Verb("POST", f"/web/orders/{one}/reveal", acts.reveal),
+        *web_refusals.verbs(daemon_handle),
         *passkey_verbs(daemon_handle, PasskeyDoor(place.party, acts.attempt, acts.prove, acts.slow_down)),
         *oidc_verbs(daemon_handle, oidc, acts.attempt, acts.slow_down),
     ))  # fmt: skip

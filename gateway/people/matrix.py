@@ -142,6 +142,7 @@ MATRIX: Mapping[str, VerbRule] = {
     "POST /web/renew": VerbRule(_ALL),
     "POST /web/sign-out": VerbRule(_ALL),
     "POST /web/refused": VerbRule(_ALL),
+    "POST /web/page-refusals": _OPEN,
     "POST /web/step-up": VerbRule(_ALL),
     "POST /web/step-up/passkey": VerbRule(_ALL),
     "POST /web/exports/reports/{}": _SCOPED,

@@ -26,6 +26,7 @@ from gateway.web import protection
 from gateway.web.gateway_client import WebAsker, WebGateway
 from gateway.web.languages import LANGUAGES, Texts, WebLanguage, chosen, text
 from gateway.web.protection import LANGUAGE_COOKIE, SESSION_COOKIE, VISIT_COOKIE, FormTokens, VisitorLimits
+from gateway.web.refusal_counts import RefusalCounts
 
 RENEW_MS = 60_000
 _SHARED = "gateway.web"
@@ -161,6 +162,7 @@ class WebSite:
         self._now_ms = now_ms
         self._limits = VisitorLimits(20.0, 100)
         self._sparing = VisitorLimits(0.2, 10)
+        self._refusals = RefusalCounts()
         self._place: Mapping[str, Any] = {}
         made = [Route(one.path, self._endpoint(one), methods=[one.method]) for one in routes]
         own = Route("/language/{language}", self._endpoint(WebRoute("GET", "", _choose, open=True)), methods=["GET"])
@@ -201,6 +203,7 @@ class WebSite:
             await self._look_at(route, visit, known)
             response = await run_in_threadpool(self._made, route, visit)
         except PageRefused as error:
+            self._refusals.add(error.name)
             response = self._error(visit, error.status, visit.text(error.name))
         except Refused as error:
             response = self._refused(visit, error)
@@ -212,7 +215,18 @@ class WebSite:
             response.set_cookie(name, value, max_age=None if value else 0, path="/", secure=True, httponly=True,
                                 samesite="lax")  # fmt: skip
         protection.protect(response.headers, self._origin())
+        if counts := self._refusals.due(self._now_s()):
+            await run_in_threadpool(self._tell, counts)
         return response
+
+    def _tell(self, counts: Mapping[str, int]) -> None:
+        """Let the daemon note what was refused here: this process writes nothing."""
+        page = self._origin_name.removesuffix("_origin")
+        try:
+            self.gateway.daemon("").post("web", "page-refusals", page=page, counts=dict(counts))
+        except (NoDaemon, Refused) as error:
+            self._refusals.untold(counts)
+            _log.warning("web.refusals_not_noted", counts=dict(counts), error=str(error))
 
     async def _look_at(self, route: WebRoute, visit: PageVisit, known: str) -> None:
         request = visit.request
