@@ -10,9 +10,10 @@ from typing import Any
 from starlette.responses import Response
 
 from gateway.console import joint_test_pages, oidc_pages, treasury_pages, work_pages
+from gateway.console.code_texts import said
 from gateway.control.client import Refused
 from gateway.treasury.reports.forms import FORMS
-from gateway.treasury.reports.table import CellKind, written
+from gateway.treasury.reports.table import CellKind, TableColumn, TableRow, written
 from gateway.treasury.reports.written import to_csv
 from gateway.web.site import PageRefused, PageVisit, WebRoute
 
@@ -177,7 +178,7 @@ def positions(visit: PageVisit) -> Response:
     tree: dict[str, dict[tuple[str, str], list[Any]]] = {}
     for one in found["accounts"]:
         tree.setdefault(one["company"], {}).setdefault((one["bank"], one["currency"]), []).append(one)
-    return visit.show("positions.html", tree=tree, totals=found["totals"], at=found["at"])
+    return visit.show("positions.html", tree=tree, totals=found["totals"], at=found["at"], said=said)
 
 
 def reconciliation_accounts(visit: PageVisit) -> Response:
@@ -217,12 +218,21 @@ def report(visit: PageVisit) -> Response:
         raise PageRefused(404, "no_page")
     asked = {name: visit.asked(name) or None for name in ("from", "to", "after")}
     page = visit.query.get("reports", form.name, **asked, limit=_PAGE_ROWS)
-    rows = [[(written(column, row, visit.language), column.kind in _RIGHT) for column in form.columns]
-            for row in page["rows"]]  # fmt: skip
+    rows = [[_cell(column, row, visit) for column in form.columns] for row in page["rows"]]
     return visit.show(
         "report.html", form=form, title=form.title(visit.language), about=form.about(visit.language), page=page,
         heads=[(column.heading(visit.language), column.kind in _RIGHT) for column in form.columns], rows=rows,
     )  # fmt: skip
+
+
+def _cell(column: TableColumn, row: TableRow, visit: PageVisit) -> tuple[str, str]:
+    """A cell's text and class. A reason is the gateway's, and has a word, or the bank's, and is shown as a code."""
+    text = written(column, row, visit.language)
+    if column.key != "reason":
+        return text, "number" if column.kind in _RIGHT else ""
+    reasons = [visit.word("hold", one) for one in text.split(", ")]
+    known = all(f"hold_{one}" in visit.site.texts for one in text.split(", "))
+    return (", ".join(reasons), "") if known else (text, "code")
 
 
 def report_csv(visit: PageVisit) -> Response:

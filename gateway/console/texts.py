@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from gateway.console.code_texts import CODE_TEXTS
 from gateway.console.treasury_texts import TREASURY_TEXTS
 from gateway.web.languages import Texts
 from gateway.web.texts import SHARED_TEXTS
@@ -30,6 +31,7 @@ TEXTS: Texts = {
     "condition_standing_by": ("standing by", "备用"), "condition_halted": ("halted", "停用"),
     "condition_paused": ("paused", "已暂停"),
     **SHARED_TEXTS,
+    **CODE_TEXTS,
     **TREASURY_TEXTS,
     # everywhere
     "product": ("bankgw console", "银企直联控制台"),

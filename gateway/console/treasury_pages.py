@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from starlette.responses import Response
 
+from gateway.console.code_texts import said
 from gateway.web.site import PageRefused, PageVisit, WebRoute
 
 _ENDINGS = {"application/pdf": ".pdf", "application/zip": ".zip", "image/jpeg": ".jpg", "image/png": ".png",
@@ -39,7 +40,7 @@ def missing(visit: PageVisit) -> Response:
     """Settled payments without a receipt, the oldest first."""
     older = visit.asked("older")
     found = visit.query.get("receipts", "missing", older_days=older if older.isdecimal() and int(older) > 0 else None)
-    return visit.show("receipts-missing.html", found=found, older=older)
+    return visit.show("receipts-missing.html", found=found, older=older, said=said)
 
 
 def receipt(visit: PageVisit) -> Response:

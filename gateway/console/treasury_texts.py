@@ -62,6 +62,10 @@ TREASURY_TEXTS: Texts = {
     "stay_changed": ("less is movable, or lacking, than when the run was planned", "与计划时相比金额已变化"),
     "stay_slot_over": ("the slot ended before the order was made", "时段已结束"),
     "stay_refused": ("the order was refused at admission", "指令受理时被拒绝"),
+    "stay_too_late": ("its bank is not open for it, or it would miss the cut-off", "银行未在受理时间,或将错过截止时间"),
+    "stay_under_way": ("what it lacks is under way to the account", "所缺资金正在划入"),
+    "stay_over_ceiling": ("what it lacks is beyond a ceiling of the pool's mandate", "所缺金额超过资金池授权上限"),
+    "stay_member_short": ("earlier payments of the account come to more than it has", "该账户在先付款已超过可用资金"),
     # joint tests
     "joint_tests": ("Joint tests", "联调测试"), "joint_test": ("Joint test", "联调测试"),
     "rounds": ("Rounds", "轮次"), "opened": ("Opened", "开始时间"), "closed": ("Closed", "关闭时间"),
@@ -87,7 +91,7 @@ TREASURY_TEXTS: Texts = {
     "list_unclaimed": ("Money nobody claimed", "待认领来款"),
     "list_statement-gaps": ("Days without statement", "缺对账单"),
     "list_receipts-missing": ("Receipts missing", "缺电子回单"),
-    "list_exceptions": ("Reconciliation exceptions", "对账差异"),
+    "list_exceptions": ("Reconciliation exceptions", "对账差异"), "list_linked": ("Linked payments", "联动支付"),
     "step_escalated": ("Ask the bank; then two supervisors decide with bankgw resolve.",
                        "询问银行;再由两名主管用 bankgw resolve 裁定。"),
     "step_returned": ("Un-book it; if it is owed still, pay it again under a new id.",
@@ -97,6 +101,7 @@ TREASURY_TEXTS: Texts = {
     "step_statement-gaps": ("See whether the lane is ready, then ask the bank.", "检查通道是否就绪,再向银行索取。"),
     "step_receipts-missing": ("Ask the bank; if it gives none, say so with bankgw receipts none.",
                               "向银行索取;确无回单则用 bankgw receipts none 登记。"),
+    "step_linked": ("See what an order waits for, or decide about its money.", "查看指令等待的原因,或裁定其资金。"),
     "step_exceptions": ("Look at the account's reconciliation.", "查看该账户的对账页。"),
     # messages
     "messages": ("ERP messages", "ERP 消息"),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from starlette.responses import Response
 
+from gateway.console.code_texts import said
 from gateway.control.client import Refused
 from gateway.web.passkey_pages import PasskeyPages, given
 from gateway.web.site import PageVisit, WebRoute, inside
@@ -29,7 +30,7 @@ def routes() -> Sequence[WebRoute]:
 def worklist(visit: PageVisit) -> Response:
     """One work list: what waits for a person, and the next step."""
     found = visit.query.get("worklists", list=visit.part("name"))
-    return visit.show("worklist.html", found=found["lists"][0], at=found["at"])
+    return visit.show("worklist.html", found=found["lists"][0], at=found["at"], said=said)
 
 
 def messages(visit: PageVisit) -> Response:

@@ -124,7 +124,7 @@ class _Rows:
 @pytest.mark.parametrize("name", sorted(FORMS.keys() - {"security-review"}))
 def test_no_cell_of_a_report_taken_away_is_a_formula(house: House, name: str) -> None:
     clock = house.operator.handle.clock
-    site = WebSite("gateway.console", TEXTS, _Rows(), "console_origin", routes(), clock.monotonic_s, clock.now_ms)  # type: ignore[arg-type]
+    site = WebSite("gateway.console", TEXTS, _Rows(), "console_origin", routes(), clock.monotonic_s, clock.now_ms)
     browser = Browser(site, cookies={"__Host-session": token(house, "sun")})
     answer = browser.get(f"/reports/{name}/csv")
     assert answer.status == 200, answer.body
