@@ -165,9 +165,8 @@ def system_parts(reactor: Any, settings: conf.Settings, on_fatal: OnFatal, machi
     permit_log = commit_permit_log.PermitLog(settings.permit_log(), keys, settings.node,
                                    days=settings.journal.permit_log_days, sync=machine.sync)  # fmt: skip
     store = SqlStore(
-        url, reactor, clock, settings.node, keys, permit_log, settings.journal.linger_ms,
-        entropy=entropy, on_fatal=lambda error: on_fatal(f"the journal cannot go on: {error}"),
-        observe=lambda facts: _observe(meters, facts),
+        url, reactor, clock, settings.node, keys, permit_log, settings.journal.linger_ms, entropy=entropy,
+        on_fatal=lambda why: on_fatal(f"the journal cannot go on: {why}"), observe=lambda one: _observe(meters, one),
     )  # fmt: skip
     chain = _chain_parts(settings, store, clock)
     keys_of = {

@@ -6,6 +6,7 @@ no other user. This program is no part of the daemon, and refuses settings of an
 
 from __future__ import annotations
 
+import importlib
 import os
 import socket
 import sys
@@ -15,7 +16,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gateway import __main__ as program
 from gateway import app
 from gateway.control.peer_credentials import PeerCredentials, peer_of
 from gateway.settings import Settings
@@ -39,6 +39,8 @@ def main() -> None:
     def start(reactor: Any, settings: Settings, on_fatal: Callable[[str], None]) -> app.Daemon:
         return app.Daemon(reactor, settings, app.system_parts(reactor, settings, on_fatal), on_fatal, as_person)
 
+    # By its name: nothing below the program may import it, and this file runs it as a person would.
+    program = importlib.import_module("gateway.__main__")
     program.main(replace(program.environment(), start=start))
 
 
