@@ -178,6 +178,14 @@ def _bundled(kind: Kind, purposes: tuple[str, ...] = ("货款", "货款")) -> Ca
     return act
 
 
+def _large_batch(made: Table) -> None:
+    """Enquired about twice: what a bank tells once is asked for in another way then."""
+    bundle, reference = made.bundle(Kind.BATCH_ITEM, ("货款 #refuse", *("货款",) * 30))
+    made.pay_bundle(bundle, reference)
+    for _ in range(2):
+        made.bundle_fate(Kind.BATCH_ITEM, reference)
+
+
 def _balance(days: int) -> Callable[[Table], None]:
     def act(made: Table) -> None:
         ask = made.bank.questions.balance
@@ -259,6 +267,7 @@ ACTS: Mapping[str, Callable[[Table], None]] = {
     "push": _swept("push"),
     "batch_receipt": _batch_receipt,
     "batch": _bundled(Kind.BATCH_ITEM),
+    "large_batch": _large_batch,
     "late_batch": _bundled(Kind.BATCH_ITEM, ("货款 #late", "货款 #late")),
     "payroll": _bundled(Kind.PAYROLL_ITEM),
     "payroll_line": _paid(Kind.PAYROLL_ITEM),
