@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 from lxml import etree
 
+from gateway.core.policy import Route, check
 from protocols.bank import Replay, Submit
 from protocols.banks.finws import messages
 from protocols.banks.finws.files import Files
@@ -456,6 +457,17 @@ def test_german_rules_know_lines_of_an_address_bics_and_shared_fees_only() -> No
     assert root.find(".//{*}CdtrAgt") is None, "a bank by its name is left out"
     assert [one.text for one in root.iterfind(".//{*}SvcLvl/{*}Cd")] == ["SEPA"]
     assert "charge_bearer" not in many(rules="dk")[0].bank.profile.limits.terms
+
+
+@pytest.mark.parametrize(("adapter", "told"), [
+    ({"service_level": "SEPA"}, ["finws cannot carry it here"]), ({"rules": "dk"}, ["finws cannot carry it here"]), ({}, []),
+])  # fmt: skip
+def test_fees_that_are_not_shared_are_refused_by_name_where_the_rules_know_none(
+    adapter: dict[str, Any], told: list[str]
+) -> None:
+    route = Route("1", "demo", "finws", "finws.main", "EUR", many(**adapter)[0].bank.profile.limits, frozenset(Kind))
+    order = replace(order_of({"amount": "1.50"}), terms=Terms(charge_bearer="DEBT"))
+    assert [one.detail for one in check(order, route, NOON.date()) if one.at == "/terms/charge_bearer"] == told
 
 
 # ---- what does not fit its schema --------------------------------------------------------------------------------

@@ -144,6 +144,12 @@ def test_an_entry_without_details_is_one_transaction() -> None:
     assert [(one.amount.minor, one.reference) for one in words.lines(told)] == [(300, None)]
 
 
+def test_the_day_of_an_entry_may_be_told_with_its_hour() -> None:
+    timed = NTRY.format("").replace("<Dt>2026-11-24</Dt>", "<DtTm>2026-11-24T23:30:00+02:00</DtTm>")
+    [told] = iso.accounts(report(timed))
+    assert [one.bank_date for one in words.lines(told)] == [TODAY] and not told.unread
+
+
 def test_an_entry_that_does_not_say_what_its_transactions_are_is_one_line() -> None:
     [told] = iso.accounts(report(NTRY.format(ONE.format(1) + ONE.format(2)).replace("<Amt Ccy='EUR'>1.00</Amt>", "")))
     assert [(one.amount.minor, one.reference) for one in words.lines(told)] == [(300, None)]
