@@ -38,6 +38,8 @@ ACCOUNT: Final = "account"
 SUBJECTS: Final = {
     PAYMENT: PAYMENT, "fate": PAYMENT, "bundle": "bundle", "bundle fate": "bundle", "lines": ACCOUNT, "balance": ACCOUNT,
 }  # fmt: skip
+FILE_ASKED_BY: Final = (b"downloadFilein",)
+"""What stands in a request whose answer may be a large file; such a one has the time that its size needs."""
 UNFINISHED: Final = "asks on"
 """What a conversation says that wants more answers than the good ones were: nothing yet."""
 
@@ -104,6 +106,11 @@ class Golden:
         finally:
             talk.close()
         return UNFINISHED, spent_s
+
+    def brings_a_file(self, at: int) -> bool:
+        """Whether the bank may answer here with a file, which may be large."""
+        asked = dict(zip((number for number, _ in self.recording.exchanges()), self.requests, strict=True))
+        return any(text in asked.get(at, b"") for text in FILE_ASKED_BY)
 
     def _framed(self, at: int, answer: bytes) -> bytes:
         """What the lane would have been handed: the first message that the port's cutter finds in these bytes."""

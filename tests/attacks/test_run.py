@@ -21,8 +21,8 @@ from protocols.kit.errors import ProtocolError
 from tests.attacks import trap
 from tests.attacks.catalogue import ALL
 from tests.attacks.kind import Kind
-from tests.attacks.run import BUDGET_S, Tally, attack_bank, judged, least, slowness
-from tests.attacks.targets import KIT
+from tests.attacks.run import BUDGET_S, FILE_MAX_BYTES, Case, Tally, attack_bank, judged, least, slowness
+from tests.attacks.targets import KIT, goldens
 
 ONE, TWO = Money(100), Money(200)
 PAGE = Page((), opening=ONE, closing=TWO)
@@ -76,6 +76,29 @@ def test_slowness_is_noted() -> None:
     tally = Tally()
     tally.add(ALL[0], "x", "refused y", BUDGET_S * 2)
     assert tally.slow and tally.sum().line() == "attacks: 1 kinds, 1 cases, 0 accepted, worst 100 ms"
+
+
+def test_only_an_answer_that_is_due_to_bring_a_file_may_take_longer_for_its_size() -> None:
+    due = {golden.recording.name: [at for at, _ in golden.spots() if golden.brings_a_file(at)] for golden in goldens("finws")}
+    assert not due["payment"] and not due["bundle"] and due["fate"] and due["lines"] and due["balance"]
+    lines = next(one for one in goldens("finws") if one.recording.name == "lines")
+    others = {at for at, _ in lines.spots()} - set(due["lines"])
+    assert others, "the list of files is no file"
+    sizes = (1_000, 10_000_000, FILE_MAX_BYTES, 10 * FILE_MAX_BYTES)
+    assert {Case(lines, at, b" " * size, "").most_s for at in others for size in sizes} == {BUDGET_S}
+    allowed = [Case(lines, due["lines"][0], b" " * size, "").most_s for size in sizes]
+    assert allowed == [BUDGET_S, pytest.approx(0.15), pytest.approx(0.2517, abs=1e-4), allowed[2]]
+    assert not any(golden.brings_a_file(at) for golden in goldens("sample") for at, _ in golden.spots())
+
+
+def test_what_takes_longer_than_its_size_allows_is_slow() -> None:
+    tally = Tally()
+    tally.add(ALL[0], "x", "refused y", 0.11, 0.12)
+    assert not tally.slow
+    tally.add(ALL[0], "y", "refused y", 0.13, 0.12)
+    assert tally.slow == ["y: 130 ms"]
+    tries = iter([0.115] * 9)
+    assert least(0.13, lambda: next(tries), 0.12) == 0.115
 
 
 def test_what_takes_long_by_itself_stays_long() -> None:
