@@ -102,6 +102,7 @@ COMMON: Final[Choices] = {
     "http_host": (text("[!-~]{1,200}"), "what the HTTP header Host says"),
     "history_days": (whole(1, 3650), "days back that the bank answers about entries, at least 1"),
     "past_balance_days": (whole(0, 3650), "days back that the bank tells a day's balance, 0: not at all"),
+    "line_ids_from": (day, 'the first bank date whose entries have direction and amount in their ids, as "2027-01-01"'),
     "max_amount_minor": (or_none(whole(1, 10**17)), "the most fen one order may carry, or leave it out"),
     "max_name_bytes": _BYTES,
     "max_bank_name_bytes": _BYTES,

@@ -9,7 +9,6 @@ from typing import Any, Final
 from protocols.kit.choices import (
     Choices,
     among,
-    day,
     declared_codes,
     flag,
     in_bytes,
@@ -127,7 +126,6 @@ _CHOICES: Final[Choices] = {
     "batch_lines": (whole(1, 1000), "1 to 1000 lines in one b2e0009"),
     "enquiry_lines": (whole(1, 1000), "how many orders one b2e0007 asks about, 1 to 1000"),
     "codes": declared_codes(CODE_WORDS, "[0-9A-Z]{4}", "4-character codes"),
-    "line_ids_from": (day, 'the first bank date whose entries have direction and amount in their ids, as "2027-01-01"'),
     "history_days": (whole(1, 366), "days back that the bank answers about entries, up to a year"),
     "not_found_quarantine_s": (seconds(60), 'seconds before "not found" counts, at least 60'),
     "max_amount_minor": (or_none(whole(1, 10**17 - 1)), "the most fen one order may carry, or leave it out"),

@@ -10,7 +10,6 @@ from protocols.bank import BadOptions, Replay
 from protocols.kit.choices import (
     Choices,
     among,
-    day,
     flag,
     in_bytes,
     or_none,
@@ -126,7 +125,6 @@ _CHOICES: Final[Choices] = {
         or_none(whole(1, 10**13 - 1)),
         "the most fen one order may carry, or leave it out",
     ),
-    "line_ids_from": (day, 'the first bank date whose entries have direction and amount in their ids, as "2027-01-01"'),
     "window": (whole(1, 50), "how many exchanges may run at once, 1 to 50; one user's requests queue there"),
     "submit_apart_s": (_APART, "seconds between one user's orders; the bank wants 1"),
     "query_apart_s": (_APART, "seconds between one user's queries; the bank wants 2"),

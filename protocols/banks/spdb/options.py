@@ -12,7 +12,6 @@ from protocols.bank import BadOptions
 from protocols.kit.choices import (
     Choices,
     among,
-    day,
     declared_codes,
     flag,
     one_meaning,
@@ -131,7 +130,6 @@ _CHOICES: Final[Choices] = {
     "codes": declared_codes(CODE_WORDS, "(?!AAAAAAA)[0-9A-Za-z]{7}", "7-character codes (never AAAAAAA)"),
     "enquiry_rows": (whole(1, 30), "rows of one 8804 answer, 1 to 30"),
     "enquiry_pages": (whole(1, 30), "pages of 8804 read for one payment before it stays in doubt, 1 to 30"),
-    "line_ids_from": (day, 'the first bank date whose entries have direction and amount in their ids, as "2027-01-01"'),
     "history_days": (whole(1, 366), "days back that 8804 answers about, 1 to 366"),
     "not_found_after_s": (seconds(0.001), "seconds before 'no such payment' counts"),
 }
