@@ -34,6 +34,8 @@ from protocols.kit.dsig.verify import Engine
 from protocols.kit.errors import ProtocolError
 
 _PEM: Final = re.compile(rb"-----BEGIN ([A-Z ]+)-----.*?-----END \1-----", re.DOTALL)
+_DAYS_BACK: Final = 90
+"""So far back entries and closing balances are asked for: both come from the same statements."""
 _TEXT: Final = r"[^\x00-\x1f\x7f]*"
 _ACCOUNT: Final = r"[0-9A-Z]{4,34}"
 _WORD: Final = r"[0-9A-Za-z._-]{1,%d}"
@@ -167,7 +169,8 @@ def _profile(options: Mapping[str, Any], variant: Variant, wire: Wire, together:
         signs=("content", "content2", "content3")[: len(wire.content_certificates)] + ("transport",),
         serials_per_word=1,
         page_lines=1000,
-        history_days=90,
+        history_days=_DAYS_BACK,
+        past_balance_days=_DAYS_BACK,
         reconstructed=(*variant.reconstructed, "names of file types, which the contract with the bank lists",
                        "how several business signatures stand beside each other"),
     )  # fmt: skip

@@ -13,6 +13,7 @@ from protocols.canon.outcome import Fate
 from protocols.canon.party import AccountNumber
 from protocols.canon.query import BalanceQuestion
 from protocols.kit.declined import Declined
+from protocols.kit.errors import ProtocolError
 from tests.protocols.banks.every.bench import EVERY, FINAL, Table, answering, bundled, kinds, table
 
 SINGLE = [(name, kind) for name in EVERY for kind in kinds(name)]
@@ -176,6 +177,25 @@ def test_the_balance_is_the_books(name: str) -> None:
     assert stated and set(stated) <= {held.book, held.book - held.frozen}
     with pytest.raises(Declined):
         made.stage.talk(ask(BalanceQuestion(AccountNumber("0000000000000000000")), made.stage.context()))
+
+
+@pytest.mark.parametrize("name", answering("balance"))
+def test_a_past_day_s_balance_is_told_where_the_profile_says_so_and_nowhere_else(name: str) -> None:
+    made = table(name)
+    ask, day = made.bank.questions.balance, made.today
+    assert ask is not None
+    made.pay(made.order(Kind.PAYMENT), made.reference())
+    held = made.stage.ledger.holding(made.own[0])
+    assert held is not None
+    made.stage.time.later(86_400)
+    made.stage.sign_on()
+    made.pay(made.order(Kind.PAYMENT, minor=4_321), made.reference())
+    question = BalanceQuestion(AccountNumber(made.own[0]), on=day)
+    if made.bank.profile.past_balance_days:
+        assert made.stage.talk(ask(question, made.stage.context())).book == held.book
+    else:
+        with pytest.raises((Declined, ProtocolError)):
+            made.stage.talk(ask(question, made.stage.context()))
 
 
 @pytest.mark.parametrize("name", answering("lines"))
