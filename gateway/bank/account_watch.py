@@ -100,6 +100,7 @@ class AccountWatch:
         self._missing: dict[str, int] = {}
         self._given_up: dict[str, date] = {}
         self._too_long: set[tuple[str, date]] = set()
+        self._empty: set[tuple[str, date]] = set()
         self._wanted: set[str] = set()
 
     def watch(self, watched: Sequence[Watched]) -> None:
@@ -366,6 +367,8 @@ class AccountWatch:
                          action="the day stays open until the clock is trusted again")  # fmt: skip
             return None
         lines = tuple(line for page in pages for line in page.lines)
+        if not await self._is_whole(look, day, lines):
+            return None
         openings, closings = await self._around(look, day, pages, lines, balance)
         opening, closing = next(iter(openings), None), next(iter(closings), None)
         statement = Statement(AccountNumber(one.account), one.currency, day, Totals.of(lines), opening, closing, True)
@@ -374,6 +377,20 @@ class AccountWatch:
                        entries=len(lines), action="the day stays open and is read again")  # fmt: skip
             return None
         return statement if statement.stated else None
+
+    async def _is_whole(self, look: _Look, day: date, lines: Sequence[Line]) -> bool:
+        """False if a list is empty for the first time, though entries of its day were told: an empty answer of some
+        banks names neither account nor day, so it may be the answer to another question. The next look decides."""
+        one, key = look.one, (look.one.account, day)
+        if lines or key in self._empty:
+            self._empty.discard(key)
+            return True
+        if not await self._parts.store.read(partial(accounts.has_entries, account=one.account, day=day)):
+            return True
+        self._empty.add(key)
+        _log.warning("statement.empty_after_entries", bank=one.bank, lane=one.lane, day=day.isoformat(),
+                     action="the day stays open; its list is read once more at the next look")  # fmt: skip
+        return False
 
     async def _around(
         self, look: _Look, day: date, pages: Sequence[Page], lines: Sequence[Line], balance: Balance | None

@@ -52,6 +52,13 @@ def unseen(tx: Tx, lines: Sequence[Line]) -> list[Line]:
     return [line for key, line in keys.items() if key not in known]
 
 
+def has_entries(conn: Connection, account: str, day: date) -> bool:
+    """Whether an entry of this day was ever told for this account."""
+    index = vault_of(conn).blind(account)
+    asked = select(_E.entry).where(_E.account_idx == index, _E.bank_date == day.isoformat()).limit(1)
+    return conn.execute(asked).first() is not None
+
+
 def pieces(keys: Sequence[str]) -> Iterator[Sequence[str]]:
     """The keys in lists short enough for one statement on every database."""
     return (keys[start : start + KEYS_A_QUERY] for start in range(0, len(keys), KEYS_A_QUERY))

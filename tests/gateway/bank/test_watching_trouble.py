@@ -399,6 +399,33 @@ def test_a_day_without_entries_closes_at_a_bank_without_past_balances(tmp_path: 
     assert [(one["opening"], one["closing"], one["count"]) for [one] in quiet] == [("9999999900.00",) * 2 + (0,)] * 2
 
 
+@pytest.mark.parametrize(("times_empty", "count"), [(1, 2), (99, 0)])
+def test_a_list_that_is_empty_after_entries_were_told_closes_a_day_only_when_it_is_empty_again(
+    tmp_path: Path, times_empty: int, count: int
+) -> None:
+    """An empty answer of citic's DLTRNALL names no day, and the balances agree with it where the day's sum is zero."""
+    left = [times_empty]
+
+    def emptied(page: Page, question: LinesQuestion, _context: Context) -> Page:
+        if question.last != day:
+            return page
+        if today(world) > day and left[0]:
+            left[0] -= 1
+            return Page(())
+        both = ((Direction.CREDIT, "K1"), (Direction.DEBIT, "K2"))
+        return Page(tuple(Line(question.account, key, way, Money(100), day) for way, key in both))
+
+    world = watching(tmp_path, listing(emptied))
+    day = today(world)
+    world.clock.advance(to_midnight(world) - 3 * POLL_S)
+    world.start()
+    with capture_logs() as logged:
+        world.run(10 * POLL_S)
+    told = [one["day"] for one in logged if one["event"] == "statement.empty_after_entries"]
+    assert told == [day.isoformat()] and len(named(world, "transaction.booked")) == 2
+    assert [one["count"] for one in closed(world, day)] == [count]
+
+
 def test_a_day_that_never_closed_is_given_up_aloud(tmp_path: Path) -> None:
     world = watching(tmp_path)
     life = world.start()
