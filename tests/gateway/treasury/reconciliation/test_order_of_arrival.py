@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.recon.figures import Figures, judge
+from bench.recon.figures import Figures, Share, judge
 from bench.recon.generator import account_month
 from bench.recon.main import terms
 from gateway.treasury.reconciliation.decision import Unmatched
@@ -107,3 +107,9 @@ def test_a_wrong_match_is_counted() -> None:
     figures = Figures()
     judge(month, *terms(month.account), figures)
     assert figures.wrong and "wrong" in figures.failings()[0]
+
+
+def test_a_share_of_too_few_lines_is_stated_and_not_judged() -> None:
+    few, many = Figures(groups=Share(89, 100)), Figures(groups=Share(890, 1_000))
+    assert "89.0 % groups (89 of 100, too few to judge)" in few.line() and few.failings() == []
+    assert "89.0 % groups, " in many.line() and many.failings() == ["groups: 89.0 %, less than 90.0 %"]
