@@ -28,7 +28,7 @@ from protocols.erp.news import instant
 
 BACK, STAYS = "return", "stay"
 CHOICES = (BACK, STAYS)
-SHOWN = (*linked_orders.OPEN, LinkState.UNDECIDED)
+SHOWN = (*linked_orders.OPEN, LinkState.UNDECIDED, LinkState.RETURNED)
 _WORDS = {one.value: words for one, words in REASONS.items()}
 
 

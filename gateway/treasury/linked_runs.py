@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, select
@@ -41,6 +41,7 @@ _BACK = frozenset({State.RETURNED, State.REVERSED})
 _LATELY_MS = 7_200_000
 _LEGS_MS = 86_400_000
 """Entries are told within a day."""
+_MOST_A_DAY = 100
 _E, _P = schema.statement_entries.c, schema.payments.c
 
 
@@ -83,6 +84,9 @@ def advance(tx: Tx, payment: str, setting: LinkSetting) -> PaymentRow | None:
     """Do the link's next step, if there is one. Returns the payment of leg 1 if it began."""
     link = linked_orders.find(tx.fresh, payment)
     row = None if link is None else lookup.fetch(tx.fresh, payment)
+    if link is not None and link.state in (LinkState.RETURNED, LinkState.BACK):
+        _follow_back(tx, link)
+        return None
     if link is None or row is None or link.state not in linked_orders.OPEN:
         return None
     if row.life.state not in held_orders.HELD or HOLD_FUNDING not in row.holds:
@@ -169,9 +173,9 @@ def _fund(tx: Tx, look: _Look, done: LinkStep, setting: LinkSetting) -> PaymentR
     hours = setting.registry.banks[look.order.bank].profile.limits.hours
     ends_ms = day_ends_ms(hours, local(hours, tx.now_ms).date())
     until_ms = min(ends_ms, look.order.life.valid_until_ms or ends_ms)
-    made = _ordered(tx, look.link, look.pool, "l", (look.pool.header, look.link.member), done.fund_minor, until_ms,
-                    _rule(look.link), setting)  # fmt: skip
-    run, leg = made
+    way = (look.pool.header, look.link.member)
+    run, leg = _ordered(tx, look.link, look.pool, f"l{_tail(look.link)}", way, done.fund_minor, until_ms,
+                        _rule(look.link), setting)  # fmt: skip
     if leg is None:
         linked_orders.move_on(tx, look.link, LinkState.UNFUNDED, _rule(look.link), why="leg 1 was refused", run=run.run)
         return None
@@ -180,12 +184,11 @@ def _fund(tx: Tx, look: _Look, done: LinkStep, setting: LinkSetting) -> PaymentR
 
 
 def _ordered(
-    tx: Tx, link: LinkedOrder, pool: Pool, mark: str, way: tuple[str, str], minor: int, until_ms: int, actor: str,
+    tx: Tx, link: LinkedOrder, pool: Pool, slot: str, way: tuple[str, str], minor: int, until_ms: int, actor: str,
     setting: LinkSetting,
 ) -> tuple[PoolRun, PaymentRow | None]:  # fmt: skip
     """Order one transfer between the header and the member as a run of its own. None: it was refused."""
-    day = datetime.fromtimestamp(tx.now_ms / 1000, UTC).astimezone(setting.zone).date()
-    slot = f"{mark}{link.payment[-12:].lower()}"
+    day = _today(tx, setting)
     key = pool_moves.run_id(link.pool, day, slot)
     run = PoolRun(key, link.pool, pool.version, day, slot, actor, tx.now_ms, until_ms)
     debit, credit = way
@@ -273,11 +276,48 @@ def _follow(tx: Tx, link: LinkedOrder, row: PaymentRow) -> None:
         linked_orders.move_on(tx, link, LinkState.UNDECIDED, _rule(link), why=f"the order is {state.value}")
 
 
+def _today(tx: Tx, setting: LinkSetting) -> date:
+    return datetime.fromtimestamp(tx.now_ms / 1000, UTC).astimezone(setting.zone).date()
+
+
+def _tail(link: LinkedOrder) -> str:
+    return link.payment[-12:].lower()
+
+
+def _back_slot(tx: Tx, link: LinkedOrder, setting: LinkSetting) -> str | None:
+    """The slot of the next order that brings the money back: a new one each time, so that its reference is new, too."""
+    day = _today(tx, setting)
+    for number in range(_MOST_A_DAY):
+        slot = f"b{number or ''}{_tail(link)}"
+        if pool_moves.find(tx.fresh, pool_moves.run_id(link.pool, day, slot)) is None:
+            return slot
+    return None
+
+
+def _follow_back(tx: Tx, link: LinkedOrder) -> None:
+    """What became of the order that brings the money back. One that moved nothing, or that the bank has given back
+    after all, leaves the decision open again."""
+    payment = _back(tx.fresh, link)
+    if payment is None or not STATE_TABLE[payment.life.state].final:
+        return
+    if payment.life.state in _MOVED_NOTHING | _BACK:
+        linked_orders.move_on(tx, link, LinkState.UNDECIDED, _rule(link),
+                              why=f"the order that brings it back is {payment.life.state.value}")  # fmt: skip
+    elif link.state is LinkState.RETURNED:
+        linked_orders.move_on(tx, link, LinkState.BACK, _rule(link))
+
+
+def _back(conn: Connection, link: LinkedOrder) -> PaymentRow | None:
+    """The payment that brings the money back, the last one that was ordered."""
+    move = None if link.back_run is None else next(iter(pool_moves.moves_of(conn, link.back_run)), None)
+    return None if move is None or move.payment is None else lookup.fetch(conn, move.payment)
+
+
 # ---- what persons decide ----
 
 
 def send_back(tx: Tx, payment: str, reason: str, actor: str, setting: LinkSetting) -> PaymentRow | No:
-    """Order what leg 1 brought back to the header, once."""
+    """Order what leg 1 brought back to the header; again only if an earlier order moved nothing."""
     link = linked_orders.find(tx.fresh, payment)
     if link is None or link.state is not LinkState.UNDECIDED:
         return _not_undecided(link)
@@ -290,11 +330,15 @@ def send_back(tx: Tx, payment: str, reason: str, actor: str, setting: LinkSettin
     unusable = member.why_unusable(look.pool, look.facts.now_ms)
     if unusable is not None or member.movable_minor(0) < leg.amount_minor:
         return No("not_now", "the account's balance is too old, or does not have it; nothing was moved")
+    slot = _back_slot(tx, link, setting)
+    if slot is None:
+        return No("not_now", f"it was ordered back {_MOST_A_DAY} times today; nothing was moved; ask the bank")
     until_ms = tx.now_ms + int(BACK_WINDOW.total_seconds() * 1000)
-    run, back = _ordered(tx, link, look.pool, "b", (link.member, look.pool.header), leg.amount_minor, until_ms, actor,
+    run, back = _ordered(tx, link, look.pool, slot, (link.member, look.pool.header), leg.amount_minor, until_ms, actor,
                          setting)  # fmt: skip
     if back is None:
-        return No("refused", "the order was refused at admission; see `bankgw liquidity show`; nothing was moved")
+        return No("refused", "the order was refused at admission; see `bankgw liquidity show`; nothing was moved; "
+                  "it may be asked for again")
     linked_orders.move_on(tx, link, LinkState.RETURNED, actor, why=reason, back_run=run.run)
     return back
 

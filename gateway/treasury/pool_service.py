@@ -39,6 +39,8 @@ LOOK_S = 20.0
 BALANCE_S = 60.0
 GATHER = timedelta(seconds=45)
 """So long after a slot has opened the nodes ask for balances; then the first of them plans the run."""
+RETURNS = timedelta(days=8)
+"""So long it is looked whether a bank gives back the transfer that brought a linked payment's money back."""
 _log = log.get("treasury.pool_service")
 
 
@@ -99,7 +101,8 @@ class PoolService:
             return
         for left in await self._parts.store.read(pool_moves.unfinished):
             await self._each(self._resume, left)
-        for link in await self._parts.store.read(_open_links):
+        since_ms = self._parts.clock.now_ms() - int(RETURNS.total_seconds() * 1000)
+        for link in await self._parts.store.read(partial(_open_links, since_ms=since_ms)):
             await self._each(self._link, link)
         now = self.local()
         for name, pool in (await self._parts.store.read(pools.in_force)).items():
@@ -241,5 +244,6 @@ class PoolService:
         await parts.store.write(unit)
 
 
-def _open_links(conn: Connection) -> list[LinkedOrder]:
-    return linked_orders.in_state(conn, *linked_orders.OPEN)
+def _open_links(conn: Connection, since_ms: int) -> list[LinkedOrder]:
+    back = linked_orders.in_state(conn, LinkState.BACK, since_ms=since_ms)
+    return [*linked_orders.in_state(conn, *linked_orders.OPEN, LinkState.RETURNED), *back]

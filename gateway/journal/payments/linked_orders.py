@@ -31,8 +31,9 @@ _C = schema.linked_orders.c
 
 class LinkState(StrEnum):
     """WAITING: leg 1 has not begun. FUNDING: it is ordered. UNFUNDED: it moved nothing. RELEASED: leg 2 may go. DONE:
-    nothing is left to do. UNDECIDED: leg 2 moved nothing and leg 1 did; a person decides. RETURNED: it goes back.
-    STAYS: it stays with the member."""
+    nothing is left to do. UNDECIDED: leg 2 moved nothing and leg 1 did; a person decides. RETURNED: it is ordered
+    back; UNDECIDED again if that order moves nothing. BACK: the header has it, for all that is known. STAYS: it stays
+    with the member."""
 
     WAITING = "waiting"
     FUNDING = "funding"
@@ -41,6 +42,7 @@ class LinkState(StrEnum):
     DONE = "done"
     UNDECIDED = "undecided"
     RETURNED = "returned"
+    BACK = "back"
     STAYS = "stays"
 
 
@@ -127,9 +129,9 @@ def find(conn: Connection, payment: str) -> LinkedOrder | None:
     return None if row is None else _read(conn, row)
 
 
-def in_state(conn: Connection, *states: LinkState, limit: int = 1000) -> list[LinkedOrder]:
-    """Links in these states, in the order in which their orders came."""
-    wanted = select(schema.linked_orders).where(_C.state.in_([one.value for one in states]))
+def in_state(conn: Connection, *states: LinkState, since_ms: int = 0, limit: int = 1000) -> list[LinkedOrder]:
+    """Links in these states since then, in the order in which their orders came."""
+    wanted = select(schema.linked_orders).where(_C.state.in_([one.value for one in states]), _C.changed_ms >= since_ms)
     return [_read(conn, row) for row in conn.execute(wanted.order_by(_C.payment).limit(limit))]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import pytest
 
 from gateway.journal.commit.store import Tx
 from gateway.journal.payments import approval_checks, linked_orders, lookup
+from gateway.journal.payments.pool_moves import PoolMove
 from gateway.journal.people import approval_requests
 from gateway.simbank.faults import BankFault, Scripted, Touch
-from gateway.treasury import linked_runs, pool_service
+from gateway.treasury import linked_runs, pool_runs, pool_service
 from tests.gateway.cli.control_operator import Operator
 from tests.gateway.control.test_liquidity import RICH, balance, own, policy, pool_of, put, world_of
 
@@ -148,6 +150,66 @@ def test_what_came_for_a_payment_that_failed_is_decided_once(site: Operator, to:
     site.world.run(60)
     assert moved(site) == [("1", MORE), *([("0", MORE)] if to == "return" else [])]
     assert linked(site) == [] and sum(balance(site, n) for n in (0, 1)) == 2 * RICH
+
+
+def failed(site: Operator) -> None:
+    """The money came for an order that failed, and the balances are fresh."""
+    pay(site, "AP-1", purpose="货款 #refuse")
+    site.world.run(120)
+    site.ask("GET", "liquidity", "group", "preview")
+
+
+def send_back(site: Operator) -> str:
+    said = site.ask("POST", "linked", "kingdee:AP-1", "decide", to="return", reason="the payee has closed the account")
+    site.world.run(60)
+    return str(said["payment"])
+
+
+def test_a_return_that_the_bank_refuses_is_asked_for_again_under_a_new_reference(site: Operator) -> None:
+    books = site.world.banks["sample"].ledger
+    failed(site)
+    fine, books.conduct = books.conduct, replace(books.conduct, refuse_share=1.0)
+    first = send_back(site)
+    (one,), (row,) = linked(site), worklist(site)
+    assert (one["state"], row["why"]) == ("undecided", "the order that brings it back is failed")
+    assert "bankgw liquidity return" in row["next"]
+    books.conduct = fine
+    site.ask("GET", "liquidity", "group", "preview")
+    assert send_back(site) != first
+    assert moved(site) == [("1", MORE), ("0", MORE)] and linked(site) == []
+    asked = [one.instruction.reference for one in books.executions if one.instruction.creditor_account == own(site)[0]]
+    assert len(set(asked)) == len(asked) == 2, "refused and carried out under references of their own"
+    site.no(409, "not_now", "POST", "linked", "kingdee:AP-1", "decide", to="return", reason="again")
+    assert [balance(site, n) for n in (0, 1)] == [RICH, RICH]
+
+
+def test_a_return_that_admission_refuses_is_asked_for_again(site: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    failed(site)
+    admit, first = pool_runs.admit_move, []
+
+    def refused(tx: Tx, move: PoolMove, *more: Any) -> Any:
+        """The first order of all is refused, as by a limit of the sender."""
+        first.append(move.order_id)
+        return admit(tx, move, *more) if len(first) > 1 else None
+
+    monkeypatch.setattr(pool_runs, "admit_move", refused)
+    assert "asked for again" in site.no(409, "refused", "POST", "linked", "kingdee:AP-1", "decide", to="return", reason="x")
+    send_back(site)
+    assert len(set(first)) == 2 and moved(site) == [("1", MORE), ("0", MORE)]
+
+
+def test_a_return_that_comes_back_after_it_was_settled_is_decided_again(tmp_path: Path) -> None:
+    site = Operator(world_of(tmp_path, banks={"sample": {"most_repeats": 0, "returns_every_s": 30.0}}))
+    put(site, pool_of(site, "down=target:0.01"))
+    books = site.world.banks["sample"].ledger
+    failed(site)
+    books.conduct = replace(books.conduct, return_share=1.0, return_s=70.0)
+    send_back(site)
+    assert linked(site) == []
+    site.world.run(120)
+    (one,) = linked(site)
+    assert (one["state"], one["why"]) == ("undecided", "the order that brings it back is returned")
+    site.world.crash()
 
 
 def test_a_withdrawn_order_whose_money_came_is_decided_too(site: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
