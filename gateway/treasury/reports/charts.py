@@ -20,14 +20,19 @@ _Height = Callable[[float], float]
 _COLOURS = ("#1f5fa8", "#c2571a", "#4a7d3a")
 
 
+_LARGE = {"zh": ((1e8, "亿"), (1e4, "万")), "en": ((1e9, "bn"), (1e6, "m"), (1e3, "k"))}
+
+
 @dataclass(frozen=True, slots=True)
 class ChartFigures:
-    """What a chart shows: a title, labels from left to right, and for each series a name and a number a label."""
+    """What a chart shows: a title, labels from left to right, and for each series a name and a number a label.
+    `language` is that of large numbers on the axis."""
 
     title: str
     is_line: bool
     labels: tuple[str, ...]
     series: tuple[tuple[str, tuple[float, ...]], ...]
+    language: str = "en"
 
 
 @dataclass(slots=True)
@@ -88,7 +93,8 @@ class ChartSums:
 
         series = tuple((name, tuple(number(sums[label][at]) for label in labels)) for at, name in enumerate(names))
         title = chart.zh if language == "zh" else chart.en
-        return ChartFigures(f"{title} ({currency})" if of_money else title, chart.is_line, shown, series)
+        return ChartFigures(f"{title} ({currency})" if of_money else title, chart.is_line, shown, series,
+                            language)
 
 
 def svg(chart: ChartFigures, font: str = "sans-serif") -> str:
@@ -108,7 +114,8 @@ def svg(chart: ChartFigures, font: str = "sans-serif") -> str:
     for value in (low, (low + high) / 2, high):
         at = y(value)
         parts.append(f'<line x1="{_LEFT}" x2="{_WIDTH - 10}" y1="{at:.1f}" y2="{at:.1f}" stroke="#ccc"/>'
-                     f'<text x="{_LEFT - 6}" y="{at + 3:.1f}" text-anchor="end">{_short(value)}</text>')  # fmt: skip
+                     f'<text x="{_LEFT - 6}" y="{at + 3:.1f}" text-anchor="end">'
+                     f"{_short(value, chart.language)}</text>")  # fmt: skip
     step = wide / len(chart.labels)
     draw = _line if chart.is_line else _bars
     for place, (name, numbers) in enumerate(chart.series):
@@ -149,8 +156,9 @@ def _labels(labels: Sequence[str], step: float) -> list[str]:
     ]  # fmt: skip
 
 
-def _short(value: float) -> str:
-    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+def _short(value: float, language: str) -> str:
+    """A number on the axis, large ones as people in treasury say them."""
+    for size, word in _LARGE["zh" if language == "zh" else "en"]:
         if abs(value) >= size:
-            return f"{Decimal(value / size):.1f} {letter}"
+            return f"{Decimal(value / size):.1f} {word}"
     return f"{Decimal(value):.0f}" if value == int(value) else f"{Decimal(value):.1f}"

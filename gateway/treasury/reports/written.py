@@ -33,6 +33,8 @@ from protocols.canon.money import exponent
 PDF_MOST_ROWS = 5_000
 FONT_PLACE = "@font@"
 """Stands in a chart for the font that the PDF's machine has."""
+_WHOLE = frozenset({CellKind.ACCOUNT, CellKind.MONEY, CellKind.DAY})
+"""What no line break may cut on paper: a digit on the next line is read as another number."""
 _RIGHT = frozenset({CellKind.MONEY, CellKind.COUNT, CellKind.PERCENT, CellKind.SECONDS})
 
 
@@ -200,7 +202,7 @@ def to_pdf(form: ReportForm, facts: TableHead, rows: Iterable[TableRow], languag
         "language": language, "title": form.title(language), "about": form.about(language),
         "facts": [list(one) for one in facts.lines], "heads": [column.heading(language) for column in form.columns],
         "right": [column.kind in _RIGHT for column in form.columns],
-        "widths": [column.width for column in form.columns], "rows": cells,
+        "widths": [None if column.kind in _WHOLE else column.width for column in form.columns], "rows": cells,
         "totals": [[written(column, row, language) for column in form.columns] for row in totals.lines(language)],
         "charts": [svg(chart, FONT_PLACE) for chart in sums.charts(language)],
         "nothing": "无记录" if language == "zh" else "Nothing to show",

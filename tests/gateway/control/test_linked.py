@@ -15,6 +15,7 @@ from gateway.journal.payments.pool_moves import PoolMove
 from gateway.journal.people import approval_requests
 from gateway.simbank.faults import BankFault, Scripted, Touch
 from gateway.treasury import linked_runs, pool_runs, pool_service
+from gateway.treasury.liquidity.plan import StayReason
 from tests.gateway.cli.control_operator import Operator
 from tests.gateway.control.test_liquidity import RICH, balance, own, policy, pool_of, put, world_of
 
@@ -190,7 +191,7 @@ def test_a_return_that_admission_refuses_is_asked_for_again(site: Operator, monk
     def refused(tx: Tx, move: PoolMove, *more: Any) -> Any:
         """The first order of all is refused, as by a limit of the sender."""
         first.append(move.order_id)
-        return admit(tx, move, *more) if len(first) > 1 else None
+        return admit(tx, move, *more) if len(first) > 1 else pool_runs._refuse(tx, move, StayReason.REFUSED, "a limit")
 
     monkeypatch.setattr(pool_runs, "admit_move", refused)
     assert "asked for again" in site.no(409, "refused", "POST", "linked", "kingdee:AP-1", "decide", to="return", reason="x")

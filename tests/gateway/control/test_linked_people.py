@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -23,7 +22,7 @@ def people(tmp_path: Path) -> Iterator[Operator]:
     enrol(operator, WANG, LI)
     operator.ask("POST", "ceremony", security_admin="wang", system_admin="li", reason="minutes of 28 Nov")
     for one in (ZHAO, SUN):
-        let_in(operator, one, "supervisor@*;approver@*")
+        let_in(operator, one, "approver@*;supervisor@*")
         sign_in(operator, one)
     put(operator, pool_of(operator, "down=target:0.01", "up=keep:1000.00"))
     yield operator
@@ -78,5 +77,5 @@ def test_two_supervisors_decide_what_becomes_of_the_money(people: Operator, to: 
     people.world.run(60)
     assert moved(people) == [("1", MORE), *([("0", MORE)] if to == "return" else [])]
     assert linked(people) == [] and sum(balance(people, n) for n in (0, 1)) == 2 * RICH
-    trail: list[Any] = people.trail(people.world.last("AP-1")["payment"])
-    assert ("uid:2004", f"link.{'returned' if to == 'return' else 'stays'}") in trail
+    trail = [entry for _actor, entry in people.trail(people.world.last("AP-1")["payment"])]
+    assert trail.count("link.returned" if to == "return" else "link.stays") == 1

@@ -130,6 +130,9 @@ def test_a_chart_is_drawn_in_every_form(tmp_path: Path) -> None:
     assert len(vars(sheet)["_charts"]) == 2 and [sheet["A3"].value, sheet["B3"].value] == ["成功", 3]
     line = svg(ChartFigures("t", True, ("a", "b"), (("n", (-5.0, 5.0)),)))
     assert "-5" in line and ElementTree.fromstring(line).tag.endswith("svg")
+    for language, words in (("zh", ("123.5 亿", "1.0 万")), ("en", ("12.3 bn", "10.0 k"))):
+        for value, word in zip((12_345_678_901.0, 10_000.0), words, strict=True):
+            assert f">{word}<" in svg(ChartFigures("t", False, ("a",), (("n", (value,)),), language))
     for labels, count in (("成功", 13), ("2026-11-01 sample bank", 7)):
         drawn = svg(ChartFigures("t", False, (labels,) * 13, (("n", (1.0,) * 13),)))
         assert drawn.count('text-anchor="middle"') == count, "labels do not run into each other, and none is left out"
