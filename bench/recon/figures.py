@@ -50,7 +50,8 @@ class Figures:
         """The last line of `make recon`."""
         return (
             f"recon: {self.lines} lines, {self.coded.text('automatic with codes')}, {self.uncoded.text('without')}, "
-            f"{self.groups.text('groups')}, {len(self.wrong)} wrong, {self.proposed} proposed, {self.unmatched} unmatched"
+            f"{self.groups.text('groups')}, {len(self.wrong)} wrong, {self.proposed} proposed, "
+            f"{self.unmatched} unmatched"
         )
 
     def failings(self) -> list[str]:
