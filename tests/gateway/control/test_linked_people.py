@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.journal.people.approvals import ApprovalDecision
 from tests.gateway.cli.control_operator import Operator
 from tests.gateway.cli.test_resolve import LI, WANG, ZHAO, approve, enrol
 from tests.gateway.control import test_approvals as approvals
@@ -50,7 +51,7 @@ def test_a_rejected_order_is_not_funded(people: Operator) -> None:
     policy(people, "CNY 0.. 2")
     pay(people, "AP-1", maker="qian")
     (waits,) = people.ask("GET", "approvals", peer=ZHAO.peer)["approvals"]
-    said = approvals.said(people, ZHAO, waits["request"], approvals.ApprovalDecision.REJECT, reason="not ours")
+    said = approvals.said(people, ZHAO, waits["request"], ApprovalDecision.REJECT, reason="not ours")
     people.ask("POST", "approvals", waits["request"], "reject", peer=ZHAO.peer, **said)
     people.world.run(120)
     assert (last(people, "AP-1"), moved(people), linked(people)) == ("cancelled", [], [])
