@@ -1,10 +1,12 @@
 """Watches accounts: reports new entries as they are booked, and closes a day when its figures agree.
 
 Each watched account is polled as often as its bank allows, within the bank's hours: the balance, then all entries of
-today. A day that is over is read once more. It is closed and reported, once, by the node that claims its row in `jobs`,
-when all stated opening and closing balances agree and the entries lead from one to the other; then the bank is asked
-about the payments that its entries left in doubt. A day that does not close is tried again, and counted as missing. One
-thing that cannot be read, or not be written, stops no other.
+today. Payments and the ERP's questions go first, and a lane with many accounts looks at a few of them at a time.
+
+A day that is over is read once more. It is closed and reported, once, by the node that claims its row in `jobs`, when
+all stated opening and closing balances agree and the entries lead from one to the other; then the bank is asked about
+the payments that its entries left in doubt. A day that does not close is tried again, and counted as missing. One thing
+that cannot be read, or not be written, stops no other.
 """
 
 from __future__ import annotations
@@ -16,12 +18,13 @@ from functools import partial
 from hashlib import sha256
 from typing import Any, TypeVar
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
 from twisted.python.failure import Failure
 
 from gateway import log
 from gateway.asking import Asker, Unavailable
 from gateway.bank.clock_trust import CLOCK_DIFFERS_MS
+from gateway.bank.question_queue import Background
 from gateway.clock import Clock
 from gateway.core.hours import local, next_open_ms
 from gateway.journal.cluster import jobs
@@ -48,6 +51,10 @@ DAYS_BACK = 7
 CALLED_S = 60.0
 """So often it is looked whether the bank has called about an account."""
 LINES_A_UNIT = 200
+OWNED_S = 5.0
+"""So often it is looked whether the lane is this node's: after a start, the first look follows the lease at once."""
+LOOKS_AT_ONCE = 2
+"""Accounts of one lane that are looked at at the same time; the others wait for their turn, not for an answer."""
 _log = log.get("bank.account_watch")
 
 
@@ -102,6 +109,7 @@ class AccountWatch:
         self._too_long: set[tuple[str, date]] = set()
         self._empty: set[tuple[str, date]] = set()
         self._wanted: set[str] = set()
+        self._turns: dict[str, DeferredSemaphore] = {}
 
     def watch(self, watched: Sequence[Watched]) -> None:
         """Watch these accounts from now on. New ones begin at once, removed ones end at their next poll."""
@@ -138,11 +146,22 @@ class AccountWatch:
             if opens_ms > now_ms:
                 await sleep_until(self._parts.clock, opens_ms)
                 continue
-            # A call during the look may be about what was read already: it asks for another look.
-            self._wanted.discard(account)
-            if self._parts.owns(one.lane):
-                await self._attempt(one, self._look(one))
+            if not self._parts.owns(one.lane):
+                await sleep(self._parts.clock, OWNED_S)
+                continue
+            await self._in_turn(one)
             await self._interval(one, profile.poll_every.total_seconds())
+
+    async def _in_turn(self, one: Watched) -> None:
+        turn = self._turns.setdefault(one.lane, DeferredSemaphore(LOOKS_AT_ONCE))
+        await turn.acquire()
+        # A call during the look may be about what was read already: it asks for another look.
+        self._wanted.discard(one.account)
+        now = self._watched.get(one.account)
+        if now is not None and now.lane == one.lane:
+            await self._attempt(now, self._look(now))
+        # What ends a look otherwise ends the watching of all accounts: nobody waits for this turn any more.
+        turn.release()
 
     async def _interval(self, one: Watched, seconds: float) -> None:
         """Wait for the next poll, or until the bank has called about the account."""
@@ -186,7 +205,7 @@ class AccountWatch:
         if put is None:
             return None
         question = BalanceQuestion(AccountNumber(one.account), one.currency)
-        balance = await self._parts.ask(one.lane, "balance", partial(put, question), ANSWER_S)
+        balance = await self._parts.ask(one.lane, "balance", Background(partial(put, question)), ANSWER_S)
 
         def unit(tx: Tx) -> None:
             if tx.epoch_of(one.lane) <= look.epoch:
@@ -218,7 +237,7 @@ class AccountWatch:
         at, seen = None, set[str]()
         while True:
             question = LinesQuestion(AccountNumber(one.account), day, day, one.currency, at)
-            page = await self._parts.ask(one.lane, "lines", partial(put, question), ANSWER_S)
+            page = await self._parts.ask(one.lane, "lines", Background(partial(put, question)), ANSWER_S)
             pages.append(page)
             at = page.cursor
             if at is None:
@@ -417,8 +436,9 @@ class AccountWatch:
         if bank.questions.balance is None or (look.today - day).days > bank.profile.past_balance_days:
             return None
         question = BalanceQuestion(AccountNumber(one.account), one.currency, day)
+        asking = Background(partial(bank.questions.balance, question))
         try:
-            told = await self._parts.ask(one.lane, "balance", partial(bank.questions.balance, question), ANSWER_S)
+            told = await self._parts.ask(one.lane, "balance", asking, ANSWER_S)
         except Declined as no:
             if no.listed and no.outcome != "failed":
                 raise  # it may say so in a moment

@@ -27,7 +27,7 @@ from gateway.bank.exchange_trace import LaneTrace
 from gateway.bank.lane_parts import LaneParts
 from gateway.bank.lane_shared import LaneShared
 from gateway.bank.lease import ORPHAN_QUIET_S, Lease
-from gateway.bank.question_queue import QuestionQueue, QueuedQuestion, unavailable
+from gateway.bank.question_queue import BACKGROUND_TURN_S, QuestionQueue, QueuedQuestion, unavailable
 from gateway.bank.question_runner import QuestionRunner
 from gateway.bank.ready_payments import ReadyPayments
 from gateway.bank.recorder import Recorder
@@ -303,23 +303,26 @@ class Lane:
         money = not self.paused and self.work_queue.has_due(asks=False)
         sorts = self._question_queue.sorts() | ({MONEY} if money else set())
         waits = [wait_s for sort in sorts if (wait_s := self.parts.login.apart_s(sort)) > 0]
+        if self._question_queue.has_background:
+            waits.append(self.parts.login.background_s or BACKGROUND_TURN_S)
         if waits:
             self._wake_in(min(waits))
 
     def _use(self, session: BankSession, now_ms: int) -> bool:
-        """Give a session something to do: the ERP's questions first, then the work queue. False: nothing may begin."""
+        """Give a session something to do: the ERP's questions first, then the work queue, then the questions for which
+        nobody waits, which leave the last free session to payments. False: nothing may begin."""
         login = self.parts.login
         question = self._question_queue.take(login)
         if question is not None:
-            login.begin(question.operation)
-            session.trace.purpose = question.operation
-            self._spawn(self._answer(session, question))
-            return True
+            return self._put(session, question)
         sends = not self.paused and not login.wait_s(MONEY)
         asks = not login.wait_s("fate", asking=True)
         item = self.work_queue.take(now_ms, quick=False, sends=sends, asks=asks)
         if item is None:
-            return False
+            money = not self.paused and self.work_queue.has_due(asks=False)
+            spare = self.session_pool.ready or (self.parts.window == 1 and not money)
+            question = self._question_queue.take_background(login) if spare else None
+            return question is not None and self._put(session, question)
         payment, kind = item
         session.trace.purpose = kind.value
         login.begin("fate" if kind in ASKING else MONEY, asking=kind in ASKING)
@@ -329,6 +332,12 @@ class Lane:
             self._spawn(self.dispatch.repeat(session, payment), item)
         else:
             self._spawn(self.dispatch.carry(session, payment), item)
+        return True
+
+    def _put(self, session: BankSession, question: QueuedQuestion) -> bool:
+        self.parts.login.begin(question.operation, background=question.background)
+        session.trace.purpose = question.operation
+        self._spawn(self._answer(session, question))
         return True
 
     def _wake(self) -> None:

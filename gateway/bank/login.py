@@ -15,6 +15,8 @@ from protocols.canon import limits
 
 QUIET_S = (300.0, 3_600.0, 86_400.0)
 """The wait after the first refusal in a row, the second, and each further one: at most four attempts a day."""
+BACKGROUND_SHARE = 0.25
+"""The largest share of the pace for questions for which nobody waits: a burst of payments finds its tokens there."""
 ASKING_SHARE = 0.5
 """The largest share of the pace for enquiries, so that many payments in doubt leave room for sending."""
 
@@ -30,35 +32,43 @@ class Login:
         rate, now_s = per_second or pace.per_second, clock.monotonic_s()
         self._all = TokenBucket(rate, pace.burst, now_s)
         self._asking = TokenBucket(rate * ASKING_SHARE, pace.burst // 2, now_s)
+        self._background = TokenBucket(rate * BACKGROUND_SHARE, 1, now_s)
         self._apart = {sort: TokenBucket(1 / gap_s, 1, now_s) for sort, gap_s in pace.apart_s.items()}
 
     # ---- pace ----
 
-    def wait_s(self, sort: str, *, asking: bool = False) -> float:
+    def wait_s(self, sort: str, *, asking: bool = False, background: bool = False) -> float:
         """0.0 if a request of this sort may begin now, else seconds until then; nothing is counted.
 
-        An empty `sort`: if any may. `asking`: it is an enquiry after a payment's fate.
+        An empty `sort`: if any may. `asking`: it is an enquiry after a payment's fate. `background`: nobody waits for
+        its answer.
         """
         now_s = self._clock.monotonic_s()
-        return max(pace.until_s(now_s) for pace in self._paces(sort, asking))
+        return max(pace.until_s(now_s) for pace in self._paces(sort, asking, background))
+
+    @property
+    def background_s(self) -> float:
+        """Seconds until the share of background questions allows one."""
+        return self._background.until_s(self._clock.monotonic_s())
 
     def apart_s(self, sort: str) -> float:
         """As `wait_s`, but only for the bank's own pause between requests of this sort."""
         apart = self._of_sort(sort)
         return 0.0 if apart is None else apart.until_s(self._clock.monotonic_s())
 
-    def begin(self, sort: str, *, asking: bool = False) -> None:
+    def begin(self, sort: str, *, asking: bool = False, background: bool = False) -> None:
         """Count one request of this sort."""
         now_s = self._clock.monotonic_s()
-        for pace in self._paces(sort, asking):
+        for pace in self._paces(sort, asking, background):
             pace.wait_s(now_s)
 
     def rest(self, seconds: float) -> None:
         """The bank says that this user is too fast: send no request for so many seconds."""
         self._all.rest(seconds)
 
-    def _paces(self, sort: str, asking: bool) -> list[TokenBucket]:
-        wanted = (self._all, self._asking if asking else None, self._of_sort(sort))
+    def _paces(self, sort: str, asking: bool, background: bool) -> list[TokenBucket]:
+        shares = (self._asking if asking else None, self._background if background else None)
+        wanted = (self._all, *shares, self._of_sort(sort))
         return [pace for pace in wanted if pace is not None]
 
     def _of_sort(self, sort: str) -> TokenBucket | None:

@@ -1,11 +1,16 @@
-"""Questions that wait for a session: first in, first out; a sort that must wait does not delay the others."""
+"""Questions that wait for a session: first in, first out; a sort that must wait does not delay the others.
+
+Background questions (the watching of accounts) are those for which nobody waits. They begin when no payment and no
+other question can, and take a small share of the bank's pace. Where payments never pause, one of them begins
+each `BACKGROUND_TURN_S`: entries tell what became of payments in doubt, and must not stay unread for hours.
+"""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
@@ -18,14 +23,28 @@ from protocols.bank import Context, Conversation
 
 R = TypeVar("R")
 
+BACKGROUND_TURN_S = 30.0
+
+@dataclass(frozen=True, slots=True)
+class Background(Generic[R]):
+    """A conversation for whose answer nobody waits."""
+
+    conversation: Callable[[Context], Conversation[R]]
+
+    def __call__(self, context: Context) -> Conversation[R]:
+        """Begin it."""
+        return self.conversation(context)
+
 
 @dataclass(slots=True)
 class QueuedQuestion:
-    """One question. `operation` is its sort; `answer` fires with the bank's answer."""
+    """One question since `since_s`. `operation` is its sort; `answer` fires with the bank's answer."""
 
     operation: str
     conversation: Callable[[Context], Conversation[Any]]
     answer: Deferred[Any]
+    background: bool
+    since_s: float
 
     def settle(self, result: Any) -> None:
         """Fire the answer unless the asker has stopped waiting."""
@@ -38,6 +57,7 @@ class QuestionQueue:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._waiting: deque[QueuedQuestion] = deque()
+        self._background_s = float("-inf")
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
@@ -47,14 +67,44 @@ class QuestionQueue:
     ) -> Deferred[R]:
         """Queue a question for at most `max_wait_s` seconds. Fires with its answer, or fails with Unavailable."""
         answer: Deferred[R] = Deferred()
-        self._waiting.append(QueuedQuestion(operation, conversation, answer))
+        background, since_s = isinstance(conversation, Background), self._clock.monotonic_s()
+        self._waiting.append(QueuedQuestion(operation, conversation, answer, background, since_s))
         patience = self._clock.later(max_wait_s, settle, answer, unavailable("bank_silent"))
         return answer.addBoth(_no_longer, patience)
 
     def take(self, login: Login) -> QueuedQuestion | None:
-        """Remove and return the first question that may be asked now; None if there is none."""
+        """Remove and return the first question that goes before payments and may be asked now; None if there is none.
+
+        That is a background question only when none has begun for `BACKGROUND_TURN_S`.
+        """
+        found = self._first(login, background=False)
+        if found is None and self._is_turn:
+            return self.take_background(login)
+        return found
+
+    def take_background(self, login: Login) -> QueuedQuestion | None:
+        """Remove and return the first background question that may be asked now; None if there is none."""
+        found = self._first(login, background=True)
+        if found is not None:
+            self._background_s = self._clock.monotonic_s()
+        return found
+
+    @property
+    def has_background(self) -> bool:
+        """True if a background question waits."""
+        return any(one.background and not one.answer.called for one in self._waiting)
+
+    @property
+    def _is_turn(self) -> bool:
+        """Whether the first background question has waited for its turn, and no other has begun meanwhile."""
+        before_s = self._clock.monotonic_s() - BACKGROUND_TURN_S
+        first = next((one for one in self._waiting if one.background), None)
+        return first is not None and max(first.since_s, self._background_s) <= before_s
+
+    def _first(self, login: Login, *, background: bool) -> QueuedQuestion | None:
         self._waiting = deque(one for one in self._waiting if not one.answer.called)
-        found = next((one for one in self._waiting if not login.wait_s(one.operation)), None)
+        found = next((one for one in self._waiting if one.background is background
+                      and not login.wait_s(one.operation, background=background)), None)  # fmt: skip
         if found is not None:
             self._waiting.remove(found)
         return found

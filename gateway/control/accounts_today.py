@@ -24,7 +24,7 @@ from protocols.canon.money import Money
 from protocols.canon.party import mask
 from protocols.erp.news import instant
 
-NOT_WATCHED = "not watched: set `watch = true` for it in the account register"
+NOT_WATCHED = "not watched: `watch = false` stands in the account register"
 UNHEARD = "watched, not heard of yet"
 _JOBS = schema.jobs.c
 

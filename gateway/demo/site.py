@@ -151,7 +151,7 @@ def configure(
         "senders": dict(senders),
         "accounts": [
             {"number": number, "name": HOLDERS[n % len(HOLDERS)], "company": "jia", "bank": plan.bank,
-             **({"watch": True} if plan.watched else {})}
+             **({} if plan.watched else {"watch": False})}
             for plan in site.plans
             for n, number in enumerate(account_numbers(plan.bank, plan.accounts))
         ],

@@ -315,7 +315,9 @@ class AccountSettings(_Table):
     bank_name: str | None = Field(None, max_length=120, description="Branch that keeps it, for orders into it.")
     cnaps: str | None = Field(None, pattern=CNAPS, description="Number of that branch (联行号), 12 digits.")
     watch: bool = Field(
-        False, description="Publish its new entries and closed days as events, polled at the bank's own rate."
+        True,
+        description="Read its balance and entries at the bank's own rate, and publish new entries and closed days as "
+        "events. `false`: the bank is asked about it only when somebody asks.",
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gateway import app
-from gateway.bank.account_watch import Watched, chain
+from gateway.bank.account_watch import OWNED_S, Watched, chain
 from gateway.core.states import Work
 from gateway.journal.payments import accounts
 from gateway.simbank.faults import BankFault, Script, Scripted
@@ -143,7 +143,7 @@ def test_an_entry_ends_a_doubt(tmp_path: Path) -> None:
     world = watching(tmp_path, silent, plan=Script([Scripted(BankFault.DROP_AFTER)]))
     world.start()
     world.submit("AP-1")
-    world.run(10)
+    world.run(OWNED_S - 2)
     assert world.state("AP-1") == "in_doubt"
     world.run(2 * POLL_S)
     assert world.state("AP-1") == "settled"
@@ -252,8 +252,9 @@ def test_the_balance_is_remembered_with_its_time_and_answers_questions(tmp_path:
 
     world = watching(tmp_path, counted)
     world.start()
-    world.run(POLL_S + 5)
+    world.run(POLL_S - 5)
     before = len(asked)
+    assert before, "the first look follows the lease at once"
     world.command("balance.query", {"accounts": [world.bank.account], "max_age": "PT5M"})
     world.run(2)
     (_, said) = world.replies[-1]
@@ -358,10 +359,15 @@ def test_a_day_is_not_closed_before_it_is_over_though_its_cut_off_has_passed(tmp
 
 def test_the_bank_is_asked_after_each_statement_about_what_it_left_in_doubt(tmp_path: Path) -> None:
     world = watching(tmp_path, poll_s=HOURLY_S, plan=Script([Scripted(BankFault.DROP_BEFORE)]))
-    world.start()
+    life = world.start()
     world.submit("AP-1", 10_000)
     world.submit("AP-2", 10_000)
-    asked_ms, before_ms, told_ms = 0, 0, None
+    world.run(OWNED_S - 2)
+    watched = life.gateway._watched()
+    life.gateway.account_watch.watch([])
+    world.run(2_000)
+    life.gateway.account_watch.watch(watched)
+    asked_ms, before_ms, told_ms = max(one.at_ms for one in files.evidence(world, "AP-1")), 0, None
     while told_ms is None:
         before_ms = asked_ms
         world.run(60)

@@ -67,10 +67,10 @@ class Heard:
 
 
 def trial_world(
-    folder: Path, patch: pytest.MonkeyPatch, banks: tuple[str, ...], *, accounts: int = 1,
+    folder: Path, patch: pytest.MonkeyPatch, banks: tuple[str, ...], *, accounts: int = 1, watch: bool = False,
     options: Mapping[str, Mapping[str, Any]] | None = None, twin: Mapping[str, Any] = {}, **more: Any,
 ) -> tuple[World, dict[str, Heard]]:  # fmt: skip
-    """A world of these banks, each with so many accounts and a twin that nobody has spoken to yet.
+    """A world of these banks, each with so many accounts, watched or not, and a twin that nobody has spoken to yet.
 
     `twin` are options of the twins beside those of their trials.
     """
@@ -88,7 +88,7 @@ def trial_world(
         return replace(parts, credentials={f"{name}.main": dict(trial(name).credentials) for name in banks},
                        signers={**parts.signers, **pens})  # fmt: skip
 
-    own = [{"number": number, "name": site.HOLDERS[0], "company": "jia", "bank": name}
+    own = [{"number": number, "name": site.HOLDERS[0], "company": "jia", "bank": name, "watch": watch}
            for name in banks for number in numbers[name]]  # fmt: skip
     settings = worlds.merged({"accounts": own}, more.pop("settings", {}))
     world = World(folder, banks=banks, settings=settings, options=options, wrap=more.pop("wrap", told), **more)
