@@ -16,10 +16,10 @@ from gateway.control.persons import refused
 from gateway.control.server import Call, Denied, Verb
 from gateway.core.policy import Route
 from gateway.journal.commit import audit
-from gateway.journal.payments import lookup, receipt_files
+from gateway.journal.payments import lookup, receipt_files, receipt_questions
 from gateway.journal.payments.receipt_files import ReceiptFile, ReceiptSearch
 from gateway.journal.sql.vaults import vault_of
-from protocols.canon.party import mask
+from protocols.canon.party import Name, mask
 from protocols.erp.news import instant
 
 PAGE_ROWS, FILE_PIECE = 200, 524_288
@@ -41,7 +41,7 @@ class _Acts:
         self._daemon_handle = daemon_handle
 
     async def listing(self, call: Call) -> Any:
-        """The kept originals of payments with bank dates in a period."""
+        """The kept originals with bank dates in a period: of payments, and of money that came in."""
         today = datetime.fromtimestamp(self._daemon_handle.clock.now_ms() / 1000, UTC).astimezone(
             ZoneInfo("Asia/Shanghai")).date()  # fmt: skip
         last = _day(call, "to", today)
@@ -58,7 +58,8 @@ class _Acts:
         return {"from": first.isoformat(), "to": last.isoformat(), "receipts": rows, "next": following}
 
     async def missing(self, call: Call) -> Any:
-        """Settled payments whose receipt is looked for and not there, the oldest first, with their age in days."""
+        """Settled payments, and money that came in, whose receipt is looked for and not there, the oldest first, with
+        their age in days."""
         routes, now_ms = self._routes(call), self._daemon_handle.clock.now_ms()
         older_ms = now_ms - int(call.number("older_days", 0.000_001, 3_650) * DAY_MS)
 
@@ -106,17 +107,23 @@ class _Acts:
                 "data": b64encode(data[at:end]).decode(), "next": end if end < one.size else None}  # fmt: skip
 
     async def say_none(self, call: Call) -> Any:
-        """Write down that the bank gives no receipt of a payment."""
-        payment, reason = call.parts[0], call.text("reason")
-        row = await self._daemon_handle.store.read(lambda conn: lookup.fetch(conn, payment))
-        if row is None or not call.scope.covers(row.company, row.order.ours.account.clear):
-            raise Denied(404, "no_such_payment", f"there is no payment {payment} of your accounts")
+        """Write down that the bank gives no receipt of a payment or of an entry."""
+        subject, reason = call.parts[0], call.text("reason")
+        if not await self._daemon_handle.store.read(lambda conn: self._inside(conn, call, subject)):
+            raise Denied(404, "no_such_payment", f"there is no payment or entry {subject} of your accounts")
         no = await self._daemon_handle.store.write(
-            lambda tx: receipt_files.say_none(tx, payment, reason, call.peer.actor)
+            lambda tx: receipt_files.say_none(tx, subject, reason, call.peer.actor)
         )
         if no is not None:
             raise refused(no, actor=call.peer.actor)
-        return {"payment": payment, "state": receipt_files.NONE}
+        return {"payment": subject, "state": receipt_files.NONE}
+
+    def _inside(self, conn: Connection, call: Call, subject: str) -> bool:
+        row = lookup.fetch(conn, subject)
+        if row is not None:
+            return call.scope.covers(row.company, row.order.ours.account.clear)
+        entry = receipt_questions.entry_of(conn, subject)
+        return entry is not None and entry.account_idx in _indexes(conn, self._routes(call))
 
     def _routes(self, call: Call) -> list[Route]:
         asked = {name: call.query.get(name) for name in ("bank", "company", "account")}
@@ -134,7 +141,8 @@ def _indexes(conn: Connection, routes: Sequence[Route]) -> dict[str, Route]:
 
 def _file_told(conn: Connection, one: ReceiptFile, indexes: Mapping[str, Route], *, clear: bool) -> dict[str, Any]:
     return {
-        "receipt": one.receipt, **_payment_told(conn, one.payment, indexes[one.account_idx], clear=clear),
+        "receipt": one.receipt,
+        **_subject_told(conn, one.payment, one.entry, indexes[one.account_idx], clear=clear),
         "bank_date": one.bank_date, "name": one.name, "media_type": one.media_type, "size": one.size,
         "sha256": one.sha256, "kept": instant(one.at_ms),
     }  # fmt: skip
@@ -144,20 +152,29 @@ def _search_told(
     conn: Connection, one: ReceiptSearch, indexes: Mapping[str, Route], now_ms: int, *, clear: bool
 ) -> dict[str, Any]:
     return {
-        **_payment_told(conn, one.payment, indexes[one.account_idx], clear=clear), "bank_date": one.bank_date,
+        "subject": one.subject, **_subject_told(
+            conn, None if one.is_entry else one.subject, one.subject if one.is_entry else None,
+            indexes[one.account_idx], clear=clear), "bank_date": one.bank_date,
         "age_days": (now_ms - one.since_ms) // DAY_MS, "tries": one.tries, "why": one.code or "not asked yet",
         "next": instant(one.due_ms),
     }  # fmt: skip
 
 
-def _payment_told(conn: Connection, payment: str | None, route: Route, *, clear: bool) -> dict[str, Any]:
-    """What a payment is known by; only its key if it is past its retention."""
+def _subject_told(
+    conn: Connection, payment: str | None, entry: str | None, route: Route, *, clear: bool
+) -> dict[str, Any]:
+    """What a payment or an entry is known by; only its key if it is past its retention."""
     row = None if payment is None else lookup.fetch(conn, payment)
     shown = str if clear else mask
-    said: dict[str, Any] = {"payment": payment, "bank": route.bank, "company": route.company,
+    said: dict[str, Any] = {"payment": payment, "entry": entry, "bank": route.bank, "company": route.company,
                             "account": shown(route.account)}  # fmt: skip
     if row is None:
-        return said
+        came = None if entry is None else receipt_questions.entry_of(conn, entry)
+        return said if came is None else {
+            **said, "line": came.number, "amount": str(came.amount), "currency": came.amount.currency,
+            "payer": came.party_name if clear else str(Name(came.party_name)),
+            "payer_account": shown(came.party) if came.party else "",
+        }  # fmt: skip
     theirs = row.order.theirs
     return {
         **said, "order": f"{row.sender}:{row.order.id}", "amount": str(row.order.amount),

@@ -18,7 +18,7 @@ from gateway.control.server import Call, Denied, Verb
 from gateway.core.hours import local
 from gateway.core.policy import Route
 from gateway.journal.commit.rows import PaymentRow
-from gateway.journal.payments import credit_claims, linked_orders, lookup, receipt_files
+from gateway.journal.payments import credit_claims, linked_orders, lookup, receipt_files, receipt_questions
 from gateway.journal.payments.linked_orders import LinkState
 from gateway.journal.payments.lookup import Filters
 from gateway.journal.sql.vaults import vault_of
@@ -38,6 +38,7 @@ BACK_DAYS = 60
 """How far back payments and unclaimed money are looked at."""
 RECEIPT_DAYS = 3
 """A receipt is missing work once it is so old."""
+NOT_ASKED = "not asked yet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,15 +137,19 @@ def _gaps(asked: _Asked) -> list[dict[str, Any]]:
 
 
 def _receipts(asked: _Asked) -> list[dict[str, Any]]:
-    """回单: settled payments whose receipt the bank did not give."""
-    indexes = [vault_of(asked.conn).blind(account) for account in asked.routes]
-    found = receipt_files.missing(asked.conn, indexes, asked.now_ms - RECEIPT_DAYS * DAY_MS, MOST_ROWS)
+    """回单: settled payments, and money that came in, whose receipt the bank did not give."""
+    by_index = {vault_of(asked.conn).blind(account): route for account, route in asked.routes.items()}
+    found = receipt_files.missing(asked.conn, list(by_index), asked.now_ms - RECEIPT_DAYS * DAY_MS, MOST_ROWS)
     rows = []
     for search in found:
-        row = lookup.fetch(asked.conn, search.payment)
-        if row is not None:
-            step = f"ask the bank; if it gives none: bankgw receipts none {search.payment}"
-            rows.append(asked.of_payment(row, search.code or "not asked yet", step))
+        step, why = f"ask the bank; if it gives none: bankgw receipts none {search.subject}", search.code or NOT_ASKED
+        if search.is_entry:
+            came = receipt_questions.entry_of(asked.conn, search.subject)
+            if came is not None:
+                rows.append(asked.of_account(by_index[search.account_idx], came.number or came.entry, why,
+                                             came.bank_date, step, came.amount))  # fmt: skip
+        elif (row := lookup.fetch(asked.conn, search.subject)) is not None:
+            rows.append(asked.of_payment(row, why, step))
     return rows
 
 

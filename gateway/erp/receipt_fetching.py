@@ -1,4 +1,4 @@
-"""Fetches the receipts of settled payments by itself, lane by lane, where a bank declares them.
+"""Fetches the receipts of settled payments and of incoming money by itself, lane by lane, where a bank declares them.
 
 A payment is never delayed by it: one question at a time on a lane, none while a payment of that lane is on its way out,
 a few in a minute, each with little patience, and only within the window that the settings give.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from datetime import time
+from datetime import UTC, datetime, time
 from functools import partial
 
 from sqlalchemy import Connection
@@ -21,9 +21,12 @@ from gateway.journal.commit.rows import PaymentRow
 from gateway.journal.commit.store import Store, StoreFailed, Tx
 from gateway.journal.payments import lookup, receipt_files, receipt_questions
 from gateway.journal.payments.receipt_files import ReceiptSearch
+from gateway.journal.payments.receipt_questions import KeptEntry
+from gateway.journal.sql.vaults import vault_of
 from gateway.registry import Registry
 from gateway.settings import Settings
 from gateway.tasks import Tasks, attempt, sleep
+from protocols.canon.party import AccountNumber
 from protocols.canon.query import ReceiptQuestion
 from protocols.canon.statement import Receipt, ReceiptLater
 from protocols.kit.declined import Declined
@@ -44,7 +47,8 @@ _log = log.get("erp.receipts")
 @dataclass(frozen=True, slots=True)
 class FetchTerms:
     """When and how much is asked: not before `after_s` seconds have passed, for `days` days, `per_minute` questions a
-    lane, within the local hours from `opens` to `closes` (equal: all day)."""
+    lane, within the local hours from `opens` to `closes` (equal: all day). `incoming`: also about entries of money that
+    came in."""
 
     fetch: bool = True
     after_s: float = 3_600.0
@@ -52,6 +56,7 @@ class FetchTerms:
     per_minute: int = 6
     opens: time = time(0, 0)
     closes: time = time(0, 0)
+    incoming: bool = True
 
     def open_at(self, now: time) -> bool:
         """True within the window, which may pass midnight."""
@@ -64,7 +69,7 @@ def fetch_terms(settings: Settings) -> FetchTerms:
     """Those of the settings."""
     told = settings.receipts
     return FetchTerms(told.fetch, told.after_s, told.days, told.per_minute, time.fromisoformat(told.opens),
-                      time.fromisoformat(told.closes))  # fmt: skip
+                      time.fromisoformat(told.closes), told.incoming)  # fmt: skip
 
 
 class ReceiptFetching:
@@ -97,7 +102,7 @@ class ReceiptFetching:
         _log.error("receipts.failed", lane=lane, error=error, action="looked at again in a minute")
 
     async def look(self, lane: str) -> None:
-        """One look: begin searches of payments that have settled, then ask for what is due."""
+        """One look: begin searches of payments that have settled and of money that came, then ask for what is due."""
         terms, bank = self._terms(), lane.partition(".")[0]
         known = self._registry().banks.get(bank)
         if not terms.fetch or known is None or known.questions.receipt is None or not self._owns(lane):
@@ -125,22 +130,42 @@ class ReceiptFetching:
                 await self._store.write(partial(receipt_files.begin, payments=found, due_ms=now_ms))
             if len(found) < AT_ONCE:
                 break
+        if terms.incoming:
+            await self._begin_entries(lane, since_ms, before_ms, now_ms)
         if whole:
             self._whole_ms[lane] = now_ms
 
+    async def _begin_entries(self, lane: str, since_ms: int, before_ms: int, now_ms: int) -> None:
+        accounts = [route.account for route in self._registry().routes.values() if route.lane == lane]
+        first_day = datetime.fromtimestamp(since_ms / 1000, UTC).date().isoformat()
+
+        def look(conn: Connection) -> list[str]:
+            indexes = [vault_of(conn).blind(account) for account in accounts]
+            return receipt_files.unsearched_entries(conn, indexes, first_day, before_ms, AT_ONCE)
+
+        while found := await self._store.read(look):
+            await self._store.write(partial(receipt_files.begin_entries, lane=lane, entries=found, due_ms=now_ms))
+            if len(found) < AT_ONCE:
+                break
+
     async def _fetched(self, bank: str, search: ReceiptSearch) -> bool:
         """Ask for one receipt, and write down what came of it. False if the bank should be left alone for now."""
-        found = await self._store.read(lambda conn: _question(conn, search))
-        put = self._registry().banks[bank].questions.receipt
+        known = self._registry()
+        found = await self._store.read(lambda conn: _wanted(conn, search, known))
+        put = known.banks[bank].questions.receipt
         if found is None or put is None:
             await self._later(search, DAY_MS, "unknown_payment")
             return True
-        row, question = found
+        subject, question = found
         try:
             said = await self._ask(search.lane, "receipt", partial(put, question), ANSWER_S)
         except CannotAsk as error:
-            await self._later(search, DAY_MS, "cannot_ask")
-            _log.info("receipt.cannot_ask", payment=search.payment, lane=search.lane, error=error.text)
+            if search.is_entry and error.reason == "missing":
+                # More will never be known of an entry; of a payment, its entry may still come.
+                await self._store.write(partial(receipt_files.cannot_ask, subject=search.subject))
+            else:
+                await self._later(search, DAY_MS, "cannot_ask")
+            _log.info("receipt.cannot_ask", subject=search.subject, lane=search.lane, error=error.text)
             return True
         except Unavailable as error:
             await self._later(search, SILENT_MS, error.reason)
@@ -150,22 +175,21 @@ class ReceiptFetching:
             return error.outcome != "rate_limited"
         except ProtocolError as error:
             await self._later(search, _pause(search), error.reason)
-            _log.warning("receipt.unusable", payment=search.payment, lane=search.lane, error=str(error),
+            _log.warning("receipt.unusable", subject=search.subject, lane=search.lane, error=str(error),
                          action="asked for again later")  # fmt: skip
             return True
         if isinstance(said, ReceiptLater):
             wait_ms = max(int(said.after_s * 1000), _pause(search) if search.ticket == said.ticket else 0)
             await self._later(search, wait_ms, "later", said.ticket)
             return True
-        day = question.bank_date.isoformat()
-        await self._store.write(partial(_kept, row=row, day=day, receipt=said))
-        _log.info("receipt.kept", payment=search.payment, lane=search.lane, size=len(said.data))
+        await self._store.write(partial(_kept, subject=subject, day=question.bank_date.isoformat(), receipt=said))
+        _log.info("receipt.kept", subject=search.subject, lane=search.lane, size=len(said.data))
         return True
 
     async def _later(self, search: ReceiptSearch, wait_ms: int, code: str, ticket: str | None = None) -> None:
         due_ms = self._clock.now_ms() + max(wait_ms, int(LOOK_S * 1000))
         await self._store.write(
-            lambda tx: receipt_files.later(tx, search.payment, due_ms, code[:64], ticket or search.ticket)
+            lambda tx: receipt_files.later(tx, search.subject, due_ms, code[:64], ticket or search.ticket)
         )
 
 
@@ -173,13 +197,27 @@ def _pause(search: ReceiptSearch) -> int:
     return AGAIN_MS[min(search.tries, len(AGAIN_MS) - 1)]
 
 
-def _kept(tx: Tx, row: PaymentRow, day: str, receipt: Receipt) -> None:
-    receipt_files.keep(tx, row, day, receipt, f"node:{tx.node}")
+def _kept(tx: Tx, subject: PaymentRow | KeptEntry, day: str, receipt: Receipt) -> None:
+    if isinstance(subject, KeptEntry):
+        receipt_files.keep_of_entry(tx, subject, receipt, f"node:{tx.node}")
+    else:
+        receipt_files.keep(tx, subject, day, receipt, f"node:{tx.node}")
 
 
-def _question(conn: Connection, search: ReceiptSearch) -> tuple[PaymentRow, ReceiptQuestion] | None:
-    row = lookup.fetch(conn, search.payment)
-    question = None if row is None else receipt_questions.of_payment(conn, row)
-    if row is None or question is None:
+def _wanted(
+    conn: Connection, search: ReceiptSearch, known: Registry
+) -> tuple[PaymentRow | KeptEntry, ReceiptQuestion] | None:
+    """The payment or entry of a search, and the question to its bank. None if it is not there any more."""
+    subject: PaymentRow | KeptEntry | None
+    if search.is_entry:
+        subject, question = receipt_questions.entry_of(conn, search.subject), None
+        vault = vault_of(conn)
+        own = [account for account in known.routes if vault.blind(account) == search.account_idx]
+        if subject is not None and own:
+            question = receipt_questions.of_kept(subject, AccountNumber(own[0]))
+    else:
+        subject = lookup.fetch(conn, search.subject)
+        question = None if subject is None else receipt_questions.of_payment(conn, subject)
+    if subject is None or question is None:
         return None
-    return row, question if search.ticket is None else replace(question, ticket=search.ticket)
+    return subject, question if search.ticket is None else replace(question, ticket=search.ticket)

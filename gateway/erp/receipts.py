@@ -65,7 +65,7 @@ class Receipts:
         # A first page comes from the kept file too, so that all pages come from one file.
         until_ms = self._context.clock.now_ms() + (0 if query.page > 1 else receipts.BEGUN_MS)
         receipt: Receipt | Refusal | None = await self._context.store.read(
-            lambda conn: receipts.kept(conn, wanted.key, until_ms)
+            lambda conn: _archived(conn, wanted) or receipts.kept(conn, wanted.key, until_ms)
         )
         if receipt is None:
             receipt = await self._fetched(row, wanted)
@@ -141,6 +141,12 @@ class Receipts:
     async def _later(self, question: str, said: ReceiptLater) -> None:
         due_ms = self._context.clock.now_ms() + int(max(said.after_s, LEAST_WAIT_S) * 1000)
         await self._context.store.write(lambda tx: receipts.later(tx, question, said.ticket, due_ms))
+
+
+def _archived(conn: Connection, wanted: _Wanted) -> Receipt | None:
+    """The original of a payment's receipt that is kept already: the bank is not asked again."""
+    payment = wanted.subject.payment
+    return None if payment is None else receipt_files.of_payment(conn, payment)
 
 
 def _may_come(error: Unavailable | ProtocolError) -> bool:

@@ -202,11 +202,15 @@ class RetentionSettings(_Table):
 
 
 class ReceiptSettings(_Table):
-    """Electronic receipts (电子回单) of settled payments, fetched by the daemon where a bank gives them."""
+    """Electronic receipts (电子回单) of settled payments and of money that came in, fetched by the daemon where a bank
+    gives them."""
 
-    fetch: bool = Field(True, description="Fetch the receipt of each settled payment.")
-    after_s: float = Field(3_600.0, ge=0, description="Seconds after a payment has settled before it is asked for.")
-    days: int = Field(60, ge=1, le=366, description="Days for which a payment's receipt is looked for at first.")
+    fetch: bool = Field(True, description="Fetch receipts.")
+    incoming: bool = Field(True, description="Also those of entries of money that came in, of watched accounts.")
+    after_s: float = Field(
+        3_600.0, ge=0, description="Seconds after a payment has settled, or an entry was seen, before it is asked for."
+    )
+    days: int = Field(60, ge=1, le=366, description="How many days back payments and entries are looked at at first.")
     per_minute: int = Field(
         6, ge=1, le=60, description="Questions a minute and lane; none while a payment of that lane is on its way out."
     )

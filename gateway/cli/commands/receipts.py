@@ -1,4 +1,4 @@
-"""`bankgw receipts`: electronic receipts (电子回单) of payments: what is kept, what is missing, the originals."""
+"""`bankgw receipts`: electronic receipts (电子回单) of payments and of money that came in: kept, missing, originals."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ if TYPE_CHECKING:
     from gateway.control.client import ControlClient
 
 INDEX = ("file", "receipt", "payment", "order", "company", "bank", "account", "bank_date", "amount", "currency",
-         "payee", "payee_account", "reference", "serial", "media_type", "size", "sha256", "kept")  # fmt: skip
+         "payee", "payee_account", "reference", "serial", "media_type", "size", "sha256", "kept", "entry", "line",
+         "payer", "payer_account")  # fmt: skip
 _SUFFIX = {"application/pdf": ".pdf", "text/plain": ".txt", "application/zip": ".zip", "application/ofd": ".ofd",
            "application/xml": ".xml", "image/png": ".png", "image/jpeg": ".jpg"}  # fmt: skip
-_KEPT = {"order": "order", "bank": "bank", "account": "account", "bank_date": "bank date", "amount": "amount",
-         "media_type": "file", "size": "bytes"}  # fmt: skip
-_MISSING = {"order": "order", "payment": "payment", "bank": "bank", "account": "account", "bank_date": "bank date",
-            "age_days": "days", "tries": "tries", "why": "why"}  # fmt: skip
+_KEPT = {"order": "order", "line": "bank's number", "bank": "bank", "account": "account", "bank_date": "bank date",
+         "amount": "amount", "media_type": "file", "size": "bytes"}  # fmt: skip
+_MISSING = {"order": "order", "subject": "payment or entry", "bank": "bank", "account": "account",
+            "bank_date": "bank date", "age_days": "days", "tries": "tries", "why": "why"}  # fmt: skip
 
 FirstDay = Annotated[str | None, typer.Option("--from", metavar="DAY", help="First bank date; default: of the month.")]
 LastDay = Annotated[str | None, typer.Option("--to", metavar="DAY", help="Last bank date; default: today.")]
@@ -40,7 +41,8 @@ OfAccount = Annotated[str | None, typer.Option(help="Only this own account.")]
 
 def application() -> typer.Typer:
     """The group."""
-    group = typer.Typer(help="Electronic receipts (电子回单) of payments.", no_args_is_help=True, cls=Listing)
+    group = typer.Typer(help="Electronic receipts (电子回单) of payments and of money that came in.",
+                        no_args_is_help=True, cls=Listing)  # fmt: skip
     group.command("list")(listing)
     for verb in (missing, export, none):
         group.command(verb.__name__)(verb)
@@ -67,7 +69,7 @@ def missing(
     bank: OfBank = None, company: OfCompany = None, account: OfAccount = None, clear: Clear = False,
     config: Config = DEFAULT_CONFIG, socket: Socket = None, as_json: AsJson = False,
 ) -> None:  # fmt: skip
-    """List settled payments whose receipt is not there, the oldest first, with why."""
+    """List settled payments, and money that came in, whose receipt is not there, the oldest first, with why."""
     with output.asking():
         said = output.remote(context, config, socket).get(
             "receipts", "missing", older_days=older or None, bank=bank, company=company, account=account,
@@ -78,11 +80,13 @@ def missing(
 
 def none(
     context: typer.Context,
-    payment: Annotated[str, typer.Argument(metavar="PAYMENT", help="The payment's key, as `missing` has it.")],
+    payment: Annotated[
+        str, typer.Argument(metavar="KEY", help="The key of the payment or entry, as `missing` has it.")
+    ],
     reason: ReasonOption,
     config: Config = DEFAULT_CONFIG, socket: Socket = None, as_json: AsJson = False,
 ) -> None:  # fmt: skip
-    """Say that the bank gives no receipt of a payment (确认无回单); it is not looked for any more."""
+    """Say that the bank gives no receipt of a payment or entry (确认无回单); it is not looked for any more."""
     with output.asking():
         said = output.remote(context, config, socket).post("receipts", payment, "none", reason=reason)
     output.show(said, as_json=as_json, words=lambda told: output.say(f"{told['payment']}: no receipt"))

@@ -1,7 +1,10 @@
-"""Receipts (电子回单) of our payments: which are looked for, the original files, and what no bank will give.
+"""Receipts (电子回单) of our payments and of money that came in: which are looked for, the original files, and what no
+bank will give.
 
-A search begins for each settled payment whose bank gives receipts. It ends with the original file, or with a person's
-word that there is none. A file is kept as the bank gave it, sealed, with its digest.
+A search begins for each settled payment, and each incoming entry that is no collection of ours, whose bank gives
+receipts. It ends with the original file, with a person's word that there is none, or, for an entry, where its bank
+cannot be asked for it. A file is kept as the bank gave it, sealed, with its digest. The key of a search (`payment`) is
+the payment's, or the entry's where `entry` is filled.
 """
 
 from __future__ import annotations
@@ -19,24 +22,28 @@ from gateway.journal.commit import audit
 from gateway.journal.commit.rows import PaymentRow
 from gateway.journal.commit.store import Tx
 from gateway.journal.payments import lookup, receipt_questions
+from gateway.journal.payments.receipt_questions import KeptEntry
 from gateway.journal.people.persons import No
 from gateway.journal.sql import schema
 from gateway.journal.sql.columns import fitting
 from gateway.journal.sql.databases import insert_new
 from gateway.journal.sql.vaults import vault_of
+from protocols.canon.order import Kind
 from protocols.canon.outcome import State
-from protocols.canon.statement import Receipt
+from protocols.canon.statement import Direction, Receipt
 
-WAITING, FETCHED, NONE = "waiting", "fetched", "none"
-_P, _S, _F = schema.payments.c, schema.receipt_searches.c, schema.receipt_files.c
+WAITING, FETCHED, NONE, CANNOT_ASK = "waiting", "fetched", "none", "cannot_ask"
+_P, _S, _F, _E = schema.payments.c, schema.receipt_searches.c, schema.receipt_files.c, schema.statement_entries.c
 _BUSY = (State.READY.value, State.SENDING.value)
 
 
 @dataclass(frozen=True, slots=True)
 class ReceiptSearch:
-    """A payment whose receipt is looked for since `since_ms`. `code` is why the last try brought none."""
+    """A payment or an entry whose receipt is looked for since `since_ms`; `subject` is its key. `code` is why the last
+    try brought none."""
 
-    payment: str
+    subject: str
+    is_entry: bool
     lane: str
     account_idx: str
     bank_date: str
@@ -56,6 +63,7 @@ class ReceiptFile:
     bank: str
     account_idx: str
     payment: str | None
+    entry: str | None
     bank_date: str
     sha256: str
     media_type: str
@@ -88,12 +96,42 @@ def begin(tx: Tx, payments: Sequence[str], due_ms: int) -> int:
     return begun
 
 
-def due(conn: Connection, lane: str, now_ms: int, most: int) -> list[ReceiptSearch]:
-    """The searches of a lane that are due, the longest due first."""
+def unsearched_entries(
+    conn: Connection, indexes: Sequence[str], first_day: str, before_ms: int, most: int
+) -> list[str]:
+    """Incoming entries of these accounts since that day, seen before `before_ms`, whose receipt nobody looks for yet.
+    What a collection of ours brought has the receipt of that payment."""
+    begun = exists().where(_S.payment == _E.entry)
+    collected = exists().where(_P.payment == _E.matched_payment, _P.kind == Kind.COLLECTION.value)
     found = conn.execute(
-        select(schema.receipt_searches)
-        .where(_S.lane == lane, _S.state == WAITING, _S.due_ms <= now_ms).order_by(_S.due_ms, _S.payment).limit(most)
-    )
+        select(_E.entry)
+        .where(_E.account_idx.in_(indexes), _E.bank_date >= first_day, _E.direction == Direction.CREDIT.value,
+               _E.seen_ms < before_ms, ~begun, ~collected)
+        .order_by(_E.entry).limit(most)
+    )  # fmt: skip
+    return list(found.scalars())
+
+
+def begin_entries(tx: Tx, lane: str, entries: Sequence[str], due_ms: int) -> int:
+    """Look for the receipts of these entries from then on. Returns how many searches are new."""
+    begun = 0
+    for key in entries:
+        entry = receipt_questions.entry_of(tx.read, key)
+        if entry is not None:
+            begun += insert_new(tx.raw, schema.receipt_searches, {
+                "payment": key, "entry": key, "lane": lane, "account_idx": entry.account_idx,
+                "bank_date": entry.bank_date.isoformat(), "state": WAITING, "since_ms": tx.now_ms, "due_ms": due_ms,
+                "tries": 0, "code": None, "ticket": None,
+            })  # fmt: skip
+    return begun
+
+
+def due(conn: Connection, lane: str, now_ms: int, most: int) -> list[ReceiptSearch]:
+    """The searches of a lane that are due: payments before entries, then the longest due first."""
+    found = conn.execute(
+        select(schema.receipt_searches).where(_S.lane == lane, _S.state == WAITING, _S.due_ms <= now_ms)
+        .order_by(_S.entry.is_not(None), _S.due_ms, _S.payment).limit(most)
+    )  # fmt: skip
     return [_search(conn, row) for row in found]
 
 
@@ -103,43 +141,66 @@ def busy(conn: Connection, lane: str, now_ms: int) -> bool:
     return conn.execute(select(_P.payment).where(going).limit(1)).first() is not None
 
 
-def later(tx: Tx, payment: str, due_ms: int, code: str | None, ticket: str | None = None) -> None:
+def later(tx: Tx, subject: str, due_ms: int, code: str | None, ticket: str | None = None) -> None:
     """A try brought no file: look again then. A ticket is the bank's word that it makes one."""
-    sealed = None if ticket is None else tx.vault.seal(ticket.encode(), _aad("ticket", payment))
+    sealed = None if ticket is None else tx.vault.seal(ticket.encode(), _aad("ticket", subject))
     tx.fresh.execute(
-        update(schema.receipt_searches).where(_S.payment == payment, _S.state == WAITING)
+        update(schema.receipt_searches).where(_S.payment == subject, _S.state == WAITING)
         .values(due_ms=due_ms, tries=_S.tries + 1, code=code, ticket=sealed)
+    )  # fmt: skip
+
+
+def cannot_ask(tx: Tx, subject: str) -> None:
+    """Its bank cannot be asked for this entry's receipt by what is known of it: it is not looked for any more."""
+    tx.fresh.execute(
+        update(schema.receipt_searches).where(_S.payment == subject, _S.state == WAITING)
+        .values(state=CANNOT_ASK, code=CANNOT_ASK, ticket=None)
     )  # fmt: skip
 
 
 def keep(tx: Tx, row: PaymentRow, bank_date: str, receipt: Receipt, actor: str) -> str | None:
     """Keep the original file of a payment's receipt and end its search. None if it is kept already."""
     insert_new(tx.fresh, schema.receipt_searches, _searched(tx, row, bank_date, FETCHED, tx.now_ms))
+    where = (row.bank, tx.vault.blind(row.order.ours.account.clear), bank_date)
+    return _keep(tx, row.payment, where, {"payment": row.payment, "entry": None}, receipt, actor)
+
+
+def keep_of_entry(tx: Tx, entry: KeptEntry, receipt: Receipt, actor: str) -> str | None:
+    """Keep the original file of an entry's receipt and end its search. None if it is kept already."""
+    where = (entry.bank, entry.account_idx, entry.bank_date.isoformat())
+    return _keep(tx, entry.entry, where, {"payment": None, "entry": entry.entry}, receipt, actor)
+
+
+def _keep(
+    tx: Tx, subject: str, where: tuple[str, str, str], of: dict[str, str | None], receipt: Receipt, actor: str
+) -> str | None:
     tx.fresh.execute(
-        update(schema.receipt_searches).where(_S.payment == row.payment).values(state=FETCHED, code=None, ticket=None)
+        update(schema.receipt_searches).where(_S.payment == subject).values(state=FETCHED, code=None, ticket=None)
     )
+    # After the update, which lets one of two writers of a search through at a time.
+    name, value = next((name, value) for name, value in of.items() if value is not None)
+    if tx.fresh.execute(select(_F.receipt).where(_F[name] == value)).first() is not None:
+        return None
+    bank, account_idx, bank_date = where
     key, digest = tx.entropy.ulid(tx.now_ms), sha256(receipt.data).hexdigest()
-    made = insert_new(tx.fresh, schema.receipt_files, {
-        "receipt": key, "bank": row.bank, "account_idx": tx.vault.blind(row.order.ours.account.clear),
-        "payment": row.payment, "bank_date": bank_date, "sha256": digest,
+    tx.fresh.execute(schema.receipt_files.insert().values({
+        "receipt": key, "bank": bank, "account_idx": account_idx, **of, "bank_date": bank_date, "sha256": digest,
         "media_type": fitting(receipt.media_type, _F.media_type), "size": len(receipt.data), "at_ms": tx.now_ms,
         "detail": tx.vault.seal(json.dumps({"name": receipt.name}, ensure_ascii=False).encode(), _aad("detail", key)),
         "body": tx.vault.seal(receipt.data, _aad("body", key)),
-    })  # fmt: skip
-    if not made:
-        return None
-    audit.append(tx, actor, "receipt.kept", row.payment, {"sha256": digest, "size": len(receipt.data)})
+    }))  # fmt: skip
+    audit.append(tx, actor, "receipt.kept", subject, {"sha256": digest, "size": len(receipt.data)})
     return key
 
 
-def say_none(tx: Tx, payment: str, reason: str, actor: str) -> No | None:
-    """A person's word that the bank gives no receipt of this payment (确认无回单)."""
-    row = tx.fresh.execute(select(_S.state).where(_S.payment == payment)).first()
+def say_none(tx: Tx, subject: str, reason: str, actor: str) -> No | None:
+    """A person's word that the bank gives no receipt of this payment or entry (确认无回单)."""
+    row = tx.fresh.execute(select(_S.state).where(_S.payment == subject)).first()
     if row is None or row.state != WAITING:
         said = "no receipt of it is looked for" if row is None else f"its receipt is {row.state}"
         return No("not_missing", f"{said}; nothing was changed")
-    tx.fresh.execute(update(schema.receipt_searches).where(_S.payment == payment).values(state=NONE))
-    audit.append(tx, actor, "receipt.none", payment, {"reason": reason})
+    tx.fresh.execute(update(schema.receipt_searches).where(_S.payment == subject).values(state=NONE))
+    audit.append(tx, actor, "receipt.none", subject, {"reason": reason})
     return None
 
 
@@ -181,24 +242,31 @@ def original(conn: Connection, receipt: str) -> tuple[ReceiptFile, bytes] | None
     return _file(conn, row), vault_of(conn).open(row.body, _aad("body", receipt))
 
 
+def of_payment(conn: Connection, payment: str) -> Receipt | None:
+    """The original of a payment's receipt, if it is kept. Raises VaultError if it was changed."""
+    key = conn.execute(select(_F.receipt).where(_F.payment == payment)).scalar()
+    found = None if key is None else original(conn, key)
+    return None if found is None else Receipt(found[1], found[0].media_type, found[0].name)
+
+
 def _searched(tx: Tx, row: PaymentRow, bank_date: str, state: str, due_ms: int) -> dict[str, Any]:
     return {
         "payment": row.payment, "lane": row.lane, "account_idx": tx.vault.blind(row.order.ours.account.clear),
         "bank_date": bank_date, "state": state, "since_ms": tx.now_ms, "due_ms": due_ms, "tries": 0, "code": None,
-        "ticket": None,
+        "ticket": None, "entry": None,
     }  # fmt: skip
 
 
 def _search(conn: Connection, row: Any) -> ReceiptSearch:
     ticket = None if row.ticket is None else vault_of(conn).open(row.ticket, _aad("ticket", row.payment)).decode()
-    return ReceiptSearch(row.payment, row.lane, row.account_idx, row.bank_date, row.state, row.since_ms, row.due_ms,
-                         row.tries, row.code, ticket)  # fmt: skip
+    return ReceiptSearch(row.payment, row.entry is not None, row.lane, row.account_idx, row.bank_date, row.state,
+                         row.since_ms, row.due_ms, row.tries, row.code, ticket)  # fmt: skip
 
 
 def _file(conn: Connection, row: Any) -> ReceiptFile:
     detail = json.loads(vault_of(conn).open(row.detail, _aad("detail", row.receipt)))
-    return ReceiptFile(row.receipt, row.bank, row.account_idx, row.payment, row.bank_date, row.sha256, row.media_type,
-                       row.size, row.at_ms, detail["name"])  # fmt: skip
+    return ReceiptFile(row.receipt, row.bank, row.account_idx, row.payment, row.entry, row.bank_date, row.sha256,
+                       row.media_type, row.size, row.at_ms, detail["name"])  # fmt: skip
 
 
 def _aad(column: str, key: str) -> bytes:

@@ -6,14 +6,14 @@ for with the key of its entry, and an entry with its amount and its payment, whe
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 
 from sqlalchemy import Connection, select
 
 from gateway.journal.commit import attempts
 from gateway.journal.commit.rows import PaymentRow
-from gateway.journal.payments import bundles, lookup
+from gateway.journal.payments import accounts, bundles, lookup
 from gateway.journal.sql import schema
 from gateway.journal.sql.vaults import vault_of
 from protocols.canon.money import Money
@@ -21,6 +21,39 @@ from protocols.canon.party import AccountNumber
 from protocols.canon.query import ReceiptQuestion
 
 _E = schema.statement_entries.c
+
+
+@dataclass(frozen=True, slots=True)
+class KeptEntry:
+    """A recorded entry, as far as its receipt needs it. `number` is what the bank names it by, if it does; `party` and
+    `party_name` are the other side."""
+
+    entry: str
+    bank: str
+    account_idx: str
+    bank_date: date
+    number: str
+    amount: Money
+    party: str
+    party_name: str
+
+
+def entry_of(conn: Connection, key: str) -> KeptEntry | None:
+    """A recorded entry; None if it is past its retention."""
+    row = conn.execute(select(schema.statement_entries).where(_E.entry == key)).first()
+    if row is None:
+        return None
+    detail = accounts.detail_of(vault_of(conn), row.line, row.detail)
+    return KeptEntry(
+        row.entry, row.bank, row.account_idx, date.fromisoformat(row.bank_date), row.bank_line_id or "",
+        Money(row.amount_minor, row.currency), detail.get("party", ""), detail.get("party_name", ""),
+    )  # fmt: skip
+
+
+def of_kept(entry: KeptEntry, account: AccountNumber) -> ReceiptQuestion:
+    """The question for the receipt of a recorded entry of money that came into this account. It names no payment: one
+    between own accounts, or one that came back, has its own receipt at the account that it left."""
+    return ReceiptQuestion(account, entry.bank_date, entry.number, amount=entry.amount)
 
 
 def of_payment(conn: Connection, row: PaymentRow) -> ReceiptQuestion | None:

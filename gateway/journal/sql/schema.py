@@ -23,7 +23,7 @@ from gateway.journal.sql.columns import (
     unbounded,
 )
 
-SCHEMA_VERSION = 14
+SCHEMA_VERSION = 15
 
 metadata = MetaData()
 
@@ -298,9 +298,9 @@ receipt_files = Table(
     "receipt_files", metadata,
     key("receipt", 26), bounded("bank"), bounded("account_idx"), bounded("payment", 26, null=True),
     bounded("bank_date", 10), bounded("sha256"), bounded("media_type", 255), number("size"), number("at_ms"),
-    hidden("detail"), hidden("body", null=True),
+    hidden("detail"), hidden("body", null=True), bounded("entry", 26, null=True),
     UniqueConstraint("payment", name="receipt_files_payment"), Index("receipt_files_day", "account_idx", "bank_date"),
-    **STRICT,
+    Index("receipt_files_entry", "entry", unique=True), **STRICT,
 )  # fmt: skip
 
 linked_orders = Table(
@@ -314,7 +314,7 @@ receipt_searches = Table(
     "receipt_searches", metadata,
     key("payment", 26), bounded("lane"), bounded("account_idx"), bounded("bank_date", 10), bounded("state", 16),
     number("since_ms"), number("due_ms"), number("tries"), bounded("code", null=True), hidden("ticket", null=True),
-    Index("receipt_searches_due", "lane", "state", "due_ms"), **STRICT,
+    bounded("entry", 26, null=True), Index("receipt_searches_due", "lane", "state", "due_ms"), **STRICT,
 )  # fmt: skip
 
 match_news = Table(

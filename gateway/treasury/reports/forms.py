@@ -302,7 +302,8 @@ HISTORY = ReportForm(
 RECEIPTS_MISSING = ReportForm(
     "receipts-missing", "回单缺失", "Missing receipts",
     (
-        _COMPANY, _BANK, _ACCOUNT, TableColumn("day", "记账日期", "Booked", CellKind.DAY, width=12), _ORDER, _PAYEE,
+        _COMPANY, _BANK, _ACCOUNT, TableColumn("day", "记账日期", "Booked", CellKind.DAY, width=12),
+        TableColumn("kind", "方向", "Way", width=8, zh_words={"out": "付款", "in": "来款"}), _ORDER, _PAYEE,
         _CURRENCY, _money("amount", "金额", "Amount"), TableColumn("age", "缺失天数", "Days", CellKind.COUNT, width=10),
         TableColumn("band", "账龄", "Age", width=18, zh_words={
             "up to 3 days": "3 天以内", "4 to 7 days": "4 至 7 天", "8 to 30 days": "8 至 30 天",
@@ -311,8 +312,9 @@ RECEIPTS_MISSING = ReportForm(
         TableColumn("reason", "银行答复", "Bank's answer", width=24, zh_words={"not asked yet": "尚未查询"}),
         TableColumn("next", "下次查询", "Next try", CellKind.MOMENT, width=22),
     ),
-    "截止日前成功而回单尚未取得的付款,最早的在前;已确认无回单的不列。天数自开始查找起算。",
-    "Payments settled up to the last day whose receipt is not there, the oldest first; without those of which a person "
+    "截止日前成功的付款及来款中回单尚未取得的,最早的在前;来款的单据号为银行流水号;已确认无回单的不列。天数自开始查找起算。",
+    "Payments settled and money received up to the last day whose receipt is not there, the oldest first (what came in "
+    "has the bank's number in the place of the order); without those of which a person "
     "said that there is none. Days count from the first search.",
     (TableChart("缺失回单(按账龄)", "Missing receipts by age", ("band",)),),
 )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, and_, or_, select
 
 from gateway.journal.commit import payment_rows
-from gateway.journal.payments import accounts, receipt_files
+from gateway.journal.payments import accounts, receipt_files, receipt_questions
 from gateway.journal.sql import schema
 from gateway.journal.sql.vaults import vault_of
 from gateway.treasury.reports import sources
@@ -19,8 +19,8 @@ _P, _S = schema.payments.c, schema.receipt_searches.c
 
 
 def receipts_missing(conn: Connection, asked: ReportQuestion, after: str | None) -> ReportPage:
-    """Settled payments up to the last day whose receipt is looked for and not there. What a person said that there is
-    none of is not missing."""
+    """Settled payments, and money that came in, up to the last day whose receipt is looked for and not there. What a
+    person said that there is none of is not missing."""
     vault = vault_of(conn)
     routes = {vault.blind(route.account): route for route in asked.routes}
     where = [_S.account_idx.in_(list(routes)), _S.state == receipt_files.WAITING,
@@ -40,13 +40,23 @@ def receipts_missing(conn: Connection, asked: ReportQuestion, after: str | None)
     rows: list[TableRow] = []
     for one in found:
         row, days = paid.get(one.payment), max(0, asked.now_ms - one.since_ms) // _DAY_MS
-        shown: TableRow = {} if row is None else sources.payment_row(row, asked)
+        shown: TableRow = sources.payment_row(row, asked) if row is not None else _came(conn, one.entry, asked)
         rows.append({
             **sources.account_row(routes[one.account_idx], asked), "day": one.bank_date,
-            "order": shown.get("order", one.payment), "payee": shown.get("payee"),
+            "kind": "out" if one.entry is None else "in", "order": shown.get("order", one.payment),
+            "payee": shown.get("payee"),
             "currency": shown.get("currency", routes[one.account_idx].currency), "amount": shown.get("amount"),
             "age": days, "band": next((name for most, name in BANDS if days <= most), OLDER), "tries": one.tries,
             "reason": one.code or "not asked yet", "next": asked.moment(one.due_ms),
         })  # fmt: skip
     last = found[-1] if len(found) == asked.most_rows else None
     return ReportPage(rows, None if last is None else f"{last.since_ms}/{last.payment}")
+
+
+def _came(conn: Connection, key: str | None, asked: ReportQuestion) -> TableRow:
+    """What is known of an entry of money that came in; nothing of one past its retention."""
+    came = None if key is None else receipt_questions.entry_of(conn, key)
+    if came is None:
+        return {}
+    return {"order": came.number or came.entry, "payee": asked.name_shown(came.party_name),
+            "currency": came.amount.currency, "amount": came.amount.minor}  # fmt: skip

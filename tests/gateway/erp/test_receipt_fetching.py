@@ -85,6 +85,18 @@ def test_a_receipt_that_an_erp_asked_for_is_kept_too(tmp_path: Path) -> None:
     assert len(listed(made, **{"from": "2020-01-01", "to": "2030-01-01"})["receipts"]) == 1
 
 
+def test_an_erp_may_ask_for_a_receipt_that_is_kept_already(tmp_path: Path) -> None:
+    maker = Maker(PDF)
+    made = world(tmp_path, maker)
+    made.run(HOUR_S + 200)
+    assert len(maker.asked) == 1
+    made.command("receipt.request", {"id": "AP-0"})
+    made.run(30)
+    assert made.replies[-1][1]["sha256"] == sha256(PDF.data).hexdigest()
+    assert made.life is not None and made.life.fatal == [] and len(maker.asked) == 1, "the bank is not asked again"
+    assert len(listed(made, **{"from": "2020-01-01", "to": "2030-01-01"})["receipts"]) == 1
+
+
 def test_what_is_missing_is_listed_with_its_age_until_a_person_says_so(tmp_path: Path) -> None:
     maker = Maker(CannotAsk("by the amount"), Declined("Receipt", "R7", "none yet", "failed"),
                   ReceiptLater("t-1", 30.0), PDF)  # fmt: skip
