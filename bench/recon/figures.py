@@ -13,7 +13,7 @@ from gateway.treasury.reconciliation.rows import MatchTerms
 CODED_LEAST, UNCODED_LEAST, GROUPS_LEAST = 98.0, 84.0, 90.0
 LEAST_JUDGED = 1_000
 """A share of fewer lines is stated and not judged. The lines of one group are right or wrong together: an account with
-5,000 lines has some 30 groups, whose share differs by ten points from one seed to the next."""
+5,000 lines has 36 to 74 groups in both matchings, and their share was 79 to 98 % in twelve of them."""
 
 
 @dataclass(slots=True)
