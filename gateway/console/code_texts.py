@@ -140,7 +140,7 @@ SENTENCES: Mapping[str, str] = {
     "missing_in_book": "日记账缺记", "missing_at_bank": "银行未入账", "payment_without_entry": "付款无银行明细",
     "void_decision": "决定已失效", "failed": "失败", "rejected": "已拒绝", "returned": "已退票", "reversed": "已冲正",
     "escalated": "待人工裁定",
-    "not watched: set `watch = true` for it in the account register": "未监视:请在账户登记中设置 watch = true",
+    "not watched: `watch = false` stands in the account register": "未监视:账户登记中设为 watch = false",
     "watched, not heard of yet": "已监视,尚无银行答复", "watched": "已监视",
     **{words: TREASURY_TEXTS[f"stay_{one.value}"][1] for one, words in REASONS.items()},
 }  # fmt: skip

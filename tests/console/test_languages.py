@@ -37,7 +37,7 @@ APART = "//pre | //code | //*[contains(concat(' ', @class, ' '), ' code ')] | //
 # Chinese: names of things, of settings, and words of the command line.
 NAMES = frozenset({"zhao", "sun", "qian", "wang", "li", "auditor", "kingdee", "sample", "jia", "AP", "main", "CNY", "pab"})
 SAME = frozenset({"bankgw", "ERP", "CSV", "SHA", "English", "JavaScript", "B", "s", "receipts", "none", "reconcile", "liquidity",
-                  "run", "parked", "replay", "resolve", "XML", "web", "joint_tests_dir", "watch", "true", "login", "set", "password", "A"})  # fmt: skip
+                  "run", "parked", "replay", "resolve", "XML", "web", "joint_tests_dir", "watch", "true", "false", "login", "set", "password", "A"})  # fmt: skip
 WORD = re.compile(r"[A-Za-z][A-Za-z_]*")
 ID = re.compile(r"\b(?=[0-9A-Z]*[0-9])[0-9A-Z]{6,32}\b|\b[0-9a-f]{16,64}\b|\bgw[0-9]+\b|[0-9]T[0-9:.]+(?:Z|\+[0-9:]+)")
 
