@@ -70,7 +70,7 @@ LATE_S = 20.0
 ASK_EVERY_S = 15.0
 ZOMBIE_S = 20.0
 """A round of a zombie: a lease runs out, another node takes over, the first one wakes and is watched."""
-MORE_S = 30.0
+MORE_S = 90.0
 ENOUGH = 1.25
 PART = 0.01
 """Of all messages with money, the bank books so many only in part."""

@@ -174,7 +174,7 @@ CASES: dict[str, tuple[Callable[[demo_site.Site], None], str, str, str]] = {
                           "signing certificate in PEM"),
     "port_missing": (swap(PAB, "business = 1", "busyness = 1"), PAB, "banks.pab.lanes.main.ports.business",
          "door of this name"),
-    "currency": (swap("bankgw.toml", 'bank = "pab" }', 'bank = "pab", currency = "USD" }'), "bankgw.toml",
+    "currency": (swap("bankgw.toml", 'bank = "pab", watch = false }', 'bank = "pab", watch = false, currency = "USD" }'), "bankgw.toml",
                  "accounts.2.currency", "pab carries CNY"),
     "url": (swap("bankgw.toml", "[journal]", '[journal]\nurl = "not a url"'), "bankgw.toml", "journal.url",
          "cannot be used"),
