@@ -140,6 +140,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"gateway.jointtest"}),
     frozenset({"gateway.cli"}),
     frozenset({"gateway.__main__"}),
+    frozenset({"gateway.demo_daemon"}),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 

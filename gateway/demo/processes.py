@@ -28,6 +28,11 @@ def gateway_command(settings: Path) -> tuple[str, ...]:
     return (sys.executable, "-m", "gateway", "run", "--config", str(settings))
 
 
+def person_daemon_command(settings: Path, uid: int) -> tuple[str, ...]:
+    """As `gateway_command`, of the daemon to which this user is the enrolled person with that `uid`."""
+    return (sys.executable, "-m", "gateway.demo_daemon", str(uid), "run", "--config", str(settings))
+
+
 def simulator_command(config: Path) -> tuple[str, ...]:
     """The command line of a simulated bank."""
     return (sys.executable, "-m", "gateway", "simulate", str(config))

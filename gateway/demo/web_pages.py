@@ -25,7 +25,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from gateway.clock import Clock
 from gateway.control.client import ControlClient, NoDaemon, Refused
 from gateway.control.offline import journal_access, journal_writer
-from gateway.demo import approvals, daily_operations, person_daemon, processes, stage
+from gateway.demo import approvals, daily_operations, processes, stage
 from gateway.demo.erp import Erp
 from gateway.demo.orders import BRANCH, PAYEES, SUBMIT, amount_text
 from gateway.demo.processes import Child, NotStarted
@@ -245,7 +245,8 @@ async def serve(pages: DemoPages, wish: PagesWish, clock: Clock, threaded: Threa
     """
     people = await threaded(lambda: enrol(wish.site, policy_there=wish.policy_there))
     children, control = pages.children(wish.site), ControlClient(socket_of(wish.site.settings))
-    daemon = Child("daemon", person_daemon.command(wish.site.settings, YOUR_UID), wish.site.folder / "daemon.log")
+    command = processes.person_daemon_command(wish.site.settings, YOUR_UID)
+    daemon = Child("daemon", command, wish.site.folder / "daemon.log")
     try:
         daemon.start()
         await _until(clock, daemon, lambda: _answers(control))

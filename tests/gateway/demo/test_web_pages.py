@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from gateway.demo import approvals, person_daemon, web_pages
+from gateway.demo import approvals, web_pages
+from gateway.demo.processes import person_daemon_command
 from gateway.demo.web_pages import Colleague
 from tests.world.services import ROOT
 
@@ -60,5 +61,5 @@ def test_ports_are_the_usual_ones_or_others() -> None:
 def test_the_demos_daemon_serves_no_settings_of_another_mode(tmp_path: Path) -> None:
     file = tmp_path / "bankgw.toml"
     file.write_text('mode = "production"\nnode = "gw1"\nstate_dir = "/nowhere"\n', "utf-8")
-    done = subprocess.run(person_daemon.command(file, 2_000_000_100), cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(person_daemon_command(file, 2_000_000_100), cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1 and "it runs with settings of the mode development only" in done.stderr

@@ -1,4 +1,5 @@
-"""The daemon of `bankgw demo --console`, to which its own user is one of the enrolled persons.
+"""`python -m gateway.demo_daemon UID run --config FILE`: the daemon of `bankgw demo --console`, to which its own user
+is the enrolled person with this UID.
 
 A real daemon takes neither root nor its own user for a person, so that who runs the machine signs nothing. A demo has
 no other user. This program is no part of the daemon, and refuses settings of any mode but development.
@@ -6,7 +7,6 @@ no other user. This program is no part of the daemon, and refuses settings of an
 
 from __future__ import annotations
 
-import importlib
 import os
 import socket
 import sys
@@ -16,14 +16,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from gateway import __main__ as program
 from gateway import app
 from gateway.control.peer_credentials import PeerCredentials, peer_of
 from gateway.settings import Settings
-
-
-def command(settings: Path, uid: int) -> tuple[str, ...]:
-    """The command line: the daemon with these settings, to which this user is the person with that `uid`."""
-    return (sys.executable, "-m", "gateway.demo.person_daemon", str(uid), "run", "--config", str(settings))
 
 
 def main() -> None:
@@ -39,8 +35,6 @@ def main() -> None:
     def start(reactor: Any, settings: Settings, on_fatal: Callable[[str], None]) -> app.Daemon:
         return app.Daemon(reactor, settings, app.system_parts(reactor, settings, on_fatal), on_fatal, as_person)
 
-    # By its name: nothing below the program may import it, and this file runs it as a person would.
-    program = importlib.import_module("gateway.__main__")
     program.main(replace(program.environment(), start=start))
 
 
