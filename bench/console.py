@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -29,7 +29,7 @@ from bench.figures import Round, percentile
 from bench.site import CHECKOUT, Bench, on_a_bench
 from gateway.control.offline import journal_writer
 from gateway.demo import site
-from gateway.demo.processes import Child, NotStarted, gateway_command, stop_all
+from gateway.demo.processes import gateway_command, stop_all
 from gateway.journal.commit.store import Tx
 from gateway.journal.people import persons
 from gateway.journal.sql import vault
@@ -41,7 +41,6 @@ PAGES_MOST_MS: Final = 150.0
 DAEMON_MOST: Final = 1.05
 HALF: Final = 0.5
 WARM_UP: Final = 400
-START_S: Final = 60.0
 PAGES: Final = ("/", "/payments", "/approvals", "/payments?state=held", "/positions", "/reports/payments",
                 "/search?q=AP-1", "/reports/balances", "/reconciliation")  # fmt: skip
 _FIRST_UID: Final = 60_000
@@ -142,10 +141,11 @@ def open_console(bench: Bench, users: int) -> tuple[int, list[str]]:
     bench.start_again("daemon")
     python, _m, package, *_run = gateway_command(bench.site.settings)
     begun = (python, "-m", package)
-    _start(bench, "query", (*begun, "query", "--config", str(bench.site.settings)), settings.query_socket().exists)
+    query = (*begun, "query", "--config", str(bench.site.settings))
+    bench.start_beside("query", _behind("query", query), settings.query_socket().exists)
     words = ("console", "--daemon-socket", str(settings.web_socket()), "--query-socket", str(settings.query_socket()),
              "--port", str(port))  # fmt: skip
-    _start(bench, "console", (*begun, *words), lambda: _listens(port))
+    bench.start_beside("console", _behind("console", (*begun, *words)), lambda: _listens(port))
     return port, tokens
 
 
@@ -156,15 +156,9 @@ def niceness(name: str) -> int:
     return int(found)
 
 
-def _start(bench: Bench, name: str, command: Sequence[str], ready: Callable[[], bool]) -> None:
-    child = Child(name, ("nice", "-n", str(niceness(name)), *command), bench.site.folder / f"{name}.log")
-    child.start()
-    bench.children[name] = child
-    until_s = time.monotonic() + START_S
-    while not ready():
-        if child.ended() is not None or time.monotonic() > until_s:
-            raise NotStarted(f"{name} did not come up; it wrote:\n{child.tail()}")
-        time.sleep(0.05)
+def _behind(name: str, command: Sequence[str]) -> tuple[str, ...]:
+    """The command, behind the daemon as its unit says."""
+    return ("nice", "-n", str(niceness(name)), *command)
 
 
 def _free_port() -> int:

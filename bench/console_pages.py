@@ -31,7 +31,7 @@ from gateway.clock import SystemEntropy
 from gateway.control.offline import journal_writer
 from gateway.core.states import Life, Rules
 from gateway.demo import site
-from gateway.demo.processes import Child, NotStarted, gateway_command, stop_all
+from gateway.demo.processes import NotStarted, gateway_command, stop_all
 from gateway.journal.commit import payment_rows
 from gateway.journal.commit.rows import PaymentRow, Reply
 from gateway.journal.commit.store import Tx
@@ -130,14 +130,7 @@ def start(bench: Bench, settings: Settings) -> None:
         ("query", (*begun, "query", "--config", str(bench.site.settings)), settings.query_socket().exists),
         ("console", (*begun, *words), lambda: True),
     ):
-        child = Child(name, command, bench.site.folder / f"{name}.log")
-        child.start()
-        bench.children[name] = child
-        until_s = time.monotonic() + START_S
-        while not ready():
-            if child.ended() is not None or time.monotonic() > until_s:
-                raise NotStarted(f"{name} did not come up; it wrote:\n{child.tail()}")
-            time.sleep(0.05)
+        bench.start_beside(name, command, ready)
 
 
 def page_cost(bench: Bench, token: str, path: str, laps: int, pause_s: float) -> PageCost:

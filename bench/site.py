@@ -183,6 +183,11 @@ class Bench:
         child = self._start(name, (python, "-m", module, *words, *(("--shard", shard) if shard else ())))
         self._wait(name, lambda: '"broker.up"' in child.log.read_text("utf-8", "replace"))
 
+    def start_beside(self, name: str, command: Sequence[str], ready: Callable[[], bool]) -> None:
+        """One more process; returns when it is ready. Raises NotStarted."""
+        self._start(name, command)
+        self._wait(name, ready)
+
     def stop(self, name: str) -> None:
         """End one process in order."""
         self.children.pop(name).stop(30)
