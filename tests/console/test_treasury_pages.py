@@ -28,11 +28,11 @@ from tests.console.hostile.test_privilege import token
 from tests.console.kit import Browser, PageAnswer
 from tests.console.world_gateway import PLACE, WorldGateway
 from tests.gateway.cli.control_operator import Operator
-from tests.gateway.cli.test_resolve import LI, WANG, ZHAO, enrol, hand
+from tests.gateway.cli.test_resolve import LI, ZHAO, hand
 from tests.gateway.control.test_approval_holds import OVER, submit
 from tests.gateway.control.test_approvals import approve, key_of
 from tests.gateway.control.test_liquidity import pool_of, world_of
-from tests.gateway.control.test_people import PASSWORD, SUN, decide, let_in
+from tests.gateway.control.test_people import PASSWORD, SUN, appoint, decide, let_in
 
 ORIGINAL = b"%PDF-1.7 a receipt of 0000111122223333"
 
@@ -145,10 +145,7 @@ def test_a_passkey_of_the_console_signs_in_there_and_shows_its_person_again(hous
 
 def test_a_pool_its_preview_and_its_run(tmp_path: Path) -> None:
     operator = Operator(world_of(tmp_path))
-    enrol(operator, WANG, LI)
-    operator.ask("POST", "ceremony", security_admin="wang", system_admin="li", reason="minutes of 28 Nov")
-    for one in (ZHAO, SUN):
-        let_in(operator, one, "supervisor@*")
+    appoint(operator, ZHAO, SUN, roles="supervisor@*")
     gateway, clock = WorldGateway(operator), operator.handle.clock
     site = WebSite("gateway.console", TEXTS, gateway, "console_origin", routes(), clock.monotonic_s, clock.now_ms)
     house = House(operator, gateway, site, site)

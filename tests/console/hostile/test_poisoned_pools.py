@@ -29,9 +29,9 @@ from tests.console.kit import Browser, PageAnswer
 from tests.console.test_treasury_pages import write
 from tests.console.world_gateway import CONSOLE, WorldGateway
 from tests.gateway.cli.control_operator import Operator
-from tests.gateway.cli.test_resolve import LI, WANG, ZHAO, enrol
+from tests.gateway.cli.test_resolve import ZHAO
 from tests.gateway.control.test_liquidity import pool_of, world_of
-from tests.gateway.control.test_people import SUN, decide, let_in
+from tests.gateway.control.test_people import SUN, appoint, decide
 
 FORMULAS = ("=1+1", "+1", "-1+cmd|' /C calc'!A0", "@SUM(A1)", "\t=1+1", "\r=1+1", " =1+1", "＝1+1", "＋1", "－1", "＠SUM(A1)", "'=1+1",
             '"=1+1', "a\n=1+1", "a\x00=1+1", "\u2028=1+1")  # fmt: skip
@@ -52,10 +52,7 @@ def poisoned_site(house: House, gateway: WorldGateway) -> WebSite:
 @pytest.fixture
 def pooled(tmp_path: Path) -> Iterator[House]:
     operator = Operator(world_of(tmp_path))
-    enrol(operator, WANG, LI)
-    operator.ask("POST", "ceremony", security_admin="wang", system_admin="li", reason="minutes of 28 Nov")
-    for one in (ZHAO, SUN):
-        let_in(operator, one, "supervisor@*")
+    appoint(operator, ZHAO, SUN, roles="supervisor@*")
     gateway, clock = WorldGateway(operator), operator.handle.clock
     site = WebSite("gateway.console", TEXTS, gateway, "console_origin", routes(), clock.monotonic_s, clock.now_ms)
     write(operator, lambda tx: pools.write(tx, "group", pool_of(operator, "up=all"), "PROPOSAL"))

@@ -9,21 +9,19 @@ import pytest
 
 from gateway.journal.people.approvals import ApprovalDecision
 from tests.gateway.cli.control_operator import Operator
-from tests.gateway.cli.test_resolve import LI, WANG, ZHAO, approve, enrol
+from tests.gateway.cli.test_resolve import ZHAO, approve
 from tests.gateway.control import test_approvals as approvals
 from tests.gateway.control.test_linked import MORE, last, linked, moved, pay
 from tests.gateway.control.test_liquidity import RICH, balance, own, policy, pool_of, put, world_of
-from tests.gateway.control.test_people import SUN, decide, let_in, sign_in
+from tests.gateway.control.test_people import SUN, appoint, decide, sign_in
 
 
 @pytest.fixture
 def people(tmp_path: Path) -> Iterator[Operator]:
     """ZHAO and SUN supervise and approve everything; a pool is in force."""
     operator = Operator(world_of(tmp_path))
-    enrol(operator, WANG, LI)
-    operator.ask("POST", "ceremony", security_admin="wang", system_admin="li", reason="minutes of 28 Nov")
+    appoint(operator, ZHAO, SUN, roles="approver@*;supervisor@*")
     for one in (ZHAO, SUN):
-        let_in(operator, one, "approver@*;supervisor@*")
         sign_in(operator, one)
     put(operator, pool_of(operator, "down=target:0.01", "up=keep:1000.00"))
     yield operator

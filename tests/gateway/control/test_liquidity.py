@@ -21,8 +21,8 @@ from protocols.bank import Bank
 from protocols.canon.money import Money
 from protocols.canon.order import Kind
 from tests.gateway.cli.control_operator import Operator
-from tests.gateway.cli.test_resolve import LI, WANG, ZHAO, approve, enrol
-from tests.gateway.control.test_people import SUN, decide, let_in, sign_in
+from tests.gateway.cli.test_resolve import ZHAO, approve
+from tests.gateway.control.test_people import SUN, appoint, decide, sign_in
 from tests.world.lines import events, lines
 from tests.world.world import World
 
@@ -53,10 +53,8 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
     world.start()
     world.run(2)
     operator = Operator(world)
-    enrol(operator, WANG, LI)
-    operator.ask("POST", "ceremony", security_admin="wang", system_admin="li", reason="minutes of 28 Nov")
+    appoint(operator, ZHAO, SUN, roles="supervisor@*")
     for one in (ZHAO, SUN):
-        let_in(operator, one, "supervisor@*")
         sign_in(operator, one)
     put(operator, pool_of(operator, "up=all"))
     yield operator

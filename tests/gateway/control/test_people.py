@@ -38,11 +38,19 @@ def operator(tmp_path: Path) -> Iterator[Operator]:
         world.crash()
 
 
+def appoint(operator: Operator, *hands: Hand, roles: str = "") -> Any:
+    """WANG is the security administrator, LI the system administrator, and each of these has `roles`."""
+    enrol(operator, WANG, LI)
+    said = operator.ask("POST", "ceremony", security_admin="wang", system_admin="li", reason="minutes of 28 Nov")
+    for one in hands:
+        let_in(operator, one, roles)
+    return said
+
+
 @pytest.fixture
 def site(operator: Operator) -> Operator:
     """WANG is the security administrator, LI the system administrator."""
-    enrol(operator, WANG, LI)
-    said = operator.ask("POST", "ceremony", security_admin="wang", system_admin="li", reason="minutes of 28 Nov")
+    said = appoint(operator)
     assert [one["roles"] for one in said["persons"]] == ["security_admin", "system_admin"]
     return operator
 
