@@ -320,7 +320,7 @@ class Lane:
         item = self.work_queue.take(now_ms, quick=False, sends=sends, asks=asks)
         if item is None:
             money = not self.paused and self.work_queue.has_due(asks=False)
-            spare = self.session_pool.ready or (self.parts.window == 1 and not money)
+            spare = self.session_pool.has_free or (self.parts.window == 1 and not money)
             question = self._question_queue.take_background(login) if spare else None
             return question is not None and self._put(session, question)
         payment, kind = item

@@ -25,6 +25,7 @@ R = TypeVar("R")
 
 BACKGROUND_TURN_S = 30.0
 
+
 @dataclass(frozen=True, slots=True)
 class Background(Generic[R]):
     """A conversation for whose answer nobody waits."""

@@ -165,6 +165,11 @@ class SessionPool:
         """Whether the bank has answered an application message on something that may carry money now."""
         return any(session.state.live for session in self.sessions)
 
+    @property
+    def has_free(self) -> bool:
+        """Whether a session may be taken now."""
+        return any(session.state is SessionState.READY for session in self._free)
+
     def allow(self, port_name: str) -> None:
         """Raise NotConnected unless the lane is known to be this node's at this very moment."""
         if not self._permitted():

@@ -9,7 +9,8 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from gateway.bank.login import BACKGROUND_SHARE, Login
-from gateway.bank.question_queue import BACKGROUND_TURN_S, Background, QuestionQueue
+from gateway.bank.question_queue import BACKGROUND_TURN_S, Background, QuestionQueue, QueuedQuestion
+from gateway.bank.session_pool import BankSession
 from protocols.bank import Context, Conversation
 from protocols.canon.limits import Pace
 from tests.gateway.bank.trials import Heard, trial_world
@@ -65,6 +66,30 @@ def test_watching_keeps_to_its_share_of_the_banks_pace(tmp_path: Path, monkeypat
     assert most / 2 < asked <= most + 1, "forty accounts would ask more than the share allows"
     world.run(300)
     assert not life.sample("bankgw_watch_failures_total", bank=BANK), "they wait for a turn; no question runs out of time"
+
+
+def test_the_last_free_session_waits_for_a_payment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(tmp_path, bank_options={"sessions": 2})
+    life = world.start()
+    world.run(2)
+    lane, answers = life.gateway.lanes["sample.main"], list[Deferred[Any]]()
+
+    async def slow(session: BankSession, question: QueuedQuestion) -> None:
+        answers.append(Deferred())
+        question.settle(await answers[-1])
+        session.release()
+
+    monkeypatch.setattr(lane, "_answer", slow)
+    asked = [lane.ask("balance", Background(_never), 10_000.0) for _ in range(3)]
+    world.run(5)
+    assert len(answers) == 1, "one session of two"
+    world.submit("AP-1")
+    world.run(5)
+    assert world.told("AP-1")[-1] == "payment.settled" and not any(one.called for one in asked)
+    for number in range(3):
+        answers[number].callback("12.00")
+        world.run(5)
+    assert [one.result for one in asked] == ["12.00"] * 3
 
 
 # ---- the queue ----
