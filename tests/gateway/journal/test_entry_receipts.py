@@ -10,6 +10,7 @@ from gateway.journal.payments import accounts, receipt_files, receipt_questions
 from gateway.journal.payments.receipt_files import CANNOT_ASK, WAITING
 from gateway.journal.sql import schema
 from protocols.canon.money import Money
+from protocols.canon.order import Kind
 from protocols.canon.party import AccountNumber
 from protocols.canon.statement import Direction, Line, Receipt
 from tests.gateway.journal.bench import DEBTOR, NOW_MS, Journal, order
@@ -52,6 +53,22 @@ def test_money_that_came_is_looked_for_once_and_after_payments(journal: Journal)
         since_ms=7, due_ms=7, tries=0, code=None, ticket=None)))  # fmt: skip
     due = journal.read(partial(receipt_files.due, lane=LANE, now_ms=9, most=9))
     assert [(one.subject, one.is_entry) for one in due] == [(payment, False), (found[0], True), (found[1], True)]
+
+
+def test_what_a_collection_brought_has_the_receipt_of_that_payment(journal: Journal) -> None:
+    come(journal, "C1")
+    come(journal, "C2")
+    paid, collected = (journal.admit(order(name)).row.payment for name in ("AP-1", "AR-1"))
+    first, second = unsearched(journal)
+
+    def match(tx: Tx) -> None:
+        entries, payments = schema.statement_entries, schema.payments
+        tx.fresh.execute(payments.update().where(payments.c.payment == collected).values(kind=Kind.COLLECTION.value))
+        for entry, payment in ((first, paid), (second, collected)):
+            tx.fresh.execute(entries.update().where(entries.c.entry == entry).values(matched_payment=payment))
+
+    journal.do(match)
+    assert unsearched(journal) == [first], "a return of our payment is money that came in"
 
 
 def test_a_search_ends_with_one_file_or_where_the_bank_cannot_be_asked(journal: Journal) -> None:
