@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import sys
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -41,6 +42,9 @@ Start = Callable[[Any, Settings, Callable[[str], None]], Running]
 
 SAME_SIGNAL_S = 1.0
 """Signals that are no further apart are one: a process and its group are often told both."""
+SWITCH_S = 0.0005
+"""How long one thread may keep the interpreter while another waits for it. The reactor and the journal's writer share
+it at each commit; Python's own 5 ms would stand in the way of a payment up to three times."""
 AWAY = "start the database, or mend the way to it; the service manager starts the daemon again"
 
 
@@ -56,6 +60,7 @@ def serve(reactor: Any, settings: Settings, start: Start, reread: Reread | None 
     SIGHUP reads the settings again with `reread`; without it, it ends the process as it does any other.
     """
     outcome = _Outcome(reactor, settings)
+    sys.setswitchinterval(SWITCH_S)
 
     try:
         locked = lock(settings.state_dir)

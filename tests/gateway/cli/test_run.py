@@ -35,6 +35,8 @@ class Running:
             await self.journal
         if sys.argv[2] == "fatal":
             reactor.callLater(0, fatal[0], sys.argv[3])
+        if sys.argv[2] == "switch":
+            print(f"{sys.getswitchinterval():g}", flush=True)
         print("up", flush=True)
     async def reload(self, settings):
         print("reloaded", ",".join(settings.senders), flush=True)
@@ -83,6 +85,14 @@ def test_sigterm_ends_it_in_order(program: Path) -> None:
     out, err = running.communicate(timeout=20)
     assert running.returncode == 0, err
     assert "stopped" in out.splitlines()
+
+
+def test_a_thread_that_waits_gets_the_interpreter_after_half_a_millisecond(program: Path) -> None:
+    running = begin(program, "switch")
+    assert running.stdout is not None
+    assert running.stdout.readline() == "0.0005\n"
+    running.send_signal(signal.SIGTERM)
+    assert running.wait(20) == 0
 
 
 def test_a_signal_to_the_process_and_its_group_is_one(program: Path) -> None:
