@@ -1,4 +1,4 @@
-"""The campaign itself, for about a minute: at least twenty kills, and not one broken promise."""
+"""The campaign itself, for less than a minute: kills, and not one broken promise; longer in `make test-long`."""
 
 from __future__ import annotations
 
@@ -52,21 +52,32 @@ def _left_behind(folder: Path) -> list[str]:
     return found
 
 
+def _holds(tmp_path: Path, *words: str, kills: int, payments: int, kinds: int, faults: int) -> None:
+    code, said, last = _run(tmp_path, *words)
+    assert code == 0, said
+    assert (last[5], last[6], last[7]) == ("0", "0", "0")
+    assert int(last[1]) >= kills
+    assert int(last[4]) >= payments
+    assert int(last[3]) >= kinds
+    assert int(last[2]) >= faults
+    assert int(last[8]) >= 5, "pools moved money"
+    page = (tmp_path / "report.html").read_text("utf-8")
+    assert "kill -9" in page and "the ERP hears something new" in page
+
+
+@pytest.mark.broker
+@pytest.mark.usefixtures("broker")
+@pytest.mark.timeout(450)
+def test_some_kills_and_no_broken_promise(tmp_path: Path) -> None:
+    _holds(tmp_path, "--minutes", "0.3", "--seed", "1", "--kills", "8", kills=6, payments=200, kinds=12, faults=40)
+
+
+@pytest.mark.slow
 @pytest.mark.broker
 @pytest.mark.usefixtures("broker")
 @pytest.mark.timeout(450)
 def test_twenty_kills_and_no_broken_promise(tmp_path: Path) -> None:
-    code, said, last = _run(tmp_path, "--minutes", "0.7", "--seed", "1", "--kills", "20")
-    kills, faults, kinds, payments = (int(last[n]) for n in (1, 2, 3, 4))
-    assert code == 0, said
-    assert (last[5], last[6], last[7]) == ("0", "0", "0")
-    assert kills >= 20
-    assert payments >= 500
-    assert kinds >= 15
-    assert faults >= 50
-    assert int(last[8]) >= 10, "pools moved money"
-    page = (tmp_path / "report.html").read_text("utf-8")
-    assert "kill -9" in page and "the ERP hears something new" in page
+    _holds(tmp_path, "--minutes", "0.7", "--seed", "1", "--kills", "20", kills=18, payments=500, kinds=15, faults=50)
 
 
 @pytest.mark.broker
@@ -93,6 +104,7 @@ def test_a_planted_double_send_is_caught(tmp_path: Path) -> None:
     assert int(last[5]) > 10, said
 
 
+@pytest.mark.slow
 @pytest.mark.broker
 @pytest.mark.usefixtures("broker")
 @pytest.mark.timeout(450)

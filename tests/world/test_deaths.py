@@ -1,13 +1,14 @@
-"""The real daemon dies at every named point, once each; five times by `make crash ROUNDS=5`."""
+"""The real daemon dies at every named point; at each of its passings in `make test-long` and by `make crash`."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.world import deaths
-from tests.world.deaths import Verdict, places
+from tests.world.deaths import Place, Verdict, places
 from tests.world.services import Broker
 
 
@@ -15,13 +16,27 @@ def test_there_are_points_enough() -> None:
     assert len({place.point for place in places()}) >= 40, "by name; the same point passed again does not count"
 
 
-@pytest.mark.broker
-@pytest.mark.timeout(600)
-def test_no_death_duplicates_or_loses(broker: Broker, tmp_path: Path) -> None:
+def _played(broker: Broker, folder: Path, where: Sequence[Place]) -> None:
     verdict = Verdict()
-    with deaths.ground(broker, broker.test_vhost, tmp_path) as at:
-        deaths.play(at, places(), verdict, "T-")
+    with deaths.ground(broker, broker.test_vhost, folder) as at:
+        deaths.play(at, where, verdict, "T-")
     print(verdict.last_line())
+    assert verdict.last_line().startswith(f"crash: {len(where)} points")
     assert verdict.duplicated == []
     assert verdict.lost == []
     assert verdict.missed == []
+
+
+@pytest.mark.broker
+@pytest.mark.timeout(600)
+def test_no_death_duplicates_or_loses(broker: Broker, tmp_path: Path) -> None:
+    first = list({place.point: place for place in reversed(places())}.values())
+    assert len(first) >= 40
+    _played(broker, tmp_path, first[::-1])
+
+
+@pytest.mark.slow
+@pytest.mark.broker
+@pytest.mark.timeout(900)
+def test_no_death_at_any_passing_duplicates_or_loses(broker: Broker, tmp_path: Path) -> None:
+    _played(broker, tmp_path, places())

@@ -196,7 +196,7 @@ def test_a_silent_bank_is_asked_ever_more_slowly_and_for_ever(tmp_path: Path) ->
     assert [line["alarm"] for line in events(heard, "payment.alarm")] == ["escalated"]
     assert len(pays(life)) == 1, "asked about, never sent again"
     world.bank.simbank.script.calm()
-    world.run(3 * DAY_S)
+    world.run(DAY_S)
     assert world.last("AP-1")["state"] == "escalated", "and not found is still no failure"
     assert len(pays(life)) == 1
 
@@ -244,11 +244,11 @@ def test_a_payment_taken_but_not_decided_is_asked_about_until_it_is(tmp_path: Pa
 @pytest.mark.usefixtures("long_lease")
 def test_money_that_comes_back_days_later_is_told(tmp_path: Path) -> None:
     plan = Script([Scripted(BankFault.LATE_RETURN, seconds=2.5 * DAY_S)])
-    world = World(tmp_path, plan=plan, bank_options=QUIET)
+    world = World(tmp_path, plan=plan, bank_options=QUIET, spans={"returns_watch_s": 3.5 * DAY_S})
     world.start()
     world.submit("AP-1")
     world.submit("AP-2")
-    for _ in range(9):
+    for _ in range(5):
         world.run(DAY_S)
     assert world.told("AP-1") == ["payment.accepted", "payment.settled", "payment.returned"]
     assert world.last("AP-1")["evidence"] == "returns" and world.last("AP-1")["final"] is True
