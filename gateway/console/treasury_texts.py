@@ -114,6 +114,14 @@ TREASURY_TEXTS: Texts = {
     "no_messages": ("No message is parked.", "没有滞留的消息。"),
     "delivery_waiting": ("waits for the broker", "等待投递"), "delivery_sent": ("delivered to the broker", "已投递"),
     "delivery_parked": ("parked: nobody took it", "滞留:无人接收"), "delivery": ("Delivery", "投递状态"),
+    "delivery_tries": ("Tries", "投递次数"), "last_try": ("Last try", "最近一次投递"),
+    "tries_about": ("A try that was not confirmed is shown within ten seconds or so, or with the next one.",
+                    "未获确认的投递约十秒内显示,或随下一次投递显示。"),
+    "not_counted": ("not counted", "未计数"), "last_try_confirmed": ("the broker stored it", "代理已保存"),
+    "last_try_nacked": ("the broker did not store it: tried again", "代理未保存:将重试"),
+    "last_try_returned": ("no queue took it", "没有队列接收"),
+    "last_try_refused": ("the broker refused it", "代理拒绝"),
+    "last_try_lost": ("the connection was lost first: tried again", "连接先行中断:将重试"),
     # step-up
     "step_up": ("Show who you are again", "再次验证身份"), "step_up_button": ("Go on", "继续"),
     "step_up_about": ("A file is about to leave the gateway. Show your password and the present code of your "

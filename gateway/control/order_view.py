@@ -185,10 +185,14 @@ def _signed(wire: bytes, veiled: Veil) -> list[dict[str, Any]]:
 
 
 def mail(row: OutboxRow) -> dict[str, Any]:
-    """The envelope of a message to the ERP."""
+    """The envelope of a message to the ERP, and its tries: None are known before the first, and of messages that were
+    written before tries were counted."""
+    tries = row.tries
     return {
         "message_id": row.message_id, "event": row.headers.get("type", ""), "state": row.state.value,
         "exchange": row.exchange, "routing_key": row.routing_key, "correlation_id": row.correlation_id,
+        "tries": tries and tries.count, "last_tried_at": tries and _time(tries.last_ms),
+        "last_result": tries and tries.result, "last_text": tries and tries.text,
     }  # fmt: skip
 
 

@@ -8,17 +8,19 @@ affected.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
+from twisted.python.failure import Failure
 
 from gateway import log
 from gateway.clock import Clock
-from gateway.erp.amqp_types import Amqp, OutgoingMessage, Properties, PublishResult, PublishStatus
+from gateway.erp.amqp_types import CONFIRMED, Amqp, OutgoingMessage, Properties, PublishResult, PublishStatus
 from gateway.journal.commit import outbox
-from gateway.journal.commit.rows import OutboxRow, OutboxState
+from gateway.journal.commit.rows import DeliveryTries, OutboxRow, OutboxState
 from gateway.journal.commit.store import Store
 from gateway.meters import Meters
 
@@ -31,6 +33,8 @@ WINDOW_BYTES, IN_MEMORY_BYTES, PAGE_BYTES = 16_777_216, 33_554_432, 8_388_608
 parked copies. The number of messages is limited as well; whichever limit is reached first applies."""
 MARK_AT_ONCE = 200
 MARK_LINGER_S = 0.02
+NOTE_TRIES_S = 10.0
+"""So long tries that were not confirmed are counted in memory only, unless a mark of their message comes first."""
 RETRY_S, LAST_RETRY_S = 1.0, 300.0
 """The retry pause grows, because a message that one of several queues refuses is stored in the others each time."""
 _log = log.get("erp.outbox")
@@ -59,6 +63,8 @@ class Outbox:
         self._marks: dict[OutboxState, list[str]] = {OutboxState.SENT: [], OutboxState.PARKED: []}
         self._mark_timer: IDelayedCall | None = None
         self._marking = 0
+        self._tries: dict[str, DeliveryTries] = {}
+        self._tries_timer: IDelayedCall | None = None
         self._idle: list[Deferred[None]] = []
         self._stopping = False
 
@@ -89,7 +95,10 @@ class Outbox:
         self._stopping = True
         done: Deferred[None] = Deferred()
         self._idle.append(done)
-        self._flush_marks()
+        if self._tries_timer is not None:
+            self._tries_timer.cancel()
+            self._tries_timer = None
+        self._note_tries()
         self._tell_idle()
         return done
 
@@ -141,18 +150,26 @@ class Outbox:
             self._refused.pop(row.message_id, None)
         if verdict.fate is PublishStatus.CONFIRMED:
             self._meters.stage.labels("news").observe(max(self._clock.now_ms() - row.created_ms, 0) / 1000)
+            if row.message_id in self._tries:
+                self._count(row.message_id, verdict)
             self._mark(row, OutboxState.SENT)
-        elif verdict.fate is PublishStatus.LOST:
+        else:
+            self._tried_in_vain(row, verdict)
+        self._pump()
+        self._tell_idle()
+
+    def _tried_in_vain(self, row: OutboxRow, verdict: PublishResult) -> None:
+        if verdict.fate is PublishStatus.LOST:
+            self._count_in_vain(row, verdict)
             # It is unknown whether it was stored: the scan after the reconnect publishes it again under the same id.
             self._known.discard(row.message_id)
         elif verdict.fate is PublishStatus.NACKED:
+            self._count_in_vain(row, verdict)
             pause_s = self._refused.get(row.message_id, RETRY_S)
             self._refused[row.message_id] = min(2 * pause_s, LAST_RETRY_S)
             self._clock.later(pause_s, self._again, row)
         else:
             self._park(row, verdict)
-        self._pump()
-        self._tell_idle()
 
     def _again(self, row: OutboxRow) -> None:
         self._wait(row)
@@ -173,10 +190,12 @@ class Outbox:
         )  # fmt: skip
         self._leave(row)
         copy = OutgoingMessage("", UNROUTED_NEWS, row.body, properties)
-        self._amqp.publish(copy).addCallback(self._parked, row)
+        self._amqp.publish(copy).addCallback(self._parked, row, verdict)
 
-    def _parked(self, verdict: PublishResult, row: OutboxRow) -> None:
+    def _parked(self, verdict: PublishResult, row: OutboxRow, of_the_message: PublishResult) -> None:
         self._landed(row)
+        # Counted only now, so that the mark has it and nothing wrote it before.
+        self._count_in_vain(row, of_the_message)
         if verdict.fate is PublishStatus.CONFIRMED:
             self._mark(row, OutboxState.PARKED)
         elif verdict.fate is PublishStatus.LOST:
@@ -214,14 +233,63 @@ class Outbox:
             if marks:
                 self._marks[state] = []
                 self._marking += 1
-                writing = self._store.write(partial(outbox.mark, message_ids=tuple(marks), state=state))
-                writing.addBoth(self._marked, tuple(marks))
+                ids = tuple(marks)
+                # Usually there are none: each message was published once.
+                tries = {one: self._tries.pop(one) for one in ids if one in self._tries} if self._tries else {}
+                writing = self._store.write(partial(outbox.mark, message_ids=ids, state=state, tries=tries))
+                writing.addBoth(self._marked, ids, tries)
 
-    def _marked(self, _result: object, message_ids: tuple[str, ...]) -> None:
+    def _marked(self, result: object, message_ids: tuple[str, ...], tries: dict[str, DeliveryTries]) -> None:
         # If marking failed, the row stays waiting, and the next scan publishes it again, which is harmless.
         self._marking -= 1
         self._known.difference_update(message_ids)
+        if isinstance(result, Failure):
+            self._keep_tries({one: tries.get(one) or self._one_try(CONFIRMED) for one in message_ids})
         self._tell_idle()
+
+    # ---- tries ----
+
+    def _one_try(self, verdict: PublishResult) -> DeliveryTries:
+        said = f"{verdict.code} {verdict.text}".strip() if verdict.code else None
+        return DeliveryTries(1, self._clock.now_ms(), verdict.fate.value, said)
+
+    def _count(self, message_id: str, verdict: PublishResult) -> None:
+        before, now = self._tries.get(message_id), self._one_try(verdict)
+        self._tries[message_id] = now if before is None else replace(now, count=before.count + 1)
+
+    def _count_in_vain(self, row: OutboxRow, verdict: PublishResult) -> None:
+        self._count(row.message_id, verdict)
+        self._note_tries_later()
+
+    def _note_tries_later(self) -> None:
+        if self._tries_timer is None and not self._stopping:
+            self._tries_timer = self._clock.later(NOTE_TRIES_S, self._tries_due)
+
+    def _tries_due(self) -> None:
+        self._tries_timer = None
+        self._note_tries()
+
+    def _note_tries(self) -> None:
+        """Write the tries of messages that still wait, after the marks, which have their messages' tries."""
+        self._flush_marks()
+        if self._tries:
+            tries, self._tries = self._tries, {}
+            self._marking += 1
+            self._store.write(partial(outbox.note_tries, tries=tries)).addBoth(self._noted, tries)
+
+    def _noted(self, result: object, tries: dict[str, DeliveryTries]) -> None:
+        self._marking -= 1
+        if isinstance(result, Failure):
+            self._keep_tries(tries)
+        self._tell_idle()
+
+    def _keep_tries(self, tries: Mapping[str, DeliveryTries]) -> None:
+        """What could not be written is written with what comes next."""
+        for message_id, earlier in tries.items():
+            later = self._tries.get(message_id)
+            kept = earlier if later is None else replace(later, count=later.count + earlier.count)
+            self._tries[message_id] = kept
+        self._note_tries_later()
 
     def _tell_idle(self) -> None:
         # Nothing waits to be marked: `drain` flushed the marks, and since then each message is marked at once.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -16,7 +17,7 @@ from gateway.jointtest.run_store import FILE, RunStore
 from gateway.jointtest.shelf import RunShelf
 from gateway.jointtest.verdicts import CaseFinding, CaseVerdict, SeenAt
 from gateway.journal.commit import outbox
-from gateway.journal.commit.rows import OutboxState
+from gateway.journal.commit.rows import DeliveryTries, OutboxState
 from gateway.journal.commit.store import Tx
 from gateway.journal.payments import lookup, pools, receipt_files
 from gateway.people import one_time_codes
@@ -229,6 +230,35 @@ def test_a_parked_message_is_published_again_by_who_runs_the_machine(house: Hous
     house.operator.world.run(2)
     shown = sun.get(f"/payments/{payment}").body
     assert "outbox.replayed" in shown and "parked: nobody took it" not in shown
+
+
+def test_a_payment_says_how_often_each_message_was_tried_and_how_the_last_try_ended(house: House) -> None:
+    submit(house.operator, "AP-1", 100, maker="zhao")
+    payment = payment_of(house, "AP-1")
+    page = f"/payments/{payment}"
+    first, second, *_rest = [row[0] for row in house.operator.world.look(
+        "select message_id from outbox where payment = ? order by message_id", payment)]  # fmt: skip
+    returned = DeliveryTries(1, 1_795_500_000_000, "returned", "312 NO_ROUTE")
+    write(house.operator, lambda tx: outbox.mark(tx, [first], OutboxState.PARKED, {first: returned}))
+    write(house.operator, lambda tx: tx.fresh.exec_driver_sql(f"update outbox set tries = null where message_id = '{second}'"))
+
+    def tried(language: str, path: str = page, browser: Browser | None = None) -> Sequence[str]:
+        shown = (browser or house.browser(SUN, language)).get(path).body
+        (row,) = [one for one in shown.split("<tr>") if first in one]
+        found = re.search(r'<td class="number">(.*?)</td><td>(.*?)</td>', row)
+        assert found is not None, row
+        return found.groups()
+
+    at = "2026-11-24T06:00:00.000Z"
+    assert tried("en") == ("2", f"{at} · no queue took it <code>312 NO_ROUTE</code>")
+    assert tried("zh") == ("2", f"{at} · 没有队列接收 <code>312 NO_ROUTE</code>")
+    machine = house.browser(LI)
+    assert tried("en", "/messages", machine) == tried("en")
+    assert '<td class="number">not counted</td><td></td>' in house.browser(SUN).get(page).body
+    machine.post(f"/messages/{first}/replay")
+    house.operator.world.run(2)
+    count, how = tried("en")
+    assert count == "3" and how.endswith("· the broker stored it")
 
 
 def test_a_payment_says_who_signed_it_and_what(house: House) -> None:

@@ -184,7 +184,15 @@ def _headline(one: Any) -> str:
         return f"sent, attempt {one['attempt']} {where}{together}"
     if one["what"] == "heard":
         return f"heard by {one['source']}: {one['fate'] or '?'} {one['code']} {one['note']}".rstrip()
-    return f"told {one['event']} ({one['state']}) key {one['routing_key']}"
+    return f"told {one['event']} ({one['state']}{_tries(one)}) key {one['routing_key']}"
+
+
+def _tries(one: Any) -> str:
+    """How often a message was published, and how the last try ended, where that is more than its state says."""
+    if one.get("tries") is None or (one["tries"], one["last_result"]) == (1, "confirmed"):
+        return ""
+    said = f" {one['last_text']}" if one["last_text"] else ""
+    return f", tries {one['tries']}, the last {one['last_result']}{said} at {one['last_tried_at']}"
 
 
 def _flat(value: Any) -> str:

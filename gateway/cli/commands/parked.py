@@ -12,6 +12,7 @@ from gateway.cli.output import DEFAULT_CONFIG, AsJson, Clear, Config, ReasonOpti
 
 _COLUMNS = {
     "from": "from", "written_at": "since", "event": "what", "routing_key": "key", "refused": "refused",
+    "tries": "tries", "last_result": "last try",
     "message_id": "message",
 }  # fmt: skip
 MessageArgument = Annotated[

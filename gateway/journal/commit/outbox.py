@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Integer, bindparam, func, insert, literal, select, union_all, update
+from sqlalchemy import BigInteger, Connection, Integer, bindparam, func, insert, literal, select, union_all, update
 
 from gateway.journal.commit import audit
-from gateway.journal.commit.rows import OutboxRow, OutboxState
+from gateway.journal.commit.rows import DeliveryTries, OutboxRow, OutboxState
 from gateway.journal.commit.store import Tx
 from gateway.journal.sql import schema
+from gateway.journal.sql.columns import fitting
 from gateway.journal.sql.driver import rows, write_many
 from gateway.journal.sql.vault import Vault
 from gateway.journal.sql.vaults import vault_of
@@ -24,10 +25,16 @@ _MARKED_ONE_BY_ONE = 8
 _C = schema.outbox.c
 _object = json_writer()
 _INSERT = insert(schema.outbox)
+_TRIED: dict[str, Any] = {
+    "tries": func.coalesce(_C.tries, 0) + bindparam("b_tries", type_=BigInteger),
+    "last_tried_ms": bindparam("b_tried_ms", type_=BigInteger), "last_result": bindparam("b_result"),
+    "last_text": bindparam("b_text"),
+}  # fmt: skip
+"""The tries come with the mark, so that a message that is confirmed at once costs no statement more."""
 _MARK = (
     update(schema.outbox)
     .where(_C.message_id.in_(bindparam("b_ids", expanding=True)), _C.state != bindparam("b_state"))
-    .values(state=bindparam("b_state"))
+    .values(state=bindparam("b_state"), **_TRIED)
 )  # fmt: skip
 
 _UNSENT = (
@@ -42,8 +49,13 @@ _SIZES = (
 )  # fmt: skip
 _MARK_ONE = (
     update(schema.outbox).where(_C.message_id == bindparam("b_id"), _C.state != bindparam("b_state"))
-    .values(state=bindparam("b_state"))
+    .values(state=bindparam("b_state"), **_TRIED)
 )  # fmt: skip
+_NOTE_TRIES = (
+    update(schema.outbox).where(_C.message_id == bindparam("b_id"), _C.state == OutboxState.WAITING.value)
+    .values(**_TRIED)
+)  # fmt: skip
+_USUAL_RESULT = {OutboxState.SENT: "confirmed", OutboxState.PARKED: "returned"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,19 +92,38 @@ def page(conn: Connection, node: str, after: str, limit: int, most_bytes: int) -
     return found, len(sizes) == limit or count < len(sizes)
 
 
-def mark(tx: Tx, message_ids: Sequence[str], state: OutboxState) -> int:
-    """Set the state of these messages; returns how many rows changed. Marking twice is harmless."""
-    changed = 0
+def mark(
+    tx: Tx, message_ids: Sequence[str], state: OutboxState, tries: Mapping[str, DeliveryTries] | None = None
+) -> int:
+    """Set the state of these messages; returns how many rows changed. Marking twice is harmless.
+
+    `tries` adds the tries of messages that were not published exactly once since their tries were last written.
+    """
+    changed, usual = 0, _tried(DeliveryTries(1, tx.now_ms, _USUAL_RESULT[state]))
+    if tries:
+        apart = [{"b_id": one, "b_state": state.value, **_tried(how)} for one, how in tries.items()]
+        changed += write_many(tx.raw, _MARK_ONE, apart)
+    # Those are marked by now and do not change again.
     for start in range(0, len(message_ids), _MARKED_AT_ONCE):
         some = list(message_ids[start : start + _MARKED_AT_ONCE])
         if len(some) <= _MARKED_ONE_BY_ONE:
-            changed += write_many(tx.raw, _MARK_ONE, [{"b_id": one, "b_state": state.value} for one in some])
+            changed += write_many(tx.raw, _MARK_ONE, [{"b_id": one, "b_state": state.value, **usual} for one in some])
         else:
-            changed += tx.raw.execute(_MARK, {"b_ids": some, "b_state": state.value}).rowcount
+            changed += tx.raw.execute(_MARK, {"b_ids": some, "b_state": state.value, **usual}).rowcount
     if changed:
         detail = {"count": changed, "last": message_ids[-1]}
         audit.append(tx, f"node:{tx.node}", f"outbox.{state.value}", message_ids[0], detail)
     return changed
+
+
+def note_tries(tx: Tx, tries: Mapping[str, DeliveryTries]) -> None:
+    """Add these tries to messages that still wait."""
+    write_many(tx.raw, _NOTE_TRIES, [{"b_id": one, **_tried(how)} for one, how in tries.items()])
+
+
+def _tried(how: DeliveryTries) -> dict[str, Any]:
+    text = None if how.text is None else fitting(how.text, _C.last_text)
+    return {"b_tries": how.count, "b_tried_ms": how.last_ms, "b_result": how.result, "b_text": text}
 
 
 NOBODY = ""
@@ -164,4 +195,5 @@ def read(row: Any, vault: Vault) -> OutboxRow:
         body=vault.open(row.body, _aad(row.message_id)), headers=json.loads(row.headers),
         correlation_id=row.correlation_id, content_type=row.content_type, payment=row.payment,
         created_ms=row.created_ms, state=OutboxState(row.state),
+        tries=row.tries and DeliveryTries(row.tries, row.last_tried_ms, row.last_result, row.last_text),
     )  # fmt: skip

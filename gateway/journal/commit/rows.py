@@ -98,8 +98,22 @@ class OutboxState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class DeliveryTries:
+    """How often a message was published, and how the last try ended: the verdict (`confirmed`, `nacked`, `returned`,
+    `refused` or `lost`), when it was heard, and what the broker said."""
+
+    count: int
+    last_ms: int
+    result: str
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class OutboxRow:
-    """One message to be published until the broker confirms it; `message_id` never changes."""
+    """One message to be published until the broker confirms it; `message_id` never changes.
+
+    `tries` is None until a try is written, and in rows of programs before schema 16.
+    """
 
     message_id: str
     node: str
@@ -112,6 +126,7 @@ class OutboxRow:
     payment: str | None = None
     created_ms: int = 0
     state: OutboxState = OutboxState.WAITING
+    tries: DeliveryTries | None = None
 
 
 @dataclass(frozen=True, slots=True)

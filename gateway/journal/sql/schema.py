@@ -23,7 +23,7 @@ from gateway.journal.sql.columns import (
     unbounded,
 )
 
-SCHEMA_VERSION = 15
+SCHEMA_VERSION = 16
 
 metadata = MetaData()
 
@@ -73,6 +73,8 @@ outbox = Table(
     key("message_id", 36), bounded("node"), bounded("state", 16), bounded("exchange", 255), bounded("routing_key", 255),
     unbounded("headers"), bounded("correlation_id", 255, null=True), bounded("content_type"),
     bounded("payment", 26, null=True), number("created_ms"), hidden("body"),
+    number("tries", null=True), number("last_tried_ms", null=True), bounded("last_result", 16, null=True),
+    bounded("last_text", 255, null=True),
     Index("outbox_waiting", "node", "state", "message_id"), Index("outbox_payment", "payment"), **STRICT,
 )  # fmt: skip
 

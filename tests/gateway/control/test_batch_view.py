@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gateway.cli.commands.orders import _changed, _words
+from gateway.cli.commands.orders import _changed, _headline, _words
 from gateway.control import order_view
 from gateway.control.order_view import Veil
 from gateway.simbank.faults import BankFault, Script, Scripted, Touch
@@ -223,3 +223,13 @@ def test_a_long_message_is_cut_between_characters_and_hides_half_a_name(shift: i
     assert not said["text"].strip("x示*")
     assert veiled.octets("示例乙".encode("gb18030"))["read_as"] == "GB18030"
     assert veiled.octets(name.encode())["text"] == "示**"
+
+
+def test_a_line_says_how_a_message_was_tried_where_that_is_more_than_its_state() -> None:
+    one = {"what": "told", "event": "payment.settled", "state": "sent", "routing_key": "k", "tries": 1,
+           "last_tried_at": "T", "last_result": "confirmed", "last_text": None}  # fmt: skip
+    assert _headline(one) == "told payment.settled (sent) key k"
+    assert _headline({**one, "tries": None}) == "told payment.settled (sent) key k"
+    assert _headline({**one, "tries": 3}) == "told payment.settled (sent, tries 3, the last confirmed at T) key k"
+    parked = {**one, "state": "parked", "last_result": "returned", "last_text": "312 NO_ROUTE"}
+    assert _headline(parked) == "told payment.settled (parked, tries 1, the last returned 312 NO_ROUTE at T) key k"

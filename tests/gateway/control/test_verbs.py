@@ -176,6 +176,15 @@ def test_an_orders_whole_story_is_masked(operator: Operator) -> None:
     assert said["correlation_id"] == "m-1"
 
 
+def test_each_message_to_the_erp_says_how_often_it_was_tried(operator: Operator) -> None:
+    operator.world.submit("AP-1")
+    operator.world.run(5)
+    told = [one for one in operator.ask("GET", "orders", "kingdee:AP-1")["timeline"] if one["what"] == "told"]
+    assert {(one["state"], one["tries"], one["last_result"], one["last_text"]) for one in told} == {
+        ("sent", 1, "confirmed", None)}  # fmt: skip
+    assert all(one["at"] <= one["last_tried_at"] for one in told)
+
+
 def test_clear_data_is_for_root_and_owner_and_is_noted(operator: Operator) -> None:
     operator.world.submit("AP-1")
     operator.world.run(5)

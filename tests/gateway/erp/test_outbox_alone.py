@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from gateway.erp import outbox as outbox_module
 from gateway.erp.amqp_types import CONFIRMED, NACKED, OutgoingMessage, PublishResult, PublishStatus
 from gateway.journal.commit import outbox as outbox_rows
-from gateway.journal.commit.rows import OutboxRow
+from gateway.journal.commit.rows import DeliveryTries, OutboxRow
 from gateway.meters import Meters
 from tests.world.clock import HeapClock
 from tests.world.world import LifeClock
@@ -43,10 +43,12 @@ class _Store:
 
     def __init__(self) -> None:
         self.writes: list[Deferred[Any]] = []
+        self.units: list[Any] = []
         self.reads: list[Deferred[Any]] = []
         self.looks: list[Callable[[Any], Any]] = []
 
-    def write(self, _unit: Any) -> Deferred[Any]:
+    def write(self, unit: Any) -> Deferred[Any]:
+        self.units.append(unit)
         self.writes.append(Deferred())
         return self.writes[-1]
 
@@ -308,3 +310,97 @@ def test_a_full_page_is_not_followed_by_another_while_memory_is_full() -> None:
     alone.outbox.up()
     alone.store.reads[0].callback(([row(f"n{n}") for n in range(1000)], True))
     assert len(alone.store.reads) == 1
+
+
+def written(alone: _Alone) -> list[tuple[str, dict[str, tuple[int, str]]]]:
+    """The units so far: which function, and the tries that it was given."""
+    return [(unit.func.__name__, {one: (how.count, how.result) for one, how in unit.keywords["tries"].items()})
+            for unit in alone.store.units]  # fmt: skip
+
+
+LOST = PublishResult(PublishStatus.LOST)
+RETURNED = PublishResult(PublishStatus.RETURNED, 312, "NO_ROUTE")
+
+
+def test_a_message_that_is_confirmed_at_once_has_no_tries_to_write() -> None:
+    alone = _Alone()
+    alone.take("m1")
+    alone.broker.say("m1")
+    alone.clock.advance(60)
+    assert written(alone) == [("mark", {})]
+
+
+def test_tries_in_vain_are_written_with_the_mark_that_comes_soon() -> None:
+    alone = _Alone()
+    alone.take("m1", "m2")
+    alone.broker.say("m1", NACKED)
+    alone.broker.say("m2", LOST)
+    alone.take("m2")
+    alone.clock.advance(1.01)
+    alone.broker.say("m1")
+    alone.broker.say("m2", NACKED)
+    alone.clock.advance(1.01)
+    alone.broker.say("m2")
+    alone.clock.advance(60)
+    assert written(alone) == [("mark", {"m1": (2, "confirmed")}), ("mark", {"m2": (3, "confirmed")})]
+
+
+def test_tries_in_vain_are_written_at_a_slow_pace_while_nothing_is_confirmed() -> None:
+    alone = _Alone()
+    alone.take("m1")
+    for pause_s in (1, 2, 4, 8):
+        alone.broker.say("m1", NACKED)
+        alone.clock.advance(pause_s + 0.01)
+    assert written(alone) == [("note_tries", {"m1": (4, "nacked")})]
+    alone.store.writes[0].callback(None)
+    alone.broker.say("m1")
+    alone.clock.advance(60)
+    assert written(alone)[1:] == [("mark", {})], "what was written is not written again"
+
+
+def test_tries_that_could_not_be_written_come_with_the_next() -> None:
+    alone = _Alone()
+    alone.take("m1")
+    alone.broker.say("m1", LOST)
+    alone.clock.advance(10.01)
+    alone.take("m1")
+    alone.broker.say("m1", LOST)
+    alone.store.writes[0].errback(ZeroDivisionError())
+    alone.clock.advance(10.01)
+    assert written(alone)[1:] == [("note_tries", {"m1": (2, "lost")})]
+    alone.store.writes[1].callback(None)
+    alone.take("m1")
+    alone.broker.say("m1")
+    alone.clock.advance(1)
+    alone.store.writes[2].errback(ZeroDivisionError())
+    alone.take("m1")
+    alone.broker.say("m1")
+    alone.clock.advance(1)
+    assert written(alone)[2:] == [("mark", {}), ("mark", {"m1": (2, "confirmed")})]
+
+
+def test_a_parked_message_has_its_own_tries_and_none_of_its_copy() -> None:
+    alone = _Alone()
+    alone.take("m1")
+    alone.broker.say("m1", RETURNED)
+    alone.clock.advance(15)
+    assert written(alone) == [], "the copy is under way"
+    alone.broker.say("m1", NACKED)
+    alone.clock.advance(1.01)
+    alone.broker.say("m1", RETURNED)
+    alone.broker.say("m1")
+    alone.clock.advance(60)
+    assert written(alone) == [("mark", {"m1": (2, "returned")})]
+    how = alone.store.units[0].keywords["tries"]["m1"]
+    assert how == DeliveryTries(2, 1_795_000_016_010, "returned", "312 NO_ROUTE")
+
+
+def test_draining_writes_the_tries_and_leaves_no_timer() -> None:
+    alone = _Alone()
+    alone.take("m1")
+    alone.broker.say("m1", LOST)
+    done: list[object] = []
+    alone.outbox.drain().addCallback(done.append)
+    assert written(alone) == [("note_tries", {"m1": (1, "lost")})] and done == []
+    alone.store.writes[0].callback(None)
+    assert done == [None] and alone.clock.getDelayedCalls() == []

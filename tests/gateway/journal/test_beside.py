@@ -32,7 +32,7 @@ def words_of(revision: str) -> MetaData:
     for file in sorted(STEPS.glob("v*.py")):
         step = import_module(f"gateway.journal.sql.migrations.versions.{file.stem}")
         if step.revision <= revision:
-            for table in step.metadata.sorted_tables:
+            for table in getattr(step, "metadata", MetaData()).sorted_tables:
                 table.to_metadata(known)
     return known
 

@@ -3,10 +3,17 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 
+import pytest
+from alembic.operations import Operations
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, create_engine, select, text
+
 from gateway.journal.commit import outbox
-from gateway.journal.commit.rows import OutboxRow, OutboxState
+from gateway.journal.commit.rows import DeliveryTries, OutboxRow, OutboxState
 from gateway.journal.commit.store import Tx
-from gateway.journal.sql import schema
+from gateway.journal.sql import migrations, schema
+from gateway.journal.sql.migrations.versions import v0016_delivery_tries
+from gateway.journal.sql.vaults import vault_of
 from tests.gateway.journal.bench import NOW_MS, Journal, message
 
 
@@ -60,6 +67,76 @@ def test_marked_mail_does_not_come_again_and_marking_twice_is_harmless(journal: 
     journal.do(lambda tx: outbox.mark(tx, ["m1099"], OutboxState.PARKED))
     assert len(ids(journal)) == 49
     assert journal.read(outbox.depth) == outbox.Depth(49, NOW_MS, 1)
+
+
+LOST = DeliveryTries(2, NOW_MS - 5, "lost")
+RETURNED = DeliveryTries(1, NOW_MS - 3, "returned", "312 NO_ROUTE")
+
+
+def tries(journal: Journal) -> dict[str, DeliveryTries | None]:
+    def look(conn: Connection) -> dict[str, DeliveryTries | None]:
+        vault = vault_of(conn)
+        return {row.message_id: outbox.read(row, vault).tries for row in conn.execute(select(schema.outbox))}
+
+    return journal.read(look)
+
+
+@pytest.mark.parametrize("count", [3, 60])
+def test_a_mark_writes_the_tries_of_its_messages_and_adds_to_those_before(journal: Journal, count: int) -> None:
+    names = [f"m{n:02}" for n in range(count)]
+    mail(journal, *map(message, [*names, "parked", "waits"]))
+    journal.do(lambda tx: outbox.note_tries(tx, {"m00": LOST, "waits": LOST}))
+    assert tries(journal) == {**dict.fromkeys([*names, "parked"]), "m00": LOST, "waits": LOST}
+    thrice = DeliveryTries(3, NOW_MS - 1, "confirmed")
+    assert journal.do(lambda tx: outbox.mark(tx, names, OutboxState.SENT, {"m01": thrice})) == count
+    journal.do(lambda tx: outbox.mark(tx, ["parked"], OutboxState.PARKED, {"parked": RETURNED}))
+    once = DeliveryTries(1, NOW_MS, "confirmed")
+    assert tries(journal) == {**dict.fromkeys(names, once), "m00": DeliveryTries(3, NOW_MS, "confirmed"),
+                              "m01": thrice, "parked": RETURNED, "waits": LOST}  # fmt: skip
+
+
+def test_marking_twice_counts_no_try_twice_and_what_is_sent_keeps_its_result(journal: Journal) -> None:
+    mail(journal, message("m1"))
+    for _ in range(2):
+        journal.do(lambda tx: outbox.mark(tx, ["m1"], OutboxState.SENT))
+    journal.do(lambda tx: outbox.note_tries(tx, {"m1": LOST}))
+    assert tries(journal) == {"m1": DeliveryTries(1, NOW_MS, "confirmed")}
+
+
+def test_messages_of_before_have_no_tries_until_they_are_marked(journal: Journal) -> None:
+    mail(journal, message("sent"), message("waits"))
+    journal.do(lambda tx: outbox.mark(tx, ["sent"], OutboxState.SENT))
+    engine = create_engine(journal.url)
+    with engine.begin() as conn, Operations.context(MigrationContext.configure(conn)):
+        v0016_delivery_tries.downgrade()
+        conn.execute(text("UPDATE alembic_version SET version_num = '0015'"))
+    engine.dispose()
+    migrations.upgrade(journal.url)
+    assert tries(journal) == {"sent": None, "waits": None}
+    assert ids(journal) == ["waits"]
+    journal.do(lambda tx: outbox.mark(tx, ["waits"], OutboxState.SENT))
+    assert tries(journal) == {"sent": None, "waits": DeliveryTries(1, NOW_MS, "confirmed")}
+
+
+def test_what_a_broker_says_fits_its_column(journal: Journal) -> None:
+    mail(journal, message("m1"))
+    journal.do(lambda tx: outbox.note_tries(tx, {"m1": replace(RETURNED, text="312 " + "长" * 300 + "\0")}))
+    [one] = tries(journal).values()
+    assert one is not None and one.text == "312 " + "长" * 251
+
+
+@pytest.mark.parametrize("count", [1, 50])
+def test_tries_cost_a_mark_no_statement(small: Journal, count: int) -> None:
+    mail(small, *[message(f"m{n}") for n in range(count)])
+    said: list[str] = []
+
+    def unit(tx: Tx) -> None:
+        tx.raw.connection.driver_connection.set_trace_callback(said.append)  # type: ignore[union-attr]
+        outbox.mark(tx, [f"m{n}" for n in range(count)], OutboxState.SENT)
+        tx.raw.connection.driver_connection.set_trace_callback(None)  # type: ignore[union-attr]
+
+    small.do(unit)
+    assert len([one for one in said if "outbox" in one and one.startswith("UPDATE")]) == 1
 
 
 def test_an_empty_outbox_has_no_depth(journal: Journal) -> None:

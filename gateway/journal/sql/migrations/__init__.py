@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from alembic.runtime.migration import MigrationContext, RevisionStep
 
 KNOWN = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012", "0013", "0014",
-         "0015")
+         "0015", "0016")
 """All revisions in `versions`, newest last; a test compares the two."""
 BESIDE = KNOWN[-2]
 """The oldest revision whose programs may use a database of the newest revision. A migration that removes or restricts
