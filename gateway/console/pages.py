@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+import shlex
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -19,6 +21,8 @@ from gateway.web.site import PageRefused, PageVisit, WebRoute
 
 _PAGE_ROWS = 50
 _MOST_CSV_PAGES = 50
+_RUN = re.compile(r"[\w-]+\.[0-9]{8}\.[\w-]+", re.ASCII)
+"""A run of a pool: its name, the day and the slot."""
 _RIGHT = frozenset({CellKind.MONEY, CellKind.COUNT, CellKind.PERCENT, CellKind.SECONDS})
 
 
@@ -95,10 +99,22 @@ def overview(visit: PageVisit) -> Response:
 def search(visit: PageVisit) -> Response:
     """Whatever bears an id."""
     text = visit.asked("q")
+    if _RUN.fullmatch(text) and visit.may("GET /liquidity-runs/{}") and _is_run(visit, text):
+        return visit.go(f"/liquidity-runs/{text}")
     found = visit.query.get("search", q=text) if text else {"payments": [], "request": None}
     if text and len(found["payments"]) == 1 and found["request"] is None:
         return visit.go(f"/payments/{found['payments'][0]['payment']}")
     return visit.show("search.html", text=text, found=found)
+
+
+def _is_run(visit: PageVisit, key: str) -> bool:
+    try:
+        visit.query.get("liquidity-runs", key)
+    except Refused as error:
+        if error.status != 404:
+            raise
+        return False
+    return True
 
 
 def payments(visit: PageVisit) -> Response:
@@ -187,19 +203,33 @@ def reconciliation_accounts(visit: PageVisit) -> Response:
 
 
 def reconciliation(visit: PageVisit) -> Response:
-    """One account's open rows side by side, with the difference of the two sides."""
+    """One account's open rows side by side, with the difference of the two sides, and of the rows that are ticked."""
     found = visit.query.get("reconciliation", visit.part("ref"))
-    sides = {name: _sides(one) for name, one in found["matchings"].items()}
-    return visit.show("reconciliation.html", found=found, sides=sides)
+    sides = {name: _sides(*map(Decimal, one["open_sums"])) for name, one in found["matchings"].items()}
+    ticked = {name: _ticked(name, one, set(visit.asked_all(name))) for name, one in found["matchings"].items()}
+    return visit.show("reconciliation.html", found=found, sides=sides, ticked=ticked)
 
 
-def _sides(one: Mapping[str, Any]) -> Mapping[str, Decimal]:
-    """Sums of the open rows of each side, money paid as negative, and their difference."""
-    sums = {
-        name: sum((Decimal(row["amount"]) * (-1 if row["direction"] == "debit" else 1) for row in one[key]), Decimal())
-        for name, key in (("ours", "open_entries"), ("banks", "open_lines"))
-    }
-    return {**sums, "difference": sums["ours"] - sums["banks"]}
+def _sides(ours: Decimal, banks: Decimal) -> Mapping[str, Decimal]:
+    return {"ours": ours, "banks": banks, "difference": ours - banks}
+
+
+def _ticked(name: str, one: Mapping[str, Any], asked: set[str]) -> Mapping[str, Any] | None:
+    """The open rows that are ticked and the difference of the two sides' sums; None without any. Where both sides
+    agree, the command that confirms them: ids are an ERP's or a bank's words, and quoted for a shell."""
+    entries, lines = ([row for row in one[side] if row["id"] in asked] for side in ("open_entries", "open_lines"))
+    if not entries and not lines:
+        return None
+    sums = _sides(_signed_sum(entries), _signed_sum(lines))
+    ids = [*(f"--entry={row['id']}" for row in entries), *(f"--line={row['id']}" for row in lines)]
+    words = ["bankgw", "reconcile", "confirm", "ACCOUNT", "--matching", name, *ids]
+    agree = entries and lines and not sums["difference"]
+    return {**sums, "rows": {row["id"] for row in (*entries, *lines)}, "command": shlex.join(words) if agree else ""}
+
+
+def _signed_sum(rows: Sequence[Mapping[str, Any]]) -> Decimal:
+    """Money paid is negative."""
+    return sum((Decimal(row["amount"]) * (-1 if row["direction"] == "debit" else 1) for row in rows), Decimal())
 
 
 # ---- reports ----

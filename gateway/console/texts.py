@@ -79,8 +79,8 @@ TEXTS: Texts = {
     "trouble": ("Trouble", "故障"), "paused": ("Paused for", "暂停原因"),
     "stopped": ("Emergency stop: nothing is sent", "紧急停止:不发送任何付款"),
     # search
-    "search_hint": ("Any id: payment, order, batch, bank reference, request, account",
-                    "任意编号:付款、单号、批次、银行参考号、复核请求、账号"),
+    "search_hint": ("Any id: payment, order, batch, bank reference, request, account, message, receipt, pool run",
+                    "任意编号:付款、单号、批次、银行参考号、复核请求、账号、消息、回单、资金池执行"),
     "found_request": ("A request for approval", "一个复核请求"), "search_about": ("Results for what you typed", "查找结果"),
     # payment
     "payment": ("Payment", "付款"), "timeline": ("Timeline", "时间线"), "facts": ("Facts", "要素"),
@@ -119,6 +119,9 @@ TEXTS: Texts = {
     "left_side": ("Ours, open", "我方未达"), "right_side": ("The bank's, open", "银行未达"),
     "day": ("Day", "日期"), "direction": ("Direction", "方向"), "about": ("About", "摘要"),
     "difference": ("Difference of the open rows", "未达差额"), "ours": ("ours", "我方"), "banks": ("the bank's", "银行"),
+    "tick": ("Tick", "勾选"), "difference_of_ticked": ("Show the difference of the ticked rows", "计算所勾选行的差额"),
+    "difference_ticked": ("Difference of the ticked rows", "所勾选行的差额"), "listed_of": ("Rows shown", "显示行数"),
+    "ticked_agree": ("They agree. To confirm that they belong together:", "两方一致。确认为同一笔:"),
     "choose_account": ("Choose an account", "选择账户"), "rule": ("Rule", "规则"),
     "decide_by_command": ("Rows are confirmed and set aside with bankgw reconcile.", "确认与搁置用命令 bankgw reconcile。"),
     # reports

@@ -35,6 +35,7 @@ from gateway.treasury.reconciled import (
 from gateway.treasury.reconciliation.decision import Match
 from gateway.treasury.reconciliation.rows import AccountTerms, Matching, MatchRow
 from protocols.canon.money import Money
+from protocols.canon.statement import Direction
 from protocols.erp.news import instant
 
 T = TypeVar("T")
@@ -70,7 +71,7 @@ class _Acts:
         wrong = exceptions(found, terms)
         return {
             "account": route.account, "to": last.isoformat(), "currency": route.currency,
-            "matchings": {matching.value: _matching(found, matching) for matching in Matching},
+            "matchings": {matching.value: _matching(found, matching, route.currency) for matching in Matching},
             "decisions": [_decision(one) for one in found.decided],
             "void": [{**_decision(one), "why": why} for one, why in found.void],
             "exceptions": [_exception(one, route) for one in wrong[:LISTED]], "exception_count": len(wrong),
@@ -265,12 +266,13 @@ def _why_not_aside(found: Reconciled, matching: Matching, entries: Sequence[str]
     return f"{wrong[0]} is not open" if wrong else ""
 
 
-def _matching(found: Reconciled, matching: Matching) -> dict[str, Any]:
+def _matching(found: Reconciled, matching: Matching, currency: str) -> dict[str, Any]:
     one = found.matched[matching]
     rules: dict[str, int] = {}
     for match in one.matches:
         rules[match.rule.value] = rules.get(match.rule.value, 0) + 1
     confirmed = [one for one in found.decided if one.matching is matching and one.kind == CONFIRM]
+    opened = {lines: found.open(matching, lines=lines) for lines in (False, True)}
     return {
         "matched": {**rules, "confirmed": len(confirmed)},
         "matches": [_match(found, each) for each in one.matches[:LISTED]],
@@ -278,10 +280,18 @@ def _matching(found: Reconciled, matching: Matching) -> dict[str, Any]:
             {"rule": each.rule.value, "entries": each.entries, "lines": each.lines, "evidence": each.evidence}
             for each in one.proposals[:LISTED]
         ],
-        "open_entries": [_open(found, *each) for each in found.open(matching, lines=False)[:LISTED]],
-        "open_lines": [_open(found, *each) for each in found.open(matching, lines=True)[:LISTED]],
+        "open_entries": [_open(found, *each) for each in opened[False][:LISTED]],
+        "open_lines": [_open(found, *each) for each in opened[True][:LISTED]],
         "open_count": [len(one.open_entries), len(one.open_lines)],
+        "open_sums": [str(_sum(opened[lines], currency)) for lines in (False, True)],
+        "listed_of": [len(opened[lines]) for lines in (False, True)],
     }  # fmt: skip
+
+
+def _sum(opened: Sequence[tuple[MatchRow, str]], currency: str) -> Money:
+    """Of all open rows of one side, also those that are not listed; money out is negative."""
+    signs = {Direction.CREDIT: 1, Direction.DEBIT: -1}
+    return Money(sum(signs[row.direction] * row.amount_minor for row, _reason in opened), currency)
 
 
 def _match(found: Reconciled, one: Match) -> dict[str, Any]:

@@ -1,20 +1,23 @@
-"""One box for every id: a payment's key, an order's or batch's id, a bank's reference, a request for approval."""
+"""One box for every id: a payment's key, an order's or batch's id, a bank's reference, an account, a request for
+approval, a message to an ERP, a receipt."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select, union_all
 
 from gateway.journal.commit.rows import PaymentRow
 from gateway.journal.payments import lookup
 from gateway.journal.payments.lookup import Filters
 from gateway.journal.people import approval_requests
+from gateway.journal.sql import schema
 from gateway.people.scopes import Scope
 
 MOST_CHARACTERS = 128
 _MOST_FOUND = 50
 _NEWEST = 2_000
+_M, _R = schema.outbox.c, schema.receipt_files.c
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +44,22 @@ def search(conn: Connection, text: str, scope: Scope) -> FoundByText:
         for of_account in (replace(inside, debtor_account=text), replace(inside, creditor_account=text)):
             listed += _newest(conn, of_account)
     found = {row.payment: row for row in listed}
-    row = lookup.fetch(conn, text)
-    if row is not None and scope.covers(row.company, row.order.ours.account.clear):
-        found[row.payment] = row
+    for key in (text, *_of_message_or_receipt(conn, text)):
+        row = lookup.fetch(conn, key)
+        if row is not None and scope.covers(row.company, row.order.ours.account.clear):
+            found[row.payment] = row
     newest = sorted(found.values(), key=lambda row: row.payment, reverse=True)[:_MOST_FOUND]
     about = request is not None and any(
         row.sender == request.sender and request.subject in (row.order.id, row.batch) for row in newest
     )
     return FoundByText(tuple(newest), text if about else None)
+
+
+def _of_message_or_receipt(conn: Connection, text: str) -> list[str]:
+    """The payments that a message with this id is about, or a receipt with this key belongs to."""
+    asked = union_all(select(_M.payment).where(_M.message_id == text, _M.payment.is_not(None)),
+                      select(_R.payment).where(_R.receipt == text, _R.payment.is_not(None)))  # fmt: skip
+    return [str(payment) for (payment,) in conn.execute(asked)]
 
 
 def _newest(conn: Connection, of_account: Filters) -> list[PaymentRow]:

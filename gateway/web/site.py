@@ -86,6 +86,10 @@ class PageVisit:
         """A value of the query string."""
         return self.request.query_params.get(name, default).strip()
 
+    def asked_all(self, name: str) -> Sequence[str]:
+        """All values of one name in the query string."""
+        return self.request.query_params.getlist(name)
+
     def text(self, name: str) -> str:
         """A text in the visit's language."""
         return text(self.site.texts, name, self.language)

@@ -159,7 +159,9 @@ def test_a_pool_its_preview_and_its_run(tmp_path: Path) -> None:
     assert "Would be moved" in ahead.body and "up to the header" in ahead.body, ahead.body
     assert decide(operator, "pool_run", "group", "noon", ZHAO, SUN)["state"] == "done"
     operator.world.run(5)
-    ran = browser.get(f"/liquidity-runs/group.{operator.gateway.pools.local():%Y%m%d}.noon")
+    run = f"group.{operator.gateway.pools.local():%Y%m%d}.noon"
+    ran = browser.get(f"/search?q={run}")
+    assert ran.path == f"/liquidity-runs/{run}"
     assert ran.status == 200 and "/payments/" in ran.body and "/liquidity/group" in ran.body
     assert "there is no pool nobody in your scope" in browser.get("/liquidity/nobody").body
     operator.world.crash()
@@ -230,6 +232,19 @@ def test_a_parked_message_is_published_again_by_who_runs_the_machine(house: Hous
     house.operator.world.run(2)
     shown = sun.get(f"/payments/{payment}").body
     assert "outbox.replayed" in shown and "parked: nobody took it" not in shown
+
+
+def test_the_search_box_takes_a_message_a_receipt_and_a_run(house: House) -> None:
+    submit(house.operator, "AP-1", 100, maker="zhao")
+    submit(house.operator, "AP-2", 100, maker="zhao")
+    house.operator.world.run(5)
+    receipt, payment = kept_receipt(house, "AP-1"), payment_of(house, "AP-1")
+    message = house.operator.world.look("select message_id from outbox where payment = ?", payment)[0][0]
+    sun = house.browser(SUN)
+    for id_ in (message, receipt):
+        assert sun.get(f"/search?q={id_}").path == f"/payments/{payment}"
+    nothing = sun.get("/search?q=sweep.20261124.s1")
+    assert (nothing.status, nothing.path) == (200, "/search?q=sweep.20261124.s1")
 
 
 def test_a_payment_says_how_often_each_message_was_tried_and_how_the_last_try_ended(house: House) -> None:

@@ -99,6 +99,14 @@ def test_payments_and_book_are_matched_by_their_codes(own: OwnAccount) -> None:
     assert said["matched"] == {"code": 3, "confirmed": 0} and said["open_count"] == [0, 0]
 
 
+def test_the_sums_of_open_rows_have_also_those_that_are_not_listed(own: OwnAccount, monkeypatch: pytest.MonkeyPatch) -> None:
+    own.book(paid(9, 777, today(own)), {**paid(8, 7, today(own)), "direction": "credit"}, closing=OPENING - 770)
+    monkeypatch.setattr(reconciliation, "LISTED", 1)
+    said = own.get()["matchings"]["B"]
+    assert [len(said[side]) for side in ("open_entries", "open_lines")] == [1, 1]
+    assert said["listed_of"] == [2, 3] and said["open_sums"] == ["-7.70", "-500.00"]
+
+
 def test_a_book_counts_whole_or_not_at_all(own: OwnAccount) -> None:
     day, rows = today(own), [paid(1, 10_000, "2026-11-02")]
     wrong: dict[str, Any] = {"from": FIRST, "to": LAST, "opening": str(Money(OPENING)), "closing": str(Money(OPENING))}

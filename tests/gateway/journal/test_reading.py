@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from gateway.control.server import Denied
 from gateway.core.policy import Judgement
 from gateway.core.states import Hold
+from gateway.journal.commit import outbox
 from gateway.journal.sql import reading, schema
 from gateway.notices import journal_look
 from gateway.notices.kinds import NoticeKind
@@ -67,6 +68,9 @@ def test_what_the_query_process_asks_is_answered(journal: Journal, engine: Engin
         assert found.order.debtor.account.clear == DEBTOR
         assert {row.order.id for row in search(conn, DEBTOR, ALL).payments} == {"AP-1", "AP-2"}
         assert search(conn, "AP-1", Scope(frozenset({"yi"}), frozenset(), whole=False)).payments == ()
+        (message, *_more) = [row.message_id for row in outbox.of_payment(conn, found.payment)]
+        assert search(conn, message, ALL).payments == (found,)
+        assert search(conn, message, Scope(frozenset({"yi"}), frozenset(), whole=False)).payments == ()
         first = audit_pages.page(conn, None, None, None)
         assert [one.entry for one in first][:2] == ["payment.admitted"] * 2
         assert audit_pages.page(conn, None, None, audit_pages.mark(first[0]))[0].seq == first[1].seq
