@@ -141,6 +141,7 @@ SENTENCES: Mapping[str, str] = {
     "void_decision": "决定已失效", "failed": "失败", "rejected": "已拒绝", "returned": "已退票", "reversed": "已冲正",
     "escalated": "待人工裁定",
     "not watched: `watch = false` stands in the account register": "未监视:账户登记中设为 watch = false",
+    "not watched": "未监视", "not heard of yet": "尚无银行答复", "no balance is known of that day": "当日余额未知",
     "watched, not heard of yet": "已监视,尚无银行答复", "watched": "已监视",
     **{words: TREASURY_TEXTS[f"stay_{one.value}"][1] for one, words in REASONS.items()},
 }  # fmt: skip

@@ -189,12 +189,15 @@ def _request(visit: PageVisit) -> Any:
 
 
 def positions(visit: PageVisit) -> Response:
-    """Own accounts by company, bank and currency."""
-    found = visit.query.get("today")
+    """Own accounts as the register's tree with subtotals and what is known to come; then by company, bank and
+    currency, with the day's entries."""
+    found, nodes = visit.query.get("today"), visit.query.get("positions")
+    ahead = [(one["currency"], one["forecast"]) for one in nodes["totals"]
+             if (one["company"], one["bank"]) == ("*", "*") and one["forecast"]]  # fmt: skip
     tree: dict[str, dict[tuple[str, str], list[Any]]] = {}
     for one in found["accounts"]:
         tree.setdefault(one["company"], {}).setdefault((one["bank"], one["currency"]), []).append(one)
-    return visit.show("positions.html", tree=tree, totals=found["totals"], at=found["at"], said=said)
+    return visit.show("positions.html", tree=tree, totals=found["totals"], nodes=nodes, ahead=ahead, said=said)
 
 
 def reconciliation_accounts(visit: PageVisit) -> Response:

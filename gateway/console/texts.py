@@ -110,6 +110,11 @@ TEXTS: Texts = {
     # positions
     "book": ("Book balance", "账面余额"), "available": ("Available", "可用余额"), "as_of": ("As of", "余额时间"),
     "in_doubt_sum": ("In doubt", "存疑"), "entries": ("Entries today", "当日明细"),
+    "account_tree": ("Account tree", "账户树"), "with_those_below": ("With those below", "含下级"),
+    "not_sent": ("Not sent", "未发送"), "under_way": ("Under way", "在途"), "balance": ("Balance", "余额"),
+    "group_total": ("All currencies", "各币种合计"), "no_rate": ("no rate for", "缺汇率:"),
+    "known_to_come": ("Known to come", "已知收支"), "money_out": ("Out", "付"), "money_in": ("In", "收"),
+    "balance_then": ("Balance then", "届时余额"),
     "missing_days": ("Missing statements", "缺对账单"), "note": ("Note", "说明"), "total": ("Total", "合计"),
     "positions_about": ("Balances are the banks' last answers; money in doubt is told apart and not taken off.",
                         "余额为银行最近一次答复;存疑资金单列,不从余额中扣除。"),
