@@ -37,7 +37,7 @@ def sign_out(visit: PageVisit) -> Response:
 
 def inbox(visit: PageVisit) -> Response:
     """What waits for approval."""
-    return visit.show("inbox.html", found=visit.daemon.get("approvals")["approvals"])
+    return visit.show("inbox.html", found=visit.daemon.get("approvals", after=visit.asked("after") or None))
 
 
 def request(visit: PageVisit) -> Response:

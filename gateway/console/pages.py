@@ -159,7 +159,7 @@ def payment_bytes(visit: PageVisit) -> Response:
 def approvals(visit: PageVisit) -> Response:
     """What waits for approval, or all requests."""
     every = visit.asked("all") == "yes"
-    found = visit.query.get("approvals", all="yes" if every else None)["approvals"]
+    found = visit.query.get("approvals", all="yes" if every else None, after=visit.asked("after") or None)
     return visit.show("approvals.html", found=found, every=every)
 
 
@@ -181,11 +181,10 @@ def renew(visit: PageVisit) -> Response:
 
 
 def _request(visit: PageVisit) -> Any:
-    key = visit.part("key")
-    for one in visit.query.get("approvals", all="yes")["approvals"]:
-        if one["request"] == key:
-            return one
-    raise PageRefused(404, "no_page")
+    found = visit.query.get("approvals", all="yes", request=visit.part("key"))["approvals"]
+    if not found:
+        raise PageRefused(404, "no_page")
+    return found[0]
 
 
 def positions(visit: PageVisit) -> Response:

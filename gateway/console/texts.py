@@ -42,7 +42,7 @@ TEXTS: Texts = {
     "reconciliation": ("Reconciliation", "对账"), "reports": ("Reports", "报表"), "people": ("People", "人员"),
     "audit": ("Audit trail", "审计"), "lanes": ("Lanes", "银行通道"), "other_language": ("中文", "English"),
     "sign_in": ("Sign in", "登录"), "sign_out": ("Sign out", "退出"), "signed_in_as": ("Signed in as", "当前用户"),
-    "nothing": ("Nothing to show.", "没有内容。"), "older": ("Older", "更早"), "back": ("Back", "返回"),
+    "nothing": ("Nothing to show.", "没有内容。"), "back": ("Back", "返回"),
     "none": ("none", "无"), "yes": ("yes", "是"), "no": ("no", "否"), "show": ("Show", "查看"),
     "time": ("Time", "时间"), "state": ("State", "状态"), "amount": ("Amount", "金额"),
     "currency": ("Currency", "币种"), "count": ("Count", "笔数"), "sum": ("Sum", "合计"), "bank": ("Bank", "银行"),
@@ -93,8 +93,8 @@ TEXTS: Texts = {
     "bytes": ("Show the bytes (masked)", "显示报文(已遮蔽)"), "what": ("What", "事项"), "who": ("Who", "操作者"),
     "act": ("act", "操作"), "sent": ("sent to the bank", "发往银行"), "heard": ("heard from the bank", "银行答复"),
     "told": ("told to the ERP", "通知 ERP"), "message": ("Message", "报文"), "items": ("Items", "明细"),
-    "replay_hint": ("A parked message is published again by an operator: bankgw parked replay.",
-                    "滞留的消息由运维重新发布:bankgw parked replay。"),
+    "replay_hint": ("A parked message is published again by a system administrator: page ERP messages, or bankgw parked "
+                    "replay.", "滞留的消息由系统管理员重新发布:ERP 消息页,或 bankgw parked replay。"),
     # approvals
     "inbox": ("Waiting for approval", "待复核"), "history": ("All requests", "全部请求"),
     "request": ("Request", "请求编号"), "maker": ("Made by", "经办人"), "needs": ("Needs", "需要"),

@@ -51,21 +51,27 @@ class _Acts:
 
     async def listing(self, call: Call) -> Any:
         """What waits for approval in the caller's scope, or (`all`) also what was decided; the newest first. `sender`
-        and `subject` name one order or batch."""
+        and `subject` name one order or batch, `request` one request; `after` is the last one of the page before."""
         states = () if call.query.get("all") else (RequestState.OPEN,)
         sender, subject = call.query.get("sender", ""), call.query.get("subject", "")
+        key, after = call.query.get("request", ""), call.query.get("after", "")
 
         def about(conn: Any) -> Sequence[ApprovalRequest]:
             found = approval_requests.about(conn, sender, subject)
             return [one for one in found if not states or one.state in states]
 
-        def look(conn: Any) -> list[tuple[ApprovalRequest, list[ApprovalRow]]]:
-            asked = about(conn) if subject else approval_requests.listing(conn, states)
-            inside = (one for one in asked if self._inside(call.scope, one))
-            return [(one, approvals.of_request(conn, one.request)) for one in islice(inside, _LISTED_MOST)]
+        def named(conn: Any) -> Sequence[ApprovalRequest]:
+            found = approval_requests.fetch(conn, key)
+            return () if found is None else (found,)
 
-        found = await self._daemon_handle.store.read(look)
-        return {"approvals": [self._shown(*one) for one in found]}
+        def look(conn: Any) -> tuple[list[tuple[ApprovalRequest, list[ApprovalRow]]], bool]:
+            asked = named(conn) if key else about(conn) if subject else approval_requests.listing(conn, states, after)
+            inside = (one for one in asked if self._inside(call.scope, one))
+            listed = [(one, approvals.of_request(conn, one.request)) for one in islice(inside, _LISTED_MOST)]
+            return listed, next(inside, None) is not None
+
+        found, more = await self._daemon_handle.store.read(look)
+        return {"approvals": [self._shown(*one) for one in found], "next": found[-1][0].request if more else None}
 
     async def show(self, call: Call) -> Any:
         """One request: the bytes that are signed, and their words. They name accounts in clear, so looking is noted."""

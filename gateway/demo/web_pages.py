@@ -309,11 +309,14 @@ def _is_there(place: Path | int) -> bool:
 def guide(pages: DemoPages, people: DemoPeople, wish: PagesWish) -> Iterator[str]:
     """Where to look and how to sign in."""
     settings = wish.site.settings
+    # The program that runs now: a checkout's is not on the search path of the other terminal.
+    beside = Path(sys.executable).with_name("bankgw")
+    program = beside if beside.exists() else "bankgw"
     yield ""
     yield f"console        {pages.console}   sign in as {YOU}, password {people.password}, one-time code below"
-    yield f"approval page  {pages.approval}/passkey   make a passkey there, and bind the code that it shows:"
-    yield f"  bankgw login --config {settings} --key {people.key_file} --page approval --passkey CODE"
-    yield f"  then sign in at {pages.approval}"
+    yield f"approval page  {pages.approval}/passkey   make a passkey there as {YOU}, and bind the code that it shows:"
+    yield f"  {program} login --config {settings} --key {people.key_file} --page approval --passkey CODE"
+    yield f"  (with all of these words, in another terminal), then sign in at {pages.approval}"
     yield (f"to approve     ONE-{wish.run} is yours alone; TWO-{wish.run} and PAYROLL-{wish.run} of {PAYROLL_LINES} "
            f"lines need two: {COLLEAGUE} signs after you")
     yield f"ends           on Ctrl-C, or by itself after {wish.minutes:g} minutes"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gateway.web.languages import Texts
 
 SHARED_TEXTS: Texts = {
+    "older": ("Older", "更早"),
     "needs_script": ("Passkeys need JavaScript.", "通行密钥需要 JavaScript。"),
     "passkey_trouble": ("Your passkey did not answer", "通行密钥没有应答"),
     "sign_in_button": ("Sign in with your passkey", "使用通行密钥登录"),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 
 import pytest
 from sqlalchemy import select
 
 from gateway.console.pages import routes
 from gateway.console.texts import TEXTS
+from gateway.control import approvals
 from gateway.journal.people import sign_outs
 from gateway.journal.sql import schema
 from gateway.web.site import WebSite
@@ -16,8 +18,8 @@ from tests.console.conftest import House
 from tests.console.world_gateway import APPROVAL, WorldGateway
 from tests.gateway.cli.test_resolve import WANG, ZHAO, hand
 from tests.gateway.control.test_approval_holds import OVER, submit
-from tests.gateway.control.test_approvals import key_of
-from tests.gateway.control.test_people import SUN, let_in
+from tests.gateway.control.test_approvals import approve, key_of
+from tests.gateway.control.test_people import QIAN, SUN, let_in
 
 PAGES = ("/", "/payments", "/approvals", "/approvals?all=yes", "/positions", "/liquidity", "/reconciliation", "/receipts",
          "/receipts/missing", "/reports", "/reports/payments", "/reports/balances", "/joint-tests", "/people",
@@ -58,6 +60,26 @@ def test_a_payment_is_followed_from_overview_to_approval(house: House) -> None:
     account = re.search(r"payee&#39;s account: ([0-9]+)", words.body)
     assert account is not None and account[1] not in shown.body
     assert ("web:sun", "approval.shown") in house.operator.trail("kingdee/AP-1")
+
+
+def test_requests_are_shown_in_pages_and_the_oldest_is_found(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(approvals, "_LISTED_MOST", 2)
+    names = [f"AP-{number}" for number in range(1, 6)]
+    for name in names:
+        submit(house.operator, name, OVER, maker="zhao")
+    keys = [key_of(house.operator, name) for name in names]
+    approve(house.operator, SUN, keys[0])
+    browser, approver = house.browser(SUN), house.approver(QIAN).browser
+    for at, path, wanted in ((browser, "/approvals?all=yes", keys), (browser, "/approvals", keys[1:]), (approver, "/", keys[1:])):
+        told, pages = [], 0
+        while path and pages < 9:
+            shown = at.get(path)
+            told += re.findall(r'href="/(?:approvals|requests)/(\w+)"', shown.body)
+            found = re.search(r'href="(/[^"]*after=\w+)"', shown.body)
+            path, pages = unescape(found[1]) if found else "", pages + 1
+        assert (told, pages) == (wanted[::-1], (len(wanted) + 1) // 2)
+    assert browser.get(f"/approvals/{keys[0]}").status == 200
+    assert browser.get("/approvals/nothing").status == 404
 
 
 def test_account_numbers_are_masked_until_a_click_that_is_noted(house: House) -> None:

@@ -138,11 +138,16 @@ def fetch(conn: Connection, request: str, *, lock: bool = False) -> ApprovalRequ
     return None if row is None else _read(conn, row)
 
 
-def listing(conn: Connection, states: Sequence[RequestState] = ()) -> Iterator[ApprovalRequest]:
-    """All requests, the newest first, read as they are asked for; `states` empty: in any state."""
+def listing(
+    conn: Connection, states: Sequence[RequestState] = (), before: str = ""
+) -> Iterator[ApprovalRequest]:
+    """All requests, the newest first, read as they are asked for; `states` empty: in any state. `before` is the key of
+    a request: only older ones."""
     wanted = select(schema.approval_requests).order_by(_C.request.desc()).limit(_PAGE)
     if states:
         wanted = wanted.where(_C.state.in_([one.value for one in states]))
+    if before:
+        wanted = wanted.where(_C.request < before)
     page = conn.execute(wanted).all()
     while page:
         yield from (_read(conn, row) for row in page)
