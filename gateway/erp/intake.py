@@ -293,9 +293,11 @@ class Intake:
             self._meters.alarms.labels("unknown_writer").inc()
             _log.warning("command.unknown_writer", type=type_, code=code, message_id=delivery.properties.message_id,
                          user=delivery.properties.user_id, action="not carried out; kept in bankgw.parked")  # fmt: skip
-        for row in done.admitted:
-            self._meters.payments.labels(row.bank, row.life.state.value).inc()
-            self._on_payment(row)
+        # A batch has up to thousands.
+        with log.together():
+            for row in done.admitted:
+                self._meters.payments.labels(row.bank, row.life.state.value).inc()
+                self._on_payment(row)
         if done.question is not None:
             self._on_question(done.question)
 
