@@ -20,7 +20,7 @@ from gateway.journal.sql.vaults import vault_of
 from protocols.kit.json_writer import json_writer
 
 _MARKED_AT_ONCE = 500
-# Up to so many are marked with a cached statement, one by one.
+# Up to so many are marked with a prepared statement, one by one; any number where that costs no round trip each.
 _MARKED_ONE_BY_ONE = 8
 _C = schema.outbox.c
 _object = json_writer()
@@ -106,7 +106,7 @@ def mark(
     # Those are marked by now and do not change again.
     for start in range(0, len(message_ids), _MARKED_AT_ONCE):
         some = list(message_ids[start : start + _MARKED_AT_ONCE])
-        if len(some) <= _MARKED_ONE_BY_ONE:
+        if len(some) <= _MARKED_ONE_BY_ONE or tx.raw.dialect.name == "sqlite":
             changed += write_many(tx.raw, _MARK_ONE, [{"b_id": one, "b_state": state.value, **usual} for one in some])
         else:
             changed += tx.raw.execute(_MARK, {"b_ids": some, "b_state": state.value, **usual}).rowcount
