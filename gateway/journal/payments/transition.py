@@ -42,6 +42,8 @@ from protocols.canon.replaced import replace
 _P = schema.payments.c
 _DOUBT = frozenset({State.IN_DOUBT, State.ESCALATED})
 _OPEN = frozenset({State.SENDING, State.PENDING}) | _DOUBT
+# Tuples: `A | B` makes a new type each time, and is asked more slowly.
+_OF_HOLDS, _OF_SENDS, _NOT_WRITTEN = (Hold, Release), (Send, Replay), (Tell, Alarm, Deny)
 
 
 def apply(
@@ -137,7 +139,7 @@ def _after(
         changed["holds"] = event.reasons
     elif state is not State.HELD:
         changed["holds"] = ()
-    if isinstance(event, Hold | Release) and event.cleared:
+    if isinstance(event, _OF_HOLDS) and event.cleared:
         changed["cleared"] = in_order({*before.cleared, *event.cleared})
     if isinstance(event, Reject):
         changed["refusal"] = Refusal(event.code, CODES[event.code].meaning)
@@ -173,7 +175,7 @@ def schedule(tx: Tx, row: PaymentRow, step: flow.Step) -> None:
         elif isinstance(effect, WorkDone):
             tx.done(row.payment, effect.work)
         else:
-            assert isinstance(effect, Tell | Alarm | Deny), f"nothing is written for {effect}"
+            assert isinstance(effect, _NOT_WRITTEN), f"nothing is written for {effect}"
 
 
 def _tell(
@@ -208,14 +210,14 @@ def _detail(
     }  # fmt: skip
     if isinstance(event, Answered):
         detail["fate"], detail["source"] = event.fate.value, event.source.value
-    if isinstance(event, Send | Replay):
+    if isinstance(event, _OF_SENDS):
         detail["attempt"] = after.life.attempt
     reason = getattr(event, "reason", None)
     if reason is not None:
         detail["reason"] = reason
     if isinstance(event, Hold) and event.also:
         detail["reasons"] = list(event.reasons)
-    if isinstance(event, Hold | Release) and event.cleared:
+    if isinstance(event, _OF_HOLDS) and event.cleared:
         detail["cleared"] = list(event.cleared)
     alarms = [effect.slug for effect in step.effects if isinstance(effect, Alarm)]
     if alarms:
