@@ -118,8 +118,7 @@ def enter(
     # If another node takes the identity meanwhile, the group fails when it is written, and is run again.
     tx.payment_cache.admit(row, claim.columns)
     for state, event, seq in tells:
-        shown = replace(row, life=replace(row.life, state=state))
-        events.publish(tx, row, events.news_of(shown, event, seq, tx.now_ms))
+        events.publish(tx, row, events.news_of(row, event, seq, tx.now_ms, state=state))
     applying.schedule(tx, row, step)
     tx.admitted.append(row)
     detail: dict[str, Any] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from gateway.clock import uuid7
 from gateway.core.states import UNSENT
@@ -11,8 +11,8 @@ from gateway.journal.commit import outbox
 from gateway.journal.commit.rows import OutboxRow, PaymentRow, Reply
 from gateway.journal.commit.store import Tx
 from gateway.journal.payments.redelivery import Coming
-from protocols.canon.outcome import State
-from protocols.canon.replaced import replace
+from protocols.canon.money import Money
+from protocols.canon.outcome import Fate, State
 from protocols.erp import replies
 from protocols.erp.news import News, body, fields, instant, routing_key, write_json
 from protocols.erp.routing import EVENTS
@@ -22,9 +22,22 @@ REPLIES = frozenset({ACCEPTED, REJECTED})
 _NOBODY = Reply(None, None, None, "application/json")
 
 
-def news_of(row: PaymentRow, event: str, seq: int, at_ms: int) -> News:
-    """The event's content as far as the payment's row has it."""
-    state = row.life.state
+class NotInRow(TypedDict, total=False):
+    """What an event may tell beside its payment's row. See News."""
+
+    was: State | None
+    evidence: str | None
+    fee: Money | None
+    reported: Fate | None
+    next_enquiry_ms: int | None
+    replayed: bool
+
+
+def news_of(
+    row: PaymentRow, event: str, seq: int, at_ms: int, *, state: State | None = None, **also: Unpack[NotInRow]
+) -> News:  # fmt: skip
+    """The event's content as far as the payment's row has it, and what it has not. `state`: if not that of the row."""
+    state = row.life.state if state is None else state
     rejected = state is State.REJECTED
     return News(
         event=event, id=row.order.id, payment=row.payment, sender=row.sender, bank=row.bank, state=state, seq=seq,
@@ -32,7 +45,7 @@ def news_of(row: PaymentRow, event: str, seq: int, at_ms: int) -> News:
         bank_reference=None if rejected else row.bank_ref, bank_serial=row.bank_serial, bank_code=row.bank_code,
         bank_text=row.bank_text, booked_ms=row.booked_ms, hold_reasons=row.holds,
         send_after_ms=row.life.send_after_ms if state in UNSENT else None,
-        refusal=row.refusal if rejected else None, batch=row.batch, item_no=row.item_no, tags=row.order.tags,
+        refusal=row.refusal if rejected else None, batch=row.batch, item_no=row.item_no, tags=row.order.tags, **also,
     )  # fmt: skip
 
 
@@ -49,7 +62,7 @@ def replay(tx: Tx, row: PaymentRow, reply: Reply) -> None:
     """Answer a repeated command with the payment's present state: to its reply queue, or as an event if it named
     none."""
     event = REJECTED if row.life.state is State.REJECTED else ACCEPTED
-    news = replace(news_of(row, event, row.life.seq, tx.now_ms), replayed=True)
+    news = news_of(row, event, row.life.seq, tx.now_ms, replayed=True)
     if reply.reply_to:
         _reply(tx, row, news, reply)
     else:

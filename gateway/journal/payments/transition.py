@@ -182,18 +182,17 @@ def _tell(
     tx: Tx, before: PaymentRow, after: PaymentRow, event: Event, name: str, seq: int, step: flow.Step,
     outcome: Outcome | None,
 ) -> None:  # fmt: skip
-    news = events.news_of(after, name, seq, tx.now_ms)
     was = before.life.state
     answered = event if isinstance(event, Answered) else None
     source = answered.source.value if answered else "persons" if isinstance(event, Resolve) else None
-    news = replace(
-        news,
+    news = events.news_of(
+        after, name, seq, tx.now_ms,
         was=was if was in _DOUBT and after.life.state is not was else None,
         evidence=source,
         fee=outcome.fee if outcome is not None else None,
         reported=answered.fate if answered and name == CORRECTION_EVENT else None,
         next_enquiry_ms=next(_enquiries(step), None),
-    )
+    )  # fmt: skip
     events.publish(tx, after, news)
 
 
