@@ -52,7 +52,7 @@ from protocols.erp import commands, fingerprint
 from protocols.erp.words import CommandType, SubmitOrder
 from protocols.kit import dsig
 
-COUNT, REPEATS, GROUP = 400, 5, 10
+COUNT, REPEATS, GROUP, ALONE = 400, 5, 10, 100
 CHINA = timezone(timedelta(hours=8))
 ACCOUNTS = site.account_numbers("sample", 2)
 
@@ -149,6 +149,23 @@ def journal_parts(folder: Path, watch: Stopwatch) -> None:
             watch.lap(COUNT)
 
 
+def alone_parts(folder: Path, watch: Stopwatch) -> None:
+    """One unit a commit, commit and all: one that does nothing, and one that accepts an order."""
+    (folder / "alone").mkdir()
+    with own_journal(folder / "alone") as journal:
+        entropy = SystemEntropy()
+        for repeat in range(REPEATS):
+            for made in _orders(repeat)[:ALONE]:
+                unit = _accepting(admission_of(made), entropy)
+                watch.time("one unit alone, commit and all: nothing", partial(journal.committer.commit, [_nothing]))
+                watch.time("one unit alone, commit and all: accept", partial(journal.committer.commit, [unit]))
+            watch.lap(ALONE)
+
+
+def _nothing(_tx: Tx) -> None:
+    """What a commit costs by itself."""
+
+
 def _journal_lap(committer: Committer, watch: Stopwatch, made: Sequence[AnyOrder]) -> None:
     messages: list[OutboxRow] = []
 
@@ -235,10 +252,11 @@ def trace_parts(folder: Path, watch: Stopwatch) -> None:
 def main() -> int:
     """Print the table."""
     dsig.start()
-    watch, by_hand = Stopwatch(), Stopwatch()
+    watch, by_hand, alone = Stopwatch(), Stopwatch(), Stopwatch()
     with tempfile.TemporaryDirectory(prefix="bankgw-anatomy-") as name:
         door_parts(watch)
         journal_parts(Path(name), watch)
+        alone_parts(Path(name), alone)
         trace_parts(Path(name), watch)
         talk_parts(Path(name), "xmlsec", watch)
         talk_parts(Path(name), "hand", by_hand)
@@ -247,6 +265,8 @@ def main() -> int:
     print(f"{sum(watch.best.values()):6.0f} us  all of these")
     read = "bank's answer: verify and read"
     print(f'{by_hand.best[read]:6.0f} us  {read}, with verify = "hand"')
+    for part, each_us in alone.best.items():
+        print(f"{each_us:6.0f} us  {part}")
     return 0
 
 
