@@ -6,6 +6,7 @@ the daemon start at once.
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -125,7 +126,15 @@ def _options(
 def main(environment: Environment, arguments: Sequence[str] | None = None) -> int:
     """Run one command line; returns its exit code. With `--json` a wrong command line is told in JSON, too."""
     output.tell_errors_in_words()
-    words = sys.argv[1:] if arguments is None else list(arguments)
+    code = _run(environment, sys.argv[1:] if arguments is None else list(arguments))
+    if not environment.last:
+        return code
+    # A daemon has no use for the commands, which take two megabytes.
+    gc.collect()
+    return environment.last.pop()()
+
+
+def _run(environment: Environment, words: list[str]) -> int:
     command: Any = typer.main.get_command(application())
     try:
         result = command.main(args=words, prog_name="bankgw", obj=environment, standalone_mode="--json" not in words)

@@ -32,7 +32,7 @@ from gateway.journal.people import entitlements, sign_outs
 from gateway.journal.people.entitlements import EntitledPerson
 from gateway.journal.people.persons import No
 from gateway.journal.sql.vaults import vault_of
-from gateway.people import web_tokens
+from gateway.people import passkeys, web_tokens
 from gateway.people.matrix import MATRIX
 from gateway.people.passkeys import RelyingParty
 from gateway.people.web_tokens import WebPage, WebSession
@@ -99,6 +99,7 @@ class WebServer:
         self._server: ControlServer | None = None
         console, approval = settings.web.console_origin, settings.web.approval_origin
         if console is not None and approval is not None:
+            passkeys.load()
             place = WebPlace(RelyingParty(conf.host_of(console), console),
                              RelyingParty(conf.host_of(approval), approval))  # fmt: skip
             verbs_of = web_verbs(handle, place, settings.web.oidc)

@@ -17,7 +17,6 @@ from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.error import ConnectError
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
-from twisted.web.client import Agent, ResponseDone, ResponseFailed
 from twisted.web.http_headers import Headers
 
 from gateway.erp.amqp_types import BrokerProblem, UnsafeTopology
@@ -98,6 +97,9 @@ def management_reports(reactor: Any, url: str, vhost: str) -> Callable[[], Await
 
     Raises `UnsafeTopology` if it refuses or does not answer in 10 s, because the check was asked for.
     """
+    # Twisted's HTTP client takes a megabyte of memory: only where the API is asked.
+    from twisted.web.client import Agent, ResponseDone, ResponseFailed
+
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     path = f"{parts.path.rstrip('/')}/api/queues/{quote(vhost, safe='')}"
@@ -108,7 +110,7 @@ def management_reports(reactor: Any, url: str, vhost: str) -> Callable[[], Await
     async def ask() -> list[QueueReport]:
         agent: Any = Agent(reactor, connectTimeout=_ANSWER_IN_S)
         response = await agent.request(b"GET", where.encode(), headers)
-        body = _Body()
+        body = _Body(ResponseDone)
         response.deliverBody(body)
         octets = await body.whole
         if response.code != 200:
@@ -127,17 +129,21 @@ def management_reports(reactor: Any, url: str, vhost: str) -> Callable[[], Await
 
 
 class _Body(Protocol):
-    """Collects an answer's body. (Twisted's own `readBody` warns by mistake when all has arrived at once.)"""
+    """Collects an answer's body, which ends with the error `done`.
 
-    def __init__(self) -> None:
+    Twisted's own `readBody` warns by mistake when all has arrived at once.
+    """
+
+    def __init__(self, done: type[Exception]) -> None:
         self.whole: Deferred[bytes] = Deferred()
+        self._done = done
         self._parts: list[bytes] = []
 
     def dataReceived(self, data: bytes) -> None:
         self._parts.append(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if isinstance(reason.value, ResponseDone):
+        if isinstance(reason.value, self._done):
             self.whole.callback(b"".join(self._parts))
         else:
             self.whole.errback(ConnectionError(f"the answer broke off: {reason.value}"))

@@ -2,6 +2,8 @@
 
 Pure: the challenge, the origin and the relying party's id come in. The challenge of an approval is its digest, so that
 an assertion fits one approval only.
+
+The library takes four megabytes of memory, so it is loaded where a passkey is looked at.
 """
 
 from __future__ import annotations
@@ -9,11 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-
-from webauthn import verify_authentication_response, verify_registration_response
-from webauthn.helpers import base64url_to_bytes
-from webauthn.helpers.exceptions import WebAuthnException
-from webauthn.helpers.structs import CredentialDeviceType
 
 from gateway.people.web_tokens import WebPage
 
@@ -58,8 +55,15 @@ class RegisteredPasskey:
         return f"{PREFIX}{hashlib.sha256(self.passkey.credential_id + self.passkey.public_key).hexdigest()}"
 
 
+def load() -> None:
+    """Load the library now, so that the first person with a passkey does not hold up the process."""
+    import webauthn  # noqa: F401 - only loaded
+
+
 def credential_of(answer: str) -> bytes:
     """The id of the credential that an answer names; b"" for what is no answer."""
+    from webauthn.helpers import base64url_to_bytes
+
     try:
         said = json.loads(answer)
         return base64url_to_bytes(said["rawId"])
@@ -69,6 +73,10 @@ def credential_of(answer: str) -> bytes:
 
 def registered(answer: str, challenge: bytes, party: RelyingParty) -> Passkey:
     """The passkey of a registration, as the browser's JSON says it. Raises PasskeyRefused."""
+    from webauthn import verify_registration_response
+    from webauthn.helpers.exceptions import WebAuthnException
+    from webauthn.helpers.structs import CredentialDeviceType
+
     _check(challenge)
     try:
         found = verify_registration_response(
@@ -86,6 +94,10 @@ def asserted(answer: str, challenge: bytes, party: RelyingParty, passkey: Passke
 
     A counter that does not grow means that the key was copied. Devices without a counter always say 0.
     """
+    from webauthn import verify_authentication_response
+    from webauthn.helpers.exceptions import WebAuthnException
+    from webauthn.helpers.structs import CredentialDeviceType
+
     _check(challenge)
     try:
         found = verify_authentication_response(

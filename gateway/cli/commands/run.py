@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import resource
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -29,6 +31,8 @@ def run(
 
     SIGHUP reads senders, accounts and certificates again.
     """
+    with _hidden("rich"):
+        from gateway import log  # noqa: F401 - loaded here first
     from gateway import start_failures
     from gateway.cli import run as cli_run
     from gateway.control.offline import settings_check as checking
@@ -63,7 +67,25 @@ def run(
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _log_from(found.settings)
     reread = partial(read, config, variables)
-    raise typer.Exit(cli_run.serve(environment.reactor(), found.settings, environment.start, reread))
+    reactor = environment.reactor()
+    environment.last.append(lambda: cli_run.serve(reactor, found.settings, environment.start, reread))
+
+
+@contextmanager
+def _hidden(package: str) -> Iterator[None]:
+    """Let what is imported inside not find this package, unless it is loaded already.
+
+    structlog loads rich, if that is there, for coloured tracebacks: three megabytes that no daemon has a use for.
+    """
+    modules: dict[str, Any] = sys.modules
+    if package in modules:
+        yield
+        return
+    modules[package] = None
+    try:
+        yield
+    finally:
+        del modules[package]
 
 
 def _log_from(settings: Settings) -> None:

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from sqlalchemy import BigInteger, Column, ForeignKey, LargeBinary, String, Text
-from sqlalchemy.dialects import mysql, oracle, postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -25,19 +25,54 @@ class ExactText(TypeDecorator[str]):
         """The database's own type."""
         if dialect.name == "sqlite":
             return dialect.type_descriptor(sqlite.TEXT())
+        # A dialect takes a megabyte or two of memory: only that of the database in use is loaded.
         if dialect.name == "postgresql":
+            from sqlalchemy.dialects import postgresql
+
             return dialect.type_descriptor(postgresql.VARCHAR(self.length, collation="C"))
         if dialect.name == "oracle":
+            from sqlalchemy.dialects import oracle
+
             return dialect.type_descriptor(oracle.VARCHAR2(self.length))
+        from sqlalchemy.dialects import mysql
+
         collation = "utf8mb4_nopad_bin" if getattr(dialect, "is_mariadb", False) else "utf8mb4_0900_bin"
         return dialect.type_descriptor(mysql.VARCHAR(self.length, charset="utf8mb4", collation=collation))
+
+
+class LongText(TypeDecorator[str]):
+    """Text of any length, on MySQL and MariaDB up to 16 MiB."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[str]:
+        """The database's own type."""
+        if dialect.name not in ("mysql", "mariadb"):
+            return self.impl_instance
+        from sqlalchemy.dialects import mysql
+
+        return dialect.type_descriptor(mysql.MEDIUMTEXT(charset="utf8mb4"))
+
+
+class SealedBytes(TypeDecorator[bytes]):
+    """Bytes that the vault has sealed, of any length."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[bytes]:
+        """The database's own type."""
+        if dialect.name not in ("mysql", "mariadb"):
+            return self.impl_instance
+        from sqlalchemy.dialects import mysql
+
+        return dialect.type_descriptor(mysql.LONGBLOB())
 
 
 # Not storable: PostgreSQL refuses NUL, and surrogates cannot be encoded as UTF-8.
 _UNSPEAKABLE = re.compile("[\x00\ud800-\udfff]")
 _INTEGER = BigInteger().with_variant(sqlite.INTEGER(), "sqlite")
-_TEXT = Text().with_variant(mysql.MEDIUMTEXT(charset="utf8mb4"), "mysql", "mariadb")
-_SEALED = LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 
 STRICT: dict[str, Any] = {"sqlite_strict": True, "mysql_engine": "InnoDB", "mariadb_engine": "InnoDB"}
 CLUSTERED: dict[str, Any] = {"sqlite_with_rowid": False, **STRICT}
@@ -60,7 +95,7 @@ def bounded(name: str, length: int = 64, *, null: bool = False) -> Column[str]:
 
 def unbounded(name: str) -> Column[str]:
     """Text in clear of any length, such as JSON of the gateway."""
-    return Column(name, _TEXT, nullable=False)
+    return Column(name, LongText(), nullable=False)
 
 
 def number(name: str, *, null: bool = False) -> Column[int]:
@@ -70,7 +105,7 @@ def number(name: str, *, null: bool = False) -> Column[int]:
 
 def hidden(name: str, *, null: bool = False) -> Column[bytes]:
     """Bytes that the vault has sealed."""
-    return Column(name, _SEALED, nullable=null)
+    return Column(name, SealedBytes(), nullable=null)
 
 
 def payment_key() -> Column[str]:

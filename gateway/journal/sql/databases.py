@@ -23,13 +23,12 @@ from sqlalchemy import (
     literal,
     select,
 )
-from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from gateway.journal.sql.driver import say, write, write_many
-from gateway.journal.sql.oracle import merge
 
 BUSY_TIMEOUT_MS = 10_000
 # About a lane's lease: a writer suspended in a transaction must not lock rows for longer than that.
@@ -254,6 +253,9 @@ def _insert_unless_there(table: Table, dialect: str) -> Insert:
     if dialect == "sqlite":
         return sqlite.insert(table).inline().on_conflict_do_nothing(index_elements=key)
     if dialect == "postgresql":
+        # Each dialect is loaded only where its database is used: together they take four megabytes of memory.
+        from sqlalchemy.dialects import postgresql
+
         return postgresql.insert(table).inline().on_conflict_do_nothing(index_elements=key)
     # MySQL's INSERT IGNORE would also hide other errors, and its ON DUPLICATE KEY does not tell what it did.
     values = [bindparam(column.key, type_=column.type).label(column.key) for column in table.columns]
@@ -278,11 +280,20 @@ def upsert(conn: Connection, table: Table, rows: list[dict[str, Any]], *, add: t
 def _upsert(table: Table, dialect: str, add: tuple[str, ...]) -> Executable:
     others = [column for column in table.columns if not column.primary_key]
     if dialect in ("sqlite", "postgresql"):
-        statement = sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+        statement: Any = sqlite.insert(table)
+        if dialect == "postgresql":
+            from sqlalchemy.dialects import postgresql
+
+            statement = postgresql.insert(table)
         fresh = {c.key: c + statement.excluded[c.key] if c.key in add else statement.excluded[c.key] for c in others}
-        return statement.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=fresh)
+        changed: Insert = statement.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=fresh)
+        return changed
     if dialect == "oracle":
+        from gateway.journal.sql.oracle import merge
+
         return merge(table, add)
+    from sqlalchemy.dialects import mysql
+
     mine = mysql.insert(table)
     news = {c.key: c + mine.inserted[c.key] if c.key in add else mine.inserted[c.key] for c in others}
     return mine.on_duplicate_key_update(news)

@@ -20,6 +20,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Executable, Integer, LargeBinary, Select, exc
 from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator
 
 MOST_BYTES = 65_536
 """The approximate limit of values in one statement of many rows; a single row may be larger."""
@@ -212,4 +213,6 @@ _PLACE = re.compile(r"%\((\w+)\)s(?:::\w+)?")
 
 def _array(kind: Any) -> str:
     # Never a bounded type: a cast to one truncates, where an assignment would refuse.
+    if isinstance(kind, TypeDecorator):
+        kind = kind.impl_instance
     return "bytea[]" if isinstance(kind, LargeBinary) else "bigint[]" if isinstance(kind, Integer) else "text[]"

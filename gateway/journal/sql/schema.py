@@ -3,15 +3,16 @@
 Columns `*_idx`, `fingerprint` and `dup_key` are keyed hashes (blind indexes); `hidden` columns are sealed by the vault.
 Times are milliseconds of UTC, business dates are ISO text, amounts are minor units. `ref_bank` is the bank at which a
 reference is unique; rows from before schema 5 have none. `lanes.serial` is the counter of programs before schema 5.
+
+How a database lays a table out (strict, without rowid, engine, an index of some rows) stands in the migrations, which
+alone make tables. An option of a database here would load that database's dialect in every process.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import CheckConstraint, Index, MetaData, Table, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, Index, MetaData, Table, UniqueConstraint
 
 from gateway.journal.sql.columns import (
-    CLUSTERED,
-    STRICT,
     bounded,
     hidden,
     key,
@@ -49,23 +50,21 @@ payments = Table(
     Index("payments_bank_reference", "bank_ref", "ref_bank", unique=True),
     Index("payments_payee", "sender", "creditor_idx", "amount_minor"),
     Index("payments_debtor", "debtor_idx", "first_write_ms"),
-    # Collections are few: where a database can, their index has only them.
-    Index("payments_collected", "creditor_idx", "first_write_ms", sqlite_where=text("kind = 'collection'"),
-          postgresql_where=text("kind = 'collection'")), **STRICT,
+    Index("payments_collected", "creditor_idx", "first_write_ms"),
 )  # fmt: skip
 
 attempts = Table(
     "attempts", metadata,
     payment_key(), key_number("attempt"), number("epoch"), bounded("node"), bounded("bank_date", 10),
     unbounded("serials"), bounded("port"), hidden("wire"), bounded("key_id", 255, null=True),
-    number("first_write_ms", null=True), bounded("replay_policy", 16), number("at_ms"), **STRICT,
+    number("first_write_ms", null=True), bounded("replay_policy", 16), number("at_ms"),
 )  # fmt: skip
 
 evidence = Table(
     "evidence", metadata,
     key("evidence", 26), payment_ref(), number("at_ms"),
     bounded("source", 16), bounded("fate", 16, null=True), bounded("code"), hidden("note"), hidden("body"),
-    Index("evidence_payment", "payment"), **STRICT,
+    Index("evidence_payment", "payment"),
 )  # fmt: skip
 
 outbox = Table(
@@ -75,26 +74,26 @@ outbox = Table(
     bounded("payment", 26, null=True), number("created_ms"), hidden("body"),
     number("tries", null=True), number("last_tried_ms", null=True), bounded("last_result", 16, null=True),
     bounded("last_text", 255, null=True),
-    Index("outbox_waiting", "node", "state", "message_id"), Index("outbox_payment", "payment"), **STRICT,
+    Index("outbox_waiting", "node", "state", "message_id"), Index("outbox_payment", "payment"),
 )  # fmt: skip
 
 work = Table(
     "work", metadata,
     payment_key(), key("kind", 16), bounded("lane"), number("due_ms"), number("epoch"), number("set_ms", null=True),
-    Index("work_due", "lane", "due_ms"), **CLUSTERED,
+    Index("work_due", "lane", "due_ms"),
 )  # fmt: skip
 
 lanes = Table(
     "lanes", metadata,
-    key("lane"), number("epoch"), bounded("owner"), number("expires_ms"), number("serial"), **CLUSTERED,
+    key("lane"), number("epoch"), bounded("owner"), number("expires_ms"), number("serial"),
 )  # fmt: skip
 
-counters = Table("counters", metadata, key("bank"), number("serial"), **CLUSTERED)
+counters = Table("counters", metadata, key("bank"), number("serial"))
 
 jobs = Table(
     "jobs", metadata,
     key("job"), key("bank"), key("business_date", 10), bounded("node"), bounded("state", 16), number("started_ms"),
-    number("finished_ms", null=True), **CLUSTERED,
+    number("finished_ms", null=True),
 )  # fmt: skip
 
 statement_entries = Table(
@@ -104,85 +103,85 @@ statement_entries = Table(
     number("booked_ms", null=True), bounded("matched_payment", 26, null=True), number("seen_ms"), hidden("body"),
     hidden("detail", null=True),
     UniqueConstraint("bank", "account_idx", "line", name="statement_entries_line"),
-    Index("statement_entries_day", "account_idx", "bank_date"), **STRICT,
+    Index("statement_entries_day", "account_idx", "bank_date"),
 )  # fmt: skip
 
 audit = Table(
     "audit", metadata,
     key("node"), key_number("seq"), number("at_ms"), bounded("actor", 255), bounded("entry"), bounded("object_id", 255),
-    hidden("detail"), bounded("prev_hash"), bounded("hash"), Index("audit_object", "object_id"), **STRICT,
+    hidden("detail"), bounded("prev_hash"), bounded("hash"), Index("audit_object", "object_id"),
 )  # fmt: skip
 
 refusals = Table(
     "refusals", metadata,
     key("refusal", 255), bounded("sender", null=True), bounded("code"), number("at_ms"), hidden("body"),
     number("size", null=True), bounded("sha256", null=True), bounded("parked", 36, null=True),
-    Index("refusals_at", "at_ms"), **STRICT,
+    Index("refusals_at", "at_ms"),
 )  # fmt: skip
 
 questions = Table(
     "questions", metadata,
     key("question", 255), bounded("sender"), bounded("operation"), *reply_columns(), number("received_ms"),
     number("expires_ms"),
-    hidden("body"), **STRICT,
+    hidden("body"),
 )  # fmt: skip
 
 pushes = Table(
     "pushes", metadata,
     key("push"), bounded("bank"), bounded("kind"), number("received_ms"), number("last_ms"), number("times"),
-    hidden("body"), Index("pushes_received", "received_ms"), **STRICT,
+    hidden("body"), Index("pushes_received", "received_ms"),
 )  # fmt: skip
 
 usage = Table(
     "usage_counts", metadata,
     key("sender"), key("scope", 16), key("key"), key("currency", 3), key("day", 10),
-    number("sum_minor"), number("count"), **CLUSTERED,
+    number("sum_minor"), number("count"),
 )  # fmt: skip
 
-payees = Table("payees", metadata, key("sender"), key("payee"), number("first_ms"), **CLUSTERED)
+payees = Table("payees", metadata, key("sender"), key("payee"), number("first_ms"))
 
 payees_registered = Table(
-    "payees_registered", metadata, key("sender"), key("payee"), number("at_ms"), hidden("body"), **CLUSTERED,
+    "payees_registered", metadata, key("sender"), key("payee"), number("at_ms"), hidden("body"),
 )  # fmt: skip
 
 units = Table(
     "units", metadata,
     key("node"), bounded("unit", 26), number("at_ms"), number("audit_seq"), bounded("audit_hash"),
-    number("before_seq", null=True), bounded("seal", null=True), **CLUSTERED,
+    number("before_seq", null=True), bounded("seal", null=True),
 )  # fmt: skip
 
-meta = Table("meta", metadata, key("name"), unbounded("value"), **CLUSTERED)
+meta = Table("meta", metadata, key("name"), unbounded("value"))
 
 persons = Table(
     "persons", metadata,
     key("person", 31), number("uid"), bounded("fingerprint"), number("at_ms"), hidden("body"),
-    UniqueConstraint("uid", name="persons_uid"), UniqueConstraint("fingerprint", name="persons_key"), **STRICT,
+    UniqueConstraint("uid", name="persons_uid"), UniqueConstraint("fingerprint", name="persons_key"),
 )  # fmt: skip
 
 delegations = Table(
     "delegations", metadata,
     key("delegation", 26), bounded("delegator", 31), bounded("delegate", 31), number("until_ms"), hidden("body"),
-    Index("delegations_until", "until_ms"), **STRICT,
+    Index("delegations_until", "until_ms"),
 )  # fmt: skip
 
 password_factors = Table(
-    "password_factors", metadata, key("person", 31), number("at_ms"), hidden("body"), **CLUSTERED,
+    "password_factors", metadata, key("person", 31), number("at_ms"), hidden("body"),
 )  # fmt: skip
 
 sign_in_failures = Table(
-    "sign_in_failures", metadata, key("person", 31), number("failures"), number("locked_until_ms"), **CLUSTERED,
+    "sign_in_failures", metadata, key("person", 31), number("failures"), number("locked_until_ms"),
 )  # fmt: skip
 
-sign_outs = Table("sign_outs", metadata, key("nonce", 32), number("until_ms"), **CLUSTERED)
+sign_outs = Table("sign_outs", metadata, key("nonce", 32), number("until_ms"))
 
 proposals = Table(
     "proposals", metadata,
     key("proposal", 26), bounded("kind", 16), bounded("subject"), bounded("state", 16), number("made_ms"),
-    number("expires_ms"), hidden("body"), hidden("evidence"), Index("proposals_subject", "subject"), **STRICT,
+    number("expires_ms"), hidden("body"), hidden("evidence"), Index("proposals_subject", "subject"),
 )  # fmt: skip
 
 approval_policies = Table(
-    "approval_policies", metadata, key_number("version"), number("at_ms"), hidden("body"), **CLUSTERED,
+    "approval_policies", metadata, key_number("version"), number("at_ms"), hidden("body"),
 )  # fmt: skip
 
 approval_requests = Table(
@@ -191,26 +190,26 @@ approval_requests = Table(
     bounded("state", 16), number("made_ms"), number("escalates_ms", null=True), number("expires_ms"),
     bounded("digest"), hidden("body"),
     Index("approval_requests_subject", "sender", "subject", "request"),
-    Index("approval_requests_open", "state", "expires_ms"), **STRICT,
+    Index("approval_requests_open", "state", "expires_ms"),
 )  # fmt: skip
 
 approvals = Table(
     "approvals", metadata,
     key("request", 26), key("person", 31), bounded("maker", 31, null=True), bounded("decision", 8),
     bounded("digest"), number("at_ms"), hidden("body"),
-    CheckConstraint("maker IS NULL OR maker <> person", name="approvals_not_by_maker"), **STRICT,
+    CheckConstraint("maker IS NULL OR maker <> person", name="approvals_not_by_maker"),
 )  # fmt: skip
 
 past_cleared = Table(
     "past_cleared", metadata, key("lane"), key("episode"), bounded("proposal", 26), number("at_ms"),
-    bounded("seal", null=True), **CLUSTERED,
+    bounded("seal", null=True),
 )  # fmt: skip
 
 batches = Table(
     "batches", metadata,
     key("sender"), key("batch", 128), bounded("bank"), bounded("lane"), bounded("kind"), bounded("fingerprint"),
     number("count"), bounded("currency", 3), number("sum_minor"), number("open_items"), number("seq"),
-    *reply_columns(), number("accepted_ms"), number("changed_ms"), hidden("body"), **STRICT,
+    *reply_columns(), number("accepted_ms"), number("changed_ms"), hidden("body"),
 )  # fmt: skip
 
 bundles = Table(
@@ -219,81 +218,80 @@ bundles = Table(
     number("made_ms"), bounded("bank_date", 10, null=True), unbounded("serials"), bounded("port"),
     hidden("wire", null=True), hidden("answer", null=True), bounded("ref_bank", null=True),
     UniqueConstraint("lane", "bank_ref", name="bundles_reference"),
-    Index("bundles_bank_reference", "bank_ref", "ref_bank", unique=True), **STRICT,
+    Index("bundles_bank_reference", "bank_ref", "ref_bank", unique=True),
 )  # fmt: skip
 
 bundle_items = Table(
     "bundle_items", metadata,
-    key("payment", 26), bounded("bundle", 26), number("place"), Index("bundle_items_bundle", "bundle"), **CLUSTERED,
+    key("payment", 26), bounded("bundle", 26), number("place"), Index("bundle_items_bundle", "bundle"),
 )  # fmt: skip
 
 receipts = Table(
     "receipts", metadata,
     key("receipt"), bounded("media_type", 255), number("at_ms"), number("expires_ms"), hidden("name"), hidden("body"),
-    Index("receipts_expires", "expires_ms"), **STRICT,
+    Index("receipts_expires", "expires_ms"),
 )  # fmt: skip
 
-tickets = Table("tickets", metadata, key("question", 255), number("due_ms"), hidden("ticket"), **CLUSTERED)
+tickets = Table("tickets", metadata, key("question", 255), number("due_ms"), hidden("ticket"))
 
 balances = Table(
-    "balances", metadata, key("account_idx"), bounded("bank"), number("seen_ms"), hidden("body"), **CLUSTERED,
+    "balances", metadata, key("account_idx"), bounded("bank"), number("seen_ms"), hidden("body"),
 )  # fmt: skip
 
 checkpoints = Table(
     "checkpoints", metadata,
-    key("node"), key_number("size"), number("at_ms"), unbounded("note"), hidden("tree"), **CLUSTERED,
+    key("node"), key_number("size"), number("at_ms"), unbounded("note"), hidden("tree"),
 )  # fmt: skip
 
-lane_renames = Table("lane_renames", metadata, key("old"), bounded("lane"), number("at_ms"), **CLUSTERED)
+lane_renames = Table("lane_renames", metadata, key("old"), bounded("lane"), number("at_ms"))
 
 stops = Table(
-    "stops", metadata, key_number("number"), number("stopped"), number("at_ms"), hidden("body"), **CLUSTERED,
+    "stops", metadata, key_number("number"), number("stopped"), number("at_ms"), hidden("body"),
 )  # fmt: skip
 
 statement_days = Table(
-    "statement_days", metadata, key("account_idx"), key("day", 10), number("at_ms"), hidden("body"), **CLUSTERED,
+    "statement_days", metadata, key("account_idx"), key("day", 10), number("at_ms"), hidden("body"),
 )  # fmt: skip
 
 books = Table(
     "books", metadata,
     key("book", 26), bounded("account_idx"), bounded("first_day", 10), bounded("last_day", 10), bounded("state", 16),
-    number("at_ms"), hidden("body"), Index("books_account", "account_idx", "first_day"), **STRICT,
+    number("at_ms"), hidden("body"), Index("books_account", "account_idx", "first_day"),
 )  # fmt: skip
 
 book_rows = Table(
     "book_rows", metadata,
     key("book", 26), key("row_id", 128), bounded("account_idx"), bounded("day", 10), hidden("body"),
-    Index("book_rows_day", "account_idx", "day"), **STRICT,
+    Index("book_rows_day", "account_idx", "day"),
 )  # fmt: skip
 
 match_decisions = Table(
     "match_decisions", metadata,
     key("decision", 26), bounded("account_idx"), bounded("kind", 8), bounded("state", 8), number("at_ms"),
-    hidden("body"), Index("match_decisions_account", "account_idx", "state"), **STRICT,
+    hidden("body"), Index("match_decisions_account", "account_idx", "state"),
 )  # fmt: skip
 
 balance_tables = Table(
     "balance_tables", metadata,
     key("account_idx"), key("month", 7), key_number("version"), bounded("state", 16), number("at_ms"), hidden("body"),
-    **STRICT,
 )  # fmt: skip
 
 ledgers = Table(
     "ledgers", metadata,
     key("sender"), key("ledger"), bounded("book", 26), bounded("account_idx"), bounded("fingerprint"), number("parts"),
-    hidden("body"), Index("ledgers_book", "book"), **STRICT,
+    hidden("body"), Index("ledgers_book", "book"),
 )  # fmt: skip
 
 ledger_parts = Table(
     "ledger_parts", metadata,
-    key("sender"), key("ledger"), key_number("part"), bounded("fingerprint"), **CLUSTERED,
+    key("sender"), key("ledger"), key_number("part"), bounded("fingerprint"),
 )  # fmt: skip
 
 credit_claims = Table(
     "credit_claims", metadata,
     key("sender"), key("claim"), bounded("entry", 26, null=True), bounded("line"), bounded("account_idx"),
     bounded("fingerprint"), number("at_ms"), hidden("body"),
-    UniqueConstraint("entry", name="credit_claims_entry"), **STRICT,
+    UniqueConstraint("entry", name="credit_claims_entry"),
 )  # fmt: skip
 
 receipt_files = Table(
@@ -302,35 +300,35 @@ receipt_files = Table(
     bounded("bank_date", 10), bounded("sha256"), bounded("media_type", 255), number("size"), number("at_ms"),
     hidden("detail"), hidden("body", null=True), bounded("entry", 26, null=True),
     UniqueConstraint("payment", name="receipt_files_payment"), Index("receipt_files_day", "account_idx", "bank_date"),
-    Index("receipt_files_entry", "entry", unique=True), **STRICT,
+    Index("receipt_files_entry", "entry", unique=True),
 )  # fmt: skip
 
 linked_orders = Table(
     "linked_orders", metadata,
     key("payment", 26), bounded("pool", 31), bounded("member_idx"), bounded("state", 16),
     bounded("run", null=True), bounded("back_run", null=True), number("changed_ms"), hidden("body"),
-    Index("linked_orders_state", "state"), **STRICT,
+    Index("linked_orders_state", "state"),
 )  # fmt: skip
 
 receipt_searches = Table(
     "receipt_searches", metadata,
     key("payment", 26), bounded("lane"), bounded("account_idx"), bounded("bank_date", 10), bounded("state", 16),
     number("since_ms"), number("due_ms"), number("tries"), bounded("code", null=True), hidden("ticket", null=True),
-    bounded("entry", 26, null=True), Index("receipt_searches_due", "lane", "state", "due_ms"), **STRICT,
+    bounded("entry", 26, null=True), Index("receipt_searches_due", "lane", "state", "due_ms"),
 )  # fmt: skip
 
 match_news = Table(
     "match_news", metadata,
-    key("account_idx"), key("subject"), bounded("told"), number("at_ms"), **CLUSTERED,
+    key("account_idx"), key("subject"), bounded("told"), number("at_ms"),
 )  # fmt: skip
 
-pools = Table("pools", metadata, key("pool", 31), key_number("version"), number("at_ms"), hidden("body"), **CLUSTERED)
+pools = Table("pools", metadata, key("pool", 31), key_number("version"), number("at_ms"), hidden("body"))
 
 pool_runs = Table(
     "pool_runs", metadata,
     key("run"), bounded("pool", 31), number("version"), bounded("business_date", 10), bounded("slot", 16),
     bounded("state", 16), number("at_ms"), number("until_ms"), number("finished_ms", null=True), hidden("body"),
-    Index("pool_runs_day", "pool", "business_date"), Index("pool_runs_state", "state"), **STRICT,
+    Index("pool_runs_day", "pool", "business_date"), Index("pool_runs_state", "state"),
 )  # fmt: skip
 
 pool_moves = Table(
@@ -340,5 +338,5 @@ pool_moves = Table(
     number("over"), bounded("currency", 3), number("amount_minor"), bounded("state", 16),
     bounded("payment", 26, null=True), bounded("reason", 32, null=True), hidden("body"),
     UniqueConstraint("order_id", name="pool_moves_order"), Index("pool_moves_state", "state"),
-    Index("pool_moves_day", "pool", "business_date"), **STRICT,
+    Index("pool_moves_day", "pool", "business_date"),
 )  # fmt: skip
