@@ -79,7 +79,7 @@ class PaymentSubmit(Form):
             raise Contradiction(self.contradictions(self.__dict__, frozenset())) from None
         order: Order[Any] = Order(
             self.id,
-            self.debtor.party(),
+            self.debtor.payer(),
             self.creditor.party(),
             money,
             self.detail(),

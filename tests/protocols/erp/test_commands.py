@@ -70,6 +70,14 @@ def test_only_five_fields_are_needed() -> None:
     assert {fault.code for fault in faults({}).values()} == {FieldCode.REQUIRED}
 
 
+def test_orders_of_one_account_share_its_words_and_only_theirs() -> None:
+    first, second = order(BODY), order({**BODY, "id": "another"})
+    assert second.debtor is first.debtor
+    elsewhere = order({**BODY, "debtor": {**BODY["debtor"], "name": "另一家公司"}})
+    assert elsewhere.debtor.name == Name("另一家公司")
+    assert elsewhere.debtor.account == first.debtor.account
+
+
 def test_all_faults_come_at_once_each_with_its_pointer() -> None:
     found = faults(changed(
         id="", debtor={"account": "1 2", "name": " x"}, amount=12.5, currency="cny", urgency="fast",
