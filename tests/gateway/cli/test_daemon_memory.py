@@ -15,7 +15,7 @@ from gateway.settings import load
 from tests.gateway.cli import site as demo
 
 ELSEWHERE = (
-    "alembic", "openpyxl", "pygments", "rich", "sqlalchemy.dialects.mysql", "sqlalchemy.dialects.oracle",
+    "alembic", "gateway.cli.commands.orders", "gateway.cli.every_command", "openpyxl", "pygments", "rich", "sqlalchemy.dialects.mysql", "sqlalchemy.dialects.oracle",
     "sqlalchemy.dialects.postgresql", "twisted.web.client", "typst", "xlsxwriter",
 )  # fmt: skip
 OF_PASSKEYS = ("webauthn", "cbor2")
