@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import BigInteger, Column, LargeBinary, MetaData, Table, create_engine, delete, insert, select, text
+from sqlalchemy import BigInteger, Column, MetaData, Table, create_engine, delete, insert, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from faults import versions
@@ -19,6 +19,7 @@ from gateway.journal.backup import backup
 from gateway.journal.backup.backup import Origin
 from gateway.journal.payments import lookup
 from gateway.journal.sql import migrations, schema
+from gateway.journal.sql.columns import SealedBytes
 from gateway.journal.sql.migrations import TooNew
 from tests.gateway.journal.bench import Journal, admit, order
 
@@ -42,7 +43,7 @@ def value(column: Column[Any]) -> Any:
         return 1
     if column.name == "maker":
         return None  # nobody decides about what he made himself, which a row of equal words would say
-    return b"x" if isinstance(column.type, LargeBinary) else "x"
+    return b"x" if isinstance(column.type, SealedBytes) else "x"
 
 
 def speak(url: str, known: MetaData) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import BigInteger, LargeBinary, Table, insert, select
+from sqlalchemy import BigInteger, Table, insert, select
 
 from gateway.clock import ulid_from
 from gateway.journal.commit import audit
@@ -15,6 +15,7 @@ from gateway.journal.payments import old_rows
 from gateway.journal.payments.old_rows import OldRows
 from gateway.journal.payments.retention_clock import BELIEVED_FROM_MS
 from gateway.journal.sql import schema
+from gateway.journal.sql.columns import SealedBytes
 from tests.gateway.journal.bench import NOW_MS, Journal
 from tests.house import ROOT
 
@@ -30,7 +31,7 @@ def day(at_ms: int) -> str:
 def put(journal: Journal, table: Table, **given: Any) -> None:
     """A row of which only what is given matters."""
     row = {
-        column.name: None if column.nullable else b"?" if isinstance(column.type, LargeBinary)
+        column.name: None if column.nullable else b"?" if isinstance(column.type, SealedBytes)
         else 0 if isinstance(column.type, BigInteger) else "x"
         for column in table.columns
     }  # fmt: skip
