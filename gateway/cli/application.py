@@ -6,7 +6,6 @@ the daemon start at once.
 
 from __future__ import annotations
 
-import gc
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -62,15 +61,7 @@ def _options(
 def main(environment: Environment, arguments: Sequence[str] | None = None) -> int:
     """Run one command line; returns its exit code. With `--json` a wrong command line is told in JSON, too."""
     output.tell_errors_in_words()
-    code = _run(environment, sys.argv[1:] if arguments is None else list(arguments))
-    if not environment.last:
-        return code
-    # A daemon has no use for words and options any more.
-    gc.collect()
-    return environment.last.pop()()
-
-
-def _run(environment: Environment, words: list[str]) -> int:
+    words = sys.argv[1:] if arguments is None else list(arguments)
     command: Any = typer.main.get_command(application(daemon=words[:1] == ["run"]))
     try:
         result = command.main(args=words, prog_name="bankgw", obj=environment, standalone_mode="--json" not in words)

@@ -6,7 +6,7 @@ The command line may not import the composition root: `gateway.__main__` passes 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 class Environment:
     """`reactor` installs and returns the reactor: only commands that need one call it. `now` is aware.
 
-    `load_office` is None for a bank whose certificates do not come over the wire. `last` is what a command leaves to be
-    done when the command line has been let go; its result is the exit code.
+    `load_office` is None for a bank whose certificates do not come over the wire.
     """
 
     version: Callable[[], str]
@@ -32,4 +31,3 @@ class Environment:
     start: Start
     now: Callable[[], datetime]
     load_office: Callable[[conf.BankSettings], Office | None]
-    last: list[Callable[[], int]] = field(default_factory=list)

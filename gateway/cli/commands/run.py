@@ -67,8 +67,7 @@ def run(
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _log_from(found.settings)
     reread = partial(read, config, variables)
-    reactor = environment.reactor()
-    environment.last.append(lambda: cli_run.serve(reactor, found.settings, environment.start, reread))
+    raise typer.Exit(cli_run.serve(environment.reactor(), found.settings, environment.start, reread))
 
 
 @contextmanager
