@@ -37,8 +37,6 @@ IDLE_IN_TRANSACTION_S = 15
 LOCK_WAIT_S = 5
 # Used when a unit of the group has waited already. MySQL and MariaDB count whole seconds.
 SHORT_LOCK_WAIT_MS, SHORT_LOCK_WAIT_S = 250, 1
-# SQLite: pages of its log (16 MB) after which a commit copies them to the file. Its own 1,000 are but fifty commits.
-CHECKPOINT_PAGES = 4_000
 # MySQL and MariaDB: six heartbeats of an idle node.
 STILL_S = 30
 _KEEPALIVES = {"keepalives_idle": 5, "keepalives_interval": 5, "keepalives_count": 2}
@@ -174,7 +172,6 @@ def _pragmas(*, read_only: bool) -> Callable[[Any, Any], None]:
         else:
             cursor.execute("PRAGMA journal_mode=WAL")
             cursor.execute("PRAGMA synchronous=FULL")
-            cursor.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
             cursor.execute("PRAGMA foreign_keys=ON")
         cursor.close()
 
