@@ -92,7 +92,7 @@ def test_no_session_no_answer(house: House) -> None:
 
 def test_a_session_of_the_approval_page_reads_nothing_else(house: House) -> None:
     given = token(house, "sun", WebPage.APPROVAL)
-    assert house.gateway.daemon(given).get("approvals") == {"approvals": []}
+    assert house.gateway.daemon(given).get("approvals") == {"approvals": [], "next": None}
     for verbs in (house.gateway.daemon_verbs, house.gateway.query_verbs):
         for verb in verbs:
             rule, name = MATRIX[name_of(verb)], name_of(verb)
