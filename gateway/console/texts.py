@@ -79,7 +79,7 @@ TEXTS: Texts = {
     "trouble": ("Trouble", "故障"), "paused": ("Paused for", "暂停原因"),
     "stopped": ("Emergency stop: nothing is sent", "紧急停止:不发送任何付款"),
     # search
-    "search_hint": ("Any id: payment, order, batch, bank reference, request, account, message, receipt, pool run",
+    "search_hint": ("Any id: payment, order, batch, bank reference, request, account, message, receipt, run",
                     "任意编号:付款、单号、批次、银行参考号、复核请求、账号、消息、回单、资金池执行"),
     "found_request": ("A request for approval", "一个复核请求"), "search_about": ("Results for what you typed", "查找结果"),
     # payment
