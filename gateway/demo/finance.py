@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -235,7 +235,8 @@ class DemoFinance:
     def judge(self, story: Story, journal: Sequence[Journalled], now_ms: int) -> PromiseCheck:
         """Judge every match by the banks' ledgers, and close last month."""
         registry, key = self._registry(), self.site.folder / "secrets" / "vault.key"
-        own, last = frozenset(self.watched), self._now().date()
+        # After its cut-off a bank books on the next day.
+        own, last = frozenset(self.watched), self._now().date() + timedelta(days=1)
         with evidence.opened(self.site.state, key) as conn:
             found = [reconcile(conn, registry.routes[one], last, registry.reconciliation) for one in self.watched]
         truth, orders = self._truth(story, journal, own, now_ms), self._orders(journal)
