@@ -3,6 +3,8 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 
+from typing import Any
+
 import pytest
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
@@ -131,9 +133,10 @@ def test_tries_cost_a_mark_no_statement(small: Journal, count: int) -> None:
     said: list[str] = []
 
     def unit(tx: Tx) -> None:
-        tx.raw.connection.driver_connection.set_trace_callback(said.append)  # type: ignore[union-attr]
+        driver: Any = tx.raw.connection.driver_connection
+        driver.set_trace_callback(said.append)
         outbox.mark(tx, [f"m{n}" for n in range(count)], OutboxState.SENT)
-        tx.raw.connection.driver_connection.set_trace_callback(None)  # type: ignore[union-attr]
+        driver.set_trace_callback(None)
 
     small.do(unit)
     # On SQLite each message is marked by a prepared statement.
