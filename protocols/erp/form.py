@@ -125,16 +125,12 @@ class PartyForm(Strict):
 
     def payer(self) -> Party:
         """The same of one who pays: few accounts pay many orders, and those in memory share its words."""
-        return _payer(self.account, self.name, self.bank_name, self.cnaps, self.kind, self.bic,
-                      address_of(self.address))  # fmt: skip
+        return _shared(self.party())
 
 
 @lru_cache(maxsize=256)
-def _payer(
-    account: str, name: str, bank_name: str | None, cnaps: str | None, kind: str, bic: str | None,
-    address: Address | None,
-) -> Party:  # fmt: skip
-    return Party(AccountNumber(account), Name(name), bank_name, cnaps, _PARTY_KINDS[kind], bic, address)
+def _shared(party: Party) -> Party:
+    return party
 
 
 Tags = Annotated[dict[TagName, TagValue | None], Field(max_length=MAX_TAGS), bounded(MAX_TAGS)]
