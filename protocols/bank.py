@@ -21,6 +21,7 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol, TypeVar
 
+from protocols.canon.fast_init import fast_init
 from protocols.canon.limits import Limits
 from protocols.canon.order import AnyOrder, Bundle, Kind
 from protocols.canon.outcome import Outcome
@@ -55,6 +56,7 @@ class Continue:
     data: bytes
 
 
+@fast_init
 @dataclass(frozen=True, slots=True)
 class Sign:
     """Sign `octets` with the lane's key named `key`; the signature's bytes come back."""
@@ -63,6 +65,7 @@ class Sign:
     octets: bytes
 
 
+@fast_init
 @dataclass(frozen=True, slots=True)
 class Submit:
     """The step that may move money: at most one in a money word's conversation, none in a question's.
@@ -85,6 +88,7 @@ Fates = Mapping[str, Outcome]
 BundleConversation = Generator[MoneyStep, bytes, Fates]
 
 
+@fast_init
 @dataclass(frozen=True, slots=True)
 class Context:
     """Everything impure a conversation needs, frozen before it starts.

@@ -37,6 +37,7 @@ from gateway.journal.commit.store import Tx
 from gateway.journal.commit.work import may_leave_ms
 from gateway.journal.payments import approval_checks, approval_holds, transition
 from protocols.bank import Fates, MoneyStep, Submit
+from protocols.canon.fast_init import fast_init
 from protocols.canon.outcome import Outcome, State
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
@@ -447,6 +448,7 @@ class _Ready:
     approved: ApprovedBytes | None = None
 
 
+@fast_init
 @dataclass(frozen=True, slots=True)
 class _Begun:
     """A message whose commit was asked for at `committed_s`. `committing` fires with its orders; None: one changed."""
@@ -456,6 +458,7 @@ class _Begun:
     committing: Deferred[tuple[Applied, ...] | None]
 
 
+@fast_init
 @dataclass(frozen=True, slots=True)
 class _Leaving:
     """Bytes that were written down, and what is done with their answer. `committed_s` is from before the commit.

@@ -16,6 +16,7 @@ from urllib.parse import quote, quote_plus
 
 from gateway.bank.exchange_ring import ExchangeRing
 from gateway.clock import Clock
+from protocols.canon.fast_init import fast_init
 
 PART_BYTES = 65_536
 SHORTEST_SECRET = 4
@@ -36,6 +37,7 @@ class TraceEvent(StrEnum):
     REFUSED = "refused"
 
 
+@fast_init
 @dataclass(frozen=True, slots=True)
 class TracePart:
     """Bytes of an event: `sent`, `received`, or `signed NAME` for what the key NAME signed. `whole` is their length

@@ -19,6 +19,7 @@ from gateway.journal.commit.store import Tx
 from gateway.journal.payments import bundles
 from gateway.journal.payments.bundles import BundleRow, BundleSend
 from protocols.bank import Bank, Context, Fates, MoneyStep, Submit
+from protocols.canon.fast_init import fast_init
 from protocols.canon.order import Bundle, Item
 from protocols.canon.outcome import Fate, Outcome
 
@@ -114,6 +115,7 @@ async def outgoing(
     return UnsendableOrder("has_left_before", "its bundle may have left already", "held; nothing was sent again")
 
 
+@fast_init
 @dataclass(frozen=True, slots=True)
 class SingleOrder:
     """One order in a message of its own. Bytes, answer and attempt are kept with the payment. See Outgoing."""

@@ -13,11 +13,13 @@ from gateway.journal.commit.hand_over import Applied
 from gateway.journal.commit.rows import Evidence
 from gateway.journal.commit.store import Tx
 from gateway.journal.payments import transition
+from protocols.canon.fast_init import fast_init
 from protocols.canon.outcome import Outcome, State
 
 _log = log.get("bank.recorder")
 
 
+@fast_init
 @dataclass(frozen=True, slots=True)
 class PaymentEvent:
     """One event for one payment, with the evidence it rests on and the bank's own word."""

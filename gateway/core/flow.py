@@ -59,6 +59,7 @@ from gateway.core.states import (
     WorkDone,
 )
 from protocols.canon.errors import Code
+from protocols.canon.fast_init import fast_init
 from protocols.canon.outcome import CORRECTION_EVENT, STATE_TABLE, Fate, State
 from protocols.canon.replaced import replace
 
@@ -74,6 +75,7 @@ class Impossible(AssertionError):
     """The event cannot occur in this state: a defect of the gateway. The lane must stop."""
 
 
+@fast_init
 @dataclass(frozen=True, slots=True)
 class Step:
     """The result of a step: the new life, its effects, and the name of the row that decided."""

@@ -14,6 +14,7 @@ from unicodedata import normalize
 
 from gateway.core.states import Hold, Reject, Release
 from protocols.canon.errors import Code, Fault, FieldCode
+from protocols.canon.fast_init import fast_init
 from protocols.canon.limits import FieldLimit, Limits
 from protocols.canon.money import Money
 from protocols.canon.order import AnyOrder, CollectionDetail, Kind
@@ -83,6 +84,7 @@ class Allowance:
     worked: frozenset[date] = frozenset()
 
 
+@fast_init
 @dataclass(frozen=True, slots=True)
 class UsageFacts:
     """What the journal counted before this order: the sums of today's earlier orders, in minor units.

@@ -10,6 +10,7 @@ from enum import StrEnum
 from functools import lru_cache
 
 from protocols.canon.errors import Code
+from protocols.canon.fast_init import fast_init
 from protocols.canon.outcome import Fate, State
 
 
@@ -71,6 +72,7 @@ KNOWN = -1
 payment: the bank has acknowledged it, or a clock that was ahead dated it, so its age is unknown."""
 
 
+@fast_init
 @dataclass(frozen=True, slots=True)
 class Life:
     """A payment's state and the counters that the state table decides by.
@@ -113,6 +115,7 @@ class Source(StrEnum):
     PERSONS = "persons"
 
 
+@fast_init
 @dataclass(frozen=True, slots=True)
 class Release:
     """The checks passed, or persons released it: it may be sent from `send_after_ms` on. `cleared`: the reasons
@@ -163,6 +166,7 @@ class Expire:
     at_ms: int
 
 
+@fast_init
 @dataclass(frozen=True, slots=True)
 class Send:
     """The `sending` commit: the bytes are stored and will be sent next."""
@@ -199,6 +203,7 @@ class TakenOver:
     at_ms: int
 
 
+@fast_init
 @dataclass(frozen=True, slots=True)
 class Answered:
     """A verified answer about the payment.
@@ -274,6 +279,7 @@ class Work(StrEnum):
     REPLAY = "replay"
 
 
+@fast_init
 @dataclass(frozen=True, slots=True)
 class Tell:
     """Send an event to the ERP: one outbox row, numbered by the life's new `seq`."""
@@ -281,6 +287,7 @@ class Tell:
     event: str
 
 
+@fast_init
 @dataclass(frozen=True, slots=True)
 class Due:
     """Set the work row of this kind to be due at `at_ms`."""
@@ -289,6 +296,7 @@ class Due:
     at_ms: int
 
 
+@fast_init
 @dataclass(frozen=True, slots=True)
 class WorkDone:
     """Delete the work row of this kind, if there is one."""

@@ -14,6 +14,7 @@ from typing import Protocol, TypeAlias
 
 from twisted.internet.defer import Deferred
 
+from protocols.canon.fast_init import fast_init
 from protocols.erp.words import MAX_BODY_BYTES
 
 Scalar: TypeAlias = str | int | float | bool | bytes
@@ -21,6 +22,7 @@ Scalar: TypeAlias = str | int | float | bool | bytes
 NO_HEADERS: Mapping[str, Scalar] = MappingProxyType({})
 
 
+@fast_init
 @dataclass(frozen=True, slots=True)
 class Properties:
     """AMQP message properties; None means absent. `timestamp` is in whole seconds since 1970.
@@ -61,6 +63,7 @@ def cut(body: bytes) -> tuple[bytes, Cut | None]:
     return body[:CUT_BYTES], Cut(len(body), hashlib.sha256(body).hexdigest())
 
 
+@fast_init
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """One message handed to us. `channel` names the channel incarnation it must be acked on: see `Amqp.ack`.
@@ -83,6 +86,7 @@ class Delivery:
     cut: Cut | None = None
 
 
+@fast_init
 @dataclass(frozen=True, slots=True)
 class OutgoingMessage:
     """One message to publish. `properties.message_id` is required and unique among publishes in flight."""

@@ -18,6 +18,7 @@ from gateway.journal.payments import redelivery, refusals
 from gateway.journal.payments.order_checks import OrderSource
 from gateway.registry import Registry, Sender
 from protocols.canon.errors import Code, Refusal
+from protocols.canon.fast_init import fast_init
 from protocols.erp import replies
 from protocols.erp.news import instant
 from protocols.erp.words import CommandType
@@ -25,6 +26,7 @@ from protocols.erp.words import CommandType
 _ANSWERED, _REFUSED = "command.answered", "command.refused"
 
 
+@fast_init
 @dataclass(frozen=True, slots=True)
 class CommandResult:
     """What a command's unit did, for the metrics and the commit listeners."""
@@ -38,6 +40,7 @@ REPEATED = CommandResult("repeated")
 CommandUnit = Callable[[Tx], CommandResult]
 
 
+@fast_init
 @dataclass(frozen=True, slots=True)
 class ReceivedCommand:
     """One command of a known sender. `day` is the calendar day for the sender's limits."""

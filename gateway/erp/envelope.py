@@ -16,6 +16,7 @@ from gateway.journal.payments import events
 from gateway.journal.payments.redelivery import Coming
 from gateway.registry import Sender
 from protocols.canon.errors import Code, Refusal
+from protocols.canon.fast_init import fast_init
 from protocols.erp import commands, replies, routing, signature
 from protocols.erp.news import routing_key
 from protocols.erp.routing import EVENTS
@@ -33,6 +34,7 @@ PARKED_CODES = frozenset({
 """Refusals that suggest a broken or hostile client: the message is parked for a person."""
 
 
+@fast_init
 @dataclass(frozen=True, slots=True)
 class Envelope:
     """The envelope of a command. `signature` and `header_type` come from its headers.

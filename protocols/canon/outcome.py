@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from protocols.canon.fast_init import fast_init
 from protocols.canon.money import Money
 
 
@@ -133,6 +134,7 @@ class Fate(StrEnum):
     REVERSED = "reversed"
 
 
+@fast_init
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What a bank's answer says about a payment.

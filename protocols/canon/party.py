@@ -8,6 +8,8 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any, Final
 
+from protocols.canon.fast_init import fast_init
+
 _IBAN: Final = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}\Z", re.ASCII)
 
 
@@ -31,6 +33,7 @@ def is_broken_iban(number: str) -> bool:
     return _IBAN.match(number) is not None and not is_iban(number)
 
 
+@fast_init
 @dataclass(frozen=True, slots=True)
 class AccountNumber:
     """An account number as text: leading zeros are part of it. `repr` and `str` are masked; `clear` is not."""
@@ -44,6 +47,7 @@ class AccountNumber:
         return mask(self.clear)
 
 
+@fast_init
 @dataclass(frozen=True, slots=True)
 class Name:
     """A person's or a company's name. Prints as its first character only."""
@@ -87,6 +91,7 @@ def address_from(said: Mapping[str, Any]) -> Address:
     return Address(**{**said, "lines": tuple(said.get("lines", ()))})
 
 
+@fast_init
 @dataclass(frozen=True, slots=True)
 class Party:
     """An account with its holder. `cnaps` is the 12-digit payment-system bank number (联行号), `bic` the bank's BIC."""

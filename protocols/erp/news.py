@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from protocols.canon.errors import Refusal, Resend
+from protocols.canon.fast_init import fast_init
 from protocols.canon.money import Money
 from protocols.canon.order import Kind
 from protocols.canon.outcome import CORRECTION_EVENT, STATE_TABLE, Certainty, Fate, State
@@ -23,6 +24,7 @@ _FORBIDDEN_IN_WORD = frozenset(".*# \t\r\n")
 MAX_ROUTING_KEY_BYTES = 255
 
 
+@fast_init
 @dataclass(frozen=True, slots=True)
 class News:
     """One change of one payment, as the journal knows it at that moment. Times are milliseconds of UTC.

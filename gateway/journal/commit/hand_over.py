@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from gateway.core import flow
 from gateway.journal.commit.rows import OutboxRow, PaymentRow, WorkRow
 from gateway.journal.commit.send_leave import SendLeave
+from protocols.canon.fast_init import fast_init
 
 
+@fast_init
 @dataclass(frozen=True, slots=True)
 class Applied:
     """The result of an event. With `conflict` nothing changed, because the caller's lane or its view is out of date.

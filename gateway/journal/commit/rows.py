@@ -8,10 +8,12 @@ from enum import StrEnum
 
 from gateway.core.states import Life, Source, Work
 from protocols.canon.errors import Refusal
+from protocols.canon.fast_init import fast_init
 from protocols.canon.order import AnyOrder
 from protocols.canon.outcome import Fate
 
 
+@fast_init
 @dataclass(frozen=True, slots=True)
 class Reply:
     """Where and how to reply: queue, correlation id, trace and content type of the command."""
@@ -22,6 +24,7 @@ class Reply:
     content_type: str = "application/json"
 
 
+@fast_init
 @dataclass(frozen=True, slots=True)
 class PaymentRow:
     """One payment. Its identity is (`sender`, `order.id`); `payment` is our own key (a ULID); `bank_ref` is unique per
@@ -61,6 +64,7 @@ class PaymentRow:
         return self.holds[0] if self.holds else None
 
 
+@fast_init
 @dataclass(frozen=True, slots=True)
 class AttemptRow:
     """One send. `wire` holds the exact bytes; `first_write_ms` is when the send was permitted."""
@@ -78,6 +82,7 @@ class AttemptRow:
     replay_policy: str
 
 
+@fast_init
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """Evidence about a payment: its source, the bank's bytes, and how they were read."""
@@ -108,6 +113,7 @@ class DeliveryTries:
     text: str | None = None
 
 
+@fast_init
 @dataclass(frozen=True, slots=True)
 class OutboxRow:
     """One message to be published until the broker confirms it; `message_id` never changes.
@@ -129,6 +135,7 @@ class OutboxRow:
     tries: DeliveryTries | None = None
 
 
+@fast_init
 @dataclass(frozen=True, slots=True)
 class WorkRow:
     """Work to do for a payment at `due_ms`; one row per payment and kind.
@@ -157,6 +164,7 @@ class QuestionRow:
     expires_ms: int
 
 
+@fast_init
 @dataclass(frozen=True, slots=True)
 class Permit:
     """One line of the permit log: the payment's reference (`lane/bank_ref`) may be written to its bank once."""
@@ -166,6 +174,7 @@ class Permit:
     epoch: int
 
 
+@fast_init
 @dataclass(frozen=True, slots=True)
 class Noted:
     """An audit entry that is not in the chain yet."""
@@ -177,6 +186,7 @@ class Noted:
     detail: bytes
 
 
+@fast_init
 @dataclass(frozen=True, slots=True)
 class Head:
     """The last entry of an audit chain; `seq` is 0 before the first."""

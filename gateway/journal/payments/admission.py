@@ -23,6 +23,7 @@ from gateway.journal.payments.limits import OrderClaim
 from gateway.journal.payments.redelivery import Coming
 from gateway.journal.sql import schema
 from protocols.canon.errors import CODES, Refusal
+from protocols.canon.fast_init import fast_init
 from protocols.canon.limits import ReferenceForm
 from protocols.canon.order import AnyOrder
 from protocols.canon.outcome import State
@@ -39,6 +40,7 @@ class Admittance(StrEnum):
     CONFLICT = "conflict"
 
 
+@fast_init
 @dataclass(frozen=True, slots=True)
 class Admission:
     """An order that passed all checks that need no journal, and how to judge it with the journal's counts.
@@ -71,6 +73,7 @@ class Admission:
     approval: ApprovalContext = NO_CONTEXT
 
 
+@fast_init
 @dataclass(frozen=True, slots=True)
 class Admitted:
     """`row` is the payment as it is now; for a conflict, the other order that has the id, and nothing changed.

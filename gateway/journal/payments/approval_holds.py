@@ -28,6 +28,7 @@ from gateway.people.approval_bands import ANY, ApprovalFacts, ApprovalNeed, stri
 from gateway.people.approval_digest import PAY, ApprovalLine, ApprovalSubject
 from gateway.people.approval_policy import ApprovalPolicy
 from gateway.people.approval_terms import DEFAULT_TERMS, ApprovalTerms
+from protocols.canon.fast_init import fast_init
 from protocols.canon.limits import Hours
 from protocols.canon.money import Money
 from protocols.canon.order import AnyOrder
@@ -49,6 +50,7 @@ _SUM = select(func.sum(_P.amount_minor)).where(
 _UNSENT_IDS = select(_P.order_id).where(*_OF_BATCH, _P.state.in_([one.value for one in UNSENT]))
 
 
+@fast_init
 @dataclass(frozen=True, slots=True)
 class ApprovalContext:
     """What admission and release know beside the order: the settings' terms, from when a payment must have stayed to
@@ -75,6 +77,7 @@ def context(
 NO_CONTEXT = ApprovalContext(DEFAULT_TERMS, lambda: 0, lambda _minor, _facts: False)
 
 
+@fast_init
 @dataclass(frozen=True, slots=True)
 class JudgedOrder:
     """An order with the verdict of its sender's limits; `day` is the day that its money counts on. None: what came

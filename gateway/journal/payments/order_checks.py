@@ -20,6 +20,7 @@ from gateway.journal.payments.admission import Admission
 from gateway.journal.payments.redelivery import Coming
 from gateway.registry import Registry, Sender
 from protocols.canon.errors import Code, Fault, FieldCode, Refusal
+from protocols.canon.fast_init import fast_init
 from protocols.canon.order import AnyOrder, Kind
 from protocols.canon.replaced import replace
 from protocols.erp import fingerprint
@@ -27,6 +28,7 @@ from protocols.erp import fingerprint
 _log = log.get("journal.order_checks")
 
 
+@fast_init
 @dataclass(frozen=True, slots=True)
 class OrderSource:
     """Who brings an order, when, and where its replies go. `day` is the calendar day for the sender's limits."""

@@ -13,6 +13,7 @@ from typing import Final
 from lxml import etree
 
 from protocols.bank import Context, Sign
+from protocols.canon.fast_init import fast_init
 from protocols.canon.money import BadMoney, Money
 from protocols.kit import dsig
 from protocols.kit.dsig.verify import Engine
@@ -36,6 +37,7 @@ Fields = Iterable[tuple[str, str]]
 Rows = Sequence[Fields]
 
 
+@fast_init
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A verified answer. `code` and `text` are its head's, `body` the signed body, `fields` its leaves."""

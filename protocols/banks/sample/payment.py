@@ -13,6 +13,7 @@ from typing import Final
 
 from protocols.bank import Ask, Context, Conversation, MoneyConversation, Submit
 from protocols.banks.sample.messages import DONE, Answer, Wire, moment, money, require
+from protocols.canon.fast_init import fast_init
 from protocols.canon.money import Money
 from protocols.canon.order import AnyOrder, Kind, Urgency
 from protocols.canon.outcome import Fate, Outcome
@@ -26,6 +27,7 @@ from protocols.kit.meanings import Meanings
 OPERATION_OF: Final[Mapping[Kind, str]] = {Kind.PAYMENT: "Pay", Kind.TRANSFER: "Move"}
 
 
+@fast_init
 @dataclass(frozen=True, slots=True)
 class Subject:
     """What an answer must be about to be about this payment."""

@@ -14,6 +14,7 @@ from typing import Final
 
 from lxml import etree
 
+from protocols.canon.fast_init import fast_init
 from protocols.kit.dsig.profile import DS, ById, Enveloped, SignatureProfile
 from protocols.kit.errors import ProtocolError
 from protocols.kit.xmldoc import steps
@@ -27,6 +28,7 @@ _CARRIERS: Final = etree.XPath("//*[@* = $value]")
 Reference = Enveloped | ById
 
 
+@fast_init
 @dataclass(frozen=True, slots=True)
 class Gated:
     """The parts of a signature of the right shape; targets and digests in the order of the profile."""

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import Certificate
 from lxml import etree
 
+from protocols.canon.fast_init import fast_init
 from protocols.kit import xmldoc
 from protocols.kit.charset import UTF8, Charset
 from protocols.kit.dsig import gate
@@ -34,6 +35,7 @@ _BLANKS: Final = b" \t\r\n"
 _HEAD: Final = f'<?xml version="1.0" encoding="{UTF8.name}"?>'
 
 
+@fast_init
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """A document that lacks only its signature value, and maybe its key info.

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.x509 import InvalidVersion, load_der_x509_certificate
 from lxml import etree
 
+from protocols.canon.fast_init import fast_init
 from protocols.kit import xmldoc
 from protocols.kit.charset import UTF8, Charset
 from protocols.kit.dsig import profile as words
@@ -54,6 +55,7 @@ HASHES: Final[dict[str, hashes.HashAlgorithm]] = {
 }
 
 
+@fast_init
 @dataclass(frozen=True, slots=True)
 class Verified:
     """What was signed, and by whom. Read nothing of the message but this.
