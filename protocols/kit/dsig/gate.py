@@ -24,6 +24,19 @@ _BLANKS: Final = " \t\r\n"
 _BLANK_BYTES: Final = _BLANKS.encode()
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}")
 _CARRIERS: Final = etree.XPath("//*[@* = $value]")
+_EVERY: Final = f"{_D}*"
+_SIGNATURE: Final = f"{_D}Signature"
+_SIGNATURE_PARTS: Final = (f"{_D}SignedInfo", f"{_D}SignatureValue")
+_KEY_INFO: Final = f"{_D}KeyInfo"
+_METHODS: Final = (f"{_D}CanonicalizationMethod", f"{_D}SignatureMethod")
+_REFERENCE: Final = (f"{_D}Reference",)
+_DIGEST: Final = (f"{_D}DigestMethod", f"{_D}DigestValue")
+_TRANSFORMED: Final = (f"{_D}Transforms", *_DIGEST)
+_TRANSFORM: Final = (f"{_D}Transform",)
+_SIGNATURE_VALUE: Final = f"{_D}SignatureValue"
+_NONE: Final[list[str]] = []
+_ALGORITHM: Final = ["Algorithm"]
+_URI: Final = ["URI"]
 
 Reference = Enveloped | ById
 
@@ -43,8 +56,10 @@ class Gated:
 
 def pass_gate(root: etree._Element, profile: SignatureProfile) -> Gated:
     """The signature of the document `root`. Raises "unsigned", "structure" or "algorithm"."""
-    signature = _signature(root, profile)
-    parts = _children(signature, (f"{_D}SignedInfo", f"{_D}SignatureValue"), optional=f"{_D}KeyInfo")
+    # The list lives until the end: lxml makes each element's object once, and every check below meets it again.
+    every = list(root.iter(_EVERY))
+    signature = _signature(root, profile, every)
+    parts = _children(signature, _SIGNATURE_PARTS, optional=_KEY_INFO)
     signed_info = parts[0]
     signature_value = _base64(parts[1])
     key_info = parts[2] if len(parts) == 3 else None
@@ -57,7 +72,10 @@ def pass_gate(root: etree._Element, profile: SignatureProfile) -> Gated:
 
 def at(root: etree._Element, path: str) -> etree._Element:
     """The element at an absolute path, each of whose steps exists exactly once."""
-    names = steps(path)
+    return _at(root, steps(path), path)
+
+
+def _at(root: etree._Element, names: tuple[str, ...], path: str) -> etree._Element:
     if root.tag != names[0]:
         raise ProtocolError("structure", f"the document is {root.tag!r}, not {names[0]}")
     element = root
@@ -95,25 +113,40 @@ def id_of(target: etree._Element, reference: ById) -> str:
     return str(value)
 
 
-def _signature(root: etree._Element, profile: SignatureProfile) -> etree._Element:
-    """The profile's own signature. Earlier signatures before it count as content; any other one is refused."""
-    everywhere = list(root.iter(f"{_D}Signature"))
+def _signature(root: etree._Element, profile: SignatureProfile, every: list[etree._Element]) -> etree._Element:
+    """The profile's own signature. Earlier signatures before it count as content; any other one is refused.
+
+    `every`: all elements of the signature's namespace, in the document's order.
+    """
+    everywhere = [element.tag for element in every].count(_SIGNATURE)
     if not everywhere:
         raise ProtocolError("unsigned", "the document has no signature")
-    if len(everywhere) != profile.earlier + 1:
-        raise ProtocolError("structure", f"{len(everywhere)} signatures where {profile.earlier + 1} are due")
-    *above, name = steps(profile.signature_path)
-    found = list(at(root, "/".join(above)).iterchildren(name))
-    if len(found) != len(everywhere):
+    if everywhere != profile.earlier + 1:
+        raise ProtocolError("structure", f"{everywhere} signatures where {profile.earlier + 1} are due")
+    names = steps(profile.signature_path)
+    name = names[-1]
+    found = list(_at(root, names[:-1], "/".join(names[:-1])).iterchildren(name))
+    if len(found) != everywhere:
         raise ProtocolError("structure", f"{len(found)} elements {name} on the path {profile.signature_path}")
     _attributes(found[-1], optional=("Id",))
-    inside = sum(sum(1 for _ in one.iter(f"{_D}*")) for one in found)
-    outside = sum(1 for _ in root.iter(f"{_D}*")) - inside
-    if outside:
+    if not _holds_all(found, every):
+        outside = len(every) - sum(sum(1 for _ in one.iter(_EVERY)) for one in found)
         raise ProtocolError("structure", f"{outside} signature elements outside the signature")
     if profile.earlier and found[-1].getnext() is not None:
         raise ProtocolError("structure", "something stands behind the last signature")
     return found[-1]
+
+
+def _holds_all(found: list[etree._Element], every: list[etree._Element]) -> bool:
+    """Whether each element of `every` is one of the signatures `found` or lies in one.
+
+    What lies in an element follows it without a gap in the document's order. So one signature holds all if it is the
+    first of all and the last of all lies in it.
+    """
+    if len(found) == 1:
+        signature, last = found[0], every[-1]
+        return every[0] is signature and (last is signature or signature in last.iterancestors(_SIGNATURE))
+    return sum(sum(1 for _ in one.iter(_EVERY)) for one in found) == len(every)
 
 
 def _check_key_info(key_info: etree._Element, profile: SignatureProfile) -> None:
@@ -126,12 +159,7 @@ def _read_signed_info(
     signed_info: etree._Element, profile: SignatureProfile, targets: tuple[etree._Element, ...]
 ) -> tuple[bytes, ...]:
     _attributes(signed_info)
-    names = (
-        f"{_D}CanonicalizationMethod",
-        f"{_D}SignatureMethod",
-        *(f"{_D}Reference" for _ in profile.references),
-    )
-    canonical, method, *found = _children(signed_info, names)
+    canonical, method, *found = _children(signed_info, _METHODS + _REFERENCE * len(profile.references))
     _algorithm(canonical, profile.c14n)
     _algorithm(method, profile.signature_method)
     wanted = {
@@ -140,7 +168,7 @@ def _read_signed_info(
     }
     digests: dict[int, bytes] = {}
     for element in found:
-        _attributes(element, ("URI",))
+        _attributes(element, _URI)
         number = wanted.pop(str(element.get("URI")), None)
         if number is None:
             raise ProtocolError("structure", f"a reference to {element.get('URI')!r}, which must not be or comes twice")
@@ -149,18 +177,17 @@ def _read_signed_info(
 
 
 def _read_reference(element: etree._Element, reference: Reference) -> bytes:
-    names = (f"{_D}DigestMethod", f"{_D}DigestValue")
     if reference.transforms:
-        transforms, method, value = _children(element, (f"{_D}Transforms", *names))
+        transforms, method, value = _children(element, _TRANSFORMED)
         _attributes(transforms)
         for transform, wanted in zip(
-            _children(transforms, (f"{_D}Transform",) * len(reference.transforms)),
+            _children(transforms, _TRANSFORM * len(reference.transforms)),
             reference.transforms,
             strict=True,
         ):
             _algorithm(transform, wanted)
     else:
-        method, value = _children(element, names)
+        method, value = _children(element, _DIGEST)
     _algorithm(method, reference.digest)
     return _base64(value)
 
@@ -171,22 +198,22 @@ def _children(element: etree._Element, names: tuple[str, ...], optional: str = "
     tags = tuple([child.tag for child in children[: len(names) + 2]])
     if tags != names and not (optional and tags == (*names, optional)):
         raise ProtocolError("structure", f"{element.tag!r} does not hold exactly what profile and standard say")
-    for between in (element.text, *[child.tail for child in children]):
+    for between in [element.text, *[child.tail for child in children]]:
         if between is not None and between.strip(_BLANKS):
             raise ProtocolError("structure", f"text between the elements of {element.tag!r}")
     return children
 
 
-def _attributes(element: etree._Element, names: tuple[str, ...] = (), optional: tuple[str, ...] = ()) -> None:
+def _attributes(element: etree._Element, names: list[str] = _NONE, optional: tuple[str, ...] = ()) -> None:
     present = element.keys()
-    if present == list(names):
+    if present == names:
         return
     if not set(names) <= set(present) or set(present) - set(names) - set(optional):
         raise ProtocolError("structure", f"attributes of {element.tag!r} are not {', '.join(names) or 'none'}")
 
 
 def _algorithm(element: etree._Element, wanted: str) -> None:
-    _attributes(element, ("Algorithm",))
+    _attributes(element, _ALGORITHM)
     if element.get("Algorithm") != wanted:
         raise ProtocolError("algorithm", f"{element.tag!r} names {element.get('Algorithm')!r}, not {wanted}")
     if len(element) or (element.text or "").strip(_BLANKS):
@@ -194,7 +221,7 @@ def _algorithm(element: etree._Element, wanted: str) -> None:
 
 
 def _base64(element: etree._Element) -> bytes:
-    _attributes(element, optional=("Id",) if element.tag == f"{_D}SignatureValue" else ())
+    _attributes(element, optional=("Id",) if element.tag == _SIGNATURE_VALUE else ())
     if len(element):
         raise ProtocolError("structure", f"{element.tag!r} holds elements where only text may stand")
     try:
