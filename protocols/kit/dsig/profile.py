@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
@@ -44,6 +45,12 @@ _SIGNATURES: Final = frozenset((RSA_SHA1, RSA_SHA256, RSA_SHA384, RSA_SHA512))
 EXCLUSIVE: Final = frozenset((EXC_C14N, EXC_C14N_COMMENTS))
 _CANONICAL: Final = EXCLUSIVE | {C14N, C14N_COMMENTS}
 _WEAK: Final = frozenset((SHA1, RSA_SHA1))
+_HASHERS: Final = {SHA1: hashlib.sha1, SHA256: hashlib.sha256, SHA384: hashlib.sha384, SHA512: hashlib.sha512}
+
+
+def digest_of(method: str, octets: bytes) -> bytes:
+    """The digest of `octets`. `method` is a reference's, as a profile names it."""
+    return _HASHERS[method](octets).digest()
 
 
 def canonical_method(transforms: tuple[str, ...]) -> str:
@@ -132,5 +139,7 @@ class SignatureProfile:
 
     def require_day(self, today: date | None) -> None:
         """Refuses a weak profile after its last day, or where nobody says which day it is."""
-        if self.is_weak and (today is None or self.weak_until is None or today > self.weak_until):
+        if self.weak_until is None:
+            return  # then it is not weak: `__post_init__` lets no weak profile be without that day
+        if self.is_weak and (today is None or today > self.weak_until):
             raise ProtocolError("algorithm", f"profile {self.name} uses SHA-1, accepted until {self.weak_until} only")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,17 +21,17 @@ from protocols.kit.dsig.profile import (
     DS,
     EXC_C14N,
     EXCLUSIVE,
-    HASH_OF,
     ById,
     Enveloped,
     SignatureProfile,
     canonical_method,
+    digest_of,
 )
 from protocols.kit.errors import ProtocolError
 from protocols.kit.xmldoc import Content, Markup, el
 
 _BLANKS: Final = b" \t\r\n"
-_HEAD: Final = f'<?xml version="1.0" encoding="{UTF8.name}"?>'
+_HEAD: Final = f'<?xml version="1.0" encoding="{UTF8.name}"?>'.encode("ascii")
 
 
 @fast_init
@@ -90,20 +89,53 @@ def prepare_canonical(document: str, profile: SignatureProfile) -> Prepared:
     wrong, the bank would refuse the signature, and no payment could be another than the one written down. The profile
     must be of one enveloped signature at the end of the document.
     """
-    *above, _ = xmldoc.steps(profile.signature_path)
-    plain = len(above) == 1 and profile.references == (Enveloped(digest=profile.references[0].digest),)
-    assert plain and profile.c14n == EXC_C14N and not (profile.signature_first or profile.earlier), profile.name
-    name = above[0].rpartition("}")[2]
-    if not document.startswith(f"<{name} ") or not document.endswith(f"</{name}>"):
-        raise ProtocolError("structure", f"the document to be signed is no {name}")
+    frame = _frame(profile)
+    if not document.startswith(frame.begin) or not document.endswith(frame.end):
+        raise ProtocolError("structure", f"the document to be signed is no {frame.end[2:-1]}")
     octets = UTF8.encode(document)
     if DS in document:
         # Only a text that happens to hold the name, or a signature: the tree can tell them apart.
         return prepare(octets, profile)
-    digest = base64.b64encode(hashlib.new(HASH_OF[profile.references[0].digest], octets).digest()).decode("ascii")
-    quick = _at_the_end(octets, UTF8, _HEAD, _template(profile, ("",)), (digest,))
-    assert quick is not None, "a document in canonical form ends with its end tag"
-    return quick
+    value = base64.b64encode(digest_of(frame.method, octets))
+    end = len(frame.end)
+    return Prepared(
+        value.join(frame.octets),
+        b"".join((_HEAD, octets[:-end], value.join(frame.before))),
+        frame.between,
+        frame.after,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """What `prepare_canonical` writes around any document and around its digest, and how the document must look.
+
+    `octets` and `before` are cut where the digest stands; `method` makes it.
+    """
+
+    begin: str
+    end: str
+    method: str
+    octets: tuple[bytes, bytes]
+    before: tuple[bytes, bytes]
+    between: bytes
+    after: bytes
+
+
+@lru_cache(maxsize=256)
+def _frame(profile: SignatureProfile) -> _Frame:
+    *above, _ = xmldoc.steps(profile.signature_path)
+    method = profile.references[0].digest
+    plain = len(above) == 1 and profile.references == (Enveloped(digest=method),)
+    assert plain and profile.c14n == EXC_C14N and not (profile.signature_first or profile.earlier), profile.name
+    name = above[0].rpartition("}")[2]
+    template, end = _template(profile, ("",)), f"</{name}>"
+    signed, _, signed_rest = template.octets.encode("utf-8").partition(_HOLE.encode("utf-8"))
+    before, _, before_rest = template.before.encode("utf-8").partition(_HOLE.encode("utf-8"))
+    return _Frame(
+        f"<{name} ", end, method, (signed, signed_rest), (before, before_rest), template.between,
+        template.after + end.encode("utf-8"),
+    )  # fmt: skip
 
 
 def _in_the_tree(
@@ -228,7 +260,7 @@ def _uri(target: etree._Element, reference: Enveloped | ById) -> str:
 
 def _digest(target: etree._Element, reference: Enveloped | ById) -> str:
     octets = element_octets(target, canonical_method(reference.transforms))
-    return base64.b64encode(hashlib.new(HASH_OF[reference.digest], octets).digest()).decode("ascii")
+    return base64.b64encode(digest_of(reference.digest, octets)).decode("ascii")
 
 
 def _reference_text(profile: SignatureProfile, reference: Enveloped | ById, uri: str, digest: str) -> Markup:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from protocols.kit.dsig import profile as words
 from protocols.kit.dsig.canonical import element_octets, is_affordable
 from protocols.kit.dsig.gate import Gated, pass_gate
 from protocols.kit.dsig.key import PinnedKey, spki_fingerprint
-from protocols.kit.dsig.profile import DS, ENVELOPED, HASH_OF, ById, SignatureProfile, canonical_method
+from protocols.kit.dsig.profile import DS, ENVELOPED, HASH_OF, ById, SignatureProfile, canonical_method, digest_of
 from protocols.kit.dsig.stack import is_started, xmlsec_module
 from protocols.kit.errors import ProtocolError
 
@@ -53,6 +52,7 @@ HASHES: Final[dict[str, hashes.HashAlgorithm]] = {
     "sha384": hashes.SHA384(),
     "sha512": hashes.SHA512(),
 }
+_PADDING: Final = padding.PKCS1v15()
 
 
 @fast_init
@@ -128,17 +128,15 @@ def _by_xmlsec(gated: Gated, profile: SignatureProfile, key: PinnedKey) -> bool:
     xmlsec = xmlsec_module()
     context = xmlsec.SignatureContext()
     context.key = _xmlsec_key(key.pem)
-    for transform in _transforms(profile)[0]:
+    of_references, of_signed_info = _transforms(profile)
+    for transform in of_references:
         context.enable_reference_transform(transform)
-    for transform in _transforms(profile)[1]:
+    for transform in of_signed_info:
         context.enable_signature_transform(transform)
     for reference, target in zip(profile.references, gated.targets, strict=True):
         if isinstance(reference, ById):
-            namespace, name = (
-                etree.QName(reference.attribute).namespace,
-                etree.QName(reference.attribute).localname,
-            )
-            context.register_id(target, name, namespace)
+            name = etree.QName(reference.attribute)
+            context.register_id(target, name.localname, name.namespace)
     try:
         context.verify(gated.signature)
     except xmlsec.Error:
@@ -175,7 +173,7 @@ def _signer(gated: Gated, profile: SignatureProfile, keys: Sequence[PinnedKey]) 
     algorithm = HASHES[HASH_OF[profile.signature_method]]
     for key in keys:
         try:
-            key.public.verify(gated.signature_value, octets, padding.PKCS1v15(), algorithm)
+            key.public.verify(gated.signature_value, octets, _PADDING, algorithm)
         except InvalidSignature:
             continue
         return key
@@ -192,8 +190,7 @@ def _signed_parts(gated: Gated, profile: SignatureProfile) -> tuple[bytes, ...]:
         for number, reference in enumerate(profile.references):
             if enveloping[number] is without:
                 octets = element_octets(gated.targets[number], canonical_method(reference.transforms))
-                digest = hashlib.new(HASH_OF[reference.digest], octets).digest()
-                if not hmac.compare_digest(digest, gated.digests[number]):
+                if not hmac.compare_digest(digest_of(reference.digest, octets), gated.digests[number]):
                     raise ProtocolError("digest", f"reference {number} of profile {profile.name} covers other content")
                 parts[number] = octets
     return tuple(parts[number] for number in range(len(parts)))
