@@ -19,7 +19,8 @@ _XML: Final = "{http://www.w3.org/XML/1998/namespace}"
 
 WORK_MAX: Final = 1_000_000
 """Elements times the square of namespace declarations: about 10 ns each, twice for a message that is verified."""
-_ALWAYS: Final = 3
+ALWAYS: Final = 3
+"""A document of no more namespace declarations is affordable, whatever else it holds."""
 _USUAL: Final = 10
 _CROWD_MAX: Final = 10_000
 _ATTRIBUTES_MAX: Final = 20_000
@@ -34,7 +35,7 @@ def is_affordable(root: etree._Element, methods: Collection[str], most: int = WO
     declarations is always affordable; up to ten, the exclusive form is bounded in attributes only.
     """
     declared = declarations(root)
-    if declared <= _ALWAYS:
+    if declared <= ALWAYS:
         return True
     count = elements(root)
     if not EXCLUSIVE.issuperset(methods) and count * declared**2 > most:

@@ -20,7 +20,7 @@ from protocols.canon.fast_init import fast_init
 from protocols.kit import xmldoc
 from protocols.kit.charset import UTF8, Charset
 from protocols.kit.dsig import profile as words
-from protocols.kit.dsig.canonical import element_octets, is_affordable
+from protocols.kit.dsig.canonical import ALWAYS, element_octets, is_affordable
 from protocols.kit.dsig.gate import Gated, pass_gate
 from protocols.kit.dsig.key import PinnedKey, spki_fingerprint
 from protocols.kit.dsig.profile import DS, ENVELOPED, HASH_OF, ById, SignatureProfile, canonical_method, digest_of
@@ -95,7 +95,9 @@ def verify(
     usable = _usable((keys,) if isinstance(keys, PinnedKey) else keys, profile, today)
     root = xmldoc.parse(data, charset, max_bytes=max_bytes, max_nodes=max_nodes)
     gated = pass_gate(root, profile)
-    affordable = is_affordable(root, _methods(profile))
+    # A declaration is written with the word "xmlns" (no document type could add one), and every charset here has ASCII
+    # characters only where their own octets stand. So the octets hold the word at least as often as the tree declares.
+    affordable = data.count(b"xmlns") <= ALWAYS or is_affordable(root, _methods(profile))
     is_small = affordable and len(data) <= _EXPLAINED_BYTES_MAX
     signer = _signer(gated, profile, usable)
     if signer is None:
