@@ -119,7 +119,7 @@ def parse(
     if document.count("xmlns") > max_namespaces and declarations(root) > max_namespaces:
         raise ProtocolError("xml_limits", f"more than {max_namespaces} namespace declarations")
     # Each element takes a "<" and each attribute a "=", so most documents need no walk to be found small.
-    if document.count("<") > max_nodes and _COUNT(root) > max_nodes:
+    if len(document) > max_nodes and document.count("<") > max_nodes and _COUNT(root) > max_nodes:
         raise ProtocolError("xml_limits", f"more than {max_nodes} elements")
     if document.count("=") > max_attributes and _wider_than(max_attributes)(root):
         raise ProtocolError("xml_limits", f"more than {max_attributes} attributes on one element")
@@ -176,13 +176,15 @@ def _scan(document: str, max_nodes: int, max_attributes: int, drop_comments: boo
             raise ProtocolError("doctype", "a document type, entity or other declaration")
         if "<?" in bare:
             raise ProtocolError("instruction", "a processing instruction")
-    if bare.count("<") > 2 * max_nodes:
+    # A document has no more of one character than characters, which are not counted again: most end here.
+    size = len(bare)
+    if size > 2 * max_nodes and bare.count("<") > 2 * max_nodes:
         raise ProtocolError("xml_limits", f"more than {max_nodes} elements")
     # All attributes together: many elements, each within its own limit, make every pass over the tree slow.
     most = min(_ATTRIBUTES_PER_NODE * max_nodes, _ATTRIBUTES_MAX)
-    if bare.count("=") > most and sum(1 for _ in _ATTRIBUTE.finditer(bare)) > most:
+    if size > most and bare.count("=") > most and sum(1 for _ in _ATTRIBUTE.finditer(bare)) > most:
         raise ProtocolError("xml_limits", f"more than {most} attributes")
-    if len(bare) > _TAG_CHARS_MAX and _has_long_tag(bare):
+    if size > _TAG_CHARS_MAX and _has_long_tag(bare):
         raise ProtocolError("xml_limits", f"a tag of more than {_TAG_CHARS_MAX} characters")
     if bare.count("xmlns") > max_attributes and any(piece.count("xmlns") > max_attributes for piece in bare.split("<")):
         raise ProtocolError("xml_limits", f"more than {max_attributes} namespaces on one element")
