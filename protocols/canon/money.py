@@ -47,10 +47,12 @@ class Money:
         return cls(int(whole) * 10**digits + int((fraction[:digits]).ljust(digits, "0") or "0"), currency)
 
     def __str__(self) -> str:
-        digits = exponent(self.currency)
+        digits, text = exponent(self.currency), str(abs(self.minor))
         sign = "-" if self.minor < 0 else ""
-        whole, rest = divmod(abs(self.minor), 10**digits)
-        return f"{sign}{whole}.{rest:0{digits}d}" if digits else f"{sign}{whole}"
+        if not digits:
+            return sign + text
+        text = text.zfill(digits + 1)
+        return f"{sign}{text[:-digits]}.{text[-digits:]}"
 
     def __add__(self, other: Money) -> Money:
         if other.currency != self.currency:
