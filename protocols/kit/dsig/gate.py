@@ -65,7 +65,7 @@ def pass_gate(root: etree._Element, profile: SignatureProfile) -> Gated:
     key_info = parts[2] if len(parts) == 3 else None
     if key_info is not None:
         _check_key_info(key_info, profile)
-    targets = tuple(target_of(root, reference) for reference in profile.references)
+    targets = tuple([target_of(root, reference) for reference in profile.references])
     digests = _read_signed_info(signed_info, profile, targets)
     return Gated(signature, signed_info, signature_value, key_info, targets, digests)
 
@@ -173,7 +173,7 @@ def _read_signed_info(
         if number is None:
             raise ProtocolError("structure", f"a reference to {element.get('URI')!r}, which must not be or comes twice")
         digests[number] = _read_reference(element, profile.references[number])
-    return tuple(digests[number] for number in range(len(profile.references)))
+    return tuple([digests[number] for number in range(len(profile.references))])
 
 
 def _read_reference(element: etree._Element, reference: Reference) -> bytes:

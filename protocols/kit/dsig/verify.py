@@ -20,10 +20,19 @@ from protocols.canon.fast_init import fast_init
 from protocols.kit import xmldoc
 from protocols.kit.charset import UTF8, Charset
 from protocols.kit.dsig import profile as words
-from protocols.kit.dsig.canonical import ALWAYS, element_octets, is_affordable
+from protocols.kit.dsig.canonical import ALWAYS, element_octets, is_affordable, octets_around
 from protocols.kit.dsig.gate import Gated, pass_gate
 from protocols.kit.dsig.key import PinnedKey, spki_fingerprint
-from protocols.kit.dsig.profile import DS, ENVELOPED, HASH_OF, ById, SignatureProfile, canonical_method, digest_of
+from protocols.kit.dsig.profile import (
+    DS,
+    ENVELOPED,
+    HASH_OF,
+    ById,
+    Enveloped,
+    SignatureProfile,
+    canonical_method,
+    digest_of,
+)
 from protocols.kit.dsig.stack import is_started, xmlsec_module
 from protocols.kit.errors import ProtocolError
 
@@ -171,7 +180,11 @@ def _methods(profile: SignatureProfile) -> set[str]:
 
 def _signer(gated: Gated, profile: SignatureProfile, keys: Sequence[PinnedKey]) -> PinnedKey | None:
     """The pinned key that signed SignedInfo, whose canonical form is the only one made here."""
-    octets = element_octets(gated.signed_info, profile.c14n)
+    if len(profile.references) == 1 and isinstance(profile.references[0], Enveloped):
+        # From message to message only the digest changes.
+        octets = octets_around(gated.signed_info, profile.c14n, base64.b64encode(gated.digests[0]))
+    else:
+        octets = element_octets(gated.signed_info, profile.c14n)
     algorithm = HASHES[HASH_OF[profile.signature_method]]
     for key in keys:
         try:
@@ -195,7 +208,7 @@ def _signed_parts(gated: Gated, profile: SignatureProfile) -> tuple[bytes, ...]:
                 if not hmac.compare_digest(digest_of(reference.digest, octets), gated.digests[number]):
                     raise ProtocolError("digest", f"reference {number} of profile {profile.name} covers other content")
                 parts[number] = octets
-    return tuple(parts[number] for number in range(len(parts)))
+    return tuple([parts[number] for number in range(len(parts))])
 
 
 def take_out(signature: etree._Element) -> None:
