@@ -62,6 +62,8 @@ NO_DEBIT_TERMS = DebitTerms()
 
 def terms_fields(terms: Terms) -> dict[str, Any]:
     """The terms as JSON; {} if there are none."""
+    if terms is NO_TERMS:
+        return {}
     names = (("ultimate_debtor", terms.ultimate_debtor), ("ultimate_creditor", terms.ultimate_creditor))
     return _told(
         end_to_end_id=terms.end_to_end_id, purpose_code=terms.purpose_code, charge_bearer=terms.charge_bearer,
