@@ -223,28 +223,23 @@ def field_faults(limit: FieldLimit, value: str | None, charset: str) -> Iterator
         yield Fault(limit.at, FieldCode.PATTERN, f"must match {limit.pattern}")
     if limit.iban and is_broken_iban(value):
         yield Fault(limit.at, FieldCode.PATTERN, "has the form of an IBAN and wrong check digits (modulo 97)")
-    unencodable = _unencodable(value, charset)
-    if unencodable is not None:
-        position, character = unencodable
+    try:
+        length = len(value.encode(charset))
+    except UnicodeEncodeError as error:
+        character = value[error.start]
         yield Fault(limit.at, FieldCode.CHARSET,
-                    f"'{character}' (U+{ord(character):04X}, position {position}) not in {charset}")  # fmt: skip
-    elif limit.max_bytes is not None and (length := len(value.encode(charset))) > limit.max_bytes:
-        detail = f"{length} bytes in {charset}, limit {limit.max_bytes}"
-        yield Fault(limit.at, FieldCode.TOO_LONG, detail, limit.max_bytes)
+                    f"'{character}' (U+{ord(character):04X}, position {error.start + 1}) not in {charset}")  # fmt: skip
+    else:
+        if limit.max_bytes is not None and length > limit.max_bytes:
+            detail = f"{length} bytes in {charset}, limit {limit.max_bytes}"
+            yield Fault(limit.at, FieldCode.TOO_LONG, detail, limit.max_bytes)
+    if value.isprintable() and not limit.forbidden:
+        return  # no control character is printable
     for position, character in enumerate(value):
         if character in limit.forbidden or ord(character) < 0x20 or ord(character) == 0x7F:
             shown = character if character.isprintable() else f"\\x{ord(character):02x}"
             yield Fault(limit.at, FieldCode.FORBIDDEN_CHARACTER, f"'{shown}' at position {position}")
             break
-
-
-def _unencodable(value: str, charset: str) -> tuple[int, str] | None:
-    """The first character that the charset lacks, with its position from 1; None if all can be encoded."""
-    try:
-        value.encode(charset)
-    except UnicodeEncodeError as error:
-        return error.start + 1, value[error.start]
-    return None
 
 
 def judge(
