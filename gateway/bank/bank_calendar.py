@@ -26,14 +26,16 @@ class BankCalendar:
     def __init__(self, hours: Hours, clock: Clock) -> None:
         self._hours = hours
         self._clock = clock
+        self._day_ends: tuple[date, int] | None = None
 
     def bank_date(self, at_ms: int) -> date:
         """The business date of an order that is sent at this moment."""
         return opening.bank_date(self._hours, at_ms)
 
-    def local(self, at_ms: int) -> datetime:
-        """This moment in the bank's own time zone."""
-        return opening.local(self._hours, at_ms)
+    def local_and_bank_date(self, at_ms: int) -> tuple[datetime, date]:
+        """This moment in the bank's own time zone, and the business date of an order that is sent at it."""
+        now = opening.local(self._hours, at_ms)
+        return now, opening.bank_date_of(self._hours, now)
 
     def next_open_ms(self, at_ms: int) -> int:
         """When the bank takes money orders: `at_ms` itself, or the next opening."""
@@ -56,7 +58,11 @@ class BankCalendar:
 
     def day_ends_ms(self, day: date) -> int:
         """When the business date `day` ends at the bank."""
-        return opening.day_ends_ms(self._hours, day)
+        known = self._day_ends
+        if known is None or known[0] != day:
+            # Each payment of a day asks for the same one.
+            self._day_ends = known = (day, opening.day_ends_ms(self._hours, day))
+        return known[1]
 
     def shut(self, day: date | None) -> str | None:
         """Why the bank takes no money order now that names the business date `day`: `bank_closed`, `day_over`; or None.

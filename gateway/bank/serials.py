@@ -74,9 +74,10 @@ class Serials:
             self.refill()
         count = self._per_context
         assert len(self._stock) >= count, "serial numbers ran out between the pump and the conversation"
+        now, bank_date = self._calendar.local_and_bank_date(now_ms)
         return Context(
-            reference=reference, attempt=attempt, bank_date=self._calendar.bank_date(now_ms),
-            now=self._calendar.local(now_ms), serials=tuple(self._stock.popleft() for _ in range(count)),
+            reference=reference, attempt=attempt, bank_date=bank_date, now=now,
+            serials=tuple([self._stock.popleft() for _ in range(count)]),
             credentials=self._parts.credentials, session=session.sign_on if session is not None else {},
         )  # fmt: skip
 

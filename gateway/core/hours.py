@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -20,12 +20,16 @@ def _zone(name: str) -> ZoneInfo:
 
 def local(hours: Hours, at_ms: int) -> datetime:
     """The moment as local time at the bank."""
-    return datetime.fromtimestamp(at_ms / 1000, UTC).astimezone(_zone(hours.zone))
+    return datetime.fromtimestamp(at_ms / 1000, _zone(hours.zone))
 
 
 def bank_date(hours: Hours, at_ms: int) -> date:
     """The business date an order sent now belongs to: after the cut-off, or on a closed day, the next open day."""
-    now = local(hours, at_ms)
+    return bank_date_of(hours, local(hours, at_ms))
+
+
+def bank_date_of(hours: Hours, now: datetime) -> date:
+    """As `bank_date`, for a moment in the bank's local time."""
     day = now.date()
     if hours.cut_off is not None and now.time() >= hours.cut_off:
         day += timedelta(days=1)
@@ -63,9 +67,9 @@ def day_ends_ms(hours: Hours, day: date) -> int:
 
 def next_open_ms(hours: Hours, at_ms: int) -> int:
     """`at_ms` itself while the bank takes money orders, else the moment it opens next."""
-    now = local(hours, at_ms)
     if hours.opens == hours.closes and len(hours.weekdays) == 7 and not hours.closed:
         return at_ms
+    now = local(hours, at_ms)
     # Begin with yesterday: a bank that opened in the evening may still be open after midnight.
     for ahead in range(-1, _LOOK_AHEAD_DAYS):
         day = now.date() + timedelta(days=ahead)
