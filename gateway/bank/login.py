@@ -34,6 +34,7 @@ class Login:
         self._asking = TokenBucket(rate * ASKING_SHARE, pace.burst // 2, now_s)
         self._background = TokenBucket(rate * BACKGROUND_SHARE, 1, now_s)
         self._apart = {sort: TokenBucket(1 / gap_s, 1, now_s) for sort, gap_s in pace.apart_s.items()}
+        self._known: dict[tuple[str, bool, bool], tuple[TokenBucket, ...]] = {}
 
     # ---- pace ----
 
@@ -44,7 +45,7 @@ class Login:
         its answer.
         """
         now_s = self._clock.monotonic_s()
-        return max(pace.until_s(now_s) for pace in self._paces(sort, asking, background))
+        return max([pace.until_s(now_s) for pace in self._paces(sort, asking, background)])
 
     @property
     def background_s(self) -> float:
@@ -66,10 +67,14 @@ class Login:
         """The bank says that this user is too fast: send no request for so many seconds."""
         self._all.rest(seconds)
 
-    def _paces(self, sort: str, asking: bool, background: bool) -> list[TokenBucket]:
-        shares = (self._asking if asking else None, self._background if background else None)
-        wanted = (self._all, *shares, self._of_sort(sort))
-        return [pace for pace in wanted if pace is not None]
+    def _paces(self, sort: str, asking: bool, background: bool) -> tuple[TokenBucket, ...]:
+        # There are few sorts, and their paces stay the same.
+        found = self._known.get((sort, asking, background))
+        if found is None:
+            shares = (self._asking if asking else None, self._background if background else None)
+            wanted = (self._all, *shares, self._of_sort(sort))
+            found = self._known[sort, asking, background] = tuple(pace for pace in wanted if pace is not None)
+        return found
 
     def _of_sort(self, sort: str) -> TokenBucket | None:
         shared = None if sort in ("", limits.MONEY) else self._apart.get(limits.QUESTION)

@@ -20,19 +20,19 @@ class TokenBucket:
 
     def wait_s(self, now_s: float) -> float:
         """0.0 and a token is taken; otherwise seconds until one will be there, and none is taken."""
-        self._tokens = min(self._burst, self._tokens + max(now_s - self._at_s, 0.0) * self._per_second)
-        self._at_s = now_s
-        if self._tokens >= 1.0:
+        wait_s = self.until_s(now_s)
+        if wait_s == 0.0:
             self._tokens -= 1.0
-            return 0.0
-        return max((1.0 - self._tokens) / self._per_second, LEAST_WAIT_S)
+        return wait_s
 
     def until_s(self, now_s: float) -> float:
         """As `wait_s`, but no token is taken."""
-        wait_s = self.wait_s(now_s)
-        if wait_s == 0.0:
-            self._tokens += 1.0
-        return wait_s
+        tokens = self._tokens
+        if now_s > self._at_s:
+            tokens += (now_s - self._at_s) * self._per_second
+        self._tokens = tokens = tokens if tokens < self._burst else self._burst
+        self._at_s = now_s
+        return 0.0 if tokens >= 1.0 else max((1.0 - tokens) / self._per_second, LEAST_WAIT_S)
 
     def rest(self, seconds: float) -> None:
         """The bank says that we are too fast: give no token for so many seconds."""
