@@ -301,6 +301,8 @@ class Lane:
     def _wake_for_apart(self) -> None:
         """Look again when the bank's pause between requests of one sort ends, for each sort that is due."""
         money = not self.paused and self.work_queue.has_due(asks=False)
+        if not (money or self._question_queue):
+            return
         sorts = self._question_queue.sorts() | ({MONEY} if money else set())
         waits = [wait_s for sort in sorts if (wait_s := self.parts.login.apart_s(sort)) > 0]
         if self._question_queue.has_background:

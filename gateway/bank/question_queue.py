@@ -78,6 +78,8 @@ class QuestionQueue:
 
         That is a background question only when none has begun for `BACKGROUND_TURN_S`.
         """
+        if not self._waiting:
+            return None
         found = self._first(login, background=False)
         if found is None and self._is_turn:
             return self.take_background(login)

@@ -65,7 +65,7 @@ class SendGate:
         self._lease = lease
         self._calendar = calendar
         self._on_resumed = on_resumed
-        self._paused: set[str] = set()
+        self._paused: tuple[str, ...] = ()
         self._said = lane_pauses.PauseState()
 
     # ---- the gate ----
@@ -116,17 +116,17 @@ class SendGate:
     @property
     def paused(self) -> tuple[str, ...]:
         """Why nothing is sent; empty while sending is allowed. Enquiries go on all the same."""
-        return tuple(sorted(self._paused))
+        return self._paused
 
     def pause(self, reason: str) -> None:
         """Send nothing until `resume` with the same reason: an operator, a blocked broker, an emergency stop."""
-        self._paused.add(reason)
+        self._paused = tuple(sorted({*self._paused, reason}))
         _log.warning("lane.paused", lane=self._parts.name, reason=reason)
 
     def resume(self, reason: str) -> None:
         """Take one reason away. Sending goes on when none is left."""
         if reason in self._paused:
-            self._paused.discard(reason)
+            self._paused = tuple(one for one in self._paused if one != reason)
             _log.info("lane.resumed", lane=self._parts.name, reason=reason)
             self._on_resumed()
 

@@ -12,7 +12,7 @@ from gateway.journal.commit.rows import WorkRow
 
 _ORDER = {Work.EXPIRE: 0, Work.ESCALATE: 0, Work.ENQUIRE: 1, Work.SEND: 2, Work.REPLAY: 2, Work.RETURNS: 3}
 ASKING = frozenset({Work.ENQUIRE, Work.RETURNS})
-_ASKS = frozenset(_ORDER[work] for work in ASKING)
+_ENQUIRIES, _SENDS, _RETURNS = _ORDER[Work.ENQUIRE], _ORDER[Work.SEND], _ORDER[Work.RETURNS]
 
 
 class WorkQueue:
@@ -81,7 +81,8 @@ class WorkQueue:
 
     def has_due(self, *, sends: bool = True, asks: bool = True) -> bool:
         """Whether something that needs the bank is due and not yet taken."""
-        return any(self._now[rank] for rank in (1, 2, 3) if _allowed(rank, sends, asks))
+        now = self._now
+        return bool((sends and now[_SENDS]) or (asks and (now[_ENQUIRIES] or now[_RETURNS])))
 
     def next_sends(self, most: int) -> list[str]:
         """The first `most` payments whose send is due and not yet taken, in their order."""
@@ -123,8 +124,7 @@ class WorkQueue:
         if slow:
             # Neither a flood of orders nor a flood of doubts may starve the other.
             self._sends_first = not self._sends_first
-            ranks += (2, 1, 3) if self._sends_first else (1, 2, 3)
-            ranks = tuple(rank for rank in ranks if _allowed(rank, sends, asks))
+            ranks += _SLOW[self._sends_first, sends, asks]
         return ranks
 
     def _current(self, item: tuple[int, str, Work]) -> bool:
@@ -132,5 +132,10 @@ class WorkQueue:
         return self._due_ms.get((payment, work)) == due_ms
 
 
-def _allowed(rank: int, sends: bool, asks: bool) -> bool:
-    return (sends or rank != _ORDER[Work.SEND]) and (asks or rank not in _ASKS)
+_SLOW = {
+    (False, True, True): (_ENQUIRIES, _SENDS, _RETURNS), (True, True, True): (_SENDS, _ENQUIRIES, _RETURNS),
+    (False, True, False): (_SENDS,), (True, True, False): (_SENDS,),
+    (False, False, True): (_ENQUIRIES, _RETURNS), (True, False, True): (_ENQUIRIES, _RETURNS),
+    (False, False, False): (), (True, False, False): (),
+}  # fmt: skip
+"""The order of what needs the bank, by whether sends go first, whether anything may be sent, and asked."""
