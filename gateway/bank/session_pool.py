@@ -105,6 +105,8 @@ class BankSession:
     def close_short(self, *, hang_up: bool = False) -> None:
         """A conversation ended: close connections that are not kept; with `hang_up` all of them, at once."""
         ending = {name: line for name, line in self._lines.items() if hang_up or not line.port.kept}
+        if not ending:
+            return
         for name, line in ending.items():
             del self._lines[name]
             self.worked = self.worked or line.exchanges > 1
@@ -145,6 +147,8 @@ class SessionPool:
         self._permitted = permitted
         self._free: deque[BankSession] = deque()
         self._counts = dict.fromkeys(SessionState, 0) | {SessionState.DOWN: window}
+        self._live = 0
+        self._meter_of = {state: meters.session_state.labels(*labels, state.value) for state in SessionState}
         self._kept = any(port.kept for port in bank.ports.values())
         self._tasks = Tasks(self._keeper_failed)
         self._lost: dict[int, Deferred[None]] = {}
@@ -163,7 +167,7 @@ class SessionPool:
     @property
     def ready(self) -> bool:
         """Whether the bank has answered an application message on something that may carry money now."""
-        return any(session.state.live for session in self.sessions)
+        return self._live > 0
 
     @property
     def has_free(self) -> bool:
@@ -526,7 +530,8 @@ class SessionPool:
         session.state = state = after(before, event)
         if state is before:
             return
-        if before.live and not state.live:
+        was_live, live = before.live, state.live
+        if was_live and not live:
             self._away_s = self.clock.monotonic_s()
         if session.number < 0:
             return  # the lane's own probe carries nothing and is not counted
@@ -534,15 +539,15 @@ class SessionPool:
         self._counts[state] += 1
         self._count(before)
         self._count(state)
-        if before.live is not state.live:
+        if was_live is not live:
+            self._live += 1 if live else -1
             self._count_live()
 
     def _count(self, state: SessionState) -> None:
-        self._meters.session_state.labels(*self._labels, state.value).set(self._counts[state])
+        self._meter_of[state].set(self._counts[state])
 
     def _count_live(self) -> None:
-        live = sum(count for state, count in self._counts.items() if state.live)
-        self._meters.session_up.labels(*self._labels).set(live)
+        self._meters.session_up.labels(*self._labels).set(self._live)
 
 
 def _fire(deferred: Deferred[None]) -> None:
