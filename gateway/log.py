@@ -11,8 +11,7 @@ import logging
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator, MutableMapping
-from contextlib import contextmanager
+from collections.abc import Callable, MutableMapping
 from datetime import UTC, datetime
 from threading import get_ident
 from typing import Any, TextIO
@@ -144,17 +143,27 @@ class _Stream:
 _streams: list[_Stream] = []
 
 
-@contextmanager
-def together() -> Iterator[None]:
+class _Together:
+    """See `together`."""
+
+    __slots__ = ("_held",)
+
+    def __init__(self) -> None:
+        self._held: _Stream | None = None
+
+    def __enter__(self) -> None:
+        stream = _streams[-1] if _streams else None
+        self._held = stream if stream is not None and stream.hold() else None
+
+    def __exit__(self, *_error: object) -> None:
+        if self._held is not None:
+            self._held.let_go()
+
+
+def together() -> _Together:
     """Lines of this block are written when it ends, by one call to the system. For many lines that one thread writes
     in a row, with nothing between them that others could see."""
-    stream = _streams[-1] if _streams else None
-    held = stream is not None and stream.hold()
-    try:
-        yield
-    finally:
-        if held and stream is not None:
-            stream.let_go()
+    return _Together()
 
 
 @implementer(ILogObserver)
