@@ -87,11 +87,12 @@ class Turns:
             self._pumping = False
 
     def _next(self) -> TurnKey | None:
-        if self._under_way >= MOST_AT_ONCE:
+        waiting, begun = self._waiting, self._begun
+        if not waiting or self._under_way >= MOST_AT_ONCE:
             return None
         # The sender with the fewest in progress; of several, the one whose turn is longest ago.
-        key = min(self._waiting, key=lambda one: self._begun.get(one, 0), default=None)
-        return key if key is not None and self._begun.get(key, 0) < MOST_OF_ONE else None
+        key = next(iter(waiting)) if len(waiting) == 1 else min(waiting, key=lambda one: begun.get(one, 0))
+        return key if begun.get(key, 0) < MOST_OF_ONE else None
 
     def _take(self, key: TurnKey) -> None:
         theirs = self._waiting[key]
