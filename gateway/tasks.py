@@ -18,7 +18,7 @@ class Tasks:
     def __init__(self, on_failure: Callable[[Failure], None]) -> None:
         self._on_failure = on_failure
         # In the order of their start, so that they are cancelled in one order, whatever their addresses.
-        self._running: dict[Deferred[None], None] = {}
+        self._running: dict[Deferred[object], None] = {}
 
     def __len__(self) -> int:
         return len(self._running)
@@ -26,16 +26,13 @@ class Tasks:
     def spawn(self, coroutine: Coroutine[Deferred[Any], Any, object]) -> None:
         """Start it now; it runs up to its first wait before this returns."""
 
-        async def owned() -> None:
-            await coroutine
-
-        task = Deferred.fromCoroutine(owned())
+        task: Deferred[object] = Deferred.fromCoroutine(coroutine)
         if task.called:
             task.addErrback(self._failed)
             return
         self._running[task] = None
 
-        def over(result: None | Failure) -> None:
+        def over(result: object) -> None:
             self._running.pop(task, None)
             if isinstance(result, Failure):
                 self._failed(result)
