@@ -99,12 +99,17 @@ class LaneTrace:
         ring = self._ring
         if ring is None:
             return
-        shown = [(part.name, self._cut(part.octets), part.whole) for part in parts]
-        named = ",".join(f"{name}:{len(octets)}:{whole}" for name, octets, whole in shown)
-        note = self._cut(" ".join(note.split()).encode()).decode("utf-8", "replace")
-        head = (f"{self._clock.now_ms()}\t{session}\t{connection}\t{exchange}\t{event.value}\t{purpose}\t{port}\t{note}"
-                f"\t{named}\n")  # fmt: skip
-        ring.append(b"".join((head.encode(), *(octets for _name, octets, _whole in shown))))
+        named, shown = [], []
+        for part in parts:
+            octets = self._cut(part.octets)
+            named.append(f"{part.name}:{len(octets)}:{part.whole}")
+            shown.append(octets)
+        if note:
+            note = self._cut(" ".join(note.split()).encode()).decode("utf-8", "replace")
+        names = ",".join(named)
+        head = (f"{self._clock.now_ms()}\t{session}\t{connection}\t{exchange}\t{event}\t{purpose}\t{port}\t{note}"
+                f"\t{names}\n")  # fmt: skip
+        ring.append(b"".join((head.encode(), *shown)))
 
     def read(self, after: int = 0) -> Iterator[TracedEvent]:
         """The records with a number above `after`, the oldest first."""
