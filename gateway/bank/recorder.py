@@ -79,14 +79,16 @@ class Recorder:
         before, after = applied.row_before.life, applied.row_after.life
         bank = self._parts.bank_name
         if after.state is not before.state:
-            self._parts.meters.payments.labels(bank, after.state.value).inc()
-            _log.info(f"payment.{after.state.value}", bank=bank, lane=self._parts.name,
+            state = after.state.value
+            self._parts.meters.payments.labels(bank, state).inc()
+            _log.info(f"payment.{state}", bank=bank, lane=self._parts.name,
                       payment=applied.row_after.payment, order=applied.row_after.order.id,
                       was=before.state.value, rule=applied.step.rule,
                       correlation_id=applied.row_after.reply.correlation_id)  # fmt: skip
-        for slug in (effect.slug for effect in applied.step.effects if isinstance(effect, Alarm)):
-            self._parts.meters.alarms.labels(slug).inc()
-            _log.error("payment.alarm", bank=bank, alarm=slug, payment=applied.row_after.payment)
+        for effect in applied.step.effects:
+            if isinstance(effect, Alarm):
+                self._parts.meters.alarms.labels(effect.slug).inc()
+                _log.error("payment.alarm", bank=bank, alarm=effect.slug, payment=applied.row_after.payment)
 
     def _on_conflict(self, applied: Applied) -> None:
         assert applied.row_before is not None, "a commit hands over changes of payments that exist"
