@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import lru_cache
 from unicodedata import normalize
 
 from gateway.core.states import Hold, Reject, Release
@@ -146,7 +147,8 @@ def _faults(order: AnyOrder, route: Route, today: date) -> Iterator[Fault]:
             "/creditor/kind": order.creditor.kind.value}  # fmt: skip
     limited = {limit.at for limit in limits.fields}
     for limit in limits.fields:
-        spared = any(re.search(pattern, told.get(at) or "") for at, pattern in limit.required_unless)
+        unless = limit.required_unless if limit.required else ()
+        spared = bool(unless) and any(re.search(pattern, told.get(at) or "") for at, pattern in unless)
         yield from field_faults(replace(limit, required=False) if spared else limit, told.get(limit.at), limits.charset)
     for at, value in values.items():
         if at not in limited and value:
@@ -209,6 +211,11 @@ def _amount_faults(amount: Money, limits: Limits) -> Iterator[Fault]:
         yield Fault("/amount", FieldCode.AMOUNT_RANGE, f"the most is {limit}", limit)
 
 
+@lru_cache(maxsize=512)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern)
+
+
 def field_faults(limit: FieldLimit, value: str | None, charset: str) -> Iterator[Fault]:
     """What is wrong with one value under one limit; lengths count in the bank's charset."""
     if not value or not value.strip():
@@ -219,7 +226,7 @@ def field_faults(limit: FieldLimit, value: str | None, charset: str) -> Iterator
     if limit.max_chars is not None and len(value) > limit.max_chars:
         detail = f"{len(value)} characters, limit {limit.max_chars}"
         yield Fault(limit.at, FieldCode.TOO_LONG, detail, limit.max_chars)
-    if limit.pattern is not None and not re.fullmatch(limit.pattern, value):
+    if limit.pattern is not None and not _compiled(limit.pattern).fullmatch(value):
         yield Fault(limit.at, FieldCode.PATTERN, f"must match {limit.pattern}")
     if limit.iban and is_broken_iban(value):
         yield Fault(limit.at, FieldCode.PATTERN, "has the form of an IBAN and wrong check digits (modulo 97)")
