@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal, get_args
 
 from protocols.kit.errors import ProtocolError
@@ -82,6 +82,19 @@ class Table:
 
     file: str
     rows: tuple[Row, ...]
+    _exact: dict[tuple[str, str], list[Row]] = field(init=False, repr=False, compare=False)
+    _other: dict[str, list[Row]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        exact: dict[tuple[str, str], list[Row]] = {}
+        other: dict[str, list[Row]] = {}
+        for row in self.rows:
+            if row.code is None or row.code.endswith("*"):
+                other.setdefault(row.layer, []).append(row)
+            else:
+                exact.setdefault((row.layer, row.code), []).append(row)
+        object.__setattr__(self, "_exact", exact)
+        object.__setattr__(self, "_other", other)
 
     def look_up(self, operation: str, layer: str, code: str, text: str = "") -> OutcomeWord | None:
         """The outcome of the bank's code and text, or None if no row has them.
@@ -90,7 +103,8 @@ class Table:
         a payment that was made. Among the other rows the most exact one decides. If two equally exact rows disagree,
         the result is None.
         """
-        found = [row for row in self.rows if row.layer == layer and row.matches(operation, code, text)]
+        likely = (*self._exact.get((layer, code), ()), *self._other.get(layer, ()))
+        found = [row for row in likely if row.matches(operation, code, text)]
         if not found:
             return None
         top = max(row.weight for row in found)
