@@ -13,7 +13,7 @@ from protocols.canon.order import AnyOrder
 from protocols.canon.query import Sent
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import amount_minor, check_day, stated_day
-from protocols.kit.xmldoc import value, value_or
+from protocols.kit.xmldoc import Leaves, value, value_or
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,28 +56,42 @@ class CorrelationTags:
     minor: Callable[[str], int] = amount_minor
 
 
-def check_keys(stated: etree._Element, keys: CorrelationKeys, tags: CorrelationTags) -> None:
+@dataclass(frozen=True, slots=True)
+class _Stated:
+    """An element, read as Leaves are, by names or paths."""
+
+    element: etree._Element
+
+    def value(self, path: str) -> str:
+        return value(self.element, path)
+
+    def value_or(self, path: str) -> str:
+        return value_or(self.element, path)
+
+
+def check_keys(stated: etree._Element | Leaves, keys: CorrelationKeys, tags: CorrelationTags) -> None:
     """Raises "correlation" if the answer states another reference, amount, currency, account or a day too far away.
 
     What the answer leaves out, or leaves empty, is not compared. Raises "missing" if it must name the reference and
-    does not.
+    does not. With Leaves no tag may be a path.
     """
+    said = stated if isinstance(stated, Leaves) else _Stated(stated)
     if tags.reference:
-        named = value(stated, tags.reference) if tags.must_name else value_or(stated, tags.reference)
+        named = said.value(tags.reference) if tags.must_name else said.value_or(tags.reference)
         if named != keys.reference and (named or tags.must_name):
             raise ProtocolError("correlation", f"the answer is about {named!r}, not {keys.reference!r}")
-    amount = value_or(stated, tags.amount) if tags.amount else ""
+    amount = said.value_or(tags.amount) if tags.amount else ""
     if amount and tags.minor(amount) != keys.amount.minor:
         raise ProtocolError("correlation", f"{keys.reference}: the answer's amount is {amount}")
-    currency = value_or(stated, tags.currency) if tags.currency else ""
+    currency = said.value_or(tags.currency) if tags.currency else ""
     if currency and currency not in tags.renminbi:
         raise ProtocolError("correlation", f"{keys.reference}: the answer is in currency {currency!r}")
     for tag, ours in ((tags.debtor, keys.debtor), (tags.creditor, keys.creditor)):
-        if tag and value_or(stated, tag) not in ("", ours):
+        if tag and said.value_or(tag) not in ("", ours):
             raise ProtocolError("correlation", f"{keys.reference}: the answer has another {tag}")
     if keys.day is not None:
         for tag in tags.days:
-            check_day(stated_day(value_or(stated, tag)), keys.day, keys.reference)
+            check_day(stated_day(said.value_or(tag)), keys.day, keys.reference)
 
 
 def by_reference(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, time, timedelta
 from typing import Final, Literal
 
@@ -135,10 +135,11 @@ class Layout:
 
     columns: tuple[Column, ...]
     charset: Charset
+    _defaults: dict[str, bytes] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        names = [column.name for column in self.columns]
-        assert len(names) == len(set(names)), "a layout names each field once"
+        object.__setattr__(self, "_defaults", {one.name: self._packed(one, one.default) for one in self.columns})
+        assert len(self.columns) == len(self._defaults), "a layout names each field once"
 
     @property
     def width(self) -> int:
@@ -156,9 +157,13 @@ class Layout:
 
     def pack(self, values: Mapping[str, str]) -> bytes:
         """The record with `values`; fields not named take their default. Raises "value" on what does not fit."""
-        unknown = values.keys() - {column.name for column in self.columns}
+        defaults = self._defaults
+        unknown = values.keys() - defaults.keys()
         assert not unknown, f"no such fields: {sorted(unknown)}"
-        return b"".join(self._packed(column, values.get(column.name, column.default)) for column in self.columns)
+        return b"".join([
+            self._packed(column, values[column.name]) if column.name in values else defaults[column.name]
+            for column in self.columns
+        ])  # fmt: skip
 
     def _packed(self, column: Column, text: str) -> bytes:
         data = self.charset.encode(text)

@@ -6,7 +6,6 @@ one unfinished frame. It refuses a frame that is too long when it reads the leng
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import Literal, NoReturn, Protocol
 
@@ -33,15 +32,12 @@ class Framing(Protocol):
         """A cutter for one connection. `max_bytes` bounds each frame as handed out."""
 
 
-_LENGTH = re.compile(rb" *([0-9]+) *")
-
-
 def read_length(text: bytes) -> int:
     """The number in a length field, padded with blanks or zeros. Raises "frame_length" on anything else."""
-    found = _LENGTH.fullmatch(text)
-    if found is None:
+    number = text.strip(b" ")
+    if not number.isdigit():
         raise ProtocolError("frame_length", f"length field {text!r} is not a decimal number")
-    return int(found.group(1))
+    return int(number)
 
 
 @dataclass(slots=True)
@@ -198,8 +194,11 @@ class FixedHeader:
 
     def frame_length(self, header: bytes) -> int:
         """Bytes of the whole frame that begins with `header`."""
-        places = (self.length_at, *self.more_lengths_at)
-        return self.header_bytes + sum(read_length(header[start:end]) for start, end in places)
+        start, end = self.length_at
+        length = self.header_bytes + read_length(header[start:end])
+        for start, end in self.more_lengths_at:
+            length += read_length(header[start:end])
+        return length
 
 
 class _HeaderCutter:

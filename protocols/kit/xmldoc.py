@@ -266,6 +266,11 @@ class Leaves:
         said = self._said.get(name)
         return value(self._parent, name) if said is None else said
 
+    def value_or(self, name: str, default: str = "") -> str:
+        """As `value_or(parent, name, default)`, and raises the same; `name` is no path."""
+        said = self._said.get(name, default)
+        return value_or(self._parent, name, default) if said is None else said
+
     def __len__(self) -> int:
         return len(self._parent)
 
@@ -388,7 +393,10 @@ def el(tag: str, *children: Content, **attributes: str) -> Markup:
 
 def leaf(tag: str, content: str = "") -> Markup:
     """An element with text, as a tag that closes itself where there is none: `<tag/>`."""
-    return el(tag, content) if content else Markup(f"<{tag}/>")
+    if not content:
+        return Markup(f"<{tag}/>")
+    inner = content if isinstance(content, Markup) else _SPECIAL.sub(_escape, content)
+    return Markup(f"<{tag}>{inner}</{tag}>")
 
 
 def leaves(fields: Iterable[tuple[str, str]], charset: Charset, element: Callable[[str, str], Markup] = el
@@ -396,7 +404,8 @@ def leaves(fields: Iterable[tuple[str, str]], charset: Charset, element: Callabl
     """Elements with text, in order. Raises Unencodable with the position within the field, not within the document."""
     written = []
     for tag, content in fields:
-        charset.encode(content)
+        if not content.isascii():
+            charset.encode(content)
         written.append(element(tag, content))
     return written
 

@@ -41,7 +41,7 @@ from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import amount_minor, amount_text, parse_date, plain
 from protocols.kit.meanings import Meanings
 from protocols.kit.orders import own_bank, required
-from protocols.kit.xmldoc import Markup, build, el, leaf, leaves, value, value_or
+from protocols.kit.xmldoc import Leaves, Markup, build, el, leaf, leaves
 
 PURPOSE_CHARS: Final = 30
 VOUCHER_CHARS: Final = 20
@@ -143,9 +143,10 @@ class Payments:
         if answer.body is not None and operation != "4004":
             check_special(operation, answer.body, keys)
         elif answer.body is not None:
-            if answer.accepted and not value(answer.body, "ThirdVoucher"):
+            said = Leaves(answer.body)
+            if answer.accepted and not said.value("ThirdVoucher"):
                 raise ProtocolError("missing", "accepted, but the answer names no ThirdVoucher")
-            check_keys(answer.body, keys, SENT)
+            check_keys(said, keys, SENT)
         outcome = self.meanings.word(operation, "header", answer.code, answer.text)
         if answer.body is None:
             return outcome
@@ -178,8 +179,9 @@ class Payments:
             if answer.body is not None:
                 check_keys(answer.body, keys, ASKED)
             return self.meanings.word("4005", "header", answer.code, answer.text)
-        check_keys(answer.body, keys, ASKED)
-        return self.decided(answer.body)
+        said = Leaves(answer.body)
+        check_keys(said, keys, ASKED)
+        return self._decided(said)
 
     def _fast_fate(self, sent: Sent, context: Context) -> Conversation[Outcome]:
         body = build(el("Result", leaves(fast_enquiry(sent), GBK, leaf)), GBK)
@@ -191,7 +193,10 @@ class Payments:
 
     def decided(self, body: etree._Element) -> Outcome:
         """What Stt, IsBack and Yhcljg say together, in a 4005 answer or in a row of 4015."""
-        stt, back, result = value_or(body, "Stt"), value_or(body, "IsBack"), value_or(body, "Yhcljg")
+        return self._decided(Leaves(body))
+
+    def _decided(self, said: Leaves) -> Outcome:
+        stt, back, result = said.value_or("Stt"), said.value_or("IsBack"), said.value_or("Yhcljg")
         reason, _, text = result.partition(":")
         fallback = self.meanings.word("4005", "yhcljg", reason, text)
         outcome = self.meanings.word("4005", "stt", stt) if stt else fallback
@@ -204,14 +209,14 @@ class Payments:
             # A line refused because its voucher is known: the first one arrived.
             outcome = fallback
         if outcome.fate is Fate.FAILED:
-            outcome = replace(outcome, code=reason or value_or(body, "hostErrorCode") or outcome.code)
+            outcome = replace(outcome, code=reason or said.value_or("hostErrorCode") or outcome.code)
         settled = outcome.fate is Fate.SETTLED
         return replace(
             outcome,
-            text=plain(result or value_or(body, "BackRem")),
-            bank_serial=value_or(body, "FrontLogNo") or None,
-            booked_at=_day(value_or(body, "AccountDate")) if settled else None,
-            fee=fee_or_none(value_or(body, "Fee")) if settled else None,
+            text=plain(result or said.value_or("BackRem")),
+            bank_serial=said.value_or("FrontLogNo") or None,
+            booked_at=_day(said.value_or("AccountDate")) if settled else None,
+            fee=fee_or_none(said.value_or("Fee")) if settled else None,
         )
 
     def _contradicted(self, fate: Fate, told: Outcome, reason: str) -> bool:
