@@ -172,7 +172,7 @@ class Dispatch:
         """The bytes and the connection to write them to; None, and the session is given back, if it cannot go now."""
         context = self._shared.serials.context(session, message.reference, message.attempt + 1)
         conversation = message.conversation(context)
-        kind = message.rows[0].order.kind.value
+        kind = str(message.rows[0].order.kind)
         try:
             step = await bank_conversation.until_submit(session, conversation, self._parts.signers)
             if isinstance(step, Submit):
@@ -247,7 +247,7 @@ class Dispatch:
                         payment=row.payment, attempt=row.life.attempt + 1, epoch=epoch, node=parts.node,
                         bank_date=ready.bank_date, serials=submit.serials, port=submit.port, wire=wire,
                         key_id=key_ids or None, first_write_ms=tx.now_ms,
-                        replay_policy=parts.rules_of(row).replay.value,
+                        replay_policy=str(parts.rules_of(row).replay),
                     ),
                 )
                 for row in message.rows
@@ -485,7 +485,7 @@ class _Leaving:
     @property
     def kind(self) -> str:
         """The kind of its orders, as metrics name it."""
-        return self.rows[0].order.kind.value
+        return str(self.rows[0].order.kind)
 
 
 def _unchanged(tx: Tx, row: PaymentRow) -> bool:

@@ -326,7 +326,7 @@ class Lane:
             question = self._question_queue.take_background(login) if spare else None
             return question is not None and self._put(session, question)
         payment, kind = item
-        session.trace.purpose = kind.value
+        session.trace.purpose = str(kind)
         login.begin("fate" if kind in ASKING else MONEY, asking=kind in ASKING)
         if kind in ASKING:
             self._spawn(self.enquiry.about(session, payment, kind), item)

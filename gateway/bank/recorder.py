@@ -79,11 +79,11 @@ class Recorder:
         before, after = applied.row_before.life, applied.row_after.life
         bank = self._parts.bank_name
         if after.state is not before.state:
-            state = after.state.value
+            state = str(after.state)
             self._parts.meters.payments.labels(bank, state).inc()
             _log.info(f"payment.{state}", bank=bank, lane=self._parts.name,
                       payment=applied.row_after.payment, order=applied.row_after.order.id,
-                      was=before.state.value, rule=applied.step.rule,
+                      was=str(before.state), rule=applied.step.rule,
                       correlation_id=applied.row_after.reply.correlation_id)  # fmt: skip
         for effect in applied.step.effects:
             if isinstance(effect, Alarm):

@@ -132,7 +132,7 @@ class Intake:
                 unit = self._refusal(delivery, envelope, found)
             else:
                 command_type, writer, command = found
-                type_ = command_type.value
+                type_ = str(command_type)
                 unit = self._unit(delivery, envelope, writer, command_type, command)
         except Exception as error:
             self._broken(delivery, envelope, type_, error)
@@ -175,14 +175,14 @@ class Intake:
     def _not_entitled(
         self, delivery: Delivery, envelope: Envelope, type_: CommandType, user: str | None, sender: Sender | None
     ) -> Refusal | None:
-        if type_ in MONEY_COMMANDS | TREASURY_COMMANDS and user is None:
+        if user is None and type_ in MONEY_COMMANDS | TREASURY_COMMANDS:
             return Refusal(Code.NO_SENDER, f"{type_.value} needs the user-id property, which the broker checks")
         if sender is None and user is None:
             title = "the question has no user-id, and no sender takes anonymous questions; set user-id to your login"
             return Refusal(Code.UNKNOWN_SENDER, title)
         if sender is None:
             return Refusal(Code.UNKNOWN_SENDER, f"broker user {user!r} belongs to no configured sender")
-        may = validating.may_validate(sender) if type_ is _VALIDATE else type_.value in sender.operations
+        may = validating.may_validate(sender) if type_ is _VALIDATE else str(type_) in sender.operations
         if not may:
             return Refusal(Code.NOT_ALLOWED, f"sender {sender.name} may not use {type_.value}")
         if envelope.problem is not None:
@@ -296,7 +296,7 @@ class Intake:
         # A batch has up to thousands.
         with log.together():
             for row in done.admitted:
-                self._meters.payments.labels(row.bank, row.life.state.value).inc()
+                self._meters.payments.labels(row.bank, str(row.life.state)).inc()
                 self._on_payment(row)
         if done.question is not None:
             self._on_question(done.question)
