@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
@@ -188,8 +189,8 @@ class SessionPool:
         self._on_free = on_free
         self._on_defect = on_defect
         self._away_s = self.clock.monotonic_s()
-        for state in SessionState:
-            self._count(state)
+        for state, meter in self._meter_of.items():
+            meter.set_function(partial(self._counts.__getitem__, state))
         self._count_live()
         keepers = [self._keep(session) for session in self.sessions] if self._kept else [self._probe_for_ever()]
         for keeper in keepers:
@@ -537,14 +538,9 @@ class SessionPool:
             return  # the lane's own probe carries nothing and is not counted
         self._counts[before] -= 1
         self._counts[state] += 1
-        self._count(before)
-        self._count(state)
         if was_live is not live:
             self._live += 1 if live else -1
             self._count_live()
-
-    def _count(self, state: SessionState) -> None:
-        self._meter_of[state].set(self._counts[state])
 
     def _count_live(self) -> None:
         self._meters.session_up.labels(*self._labels).set(self._live)
