@@ -16,6 +16,7 @@ from collections import namedtuple
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection, Executable, Integer, LargeBinary, Select, exc
@@ -33,21 +34,21 @@ _KIND_OF = {kind.__name__: kind for kind in _KINDS}
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """A statement for a driver: its text, the order of its parameters (None for a driver with named parameters), its
-    constants, and the constructor of a SELECT's rows."""
+    """A statement for a driver: its text, what puts its parameters in order (None for a driver with named parameters),
+    its constants, and the constructor of a SELECT's rows."""
 
     text: str
-    names: tuple[str, ...] | None
+    ordered: Callable[[Mapping[str, Any]], tuple[Any, ...]] | None
     constants: dict[str, Any]
     shape: Callable[[Sequence[Any]], Any]
 
     def bind(self, values: Mapping[str, Any]) -> Any:
         """The parameters in the driver's form."""
-        if self.names is None:
-            return {**self.constants, **values}
         if self.constants:
             values = {**self.constants, **values}
-        return tuple([values[name] for name in self.names])
+        if self.ordered is None:
+            return dict(values)
+        return self.ordered(values)
 
 
 def write_many(conn: Connection, statement: Executable, rows: Sequence[Mapping[str, Any]]) -> int:
@@ -162,9 +163,16 @@ def _written(statement: Executable, dialect: Dialect, keys: tuple[str, ...]) -> 
     constants = {name: value for name, value in compiled.params.items() if name not in keys}
     missing = [name for name, value in constants.items() if value is None]
     assert not missing, f"rows without {', '.join(missing)}"
-    names = tuple(compiled.positiontup) if compiled.positional else None
+    ordered = _ordered(compiled.positiontup) if compiled.positional else None
     columns = statement.selected_columns.keys() if isinstance(statement, Select) else ()
-    return _Written(compiled.string, names, constants, _row_type("Found", columns)._make)
+    return _Written(compiled.string, ordered, constants, _row_type("Found", columns)._make)
+
+
+def _ordered(names: Sequence[str]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
+    """What reads these names out of a mapping, in this order."""
+    if len(names) < 2:
+        return lambda values: tuple([values[name] for name in names])
+    return itemgetter(*names)  # it gives the value itself, and no tuple, for one name
 
 
 @lru_cache(maxsize=64)
