@@ -115,10 +115,15 @@ def _select(
         cursor.close()
 
 
-def _run(conn: Connection, written: _Written, bound: Any, *, many: bool = False, **words: Any) -> int:
+def _run(conn: Connection, written: _Written, bound: Any, *, many: bool = False, prepare: bool = True) -> int:
     cursor = _cursor(conn)
     try:
-        (cursor.executemany if many else cursor.execute)(written.text, bound, **words)
+        if many:
+            cursor.executemany(written.text, bound)
+        elif prepare:
+            cursor.execute(written.text, bound)
+        else:
+            cursor.execute(written.text, bound, prepare=False)
         return int(cursor.rowcount)
     except conn.dialect.loaded_dbapi.Error as error:
         raise _translated(conn, written.text, error) from error
@@ -129,7 +134,8 @@ def _run(conn: Connection, written: _Written, bound: Any, *, many: bool = False,
 def _cursor(conn: Connection) -> Any:
     if not conn.in_transaction():
         conn.begin()  # as SQLAlchemy does at the first statement
-    return conn.connection.cursor()
+    held: Any = conn.connection
+    return held.dbapi_connection.cursor()  # as the pool's own `cursor` does
 
 
 def _translated(conn: Connection, text: str, error: Any) -> exc.DBAPIError:
