@@ -64,23 +64,26 @@ class OrderClaim:
     def __init__(
         self, tx: Tx, sender: str, order: AnyOrder, day: str, dup_key: str | None, alike_since_ms: int
     ) -> None:
-        blind = tx.vault.blind
+        blind, currency = tx.vault.blind, order.amount.currency
         self._tx = tx
         self._minor = order.amount.minor
         # Limits count per own account and per other party, whichever of the two pays.
-        ours, theirs = blind(order.ours.account.clear), blind(order.theirs.account.clear)
-        pays = order.ours is order.debtor
+        own = order.ours
+        ours, theirs = blind(own.account.clear), blind(order.theirs.account.clear)
+        pays = own is order.debtor
         self.columns: dict[str, str | None] = {
             "debtor_idx": ours if pays else theirs, "creditor_idx": theirs if pays else ours,
             "dup_key": None if dup_key is None else blind(dup_key),
         }  # fmt: skip
-        scopes = ((SENDER, _ALL), (ACCOUNT, ours), (PAYEE, theirs))
-        self._keys = tuple((sender, scope, str(key), order.amount.currency, day) for scope, key in scopes)
+        self._keys = (
+            (sender, SENDER, _ALL, currency, day), (sender, ACCOUNT, ours, currency, day),
+            (sender, PAYEE, theirs, currency, day),
+        )  # fmt: skip
         # A row without a sum that all orders on one account update, so that orders of two senders wait for each other.
-        self._together = None if dup_key is None else (_ALL, ALIKE, ours, order.amount.currency, _ALL)
+        self._together = None if dup_key is None else (_ALL, ALIKE, ours, currency, _ALL)
         self._bound: dict[str, Any] = {
             "b_sender": sender, "b_order": order.id, "b_all": _ALL, "b_account": ours, "b_payee": theirs,
-            "b_currency": order.amount.currency, "b_day": day,
+            "b_currency": currency, "b_day": day,
             "b_dup": self.columns["dup_key"], "b_since": alike_since_ms,
         }  # fmt: skip
 
@@ -97,10 +100,10 @@ class OrderClaim:
         row: Any = first_row(conn, _LOOK, bound)
         if row.taken is not None or row.batch is not None:
             return str(row.taken or row.batch)
-        day, account_day, payee_day = (
+        day, account_day, payee_day = [
             int(found or 0) + tx.usage_totals.pending_minor(key)
             for found, key in zip((row.sender, row.account, row.payee), self._keys)
-        )
+        ]
         return UsageFacts(day, account_day, payee_day, alike_id=tx.payment_cache.alike(bound["b_dup"]) or row.alike)
 
     def count(self, facts: UsageFacts) -> UsageFacts:
