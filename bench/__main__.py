@@ -168,7 +168,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--payments", type=int, default=3000, help="payments a round through the gateway to sample")
     parser.add_argument("--script", type=int, default=400, help="payments a round through the script (pab: half)")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     return parser.parse_args()
 
 
