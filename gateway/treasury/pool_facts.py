@@ -1,7 +1,8 @@
 """What is known of a pool's accounts at this moment: balances as the banks told them, and what is under way.
 
 A debit counts against an account unless it is proven inside its balance: until its end was written down well before
-the balance was heard, it may have left after the bank had counted.
+the balance was heard, it may have left after the bank had counted. Its end is the later of two moments: the node's own,
+and that of its last evidence's ULID, which does not go back when somebody sets the node's clock back.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, and_, or_, select
+from sqlalchemy import Connection, and_, func, or_, select
 
-from gateway.clock import ulid_from
+from gateway.clock import ulid_from, ulid_ms
 from gateway.core.calendars import MissingYear
 from gateway.journal.commit import payment_rows
 from gateway.journal.commit.store import Tx
@@ -56,14 +57,14 @@ def read(
     incoming: dict[str, int] = dict.fromkeys(pool.accounts, 0)
     since = {account: as_of_ms(told[account]) for account in pool.accounts if account in told}
     tomorrow = datetime.combine(day + timedelta(days=1), time(0), zone)
-    for row in _payments(conn, pool.accounts, min(since.values(), default=now_ms)):
+    for row, ended_ms in _payments(conn, pool.accounts, min(since.values(), default=now_ms)):
         life, order = row.life, row.order
         if life.state in _UNSENT and order.not_before is not None and order.not_before >= tomorrow:
             continue  # not due
         if life.state in _UNSENT and row.payment in unsent:
             continue
         for account, sums in ((order.debtor.account.clear, debits), (order.creditor.account.clear, incoming)):
-            if account in sums and not (life.state in _BOOKED and _proven(row.changed_ms, since.get(account))):
+            if account in sums and not (life.state in _BOOKED and _proven(ended_ms, since.get(account))):
                 sums[account] += order.amount.minor
     for move in pool_moves.planned(conn):
         if without is None or (move.run, move.place) != (without.run, without.place):
@@ -95,17 +96,19 @@ def _account(
     return AccountFacts(account, available, max(stated, default=None), as_of_ms(told), debits, incoming, fees)
 
 
-def _proven(changed_ms: int, as_of: int | None) -> bool:
-    return as_of is not None and changed_ms < as_of - PROVEN_MS
+def _proven(ended_ms: int, as_of: int | None) -> bool:
+    return as_of is not None and ended_ms < as_of - PROVEN_MS
 
 
-def _payments(conn: Connection, names: Sequence[str], since_ms: int) -> Iterable[Any]:
-    """Payments of these accounts that are open, or ended so lately that a balance may not have them."""
+def _payments(conn: Connection, names: Sequence[str], since_ms: int) -> Iterable[tuple[Any, int]]:
+    """Payments of these accounts that are open, or ended so lately that a balance may not have them; when each changed
+    last."""
     vault: Vault = vault_of(conn)
     blind = [vault.blind(one) for one in names]
     lately = select(_E.payment).where(_E.evidence >= ulid_from(max(since_ms - PROVEN_MS, 0)))
+    last = select(func.max(_E.evidence)).where(_E.payment == _P.payment).scalar_subquery()
     found = conn.execute(
-        select(schema.payments).where(
+        select(schema.payments, last.label("last_evidence")).where(
             or_(_P.debtor_idx.in_(blind), _P.creditor_idx.in_(blind)),
             or_(
                 and_(_P.lane.in_(select(schema.lanes.c.lane)), _P.state.in_([one.value for one in _OPEN])),
@@ -113,7 +116,9 @@ def _payments(conn: Connection, names: Sequence[str], since_ms: int) -> Iterable
             ),
         )
     )  # fmt: skip
-    return [payment_rows.read(row, vault) for row in found]
+    return [
+        (payment_rows.read(row, vault), max(row.changed_ms, ulid_ms(row.last_evidence or row.payment))) for row in found
+    ]
 
 
 def lock(tx: Tx, pool: Pool) -> None:

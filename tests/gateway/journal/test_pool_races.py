@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import date
 from functools import partial
 from typing import Any
@@ -13,6 +14,8 @@ import pytest
 
 from gateway import registry as registries
 from gateway.capabilities import tried
+from gateway.core.states import Answered, Source
+from gateway.journal.commit.rows import Evidence
 from gateway.journal.commit.store import Tx
 from gateway.journal.payments import accounts, pool_moves, pools
 from gateway.journal.people.persons import No
@@ -21,9 +24,10 @@ from gateway.registry import Registry
 from gateway.treasury import pool_runs
 from gateway.treasury.pool_runs import RunRequest
 from protocols.canon.money import Money
+from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.party import AccountNumber
 from protocols.canon.statement import Balance
-from tests.gateway.journal.bench import NOW_MS, Journal
+from tests.gateway.journal.bench import NOW_MS, Journal, take_lane
 from tests.world.world import World
 
 DAY, ZONE = date(2026, 11, 18), ZoneInfo("Asia/Shanghai")
@@ -97,6 +101,28 @@ def test_two_nodes_that_order_one_move_make_one_payment(nodes: tuple[Journal, Jo
     found = nodes[1].read(lambda conn: pool_moves.moves_of(conn, run.run))
     assert sum(one.amount_minor for one in found) == 10_000 * CHILDREN
     assert len({one.payment for one in found}) == CHILDREN
+
+
+def test_moves_that_end_while_a_clock_is_set_back_are_counted(
+    nodes: tuple[Journal, Journal], registry: Registry
+) -> None:
+    first, second = nodes
+    run = first.do(lambda tx: pool_runs.plan_run(tx, SLOT, registry, ZONE))
+    assert not isinstance(run, No)
+    rows = [first.do(partial(pool_runs.order_move, run=run.run, place=place, registry=registry, zone=ZONE))
+            for place in range(1, CHILDREN + 1)]  # fmt: skip
+    first.hands.task.rightNow -= 20 * 3600
+    for row in rows:
+        assert row is not None
+        epoch = first.do(partial(take_lane, lane=row.lane, node="n1", ttl_ms=60_000)) or 1
+        first.send(row, epoch=epoch)
+        first.apply(row.payment, Answered(first.hands.now_ms(), Fate.SETTLED, Source.SUBMIT), epoch=epoch,
+                    evidence=Evidence(Source.SUBMIT, b"<ok/>", Fate.SETTLED, "0000", "ok"),
+                    outcome=Outcome(Fate.SETTLED, "0000", "ok"))  # fmt: skip
+    first.hands.task.rightNow += 20 * 3600
+    again = second.do(partial(pool_runs.plan_run, wanted=replace(SLOT, slot="1700"), registry=registry, zone=ZONE))
+    assert not isinstance(again, No)
+    assert second.read(lambda conn: pool_moves.moves_of(conn, again.run)) == [], "what went up is not there any more"
 
 
 def test_another_day_and_another_slot_are_other_runs(nodes: tuple[Journal, Journal], registry: Registry) -> None:
