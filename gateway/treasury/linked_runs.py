@@ -160,9 +160,8 @@ def _under_way(tx: Tx, link: LinkedOrder, as_of_ms: int | None) -> int:
     payment = None if leg.payment is None else lookup.fetch(tx.raw, leg.payment)
     if payment is None or payment.life.state in _MOVED_NOTHING | _BACK:
         return 0
-    proven = payment.life.state is State.SETTLED and as_of_ms is not None and (
-        payment.changed_ms < as_of_ms - pool_facts.PROVEN_MS)  # fmt: skip
-    return 0 if proven else leg.amount_minor
+    settled = payment.life.state is State.SETTLED
+    return 0 if settled and pool_facts.proven(pool_facts.ended_ms(tx.raw, payment), as_of_ms) else leg.amount_minor
 
 
 def _leg(conn: Connection, link: LinkedOrder) -> PoolMove | None:

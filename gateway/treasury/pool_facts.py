@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime, time, timedelta
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, and_, func, or_, select
@@ -17,6 +16,7 @@ from sqlalchemy import Connection, and_, func, or_, select
 from gateway.clock import ulid_from, ulid_ms
 from gateway.core.calendars import MissingYear
 from gateway.journal.commit import payment_rows
+from gateway.journal.commit.rows import PaymentRow
 from gateway.journal.commit.store import Tx
 from gateway.journal.payments import accounts, limits, pool_moves
 from gateway.journal.payments.accounts import BalanceRow
@@ -57,14 +57,14 @@ def read(
     incoming: dict[str, int] = dict.fromkeys(pool.accounts, 0)
     since = {account: as_of_ms(told[account]) for account in pool.accounts if account in told}
     tomorrow = datetime.combine(day + timedelta(days=1), time(0), zone)
-    for row, ended_ms in _payments(conn, pool.accounts, min(since.values(), default=now_ms)):
+    for row, last_ms in _payments(conn, pool.accounts, min(since.values(), default=now_ms)):
         life, order = row.life, row.order
         if life.state in _UNSENT and order.not_before is not None and order.not_before >= tomorrow:
             continue  # not due
         if life.state in _UNSENT and row.payment in unsent:
             continue
         for account, sums in ((order.debtor.account.clear, debits), (order.creditor.account.clear, incoming)):
-            if account in sums and not (life.state in _BOOKED and _proven(ended_ms, since.get(account))):
+            if account in sums and not (life.state in _BOOKED and proven(last_ms, since.get(account))):
                 sums[account] += order.amount.minor
     for move in pool_moves.planned(conn):
         if without is None or (move.run, move.place) != (without.run, without.place):
@@ -96,11 +96,22 @@ def _account(
     return AccountFacts(account, available, max(stated, default=None), as_of_ms(told), debits, incoming, fees)
 
 
-def _proven(ended_ms: int, as_of: int | None) -> bool:
+def proven(ended_ms: int, as_of: int | None) -> bool:
+    """Whether what ended then is inside a balance of that moment."""
     return as_of is not None and ended_ms < as_of - PROVEN_MS
 
 
-def _payments(conn: Connection, names: Sequence[str], since_ms: int) -> Iterable[tuple[Any, int]]:
+def ended_ms(conn: Connection, row: PaymentRow) -> int:
+    """When the payment, which has ended, did so: the later of the node's moment and its last evidence's."""
+    last = conn.execute(select(func.max(_E.evidence)).where(_E.payment == row.payment)).scalar_one()
+    return _later_ms(row.changed_ms, last, row.payment)
+
+
+def _later_ms(changed_ms: int, evidence: str | None, payment: str) -> int:
+    return max(changed_ms, ulid_ms(evidence or payment))
+
+
+def _payments(conn: Connection, names: Sequence[str], since_ms: int) -> Iterable[tuple[PaymentRow, int]]:
     """Payments of these accounts that are open, or ended so lately that a balance may not have them; when each changed
     last."""
     vault: Vault = vault_of(conn)
@@ -117,7 +128,7 @@ def _payments(conn: Connection, names: Sequence[str], since_ms: int) -> Iterable
         )
     )  # fmt: skip
     return [
-        (payment_rows.read(row, vault), max(row.changed_ms, ulid_ms(row.last_evidence or row.payment))) for row in found
+        (payment_rows.read(row, vault), _later_ms(row.changed_ms, row.last_evidence, row.payment)) for row in found
     ]
 
 

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from gateway.journal.commit.store import Tx
 from gateway.journal.payments import approval_checks, linked_orders, lookup
 from gateway.journal.payments.pool_moves import PoolMove
 from gateway.journal.people import approval_requests
+from gateway.journal.sql import schema
 from gateway.simbank.faults import BankFault, Scripted, Touch
-from gateway.treasury import linked_runs, pool_runs, pool_service
+from gateway.treasury import linked_runs, pool_facts, pool_runs, pool_service
 from gateway.treasury.liquidity.plan import StayReason
 from tests.gateway.cli.control_operator import Operator
 from tests.gateway.control.test_liquidity import RICH, balance, own, policy, pool_of, put, world_of
@@ -89,6 +91,25 @@ def test_shortfalls_are_reserved_one_after_the_other(site: Operator) -> None:
     assert [last(site, f"AP-{n}") for n in (1, 2, 3)] == ["settled"] * 3
     assert sorted(one for one in moved(site) if one[0] == "1") == [("1", 20_000), ("1", 30_000)]
     assert [balance(site, n) for n in (0, 1)] == [RICH - 50_000, 0]
+
+
+def test_a_leg_that_ended_while_a_clock_was_set_back_is_still_under_way(site: Operator) -> None:
+    pay(site, "AP-1")
+    site.world.run(120)
+    found: list[int] = []
+
+    def unit(tx: Tx) -> None:
+        row = lookup.find(tx.fresh, "kingdee", "AP-1")
+        link = None if row is None else linked_orders.find(tx.fresh, row.payment)
+        assert link is not None
+        found.append(linked_runs._under_way(tx, link, tx.now_ms))
+        found.append(linked_runs._under_way(tx, link, tx.now_ms + pool_facts.PROVEN_MS))
+        tx.raw.execute(update(schema.payments).values(changed_ms=schema.payments.c.changed_ms - 20 * 3_600_000))
+        found.append(linked_runs._under_way(tx, link, tx.now_ms))
+
+    site.gateway.parts.store.write(unit)
+    site.world.run(1)
+    assert found == [MORE, 0, MORE], "settled a minute ago, long ago, and by a clock that stood 20 hours back"
 
 
 @pytest.mark.parametrize(("pool", "n", "word"), [("other", 1, "no such pool"), ("group", 3, "no child of this pool")])
