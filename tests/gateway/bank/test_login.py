@@ -81,6 +81,24 @@ def test_a_bank_s_operations_are_spaced_and_neither_holds_up_the_other(
     assert all(world.told(f"AP-{n}")[-1] == "payment.settled" for n in range(20))
 
 
+@pytest.mark.parametrize(("sort", "pause_s"), [("orders", 1.0), ("questions", 2.0)])
+def test_what_waits_for_its_operation_goes_when_the_pause_ends(
+    sort: str, pause_s: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing else happens on the lane that would make it look."""
+    world, twins = trial_world(tmp_path, monkeypatch, ("cmb",))
+    world.start()
+    world.run(30)
+    for n in range(4):
+        if sort == "orders":
+            world.submit(f"AP-{n}")
+        else:
+            world.command("balance.query", {"accounts": [world.bank.account], "max_age": "PT0S", "max_wait": "PT2M"})
+    world.run(20)
+    times = twins["cmb"].times(b">DCPAYMNT<" if sort == "orders" else b">NTQADINF<")
+    assert [b - a for a, b in pairwise(times)] == [pytest.approx(pause_s, abs=0.1)] * 3
+
+
 # finws is not here: its questions read several files each, and what is paced is the question.
 @pytest.mark.parametrize("bank", [name for name in banks() if name != "finws"])
 def test_each_bank_s_own_pace_is_kept(bank: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
