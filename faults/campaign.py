@@ -76,6 +76,7 @@ PART = 0.01
 """Of all messages with money, the bank books so many only in part."""
 FIRST_START_S = 90.0
 _EMERGENCY_S = 5.0
+_AGAIN = "-again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,7 +287,7 @@ class Campaign:
         while self._listener.unknown:
             command = self._listener.unknown.pop()
             self._withdrawals += 1
-            again = replace(command, message_id=f"{command.message_id}-again{self._withdrawals}")
+            again = once_more(command, self._withdrawals)
             self._listener.know(again)
             await erp.publish((again,), 200.0)
 
@@ -534,6 +535,13 @@ class Campaign:
 def _lenient(command: DemoCommand) -> DemoCommand:
     """A withdrawal may overtake its order on the way to another daemon: it is answered so, and sent again."""
     return replace(command, expect=command.expect | {"unknown_payment"}) if command.key == CANCEL else command
+
+
+def once_more(command: DemoCommand, number: int) -> DemoCommand:
+    """The command under a message id of its own, as long as before however often it was sent again already: the broker
+    takes 255 octets."""
+    first, _, _ = command.message_id.partition(_AGAIN)
+    return replace(command, message_id=f"{first}{_AGAIN}{number}")
 
 
 def _held_back(story: Story) -> tuple[DemoCommand, ...]:

@@ -11,12 +11,22 @@ from pathlib import Path
 
 import pytest
 
+from faults.campaign import once_more
+from tests.faults.test_compare import World
 from tests.world.services import ROOT
 
 LAST = re.compile(
     r"faults: (\d+) kills, (\d+) faults of (\d+) kinds, (\d+) payments, (\d+) duplicated, (\d+) lost, (\d+) contradicted, "
     r"(\d+) pool moves"
 )
+
+
+def test_a_command_sent_again_a_hundred_times_has_a_new_id_each_time_that_the_broker_takes() -> None:
+    command, ids = World().story.commands[0], set()
+    for number in range(1, 101):
+        command = once_more(command, number)
+        ids.add(command.message_id)
+    assert len(ids) == 100 and all(len(one.encode()) <= 255 for one in ids)
 
 
 def _run(tmp_path: Path, *words: str) -> tuple[int, str, re.Match[str]]:
