@@ -58,6 +58,9 @@ DOUBT_S = 12.0
 DEADLINE_S = 120.0
 # Orders asked about in one round; a thousand would take minutes, in which nobody looks whether all is settled.
 MOST_ASKED = 100
+# Of so many settled payments the daemons ask whether they came back. A day's question asked every 20 s of ten thousand
+# payments takes a slow database all its time, and those still to be sent wait behind it.
+RETURNS_A_SECOND = 90
 AFTERMATH_MS = 5_000
 LEAVE_S = 40.0
 QUESTIONS_SHARE = 0.03
@@ -563,6 +566,8 @@ def _plan(plan: demo_site.BankPlan, wishes: Wishes) -> demo_site.BankPlan:
     # Nothing may be sent again to a bank that books whatever it is sent.
     conduct = plan.conduct if wishes.dedup else {**plan.conduct, "dedup": False}
     settings = {**plan.settings, "enquiry_deadline_s": DEADLINE_S} | ({} if wishes.dedup else {"most_repeats": 0})
+    if "returns_every_s" in settings:
+        settings["returns_every_s"] = max(settings["returns_every_s"], wishes.orders / RETURNS_A_SECOND)
     return replace(plan, accounts=pools.ACCOUNTS, conduct=conduct, settings=settings,
                    faults={**plan.faults, BankFault.PART.value: PART})  # fmt: skip
 
