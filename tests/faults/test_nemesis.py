@@ -48,3 +48,11 @@ def test_incidents_wait_for_what_is_behind_and_for_no_more(
     asked = {"kills": wanted} if kills else {"zombies": wanted}
     Deferred.fromCoroutine(Nemesis(system, long=True, within_s=4.0, **asked).faults_for_ever())
     assert system.played == played
+
+
+def test_incidents_wait_a_quarter_of_a_minute_at_the_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine kills lag for the whole campaign."""
+    system: Any = Hours(0, 0, 46.0)
+    monkeypatch.setattr("faults.nemesis.kinds", lambda _crash_loop: (Kind("the only one", "F-00", system.play),))
+    Deferred.fromCoroutine(Nemesis(system, long=True, within_s=4.0, kills=4).faults_for_ever())
+    assert system.played == [15, 30, 45]
