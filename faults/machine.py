@@ -37,12 +37,15 @@ async def _no_descriptors(system: RunningSystem) -> None:
     async with system.one() as node:
         if not node.up:
             return
-        limit = _limit(node, resource.RLIMIT_NOFILE, _open_files)
+        limit, begun = _limit(node, resource.RLIMIT_NOFILE, _open_files), node.mark()
         with system.told("no descriptors left", node.name) as incident, limit:
             for proxy in node.banks.values():
                 proxy.cut()
             await system.between(3.0, 6.0)
-            incident.detail = "" if node.child.ended() is None else "it had ended"
+            if node.child.ended() is not None:
+                # As it should where the next segment of its permit log cannot be opened: nothing of the group is sent.
+                node.excuse_since(begun)
+                incident.detail = node.revive()
 
 
 async def _no_memory(system: RunningSystem) -> None:

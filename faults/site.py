@@ -124,6 +124,10 @@ class Node:
         finally:
             span[1] = self._log_size()
 
+    def excuse_since(self, mark: int) -> None:
+        """What it has said since then, and has ended with, is no defect."""
+        self._excused.append([mark, self._log_size()])
+
     def defects(self) -> list[str]:
         """What it logged that only a defect can cause, outside the times for which it is excused."""
         data, kept, at = self.said(0), b"", 0

@@ -39,6 +39,7 @@ from gateway.bank.work_queue import ASKING, WorkQueue
 from gateway.core.states import Event, Expire, Overdue, Work
 from gateway.journal.cluster import lane_leases, lane_pauses
 from gateway.journal.commit.hand_over import HandOver
+from gateway.journal.commit.store import StoreFailed
 from gateway.tasks import Tasks, sleep
 from protocols.bank import Context, Conversation
 from protocols.canon.limits import MONEY
@@ -195,6 +196,10 @@ class Lane:
             self._on_halt(self.parts.name, reason)
 
     def _defect(self, failure: Failure) -> None:
+        if isinstance(failure.value, StoreFailed):
+            # The journal has said why, and the process ends: until then nothing more begins here.
+            self._stopping = True
+            return
         _log.error("lane.defect", bank=self.parts.bank_name, lane=self.parts.name,
                    error=failure.getTraceback(detail="brief"))  # fmt: skip
         self.parts.meters.alarms.labels("impossible").inc()
