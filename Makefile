@@ -39,10 +39,10 @@ test: setup broker databases $(ALL_TOOLS) ## the tests, without the slow ones; `
 test-long: setup broker databases $(ALL_TOOLS) ## the slow tests
 	@bash setup/tests.sh $(SIDE_BY_SIDE) --dist worksteal -m slow --timeout 900 $(ARGS)
 
-check: setup ## lint, types, house rules
+check: setup ## lint, types, house rules, planted mutants that still apply
 	@$(PY) -m ruff check .
 	@$(PY) -m mypy gateway protocols setup tests $(wildcard bench faults fuzz interop/*.py)
-	@$(PYTEST) -q tests/test_house.py
+	@$(PYTEST) -q tests/test_house.py tests/world/test_catch.py::test_every_mutant_applies_and_is_named_once
 
 check311: ## the fast tests on the oldest Python we promise, where there is one
 	@if ! python3.11 -c 'import ensurepip' 2>/dev/null; then \
