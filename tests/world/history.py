@@ -158,13 +158,20 @@ def _replies(world: World) -> Iterator[str]:
     """Every publish of a command has one reply; a repeated reply has the id of the first.
 
     A refused command that is delivered again may be a second publish of it: it is refused once more, and told so (ADR
-    0006).
+    0006). A question about an order that was not there yet is answered then, if the order is there by now.
     """
     replies: dict[str, set[str]] = defaultdict(set)
     again: dict[str, set[str]] = defaultdict(set)
+    unknown: dict[str, set[str]] = defaultdict(set)
     for said, body in world.replies:
-        refused_again = "delivered again; to have it looked at anew" in body.get("error", {}).get("title", "")
-        (again if refused_again else replies)[said.correlation_id or ""].add(said.message_id or "")
+        error = body.get("error", {})
+        refused_again = "delivered again; to have it looked at anew" in error.get("title", "")
+        too_early = (body.get("command"), error.get("code")) == ("status.query", "unknown_payment")
+        kept = again if refused_again else unknown if too_early else replies
+        kept[said.correlation_id or ""].add(said.message_id or "")
+    for command, refused in unknown.items():
+        # Without a later answer the refusal is the reply.
+        (again if replies[command] else replies)[command] |= refused
     for said, body in world.replies:
         if body.get("error", {}).get("code") == "internal":
             yield f"command {said.correlation_id} met a defect of the gateway"

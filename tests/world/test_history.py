@@ -1,0 +1,27 @@
+"""How replies are counted: one for each publish of a command, and one more only where the contract says so."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.world import history
+
+UNKNOWN = {"command": "status.query", "error": {"code": "unknown_payment", "title": "no such payment"}}
+REFUSED = {"command": "payment.submit", "error": {"code": "validation", "title": "no such account"}}
+AGAIN = {"command": "payment.submit",
+         "error": {"code": "validation", "title": "refused before and delivered again; to have it looked at anew, ..."}}  # fmt: skip
+STATUS = {"event": "status.result"}
+
+
+@pytest.mark.parametrize(("said", "right"), [
+    ([STATUS], True), ([UNKNOWN], True), ([REFUSED], True), ([REFUSED, AGAIN], True), ([UNKNOWN, STATUS], True),
+    ([], False), ([STATUS, STATUS], False), ([UNKNOWN, UNKNOWN], False), ([REFUSED, STATUS], False),
+    ([UNKNOWN, STATUS, STATUS], False),
+])  # fmt: skip
+def test_a_command_published_once_has_one_reply(said: list[Any], right: bool) -> None:
+    replies = [(SimpleNamespace(correlation_id="m-1", message_id=f"r-{n}"), one) for n, one in enumerate(said)]
+    world: Any = SimpleNamespace(replies=replies, commands={"m-1": 1})
+    assert (list(history._replies(world)) == []) is right
