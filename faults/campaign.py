@@ -58,8 +58,8 @@ DOUBT_S = 12.0
 DEADLINE_S = 120.0
 # Orders asked about in one round; a thousand would take minutes, in which nobody looks whether all is settled.
 MOST_ASKED = 100
-# Of so many settled payments the daemons ask whether they came back. A day's question asked every 20 s of ten thousand
-# payments takes a slow database all its time, and those still to be sent wait behind it.
+# The most settled payments a second that daemons ask about: have they come back? The demo asks about each every 20 s.
+# For ten thousand that takes all the time of a slow database, and orders still to be sent wait behind it.
 RETURNS_A_SECOND = 90
 AFTERMATH_MS = 5_000
 LEAVE_S = 40.0

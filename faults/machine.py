@@ -24,6 +24,8 @@ HOUR_MS = 3_600_000
 JUMPS_MS = (-HOUR_MS, -20 * HOUR_MS)
 """Back only, and forth again when it is over: what the clock brings forward, an order's end for one, stays so."""
 CLIENTS = 50
+NO_PERMITS = b"the permit log cannot be written"
+"""What a daemon says that ends for that reason. For any other reason it has no excuse."""
 SPARE_BYTES = 4 << 20
 _BROKEN = {
     "no TOML": lambda text: text + "\n[[broken\n",
@@ -42,7 +44,8 @@ async def _no_descriptors(system: RunningSystem) -> None:
             for proxy in node.banks.values():
                 proxy.cut()
             await system.between(3.0, 6.0)
-            if node.child.ended() is not None:
+            incident.detail = "" if node.child.ended() is None else "it had ended"
+            if incident.detail and NO_PERMITS in node.said(begun):
                 # As it should where the next segment of its permit log cannot be opened: nothing of the group is sent.
                 node.excuse_since(begun)
                 incident.detail = node.revive()

@@ -11,8 +11,8 @@ from faults.proxy import LinkState
 from faults.running_system import RunningSystem
 
 PAUSE_S = (0.3, 2.0)
-HELD_UP_S = 15.0
-"""The longest wait of incidents for kills that lag: on a busy machine they lag all the time."""
+LONGEST_WAIT_S = 15.0
+"""How long an incident waits for kills that lag. On a busy machine they lag all the time."""
 
 
 def kinds(crash_loop: int) -> tuple[Kind, ...]:
@@ -29,7 +29,7 @@ class Nemesis:
         within_s: float = 1.0,
     ) -> None:  # fmt: skip
         """Incidents wait while there were fewer kills, or rounds of zombies, than were asked for within `within_s`, but
-        no longer than HELD_UP_S."""
+        no longer than LONGEST_WAIT_S."""
         self._system = system
         self._kills, self._within_s = kills, within_s
         self._begun_s = system.clock.monotonic_s()
@@ -72,7 +72,7 @@ class Nemesis:
             await self._system.between(*PAUSE_S)
             if self._system.stopping:
                 return
-            if self._behind() and clock.monotonic_s() < played_s + HELD_UP_S:
+            if self._behind() and clock.monotonic_s() < played_s + LONGEST_WAIT_S:
                 continue
             if not self._bag:
                 self._bag = sorted(self._kinds)

@@ -50,7 +50,7 @@ def test_incidents_wait_for_what_is_behind_and_for_no_more(
     assert system.played == played
 
 
-def test_incidents_wait_a_quarter_of_a_minute_at_the_most(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_incidents_wait_for_kills_no_longer_than_15_s(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a busy machine kills lag for the whole campaign."""
     system: Any = Hours(0, 0, 46.0)
     monkeypatch.setattr("faults.nemesis.kinds", lambda _crash_loop: (Kind("the only one", "F-00", system.play),))

@@ -60,6 +60,8 @@ class ModelBroker:
     """Nobody can connect."""
     confirms_to_lose: int = 0
     """Of so many publishes to come the broker takes the message, and the connection breaks before its confirm."""
+    redelivered: set[str] = field(default_factory=set)
+    """The ids of messages that were delivered more than once."""
 
     def __post_init__(self) -> None:
         for queue in self.topology.queues:
@@ -199,6 +201,8 @@ class ModelClient:
                     break
                 kept = held.popleft()
                 kept.deliveries += 1
+                if kept.deliveries > 1:
+                    self._broker.redelivered.add(kept.properties.message_id or "")
                 self._tags[queue] += 1
                 tag = self._tags[queue]
                 unacked[tag] = kept

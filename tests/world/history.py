@@ -158,7 +158,8 @@ def _replies(world: World) -> Iterator[str]:
     """Every publish of a command has one reply; a repeated reply has the id of the first.
 
     A refused command that is delivered again may be a second publish of it: it is refused once more, and told so (ADR
-    0006). A question about an order that was not there yet is answered then, if the order is there by now.
+    0006). A status query that came before its order was refused, and is answered when it is delivered again and the
+    order is there.
     """
     replies: dict[str, set[str]] = defaultdict(set)
     again: dict[str, set[str]] = defaultdict(set)
@@ -170,8 +171,8 @@ def _replies(world: World) -> Iterator[str]:
         kept = again if refused_again else unknown if too_early else replies
         kept[said.correlation_id or ""].add(said.message_id or "")
     for command, refused in unknown.items():
-        # Without a later answer the refusal is the reply.
-        (again if replies[command] else replies)[command] |= refused
+        answered_later = replies[command] and command in world.broker.redelivered
+        (again if answered_later else replies)[command] |= refused
     for said, body in world.replies:
         if body.get("error", {}).get("code") == "internal":
             yield f"command {said.correlation_id} met a defect of the gateway"

@@ -16,12 +16,14 @@ AGAIN = {"command": "payment.submit",
 STATUS = {"event": "status.result"}
 
 
-@pytest.mark.parametrize(("said", "right"), [
-    ([STATUS], True), ([UNKNOWN], True), ([REFUSED], True), ([REFUSED, AGAIN], True), ([UNKNOWN, STATUS], True),
-    ([], False), ([STATUS, STATUS], False), ([UNKNOWN, UNKNOWN], False), ([REFUSED, STATUS], False),
-    ([UNKNOWN, STATUS, STATUS], False),
+@pytest.mark.parametrize(("said", "redelivered", "right"), [
+    ([STATUS], False, True), ([UNKNOWN], False, True), ([REFUSED], False, True), ([REFUSED, AGAIN], True, True),
+    ([UNKNOWN, STATUS], True, True), ([UNKNOWN, STATUS], False, False), ([], False, False),
+    ([STATUS, STATUS], True, False), ([UNKNOWN, UNKNOWN], True, False), ([REFUSED, STATUS], True, False),
+    ([UNKNOWN, STATUS, STATUS], True, False),
 ])  # fmt: skip
-def test_a_command_published_once_has_one_reply(said: list[Any], right: bool) -> None:
+def test_a_command_published_once_has_one_reply(said: list[Any], redelivered: bool, right: bool) -> None:
     replies = [(SimpleNamespace(correlation_id="m-1", message_id=f"r-{n}"), one) for n, one in enumerate(said)]
-    world: Any = SimpleNamespace(replies=replies, commands={"m-1": 1})
+    broker = SimpleNamespace(redelivered={"m-1"} if redelivered else set())
+    world: Any = SimpleNamespace(replies=replies, commands={"m-1": 1}, broker=broker)
     assert (list(history._replies(world)) == []) is right

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import sqlite3
 from collections.abc import Callable
@@ -439,30 +438,6 @@ def test_a_bank_that_declines_before_the_submit_is_tried_again(tmp_path: Path) -
     world.run(90)
     assert files.rules(world, "AP-1") == ["admitted", "send", "sent_settled"]
     assert lane_of(life).session_pool.ready and declines == [0]
-
-
-def test_a_permit_log_that_cannot_be_written_is_no_defect_of_the_lane(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world = World(tmp_path)
-    life = world.start()
-    world.run(3)
-
-    def full(*_permits: Any) -> None:
-        raise OSError(errno.EMFILE, "Too many open files")
-
-    monkeypatch.setattr(life.store._committer._permits, "write", full)
-    with lines() as heard:
-        for n in range(3):
-            world.submit(f"AP-{n}")
-        world.run(10)
-    assert [said for said in life.fatal if "permit log cannot be written" in said], "the process ends"
-    assert not world.bank.ledger.executions and lane_of(life).halted is None
-    assert not events(heard, "lane.defect") and not life.sample("bankgw_alarms_total", alarm="impossible")
-    world.crash()
-    world.start()
-    world.run(200)
-    assert len(world.bank.ledger.executions) == 3 and world.bank.ledger.doubles() == []
 
 
 def test_a_defect_after_the_bytes_left_is_doubt_and_stops_the_lane(tmp_path: Path) -> None:

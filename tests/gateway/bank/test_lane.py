@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import time
@@ -301,6 +302,30 @@ def test_unasked_bytes_end_the_session_and_a_new_one_is_proven(tmp_path: Path) -
     world.submit("AP-1")
     world.run(5)
     assert world.told("AP-1")[-1] == "payment.settled"
+
+
+def test_a_permit_log_that_cannot_be_written_is_no_defect_of_the_lane(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path)
+    life = world.start()
+    world.run(3)
+
+    def full(*_permits: Any) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(life.store._committer._permits, "write", full)
+    with lines() as heard:
+        for n in range(3):
+            world.submit(f"AP-{n}")
+        world.run(10)
+    assert [said for said in life.fatal if "permit log cannot be written" in said], "the process ends"
+    assert not world.bank.ledger.executions and lane_of(life).halted is None
+    assert not events(heard, "lane.defect") and not life.sample("bankgw_alarms_total", alarm="impossible")
+    world.crash()
+    world.start()
+    world.run(200)
+    assert len(world.bank.ledger.executions) == 3 and world.bank.ledger.doubles() == []
 
 
 def test_a_halted_lane_leaves_the_others_at_work(tmp_path: Path) -> None:
