@@ -1,1 +1,1 @@
-"""The benchmark: payments a second of the gateway, beside a straightforward script that does the same job."""
+"""The benchmark: payments a second of the gateway, compared with a simple script that does the same job."""

@@ -1,4 +1,4 @@
-"""`make bench`: the daemon's CPU for one payment beside the floor and beside a script, in one run.
+"""`make bench`: the daemon's CPU for one payment, compared with the floor and with a script, in one run.
 
 The daemon and the script carry payments in turn, over the same broker and the same simulated banks; after each pair
 the floor is measured (bench/floor.py). Ends with one line, and with 1 if a gate does not hold or a payment was not
@@ -44,7 +44,7 @@ BATCH_LINES = 1000
 
 
 def main() -> int:
-    """Run the benchmark; the exit code."""
+    """Run the benchmark; returns the exit code."""
     asked = _arguments()
     return on_a_bench("bench", partial(_run, asked=asked))
 
@@ -82,10 +82,8 @@ def _run(bench: Bench, asked: argparse.Namespace) -> int:
     return 1 if broken else 0
 
 
-def _match(
-    bench: Bench, bank: str, rounds: int, payments: int, script_payments: int, *, steady: bool = False
-) -> Match:  # fmt: skip
-    """Rounds of both in turn, each pair with its floor.
+def _match(bench: Bench, bank: str, rounds: int, payments: int, script_payments: int, *, steady: bool = False) -> Match:
+    """Play rounds of both programs in turn at one bank, and measure the floor for each pair of rounds.
 
     `steady`: the bank is asked about each payment only some time after it was sent. The ERP then keeps so many orders
     under way that the lane is never idle, for ROUND_MOST_S, and payments a second are those of the middle.
@@ -112,13 +110,13 @@ def _match(
 
 
 def _batch(bench: Bench) -> float:
-    """The daemon's CPU for one line of a batch that is as large as batches may be."""
+    """The daemon's CPU for one line of a batch of the largest size."""
     bench.play("sample", "daemon", BATCH_LINES, batch=BATCH_LINES)
     return bench.play("sample", "daemon", BATCH_LINES, batch=BATCH_LINES).cpu_each_us("daemon")
 
 
 def _far(bench: Bench) -> str:
-    """One round with a bank that takes its time, as banks do: only this one shows what sessions side by side give."""
+    """Play one round with a slow bank, the only round that shows the gain from several sessions."""
     bench.move_away("sample", FAR_S)
     bench.start_script("sample")
     warm = bench.play("sample", "daemon", WARM_UP)
@@ -132,7 +130,8 @@ def _far(bench: Bench) -> str:
 
 
 def _stub(bench: Bench, payments: int) -> tuple[list[Round], Stages, int]:
-    """Rounds with the stub bank, latency at half of their load, and how many payments the stub was sent twice."""
+    """Play rounds with the stub bank; measure the latency at half of their load, and count the payments that the stub
+    got twice."""
     bench.start_stub()
     warm = bench.play("sample", "daemon", WARM_UP * 2)
     rounds = [bench.play("sample", "daemon", fitting(payments, warm.per_second)) for _ in range(2)]
@@ -148,7 +147,7 @@ def _stub(bench: Bench, payments: int) -> tuple[list[Round], Stages, int]:
 
 
 def _carried(bench: Bench, bank: str) -> list[str]:
-    """Whether the simulated bank executed every order of both contestants exactly once; what is wrong."""
+    """The faults of the bank's executions: each order of both programs must be executed exactly once."""
     executed = Counter(one.instruction.creditor_account for one in read_executions(bench.site.ledger(bank)))
     twice = sum(count > 1 for count in executed.values())
     found = [f"{bank} executed {twice} payments more than once"] if twice else []
@@ -158,14 +157,12 @@ def _carried(bench: Bench, bank: str) -> list[str]:
 
 
 def fitting(wanted: int, per_second: float, least: int = WARM_UP) -> int:
-    """As many payments as are wanted, or fewer on a machine so busy that a round would take too long."""
+    """The wanted number of payments, or fewer on a machine so busy that a round would take too long."""
     return max(min(wanted, int(per_second * ROUND_MOST_S)), min(wanted, least))
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench", description="CPU a payment, beside floor and script."
-    )
+    parser = argparse.ArgumentParser(prog="python -m bench", description="CPU a payment, beside floor and script.")
     parser.add_argument("--payments", type=int, default=3000, help="payments a round through the gateway to sample")
     parser.add_argument("--script", type=int, default=400, help="payments a round through the script (pab: half)")
     parser.add_argument("--rounds", type=int, default=3)

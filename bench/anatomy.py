@@ -1,4 +1,4 @@
-"""Where the processor time of one payment goes: each part alone, in one thread, warm.
+"""The processor time of one payment by part: each part alone, in one thread, warm.
 
     python -m bench.anatomy
 
@@ -23,22 +23,23 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from bench.orders import order
+from bench.orders import DEBTORS, order
 from bench.own_journal import CLOCK, own_journal
 from gateway.bank.exchange_ring import ExchangeRing
 from gateway.bank.exchange_trace import LaneTrace
-from gateway.clock import Entropy, SystemEntropy
-from gateway.core.policy import Allowance, judge
-from gateway.core.states import Answered, Rules, Send, Source
 from gateway.demo import site
-from gateway.journal.commit import outbox
-from gateway.journal.commit.committer import Committer
-from gateway.journal.commit.rows import AttemptRow, Evidence, OutboxRow, OutboxState, PaymentRow, Reply
-from gateway.journal.commit.store import Tx
-from gateway.journal.payments import admission
-from gateway.journal.payments import transition as applying
-from gateway.journal.payments.redelivery import Coming
-from gateway.journal.sql import vault
+from gateway.kernel.clock import Entropy, SystemEntropy
+from gateway.kernel.commit import outbox
+from gateway.kernel.commit.committer import Committer
+from gateway.kernel.commit.rows import AttemptRow, Evidence, OutboxRow, OutboxState, PaymentRow, Reply
+from gateway.kernel.commit.store import Tx
+from gateway.kernel.core.policy import Allowance
+from gateway.kernel.core.states import Answered, Rules, Send, Source
+from gateway.kernel.sql import vault
+from gateway.payments.gates.order_facts import OrderTerms
+from gateway.payments.rows import admission
+from gateway.payments.rows import transition as applying
+from gateway.payments.rows.redelivery import Redelivery
 from gateway.simbank.ledger import Ledger, LedgerAccount
 from gateway.simbank.pki import BankPki, make_pki
 from protocols.bank import Bank, Context
@@ -58,21 +59,21 @@ ACCOUNTS = site.account_numbers("sample", 2)
 
 
 class Stopwatch:
-    """Sums up thread time by part; `best` keeps the smallest sum of all repetitions."""
+    """Adds up thread time by part. `best` keeps the smallest sum of all repetitions."""
 
     def __init__(self) -> None:
         self.best: dict[str, float] = {}
         self._sums: dict[str, int] = {}
 
     def time(self, part: str, work: Callable[[], Any]) -> Any:
-        """Run `work` on the account of `part`."""
+        """Run `work`, and count its time for `part`."""
         started_ns = time.thread_time_ns()
         result = work()
         self._sums[part] = self._sums.get(part, 0) + time.thread_time_ns() - started_ns
         return result
 
     def lap(self, count: int) -> None:
-        """A repetition over `count` payments is over."""
+        """End a repetition over `count` payments."""
         for part, spent_ns in self._sums.items():
             each_us = spent_ns / count / 1000
             self.best[part] = min(self.best.get(part, each_us), each_us)
@@ -82,15 +83,15 @@ class Stopwatch:
 def _orders(repeat: int) -> list[AnyOrder]:
     made: list[AnyOrder] = []
     for number in range(repeat * COUNT, (repeat + 1) * COUNT):
-        read = commands.read(CommandType.PAYMENT_SUBMIT, "application/json", order("A", number, ACCOUNTS))
+        read = commands.parse_command(CommandType.PAYMENT_SUBMIT, "application/json", order("A", number, ACCOUNTS))
         assert isinstance(read, SubmitOrder), read
         made.append(read.order)
     return made
 
 
 @dataclass(frozen=True, slots=True)
-class Talk:
-    """Both sides of `sample` without a network."""
+class PaymentExchange:
+    """Both sides of one payment's conversation with `sample`, without a network."""
 
     bank: Bank
     twin: Any
@@ -98,20 +99,23 @@ class Talk:
     key: RSAPrivateKey
 
     @classmethod
-    def of(cls, files: BankPki, verify: str) -> Talk:
-        """With the keys of a made-up PKI."""
+    def of(cls, files: BankPki, verify: str) -> PaymentExchange:
+        """The exchange with keys of an invented PKI."""
         own = load_pem_private_key(files.gateway_sign_key.read_bytes(), None)
         assert isinstance(own, RSAPrivateKey)
         keys = {"bank": files.bank_sign_key.read_bytes(), "client": files.gateway_sign_cert.read_bytes()}
-        accounts = [LedgerAccount(number, "示例甲公司", Money(10**14)) for number in ACCOUNTS]
+        accounts = [
+            LedgerAccount(number, holder, Money(10**14)) for number, holder in zip(ACCOUNTS, DEBTORS, strict=True)
+        ]
         return cls(
             sample.build({"bank_certificate": files.bank_sign_cert.read_text(), "verify": verify}),
-            sample_twin.build({"user": "u", "password": "p", "cheap": True}, keys), Ledger(CLOCK.now_ms, accounts),
+            sample_twin.build({"user": "u", "password": "p", "cheap": True}, keys),
+            Ledger(CLOCK.now_ms, accounts),
             own,
-        )  # fmt: skip
+        )
 
     def pay(self, watch: Stopwatch, made: AnyOrder, reference: str, serial: int) -> None:
-        """One payment's conversation."""
+        """Play one payment's conversation, and time its parts."""
         now = datetime.now(CHINA)
         context = Context(reference, 1, now.date(), now, (serial,), {}, {})
         words = self.bank.money[made.kind](made, context)
@@ -133,8 +137,8 @@ def _end(words: Any, answer: bytes) -> Outcome:
 
 
 def talk_parts(folder: Path, verify: str, watch: Stopwatch) -> None:
-    """The conversation with `sample`."""
-    talk = Talk.of(make_pki(folder / verify, ["sample"], datetime.now(UTC))["sample"], verify)
+    """Measure the conversation with `sample`."""
+    talk = PaymentExchange.of(make_pki(folder / verify, ["sample"], datetime.now(UTC))["sample"], verify)
     for repeat in range(REPEATS):
         for number, made in enumerate(_orders(repeat)):
             talk.pay(watch, made, f"{verify[:1].upper()}{repeat:03d}{number:016d}", repeat * COUNT + number + 1)
@@ -142,7 +146,7 @@ def talk_parts(folder: Path, verify: str, watch: Stopwatch) -> None:
 
 
 def journal_parts(folder: Path, watch: Stopwatch) -> None:
-    """The three units of a payment and the marks of its two events, GROUP units a commit."""
+    """Measure the three units of a payment and the marks of its two events, with GROUP units a commit."""
     with own_journal(folder) as journal:
         for repeat in range(REPEATS):
             _journal_lap(journal.committer, watch, _orders(repeat))
@@ -150,7 +154,8 @@ def journal_parts(folder: Path, watch: Stopwatch) -> None:
 
 
 def alone_parts(folder: Path, watch: Stopwatch) -> None:
-    """One unit a commit, commit and all: one that does nothing, and one that accepts an order."""
+    """Measure units that are committed alone, with their commit: one that does nothing, and one that accepts an
+    order."""
     (folder / "alone").mkdir()
     with own_journal(folder / "alone") as journal:
         entropy = SystemEntropy()
@@ -163,7 +168,7 @@ def alone_parts(folder: Path, watch: Stopwatch) -> None:
 
 
 def _nothing(_tx: Tx) -> None:
-    """What a commit costs by itself."""
+    """A unit that does nothing, to measure the cost of an empty commit."""
 
 
 def _journal_lap(committer: Committer, watch: Stopwatch, made: Sequence[AnyOrder]) -> None:
@@ -196,43 +201,64 @@ def _marking(message_ids: tuple[str, ...]) -> Callable[[Tx], Any]:
 
 
 def admission_of(made: AnyOrder) -> admission.Admission:
-    """The order with every fact that its journal's unit needs."""
-    allowed = Allowance("erp")
+    """The admission of an order, as its journal unit needs it."""
     return admission.Admission(
-        company="jia", sender="erp", bank="sample", lane="sample.main", order=made,
-        fingerprint=fingerprint.fingerprint(made), rules=Rules(), reply=Reply(None, None),
-        coming=Coming(redelivered=False, arrived_ms=1),
-        form=ReferenceForm(20, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"), actor="user:erp", day="2026-11-24",
-        judge=lambda facts: judge(made, allowed, facts, at_ms=1, send_after_ms=1), dup_key=fingerprint.dup_key(made),
-    )  # fmt: skip
+        company="jia",
+        sender="erp",
+        bank="sample",
+        lane="sample.main",
+        order=made,
+        fingerprint=fingerprint.fingerprint(made),
+        rules=Rules(),
+        reply=Reply(None, None),
+        coming=Redelivery(redelivered=False, arrived_ms=1),
+        form=ReferenceForm(20, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"),
+        actor="user:erp",
+        day="2026-11-24",
+        terms=OrderTerms(1, 1, Allowance("erp")),
+        dup_key=fingerprint.dup_key(made),
+    )
 
 
 def _sending(row: PaymentRow) -> Callable[[Tx], Any]:
     attempt = AttemptRow(row.payment, 1, 1, "gw1", "2026-11-24", ("1",), "business", b"x" * 1700, "order", 1, "never")
-    return lambda tx: applying.apply(tx, row.payment, Send(tx.now_ms), epoch=1, actor="lane:sample.main",
-                                     attempt=replace(attempt, first_write_ms=tx.now_ms))  # fmt: skip
+    return lambda tx: applying.apply(
+        tx,
+        row.payment,
+        Send(tx.now_ms),
+        epoch=1,
+        actor="lane:sample.main",
+        attempt=replace(attempt, first_write_ms=tx.now_ms),
+    )
 
 
 def _answered(row: PaymentRow) -> Callable[[Tx], Any]:
     outcome = Outcome(Fate.SETTLED, "S", "done", bank_serial="1", booked_at=datetime.now(UTC))
     evidence = Evidence(Source.SUBMIT, b"y" * 1700, Fate.SETTLED, "S", "done")
-    return lambda tx: applying.apply(tx, row.payment, Answered(tx.now_ms, Fate.SETTLED, Source.SUBMIT), epoch=1,
-                                     actor="lane:sample.main", evidence=evidence, outcome=outcome)  # fmt: skip
+    return lambda tx: applying.apply(
+        tx,
+        row.payment,
+        Answered(tx.now_ms, Fate.SETTLED, Source.SUBMIT),
+        epoch=1,
+        actor="lane:sample.main",
+        evidence=evidence,
+        outcome=outcome,
+    )
 
 
 def door_parts(watch: Stopwatch) -> None:
-    """Reading the command and taking its fingerprint."""
+    """Measure reading a command and computing its fingerprint."""
     for _ in range(REPEATS):
         for number in range(COUNT):
             body = order("D", number, ACCOUNTS)
-            reading = partial(commands.read, CommandType.PAYMENT_SUBMIT, "application/json", body)
+            reading = partial(commands.parse_command, CommandType.PAYMENT_SUBMIT, "application/json", body)
             read = watch.time("ERP's command: read", reading)
             watch.time("ERP's command: fingerprint", partial(fingerprint.fingerprint, read.order))
         watch.lap(COUNT)
 
 
 def trace_parts(folder: Path, watch: Stopwatch) -> None:
-    """What one exchange leaves in the lane's ring: signed octets, request and answer of the size of a payment's."""
+    """Measure writing one exchange to the lane's trace, with signed octets, request and answer of a payment's size."""
     ring = ExchangeRing(folder / "traces", "sample.main", 4 << 20, vault.create(folder / "traces.key"))
     trace = LaneTrace(ring, {"user": "demo", "password": "demo-password"}, CLOCK)
     session = trace.session(0)
@@ -250,7 +276,7 @@ def trace_parts(folder: Path, watch: Stopwatch) -> None:
 
 
 def main() -> int:
-    """Print the table."""
+    """Measure all parts and print the table."""
     dsig.start()
     watch, by_hand, alone = Stopwatch(), Stopwatch(), Stopwatch()
     with tempfile.TemporaryDirectory(prefix="bankgw-anatomy-") as name:

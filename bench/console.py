@@ -1,4 +1,4 @@
-"""`python -m bench.console`: users in the console beside a daemon at half of its load.
+"""`python -m bench.console`: users of the console beside a daemon at half of its load.
 
 Rounds without and with users follow each other, so that what else the machine does touches both alike. A page's time
 counts from the moment it was due: whoever waits for the page before it makes the next one late. Ends with one line, and
@@ -30,25 +30,34 @@ from bench.site import CHECKOUT, Bench, on_a_bench
 from gateway.control.offline import journal_writer
 from gateway.demo import site
 from gateway.demo.processes import gateway_command, stop_all
-from gateway.journal.commit.store import Tx
-from gateway.journal.people import persons
-from gateway.journal.sql import vault
-from gateway.people import grants, web_tokens
-from gateway.people.web_tokens import WebPage, WebSession
+from gateway.kernel.commit.store import Tx
+from gateway.kernel.sql import vault
+from gateway.people.rows import persons
+from gateway.people.rules import grants, web_tokens
+from gateway.people.rules.web_tokens import WebPage, WebSession
 from gateway.settings import Settings, load
 
 PAGES_MOST_MS: Final = 150.0
 DAEMON_MOST: Final = 1.05
 HALF: Final = 0.5
 WARM_UP: Final = 400
-PAGES: Final = ("/", "/payments", "/approvals", "/payments?state=held", "/positions", "/reports/payments",
-                "/search?q=AP-1", "/reports/balances", "/reconciliation")  # fmt: skip
+PAGES: Final = (
+    "/",
+    "/payments",
+    "/approvals",
+    "/payments?state=held",
+    "/positions",
+    "/reports/payments",
+    "/search?q=AP-1",
+    "/reports/balances",
+    "/reconciliation",
+)
 _FIRST_UID: Final = 60_000
 
 
 @dataclass(frozen=True, slots=True)
 class PageTime:
-    """One page: how long after it was due it was there, and the answer's status."""
+    """One request of a page: the delay of the answer after the request was due, and the answer's status."""
 
     path: str
     ms: float
@@ -57,7 +66,7 @@ class PageTime:
 
 @dataclass(slots=True)
 class Users:
-    """People at the console, each with a session and a connection of their own, who ask in turn."""
+    """Persons at the console, each with a session and a connection of their own, who request pages in turn."""
 
     port: int
     tokens: Sequence[str]
@@ -66,10 +75,12 @@ class Users:
 
     @contextmanager
     def busy(self) -> Iterator[None]:
-        """They look at pages for as long as the block lasts."""
+        """Let the persons request pages while the `with` block runs."""
         stop, began_s = threading.Event(), time.monotonic() + 0.2
-        threads = [threading.Thread(target=self._look, args=(number, began_s, stop), daemon=True)
-                   for number in range(len(self.tokens))]  # fmt: skip
+        threads = [
+            threading.Thread(target=self._look, args=(number, began_s, stop), daemon=True)
+            for number in range(len(self.tokens))
+        ]
         for one in threads:
             one.start()
         try:
@@ -82,7 +93,7 @@ class Users:
     def _look(self, number: int, began_s: float, stop: threading.Event) -> None:
         every_s, token = len(self.tokens) / self.per_second, self.tokens[number]
         line = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        # Their pages differ from each other at any time.
+        # The users look at different pages at any time.
         paths = cycle(PAGES[number % len(PAGES) :] + PAGES[: number % len(PAGES)])
         due_s = began_s + number / self.per_second
         for path in paths:
@@ -107,7 +118,7 @@ def _renewed(answer: http.client.HTTPResponse, token: str) -> str:
 
 
 def let_in(settings: Settings, users: int) -> list[str]:
-    """Enrol so many persons who may look at everything; a session of each. No daemon may run."""
+    """Enrol `users` persons who may see everything; returns a session of each. No daemon may run."""
     key = vault.load(settings.journal.vault_key.path())
     roles = grants.parse("viewer@*;approver@*")
 
@@ -117,10 +128,10 @@ def let_in(settings: Settings, users: int) -> list[str]:
             assert isinstance(made, persons.Person), made
             persons.change(tx, replace(made, enrolled=True, grants=roles), "person.confirmed", "bench", {})
 
-    journal_writer.write(settings, settings.journal_url(), key, enrol)
+    journal_writer.commit_offline(settings, settings.journal_url(), key, enrol)
     now_ms = time.time_ns() // 1_000_000
     return [
-        web_tokens.write(
+        web_tokens.encode(
             WebSession(f"user{number}", WebPage.CONSOLE, "password", now_ms, now_ms, secrets.token_hex(16)), key.mac
         )
         for number in range(users)
@@ -128,13 +139,14 @@ def let_in(settings: Settings, users: int) -> list[str]:
 
 
 def open_console(bench: Bench, users: int) -> tuple[int, list[str]]:
-    """Put a console beside the daemon; its port and the users' sessions."""
+    """Start a console beside the daemon; returns its port and the persons' sessions."""
     bench.stop("daemon")
     port, approval = _free_port(), _free_port()
     tables = tomllib.loads(bench.site.settings.read_text("utf-8"))
     tables["web"] = {
-        "console_origin": f"http://console.localhost:{port}", "approval_origin": f"http://approve.localhost:{approval}",
-    }  # fmt: skip
+        "console_origin": f"http://console.localhost:{port}",
+        "approval_origin": f"http://approve.localhost:{approval}",
+    }
     bench.site.settings.write_text(site.toml(tables), "utf-8")
     settings = load(bench.site.settings)
     tokens = let_in(settings, users)
@@ -143,21 +155,28 @@ def open_console(bench: Bench, users: int) -> tuple[int, list[str]]:
     begun = (python, "-m", package)
     query = (*begun, "query", "--config", str(bench.site.settings))
     bench.start_beside("query", _behind("query", query), settings.query_socket().exists)
-    words = ("console", "--daemon-socket", str(settings.web_socket()), "--query-socket", str(settings.query_socket()),
-             "--port", str(port))  # fmt: skip
+    words = (
+        "console",
+        "--daemon-socket",
+        str(settings.web_socket()),
+        "--query-socket",
+        str(settings.query_socket()),
+        "--port",
+        str(port),
+    )
     bench.start_beside("console", _behind("console", (*begun, *words)), lambda: _listens(port))
     return port, tokens
 
 
 def niceness(name: str) -> int:
-    """How far behind the daemon this process stands for a processor, as its shipped unit says."""
+    """The nice value of this process compared with the daemon, from its shipped unit."""
     unit = (CHECKOUT / "systemd" / f"bankgw-{name}.service").read_text("utf-8")
     (found,) = re.findall(r"^Nice=(\d+)$", unit, re.MULTILINE)
     return int(found)
 
 
 def _behind(name: str, command: Sequence[str]) -> tuple[str, ...]:
-    """The command, behind the daemon as its unit says."""
+    """The command with the nice value of its systemd unit."""
     return ("nice", "-n", str(niceness(name)), *command)
 
 
@@ -174,7 +193,7 @@ def _listens(port: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class DaemonFigures:
-    """What payments cost and took; medians of the rounds."""
+    """The cost and latency of payments; medians of the rounds."""
 
     cpu_us: float
     p50_ms: float
@@ -182,12 +201,13 @@ class DaemonFigures:
 
     @staticmethod
     def of(rounds: Sequence[Round]) -> DaemonFigures:
-        """Of rounds of one kind."""
+        """The figures of rounds of one kind, as medians."""
         waits = [[(one.settled_s - one.published_s) * 1000 for one in each.times] for each in rounds]
         return DaemonFigures(
-            median(each.cpu_each_us("daemon") for each in rounds), median(percentile(one, 0.5) for one in waits),
+            median(each.cpu_each_us("daemon") for each in rounds),
+            median(percentile(one, 0.5) for one in waits),
             median(percentile(one, 0.99) for one in waits),
-        )  # fmt: skip
+        )
 
     def line(self, name: str) -> str:
         """A row of the table."""
@@ -196,7 +216,7 @@ class DaemonFigures:
 
 
 def measure(bench: Bench, users: Users, rounds: int, seconds: float) -> tuple[DaemonFigures, DaemonFigures]:
-    """Rounds at half load without and with users, in turn."""
+    """Play rounds at half load, without and with persons at the console in turn."""
     full = [bench.play("sample", "daemon", WARM_UP) for _ in range(2)][-1]
     rate = HALF * full.per_second
     count = max(int(rate * seconds), 50)
@@ -210,7 +230,7 @@ def measure(bench: Bench, users: Users, rounds: int, seconds: float) -> tuple[Da
 
 
 def main() -> int:
-    """Run it; the exit code."""
+    """Run the measurement; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m bench.console", description=__doc__.split("\n")[0])
     parser.add_argument("--users", type=int, default=20, help="people at the console")
     parser.add_argument("--rate", type=float, default=5.0, help="pages a second, of all users together")
@@ -248,10 +268,12 @@ def _verdict(users: Users, alone: DaemonFigures, beside: DaemonFigures) -> int:
     p50, p95, p99 = (percentile(took, share) for share in (0.5, 0.95, 0.99))
     cpu, wait = beside.cpu_us / alone.cpu_us, beside.p50_ms / alone.p50_ms
     holds = bool(took) and not wrong and p95 <= PAGES_MOST_MS and cpu <= DAEMON_MOST and wait <= DAEMON_MOST
-    print(f"bench.console: {'ok' if holds else 'NOT REACHED'}: {len(took)} pages of {len(users.tokens)} users at "
-          f"{users.per_second:g}/s: p50 {p50:.0f} p95 {p95:.0f} p99 {p99:.0f} ms (most {PAGES_MOST_MS:.0f}); daemon "
-          f"beside them: CPU a payment x {cpu:.3f}, p50 x {wait:.3f} (most {DAEMON_MOST})"
-          f"; load of the machine {os.getloadavg()[0]:.1f}{f'; statuses {wrong}' if wrong else ''}")  # fmt: skip
+    print(
+        f"bench.console: {'ok' if holds else 'NOT REACHED'}: {len(took)} pages of {len(users.tokens)} users at "
+        f"{users.per_second:g}/s: p50 {p50:.0f} p95 {p95:.0f} p99 {p99:.0f} ms (most {PAGES_MOST_MS:.0f}); daemon "
+        f"beside them: CPU a payment x {cpu:.3f}, p50 x {wait:.3f} (most {DAEMON_MOST})"
+        f"; load of the machine {os.getloadavg()[0]:.1f}{f'; statuses {wrong}' if wrong else ''}"
+    )
     return 0 if holds else 1
 
 

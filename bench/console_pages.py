@@ -1,4 +1,4 @@
-"""`python -m bench.console_pages`: what one page of the console costs, over a journal that holds payments already.
+"""`python -m bench.console_pages`: the cost of one page of the console, over a journal that holds payments already.
 
 Console and query process run as they are shipped; the daemon runs without broker and banks, which pages do not need.
 Processor time is the kernel's, of each process over `--laps` rounds of a page, so other programs disturb it little.
@@ -27,15 +27,15 @@ from bench.console import PAGES, let_in
 from bench.orders import order
 from bench.site import Bench
 from bench.usage import cpu_us
-from gateway.clock import SystemEntropy
 from gateway.control.offline import journal_writer
-from gateway.core.states import Life, Rules
 from gateway.demo import site
 from gateway.demo.processes import NotStarted, gateway_command, stop_all
-from gateway.journal.commit import payment_rows
-from gateway.journal.commit.rows import PaymentRow, Reply
-from gateway.journal.commit.store import Tx
-from gateway.journal.sql import schema, vault
+from gateway.kernel.clock import SystemEntropy
+from gateway.kernel.commit import payment_rows
+from gateway.kernel.commit.rows import PaymentRow, Reply
+from gateway.kernel.commit.store import Tx
+from gateway.kernel.core.states import Life, Rules
+from gateway.kernel.sql import schema, vault
 from gateway.settings import Settings, load
 from protocols.canon.outcome import State
 from protocols.erp import commands
@@ -46,16 +46,19 @@ START_S: Final = 60.0
 CHUNK: Final = 2_000
 DAY_MS: Final = 86_400_000
 PORT: Final = 9_470
-NOBODY: Final = {"host": "127.0.0.1", "port": 9, "vhost": "none",
-                 "users": {"bankgw": {"user": "none", "password": "none"},
-                           "erp-demo": {"user": "none", "password": "none"}}}  # fmt: skip
+NOBODY: Final = {
+    "host": "127.0.0.1",
+    "port": 9,
+    "vhost": "none",
+    "users": {"bankgw": {"user": "none", "password": "none"}, "erp-demo": {"user": "none", "password": "none"}},
+}
 _LANE, _RULES = "sample.main", Rules()
 _IN_DOUBT_EVERY, _HELD_EVERY = 5_000, 2_000
 
 
 @dataclass(frozen=True, slots=True)
 class PageCost:
-    """One page: its size, how long it took, and processor time a page by process."""
+    """One page: its size, its time, and its processor time by process."""
 
     path: str
     bytes: int
@@ -71,12 +74,13 @@ class PageCost:
 
 
 def fill(settings: Settings, payments: int, days: int) -> None:
-    """Payments of the last `days` days, nearly all settled, each sealed as the daemon seals it."""
+    """Fill the journal with payments of the last `days` days, nearly all settled, each sealed as the daemon seals
+    it."""
     key, entropy = vault.load(settings.journal.vault_key.path()), SystemEntropy()
     accounts, now_ms = site.account_numbers("sample", 2), time.time_ns() // 1_000_000
 
     def row(tx: Tx, number: int) -> dict[str, Any]:
-        read = commands.read(CommandType.PAYMENT_SUBMIT, "application/json", order("FILLED", number, accounts))
+        read = commands.parse_command(CommandType.PAYMENT_SUBMIT, "application/json", order("FILLED", number, accounts))
         assert isinstance(read, SubmitOrder), read
         at_ms = now_ms - (payments - number) * days * DAY_MS // payments
         state = State.SETTLED
@@ -85,22 +89,37 @@ def fill(settings: Settings, payments: int, days: int) -> None:
         elif number % _HELD_EVERY == 9:
             state = State.HELD
         made = PaymentRow(
-            entropy.ulid(at_ms), "jia", "erp", "sample", _LANE, read.order, fingerprint(read.order),
-            Life(state, rules=_RULES), 1, 1, f"F{number:019d}", Reply(None, None), at_ms, at_ms,
-        )  # fmt: skip
-        blind = {"dup_key": None, "debtor_idx": tx.vault.blind(made.order.ours.account.clear),
-                 "creditor_idx": tx.vault.blind(made.order.theirs.account.clear)}  # fmt: skip
+            entropy.ulid(at_ms),
+            "jia",
+            "erp",
+            "sample",
+            _LANE,
+            read.order,
+            fingerprint(read.order),
+            Life(state, rules=_RULES),
+            1,
+            1,
+            f"F{number:019d}",
+            Reply(None, None),
+            at_ms,
+            at_ms,
+        )
+        blind = {
+            "dup_key": None,
+            "debtor_idx": tx.vault.blind(made.order.ours.account.clear),
+            "creditor_idx": tx.vault.blind(made.order.theirs.account.clear),
+        }
         return payment_rows.columns(made, blind, tx.vault)
 
     def chunk(tx: Tx, first: int) -> None:
         tx.raw.execute(insert(schema.payments), [row(tx, n) for n in range(first, min(first + CHUNK, payments))])
 
     for first in range(0, payments, CHUNK):
-        journal_writer.write(settings, settings.journal_url(), key, partial(chunk, first=first))
+        journal_writer.commit_offline(settings, settings.journal_url(), key, partial(chunk, first=first))
 
 
 def prepare(folder: Path, payments: int, days: int) -> tuple[Bench, Settings, str]:
-    """A filled journal and a person who may look at everything; the person's session."""
+    """Make a filled journal and a person who may see everything; returns the person's session."""
     facts = folder / "nobody.json"
     facts.write_text(json.dumps(NOBODY), "utf-8")
     bench = Bench(folder / "site", facts)
@@ -109,8 +128,10 @@ def prepare(folder: Path, payments: int, days: int) -> tuple[Bench, Settings, st
     stop_all(list(bench.children.values()), 20)
     bench.children.clear()
     tables = tomllib.loads(bench.site.settings.read_text("utf-8"))
-    tables["web"] = {"console_origin": f"http://console.localhost:{PORT}",
-                     "approval_origin": f"http://approve.localhost:{PORT + 1}"}  # fmt: skip
+    tables["web"] = {
+        "console_origin": f"http://console.localhost:{PORT}",
+        "approval_origin": f"http://approve.localhost:{PORT + 1}",
+    }
     bench.site.settings.write_text(site.toml(tables), "utf-8")
     bench.site.state.mkdir(mode=0o700)
     settings = load(bench.site.settings)
@@ -120,10 +141,17 @@ def prepare(folder: Path, payments: int, days: int) -> tuple[Bench, Settings, st
 
 
 def start(bench: Bench, settings: Settings) -> None:
-    """The three processes, each listening."""
+    """Start daemon, query process and console, and wait until each listens."""
     python, _m, package, *run = gateway_command(bench.site.settings)
-    words = ("console", "--daemon-socket", str(settings.web_socket()), "--query-socket", str(settings.query_socket()),
-             "--port", str(PORT))  # fmt: skip
+    words = (
+        "console",
+        "--daemon-socket",
+        str(settings.web_socket()),
+        "--query-socket",
+        str(settings.query_socket()),
+        "--port",
+        str(PORT),
+    )
     begun = (python, "-m", package)
     for name, command, ready in (
         ("daemon", (*begun, *run), settings.web_socket().exists),
@@ -134,7 +162,7 @@ def start(bench: Bench, settings: Settings) -> None:
 
 
 def page_cost(bench: Bench, token: str, path: str, laps: int, pause_s: float) -> PageCost:
-    """One page, asked for again and again with pauses between."""
+    """Request one page again and again with pauses between, and measure its cost."""
     line = http.client.HTTPConnection("127.0.0.1", PORT, timeout=60)
     pids = {name: child.pid for name, child in bench.children.items() if child.pid is not None}
     headers = {"Host": f"console.localhost:{PORT}", "Cookie": f"__Host-session={token}; __Host-visit=bench"}
@@ -170,7 +198,7 @@ def page_cost(bench: Bench, token: str, path: str, laps: int, pause_s: float) ->
 
 
 def main(given: Sequence[str] | None = None) -> int:
-    """Run it; the exit code."""
+    """Run the measurement; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m bench.console_pages", description=__doc__.split("\n")[0])
     parser.add_argument("--payments", type=int, default=50_000, help="payments in the journal")
     parser.add_argument("--days", type=int, default=60, help="days over which they were accepted")
@@ -190,8 +218,10 @@ def main(given: Sequence[str] | None = None) -> int:
     for one in costs:
         print(one.line)
     dearest = max(costs, key=lambda one: sum(one.cpu_ms.values()))
-    print(f"bench.console_pages: {asked.payments} payments; dearest page {dearest.path} with "
-          f"{sum(dearest.cpu_ms.values()):.1f} ms of processor time")  # fmt: skip
+    print(
+        f"bench.console_pages: {asked.payments} payments; dearest page {dearest.path} with "
+        f"{sum(dearest.cpu_ms.values()):.1f} ms of processor time"
+    )
     return 0
 
 

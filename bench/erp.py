@@ -1,8 +1,8 @@
-"""The ERP of the benchmark, in a process of its own: publishes orders, and notes when it hears that each is settled.
+"""The benchmark's ERP, in a process of its own: publishes orders, and notes the time at which each is settled.
 
     python -m bench.erp FACTS
 
-reads one JSON line per burst on stdin (`Burst`) and answers each with one line on stdout (`Heard`). It knows only
+reads one JSON line per burst on stdin (`Burst`) and answers each with one line on stdout (`BurstResult`). It knows only
 queues and events: the same code serves the gateway and the script.
 """
 
@@ -23,9 +23,10 @@ from twisted.protocols.basic import LineOnlyReceiver
 from bench.orders import batch, batch_id, order, order_id
 from gateway.erp.amqp import pika_amqp
 from gateway.erp.amqp_settings import AmqpSettings
-from gateway.erp.amqp_types import Amqp, Declarer, Delivery, OutgoingMessage, Properties, PublishResult, PublishStatus
+from gateway.erp.amqp_types import Amqp, Declarer, OutgoingMessage, PublishResult, PublishStatus
 from gateway.erp.broker_address import BrokerAddress
 from gateway.erp.topology import COMMANDS
+from gateway.kernel.deliveries import Delivery, Properties
 from protocols.erp.routing import EVENTS
 
 EVENTS_QUEUE = "erp-demo.bench.events"
@@ -40,7 +41,7 @@ _UNWANTED = frozenset({"payment.rejected", "payment.held", "payment.failed", "pa
 
 @dataclass(frozen=True, slots=True)
 class Burst:
-    """What to publish: `count` orders from number `first` on.
+    """The orders to publish: `count` orders from number `first` on.
 
     All at once; or `per_second` in even steps; or never more than `open_most` that are not settled yet, and none once
     `most_s` seconds are over; or, with `batch`, as the items of batches of that many. With `until_accepted` it is over
@@ -61,8 +62,8 @@ class Burst:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """What came of a burst. `seconds` is from the first publish to the last settled event.
+class BurstResult:
+    """The times of a burst's orders. `seconds` is from the first publish to the last settled event.
 
     `times_s`: by order number, when it was published, when its `accepted` and its `settled` event were heard, in
     seconds of the machine's monotonic clock, which all processes share. In a batch an item has no event of its own
@@ -77,7 +78,7 @@ class Heard:
 
 
 class Erp:
-    """One ERP: see the module."""
+    """The benchmark's ERP: publishes bursts of orders, and notes when their events arrive."""
 
     def __init__(self, amqp: Amqp, user: str, reactor: Any) -> None:
         self._amqp = amqp
@@ -92,11 +93,11 @@ class Erp:
         self._left = 0
         self._started_s = 0.0
         self._started_cpu_s = 0.0
-        self._done: Deferred[Heard] = Deferred()
+        self._done: Deferred[BurstResult] = Deferred()
         self._patience: Any = None
 
-    def burst(self, burst: Burst) -> Deferred[Heard]:
-        """Publish, and fire when every order's settled event was heard."""
+    def burst(self, burst: Burst) -> Deferred[BurstResult]:
+        """Publish a burst of orders; fires when every order's settled event has arrived."""
         self._published_s, self._accepted_s, self._settled_s, self._events = {}, {}, {}, {}
         self._burst, self._next, self._left, self._done = burst, 0, burst.count, Deferred()
         self._started_cpu_s, self._started_s = time.process_time(), time.monotonic()
@@ -139,8 +140,8 @@ class Erp:
 
     def _publish(self, burst: Burst, id_: str, body: bytes) -> None:
         properties = Properties(
-            message_id=id_, user_id=self._user, content_type="application/json", timestamp=int(time.time()),
-        )  # fmt: skip
+            message_id=id_, user_id=self._user, content_type="application/json", timestamp=int(time.time())
+        )
         if not burst.batch:
             self._published_s[id_] = time.monotonic()
         sending = self._amqp.publish(OutgoingMessage(COMMANDS, burst.routing_key, body, properties))
@@ -151,7 +152,7 @@ class Erp:
             self._end(f"an order was not taken by the broker: {verdict}")
 
     def deliver(self, delivery: Delivery) -> None:
-        """An event."""
+        """Handle an event from the gateway, or from the script."""
         self._amqp.ack(delivery)
         said = json.loads(delivery.body)
         event, id_ = said["event"], said["id"]
@@ -195,7 +196,7 @@ class Erp:
             if id_ in ended_s
         )
         spent_us = int((time.process_time() - self._started_cpu_s) * 1_000_000)
-        self._done.callback(Heard(time.monotonic() - self._started_s, spent_us, times, self._events, trouble))
+        self._done.callback(BurstResult(time.monotonic() - self._started_s, spent_us, times, self._events, trouble))
 
 
 class _Commands(LineOnlyReceiver):
@@ -210,7 +211,7 @@ class _Commands(LineOnlyReceiver):
         heard = self._erp.burst(Burst(**{**said, "accounts": tuple(said["accounts"])}))
         heard.addCallback(self._tell)
 
-    def _tell(self, heard: Heard) -> None:
+    def _tell(self, heard: BurstResult) -> None:
         self.sendLine(json.dumps(asdict(heard)).encode())  # type: ignore[no-untyped-call]
 
     def connectionLost(self, reason: Any = None) -> None:
@@ -218,14 +219,14 @@ class _Commands(LineOnlyReceiver):
 
 
 async def declare(declarer: Declarer) -> None:
-    """The ERP's own queues; events of the gateway come when they are bound to its exchange."""
+    """Declare the ERP's own queues, and bind them to the gateway's exchange for its events."""
     for queue in (EVENTS_QUEUE, SCRIPT_EVENTS_QUEUE):
         await declarer.queue(queue, QUORUM)
     await declarer.bind(EVENTS_QUEUE, EVENTS, "#")
 
 
 def main(facts: Path) -> None:
-    """Serve until stdin ends. The gateway must have declared its exchanges before."""
+    """Serve bursts until stdin ends. The gateway must have declared its exchanges before."""
     from twisted.internet import reactor
 
     broker = json.loads(facts.read_text("utf-8"))

@@ -1,4 +1,4 @@
-"""The benchmark's arithmetic: rounds in, medians, ratios, tables and a verdict out."""
+"""The benchmark's arithmetic: medians, ratios, tables and a verdict from rounds."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ from statistics import median
 from typing import Final
 
 FLOOR_TARGET: Final = 1.8
-"""The daemon's CPU a payment at `sample` as a multiple of the floor beside it: where it shall come to."""
+"""The target for the daemon's CPU a payment at `sample`, as a multiple of the floor beside it."""
 SCRIPT_TARGET: Final = 0.7
-"""The same as a share of the script's CPU."""
+"""The target for the daemon's CPU a payment, as a share of the script's CPU."""
 SCRIPT_MOST: Final = 1.2
-"""The gate: other work slows both Python programs down alike, but it comes and goes between the halves of a pair."""
+"""The gate for the share of the script's CPU. Other work slows both programs alike, but may come between the halves of
+a pair.
+"""
 FLOOR_MOST: Final = 5.0
-"""The gate here leaves room: the floor's few loops stay in the caches of a busy machine, a daemon's code does not."""
+"""The gate for the multiple of the floor. It leaves room, because on a busy machine the floor's few loops stay in the
+caches and a daemon's code does not.
+"""
 MEMORY_MOST_BYTES: Final = 150_000_000
 BATCH_TARGET: Final = 10.0
 ADDED_TARGET_MS: Final = 25.0
@@ -22,7 +26,7 @@ ADDED_TARGET_MS: Final = 25.0
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """One order: when it was published, and when its two events were heard; seconds of the monotonic clock."""
+    """One order: the times of its publish and its two events, in seconds of the monotonic clock."""
 
     number: int
     published_s: float
@@ -32,7 +36,8 @@ class Times:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One burst through one contestant. `cpu_us` is what each process spent in it, `group` the units of a commit."""
+    """The figures of one burst through one program. `cpu_us` is the CPU of each process, `group` the units of a
+    commit."""
 
     payments: int
     seconds: float
@@ -47,19 +52,20 @@ class Round:
 
     @property
     def steady_per_second(self) -> float:
-        """Payments a second between the first and the last quarter that settled: no beginning, no end."""
+        """Payments a second between the first and the last quarter that settled, so that begin and end of the burst do
+        not count."""
         settled = sorted(one.settled_s for one in self.times)
         first, last = len(settled) // 4, len(settled) * 3 // 4
         return (last - first) / max(settled[last] - settled[first], 0.001)
 
     def cpu_each_us(self, process: str) -> float:
-        """Processor time of one process for one payment."""
+        """Processor time of one process for one payment, in microseconds."""
         return self.cpu_us[process] / self.payments
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The gateway's rounds and the script's at one bank, played in turn: the n-th of each belong together.
+    """The rounds of gateway and script at one bank, played in turn; the n-th rounds of each belong together.
 
     `floors` holds for each pair the parts of the floor, measured directly after them. `ours` and `theirs` name the
     process whose processor time is compared. `steady`: payments a second are those of the steady state.
@@ -80,29 +86,30 @@ class Match:
 
     @property
     def script_per_second(self) -> float:
-        """The script's."""
+        """The script's payments a second, median of the rounds."""
         return median(one.per_second for one in self.script)
 
     @property
     def speed_ratio(self) -> float:
-        """How many times faster the gateway is: the median over the pairs, since noise comes and goes."""
+        """The gateway's speed as a multiple of the script's: the median over the pairs of rounds, because noise changes
+        over time."""
         pairs = zip(self.gateway, self.script, strict=True)
         return median((a.steady_per_second if self.steady else a.per_second) / b.per_second for a, b in pairs)
 
     @property
     def cpu_us(self) -> float:
-        """The daemon's processor time for one payment, median of the rounds."""
+        """The daemon's processor time for one payment in microseconds, median of the rounds."""
         return median(one.cpu_each_us(self.ours) for one in self.gateway)
 
     @property
     def cpu_ratio(self) -> float:
-        """That as a share of the script's, median over the pairs."""
+        """The daemon's processor time as a share of the script's, median over the pairs of rounds."""
         pairs = zip(self.gateway, self.script, strict=True)
         return median(a.cpu_each_us(self.ours) / b.cpu_each_us(self.theirs) for a, b in pairs)
 
     @property
     def floor_us(self) -> float:
-        """The floor, median of the rounds."""
+        """The floor of the daemon's processor time for one payment in microseconds, median of the rounds."""
         return median(sum(parts.values()) for parts in self.floors)
 
     @property
@@ -114,7 +121,7 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """At half of the load that the stub bank allows, in milliseconds from the publishing of each order.
+    """The stages of an order at half of the load that the stub bank allows, in milliseconds from its publishing.
 
     `added` is the time until it is settled less the bank's own: from the request's first bytes there to its answer.
     """
@@ -127,24 +134,24 @@ class Stages:
 
     @staticmethod
     def of(one: Round, came_s: Mapping[int, float], went_s: Mapping[int, float]) -> Stages:
-        """From the ERP's times and the stub's, both by order number."""
+        """The stages of each order, from the times of the ERP and of the stub, both by order number."""
         return Stages(
             one.per_second,
             [(t.accepted_s - t.published_s) * 1000 for t in one.times],
             [(came_s[t.number] - t.published_s) * 1000 for t in one.times],
             [(t.settled_s - t.published_s) * 1000 for t in one.times],
             [(t.settled_s - t.published_s - went_s[t.number] + came_s[t.number]) * 1000 for t in one.times],
-        )  # fmt: skip
+        )
 
     @property
     def added_p99_ms(self) -> float:
-        """The gateway's share, broker and disk included."""
+        """The gateway's share of the latency, broker and disk included."""
         return percentile(self.added, 0.99)
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """All that a run measured. `line_us` is the daemon's CPU for one line of a large batch."""
+    """All measurements of a run. `line_us` is the daemon's CPU for one line of a large batch."""
 
     sample: Match
     pab: Match
@@ -155,12 +162,12 @@ class Result:
 
     @property
     def lines_for_one(self) -> float:
-        """How many lines of a batch cost as much as one single payment."""
+        """The number of lines of a batch that cost as much as one single payment."""
         return self.sample.cpu_us / self.line_us
 
 
 def percentile(values: Iterable[float], share: float) -> float:
-    """The smallest of `values` that at least `share` of them do not exceed (nearest rank)."""
+    """The smallest of `values` such that at least `share` of all do not exceed it (nearest rank)."""
     ordered = sorted(values)
     assert ordered, "no values"
     assert 0 < share <= 1, share
@@ -191,11 +198,13 @@ def stub_table(rounds: Sequence[Round]) -> list[str]:
 
 
 def stages_table(stages: Stages) -> list[str]:
-    """Half load, as lines."""
+    """The stages at half load, as lines."""
     rows = (
-        ("accepted", stages.accepted), ("first byte at the bank", stages.bank_byte), ("settled", stages.settled),
+        ("accepted", stages.accepted),
+        ("first byte at the bank", stages.bank_byte),
+        ("settled", stages.settled),
         ("settled, less the bank's own time", stages.added),
-    )  # fmt: skip
+    )
     lines = [f"half load, {stages.per_second:.0f} payments/s with the stub bank, ms from publishing: p50, p95, p99"]
     for name, waits in rows:
         told = "  ".join(f"{percentile(waits, share):6.1f}" for share in (0.5, 0.95, 0.99))
@@ -209,7 +218,7 @@ def _row(one: Round) -> str:
 
 
 def last_line(result: Result) -> str:
-    """The line everybody looks for."""
+    """The run's last printed line: the figures and the verdict."""
     sample, pab = result.sample, result.pab
     return (
         f"bench: sample {sample.cpu_us:.0f} us = {sample.floor_ratio:.2f} x floor, {sample.cpu_ratio:.2f} x script; "
@@ -220,7 +229,8 @@ def last_line(result: Result) -> str:
 
 
 def failings(result: Result) -> list[str]:
-    """Which gate did not hold; empty when all did. No rate and no wait is among them: these are the machine's."""
+    """The gates that this run missed; empty if it missed none. Rates and waits have no gate, because they depend on the
+    machine."""
     sample, found = result.sample, []
     if sample.floor_ratio > FLOOR_MOST:
         found.append(f"sample costs {sample.floor_ratio:.2f} x the floor, the gate is {FLOOR_MOST:g}")
@@ -234,16 +244,14 @@ def failings(result: Result) -> list[str]:
 
 
 def not_reached(result: Result) -> list[str]:
-    """Which targets this run did not reach. A target is where the daemon shall come to; it decides nothing."""
+    """The targets that this run did not reach. A target is an aim and does not decide whether the run passes."""
     sample, found = result.sample, []
     if sample.floor_ratio > FLOOR_TARGET:
         found.append(f"sample {sample.floor_ratio:.2f} x floor, the target is {FLOOR_TARGET:g}")
     if sample.cpu_ratio > SCRIPT_TARGET:
         found.append(f"sample {sample.cpu_ratio:.2f} x script, the target is {SCRIPT_TARGET:g}")
     if result.lines_for_one < BATCH_TARGET:
-        found.append(
-            f"a line of a batch costs 1/{result.lines_for_one:.1f}, the target is 1/{BATCH_TARGET:g}"
-        )
+        found.append(f"a line of a batch costs 1/{result.lines_for_one:.1f}, the target is 1/{BATCH_TARGET:g}")
     if result.stages.added_p99_ms > ADDED_TARGET_MS:
         found.append(
             f"added latency p99 {result.stages.added_p99_ms:.0f} ms, the target on an otherwise idle machine is "

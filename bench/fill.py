@@ -1,4 +1,4 @@
-"""Fills a SQLite journal with copies of one settled payment, so that it has the age of years.
+"""Fills a SQLite journal with copies of one settled payment, to the size that it has after years.
 
 Table `payments` and the work of each payment are copied, which is what the daemon looks through as it starts and takes
 orders in. The copies bear other keys, so nothing of what is sealed in them opens: nobody asks for it.
@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from gateway.journal.sql import schema
+from gateway.kernel.sql import schema
 
 CHUNK: Final = 200_000
 # n * FACTOR modulo a prime: ids that are all different and lie far apart, as an ERP's do in the index.
@@ -26,23 +26,38 @@ def fill(file: Path, settled: int, still_open: int, now_ms: int) -> None:
     """
     with closing(sqlite3.connect(file, isolation_level=None)) as conn:
         conn.execute("PRAGMA synchronous = OFF")
-        # Not those of the newest day: limits and suspected duplicates of the day are counted from it.
+        # The newest day is left out, because the day's limits and suspected duplicates are counted from it.
         age_ms = f"{_DAY_MS} + n * {399 * _DAY_MS} / {settled + 1}"
         due_ms = {"settled": ("returns", now_ms + _DAY_MS), "pending": ("enquire", now_ms + 3_600_000)}
-        for state, first, last in (
-            ("settled", 1, settled), ("pending", settled + 1, settled + still_open),
-        ):  # fmt: skip
+        for state, first, last in (("settled", 1, settled), ("pending", settled + 1, settled + still_open)):
             kind, at_ms = due_ms[state]
-            _copy(conn, "payments", {
-                "payment": "printf('%026d', n)", "order_id": f"printf('AGED-%010d', {_SPREAD})",
-                "bank_ref": "printf('%020d', n)", "dup_key": f"printf('1:%010d', {_SPREAD})",
-                "accepted_ms": f"{now_ms} - ({age_ms})", "changed_ms": f"{now_ms} - ({age_ms})",
-                "state": f"'{state}'",
-            }, first, last)  # fmt: skip
-            _copy(conn, "work", {
-                "payment": "printf('%026d', n)", "kind": f"'{kind}'", "due_ms": f"{at_ms} + n % {_DAY_MS}",
-                "set_ms": f"{now_ms}",
-            }, first, last)  # fmt: skip
+            _copy(
+                conn,
+                "payments",
+                {
+                    "payment": "printf('%026d', n)",
+                    "order_id": f"printf('AGED-%010d', {_SPREAD})",
+                    "bank_ref": "printf('%020d', n)",
+                    "dup_key": f"printf('1:%010d', {_SPREAD})",
+                    "accepted_ms": f"{now_ms} - ({age_ms})",
+                    "changed_ms": f"{now_ms} - ({age_ms})",
+                    "state": f"'{state}'",
+                },
+                first,
+                last,
+            )
+            _copy(
+                conn,
+                "work",
+                {
+                    "payment": "printf('%026d', n)",
+                    "kind": f"'{kind}'",
+                    "due_ms": f"{at_ms} + n % {_DAY_MS}",
+                    "set_ms": f"{now_ms}",
+                },
+                first,
+                last,
+            )
 
 
 def _copy(conn: sqlite3.Connection, table: str, changed: dict[str, str], first: int, last: int) -> None:

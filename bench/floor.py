@@ -1,4 +1,4 @@
-"""The floor: what the indispensable work of one payment costs on this machine in this minute, each part alone and warm.
+"""The floor: the cost of the indispensable work of one payment on this machine at this time, each part alone and warm.
 
 The list of parts is frozen, so that figures of different days can be compared: RSA signature, verification with
 xmlsec, XML written and parsed, TLS records of the exchanges, AMQP frames in and out, seals and the audit chain,
@@ -52,16 +52,17 @@ WARM: Final = 100
 WAIT_S: Final = 0.004
 EVENTS: Final = 2
 LINKS: Final = 3
-_FIELDS: Final = tuple((f"Field{number:02d}", "示例供应商" if number % 3 else f"0000{number:015d}")
-                       for number in range(17))  # fmt: skip
+_FIELDS: Final = tuple(
+    (f"Field{number:02d}", "示例供应商" if number % 3 else f"0000{number:015d}") for number in range(17)
+)
 _BODY: Final = b"e" * 500
 _REQUEST: Final = b"x" * 1700
 _FRAME_MOST: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
-    """What a payment at one bank needs at the least."""
+class PaymentNeeds:
+    """The work that a payment at one bank cannot do without."""
 
     bank: str
     signs: bool
@@ -70,16 +71,14 @@ class Shape:
     units: int
 
 
-SHAPES: Final = {
-    "sample": Shape("sample", True, 1, True, 3),
-    "pab": Shape("pab", False, 2, False, 4),
-}
+SHAPES: Final = {"sample": PaymentNeeds("sample", True, 1, True, 3), "pab": PaymentNeeds("pab", False, 2, False, 4)}
 
 
 class Floor:
-    """One bank's floor. `measure` may be called again and again; `close` ends its thread and connections."""
+    """One bank's floor: the least processor time of a payment. `measure` may be called repeatedly; `close` ends its
+    thread and connections."""
 
-    def __init__(self, shape: Shape, files: BankPki, folder: Path) -> None:
+    def __init__(self, shape: PaymentNeeds, files: BankPki, folder: Path) -> None:
         self.shape = shape
         self._folder = folder
         self.files = files
@@ -89,11 +88,11 @@ class Floor:
         self._cipher = AESGCM(b"k" * 32)
 
     def close(self) -> None:
-        """End the peer."""
+        """End the thread of the bank's side."""
         self.peer.close()
 
     def measure(self, group: float) -> dict[str, float]:
-        """Microseconds of CPU for one payment, by part. `group`: how many units one commit of the run had.
+        """The CPU in microseconds for one payment, by part. `group` is the number of units in one commit of the run.
 
         Payment after payment goes through all parts, as in a daemon, so that no part has the caches for itself; and
         before each stage of a group stands a short wait, as a daemon waits for broker, bank and disk: on a busy machine
@@ -138,7 +137,8 @@ class Floor:
             _ = child.tag, child.text
 
     def _seals(self) -> None:
-        """Order, request, answer and the two events sealed; three entries of the chain, each with its seal and MAC."""
+        """Make a payment's seals: order, request, answer and two events; and three entries of the audit chain, each
+        with its seal and MAC."""
         for data in (_BODY, b"x" * 1700, self._answer, *[_BODY] * EVENTS):
             self._cipher.encrypt(os.urandom(12), data, b"table/column/row")
         for _ in range(LINKS):
@@ -148,7 +148,7 @@ class Floor:
 
 
 class _Line:
-    """Our side of TLS: one connection kept, or one resumed connection an exchange."""
+    """Our side of TLS: one connection that stays open, or one resumed connection for each exchange."""
 
     def __init__(self, floor: Floor) -> None:
         self._peer, self._kept = floor.peer, floor.shape.keeps_connection
@@ -164,7 +164,7 @@ class _Line:
             self._conn.close()
 
     def exchange(self) -> None:
-        """A request out, an answer in."""
+        """Send a request, read an answer."""
         conn = self._conn or self._peer.connect(self._context, self._session)
         conn.sendall(_REQUEST)
         _read(conn, len(_REQUEST))
@@ -176,9 +176,9 @@ class _Line:
 
 
 class _Database:
-    """One row a payment, one statement a unit, and the log of permits, synced."""
+    """The least database work: one row a payment, one statement a unit, and the permit log, synced."""
 
-    def __init__(self, folder: Path, shape: Shape) -> None:
+    def __init__(self, folder: Path, shape: PaymentNeeds) -> None:
         self._db = sqlite3.connect(folder / f"floor-{shape.bank}.db", isolation_level=None)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
@@ -197,7 +197,7 @@ class _Database:
         self._db.close()
 
     def commit(self, count: int) -> None:
-        """All units of `count` payments, in as many commits as a payment has units."""
+        """Commit all units of `count` payments, in as many commits as a payment has units."""
         ids = range(self._last + 1, self._last + count + 1)
         self._last += count
         self._write("INSERT INTO p (body, state, id) VALUES (?, 'accepted', ?)", [(_BODY, id_) for id_ in ids])
@@ -214,7 +214,7 @@ class _Database:
 
 
 def _timed(spent_ns: dict[str, int], part: str, work: Callable[[], object]) -> None:
-    """Add this thread's CPU time of `work` to its part."""
+    """Run `work`, and add this thread's CPU time to its part."""
     started_ns = time.thread_time_ns()
     work()
     spent_ns[part] = spent_ns.get(part, 0) + time.thread_time_ns() - started_ns
@@ -230,7 +230,7 @@ def _xml(fields: Sequence[tuple[str, str]], encoding: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class _SignedPair:
-    """What is signed of a real request to `sample`, and a real signed answer."""
+    """The signed part of a real request to `sample`, and a real signed answer."""
 
     key: RSAPrivateKey
     octets: bytes
@@ -238,7 +238,7 @@ class _SignedPair:
     bank_key: Any
 
     def parsed(self) -> Any:
-        """The answer's tree; parsing is another part of the floor."""
+        """Parse the answer; returns its tree. Parsing is another part of the floor than verifying."""
         return etree.fromstring(self.answer)
 
     def verify(self, root: Any) -> None:
@@ -257,7 +257,7 @@ def _signed_pair(files: BankPki) -> _SignedPair:
     accounts = site.account_numbers("sample", 2)
     holders = [LedgerAccount(one, "示例甲公司", Money(10**14)) for one in accounts]
     books = Ledger(lambda: time.time_ns() // 1_000_000, holders)
-    read = commands.read(CommandType.PAYMENT_SUBMIT, "application/json", order("F", 1, accounts))
+    read = commands.parse_command(CommandType.PAYMENT_SUBMIT, "application/json", order("F", 1, accounts))
     assert isinstance(read, SubmitOrder), read
     now = datetime.now(CHINA)
     words: Any = bank.money[read.order.kind](read.order, Context("F" * 20, 1, now.date(), now, (1,), {}, {}))
@@ -272,7 +272,7 @@ def _signed_pair(files: BankPki) -> _SignedPair:
 
 
 class _Peer:
-    """The bank's side of TLS, in a thread of its own: for each request one answer. Its time is nobody's."""
+    """The bank's side of TLS, in a thread of its own, with one answer for each request. Its time is not counted."""
 
     def __init__(self, files: BankPki, request_bytes: int, answer: bytes) -> None:
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -284,13 +284,13 @@ class _Peer:
         threading.Thread(target=self._serve, daemon=True).start()
 
     def connect(self, context: ssl.SSLContext, session: ssl.SSLSession | None) -> ssl.SSLSocket:
-        """A connection to it, resumed where a session is known."""
+        """Connect to the bank's side, with a resumed session if one is given."""
         plain = socket.create_connection(self._socket.getsockname())
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return context.wrap_socket(plain, server_hostname="127.0.0.1", session=session)
 
     def close(self) -> None:
-        """No more connections."""
+        """Accept no more connections."""
         self._socket.close()
 
     def _serve(self) -> None:
@@ -325,17 +325,24 @@ def _read(conn: ssl.SSLSocket, count: int) -> None:
 
 
 class _Amqp:
-    """One command in and acknowledged, two events out and confirmed; a group of payments shares a read and a write."""
+    """The least broker work of a payment: one command received and acknowledged, two events published and confirmed. A
+    group of payments shares a read and a write."""
 
     def __init__(self, group: int) -> None:
-        self._properties = pika.BasicProperties(message_id="m" * 24, type="payment.settled", delivery_mode=2,
-                                                content_type="application/json", timestamp=1)  # fmt: skip
+        self._properties = pika.BasicProperties(
+            message_id="m" * 24, type="payment.settled", delivery_mode=2, content_type="application/json", timestamp=1
+        )
         command = order("F", 1, ("0000000000000000001",))
-        one = b"".join([
-            frame.Method(1, spec.Basic.Deliver("consumer", 1, False, "bankgw.commands", "payment.submit")).marshal(),
-            frame.Header(1, len(command), self._properties).marshal(), frame.Body(1, command).marshal(),
-            *[frame.Method(1, spec.Basic.Ack(number, False)).marshal() for number in range(EVENTS)],
-        ])  # fmt: skip
+        one = b"".join(
+            [
+                frame.Method(
+                    1, spec.Basic.Deliver("consumer", 1, False, "bankgw.commands", "payment.submit")
+                ).marshal(),
+                frame.Header(1, len(command), self._properties).marshal(),
+                frame.Body(1, command).marshal(),
+                *[frame.Method(1, spec.Basic.Ack(number, False)).marshal() for number in range(EVENTS)],
+            ]
+        )
         self._incoming, self._group = one * group, group
         self._ours, self._theirs = socket.socketpair()
         for end in (self._ours, self._theirs):
@@ -350,11 +357,11 @@ class _Amqp:
         self._theirs.close()
 
     def deliver(self) -> None:
-        """The broker's part before a turn."""
+        """Do the broker's part before a turn. It is not counted."""
         self._theirs.sendall(self._incoming)
 
     def turn(self) -> None:
-        """Read and decode what came, write what goes."""
+        """Decode the received frames, and write the frames that were prepared."""
         heard = b""
         while len(heard) < len(self._incoming):
             heard += self._ours.recv(1 << 18)
@@ -365,7 +372,7 @@ class _Amqp:
         self._left = len(out)
 
     def drain(self) -> None:
-        """The broker's part after it."""
+        """Do the broker's part after a turn. It is not counted."""
         while self._left:
             self._left -= len(self._theirs.recv(1 << 18))
 
@@ -387,7 +394,7 @@ def _outgoing(properties: Any) -> Iterator[bytes]:
 
 
 def main() -> int:
-    """Print both floors, at groups of ten units."""
+    """Print both floors, with groups of ten units."""
     import tempfile
 
     from gateway.simbank.pki import make_pki

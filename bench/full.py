@@ -1,4 +1,4 @@
-"""`make bench FULL=1`: what the daemon costs beside other databases, shards, many rows, banks and waiting orders.
+"""`make bench FULL=1`: the daemon's cost with other databases, shards, many rows, many banks and waiting orders.
 
 Each row is a site of its own with the stub bank, bounded in time, and prints one line as it ends. Ratios are of
 figures of one row, taken minutes apart at most. Ends with 1 if a gate of a row is not held; a target that is not
@@ -25,7 +25,7 @@ from sqlalchemy import make_url
 from bench import busy
 from bench.fill import fill
 from bench.row import Row, verdict
-from bench.site import CHECKOUT, Bench, facts_file, plans, start_broker, stop_broker
+from bench.site import CHECKOUT, Bench, own_facts, plans, start_broker, stop_broker
 from bench.usage import cpu_us, rss_bytes
 from faults.site import ENDING, Journal
 from gateway.demo.processes import NotStarted, stop_all
@@ -38,7 +38,7 @@ DATABASES: Final = CHECKOUT / ".run" / "databases.json"
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How large the rows are. `rounds` of `payments` each make one figure, the median."""
+    """The sizes of the rows. `rounds` of `payments` each make one figure, the median."""
 
     payments: int
     rounds: int
@@ -54,18 +54,18 @@ SIZES: Final = {
     "normal": Sizes(2_000, 3, 1_000_000, 100_000, 50, 50_000, 240),
     "long": Sizes(3_000, 5, 1_000_000, 100_000, 50, 50_000, 480),
 }
-"""`normal` takes some 20 minutes on two cores with nothing else to do, most of it in `rows`, `waiting` and `soak`."""
+"""`normal` takes some 20 minutes on two idle cores, most of it in `rows`, `waiting` and `soak`."""
 
 
 @contextmanager
 def ground(accounts: int = 2, copies: int = 0, journal: Journal | None = None) -> Iterator[Bench]:
-    """`sample` with the stub bank and an ERP; the daemon is not started yet. Everything ends with the context."""
+    """Set up `sample` with the stub bank and an ERP, without starting a daemon. Everything ends with the context."""
     first = plans()[0]
     plan = BankPlan("sample", accounts=accounts, cheap=True, options=first.options, twin_options=first.twin_options)
-    with tempfile.TemporaryDirectory(prefix="bankgw-bench-") as folder:
+    with tempfile.TemporaryDirectory(prefix="bankgw-bench-") as folder, own_facts(Path(folder)) as facts:
         made = Path(folder)
         table = None if journal is None else journal_table(journal, made)
-        bench = Bench(made, facts_file(), (plan,), table, copies)
+        bench = Bench(made, facts, (plan,), table, copies)
         try:
             bench.start_simulators()
             bench.start_stub()
@@ -77,7 +77,7 @@ def ground(accounts: int = 2, copies: int = 0, journal: Journal | None = None) -
 
 
 def journal_table(journal: Journal, folder: Path) -> dict[str, Any]:
-    """The daemon's own table for that journal, with the password in a file."""
+    """The settings' table for that journal, with the password in a file."""
     host, port = journal.address
     return journal.settings(folder / "secrets", host, port)
 
@@ -100,7 +100,7 @@ def server(kind: str) -> Iterator[Journal | None]:
 
 
 def begin(bench: Bench) -> None:
-    """Start daemon and ERP, and let both get warm."""
+    """Start daemon and ERP, and run some payments to warm both up."""
     bench.start_daemon()
     bench.start_erp()
     bench.play("sample", "daemon", WARM_UP)
@@ -113,7 +113,7 @@ def measured(bench: Bench, sizes: Sizes) -> tuple[float, float]:
 
 
 def databases(sizes: Sizes) -> Iterator[Row]:
-    """The daemon's CPU over each kind of database; that of the database's own server is not in it."""
+    """Measure the daemon's CPU with each kind of database, without the CPU of the database's own server."""
     for kind in ("sqlite", "postgresql", "mariadb"):
         with server(kind) as journal:
             if journal is None and kind != "sqlite":
@@ -126,7 +126,7 @@ def databases(sizes: Sizes) -> Iterator[Row]:
 
 
 def shards(sizes: Sizes) -> Iterator[Row]:
-    """Two lanes over one PostgreSQL: by one process, then by two."""
+    """Measure two lanes over one PostgreSQL: in one process, then in two."""
     with server("postgresql") as journal:
         if journal is None:
             yield Row("shards", "left out: `make databases` has no PostgreSQL here")
@@ -144,13 +144,15 @@ def shards(sizes: Sizes) -> Iterator[Row]:
             idle = busy.idle_share(busy_us)
             ratio = together / alone
             yield Row(
-                "shards", f"one process {alone:.0f} payments/s, two {together:.0f}: {ratio:.2f} x, cores idle "
-                f"{idle:.0%} meanwhile", target=None if ratio >= 1.3 else "two processes carry 1.3 x as many",
-            )  # fmt: skip
+                "shards",
+                f"one process {alone:.0f} payments/s, two {together:.0f}: {ratio:.2f} x, cores idle "
+                f"{idle:.0%} meanwhile",
+                target=None if ratio >= 1.3 else "two processes carry 1.3 x as many",
+            )
 
 
 def rows(sizes: Sizes) -> Iterator[Row]:
-    """A journal as it is after an hour and after years: CPU a payment, bytes a payment, the start, memory."""
+    """Compare a journal after an hour with one after years: CPU a payment, bytes a payment, the start, memory."""
     with ground() as bench:
         file = bench.site.state / "journal.db"
         bench.start_daemon()
@@ -163,24 +165,31 @@ def rows(sizes: Sizes) -> Iterator[Row]:
         bench.stop("daemon")
         payments = WARM_UP + sizes.rounds * sizes.payments
         each_bytes = (file.stat().st_size - empty_bytes) / payments
-        yield Row("disk", f"{each_bytes:.0f} bytes of journal a settled payment",
-                  gate=None if each_bytes <= 11_000 else "at most 11,000 bytes",
-                  target=None if each_bytes <= 5_000 else "5,000 bytes")  # fmt: skip
+        yield Row(
+            "disk",
+            f"{each_bytes:.0f} bytes of journal a settled payment",
+            gate=None if each_bytes <= 11_000 else "at most 11,000 bytes",
+            target=None if each_bytes <= 5_000 else "5,000 bytes",
+        )
         fill(file, sizes.settled, sizes.still_open, time.time_ns() // MB)
         began_s = time.monotonic()
         bench.start_again("daemon")
         start_s = time.monotonic() - began_s
         pid = bench.children["daemon"].pid
         assert pid is not None
-        yield Row("start", f"{start_s:.1f} s with {sizes.settled:,} settled and {sizes.still_open:,} open payments, "
-                  f"{rss_bytes(pid) / MB:.0f} MB", gate=None if start_s <= 5 else "at most 5 s")  # fmt: skip
+        yield Row(
+            "start",
+            f"{start_s:.1f} s with {sizes.settled:,} settled and {sizes.still_open:,} open payments, "
+            f"{rss_bytes(pid) / MB:.0f} MB",
+            gate=None if start_s <= 5 else "at most 5 s",
+        )
         bench.play("sample", "daemon", WARM_UP)
         old_us, _ = measured(bench, sizes)
         yield growth("rows", (young_us, old_us), f"{payments:,} payments", f"{sizes.settled:,}", 1.05, 1.25)
 
 
 def banks(sizes: Sizes) -> Iterator[Row]:
-    """One bank, and one among many that are connected and have nothing to do."""
+    """Compare one bank alone with one bank among many idle connected ones."""
     figures: list[float] = []
     alone_ms = 0.0
     for copies in (0, sizes.banks - 1):
@@ -194,14 +203,17 @@ def banks(sizes: Sizes) -> Iterator[Row]:
             idle_ms = (cpu_us(pid) - before_us) / 1000 / idle_s
             if copies:
                 lane_ms = (idle_ms - alone_ms) / copies
-                yield Row("idle lanes", f"{lane_ms:.2f} ms of CPU a second for an idle lane with one session",
-                          gate=None if lane_ms <= 0.5 else "at most 0.5 ms")  # fmt: skip
+                yield Row(
+                    "idle lanes",
+                    f"{lane_ms:.2f} ms of CPU a second for an idle lane with one session",
+                    gate=None if lane_ms <= 0.5 else "at most 0.5 ms",
+                )
             alone_ms = idle_ms
     yield growth("banks", figures, "1 bank", str(sizes.banks), 1.05, 1.25)
 
 
 def waiting(sizes: Sizes) -> Iterator[Row]:
-    """Orders that wait for their lane: what it costs to take each in, and then to send one while the others wait."""
+    """Measure orders that wait for their lane: the cost of taking each in, and of sending one while the others wait."""
     figures: list[float] = []
     few = max(sizes.payments, WARM_UP)
     for count in (2 * few, sizes.waiting):
@@ -216,8 +228,18 @@ def waiting(sizes: Sizes) -> Iterator[Row]:
 
 def steer(bench: Bench, verb: str) -> None:
     """Pause or resume the lane as an operator does. Raises NotStarted if that was refused."""
-    command = (sys.executable, "-m", "gateway", "lanes", verb, "sample.main", "--reason", "bench", "--config",
-               str(bench.site.settings))  # fmt: skip
+    command = (
+        sys.executable,
+        "-m",
+        "gateway",
+        "lanes",
+        verb,
+        "sample.main",
+        "--reason",
+        "bench",
+        "--config",
+        str(bench.site.settings),
+    )
     done = subprocess.run(command, capture_output=True, text=True, cwd=CHECKOUT)
     if done.returncode:
         raise NotStarted(f"lanes {verb}: {done.stdout}{done.stderr}")
@@ -238,7 +260,7 @@ def sending_us(bench: Bench, count: int) -> float:
 
 
 def soak(sizes: Sizes) -> Iterator[Row]:
-    """Half of what the machine carries, for minutes: whether CPU and memory stay as they are."""
+    """Run half of the machine's capacity for minutes, and check that CPU and memory stay constant."""
     with ground() as bench:
         begin(bench)
         rate = bench.play("sample", "daemon", sizes.payments).per_second / 2
@@ -254,10 +276,13 @@ def soak(sizes: Sizes) -> Iterator[Row]:
         hours = (time.monotonic() - began_s) / 3600
         grows = (median(sizes_bytes[-third:]) / median(sizes_bytes[:third]) - 1) / (hours * 2 / 3)
         last_mb = sizes_bytes[-1] / MB
-        yield Row("soak", f"{hours * 60:.0f} min at {rate:.0f} payments/s: {median(costs):.0f} us a payment, first to "
-                  f"last third {drift:+.1%}; {last_mb:.0f} MB, {grows:+.0%} an hour",
-                  gate=None if drift <= 0.15 and last_mb < 150 else "CPU within 15 %, under 150 MB",
-                  target=None if drift <= 0.05 and last_mb <= 130 else "CPU within 5 %, 130 MB")  # fmt: skip
+        yield Row(
+            "soak",
+            f"{hours * 60:.0f} min at {rate:.0f} payments/s: {median(costs):.0f} us a payment, first to "
+            f"last third {drift:+.1%}; {last_mb:.0f} MB, {grows:+.0%} an hour",
+            gate=None if drift <= 0.15 and last_mb < 150 else "CPU within 15 %, under 150 MB",
+            target=None if drift <= 0.05 and last_mb <= 130 else "CPU within 5 %, 130 MB",
+        )
 
 
 def growth(name: str, each_us: Sequence[float], small: str, large: str, target: float, gate: float) -> Row:
@@ -265,16 +290,17 @@ def growth(name: str, each_us: Sequence[float], small: str, large: str, target: 
     small_us, large_us = each_us
     ratio = large_us / small_us
     return Row(
-        name, f"{small_us:.0f} us a payment with {small}, {large_us:.0f} with {large}: {ratio - 1:+.1%}",
+        name,
+        f"{small_us:.0f} us a payment with {small}, {large_us:.0f} with {large}: {ratio - 1:+.1%}",
         gate=None if ratio <= gate else f"at most {gate - 1:+.0%}",
         target=None if ratio <= target else f"at most {target - 1:+.0%}",
-    )  # fmt: skip
+    )
 
 
 def turns(sizes: Sizes) -> Iterator[Row]:
-    """The longest turns of the event loop at full load with everything that may come at once."""
-    with tempfile.TemporaryDirectory(prefix="bankgw-bench-") as folder:
-        bench = Bench(Path(folder), facts_file(), plans()[:1])
+    """Measure the longest turns of the event loop at full load with all other work at the same time."""
+    with tempfile.TemporaryDirectory(prefix="bankgw-bench-") as folder, own_facts(Path(folder)) as facts:
+        bench = Bench(Path(folder), facts, plans()[:1])
         try:
             bench.start_simulators()
             bench.clear()
@@ -284,11 +310,12 @@ def turns(sizes: Sizes) -> Iterator[Row]:
             for phase, worst in busy.phases(bench, sizes.payments):
                 long = worst.above(50)
                 yield Row(
-                    f"turns, {phase}", f"longest {worst.longest_cpu_ms[0]:.0f} ms of CPU "
+                    f"turns, {phase}",
+                    f"longest {worst.longest_cpu_ms[0]:.0f} ms of CPU "
                     f"({worst.longest_wall_ms[0]:.0f} ms by the wall), {long} above 50 ms of {sum(worst.cpu):,}",
                     target=None if not long else "no turn above 50 ms of CPU",
                     gate=None if not worst.above(200) else "no turn above 200 ms of CPU",
-                )  # fmt: skip
+                )
         finally:
             bench.stop_erp()
             stop_all(list(bench.children.values()), 30)
@@ -300,7 +327,7 @@ ROWS: Final[dict[str, Callable[[Sizes], Iterator[Row]]]] = {
 
 
 def main(words: list[str]) -> int:
-    """Measure what is asked for; the exit code."""
+    """Run the requested measurements; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m bench.full", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--only", default=",".join(ROWS), help="rows with commas between: " + ", ".join(ROWS))
     parser.add_argument("--size", default="normal", choices=tuple(SIZES))

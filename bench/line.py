@@ -1,4 +1,4 @@
-"""Where the journal's time for a line of a batch goes: `python -m bench.line`, one thread, warm, CPU a line.
+"""The journal's time for a line of a batch, by step: `python -m bench.line`, one thread, warm, CPU a line.
 
 A batch of 1,000 orders is admitted, leaves in bundles of 200, is answered, and its events are confirmed, by the units
 that the daemon commits. Other programs disturb such figures less than rates: the smallest of several laps counts.
@@ -17,15 +17,15 @@ from typing import Any
 from bench.anatomy import ACCOUNTS, Stopwatch, admission_of
 from bench.orders import batch
 from bench.own_journal import own_journal
-from gateway.clock import SystemEntropy
-from gateway.core.states import Answered, Rules, Send, Source
-from gateway.journal.commit import outbox
-from gateway.journal.commit.committer import Committer
-from gateway.journal.commit.rows import AttemptRow, Evidence, OutboxRow, OutboxState, PaymentRow, Reply
-from gateway.journal.commit.store import Tx
-from gateway.journal.payments import batches, bundles, transition
-from gateway.journal.payments.batches import BatchAdmission, NewBatch
-from gateway.journal.payments.bundles import BundleRow, BundleSend
+from gateway.kernel.clock import SystemEntropy
+from gateway.kernel.commit import outbox
+from gateway.kernel.commit.committer import Committer
+from gateway.kernel.commit.rows import AttemptRow, Evidence, OutboxRow, OutboxState, PaymentRow, Reply
+from gateway.kernel.commit.store import Tx
+from gateway.kernel.core.states import Answered, Rules, Send, Source
+from gateway.payments.rows import batches, bundles, transition
+from gateway.payments.rows.batches import BatchAdmission, NewBatch
+from gateway.payments.rows.bundles import BundleRow, BundleSend
 from protocols.canon.limits import ReferenceForm
 from protocols.canon.money import Money
 from protocols.canon.outcome import Fate, Outcome
@@ -38,8 +38,8 @@ ACTOR = "lane:sample.main"
 Allotted = tuple[BundleRow, tuple[PaymentRow, ...]]
 
 
-class Lap:
-    """One batch's way through the journal, each step on its own account."""
+class BatchSteps:
+    """The steps of one batch through the journal, each timed on its own."""
 
     def __init__(self, committer: Committer, watch: Stopwatch, lines: int) -> None:
         self._committer = committer
@@ -48,9 +48,11 @@ class Lap:
         self._messages: list[OutboxRow] = []
 
     def run(self, number: int) -> None:
-        """Batch number `number`."""
+        """Run all steps of batch number `number`."""
         numbers = range(number * self._lines, (number + 1) * self._lines)
-        read = partial(commands.read, CommandType.BATCH_SUBMIT, "application/json", batch("L", numbers, ACCOUNTS[0]))
+        read = partial(
+            commands.parse_command, CommandType.BATCH_SUBMIT, "application/json", batch("L", numbers, ACCOUNTS[0])
+        )
         command = self._watch.time("ERP's batch: read", read)
         assert isinstance(command, SubmitBatch), command
         asked = _asked(command)
@@ -84,10 +86,18 @@ def _asked(command: SubmitBatch) -> BatchAdmission:
         for number, order in enumerate(command.orders, 1)
     )
     return BatchAdmission(
-        sender="erp", bank="sample", lane="sample.main", batch=command.id, kind=command.kind,
-        fingerprint=fingerprint.batch_fingerprint(command), total=Money(command.sum_minor), items=items, whole=True,
-        reply=reply, actor="user:erp",
-    )  # fmt: skip
+        sender="erp",
+        bank="sample",
+        lane="sample.main",
+        batch=command.id,
+        kind=command.kind,
+        fingerprint=fingerprint.batch_fingerprint(command),
+        total=Money(command.sum_minor),
+        items=items,
+        whole=True,
+        reply=reply,
+        actor="user:erp",
+    )
 
 
 def _rules(_kind: object) -> Rules:
@@ -98,27 +108,43 @@ def _sending(tx: Tx, found: Allotted) -> Sequence[Any]:
     bundle, rows = found
     bundles.sending(tx, bundle, rows, BundleSend("2026-11-24", ("1",), "business", b"x" * 200 * len(rows)))
     return [
-        transition.apply(tx, row.payment, Send(tx.now_ms), epoch=1, actor=ACTOR, version=row.version, rules=_rules,
-                         attempt=AttemptRow(row.payment, 1, 1, "gw1", "2026-11-24", ("1",), "business", b"", "order",
-                                            tx.now_ms, "never"))
+        transition.apply(
+            tx,
+            row.payment,
+            Send(tx.now_ms),
+            epoch=1,
+            actor=ACTOR,
+            version=row.version,
+            rules=_rules,
+            attempt=AttemptRow(
+                row.payment, 1, 1, "gw1", "2026-11-24", ("1",), "business", b"", "order", tx.now_ms, "never"
+            ),
+        )
         for row in rows
-    ]  # fmt: skip
+    ]
 
 
 def _answered(tx: Tx, bundle: str, rows: Sequence[PaymentRow]) -> None:
     bundles.answered(tx, bundle, b"y" * 200 * len(rows))
     for row in rows:
         outcome = Outcome(Fate.SETTLED, "S", "done", bank_serial=row.bank_ref)
-        transition.apply(tx, row.payment, Answered(tx.now_ms, Fate.SETTLED, Source.SUBMIT, attempt=1), epoch=1,
-                         actor=ACTOR, rules=_rules, evidence=Evidence(Source.SUBMIT, b"", Fate.SETTLED, "S", "done"),
-                         outcome=outcome)  # fmt: skip
+        transition.apply(
+            tx,
+            row.payment,
+            Answered(tx.now_ms, Fate.SETTLED, Source.SUBMIT, attempt=1),
+            epoch=1,
+            actor=ACTOR,
+            rules=_rules,
+            evidence=Evidence(Source.SUBMIT, b"", Fate.SETTLED, "S", "done"),
+            outcome=outcome,
+        )
 
 
 def measure(folder: Path, laps: int = LAPS, lines: int = LINES) -> Stopwatch:
-    """Carry `laps` batches of `lines` orders through a journal made in `folder`."""
+    """Process `laps` batches of `lines` orders with a journal in `folder`, and measure their steps."""
     watch = Stopwatch()
     with own_journal(folder) as journal:
-        lap = Lap(journal.committer, watch, lines)
+        lap = BatchSteps(journal.committer, watch, lines)
         for number in range(laps):
             lap.run(number)
             watch.lap(lines)
@@ -126,7 +152,7 @@ def measure(folder: Path, laps: int = LAPS, lines: int = LINES) -> Stopwatch:
 
 
 def main() -> int:
-    """Print the table."""
+    """Run the measurement and print the table."""
     with tempfile.TemporaryDirectory(prefix="bankgw-line-") as folder:
         watch = measure(Path(folder))
     for part, each_us in watch.best.items():

@@ -29,12 +29,15 @@ def batch(run: str, numbers: range, account: str) -> bytes:
     cents = sum(100 + number for number in numbers)
     return json.dumps(
         {
-            "id": batch_id(run, numbers), "count": len(numbers), "sum": f"{cents // 100}.{cents % 100:02d}",
-            "currency": "CNY", "debtor": {"account": account, "name": DEBTORS[0]},
+            "id": batch_id(run, numbers),
+            "count": len(numbers),
+            "sum": f"{cents // 100}.{cents % 100:02d}",
+            "currency": "CNY",
+            "debtor": {"account": account, "name": DEBTORS[0]},
             "items": [_item(run, number) for number in numbers],
         },
         ensure_ascii=False,
-    ).encode()  # fmt: skip
+    ).encode()
 
 
 def number_of(creditor_account: str) -> int:
@@ -46,9 +49,12 @@ def _item(run: str, number: int) -> dict[str, Any]:
     return {
         "id": order_id(run, number),
         "creditor": {
-            "account": f"0000{number:015d}", "name": "示例供应商", "bank_name": "示例银行某支行",
-            "cnaps": "000000000000", "kind": "corporate",
+            "account": f"0000{number:015d}",
+            "name": "示例供应商",
+            "bank_name": "示例银行某支行",
+            "cnaps": "000000000000",
+            "kind": "corporate",
         },
         "amount": f"{1 + number // 100}.{number % 100:02d}",
         "purpose": f"货款 {number}",
-    }  # fmt: skip
+    }

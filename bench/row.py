@@ -1,4 +1,4 @@
-"""One line of `make bench FULL=1`, and the line it ends with."""
+"""One row of `make bench FULL=1`, and the run's last line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What was measured. `gate` and `target` say what is asked, if it was not reached; None if it was."""
+    """One measurement. `gate` and `target` state a bound that was not reached; None if the bound was reached."""
 
     name: str
     told: str
@@ -24,7 +24,7 @@ class Row:
 
 
 def verdict(rows: Sequence[Row]) -> str:
-    """The line everybody looks for."""
+    """The run's last printed line."""
     broken = [row.name for row in rows if row.gate]
     short = [row.name for row in rows if row.target and not row.gate]
     said = f"bench full: {len(rows)} rows, {len(broken)} gates not held"

@@ -1,4 +1,4 @@
-"""What the benchmark runs on: two simulated banks, the daemon, the ERP and the script, each a process of its own."""
+"""The processes of the benchmark: two simulated banks, the daemon, the ERP and the script."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import time
 import tomllib
 import urllib.request
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,15 @@ from typing import Any
 from bench.erp import EVENTS_QUEUE, PATIENCE_S, SCRIPT_EVENTS_QUEUE, SCRIPT_KEY, SCRIPT_QUEUE, Burst
 from bench.figures import Round, Times
 from bench.straight import Job, clear
-from bench.stub import Seen, StubJob, read_seen
+from bench.stub import StubJob, StubTimes, read_seen
 from bench.usage import all_cpu_us, broker_pid
 from gateway.demo import site
+from gateway.demo.erp import BrokerTrouble
+from gateway.demo.own_vhost import own_vhost
 from gateway.demo.processes import Child, NotStarted, gateway_command, simulator_command
-from gateway.erp.topology import COMMANDS, MONEY_QUEUE, QUERY_QUEUE, UNROUTED_NEWS
-from gateway.journal.sql import migrations
+from gateway.erp.topology import COMMANDS, UNROUTED_NEWS
+from gateway.kernel.deliveries import MONEY_QUEUE, QUERY_QUEUE
+from gateway.kernel.sql import migrations
 from gateway.settings import load
 from gateway.simbank.pki import BankPki
 
@@ -41,12 +45,12 @@ _METRIC = re.compile(r"^(bankgw_journal_units_total|bankgw_journal_commit_durati
 
 
 def facts_file() -> Path:
-    """Where the broker is described: $BANKGW_BROKER_JSON, or that of a node which only the benchmark uses."""
+    """The file that describes the broker: $BANKGW_BROKER_JSON, or that of a node which only the benchmark uses."""
     return Path(os.environ.get("BANKGW_BROKER_JSON") or BROKER_FOLDER / "broker.json")
 
 
 def start_broker() -> None:
-    """A RabbitMQ of the benchmark's own, so that its CPU is that of these payments. Raises NotStarted.
+    """Start a RabbitMQ for the benchmark alone, so that its CPU is that of these payments. Raises NotStarted.
 
     On a machine that is very busy a node may not come up in its 90 seconds; it gets a second chance.
     """
@@ -58,22 +62,34 @@ def start_broker() -> None:
 
 
 def stop_broker() -> None:
-    """End it; the next run starts it anew."""
+    """Stop the benchmark's RabbitMQ; the next run starts it again."""
     if "BANKGW_BROKER_JSON" not in os.environ:
         _setup("setup.processes", "stop")
 
 
 def on_a_bench(name: str, run: Callable[[Bench], int]) -> int:
-    """Run with a broker and a bench of its own, both gone afterwards; the exit code, 1 if something does not start."""
+    """Run `run` with a broker and a bench, and end both afterwards; returns the exit code, 1 if something does not
+    start."""
     try:
         start_broker()
-        with tempfile.TemporaryDirectory(prefix="bankgw-bench-") as folder:
-            return run(Bench(Path(folder), facts_file()))
+        with tempfile.TemporaryDirectory(prefix="bankgw-bench-") as folder, own_facts(Path(folder)) as facts:
+            return run(Bench(Path(folder), facts))
     except NotStarted as problem:
         print(f"{name}: failed: {problem}")
         return 1
     finally:
         stop_broker()
+
+
+@contextmanager
+def own_facts(folder: Path) -> Iterator[Path]:
+    """A file in `folder` that describes the broker with a virtual host of this bench's own. Raises NotStarted."""
+    try:
+        with own_vhost(json.loads(facts_file().read_text("utf-8")), "bench") as broker:
+            site.describe(folder, broker)
+            yield folder / "broker.json"
+    except BrokerTrouble as problem:
+        raise NotStarted(str(problem)) from problem
 
 
 def _setup(module: str, word: str) -> None:
@@ -83,28 +99,38 @@ def _setup(module: str, word: str) -> None:
 
 
 def plans(*, cheap: bool = True) -> tuple[site.BankPlan, ...]:
-    """The two banks. `sample` in cheap mode does not verify requests; the gateway verifies its answers for real."""
+    """The settings of the two banks. `sample` in cheap mode does not verify requests; the gateway verifies its answers
+    as usual."""
     pab = {
-        "enterprise_code": site.ENTERPRISE_CODE, "window": 16, "per_second": 5000, "burst": 1000,
+        "enterprise_code": site.ENTERPRISE_CODE,
+        "window": 16,
+        "per_second": 5000,
+        "burst": 1000,
         "first_enquiry_s": 0.2,
-    }  # fmt: skip
+    }
     return (
         site.BankPlan(
-            "sample", cheap=cheap, options={"sessions": 16, "per_second": 5000.0},
+            "sample",
+            cheap=cheap,
+            options={"sessions": 16, "per_second": 5000.0},
             twin_options={"user": LOGIN[0], "password": LOGIN[1]},
         ),
         site.BankPlan("pab", cheap=cheap, options=pab, twin_options={"enterprise_code": site.ENTERPRISE_CODE}),
-    )  # fmt: skip
+    )
 
 
 class Bench:
-    """Starts everything, plays rounds, stops everything."""
+    """The processes of a benchmark: it starts them, plays rounds and stops them."""
 
     def __init__(
-        self, folder: Path, facts: Path, banks: tuple[site.BankPlan, ...] | None = None,
-        journal: Mapping[str, Any] | None = None, copies: int = 0,
-    ) -> None:  # fmt: skip
-        """`journal`: its table of the settings, for another database than SQLite. `copies`: see `_copy_bank`."""
+        self,
+        folder: Path,
+        facts: Path,
+        banks: tuple[site.BankPlan, ...] | None = None,
+        journal: Mapping[str, Any] | None = None,
+        copies: int = 0,
+    ) -> None:
+        """`journal`: its table of the settings, for a database other than SQLite. `copies`: see `_copy_bank`."""
         self.broker = json.loads(facts.read_text("utf-8"))
         self.site = site.prepare(folder, banks or plans())
         self.children: dict[str, Child] = {}
@@ -122,14 +148,14 @@ class Bench:
     # ---- processes ----
 
     def start_simulators(self) -> None:
-        """Both banks; returns when their ports are open."""
+        """Start both simulated banks; returns when their ports are open."""
         for plan in self.site.plans:
             self._start(f"simulator {plan.bank}", simulator_command(self.site.simulator(plan.bank)))
         for plan in self.site.plans:
             self._wait(f"simulator {plan.bank}", self.site.ready_file(plan.bank).exists)
 
     def move_away(self, bank: str, seconds: float) -> None:
-        """Start the simulated bank anew, on the same ports, so that it answers only after `seconds`."""
+        """Start the simulated bank again, on the same ports, so that it answers only after `seconds`."""
         name = f"simulator {bank}"
         self.children.pop(name).stop(10)
         file, ready = self.site.simulator(bank), self.site.ready_file(bank)
@@ -142,32 +168,35 @@ class Bench:
         self._wait(name, ready.exists)
 
     def start_stub(self) -> None:
-        """A stub bank in the place of the simulated `sample`, on the same port."""
+        """Start a stub bank in place of the simulated `sample`, on the same port."""
         files, name = BankPki(self.site.folder / "pki", "sample"), "simulator sample"
         self.children.pop(name).stop(10)
         self.stub_seen.unlink(missing_ok=True)
         job = StubJob(
             json.loads(self.site.ready_file("sample").read_text("utf-8"))["ports"]["business"],
-            str(files.server_cert), str(files.server_key), str(files.ca_cert), str(files.bank_sign_key),
+            str(files.server_cert),
+            str(files.server_key),
+            str(files.ca_cert),
+            str(files.bank_sign_key),
             str(self.stub_seen),
-        )  # fmt: skip
+        )
         file = self.site.folder / "stub.json"
         file.write_text(json.dumps(asdict(job)), "utf-8")
         child = self._start(name, (sys.executable, "-m", "bench.stub", str(file)))
         self._wait(name, lambda: "ready" in child.log.read_text("utf-8", "replace"))
 
-    def stop_stub(self) -> Seen:
-        """End the stub; what it saw."""
+    def stop_stub(self) -> StubTimes:
+        """Stop the stub bank; returns its record."""
         self.children.pop("simulator sample").stop(10)
         return read_seen(self.stub_seen)
 
     def clear(self) -> None:
-        """Delete what an earlier run left on the broker; the daemon and the ERP declare it anew."""
+        """Delete the queues and exchanges of an earlier run. The daemon and the ERP declare them again."""
         ours = (MONEY_QUEUE, QUERY_QUEUE, UNROUTED_NEWS)
         clear(self.job("sample"), (*ours, EVENTS_QUEUE, SCRIPT_QUEUE, SCRIPT_EVENTS_QUEUE))
 
     def start_daemon(self, module: str = "gateway") -> None:
-        """The gateway; returns when it consumes. `module`: the program to run in its place."""
+        """Start the gateway; returns when it consumes. `module`: the program to run in its place."""
         login = self.broker["users"]["erp-demo"]["user"]
         sender = {"users": [login], "operations": list(OPERATIONS)}
         site.configure(self.site, self.broker, {"erp": sender}, journal=self._journal)
@@ -178,23 +207,23 @@ class Bench:
         self.start_again("daemon", module)
 
     def start_again(self, name: str, module: str = "gateway", shard: str = "") -> None:
-        """A daemon over the journal as it is; returns when it consumes."""
+        """Start a daemon on the existing journal; returns when it consumes commands."""
         python, _m, _gateway, *words = gateway_command(self.site.settings)
         child = self._start(name, (python, "-m", module, *words, *(("--shard", shard) if shard else ())))
         self._wait(name, lambda: '"broker.up"' in child.log.read_text("utf-8", "replace"))
 
     def start_beside(self, name: str, command: Sequence[str], ready: Callable[[], bool]) -> None:
-        """One more process; returns when it is ready. Raises NotStarted."""
+        """Start one more process; returns when it is ready. Raises NotStarted."""
         self._start(name, command)
         self._wait(name, ready)
 
     def stop(self, name: str) -> None:
-        """End one process in order."""
+        """Stop one process in order."""
         self.children.pop(name).stop(30)
 
     def _copy_bank(self) -> None:
-        """The first bank under other names, each copy with one session and one of that bank's own accounts, the last
-        ones."""
+        """Make copies of the first bank under other names. Each has one session and one of that bank's last own
+        accounts."""
         first = self.site.plans[0].bank
         table = tomllib.loads((self.site.folder / "conf.d" / f"{first}.toml").read_text("utf-8"))["banks"][first]
         table["options"]["sessions"] = 1
@@ -206,42 +235,57 @@ class Bench:
         self.site.settings.write_text(site.toml(settings), "utf-8")
 
     def start_erp(self) -> None:
-        """The ERP; it needs the daemon's exchanges."""
+        """Start the ERP, which needs the daemon's exchanges."""
         with (self.site.folder / "erp.log").open("wb") as log:
             self._erp = subprocess.Popen(
-                (sys.executable, "-m", "bench.erp", str(self._facts)), cwd=CHECKOUT, stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE, stderr=log,
-            )  # fmt: skip
+                (sys.executable, "-m", "bench.erp", str(self._facts)),
+                cwd=CHECKOUT,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+            )
         self._hear()
 
     def start_script(self, bank: str) -> None:
-        """The script for one bank; at most one runs at a time, since they share a queue."""
+        """Start the script for one bank. At most one runs at a time, because they share a queue."""
         file = self.site.folder / f"straight-{bank}.json"
         file.write_text(self.job(bank).model_dump_json(), "utf-8")
         child = self._start("script", (sys.executable, "-m", "bench.straight", str(file)))
         self._wait("script", lambda: "ready" in child.log.read_text("utf-8", "replace"))
 
     def job(self, bank: str) -> Job:
-        """What the script is told for one bank."""
+        """The job of the script for one bank."""
         files = BankPki(self.site.folder / "pki", bank)
         login = self.broker["users"]["bankgw"]
         signs = bank == "sample"
         return Job(
-            broker_host=self.broker["host"], broker_port=self.broker["port"], vhost=self.broker["vhost"],
-            user=login["user"], password=login["password"], exchange=COMMANDS, routing_key=SCRIPT_KEY,
-            queue=SCRIPT_QUEUE, events_queue=SCRIPT_EVENTS_QUEUE,
-            database=self.site.folder / f"straight-{bank}.db", bank="sample" if signs else "pab",
+            broker_host=self.broker["host"],
+            broker_port=self.broker["port"],
+            vhost=self.broker["vhost"],
+            user=login["user"],
+            password=login["password"],
+            exchange=COMMANDS,
+            routing_key=SCRIPT_KEY,
+            queue=SCRIPT_QUEUE,
+            events_queue=SCRIPT_EVENTS_QUEUE,
+            database=self.site.folder / f"straight-{bank}.db",
+            bank="sample" if signs else "pab",
             port=json.loads(self.site.ready_file(bank).read_text("utf-8"))["ports"]["business"],
-            ca=files.ca_cert, cert=files.client_cert, key=files.client_key, sign_key=files.gateway_sign_key,
-            bank_cert=files.bank_sign_cert, login=LOGIN, enterprise=site.ENTERPRISE_CODE,
-        )  # fmt: skip
+            ca=files.ca_cert,
+            cert=files.client_cert,
+            key=files.client_key,
+            sign_key=files.gateway_sign_key,
+            bank_cert=files.bank_sign_cert,
+            login=LOGIN,
+            enterprise=site.ENTERPRISE_CODE,
+        )
 
     def stop_script(self) -> None:
-        """Let the script go once its last message is acknowledged: the next one must not get it again."""
+        """Stop the script once its last message is acknowledged, so that the next one does not get it again."""
         self.children.pop("script").stop(10)
 
     def stop_erp(self) -> None:
-        """Let the ERP go; harmless if it never came."""
+        """Stop the ERP; does nothing if it was never started."""
         if self._erp is not None and self._erp.stdin is not None:
             self._erp.stdin.close()
             try:
@@ -267,16 +311,39 @@ class Bench:
     # ---- rounds ----
 
     def play(
-        self, bank: str, contestant: str, count: int, *, per_second: float = 0.0, open_most: int = 0,
-        most_s: float = 0.0, batch: int = 0, until_accepted: bool = False, patience_s: float = PATIENCE_S,
-    ) -> Round:  # fmt: skip
-        """One burst through the daemon or the script (see Burst). Raises NotStarted if an order did not settle."""
+        self,
+        bank: str,
+        contestant: str,
+        count: int,
+        *,
+        per_second: float = 0.0,
+        open_most: int = 0,
+        most_s: float = 0.0,
+        batch: int = 0,
+        until_accepted: bool = False,
+        patience_s: float = PATIENCE_S,
+    ) -> Round:
+        """Play one burst through the daemon or the script (see Burst). Raises NotStarted if an order did not settle."""
         key = SCRIPT_KEY if contestant == "script" else "batch.submit" if batch else "payment.submit"
         accounts = site.account_numbers(bank, 2)
-        burst = Burst(self._token, self._ordered, count, key, accounts, per_second, open_most, most_s, batch,
-                      until_accepted, patience_s)  # fmt: skip
-        pids = {contestant: self.children[contestant].pid, "simulator": self.children[f"simulator {bank}"].pid,
-                "broker": self._broker_pid}  # fmt: skip
+        burst = Burst(
+            self._token,
+            self._ordered,
+            count,
+            key,
+            accounts,
+            per_second,
+            open_most,
+            most_s,
+            batch,
+            until_accepted,
+            patience_s,
+        )
+        pids = {
+            contestant: self.children[contestant].pid,
+            "simulator": self.children[f"simulator {bank}"].pid,
+            "broker": self._broker_pid,
+        }
         self._ordered += count
         before, units_before = all_cpu_us(pids), self.commits()
         assert self._erp is not None and self._erp.stdin is not None
@@ -292,11 +359,12 @@ class Bench:
         return Round(len(times), heard["seconds"], {**spent, "erp": heard["cpu_us"]}, times, units / max(commits, 1))
 
     def commits(self) -> tuple[float, float]:
-        """How many units and commits the daemon's journal has had."""
+        """The numbers of units and commits of the daemon's journal."""
         found = dict(_METRIC.findall(self.metrics()))
         return (
-            float(found["bankgw_journal_units_total"]), float(found["bankgw_journal_commit_duration_seconds_count"])
-        )  # fmt: skip
+            float(found["bankgw_journal_units_total"]),
+            float(found["bankgw_journal_commit_duration_seconds_count"]),
+        )
 
     def metrics(self) -> str:
         """The daemon's metrics as a scraper gets them."""

@@ -1,4 +1,5 @@
-"""The yardstick: what a careful programmer writes in an afternoon. One message at a time, nothing clever, nothing lost.
+"""The script that the gateway is compared with, as a careful programmer writes it in an afternoon. It sends one message
+at a time and loses none.
 
     python -m bench.straight JOB
 
@@ -39,14 +40,14 @@ class _Model(BaseModel):
 
 
 class Debtor(_Model):
-    """Who pays."""
+    """The party that pays."""
 
     account: str = Field(pattern=r"^[0-9A-Za-z]{4,34}$")
     name: str = Field(min_length=1, max_length=60)
 
 
 class Creditor(_Model):
-    """Who is paid."""
+    """The party that is paid."""
 
     account: str = Field(pattern=r"^[0-9A-Za-z]{4,34}$")
     name: str = Field(min_length=1, max_length=60)
@@ -67,7 +68,7 @@ class Order(_Model):
 
 
 class Job(_Model):
-    """What the script is told on its command line, as JSON in a file."""
+    """The script's job, given on its command line, as JSON in a file."""
 
     broker_host: str
     broker_port: int
@@ -91,11 +92,11 @@ class Job(_Model):
 
 
 class WrongAnswer(Exception):
-    """The bank's answer is not signed by it, not about our payment, or not a success."""
+    """The bank's answer is not signed by the bank, not about our payment, or not a success."""
 
 
 def must(what: str, said: object, ours: object) -> None:
-    """Raises WrongAnswer unless the bank said what we expect."""
+    """Raises WrongAnswer unless the answer's value equals ours."""
     if said != ours:
         raise WrongAnswer(f"{what}: the bank said {said!r}, not {ours!r}")
 
@@ -126,13 +127,14 @@ def read_exactly(conn: ssl.SSLSocket, count: int) -> bytes:
 
 
 class Bank(Protocol):
-    """The two things a payment needs of a bank."""
+    """The two operations that a payment needs of a bank."""
 
     def prepare(self, order: Order, reference: str) -> bytes:
-        """The message that asks for the payment."""
+        """The message that orders the payment."""
 
     def send(self, order: Order, reference: str, data: bytes) -> tuple[bytes, str]:
-        """Send it, check the answer; the answer and the bank's own number of the settled payment."""
+        """Send the message and check the answer; returns the answer and the bank's own number of the settled
+        payment."""
 
 
 class SampleBank:
@@ -144,10 +146,10 @@ class SampleBank:
         self.use_keys(job.sign_key, job.bank_cert)
         self._conn = connect(job, secure(job))
         data = self._signed("SignOn", {"User": job.login[0], "Password": job.login[1]})
-        self.read(self._exchange(data), "SignOn")
+        self.verified_body(self._exchange(data), "SignOn")
 
     def use_keys(self, sign_key: Path, bank_cert: Path) -> None:
-        """Sign with the one, verify with the other; numbers begin with the time."""
+        """Set the key for signing and the bank's certificate for verifying. Request numbers begin with the time."""
         self._key = xmlsec.Key.from_file(str(sign_key), xmlsec.constants.KeyDataFormatPem)
         self._bank_key = xmlsec.Key.from_file(str(bank_cert), xmlsec.constants.KeyDataFormatCertPem)
         self._serial = time.time_ns() // 1000
@@ -156,9 +158,12 @@ class SampleBank:
         self._serial += 1
         root = etree.Element(f"{{{self.NS}}}SampleBank", nsmap={None: self.NS})
         head = {
-            "Customer": "0001", "Operation": operation, "Serial": str(self._serial),
-            "Sent": datetime.now(CHINA).isoformat(timespec="seconds"), "Token": "",
-        }  # fmt: skip
+            "Customer": "0001",
+            "Operation": operation,
+            "Serial": str(self._serial),
+            "Sent": datetime.now(CHINA).isoformat(timespec="seconds"),
+            "Token": "",
+        }
         for part, values in (("Head", head), ("Body", fields)):
             element = etree.SubElement(root, f"{{{self.NS}}}{part}")
             for name, value in values.items():
@@ -170,7 +175,7 @@ class SampleBank:
         reference = xmlsec.template.add_reference(signature, xmlsec.constants.TransformSha256, uri="")
         xmlsec.template.add_transform(reference, xmlsec.constants.TransformEnveloped)
         xmlsec.template.add_transform(reference, xmlsec.constants.TransformExclC14N)
-        # The template is printed over several lines; this bank wants no blanks that it does not know.
+        # The template has several lines, and this bank refuses blanks between elements.
         for element in signature.iter():
             element.tail = None
             if len(element):
@@ -185,7 +190,7 @@ class SampleBank:
         self._conn.sendall(data)
         return read_exactly(self._conn, int(read_exactly(self._conn, 8)))
 
-    def read(self, data: bytes, operation: str) -> dict[str, str]:
+    def verified_body(self, data: bytes, operation: str) -> dict[str, str]:
         """The body of a verified answer to our last request. Raises WrongAnswer."""
         root = etree.fromstring(data, etree.XMLParser(resolve_entities=False, no_network=True))
         signature = xmlsec.tree.find_node(root, xmlsec.constants.NodeSignature)
@@ -210,19 +215,30 @@ class SampleBank:
         return {etree.QName(child).localname: child.text or "" for child in found}
 
     def prepare(self, order: Order, reference: str) -> bytes:
-        """See Bank."""
-        return self._signed("Pay", {
-            "Reference": reference, "DebtorAccount": order.debtor.account, "DebtorName": order.debtor.name,
-            "CreditorAccount": order.creditor.account, "CreditorName": order.creditor.name,
-            "CreditorBankName": order.creditor.bank_name, "CreditorBankCode": order.creditor.cnaps,
-            "Amount": str(order.amount), "Currency": order.currency, "Purpose": order.purpose, "Urgent": "N",
-            "Private": "Y" if order.creditor.kind == "person" else "N",
-        })  # fmt: skip
+        """The message that orders the payment."""
+        return self._signed(
+            "Pay",
+            {
+                "Reference": reference,
+                "DebtorAccount": order.debtor.account,
+                "DebtorName": order.debtor.name,
+                "CreditorAccount": order.creditor.account,
+                "CreditorName": order.creditor.name,
+                "CreditorBankName": order.creditor.bank_name,
+                "CreditorBankCode": order.creditor.cnaps,
+                "Amount": str(order.amount),
+                "Currency": order.currency,
+                "Purpose": order.purpose,
+                "Urgent": "N",
+                "Private": "Y" if order.creditor.kind == "person" else "N",
+            },
+        )
 
     def send(self, order: Order, reference: str, data: bytes) -> tuple[bytes, str]:
-        """See Bank."""
+        """Send the message and check the answer; returns the answer and the bank's own number of the settled
+        payment."""
         answer = self._exchange(data)
-        body = self.read(answer, "Pay")
+        body = self.verified_body(answer, "Pay")
         must("reference", body["Reference"], reference)
         must("debtor", body["DebtorAccount"], order.debtor.account)
         must("creditor", body["CreditorAccount"], order.creditor.account)
@@ -245,11 +261,30 @@ class PabBank:
         for name, value in fields.items():
             etree.SubElement(root, name).text = value
         body: bytes = etree.tostring(root, xml_declaration=True, encoding="GBK")
-        header = "".join((
-            "A001", "01", "01", "01", self.job.enterprise.ljust(20), f"{len(body):010d}", operation.ljust(6),
-            "00000", "01", datetime.now(CHINA).strftime("%Y%m%d%H%M%S"), f"ST{self.serial:018d}", "000000",
-            " " * 100, "0", "000", "0", "0", " " * 12, "0".rjust(10), "0",
-        ))  # fmt: skip
+        header = "".join(
+            (
+                "A001",
+                "01",
+                "01",
+                "01",
+                self.job.enterprise.ljust(20),
+                f"{len(body):010d}",
+                operation.ljust(6),
+                "00000",
+                "01",
+                datetime.now(CHINA).strftime("%Y%m%d%H%M%S"),
+                f"ST{self.serial:018d}",
+                "000000",
+                " " * 100,
+                "0",
+                "000",
+                "0",
+                "0",
+                " " * 12,
+                "0".rjust(10),
+                "0",
+            )
+        )
         return header.encode("ascii") + body
 
     def _exchange(self, operation: str, data: bytes) -> tuple[bytes, dict[str, str]]:
@@ -263,17 +298,33 @@ class PabBank:
         return header + body, {str(child.tag): child.text or "" for child in root}
 
     def prepare(self, order: Order, reference: str) -> bytes:
-        """See Bank."""
-        return self._message("4004", {
-            "ThirdVoucher": reference, "CstInnerFlowNo": "", "CcyCode": "RMB", "OutAcctNo": order.debtor.account,
-            "OutAcctName": order.debtor.name, "OutAcctAddr": "", "InAcctBankNode": order.creditor.cnaps,
-            "InAcctRecCode": "", "InAcctNo": order.creditor.account, "InAcctName": order.creditor.name,
-            "InAcctBankName": order.creditor.bank_name, "TranAmount": str(order.amount), "AmountCode": "",
-            "UseEx": order.purpose, "UnionFlag": "0", "SysFlag": "N", "AddrFlag": "1",
-        })  # fmt: skip
+        """The message that orders the payment."""
+        return self._message(
+            "4004",
+            {
+                "ThirdVoucher": reference,
+                "CstInnerFlowNo": "",
+                "CcyCode": "RMB",
+                "OutAcctNo": order.debtor.account,
+                "OutAcctName": order.debtor.name,
+                "OutAcctAddr": "",
+                "InAcctBankNode": order.creditor.cnaps,
+                "InAcctRecCode": "",
+                "InAcctNo": order.creditor.account,
+                "InAcctName": order.creditor.name,
+                "InAcctBankName": order.creditor.bank_name,
+                "TranAmount": str(order.amount),
+                "AmountCode": "",
+                "UseEx": order.purpose,
+                "UnionFlag": "0",
+                "SysFlag": "N",
+                "AddrFlag": "1",
+            },
+        )
 
     def send(self, order: Order, reference: str, data: bytes) -> tuple[bytes, str]:
-        """See Bank."""
+        """Send the message and check the answer; returns the answer and the bank's own number of the settled
+        payment."""
         _, said = self._exchange("4004", data)
         must("voucher", said["ThirdVoucher"], reference)
         while True:
@@ -289,7 +340,7 @@ class PabBank:
 
 
 class Journal:
-    """One row a payment, one commit a step."""
+    """The script's journal in SQLite: one row a payment, one commit a step."""
 
     def __init__(self, path: Path) -> None:
         self._db = sqlite3.connect(path, isolation_level=None)
@@ -301,19 +352,20 @@ class Journal:
         )
 
     def accepted(self, order: Order, reference: str, body: bytes) -> None:
-        """The order is ours."""
+        """Record that the order was accepted."""
         self._db.execute(
             "INSERT INTO payments (id, state, reference, body, changed) VALUES (?, 'accepted', ?, ?, ?)",
             (order.id, reference, body, time.time()),
         )
 
     def sending(self, order: Order, wire: bytes) -> None:
-        """These bytes are about to leave."""
-        self._db.execute("UPDATE payments SET state = 'sending', wire = ?, changed = ? WHERE id = ?",
-                         (wire, time.time(), order.id))  # fmt: skip
+        """Record the bytes before they leave."""
+        self._db.execute(
+            "UPDATE payments SET state = 'sending', wire = ?, changed = ? WHERE id = ?", (wire, time.time(), order.id)
+        )
 
     def settled(self, order: Order, answer: bytes, bank_serial: str) -> None:
-        """The bank did it."""
+        """Record that the bank carried the order out."""
         self._db.execute(
             "UPDATE payments SET state = 'settled', answer = ?, bank_serial = ?, changed = ? WHERE id = ?",
             (answer, bank_serial, time.time(), order.id),
@@ -321,11 +373,16 @@ class Journal:
 
 
 def tell(channel: Any, job: Job, order: Order, state: str, final: bool, more: dict[str, str]) -> None:
-    """Publish a state change; returns when the broker has it."""
+    """Publish an event about a state; returns when the broker has confirmed it."""
     event = {
-        "event": f"payment.{state}", "id": order.id, "state": state, "final": final, "amount": str(order.amount),
-        "currency": order.currency, **more,
-    }  # fmt: skip
+        "event": f"payment.{state}",
+        "id": order.id,
+        "state": state,
+        "final": final,
+        "amount": str(order.amount),
+        "currency": order.currency,
+        **more,
+    }
     properties = pika.BasicProperties(
         message_id=f"{state}-{order.id}", type=f"payment.{state}", content_type="application/json", delivery_mode=2
     )
@@ -333,7 +390,7 @@ def tell(channel: Any, job: Job, order: Order, state: str, final: bool, more: di
 
 
 def pay(channel: Any, job: Job, bank: Bank, journal: Journal, body: bytes, number: int) -> None:
-    """One order from its message to its event."""
+    """Process one order from its message to its event."""
     order = Order.model_validate_json(body)
     reference = f"{number:020d}"
     journal.accepted(order, reference, body)
@@ -346,7 +403,7 @@ def pay(channel: Any, job: Job, bank: Bank, journal: Journal, body: bytes, numbe
 
 
 def clear(job: Job, queues: tuple[str, ...]) -> None:
-    """Delete queues that an earlier run left behind. Raises WrongAnswer if somebody consumes one of them."""
+    """Delete queues that an earlier run left. Raises WrongAnswer if a program consumes one of them."""
     login = pika.PlainCredentials(job.user, job.password)
     with pika.BlockingConnection(pika.ConnectionParameters(job.broker_host, job.broker_port, job.vhost, login)) as conn:
         for queue in queues:

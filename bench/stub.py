@@ -1,4 +1,4 @@
-"""A bank that is as cheap as a bank can be, so that the gateway is the limit and not the simulator.
+"""A bank with as little work as possible, so that the gateway is the limit and not the simulator.
 
     python -m bench.stub JOB
 
@@ -50,7 +50,7 @@ _SIGNED_INFO: Final = (
 
 @dataclass(frozen=True, slots=True)
 class StubJob:
-    """What the stub is told: its port, its files, and where it writes what it saw."""
+    """The options of the stub: its port, its files, and the file for its record."""
 
     port: int
     cert: str
@@ -61,8 +61,8 @@ class StubJob:
 
 
 @dataclass(slots=True)
-class Seen:
-    """By creditor account: when the first byte came, and when the answer went. `twice`: references paid again."""
+class StubTimes:
+    """The times of the first byte and of the answer, by creditor account. `twice`: references paid again."""
 
     came_s: dict[str, float] = field(default_factory=dict)
     went_s: dict[str, float] = field(default_factory=dict)
@@ -70,17 +70,17 @@ class Seen:
 
 
 class Stub:
-    """See the module."""
+    """A bank that does as little work as possible: it settles every payment at once and signs its answers."""
 
     def __init__(self, sign_key: bytes) -> None:
         key = load_pem_private_key(sign_key, None)
         assert isinstance(key, RSAPrivateKey)
         self._key = key
         self._references: set[str] = set()
-        self.seen = Seen()
+        self.seen = StubTimes()
 
     def answer(self, request: bytes, came_s: float) -> bytes:
-        """The framed answer to one request without its frame."""
+        """The framed answer to one request, which is given without its frame."""
         asked = {name.decode(): value.decode() for name, value in _FIELD.findall(request)}
         body = ""
         if asked["Operation"] == "SignOn":
@@ -125,7 +125,7 @@ def _now() -> str:
 
 
 class _Serving:
-    """All connections in one thread; each has at most one request under way, as the protocol says."""
+    """Serves all connections in one thread. Each has at most one request in progress, as the protocol demands."""
 
     def __init__(self, stub: Stub, context: ssl.SSLContext, port: int) -> None:
         self._stub, self._context = stub, context
@@ -136,7 +136,7 @@ class _Serving:
         self._heard: dict[ssl.SSLSocket, bytes] = {}
 
     def turn(self) -> None:
-        """Serve what is there; waits at most a fifth of a second."""
+        """Serve the pending requests; waits at most a fifth of a second."""
         for key, _ in self._selector.select(0.2):
             if key.fileobj is self._listening:
                 self._accept()
@@ -180,9 +180,9 @@ class _Serving:
             self._serve(conn)
 
 
-def read_seen(file: Path) -> Seen:
-    """What a stub wrote when it ended."""
-    return Seen(**json.loads(file.read_text("utf-8")))
+def read_seen(file: Path) -> StubTimes:
+    """The record that a stub wrote when it ended."""
+    return StubTimes(**json.loads(file.read_text("utf-8")))
 
 
 def main(job: StubJob) -> None:

@@ -1,4 +1,4 @@
-"""What a process has used so far, as the kernel counts it. Linux only, like the daemon."""
+"""A process's use of CPU and memory so far, as the kernel counts it. Linux only, like the daemon."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ PROC = Path("/proc")
 
 
 def cpu_us(pid: int, proc: Path = PROC) -> int:
-    """Processor time of all threads of a process in microseconds, with the kernel's own share; it counts in ticks."""
+    """Processor time of all threads of a process in microseconds, including the kernel's part. The kernel counts it in
+    ticks."""
     # The second field is the program's name in brackets and may hold blanks and brackets itself.
     fields = (proc / str(pid) / "stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) * _TICK_US
@@ -35,7 +36,7 @@ def _status_bytes(pid: int, name: str, proc: Path) -> int:
 
 
 def broker_pid(home: str | None, proc: Path = PROC) -> int | None:
-    """RabbitMQ's process; None if there is none to be seen, or too many. `home`: that of a private node."""
+    """The process id of RabbitMQ; None if none is visible, or more than one. `home` is that of a private node."""
     found = [pid for pid, line in _rabbits(proc) if home is None or f"-home {home} " in line]
     return found[0] if len(found) == 1 else None
 
@@ -46,11 +47,11 @@ def _rabbits(proc: Path) -> Iterator[tuple[int, str]]:
             try:
                 line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
             except OSError:
-                continue  # it ended meanwhile, or is not ours to see
+                continue  # it has ended meanwhile, or belongs to another user
             if "beam" in line.partition(" ")[0] and "rabbit" in line:
                 yield int(folder.name), line
 
 
 def all_cpu_us(pids: Mapping[str, int | None]) -> dict[str, int]:
-    """The processor time of each process that has an id."""
+    """The processor time of each process, by its id."""
     return {name: cpu_us(pid) for name, pid in pids.items() if pid is not None}

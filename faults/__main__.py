@@ -18,24 +18,26 @@ from twisted.internet.defer import CancelledError, Deferred, FirstError
 from twisted.python.failure import Failure
 
 from faults import links
-from faults.campaign import ZOMBIE_S, Campaign, Wishes
+from faults.campaign import ZOMBIE_S, Campaign
+from faults.campaign_options import CampaignOptions
 from faults.servers import Postgresql, Rabbit
 from faults.site import ENDING, HOOKED_DAEMON, Journal
 from faults.versions import NoVersion
-from gateway.clock import SystemClock
 from gateway.demo import stage
 from gateway.demo.erp import BrokerTrouble
+from gateway.demo.own_vhost import own_vhost
 from gateway.demo.processes import NotStarted
-from setup.machine import NotToBeHad
+from gateway.kernel.clock import SystemClock
+from setup.machine import ServiceMissing
 
 KILL_S = 4.0
-"""A life of a daemon between incidents, its start and its end; the incidents need their time, too."""
+"""The time of one life between incidents, with its start and end. Incidents need time too."""
 CHECKOUT = Path(__file__).resolve().parents[1]
 HELD, BROKEN, UNAVAILABLE, INTERRUPTED = 0, 1, 69, 130
 
 
 def main(arguments: list[str]) -> int:
-    """Run a campaign; the exit code."""
+    """Run a campaign; returns the exit code."""
     from twisted.internet import reactor
 
     asked = _arguments(arguments)
@@ -44,23 +46,23 @@ def main(arguments: list[str]) -> int:
     with ExitStack() as stack:
         try:
             rabbit = own_rabbit(stack, folder) if asked.broker == "own" else None
-            broker = _broker(asked.vhost) if rabbit is None else rabbit.facts
+            broker = _broker(stack, asked.vhost) if rabbit is None else rabbit.facts
             journal = journal_of(stack, asked.db, own=asked.broker == "own")
-        except (BrokerTrouble, NotToBeHad) as problem:
+        except (BrokerTrouble, ServiceMissing) as problem:
             print(f"faults: {problem}", file=sys.stderr)
             return UNAVAILABLE
-        code = _run(reactor, _wishes(asked, arguments, journal, rabbit, folder), broker)
+        code = _run(reactor, _options(asked, arguments, journal, rabbit, folder), broker)
     if code == HELD and not asked.folder:
         shutil.rmtree(folder, ignore_errors=True)
     return code
 
 
-def _wishes(
+def _options(
     asked: argparse.Namespace, arguments: list[str], journal: Journal, rabbit: Rabbit | None, folder: Path
-) -> Wishes:
+) -> CampaignOptions:
     kills_s, zombies_s = asked.kills * KILL_S, asked.zombies * ZOMBIE_S
     minutes = max(asked.minutes, kills_s / 60, zombies_s / 60)
-    # While a zombie is played, nobody is killed: its round holds every daemon.
+    # While a zombie is played, no daemon is killed, because its round needs every daemon.
     kills = asked.kills or max(20, round((minutes - zombies_s / 60) * 10))
     per_second = asked.payments / (minutes * 60) if asked.payments else asked.per_second
     daemon, dedup = asked.daemon, asked.dedup
@@ -69,27 +71,40 @@ def _wishes(
 
         daemon, dedup = PLANTED[asked.planted], False
     root = os.geteuid() == 0
-    return Wishes(
-        seed=asked.seed, minutes=minutes, kills=kills, per_second=per_second,
-        banks=tuple(asked.banks.split(",")), nodes=asked.nodes, journal=journal, folder=folder,
-        report=Path(asked.report), daemon=daemon, dedup=dedup,
-        payments=asked.payments, zombies=asked.zombies, crash_loop=asked.crash_loop, rabbit=rabbit,
-        networks=asked.networks and links.to_be_had(), small_disk=root,
-        beside=asked.beside, again=" ".join(("python -m faults", *arguments)),
-    )  # fmt: skip
+    return CampaignOptions(
+        seed=asked.seed,
+        minutes=minutes,
+        kills=kills,
+        per_second=per_second,
+        banks=tuple(asked.banks.split(",")),
+        nodes=asked.nodes,
+        journal=journal,
+        folder=folder,
+        report=Path(asked.report),
+        daemon=daemon,
+        dedup=dedup,
+        payments=asked.payments,
+        zombies=asked.zombies,
+        crash_loop=asked.crash_loop,
+        rabbit=rabbit,
+        networks=asked.networks and links.to_be_had(),
+        small_disk=root,
+        beside=asked.beside,
+        again=" ".join(("python -m faults", *arguments)),
+    )
 
 
 def own_rabbit(stack: ExitStack, folder: Path) -> Rabbit:
-    """A RabbitMQ of our own, until the stack ends. Raises NotToBeHad."""
+    """Start a RabbitMQ for this campaign, which runs until the stack ends. Raises ServiceMissing."""
     rabbit = Rabbit(folder / "rabbit")
     stack.callback(rabbit.close)
     rabbit.open()
     return rabbit
 
 
-def _run(reactor: Any, wishes: Wishes, broker: dict[str, Any]) -> int:
+def _run(reactor: Any, options: CampaignOptions, broker: dict[str, Any]) -> int:
     codes: list[int] = []
-    campaign = Campaign(reactor, SystemClock(reactor), wishes, broker)
+    campaign = Campaign(reactor, SystemClock(reactor), options, broker)
 
     def begin() -> None:
         playing = Deferred.fromCoroutine(campaign.play())
@@ -122,16 +137,16 @@ def _explain(failure: Failure) -> int:
     return BROKEN
 
 
-def _broker(vhost: str | None) -> dict[str, Any]:
+def _broker(stack: ExitStack, vhost: str | None) -> dict[str, Any]:
     file = Path(os.environ.get("BANKGW_BROKER_JSON") or CHECKOUT / ".run" / "broker.json")
     if not file.exists():
         raise BrokerTrouble(f"there is no {file}; run `make broker` first")
     broker: dict[str, Any] = json.loads(file.read_text("utf-8"))
-    return {**broker, "vhost": vhost or broker["vhost"]}
+    return {**broker, "vhost": vhost} if vhost else stack.enter_context(own_vhost(broker, "faults"))
 
 
 def journal_of(stack: ExitStack, kind: str, *, own: bool) -> Journal:
-    """A journal of that kind, until the stack ends. Raises BrokerTrouble, NotToBeHad."""
+    """Make a journal of that kind, which exists until the stack ends. Raises BrokerTrouble, NotToBeHad."""
     if kind == "sqlite":
         return Journal()
     if kind == "postgresql" and own:
@@ -166,18 +181,30 @@ def _arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--per-second", type=float, default=15.0, help="orders a second")
     parser.add_argument("--nodes", type=int, default=0, choices=(1, 2), help="daemons; 2 on a database server")
     parser.add_argument("--db", default="sqlite", choices=("sqlite", "postgresql", "mariadb"))
-    parser.add_argument("--broker", default="own", choices=("own", "shared"),
-                        help="a RabbitMQ (and PostgreSQL) of its own, to be killed, or this checkout's")  # fmt: skip
-    parser.add_argument("--networks", action=argparse.BooleanOptionalAction, default=True,
-                        help="a network of its own for each daemon, where this user may make one")  # fmt: skip
+    parser.add_argument(
+        "--broker",
+        default="own",
+        choices=("own", "shared"),
+        help="a RabbitMQ (and PostgreSQL) of its own, to be killed, or this checkout's",
+    )
+    parser.add_argument(
+        "--networks",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="a network of its own for each daemon, where this user may make one",
+    )
     parser.add_argument("--banks", default="sample,pab", help="simulated banks, with commas between")
-    parser.add_argument("--vhost", help="virtual host of the broker; the one of this checkout unless given")
+    parser.add_argument("--vhost", help="virtual host of the broker; one of its own unless given")
     parser.add_argument("--report", default="faults-report.html")
     parser.add_argument("--folder", help="where everything is kept; a temporary one unless given")
     parser.add_argument("--daemon", default=HOOKED_DAEMON, help="module run as the daemon")
     parser.add_argument("--beside", default="", help="an earlier commit to run beside this version; else a next one")
-    parser.add_argument("--dedup", action=argparse.BooleanOptionalAction, default=True,
-                        help="--no-dedup: banks book whatever they are sent, and nothing is sent again")  # fmt: skip
+    parser.add_argument(
+        "--dedup",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="--no-dedup: banks book whatever they are sent, and nothing is sent again",
+    )
     parser.add_argument("--planted", help="a daemon with this defect, and banks that book what they are sent")
     asked = parser.parse_args(arguments)
     asked.nodes = asked.nodes or (1 if asked.db == "sqlite" else 2)

@@ -1,4 +1,4 @@
-"""Batches in a campaign's story: some of its orders travel together, and each keeps a life of its own."""
+"""Batches in a campaign: some orders are sent together in a batch, and each still has its own result."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from gateway import capabilities
 from gateway.demo.erp import ReceivedNews
 from gateway.demo.orders import JSON, SUBMIT, DemoCommand, DemoOrder, ExpectedAnswer, Story, amount_text
-from gateway.demo.verdict import BrokenPromise, Wrong
+from gateway.demo.verdict import BrokenPromise, FindingKind
 from protocols.canon.order import Kind
 from protocols.canon.outcome import STATE_TABLE, State
 
@@ -20,7 +20,7 @@ BATCH = "batch.submit"
 ACCEPTED, COMPLETED = "batch.accepted", "batch.completed"
 SIZES = (2, 3, 5, 8, 13)
 SHARE = 0.2
-"""Of the orders that may travel in a batch, so many do."""
+"""The share of the batchable orders that are sent in a batch."""
 _SORTS = frozenset({"plain", "#late", "#late-refuse", "#refuse", "#hide", "#return"})
 _OWN = frozenset({"id", "amount", "creditor", "purpose"})
 
@@ -34,21 +34,25 @@ class Batch:
 
 
 def carries(bank: str) -> bool:
-    """Whether a bank takes the items of a batch, in one message or one by one."""
+    """Whether a bank takes the items of a batch, in one message or separately."""
     built = capabilities.tried(bank)
     return Kind.BATCH_ITEM in built.bundles or Kind.BATCH_ITEM in built.money
 
 
 def bundled(story: Story, run: str) -> tuple[Story, tuple[Batch, ...]]:
-    """The same orders, some of them in batches, and these batches. The same story gives the same batches."""
+    """The same orders, some of them grouped into batches, and these batches. The same story always gives the same
+    batches."""
     dice = random.Random(f"batches {story.seed}")
     alone = Counter(command.order_id for command in story.commands)
     sorts = {order.id: order.sort for order in story.orders}
     bodies = {
-        command.order_id: json.loads(command.body) for command in story.commands
-        if sorts.get(command.order_id) in _SORTS and command.key == SUBMIT and command.content_type == JSON
+        command.order_id: json.loads(command.body)
+        for command in story.commands
+        if sorts.get(command.order_id) in _SORTS
+        and command.key == SUBMIT
+        and command.content_type == JSON
         and alone[command.order_id] == 1
-    }  # fmt: skip
+    }
     takes = {bank for bank in {order.bank for order in story.orders} if carries(bank)}
     fit: dict[tuple[str, str], list[DemoOrder]] = {}
     for order in story.orders:
@@ -59,8 +63,9 @@ def bundled(story: Story, run: str) -> tuple[Story, tuple[Batch, ...]]:
     others = {order.id for batch in batches for order in batch.items[1:]}
     commands = tuple(
         _command(first[command.order_id], bodies, run) if command.order_id in first else command
-        for command in story.commands if command.order_id not in others
-    )  # fmt: skip
+        for command in story.commands
+        if command.order_id not in others
+    )
     return replace(story, commands=commands), batches
 
 
@@ -78,19 +83,24 @@ def _cut(fit: Mapping[tuple[str, str], Sequence[DemoOrder]], seed: int, dice: ra
 def _command(batch: Batch, bodies: Mapping[str, Any], run: str) -> DemoCommand:
     head = bodies[batch.items[0].id]
     body = {
-        "id": batch.id, "count": len(batch.items), "currency": "CNY",
-        "sum": amount_text(sum(order.amounts_minor[0] for order in batch.items)), "debtor": head["debtor"],
+        "id": batch.id,
+        "count": len(batch.items),
+        "currency": "CNY",
+        "sum": amount_text(sum(order.amounts_minor[0] for order in batch.items)),
+        "debtor": head["debtor"],
         "items": [{key: bodies[order.id][key] for key in sorted(_OWN)} for order in batch.items],
-    }  # fmt: skip
+    }
     octets = json.dumps(body, ensure_ascii=False).encode()
     return DemoCommand(f"{run}-{batch.id}", batch.id, BATCH, octets, frozenset({ACCEPTED}))
 
 
 def judge(
-    batches: Sequence[Batch], heard: Sequence[ReceivedNews], told: Mapping[str, State | None],
+    batches: Sequence[Batch],
+    heard: Sequence[ReceivedNews],
+    told: Mapping[str, State | None],
     others: frozenset[str] = frozenset(),
-) -> Iterator[BrokenPromise]:  # fmt: skip
-    """What is wrong with the news of batches: the last `batch.completed` says what became of every item.
+) -> Iterator[BrokenPromise]:
+    """The faults in the events about batches. The last `batch.completed` must give the state of every item.
 
     `others` are ids that the story used too.
     """
@@ -101,22 +111,22 @@ def judge(
             if id_ not in last or int(last[id_]["seq"]) < seq:
                 last[id_] = one.said
     for id_ in sorted(last.keys() - {batch.id for batch in batches} - others):
-        yield BrokenPromise(Wrong.DISAGREES, id_, "the gateway speaks of a batch that nobody sent")
+        yield BrokenPromise(FindingKind.DISAGREES, id_, "the gateway speaks of a batch that nobody sent")
     for batch in batches:
         yield from (BrokenPromise(wrong, batch.id, text) for wrong, text in _faults(batch, last.get(batch.id), told))
 
 
 def _faults(
     batch: Batch, said: Mapping[str, Any] | None, told: Mapping[str, State | None]
-) -> Iterator[tuple[Wrong, str]]:
+) -> Iterator[tuple[FindingKind, str]]:
     states = [told.get(order.id) for order in batch.items]
     over = all(state is not None and STATE_TABLE[state].final for state in states)
     if said is None:
         if over:
-            yield Wrong.LOST, "every item came to an end, and batch.completed was never told"
+            yield FindingKind.LOST, "every item came to an end, and batch.completed was never told"
         return
     if not over:
-        yield Wrong.DISAGREES, f"told batch.completed, and items ended as {_words(states)}"
+        yield FindingKind.DISAGREES, f"told batch.completed, and items ended as {_words(states)}"
         return
     counts = {str(share["state"]): (int(share["count"]), str(share["sum"])) for share in said["states"]}
     right: dict[str, tuple[int, str]] = {}
@@ -124,7 +134,7 @@ def _faults(
         minors = [order.amounts_minor[0] for order in batch.items if told.get(order.id) is state]
         right[state.value] = (len(minors), amount_text(sum(minors)))
     if counts != right:
-        yield Wrong.DISAGREES, f"batch.completed says {counts}, its items ended as {right}"
+        yield FindingKind.DISAGREES, f"batch.completed says {counts}, its items ended as {right}"
 
 
 def _words(states: Sequence[State | None]) -> str:

@@ -18,7 +18,7 @@ def _rabbit(system: RunningSystem) -> Rabbit:
 
 
 async def _killed(system: RunningSystem) -> None:
-    """SIGKILL: whatever it had confirmed must be there when it is back."""
+    """Kill the broker with SIGKILL. Every message that it had confirmed must be there when it runs again."""
     rabbit = _rabbit(system)
     with system.told("broker killed", "RabbitMQ") as incident:
         await system.thread(rabbit.kill)
@@ -45,7 +45,7 @@ async def _back(system: RunningSystem) -> bool:
 
 
 async def _blocked(system: RunningSystem) -> None:
-    """It takes no publishes: results could not be told, so nothing new is sent."""
+    """Let the broker accept no publishes. Results cannot be reported then, so nothing new may be sent."""
     with system.told("broker takes no publishes", "RabbitMQ"):
         await system.thread(lambda: _rabbit(system).control("set_vm_memory_high_watermark", "0.0001"))
         try:
@@ -57,8 +57,11 @@ async def _blocked(system: RunningSystem) -> None:
 async def _closed(system: RunningSystem) -> None:
     vhost = str(system.grounds.broker["vhost"])
     with system.told("broker closes all connections", "RabbitMQ"):
-        await system.thread(lambda: _rabbit(system).control("close_all_connections", "--vhost", vhost,
-                                                          "--per-connection-delay", "0", "fault campaign"))  # fmt: skip
+        await system.thread(
+            lambda: _rabbit(system).control(
+                "close_all_connections", "--vhost", vhost, "--per-connection-delay", "0", "fault campaign"
+            )
+        )
 
 
 async def _reply_queue_deleted(system: RunningSystem) -> None:

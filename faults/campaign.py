@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,133 +20,96 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.threads import deferToThreadPool
 
 from faults import batches, compare, pool_judge, pools, report, versions
+from faults.campaign_options import CampaignOptions
 from faults.erp_listener import ErpListener
-from faults.incidents import KILL, Diary, Incident
+from faults.incidents import KILL, Incident, IncidentLog
 from faults.nemesis import Nemesis
 from faults.pool_judge import PoolEvidence
 from faults.pools import PoolRunner
 from faults.queues import consumed, deleter
 from faults.running_system import RunningSystem
-from faults.servers import Rabbit
-from faults.site import HOOKED_DAEMON, Grounds, Journal
+from faults.site import CampaignSite
+from faults.story import held_back, lenient, once_more, without
 from gateway.cli.exit_codes import UNAVAILABLE
-from gateway.clock import Clock
 from gateway.control.client import ControlClient, NoDaemon, Refused
 from gateway.demo import evidence, processes
 from gateway.demo import site as demo_site
 from gateway.demo import stage as demo_stage
 from gateway.demo.erp import BrokerAdmin, Erp
-from gateway.demo.orders import CANCEL, SUBMIT, DemoCommand, Story, write
+from gateway.demo.orders import SUBMIT, DemoCommand, Story, write_story
 from gateway.demo.processes import NotStarted
-from gateway.demo.verdict import BrokenPromise, Executed, Wrong
-from gateway.erp.topology import LEDGER_QUEUE, MONEY_QUEUE, QUERY_QUEUE
+from gateway.demo.verdict import BrokenPromise, Executed, FindingKind
+from gateway.kernel.clock import Clock
+from gateway.kernel.deliveries import LEDGER_QUEUE, MONEY_QUEUE, QUERY_QUEUE
+from gateway.kernel.tasks import sleep
 from gateway.settings import socket_of
 from gateway.settings.agreement import TREASURY
 from gateway.simbank.faults import BankFault
 from gateway.simbank.ledger import CHINA
 from gateway.simbank.record import read_executions
-from gateway.tasks import sleep
 from protocols.canon.outcome import State
 from protocols.twin import Booked
 
 SETTLE_S, MOST_SETTLE_S = 150.0, 1_200.0
-"""After the banks behave, without any news: the last of the early questions about a doubt comes two minutes after it
-began. How long news may go on depends on the machine."""
+"""How long to wait without any event after the banks behave: the last of the early enquiries about a doubt comes two
+minutes after its begin. How long events may go on depends on the machine."""
 DOUBT_S = 12.0
-# Longer than any outage of a campaign. A payment that the bank called under way and never names again goes to persons
-# by its deadline alone, and nobody can wait the bank's own, which is hours.
+# Longer than any outage of a campaign. A payment that the bank once called under way and never names again escalates to
+# persons by its deadline alone. The bank's own deadline is hours, which is too long here.
 DEADLINE_S = 120.0
-# Orders asked about in one round; a thousand would take minutes, in which nobody looks whether all is settled.
+# Orders asked about in one round. A round of a thousand would take minutes, in which nobody checks whether all is
+# settled.
 MOST_ASKED = 100
-# The most settled payments a second that daemons ask about: have they come back? The demo asks about each every 20 s.
-# For ten thousand that takes all the time of a slow database, and orders still to be sent wait behind it.
+# The most enquiries a second about returns of settled payments. The demo asks about each payment every 20 s. For ten
+# thousand payments that takes all the time of a slow database, and orders still to be sent wait behind it.
 RETURNS_A_SECOND = 90
 AFTERMATH_MS = 5_000
 LEAVE_S = 40.0
 QUESTIONS_SHARE = 0.03
-LONG_MINUTES = 2.0
-FLOOD_S = 100
 STREAMS = 3
-HELD_BACK = 20
 QUEUES_S = 30.0
 LATE_S = 20.0
 ASK_EVERY_S = 15.0
 ZOMBIE_S = 20.0
-"""A round of a zombie: a lease runs out, another node takes over, the first one wakes and is watched."""
+"""The length of a zombie's round: a lease runs out, another node takes over, the first one wakes and is watched."""
 MORE_S = 90.0
 ENOUGH = 1.25
 PART = 0.01
-"""Of all messages with money, the bank books so many only in part."""
+"""The share of messages with money that the bank books only in part."""
 FIRST_START_S = 90.0
 _EMERGENCY_S = 5.0
-_AGAIN = "-again"
-
-
-@dataclass(frozen=True, slots=True)
-class Wishes:
-    """What was asked for."""
-
-    seed: int
-    minutes: float
-    kills: int
-    per_second: float
-    banks: tuple[str, ...]
-    nodes: int
-    journal: Journal
-    folder: Path
-    report: Path
-    daemon: str = HOOKED_DAEMON
-    dedup: bool = True
-    payments: int = 0
-    zombies: int = 0
-    crash_loop: int = 5
-    rabbit: Rabbit | None = None
-    networks: bool = False
-    small_disk: bool = False
-    again: str = ""
-    beside: str = ""
-
-    @property
-    def chaos_s(self) -> float:
-        """How long everything goes wrong."""
-        return self.minutes * 60
-
-    @property
-    def long(self) -> bool:
-        """Whether there is time for incidents that take tens of seconds."""
-        return self.minutes >= LONG_MINUTES
-
-    @property
-    def orders(self) -> int:
-        """How many orders the ERP sends; with time for a flood, those of the flood on top."""
-        flood = round(FLOOD_S * self.per_second) if self.long else 0
-        return self.payments or round(self.chaos_s * self.per_second) + flood
-
-    @property
-    def disk_mb(self) -> int:
-        """The size of each node's own file system, 0 for none."""
-        return 96 + self.orders // 20 if self.small_disk else 0
 
 
 class Campaign:
-    """See the module. `end_children` may be called at any time."""
+    """Runs one campaign: set-up, orders while faults happen, a calm phase, the comparison. `end_children` may be called
+    at any time."""
 
-    def __init__(self, reactor: Any, clock: Clock, wishes: Wishes, broker: Mapping[str, Any]) -> None:
+    def __init__(self, reactor: Any, clock: Clock, options: CampaignOptions, broker: Mapping[str, Any]) -> None:
         self._reactor = reactor
         self._clock = clock
-        self._wishes = wishes
+        self._options = options
         self._broker = broker
         self._started_s = clock.monotonic_s()
-        self._dice = random.Random(f"bankgw faults {wishes.seed}")
+        self._dice = random.Random(f"bankgw faults {options.seed}")
         self._run = secrets.token_hex(3)
-        plans = tuple(_plan(plan, wishes) for plan in demo_stage.plans(wishes.banks, wishes.seed))
+        plans = tuple(_plan(plan, options) for plan in demo_stage.plans(options.banks, options.seed))
         now = self._local()
-        self._pools = PoolRunner(pools.made(wishes.banks, now, wishes.chaos_s), wishes.seed)
-        self._grounds = Grounds(reactor, clock, wishes.folder, broker, plans, wishes.journal, wishes.nodes,
-                                wishes.daemon, networks=wishes.networks, disk_mb=wishes.disk_mb,
-                                senders={TREASURY: pools.treasury(wishes.banks)},
-                                days=pools.calendar(now))  # fmt: skip
-        self._diary = Diary(self.elapsed, clock.now_ms, self.say)
+        self._pools = PoolRunner(pools.made(options.banks, now, options.chaos_s), options.seed)
+        self._grounds = CampaignSite(
+            reactor,
+            clock,
+            options.folder,
+            broker,
+            plans,
+            options.journal,
+            options.nodes,
+            options.daemon,
+            networks=options.networks,
+            disk_mb=options.disk_mb,
+            senders={TREASURY: pools.treasury(options.banks)},
+            days=pools.calendar(now),
+        )
+        self._diary = IncidentLog(self.elapsed, clock.now_ms, self.say)
         self._listener = ErpListener(self.elapsed, self._diary)
         self._repeats = self._withdrawals = self._parked = 0
         self._published = False
@@ -157,15 +120,15 @@ class Campaign:
         return self._clock.monotonic_s() - self._started_s
 
     def _local(self) -> datetime:
-        """Now, in the zone of the pools' slots."""
+        """The present time in the time zone of the pools' slots."""
         return datetime.fromtimestamp(self._clock.now_ms() / 1000, CHINA)
 
     def say(self, text: str) -> None:
-        """One line for whoever watches."""
+        """Print one line for the person who watches."""
         print(text, flush=True)
 
     def end_children(self) -> None:
-        """Stop everything that was started, by process id; a daemon that stands still is woken first."""
+        """Stop every started process by its id. A suspended daemon is resumed first."""
         children = self._grounds.children()
         for child in children:
             child.signal(signal.SIGCONT)
@@ -173,29 +136,29 @@ class Campaign:
         self._grounds.take_down()
 
     async def play(self) -> bool:
-        """Everything; True if every promise was kept."""
-        wishes, grounds = self._wishes, self._grounds
+        """Run the whole campaign; True if every promise was kept."""
+        options, grounds = self._options, self._grounds
         clerk = BrokerAdmin(self._reactor, self._broker, self._clock, self.elapsed)
         await clerk.empty()
         await grounds.open()
         self._pools.put_in_force(grounds)
-        if wishes.long:
-            folder = wishes.folder / (wishes.beside or "next")
-            grounds.other = versions.earlier(folder, wishes.beside) if wishes.beside else versions.next_one(folder)
-        count = wishes.orders
-        stage = demo_stage.stage(wishes.banks, self._run, datetime.now(UTC))
-        story = write(wishes.seed, count, round(count * QUESTIONS_SHARE), stage)
-        story = replace(story, commands=tuple(_lenient(command) for command in story.commands))
+        if options.long:
+            folder = options.folder / (options.beside or "next")
+            grounds.other = versions.earlier(folder, options.beside) if options.beside else versions.next_one(folder)
+        count = options.orders
+        stage = demo_stage.stage(options.banks, self._run, datetime.now(UTC))
+        story = write_story(options.seed, count, round(count * QUESTIONS_SHARE), stage)
+        story = replace(story, commands=tuple(lenient(command) for command in story.commands))
         story, self._batches = batches.bundled(story, self._run)
-        held = _held_back(story)
-        erp = Erp(self._reactor, self._broker, self._clock, self._run, self.elapsed, self._listener.take)
-        self._listener.listen_for(_without(story, held), clerk)
+        held = held_back(story)
+        erp = Erp(self._reactor, self._broker, self._clock, self._run, self.elapsed, self._listener.on_news)
+        self._listener.listen_for(without(story, held), clerk)
         try:
             await clerk.watch()
             await erp.start()
             for node in grounds.nodes:
                 node.start()
-            await self._under_fire(_without(story, held), erp)
+            await self._under_fire(without(story, held), erp)
             await self._settle(story, erp)
             self._listener.listen_for(story, clerk)
             await self._queues_deleted(held, erp)
@@ -212,22 +175,36 @@ class Campaign:
     # ---- under fire ----
 
     async def _under_fire(self, story: Story, erp: Erp) -> None:
-        wishes = self._wishes
+        options = self._options
         system = self._system = RunningSystem(
-            self._reactor, self._clock, self._grounds, erp, self._listener, self._diary, self._dice, wishes.rabbit,
-            wishes.per_second,
-        )  # fmt: skip
-        # On a busy machine the first start takes its time, and there is no journal before.
+            self._reactor,
+            self._clock,
+            self._grounds,
+            erp,
+            self._listener,
+            self._diary,
+            self._dice,
+            options.rabbit,
+            options.per_second,
+        )
+        # On a busy machine the first start takes long, and before it there is no journal.
         await system.until(lambda: all(node.up for node in system.nodes), FIRST_START_S)
-        kills = wishes.kills if wishes.long else 0
-        nemesis = self._nemesis = Nemesis(system, long=wishes.long, crash_loop=wishes.crash_loop,
-                                          zombies=wishes.zombies, kills=kills, within_s=wishes.chaos_s)  # fmt: skip
-        sending = Deferred.fromCoroutine(erp.publish(story.commands, wishes.per_second))
+        kills = options.kills if options.long else 0
+        nemesis = self._nemesis = Nemesis(
+            system,
+            long=options.long,
+            crash_loop=options.crash_loop,
+            zombies=options.zombies,
+            kills=kills,
+            within_s=options.chaos_s,
+        )
+        sending = Deferred.fromCoroutine(erp.publish(story.commands, options.per_second))
         sending.addCallback(self._all_published)
         haunting = Deferred.fromCoroutine(nemesis.haunt())
         parts: list[Deferred[Any]] = [
-            sending, haunting,
-            Deferred.fromCoroutine(nemesis.kill_for_ever(max(wishes.chaos_s / wishes.kills - 1.2, 0.3))),
+            sending,
+            haunting,
+            Deferred.fromCoroutine(nemesis.kill_for_ever(max(options.chaos_s / options.kills - 1.2, 0.3))),
             *(Deferred.fromCoroutine(nemesis.faults_for_ever()) for _ in range(STREAMS)),
             Deferred.fromCoroutine(system.mind_for_ever()),
             Deferred.fromCoroutine(self._again_and_again(story, erp, system)),
@@ -246,14 +223,15 @@ class Campaign:
         self._published = True
 
     async def _time_out(self, story: Story, erp: Erp, system: RunningSystem, haunting: Deferred[Any]) -> None:
-        """Faults go on for their time, and as long as kills, kinds or zombies are missing, but not for ever."""
-        wishes, shown_s = self._wishes, self.elapsed()
+        """Wait while faults go on. The time is extended, up to a limit, while kills, kinds of incidents or zombies are
+        missing."""
+        options, shown_s = self._options, self.elapsed()
         begun_s = self.elapsed()
-        enough_s = ENOUGH * wishes.chaos_s + MORE_S
-        most_s = 2 * wishes.chaos_s + MORE_S + ZOMBIE_S * wishes.zombies
+        enough_s = ENOUGH * options.chaos_s + MORE_S
+        most_s = 2 * options.chaos_s + MORE_S + ZOMBIE_S * options.zombies
         while (lasted_s := self.elapsed() - begun_s) < most_s:
-            met = haunting.called and not (wishes.long and self._nemesis.missing and lasted_s < enough_s)
-            if lasted_s >= wishes.chaos_s and self._diary.kills >= wishes.kills and met:
+            met = haunting.called and not (options.long and self._nemesis.missing and lasted_s < enough_s)
+            if lasted_s >= options.chaos_s and self._diary.kills >= options.kills and met:
                 break
             if self.elapsed() - shown_s > 5:
                 shown_s = self.elapsed()
@@ -261,22 +239,24 @@ class Campaign:
             await sleep(self._clock, 0.1)
         system.stopping = True
         erp.hurry(len(story.commands))
-        if self._diary.kills < wishes.kills:
-            self.say(f"no time was left for {wishes.kills - self._diary.kills} of {wishes.kills} kills")
-        if wishes.long and self._nemesis.missing:
+        if self._diary.kills < options.kills:
+            self.say(f"no time was left for {options.kills - self._diary.kills} of {options.kills} kills")
+        if options.long and self._nemesis.missing:
             self.say(f"no time was left for: {', '.join(self._nemesis.missing)}")
 
     async def _again_and_again(self, story: Story, erp: Erp, system: RunningSystem) -> None:
-        """The ERP publishes what it has published before, up to ten times: it never got to know that it had arrived."""
+        """Publish earlier commands again, up to ten times, as an ERP that did not learn that they had arrived."""
         plain = {order.id for order in story.orders if order.sort in ("plain", "#late", "twice")}
         plain |= {batch.id for batch in self._batches}
         while not system.stopping:
             await sleep(self._clock, self._dice.uniform(0.5, 3.0))
             said = [
-                command for command in story.commands
-                if command.order_id in plain and command.key in (SUBMIT, batches.BATCH)
+                command
+                for command in story.commands
+                if command.order_id in plain
+                and command.key in (SUBMIT, batches.BATCH)
                 and self._listener.answered(command)
-            ]  # fmt: skip
+            ]
             await self._withdraw_again(erp)
             if said and not system.stopping:
                 command = self._dice.choice(said[-200:])
@@ -286,7 +266,8 @@ class Campaign:
                     await erp.publish((command,), 200.0)
 
     async def _withdraw_again(self, erp: Erp) -> None:
-        """Of two daemons one may hear the withdrawal before the other has taken the order in."""
+        """Publish a withdrawal again, because one of two daemons may read it before the other has accepted the
+        order."""
         while self._listener.unknown:
             command = self._listener.unknown.pop()
             self._withdrawals += 1
@@ -297,7 +278,7 @@ class Campaign:
     # ---- calm ----
 
     async def _queues_deleted(self, held: tuple[DemoCommand, ...], erp: Erp) -> None:
-        """Somebody deletes the queues that the daemons listen to: they must come back, and be heard, by themselves."""
+        """Delete the queues of the daemons, which must declare and consume them again by themselves."""
         pool = self._reactor.getThreadPool()
         delete, listened = deleter(self._broker, "bankgw", full_too=True), consumed(self._broker, "bankgw")
         incident = self._diary.begin("command queues deleted", "RabbitMQ")
@@ -314,7 +295,7 @@ class Campaign:
         await erp.publish(held, 200.0)
 
     async def _ask_again(self, erp: Erp) -> None:
-        """The ERP's reply queue was deleted: it asks again for the replies that may have been on their way into it."""
+        """Let the ERP ask again for replies that may have been lost when its reply queue was deleted."""
         owed = tuple(self._listener.owed())
         if owed:
             self._repeats += len(owed)
@@ -337,7 +318,7 @@ class Campaign:
                 if (ended := node.child.ended()) is None:
                     continue
                 if ended.code == UNAVAILABLE and self.elapsed() - calm_s < LATE_S:
-                    # It began to start while its database was out of reach; a service manager starts it again.
+                    # Its start began while its database was out of reach; a service manager starts it again.
                     node.revive()
                 else:
                     raise NotStarted(f"{node.child.name} ended by itself with code {ended.code}:\n{node.child.tail()}")
@@ -345,7 +326,7 @@ class Campaign:
             await self._bring_parked(erp)
             looked_s = self.elapsed()
             waited_for = self._waited_for(story)
-            # It reads all that the banks ever booked, and nothing passes the proxies meanwhile.
+            # It reads every booking of the banks, and nothing passes the proxies meanwhile.
             rest_s = max(0.25, 10 * (self.elapsed() - looked_s))
             if looked_s - asked_s > ASK_EVERY_S:
                 asked_s = looked_s
@@ -359,14 +340,15 @@ class Campaign:
         self.say(f"{self.elapsed():6.1f} s  settled")
 
     async def _bring_parked(self, erp: Erp) -> None:
-        """What daemons died with twenty times lies in the parked queue; a person has its program send it again."""
+        """Publish the parked commands again, as a person would. A command is parked after daemons died with it twenty
+        times."""
         if parked := self._listener.parked():
             self._parked += len(parked)
             self.say(f"{self.elapsed():6.1f} s  the ERP sends {len(parked)} commands again: the broker parked them")
             await erp.publish(tuple(parked), 200.0)
 
     async def _enquire(self, orders: list[str]) -> None:
-        """Have the banks asked now, as an operator can: after a long doubt the planned enquiries are minutes apart."""
+        """Make enquiries due now, as an operator can, because after a long doubt the planned ones are minutes apart."""
         pool = self._reactor.getThreadPool()
         for node in self._grounds.nodes:
             control = ControlClient(socket_of(node.site.settings))
@@ -376,8 +358,8 @@ class Campaign:
                     await deferToThreadPool(self._reactor, pool, control.post, "orders", named, "enquire")
 
     def _waited_for(self, story: Story) -> list[str]:
-        """Commands without an answer, orders whose end is still to come, money that came back and nobody said so, and
-        what pools still do."""
+        """The events for which the campaign still waits: answers to commands, ends of orders, events about returns, and
+        ends of pools' runs."""
         executed = self._executed(3_600_000)
         booked = {one.creditor: one.booked for one in executed}
         waited_for = self._listener.unanswered()
@@ -387,11 +369,11 @@ class Campaign:
         back = (order.id for order in story.orders if booked.get(order.creditor) is Booked.RETURNED)
         over = (State.RETURNED, State.REVERSED)
         waited_for += [order for order in back if self._listener.state(order) not in over]
-        known = {(one.bank, one.reference) for one in executed}
+        known = {(one.bank, one.reference): one.booked for one in executed}
         return waited_for + self._pools.open_ends(self._grounds, known, self._local())
 
     def _will_stay(self, order: str, creditor: str, booked: Mapping[str, Booked]) -> bool:
-        """In doubt for a while, and the bank never got it: "not found" is no verdict, so nothing moves it now."""
+        """Whether a payment stays in doubt: the bank never got it, and "not found" is no proof."""
         told = self._listener.told.get(order)
         if told is None or told[1] not in (State.IN_DOUBT, State.ESCALATED) or self.elapsed() - told[2] < DOUBT_S:
             return False
@@ -414,29 +396,46 @@ class Campaign:
 
     def _judge(self, story: Story, erp: Erp, clerk: BrokerAdmin) -> bool:
         first, lasted_s = self._grounds.nodes[0], self.elapsed()
-        books = compare.read_journal(self._wishes.journal.open_url(first), first.site.folder / "secrets" / "vault.key")
+        books = compare.read_journal(self._options.journal.open_url(first), first.site.folder / "secrets" / "vault.key")
         faults = self._faults()
         asked = frozenset(command.order_id for command in story.commands)
         told = {order: state for order, (_seq, state, _at_s) in self._listener.told.items()}
         moved = self._pool_evidence(books)
         alone = {account for pool in moved.pools for account in pool.alone}
         executed = [one for one in self._executed() if not {one.debtor, one.creditor} & alone]
-        result = compare.compare(story, erp.heard, clerk.unrouted, executed, books, self._diary.kills, faults,
-                                 [*self._defects(), *batches.judge(self._batches, erp.heard, told, asked),
-                                  *compare.unwritten(books, self._ledgers()), *pool_judge.judge(moved)],
-                                 pool_judge.moved(moved))  # fmt: skip
+        result = compare.compare(
+            story,
+            erp.heard,
+            clerk.unrouted,
+            executed,
+            books,
+            self._diary.kills,
+            faults,
+            [
+                *self._defects(),
+                *batches.judge(self._batches, erp.heard, told, asked),
+                *compare.unwritten(books, self._ledgers()),
+                *pool_judge.judge(moved),
+            ],
+            pool_judge.moved(moved),
+        )
         for incident in self._diary.incidents:
             incident.doubted = len(_between(books.doubted_ms, incident))
         facts = report.Facts(
-            result=result, incidents=self._diary.incidents, lasted_s=lasted_s,
+            result=result,
+            incidents=self._diary.incidents,
+            lasted_s=lasted_s,
             timelines=[list(self._timeline(incident, books)) for incident in self._diary.incidents],
-            stories=list(self._stories(result)), rules=books.rules, environment=self._environment(),
-            again=self._wishes.again, matrix=self._nemesis.matrix(),
-        )  # fmt: skip
-        self._wishes.report.write_text(report.html(facts), "utf-8")
+            stories=list(self._stories(result)),
+            rules=books.rules,
+            environment=self._environment(),
+            again=self._options.again,
+            matrix=self._nemesis.matrix(),
+        )
+        self._options.report.write_text(report.html(facts), "utf-8")
         for finding in result.findings[:20]:
             self.say(f"  {finding.wrong.value}: {finding.about}: {finding.text}")
-        self.say(f"report: {self._wishes.report}   everything else: {self._wishes.folder}")
+        self.say(f"report: {self._options.report}   everything else: {self._options.folder}")
         self.say(str(result.verdict.breakdown()))
         self.say(result.last_line())
         return result.holds
@@ -444,16 +443,28 @@ class Campaign:
     def _pool_evidence(self, books: compare.Books) -> PoolEvidence:
         now_ms = self._clock.now_ms()
         ledgers = {bank: read_executions(file) for bank, file in self._ledgers().items()}
-        held = {number: minor for bank, file in self._ledgers().items()
-                for number, minor in pools.held(bank, file, now_ms).items()}  # fmt: skip
-        return PoolEvidence(self._pools.pools, self._pools.asked, books.runs, books.moves, books.of(treasury=True),
-                            ledgers, held, now_ms)  # fmt: skip
+        held = {
+            number: minor
+            for bank, file in self._ledgers().items()
+            for number, minor in pools.held(bank, file, now_ms).items()
+        }
+        return PoolEvidence(
+            self._pools.pools,
+            self._pools.asked,
+            books.runs,
+            books.moves,
+            books.of(treasury=True),
+            ledgers,
+            held,
+            now_ms,
+        )
 
     def _faults(self) -> Counter[str]:
         faults = Counter(
-            incident.kind for incident in self._diary.incidents
+            incident.kind
+            for incident in self._diary.incidents
             if incident.kind != KILL and not incident.detail.startswith("not met")
-        )  # fmt: skip
+        )
         faults["delivered again"] = self._repeats
         faults["parked after too many deaths"] = self._parked
         for bank in self._grounds.banks:
@@ -463,20 +474,21 @@ class Campaign:
         return faults
 
     def _defects(self) -> Iterator[BrokenPromise]:
-        """A lane that stops is loud and safe, but nobody wants it. Losing a lease to another node is right."""
+        """The defects in the logs. A lane that stops is safe, but a defect. The loss of a lease to another node is
+        none."""
         for node in self._grounds.nodes:
             for text in node.defects():
                 if not ("lease_lost" in text and len(self._grounds.nodes) > 1):
-                    yield BrokenPromise(Wrong.DISAGREES, node.child.name, text)
+                    yield BrokenPromise(FindingKind.DISAGREES, node.child.name, text)
         for incident in self._diary.incidents:
             if incident.wrong:
-                yield BrokenPromise(Wrong.DISAGREES, f"{incident.kind} at {incident.at_s:.1f} s", incident.wrong)
-        url = self._wishes.journal.open_url(self._grounds.nodes[0])
+                yield BrokenPromise(FindingKind.DISAGREES, f"{incident.kind} at {incident.at_s:.1f} s", incident.wrong)
+        url = self._options.journal.open_url(self._grounds.nodes[0])
         ledgers = self._ledgers()
         for node_name, woken_ms, epochs in self._grounds.zombies:
             for reference in compare.late_words(url, ledgers, node_name, woken_ms, epochs):
                 text = f"{node_name} sent it at {woken_ms} ms or later, when its lane was another's"
-                yield BrokenPromise(Wrong.DISAGREES, reference, text)
+                yield BrokenPromise(FindingKind.DISAGREES, reference, text)
 
     def _ledgers(self) -> dict[str, Path]:
         return {bank: self._grounds.site.ledger(bank) for bank in self._grounds.banks}
@@ -495,7 +507,7 @@ class Campaign:
         yield from (report.Moment(*moment) for moment in sorted(moments))
 
     def _stories(self, result: compare.Result) -> Iterator[tuple[str, str, list[evidence.EvidenceLine]]]:
-        if self._wishes.journal.url is not None:
+        if self._options.journal.url is not None:
             return
         state = self._grounds.nodes[0].site.state
         doubted = evidence.doubted(state)
@@ -512,7 +524,7 @@ class Campaign:
                 ("still in doubt: the bank does not know it", fate.in_doubt),
                 ("settled, and the money came back", fate.told is State.RETURNED),
                 ("in doubt, then refused by the bank", bool(rules) and fate.told is State.FAILED),
-            ):  # fmt: skip
+            ):
                 if fits and len(wanted) < 25:
                     wanted.setdefault(why, (fate.order.id, fate.payment))
         keys = tuple(payment for _order, payment in wanted.values())
@@ -522,58 +534,35 @@ class Campaign:
             yield why, order, files[payment]
 
     def _environment(self) -> dict[str, str]:
-        url = self._wishes.journal.url
+        url = self._options.journal.url
         return {
             "machine": f"{platform.system()} {platform.release()}, {os.cpu_count()} CPUs",
             "Python": platform.python_version(),
             "journal": "SQLite" if url is None else url.partition(":")[0],
             "daemons": str(len(self._grounds.nodes)),
-            "broker": f"RabbitMQ, {'of the campaign' if self._wishes.rabbit else 'shared'}",
-            "networks": "a namespace for each daemon" if self._wishes.networks else "the loopback",
-            "disks": f"{self._wishes.disk_mb} MB for each daemon" if self._wishes.small_disk else "the machine's",
+            "broker": f"RabbitMQ, {'of the campaign' if self._options.rabbit else 'shared'}",
+            "networks": "a namespace for each daemon" if self._options.networks else "the loopback",
+            "disks": f"{self._options.disk_mb} MB for each daemon" if self._options.small_disk else "the machine's",
             "banks": ", ".join(self._grounds.banks),
         }
 
 
-def _lenient(command: DemoCommand) -> DemoCommand:
-    """A withdrawal may overtake its order on the way to another daemon: it is answered so, and sent again."""
-    return replace(command, expect=command.expect | {"unknown_payment"}) if command.key == CANCEL else command
-
-
-def once_more(command: DemoCommand, number: int) -> DemoCommand:
-    """The command under a message id of its own, as long as before however often it was sent again already: the broker
-    takes 255 octets."""
-    first, _, _ = command.message_id.partition(_AGAIN)
-    return replace(command, message_id=f"{first}{_AGAIN}{number}")
-
-
-def _held_back(story: Story) -> tuple[DemoCommand, ...]:
-    """Some plain orders for the end."""
-    plain = {order.id for order in story.orders if order.sort == "plain"}
-    last = [command for command in story.commands if command.order_id in plain and command.key == SUBMIT]
-    return tuple(last[-HELD_BACK:])
-
-
-def _without(story: Story, held: tuple[DemoCommand, ...]) -> Story:
-    later, orders = set(held), {command.order_id for command in held}
-    return replace(
-        story, commands=tuple(command for command in story.commands if command not in later),
-        orders=tuple(order for order in story.orders if order.id not in orders),
-    )  # fmt: skip
-
-
-def _plan(plan: demo_site.BankPlan, wishes: Wishes) -> demo_site.BankPlan:
-    # Nothing may be sent again to a bank that books whatever it is sent.
-    conduct = plan.conduct if wishes.dedup else {**plan.conduct, "dedup": False}
-    settings = {**plan.settings, "enquiry_deadline_s": DEADLINE_S} | ({} if wishes.dedup else {"most_repeats": 0})
+def _plan(plan: demo_site.BankPlan, options: CampaignOptions) -> demo_site.BankPlan:
+    # Nothing may be sent a second time to a bank that books whatever it gets.
+    conduct = plan.conduct if options.dedup else {**plan.conduct, "dedup": False}
+    settings = {**plan.settings, "enquiry_deadline_s": DEADLINE_S} | ({} if options.dedup else {"most_repeats": 0})
     if "returns_every_s" in settings:
-        settings["returns_every_s"] = max(settings["returns_every_s"], wishes.orders / RETURNS_A_SECOND)
-    return replace(plan, accounts=pools.ACCOUNTS, conduct=conduct, settings=settings,
-                   faults={**plan.faults, BankFault.PART.value: PART})  # fmt: skip
+        settings["returns_every_s"] = max(settings["returns_every_s"], options.orders / RETURNS_A_SECOND)
+    return replace(
+        plan,
+        accounts=pools.ACCOUNTS,
+        conduct=conduct,
+        settings=settings,
+        faults={**plan.faults, BankFault.PART.value: PART},
+    )
 
 
 def _between(at_ms: tuple[int, ...], incident: Incident) -> tuple[int, ...]:
     """The moments that fall within an incident and its aftermath."""
     until_ms = incident.at_ms + int((incident.until_s - incident.at_s) * 1000) + AFTERMATH_MS
     return at_ms[bisect_left(at_ms, incident.at_ms) : bisect_left(at_ms, until_ms)]
-

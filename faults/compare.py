@@ -13,10 +13,10 @@ from sqlalchemy import Connection, create_engine, text
 from gateway.demo import evidence
 from gateway.demo.erp import ReceivedNews
 from gateway.demo.orders import ExpectedAnswer, Story
-from gateway.demo.verdict import BrokenPromise, Executed, Journalled, Verdict, Wrong, judge
-from gateway.journal.payments import pool_moves
-from gateway.journal.payments.pool_moves import PoolMove, PoolRun
-from gateway.journal.sql import databases, vault, vaults
+from gateway.demo.verdict import BrokenPromise, Executed, FindingKind, Journalled, Verdict, judge
+from gateway.kernel.sql import databases, vault, vaults
+from gateway.pools.rows import pool_moves
+from gateway.pools.rows.pool_moves import PoolMove, PoolRun
 from gateway.settings.agreement import TREASURY
 from gateway.simbank.record import read_executions
 from protocols.canon.outcome import State
@@ -36,7 +36,7 @@ _RULES = text("SELECT entry, count(*) FROM audit WHERE entry LIKE 'payment.%' GR
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """What the journal says at the end."""
+    """The journal's final state, for the comparison."""
 
     payments: tuple[Journalled, ...]
     waiting: int
@@ -47,12 +47,13 @@ class Books:
     moves: tuple[PoolMove, ...] = ()
 
     def of(self, treasury: bool) -> tuple[Journalled, ...]:
-        """The payments of pools, or all others."""
+        """The part of the journal about the payments of pools, or about all others."""
         return tuple(row for row in self.payments if (row.sender == TREASURY) is treasury)
 
 
 def read_journal(url: str, vault_key: Path) -> Books:
-    """Everything the comparison needs. What was sent more than once is opened and compared, byte by byte."""
+    """Read everything that the comparison needs. The bytes of payments that were sent more than once are decrypted and
+    compared."""
     engine = databases.connect(url, connections=1, writing=False)
     vaults.attach(engine, vault.load(vault_key))
     try:
@@ -71,31 +72,39 @@ def read_journal(url: str, vault_key: Path) -> Books:
 
 
 def unwritten(books: Books, ledgers: Mapping[str, Path]) -> list[BrokenPromise]:
-    """Messages that a bank heard and the journal does not know: they left before they were written down."""
+    """Messages that a bank received without an attempt in the journal: they were sent before they were written down."""
     return [
-        BrokenPromise(Wrong.DISAGREES, ref, said) for ref, said in heard.unwritten(heard.heard(ledgers), books.sends)
+        BrokenPromise(FindingKind.DISAGREES, ref, said)
+        for ref, said in heard.unwritten(heard.heard(ledgers), books.sends)
     ]
 
 
 def _journalled(
-    conn: Connection, payment: str, order: str, state: str, seq: int, bank: str, reference: str, attempt: int,
+    conn: Connection,
+    payment: str,
+    order: str,
+    state: str,
+    seq: int,
+    bank: str,
+    reference: str,
+    attempt: int,
     sender: str,
-) -> Journalled:  # fmt: skip
+) -> Journalled:
     told = (attempt, ()) if attempt < 2 else evidence.sends(conn, payment, attempt)
     return Journalled(payment, order, State(state), seq, bank, reference, *told, sender=sender)
 
 
-def late_words(
-    url: str, ledgers: Mapping[str, Path], node: str, woken_ms: int, epochs: Mapping[str, int]
-) -> list[str]:
-    """References of sends by a node whose lane had another owner when it woke, that a bank got after that.
+def late_words(url: str, ledgers: Mapping[str, Path], node: str, woken_ms: int, epochs: Mapping[str, int]) -> list[str]:
+    """References of sends that a bank received from a node after that node had lost its lane.
 
     What the right owner sent again since, byte for byte, says nothing about the first one.
     """
     late = {
         (bank, one.instruction.reference)
-        for bank, ledger in ledgers.items() for one in read_executions(ledger) if one.at_ms >= woken_ms
-    }  # fmt: skip
+        for bank, ledger in ledgers.items()
+        for one in read_executions(ledger)
+        if one.at_ms >= woken_ms
+    }
     engine = create_engine(url)
     try:
         with engine.connect() as conn:
@@ -115,52 +124,60 @@ class Result:
     faults: Counter[str]
     pool_moves: int = 0
 
-    def count(self, wrong: Wrong) -> int:
-        """How many orders or commands a kind of finding is about."""
+    def count(self, wrong: FindingKind) -> int:
+        """The number of orders or commands with a finding of this kind."""
         return len({finding.about for finding in self.findings if finding.wrong is wrong})
 
     @property
     def payments(self) -> int:
-        """How many orders became payments or were turned away: all that the ERP sent."""
+        """The number of orders that were accepted or refused: all that the ERP sent."""
         return len(self.verdict.fates)
 
     @property
     def holds(self) -> bool:
-        """Whether nothing was found."""
+        """Whether the campaign has no finding."""
         return not self.findings
 
     def last_line(self) -> str:
-        """The one line that everybody reads."""
+        """The one line of the verdict."""
         kinds = sum(1 for count in self.faults.values() if count)
         return (
             f"faults: {self.kills} kills, {self.faults.total()} faults of {kinds} kinds, {self.payments} payments, "
-            f"{self.count(Wrong.DUPLICATED)} duplicated, {self.count(Wrong.LOST)} lost, "
-            f"{self.count(Wrong.DISAGREES)} contradicted, {self.pool_moves} pool moves"
+            f"{self.count(FindingKind.DUPLICATED)} duplicated, {self.count(FindingKind.LOST)} lost, "
+            f"{self.count(FindingKind.DISAGREES)} contradicted, {self.pool_moves} pool moves"
         )
 
 
 def compare(
-    story: Story, news: Sequence[ReceivedNews], unrouted: Sequence[ReceivedNews], executed: Iterable[Executed],
-    books: Books, kills: int, faults: Counter[str], defects: Sequence[BrokenPromise] = (), moved: int = 0,
-) -> Result:  # fmt: skip
-    """The verdict on everything that was said and done. `executed` is what the ERP's orders led to, `moved` how often
-    banks moved money of pools, which `faults.pool_judge` judges."""
+    story: Story,
+    news: Sequence[ReceivedNews],
+    unrouted: Sequence[ReceivedNews],
+    executed: Iterable[Executed],
+    books: Books,
+    kills: int,
+    faults: Counter[str],
+    defects: Sequence[BrokenPromise] = (),
+    moved: int = 0,
+) -> Result:
+    """Compare all records and return the verdict. `executed` are the executions of the ERP's orders. `moved` are the
+    banks' executions for pools, which `faults.pool_judge` judges."""
     executed = list(executed)
     verdict = judge(story, [*news, *_addressed(story, unrouted)], executed, books.of(treasury=False))
     findings = [*verdict.findings, *defects]
     if books.waiting:
         what = f"{books.waiting} messages were never confirmed by the broker"
-        findings.append(BrokenPromise(Wrong.LOST, "outbox", what))
+        findings.append(BrokenPromise(FindingKind.LOST, "outbox", what))
     booked = {one.creditor for one in executed}
     for fate in verdict.fates:
         if fate.in_doubt and fate.order.creditor in booked:
             text_ = f"left in doubt, though the bank's book says {fate.booked.value if fate.booked else '?'}"
-            findings.append(BrokenPromise(Wrong.LOST, fate.order.id, text_))
+            findings.append(BrokenPromise(FindingKind.LOST, fate.order.id, text_))
     return Result(verdict, tuple(findings), kills, faults, moved)
 
 
 def _addressed(story: Story, unrouted: Sequence[ReceivedNews]) -> list[ReceivedNews]:
-    """A reply that found its queue deleted lies in the parking queue, where the ERP's people find it."""
+    """The messages without a receiver. A reply whose queue was deleted counts as delivered, because the ERP's staff
+    finds it in the parking queue."""
     wanted = {command.message_id: command.answer for command in story.commands}
     return [
         replace(one, where=ExpectedAnswer.REPLY) if wanted.get(one.correlation) is ExpectedAnswer.REPLY else one

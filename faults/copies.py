@@ -1,4 +1,4 @@
-"""Faults with copies of the journal: backups restored elsewhere, and an older copy in the journal's place."""
+"""Faults with copies of the journal: backups restored elsewhere, and an older copy put in the journal's place."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from faults.kinds import Kind
 from faults.running_system import RunningSystem
 from faults.site import Node
 from faults.storage import file_of
-from gateway.journal.backup import backup
-from gateway.journal.backup.backup import Manifest, NoBackup, Origin, Restored
-from gateway.journal.sql import vault
+from gateway.kernel.backup import backup
+from gateway.kernel.backup.backup import Manifest, NoBackup, Origin, Restored
+from gateway.kernel.sql import vault
 from gateway.settings import PERMIT_LOG
 from gateway.version import VERSION
 
 SAYS_SO = b"journal.from_the_past"
 NOTICES_S = 30.0
-# A line of the permit log follows its commit: what the copy holds is written by then.
+# The permit log's line is written after its commit, so that every send in the copy has its line by then.
 LINE_S = 0.5
 LOOK_S = 0.25
 RENAME_S = 15.0
@@ -38,7 +38,8 @@ def _says_so(node: Node, mark: int) -> bool:
 
 
 async def _copied(system: RunningSystem) -> None:
-    """A copy is made while everything goes on, and must be whole: it is put back beside the journal, and verified."""
+    """Make a copy of the journal while everything goes on. It must be complete: it is restored beside the journal, and
+    verified."""
     node = system.dice.choice(system.nodes)
     copy = node.site.folder / f"copy-{system.clock.now_ms()}"
     with system.told("backup taken and put back elsewhere", node.name) as incident:
@@ -47,7 +48,7 @@ async def _copied(system: RunningSystem) -> None:
         except NoBackup as error:
             incident.detail = f"not met: {str(error).splitlines()[0][:120]}"
             return
-        # What puts it back has one connection and no patience: nobody restarts the server under it.
+        # The restore has one connection and does not retry, so that nobody may restart the server under it.
         await system.server.acquire()
         try:
             done = await system.thread(lambda: _put_back(system, node, copy))
@@ -92,7 +93,7 @@ def _put_back(system: RunningSystem, node: Node, copy: Path) -> Restored:
 
 @contextmanager
 def _scratch(system: RunningSystem, ending: str) -> Iterator[str]:
-    """An empty database beside the journal's; dropped in the end."""
+    """Make an empty database beside the journal's, which is dropped at the end of the block."""
     url = make_url(system.grounds.journal.url or "")
     other = url.set(database=f"{url.database}_{ending}")
     _say(system, f"DROP DATABASE IF EXISTS {other.database}", f"CREATE DATABASE {other.database}")
@@ -103,14 +104,15 @@ def _scratch(system: RunningSystem, ending: str) -> Iterator[str]:
 
 
 def _say(system: RunningSystem, *statements: str) -> None:
-    """Tell the server something about whole databases, from one that is none of them."""
+    """Run statements about whole databases on the server, from a connection to another database."""
     with replace(system.grounds.journal, url=system.grounds.journal.outside_url).connection() as conn:
         for statement in statements:
             conn.execute(text(statement))
 
 
 async def _past(system: RunningSystem) -> None:
-    """An older copy takes the journal's place: the daemon must notice, and may only ask. Then the right one returns.
+    """Put an older copy in the journal's place. The daemon must notice it and may only ask banks. Then the right
+    journal is put back.
 
     The broker is out of its reach meanwhile: what it took in would be forgotten with the copy.
     """
@@ -157,7 +159,8 @@ def _copy(file: Path, copy: Path) -> None:
 
 
 def _sends(node: Node) -> int:
-    """How many sends the permit log names. A copy that lacks other entries only is no danger: the daemon goes on."""
+    """The number of sends in the permit log. If a copy lacks only other entries, it is harmless, and the daemon goes
+    on."""
     return sum(file.read_bytes().count(b'"attempt"') for file in (node.site.state / PERMIT_LOG).glob("*.log"))
 
 
@@ -165,8 +168,10 @@ def _move(source: Path, target: Path) -> None:
     for file in source.glob("journal.db*"):
         shutil.move(file, target / file.name)
 
+
 async def _past_on_server(system: RunningSystem) -> None:
-    """As on a file, with several daemons: one that sent what the copy forgot notices, and all of them wait."""
+    """As `_past`, on a server with several daemons. The daemon that sent what the copy lacks must notice it, and all of
+    them must wait."""
     async with system.hands_on(*system.nodes):
         if not all([await system.rises(one, 30.0) for one in system.nodes]):
             return
@@ -180,7 +185,7 @@ async def _past_on_server(system: RunningSystem) -> None:
             await system.wait(LINE_S)
             before = {node.name: _sends(node) for node in system.nodes}
             if await system.until(lambda: any(_sends(node) > before[node.name] for node in system.nodes), 8.0, LOOK_S):
-                # What was under way when they grew is committed by now.
+                # Work that was under way during the copy is committed by now.
                 await system.wait(0.5)
                 await _in_its_place(system, copy, before)
         finally:
@@ -205,7 +210,7 @@ async def _in_its_place(system: RunningSystem, copy: Path, before: dict[str, int
             try:
                 for node in (first, *others):
                     if not await _notices(system, node):
-                        break  # the others know nothing of what the copy forgot, and would go on
+                        break  # the other daemons do not know what the copy lacks, and would go on
                     noticed += 1
                 await system.wait(2.0)
             finally:
@@ -220,7 +225,8 @@ async def _in_its_place(system: RunningSystem, copy: Path, before: dict[str, int
 
 
 async def _notices(system: RunningSystem, node: Node) -> bool:
-    """Start it, again if the database was away in that moment, as a service manager would."""
+    """Start the daemon, and start it again if the database was unreachable at that moment, as a service manager
+    would."""
     mark = node.mark()
     node.start()
 
@@ -233,13 +239,16 @@ async def _notices(system: RunningSystem, node: Node) -> bool:
 
 
 def _swap(system: RunningSystem, *names: tuple[str, str]) -> None:
-    """Give databases other names, whoever is connected to them. Raises OperationalError if somebody stays."""
+    """Rename databases, in spite of open connections. Raises OperationalError if a session stays."""
     until_s = time.monotonic() + RENAME_S
     for old, new in names:
         while True:
             try:
-                _say(system, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{old}'",
-                     f"ALTER DATABASE {old} RENAME TO {new}")  # fmt: skip
+                _say(
+                    system,
+                    f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{old}'",
+                    f"ALTER DATABASE {old} RENAME TO {new}",
+                )
                 break
             except OperationalError:
                 if time.monotonic() > until_s:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Set
 from typing import Any
 
-from faults.incidents import Diary
+from faults.incidents import IncidentLog
 from gateway.demo.erp import DELIVERY_LIMIT, BrokerAdmin, ReceivedNews
 from gateway.demo.orders import CANCEL, DemoCommand, ExpectedAnswer, Story
 from gateway.demo.verdict import answers, is_news, outcome
@@ -14,9 +14,9 @@ from protocols.canon.outcome import STATE_TABLE, State
 
 
 class ErpListener:
-    """What the ERP has received so far: the newest event of each order, and which commands are answered."""
+    """The ERP's knowledge so far: the newest event of each order, and the commands that are answered."""
 
-    def __init__(self, elapsed: Any, diary: Diary) -> None:
+    def __init__(self, elapsed: Any, diary: IncidentLog) -> None:
         self.heard = 0
         self.told: dict[str, tuple[int, State, float]] = {}
         self._elapsed = elapsed
@@ -32,13 +32,13 @@ class ErpListener:
         self._named: set[str] = set()
 
     def listen_for(self, story: Story, clerk: BrokerAdmin) -> None:
-        """What is to be heard."""
+        """Set the commands whose replies are expected."""
         self._orders = {order.id: order.creditor for order in story.orders}
         self._commands = {command.message_id: command for command in story.commands}
         self._clerk = clerk
 
-    def take(self, one: ReceivedNews) -> None:
-        """The ERP heard something new."""
+    def on_news(self, one: ReceivedNews) -> None:
+        """Handle one message to the ERP."""
         self.heard += 1
         self._diary.heard()
         if is_news(one):
@@ -52,12 +52,12 @@ class ErpListener:
                 self._refused(command, outcome(one))
 
     def know(self, command: DemoCommand) -> None:
-        """One more command whose answer is to be heard, if not waited for."""
+        """Expect the answer of one more command, if it is not expected yet."""
         self._extra[command.message_id] = command
 
     def reply_queue_deleted(self, sent: Set[str]) -> None:
-        """The ERP's queue of replies was deleted, or may have been: of the commands that were `sent`, those without a
-        reply by now may never get one.
+        """Note that the ERP's reply queue was deleted, or may have been. Commands among `sent` without a reply may
+        never get one.
 
         RabbitMQ confirms what is on its way into a queue that is being deleted, as if it were stored there.
         """
@@ -65,12 +65,13 @@ class ErpListener:
         self._owed |= {one for one in waiting if self._commands[one].answer is ExpectedAnswer.REPLY}
 
     def owed(self) -> list[DemoCommand]:
-        """Those that are still without a reply. Each is named once: an ERP asks again under the same message id."""
+        """The commands that still have no reply. Each is returned once, because an ERP asks again under the same
+        message id."""
         owed, self._owed = self._owed - self._all_answers(), set()
         return [self._commands[one] for one in sorted(owed)]
 
     def parked(self) -> list[DemoCommand]:
-        """Commands that the broker put aside, because daemons were killed with them too often, and that have no answer.
+        """The unanswered commands that the broker parked because daemons were killed with them too often.
 
         Each is named once: its program sends it again under the same message id, as docs/do/operate.md asks.
         """
@@ -99,29 +100,31 @@ class ErpListener:
         return sorted(self._commands.keys() - self._all_answers())
 
     def state(self, order: str) -> State | None:
-        """What the ERP was last told of an order."""
+        """The last state of an order that the ERP received."""
         told = self.told.get(order)
         return None if told is None else told[1]
 
     def open_orders(self) -> list[tuple[str, str]]:
-        """Orders, with their payee's account, that may reach a bank and of which the ERP knows no end."""
+        """Orders that may reach a bank and whose final state the ERP does not know, with their payee's account."""
         rejected = self._rejected | self._rejected_unrouted()
         return [
-            (id_, creditor) for id_, creditor in self._orders.items()
+            (id_, creditor)
+            for id_, creditor in self._orders.items()
             if not (id_ in self.told and STATE_TABLE[self.told[id_][1]].final)
             and (id_ in self.told or id_ not in rejected)
-        ]  # fmt: skip
+        ]
 
     def _rejected_unrouted(self) -> set[str]:
-        """Refusals that found their reply queue deleted: they lie where the ERP's people find them."""
+        """Refusals whose reply queue had been deleted; they lie in the parking queue."""
         assert self._clerk is not None
         return {
-            self._commands[one.correlation].order_id for one in self._clerk.unrouted
+            self._commands[one.correlation].order_id
+            for one in self._clerk.unrouted
             if "error" in one.said and one.correlation in self._commands
-        }  # fmt: skip
+        }
 
     def line(self) -> str:
-        """How far it is."""
+        """The progress as one line."""
         states = Counter(state.value for _seq, state, _at in self.told.values())
         words = "  ".join(f"{name} {count}" for name, count in sorted(states.items()))
         return f"answered {len(self._all_answers() & self._commands.keys())}/{len(self._commands)}  {words}"

@@ -1,4 +1,4 @@
-"""The daemon with hooks, for what a campaign cannot do to a process from outside.
+"""The daemon with hooks for faults that cannot be made from outside its process.
 
 Run as `python -m faults.hooked_daemon run --config …`.
 
@@ -23,24 +23,25 @@ from typing import Any
 from twisted.internet.base import ReactorBase
 
 from gateway import __main__ as program
-from gateway import app
-from gateway.clock import SystemClock
+from gateway.daemon import Daemon
+from gateway.kernel.clock import SystemClock
 from gateway.settings import Settings
+from gateway.system_parts import Machine, system_parts
 
 FILE = "hooks.json"
 
 
 class Hooks:
-    """What the campaign has set at present."""
+    """The faults that the campaign has set for this daemon at present."""
 
     def __init__(self, file: Path) -> None:
         self.clock_ms = 0
         self.sync_fails = False
         self._file = file
-        self.read()
+        self.load()
 
-    def read(self) -> float:
-        """Read the file; returns for how long the event loop is to stall."""
+    def load(self) -> float:
+        """Read the file with the faults. Returns the seconds for which the event loop is to stall."""
         if not self._file.exists():
             return 0.0
         said = json.loads(self._file.read_text("utf-8"))
@@ -49,13 +50,13 @@ class Hooks:
         return float(said.get("stall_s", 0.0))
 
     def changed(self, *_signal: Any) -> None:
-        """SIGUSR1: the file has changed."""
-        stall_s = self.read()
+        """Read the file again, because it has changed (SIGUSR1)."""
+        stall_s = self.load()
         if stall_s:
             time.sleep(stall_s)
 
     def sync(self, handle: int) -> None:
-        """fdatasync, unless the disk fails."""
+        """Call fdatasync, or fail if the campaign has set that."""
         if self.sync_fails:
             raise OSError(errno.EIO, "the campaign's disk fails")
         os.fdatasync(handle)
@@ -67,17 +68,17 @@ def main(words: list[str]) -> None:
     hooks = Hooks(settings.parent / FILE)
 
     class Clock(SystemClock):
-        """The machine's clock, set wrong."""
+        """The machine's clock, set wrong by the campaign."""
 
         def now_ms(self) -> int:
-            """What somebody has set."""
+            """The time that the campaign has set."""
             return super().now_ms() + hooks.clock_ms
 
     ReactorBase.seconds = staticmethod(lambda: time.time() + hooks.clock_ms / 1000)
 
-    def start(reactor: Any, found: Settings, on_fatal: Callable[[str], None]) -> app.Daemon:
-        machine = app.Machine(Clock(reactor), hooks.sync)
-        return app.Daemon(reactor, found, app.system_parts(reactor, found, on_fatal, machine), on_fatal)
+    def start(reactor: Any, found: Settings, on_fatal: Callable[[str], None]) -> Daemon:
+        machine = Machine(Clock(reactor), hooks.sync)
+        return Daemon(reactor, found, system_parts(reactor, found, on_fatal, machine), on_fatal)
 
     signal.signal(signal.SIGUSR1, hooks.changed)
     sys.argv[1:] = words

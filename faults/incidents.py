@@ -1,4 +1,4 @@
-"""What was done to the daemon and to everything around it: incidents, and the diary of a campaign."""
+"""Incidents: the faults that were played on the daemons and everything around them, and their log."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ KILL = "kill -9"
 
 @dataclass(slots=True)
 class Incident:
-    """One thing that was done. Times are seconds since the start; `heard_s` is when the ERP next heard news.
+    """One fault that was played. Times are seconds since the start; `heard_s` is when the ERP received the next
+    message.
 
     `lives` counts lives of a daemon that SIGKILL ended. `wrong` says which promise was seen to break, "" for none.
     """
@@ -28,8 +29,8 @@ class Incident:
 
 
 @dataclass(slots=True)
-class Diary:
-    """What has happened so far."""
+class IncidentLog:
+    """The incidents of a campaign so far."""
 
     elapsed: Callable[[], float]
     now_ms: Callable[[], int]
@@ -37,20 +38,22 @@ class Diary:
     incidents: list[Incident] = field(default_factory=list)
 
     def begin(self, kind: str, target: str, detail: str = "", lives: int = 0) -> Incident:
-        """Something is done now."""
+        """Note the begin of an incident."""
         at_s = self.elapsed()
         incident = Incident(kind, target, at_s, self.now_ms(), at_s, detail, lives=lives)
         self.incidents.append(incident)
         return incident
 
     def end(self, incident: Incident) -> None:
-        """It is undone."""
+        """Note the end of an incident."""
         incident.until_s = self.elapsed()
-        self.say(f"{incident.at_s:6.1f} s  {incident.kind} {incident.target} "
-                 f"{incident.until_s - incident.at_s:.1f} s {incident.detail} {incident.wrong}".rstrip())  # fmt: skip
+        self.say(
+            f"{incident.at_s:6.1f} s  {incident.kind} {incident.target} "
+            f"{incident.until_s - incident.at_s:.1f} s {incident.detail} {incident.wrong}".rstrip()
+        )
 
     def heard(self) -> None:
-        """The ERP heard something new."""
+        """Note that the ERP has received a message."""
         at_s = self.elapsed()
         for incident in reversed(self.incidents):
             if incident.heard_s is not None:
@@ -59,5 +62,5 @@ class Diary:
 
     @property
     def kills(self) -> int:
-        """How many lives of a daemon were ended by SIGKILL."""
+        """The number of daemon lives that were ended by SIGKILL."""
         return sum(incident.lives for incident in self.incidents)

@@ -1,4 +1,4 @@
-"""A kind of incident: which lines of the fault matrix it plays, on what, and how."""
+"""A kind of incident: its lines of the fault matrix, its target, and how it is played."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from faults.running_system import RunningSystem
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of incident: its lines of the fault matrix, how it is played, where that is possible.
+    """One kind of incident: its lines of the fault matrix, the function that plays it, and where it is possible.
 
     `long`: it takes tens of seconds, so short campaigns leave it out.
     """

@@ -12,11 +12,11 @@ from collections.abc import Iterable
 ROLES = ("banks", "broker", "database")
 LOOPBACK = "127.0.0.1"
 NETWORK = "198.18.0.0/15"
-"""Kept for measuring networks: nobody's machines are there."""
+"""Reserved for measuring networks, so that no machine has these addresses."""
 
 
 def to_be_had() -> bool:
-    """Whether namespaces can be made here."""
+    """Whether this machine allows network namespaces."""
     if os.geteuid() != 0:
         return False
     try:
@@ -28,7 +28,7 @@ def to_be_had() -> bool:
 
 
 class Links:
-    """A namespace for one node. Addresses are of NETWORK."""
+    """A network namespace for one node. Addresses are of NETWORK."""
 
     def __init__(self, number: int) -> None:
         self.name = f"bgw{os.getpid()}-{number}"
@@ -37,7 +37,7 @@ class Links:
         self._made = False
 
     def address(self, role: str) -> str:
-        """Our end of a cable: where that role's proxies listen for this node."""
+        """This machine's end of a cable: where that role's proxies listen for this node."""
         return self._address(role, 1)
 
     def _address(self, role: str, end: int) -> str:
@@ -45,7 +45,7 @@ class Links:
         return f"198.{18 + (at >> 16)}.{at >> 8 & 255}.{at & 255}"
 
     def make(self) -> None:
-        """Make it. Raises subprocess.CalledProcessError."""
+        """Make the namespace. Raises subprocess.CalledProcessError."""
         _ip("netns", "add", self.name)
         self._made = True
         _ip("-n", self.name, "link", "set", "lo", "up")
@@ -58,21 +58,21 @@ class Links:
             _ip("-n", self.name, "link", "set", theirs, "up")
 
     def pull(self, roles: Iterable[str]) -> None:
-        """Pull these cables out."""
+        """Take these links down."""
         for role in roles:
             _ip("link", "set", self._cable(role), "down")
 
     def plug(self, roles: Iterable[str] = ROLES) -> None:
-        """And in again."""
+        """Put these links up again."""
         for role in roles:
             _ip("link", "set", self._cable(role), "up")
 
     def inside(self) -> tuple[str, ...]:
-        """What to put before a command that is to run in there."""
+        """The prefix of a command that runs it inside the namespace."""
         return ("ip", "netns", "exec", self.name)
 
     def remove(self) -> None:
-        """Away with it; harmless when it was never made."""
+        """Remove the namespace; does nothing if it was never made."""
         if self._made:
             self._made = False
             _ip("netns", "del", self.name)

@@ -22,10 +22,10 @@ from gateway.simbank.pki import BankPki
 
 HOUR_MS = 3_600_000
 JUMPS_MS = (-HOUR_MS, -20 * HOUR_MS)
-"""Back only, and forth again when it is over: what the clock brings forward, an order's end for one, stays so."""
+"""Only back, and forth again at the end, because a clock set ahead has lasting effects, such as an order's end."""
 CLIENTS = 50
 NO_PERMITS = b"the permit log cannot be written"
-"""What a daemon says that ends for that reason. For any other reason it has no excuse."""
+"""The log line of a daemon that ends for that reason. An end for any other reason is a defect."""
 SPARE_BYTES = 4 << 20
 _BROKEN = {
     "no TOML": lambda text: text + "\n[[broken\n",
@@ -35,7 +35,7 @@ _BROKEN = {
 
 
 async def _no_descriptors(system: RunningSystem) -> None:
-    """It can open nothing more: every line that breaks now stays broken for a while."""
+    """Let the daemon open no more files. Every connection that breaks now stays broken for a while."""
     async with system.one() as node:
         if not node.up:
             return
@@ -46,13 +46,15 @@ async def _no_descriptors(system: RunningSystem) -> None:
             await system.between(3.0, 6.0)
             incident.detail = "" if node.child.ended() is None else "it had ended"
             if incident.detail and NO_PERMITS in node.said(begun):
-                # As it should where the next segment of its permit log cannot be opened: nothing of the group is sent.
+                # This is the right reaction when the next segment of the permit log cannot be opened: nothing of the
+                # group is sent.
                 node.excuse_since(begun)
                 incident.detail = node.revive()
 
 
 async def _no_memory(system: RunningSystem) -> None:
-    """It gets no more memory. What it says then is no defect, if what it did is right; in the end it is killed."""
+    """Give the daemon no more memory. Its errors are no defects as long as its actions are right; in the end it is
+    killed."""
     async with system.one() as node:
         if not node.up:
             return
@@ -78,7 +80,7 @@ def _address_space(node: Node) -> int:
 
 
 class _limit:  # noqa: N801 - reads as a verb
-    """For a while a daemon's soft limit is what `much` says."""
+    """Set a daemon's soft resource limit to `much` for the block."""
 
     def __init__(self, node: Node, what: int, much: Any) -> None:
         self._pid, self._what = node.child.pid or 0, what
@@ -92,15 +94,15 @@ class _limit:  # noqa: N801 - reads as a verb
         try:
             resource.prlimit(self._pid, self._what, self._before)
         except ProcessLookupError:
-            pass  # it ended
+            pass  # the daemon has ended
 
 
 def set_hooks(node: Node, **hooks: float | bool) -> None:
-    """Tell a daemon what to do wrong; see faults.hooked_daemon."""
+    """Set a daemon's hooks: see faults.hooked_daemon."""
     file = node.site.folder / FILE
     written = file.with_suffix(".new")
     written.write_text(json.dumps(hooks), "utf-8")
-    written.replace(file)  # the daemon may be reading it for the change before
+    written.replace(file)  # the daemon may read it before this change is complete
     if node.up:
         node.child.signal(signal.SIGUSR1)
 
@@ -130,7 +132,7 @@ async def _clock_jumps(system: RunningSystem) -> None:
 
 
 async def _sync_fails(system: RunningSystem) -> None:
-    """The permit log cannot be synced: a send that is not written down does not take place, and the process ends."""
+    """Let fdatasync of the permit log fail. A send that is not recorded must not be made, and the process ends."""
     async with system.one() as node:
         with node.excuse(), system.told("disk fails at fdatasync", node.name) as incident:
             set_hooks(node, sync_fails=True)
@@ -141,7 +143,7 @@ async def _sync_fails(system: RunningSystem) -> None:
 
 
 async def _broken_settings(system: RunningSystem) -> None:
-    """SIGHUP with settings that are wrong: the old ones stay in force, and the log says why."""
+    """Send SIGHUP with wrong settings. The old ones must stay in force, and the log must say why."""
     async with system.one() as node:
         if not node.up:
             return
@@ -159,12 +161,13 @@ async def _broken_settings(system: RunningSystem) -> None:
 
 
 async def _others_key(system: RunningSystem) -> None:
-    """A client key that does not fit its certificate: read again it changes nothing, and nothing starts with it."""
+    """Put a client key in place that does not fit its certificate. A reload must change nothing, and no daemon may
+    start."""
     bank = system.dice.choice(system.grounds.banks)
     files = BankPki(system.grounds.site.folder / "pki", bank)
     async with system.hands_on(*system.nodes):
         node = system.dice.choice(system.nodes)
-        # One that is just starting would read the wrong key.
+        # A daemon that is just starting would read the wrong key.
         if not await system.until(lambda: all(one.up for one in system.nodes), 40.0):
             return
         right = files.client_key.read_bytes()
@@ -201,13 +204,14 @@ async def _scraped(system: RunningSystem) -> None:
         seconds = system.dice.uniform(2.0, 5.0)
         command = (*inside, sys.executable, "-m", scraper.__name__, port, str(CLIENTS), f"{seconds:.1f}")
         with system.told("scraped by too many", node.name) as incident:
-            done = await system.thread(lambda: subprocess.run(command, capture_output=True, text=True, timeout=60,
-                                                             check=False))  # fmt: skip
+            done = await system.thread(
+                lambda: subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+            )
             incident.detail = f"{done.stdout.strip() or 'not met'} by {CLIENTS} clients and one that never reads"
 
 
 async def _flood(system: RunningSystem) -> None:
-    """A hundred times as many orders as in any other second."""
+    """Publish a hundred times as many orders as in any other second."""
     count = int(system.per_second * 100)
     with system.told("flood of orders", "ERP", f"{count} at once"):
         system.erp.hurry(count)

@@ -26,12 +26,12 @@ from twisted.internet.defer import Deferred
 from faults.__main__ import HELD, UNAVAILABLE, journal_of, own_rabbit
 from faults.proxy import LinkState
 from faults.rehearsal import Rehearsal
-from gateway.clock import SystemClock
 from gateway.demo import processes
 from gateway.demo.erp import BrokerTrouble
 from gateway.demo.processes import NotStarted
+from gateway.kernel.clock import SystemClock
 from gateway.simbank.record import read_executions
-from setup.machine import NotToBeHad
+from setup.machine import ServiceMissing
 
 READY_S, FIRST_S, FAILOVER_S, BACK_S, SHARE = 3.0, 5.0, 30.0, 10.0, 1.05
 FULL = 0.9
@@ -42,7 +42,7 @@ Said = tuple[str, bool]
 
 
 async def recovery(site: Rehearsal, asked: argparse.Namespace) -> Said:
-    """G18."""
+    """Measure criterion G18: the time to recover after SIGKILL."""
     (node,) = site.grounds.nodes
     node.banks["sample"].set(LinkState.REFUSE)
     await site.erp.publish(site.orders(asked.rows), FILL_PER_SECOND)
@@ -63,8 +63,10 @@ async def recovery(site: Rehearsal, asked: argparse.Namespace) -> Said:
         if not first_s and len(read_executions(ledger)) > before:
             first_s = lasted_s
         await site.wait(0.02)
-    said = (f"{asked.rows} open orders, SIGKILL: ready after {ready_s:.1f} s (limit {READY_S:g}), "
-            f"first send after {first_s:.1f} s (limit {FIRST_S:g})")  # fmt: skip
+    said = (
+        f"{asked.rows} open orders, SIGKILL: ready after {ready_s:.1f} s (limit {READY_S:g}), "
+        f"first send after {first_s:.1f} s (limit {FIRST_S:g})"
+    )
     return said, 0 < ready_s <= READY_S and 0 < first_s <= FIRST_S
 
 
@@ -77,7 +79,7 @@ def _ready(port: Path) -> bool:
 
 
 async def failover(site: Rehearsal, asked: argparse.Namespace) -> Said:
-    """G19."""
+    """Measure criterion G19: the time until another daemon sends."""
     streaming = site.stream(90, 20)
     await site.wait(5.0)
     owner = str(await site.thread(lambda: _asked(site, "SELECT owner FROM lanes WHERE lane = 'sample.main'")))
@@ -109,7 +111,7 @@ def _asked(site: Rehearsal, query: str) -> Any:
 
 
 async def outage(site: Rehearsal, asked: argparse.Namespace) -> Said:
-    """G20."""
+    """Measure criterion G20: the time to the full rate after an outage."""
     per_second, said, holds = 20.0, [], True
     for role in asked.roles.split(","):
         streaming = site.stream(asked.seconds + 30, per_second)
@@ -127,7 +129,7 @@ async def outage(site: Rehearsal, asked: argparse.Namespace) -> Said:
         await site.until(lambda: now() > back_s + 1 and site.rate(now() - 1, now()) >= FULL * usual, 60.0)  # noqa: B023
         took_s = now() - back_s
         await streaming
-        # The next one begins with nothing left of this one.
+        # The next measurement begins with nothing left of this one.
         await site.until(lambda: len(site.settled) >= len(site.accepted), 60.0)
         holds = holds and took_s <= BACK_S and usual >= FULL * per_second
         said.append(f"{role} {took_s:.1f} s after {usual:.0f}/s")
@@ -135,49 +137,60 @@ async def outage(site: Rehearsal, asked: argparse.Namespace) -> Said:
 
 
 async def bulkhead(site: Rehearsal, asked: argparse.Namespace) -> Said:
-    """G21. Each phase with a dead bank is held against the phase before it, and the median of the pairs counts: a busy
-    machine then disturbs both sides alike."""
+    """Measure criterion G21: how much a dead bank delays the others. Each phase with a dead bank is compared with the
+    phase before, and the median of the pairs counts, because a busy machine then disturbs both alike."""
     pairs = []
     for pair in range(PAIRS):
-        fine, dead = [await _waits(site, asked.seconds, state)
-                      for state in (LinkState.FAIR, (LinkState.REFUSE, LinkState.HOLE)[pair % 2])]  # fmt: skip
+        fine, dead = [
+            await _waits(site, asked.seconds, state)
+            for state in (LinkState.FAIR, (LinkState.REFUSE, LinkState.HOLE)[pair % 2])
+        ]
         pairs.append((fine, dead))
         print(f"bulkhead: p99 {fine * 1000:.0f} ms, with a dead bank {dead * 1000:.0f} ms", file=sys.stderr, flush=True)
     ratio = median(dead / fine for fine, dead in pairs)
-    said = (f"one bank dead: p99 of another bank's payments {(ratio - 1) * 100:+.1f} % "
-            f"(limit +{(SHARE - 1) * 100:.0f} %), the median of {PAIRS} pairs of phases of {asked.seconds:g} s, from "
-            f"{median(fine for fine, _ in pairs) * 1000:.0f} ms")  # fmt: skip
+    said = (
+        f"one bank dead: p99 of another bank's payments {(ratio - 1) * 100:+.1f} % "
+        f"(limit +{(SHARE - 1) * 100:.0f} %), the median of {PAIRS} pairs of phases of {asked.seconds:g} s, from "
+        f"{median(fine for fine, _ in pairs) * 1000:.0f} ms"
+    )
     return said, ratio <= SHARE
 
 
 async def _waits(site: Rehearsal, seconds: float, state: LinkState) -> float:
-    """The p99 of the healthy bank's payments, from accepted to settled, while the other bank is as said."""
+    """The 99th percentile of the seconds from accepted to settled at the healthy bank, while the other bank is in
+    `state`."""
     seen = set(site.settled)
     for node in site.grounds.nodes:
         node.banks["pab"].set(state)
     await site.wait(3.0)
     if state is LinkState.FAIR:
-        # What had waited for the dead bank is its own burden, and no part of either phase.
+        # Payments that had waited for the dead bank belong to no phase.
         await site.until(lambda: len(site.settled) >= len(site.accepted), 90.0)
     await site.stream(seconds, 20)
     await site.until(
         lambda: all(order in site.settled for order in site.accepted if site.bank(order) == "sample"), 30.0
     )
-    took = sorted(site.settled[order] - site.accepted[order] for order in site.settled.keys() - seen
-                  if site.bank(order) == "sample" and order in site.accepted)  # fmt: skip
+    took = sorted(
+        site.settled[order] - site.accepted[order]
+        for order in site.settled.keys() - seen
+        if site.bank(order) == "sample" and order in site.accepted
+    )
     return took[int(len(took) * 0.99)]
 
 
 WHAT: dict[str, Callable[[Rehearsal, argparse.Namespace], Awaitable[Said]]] = {
-    "recovery": recovery, "failover": failover, "outage": outage, "bulkhead": bulkhead,
-}  # fmt: skip
+    "recovery": recovery,
+    "failover": failover,
+    "outage": outage,
+    "bulkhead": bulkhead,
+}
 
 
 def main(words: list[str]) -> int:
-    """Measure one thing; the exit code."""
+    """Run one measurement; returns the exit code."""
     from twisted.internet import reactor
 
-    # ROWS=100000 as for make, beside --rows 100000.
+    # Accept ROWS=100000, as for make, besides --rows 100000.
     words = [part for word in words for part in (f"--{word.lower()}".split("=") if word[:1].isupper() else [word])]
     parser = argparse.ArgumentParser(prog="python -m faults.measure", description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=tuple(WHAT))
@@ -188,8 +201,12 @@ def main(words: list[str]) -> int:
     parser.add_argument("--db", choices=("sqlite", "postgresql", "mariadb"), help="default: what the figure needs")
     asked = parser.parse_args(words)
     db = asked.db or ("postgresql" if asked.what in ("failover", "outage") else "sqlite")
-    orders = {"recovery": asked.rows + 10, "failover": 2_000, "outage": round(3 * 20 * (asked.seconds + 30)) + 200,
-              "bulkhead": round(2 * PAIRS * 20 * asked.seconds) + 200}[asked.what]  # fmt: skip
+    orders = {
+        "recovery": asked.rows + 10,
+        "failover": 2_000,
+        "outage": round(3 * 20 * (asked.seconds + 30)) + 200,
+        "bulkhead": round(2 * PAIRS * 20 * asked.seconds) + 200,
+    }[asked.what]
     with ExitStack() as stack:
         kept = Path(asked.keep) if asked.keep else None
         folder = kept or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bankgw-measure-")))
@@ -197,14 +214,19 @@ def main(words: list[str]) -> int:
         try:
             rabbit = own_rabbit(stack, folder)
             journal = journal_of(stack, db, own=True)
-        except (BrokerTrouble, NotToBeHad) as problem:
+        except (BrokerTrouble, ServiceMissing) as problem:
             print(f"{asked.what}: {problem}", file=sys.stderr)
             return UNAVAILABLE
         site = Rehearsal(
-            reactor, SystemClock(reactor), folder / "site", rabbit.facts, journal, orders=orders,
+            reactor,
+            SystemClock(reactor),
+            folder / "site",
+            rabbit.facts,
+            journal,
+            orders=orders,
             nodes=2 if asked.what == "failover" else 1,
             banks=("sample", "pab") if asked.what == "bulkhead" else ("sample",),
-        )  # fmt: skip
+        )
         stack.callback(lambda: processes.stop_all(site.grounds.children(), 10.0))
         return _run(reactor, site, asked)
 

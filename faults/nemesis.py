@@ -1,4 +1,4 @@
-"""Schedules the faults: kills, and several streams of incidents side by side, drawn from a seed."""
+"""Schedules the faults: kills, and several parallel streams of incidents, drawn from a seed."""
 
 from __future__ import annotations
 
@@ -12,24 +12,30 @@ from faults.running_system import RunningSystem
 
 PAUSE_S = (0.3, 2.0)
 LONGEST_WAIT_S = 15.0
-"""How long an incident waits for kills that lag. On a busy machine they lag all the time."""
+"""How long an incident waits for delayed kills. On a busy machine they are always delayed."""
 
 
 def kinds(crash_loop: int) -> tuple[Kind, ...]:
-    """Every kind of incident there is."""
+    """Every kind of incident."""
     named = (network_faults, broker_faults, storage, copies, process_faults, machine)
     return (*(kind for part in named for kind in part.KINDS), process_faults.crash_loop(crash_loop))
 
 
 class Nemesis:
-    """See the module."""
+    """Plays the faults of a campaign: kills, and several parallel streams of incidents, drawn from a seed."""
 
     def __init__(
-        self, system: RunningSystem, *, long: bool, crash_loop: int = 5, zombies: int = 0, kills: int = 0,
+        self,
+        system: RunningSystem,
+        *,
+        long: bool,
+        crash_loop: int = 5,
+        zombies: int = 0,
+        kills: int = 0,
         within_s: float = 1.0,
-    ) -> None:  # fmt: skip
-        """Incidents wait while there were fewer kills, or rounds of zombies, than were asked for within `within_s`, but
-        no longer than LONGEST_WAIT_S."""
+    ) -> None:
+        """Incidents wait while fewer kills or zombie rounds have happened than requested within `within_s`, but at most
+        LONGEST_WAIT_S."""
         self._system = system
         self._kills, self._within_s = kills, within_s
         self._begun_s = system.clock.monotonic_s()
@@ -40,15 +46,15 @@ class Nemesis:
 
     @property
     def missing(self) -> list[str]:
-        """Kinds that have not been played yet."""
+        """The kinds of incident that have not been played yet."""
         return sorted(self._kinds.keys() - self._met)
 
     def matrix(self) -> list[tuple[str, str, int]]:
-        """Line of the fault matrix, kind of incident, how often it was played."""
+        """The lines of the fault matrix, each with a kind of incident and how often it was played."""
         return sorted((kind.faults, name, self._met[name]) for name, kind in self._kinds.items())
 
     async def kill_for_ever(self, mean_gap_s: float) -> None:
-        """One kill after the other; some lives end as soon as they have begun."""
+        """Kill daemons one after the other without end. Some are killed as soon as they have begun."""
         system = self._system
         while not system.stopping:
             node = await system.leader(free=True)
@@ -57,7 +63,7 @@ class Nemesis:
             begun_s = system.clock.monotonic_s()
             await system.between(0.02, mean_gap_s)
             if system.dice.random() < 0.5:
-                # A rush of orders just before, so that the daemon dies with its hands full.
+                # A burst of orders just before, so that the daemon dies with work under way.
                 system.erp.hurry(10)
                 await system.between(0.0, 0.25)
             async with system.hands_on(node):
@@ -65,7 +71,7 @@ class Nemesis:
                     await system.kill(node, f"after {system.clock.monotonic_s() - begun_s:.2f} s")
 
     async def faults_for_ever(self) -> None:
-        """One incident after the other; each kind once before any comes again."""
+        """Play incidents one after the other without end; each kind once before any is repeated."""
         clock = self._system.clock
         played_s = clock.monotonic_s()
         while True:
@@ -83,20 +89,20 @@ class Nemesis:
             played_s = clock.monotonic_s()
 
     def _behind(self) -> bool:
-        """Whether incidents have kept the daemons from being killed, or haunted, as often as was asked for."""
+        """Whether fewer kills or zombie rounds were played than planned by now, because incidents delayed them."""
         system = self._system
         share = min(1.0, (system.clock.monotonic_s() - self._begun_s) / self._within_s)
         return system.diary.kills < share * self._kills or len(system.grounds.zombies) < share * self._zombies
 
     async def haunt(self) -> None:
-        """One zombie after the other, until there were as many as were asked for."""
+        """Suspend daemons one after the other until the requested number of zombies is reached."""
         system = self._system
         while len(system.grounds.zombies) < self._zombies and not system.stopping:
             await process_faults.zombie(system)
             await system.wait(0.5)
 
     def calm(self) -> None:
-        """Every proxy carries again, every cable is in, and nobody stands still."""
+        """End all faults: proxies carry again, links are up, and no daemon is suspended."""
         self._system.stopping = True
         for node in self._system.nodes:
             node.child.signal(signal.SIGCONT)

@@ -66,7 +66,7 @@ def _link(kind: str, where: Where, state: LinkState, most_s: float, delay_s: flo
 
 
 def _outage(kind: str, role: str) -> Play:
-    """Nobody reaches it for a while: what is left standing must go on by itself when it is back."""
+    """Make the play that cuts all daemons off from one peer for a while. They must go on by themselves afterwards."""
 
     async def play(system: RunningSystem) -> None:
         roads = [proxy for node in system.nodes for proxy in node.roads(role)]
@@ -101,7 +101,7 @@ async def _bank_killed(system: RunningSystem) -> None:
 
 
 async def _partition(system: RunningSystem) -> None:
-    """One daemon is cut off from some of the three things that it speaks to."""
+    """Cut one daemon off from some of its three peers."""
     node = system.dice.choice(system.nodes)
     there = [role for role in ROLES if node.roads(role)]
     subsets = [some for size in range(1, len(there) + 1) for some in combinations(there, size)]
@@ -142,9 +142,14 @@ KINDS = (
     Kind("database cut", "F-05", _cut("database cut", _database), _on_server),
     Kind("database black hole", "F-25", _link("database black hole", _database, LinkState.HOLE, 6.0), _on_server),
     Kind("database slow", "F-06", _link("database slow", _database, LinkState.SLOW, 5.0, 0.4), _on_server),
-    Kind("database very slow", "F-06", _link("database very slow", _database, LinkState.SLOW, 12.0, 5.0), _on_server,
-         long=True),
+    Kind(
+        "database very slow",
+        "F-06",
+        _link("database very slow", _database, LinkState.SLOW, 12.0, 5.0),
+        _on_server,
+        long=True,
+    ),
     Kind("database half message", "F-05", _half("database half message", _database), _on_server),
     Kind("database out of reach", "F-05", _outage("database out of reach", "database"), _on_server),
     Kind("cut off", "F-25", _partition),
-)  # fmt: skip
+)

@@ -10,10 +10,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from faults.pools import OPENING_MINOR, CampaignPool
-from gateway.demo.verdict import MAY_BE, BrokenPromise, Journalled, Wrong
-from gateway.journal.payments.pool_moves import MoveState, PoolMove, PoolRun, RunState
+from gateway.demo.verdict import MAY_BE, BrokenPromise, FindingKind, Journalled
+from gateway.pools.rows.pool_moves import MoveState, PoolMove, PoolRun, RunState
+from gateway.pools.rules.pool import DownRule, PoolChild, UpRule
 from gateway.simbank.record import Execution
-from gateway.treasury.liquidity.pool import DownRule, PoolChild, UpRule
 from protocols.canon.outcome import State
 from protocols.twin import Booked
 
@@ -23,8 +23,8 @@ _UNMOVED = (State.REJECTED, State.CANCELLED, State.EXPIRED, State.FAILED, State.
 
 @dataclass(frozen=True, slots=True)
 class PoolEvidence:
-    """What is held against each other: the plans, the orders that came of them, what the banks did by `now_ms`, and
-    what the banks' own books say that the accounts hold. `asked` are the names that persons gave to runs."""
+    """The facts to compare: the plans, the orders made from them, the banks' executions by `now_ms`, and the balances
+    in the banks' own books. `asked` are the names that persons gave to runs."""
 
     pools: Sequence[CampaignPool]
     asked: Collection[str]
@@ -36,10 +36,13 @@ class PoolEvidence:
     now_ms: int
 
     def done(self, bank: str) -> list[Execution]:
-        """What a bank carried out, or is about to, and did not refuse, for accounts that belong to pools alone."""
+        """The instructions that are or will be executed and were not refused, for accounts that only pools use."""
         alone = {account for one in self.pools if one.bank == bank for account in one.alone}
-        return [one for one in self.ledgers.get(bank, ()) if not one.refused
-                and {one.instruction.debtor_account, one.instruction.creditor_account} & alone]  # fmt: skip
+        return [
+            one
+            for one in self.ledgers.get(bank, ())
+            if not one.refused and {one.instruction.debtor_account, one.instruction.creditor_account} & alone
+        ]
 
 
 def moved(evidence: PoolEvidence) -> int:
@@ -48,7 +51,7 @@ def moved(evidence: PoolEvidence) -> int:
 
 
 def judge(evidence: PoolEvidence) -> Iterator[BrokenPromise]:
-    """Everything that must not be."""
+    """Every broken promise about the pools."""
     yield from _runs(evidence)
     yield from _orders(evidence)
     for bank in evidence.ledgers:
@@ -64,79 +67,88 @@ def judge(evidence: PoolEvidence) -> Iterator[BrokenPromise]:
 
 
 def _runs(evidence: PoolEvidence) -> Iterator[BrokenPromise]:
-    """Each run was wanted and is done, and each pool was run by its slots."""
+    """Check that each run was requested and is done, and that each pool was run at its slots."""
     slots = {one.name: {slot.name for slot in one.pool.slots} for one in evidence.pools}
     for run in evidence.runs:
         if run.slot not in slots.get(run.pool, set()) and run.slot not in evidence.asked:
-            yield BrokenPromise(Wrong.DISAGREES, run.run, "a run that nobody asked for, and no slot of its pool")
-        if run.state is not RunState.DONE:
-            yield BrokenPromise(Wrong.LOST, run.run, "the run is not done")
+            yield BrokenPromise(FindingKind.DISAGREES, run.run, "a run that nobody asked for, and no slot of its pool")
+        if run.state not in (RunState.DONE, RunState.UNMOVED):
+            yield BrokenPromise(FindingKind.LOST, run.run, "the run is not done")
     for name, named in slots.items():
         if named and not any(run.pool == name and run.slot in named for run in evidence.runs):
-            yield BrokenPromise(Wrong.LOST, name, "no slot of the pool was run")
+            yield BrokenPromise(FindingKind.LOST, name, "no slot of the pool was run")
 
 
 def _orders(evidence: PoolEvidence) -> Iterator[BrokenPromise]:
-    """Each move is ended; each ordered one is one payment; what is known of it is what its bank has."""
+    """Check that each move is ended, that each ordered move is one payment, and that the journal's state of the payment
+    is the bank's."""
     found: dict[str, list[Journalled]] = {}
     for row in evidence.payments:
         found.setdefault(row.order_id, []).append(row)
     for move in evidence.moves:
         rows = found.pop(move.order_id, [])
         if move.state is MoveState.PLANNED:
-            yield BrokenPromise(Wrong.LOST, move.order_id, "the move is planned, and neither ordered nor refused")
+            yield BrokenPromise(FindingKind.LOST, move.order_id, "the move is planned, and neither ordered nor refused")
         if move.state is MoveState.ORDERED and len(rows) != 1:
-            yield BrokenPromise(Wrong.LOST, move.order_id, f"the move was ordered and is {len(rows)} payments")
+            yield BrokenPromise(FindingKind.LOST, move.order_id, f"the move was ordered and is {len(rows)} payments")
         if len(rows) > 1:
-            yield BrokenPromise(Wrong.DUPLICATED, move.order_id, f"one move became {len(rows)} payments")
+            yield BrokenPromise(FindingKind.DUPLICATED, move.order_id, f"one move became {len(rows)} payments")
         for row in rows:
-            yield from _known(evidence, row)
+            yield from _known(evidence, row, waits=move.state is MoveState.ORDERED and move.reason is not None)
     for order_id in found:
-        yield BrokenPromise(Wrong.DUPLICATED, order_id, "treasury ordered what no run planned")
+        yield BrokenPromise(FindingKind.DUPLICATED, order_id, "treasury ordered what no run planned")
 
 
-def _known(evidence: PoolEvidence, row: Journalled) -> Iterator[BrokenPromise]:
+def _known(evidence: PoolEvidence, row: Journalled, *, waits: bool) -> Iterator[BrokenPromise]:
+    """Check one move's payment. `waits`: the account does not cover the move any more, so that the payment stays ready
+    until its slot ends."""
     done = [one for one in evidence.ledgers.get(row.bank, ()) if one.instruction.reference == row.reference]
     booked = done[0].booked(evidence.now_ms) if done else None
     at_bank = "the bank never got it" if booked is None else f"the bank's book says {booked.value}"
     if row.state in _DOUBT:
         if booked is not None:
-            yield BrokenPromise(Wrong.LOST, row.order_id, f"left in doubt; {at_bank}")
-    elif row.state is State.HELD:
+            yield BrokenPromise(FindingKind.LOST, row.order_id, f"left in doubt; {at_bank}")
+    elif row.state is State.HELD or (row.state is State.READY and waits):
         if booked is not None:
-            yield BrokenPromise(Wrong.DISAGREES, row.order_id, f"it waits for persons; {at_bank}")
+            yield BrokenPromise(FindingKind.DISAGREES, row.order_id, f"it waits for persons or a balance; {at_bank}")
     elif row.state not in MAY_BE:
         text = f"ended as {row.state.value}, neither final nor in doubt; {at_bank}"
-        yield BrokenPromise(Wrong.LOST, row.order_id, text)
+        yield BrokenPromise(FindingKind.LOST, row.order_id, text)
     elif booked not in MAY_BE[row.state]:
-        yield BrokenPromise(Wrong.DISAGREES, row.order_id, f"it is {row.state.value}; {at_bank}")
+        yield BrokenPromise(FindingKind.DISAGREES, row.order_id, f"it is {row.state.value}; {at_bank}")
     for unfit in row.unfit:
-        yield BrokenPromise(Wrong.DISAGREES, row.order_id, unfit)
+        yield BrokenPromise(FindingKind.DISAGREES, row.order_id, unfit)
 
 
 # ---- what the banks did ----
 
 
 def _executions(evidence: PoolEvidence, bank: str) -> Iterator[BrokenPromise]:
-    """Each execution is a move of a run as it was planned, and none was done twice, under whatever reference."""
+    """Check that each execution is a planned move of a run, and that none was executed twice, under whatever
+    reference."""
     rows = {row.reference: row for row in evidence.payments if row.bank == bank}
     moves = {move.order_id: move for move in evidence.moves}
     done = evidence.done(bank)
     for reference, count in Counter(one.instruction.reference for one in done).items():
         if count > 1:
-            yield BrokenPromise(Wrong.DUPLICATED, reference, f"{bank} moved it {count} times")
+            yield BrokenPromise(FindingKind.DUPLICATED, reference, f"{bank} moved it {count} times")
     for one in done:
         row = rows.get(one.instruction.reference)
         move = None if row is None else moves.get(row.order_id)
         if move is None or move.state is not MoveState.ORDERED or _planned(move) != _way(one):
-            yield BrokenPromise(Wrong.DISAGREES, one.instruction.reference, f"{bank} moved what no run planned so")
+            yield BrokenPromise(
+                FindingKind.DISAGREES, one.instruction.reference, f"{bank} moved what no run planned so"
+            )
     states = {row.order_id: row.state for row in evidence.payments}
-    wanted = Counter(_planned(move) for move in evidence.moves
-                     if move.state is MoveState.ORDERED and states.get(move.order_id) not in _UNMOVED)  # fmt: skip
+    wanted = Counter(
+        _planned(move)
+        for move in evidence.moves
+        if move.state is MoveState.ORDERED and states.get(move.order_id) not in _UNMOVED
+    )
     for way, count in Counter(map(_way, done)).items():
         if count > wanted[way]:
             text = f"{bank} moved {way[2]} minor units {count} times, runs ordered it {wanted[way]} times"
-            yield BrokenPromise(Wrong.DUPLICATED, f"{way[0][-4:]} to {way[1][-4:]}", text)
+            yield BrokenPromise(FindingKind.DUPLICATED, f"{way[0][-4:]} to {way[1][-4:]}", text)
 
 
 def _planned(move: PoolMove) -> tuple[str, str, int]:
@@ -149,7 +161,8 @@ def _way(one: Execution) -> tuple[str, str, int]:
 
 
 def _ceilings(evidence: PoolEvidence, one: CampaignPool) -> Iterator[BrokenPromise]:
-    """No run and no day moved more than the mandate lets it: what is above waits for persons, and nobody is there."""
+    """Check that no run and no day moved more than the mandate allows. A larger move waits for persons, and a campaign
+    has none."""
     moves = {move.order_id: move for move in evidence.moves if move.pool == one.name}
     rows = {row.reference: row.order_id for row in evidence.payments if row.bank == one.bank}
     runs, days = Counter[str](), Counter[str]()
@@ -162,21 +175,21 @@ def _ceilings(evidence: PoolEvidence, one: CampaignPool) -> Iterator[BrokenPromi
         for name, minor in sums.items():
             if minor > most:
                 text = f"{minor} minor units were moved, {most} is the most"
-                yield BrokenPromise(Wrong.DISAGREES, f"{one.name} {name}", text)
+                yield BrokenPromise(FindingKind.DISAGREES, f"{one.name} {name}", text)
 
 
 def _amounts(evidence: PoolEvidence, one: CampaignPool) -> Iterator[BrokenPromise]:
-    """A fixed amount is that amount."""
+    """Check that a move of a fixed amount has that amount."""
     for child in one.pool.children:
         for debit, credit, minor in map(_way, evidence.done(one.bank)):
             up = (debit, credit) == (child.account, one.pool.header)
             if up and child.up is UpRule.FIXED and minor != child.up_value:
                 text = f"{minor} minor units went up, the rule says {child.up_value}"
-                yield BrokenPromise(Wrong.DISAGREES, one.name, text)
+                yield BrokenPromise(FindingKind.DISAGREES, one.name, text)
 
 
 def _balances(evidence: PoolEvidence, one: CampaignPool) -> Iterator[BrokenPromise]:
-    """At no time was an account below what must stay, or above its target, by what could be known.
+    """Check that no account was ever below its minimum or above its target, as far as its balance could be known.
 
     Money that came back to the payer later is not counted against a pool: it had been there.
     """
@@ -186,13 +199,13 @@ def _balances(evidence: PoolEvidence, one: CampaignPool) -> Iterator[BrokenPromi
         lowest = min(_levels(evidence, one.bank, account, back=1), default=OPENING_MINOR)
         if lowest < least:
             text = f"{account[-4:]} fell to {lowest} minor units, {least} must stay"
-            yield BrokenPromise(Wrong.DISAGREES, one.name, text)
+            yield BrokenPromise(FindingKind.DISAGREES, one.name, text)
     for child in one.pool.children:
         if child.down is DownRule.TARGET:
             highest = max(_levels(evidence, one.bank, child.account, back=-1), default=OPENING_MINOR)
             if highest > child.down_minor:
                 text = f"{child.account[-4:]} rose to {highest} minor units, its target is {child.down_minor}"
-                yield BrokenPromise(Wrong.DISAGREES, one.name, text)
+                yield BrokenPromise(FindingKind.DISAGREES, one.name, text)
 
 
 def _stays(child: PoolChild) -> int:
@@ -200,8 +213,8 @@ def _stays(child: PoolChild) -> int:
 
 
 def _levels(evidence: PoolEvidence, bank: str, account: str, back: int) -> Iterator[int]:
-    """The account's balance after each entry. `back` 1 counts what came back to it, and not what went back to others;
-    -1 counts neither of what came back to it nor of what the ERP collected."""
+    """The account's balance after each entry. `back` 1 counts money that came back to it, but not money that went back
+    to others. -1 counts neither money that came back to it nor what the ERP collected."""
     steps: list[tuple[int, int]] = []
     for one in evidence.ledgers.get(bank, ()):
         debit, credit, minor = _way(one)
@@ -220,14 +233,14 @@ def _levels(evidence: PoolEvidence, bank: str, account: str, back: int) -> Itera
             if back < 0 and one.returned_ms is not None:
                 steps.append((one.returned_ms, -minor))
     level = OPENING_MINOR
-    # What came in at one moment is there before what left.
+    # Of entries of one moment, credits come before debits.
     for _at_ms, minor in sorted(steps, key=lambda step: (step[0], -back * step[1])):
         level += minor
         yield level
 
 
 def _sums(evidence: PoolEvidence) -> Iterator[BrokenPromise]:
-    """No money came into the pools' accounts or left them, but by their moves and what the ERP paid."""
+    """Check that money came into the pools' accounts, and left them, only by their moves and the ERP's payments."""
     for bank in evidence.ledgers:
         own = {account for one in evidence.pools if one.bank == bank for account in one.pool.accounts}
         wanted = len(own) * OPENING_MINOR
@@ -240,4 +253,4 @@ def _sums(evidence: PoolEvidence) -> Iterator[BrokenPromise]:
         there = sum(evidence.books[account] for account in own)
         if there != wanted:
             text = f"the pools' accounts hold {there} minor units, right is {wanted}"
-            yield BrokenPromise(Wrong.DISAGREES, bank, text)
+            yield BrokenPromise(FindingKind.DISAGREES, bank, text)

@@ -1,4 +1,4 @@
-"""Cash pools in a campaign: in force before it begins, and run by their slots and by a person while things go wrong.
+"""Cash pools in a campaign, in force before it begins. Their slots and a person run them while faults happen.
 
 A pool has its header and children at one bank. One child is an account that the ERP pays from; all others belong to the
 pools alone, so that the bank's ledger says by itself what a pool moved. The last pool is above the first one: its only
@@ -11,7 +11,7 @@ import random
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -23,48 +23,55 @@ from sqlalchemy import text
 from twisted.internet.defer import gatherResults
 
 from faults.running_system import RunningSystem
-from faults.site import Grounds, Node
+from faults.site import CampaignSite, Node
 from gateway import capabilities
 from gateway.control.client import ControlClient, NoDaemon, Refused
 from gateway.control.offline import journal_writer
 from gateway.demo import evidence
 from gateway.demo.site import OPENING, account_numbers
-from gateway.journal.commit.store import Tx
-from gateway.journal.payments import pools
-from gateway.journal.payments.pool_moves import RunState
-from gateway.journal.sql import vault
-from gateway.settings import load, socket_of
+from gateway.kernel.commit.store import Tx
+from gateway.kernel.sql import vault
+from gateway.pools.jobs import GATHER
+from gateway.pools.rows import pools
+from gateway.pools.rows.pool_moves import RunState
+from gateway.pools.rules import pool as pool_text
+from gateway.pools.rules.pool import Pool
+from gateway.settings import BadSettings, load, socket_of
 from gateway.settings.agreement import TREASURY
 from gateway.simbank.ledger import Ledger, LedgerAccount
-from gateway.treasury.liquidity import pool as pool_text
-from gateway.treasury.liquidity.pool import Pool
-from gateway.treasury.pool_service import GATHER
 from protocols.canon.money import Money
 from protocols.canon.order import Kind
 from protocols.canon.outcome import STATE_TABLE, State
+from protocols.twin import Booked
 
 CALENDAR = "campaign"
 ACCOUNTS = 8
-"""Of a bank: three of the ERP, five of the pools alone."""
+"""Accounts of a bank: three for the ERP, five for the pools alone."""
 OPENING_MINOR = Money.parse(OPENING).minor
 _ERP_ACCOUNTS = 3
 _LITTLE = Money(OPENING_MINOR - 100_000_000, "CNY")
-"""This stays: a million less than was there."""
+"""The amount that stays: one million less than the opening balance."""
 _ASK_S = 5.0
-"""So long a person waits for the answer to a run; the daemon may be at it still."""
+"""How long a person waits for the answer to a run, which the daemon may still be working on."""
 _SOON = timedelta(seconds=15)
 _SLOT = timedelta(minutes=2)
 _SLOTS = 4
-"""At most, and then longer ones: the text of a pool has no room for more."""
+"""The most slots; with longer campaigns slots get longer, because the text of a pool has no room for more."""
+_CALM = timedelta(minutes=2)
+"""How much longer the last slot is open, because on a busy machine outages may fill a slot, and banks behave later."""
 _DOUBT_MS = 12_000
-_RUNS = "SELECT run FROM pool_runs WHERE state <> 'done'"
-_PAYMENTS = f"SELECT order_id, state, changed_ms, bank, bank_ref FROM payments WHERE sender = '{TREASURY}'"
+_RUNS = "SELECT run FROM pool_runs WHERE state NOT IN ('done', 'unmoved')"
+_PAYMENTS = (
+    "SELECT p.order_id, p.state, p.changed_ms, p.bank, p.bank_ref FROM payments p LEFT JOIN pool_moves m"
+    f" ON m.payment = p.payment WHERE p.sender = '{TREASURY}' AND (p.state <> 'ready' OR m.reason IS NULL)"
+)
+"""An order whose account does not cover it any more waits until its slot ends: no further event comes."""
 _RUN = "SELECT run FROM pool_runs"
 
 
 @dataclass(frozen=True, slots=True)
 class CampaignPool:
-    """A pool of the campaign, and the accounts that nobody but pools moves money of."""
+    """A pool of the campaign, and the accounts whose money only pools move."""
 
     name: str
     bank: str
@@ -74,11 +81,13 @@ class CampaignPool:
 
 
 def made(banks: Sequence[str], now: datetime, lasts_s: float) -> tuple[CampaignPool, ...]:
-    """The pools of these banks, with slots from now on. None at a bank that cannot carry one."""
+    """The pools of these banks, with slots from now on. A bank that cannot carry a pool has none."""
     able = [bank for bank in banks if _can(bank)]
     slots = _slots(now, lasts_s)
-    return (*(_pool(f"group-{bank}", bank, slots, _group) for bank in able),
-            *(_pool("top", bank, slots, _top) for bank in able[:1]))  # fmt: skip
+    return (
+        *(_pool(f"group-{bank}", bank, slots, _group) for bank in able),
+        *(_pool("top", bank, slots, _top) for bank in able[:1]),
+    )
 
 
 def _can(bank: str) -> bool:
@@ -87,11 +96,14 @@ def _can(bank: str) -> bool:
 
 
 def _slots(now: datetime, lasts_s: float) -> str:
-    """The first run is planned soon after now. No slot goes over midnight."""
+    """Slots of which the first is planned soon after now. No slot passes midnight."""
     opens = (now - GATHER + _SOON).replace(microsecond=0)
     long = max(_SLOT, timedelta(seconds=lasts_s // _SLOTS))
     starts = [opens + n * long for n in range(min(_SLOTS, 1 + int(lasts_s / long.total_seconds())))]
-    return ",".join(f"{at:%H:%M:%S}-{at + long:%H:%M:%S}" for at in starts if at.date() == (at + long).date())
+    ends = [*starts[1:], starts[-1] + long + _CALM]
+    return ",".join(
+        f"{at:%H:%M:%S}-{end:%H:%M:%S}" for at, end in zip(starts, ends, strict=True) if at.date() == end.date()
+    )
 
 
 def _pool(name: str, bank: str, slots: str, write: Any) -> CampaignPool:
@@ -103,34 +115,37 @@ def _pool(name: str, bank: str, slots: str, write: Any) -> CampaignPool:
 
 
 def _group(accounts: Sequence[str], more: str) -> str:
-    """Down to the account that the ERP pays from; up by part, fixed amount, and what is above a least balance."""
+    """The rules of a pool by which money goes down to the account that the ERP pays from, and up by part, by fixed
+    amount, and by surplus over a least balance."""
     paying, header, part, fixed, keep = accounts[0], *accounts[3:7]
     head = f"pool CNY header={header} floor={_LITTLE} most-run=20000000.00 most-day=900000000.00 {more}"
-    return (f"{head}; child {paying} down=target:{OPENING}; child {part} up=part:15 floor={_LITTLE}; "
-            f"child {fixed} up=fixed:7.00; child {keep} up=keep:{_LITTLE}")  # fmt: skip
+    return (
+        f"{head}; child {paying} down=target:{OPENING}; child {part} up=part:15 floor={_LITTLE}; "
+        f"child {fixed} up=fixed:7.00; child {keep} up=keep:{_LITTLE}"
+    )
 
 
 def _top(accounts: Sequence[str], more: str) -> str:
-    """Up from the other pool's header, ten times a day."""
+    """The rules of a pool by which money goes up from the other pool's header, ten times a day."""
     head = f"pool CNY header={accounts[7]} most-run=3.00 most-day=30.00 {more}"
     return f"{head}; child {accounts[3]} up=fixed:3.00 floor={_LITTLE}"
 
 
 def calendar(now: datetime) -> str:
-    """A calendar on which the days around today are business days: clocks are set back by hours."""
+    """A calendar on which the days around today are business days, because clocks are set back by hours."""
     days = [(now + timedelta(days=n)).date() for n in (-1, 0, 1)]
     worked = ", ".join(day.isoformat() for day in days)
     return f"[{CALENDAR}]\nyears = {sorted({day.year for day in days})}\nworked = [{worked}]\n"
 
 
 def treasury(banks: Sequence[str]) -> dict[str, object]:
-    """Treasury as a sender."""
+    """The treasury as a sender of the settings."""
     accounts = [number for bank in banks for number in account_numbers(bank, ACCOUNTS)[_ERP_ACCOUNTS:]]
     return {"operations": ["transfer.submit"], "accounts": accounts}
 
 
 def held(bank: str, ledger: Path, now_ms: int) -> dict[str, int]:
-    """What the accounts hold by the bank's own books, in minor units: opened anew from a copy of its record."""
+    """The accounts' balances in the bank's own books, in minor units, from a copy of its record."""
     with tempfile.TemporaryDirectory(prefix="bankgw-books-") as folder:
         copy = Path(shutil.copy(ledger, folder)) if ledger.exists() else Path(folder) / ledger.name
         accounts = [LedgerAccount(number, "", Money.parse(OPENING)) for number in account_numbers(bank, ACCOUNTS)]
@@ -143,7 +158,7 @@ def held(bank: str, ledger: Path, now_ms: int) -> dict[str, int]:
 
 
 class PoolRunner:
-    """Has the pools run, as a person at the command line does. `asked` are the names that it gave to runs."""
+    """Runs the pools as a person at the command line does. `asked` are the names that it gave to runs."""
 
     def __init__(self, found: Sequence[CampaignPool], seed: int) -> None:
         self.pools = tuple(found)
@@ -151,19 +166,20 @@ class PoolRunner:
         self._unanswered: list[tuple[str, str]] = []
         self._dice = random.Random(f"pools {seed}")
 
-    def put_in_force(self, grounds: Grounds) -> None:
-        """Write the mandates, before any daemon runs. Raises NotWritten."""
+    def put_in_force(self, grounds: CampaignSite) -> None:
+        """Put the mandates in force before any daemon runs. Raises NotWritten."""
         first = grounds.nodes[0]
         key = vault.load(first.site.folder / "secrets" / "vault.key")
-        # Not through the proxy, which is in this process and waits for it.
-        journal_writer.write(load(first.site.settings), grounds.journal.open_url(first), key, self._mandates)
+        # Not through the proxy, which is in this process and would wait for this call.
+        journal_writer.commit_offline(load(first.site.settings), grounds.journal.open_url(first), key, self._mandates)
 
     def _mandates(self, tx: Tx) -> None:
         for one in self.pools:
-            pools.write(tx, one.name, one.text, "CAMPAIGN")
+            pools.put_in_force(tx, one.name, one.text, "CAMPAIGN")
 
     async def run_for_ever(self, system: RunningSystem) -> None:
-        """One run after the other, of one daemon or of all at once; under the same name again if nobody answered."""
+        """Run the pools one after the other, on one daemon or on all at once; under the same name again if no daemon
+        answered."""
         while self.pools and not system.stopping:
             await system.between(0.3, 2.0)
             again = self._unanswered and self._dice.random() < 0.5  # noqa: PLR2004
@@ -184,15 +200,16 @@ class PoolRunner:
             self._unanswered.append(wanted)
 
     async def ask_again(self, system: RunningSystem) -> None:
-        """Now that all is calm: the runs of which nobody has said that they were begun."""
+        """Request the runs again that no daemon confirmed, after the faults."""
         for wanted in tuple(self._unanswered):
             self._note(wanted, await system.thread(partial(_asked, self._dice.choice(system.nodes), *wanted)))
 
     # ---- what is still to come ----
 
-    def open_ends(self, grounds: Grounds, booked: Collection[tuple[str, str]], now: datetime) -> list[str]:
-        """Runs that are not done, slots that are open and were not run, orders of pools whose end is still to come.
-        `booked` are the references that the banks have, each with its bank."""
+    def open_ends(self, grounds: CampaignSite, booked: Mapping[tuple[str, str], Booked], now: datetime) -> list[str]:
+        """The events still to come: ends of runs and of open orders, runs of open slots, and returns that the journal
+        does not have yet. `booked` has the banks' bookings under each bank and reference, including returns that are
+        still to come."""
         found = [f"run {run}" for (run,) in _rows(grounds, _RUNS)]
         known = {str(run) for (run,) in _rows(grounds, _RUN)}
         for one in self.pools:
@@ -203,26 +220,29 @@ class PoolRunner:
         now_ms = int(now.timestamp() * 1000)
         for order, state, changed_ms, bank, reference in _rows(grounds, _PAYMENTS):
             fresh = now_ms - int(changed_ms) < _DOUBT_MS
-            if _to_come(State(state), fresh or (bank, reference) in booked):
+            if _to_come(State(state), booked.get((bank, reference)), fresh=fresh):
                 found.append(f"{TREASURY}:{order}")
         return found
 
 
-def _to_come(state: State, known: bool) -> bool:
+def _to_come(state: State, booked: Booked | None, *, fresh: bool) -> bool:
     if state in (State.IN_DOUBT, State.ESCALATED):
-        return known
+        return fresh or booked is not None
+    if state is State.SETTLED:
+        return booked is Booked.RETURNED
     return state is not State.HELD and not STATE_TABLE[state].final
 
 
 def _asked(node: Node, pool: str, slot: str) -> bool:
-    """Ask a daemon to run a pool; whether it said that it has."""
-    with suppress(NoDaemon, Refused):
+    """Ask a daemon to run a pool. Returns whether it confirmed. It is not asked while an incident has broken its
+    settings."""
+    with suppress(NoDaemon, Refused, BadSettings):
         said = ControlClient(socket_of(node.site.settings), _ASK_S).post("liquidity", pool, "run", slot=slot)
         return bool(said["state"] == RunState.DONE)
     return False
 
 
-def _rows(grounds: Grounds, query: str) -> Sequence[Any]:
+def _rows(grounds: CampaignSite, query: str) -> Sequence[Any]:
     if grounds.journal.url is not None:
         return grounds.journal.ask(lambda conn: conn.execute(text(query)).all())
     file = grounds.nodes[0].site.state / evidence.JOURNAL

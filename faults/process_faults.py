@@ -16,9 +16,9 @@ from faults.running_system import RunningSystem
 from faults.site import Node
 
 LEASE_S = 17.0
-"""A little longer than a lease: a daemon that stood still so long may not send by what it knew before."""
+"""A little longer than a lease: a daemon suspended for this long may not send by what it knew before."""
 TAKE_OVER_S = 60.0
-"""A lease and a look or two, and as much again for whatever else is broken meanwhile: then nobody takes them over."""
+"""A lease and a few readings, and as much again for other outages meanwhile, in which no node can take over."""
 LOOK_S = 2.0
 
 
@@ -37,7 +37,7 @@ async def _frozen(system: RunningSystem, kind: str, seconds: float) -> None:
             before = _Bytes.of(node)
             node.child.signal(signal.SIGCONT)
             node.frozen = False
-            # Whatever the daemon does with what it knew before must be seen before it is killed again.
+            # The results of work that the daemon knew before must be seen before it is killed again.
             await system.wait(1.0)
             incident.detail = f"{before.since()} bytes to the banks in the second after it"
 
@@ -55,7 +55,7 @@ async def _stop(system: RunningSystem, node: Node, seconds: float) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Bytes:
-    """What a node has said to the banks over the connections that it has open."""
+    """Counts the bytes that a node sent to banks over the connections that were open at the begin."""
 
     pairs: tuple[Any, ...]
     before: int
@@ -69,17 +69,18 @@ class _Bytes:
         return cls(pairs, sum(pair.data_out for pair in pairs), proxies, sum(proxy.dialled for proxy in proxies))
 
     def since(self) -> int:
-        """Bytes of records that carry more than a farewell, over those connections."""
+        """The bytes of records with data, not only an alert, over those connections."""
         said: int = sum(pair.data_out for pair in self.pairs)
         return said - self.before
 
     def dials(self) -> int:
-        """Connections opened since."""
+        """The number of connections that were opened since the begin."""
         return sum(proxy.dialled for proxy in self.proxies) - self.dialled
 
 
 async def zombie(system: RunningSystem) -> None:
-    """A daemon stands still until another has its lanes. When it goes on it may not say one word to a bank."""
+    """Suspend a daemon until another one has its lanes. After it resumes, it must not send one byte of data to a
+    bank."""
     async with system.hands_on(*system.nodes):
         if not all([await system.rises(one, 30.0) for one in system.nodes]):
             return
@@ -126,7 +127,7 @@ async def _taken_over(system: RunningSystem, node: Node, owned: set[str]) -> boo
 
 
 def lanes(system: RunningSystem) -> dict[str, tuple[str, int]]:
-    """Owner and epoch of every lane, as committed. Blocks."""
+    """The owner and epoch of every lane, as committed. Blocks."""
     rows = system.grounds.journal.ask(lambda conn: conn.execute(text("SELECT lane, owner, epoch FROM lanes")).all())
     return {str(lane): (str(owner), int(epoch)) for lane, owner, epoch in rows}
 
@@ -145,7 +146,7 @@ async def _told_to_leave(system: RunningSystem) -> None:
 
 
 def crash_loop(times: int) -> Kind:
-    """A daemon that dies again and again, most times before it is up: nothing in the queues may be lost by it."""
+    """Kill a daemon again and again, mostly during its start. No message in the queues may be lost by that."""
 
     async def play(system: RunningSystem) -> None:
         node = system.dice.choice(system.nodes)
@@ -162,14 +163,18 @@ def crash_loop(times: int) -> Kind:
 
 
 async def _left_dead(system: RunningSystem) -> None:
-    """The other node must take over, and only ask about what this one was sending."""
+    """Kill a daemon and do not restart it. The other node must take over, and may only ask about payments that this one
+    was sending."""
     node = await system.leader()
     if node is None:
         return
     async with system.hands_on(node):
         with system.told("leader killed and left dead", node.name, lives=1) as incident:
-            owned = {lane for lane, (owner, _epoch) in (await system.thread(lambda: lanes(system))).items()
-                     if owner == node.name}  # fmt: skip
+            owned = {
+                lane
+                for lane, (owner, _epoch) in (await system.thread(lambda: lanes(system))).items()
+                if owner == node.name
+            }
             node.child.kill()
             died_s = system.clock.monotonic_s()
             over = await _taken_over(system, node, owned)
@@ -180,7 +185,7 @@ async def _left_dead(system: RunningSystem) -> None:
 
 
 async def _other_version(system: RunningSystem) -> None:
-    """A daemon is replaced by another version, serves beside this one for a while, and is taken back."""
+    """Replace a daemon by another version, which runs beside this version for a while, and replace it back."""
     node, other = system.dice.choice(system.nodes), system.grounds.other
     with system.told("another version beside, and back", node.name, "" if other is None else other.name) as incident:
         try:
@@ -225,7 +230,12 @@ KINDS = (
     Kind("zombie", "F-24", zombie, _several, long=True),
     Kind("daemon told to leave", "F-02", _told_to_leave),
     Kind("leader killed and left dead", "F-24", _left_dead, _several, long=True),
-    Kind("another version beside, and back", "F-38", _other_version, lambda system: system.grounds.other is not None,
-         long=True),
+    Kind(
+        "another version beside, and back",
+        "F-38",
+        _other_version,
+        lambda system: system.grounds.other is not None,
+        long=True,
+    ),
     Kind("all killed, and started together", "F-26", _together),
-)  # fmt: skip
+)

@@ -1,4 +1,4 @@
-"""A TCP proxy with faults: it cuts connections, swallows, delays and halves what passes between two programs."""
+"""A TCP proxy with faults: it cuts connections, and swallows, delays or halves the bytes between two programs."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from twisted.python.failure import Failure
 
 CONNECT_S = 5
 HALF_S = 0.05
-"""How long half a message lies there before the connection breaks."""
+"""How long the first half of a message is there before the connection breaks."""
 
 
 class LinkState(StrEnum):
-    """What a link does with what passes. `HOLE` keeps connections open and lets nothing through."""
+    """The states of a link. `HOLE` keeps connections open and lets nothing through."""
 
     FAIR = "fair"
     HOLE = "hole"
@@ -29,7 +29,7 @@ class LinkState(StrEnum):
 
 
 class Proxy:
-    """Listens on a free port of the loopback and carries bytes to `target`, which is asked at each connection."""
+    """Listens on a free port of the loopback, and forwards bytes to `target`, which is called at each connection."""
 
     def __init__(self, reactor: Any, target: Callable[[], tuple[str, int]]) -> None:
         self.reactor = reactor
@@ -47,23 +47,23 @@ class Proxy:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port at which the proxy listens."""
         assert self._listening is not None
         return cast(IPv4Address, self._listening.getHost()).port
 
     def listen(self, interface: str = "127.0.0.1") -> None:
-        """Begin."""
+        """Begin to listen."""
         factory = Factory.forProtocol(lambda: _End(_Pair(self)))
         factory.noisy = False
         self._listening = self.reactor.listenTCP(0, factory, interface=interface)
 
     def lose(self, word: bytes | None, *, arrives: bool = True) -> None:
-        """Break off the next connection whose client says `word`: with `arrives` once the server has answered, and
-        that answer is lost; else before the word has arrived. None: never mind."""
+        """Break off the next connection whose client sends `word`. With `arrives`, the server gets the word and its
+        answer is lost; otherwise the word does not arrive. None cancels this."""
         self._word = None if word is None else (word, arrives)
 
     def heard(self, data: bytes) -> bool | None:
-        """Whether the word that is to be lost was said now: None, or whether it is to arrive."""
+        """Whether the bytes contain the word to lose. None if they do not; else whether the word is to arrive."""
         if self._word is None or self._word[0] not in data:
             return None
         arrives, self._word = self._word[1], None
@@ -72,22 +72,22 @@ class Proxy:
 
     @property
     def data_out(self) -> int:
-        """Bytes of the records that may carry something, from clients over the connections that are open now."""
+        """Bytes of records that may carry data, from clients over the connections that are open now."""
         return sum(pair.data_out for pair in self.pairs)
 
     def cut(self) -> int:
-        """Break every connection off; returns how many there were."""
+        """Break off every connection. Returns how many there were."""
         pairs = list(self.pairs)
         for pair in pairs:
             pair.cut()
         return len(pairs)
 
     def halve(self, times: int = 1) -> None:
-        """Of the next `times` pieces that pass, let the first half through and break the connection off."""
+        """For the next `times` pieces of data, forward the first half and break the connection off."""
         self.halves = times
 
     def set(self, state: LinkState, delay_s: float = 0.0) -> None:
-        """Change the link's state; back to FAIR, what was held goes on."""
+        """Change the link's state. On the change back to FAIR the held bytes are forwarded."""
         self.state, self.delay_s = state, delay_s
         if state is LinkState.REFUSE:
             self.cut()
@@ -95,13 +95,13 @@ class Proxy:
             pair.flush()
 
     def shuts(self, shut: bool) -> None:
-        """Let nobody through whatever the state, or go by the state again."""
+        """Let no bytes through, whatever the state is; or follow the state again."""
         self.shut = shut
         if shut:
             self.cut()
 
     async def close(self) -> None:
-        """Stop listening and break everything off."""
+        """Stop listening and break off every connection."""
         listening, self._listening = self._listening, None
         if listening is not None:
             await maybeDeferred(listening.stopListening)
@@ -109,7 +109,7 @@ class Proxy:
 
 
 class _Pair:
-    """One connection through the proxy: both its ends."""
+    """The two ends of one connection through the proxy."""
 
     def __init__(self, proxy: Proxy) -> None:
         self.proxy = proxy
@@ -120,7 +120,7 @@ class _Pair:
         self._records = _Records()
 
     def opened(self, end: _End) -> None:
-        """The client has come: reach for its server."""
+        """A client has connected: connect to the server."""
         self.ends.append(end)
         self.proxy.pairs.add(self)
         self.proxy.dialled += 1
@@ -136,7 +136,7 @@ class _Pair:
 
     @property
     def data_out(self) -> int:
-        """Bytes of the client's records that may carry something."""
+        """The number of bytes in the client's records that may carry data."""
         return self._records.data
 
     def _joined(self, end: Any) -> None:
@@ -147,7 +147,7 @@ class _Pair:
         self.flush()
 
     def passed(self, end: _End, data: bytes) -> None:
-        """Bytes came in at one end."""
+        """Handle bytes from one end."""
         side = self.ends.index(end)
         if side == 0:
             self.proxy.bytes_out += len(data)
@@ -168,25 +168,25 @@ class _Pair:
             self.flush()
 
     def flush(self) -> None:
-        """Let through what may pass."""
+        """Forward the bytes that the state allows."""
         while self._held and len(self.ends) == 2 and self.proxy.state is not LinkState.HOLE and not self._over:
             due_s, side, data = self._held[0]
-            # What comes later waits behind what is held: a stream keeps its order, also when the state changes.
+            # Later bytes wait behind held ones, because a stream keeps its order, also when the state changes.
             if self.proxy.state is LinkState.SLOW and due_s > self.proxy.reactor.seconds():
                 return
             self._held.popleft()
             if self.proxy.halves and len(data) > 1:
                 self.proxy.halves -= 1
-                self.ends[1 - side].write(data[: len(data) // 2])
-                # Nothing may pass any more: a stream loses its end, never its middle.
+                self.ends[1 - side].send_bytes(data[: len(data) // 2])
+                # Nothing may pass any more, so that a stream loses its end and never a part in the middle.
                 self._over = True
                 self._held.clear()
                 self.proxy.reactor.callLater(HALF_S, self.cut)
                 return
-            self.ends[1 - side].write(data)
+            self.ends[1 - side].send_bytes(data)
 
     def lost(self, end: _End) -> None:
-        """One end is gone; what it had sent still arrives, then the other goes too."""
+        """Handle the end of one side. The bytes that it sent still arrive, then the other side is closed too."""
         self.proxy.pairs.discard(self)
         self.flush()
         self._over = True
@@ -195,7 +195,7 @@ class _Pair:
                 other.finish()
 
     def cut(self) -> None:
-        """Break both ends off."""
+        """Break off both sides."""
         self._over = True
         self.proxy.pairs.discard(self)
         for end in self.ends:
@@ -203,7 +203,7 @@ class _Pair:
 
 
 class _Records:
-    """Reads a TLS client's record headers: what is longer than a farewell (an alert of two bytes, sealed) is data."""
+    """Reads the record headers of a TLS client. A record longer than a sealed alert of two bytes counts as data."""
 
     FAREWELL = 32
 
@@ -249,7 +249,7 @@ class _End(Protocol):
         self._open = False
         self._pair.lost(self)
 
-    def write(self, data: bytes) -> None:
+    def send_bytes(self, data: bytes) -> None:
         if self._open and self.transport is not None:
             self.transport.write(data)
 

@@ -10,7 +10,7 @@ from pika.exceptions import AMQPError
 
 
 def deleter(broker: Mapping[str, Any], role: str, *, full_too: bool = False) -> Callable[[str], bool]:
-    """A function that deletes an empty queue and says whether it did. It blocks.
+    """Make a function that deletes an empty queue and says whether it did. The function blocks.
 
     A queue that holds something is left alone unless `full_too`: what an ERP throws away unread is no loss of the
     gateway's. (RabbitMQ deletes quorum queues only without looking.)
@@ -19,16 +19,20 @@ def deleter(broker: Mapping[str, Any], role: str, *, full_too: bool = False) -> 
 
 
 def consumed(broker: Mapping[str, Any], role: str) -> Callable[[str], bool]:
-    """A function that says whether a queue is there and somebody consumes from it. It blocks."""
+    """Make a function that says whether a queue exists and has a consumer. The function blocks."""
     return _doer(broker, role, lambda channel, queue: channel.queue_declare(queue, passive=True).method.consumer_count)
 
 
 def _doer(broker: Mapping[str, Any], role: str, what: Callable[[Any, str], Any]) -> Callable[[str], bool]:
     login = broker["users"][role]
     address = pika.ConnectionParameters(
-        broker["host"], broker["port"], broker["vhost"], pika.PlainCredentials(login["user"], login["password"]),
-        blocked_connection_timeout=10, socket_timeout=10,
-    )  # fmt: skip
+        broker["host"],
+        broker["port"],
+        broker["vhost"],
+        pika.PlainCredentials(login["user"], login["password"]),
+        blocked_connection_timeout=10,
+        socket_timeout=10,
+    )
 
     def do(queue: str) -> bool:
         try:

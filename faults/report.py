@@ -1,4 +1,4 @@
-"""The campaign's report: one HTML file that needs nothing else. Pure: facts in, text out."""
+"""The campaign's report: one self-contained HTML file. Pure: facts in, text out."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _ROW_PX, _LEFT_PX, _WIDE_PX = 18, 260, 780
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """One line of an incident's timeline: seconds since the incident began, and what happened."""
+    """One line of an incident's timeline: the seconds since the incident began, and the event."""
 
     after_s: float
     text: str
@@ -36,7 +36,7 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Everything the report shows. `timelines` go with `incidents`; `stories` are files of payments, opened."""
+    """All facts that the report shows. `timelines` belong to `incidents`; `stories` are decrypted files of payments."""
 
     result: Result
     incidents: Sequence[Incident]
@@ -50,7 +50,7 @@ class Facts:
 
 
 def html(facts: Facts) -> str:
-    """The whole page."""
+    """The whole HTML page of the report."""
     result = facts.result
     parts = [
         f"<!doctype html><meta charset=utf-8><title>bankgw fault campaign</title><style>{_STYLE}</style>",
@@ -58,16 +58,21 @@ def html(facts: Facts) -> str:
         f'<p class="sum{"" if result.holds else " bad"}">{escape(result.last_line())}</p>',
         f"<p class=soft>{escape(str(result.verdict.breakdown()))}. Again: <code>{escape(facts.again)}</code></p>",
         *_findings(result),
-        "<h2>When what was done</h2>", _chart(facts.incidents, facts.lasted_s),
-        "<h2>Faults by kind</h2>", _counts(result.faults, "fault", "times"),
+        "<h2>When what was done</h2>",
+        _chart(facts.incidents, facts.lasted_s),
+        "<h2>Faults by kind</h2>",
+        _counts(result.faults, "fault", "times"),
         "<h2>Lines of the fault matrix</h2>",
         _table([("line", "kind of incident", "times"), *((one, kind, str(n)) for one, kind, n in facts.matrix)]),
-        "<h2>What the payments' table went through</h2>", _counts(Counter(facts.rules), "row", "times"),
+        "<h2>What the payments' table went through</h2>",
+        _counts(Counter(facts.rules), "row", "times"),
         "<h2>Incidents, one by one</h2>",
         *(_incident(*pair) for pair in zip(facts.incidents, facts.timelines, strict=True)),
-        "<h2>Files of payments to which something happened</h2>", *(_story(*story) for story in facts.stories),
-        "<h2>Where this ran</h2>", _table([(key, value) for key, value in facts.environment.items()]),
-    ]  # fmt: skip
+        "<h2>Files of payments to which something happened</h2>",
+        *(_story(*story) for story in facts.stories),
+        "<h2>Where this ran</h2>",
+        _table([(key, value) for key, value in facts.environment.items()]),
+    ]
     return "\n".join(parts)
 
 

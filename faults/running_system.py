@@ -1,4 +1,4 @@
-"""The running system under test: daemons, broker, banks and ERP, and which incident holds which daemon."""
+"""The system under test: daemons, broker, banks and ERP, and which incident uses which daemon."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.threads import deferToThreadPool
 
 from faults.erp_listener import ErpListener
-from faults.incidents import KILL, Diary, Incident
+from faults.incidents import KILL, Incident, IncidentLog
 from faults.servers import Rabbit
-from faults.site import Grounds, Node
+from faults.site import CampaignSite, Node
 from gateway.cli.exit_codes import UNAVAILABLE
-from gateway.clock import Clock
 from gateway.demo.erp import Erp
 from gateway.demo.processes import NotStarted
+from gateway.kernel.clock import Clock
+from gateway.kernel.tasks import sleep
 from gateway.simbank.record import read_executions
-from gateway.tasks import sleep
 
 UP_S = 30.0
 AGAIN_S = 1.0
@@ -27,13 +27,21 @@ AFTER_TROUBLE_S = 8.0
 
 
 class RunningSystem:
-    """See the module. `stopping`: nothing more is to be done to anybody. Whoever restarts the database's server, or
-    must not have it restarted, holds `server`."""
+    """The daemons, broker, banks and ERP under test. When `stopping` is set, no incident may touch anything. An
+    incident that restarts the database's server, or must not have it restarted, holds `server`."""
 
     def __init__(
-        self, reactor: Any, clock: Clock, grounds: Grounds, erp: Erp, listener: ErpListener, diary: Diary,
-        dice: random.Random, rabbit: Rabbit | None, per_second: float,
-    ) -> None:  # fmt: skip
+        self,
+        reactor: Any,
+        clock: Clock,
+        grounds: CampaignSite,
+        erp: Erp,
+        listener: ErpListener,
+        diary: IncidentLog,
+        dice: random.Random,
+        rabbit: Rabbit | None,
+        per_second: float,
+    ) -> None:
         self.stopping = False
         self.clock = clock
         self.grounds = grounds
@@ -60,7 +68,7 @@ class RunningSystem:
 
     @contextmanager
     def told(self, kind: str, target: str, detail: str = "", lives: int = 0) -> Iterator[Incident]:
-        """An incident, from its begin to its end."""
+        """Log an incident from its begin to its end."""
         incident = self.diary.begin(kind, target, detail, lives)
         try:
             yield incident
@@ -69,7 +77,7 @@ class RunningSystem:
 
     @asynccontextmanager
     async def hands_on(self, *nodes: Node) -> AsyncIterator[None]:
-        """Nobody else may kill, stop or start these meanwhile."""
+        """Reserve these daemons, so that no other incident kills, stops or starts them in the block."""
         held: list[DeferredLock] = []
         try:
             for node in sorted(nodes, key=lambda node: node.name):
@@ -82,7 +90,8 @@ class RunningSystem:
 
     @contextmanager
     def trouble(self) -> Iterator[None]:
-        """The journal cannot be reached: a daemon that is started now ends, and whoever minds it starts it again."""
+        """Mark the block as one in which the journal cannot be reached: a daemon that is started in it ends, and its
+        minder starts it again."""
         self._troubled_until_s = float("inf")
         try:
             yield
@@ -90,15 +99,15 @@ class RunningSystem:
             self._troubled_until_s = self.clock.monotonic_s() + AFTER_TROUBLE_S
 
     async def wait(self, seconds: float) -> None:
-        """Let time pass."""
+        """Wait for a number of seconds."""
         await sleep(self.clock, seconds)
 
     async def between(self, least_s: float, most_s: float) -> None:
-        """Let a drawn time pass."""
+        """Wait for a random time."""
         await self.wait(self.dice.uniform(least_s, most_s))
 
     async def until(self, condition: Callable[[], bool], limit_s: float, every_s: float = 0.1) -> bool:
-        """Wait for something; whether it came in time."""
+        """Wait for a condition. Returns whether it came true in time."""
         until_s = self.clock.monotonic_s() + limit_s
         while not condition():
             if self.clock.monotonic_s() > until_s:
@@ -107,15 +116,15 @@ class RunningSystem:
         return True
 
     def thread(self, work: Callable[[], Any]) -> Deferred[Any]:
-        """Run something that blocks."""
+        """Run a blocking function in a thread."""
         return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), work)
 
     async def rises(self, node: Node, limit_s: float) -> bool:
-        """Wait for a daemon to open its door; whether it did in time."""
+        """Wait until a daemon is ready. Returns whether it was in time."""
         return await self.until(lambda: node.up, limit_s)
 
     async def leader(self, *, free: bool = False) -> Node | None:
-        """A node that has opened its door, `free`: and in nobody's hands; None if none does in time."""
+        """A node that is ready; with `free`, one that no incident uses. None if there is none in time."""
         until_s = self.clock.monotonic_s() + UP_S
         while self.clock.monotonic_s() < until_s and not self.stopping:
             led = [node for node in self.nodes if node.up and not node.frozen]
@@ -128,21 +137,21 @@ class RunningSystem:
 
     @asynccontextmanager
     async def one(self) -> AsyncIterator[Node]:
-        """A node to do something to, in this one's hands and up if that can be."""
+        """Reserve a node for an incident, if possible one that is ready."""
         node = await self.leader() or self.dice.choice(self.nodes)
         async with self.hands_on(node):
             await self.until(lambda: node.up, UP_S)
             yield node
 
     async def kill(self, node: Node, detail: str) -> None:
-        """SIGKILL and a new life. For whoever has the hands on it."""
+        """SIGKILL a reserved daemon and start it again."""
         with self.told(KILL, node.name, detail, lives=1):
             node.child.kill()
             node.start()
 
     async def mind_for_ever(self) -> None:
-        """Be the service manager: start what ended because nothing can be done without a journal. Raises NotStarted
-        for a daemon that ended for any other reason."""
+        """Act as the service manager: start daemons that ended because there was no journal. Raises NotStarted for a
+        daemon that ended for any other reason."""
         while not self.stopping:
             await self.wait(0.2)
             for node in self.nodes:
@@ -163,6 +172,6 @@ class RunningSystem:
             node.revive()
 
     def executed_since(self, at_ms: int) -> int:
-        """How many instructions the banks have taken since then."""
+        """The number of instructions that the banks have accepted since then."""
         ledgers = (self.grounds.site.ledger(bank) for bank in self.grounds.banks)
         return sum(one.at_ms >= at_ms for ledger in ledgers for one in read_executions(ledger))

@@ -1,4 +1,5 @@
-"""`python -m faults.scraper PORT CLIENTS SECONDS`: reads /metrics as fast as it comes, and once never."""
+"""`python -m faults.scraper PORT CLIENTS SECONDS`: reads /metrics as fast as possible; one client never reads the
+answer."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ def _read(port: int, until_s: float, counts: list[int]) -> None:
 
 
 def main(port: int, clients: int, seconds: float) -> None:
-    """Scrape, and say how often."""
+    """Read the metrics for `seconds` seconds with `clients` clients, and print the number of answers."""
     until_s, counts = time.monotonic() + seconds, list[int]()
     threads = [Thread(target=_read, args=(port, until_s, counts), daemon=True) for _ in range(clients)]
     slow = socket.socket()

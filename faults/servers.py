@@ -16,8 +16,8 @@ from typing import Any
 
 from setup import broker as rabbitmq
 from setup import postgresql
-from setup.amqp import Answer, login
-from setup.machine import LOOPBACK, NotToBeHad, free_port, listens, password, run, wait_until
+from setup.amqp import LoginAnswer, login
+from setup.machine import LOOPBACK, ServiceMissing, free_port, listens, password, run, wait_until
 
 CONTROL_S = 180.0
 """`rabbitmqctl` starts a virtual machine of its own, which takes a minute on a busy one."""
@@ -28,7 +28,7 @@ _VHOST = "faults"
 
 @dataclass(slots=True)
 class Server:
-    """One server process with all that it starts: a session of its own, ended as a whole and by its id."""
+    """One server process with its children. They run in a session of their own, which is ended as a whole by its id."""
 
     command: Sequence[str]
     log: Path
@@ -37,19 +37,25 @@ class Server:
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """A new life; the one before must be over."""
+        """Start the server; it must not be running."""
         owner = None if self.user is None else pwd.getpwnam(self.user)
         more: dict[str, Any] = {}
         if owner is not None:
             more = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                self.command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd="/",
-                env=dict(self.env), start_new_session=True, **more,
-            )  # fmt: skip
+                self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd="/",
+                env=dict(self.env),
+                start_new_session=True,
+                **more,
+            )
 
     def end(self, how: signal.Signals, patience_s: float = 20.0) -> None:
-        """Signal it, wait, and SIGKILL all of it after `patience_s`. Blocks."""
+        """Send a signal, wait for the end, and send SIGKILL to all its processes after `patience_s` seconds. Blocks."""
         process, self.process = self.process, None
         if process is None:
             return
@@ -67,14 +73,14 @@ class Server:
 
 
 class Rabbit:
-    """A RabbitMQ node with one virtual host. Raises NotToBeHad where there is no RabbitMQ."""
+    """A RabbitMQ node with one virtual host. Raises ServiceMissing where there is no RabbitMQ."""
 
     def __init__(self, folder: Path) -> None:
         program = rabbitmq.server_program()
         if program is None:
-            raise NotToBeHad("no rabbitmq-server")
+            raise ServiceMissing("no rabbitmq-server")
         folder.mkdir(mode=0o700)
-        self._access = rabbitmq.Access(_VHOST, (_VHOST,), {role: rabbitmq.Login(role, password()) for role in _ROLES})
+        self._access = rabbitmq.BrokerAccess(_VHOST, {role: rabbitmq.Login(role, password()) for role in _ROLES})
         self.port, mapper, distribution = free_port(), free_port(), free_port()
         self._env = rabbitmq.node_environment(folder, self.port, mapper, distribution, self._access)
         log = folder / "console.log"
@@ -86,45 +92,54 @@ class Rabbit:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What `.run/broker.json` says of a broker."""
+        """The description of this broker, in the form of `.run/broker.json`."""
         return {
-            "host": LOOPBACK, "port": self.port, "vhost": _VHOST, "private": True,
+            "host": LOOPBACK,
+            "port": self.port,
+            "vhost": _VHOST,
+            "private": True,
             "users": {role: asdict(entry) for role, entry in self._access.logins.items()},
-        }  # fmt: skip
+        }
 
     def open(self) -> None:
-        """Start everything and wait until it admits us. Blocks. Raises NotToBeHad."""
+        """Start the node, and wait until the gateway's user can connect. Blocks. Raises ServiceMissing."""
         self._mapper.start()
         wait_until(lambda: listens(self._mapper_port), limit_s=10)
         self.start()
         if not wait_until(self.admits, limit_s=UP_S, every_s=0.3):
             tail = "\n".join(self._log.read_text("utf-8", "replace").splitlines()[-10:])
             self.close()
-            raise NotToBeHad(f"RabbitMQ did not come up:\n{tail}")
+            raise ServiceMissing(f"RabbitMQ did not come up:\n{tail}")
 
     def admits(self) -> bool:
-        """Whether the gateway's user is let in."""
+        """Whether the gateway's user can connect."""
         entry = self._access.logins[rabbitmq.DAEMON]
-        return login(LOOPBACK, self.port, entry.user, entry.password, _VHOST) is Answer.WELCOME
+        return login(LOOPBACK, self.port, entry.user, entry.password, _VHOST) is LoginAnswer.WELCOME
 
     def start(self) -> None:
-        """A new life of the node."""
+        """Start the node again."""
         self._node.start()
 
     def kill(self) -> None:
-        """SIGKILL, with everything in its memory."""
+        """Send SIGKILL to the node. Its memory is lost."""
         self._node.end(signal.SIGKILL)
 
     def control(self, *words: str) -> bool:
-        """`rabbitmqctl` on this node. Blocks."""
+        """Run `rabbitmqctl` on this node. Blocks."""
         program = shutil.which("rabbitmqctl", path=self._env["PATH"]) or "rabbitmqctl"
-        # Debian's wrapper becomes the user rabbitmq, who has no key to this node: take RabbitMQ's own script.
+        # Debian's wrapper becomes the user rabbitmq, who has no cookie of this node: take RabbitMQ's own script.
         own = rabbitmq.server_program()
         if own is not None and (own.parent / "rabbitmqctl").exists():
             program = str(own.parent / "rabbitmqctl")
         env = {**self._env, "RABBITMQ_CTL_DIST_PORT": str(free_port())}
-        done = subprocess.run((program, "-q", *words), env=env, stdin=subprocess.DEVNULL, capture_output=True,
-                              timeout=CONTROL_S, check=False)  # fmt: skip
+        done = subprocess.run(
+            (program, "-q", *words),
+            env=env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=CONTROL_S,
+            check=False,
+        )
         return done.returncode == 0
 
     def close(self) -> None:
@@ -134,13 +149,14 @@ class Rabbit:
 
 
 class Postgresql:
-    """A PostgreSQL of its own, bound to the loopback. Raises NotToBeHad where there is none."""
+    """A PostgreSQL server of the campaign's own, bound to the loopback. Raises ServiceMissing if PostgreSQL is not
+    installed."""
 
     def __init__(self) -> None:
         initdb, server = postgresql.program("initdb"), postgresql.program("postgres")
         if initdb is None or server is None:
-            raise NotToBeHad("no PostgreSQL server programs")
-        # The server refuses to run as root, and its user cannot see into a folder of root's.
+            raise ServiceMissing("no PostgreSQL server programs")
+        # The server refuses to run as root, and its user cannot read a folder of root's.
         self.folder = Path(tempfile.mkdtemp(prefix="bankgw-faults-pg-", dir="/var/tmp"))
         self._secret, self.port = password(), free_port()
         self._data = self.folder / "data"
@@ -154,29 +170,29 @@ class Postgresql:
 
     @property
     def url(self) -> str:
-        """Of the server's own database, as its administrator."""
+        """The URL of the server's own database, as its administrator."""
         return f"postgresql+psycopg://postgres:{self._secret}@{LOOPBACK}:{self.port}/postgres"
 
     def open(self) -> None:
-        """Start it and wait. Blocks. Raises NotToBeHad."""
+        """Start the server and wait until it accepts connections. Blocks. Raises ServiceMissing."""
         self._server.start()
         if not wait_until(self.answers, limit_s=UP_S):
             self.close()
-            raise NotToBeHad("the campaign's PostgreSQL did not come up")
+            raise ServiceMissing("the campaign's PostgreSQL did not come up")
 
     def answers(self) -> bool:
-        """Whether it lets us in."""
+        """Whether the server accepts connections."""
         command = [*postgresql.PSQL, "-h", LOOPBACK, "-p", str(self.port), "-U", "postgres", "postgres"]
         return run([*command, "-c", "select 1"], timeout_s=10, PGPASSWORD=self._secret)[0]
 
     def restart(self, how: signal.Signals, pause_s: float) -> None:
-        """End it (SIGQUIT: as a crash; SIGINT: hanging up on everybody) and start it again. Blocks."""
+        """End the server (SIGQUIT: as in a crash; SIGINT: closing every connection) and start it again. Blocks."""
         self._server.end(how)
         time.sleep(pause_s)
         self._server.start()
         wait_until(self.answers, limit_s=UP_S)
 
     def close(self) -> None:
-        """Stop and remove it."""
+        """Stop the server and remove its files."""
         self._server.end(signal.SIGINT)
         shutil.rmtree(self.folder, ignore_errors=True)

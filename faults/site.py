@@ -23,12 +23,12 @@ from faults.links import LOOPBACK, NETWORK, ROLES, Links
 from faults.proxy import Proxy
 from faults.servers import Postgresql
 from gateway.cli.exit_codes import UNAVAILABLE
-from gateway.clock import Clock
 from gateway.demo import evidence, processes, stage
 from gateway.demo import site as demo_site
 from gateway.demo.processes import Child, NotStarted
+from gateway.kernel.clock import Clock
+from gateway.kernel.tasks import sleep
 from gateway.simbank.pki import BankPki
-from gateway.tasks import sleep
 
 T = TypeVar("T")
 UP = b'"broker.up"'
@@ -39,16 +39,22 @@ HOOKED_DAEMON = "faults.hooked_daemon"
 
 
 class Node:
-    """One daemon: its process, its own proxies to broker, database and each bank, and its network if it has one.
+    """One daemon with its process, its own proxies to broker, database and each bank, and its network if it has one.
 
     While it is `excused`, something was done to it that may make it end by itself or stop a lane; whoever did that
     starts it anew. What it wrote meanwhile is kept, but no finding.
     """
 
     def __init__(
-        self, name: str, site: demo_site.Site, command: tuple[str, ...], broker: Proxy, banks: Mapping[str, Proxy],
-        database: Proxy | None, links: Links | None,
-    ) -> None:  # fmt: skip
+        self,
+        name: str,
+        site: demo_site.Site,
+        command: tuple[str, ...],
+        broker: Proxy,
+        banks: Mapping[str, Proxy],
+        database: Proxy | None,
+        links: Links | None,
+    ) -> None:
         self.name = name
         self.site = site
         self.broker = broker
@@ -64,7 +70,8 @@ class Node:
         self._log_from = 0
 
     def start(self) -> None:
-        """A new life. If the one before ended because there was no journal, what it said about that is no finding."""
+        """Start the daemon. If its last process ended because the journal was unreachable, its log lines about that are
+        no finding."""
         ended = self.child.ended()
         if ended is not None and ended.code == UNAVAILABLE:
             self.forgive()
@@ -72,7 +79,7 @@ class Node:
         self.child.start()
 
     def revive(self) -> str:
-        """Start it if it has ended; what to say about that."""
+        """Start the daemon if it has ended. Returns a sentence about that."""
         ended = self.child.ended()
         if ended is None:
             return ""
@@ -81,7 +88,7 @@ class Node:
         return f"; it ended by itself with code {ended.code} and was started again"
 
     def be(self, tree: Path | None) -> None:
-        """From its next life on it is the version in that tree; None: this one."""
+        """Run the version in `tree` from the next start on; None for this version."""
         if tree is None:
             self.child.command = self._own
             return
@@ -94,11 +101,11 @@ class Node:
 
     @property
     def up(self) -> bool:
-        """Whether this life has opened the door to the ERP."""
+        """Whether the present process of the daemon is ready for the ERP."""
         return self.child.ended() is None and UP in self.said()
 
     def said(self, since: int | None = None) -> bytes:
-        """What this life has written, or what came after `since` (see `mark`)."""
+        """The log of the present process, or its part after `since` (see `mark`)."""
         if not self.child.log.exists():
             return b""
         with self.child.log.open("rb") as log:
@@ -106,17 +113,18 @@ class Node:
             return log.read()
 
     def mark(self) -> int:
-        """Where its log ends now."""
+        """The present end of the daemon's log."""
         return self._log_size()
 
     @property
     def excused(self) -> bool:
-        """Whether it may end by itself just now."""
+        """Whether the daemon may end by itself now."""
         return any(end is None for _begin, end in self._excused)
 
     @contextmanager
     def excuse(self) -> Iterator[None]:
-        """What it does meanwhile is no defect. Leave with a fresh life begun, or nothing wrong with the old one."""
+        """Excuse the daemon's errors in the block. At its end either a new process has begun, or the old one must be
+        healthy."""
         span: list[int | None] = [self._log_size(), None]
         self._excused.append(span)
         try:
@@ -125,11 +133,11 @@ class Node:
             span[1] = self._log_size()
 
     def excuse_since(self, mark: int) -> None:
-        """What it has said since then, and has ended with, is no defect."""
+        """Excuse the errors since then, including an end of the process."""
         self._excused.append([mark, self._log_size()])
 
     def defects(self) -> list[str]:
-        """What it logged that only a defect can cause, outside the times for which it is excused."""
+        """Log lines that only a defect causes, outside the excused times."""
         data, kept, at = self.said(0), b"", 0
         for begin, end in sorted((begin or 0, end or len(data)) for begin, end in self._excused):
             kept += data[at : max(at, data.rfind(b"\n", 0, begin) + 1)]
@@ -140,7 +148,7 @@ class Node:
         return list((Counter(found) - self._forgiven).elements())
 
     def forgive(self) -> None:
-        """It did not come up, for a reason that is no fault of its own."""
+        """Excuse a failed start whose reason is no defect."""
         plain = self.child.log.with_suffix(".life")
         plain.write_bytes(self.said())
         found = evidence.defects(plain)
@@ -148,11 +156,11 @@ class Node:
 
     @property
     def proxies(self) -> tuple[Proxy, ...]:
-        """All of them."""
+        """All proxies of the node."""
         return (self.broker, *self.banks.values(), *([self.database] if self.database else []))
 
     def roads(self, role: str) -> tuple[Proxy, ...]:
-        """The proxies to `banks`, `broker` or `database`."""
+        """The node's proxies to `banks`, `broker` or `database`."""
         if role == "banks":
             return tuple(self.banks.values())
         return (self.broker,) if role == "broker" else (self.database,) if self.database else ()
@@ -160,28 +168,28 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Journal:
-    """Where the journal is: None for SQLite in the node's own folder, else a server's URL with its password."""
+    """The database of the journal: SQLite in the node's own folder (None), or a server's URL with its password."""
 
     url: str | None = None
     server: Postgresql | None = None
 
     @property
     def address(self) -> tuple[str, int]:
-        """Where the server listens."""
+        """The host and port of the database's server."""
         url = make_url(self.url or "")
         return str(url.host), int(url.port or 0)
 
     @property
     def outside_url(self) -> str:
-        """Of a database on the same server that is not the campaign's."""
+        """The URL of a database on the same server that is not the campaign's."""
         url = make_url(self.url or "")
         assert url.database is not None
         return url.set(database=url.database.rpartition(ENDING)[0]).render_as_string(hide_password=False)
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
-        """A connection of the campaign's own, which no proxy is in the way of; each statement is committed at once. It
-        blocks while the server starts again. Raises sqlalchemy's errors."""
+        """A connection of the campaign, without a proxy, that commits each statement at once. Blocks while the server
+        restarts. Raises sqlalchemy's errors."""
         assert self.url is not None
         engine = create_engine(self.url, isolation_level="AUTOCOMMIT", connect_args={"connect_timeout": 5})
         try:
@@ -191,7 +199,8 @@ class Journal:
             engine.dispose()
 
     def ask(self, work: Callable[[Connection], T]) -> T:
-        """Do something over such a connection, again if it breaks: others restart the server and end its sessions."""
+        """Call `work` with such a connection, and again if the connection breaks, because other incidents restart the
+        server and end its sessions."""
         until_s = time.monotonic() + SERVER_S
         while True:
             try:
@@ -203,19 +212,20 @@ class Journal:
             time.sleep(0.2)
 
     def make(self) -> None:
-        """Make the server's database, which must not be there. Raises sqlalchemy's errors."""
+        """Create the server's database, which must not exist. Raises sqlalchemy's errors."""
         self._run("CREATE DATABASE {}")
 
     def drop(self) -> None:
-        """And drop it."""
-        # PostgreSQL waits for nobody's session to end by itself.
+        """Drop the server's database."""
+        # PostgreSQL does not wait for sessions to end by themselves.
         by_force = " WITH (FORCE)" if "postgresql" in str(self.url) else ""
         self._run("DROP DATABASE IF EXISTS {}" + by_force)
 
     def _run(self, statement: str) -> None:
         if self.url is None:
             return
-        # The campaign's database bears the name of the tests' one, with an ending: from there it is made and dropped.
+        # The campaign's database has the name of the tests' database with a suffix; it is created and dropped from
+        # there.
         engine = create_engine(self.outside_url, isolation_level="AUTOCOMMIT")
         try:
             with engine.connect() as conn:
@@ -224,7 +234,8 @@ class Journal:
             engine.dispose()
 
     def settings(self, secrets: Path, host: str, port: int) -> dict[str, Any]:
-        """As the daemon's settings want it, by way of a proxy. Its words pass in clear, so that one can be lost."""
+        """The journal's settings for a daemon that connects through a proxy. The proxy sees clear text, so that it can
+        lose one COMMIT."""
         if self.url is None:
             return {}
         url = make_url(self.url).set(host=host, port=port)
@@ -240,7 +251,7 @@ class Journal:
         return table
 
     def open_url(self, node: Node) -> str:
-        """A URL that opens it."""
+        """A URL with which the campaign opens the journal."""
         return self.url or f"sqlite:///{node.site.state / 'journal.db'}"
 
 
@@ -254,16 +265,26 @@ def _patient(engine: Engine, until_s: float) -> Connection:
         time.sleep(0.2)
 
 
-class Grounds:
-    """Sets everything up and takes it down."""
+class CampaignSite:
+    """Sets up the campaign's site and removes it."""
 
     def __init__(
-        self, reactor: Any, clock: Clock, folder: Path, broker: Mapping[str, Any],
+        self,
+        reactor: Any,
+        clock: Clock,
+        folder: Path,
+        broker: Mapping[str, Any],
         plans: tuple[demo_site.BankPlan, ...],
-        journal: Journal, nodes: int, daemon: str, *, networks: bool = False, disk_mb: int = 0,
-        senders: Mapping[str, Mapping[str, Any]] | None = None, days: str = "",
-    ) -> None:  # fmt: skip
-        """`senders` beside the ERP; `days`: a file of calendars."""
+        journal: Journal,
+        nodes: int,
+        daemon: str,
+        *,
+        networks: bool = False,
+        disk_mb: int = 0,
+        senders: Mapping[str, Mapping[str, Any]] | None = None,
+        days: str = "",
+    ) -> None:
+        """`senders`: further senders; `days`: a file of calendars."""
         self.broker = broker
         self.journal = journal
         self.nodes: list[Node] = []
@@ -290,7 +311,7 @@ class Grounds:
 
     @property
     def hooked(self) -> bool:
-        """Whether the daemons take orders from the campaign (faults.hooked_daemon)."""
+        """Whether the daemons have the campaign's hooks (faults.hooked_daemon)."""
         return self._daemon == HOOKED_DAEMON
 
     @property
@@ -300,11 +321,11 @@ class Grounds:
 
     @property
     def banks(self) -> tuple[str, ...]:
-        """Their names."""
+        """The names of the banks."""
         return tuple(plan.bank for plan in self.site.plans)
 
     def children(self) -> list[Child]:
-        """Everything that was started."""
+        """Every started process."""
         return [*self.simulators.values(), *(node.child for node in self.nodes)]
 
     async def open(self) -> None:
@@ -325,12 +346,12 @@ class Grounds:
         child = self.simulators[bank]
         while not self.site.ready_file(bank).exists():
             if child.ended() is not None or self._clock.monotonic_s() > until_s:
-                raise NotStarted(f"the simulated bank {bank} did not come up; it said:\n{child.tail()}")
+                raise NotStarted(f"the simulated bank {bank} did not start; its output:\n{child.tail()}")
             await sleep(self._clock, 0.05)
 
     async def restart_bank(self, bank: str) -> None:
-        """SIGKILL a simulator and start it again: its ledger outlives it, its port does not. One after the other: a
-        second one that comes while it is down waits until it is up."""
+        """SIGKILL a simulator and start it again with the same ledger and port. Calls come one after the other: a
+        second one waits until the simulator is up."""
         await self._restarting[bank].acquire()
         try:
             self.tally(bank)
@@ -342,7 +363,7 @@ class Grounds:
             self._restarting[bank].release()
 
     def tally(self, bank: str) -> None:
-        """Add up which faults a simulator has committed in this life, before it forgets."""
+        """Add up the faults that a simulator has committed in this life, before it forgets them."""
         self.tallied.update(stage.tell_simulator(self.site.control(bank), {"do": "report"})["faults"])
 
     def _node(self, number: int, name: str) -> Node:
@@ -355,18 +376,27 @@ class Grounds:
         banks = {bank: self._proxy(at["banks"], self._target(bank)) for bank in self.banks}
         database = None if self.journal.url is None else self._proxy(at["database"], lambda: self.journal.address)
         folder = self._folder(name)
-        site = demo_site.Site(folder, tuple(
-            replace(plan, lane={**plan.lane, **self._lane(folder, plan.bank, at["banks"], banks[plan.bank].port)})
-            for plan in self.site.plans
-        ))  # fmt: skip
+        site = demo_site.Site(
+            folder,
+            tuple(
+                replace(plan, lane={**plan.lane, **self._lane(folder, plan.bank, at["banks"], banks[plan.bank].port)})
+                for plan in self.site.plans
+            ),
+        )
         if self._disk_mb:
             self._mount(site.state)
         user = self.broker["users"]["erp-demo"]["user"]
         before = {**self.broker, "host": at["broker"], "port": broker.port}
         through = (at["database"], 0 if database is None else database.port)
-        demo_site.configure(site, before, {**stage.senders(user, self.banks), **self._senders}, node=name,
-                      may_dial=() if links is None else (NETWORK,), more=self._tables,
-                      journal=self.journal.settings(site.folder / "secrets", *through))  # fmt: skip
+        demo_site.configure(
+            site,
+            before,
+            {**stage.senders(user, self.banks), **self._senders},
+            node=name,
+            may_dial=() if links is None else (NETWORK,),
+            more=self._tables,
+            journal=self.journal.settings(site.folder / "secrets", *through),
+        )
         inside = () if links is None else links.inside()
         return Node(name, site, (*inside, *self._command(site)), broker, banks, database, links)
 
@@ -380,15 +410,20 @@ class Grounds:
         if host != LOOPBACK:
             files = BankPki(folder / "pki", bank)
             lane["tls"] = {
-                "ca_file": str(files.ca_cert), "certificate": str(files.client_cert),
-                "key": {"file": str(files.client_key)}, "server_name": LOOPBACK,
-            }  # fmt: skip
+                "ca_file": str(files.ca_cert),
+                "certificate": str(files.client_cert),
+                "key": {"file": str(files.client_key)},
+                "server_name": LOOPBACK,
+            }
         return lane
 
     def _mount(self, folder: Path) -> None:
         folder.mkdir(mode=0o700)
-        subprocess.run(("mount", "-t", "tmpfs", "-o", f"size={self._disk_mb}m,mode=0700", "bankgw-faults", str(folder)),
-                       check=True, capture_output=True)  # fmt: skip
+        subprocess.run(
+            ("mount", "-t", "tmpfs", "-o", f"size={self._disk_mb}m,mode=0700", "bankgw-faults", str(folder)),
+            check=True,
+            capture_output=True,
+        )
         self._mounted.append(folder)
 
     def _command(self, site: demo_site.Site) -> tuple[str, ...]:
@@ -399,7 +434,7 @@ class Grounds:
         return (sys.executable, "-m", self._daemon, str(site.settings))
 
     def _folder(self, name: str) -> Path:
-        """Each node has its own state, secrets and settings; they share the PKI and one vault key."""
+        """Make a node's folder, with its own state, secrets and settings. The nodes share the PKI and one vault key."""
         first = self.site.folder
         if name == self._names[0]:
             return first
@@ -420,13 +455,13 @@ class Grounds:
             try:
                 ports = json.loads(file.read_text("utf-8"))["ports"]
             except FileNotFoundError:
-                return ("127.0.0.1", 1)  # nobody is there while the simulator starts again
+                return ("127.0.0.1", 1)  # the simulator starts again and does not answer
             return ("127.0.0.1", int(ports["business"]))
 
         return target
 
     def take_down(self) -> None:
-        """Take networks away and keep what is on small disks. For when no daemon runs any more."""
+        """Remove networks, and copy the content of small disks. No daemon may run any more."""
         for links in self._links:
             links.plug()
             links.remove()
@@ -440,7 +475,7 @@ class Grounds:
             kept.rename(folder)
 
     async def close_proxies(self) -> None:
-        """Nothing passes any more."""
+        """Close all proxies."""
         for node in self.nodes:
             for proxy in node.proxies:
                 await proxy.close()

@@ -20,7 +20,7 @@ from faults.running_system import RunningSystem
 from faults.site import Node
 
 STOPS_MS = 1_000
-"""How soon nothing more may leave once nothing can be written down."""
+"""How soon nothing may leave any more after writing has become impossible."""
 _LOCK = {
     "postgresql": ("BEGIN", "LOCK TABLE payments IN ACCESS EXCLUSIVE MODE"),
     "mysql": ("LOCK TABLES payments WRITE",),
@@ -50,7 +50,7 @@ def _lost(proxy: Proxy, words: int) -> bool:
 
 
 async def _lost_commit(system: RunningSystem) -> None:
-    """The connection breaks at a COMMIT: after the server carried it out, or before it heard of it."""
+    """Break the connection at a COMMIT: after the server executed it, or before the server got it."""
     node = system.dice.choice(system.nodes)
     proxy, arrives = node.database, system.dice.random() < 0.6
     assert proxy is not None
@@ -101,7 +101,7 @@ async def _locked(system: RunningSystem) -> None:
                 try:
                     await system.thread(lambda: lite.execute("BEGIN IMMEDIATE"))
                 except sqlite3.OperationalError as error:
-                    # Another incident holds it: a daemon that stands still in mid-commit, a copy being made.
+                    # Another incident holds it: a daemon suspended in mid-commit, or a copy in progress.
                     incident.detail = f"not met: {error}"
                     return
                 await system.wait(seconds)
@@ -110,7 +110,7 @@ async def _locked(system: RunningSystem) -> None:
         try:
             await system.thread(lambda: _hold_tables(system, seconds))
         except OperationalError as error:
-            # Somebody ended this session too, or chose it to end a deadlock.
+            # This session was ended too, or was chosen as the victim of a deadlock.
             incident.detail = f"over early: {type(error.orig).__name__}"
 
 
@@ -124,7 +124,7 @@ def _hold_tables(system: RunningSystem, seconds: float) -> None:
 
 
 async def _disk_full(system: RunningSystem) -> None:
-    """Nothing can be written down, so nothing may leave; with room again it goes on by itself."""
+    """Let no write succeed, so that nothing may be sent. With room again the daemon must go on by itself."""
     async with system.one() as node:
         ballast = node.site.state / "ballast"
         with node.excuse(), system.told("disk full", node.name) as incident:
@@ -155,7 +155,8 @@ def _fill(ballast: Path) -> None:
 
 
 async def _no_audit(system: RunningSystem) -> None:
-    """The audit trail cannot be written: no change of state, so no send. People restart what stopped for good."""
+    """Let the audit trail fail, so that there is no change of state and no send. Persons restart a daemon that stopped
+    for good."""
     async with system.hands_on(*system.nodes):
         for node in system.nodes:
             await system.rises(node, 20.0)
@@ -165,8 +166,8 @@ async def _no_audit(system: RunningSystem) -> None:
             try:
                 await system.between(3.0, 6.0)
             finally:
-                # Before the trail can be written again: else an order that just failed for it could be refused in that
-                # very moment, as a defect, which is right and yet none of what its ERP was to hear.
+                # Before the trail can be written again: otherwise an order that just failed could be refused in that
+                # moment as a defect, which is right, but not what its ERP was to be told.
                 for node in system.nodes:
                     if node.child.ended() is None:
                         node.child.kill()
@@ -212,7 +213,7 @@ def _audit_can_fail(system: RunningSystem) -> bool:
 
 
 def file_of(node: Node) -> Path:
-    """Where a node keeps its journal."""
+    """The file of a node's SQLite journal."""
     return node.site.state / "journal.db"
 
 

@@ -12,18 +12,17 @@ import subprocess
 import tarfile
 from pathlib import Path
 
-from gateway.journal.sql import migrations
+from gateway.kernel.sql import migrations
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("gateway", "protocols", "faults", "tests", "setup")
 NEXT = f"{int(migrations.KNOWN[-1]) + 1:04d}"
-_KNOWN = f'"{migrations.KNOWN[-1]}")\n'
 _STEP = f'''"""What a next version might add."""
 
 from alembic import op
 from sqlalchemy import MetaData, Table
 
-from gateway.journal.sql.columns import STRICT, bounded, key
+from gateway.kernel.sql.columns import STRICT, bounded, key
 
 revision = "{NEXT}"
 down_revision = "{migrations.KNOWN[-1]}"
@@ -41,24 +40,25 @@ def upgrade() -> None:
 
 
 class NoVersion(Exception):
-    """There is no such version to be had; the text says why."""
+    """The version is not available; the text says why."""
 
 
 def next_one(folder: Path, step: str = _STEP) -> Path:
-    """This version with one more step of the schema, in `folder`."""
+    """Make a copy of this version with one more step of the schema, in `folder`."""
     _skeleton(folder)
     shutil.copytree(ROOT / "gateway", folder / "gateway", ignore=shutil.ignore_patterns("__pycache__"))
-    home = folder / "gateway" / "journal" / "sql" / "migrations"
+    home = folder / "gateway" / "kernel" / "sql" / "migrations"
     (home / "versions" / f"v{NEXT}_next.py").write_text(step, "utf-8")
     text = (home / "__init__.py").read_text("utf-8")
-    known = text.replace(_KNOWN, f'"{migrations.KNOWN[-1]}", "{NEXT}")\n', 1)
+    last = f'"{migrations.KNOWN[-1]}"'
+    known = text.replace(last, f'{last}, "{NEXT}"', 1)
     assert known != text, "KNOWN is written otherwise than this expects"
     (home / "__init__.py").write_text(known, "utf-8")
     return folder
 
 
 def earlier(folder: Path, revision: str) -> Path:
-    """An earlier commit of this repository, in `folder`. Raises NoVersion."""
+    """Check out an earlier commit of this repository in `folder`. Raises NoVersion."""
     command = ("git", "-C", str(ROOT), "archive", "--format=tar", revision)
     done = subprocess.run(command, capture_output=True, check=False)
     if done.returncode:

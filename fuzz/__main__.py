@@ -1,4 +1,6 @@
-"""`python -m fuzz --seconds 60`: every target a share of the time; exit code 0 only if nothing was found."""
+"""`python -m fuzz --seconds 60`: fuzzes every target for a share of the time. Exit code 0 means that
+nothing was found.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ _ERROR = re.compile(r"([\w.]+\.)?\w*(Error|Accepted|Exception|Interrupt)\b")
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of one target. `kept`: the input that did it, to be tried again."""
+    """The result of one target. `kept` is the input that failed, to be tried again."""
 
     name: str
     executions: int
@@ -70,15 +72,29 @@ def _fuzzed(name: str, seconds: int) -> Result:
     FOUND.mkdir(parents=True, exist_ok=True)
     before = set(FOUND.iterdir())
     command = [
-        sys.executable, "-m", "fuzz.child", name, f"-max_total_time={seconds}", f"-timeout={HANGS_AFTER_S}",
-        "-max_len=20000", "-rss_limit_mb=2048", "-print_final_stats=1", f"-dict={CHECKOUT}/fuzz/xml.dict",
-        f"-artifact_prefix={FOUND}/{name}-", str(corpus),
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "fuzz.child",
+        name,
+        f"-max_total_time={seconds}",
+        f"-timeout={HANGS_AFTER_S}",
+        "-max_len=20000",
+        "-rss_limit_mb=2048",
+        "-print_final_stats=1",
+        f"-dict={CHECKOUT}/fuzz/xml.dict",
+        f"-artifact_prefix={FOUND}/{name}-",
+        str(corpus),
+    ]
     try:
         done = subprocess.run(
-            command, cwd=CHECKOUT, capture_output=True, text=True, errors="replace", check=False,
+            command,
+            cwd=CHECKOUT,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
             timeout=seconds + STARTS_WITHIN_S,
-        )  # fmt: skip
+        )
     except subprocess.TimeoutExpired:
         return Result(name, 0, "hang", "the whole process")
     finally:

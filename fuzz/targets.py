@@ -1,11 +1,12 @@
-"""What is fuzzed, by name, and what must never happen there: another exception than ProtocolError, or belief.
+"""The fuzzing targets by name, and the failures: another exception than ProtocolError, or a hostile answer that is
+believed.
 
-    parse-…     `xmldoc.parse`: what it lets through must be within its own limits
-    gate        `dsig.verify`, by our own check: what it accepts must be the very octets that were signed
-    engines     `dsig.verify`, by our own check and with xmlsec: both must give the same answer
-    read-…      a bank's `read` of the stored answer to a payment
-    talk-…      a bank's conversations with one answer replaced
-    inside-…    the same, with the hostile document put where the bank's was and all around it made good again
+parse-…     `xmldoc.parse`: what it lets through must be within its own limits
+gate        `dsig.verify`, by our own check: what it accepts must be the very octets that were signed
+engines     `dsig.verify`, by our own check and with xmlsec: both must give the same answer
+read-…      a bank's `read` of the stored answer to a payment
+talk-…      a bank's conversations with one answer replaced
+inside-…    the same, with the hostile document put where the bank's was and all around it made good again
 """
 
 from __future__ import annotations
@@ -30,12 +31,14 @@ _ENGINES: tuple[Engine, Engine] = ("hand", "xmlsec")
 
 
 class Accepted(Exception):
-    """Something hostile was believed."""
+    """A hostile answer was believed."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """`attempt` raises what went wrong, or nothing; `seeds` are good inputs. The first byte chooses among several."""
+    """One target. `attempt` raises the failure, or nothing; `seeds` are good inputs. The first byte chooses among
+    several.
+    """
 
     attempt: Try
     seeds: tuple[bytes, ...]
@@ -146,7 +149,7 @@ def _inside(bank: str) -> Target:
 
     def attempt(data: bytes) -> None:
         golden, at, spot = places[data[0] % len(places) if data else 0]
-        # What the bank signs it may say: there only a crash would be wrong.
+        # The bank may state anything that it signs, so only a crash would be a failure here.
         _heard(golden, at, spot.put(data[1:]), believed=spot.authentic)
 
     seeds = (bytes((number,)) + spot.document.data for number, (_, _, spot) in enumerate(places))
@@ -163,7 +166,7 @@ def _heard(golden: Golden, at: int, answer: bytes, *, believed: bool = False) ->
 
 
 def _judge(good: object, said: object) -> None:
-    """An unsigned answer may be another word of the bank, but the same word must not mean something else."""
+    """Judge an unsigned answer: it may be another word of the bank, but the same word must not mean something else."""
     before, after = _outcomes(good), _outcomes(said)
     for key, one in after.items():
         if one.fate in FINAL and key not in before:
@@ -181,15 +184,15 @@ def _outcomes(said: object) -> Mapping[str, Outcome]:
 
 
 def makers() -> dict[str, Callable[[], Target]]:
-    """Every target by name; none is made before it is asked for."""
+    """Every target by name. A target is made only when it is asked for."""
     found: dict[str, Callable[[], Target]] = {
-        "parse-utf-8": lambda: _parse(UTF8), "parse-gb18030": lambda: _parse(GB18030), "gate": _gate,
+        "parse-utf-8": lambda: _parse(UTF8),
+        "parse-gb18030": lambda: _parse(GB18030),
+        "gate": _gate,
         "engines": _engines,
-    }  # fmt: skip
+    }
     for bank in READY:
         found[f"read-{bank}"] = partial(_read, bank)
         found[f"talk-{bank}"] = partial(_talk, bank)
         found[f"inside-{bank}"] = partial(_inside, bank)
     return found
-
-

@@ -1,4 +1,4 @@
-"""The program `bankgw`, or `python -m gateway`: passes the command line what it may not import itself.
+"""The program `bankgw`, or `python -m gateway`: gives the command line the parts that it may not import itself.
 
 Everything heavy is imported by the commands that need it: `bankgw status` does not wait for a database library.
 """
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from gateway.cli import application, exit_codes, stdout
+from gateway.cli import application, exit_codes, output, stdout
 from gateway.cli.environment import Environment
 from gateway.version import VERSION
 
@@ -27,36 +27,41 @@ if TYPE_CHECKING:
 def _reactor() -> Any:
     from twisted.internet import reactor
 
-    from gateway.clock import keep_steady
+    from gateway.kernel.clock import keep_steady
 
     keep_steady(reactor)
     return reactor
 
 
 def _load_bank(table: BankTable) -> Bank:
-    from gateway import adapters
+    from gateway.register import adapters
 
     return adapters.load_bank(table)
 
 
 def _load_office(table: BankTable) -> Office | None:
-    from gateway import adapters
+    from gateway.register import adapters
 
     return adapters.load_office(table)
 
 
 def _start(reactor: Any, settings: Settings, on_fatal: Callable[[str], None]) -> Running:
-    from gateway import app
+    from gateway.daemon import daemon
 
-    return app.daemon(reactor, settings, on_fatal)
+    return daemon(reactor, settings, on_fatal)
 
 
 def environment() -> Environment:
     """The environment of the installed program."""
     return Environment(
-        version=lambda: VERSION, variables=os.environ, reactor=_reactor, load_bank=_load_bank, start=_start,
-        now=lambda: datetime.now(UTC), load_office=_load_office,
-    )  # fmt: skip
+        version=lambda: VERSION,
+        variables=os.environ,
+        reactor=_reactor,
+        load_bank=_load_bank,
+        start=_start,
+        now=lambda: datetime.now(UTC),
+        load_office=_load_office,
+    )
 
 
 def main(given: Environment | None = None) -> None:
@@ -66,11 +71,16 @@ def main(given: Environment | None = None) -> None:
         code = application.main(given or environment())
         sys.stdout.flush()
     except Exception:
-        # Border of the process: nobody is left to tell but the terminal, where no account number may stand.
-        from gateway import log
+        # Border of the process: the error can only be shown on the terminal, where no account number may appear.
+        from gateway.kernel import log
 
         print(log.masked(traceback.format_exc()), file=sys.stderr)
-        print("bankgw: this is a defect of the program; please report the lines above", file=sys.stderr)
+        output.warn(
+            (
+                "bankgw: this is a defect of the program; please report the lines above",
+                "bankgw：这是程序的缺陷；请报告以上各行",
+            )
+        )
         code = exit_codes.FAILED
     sys.exit(code)
 

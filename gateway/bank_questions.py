@@ -1,4 +1,4 @@
-"""The questionnaire for a bank before a joint test: what nobody but the bank knows, from what its profile assumes.
+"""The questionnaire for a bank before a joint test: the assumptions of its profile that only the bank can confirm.
 
 Each question names the value that the program uses until the bank answers, and where the answer goes.
 """
@@ -14,7 +14,7 @@ LANGUAGES = ("en", "zh")
 
 @dataclass(frozen=True, slots=True)
 class QuestionForBank:
-    """One question in both languages. `assumed` is what the program believes, `setting` where the answer is written."""
+    """One question in both languages. `assumed` is the program's assumption, `setting` the place for the answer."""
 
     topic: str
     text: str
@@ -28,56 +28,121 @@ class QuestionForBank:
 
 
 _ALWAYS = (
-    QuestionForBank("line", "Address and ports of the test front end; of the production front end?",
-                 "测试前置机与生产前置机的地址和端口?", setting="lanes.NAME.host, ports"),
-    QuestionForBank("line", "Which of our addresses must be allowed at your firewall, and until when?",
-                 "我方哪些地址需要加入贵方白名单,有效期多久?"),
-    QuestionForBank("line", "Your CA certificate, the name in your server's certificate, and its next change?",
-                 "贵方 CA 证书、服务器证书中的名称、下次更换日期?", setting="lanes.NAME.tls"),
-    QuestionForBank("line", "How do we get our client certificate, and how is it renewed?",
-                 "我方客户端证书如何取得和更新?"),
-    QuestionForBank("login", "After how many failed sign-ons is the login locked, and who unlocks it?",
-                 "签到失败几次锁户,由谁解锁?"),
-    QuestionForBank("test data", "Own accounts of the test environment, payees that may be paid, and their names?",
-                 "测试环境中的本企业账户、可付款的收款方及其户名?", setting="joint-test.toml: accounts, payee"),
-    QuestionForBank("test data", "What makes the test bank refuse, decide later, or send money back (退汇)?",
-                 "测试环境中如何触发拒绝、延后处理、退汇?", setting="joint-test.toml: triggers"),
-    QuestionForBank("test data", "Which business date has the test environment, and when does it change?",
-                 "测试环境的业务日期是哪天,何时切换?", setting="--business-date"),
-    QuestionForBank("repeats", "If the very same bytes arrive twice, what do you answer, and is money moved once?",
-                 "同一报文逐字节到达两次时如何应答,是否只记账一次?", setting="case repeat.payment"),
-    QuestionForBank("people", "Names and telephone of the testers, and of whoever can stop payments at night?",
-                 "测试人员及夜间可止付人员的姓名和电话?", setting="joint-test.toml: testers"),
-)  # fmt: skip
+    QuestionForBank(
+        "line",
+        "Address and ports of the test front end; of the production front end?",
+        "测试前置机与生产前置机的地址和端口？",
+        setting="lanes.NAME.host, ports",
+    ),
+    QuestionForBank(
+        "line",
+        "Which of our addresses must be allowed at your firewall, and until when?",
+        "我方哪些地址需要加入贵方白名单，有效期多久？",
+    ),
+    QuestionForBank(
+        "line",
+        "Your CA certificate, the name in your server's certificate, and its next change?",
+        "贵方 CA 证书、服务器证书中的名称、下次更换日期？",
+        setting="lanes.NAME.tls",
+    ),
+    QuestionForBank(
+        "line", "How do we get our client certificate, and how is it renewed?", "我方客户端证书如何取得和更新？"
+    ),
+    QuestionForBank(
+        "login",
+        "After how many failed sign-ons is the login locked, and who unlocks it?",
+        "签到失败几次锁户，由谁解锁？",
+    ),
+    QuestionForBank(
+        "test data",
+        "Own accounts of the test environment, payees that may be paid, and their names?",
+        "测试环境中的本企业账户、可付款的收款方及其户名？",
+        setting="joint-test.toml: accounts, payee",
+    ),
+    QuestionForBank(
+        "test data",
+        "What makes the test bank refuse, decide later, or send money back (退汇)?",
+        "测试环境中如何触发拒绝、延后处理、退汇？",
+        setting="joint-test.toml: triggers",
+    ),
+    QuestionForBank(
+        "test data",
+        "Which business date has the test environment, and when does it change?",
+        "测试环境的业务日期是哪天，何时切换？",
+        setting="--business-date",
+    ),
+    QuestionForBank(
+        "repeats",
+        "If the very same bytes arrive twice, what do you answer, and is money moved once?",
+        "同一报文逐字节到达两次时如何应答，是否只记账一次？",
+        setting="case repeat.payment",
+    ),
+    QuestionForBank(
+        "people",
+        "Names and telephone of the testers, and of whoever can stop payments at night?",
+        "测试人员及夜间可止付人员的姓名和电话？",
+        setting="joint-test.toml: testers",
+    ),
+)
 
 
 def questions(bank: Bank) -> tuple[QuestionForBank, ...]:
-    """What to ask this bank, in an order in which it can be talked through."""
+    """The questions for this bank, in an order in which they can be talked through."""
     profile = bank.profile
     pace, hours = profile.limits.pace, profile.limits.hours
     found = list(_ALWAYS)
-    found.append(QuestionForBank(
-        "pace", "How many requests a second, how many connections at once?", "每秒请求数与并发连接数上限?",
-        f"{pace.per_second:g} a second, {bank.sessions.window} at once", "options",
-    ))  # fmt: skip
+    found.append(
+        QuestionForBank(
+            "pace",
+            "How many requests a second, how many connections at once?",
+            "每秒请求数与并发连接数上限？",
+            f"{pace.per_second:g} a second, {bank.sessions.window} at once",
+            "options",
+        )
+    )
     closes = "round the clock" if hours.opens == hours.closes else f"{hours.opens:%H:%M} to {hours.closes:%H:%M}"
-    found.append(QuestionForBank("hours", "When are you open, and until when does a payment have today's date?",
-                              "服务时间,以及当日入账的截止时间?", closes, "options"))  # fmt: skip
+    found.append(
+        QuestionForBank(
+            "hours",
+            "When are you open, and until when does a payment have today's date?",
+            "服务时间，以及当日入账的截止时间？",
+            closes,
+            "options",
+        )
+    )
     for kind, rule in sorted(profile.replay.items()):
         window = "for ever" if rule.window is None else f"{rule.window}"
         assumed = f"{rule.policy.value}; {window}; after {rule.not_found_quarantine}, {rule.not_found_count} times"
         if rule.policy is not Replay.NEVER:
-            found.append(QuestionForBank(
-                "repeats", f"{kind.value}: for how long do you know a reference?",
-                f"{kind.value}:流水号防重的有效期?", assumed, "options",
-            ))  # fmt: skip
-        found.append(QuestionForBank(
-            "not found", f"{kind.value}: how long after our request can an enquiry still answer 'not found' wrongly?",
-            f"{kind.value}:请求发出后多久,查询仍可能误答“查无此交易”?", assumed, "options",
-        ))  # fmt: skip
+            found.append(
+                QuestionForBank(
+                    "repeats",
+                    f"{kind.value}: for how long do you know a reference?",
+                    f"{kind.value}：流水号防重的有效期？",
+                    assumed,
+                    "options",
+                )
+            )
+        found.append(
+            QuestionForBank(
+                "not found",
+                f"{kind.value}: how long after our request can an enquiry still answer 'not found' wrongly?",
+                f"{kind.value}：请求发出后多久，查询仍可能误答“查无此交易”？",
+                assumed,
+                "options",
+            )
+        )
     if bank.questions.receipt is not None:
-        found.append(QuestionForBank("receipts", "From when on is a payment's receipt (回单) there?", "回单何时可取?",
-                                  setting="joint-test.toml: receipts_today"))  # fmt: skip
-    found += [QuestionForBank("reconstructed", f"Is this so: {claim}?", f"请确认:{claim}", "yes", "the bank's README")
-              for claim in profile.reconstructed]  # fmt: skip
+        found.append(
+            QuestionForBank(
+                "receipts",
+                "From when on is a payment's receipt (回单) there?",
+                "回单何时可取？",
+                setting="joint-test.toml: receipts_today",
+            )
+        )
+    found += [
+        QuestionForBank("reconstructed", f"Is this so: {claim}?", f"请确认：{claim}", "yes", "the bank's README")
+        for claim in profile.reconstructed
+    ]
     return tuple(found)

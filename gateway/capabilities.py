@@ -1,4 +1,4 @@
-"""What each bank adapter can do, and from which source that is known: for `bankgw banks` and docs/lookup/banks.md."""
+"""The operations of each bank adapter, and the source of each: for `bankgw banks` and docs/lookup/banks.md."""
 
 from __future__ import annotations
 
@@ -21,16 +21,20 @@ from protocols.canon.order import Channel, Kind
 from protocols.trial import banks, trial
 
 QUESTIONS: Mapping[str, str] = {
-    "balance": "balance", "lines": "entries", "fate": "enquiry", "returns": "returns", "receipt": "receipts",
+    "balance": "balance",
+    "lines": "entries",
+    "fate": "enquiry",
+    "returns": "returns",
+    "receipt": "receipts",
     "directory": "bank directory",
-}  # fmt: skip
+}
 
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
 def tried(name: str, *, switched: bool = False) -> Bank:
-    """The bank built with the least options of its trial; options that are files get a certificate nobody trusts.
+    """The bank built with the fewest options of its trial. Options that are files get a certificate that nobody trusts.
 
     `switched`: with what is off until a contract or the bank's word switches it on.
     """
@@ -41,26 +45,33 @@ def tried(name: str, *, switched: bool = False) -> Bank:
 
 
 def capabilities(name: str, bank: Bank) -> dict[str, Any]:
-    """A bank as plain values. `name` is what the settings call it."""
+    """A bank as plain values. `name` is its name in the settings."""
     profile, asked = bank.profile, bank.questions
     return {
-        "bank": name, "protocol": profile.name, "title": profile.title, "title_zh": profile.title_zh,
+        "bank": name,
+        "protocol": profile.name,
+        "title": profile.title,
+        "title_zh": profile.title_zh,
         "orders": sorted(kind.value for kind in bank.money.keys() | bank.bundles.keys()),
         "bundles": {kind.value: rule.most for kind, rule in sorted(bank.bundles.items())},
         "operations": standing(bank),
         "questions": [word for word in QUESTIONS if getattr(asked, word) is not None],
-        "past_balance_days": profile.past_balance_days, "history_days": profile.history_days,
-        "charset": profile.limits.charset, "kept_sessions": any(port.kept for port in bank.ports.values()),
-        "ports": sorted(bank.ports), "keys": list(profile.signs),
+        "past_balance_days": profile.past_balance_days,
+        "history_days": profile.history_days,
+        "charset": profile.limits.charset,
+        "kept_sessions": any(port.kept for port in bank.ports.values()),
+        "ports": sorted(bank.ports),
+        "keys": list(profile.signs),
         "replay": {kind.value: rule.policy.value for kind, rule in sorted(profile.replay.items())},
-        "read_back": sorted(kind.value for kind in bank.money.keys() | bank.bundles.keys()
-                            if readback.reads(profile.name, kind)),
+        "read_back": sorted(
+            kind.value for kind in bank.money.keys() | bank.bundles.keys() if readback.reads(profile.name, kind)
+        ),
         "reconstructed": list(profile.reconstructed),
-    }  # fmt: skip
+    }
 
 
 def everything() -> list[dict[str, Any]]:
-    """Each bank this program speaks to, as its trial builds it, with what its README says first."""
+    """Each bank that this program speaks to, as its trial builds it, with the first lines of its README."""
     return [
         {**capabilities(name, tried(name)), "operations": standing(tried(name, switched=True)), **_readme(name)}
         for name in banks()
@@ -78,9 +89,15 @@ def _certificate() -> str:
     key, now = generate_private_key(65537, 2048), datetime.now(UTC)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "nobody")])
     made = (
-        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
-        .not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1)).sign(key, hashes.SHA256())
-    )  # fmt: skip
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
     return made.public_bytes(Encoding.PEM).decode("ascii")
 
 
@@ -88,15 +105,20 @@ def _certificate() -> str:
 
 
 def page(made: str) -> str:
-    """docs/lookup/banks.md; `made` is the line that says how it is made."""
+    """The text of docs/lookup/banks.md; `made` is the line that says how the page is made."""
     every = [(name, tried(name), trial(name)) for name in banks()]
     lines = [
-        "# Banks", "", made.strip(), "",
+        "# Banks",
+        "",
+        made.strip(),
+        "",
         "What each bank can do here, as its own code declares it. An order or a question of a kind that a bank has not",
         "is refused at intake, with this as the reason. *Reconstructed* is what is known from public material only:",
-        "ask your bank before real money moves. Options, codes and oddities are in each bank's README.", "",
-        "| bank | orders | in one message | questions | may be sent again |", "|---|---|---|---|---|",
-    ]  # fmt: skip
+        "ask your bank before real money moves. Options, codes and oddities are in each bank's README.",
+        "",
+        "| bank | orders | in one message | questions | may be sent again |",
+        "|---|---|---|---|---|",
+    ]
     lines += [_row(name, bank) for name, bank, _ in every]
     real = [(name, tried(name, switched=True)) for name in banks() if name != "sample"]
     lines += ["", *_matrix(real)]
@@ -133,7 +155,7 @@ OPERATIONS: Mapping[str, Callable[[Bank], bool]] = {
 
 
 def standing(bank: Bank) -> dict[str, str]:
-    """How each operation stands: `public`, `reconstructed`, or `not available`."""
+    """The standing of each operation: `public`, `reconstructed`, or `not available`."""
     return {
         name: "not available" if not there(bank) else "reconstructed" if name in bank.profile.guessed else "public"
         for name, there in OPERATIONS.items()
@@ -147,34 +169,52 @@ def _matrix(every: Sequence[tuple[str, Bank]]) -> list[str]:
         "Each operation, with everything switched on that settings can. *public*: the bank's page, or several clients,",
         "show its messages. *rec.*: reconstructed; a message, or what its answer means, is known from one client's",
         "model or not at all: it is off until a setting says that the bank confirmed it, or must be asked about first.",
-        "*–*: no public page has a message for it; the README's section \"Ask the bank\" has the question.", "",
-        f"| operation | {' | '.join(name for name, _ in told)} |", f"|---|{'---|' * len(told)}",
-    ]  # fmt: skip
+        '*–*: no public page has a message for it; the README\'s section "Ask the bank" has the question.',
+        "",
+        f"| operation | {' | '.join(name for name, _ in told)} |",
+        f"|---|{'---|' * len(told)}",
+    ]
     return lines + [f"| {one} | {' | '.join(marks[found[one]] for _, found in told)} |" for one in OPERATIONS]
 
 
 def _section(name: str, bank: Bank) -> list[str]:
     profile, limits = bank.profile, bank.profile.limits
     told = [
-        ("charset", limits.charset), ("doors", ", ".join(
-            f"{port.name} ({'kept' if port.kept else 'short'} connections)" for port in bank.ports.values())),
+        ("charset", limits.charset),
+        (
+            "doors",
+            ", ".join(f"{port.name} ({'kept' if port.kept else 'short'} connections)" for port in bank.ports.values()),
+        ),
         ("exchanges at once", str(bank.sessions.window)),
         ("requests a second", f"{limits.pace.per_second:g}, at most {limits.pace.burst} at once{_apart(limits.pace)}"),
         ("first enquiry after", _span(limits.pace.first_enquiry_after)),
         ("hours", _hours(limits.hours)),
-        ("entries", f"{profile.page_lines} a page, {profile.history_days} days back, asked for every "
-                    f"{_span(profile.poll_every)} at most"),
+        (
+            "entries",
+            f"{profile.page_lines} a page, {profile.history_days} days back, asked for every "
+            f"{_span(profile.poll_every)} at most",
+        ),
         ("past balances", f"{profile.past_balance_days} days" if profile.past_balance_days else "not told"),
         ("watched for returns", _span(profile.returns_watch)),
+        ("date of the host", f"stated: {profile.host_date}" if profile.host_date else "not stated"),
         ("signing keys", ", ".join(f"`{key}`" for key in profile.signs) or "none: the front end signs, or nobody"),
-    ]  # fmt: skip
+    ]
     readme = f"[README](../../protocols/banks/{name}/README.md)"
-    lines = [f"## {name}", "", f"{profile.title_zh} · {profile.title} · {readme}", "", "| | |", "|---|---|",
-             *(f"| {title} | {text} |" for title, text in told), ""]  # fmt: skip
+    lines = [
+        f"## {name}",
+        "",
+        f"{profile.title_zh} · {profile.title} · {readme}",
+        "",
+        "| | |",
+        "|---|---|",
+        *(f"| {title} | {text} |" for title, text in told),
+        "",
+    ]
     for kind, rule in sorted(profile.replay.items()):
         window = "for ever" if rule.window is None else f"within {_span(rule.window)}"
+        span = "" if rule.policy.value == "never" else f", {window}"
         lines.append(
-            f"- `{kind.value}` in doubt: `{rule.policy.value}`, {window}; \"not found\" counts "
+            f'- `{kind.value}` in doubt: rule `{rule.policy.value}`{span}; "not found" counts only when said '
             f"{rule.not_found_count} times, asked {_span(rule.not_found_quarantine)} after the last byte"
         )
     fields = [_field(one) for one in limits.fields]
@@ -184,8 +224,11 @@ def _section(name: str, bank: Bank) -> list[str]:
 
 
 def _field(one: Any) -> str:
-    told = [f"{one.max_bytes} bytes" if one.max_bytes else "", f"{one.max_chars} characters" if one.max_chars else "",
-            _required(one) if one.required else ""]  # fmt: skip
+    told = [
+        f"{one.max_bytes} bytes" if one.max_bytes else "",
+        f"{one.max_chars} characters" if one.max_chars else "",
+        _required(one) if one.required else "",
+    ]
     words = ", ".join(filter(None, told))
     return f"`{one.at}` {words}" if words else ""
 

@@ -1,5 +1,5 @@
-"""`python -m gateway.demo_daemon UID run --config FILE`: the daemon of `bankgw demo --console`, to which its own user
-is the enrolled person with this UID.
+"""`python -m gateway.demo_daemon UID run --config FILE`: the daemon of `bankgw demo --console`. Its own user counts as
+the enrolled person with this UID.
 
 A real daemon takes neither root nor its own user for a person, so that who runs the machine signs nothing. A demo has
 no other user. This program is no part of the daemon, and refuses settings of any mode but development.
@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from gateway import __main__ as program
-from gateway import app
-from gateway.control.peer_credentials import PeerCredentials, peer_of
+from gateway.call import PeerCredentials
+from gateway.control.peer_credentials import peer_of
+from gateway.daemon import Daemon
 from gateway.settings import Settings
+from gateway.system_parts import system_parts
 
 
 def main() -> None:
@@ -32,8 +34,8 @@ def main() -> None:
         peer = peer_of(connection)
         return PeerCredentials(uid) if peer.uid == os.getuid() else peer
 
-    def start(reactor: Any, settings: Settings, on_fatal: Callable[[str], None]) -> app.Daemon:
-        return app.Daemon(reactor, settings, app.system_parts(reactor, settings, on_fatal), on_fatal, as_person)
+    def start(reactor: Any, settings: Settings, on_fatal: Callable[[str], None]) -> Daemon:
+        return Daemon(reactor, settings, system_parts(reactor, settings, on_fatal), on_fatal, as_person)
 
     program.main(replace(program.environment(), start=start))
 

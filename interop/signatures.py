@@ -1,11 +1,11 @@
-"""Six programs verify what we signed, and refuse the same with one character changed."""
+"""Six programs verify our signatures, and must refuse the same messages with one character changed."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
 
-from interop.peer import NODE, PROGRAMS, PYTHON, Disagrees, must, run
+from interop.peer import NODE, PROGRAMS, PYTHON, PeerDisagrees, must, run
 from interop.samples import Samples, Signed
 
 WSU = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-utility-1.0.xsd"
@@ -23,10 +23,12 @@ def xmlsec1(samples: Samples) -> str:
 
 
 def xml_security_c(samples: Samples) -> str:
-    """Apache XML Security for C++, with the pinned key; Debian's command over it cannot be asked (see checksig.cpp)."""
+    """Apache XML Security for C++, with the pinned key. Debian's own command cannot be used (see checksig.cpp)."""
     program, files = samples.folder / "checksig", [file for one in samples.signed for file in (one.file, one.changed)]
-    must(run(["g++", "-std=c++17", "-O1", "-o", program, PROGRAMS / "checksig.cpp", "-lxml-security-c", "-lxerces-c"]),
-         "building checksig.cpp")  # fmt: skip
+    must(
+        run(["g++", "-std=c++17", "-O1", "-o", program, PROGRAMS / "checksig.cpp", "-lxml-security-c", "-lxerces-c"]),
+        "building checksig.cpp",
+    )
     _verdicts("xml-security-c", samples, files, must(run([program, samples.certificate, *files]), "xml-security-c"))
     return _verified(samples)
 
@@ -35,14 +37,15 @@ def java(samples: Samples) -> str:
     """javax.xml.crypto.dsig of the JDK, in secure validation, with the pinned key."""
     files = [file for one in samples.signed for file in (one.file, one.changed)]
     if shutil.which("java") is None:
-        raise Disagrees("java is not installed; `make interop` tries to")
-    _verdicts("java", samples, files, must(
-        run(["java", PROGRAMS / "Verify.java", samples.certificate, *files]), "java"))  # fmt: skip
+        raise PeerDisagrees("java is not installed; `make interop` tries to")
+    _verdicts(
+        "java", samples, files, must(run(["java", PROGRAMS / "Verify.java", samples.certificate, *files]), "java")
+    )
     return _verified(samples)
 
 
 def signxml(samples: Samples) -> str:
-    """signxml, which knows nothing of libxmlsec."""
+    """signxml, which is independent of libxmlsec."""
     files = [file for one in samples.signed for file in (one.shown, one.changed)]
     counts = [str(one.references) for one in samples.signed for _ in (0, 1)]
     words = [word for pair in zip(counts, files, strict=True) for word in pair]
@@ -52,10 +55,10 @@ def signxml(samples: Samples) -> str:
 
 
 def xml_crypto(samples: Samples) -> str:
-    """xml-crypto of npm, which has a canonical form of its own."""
+    """xml-crypto of npm, which has its own canonicalisation."""
     files = [file for one in samples.signed for file in (one.file, one.changed)]
     if shutil.which("node") is None:
-        raise Disagrees("node is not installed; `make interop` tries to")
+        raise PeerDisagrees("node is not installed; `make interop` tries to")
     counts = [str(one.references) for one in samples.signed for _ in (0, 1)]
     words = [word for pair in zip(counts, files, strict=True) for word in pair]
     told = must(run(["node", PROGRAMS / "node/verify.cjs", samples.public, *words], NODE_PATH=str(NODE)), "xml-crypto")
@@ -70,17 +73,17 @@ def openssl(samples: Samples) -> str:
     out = samples.folder / "cms-content"
     must(run([*command, samples.cms, "-out", out]), "openssl cms")
     if out.read_bytes() != samples.cms_content:
-        raise Disagrees("openssl cms reads another content")
+        raise PeerDisagrees("openssl cms reads another content")
     must(run(["openssl", "req", "-inform", "DER", "-in", samples.csr, "-verify", "-noout"]), "openssl req")
     spoiled = _spoiled(samples.cms, samples.cms_content[-8:])
     if run([*command, spoiled, "-out", out]).returncode == 0:
-        raise Disagrees("openssl cms took a changed message")
+        raise PeerDisagrees("openssl cms took a changed message")
     for one in samples.detached:
         verify: list[str | Path] = ["openssl", "dgst", "-sha256", "-verify", samples.public]
         verify += ["-signature", one.signature]
         must(run([*verify, one.octets]), f"openssl dgst, {one.name}")
         if run([*verify, _spoiled(one.octets, one.octets.read_bytes()[-8:])]).returncode == 0:
-            raise Disagrees(f"{one.name}: openssl took changed octets")
+            raise PeerDisagrees(f"{one.name}: openssl took changed octets")
     return f"1 CMS message, 1 certificate request and {len(samples.detached)} signatures verified, changed ones refused"
 
 
@@ -94,10 +97,10 @@ def _spoiled(file: Path, old: bytes) -> Path:
 
 
 def _verdicts(peer: str, samples: Samples, files: list[Path], told: str) -> None:
-    """`told`: a line for each file, `valid` or `invalid` first."""
+    """The verdicts in `told`, which has a line for each file that begins with `valid` or `invalid`."""
     lines = told.splitlines()
     if len(lines) != len(files):
-        raise Disagrees(f"{peer} said {len(lines)} words about {len(files)} files: {told[:200]}")
+        raise PeerDisagrees(f"{peer} said {len(lines)} words about {len(files)} files: {told[:200]}")
     for number, line in enumerate(lines):
         _judge(peer, samples.signed[number // 2], line.split(" ")[0] == "valid", number % 2 == 0, line)
 
@@ -105,7 +108,7 @@ def _verdicts(peer: str, samples: Samples, files: list[Path], told: str) -> None
 def _judge(peer: str, one: Signed, said: bool, good: bool, words: str) -> None:
     if said is not good:
         verdict = "refuses" if good else "takes, though changed,"
-        raise Disagrees(f"{peer} {verdict} {one.name}: {' / '.join(words.strip().splitlines()[-4:])}")
+        raise PeerDisagrees(f"{peer} {verdict} {one.name}: {' / '.join(words.strip().splitlines()[-4:])}")
 
 
 def _verified(samples: Samples) -> str:

@@ -1,1 +1,1 @@
-"""Every language the gateway speaks: the ERP's and each bank's. Pure: bytes to words and back."""
+"""Every language the gateway speaks: the ERP's and each bank's, as pure functions between bytes and values."""

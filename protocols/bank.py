@@ -1,4 +1,4 @@
-"""What a bank is to this gateway: a description, and conversations that translate words into bytes.
+"""The interface of a bank's code: a description of the bank, and conversations that turn values into bytes.
 
 A bank is an object that `protocols.banks.<name>.build(options)` returns, never a class to extend. Its money words
 and its questions are generators: they yield steps, the lane carries them out and sends each answer's bytes back in.
@@ -22,6 +22,7 @@ from enum import StrEnum
 from typing import Any, Protocol, TypeVar
 
 from protocols.canon.fast_init import fast_init
+from protocols.canon.host_days import ON_THE_CALENDAR, HostDays
 from protocols.canon.limits import Limits
 from protocols.canon.order import AnyOrder, Bundle, Kind
 from protocols.canon.outcome import Outcome
@@ -50,7 +51,8 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Continue:
-    """As Ask, but on the connection of the step before: for protocols whose later messages belong to a transaction."""
+    """Write `data` as Ask does, but on the connection of the previous step: for protocols whose later messages belong
+    to a transaction."""
 
     port: str
     data: bytes
@@ -59,7 +61,7 @@ class Continue:
 @fast_init
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """Sign `octets` with the lane's key named `key`; the signature's bytes come back."""
+    """Sign `octets` with the lane's key named `key`; the result of the step is the signature's bytes."""
 
     key: str
     octets: bytes
@@ -91,12 +93,13 @@ BundleConversation = Generator[MoneyStep, bytes, Fates]
 @fast_init
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Everything impure a conversation needs, frozen before it starts.
+    """The values that a conversation needs from outside, fixed before it starts.
 
     `reference` is the payment's bank reference (empty for questions), `attempt` counts from 1, `bank_date` is the
-    bank's business date, `now` carries a zone. `serials` are numbers never given out before on this lane, drawn by
-    the journal's writer, as many as the profile asks for. `credentials` are the login's secrets by name; `session`
-    is what sign-on returned.
+    bank's business date, `now` carries a zone. In a question `bank_date` follows the date that the bank's answers state
+    (`host`); in a money word it is that of the calendar, because repeats and cut-offs are decided by it. `serials` are
+    numbers never given out before on this lane, drawn by the journal's writer, as many as the profile asks for.
+    `credentials` are the login's secrets by name; `session` is what sign-on returned.
     """
 
     reference: str
@@ -106,10 +109,11 @@ class Context:
     serials: tuple[int, ...]
     credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
     session: Mapping[str, str] = field(default_factory=dict, repr=False)
+    host: HostDays = ON_THE_CALENDAR
 
 
 class Replay(StrEnum):
-    """What may be done with a payment in doubt besides asking. The default is NEVER."""
+    """How a payment in doubt may be sent again. The default is NEVER: the bank is only asked about it."""
 
     NEVER = "never"
     QUERY_FIRST = "query_first"
@@ -120,15 +124,16 @@ class Cutter(Protocol):
     """Cuts a byte stream into whole framed messages; refuses oversize ones with ProtocolError."""
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Take bytes, return the messages they complete."""
+        """Take bytes; return the messages that these bytes complete."""
 
     def end(self) -> list[bytes]:
-        """The peer closed: return the last message if the close is what ends it; ProtocolError if one is cut short."""
+        """Note that the peer closed: return the last message if the close ends it; ProtocolError if a message is cut
+        short."""
 
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """One door of a bank's front-end. `kept` connections are reused, others carry one exchange and close.
+    """One address of a bank's front end. A `kept` connection is reused; any other carries one exchange and closes.
 
     `answers` makes a fresh cutter for one connection. Time-outs are in seconds: to the first byte, between bytes,
     for the whole exchange.
@@ -144,7 +149,7 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class Sessions:
-    """How connections of the business port live.
+    """The sessions on the business port: their number, the sign-on, and the proof that they are ready.
 
     `window` is how many exchanges may run at once (one per connection). `sign_on` runs on every fresh kept
     connection and returns the session's state; `probe` is the harmless question that proves readiness: the
@@ -187,7 +192,7 @@ FACTS = ("amount", "payee", "day")
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What a bank is, as data.
+    """The description of a bank, as data.
 
     `name` is the short slug used in keys, labels and folders. `signs` names the keys its conversations ask for.
     `serials_per_word` is how many serial numbers one conversation may use. `page_lines` is the bank's page size,
@@ -197,8 +202,11 @@ class Profile:
     often the bank tolerates being asked for an account's new entries. `returns_watch` is how long a payment may
     still come back after it settled; it is asked about once per `returns_every`. `unstated` says for each kind of order
     which of FACTS the answer to an enquiry does not state; all others are compared before the answer is believed.
+    `over_internet`: the bank's own interface is on the internet, with no front end in the company's network before it.
     `guessed` names the operations of which a message, or its meaning, is known from one client's model or less: see
-    `gateway.capabilities.OPERATIONS`. `sweeps`: transfers in a cash pool have messages of their own.
+    `gateway.capabilities.OPERATIONS`. `sweeps`: transfers in a cash pool have messages of their own. `host_date` names
+    the fields in which answers state the date of the bank's host (`Page.host_date`, `Balance.host_date`), empty where
+    none does; `host_date_days` is how many days it may be away from the calendar.
     """
 
     name: str
@@ -220,6 +228,9 @@ class Profile:
     unstated: Mapping[Kind, frozenset[str]] = field(default_factory=dict)
     guessed: frozenset[str] = frozenset()
     sweeps: bool = False
+    host_date: str = ""
+    host_date_days: int = 1
+    over_internet: bool = False
 
 
 MoneyWord = Callable[[AnyOrder, Context], MoneyConversation]
@@ -227,7 +238,7 @@ MoneyWord = Callable[[AnyOrder, Context], MoneyConversation]
 
 @dataclass(frozen=True, slots=True)
 class Questions:
-    """A bank's questions; None means the bank (or its public description) has none of that kind."""
+    """A bank's questions. None: the bank, or its public description, has no question of that kind."""
 
     balance: Callable[[BalanceQuestion, Context], Conversation[Balance]] | None = None
     lines: Callable[[LinesQuestion, Context], Conversation[Page]] | None = None
@@ -239,7 +250,7 @@ class Questions:
 
 @dataclass(frozen=True, slots=True)
 class Bundles:
-    """How a bank takes many orders of one kind in one message, at most `most` of them.
+    """The way in which a bank takes many orders of one kind in one message, at most `most` of them.
 
     In `word`, `context.reference` is the bundle's own key, of the bank's reference form, as each item's is. `fate`
     asks about all items at once. `read` maps the stored answer. A word about the whole message ("accepted") is
@@ -255,7 +266,7 @@ class Bundles:
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """What a bank told of its own accord. It decides nothing about a payment.
+    """A message that the bank sent without being asked. It decides nothing about a payment.
 
     `kind` is the bank's name of the message, one of `Pushes.kinds`. `key` is a mark of its content, and of the number
     that the bank gave it if it gives one: the same when the bank tells it again, whatever else differs about the frame,
@@ -273,7 +284,7 @@ class Push:
 
 @dataclass(frozen=True, slots=True)
 class Pushes:
-    """How a bank calls us. `requests` makes a fresh cutter for one connection.
+    """How messages that the bank sends unasked are received. `requests` makes a fresh cutter for one connection.
 
     `read` raises ProtocolError for what is no message of this bank to us: it is not answered. `answer` gives the bytes
     that tell the bank that we have it, from the frame and our time in milliseconds; they are written only once the
@@ -289,7 +300,7 @@ class Pushes:
 
 @dataclass(frozen=True, slots=True)
 class Bank:
-    """A bank: profile, doors, sessions and words. What is missing here the bank cannot do, and intake says so.
+    """A bank: profile, ports, sessions and conversations. Intake refuses an order of a kind that is missing here.
 
     `money` maps a kind of order to its conversation. `read` maps the stored or replayed answer to a submitted
     message of that kind. Wherever the answer states them, reference, amount and accounts must be those of `Sent`,
@@ -316,7 +327,7 @@ class Build(Protocol):
     """
 
     def __call__(self, options: Mapping[str, Any]) -> Bank:
-        """Return the bank these options describe."""
+        """Return the bank that these options describe."""
 
 
 class BadOptions(ValueError):

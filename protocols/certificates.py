@@ -1,4 +1,4 @@
-"""What asking a bank for a certificate over the wire is, for the command that drives it.
+"""The interface of a bank's certificate service, and the states of a request, for the command that drives them.
 
 A request for a certificate cannot be asked twice at will: the code is good once. So, as with money, the bytes are kept
 before they leave (`Submit`), an answer that does not come leaves the request in doubt, and `next_move` says what may be
@@ -24,7 +24,7 @@ Enrolling = Generator[Sign | Submit, bytes, "Issued"]
 
 
 class Stage(StrEnum):
-    """Where a request for a certificate stands."""
+    """The state of a request for a certificate."""
 
     PREPARED = "prepared"
     ASKED = "asked"
@@ -33,8 +33,8 @@ class Stage(StrEnum):
     ISSUED = "issued"
 
 
-class Move(StrEnum):
-    """What may be done next. ASK_A_PERSON: call the bank; a new code is needed before anything is sent again."""
+class NextStep(StrEnum):
+    """The steps that may come next. ASK_A_PERSON: call the bank; a new code is needed before anything is sent again."""
 
     SEND = "send"
     SEND_SAME_BYTES = "send_same_bytes"
@@ -44,7 +44,7 @@ class Move(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request for a certificate as it must be kept. `wire` is what was or will be sent, byte by byte.
+    """The record of a request for a certificate. `wire` holds the exact bytes that were or will be sent.
 
     `public_der` is the new key's public half: an issued certificate of another key is not ours.
     """
@@ -60,7 +60,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """What an answer says. `certificate` is set where `stage` is ISSUED: PEM, checked to be for our key."""
+    """The result of an answer. `certificate` is set where `stage` is ISSUED: PEM, checked to be for our key."""
 
     stage: Stage
     code: str
@@ -69,7 +69,7 @@ class Issued:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class CertificateSubject:
     """The certificate asked for: the new key's public half and the names the bank expects in the subject."""
 
     public: RSAPublicKey
@@ -78,55 +78,59 @@ class Wanted:
 
 
 class Office(Protocol):
-    """Conversations about certificates with one bank. Both sign with the key "new", `renew` also with `old_key`."""
+    """The conversations with one bank's certificate service. Both sign with the key "new", `renew` also with
+    `old_key`."""
 
     @property
     def port(self) -> Port:
-        """How its answers are cut, and how long they may take."""
+        """The port of the service: how its answers are cut, and their time-outs."""
 
     @property
     def old_key(self) -> str:
         """The lane's key that signs a renewal."""
 
-    def first(self, wanted: Wanted, code: str, context: Context) -> Enrolling:
-        """Ask with the one-time code. Raises ProtocolError before the Submit."""
+    def first(self, wanted: CertificateSubject, code: str, context: Context) -> Enrolling:
+        """Request a certificate with the one-time code. Raises ProtocolError before the Submit."""
 
-    def renew(self, wanted: Wanted, context: Context) -> Enrolling:
-        """Ask with the key that is still good: no code, no person. Raises ProtocolError before the Submit."""
+    def renew(self, wanted: CertificateSubject, context: Context) -> Enrolling:
+        """Request a new certificate with the key that is still valid; neither a code nor a person is needed. Raises
+        ProtocolError before the Submit."""
 
-    def read(self, data: bytes, request_id: str, public_der: bytes, today: date | None = None) -> Issued:
-        """What the answer to a request says, also to one sent again. Raises ProtocolError for what is no answer.
+    def read_answer(self, data: bytes, request_id: str, public_der: bytes, today: date | None = None) -> Issued:
+        """The result of the answer to a request, also to a repeated one. Raises ProtocolError for bytes that are no
+        answer.
 
         `today` makes the days of the bank's certificates count, and is needed where the bank still signs with SHA-1.
         """
 
 
-def begin(step: Submit, wanted: Wanted) -> Request:
-    """What to keep when a conversation yields its Submit, before a byte leaves."""
+def begin(step: Submit, wanted: CertificateSubject) -> Request:
+    """The certificate request's record to store when a conversation yields its Submit, before a byte is sent."""
     return Request(Stage.PREPARED, step.serials[0], step.data, public_der(wanted))
 
 
 def sent(request: Request, now: datetime) -> Request:
-    """What to keep right before the bytes leave: from here on the bank may have them."""
+    """The certificate request's record to store right before the bytes are sent, because from then on the bank may have
+    them."""
     return replace(request, stage=Stage.ASKED, asked_at=request.asked_at or now)
 
 
 def heard(request: Request, issued: Issued) -> Request:
-    """What to keep after an answer."""
+    """The certificate request's record to store after an answer."""
     return replace(request, stage=issued.stage, code=issued.code, text=issued.text)
 
 
-def next_move(request: Request, now: datetime, *, repeat_within: timedelta = timedelta(minutes=10)) -> Move:
-    """What may be done with a request as it was kept, for instance after a crash. Never a new request by itself."""
+def next_move(request: Request, now: datetime, *, repeat_within: timedelta = timedelta(minutes=10)) -> NextStep:
+    """The next permitted step for a stored request, for instance after a crash. It is never a new request."""
     if request.stage is Stage.PREPARED:
-        return Move.SEND
+        return NextStep.SEND
     if request.stage is Stage.ISSUED:
-        return Move.DONE
+        return NextStep.DONE
     if request.stage is Stage.ASKED and request.asked_at is not None and now < request.asked_at + repeat_within:
-        return Move.SEND_SAME_BYTES
-    return Move.ASK_A_PERSON
+        return NextStep.SEND_SAME_BYTES
+    return NextStep.ASK_A_PERSON
 
 
-def public_der(wanted: Wanted) -> bytes:
-    """The public half of the key that a certificate is wanted for, as certificates carry it."""
+def public_der(wanted: CertificateSubject) -> bytes:
+    """The public key of the certificate, encoded as in a certificate."""
     return wanted.public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

@@ -1,8 +1,10 @@
-"""What a trial against a bank's own twin needs, as data: `protocols/banks/<name>/trial.toml`.
+"""The data for a trial against a bank's own twin: `protocols/banks/<name>/trial.toml`.
 
-The demo, the list of banks and the tests that all banks share read it, so none of them knows a bank by name. Every
-table may be missing:
+The demo, the list of banks, joint tests and the tests that all banks share read it, so none of them knows a bank by
+name. Every table may be missing:
 
+    accepted        the codes with which the bank's answer says that it took the request, as the twin tells them
+                    (`Answer.code`); it stands above the tables
     [options]       the least options that build the bank
     [switched]      more of them for the table of banks and operations: what is off until a contract or the bank's word
                     switches it on
@@ -12,7 +14,10 @@ table may be missing:
                     payment of which the bank may have a further word; receipts_today = false where receipts are
                     of past days only; sweeps = false where an option is missing that a pool's transfers need;
                     receipts_of = "payment", "entry" or "batch_item" where only that finds them;
-                    looks_up = the text that the demo asks the directory for
+                    looks_up = the text that the demo asks the directory for;
+                    returns_every_s = how often a joint test asks about returned money, if 2 s are too often;
+                    return_s = after how long a joint test's bank sends money back, if 3 s are too early to
+                    have told of the booking before
     [twin]          the twin's options
     [faults]        what the twin can be told to do wrong: name = the twin's options that make it so; tests play each
                     one with every operation
@@ -38,7 +43,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """See the module."""
+    """The trial data of one bank; the module's docstring explains them."""
 
     options: Mapping[str, Any] = field(default_factory=dict)
     switched: Mapping[str, Any] = field(default_factory=dict)
@@ -51,6 +56,7 @@ class Trial:
     keys: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     order: Mapping[str, Any] = field(default_factory=dict)
+    accepted: tuple[str, ...] = ()
 
 
 @cache
@@ -61,10 +67,10 @@ def trial(bank: str) -> Trial:
     unknown = sorted(tables.keys() - {one.name for one in fields(Trial)})
     if unknown:
         raise ValueError(f"protocols/banks/{bank}/trial.toml: no such table: {', '.join(unknown)}")
-    return Trial(**tables)
+    return Trial(**{**tables, "accepted": tuple(tables.get("accepted", ()))})
 
 
 def banks() -> tuple[str, ...]:
-    """Every bank there is, by the name of its folder: the teaching bank first, then in order."""
+    """All banks by the name of their folder: the teaching bank first, then in alphabetical order."""
     names = sorted(found.name for found in iter_modules(import_module("protocols.banks").__path__))
     return tuple(sorted(names, key=lambda name: name != "sample"))

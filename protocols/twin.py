@@ -1,4 +1,4 @@
-"""What a simulated bank is, and what it may ask of its books.
+"""The interface of a simulated bank, and that of the books in which it keeps its payments.
 
 A twin is a bank's own side, written from the bank's public page and never from the adapter's code, so that the two
 can disagree. It is as pure as an adapter: requests in, answers out; sockets, delays and mischief are the
@@ -16,10 +16,11 @@ from typing import Any, Protocol
 from protocols.bank import Cutter
 from protocols.canon.money import Money
 from protocols.canon.statement import Direction
+from protocols.judge import RequestFinding
 
 
 class Booked(StrEnum):
-    """Where an instruction stands in the bank's own books: the truth the gateway has to find out."""
+    """The state of an instruction in the bank's own books. The gateway has to find it out."""
 
     TAKEN = "taken"
     SETTLED = "settled"
@@ -29,7 +30,7 @@ class Booked(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """What a twin understood of a payment request. `reference` is the client's key (流水号/凭证号).
+    """A payment request as the twin read it. `reference` is the client's key (流水号/凭证号).
 
     `bundle` is the reference of the message it came in with others. `collects`: money comes in (代扣), from
     `creditor_account`, the other party, to `debtor_account`, the client's own.
@@ -62,7 +63,7 @@ class Booking:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A line of an account's history as the books hold it, oldest first, `number` unique within the account."""
+    """A line of an account's history in the books, oldest first; `number` is unique within the account."""
 
     number: int
     direction: Direction
@@ -102,16 +103,19 @@ class Duplicate(Exception):
 
 
 class Books(Protocol):
-    """The ledger a twin works on. Whether an instruction is refused, or settles late, is the books' plan."""
+    """The ledger of a twin. The books plan which instructions are refused, and which settle late."""
 
     def now(self) -> datetime:
-        """The bank's own time, with a zone."""
+        """The bank's own time, with a zone. A test may have set it to another business date."""
 
-    def take(self, instruction: Instruction) -> Booking:
-        """Book it, at most once per reference. Raises Duplicate."""
+    def machine_now(self) -> datetime:
+        """The time of the machine, with a zone: time stamps of messages are judged by it, on any business date."""
+
+    def book_once(self, instruction: Instruction) -> Booking:
+        """Book the instruction, at most once per reference. Raises Duplicate."""
 
     def take_bundle(self, reference: str, instructions: Sequence[Instruction]) -> tuple[Booking, ...]:
-        """Book all of them in one step, or, when `reference` is known already, none: raises DuplicateBundle.
+        """Book all instructions in one step, or none if `reference` is known already: raises DuplicateBundle.
 
         Each instruction has its own fate; one whose own reference is known already is refused ("duplicate").
         """
@@ -120,31 +124,51 @@ class Books(Protocol):
         """The bookings of a bundle as an enquiry would see them now, in their order; empty if there is none."""
 
     def find(self, reference: str) -> Booking | None:
-        """The booking as an enquiry would see it now; None also while the plan hides it ("not found" for a while)."""
+        """The booking as an enquiry would see it now; None also while the plan hides it (as "not found")."""
 
     def returns(self, account: str, first: date, last: date) -> tuple[Booking, ...]:
         """Bookings of this debtor that came back between two bank dates."""
 
     def holding(self, account: str, on: date | None = None) -> Holding | None:
-        """The account now, or as the bank date `on` ended; None if the bank does not know it."""
+        """The account now, or at the end of the bank date `on`; None if the bank does not know it."""
+
+    def holder_of(self, account: str) -> str | None:
+        """The name of the account's holder; None if the bank does not know the account. It is only used to judge a
+        request. It is no question of the client, and planned faults do not affect it."""
+
+    def earlier(self, reference: str) -> Booking | None:
+        """The booking under this reference, also one that an enquiry does not see yet. Judging a request asks this, as
+        `holder_of`: an enquiry uses `find`."""
+
+    def has_bundle(self, reference: str) -> bool:
+        """True if a bundle has this reference, also one that an enquiry does not see yet; asked as `earlier`."""
 
     def entries(self, account: str, first: date, last: date) -> tuple[Entry, ...]:
         """The account's entries between two bank dates, oldest first."""
 
     def serial(self) -> int:
-        """A number the bank has never given out before."""
+        """A number that the bank has never given out before."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Framed bytes to write back, and whether the bank then closes the connection."""
+    """Framed bytes to write back, and whether the bank then closes the connection.
+
+    `operation` is what the client asked for, `code` and `reason` what the answer says, `findings` every rule that the
+    request broke: a joint test tells them to the client's people. A refusal is not a finding by itself, for a bank also
+    refuses requests that are well formed (an order without cover).
+    """
 
     data: bytes
     close: bool = False
+    operation: str = ""
+    code: str = ""
+    reason: str = ""
+    findings: tuple[RequestFinding, ...] = ()
 
 
 class Twin(Protocol):
-    """A bank's own side."""
+    """The simulated side of a bank."""
 
     ports: tuple[str, ...]
 
@@ -156,7 +180,7 @@ class Twin(Protocol):
 
 
 class BuildTwin(Protocol):
-    """`protocols.banks.<name>.twin.build(options, keys)`.
+    """The type of `protocols.banks.<name>.twin.build(options, keys)`.
 
     `keys` maps key names to PEM bytes: the bank's private signing key as `bank`, the client's public certificate as
     `client`, whatever else the bank's page needs. `options["cheap"]` asks for the benchmark mode: no verification
@@ -164,4 +188,4 @@ class BuildTwin(Protocol):
     """
 
     def __call__(self, options: Mapping[str, Any], keys: Mapping[str, bytes]) -> Twin:
-        """Return the twin."""
+        """Build the twin."""

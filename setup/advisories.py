@@ -1,4 +1,4 @@
-"""Which pinned packages have a known weakness, by a file of advisories: no network is used.
+"""Finds pinned packages with a known weakness, from a file of advisories. No network is used.
 
     python -m setup.advisories all.zip requirements/run.txt        # exit code 1: there is one
 
@@ -23,8 +23,8 @@ from setup.sbom import normalised, pinned
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
-    """A pinned package that an advisory is about. `fixed` are the versions that mend it."""
+class AdvisoryHit:
+    """A pinned package that an advisory names. `fixed` are the versions with the correction."""
 
     package: str
     version: str
@@ -49,8 +49,8 @@ def advisories(file: Path) -> Iterator[Mapping[str, Any]]:
         yield from said if isinstance(said, list) else [said]
 
 
-def hits(pins: Mapping[str, str], known: Iterator[Mapping[str, Any]]) -> list[Hit]:
-    """What is weak among these packages. Raises ValueError if there is no advisory for any Python package."""
+def hits(pins: Mapping[str, str], known: Iterator[Mapping[str, Any]]) -> list[AdvisoryHit]:
+    """The weak packages among these. Raises ValueError if there is no advisory for any Python package."""
     found, looked = [], 0
     for one in known:
         for about in one.get("affected", ()):
@@ -61,9 +61,15 @@ def hits(pins: Mapping[str, str], known: Iterator[Mapping[str, Any]]) -> list[Hi
             name = normalised(package.get("name", ""))
             if one.get("withdrawn") or name not in pins or not affects(about, pins[name]):
                 continue
-            fixed = tuple(event["fixed"] for span in about.get("ranges", ()) for event in span.get("events", ())
-                          if "fixed" in event and span.get("type") == "ECOSYSTEM")  # fmt: skip
-            found.append(Hit(name, pins[name], one["id"], tuple(one.get("aliases", ())), one.get("summary", ""), fixed))
+            fixed = tuple(
+                event["fixed"]
+                for span in about.get("ranges", ())
+                for event in span.get("events", ())
+                if "fixed" in event and span.get("type") == "ECOSYSTEM"
+            )
+            found.append(
+                AdvisoryHit(name, pins[name], one["id"], tuple(one.get("aliases", ())), one.get("summary", ""), fixed)
+            )
     if not looked:
         raise ValueError("no advisory for a Python package is in it")
     return found
@@ -75,8 +81,11 @@ def affects(about: Mapping[str, Any], release: str) -> bool:
         return True
     try:
         version = Version(release)
-        return any(_inside(span.get("events", ()), version) for span in about.get("ranges", ())
-                   if span.get("type") == "ECOSYSTEM")  # fmt: skip
+        return any(
+            _inside(span.get("events", ()), version)
+            for span in about.get("ranges", ())
+            if span.get("type") == "ECOSYSTEM"
+        )
     except InvalidVersion:
         return True
 
@@ -95,7 +104,7 @@ def _inside(events: Any, version: Version) -> bool:
 
 
 def main(words: list[str]) -> int:
-    """Say what is weak; 0: nothing, 1: something, 2: the file says nothing."""
+    """Print the weak packages; returns 0 for none, 1 for some, 2 if the file cannot be used."""
     file, locks = Path(words[0]), [Path(word) for word in words[1:]]
     pins = {name: release for lock in locks for name, (release, _hashes) in pinned(lock).items()}
     try:

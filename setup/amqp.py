@@ -1,4 +1,4 @@
-"""Enough of AMQP 0-9-1 to ask a broker one question: would you let this user into this virtual host?"""
+"""A small part of AMQP 0-9-1, to ask a broker whether it admits a user to a virtual host."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ START, START_OK, TUNE, TUNE_OK, OPEN, OPEN_OK, CLOSE = 10, 11, 30, 31, 40, 41, 5
 FRAME_END = b"\xce"
 
 
-class Answer(enum.Enum):
-    """What a login attempt came to."""
+class LoginAnswer(enum.Enum):
+    """The result of a login attempt."""
 
     NO_BROKER = "nothing there speaks AMQP 0-9-1"
     REFUSED = "the broker refused the user or the virtual host"
     WELCOME = "the virtual host was opened"
 
 
-def login(host: str, port: int, user: str, password: str, vhost: str, timeout_s: float = 5) -> Answer:
-    """Open `vhost` as `user`, hang up, and tell how it went."""
+def login(host: str, port: int, user: str, password: str, vhost: str, timeout_s: float = 5) -> LoginAnswer:
+    """Open `vhost` as `user`, disconnect, and return the result."""
     try:
         with socket.create_connection((host, port), timeout=timeout_s) as connection:
             connection.sendall(b"AMQP\x00\x00\x09\x01")
             if _receive(connection) != START:
-                return Answer.NO_BROKER
+                return LoginAnswer.NO_BROKER
             try:
                 return _enter(connection, user, password, vhost)
             except (OSError, EOFError):
-                # RabbitMQ hangs up on a client that did not ask to be told about a wrong password.
-                return Answer.REFUSED
+                # RabbitMQ drops the connection on a wrong password, unless the client asks to be told about it.
+                return LoginAnswer.REFUSED
     except (OSError, EOFError, struct.error):
-        return Answer.NO_BROKER
+        return LoginAnswer.NO_BROKER
 
 
-def _enter(connection: socket.socket, user: str, password: str, vhost: str) -> Answer:
+def _enter(connection: socket.socket, user: str, password: str, vhost: str) -> LoginAnswer:
     secret = f"\x00{user}\x00{password}".encode()
     _send(
         connection,
@@ -43,14 +43,14 @@ def _enter(connection: socket.socket, user: str, password: str, vhost: str) -> A
         struct.pack(">I", 0) + _short("PLAIN") + struct.pack(">I", len(secret)) + secret + _short("en_US"),
     )
     if _receive(connection) != TUNE:
-        return Answer.REFUSED
+        return LoginAnswer.REFUSED
     _send(connection, TUNE_OK, struct.pack(">HIH", 1, 131072, 0))
     _send(connection, OPEN, _short(vhost) + _short("") + b"\x00")
     if _receive(connection) != OPEN_OK:
-        return Answer.REFUSED
+        return LoginAnswer.REFUSED
     _send(connection, CLOSE, struct.pack(">H", 200) + _short("") + struct.pack(">HH", 0, 0))
     _receive(connection)
-    return Answer.WELCOME
+    return LoginAnswer.WELCOME
 
 
 def _short(text: str) -> bytes:

@@ -1,4 +1,4 @@
-"""`python -m setup.broker up`: a RabbitMQ with virtual hosts and users of this checkout's own.
+"""`python -m setup.broker up`: a RabbitMQ with a virtual host and users of this checkout's own.
 
 Uses the system's broker where one runs and lets us; else starts a private node under .run/, bound to the
 loopback. Writes .run/broker.json (mode 0600), which the demo, the benchmark and the tests read. Set
@@ -22,13 +22,12 @@ from pathlib import Path
 from typing import cast
 
 from setup import processes
-from setup.amqp import Answer, login
+from setup.amqp import LoginAnswer, login
 from setup.machine import (
     CHECKOUT,
     LOOPBACK,
     RUN,
-    WORKERS_MOST,
-    NotToBeHad,
+    ServiceMissing,
     alone,
     as_root,
     free_port,
@@ -53,7 +52,7 @@ ADMIN = "admin"
 DAEMON = "bankgw"
 ERPS = ("erp-demo", "erp-other")
 CONTROL_NEEDS = ("HOME", "PATH", "RABBITMQ_NODENAME", "ERL_EPMD_PORT", "RABBITMQ_CONF_ENV_FILE")
-"""What rabbitmqctl must find in its environment to reach a private node."""
+"""The environment variables with which rabbitmqctl reaches a private node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +64,18 @@ class Login:
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
-    """What is ours on a broker, whichever broker that is: a virtual host to run in, some for tests, users.
+class BrokerAccess:
+    """Our access to any broker: a virtual host and users.
 
-    Tests that run side by side have one each, because their queues have fixed names; the first is for those alone.
+    Demo, benchmark, joint test and tests make virtual hosts of their own like it (gateway/demo/own_vhost.py), whose
+    names begin with its name.
     """
 
     vhost: str
-    test_vhosts: tuple[str, ...]
     logins: Mapping[str, Login]
 
 
-def remembered_access() -> Access:
+def remembered_access() -> BrokerAccess:
     """The access of the last run, so that passwords stay when a broker is started again; else a fresh one."""
     old = read_json(DESCRIPTION)
     known = cast(dict[str, dict[str, str]], old.get("users", {}))
@@ -86,16 +85,14 @@ def remembered_access() -> Access:
         role: Login(f"{role}-{CHECKOUT}", known.get(role, {}).get("password") or password())
         for role in (ADMIN, DAEMON, *ERPS)
     }
-    alone = f"bankgw-{CHECKOUT}-test"
-    return Access(f"bankgw-{CHECKOUT}", (alone, *(f"{alone}-gw{number}" for number in range(WORKERS_MOST))), logins)
+    return BrokerAccess(f"bankgw-{CHECKOUT}", logins)
 
 
-def definitions(access: Access) -> str:
+def definitions(access: BrokerAccess) -> str:
     """The access as RabbitMQ definitions (JSON): importing them twice changes nothing."""
-    vhosts = (access.vhost, *access.test_vhosts)
     return json.dumps(
         {
-            "vhosts": [{"name": vhost} for vhost in vhosts],
+            "vhosts": [{"name": access.vhost}],
             "users": [
                 {
                     "name": entry.user,
@@ -106,9 +103,8 @@ def definitions(access: Access) -> str:
                 for role, entry in access.logins.items()
             ],
             "permissions": [
-                {"user": entry.user, "vhost": vhost, **_permissions(role)}
+                {"user": entry.user, "vhost": access.vhost, **_permissions(role)}
                 for role, entry in access.logins.items()
-                for vhost in vhosts
             ],
         }
     )
@@ -124,26 +120,21 @@ def _permissions(role: str) -> dict[str, str]:
         return {"configure": ".*", "write": ".*", "read": ".*"}
     # An ERP may speak to the gateway and hear from it, and owns the queues that begin with its name.
     own = rf"{role}\..*|amq\.gen.*"
-    return {
-        "configure": f"^({own})$",
-        "write": rf"^(bankgw\.commands|{own})$",
-        "read": rf"^(bankgw\.events|{own})$",
-    }
+    return {"configure": f"^({own})$", "write": rf"^(bankgw\.commands|{own})$", "read": rf"^(bankgw\.events|{own})$"}
 
 
-def admits(port: int, access: Access) -> bool:
+def admits(port: int, access: BrokerAccess) -> bool:
     """True when the broker on this port lets all our users in."""
-    doors = [(entry, access.vhost) for entry in access.logins.values()]
-    doors += [(access.logins[ADMIN], vhost) for vhost in access.test_vhosts]
     return all(
-        login(LOOPBACK, port, entry.user, entry.password, vhost) is Answer.WELCOME for entry, vhost in doors
+        login(LOOPBACK, port, entry.user, entry.password, access.vhost) is LoginAnswer.WELCOME
+        for entry in access.logins.values()
     )
 
 
-def use_system_broker(access: Access) -> bool:
+def use_system_broker(access: BrokerAccess) -> bool:
     """Put our access onto the broker on the standard port, if there is one and we are its administrator."""
     nobody = login(LOOPBACK, SYSTEM_PORT, "nobody", "nothing", "/")
-    if nobody is Answer.NO_BROKER or shutil.which("rabbitmqctl", path=_admin_path()) is None:
+    if nobody is LoginAnswer.NO_BROKER or shutil.which("rabbitmqctl", path=_admin_path()) is None:
         return False
     done, output = _import(definitions(access))
     if not done:
@@ -169,7 +160,7 @@ def _admin_path() -> str:
 
 
 def server_program() -> Path | None:
-    """RabbitMQ's own start script. Debian's wrapper around it refuses every user but root and rabbitmq."""
+    """RabbitMQ's own start script, because Debian's wrapper around it refuses every user but root and rabbitmq."""
     found = sorted(Path("/usr/lib/rabbitmq/lib").glob("rabbitmq_server-*/sbin/rabbitmq-server"))
     if found:
         return found[-1]
@@ -177,7 +168,7 @@ def server_program() -> Path | None:
     return Path(wrapper) if wrapper else None
 
 
-def start_private_node(program: Path, access: Access) -> int:
+def start_private_node(program: Path, access: BrokerAccess) -> int:
     """Start a node of our own with its data under .run/rabbitmq, and return its port when it admits us."""
     processes.stop(NODE, PORT_MAPPER)
     folder = run_folder("rabbitmq")
@@ -195,12 +186,12 @@ def start_private_node(program: Path, access: Access) -> int:
     if not admits(port, access):
         processes.stop(NODE, PORT_MAPPER)
         tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
-        raise NotToBeHad(f"the private RabbitMQ did not come up; the end of {log}:\n{tail}")
+        raise ServiceMissing(f"the private RabbitMQ did not come up; the end of {log}:\n{tail}")
     return port
 
 
 def node_environment(
-    folder: Path, port: int, mapper_port: int, distribution_port: int, access: Access
+    folder: Path, port: int, mapper_port: int, distribution_port: int, access: BrokerAccess
 ) -> dict[str, str]:
     cookie, imported, conf = folder / ".erlang.cookie", folder / "definitions.json", folder / "rabbitmq.conf"
     if not cookie.exists():
@@ -235,7 +226,7 @@ def node_environment(
 
 
 def control(private: bool) -> dict[str, object]:
-    """How rabbitmqctl is called on our broker: the command, and what it needs in its environment."""
+    """The command and environment for rabbitmqctl on our broker."""
     if not private:
         return {"command": as_root(["rabbitmqctl"], ask=False), "env": {"PATH": _admin_path()}}
     folder = RUN / "rabbitmq"
@@ -245,7 +236,7 @@ def control(private: bool) -> dict[str, object]:
     return {"command": [str(own)], "env": read_json(folder / "environment.json")}
 
 
-def find_or_start(access: Access) -> tuple[int, bool]:
+def find_or_start(access: BrokerAccess) -> tuple[int, bool]:
     """The port of a broker that admits us, and whether it is private."""
     if not only_private() and use_system_broker(access):
         return SYSTEM_PORT, False
@@ -255,13 +246,13 @@ def find_or_start(access: Access) -> tuple[int, bool]:
         install("rabbitmq-server")
         program = server_program()
     if program is None:
-        raise NotToBeHad("rabbitmq-server is installed, but its program was not found")
+        raise ServiceMissing("rabbitmq-server is installed, but its program was not found")
     say("starting a private RabbitMQ")
     return start_private_node(program, access), True
 
 
 def up() -> None:
-    """Leave a working .run/broker.json behind; at once when the one that is there still works."""
+    """Make a valid .run/broker.json; at once if the existing one still works."""
     access = remembered_access()
     old = read_json(DESCRIPTION)
     settled = "control" in old and (old.get("private") is True or not only_private())
@@ -274,7 +265,6 @@ def up() -> None:
             "host": LOOPBACK,
             "port": port,
             "vhost": access.vhost,
-            "test_vhosts": access.test_vhosts,
             "private": private,
             "control": control(private),
             "admin": asdict(access.logins[ADMIN]),
@@ -286,24 +276,27 @@ def up() -> None:
 
 
 def forget() -> None:
-    """Take our virtual hosts and users off the system's broker, and stop a private node."""
+    """Delete our virtual hosts and users from the system's broker, also those of killed runs; stop a private node."""
     access = remembered_access()
     processes.stop(NODE, PORT_MAPPER)
     if listens(SYSTEM_PORT) and shutil.which("rabbitmqctl", path=_admin_path()):
-        vhosts = (access.vhost, *access.test_vhosts)
-        words = [f'rabbit_vhost:delete(<<"{vhost}">>, <<"bankgw">>)' for vhost in vhosts]
+        # Those that demo, benchmark, joint test and tests made begin with the same name.
+        words = [
+            '[(catch rabbit_vhost:delete(V, <<"bankgw">>)) || V <- rabbit_vhost:list_names(), '
+            f'string:prefix(V, <<"{access.vhost}">>) =/= nomatch]'
+        ]
         words += [
             f'rabbit_auth_backend_internal:delete_user(<<"{entry.user}">>, <<"bankgw">>)'
             for entry in access.logins.values()
         ]
         # One call, because each start of rabbitmqctl costs half a second; what is gone already is no mistake.
         script = ", ".join(f"catch {word}" for word in words) + "."
-        run(as_root(["rabbitmqctl", "eval", script]), PATH=_admin_path())
+        run(as_root(["rabbitmqctl", "eval", script]), timeout_s=300, PATH=_admin_path())
     DESCRIPTION.unlink(missing_ok=True)
 
 
 def main() -> int:
-    """`up` or `forget`; exit code 1 with the reason when no broker is to be had."""
+    """`up` or `forget`; exit code 1 with the reason if no broker can be had."""
     if os.environ.get("BANKGW_BROKER_JSON"):
         return 0
     verbs = {"up": up, "forget": forget}
@@ -313,7 +306,7 @@ def main() -> int:
     try:
         with alone():
             verbs[sys.argv[1]]()
-    except NotToBeHad as problem:
+    except ServiceMissing as problem:
         say(f"no RabbitMQ: {problem}")
         return 1
     return 0

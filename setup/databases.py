@@ -16,14 +16,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from setup import mariadb, postgresql
-from setup.machine import RUN, NotToBeHad, alone, only_private, read_json, say, write_json
+from setup.machine import RUN, ServiceMissing, alone, only_private, read_json, say, write_json
 
 DESCRIPTION = RUN / "databases.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """One kind of server, and how to get a database on it."""
+class DatabaseKind:
+    """One kind of server, and the functions that get a database on it."""
 
     system_port: int
     works: Callable[[str], bool]
@@ -32,25 +32,25 @@ class Kind:
 
 
 KINDS = {
-    "postgresql": Kind(postgresql.SYSTEM_PORT, postgresql.works, postgresql.find_or_start, postgresql.forget),
-    "mariadb": Kind(mariadb.SYSTEM_PORT, mariadb.works, mariadb.find_or_start, mariadb.forget),
+    "postgresql": DatabaseKind(postgresql.SYSTEM_PORT, postgresql.works, postgresql.find_or_start, postgresql.forget),
+    "mariadb": DatabaseKind(mariadb.SYSTEM_PORT, mariadb.works, mariadb.find_or_start, mariadb.forget),
 }
 
 
 def up() -> int:
-    """Leave .run/databases.json behind, keeping URLs in it that still work. 1 when CI misses one, else 0."""
+    """Make .run/databases.json, keeping URLs in it that still work. Returns 1 if CI misses a database, else 0."""
     old = read_json(DESCRIPTION)
     urls = {name: _settle(name, kind, old.get(name)) for name, kind in KINDS.items()}
     write_json(DESCRIPTION, urls)
     return int(None in urls.values() and os.environ.get("CI") == "true")
 
 
-def _settle(name: str, kind: Kind, old: object) -> str | None:
+def _settle(name: str, kind: DatabaseKind, old: object) -> str | None:
     if isinstance(old, str) and not (only_private() and f":{kind.system_port}/" in old) and kind.works(old):
         return old
     try:
         url = kind.find_or_start()
-    except NotToBeHad as problem:
+    except ServiceMissing as problem:
         say(f"no {name}, so its tests will be skipped: {problem}")
         return None
     say(f"{name}: a database of our own on {url.rpartition('@')[2]}")
@@ -58,7 +58,7 @@ def _settle(name: str, kind: Kind, old: object) -> str | None:
 
 
 def forget() -> int:
-    """Drop what is ours from the system's servers, and remove the private ones."""
+    """Drop our databases from the system's servers, and remove the private ones."""
     for kind in KINDS.values():
         kind.forget()
     DESCRIPTION.unlink(missing_ok=True)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Write requirements/run.txt (what a gateway needs), dev.txt (and what its developers need), interop.txt (the peers of
-# `make interop`), tools.txt (commands that judge ours) and package.txt (what builds the Debian package) anew.
+# `make interop`) and tools.txt (commands that judge ours) anew.
 # Pins that still satisfy pyproject.toml stay; to move them: make lock UPGRADE=1, or UPGRADE="lxml xmlsec".
 # The hashes cover every file of a release, so one lock serves each Python; the end of this script proves it.
 set -euo pipefail
@@ -25,7 +25,7 @@ lock() {
     shift
     [ ! -e "requirements/$name" ] || grep -v '^# ' "requirements/$name" >"$work/$name"
     "$python" -m piptools compile "${options[@]}" --extra postgresql --extra mysql \
-        --extra joint-test --extra reports --extra console "$@" --output-file "$work/$name" \
+        --extra joint-test --extra reports --extra console --extra pkcs11 "$@" --output-file "$work/$name" \
         pyproject.toml
 }
 lock dev.txt --extra dev
@@ -40,9 +40,7 @@ block() { awk -v name="$1==" -v keep="$2" '/^[A-Za-z0-9]/ { ours = (index($0, na
 mv "$work/peers.txt" "$work/interop.txt"
 [ ! -e requirements/tools.txt ] || grep -v '^# ' requirements/tools.txt >"$work/tools.txt"
 "$python" -m piptools compile "${options[@]}" --output-file "$work/tools.txt" requirements/tools.in
-[ ! -e requirements/package.txt ] || grep -v '^# ' requirements/package.txt >"$work/package.txt"
-"$python" -m piptools compile "${options[@]}" --output-file "$work/package.txt" requirements/package.in
-if grep -nE '://|^-' "$work/dev.txt" "$work/run.txt" "$work/interop.txt" "$work/tools.txt" "$work/package.txt"; then
+if grep -nE '://|^-' "$work/dev.txt" "$work/run.txt" "$work/interop.txt" "$work/tools.txt"; then
     echo 'lock: an address or an option got into the lock (above); nothing written' >&2
     exit 1
 fi
@@ -56,6 +54,4 @@ printf '# %s\n# Written by `make lock`; change requirements/interop.in instead.\
     "Other people's programs that judge ours." | cat - "$work/interop.txt" >requirements/interop.txt
 printf '# %s\n# Written by `make lock`; change requirements/tools.in instead.\n' \
     "Commands that judge ours and come as Python packages." | cat - "$work/tools.txt" >requirements/tools.txt
-printf '# %s\n# Written by `make lock`; change requirements/package.in instead.\n' \
-    "What builds the Debian package." | cat - "$work/package.txt" >requirements/package.txt
 { title 'What a gateway runs on, and what its developers use.'; cat "$work/dev.txt"; } >requirements/dev.txt

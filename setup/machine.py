@@ -1,4 +1,4 @@
-"""What the scripts here share: where things are kept, root rights, packages, ports, secrets on disk."""
+"""Helpers of these scripts: folders, root rights, packages, ports, secrets on disk."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 RUN = Path(os.environ.get("BANKGW_RUN") or ROOT / ".run")
-"""Where all that is made is kept; `bankgw demo` without a checkout names a folder of its own."""
+"""The folder for everything that is made. `bankgw demo` without a checkout names a folder of its own."""
 LOOPBACK = "127.0.0.1"
 
-# Names on servers that are shared with others carry this, so that two checkouts never meet.
+# Names on shared servers contain this, so that two checkouts never use the same name.
 CHECKOUT = hashlib.sha256(str(RUN if "BANKGW_RUN" in os.environ else ROOT).encode()).hexdigest()[:8]
 WORKERS_MOST = 4
-"""So many processes may run tests side by side, each with a virtual host and databases of its own."""
+"""The number of processes that may run tests side by side, each with a virtual host and databases of its own."""
 
 
-class NotToBeHad(Exception):
-    """This machine cannot give us the service; the text says why and what to do."""
+class ServiceMissing(Exception):
+    """This machine cannot provide the service; the text says why and what to do."""
 
 
 def say(text: str) -> None:
-    """Tell the person at the terminal."""
+    """Print a message for the person at the terminal."""
     sys.stderr.write(f"setup: {text}\n")
     sys.stderr.flush()
 
@@ -42,21 +42,21 @@ def only_private() -> bool:
 
 
 def as_root(command: Sequence[str], ask: bool = True) -> list[str]:
-    """`command`, put so that it runs as root. Asks for a password only where somebody can type one."""
+    """The command that runs `command` as root. It asks for a password only if a person can type one."""
     if os.geteuid() == 0:
         return list(command)
     return ["sudo", *([] if ask and sys.stdin.isatty() else ["-n"]), *command]
 
 
 def as_user(user: str, command: Sequence[str]) -> list[str]:
-    """`command`, put so that it runs as `user`. As root the process keeps the id that we started."""
+    """The command that runs `command` as `user`. For root, the process keeps the id that was started."""
     if os.geteuid() == 0:
         return ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", *command]
     return ["sudo", *([] if sys.stdin.isatty() else ["-n"]), "-u", user, *command]
 
 
 def run(command: Sequence[str], stdin: str = "", timeout_s: float = 60, **more: str) -> tuple[bool, str]:
-    """Run to the end with `more` added to the environment. Returns (exit code was 0, what it printed)."""
+    """Run to the end with `more` added to the environment. Returns (exit code was 0, the output)."""
     try:
         done = subprocess.run(
             command,
@@ -74,9 +74,9 @@ def run(command: Sequence[str], stdin: str = "", timeout_s: float = 60, **more: 
 
 
 def install(*packages: str) -> None:
-    """Install Debian packages, or raise `NotToBeHad`."""
+    """Install Debian packages, or raise `ServiceMissing`."""
     if subprocess.run(["bash", str(ROOT / "setup" / "apt.sh"), *packages], check=False).returncode:
-        raise NotToBeHad(f"could not install {' '.join(packages)} (the reason is above)")
+        raise ServiceMissing(f"could not install {' '.join(packages)} (the reason is above)")
 
 
 def free_port() -> int:
@@ -97,7 +97,7 @@ def listens(port: int) -> bool:
 
 
 def wait_until(ready: Callable[[], bool], limit_s: float, every_s: float = 0.1) -> bool:
-    """Ask until `ready()` or the limit; the last answer."""
+    """Ask until `ready()` or the limit; returns the last answer."""
     end_s = time.monotonic() + limit_s
     while not ready():
         if time.monotonic() > end_s:
@@ -145,7 +145,7 @@ def read_json(path: Path) -> dict[str, object]:
 
 @contextlib.contextmanager
 def alone() -> Iterator[None]:
-    """One setup at a time in this checkout; a second one waits, then finds everything done."""
+    """Lets one setup run at a time in this checkout. A second one waits, then finds everything done."""
     with (run_folder() / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -14,7 +14,7 @@ from setup.machine import (
     LOOPBACK,
     RUN,
     WORKERS_MOST,
-    NotToBeHad,
+    ServiceMissing,
     as_root,
     free_port,
     install,
@@ -45,7 +45,7 @@ def works(url: str) -> bool:
 
 
 def find_or_start() -> str:
-    """The SQLAlchemy URL of our database; raises `NotToBeHad`."""
+    """The SQLAlchemy URL of our database; raises `ServiceMissing`."""
     secret = password()
     if not only_private() and _create_on_system(secret):
         return _url(SYSTEM_PORT, secret)
@@ -55,7 +55,7 @@ def find_or_start() -> str:
 
 
 def forget() -> None:
-    """Drop our databases and user from the system's server, if they are there, and remove a private one."""
+    """Drop our databases and user from the system's server, if they exist, and remove a private one."""
     processes.stop(SERVER)
     if listens(SYSTEM_PORT):
         users = "".join(f"DROP USER IF EXISTS '{NAME}'@'{host}';\n" for host in HOSTS)
@@ -100,14 +100,14 @@ def _start_private(secret: str) -> int:
     processes.stop(SERVER)
     server_program, installer = _program("mariadbd"), _program("mariadb-install-db")
     if server_program is None or installer is None:
-        raise NotToBeHad("MariaDB is installed, but its programs were not found")
+        raise ServiceMissing("MariaDB is installed, but its programs were not found")
     folder, port, user = run_folder("mariadb"), free_port(), getpass.getuser()
     data, log, first = folder / "data", folder / "server.log", folder / "first.sql"
     if not (data / "mysql").is_dir():
         command = [installer, "--no-defaults", f"--datadir={data}", f"--user={user}", "--skip-test-db"]
         done, output = run([*command, "--auth-root-authentication-method=normal"])
         if not done:
-            raise NotToBeHad(f"mariadb-install-db failed: {output}")
+            raise ServiceMissing(f"mariadb-install-db failed: {output}")
     # Run by the server before it lets anybody in, so root never answers without a password.
     write_private(first, f"ALTER USER root@localhost IDENTIFIED BY '{password()}';\n{_creation(secret)}")
     command = [server_program, "--no-defaults", f"--datadir={data}", f"--user={user}", f"--port={port}"]
@@ -118,7 +118,7 @@ def _start_private(secret: str) -> int:
     wait_until(lambda: works(url) or not processes.alive(server), limit_s=60)
     if not works(url):
         processes.stop(SERVER)
-        raise NotToBeHad(f"the private MariaDB did not come up, see {log}")
+        raise ServiceMissing(f"the private MariaDB did not come up, see {log}")
     say(f"started a private MariaDB on {LOOPBACK}:{port}")
     return port
 

@@ -13,7 +13,7 @@ from setup.machine import (
     CHECKOUT,
     LOOPBACK,
     RUN,
-    NotToBeHad,
+    ServiceMissing,
     as_user,
     free_port,
     install,
@@ -44,7 +44,7 @@ def works(url: str) -> bool:
 
 
 def find_or_start() -> str:
-    """The SQLAlchemy URL of our database; raises `NotToBeHad`."""
+    """The SQLAlchemy URL of our database; raises `ServiceMissing`."""
     secret = password()
     if not only_private() and _create_on_system(secret):
         return _url(SYSTEM_PORT, secret)
@@ -54,8 +54,10 @@ def find_or_start() -> str:
 
 
 def forget() -> None:
-    """Drop our databases, those that interrupted test runs left too, and our role from the system's server, if they are
-    there, and remove a private one."""
+    """Drop our databases and our role from the system's server, if they exist, and remove a private one.
+
+    Databases that interrupted test runs left are dropped too.
+    """
     processes.stop(SERVER)
     if listens(SYSTEM_PORT):
         dropping = f"SELECT format('DROP DATABASE %I WITH (FORCE)', datname) FROM pg_database WHERE datname ~ '^{NAME}'"
@@ -124,7 +126,7 @@ def _start_private(secret: str) -> int:
     created, output = run(admin, stdin=_creation(secret), PGPASSWORD=admin_secret)
     if not created:
         processes.stop(SERVER)
-        raise NotToBeHad(f"the private PostgreSQL did not come up, see {log}: {output}")
+        raise ServiceMissing(f"the private PostgreSQL did not come up, see {log}: {output}")
     say(f"started a private PostgreSQL on {LOOPBACK}:{port}")
     return port
 
@@ -132,7 +134,7 @@ def _start_private(secret: str) -> int:
 def initialise(folder: Path, admin_secret: str) -> None:
     initdb = program("initdb")
     if initdb is None:
-        raise NotToBeHad("PostgreSQL is installed, but its program initdb was not found")
+        raise ServiceMissing("PostgreSQL is installed, but its program initdb was not found")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700, parents=True)
     secret_file = folder.with_name(folder.name + ".secret")
@@ -146,7 +148,7 @@ def initialise(folder: Path, admin_secret: str) -> None:
     done, output = run(_as_server_user(command))
     secret_file.unlink()
     if not done:
-        raise NotToBeHad(f"initdb failed: {output}")
+        raise ServiceMissing(f"initdb failed: {output}")
 
 
 def _as_server_user(command: list[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The servers we started: remembered in .run/processes.json, stopped by process id and never by name."""
+"""The servers that we started: remembered in .run/processes.json, stopped by process id and never by name."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ RECORD = RUN / "processes.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Started:
-    """A process of ours. `born` is its start in the kernel's ticks: a reused id is not mistaken for it."""
+class OwnProcess:
+    """A process that we started. `born` is its start in the kernel's ticks, so that a reused id is not
+    mistaken for it.
+    """
 
     name: str
     pid: int
@@ -28,7 +30,7 @@ class Started:
 
 def start(
     name: str, command: Sequence[str], env: Mapping[str, str], log: Path, stop_with: str = "SIGTERM"
-) -> Started:
+) -> OwnProcess:
     """Start a server that outlives this script, writing to `log`, and remember it."""
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -40,12 +42,12 @@ def start(
             cwd="/",
             start_new_session=True,
         )
-    started = Started(name, process.pid, _born(process.pid), stop_with)
+    started = OwnProcess(name, process.pid, _born(process.pid), stop_with)
     _write([*_read(), started])
     return started
 
 
-def alive(process: Started) -> bool:
+def alive(process: OwnProcess) -> bool:
     """True while exactly this process runs."""
     return bool(process.born) and _born(process.pid) == process.born
 
@@ -68,7 +70,7 @@ def stop(*names: str) -> list[str]:
     return stopped
 
 
-def _end(process: Started) -> None:
+def _end(process: OwnProcess) -> None:
     os.kill(process.pid, signal.Signals[process.stop_with])
     if wait_until(lambda: not alive(process), limit_s=20):
         return
@@ -86,14 +88,14 @@ def _born(pid: int) -> str:
     return "" if fields[0] in "ZX" else fields[19]
 
 
-def _read() -> list[Started]:
+def _read() -> list[OwnProcess]:
     try:
-        return [Started(**entry) for entry in json.loads(RECORD.read_text(encoding="utf-8"))]
+        return [OwnProcess(**entry) for entry in json.loads(RECORD.read_text(encoding="utf-8"))]
     except FileNotFoundError:
         return []
 
 
-def _write(processes: Sequence[Started]) -> None:
+def _write(processes: Sequence[OwnProcess]) -> None:
     run_folder()
     write_private(RECORD, json.dumps([asdict(process) for process in processes], indent=2) + "\n")
 

@@ -34,12 +34,12 @@ def pinned(lock: Path) -> dict[str, tuple[str, list[str]]]:
 
 
 def normalised(name: str) -> str:
-    """A package's name as indexes compare it."""
+    """A package's name in the form that indexes compare."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def bill(lock: Path, version: str) -> dict[str, Any]:
-    """The document."""
+    """The CycloneDX document."""
     components = []
     for name, (release, hashes) in sorted(pinned(lock).items()):
         purl = f"pkg:pypi/{name}@{release}"
@@ -51,15 +51,24 @@ def bill(lock: Path, version: str) -> dict[str, Any]:
         if license_ := _license(name):
             one["licenses"] = [{"license": {"name": license_}}]
         components.append(one)
-    root = {"type": "application", "bom-ref": "bankgw", "name": "bankgw", "version": version,
-            "licenses": [{"license": {"id": "Apache-2.0"}}]}  # fmt: skip
+    root = {
+        "type": "application",
+        "bom-ref": "bankgw",
+        "name": "bankgw",
+        "version": version,
+        "licenses": [{"license": {"id": "Apache-2.0"}}],
+    }
     refs = [one["bom-ref"] for one in components]
     serial = uuid5(NAMESPACE_URL, f"bankgw {version} {' '.join(refs)}")
     return {
-        "bomFormat": "CycloneDX", "specVersion": "1.6", "serialNumber": f"urn:uuid:{serial}", "version": 1,
-        "metadata": {"component": root}, "components": components,
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "serialNumber": f"urn:uuid:{serial}",
+        "version": 1,
+        "metadata": {"component": root},
+        "components": components,
         "dependencies": [{"ref": "bankgw", "dependsOn": refs}],
-    }  # fmt: skip
+    }
 
 
 def _license(name: str) -> str:

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The commands by which the tests are judged by others: Prometheus, xmlsec1, amqp-tools,
 # Node, Java, systemd-analyze, strace, stunnel, haproxy, Chromium,
-# podman, testssl, LibreOffice, curl. Without one of them its tests skip, or fail where CI=true.
+# podman, testssl, LibreOffice, curl, SoftHSM, lintian. Without one of them its tests skip, or fail where CI=true.
 # Node and npm come from PyPI: Debian's npm alone brings 370 other packages.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -21,9 +21,11 @@ need curl curl
 need strace strace
 need podman podman
 need debootstrap debootstrap
+need lintian lintian
 need testssl testssl.sh
 need stunnel4 stunnel4
 need soffice libreoffice-calc-nogui
+need softhsm2-util softhsm2
 [ -x /usr/sbin/haproxy ] || missing+=(haproxy)
 need java default-jdk-headless
 fc-list 2>/dev/null | grep -qE "CJK|WenQuanYi" || missing+=(fontconfig fonts-wqy-microhei)

@@ -1,1 +1,1 @@
-"""The tests of bankgw. Folders mirror `gateway` and `protocols`; `world` holds what tests run in."""
+"""The tests of bankgw. Folders mirror `gateway` and `protocols`; `world` holds the simulated environment of the tests."""

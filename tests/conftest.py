@@ -1,4 +1,4 @@
-"""The guard: a test passes only if it leaves nothing behind and hides no failure. And the house's fixtures.
+"""The guard: a test passes only if it leaves nothing behind and hides no failure. It also has the shared fixtures.
 
 pytest-twisted runs `async def` tests on the reactor, but by itself lets three things pass: a Deferred whose
 failure nobody took, a failure that was only logged, and a timer left running. Each fails the test here.
@@ -10,6 +10,7 @@ import gc
 import inspect
 import os
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import pytest
@@ -22,29 +23,36 @@ from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from gateway.demo.own_vhost import own_vhost
 from tests.attacks.summing import pytest_terminal_summary as pytest_terminal_summary
 from tests.world import patience
-from tests.world.services import Broker, broker_file, databases_file, read_broker, read_database
+from tests.world.services import Broker, broker_file, databases_file, described, read_broker, read_database
 from tests.world.skipping import pytest_runtest_makereport as pytest_runtest_makereport
 from tests.world.within import within
 
 E = TypeVar("E", bound=BaseException)
 
-# Machines that run tests are busy: a slow example is no failure. In CI the same examples run every time.
+# A slow example is no failure, because machines that run tests are busy. In CI the same examples run every time.
 settings.register_profile("house", deadline=None, derandomize=bool(os.environ.get("CI")), print_blob=True)
 settings.load_profile("house")
 
 # An async test is cancelled this long before pytest-timeout would end the whole process.
-LONGEST = ("tests/world/test_deaths.py", "tests/faults/test_campaign.py", "tests/gateway/erp/test_topology.py")
-"""Files whose tests take minutes."""
+LONGEST = (
+    *("tests/world/test_deaths.py", "tests/faults/test_campaign.py", "tests/gateway/erp/test_topology.py"),
+    *("tests/gateway/demo/test_own_vhost.py", "tests/gateway/cli/test_live_", "tests/world/test_crash_points.py"),
+    *("tests/world/test_tampering.py", "tests/world/test_servers.py"),
+)
+"""The beginnings of the names of files whose tests take minutes."""
 CANCEL_EARLIER_S = 5.0
-# What outlives its test (caches, wide fixtures) is frozen, so that the collections of later tests do not look at it again.
+# Objects that outlive their test (caches, wide fixtures) are frozen, so that later collections skip them.
 THAW_EVERY = 500
 _tests_since_thaw = 0
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
-    """Bytes are no name: an archive made while tests are collected carries the time, and two workers would disagree."""
+    """Names bytes by their argument: an archive made while tests are collected contains the time, so two workers would
+    disagree.
+    """
     return argname if isinstance(val, bytes) else None
 
 
@@ -69,7 +77,7 @@ class LoggedFailures:
         return taken
 
     def complaint(self) -> str | None:
-        """What to say about the failures nobody took, or None; forgets them."""
+        """A sentence about the failures that no test took, or None. Forgets them."""
         gc.collect()
         if not self._failures:
             return None
@@ -79,7 +87,7 @@ class LoggedFailures:
 
 
 LIMIT_S = pytest.StashKey[float]()
-COLLECTING = pytest.StashKey[patience.Collecting]()
+COLLECTING = pytest.StashKey[patience.CollectionTicker]()
 LOGGED = pytest.StashKey[LoggedFailures]()
 TIMERS = pytest.StashKey[list[IDelayedCall]]()
 LOG_SETTINGS = pytest.StashKey[dict[str, Any]]()
@@ -92,14 +100,14 @@ def _reactor() -> IReactorTime:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Say now and then that tests are being collected."""
+    """Print now and then that tests are being collected."""
     terminal = session.config.pluginmanager.getplugin("terminalreporter")
     if terminal is not None and not hasattr(session.config, "workerinput"):
-        session.config.stash[COLLECTING] = patience.Collecting(lambda text: terminal.write_line(text, flush=True))
+        session.config.stash[COLLECTING] = patience.CollectionTicker(lambda text: terminal.write_line(text, flush=True))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Make the collections below cheap: what exists before the first test can leak from none."""
+    """Make later collections cheap: an object from before the first test cannot be a leak of a test."""
     if not hasattr(session.config, "workerinput") and not session.config.getoption("numprocesses", None):
         _collected(session.config)
     gc.collect()
@@ -108,12 +116,12 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_node_collection_finished(node: Any) -> None:
-    """A worker has collected its tests; the others soon will have."""
+    """A worker has collected its tests. The others will have done so soon."""
     _collected(node.config)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Nothing was collected, perhaps."""
+    """End the ticker, also if nothing was collected."""
     _collected(config)
 
 
@@ -158,7 +166,7 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, Any, Any]:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
-    """Fail the test for what its body logged."""
+    """Fail the test for failures that its body logged."""
     result = yield
     _complain(item.stash[LOGGED].complaint())
     return result
@@ -166,7 +174,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, Any, Any]:
-    """After the fixtures have cleaned up: fail for what they logged and for timers still running."""
+    """After the fixtures have cleaned up: fail for failures that they logged, and for timers that still run."""
     try:
         result = yield
         _thaw(nextitem)
@@ -176,7 +184,7 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
     finally:
         patience.lift()
         globalLogPublisher.removeObserver(item.stash[LOGGED])
-        # A simulation silences the log: not for the tests after it.
+        # A simulation silences the log. Later tests need it again.
         structlog.configure(**item.stash[LOG_SETTINGS])
         for timer in _still_running(item.stash[TIMERS]):
             timer.cancel()
@@ -186,7 +194,7 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 
 def _thaw(nextitem: pytest.Item | None) -> None:
-    """Collect among all objects, also those that outlived their test; now and then, as it takes a while."""
+    """Collect among all objects, also those that outlived their test. This is slow, so it is done rarely."""
     global _tests_since_thaw
     _tests_since_thaw += 1
     if nextitem is None or _tests_since_thaw >= THAW_EVERY:
@@ -226,12 +234,13 @@ def logged_failures(request: pytest.FixtureRequest) -> LoggedFailures:
 
 @pytest.fixture(scope="session")
 def broker() -> Iterator[Broker]:
-    """A RabbitMQ of our own virtual host. Skips where there is none, fails in CI."""
+    """A RabbitMQ with a virtual host of this process's own. Skips where there is none, fails in CI."""
     found = read_broker(broker_file())
     if found is None:
         pytest.skip("no RabbitMQ: run `make broker`")
     else:
-        yield found
+        with own_vhost(described(found), "test") as own:
+            yield replace(found, test_vhost=own["vhost"])
 
 
 @pytest.fixture(scope="session")
@@ -251,5 +260,3 @@ def _database(kind: str) -> str:
     if url is None:
         pytest.skip(f"no {kind}: run `make databases`")
     return str(url)
-
-

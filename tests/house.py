@@ -1,4 +1,6 @@
-"""The house rules: each reads one source or text and yields its complaints. tests/test_house.py applies them.
+"""The house rules: each checks one source or text, and yields its complaints. tests/test_house.py applies them.
+
+Here stands who may import whom; sizes, words and errors are in tests/house_shape.py, texts in tests/house_texts.py.
 
 CONTRIBUTING.md gives the reasons in prose. A rule that is wrong is changed here, not worked round.
 """
@@ -10,7 +12,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -19,12 +21,12 @@ ROOT = Path(__file__).resolve().parents[1]
 PRODUCT = ("gateway/", "protocols/")
 
 
-# ---- what is looked at -----------------------------------------------------------------------------------
+# ---- the sources -----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One Python file: its path from the root, its text and tree, and the dotted name it is imported by."""
+    """One Python file: its path from the root, its text and tree, and the dotted name by which it is imported."""
 
     path: str
     text: str
@@ -34,7 +36,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """One imported thing: `name` is `package.module.name` as far as the statement tells."""
+    """One imported name: `name` is `package.module.name`, as far as the statement shows it."""
 
     line: int
     name: str
@@ -50,7 +52,7 @@ def source(path: str, text: str) -> Source:
 
 @cache
 def committed() -> tuple[str, ...]:
-    """What is, or would be, committed; outside a git checkout, every file that is not hidden."""
+    """The files that are, or would be, committed; outside a git checkout, every file that is not hidden."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     try:
         names = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout.decode().split("\0")
@@ -82,7 +84,7 @@ def product() -> tuple[Source, ...]:
 
 
 def imports(one: Source) -> Iterator[Import]:
-    """Every import of a file, with relative ones resolved, and whether it is only there for the types."""
+    """Every import of a file, with relative ones resolved, and whether it is only for type checking."""
     package = one.module if one.path.endswith("/__init__.py") else one.module.rpartition(".")[0]
 
     def walk(node: ast.AST, at_top: bool, for_types: bool) -> Iterator[Import]:
@@ -110,32 +112,52 @@ def imports(one: Source) -> Iterator[Import]:
 
 
 def belongs(name: str, room: str) -> bool:
-    """True when the dotted name is the room or something inside it."""
+    """True if the dotted name is the package or something inside it."""
     return name == room or name.startswith(room + ".")
 
 
 # ---- who may import whom ---------------------------------------------------------------------------------
 
-# From the ground up. A room may import the rooms of lower floors and itself, never its neighbours.
+# The rooms by subject, from the lowest. Each may ask those before it, and none after it: see gateway/wiring.py.
+SUBJECTS = (
+    *("people", "payments", "approvals", "statements", "positions", "receipts", "pools", "reconciliation", "reports"),
+)
+# From the lowest floor up. A room may import the rooms of lower floors and itself, never its neighbours.
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"protocols.canon"}),
     frozenset({"protocols.bank"}),
+    frozenset({"protocols.judge"}),
     frozenset({"protocols.twin", "protocols.certificates"}),
     frozenset({"protocols.kit"}),
     frozenset({"protocols.erp", "protocols.banks", "protocols.readback"}),
     frozenset({"protocols.trial"}),
-    frozenset(
-        {"gateway.clock", "gateway.settings", "gateway.meters", "gateway.log", "gateway.core", "gateway.people",
-         "gateway.treasury.liquidity", "gateway.treasury.reconciliation", "gateway.version"}
-    ),
-    frozenset({"gateway.calendars"}),
-    frozenset({"gateway.tasks", "gateway.asking", "gateway.adapters", "gateway.start_failures", "gateway.typesetting"}),
-    frozenset({"gateway.registry"}),
-    frozenset({"gateway.journal"}),
-    frozenset({"gateway.bank", "gateway.erp", "gateway.treasury"}),
+    frozenset({"gateway.settings_files"}),
+    frozenset({"gateway.version", "gateway.settings", "gateway.language"}),
+    frozenset({"gateway.kernel.core"}),
+    frozenset({"gateway.kernel"}),
+    frozenset({"gateway.register"}),
+    frozenset({"gateway.people.rules"}),
+    frozenset({"gateway.act", "gateway.call", "gateway.act_ports"}),
+    frozenset({"gateway.guarded_journal"}),
+    frozenset({"gateway.people"}),
+    frozenset({"gateway.payments"}),
+    frozenset({"gateway.approvals.rules"}),
+    frozenset({"gateway.approvals"}),
+    frozenset({"gateway.statements"}),
+    frozenset({"gateway.positions"}),
+    frozenset({"gateway.receipts"}),
+    frozenset({"gateway.pools.rules"}),
+    frozenset({"gateway.pools"}),
+    frozenset({"gateway.reconciliation.rules"}),
+    frozenset({"gateway.reconciliation"}),
+    frozenset({"gateway.reports"}),
+    frozenset({"gateway.bank", "gateway.erp"}),
+    frozenset({"gateway.gate_lists"}),
+    frozenset({"gateway.wiring"}),
     frozenset({"gateway.watch", "gateway.control", "gateway.capabilities", "gateway.bank_questions"}),
-    frozenset({"gateway.app", "gateway.notices", "gateway.query", "gateway.web"}),
-    frozenset({"gateway.console", "gateway.approval_page"}),
+    frozenset({"gateway.parts", "gateway.notices", "gateway.web", "gateway.web.query", "gateway.web.shared"}),
+    frozenset({"gateway.app", "gateway.system_parts", "gateway.web.console", "gateway.web.approval_page"}),
+    frozenset({"gateway.daemon"}),
     frozenset({"gateway.demo"}),
     frozenset({"gateway.jointtest"}),
     frozenset({"gateway.cli"}),
@@ -147,18 +169,19 @@ FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 # Rooms that may know less than the floors below them.
 ONLY: Mapping[str, tuple[str, ...]] = {
     "protocols.canon": (),
-    # What reads the adapters' bytes back shares nothing with them but the words.
+    # The code that reads the adapters' bytes back shares nothing with them but the words.
     "protocols.readback": ("protocols.canon",),
-    "gateway.core": ("protocols.canon",),
-    "gateway.people": ("protocols.canon",),
-    "gateway.treasury.liquidity": ("protocols.canon",),
-    "gateway.treasury.reconciliation": ("protocols.canon",),
-    "gateway.simbank": ("protocols", "gateway.clock", "gateway.bank.tls"),
+    "gateway.kernel.core": ("protocols.canon",),
+    "gateway.people.rules": ("protocols.canon", "gateway.language"),
+    "gateway.approvals.rules": ("protocols.canon", "gateway.language"),
+    "gateway.pools.rules": ("protocols.canon", "gateway.language"),
+    "gateway.reconciliation.rules": ("protocols.canon", "gateway.register.match_terms"),
+    "gateway.simbank": ("protocols", "gateway.kernel.clock", "gateway.bank.tls"),
 }
 # The simulated bank must not become part of the gateway.
 SIMBANK_GUESTS = ("gateway.simbank", "gateway.__main__", "gateway.cli", "gateway.demo", "gateway.jointtest")
 
-# `protocols` turns bytes into words and back. Time, chance and the world come in as arguments.
+# `protocols` turns bytes into values and back. Time, chance and the outside world come in as arguments.
 IMPURE = (
     *("asyncio", "http.client", "pika", "random", "secrets", "select", "selectors", "socket", "sqlalchemy"),
     *("sqlite3", "ssl", "subprocess", "threading", "time", "twisted", "urllib.request", "zope"),
@@ -166,13 +189,13 @@ IMPURE = (
 
 
 def room_of(name: str) -> str | None:
-    """The room a dotted name is in: the longest that fits."""
+    """The package that a dotted name belongs to: the longest that matches."""
     rooms = [room for room in (*FLOOR, *ONLY) if belongs(name, room)]
     return max(rooms, key=len, default=None)
 
 
 def import_order(one: Source) -> Iterator[str]:
-    """Imports go down the floors, and never sideways."""
+    """A package imports packages on lower floors only, never one on its own floor."""
     if one.module in ("gateway", "protocols"):
         return
     home = room_of(one.module)
@@ -196,35 +219,98 @@ def import_order(one: Source) -> Iterator[str]:
             yield f"{where}; imports go downwards: turn it round, or pass the thing in as an argument"
 
 
+# The rooms that read and write the journal.
+JOURNAL = (
+    *(f"gateway.kernel.{room}" for room in ("sql", "commit", "cluster", "checkpoints", "backup")),
+    *(f"gateway.{room}.rows" for room in SUBJECTS),
+)
+
+
 def cli_without_journal(one: Source) -> Iterator[str]:
-    """The command line asks the daemon, or gateway.control.offline; it never opens the journal by itself."""
+    """The command line asks the daemon or gateway.control.offline. It never opens the journal itself."""
     if not belongs(one.module, "gateway.cli"):
         return
     for found in imports(one):
-        if belongs(found.name, "gateway.journal"):
+        if any(belongs(found.name, room) for room in JOURNAL):
             yield f"{one.path}:{found.line}: imports {found.name}; put it into gateway.control.offline"
 
 
 # The left column of the rename table: words that say nothing to a newcomer. `canary` is not among them: the settings and
 # metrics `canary_*` are the message that the gateway sends to itself, and `heartbeat` is AMQP's own word for another thing.
 OLD_MODULES = frozenset(
-    {"agenda", "answers", "apply", "arrival", "berth", "berths", "book", "claims", "deeds", "desk", "ears",
-     "endpoint", "field", "hearing", "leave", "letter", "levers", "lives", "lookout", "mail", "neighbours", "past",
-     "peer", "puppet", "quay", "reasons", "repeats", "rig", "sightings", "standing", "talk", "tally", "telling",
-     "tenure", "wallclock", "wanted", "watching", "weather", "words", "world"}
-)  # fmt: skip
-# Those that no public name may carry. The rest are common words that a name may need: `past_days`, `wanted`.
+    {
+        "agenda",
+        "answers",
+        "apply",
+        "arrival",
+        "berth",
+        "berths",
+        "book",
+        "claims",
+        "deeds",
+        "desk",
+        "ears",
+        "endpoint",
+        "field",
+        "hearing",
+        "leave",
+        "letter",
+        "levers",
+        "lives",
+        "lookout",
+        "mail",
+        "neighbours",
+        "past",
+        "peer",
+        "puppet",
+        "quay",
+        "reasons",
+        "repeats",
+        "rig",
+        "sightings",
+        "standing",
+        "talk",
+        "tally",
+        "telling",
+        "tenure",
+        "wallclock",
+        "wanted",
+        "watching",
+        "weather",
+        "words",
+        "world",
+    }
+)
+# Words that no public name may have. The rest are common words that a name may need: `past_days`, `wanted`.
 OLD_WORDS = frozenset(
-    {"agenda", "berth", "berths", "deed", "deeds", "desk", "ears", "lookout", "neighbour", "neighbours", "puppet",
-     "quay", "rig", "sighting", "sightings", "tenure", "wallclock", "weather"}
-)  # fmt: skip
+    {
+        "agenda",
+        "berth",
+        "berths",
+        "deed",
+        "deeds",
+        "desk",
+        "ears",
+        "lookout",
+        "neighbour",
+        "neighbours",
+        "puppet",
+        "quay",
+        "rig",
+        "sighting",
+        "sightings",
+        "tenure",
+        "wallclock",
+        "weather",
+    }
+)
 OLD_ALLOWED: Mapping[str, str] = {
-    "protocols/erp/words.py": "the words of the ERP's messages, not what a session measures",
+    "protocols/erp/words.py": "the words of the ERP's messages, not what a session measures"
 }
 
 
 def plain_names(one: Source) -> Iterator[str]:
-    """No module, public name or log part bears a name that was given up for a plain one."""
+    """No module, public name or log event has a name that was replaced by a plainer one."""
     stem = PurePosixPath(one.path).stem
     if stem in OLD_MODULES and one.path not in OLD_ALLOWED:
         yield f"{one.path}: `{stem}` is a name that was given up; see OLD_MODULES of tests/house.py"
@@ -240,13 +326,15 @@ def plain_names(one: Source) -> Iterator[str]:
 
 
 def nothing_patched(one: Source) -> Iterator[str]:
-    """The campaign and the benchmark change no name of the product: what they need is an argument of a part."""
+    """The campaign and the benchmark replace no name of the product: what they need to change is passed as an
+    argument."""
     product_names = {
         alias.asname or alias.name.partition(".")[0]
-        for node in ast.walk(one.tree) if isinstance(node, ast.Import | ast.ImportFrom)
+        for node in ast.walk(one.tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
         for alias in node.names
         if (node.module or "" if isinstance(node, ast.ImportFrom) else alias.name).startswith(("gateway", "protocols"))
-    }  # fmt: skip
+    }
     for node in ast.walk(one.tree):
         for target in node.targets if isinstance(node, ast.Assign) else []:
             if isinstance(target, ast.Attribute) and ast.unparse(target).partition(".")[0] in product_names:
@@ -259,7 +347,7 @@ _NAME_PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 
 def banks_apart(one: Source) -> Iterator[str]:
-    """A bank knows the kit, never another bank."""
+    """A bank imports the kit, and never another bank."""
     bank = re.match(r"protocols\.banks\.(\w+)", one.module)
     for found in imports(one) if bank else ():
         other = re.match(r"protocols\.banks\.(\w+)", found.name)
@@ -269,7 +357,7 @@ def banks_apart(one: Source) -> Iterator[str]:
 
 
 def purity(one: Source) -> Iterator[str]:
-    """`protocols` does no input or output and reads no clock; `canon` needs the standard library only."""
+    """The package `protocols` does no input or output and reads no clock; `canon` needs only the standard library."""
     if not belongs(one.module, "protocols"):
         return
     for found in imports(one):
@@ -281,21 +369,21 @@ def purity(one: Source) -> Iterator[str]:
 
 
 def no_hidden_clock(one: Source) -> Iterator[str]:
-    """Pure code never asks what time it is."""
-    if not any(belongs(one.module, room) for room in ("protocols", "gateway.core", "gateway.people", "gateway.treasury.liquidity", "gateway.treasury.reconciliation")):
+    """Pure code never reads the time."""
+    if not any(
+        belongs(one.module, room) for room in ("protocols", *(pure for pure in ONLY if pure != "gateway.simbank"))
+    ):
         return
     for node in ast.walk(one.tree):
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
             continue
         called = ast.unparse(node.func)
-        if re.fullmatch(
-            r"(datetime\.)?(datetime|date)\.(now|utcnow|today)|time\.\w*time\w*|uuid\.uuid\d", called
-        ):
+        if re.fullmatch(r"(datetime\.)?(datetime|date)\.(now|utcnow|today)|time\.\w*time\w*|uuid\.uuid\d", called):
             yield f"{one.path}:{node.lineno}: calls {called}(); take the time or the id as an argument"
 
 
 def pika_in_one_place(one: Source) -> Iterator[str]:
-    """One file knows the AMQP library, so that replacing it is a one-file job."""
+    """Only one file imports the AMQP library, so that replacing it is a change to one file."""
     if one.path == "gateway/erp/amqp.py":
         return
     for found in imports(one):
@@ -304,7 +392,7 @@ def pika_in_one_place(one: Source) -> Iterator[str]:
 
 
 def reactor_as_argument(one: Source) -> Iterator[str]:
-    """Importing the reactor installs it: only the two files that build the whole do, inside a function."""
+    """Importing the reactor installs it, so only the two files that build the whole import it, inside a function."""
     for found in imports(one):
         if found.for_types or not belongs(found.name, "twisted.internet.reactor"):
             continue
@@ -313,7 +401,7 @@ def reactor_as_argument(one: Source) -> Iterator[str]:
 
 
 def cycles(sources: Iterable[Source]) -> Iterator[str]:
-    """Modules that import each other in a ring: at the top, inside functions, and for types only."""
+    """Modules that import each other in a ring: at the top, inside functions, and for types."""
     by_name = {one.module: one for one in sources}
 
     def known(name: str) -> str | None:
@@ -339,26 +427,27 @@ def cycles(sources: Iterable[Source]) -> Iterator[str]:
         yield from visit(module, ())
 
 
-# A room on the left imports nothing of the room on the right; the reason is what would be lost.
+# A room on the left imports nothing of the room on the right. The reason names what would be lost.
 NEVER: tuple[tuple[str, str, str], ...] = (
     ("protocols", "gateway", "the languages of the banks and the ERP are usable without a daemon"),
     ("gateway.erp", "gateway.bank", "the ERP's side and the bank's side meet in the journal only"),
     ("gateway.bank", "gateway.erp", "the ERP's side and the bank's side meet in the journal only"),
     ("protocols.kit", "protocols.banks", "the kit serves every bank alike"),
-    ("gateway.journal.commit", "gateway.journal.cluster", "the commit is below what is committed"),
-    ("gateway.journal.commit", "gateway.journal.payments", "the commit is below what is committed"),
-    ("gateway.journal.payments", "gateway.journal.cluster", "a payment changes alike on one node and on many"),
+    ("gateway.kernel.commit", "gateway.kernel.cluster", "the commit is below what is committed"),
+    ("gateway.payments", "gateway.kernel.cluster", "a payment changes alike on one node and on many"),
     ("gateway.control", "gateway.demo", "the product runs without its demonstration"),
     ("gateway.watch", "gateway.demo", "the product runs without its demonstration"),
     ("gateway.app", "gateway.demo", "the product runs without its demonstration"),
+    ("gateway.daemon", "gateway.demo", "the product runs without its demonstration"),
     ("gateway.control", "gateway.cli", "the command line is a client"),
     ("gateway.watch", "gateway.cli", "the command line is a client"),
     ("gateway.app", "gateway.cli", "the command line is a client"),
+    ("gateway.daemon", "gateway.cli", "the command line is a client"),
 )
 
 
 def never(one: Source) -> Iterator[str]:
-    """Some rooms know nothing of others, whatever the floors allow."""
+    """Some packages never import certain others, even if the floors would allow it."""
     for room, other, reason in NEVER:
         if belongs(one.module, room):
             for found in imports(one):
@@ -370,6 +459,7 @@ def never(one: Source) -> Iterator[str]:
 
 # Public names that several modules define, each with its reason. At most 15.
 REPEATED_NAMES: Mapping[str, str] = {
+    "Hold": "the event of core/states that holds a payment, and what a rule of core/gate says that asks for it",
     "Replay": "the event of core/states, and the bank's permission for it in protocols/bank",
 }
 REPEATED_NAMES_MOST = 15
@@ -392,7 +482,8 @@ def public_names(one: Source) -> Iterator[tuple[str, int]]:
 
 
 def repeated_names(sources: Iterable[Source]) -> Iterator[str]:
-    """No public name has two meanings. A bank's folder keeps its bank's own words, which nobody else imports."""
+    """A public name is defined only once. A bank's folder may repeat names of its bank's own terms, because no other
+    package imports them."""
     places: dict[str, list[str]] = {}
     for one in sources:
         if not one.module.startswith("protocols.banks."):
@@ -407,7 +498,8 @@ def repeated_names(sources: Iterable[Source]) -> Iterator[str]:
 
 
 def banks_words(one: Source) -> Iterator[str]:
-    """What a bank's folder calls its things stays inside: only its options, tables and twins are loaded, by name."""
+    """A bank's own names are used only in its folder. Only its options, tables and twins are loaded from outside, by
+    name."""
     if one.path.startswith("protocols/banks/"):
         return
     for found in imports(one):
@@ -415,151 +507,27 @@ def banks_words(one: Source) -> Iterator[str]:
             yield f"{one.path}:{found.line}: imports {found.name}; banks are loaded by the registry"
 
 
+def judges(one: Source) -> Iterator[str]:
+    """Only a bank's own side judges requests, because an adapter that reads the same rules would repeat their
+    mistakes."""
+    if not belongs(one.module, "protocols") or one.module in ("protocols.judge", "protocols.twin"):
+        return
+    if one.path.startswith("protocols/banks/") and one.path.rpartition("/")[2].startswith("twin"):
+        return
+    for found in imports(one):
+        rules = found.name.startswith("protocols.banks.") and ".twin" in found.name
+        if belongs(found.name, "protocols.judge") or rules:
+            yield f"{one.path}:{found.line}: imports {found.name}; only a bank's own side (twin*.py) judges requests"
+
+
 # ---- the bank's room -------------------------------------------------------------------------------------------
 
 
 def lane_on_top(one: Source) -> Iterator[str]:
-    """A lane's parts never know the lane, not even by type: what they need is handed to them."""
+    """A lane's parts never import the lane, not even for types; the lane passes the objects that they need as
+    arguments."""
     if not belongs(one.module, "gateway.bank") or one.module == "gateway.bank.lane":
         return
     for found in imports(one):
         if belongs(found.name, "gateway.bank.lane"):
             yield f"{one.path}:{found.line}: imports the lane; take what it shares (gateway/bank/lane_shared.py)"
-
-
-# ---- shape and words of the code ---------------------------------------------------------------------------
-
-FILE_LINES, FUNCTION_LINES = 600, 70
-EMPTY_NOUNS: Mapping[str, str] = {
-    "manager": "say what it keeps: ledger, register, pool",
-    "handler": "say what it does: intake, reply, on_delivery, take",
-    "util": "put it where it is used, or name what it is about: dates, paths, masks",
-    "helper": "put it where it is used, or name what it is about",
-    "engine": "say what it decides or drives: flow, schedule, policy",
-    "processor": "say the verb: reader, writer, sender, matcher",
-    "component": "say which part it is",
-}
-# Who may catch everything, and why. Everybody else names the errors it expects.
-BROAD: Mapping[str, str] = {
-    "gateway/__main__.py": "border of the process: the exit code says what happened",
-    "gateway/tasks.py": "border of a round of a job that goes on for ever: the error is told, and the next round comes",
-    "gateway/journal/sql/executor.py": "border of a thread: the error goes to whoever asked for the work",
-    "gateway/journal/commit/committer.py": "border of a unit: whatever it raises is its own, the others commit",
-    "gateway/journal/commit/group_commit.py": "border of a listener: what is committed stays committed",
-    "gateway/bank/dispatch.py": "border of a message: whatever happens after the write leaves its orders in doubt",
-    "gateway/bank/account_watch.py": "border of a look: what goes wrong with one entry, day or account stops no other",
-    "gateway/bank/dialer.py": "the caller's bug goes to the caller's Deferred, not to the reactor",
-    "gateway/bank/tls.py": "called from C: an exception must become a refusal, or it would be lost",
-    "gateway/erp/amqp.py": "border of a connection: bytes that cannot be taken end it",
-    "gateway/erp/question_service.py": "border of a question: a defect is an answer too, and the next question is looked for",
-    "gateway/erp/client.py": "border of a connection and of a delivery: reconnect, give back",
-    "gateway/erp/dry_build.py": "border of a bank's adapter: what a dry build ends in stops no order by itself",
-    "gateway/erp/intake.py": "border of a message: it is parked, the others go on",
-    "protocols/kit/dsig/stack.py": "xmlsec's own error class exists only after a successful import",
-}
-
-
-def size(one: Source) -> Iterator[str]:
-    """A file fits a mind, a function fits a screen."""
-    lines = one.text.count("\n") + 1
-    if lines > FILE_LINES:
-        yield f"{one.path}: {lines} lines, more than {FILE_LINES}; give one of its nouns a file of its own"
-    for node in ast.walk(one.tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            length = (node.end_lineno or node.lineno) - node.lineno + 1
-            if length > FUNCTION_LINES:
-                where = f"{one.path}:{node.lineno}"
-                yield f"{where}: {node.name} has {length} lines, more than {FUNCTION_LINES}; split it"
-
-
-def full_nouns(one: Source) -> Iterator[str]:
-    """Names say something."""
-    names = [(1, part) for part in PurePosixPath(one.path).with_suffix("").parts]
-    for node in ast.walk(one.tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            names.append((node.lineno, node.name))
-    for line, name in names:
-        for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name):
-            singular = word.lower().removesuffix("s")
-            if singular in EMPTY_NOUNS:
-                instead = EMPTY_NOUNS[singular]
-                yield f"{one.path}:{line}: `{name}` says little; instead of `{singular}`: {instead}"
-
-
-def named_errors(one: Source) -> Iterator[str]:
-    """Catch what you expect; catch everything only at a border, and never a cancellation."""
-    for function, node in _tries(one.tree):
-        cancelled_goes_on = False
-        for handler in node.handlers:
-            where = f"{one.path}:{handler.lineno}"
-            caught = ast.unparse(handler.type) if handler.type else ""
-            if handler.type is None:
-                yield f"{where}: a bare except catches even the wish to stop; name the errors"
-            if "CancelledError" in caught and any(isinstance(part, ast.Raise) for part in handler.body):
-                cancelled_goes_on = True
-            if not is_broad(handler):
-                continue
-            if one.path not in BROAD:
-                yield f"{where}: catches {caught}; name the errors, or tell BROAD (tests/house.py) why"
-            elif isinstance(function, ast.AsyncFunctionDef) and not cancelled_goes_on:
-                yield f"{where}: catches {caught} in a coroutine; before it: `except CancelledError: raise`"
-
-
-def is_broad(clause: ast.ExceptHandler) -> bool:
-    """True when an except clause names Exception or BaseException."""
-    return clause.type is not None and bool(re.search(r"\b(Base)?Exception\b", ast.unparse(clause.type)))
-
-
-def stale_reasons(sources: Iterable[Source]) -> Iterator[str]:
-    """Files that may catch everything and do not."""
-    for one in sources:
-        clauses = [clause for _, node in _tries(one.tree) for clause in node.handlers]
-        if one.path in BROAD and not any(is_broad(clause) for clause in clauses):
-            yield f"{one.path} catches nothing broadly any more; remove it from BROAD of tests/house.py"
-
-
-def _tries(tree: ast.Module) -> Iterator[tuple[ast.AST | None, ast.Try]]:
-    def walk(node: ast.AST, function: ast.AST | None) -> Iterator[tuple[ast.AST | None, ast.Try]]:
-        if isinstance(node, ast.Try):
-            yield function, node
-        inside = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        for child in ast.iter_child_nodes(node):
-            yield from walk(child, node if inside else function)
-
-    return walk(tree, None)
-
-
-def docstrings(one: Source) -> Iterator[str]:
-    """Every module and every public name at its top says what it is for."""
-    if not ast.get_docstring(one.tree):
-        yield f"{one.path}: the module has no docstring"
-    for node in one.tree.body:
-        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            continue
-        overload = any("overload" in ast.unparse(decorator) for decorator in node.decorator_list)
-        if not node.name.startswith("_") and not overload and not ast.get_docstring(node):
-            yield f"{one.path}:{node.lineno}: {node.name} has no docstring"
-
-
-def no_print(one: Source) -> Iterator[str]:
-    """The daemon logs; only the command line, the demo, and the `main` of a module run as a script, talk to a terminal."""
-    if one.path.startswith(("gateway/cli/", "gateway/demo/")):
-        return
-    rest = [node for node in one.tree.body if not (isinstance(node, ast.FunctionDef) and node.name == "main")]
-    for node in (found for part in rest for found in ast.walk(part)):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print":
-            yield f"{one.path}:{node.lineno}: print(); log it, or return it to the command line"
-
-
-def nothing_postponed(one: Source) -> Iterator[str]:
-    """Do it, or file it; a note in the code is forgotten."""
-    for line, text in enumerate(one.text.splitlines(), 1):
-        if re.search(r"\b(TO" + "DO|FIX" + "ME|XX" + r"X)\b", text):
-            yield f"{one.path}:{line}: a postponed thought: {text.strip()}"
-
-
-CODE_RULES: tuple[Callable[[Source], Iterator[str]], ...] = (
-    *(import_order, lane_on_top, cli_without_journal, plain_names, banks_apart, banks_words, never, purity),
-    *(no_hidden_clock, pika_in_one_place, reactor_as_argument),
-    *(size, full_nouns, named_errors, docstrings, no_print, nothing_postponed),
-)

@@ -1,4 +1,4 @@
-"""The rule that no two banks share a long run of lines. It does not ship."""
+"""The rule that no two banks have a long run of equal lines. It does not ship."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ COPIES: Mapping[str, str] = {}
 def bank_copies(
     sources: Iterable[Source], least: int = COPY_LINES, allowed: Mapping[str, str] = COPIES
 ) -> Iterator[str]:
-    """No run of `least` like lines in the folders of two banks. Blank lines, comments and imports do not count."""
+    """Reports a run of `least` equal lines in the folders of two banks. Blank lines, comments and imports do not
+    count."""
     first: dict[tuple[str, ...], tuple[str, str]] = {}  # run: the bank that has it first, and where
     unused = set(allowed)
     for one in sources:

@@ -1,4 +1,4 @@
-"""The benchmark's arithmetic, and that the script it compares with does the whole job."""
+"""The benchmark's arithmetic; and the script that the gateway is compared with does the whole job."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from bench.usage import broker_pid, cpu_us, peak_rss_bytes
 from gateway.demo import site
 from gateway.demo.processes import stop_all
 from gateway.erp.amqp_types import CONFIRMED, OutgoingMessage, PublishResult
-from gateway.journal.people import entitlements
-from gateway.journal.people.persons import No
-from gateway.journal.sql import migrations, reading, vault
-from gateway.people import web_tokens
-from gateway.people.sessions import SessionLimits
+from gateway.kernel.sql import migrations, reading, vault
+from gateway.people.rows import entitlements
+from gateway.people.rows.persons import No
+from gateway.people.rules import web_tokens
+from gateway.people.rules.sessions import SessionLimits
 from gateway.settings import load
 from gateway.simbank.ledger import Ledger, LedgerAccount
 from gateway.simbank.pki import BankPki, make_pki
@@ -49,7 +49,7 @@ MB = 1_000_000
 
 
 def rounds(name: str, *pairs: tuple[float, int]) -> tuple[Round, ...]:
-    """Rounds of 100 payments, each given as seconds and microseconds of CPU a payment."""
+    """Rounds of 100 payments, each given as seconds, and microseconds of CPU per payment."""
     return tuple(Round(100, seconds, {name: us * 100}) for seconds, us in pairs)
 
 
@@ -65,9 +65,12 @@ def result(sample: Match | None = None, added_ms: float = 20.0, line_us: float =
 
 
 def test_figures_are_medians_and_ratios_are_of_pairs() -> None:
-    noisy = Match("sample", rounds("daemon", (1.0, 400), (2.0, 800), (1.0, 500)),
-                  rounds("script", (4.0, 1000), (8.0, 2000), (3.0, 1000)),
-                  [{"a": 200.0}, {"a": 100.0, "b": 300.0}, {"a": 200.0}])  # fmt: skip
+    noisy = Match(
+        "sample",
+        rounds("daemon", (1.0, 400), (2.0, 800), (1.0, 500)),
+        rounds("script", (4.0, 1000), (8.0, 2000), (3.0, 1000)),
+        [{"a": 200.0}, {"a": 100.0, "b": 300.0}, {"a": 200.0}],
+    )
     assert (noisy.per_second, noisy.script_per_second) == (100, 25)
     assert noisy.speed_ratio == 4.0, "the slow second round was as slow for both"
     assert (noisy.cpu_us, noisy.cpu_ratio) == (500, 0.4)
@@ -86,7 +89,7 @@ def test_the_steady_state_has_neither_beginning_nor_end() -> None:
 
 
 class QuietAmqp:
-    """Takes every order and lets the test say what became of it."""
+    """Accepts every order, and lets the test decide its fate."""
 
     def __init__(self) -> None:
         self.orders: list[str] = []
@@ -142,8 +145,11 @@ def test_the_bank_s_own_time_is_not_the_gateway_s() -> None:
     one = Round(1, 1.0, {}, [Times(7, 10.0, 10.004, 10.5)])
     stages = Stages.of(one, {7: 10.01}, {7: 10.41})
     assert [round(of[0], 6) for of in (stages.accepted, stages.bank_byte, stages.settled, stages.added)] == [
-        4.0, 10.0, 500.0, 100.0,
-    ]  # fmt: skip
+        4.0,
+        10.0,
+        500.0,
+        100.0,
+    ]
 
 
 def test_gates_do_not_depend_on_the_load_and_targets_decide_nothing() -> None:
@@ -156,8 +162,11 @@ def test_gates_do_not_depend_on_the_load_and_targets_decide_nothing() -> None:
     assert not_reached(result()) == []
     missed = not_reached(result(match(ours=2200), added_ms=26.0, line_us=1100.0))
     assert [text.split(",")[0] for text in missed] == [
-        "sample 2.20 x floor", "sample 0.73 x script", "a line of a batch costs 1/2.0", "added latency p99 26 ms",
-    ]  # fmt: skip
+        "sample 2.20 x floor",
+        "sample 0.73 x script",
+        "a line of a batch costs 1/2.0",
+        "added latency p99 26 ms",
+    ]
 
 
 def test_the_last_line_and_the_table() -> None:
@@ -186,9 +195,12 @@ def test_the_floor_has_its_frozen_parts(bank: str, pki: dict[str, BankPki], tmp_
     floor.close()
     signatures = {"RSA-2048 signature", "xmlsec verification"} if bank == "sample" else set()
     assert set(parts) == signatures | {
-        "XML written and parsed", "TLS records of the exchanges", "AMQP in and out", "seals and chain",
+        "XML written and parsed",
+        "TLS records of the exchanges",
+        "AMQP in and out",
+        "seals and chain",
         "durable commits",
-    }  # fmt: skip
+    }
     assert all(us > 0 for us in parts.values())
 
 
@@ -200,7 +212,7 @@ def test_the_gateway_believes_the_stub_bank(files: BankPki) -> None:
     paid = Order.model_validate_json(order("A", 7, (site.account_numbers("sample", 1)[0],)))
     for seen_twice in (0, 1):
         request = bank.prepare(paid, "A" * 20)
-        said = bank.read(stub.answer(request[8:], 3.0)[8:], "Pay")
+        said = bank.verified_body(stub.answer(request[8:], 3.0)[8:], "Pay")
         assert (said["Status"], said["Reference"], Money.parse(said["Amount"], "CNY").minor) == ("S", "A" * 20, 107)
         assert stub.seen.twice == seen_twice
     [(account, came_s)] = stub.seen.came_s.items()
@@ -253,22 +265,22 @@ def test_the_script_signs_what_the_bank_verifies_and_refuses_what_the_bank_did_n
     keys = {"bank": files.bank_sign_key.read_bytes(), "client": files.gateway_sign_cert.read_bytes()}
     twin: Any = sample_twin.build({"user": "u", "password": "p"}, keys)
     account = site.account_numbers("sample", 1)[0]
-    books = Ledger(lambda: 1_795_500_000_000, [LedgerAccount(account, "示例甲公司", Money(10**12))])
+    paid = Order.model_validate_json(order("A", 7, (account,)))
+    books = Ledger(lambda: 1_795_500_000_000, [LedgerAccount(account, paid.debtor.name, Money(10**12))])
     bank = SampleBank.__new__(SampleBank)
     bank.use_keys(files.gateway_sign_key, files.bank_sign_cert)
-    paid = Order.model_validate_json(order("A", 7, (account,)))
     request = bank.prepare(paid, "A" * 20)
     answer = twin.answer("business", request[8:], books, {"token": "t"}).data[8:]
-    assert bank.read(answer, "Pay")["Status"] == "S"
+    assert bank.verified_body(answer, "Pay")["Status"] == "S"
     assert len(books.executions) == 1
     for where in (0.0, 0.3, 0.6, 0.99):
         with pytest.raises(WrongAnswer):
-            bank.read(twin.spoil(answer, where), "Pay")
+            bank.verified_body(twin.spoil(answer, where), "Pay")
     with pytest.raises(WrongAnswer, match="not signed"):
-        bank.read(request[8:].split(b"<ds:Signature ")[0] + b"</SampleBank>", "Pay")
+        bank.verified_body(request[8:].split(b"<ds:Signature ")[0] + b"</SampleBank>", "Pay")
     bank.prepare(paid, "B" * 20)
     with pytest.raises(WrongAnswer, match="serial"):
-        bank.read(answer, "Pay")
+        bank.verified_body(answer, "Pay")
 
 
 @pytest.mark.broker
@@ -276,16 +288,20 @@ def test_the_script_signs_what_the_bank_verifies_and_refuses_what_the_bank_did_n
 def test_the_script_carries_five_payments_from_queue_to_event(bank: str, broker: Broker, tmp_path: Path) -> None:
     facts = tmp_path / "broker.json"
     login = {"user": broker.admin.user, "password": broker.admin.password}
-    facts.write_text(json.dumps({"host": broker.host, "port": broker.port, "vhost": broker.test_vhost,
-                                 "users": {"bankgw": login}}))  # fmt: skip
+    facts.write_text(
+        json.dumps({"host": broker.host, "port": broker.port, "vhost": broker.test_vhost, "users": {"bankgw": login}})
+    )
     bench = Bench(tmp_path, facts, tuple(plan for plan in plans(cheap=False) if plan.bank == bank))
     bench.start_simulators()
     name = f"straight-{time.time_ns()}"
     job = bench.job(bank).model_copy(update={"exchange": name, "queue": name, "events_queue": f"{name}.events"})
     file = tmp_path / "job.json"
     file.write_text(job.model_dump_json())
-    connection = pika.BlockingConnection(pika.ConnectionParameters(
-        broker.host, broker.port, broker.test_vhost, pika.PlainCredentials(broker.admin.user, broker.admin.password)))
+    connection = pika.BlockingConnection(
+        pika.ConnectionParameters(
+            broker.host, broker.port, broker.test_vhost, pika.PlainCredentials(broker.admin.user, broker.admin.password)
+        )
+    )
     channel = connection.channel()
     channel.exchange_declare(name, "topic")
     channel.queue_declare(job.events_queue)
@@ -343,7 +359,7 @@ def test_users_of_the_console_are_let_in_with_sessions_that_hold(tmp_path: Path)
     now_ms = time.time_ns() // 1_000_000
     with engine.connect() as conn:
         for number, token in enumerate(tokens):
-            session = web_tokens.read(token, key.mac, now_ms, SessionLimits(600_000, 28_800_000))
+            session = web_tokens.decode(token, key.mac, now_ms, SessionLimits(600_000, 28_800_000))
             assert session is not None and session.person == f"user{number}"
             found = entitlements.of_name(conn, session.person, now_ms)
             assert not isinstance(found, No) and found.grants.text() == "approver@*;viewer@*"
@@ -351,7 +367,9 @@ def test_users_of_the_console_are_let_in_with_sessions_that_hold(tmp_path: Path)
 
 
 def test_figures_of_a_daemon_are_medians_of_its_rounds() -> None:
-    rounds = [Round(2, 1.0, {"daemon": 2 * cpu_us}, (Times(1, 0.0, 0.0, wait_s), Times(2, 1.0, 0.0, 1.0 + wait_s)))
-              for cpu_us, wait_s in ((1_000, 0.01), (9_000, 0.5), (1_200, 0.02))]  # fmt: skip
+    rounds = [
+        Round(2, 1.0, {"daemon": 2 * cpu_us}, (Times(1, 0.0, 0.0, wait_s), Times(2, 1.0, 0.0, 1.0 + wait_s)))
+        for cpu_us, wait_s in ((1_000, 0.01), (9_000, 0.5), (1_200, 0.02))
+    ]
     made = DaemonFigures.of(rounds)
     assert (made.cpu_us, round(made.p50_ms), round(made.p99_ms)) == (1_200, 20, 20)

@@ -18,15 +18,13 @@ from bench import busy, full, line
 from bench.erp import ACCEPTED, SETTLED, Burst, Erp
 from bench.fill import fill
 from bench.row import Row, verdict
-from bench.turns import FILE, TimedPoller, Turns, install, read
+from bench.turns import FILE, ReactorTurns, TimedPoller, install, read_turns
 from gateway.erp.amqp_types import CONFIRMED, OutgoingMessage, PublishResult
 
 
 def test_a_row_says_what_was_not_reached_and_only_a_gate_decides() -> None:
     rows = (Row("a", "1 us"), Row("b", "2 us", target="1 us"), Row("c", "3 us", gate="2 us", target="1 us"))
-    assert [row.line for row in rows] == [
-        "a: 1 us", "b: 2 us; target not reached: 1 us", "c: 3 us; NOT HELD: 2 us",
-    ]  # fmt: skip
+    assert [row.line for row in rows] == ["a: 1 us", "b: 2 us; target not reached: 1 us", "c: 3 us; NOT HELD: 2 us"]
     assert verdict(rows) == "bench full: 3 rows, 1 gates not held (c); targets not reached: b"
     assert verdict(rows[:1]) == "bench full: 1 rows, 0 gates not held"
 
@@ -39,7 +37,7 @@ def test_growth_is_judged_by_the_larger_figure() -> None:
 
 
 def test_turns_are_counted_by_length_and_the_longest_are_kept() -> None:
-    turns = Turns()
+    turns = ReactorTurns()
     for took_ms in (0.5, 1.0, 3.0, 49.0, 51.0, 400.0, 7.0):
         turns.add(took_ms, took_ms * 2)
     assert turns.cpu == [2, 0, 1, 1, 0, 1, 1, 0, 1] and turns.above(50) == 2 and turns.above(200) == 1
@@ -65,7 +63,7 @@ def test_a_turn_lies_between_two_waits(tmp_path: Path) -> None:
         pass
     poller.poll(1, 2)
     write()
-    seen = read(tmp_path / FILE)
+    seen = read_turns(tmp_path / FILE)
     assert sum(seen.cpu) == 1 and 30 <= seen.longest_cpu_ms[0] <= seen.longest_wall_ms[0] + 1
     assert poller.asked == [(1, 2), (1, 2)], "what it does not time is the poller's own"
     assert sum(poller.turns.cpu) == 0, "it begins anew"
@@ -103,9 +101,13 @@ def test_a_burst_may_end_when_all_are_accepted() -> None:
 def test_lines_are_measured_and_an_aged_journal_has_what_a_start_reads(tmp_path: Path) -> None:
     watch = line.measure(tmp_path, laps=1, lines=20)
     assert set(watch.best) == {
-        "ERP's batch: read", "journal: accept", "journal: make the bundle", "journal: about to send",
-        "journal: the bank's word", "journal: events confirmed",
-    } and all(each_us > 0 for each_us in watch.best.values())  # fmt: skip
+        "ERP's batch: read",
+        "journal: accept",
+        "journal: make the bundle",
+        "journal: about to send",
+        "journal: the bank's word",
+        "journal: events confirmed",
+    } and all(each_us > 0 for each_us in watch.best.values())
     file, now_ms = tmp_path / "journal.db", time.time_ns() // 1_000_000
     fill(file, 50, 7, now_ms)
     with closing(sqlite3.connect(file)) as conn:

@@ -1,4 +1,4 @@
-"""The container image: podman builds it from the package, on a bare Debian; the program in it starts."""
+"""The container image: podman builds it from the package, on a bare Debian, and the program in it starts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.independent.site import not_to_be_had
 from tests.test_deb import _build
 from tests.world.services import ROOT
 
-# A builder without the right to raise limits must not try.
+# A builder that may not raise limits must not try.
 LIMITS = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(880)]
 
@@ -40,18 +40,41 @@ def test_podman_builds_the_image(tmp_path: Path) -> None:
     if release is None:
         not_to_be_had("needs Debian")
     root = tmp_path / "root"
-    if not run("debootstrap", "--variant=minbase", "--include=python3,systemd", release[1], str(root), _mirror(), wanted=False):
+    if not run(
+        "debootstrap", "--variant=minbase", "--include=python3,systemd", release[1], str(root), _mirror(), wanted=False
+    ):
         not_to_be_had("debootstrap gets no packages")
-    podman = ("podman", "--root", str(tmp_path / "store"), "--runroot", str(tmp_path / "run"), "--storage-driver", "vfs")
+    podman = (
+        "podman",
+        "--root",
+        str(tmp_path / "store"),
+        "--runroot",
+        str(tmp_path / "run"),
+        "--storage-driver",
+        "vfs",
+    )
     run("tar", "-C", str(root), "-cf", str(tmp_path / "root.tar"), ".")
     run(*podman, "import", "-q", str(tmp_path / "root.tar"), "localhost/bare:1")
     context = tmp_path / "dist"
     context.mkdir()
-    _build(context, "0.1.0")
-    said = run(*podman, "build", "--isolation=chroot", *LIMITS, "--build-arg", "BASE=localhost/bare:1",
-               "-f", str(ROOT / "setup" / "deb" / "Containerfile"), "-t", "bankgw", str(context))  # fmt: skip
+    _build(context, "0.2.0")
+    said = run(
+        *podman,
+        "build",
+        "--isolation=chroot",
+        *LIMITS,
+        "--build-arg",
+        "BASE=localhost/bare:1",
+        "-f",
+        str(ROOT / "setup" / "deb" / "Containerfile"),
+        "-t",
+        "bankgw",
+        str(context),
+    )
     assert re.search(r"^bankgw \S+$", said, re.MULTILINE), said[-2000:]
-    config = run(*podman, "image", "inspect", "--format", "{{.Config.User}} {{.Config.Entrypoint}} {{.Config.Cmd}}", "bankgw")
+    config = run(
+        *podman, "image", "inspect", "--format", "{{.Config.User}} {{.Config.Entrypoint}} {{.Config.Cmd}}", "bankgw"
+    )
     assert config.strip() == "bankgw [bankgw] [run]"
     (left,) = (run(*podman, "image", "mount", "bankgw"),)
     assert Path(left.strip(), "usr/bin/bankgw").is_symlink() and not list(Path(left.strip(), "opt").iterdir())

@@ -1,4 +1,4 @@
-"""What `pip install` gets: a wheel and an sdist that hold everything, and run where there is no checkout."""
+"""The content of `pip install`: a wheel and an sdist that are complete, and work without a checkout."""
 
 from __future__ import annotations
 
@@ -21,16 +21,25 @@ from tests.world.services import ROOT, Broker
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-SCRIPTS = {f"gateway/scripts/setup/{name}" for name in ("__init__.py", "amqp.py", "apt.sh", "broker.py", "machine.py", "processes.py")}
+SCRIPTS = {
+    f"gateway/scripts/setup/{name}"
+    for name in ("__init__.py", "amqp.py", "apt.sh", "broker.py", "machine.py", "processes.py")
+}
 
 
 def _run(words: Sequence[str | Path], cwd: Path, limit_s: float = 200) -> subprocess.CompletedProcess[str]:
-    """As a person who knows nothing of the checkout: no path to it, no broker of it."""
+    """Run without any path to the checkout and without its broker."""
     env = {"PATH": os.environ["PATH"], "HOME": str(cwd), "LANG": "C.UTF-8", "PIP_NO_INDEX": "1"}
     return subprocess.run(
-        [str(word) for word in words], cwd=cwd, env=env, capture_output=True, text=True, timeout=limit_s, check=False,
+        [str(word) for word in words],
+        cwd=cwd,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=limit_s,
+        check=False,
         stdin=subprocess.DEVNULL,
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture(scope="module")
@@ -55,10 +64,12 @@ def bankgw(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     python = folder / "bin" / "python"
     [wheel] = dist.glob("*.whl")
     borrowed = sysconfig.get_path("purelib")
-    installing = _run([sys.executable, "-m", "pip", "--python", python, "install", "--no-index", "--no-deps", wheel], folder)
+    installing = _run(
+        [sys.executable, "-m", "pip", "--python", python, "install", "--no-index", "--no-deps", wheel], folder
+    )
     assert installing.returncode == 0, installing.stdout + installing.stderr
     [own] = (folder / "lib").glob("python3*/site-packages")
-    # A line of a .pth is a path like any other: the .pth files of that folder, and so the checkout, stay out.
+    # A line of a .pth is an ordinary path: the .pth files of that folder, and so the checkout, are not read.
     (own / "borrowed.pth").write_text(borrowed + "\n", "utf-8")
     where = _run([python, "-c", "import gateway, protocols; print(gateway.__file__, protocols.__file__)"], folder)
     assert where.stdout.split() == [str(own / "gateway" / "__init__.py"), str(own / "protocols" / "__init__.py")], where
@@ -100,7 +111,9 @@ def test_an_installed_gateway_reads_its_settings(bankgw: Path, tmp_path: Path) -
     site.ready_file("sample").write_text('{"ports": {"business": 1}}', "utf-8")
     login = {"user": "u", "password": "nothing-much-here"}
     broker = {"host": "127.0.0.1", "port": 1, "vhost": "v", "users": {"bankgw": login}}
-    demo_site.configure(site, broker, {"erp": {"users": ["u"], "operations": ["payment.submit"], "reply_to": "q"}}, watch_port=0)
+    demo_site.configure(
+        site, broker, {"erp": {"users": ["u"], "operations": ["payment.submit"], "reply_to": "q"}}, watch_port=0
+    )
     said = _run([bankgw, "check", "--config", site.settings], tmp_path)
     assert said.returncode == 0, said.stdout + said.stderr
     said = _run([bankgw, "banks"], tmp_path)
@@ -112,7 +125,7 @@ def test_an_installed_gateway_reads_its_settings(bankgw: Path, tmp_path: Path) -
 @pytest.mark.broker
 @pytest.mark.usefixtures("broker")
 def test_an_installed_gateway_plays_the_demo(bankgw: Path, broker: Broker, tmp_path: Path) -> None:
-    """It finds the system's RabbitMQ, or starts the installed one as a private node, and leaves neither behind."""
+    """It finds the system's RabbitMQ or starts the installed one as a private node, and leaves neither running."""
     done = _run([bankgw, "demo", "--orders", "30", "--kills", "1"], tmp_path, limit_s=280)
     assert done.returncode == 0, done.stdout + done.stderr
     last = done.stdout.strip().splitlines()[-1]
@@ -123,6 +136,8 @@ def test_an_installed_gateway_plays_the_demo(bankgw: Path, broker: Broker, tmp_p
 
 def test_without_rabbitmq_the_demo_says_what_is_missing(bankgw: Path, tmp_path: Path) -> None:
     env = {"PATH": str(bankgw.parent), "HOME": str(tmp_path), "BANKGW_BROKER_JSON": str(tmp_path / "none.json")}
-    done = subprocess.run([bankgw, "demo"], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(
+        [bankgw, "demo"], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=100, check=False
+    )
     assert done.returncode == 69
     assert done.stdout.startswith(f"demo: {tmp_path / 'none.json'} is not there"), done.stdout

@@ -1,4 +1,4 @@
-"""The bill of materials is the lock, and the offline audit finds what an advisory is about."""
+"""The bill of materials equals the lock file, and the offline audit finds the packages that an advisory names."""
 
 from __future__ import annotations
 
@@ -36,13 +36,18 @@ def test_the_bill_has_every_package_of_the_lock_once() -> None:
     assert bill(LOCK, "1.2.3") == made, "the same lock makes the same bill"
 
 
-@pytest.mark.parametrize(("events", "inside"), [
-    (({"introduced": "0"}, {"fixed": "2.0"}), True), (({"introduced": "0"}, {"fixed": "1.5"}), False),
-    (({"introduced": "1.6"},), False), (({"introduced": "1.0"}, {"last_affected": "1.5"}), True),
-    (({"introduced": "1.0"}, {"last_affected": "1.4"}), False),
-    (({"introduced": "0"}, {"fixed": "1.0"}, {"introduced": "1.4"}, {"fixed": "1.6"}), True),
-    (({"introduced": "0"}, {"fixed": "1.0"}, {"introduced": "1.6"}, {"fixed": "1.7"}), False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("events", "inside"),
+    [
+        (({"introduced": "0"}, {"fixed": "2.0"}), True),
+        (({"introduced": "0"}, {"fixed": "1.5"}), False),
+        (({"introduced": "1.6"},), False),
+        (({"introduced": "1.0"}, {"last_affected": "1.5"}), True),
+        (({"introduced": "1.0"}, {"last_affected": "1.4"}), False),
+        (({"introduced": "0"}, {"fixed": "1.0"}, {"introduced": "1.4"}, {"fixed": "1.6"}), True),
+        (({"introduced": "0"}, {"fixed": "1.0"}, {"introduced": "1.6"}, {"fixed": "1.7"}), False),
+    ],
+)
 def test_a_range_is_read_as_osv_says(events: tuple[dict[str, str], ...], inside: bool) -> None:
     assert affects(advisory("x", *events)["affected"][0], "1.5") is inside
 
@@ -50,8 +55,19 @@ def test_a_range_is_read_as_osv_says(events: tuple[dict[str, str], ...], inside:
 def test_names_versions_and_withdrawn_ones() -> None:
     pins = {"argon2-cffi": "1.5", "lxml": "2.0"}
     assert [hit.package for hit in hits(pins, iter([advisory("Argon2_CFFI", versions=("1.5",))]))] == ["argon2-cffi"]
-    assert hits(pins, iter([advisory("argon2-cffi", versions=("1.4",)), advisory("other", versions=("1.5",)),
-                            advisory("lxml", versions=("2.0",), withdrawn="2026-01-01")])) == []  # fmt: skip
+    assert (
+        hits(
+            pins,
+            iter(
+                [
+                    advisory("argon2-cffi", versions=("1.4",)),
+                    advisory("other", versions=("1.5",)),
+                    advisory("lxml", versions=("2.0",), withdrawn="2026-01-01"),
+                ]
+            ),
+        )
+        == []
+    )
     other = advisory("lxml", versions=("2.0",))
     other["affected"][0]["package"]["ecosystem"] = "npm"
     with pytest.raises(ValueError, match="no advisory for a Python package"):

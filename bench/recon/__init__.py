@@ -1,1 +1,1 @@
-"""Reconciliation measured: generated statement lines with their truth, and what the matching makes of them."""
+"""The benchmark of reconciliation: generated statement lines with their truth, and the results of matching them."""

@@ -1,4 +1,4 @@
-"""`python -m bench.recon`."""
+"""The command `python -m bench.recon`; see bench.recon.main."""
 
 import sys
 

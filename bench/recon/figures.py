@@ -1,35 +1,38 @@
-"""What the matching made of generated lines, against the truth."""
+"""Compares the results of matching generated lines with the truth."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from bench.recon.generator import AccountMonth, Known
-from gateway.treasury.reconciliation.decision import Decided, MatchRule
-from gateway.treasury.reconciliation.matching import decide, lend_codes
-from gateway.treasury.reconciliation.rows import MatchTerms
+from bench.recon.generator import AccountMonth, LineTruth
+from gateway.reconciliation.rules.decision import MatchResult, MatchRule
+from gateway.reconciliation.rules.matching import decide, lend_codes
+from gateway.register.match_terms import MatchTerms
 
 CODED_LEAST, UNCODED_LEAST, GROUPS_LEAST = 98.0, 84.0, 90.0
 LEAST_JUDGED = 1_000
-"""A share of fewer lines is stated and not judged. The lines of one group are right or wrong together: an account with
-5,000 lines has 36 to 74 groups in both matchings, and their share was 79 to 98 % in twelve of them."""
+"""The number of lines from which on a share is judged; a smaller share is only stated.
+
+The lines of one group are right or wrong together: an account with 5,000 lines has 36 to 74 groups in both matchings,
+and their share was 79 to 98 % in twelve of them.
+"""
 
 
 @dataclass(slots=True)
-class Share:
-    """So many of so many."""
+class CountShare:
+    """A count, and the total of which it is a part."""
 
     right: int = 0
     of: int = 0
 
     @property
     def percent(self) -> float:
-        """The share in percent; 100 of nothing."""
+        """The share in percent; 100 if the whole is 0."""
         return 100.0 * self.right / self.of if self.of else 100.0
 
     def text(self, name: str) -> str:
-        """The share, with its size where that is too small to be judged."""
+        """The share as text, with its size if that is too small for a judgement."""
         few = "" if self.of >= LEAST_JUDGED else f" ({self.right} of {self.of}, too few to judge)"
         return f"{self.percent:.1f} % {name}{few}"
 
@@ -39,9 +42,9 @@ class Figures:
     """The counts of both matchings. A line counts once in each matching in which it has a counterpart."""
 
     lines: int = 0
-    coded: Share = field(default_factory=Share)
-    uncoded: Share = field(default_factory=Share)
-    groups: Share = field(default_factory=Share)
+    coded: CountShare = field(default_factory=CountShare)
+    uncoded: CountShare = field(default_factory=CountShare)
+    groups: CountShare = field(default_factory=CountShare)
     wrong: list[str] = field(default_factory=list)
     proposed: int = 0
     unmatched: int = 0
@@ -55,7 +58,7 @@ class Figures:
         )
 
     def failings(self) -> list[str]:
-        """The promises that do not hold."""
+        """The promises about matching that these counts do not keep."""
         found = [f"wrong: {one}" for one in self.wrong[:10]]
         promised = (
             ("with codes", self.coded, CODED_LEAST),
@@ -69,7 +72,7 @@ class Figures:
 
 
 def judge(month: AccountMonth, payment_terms: MatchTerms, book_terms: MatchTerms, figures: Figures) -> None:
-    """Match one account's month, A and then B, and count."""
+    """Match one account's month in both matchings, and count the results."""
     shadows = [replace(row, shadow=True) for row in month.book]
     matched_a = decide([*month.payments, *shadows], month.lines, payment_terms)
     by_id = {row.id: row for row in month.payments}
@@ -83,9 +86,12 @@ def judge(month: AccountMonth, payment_terms: MatchTerms, book_terms: MatchTerms
 
 
 def _count(
-    decided: Decided, truth: Mapping[str, Known], pairs: set[frozenset[str]], book_pairs: set[frozenset[str]],
+    decided: MatchResult,
+    truth: Mapping[str, LineTruth],
+    pairs: set[frozenset[str]],
+    book_pairs: set[frozenset[str]],
     figures: Figures,
-) -> None:  # fmt: skip
+) -> None:
     right = set[str]()
     for match in decided.matches:
         if match.rule is MatchRule.REVERSED:
@@ -108,5 +114,5 @@ def _count(
         share.right += line in right
 
 
-def _same(known: Known, entries: Iterable[str], lines: Iterable[str]) -> bool:
+def _same(known: LineTruth, entries: Iterable[str], lines: Iterable[str]) -> bool:
     return known.entries == frozenset(entries) and known.lines == frozenset(lines)

@@ -1,5 +1,7 @@
-"""Statement lines with the truth about them: which payment and which book row each belongs to. It knows no rule of the
-matching; it writes what happens on accounts, and what banks and bookkeepers leave out.
+"""Generates statement lines with the truth about them: the payment and the book row of each.
+
+It knows no rule of the matching. It writes what happens on accounts, and leaves out what banks and bookkeepers leave
+out.
 
 The mix: 70 % of the lines are own payments, 15 % other book entries, 10 % only the bank's, 5 % traps. Half of the
 payments have a code that comes back. A fifth of all amounts are round, so they meet again by chance; the first of the
@@ -14,7 +16,8 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from itertools import accumulate
 
-from gateway.treasury.reconciliation.rows import MatchRow, NumberRange, Tariff, plain_name
+from gateway.reconciliation.rules.rows import MatchRow, plain_name
+from gateway.register.match_terms import NumberRange, Tariff
 from protocols.canon.statement import Direction
 
 FIRST_DAY = date(2026, 9, 1)
@@ -27,8 +30,8 @@ _DEBIT, _CREDIT = Direction.DEBIT, Direction.CREDIT
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """The truth about one line in one matching: the other side's ids, and whether both sides carry a code."""
+class LineTruth:
+    """The truth about one line in one matching: the ids of the other side, and whether both sides have a code."""
 
     entries: frozenset[str]
     lines: frozenset[str]
@@ -43,8 +46,8 @@ class AccountMonth:
     payments: list[MatchRow] = field(default_factory=list)
     book: list[MatchRow] = field(default_factory=list)
     lines: list[MatchRow] = field(default_factory=list)
-    truth_a: dict[str, Known] = field(default_factory=dict)
-    truth_b: dict[str, Known] = field(default_factory=dict)
+    truth_a: dict[str, LineTruth] = field(default_factory=dict)
+    truth_b: dict[str, LineTruth] = field(default_factory=dict)
     reversed_lines: set[frozenset[str]] = field(default_factory=set)
     reversed_book: set[frozenset[str]] = field(default_factory=set)
 
@@ -56,8 +59,8 @@ class _Party:
 
 
 def account_month(number: int, lines: int, seed: int) -> AccountMonth:
-    """About `lines` statement lines of one account, with all that stands behind them."""
-    return _Writer(number, random.Random(f"{seed}/{number}")).write(lines)
+    """Make about `lines` statement lines of one account, with their payments and book rows."""
+    return _Writer(number, random.Random(f"{seed}/{number}")).write_month(lines)
 
 
 class _Writer:
@@ -68,11 +71,17 @@ class _Writer:
         self.suppliers = [_party("供应商", number * 1000 + place) for place in range(300)]
         self.customers = [_party("客户", number * 1000 + 500 + place) for place in range(200)]
         self.traps: tuple[Callable[[], None], ...] = (
-            self.same_amount, self.fee_deducted, self.returned, self.split, self.batched, self.shifted, self.reversal,
+            self.same_amount,
+            self.fee_deducted,
+            self.returned,
+            self.split,
+            self.batched,
+            self.shifted,
+            self.reversal,
             self.decoy,
-        )  # fmt: skip
+        )
 
-    def write(self, lines: int) -> AccountMonth:
+    def write_month(self, lines: int) -> AccountMonth:
         while len(self.month.lines) < lines:
             lot = self.chance.random()
             if lot < 0.70:
@@ -82,7 +91,7 @@ class _Writer:
             elif lot < 0.95:
                 self.bank_only()
             elif self.chance.random() < 0.45:
-                # Most traps write several lines, so they come up more rarely.
+                # Most traps write several lines, so they are chosen more rarely.
                 self.chance.choice(self.traps)()
             if self.chance.random() < 0.03:
                 self.book_only()
@@ -93,14 +102,14 @@ class _Writer:
     # ---- what happens in a month ---------------------------------------------------------------------------
 
     def own_payment(self) -> None:
-        """A payment, its line and its book row."""
+        """Add a payment, its line and its book row."""
         coded = self.chance.random() < 0.5
         self.pay(self.supplier(), self.amount(), self.day(), coded)
 
     def pay(
         self, party: _Party, amount: int, day: date, coded: bool, late: int | None = None, reference: str | None = None
     ) -> str:
-        """Write all three sides of a payment; returns the line's id."""
+        """Add all three sides of a payment; returns the line's id."""
         lag = self.lag((0.88, 0.10, 0.015, 0.005)) if late is None else late
         order, code = f"order:{self.next('SO')}", f"code:{self.next('K')}"
         payment = self.payment(party, amount, day, {order, code})
@@ -111,7 +120,7 @@ class _Writer:
         return line
 
     def other_entry(self) -> None:
-        """A receipt, or a payment made at the bank's counter: a line and a book row, no payment of ours."""
+        """Add a receipt, or a payment made at the bank's counter: a line and a book row without a payment of ours."""
         if self.chance.random() < 0.6:
             party, amount, day = self.chance.choice(self.customers), self.amount(), self.day()
             number = str(self.chance.randint(10_000_000, 99_999_999)) if self.chance.random() < 0.4 else ""
@@ -127,7 +136,7 @@ class _Writer:
         self.true(line, None, book, False, False)
 
     def bank_only(self) -> None:
-        """A fee, interest, or money of somebody unknown: nothing of it is in the book yet."""
+        """Add a fee, interest, or money of an unknown payer, which the book does not have yet."""
         lot = self.chance.random()
         if lot < 0.6:
             flagged = self.chance.random() < 0.5
@@ -141,7 +150,7 @@ class _Writer:
             self.line(_CREDIT, party, self.amount(), self.day(), set())
 
     def book_only(self) -> None:
-        """A cheque that nobody presented, or a payment that the bank has not booked."""
+        """Add a cheque that nobody presented, or a payment that the bank has not booked."""
         if self.chance.random() < 0.5:
             self.book(_DEBIT, self.supplier(), self.amount(), self.day(), set())
         else:
@@ -153,14 +162,14 @@ class _Writer:
     # ---- traps ----------------------------------------------------------------------------------------------
 
     def same_amount(self) -> None:
-        """Two payments alike in everything but their codes."""
+        """Add two payments that differ only in their codes."""
         party, amount, day = self.supplier(), self.amount(), self.day()
         coded = self.chance.random() < 0.5
         self.pay(party, amount, day, coded)
         self.pay(party, amount, day, coded)
 
     def fee_deducted(self) -> None:
-        """A receipt from which a bank on the way kept its fee; half of them with a code."""
+        """Add a receipt from which another bank has deducted its fee; half of them with a code."""
         party, amount, day = self.chance.choice(self.customers), self.amount(), self.day()
         coded = self.chance.random() < 0.5
         code = {f"code:{self.next('V')}"}
@@ -170,7 +179,7 @@ class _Writer:
         self.true(line, None, book, coded, coded)
 
     def returned(self) -> None:
-        """A payment that came back and was paid again."""
+        """Add a payment that came back and was paid again."""
         party, amount, day = self.supplier(), self.amount(), self.day()
         coded = self.chance.random() < 0.5
         self.pay(party, amount, day, coded, late=0)
@@ -181,7 +190,7 @@ class _Writer:
         self.pay(party, amount, back + timedelta(self.chance.randint(0, 2)), coded)
 
     def split(self) -> None:
-        """One payment that the bank booked in parts."""
+        """Add one payment that the bank booked in parts."""
         party, day, coded = self.supplier(), self.day(), self.chance.random() < 0.5
         parts = [self.amount() for _ in range(self.chance.randint(2, 4))]
         order, code = f"order:{self.next('SO')}", f"code:{self.next('K')}"
@@ -189,11 +198,11 @@ class _Writer:
         lines = [self.line(_DEBIT, party, part, day, {code} if coded else set()) for part in parts]
         book = self.book(_DEBIT, party, sum(parts), day, {order})
         for line in lines:
-            self.month.truth_a[line] = Known(frozenset({payment}), frozenset(lines), coded)
-            self.month.truth_b[line] = Known(frozenset({book}), frozenset(lines), coded)
+            self.month.truth_a[line] = LineTruth(frozenset({payment}), frozenset(lines), coded)
+            self.month.truth_b[line] = LineTruth(frozenset({book}), frozenset(lines), coded)
 
     def batched(self) -> None:
-        """Several payments to one payee that the bank booked as one; half of them with the batch's code."""
+        """Add several payments to one payee that the bank booked as one; half of them with the batch's code."""
         party, day, coded = self.supplier(), self.day(), self.chance.random() < 0.5
         batch = f"batch:{self.next('B')}"
         amounts = [self.amount() for _ in range(self.chance.randint(3, 12))]
@@ -203,11 +212,11 @@ class _Writer:
             payments.append(self.payment(party, amount, day, {order, batch}))
             book.append(self.book(_DEBIT, party, amount, day, {order}))
         line = self.line(_DEBIT, party, sum(amounts), day, {batch} if coded else set())
-        self.month.truth_a[line] = Known(frozenset(payments), frozenset({line}), coded)
-        self.month.truth_b[line] = Known(frozenset(book), frozenset({line}), coded)
+        self.month.truth_a[line] = LineTruth(frozenset(payments), frozenset({line}), coded)
+        self.month.truth_b[line] = LineTruth(frozenset(book), frozenset({line}), coded)
 
     def shifted(self) -> None:
-        """The same amount to the same payee every few days, booked late, so that dates cross."""
+        """Add payments of the same amount to the same payee every few days, booked so late that their dates cross."""
         party, amount, day = self.supplier(), self.amount(), self.day()
         coded = self.chance.random() < 0.5
         for _ in range(3):
@@ -215,7 +224,7 @@ class _Writer:
             day += timedelta(self.chance.randint(1, 3))
 
     def reversal(self) -> None:
-        """A line that the bank takes back (冲正) beside the right one; half of the books do the same in red."""
+        """Add a line that the bank takes back (冲正) beside the right one; half of the books take it back in red."""
         party, amount, day = self.supplier(), self.amount(), self.day()
         coded = self.chance.random() < 0.5
         serial = {f"serial:{self.next('T')}"}
@@ -229,7 +238,8 @@ class _Writer:
         self.pay(party, amount, day, coded, late=1)
 
     def decoy(self) -> None:
-        """A payment, and lines that look like its own: to somebody else that day, to the same payee much later."""
+        """Add a payment, and lines that look similar: to another payee on that day, and to the same payee much
+        later."""
         party, amount, day = self.supplier(), self.amount(), self.day()
         self.pay(party, amount, day, self.chance.random() < 0.5)
         self.line(_DEBIT, _party("他人", self.number()), amount, day, set())
@@ -239,35 +249,84 @@ class _Writer:
 
     def true(self, line: str, payment: str | None, book: str, coded: bool, coded_b: bool) -> None:
         if payment is not None:
-            self.month.truth_a[line] = Known(frozenset({payment}), frozenset({line}), coded)
-        self.month.truth_b[line] = Known(frozenset({book}), frozenset({line}), coded_b)
+            self.month.truth_a[line] = LineTruth(frozenset({payment}), frozenset({line}), coded)
+        self.month.truth_b[line] = LineTruth(frozenset({book}), frozenset({line}), coded_b)
 
     def payment(self, party: _Party, amount: int, day: date, codes: set[str]) -> str:
-        row = MatchRow(self.next("P"), self.month.account, _DEBIT, amount, "CNY", day, party.account,
-                       plain_name(party.name), frozenset(codes))  # fmt: skip
+        row = MatchRow(
+            self.next("P"),
+            self.month.account,
+            _DEBIT,
+            amount,
+            "CNY",
+            day,
+            party.account,
+            plain_name(party.name),
+            frozenset(codes),
+        )
         self.month.payments.append(row)
         return row.id
 
     def book(
-        self, direction: Direction, party: _Party, amount: int, day: date, codes: set[str], *,
-        serials: set[str] | None = None, numbers: set[str] | None = None,
-    ) -> str:  # fmt: skip
+        self,
+        direction: Direction,
+        party: _Party,
+        amount: int,
+        day: date,
+        codes: set[str],
+        *,
+        serials: set[str] | None = None,
+        numbers: set[str] | None = None,
+    ) -> str:
         lot = self.chance.random()
         account, name = ("" if lot < 0.2 else party.account), ("" if lot > 0.97 else plain_name(party.name))
-        row = MatchRow(self.next("W"), self.month.account, direction, amount, "CNY", day, account, name,
-                       frozenset(codes), frozenset(serials or ()), frozenset(numbers or ()))  # fmt: skip
+        row = MatchRow(
+            self.next("W"),
+            self.month.account,
+            direction,
+            amount,
+            "CNY",
+            day,
+            account,
+            name,
+            frozenset(codes),
+            frozenset(serials or ()),
+            frozenset(numbers or ()),
+        )
         self.month.book.append(row)
         return row.id
 
     def line(
-        self, direction: Direction, party: _Party, amount: int, day: date, codes: set[str], *, text: str = "",
-        serials: set[str] | None = None, reversal: bool = False, fee: bool = False,
-    ) -> str:  # fmt: skip
+        self,
+        direction: Direction,
+        party: _Party,
+        amount: int,
+        day: date,
+        codes: set[str],
+        *,
+        text: str = "",
+        serials: set[str] | None = None,
+        reversal: bool = False,
+        fee: bool = False,
+    ) -> str:
         # Banks cut long names and leave accounts out now and then.
         lot = self.chance.random()
         account, name = ("" if lot < 0.02 else party.account), plain_name(party.name[:6] if lot > 0.97 else party.name)
-        row = MatchRow(self.next("L"), self.month.account, direction, amount, "CNY", day, account, name,
-                       frozenset(codes), frozenset(serials or ()), text=text, reversal=reversal, fee=fee)  # fmt: skip
+        row = MatchRow(
+            self.next("L"),
+            self.month.account,
+            direction,
+            amount,
+            "CNY",
+            day,
+            account,
+            name,
+            frozenset(codes),
+            frozenset(serials or ()),
+            text=text,
+            reversal=reversal,
+            fee=fee,
+        )
         self.month.lines.append(row)
         return row.id
 

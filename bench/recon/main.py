@@ -1,4 +1,4 @@
-"""`make recon`: match generated lines, count what is right and wrong, and decide one new day more.
+"""`make recon`: matches generated lines, counts right and wrong matches, and decides one new day more.
 
 Times are CPU times of one core, so that other work on the machine does not count. Ends with one line, and with 1 if a
 promise does not hold.
@@ -15,9 +15,9 @@ from datetime import timedelta
 from bench.recon.figures import Figures, judge
 from bench.recon.generator import DAYS, FIRST_DAY, INVOICES, TARIFF, account_month
 from bench.recon.new_day import measure
-from gateway.treasury.reconciliation.increment import Register
-from gateway.treasury.reconciliation.matching import decide, lend_codes
-from gateway.treasury.reconciliation.rows import BOOK_TERMS, PAYMENT_TERMS, MatchTerms
+from gateway.reconciliation.rules.increment import MatchingRegister
+from gateway.reconciliation.rules.matching import decide, lend_codes
+from gateway.register.match_terms import BOOK_TERMS, PAYMENT_TERMS, MatchTerms
 
 ACCOUNT_LINES = 5_000
 LAST_DAY = FIRST_DAY + timedelta(DAYS - 1)
@@ -26,7 +26,7 @@ JOURNAL_LINES, JOURNAL_DAY = 20_000, 200
 
 
 def main() -> int:
-    """Run; the exit code."""
+    """Run the measurement; returns the exit code."""
     asked = _arguments()
     figures, spent, number = Figures(), 0.0, 0
     while figures.lines < asked.lines:
@@ -48,13 +48,13 @@ def main() -> int:
 
 
 def terms(account: str) -> tuple[MatchTerms, MatchTerms]:
-    """What the two matchings allow on a generated account."""
+    """The terms of the two matchings on a generated account."""
     tariffs = {account: TARIFF}
     return (replace(PAYMENT_TERMS, tariffs=tariffs), replace(BOOK_TERMS, tariffs=tariffs, numbers=(INVOICES,)))
 
 
 def _new_day(seed: int) -> list[str]:
-    """Put the last day of a month into registers that have the other days; the outcome is that of the whole month."""
+    """Put the last day of a month into registers with the other days; the result must be that of the whole month."""
     month = account_month(1, ACCOUNT_LINES, seed)
     payment_terms, book_terms = terms(month.account)
     shadows = [replace(row, shadow=True) for row in month.book]
@@ -65,7 +65,7 @@ def _new_day(seed: int) -> list[str]:
         ("payments", [*month.payments, *shadows], month.lines, payment_terms),
         ("book", month.book, lent, book_terms),
     ):
-        register = Register(limits)
+        register = MatchingRegister(limits)
         register.put(*([row for row in side if row.day < LAST_DAY] for side in (entries, lines)))
         new, new_lines = ([row for row in side if row.day >= LAST_DAY] for side in (entries, lines))
         started = time.process_time()

@@ -1,4 +1,4 @@
-"""What a new statement day costs on a real journal: an account with many matched lines, then one day more.
+"""The cost of a new statement day on a real journal: an account with many matched lines, then one day more.
 
 `fill` and `add_day` write entries as a lane records them, and books as the ERP hands them in; every line is matched
 with its book row by the bank's serial.
@@ -17,14 +17,14 @@ from typing import Any
 from sqlalchemy import Connection
 
 from bench.own_journal import own_journal
-from gateway.core.policy import Route
-from gateway.journal.commit.store import Tx
-from gateway.journal.payments import accounts
-from gateway.journal.sql import databases, vaults
-from gateway.treasury import account_matchings, books
-from gateway.treasury.books import BookEntry, BookHead, BookRow, JudgedBook
-from gateway.treasury.reconciled import reconcile_whole
-from gateway.treasury.reconciliation.rows import DEFAULT_ACCOUNT_TERMS
+from gateway.kernel.commit.store import Tx
+from gateway.kernel.core.policy import Route
+from gateway.kernel.sql import databases, vaults
+from gateway.reconciliation.rows import account_matchings, books
+from gateway.reconciliation.rows.books import BookEntry, BookHead, BookRow, JudgedBook
+from gateway.reconciliation.rows.reconciled import reconcile_whole
+from gateway.register.match_terms import DEFAULT_ACCOUNT_TERMS
+from gateway.statements.rows import accounts
 from protocols.canon.limits import Limits
 from protocols.canon.money import Money
 from protocols.canon.party import AccountNumber, Name
@@ -34,14 +34,14 @@ ACCOUNT, FIRST = "0000000000000000017", date(2026, 11, 1)
 ROUTE = Route(ACCOUNT, "jia", "sample", "sample.main", "CNY", Limits("utf-8"), frozenset())
 AT_ONCE = 500
 TIMES = 10
-"""A new day costs at most this part of a whole matching: one tenth."""
+"""The most that a new day may cost, as a part of a whole matching: one tenth."""
 
 Do = Callable[[Callable[[Tx], Any]], Any]
 Read = Callable[[Callable[[Connection], Any]], Any]
 
 
 def fill(do: Do, read: Read, lines: int, a_day: int) -> None:
-    """Record lines, so many a day from FIRST on, and one book that has all of them."""
+    """Record a fixed number of lines a day from FIRST on, and one book that has all of them."""
     days = -(-lines // a_day)
     for day in range(days):
         _lines(do, day, range(day * a_day, min((day + 1) * a_day, lines)))
@@ -49,7 +49,7 @@ def fill(do: Do, read: Read, lines: int, a_day: int) -> None:
 
 
 def add_day(do: Do, read: Read, day: int, numbers: range) -> None:
-    """Record one day more, and its book."""
+    """Record one more day, and its book."""
     _lines(do, day, numbers)
     _book(do, read, (day, day), [(number, day) for number in numbers])
 
@@ -57,9 +57,20 @@ def add_day(do: Do, read: Read, day: int, numbers: range) -> None:
 def _lines(do: Do, day: int, numbers: range) -> None:
     def record(tx: Tx) -> None:
         for number in numbers:
-            accounts.keep_entry(tx, "sample", Line(
-                AccountNumber(ACCOUNT), f"S{number}", Direction.DEBIT, Money(_minor(number)), FIRST + timedelta(day),
-                counterparty_name=Name(f"示例{number % 40}公司"), text="货款"), ())  # fmt: skip
+            accounts.keep_entry(
+                tx,
+                "sample",
+                Line(
+                    AccountNumber(ACCOUNT),
+                    f"S{number}",
+                    Direction.DEBIT,
+                    Money(_minor(number)),
+                    FIRST + timedelta(day),
+                    counterparty_name=Name(f"示例{number % 40}公司"),
+                    text="货款",
+                ),
+                (),
+            )
 
     do(record)
 
@@ -87,7 +98,7 @@ def _minor(number: int) -> int:
 
 
 def measure(lines: int, a_day: int) -> list[str]:
-    """Print what a whole matching costs, and what a new day costs after it; what is not as promised."""
+    """Print the cost of a whole matching, and of adding a new day to it; returns the broken promises."""
     with tempfile.TemporaryDirectory(prefix="bankgw-recon") as folder, own_journal(Path(folder)) as journal:
         readers = databases.connect(journal.url, connections=1, writing=False)
         vaults.attach(readers, journal.vault)
@@ -95,28 +106,30 @@ def measure(lines: int, a_day: int) -> list[str]:
         def do(unit: Callable[[Tx], Any]) -> Any:
             return journal.committer.commit([unit]).results[0]
 
-        def read(fn: Callable[[Connection], Any]) -> Any:
+        def read_once(fn: Callable[[Connection], Any]) -> Any:
             with readers.connect() as conn:
                 return fn(conn)
 
         def timed(ask: Callable[..., Any], last: date) -> tuple[Any, float]:
             started = time.process_time()
-            found = read(lambda conn: ask(conn, ROUTE, last, DEFAULT_ACCOUNT_TERMS))
+            found = read_once(lambda conn: ask(conn, ROUTE, last, DEFAULT_ACCOUNT_TERMS))
             return found, (time.process_time() - started) * 1000
 
-        fill(do, read, lines, a_day)
+        fill(do, read_once, lines, a_day)
         day = -(-lines // a_day)
         last = FIRST + timedelta(day)
         timed(account_matchings.reconcile, last - timedelta(1))
-        [kept] = read(account_matchings.matchings_of).kept(ACCOUNT)
+        [kept] = read_once(account_matchings.matchings_of).kept(ACCOUNT)
         before = kept.rows.read
-        add_day(do, read, day, range(lines, lines + a_day))
+        add_day(do, read_once, day, range(lines, lines + a_day))
         found, new_ms = timed(account_matchings.reconcile, last)
         whole, whole_ms = timed(reconcile_whole, last)
         rows = kept.rows.read - before
         readers.dispose()
-    print(f"journal: {lines} matched lines, a new day of {a_day} lines and {a_day} book rows: {rows} rows read, "
-          f"{new_ms:.0f} ms; all {2 * (lines + a_day)} rows anew: {whole_ms:.0f} ms")  # fmt: skip
+    print(
+        f"journal: {lines} matched lines, a new day of {a_day} lines and {a_day} book rows: {rows} rows read, "
+        f"{new_ms:.0f} ms; all {2 * (lines + a_day)} rows anew: {whole_ms:.0f} ms"
+    )
     failings = [] if rows == 2 * a_day else [f"a new day reads {rows} rows, not {2 * a_day}"]
     if found.matched != whole.matched:
         failings.append("the kept matching is not that of the whole account")

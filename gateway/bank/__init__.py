@@ -1,1 +1,1 @@
-"""Banks: the machine that carries words to them. Transport, keys, sessions, lanes."""
+"""The connection to banks: transport, keys, sessions and lanes."""

@@ -1,19 +1,19 @@
-"""When a bank takes money orders, when it may be asked, and which business date is meant."""
+"""When a bank takes money orders, when it may be asked, and which business date applies."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 
-from gateway.clock import Clock
-from gateway.core import hours as opening
-from gateway.journal.commit.rows import PaymentRow
+from gateway.kernel.clock import Clock
+from gateway.kernel.commit.rows import PaymentRow
+from gateway.kernel.core import hours as opening
 from protocols.canon.limits import Hours
 from protocols.canon.outcome import State
 
 
 def turn_of(rows: Iterable[PaymentRow]) -> int:
-    """Which of the possible bank dates to ask about: the stated one, and other dates once nothing may be repeated.
+    """The index of the bank date to ask about: 0 is the stated date; once no repeat is possible, other dates follow.
 
     "Not found" on another date than that of the bytes proves nothing, so only escalated payments are asked about so.
     """
@@ -38,11 +38,11 @@ class BankCalendar:
         return now, opening.bank_date_of(self._hours, now)
 
     def next_open_ms(self, at_ms: int) -> int:
-        """When the bank takes money orders: `at_ms` itself, or the next opening."""
+        """When the bank takes money orders: `at_ms` itself if it does so then, else its next opening."""
         return opening.next_open_ms(self._hours, at_ms)
 
     def next_asked_ms(self, at_ms: int) -> int:
-        """When the bank may be asked about a payment: `at_ms` itself, or the next opening."""
+        """When the bank may be asked about a payment: `at_ms` itself if it is open then, else its next opening."""
         return at_ms if self._hours.asked_outside else self.next_open_ms(at_ms)
 
     def asked_day(self, day: date, turn: int = 0) -> date:
@@ -65,7 +65,8 @@ class BankCalendar:
         return known[1]
 
     def shut(self, day: date | None) -> str | None:
-        """Why the bank takes no money order now that names the business date `day`: `bank_closed`, `day_over`; or None.
+        """Why the bank takes no money order now that names the business date `day`: `bank_closed` or `day_over`; None
+        if it takes one.
 
         With `day` None the date is not checked: a repeat names the date of the first send, and its own rules limit it.
         """

@@ -1,4 +1,4 @@
-"""Asks what became of all orders of a bundle with one question."""
+"""Asks a bank about all orders of a bundle with one question."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from datetime import date
 from functools import partial
 
 from gateway.bank.bank_calendar import turn_of
+from gateway.bank.bank_session import BankSession
 from gateway.bank.clock_trust import ClockVerdict
 from gateway.bank.connection import NoAnswer
 from gateway.bank.dialer import NotConnected
@@ -14,24 +15,24 @@ from gateway.bank.fault_reasons import reason_of
 from gateway.bank.lane_shared import LaneShared
 from gateway.bank.outgoing import alarm_on_strangers
 from gateway.bank.recorder import PaymentEvent
-from gateway.bank.session_pool import BankSession
-from gateway.core.states import Answered, AskedInVain, Source, Work
-from gateway.journal.commit import work
-from gateway.journal.commit.rows import Evidence, PaymentRow
-from gateway.journal.payments import bundles
-from gateway.journal.payments.bundles import BundleRow
+from gateway.kernel.commit import work
+from gateway.kernel.commit.rows import Evidence, PaymentRow
+from gateway.kernel.core.states import Answered, AskedInVain, Source, Work
+from gateway.payments.rows import bundles
+from gateway.payments.rows.bundles import BundleRow
 from protocols.bank import Fates
 from protocols.canon.outcome import State
 from protocols.canon.query import BundleFateQuestion, Sent, SentBundle
 from protocols.kit.errors import ProtocolError
 
 ASKED_NOW_MS = 1_000
-"""A bundle that is being asked about is asked again after so long, if that is not about the same orders."""
+"""After this time a bundle under enquiry is asked about again, if the running question is about other orders."""
 _OPEN = frozenset({State.PENDING, State.IN_DOUBT, State.ESCALATED})
 
 
 class BundleEnquiry:
-    """See the module. `under_way`: each bundle that is being asked about, with the work that the question covers."""
+    """Asks the bank about all orders of a bundle with one question. `under_way`: each bundle that is being asked about,
+    with the work that the question covers."""
 
     def __init__(self, shared: LaneShared) -> None:
         self.under_way: dict[str, frozenset[tuple[str, Work]]] = {}
@@ -39,7 +40,7 @@ class BundleEnquiry:
         self._parts = shared.parts
 
     async def about(self, session: BankSession, row: PaymentRow, kind: Work) -> None:
-        """Ask what became of all orders of this one's bundle, and record the bank's word on each."""
+        """Ask about all orders of this payment's bundle, and record the bank's answer on each order."""
         shared, epoch = self._shared, self._shared.lease.epoch
         found = await self._parts.store.read(lambda conn: bundles.of_payment(conn, row.payment))
         if found is None or found[0].bank_date is None:
@@ -55,8 +56,8 @@ class BundleEnquiry:
         watching = kind is Work.RETURNS
         asked = [one for one in rows if (one.life.state is State.SETTLED if watching else one.life.state in _OPEN)]
         if shared.work_queue.knows(row.payment, kind) or all(one.payment != row.payment for one in asked):
-            # Another order's question told of this one while it waited here: it is due again later, or done with.
-            # Asked once more for its sake, the others would have used up their early questions within a moment.
+            # While this order waited here, another order's question was answered for the whole bundle. This order is
+            # then due again later, or finished.
             session.release()
             left = await self._parts.store.read(lambda conn: work.of_payment(conn, row.payment))
             if not shared.work_queue.knows(row.payment, kind) and any(one.work is kind for one in left):
@@ -64,10 +65,11 @@ class BundleEnquiry:
                 await shared.recorder.record(row.payment, in_vain, epoch=epoch)
             return
         for one in asked:
-            # One question answers for all: what was due for each by itself is off the queue.
+            # The question is about all of them, so that their own due work leaves the queue.
             shared.work_queue.forget(one.payment, kind)
         if under_way is not None:
-            # It is asked about other orders: what these were due for is not answered by that. One asks for all soon.
+            # The running question is about other orders and does not answer for these. A question about all follows
+            # soon.
             session.release()
             shared.work_queue.postpone(row.payment, kind, self._parts.clock.now_ms() + ASKED_NOW_MS)
             return
@@ -78,11 +80,16 @@ class BundleEnquiry:
             del self.under_way[bundle.bundle]
 
     async def _ask(
-        self, session: BankSession, bundle: BundleRow, rows: tuple[PaymentRow, ...], asked: Sequence[PaymentRow],
-        watching: bool, epoch: int,
-    ) -> None:  # fmt: skip
+        self,
+        session: BankSession,
+        bundle: BundleRow,
+        rows: tuple[PaymentRow, ...],
+        asked: Sequence[PaymentRow],
+        watching: bool,
+        epoch: int,
+    ) -> None:
         shared, asked_ms = self._shared, self._parts.clock.now_ms()
-        sure = {row.payment: shared.clock_trust.sure(self._parts.rules_of(row).quarantine_ms) for row in asked}
+        sure = {row.payment: shared.sure_of(row) for row in asked}
         question = BundleFateQuestion(_sent(bundle, rows, partial(shared.calendar.asked_day, turn=turn_of(asked))))
         fate = self._parts.bank.bundles[bundle.kind].fate
         try:
@@ -116,24 +123,29 @@ class BundleEnquiry:
         if not outcome.listed:
             self._shared.metrics.unlisted("fate", outcome)
         evidence = Evidence(source, b"", outcome.fate, outcome.code, outcome.text)
-        event = Answered(now_ms, outcome.fate, source, asked_ms, day_over=day_over,
-                         clock_sure=sure.of(outcome.fate))  # fmt: skip
+        event = Answered(now_ms, outcome.fate, source, asked_ms, day_over=day_over, clock_sure=sure.of(outcome.fate))
         return PaymentEvent(row.payment, event, evidence, outcome)
 
 
 def _sent(bundle: BundleRow, rows: Iterable[PaymentRow], asked_day: Callable[[date], date]) -> SentBundle:
-    """The message and its orders as they were written down before the first byte left."""
+    """The bundle's message and orders, as they were recorded before the first byte was sent."""
     assert bundle.bank_date is not None
     bank_date = asked_day(date.fromisoformat(bundle.bank_date))
     items = tuple(
         Sent(
-            reference=row.bank_ref, bank_date=bank_date, attempt=row.life.attempt, serials=bundle.serials,
-            amount=row.order.amount, debtor=row.order.debtor.account, creditor=row.order.creditor.account,
+            reference=row.bank_ref,
+            bank_date=bank_date,
+            attempt=row.life.attempt,
+            serials=bundle.serials,
+            amount=row.order.amount,
+            debtor=row.order.debtor.account,
+            creditor=row.order.creditor.account,
             bank_serial=row.bank_serial,
         )
         for row in rows
-    )  # fmt: skip
-    # A number that the bank gave to all of them alike is the message's.
+    )
+    # A number that the bank gave to all orders alike belongs to the message.
     serials = {item.bank_serial for item in items}
-    return SentBundle(bundle.bank_ref, bank_date, bundle.attempt, bundle.serials, items,
-                      serials.pop() if len(serials) == 1 else None)  # fmt: skip
+    return SentBundle(
+        bundle.bank_ref, bank_date, bundle.attempt, bundle.serials, items, serials.pop() if len(serials) == 1 else None
+    )

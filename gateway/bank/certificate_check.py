@@ -17,7 +17,7 @@ from gateway.bank.tls import TlsSettings, read_crls, subject_of, weakness
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One fault of the settings: the file, the setting that names it, and the remedy."""
+    """One fault of a configured certificate or key file: the file, the setting that names it, and the remedy."""
 
     file: Path
     key: str
@@ -29,7 +29,7 @@ class Problem:
 
 
 def not_after(settings: TlsSettings) -> dict[str, datetime]:
-    """When each configured file expires, by setting: its earliest certificate, or its CRL's next update."""
+    """When each configured file expires, by setting: its earliest certificate's end, or its CRL's next update."""
     times = {}
     for key, file in (("client_cert", settings.client_cert), ("ca_file", settings.ca_file)):
         if file is not None:
@@ -68,7 +68,7 @@ def _check_key(settings: TlsSettings, now: datetime) -> Iterator[_Finding]:
     try:
         leaf = read_certificates(settings.client_cert)[0]
     except KeyFileError:
-        return  # told by the look at client_cert
+        return  # reported with client_cert
     if key.public_key() != leaf.public_key():
         yield settings.client_key, f"does not belong to {settings.client_cert}", "give the key that fits"
 
@@ -101,11 +101,7 @@ def _check_ca(settings: TlsSettings, now: datetime) -> Iterator[_Finding]:
 
 def _check_crl(settings: TlsSettings, now: datetime) -> Iterator[_Finding]:
     if settings.crl_file is not None and not_after(settings)["crl_file"] <= now:
-        yield (
-            settings.crl_file,
-            "is stale: its next update is past",
-            "fetch a fresh one; until then nobody connects",
-        )
+        yield (settings.crl_file, "is stale: its next update is past", "fetch a fresh one; until then nobody connects")
 
 
 def _check_dates(file: Path, chain: list[x509.Certificate], now: datetime, remedy: str) -> Iterator[_Finding]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 
 from gateway.bank import certificate_check
-from gateway.bank.lane_dialer import tls_settings
+from gateway.bank.lane_tls import tls_settings
 from gateway.bank.signers import read_certificates
 from gateway.settings import Settings, Tls
 
@@ -16,7 +16,8 @@ PeerEnds = Callable[[], Mapping[str, datetime | None]]
 
 
 class CertificateExpiry:
-    """Calling it gives seconds since 1970 by (bank, role); of several files in one role the first to expire.
+    """Tells when certificates expire. Calling it gives seconds since 1970 by (bank, role); of several files in one
+    role, the first to expire.
 
     Roles: `client` our certificate, `ca` the bank's authority, `crl` the next update of its revocation list,
     `signing` our signing certificates, `server` the certificate the bank showed last, `push_server` ours where the bank
@@ -25,10 +26,10 @@ class CertificateExpiry:
 
     def __init__(self, settings: Settings, peers: PeerEnds) -> None:
         self._peers = peers
-        self._files = self.read(settings)
+        self._files = self.expiry_times(settings)
 
-    def read(self, settings: Settings) -> dict[tuple[str, str], float]:
-        """What the files say now. Raises KeyFileError."""
+    def expiry_times(self, settings: Settings) -> dict[tuple[str, str], float]:
+        """The expiry times in the present files. Raises KeyFileError."""
         files: dict[tuple[str, str], float] = {}
         if settings.broker.tls is not None:
             _take(files, BROKER, _tls_ends(settings.broker.tls, settings.broker.host))
@@ -39,15 +40,21 @@ class CertificateExpiry:
                 for key in lane.keys.values():
                     end = read_certificates(key.certificate)[0].not_valid_after_utc
                     _take(files, bank_name, [("signing", end)])
+                    if key.remote is not None:
+                        _take(files, bank_name, _tls_ends(key.remote.tls, key.remote.host))
             if bank.pushes is not None:
-                _take(files, bank_name, [
-                    ("push_server", read_certificates(bank.pushes.certificate)[0].not_valid_after_utc),
-                    ("push_ca", min(one.not_valid_after_utc for one in read_certificates(bank.pushes.ca_file))),
-                ])  # fmt: skip
+                _take(
+                    files,
+                    bank_name,
+                    [
+                        ("push_server", read_certificates(bank.pushes.certificate)[0].not_valid_after_utc),
+                        ("push_ca", min(one.not_valid_after_utc for one in read_certificates(bank.pushes.ca_file))),
+                    ],
+                )
         return files
 
     def use(self, files: dict[tuple[str, str], float]) -> None:
-        """What was read holds from now on."""
+        """Use these expiry times from now on."""
         self._files = files
 
     def __call__(self) -> dict[tuple[str, str], float]:

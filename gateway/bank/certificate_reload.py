@@ -1,4 +1,4 @@
-"""Certificates, keys and revocation lists read again while the daemon works: all of them or none.
+"""Reads certificates, keys and revocation lists again while the daemon works: all of them are replaced, or none.
 
 Connections that are open stay as they are; each new one uses what was read last. So a kept connection may show the old
 certificate until it ends, and both must be valid meanwhile.
@@ -14,13 +14,15 @@ from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
-from gateway import log
 from gateway import settings as conf
 from gateway.bank.certificate_expiry import CertificateExpiry
-from gateway.bank.lane_dialer import LaneDialer, lane_signers, tls_settings
+from gateway.bank.lane_dialer import LaneDialer, lane_signers
+from gateway.bank.lane_tls import tls_settings
+from gateway.bank.outside_keys import OutsideKeys
 from gateway.bank.signers import Signer
 from gateway.bank.tls import ClientTls, client_context
-from gateway.clock import Clock, Entropy
+from gateway.kernel import log
+from gateway.kernel.clock import Clock, Entropy
 
 _log = log.get("bank.certificate_reload")
 
@@ -33,14 +35,14 @@ class CurrentTls:
         self.now = now
 
     def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
-        """See IOpenSSLClientConnectionCreator."""
+        """A new client connection with the settings in force: see IOpenSSLClientConnectionCreator."""
         return self.now.clientConnectionForTLS(tlsProtocol)
 
 
 def peer_ends(
     dialers: Mapping[str, LaneDialer], lanes: Mapping[str, tuple[str, conf.LaneSettings]]
 ) -> dict[str, datetime | None]:
-    """When the certificate that each bank showed last ends; of several lanes the first to end."""
+    """When the certificate that each bank showed last expires; of several lanes, the earliest time."""
     ends: dict[str, datetime | None] = {}
     for name, dialer in dialers.items():
         at = None if dialer.tls is None else dialer.tls.peer_not_after
@@ -51,32 +53,41 @@ def peer_ends(
 
 
 class CertificateReload:
-    """See the module. `signers` go by lane; their inner mappings are changed in place."""
+    """Reloads certificates, keys and revocation lists while the daemon works: all of them or none. `signers` go by
+    lane; their inner mappings are changed in place."""
 
     def __init__(
-        self, dialers: Mapping[str, LaneDialer], signers: Mapping[str, MutableMapping[str, Signer]],
-        expiry: CertificateExpiry, broker: CurrentTls | None, clock: Clock, entropy: Entropy,
-    ) -> None:  # fmt: skip
+        self,
+        dialers: Mapping[str, LaneDialer],
+        signers: Mapping[str, MutableMapping[str, Signer]],
+        expiry: CertificateExpiry,
+        broker: CurrentTls | None,
+        clock: Clock,
+        entropy: Entropy,
+        outside_keys: OutsideKeys | None = None,
+    ) -> None:
         self._dialers = dialers
         self._signers = signers
         self._expiry = expiry
         self._broker = broker
         self._clock = clock
         self._entropy = entropy
+        self._outside_keys = outside_keys
 
-    def read(self, settings: conf.Settings) -> Callable[[], None]:
-        """Read every file. Returns what puts them into use. Raises ValueError (KeyFileError for files); then nothing
-        is changed."""
+    def prepare_reload(self, settings: conf.Settings) -> Callable[[], None]:
+        """Read every file. Returns a function that puts them into use. Raises ValueError (KeyFileError for files); then
+        nothing is changed."""
         production = settings.mode == "production"
         fresh = []
         for name, dialer in self._dialers.items():
             bank, _, lane_name = name.rpartition(".")
             lane = settings.banks[bank].lanes[lane_name]
-            signers = lane_signers(lane, production=production, nonce=self._entropy.bytes(32))
+            nonce = self._entropy.bytes(32)
+            signers = lane_signers(lane, production=production, nonce=nonce, outside=self._outside_keys)
             fresh.append((name, lane, dialer.context_of(lane), signers))
         broker = settings.broker
         broker_tls = None if broker.tls is None else client_context(tls_settings(broker.tls, broker.host), self._clock)
-        ends = self._expiry.read(settings)
+        ends = self._expiry.expiry_times(settings)
 
         def use() -> None:
             for name, lane, tls, signers in fresh:
@@ -86,7 +97,10 @@ class CertificateReload:
             if self._broker is not None and broker_tls is not None:
                 self._broker.now = broker_tls
             self._expiry.use(ends)
-            _log.info("certificates.reloaded", lanes=[name for name, _, tls, _ in fresh if tls is not None],
-                      action="connections from now on use them; those that are open stay as they are")  # fmt: skip
+            _log.info(
+                "certificates.reloaded",
+                lanes=[name for name, _, tls, _ in fresh if tls is not None],
+                action="new connections use the new certificates; open connections keep the old ones",
+            )
 
         return use

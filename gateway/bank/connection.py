@@ -24,16 +24,18 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 
+from gateway.bank.answer_times import AnswerTimes
 from gateway.bank.exchange_trace import ConnectionTrace, LaneTrace
 from gateway.bank.handshake_errors import explain
 from gateway.bank.tls import peer_der
-from gateway.clock import Clock
+from gateway.kernel.clock import Clock
 from protocols.bank import Cutter, Port
 from protocols.kit.errors import ProtocolError
 
 
 class NoAnswer(Exception):  # noqa: N818 - silence is an outcome, not an error
-    """The exchange brought no whole answer. `written` is False only if not one byte was handed to the kernel."""
+    """An exchange with the bank got no complete answer. `written` is False only if not one byte was handed to the
+    kernel."""
 
     def __init__(self, reason: str, *, written: bool, partial: bytes = b"") -> None:
         super().__init__(reason)
@@ -48,18 +50,28 @@ NO_PERMIT = "permit_refused"
 
 
 class BankConnection(Protocol):
-    """A connection that has passed its handshake. `exchanges` counts what was written. `on_end` is called once when
-    it is gone. `may_write` is asked each time bytes would go to the kernel; a no ends the connection.
+    """A connection that has passed its handshake. `exchanges` counts what was written.
+
+    `asked_s` is when the message went out whose answer is awaited; None: none is. `on_end` is called once at its end.
+    `may_write` is asked each time before bytes go to the kernel; if it refuses, the connection ends. `answer_times` is
+    told how long each answer took.
     """
 
     def __init__(
-        self, port: Port, clock: Clock, on_end: Callable[[BankConnection], None], may_write: Callable[[], bool],
+        self,
+        port: Port,
+        clock: Clock,
+        on_end: Callable[[BankConnection], None],
+        may_write: Callable[[], bool],
         trace: ConnectionTrace | None = None,
-    ) -> None:  # fmt: skip
+        answer_times: AnswerTimes | None = None,
+    ) -> None:
         self.port = port
         self._trace = trace or LaneTrace(None, {}, clock).session(0).connection(port.name)
         self.live = False
         self.exchanges = 0
+        self.asked_s: float | None = None
+        self._answer_times = answer_times
         self._clock = clock
         self._on_end = on_end
         self._may_write = may_write
@@ -67,7 +79,7 @@ class BankConnection(Protocol):
         self._cutter: Cutter = port.answers()
         self._waiting: Deferred[bytes] | None = None
         self._partial = b""
-        self._patience: list[IDelayedCall] = []  # for the next byte, and for the whole; empty between exchanges
+        self._patience: list[IDelayedCall] = []  # timers: next byte, whole answer; none between exchanges
 
     def exchange(self, data: bytes) -> Deferred[bytes]:
         """Write one framed message and fire with the framed answer, or fail with NoAnswer."""
@@ -78,6 +90,7 @@ class BankConnection(Protocol):
         self._waiting = Deferred()
         self._partial = b""
         self.exchanges += 1
+        self.asked_s = self._clock.monotonic_s()
         self._patience = [
             self._clock.later(self.port.first_byte_s, self._give_up, "no_answer"),
             self._clock.later(self.port.exchange_s, self._give_up, "too_slow"),
@@ -87,8 +100,8 @@ class BankConnection(Protocol):
         self._trace.request(data)
         self.transport.write(data)
         if connection is not None and connection.connected:
-            # Write in this reactor turn, so that the bank works while we prepare the next payment. The reactor handles
-            # whatever the socket answers: it still waits to write the rest.
+            # Write in this reactor turn, so that the bank works while the next payment is prepared. The reactor handles
+            # errors of the socket, because it still waits to write the rest.
             connection.doWrite()
         return waiting
 
@@ -100,7 +113,7 @@ class BankConnection(Protocol):
             cast(ITCPTransport, self.transport).abortConnection()
 
     def finish(self) -> None:
-        """Close in order, after what was written has left."""
+        """Close the connection in order, after all written bytes were sent."""
         if self.live:
             assert self.transport is not None
             self.transport.loseConnection()
@@ -149,7 +162,7 @@ class BankConnection(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         was_live, self.live = self.live, False
-        # Without a waiting exchange, a frame that the close completes answers no question.
+        # Without a waiting exchange, a frame that is completed by the close answers no question.
         if was_live and self._waiting is not None and isinstance(reason.value, ConnectionDone):
             try:
                 frames = self._cutter.end()
@@ -167,6 +180,8 @@ class BankConnection(Protocol):
 
     def _deliver(self, frame: bytes) -> None:
         self._trace.answer(self._partial, len(frame))
+        if self._answer_times is not None and self.asked_s is not None:
+            self._answer_times.note(self._clock.monotonic_s() - self.asked_s)
         self._end_exchange().callback(frame)
 
     def _give_up(self, reason: str) -> None:
@@ -184,19 +199,20 @@ class BankConnection(Protocol):
             if timer.active():
                 timer.cancel()
         self._patience = []
+        self.asked_s = None
         waiting, self._waiting = self._waiting, None
         assert waiting is not None
         return waiting
 
 
 def _connection(transport: object) -> tcp.Connection | None:
-    """The TCP connection under a transport, below TLS if there is one; None for what is none."""
+    """The TCP connection under a transport, below TLS if there is one; None if there is no TCP connection."""
     raw = transport.transport if isinstance(transport, TLSMemoryBIOProtocol) else transport
     return raw if isinstance(raw, tcp.Connection) else None
 
 
 def _tls_words(transport: object) -> str:
-    """What the handshake agreed on: version, suite, and who the peer says it is."""
+    """The result of the TLS handshake as text: TLS version, cipher suite, and the peer's certificate subject."""
     handle = transport.getHandle() if isinstance(transport, TLSMemoryBIOProtocol) else None
     if not isinstance(handle, SSL.Connection):
         return "plain"
@@ -207,13 +223,14 @@ def _tls_words(transport: object) -> str:
 
 @lru_cache(maxsize=256)
 def _subject(der: bytes) -> str:
-    """Cached, because a bank that wants a connection for each exchange shows the same certificate each time."""
+    """The subject of a DER certificate. Cached, because a bank that wants a connection per exchange shows the same
+    certificate each time."""
     return load_der_x509_certificate(der).subject.rfc4514_string()
 
 
 def _with_cause(word: str, reason: Failure) -> str:
-    """A slug, with the TLS alert that ended the connection if it was one: under TLS 1.3 a bank refuses our certificate
-    that late."""
+    """A slug, with the TLS alert if one ended the connection: under TLS 1.3 a bank can refuse our certificate after the
+    handshake."""
     if reason.value is None or isinstance(reason.value, ConnectionDone | ConnectionLost):
         return word
     seen = explain(reason.value)

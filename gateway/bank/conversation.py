@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from typing import TypeVar
 
+from gateway.bank.bank_session import BankSession
 from gateway.bank.connection import BankConnection
 from gateway.bank.dialer import NotConnected
 from gateway.bank.handshake_errors import Reason
-from gateway.bank.session_pool import BankSession
 from gateway.bank.signers import Signer
 from protocols.bank import Ask, Continue, Conversation, MoneyStep, Sign, Submit
 
@@ -23,7 +23,7 @@ class NoSuchKey(AssertionError):
 
 
 async def proven(session: BankSession, port: str, *, same: bool = False) -> BankConnection:
-    """The session's connection, if the bank has answered on it. Raises NotConnected.
+    """The session's connection, if the bank has answered on it before. Raises NotConnected.
 
     A session can be lost after it was taken; a new connection must sign on first. `same` as in
     BankSession.
@@ -42,7 +42,8 @@ def _only_ready(session: BankSession, port: str) -> None:
 async def carry_out(
     step: Ask | Continue | Sign, session: BankSession, signers: Mapping[str, Signer], *, opening: bool = False
 ) -> bytes:
-    """One repeatable step: its answer. Raises NotConnected or NoAnswer. `opening`: it may be a session's first word."""
+    """Run one repeatable step and return its answer. Raises NotConnected or NoAnswer. `opening`: it may be the
+    session's first request."""
     if isinstance(step, Sign):
         signer = signers.get(step.key)
         if signer is None:
@@ -55,7 +56,8 @@ async def carry_out(
 
 
 def _no_submit(step: MoneyStep) -> Ask | Continue | Sign:
-    """Stop bank code with a defect: a question may not submit, a money conversation may do so once."""
+    """The step, unless it is a Submit, which is a defect in bank code: a question may not submit, and a money
+    conversation may submit only once."""
     assert not isinstance(step, Submit), "this conversation may not submit (any more)"
     return step
 
@@ -63,7 +65,7 @@ def _no_submit(step: MoneyStep) -> Ask | Continue | Sign:
 async def ask(
     session: BankSession, conversation: Conversation[R], signers: Mapping[str, Signer], *, opening: bool = False
 ) -> R:
-    """Run a question to its end. Raises NotConnected, NoAnswer or ProtocolError; then it may be asked again."""
+    """Run a question to its end. Raises NotConnected, NoAnswer or ProtocolError; after that it may be asked again."""
     try:
         step = next(conversation)
         while True:
@@ -78,7 +80,8 @@ async def ask(
 async def until_submit(
     session: BankSession, conversation: Generator[MoneyStep, bytes, R], signers: Mapping[str, Signer]
 ) -> Submit | R:
-    """Run a money conversation up to its Submit, which is not carried out. A result instead: it did not ask to send."""
+    """Run a money conversation up to its Submit, which is not carried out. Returns a result instead if the conversation
+    ended without a Submit."""
     try:
         step: MoneyStep = next(conversation)
         while not isinstance(step, Submit):
@@ -92,7 +95,8 @@ async def until_submit(
 async def after_submit(
     session: BankSession, conversation: Generator[MoneyStep, bytes, R], signers: Mapping[str, Signer], answer: bytes
 ) -> R:
-    """Run a money conversation from its answer to its result. A second Submit is a defect of the bank's code."""
+    """Run a money conversation from the answer of its Submit to its result. A second Submit is a defect of the bank's
+    code."""
     try:
         step = conversation.send(answer)
         while True:

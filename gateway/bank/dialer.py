@@ -55,7 +55,8 @@ class NotConnected(Exception):  # noqa: N818 - it is an outcome, and proof that 
 
 
 class BankDialer:
-    """One bank address. Without `tls` it must be loopback, or `plaintext = "pinned-lan"` must be set.
+    """Connects to one bank address. Without `tls` the address must be loopback, or `plaintext = "pinned-lan"` must be
+    set.
 
     A plain address elsewhere raises ValueError. `tcp_user_timeout_ms` bounds how long written bytes may stay
     unacknowledged before the kernel gives the connection up (0: the kernel's default).
@@ -83,13 +84,13 @@ class BankDialer:
             if plaintext != "pinned-lan":
                 raise ValueError(
                     f"{self.where}: plain TCP is allowed only to loopback; "
-                    'give TLS settings, or plaintext = "pinned-lan" for a leased line you vouch for'
+                    'give TLS settings, or plaintext = "pinned-lan" for a leased line that you trust'
                 )
-            _log.warn("{where}: payments travel in clear (plaintext = pinned-lan)", where=self.where)
+            _log.warn("{where}: payments are sent without encryption (plaintext = pinned-lan)", where=self.where)
         self._tcp = _tcp_endpoint(reactor, host, port)
 
     def connect(self, protocol_factory: Callable[[], _P]) -> Deferred[_P]:
-        """Dial; fires with the protocol, already connected, or fails with NotConnected. Cancelling hangs up.
+        """Connect; fires with the connected protocol, or fails with NotConnected. Cancelling closes the connection.
 
         Under TLS 1.3 the bank judges our certificate after this has fired: treat the session as ready only
         after its first application answer. The protocol's `connectionLost` gets ConnectionDone after a clean
@@ -100,11 +101,11 @@ class BankDialer:
 
 @implementer(IHandshakeListener)
 class _Gate(Protocol, Generic[_P]):
-    """Replaces the application's protocol until the peer is verified, then passes everything on."""
+    """Takes the place of the application's protocol until the peer is verified, then passes everything on."""
 
     def __init__(self, endpoint: BankDialer, build: Callable[[], _P]) -> None:
         self._endpoint = endpoint
-        # A reload may give the dialer another one while this handshake goes on.
+        # A reload may replace the dialer's settings while this handshake goes on.
         self._tls = endpoint.tls
         self._build = build
         self._inner: _P | None = None
@@ -140,14 +141,12 @@ class _Gate(Protocol, Generic[_P]):
         if self._tls is None:
             self._open()
         else:
-            self._watch(
-                self._endpoint.handshake_timeout_s, Reason.HANDSHAKE_TIMEOUT, transport.abortConnection
-            )
+            self._watch(self._endpoint.handshake_timeout_s, Reason.HANDSHAKE_TIMEOUT, transport.abortConnection)
 
     def handshakeCompleted(self) -> None:
         tls = self._tls
         if tls is None or self._over:
-            return  # it fires again for a renegotiation
+            return  # the callback is called again for a renegotiation
         refusal = tls.completed(self._handle())
         if refusal is None:
             self._open()
@@ -159,7 +158,7 @@ class _Gate(Protocol, Generic[_P]):
             self._inner.dataReceived(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._hang_up = None  # there is nothing left to break off
+        self._hang_up = None  # there is nothing left to abort
         if self._inner is not None:
             self._inner.connectionLost(reason)
         else:
@@ -172,7 +171,8 @@ class _Gate(Protocol, Generic[_P]):
             inner = self._inner = self._build()
             inner.makeConnection(cast(ITransport, self.transport))
         except BaseException as bug:
-            # A defect of the caller is raised to the caller, never as NotConnected: the protocol may have written.
+            # A defect of the caller is raised to the caller, never as NotConnected, because the protocol may have
+            # written.
             cast(ITCPTransport, self.transport).abortConnection()
             self._result.errback(bug)
         else:
@@ -191,7 +191,7 @@ class _Gate(Protocol, Generic[_P]):
         return explain(error)
 
     def _watch(self, timeout_s: float, reason: Reason, hang_up: Callable[[], object]) -> None:
-        """Begin a stage: its time limit, and how it is aborted."""
+        """Begin a stage of connecting, with its time limit and how to abort it."""
         if self._timer is not None:
             self._timer.cancel()
         self._hang_up = hang_up
@@ -204,7 +204,7 @@ class _Gate(Protocol, Generic[_P]):
             self._result.errback(NotConnected(self._endpoint.where, why.reason, why.detail))
 
     def _end(self) -> None:
-        """Stop the timer, and abort what is still under way."""
+        """Stop the timer, and abort a stage that is still under way."""
         self._over = True
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
@@ -214,7 +214,8 @@ class _Gate(Protocol, Generic[_P]):
 
 
 def _tune(transport: ITCPTransport, endpoint: BankDialer) -> None:
-    """An exchange is one small frame each way: never wait to fill a packet, and notice a dead line soon."""
+    """Set the socket's options: small frames are sent at once instead of waiting to fill a packet, and a dead line is
+    noticed soon."""
     transport.setTcpNoDelay(True)
     raw = transport.transport if isinstance(transport, TLSMemoryBIOProtocol) else transport
     handle = cast(socket.socket, cast(ISystemHandle, raw).getHandle())
@@ -222,7 +223,7 @@ def _tune(transport: ITCPTransport, endpoint: BankDialer) -> None:
 
 
 def _tcp_endpoint(reactor: IReactorTCP, host: str, port: int) -> IStreamClientEndpoint:
-    # The time limit is the gate's own, because a name look-up has none; the endpoints' must not come first.
+    # The gate has its own time limit, because a name look-up has none. The endpoints' limit must not expire first.
     never_s = 3600
     try:
         version = ip_address(host).version

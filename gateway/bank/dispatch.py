@@ -1,4 +1,4 @@
-"""Sends payments, each once: what is about to leave is committed first, and the permit is tested as it leaves.
+"""Sends each payment once: its bytes are committed first, and the permit is tested in the reactor turn that writes.
 
     ready? -> prepare (sign, hops) -> commit `sending` with the exact bytes -> last gate -> write -> answer -> commit
 
@@ -16,26 +16,30 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredLock
 
-from gateway import log
+from gateway.approvals.gates import signed_lines
+from gateway.approvals.rows import approval_checks
 from gateway.bank import conversation as bank_conversation
+from gateway.bank.bank_session import BankSession
 from gateway.bank.connection import GONE, BankConnection, NoAnswer
 from gateway.bank.dialer import NotConnected
 from gateway.bank.enquiry import sent_from
 from gateway.bank.fault_reasons import reason_of, signed_out
+from gateway.bank.gates.approved_bytes import NOT_APPROVED, ApprovedBytes
+from gateway.bank.key_trouble import NotSigned
 from gateway.bank.lane_shared import LaneShared
-from gateway.bank.outgoing import NOT_NAMED, Outgoing, SingleOrder, UnsendableOrder, outgoing
+from gateway.bank.outgoing import NOT_NAMED, Outgoing, SingleOrder, UnsendableOrder, leaves_of, outgoing, sending_rows
 from gateway.bank.recorder import PaymentEvent
-from gateway.bank.send_gate import NOT_APPROVED, ApprovedBytes, log_not_as_approved, not_as_approved
-from gateway.bank.session_pool import BankSession
-from gateway.core.policy import HOLD_BAND
-from gateway.core.states import Answered, Hold, NotSent, Replay, Send, Silent, Source, Work
-from gateway.journal.commit import attempts, audit
-from gateway.journal.commit.hand_over import Applied
-from gateway.journal.commit.rows import AttemptRow, Evidence, PaymentRow
-from gateway.journal.commit.send_leave import SendLeave
-from gateway.journal.commit.store import Tx
-from gateway.journal.commit.work import may_leave_ms
-from gateway.journal.payments import approval_checks, approval_holds, transition
+from gateway.kernel import log
+from gateway.kernel.commit import attempts, audit
+from gateway.kernel.commit.hand_over import Applied
+from gateway.kernel.commit.rows import AttemptRow, Evidence, PaymentRow
+from gateway.kernel.commit.send_leave import SendLeave
+from gateway.kernel.commit.store import PermittedBefore, Tx
+from gateway.kernel.commit.work import may_leave_ms
+from gateway.kernel.core import gate
+from gateway.kernel.core.states import Answered, Cancel, Hold, NotSent, Overdue, Replay, Send, Silent, Source, Work
+from gateway.payments.gates.send_facts import SendMessage
+from gateway.payments.rows import transition
 from protocols.bank import Fates, MoneyStep, Submit
 from protocols.canon.fast_init import fast_init
 from protocols.canon.outcome import Outcome, State
@@ -45,6 +49,7 @@ from protocols.kit.errors import ProtocolError
 RETRY_UNSENT_MS = 2_000
 RETRY_REFUSED_MS = 30_000
 RETRY_UNTRUSTED_MS = 600_000
+_MAY_HAVE_LEFT = "escalated, because an earlier copy may be at the bank; the bank is still asked about it"
 _log = log.get("bank.dispatch")
 
 
@@ -62,24 +67,25 @@ class Dispatch:
         self._turns: dict[str, DeferredLock] = {}
 
     async def carry(self, session: BankSession, payment: str) -> None:
-        """Take one ready payment, and those it travels with, to whatever the bank says."""
-        # One at a time through the door: look-ups may finish in any order, accounts must queue in theirs.
+        """Send one ready payment, with those of its bundle, and record the bank's answer."""
+        # One payment at a time: look-ups may finish in any order, but payments of an account must keep theirs.
         await self._door.acquire()
         stays = False
         try:
-            row = await self._shared.ready.take(payment)
+            row = await self._shared.ready.take_payment(payment)
             stays = row is None or not self._may_go(row)
             if row is None or stays:
-                # One whose validity has ended is ended by its own work, which needs no bank.
+                # An order whose validity has ended is ended by its own work item, which needs no bank.
                 session.release()
                 return
-            turn = self._turn(row)
+            turn, session.payment = self._turn(row), row.name
             entered = turn.acquire()
         finally:
             self._let_next_in(self._door, soon=stays)
         await entered
         if self._gate.paused:
-            # It waited for its turn meanwhile; written down, it would only be stopped at the last gate.
+            # The pause came while the payment waited for its turn; if written down, it would only be stopped at the
+            # last gate.
             self._let_next_in(turn, soon=True)
             session.release()
             self._postpone((row,), RETRY_UNSENT_MS)
@@ -89,13 +95,15 @@ class Dispatch:
             begun = await self._begin(session, row)
             stays = begun is None
         finally:
-            # The writer commits in the order of the calls (strangers' locks apart): the next of this account may begin.
+            # The writer commits in the order of the calls, except after locks of other sessions, so that the account's
+            # next payment may begin.
             self._let_next_in(turn, soon=stays)
         if begun is not None:
             await self._after_commit(session, begun.ready, begun.committed_s, await begun.committing)
 
-    async def _begin(self, session: BankSession, row: PaymentRow) -> _Begun | None:
-        """Prepare the message and ask for its commit; None, and the session is given back, if it cannot go now."""
+    async def _begin(self, session: BankSession, row: PaymentRow) -> _Committing | None:
+        """Prepare the message and request its commit. Returns None, and gives the session back, if the message cannot
+        be sent now."""
         message = await outgoing(self._parts, self._work_queue, row, self._shared.lease.epoch)
         if isinstance(message, UnsendableOrder):
             await self._hold(session, row, message)
@@ -107,21 +115,26 @@ class Dispatch:
         if ready is None:
             return None
         committed_s = self._parts.clock.monotonic_s()
-        return _Begun(ready, committed_s, self._parts.store.write(self._unit(ready)))
+        return _Committing(ready, committed_s, self._parts.store.write(self._unit(ready)))
 
     async def _after_commit(
         self, session: BankSession, ready: _Ready, committed_s: float, applied: tuple[Applied, ...] | None
     ) -> None:
         if applied is None or any(one.conflict for one in applied):
-            # The bytes name every order as it was. What only we saw in an old state is read again, and then sent.
+            if ready.halts:
+                ready.conversation.close()
+                session.release()
+                raise PermittedBefore(f"lane {self._parts.name}: a payment was about to be sent a second time")
+            # The bytes name every order as it was. An order that only this lane saw in an old state is read again, and
+            # then sent.
             ready.conversation.close()
             session.release()
             found = ready.message.rows if applied is None else [one.row_before for one in applied]
-            self._postpone([row for row in found if row is not None and self._still_ours(row)], 0)
+            self._postpone([row for row in found if row is not None and self._still_ours(row)], ready.again_ms)
             return
         signers, conversation = self._parts.signers, ready.conversation
-        await self._speak(session, _Leaving(
-            ready.message, _sending(applied), _leaves(applied), ready.submit.data, ready.line, committed_s,
+        await self._speak(session, _Outgoing(
+            ready.message, sending_rows(applied), leaves_of(applied), ready.submit.data, ready.line, committed_s,
             date.fromisoformat(ready.bank_date),
             lambda answer: bank_conversation.after_submit(session, conversation, signers, answer),
             conversation.close, ready.approved or NOT_APPROVED,
@@ -162,14 +175,16 @@ class Dispatch:
         return True
 
     def _opens_ms(self, now_ms: int) -> int:
-        """When something may leave: now or later."""
+        """The time from which the payment may be sent: now or later."""
         opens_ms = self._shared.calendar.next_open_ms(now_ms)
-        # Without the lease, or on a paused lane, the last gate would refuse it, after one commit for nothing.
-        allowed = self._gate.permitted() and not self._gate.paused
+        # Without the lease, or on a paused lane, the last gate would refuse it after a useless commit.
+        # Without a key no message could be made.
+        allowed = self._gate.permitted() and not self._gate.paused and not self._parts.keys_in_trouble()
         return opens_ms if allowed else max(opens_ms, now_ms + RETRY_UNSENT_MS)
 
     async def _prepare(self, session: BankSession, message: Outgoing) -> _Ready | None:
-        """The bytes and the connection to write them to; None, and the session is given back, if it cannot go now."""
+        """Make the bytes, and get the connection to write them to. Returns None, and gives the session back, if the
+        message cannot be sent now."""
         context = self._shared.serials.context(session, message.reference, message.attempt + 1)
         conversation = message.conversation(context)
         kind = str(message.rows[0].order.kind)
@@ -178,12 +193,17 @@ class Dispatch:
             if isinstance(step, Submit):
                 line = await bank_conversation.proven(session, step.port)
                 return _Ready(message, conversation, step, line, context.bank_date.isoformat())
+        except NotSigned as error:
+            # Nothing was sent, and the connections are in order.
+            conversation.close()
+            session.release()
+            retry_ms, why = RETRY_UNSENT_MS, error.text
         except Declined as error:
-            # A session the bank does not know any more must sign on again before anything else is said on it.
+            # A session that the bank does not know any more must sign on again before anything else is said on it.
             session.release(signed_out=signed_out(error))
             retry_ms, why = RETRY_REFUSED_MS, str(error)
         except ProtocolError as error:
-            # Nothing was sent, and trying again would end the same way: a person must look at it.
+            # Nothing was sent, and another try would end the same way, so that a person must look at it.
             session.release()
             self._metrics.fault(error, kind)
             await self._hold_unprepared(message, str(error))
@@ -196,24 +216,39 @@ class Dispatch:
         else:
             session.release()
             said = f"{step.code} {step.text}" if isinstance(step, Outcome) else ""
-            retry_ms, why = RETRY_REFUSED_MS, said or "the conversation ended without asking to send"
-        _log.warning(f"{message.noun}.not_prepared", bank=self._parts.bank_name, lane=self._parts.name,
-                     **message.facts, error=why, action="stays ready and is tried again")  # fmt: skip
+            retry_ms, why = RETRY_REFUSED_MS, said or "the bank's adapter ended without a message to send"
+        _log.warning(
+            f"{message.noun}.not_prepared",
+            bank=self._parts.bank_name,
+            lane=self._parts.name,
+            **message.facts,
+            error=why,
+            action=f"nothing was sent; the {message.noun} stays ready and is tried again",
+        )
         self._postpone(message.rows, retry_ms)
         return None
 
     async def _hold_unprepared(self, message: Outgoing, error: str) -> None:
         left = any(row.life.first_write_ms is not None for row in message.rows)
-        _log.error(f"{message.noun}.cannot_be_prepared", bank=self._parts.bank_name, **message.facts, error=error,
-                   action="escalated, as an earlier copy has left; it is asked about on" if left else
-                   "held; nothing was sent")  # fmt: skip
+        _log.error(
+            f"{message.noun}.cannot_be_prepared",
+            bank=self._parts.bank_name,
+            **message.facts,
+            error=error,
+            action=_MAY_HAVE_LEFT if left else "held; nothing was sent; mend the cause, then release or cancel it",
+        )
         await self._record_hold(message.rows, "cannot_be_prepared")
 
     async def _hold(self, session: BankSession, row: PaymentRow, why: UnsendableOrder) -> None:
-        """It cannot leave as things are: a person must look at it."""
+        """Hold a payment that cannot be sent as it is: a person must look at it."""
         session.release()
-        _log.error("payment.cannot_be_prepared", bank=self._parts.bank_name, payment=row.payment, error=why.error,
-                   action=why.action)  # fmt: skip
+        _log.error(
+            "payment.cannot_be_prepared",
+            bank=self._parts.bank_name,
+            payment=row.payment,
+            error=why.error,
+            action=why.action,
+        )
         await self._record_hold((row,), why.reason)
 
     async def _record_hold(self, rows: Sequence[PaymentRow], reason: str) -> None:
@@ -222,21 +257,28 @@ class Dispatch:
         await self._recorder.record_all(events, self._shared.lease.epoch, expect=State.READY)
 
     def _unit(self, ready: _Ready) -> Callable[[Tx], tuple[Applied, ...] | None]:
-        """All orders of the message to `sending`, with its bytes; None, and nothing is written, if one has changed."""
+        """The unit that sets all orders of the message to `sending` and stores its bytes. It returns None, and nothing
+        is written, if one order has changed."""
         parts, epoch, message, submit = self._parts, self._shared.lease.epoch, ready.message, ready.submit
         key_ids = ",".join(parts.signers[name].key_id for name in parts.bank.profile.signs)
 
-        def unit(tx: Tx) -> tuple[Applied, ...] | None:
-            # The bytes name every order as it was, and approvals are about what may be sent still.
+        def record_send(tx: Tx) -> tuple[Applied, ...] | None:
+            # The bytes name every order as it was, and approvals are only about orders that may still be sent.
             overtaken = tx.epoch_of(parts.name) > epoch
             if changed := [row for row in message.rows if overtaken or not _unchanged(tx, row)]:
                 for row in changed:
-                    # It is a conflict, writes nothing, and tells the recorder which kind it is.
-                    transition.apply(tx, row.payment, Send(tx.now_ms), epoch=epoch, expect=State.READY,
-                                     version=row.version, actor=f"lane:{parts.name}")  # fmt: skip
+                    # The event is a conflict: it writes nothing, and tells the recorder which kind of conflict it is.
+                    transition.apply(
+                        tx,
+                        row.payment,
+                        Send(tx.now_ms),
+                        epoch=epoch,
+                        expect=State.READY,
+                        version=row.version,
+                        actor=f"lane:{parts.name}",
+                    )
                 return None
-            ready.approved = self._approved(tx, message.rows, submit.data)
-            if ready.approved is None:
+            if self._stopped(tx, ready):
                 return None
             wire = message.write_down(tx, ready.bank_date, submit)
             return tuple(
@@ -253,48 +295,74 @@ class Dispatch:
                 for row in message.rows
             )  # fmt: skip
 
-        return unit
+        return record_send
 
-    def _approved(self, tx: Tx, rows: Sequence[PaymentRow], wire: bytes) -> ApprovedBytes | None:
-        """The bytes with what approvers signed of them. None if one of these needs approvals that do not count now, or
-        the bytes say something else than was signed: then what is concerned is held, and none of them is sent."""
-        found = approval_checks.at_send(tx, rows, self._parts.approval_context)
-        stopped = [(row, why) for row, why in zip(rows, found, strict=True) if isinstance(why, str)]
-        for row, why in stopped:
-            self._stop(tx, row, HOLD_BAND, "order.approval_void", why)
-        if stopped:
-            return None
-        if all(one is None for one in found):
-            return NOT_APPROVED
-        # The reader finds every payment of a message: what needs no approval beside them must be there as ordered.
-        each = zip(rows, found, strict=True)
-        lines = [approval_holds.line_of(row.order) if one is None else one for row, one in each]
-        approved = ApprovedBytes(wire, tuple(one for one in lines if not isinstance(one, str)))
-        why = not_as_approved(self._parts.bank.profile.name, rows, approved)
-        if why:
-            log_not_as_approved(self._parts.name, rows, why, "held; nothing was sent")
-        for row in rows if why else ():
-            self._stop(tx, row, "cannot_be_prepared", "order.not_as_approved", why)
-        return None if why else approved
+    def _stopped(self, tx: Tx, ready: _Ready) -> bool:
+        """Ask the rules of a send about every order of the message. If one rule does not pass, its verdict is carried
+        out for its order, and no order is sent: True."""
+        parts = self._parts
+        message = SendMessage(tx, ready.message.rows, ready.submit.data, parts.bank.profile.name, parts.name)
+        ready.again_ms, ready.halts, facts = 0, False, message.facts()
+        for rule in parts.sending:
+            stopped = [(one.row, against) for one in facts if (against := gate.ask(rule, one)) is not None]
+            for row, against in stopped:
+                self._befall(tx, ready, row, against)
+            if stopped:
+                return True
+        lines = signed_lines.lines_of(message)
+        ready.approved = ApprovedBytes(message.wire, lines) if lines else NOT_APPROVED
+        return False
+
+    def _befall(self, tx: Tx, ready: _Ready, row: PaymentRow, against: gate.Against) -> None:
+        """Carry out a rule's verdict about one order: hold it, withdraw it, or let its message wait."""
+        if isinstance(against, gate.Wait):
+            ready.again_ms = max(against.until_ms - tx.now_ms, 0)
+        elif isinstance(against, gate.Refuse):
+            actor = f"lane:{self._parts.name}"
+            transition.apply(
+                tx,
+                row.payment,
+                Cancel(tx.now_ms),
+                epoch=self._shared.lease.epoch,
+                expect=State.READY,
+                version=row.version,
+                actor=actor,
+            )
+            audit.append(tx, actor, against.entry, row.payment, {"why": against.why})
+        else:
+            self._ring(against)
+            ready.halts |= against.halts
+            self._stop(tx, row, against.reason, against.entry, against.why)
+
+    def _ring(self, against: gate.Against) -> None:
+        if isinstance(against, gate.Hold) and against.alarm:
+            self._parts.meters.alarms.labels(against.alarm).inc()
 
     def _stop(self, tx: Tx, row: PaymentRow, reason: str, entry: str, why: str) -> None:
         actor = f"lane:{self._parts.name}"
-        applied = transition.apply(tx, row.payment, Hold(tx.now_ms, reason), epoch=self._shared.lease.epoch,
-                                   expect=State.READY, version=row.version, actor=actor)  # fmt: skip
+        applied = transition.apply(
+            tx,
+            row.payment,
+            Hold(tx.now_ms, reason),
+            epoch=self._shared.lease.epoch,
+            expect=State.READY,
+            version=row.version,
+            actor=actor,
+        )
         if not applied.conflict:
             audit.append(tx, actor, entry, row.payment, {"why": why})
 
     # ---- repeats ----
 
     async def repeat(self, session: BankSession, payment: str) -> None:
-        """Let the stored bytes of a payment in doubt leave once more, if its rules still allow that."""
+        """Send the stored bytes of a payment in doubt once more, if its rules still allow that."""
         found = await self._parts.store.read(lambda conn: attempts.last_with_payment(conn, payment))
         if found is None:
             session.release()
             return
         row, last = found
         line: BankConnection | None = None
-        now_ms = self._parts.clock.now_ms()
+        session.payment, now_ms = row.name, self._parts.clock.now_ms()
         opens_ms = self._repeat_opens_ms(row, now_ms)
         if row.life.state is State.IN_DOUBT:
             if opens_ms > now_ms:
@@ -311,29 +379,32 @@ class Dispatch:
         bank_date = date.fromisoformat(last.bank_date)
         committed_s = self._parts.clock.monotonic_s()
         approved: list[ApprovedBytes] = []
+        against: list[gate.Against] = []
         applied = await self._parts.store.write(
-            self._repeat_unit(row, last, self._shared.calendar.day_ends_ms(bank_date), approved)
+            self._repeat_unit(row, last, self._shared.calendar.day_ends_ms(bank_date), approved, against)
         )
         sending = applied.row_after
         if line is None or sending is None or sending.life.state is not State.SENDING:
             session.release()
+            if any(isinstance(one, gate.Hold) and one.halts for one in against):
+                raise PermittedBefore(f"lane {self._parts.name}: a repeat was about to be sent a second time")
             before = applied.row_before
             if applied.conflict and before is not None and before.epoch <= self._shared.lease.epoch:
                 self._postpone((row,), 0, Work.REPLAY)
             return
         message, sent = SingleOrder(self._parts.bank, sending), sent_from(sending, last, sending.life.attempt)
 
-        async def read(answer: bytes) -> Outcome:
+        async def outcome_of(answer: bytes) -> Outcome:
             return self._parts.bank.read(sending.order.kind, sent, answer)
 
-        await self._speak(session, _Leaving(
-            message, (sending,), _leaves((applied,)), last.wire, line, committed_s, bank_date, read, lambda: None,
-            *approved,
+        await self._speak(session, _Outgoing(
+            message, (sending,), leaves_of((applied,)), last.wire, line, committed_s, bank_date, outcome_of,
+            lambda: None, *approved,
         ))  # fmt: skip
 
     def _repeat_opens_ms(self, row: PaymentRow, now_ms: int) -> int:
-        """When the stored bytes may leave again: in the bank's hours, with a clock that can be trusted, and after a
-        quarantine that this node has measured itself."""
+        """When the stored bytes may be sent again: in the bank's hours, by a trusted clock, and after a quarantine that
+        this node has measured itself."""
         opens_ms, trust = self._opens_ms(now_ms), self._shared.clock_trust
         if opens_ms > now_ms:
             return opens_ms
@@ -341,26 +412,43 @@ class Dispatch:
         return now_ms + (rest_ms if trust.trusted() else RETRY_UNTRUSTED_MS)
 
     def _repeat_unit(
-        self, row: PaymentRow, last: AttemptRow, day_ends_ms: int, approved: list[ApprovedBytes]
+        self,
+        row: PaymentRow,
+        last: AttemptRow,
+        day_ends_ms: int,
+        approved: list[ApprovedBytes],
+        against: list[gate.Against],
     ) -> Callable[[Tx], Applied]:
-        """The unit that writes the repeat down. It puts the bytes with what approvers signed into `approved`."""
-        epoch = self._shared.lease.epoch
+        """The unit that records the repeat. Puts the bytes, with what approvers signed, into `approved`, and the
+        finding of a rule that is against the repeat into `against`."""
+        parts, epoch = self._parts, self._shared.lease.epoch
 
-        def unit(tx: Tx) -> Applied:
-            # Everything of the attempt is copied: what leaves is what left, to the byte.
-            attempt = replace(last, attempt=row.life.attempt + 1, epoch=epoch, node=self._parts.node,
-                              first_write_ms=tx.now_ms)  # fmt: skip
+        def record_repeat(tx: Tx) -> Applied:
+            # Every value of the attempt is copied, because the repeat must be the same bytes.
+            attempt = replace(
+                last, attempt=row.life.attempt + 1, epoch=epoch, node=self._parts.node, first_write_ms=tx.now_ms
+            )
+            actor = f"lane:{self._parts.name}"
+            message = SendMessage(tx, (row,), last.wire, parts.bank.profile.name, parts.name, repeats=True)
+            finding = gate.first(parts.repeating, message.facts()[0])
+            # The unit may run again, after its group failed.
+            against[:] = [] if finding is None else [finding]
+            if finding is not None:
+                self._ring(finding)
+                return transition.apply(
+                    tx, row.payment, Overdue(tx.now_ms), epoch=epoch, version=row.version, actor=actor
+                )
             approved[:] = [ApprovedBytes(last.wire, approval_checks.at_repeat(tx, row))]
             return transition.apply(tx, row.payment, Replay(tx.now_ms, day_ends_ms), epoch=epoch,
-                                    version=row.version, actor=f"lane:{self._parts.name}",
+                                    version=row.version, actor=actor,
                                     attempt=attempt, rules=self._parts.rules)  # fmt: skip
 
-        return unit
+        return record_repeat
 
     # ---- after the commit: whatever goes wrong is doubt, unless not one byte was written ----
 
-    async def _speak(self, session: BankSession, leaving: _Leaving) -> None:
-        """Last gate, write, answer. No other turn of the reactor comes between the gate and the write."""
+    async def _speak(self, session: BankSession, leaving: _Outgoing) -> None:
+        """Ask the last rules, write the bytes, handle the answer. Rules and write are in one turn of the reactor."""
         started_s = self._parts.clock.monotonic_s()
         refusal = self._gate.refusal(
             leaving.rows, leaving.leaves, leaving.committed_s, leaving.bank_date, leaving.approved
@@ -384,7 +472,7 @@ class Dispatch:
         except CancelledError:
             raise
         except Exception:
-            # A defect in the bank's code after the bytes left: the orders are in doubt, and the lane must stop.
+            # The bank's code failed after the bytes left: the orders are in doubt, and the lane must stop.
             session.release(distrust=True)
             await self._record_silence(leaving, "adapter_defect", answer)
             raise
@@ -392,7 +480,7 @@ class Dispatch:
             session.release()
             await self._answered(leaving, leaving.message.outcomes(result), answer, started_s)
 
-    async def _answered(self, leaving: _Leaving, outcomes: Fates, answer: bytes, started_s: float) -> None:
+    async def _answered(self, leaving: _Outgoing, outcomes: Fates, answer: bytes, started_s: float) -> None:
         kind, now_ms, message = leaving.kind, self._parts.clock.now_ms(), leaving.message
         events = []
         for row in leaving.rows:
@@ -406,9 +494,13 @@ class Dispatch:
         await self._recorder.record_all(events, leaving.epoch, message.on_answer(answer))
 
     async def _silent(
-        self, session: BankSession, leaving: _Leaving, error: NotConnected | NoAnswer | ProtocolError, seen: bytes,
+        self,
+        session: BankSession,
+        leaving: _Outgoing,
+        error: NotConnected | NoAnswer | ProtocolError,
+        seen: bytes,
         started_s: float,
-    ) -> None:  # fmt: skip
+    ) -> None:
         session.release(distrust=True, signed_out=signed_out(error))
         word = self._metrics.fault(error, leaving.kind)
         word = "silent" if word == "not_sent" else word
@@ -416,13 +508,13 @@ class Dispatch:
         reason = reason_of(error)
         await self._record_silence(leaving, reason, seen, note=reason)
 
-    async def _record_silence(self, leaving: _Leaving, reason: str, seen: bytes, note: str = "") -> None:
+    async def _record_silence(self, leaving: _Outgoing, reason: str, seen: bytes, note: str = "") -> None:
         now_ms, own = self._parts.clock.now_ms(), leaving.message.own_answer(seen)
         evidence = Evidence(Source.SUBMIT, own, note=note) if own else None
         events = [PaymentEvent(row.payment, Silent(now_ms, reason, row.life.attempt), evidence) for row in leaving.rows]
         await self._recorder.record_all(events, leaving.epoch, leaving.message.on_answer(seen))
 
-    async def _not_sent(self, session: BankSession, leaving: _Leaving, reason: str) -> None:
+    async def _not_sent(self, session: BankSession, leaving: _Outgoing, reason: str) -> None:
         if reason != GONE:
             self._parts.meters.permits_refused.labels(self._parts.bank_name).inc()
         leaving.close()
@@ -438,7 +530,8 @@ class Dispatch:
 
 @dataclass(slots=True)
 class _Ready:
-    """A message whose bytes are made, and nothing of it is written down yet. `approved` is what its commit found."""
+    """A message whose bytes are made and not recorded yet. `approved` is what its commit found. `again_ms` is when to
+    try again if it stayed unsent. `halts`: the permit log has a send that the journal lacks."""
 
     message: Outgoing
     conversation: Generator[MoneyStep, bytes, Any]
@@ -446,12 +539,15 @@ class _Ready:
     line: BankConnection
     bank_date: str
     approved: ApprovedBytes | None = None
+    again_ms: int = 0
+    halts: bool = False
 
 
 @fast_init
 @dataclass(frozen=True, slots=True)
-class _Begun:
-    """A message whose commit was asked for at `committed_s`. `committing` fires with its orders; None: one changed."""
+class _Committing:
+    """A message whose commit was requested at `committed_s`. `committing` fires with its orders; with None if an order
+    has changed."""
 
     ready: _Ready
     committed_s: float
@@ -460,8 +556,8 @@ class _Begun:
 
 @fast_init
 @dataclass(frozen=True, slots=True)
-class _Leaving:
-    """Bytes that were written down, and what is done with their answer. `committed_s` is from before the commit.
+class _Outgoing:
+    """Bytes whose send was recorded, and the handling of their answer. `committed_s` is a time before the commit.
 
     `rows` are the message's orders as that commit left them.
     """
@@ -479,32 +575,18 @@ class _Leaving:
 
     @property
     def epoch(self) -> int:
-        """The lane's epoch of the commit."""
+        """The lane's epoch under which the send was committed."""
         return self.rows[0].epoch
 
     @property
     def kind(self) -> str:
-        """The kind of its orders, as metrics name it."""
+        """The kind of the message's orders, as metrics name it."""
         return str(self.rows[0].order.kind)
 
 
 def _unchanged(tx: Tx, row: PaymentRow) -> bool:
     now = tx.payment_cache.row(tx.raw, tx.vault, row.payment)
     if now is None or now.version != row.version:
-        # Perhaps another node's change has been seen here that the cache has not.
+        # Perhaps this lane has seen a change of another node that the writer's cache has not.
         now = tx.payment_cache.afresh(tx.raw, tx.vault, row.payment)
     return now is not None and now.version == row.version and now.life.state is State.READY
-
-
-def _sending(applied: Sequence[Applied]) -> tuple[PaymentRow, ...]:
-    rows = tuple(one.row_after for one in applied if one.row_after is not None)
-    assert len(rows) == len(applied) and all(row.life.state is State.SENDING for row in rows), (
-        "a send that is no conflict is always let go"
-    )
-    return rows
-
-
-def _leaves(applied: Sequence[Applied]) -> tuple[SendLeave, ...]:
-    leaves = tuple(one.leave for one in applied if one.leave is not None)
-    assert len(leaves) == len(applied), "what was written down may leave"
-    return leaves

@@ -1,7 +1,7 @@
-"""The emergency stop in one daemon: every lane pauses at once, and resumes when two persons have approved it.
+"""The emergency stop in one daemon: every lane pauses at once, and resumes after two persons have approved it.
 
 A paused lane lets nothing through its last gate; enquiries go on. The stop is kept in the journal
-(`journal/cluster/stops.py`), where every node reads it: with each lease and renewal, and once a second besides.
+(`kernel/cluster/stops.py`), where every node reads it: with each lease and renewal, and once a second besides.
 """
 
 from __future__ import annotations
@@ -10,18 +10,20 @@ from collections.abc import Iterable
 
 from twisted.internet.defer import Deferred
 
-from gateway import log
 from gateway.bank.send_gate import SendGate
-from gateway.journal.cluster import stops
-from gateway.journal.cluster.stops import Stop
-from gateway.journal.commit.store import Store
-from gateway.meters import Meters
+from gateway.kernel import log
+from gateway.kernel.cluster import stops
+from gateway.kernel.cluster.stops import Stop
+from gateway.kernel.commit.store import Store
+from gateway.kernel.meters import Meters
+from gateway.kernel.sql.sealed import ROW_ALTERED
 
 _log = log.get("bank.emergency_stop")
 
 
 class EmergencyStop:
-    """See the module. `word` is the newest state that was read. Call `attach` first."""
+    """Pauses every lane of this daemon at an emergency stop, and resumes them after its end. `word` is the newest state
+    that was read. Call `attach` first."""
 
     def __init__(self, store: Store, meters: Meters) -> None:
         self.word = Stop()
@@ -29,22 +31,26 @@ class EmergencyStop:
         self._meters = meters
         self._gates: tuple[SendGate, ...] = ()
         self._unwritten = False
+        self._told: set[str] = set()
 
     def attach(self, gates: Iterable[SendGate]) -> None:
-        """Set the gates of all lanes, which are paused and resumed."""
+        """Set the send gates of all lanes. An emergency stop pauses and resumes them."""
         self._gates = tuple(gates)
 
     def stop_all(self, actor: str, reason: str) -> Deferred[Stop]:
-        """Send nothing that moves money from now on. Fires when that is committed, for every node and for later lives;
-        if the journal is away, once it is back."""
+        """Send nothing that moves money from now on. Fires when the stop is committed, for every node and for later
+        processes. While the database is away it waits for it."""
         self._unwritten = True
         self._pause()
         writing = self._store.write(lambda tx: stops.say(tx, actor, reason, stopped=True))
         return writing.addCallback(self._written)
 
     def apply(self, word: Stop) -> None:
-        """Follow the stop as the journal has it. An older state than the last changes nothing, nor does an end while a
-        new stop is being committed."""
+        """Apply the stop's state in the journal. A state older than the last one changes nothing, nor does an end of
+        the stop while a new stop is being committed."""
+        for _name in set(word.altered) - self._told:
+            self._meters.alarms.labels(ROW_ALTERED).inc()
+        self._told |= set(word.altered)
         before = self.word
         if word.number < before.number or (self._unwritten and not word.stopped):
             return
@@ -55,8 +61,13 @@ class EmergencyStop:
         if word.stopped:
             self._pause()
             self._meters.alarms.labels("stopped").inc()
-            _log.error("gateway.stopped", by=word.by, reason=word.reason, at_ms=word.at_ms,
-                       action="nothing is sent, enquiries go on; two persons start it: bankgw restart-all")  # fmt: skip
+            _log.error(
+                "gateway.stopped",
+                by=word.by,
+                reason=word.reason,
+                at_ms=word.at_ms,
+                action="nothing is sent; enquiries continue; two persons start it: bankgw restart-all",
+            )
         else:
             for gate in self._gates:
                 gate.resume(stops.STOPPED)

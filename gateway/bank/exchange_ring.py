@@ -13,21 +13,22 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-from gateway import log
-from gateway.journal.sql.vault import Vault, VaultError
+from gateway.kernel import log
+from gateway.kernel.sql.vault import Vault, VaultError
 from gateway.settings import Settings
 
 _HEAD = struct.Struct(">IQ")
 _END = bytes(4)
 _MOST_BYTES = 1_048_576
-"""No record is longer; a length above it means that the segment ends here in the middle of one."""
+"""The longest record. A larger length means that the segment ends here in the middle of a record."""
 TRACES = "traces"
 """The folder of the rings in `state_dir`."""
 _log = log.get("bank.exchange_ring")
 
 
 class ExchangeRing:
-    """See the module. `lane` names the files below `folder`. Raises OSError when they cannot be opened.
+    """A bounded file of a lane's last exchanges, each record sealed. `lane` names the files below `folder`. Raises
+    OSError when they cannot be opened.
 
     An error of a later write loses that record and is logged once until a write succeeds: no payment waits for it.
     """
@@ -47,7 +48,7 @@ class ExchangeRing:
         self._end = sum(_HEAD.size + len(sealed) for _number, sealed in found[self._active])
 
     def append(self, record: bytes) -> None:
-        """Keep one record. The oldest ones go."""
+        """Store one record; the oldest ones are overwritten."""
         self._number += 1
         sealed = self._vault.seal(record, self._aad(self._number))
         framed = _HEAD.pack(len(sealed), self._number) + sealed + _END
@@ -62,26 +63,37 @@ class ExchangeRing:
         except OSError as error:
             if not self._failing:
                 self._failing = True
-                _log.warning("trace.not_written", lane=self._lane, error=str(error),
-                             action="payments go on; make room below state_dir/traces")  # fmt: skip
+                _log.warning(
+                    "trace.not_written",
+                    lane=self._lane,
+                    error=str(error),
+                    action=(
+                        "`bankgw lanes trace` lacks this exchange; payments go on; make room below state_dir/traces"
+                    ),
+                )
             return
         self._failing = False
         self._end += len(framed) - len(_END)
 
-    def read(self, after: int = 0) -> Iterator[tuple[int, bytes]]:
-        """Records with a number above `after`, the oldest first. One that cannot be opened is left out."""
+    def records_after(self, after: int = 0) -> Iterator[tuple[int, bytes]]:
+        """The records with a number above `after`, the oldest first. A record that cannot be decrypted is left out."""
         order = (1 - self._active, self._active)
         for number, sealed in [found for half in order for found in self._segment(self._files[half])]:
             if number > after:
                 try:
                     yield number, self._vault.open(sealed, self._aad(number))
                 except VaultError as error:
-                    _log.warning("trace.not_opened", lane=self._lane, number=number, error=str(error),
-                                 action="left out; the vault's key may have been removed")  # fmt: skip
+                    _log.warning(
+                        "trace.not_opened",
+                        lane=self._lane,
+                        number=number,
+                        error=str(error),
+                        action="this exchange is not shown; the vault's key that sealed it may have been removed",
+                    )
 
     @property
     def last(self) -> int:
-        """The number of the newest record; 0: none was ever kept."""
+        """The number of the newest record; 0 if none was ever kept."""
         return self._number
 
     def close(self) -> None:
@@ -105,7 +117,7 @@ class ExchangeRing:
 
 
 def open_rings(settings: Settings, vault: Vault) -> dict[str, ExchangeRing]:
-    """Each lane's ring. One that cannot be opened is missing: no payment waits for it."""
+    """Each lane's ring. A ring that cannot be opened is left out, so that no payment waits for it."""
     rings = {}
     for bank_name, bank in settings.banks.items():
         for lane_name, lane in bank.lanes.items():
@@ -114,6 +126,13 @@ def open_rings(settings: Settings, vault: Vault) -> dict[str, ExchangeRing]:
                 try:
                     rings[name] = ExchangeRing(settings.state_dir / TRACES, name, lane.trace_kib * 1024, vault)
                 except OSError as error:
-                    _log.warning("trace.not_opened", lane=name, error=str(error),
-                                 action="exchanges are not kept; make the folder writable, then restart")  # fmt: skip
+                    _log.warning(
+                        "trace.not_opened",
+                        lane=name,
+                        error=str(error),
+                        action=(
+                            "`bankgw lanes trace` keeps no exchange of this lane; make the folder writable, then "
+                            "restart the daemon"
+                        ),
+                    )
     return rings

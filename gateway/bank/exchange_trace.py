@@ -1,4 +1,4 @@
-"""What a lane's trace keeps of each connection and exchange: what was signed, sent and received, and why it ended.
+"""The trace of a lane's connections and exchanges: the bytes that were signed, sent and received, and why each ended.
 
 The login's secrets are overwritten with `*`, which leaves every length and position as it was on the line. A part of a
 message above PART_BYTES is cut off there; its whole length is kept.
@@ -15,7 +15,7 @@ from itertools import count
 from urllib.parse import quote, quote_plus
 
 from gateway.bank.exchange_ring import ExchangeRing
-from gateway.clock import Clock
+from gateway.kernel.clock import Clock
 from protocols.canon.fast_init import fast_init
 
 PART_BYTES = 65_536
@@ -24,7 +24,7 @@ SHORTEST_SECRET = 4
 
 
 class TraceEvent(StrEnum):
-    """What happened. `request` is followed by exactly one of `answer`, `no_answer` and `not_sent`."""
+    """The kinds of traced events. `request` is followed by exactly one of `answer`, `no_answer` and `not_sent`."""
 
     CONNECTED = "connected"
     NOT_CONNECTED = "not_connected"
@@ -50,7 +50,7 @@ class TracePart:
 
 @dataclass(frozen=True, slots=True)
 class TracedEvent:
-    """One record. `connection` and `exchange` count within one life of the daemon; 0: none.
+    """One record of an exchange trace. `connection` and `exchange` count within one life of the daemon; 0: none.
 
     `purpose` is what the session was used for: sign_on, probe, send, enquire, balance, …. `note` says why.
     """
@@ -68,7 +68,7 @@ class TracedEvent:
 
 
 class LaneTrace:
-    """Writes a lane's records. Without a ring nothing is kept."""
+    """Writes the exchange trace of a lane. Without a ring nothing is kept."""
 
     def __init__(self, ring: ExchangeRing | None, credentials: Mapping[str, str], clock: Clock) -> None:
         self._ring = ring
@@ -79,7 +79,7 @@ class LaneTrace:
 
     @property
     def kept(self) -> bool:
-        """Whether anything is kept."""
+        """True if the lane's exchanges are kept."""
         return self._ring is not None
 
     @property
@@ -88,13 +88,20 @@ class LaneTrace:
         return 0 if self._ring is None else self._ring.last
 
     def session(self, number: int) -> SessionTrace:
-        """The trace of one session; a session's connections share what it is used for."""
+        """The trace of one session. The connections of a session share its purpose."""
         return SessionTrace(self, number)
 
     def keep(
-        self, session: int, connection: int, exchange: int, event: TraceEvent, purpose: str, port: str, note: str = "",
+        self,
+        session: int,
+        connection: int,
+        exchange: int,
+        event: TraceEvent,
+        purpose: str,
+        port: str,
+        note: str = "",
         parts: Iterable[TracePart] = (),
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Write one record."""
         ring = self._ring
         if ring is None:
@@ -107,14 +114,16 @@ class LaneTrace:
         if note:
             note = self._cut(" ".join(note.split()).encode()).decode("utf-8", "replace")
         names = ",".join(named)
-        head = (f"{self._clock.now_ms()}\t{session}\t{connection}\t{exchange}\t{event}\t{purpose}\t{port}\t{note}"
-                f"\t{names}\n")  # fmt: skip
+        head = (
+            f"{self._clock.now_ms()}\t{session}\t{connection}\t{exchange}\t{event}\t{purpose}\t{port}\t{note}"
+            f"\t{names}\n"
+        )
         ring.append(b"".join((head.encode(), *shown)))
 
-    def read(self, after: int = 0) -> Iterator[TracedEvent]:
+    def events_after(self, after: int = 0) -> Iterator[TracedEvent]:
         """The records with a number above `after`, the oldest first."""
         if self._ring is not None:
-            for number, record in self._ring.read(after):
+            for number, record in self._ring.records_after(after):
                 yield decoded(number, record)
 
     def _cut(self, octets: bytes) -> bytes:
@@ -126,7 +135,7 @@ class LaneTrace:
 
 
 class SessionTrace:
-    """The trace of one session. `purpose` is set by whoever uses the session."""
+    """The exchange trace of one session. `purpose` is set by the code that uses the session."""
 
     def __init__(self, lane: LaneTrace, number: int) -> None:
         self.purpose = ""
@@ -136,45 +145,44 @@ class SessionTrace:
 
     @property
     def kept(self) -> bool:
-        """Whether anything is kept."""
+        """True if the lane's exchanges are kept."""
         return self._lane.kept
 
     def signed(self, key: str, octets: bytes) -> None:
-        """A key signed these bytes; they are kept with the next request."""
+        """Record that a key signed these bytes. They are kept with the next request."""
         if self._lane.kept:
             self._signed.append(TracePart(f"signed {key}", octets, len(octets)))
 
     def not_connected(self, port: str, why: str) -> None:
-        """No connection was made to this port."""
+        """Record that no connection was made to this port."""
         self._lane.keep(self._number, 0, 0, TraceEvent.NOT_CONNECTED, self.purpose, port, why)
 
     def refused(self, why: str) -> None:
-        """The answer was read, and it is a no, or cannot be believed."""
+        """Record that an answer was read but is a refusal, or cannot be trusted."""
         self._lane.keep(self._number, 0, 0, TraceEvent.REFUSED, self.purpose, "", why)
 
     def connection(self, port: str) -> ConnectionTrace:
-        """The trace of a new connection of this session."""
+        """The exchange trace of a new connection of this session."""
         return ConnectionTrace(self, port, next(self._lane.connections))
 
     def keep(
-        self, connection: int, exchange: int, event: TraceEvent, port: str, note: str,
-        parts: Iterable[TracePart],
-    ) -> None:  # fmt: skip
+        self, connection: int, exchange: int, event: TraceEvent, port: str, note: str, parts: Iterable[TracePart]
+    ) -> None:
         """Write one record of a connection of this session."""
         self._lane.keep(self._number, connection, exchange, event, self.purpose, port, note, parts)
 
     def next_exchange(self) -> int:
-        """The number of a new exchange."""
+        """Count a new exchange and return its number."""
         return next(self._lane.exchanges)
 
     def take_signed(self) -> list[TracePart]:
-        """What was signed since the last request."""
+        """Remove and return the bytes that were signed since the last request."""
         signed, self._signed = self._signed, []
         return signed
 
 
 class ConnectionTrace:
-    """The trace of one connection; `gateway.bank.connection` calls it as things happen."""
+    """The exchange trace of one connection, called by `gateway.bank.connection` as events happen."""
 
     def __init__(self, session: SessionTrace, port: str, number: int) -> None:
         self._session = session
@@ -184,34 +192,34 @@ class ConnectionTrace:
 
     @property
     def kept(self) -> bool:
-        """Whether anything is kept."""
+        """True if the lane's exchanges are kept."""
         return self._session.kept
 
     def connected(self, facts: str) -> None:
-        """The handshake is done; `facts` says which TLS it is."""
+        """Record that the handshake is done; `facts` describes its TLS."""
         self._keep(TraceEvent.CONNECTED, facts)
 
     def request(self, data: bytes) -> None:
-        """These bytes are about to be written."""
+        """Record bytes that are about to be written."""
         self._exchange = self._session.next_exchange()
         self._keep(TraceEvent.REQUEST, "", (*self._session.take_signed(), TracePart("sent", data, len(data))))
 
     def answer(self, data: bytes, whole: int) -> None:
-        """A whole answer, as it came on the line, its framing included; `whole` is its length if `data` was cut."""
+        """Record a whole answer as it came on the line, with its framing. `whole` is its length if `data` was cut."""
         self._keep(TraceEvent.ANSWER, "", (TracePart("received", data, max(whole, len(data))),))
 
     def no_answer(self, reason: str, partial: bytes, *, written: bool) -> None:
-        """The exchange brought no whole answer."""
+        """Record that the exchange brought no complete answer."""
         parts = (TracePart("received", partial, len(partial)),) if partial else ()
         self._keep(TraceEvent.NO_ANSWER if written else TraceEvent.NOT_SENT, reason, parts)
 
     def unasked(self, data: bytes) -> None:
-        """Bytes came that nobody had asked for."""
+        """Record received bytes that answer no request."""
         self._exchange = 0
         self._keep(TraceEvent.UNASKED, "", (TracePart("received", data, len(data)),))
 
     def closed(self, why: str) -> None:
-        """The connection ended while no exchange was under way."""
+        """Record that the connection ended while no exchange was under way."""
         self._exchange = 0
         self._keep(TraceEvent.CLOSED, why)
 
@@ -220,7 +228,7 @@ class ConnectionTrace:
 
 
 def decoded(number: int, record: bytes) -> TracedEvent:
-    """A record as LaneTrace.keep made it."""
+    """Decode a record that LaneTrace.keep made."""
     head, _, body = record.partition(b"\n")
     at_ms, session, connection, exchange, event, purpose, port, note, named = head.decode("utf-8").split("\t")
     parts, at = [], 0
@@ -228,12 +236,22 @@ def decoded(number: int, record: bytes) -> TracedEvent:
         name, length, whole = one.rsplit(":", 2)
         parts.append(TracePart(name, body[at : at + int(length)], int(whole)))
         at += int(length)
-    return TracedEvent(number, int(at_ms), int(session), int(connection), int(exchange), TraceEvent(event), purpose,
-                       port, note, tuple(parts))  # fmt: skip
+    return TracedEvent(
+        number,
+        int(at_ms),
+        int(session),
+        int(connection),
+        int(exchange),
+        TraceEvent(event),
+        purpose,
+        port,
+        note,
+        tuple(parts),
+    )
 
 
 def _forms(secrets: Iterable[str]) -> tuple[tuple[bytes, bytes], ...]:
-    """Every form in which a secret may stand in a message, with as many stars; the longest first."""
+    """Every form in which a secret may occur in a message, with stars of the same length; the longest first."""
     forms: set[bytes] = set()
     for secret in secrets:
         if len(secret) < SHORTEST_SECRET:

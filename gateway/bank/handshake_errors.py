@@ -10,7 +10,8 @@ from OpenSSL import SSL
 
 
 class Reason(StrEnum):
-    """A slug for metrics and logs, with a remedy for the operator. All of them mean: nothing was sent."""
+    """Why no connection was made, as a slug for metrics and logs, with a remedy. All of them mean that nothing was
+    sent."""
 
     remedy: str
 
@@ -21,7 +22,10 @@ class Reason(StrEnum):
         return member
 
     # Our own side.
-    LEASE_LAPSED = "lease_lapsed", "wait: this node stood still or its journal is away; it goes on with a new lease"
+    LEASE_LAPSED = (
+        "lease_lapsed",
+        "wait: this node stood still, or its journal could not be reached; it connects again with a new lease",
+    )
     # Before TLS.
     DNS = "dns", "check the host name and the resolver"
     REFUSED = "refused", "check host and port, and that the bank's front end is running"
@@ -29,12 +33,9 @@ class Reason(StrEnum):
     CONNECT_TIMEOUT = "connect_timeout", "check route, leased line and firewall"
     # The handshake itself.
     HANDSHAKE_TIMEOUT = "handshake_timeout", "ask the bank whether this port speaks TLS and is healthy"
-    CLOSED = "closed", "the peer hung up in the handshake: ask the bank what its log says"
+    CLOSED = "closed", "the bank closed the connection in the handshake: ask the bank what its log says"
     NOT_TLS = "not_tls", "this port does not speak TLS: check the port, or the plaintext setting"
-    PROTOCOL_VERSION = (
-        "protocol_version",
-        "no common TLS version: compare min_version and max_version with the bank",
-    )
+    PROTOCOL_VERSION = ("protocol_version", "no common TLS version: compare min_version and max_version with the bank")
     HANDSHAKE_FAILURE = (
         "handshake_failure",
         "no common ciphers or parameters: ask the bank which it speaks; else a side-car (conf/stunnel)",
@@ -47,11 +48,8 @@ class Reason(StrEnum):
         "legacy_peer",
         "the bank's TLS lacks secure renegotiation: ask for an upgrade; else a side-car (conf/stunnel)",
     )
-    CLIENT_CERT_REFUSED = (
-        "client_cert_refused",
-        "the bank refused our certificate: check expiry and registration",
-    )
-    ALERT = "alert", "the bank broke the handshake off: ask the bank what its log says"
+    CLIENT_CERT_REFUSED = ("client_cert_refused", "the bank refused our certificate: check expiry and registration")
+    ALERT = "alert", "the bank ended the handshake with an error: ask the bank what its log says"
     OVERSIZE = "oversize", "the bank's certificate message is absurdly large: ask the bank"
     NOT_MUTUAL = (
         "not_mutual",
@@ -78,7 +76,7 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HandshakeRefusal:
-    """Why a peer is refused: the reason, and what was seen."""
+    """Why a peer is refused in the handshake: the reason, and what was seen."""
 
     reason: Reason
     detail: str
@@ -90,11 +88,7 @@ def explain(error: BaseException) -> HandshakeRefusal:
     Under TLS 1.3 the refusal of our certificate comes this way, to the application's `connectionLost`, after
     a handshake that looked complete.
     """
-    words = (
-        "; ".join(entry[-1] for entry in error.args[0])
-        if error.args and isinstance(error.args[0], list)
-        else ""
-    )
+    words = "; ".join(entry[-1] for entry in error.args[0]) if error.args and isinstance(error.args[0], list) else ""
     seen = words.casefold()
     for reason, marks in _OPENSSL_WORDS:
         if any(mark in seen for mark in marks):
@@ -118,10 +112,7 @@ _CLIENT_CERT_ALERTS = tuple(
 _OPENSSL_WORDS: tuple[tuple[Reason, tuple[str, ...]], ...] = (
     (Reason.CLIENT_CERT_REFUSED, _CLIENT_CERT_ALERTS),
     (Reason.PROTOCOL_VERSION, ("alert protocol version", "unsupported protocol")),
-    (
-        Reason.HANDSHAKE_FAILURE,
-        ("alert handshake failure", "alert insufficient security", "wrong cipher returned"),
-    ),
+    (Reason.HANDSHAKE_FAILURE, ("alert handshake failure", "alert insufficient security", "wrong cipher returned")),
     (Reason.ALERT, ("alert ",)),
     (
         Reason.NOT_TLS,

@@ -1,33 +1,41 @@
-"""What a lane is made of: its bank, journal, keys, dialer, clock and settings."""
+"""The parts of a lane: its bank, journal, keys, dialer, clock and settings."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from gateway.bank.bank_session import Dialer
 from gateway.bank.exchange_ring import ExchangeRing
+from gateway.bank.key_trouble import KeyTrouble
 from gateway.bank.login import Login
-from gateway.bank.session_pool import Dialer
 from gateway.bank.signers import Signer
-from gateway.clock import Clock, Entropy
-from gateway.core.states import Rules, stricter
-from gateway.journal.cluster import stops
-from gateway.journal.commit.rows import PaymentRow
-from gateway.journal.commit.store import Store, Tx
-from gateway.journal.payments.approval_holds import NO_CONTEXT, ApprovalContext
-from gateway.meters import Meters
+from gateway.kernel.clock import Clock, Entropy
+from gateway.kernel.cluster import stops
+from gateway.kernel.commit.rows import PaymentRow
+from gateway.kernel.commit.store import Store
+from gateway.kernel.core.gate import GateRule
+from gateway.kernel.core.states import Rules, stricter
+from gateway.kernel.meters import Meters
+from gateway.payments.gates.send_facts import SendFacts
 from protocols.bank import Bank
 from protocols.canon.order import Kind
 
 
+async def _nothing() -> None:
+    """Compare nothing: the default for a lane whose journal is not compared with a log."""
+
+
 @dataclass(frozen=True, slots=True)
 class LaneParts:
-    """What a lane is made of. `name` is `bank.login`; `window` how many conversations run at once.
+    """The parts of a lane. `name` is `bank.login`; `window` is how many conversations run at once.
 
     `login` is shared by all lanes of the same user at the bank. `poll_ms` is how often to look for work that other
     nodes wrote; 0: there are none. `on_stop` gets the state of the emergency stop with each lease.
     `rules` are the settings' present rules for a kind of order. `ring` keeps the last exchanges; None: nothing does.
-    `approval_context`: what the settings of this moment say about a payment's approvals.
+    `sending` and `repeating` are the rules that are asked in the unit that writes a first send, or a repeat, down: see
+    `gateway/gate_lists.py`. `on_taken` is awaited when the lane was taken, before
+    anything is said: the journal is compared with what the permit log knows of other nodes.
     """
 
     name: str
@@ -44,11 +52,17 @@ class LaneParts:
     window: int
     login: Login
     rules: Callable[[Kind], Rules]
+    sending: Sequence[GateRule[SendFacts]]
+    repeating: Sequence[GateRule[SendFacts]]
     poll_ms: float = 0.0
     on_stop: Callable[[stops.Stop], object] = lambda _stop: None
     ring: ExchangeRing | None = None
-    approval_context: Callable[[Tx, PaymentRow], ApprovalContext] = lambda _tx, _row: NO_CONTEXT
+    on_taken: Callable[[], Awaitable[None]] = _nothing
+
+    def keys_in_trouble(self) -> dict[str, KeyTrouble]:
+        """The lane's keys that sign nothing now, with the reasons."""
+        return {name: one.trouble for name, one in self.signers.items() if one.trouble is not None}
 
     def rules_of(self, row: PaymentRow) -> Rules:
-        """The rules that hold for a payment: the stricter of those stored with it and the settings' present ones."""
+        """The rules that apply to a payment: the stricter of those stored with it and those of the present settings."""
         return stricter(row.life.rules, self.rules(row.order.kind))

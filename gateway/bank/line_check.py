@@ -19,18 +19,19 @@ from twisted.python.failure import Failure
 from gateway.bank.dialer import BankDialer, NotConnected
 from gateway.bank.handshake_errors import Reason, explain
 from gateway.bank.tls import ClientTls, spki_pin, subject_of
-from gateway.clock import Clock
-from gateway.tasks import sleep
+from gateway.kernel.clock import Clock
+from gateway.kernel.tasks import sleep
 
 ALERT_S = 0.5
-"""Under TLS 1.3 a bank refuses our certificate after the handshake: for so long its alert is waited for."""
+"""How long to wait for a TLS alert, because under TLS 1.3 a bank refuses our certificate after the handshake."""
 NAME, TCP, TLS = "name", "tcp", "tls"
 _AT_TCP = frozenset({Reason.REFUSED, Reason.UNREACHABLE, Reason.CONNECT_TIMEOUT})
 
 
 @dataclass(frozen=True, slots=True)
 class LineRung:
-    """One step of the way. `seen` are lines of what was found; a broken rung has a `reason` and a `fix`."""
+    """One step of a check of the line to a bank. `seen` are lines of what was found; a failed step has a `reason` and a
+    `fix`."""
 
     rung: str
     ok: bool
@@ -43,7 +44,7 @@ LineCheck = Callable[[], Awaitable[tuple[LineRung, ...]]]
 
 
 class LineChecker:
-    """Checks one port of a lane. `check` returns the rungs up to the first that broke."""
+    """Checks one port of a lane. `check` returns the steps up to the first that failed."""
 
     def __init__(self, reactor: Any, clock: Clock, host: str, dialer: BankDialer) -> None:
         self._reactor = reactor
@@ -52,7 +53,7 @@ class LineChecker:
         self._dialer = dialer
 
     async def check(self) -> tuple[LineRung, ...]:
-        """Look up the name, connect, shake hands, wait for a late refusal, hang up."""
+        """Check the line: look up the name, connect, shake hands, wait for a late refusal, hang up."""
         named = await self._name()
         if not named.ok:
             return (named,)
@@ -60,7 +61,7 @@ class LineChecker:
         if tls is not None:
             tls.last_seen = {}
         try:
-            line = await self._dialer.connect(_Looker)
+            line = await self._dialer.connect(_SilentProtocol)
         except NotConnected as error:
             return (named, *_refused(error, self._dialer, tls))
         opened = LineRung(TCP, True, (f"{self._dialer.where} accepts connections",))
@@ -94,8 +95,8 @@ class LineChecker:
         return LineRung(NAME, True, (f"{self._host} is {', '.join(sorted({one[4][0] for one in found}))}",))
 
 
-class _Looker(Protocol):
-    """A connection that says nothing."""
+class _SilentProtocol(Protocol):
+    """A protocol that sends nothing."""
 
     def __init__(self) -> None:
         self.ended: Failure | None = None
@@ -110,7 +111,7 @@ class _Looker(Protocol):
 
 
 def rung_of(reason: Reason) -> str:
-    """The rung at which a connection broke."""
+    """The step of the check that failed, by the reason of a failed connection."""
     return NAME if reason is Reason.DNS else TCP if reason in _AT_TCP else TLS
 
 
@@ -123,15 +124,17 @@ def _refused(error: NotConnected, dialer: BankDialer, tls: ClientTls | None) -> 
     return LineRung(TCP, True, (f"{dialer.where} accepts connections",)), broken
 
 
-def _facts(line: _Looker, tls: ClientTls) -> tuple[str, ...]:
+def _facts(line: _SilentProtocol, tls: ClientTls) -> tuple[str, ...]:
     transport: object = line.transport
     handle = transport.getHandle() if isinstance(transport, TLSMemoryBIOProtocol) else None
     if not isinstance(handle, SSL.Connection):
         return ()
     agreed = f"{handle.get_protocol_version_name()}, suite {handle.get_cipher_name()}"
     chain = handle.get_peer_cert_chain(as_cryptography=True) or []
-    shown = [_certificate(f"the bank's certificate, {depth} above" if depth else "the bank's certificate", one)
-             for depth, one in enumerate(chain)]  # fmt: skip
+    shown = [
+        _certificate(f"the bank's certificate, {depth} above" if depth else "the bank's certificate", one)
+        for depth, one in enumerate(chain)
+    ]
     name = tls.settings.server_name
     checked = f"the certificate names {name}" if tls.settings.name_check == "san" else "the certificate's pin fits"
     ours = () if tls.own is None else (_certificate("our certificate", tls.own),)
@@ -139,12 +142,16 @@ def _facts(line: _Looker, tls: ClientTls) -> tuple[str, ...]:
 
 
 def _chain(tls: ClientTls) -> tuple[str, ...]:
-    """What the bank showed of its chain before it was refused."""
-    return tuple(_certificate(f"the bank's certificate, {depth} above" if depth else "the bank's certificate", one)
-                 for depth, one in sorted(tls.last_seen.items()))  # fmt: skip
+    """The certificates that the bank showed before it was refused."""
+    return tuple(
+        _certificate(f"the bank's certificate, {depth} above" if depth else "the bank's certificate", one)
+        for depth, one in sorted(tls.last_seen.items())
+    )
 
 
 def _certificate(what: str, one: x509.Certificate) -> str:
-    return (f"{what}: {subject_of(one)}, issued by {one.issuer.rfc4514_string() or '(nobody)'}, serial "
-            f"{one.serial_number:x}, valid {one.not_valid_before_utc:%Y-%m-%d} to {one.not_valid_after_utc:%Y-%m-%d}, "
-            f"pin {spki_pin(one)}")  # fmt: skip
+    return (
+        f"{what}: {subject_of(one)}, issued by {one.issuer.rfc4514_string() or '(nobody)'}, serial "
+        f"{one.serial_number:x}, valid {one.not_valid_before_utc:%Y-%m-%d} to {one.not_valid_after_utc:%Y-%m-%d}, "
+        f"pin {spki_pin(one)}"
+    )

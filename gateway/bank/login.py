@@ -1,4 +1,4 @@
-"""A login: what all lanes that speak to a bank as the same user share, because the bank counts it by user.
+"""The state that all lanes with the same user at a bank share, because the bank counts by user.
 
 It keeps the bank's pace, over all requests and for each sort of them, and the wait after a refused sign-on: a password
 that was refused is refused again, and banks lock a login after a few refusals. An expired token is different: the next
@@ -10,24 +10,26 @@ from __future__ import annotations
 from twisted.internet.defer import DeferredLock
 
 from gateway.bank.token_bucket import TokenBucket
-from gateway.clock import Clock
+from gateway.kernel.clock import Clock
 from protocols.canon import limits
 
 QUIET_S = (300.0, 3_600.0, 86_400.0)
 """The wait after the first refusal in a row, the second, and each further one: at most four attempts a day."""
 BACKGROUND_SHARE = 0.25
-"""The largest share of the pace for questions for which nobody waits: a burst of payments finds its tokens there."""
+"""The largest share of the pace for background questions, so that a burst of payments finds tokens."""
 ASKING_SHARE = 0.5
 """The largest share of the pace for enquiries, so that many payments in doubt leave room for sending."""
 
 
 class Login:
-    """See the module. `door` lets one sign-on through at a time. `per_second` takes the place of the bank's own."""
+    """The state that all lanes of one user at a bank share: the pace of requests, and the wait after a refused sign-on.
+    `door` lets one sign-on through at a time. `per_second` replaces the bank's own pace."""
 
     def __init__(self, clock: Clock, pace: limits.Pace, per_second: float | None = None) -> None:
         self.door = DeferredLock()
         self._clock = clock
         self._refused = 0
+        self.refusal = ""
         self._quiet_until_s = float("-inf")
         rate, now_s = per_second or pace.per_second, clock.monotonic_s()
         self._all = TokenBucket(rate, pace.burst, now_s)
@@ -39,7 +41,7 @@ class Login:
     # ---- pace ----
 
     def wait_s(self, sort: str, *, asking: bool = False, background: bool = False) -> float:
-        """0.0 if a request of this sort may begin now, else seconds until then; nothing is counted.
+        """The seconds until a request of this sort may begin; 0.0 if one may begin now. Nothing is counted.
 
         An empty `sort`: if any may. `asking`: it is an enquiry after a payment's fate. `background`: nobody waits for
         its answer.
@@ -49,7 +51,7 @@ class Login:
 
     @property
     def background_s(self) -> float:
-        """Seconds until the share of background questions allows one."""
+        """The seconds until the share of background questions allows one."""
         return self._background.until_s(self._clock.monotonic_s())
 
     def apart_s(self, sort: str) -> float:
@@ -64,11 +66,11 @@ class Login:
             pace.wait_s(now_s)
 
     def rest(self, seconds: float) -> None:
-        """The bank says that this user is too fast: send no request for so many seconds."""
+        """Send no request for this many seconds, because the bank says that this user sends too fast."""
         self._all.rest(seconds)
 
     def _paces(self, sort: str, asking: bool, background: bool) -> tuple[TokenBucket, ...]:
-        # There are few sorts, and their paces stay the same.
+        # There are few sorts, and the pace of each stays the same.
         found = self._known.get((sort, asking, background))
         if found is None:
             shares = (self._asking if asking else None, self._background if background else None)
@@ -84,16 +86,18 @@ class Login:
 
     @property
     def quiet_s(self) -> float:
-        """Seconds for which no session may sign on; 0.0 if one may now."""
+        """The seconds for which no session may sign on; 0.0 if one may sign on now."""
         return max(self._quiet_until_s - self._clock.monotonic_s(), 0.0)
 
-    def refused(self) -> float:
-        """The bank refused a sign-on. Returns the seconds for which no session tries again."""
+    def refused(self, error: str) -> float:
+        """Count a sign-on that the bank refused in these words, which are kept as `refusal`. Returns the seconds for
+        which no session tries again."""
+        self.refusal = f"the bank refused the sign-on: {error}"
         quiet_s = QUIET_S[min(self._refused, len(QUIET_S) - 1)]
         self._refused += 1
         self._quiet_until_s = self._clock.monotonic_s() + quiet_s
         return quiet_s
 
     def accepted(self) -> None:
-        """The bank accepted a sign-on: refusals are counted from zero again."""
+        """Set the count of refused sign-ons to zero, because the bank accepted one."""
         self._refused = 0

@@ -1,4 +1,4 @@
-"""Listens for banks that call us: mutual TLS with pinned client certificates, few connections, small messages.
+"""Listens for connections from banks: mutual TLS with pinned client certificates, few connections, small messages.
 
 A push is answered only after the journal has it. If that fails, or the connection breaks first, the bank gets no answer
 and tells it again; what came before is then known by its content and done once. A push moves no payment: the journal
@@ -18,41 +18,36 @@ from typing import Any, cast
 
 from OpenSSL import SSL
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import (
-    IDelayedCall,
-    IHandshakeListener,
-    IOpenSSLServerConnectionCreator,
-    ITCPTransport,
-)
+from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IOpenSSLServerConnectionCreator, ITCPTransport
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from gateway import log
 from gateway.bank.tls import ServerTls, pinned_server_context
 from gateway.bank.token_bucket import TokenBucket
-from gateway.clock import Clock
-from gateway.journal.commit.store import Store
-from gateway.journal.payments import pushes
-from gateway.meters import Meters
+from gateway.kernel import log
+from gateway.kernel.clock import Clock
+from gateway.kernel.commit.store import Store
+from gateway.kernel.meters import Meters
+from gateway.kernel.tasks import Tasks
+from gateway.payments.rows import pushes
 from gateway.settings import PushSettings, Settings, lanes_of
-from gateway.tasks import Tasks
 from protocols.bank import Bank, Pushes
 from protocols.kit.errors import ProtocolError
 
 AGAIN_S = 60.0
-"""How long until a door that could not be opened is tried again."""
+"""The pause before a listener that could not be opened is tried again."""
 HANDSHAKE_S = 5.0
 """A peer that has not shown its certificate by then is cut off."""
 WAITING_MOST = 4
-"""Messages of one connection that may wait behind the one being written down."""
+"""The most messages of one connection that wait behind the one being stored."""
 _log = log.get("bank.push_listener")
 
 
 @dataclass(frozen=True, slots=True)
 class PushParts:
-    """What a listener needs. `lanes` are the bank's lanes, `look` reads an own account's entries soon."""
+    """The parts that a push listener needs. `lanes` are the bank's lanes; `look` has an own account read soon."""
 
     bank_name: str
     pushes: Pushes
@@ -65,14 +60,15 @@ class PushParts:
 
 @dataclass(frozen=True, slots=True)
 class NotListening:
-    """Why a door is not open, and what to do."""
+    """Why a listener's port is not open, and what to do."""
 
     cause: str
     remedy: str
 
 
 class PushListener:
-    """One bank's door. `open` listens, `close` ends every connection. `not_listening` says why it is not open."""
+    """Listens for one bank's pushes. `open` listens, `close` ends every connection. `not_listening` says why its port
+    is not open."""
 
     def __init__(self, reactor: Any, parts: PushParts, table: PushSettings, tls: ServerTls) -> None:
         self.parts = parts
@@ -87,7 +83,7 @@ class PushListener:
         self._again: IDelayedCall | None = None
 
     def open(self) -> None:
-        """Listen. If that cannot be, say so and try again, minute by minute."""
+        """Open the port. If that fails, log the failure and try again each minute."""
         self._again = None
         factory: Any = Factory.forProtocol(partial(PushConnection, self))
         factory.noisy = False
@@ -99,8 +95,14 @@ class PushListener:
         except CannotListenError as error:
             why = _not_listening(error, bank, table)
             if why != self.not_listening:
-                _log.error("push.not_listening", bank=bank, host=table.host, port=table.port, error=why.cause,
-                           action=f"{why.remedy}; tried again in a minute")  # fmt: skip
+                _log.error(
+                    "push.not_listening",
+                    bank=bank,
+                    host=table.host,
+                    port=table.port,
+                    error=why.cause,
+                    action=f"{why.remedy}; the gateway tries again in a minute",
+                )
             self.not_listening = why
             self._again = self.parts.clock.later(AGAIN_S, self.open)
             return
@@ -109,15 +111,15 @@ class PushListener:
 
     @property
     def port(self) -> int:
-        """The port it listens at; 0 while it does not."""
+        """The port that the listener is bound to; 0 while it does not listen."""
         return 0 if self._listening is None else int(self._listening.getHost().port)
 
     def use(self, table: PushSettings, tls: ServerTls) -> None:
-        """Connections from now on are met with this certificate, authority and these pins."""
+        """Use this certificate, authority and these pins for new connections."""
         self.table, self._tls.now = table, tls
 
     async def close(self) -> None:
-        """Stop listening and cut what is open: what was not answered comes again."""
+        """Stop listening and end open connections. The banks send unanswered messages again."""
         if self._again is not None:
             self._again.cancel()
             self._again = None
@@ -133,27 +135,32 @@ class PushListener:
         self.parts.meters.pushes.labels(self.parts.bank_name, result).inc()
 
     def _defect(self, failure: Failure) -> None:
-        _log.error("push.not_kept", bank=self.parts.bank_name, error=failure.getTraceback(detail="brief"),
-                   action="not answered; the bank tells it again")  # fmt: skip
+        _log.error(
+            "push.not_kept",
+            bank=self.parts.bank_name,
+            error=failure.getTraceback(detail="brief"),
+            action="the message was not stored, so it is not answered; the bank sends it again",
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class PushListeners:
-    """Every door that the settings ask for."""
+    """All push listeners that the settings define."""
 
     doors: tuple[PushListener, ...]
 
     def open(self) -> None:
-        """Listen at each that can be opened."""
+        """Open the port of each listener that can be opened."""
         for door in self.doors:
             door.open()
 
     def not_listening(self) -> dict[str, NotListening]:
-        """The banks that cannot call, with why."""
+        """The banks whose listeners are not open, each with the reason."""
         return {door.parts.bank_name: door.not_listening for door in self.doors if door.not_listening is not None}
 
-    def read(self, settings: Settings) -> Callable[[], None]:
-        """Read every file again. Returns what puts them into use. Raises ValueError (KeyFileError for files)."""
+    def prepare_reload(self, settings: Settings) -> Callable[[], None]:
+        """Read every file again. Returns a function that puts them into use. Raises ValueError (KeyFileError for
+        files)."""
         fresh = []
         for door in self.doors:
             table = settings.banks[door.parts.bank_name].pushes
@@ -167,18 +174,23 @@ class PushListeners:
         return use
 
     async def close(self) -> None:
-        """Close each."""
+        """Close the port and connections of each listener."""
         for door in self.doors:
             await door.close()
 
 
 def push_listeners(
-    reactor: Any, settings: Settings, banks: Mapping[str, Bank], store: Store, clock: Clock, meters: Meters,
+    reactor: Any,
+    settings: Settings,
+    banks: Mapping[str, Bank],
+    store: Store,
+    clock: Clock,
+    meters: Meters,
     look: Callable[[str], None],
-) -> PushListeners:  # fmt: skip
-    """The doors that the settings ask for. Raises KeyFileError, and ValueError for a pin that is none."""
+) -> PushListeners:
+    """The listeners of the settings. Raises KeyFileError, and ValueError for an invalid pin."""
     found = []
-    # Of shards, the one that serves the bank's first lane holds the door: a port can be opened once.
+    # Of several shards, the one with the bank's first lane has the listener, because a port can be opened only once.
     here = lanes_of(settings)
     for name, table in settings.banks.items():
         known = banks[name].pushes
@@ -199,9 +211,12 @@ def _not_listening(error: CannotListenError, bank: str, table: PushSettings) -> 
     number = getattr(error.socketError, "errno", None)
     cause = f"cannot listen at {table.host}:{table.port}: {getattr(error.socketError, 'strerror', None) or error}"
     if number in (errno.EACCES, errno.EPERM):
-        # A unit with SocketBindDeny=any is told no like this.
-        return NotListening(cause, f"let the unit listen there: `systemctl edit bankgw`, [Service], "
-                            f"SocketBindAllow=tcp:{table.port}, then restart it")  # fmt: skip
+        # A unit with SocketBindDeny=any gets this error.
+        return NotListening(
+            cause,
+            f"let the unit listen there: `systemctl edit bankgw`, [Service], "
+            f"SocketBindAllow=tcp:{table.port}, then restart it",
+        )
     if number == errno.EADDRINUSE:
         return NotListening(cause, f"free the port, or set another banks.{bank}.pushes.port")
     return NotListening(cause, f"set banks.{bank}.pushes.host to an address of this machine")
@@ -209,19 +224,19 @@ def _not_listening(error: CannotListenError, bank: str, table: PushSettings) -> 
 
 @implementer(IOpenSSLServerConnectionCreator)
 class CurrentServerTls:
-    """The TLS settings of a door that are in force now."""
+    """The TLS settings of a listener that are in force now."""
 
     def __init__(self, now: ServerTls) -> None:
         self.now = now
 
     def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
-        """See IOpenSSLServerConnectionCreator."""
+        """A new server connection with the settings in force: see IOpenSSLServerConnectionCreator."""
         return self.now.serverConnectionForTLS(tlsProtocol)
 
 
 @implementer(IHandshakeListener)
 class PushConnection(Protocol):
-    """One connection of a bank: messages in their order, one at a time."""
+    """One connection of a bank that pushes messages, which are handled in order, one at a time."""
 
     def __init__(self, listener: PushListener) -> None:
         self._listener = listener
@@ -233,7 +248,7 @@ class PushConnection(Protocol):
         self._patience: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
-        """Take it in if there is room."""
+        """Accept the connection if there is room."""
         self._live = True
         if len(self._listener.connections) >= self._listener.table.most_connections:
             self.cut("too_many")
@@ -242,12 +257,13 @@ class PushConnection(Protocol):
         self._wait(HANDSHAKE_S, "handshake")
 
     def handshakeCompleted(self) -> None:
-        """The peer showed a certificate of ours to know; what it says is read from now on."""
+        """Read messages from now on, because the peer has shown a pinned certificate."""
         self._verified = True
         self._wait(self._listener.table.idle_s, "idle")
 
     def dataReceived(self, data: bytes) -> None:
-        """Cut messages. More of them than may wait, or bytes that are none, end the connection."""
+        """Split received bytes into messages. Too many waiting messages, or bytes that are no message, end the
+        connection."""
         if not self._live:
             return
         if not self._verified:
@@ -257,8 +273,12 @@ class PushConnection(Protocol):
         try:
             self._waiting.extend(self._cutter.feed(data))
         except ProtocolError as error:
-            _log.warning("push.bad_frame", bank=self._listener.parts.bank_name, error=str(error),
-                         action="not answered; the connection is closed")  # fmt: skip
+            _log.warning(
+                "push.bad_frame",
+                bank=self._listener.parts.bank_name,
+                error=str(error),
+                action="these bytes are no message of this bank; nothing is answered, and the connection is closed",
+            )
             self.cut("bad_frame")
             return
         if len(self._waiting) > WAITING_MOST:
@@ -267,13 +287,13 @@ class PushConnection(Protocol):
         self._next()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Forget it. What is being written down is written down; only the answer has nowhere to go."""
+        """Forget the connection. A message that is being stored is still stored; only its answer is lost."""
         if self._live and not self._verified:
             self._listener.count("handshake")
         self._end()
 
     def cut(self, why: str) -> None:
-        """Close now, and count why."""
+        """End the connection now, and count the reason."""
         if not self._live:
             return
         if why not in ("idle", "closing"):
@@ -318,7 +338,7 @@ class PushConnection(Protocol):
         self._next()
 
     async def _kept(self, frame: bytes) -> bytes | None:
-        """The answer to a message, once the journal has it; None for one that gets none."""
+        """The answer to a message, once the journal has stored it; None for a message that gets no answer."""
         listener, parts = self._listener, self._listener.parts
         if listener.bucket.wait_s(parts.clock.monotonic_s()) > 0:
             self.cut("too_fast")
@@ -326,14 +346,19 @@ class PushConnection(Protocol):
         try:
             push = parts.pushes.read(frame)
         except ProtocolError as error:
-            _log.warning("push.refused", bank=parts.bank_name, error=str(error),
-                         action="not answered; the connection is closed")  # fmt: skip
+            _log.warning(
+                "push.refused",
+                bank=parts.bank_name,
+                error=str(error),
+                action="the message is not answered and changes nothing; the connection is closed",
+            )
             self.cut("refused")
             return None
         kept = await parts.store.write(lambda tx: pushes.keep(tx, parts.bank_name, parts.lanes, push, frame))
         listener.count("unread" if push.unread else "kept" if kept.new else "repeated")
-        _log.info("push.received", bank=parts.bank_name, kind=push.kind, new=kept.new, payments=kept.payments,
-                  text=push.text)  # fmt: skip
+        _log.info(
+            "push.received", bank=parts.bank_name, kind=push.kind, new=kept.new, payments=kept.payments, text=push.text
+        )
         if kept.new:
             for account in push.accounts:
                 parts.look(account.clear)

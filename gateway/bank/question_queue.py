@@ -1,4 +1,4 @@
-"""Questions that wait for a session: first in, first out; a sort that must wait does not delay the others.
+"""Questions that wait for a session, first in, first out. A sort of question that must wait does not delay the others.
 
 Background questions (the watching of accounts) are those for which nobody waits. They begin when no payment and no
 other question can, and take a small share of the bank's pace. Where payments never pause, one of them begins
@@ -16,9 +16,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
-from gateway.asking import Unavailable
 from gateway.bank.login import Login
-from gateway.clock import Clock
+from gateway.kernel.asking import Unavailable
+from gateway.kernel.clock import Clock
 from protocols.bank import Context, Conversation
 
 R = TypeVar("R")
@@ -28,18 +28,18 @@ BACKGROUND_TURN_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Background(Generic[R]):
-    """A conversation for whose answer nobody waits."""
+    """A function that begins a conversation in the background, whose answer nobody waits for."""
 
     conversation: Callable[[Context], Conversation[R]]
 
     def __call__(self, context: Context) -> Conversation[R]:
-        """Begin it."""
+        """Begin the conversation."""
         return self.conversation(context)
 
 
 @dataclass(slots=True)
 class QueuedQuestion:
-    """One question since `since_s`. `operation` is its sort; `answer` fires with the bank's answer."""
+    """A question that has waited since `since_s`. `operation` is its sort; `answer` fires with the bank's answer."""
 
     operation: str
     conversation: Callable[[Context], Conversation[Any]]
@@ -48,12 +48,12 @@ class QueuedQuestion:
     since_s: float
 
     def settle(self, result: Any) -> None:
-        """Fire the answer unless the asker has stopped waiting."""
+        """Fire the answer, unless the asker has stopped waiting."""
         settle(self.answer, result)
 
 
 class QuestionQueue:
-    """See the module."""
+    """The questions that wait for a free session, first in, first out. A delayed sort does not delay the others."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -63,9 +63,7 @@ class QuestionQueue:
     def __bool__(self) -> bool:
         return bool(self._waiting)
 
-    def put(
-        self, operation: str, conversation: Callable[[Context], Conversation[R]], max_wait_s: float
-    ) -> Deferred[R]:
+    def put(self, operation: str, conversation: Callable[[Context], Conversation[R]], max_wait_s: float) -> Deferred[R]:
         """Queue a question for at most `max_wait_s` seconds. Fires with its answer, or fails with Unavailable."""
         answer: Deferred[R] = Deferred()
         background, since_s = isinstance(conversation, Background), self._clock.monotonic_s()
@@ -73,7 +71,7 @@ class QuestionQueue:
         patience = self._clock.later(max_wait_s, settle, answer, unavailable("bank_silent"))
         return answer.addBoth(_no_longer, patience)
 
-    def take(self, login: Login) -> QueuedQuestion | None:
+    def take_before_payments(self, login: Login) -> QueuedQuestion | None:
         """Remove and return the first question that goes before payments and may be asked now; None if there is none.
 
         That is a background question only when none has begun for `BACKGROUND_TURN_S`.
@@ -99,15 +97,21 @@ class QuestionQueue:
 
     @property
     def _is_turn(self) -> bool:
-        """Whether the first background question has waited for its turn, and no other has begun meanwhile."""
+        """True if the first background question has waited for its turn and no other has begun since."""
         before_s = self._clock.monotonic_s() - BACKGROUND_TURN_S
         first = next((one for one in self._waiting if one.background), None)
         return first is not None and max(first.since_s, self._background_s) <= before_s
 
     def _first(self, login: Login, *, background: bool) -> QueuedQuestion | None:
         self._waiting = deque(one for one in self._waiting if not one.answer.called)
-        found = next((one for one in self._waiting if one.background is background
-                      and not login.wait_s(one.operation, background=background)), None)  # fmt: skip
+        found = next(
+            (
+                one
+                for one in self._waiting
+                if one.background is background and not login.wait_s(one.operation, background=background)
+            ),
+            None,
+        )
         if found is not None:
             self._waiting.remove(found)
         return found
@@ -124,18 +128,18 @@ class QuestionQueue:
 
 
 def unavailable(reason: str, detail: str = "") -> Failure:
-    """The failure of a question that brought no answer."""
+    """The failure of a question that got no answer."""
     return Failure(Unavailable(reason, detail))
 
 
 def settle(answer: Deferred[Any], result: Any) -> None:
-    """Fire a question's answer unless its asker has stopped waiting."""
+    """Fire a question's answer, unless its asker has stopped waiting."""
     if not answer.called:
         answer.callback(result)
 
 
 def _no_longer(result: R, patience: IDelayedCall) -> R:
-    """Cancel the timer: the asker has its answer, or gave up."""
+    """Cancel a question's timer, because the asker has the answer or has stopped waiting; returns the result."""
     if patience.active():
         patience.cancel()
     return result

@@ -1,22 +1,22 @@
-"""Payments that are about to be sent, kept in memory so that sending one needs no read of the journal."""
+"""The payments to be sent next, kept in memory so that a send needs no read of the journal."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
-from gateway.journal.commit.rows import PaymentRow
-from gateway.journal.commit.store import Store
-from gateway.journal.payments import lookup
+from gateway.kernel.commit.rows import PaymentRow
+from gateway.kernel.commit.store import Store
+from gateway.payments.rows import lookup
 from protocols.canon.outcome import State
 
 ROWS_KEPT = 5_000
 READ_AHEAD = 200
-"""One that is not in memory is read together with so many that are due after it."""
+"""How many later payments are read together with one that is not in memory."""
 
 
 class ReadyPayments:
-    """The ready payments of one lane, at most ROWS_KEPT; those that were just accepted, and those read ahead.
+    """The ready payments of one lane, at most ROWS_KEPT: those just accepted, and those read ahead.
 
     `next_sends` tells which payments are due next, in their order.
     """
@@ -29,11 +29,11 @@ class ReadyPayments:
 
     @property
     def rows(self) -> tuple[PaymentRow, ...]:
-        """What is kept, oldest first."""
+        """The kept rows, oldest first."""
         return tuple(self._rows.values())
 
     def keep(self, row: PaymentRow) -> None:
-        """Keep a payment that is as committed, if it is ready to be sent."""
+        """Keep a payment as it was committed, if it is ready to be sent."""
         if row.life.state is not State.READY:
             return
         self._rows[row.payment] = row
@@ -41,12 +41,12 @@ class ReadyPayments:
             self._rows.popitem(last=False)
 
     def clear(self) -> None:
-        """Forget them all: the lane is another node's."""
+        """Forget all rows, because another node owns the lane."""
         self._rows.clear()
         self._cleared += 1
 
-    async def take(self, payment: str) -> PaymentRow | None:
-        """The payment: from memory, which then forgets it, or from the journal; None if there is none."""
+    async def take_payment(self, payment: str) -> PaymentRow | None:
+        """Return the payment and forget it: from memory, or from the journal; None if there is none."""
         kept = self._rows.pop(payment, None)
         if kept is not None:
             return kept

@@ -1,18 +1,18 @@
-"""Writes down what happens to a lane's payments, and counts and logs each change after its commit."""
+"""Records events of a lane's payments, and counts and logs each change after its commit."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from gateway import log
 from gateway.bank.lane_parts import LaneParts
 from gateway.bank.lease import Lease
-from gateway.core.states import Alarm, Event
-from gateway.journal.commit.hand_over import Applied
-from gateway.journal.commit.rows import Evidence
-from gateway.journal.commit.store import Tx
-from gateway.journal.payments import transition
+from gateway.kernel import log
+from gateway.kernel.commit.hand_over import Applied
+from gateway.kernel.commit.rows import Evidence
+from gateway.kernel.commit.store import Tx
+from gateway.kernel.core.states import Alarm, Event
+from gateway.payments.rows import transition
 from protocols.canon.fast_init import fast_init
 from protocols.canon.outcome import Outcome, State
 
@@ -22,7 +22,7 @@ _log = log.get("bank.recorder")
 @fast_init
 @dataclass(frozen=True, slots=True)
 class PaymentEvent:
-    """One event for one payment, with the evidence it rests on and the bank's own word."""
+    """One event for one payment, with its evidence and the bank's own text."""
 
     payment: str
     event: Event
@@ -31,7 +31,7 @@ class PaymentEvent:
 
 
 class Recorder:
-    """Commits events under the lane's epoch. `on_applied` hears of every change of the lane's payments."""
+    """Commits events under the lane's epoch. `on_applied` gets every change of the lane's payments."""
 
     def __init__(self, parts: LaneParts, lease: Lease) -> None:
         self._parts = parts
@@ -39,9 +39,14 @@ class Recorder:
         self._actor = f"lane:{parts.name}"
 
     async def record(
-        self, payment: str, event: Event, evidence: Evidence | None = None, outcome: Outcome | None = None,
-        expect: State | None = None, epoch: int | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        payment: str,
+        event: Event,
+        evidence: Evidence | None = None,
+        outcome: Outcome | None = None,
+        expect: State | None = None,
+        epoch: int | None = None,
+    ) -> None:
         """Commit one event. Under a stale epoch, or in another state than `expect`, it changes nothing.
 
         `epoch` is the one under which the recorded exchange began (default: the present one): by now the lane may have
@@ -51,24 +56,41 @@ class Recorder:
         await self.record_all([PaymentEvent(payment, event, evidence, outcome)], began, expect=expect)
 
     async def record_all(
-        self, events: Sequence[PaymentEvent], epoch: int, also: Callable[[Tx], None] | None = None,
+        self,
+        events: Sequence[PaymentEvent],
+        epoch: int,
+        also: Callable[[Tx], None] | None = None,
         expect: State | None = None,
-    ) -> None:  # fmt: skip
-        """Commit these events in one unit. `also` runs in it too, unless another owner has the lane by then."""
+    ) -> None:
+        """Commit these events in one unit. `also` runs in the same unit, unless another owner has the lane by then."""
 
-        def unit(tx: Tx) -> tuple[Applied, ...]:
+        def apply_events(tx: Tx) -> tuple[Applied, ...]:
             if also is not None and tx.epoch_of(self._parts.name) <= epoch:
                 also(tx)
             return tuple(
-                transition.apply(tx, one.payment, one.event, epoch=epoch, actor=self._actor, evidence=one.evidence,
-                                 outcome=one.outcome, expect=expect, rules=self._parts.rules)
+                transition.apply(
+                    tx,
+                    one.payment,
+                    one.event,
+                    epoch=epoch,
+                    actor=self._actor,
+                    evidence=one.evidence,
+                    outcome=one.outcome,
+                    expect=expect,
+                    rules=self._parts.rules,
+                )
                 for one in events
-            )  # fmt: skip
+            )
 
-        for one, applied in zip(events, await self._parts.store.write(unit), strict=True):
+        for one, applied in zip(events, await self._parts.store.write(apply_events), strict=True):
             if applied.row_before is None:
-                _log.warning("payment.not_ours", lane=self._parts.name, epoch=epoch, payment=one.payment,
-                             action="the journal has no such payment; nothing was changed")  # fmt: skip
+                _log.warning(
+                    "payment.not_ours",
+                    lane=self._parts.name,
+                    epoch=epoch,
+                    payment=one.payment,
+                    action="the journal has no such payment; nothing was changed",
+                )
 
     def on_applied(self, applied: Applied) -> None:
         """Count and log what a commit changed about a payment of this lane, whoever caused it."""
@@ -81,20 +103,38 @@ class Recorder:
         if after.state is not before.state:
             state = str(after.state)
             self._parts.meters.payments.labels(bank, state).inc()
-            _log.info(f"payment.{state}", bank=bank, lane=self._parts.name,
-                      payment=applied.row_after.payment, order=applied.row_after.order.id,
-                      was=str(before.state), rule=applied.step.rule,
-                      correlation_id=applied.row_after.reply.correlation_id)  # fmt: skip
+            _log.info(
+                f"payment.{state}",
+                bank=bank,
+                lane=self._parts.name,
+                payment=applied.row_after.payment,
+                order=applied.row_after.order.id,
+                was=str(before.state),
+                rule=applied.step.rule,
+                correlation_id=applied.row_after.reply.correlation_id,
+            )
         for effect in applied.step.effects:
             if isinstance(effect, Alarm):
                 self._parts.meters.alarms.labels(effect.slug).inc()
-                _log.error("payment.alarm", bank=bank, alarm=effect.slug, payment=applied.row_after.payment)
+                _log.error(
+                    "payment.alarm",
+                    bank=bank,
+                    alarm=effect.slug,
+                    payment=applied.row_after.payment,
+                    action=f"a person must check the payment: bankgw orders show {applied.row_after.payment}",
+                )
 
     def _on_conflict(self, applied: Applied) -> None:
         assert applied.row_before is not None, "a commit hands over changes of payments that exist"
         row = applied.row_before
         if applied.overtaken:
-            _log.warning("payment.not_ours", lane=self._parts.name, epoch=self._lease.epoch, payment=row.payment)
+            _log.warning(
+                "payment.not_ours",
+                lane=self._parts.name,
+                epoch=self._lease.epoch,
+                payment=row.payment,
+                action="another node has the lane now; this node changed nothing",
+            )
         else:
-            # Its work was handed out twice, by memory and by the journal: the first of the two has done it.
+            # The work was handed out twice, by memory and by the journal; the first run has done it.
             _log.debug("payment.done_already", lane=self._parts.name, payment=row.payment, state=row.life.state.value)

@@ -11,23 +11,25 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from gateway import log
-from gateway.bank.connection import BankConnection, NoAnswer
+from gateway.bank.answer_times import AnswerTimes
+from gateway.bank.bank_session import BankSession, Dialer
+from gateway.bank.connection import NoAnswer
 from gateway.bank.dialer import NotConnected
 from gateway.bank.exchange_trace import LaneTrace
 from gateway.bank.fault_reasons import signed_out as is_signed_out
 from gateway.bank.handshake_errors import Reason
 from gateway.bank.login import Login
 from gateway.bank.session_states import SessionEvent, SessionState, after
-from gateway.clock import Clock, Entropy
-from gateway.meters import Meters
-from gateway.tasks import Tasks, sleep
-from protocols.bank import Bank, Context, Conversation, Port
+from gateway.kernel import log
+from gateway.kernel.clock import Clock, Entropy
+from gateway.kernel.meters import Meters
+from gateway.kernel.tasks import Tasks, sleep
+from protocols.bank import Bank, Context, Conversation
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 
@@ -36,109 +38,45 @@ LAPSED_LOOK_S = 0.25
 FIRST_BACKOFF_S = 0.2
 LAST_BACKOFF_S = 30.0
 SCOUT_BACKOFF_S, SCOUTED_S = 6.5, 120.0
-"""Session 0 tries this often, for this long, then as seldom as the others; it wakes them when it gets through. After a
-short outage all sessions are back within 10 s, and no bank is stormed."""
+"""Session 0 tries this often, for this long, and then as rarely as the others. It wakes them when it gets through, so
+that after a short outage all sessions are back within 10 s without a rush on the bank."""
 LIVED_S = 5.0
 """A session that lasted this long, or carried more than its first exchange, connects again at once; others back off."""
 
+SIGN_ON_REFUSED = "sign_on_refused"
 SIGN_ON, PROBE = "sign_on", "probe"
-"""What the trace calls a session's own conversations."""
+"""The trace's names of a session's own conversations."""
 _log = log.get("bank.session_pool")
-
-
-class Dialer(Protocol):
-    """Opens connections of one lane. Fires after a verified handshake, or fails with NotConnected."""
-
-    def dial(self, port: Port, build: Callable[[], BankConnection]) -> Deferred[BankConnection]:
-        """Connect to the bank's door `port`."""
 
 
 Converse = Callable[["BankSession", Conversation[Any]], Awaitable[object]]
 
 
-class BankSession:
-    """One session: its state, its connections, and what the bank told us at sign-on."""
-
-    def __init__(self, session_pool: SessionPool, number: int) -> None:
-        self.number = number
-        self.state = SessionState.DOWN
-        self.worked = False
-        self.trouble = ""
-        self.trouble_text = ""
-        self.sign_on: Mapping[str, str] = {}
-        self.taken_s = float("-inf")
-        self.trace = session_pool.trace.session(number)
-        self._session_pool = session_pool
-        self._lines: dict[str, BankConnection] = {}
-
-    async def line(self, port_name: str, *, same: bool = False) -> BankConnection:
-        """This session's connection to a door: the kept one, or a fresh one. Raises NotConnected.
-
-        Every exchange but a permitted payment passes here in the reactor turn of its write: after standing still while
-        it waited for a connection, or for its turn to sign on, it says nothing unless the lease still holds.
-        A short connection carries one exchange: the bank is about to close it, so the next exchange gets its own,
-        unless the conversation wants the `same`.
-        """
-        self._session_pool.allow(port_name)
-        held = self._lines.get(port_name)
-        port = self._session_pool.bank.ports[port_name]
-        if held is not None and held.live:
-            if port.kept or same or not held.exchanges:
-                return held
-            held.finish()
-        pool = self._session_pool
-        trace = self.trace.connection(port_name)
-        try:
-            line = await pool.dialer.dial(
-                port, lambda: BankConnection(port, pool.clock, self._gone, pool.may_write, trace)
-            )
-        except NotConnected as error:
-            self.trace.not_connected(port_name, f"{error.reason.value}: {error.detail}")
-            raise
-        self._lines[port_name] = line
-        pool.allow(port_name)
-        return line
-
-    def release(self, *, distrust: bool = False, signed_out: bool = False) -> None:
-        """Give it back to its pool: see SessionPool.release."""
-        self._session_pool.release(self, distrust=distrust, signed_out=signed_out)
-
-    def close_short(self, *, hang_up: bool = False) -> None:
-        """A conversation ended: close connections that are not kept; with `hang_up` all of them, at once."""
-        ending = {name: line for name, line in self._lines.items() if hang_up or not line.port.kept}
-        if not ending:
-            return
-        for name, line in ending.items():
-            del self._lines[name]
-            self.worked = self.worked or line.exchanges > 1
-            if hang_up:
-                line.hang_up()
-            else:
-                line.finish()
-        if any(line.port.kept for line in ending.values()):
-            self._session_pool.lost(self)
-
-    def _gone(self, line: BankConnection) -> None:
-        if self._lines.get(line.port.name) is line:
-            del self._lines[line.port.name]
-            self.worked = self.worked or line.exchanges > 1
-            if line.port.kept:
-                self._session_pool.lost(self)
-
-
 class SessionPool:
-    """All sessions of a lane: `take` hands out a ready one, `release` returns it; first in, first out."""
+    """All sessions of a lane: `take_session` hands out a ready one, `release` returns it; first in, first out."""
 
     def __init__(
-        self, bank: Bank, labels: tuple[str, str], dialer: Dialer, clock: Clock, entropy: Entropy, meters: Meters,
-        window: int, converse: Converse, context: Callable[[BankSession | None], Awaitable[Context]], login: Login,
-        permitted: Callable[[], bool], trace: LaneTrace,
-    ) -> None:  # fmt: skip
+        self,
+        bank: Bank,
+        labels: tuple[str, str],
+        dialer: Dialer,
+        clock: Clock,
+        entropy: Entropy,
+        meters: Meters,
+        window: int,
+        converse: Converse,
+        context: Callable[[BankSession | None], Awaitable[Context]],
+        login: Login,
+        permitted: Callable[[], bool],
+        trace: LaneTrace,
+    ) -> None:
         self.bank = bank
         self.trace = trace
         self.dialer = dialer
         self.clock = clock
+        self.answer_times = AnswerTimes()
         self.sessions = [BankSession(self, number) for number in range(window)]
+        self._probing = BankSession(self, -1)
         self.stopping = False
         self._labels = labels
         self._entropy = entropy
@@ -162,30 +100,31 @@ class SessionPool:
         self._signed_on = False
         self._signed_on_s = float("-inf")
         self._woken: Deferred[None] | None = None
-        self._resting: dict[Deferred[None], float] = {}  # in their order, so that a simulation tells the same twice
+        self._resting: dict[Deferred[None], float] = {}  # in order, so that a simulation repeats exactly
         self._away_s = float("-inf")
 
     @property
     def ready(self) -> bool:
-        """Whether the bank has answered an application message on something that may carry money now."""
+        """True if the bank has answered an application message on a session that may carry money now."""
         return self._live > 0
 
     @property
     def has_free(self) -> bool:
-        """Whether a session may be taken now."""
+        """True if a session is free now."""
         return any(session.state is SessionState.READY for session in self._free)
 
     def allow(self, port_name: str) -> None:
-        """Raise NotConnected unless the lane is known to be this node's at this very moment."""
+        """Raise NotConnected unless this node certainly owns the lane at this very moment."""
         if not self._permitted():
             raise NotConnected(port_name, Reason.LEASE_LAPSED, "another node may speak to this bank")
 
     def may_write(self) -> bool:
-        """Whether bytes may go to the kernel at this very moment: each connection asks, every time."""
+        """True if bytes may be written at this very moment. Each connection asks before every write."""
         return self._permitted()
 
     def start(self, on_free: Callable[[], None], on_defect: Callable[[Failure], None]) -> None:
-        """Begin to connect. `on_free` is called whenever a session may be taken, `on_defect` if our own code fails."""
+        """Begin to connect. `on_free` is called whenever a session becomes free, `on_defect` if the gateway's own code
+        fails."""
         self._on_free = on_free
         self._on_defect = on_defect
         self._away_s = self.clock.monotonic_s()
@@ -196,7 +135,7 @@ class SessionPool:
         for keeper in keepers:
             self._tasks.spawn(keeper)
 
-    def take(self) -> BankSession | None:
+    def take_session(self) -> BankSession | None:
         """A ready session, which is busy from now on; None if there is none."""
         while self._free:
             session = self._free.popleft()
@@ -207,14 +146,24 @@ class SessionPool:
         return None
 
     @property
+    def all_sessions(self) -> tuple[BankSession, ...]:
+        """The sessions, and the one that only probes."""
+        return (*self.sessions, self._probing)
+
+    @property
     def trouble(self) -> str:
-        """Why a session has no connection: the slug of the last failure, empty while none has failed."""
-        return next((session.trouble for session in self.sessions if session.trouble), "")
+        """Why a session has no connection: the slug of the newest failure; empty if none has failed."""
+        return SIGN_ON_REFUSED if self._login.quiet_s > 0 else self._newest.trouble
 
     @property
     def trouble_text(self) -> str:
-        """That failure in words, with what to do about it."""
-        return next((session.trouble_text for session in self.sessions if session.trouble), "")
+        """The newest failure to connect as text. While no sign-on is tried, it is the bank's refusal of the last one,
+        also if another lane of the same user got it."""
+        return self._login.refusal if self._login.quiet_s > 0 else self._newest.trouble_text
+
+    @property
+    def _newest(self) -> BankSession:
+        return max(self.sessions, key=lambda session: session.failed_s if session.trouble else float("-inf"))
 
     @property
     def answered_s(self) -> float:
@@ -223,12 +172,12 @@ class SessionPool:
 
     @property
     def quiet_s(self) -> float:
-        """Seconds for which nothing signs on, because the bank refused the last sign-on; 0.0 if one may now."""
+        """The seconds for which no session signs on, because the bank refused the last sign-on; 0.0 if one may now."""
         return self._login.quiet_s
 
     @property
     def next_try_s(self) -> float | None:
-        """Seconds until the next attempt to connect; None while a session is live."""
+        """The seconds until the next attempt to connect; None while a session is live."""
         if self.ready:
             return None
         if self.quiet_s > 0:
@@ -236,7 +185,7 @@ class SessionPool:
         return max(min(self._resting.values(), default=0.0) - self.clock.monotonic_s(), 0.0)
 
     def put_back(self, session: BankSession) -> None:
-        """Return a session with which nothing was done."""
+        """Return a session that was not used."""
         self._move(session, SessionEvent.RELEASED)
         freed = self._waiting_for.pop(session.number, None)
         if freed is not None:
@@ -245,7 +194,8 @@ class SessionPool:
             self._free.append(session)
 
     def release(self, session: BankSession, *, distrust: bool = False, signed_out: bool = False) -> None:
-        """The conversation is over. With `distrust` its connections end now: nothing on them can be trusted any more.
+        """Return the session after a conversation. With `distrust` its connections end now, because nothing on them can
+        be trusted any more.
 
         `signed_out`: the bank does not know the session's sign-on; it must sign on before anything else is said.
         """
@@ -273,8 +223,13 @@ class SessionPool:
             self._waiting_for.pop(session.number, None)
 
     def _keeper_failed(self, failure: Failure) -> None:
-        _log.error("session.keeper_failed", bank=self._labels[0], lane=self._labels[1],
-                   error=failure.getTraceback(detail="brief"))  # fmt: skip
+        _log.error(
+            "session.keeper_failed",
+            bank=self._labels[0],
+            lane=self._labels[1],
+            error=failure.getTraceback(detail="brief"),
+            action="a defect of the program: the lane halts; report this error",
+        )
         self._on_defect(failure)
 
     def lost(self, session: BankSession) -> None:
@@ -300,7 +255,8 @@ class SessionPool:
         while not self.stopping:
             quiet_s = self._login.quiet_s
             if session.state.held:
-                # A conversation still holds it; a new session opened under it would be spoken on unproven.
+                # A conversation still holds it; a new session opened under it would be used before the bank has
+                # answered.
                 await self._freed(session)
             elif not self._permitted():
                 self._move(session, SessionEvent.PAUSE)
@@ -314,7 +270,7 @@ class SessionPool:
                 if session.worked or self.clock.monotonic_s() - since_s >= LIVED_S:
                     backoff_s = FIRST_BACKOFF_S
                     continue
-                # A front end that hangs up after each sign-on must not be signed on to without a pause.
+                # Pause, so that a front end that hangs up after each sign-on is not signed on to in a loop.
                 self._move(session, SessionEvent.BACK_OFF)
                 await sleep(self.clock, backoff_s * (0.5 + self._entropy.random()))
                 backoff_s = min(backoff_s * 2, LAST_BACKOFF_S)
@@ -327,13 +283,13 @@ class SessionPool:
                 backoff_s = min(backoff_s * 2, LAST_BACKOFF_S)
 
     async def _scouted(self, backoff_s: float) -> float:
-        """Sleep as session 0, which tries whether the bank is back. Returns the next back-off."""
+        """Wait as session 0, which tests whether the bank answers again. Returns the next back-off in seconds."""
         await self._back_off(backoff_s * (0.8 + 0.4 * self._entropy.random()))
         last_s = SCOUT_BACKOFF_S if self.clock.monotonic_s() - self._away_s < SCOUTED_S else LAST_BACKOFF_S
         return min(backoff_s * 3, last_s)
 
     async def _back_off(self, seconds: float) -> None:
-        """Sleep, but no longer than until another session has got through."""
+        """Sleep, but at most until another session has connected."""
         resting: Deferred[None] = Deferred()
         self._resting[resting] = self.clock.monotonic_s() + seconds
         try:
@@ -361,7 +317,8 @@ class SessionPool:
         return True
 
     async def _sign_on(self, session: BankSession, word: Callable[[Context], Conversation[Mapping[str, str]]]) -> bool:
-        """Sign on, one session at a time: a wrong password tried by all of them at once would lock the login."""
+        """Sign on, one session at a time, because a wrong password tried by all sessions at once would lock the
+        login."""
         login = self._login
         await login.door.acquire()
         try:
@@ -381,12 +338,21 @@ class SessionPool:
         return True
 
     def _refused(self, error: str) -> None:
-        quiet_s = self._login.refused()
-        _log.error("session.sign_on_refused", bank=self._labels[0], lane=self._labels[1], error=error, quiet_s=quiet_s,
-                   action="look at the login's password; a restart tries at once")  # fmt: skip
+        quiet_s = self._login.refused(error)
+        _log.error(
+            "session.sign_on_refused",
+            bank=self._labels[0],
+            lane=self._labels[1],
+            error=error,
+            quiet_s=quiet_s,
+            action=(
+                f"no sign-on is tried for {quiet_s:.0f} s; check the login's password, then restart the daemon to try "
+                "at once"
+            ),
+        )
 
     async def _guard(self, session: BankSession) -> None:
-        """Return when the session has ended; send the bank's heartbeat while it is idle."""
+        """Send the bank's heartbeat while the session is idle. Returns when the session has ended."""
         wait_s = self.bank.sessions.probe_every_s
         while session.state.live and not self.stopping:
             gone: Deferred[None] = Deferred()
@@ -423,7 +389,7 @@ class SessionPool:
 
     async def _probe_for_ever(self) -> None:
         backoff_s = FIRST_BACKOFF_S
-        probing = BankSession(self, -1)
+        probing = self._probing
         every_s = self.bank.sessions.probe_every_s
         while not self.stopping:
             if not self._permitted():
@@ -456,7 +422,7 @@ class SessionPool:
                     self._make_ready(session)
 
     async def _prove(self, probing: BankSession) -> bool:
-        """Show that the bank answers this login: by signing on, or by a probe where it is signed on."""
+        """Prove that the bank answers this login: by signing on, or by a probe if it is signed on."""
         sessions = self.bank.sessions
         if sessions.sign_on is not None and not self._signed_on:
             probing.trace.purpose = SIGN_ON
@@ -468,7 +434,7 @@ class SessionPool:
         return True
 
     async def _pause(self, seconds: float) -> None:
-        """Sleep, but no longer than until the bank is known to have ended the sign-on."""
+        """Sleep, but at most until the bank is known to have ended the sign-on."""
         self._woken = Deferred()
         try:
             await self._until(self._woken, seconds)
@@ -476,7 +442,7 @@ class SessionPool:
             self._woken = None
 
     async def _until(self, fired: Deferred[None], seconds: float) -> None:
-        """Return when `fired` fires, or after so many seconds."""
+        """Return when `fired` fires, or after that many seconds."""
         timer = self.clock.later(seconds, _fire, fired)
         try:
             await fired
@@ -485,12 +451,12 @@ class SessionPool:
                 timer.cancel()
 
     def _session_over(self, session: BankSession) -> None:
-        """The bank does not know this sign-on any more: nothing is said before the next one."""
+        """Send nothing before the next sign-on, because the bank does not know this sign-on any more."""
         if not self._signed_on or session.taken_s < self._signed_on_s:
-            return  # it was taken before the last sign-on
+            return  # the session was taken before the last sign-on
         self._signed_on = False
         if not session.sign_on:
-            # There was no token that could have ended: it is the password that was refused.
+            # No token can have ended, so that the password was refused.
             self._refused("the login in a message was refused")
         for one in self.sessions:
             self._move(one, SessionEvent.ENDED)
@@ -510,23 +476,31 @@ class SessionPool:
             self._free.append(session)
         self._on_free()
         if first:
-            # Wake those that got no answer while the bank was away; those that it hung up on wait their time.
+            # Wake the sessions that got no answer while the bank was away. Those that the bank hung up on wait their
+            # time.
             for resting in tuple(self._resting):
                 _fire(resting)
 
     def _failed(self, session: BankSession, error: NotConnected | NoAnswer | ProtocolError) -> None:
         reason = str(error.reason.value if isinstance(error, NotConnected) else error.reason)
+        session.failed_s = self.clock.monotonic_s()
         if session.trouble != reason:
             session.trouble, session.trouble_text = reason, str(error)
-            _log.warning("session.down", bank=self._labels[0], lane=self._labels[1], session=session.number,
-                         reason=reason, error=str(error))  # fmt: skip
+            _log.warning(
+                "session.down",
+                bank=self._labels[0],
+                lane=self._labels[1],
+                session=session.number,
+                reason=reason,
+                error=str(error),
+            )
         self._meters.connect_failures.labels(self._labels[0], reason.split(":")[0]).inc()
         self._move(session, SessionEvent.ENDED)
         if self._kept:
             session.close_short(hang_up=True)
 
     def _move(self, session: BankSession, event: SessionEvent) -> None:
-        """Let an event happen to a session, as the table says. Raises IllegalMove, which is a defect."""
+        """Apply an event to a session by the table. Raises IllegalMove, which is a defect."""
         before = session.state
         session.state = state = after(before, event)
         if state is before:
@@ -535,7 +509,7 @@ class SessionPool:
         if was_live and not live:
             self._away_s = self.clock.monotonic_s()
         if session.number < 0:
-            return  # the lane's own probe carries nothing and is not counted
+            return  # the lane's own probe is not counted
         self._counts[before] -= 1
         self._counts[state] += 1
         if was_live is not live:

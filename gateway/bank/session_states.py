@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class SessionState(StrEnum):
-    """Where a session stands. `live`: the bank has answered on it. `held`: a conversation or a heartbeat has it."""
+    """The state of a session. `live`: the bank has answered on it. `held`: a conversation or a heartbeat has it."""
 
     DOWN = "down"
     PAUSED = "paused"
@@ -20,17 +20,17 @@ class SessionState(StrEnum):
 
     @property
     def live(self) -> bool:
-        """Whether the bank has answered an application message on it, and money may go over it."""
+        """True if the bank has answered an application message on the session, so that it may carry money."""
         return self in _LIVE
 
     @property
     def held(self) -> bool:
-        """Whether somebody has taken it and not released it yet."""
+        """True if the session was taken and not released yet."""
         return self in _HELD
 
 
 class SessionEvent(StrEnum):
-    """What happens to a session."""
+    """The events that change a session's state."""
 
     PAUSE = "pause"
     CONNECT = "connect"
@@ -60,7 +60,7 @@ MEANINGS = {
 
 @dataclass(frozen=True, slots=True)
 class SessionStep:
-    """One row of the table: in each state of `before`, `event` leads to `after`."""
+    """One row of the session table: in each state of `before`, `event` leads to `after`."""
 
     before: frozenset[SessionState]
     event: SessionEvent
@@ -74,28 +74,47 @@ def _in(*states: SessionState) -> frozenset[SessionState]:
 
 _UNCONNECTED = _in(S.DOWN, S.PAUSED, S.BACKING_OFF)
 TABLE = (
-    SessionStep(_UNCONNECTED, E.PAUSE, S.PAUSED, "nothing is said to the bank while another node may own the lane"),
+    SessionStep(
+        _UNCONNECTED, E.PAUSE, S.PAUSED, "this node sends nothing to the bank while another node may own the lane"
+    ),
     SessionStep(_UNCONNECTED, E.CONNECT, S.CONNECTING, "a kept session opens its connections"),
     SessionStep(_in(S.CONNECTING), E.CONNECTED, S.SIGNING_ON, "every kept connection has passed its handshake"),
     SessionStep(_in(S.SIGNING_ON), E.PROVEN, S.READY, "the bank has answered an application message"),
-    SessionStep(_UNCONNECTED, E.PROVEN, S.READY, "short connections: the lane's probe proves all sessions at once"),
-    SessionStep(_in(S.LOST), E.PROVEN, S.BUSY, "short connections: as before, and a conversation still has it"),
+    SessionStep(
+        _UNCONNECTED, E.PROVEN, S.READY, "short connections: an answer to the lane's probe makes all sessions ready"
+    ),
+    SessionStep(
+        _in(S.LOST),
+        E.PROVEN,
+        S.BUSY,
+        "short connections: the probe is answered while a conversation still has the session",
+    ),
     SessionStep(_in(S.READY), E.TAKEN, S.BUSY, "one conversation at a time"),
-    SessionStep(_in(S.BUSY), E.RELEASED, S.READY, "the conversation is over, the connections are in order"),
-    SessionStep(_in(S.LOST), E.RELEASED, S.DOWN, "the conversation is over, the connection had ended before"),
-    SessionStep(_in(S.READY, S.CONNECTING, S.SIGNING_ON), E.ENDED, S.DOWN,
-         "refused, cut, silent, signed out, or the pool stops"),
-    SessionStep(_in(S.BUSY), E.ENDED, S.LOST, "a new session under a conversation would be spoken on unproven"),
-    SessionStep(_in(S.LOST), E.ENDED, S.LOST, "it had ended"),
+    SessionStep(_in(S.BUSY), E.RELEASED, S.READY, "the conversation is over; the connections are in order"),
+    SessionStep(_in(S.LOST), E.RELEASED, S.DOWN, "the conversation is over; the connection had ended before"),
+    SessionStep(
+        _in(S.READY, S.CONNECTING, S.SIGNING_ON), E.ENDED, S.DOWN, "refused, cut, silent, signed out, or the pool stops"
+    ),
+    SessionStep(
+        _in(S.BUSY),
+        E.ENDED,
+        S.LOST,
+        "its conversation must not go on over a new connection that has no answer of the bank yet",
+    ),
+    SessionStep(_in(S.LOST), E.ENDED, S.LOST, "its connection had ended already"),
     SessionStep(_UNCONNECTED, E.ENDED, S.DOWN, "the bank is still away, or the pool stops"),
-    SessionStep(_UNCONNECTED, E.BACK_OFF, S.BACKING_OFF, "a bank that does not answer must not be stormed"),
-    SessionStep(_in(S.LOST), E.BACK_OFF, S.LOST, "a conversation still has it; when that is over it connects anew"),
-)  # fmt: skip
+    SessionStep(
+        _UNCONNECTED, E.BACK_OFF, S.BACKING_OFF, "a bank that does not answer must not get one connection after another"
+    ),
+    SessionStep(
+        _in(S.LOST), E.BACK_OFF, S.LOST, "a conversation still has it; it connects anew when the conversation is over"
+    ),
+)
 _AFTER = {(state, move.event): move.after for move in TABLE for state in move.before}
 
 
 class IllegalMove(AssertionError):
-    """A session's event that the table does not know in its state: a defect of the pool."""
+    """An event that the session table does not have for the session's state: a defect of the pool."""
 
 
 def after(state: SessionState, event: SessionEvent) -> SessionState:

@@ -1,4 +1,4 @@
-"""Signing keys: one shape for a key in a file today and a pool, an HSM or a remote sign port tomorrow."""
+"""Signing keys behind one interface, and the key in a file. `outside_signer` has the keys of tokens and services."""
 
 from __future__ import annotations
 
@@ -16,14 +16,17 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from gateway.bank.key_trouble import KeyTrouble
+
 MIN_RSA_BITS = 2048
 Digest = Literal["sha1", "sha256", "sha384", "sha512"]
-_HASHES: Mapping[Digest, type[hashes.HashAlgorithm]] = {
+HASHES: Mapping[Digest, type[hashes.HashAlgorithm]] = {
     "sha1": hashes.SHA1,
     "sha256": hashes.SHA256,
     "sha384": hashes.SHA384,
     "sha512": hashes.SHA512,
 }
+"""The hash of each digest that settings may name."""
 
 
 class KeyFileError(ValueError):
@@ -40,20 +43,25 @@ class Signer(Protocol):
     """Signs octets with one private key the caller never sees.
 
     `sign` is awaited. A file key answers from a plain coroutine, so `await signer.sign(octets)` costs a
-    function call: no Deferred, no turn of the reactor. A thread pool, an HSM or a remote sign port returns
-    something that really waits. Callers do not depend on which one it is.
+    function call: no Deferred, no turn of the reactor. A token or a signing service returns something that really
+    waits. Callers do not depend on which one it is. A signer hashes the octets itself, so that keys of another kind
+    (SM2) need no other interface.
     """
 
     @property
     def key_id(self) -> str:
-        """The name settings and journal rows use for this key."""
+        """The name of this key in settings and journal rows."""
 
     @property
     def certificate(self) -> x509.Certificate:
         """The certificate of the public half, as registered with the bank."""
 
+    @property
+    def trouble(self) -> KeyTrouble | None:
+        """Why the key signs nothing now; None while it signs. A key in a file always does."""
+
     def sign(self, octets: bytes) -> Awaitable[bytes]:
-        """The signature value over `octets`; the signer hashes, the caller does not."""
+        """The signature value over `octets`. Raises NotSigned if the key signs nothing now: nothing was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +76,7 @@ class KeySettings:
 
 
 class FileSigner:
-    """An RSA key from a PEM file or a systemd credential; signs PKCS#1 v1.5, inline.
+    """An RSA key from a PEM file or a systemd credential. It signs PKCS#1 v1.5, in the reactor's thread.
 
     `load` raises KeyFileError unless the key is RSA of at least 2048 bits and belongs to the certificate.
     """
@@ -79,8 +87,9 @@ class FileSigner:
         self.key_id = key_id
         self.certificate = certificate
         self.digest = digest
+        self.trouble: KeyTrouble | None = None
         self._key = key
-        self._hash = _HASHES[digest]()
+        self._hash = HASHES[digest]()
         self._padding = padding.PKCS1v15()
 
     @classmethod
@@ -90,9 +99,7 @@ class FileSigner:
             refuse_open_key(settings.key_file)
         key = read_private_key(settings.key_file, settings.password_file)
         if not isinstance(key, rsa.RSAPrivateKey):
-            raise KeyFileError(
-                settings.key_file, "is not an RSA key", "give the RSA key registered with the bank"
-            )
+            raise KeyFileError(settings.key_file, "is not an RSA key", "give the RSA key registered with the bank")
         if key.key_size < MIN_RSA_BITS:
             raise KeyFileError(
                 settings.key_file,
@@ -113,7 +120,7 @@ class FileSigner:
         return self._key.sign(octets, self._padding, self._hash)
 
     def proves_itself(self, nonce: bytes) -> bool:
-        """Whether a signature over `nonce` verifies with the certificate; called before any payment."""
+        """True if a signature over `nonce` verifies with the certificate; called before any payment."""
         public = self.certificate.public_key()
         assert isinstance(public, rsa.RSAPublicKey)
         try:
@@ -139,18 +146,29 @@ def signers(settings: Iterable[KeySettings], *, production: bool, nonce: bytes) 
         if not signer.proves_itself(nonce):
             raise KeyFileError(
                 one.key_file,
-                f"signs what its certificate {one.cert_file} does not verify",
+                f"makes signatures that its certificate {one.cert_file} does not verify",
                 "replace key and certificate; do not send payments with them",
             )
         loaded[one.key_id] = signer
     return loaded
 
 
+def outside_certificate(file: Path) -> x509.Certificate:
+    """The certificate of a key that is not in a file. Raises KeyFileError unless it is RSA of at least 2048 bits."""
+    certificate = read_certificates(file)[0]
+    public = certificate.public_key()
+    if not isinstance(public, rsa.RSAPublicKey) or public.key_size < MIN_RSA_BITS:
+        raise KeyFileError(
+            file,
+            f"is not the certificate of an RSA key of at least {MIN_RSA_BITS} bits",
+            "give the certificate that is registered with the bank",
+        )
+    return certificate
+
+
 def read_private_key(path: Path, password_file: Path | None = None) -> PrivateKeyTypes:
     """The private key in a PEM file; `password_file` holds its password (one trailing newline is cut)."""
-    password = (
-        None if password_file is None else _octets(password_file).removesuffix(b"\n").removesuffix(b"\r")
-    )
+    password = None if password_file is None else _octets(password_file).removesuffix(b"\n").removesuffix(b"\r")
     try:
         return load_pem_private_key(_octets(path), password)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
@@ -166,7 +184,7 @@ def read_certificates(path: Path) -> list[x509.Certificate]:
     try:
         certificates = x509.load_pem_x509_certificates(_octets(path))
         for certificate in certificates:
-            certificate.public_key()  # OpenSSL would take a key of a kind we cannot judge
+            certificate.public_key()  # OpenSSL would accept a key of a kind that cannot be judged here
     except (ValueError, UnsupportedAlgorithm) as error:
         raise KeyFileError(
             path,
@@ -186,15 +204,13 @@ def refuse_open_key(path: Path) -> None:
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
     except OSError as error:
-        raise KeyFileError(
-            path, f"cannot be read ({error.strerror})", "check path, owner and mode"
-        ) from error
+        raise KeyFileError(path, f"cannot be read ({error.strerror})", "check path, owner and mode") from error
     credentials = os.environ.get("CREDENTIALS_DIRECTORY")
     is_credential = credentials is not None and path.resolve().is_relative_to(Path(credentials).resolve())
     allowed = 0o640 if is_credential else 0o600
     if mode & ~allowed & 0o777:
         raise KeyFileError(
-            path, f"has mode {mode:04o}: others than its owner can reach the key", "chmod 0600 it"
+            path, (f"has mode {mode:04o}: other users than the owner can read or replace the key"), "chmod 0600 it"
         )
 
 
@@ -202,6 +218,4 @@ def _octets(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise KeyFileError(
-            path, f"cannot be read ({error.strerror})", "check path, owner and mode"
-        ) from error
+        raise KeyFileError(path, f"cannot be read ({error.strerror})", "check path, owner and mode") from error

@@ -1,4 +1,4 @@
-"""Mutual TLS to a bank or another verified peer. Any doubt ends the handshake.
+"""Mutual TLS to a bank or another verified peer. A failed check of any kind ends the handshake.
 
 Trust is the configured CA file and nothing else, the subjectAltName (never the common name) and, where given,
 pins of the leaf's public key. Twisted's `optionsForClientTLS` is not used: it lets a chain-valid certificate
@@ -25,17 +25,14 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from OpenSSL import SSL, crypto
 from service_identity import CertificateError, VerificationError
 from service_identity.cryptography import verify_certificate_hostname, verify_certificate_ip_address
-from twisted.internet.interfaces import (
-    IOpenSSLClientConnectionCreator,
-    IOpenSSLServerConnectionCreator,
-)
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
 from gateway.bank.handshake_errors import HandshakeRefusal, Reason, chain_refusal, explain
 from gateway.bank.signers import MIN_RSA_BITS, KeyFileError, read_certificates, read_private_key
-from gateway.clock import Clock
+from gateway.kernel.clock import Clock
 
 Version = Literal["1.2", "1.3"]
 DEFAULT_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
@@ -44,7 +41,7 @@ SESSION_LIFETIME_S = 300.0
 
 _VERSIONS: Mapping[Version, int] = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
 _GOOD_CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
-# No digest of its own: Ed25519 and Ed448.
+# Ed25519 and Ed448 have no digest of their own
 _GOOD_DIGESTS = frozenset({"", "sha256", "sha384", "sha512", "sha3-256", "sha3-384", "sha3-512"})
 _ASKED = b"certificate request"
 _log = Logger()
@@ -52,7 +49,7 @@ _log = Logger()
 
 @dataclass(frozen=True, slots=True)
 class TlsSettings:
-    """How one peer is verified, and what we show it. Contradictory settings raise ValueError.
+    """How one peer is verified, and which certificate is shown to it. Contradictory settings raise ValueError.
 
     `server_name` is the DNS name or IP address that must be in the certificate; `name_check = "pin-only"` is
     for banks whose certificate has no names; it needs pins. `pins` are base64 SHA-256 of the leaf's public
@@ -85,7 +82,9 @@ class TlsSettings:
         if self.min_version > self.max_version:
             raise ValueError("min_version is above max_version")
         if "@" in self.ciphers:
-            raise ValueError("ciphers must not set @SECLEVEL or @STRENGTH; for an old bank there is legacy")
+            raise ValueError(
+                "ciphers must not set @SECLEVEL or @STRENGTH; for a bank with an old TLS there is `legacy`"
+            )
         for pin in self.pins:
             if not _is_pin(pin):
                 raise ValueError(f"pin {pin!r} is not the base64 of a SHA-256 (44 characters)")
@@ -93,7 +92,7 @@ class TlsSettings:
 
 @dataclass(slots=True)
 class _Verdict:
-    """What the verification found about the peer of one connection. It is not verified until `leaf` is set."""
+    """The result of verifying the peer of one connection. The peer is not verified until `leaf` is set."""
 
     leaf: x509.Certificate | None = None
     refusal: HandshakeRefusal | None = None
@@ -109,7 +108,8 @@ class _KeptSession:
 
 
 def peer_der(connection: SSL.Connection) -> bytes | None:
-    """The peer's certificate as it was sent. Building one of `cryptography` takes longer than resuming a session."""
+    """The peer's certificate as it was sent, in DER. Building one of `cryptography` takes longer than resuming a
+    session."""
     peer = connection.get_peer_certificate()
     return None if peer is None else crypto.dump_certificate(crypto.FILETYPE_ASN1, peer)
 
@@ -142,14 +142,14 @@ class ClientTls:
         self._context.set_info_callback(self._note_request)
 
     def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
-        """One fresh connection, offering the kept TLS 1.2 session if there is one."""
+        """A new client connection. It offers the kept TLS 1.2 session if there is one."""
         connection = SSL.Connection(self._context, None)
         verdict = self._verdicts[connection] = _Verdict()
         if not self._is_ip:
             connection.set_tlsext_host_name(self._server_name)
         if self._kept is not None and self._clock.now_ms() / 1000 < self._kept.until_s:
-            # OpenSSL takes a session out of use when its connection breaks off, so a peer that chokes on
-            # resumption is met with a full handshake the next time.
+            # OpenSSL drops a session when its connection is aborted, so that a peer that fails on resumption gets a
+            # full handshake the next time.
             verdict.offered = self._kept
             connection.set_session(self._kept.session)
         return connection
@@ -165,11 +165,7 @@ class ClientTls:
             return HandshakeRefusal(Reason.NOT_MUTUAL, "the handshake ended without a request for our certificate")
         self.peer_not_after = verdict.leaf.not_valid_after_utc
         session = connection.get_session()
-        if (
-            self.settings.resumption
-            and session is not None
-            and connection.get_protocol_version() == SSL.TLS1_2_VERSION
-        ):
+        if self.settings.resumption and session is not None and connection.get_protocol_version() == SSL.TLS1_2_VERSION:
             until_s = min(
                 self._clock.now_ms() / 1000 + SESSION_LIFETIME_S, verdict.leaf.not_valid_after_utc.timestamp()
             )
@@ -202,12 +198,13 @@ class ClientTls:
             verdict.refusal = self._judge(certificate, depth) if ok == 1 else chain_refusal(error, depth)
             if verdict.refusal is None and depth == 0:
                 verdict.leaf = certificate
-        except Exception as problem:  # the border to C: whatever goes wrong in here means "no"
+        except Exception as problem:
+            # C calls this method and would lose an exception, so that any error refuses the peer.
             verdict.refusal = HandshakeRefusal(Reason.BAD_CERTIFICATE, f"could not be verified: {problem!r}")
         return verdict.refusal is None
 
     def _judge(self, certificate: x509.Certificate, depth: int) -> HandshakeRefusal | None:
-        """Apply our own rules to a certificate of the chain that OpenSSL has accepted."""
+        """Apply the gateway's own rules to a certificate of the chain that OpenSSL has accepted."""
         weak = weakness(certificate)
         if weak is not None or depth > 0:
             return weak
@@ -240,17 +237,14 @@ class ServerTls:
         self.context = context
 
     def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
-        """One fresh connection."""
+        """A new server connection."""
         return SSL.Connection(self.context, None)
 
 
 def client_context(settings: TlsSettings, clock: Clock) -> ClientTls:
     """Read the files and build the context. A file that cannot be used raises KeyFileError (a ValueError)."""
     if settings.name_check == "pin-only":
-        _log.warn(
-            "TLS to {name}: names are not checked, only pins (name_check = pin-only)",
-            name=settings.server_name,
-        )
+        _log.warn("TLS to {name}: names are not checked, only pins (name_check = pin-only)", name=settings.server_name)
     if settings.legacy:
         _log.warn("TLS to {name}: concessions to an old TLS stack are on (legacy)", name=settings.server_name)
     return ClientTls(settings, clock)
@@ -265,7 +259,7 @@ def server_context(
     max_version: Version = "1.3",
     resumption: bool = True,
 ) -> ServerTls:
-    """The server's half of mutual TLS: present `cert_file`, accept only clients of `client_ca_file`."""
+    """The context of a server that shows `cert_file` and accepts only clients certified by `client_ca_file`."""
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     _harden(context, min_version, max_version, DEFAULT_CIPHERS, legacy=False)
     own = _present(context, cert_file, key_file, None)
@@ -306,7 +300,7 @@ def spki_pin(certificate: x509.Certificate) -> str:
 
 
 def weakness(certificate: x509.Certificate) -> HandshakeRefusal | None:
-    """A key or signature that is too weak, or None.
+    """Why the certificate's key or signature is too weak, or None.
 
     OpenSSL's security level looks at this too, but a legacy profile lowers that level.
     """
@@ -320,7 +314,7 @@ def weakness(certificate: x509.Certificate) -> HandshakeRefusal | None:
     if not strong:
         return HandshakeRefusal(Reason.WEAK_KEY, f"{subject_of(certificate)}: {shown}")
     if certificate.issuer == certificate.subject:
-        return None  # the signature of a root over itself proves nothing
+        return None  # a root's signature over itself proves nothing
     try:
         digest = certificate.signature_hash_algorithm
         shown = "" if digest is None else digest.name
@@ -349,13 +343,11 @@ def _client_openssl_context(settings: TlsSettings) -> tuple[SSL.Context, x509.Ce
     return context, own
 
 
-def _harden(
-    context: SSL.Context, min_version: Version, max_version: Version, ciphers: str, *, legacy: bool
-) -> None:
+def _harden(context: SSL.Context, min_version: Version, max_version: Version, ciphers: str, *, legacy: bool) -> None:
     context.set_min_proto_version(_VERSIONS[min_version])
     context.set_max_proto_version(_VERSIONS[max_version])
     context.set_options(SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_COMPRESSION)
-    # Level 2 requires 112 bits everywhere; level 1 accepts an old bank's 1024-bit Diffie-Hellman.
+    # Level 2 requires 112 bits everywhere; level 1 accepts the 1024-bit Diffie-Hellman of old banks.
     try:
         context.set_cipher_list(f"{ciphers}:@SECLEVEL={1 if legacy else 2}".encode("ascii"))
     except SSL.Error as error:
@@ -364,20 +356,14 @@ def _harden(
         context.set_options(SSL.OP_LEGACY_SERVER_CONNECT)
 
 
-def _present(
-    context: SSL.Context, cert_file: Path, key_file: Path, password_file: Path | None
-) -> x509.Certificate:
-    """Show this certificate from now on; it is returned, so that nobody reads the file a second time."""
+def _present(context: SSL.Context, cert_file: Path, key_file: Path, password_file: Path | None) -> x509.Certificate:
+    """Show this certificate on new connections. Returns it, so that the file is not read a second time."""
     leaf, *above = read_certificates(cert_file)
     key = read_private_key(key_file, password_file)
     if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
-        raise KeyFileError(
-            key_file, "is neither an RSA nor an EC key", "give the key the certificate was issued for"
-        )
+        raise KeyFileError(key_file, "is neither an RSA nor an EC key", "give the key the certificate was issued for")
     if key.public_key() != leaf.public_key():
-        raise KeyFileError(
-            key_file, f"does not belong to the certificate in {cert_file}", "give the matching key"
-        )
+        raise KeyFileError(key_file, f"does not belong to the certificate in {cert_file}", "give the matching key")
     try:
         context.use_certificate(leaf)
         context.use_privatekey(key)
@@ -404,9 +390,7 @@ def read_crls(crl_file: Path) -> list[x509.CertificateRevocationList]:
         blocks = crl_file.read_bytes().split(mark)[1:]
         crls = [x509.load_pem_x509_crl(mark + block) for block in blocks]
     except (OSError, ValueError) as error:
-        raise KeyFileError(
-            crl_file, f"is not a readable PEM CRL ({error})", "fetch it again from the CA"
-        ) from error
+        raise KeyFileError(crl_file, f"is not a readable PEM CRL ({error})", "fetch it again from the CA") from error
     if not crls:
         raise KeyFileError(crl_file, "holds no PEM CRL", "convert it: openssl crl -inform DER -in … -out …")
     return crls

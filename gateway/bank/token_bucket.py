@@ -1,4 +1,4 @@
-"""How fast a bank may be asked: a token bucket on the monotonic clock."""
+"""A token bucket on the monotonic clock, which limits how fast a bank is asked."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ LEAST_WAIT_S = 0.001
 
 
 class TokenBucket:
-    """At most `burst` requests at once and `per_second` in the long run.
+    """Limits the rate of requests: at most `burst` at once and `per_second` in the long run.
 
     `wait_s` takes a token or says how long to wait.
     """
@@ -19,14 +19,14 @@ class TokenBucket:
         self._at_s = now_s
 
     def wait_s(self, now_s: float) -> float:
-        """0.0 and a token is taken; otherwise seconds until one will be there, and none is taken."""
+        """Take a token and return 0.0, or return the seconds until there is one."""
         wait_s = self.until_s(now_s)
         if wait_s == 0.0:
             self._tokens -= 1.0
         return wait_s
 
     def until_s(self, now_s: float) -> float:
-        """As `wait_s`, but no token is taken."""
+        """As `wait_s`, but without taking a token."""
         tokens = self._tokens
         if now_s > self._at_s:
             tokens += (now_s - self._at_s) * self._per_second
@@ -35,5 +35,5 @@ class TokenBucket:
         return 0.0 if tokens >= 1.0 else max((1.0 - tokens) / self._per_second, LEAST_WAIT_S)
 
     def rest(self, seconds: float) -> None:
-        """The bank says that we are too fast: give no token for so many seconds."""
+        """Give no token for this many seconds, because the bank says that requests come too fast."""
         self._tokens = min(self._tokens, 1.0 - seconds * self._per_second)

@@ -1,4 +1,5 @@
-"""Fills a lane's work queue: from this node's commits, and from the journal for what falls due soon or others wrote.
+"""Fills a lane's work queue: from this node's commits, and from the journal with work that falls due soon or that
+others wrote.
 
 This node's own commits are handed over as they happen (`accept`). What another node commits is polled: four times a
 second among what fell due just now, and every SWEEP_S among all that is overdue, because a commit can take longer than
@@ -11,15 +12,15 @@ from collections.abc import Coroutine, Iterator
 from functools import partial
 from typing import Any
 
-from gateway import log
 from gateway.bank.lane_shared import LaneShared
-from gateway.clock import offset_ms
-from gateway.journal.commit import work
-from gateway.journal.commit.rows import WorkRow
-from gateway.tasks import CLOCK_LOOK_S, sleep
+from gateway.kernel import log
+from gateway.kernel.clock import offset_ms
+from gateway.kernel.commit import work
+from gateway.kernel.commit.rows import WorkRow
+from gateway.kernel.tasks import CLOCK_LOOK_S, sleep
 
 WORK_PAGE = 5_000
-# What is due later than this stays in the journal: watching for returns keeps a row per payment for a week.
+# Work that is due later than this stays in the journal: the returns watch keeps a row per payment for a week.
 AHEAD_MS = 600_000
 # The poll sees work that another node wrote with a due time this far in the past (its clock, a slow commit).
 SLACK_MS = 10_000
@@ -33,7 +34,8 @@ _log = log.get("bank.work_loader")
 
 
 class WorkLoader:
-    """See the module. `until_ms`: everything of the lane that falls due before it is on its work queue."""
+    """Fills a lane's work queue from commits and from the journal. All work of the lane that falls due before
+    `until_ms` is in its work queue."""
 
     def __init__(self, shared: LaneShared) -> None:
         self.until_ms = 0
@@ -45,11 +47,11 @@ class WorkLoader:
 
     @property
     def active(self) -> bool:
-        """Whether work is taken in: the lane is this node's, and not halted."""
+        """True if work is accepted: this node owns the lane, and the lane is not halted."""
         return bool(self._shared.lease.epoch) and not self._shared.gate.halted
 
     def accept(self, row: WorkRow) -> None:
-        """A work row of this lane was committed: queue it if it falls due soon; later ones stay in the journal."""
+        """Queue a committed work row of this lane if it falls due soon; later ones stay in the journal."""
         if not self.active:
             return
         if row.due_ms > self.until_ms:
@@ -60,12 +62,12 @@ class WorkLoader:
         self._queue.wake()
 
     def forget(self) -> None:
-        """The lane is another node's: nothing of it is in memory."""
+        """Forget the loaded work, because another node owns the lane."""
         self.until_ms = 0
         self._queue.clear()
 
     def stop(self) -> None:
-        """Look for no more work."""
+        """Stop looking for work."""
         self._stopping = True
 
     def watches(self) -> Iterator[Coroutine[Any, Any, None]]:
@@ -99,9 +101,17 @@ class WorkLoader:
             last = found[-1]
         if count:
             self._parts.meters.alarms.labels("clock_was_ahead").inc()
-            _log.error("lane.clock_was_ahead", bank=self._parts.bank_name, lane=name, work=count,
-                       ahead_s=round(ahead_ms / 1000),
-                       action="what it had put off is due by this clock; look at the clocks of all nodes")  # fmt: skip
+            _log.error(
+                "lane.clock_was_ahead",
+                bank=self._parts.bank_name,
+                lane=name,
+                work=count,
+                ahead_s=round(ahead_ms / 1000),
+                action=(
+                    "another node's clock was ahead; the work that it postponed is due by this node's clock; compare "
+                    "the clocks of all nodes"
+                ),
+            )
 
     async def load(self) -> None:
         """Read open work that falls due soon, a page at a time, so that a long list never holds the loop."""
@@ -119,7 +129,7 @@ class WorkLoader:
             last = rows[-1]
 
     async def _look_ahead(self) -> None:
-        """Read what falls due soon, well before it does, and pump in case the clock was set."""
+        """Read work well before it falls due, and wake the pump in case the clock was set."""
         at_ms = offset_ms(self._parts.clock)
         while not self._stopping:
             await sleep(self._parts.clock, CLOCK_LOOK_S)
@@ -136,13 +146,17 @@ class WorkLoader:
                 self._queue.wake()
 
     def _clock_was_set(self, by_ms: int) -> None:
-        _log.warning("lane.clock_was_set", lane=self._parts.name, by_ms=by_ms,
-                     action="what is due is looked at anew")  # fmt: skip
+        _log.warning(
+            "lane.clock_was_set",
+            lane=self._parts.name,
+            by_ms=by_ms,
+            action="the due work is determined again; check this machine's clock",
+        )
         if by_ms < 0:
             self._queue.sooner(-by_ms)
 
     async def _poll(self) -> None:
-        """Look for work that other nodes wrote: orders they took in, holds they released."""
+        """Look for work that other nodes wrote: orders that they accepted, payments that they released."""
         clock = self._parts.clock
         until_ms, sweep_s = clock.now_ms(), clock.monotonic_s() + SWEEP_S
         while not self._stopping:
@@ -151,7 +165,7 @@ class WorkLoader:
                 continue
             since_ms, until_ms = until_ms - SLACK_MS, clock.now_ms()
             if clock.monotonic_s() >= sweep_s:
-                # What was committed when it had been due for longer is among the longest due.
+                # A row that was committed more than SLACK_MS after its due time is found by a read from the start.
                 since_ms, sweep_s = 0, clock.monotonic_s() + SWEEP_S
             rows = await self._parts.store.read(
                 partial(work.fresh, lane=self._parts.name, since_ms=since_ms, until_ms=until_ms, limit=WORK_PAGE)
@@ -160,7 +174,7 @@ class WorkLoader:
                 self._queue.wake()
 
     def _put_new(self, rows: list[WorkRow]) -> bool:
-        """Put what is neither queued nor under way on the work queue; whether there was any."""
+        """Put work that is neither queued nor under way on the work queue. Returns whether there was any."""
         queue = self._queue
         new = [row for row in rows if not queue.knows_or_does(row.payment, row.work)]
         for row in new:

@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Callable
 from itertools import islice
 
-from gateway.core.states import Work
-from gateway.journal.commit.rows import WorkRow
+from gateway.kernel.commit.rows import WorkRow
+from gateway.kernel.core.states import Work
 
 _ORDER = {Work.EXPIRE: 0, Work.ESCALATE: 0, Work.ENQUIRE: 1, Work.SEND: 2, Work.REPLAY: 2, Work.RETURNS: 3}
 ASKING = frozenset({Work.ENQUIRE, Work.RETURNS})
@@ -16,7 +16,7 @@ _ENQUIRIES, _SENDS, _RETURNS = _ORDER[Work.ENQUIRE], _ORDER[Work.SEND], _ORDER[W
 
 
 class WorkQueue:
-    """What is due when. A later row for the same payment and kind replaces the earlier one.
+    """The lane's due work in order of time. A later row for the same payment and kind replaces the earlier one.
 
     `under_way` are the items that are being worked on. `wake` makes the lane look at the queue soon.
     """
@@ -33,32 +33,32 @@ class WorkQueue:
         return len(self._due_ms)
 
     def put(self, row: WorkRow) -> None:
-        """Remember a work row that was committed."""
+        """Queue a work row that was committed."""
         key = (row.payment, row.work)
         if self._due_ms.get(key) != row.due_ms:
             self._due_ms[key] = row.due_ms
             heapq.heappush(self._waiting, (row.due_ms, row.payment, row.work))
 
     def knows(self, payment: str, work: Work) -> bool:
-        """Whether an item of this kind waits for the payment, whenever it is due."""
+        """True if an item of this kind waits for the payment, whenever it is due."""
         return (payment, work) in self._due_ms
 
     def knows_or_does(self, payment: str, work: Work) -> bool:
-        """Whether an item of this kind waits for the payment, or is being worked on."""
+        """True if an item of this kind waits for the payment, or is being worked on."""
         return (payment, work) in self.under_way or (payment, work) in self._due_ms
 
     def later(self, payment: str, work: Work, due_ms: int) -> None:
-        """Queue an item for later that could not be done now. Nothing was committed; the journal's row stands."""
+        """Queue again an item that could not be done now. Nothing was committed; its row in the journal stays."""
         self._due_ms[payment, work] = due_ms
         heapq.heappush(self._waiting, (due_ms, payment, work))
 
     def postpone(self, payment: str, work: Work, due_ms: int) -> None:
-        """As `later`, and wake the lane."""
+        """Queue an item again as `later` does, and wake the lane."""
         self.later(payment, work, due_ms)
         self.wake()
 
     def clear(self) -> None:
-        """Forget all that is due: the lane is another node's. What is under way ends by itself."""
+        """Forget all due work, because another node owns the lane. Work under way ends by itself."""
         self._due_ms.clear()
         self._waiting.clear()
         for queue in self._now.values():
@@ -66,7 +66,8 @@ class WorkQueue:
         self._sends_first = False
 
     def sooner(self, by_ms: int) -> None:
-        """The clock was set back by `by_ms`: sends and enquiries were timed by the old clock, and are due earlier.
+        """Make sends and enquiries due earlier after the clock was set back by `by_ms`, because they were timed by the
+        old clock.
 
         What is not due yet for another reason is postponed again when it is taken. Moments that others named (the end
         of an order's validity) and spans that money depends on (the quarantine before a repeat) stay as they are.
@@ -80,24 +81,27 @@ class WorkQueue:
         self._due_ms.pop((payment, work), None)
 
     def has_due(self, *, sends: bool = True, asks: bool = True) -> bool:
-        """Whether something that needs the bank is due and not yet taken."""
+        """True if work that needs the bank is due and not yet taken."""
         now = self._now
         return bool((sends and now[_SENDS]) or (asks and (now[_ENQUIRIES] or now[_RETURNS])))
 
     def next_sends(self, most: int) -> list[str]:
-        """The first `most` payments whose send is due and not yet taken, in their order."""
+        """Note whether somebody has set the wall clock. Returns the seconds of the monotonic clock."""
         due = self._now[_ORDER[Work.SEND]]
-        sends = (payment for payment, work, due_ms in due
-                 if work is Work.SEND and self._due_ms.get((payment, work)) == due_ms)  # fmt: skip
+        sends = (
+            payment
+            for payment, work, due_ms in due
+            if work is Work.SEND and self._due_ms.get((payment, work)) == due_ms
+        )
         return list(islice(sends, most))
 
     def next_ms(self) -> int | None:
-        """When something falls due next; None if nothing waits."""
+        """When the next item falls due; None if nothing waits."""
         while self._waiting and not self._current(self._waiting[0]):
             heapq.heappop(self._waiting)
         return self._waiting[0][0] if self._waiting else None
 
-    def take(
+    def take_due(
         self, now_ms: int, *, quick: bool = True, slow: bool = True, sends: bool = True, asks: bool = True
     ) -> tuple[str, Work] | None:
         """The next due item: deadlines first, then enquiries and sends in turn, watching for returns last.
@@ -122,7 +126,7 @@ class WorkQueue:
     def _ranks(self, quick: bool, slow: bool, sends: bool, asks: bool) -> tuple[int, ...]:
         ranks: tuple[int, ...] = (0,) if quick else ()
         if slow:
-            # Neither a flood of orders nor a flood of doubts may starve the other.
+            # Neither many orders nor many doubts may starve the other.
             self._sends_first = not self._sends_first
             ranks += _SLOW[self._sends_first, sends, asks]
         return ranks
@@ -133,9 +137,13 @@ class WorkQueue:
 
 
 _SLOW = {
-    (False, True, True): (_ENQUIRIES, _SENDS, _RETURNS), (True, True, True): (_SENDS, _ENQUIRIES, _RETURNS),
-    (False, True, False): (_SENDS,), (True, True, False): (_SENDS,),
-    (False, False, True): (_ENQUIRIES, _RETURNS), (True, False, True): (_ENQUIRIES, _RETURNS),
-    (False, False, False): (), (True, False, False): (),
-}  # fmt: skip
-"""The order of what needs the bank, by whether sends go first, whether anything may be sent, and asked."""
+    (False, True, True): (_ENQUIRIES, _SENDS, _RETURNS),
+    (True, True, True): (_SENDS, _ENQUIRIES, _RETURNS),
+    (False, True, False): (_SENDS,),
+    (True, True, False): (_SENDS,),
+    (False, False, True): (_ENQUIRIES, _RETURNS),
+    (True, False, True): (_ENQUIRIES, _RETURNS),
+    (False, False, False): (),
+    (True, False, False): (),
+}
+"""The order of the work that needs the bank, by whether sends go first, whether sending is allowed, and asking."""

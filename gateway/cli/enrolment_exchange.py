@@ -7,9 +7,9 @@ from typing import Any
 
 from gateway.bank.connection import BankConnection
 from gateway.bank.dialer import BankDialer
-from gateway.bank.lane_dialer import tls_settings
+from gateway.bank.lane_tls import tls_settings
 from gateway.bank.tls import client_context
-from gateway.clock import SystemClock
+from gateway.kernel.clock import SystemClock
 from gateway.settings import LaneSettings
 from protocols.bank import Port
 
@@ -17,16 +17,21 @@ from protocols.bank import Port
 def exchange_with(
     reactor: Any, lane: LaneSettings, host: str, port_number: int, port: Port
 ) -> Callable[[bytes, Callable[[], None]], Awaitable[bytes]]:
-    """A way to send bytes there and get the answer, with the lane's TLS.
+    """A function that sends bytes to the service and returns the answer, with the lane's TLS.
 
     Its second argument is called when the peer is proven and no byte has left. Raises NotConnected, NoAnswer.
     """
     clock = SystemClock(reactor)
     tls = None if lane.tls is None else client_context(tls_settings(lane.tls, host), clock)
     endpoint = BankDialer(
-        reactor, host, port_number, tls, plaintext="pinned-lan" if lane.plaintext == "pinned-lan" else "refuse",
-        connect_timeout_s=lane.connect_timeout_s, handshake_timeout_s=lane.handshake_timeout_s,
-    )  # fmt: skip
+        reactor,
+        host,
+        port_number,
+        tls,
+        plaintext="pinned-lan" if lane.plaintext == "pinned-lan" else "refuse",
+        connect_timeout_s=lane.connect_timeout_s,
+        handshake_timeout_s=lane.handshake_timeout_s,
+    )
 
     async def exchange(data: bytes, before: Callable[[], None]) -> bytes:
         line = await endpoint.connect(lambda: BankConnection(port, clock, lambda _: None, lambda: True))

@@ -1,4 +1,4 @@
-"""What `gateway.__main__` passes to the command line: version, environment variables, reactor, and how to start.
+"""The environment that `gateway.__main__` passes to the command line: version, variables, reactor, and how to start.
 
 The command line may not import the composition root: `gateway.__main__` passes these in, tests pass in others.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """`reactor` installs and returns the reactor: only commands that need one call it. `now` is aware.
+    """The environment. `reactor` installs and returns the reactor; only commands that need one call it. `now` is aware.
 
     `load_office` is None for a bank whose certificates do not come over the wire.
     """

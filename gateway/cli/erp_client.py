@@ -12,15 +12,16 @@ from xml.etree import ElementTree
 
 from twisted.internet.defer import Deferred
 
-from gateway.bank.lane_dialer import tls_settings
+from gateway.bank.lane_tls import tls_settings
 from gateway.bank.tls import client_context
 from gateway.cli import broker_client
 from gateway.cli.broker_client import BrokerSilent
 from gateway.cli.erp_profile import ErpProfile
-from gateway.clock import Entropy, SystemClock, uuid7
-from gateway.erp.amqp_types import Declarer, Delivery, OutgoingMessage, Properties, PublishStatus
+from gateway.erp.amqp_types import Declarer, OutgoingMessage, PublishStatus
 from gateway.erp.broker_address import BrokerAddress
 from gateway.erp.topology import COMMANDS
+from gateway.kernel.clock import Entropy, SystemClock, uuid7
+from gateway.kernel.deliveries import Delivery, Properties
 from protocols.canon.outcome import STATE_TABLE, State
 from protocols.erp import signature
 from protocols.erp.batch_news import BATCH_ACCEPTED
@@ -32,7 +33,7 @@ _QUEUE_MS = 3_600_000
 
 @dataclass(frozen=True, slots=True)
 class ReceivedMessage:
-    """One message about our command. `at` is when it came, `said` its body, if that was JSON."""
+    """One message about our command. `at` is its time of arrival, `said` its parsed body if it is JSON."""
 
     at: datetime
     event: str
@@ -46,35 +47,37 @@ class ReceivedMessage:
 
     @property
     def of_item(self) -> bool:
-        """Whether it is about a payment, which may be one of a batch."""
+        """Whether the message is about a payment, which may be one of a batch."""
         return self.name.startswith("payment.")
 
     @property
     def is_repeat(self) -> bool:
-        """Whether it answers a command whose order was taken before: `said` is how that order stands now."""
+        """Whether the message answers a command whose order was accepted before; `said` is then the order's present
+        state.
+        """
         return self.said.get("replayed") in (True, "true")
 
     @property
     def about(self) -> frozenset[str]:
-        """The keys of the payment and the batch that it names."""
+        """The keys of the payment and the batch in the message."""
         return frozenset(f"{name} {self.said[name]}" for name in ("payment", "batch") if self.said.get(name))
 
     def ends(self, type_: CommandType) -> bool:
-        """Whether nothing more is to be waited for by whoever gave this command."""
+        """Whether no further message about this command has to be awaited."""
         if type_ in BATCHES:
-            # Each item has words of its own, last ones too; the batch is over when it says so itself.
+            # Each item has its own messages, also final ones; the batch ends with its own message.
             return not self.of_item and (self.name != BATCH_ACCEPTED or bool(self.said.get("final")))
-        # A command refused at the door never became a payment: its reply is all there will be.
+        # A command that intake refused never became a payment, so its reply is the only message.
         over = bool(self.said.get("final")) or "error" in self.said or "would" in self.said
         return over or not self.of_item
 
 
 class Unroutable(Exception):
-    """The broker has nowhere to put the command; the text says what to do."""
+    """The broker has no queue for the command; the text says what to do."""
 
 
 def guess_type(body: bytes) -> CommandType | None:
-    """Which command a body is, by the fields only one command has; None where it could be another.
+    """The command type of a body, by fields that only one command has; None if it could be another.
 
     A batch and a payroll may look alike to the last field, and nobody's money is to depend on a guess between them.
     """
@@ -106,7 +109,7 @@ def _batch_type(said: Mapping[str, Any]) -> CommandType | None:
 
 
 _TREASURY = {"parts": CommandType.LEDGER_SUBMIT, "line": CommandType.CREDIT_CLAIM, "report": CommandType.REPORT_REQUEST}
-"""Treasury's commands by a field that each of them must have, and no other command has."""
+"""The treasury's commands, each by a field that it must have and no other command has."""
 
 
 def _question_type(said: Mapping[str, Any]) -> CommandType | None:
@@ -121,12 +124,12 @@ def _question_type(said: Mapping[str, Any]) -> CommandType | None:
         return CommandType.STATEMENT_REQUEST if "date" in said else without
     if "digest" in said:
         return CommandType.PAYMENT_REJECT if "reason" in said else CommandType.PAYMENT_APPROVE
-    # An order's withdrawal and a book's look alike, and one of them stops money.
+    # The withdrawals of an order and of a book look alike, and only one of them stops money.
     return None
 
 
 def _root_of(body: bytes) -> str:
-    # Our own file on our own machine, only its outermost name: what is sent is read by the gateway's hardened parser.
+    # Only the outermost name of our own file is read here. The gateway's hardened parser reads the file that is sent.
     found = re.search(rb"<(?:[\w-]+:)?([\w.-]+)", body)
     return found.group(1).decode() if found else ""
 
@@ -135,11 +138,17 @@ def _named(name: str) -> CommandType | None:
     return next((kind for kind in CommandType if kind.value == name), None)
 
 
-class Visit:
-    """One command on its way. `send` publishes it, `wait` listens until it is over or the time is."""
+class CommandExchange:
+    """One command and its answers. `send` publishes it, `wait` listens until it has ended or the time is over."""
 
-    def __init__(self, reactor: Any, profile: ErpProfile, entropy: Entropy, now: Callable[[], datetime],
-                 on_heard: Callable[[ReceivedMessage], None]) -> None:  # fmt: skip
+    def __init__(
+        self,
+        reactor: Any,
+        profile: ErpProfile,
+        entropy: Entropy,
+        now: Callable[[], datetime],
+        on_heard: Callable[[ReceivedMessage], None],
+    ) -> None:
         self._reactor = reactor
         self._profile = profile
         self._entropy = entropy
@@ -152,9 +161,10 @@ class Visit:
         self._ids: set[str] = set()
         self._taken_before: set[str] = set()
         self.heard: list[ReceivedMessage] = []
-        password = profile.password.read().decode()
-        address = BrokerAddress(profile.host, profile.port, profile.vhost, profile.user, password,
-                                tls=profile.tls is not None)  # fmt: skip
+        password = profile.password.secret_bytes().decode()
+        address = BrokerAddress(
+            profile.host, profile.port, profile.vhost, profile.user, password, tls=profile.tls is not None
+        )
         tls = profile.tls and client_context(tls_settings(profile.tls, profile.host), SystemClock(reactor))
         self._amqp = broker_client.client(reactor, address, tls, self._prepare)
 
@@ -166,7 +176,7 @@ class Visit:
         await declarer.bind(self._queue, EVENTS, f"#.{self._profile.sender}" if self._profile.sender else "#")
 
     async def __call__(self, type_: CommandType, body: bytes, content_type: str, wait_s: float) -> None:
-        """Publish; with `wait_s` over 0 listen so long. Raises BrokerSilent, Unroutable."""
+        """Publish; with `wait_s` over 0, listen for that time. Raises BrokerSilent, Unroutable."""
         self._type = type_
         self._amqp.consume(self._queue, 100, self._take)
         try:
@@ -181,12 +191,17 @@ class Visit:
             await self._amqp.close(2.0)
 
     async def _publish(self, type_: CommandType, body: bytes, content_type: str) -> None:
-        key = None if self._profile.hmac_key is None else self._profile.hmac_key.read()
+        key = None if self._profile.hmac_key is None else self._profile.hmac_key.secret_bytes()
         headers = {} if key is None else {signature.HEADER: signature.sign(key, body, self._message_id)}
         properties = Properties(
-            message_id=self._message_id, reply_to=self._queue, user_id=self._profile.user, content_type=content_type,
-            timestamp=int(self._now().timestamp()), app_id="bankgw send", headers=headers,
-        )  # fmt: skip
+            message_id=self._message_id,
+            reply_to=self._queue,
+            user_id=self._profile.user,
+            content_type=content_type,
+            timestamp=int(self._now().timestamp()),
+            app_id="bankgw send",
+            headers=headers,
+        )
         verdict = await self._amqp.publish(OutgoingMessage(COMMANDS, type_.value, body, properties))
         if verdict.fate is PublishStatus.RETURNED:
             raise Unroutable(f"no queue takes {type_.value}: start the gateway once, or import its definitions")
@@ -254,7 +269,7 @@ def _xml_value(element: ElementTree.Element) -> Any:
 
 
 def last_state(heard: list[ReceivedMessage]) -> State | None:
-    """The state with the highest number, if any message told one."""
+    """The state with the highest number in the received messages; None if no message gives a state."""
     told = [one for one in heard if one.said.get("state") in set(State)]
     if not told:
         return None
@@ -263,8 +278,10 @@ def last_state(heard: list[ReceivedMessage]) -> State | None:
 
 
 @dataclass(frozen=True, slots=True)
-class BatchStanding:
-    """How a batch stands by its newest word: whether it is over, and its items' states; `refused` at the door."""
+class BatchProgress:
+    """A batch's state by its newest message: whether it has ended, its items' states, and `refused` if intake refused
+    it.
+    """
 
     over: bool
     states: Mapping[str, State]
@@ -272,8 +289,8 @@ class BatchStanding:
     refused: bool
 
 
-def batch_standing(heard: list[ReceivedMessage]) -> BatchStanding | None:
-    """What was heard of a batch; None if its own reply did not come."""
+def batch_standing(heard: list[ReceivedMessage]) -> BatchProgress | None:
+    """The state of a batch by the received messages; None if its own reply did not come."""
     told = [one.said for one in heard if not one.of_item]
     if not told:
         return None
@@ -285,17 +302,19 @@ def batch_standing(heard: list[ReceivedMessage]) -> BatchStanding | None:
         if state in set(State) and seq >= items.get(id_, (0, State.ACCEPTED))[0]:
             items[id_] = seq, State(state)
     shares = {State(share["state"]): int(share["count"]) for share in latest.get("states", ())}
-    return BatchStanding(
-        bool(latest.get("final")), {id_: state for id_, (_seq, state) in items.items()}, shares,
+    return BatchProgress(
+        bool(latest.get("final")),
+        {id_: state for id_, (_seq, state) in items.items()},
+        shares,
         any("error" in said for said in told),
-    )  # fmt: skip
+    )
 
 
 def is_question(type_: CommandType) -> bool:
-    """Whether the command is over with its reply: it asks, or withdraws, and its answer says how things stand."""
+    """Whether the command ends with its reply: it asks or withdraws, and the answer gives the present state."""
     return type_ not in MONEY_COMMANDS or type_ is CommandType.PAYMENT_CANCEL or type_ in DECISIONS
 
 
 def is_doubt(state: State) -> bool:
-    """Whether money may have moved without anybody knowing."""
+    """Whether the money may have moved although the result is not known."""
     return not STATE_TABLE[state].final and state not in (State.ACCEPTED, State.HELD, State.READY)

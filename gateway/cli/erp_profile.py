@@ -22,7 +22,7 @@ from gateway import settings as conf
 
 
 class ErpProfile(BaseModel):
-    """Who speaks to which broker. `queue` is the prefix of the queue made for this visit."""
+    """The broker and the login of an ERP. `queue` is the prefix of the queue that the command makes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -38,7 +38,7 @@ class ErpProfile(BaseModel):
 
     @property
     def queue_prefix(self) -> str:
-        """Where the visit's queue begins: as said, else the broker user's name."""
+        """The beginning of the queue's name: as given, else the broker user's name."""
         return self.queue or f"{self.user}.send"
 
 
@@ -50,7 +50,7 @@ class BadProfile(Exception):  # noqa: N818 - says which lines are wrong
         self.mistakes = mistakes
 
 
-def read(path: Path) -> ErpProfile:
+def load_profile(path: Path) -> ErpProfile:
     """Read the file. Raises BadProfile with every mistake."""
     try:
         text = path.read_text("utf-8")

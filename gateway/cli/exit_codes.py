@@ -12,10 +12,16 @@ CONFIG = 78
 OUTPUT = 141
 
 NAMES = {
-    OK: "ok", FAILED: "failed", USAGE: "usage", REFUSED: "refused", IN_DOUBT: "in_doubt", UNAVAILABLE: "unavailable",
-    CONFIG: "config", OUTPUT: "output",
-}  # fmt: skip
-"""How a code is called in the JSON of an error."""
+    OK: "ok",
+    FAILED: "failed",
+    USAGE: "usage",
+    REFUSED: "refused",
+    IN_DOUBT: "in_doubt",
+    UNAVAILABLE: "unavailable",
+    CONFIG: "config",
+    OUTPUT: "output",
+}
+"""The name of a code in the JSON of an error."""
 MEANING = {
     OK: "done; for `send`: settled, or answered",
     FAILED: "failed; for `send`: the order failed, was rejected, cancelled, returned …",

@@ -10,9 +10,9 @@ from twisted.internet.task import deferLater
 
 from gateway.cli import broker_client
 from gateway.cli.broker_client import BrokerSilent
-from gateway.control.order_view import Veil
-from gateway.erp.amqp_types import Delivery
 from gateway.erp.topology import PARKED_QUEUE
+from gateway.kernel.deliveries import Delivery
+from gateway.payments.act_answers.order_view import Masking
 from gateway.settings import Settings
 
 __all__ = ["BrokerSilent", "ParkedCommand", "browse"]
@@ -30,21 +30,24 @@ class ParkedCommand:
     delivery: Delivery = field(repr=False)
 
     def shown(self, *, body: bool = False, clear: bool = False) -> dict[str, Any]:
-        """As `parked list` shows it, or with its body."""
+        """The message as `parked list` shows it, or with its body."""
         said, headers = self.delivery.properties, self.delivery.properties.headers
         try:
             at = None if said.timestamp is None else datetime.fromtimestamp(said.timestamp, UTC).isoformat()
         except (ValueError, OverflowError, OSError):
             at = None  # a sender's clock beyond all calendars
         row: dict[str, Any] = {
-            "from": "queue", "message_id": self.message_id, "written_at": at, "event": said.type,
+            "from": "queue",
+            "message_id": self.message_id,
+            "written_at": at,
+            "event": said.type,
             "routing_key": self.delivery.routing_key,
             "refused": headers.get("refused") or (None if self.delivery.cut is None else "too_large"),
             "sender_user": headers.get("original_user"),
-        }  # fmt: skip
+        }
         if body:
             row["headers"] = {name: str(value) for name, value in headers.items()}
-            row["body"] = Veil((), (), clear).octets(self.delivery.body)
+            row["body"] = Masking((), (), clear).octets(self.delivery.body)
         return row
 
 
@@ -53,13 +56,13 @@ def browse(reactor: Any, settings: Settings, limit: int) -> list[ParkedCommand]:
     amqp = broker_client.own_client(reactor, settings)
     found: list[ParkedCommand] = []
 
-    def take(delivery: Delivery) -> None:
+    def collect(delivery: Delivery) -> None:
         key = delivery.properties.message_id or f"tag-{delivery.tag}"
         found.append(ParkedCommand(key, delivery))
 
-    async def look() -> list[ParkedCommand]:
+    async def browse_queue() -> list[ParkedCommand]:
         # Unacknowledged messages go back to the queue, in their order, when the connection ends.
-        amqp.consume(PARKED_QUEUE, min(limit, _MOST), take)
+        amqp.consume(PARKED_QUEUE, min(limit, _MOST), collect)
         try:
             await broker_client.up(amqp)
             known = -1
@@ -67,13 +70,13 @@ def browse(reactor: Any, settings: Settings, limit: int) -> list[ParkedCommand]:
                 known = len(found)
                 await deferLater(reactor, QUIET_S, _nothing)
             if not amqp.up:
-                raise BrokerSilent("the connection broke while the queue was read: what was seen is not all of it")
+                raise BrokerSilent("the connection broke while the queue was read: the list is incomplete")
         finally:
             await amqp.close(2.0)
         return found[:limit]
 
     try:
-        return broker_client.visit(reactor, look, LIMIT_S)
+        return broker_client.visit(reactor, browse_queue, LIMIT_S)
     except OSError as error:
         raise BrokerSilent(f"the broker's password cannot be read: {error}") from None
 

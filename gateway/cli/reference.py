@@ -1,7 +1,7 @@
 """Generates the reference pages from the program: settings, metrics, command line, banks.
 
-    python -m gateway.cli.reference            says which pages differ; exit 1 if any does
-    python -m gateway.cli.reference --write    writes them
+python -m gateway.cli.reference            says which pages differ; exit 1 if any does
+python -m gateway.cli.reference --write    writes them
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from gateway import capabilities, meters, settings
+from gateway import capabilities, settings
 from gateway.cli import application, exit_codes
+from gateway.kernel import meters
 from gateway.notices.notice_file import NoticeFile
 from gateway.settings import tables, values
 
@@ -33,34 +34,52 @@ _NAMED = {values.Slug: "name", tables.AmountText: "amount", values.SettingsPath:
 
 
 def pages() -> dict[str, str]:
-    """Every page by file name."""
-    return {"settings.md": settings_page(), "metrics.md": metrics_page(), "cli.md": cli_page(),
-            "banks.md": capabilities.page(_MADE)}  # fmt: skip
+    """The text of every page, by file name."""
+    return {
+        "settings.md": settings_page(),
+        "metrics.md": metrics_page(),
+        "cli.md": cli_page(),
+        "banks.md": capabilities.page(_MADE),
+    }
 
 
 # ---- settings ----------------------------------------------------------------------------------------------------
 
 
 def settings_page() -> str:
-    """Every setting: type, unit, default, meaning."""
+    """The text of the page of settings: type, unit, default and meaning of each."""
     lines = [
-        "# Settings", "",
-        _MADE.strip(), "",
+        "# Settings",
+        "",
+        _MADE.strip(),
+        "",
         "The daemon reads `/etc/bankgw/bankgw.toml`, then every `conf.d/*.toml` beside it (one file per bank), then",
         "the environment: `BANKGW__WATCH__PORT=9465` sets `watch.port`. A key may stand in one file only; lists of",
         "tables (`[[accounts]]`) add up over the files. Relative paths are relative to the main file's folder.",
         "`bankgw check` finds every mistake at once and says where it is and what to do: see",
-        "[bad settings](../do/bad-settings.md).", "",
+        "[bad settings](../do/bad-settings.md).",
+        "",
         "Names are lower-case letters, digits and `_`, beginning with a letter, at most 31. Amounts are text with a",
-        'point, such as `"50000.00"`. A secret is a table that says where it is, never what it is:',
-        '`{ file = "broker.password" }` or `{ credential = "broker" }`.', "",
-    ]  # fmt: skip
+        'point, such as `"50000.00"`. A secret is a table that names its place, never its value:',
+        '`{ file = "broker.password" }` or `{ credential = "broker" }`.',
+        "",
+    ]
     for at, model in _models():
         if at == _NOTICES:
-            lines += ["# notices.toml", "", "The file of `bankgw notices`, which the daemon does not read: "
-                      "[notices](../do/notices.md).", ""]  # fmt: skip
-        lines += [f"## {at}", "", (model.__doc__ or "").split("\n")[0], "", "| key | type | default | meaning |",
-                  "|---|---|---|---|"]  # fmt: skip
+            lines += [
+                "# notices.toml",
+                "",
+                "The file of `bankgw notices`, which the daemon does not read: [notices](../do/notices.md).",
+                "",
+            ]
+        lines += [
+            f"## {at}",
+            "",
+            (model.__doc__ or "").split("\n")[0],
+            "",
+            "| key | type | default | meaning |",
+            "|---|---|---|---|",
+        ]
         for name, field in model.model_fields.items():
             kind = _type(name, field)
             lines.append(f"| `{name}` | {kind} | {_default(field)} | {_cell(field.description or '')} |")
@@ -122,9 +141,16 @@ def _words(annotation: Any) -> str:
     if origin is _MAPPING:
         return f"table of {_words(arguments[1])}"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return "secret" if annotation is settings.Secret else "table"
-    plain: Mapping[Any, str] = {str: "text", int: "whole number", float: "number", bool: "true or false", Path: "path",
-                                date: "date", time: "time"}  # fmt: skip
+        return {settings.Secret: "secret", settings.KeyPlace: "key file"}.get(annotation, "table")
+    plain: Mapping[Any, str] = {
+        str: "text",
+        int: "whole number",
+        float: "number",
+        bool: "true or false",
+        Path: "path",
+        date: "date",
+        time: "time",
+    }
     return plain.get(annotation, "any value")
 
 
@@ -151,18 +177,23 @@ _LABELS = {
     "alarm": ", ".join(meters.ALARMS),
     "bank": "a table `banks.NAME`",
     "code": "an error code of the contract",
+    "company": "`company` of an account in the settings; from the 201st on `other`",
+    "credential": "a name in `expires` of the lane",
     "destination": "a table `destinations.NAME` of notices.toml",
     "currency": "an ISO 4217 code",
+    "key": "the name of a signing key in the settings",
     "kind": "unit, unreachable",
     "lane": "`BANK.LOGIN`",
     "operation": "what was asked of the bank",
     "outcome": ", ".join(meters.OUTCOMES),
+    "queue": "a queue that the gateway consumes",
     "reason": f"why no connection came about, or one was given up; of not being ready {', '.join(meters.NOT_READY)}; "
     "of a lane's state what `bankgw lanes list` shows behind it",
     "result": "new, replayed, conflict, asked, answered, cancelled, repeated, or an error code",
     "role": "client, ca, crl, signing, server",
     "stage": ", ".join(meters.STAGES),
-    "state": f"a payment's state; of a session {', '.join(meters.SESSION_STATES)}; of a lane "
+    "state": "a payment's state; of a company held, ready, sent, in_doubt; "
+    f"of a session {', '.join(meters.SESSION_STATES)}; of a lane "
     f"{', '.join(meters.LANE_STATES)}",
     "trouble": ", ".join(meters.TROUBLES),
     "type": "a command's name, or unknown",
@@ -173,19 +204,23 @@ _LABELS = {
 
 
 def metrics_page() -> str:
-    """Every metric: type, labels, meaning."""
+    """The text of the page of metrics: type, labels and meaning of each."""
     registry = CollectorRegistry()
     made = [*_collectors(meters.Meters(registry)), *_collectors(meters.NoticeMeters(registry))]
     lines = [
-        "# Metrics", "",
-        _MADE.strip(), "",
+        "# Metrics",
+        "",
+        _MADE.strip(),
+        "",
         "Served at `/metrics` ([settings](settings.md) `watch.host` and `watch.port`), beside `/healthz` (the process",
         "lives) and `/readyz` (503 with reasons unless the journal writes, the broker is consumed, a lane is ready).",
         "Times are seconds since 1970, so that `time() - metric` is an age. Labels come from closed sets; an order, an",
         "account or an amount is never one. `process_*` (memory, processor, open files) are the usual ones",
-        "of a Prometheus client. `bankgw_notices_*` are served by `bankgw notices run` at a port of its own.", "",
-        "| metric | type | labels | meaning |", "|---|---|---|---|",
-    ]  # fmt: skip
+        "of a Prometheus client. `bankgw_notices_*` are served by `bankgw notices run` at a port of its own.",
+        "",
+        "| metric | type | labels | meaning |",
+        "|---|---|---|---|",
+    ]
     used: set[str] = set()
     for metric in sorted(made, key=lambda one: one._name):
         used.update(metric._labelnames)
@@ -206,16 +241,20 @@ def _collectors(made: object) -> list[Any]:
 
 
 def cli_page() -> str:
-    """Every command with its arguments and options."""
+    """The text of the page of commands, with their arguments and options."""
     group: Any = typer.main.get_command(application.application())
     lines = ["# Command line", "", _MADE.strip(), "", "## Exit codes", "", "| code | meaning |", "|---|---|"]
     lines += [f"| {code} | {meaning} |" for code, meaning in exit_codes.MEANING.items()]
     lines += [
-        "", "Commands that talk to the daemon use its control socket, which only root and the daemon's own user can",
+        "",
+        "Commands that talk to the daemon use its control socket, which only root and the daemon's own user can",
         "open: run them as that user (`sudo -u bankgw bankgw status`). With `control.group_may_open` the daemon's",
         "group can too: its members may enrol, propose and approve, nothing else. Each change is in the audit trail",
-        "under the user's name.", "", "## Commands", "",
-    ]  # fmt: skip
+        "under the user's name.",
+        "",
+        "## Commands",
+        "",
+    ]
     for name, command in _commands("bankgw", group):
         lines += _command(name, command)
     return "\n".join(lines).rstrip() + "\n"
@@ -226,8 +265,8 @@ def _commands(name: str, command: Any) -> Iterator[tuple[str, Any]]:
     if subcommands is None:
         yield name, command
         return
-    for word, one in subcommands.items():
-        yield from _commands(f"{name} {word}", one)
+    for word in command.list_commands(None):
+        yield from _commands(f"{name} {word}", subcommands[word])
 
 
 def _command(name: str, command: Any) -> Iterator[str]:
@@ -259,7 +298,7 @@ def _option_default(option: Any, *, given: bool) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Compare, or write; returns the exit code."""
+    """Compare the pages with the committed ones, or write them; returns the exit code."""
     different = [name for name, text in pages().items() if _read(FOLDER / name) != text]
     if "--write" in arguments:
         FOLDER.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,6 @@
-"""Which settings may change while the gateway works: senders, their limits, accounts, and what TLS, signing and the
-doors for banks' pushes use.
+"""Reads the settings again while the gateway works, and decides which of them may change.
+
+Senders, their limits, accounts, and what TLS, signing and the ports for banks' pushes use.
 
 The files of certificates, keys and revocation lists are read again each time, whether or not a setting changed. The
 rest needs a restart.
@@ -14,16 +15,16 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from gateway import log
-from gateway.settings import BadSettings, BankSettings, Broker, LaneSettings, Loaded, PushSettings, Settings
+from gateway.kernel import log, reload_refusals, run_record
+from gateway.settings import BadSettings, BankSettings, Broker, LaneSettings, LoadedSettings, PushSettings, Settings
 
 CHANGEABLE = ("senders", "accounts")
 _log = log.get("daemon")
-Reread = Callable[[], Loaded]
+Reread = Callable[[], LoadedSettings]
 
 
 def fixed(old: Settings, new: Settings) -> Iterator[str]:
-    """The keys that differ and cannot change without a restart."""
+    """The settings keys that differ and need a restart to change."""
     for name in Settings.model_fields:
         if name in CHANGEABLE:
             continue
@@ -40,7 +41,7 @@ def fixed(old: Settings, new: Settings) -> Iterator[str]:
 
 
 def _rest_of(table: object) -> object:
-    """What may not change: everything but the TLS table, if there is one before and after."""
+    """The part of the table that may not change: everything except the TLS table, if both versions have one."""
     if not isinstance(table, Broker | LaneSettings):
         return table
     return table.model_copy(update={"tls": table.tls is not None})
@@ -49,18 +50,22 @@ def _rest_of(table: object) -> object:
 def _rest_of_bank(bank: object) -> object:
     if not isinstance(bank, BankSettings):
         return bank
-    lanes = {name: (_rest_of(lane.model_copy(update={"keys": {}})), frozenset(lane.keys))
-             for name, lane in bank.lanes.items()}  # fmt: skip
+    lanes = {
+        name: (_rest_of(lane.model_copy(update={"keys": {}})), frozenset(lane.keys))
+        for name, lane in bank.lanes.items()
+    }
     return bank.model_copy(update={"lanes": lanes, "pushes": _rest_of_pushes(bank.pushes)})
 
 
 def _rest_of_pushes(table: PushSettings | None) -> object:
-    """The address. What a connection is met with may change."""
+    """The part of a push port that may not change: its address. Its TLS may."""
     return None if table is None else (table.host, table.port)
 
 
 class Reloading:
-    """What SIGHUP does: all of the new settings, or none of them and a line in the log for each reason."""
+    """The effect of SIGHUP: all of the new settings are used, or none of them and the log has a line for
+    each reason.
+    """
 
     def __init__(self, settings: Settings, reread: Reread, use: Callable[[Settings], Deferred[Any]]) -> None:
         self._settings = settings
@@ -69,12 +74,15 @@ class Reloading:
         self._busy = self._once_more = False
 
     def listen(self, reactor: Any) -> None:
-        """From now on SIGHUP reads the settings again."""
+        """Read the settings again at each SIGHUP from now on."""
         signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(self.again))
 
     def again(self) -> None:
-        """Read the files; use them if they are right and change only what may change. Signals that come meanwhile are
-        one, and the files are read once more then: they may have changed since."""
+        """Read the settings files, and use them if they have no mistake and only permitted keys have changed.
+
+        Signals that come meanwhile count as one, and the files are then read once more, because they may have changed
+        since.
+        """
         if self._busy:
             self._once_more = True
             return
@@ -94,6 +102,8 @@ class Reloading:
 
         def used(_result: Any) -> None:
             self._settings = found.settings
+            reload_refusals.forget(found.settings.state_dir)
+            run_record.settings_taken(found.settings.state_dir)
             accounts = len(found.settings.accounts)
             _log.info("settings.reloaded", senders=sorted(found.settings.senders), accounts=accounts)
 
@@ -110,5 +120,10 @@ class Reloading:
         self._use(found.settings).addCallbacks(used, failed).addBoth(over)
 
     def _stay(self, reasons: list[str]) -> None:
+        reload_refusals.note(self._settings.state_dir, reasons)
         for reason in reasons:
-            _log.error("settings.not_reloaded", reason=reason, action="the settings of before stay in force")
+            _log.error(
+                "settings.not_reloaded",
+                reason=reason,
+                action="the daemon keeps its present settings; mend the reason, then reload again",
+            )

@@ -8,41 +8,44 @@ import os
 import sys
 from typing import NoReturn
 
-from gateway.cli import exit_codes
+from gateway.cli import exit_codes, output
 
 
 class Output(io.TextIOWrapper):
-    """Ends the process with codes.OUTPUT at the first write that fails, whatever the command was about to return.
+    """Ends the process with codes.OUTPUT at the first write that fails, regardless of the command's own exit code.
 
     Any other code would be a statement about an order that the reader did not see.
     """
 
     def write(self, text: str, /) -> int:
-        """See TextIOWrapper."""
+        """Write as TextIOWrapper.write does; a failure ends the process."""
         try:
             return super().write(text)
         except OSError as error:
             self._give_up(error)
 
     def flush(self) -> None:
-        """See TextIOWrapper."""
+        """Flush as TextIOWrapper.flush does; a failure ends the process."""
         try:
             super().flush()
         except OSError as error:
             self._give_up(error)
 
     def _give_up(self, error: OSError) -> NoReturn:
-        # What is still in the buffer goes nowhere: the interpreter flushes once more when it ends.
+        # The buffer's rest is dropped, because the interpreter flushes once more when it ends.
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self.fileno())
         os.close(nowhere)
         if error.errno != errno.EPIPE:
-            print(f"bankgw: the output cannot be written: {error.strerror}", file=sys.stderr)
+            why = error.strerror
+            output.warn(
+                (f"bankgw: the output cannot be written: {why}", f"bankgw：输出无法写入：{output.os_reason(error)}")
+            )
         raise SystemExit(exit_codes.OUTPUT)
 
 
 def guard() -> None:
-    """Make standard output an `Output`. A character that the terminal lacks is shown as its number."""
+    """Make standard output an `Output`. A character that the terminal cannot show is printed as its number."""
     out = sys.stdout
     if isinstance(out, io.TextIOWrapper):
         encoding, lines = out.encoding, out.line_buffering

@@ -1,4 +1,4 @@
-"""The contents of `bankgw support-bundle`, and how account numbers, names and secrets are masked in it.
+"""The contents of `bankgw support-bundle`, with account numbers, names and secrets masked.
 
 Pure where it can be: texts in, texts out. Whoever reads the bundle may be anybody, so the rule is to take out too much:
 known numbers, names and secrets wherever they stand, long runs of digits, and in log lines also quoted texts and
@@ -22,7 +22,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from sqlalchemy import make_url
 
-from gateway.settings import Secret, Settings
+from gateway.settings import KeyPlace, Secret, Settings
 from protocols.canon.party import mask
 
 TAIL_BYTES = 8 * 1024 * 1024
@@ -30,26 +30,26 @@ WAIT_S = 5.0
 _LEAST_SECRET = 4
 _DIGITS = re.compile(r"[0-9]{8,}")
 _FOREIGN = re.compile(r"[^\x00-\x7f]+(?:[ ·.,()-]*[^\x00-\x7f]+)*")
-# A quoted path is wanted: it is the place in a traceback.
+# A quoted path stays, because it is the place in a traceback.
 _QUOTED = re.compile(r"'(?!/)[^'\n]{3,}'|\"(?!/)[^\"\n]{3,}\"")
-# Times and epochs are no accounts.
+# Times and epochs are not account numbers.
 _PLAIN = frozenset({"ts", "level", "event", "part", "lane", "bank", "node", "payment", "version", "source"})
 
 
 @dataclass(frozen=True, slots=True)
-class Blackout:
-    """Takes known words out of a text, and long numbers. `words` has what stands instead of each."""
+class Redaction:
+    """Removes known words and long numbers from a text. `words` maps each known word to its replacement."""
 
     words: tuple[tuple[str, str], ...]
 
     def text(self, text: str) -> str:
-        """`text` without them."""
+        """The text with known words and long numbers replaced."""
         for word, instead in self.words:
             text = text.replace(word, instead)
         return _DIGITS.sub(lambda found: mask(found.group()), text)
 
     def value(self, value: Any) -> Any:
-        """A JSON value without them, keys included; numbers stay numbers."""
+        """A JSON value with known words and long numbers in texts and keys replaced; numbers stay numbers."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, Mapping):
@@ -59,16 +59,18 @@ class Blackout:
         return value
 
     def line(self, line: str) -> str:
-        """A line of the log."""
+        """A line of the log with known words and long numbers replaced."""
         try:
             said = json.loads(line[line.index("{") :])
         except ValueError:
             return self._foreign(line)
         if not isinstance(said, dict):
             return self._foreign(line)
-        shown = {name: one if name in _PLAIN and isinstance(one, str) and one.isascii() else self._field(one)
-                 for name, one in said.items()}  # fmt: skip
-        # Known words go wherever they stand, also in fields that are plain otherwise.
+        shown = {
+            name: one if name in _PLAIN and isinstance(one, str) and one.isascii() else self._field(one)
+            for name, one in said.items()
+        }
+        # Known words are removed everywhere, also in fields that are otherwise left as they are.
         return json.dumps({name: self._known(one) for name, one in shown.items()}, ensure_ascii=True)
 
     def _known(self, value: Any) -> Any:
@@ -85,8 +87,8 @@ class Blackout:
         return _FOREIGN.sub(lambda found: found.group() if found.group() == "…" else "[not ASCII]", text)
 
 
-def blackout(settings: Settings | None) -> Blackout:
-    """What these settings know: accounts with their holders, and the contents of every secret that can be read."""
+def redaction_of(settings: Settings | None) -> Redaction:
+    """The redaction for these settings: accounts with their holders, and the contents of every readable secret."""
     words: dict[str, str] = {}
     if settings is not None:
         for account in settings.accounts:
@@ -95,13 +97,13 @@ def blackout(settings: Settings | None) -> Blackout:
             words.update((line, "[secret]") for line in _contents(secret))
         password = make_url(settings.journal.url).password
         words.update([(str(password), "[secret]")] if password else ())
-    # The longest first, so that a word that is part of another does not spoil it.
+    # The longest first, because replacing a word inside a longer one would leave the rest of the longer one.
     ordered = sorted((one for one in words.items() if len(one[0]) >= 2), key=lambda one: -len(one[0]))
-    return Blackout(tuple(ordered))
+    return Redaction(tuple(ordered))
 
 
-def _secrets(value: Any) -> Iterator[Secret]:
-    if isinstance(value, Secret):
+def _secrets(value: Any) -> Iterator[Secret | KeyPlace]:
+    if isinstance(value, Secret | KeyPlace):
         yield value
     elif isinstance(value, Mapping):
         for one in value.values():
@@ -114,9 +116,9 @@ def _secrets(value: Any) -> Iterator[Secret]:
             yield from _secrets(getattr(value, name))
 
 
-def _contents(secret: Secret) -> Iterator[str]:
+def _contents(secret: Secret | KeyPlace) -> Iterator[str]:
     try:
-        text = secret.path().read_bytes().decode("utf-8", "replace")
+        text = secret.secret_bytes().decode("utf-8", "replace")
     except (OSError, ValueError):
         return
     for line in text.splitlines():
@@ -124,8 +126,8 @@ def _contents(secret: Secret) -> Iterator[str]:
             yield line.strip()
 
 
-def settings_words(settings: Settings, veil: Blackout) -> dict[str, Any]:
-    """The settings as they are in force: secrets as their whereabouts, accounts masked, holders left out."""
+def settings_words(settings: Settings, redaction: Redaction) -> dict[str, Any]:
+    """The settings in force: of secrets only their place is shown, accounts are masked, holders left out."""
     said = settings.model_dump(mode="json")
     said["journal"]["url"] = make_url(settings.journal.url).render_as_string(hide_password=True)
     url = said["broker"].get("management_url")
@@ -135,22 +137,26 @@ def settings_words(settings: Settings, veil: Blackout) -> dict[str, Any]:
     said["accounts"] = [
         {**account, "number": mask(account["number"]), "name": "[name]"} for account in said["accounts"]
     ]
-    shown: dict[str, Any] = veil.value(said)
+    shown: dict[str, Any] = redaction.value(said)
     return shown
 
 
 def versions(version: str) -> dict[str, Any]:
-    """This program, its libraries and the machine's kind."""
+    """The versions of this program and its libraries, and the kind of machine."""
     found = {one.metadata["Name"]: one.version for one in distributions()}
     return {
-        "bankgw": version, "python": platform.python_version(), "system": f"{platform.system()} {platform.release()}",
-        "machine": platform.machine(), "sqlite": sqlite3.sqlite_version, "openssl": ssl.OPENSSL_VERSION,
+        "bankgw": version,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release()}",
+        "machine": platform.machine(),
+        "sqlite": sqlite3.sqlite_version,
+        "openssl": ssl.OPENSSL_VERSION,
         "packages": dict(sorted(found.items())),
-    }  # fmt: skip
+    }
 
 
 def metrics(settings: Settings) -> str:
-    """The daemon's `/metrics`. Raises OSError or ValueError where it cannot be had."""
+    """The daemon's `/metrics`. Raises OSError or ValueError if they cannot be read."""
     watch, port_file = settings.watch, settings.state_dir / "watch.port"
     port = watch.port or int(port_file.read_text("ascii"))
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(watch.host, watch.host)  # noqa: S104 - the daemon's, not ours
@@ -176,13 +182,13 @@ def tail(path: Path, lines: int) -> list[str]:
         return file.read().decode("utf-8", "replace").splitlines()[-lines:]
 
 
-def log_text(lines: Iterable[str], veil: Blackout) -> str:
-    """Log lines, blacked out."""
-    return "".join(f"{veil.line(line)}\n" for line in lines)
+def log_text(lines: Iterable[str], redaction: Redaction) -> str:
+    """Log lines with known words and long numbers replaced."""
+    return "".join(f"{redaction.line(line)}\n" for line in lines)
 
 
 def contents(members: Sequence[tuple[str, str]]) -> str:
-    """What the bundle says about itself."""
+    """The bundle's list of its own contents."""
     listed = "\n".join(f"  {name}" for name, _text in members)
     return (
         "A bundle of bankgw for whoever helps. Account numbers are masked; names and secrets are left out; log lines\n"

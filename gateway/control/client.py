@@ -15,8 +15,6 @@ from gateway.control import service_unit
 
 TIMEOUT_S = 30.0
 """Longer than the daemon lets a call wait for the journal (`guarded.ANSWER_S`), so that its words are heard."""
-ALL_BANKS = "*"
-"""What a total over all banks has for a bank's name."""
 ENVIRONMENT_HEADER = "Bankgw-Environment"
 SESSION_HEADER = "Bankgw-Session"
 """Brings the session of a person in a browser."""
@@ -24,11 +22,15 @@ _LOOK_AGAIN_S = 0.2
 
 
 class NoDaemon(Exception):  # noqa: N818 - says who is missing
-    """Nobody answers at the socket; the text says what to do."""
+    """No daemon answers at the socket; the text says what to do. `chinese` is the same in Chinese."""
+
+    def __init__(self, english: str, chinese: str = "") -> None:
+        super().__init__(english)
+        self.chinese = chinese or english
 
 
 class Refused(Exception):  # noqa: N818 - an answer, not a fault
-    """The daemon said no: HTTP status, code and sentence."""
+    """The daemon refused the request: HTTP status, code and sentence."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
@@ -48,7 +50,7 @@ class _Line(http.client.HTTPConnection):
 
 
 class ControlClient:
-    """The daemon behind one socket. An answer that takes longer than `timeout_s` is not waited for.
+    """A client of the daemon behind one socket. It waits at most `timeout_s` for an answer.
 
     `environment` is the name of the daemon's environment, as its last answer said it. `token` is the session of a
     person in a browser, for whom a web page asks.
@@ -61,12 +63,13 @@ class ControlClient:
         self.environment = ""
 
     def get(self, *parts: str, **query: str | int | None) -> Any:
-        """Ask. Raises NoDaemon, Refused."""
+        """Ask a question with GET. Raises NoDaemon, Refused."""
         given = {name: value for name, value in query.items() if value is not None}
         return self._ask("GET", _path(parts) + (f"?{urlencode(given)}" if given else ""), None)
 
     def ready_status(self, within_s: float) -> Any:
-        """The daemon's status as soon as it is ready, else the last one there was. Raises NoDaemon, Refused."""
+        """The daemon's status, waiting up to `within_s` for it to be ready; after that the last status it gave. Raises
+        NoDaemon, Refused."""
         end = time.monotonic() + within_s
         while True:
             try:
@@ -80,7 +83,7 @@ class ControlClient:
             time.sleep(_LOOK_AGAIN_S)
 
     def post(self, *parts: str, **body: Any) -> Any:
-        """Change something. Raises NoDaemon, Refused."""
+        """Request a change with POST. Raises NoDaemon, Refused."""
         return self._ask("POST", _path(parts), body)
 
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None) -> Any:
@@ -91,21 +94,53 @@ class ControlClient:
             octets = answer.read()
             self.environment = answer.getheader(ENVIRONMENT_HEADER, "")
         except PermissionError:
-            raise NoDaemon(f"{self.path}: only root and the daemon's own user may; try `sudo -u bankgw`") from None
+            raise NoDaemon(
+                f"{self.path}: only root and the daemon's own user may; try `sudo -u bankgw`",
+                f"{self.path}：仅 root 与守护进程用户可用；请试 `sudo -u bankgw`",
+            ) from None
         except (FileNotFoundError, ConnectionRefusedError):
-            raise NoDaemon(f"no daemon listens at {self.path}; start it ({service_unit.start()})") from None
+            if self.path.exists() and not self.path.is_socket():
+                raise NoDaemon(
+                    f"{self.path} is no socket; name the daemon's with --socket, or its settings with --config",
+                    f"{self.path} 不是套接字；请以 --socket 指明守护进程的套接字，或以 --config 指明其设置",
+                ) from None
+            start = service_unit.start()
+            raise NoDaemon(
+                f"no daemon listens at {self.path}; start it ({start})",
+                f"{self.path} 没有守护进程监听；请启动（{start}）",
+            ) from None
         except TimeoutError:
-            undone = "" if body is None else "; whether it was done is not known: look before you do it again"
-            raise NoDaemon(f"the daemon at {self.path} did not answer within {self._timeout_s:g} s{undone}. It may be "
-                           f"stopped or stuck: see its log") from None  # fmt: skip
+            raise self._no_answer(changes=body is not None) from None
         except (OSError, http.client.HTTPException) as error:
-            raise NoDaemon(f"the daemon at {self.path} did not answer: {str(error) or type(error).__name__}") from None
+            why = str(error) or type(error).__name__
+            raise NoDaemon(
+                f"the daemon at {self.path} did not answer: {why}", f"{self.path} 的守护进程没有应答：{why}"
+            ) from None
         finally:
             line.close()
-        said = json.loads(octets)
+        try:
+            said = json.loads(octets)
+        except ValueError:
+            raise NoDaemon(
+                f"the daemon at {self.path} answered with status {answer.status} and no JSON; it may be stopping",
+                f"{self.path} 的守护进程应答了状态 {answer.status}，但不是 JSON；它可能正在停止",
+            ) from None
         if answer.status != 200:
             raise Refused(answer.status, said.get("error", ""), said.get("message", ""))
         return said
+
+    def _no_answer(self, *, changes: bool) -> NoDaemon:
+        undone = (
+            "; whether it was done is not known: look before you do it again",
+            "；是否已办理不明：再次执行之前请先查看",
+        )
+        english, chinese = undone if changes else ("", "")
+        within = f"{self._timeout_s:g}"
+        return NoDaemon(
+            f"the daemon at {self.path} did not answer within {within} s{english}. It may be "
+            "stopped or stuck: see its log",
+            f"{self.path} 的守护进程在 {within} 秒内没有应答{chinese}。可能已停止或卡住：请查看其日志",
+        )
 
 
 def _path(parts: tuple[str, ...]) -> str:

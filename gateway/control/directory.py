@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from gateway.asking import Unavailable, branches
-from gateway.control.daemon_handle import DaemonHandle
-from gateway.control.server import Call, Denied, Verb
-from gateway.journal.commit import audit
+from gateway.act_ports import Accounts, NodePort
+from gateway.call import Call, Denied, answers
+from gateway.control.acts.lanes import FindBranch
+from gateway.control.ports import LanePort
+from gateway.kernel.asking import Unavailable, branches
+from gateway.kernel.commit import audit
+from gateway.kernel.commit.store import Store
 from protocols.bank import Bank
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
@@ -20,28 +23,26 @@ NAME_CHARS = 60
 _CNAPS = re.compile(r"[0-9]{12}", re.ASCII)
 
 
-def verbs(daemon_handle: DaemonHandle) -> Sequence[Verb]:
-    """What can be asked about branches."""
-    return (Verb("GET", "/directory/([^/]+)", _Acts(daemon_handle).look),)
+@dataclass(frozen=True, slots=True)
+class DirectoryAnswers:
+    """Answers the act about a bank's branch directory."""
 
+    store: Store
+    accounts: Accounts
+    node: NodePort
+    lanes: LanePort
 
-class _Acts:
-    def __init__(self, daemon_handle: DaemonHandle) -> None:
-        self._daemon_handle = daemon_handle
-
-    async def look(self, call: Call) -> Any:
-        """The branches whose name holds a text, or the one that has a number."""
-        name, cnaps = call.query.get("name", "").strip(), call.query.get("cnaps")
-        most = int(call.number("limit", 50, MOST))
-        bank_name, bank = self._bank(call.parts[0])
+    @answers("directory.find")
+    async def find(self, call: Call, params: FindBranch) -> Any:
+        """The branches whose name contains a text, or the branch with a number."""
+        name, cnaps, most = (params.name or "").strip(), params.cnaps, params.limit
+        bank_name, bank = self._bank(params.bank)
         _one_of(name, cnaps)
         lane = self._lane(bank_name)
         about = {"cnaps": cnaps} if cnaps else {"name": name}
-        await self._daemon_handle.store.write(
-            lambda tx: audit.append(tx, call.peer.actor, "directory.asked", lane, about)
-        )
+        await self.store.write(lambda tx: audit.append(tx, call.peer.actor, "directory.asked", lane, about))
         try:
-            found = await branches(self._daemon_handle.ask, lane, bank, name, cnaps, most=most, max_wait_s=PAGE_WAIT_S)
+            found = await branches(self.lanes.ask, lane, bank, name, cnaps, most=most, max_wait_s=PAGE_WAIT_S)
         except Unavailable as error:
             raise Denied(503, error.reason, f"lane {lane}: {error}; try again") from None
         except Declined as error:
@@ -49,14 +50,16 @@ class _Acts:
         except ProtocolError as error:
             raise Denied(502, error.reason, f"{bank_name}'s answer cannot be used: {error.text}") from None
         return {
-            "bank": bank_name, "lane": lane, "cut": len(found) == most,
+            "bank": bank_name,
+            "lane": lane,
+            "cut": len(found) == most,
             "branches": [
                 {"cnaps": one.cnaps, "name": one.name, "bank_name": one.bank_name, "city": one.city} for one in found
             ],
-        }  # fmt: skip
+        }
 
     def _bank(self, name: str) -> tuple[str, Bank]:
-        banks = self._daemon_handle.register().banks
+        banks = self.accounts().banks
         bank = banks.get(name)
         if bank is None:
             raise Denied(404, "no_such_bank", f"there is no bank {name}; there are {', '.join(sorted(banks))}")
@@ -68,11 +71,11 @@ class _Acts:
 
     def _lane(self, bank: str) -> str:
         """A lane of the bank that can be asked now."""
-        there = {name: lane for name, lane in self._daemon_handle.lanes.items() if lane.parts.bank_name == bank}
+        there = {name: lane for name, lane in self.lanes.lanes.items() if lane.parts.bank_name == bank}
         for name, lane in there.items():
             if lane.ready:
                 return name
-        words = self._daemon_handle.ready()["lanes"]
+        words = self.node.ready()["lanes"]
         how = ", ".join(f"{name} is {words.get(name, 'unknown')}" for name in there) or "it has none"
         raise Denied(503, "lane_not_ready", f"no lane of {bank} can be asked: {how}; nothing was asked, try again")
 

@@ -1,4 +1,4 @@
-"""The verb `POST /lanes/LANE/probe`: goes up the way to a bank rung by rung and says where it breaks, and what to do.
+"""The verb `POST /lanes/LANE/probe`: tests the way to a bank step by step, and says which step fails and what to do.
 
 name → TCP → TLS → framing → sign-on → signatures → heartbeat → clock → balance. Name, TCP and TLS are looked at on a
 connection of their own, on which nothing is said. The rest is what the lane itself did: the probe never signs on, as a
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
-from gateway.asking import Unavailable
+from gateway.act_ports import Accounts
 from gateway.bank.clock_trust import CLOCK_DIFFERS_MS
 from gateway.bank.exchange_trace import TracedEvent, TraceEvent
 from gateway.bank.fault_reasons import REMEDIES, SIGNATURE_REASONS
@@ -20,18 +20,21 @@ from gateway.bank.handshake_errors import Reason
 from gateway.bank.lane import Lane
 from gateway.bank.line_check import rung_of
 from gateway.bank.session_pool import PROBE, SIGN_ON
-from gateway.control.daemon_handle import DaemonHandle
+from gateway.call import Call, Denied, answers
+from gateway.control.acts.lanes import ProbeLane
 from gateway.control.exchange_traces import shown
-from gateway.control.server import Call, Denied, Verb
-from gateway.journal.commit import audit
-from gateway.registry import Registry
+from gateway.control.ports import LanePort
+from gateway.kernel.asking import Unavailable
+from gateway.kernel.clock import Clock
+from gateway.kernel.commit import audit
+from gateway.kernel.commit.store import Store
+from gateway.register.registry import Registry
 from protocols.bank import Context, Conversation
 from protocols.canon.party import AccountNumber
 from protocols.canon.query import BalanceQuestion
 from protocols.canon.statement import Balance
 from protocols.kit.errors import REASONS, ProtocolError
 
-PROBE_S = 10.0
 OK, BROKEN, NOT_REACHED, NOT_APPLICABLE = "ok", "broken", "not_reached", "not_applicable"
 RUNGS = ("name", "tcp", "tls", "framing", "sign_on", "signatures", "heartbeat", "clock", "balance")
 R = TypeVar("R")
@@ -42,7 +45,8 @@ _ENDS = frozenset({_E.ANSWER, _E.NO_ANSWER, _E.NOT_SENT})
 
 @dataclass(frozen=True, slots=True)
 class LadderRung:
-    """One rung: whether it holds, what was seen, and for one that broke the reason and what to do."""
+    """One step of the connection to a bank: whether it works, what was observed, and for a failure the reason and the
+    remedy."""
 
     rung: str
     verdict: str
@@ -51,30 +55,37 @@ class LadderRung:
     fix: str = ""
     events: tuple[TracedEvent, ...] = ()
 
-    def words(self, *, clear: bool) -> dict[str, Any]:
-        """As JSON. Bytes are for those who may see unmasked messages."""
-        return {"rung": self.rung, "verdict": self.verdict, "seen": list(self.seen), "reason": self.reason,
-                "fix": self.fix, "events": [shown(event) for event in self.events] if clear else []}  # fmt: skip
+    def as_json(self, *, clear: bool) -> dict[str, Any]:
+        """The step as JSON, with bytes only for persons who may see unmasked messages."""
+        return {
+            "rung": self.rung,
+            "verdict": self.verdict,
+            "seen": list(self.seen),
+            "reason": self.reason,
+            "fix": self.fix,
+            "events": [shown(event) for event in self.events] if clear else [],
+        }
 
 
-def verbs(daemon_handle: DaemonHandle) -> Sequence[Verb]:
-    """What can be asked about the way to a bank."""
-    return (Verb("POST", "/lanes/([^/]+)/probe", _Acts(daemon_handle).probe),)
+@dataclass(frozen=True, slots=True)
+class ProbeAnswers:
+    """Answers the act that tests a lane's connection to its bank."""
 
+    store: Store
+    clock: Clock
+    accounts: Accounts
+    lanes: LanePort
 
-class _Acts:
-    def __init__(self, daemon_handle: DaemonHandle) -> None:
-        self._daemon_handle = daemon_handle
-
-    async def probe(self, call: Call) -> Any:
-        """Every rung of the way to the bank, with what was sent and received."""
-        name, lane = call.parts[0], self._daemon_handle.lanes.get(call.parts[0])
+    @answers("lanes.probe")
+    async def probe(self, call: Call, params: ProbeLane) -> Any:
+        """Test each step of the connection to the bank, and answer with the bytes that were sent and received."""
+        name, lane = params.lane, self.lanes.lanes.get(params.lane)
         if lane is None:
-            there = ", ".join(sorted(self._daemon_handle.lanes))
+            there = ", ".join(sorted(self.lanes.lanes))
             raise Denied(404, "no_such_lane", f"there is no lane {name}; there are {there}")
-        wait_s = call.number("wait", PROBE_S, 120)
-        await self._daemon_handle.store.write(lambda tx: audit.append(tx, call.peer.actor, "lane.probed", name, {}))
-        clock = self._daemon_handle.clock
+        wait_s = params.wait
+        await self.store.write(lambda tx: audit.append(tx, call.peer.actor, "lane.probed", name, {}))
+        clock = self.clock
         line = await self._line(name)
         started_s = clock.monotonic_s()
         before = lane.trace.last
@@ -86,12 +97,12 @@ class _Acts:
         if asked is not None:
             said.update(reason=asked[0], detail=asked[1])
         clear = call.person is None
-        return {**said, "rungs": [rung.words(clear=clear) for rung in in_order(rungs)]}
+        return {**said, "rungs": [rung.as_json(clear=clear) for rung in in_order(rungs)]}
 
     async def _line(self, name: str) -> list[LadderRung]:
-        """Name, TCP and TLS of each port; of a rung that breaks for one port, that port's."""
+        """Test DNS, TCP and TLS of each port. A step's result is that of the first port for which it failed."""
         found: dict[str, LadderRung] = {}
-        for port, check in self._daemon_handle.line_checks.get(name, {}).items():
+        for port, check in self.lanes.line_checks.get(name, {}).items():
             for one in await check():
                 seen = tuple(f"{port}: {line}" for line in one.seen)
                 rung = LadderRung(one.rung, OK if one.ok else BROKEN, seen, one.reason, one.fix)
@@ -103,14 +114,14 @@ class _Acts:
     async def _put(
         self, lane: Lane, operation: str, conversation: Callable[[Context], Conversation[R]], wait_s: float
     ) -> tuple[str, str] | None:
-        """Put a question; None if it was answered, else a slug and words."""
+        """Ask the bank a question; returns None if it was answered, else a slug and a sentence."""
         try:
             told: object = await lane.ask(operation, conversation, wait_s)
             if isinstance(told, datetime):
-                # The heartbeat of a bank that tells its time: the clock's rung is about this very answer.
+                # The heartbeat answer of a bank that tells its time: the clock step is about this answer.
                 lane.clock_trust.compare(told)
         except Unavailable as error:
-            # Where no session is up, what keeps them down is the answer: refused, no TLS, a refused sign-on, silence.
+            # Where no session is up, the cause is the finding: refused, no TLS, sign-on refused, silence.
             pool = lane.session_pool
             known = not pool.ready and bool(pool.trouble)
             return (pool.trouble, pool.trouble_text) if known else (error.reason, str(error))
@@ -120,7 +131,7 @@ class _Acts:
 
     async def _balance(self, lane: Lane, wait_s: float) -> LadderRung:
         put = lane.parts.bank.questions.balance
-        account = _account(self._daemon_handle.register(), lane.parts.name)
+        account = _account(self.accounts(), lane.parts.name)
         if put is None or account is None:
             why = "the bank is not asked for balances" if put is None else "no own account is registered on this lane"
             return LadderRung("balance", NOT_APPLICABLE, (why,))
@@ -142,11 +153,18 @@ class _Acts:
 def session_rungs(
     lane: Lane, line: Sequence[LadderRung], asked: tuple[str, str] | None, before: int, seconds: float
 ) -> list[LadderRung]:
-    """Framing, sign-on, signatures, heartbeat and clock, from what the lane did. `asked`: why the heartbeat failed."""
+    """The steps framing, sign-on, signatures, heartbeat and clock, from the lane's own exchanges. `asked` says why the
+    heartbeat failed.
+    """
     last = _of(lane, (PROBE,), before)
     if asked is None:
-        return [_framing(last), _signed_on(lane), _signatures(lane, last),
-                LadderRung("heartbeat", OK, (f"answered in {seconds} s",), events=last), _clock(lane)]  # fmt: skip
+        return [
+            _framing(last),
+            _signed_on(lane),
+            _signatures(lane, last),
+            LadderRung("heartbeat", OK, (f"answered in {seconds} s",), events=last),
+            _clock(lane),
+        ]
     if not any(event.event in (*_ENDS, _E.REFUSED) for event in last):
         last = _last_conversation(lane)
     rung, why = _where(last)
@@ -160,7 +178,7 @@ def session_rungs(
 def _before_a_session(
     line: Sequence[LadderRung], asked: tuple[str, str], last: tuple[TracedEvent, ...]
 ) -> list[LadderRung]:
-    """The lane's last attempt got no connection, or nothing is known of it."""
+    """The steps when the lane's last attempt got no connection, or when nothing is known of that attempt."""
     if any(rung.verdict == BROKEN for rung in line):
         return []
     reason, detail = asked
@@ -172,7 +190,7 @@ def _before_a_session(
 
 
 def _where(events: Sequence[TracedEvent]) -> tuple[str | None, str]:
-    """The rung at which a conversation ended, and why; None if it never got so far as to say anything."""
+    """The step at which a conversation ended, and the reason; None if no message was exchanged."""
     for event in reversed(events):
         if event.event is _E.REFUSED:
             word = event.note.partition(":")[0]
@@ -236,13 +254,13 @@ def _clock(lane: Lane) -> LadderRung:
 
 
 def _of(lane: Lane, purposes: tuple[str, ...], after: int) -> tuple[TracedEvent, ...]:
-    return tuple(event for event in lane.trace.read(after) if event.purpose in purposes)
+    return tuple(event for event in lane.trace.events_after(after) if event.purpose in purposes)
 
 
 def _last(lane: Lane, purpose: str) -> tuple[TracedEvent, ...]:
-    """The last exchange of one purpose: from its request to its end."""
+    """The events of the last exchange of one purpose, from its request to its end."""
     found: tuple[TracedEvent, ...] = ()
-    for event in lane.trace.read():
+    for event in lane.trace.events_after():
         if event.purpose == purpose:
             if event.event is _E.REQUEST:
                 found = (event,)
@@ -252,12 +270,14 @@ def _last(lane: Lane, purpose: str) -> tuple[TracedEvent, ...]:
 
 
 def _last_conversation(lane: Lane) -> tuple[TracedEvent, ...]:
-    """What the lane tried last, to sign on or to probe, from its connection on. An attempt that still waits for its
-    answer counts only if there was none before."""
+    """The events of the lane's last attempt to sign on or to probe, from its connection on.
+
+    An attempt that still waits for its answer counts only if there was none before.
+    """
     found: tuple[TracedEvent, ...] = ()
     over: tuple[TracedEvent, ...] = ()
     session = None
-    for event in lane.trace.read():
+    for event in lane.trace.events_after():
         if event.purpose not in (SIGN_ON, PROBE):
             continue
         if event.event in (_E.CONNECTED, _E.NOT_CONNECTED) or session != event.session:
@@ -273,6 +293,6 @@ def _account(register: Registry, lane: str) -> str | None:
 
 
 def in_order(rungs: Sequence[LadderRung]) -> list[LadderRung]:
-    """All rungs, from the lowest; those above one that broke, and that nothing is known of, were not reached."""
+    """All steps in their order. Steps after a failed one are marked as not reached if nothing is known about them."""
     known = {rung.rung: rung for rung in reversed(rungs)}
     return [known.get(name, LadderRung(name, NOT_REACHED)) for name in RUNGS]

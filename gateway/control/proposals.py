@@ -1,4 +1,4 @@
-"""The control API's verbs for proposals of two persons: draft, make, show, approve, withdraw.
+"""Handlers of the acts about proposals of two persons: draft, make, show, approve, withdraw.
 
 Nothing here trusts the asker beyond the user that the kernel names: the words are made anew from the journal for each
 signature, and the signatures are verified against the enrolled keys in the unit that acts.
@@ -7,176 +7,201 @@ signature, and the signatures are verified against the enrolled keys in the unit
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.control import decisions, liquidity, order_decisions, people_changes, policy_changes, proposal_text
-from gateway.control.daemon_handle import DaemonHandle
-from gateway.control.decisions import CarriedOut
-from gateway.control.peer_credentials import PeerCredentials
-from gateway.control.person_sessions import PersonSessions
-from gateway.control.persons import refused
+from gateway.approvals.act_answers import policy_changes
+from gateway.approvals.acts import EVIDENCE_MOST_BYTES, NamedProposal, WithdrawProposal
+from gateway.call import Call, Denied, PeerCredentials, answers
+from gateway.control import decisions, proposal_text
+from gateway.control.decisions import DecisionResult
+from gateway.control.matrix import judge_decision
+from gateway.control.ports import DecisionPorts
 from gateway.control.proposal_text import ProposedAction
-from gateway.control.server import Call, Denied, Verb
-from gateway.journal.cluster.restored_database import tell
-from gateway.journal.commit import audit
-from gateway.journal.commit.store import Tx
-from gateway.journal.people import entitlements, persons, proposals
-from gateway.journal.people.persons import No, Person
-from gateway.journal.people.proposals import Action, Proposal, ProposalKind, ProposalState, Role, Signature
-from gateway.people.grants import Grants
-from gateway.people.matrix import judge_decision
-from gateway.people.roles import ADMIN_ROLES, PersonRole
-from gateway.people.scopes import Scope
+from gateway.kernel.cluster.restored_database import tell
+from gateway.kernel.commit import audit
+from gateway.kernel.commit.store import Tx
+from gateway.payments.act_answers import order_decisions
+from gateway.people.act_answers import people_changes
+from gateway.people.act_answers.person_sessions import PersonSessions
+from gateway.people.refusals import refused
+from gateway.people.rows import entitlements, proposals
+from gateway.people.rows.entitlements import EntitledPerson
+from gateway.people.rows.persons import No, Person
+from gateway.people.rows.proposals import Proposal, ProposalKind, ProposalState, Role, Signature
+from gateway.people.rules import signed_text
+from gateway.people.rules.grants import Grants
+from gateway.people.rules.roles import ADMIN_ROLES, PersonRole
+from gateway.people.rules.scopes import Scope
+from gateway.people.rules.signed_text import Action
+from gateway.pools.act_answers import liquidity
 from protocols.erp.news import instant
 
-EVIDENCE_MOST_BYTES = 4 * 1024 * 1024
-_BODY_MOST_BYTES = EVIDENCE_MOST_BYTES * 4 // 3 + 65_536
 _ID_CHARACTERS = 26
 _TEXTS: Mapping[ProposalKind, Callable[[Call], str]] = {
-    ProposalKind.POLICY: policy_changes.wanted, ProposalKind.POOL: liquidity.wanted,
-}  # fmt: skip
-"""What is proposed as a text of its own, and is about all accounts."""
-
-
-def verbs(daemon_handle: DaemonHandle, sessions: PersonSessions) -> Sequence[Verb]:
-    """What can be asked about proposals."""
-    acts = _Acts(daemon_handle, sessions)
-    one = "([^/]+)"
-    return (
-        Verb("POST", "/proposals/draft", acts.draft, group=True),
-        Verb("POST", "/proposals", acts.make, group=True, most_bytes=_BODY_MOST_BYTES),
-        Verb("GET", "/proposals", acts.listing, group=True),
-        Verb("GET", f"/proposals/{one}", acts.show, group=True),
-        Verb("POST", f"/proposals/{one}/approve", acts.approve, group=True),
-        Verb("POST", f"/proposals/{one}/withdraw", acts.withdraw, group=True),
-        Verb("GET", "/past", acts.past),
-    )
+    ProposalKind.POLICY: policy_changes.wanted,
+    ProposalKind.POOL: liquidity.wanted,
+}
+"""The kinds of proposals that have a text of their own and are about all accounts."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Done:
     proposal: Proposal
-    carried: CarriedOut
+    carried: DecisionResult
 
 
-class _Acts:
-    def __init__(self, daemon_handle: DaemonHandle, sessions: PersonSessions) -> None:
-        self._daemon_handle = daemon_handle
-        self._sessions = sessions
+@dataclass(frozen=True, slots=True)
+class ProposalAnswers:
+    """Answers the acts about proposals of two persons."""
+
+    ports: DecisionPorts
+    sessions: PersonSessions
 
     # ---- the first person ----
 
+    @answers("proposals.draft")
     async def draft(self, call: Call) -> Any:
-        """The words that the caller would sign. Nothing is kept."""
+        """The text that the caller would sign. Nothing is stored."""
         wanted = _wanted(call, call.text("evidence_sha256") if call.body.get("evidence_sha256") else None)
 
-        def unit(tx: Tx) -> tuple[Action, str, int] | No:
+        def draft_action(tx: Tx) -> tuple[Action, str, int] | No:
             person = _signer(tx, call.peer, wanted.kind, wanted.subject)
             if isinstance(person, No):
                 return person
-            key, expires_ms = tx.entropy.ulid(tx.now_ms), tx.now_ms + self._daemon_handle.proposal_valid_ms
-            planned = proposal_text.action(tx, wanted, key, person, expires_ms, self._daemon_handle)
+            key, expires_ms = tx.entropy.ulid(tx.now_ms), tx.now_ms + self.ports.valid_ms
+            planned = proposal_text.action(tx, wanted, key, person, expires_ms, self.ports)
             return planned if isinstance(planned, No) else (planned.action, key, expires_ms)
 
-        said = await self._daemon_handle.store.write(unit)
+        said = await self.ports.store.write(draft_action)
         if isinstance(said, No):
             raise refused(said, actor=call.peer.actor)
         action, key, expires_ms = said
         return {"proposal": key, "expires_ms": expires_ms, "text": action.text(), "digest": action.digest()}
 
+    @answers("proposals.make")
     async def make(self, call: Call) -> Any:
-        """Keep a proposal with the first person's signature."""
+        """Store a proposal with the first person's signature."""
         key, expires_ms = call.text("proposal"), call.body.get("expires_ms")
         if len(key) != _ID_CHARACTERS or not key.isalnum() or type(expires_ms) is not int:
-            raise Denied(400, "bad_draft", "give `proposal` and `expires_ms` as the draft said them")
+            raise Denied(400, "bad_draft", "give `proposal` and `expires_ms` exactly as in the draft")
         evidence = _octets(call, "evidence") if call.body.get("evidence") else b""
         if len(evidence) > EVIDENCE_MOST_BYTES:
             raise Denied(413, "too_large", f"the evidence is over {EVIDENCE_MOST_BYTES} bytes; scan it smaller")
         wanted = _wanted(call, proposal_text.sha256(evidence) if evidence else None)
         digest, signature = call.text("digest"), _octets(call, "signature")
 
-        def unit(tx: Tx) -> Proposal | No:
+        def make_proposal(tx: Tx) -> Proposal | No:
             person = _signer(tx, call.peer, wanted.kind, wanted.subject)
             if isinstance(person, No):
                 return person
-            if not tx.now_ms < expires_ms <= tx.now_ms + self._daemon_handle.proposal_valid_ms:
+            if not tx.now_ms < expires_ms <= tx.now_ms + self.ports.valid_ms:
                 return No("expired", f"draft {key} has expired; begin again")
-            planned = proposal_text.action(tx, wanted, key, person, expires_ms, self._daemon_handle)
+            planned = proposal_text.action(tx, wanted, key, person, expires_ms, self.ports)
             if isinstance(planned, No):
                 return planned
             if planned.action.digest() != digest:
-                return No("stale", f"{planned.title}: what was signed is not what would be done now; it has moved on, "
-                          f"or the words were altered. Nothing was kept; begin again")  # fmt: skip
+                return No(
+                    "stale",
+                    f"{planned.title}: what was signed is not what would be done now; it has moved on, "
+                    f"or the words were altered. Nothing was kept; begin again",
+                )
             if not person.signed(signature, proposals.to_sign(digest, Role.PROPOSE)):
                 return _bad_signature(person)
             other = proposals.open_about(tx.fresh, wanted.kind, planned.subject, tx.now_ms)
             if other is not None:
-                return No("proposed_already", f"{planned.title}: proposal {other} is open; have it approved, or "
-                          f"withdraw it: bankgw resolve --withdraw {other} --reason …")  # fmt: skip
+                return No(
+                    "proposed_already",
+                    f"{planned.title}: proposal {other} is open; have it approved, or "
+                    f"withdraw it: bankgw resolve --withdraw {other} --reason …",
+                )
             made = Proposal(
-                key, wanted.kind, planned.subject, wanted.to, wanted.note, evidence, planned.action.text(),
-                proposals.signature_of(person, signature), tx.now_ms, expires_ms,
-            )  # fmt: skip
-            if not proposals.write(tx, made, call.peer.actor):
+                key,
+                wanted.kind,
+                planned.subject,
+                wanted.to,
+                wanted.note,
+                evidence,
+                planned.action.text(),
+                proposals.signature_of(person, signature),
+                tx.now_ms,
+                expires_ms,
+            )
+            if not proposals.store_proposal(tx, made, call.peer.actor):
                 return No("used", f"proposal {key} exists already; begin again")
             return made
 
-        said = await self._daemon_handle.store.write(_noting(unit, call, key))
+        said = await self.ports.store.write(_noting(make_proposal, call, key))
         if isinstance(said, No):
             raise refused(said, actor=call.peer.actor, proposal=key)
         return self._shown(said)
 
     # ---- looking ----
 
+    @answers("proposals.list")
     async def listing(self, call: Call) -> Any:
-        found = await self._daemon_handle.store.read(proposals.listing)
+        found = await self.ports.store.read(proposals.listing)
         return {"proposals": [self._shown(one) for one in found]}
 
-    async def show(self, call: Call) -> Any:
-        """One proposal: its words, and its evidence for the second person to judge. Looking is noted."""
-        key = call.parts[0]
+    @answers("proposals.show")
+    async def show(self, call: Call, params: NamedProposal) -> Any:
+        """One proposal: its text, and its evidence, which the second person judges. The audit trail notes
+        who saw it.
+        """
+        key = params.proposal
 
-        def unit(tx: Tx) -> Proposal | No:
+        def read_and_audit(tx: Tx) -> Proposal | No:
             found = proposals.fetch(tx.fresh, key) or _no_proposal(key)
             if isinstance(found, No):
                 return found
             audit.append(tx, call.peer.actor, "proposal.shown", found.subject, {"proposal": key})
             return found
 
-        found = await self._daemon_handle.store.write(unit)
+        found = await self.ports.store.write(read_and_audit)
         if isinstance(found, No):
             raise refused(found, actor=call.peer.actor)
         return {**self._shown(found), "evidence": b64encode(found.evidence).decode()}
 
+    @answers("lanes.forgotten")
     async def past(self, call: Call) -> Any:
-        """What the database forgot: sends that only this machine's permit log knows."""
-        past = self._daemon_handle.past()
+        """Answer with the sends that the database does not have any more and only this machine's permit log has."""
+        past = self.ports.past.past()
         lanes = {name: {"forgotten": count, "cleared": name in past.cleared} for name, count in past.by_lane().items()}
-        sends = [{"lane": lane, "bank_reference": ref, "attempt": one.attempt}
-                 for one in past.sends for lane, _, ref in [one.ref.rpartition("/")]]  # fmt: skip
+        sends = [
+            {"lane": lane, "bank_reference": ref, "attempt": one.attempt}
+            for one in past.sends
+            for lane, _, ref in [one.ref.rpartition("/")]
+        ]
         return {"episode": past.episode or None, "lanes": lanes, "sends": sends, "gaps": tell(past)}
 
     def _shown(self, one: Proposal) -> dict[str, Any]:
-        expired = one.state is ProposalState.OPEN and one.expires_ms <= self._daemon_handle.clock.now_ms()
+        expired = one.state is ProposalState.OPEN and one.expires_ms <= self.ports.clock.now_ms()
         return {
-            "proposal": one.proposal, "kind": one.kind.value, "subject": one.subject, "to": one.to,
-            "state": "expired" if expired else one.state.value, "by": one.first.person, "by_uid": one.first.uid,
-            "made_at": instant(one.made_ms), "expires_at": instant(one.expires_ms), "note": one.note,
-            "text": one.text, "digest": one.digest,
+            "proposal": one.proposal,
+            "kind": one.kind.value,
+            "subject": one.subject,
+            "to": one.to,
+            "state": "expired" if expired else one.state.value,
+            "by": one.first.person,
+            "by_uid": one.first.uid,
+            "made_at": instant(one.made_ms),
+            "expires_at": instant(one.expires_ms),
+            "note": one.note,
+            "text": one.text,
+            "digest": one.digest,
             "evidence_sha256": proposal_text.sha256(one.evidence) if one.evidence else None,
-        }  # fmt: skip
+        }
 
     # ---- the second person ----
 
-    async def approve(self, call: Call) -> Any:
-        """Verify both signatures against what the journal says now, and do it, once, in one unit."""
-        key, digest, signature = call.parts[0], call.text("digest"), _octets(call, "signature")
-        await liquidity.freshen(await self._daemon_handle.store.read(lambda conn: proposals.fetch(conn, key)),
-                                self._daemon_handle)  # fmt: skip
+    @answers("proposals.approve")
+    async def approve(self, call: Call, params: NamedProposal) -> Any:
+        """Verify both signatures against the journal's present state and carry out the proposal, once, in one unit."""
+        key, digest, signature = params.proposal, call.text("digest"), _octets(call, "signature")
+        await liquidity.freshen(await self.ports.store.read(lambda conn: proposals.fetch(conn, key)), self.ports)
 
-        def unit(tx: Tx) -> _Done | No:
+        def approve_proposal(tx: Tx) -> _Done | No:
             proposal = proposals.fetch(tx.fresh, key)
             if proposal is None:
                 return _no_proposal(key)
@@ -185,30 +210,36 @@ class _Acts:
                 return second
             return self._carry_out(tx, proposal, proposals.signature_of(second, signature), call.peer)
 
-        said = await self._daemon_handle.store.write(_noting(unit, call, key))
+        said = await self.ports.store.write(_noting(approve_proposal, call, key))
         if isinstance(said, No):
             raise refused(said, actor=call.peer.actor, proposal=key)
         done = said.proposal
         if done.kind is ProposalKind.LEAVE_SAFE_MODE:
-            self._daemon_handle.let_go(done.subject)
+            self.ports.past.let_go(done.subject)
         elif said.carried.stop is not None:
-            self._daemon_handle.stop_said(said.carried.stop)
+            self.ports.stop.on_written(said.carried.stop)
         elif said.carried.pause is not None:
-            self._daemon_handle.lanes[done.subject].apply_pause(said.carried.pause)
+            self.ports.lanes.lanes[done.subject].apply_pause(said.carried.pause)
         elif said.carried.run is not None:
-            await self._daemon_handle.pools.carry_on(said.carried.run)
+            await self.ports.pools.carry_on(said.carried.run)
         elif said.carried.back is not None:
-            self._daemon_handle.pools.on_payment(said.carried.back)
+            self.ports.pools.on_payment(said.carried.back)
+        elif done.kind is ProposalKind.REPAIR:
+            for lane in self.ports.lanes.lanes.values():
+                lane.mended()
         elif done.kind in people_changes.KINDS:
-            self._sessions.end_of(done.subject)
+            self.sessions.end_of(done.subject)
         return {**self._shown(done), "state": ProposalState.DONE.value}
 
     def _second(self, tx: Tx, proposal: Proposal, peer: PeerCredentials, digest: str, signature: bytes) -> Person | No:
-        """The second person, if everything about both persons and both signatures is right."""
+        """The second person, if both persons and both signatures are valid."""
         key, first = proposal.proposal, proposal.first
         if proposal.state is not ProposalState.OPEN:
-            return No("used", f"proposal {key} is {proposal.state.value} already, and each is used once; "
-                      f"look at {proposal.subject} before you propose again")  # fmt: skip
+            return No(
+                "used",
+                f"proposal {key} is {proposal.state.value} already, and each is used once; "
+                f"look at {proposal.subject} before you propose again",
+            )
         if proposal.expires_ms <= tx.now_ms:
             return No("expired", f"proposal {key} expired at {instant(proposal.expires_ms)}; have it proposed again")
         person = _signer(tx, peer, proposal.kind, proposal.subject, second=True)
@@ -217,37 +248,72 @@ class _Acts:
         if proposal.kind in people_changes.KINDS and person.name == proposal.subject:
             return No("same_person", f"proposal {key} is about {person.name}, who cannot approve it")
         if entitlements.one_seat(tx.fresh, person.name, first.person, tx.now_ms):
-            return No("same_person" if person.name == first.person else "one_seat", (
-                f"proposal {key} was made by {first.person} (uid {first.uid}); a second person with another user and "
-                f"another key must approve it, and neither may stand in for the other"
-            ))  # fmt: skip
+            return No(
+                "same_person" if person.name == first.person else "one_seat",
+                f"proposal {key} was made by {first.person} (uid {first.uid}); a second person with another user "
+                f"and another key must approve it, and neither may stand in for the other",
+            )
         if digest != proposal.digest:
-            return No("altered", f"proposal {key}: you signed other words than {first.person} did. Nothing was done; "
-                      f"show the proposal again, and ask {first.person} what was meant")  # fmt: skip
-        proposer = persons.of_name(tx.fresh, first.person)
-        if proposer is None or not proposer.enrolled or (proposer.uid, proposer.fingerprint) != (first.uid, first.key):
-            return No("first_is_gone", f"proposal {key}: {first.person} is not enrolled with that user and key any "
-                      f"more; have somebody else propose it")  # fmt: skip
-        if judge_decision(proposal.kind, entitlements.grants_of(tx.fresh, proposer, tx.now_ms), second=False):
-            return No("first_is_gone", f"proposal {key}: {first.person} may not propose this any more; have somebody "
-                      f"else propose it")  # fmt: skip
+            return No(
+                "altered",
+                f"proposal {key}: you signed other words than {first.person} did. Nothing was done; "
+                f"show the proposal again, and ask {first.person} what was meant",
+            )
+        entitled = entitlements.of_name(tx.fresh, first.person, tx.now_ms)
+        if isinstance(entitled, No) or (entitled.person.uid, entitled.person.fingerprint) != (first.uid, first.key):
+            return No(
+                "first_is_gone",
+                f"proposal {key}: {first.person} is not enrolled with that user and key any "
+                f"more; have somebody else propose it",
+            )
+        gone = _why_no_part(tx, entitled, proposal.kind, proposal.subject, second=False)
+        if gone is not None:
+            return No(
+                "first_is_gone",
+                f"proposal {key}: {first.person} may not propose this any more ({gone.why}); "
+                f"have somebody else propose it",
+            )
+        proposer = entitled.person
         if not proposer.signed(first.octets, proposals.to_sign(proposal.digest, Role.PROPOSE)):
-            return No("altered", f"proposal {key}: the signature of {first.person} does not fit its words; the "
-                      f"database was tampered with. Stop, and look into the audit trail")  # fmt: skip
+            return No(
+                "altered",
+                f"proposal {key}: the signature of {first.person} does not fit its words; the "
+                f"database was tampered with. Stop, and look into the audit trail",
+            )
         if not person.signed(signature, proposals.to_sign(digest, Role.APPROVE)):
             return _bad_signature(person)
-        wanted = ProposedAction(proposal.kind, proposal.subject, proposal.to, proposal.note,
-                        proposal_text.sha256(proposal.evidence) if proposal.evidence else None)  # fmt: skip
-        planned = proposal_text.action(tx, wanted, key, proposer, proposal.expires_ms, self._daemon_handle)
+        return self._why_stale(tx, proposal, proposer) or person
+
+    def _why_stale(self, tx: Tx, proposal: Proposal, proposer: Person) -> No | None:
+        """The reason why the proposal is out of date: its text, made anew in the same form, differs from the signed
+        one."""
+        key, form = proposal.proposal, signed_text.form_of(proposal.text)
+        if form is None:
+            return No(
+                "stale",
+                f"proposal {key} was made by a version of bankgw whose texts this one does not know. Nothing was done; "
+                f"approve it with that version, or withdraw it and propose again",
+            )
+        wanted = ProposedAction(
+            proposal.kind,
+            proposal.subject,
+            proposal.to,
+            proposal.note,
+            proposal_text.sha256(proposal.evidence) if proposal.evidence else None,
+        )
+        planned = proposal_text.action(tx, wanted, key, proposer, proposal.expires_ms, self.ports, form)
         if isinstance(planned, No):
             return No("stale", f"proposal {key} is out of date: {planned.why}")
         if planned.action.digest() != proposal.digest:
-            return No("stale", f"proposal {key} is out of date: {planned.title} has moved on since. Nothing was done; "
-                      f"look at it, withdraw the proposal and propose again if it is still needed")  # fmt: skip
-        return person
+            return No(
+                "stale",
+                f"proposal {key} is out of date: {planned.title} has moved on since. Nothing was done; "
+                f"look at it, withdraw the proposal and propose again if it is still needed",
+            )
+        return None
 
     def _carry_out(self, tx: Tx, proposal: Proposal, second: Signature, peer: PeerCredentials) -> _Done | No:
-        done = decisions.carry_out(tx, proposal, second, peer, self._daemon_handle)
+        done = decisions.carry_out(tx, proposal, second, peer, self.ports)
         if isinstance(done, No):
             return done
         names = {"by": [proposal.first.person, second.person], "digest": proposal.digest}
@@ -257,11 +323,12 @@ class _Acts:
         assert ended, "it was open in this very unit"
         return _Done(proposal, done)
 
-    async def withdraw(self, call: Call) -> Any:
-        """End a proposal without doing it."""
-        key, reason = call.parts[0], call.text("reason")
+    @answers("proposals.withdraw")
+    async def withdraw(self, call: Call, params: WithdrawProposal) -> Any:
+        """End a proposal without carrying it out."""
+        key, reason = params.proposal, params.reason
 
-        def unit(tx: Tx) -> Proposal | No:
+        def withdraw_proposal(tx: Tx) -> Proposal | No:
             found = proposals.fetch(tx.fresh, key) or _no_proposal(key)
             if isinstance(found, No):
                 return found
@@ -269,14 +336,14 @@ class _Acts:
                 return No("used", f"proposal {key} is {found.state.value} already; nothing was changed")
             return found
 
-        found = await self._daemon_handle.store.write(unit)
+        found = await self.ports.store.write(withdraw_proposal)
         if isinstance(found, No):
             raise refused(found, actor=call.peer.actor)
         return {**self._shown(found), "state": ProposalState.WITHDRAWN.value}
 
 
 def _noting(unit: Any, call: Call, key: str) -> Any:
-    """The unit, with its no in the audit trail: who tried to sign in vain is worth knowing."""
+    """The unit, which also records its refusal in the audit trail."""
 
     def noted(tx: Tx) -> Any:
         said = unit(tx)
@@ -287,30 +354,41 @@ def _noting(unit: Any, call: Call, key: str) -> Any:
     return noted
 
 
-def _signer(
-    tx: Tx, peer: PeerCredentials, kind: ProposalKind, subject: str, *, second: bool = False
-) -> Person | No:
-    """The enrolled person of this user, if the person's roles allow a part in this decision, and their scope does."""
+def _signer(tx: Tx, peer: PeerCredentials, kind: ProposalKind, subject: str, *, second: bool = False) -> Person | No:
+    """The enrolled person of this user, if the person's roles and scope allow a part in this decision."""
     found = entitlements.of_uid(tx.fresh, peer.uid, tx.now_ms, peer.actor)
     if isinstance(found, No):
         return found
+    return _why_no_part(tx, found, kind, subject, second=second) or found.person
+
+
+def _why_no_part(tx: Tx, found: EntitledPerson, kind: ProposalKind, subject: str, *, second: bool) -> No | None:
+    """The reason why the person's present roles and scope allow no part in the decision; None if they allow it."""
     why = judge_decision(kind, found.grants, second=second)
     if why:
         return No("not_allowed", f"{found.person.name}: {why}; nothing was changed")
-    if kind in _TEXTS:
-        return found.person if _everywhere(found.grants) else No(
-            "out_of_scope", f"a {kind.value} is about all accounts, and {found.person.name} is a supervisor of some; "
-            f"nothing was changed")  # fmt: skip
+    if kind in _TEXTS or kind is ProposalKind.REPAIR:
+        return (
+            None
+            if _everywhere(found.grants)
+            else No(
+                "out_of_scope",
+                f"a {kind.value} is about all accounts, and {found.person.name} is a supervisor of some; "
+                f"nothing was changed",
+            )
+        )
     if kind not in people_changes.KINDS and not _in_scope(tx, found.grants.where({PersonRole.SUPERVISOR}), subject):
-        return No("out_of_scope", f"{subject} is outside of the scope in which {found.person.name} is a supervisor; "
-                  f"nothing was changed")  # fmt: skip
+        return No(
+            "out_of_scope",
+            f"{subject} is outside of the scope in which {found.person.name} is a supervisor; nothing was changed",
+        )
     if kind is ProposalKind.RELEASE and _made(tx, found.person, subject):
         return No("own_payment", f"{found.person.name} made it, or stands in for who did; somebody else releases it")
-    return found.person
+    return None
 
 
 def _made(tx: Tx, person: Person, subject: str) -> bool:
-    """True if the person made one of these orders, or is one seat with who did."""
+    """True if the person made one of these orders, or counts as the same person as its maker."""
     makers = {row.order.maker for row in order_decisions.rows_of(tx.fresh, subject)}
     return any(one is not None and entitlements.one_seat(tx.fresh, person.name, one, tx.now_ms) for one in makers)
 
@@ -320,7 +398,10 @@ def _everywhere(grants: Grants) -> bool:
 
 
 def _in_scope(tx: Tx, scope: Scope, subject: str) -> bool:
-    """What is about no single payment is about all accounts. An order that is not there has no account either."""
+    """Whether the subject is in the person's scope.
+
+    A subject that is no single payment is about all accounts. An order that does not exist has no account.
+    """
     if scope.whole:
         return True
     rows = order_decisions.rows_of(tx.fresh, subject)
@@ -328,9 +409,12 @@ def _in_scope(tx: Tx, scope: Scope, subject: str) -> bool:
 
 
 def _bad_signature(person: Person) -> No:
-    return No("wrong_signature", f"that is not the signature of {person.name}: the key file is not the one enrolled "
-              f"(fingerprint {person.fingerprint[:16]}…). Name the right file with --key, or have root remove "
-              f"{person.name} and enrol again")  # fmt: skip
+    return No(
+        "wrong_signature",
+        f"that is not the signature of {person.name}: the key file is not the one enrolled "
+        f"(fingerprint {person.fingerprint[:16]}…). Name the right file with --key, or have root remove "
+        f"{person.name} and enrol again",
+    )
 
 
 def _no_proposal(key: str) -> No:
@@ -344,7 +428,7 @@ def _wanted(call: Call, evidence_sha256: str | None) -> ProposedAction:
         raise Denied(400, "bad_kind", f"`kind` is one of {', '.join(ProposalKind)}") from None
     to = _TEXTS[kind](call) if kind in _TEXTS else call.text("to")
     if kind in _TEXTS or kind is ProposalKind.POOL_RUN:
-        pass  # whether it can be is said with the words
+        pass  # the function that makes the text says whether it can be
     elif kind in people_changes.KINDS:
         why = people_changes.why_not_to(kind, to)
         if why:
@@ -357,8 +441,11 @@ def _wanted(call: Call, evidence_sha256: str | None) -> ProposedAction:
         choices = ", ".join(proposal_text.CHOICES[kind])
         raise Denied(400, "bad_choice", f"{to!r} cannot be chosen; it is one of {choices}")
     if kind is ProposalKind.RESOLVE and evidence_sha256 is None:
-        raise Denied(400, "missing", "a payment is decided on evidence: give --evidence FILE (the bank's letter, a "
-                     "statement, a screenshot)")  # fmt: skip
+        raise Denied(
+            400,
+            "missing",
+            "a payment is decided on evidence: give --evidence FILE (the bank's letter, a statement, a screenshot)",
+        )
     return ProposedAction(kind, call.text("subject"), to, call.text("note"), evidence_sha256)
 
 

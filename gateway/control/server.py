@@ -1,5 +1,7 @@
-"""The control API: HTTP with JSON over a UNIX socket. The daemon's own user and root can open it, and where the
-settings say so the daemon's group, whose members may ask what `gateway.control.access` lets them.
+"""The control API: HTTP with JSON over a UNIX socket.
+
+The daemon's own user and root can open it. Where the settings say so, the daemon's group can open it too, and
+`gateway.control.access` judges what its members may ask.
 
 A request is answered by one of the `Verb`s. Each is idempotent or says why it did nothing; whatever it changes is in
 the audit trail under the user that the kernel names. One user can move no money beyond letting go an order that is
@@ -13,7 +15,7 @@ import json
 import os
 import re
 import socket
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,83 +29,29 @@ from twisted.web.http import Request
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 
-from gateway import log
+from gateway.call import NOBODY, Call, Denied, PeerCredentials
 from gateway.control.client import ENVIRONMENT_HEADER, SESSION_HEADER
-from gateway.control.peer_credentials import NOBODY, PeerCredentials, peer_of
-from gateway.people.scopes import WHOLE, Scope
+from gateway.control.peer_credentials import peer_of
+from gateway.kernel import log
 
 MAX_BODY_BYTES = 65_536
 _log = log.get("control.server")
 
 
-class Denied(Exception):  # noqa: N818 - an answer, not a fault
-    """The request is refused with this HTTP status; nothing was changed."""
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One request: who asks, the parts of the path, the query, and the JSON body.
-
-    `person` is the enrolled person who asks, None for root and the daemon's own user; the answer is about own accounts
-    inside `scope` only. Both are set by gateway.control.access. `token` is the session that a web page brings.
-    """
-
-    peer: PeerCredentials
-    owner: int
-    parts: tuple[str, ...]
-    query: Mapping[str, str]
-    body: Mapping[str, Any]
-    scope: Scope = WHOLE
-    person: str | None = None
-    token: str = ""
-
-    def text(self, name: str) -> str:
-        """A text of the body that must be there."""
-        value = self.body.get(name)
-        if not isinstance(value, str) or not value.strip():
-            raise Denied(400, "missing", f"say `{name}`: it is kept in the audit trail")
-        return value.strip()[:500]
-
-    def number(self, name: str, default: float, most: float) -> float:
-        """A number of the query or the body, within limits."""
-        given = self.query.get(name, self.body.get(name, default))
-        try:
-            value = float(given)
-        except (TypeError, ValueError):
-            raise Denied(400, "bad_number", f"`{name}` must be a number") from None
-        if not 0 < value <= most:
-            raise Denied(400, "bad_number", f"`{name}` must be more than 0 and at most {most:g}")
-        return value
-
-    @property
-    def clear(self) -> bool:
-        """Whether the asker wants to see unmasked data. Only root and the daemon's own user may."""
-        if self.query.get("clear", "0") in ("0", ""):
-            return False
-        if self.peer.uid not in (0, self.owner):
-            raise Denied(403, "not_allowed", "only root and the daemon's own user may see unmasked data")
-        return True
-
-
-Act = Callable[[Call], Awaitable[Any]]
+VerbAnswer = Callable[[Call], Awaitable[Any]]
 Peer = Callable[[socket.socket], PeerCredentials]
 
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """`method` and the path's pattern, whose groups are percent-decoded into `Call.parts`.
+    """A verb of the API: a method and a path's pattern. The pattern's groups are percent-decoded into `Call.parts`.
 
     `group`: whoever can open the socket may ask, not only root and the daemon's own user.
     """
 
     method: str
     path: str
-    act: Act
+    act: VerbAnswer
     group: bool = False
     most_bytes: int = MAX_BODY_BYTES
 
@@ -149,7 +97,7 @@ class ControlServer:
             await self._listening.stopListening()
 
     def answer(self, request: Request) -> Deferred[Any]:
-        """What the verb for this request says, or a failure with Denied."""
+        """The answer of the verb for this request, or a failure with Denied."""
         method = request.method.decode("ascii", "replace")
         path = request.path.decode("ascii", "replace")
         fitting = [(verb, found) for pattern, verb in self._verbs if (found := pattern.fullmatch(path))]
@@ -188,8 +136,12 @@ def _admit(peer: PeerCredentials, verb: Verb) -> None:
     if not verb.group:
         raise Denied(403, "not_allowed", f"user {peer.uid} may not do this; only root and the daemon's own user may")
     if peer.uid == NOBODY:
-        raise Denied(403, "nobody", "the kernel does not tell the daemon who you are: it runs in a user namespace of "
-                     "its own. Set PrivateUsers=no in its unit's drop-in (systemctl edit) and restart it")  # fmt: skip
+        raise Denied(
+            403,
+            "nobody",
+            "the kernel does not tell the daemon who you are: it runs in a user namespace of "
+            "its own. Set PrivateUsers=no in its unit's drop-in (systemctl edit) and restart it",
+        )
 
 
 def _remove_dead(path: Path) -> None:
@@ -202,7 +154,7 @@ def _remove_dead(path: Path) -> None:
         except ConnectionRefusedError:
             path.unlink()
         except OSError:
-            return  # listening will say what is wrong
+            return  # listening reports the error
 
 
 class _Root(Resource):
@@ -235,7 +187,11 @@ class _Writer:
         if isinstance(error, Denied):
             self._say(error.status, {"error": error.code, "message": str(error)})
             return
-        _log.error("control.failed", error=failure.getTraceback(detail="brief"))
+        _log.error(
+            "control.failed",
+            error=failure.getTraceback(detail="brief"),
+            action="a defect of the program: the command is answered with status 500; report this error",
+        )
         said = {"error": "internal", "message": f"{type(error).__name__}: {error}; the daemon's log has more"}
         self._say(500, said)
 
@@ -250,7 +206,7 @@ class _Writer:
 
 
 class _Body(io.BytesIO):
-    """A request's body, never on disk: it may be evidence. What goes over the limit is not kept."""
+    """A request's body, kept in memory only, because it may contain evidence. Bytes beyond the limit are dropped."""
 
     def __init__(self, most_bytes: int) -> None:
         super().__init__()
@@ -272,7 +228,7 @@ class _ControlRequest(server.Request):
 
 
 class _ControlSite(Site):
-    """No access log: what changes anything is in the audit trail."""
+    """A site without an access log, because the audit trail has every change."""
 
     noisy = False
 

@@ -1,6 +1,7 @@
-"""Every request of a web page passes here: whose session is it, may this person ask for this verb, about what?
+"""Judges every request of a web page: the session's person, and whether the person may use this verb for these
+accounts.
 
-The rules are `gateway.people.matrix`, as for the command line. A page has no rights of its own: root, the daemon's own
+The rules are `gateway.control.matrix`, as for the command line. A page has no rights of its own: root, the daemon's own
 user and the user of the page are nobody here, only the session counts.
 """
 
@@ -12,18 +13,19 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from gateway import log
+from gateway.act import ActProof, SocketProof
+from gateway.call import Call, Denied, PeerCredentials
 from gateway.control.access import name_of
-from gateway.control.peer_credentials import PeerCredentials
-from gateway.control.server import Act, Call, Denied, Verb
-from gateway.journal.people import entitlements, sign_outs
-from gateway.journal.people.entitlements import EntitledPerson
-from gateway.journal.people.persons import No
-from gateway.journal.sql.vaults import vault_of
-from gateway.people import web_tokens
-from gateway.people.matrix import MATRIX, Proof, judge
-from gateway.people.sessions import SessionLimits
-from gateway.people.web_tokens import WebPage, WebSession
+from gateway.control.matrix import MATRIX, judge
+from gateway.control.server import Verb, VerbAnswer
+from gateway.kernel import log
+from gateway.kernel.sql.vaults import vault_of
+from gateway.people.rows import entitlements, sign_outs
+from gateway.people.rows.entitlements import EntitledPerson
+from gateway.people.rows.persons import No
+from gateway.people.rules import web_tokens
+from gateway.people.rules.sessions import SessionLimits
+from gateway.people.rules.web_tokens import WebPage, WebSession
 
 _NO_UID = -1
 _log = log.get("control.web")
@@ -31,8 +33,10 @@ _log = log.get("control.web")
 
 @dataclass(frozen=True, slots=True)
 class WebJudge:
-    """What judging needs: reading the journal, the time, how long sessions last, and where a no is noted
-    (call, person, verb, code)."""
+    """The inputs for judging a request: access to the journal, the time, the length of sessions.
+
+    Refusals are noted with call, person, verb and code.
+    """
 
     read: Callable[[Callable[[Connection], Any]], Awaitable[Any]]
     now_ms: Callable[[], int]
@@ -42,32 +46,32 @@ class WebJudge:
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """A session that holds now, and what its person may do now."""
+    """A valid session, and its person's present rights."""
 
     session: WebSession
     entitled: EntitledPerson
 
 
 class WebSessions:
-    """Reads sessions. Those that were ended are in the journal until they would have ended by themselves."""
+    """Reads sessions. The journal lists ended ones until they would have expired."""
 
     def __init__(self, judge_by: WebJudge) -> None:
         self.judge_by = judge_by
 
     async def of(self, token: str) -> SignedIn:
-        """The session of a token. Raises Denied 403 `sign_in`, and what `entitlements` says of a person."""
+        """The session of a token. Raises Denied 403 `sign_in`, or with the refusal of `entitlements`."""
         by = self.judge_by
         now_ms = by.now_ms()
 
-        def look(conn: Connection) -> tuple[WebSession, EntitledPerson | No] | None:
-            found = web_tokens.read(token, vault_of(conn).mac, now_ms, by.limits)
+        def session_and_person(conn: Connection) -> tuple[WebSession, EntitledPerson | No] | None:
+            found = web_tokens.decode(token, vault_of(conn).mac, now_ms, by.limits)
             if found is None or sign_outs.ended(conn, found.nonce):
                 return None
             return found, entitlements.of_name(conn, found.person, now_ms)
 
-        found = await by.read(look)
+        found = await by.read(session_and_person)
         if found is None:
-            raise Denied(403, "sign_in", "you are not signed in, or it is too long ago")
+            raise Denied(403, "sign_in", "you are not signed in, or your sign-in has expired")
         session, entitled = found
         if isinstance(entitled, No):
             raise Denied(403, entitled.code, entitled.why)
@@ -75,29 +79,29 @@ class WebSessions:
 
 
 def actor_of(person: str) -> str:
-    """The name under which the audit trail keeps what a person does from a browser."""
+    """The name in the audit trail of a person who acts from a browser."""
     return f"web:{person}"
 
 
 def as_person(call: Call, person: str) -> Call:
-    """The call as the person's, not the page's."""
+    """The call with the person as its caller, instead of the page."""
     return replace(call, peer=PeerCredentials(_NO_UID, actor_of(person)), person=person)
 
 
 def guarded(sessions: WebSessions, verbs: Iterable[Verb]) -> tuple[Verb, ...]:
-    """The same verbs, each behind the matrix, for persons in a browser."""
+    """Puts each verb behind the matrix of roles, for persons in a browser."""
     made = []
     for verb in verbs:
         name = name_of(verb)
-        assert name in MATRIX, f"{name} has no row in gateway/people/matrix.py"
+        assert name in MATRIX, f"{name} has no row in the register of acts"
         made.append(replace(verb, act=_behind(sessions, name, verb.act), group=True))
     return tuple(made)
 
 
-def _behind(sessions: WebSessions, name: str, act: Act) -> Act:
+def _behind(sessions: WebSessions, name: str, act: VerbAnswer) -> VerbAnswer:
     async def judged(call: Call) -> Any:
         rule = MATRIX[name]
-        if rule.everybody or rule.proof is Proof.SIGNATURE:
+        if rule.everybody or rule.shows is SocketProof.SIGNATURE:
             return await act(call)
         found = await sessions.of(call.token)
         person = found.entitled.person.name
@@ -108,20 +112,23 @@ def _behind(sessions: WebSessions, name: str, act: Act) -> Act:
         if verdict.why:
             await _refuse(sessions, call, person, name, verdict.code, verdict.why)
         if name in STEP_UP and not found.session.proven(sessions.judge_by.now_ms()):
-            raise Denied(403, "step_up", "show your password and code, or a passkey, again: this leaves the gateway")
+            raise Denied(
+                403, "step_up", "enter your password and code, or use a passkey, again: the file leaves the gateway"
+            )
         return await act(replace(as_person(call, person), scope=verdict.scope))
 
     return judged
 
 
-APPROVAL_PAGE = frozenset({
-    "GET /approvals", "GET /approvals/{}", "GET /web/session", "POST /web/renew", "POST /web/sign-out",
-})  # fmt: skip
+APPROVAL_PAGE = frozenset(
+    {"GET /approvals", "GET /approvals/{}", "GET /web/session", "POST /web/renew", "POST /web/sign-out"}
+)
 """All that a session of the approval page is good for."""
 
 
-STEP_UP = frozenset({"GET /receipts/{}/file", "POST /web/exports/reports/{}"})
-"""What leaves the gateway as a file: its person has shown a factor not long ago (`web_tokens.PROVEN_MS`)."""
+STEP_UP = frozenset(name for name, act in MATRIX.items() if act.proof is ActProof.STEP_UP)
+"""The acts whose answer leaves the gateway as a file: the person must have shown a factor not long ago
+(`web_tokens.PROVEN_MS`)."""
 
 
 async def _refuse(sessions: WebSessions, call: Call, person: str, name: str, code: str, why: str) -> None:

@@ -7,16 +7,17 @@ by keys that the settings name. A console that is taken over can open no session
 from __future__ import annotations
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-from gateway import log
-from gateway.control.daemon_handle import DaemonHandle
-from gateway.control.server import Call, Denied, Verb
-from gateway.control.web_passkeys import SignsIn
-from gateway.journal.commit.store import Tx
-from gateway.journal.people.entitlements import EntitledPerson
-from gateway.people.web_tokens import WebPage
+from gateway.call import Call, Denied, answers
+from gateway.control.web_passkeys import SessionOpener
+from gateway.kernel import log
+from gateway.kernel.clock import Clock
+from gateway.kernel.commit.store import Store, Tx
+from gateway.people.act_answers.pending_passkeys import PendingPasskeys
+from gateway.people.rows.entitlements import EntitledPerson
+from gateway.people.rules.web_tokens import WebPage
 from gateway.settings import OidcSettings
 
 FACTOR = "oidc"
@@ -25,20 +26,23 @@ _NONCE_BYTES, _PURPOSE = 32, "oidc console"
 _log = log.get("control.web")
 
 
-def oidc_verbs(
-    daemon_handle: DaemonHandle, settings: OidcSettings | None, sign_in: SignsIn, slow_down: Callable[[], None]
-) -> Sequence[Verb]:
-    """What the console can ask about it; without settings each answer is a no."""
-    acts = _Acts(daemon_handle, settings, sign_in, slow_down)
-    return (Verb("POST", "/web/oidc/begin", acts.begin), Verb("POST", "/web/sign-in/oidc", acts.sign_in))
+class OidcAnswers:
+    """Answers the acts about signing in through an identity provider. It refuses each one if the settings name no
+    provider.
+    """
 
-
-class _Acts:
     def __init__(
-        self, daemon_handle: DaemonHandle, settings: OidcSettings | None, sign_in: SignsIn,
+        self,
+        store: Store,
+        clock: Clock,
+        pending: PendingPasskeys,
+        settings: OidcSettings | None,
+        sign_in: SessionOpener,
         slow_down: Callable[[], None],
-    ) -> None:  # fmt: skip
-        self._daemon_handle = daemon_handle
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._pending = pending
         self._settings = settings
         self._sign_in = sign_in
         self._slow_down = slow_down
@@ -49,19 +53,25 @@ class _Acts:
         return self._settings
 
     def _now_ms(self) -> int:
-        return int(self._daemon_handle.clock.monotonic_s() * 1000)
+        return int(self._clock.monotonic_s() * 1000)
 
+    @answers("web.oidc_begin")
     async def begin(self, call: Call) -> Any:
-        """A nonce for one sign-in, good once and for ten minutes, and where the provider is."""
+        """A nonce for one sign-in, valid once and for ten minutes, and the provider's address."""
         provider = self._there()
         self._slow_down()
-        octets = await self._daemon_handle.store.write(lambda tx: tx.entropy.bytes(_NONCE_BYTES))
-        self._daemon_handle.pending_passkeys.offer(octets, _PURPOSE, self._now_ms(), NONCE_MS)
-        return {"nonce": urlsafe_b64encode(octets).rstrip(b"=").decode(), "client_id": provider.client_id,
-                "authorize_url": provider.authorize_url, "token_url": provider.token_url}  # fmt: skip
+        octets = await self._store.write(lambda tx: tx.entropy.bytes(_NONCE_BYTES))
+        self._pending.offer(octets, _PURPOSE, self._now_ms(), NONCE_MS)
+        return {
+            "nonce": urlsafe_b64encode(octets).rstrip(b"=").decode(),
+            "client_id": provider.client_id,
+            "authorize_url": provider.authorize_url,
+            "token_url": provider.token_url,
+        }
 
+    @answers("web.sign_in_oidc")
     async def sign_in(self, call: Call) -> Any:
-        """Open a session of the console for whom `id_token` is about, if it was made for `nonce`."""
+        """Open a session of the console for the person of `id_token`, if the token was made for `nonce`."""
         provider = self._there()
         nonce, token = call.text("nonce"), call.body.get("id_token")
         self._slow_down()
@@ -69,36 +79,51 @@ class _Acts:
             octets = urlsafe_b64decode(nonce + "==")
         except ValueError:
             octets = b""
-        if not self._daemon_handle.pending_passkeys.take(octets, _PURPOSE, self._now_ms()):
-            raise Denied(403, "no_challenge", "this sign-in is not open: each is taken once, within ten minutes")
+        if not self._pending.use_once(octets, _PURPOSE, self._now_ms()):
+            raise Denied(403, "no_challenge", "this sign-in is not open: each can be used once, within ten minutes")
         person = self._person_of(provider, token if isinstance(token, str) else "", nonce)
         return await self._sign_in(person, WebPage.CONSOLE, FACTOR, _believed)
 
     def _person_of(self, provider: OidcSettings, token: str, nonce: str) -> str:
-        """The person's name; "" for a token that proves nothing, or is about nobody here: a failure in the trail."""
+        """The name of the token's person; "" for a token that is invalid or names nobody here, which is noted as a
+        failure.
+        """
         try:
-            from gateway.people import id_tokens  # only here: bankgw[console] brings what it needs
+            from gateway.people.rules import id_tokens  # only here: bankgw[console] installs it
         except ImportError:
             raise Denied(503, "no_oidc", "the daemon needs bankgw[console] to verify an identity provider") from None
         try:
             terms = id_tokens.IdTokenTerms(
-                provider.issuer, provider.client_id, provider.keys_file.read_bytes(), provider.algorithms,
-                provider.leeway_s, provider.acr,
-            )  # fmt: skip
-            now_s = self._daemon_handle.clock.now_ms() / 1000
+                provider.issuer,
+                provider.client_id,
+                provider.keys_file.read_bytes(),
+                provider.algorithms,
+                provider.leeway_s,
+                provider.acr,
+            )
+            now_s = self._clock.now_ms() / 1000
             subject = id_tokens.subject_of(token, terms, nonce, now_s)
         except id_tokens.IdTokenRefused as error:
             _log.warning("oidc.refused", why=str(error))
             return ""
         except OSError as error:
-            _log.error("oidc.no_keys", why=error.strerror)
+            _log.error(
+                "oidc.no_keys",
+                why=error.strerror,
+                action=("nobody can sign in through the provider; correct web.oidc.keys_file"),
+            )
             raise Denied(503, "no_oidc", "the provider's keys cannot be read (`web.oidc.keys_file`)") from None
         known = [person for person, known in provider.persons.items() if known == subject]
         if not known:
-            _log.warning("oidc.refused", why="its subject is nobody's here")
+            _log.warning(
+                "oidc.refused", why=("the settings have no person with the token's subject (`web.oidc.persons`)")
+            )
         return known[0] if known else ""
 
 
 def _believed(_tx: Tx, _found: EntitledPerson) -> bool:
-    """The provider's word is judged by then; whether the person is enrolled and not locked out is not."""
+    """A factor check that always passes, because the provider's token has been verified before.
+
+    Whether the person is enrolled and not locked out is judged elsewhere.
+    """
     return True

@@ -1,1 +1,1 @@
-"""`bankgw demo` and the throw-away site that bench, faults and interop stand on."""
+"""`bankgw demo`, and the temporary site that the benchmark, the fault campaign and the interoperability tests use."""

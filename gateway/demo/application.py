@@ -1,7 +1,9 @@
-"""`bankgw demo`: payments through the real daemon, broker and faulty simulated banks; a report, a line of figures.
+"""`bankgw demo`: payments through the real daemon, broker and faulty simulated banks. It ends with a report and a line
+of figures.
 
-RabbitMQ as `.run/broker.json` (or $BANKGW_BROKER_JSON) describes it; a throw-away PKI, simulated banks and the
-daemon as processes of their own, everything bound to the loopback. Exit code 0 only if nothing disagrees.
+RabbitMQ as `.run/broker.json` (or $BANKGW_BROKER_JSON) describes it, with a virtual host of the demo's own; a
+throw-away PKI, simulated banks and the daemon as processes of their own, everything bound to the loopback. Exit code 0
+only if nothing disagrees.
 """
 
 from __future__ import annotations
@@ -27,7 +29,6 @@ from twisted.internet.defer import CancelledError, Deferred, FirstError
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 
-from gateway.clock import Clock, SystemClock, keep_steady
 from gateway.control.client import ControlClient, NoDaemon, Refused
 from gateway.demo import approvals as demo_approvals
 from gateway.demo import broker as demo_broker
@@ -45,20 +46,23 @@ from gateway.demo import (
 )
 from gateway.demo import report as demo_report
 from gateway.demo import site as demo_site
-from gateway.demo.asking import Asking
+from gateway.demo.asking import CommandSender
 from gateway.demo.board import Board
 from gateway.demo.erp import BrokerAdmin, BrokerTrouble, Erp, ReceivedNews
 from gateway.demo.finance import DemoFinance
-from gateway.demo.orders import Story, write
+from gateway.demo.orders import Story, write_story
+from gateway.demo.own_vhost import kept_vhost, own_vhost
 from gateway.demo.play import Play
 from gateway.demo.processes import Child, NotStarted
-from gateway.demo.report import Facts, KillRow, PromiseCheck
-from gateway.demo.texts import Lang, Words, lang_of, phrase
+from gateway.demo.report import KillRow, PromiseCheck, ReportFacts
+from gateway.demo.texts import LanguageTexts, phrase
 from gateway.demo.timeline_picture import Timeline
 from gateway.demo.verdict import Executed, Journalled, Verdict, is_news, judge
+from gateway.kernel.clock import Clock, SystemClock, keep_steady
+from gateway.kernel.tasks import sleep
+from gateway.language import Lang, lang_of
 from gateway.settings import socket_of
 from gateway.settings.agreement import TREASURY
-from gateway.tasks import sleep
 from protocols import trial
 
 EXIT_AGREES, EXIT_DISAGREES, EXIT_USAGE, EXIT_UNAVAILABLE, EXIT_INTERRUPTED = 0, 1, 2, 69, 130
@@ -72,8 +76,8 @@ _VERSIONS = ("twisted", "pika", "sqlalchemy", "lxml", "xmlsec", "pyopenssl", "cr
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
-    """What was asked for on the command line."""
+class DemoOptions:
+    """The options of the command line."""
 
     seed: int
     orders: int
@@ -93,13 +97,21 @@ class Wishes:
 
 
 def main(
-    seed: int, orders: int | None, folder: Path | None, report: Path | None, banks: str, kills: int = 3,
-    reactor: Any = None, lang: Lang | None = None, approvals: bool = False,
+    seed: int,
+    orders: int | None,
+    folder: Path | None,
+    report: Path | None,
+    banks: str,
+    kills: int = 3,
+    reactor: Any = None,
+    lang: Lang | None = None,
+    approvals: bool = False,
     pages_minutes: float = 0.0,
-) -> int:  # fmt: skip
-    """Play the demo and return the exit code. `orders` None: as many as these banks get through in a minute or two.
-    `lang` None: as the environment's LANG says. `approvals`: with an approval policy in force.
-    `pages_minutes`: then so long with the web pages.
+) -> int:
+    """Play the demo and return the exit code.
+
+    `orders` None: as many as these banks carry out in a minute or two. `lang` None: the environment's LANG decides.
+    `approvals`: with an approval policy in force. `pages_minutes`: how long the web pages run after the play.
 
     `reactor` is one of its own unless given; it is run and stopped.
     """
@@ -117,12 +129,26 @@ def main(
         return EXIT_USAGE
     with ExitStack() as stack:
         try:
-            broker = read_broker(stack.enter_context(_broker_file()))
+            described = read_broker(stack.enter_context(_broker_file()))
             place = folder or _fresh_folder()
-            wishes = Wishes(seed, count, kills, chosen, place, report or (folder / REPORT if folder else Path(REPORT)),
-                            lang or lang_of(os.environ), approvals, pages_minutes)  # fmt: skip
+            wishes = DemoOptions(
+                seed,
+                count,
+                kills,
+                chosen,
+                place,
+                report or (folder / REPORT if folder else Path(REPORT)),
+                lang or lang_of(os.environ),
+                approvals,
+                pages_minutes,
+            )
             _check_folder(place)
             wishes.report.absolute().parent.mkdir(parents=True, exist_ok=True)
+            if folder is None:
+                broker = stack.enter_context(own_vhost(described, "demo"))
+            else:
+                broker = kept_vhost(described, folder)
+                demo_site.describe(folder, broker)
         except (BrokerTrouble, demo_broker.NoBroker, OSError) as error:
             say(f"demo: {error}")
             return EXIT_UNAVAILABLE
@@ -131,7 +157,8 @@ def main(
 
 @contextmanager
 def _broker_file() -> Iterator[Path]:
-    """The description that is there, of a checkout or in $BANKGW_BROKER_JSON; else of a broker for this demo."""
+    """The file that describes the broker: that of a checkout or in $BANKGW_BROKER_JSON; else that of a broker for this
+    demo."""
     named = os.environ.get("BANKGW_BROKER_JSON")
     file = Path(named or Path(".run") / "broker.json")
     if named or file.exists():
@@ -142,12 +169,12 @@ def _broker_file() -> Iterator[Path]:
 
 
 def read_broker(file: Path) -> dict[str, Any]:
-    """The broker's description. Raises BrokerTrouble saying what to do where there is none."""
+    """The broker's description. Raises BrokerTrouble with the remedy if there is none."""
     try:
         broker: dict[str, Any] = json.loads(file.read_text("utf-8"))
     except FileNotFoundError:
         raise BrokerTrouble(
-            f"{file} is not there; it is to describe a RabbitMQ. Unset BANKGW_BROKER_JSON, or "
+            f"{file} does not exist; it must describe a RabbitMQ broker. Unset BANKGW_BROKER_JSON, or "
             f"run `make demo` in a checkout, which makes such a file"
         ) from None
     host = str(broker["host"])
@@ -157,7 +184,7 @@ def read_broker(file: Path) -> dict[str, Any]:
 
 
 def _own_reactor() -> Any:
-    """A reactor of this call's own, so that the process may have another one."""
+    """A reactor for this call only, so that the process may have another one."""
     try:
         from twisted.internet.epollreactor import EPollReactor as Reactor
     except ImportError:  # not Linux
@@ -168,7 +195,8 @@ def _own_reactor() -> Any:
 
 
 def _fresh_folder() -> Path:
-    """A folder for this run: in .run/ of a checkout, else among the temporary ones. Older runs are swept away."""
+    """A new folder for this run: in .run/ of a checkout, else in the system's temporary folder. Folders of older runs
+    are deleted."""
     if not Path(".run").is_dir():
         return Path(tempfile.mkdtemp(prefix="bankgw-demo-"))
     parent = Path(".run") / "demo"
@@ -187,7 +215,7 @@ def _check_folder(folder: Path) -> None:
         raise OSError(f"{folder} is not empty, perhaps from an earlier run; name another --folder or remove it")
 
 
-def _run(reactor: Any, wishes: Wishes, broker: Mapping[str, Any], console: Console) -> int:
+def _run(reactor: Any, wishes: DemoOptions, broker: Mapping[str, Any], console: Console) -> int:
     codes: list[int] = []
     demo = Demo(reactor, SystemClock(reactor), wishes, broker, console)
 
@@ -226,7 +254,9 @@ def _explain(failure: Failure, say: Callable[[str], None]) -> int:
 class Demo:
     """One run: sets the site up, plays, compares, reports. `end_children` may be called at any time."""
 
-    def __init__(self, reactor: Any, clock: Clock, wishes: Wishes, broker: Mapping[str, Any], console: Console) -> None:
+    def __init__(
+        self, reactor: Any, clock: Clock, wishes: DemoOptions, broker: Mapping[str, Any], console: Console
+    ) -> None:
         self._reactor = reactor
         self._clock = clock
         self._wishes = wishes
@@ -243,7 +273,7 @@ class Demo:
         self._pages = web_pages.free_ports() if wishes.pages_minutes else None
 
     def elapsed(self) -> float:
-        """Seconds since the start."""
+        """Seconds since the start of the demo."""
         return self._clock.monotonic_s() - self._started_s
 
     def end_children(self) -> None:
@@ -252,7 +282,7 @@ class Demo:
         processes.stop_all([*self._simulators.values(), self._daemon], 5.0)
 
     async def play(self) -> int:
-        """From nothing to the last line; returns the exit code."""
+        """Run the demo from the setup to its last line; returns the exit code."""
         wishes, banks = self._wishes, self._wishes.banks
         site = demo_site.prepare(wishes.folder, stage.plans(banks, wishes.seed))
         self._start_simulators(site)
@@ -263,19 +293,33 @@ class Demo:
         maker = demo_approvals.MAKER if wishes.approvals else ""
         more = (demo_approvals.APPROVE,) if wishes.approvals or self._pages is not None else ()
         ledger = DemoFinance(self._clock, site, banks, wishes.report.absolute())
-        senders = {**stage.senders(user, banks, (*more, *finance.OPERATIONS)),
-                   TREASURY: pool_sweeps.treasury(banks)}  # fmt: skip
+        senders = {**stage.senders(user, banks, (*more, *finance.OPERATIONS)), TREASURY: pool_sweeps.treasury(banks)}
         tables = {**ledger.settings(), **({} if self._pages is None else self._pages.settings())}
         demo_site.configure(site, self._broker, senders, watch_port=0, more=tables)
-        story = write(wishes.seed, wishes.orders, min(max(QUESTIONS, 3 * len(banks)), wishes.orders),
-                      stage.stage(banks, self._run_key, datetime.now(UTC), maker))  # fmt: skip
+        story = write_story(
+            wishes.seed,
+            wishes.orders,
+            min(max(QUESTIONS, 3 * len(banks)), wishes.orders),
+            stage.stage(banks, self._run_key, datetime.now(UTC), maker),
+        )
         self._board.say(
             f"{self.elapsed():6.1f} s  {len(story.orders)} orders in {len(story.commands)} commands, "
             f"seed {wishes.seed}; banks {', '.join(banks)}; {clerk.thrown_away} old messages thrown away"
         )
         erp = Erp(self._reactor, self._broker, self._clock, self._run_key, self.elapsed, self._on_heard)
-        play = Play(self._reactor, self._clock, self._board, story, site, self._daemon, erp, clerk, self._started_s,
-                    wishes.seed, wishes.kills)  # fmt: skip
+        play = Play(
+            self._reactor,
+            self._clock,
+            self._board,
+            story,
+            site,
+            self._daemon,
+            erp,
+            clerk,
+            self._started_s,
+            wishes.seed,
+            wishes.kills,
+        )
         self._play = play
         try:
             await clerk.watch()
@@ -299,26 +343,29 @@ class Demo:
         await self._serve_pages(site)
         return code
 
-    async def _evening(self, site: demo_site.Site, erp: Erp, story: Story, ledger: DemoFinance) -> end_of_day.Evening:
-        """The banks are calm: pools are swept, statements asked for, books brought, reports made."""
-        asking = Asking(self._clock, erp, f"{self._run_key}-evening")
+    async def _evening(self, site: demo_site.Site, erp: Erp, story: Story, ledger: DemoFinance) -> end_of_day.EndOfDay:
+        """The demo's end, when the banks commit no more faults: run the pools, ask for statements, submit books, make
+        reports."""
+        asking = CommandSender(self._clock, erp, f"{self._run_key}-evening")
         await ledger.sweep()
-        evening = end_of_day.Evening(self._clock, asking, self._branches(site), site)
+        evening = end_of_day.EndOfDay(self._clock, asking, self._branches(site), site)
         await evening.ask(self._wishes.banks)
         await ledger.books(asking, story, vouchers.told(erp.heard))
         await ledger.reports(asking)
         return evening
 
     async def _serve_pages(self, site: demo_site.Site) -> None:
-        """The web pages over what the play left, if they were asked for."""
+        """Serve the web pages with the results of the run, if the options ask for them."""
         if self._pages is None:
             return
         run, pool = f"{self._run_key}p", self._reactor.getThreadPool()
         erp = Erp(self._reactor, self._broker, self._clock, run, self.elapsed, lambda _one: None)
-        wish = web_pages.PagesWish(site, self._wishes.banks, erp, run, self._wishes.pages_minutes,
-                                   self._wishes.approvals)  # fmt: skip
-        await web_pages.serve(self._pages, wish, self._clock,
-                              lambda ask: deferToThreadPool(self._reactor, pool, ask), self._board.say)  # fmt: skip
+        wish = web_pages.PagesRequest(
+            site, self._wishes.banks, erp, run, self._wishes.pages_minutes, self._wishes.approvals
+        )
+        await web_pages.serve(
+            self._pages, wish, self._clock, lambda ask: deferToThreadPool(self._reactor, pool, ask), self._board.say
+        )
 
     def _on_heard(self, one: ReceivedNews) -> None:
         self._play.on_heard(one)
@@ -328,9 +375,13 @@ class Demo:
             return None
         pool, keys = self._reactor.getThreadPool(), demo_approvals.put_in_force(site.settings)
         return demo_approvals.Approver(
-            self._clock, lambda ask: deferToThreadPool(self._reactor, pool, ask), socket_of(site.settings), erp,
-            self._run_key, keys,
-        )  # fmt: skip
+            self._clock,
+            lambda ask: deferToThreadPool(self._reactor, pool, ask),
+            socket_of(site.settings),
+            erp,
+            self._run_key,
+            keys,
+        )
 
     # ---- children ----
 
@@ -346,11 +397,13 @@ class Demo:
         for bank, child in self._simulators.items():
             while not site.ready_file(bank).exists():
                 if child.ended() is not None or self._clock.monotonic_s() > until_s:
-                    raise NotStarted(f"the simulated bank {bank} did not come up; it said:\n{child.tail()}")
+                    raise NotStarted(f"the simulated bank {bank} did not start; its output:\n{child.tail()}")
                 await sleep(self._clock, 0.05)
 
     async def _ask_again(self, site: demo_site.Site) -> None:
-        """Have the last word looked for on the payment that climbed highest, where the bank has more to say by now."""
+        """Have the bank asked again about the payment with the most enquiries, if the bank has a further
+        answer by now.
+        """
         control = ControlClient(socket_of(site.settings))
         for bank, order in evidence.longest_climbs(site.state).items():
             until_s = self._clock.monotonic_s() + float(trial.trial(bank).demo.get("ask_again_s", 0))
@@ -370,14 +423,14 @@ class Demo:
             self._board.say(f"{self.elapsed():6.1f} s  not asked again: {error}")
 
     def _branches(self, site: demo_site.Site) -> Callable[[str, str], Deferred[Any]]:
-        """How to ask a bank's directory, without holding up the ERP meanwhile."""
+        """Ask a bank's directory of branches, in a way that does not delay the ERP."""
         control, pool = ControlClient(socket_of(site.settings)), self._reactor.getThreadPool()
         return lambda bank, text: deferToThreadPool(
             self._reactor, pool, lambda: control.get("directory", bank, name=text, limit=200)
         )
 
     async def _stop_daemon(self) -> PromiseCheck:
-        """Let the daemon leave in order, without holding up the ERP that hears its last words."""
+        """Stop the daemon in order, while the ERP still receives its last messages."""
         began_s = self._clock.monotonic_s()
         self._daemon.signal(signal.SIGTERM)
         while (ended := self._daemon.ended()) is None and self._clock.monotonic_s() - began_s < _STOP_S:
@@ -399,7 +452,7 @@ class Demo:
         story: Story,
         erp: Erp,
         clerk: BrokerAdmin,
-        leaks: list[evidence.Leak],
+        leaks: list[evidence.LeakedSecret],
         ends: tuple[PromiseCheck, ...],
         ledger: DemoFinance,
     ) -> int:
@@ -415,26 +468,42 @@ class Demo:
         early = None if self._play.calm_ms is None else evidence.sent_before(site.state, self._play.calm_ms)
         tallies = {bank: stage.tell_simulator(site.control(bank), {"do": "report"}) for bank in banks}
         checks = (
-            *findings.promises(verdict, executions, story), demo_report.money_check(money),
-            findings.only_permitted_repeats(rows, tallies), findings.sound(self._daemon.log),
-            pool_sweeps.check(ledger.pools, pool_sweeps.moves(site.state, _vault_key(site)), rows, swept,
-                              ledger.balances(now_ms)),
-            ledger.judge(story, rows, now_ms), *ends,
+            *findings.promises(verdict, executions, story),
+            demo_report.money_check(money),
+            findings.only_permitted_repeats(rows, tallies),
+            findings.sound(self._daemon.log),
+            pool_sweeps.check(
+                ledger.pools, pool_sweeps.moves(site.state, _vault_key(site)), rows, swept, ledger.balances(now_ms)
+            ),
+            ledger.judge(story, rows, now_ms),
+            *ends,
             *(() if self._approver is None else (self._approver.check(counted),)),
             demo_report.leak_check(leaks, len(self._scanned(site)), len(story.numbers) + len(story.names) + 2),
-        )  # fmt: skip
+        )
         stories = tuple(findings.stories(site, verdict))
-        facts = Facts(
-            seed=self._wishes.seed, banks=banks, started=self._started, lasted_s=lasted_s,
-            commands=len(story.commands), published_s=self._play.published_s or 0.0, calm_s=self._play.calm_s,
-            verdict=verdict, checks=checks, sorts=findings.by_sort(verdict),
+        facts = ReportFacts(
+            seed=self._wishes.seed,
+            banks=banks,
+            started=self._started,
+            lasted_s=lasted_s,
+            commands=len(story.commands),
+            published_s=self._play.published_s or 0.0,
+            calm_s=self._play.calm_s,
+            verdict=verdict,
+            checks=checks,
+            sorts=findings.by_sort(verdict),
             faults=tuple(findings.fault_rows(site, verdict, tallies, early)),
-            kills=tuple(self._kill_rows(site)), questions=findings.answers_to_questions(story, erp.heard),
-            parked=Counter(one.code for one in clerk.parked), repeats=erp.repeats,
-            stories=stories, environment=_environment(self._wishes, self._broker),
-            again=self._wishes.again(), money=money, beside=tuple(file.name for file in ledger.files),
+            kills=tuple(self._kill_rows(site)),
+            questions=findings.answers_to_questions(story, erp.heard),
+            parked=Counter(one.code for one in clerk.parked),
+            repeats=erp.repeats,
+            stories=stories,
+            environment=_environment(self._wishes, self._broker),
+            again=self._wishes.again(),
+            money=money,
+            beside=tuple(file.name for file in ledger.files),
             timeline=self._timeline(erp.heard, lasted_s),
-        )  # fmt: skip
+        )
         self._wishes.report.write_text(demo_report.html(facts, self._wishes.lang), "utf-8")
         last_words = ledger.reconciliation.last_words() + ("" if self._approver is None else counted.last_words())
         self._tell(verdict, checks, stories, last_words)
@@ -449,11 +518,14 @@ class Demo:
         return demo_approvals.count(story.orders, journal, {one.creditor for one in executions}, requests)
 
     def _tell(
-        self, verdict: Verdict, checks: tuple[PromiseCheck, ...], stories: tuple[demo_report.PaymentStory, ...],
+        self,
+        verdict: Verdict,
+        checks: tuple[PromiseCheck, ...],
+        stories: tuple[demo_report.PaymentStory, ...],
         last_words: str,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._board.close()
-        say, words = self._board.say, Words(self._wishes.lang)
+        say, words = self._board.say, LanguageTexts(self._wishes.lang)
         for finding in verdict.findings[:20]:
             say(f"  {finding.wrong.value}: {finding.about}: {finding.text}")
         if len(verdict.findings) > 20:
@@ -484,9 +556,9 @@ class Demo:
     def _scanned(self, site: demo_site.Site) -> list[Path]:
         return [*sorted(path for path in site.state.iterdir() if path.is_file()), self._daemon.log]
 
-    def _leaks(self, site: demo_site.Site, story: Story) -> list[evidence.Leak]:
+    def _leaks(self, site: demo_site.Site, story: Story) -> list[evidence.LeakedSecret]:
         told = (secret for bank in self._wishes.banks for secret in trial.trial(bank).credentials.values())
-        # A word of four letters is found anywhere.
+        # Words of up to four letters are left out, because they occur everywhere by chance.
         words = story.names | {str(self._broker["users"]["bankgw"]["password"])} | {one for one in told if len(one) > 6}
         return evidence.leaks(self._scanned(site), story.numbers, frozenset(words))
 
@@ -501,7 +573,7 @@ def _vault_key(site: demo_site.Site) -> Path:
     return site.folder / "secrets" / "vault.key"
 
 
-def _environment(wishes: Wishes, broker: Mapping[str, Any]) -> dict[str, str]:
+def _environment(wishes: DemoOptions, broker: Mapping[str, Any]) -> dict[str, str]:
     return {
         "machine": f"{platform.system()} {platform.release()}, {os.cpu_count()} CPUs",
         "Python": platform.python_version(),

@@ -1,4 +1,4 @@
-"""The demo's approvals: a policy in force, persons with keys of their own, signatures that the ERP brings, and a count.
+"""The demo's approvals: a policy in force, persons with their own keys, signatures that the ERP sends, and a count.
 
 The count asks of every payment that left whether enough approvers signed it, by the bands written here and by the keys
 made here: neither comes from the journal.
@@ -20,40 +20,40 @@ from sqlalchemy import Connection
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
-from gateway.clock import Clock
+from gateway.approvals.rows import approval_policies, approval_requests, approvals
+from gateway.approvals.rows.approval_requests import ApprovalRequest, RequestState
+from gateway.approvals.rows.approvals import ApprovalDecision, to_sign
+from gateway.approvals.rules import approval_digest, approval_text
+from gateway.approvals.rules.approval_digest import ApprovalLine
 from gateway.control.client import ControlClient, NoDaemon, Refused
 from gateway.control.offline import journal_access, journal_writer
 from gateway.demo import evidence
 from gateway.demo.erp import Erp
 from gateway.demo.orders import DemoOrder, amount_text
 from gateway.demo.report import PromiseCheck
+from gateway.demo.stage import SENDER
 from gateway.demo.texts import phrase
 from gateway.demo.verdict import Journalled
-from gateway.journal.commit import audit
-from gateway.journal.commit.store import Tx
-from gateway.journal.people import approval_policies, approval_requests, approvals, persons
-from gateway.journal.people.approval_requests import ApprovalRequest, RequestState
-from gateway.journal.people.approvals import ApprovalDecision, to_sign
-from gateway.people import approval_digest, approval_text
-from gateway.people import grants as grants_text
-from gateway.people.approval_digest import ApprovalLine
+from gateway.kernel.clock import Clock
+from gateway.kernel.commit import audit
+from gateway.kernel.commit.store import Tx
+from gateway.kernel.tasks import sleep
+from gateway.people.rows import persons
+from gateway.people.rules import grants as grants_text
 from gateway.settings import load
-from gateway.tasks import sleep
 from protocols.canon.outcome import State
 
 MAKER, APPROVERS = "zhao", ("qian", "sun")
 APPROVE = "payment.approve"
 FREE_MINOR, ONE_MINOR = 3_000_000, 8_000_000
-"""Up to the first nobody approves, up to the second one person, above it two."""
+"""Two amounts. Up to the first nobody approves, up to the second one person does, above it two."""
 POLICY = (
     f"CNY 0..{amount_text(FREE_MINOR)} 0; CNY {amount_text(FREE_MINOR)}..{amount_text(ONE_MINOR)} 1; "
-    f"CNY {amount_text(ONE_MINOR)}.. 2"
+    f"CNY {amount_text(ONE_MINOR)}.. 2; makers {SENDER}"
 )
 PersonKeys = Mapping[str, Ed25519PrivateKey]
 """The private key of each person."""
-_GRANTS = {
-    MAKER: "maker@*", **dict.fromkeys(APPROVERS, "approver@*"), "li": "security_admin", "wang": "system_admin",
-}  # fmt: skip
+_GRANTS = {MAKER: "maker@*", **dict.fromkeys(APPROVERS, "approver@*"), "li": "security_admin", "wang": "system_admin"}
 _FIRST_UID = 2_000_000_001
 _ACTOR = "demo"
 _ALONE = ("payment", "transfer")
@@ -64,7 +64,7 @@ def put_in_force(settings_file: Path) -> PersonKeys:
     """Enrol the persons and put the policy in force, before the daemon's first start. Raises NotWritten, NoAccess."""
     settings, keys = load(settings_file), {name: Ed25519PrivateKey.generate() for name in _GRANTS}
     url, vault = journal_access.url_of(settings, None), journal_access.vault_of(settings, None)
-    journal_writer.write(settings, url, vault, lambda tx: _write(tx, keys))
+    journal_writer.commit_offline(settings, url, vault, lambda tx: _write(tx, keys))
     return keys
 
 
@@ -74,42 +74,48 @@ def _write(tx: Tx, keys: PersonKeys) -> None:
         assert isinstance(made, persons.Person), "the journal is new"
         after = replace(made, enrolled=True, grants=grants_text.parse(given))
         persons.change(tx, after, "person.confirmed", _ACTOR, {"key": after.fingerprint, "roles": given})
-    policy = approval_policies.write(tx, POLICY, "")
+    policy = approval_policies.put_in_force(tx, POLICY, "")
     assert policy is not None, "the journal is new"
-    audit.append(tx, _ACTOR, "policy.in_force", approval_policies.SUBJECT, {
-        "version": policy.version, "text": policy.text(),
-    })  # fmt: skip
+    audit.append(
+        tx, _ACTOR, "policy.in_force", approval_policies.SUBJECT, {"version": policy.version, "text": policy.text()}
+    )
 
 
 # ---- signing ----
 
 
-class WordsDiffer(Exception):
-    """The words or the digest that the daemon shows are not those of the form that is signed."""
+class TextDiffers(Exception):
+    """The text or digest that the daemon shows differs from the form that is signed."""
 
 
 def signed(shown: Mapping[str, Any], person: str, key: Ed25519PrivateKey) -> bytes:
-    """The body of `payment.approve` for a request as the control API shows it. Raises WordsDiffer."""
+    """The body of `payment.approve` for a request as the control API shows it. Raises TextDiffers."""
     form = str(shown["form"]).encode("ascii")
     digest = approval_digest.digest(form)
-    words = {language: approval_text.words(form, language) for language in ("en", "zh")}
+    words = {language: approval_text.signed_text(form, language) for language in ("en", "zh")}
     if shown["digest"] != digest or shown["words"] != words:
-        raise WordsDiffer(f"request {shown['request']}")
+        raise TextDiffers(f"request {shown['request']}")
     signature = b64encode(key.sign(to_sign(digest, ApprovalDecision.APPROVE))).decode()
     return json.dumps({"id": shown["subject"], "person": person, "digest": digest, "signature": signature}).encode()
 
 
 class Approver:
-    """Signs what waits, by as many approvers as it needs, and has the ERP bring the signatures until `end`.
+    """Signs the waiting requests with as many approvers as each needs, and has the ERP send the signatures, until `end`
+    is called.
 
     A signature that is not in the journal after a while is brought again. `unlike` names the requests whose words
     differ from their form: those are not signed. `trouble` says why signing ended before `end`, if it did.
     """
 
     def __init__(
-        self, clock: Clock, threaded: Callable[[Callable[[], Any]], Deferred[Any]], socket: Path, erp: Erp, run: str,
+        self,
+        clock: Clock,
+        threaded: Callable[[Callable[[], Any]], Deferred[Any]],
+        socket: Path,
+        erp: Erp,
+        run: str,
         keys: PersonKeys,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.keys = keys
         self.unlike: set[str] = set()
         self.trouble = ""
@@ -124,11 +130,11 @@ class Approver:
         self._signing = Deferred.fromCoroutine(self._sign()).addErrback(self._ended)
 
     def end(self) -> None:
-        """Sign nothing any more."""
+        """Stop signing."""
         self._signing.cancel()
 
     def check(self, counted: ApprovalCount) -> PromiseCheck:
-        """What was counted, as a promise."""
+        """The promise about approvals, checked with these counts."""
         return counted.check(self.unlike, self.trouble)
 
     def _ended(self, failure: Failure) -> None:
@@ -143,7 +149,7 @@ class Approver:
             await sleep(self._clock, _LOOK_S)
 
     def _waiting(self) -> Sequence[Mapping[str, Any]]:
-        """What waits, each shown once; what could be seen before the daemon went away."""
+        """The requests that wait for approval; fewer or none if the daemon was killed meanwhile."""
         found: list[Mapping[str, Any]] = []
         try:
             for one in self._control.get("approvals")["approvals"]:
@@ -151,7 +157,7 @@ class Approver:
                     self._shown[one["request"]] = self._control.get("approvals", one["request"])
                 found.append(one)
         except (NoDaemon, Refused, OSError, HTTPException, ValueError):
-            # The daemon was killed; the next look is at its next life.
+            # The daemon was killed; the next attempt asks its next process.
             pass
         return found
 
@@ -161,7 +167,7 @@ class Approver:
             return
         try:
             body = signed(self._shown[request], person, self.keys[person])
-        except WordsDiffer:
+        except TextDiffers:
             self.unlike.add(request)
             return
         self._messages += 1
@@ -170,7 +176,7 @@ class Approver:
 
 
 def due(waiting: Mapping[str, Any]) -> list[str]:
-    """Who is still to sign a request, of as many approvers as it needs."""
+    """The persons who still have to sign a request, of as many approvers as it needs."""
     need = max((int(one["approvers"]) for one in waiting["need"]), default=0)
     decided = {one["person"] for one in waiting["decided"]}
     return [person for person in APPROVERS[:need] if person not in decided]
@@ -181,7 +187,7 @@ def due(waiting: Mapping[str, Any]) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class SignedRequest:
-    """A request in the journal: its lines by order, and those whose valid signatures it has, without its maker."""
+    """A request in the journal: its lines by order, and the persons with valid signatures, without its maker."""
 
     state: RequestState
     need: int
@@ -191,24 +197,29 @@ class SignedRequest:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalCount:
-    """Of the orders that left and needed approvers: those that had them, and those that had not. `waiting` are held
-    and their requests are open."""
+    """Orders that left and needed approvers: those with enough and those without. `waiting` are held with open
+    requests.
+    """
 
     approved: frozenset[str] = frozenset()
     without: frozenset[str] = frozenset()
     waiting: frozenset[str] = frozenset()
 
     def last_words(self) -> str:
-        """What the demo's last line says of it."""
+        """The part about approvals in the demo's last line."""
         return f", {len(self.approved)} approved, {len(self.without)} without approval"
 
     def check(self, unlike: Collection[str], trouble: str) -> PromiseCheck:
-        """As a promise. `unlike`: requests whose words differ from their form. `trouble`: why signing ended early."""
+        """The promise about approvals, checked with these counts. `unlike`: requests whose text differs from their
+        form. `trouble`: the reason why signing ended early."""
         found = phrase(
             "{approved} approved, {without} without approval, {waiting} still waiting; {unlike} with words unlike "
-            "their form", approved=len(self.approved), without=len(self.without), waiting=len(self.waiting),
+            "their form",
+            approved=len(self.approved),
+            without=len(self.without),
+            waiting=len(self.waiting),
             unlike=len(unlike),
-        )  # fmt: skip
+        )
         named = "; ".join(filter(None, (", ".join(sorted(self.without)[:5]), trouble)))
         promise = phrase("nothing left that needs approvers whose valid signatures are not there")
         return PromiseCheck(promise, not (self.without or unlike or trouble), f"{found}; {named}" if named else found)
@@ -221,7 +232,7 @@ def signed_requests(state: Path, vault_key: Path, keys: PersonKeys) -> list[Sign
 
 
 def _signed_request(conn: Connection, one: ApprovalRequest, keys: PersonKeys) -> SignedRequest:
-    about, digest = approval_digest.read(one.form), approval_digest.digest(one.form)
+    about, digest = approval_digest.parse(one.form), approval_digest.digest(one.form)
     given = [(row.person, row.signature) for row in approvals.of_request(conn, one.request)]
     lines = {line.order: line for line in about.lines}
     return SignedRequest(one.state, one.need.approvers, lines, signers(given, digest, about.maker, keys))
@@ -230,8 +241,11 @@ def _signed_request(conn: Connection, one: ApprovalRequest, keys: PersonKeys) ->
 def signers(given: Sequence[tuple[str, bytes]], digest: str, maker: str, keys: PersonKeys) -> frozenset[str]:
     """The approvers, other than the maker, whose signature approves this digest."""
     octets = to_sign(digest, ApprovalDecision.APPROVE)
-    return frozenset(person for person, signature in given
-                     if person in APPROVERS and person != maker and _made(keys[person], signature, octets))  # fmt: skip
+    return frozenset(
+        person
+        for person, signature in given
+        if person in APPROVERS and person != maker and _made(keys[person], signature, octets)
+    )
 
 
 def _made(key: Ed25519PrivateKey, signature: bytes, octets: bytes) -> bool:
@@ -243,15 +257,18 @@ def _made(key: Ed25519PrivateKey, signature: bytes, octets: bytes) -> bool:
 
 
 def needed(minor: int) -> int:
-    """How many approvers a sum needs."""
+    """The number of approvers that an amount needs."""
     return 0 if minor <= FREE_MINOR else 1 if minor <= ONE_MINOR else 2
 
 
 def count(
-    orders: Sequence[DemoOrder], journal: Sequence[Journalled], at_banks: Collection[str],
+    orders: Sequence[DemoOrder],
+    journal: Sequence[Journalled],
+    at_banks: Collection[str],
     requests: Sequence[SignedRequest],
-) -> ApprovalCount:  # fmt: skip
-    """Judge every order that left: by the journal's sends, or because a bank has it (`at_banks`: payees' accounts)."""
+) -> ApprovalCount:
+    """Judge every order that was sent: the journal has a send of it, or a bank has booked it (`at_banks`: payees'
+    accounts)."""
     minors = {row.order_id: row.minor for row in journal}
     sent = {row.order_id for row in journal if row.sends}
     wholes: dict[str, int] = {}

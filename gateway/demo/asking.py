@@ -1,21 +1,21 @@
-"""One command of the demo's ERP beside its story, and its answer."""
+"""Sends one command of the demo's ERP apart from its story, and waits for the answer."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from gateway.clock import Clock
 from gateway.demo.erp import Erp, ReceivedNews
 from gateway.demo.orders import DemoCommand, ExpectedAnswer
-from gateway.tasks import sleep
+from gateway.kernel.clock import Clock
+from gateway.kernel.tasks import sleep
 
 _PER_SECOND = 20.0
 
 
 @dataclass(slots=True)
-class Asking:
-    """Message ids begin with `prefix`, which no other message's does."""
+class CommandSender:
+    """Sends commands. Their message ids begin with `prefix`, which no other message id does."""
 
     clock: Clock
     erp: Erp
@@ -23,7 +23,7 @@ class Asking:
     _asked: int = 0
 
     async def put(self, key: str, body: bytes, expect: Collection[str], patience_s: float) -> ReceivedNews | None:
-        """Publish a command; its reply, or None after `patience_s`."""
+        """Publish a command; returns its reply, or None after `patience_s` seconds."""
         self._asked += 1
         id_ = f"{self.prefix}-{self._asked}"
         await self.erp.publish((DemoCommand(id_, "", key, body, frozenset(expect)),), _PER_SECOND)

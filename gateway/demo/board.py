@@ -1,4 +1,4 @@
-"""The demo's progress display: redrawn on a terminal, a line from time to time elsewhere."""
+"""The demo's progress display: redrawn on a terminal, elsewhere a line from time to time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ _LINE_EVERY_S = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """How far the demo is. `states` counts the orders by what the ERP was last told; `sessions` those that are up."""
+    """The demo's progress at one moment. `states` counts the orders by the last state that the ERP received; `sessions`
+    counts the sessions that are connected."""
 
     at_s: float
     published: int
@@ -29,7 +30,7 @@ class Snapshot:
     daemon_up: bool = True
 
     def line(self) -> str:
-        """All of it in one line."""
+        """The progress in one line."""
         sessions = " ".join(f"{bank} {count}" for bank, count in self.sessions.items()) if self.daemon_up else "down"
         states = "  ".join(f"{name} {count}" for name, count in _ordered(self.states))
         return (
@@ -48,7 +49,7 @@ def _ordered(states: Mapping[str, int]) -> list[tuple[str, int]]:
 
 
 class Board:
-    """Shows snapshots and says single lines. `close` leaves the terminal as it was."""
+    """Shows progress and single lines on a terminal. `close` leaves the terminal as it was."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -58,8 +59,11 @@ class Board:
             self._live.start()
 
     def say(self, text: str, hang: int = 9) -> None:
-        """One line that stays. A terminal that is too narrow breaks it between words, `hang` columns in from the left;
-        anywhere else it stays one line."""
+        """Print a line that is not overwritten.
+
+        A terminal that is too narrow breaks it between words, `hang` columns in from the left; elsewhere it stays one
+        line.
+        """
         if self._console.is_terminal and self._console.width > 2 * hang:
             width = self._console.width
             first, *rest = Text(text).wrap(self._console, width)
@@ -69,7 +73,7 @@ class Board:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def show(self, now: Snapshot) -> None:
-        """Redraw the board, or print a line if the last one is some seconds old."""
+        """Redraw the progress, or print it as a line if the last one is some seconds old."""
         if self._live is not None:
             self._live.update(_table(now))
         elif now.at_s - self._shown_s >= _LINE_EVERY_S:
@@ -77,7 +81,7 @@ class Board:
             self.say(now.line())
 
     def close(self) -> None:
-        """Take the board away."""
+        """Remove the progress from the terminal."""
         if self._live is not None:
             self._live.stop()
 

@@ -1,4 +1,4 @@
-"""What the demo's matches are judged by: which order each statement entry is about, by the banks' own ledgers. Pure.
+"""The true order of each statement entry, from the banks' own ledgers, by which the demo's matches are judged. Pure.
 
 An entry is known by its account, direction, amount and counterparty. The judge asks of each match whether its two sides
 are about the same orders; what the matching says about itself is not asked.
@@ -9,23 +9,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from gateway.reconciliation.rules.decision import Match
+from gateway.reconciliation.rules.rows import MatchRow
 from gateway.simbank.record import Execution
-from gateway.treasury.reconciliation.decision import Match
-from gateway.treasury.reconciliation.rows import MatchRow
 from protocols.canon.statement import Direction
 
 BookedEntry = tuple[str, Direction, int, str]
-"""Account, direction, minor units and the counterparty's account; "" for a bank that does not tell it."""
+"""Account, direction, minor units and the counterparty's account; "" for a bank that does not state it."""
 
 
 @dataclass(slots=True)
 class BookTruth:
-    """The orders behind each kind of entry."""
+    """The true orders behind statement entries, from the banks' ledgers, by kind of entry."""
 
     orders: dict[BookedEntry, set[str]] = field(default_factory=dict)
 
     def add(self, account: str, way: Direction, minor: int, party: str, order: str) -> None:
-        """One entry that a bank booked."""
+        """Add one entry that a bank booked."""
         for known in (party, ""):
             self.orders.setdefault((account, way, minor, known), set()).add(order)
 
@@ -35,10 +35,14 @@ class BookTruth:
 
 
 def add_ledger(
-    truth: BookTruth, executions: Iterable[Execution], by_payee: Mapping[str, str], by_reference: Mapping[str, str],
-    own: frozenset[str], now_ms: int,
-) -> None:  # fmt: skip
-    """Add what one bank booked until `now_ms`.
+    truth: BookTruth,
+    executions: Iterable[Execution],
+    by_payee: Mapping[str, str],
+    by_reference: Mapping[str, str],
+    own: frozenset[str],
+    now_ms: int,
+) -> None:
+    """Add all entries that one bank booked until `now_ms`.
 
     `by_payee`: a payee's account that no other order has names the order. `by_reference` is about this bank alone: two
     banks may have the same reference.

@@ -1,4 +1,4 @@
-"""A RabbitMQ for the demo outside a checkout: the scripts that `make broker` runs come with the installed package.
+"""A RabbitMQ for the demo outside a checkout. The scripts of `make broker` come with the installed package.
 
 They use this machine's RabbitMQ where it lets us in as its administrator, else they start a private one from the
 installed program. Afterwards the private one is stopped, or what is ours is taken off the other.
@@ -19,12 +19,12 @@ _PACKAGE = Path(gateway.__file__).parent
 
 
 class NoBroker(Exception):
-    """There is none, and none can be started; the text says what to do."""
+    """No broker exists and none can be started; the text says what to do."""
 
 
 @contextmanager
 def own_broker() -> Iterator[Path]:
-    """The description of a broker that is there until the end of the block. Raises `NoBroker`."""
+    """Start a broker that runs until the end of the block, and yield its description. Raises `NoBroker`."""
     # Kept from one demo to the next, so that its passwords and names stay.
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bankgw"
     env = {**os.environ, "BANKGW_RUN": str(folder), "BANKGW_NO_INSTALL": "1", "PYTHONPATH": str(_scripts())}
@@ -32,7 +32,7 @@ def own_broker() -> Iterator[Path]:
     try:
         if _broker("up", env) != 0:
             raise NoBroker(
-                "there is no RabbitMQ that the demo may use (the reason is above): install rabbitmq-server, "
+                "the demo found no RabbitMQ that it can use (the reason is above): install rabbitmq-server, "
                 "or describe yours in a file named by $BANKGW_BROKER_JSON"
             )
         yield folder / "broker.json"

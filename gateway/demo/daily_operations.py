@@ -10,8 +10,11 @@ from typing import Any
 ITEMS = 3
 BATCH, PAYROLL, COLLECTION, TRANSFER = "batch_item", "payroll_item", "collection", "transfer"
 COMMANDS: Mapping[str, str] = {
-    BATCH: "batch.submit", PAYROLL: "payroll.submit", COLLECTION: "collection.submit", TRANSFER: "transfer.submit",
-}  # fmt: skip
+    BATCH: "batch.submit",
+    PAYROLL: "payroll.submit",
+    COLLECTION: "collection.submit",
+    TRANSFER: "transfer.submit",
+}
 """The command for each kind of order."""
 BRANCH, NUMBER = "示例银行某支行", "000000000000"
 PURPOSES: Mapping[str, str] = {BATCH: "货款", PAYROLL: "工资", COLLECTION: "水费", TRANSFER: "调拨"}
@@ -19,7 +22,7 @@ PURPOSES: Mapping[str, str] = {BATCH: "货款", PAYROLL: "工资", COLLECTION: "
 
 @dataclass(frozen=True, slots=True)
 class BundleOrder:
-    """One order of a bundle, or a transfer; `other` is the other party's account."""
+    """One order of a bundle, or one transfer; `other` is the other party's account."""
 
     id: str
     ours: str
@@ -28,8 +31,8 @@ class BundleOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class Daily:
-    """One command and the orders in it."""
+class DailyCommand:
+    """One command, with its orders."""
 
     id: str
     bank: str
@@ -39,15 +42,24 @@ class Daily:
 
     @property
     def accepted(self) -> str:
-        """The outcome of an answer that takes it."""
+        """The answer that says that the command was accepted."""
         return "accepted" if self.kind == TRANSFER else "batch.accepted"
 
 
 def of_bank(
-    bank: str, kinds: Sequence[str], own: Sequence[str], holders: Mapping[str, str], others: Iterator[str],
-    names: Sequence[str], wants: Mapping[str, str], dice: random.Random, seed: int,
-) -> Iterator[Daily]:  # fmt: skip
-    """What this bank gets. `own` are the sender's accounts there, `others` gives accounts that nobody else has."""
+    bank: str,
+    kinds: Sequence[str],
+    own: Sequence[str],
+    holders: Mapping[str, str],
+    others: Iterator[str],
+    names: Sequence[str],
+    wants: Mapping[str, str],
+    dice: random.Random,
+    seed: int,
+) -> Iterator[DailyCommand]:
+    """The commands for this bank. `own` are the sender's accounts there, `others` gives accounts that are used only
+    once.
+    """
     for kind in kinds:
         if kind == TRANSFER and len(own) < 2:
             continue
@@ -57,18 +69,37 @@ def of_bank(
         if kind == TRANSFER:
             item = BundleOrder(id_, own[0], own[1], dice.randrange(1_00, 90_000_00))
             to = {"account": own[1], "name": holders[own[1]]}
-            yield Daily(id_, bank, kind, (item,), {**head, "debtor": ours, "creditor": to, "amount": _text(item.minor)})
+            yield DailyCommand(
+                id_, bank, kind, (item,), {**head, "debtor": ours, "creditor": to, "amount": _text(item.minor)}
+            )
             continue
-        items = tuple(BundleOrder(f"{id_}-{n}", own[0], next(others), dice.randrange(1_00, 9_000_00))
-                      for n in range(1, ITEMS + 1))  # fmt: skip
+        items = tuple(
+            BundleOrder(f"{id_}-{n}", own[0], next(others), dice.randrange(1_00, 9_000_00)) for n in range(1, ITEMS + 1)
+        )
         theirs = "debtor" if kind == COLLECTION else "creditor"
         signed = {"signed_on": "2026-01-02"} if kind == COLLECTION else {}
         sides = {"creditor": ours, "agreement": "DK-0001"} if kind == COLLECTION else {"debtor": ours}
-        yield Daily(id_, bank, kind, items, {
-            **head, **sides, "count": len(items), "sum": _text(sum(one.minor for one in items)),
-            "items": [{"id": one.id, "amount": _text(one.minor), **signed,
-                       theirs: _party(one.other, dice.choice(names), kind, wants)} for one in items],
-        })  # fmt: skip
+        yield DailyCommand(
+            id_,
+            bank,
+            kind,
+            items,
+            {
+                **head,
+                **sides,
+                "count": len(items),
+                "sum": _text(sum(one.minor for one in items)),
+                "items": [
+                    {
+                        "id": one.id,
+                        "amount": _text(one.minor),
+                        **signed,
+                        theirs: _party(one.other, dice.choice(names), kind, wants),
+                    }
+                    for one in items
+                ],
+            },
+        )
 
 
 def _party(account: str, name: str, kind: str, wants: Mapping[str, str]) -> dict[str, Any]:

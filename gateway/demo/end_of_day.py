@@ -1,5 +1,7 @@
-"""The demo's evening, when the banks are calm: the day's statement, a receipt of one of its entries and the branches,
-of each bank that tells them; compared with the simulators' own records.
+"""The demo's end of day, when the banks commit no faults.
+
+It asks each bank for the day's statement, a receipt of one entry and the branches, where the bank has them, and
+compares the answers with the simulators' own records.
 """
 
 from __future__ import annotations
@@ -16,24 +18,24 @@ from typing import Any
 from twisted.internet.defer import Deferred, DeferredList
 
 from gateway import capabilities
-from gateway.clock import Clock
 from gateway.control.client import NoDaemon, Refused
 from gateway.demo import site as demo_site
-from gateway.demo.asking import Asking
+from gateway.demo.asking import CommandSender
 from gateway.demo.erp import ReceivedNews
 from gateway.demo.orders import RECEIPT, STATEMENT
 from gateway.demo.report import PromiseCheck
 from gateway.demo.texts import phrase
+from gateway.kernel.clock import Clock
+from gateway.kernel.tasks import sleep
 from gateway.simbank.ledger import CHINA
 from gateway.simbank.record import Execution, read_executions
-from gateway.tasks import sleep
 from protocols.canon.money import Money
 from protocols.trial import trial
 
 READY = {STATEMENT: "statement.ready", RECEIPT: "receipt.ready"}
 PATIENCE_S = 60.0
 SETTLES_S = 45.0
-"""So long a statement may be behind the books: some banks make their files at intervals."""
+"""The time by which a statement may be behind the books, because some banks make their files at intervals."""
 _LOOKS_UP = "示例"
 
 
@@ -46,13 +48,13 @@ class DayTotals:
     debit_minor: int = 0
 
     def plus(self, minor: int, *, out: bool) -> DayTotals:
-        """With one entry more."""
+        """The totals with one more entry."""
         credit, debit = (0, minor) if out else (minor, 0)
         return DayTotals(self.count + 1, self.credit_minor + credit, self.debit_minor + debit)
 
 
 def totals(executions: Iterable[Execution], account: str, day: date, now_ms: int) -> DayTotals:
-    """What the bank's record makes of an account's day: money out and in, and back where it came back."""
+    """The totals of an account's day by the bank's record: money out, money in, and money that came back."""
     found = DayTotals()
     for one in executions:
         asked = one.instruction
@@ -70,13 +72,13 @@ def _day(at_ms: int) -> date:
 
 
 def told(said: Mapping[str, Any]) -> DayTotals:
-    """A statement's own totals."""
+    """The totals that a statement states."""
     credit, debit = (Money.parse(said[name]).minor for name in ("credit_sum", "debit_sum"))
     return DayTotals(int(said["count"]), credit, debit)
 
 
 def receipt_subject(line: Mapping[str, Any], account: str, *, by_payment: bool) -> dict[str, Any]:
-    """What a receipt of this entry is asked for by: the payment it belongs to, or the entry itself."""
+    """The key with which a receipt of this entry is asked for: its payment, or the entry itself."""
     if by_payment:
         return {"payment": line["matched_payment"]}
     return {"account": account, "bank_date": line["bank_date"], "bank_line_id": line["bank_line_id"]}
@@ -87,7 +89,7 @@ def _by_payment(bank: str) -> bool:
 
 
 def receipt_faults(line: Mapping[str, Any], said: Mapping[str, Any]) -> Iterator[str]:
-    """What is wrong with a receipt of this entry."""
+    """The faults of a receipt, compared with the entry that it is about."""
     data = base64.b64decode(said["data"])
     if sha256(data).hexdigest() != said["sha256"] or len(data) != said["size"]:
         yield "the receipt is not the file that its checksum and size are of"
@@ -96,28 +98,29 @@ def receipt_faults(line: Mapping[str, Any], said: Mapping[str, Any]) -> Iterator
 
 
 def branch_faults(said: Mapping[str, Any], known: Iterable[tuple[str, str]]) -> Iterator[str]:
-    """What is wrong with an answer about branches."""
+    """The faults of an answer about branches, compared with the known ones."""
     found, wanted = {(one["cnaps"], one["name"]) for one in said["branches"]}, set(known)
     if found != wanted:
         yield f"the directory has {len(found)} branches, the bank's own has {len(wanted)}"
 
 
 @dataclass(slots=True)
-class Evening:
-    """See the module. `ask` asks everything once; `check` is then what was found.
+class EndOfDay:
+    """Asks the banks for statements, receipts and branches, and compares the answers with the simulators' records.
+    `ask` asks everything once; `check` then gives the findings.
 
     `look_up` asks a bank which branches have a text in their name. Raises NoDaemon, Refused.
     """
 
     clock: Clock
-    asking: Asking
+    asking: CommandSender
     look_up: Callable[[str, str], Awaitable[Mapping[str, Any]]]
     site: demo_site.Site
     _good: dict[str, int] = field(default_factory=dict)
     _faults: list[str] = field(default_factory=list)
 
     async def ask(self, banks: Sequence[str]) -> None:
-        """All banks at once. Raises what one of them raised."""
+        """Ask all banks at once. Raises the error of one of them."""
         asked = [Deferred.fromCoroutine(self._ask(bank)) for bank in banks]
         try:
             await DeferredList(asked, fireOnOneErrback=True, consumeErrors=True)
@@ -144,7 +147,7 @@ class Evening:
 
     @property
     def check(self) -> PromiseCheck:
-        """One promise for all of it."""
+        """The promise about the end of the day, with all findings."""
         good = ", ".join(f"{count} {name}" for name, count in self._good.items()) or "nothing"
         found = phrase("{good} as the banks have them", good=good)
         promise = phrase("statements, receipts and branches are the banks' own")
@@ -174,8 +177,14 @@ class Evening:
         self._judge(bank, STATEMENT, said, faults)
         lines = said.said.get("lines", []) if said is not None else []
         of_payment = _by_payment(bank)
-        return next((one for one in reversed(lines) if one["direction"] == "debit"
-                     and (one.get("matched_payment") or not of_payment)), None)  # fmt: skip
+        return next(
+            (
+                one
+                for one in reversed(lines)
+                if one["direction"] == "debit" and (one.get("matched_payment") or not of_payment)
+            ),
+            None,
+        )
 
     def _truth(self, bank: str, account: str, day: date) -> DayTotals:
         return totals(read_executions(self.site.ledger(bank)), account, day, self.clock.now_ms())
@@ -208,6 +217,6 @@ class Evening:
             self._good[name] = self._good.get(name, 0) + 1
 
     async def _put(self, key: str, fields: Mapping[str, Any]) -> ReceivedNews | None:
-        """Ask one question; its answer, or None after PATIENCE_S."""
+        """Send one question; returns its answer, or None after PATIENCE_S seconds."""
         body = json.dumps(dict(fields), ensure_ascii=False).encode()
         return await self.asking.put(key, body, {READY[key]}, PATIENCE_S)

@@ -16,29 +16,21 @@ from xml.etree import ElementTree
 
 from twisted.internet.defer import Deferred, DeferredList
 
-from gateway.clock import Clock
 from gateway.demo.orders import XML, DemoCommand, ExpectedAnswer
 from gateway.erp import topology
 from gateway.erp.amqp import pika_amqp
 from gateway.erp.amqp_settings import AmqpSettings
-from gateway.erp.amqp_types import (
-    Amqp,
-    Declarer,
-    Delivery,
-    Down,
-    OutgoingMessage,
-    Prepare,
-    Properties,
-    PublishResult,
-    PublishStatus,
-)
+from gateway.erp.amqp_types import Amqp, BrokerDown, Declarer, OutgoingMessage, Prepare, PublishResult, PublishStatus
 from gateway.erp.broker_address import BrokerAddress
-from gateway.erp.client import Patience
-from gateway.tasks import sleep
+from gateway.erp.client import ClientTimeouts
+from gateway.kernel import deliveries
+from gateway.kernel.clock import Clock
+from gateway.kernel.deliveries import Delivery, Properties
+from gateway.kernel.tasks import sleep
 from protocols.erp.routing import EVENTS
 
 DELIVERY_LIMIT = "delivery_limit"
-"""The broker's own word for a message that was returned to its queue as often as the queue allows."""
+"""The broker's own reason for a message that was returned to its queue as often as the queue allows."""
 REPLY, EVENT, UNROUTED = ExpectedAnswer.REPLY, ExpectedAnswer.EVENT, ExpectedAnswer.UNROUTED
 _QUEUE_LIVES_MS = 900_000
 _AT_ONCE = 500
@@ -52,7 +44,7 @@ class BrokerTrouble(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ReceivedNews:
-    """One message the gateway published, once however often it arrived. `at_s` counts from the start of the demo.
+    """One message of the gateway, kept once even if it arrived several times. `at_s` counts from the start of the demo.
 
     `correlation` is the message id of the command it answers, or that caused it. `said` is the body's fields.
     """
@@ -68,7 +60,7 @@ class ReceivedNews:
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """A command that was put aside for a person: why, and whose it was.
+    """A parked command: the reason, and its sender.
 
     The gateway does so with its own reason; the broker with DELIVERY_LIMIT, after daemons died with it too often.
     """
@@ -78,7 +70,7 @@ class Parked:
 
 
 def read_body(body: bytes, content_type: str) -> Mapping[str, Any]:
-    """A reply's or event's fields, from either form."""
+    """The fields of a reply or event, from JSON or XML."""
     if content_type.startswith(XML):
         return _children(ElementTree.fromstring(body))
     said: Mapping[str, Any] = json.loads(body)
@@ -95,12 +87,12 @@ def connect(reactor: Any, broker: Mapping[str, Any], role: str, name: str, prepa
     address = BrokerAddress(
         broker["host"], broker["port"], broker["vhost"], login["user"], login["password"], tls=False
     )
-    settings = AmqpSettings(address, name, patience=Patience(canary_every_s=0))
+    settings = AmqpSettings(address, name, patience=ClientTimeouts(canary_every_s=0))
     return pika_amqp(reactor, settings, random.Random(name), prepare=prepare)
 
 
 async def up(amqp: Amqp, clock: Clock, patience_s: float = 20.0) -> None:
-    """Start the client and wait until it is usable. Raises BrokerTrouble with the broker's own reason."""
+    """Start the client and wait until it is connected. Raises BrokerTrouble with the broker's own reason."""
     usable: Deferred[None] = Deferred()
     last = [f"no answer within {patience_s:g} s"]
 
@@ -108,7 +100,7 @@ async def up(amqp: Amqp, clock: Clock, patience_s: float = 20.0) -> None:
         if not usable.called:
             usable.callback(None)
 
-    def on_down(down: Down) -> None:
+    def on_down(down: BrokerDown) -> None:
         last[0] = down.reason
 
     amqp.start(on_up, on_down)
@@ -126,7 +118,7 @@ async def up(amqp: Amqp, clock: Clock, patience_s: float = 20.0) -> None:
 
 
 class BrokerAdmin:
-    """Sees to the gateway's own queues, as the gateway's user."""
+    """Watches and empties the gateway's own queues, as the gateway's user."""
 
     def __init__(self, reactor: Any, broker: Mapping[str, Any], clock: Clock, elapsed: Callable[[], float]) -> None:
         self.thrown_away = 0
@@ -141,12 +133,17 @@ class BrokerAdmin:
         self._amqp: Amqp | None = None
 
     async def empty(self) -> None:
-        """Declare what the gateway needs, and throw away what an earlier run left in its queues."""
+        """Declare the gateway's topology, and delete messages that an earlier run left in its queues."""
         amqp = self._connect()
         for queue in (
-            topology.MONEY_QUEUE, topology.QUERY_QUEUE, topology.LEDGER_QUEUE, topology.PARKED_QUEUE,
-            topology.UNROUTED_COMMANDS_QUEUE, topology.UNROUTED_NEWS,
-        ):  # fmt: skip
+            deliveries.MONEY_QUEUE,
+            deliveries.QUERY_QUEUE,
+            deliveries.LEDGER_QUEUE,
+            topology.PARKED_QUEUE,
+            topology.UNROUTED_COMMANDS_QUEUE,
+            topology.UNROUTED_NEWS,
+            topology.MARK_QUEUE,
+        ):
             amqp.consume(queue, _AT_ONCE, lambda delivery: self._throw_away(amqp, delivery))
         await up(amqp, self._clock)
         self._heard_s = self._clock.monotonic_s()
@@ -155,14 +152,14 @@ class BrokerAdmin:
         await amqp.close(5.0)
 
     async def watch(self) -> None:
-        """From now on, take what is parked and what found no addressee."""
+        """Begin to collect parked messages and messages without a receiver."""
         amqp = self._amqp = self._connect()
         amqp.consume(topology.PARKED_QUEUE, _AT_ONCE, self._take_parked)
         amqp.consume(topology.UNROUTED_NEWS, _AT_ONCE, self._take_unrouted)
         await up(amqp, self._clock)
 
     async def close(self) -> None:
-        """Hang up."""
+        """Disconnect."""
         if self._amqp is not None:
             await self._amqp.close(2.0)
 
@@ -194,30 +191,42 @@ class BrokerAdmin:
 
 
 def parked(said: Properties) -> Parked:
-    """A parked message's reason and command, from its properties."""
+    """A parked message's reason and command, read from its properties."""
     if "refused" in said.headers:
         return Parked(str(said.headers["refused"]), str(said.headers.get("original_id", "")))
     return Parked(str(said.headers.get("x-first-death-reason", "")), said.message_id or "")
 
 
 def heard(delivery: Delivery, where: ExpectedAnswer, at_s: float) -> ReceivedNews:
-    """A delivery as what was heard. Raises ValueError for a body that is neither JSON nor XML."""
+    """A delivery as a received message. Raises ValueError for a body that is neither JSON nor XML."""
     said = delivery.properties
     kind = said.content_type or ""
-    return ReceivedNews(where, said.message_id or "", said.correlation_id or "", said.type or "",
-                 read_body(delivery.body, kind), kind, at_s)  # fmt: skip
+    return ReceivedNews(
+        where,
+        said.message_id or "",
+        said.correlation_id or "",
+        said.type or "",
+        read_body(delivery.body, kind),
+        kind,
+        at_s,
+    )
 
 
 class Erp:
-    """Publishes commands at a steady pace and keeps what comes back.
+    """The demo's ERP: publishes commands at a steady pace and keeps the answers.
 
     `sent` has the ids of the commands that may have reached the broker.
     """
 
     def __init__(
-        self, reactor: Any, broker: Mapping[str, Any], clock: Clock, run: str, elapsed: Callable[[], float],
+        self,
+        reactor: Any,
+        broker: Mapping[str, Any],
+        clock: Clock,
+        run: str,
+        elapsed: Callable[[], float],
         on_heard: Callable[[ReceivedNews], None],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.heard: list[ReceivedNews] = []
         self.repeats = 0
         self.published = 0
@@ -237,21 +246,21 @@ class Erp:
         self.last_heard_s = 0.0
 
     async def _declare(self, declarer: Declarer) -> None:
-        # Nobody comes back for these queues: the broker deletes them when they have been idle for a while.
+        # No later run uses these queues, so the broker deletes them after some idle time.
         for queue in (self.replies_queue, self.events_queue):
             await declarer.queue(queue, {"x-expires": _QUEUE_LIVES_MS})
         await declarer.bind(self.events_queue, EVENTS, "#")
 
     async def start(self) -> None:
-        """Connect, and own the queues."""
+        """Connect, and declare the ERP's queues."""
         await up(self._amqp, self._clock)
 
     def hurry(self, commands: int) -> None:
-        """Let that many commands go out at once, ahead of the pace."""
+        """Publish these commands at once and ahead of the pace."""
         self._ahead += commands
 
     async def publish(self, commands: tuple[DemoCommand, ...], per_second: float) -> None:
-        """Publish all of them in order, `per_second` of them; returns when the broker has confirmed the last."""
+        """Publish all commands in order, `per_second` of them; returns when the broker has confirmed the last."""
         started_s, waiting = self._clock.monotonic_s(), deque(commands)
         confirms: list[Deferred[None]] = []
         while waiting:
@@ -262,7 +271,7 @@ class Erp:
         await DeferredList(confirms, fireOnOneErrback=True, consumeErrors=True)
 
     async def bring(self, key: str, message_id: str, body: bytes) -> None:
-        """Publish a command that is no part of the story; returns when the broker has confirmed it."""
+        """Publish a command outside of the story; returns when the broker has confirmed it."""
         await self._publish(DemoCommand(message_id, "", key, body, frozenset()))
 
     async def _send(self, command: DemoCommand) -> None:
@@ -271,13 +280,17 @@ class Erp:
         self.published += 1
 
     async def _publish(self, command: DemoCommand) -> None:
-        """One command, again under the same message id until the broker has taken it."""
+        """Publish one command; repeat it under the same message id until the broker has confirmed it."""
         queues = {REPLY: self.replies_queue, UNROUTED: self.gone_queue, EVENT: None}
         properties = Properties(
-            message_id=command.message_id, user_id=self._user, reply_to=queues[command.answer],
-            content_type=command.content_type, type=command.named_type, timestamp=self._clock.now_ms() // 1000,
+            message_id=command.message_id,
+            user_id=self._user,
+            reply_to=queues[command.answer],
+            content_type=command.content_type,
+            type=command.named_type,
+            timestamp=self._clock.now_ms() // 1000,
             app_id="bankgw-demo",
-        )  # fmt: skip
+        )
         while True:
             verdict: PublishResult = await self._amqp.publish(
                 OutgoingMessage(topology.COMMANDS, command.key, command.body, properties)
@@ -300,12 +313,12 @@ class Erp:
         self._amqp.ack(delivery)
 
     async def silence(self, quiet_s: float, limit_s: float) -> None:
-        """Wait until nothing has been heard for `quiet_s`, at most `limit_s`."""
+        """Wait until no message has arrived for `quiet_s` seconds, at most `limit_s`."""
         until_s = self._clock.monotonic_s() + limit_s
         self.last_heard_s = max(self.last_heard_s, self._clock.monotonic_s() - quiet_s / 2)
         while (now_s := self._clock.monotonic_s()) < until_s and now_s - self.last_heard_s < quiet_s:
             await sleep(self._clock, quiet_s / 4)
 
     async def close(self) -> None:
-        """Hang up."""
+        """Disconnect."""
         await self._amqp.close(2.0)

@@ -1,4 +1,4 @@
-"""Collects what the demo compares: the banks' ledgers, the gateway's journal, and the raw bytes of its files."""
+"""Collects the demo's evidence: the banks' ledgers, the gateway's journal, and the raw bytes of its files."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from gateway.core import flow
-from gateway.core.states import NotSent, Source
 from gateway.demo.verdict import Executed, Journalled
-from gateway.journal.commit import attempts, audit
-from gateway.journal.commit.attempts import Exhibit
-from gateway.journal.commit.audit import AuditEntry
-from gateway.journal.commit.rows import AttemptRow
-from gateway.journal.payments import bundles
-from gateway.journal.payments.timeline import Moment, timeline
-from gateway.journal.sql import databases, vault, vaults
+from gateway.kernel.commit import attempts, audit
+from gateway.kernel.commit.attempts import StoredEvidence
+from gateway.kernel.commit.audit import AuditEntry
+from gateway.kernel.commit.rows import AttemptRow
+from gateway.kernel.core import flow
+from gateway.kernel.core.states import NotSent, Source
+from gateway.kernel.sql import databases, vault, vaults
+from gateway.payments.rows import bundles
+from gateway.payments.rows.timeline import Moment, timeline
 from gateway.simbank.record import Execution, read_executions
 from protocols.bank import Replay
 from protocols.canon.outcome import State
@@ -30,11 +30,9 @@ from protocols.erp.routing import EVENTS
 
 JOURNAL = "journal.db"
 _SELECT = "SELECT payment, order_id, state, seq, bank, bank_ref, attempt, amount_minor, currency, sender FROM payments"
-_UNSENT = frozenset(
-    f"payment.{rule.name}" for rule in flow.TABLE if rule.event is NotSent and rule.after is not None
-)
-"""Entries that say: not one byte of the latest attempt left."""
-# A payment of which nobody was ever in doubt: the way without accidents.
+_UNSENT = frozenset(f"payment.{rule.name}" for rule in flow.TABLE if rule.event is NotSent and rule.after is not None)
+"""Entries which say that not one byte of the latest attempt left."""
+# The steps of a payment that was never in doubt.
 _MOST_WORDS = """
 SELECT p.bank, p.order_id FROM payments p JOIN evidence e ON e.payment = p.payment
 WHERE p.state = 'settled' AND p.attempt = 1 AND e.source <> 'returns' AND p.sender <> 'treasury'
@@ -44,8 +42,18 @@ GROUP BY p.payment, p.bank, p.order_id ORDER BY p.bank, count(*) DESC, p.order_i
 """
 _SENT, _WORD, _TOLD = "written down, then sent", "bank's word", "told the ERP"
 _NEVER = Replay.NEVER.value
-_DEFECTS = frozenset({"lane.defect", "lane.halted", "command.defect", "question.defect", "session.keeper_failed",
-                      "twisted.failure", "daemon.fatal", "daemon.not_started"})  # fmt: skip
+_DEFECTS = frozenset(
+    {
+        "lane.defect",
+        "lane.halted",
+        "command.defect",
+        "question.defect",
+        "session.keeper_failed",
+        "twisted.failure",
+        "daemon.fatal",
+        "daemon.not_started",
+    }
+)
 _SIZE = re.compile("^[0-9]+ bytes ?")
 _DIGITS = re.compile(rb"[0-9]{12,}")
 _TELLING = ("before", "after", "fate", "source", "reason")
@@ -54,7 +62,7 @@ _CHARSETS = ("utf-8", "gbk", "utf-16-le")
 
 @dataclass(frozen=True, slots=True)
 class EvidenceLine:
-    """One line of a payment's file: who did what, and what it led to."""
+    """One line of a payment's file: the actor, the act, and its result."""
 
     at_ms: int
     what: str
@@ -62,28 +70,36 @@ class EvidenceLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Leak:
-    """A secret that can be read in a file: which file, and a hint at what (never the secret itself)."""
+class LeakedSecret:
+    """A secret that was found readable in a file: the file's name, and a hint at the secret (never the secret
+    itself)."""
 
     file: str
     hint: str
 
 
 def executed(bank: str, ledger: Path, now_ms: int) -> list[Executed]:
-    """The bank's truth at `now_ms`."""
+    """The executions of a bank's ledger as of `now_ms`."""
     return [_executed(bank, one, now_ms) for one in read_executions(ledger)]
 
 
 def _executed(bank: str, one: Execution, now_ms: int) -> Executed:
     asked = one.instruction
     return Executed(
-        bank, asked.reference, asked.debtor_account, asked.creditor_account, asked.amount.minor, one.booked(now_ms),
+        bank,
+        asked.reference,
+        asked.debtor_account,
+        asked.creditor_account,
+        asked.amount.minor,
+        one.booked(now_ms),
         asked.amount.currency,
-    )  # fmt: skip
+    )
 
 
 def journalled(state: Path, vault_key: Path) -> list[Journalled]:
-    """Every payment in the journal; none if there is no journal yet. What was sent again is opened and compared."""
+    """Every payment in the journal; none if there is no journal yet. Payments that were sent again are opened and
+    compared.
+    """
     if not (state / JOURNAL).exists():
         return []
     with opened(state, vault_key) as conn:
@@ -96,14 +112,14 @@ def journalled(state: Path, vault_key: Path) -> list[Journalled]:
 
 
 def sends(conn: Connection, payment: str, count: int) -> tuple[int, tuple[str, ...]]:
-    """How often it left, and what is wrong with the repeats among that."""
+    """The number of sends, and the faults of the repeated ones."""
     if count == 0:
         return 0, ()
     return left(audit.entries_of(conn, vaults.vault_of(conn), payment), attempts.of_payment(conn, payment))
 
 
 def left(entries: Iterable[AuditEntry], rows: Iterable[AttemptRow]) -> tuple[int, tuple[str, ...]]:
-    """As `sends`, from a payment's audit entries and what was written down for it."""
+    """The number of sends, and the faults of the repeated ones, from a payment's audit entries and its attempts."""
     numbers: list[int] = []
     for entry in entries:
         if "attempt" in entry.detail:
@@ -115,7 +131,7 @@ def left(entries: Iterable[AuditEntry], rows: Iterable[AttemptRow]) -> tuple[int
 
 
 def unfit(rows: Sequence[AttemptRow]) -> Iterator[str]:
-    """What is wrong with sends after the first: only the same bytes may leave again, and only if a rule lets them."""
+    """The faults of repeated sends: they may carry only the same bytes, and only if a rule permits a repeat."""
     for row in rows[1:]:
         if row.replay_policy == _NEVER:
             yield f"send {row.attempt}: the bank's rules never allow a repeat"
@@ -124,13 +140,13 @@ def unfit(rows: Sequence[AttemptRow]) -> Iterator[str]:
 
 
 def files_of_payments(state: Path, vault_key: Path, payments: Sequence[str]) -> dict[str, list[EvidenceLine]]:
-    """What the journal can tell about some payments, opened with the vault's key."""
+    """The journal's content about some payments, decrypted with the vault's key."""
     with opened(state, vault_key) as conn:
         return {payment: list(_steps(timeline(conn, payment), carrier(conn, payment))) for payment in payments}
 
 
 def carrier(conn: Connection, payment: str) -> str:
-    """The message that carried a payment among others, with its size; empty for one that travelled alone."""
+    """The message of the bundle in which a payment was sent, with its size; empty for one that was sent alone."""
     found = bundles.of_payment(conn, payment)
     if found is None or found[0].wire is None:
         return ""
@@ -139,7 +155,7 @@ def carrier(conn: Connection, payment: str) -> str:
 
 
 def longest_climbs(state: Path) -> dict[str, str]:
-    """By bank: the order of the settled payment about which the bank spoke most often before it was settled."""
+    """For each bank, the settled payment about which the bank gave the most answers before it was settled."""
     found: dict[str, str] = {}
     for bank, order_id in _rows(state, _MOST_WORDS):
         found.setdefault(str(bank), str(order_id))
@@ -147,7 +163,7 @@ def longest_climbs(state: Path) -> dict[str, str]:
 
 
 def climb(steps: Sequence[EvidenceLine]) -> str:
-    """How a payment's fate became known, in one line: what the bank said when, and what the ERP was told."""
+    """The steps by which a payment's outcome became known, in one line: the bank's answers and the ERP's events."""
     began_ms = next((step.at_ms for step in steps if step.what == _SENT), 0)
     words, said = [], ""
     for step in steps:
@@ -155,8 +171,8 @@ def climb(steps: Sequence[EvidenceLine]) -> str:
         if step.what == _SENT:
             words.append(f"{after} sent")
         elif step.what.startswith(_WORD):
-            # Of the questions whether it came back only those that brought another word are steps. The size of what it
-            # was said in is no part of the word.
+            # Of the questions whether the money came back, only those with a new answer are steps. The size of the
+            # message does not count.
             word = _SIZE.sub("", step.detail)
             if Source.RETURNS.value not in step.what or word != said:
                 words.append(f"{after} {step.what.removeprefix(_WORD).strip(' ()')}: {step.detail}")
@@ -167,14 +183,14 @@ def climb(steps: Sequence[EvidenceLine]) -> str:
 
 
 def climb_of(state: Path, vault_key: Path, order_id: str) -> str:
-    """As `climb`, of an order as the journal stands now."""
+    """As `climb`, for an order in the present journal."""
     ((payment,),) = _rows(state, "SELECT payment FROM payments WHERE order_id = ?", (order_id,))
     return climb(files_of_payments(state, vault_key, (payment,))[payment])
 
 
 @contextmanager
 def opened(state: Path, vault_key: Path) -> Iterator[Connection]:
-    """The journal, to be read with the vault's key."""
+    """The journal, readable with the vault's key."""
     engine = databases.connect(f"sqlite:///{state / JOURNAL}", connections=1, writing=False)
     vaults.attach(engine, vault.load(vault_key))
     try:
@@ -191,11 +207,11 @@ def _steps(moments: Iterable[Moment], carried_by: str = "") -> Iterator[Evidence
             shown = [f"{key}={what.detail[key]}" for key in _TELLING if what.detail.get(key)]
             yield EvidenceLine(moment.at_ms, what.entry, f"{' '.join(shown)} by {what.actor}")
         elif isinstance(what, AttemptRow):
-            # An order that travelled with others has no bytes of its own.
+            # An order that travelled in a bundle has no bytes of its own.
             size = f"{len(what.wire)} bytes" if what.wire else carried_by or "0 bytes"
             where = f"{size} to port {what.port}, epoch {what.epoch}"
             yield EvidenceLine(moment.at_ms, _SENT, where)
-        elif isinstance(what, Exhibit):
+        elif isinstance(what, StoredEvidence):
             content = what.content
             size = f"{len(content.body)} bytes" if content.body else ""
             said = " ".join(filter(None, (size, content.code, content.note)))
@@ -206,7 +222,7 @@ def _steps(moments: Iterable[Moment], carried_by: str = "") -> Iterator[Evidence
 
 
 def defects(log: Path) -> list[str]:
-    """What the daemon logged that only a defect of its own can cause, in all its lives."""
+    """Log lines of all daemon processes that only a defect of the daemon can cause."""
     found = []
     for line in log.read_text("utf-8", "replace").splitlines():
         try:
@@ -220,8 +236,8 @@ def defects(log: Path) -> list[str]:
     return found
 
 
-def leaks(files: Iterable[Path], numbers: frozenset[str], words: frozenset[str]) -> list[Leak]:
-    """Which of the account numbers and words (names, passwords) can be read in the raw bytes of the files."""
+def leaks(files: Iterable[Path], numbers: frozenset[str], words: frozenset[str]) -> list[LeakedSecret]:
+    """The account numbers and words (names, passwords) that can be read in the raw bytes of the files."""
     found = []
     digits = {number.encode() for number in numbers}
     texts = {word.encode(charset) for word in words for charset in _CHARSETS}
@@ -230,7 +246,7 @@ def leaks(files: Iterable[Path], numbers: frozenset[str], words: frozenset[str])
             data = file.read_bytes()
         except FileNotFoundError:
             continue
-        found += [Leak(file.name, hint) for hint in _hints(data, digits, texts)]
+        found += [LeakedSecret(file.name, hint) for hint in _hints(data, digits, texts)]
     return found
 
 
@@ -248,7 +264,7 @@ def _hints(data: bytes, digits: set[bytes], texts: set[bytes]) -> Iterator[str]:
 
 
 def taken_over(state: Path, from_ms: int, to_ms: int) -> int:
-    """How many payments a new life found in `sending` and put in doubt, between two times."""
+    """The number of payments that a restarted daemon found in `sending` and put in doubt, between two times."""
     query = "SELECT count(*) FROM audit WHERE entry = 'payment.taken_over' AND at_ms >= ? AND at_ms < ?"
     (count,) = _rows(state, query, (from_ms, to_ms))[0]
     return int(count)

@@ -1,4 +1,4 @@
-"""The demo's finance department: statements and books are matched, a month is closed, reports lie beside the page.
+"""The demo's finance department: matches statements with books, closes a month, and writes reports beside the page.
 
 The ERP's book comes by `ledger.submit`, of what the ERP was told; entries come as the gateway reads the accounts. Last
 month of one account comes from a file. The matches are judged by the banks' ledgers (`book_truth`).
@@ -17,39 +17,41 @@ from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
-from gateway import registry as registries
-from gateway.adapters import load_banks
-from gateway.clock import Clock
 from gateway.control.offline import journal_access, journal_writer
 from gateway.demo import book_truth, evidence, pool_sweeps, stage, vouchers
 from gateway.demo import site as demo_site
-from gateway.demo.asking import Asking
+from gateway.demo.asking import CommandSender
 from gateway.demo.orders import Story
 from gateway.demo.pool_sweeps import DemoPool
 from gateway.demo.report import PromiseCheck
 from gateway.demo.texts import phrase
 from gateway.demo.verdict import Journalled
-from gateway.demo.vouchers import LastMonth, ToldState, Voucher
-from gateway.journal.commit.store import Tx
-from gateway.journal.payments import pools
-from gateway.journal.people.persons import No
-from gateway.registry import Registry
+from gateway.demo.vouchers import LastMonth, ReportedState, Voucher
+from gateway.kernel.clock import Clock
+from gateway.kernel.commit.store import Tx
+from gateway.kernel.tasks import sleep
+from gateway.people.rows.persons import No
+from gateway.pools.jobs import GATHER, LOOK_S
+from gateway.pools.rows import pools
+from gateway.reconciliation.rows import balance_tables
+from gateway.reconciliation.rows.account_matchings import reconcile
+from gateway.reconciliation.rows.reconciled import NoTable, Reconciled, balance_table
+from gateway.reconciliation.rules.rows import Matching
+from gateway.register import registry as registries
+from gateway.register.adapters import load_banks
+from gateway.register.registry import Registry
 from gateway.settings import load
 from gateway.settings.agreement import TREASURY
 from gateway.simbank.ledger import CHINA
 from gateway.simbank.record import Execution, read_executions
-from gateway.tasks import sleep
-from gateway.treasury import balance_tables, statement_files, statements
-from gateway.treasury.account_matchings import reconcile
-from gateway.treasury.pool_service import GATHER, LOOK_S
-from gateway.treasury.reconciled import NoTable, Reconciled, balance_table
-from gateway.treasury.reconciliation.rows import Matching
-from gateway.treasury.statements import StatementEnd
+from gateway.statements.rows import statements
+from gateway.statements.rows.statements import StatementEnd
+from gateway.statements.rules import statement_files
 from protocols.canon.money import Money
 
 LEDGER, REPORT = "ledger.submit", "report.request"
 OPERATIONS = (LEDGER, REPORT)
-"""What the ERP may send for it."""
+"""The operations that the ERP may use for it."""
 REPORTS = (("daily", "xlsx"), ("entries", "csv"), ("transfers", "html"))
 PREPARES, APPROVES = "li", "wang"
 _OPENING_MINOR = Money.parse(demo_site.OPENING).minor
@@ -58,7 +60,7 @@ _PATIENCE_S, _ENTRIES_S, _AFTER_SLOT_S = 60.0, 60.0, 45.0
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
-    """What was matched: entries with a voucher, payments with an entry, what stayed open, and each wrong match."""
+    """The results of matching: entries with a voucher, payments with an entry, open ones, and each wrong match."""
 
     entries: int = 0
     payments: int = 0
@@ -66,14 +68,16 @@ class Reconciliation:
     wrong: tuple[str, ...] = ()
 
     def last_words(self) -> str:
-        """What the demo's last line says of it."""
+        """The part about finance in the demo's last line."""
         return f", {self.entries} reconciled, {len(self.wrong)} wrong"
 
 
 @dataclass(slots=True)
 class DemoFinance:
-    """See the module. In this order: `prepare`, before the daemon starts; `sweep`, `books` and `reports` while it
-    lives; `judge` when it is gone. `beside` is where the reports are written, with the beginning of their names.
+    """The demo's finance department: submits books, has matchings and reports made, and closes a month.
+
+    In this order: `prepare`, before the daemon starts; `sweep`, `books` and `reports` while it runs; `judge` when it
+    has stopped. `beside` is the folder of the reports, with the beginning of their names.
     """
 
     clock: Clock
@@ -89,8 +93,9 @@ class DemoFinance:
     @property
     def watched(self) -> tuple[str, ...]:
         """The ERP's accounts whose entries the gateway reads."""
-        return tuple(number for bank in self.banks if stage.watched(bank)
-                     for number in demo_site.account_numbers(bank, 2))  # fmt: skip
+        return tuple(
+            number for bank in self.banks if stage.watched(bank) for number in demo_site.account_numbers(bank, 2)
+        )
 
     @property
     def month(self) -> LastMonth | None:
@@ -104,21 +109,22 @@ class DemoFinance:
     # ---- before the daemon ----
 
     def settings(self) -> dict[str, object]:
-        """What the gateway's settings have beside the usual."""
+        """The gateway's settings for finance, beside the usual ones."""
         file = self.site.folder / "days.toml"
         file.write_text(pool_sweeps.calendar(self._now()), "utf-8")
         return {"calendar_file": str(file)}
 
     def prepare(self) -> None:
-        """Put the pools in force, and bring last month's statement from a file. Raises NotWritten, NoAccess."""
+        """Put the pools in force, and submit last month's statement from a file, while the daemon is stopped. Raises
+        NotWritten, NoAccess."""
         self.pools = pool_sweeps.pools(self.banks, self._now())
         settings = load(self.site.settings)
         url, vault = journal_access.url_of(settings, None), journal_access.vault_of(settings, None)
-        journal_writer.write(settings, url, vault, partial(self._put_in_force, self._registry()))
+        journal_writer.commit_offline(settings, url, vault, partial(self._put_in_force, self._registry()))
 
     def _put_in_force(self, registry: Registry, tx: Tx) -> None:
         for one in self.pools:
-            pools.write(tx, one.name, one.text, "DEMO")
+            pools.put_in_force(tx, one.name, one.text, "DEMO")
         month = self.month
         if month is None:
             return
@@ -137,7 +143,7 @@ class DemoFinance:
     # ---- beside the daemon ----
 
     async def sweep(self) -> None:
-        """Wait until each pool's run is over."""
+        """Wait until the runs of all pools are over."""
         patience_s = GATHER.total_seconds() + LOOK_S + 60 + _AFTER_SLOT_S
         until_s = self.clock.monotonic_s() + patience_s
         while self.pools and self.clock.monotonic_s() < until_s:
@@ -147,12 +153,15 @@ class DemoFinance:
                 return
             await sleep(self.clock, 0.5)
 
-    async def books(self, asking: Asking, story: Story, heard: Mapping[str, ToldState]) -> None:
-        """Wait until the entries that the banks booked are recorded, then bring the ERP's books."""
+    async def books(self, asking: CommandSender, story: Story, heard: Mapping[str, ReportedState]) -> None:
+        """Wait until the entries that the banks booked are recorded, then submit the ERP's books."""
         await self._entries()
         day, key, month = self._now().date(), self.site.folder / "secrets" / "vault.key", self.month
-        moved = [(one.order_id, one.debit, one.credit, one.amount_minor)
-                 for one in pool_sweeps.moves(self.site.state, key) if self._settled(one.order_id)]  # fmt: skip
+        moved = [
+            (one.order_id, one.debit, one.credit, one.amount_minor)
+            for one in pool_sweeps.moves(self.site.state, key)
+            if self._settled(one.order_id)
+        ]
         own = frozenset(self.watched)
         made = [*vouchers.of_orders(story.orders, heard, own, day), *vouchers.of_moves(moved, day)]
         self._vouchers = [one for one in made if one.account in own]
@@ -166,7 +175,7 @@ class DemoFinance:
     def _settled(self, order: str) -> bool:
         return bool(self._rows("SELECT 1 FROM payments WHERE order_id = ? AND state = 'settled'", order))
 
-    async def _bring(self, asking: Asking, account: str, days: tuple[date, date], opening_minor: int) -> None:
+    async def _bring(self, asking: CommandSender, account: str, days: tuple[date, date], opening_minor: int) -> None:
         rows = [one for one in self._vouchers if one.account == account and days[0] <= one.day <= days[1]]
         book = f"BOOK-{account[-4:]}-{days[1]:%Y%m%d}"
         said = None
@@ -177,7 +186,7 @@ class DemoFinance:
             self._faults.append(f"the book of {days[0]} to {days[1]} is not in force: {why}")
 
     async def _entries(self) -> None:
-        """Wait until all that the banks booked on these accounts is recorded."""
+        """Wait until all entries of these accounts at the banks are recorded."""
         until_s = self.clock.monotonic_s() + _ENTRIES_S
         month = self.month
         while self.clock.monotonic_s() < until_s:
@@ -187,7 +196,7 @@ class DemoFinance:
             await sleep(self.clock, 1.0)
 
     def _booked(self) -> int:
-        """How many entries the banks have on these accounts."""
+        """The number of entries of these accounts at the banks."""
         now_ms, own, count = self.clock.now_ms(), set(self.watched), 0
         for bank in self.banks:
             for one in read_executions(self.site.ledger(bank)):
@@ -196,8 +205,8 @@ class DemoFinance:
                 count += 0 if one.refused else sides * len(times)
         return count
 
-    async def reports(self, asking: Asking) -> None:
-        """Have three reports made by the gateway, as an ERP asks for them."""
+    async def reports(self, asking: CommandSender) -> None:
+        """Have the gateway make three reports, as an ERP asks for them."""
         for report, form in REPORTS:
             body = json.dumps({"report": report, "form": form, "language": "zh"}).encode()
             said = await asking.put(REPORT, body, {"report.ready"}, _PATIENCE_S)
@@ -219,7 +228,7 @@ class DemoFinance:
     # ---- after the daemon ----
 
     def balances(self, now_ms: int) -> dict[str, int]:
-        """What each account of the pools' banks holds by its bank's ledger, in minor units."""
+        """The balances of the accounts of the pools' banks by their banks' ledgers, in minor units."""
         held = {number: _OPENING_MINOR for bank in self.banks for number in demo_site.account_numbers(bank, 2)}
         for bank in self.banks:
             for one in read_executions(self.site.ledger(bank)):
@@ -247,9 +256,13 @@ class DemoFinance:
             faults.append("no entry has its voucher")
         said = phrase(
             "{entries} entries have their voucher, {payments} payments their entry, {open} vouchers are open; "
-            "{wrong} wrong; {reports} reports", entries=one.entries, payments=one.payments, open=one.open_vouchers,
-            wrong=len(one.wrong), reports=len(self.files),
-        )  # fmt: skip
+            "{wrong} wrong; {reports} reports",
+            entries=one.entries,
+            payments=one.payments,
+            open=one.open_vouchers,
+            wrong=len(one.wrong),
+            reports=len(self.files),
+        )
         promise = phrase("statements and books are matched as the ledgers have it, and last month is closed")
         return PromiseCheck(promise, not faults, "; ".join([str(said), *faults[:5]]) if faults else said)
 
@@ -268,18 +281,20 @@ class DemoFinance:
 
     def _orders(self, journal: Sequence[Journalled]) -> dict[str, str]:
         """The order of each payment and voucher, by its row's id."""
-        return {**{f"payment:{row.payment}": row.order_id for row in journal},
-                **{f"book:{one.id}": one.order for one in self._vouchers}}  # fmt: skip
+        return {
+            **{f"payment:{row.payment}": row.order_id for row in journal},
+            **{f"book:{one.id}": one.order for one in self._vouchers},
+        }
 
     def _close_month(self, registry: Registry) -> list[str]:
-        """Submit and approve the 余额调节表 of last month; what is wrong with it."""
+        """Submit and approve the 余额调节表 of last month; returns the faults."""
         month = self.month
         if month is None:
             return []
         settings, route = load(self.site.settings), registry.routes[month.account]
         url, vault = journal_access.url_of(settings, None), journal_access.vault_of(settings, None)
 
-        def unit(tx: Tx) -> str:
+        def submit_and_approve(tx: Tx) -> str:
             try:
                 content = balance_table(tx.read, route, reconcile(tx.read, route, month.last, registry.reconciliation))
             except NoTable as error:
@@ -293,12 +308,12 @@ class DemoFinance:
             open_ = [len(content[name]) for name in balance_tables.ON_THEIR_WAY]
             return "" if sum(open_) == len(month.bank_only) + len(month.book_only) else f"it lists {open_} open items"
 
-        why = journal_writer.write(settings, url, vault, unit)
+        why = journal_writer.commit_offline(settings, url, vault, submit_and_approve)
         return [f"{month.first:%Y-%m} is not closed: {why}"] if why else []
 
 
 def _effects(one: Execution, now_ms: int) -> Iterator[tuple[str, int]]:
-    """What an execution did to balances until now."""
+    """The effects of an execution on balances up to now."""
     asked, minor = one.instruction, one.instruction.amount.minor
     if one.refused:
         return

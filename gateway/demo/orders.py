@@ -34,15 +34,15 @@ _XML_SHARE = 0.15
 _TWICE_SHARE, _THRICE_SHARE, _OTHER_SHARE = 0.05, 0.01, 0.01
 _WORDS = (("#late", 0.03), ("#late-refuse", 0.015), ("#refuse", 0.02), ("#hide", 0.01), ("#return", 0.015))
 _DAILY_FROM = 300
-"""A story of so many orders has one batch of each sort in it."""
+"""A story with at least so many orders has one batch of each kind."""
 _SURE = 3
-"""So many orders each bank gets whatever the dice say."""
+"""The number of orders that each bank gets at least."""
 _BAD_SHARE, _RARE_SHARE = 0.006, 0.003
 _HUGE_BYTES = 1_100_000
 
 
 class ExpectedAnswer(StrEnum):
-    """Where the gateway's answer to a command must be found."""
+    """The way in which the gateway answers a command."""
 
     REPLY = "reply"
     EVENT = "event"
@@ -51,7 +51,8 @@ class ExpectedAnswer(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DemoOrder:
-    """One order: what must happen at most once. `creditor` is no other order's, so a bank's ledger names the order.
+    """One order, which must be executed at most once. `creditor` belongs to no other order, so a bank's ledger
+    identifies the order.
 
     Of a collection it is the payer's account: the other party's, as everywhere. `sort` says what is special about it.
     `carried` is False for orders that must never reach a bank.
@@ -88,13 +89,13 @@ class DemoCommand:
 
     @property
     def is_question(self) -> bool:
-        """Whether it asks a bank or the journal and moves nothing."""
+        """Whether the command asks a bank or the journal, and moves nothing."""
         return self.key in (BALANCE, ENTRIES, STATUS)
 
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """Everything the ERP will say, in the order in which it says it.
+    """All commands of the ERP in order.
 
     `numbers` and `names` are the account numbers and names in it: none may be readable in the journal's file.
     """
@@ -112,8 +113,8 @@ class Story:
 
 
 @dataclass(frozen=True, slots=True)
-class Manners:
-    """What one bank wants and what it cannot carry.
+class BankNeeds:
+    """The fields that one bank requires, and values that it cannot carry.
 
     `share` is how many orders it gets beside the others, `lacks` a character and `too_long` a purpose that must be
     refused, `wants` fields of every order by JSON pointer, `unanswered` the questions that it has not, `daily` what it
@@ -131,7 +132,7 @@ class Manners:
 
 @dataclass(frozen=True, slots=True)
 class DemoAccounts:
-    """Where the story plays: the sender's accounts by bank with their holders, one account that is not the sender's.
+    """The accounts of the story: the sender's accounts by bank with their holders, and one of another sender.
 
     `run` makes message ids unique between runs. `now` is when the story begins.
     `maker` is the person whom every order names, if any.
@@ -143,12 +144,12 @@ class DemoAccounts:
     run: str
     now: datetime
     bank_day: date
-    manners: Mapping[str, Manners] = field(default_factory=dict)
+    manners: Mapping[str, BankNeeds] = field(default_factory=dict)
     maker: str = ""
 
 
-def write(seed: int, count: int, questions: int, stage: DemoAccounts) -> Story:
-    """The story of `count` orders and `questions` questions."""
+def write_story(seed: int, count: int, questions: int, stage: DemoAccounts) -> Story:
+    """Write the commands of `count` orders and `questions` questions, drawn from the seed."""
     return _Author(seed, count, stage).story(questions)
 
 
@@ -174,14 +175,17 @@ class _Author:
         stage = self._stage
         own = {number for numbers in stage.accounts.values() for number in numbers} | {stage.foreign}
         return Story(
-            seed=self._seed, orders=tuple(orders), commands=tuple(command for _place, command in self._placed),
-            numbers=frozenset(own | self._creditors), names=frozenset({*PAYEES, *stage.holders.values()}),
-        )  # fmt: skip
+            seed=self._seed,
+            orders=tuple(orders),
+            commands=tuple(command for _place, command in self._placed),
+            numbers=frozenset(own | self._creditors),
+            names=frozenset({*PAYEES, *stage.holders.values()}),
+        )
 
     # ---- the rest of a day's work ----
 
     def _daily(self) -> list[DemoOrder]:
-        """Batches and the like, spread over the first half, so that what is slow to become known still does."""
+        """Batches and similar commands, in the first half of the story, so that even slow results arrive in time."""
         made = [one for bank in sorted(self._stage.accounts) for one in self._daily_of(bank)]
         for n, one in enumerate(made):
             body = self._json({**one.fields, **self._made()})
@@ -189,14 +193,26 @@ class _Author:
             self._put((n + 0.5) * self._count / (2 * len(made)), command)
         return [
             DemoOrder(item.id, one.bank, item.ours, item.other, "", (item.minor,), one.kind, one.kind, kind=one.kind)
-            for one in made for item in one.items
-        ]  # fmt: skip
+            for one in made
+            for item in one.items
+        ]
 
-    def _daily_of(self, bank: str) -> list[daily_operations.Daily]:
+    def _daily_of(self, bank: str) -> list[daily_operations.DailyCommand]:
         manners, stage = self._manners(bank), self._stage
         others = iter(lambda: self._creditor(manners.payee_digits), "")
-        return list(daily_operations.of_bank(bank, manners.daily, stage.accounts[bank], stage.holders, others, PAYEES,
-                                       manners.wants, self._dice, self._seed))  # fmt: skip
+        return list(
+            daily_operations.of_bank(
+                bank,
+                manners.daily,
+                stage.accounts[bank],
+                stage.holders,
+                others,
+                PAYEES,
+                manners.wants,
+                self._dice,
+                self._seed,
+            )
+        )
 
     # ---- which orders ----
 
@@ -235,15 +251,15 @@ class _Author:
     def _made(self) -> dict[str, Any]:
         return {"maker": self._stage.maker} if self._stage.maker else {}
 
-    def _manners(self, bank: str) -> Manners:
-        return self._stage.manners.get(bank, Manners())
+    def _manners(self, bank: str) -> BankNeeds:
+        return self._stage.manners.get(bank, BankNeeds())
 
     def _bank(self, n: int, sort: str) -> str:
         banks = sorted(self._stage.accounts)
         if n < _SURE * len(banks) and sort != _LACKING:
             return banks[n % len(banks)]
         if sort == _LACKING:
-            # A letter that a charset lacks is the better story than a control character, which none carries.
+            # A letter that the charset lacks shows more than a control character, which no charset carries.
             banks = [bank for bank in banks if self._manners(bank).lacks != CONTROL] or banks
         return self._dice.choices(banks, [self._manners(bank).share for bank in banks])[0]
 
@@ -289,15 +305,18 @@ class _Author:
             "id": order.id,
             "debtor": {"account": order.debtor, "name": self._stage.holders[order.debtor]},
             "creditor": {
-                "account": order.creditor, "name": order.creditor_name, "bank_name": BRANCH,
-                "cnaps": "000000000000", "kind": "corporate",
+                "account": order.creditor,
+                "name": order.creditor_name,
+                "bank_name": BRANCH,
+                "cnaps": "000000000000",
+                "kind": "corporate",
             },
             "amount": amount_text(order.amounts_minor[0]),
             "currency": "CNY",
             "purpose": order.purpose,
             "tags": {"invoice": f"INV-{order.id[-5:]}"},
             **self._made(),
-        }  # fmt: skip
+        }
         for pointer, value in self._manners(order.bank).wants.items():
             *path, last = pointer.strip("/").split("/")
             place = fields
@@ -390,7 +409,7 @@ class _Author:
                 said = {"account": account, "from": day, "to": day, "limit": 50}
                 command = self._question(f"{bank} entries", ENTRIES, said, self._answer(bank, "transactions.page"))
             else:
-                # A command's queue keeps no step with another's, so ask about an order from well before.
+                # Commands of different queues overtake each other, so the question is about a much earlier order.
                 order = asked[max(0, int(place * len(asked) / len(orders)) - len(asked) // 6)]
                 command = self._question(order.id, STATUS, {"id": order.id}, "status.result")
             self._put(place, command)
@@ -399,7 +418,7 @@ class _Author:
         return "unsupported" if name in self._manners(bank).unanswered else name
 
     def _question(self, about: str, key: str, said: dict[str, Any], name: str) -> DemoCommand:
-        # A bank that misbehaves may leave a question without an answer in time: then that is the reply.
+        # A faulty bank may leave a question without an answer in time; then the reply says so.
         refusals = ("bank_unavailable", "bank_unclear", "expired", "unknown_payment")
         if self._dice.random() < _XML_SHARE:
             return self._command(about, key, xml_body(key, said), name, *refusals, content_type=XML)
@@ -424,7 +443,7 @@ _BAD: Mapping[str, Callable[[_Author, DemoOrder, dict[str, Any]], DemoCommand]] 
 
 
 def amount_text(minor: int) -> str:
-    """Minor units as the contract writes money."""
+    """Minor units as an amount in the form of the ERP contract."""
     return f"{minor // 100}.{minor % 100:02d}"
 
 

@@ -20,7 +20,6 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 
-from gateway.clock import Clock
 from gateway.demo import site as demo_site
 from gateway.demo import stage
 from gateway.demo.board import Board, Snapshot
@@ -29,7 +28,8 @@ from gateway.demo.evidence import executed
 from gateway.demo.orders import ExpectedAnswer, Story
 from gateway.demo.processes import Child, NotStarted
 from gateway.demo.verdict import Executed, is_news
-from gateway.tasks import sleep
+from gateway.kernel.clock import Clock
+from gateway.kernel.tasks import sleep
 from protocols.canon.outcome import STATE_TABLE, State
 from protocols.twin import Booked
 
@@ -45,7 +45,8 @@ _SESSIONS = re.compile(r'^bankgw_session_up\{bank="([^"]+)",lane="[^"]+"\} ([0-9
 
 @dataclass(slots=True)
 class Kill:
-    """One SIGKILL. Times are seconds from the start of the demo; `heard_s` when the next life was first heard."""
+    """One SIGKILL of the daemon. Times are seconds from the start of the demo; `heard_s` is when the ERP first got a
+    message of the restarted daemon."""
 
     at_s: float
     at_ms: int
@@ -56,7 +57,7 @@ class Kill:
 
 
 def compare_at_s(published_s: float, news_s: float, halted: bool) -> float:
-    """When what is there is compared as it is, although orders are still under way.
+    """The time at which the records are compared, even if orders are still in progress.
 
     A slow machine gets more time as long as the ERP hears news: an order under way is not a lost one.
     """
@@ -66,16 +67,27 @@ def compare_at_s(published_s: float, news_s: float, halted: bool) -> float:
 
 
 class Play:
-    """See the module. `run` returns when it is over; then `kills`, `calm_s` and the ERP's memory tell what happened.
+    """Publishes the commands, lets banks inject faults, kills and restarts the daemon. After `run` returned, `kills`,
+    `calm_s` and the ERP's messages hold the results.
 
     `faults` has, about each second, how many faults the banks committed since the look before. `halted` names lanes of
     the present daemon that stopped for good because of a defect.
     """
 
     def __init__(
-        self, reactor: Any, clock: Clock, board: Board, story: Story, site: demo_site.Site, daemon: Child, erp: Erp,
-        clerk: BrokerAdmin, started_s: float, seed: int, kills: int,
-    ) -> None:  # fmt: skip
+        self,
+        reactor: Any,
+        clock: Clock,
+        board: Board,
+        story: Story,
+        site: demo_site.Site,
+        daemon: Child,
+        erp: Erp,
+        clerk: BrokerAdmin,
+        started_s: float,
+        seed: int,
+        kills: int,
+    ) -> None:
         self.kills: list[Kill] = []
         self.calm_s: float | None = None
         self.published_s: float | None = None
@@ -102,7 +114,7 @@ class Play:
         self._sessions: dict[str, int] = {}
 
     async def _count_faults(self) -> None:
-        """Note how many faults the banks have committed since the look before."""
+        """Note how many faults the banks have committed since the last count."""
         pool, total = self._reactor.getThreadPool(), 0
         for plan in self._site.plans:
             try:
@@ -121,7 +133,7 @@ class Play:
         return self._clock.monotonic_s() - self._started_s
 
     def on_heard(self, one: ReceivedNews) -> None:
-        """The ERP heard something new."""
+        """Note that the ERP received a new message."""
         self._heard_since_start += 1
         if self.kills and self.kills[-1].heard_s is None:
             self.kills[-1].heard_s = one.at_s
@@ -135,7 +147,8 @@ class Play:
                 self._rejected.add(self._of_command[one.correlation])
 
     async def run(self) -> None:
-        """Publish, kill, wait. Raises NotStarted if the daemon ends by itself, and what publishing raises."""
+        """Publish, kill the daemon several times, wait for the end. Raises NotStarted if the daemon ends by itself, and
+        the errors of publishing."""
         sending = Deferred.fromCoroutine(self._erp.publish(self._story.commands, PER_SECOND))
         sending.addCallback(self._all_published)
         watching = Deferred.fromCoroutine(self._watch())
@@ -157,11 +170,11 @@ class Play:
         commands = len(self._story.commands)
         for n in range(self._kills_wanted):
             share = (n + self._dice.uniform(0.3, 0.8)) / (self._kills_wanted + 0.3)
-            # Some lives end while they are still finding out what the one before left behind.
+            # Some lives end while they still resolve the payments that the life before left.
             lively = self._dice.choice((1, 30, 120))
             while self._erp.published < commands * share or self._heard_since_start < min(lively, commands // 20):
                 await sleep(self._clock, 0.02)
-            # A rush of orders just before, so that the daemon dies with its hands full.
+            # Many orders come just before, so that the daemon is killed with much work in progress.
             self._erp.hurry(commands // 12)
             await sleep(self._clock, self._dice.uniform(*_RUSH_S))
             self._kill()
@@ -184,7 +197,9 @@ class Play:
         while not self._over():
             ended = self._daemon.ended()
             if ended is not None:
-                raise NotStarted(f"the daemon ended by itself with code {ended.code}; it said:\n{self._daemon.tail()}")
+                raise NotStarted(
+                    f"the daemon ended by itself with code {ended.code}; its output:\n{self._daemon.tail()}"
+                )
             if looks % 4 == 0:
                 await self._look_at_sessions()
                 await self._count_faults()
@@ -195,20 +210,26 @@ class Play:
         self._board.show(self.snapshot())
 
     def snapshot(self) -> Snapshot:
-        """How far it is."""
+        """The progress at this moment."""
         states = Counter(state.value for _seq, state, _at in self._told.values())
         states["rejected"] += len(self._rejected - self._told.keys())
         return Snapshot(
-            self.elapsed(), self._erp.published, len(self._story.commands), self._count_answered(),
-            {name: count for name, count in states.items() if count}, len(self.kills), self._kills_wanted,
-            dict(self._sessions), self._daemon.ended() is None,
-        )  # fmt: skip
+            self.elapsed(),
+            self._erp.published,
+            len(self._story.commands),
+            self._count_answered(),
+            {name: count for name, count in states.items() if count},
+            len(self.kills),
+            self._kills_wanted,
+            dict(self._sessions),
+            self._daemon.ended() is None,
+        )
 
     def _count_answered(self) -> int:
         return len((self._answered | {one.correlation for one in self._clerk.unrouted}) & self._of_command.keys())
 
     def _calm_in_time(self) -> None:
-        """Let the banks behave towards the end, so that what is under way can be found out within the minute."""
+        """Stop the banks' faults towards the end, so that open payments can be resolved within the minute."""
         if self.calm_s is None and self.published_s is not None and self.elapsed() - self.published_s > CALM_AFTER_S:
             self.calm_s, self.calm_ms = self.elapsed(), self._clock.now_ms()
             for plan in self._site.plans:
@@ -216,12 +237,13 @@ class Play:
             self._board.say(f"{self.calm_s:6.1f} s  the banks stop misbehaving")
 
     def _open(self) -> list[str]:
-        """Orders that may reach a bank and of which the ERP knows no end."""
+        """The orders that may reach a bank and whose final state the ERP does not know."""
         return [
-            order.id for order in self._story.orders
+            order.id
+            for order in self._story.orders
             if order.id not in self._rejected
             and (order.id not in self._told or not STATE_TABLE[self._told[order.id][1]].final)
-        ]  # fmt: skip
+        ]
 
     def _over(self) -> bool:
         if self.published_s is None:
@@ -237,7 +259,8 @@ class Play:
         return all(self._will_stay(order, ledgers) for order in self._open()) and self._returns_told(ledgers)
 
     def _ledgers(self) -> dict[str, Executed]:
-        """Every execution by the payee's account, as it will stand when everything under way is done."""
+        """Every execution by the payee's account, in the state that it will have once everything in progress is
+        done."""
         later_ms = self._clock.now_ms() + 3_600_000
         return {
             one.creditor: one
@@ -246,7 +269,8 @@ class Play:
         }
 
     def _will_stay(self, order_id: str, ledgers: dict[str, Executed]) -> bool:
-        """In doubt for a while, and the bank never got it: "not found" is no verdict, so nothing will move it now."""
+        """Whether a payment will stay in doubt: the bank never got it, and "not found" is no proof, so nothing will
+        resolve the doubt in time."""
         if order_id not in self._told or self._told[order_id][1] is not State.IN_DOUBT:
             return False
         order = next(order for order in self._story.orders if order.id == order_id)

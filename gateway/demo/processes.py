@@ -20,7 +20,7 @@ _LOOK_EVERY_S = 0.02
 
 
 class NotStarted(Exception):
-    """A child did not come up. The text holds the end of what it wrote."""
+    """A child process did not start. The text holds the end of its output."""
 
 
 def gateway_command(settings: Path) -> tuple[str, ...]:
@@ -39,15 +39,15 @@ def simulator_command(config: Path) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """How a child ended: its exit code, or minus the signal's number."""
+class ChildEnd:
+    """The end of a child process: its exit code, or minus the signal's number."""
 
     pid: int
     code: int
 
 
 class Child:
-    """One program that can be started, killed and started again. Output of all its lives goes to `log`.
+    """One program that can be started, killed and started again. The output of all its processes goes to `log`.
 
     `command` may be changed; it is that of the next life.
     """
@@ -61,11 +61,11 @@ class Child:
 
     @property
     def pid(self) -> int | None:
-        """The process id of the present life."""
+        """The process id of the running process."""
         return None if self._process is None else self._process.pid
 
     def start(self) -> None:
-        """Start a life. The one before must be over."""
+        """Start the program. An earlier process of it must have ended."""
         assert self.ended() is not None or self._process is None, f"{self.name} still runs"
         with self.log.open("ab") as output:
             self._process = self._spawn(output)
@@ -73,31 +73,35 @@ class Child:
 
     def _spawn(self, output: IO[bytes]) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            self.command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-            start_new_session=True, env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        )  # fmt: skip
+            self.command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )
 
-    def ended(self) -> Ended | None:
-        """How the latest life ended, None while it lasts or before the first."""
+    def ended(self) -> ChildEnd | None:
+        """The end of the latest process; None while it runs or before the first."""
         if self._process is None:
             return None
         code = self._process.poll()
-        return None if code is None else Ended(self._process.pid, code)
+        return None if code is None else ChildEnd(self._process.pid, code)
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal; harmless when the child is gone."""
+        """Send a signal; does nothing if the process has ended."""
         if self._process is not None and self.ended() is None:
             self._process.send_signal(number)
 
     def kill(self) -> int:
-        """SIGKILL, and wait until the process is gone; returns the id it had."""
+        """Send SIGKILL and wait for the process's end; returns the process id."""
         assert self._process is not None, f"{self.name} was never started"
         self._process.kill()
         self._process.wait()
         return self._process.pid
 
     def stop(self, deadline_s: float) -> int | None:
-        """SIGTERM, and SIGKILL after `deadline_s`; the exit code, None if it never ran. Blocks."""
+        """Send SIGTERM, and SIGKILL after `deadline_s` seconds; returns the exit code, None if it never ran. Blocks."""
         if self._process is None:
             return None
         self.signal(signal.SIGTERM)
@@ -108,14 +112,14 @@ class Child:
             return self._process.returncode
 
     def tail(self, lines: int = 15) -> str:
-        """The end of what it wrote."""
+        """The last lines of the program's output."""
         if not self.log.exists():
             return ""
         return "\n".join(self.log.read_text("utf-8", "replace").splitlines()[-lines:])
 
 
 def stop_all(children: Sequence[Child], deadline_s: float) -> None:
-    """Stop all of them, the last one first; each has what is left of `deadline_s`. Blocks."""
+    """Stop all children, the last one first. `deadline_s` is the time for all of them together. Blocks."""
     until_s = time.monotonic() + deadline_s
     for child in reversed(children):
         child.signal(signal.SIGTERM)

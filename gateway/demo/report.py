@@ -12,17 +12,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
 
-from gateway.demo.evidence import EvidenceLine, Leak
+from gateway.demo.evidence import EvidenceLine, LeakedSecret
 from gateway.demo.orders import amount_text
 from gateway.demo.play import Kill
-from gateway.demo.sums import AmountShare, MoneyRow, Sum, money_text
-from gateway.demo.texts import Lang, Phrase, Said, Words, phrase
+from gateway.demo.sums import AmountShare, MoneyRow, PaymentSum, money_text
+from gateway.demo.texts import LanguageTexts, Phrase, Said, phrase
 from gateway.demo.timeline_picture import Timeline, svg
-from gateway.demo.verdict import OrderResult, Verdict, Wrong
+from gateway.demo.verdict import FindingKind, OrderResult, Verdict
+from gateway.language import Lang
 from protocols.canon.party import mask
 
 CLIMB = "how a fate became known at"
-"""How a story's `why` begins that shows a payment's way at one bank; the bank's name follows."""
+"""The beginning of the `why` of a story that shows a payment's steps at one bank; the bank's name follows."""
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --good: #2a7d46; --bad: #c62828; --taken: #3b73c4; --fault: #d98200; }
 @media (prefers-color-scheme: dark) { :root { --good: #5cbf7d; --bad: #ff8a80; --taken: #82aef0; --fault: #ffb74d; } }
@@ -70,7 +71,7 @@ i.calm { border-left: 2px dashed; width: 0; height: .9rem; }
 
 @dataclass(frozen=True, slots=True)
 class PromiseCheck:
-    """One promise that was checked, and what was found."""
+    """One promise that was checked, and the findings against it."""
 
     promise: Said
     holds: bool
@@ -79,7 +80,8 @@ class PromiseCheck:
 
 @dataclass(frozen=True, slots=True)
 class FaultRow:
-    """One kind of fault at one bank: how often committed in all, and what became of the payments it struck first."""
+    """One kind of fault at one bank: how often it was committed, and the results of the payments that it affected
+    first."""
 
     bank: str
     fault: str
@@ -90,7 +92,7 @@ class FaultRow:
 
 @dataclass(frozen=True, slots=True)
 class KillRow:
-    """One kill, and how many payments the next life found in `sending` and put in doubt."""
+    """One kill, and the number of payments that the restarted daemon found in `sending` and put in doubt."""
 
     kill: Kill
     doubted: int
@@ -98,7 +100,7 @@ class KillRow:
 
 @dataclass(frozen=True, slots=True)
 class PaymentStory:
-    """The file of one payment, chosen because something interesting happened to it."""
+    """The file of one payment that faults affected."""
 
     why: str
     order_id: str
@@ -107,8 +109,8 @@ class PaymentStory:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """Everything the report shows."""
+class ReportFacts:
+    """All facts that the report shows."""
 
     seed: int
     banks: tuple[str, ...]
@@ -133,23 +135,26 @@ class Facts:
     beside: tuple[str, ...] = ()
 
 
-def html(facts: Facts, lang: Lang = "en") -> str:
-    """The whole page."""
-    return _Page(facts, Words(lang)).html()
+def html(facts: ReportFacts, lang: Lang = "en") -> str:
+    """The report's whole HTML page."""
+    return _Page(facts, LanguageTexts(lang)).html()
 
 
 class ReportTable:
-    """Builds a table. A column that holds numbers stands to the right, its head too."""
+    """Builds a table. A column with numbers is aligned to the right, with its heading."""
 
-    def __init__(self, say: Words) -> None:
+    def __init__(self, say: LanguageTexts) -> None:
         self._say = say
 
     def __call__(self, head: Sequence[str], rows: Iterable[Sequence[object]], *, nowrap: int = 0) -> str:
-        """`nowrap`: so many columns, from the left, are never broken."""
+        """The table as HTML; the first `nowrap` columns are never broken into lines."""
         lines = [list(row) for row in rows]
         columns = [[line[n] for line in lines] for n in range(len(head))]
-        numbers = {n for n, column in enumerate(columns) if any(map(_is_number, column))
-                   and all(one == "-" or _is_number(one) for one in column)}  # fmt: skip
+        numbers = {
+            n
+            for n, column in enumerate(columns)
+            if any(map(_is_number, column)) and all(one == "-" or _is_number(one) for one in column)
+        }
         top = "".join(
             f"<th{' class=n' if n in numbers else ''}>{escape(self._say(name))}</th>" for n, name in enumerate(head)
         )
@@ -176,32 +181,45 @@ def _is_number(value: object) -> bool:
 
 
 def _code(text: str) -> str:
-    """Escaped, with what stands between backticks as code."""
+    """Escaped text in which words between backticks are shown as code."""
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 class _Page:
-    def __init__(self, facts: Facts, say: Words) -> None:
+    def __init__(self, facts: ReportFacts, say: LanguageTexts) -> None:
         self._facts = facts
         self._say = say
         self._table = ReportTable(say)
         self._good = all(check.holds for check in facts.checks)
 
     def html(self) -> str:
-        """The page."""
+        """The report's HTML page."""
         say, facts = self._say, self._facts
         parts = (
-            self._head(), self._tiles(), self._money(), self._picture(), self._what(), self._promises(),
-            self._beside(), self._findings(),
-            f"<h1 class=half>{say('For engineers')}</h1>", self._for_engineers(), self._checks(), self._kills(),
-            self._faults(), self._orders(), self._stories(), self._environment(),
-        )  # fmt: skip
+            self._head(),
+            self._tiles(),
+            self._money(),
+            self._picture(),
+            self._what(),
+            self._promises(),
+            self._beside(),
+            self._findings(),
+            f"<h1 class=half>{say('For engineers')}</h1>",
+            self._for_engineers(),
+            self._checks(),
+            self._kills(),
+            self._faults(),
+            self._orders(),
+            self._stories(),
+            self._environment(),
+        )
         title = f"{say('bankgw demo')} {facts.seed}"
         return (
             f'<!doctype html>\n<html lang="{"zh-CN" if say.lang == "zh" else "en"}"><meta charset="utf-8">'
             f'<meta name="viewport" content="width=device-width"><title>{title}</title><style>{_STYLE}</style>\n'
-            + "\n".join(parts) + "\n</html>\n"
-        )  # fmt: skip
+            + "\n".join(parts)
+            + "\n</html>\n"
+        )
 
     def _h2(self, text: str) -> str:
         return f"<h2>{escape(self._say(text))}</h2>"
@@ -218,9 +236,10 @@ class _Page:
     def _head(self) -> str:
         facts, say = self._facts, self._say
         said = (
-            "Every order was carried out once or not at all: nothing was paid twice, nothing was lost." if self._good
+            "Every order was carried out once or not at all: nothing was paid twice, nothing was lost."
+            if self._good
             else "Something does not agree. What was found is listed below; please report it."
-        )  # fmt: skip
+        )
         line = facts.verdict.last_line()
         spans = ", ".join(f"<span>{escape(part)}</span>" for part in line.split(", "))
         other = "银企直联网关" if say.lang == "en" else "bankgw"
@@ -237,8 +256,8 @@ class _Page:
             (f"{len(verdict.fates):,}", "orders"),
             (len(facts.kills), "times the gateway was killed"),
             (sum(row.committed for row in facts.faults), "faults of the banks"),
-            (verdict.count(Wrong.DUPLICATED), "paid twice"),
-            (verdict.count(Wrong.LOST), "lost"),
+            (verdict.count(FindingKind.DUPLICATED), "paid twice"),
+            (verdict.count(FindingKind.LOST), "lost"),
             (f"{facts.lasted_s:.0f} s", "from start to comparison"),
         )
         inner = "".join(
@@ -260,11 +279,10 @@ class _Page:
         return (
             f"<h2>{say('Sums of money')}{'' if several or not names else f' ({names})'}</h2>"
             '<div class="scroll"><table class=money>'
-            f"<tr><th></th>{top}<th>{say('equal')}</th></tr>\n{body}</table></div>"
-            + self._soft("sums")
-        )  # fmt: skip
+            f"<tr><th></th>{top}<th>{say('equal')}</th></tr>\n{body}</table></div>" + self._soft("sums")
+        )
 
-    def _sum(self, row: MoneyRow, found: Sum | None) -> str:
+    def _sum(self, row: MoneyRow, found: PaymentSum | None) -> str:
         if found is None:
             return "<td class=n></td>"
         count = escape(self._say(phrase("{count} payments", count=f"{found.count:,}")))
@@ -276,12 +294,19 @@ class _Page:
 
     def _what(self) -> str:
         facts, say = self._facts, self._say
-        calm = "" if facts.calm_s is None else say(
-            " After {calm:.0f} s the banks behaved, so that the fate of what was under way could be found out.",
-            calm=facts.calm_s,
-        )  # fmt: skip
-        told = escape(say.text("story", orders=len(facts.verdict.fates), banks=len(facts.banks),
-                               kills=len(facts.kills), calm=calm))  # fmt: skip
+        calm = (
+            ""
+            if facts.calm_s is None
+            else say(
+                " After {calm:.0f} s the banks behaved, so that the fate of what was under way could be found out.",
+                calm=facts.calm_s,
+            )
+        )
+        told = escape(
+            say.text(
+                "story", orders=len(facts.verdict.fates), banks=len(facts.banks), kills=len(facts.kills), calm=calm
+            )
+        )
         doubt = escape(say.text("doubt"))
         return f"{self._h2('What happened')}<p>{told}</p><p>{doubt}</p>"
 
@@ -301,8 +326,13 @@ class _Page:
     def _for_engineers(self) -> str:
         facts = self._facts
         asked = sum(sum(answers.values()) for answers in facts.questions.values())
-        said = self._say.text("engineers", commands=facts.commands, published=facts.published_s, questions=asked,
-                         banks=", ".join(facts.banks))  # fmt: skip
+        said = self._say.text(
+            "engineers",
+            commands=facts.commands,
+            published=facts.published_s,
+            questions=asked,
+            banks=", ".join(facts.banks),
+        )
         return f"<p>{escape(said)}</p>"
 
     def _checks(self) -> str:
@@ -330,12 +360,21 @@ class _Page:
         facts, counts = self._facts, self._counts
         rows = [(sort, sum(fates.values()), counts(fates)) for sort, fates in sorted(facts.sorts.items())]
         asked = [(name, sum(answers.values()), counts(answers)) for name, answers in sorted(facts.questions.items())]
-        aside = self._say.text("aside", parked=counts(facts.parked), repeats=facts.repeats,
-                          second=facts.verdict.second_answers, other=facts.verdict.other_form)  # fmt: skip
+        aside = self._say.text(
+            "aside",
+            parked=counts(facts.parked),
+            repeats=facts.repeats,
+            second=facts.verdict.second_answers,
+            other=facts.verdict.other_form,
+        )
         return (
-            self._h2("Orders by kind") + self._table(("kind", "orders", "ended"), rows) + self._soft("sharp")
-            + self._h2("Questions") + self._table(("question", "asked", "answered"), asked) + f"<p>{escape(aside)}</p>"
-        )  # fmt: skip
+            self._h2("Orders by kind")
+            + self._table(("kind", "orders", "ended"), rows)
+            + self._soft("sharp")
+            + self._h2("Questions")
+            + self._table(("question", "asked", "answered"), asked)
+            + f"<p>{escape(aside)}</p>"
+        )
 
     def _stories(self) -> str:
         say, parts = self._say, [self._h2("The files of a few payments")]
@@ -345,10 +384,13 @@ class _Page:
             rows = [(f"{(step.at_ms - start_ms) / 1000:.3f} s", step.what, step.detail) for step in steps]
             order, told = story.fate.order, "nothing" if story.fate.told is None else story.fate.told.value
             about = say(
-                "{bank}, {amount} CNY from {debtor} to {creditor}, told {told}", bank=order.bank,
-                amount=amount_text(order.amounts_minor[0]), debtor=mask(order.debtor), creditor=mask(order.creditor),
+                "{bank}, {amount} CNY from {debtor} to {creditor}, told {told}",
+                bank=order.bank,
+                amount=amount_text(order.amounts_minor[0]),
+                debtor=mask(order.debtor),
+                creditor=mask(order.creditor),
                 told=say(told.replace("_", " ")),
-            )  # fmt: skip
+            )
             why = say(story.why)
             if story.why.startswith(CLIMB):
                 why = f"{say(CLIMB)} {story.why.removeprefix(CLIMB).strip()}"
@@ -366,13 +408,15 @@ class _Page:
 
     def _environment(self) -> str:
         rows = list(self._facts.environment.items())
-        again = self._say("Again: {again}. The same seed writes the same orders; what strikes which of them depends on "
-                          "the time too.", again=f"`{self._facts.again}`")  # fmt: skip
+        again = self._say(
+            "Again: {again}. The same seed writes the same orders; what strikes which of them depends on the time too.",
+            again=f"`{self._facts.again}`",
+        )
         made = self._table(("", ""), rows, nowrap=1)
         return f"{self._h2('Where and how to run it again')}{made}<p>{_code(again)}</p>"
 
 
-def _mark(agrees: bool | None, say: Words) -> str:
+def _mark(agrees: bool | None, say: LanguageTexts) -> str:
     if agrees is None:
         return "<td></td>"
     return f'<td class="{"yes" if agrees else "no"}">{say("yes" if agrees else "NO")}</td>'
@@ -381,20 +425,25 @@ def _mark(agrees: bool | None, say: Words) -> str:
 def _plain(meaning: str) -> str:
     """A fault's meaning without the names of settings."""
     return (
-        meaning.replace("only after `delay_s`", "only after a delay").replace("for `hide_s`", "for a while")
+        meaning.replace("only after `delay_s`", "only after a delay")
+        .replace("for `hide_s`", "for a while")
         .replace("after `return_s`", "after a while")
-    )  # fmt: skip
+    )
 
 
 def _most(item: tuple[str, int]) -> tuple[int, str]:
     return -item[1], item[0]
 
 
-def leak_check(leaks: Sequence[Leak], files: int, secrets: int) -> PromiseCheck:
+def leak_check(leaks: Sequence[LeakedSecret], files: int, secrets: int) -> PromiseCheck:
     """The promise about the raw files."""
     promise = phrase("no account number, name or password can be read in the raw files")
-    found = phrase("{secrets} of them looked for in {files} files, journal and log; {leaks} found", secrets=secrets,
-                   files=files, leaks=len(leaks))  # fmt: skip
+    found = phrase(
+        "{secrets} of them looked for in {files} files, journal and log; {leaks} found",
+        secrets=secrets,
+        files=files,
+        leaks=len(leaks),
+    )
     if not leaks:
         return PromiseCheck(promise, True, found)
     kinds = ", ".join(f"{count} {name}" for name, count in Counter(leak.file for leak in leaks).items())
@@ -416,13 +465,14 @@ def money_check(rows: Sequence[MoneyRow]) -> PromiseCheck:
         )
     wrong = [
         f"{row.currency} {row.share.value}: {_told(row.ordered)}, {_told(row.journal)}, {_told(row.ledgers)}"
-        for row in rows if row.agrees is False
-    ]  # fmt: skip
+        for row in rows
+        if row.agrees is False
+    ]
     found: Said = told[0] if len(told) == 1 and not wrong else "; ".join([*map(str, told), *wrong])
     return PromiseCheck(
         phrase("the sums of money are equal in the orders, the journal and the ledgers"), not wrong, found
     )
 
 
-def _told(found: Sum | None) -> str:
+def _told(found: PaymentSum | None) -> str:
     return "-" if found is None else f"{money_text(found.minor)} in {found.count}"

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from gateway.journal.sql import vault
+from gateway.kernel.sql import vault
 from gateway.simbank.pki import BankPki, make_pki
 from protocols.trial import trial
 
@@ -26,7 +26,7 @@ HOLDERS = ("示例甲公司", "示例乙公司", "示例丙公司", "示例丁�
 
 @dataclass(frozen=True, slots=True)
 class BankPlan:
-    """One bank of the site: how its simulator behaves and what the gateway is told about it, beside its trial.
+    """One bank of the site: its simulator's behaviour, and the gateway's settings for it.
 
     `settings` stand in the bank's own table beside `options`. `watched`: the gateway reads its accounts' entries
     as they are booked.
@@ -46,7 +46,7 @@ class BankPlan:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where everything of one site is."""
+    """The paths of the files and sockets of one site."""
 
     folder: Path
     plans: tuple[BankPlan, ...]
@@ -66,20 +66,20 @@ class Site:
         return self.folder / f"simbank-{bank}.toml"
 
     def ready_file(self, bank: str) -> Path:
-        """Where a simulated bank writes its ports."""
+        """The file into which a simulated bank writes its ports."""
         return self.folder / f"simbank-{bank}.ready.json"
 
     def control(self, bank: str) -> Path:
-        """Where a simulated bank takes commands (gateway.simbank.control)."""
+        """The socket at which a simulated bank takes commands (gateway.simbank.control)."""
         return self.folder / f"simbank-{bank}.sock"
 
     def ledger(self, bank: str) -> Path:
-        """A simulated bank's truth."""
+        """The record of a simulated bank."""
         return self.folder / f"simbank-{bank}.ledger.jsonl"
 
 
 def account_numbers(bank: str, count: int) -> tuple[str, ...]:
-    """Invented own accounts of a bank: they begin with zeros, so no real account can have them.
+    """Invented own accounts of a bank. They begin with zeros, as no real account does.
 
     The rest is scattered: a number that looked like a counter would be found in places where nobody wrote an account.
     """
@@ -91,7 +91,7 @@ def _scattered(bank: str, n: int) -> int:
 
 
 def prepare(folder: Path, plans: tuple[BankPlan, ...]) -> Site:
-    """Make the folder's PKI and the simulators' settings. The gateway's follow with `configure`."""
+    """Make the folder's PKI and the simulators' settings. `configure` writes the gateway's settings later."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     pki = make_pki(folder / "pki", [plan.bank for plan in plans], datetime.now(UTC))
     site = Site(folder, plans)
@@ -102,31 +102,49 @@ def prepare(folder: Path, plans: tuple[BankPlan, ...]) -> Site:
 
 
 def _simulator(site: Site, plan: BankPlan, files: BankPki) -> str:
-    tables: dict[str, Any] = {
-        "bank": plan.bank,
-        "ledger_file": str(site.ledger(plan.bank)),
+    numbers = account_numbers(plan.bank, plan.accounts)
+    accounts = [(number, HOLDERS[n % len(HOLDERS)]) for n, number in enumerate(numbers)]
+    tables = {
+        **simulator_settings(files, accounts, site.ledger(plan.bank), site.control(plan.bank)),
         "ready_file": str(site.ready_file(plan.bank)),
-        "control": str(site.control(plan.bank)),
         "cheap": plan.cheap,
-        "keys": {"bank": str(files.bank_sign_key), "client": str(files.gateway_sign_cert)},
-        "tls": {"cert": str(files.server_cert), "key": str(files.server_key), "client_ca": str(files.ca_cert)},
         "options": {**trial(plan.bank).twin, **plan.twin_options},
-        "accounts": [
-            {"number": number, "holder": HOLDERS[n % len(HOLDERS)], "opening": OPENING}
-            for n, number in enumerate(account_numbers(plan.bank, plan.accounts))
-        ],
         "conduct": {**trial(plan.bank).books, **plan.conduct},
         "faults": dict(plan.faults),
     }
     return toml(tables)
 
 
+def simulator_settings(
+    files: BankPki, accounts: Sequence[tuple[str, str]], ledger: Path, control: Path
+) -> dict[str, Any]:
+    """The settings of a simulated bank that every one has. `accounts` are pairs of number and holder."""
+    return {
+        "bank": files.bank,
+        "ledger_file": str(ledger),
+        "control": str(control),
+        "keys": {
+            "bank": str(files.bank_sign_key),
+            "bank_certificate": str(files.bank_sign_cert),
+            "client": str(files.gateway_sign_cert),
+        },
+        "tls": {"cert": str(files.server_cert), "key": str(files.server_key), "client_ca": str(files.ca_cert)},
+        "accounts": [{"number": number, "holder": holder, "opening": OPENING} for number, holder in accounts],
+    }
+
+
 def configure(
-    site: Site, broker: Mapping[str, Any], senders: Mapping[str, Mapping[str, Any]], *, watch_port: int = 0,
-    journal: Mapping[str, Any] | None = None, node: str = "gw1", may_dial: tuple[str, ...] = (),
+    site: Site,
+    broker: Mapping[str, Any],
+    senders: Mapping[str, Mapping[str, Any]],
+    *,
+    watch_port: int = 0,
+    journal: Mapping[str, Any] | None = None,
+    node: str = "gw1",
+    may_dial: tuple[str, ...] = (),
     more: Mapping[str, Any] | None = None,
-) -> None:  # fmt: skip
-    """Write the gateway's settings for the simulators that are up: their ports are in their ready files.
+) -> None:
+    """Write the gateway's settings for the running simulators, whose ports are in their ready files.
 
     `may_dial`: networks beside the loopback where broker, banks or database stand. `more`: settings of the first level.
     """
@@ -142,7 +160,10 @@ def configure(
         "state_dir": str(site.state),
         **(more or {}),
         "broker": {
-            "host": broker["host"], "port": broker["port"], "vhost": broker["vhost"], "user": daemon["user"],
+            "host": broker["host"],
+            "port": broker["port"],
+            "vhost": broker["vhost"],
+            "user": daemon["user"],
             "password": _secret(secrets / "broker", daemon["password"]),
         },
         "journal": {"vault_key": {"file": str(key)}, **(journal or {})},
@@ -150,17 +171,28 @@ def configure(
         "environment": {"may_dial": list(may_dial)},
         "senders": dict(senders),
         "accounts": [
-            {"number": number, "name": HOLDERS[n % len(HOLDERS)], "company": "jia", "bank": plan.bank,
-             **({} if plan.watched else {"watch": False})}
+            {
+                "number": number,
+                "name": HOLDERS[n % len(HOLDERS)],
+                "company": "jia",
+                "bank": plan.bank,
+                **({} if plan.watched else {"watch": False}),
+            }
             for plan in site.plans
             for n, number in enumerate(account_numbers(plan.bank, plan.accounts))
         ],
-    }  # fmt: skip
+    }
     site.settings.write_text(toml(tables), "utf-8")
     banks = site.folder / "conf.d"
     banks.mkdir(exist_ok=True)
     for plan in site.plans:
         (banks / f"{plan.bank}.toml").write_text(_bank(site, plan, secrets), "utf-8")
+
+
+def describe(folder: Path, broker: Mapping[str, Any]) -> None:
+    """Keep the broker's description in the folder, for a person who starts the site again by hand."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _private(folder / "broker.json", json.dumps(dict(broker), indent=2) + "\n")
 
 
 def _bank(site: Site, plan: BankPlan, secrets: Path) -> str:
@@ -170,11 +202,12 @@ def _bank(site: Site, plan: BankPlan, secrets: Path) -> str:
         "host": "127.0.0.1",
         "ports": ports,
         "tls": {
-            "ca_file": str(files.ca_cert), "certificate": str(files.client_cert),
+            "ca_file": str(files.ca_cert),
+            "certificate": str(files.client_cert),
             "key": {"file": str(files.client_key)},
         },
         **plan.lane,
-    }  # fmt: skip
+    }
     known = trial(plan.bank)
     options = {**known.options, **plan.options}
     table: dict[str, Any] = {"protocol": plan.bank, **plan.settings, "options": options, "lanes": {"main": lane}}
@@ -191,10 +224,14 @@ def _bank(site: Site, plan: BankPlan, secrets: Path) -> str:
 
 
 def _secret(file: Path, text: str) -> dict[str, str]:
+    _private(file, text)
+    return {"file": str(file)}
+
+
+def _private(file: Path, text: str) -> None:
     handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(handle, "w", encoding="utf-8") as out:
         out.write(text)
-    return {"file": str(file)}
 
 
 def toml(tables: Mapping[str, Any]) -> str:

@@ -21,7 +21,7 @@ _DOUBT = (State.IN_DOUBT, State.ESCALATED)
 
 
 class AmountShare(StrEnum):
-    """A part of what was ordered. CAME_BACK is a part of PAID, the others add up to TOTAL."""
+    """A part of the ordered money. CAME_BACK is a part of PAID; the others add up to TOTAL."""
 
     PAID = "carried out"
     CAME_BACK = "of this, came back later"
@@ -31,37 +31,38 @@ class AmountShare(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Sum:
-    """So many payments, so much money."""
+class PaymentSum:
+    """A number of payments and their sum."""
 
     count: int = 0
     minor: int = 0
 
-    def plus(self, minor: int) -> Sum:
-        """With one payment more."""
-        return Sum(self.count + 1, self.minor + minor)
+    def plus(self, minor: int) -> PaymentSum:
+        """The sum after adding one payment."""
+        return PaymentSum(self.count + 1, self.minor + minor)
 
 
 @dataclass(frozen=True, slots=True)
 class MoneyRow:
-    """One share in one currency by the three accounts; None where an account does not say it."""
+    """One part of the money in one currency, as stated by the three accounts; None where an account does not state
+    it."""
 
     currency: str
     share: AmountShare
-    ordered: Sum
-    journal: Sum | None
-    ledgers: Sum | None
+    ordered: PaymentSum
+    journal: PaymentSum | None
+    ledgers: PaymentSum | None
 
     @property
     def agrees(self) -> bool | None:
-        """Whether the accounts that must say the same do; None where nothing is compared."""
+        """Whether the accounts that must be equal are equal; None where nothing is compared."""
         if self.share in (AmountShare.PAID, AmountShare.CAME_BACK):
             return self.ordered == self.journal == self.ledgers
         return self.ordered == self.journal if self.share is AmountShare.IN_DOUBT else None
 
 
 def sums(verdict: Verdict, executed: Iterable[Executed], journal: Iterable[Journalled]) -> tuple[MoneyRow, ...]:
-    """The rows, currency by currency."""
+    """The table's rows for each currency."""
     rows = tuple(journal)
     doubted = {fate.order.creditor for fate in verdict.fates if fate.in_doubt}
     ordered = _add(one for fate in verdict.fates for one in _of_fate(fate, rows))
@@ -73,13 +74,13 @@ def sums(verdict: Verdict, executed: Iterable[Executed], journal: Iterable[Journ
     return tuple(_rows(currencies or [ORDERED_IN], ordered, journalled, booked))
 
 
-_Sums = Mapping[tuple[str, AmountShare], Sum]
+_Sums = Mapping[tuple[str, AmountShare], PaymentSum]
 
 
 def _add(parts: Iterable[tuple[str, AmountShare, int]]) -> _Sums:
-    found: dict[tuple[str, AmountShare], Sum] = {}
+    found: dict[tuple[str, AmountShare], PaymentSum] = {}
     for currency, share, minor in parts:
-        found[currency, share] = found.get((currency, share), Sum()).plus(minor)
+        found[currency, share] = found.get((currency, share), PaymentSum()).plus(minor)
     return found
 
 
@@ -116,10 +117,15 @@ def _rows(currencies: Iterable[str], ordered: _Sums, journal: _Sums, ledgers: _S
         for share in AmountShare:
             at = currency, share
             compared = share not in (AmountShare.NOT_PAID, AmountShare.TOTAL)
-            yield MoneyRow(currency, share, ordered.get(at, Sum()), journal.get(at, Sum()) if compared else None,
-                           ledgers.get(at, Sum()) if compared else None)  # fmt: skip
+            yield MoneyRow(
+                currency,
+                share,
+                ordered.get(at, PaymentSum()),
+                journal.get(at, PaymentSum()) if compared else None,
+                ledgers.get(at, PaymentSum()) if compared else None,
+            )
 
 
 def money_text(minor: int) -> str:
-    """Minor units with thousands apart, as people read money."""
+    """Minor units with thousands separators."""
     return f"{minor // 100:,}.{minor % 100:02d}"

@@ -16,7 +16,7 @@ _MOST_RADIUS = 7.0
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """When things happened, in seconds from the start.
+    """The times of events, in seconds from the start.
 
     `taken` and `settled` have one time an order, `faults` pairs of a time and how many faults the banks committed in
     the second before; `kills` a kill with when the gateway was heard again, None if it never was.
@@ -36,14 +36,15 @@ def svg(line: Timeline, say: Say) -> str:
     most = max(len(line.taken), len(line.settled), 1)
     at = _Scale(last_s, most)
     parts = [
-        *(_kill(at, n, kill, say) for n, kill in enumerate(line.kills, start=1)), _axes(at, last_s, most),
+        *(_kill(at, n, kill, say) for n, kill in enumerate(line.kills, start=1)),
+        _axes(at, last_s, most),
         "" if line.calm_s is None else _upright(at, line.calm_s, "calm"),
-        _curve(at, line.taken, last_s, "taken"), _curve(at, line.settled, last_s, "settled"), *_faults(at, line.faults),
-    ]  # fmt: skip
+        _curve(at, line.taken, last_s, "taken"),
+        _curve(at, line.settled, last_s, "settled"),
+        *_faults(at, line.faults),
+    ]
     title = say("Orders taken and settled over time, with the banks' faults and the kills")
-    legend = "".join(
-        f"<li><i class={name}></i>{escape(say(text))}</li>" for name, text in _LEGEND if _has(line, name)
-    )
+    legend = "".join(f"<li><i class={name}></i>{escape(say(text))}</li>" for name, text in _LEGEND if _has(line, name))
     return (
         f'<figure class=time><svg viewBox="0 0 {_WIDTH:g} {_HEIGHT:g}" role="img" aria-label="{escape(title)}">'
         f"{''.join(parts)}</svg><figcaption><ul>{legend}</ul></figcaption></figure>"
@@ -80,11 +81,11 @@ def _curve(at: _Scale, times: Iterable[float], last_s: float, name: str) -> str:
     for n, time_s in enumerate(sorted(times), start=1):
         points.append((time_s, n))
     points.append((last_s, points[-1][1]))
-    # A point a pixel is enough.
+    # One point for each pixel is enough.
     kept = {round(at.x(time_s)): at.y(count) for time_s, count in points}
     drawn, before = list[str](), at.y(0)
     for x, y in kept.items():
-        # Level while nothing happens: a slope would say that something did.
+        # The line is level while nothing happens, because a slope would mean that something did.
         drawn += [f"{x - 1},{before:.1f}"] if y != before and x - 1 not in kept else []
         drawn.append(f"{x},{y:.1f}")
         before = y
@@ -97,13 +98,14 @@ def _axes(at: _Scale, last_s: float, most: int) -> str:
     base = at.y(0)
     ticks = "".join(
         f'<text x="{at.x(n):.0f}" y="{_HEIGHT - 8:g}" text-anchor="middle">{n} s</text>'
-        for n in range(0, int(last_s) + 1, step_s) if at.x(n) < _WIDTH - 14
-    )  # fmt: skip
+        for n in range(0, int(last_s) + 1, step_s)
+        if at.x(n) < _WIDTH - 14
+    )
     counts = "".join(
         f'<text x="{_LEFT - 6:g}" y="{at.y(count) + 4:.0f}" text-anchor="end">{count}</text>'
         f"{_level('grid', at.y(count))}"
         for count in sorted({0, most // 2, most})
-    )  # fmt: skip
+    )
     return f"{counts}{ticks}{_level('axis', base)}"
 
 

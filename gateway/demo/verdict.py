@@ -21,7 +21,7 @@ from protocols.twin import Booked
 
 @dataclass(frozen=True, slots=True)
 class Executed:
-    """One time a bank acted on an instruction, and where that stands at the time of comparison."""
+    """One execution of an instruction by a bank, with its state at the time of comparison."""
 
     bank: str
     reference: str
@@ -34,7 +34,7 @@ class Executed:
 
 @dataclass(frozen=True, slots=True)
 class Journalled:
-    """One payment as the gateway's journal has it. `sends` leaves out attempts of which not one byte was written.
+    """One payment in the gateway's journal. `sends` leaves out attempts of which not one byte was written.
 
     `unfit` says of each repeat what was wrong with it: the bank's rules did not allow it, or its bytes were others.
     """
@@ -52,8 +52,8 @@ class Journalled:
     sender: str = ""
 
 
-class Wrong(StrEnum):
-    """What a finding says: money moved twice, an order or command nobody answers for, or accounts that differ."""
+class FindingKind(StrEnum):
+    """The kind of a finding: money moved twice, an order or command without an answer, or accounts that differ."""
 
     DUPLICATED = "duplicated"
     LOST = "lost"
@@ -62,16 +62,17 @@ class Wrong(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BrokenPromise:
-    """Something that must not be: about which order or command, and what exactly."""
+    """One violation of a promise: the order or command, and the description."""
 
-    wrong: Wrong
+    wrong: FindingKind
     about: str
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class OrderResult:
-    """What became of one order. `told` is the state with the highest `seq` that the ERP heard, None if it heard none.
+    """The result of one order. `told` is the state with the highest `seq` that the ERP received, None if it received
+    none.
 
     `booked` is where the bank's (only) execution stands, None if the bank never got it.
     """
@@ -84,13 +85,13 @@ class OrderResult:
 
     @property
     def in_doubt(self) -> bool:
-        """Nobody knows yet, and the ERP was told so."""
+        """Whether the outcome is still unknown, and an event told the ERP so."""
         return self.told in _DOUBT
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Every order's fate and every finding.
+    """The result of every order, and all findings.
 
     `answers` counts the answers by outcome; `second_answers` those beyond the first to one command, `other_form` those
     in JSON to a command in XML or the other way round.
@@ -103,11 +104,11 @@ class Verdict:
     other_form: int = 0
 
     def told(self, *states: State) -> int:
-        """How many orders ended in one of these states, by the ERP's account."""
+        """The number of orders whose last state in the ERP's messages is one of these."""
         return sum(fate.told in states for fate in self.fates)
 
-    def count(self, wrong: Wrong) -> int:
-        """How many orders or commands a kind of finding is about."""
+    def count(self, wrong: FindingKind) -> int:
+        """The number of orders or commands with this kind of finding."""
         return len({finding.about for finding in self.findings if finding.wrong is wrong})
 
     @property
@@ -116,24 +117,28 @@ class Verdict:
         return not self.findings
 
     def last_line(self) -> str:
-        """The demo's last line. Money that came back was settled first and is counted there; withdrawn and expired
-        orders were turned away unsent and are counted as rejected.
+        """The demo's last line.
+
+        Money that came back was settled first and is counted there. Withdrawn and expired orders never left and are
+        counted as rejected.
         """
         return (
             f"demo: {len(self.fates)} orders, {self.told(*SETTLED)} settled, {self.told(State.FAILED)} failed, "
             f"{self.told(*REJECTED)} rejected, {self.told(*_DOUBT)} in doubt, "
-            f"{self.count(Wrong.DUPLICATED)} duplicated, {self.count(Wrong.LOST)} lost"
+            f"{self.count(FindingKind.DUPLICATED)} duplicated, {self.count(FindingKind.LOST)} lost"
         )
 
     def breakdown(self) -> Phrase:
-        """What the last line puts together."""
+        """The parts that the last line adds up."""
         unbooked = sum(fate.in_doubt and fate.booked is None for fate in self.fates)
         return phrase(
             "settled includes {back} that came back later; rejected includes {withdrawn} withdrawn and {expired} "
             "expired unsent; of those in doubt the bank never booked {unbooked}",
-            back=self.told(State.RETURNED, State.REVERSED), withdrawn=self.told(State.CANCELLED),
-            expired=self.told(State.EXPIRED), unbooked=unbooked,
-        )  # fmt: skip
+            back=self.told(State.RETURNED, State.REVERSED),
+            withdrawn=self.told(State.CANCELLED),
+            expired=self.told(State.EXPIRED),
+            unbooked=unbooked,
+        )
 
 
 SETTLED = (State.SETTLED, State.RETURNED, State.REVERSED)
@@ -152,23 +157,31 @@ MAY_BE: Mapping[State, frozenset[Booked | None]] = {
     State.RETURNED: frozenset({Booked.RETURNED}),
     State.REVERSED: frozenset({Booked.RETURNED}),
 }
-"""What the bank may have done about a payment of which the gateway knows the end."""
+"""The bank's possible executions of a payment whose end the gateway knows."""
 _AFTER_FINAL = {State.SETTLED: frozenset({State.RETURNED, State.REVERSED})}
 
 
 def judge(
-    story: Story, heard: Sequence[ReceivedNews], executed: Iterable[Executed], journal: Iterable[Journalled],
+    story: Story,
+    heard: Sequence[ReceivedNews],
+    executed: Iterable[Executed],
+    journal: Iterable[Journalled],
     waiting: frozenset[str] = frozenset(),
-) -> Verdict:  # fmt: skip
-    """Compare line by line. `heard` holds each message once; `waiting` are orders that may be held at the end."""
+) -> Verdict:
+    """Compare the ERP's messages, the banks' executions and the journal. `heard` holds each message once; `waiting` are
+    orders that may be held at the end."""
     return _Comparison(story, heard, executed, journal, waiting).verdict()
 
 
 class _Comparison:
     def __init__(
-        self, story: Story, heard: Sequence[ReceivedNews], executed: Iterable[Executed], journal: Iterable[Journalled],
+        self,
+        story: Story,
+        heard: Sequence[ReceivedNews],
+        executed: Iterable[Executed],
+        journal: Iterable[Journalled],
         waiting: frozenset[str],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._story = story
         self._waiting = waiting
         self._events: dict[str, list[ReceivedNews]] = {}
@@ -197,7 +210,7 @@ class _Comparison:
         self._strangers()
         return Verdict(fates, tuple(self._found), dict(self._outcomes), self._second, self._other_form)
 
-    def _say(self, wrong: Wrong, about: str, text: str) -> None:
+    def _say(self, wrong: FindingKind, about: str, text: str) -> None:
         self._found.append(BrokenPromise(wrong, about, text))
 
     # ---- commands and their answers ----
@@ -206,7 +219,7 @@ class _Comparison:
         found = [one for one in self._answers.get(command.message_id, ()) if answers(command, one)]
         name = f"{command.key} {command.message_id}"
         if not found:
-            self._say(Wrong.LOST, name, f"no answer at all ({command.order_id})")
+            self._say(FindingKind.LOST, name, f"no answer at all ({command.order_id})")
             return
         self._second += len(found) - 1
         if command.answer is ExpectedAnswer.REPLY:
@@ -215,7 +228,7 @@ class _Comparison:
         self._outcomes.update(sorted(outcomes))
         for unexpected in sorted(outcomes - command.expect):
             wanted = " or ".join(sorted(command.expect))
-            self._say(Wrong.DISAGREES, command.order_id, f"{name} was answered {unexpected}, right is {wanted}")
+            self._say(FindingKind.DISAGREES, command.order_id, f"{name} was answered {unexpected}, right is {wanted}")
 
     # ---- one order ----
 
@@ -229,7 +242,7 @@ class _Comparison:
         booked = executions[0].booked if executions else None
         self._told_and_booked(order, told, booked)
         for text in (*_content_faults(order, executions, rows), *_journal_faults(events, told, rows)):
-            self._say(Wrong.DISAGREES, order.id, text)
+            self._say(FindingKind.DISAGREES, order.id, text)
         reference = executions[0].reference if executions else rows[0].reference if rows else None
         return OrderResult(order, told, booked, payments[0] if payments else None, reference)
 
@@ -241,15 +254,15 @@ class _Comparison:
     def _told_and_booked(self, order: DemoOrder, told: State | None, booked: Booked | None) -> None:
         at_bank = "the bank never got it" if booked is None else f"the bank's book says {booked.value}"
         if told is None:
-            self._say(Wrong.LOST, order.id, f"the ERP heard nothing about it; {at_bank}")
+            self._say(FindingKind.LOST, order.id, f"the ERP heard nothing about it; {at_bank}")
         elif told in _DOUBT or (told is State.HELD and booked is None and order.id in self._waiting):
             return
         elif not STATE_TABLE[told].final:
-            self._say(Wrong.LOST, order.id, f"ended as {told.value}, neither final nor in doubt; {at_bank}")
+            self._say(FindingKind.LOST, order.id, f"ended as {told.value}, neither final nor in doubt; {at_bank}")
         elif booked not in MAY_BE[told]:
-            self._say(Wrong.DISAGREES, order.id, f"the ERP was told {told.value}; {at_bank}")
+            self._say(FindingKind.DISAGREES, order.id, f"the ERP was told {told.value}; {at_bank}")
         if not order.carried and booked is not None:
-            self._say(Wrong.DISAGREES, order.id, f"{order.sort}: must not reach a bank; {at_bank}")
+            self._say(FindingKind.DISAGREES, order.id, f"{order.sort}: must not reach a bank; {at_bank}")
 
     def _strangers(self) -> None:
         known = {order.creditor for order in self._story.orders}
@@ -257,13 +270,13 @@ class _Comparison:
         for creditor in self._executed.keys() - known:
             for execution in self._executed[creditor]:
                 text = f"{execution.bank} executed a payment that no order wanted"
-                self._say(Wrong.DISAGREES, execution.reference, text)
+                self._say(FindingKind.DISAGREES, execution.reference, text)
         for order_id in sorted((self._events.keys() | self._journal.keys()) - ids):
-            self._say(Wrong.DISAGREES, order_id, "the gateway speaks of an order that nobody sent")
+            self._say(FindingKind.DISAGREES, order_id, "the gateway speaks of an order that nobody sent")
 
 
 def is_news(one: ReceivedNews) -> bool:
-    """Whether this is an event of a payment that the ERP ordered; a repeated command's answer is not."""
+    """Whether the message is an event of a payment that the ERP ordered. The answer to a repeated command is not."""
     if one.where is not ExpectedAnswer.EVENT or "payment" not in one.said:
         return False
     return one.said.get("replayed") is not True and one.said.get("sender") != TREASURY
@@ -278,7 +291,7 @@ def outcome(one: ReceivedNews) -> str:
 
 
 def answers(command: DemoCommand, one: ReceivedNews) -> bool:
-    """Whether this is the answer, where it must be found, to a command it names."""
+    """Whether the message is an answer to a command that it names, and arrived where it must."""
     if one.where is not command.answer:
         return False
     return one.where is not ExpectedAnswer.EVENT or one.name in (
@@ -288,33 +301,33 @@ def answers(command: DemoCommand, one: ReceivedNews) -> bool:
     )
 
 
-def _sequence_faults(events: Sequence[ReceivedNews]) -> Iterator[tuple[Wrong, str]]:
-    """Gaps in the numbers, numbers given to two states, and words that contradict an earlier final one."""
+def _sequence_faults(events: Sequence[ReceivedNews]) -> Iterator[tuple[FindingKind, str]]:
+    """Missing numbers, numbers of two states, and messages that contradict an earlier final one."""
     numbers = [int(one.said["seq"]) for one in events]
     if numbers and sorted(set(numbers)) != list(range(1, max(numbers) + 1)):
-        yield Wrong.DISAGREES, f"the events' numbers have a gap: {sorted(set(numbers))}"
+        yield FindingKind.DISAGREES, f"the events' numbers have a gap: {sorted(set(numbers))}"
     by_number: dict[int, set[str]] = {}
     for number, one in zip(numbers, events, strict=True):
         by_number.setdefault(number, set()).add(one.name)
     for number, names in by_number.items():
         if len(names) > 1:
-            yield Wrong.DISAGREES, f"number {number} was given to {' and '.join(sorted(names))}"
+            yield FindingKind.DISAGREES, f"number {number} was given to {' and '.join(sorted(names))}"
     last: State | None = None
     for one in events:
         state = State(one.said["state"])
         if one.name == CORRECTION_EVENT:
-            yield Wrong.DISAGREES, "the gateway published a correction: the bank contradicted itself"
+            yield FindingKind.DISAGREES, "the gateway published a correction: the bank contradicted itself"
         elif last is not None and STATE_TABLE[last].final and state not in (last, *_AFTER_FINAL.get(last, ())):
-            yield Wrong.DISAGREES, f"told {last.value}, which is final, and then {state.value}"
+            yield FindingKind.DISAGREES, f"told {last.value}, which is final, and then {state.value}"
         last = state
 
 
-def _twice(payments: Sequence[str], executions: Sequence[Executed]) -> Iterator[tuple[Wrong, str]]:
+def _twice(payments: Sequence[str], executions: Sequence[Executed]) -> Iterator[tuple[FindingKind, str]]:
     if len(executions) > 1:
         references = ", ".join(execution.reference for execution in executions)
-        yield Wrong.DUPLICATED, f"{executions[0].bank} executed it {len(executions)} times ({references})"
+        yield FindingKind.DUPLICATED, f"{executions[0].bank} executed it {len(executions)} times ({references})"
     if len(payments) > 1:
-        yield Wrong.DUPLICATED, f"one order became {len(payments)} payments: {', '.join(payments)}"
+        yield FindingKind.DUPLICATED, f"one order became {len(payments)} payments: {', '.join(payments)}"
 
 
 def _content_faults(order: DemoOrder, executions: Sequence[Executed], rows: Sequence[Journalled]) -> Iterator[str]:
@@ -323,7 +336,7 @@ def _content_faults(order: DemoOrder, executions: Sequence[Executed], rows: Sequ
             yield f"executed by {execution.bank} from another account than the order's"
         if execution.minor not in order.amounts_minor:
             yield f"{execution.bank} moved {execution.minor} minor units, the order says {order.amounts_minor}"
-        # A line of a bundle need not carry our reference; then account and amount say which one it is.
+        # A line of a bundle may lack our reference; then account and amount identify it.
         if rows and order.kind in _ALONE and execution.reference not in {row.reference for row in rows}:
             yield f"{execution.bank} has it under {execution.reference}, the journal does not"
     if executions and not rows:

@@ -1,4 +1,4 @@
-"""`bankgw demo --console`: after the play, the web pages over what it left, with people and payments to approve.
+"""`bankgw demo --console`: after the play, the web pages with its results, and with people and payments to approve.
 
 The daemon starts again, and beside it the query process, the console and the approval page, all on 127.0.0.1. It ends
 by itself after some minutes, or on Ctrl-C. Names and passwords are good for this run only.
@@ -22,7 +22,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from twisted.internet.defer import CancelledError, Deferred
 
-from gateway.clock import Clock
 from gateway.control.client import ControlClient, NoDaemon, Refused
 from gateway.control.offline import journal_access, journal_writer
 from gateway.demo import approvals, daily_operations, processes, stage
@@ -30,15 +29,16 @@ from gateway.demo.erp import Erp
 from gateway.demo.orders import BRANCH, PAYEES, SUBMIT, amount_text
 from gateway.demo.processes import Child, NotStarted
 from gateway.demo.site import Site
-from gateway.journal.commit.store import Tx
-from gateway.journal.people import password_factors, persons
-from gateway.journal.people.password_factors import PasswordFactor
-from gateway.people import grants, one_time_codes, passwords
+from gateway.kernel.clock import Clock
+from gateway.kernel.commit.store import Tx
+from gateway.kernel.tasks import sleep
+from gateway.people.rows import password_factors, persons
+from gateway.people.rows.password_factors import PasswordFactor
+from gateway.people.rules import grants, one_time_codes, passwords
 from gateway.settings import load, socket_of
-from gateway.tasks import sleep
 
 YOU, COLLEAGUE = "chen", "lin"
-"""Both approve. The colleague signs outside of a browser once you have."""
+"""The two approvers. The colleague signs outside of a browser after you."""
 MINUTES = 30
 PAYROLL_LINES = 500
 _FIRST_PORTS = (9470, 9471)
@@ -52,7 +52,7 @@ Threaded = Callable[[Callable[[], Any]], Deferred[Any]]
 
 @dataclass(frozen=True, slots=True)
 class DemoPages:
-    """Where the two sites of this run are."""
+    """The addresses of this run's two sites."""
 
     console_port: int
     approval_port: int
@@ -68,7 +68,7 @@ class DemoPages:
         return f"http://approve.localhost:{self.approval_port}"
 
     def settings(self) -> Mapping[str, Any]:
-        """What the gateway is told of them."""
+        """The gateway's settings for the pages."""
         return {"web": {"console_origin": self.console, "approval_origin": self.approval}}
 
     def children(self, site: Site) -> tuple[Child, ...]:
@@ -76,10 +76,17 @@ class DemoPages:
         daemon, query = (str(site.state / name) for name in ("web.sock", "query.sock"))
         words = {
             "query": ("query", "--config", str(site.settings)),
-            "console": ("console", "--daemon-socket", daemon, "--query-socket", query, "--port",
-                        str(self.console_port)),
+            "console": (
+                "console",
+                "--daemon-socket",
+                daemon,
+                "--query-socket",
+                query,
+                "--port",
+                str(self.console_port),
+            ),
             "approval page": ("approval-page", "--daemon-socket", daemon, "--port", str(self.approval_port)),
-        }  # fmt: skip
+        }
         return tuple(
             Child(name, (sys.executable, "-m", "gateway", *said), site.folder / f"{name.replace(' ', '-')}.log")
             for name, said in words.items()
@@ -87,7 +94,7 @@ class DemoPages:
 
 
 def free_ports() -> DemoPages:
-    """The usual ports where they are free, else two that nobody listens on now."""
+    """Two ports for the pages: the usual ones if they are free, else two that are free now."""
     return DemoPages(*(_free(port) for port in _FIRST_PORTS))
 
 
@@ -108,7 +115,7 @@ def _free(port: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class DemoPeople:
-    """The keys of both, and with what you sign in to the console."""
+    """The approval keys of both demo persons, and the factors with which the reader signs in to the console."""
 
     key_file: Path
     colleague: Ed25519PrivateKey
@@ -116,12 +123,13 @@ class DemoPeople:
     secret: str
 
     def code(self, now_ms: int) -> str:
-        """The present one-time code, as your telephone would show it."""
+        """The present one-time code, as a telephone would show it."""
         return one_time_codes.code_at(self.secret, now_ms // 1000 // one_time_codes.STEP_S)
 
 
 def enrol(site: Site, *, policy_there: bool) -> DemoPeople:
-    """Enrol both while the daemon is stopped; with a policy, unless the play had one. Raises NotWritten, NoAccess."""
+    """Enrol both persons while the daemon is stopped. Put a policy in force unless the demo's run has one. Raises
+    NotWritten, NoAccess."""
     if not policy_there:
         approvals.put_in_force(site.settings)
     mine, theirs = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
@@ -132,18 +140,18 @@ def enrol(site: Site, *, policy_there: bool) -> DemoPeople:
     made = DemoPeople(file, theirs, secrets.token_hex(8), one_time_codes.secret_of(secrets.token_bytes(20)))
     factor = PasswordFactor(YOU, passwords.hashed(made.password, secrets.token_bytes(16)), made.secret, confirmed=True)
 
-    def unit(tx: Tx) -> None:
+    def enrol_both(tx: Tx) -> None:
         for name, uid, key in ((YOU, YOUR_UID, mine), (COLLEAGUE, _COLLEAGUES_UID, theirs)):
             one = persons.Person(name, uid, key.public_key().public_bytes_raw(), enrolled=True, at_ms=tx.now_ms)
             said = persons.enrol(tx, name, uid, one.key, _ACTOR)
             assert isinstance(said, persons.Person), "nobody of this name was enrolled before"
             after = replace(said, enrolled=True, grants=grants.parse("approver@*"))
             persons.change(tx, after, "person.confirmed", _ACTOR, {"key": after.fingerprint, "roles": "approver@*"})
-        password_factors.write(tx, factor, "person.password_set", _ACTOR)
+        password_factors.store_factor(tx, factor, "person.password_set", _ACTOR)
 
     settings = load(site.settings)
     url, vault = journal_access.url_of(settings, None), journal_access.vault_of(settings, None)
-    journal_writer.write(settings, url, vault, unit)
+    journal_writer.commit_offline(settings, url, vault, enrol_both)
     return made
 
 
@@ -151,7 +159,7 @@ def enrol(site: Site, *, policy_there: bool) -> DemoPeople:
 
 
 def orders(banks: tuple[str, ...], run: str, now: datetime) -> Iterator[tuple[str, str, bytes]]:
-    """Command, message id and body: a payment that one person approves, one that two approve, a payroll that two do."""
+    """Command, message id and body of a payment for one approver, one for two approvers, and a payroll for two."""
     bank = next((one for one in banks if daily_operations.PAYROLL in stage.manners(one).daily), banks[0])
     made = stage.stage((bank,), run, now, approvals.MAKER)
     debtor = made.accounts[bank][0]
@@ -159,10 +167,18 @@ def orders(banks: tuple[str, ...], run: str, now: datetime) -> Iterator[tuple[st
     digits = stage.manners(bank).payee_digits
     for n, (name, minor) in enumerate((("ONE", _ONE_MINOR), ("TWO", _TWO_MINOR))):
         fields: dict[str, Any] = {
-            **head, "id": f"{name}-{run}", "amount": amount_text(minor), "purpose": "货款",
-            "creditor": {"account": _payee(n, digits), "name": PAYEES[n], "bank_name": BRANCH, "cnaps": "000000000000",
-                         "kind": "corporate"},
-        }  # fmt: skip
+            **head,
+            "id": f"{name}-{run}",
+            "amount": amount_text(minor),
+            "purpose": "货款",
+            "creditor": {
+                "account": _payee(n, digits),
+                "name": PAYEES[n],
+                "bank_name": BRANCH,
+                "cnaps": "000000000000",
+                "kind": "corporate",
+            },
+        }
         for pointer, value in stage.manners(bank).wants.items():
             side, _, field = pointer.strip("/").partition("/")
             (fields[side] if field else fields)[field or side] = value
@@ -170,19 +186,26 @@ def orders(banks: tuple[str, ...], run: str, now: datetime) -> Iterator[tuple[st
     if daily_operations.PAYROLL in stage.manners(bank).daily:
         minors = [20_001 + n for n in range(PAYROLL_LINES)]
         body = {
-            **head, "id": f"PAYROLL-{run}", "purpose": daily_operations.PURPOSES[daily_operations.PAYROLL],
-            "count": len(minors), "sum": amount_text(sum(minors)), "items": [
-                {"id": f"PAYROLL-{run}-{n}", "amount": amount_text(minor),
-                 "creditor": {"account": _payee(1_000 + n, digits), "name": PAYEES[n % len(PAYEES)]}}
+            **head,
+            "id": f"PAYROLL-{run}",
+            "purpose": daily_operations.PURPOSES[daily_operations.PAYROLL],
+            "count": len(minors),
+            "sum": amount_text(sum(minors)),
+            "items": [
+                {
+                    "id": f"PAYROLL-{run}-{n}",
+                    "amount": amount_text(minor),
+                    "creditor": {"account": _payee(1_000 + n, digits), "name": PAYEES[n % len(PAYEES)]},
+                }
                 for n, minor in enumerate(minors, 1)
             ],
-        }  # fmt: skip
+        }
         command = daily_operations.COMMANDS[daily_operations.PAYROLL]
         yield command, f"{run}-pages-payroll", json.dumps(body, ensure_ascii=False).encode()
 
 
 def _payee(n: int, digits: int) -> str:
-    """An account that no order of the play has: those begin with another digit after the zeros."""
+    """An account that no order of the demo's run pays, because their accounts have another digit after the zeros."""
     return f"0000{n + 1:0{digits - 4}d}"
 
 
@@ -190,8 +213,11 @@ def _payee(n: int, digits: int) -> str:
 
 
 class Colleague:
-    """Signs with an own key, outside of a browser, what you approved and what needs one more. It brings the signatures
-    as an ERP would."""
+    """Signs requests that the reader has approved and that need one more signature, with a key of its own and outside
+    of a browser.
+
+    It sends the signatures as an ERP would.
+    """
 
     def __init__(self, control: ControlClient, erp: Erp, key: Ed25519PrivateKey, run: str, say: SayLine) -> None:
         self._control = control
@@ -201,8 +227,8 @@ class Colleague:
         self._say = say
         self._signed: set[str] = set()
 
-    async def look(self, threaded: Threaded) -> None:
-        """Sign what is due now."""
+    async def sign_due(self, threaded: Threaded) -> None:
+        """Sign the requests that need this signature now."""
         for shown in await threaded(self._due):
             request = str(shown["request"])
             body = approvals.signed(shown, COLLEAGUE, self._key)
@@ -227,8 +253,8 @@ class Colleague:
 
 
 @dataclass(frozen=True, slots=True)
-class PagesWish:
-    """What the play hands over: its site and banks, an ERP of its own for this part, and for how long."""
+class PagesRequest:
+    """The inputs from the demo's run: its site and banks, an ERP for this part, and the duration."""
 
     site: Site
     banks: tuple[str, ...]
@@ -238,8 +264,8 @@ class PagesWish:
     policy_there: bool
 
 
-async def serve(pages: DemoPages, wish: PagesWish, clock: Clock, threaded: Threaded, say: SayLine) -> None:
-    """Start everything, say where to look and how to sign in, and wait. Ends in order on a cancellation (Ctrl-C).
+async def serve(pages: DemoPages, wish: PagesRequest, clock: Clock, threaded: Threaded, say: SayLine) -> None:
+    """Start everything, print the addresses and how to sign in, and wait. Ends in order on a cancellation (Ctrl-C).
 
     Raises NotStarted, and what enrolling raises.
     """
@@ -278,7 +304,7 @@ async def _wait(
         if (code := people.code(clock.now_ms())) != told:
             told = code
             say(f"one-time code {code}")
-        await colleague.look(threaded)
+        await colleague.sign_due(threaded)
         await sleep(clock, _LOOK_S)
 
 
@@ -286,7 +312,7 @@ async def _until(clock: Clock, child: Child, good: Callable[[], bool]) -> None:
     until_s = clock.monotonic_s() + _PATIENCE_S
     while not good():
         if child.ended() is not None or clock.monotonic_s() > until_s:
-            raise NotStarted(f"{child.name} did not come up; it said:\n{child.tail()}")
+            raise NotStarted(f"{child.name} did not start; its output:\n{child.tail()}")
         await sleep(clock, 0.1)
 
 
@@ -306,10 +332,10 @@ def _is_there(place: Path | int) -> bool:
         return line.connect_ex(("127.0.0.1", place)) == 0
 
 
-def guide(pages: DemoPages, people: DemoPeople, wish: PagesWish) -> Iterator[str]:
-    """Where to look and how to sign in."""
+def guide(pages: DemoPages, people: DemoPeople, wish: PagesRequest) -> Iterator[str]:
+    """The text with the pages' addresses, and how to sign in."""
     settings = wish.site.settings
-    # The program that runs now: a checkout's is not on the search path of the other terminal.
+    # The running program, because a checkout's program is not on the search path of another terminal.
     beside = Path(sys.executable).with_name("bankgw")
     program = beside if beside.exists() else "bankgw"
     yield ""
@@ -317,6 +343,8 @@ def guide(pages: DemoPages, people: DemoPeople, wish: PagesWish) -> Iterator[str
     yield f"approval page  {pages.approval}/passkey   make a passkey there as {YOU}, and bind the code that it shows:"
     yield f"  {program} login --config {settings} --key {people.key_file} --page approval --passkey CODE"
     yield f"  (with all of these words, in another terminal), then sign in at {pages.approval}"
-    yield (f"to approve     ONE-{wish.run} is yours alone; TWO-{wish.run} and PAYROLL-{wish.run} of {PAYROLL_LINES} "
-           f"lines need two: {COLLEAGUE} signs after you")
+    yield (
+        f"to approve     ONE-{wish.run} is yours alone; TWO-{wish.run} and PAYROLL-{wish.run} of {PAYROLL_LINES} "
+        f"lines need two: {COLLEAGUE} signs after you"
+    )
     yield f"ends           on Ctrl-C, or by itself after {wish.minutes:g} minutes"

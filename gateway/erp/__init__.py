@@ -1,1 +1,1 @@
-"""The ERP side: the broker client, its topology, command intake, questions, and the outbox."""
+"""The ERP side: the broker client, its topology, the intake that hands commands to the subjects, and the outbox."""

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 
 class AckWindow:
-    """Turns deliveries done in any order into few acks that never cover a delivery that is not done.
+    """Combines the acks of deliveries that are done in any order into few acks. No ack covers a delivery that is not
+    done.
 
     An ack with `multiple` covers every lower tag of its channel, so it may only name the end of the unbroken
     run of done tags. Tags count 1, 2, 3 … per channel, so each channel has its own window.
@@ -15,7 +16,7 @@ class AckWindow:
     __slots__ = ("_ack", "_acked", "_delivered", "_done", "_frontier", "_returned", "_target")
 
     def __init__(self, ack_through: Callable[[int], object]) -> None:
-        """`ack_through(tag)` acks `tag` and all before it, on the window's own channel."""
+        """Make an empty window. `ack_through(tag)` acks `tag` and all before it, on the window's own channel."""
         self._ack = ack_through
         self._delivered = 0
         self._frontier = 0
@@ -35,26 +36,28 @@ class AckWindow:
         return self._acked
 
     def delivered(self, tag: int) -> None:
-        """The broker delivered `tag`; tags come in order without gaps."""
+        """Record that the broker delivered `tag`; tags come in order without gaps."""
         if tag != self._delivered + 1:
-            raise ValueError(f"delivery tag {tag} follows {self._delivered} on one channel: a gap")
+            raise ValueError(
+                f"delivery tag {tag} follows {self._delivered} on one channel: deliveries between them are missing"
+            )
         self._delivered = tag
 
     def done(self, tag: int) -> None:
-        """`tag` is stored durably. Repeating this changes nothing."""
+        """Record that delivery `tag` is stored durably. Repeating this changes nothing."""
         self._check(tag)
         if tag > self._frontier:
             self._done.add(tag)
             self._advance()
 
     def done_through(self, tag: int) -> None:
-        """`tag` and all earlier ones are stored durably."""
+        """Record that `tag` and all earlier deliveries are stored durably."""
         self._check(tag)
         self._done.update(range(self._frontier + 1, tag + 1))
         self._advance()
 
     def given_back(self, tag: int) -> bool:
-        """`tag` will be nacked. False if it is done already and must not be nacked.
+        """Record that `tag` will be nacked. False if it is done already and must not be nacked.
 
         It no longer holds back later tags, and no ack names it: the broker would close the channel for an unknown
         tag.

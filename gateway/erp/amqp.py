@@ -30,31 +30,31 @@ from twisted.python.failure import Failure
 from gateway.erp import amqp_values
 from gateway.erp.amqp_link import Gone, Link
 from gateway.erp.amqp_settings import AmqpSettings
-from gateway.erp.amqp_types import BrokerRefused, Cut, Delivery, LinkLost, OutgoingMessage, Prepare, Scalar
-from gateway.erp.assembly import Arriving
+from gateway.erp.amqp_types import BrokerRefused, LinkLost, OutgoingMessage, Prepare
+from gateway.erp.assembly import PartialBody
 from gateway.erp.broker_address import endpoint_of
-from gateway.erp.client import AmqpClient, Random
-from gateway.erp.publisher import Adrift, Publisher, Unsendable
+from gateway.erp.canary import RandomSource
+from gateway.erp.client import AmqpClient
+from gateway.erp.publisher import ChannelClosing, Publisher, Unsendable
+from gateway.kernel.deliveries import CutBody, Delivery, Scalar
 
 log = Logger()
-
 DIRECT_REPLY_TO = "amq.rabbitmq.reply-to."
 _FRAME_OVERHEAD = 8
 _SETTLING = (pika.spec.Basic.Ack, pika.spec.Basic.Nack)
 _CONTENT = (pika.spec.Basic.Deliver, pika.spec.Basic.Return)
-_UNREADABLE = (
-    ValueError, OverflowError, OSError, RecursionError, struct.error, pika.exceptions.InvalidFieldTypeException,
-)  # fmt: skip
+_BAD_FIELD = pika.exceptions.InvalidFieldTypeException
+_UNREADABLE = (ValueError, OverflowError, OSError, RecursionError, struct.error, _BAD_FIELD)
 _CLOSING = (pika.exceptions.ChannelWrongStateError, pika.exceptions.ConnectionWrongStateError)
 _UNSENDABLE = (pika.exceptions.AMQPError, struct.error, ValueError, TypeError, OverflowError, AssertionError)
 
 
 def _nothing(*_args: object) -> None:
-    """For callbacks that pika requires and this client does not need."""
+    """Do nothing: for callbacks that pika requires and this client does not need."""
 
 
 def _why(reason: BaseException | None) -> str:
-    """One line that says how a connection or an attempt ended."""
+    """Why a connection or an attempt ended, as one line."""
     if isinstance(reason, pika.exceptions.ConnectionClosed):
         text = f"{reason.reply_code} {reason.reply_text}"
         hint = {403: "; check user and password", 530: "; check the vhost and this user's rights in it"}
@@ -78,7 +78,7 @@ class _Assembler(pika.channel.ContentFrameAssembler):  # type: ignore[misc]
 
     def process(self, frame_value: Any) -> Any:
         if frame_value.frame_type == pika.spec.FRAME_HEADER:
-            frame_value.arriving = Arriving(frame_value.body_size, self._most_bytes)
+            frame_value.arriving = PartialBody(frame_value.body_size, self._most_bytes)
         return super().process(frame_value)
 
     def _handle_body_frame(self, body_frame: Any) -> Any:
@@ -101,7 +101,7 @@ class _Channel(pika.channel.Channel):  # type: ignore[misc]
         self._content_assembler = _Assembler(self.connection.most_body)
         self.gone: Gone | None = None
         self.on_confirm: Callable[[Any], None] = _nothing
-        self._sink: Callable[[Any, Any, bytes, Cut | None], None] = _nothing
+        self._sink: Callable[[Any, Any, bytes, CutBody | None], None] = _nothing
         self._on_returned: Callable[[Any, Any], None] = _nothing
         self._calls: set[Deferred[Any]] = set()
         self._opening: Deferred[Any] | None = None
@@ -121,14 +121,14 @@ class _Channel(pika.channel.Channel):  # type: ignore[misc]
             self.close()
 
     def deliver(self, queue: str, token: int, sink: Callable[[Delivery], None]) -> None:
-        def take(method: Any, properties: Any, body: bytes, cut: Cut | None) -> None:
+        def pass_delivery(method: Any, properties: Any, body: bytes, cut: CutBody | None) -> None:
             said, unfit = amqp_values.properties(properties)
             sink(Delivery(
                 queue, method.delivery_tag, token, method.redelivered, method.exchange,
                 amqp_values.routing_key(method.routing_key), said, body, getattr(properties, "undecodable", unfit),
-                self.connection.waited_s, cut))
+                self.connection.waited_s, cut))  # fmt: skip
 
-        self._sink = take
+        self._sink = pass_delivery
 
     async def limit(self, prefetch: int) -> None:
         await self.call(self.basic_qos, prefetch_count=prefetch)
@@ -138,6 +138,23 @@ class _Channel(pika.channel.Channel):  # type: ignore[misc]
 
     async def unsubscribe(self, tag: str) -> None:
         await self.call(self.basic_cancel, tag)
+
+    async def look_into(self, queue: str) -> list[bytes]:
+        found: list[bytes] = []
+        while (body := await self.call(self._get, queue)) is not None:
+            found.append(body)
+        return found
+
+    def _get(self, queue: str, callback: Callable[[bytes | None], None]) -> None:
+        # pika reports only a message. To hear of an empty queue, one must register for its frame.
+        empty = lambda _frame: callback(None)  # noqa: E731 - removed again under its name
+
+        def got(_channel: object, _method: object, _properties: object, body: bytes) -> None:
+            self.callbacks.remove(self.channel_number, pika.spec.Basic.GetEmpty, empty)
+            callback(body)
+
+        self.callbacks.add(self.channel_number, pika.spec.Basic.GetEmpty, empty)
+        self.basic_get(queue, got)
 
     async def mirror(self, name: str) -> None:
         await self.call(self.queue_declare, name, exclusive=True, auto_delete=True)
@@ -163,11 +180,12 @@ class _Channel(pika.channel.Channel):  # type: ignore[misc]
 
         self.on_confirm = settle
         self._on_returned = lambda method, properties: publisher.returned(
-            properties.message_id, method.reply_code, method.reply_text)
+            properties.message_id, method.reply_code, method.reply_text
+        )
         publisher.opened(self._send)
 
     def call(self, verb: Callable[..., object], *args: Any, **named: Any) -> Deferred[Any]:
-        """`verb` is a bound pika method that takes `callback`; fails with BrokerRefused or LinkLost."""
+        """Call the bound pika method `verb`, which takes `callback`; fails with BrokerRefused or LinkLost."""
         if self.gone is not None:
             return defer.fail(self.gone)
         answer: Deferred[Any] = Deferred()
@@ -182,12 +200,13 @@ class _Channel(pika.channel.Channel):  # type: ignore[misc]
     def _send(self, message: OutgoingMessage) -> None:
         # For the broker a direct reply-to is not a queue: with the mandatory flag it would return every reply.
         mandatory = message.mandatory and not (
-            message.exchange == "" and message.routing_key.startswith(DIRECT_REPLY_TO))
+            message.exchange == "" and message.routing_key.startswith(DIRECT_REPLY_TO)
+        )
         try:
-            self.basic_publish(message.exchange, message.routing_key, message.body,
-                               _encodable(message, self.connection.login), mandatory)
+            encoded = _encodable(message, self.connection.login)
+            self.basic_publish(message.exchange, message.routing_key, message.body, encoded, mandatory)
         except _CLOSING as problem:
-            raise Adrift(str(problem)) from problem
+            raise ChannelClosing(str(problem)) from problem
         except _UNSENDABLE as problem:
             raise Unsendable(f"cannot be put on the wire: {type(problem).__name__}: {problem}") from problem
 
@@ -238,7 +257,7 @@ def _encodable(message: OutgoingMessage, login: str | None) -> Any:
     return pika.spec.BasicProperties(
         p.content_type, None, dict(p.headers) if p.headers else None, 2 if message.persistent else 1, None,
         p.correlation_id, p.reply_to, p.expiration, p.message_id, p.timestamp, p.type, p.user_id or login,
-        p.app_id)
+        p.app_id)  # fmt: skip
 
 
 class _Connection(pika.connection.Connection):  # type: ignore[misc]
@@ -248,7 +267,7 @@ class _Connection(pika.connection.Connection):  # type: ignore[misc]
     _frame_buffer: bytes
 
     def __init__(self, parameters: Any, reactor: Any, opened: Callable[[], None],
-                 ended: Callable[[BaseException | None], None], most_body: int) -> None:
+                 ended: Callable[[BaseException | None], None], most_body: int) -> None:  # fmt: skip
         self._reactor = reactor
         self.most_body = most_body
         self._transport: Any = None
@@ -264,13 +283,12 @@ class _Connection(pika.connection.Connection):  # type: ignore[misc]
         )
 
     def stream_up(self, transport: Any) -> None:
-        """The transport is connected: start the protocol."""
+        """Start the AMQP protocol, because the transport is connected."""
         self._transport = transport
         self._on_stream_connected()
 
     def stream_lost(self, reason: BaseException) -> None:
-        """The transport is lost. If the broker gave a reason before it closed, that reason is used.
-        """
+        """End the connection, because its transport is lost. A reason that the broker gave before is used."""
         self._transport = None
         if self._error is None:
             self._error = reason
@@ -279,11 +297,11 @@ class _Connection(pika.connection.Connection):  # type: ignore[misc]
         self._on_stream_terminated(None)
 
     def abort(self) -> None:
-        """Close at once without sending buffered bytes: a dead peer would never take them."""
+        """Close at once without sending buffered bytes, which a dead peer would never take."""
         if self._transport is not None:
             self._transport.abortConnection()
 
-    def take(self, data: bytes) -> None:
+    def on_bytes(self, data: bytes) -> None:
         """Take received bytes. Frames are cut by offset: pika would copy the whole buffer for each frame."""
         self.bytes_received += len(data)
         buffer = self._frame_buffer + data if self._frame_buffer else data
@@ -292,12 +310,12 @@ class _Connection(pika.connection.Connection):  # type: ignore[misc]
         offset, end = 0, len(buffer)
         limit = self.params.frame_max
         while end - offset >= _FRAME_OVERHEAD:
-            size = _FRAME_OVERHEAD + int.from_bytes(buffer[offset + 3:offset + 7], "big")
+            size = _FRAME_OVERHEAD + int.from_bytes(buffer[offset + 3 : offset + 7], "big")
             if size > limit + _FRAME_OVERHEAD:
-                raise LinkLost(f"a frame of {size} bytes arrived, agreed were {limit}: no AMQP broker")
+                raise LinkLost(f"a frame of {size} bytes exceeds the agreed {limit}; the peer is no AMQP broker")
             if end - offset < size:
                 break
-            frame = self._decode(buffer[offset:offset + size])
+            frame = self._decode(buffer[offset : offset + size])
             offset += size
             self._process_frame(frame)
             if self._transport is None:
@@ -355,12 +373,9 @@ class _Connection(pika.connection.Connection):  # type: ignore[misc]
         raise NotImplementedError("Twisted endpoints connect")
 
     def _adapter_disconnect_stream(self) -> None:
-        if self._transport is None:
-            return
-        if isinstance(self._error, pika.exceptions.ConnectionClosed):
-            self._transport.loseConnection()
-        else:
-            self._transport.abortConnection()
+        if self._transport is not None:
+            closed = isinstance(self._error, pika.exceptions.ConnectionClosed)
+            (self._transport.loseConnection if closed else self._transport.abortConnection)()
 
     def _adapter_emit_data(self, data: bytes) -> None:
         if self._transport is not None:
@@ -427,7 +442,7 @@ class _Link(Protocol):
             transport.pauseProducing()
         elif not held and self._held_since_s is not None:
             if now_s - self._held_since_s > STOOD_STILL_S:
-                # As after a pause of the process: what is read now may have waited this long.
+                # As after a pause of the process: data read now may have waited this long.
                 self._stood_since_s, self._stale_until_s = self._held_since_s, now_s + STOOD_STILL_S
             self._held_since_s = None
             if self.alive:
@@ -451,20 +466,20 @@ class _Link(Protocol):
         self._turn = self._reactor.callLater(TURN_S, self._turns)
 
     def _waited_s(self) -> float:
-        """How long data read now may have waited in the socket."""
+        """The seconds for which data read now may have waited in the socket."""
         now_s: float = self._reactor.seconds()
         if now_s - self._turned_s > STOOD_STILL_S:
-            # There may be more than one read takes.
+            # There may be more data than one read takes.
             self._stood_since_s, self._stale_until_s = self._turned_s, now_s + STOOD_STILL_S
         return now_s - self._stood_since_s if now_s < self._stale_until_s else 0.0
 
     def dataReceived(self, data: bytes) -> None:
         waited_s = self._amqp.waited_s = self._waited_s()
         if waited_s > STALE_S:
-            self.drop(f"this process stood still for {waited_s:.0f} s: what lay unread may be another's by now")
+            self.drop(f"this process stood still for {waited_s:.0f} s: unread messages may be at another node by now")
             return
         try:
-            self._amqp.take(data)
+            self._amqp.on_bytes(data)
         except LinkLost as lost:
             self.drop(str(lost))
         except defer.CancelledError:
@@ -501,8 +516,7 @@ class _Declarer:
 
     async def exchange(self, name: str, kind: str, arguments: Mapping[str, Scalar]) -> None:
         channel = await self._open()
-        await channel.call(channel.exchange_declare, name, exchange_type=kind, durable=True,
-                           arguments=dict(arguments))
+        await channel.call(channel.exchange_declare, name, exchange_type=kind, durable=True, arguments=dict(arguments))
 
     async def exchange_exists(self, name: str) -> None:
         channel = await self._open()
@@ -512,9 +526,9 @@ class _Declarer:
         channel = await self._open()
         await channel.call(channel.queue_declare, name, durable=True, arguments=dict(arguments))
 
-    async def queue_exists(self, name: str) -> None:
+    async def queue_exists(self, name: str) -> int:
         channel = await self._open()
-        await channel.call(channel.queue_declare, name, passive=True)
+        return int((await channel.call(channel.queue_declare, name, passive=True)).method.message_count)
 
     async def bind(self, queue: str, exchange: str, routing_key: str) -> None:
         channel = await self._open()
@@ -531,13 +545,13 @@ def _version(properties: Mapping[str, object]) -> tuple[int, ...]:
     return tuple(map(int, numbers[0].split("."))) if numbers else ()
 
 
-def pika_amqp(reactor: Any, settings: AmqpSettings, random: Random, *, tls: Any = None,
-              prepare: Prepare | None = None) -> AmqpClient:
+def pika_amqp(
+    reactor: Any, settings: AmqpSettings, random: RandomSource, *, tls: Any = None, prepare: Prepare | None = None
+) -> AmqpClient:
     """A `amqp_types.Amqp` for the RabbitMQ at `settings.address`; call its `start` to connect.
 
-    `tls` is an IOpenSSLClientConnectionCreator, needed exactly when the address is amqps. `prepare` declares
-    or verifies the topology on each connection (see `topology.preparation`). `user-id` is set to the login on
-    every message that names none.
+    `tls` is an IOpenSSLClientConnectionCreator, needed exactly when the address is amqps. `prepare` runs on each
+    connection (see `topology.preparation`). `user-id` is set to the login on every message that names none.
     """
     address = settings.address
     if address.tls != (tls is not None):
@@ -572,15 +586,14 @@ def _parameters(settings: AmqpSettings) -> Any:
     return pika.connection.ConnectionParameters(
         host=address.host, port=address.port, virtual_host=address.vhost, credentials=login,
         heartbeat=settings.heartbeat_s, client_properties={"connection_name": settings.connection_name,
-                                                           "product": "bankgw"})
+                                                           "product": "bankgw"})  # fmt: skip
 
 
 def _unreachable(failure: Failure) -> NoReturn:
     problem = failure.value
     if isinstance(problem, error.ConnectingCancelledError):
-        # Whoever stops, or does not wait any longer, has cancelled it: an endpoint has its own word for that.
+        # The caller stopped or waits no longer, and so cancelled it; an endpoint raises its own error for that.
         raise CancelledError from None
     if isinstance(problem, (error.ConnectError, error.DNSLookupError, OSError)):
         raise LinkLost(f"cannot be reached: {problem}") from problem
     failure.raiseException()
-    raise AssertionError

@@ -6,90 +6,23 @@ It depends on no client library, so a simulated broker can implement `Amqp`.
 from __future__ import annotations
 
 import enum
-import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Protocol, TypeAlias
 
 from twisted.internet.defer import Deferred
 
+from gateway.kernel.deliveries import Delivery, Properties, Scalar
 from protocols.canon.fast_init import fast_init
-from protocols.erp.words import MAX_BODY_BYTES
-
-Scalar: TypeAlias = str | int | float | bool | bytes
-
-NO_HEADERS: Mapping[str, Scalar] = MappingProxyType({})
-
-
-@fast_init
-@dataclass(frozen=True, slots=True)
-class Properties:
-    """AMQP message properties; None means absent. `timestamp` is in whole seconds since 1970.
-
-    Only scalar headers exist here: tables and arrays do not survive the AMQP 1.0 mapping that some ERPs use.
-    """
-
-    message_id: str | None = None
-    correlation_id: str | None = None
-    reply_to: str | None = None
-    user_id: str | None = None
-    type: str | None = None
-    app_id: str | None = None
-    content_type: str | None = None
-    timestamp: int | None = None
-    expiration: str | None = None
-    headers: Mapping[str, Scalar] = field(default_factory=lambda: NO_HEADERS)
-
-
-NO_PROPERTIES = Properties()
-
-CUT_BYTES = 4_096
-"""How many bytes are kept of a body that exceeds the largest allowed command."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """Size and SHA-256 (hex) of a body that exceeds the largest allowed command."""
-
-    size: int
-    sha256: str
-
-
-def cut(body: bytes) -> tuple[bytes, Cut | None]:
-    """The part of a body that a delivery holds: all of it, or the first CUT_BYTES with a Cut."""
-    if len(body) <= MAX_BODY_BYTES:
-        return body, None
-    return body[:CUT_BYTES], Cut(len(body), hashlib.sha256(body).hexdigest())
-
-
-@fast_init
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """One message handed to us. `channel` names the channel incarnation it must be acked on: see `Amqp.ack`.
-
-    `undecodable` says which properties could not be read; they are then absent, and the body is intact. `waited_s` is
-    how long it may have waited unread, above 0 only after a pause of this process. `cut` is set if the message is too
-    large; `body` is then its beginning.
-    """
-
-    queue: str
-    tag: int
-    channel: int
-    redelivered: bool
-    exchange: str
-    routing_key: str
-    properties: Properties
-    body: bytes = field(repr=False)
-    undecodable: str | None = None
-    waited_s: float = 0.0
-    cut: Cut | None = None
 
 
 @fast_init
 @dataclass(frozen=True, slots=True)
 class OutgoingMessage:
-    """One message to publish. `properties.message_id` is required and unique among publishes in flight."""
+    """One message to publish. `properties.message_id` is required and unique among publishes in flight.
+
+    `sender` is whom it is for: messages of one exchange and sender keep their order, also over a refusal.
+    """
 
     exchange: str
     routing_key: str
@@ -97,20 +30,25 @@ class OutgoingMessage:
     properties: Properties
     mandatory: bool = True
     persistent: bool = True
+    sender: str = ""
 
 
 class PublishStatus(enum.Enum):
-    """The broker's answer to a publish."""
+    """How the broker answered a publish."""
 
     CONFIRMED = "confirmed"
     """The broker has stored the message (on a quorum queue: a majority has it on disk)."""
     RETURNED = "returned"
-    """No queue took the message; `code` and `text` are the broker's (312 NO_ROUTE). It is not stored."""
+    """No queue took the message, and no queue of the gateway is missing; `code` and `text` are the broker's (312
+    NO_ROUTE). It is not stored."""
     NACKED = "nacked"
     """The broker did not store it (queue full or unavailable). Publish it again."""
     REFUSED = "refused"
     """The broker closes the channel because of this message, or it cannot be encoded. Publishing again does not
     help."""
+    BARRED = "barred"
+    """The broker takes no message like this one for now: the right is missing (403), or the exchange or a queue of the
+    gateway is (404, 312). Publish it again, before later ones of its exchange and sender."""
     LOST = "lost"
     """The connection was lost first, so it is unknown whether the message is stored. Publish it again under the same
     id."""
@@ -118,11 +56,15 @@ class PublishStatus(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class PublishResult:
-    """The result of one publish, with the broker's reply code and text if it gave any."""
+    """The result of one publish, with the broker's reply code and text if it gave any.
+
+    `exchange_wide`: of BARRED, whether it holds for every message of the exchange, and not for this sender's only.
+    """
 
     fate: PublishStatus
     code: int = 0
     text: str = ""
+    exchange_wide: bool = False
 
 
 CONFIRMED = PublishResult(PublishStatus.CONFIRMED)
@@ -130,9 +72,10 @@ NACKED = PublishResult(PublishStatus.NACKED)
 
 
 @dataclass(frozen=True, slots=True)
-class Down:
-    """Why the broker is not available, as text; `error` is the exception if a caller must act on it (`UnsafeTopology`
-    at start means: refuse to run).
+class BrokerDown:
+    """Why the broker is not available, as text.
+
+    `error` is the exception if a caller must tell it (`UnsafeTopology` lists problems with their remedies).
     """
 
     reason: str
@@ -166,15 +109,19 @@ class LinkLost(Exception):
 
 
 class UnsafeTopology(Exception):
-    """The broker's queues or exchanges would lose or misroute orders. Nothing is consumed or published.
+    """The broker's queues or exchanges would lose or misroute orders. A connection with such a finding is not used.
 
     `problems` lists all of them, each with its remedy.
     """
 
     def __init__(self, problems: Sequence[BrokerProblem]) -> None:
         listed = "; ".join(map(str, problems))
-        super().__init__(f"unsafe broker topology; nothing is consumed or published: {listed}")
+        super().__init__(f"unsafe broker topology: {listed}")
         self.problems = tuple(problems)
+
+
+class HeldByAnother(Exception):  # noqa: N818 - names the state of the virtual host
+    """The virtual host belongs to another journal. Nothing is consumed or published; the text names the holder."""
 
 
 class Declarer(Protocol):
@@ -185,27 +132,59 @@ class Declarer(Protocol):
         """RabbitMQ's version as the broker states it; empty if it states none."""
 
     async def exchange(self, name: str, kind: str, arguments: Mapping[str, Scalar]) -> None:
-        """Declare a durable exchange; 406 when one of that name differs."""
+        """Declare a durable exchange. Raises BrokerRefused with code 406 if one of that name differs."""
 
     async def exchange_exists(self, name: str) -> None:
-        """Return when the exchange exists; 404 when not. Creates nothing."""
+        """Return if the exchange exists; raise BrokerRefused with code 404 if not. Creates nothing."""
 
     async def queue(self, name: str, arguments: Mapping[str, Scalar]) -> None:
-        """Declare a durable queue; 406 when one of that name differs."""
+        """Declare a durable queue. Raises BrokerRefused with code 406 if one of that name differs."""
 
-    async def queue_exists(self, name: str) -> None:
-        """Return when the queue exists; 404 when not. Creates nothing."""
+    async def queue_exists(self, name: str) -> int:
+        """The number of messages that wait in the queue; raises BrokerRefused with code 404 if there is no such queue.
+        Creates nothing."""
 
     async def bind(self, queue: str, exchange: str, routing_key: str) -> None:
-        """Bind; repeating a binding is harmless."""
+        """Bind the queue to the exchange with this routing key. Repeating a binding is harmless."""
+
+
+class MarkPlace(Protocol):
+    """The queue with the journal's mark, on one connection. Its coroutines raise BrokerRefused, or LinkLost when the
+    connection ends."""
+
+    async def read_messages(self) -> list[bytes]:
+        """The messages of the mark's queue, which stay in it. While another node reads them, the queue is empty for a
+        moment.
+        """
+
+    async def replace_message(self, body: bytes) -> None:
+        """Replace the mark's message. Returns when the broker has stored it."""
+
+    async def lock(self, on_lost: Callable[[str], None]) -> None:
+        """Declare the mark's exclusive queue. Raises BrokerRefused with code 405 while another connection has it.
+
+        `on_lost` is called with the reason when the queue is gone, also with the connection.
+        """
+
+    def unlock(self) -> None:
+        """Delete the mark's exclusive queue; `on_lost` is not called."""
+
+    def drop(self, reason: str) -> None:
+        """Drop the connection. Deliveries that are not acknowledged go back to their queue."""
 
 
 Prepare: TypeAlias = Callable[[Declarer], Awaitable[None]]
+Admit: TypeAlias = Callable[[MarkPlace], Awaitable[None]]
 OnDelivery: TypeAlias = Callable[[Delivery], None]
 
 
 def ignore_blocked(_blocked: bool) -> None:
-    """The default for `Amqp.start(on_blocked=…)`."""
+    """Do nothing: the default for `Amqp.start(on_blocked=…)`."""
+
+
+async def admit_all(_place: MarkPlace) -> None:
+    """Do nothing: the default for `Amqp.start(admit=…)`, for a client that does not check to which journal the virtual
+    host belongs."""
 
 
 class Amqp(Protocol):
@@ -213,20 +192,31 @@ class Amqp(Protocol):
 
     @property
     def up(self) -> bool:
-        """True while connected with the topology verified and every consumer declared."""
+        """True while connected with the topology verified and every consumer declared that the broker allows."""
+
+    @property
+    def refusals(self) -> Mapping[str, str]:
+        """The operations that the broker refuses now although it is connected: the queue or exchange, and the broker's
+        text.
+
+        Each is tried again with pauses of at most `backoff_max_s`, and nothing else waits for it.
+        """
 
     @property
     def blocked(self) -> bool:
-        """True while the broker (memory or disk alarm) takes nothing from us: hold intake and outbox."""
+        """True while the broker accepts no messages because of a memory or disk alarm: hold intake and outbox."""
 
     def start(
         self,
         on_up: Callable[[], None],
-        on_down: Callable[[Down], None],
+        on_down: Callable[[BrokerDown], None],
         on_blocked: Callable[[bool], None] = ignore_blocked,
+        admit: Admit = admit_all,
     ) -> None:
         """Connect and stay connected until `close`.
 
+        `admit` is awaited on each connection before anything is consumed or published; what it raises is the reason of
+        `on_down`.
         `on_up` fires each time the broker becomes usable, `on_down` on each loss and each failed attempt,
         `on_blocked` whenever `blocked` changes.
         """
@@ -246,21 +236,19 @@ class Amqp(Protocol):
         """
 
     def release(self, delivery: Delivery) -> None:
-        """The delivery could not be stored: return it to the queue after a pause, as if `on_delivery` had raised."""
+        """Return a delivery that could not be stored to its queue after a pause, as if `on_delivery` had raised."""
 
     def reject(self, delivery: Delivery) -> None:
-        """Move the whole delivery to the dead-letter exchange. Only for messages that are too large: see ADR 0023.
-        """
+        """Move the whole delivery to the dead-letter exchange. Only for messages that are too large: see ADR 0023."""
 
     def publish(self, message: OutgoingMessage) -> Deferred[PublishResult]:
-        """Publish with a confirm; the Deferred always fires with a verdict and never fails.
+        """Publish with a publisher confirm; the Deferred always fires with a result and never fails.
 
         ValueError at once if the message id is missing or already in flight, because results are matched by id.
         """
 
     def widen(self, queue: str) -> None:
-        """Allow two thousand more unacked messages of this queue, until `narrow` or a new connection.
-        """
+        """Allow two thousand more unacked messages of this queue, until `narrow` or a new connection."""
 
     def narrow(self, queue: str) -> None:
         """Go back to `prefetch` once fewer messages are unacked."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.erp.amqp_types import NO_HEADERS, Properties, Scalar
+from gateway.kernel.deliveries import NO_HEADERS, Properties, Scalar
 
 _SCALARS = frozenset((str, int, float, bool, bytes))
 _TEXTS = ("content_type", "correlation_id", "reply_to", "expiration", "message_id", "type", "user_id", "app_id")
 
 
 def properties(found: Any) -> tuple[Properties, str | None]:
-    """The properties, and a remark on those left out because they are not text."""
+    """The message's AMQP properties, and a remark about those left out because they are not text."""
     headers: Mapping[str, Scalar] = NO_HEADERS
     if found.headers:
         headers = {k: v for k, v in found.headers.items() if type(v) in _SCALARS and type(k) is str}
@@ -26,7 +26,7 @@ def properties(found: Any) -> tuple[Properties, str | None]:
 
 
 def routing_key(found: str | bytes) -> str:
-    """The routing key; bytes that are not text become question marks, so such a key matches no command."""
+    """The message's routing key. Bytes that are not text become question marks, and so match no command."""
     text = found if isinstance(found, str) else found.decode("ascii", "replace").replace("\ufffd", "?")
     return text if _is_text(text) else "".join("?" if char < " " or char == "\x7f" else char for char in text)
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from hashlib import sha256
 
-from gateway.erp.amqp_types import CUT_BYTES, Cut
+from gateway.kernel.deliveries import CUT_BYTES, CutBody
 
 
-class Arriving:
-    """One body of `size` bytes; up to `most_bytes` are kept whole."""
+class PartialBody:
+    """Assembles one body of `size` bytes from its parts; a body of up to `most_bytes` is kept whole."""
 
     def __init__(self, size: int, most_bytes: int) -> None:
         self._size = size
@@ -20,7 +20,7 @@ class Arriving:
         self._hash = sha256() if size > most_bytes else None
 
     def keep(self, part: bytes) -> bytes:
-        """The bytes to keep of the next part."""
+        """Take the next part; returns those of its bytes that are kept."""
         if self._hash is None:
             return part
         self._hash.update(part)
@@ -28,6 +28,6 @@ class Arriving:
         self._seen += len(part)
         return kept
 
-    def cut(self) -> Cut | None:
-        """The Cut of the body if it was too large."""
-        return None if self._hash is None else Cut(self._size, self._hash.hexdigest())
+    def cut(self) -> CutBody | None:
+        """The size and hash of a body that was too large to be kept whole; None for any other body."""
+        return None if self._hash is None else CutBody(self._size, self._hash.hexdigest())

@@ -14,7 +14,8 @@ from gateway.settings import Broker
 
 @dataclass(frozen=True, slots=True)
 class BrokerAddress:
-    """One broker. Without `password` the client certificate is the login (SASL EXTERNAL), so `tls` is set."""
+    """The address of a broker and the login there. Without `password` the client certificate is the login (SASL
+    EXTERNAL), so `tls` is set."""
 
     host: str
     port: int
@@ -28,13 +29,13 @@ class BrokerAddress:
 
 
 def own(broker: Broker) -> BrokerAddress:
-    """The gateway's own login. Raises OSError when its password cannot be read."""
-    password = None if broker.password is None else broker.password.read().decode()
+    """The broker's address with the gateway's own login. Raises OSError if its password cannot be read."""
+    password = None if broker.password is None else broker.password.secret_bytes().decode()
     return BrokerAddress(broker.host, broker.port, broker.vhost, broker.user, password, tls=broker.tls is not None)
 
 
 def endpoint_of(reactor: Any, address: BrokerAddress) -> IStreamClientEndpoint:
-    """The endpoint for connecting, by host name or IP address."""
+    """The Twisted endpoint for connecting to this address, by host name or IP address."""
     try:
         version = ip_address(address.host).version
     except ValueError:

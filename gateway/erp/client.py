@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NoReturn, Protocol, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -15,45 +15,39 @@ from twisted.python.failure import Failure
 
 from gateway.erp.amqp_link import Dial, Gone, Link
 from gateway.erp.amqp_types import (
+    Admit,
+    BrokerDown,
     BrokerRefused,
-    Delivery,
-    Down,
+    HeldByAnother,
     LinkLost,
     OnDelivery,
     OutgoingMessage,
     Prepare,
-    Properties,
     PublishResult,
     UnsafeTopology,
+    admit_all,
     ignore_blocked,
 )
+from gateway.erp.canary import RandomSource, open_canary
 from gateway.erp.consumer import Consumer
 from gateway.erp.heartbeat import Heartbeat
-from gateway.erp.publisher import Publisher
+from gateway.erp.mark_place import LinkPlace
+from gateway.erp.publish_channels import PublishChannels
+from gateway.erp.publisher import NOT_FOUND
+from gateway.erp.queue_depths import QueueDepths
+from gateway.kernel.deliveries import Delivery
 
 log = Logger()
 T = TypeVar("T")
 
-_NOT_FOUND = 404
 _PREFETCH_MAX = 65_535
-CANARY_QUEUE = "bankgw.canary."
 MOST_BYTES = 67_108_864
 DELIVERY_BYTES = 2_048
 """The memory that a delivery takes besides its body: its properties and the intake's objects."""
 
 
-class Random(Protocol):
-    """The part of `random.Random` that is used."""
-
-    def random(self) -> float:
-        """A number in [0, 1)."""
-
-    def getrandbits(self, k: int, /) -> int:
-        """A number of `k` random bits."""
-
-
 @dataclass(frozen=True, slots=True)
-class Patience:
+class ClientTimeouts:
     """The client's time-outs and intervals. `canary_every_s` 0 means no canary messages."""
 
     connect_timeout_s: float = 15.0
@@ -66,7 +60,8 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class AmqpStatus:
-    """A snapshot for metrics and `status`. `canary_age_s` is None until the first canary came back."""
+    """The client's state for metrics and `status`. `canary_age_s` is None until the first canary has returned.
+    `queues` are the numbers of messages that wait in the consumed queues."""
 
     up: bool
     blocked: bool
@@ -75,6 +70,7 @@ class AmqpStatus:
     deliveries_open: int
     connections: int
     canary_age_s: float | None
+    queues: Mapping[str, int]
 
 
 def _nothing(*_args: object) -> None:
@@ -82,7 +78,7 @@ def _nothing(*_args: object) -> None:
 
 
 class AmqpClient:
-    """`amqp_types.Amqp` over any `amqp_link.Dial`.
+    """A broker client (`amqp_types.Amqp`) that works over any `amqp_link.Dial`.
 
     Topology and consumers are declared again on each connection, before `on_up`. The pause between attempts doubles,
     with jitter, from `backoff_first_s` to `backoff_max_s`. It is reset only after all declarations succeeded, so a
@@ -90,8 +86,16 @@ class AmqpClient:
     error or a slow order on one does not delay another.
     """
 
-    def __init__(self, clock: IReactorTime, dial: Dial, random: Random, patience: Patience, where: str,
-                 prepare: Prepare | None = None, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(
+        self,
+        clock: IReactorTime,
+        dial: Dial,
+        random: RandomSource,
+        patience: ClientTimeouts,
+        where: str,
+        prepare: Prepare | None = None,
+        most_bytes: int = MOST_BYTES,
+    ) -> None:
         """`where` names the broker in messages. `prepare` declares or verifies the topology on each connection; if it
         raises, the client stays down. Reading stops while more than `most_bytes` of deliveries are unacked.
         """
@@ -104,7 +108,10 @@ class AmqpClient:
         self._most_bytes = most_bytes
         self._bytes = 0
         self._held = False
-        self._publisher = Publisher()
+        self._publisher = PublishChannels(self._spawn, self._moment, self._mend)
+        self._refused: dict[str, str] = {}
+        self._unmended = ""
+        self._mending = False
         self._consumers: list[Consumer] = []
         self._live: dict[int, Consumer] = {}
         self._tokens = itertools.count(1)
@@ -113,6 +120,7 @@ class AmqpClient:
         self._timers: set[IDelayedCall] = set()
         self._tasks: set[Deferred[None]] = set()
         self._canary: Heartbeat | None = None
+        self._queues = QueueDepths()
         self._heard_at_s: float | None = None
         self._link: Link | None = None
         self._loop: Deferred[None] | None = None
@@ -123,17 +131,24 @@ class AmqpClient:
         self._paused = False
         self._closing = False
         self._on_up: Callable[[], None] = _nothing
-        self._on_down: Callable[[Down], None] = _nothing
+        self._on_down: Callable[[BrokerDown], None] = _nothing
         self._on_blocked: Callable[[bool], None] = ignore_blocked
+        self._admit: Admit = admit_all
 
     @property
     def up(self) -> bool:
-        """See `amqp_types.Amqp`."""
+        """True while the client can consume and publish: see `amqp_types.Amqp.up`."""
         return self._up
 
     @property
+    def refusals(self) -> Mapping[str, str]:
+        """The operations that the broker refuses now, with its text: see `amqp_types.Amqp.refusals`."""
+        found = self._publisher.refusals | self._refused
+        return found | {"topology": self._unmended} if found and self._unmended else found
+
+    @property
     def blocked(self) -> bool:
-        """See `amqp_types.Amqp`."""
+        """True while the broker accepts no messages: see `amqp_types.Amqp.blocked`."""
         return self._blocked
 
     def status(self) -> AmqpStatus:
@@ -141,24 +156,32 @@ class AmqpClient:
         if self._canary is not None:
             self._heard_at_s = self._canary.heard_at_s or self._heard_at_s
         return AmqpStatus(
-            up=self._up, blocked=self._blocked, paused=self._paused,
+            up=self._up,
+            blocked=self._blocked,
+            paused=self._paused,
             publishes_in_flight=self._publisher.in_flight,
             deliveries_open=sum(consumer.window.open for consumer in self._live.values()),
             connections=self._connections,
             canary_age_s=None if self._heard_at_s is None else self._clock.seconds() - self._heard_at_s,
+            queues=self._queues.depths,
         )
 
-    def start(self, on_up: Callable[[], None], on_down: Callable[[Down], None],
-              on_blocked: Callable[[bool], None] = ignore_blocked) -> None:
-        """See `amqp_types.Amqp`."""
+    def start(
+        self,
+        on_up: Callable[[], None],
+        on_down: Callable[[BrokerDown], None],
+        on_blocked: Callable[[bool], None] = ignore_blocked,
+        admit: Admit = admit_all,
+    ) -> None:
+        """Connect and stay connected until `close`: see `amqp_types.Amqp.start`."""
         if self._loop is not None:
             raise RuntimeError("this broker client was started before")
-        self._on_up, self._on_down, self._on_blocked = on_up, on_down, on_blocked
+        self._on_up, self._on_down, self._on_blocked, self._admit = on_up, on_down, on_blocked, admit
         self._loop = Deferred.fromCoroutine(self._keep_connected())
         self._loop.addErrback(_forget_cancelled)
 
     def consume(self, queue: str, prefetch: int, on_delivery: OnDelivery) -> None:
-        """See `amqp_types.Amqp`."""
+        """Consume this queue, now and after every reconnect: see `amqp_types.Amqp.consume`."""
         if not 1 <= prefetch <= _PREFETCH_MAX:
             raise ValueError(f"prefetch of {queue} must be 1 to {_PREFETCH_MAX}, not {prefetch}")
         if any(consumer.queue == queue for consumer in self._consumers):
@@ -169,7 +192,7 @@ class AmqpClient:
             self._spawn(self._serve(self._link, consumer))
 
     def ack(self, delivery: Delivery, multiple: bool = False) -> bool:
-        """See `amqp_types.Amqp`."""
+        """Acknowledge a delivery that is stored durably: see `amqp_types.Amqp.ack`."""
         consumer = self._live.get(delivery.channel)
         if consumer is None:
             return False
@@ -184,7 +207,7 @@ class AmqpClient:
         return True
 
     def reject(self, delivery: Delivery) -> None:
-        """See `amqp_types.Amqp`."""
+        """Move the delivery to the dead-letter exchange: see `amqp_types.Amqp.reject`."""
         consumer = self._live.get(delivery.channel)
         if consumer is None or consumer.channel is None or not consumer.window.given_back(delivery.tag):
             return
@@ -193,49 +216,53 @@ class AmqpClient:
         self._flush_soon(delivery.channel)
 
     def release(self, delivery: Delivery) -> None:
-        """See `amqp_types.Amqp`."""
+        """Return the delivery to its queue after a pause: see `amqp_types.Amqp.release`."""
         self._later(self._patience.give_back_after_s, partial(self._give_back, delivery))
 
     def publish(self, message: OutgoingMessage) -> Deferred[PublishResult]:
-        """See `amqp_types.Amqp`."""
+        """Publish a message with a publisher confirm: see `amqp_types.Amqp.publish`."""
         return self._publisher.publish(message)
 
     def pause(self) -> None:
-        """See `amqp_types.Amqp`."""
+        """Stop consuming: see `amqp_types.Amqp.pause`."""
         if not self._paused:
             self._paused = True
             for consumer in self._live.values():
                 self._spawn(consumer.unsubscribe())
 
     def resume(self) -> None:
-        """See `amqp_types.Amqp`."""
+        """Consume again after a pause: see `amqp_types.Amqp.resume`."""
         if self._paused:
             self._paused = False
             for consumer in self._live.values():
                 self._spawn(self._subscribe(consumer))
 
     def widen(self, queue: str) -> None:
-        """See `amqp_types.Amqp`."""
+        """Allow more unacked messages of this queue: see `amqp_types.Amqp.widen`."""
         for consumer in self._live.values():
             if consumer.queue == queue and consumer.tags:
                 self._spawn(self._subscribe(consumer))
 
     def narrow(self, queue: str) -> None:
-        """See `amqp_types.Amqp`."""
+        """Go back to the usual number of unacked messages: see `amqp_types.Amqp.narrow`."""
         for consumer in self._live.values():
             if consumer.queue == queue:
                 self._spawn(consumer.unsubscribe(keep=1))
 
     def close(self, deadline_s: float) -> Deferred[None]:
-        """See `amqp_types.Amqp`."""
+        """Stop consuming and close in order: see `amqp_types.Amqp.close`."""
         return Deferred.fromCoroutine(self._close(deadline_s))
 
     async def _close(self, deadline_s: float) -> None:
         try:
             await Deferred.fromCoroutine(self._goodbye()).addTimeout(deadline_s, self._clock)
         except TimeoutError:
-            log.warn("{where}: hanging up after {limit:g} s with {count} publishes unanswered",
-                     where=self._where, limit=deadline_s, count=self._publisher.in_flight)
+            log.warn(
+                "{where}: closed after {limit:g} s; {count} messages are not confirmed, and are published again",
+                where=self._where,
+                limit=deadline_s,
+                count=self._publisher.in_flight,
+            )
         finally:
             if self._loop is not None:
                 self._loop.cancel()
@@ -271,7 +298,7 @@ class AmqpClient:
             self._failures += 1
             await self._sleep(self._backoff_s(self._failures))
 
-    async def _one_connection(self) -> Down:
+    async def _one_connection(self) -> BrokerDown:
         link: Link | None = None
         try:
             opening = Deferred.fromCoroutine(self._open())
@@ -284,14 +311,14 @@ class AmqpClient:
             self._up = True
             log.info("connected to {where}", where=self._where)
             self._on_up()
-            return Down(f"{self._where}: {await link.ended}")
+            return BrokerDown(f"{self._where}: {await link.ended}")
         except CancelledError:
             raise
-        except (LinkLost, BrokerRefused, UnsafeTopology) as problem:
-            return Down(f"{self._where}: {problem}", problem)
+        except (LinkLost, BrokerRefused, UnsafeTopology, HeldByAnother) as problem:
+            return BrokerDown(f"{self._where}: {problem}", problem)
         except Exception as problem:
             log.failure("unexpected failure while connecting to {where}; trying again", where=self._where)
-            return Down(f"{self._where}: {type(problem).__name__}: {problem}", problem)
+            return BrokerDown(f"{self._where}: {type(problem).__name__}: {problem}", problem)
         finally:
             self._forget_link("the connection to the broker ended")
             if link is not None:
@@ -313,11 +340,15 @@ class AmqpClient:
     async def _establish(self, link: Link) -> None:
         if self._prepare is not None:
             await self._prepare(link.declarer())
-        await self._carry_publisher(link)
+        await self._publisher.open(link)
+        await self._admit(LinkPlace(link, self._publisher, partial(self._mend, link)))
         for consumer in self._consumers:
-            await self._open_consumer(link, consumer)
+            if not await self._could_open(link, consumer):
+                self._spawn(self._serve(link, consumer, self._failed_again(consumer)))
         if self._patience.canary_every_s:
             await self._keep_canary(link)
+            queues = [consumer.queue for consumer in self._consumers]
+            self._spawn(self._queues.keep(link.declarer(), queues, self._sleep))
 
     def _forget_link(self, reason: str) -> None:
         self._up = False
@@ -339,6 +370,8 @@ class AmqpClient:
             self._canary = None
         for task in list(self._tasks):
             task.cancel()
+        self._refused.clear()
+        self._unmended = ""
         self._publisher.lost(reason)
         self._heard_blocked(False)
 
@@ -347,8 +380,9 @@ class AmqpClient:
             return
         self._blocked = blocked
         if blocked:
-            log.warn("{where} is short of memory or disk and takes no messages: intake and outbox wait",
-                     where=self._where)
+            log.warn(
+                "{where} is short of memory or disk and takes no messages: intake and outbox wait", where=self._where
+            )
         if self._canary is not None:
             # A blocked broker does not read, so missing canaries do not mean a dead connection.
             if blocked:
@@ -357,44 +391,52 @@ class AmqpClient:
                 self._canary.start()
         _tell(self._on_blocked, blocked)
 
-    # Publishing
+    # What the broker refuses
 
-    async def _carry_publisher(self, link: Link) -> None:
-        channel = await link.channel()
-        await channel.publish_for(self._publisher)
-        channel.when_gone(partial(self._publisher_gone, link))
-
-    def _publisher_gone(self, link: Link, gone: Gone) -> None:
-        if not isinstance(gone, BrokerRefused) or link is not self._link:
-            return
-        log.error("the broker closed the publishing channel: {gone}", gone=str(gone))
-        self._publisher.channel_closed(gone.code, gone.text)
-        if gone.code == _NOT_FOUND:
-            link.drop(f"an exchange is gone ({gone.text}): the topology must be looked at again")
-        else:
-            self._spawn(self._reopen_publisher(link))
-
-    async def _reopen_publisher(self, link: Link) -> None:
-        # Pause, so that a broker that closes every channel at once is not flooded.
+    async def _moment(self) -> None:
         await self._sleep(self._patience.backoff_first_s)
-        await self._carry_publisher(link)
+
+    def _mend(self, link: Link) -> None:
+        """Declare or verify the topology again on this connection, because an exchange or queue is gone."""
+        if self._prepare is not None and link is self._link and not self._mending:
+            self._mending = True
+            self._spawn(self._prepare_again(self._prepare, link))
+
+    async def _prepare_again(self, prepare: Prepare, link: Link) -> None:
+        try:
+            await prepare(link.declarer())
+            self._unmended = ""
+        except (BrokerRefused, UnsafeTopology) as problem:
+            log.error("the topology could not be declared; it is tried again: {problem}", problem=str(problem))
+            self._unmended = str(problem)
+        finally:
+            self._mending = False
 
     # Consuming
 
-    async def _serve(self, link: Link, consumer: Consumer) -> None:
-        """Open the consumer's channel, and retry with growing pauses while this connection lasts.
-        """
-        while True:
-            try:
-                await self._open_consumer(link, consumer)
-                return
-            except BrokerRefused as refused:
-                log.error("{queue} cannot be consumed: {refused}", queue=consumer.queue, refused=str(refused))
-                if refused.code == _NOT_FOUND:
-                    link.drop(f"{consumer.queue} is gone: the topology must be looked at again")
-                    return
-            consumer.failures += 1
-            await self._sleep(self._backoff_s(consumer.failures))
+    async def _serve(self, link: Link, consumer: Consumer, pause_s: float = 0.0) -> None:
+        """Open the consumer's channel, and retry with growing pauses while this connection lasts."""
+        if pause_s:
+            await self._sleep(pause_s)
+        while not await self._could_open(link, consumer):
+            await self._sleep(self._failed_again(consumer))
+
+    async def _could_open(self, link: Link, consumer: Consumer) -> bool:
+        try:
+            await self._open_consumer(link, consumer)
+        except BrokerRefused as refused:
+            log.error("{queue} cannot be consumed: {refused}", queue=consumer.queue, refused=str(refused))
+            self._refused[f"queue {consumer.queue}"] = str(refused)
+            if refused.code == NOT_FOUND:
+                self._mend(link)
+            return False
+        self._refused.pop(f"queue {consumer.queue}", None)
+        return True
+
+    def _failed_again(self, consumer: Consumer) -> float:
+        """Count a consumer's failure; returns the pause before the next try in seconds."""
+        consumer.failures += 1
+        return self._backoff_s(consumer.failures)
 
     async def _open_consumer(self, link: Link, consumer: Consumer) -> None:
         channel = await link.channel()
@@ -431,9 +473,12 @@ class AmqpClient:
         except CancelledError:
             raise
         except Exception:
-            log.failure("taking message {id!r} from {queue} failed; it goes back to the queue in {pause:g} s",
-                        id=delivery.properties.message_id, queue=delivery.queue,
-                        pause=self._patience.give_back_after_s)
+            log.failure(
+                "taking message {id!r} from {queue} failed; it goes back to the queue in {pause:g} s",
+                id=delivery.properties.message_id,
+                queue=delivery.queue,
+                pause=self._patience.give_back_after_s,
+            )
             self.release(delivery)
 
     def _give_back(self, delivery: Delivery) -> None:
@@ -458,7 +503,7 @@ class AmqpClient:
             self._hold(False)
 
     def _hold(self, held: bool) -> None:
-        """Stop reading from the broker until half of the unacked bytes are done; the broker keeps the rest."""
+        """Stop reading from the broker until half of the unacked bytes are acked; the broker keeps the rest."""
         self._held = held
         if self._link is not None:
             self._link.hold(held)
@@ -485,27 +530,20 @@ class AmqpClient:
     # The canary
 
     async def _keep_canary(self, link: Link) -> None:
-        queue = f"{CANARY_QUEUE}{self._random.getrandbits(96):024x}"
+        every_s, silent = self._patience.canary_every_s, partial(self._silent, link)
         try:
-            channel = await link.channel()
-            await channel.mirror(queue)
-            canary = Heartbeat(self._clock, self._patience.canary_every_s, partial(self._send_canary, queue),
-                            partial(self._silent, link))
-            channel.deliver(queue, 0, lambda _delivery: canary.returned())
-            await channel.subscribe(queue, "bankgw-canary", no_ack=True)
+            canary = await open_canary(link, self._clock, every_s, self._random, self._publisher.publish, silent)
         except BrokerRefused as refused:
-            log.warn("no canary, so a silent connection shows only by its heartbeat: {refused}",
-                     refused=str(refused))
+            log.warn(
+                "no heartbeat messages ({refused}): a dead connection is noticed only by the heartbeat of AMQP",
+                refused=str(refused),
+            )
             return
         self._canary = canary
         canary.start()
 
-    def _send_canary(self, queue: str) -> None:
-        properties = Properties(message_id=f"canary-{self._random.getrandbits(96):024x}")
-        self._publisher.publish(OutgoingMessage("", queue, b"", properties, persistent=False))
-
     def _silent(self, link: Link, silence_s: float) -> None:
-        link.drop(f"nothing came through for {silence_s:.0f} s although the connection looks alive")
+        link.drop(f"no heartbeat message came back through the broker for {silence_s:.0f} s")
 
     # Tasks and timers
 
@@ -548,7 +586,7 @@ def _tell(listener: Callable[[T], None], news: T) -> None:
     except CancelledError:
         raise
     except Exception:
-        log.failure("the news {news!r} was not taken well", news=news)
+        log.failure("a part of the gateway failed on {news!r} of the broker client; the connection goes on", news=news)
 
 
 def _late(_result: object, limit_s: float) -> NoReturn:
@@ -557,4 +595,4 @@ def _late(_result: object, limit_s: float) -> NoReturn:
 
 def _forget_cancelled(failure: Failure) -> None:
     if not isinstance(failure.value, CancelledError):
-        log.failure("the broker client stopped by itself", failure)
+        log.failure("a task of the broker client was cancelled by nobody that is known", failure)

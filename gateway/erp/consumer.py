@@ -11,13 +11,13 @@ WIDER = 2_000
 
 
 def _nothing(_tag: int) -> None:
-    """Stand-in for the ack function before the channel is open."""
+    """Do nothing: the ack function of a consumer whose channel is not open yet."""
 
 
 class Consumer:
-    """See the module. `tags` are the subscriptions of the channel: the first takes `prefetch` messages, each further
-    one WIDER more. `sizes` are the bytes of each delivery that is not done.
-    """
+    """A consumed queue with its channel, subscriptions and unacked deliveries. `tags` are the subscriptions of the
+    channel: the first takes `prefetch` messages, each further one WIDER more. `sizes` are the bytes of each delivery
+    that is not done."""
 
     def __init__(self, queue: str, prefetch: int, on_delivery: OnDelivery) -> None:
         self.queue = queue
@@ -32,14 +32,14 @@ class Consumer:
         self._subscriptions = 0
 
     def opened(self, channel: BrokerChannel, token: int) -> None:
-        """A channel was opened for this consumer."""
+        """Use this channel, which was opened for the consumer."""
         self.token, self.channel, self.window = token, channel, AckWindow(channel.ack_through)
         self.sizes.clear()
         self.tags.clear()
         self._subscriptions = 0
 
     async def subscribe(self) -> None:
-        """Subscribe: for `prefetch` messages the first time, then for WIDER more each time."""
+        """Subscribe to the queue: for `prefetch` messages the first time, then for WIDER more each time."""
         channel = self.channel
         if channel is not None:
             self._subscriptions += 1
@@ -49,7 +49,7 @@ class Consumer:
             await channel.subscribe(self.queue, tag)
 
     async def unsubscribe(self, keep: int = 0) -> None:
-        """Cancel all but the first `keep` subscriptions; deliveries in transit still arrive."""
+        """Cancel all subscriptions but the first `keep`; deliveries in transit still arrive."""
         channel = self.channel
         while channel is not None and len(self.tags) > keep:
             await channel.unsubscribe(self.tags.pop())

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 PATIENCE = 3
-"""How many lost canaries in a row mean that the connection is dead, whatever its AMQP heartbeat says."""
+"""The number of canaries lost in a row that means a dead connection, whatever its AMQP heartbeat says."""
 
 
 class Heartbeat:
@@ -16,9 +16,11 @@ class Heartbeat:
     It counts canaries, not seconds: after a pause of the process, canaries may still wait to be read.
     """
 
-    def __init__(self, clock: IReactorTime, every_s: float, send_canary: Callable[[], None],
-                 on_silence: Callable[[float], None]) -> None:
-        """`send_canary` publishes one canary message; `on_silence(seconds)` is called once when none came back."""
+    def __init__(
+        self, clock: IReactorTime, every_s: float, send_canary: Callable[[], None], on_silence: Callable[[float], None]
+    ) -> None:
+        """Make a heartbeat. `send_canary` publishes one canary message; `on_silence(seconds)` is called once when none
+        has returned."""
         self._clock = clock
         self._every_s = every_s
         self._send_canary = send_canary
@@ -28,19 +30,19 @@ class Heartbeat:
         self.heard_at_s: float | None = None
 
     def start(self) -> None:
-        """Start, or start again, with no canary outstanding."""
+        """Start, or start again, without outstanding canary messages."""
         self.stop()
         self._unanswered = 0
         self._tick()
 
     def stop(self) -> None:
-        """Stop sending and counting."""
+        """Stop sending and counting canary messages."""
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None
 
     def returned(self) -> None:
-        """A canary came back."""
+        """Record that a canary message has returned."""
         self.heard_at_s = self._clock.seconds()
         self._unanswered = 0
 

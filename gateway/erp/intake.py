@@ -17,24 +17,29 @@ from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from gateway import log
-from gateway.clock import Clock, Entropy
-from gateway.erp import approvals, ask_later, batches, files, orders, status_and_cancel, treasury_commands
-from gateway.erp import validation as validating
-from gateway.erp.amqp_types import Amqp, Delivery
-from gateway.erp.command import CommandResult, CommandUnit, ReceivedCommand, refusing
-from gateway.erp.envelope import Envelope, envelope_of, is_dead_lettered, may_reply
-from gateway.erp.sender_turns import Turns
-from gateway.erp.treasury_port import TreasuryPort
-from gateway.journal.commit.rows import PaymentRow, QuestionRow
-from gateway.journal.commit.store import Store, StoreFailed
-from gateway.journal.sql.databases import is_locked
-from gateway.meters import Meters
-from gateway.registry import Registry, Sender
+from gateway.approvals import erp as approvals
+from gateway.erp.amqp_types import Amqp
+from gateway.erp.sender_turns import SenderTurns
+from gateway.kernel import log
+from gateway.kernel.clock import Clock, Entropy
+from gateway.kernel.commit.rows import PaymentRow, QuestionRow
+from gateway.kernel.commit.store import Store, StoreFailed
+from gateway.kernel.deliveries import Delivery
+from gateway.kernel.meters import Meters
+from gateway.kernel.sql.databases import is_locked
+from gateway.payments.erp import batches, files, orders, status_and_cancel
+from gateway.payments.erp import validation as validating
+from gateway.payments.erp.command import CommandResult, CommandUnit, ReceivedCommand, refusing
+from gateway.payments.erp.envelope import Envelope, envelope_of, is_dead_lettered, may_reply
+from gateway.reconciliation.erp import treasury_commands
+from gateway.reconciliation.erp.treasury_port import TreasuryPort
+from gateway.register.registry import Registry, Sender
+from gateway.statements.erp import ask_later
 from protocols.canon.errors import Code, Refusal
 from protocols.erp import commands, routing, signature
 from protocols.erp.treasury_words import TreasuryCommand, TreasuryQuestion
 from protocols.erp.words import (
+    BATCHES,
     MAX_BODY_BYTES,
     MONEY_COMMANDS,
     SINGLE_ORDERS,
@@ -64,7 +69,8 @@ class _Refused:
 
 
 class Intake:
-    """See the module. `deliver` is the broker client's callback."""
+    """Makes one journal unit of each delivered command and acknowledges the delivery when the unit is durable.
+    `deliver` is the broker client's callback."""
 
     def __init__(
         self,
@@ -79,6 +85,7 @@ class Intake:
         on_question: Callable[[QuestionRow], None],
         treasury: TreasuryPort,
         prefetch: int = 200,
+        may_lack_sends: Callable[[str], bool] = lambda _lane: False,
     ) -> None:
         self._amqp = amqp
         self._store = store
@@ -90,21 +97,23 @@ class Intake:
         self._on_payment = on_payment
         self._on_question = on_question
         self._treasury = treasury
+        self._may_lack_sends = may_lack_sends
         self._under_way = 0
-        self._turns = Turns(prefetch, self._start, amqp.widen, amqp.narrow)
+        self._turns = SenderTurns(prefetch, self._start, amqp.widen, amqp.narrow)
 
     @property
     def under_way(self) -> int:
-        """The number of deliveries read and not yet durable."""
+        """The number of deliveries that were read and are not durable yet."""
         return self._under_way
 
     def deliver(self, delivery: Delivery) -> None:
-        """Take one delivery; it is processed when its sender's turn comes."""
+        """Accept one delivery; it is processed when its sender's turn comes."""
         self._under_way += 1
         self._turns.put(delivery)
 
     def broker_lost(self) -> None:
-        """The connection is lost: drop deliveries that are not processed yet; the broker delivers them again."""
+        """Drop the deliveries that are not processed yet, because the connection is lost; the broker delivers them
+        again."""
         self._under_way -= self._turns.forget()
 
     def _start(self, delivery: Delivery) -> None:
@@ -113,8 +122,11 @@ class Intake:
         except CancelledError:
             raise
         except Exception:
-            _failures.failure("message {id!r} from {queue} can be neither taken nor refused; it goes back to the queue",
-                              id=delivery.properties.message_id, queue=delivery.queue)  # fmt: skip
+            _failures.failure(
+                "message {id!r} from {queue} can be neither taken nor refused; it goes back to the queue",
+                id=delivery.properties.message_id,
+                queue=delivery.queue,
+            )
             self._amqp.release(delivery)
             self._ended(delivery)
 
@@ -141,9 +153,11 @@ class Intake:
         # With a sender, the unit is limited per commit: payments in progress go before new orders.
         writing = self._store.write(unit, sender=writer.name if writer else envelope.user)
         writing.addCallbacks(
-            self._durable, self._unit_failed,
-            callbackArgs=(delivery, type_, started_ms), errbackArgs=(delivery, envelope, type_),
-        )  # fmt: skip
+            self._durable,
+            self._unit_failed,
+            callbackArgs=(delivery, type_, started_ms),
+            errbackArgs=(delivery, envelope, type_),
+        )
 
     # ---- reading and checking ----
 
@@ -164,8 +178,10 @@ class Intake:
         if problem is not None:
             return _Refused(problem, sender, type_, self._claimed(delivery, type_))
         assert sender is not None
-        command = commands.read(type_, delivery.properties.content_type, delivery.body, self._zone)
-        if isinstance(command, Refusal) and type_ is not _VALIDATE:
+        command = commands.parse_command(type_, delivery.properties.content_type, delivery.body, self._zone)
+        if isinstance(command, Refusal) and (type_ not in _ORDERS or command.code is not Code.SCHEMA):
+            if type_ is _VALIDATE:
+                return type_, sender, command
             return _Refused(command, sender, type_, self._claimed(delivery, type_))
         return type_, sender, command
 
@@ -202,11 +218,21 @@ class Intake:
     ) -> CommandUnit:
         now_ms = self._clock.now_ms()
         now = datetime.fromtimestamp(now_ms / 1000, UTC)
-        received = ReceivedCommand(delivery, envelope, sender, type_, self.registry, self._entropy, now_ms, now,
-                          now.astimezone(self._zone).date())  # fmt: skip
+        received = ReceivedCommand(
+            delivery,
+            envelope,
+            sender,
+            type_,
+            self.registry,
+            self._entropy,
+            now_ms,
+            now,
+            now.astimezone(self._zone).date(),
+        )
         if type_ is _VALIDATE and isinstance(command, SubmitOrder | Refusal):
-            return validating.validate(received, command, self._claimed(delivery))
-        assert not isinstance(command, Refusal), "refused before"
+            return validating.validate(received, command, self._claimed(delivery), self._zone)
+        if isinstance(command, Refusal):
+            return orders.refuse_form(received, command, self._claimed(delivery, type_), self._zone)
         if isinstance(command, SubmitOrder):
             return orders.submit(received, command.order)
         if isinstance(command, SubmitBatch):
@@ -214,7 +240,7 @@ class Intake:
         if isinstance(command, SubmitFile):
             return files.submit(received, command)
         if isinstance(command, CancelOrder):
-            return status_and_cancel.cancel(received, command)
+            return status_and_cancel.cancel(received, command, self._may_lack_sends)
         if isinstance(command, DecideOrder):
             return approvals.decide(received, command)
         if isinstance(command, StatusQuery):
@@ -228,11 +254,19 @@ class Intake:
     # ---- refusals and defects ----
 
     def _refusal(self, delivery: Delivery, envelope: Envelope, refused: _Refused) -> CommandUnit:
-        return refusing(delivery, envelope, refused.command, refused.sender, refused.refusal, refused.id,
-                        owner=self._owner(envelope, refused))  # fmt: skip
+        return refusing(
+            delivery,
+            envelope,
+            refused.command,
+            refused.sender,
+            refused.refusal,
+            refused.id,
+            owner=self._owner(envelope, refused),
+        )
 
     def _owner(self, envelope: Envelope, refused: _Refused) -> str | None:
-        """For a command of an unknown user: the sender that owns the reply-to queue, who may be told of the refusal."""
+        """The sender that owns the reply-to queue of an unknown user's command, because that sender may receive the
+        refusal."""
         queue = envelope.reply.reply_to
         if refused.refusal.code not in _NOBODY or queue is None:
             return None
@@ -240,18 +274,27 @@ class Intake:
         return owner.name if owner else None
 
     def _broken(self, delivery: Delivery, envelope: Envelope, type_: str, error: Exception) -> None:
-        """Handle a defect of the gateway: park the whole message, tell the sender, and continue with the queue."""
-        _log.error("command.defect", type=type_, queue=delivery.queue, error=repr(error), exc_info=error,
-                   message_id=delivery.properties.message_id, action="parked in bankgw.parked")  # fmt: skip
-        refusal = Refusal(Code.INTERNAL, "a fault of the gateway; the message is parked and an operator is told")
+        """Handle a defect of the gateway: park the whole message, inform the sender, and continue with the queue."""
+        _log.error(
+            "command.defect",
+            type=type_,
+            queue=delivery.queue,
+            error=repr(error),
+            exc_info=error,
+            message_id=delivery.properties.message_id,
+            action="not carried out; kept in queue bankgw.parked, and the sender is told; report this error",
+        )
+        refusal = Refusal(
+            Code.INTERNAL,
+            "a fault of the gateway; nothing was carried out, the message is parked, and an operator is told",
+        )
         sender = self.registry.sender_of(delivery.properties.user_id)
         command = None if type_ == "unknown" else CommandType(type_)
         refused = _Refused(refusal, sender, command, self._claimed(delivery, command) if command else None)
         writing = self._store.write(self._refusal(delivery, envelope, refused))
         writing.addCallbacks(
-            self._durable, self._lost,
-            callbackArgs=(delivery, type_, self._clock.now_ms()), errbackArgs=(delivery,),
-        )  # fmt: skip
+            self._durable, self._lost, callbackArgs=(delivery, type_, self._clock.now_ms()), errbackArgs=(delivery,)
+        )
 
     def _unit_failed(self, failure: Failure, delivery: Delivery, envelope: Envelope, type_: str) -> None:
         error = failure.value
@@ -265,10 +308,15 @@ class Intake:
             self._lost(Failure(), delivery)
 
     def _lost(self, failure: Failure, delivery: Delivery) -> None:
-        """Handle a unit that is not durable: do not acknowledge, so the broker delivers again, to any node."""
+        """Handle a unit that is not durable: the delivery is not acknowledged, so the broker delivers it again, to any
+        node."""
         ends = isinstance(failure.value, StoreFailed)
-        _log.error("command.not_durable", error=failure.getTraceback(detail="brief"), queue=delivery.queue,
-                   action="left unacknowledged" if ends else "given back to the queue")  # fmt: skip
+        _log.error(
+            "command.not_durable",
+            error=failure.getTraceback(detail="brief"),
+            queue=delivery.queue,
+            action="the message stays in the broker, which delivers it again; it is carried out once",
+        )
         if not ends:
             self._amqp.release(delivery)
         self._ended(delivery)
@@ -287,13 +335,24 @@ class Intake:
         self._meters.commands.labels(type_, code).inc()
         if code in _REFUSALS:
             self._meters.refusals.labels(code).inc()
-            _log.info("command.refused", type=type_, code=code, message_id=delivery.properties.message_id,
-                      user=delivery.properties.user_id)  # fmt: skip
+            _log.info(
+                "command.refused",
+                type=type_,
+                code=code,
+                message_id=delivery.properties.message_id,
+                user=delivery.properties.user_id,
+            )
         if code in _NOBODY:
             self._meters.alarms.labels("unknown_writer").inc()
-            _log.warning("command.unknown_writer", type=type_, code=code, message_id=delivery.properties.message_id,
-                         user=delivery.properties.user_id, action="not carried out; kept in bankgw.parked")  # fmt: skip
-        # A batch has up to thousands.
+            _log.warning(
+                "command.unknown_writer",
+                type=type_,
+                code=code,
+                message_id=delivery.properties.message_id,
+                user=delivery.properties.user_id,
+                action="not carried out; kept in queue bankgw.parked; find out who writes as this broker user",
+            )
+        # A batch has up to thousands of items.
         with log.together():
             for row in done.admitted:
                 self._meters.payments.labels(row.bank, str(row.life.state)).inc()
@@ -303,6 +362,7 @@ class Intake:
 
 
 _VALIDATE = CommandType.PAYMENT_VALIDATE
+_ORDERS = SINGLE_ORDERS | BATCHES | {_VALIDATE}
 _SINGLE = frozenset(one.value for one in SINGLE_ORDERS)
 _NOBODY = frozenset({Code.NO_SENDER.value, Code.UNKNOWN_SENDER.value})
 _REFUSALS = frozenset(code.value for code in Code)

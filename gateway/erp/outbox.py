@@ -2,7 +2,8 @@
 
 Rows are handed over in memory right after their commit. The journal is scanned at start, after a reconnect, and when
 more messages wait than fit in memory. A message whose reply queue does not exist is parked; its payment is not
-affected.
+affected. A message that the broker bars for now (a right, an exchange or a queue is missing) waits with all later ones
+of its exchange and sender, in their order, and the first of them is tried again: see `held_messages`.
 """
 
 from __future__ import annotations
@@ -16,13 +17,15 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
-from gateway import log
-from gateway.clock import Clock
-from gateway.erp.amqp_types import CONFIRMED, Amqp, OutgoingMessage, Properties, PublishResult, PublishStatus
-from gateway.journal.commit import outbox
-from gateway.journal.commit.rows import DeliveryTries, OutboxRow, OutboxState
-from gateway.journal.commit.store import Store
-from gateway.meters import Meters
+from gateway.erp.amqp_types import CONFIRMED, Amqp, OutgoingMessage, PublishResult, PublishStatus
+from gateway.erp.held_messages import HeldGroup, HeldMessages, sender_of
+from gateway.kernel import log
+from gateway.kernel.clock import Clock
+from gateway.kernel.commit import outbox
+from gateway.kernel.commit.rows import DeliveryTries, OutboxRow, OutboxState
+from gateway.kernel.commit.store import Store
+from gateway.kernel.deliveries import Properties
+from gateway.kernel.meters import Meters
 
 UNROUTED_NEWS = "bankgw.unrouted.news"
 WINDOW = 500
@@ -34,14 +37,15 @@ parked copies. The number of messages is limited as well; whichever limit is rea
 MARK_AT_ONCE = 200
 MARK_LINGER_S = 0.02
 NOTE_TRIES_S = 10.0
-"""So long tries that were not confirmed are counted in memory only, unless a mark of their message comes first."""
+"""The time for which unconfirmed tries are counted in memory only, unless their message is marked before."""
 RETRY_S, LAST_RETRY_S = 1.0, 300.0
 """The retry pause grows, because a message that one of several queues refuses is stored in the others each time."""
 _log = log.get("erp.outbox")
 
 
 class Outbox:
-    """See the module. `take` gets committed rows; call `up` when the broker becomes usable."""
+    """Publishes the journal's messages until the broker has confirmed each of them. `publish_rows` gets committed rows;
+    call `up` when the broker becomes usable."""
 
     def __init__(
         self, amqp: Amqp, store: Store, node: str, user: str, app_id: str, clock: Clock, meters: Meters
@@ -56,6 +60,8 @@ class Outbox:
         self._waiting: deque[OutboxRow] = deque()
         self._known: set[str] = set()
         self._refused: dict[str, float] = {}
+        self._held = HeldMessages()
+        self._lost = False
         self._in_flight = self._in_flight_bytes = self._waiting_bytes = 0
         self._overflowed = False
         self._scanning = False
@@ -71,10 +77,13 @@ class Outbox:
     @property
     def depth(self) -> int:
         """The number of messages in memory that the broker has not confirmed."""
-        return len(self._waiting) + self._in_flight
+        return len(self._waiting) + self._in_flight + self._held.count
 
-    def take(self, rows: Iterable[OutboxRow]) -> None:
-        """Take rows that were just committed, in order."""
+    def publish_rows(self, rows: Iterable[OutboxRow]) -> None:
+        """Publish rows that were just committed, in order."""
+        self._take(row for row in rows if not (self._held and self._held.left_to_journal(row)))
+
+    def _take(self, rows: Iterable[OutboxRow]) -> None:
         for row in rows:
             if len(self._waiting) >= IN_MEMORY or self._waiting_bytes >= IN_MEMORY_BYTES:
                 self._overflowed = True
@@ -83,15 +92,21 @@ class Outbox:
         self._pump()
 
     def up(self) -> None:
-        """The broker is usable: scan the journal for waiting messages."""
+        """Scan the journal for waiting messages, because the broker is usable."""
+        if self._lost and not self._scanning:
+            # The scan reads the lost ones again, and all others in memory come after them.
+            self._lost = False
+            self._known.difference_update(row.message_id for row in self._waiting)
+            self._waiting.clear()
+            self._waiting_bytes = 0
         self._scan()
 
     def unblocked(self) -> None:
-        """The broker accepts messages again."""
+        """Continue to publish, because the broker accepts messages again."""
         self._pump()
 
     def drain(self) -> Deferred[None]:
-        """Fires when nothing is in flight and all confirmed messages are marked."""
+        """A Deferred that fires when nothing is in flight and all confirmed messages are marked."""
         self._stopping = True
         done: Deferred[None] = Deferred()
         self._idle.append(done)
@@ -120,6 +135,9 @@ class Outbox:
         while self._waiting and self._room() and self._amqp.up and not self._amqp.blocked:
             row = self._waiting.popleft()
             self._waiting_bytes -= len(row.body)
+            if self._held and (group := self._held.of(row)) is not None and not group.catching_up:
+                self._hold(group, row)
+                continue
             self._leave(row)
             self._amqp.publish(self._message(row)).addCallback(self._heard, row)
         half = len(self._waiting) < IN_MEMORY // 2 and self._waiting_bytes < IN_MEMORY_BYTES // 2
@@ -137,17 +155,24 @@ class Outbox:
 
     def _message(self, row: OutboxRow) -> OutgoingMessage:
         properties = Properties(
-            message_id=row.message_id, correlation_id=row.correlation_id, user_id=self._user, app_id=self._app_id,
-            content_type=row.content_type, timestamp=row.created_ms // 1000, type=row.headers.get("type"),
+            message_id=row.message_id,
+            correlation_id=row.correlation_id,
+            user_id=self._user,
+            app_id=self._app_id,
+            content_type=row.content_type,
+            timestamp=row.created_ms // 1000,
+            type=row.headers.get("type"),
             headers=dict(row.headers),
-        )  # fmt: skip
-        return OutgoingMessage(row.exchange, row.routing_key, row.body, properties)
+        )
+        return OutgoingMessage(row.exchange, row.routing_key, row.body, properties, sender=sender_of(row))
 
     def _heard(self, verdict: PublishResult, row: OutboxRow) -> None:
         self._landed(row)
         self._meters.published.labels(verdict.fate.value).inc()
         if verdict.fate is not PublishStatus.NACKED and self._refused:
             self._refused.pop(row.message_id, None)
+        if self._held:
+            self._judge_held(row, verdict)
         if verdict.fate is PublishStatus.CONFIRMED:
             self._meters.stage.labels("news").observe(max(self._clock.now_ms() - row.created_ms, 0) / 1000)
             if row.message_id in self._tries:
@@ -162,7 +187,11 @@ class Outbox:
         if verdict.fate is PublishStatus.LOST:
             self._count_in_vain(row, verdict)
             # It is unknown whether it was stored: the scan after the reconnect publishes it again under the same id.
+            self._lost = True
             self._known.discard(row.message_id)
+        elif verdict.fate is PublishStatus.BARRED:
+            self._count_in_vain(row, verdict)
+            self._bar(row, verdict)
         elif verdict.fate is PublishStatus.NACKED:
             self._count_in_vain(row, verdict)
             pause_s = self._refused.get(row.message_id, RETRY_S)
@@ -175,26 +204,100 @@ class Outbox:
         self._wait(row)
         self._pump()
 
+    # ---- what the broker bars for now ----
+
+    def _bar(self, row: OutboxRow, verdict: PublishResult) -> None:
+        group, begins = self._held.barred(row, verdict.exchange_wide)
+        if begins:
+            _log.error(
+                "news.barred",
+                exchange=row.exchange,
+                key=row.routing_key,
+                sender=group.sender,
+                broker=f"{verdict.code} {verdict.text}",
+                action="kept in order and tried again; nothing is parked, other senders go on",
+            )
+        self._hold(group, row)
+
+    def _hold(self, group: HeldGroup, row: OutboxRow) -> None:
+        if not self._held.hold(group, row):
+            self._known.discard(row.message_id)
+        self._meters.held_messages.set(self._held.count)
+        self._try_later(group)
+
+    def _try_later(self, group: HeldGroup) -> None:
+        if group.trying or self._stopping:
+            return
+        group.trying = True
+        self._clock.later(group.next_pause_s(), self._try_again, group)
+
+    def _try_again(self, group: HeldGroup) -> None:
+        group.trying = False
+        row = group.first
+        if row is None or self._stopping:
+            return
+        if not self._amqp.up or self._amqp.blocked:
+            self._try_later(group)
+            return
+        group.trying = True
+        self._held.take_first(group)
+        self._leave(row)
+        self._amqp.publish(self._message(row)).addCallback(self._heard, row)
+
+    def _judge_held(self, row: OutboxRow, verdict: PublishResult) -> None:
+        """Release a group of held messages when its first one was tried and is not barred any more."""
+        group = self._held.of(row)
+        if group is None or not group.is_tried(row):
+            return
+        group.end_try()
+        if verdict.fate is PublishStatus.LOST:
+            # The scan after the reconnect brings it back into the group.
+            self._try_later(group)
+            return
+        if verdict.fate is PublishStatus.BARRED and (verdict.exchange_wide or group.sender is not None):
+            return
+        _log.info("news.not_barred", exchange=row.exchange, sender=group.sender, messages=len(group.rows))
+        self._release(group)
+
+    def _release(self, group: HeldGroup) -> None:
+        rows = self._held.release(group)
+        self._waiting.extendleft(reversed(rows))
+        self._waiting_bytes += sum(len(row.body) for row in rows)
+        self._meters.held_messages.set(self._held.count)
+        if group.spilled:
+            self._scan()
+
     def _park(self, row: OutboxRow, verdict: PublishResult) -> None:
         """Park a message that cannot be delivered: publish a copy to the queue for persons."""
-        _log.warning("news.unroutable", message_id=row.message_id, exchange=row.exchange, key=row.routing_key,
-                     broker=f"{verdict.code} {verdict.text}", payment=row.payment,
-                     action=f"copied to {UNROUTED_NEWS}")  # fmt: skip
+        _log.warning(
+            "news.unroutable",
+            message_id=row.message_id,
+            exchange=row.exchange,
+            key=row.routing_key,
+            broker=f"{verdict.code} {verdict.text}",
+            payment=row.payment,
+            action=f"no queue took it; a copy is kept in queue {UNROUTED_NEWS}; see bankgw parked list",
+        )
         message = self._message(row)
         headers = dict(message.properties.headers)
         headers.update({"unrouted_exchange": row.exchange, "unrouted_key": row.routing_key})
         properties = Properties(
-            message_id=row.message_id, correlation_id=row.correlation_id, user_id=self._user, app_id=self._app_id,
-            content_type=row.content_type, timestamp=row.created_ms // 1000, type=message.properties.type,
+            message_id=row.message_id,
+            correlation_id=row.correlation_id,
+            user_id=self._user,
+            app_id=self._app_id,
+            content_type=row.content_type,
+            timestamp=row.created_ms // 1000,
+            type=message.properties.type,
             headers=headers,
-        )  # fmt: skip
+        )
         self._leave(row)
         copy = OutgoingMessage("", UNROUTED_NEWS, row.body, properties)
         self._amqp.publish(copy).addCallback(self._parked, row, verdict)
 
     def _parked(self, verdict: PublishResult, row: OutboxRow, of_the_message: PublishResult) -> None:
         self._landed(row)
-        # Counted only now, so that the mark has it and nothing wrote it before.
+        # The try is counted only now, so that it is written with the mark.
         self._count_in_vain(row, of_the_message)
         if verdict.fate is PublishStatus.CONFIRMED:
             self._mark(row, OutboxState.PARKED)
@@ -202,9 +305,15 @@ class Outbox:
             self._known.discard(row.message_id)
         elif verdict.fate is PublishStatus.REFUSED:
             # The broker closes the channel for this message each time: leave it in the journal and log an error.
-            _log.error("news.refused", message_id=row.message_id, exchange=row.exchange, key=row.routing_key,
-                       broker=f"{verdict.code} {verdict.text}", payment=row.payment,
-                       action="kept in the journal as parked; not published again")  # fmt: skip
+            _log.error(
+                "news.refused",
+                message_id=row.message_id,
+                exchange=row.exchange,
+                key=row.routing_key,
+                broker=f"{verdict.code} {verdict.text}",
+                payment=row.payment,
+                action="kept in the journal as parked; not published again by itself; see bankgw parked list",
+            )
             self._mark(row, OutboxState.PARKED)
         else:
             self._clock.later(RETRY_S, self._again, row)
@@ -270,7 +379,8 @@ class Outbox:
         self._note_tries()
 
     def _note_tries(self) -> None:
-        """Write the tries of messages that still wait, after the marks, which have their messages' tries."""
+        """Write the delivery tries of messages that still wait. Called after the marks, which include their messages'
+        tries."""
         self._flush_marks()
         if self._tries:
             tries, self._tries = self._tries, {}
@@ -284,7 +394,7 @@ class Outbox:
         self._tell_idle()
 
     def _keep_tries(self, tries: Mapping[str, DeliveryTries]) -> None:
-        """What could not be written is written with what comes next."""
+        """Keep delivery tries that could not be written, to write them with the next ones."""
         for message_id, earlier in tries.items():
             later = self._tries.get(message_id)
             kept = earlier if later is None else replace(later, count=later.count + earlier.count)
@@ -313,18 +423,17 @@ class Outbox:
 
     def _paged(self, page: tuple[list[OutboxRow], bool]) -> None:
         rows, more = page
-        self.take(rows)
+        self._take(rows)
         if more and not self._overflowed:
             self._page(rows[-1].message_id)
             return
         self._scanning = False
-        if self._scan_again:
+        behind = self._held and not self._overflowed and self._held.caught_up()
+        if self._scan_again or behind:
             self._scan_again = False
             self._scan()
 
     def _scan_failed(self, failure: object) -> None:
         self._scanning = False
-        _log.error("outbox.scan_failed", error=str(failure), action="tried again in a second")
+        _log.error("outbox.scan_failed", error=str(failure), action="waiting messages are read again in a second")
         self._clock.later(RETRY_S, self._scan)
-
-

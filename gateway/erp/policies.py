@@ -44,11 +44,14 @@ class QueueReport:
 
 
 def from_json(rows: Sequence[Mapping[str, Any]]) -> list[QueueReport]:
-    """Reads the JSON of the management API (`GET /api/queues/<vhost>`) and of rabbitmqctl."""
+    """Parse the JSON of the management API (`GET /api/queues/<vhost>`) or of rabbitmqctl."""
     return [
         QueueReport(
-            row["name"], _table(row.get("arguments")), _table(row.get("effective_policy_definition")),
-            tuple(name for key in ("policy", "operator_policy") if (name := row.get(key))))
+            row["name"],
+            _table(row.get("arguments")),
+            _table(row.get("effective_policy_definition")),
+            tuple(name for key in ("policy", "operator_policy") if (name := row.get(key))),
+        )
         for row in rows
     ]
 
@@ -70,8 +73,8 @@ def effective(arguments: Mapping[str, Any], policy: Mapping[str, Any]) -> dict[s
 
 
 def judge(wanted: Mapping[str, Mapping[str, object]], reports: Sequence[QueueReport]) -> list[BrokerProblem]:
-    """All effective values that would lose, drop or hide a message; `wanted` maps queue names to their arguments.
-    """
+    """The problems of all effective values that would lose, drop or hide a message. `wanted` maps queue names to their
+    arguments."""
     found = {report.name: report for report in reports}
     problems: list[BrokerProblem] = []
     for name, arguments in wanted.items():
@@ -88,16 +91,18 @@ def judge(wanted: Mapping[str, Mapping[str, object]], reports: Sequence[QueueRep
                 problems.append(BrokerProblem(wrong, _remedy(name)))
         problems.extend(
             BrokerProblem(f"queue {name}: {what} in force is {held[what]}{blame}, which {why}", _remedy(name))
-            for what, why in _FORBIDDEN.items() if what in held and f"x-{what}" not in arguments)
+            for what, why in _FORBIDDEN.items()
+            if what in held and f"x-{what}" not in arguments
+        )
     return problems
 
 
 def management_reports(reactor: Any, url: str, vhost: str) -> Callable[[], Awaitable[list[QueueReport]]]:
-    """Asks the management API at `url` (`http[s]://user:password@host:15672`).
+    """Queues as the management API at `url` reports them (`http[s]://user:password@host:15672`).
 
     Raises `UnsafeTopology` if it refuses or does not answer in 10 s, because the check was asked for.
     """
-    # Twisted's HTTP client takes a megabyte of memory: only where the API is asked.
+    # Imported only where the API is asked, because Twisted's HTTP client takes a megabyte of memory.
     from twisted.web.client import Agent, ResponseDone, ResponseFailed
 
     parts = urlsplit(url)
@@ -121,9 +126,14 @@ def management_reports(reactor: Any, url: str, vhost: str) -> Callable[[], Await
         try:
             return await Deferred.fromCoroutine(ask()).addTimeout(_ANSWER_IN_S, reactor)
         except (OSError, ValueError, KeyError, TypeError, TimeoutError, ConnectError, ResponseFailed) as problem:
-            raise UnsafeTopology([BrokerProblem(
-                f"the policies in force cannot be read from {where}: {type(problem).__name__}: {problem}",
-                "correct management_url (its user needs the tag `monitoring`), or remove it")]) from problem
+            raise UnsafeTopology(
+                [
+                    BrokerProblem(
+                        f"the policies in force cannot be read from {where}: {type(problem).__name__}: {problem}",
+                        "correct management_url (its user needs the tag `monitoring`), or remove it",
+                    )
+                ]
+            ) from problem
 
     return reports
 
@@ -150,7 +160,9 @@ class _Body(Protocol):
 
 
 def _table(value: Any) -> Mapping[str, Any]:
-    """The management API writes an object (and an empty list for none), rabbitmqctl lists of key[, type], value."""
+    """The pairs of a table. The management API writes an object (an empty list for none), rabbitmqctl a list of key[,
+    type], value.
+    """
     if isinstance(value, Mapping):
         return value
     return {row[0]: row[-1] for row in value or ()}
@@ -166,5 +178,7 @@ def _size(limit: int) -> float:
 
 
 def _remedy(name: str) -> str:
-    return (f"take {name} out of that policy's pattern, or import conf/rabbitmq/definitions.json, "
-            "whose policy `bankgw` has priority 1000; an operator policy must be changed itself")
+    return (
+        f"take {name} out of that policy's pattern, or import conf/rabbitmq/definitions.json, "
+        "whose policy `bankgw` has priority 1000; an operator policy must be changed itself"
+    )

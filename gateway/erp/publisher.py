@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Callable
 
@@ -11,13 +12,17 @@ from twisted.logger import Logger
 from gateway.erp.amqp_types import CONFIRMED, NACKED, OutgoingMessage, PublishResult, PublishStatus
 
 log = Logger()
+ACCESS_REFUSED, NOT_FOUND = 403, 404
+_MISSING = re.compile(r"(?:access to (?:topic '(?P<key>.*?)' in )?exchange|no exchange) '(?P<exchange>[^']*)'")
+_DEFAULT = "amq.default"
+"""The broker's name for the exchange without a name in the text of a refusal."""
 
 
 class Unsendable(Exception):
     """A message cannot be put on the wire at all (a property too long, a header of a type AMQP lacks)."""
 
 
-class Adrift(Exception):  # noqa: N818 - a state, not a mistake
+class ChannelClosing(Exception):  # noqa: N818 - a state, not a mistake
     """The channel is closing and accepts nothing; the connection will end, or another channel will open."""
 
 
@@ -40,6 +45,9 @@ class Publisher:
     For a message that the broker rejects (foreign user id, too large) it closes the channel without naming the message.
     All publishes in flight are then sent again one at a time under their own ids, which is harmless, until the channel
     closes on a single message: that one is REFUSED.
+
+    A missing right or exchange is no fault of a message. The broker's text names the exchange (and the key), so all
+    publishes of that exchange and of those senders are BARRED at once, and the others are sent again together.
     """
 
     def __init__(self) -> None:
@@ -56,19 +64,21 @@ class Publisher:
 
     @property
     def in_flight(self) -> int:
-        """Publishes without a result, sent or waiting for a channel."""
+        """The number of publishes without a result, sent or waiting for a channel."""
         return len(self._by_id)
 
     def publish(self, message: OutgoingMessage) -> Deferred[PublishResult]:
-        """Send now if a channel is open and no search for a rejected message is in progress, otherwise later.
+        """Publish now if a channel is open and no search for a rejected message is in progress, otherwise later.
 
         Without a connection the result is LOST at once; the caller keeps the message and publishes it again.
         """
         message_id = message.properties.message_id
         if not message_id:
-            raise ValueError(f"message for {message.routing_key!r} has no message id, so no verdict")
+            raise ValueError(
+                f"message for {message.routing_key!r} has no message id, so no confirm could be assigned to it"
+            )
         if message_id in self._by_id:
-            raise ValueError(f"message id {message_id!r} is in flight already: two verdicts, one name")
+            raise ValueError(f"message id {message_id!r} was published already, and its confirm has not arrived")
         entry = _Entry(message)
         if not self._linked:
             entry.answer.callback(PublishResult(PublishStatus.LOST, 0, "not connected to the broker"))
@@ -82,8 +92,8 @@ class Publisher:
         return entry.answer
 
     def opened(self, send: Callable[[OutgoingMessage], None]) -> None:
-        """A new confirm channel is open: `send` publishes on it (or raises `Unsendable`, `Adrift`); tags start at 1.
-        """
+        """Use a confirm channel that was opened. `send` publishes on it or raises Unsendable or ChannelClosing; tags
+        start at 1."""
         self._linked = True
         self._send = send
         self._last_tag = 0
@@ -91,33 +101,62 @@ class Publisher:
         self._pump()
 
     def confirmed(self, tag: int, multiple: bool) -> None:
-        """The broker acked `tag` (with `multiple`: and all before it)."""
+        """Record that the broker acked `tag` (with `multiple`: and all before it)."""
         self._settle(tag, multiple, CONFIRMED)
 
     def nacked(self, tag: int, multiple: bool) -> None:
-        """The broker nacked `tag` (with `multiple`: and all before it)."""
+        """Record that the broker nacked `tag` (with `multiple`: and all before it)."""
         self._settle(tag, multiple, NACKED)
 
     def returned(self, message_id: str | None, code: int, text: str) -> None:
-        """The broker returned this message as unroutable; its confirm is still to come."""
+        """Record that the broker returned this message as unroutable; its confirm is still to come."""
         entry = self._by_id.get(message_id or "")
         if entry is None:
-            log.warn("the broker returned message {id!r}, which is not in flight ({code} {text})",
-                     id=message_id, code=code, text=text)
+            log.warn(
+                "the broker returned message {id!r}, which is not in flight ({code} {text})",
+                id=message_id,
+                code=code,
+                text=text,
+            )
             return
         entry.returned = PublishResult(PublishStatus.RETURNED, code, text)
 
     def channel_closed(self, code: int, text: str) -> None:
-        """The broker closed the channel; the connection lives and `opened` will follow."""
+        """Record that the broker closed the channel; the connection lives and `opened` will follow."""
         self._send = None
         sent = self._take_sent()
-        if len(sent) == 1:
+        if code in (ACCESS_REFUSED, NOT_FOUND):
+            self._bar(sent, code, text)
+        elif len(sent) == 1:
             self._finish(sent[0], PublishResult(PublishStatus.REFUSED, code, text))
         else:
             self._suspects.extendleft(reversed(sent))
 
+    def _bar(self, sent: list[_Entry], code: int, text: str) -> None:
+        named = _MISSING.search(text)
+        exchange, key = (named["exchange"], named["key"]) if named else (None, None)
+        guilty = [one for one in sent if one.message.exchange == ("" if exchange == _DEFAULT else exchange)]
+        guilty = [one for one in guilty if key is None or one.message.routing_key == key]
+        if not guilty and len(sent) > 1:
+            self._suspects.extendleft(reversed(sent))
+            return
+        wide = bool(guilty) and key is None
+        scopes = {(one.message.exchange, None if wide else one.message.sender) for one in guilty or sent}
+        barred = []
+        for waiting in (sent, self._suspects, self._waiting):
+            barred += [one for one in waiting if _scope(one.message, wide) in scopes]
+        self._suspects = deque(one for one in self._suspects if _scope(one.message, wide) not in scopes)
+        others = [one for one in (*sent, *self._waiting) if _scope(one.message, wide) not in scopes]
+        self._waiting = deque(others)
+        for one in barred:
+            self._finish(one, PublishResult(PublishStatus.BARRED, code, text, wide))
+
+    def awaits_channel(self) -> None:
+        """Keep what is published until a channel opens on the new connection."""
+        self._linked = True
+
     def lost(self, reason: str) -> None:
-        """The connection is lost: every open publish gets LOST."""
+        """Give every open publish the result LOST, because the connection is lost."""
         self._linked = False
         self._send = None
         everyone = [*self._take_sent(), *self._suspects, *self._waiting]
@@ -156,8 +195,8 @@ class Publisher:
         except Unsendable as error:
             self._finish(entry, PublishResult(PublishStatus.REFUSED, 0, str(error)))
             return
-        except Adrift:
-            # The message is not at fault; `lost` or `opened` will decide about it.
+        except ChannelClosing:
+            # The message did not close the channel; `lost` or `opened` will decide about it.
             self._send = None
             if self._alone is entry:
                 self._alone = None
@@ -198,3 +237,7 @@ class Publisher:
             waiters, self._idle = self._idle, []
             for waiter in waiters:
                 waiter.callback(None)
+
+
+def _scope(message: OutgoingMessage, exchange_wide: bool) -> tuple[str, str | None]:
+    return message.exchange, None if exchange_wide else message.sender

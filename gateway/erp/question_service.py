@@ -1,5 +1,6 @@
-"""The question service: answers the ERP's questions about balances, entries, statements and receipts, one reply each;
-and what the treasury answers: reconciliation, reports, a whole book.
+"""The question service: answers the ERP's questions about balances, entries, statements and receipts, one reply each.
+
+It also passes on the treasury's questions: reconciliation, reports, a whole book.
 
 A question stays in the journal until its reply is in the outbox; after a restart it is asked again. If several nodes
 share the journal, the node that owns the bank's lane answers, whichever node took the question in; a question that is
@@ -12,27 +13,29 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import partial
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.python.failure import Failure
 
-from gateway import log
-from gateway.asking import Unavailable
-from gateway.core.hours import local
-from gateway.core.policy import Route
-from gateway.erp.bank_refusals import defect, no_answer, ours
-from gateway.erp.envelope import answer_row
-from gateway.erp.ledger_closing import LedgerClosing
-from gateway.erp.question_context import QuestionContext
-from gateway.erp.receipts import Receipts, lane_of
-from gateway.erp.statements import Statements
-from gateway.journal.commit.rows import QuestionRow
-from gateway.journal.commit.store import StoreFailed, Tx
-from gateway.journal.payments import questions, receipts
-from gateway.tasks import Tasks, sleep
+from gateway.kernel import log
+from gateway.kernel.asking import Unavailable
+from gateway.kernel.commit.rows import QuestionRow
+from gateway.kernel.commit.store import StoreFailed, Tx
+from gateway.kernel.core.hours import local
+from gateway.kernel.core.policy import Route
+from gateway.kernel.tasks import Tasks, sleep
+from gateway.payments.erp.envelope import answer_row
+from gateway.receipts.erp import Receipts, lane_of
+from gateway.receipts.rows import receipts
+from gateway.reconciliation.erp.ledger_closing import LedgerClosing
+from gateway.reconciliation.erp.treasury_port import TreasuryPort
+from gateway.statements.erp.bank_refusals import defect, no_answer, ours
+from gateway.statements.erp.question_context import QuestionContext
+from gateway.statements.erp.statements import Statements
+from gateway.statements.rows import questions
 from protocols.bank import Questions
 from protocols.canon.errors import Code, Fault, FieldCode, Refusal
 from protocols.canon.party import AccountNumber
@@ -52,14 +55,15 @@ _log = log.get("erp.questions")
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """A cached balance. `since_ms` is its time by our clock, because the bank's clock may be ahead."""
+    """A cached balance. `since_ms` is its time by this node's clock, because the bank's clock may be ahead."""
 
     balance: Balance
     as_of_ms: int
     since_ms: int
 
     def is_fresh(self, now_ms: int, max_age_s: float) -> bool:
-        """True if it is no older than that; False for a time in the future, when the clock was set back."""
+        """True if the balance is not older than `max_age_s` seconds. False for a time in the future, which means that
+        the clock was set back."""
         return 0 <= now_ms - self.since_ms < max_age_s * 1000
 
 
@@ -74,16 +78,19 @@ class _Place:
         return json.dumps([self.bank_cursor, self.skip])
 
     @classmethod
-    def read(cls, text: str) -> _Place:
+    def from_text(cls, text: str) -> _Place:
         bank_cursor, skip = json.loads(text)
         return cls(bank_cursor, skip)
 
 
 _NAMES = {
-    CommandType.BALANCE_QUERY: replies.BALANCE_RESULT, CommandType.TRANSACTIONS_QUERY: replies.TRANSACTIONS_PAGE,
-    CommandType.STATEMENT_REQUEST: replies.STATEMENT_READY, CommandType.RECEIPT_REQUEST: replies.RECEIPT_READY,
-    CommandType.RECONCILIATION_QUERY: replies.RECONCILIATION_RESULT, CommandType.REPORT_REQUEST: replies.REPORT_READY,
-}  # fmt: skip
+    CommandType.BALANCE_QUERY: replies.BALANCE_RESULT,
+    CommandType.TRANSACTIONS_QUERY: replies.TRANSACTIONS_PAGE,
+    CommandType.STATEMENT_REQUEST: replies.STATEMENT_READY,
+    CommandType.RECEIPT_REQUEST: replies.RECEIPT_READY,
+    CommandType.RECONCILIATION_QUERY: replies.RECONCILIATION_RESULT,
+    CommandType.REPORT_REQUEST: replies.REPORT_READY,
+}
 
 
 def _rejected(row: QuestionRow, refusal: Refusal) -> tuple[str, Mapping[str, Any]]:
@@ -91,14 +98,17 @@ def _rejected(row: QuestionRow, refusal: Refusal) -> tuple[str, Mapping[str, Any
 
 
 class QuestionService:
-    """See the module. `take` starts to answer a committed question.
+    """Answers the ERPs' questions, one reply each. `start_answer` starts to answer a committed question.
 
     `elsewhere` tells whether another node owns a lane. `poll_ms` is how often to look for questions that other nodes
     took in; 0 on a single node.
     """
 
-    def __init__(self, context: QuestionContext, elsewhere: Callable[[str], bool], poll_ms: float) -> None:
+    def __init__(
+        self, context: QuestionContext, treasury: TreasuryPort, elsewhere: Callable[[str], bool], poll_ms: float
+    ) -> None:
         self.context = context
+        self._treasury = treasury
         self._elsewhere = elsewhere
         self._poll_ms = poll_ms
         self._in_hand: set[str] = set()
@@ -106,11 +116,11 @@ class QuestionService:
         self._balances: dict[str, _Known] = {}
         self._statements = Statements(context)
         self._receipts = Receipts(context)
-        self._closing = LedgerClosing(context)
+        self._closing = LedgerClosing(context, treasury)
         self._tasks = Tasks(self._failed)
 
-    def take(self, row: QuestionRow) -> None:
-        """Answer this question, unless it is for another node. It stays in the journal until its reply is written."""
+    def start_answer(self, row: QuestionRow) -> None:
+        """Begin to answer this question, unless another node must. It stays in the journal until it is answered."""
         if row.question not in self._in_hand:
             self._in_hand.add(row.question)
             self._tasks.spawn(self._process(row))
@@ -128,12 +138,16 @@ class QuestionService:
         self._balances[account] = _Known(balance, as_of_ms, min(as_of_ms, now_ms))
 
     def stop(self) -> None:
-        """Stop; the questions stay in the journal and are asked again after the restart."""
+        """Stop answering. The questions stay in the journal and are asked again after the restart."""
         self._tasks.stop()
         self._statements.stop()
 
     def _failed(self, failure: Failure) -> None:
-        _log.error("question.defect", error=failure.getTraceback(detail="brief"), action="asked again after a restart")
+        _log.error(
+            "question.defect",
+            error=failure.getTraceback(detail="brief"),
+            action="a defect of the program: the question is asked again after a restart; report this error",
+        )
 
     async def _keep_scanning(self) -> None:
         while True:
@@ -143,20 +157,26 @@ class QuestionService:
             except (CancelledError, StoreFailed):
                 raise
             except Exception as error:
-                _log.error("question.scan_failed", error=str(error), action="tried again at the next scan")
+                _log.error(
+                    "question.scan_failed", error=str(error), action="open questions are read again at the next scan"
+                )
 
     async def _scan(self) -> None:
         found, sealed = await self.context.store.read(questions.waiting)
         for question in sealed.keys() - self._sealed:
-            _log.error("question.unreadable", question=question, error=sealed[question],
-                       action="not answered; check that the vault has all its keys")  # fmt: skip
+            _log.error(
+                "question.unreadable",
+                question=question,
+                error=sealed[question],
+                action="the question is not answered; check that the vault has all its keys",
+            )
         self._sealed = set(sealed)
         for row in found:
-            self.take(row)
+            self.start_answer(row)
 
     async def _process(self, row: QuestionRow) -> None:
         try:
-            command = commands.read(CommandType(row.operation), row.reply.content_type, row.body)
+            command = commands.parse_command(CommandType(row.operation), row.reply.content_type, row.body)
             if not await self._is_ours(row, command):
                 return
             if isinstance(command, SubmitLedger):
@@ -189,7 +209,7 @@ class QuestionService:
         elif isinstance(command, SubmitLedger):
             account = command.head.account
         elif isinstance(command, ReportRequest):
-            # Of the accounts that it is about, one must say which node answers.
+            # One of the question's accounts must decide which node answers.
             account = command.account or AccountNumber(min(self.context.registry.routes, default=""))
         else:
             return None
@@ -210,7 +230,7 @@ class QuestionService:
         elif isinstance(command, ReceiptRequest):
             said = await self._guarded(self._receipts.answer(row, command))
         elif isinstance(command, ReconciliationQuery | ReportRequest):
-            said = await self._guarded(self.context.treasury.answer(row.sender, command))
+            said = await self._guarded(self._treasury.answer(row.sender, command))
         else:
             said = command if isinstance(command, Refusal) else Refusal(Code.INTERNAL, "not a question for a bank")
         answer = _rejected(row, said) if isinstance(said, Refusal) else (_NAMES[CommandType(row.operation)], said)
@@ -219,13 +239,13 @@ class QuestionService:
             await self._write(row, *answer)
 
     async def _write(self, row: QuestionRow, name: str, said: Mapping[str, Any]) -> None:
-        def unit(tx: Tx) -> None:
+        def write_reply(tx: Tx) -> None:
             reply = answer_row(tx, row.reply, name, said, row.sender, None)
             questions.answer(tx, row.question, reply)
             if row.operation == CommandType.RECEIPT_REQUEST.value:
                 receipts.forget(tx, row.question)
 
-        await self.context.store.write(unit)
+        await self.context.store.write(write_reply)
 
     # ---- balances ----
 
@@ -247,7 +267,7 @@ class QuestionService:
     async def _balance(self, account: AccountNumber, query: BalanceQuery, wait_s: float) -> BalanceAnswer | Refusal:
         route = self.context.registry.route_of(account.clear)
         if route is None:
-            return Refusal(Code.VALIDATION, "not an own account of the register (any more)")
+            return Refusal(Code.VALIDATION, "the account is not, or no longer, in the gateway's account register")
         known = self._balances.get(account.clear)
         if query.on is None and known is not None and known.is_fresh(self.context.clock.now_ms(), query.max_age_s):
             return BalanceAnswer(known.balance, route.currency, known.as_of_ms, "cache")
@@ -281,7 +301,7 @@ class QuestionService:
     async def _entries_of(self, sender: str, query: TransactionsQuery, wait_s: float) -> Mapping[str, Any] | Refusal:
         route = self.context.registry.route_of(query.account.clear)
         if route is None:
-            return Refusal(Code.VALIDATION, "not an own account of the register (any more)")
+            return Refusal(Code.VALIDATION, "the account is not, or no longer, in the gateway's account register")
         words = self._questions_of(route)
         if words.lines is None:
             return Refusal(Code.UNSUPPORTED, f"{route.bank} does not list entries")
@@ -294,7 +314,7 @@ class QuestionService:
             opened = cursor.unseal(self.context.cursor_key, scope, query.after)
             if isinstance(opened, Refusal):
                 return opened
-            place = _Place.read(opened)
+            place = _Place.from_text(opened)
         try:
             page, rest = await self._walk(route, query, place, self.context.clock.monotonic_s() + wait_s)
         except (Unavailable, ProtocolError) as error:
@@ -303,32 +323,41 @@ class QuestionService:
         matched = await self.context.store.read(lambda conn: ours(conn, route.lane, page.lines))
         return account_replies.transactions_page(query, page, following, matched)
 
+    def _last_day(self, route: Route, query: TransactionsQuery) -> date:
+        """The last day of the question. One that reaches the calendar's day reaches the day that the bank states, too,
+        because the entries booked now have that date."""
+        hours = self.context.registry.banks[route.bank].profile.limits.hours
+        today = local(hours, self.context.clock.now_ms()).date()
+        ahead = timedelta(days=self.context.ahead_days(route.lane))
+        return max(query.last, today + ahead) if query.last >= today else query.last
+
     def _too_far_back(self, route: Route, query: TransactionsQuery) -> Refusal | None:
         profile = self.context.registry.banks[route.bank].profile
         today = local(profile.limits.hours, self.context.clock.now_ms()).date()
-        oldest = today - timedelta(days=profile.history_days)
+        oldest = today - timedelta(days=profile.history_days - min(self.context.ahead_days(route.lane), 0))
         if query.first < oldest:
-            detail = f"{route.bank} answers back to {oldest.isoformat()}"
+            detail = f"{route.bank} answers about days from {oldest.isoformat()} on"
             fault = Fault("/from", FieldCode.DATE_RANGE, detail, profile.history_days)
-            return Refusal(Code.VALIDATION, f"{route.bank} does not answer about so long ago", (fault,))
+            return Refusal(Code.VALIDATION, f"{route.bank} does not answer questions about days so long ago", (fault,))
         return None
 
     async def _walk(
         self, route: Route, query: TransactionsQuery, place: _Place, until_s: float
     ) -> tuple[Page, _Place | None]:
-        """Read bank pages from `place` on until the limit is reached. Raises ProtocolError if a cursor repeats."""
+        """Read pages of entries from `place` on up to the limit. Raises ProtocolError if a cursor repeats."""
         put = self._questions_of(route).lines
         assert put is not None
         lines: list[Line] = []
         seen: set[str | None] = set()
         first: Page | None = None
+        last = self._last_day(route, query)
         while True:
             if place.bank_cursor in seen:
                 raise ProtocolError("paging", "the bank's continuation repeats")
             if len(seen) >= PAGES_MAX:
                 raise ProtocolError(TOO_MANY_PAGES, f"more than {PAGES_MAX} pages")
             seen.add(place.bank_cursor)
-            question = LinesQuestion(query.account, query.first, query.last, route.currency, place.bank_cursor)
+            question = LinesQuestion(query.account, query.first, last, route.currency, place.bank_cursor)
             wait_s = max(until_s - self.context.clock.monotonic_s(), 0.0)
             page = await self.context.ask(route.lane, "lines", partial(put, question), wait_s)
             first = first or page

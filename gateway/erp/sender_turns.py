@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Callable
 
-from gateway.erp.amqp_types import Delivery
 from gateway.erp.consumer import WIDER
+from gateway.kernel.deliveries import Delivery
 
 MOST_AT_ONCE, MOST_OF_ONE = 192, 96
 """How many deliveries are in progress at once: six groups of the journal's writer; and the limit of one sender."""
@@ -20,16 +20,20 @@ MOST_WIDENINGS = 10
 TurnKey = tuple[str, str | None]
 
 
-class Turns:
-    """See the module. `begin` starts a delivery; call `done` once for each that was started.
+class SenderTurns:
+    """Starts deliveries in fair turns between senders. `begin` starts a delivery; call `done` once for each that was
+    started.
 
     `widen` and `narrow` ask for more deliveries of a queue, or for the usual number.
     """
 
     def __init__(
-        self, prefetch: int, begin: Callable[[Delivery], None], widen: Callable[[str], None],
+        self,
+        prefetch: int,
+        begin: Callable[[Delivery], None],
+        widen: Callable[[str], None],
         narrow: Callable[[str], None],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._prefetch = prefetch
         self._begin = begin
         self._widen = widen
@@ -43,7 +47,7 @@ class Turns:
 
     @property
     def waiting(self) -> int:
-        """The number of deliveries not started."""
+        """The number of deliveries that were not started yet."""
         return sum(self._of_queue.values())
 
     def put(self, delivery: Delivery) -> None:
@@ -59,7 +63,7 @@ class Turns:
             self._widen(queue)
 
     def done(self, delivery: Delivery) -> None:
-        """A started delivery has ended."""
+        """Record that a started delivery has ended."""
         key = _key(delivery)
         self._under_way -= 1
         self._begun[key] -= 1
@@ -68,8 +72,8 @@ class Turns:
         self._pump()
 
     def forget(self) -> int:
-        """Drop deliveries not started, because the connection is lost and they will be delivered again; returns how
-        many."""
+        """Drop the deliveries not started, because the connection is lost and they will be delivered again; returns
+        their number."""
         dropped = self.waiting
         self._waiting.clear()
         self._of_queue.clear()

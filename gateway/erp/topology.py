@@ -23,38 +23,52 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from gateway.erp.amqp_types import NO_HEADERS, BrokerProblem, BrokerRefused, Declarer, Prepare, Scalar, UnsafeTopology
+from gateway.erp.amqp_types import BrokerProblem, BrokerRefused, Declarer, Prepare, UnsafeTopology
 from gateway.erp.policies import UNLIMITED, QueueReport, judge
+from gateway.kernel.deliveries import DEAD, LEDGER_QUEUE, MONEY_QUEUE, NO_HEADERS, QUERY_QUEUE, Scalar
 from protocols.erp.routing import EVENTS
 
 COMMANDS = "bankgw.commands"
-DEAD = "bankgw.dead"
-MONEY_QUEUE = "bankgw.commands.money"
-QUERY_QUEUE = "bankgw.commands.query"
-LEDGER_QUEUE = "bankgw.commands.ledger"
-"""Books of many thousand rows: they must not stand before a payment or a question."""
 PARKED_QUEUE = "bankgw.parked"
 UNROUTED = "bankgw.unrouted"
 UNROUTED_COMMANDS_QUEUE = "bankgw.unrouted.commands"
 UNROUTED_NEWS = "bankgw.unrouted.news"
 """The exchange and the queue for events and replies that have no receiver."""
 CHECKPOINTS_QUEUE = "bankgw.audit.checkpoints"
+MARK_QUEUE = "bankgw.journal.mark"
+"""The queue of the mark. It keeps its last message, which names the journal that holds the virtual host: see
+`journal_mark`.
+"""
+LOCK_QUEUE = "bankgw.journal.lock"
+"""The exclusive queue of the node that holds the virtual host. It is declared apart from the topology."""
 CHECKPOINTS_KEPT_MS = 7 * 86_400_000
 """How long checkpoints are kept for a witness; a later checkpoint covers the same entries."""
 
 MONEY_KEYS = ("payment.#", "batch.#", "payroll.#", "collection.#", "transfer.#")
-QUERY_KEYS = ("balance.#", "transactions.#", "statement.#", "receipt.#", "status.#", "reconciliation.#",
-              "report.#", "credit.#")
+QUERY_KEYS = (
+    "balance.#",
+    "transactions.#",
+    "statement.#",
+    "receipt.#",
+    "status.#",
+    "reconciliation.#",
+    "report.#",
+    "credit.#",
+)
 LEDGER_KEYS = ("ledger.#",)
 
 DELIVERY_LIMIT = 20
 OLDEST_BROKER = (3, 10)
 """The first RabbitMQ with at-least-once dead-lettering; older versions may lose a message."""
 
-_REMEDY = ("stop the gateway, drain the {kind}, delete it and start again: it is declared right then; "
-           "or import conf/rabbitmq/definitions.json")
-_MISMATCH = re.compile(r"inequivalent arg '(?P<what>[^']+)' for .+: "
-                       r"received (?P<wanted>.+) but current is (?P<found>.+)$")
+_REMEDY = (
+    "the gateway deletes nothing and waits: take what is in the {kind} out, and delete it; the gateway then declares "
+    'it right by itself (with topology = "verify": import conf/rabbitmq/definitions.json)'
+)
+_MISMATCH = re.compile(
+    r"inequivalent arg '(?P<what>[^']+)' for .+: "
+    r"received (?P<wanted>.+) but current is (?P<found>.+)$"
+)
 _NOT_FOUND, _ACCESS_REFUSED = 404, 403
 
 
@@ -68,7 +82,7 @@ class Exchange:
 
     @property
     def arguments(self) -> Mapping[str, Scalar]:
-        """As declared."""
+        """The arguments with which the exchange is declared."""
         return NO_HEADERS if self.alternate is None else {"alternate-exchange": self.alternate}
 
 
@@ -77,22 +91,25 @@ class Queue:
     """A durable quorum queue that refuses publishes instead of dropping messages.
 
     After `delivery_limit` returns a message goes to `dead_letter`, at least once; `UNLIMITED` is never reached.
-    Messages that may be lost are dropped after `kept_ms`.
+    Messages that may be lost are dropped after `kept_ms`. With `last_only` each message replaces the one before it.
     """
 
     name: str
     delivery_limit: int = UNLIMITED
     dead_letter: str | None = None
     kept_ms: int | None = None
+    last_only: bool = False
 
     @property
     def arguments(self) -> Mapping[str, Scalar]:
-        """As declared."""
+        """The arguments with which the queue is declared."""
         arguments: dict[str, Scalar] = {
             "x-queue-type": "quorum",
-            "x-overflow": "reject-publish",
+            "x-overflow": "drop-head" if self.last_only else "reject-publish",
             "x-delivery-limit": self.delivery_limit,
         }
+        if self.last_only:
+            arguments["x-max-length"] = 1
         if self.dead_letter is not None:
             arguments["x-dead-letter-exchange"] = self.dead_letter
             arguments["x-dead-letter-strategy"] = "at-least-once"
@@ -103,7 +120,7 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """Messages of `exchange` whose key matches go to `queue`."""
+    """A binding: messages of `exchange` whose key matches go to `queue`."""
 
     queue: str
     exchange: str
@@ -120,8 +137,7 @@ class Topology:
 
 
 def standard(delivery_limit: int = DELIVERY_LIMIT) -> Topology:
-    """The contract's topology. `delivery_limit` is how often a command may be returned before it is parked.
-    """
+    """The contract's topology. `delivery_limit` is how often a command may be returned before it is parked."""
     return Topology(
         exchanges=(
             Exchange(UNROUTED, "fanout"),
@@ -138,6 +154,7 @@ def standard(delivery_limit: int = DELIVERY_LIMIT) -> Topology:
             Queue(QUERY_QUEUE, delivery_limit, DEAD),
             Queue(LEDGER_QUEUE, delivery_limit, DEAD),
             Queue(CHECKPOINTS_QUEUE, kept_ms=CHECKPOINTS_KEPT_MS),
+            Queue(MARK_QUEUE, last_only=True),
         ),
         bindings=(
             Binding(UNROUTED_COMMANDS_QUEUE, UNROUTED, ""),
@@ -150,8 +167,13 @@ def standard(delivery_limit: int = DELIVERY_LIMIT) -> Topology:
     )
 
 
+OWN_QUEUES = frozenset(queue.name for queue in standard().queues)
+"""The names of the gateway's own queues."""
+
+
 async def apply(declarer: Declarer, topology: Topology) -> None:
-    """Declare what is missing. Raises `UnsafeTopology`, which names everything that exists and differs."""
+    """Declare the missing exchanges, queues and bindings. Raises `UnsafeTopology`, which names everything that exists
+    and differs."""
     problems: list[BrokerProblem] = []
     for exchange in topology.exchanges:
         await _fine(problems, "exchange", exchange.name, _declared(declarer, exchange))
@@ -166,7 +188,8 @@ async def apply(declarer: Declarer, topology: Topology) -> None:
 
 
 async def verify(declarer: Declarer, topology: Topology) -> None:
-    """Create nothing. Raises `UnsafeTopology`, which names everything missing or different.
+    """Check the topology without creating anything. Raises `UnsafeTopology`, which names everything missing or
+    different.
 
     Existing objects are declared again with the wanted arguments, which the broker compares. Bindings cannot be checked
     this way; a missing one shows in `bankgw.unrouted.commands`.
@@ -185,8 +208,7 @@ async def verify(declarer: Declarer, topology: Topology) -> None:
 Reports = Callable[[], Awaitable[Sequence[QueueReport]]]
 
 
-def preparation(topology: Topology, mode: Literal["apply", "verify"],
-                reports: Reports | None = None) -> Prepare:
+def preparation(topology: Topology, mode: Literal["apply", "verify"], reports: Reports | None = None) -> Prepare:
     """The function that `pika_amqp(prepare=…)` runs on each new connection, before consuming or publishing.
 
     With `reports` (`policies.management_reports`) the policies in force are checked too; if they cannot be read, that
@@ -227,12 +249,17 @@ async def _queue(declarer: Declarer, queue: Queue) -> None:
 def _new_enough(declarer: Declarer) -> None:
     if declarer.version < OLDEST_BROKER:
         found = ".".join(map(str, declarer.version)) or "of an unknown version"
-        raise UnsafeTopology([BrokerProblem(
-            f"the broker is RabbitMQ {found}: it may lose a command that it gave back too often",
-            f"use RabbitMQ {'.'.join(map(str, OLDEST_BROKER))} or newer")])
+        raise UnsafeTopology(
+            [
+                BrokerProblem(
+                    f"the broker is RabbitMQ {found}: it may lose a command that it redelivered too often",
+                    f"use RabbitMQ {'.'.join(map(str, OLDEST_BROKER))} or newer",
+                )
+            ]
+        )
 
 
-async def _fine(problems: list[BrokerProblem], kind: str, name: str, asked: Awaitable[None]) -> bool:
+async def _fine(problems: list[BrokerProblem], kind: str, name: str, asked: Awaitable[object]) -> bool:
     try:
         await asked
     except BrokerRefused as refused:
@@ -245,19 +272,23 @@ def _problem(kind: str, name: str, refused: BrokerRefused) -> BrokerProblem:
     mismatch = _MISMATCH.search(refused.text)
     if mismatch:
         return BrokerProblem(
-            f"{kind} {name}: {mismatch['what']} is {_plain(mismatch['found'])}, "
-            f"wanted {_plain(mismatch['wanted'])}",
-            _REMEDY.format(kind=kind))
+            f"{kind} {name}: {mismatch['what']} is {_plain(mismatch['found'])}, wanted {_plain(mismatch['wanted'])}",
+            _REMEDY.format(kind=kind),
+        )
     if refused.code == _NOT_FOUND:
-        return BrokerProblem(f"{kind} {name} does not exist",
-                       'import conf/rabbitmq/definitions.json, or let the gateway do it (topology = "declare")')
+        return BrokerProblem(
+            f"{kind} {name} does not exist",
+            'import conf/rabbitmq/definitions.json, or let the gateway do it (topology = "declare")',
+        )
     if refused.code == _ACCESS_REFUSED:
-        return BrokerProblem(f"{kind} {name} may not be declared or compared: {refused.text}",
-                       "give the gateway's broker user configure, write and read rights on ^bankgw\\.")
+        return BrokerProblem(
+            f"{kind} {name} may not be declared or compared: {refused.text}",
+            "give the gateway's broker user configure, write and read rights on ^bankgw\\.",
+        )
     return BrokerProblem(f"{kind} {name}: {refused}", "see the broker's log")
 
 
 def _plain(value: str) -> str:
-    """The bare value from the broker's text: `the value 'x' of type 'longstr'` becomes `x`."""
+    """The bare value in the broker's text: `the value 'x' of type 'longstr'` becomes `x`."""
     quoted = re.match(r"(?:the value )?'(?P<value>[^']*)'", value)
     return quoted["value"] if quoted else value

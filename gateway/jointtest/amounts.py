@@ -1,4 +1,4 @@
-"""Caps on what a run may move: per order, per own account and per channel. What would go over is not sent."""
+"""Caps on the amounts of a run: per order, per own account and per channel. An order that would go over is not sent."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from gateway.jointtest.plan import Caps
 
 LEAST_MINOR = 100
-"""What a run's own amounts begin after, in minor units."""
+"""The amount after which a run's own amounts begin, in minor units."""
 
 
 class OverCap(Exception):  # noqa: N818 - an answer, not a fault
@@ -26,8 +26,8 @@ def text(amount_minor: int) -> str:
     return f"{amount_minor // 100}.{amount_minor % 100:02d}"
 
 
-class Purse:
-    """What has been given out so far; restored from the run's journal when a run goes on."""
+class AmountBudget:
+    """The amounts that a run has spent. They are restored from the run's journal when a run goes on."""
 
     def __init__(self, caps: Caps) -> None:
         self._order = minor(caps.per_order)
@@ -38,12 +38,14 @@ class Purse:
         self.channels: Counter[str] = Counter()
 
     def fresh(self) -> int:
-        """Another amount for every order of a run, so that none is taken for a repeat of another; 1.01 and up."""
+        """A different amount for every order of a run, so that no order is taken for a repeat of another;
+        1.01 and up.
+        """
         self._last = self._last + 1 if self._last < self._order else LEAST_MINOR + 1
         return self._last
 
     def spend(self, account: str, channel: str, amount_minor: int) -> None:
-        """Count an order before it is sent. Raises OverCap, and counts nothing then."""
+        """Count an order before it is sent. If it raises OverCap, it counts nothing."""
         if amount_minor > self._order:
             raise OverCap(f"{text(amount_minor)} is over the cap of an order, {text(self._order)}")
         if self.accounts[account] + amount_minor > self._account:
@@ -54,7 +56,7 @@ class Purse:
         self.count(account, channel, amount_minor)
 
     def count(self, account: str, channel: str, amount_minor: int) -> None:
-        """Count what was sent before."""
+        """Count the amounts of orders that were sent before."""
         self.accounts[account] += amount_minor
         self.channels[channel] += amount_minor
         self._last = max(self._last, amount_minor)

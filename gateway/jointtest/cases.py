@@ -10,31 +10,36 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from enum import StrEnum
 from importlib import resources
 from typing import Any
 
-from gateway.jointtest.verdicts import Cause, SeenAt
+from gateway.jointtest.verdicts import ConditionCause, SeenAt
 from protocols.bank import Bank
 from protocols.canon.limits import FieldLimit
 from protocols.canon.order import Kind
 
-FILES = ("happy", "refusals", "duplicates", "fields", "faults", "bundles", "questions", "days", "load", "hand")
+FILES = ("happy", "rails", "refusals", "duplicates", "fields", "faults", "bundles", "questions", "days", "load", "hand")
 """The catalogue, in the order in which a run plays it."""
 FINANCE = ("acceptance",)
-"""The catalogue of a plan whose scripts are those of finance."""
+"""The catalogue for a plan whose scripts test finance."""
+STEPS_PLAY = "steps"
+"""The play of a case of one's own that has steps."""
 
 
 class BadCase(ValueError):
-    """A case file cannot be used: which file, which case, what is wrong."""
+    """A case file cannot be used: the text names the file, the case and the fault."""
 
 
 @dataclass(frozen=True, slots=True)
-class Expect:
-    """What must be seen for a case to pass. Empty fields are not looked at.
+class ExpectedResult:
+    """The observations that make a case pass. Empty fields are not checked.
 
     `states` are the last states that are right, `through` those that must have been told on the way, `errors` the
     codes of refusal that are right, `at` the field that the refusal must name, `reply` the name of the answer, `items`
     the last states of a bundle's items, `executions` how often the bank must have carried the order out (twin only).
+    `codes` are the bank's codes that are right, `words` the texts that must all be in what was told about the order or
+    in the answer; a text may be several with `|` between, of which one is enough.
     """
 
     states: tuple[str, ...] = ()
@@ -44,6 +49,38 @@ class Expect:
     reply: tuple[str, ...] = ()
     items: tuple[str, ...] = ()
     executions: int | None = None
+    codes: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+
+
+class StepKind(StrEnum):
+    """What one step of a case does."""
+
+    ORDER = "order"  # give an order
+    AGAIN = "again"  # publish the last order's message once more, or with another content
+    CANCEL = "cancel"  # withdraw the last order
+    ASK = "ask"  # ask a question
+    LINE = "line"  # our relay: down, up, or swallow the next answer
+    CLOCK = "clock"  # move a twin's clock by days
+    PAUSE = "pause"  # wait
+
+
+@dataclass(frozen=True, slots=True)
+class CaseStep:
+    """One step of a case that is played step by step. Which fields count depends on `do`; see docs/do/joint-test.md."""
+
+    do: StepKind
+    kind: str = ""
+    change: Mapping[str, Any] = field(default_factory=dict)
+    size: int = 3
+    trigger: str = ""
+    fault: str = ""
+    question: str = ""
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    line: str = ""
+    days: int = 0
+    seconds: float = 0.0
+    expect: ExpectedResult = ExpectedResult()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +89,8 @@ class Case:
 
     `play` names how it is played (`gateway.jointtest.plays`), `change` what differs from a plain order by JSON
     pointer, `trigger` what the bank must make of it (`refuse`, `late`, …), `fault` what goes wrong in the exchange,
-    `repeat` how many more times the same message is published. `lacks` says why this bank cannot have it.
+    `repeat` how many more times the same message is published. `lacks` says why this bank cannot have it. `script` are
+    the steps of a case of one's own (`gateway.jointtest.case_files`).
     """
 
     id: str
@@ -60,7 +98,7 @@ class Case:
     title_zh: str
     section: str
     play: str
-    cause: Cause = Cause.ERP
+    cause: ConditionCause = ConditionCause.ERP
     seen: tuple[SeenAt, ...] = (SeenAt.BANK, SeenAt.TWIN)
     kind: str = ""
     asks: str = ""
@@ -75,28 +113,36 @@ class Case:
     money: bool = False
     steps: str = ""
     steps_zh: str = ""
-    expect: Expect = Expect()
+    expect: ExpectedResult = ExpectedResult()
     lacks: str = ""
+    script: tuple[CaseStep, ...] = ()
 
     @property
     def by_twin_only(self) -> bool:
-        """Whether no real bank can be made to show it."""
+        """Whether the case needs a simulated bank, because a real one cannot be made to show it."""
         return self.seen == (SeenAt.TWIN,)
 
 
+_KINDS_ZH: Mapping[str, str] = {
+    "payment": "对外付款",
+    "transfer": "内部转账",
+    "batch_item": "批量付款",
+    "payroll_item": "代发",
+    "collection": "代收",
+}
 _OWN = frozenset({"kinds", "fields", "expect"})
-_CASE_FIELDS = {one.name for one in fields(Case)} - {"kind", "lacks", "section"} | _OWN
-_EXPECT_FIELDS = {one.name for one in fields(Expect)}
+_CASE_FIELDS = {one.name for one in fields(Case)} - {"kind", "lacks", "section", "script"} | _OWN
+_EXPECT_FIELDS = {one.name for one in fields(ExpectedResult)}
 
 
 def templates(files: Sequence[str] = FILES) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Every template of these files of the catalogue with its section. Raises BadCase."""
     for name in files:
         text = resources.files("gateway.jointtest").joinpath("catalogue", f"{name}.toml").read_text("utf-8")
-        yield from ((name, one) for one in read(name, text))
+        yield from ((name, one) for one in case_templates(name, text))
 
 
-def read(name: str, text: str) -> Sequence[Mapping[str, Any]]:
+def case_templates(name: str, text: str) -> Sequence[Mapping[str, Any]]:
     """The templates of one file. Raises BadCase."""
     try:
         tables = tomllib.loads(text)
@@ -127,7 +173,12 @@ def derive(bank: Bank, files: Sequence[str] = FILES) -> tuple[Case, ...]:
 
 def derive_from(section: str, text: str, bank: Bank) -> tuple[Case, ...]:
     """The cases of a bank from one file's text. Raises BadCase."""
-    return tuple(case for one in read(section, text) for case in _cases(section, one, bank))
+    return tuple(case for one in case_templates(section, text) for case in _cases(section, one, bank))
+
+
+def derive_template(section: str, template: Mapping[str, Any], bank: Bank) -> tuple[Case, ...]:
+    """The cases of a bank from one template. Raises BadCase."""
+    return tuple(_cases(section, template, bank))
 
 
 def _cases(section: str, one: Mapping[str, Any], bank: Bank) -> Iterator[Case]:
@@ -137,12 +188,24 @@ def _cases(section: str, one: Mapping[str, Any], bank: Bank) -> Iterator[Case]:
         has = bank.money.keys() | bank.bundles.keys()
         for kind in kinds:
             lacks = "" if Kind(kind) in has else f"this bank declares no {kind}"
-            yield _limited(replace(base, id=f"{base.id}.{kind}", kind=kind, lacks=lacks, title=f"{base.title}: {kind}",
-                                   title_zh=f"{base.title_zh}:{kind}"), bank)  # fmt: skip
+            yield _limited(
+                replace(
+                    base,
+                    id=f"{base.id}.{kind}",
+                    kind=kind,
+                    lacks=lacks,
+                    title=f"{base.title}: {kind}",
+                    title_zh=f"{base.title_zh}：{_KINDS_ZH.get(kind, kind)}",
+                ),
+                bank,
+            )
     elif one.get("fields"):
         yield from _of_fields(base, str(one["fields"]), bank)
     elif base.asks:
         answered = getattr(bank.questions, base.asks) is not None
+        if answered and base.steps == "past" and not bank.profile.past_balance_days:
+            yield replace(base, lacks="this bank has no message for balances of past days")
+            return
         yield base if answered else replace(base, lacks=f"this bank answers no question of the sort {base.asks!r}")
     else:
         yield _limited(base, bank)
@@ -153,15 +216,15 @@ def _case(section: str, one: Mapping[str, Any]) -> Case:
     told = one.get("expect", {}).items()
     expect: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in told}
     try:
-        values["cause"] = Cause(values.get("cause", Cause.ERP))
+        values["cause"] = ConditionCause(values.get("cause", ConditionCause.ERP))
         values["seen"] = tuple(SeenAt(where) for where in values.get("seen", ("bank", "twin")))
-        return Case(section=section, expect=Expect(**expect), **values)
+        return Case(section=section, expect=ExpectedResult(**expect), **values)
     except (TypeError, ValueError) as error:
         raise BadCase(f"{section}.toml: case {one['id']}: {error}") from None
 
 
 def _limited(case: Case, bank: Bank) -> Case:
-    """A case that this bank cannot have, by what else it declares."""
+    """The case, marked as inapplicable if other declarations of this bank exclude it."""
     if case.lacks:
         return case
     watched = bank.questions.returns is not None and bank.profile.returns_watch.total_seconds() > 0
@@ -169,13 +232,17 @@ def _limited(case: Case, bank: Bank) -> Case:
         return replace(case, lacks="this bank has no message that tells of returned money")
     if case.fault == "duplicate" and Kind.PAYMENT not in bank.money:
         return replace(case, lacks="this bank takes payments in bundles only")
+    channel = case.change.get("/channel")
+    if channel is not None and channel not in {one.value for one in bank.profile.limits.channels}:
+        return replace(case, lacks=f"this bank has no message for the rail {channel}")
     if case.play == "window" and bank.sessions.window < 2:
         return replace(case, lacks="this bank has agreed to one exchange at a time")
     return case
 
 
 def _of_fields(base: Case, sort: str, bank: Bank) -> Iterator[Case]:
-    """One case for each limit that the bank declares: `long` one over it, `full` filled to it, `required` left out."""
+    """One case for each limit that the bank declares: `long` exceeds it by one, `full` reaches it, `required` leaves
+    the field out."""
     count = 0
     for limit in bank.profile.limits.fields:
         if limit.at.startswith("/debtor") or limit.at == "/creditor/account":
@@ -186,10 +253,14 @@ def _of_fields(base: Case, sort: str, bank: Bank) -> Iterator[Case]:
         name = limit.at.strip("/").replace("/", "-")
         change: dict[str, Any] = {limit.at: None if sort == "required" else f"{{{sort} {limit.at}}}"}
         yield replace(
-            base, id=f"{base.id}.{name}", kind="payment", change={**base.change, **change},
-            title=f"{base.title}: {limit.at}", title_zh=f"{base.title_zh}:{limit.at}",
+            base,
+            id=f"{base.id}.{name}",
+            kind="payment",
+            change={**base.change, **change},
+            title=f"{base.title}: {limit.at}",
+            title_zh=f"{base.title_zh}:{limit.at}",
             expect=replace(base.expect, at="" if sort == "full" else limit.at),
-        )  # fmt: skip
+        )
     if not count:
         yield replace(base, lacks="this bank declares no such limit")
 

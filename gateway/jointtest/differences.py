@@ -1,4 +1,4 @@
-"""What changed: between two rounds or packs, and which cases an upgrade asks to be played again."""
+"""Differences between two rounds or packs, and the cases that must be played again after an upgrade."""
 
 from __future__ import annotations
 
@@ -12,20 +12,38 @@ from typing import Any
 from gateway.jointtest.cases import Case
 
 _COMPARED = ("verdict", "why", "versions")
-EVERYTHING = ("gateway/core", "gateway/journal", "gateway/bank", "protocols/canon", "protocols/bank.py")
-"""Parts that every exchange goes through: a change there asks for all cases."""
+EVERYTHING = (
+    "gateway/kernel",
+    "gateway/register",
+    "gateway/people",
+    "gateway/payments",
+    "gateway/approvals",
+    "gateway/statements",
+    "gateway/receipts",
+    "gateway/pools",
+    "gateway/bank",
+    "protocols/canon",
+    "protocols/bank.py",
+)
+"""Parts that every exchange uses. A change of one of them asks for all cases."""
 _PARTS: Mapping[str, tuple[str, ...]] = {
-    "gateway/erp": ("happy", "refusals", "duplicates", "fields", "bundles", "questions"),
-    "protocols/erp": ("happy", "refusals", "duplicates", "fields", "bundles", "questions"),
-    "protocols/kit": ("happy", "refusals", "fields", "faults", "bundles", "questions"),
-    "gateway/control": (), "gateway/cli": (), "gateway/watch": (), "gateway/demo": (), "gateway/simbank": (),
-    "gateway/jointtest": (), "docs": (), "tests": (),
-}  # fmt: skip
+    "gateway/erp": ("happy", "rails", "refusals", "duplicates", "fields", "bundles", "questions"),
+    "protocols/erp": ("happy", "rails", "refusals", "duplicates", "fields", "bundles", "questions"),
+    "protocols/kit": ("happy", "rails", "refusals", "fields", "faults", "bundles", "questions"),
+    "gateway/control": (),
+    "gateway/cli": (),
+    "gateway/watch": (),
+    "gateway/demo": (),
+    "gateway/simbank": (),
+    "gateway/jointtest": (),
+    "docs": (),
+    "tests": (),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One case that does not stand as before. `what` names the fields."""
+    """One case whose standing has changed. `what` names the changed fields."""
 
     case: str
     what: tuple[str, ...]
@@ -37,7 +55,9 @@ class Difference:
 
 
 def between(before: Mapping[str, Mapping[str, Any]], after: Mapping[str, Mapping[str, Any]]) -> Iterator[Difference]:
-    """How the cases of two manifests (`pack.cases_of`) differ; reasons that name fresh ids alone are no difference."""
+    """The differences between the cases of two manifests (`pack.cases_of`). A reason that differs only in fresh ids is
+    no difference.
+    """
     for name in dict.fromkeys((*before, *after)):
         old, new = before.get(name), after.get(name)
         if old is None or new is None:
@@ -59,7 +79,7 @@ def _short(said: Mapping[str, Any]) -> str:
 
 
 def program() -> dict[str, str]:
-    """The SHA-256 of every file of this program, by its path: what a pack was made with."""
+    """The SHA-256 of every file of this program by its path: the program with which a pack was made."""
     found = {}
     for package in ("gateway", "protocols"):
         root = Path(str(resources.files(package)))
@@ -76,7 +96,7 @@ def changed_files(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
 
 
 def affected(cases: Sequence[Case], bank: str, changed: Sequence[str]) -> dict[str, str]:
-    """The cases to play again after these files changed, each with the first file that asks for it."""
+    """The cases to play again after these files changed, each with the first file that makes it necessary."""
     found: dict[str, str] = {}
     for path in changed:
         for case in cases:
@@ -93,5 +113,5 @@ def _asks(case: Case, bank: str, path: str) -> bool:
             return case.section in sections
     if path.startswith(EVERYTHING):
         return True
-    # What nobody has sorted may matter: it asks for every case rather than for none.
+    # A file that nobody has assigned may matter, so it makes every case necessary.
     return path.startswith(("gateway/", "protocols/", "requirements/", "pyproject.toml"))

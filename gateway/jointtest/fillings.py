@@ -1,4 +1,5 @@
-"""Values that a case names in braces, made from what the bank declares: `{lacking}`, `{long /purpose}`, `{yesterday}`.
+"""Replaces names in braces in a case by values of the bank's declaration: `{lacking}`, `{long /purpose}`,
+`{yesterday}`.
 
 `{full AT}` fills a field to its limit, `{long AT}` is one character more; both are counted as the gateway counts.
 """
@@ -10,27 +11,27 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from gateway.core.policy import field_faults
+from gateway.kernel.core.policy import field_faults
 from protocols.bank import Bank
 from protocols.canon.limits import FieldLimit
 
 _WIDE, _NARROW = "货", "x"
 _LACKING = ("䶮", "\u0007")
 CONTRACT_CHARS = 140
-"""The longest text of the contract; a bank that takes more is never asked for more."""
+"""The longest text of the contract. A bank that accepts longer texts is not tested with more."""
 OVER_LIMIT = "99999999.99"
 _BRACES = re.compile(r"\{([^{}]+)\}")
 
 
 class NoSuchValue(Exception):  # noqa: N818 - an answer, not a fault
-    """This bank's limits leave no such value; the text says why."""
+    """The bank's limits allow no such value; the text says why."""
 
 
-def filled(value: Any, bank: Bank, now: datetime) -> Any:
-    """`value` with everything in braces put in. Raises NoSuchValue."""
+def filled(value: Any, bank: Bank, now: datetime, known: Mapping[str, str] = {}) -> Any:
+    """`value` with every placeholder in braces replaced; `known` are more of them. Raises NoSuchValue."""
     if not isinstance(value, str):
         return value
-    return _BRACES.sub(lambda found: _value(found.group(1), bank, now), value)
+    return _BRACES.sub(lambda found: known.get(found.group(1)) or _value(found.group(1), bank, now), value)
 
 
 def _value(name: str, bank: Bank, now: datetime) -> str:
@@ -50,7 +51,9 @@ def _value(name: str, bank: Bank, now: datetime) -> str:
 
 
 def lacking(bank: Bank) -> str:
-    """A character that the bank's charset has not; for Unicode a control character, which the contract refuses."""
+    """A character that the bank's charset does not have; for Unicode a control character, which the
+    contract refuses.
+    """
     charset = bank.profile.limits.charset
     for letter in _LACKING:
         try:
@@ -61,7 +64,7 @@ def lacking(bank: Bank) -> str:
 
 
 def full(bank: Bank, at: str) -> str:
-    """The longest text for a field: wide characters, then narrow ones. Raises NoSuchValue."""
+    """The longest text for a field: wide characters first, then narrow ones. Raises NoSuchValue."""
     limits = bank.profile.limits
     limit = next((one for one in limits.fields if one.at == at), None)
     if limit is None:
@@ -81,8 +84,10 @@ def _reached(limit: FieldLimit, text: str, charset: str) -> bool:
     return any(field_faults(limit, text + _NARROW, charset))
 
 
-def put(fields: dict[str, Any], change: Mapping[str, Any], bank: Bank, now: datetime) -> dict[str, Any]:
-    """`fields` with a change by JSON pointer; None takes a field out. Raises NoSuchValue."""
+def put(
+    fields: dict[str, Any], change: Mapping[str, Any], bank: Bank, now: datetime, known: Mapping[str, str] = {}
+) -> dict[str, Any]:
+    """`fields` with one change by JSON pointer; None removes a field. Raises NoSuchValue."""
     for pointer, value in change.items():
         *path, last = pointer.strip("/").split("/")
         place = fields
@@ -91,5 +96,5 @@ def put(fields: dict[str, Any], change: Mapping[str, Any], bank: Bank, now: date
         if value is None:
             place.pop(last, None)
         else:
-            place[last] = filled(value, bank, now)
+            place[last] = filled(value, bank, now, known)
     return fields

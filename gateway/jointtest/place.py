@@ -1,4 +1,5 @@
-"""A place to try joint tests: a simulated bank, our relay on its line, a real daemon, a broker's virtual host.
+"""A place for trying joint tests: a simulated bank, our relay in front of it, a real daemon, a virtual host of a
+broker.
 
 It is made in a folder and left there, so that a run can be looked at, resumed and repeated.
 """
@@ -15,30 +16,43 @@ from typing import Any
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from gateway.clock import Clock
 from gateway.control.client import ControlClient
 from gateway.demo import processes, site, stage
 from gateway.demo.erp import BrokerAdmin
 from gateway.demo.processes import Child, NotStarted
 from gateway.jointtest.plan import FILE
+from gateway.kernel.clock import Clock
+from gateway.kernel.tasks import sleep
 from gateway.settings import socket_of
 from gateway.simbank import pki
 from gateway.simbank.pki import Authority, BankPki
-from gateway.tasks import sleep
 from protocols.trial import trial
 
 SENDER = "joint"
 _READY_S = 60.0
+_STARTS_MOST = 5
+_PATIENCE_S = 90.0
+"""How long a case waits without a sign of progress: a trial shares its machine with other work."""
 _ACCOUNTS = 3
 _OPERATIONS = (
-    "payment.submit", "payment.cancel", "payment.validate", "status.query", "balance.query", "transactions.query",
-    "statement.request", "receipt.request", "transfer.submit", "batch.submit", "payroll.submit", "collection.submit",
-)  # fmt: skip
+    "payment.submit",
+    "payment.cancel",
+    "payment.validate",
+    "status.query",
+    "balance.query",
+    "transactions.query",
+    "statement.request",
+    "receipt.request",
+    "transfer.submit",
+    "batch.submit",
+    "payroll.submit",
+    "collection.submit",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class TrialPlace:
-    """Where everything is. `start` brings it up, `stop` takes it down; the files stay."""
+    """A simulated bank, a relay and a gateway for a trial. `start` starts them, `stop` stops them; the files stay."""
 
     site: site.Site
     bank: str
@@ -52,18 +66,22 @@ class TrialPlace:
         return self.site.folder / "run"
 
     def renew_certificate(self) -> None:
-        """The next client certificate, of an authority that the bank knows too, takes the place of the present one.
+        """Replace the client certificate with the next one, which comes from another authority that the bank also
+        trusts.
 
         The daemon is restarted with it. Raises NoDaemon when it does not come up.
         """
         files = BankPki(self.site.folder / "pki", self.bank)
         now = datetime.now(UTC)
         key = pki.new_key()
-        # It ends on another day, so that whoever looks can tell the two apart.
+        # It expires on another day, so that a person can tell the two apart.
         issued = _next_authority(self.site).issue(
-            f"{self.bank} gateway, next", key.public_key(), now, purpose=pki.CLIENT_PURPOSE,
+            f"{self.bank} gateway, next",
+            key.public_key(),
+            now,
+            purpose=pki.CLIENT_PURPOSE,
             not_after=now + pki.LIFETIME - timedelta(days=1),
-        )  # fmt: skip
+        )
         pki.write_key(files.client_key, key)
         pki.write_certificates(files.client_cert, issued)
         # The gateway reads certificates when it starts, so a change of one is a restart.
@@ -73,19 +91,30 @@ class TrialPlace:
 
 
 def prepare(folder: Path, bank: str) -> TrialPlace:
-    """Make the files of a place: PKI with a next authority that the bank trusts, settings of the bank."""
+    """Make the files for a trial: a PKI with a next authority that the bank trusts, and settings of the bank."""
     plan = site.BankPlan(
-        bank=bank, accounts=_ACCOUNTS, options=trial(bank).hurried, settings={"returns_every_s": 2.0},
-        twin_options=trial(bank).demo.get("twin", {}), faults={"seed": "joint-test"},
-        conduct={"seed": "joint-test", "late_s": 2.0, "return_s": 3.0, "hide_s": 3.0, "fee_minor": 0},
-    )  # fmt: skip
+        bank=bank,
+        accounts=_ACCOUNTS,
+        options=trial(bank).hurried,
+        settings={"returns_every_s": trial(bank).demo.get("returns_every_s", 2.0)},
+        twin_options=trial(bank).demo.get("twin", {}),
+        faults={"seed": "joint-test"},
+        conduct={
+            "seed": "joint-test",
+            "late_s": 2.0,
+            "return_s": trial(bank).demo.get("return_s", 3.0),
+            "hide_s": 3.0,
+            "fee_minor": 0,
+        },
+    )
     made = site.prepare(folder, (plan,))
     authority = Authority.root(f"{bank} next root CA", datetime.now(UTC))
     pki.write_certificates(made.folder / "pki" / "next-ca-cert.pem", authority.certificate)
     pki.write_key(made.folder / "pki" / "next-ca-key.pem", authority.key)
     known = made.folder / "pki" / "known-ca.pem"
-    known.write_bytes(BankPki(made.folder / "pki", bank).ca_cert.read_bytes()
-                      + authority.certificate.public_bytes(Encoding.PEM))  # fmt: skip
+    known.write_bytes(
+        BankPki(made.folder / "pki", bank).ca_cert.read_bytes() + authority.certificate.public_bytes(Encoding.PEM)
+    )
     settings = made.simulator(bank)
     text = settings.read_text("utf-8").replace(
         f'client_ca = "{BankPki(made.folder / "pki", bank).ca_cert}"', f'client_ca = "{known}"'
@@ -93,14 +122,16 @@ def prepare(folder: Path, bank: str) -> TrialPlace:
     settings.write_text(f'exchange_log = "{exchanges(made, bank)}"\n{text}', "utf-8")
     relay_words = (sys.executable, "-m", "gateway", "joint-test", "relay", str(made.folder / "relay.json"))
     return TrialPlace(
-        made, bank, Child(f"bank {bank}", processes.simulator_command(settings), made.folder / "simbank.log"),
+        made,
+        bank,
+        Child(f"bank {bank}", processes.simulator_command(settings), made.folder / "simbank.log"),
         Child("daemon", processes.gateway_command(made.settings), made.folder / "daemon.log"),
         Child("relay", relay_words, made.folder / "relay.log"),
-    )  # fmt: skip
+    )
 
 
 def exchanges(made: site.Site, bank: str) -> Path:
-    """The twin's log of exchanges."""
+    """The file with the simulated bank's log of exchanges."""
     return made.folder / f"simbank-{bank}.exchanges.jsonl"
 
 
@@ -116,26 +147,38 @@ def _next_authority(made: site.Site) -> Authority:
 
 
 async def start(place: TrialPlace, broker: Mapping[str, Any], clock: Clock, reactor: Any) -> None:
-    """Bring everything up, and write the plan of a run. Raises NotStarted with what the child said."""
+    """Start the processes of a trial, and write the plan of a run. Raises NotStarted with the child's output."""
     made, bank = place.site, place.bank
-    # What an earlier run left in the gateway's queues would be taken for this one's.
+    # Messages of an earlier run in the gateway's queues would be mistaken for this run's.
     await BrokerAdmin(reactor, broker, clock, clock.monotonic_s).empty()
     place.simulator.start()
     await _until(clock, place.simulator, made.ready_file(bank).exists)
     ports = _json(made.ready_file(bank))["ports"]
     relayed = {name: {"to": port, "listen": 0} for name, port in ports.items()}
-    _write_json(made.folder / "relay.json", {"control": str(made.folder / "relay.sock"), "ports": relayed,
-                                             "ready": str(made.folder / "relay.ready.json")})  # fmt: skip
+    _write_json(
+        made.folder / "relay.json",
+        {"control": str(made.folder / "relay.sock"), "ports": relayed, "ready": str(made.folder / "relay.ready.json")},
+    )
     place.relay.start()
     ready = made.folder / "relay.ready.json"
     await _until(clock, place.relay, ready.exists)
-    # The gateway is told the relay's ports: it does not know that somebody stands on the line.
+    # The gateway gets the relay's ports, and does not know that a relay is in between.
     made.ready_file(bank).write_text(ready.read_text("utf-8"), "utf-8")
     user = broker["users"]["erp-demo"]["user"]
-    site.configure(made, broker, {SENDER: {
-        "users": [user], "operations": list(_OPERATIONS), "accounts": list(_own(bank)), "reply_to": r"erp-demo\..*",
-        "limits": {"per_payment": "100000.00"},
-    }}, watch_port=0)  # fmt: skip
+    site.configure(
+        made,
+        broker,
+        {
+            SENDER: {
+                "users": [user],
+                "operations": list(_OPERATIONS),
+                "accounts": list(_own(bank)),
+                "reply_to": r"erp-demo\..*",
+                "limits": {"per_payment": "100000.00"},
+            }
+        },
+        watch_port=0,
+    )
     _write_erp(made, broker)
     _write_plan(place)
     place.daemon.start()
@@ -153,10 +196,14 @@ def _is_ready(desk: ControlClient) -> bool:
 
 
 async def _until(clock: Clock, child: Child, good: Any) -> None:
-    until_s = clock.monotonic_s() + _READY_S
+    """Wait for a child as long as it makes progress: it may be silent for `_READY_S`, and take five times that."""
+    begun_s, said_s, said = clock.monotonic_s(), clock.monotonic_s(), ""
     while not good():
-        if child.ended() is not None or clock.monotonic_s() > until_s:
-            raise NotStarted(f"{child.name} did not come up; it said:\n{child.tail()}")
+        now_s, tail = clock.monotonic_s(), child.tail()
+        if tail != said:
+            said_s, said = now_s, tail
+        if child.ended() is not None or now_s - said_s > _READY_S or now_s - begun_s > _READY_S * _STARTS_MOST:
+            raise NotStarted(f"{child.name} did not come up; it said:\n{tail}")
         await sleep(clock, 0.05)
 
 
@@ -172,14 +219,24 @@ def _write_erp(made: site.Site, broker: Mapping[str, Any]) -> None:
         out.write(login["password"])
     run = made.folder / "run"
     run.mkdir(exist_ok=True, mode=0o700)
-    (run / "erp.toml").write_text(site.toml({
-        "host": broker["host"], "port": broker["port"], "vhost": broker["vhost"], "user": login["user"],
-        "sender": SENDER, "queue": "erp-demo.joint", "password": {"file": str(secret)},
-    }), "utf-8")  # fmt: skip
+    (run / "erp.toml").write_text(
+        site.toml(
+            {
+                "host": broker["host"],
+                "port": broker["port"],
+                "vhost": broker["vhost"],
+                "user": login["user"],
+                "sender": SENDER,
+                "queue": "erp-demo.joint",
+                "password": {"file": str(secret)},
+            }
+        ),
+        "utf-8",
+    )
 
 
 def hand_over(place: TrialPlace) -> Mapping[str, int]:
-    """Take the simulated bank away and leave its ports and keys to a front end of the reader's own; returns the ports.
+    """Stop the simulated bank, so that the reader's own front end can use its ports and keys; returns the ports.
 
     What the run shows from then on is that front end's word.
     """
@@ -193,12 +250,20 @@ def _write_plan(place: TrialPlace, against: str = "twin") -> None:
     made, bank = place.site, place.bank
     wants = {pointer: value for pointer, value in trial(bank).order.items() if pointer != "/creditor/account"}
     plan: dict[str, Any] = {
-        "bank": bank, "against": against, "sender": SENDER, "socket": str(socket_of(made.settings, os.environ)),
-        "patience_s": 25.0, "receipts_today": bool(trial(bank).demo.get("receipts_today", True)),
+        "bank": bank,
+        "against": against,
+        "sender": SENDER,
+        "socket": str(socket_of(made.settings, os.environ)),
+        "patience_s": _PATIENCE_S,
+        "receipts_today": bool(trial(bank).demo.get("receipts_today", True)),
         "receipts_of": str(trial(bank).demo.get("receipts_of", "payment")),
         "looks_up": str(trial(bank).demo.get("looks_up", "银行")),
-        "payee": {"account": "0" * stage.manners(bank).payee_digits,
-                  "name": "示例乙公司", "bank_name": "示例银行某支行", "cnaps": "000000000000"},
+        "payee": {
+            "account": "0" * stage.manners(bank).payee_digits,
+            "name": "示例乙公司",
+            "bank_name": "示例银行某支行",
+            "cnaps": "000000000000",
+        },
         "accounts": [{"number": number, "name": site.HOLDERS[n]} for n, number in enumerate(_own(bank))],
         "caps": {"per_order": "100.00", "per_account": "20000.00", "channels": {"transfer": "5000.00"}},
         "order": wants,
@@ -206,14 +271,14 @@ def _write_plan(place: TrialPlace, against: str = "twin") -> None:
         "testers": {"ours": "企业测试员", "bank": "银行测试员"},
         "twin": {"control": str(made.control(bank)), "exchanges": str(exchanges(made, bank))},
         "relay": {"control": str(made.folder / "relay.sock")},
-    }  # fmt: skip
+    }
     if against == "bank":
         del plan["twin"]
     (place.folder / FILE).write_text(site.toml(plan), "utf-8")
 
 
 def stop(place: TrialPlace) -> None:
-    """Take everything down, by process id."""
+    """Stop the processes of a trial, each by its process id."""
     processes.stop_all([place.simulator, place.relay, place.daemon], 8.0)
 
 

@@ -1,37 +1,38 @@
-"""What a joint test is told: `joint-test.toml` in the folder of the run. Paths in it are relative to that file.
+"""The plan of a joint test: `joint-test.toml` in the folder of the run. Paths in it are relative to that file.
 
-    bank = "pab"                     # as the gateway's settings name it; `protocol` when the folder's name differs
-    against = "bank"                 # bank: the bank's own test environment · twin: a simulated bank
-    environment = "test"             # production: no case is played that moves money
-    scripts = "bank"                 # finance: the acceptance scripts of accountants instead of the bank's cases
-    sender = "joint"                 # the sender that the gateway's settings know
-    socket = "/run/bankgw/control.sock"
-    erp = "erp.toml"                 # who speaks to which broker: as for `bankgw send`
-    receipts_today = true            # false: the bank makes receipts (回单) of past days only
-    receipts_of = "payment"          # by what it finds them: payment · entry (流水) · batch_item
-    looks_up = "银行"                # what the bank's directory is asked for
-    patience_s = 30                  # how long the last word about an order is waited for
-    payee = { account = "…", name = "…", bank_name = "…", cnaps = "…" }
-    [[accounts]]                     # own accounts, at least one; two for transfers
-    number = "…"
-    name = "…"
-    [caps]                           # most a run may move, in major units
-    per_order = "100.00"
-    per_account = "1000.00"
-    [caps.channels]                  # by kind of order
-    transfer = "500.00"
-    [triggers]                       # what makes the bank do something: fields of the order, as the bank tells us
-    refuse = { "/creditor/account" = "…" }
-    [versions]
-    front_end = "…"
-    [testers]
-    ours = "…"
-    bank = "…"
-    [twin]                           # only against a twin: its control socket and its exchange log
-    control = "simbank.sock"
-    exchanges = "simbank.exchanges.jsonl"
-    [relay]                          # our proxy on the line, if it stands there
-    control = "relay.sock"
+bank = "pab"                     # as the gateway's settings name it; `protocol` when the folder's name differs
+against = "bank"                 # bank: the bank's own test environment · twin: a simulated bank
+environment = "test"             # production: no case is played that moves money
+scripts = "bank"                 # finance: the acceptance scripts of accountants instead of the bank's cases
+sender = "joint"                 # the sender that the gateway's settings know
+socket = "/run/bankgw/control.sock"
+erp = "erp.toml"                 # who speaks to which broker: as for `bankgw send`
+receipts_today = true            # false: the bank makes receipts (回单) of past days only
+receipts_of = "payment"          # by what it finds them: payment · entry (流水) · batch_item
+looks_up = "银行"                # what the bank's directory is asked for
+patience_s = 30                  # how long the last word about an order is waited for
+cases = "cases"                  # the folder with cases of one's own: see gateway.jointtest.case_files
+payee = { account = "…", name = "…", bank_name = "…", cnaps = "…" }
+[[accounts]]                     # own accounts, at least one; two for transfers
+number = "…"
+name = "…"
+[caps]                           # most a run may move, in major units
+per_order = "100.00"
+per_account = "1000.00"
+[caps.channels]                  # by kind of order
+transfer = "500.00"
+[triggers]                       # what makes the bank do something: fields of the order, as the bank tells us
+refuse = { "/creditor/account" = "…" }
+[versions]
+front_end = "…"
+[testers]
+ours = "…"
+bank = "…"
+[twin]                           # only against a twin: its control socket and its exchange log
+control = "simbank.sock"
+exchanges = "simbank.exchanges.jsonl"
+[relay]                          # our proxy on the line, if it stands there
+control = "relay.sock"
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class OwnAccount(_Table):
 
 
 class Payee(_Table):
-    """Who is paid. The bank tells which accounts of its test environment may be."""
+    """The payee. The bank says which accounts of its test environment may be paid."""
 
     account: str
     name: str
@@ -76,7 +77,7 @@ class Payee(_Table):
 
 
 class Caps(_Table):
-    """The most that a whole run may move; what would go over is not sent."""
+    """The largest amounts that a whole run may move. An order that would exceed one is not sent."""
 
     per_order: CapAmount = "100.00"
     per_account: CapAmount = "10000.00"
@@ -84,28 +85,28 @@ class Caps(_Table):
 
 
 class Versions(_Table):
-    """What was tested; the gateway's own version is added by the program."""
+    """The versions that were tested. The program adds the gateway's own version."""
 
     front_end: str = ""
     gateway: str = ""
 
 
 class Testers(_Table):
-    """Who tests on both sides; they sign the report."""
+    """The testers of both sides, who sign the report."""
 
     ours: str = ""
     bank: str = ""
 
 
 class TwinAccess(_Table):
-    """How to reach the simulated bank's own side."""
+    """The paths of the simulated bank's control socket and of its log of exchanges."""
 
     control: str
     exchanges: str | None = None
 
 
 class RelayAccess(_Table):
-    """How to reach the relay on the line."""
+    """The path of the control socket of the relay between gateway and bank."""
 
     control: str
 
@@ -132,6 +133,7 @@ class _File(_Table):
     receipts_today: bool = True
     receipts_of: Literal["payment", "entry", "batch_item"] = "payment"
     looks_up: str = "银行"
+    cases: str = "cases"
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,21 +150,21 @@ class RunPlan:
 
     @property
     def protocol(self) -> str:
-        """The folder of `protocols.banks` that speaks to it."""
+        """The folder of `protocols.banks` with the bank's protocol."""
         return self.told.protocol or self.told.bank
 
     @property
     def seen(self) -> SeenAt:
-        """Whose word what is seen here is."""
+        """Whether this run observes the real bank or a twin."""
         return SeenAt(self.told.against)
 
     @property
     def production(self) -> bool:
-        """Whether money that moves is real."""
+        """Whether the run moves real money."""
         return self.told.environment == "production"
 
     def path(self, name: str) -> Path:
-        """A path of the plan."""
+        """The path of a file that the plan names."""
         return self.folder / name
 
 
@@ -201,11 +203,11 @@ bank = "<name>"
 
 
 def example(bank: str, sender: str, scripts: str = "bank") -> str:
-    """A plan to be filled in."""
+    """A plan with blanks to fill in."""
     return _EXAMPLE.format(bank=bank, sender=sender, scripts=scripts)
 
 
-def read(folder: Path) -> RunPlan:
+def load_plan(folder: Path) -> RunPlan:
     """The plan in this folder. Raises BadPlan with every mistake."""
     file = folder / FILE
     try:

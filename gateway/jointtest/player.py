@@ -1,4 +1,4 @@
-"""One try of one case: makes its commands, publishes them once, waits for what is told, asks the other sides.
+"""Plays one try of one case: makes its commands, publishes them once, waits for the results, asks the other sides.
 
 What is published is in the run's journal and its bytes in the evidence folder before the broker gets it.
 """
@@ -15,40 +15,45 @@ from typing import Any, Protocol
 
 from twisted.internet.threads import deferToThreadPool
 
-from gateway.clock import Clock
 from gateway.control.client import ControlClient
 from gateway.demo.orders import xml_body
 from gateway.jointtest import amounts, fillings
-from gateway.jointtest.amounts import Purse
+from gateway.jointtest.amounts import AmountBudget
 from gateway.jointtest.cases import Case
-from gateway.jointtest.erp_line import ErpLine, Heard
+from gateway.jointtest.erp_line import ErpLine, HeardMessage
 from gateway.jointtest.plan import RunPlan
-from gateway.jointtest.run_store import RunStore, Try
+from gateway.jointtest.run_store import CaseAttempt, RunStore
 from gateway.jointtest.verdicts import SeenAt
+from gateway.kernel.clock import Clock
+from gateway.kernel.tasks import sleep
 from gateway.simbank import control_line
-from gateway.tasks import sleep
 from protocols.bank import Bank
 
 CHINA = timezone(timedelta(hours=8))
 JSON, XML = "application/json", "application/xml"
 COMMANDS: Mapping[str, str] = {
-    "payment": "payment.submit", "transfer": "transfer.submit", "batch_item": "batch.submit",
-    "payroll_item": "payroll.submit", "collection": "collection.submit",
-}  # fmt: skip
+    "payment": "payment.submit",
+    "transfer": "transfer.submit",
+    "batch_item": "batch.submit",
+    "payroll_item": "payroll.submit",
+    "collection": "collection.submit",
+}
 _ASK_EVERY_S = 1.0
 
 
-class Hooks(Protocol):
-    """What only the place of a run can do. A run at a bank has none of it: people do it by hand."""
+class PlaceHooks(Protocol):
+    """The actions that only a trial place can do. In a run at a real bank, people do them by hand."""
 
     def renew_certificate(self) -> None:
         """Put the next client certificate in place and have the gateway take it. Blocks."""
 
 
 @dataclass(frozen=True, slots=True)
-class World:
-    """What every try of a run shares. `today` is the bank's business date, which an override may have moved, `by` the
-    user of the operating system who sits at it.
+class RunContext:
+    """The values that all tries of a run share.
+
+    `today` is the bank's business date, which an override may have moved; `by` is the operating system's user who runs
+    it.
     """
 
     reactor: Any
@@ -58,25 +63,25 @@ class World:
     line: ErpLine
     desk: ControlClient
     store: RunStore
-    purse: Purse
+    purse: AmountBudget
     now: Any
     today: Any
-    hooks: Hooks | None = None
+    hooks: PlaceHooks | None = None
     by: str = ""
 
     @property
     def evidence(self) -> Path:
-        """Where each try has a folder."""
+        """The folder with a folder for each try."""
         return self.store.folder / "evidence"
 
     async def elsewhere(self, fn: Any, *args: Any, **more: Any) -> Any:
-        """Call something that blocks, in a thread."""
+        """Run a blocking function in a thread."""
         return await deferToThreadPool(self.reactor, self.reactor.getThreadPool(), fn, *args, **more)
 
 
 @dataclass(slots=True)
 class GivenOrder:
-    """One order that a try gave: its id, what it says, and the message that carried it."""
+    """One order that a try sent: its id, its content, and the message that carried it."""
 
     id: str
     kind: str
@@ -91,9 +96,9 @@ class GivenOrder:
 
 
 class Player:
-    """Plays one try. Its plays are in `gateway.jointtest.plays`."""
+    """Plays one try of a case. The plays are in `gateway.jointtest.plays`."""
 
-    def __init__(self, world: World, case: Case, one: Try, number: int) -> None:
+    def __init__(self, world: RunContext, case: Case, one: CaseAttempt, number: int) -> None:
         self.world = world
         self.case = case
         self.one = one
@@ -105,17 +110,17 @@ class Player:
 
     @property
     def patience_s(self) -> float:
-        """How long a last word is waited for."""
+        """The number of seconds for which a final state is awaited."""
         return self.world.plan.told.patience_s
 
     @property
     def folder(self) -> Path:
-        """Where this try's evidence is."""
+        """The folder with this try's evidence."""
         return self.world.evidence / self.one.name
 
     @property
     def by(self) -> str:
-        """Who plays."""
+        """The user who plays."""
         return self.world.by
 
     def today(self) -> Any:
@@ -125,7 +130,7 @@ class Player:
     # ---- making orders ----
 
     def order(self, kind: str = "", change: Mapping[str, Any] = {}, **more: Any) -> GivenOrder:
-        """A fresh order with the case's change. Counts against the caps. Raises OverCap, NoSuchValue."""
+        """A new order with the case's change. It counts against the caps. Raises OverCap, NoSuchValue."""
         case, world = self.case, self.world
         kind = kind or case.kind or "payment"
         id_ = self._id()
@@ -134,7 +139,7 @@ class Player:
         else:
             return self._bundle(kind, id_, change)
         triggered = self._triggered(fields)
-        fields = fillings.put(triggered, {**case.change, **change}, world.bank, world.now())
+        fields = fillings.put(triggered, {**case.change, **change}, world.bank, world.now(), self._own())
         other = fields["creditor"].get("account", other)
         minor = self._minor(fields.get("amount"), minor)
         if case.money:
@@ -149,8 +154,13 @@ class Player:
     def _single(self, kind: str, id_: str) -> tuple[dict[str, Any], str, int]:
         told, minor = self.world.plan.told, self.world.purse.fresh()
         ours = {"account": told.accounts[0].number, "name": told.accounts[0].name}
-        fields: dict[str, Any] = {"id": id_, "debtor": ours, "amount": amounts.text(minor), "currency": "CNY",
-                                  "purpose": "联调 货款"}  # fmt: skip
+        fields: dict[str, Any] = {
+            "id": id_,
+            "debtor": ours,
+            "amount": amounts.text(minor),
+            "currency": "CNY",
+            "purpose": "联调 货款",
+        }
         if kind == "transfer":
             own = told.accounts[1 % len(told.accounts)]
             fields["creditor"] = {"account": own.number, "name": own.name}
@@ -160,10 +170,17 @@ class Player:
             fields = fillings.put(fields, {pointer: value}, self.world.bank, self.world.now())
         return fields, str(fields["creditor"]["account"]), minor
 
+    def _own(self) -> dict[str, str]:
+        """The own accounts by the placeholders that name them: `{own account 2}`, `{own name 2}`."""
+        found: dict[str, str] = {}
+        for number, one in enumerate(self.world.plan.told.accounts, start=1):
+            found |= {f"own account {number}": one.number, f"own name {number}": one.name}
+        return found
+
     def _payee(self) -> dict[str, Any]:
         payee = self.world.plan.told.payee.model_dump(exclude_none=True)
         if self.world.plan.seen is SeenAt.TWIN:
-            # A twin pays anybody: a payee of its own makes each order findable in the books.
+            # A twin pays any payee; a payee of its own makes each order easy to find in the books.
             digits = len(payee["account"]) - 4
             payee["account"] = f"0000{(self.world.purse.fresh() * 7919 + self._unique()) % 10**digits:0{digits}d}"
         return payee
@@ -205,11 +222,14 @@ class Player:
                 fields["signed_on"] = "2026-01-02"
             items.append(GivenOrder(str(fields["id"]), kind, payee["account"], minor, fields, "", b"", JSON))
         head: dict[str, Any] = {
-            "id": id_, "currency": "CNY", "purpose": "工资" if kind == "payroll_item" else "联调 货款",
+            "id": id_,
+            "currency": "CNY",
+            "purpose": "工资" if kind == "payroll_item" else "联调 货款",
             **({"creditor": ours, "agreement": "DK-0001"} if kind == "collection" else {"debtor": ours}),
-            "count": len(items), "sum": amounts.text(sum(one.minor for one in items)),
+            "count": len(items),
+            "sum": amounts.text(sum(one.minor for one in items)),
             "items": [dict(one.fields) for one in items],
-        }  # fmt: skip
+        }
         head = fillings.put(head, {**case.change, **change}, world.bank, world.now())
         if case.money:
             for one in items:
@@ -228,15 +248,34 @@ class Player:
         self.orders.append(order)
         return order
 
+    def restore(self, order: GivenOrder) -> None:
+        """Take an order that an interrupted session of this try published, so that no later id is used twice."""
+        self.orders.append(order)
+        self._made += 1 + len(order.items)
+
     # ---- speaking ----
 
+    @property
+    def published(self) -> int:
+        """The number of commands that this try has published, those of an interrupted session included."""
+        return len(self.one.published) + len(self.messages)
+
     async def publish(self, order: GivenOrder, *, again: bool = False, body: bytes | None = None) -> str:
-        """Publish an order; `again` under a message id of its own. Returns the message id."""
+        """Publish an order; `again` publishes it under another message id. Returns the message id."""
         bytes_ = order.body if body is None else body
-        counted = [] if again or not self.case.money else [
-            {"id": one.id, "account": self.world.plan.told.accounts[0].number, "kind": order.kind, "minor": one.minor}
-            for one in (order.items or (order,))
-        ]  # fmt: skip
+        counted = (
+            []
+            if again or not self.case.money
+            else [
+                {
+                    "id": one.id,
+                    "account": self.world.plan.told.accounts[0].number,
+                    "kind": order.kind,
+                    "minor": one.minor,
+                }
+                for one in (order.items or (order,))
+            ]
+        )
         message_id = await self.say(COMMANDS[order.kind], bytes_, order.content_type, counted)
         if again:
             order.later.append(message_id)
@@ -244,11 +283,12 @@ class Player:
             order.message_id = message_id
         return message_id
 
-    async def say(self, key: str, body: bytes, content_type: str = JSON,
-                  orders: Sequence[Mapping[str, Any]] = ()) -> str:  # fmt: skip
-        """Publish any command. Its bytes and its line in the journal are durable first."""
-        # A try that goes on after an interruption keeps what it published before: ids and files are never used again.
-        number = len(self.one.published) + len(self.messages) + 1
+    async def say(
+        self, key: str, body: bytes, content_type: str = JSON, orders: Sequence[Mapping[str, Any]] = ()
+    ) -> str:
+        """Publish a command. Before that, its bytes and its line in the journal are synced to disk."""
+        # A resumed try keeps its earlier commands, so ids and file names are never used again.
+        number = self.published + 1
         message_id = f"{self.one.name}-{self.world.store.run.id}-{number}"
         self.messages.append(message_id)
         end = "xml" if content_type == XML else "json"
@@ -257,7 +297,7 @@ class Player:
         await self.world.line.publish(message_id, key, body, content_type)
         return message_id
 
-    async def ask(self, key: str, said: Mapping[str, Any], patience_s: float | None = None) -> Heard | None:
+    async def ask(self, key: str, said: Mapping[str, Any], patience_s: float | None = None) -> HeardMessage | None:
         """Ask a question; its reply, None if none comes in time."""
         message_id = await self.say(key, json.dumps(said, ensure_ascii=False).encode())
         line = self.world.line
@@ -266,35 +306,39 @@ class Player:
 
     # ---- listening ----
 
-    def told(self, order: GivenOrder) -> list[Heard]:
-        """Everything told about an order, in the order of `seq`."""
+    def told(self, order: GivenOrder) -> list[HeardMessage]:
+        """Every message about an order, in the order of `seq`."""
         found = [one for one in self.world.line.about(order.id) if one.state]
         return sorted(found, key=lambda one: int(one.said.get("seq", 0) or 0))
 
     def state(self, order: GivenOrder) -> str:
-        """The last state told, empty if none."""
+        """The last state of an order in its messages; empty if there is none."""
         told = self.told(order)
         return told[-1].state if told else ""
 
     def states(self, order: GivenOrder) -> list[str]:
-        """Every state told, also that which a later word says it was before."""
+        """Every state of an order in its messages, including the previous state that a later message names."""
         return [word for one in self.told(order) for word in (str(one.said.get("was", "")), one.state) if word]
 
     def codes(self, order: GivenOrder) -> list[str]:
-        """The codes of refusal that its commands were answered with."""
-        return [one.code for message in (order.message_id, *order.later)
-                for one in self.world.line.answers(message) if one.code]  # fmt: skip
+        """The codes with which the order's commands were refused."""
+        return [
+            one.code
+            for message in (order.message_id, *order.later)
+            for one in self.world.line.answers(message)
+            if one.code
+        ]
 
     async def until_state(self, order: GivenOrder, states: Sequence[str], patience_s: float | None = None) -> bool:
-        """Wait for one of these states."""
+        """Wait for one of these states of an order."""
         return await self.world.line.until(lambda: self.state(order) in states, patience_s or self.patience_s)
 
     async def heard_of(self, order_id: str) -> bool:
-        """Wait for any word about an order."""
+        """Wait for the first message about an order."""
         return await self.world.line.until(lambda: bool(self.world.line.about(order_id)), self.patience_s)
 
     async def standing(self, order_id: str, right: Collection[str]) -> str:
-        """Ask the gateway how an order stands until it is as expected or final, at most as long as patience lasts."""
+        """Ask the gateway for an order's state until it is as expected or final, for at most `patience_s`."""
         clock = self.world.clock
         end_s = clock.monotonic_s() + self.patience_s
         while True:
@@ -307,7 +351,7 @@ class Player:
     # ---- the other sides ----
 
     async def twin(self, **command: Any) -> dict[str, Any]:
-        """Tell the simulated bank something. Raises NobodyThere."""
+        """Send a command to the simulated bank. Raises NobodyListens."""
         access = self.world.plan.told.twin
         assert access is not None
         said: dict[str, Any] = await self.world.elsewhere(
@@ -315,24 +359,28 @@ class Player:
         )
         return said
 
-    async def relay(self, word: str) -> dict[str, Any]:
-        """Tell our proxy something. Raises NobodyThere."""
+    async def relay(self, word: str, port: str = "") -> dict[str, Any]:
+        """Send a command to our relay, for one port of the bank or all. Raises NobodyListens."""
         access = self.world.plan.told.relay
         assert access is not None
         said: dict[str, Any] = await self.world.elsewhere(
-            control_line.tell, self.world.plan.path(access.control), {"do": word}
+            control_line.tell, self.world.plan.path(access.control), {"do": word, "port": port}
         )
         return said
 
     async def executions(self, order: GivenOrder) -> list[Mapping[str, Any]]:
-        """How often the bank carried an order out, by its own books. Only a twin lets us look."""
+        """The number of executions of an order in the bank's own books. Only a twin shows its books."""
         truth = (await self.twin(do="truth"))["truth"]
-        return [one for found in truth.values() for one in found
-                if one["creditor"] == order.other and one["minor"] == order.minor]  # fmt: skip
+        return [
+            one
+            for found in truth.values()
+            for one in found
+            if one["creditor"] == order.other and one["minor"] == order.minor
+        ]
 
 
 def keep(file: Path, data: bytes) -> None:
-    """Write a file so that it is there after a crash."""
+    """Write a file so that it survives a crash."""
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(handle, "wb") as out:

@@ -1,36 +1,45 @@
-"""How cases about orders are played, and what makes their verdict. Each play returns a finding."""
+"""Plays the cases about orders, and finds their verdicts. Each play returns a finding."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 
 from gateway.control.client import NoDaemon
+from gateway.jointtest import amounts
 from gateway.jointtest.player import GivenOrder, Player
 from gateway.jointtest.verdicts import CaseFinding, CaseVerdict, SeenAt
-from gateway.tasks import sleep
+from gateway.kernel.tasks import sleep
+from protocols.bank import Replay
 from protocols.canon.order import Kind
 from protocols.canon.outcome import STATE_TABLE, State
 
 CasePlay = Callable[[Player], Awaitable[CaseFinding]]
 _UNDECIDED = frozenset({"sending", "pending", "in_doubt", "escalated"})
+_DOUBTED = frozenset({"in_doubt", "escalated"})
 _STRIKE_S: Mapping[str, float] = {"delay": 8.0, "hide": 3.0}
 _SEEN_GONE_S = 1.0
 _IN_DOUBT_S = 12.0
+_SHOWN = ("bank_reference", "bank_serial", "bank_code", "bank_text")
+_TAIL = 4
+_CUTS_MOST = 4
+_MONEY_PORT = "business"
+"""The port on which a bank takes orders; where another port signs, its answers have to come."""
 
 
 def passed(why: str = "") -> CaseFinding:
-    """It is as expected."""
+    """The finding of a case that had the expected result."""
     return CaseFinding(CaseVerdict.PASSED, why)
 
 
 def failed(why: str) -> CaseFinding:
-    """It is not as expected; `why` says what was seen instead."""
+    """The finding of a case that had another result; `why` describes the result."""
     return CaseFinding(CaseVerdict.FAILED, why)
 
 
 async def order(player: Player) -> CaseFinding:
-    """One order, with the case's fault, as often as it says."""
+    """Give one order with the case's fault, as often as the case says. One that is held is withdrawn at the end."""
     case = player.case
     one = player.order()
     before = await strike(player, case.fault) if case.fault else None
@@ -42,11 +51,13 @@ async def order(player: Player) -> CaseFinding:
             body = _json(other)
         await player.publish(one, again=True, body=body)
     finding = await judged(player, one)
+    if player.state(one) == State.HELD:
+        await player.ask("payment.cancel", {"id": one.id, "reason": "联调"})
     return finding if before is None else await struck(player, finding, before)
 
 
 async def strike(player: Player, fault: str, touch: str = "money") -> Mapping[str, int]:
-    """Have the twin do this wrong in the next exchange of that sort; returns its count of faults before."""
+    """Have the twin commit this fault in the next exchange of that kind; returns its earlier count of faults."""
     before: Mapping[str, int] = (await player.twin(do="report"))["faults"]
     more = {"seconds": _STRIKE_S[fault]} if fault in _STRIKE_S else {}
     await player.twin(do="strike", fault=fault, touch=touch, **more)
@@ -54,7 +65,8 @@ async def strike(player: Player, fault: str, touch: str = "money") -> Mapping[st
 
 
 async def struck(player: Player, finding: CaseFinding, before: Mapping[str, int]) -> CaseFinding:
-    """Take away what the twin was told to do wrong. A case whose fault never came has shown nothing."""
+    """Withdraw the fault from the twin. If the fault never occurred, the case has proved nothing, and the finding says
+    so."""
     report = await player.twin(do="report")
     await player.twin(do="calm")
     came = {fault: count - before[fault] for fault, count in report["faults"].items() if count > before[fault]}
@@ -87,7 +99,7 @@ async def judged(player: Player, one: GivenOrder) -> CaseFinding:
 
 
 async def refused(player: Player, one: GivenOrder) -> CaseFinding:
-    """The order must have been refused at the door, for the right reason, and be in nobody's books."""
+    """Check that the order was refused at intake for the right reason, and is in no books."""
     expect, answers = player.case.expect, player.world.line.answers(one.message_id)
     if not answers:
         return failed(f"no answer within {player.patience_s:g} s")
@@ -103,7 +115,8 @@ async def refused(player: Player, one: GivenOrder) -> CaseFinding:
 
 
 async def booked(player: Player, one: GivenOrder, why: str) -> CaseFinding:
-    """Compare the bank's own books with what the case expects; at a real bank nobody can look into them."""
+    """Compare the executions in the bank's own books with the case's expectation. A real bank does not show its
+    books."""
     if player.world.plan.seen is SeenAt.TWIN and player.case.expect.executions is not None:
         for item in one.items or (one,):
             found = await player.executions(item)
@@ -111,19 +124,51 @@ async def booked(player: Player, one: GivenOrder, why: str) -> CaseFinding:
                 return failed(f"{item.id}: carried out {len(found)} times, not {player.case.expect.executions}")
             if found:
                 player.facts["bank_serial"] = found[0]["bank_serial"]
-    for word in ("bank_reference", "bank_serial"):
+    keep_facts(player, one)
+    unsaid = unsaid_words(player, one)
+    return failed(unsaid) if unsaid else passed(why)
+
+
+def keep_facts(player: Player, one: GivenOrder) -> None:
+    """Keep what the report shows of an order: the bank's reference, serial, code and text, amount, last digits."""
+    for word in _SHOWN:
         told = [str(heard.said[word]) for heard in player.told(one) if heard.said.get(word)]
         if told:
             player.facts[word] = told[-1]
-    return passed(why)
+    if one.minor:
+        player.facts["amount"] = amounts.text(one.minor)
+    own = one.fields.get("debtor") or one.fields.get("creditor") or {}
+    player.facts["account_tail"] = str(own.get("account", ""))[-_TAIL:]
+
+
+def unsaid_words(player: Player, one: GivenOrder) -> str:
+    """The expected code or text of the bank that nobody told about an order; empty if all were told."""
+    expect = player.case.expect
+    told = [heard.said for item in (one, *one.items) for heard in player.told(item)]
+    told += [answer.said for message in (one.message_id, *one.later) for answer in player.world.line.answers(message)]
+    codes = {str(said["bank_code"]) for said in told if said.get("bank_code")}
+    if expect.codes and not codes & set(expect.codes):
+        return f"the bank's code is {' '.join(sorted(codes)) or 'none'}, expected {' or '.join(expect.codes)}"
+    return missing_words(expect.words, " ".join(json.dumps(said, ensure_ascii=False) for said in told))
+
+
+def missing_words(words: Sequence[str], text: str) -> str:
+    """The first of the expected texts that is not in `text`; empty if all are."""
+    missing = next((one for one in words if not any(part in text for part in one.split("|"))), None)
+    return "" if missing is None else f"nothing told has the words {missing!r}"
 
 
 def undecided(player: Player, one: GivenOrder) -> CaseFinding:
-    """An order that did not end as expected in time: waiting where the bank may still tell, else failed."""
+    """The finding for an order without the expected end in time: waiting if the bank may still report it, else
+    failed."""
     state, expect = player.state(one), player.case.expect
     told = f"{one.id} is {state or 'not heard of'}"
     if state in _UNDECIDED:
         rule = player.world.bank.profile.replay.get(Kind(one.kind))
+        if rule is not None and rule.policy is Replay.NEVER and state in _DOUBTED:
+            until = player.world.now() + timedelta(days=1)
+            why = f"{told}; this bank's orders are never sent again: a person decides"
+            return CaseFinding(CaseVerdict.WAITING, why, until)
         quarantine = timedelta(minutes=5) if rule is None else rule.not_found_quarantine
         if quarantine > timedelta(seconds=player.patience_s):
             until = player.world.now() + quarantine
@@ -134,7 +179,7 @@ def undecided(player: Player, one: GivenOrder) -> CaseFinding:
 
 
 async def batch(player: Player) -> CaseFinding:
-    """A batch, a payroll or a collection: each item has an end of its own."""
+    """Play a batch, a payroll or a collection, each of whose items has its own end."""
     case, line = player.case, player.world.line
     one = player.order()
     before = await strike(player, case.fault) if case.fault else None
@@ -144,12 +189,12 @@ async def batch(player: Player) -> CaseFinding:
     if case.expect.errors:
         await line.until(lambda: bool(line.answers(one.message_id)), player.patience_s)
         return await refused(player, one)
-    finding = await _items(player, one)
+    finding = await items_judged(player, one)
     return finding if before is None else await struck(player, finding, before)
 
 
-async def _items(player: Player, one: GivenOrder) -> CaseFinding:
-    """Wait for the end of every item."""
+async def items_judged(player: Player, one: GivenOrder) -> CaseFinding:
+    """Wait for the end of every item of a bundle and compare it with what the case expects."""
     case, line = player.case, player.world.line
     wanted = dict(zip((item.id for item in one.items), case.expect.items, strict=True))
 
@@ -167,7 +212,7 @@ async def _items(player: Player, one: GivenOrder) -> CaseFinding:
 
 
 async def status(player: Player) -> CaseFinding:
-    """An order is carried out; then the gateway is asked what became of it, by id."""
+    """Carry out an order, then ask the gateway for its state by id."""
     one = player.order()
     await player.publish(one)
     if not await player.until_state(one, player.case.expect.states):
@@ -179,7 +224,7 @@ async def status(player: Player) -> CaseFinding:
 
 
 async def validate(player: Player) -> CaseFinding:
-    """An order is only looked at."""
+    """Send an order for validation only."""
     one = player.order()
     reply = await player.ask("payment.validate", one.fields)
     if reply is None or reply.name not in player.case.expect.reply:
@@ -188,7 +233,7 @@ async def validate(player: Player) -> CaseFinding:
 
 
 async def withdraw(player: Player) -> CaseFinding:
-    """An order for later is taken, then withdrawn."""
+    """Give an order for a later date, then withdraw it."""
     one = player.order(change={"/not_before": "{in twelve hours}"})
     await player.publish(one)
     line = player.world.line
@@ -202,7 +247,7 @@ async def withdraw(player: Player) -> CaseFinding:
 
 
 async def alike(player: Player) -> CaseFinding:
-    """A second order of the same content under another id is held; it is withdrawn at the end."""
+    """Give a second order with the same content under another id. It must be held; it is withdrawn at the end."""
     first = player.order()
     await player.publish(first)
     if not await player.until_state(first, ("settled",)):
@@ -211,8 +256,9 @@ async def alike(player: Player) -> CaseFinding:
     second = player.order(change=change)
     await player.publish(second)
     line = player.world.line
-    await line.until(lambda: player.state(second) in ("held", "settled") or bool(player.codes(second)),
-                     player.patience_s)  # fmt: skip
+    await line.until(
+        lambda: player.state(second) in ("held", "settled") or bool(player.codes(second)), player.patience_s
+    )
     state = player.state(second)
     reasons = {reason for heard in player.told(second) for reason in heard.said.get("hold_reasons", ())}
     await player.ask("payment.cancel", {"id": second.id, "reason": "联调 疑似重复"})
@@ -222,7 +268,7 @@ async def alike(player: Player) -> CaseFinding:
 
 
 async def line_down(player: Player) -> CaseFinding:
-    """The relay refuses connections while the order arrives, and lets them through later."""
+    """Have the relay refuse connections while the order arrives, and accept them later."""
     await player.relay("refuse")
     one = player.order()
     try:
@@ -240,9 +286,11 @@ async def line_down(player: Player) -> CaseFinding:
 
 
 async def answer_lost(player: Player) -> CaseFinding:
-    """The relay lets the request through and loses the answer."""
-    for attempt in (1, 2):
-        cut = int((await player.relay("swallow"))["cut"])
+    """Have the relay pass the request on and drop the answer."""
+    port = _MONEY_PORT if _MONEY_PORT in player.world.bank.ports else ""
+    for attempt in range(1, _CUTS_MOST + 1):
+        await _lane_up(player)
+        cut = int((await player.relay("swallow", port))["cut"])
         one = player.order()
         try:
             await player.publish(one)
@@ -250,15 +298,27 @@ async def answer_lost(player: Player) -> CaseFinding:
         finally:
             after = int((await player.relay("pass"))["cut"])
         finding = await judged(player, one)
-        # A heartbeat may have met the cut instead of the payment: then nothing was shown.
-        if finding.verdict is not CaseVerdict.FAILED or attempt == 2:
+        # The cut may have hit a heartbeat instead of the payment; then the case has shown nothing.
+        if finding.verdict is not CaseVerdict.FAILED or attempt == _CUTS_MOST:
             player.facts["connections_cut"] = after - cut
             return finding
-    raise AssertionError("two attempts")
+    raise AssertionError("the last attempt returns")
+
+
+async def _lane_up(player: Player) -> None:
+    """Wait until a lane of the bank has a session: the relay cuts what the lane asks while it signs on, and an order
+    would be sent only after the relay passes everything again."""
+    world, clock = player.world, player.world.clock
+    end_s = clock.monotonic_s() + player.patience_s
+    while clock.monotonic_s() < end_s:
+        lanes = (await world.elsewhere(world.desk.get, "lanes"))["lanes"]
+        if any(one["sessions"].get("ready") for one in lanes if one["lane"].partition(".")[0] == world.plan.bank):
+            return
+        await sleep(clock, _SEEN_GONE_S)
 
 
 async def silent_probe(player: Player) -> CaseFinding:
-    """The twin leaves the next sign-on or heartbeat without an answer; a payment goes through all the same."""
+    """Have the twin leave the next sign-on or heartbeat without an answer. A payment must succeed all the same."""
     before = await strike(player, "probe_silence", "probe")
     world = player.world
     lanes = (await world.elsewhere(world.desk.get, "lanes"))["lanes"]
@@ -275,12 +335,12 @@ async def silent_probe(player: Player) -> CaseFinding:
 
 
 async def window(player: Player) -> CaseFinding:
-    """As many orders at once as were agreed."""
+    """Give as many orders at once as were agreed."""
     return await _many(player, player.world.bank.sessions.window)
 
 
 async def queue(player: Player) -> CaseFinding:
-    """Three times as many orders at once as were agreed."""
+    """Give three times as many orders at once as were agreed."""
     return await _many(player, 3 * player.world.bank.sessions.window)
 
 
@@ -300,7 +360,7 @@ async def _many(player: Player, count: int) -> CaseFinding:
 
 
 async def certificate(player: Player) -> CaseFinding:
-    """The client certificate is changed, then an order is carried out. At a bank people change it."""
+    """Replace the client certificate, then carry out an order. At a bank, people replace it."""
     hooks = player.world.hooks
     if hooks is None:
         return await hand(player)
@@ -320,17 +380,18 @@ async def certificate(player: Player) -> CaseFinding:
 
 async def _client_certificates(player: Player) -> list[str]:
     status = await player.world.elsewhere(player.world.desk.get, "status")
-    return [one["not_after"] for one in status["certificates"]
-            if one["bank"] == player.world.plan.bank and "client" in one["role"]]  # fmt: skip
+    return [
+        one["not_after"]
+        for one in status["certificates"]
+        if one["bank"] == player.world.plan.bank and "client" in one["role"]
+    ]
 
 
 async def hand(player: Player) -> CaseFinding:
-    """A person does it and records what was seen."""
+    """A person plays the case and records the result."""
     until = player.world.now() + timedelta(days=7)
     return CaseFinding(CaseVerdict.WAITING, "by hand: `bankgw joint-test record` when it is done", until)
 
 
 def _json(said: object) -> bytes:
-    import json
-
     return json.dumps(said, ensure_ascii=False).encode()

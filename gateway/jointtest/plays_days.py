@@ -1,4 +1,4 @@
-"""How cases are played whose second half asks about a day that is over: statements and receipts.
+"""Plays cases whose second half asks about a past day: statements and receipts.
 
 At a bank they wait for that day, and `resume` goes on. A twin's clock is moved instead: see `twin_clock`.
 """
@@ -11,17 +11,19 @@ from decimal import Decimal
 from typing import Any
 
 from gateway.jointtest import twin_clock
-from gateway.jointtest.player import GivenOrder, Player, next_morning
+from gateway.jointtest.player import CHINA, GivenOrder, Player, next_morning
 from gateway.jointtest.plays import booked, failed, passed, undecided
 from gateway.jointtest.plays_questions import entry_of, unexpected
 from gateway.jointtest.verdicts import CaseFinding, CaseVerdict
 
+_EVENING_HOUR = 17
 _STILL_MAKING = timedelta(minutes=15)
 _LATER = frozenset({"expired", "bank_unavailable", "not_yet", "receipt_later"})
 
 
 async def next_day(player: Player) -> CaseFinding:
-    """Pays today; tomorrow's statement of today must have it. A twin is a day behind meanwhile, so tomorrow is now."""
+    """Pay today. Tomorrow's statement about today must contain the payment. A twin's clock is set a day back, so that
+    its tomorrow is now."""
     turned = await twin_clock.move(player, -1)
     day = player.today() - timedelta(days=1 if turned else 0)
     try:
@@ -33,8 +35,11 @@ async def next_day(player: Player) -> CaseFinding:
     finally:
         if turned:
             await twin_clock.back(player.world)
-    player.facts |= {"account": one.fields["debtor"]["account"], "date": day.isoformat(),
-                     "amount": one.fields["amount"]}  # fmt: skip
+    player.facts |= {
+        "account": one.fields["debtor"]["account"],
+        "date": day.isoformat(),
+        "amount": one.fields["amount"],
+    }
     if finding.verdict is not CaseVerdict.PASSED:
         return finding
     if turned:
@@ -44,15 +49,20 @@ async def next_day(player: Player) -> CaseFinding:
 
 
 async def second_day(player: Player) -> CaseFinding:
-    """The second half of `next_day`: the closed statement has the payment, and adds up."""
+    """The second half of `next_day`: the closed statement contains the payment, and adds up."""
     facts = {**player.one.facts, **player.facts}
     reply = await player.ask("statement.request", {"account": facts["account"], "date": facts["date"]})
     if reply is None or reply.name not in player.case.expect.reply:
         return unexpected(reply)
     said = reply.said
-    found = [line for line in said["lines"] if line.get("amount") == facts["amount"]]
-    if not found:
-        return failed(f"none of {len(said['lines'])} entries of {facts['date']} is {facts['amount']}")
+    if not _has(said, facts):
+        counted = len(said["lines"])
+        following = await _following_day(player, facts)
+        if following is None:
+            return failed(f"none of {counted} entries of {facts['date']} is {facts['amount']}")
+        said = following
+        facts = {**facts, "date": said["date"]}
+        player.facts["date"] = said["date"]
     if not said.get("closed"):
         until = next_morning(player.world.now())
         return CaseFinding(CaseVerdict.WAITING, f"the bank has not closed {facts['date']}", until)
@@ -61,11 +71,30 @@ async def second_day(player: Player) -> CaseFinding:
     return await _by_balances(player, said)
 
 
+def _has(said: Mapping[str, Any], facts: Mapping[str, Any]) -> bool:
+    return any(line.get("amount") == facts["amount"] for line in said["lines"])
+
+
+async def _following_day(player: Player, facts: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The statement of the day after, if a payment of the evening stands there: at some banks what is booked in the
+    evening carries the next accounting date. None for a payment of the day, or if it is not there either."""
+    if player.one.started.astimezone(CHINA).hour < _EVENING_HOUR:
+        return None
+    day = date.fromisoformat(str(facts["date"])) + timedelta(days=1)
+    reply = await player.ask("statement.request", {"account": facts["account"], "date": day.isoformat()})
+    if reply is None or reply.name not in player.case.expect.reply or not _has(reply.said, facts):
+        return None
+    said: Mapping[str, Any] = reply.said
+    return said
+
+
 async def _by_balances(player: Player, said: Mapping[str, Any]) -> CaseFinding:
-    """Its entries state no two balances to check with: the bank's balances of that day and of the day before do."""
+    """Check a statement whose entries have no balances: the bank's balances of that day and of the day before must
+    fit."""
     day = date.fromisoformat(said["date"])
     counted = f"{day}: {said['count']} entries"
-    if not player.world.bank.profile.past_balance_days:
+    # The day is over: its own balance is a day old, and the one before it two.
+    if player.world.bank.profile.past_balance_days < 2:
         return passed(f"{counted}; this bank states no balances that they could be compared with")
     told = [await _balance_on(player, said["account"], on) for on in (day - timedelta(days=1), day)]
     opening, closing = told
@@ -84,7 +113,7 @@ async def _balance_on(player: Player, account: str, on: date) -> Decimal | None:
 
 
 async def receipt(player: Player) -> CaseFinding:
-    """The receipt of a payment; where the bank makes it on the next day only, the case waits.
+    """Ask for the receipt of a payment. If the bank makes it only on the next day, the case waits.
 
     A twin is a day behind while it pays and lists what is asked for by its entry, whose date the bank names; where the
     gateway names the date, the twin is a day ahead while it is asked.
@@ -111,7 +140,7 @@ async def receipt(player: Player) -> CaseFinding:
 
 
 async def _paid(player: Player, day: date) -> CaseFinding | None:
-    """Pay, and find what the receipt is asked for by. Returns what went wrong."""
+    """Pay, and find the key with which the receipt is asked for. Returns the reason if that fails."""
     by = player.world.plan.told.receipts_of
     one = player.order("batch_item" if by == "batch_item" else "")
     await player.publish(one)
@@ -126,12 +155,15 @@ async def _paid(player: Player, day: date) -> CaseFinding | None:
 
 
 async def _entry_of(player: Player, one: GivenOrder, day: date) -> CaseFinding | None:
-    """Which entry this payment is: where the bank finds receipts by their entries only."""
+    """The entry of this payment, for a bank that finds receipts only by entry."""
     found = await entry_of(player, one, day)
     if isinstance(found, CaseFinding):
         return found
-    player.facts |= {"account": one.fields["debtor"]["account"], "bank_date": found["bank_date"],
-                     "bank_line_id": found.get("bank_line_id")}  # fmt: skip
+    player.facts |= {
+        "account": one.fields["debtor"]["account"],
+        "bank_date": found["bank_date"],
+        "bank_line_id": found.get("bank_line_id"),
+    }
     return None if found.get("bank_line_id") else failed("the bank names no entry: it cannot be asked for its receipt")
 
 
@@ -147,6 +179,7 @@ async def receipt_of(player: Player) -> CaseFinding:
         now = player.world.now()
         if reply is None or reply.code == "expired":
             return CaseFinding(CaseVerdict.WAITING, "the bank is still making the receipt", now + _STILL_MAKING)
-        return CaseFinding(CaseVerdict.WAITING, f"{reply.code}: the bank may make receipts of past days only",
-                           next_morning(now))  # fmt: skip
+        return CaseFinding(
+            CaseVerdict.WAITING, f"{reply.code}: the bank may make receipts of past days only", next_morning(now)
+        )
     return unexpected(reply)

@@ -1,4 +1,4 @@
-"""How cases about accounts are played: balances, entries page by page, statements, receipts, the directory."""
+"""Plays cases about accounts: balances, entries page by page, statements, receipts, the directory."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from typing import Any
 
 from gateway.control.client import Refused
 from gateway.jointtest import amounts
-from gateway.jointtest.erp_line import Heard
+from gateway.jointtest.erp_line import HeardMessage
 from gateway.jointtest.player import GivenOrder, Player, next_morning
 from gateway.jointtest.plays import booked, failed, passed, undecided
-from gateway.jointtest.verdicts import CaseFinding, CaseVerdict
+from gateway.jointtest.verdicts import CaseFinding, CaseVerdict, SeenAt
 
 _UNKNOWN = "0000999999999999"
 _PAGES_MOST = 60
 _QUIET_DAYS = 20
 
 
-def unexpected(reply: Heard | None) -> CaseFinding:
-    """A question was answered otherwise than the case expects, or not at all."""
+def unexpected(reply: HeardMessage | None) -> CaseFinding:
+    """The finding for a question that got another answer than expected."""
     if reply is None:
         return failed("no answer in time")
     error = reply.said.get("error", {})
     return failed(f"answered {reply.name} {reply.code} {error.get('title', '') if isinstance(error, dict) else ''}")
 
 
-def _refused(player: Player, reply: Heard | None) -> CaseFinding:
+def _refused(player: Player, reply: HeardMessage | None) -> CaseFinding:
     if reply is None:
         return unexpected(reply)
     codes = [reply.code, *(str(one.get("code", "")) for one in reply.said.get("errors", ()))]
@@ -34,7 +34,7 @@ def _refused(player: Player, reply: Heard | None) -> CaseFinding:
 
 
 async def probe(player: Player) -> CaseFinding:
-    """Every lane of the bank answers the gateway's own probe."""
+    """Every lane of the bank must answer the gateway's own probe."""
     world = player.world
     lanes = (await world.elsewhere(world.desk.get, "lanes"))["lanes"]
     ours = [lane["lane"] for lane in lanes if lane["lane"].partition(".")[0] == world.plan.bank]
@@ -48,22 +48,29 @@ async def probe(player: Player) -> CaseFinding:
 
 
 async def balance(player: Player) -> CaseFinding:
-    """`steps`: `all` asks for every account, `unknown` for one that is not ours."""
+    """Ask for balances. `steps`: `all` asks for every account, `unknown` for an account that is not our own, `past` for
+    yesterday's balance."""
     own = [account.number for account in player.world.plan.told.accounts]
     asked = {"all": own, "unknown": [_UNKNOWN]}.get(player.case.steps, own[:1])
-    reply = await player.ask("balance.query", {"accounts": asked, "max_age": "PT0S"})
+    said: dict[str, Any] = {"accounts": asked, "max_age": "PT0S"}
+    if player.case.steps == "past":
+        said = {"accounts": asked, "on": (player.today() - timedelta(days=1)).isoformat()}
+    reply = await player.ask("balance.query", said)
     if player.case.expect.errors:
         return _refused(player, reply)
     if reply is None or reply.name not in player.case.expect.reply:
         return unexpected(reply)
     told = {one["account"]: one for one in reply.said["balances"]}
+    at_twin = player.world.plan.seen is SeenAt.TWIN
+    if player.case.steps == "past" and not told and at_twin:
+        return CaseFinding(CaseVerdict.NOT_APPLICABLE, "the simulated bank has no books of yesterday")
     if set(told) != set(asked):
         return failed(f"{len(told)} of {len(asked)} balances; {reply.said.get('errors')}")
     return passed(", ".join(f"{one['currency']} {one['book']} at {one['as_of']}" for one in told.values()))
 
 
 async def balance_moves(player: Player) -> CaseFinding:
-    """The book balance before and after one payment differs by its amount, or by amount and fee."""
+    """The book balance before and after one payment must differ by its amount, or by amount and fee."""
     account = player.world.plan.told.accounts[0].number
     before = await _book(player, account)
     one = player.order()
@@ -86,7 +93,7 @@ async def _book(player: Player, account: str) -> int | None:
 
 
 async def entries(player: Player) -> CaseFinding:
-    """A payment stands once in today's entries."""
+    """Check that a payment appears exactly once in today's entries."""
     one = player.order()
     await player.publish(one)
     if not await player.until_state(one, player.case.expect.states):
@@ -99,10 +106,10 @@ async def entries(player: Player) -> CaseFinding:
 
 
 async def entry_of(player: Player, one: GivenOrder, day: date) -> dict[str, Any] | CaseFinding:
-    """The one entry of the day that is this payment, or what was found instead."""
+    """The only entry of the day for this payment, or a finding if there is none or more than one."""
     lines: list[dict[str, Any]] = []
     found: list[dict[str, Any]] = []
-    # Another attempt where the bank books a little later than it answers.
+    # Try again, because a bank may book a little later than it answers.
     for _ in range(3):
         lines, wrong = await _walk(player, _account(one), day, day, 500)
         if wrong is not None:
@@ -130,8 +137,9 @@ def _is(line: dict[str, Any], one: GivenOrder, player: Player) -> bool:
     return line.get("amount") == one.fields["amount"] and other in (one.other, None)
 
 
-async def _walk(player: Player, account: str, first: date, last: date, limit: int,
-                pages: list[int] | None = None) -> tuple[list[dict[str, Any]], CaseFinding | None]:  # fmt: skip
+async def _walk(
+    player: Player, account: str, first: date, last: date, limit: int, pages: list[int] | None = None
+) -> tuple[list[dict[str, Any]], CaseFinding | None]:
     lines: list[dict[str, Any]] = []
     after = None
     for _ in range(_PAGES_MOST):
@@ -149,7 +157,7 @@ async def _walk(player: Player, account: str, first: date, last: date, limit: in
 
 
 async def pages(player: Player) -> CaseFinding:
-    """Small pages to the end give the same entries as one large page, each once."""
+    """Check that small pages give the same entries as one large page, each once."""
     account, today = player.world.plan.told.accounts[0].number, player.today()
     whole, wrong = await _walk(player, account, today, today, 500)
     if wrong is not None:
@@ -172,7 +180,7 @@ async def pages(player: Player) -> CaseFinding:
 
 
 async def no_entries(player: Player) -> CaseFinding:
-    """A day on which nothing happened."""
+    """Ask for a day without entries."""
     account, day = player.world.plan.told.accounts[0].number, player.today() - timedelta(days=_QUIET_DAYS)
     lines, wrong = await _walk(player, account, day, day, 100)
     if wrong is not None:
@@ -181,19 +189,19 @@ async def no_entries(player: Player) -> CaseFinding:
 
 
 async def bad_cursor(player: Player) -> CaseFinding:
-    """A made-up `after` is refused."""
+    """Check that an invented `after` is refused."""
     account, day = player.world.plan.told.accounts[0].number, player.today().isoformat()
     said = {"account": account, "from": day, "to": day, "limit": 10, "after": "q83vEjRWeJCrze8SNFZ4kHsicGFnZSI6Mn0"}
     return _refused(player, await player.ask("transactions.query", said))
 
 
 async def unknown_order(player: Player) -> CaseFinding:
-    """The status of an id that was never given."""
+    """Ask for the status of an order id that was never used."""
     return _refused(player, await player.ask("status.query", {"id": f"{player.one.name}-NOBODY"}))
 
 
 async def directory(player: Player) -> CaseFinding:
-    """The bank's directory of branches, through the control API."""
+    """Ask for the bank's directory of branches, through the control API."""
     world = player.world
     try:
         text = world.plan.told.looks_up

@@ -1,10 +1,11 @@
-"""Our proxy on the line between the gateway and a front end: passes bytes on, and cuts the line when it is told to.
+"""The relay between the gateway and a front end: passes bytes on, and cuts the connection on command.
 
 It works at any bank, for it reads no message: TLS goes through it unbroken. It stands there only for a joint test.
 
 {"do": "pass"}        pass everything on (so it begins)
 {"do": "refuse"}      close new connections at once, and those that are open now
-{"do": "swallow"}     let requests through and keep the answers back, then close: the answer is lost on the line
+{"do": "swallow"}     let requests through and keep the answers back, then close: the answer is lost on the line;
+                      with "port": "business" on this port only, as where another port signs
 """
 
 from __future__ import annotations
@@ -22,15 +23,19 @@ from twisted.python.failure import Failure
 
 PASS, REFUSE, SWALLOW = "pass", "refuse", "swallow"
 HOLD_S = 0.3
-"""For how long after a request its answer is kept back before the line is cut: the bank has carried it out by then."""
+"""The time for which the answer is kept back before the connection is cut. By then the bank has carried the request
+out.
+"""
 _HANDSHAKE, _DATA = 22, 23
 _RECORD_HEAD = 5
 _FINISHED_BYTES = frozenset({53, 69})
-"""Lengths of an encrypted TLS 1.3 Finished record (SHA-256, SHA-384): what a client sends after it is a message."""
+"""Lengths of an encrypted TLS 1.3 Finished record (SHA-256, SHA-384). Whatever the client sends after it
+is a message.
+"""
 
 
-class Talk:
-    """Tells, from the sizes of TLS records alone, whether a client has begun to send messages."""
+class TlsRecordSizes:
+    """Finds out, from the sizes of TLS records alone, whether a client has begun to send messages."""
 
     def __init__(self) -> None:
         self.speaking = False
@@ -38,7 +43,7 @@ class Talk:
         self._modern: bool | None = None
 
     def client_said(self, data: bytes) -> bool:
-        """Take bytes of the client; whether there are application bytes among them."""
+        """Process the client's bytes; returns whether application data is among them."""
         if not self._buffer and self._modern is None and data[:1] != bytes((_HANDSHAKE,)):
             self.speaking = True
         if self.speaking and not self._modern and self._modern is None:
@@ -54,9 +59,9 @@ class Talk:
         return message
 
     def server_said(self, data: bytes) -> None:
-        """Take the server's first bytes: its hello tells the version."""
+        """Process the server's first bytes, because its hello tells the version."""
         if self._modern is None and data[:1] == bytes((_HANDSHAKE,)):
-            # supported_versions (43) with TLS 1.3 (0304) stands in no hello of TLS 1.2.
+            # No hello of TLS 1.2 contains supported_versions (43) with TLS 1.3 (0304).
             self._modern = b"\x00\x2b\x00\x02\x03\x04" in data
 
     def _record(self, kind: int, size: int) -> bool:
@@ -72,30 +77,34 @@ class Talk:
 
 
 class LineRelay:
-    """What all connections share: the mode, and who is connected. One line may have several doors."""
+    """The state that all connections of a relay share: the mode, and the connected sides. A relay may have several
+    ports.
+    """
 
     def __init__(self, reactor: Any) -> None:
         self.mode = PASS
+        self.only = ""
         self.cut = 0
         self.pairs: set[_Inside] = set()
         self.reactor = reactor
 
-    def stand(self, host: str, port: int, listen: int = 0) -> int:
-        """Stand before one door, on the loopback; returns the port that the gateway is to be told."""
+    def stand(self, host: str, port: int, listen: int = 0, name: str = "") -> int:
+        """Listen on the loopback for one port of the front end; returns the relay's port, for the gateway's
+        settings."""
         door = TCP4ClientEndpoint(self.reactor, host, port)
-        factory = Factory.forProtocol(lambda: _Inside(self, door))
+        factory = Factory.forProtocol(lambda: _Inside(self, door, name))
         factory.noisy = False
         listening: IListeningPort = self.reactor.listenTCP(listen, factory, interface="127.0.0.1")
         return int(cast(IPv4Address, listening.getHost()).port)
 
     def obey(self, command: Any) -> dict[str, Any]:
-        """Carry out one command; an unknown one is answered with `error`."""
+        """Carry out one command; returns `error` for an unknown one."""
         word = command.get("do") if isinstance(command, dict) else None
         if word == "report":
             return {"mode": self.mode, "cut": self.cut, "open": len(self.pairs)}
         if word not in (PASS, REFUSE, SWALLOW):
             return {"error": f"no command {word!r}; there are pass, refuse, swallow, report"}
-        self.mode = word
+        self.mode, self.only = word, str(command.get("port") or "")
         if word == REFUSE:
             for pair in tuple(self.pairs):
                 pair.abort()
@@ -103,15 +112,16 @@ class LineRelay:
 
 
 class _Inside(Protocol):
-    """The gateway's end of one connection."""
+    """The connection between the gateway and the relay."""
 
-    def __init__(self, line: LineRelay, door: TCP4ClientEndpoint) -> None:
+    def __init__(self, line: LineRelay, door: TCP4ClientEndpoint, name: str) -> None:
         self._line = line
+        self._name = name
         self._door = door
         self._out: _Outside | None = None
         self._early: list[bytes] = []
         self._open = False
-        self.talk = Talk()
+        self.talk = TlsRecordSizes()
         self.asked = False
         self._cut: IDelayedCall | None = None
 
@@ -127,7 +137,7 @@ class _Inside(Protocol):
         dialled.addErrback(lambda _failure: self.abort())
 
     def joined(self, out: _Outside) -> None:
-        """The front end answered."""
+        """Note that the front end has accepted the connection."""
         if not self._open:
             out.abort()
             return
@@ -137,16 +147,18 @@ class _Inside(Protocol):
         self._early.clear()
 
     def dataReceived(self, data: bytes) -> None:
-        if self.talk.client_said(data) and self._line.mode == SWALLOW and self._cut is None:
+        line = self._line
+        is_swallowed = line.mode == SWALLOW and line.only in ("", self._name)
+        if self.talk.client_said(data) and is_swallowed and self._cut is None:
             self.asked = True
-            self._cut = self._line.reactor.callLater(HOLD_S, self._lose)
+            self._cut = line.reactor.callLater(HOLD_S, self._lose)
         if self._out is None:
             self._early.append(data)
         else:
             self._out.write(data)
 
     def answer(self, data: bytes) -> None:
-        """Bytes of the front end: passed on, unless this answer is to be lost."""
+        """Pass on the front end's bytes, unless this answer has to be dropped."""
         self.talk.server_said(data)
         if not self.asked and self._open:
             cast(ITransport, self.transport).write(data)
@@ -156,14 +168,14 @@ class _Inside(Protocol):
         self.abort()
 
     def abort(self) -> None:
-        """Cut both ends."""
+        """Abort the connections on both sides."""
         if self._open:
             cast(Any, self.transport).abortConnection()
         if self._out is not None:
             self._out.abort()
 
     def over(self) -> None:
-        """The front end has closed."""
+        """Note that the front end has closed the connection."""
         if self._open and not self.asked:
             cast(ITransport, self.transport).loseConnection()
 
@@ -178,7 +190,7 @@ class _Inside(Protocol):
 
 
 class _Outside(Protocol):
-    """The front end's end of one connection."""
+    """The connection between the relay and the front end."""
 
     def __init__(self, inside: _Inside) -> None:
         self._inside = inside
@@ -196,7 +208,7 @@ class _Outside(Protocol):
         cast(ITransport, self.transport).write(data)
 
     def abort(self) -> None:
-        """Cut this end."""
+        """Abort the connection to the front end."""
         if self._open:
             self._open = False
             cast(Any, self.transport).loseConnection()

@@ -1,7 +1,8 @@
-"""A run's journal: one JSON object a line, each durable before anything is done about it. A run spans days and rounds.
+"""A run's journal: one JSON object a line, each durable before its action. A run lasts days and rounds.
 
 Every line names the hash of the line before, so that a line that was changed or taken out shows. What a case will
-publish is written before it is published: whoever goes on with a run asks about it and never publishes it again.
+publish is written before it is published: whoever goes on with a run asks about it and never publishes it again. The
+line of a verdict has the digest of the try's files as they are at that moment.
 """
 
 from __future__ import annotations
@@ -10,24 +11,29 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from gateway.jointtest.verdicts import CaseFinding, CaseVerdict, SeenAt
 
-FILE = "journal.jsonl"
+FILE, EVIDENCE = "journal.jsonl", "evidence"
 _FIRST = "0" * 64
 
 
 class BadJournal(ValueError):
-    """The run's journal is not what was written; the text says which line and what to do."""
+    """The run's journal was altered or damaged; the text says which line and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
-class Try:
-    """One time a case was played. `published` are its commands: message id, routing key, order ids, SHA-256."""
+class CaseAttempt:
+    """One try of a case. `published` are its commands: message id, routing key, order ids, SHA-256.
+
+    `digest` is that of the try's files when the verdict was written. It is empty while a try goes on.
+    `verdicts` are all its verdicts, the oldest first: the word, the digest of the files, the person who recorded it.
+    `steps` are the marks of the steps of a case of one's own, by number (`RunStore.mark`).
+    """
 
     round: int
     case: str
@@ -37,16 +43,22 @@ class Try:
     ended: datetime | None = None
     finding: CaseFinding = CaseFinding(CaseVerdict.OPEN)
     facts: Mapping[str, Any] = field(default_factory=dict)
+    digest: str = ""
+    steps: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    verdicts: tuple[tuple[str, str, str], ...] = ()
 
     @property
     def name(self) -> str:
-        """What its evidence is called: `R2-settles.payment-1`."""
+        """The name of the try, under which its evidence is stored: `R2-settles.payment-1`."""
         return f"R{self.round}-{self.case}-{self.number}"
 
 
 @dataclass(slots=True)
 class Run:
-    """What the journal tells: tries in order, and what was decided about the whole run."""
+    """The content of the journal: tries in order, and decisions about the whole run.
+
+    `lines` is the number of its lines, `head` the hash of the last one.
+    """
 
     id: str = ""
     bank: str = ""
@@ -55,20 +67,21 @@ class Run:
     closed: datetime | None = None
     cases: tuple[str, ...] = ()
     versions: dict[int, Mapping[str, str]] = field(default_factory=dict)
-    tries: list[Try] = field(default_factory=list)
+    tries: list[CaseAttempt] = field(default_factory=list)
     acts: list[Mapping[str, Any]] = field(default_factory=list)
+    lines: int = 0
+    head: str = _FIRST
 
-    def latest(self, case: str, round_: int | None = None) -> Try | None:
+    def latest(self, case: str, round_: int | None = None) -> CaseAttempt | None:
         """The last try of a case, in one round or in any."""
-        return next((one for one in reversed(self.tries)
-                     if one.case == case and round_ in (None, one.round)), None)  # fmt: skip
+        return next((one for one in reversed(self.tries) if one.case == case and round_ in (None, one.round)), None)
 
-    def of_round(self, round_: int) -> dict[str, Try]:
+    def of_round(self, round_: int) -> dict[str, CaseAttempt]:
         """The last try of each case in a round."""
         return {one.case: one for one in self.tries if one.round == round_}
 
-    def standing(self) -> dict[str, Try]:
-        """How each case stands: its last try of any round."""
+    def standing(self) -> dict[str, CaseAttempt]:
+        """The standing of each case, by its last try of any round."""
         return {one.case: one for one in self.tries}
 
 
@@ -79,52 +92,89 @@ class RunStore:
         self.folder = folder
         self.file = folder / FILE
         self._now = now
-        self._last = _FIRST
-        self.run = Run()
         _cut(self.file)
-        for line in _lines(self.file):
-            self._last = line["hash"]
-            _take(self.run, line)
+        self.run = read_run(folder)
 
     # ---- writing ----
 
     def open(self, run_id: str, bank: str, cases: Sequence[str]) -> None:
-        """Begin a run."""
+        """Begin a run, and record its id, bank and cases."""
         self._write("opened", run=run_id, bank=bank, cases=list(cases))
+
+    def add_cases(self, cases: Sequence[str]) -> None:
+        """Record cases that came after the run began."""
+        self._write("cases", cases=list(cases))
 
     def begin_round(self, versions: Mapping[str, str]) -> int:
         """Begin the next round; returns its number."""
         self._write("round", round=self.run.rounds + 1, versions=dict(versions))
         return self.run.rounds
 
-    def start(self, case: str) -> Try:
-        """A new try of a case in this round."""
+    def start(self, case: str) -> CaseAttempt:
+        """Begin a new try of a case in this round."""
         before = self.run.latest(case, self.run.rounds)
         self._write("started", round=self.run.rounds, case=case, number=1 if before is None else before.number + 1)
         return self.run.tries[-1]
 
-    def publishing(self, one: Try, message_id: str, key: str, orders: Sequence[Mapping[str, Any]], body: bytes) -> None:
-        """Say what will be published now. `orders`: id, own account, kind and minor units of each."""
-        self._write("publishing", round=one.round, case=one.case, number=one.number, message_id=message_id, key=key,
-                    orders=list(orders), sha256=hashlib.sha256(body).hexdigest())  # fmt: skip
+    def publishing(
+        self, one: CaseAttempt, message_id: str, key: str, orders: Sequence[Mapping[str, Any]], body: bytes
+    ) -> None:
+        """Record the command that will be published now. `orders`: id, own account, kind and minor units of each."""
+        self._write(
+            "publishing",
+            round=one.round,
+            case=one.case,
+            number=one.number,
+            message_id=message_id,
+            key=key,
+            orders=list(orders),
+            sha256=hashlib.sha256(body).hexdigest(),
+        )
 
-    def end(self, one: Try, finding: CaseFinding, facts: Mapping[str, Any] = {}, by: str = "") -> None:
-        """A verdict. A later one of the same try replaces it."""
-        self._write("verdict", round=one.round, case=one.case, number=one.number, verdict=finding.verdict.value,
-                    why=finding.why, until=None if finding.until is None else finding.until.isoformat(),
-                    owner=finding.owner, seen=None if finding.seen is None else finding.seen.value, facts=dict(facts),
-                    by=by)  # fmt: skip
+    def mark(self, one: CaseAttempt, step: int, **said: Any) -> None:
+        """Record how far a step of a case of one's own has come. Later marks of the same step add to earlier ones.
+
+        `published` is the number of the try's commands before the step, `script` the digest of all steps; `faults` is
+        the twin's count before the step's fault; `why` is there when the step has passed.
+        """
+        self._write("step", round=one.round, case=one.case, number=one.number, step=step, **said)
+
+    def end(self, one: CaseAttempt, finding: CaseFinding, facts: Mapping[str, Any] = {}, by: str = "") -> None:
+        """Record a verdict, and the digest of the try's files. A later verdict of the same try replaces both."""
+        self._write(
+            "verdict",
+            round=one.round,
+            case=one.case,
+            number=one.number,
+            verdict=finding.verdict.value,
+            why=finding.why,
+            until=None if finding.until is None else finding.until.isoformat(),
+            owner=finding.owner,
+            seen=None if finding.seen is None else finding.seen.value,
+            facts=dict(facts),
+            by=by,
+            files=files_digest(self._digests(one)),
+        )
 
     def act(self, what: str, by: str, **details: Any) -> None:
-        """An act of a person that is not about one try: a business date, the close."""
+        """Record an act of a person that is not about one try: a business date, the close."""
         self._write("act", act=what, by=by, **details)
 
     def close(self, by: str) -> None:
-        """The run is over."""
+        """Record that the run is over."""
         self._write("closed", by=by)
 
+    def _digests(self, one: CaseAttempt) -> dict[str, str]:
+        """The SHA-256 of each file of a try."""
+        folder = self.folder / EVIDENCE / one.name
+        return {
+            file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
+            for file in folder.rglob("*")
+            if file.is_file()
+        }
+
     def _write(self, what: str, **said: Any) -> None:
-        line: dict[str, Any] = {"what": what, "at": self._now().isoformat(), **said, "before": self._last}
+        line: dict[str, Any] = {"what": what, "at": self._now().isoformat(), **said, "before": self.run.head}
         line["hash"] = _hash(line)
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         handle = os.open(self.file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -132,8 +182,16 @@ class RunStore:
             out.write(json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
             out.flush()
             os.fsync(out.fileno())
-        self._last = line["hash"]
         _take(self.run, line)
+
+
+def files_digest(digests: Mapping[str, str]) -> str:
+    """One digest for the files of a try: SHA-256 over a line for each, sorted: its SHA-256, two spaces, its name.
+
+    `sha256sum * | LC_ALL=C sort -k2 | sha256sum` in the try's folder prints the same.
+    """
+    lines = [f"{digests[name]}  {name}\n" for name in sorted(digests, key=str.encode)]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def _hash(line: Mapping[str, Any]) -> str:
@@ -142,15 +200,21 @@ def _hash(line: Mapping[str, Any]) -> str:
 
 
 def read_run(folder: Path) -> Run:
-    """What the journal of this folder tells, for whoever only looks: the file stays as it is. Raises BadJournal."""
+    """The run in this folder's journal, without changing the file. Raises BadJournal."""
+    file = folder / FILE
+    return run_of(file.read_bytes(), str(file)) if file.exists() else Run()
+
+
+def run_of(journal: bytes, name: str) -> Run:
+    """The run in the bytes of a journal; `name` is for errors. Raises BadJournal."""
     run = Run()
-    for line in _lines(folder / FILE):
+    for line in _lines(journal, name):
         _take(run, line)
     return run
 
 
 def _cut(file: Path) -> None:
-    """Take away a last line that was not written whole."""
+    """Remove a last line of the journal that was not written whole."""
     if file.exists():
         data = file.read_bytes()
         whole = data.rfind(b"\n") + 1
@@ -159,11 +223,8 @@ def _cut(file: Path) -> None:
                 cut.truncate(whole)
 
 
-def _lines(file: Path) -> Iterator[dict[str, Any]]:
+def _lines(data: bytes, file: str) -> Iterator[dict[str, Any]]:
     """The whole lines of a journal, each checked against the one before. Raises BadJournal."""
-    if not file.exists():
-        return
-    data = file.read_bytes()
     whole = data[: data.rfind(b"\n") + 1]
     before = _FIRST
     for number, text in enumerate(whole.splitlines(), start=1):
@@ -182,15 +243,18 @@ def _lines(file: Path) -> Iterator[dict[str, Any]]:
 def _take(run: Run, line: Mapping[str, Any]) -> None:
     at = datetime.fromisoformat(line["at"])
     what = line["what"]
+    run.lines, run.head = run.lines + 1, line["hash"]
     if what == "opened":
         run.id, run.bank, run.opened, run.cases = line["run"], line["bank"], at, tuple(line["cases"])
+    elif what == "cases":
+        run.cases = (*run.cases, *line["cases"])
     elif what == "round":
         run.rounds = line["round"]
         run.versions[run.rounds] = line["versions"]
         run.closed = None
     elif what == "started":
-        run.tries.append(Try(line["round"], line["case"], line["number"], at))
-    elif what in ("publishing", "verdict"):
+        run.tries.append(CaseAttempt(line["round"], line["case"], line["number"], at))
+    elif what in ("publishing", "verdict", "step"):
         index = next(n for n in range(len(run.tries) - 1, -1, -1) if _is(run.tries[n], line))
         run.tries[index] = _with(run.tries[index], line, at)
     elif what == "closed":
@@ -200,20 +264,28 @@ def _take(run: Run, line: Mapping[str, Any]) -> None:
         run.acts.append(line)
 
 
-def _is(one: Try, line: Mapping[str, Any]) -> bool:
+def _is(one: CaseAttempt, line: Mapping[str, Any]) -> bool:
     return (one.round, one.case, one.number) == (line["round"], line["case"], line["number"])
 
 
-def _with(one: Try, line: Mapping[str, Any], at: datetime) -> Try:
+def _with(one: CaseAttempt, line: Mapping[str, Any], at: datetime) -> CaseAttempt:
     if line["what"] == "publishing":
         said = {name: line[name] for name in ("message_id", "key", "orders", "sha256")}
-        return Try(one.round, one.case, one.number, one.started, (*one.published, said), one.ended, one.finding,
-                   one.facts)  # fmt: skip
+        return replace(one, published=(*one.published, said), digest="")
+    if line["what"] == "step":
+        told = {name: line[name] for name in ("published", "script", "faults", "why") if name in line}
+        steps = {**one.steps, line["step"]: {**one.steps.get(line["step"], {}), **told}}
+        return replace(one, steps=steps, digest="")
     until = line["until"]
     finding = CaseFinding(
-        CaseVerdict(line["verdict"]), line["why"], None if until is None else datetime.fromisoformat(until),
+        CaseVerdict(line["verdict"]),
+        line["why"],
+        None if until is None else datetime.fromisoformat(until),
         line["owner"],
         None if line["seen"] is None else SeenAt(line["seen"]),
-    )  # fmt: skip
+    )
     facts = {**one.facts, **line["facts"], **({"by": line["by"]} if line["by"] else {})}
-    return Try(one.round, one.case, one.number, one.started, one.published, at, finding, facts)
+    # Journals of earlier versions have no digests.
+    digest = line.get("files", "")
+    verdicts = (*one.verdicts, (finding.verdict.value, digest, line["by"]))
+    return replace(one, ended=at, finding=finding, facts=facts, digest=digest, verdicts=verdicts)

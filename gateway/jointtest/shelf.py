@@ -1,4 +1,4 @@
-"""Runs of joint tests in a folder, for whoever only looks: nothing is written, and names are those that are there."""
+"""Reads the runs of joint tests in a folder. It writes nothing, and looks names up among those that exist."""
 
 from __future__ import annotations
 
@@ -8,14 +8,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gateway.jointtest.run_store import FILE, BadJournal, Run, Try, read_run
+from gateway.jointtest.run_store import FILE, BadJournal, CaseAttempt, Run, read_run
 from gateway.jointtest.verdicts import TITLES
 
 _MOST_RUNS = 200
 _MOST_BYTES = 16 * 1024 * 1024
 _MADE = (".zip", ".pdf", ".html", ".xlsx")
-_TOLD = ("case", "title", "title_zh", "round", "cause", "seen", "verdict", "why", "started", "ended", "signed",
-         "timing")  # fmt: skip
+_TOLD = (
+    "case",
+    "title",
+    "title_zh",
+    "round",
+    "cause",
+    "seen",
+    "verdict",
+    "why",
+    "started",
+    "ended",
+    "signed",
+    "timing",
+)
 
 
 class RunShelf:
@@ -25,7 +37,7 @@ class RunShelf:
         self._folder = folder
 
     def runs(self) -> Sequence[Mapping[str, Any]]:
-        """Every run, the newest first. A journal that is not what was written says so in `trouble`."""
+        """Every run, the newest first. For a journal that cannot be read, `trouble` has the reason."""
         found = []
         for name, folder in self._places().items():
             try:
@@ -35,7 +47,7 @@ class RunShelf:
         return sorted(found, key=lambda one: str(one["opened"] or ""), reverse=True)[:_MOST_RUNS]
 
     def run(self, name: str) -> Mapping[str, Any] | None:
-        """One run: how each case stands, every try, what people did, the packs and reports that were made."""
+        """One run: each case's standing, every try, the acts of people, the packs and reports."""
         folder = self._places().get(name)
         if folder is None:
             return None
@@ -46,13 +58,16 @@ class RunShelf:
             return {"name": name, **_head(Run()), "trouble": str(error), **nothing}
         made = [one for one in sorted(folder.iterdir()) if one.suffix in _MADE and one.is_file()]
         return {
-            "name": name, **_head(run), "trouble": None,
+            "name": name,
+            **_head(run),
+            "trouble": None,
             "cases": [_stands(run, case) for case in run.cases],
             "tries": [_brief(one) for one in reversed(run.tries)],
-            "acts": [{"at": act["at"], "act": act.get("act", act["what"]), "by": act.get("by", "")}
-                     for act in run.acts],
+            "acts": [
+                {"at": act["at"], "act": act.get("act", act["what"]), "by": act.get("by", "")} for act in run.acts
+            ],
             "made": [_file(one) for one in made],
-        }  # fmt: skip
+        }
 
     def one_try(self, run: str, name: str) -> Mapping[str, Any] | None:
         """One try with its verdict and its files."""
@@ -92,7 +107,7 @@ class RunShelf:
                     break
 
     def _try(self, run: str, name: str) -> Path | None:
-        """The folder of a try. What is asked for is looked up among the names that are there, never made a path."""
+        """The folder of a try. The name is looked up among the existing folders and is never used as a path."""
         place = self._places().get(run)
         if place is None or not (place / "evidence").is_dir():
             return None
@@ -103,11 +118,14 @@ class RunShelf:
 def _head(run: Run) -> dict[str, Any]:
     stand = [one.finding.verdict.value for one in run.standing().values()]
     return {
-        "run": run.id, "bank": run.bank, "rounds": run.rounds,
+        "run": run.id,
+        "bank": run.bank,
+        "rounds": run.rounds,
         "opened": None if run.opened is None else run.opened.isoformat(),
         "closed": None if run.closed is None else run.closed.isoformat(),
-        "counts": {verdict: stand.count(verdict) for verdict in sorted(set(stand))}, "of": len(run.cases),
-    }  # fmt: skip
+        "counts": {verdict: stand.count(verdict) for verdict in sorted(set(stand))},
+        "of": len(run.cases),
+    }
 
 
 def _stands(run: Run, case: str) -> dict[str, Any]:
@@ -115,16 +133,22 @@ def _stands(run: Run, case: str) -> dict[str, Any]:
     return {"case": case, "try": None} if found is None else _brief(found)
 
 
-def _brief(one: Try) -> dict[str, Any]:
+def _brief(one: CaseAttempt) -> dict[str, Any]:
     finding = one.finding
     return {
-        "case": one.case, "try": one.name, "round": one.round, "verdict": finding.verdict.value,
-        "verdict_said": list(TITLES[finding.verdict]), "why": finding.why,
-        "until": None if finding.until is None else finding.until.isoformat(), "owner": finding.owner or None,
-        "seen": None if finding.seen is None else finding.seen.value, "started": one.started.isoformat(),
+        "case": one.case,
+        "try": one.name,
+        "round": one.round,
+        "verdict": finding.verdict.value,
+        "verdict_said": list(TITLES[finding.verdict]),
+        "why": finding.why,
+        "until": None if finding.until is None else finding.until.isoformat(),
+        "owner": finding.owner or None,
+        "seen": None if finding.seen is None else finding.seen.value,
+        "started": one.started.isoformat(),
         "ended": None if one.ended is None else one.ended.isoformat(),
         "published": [{"message_id": said["message_id"], "sha256": said["sha256"]} for said in one.published],
-    }  # fmt: skip
+    }
 
 
 def _file(one: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A twin's business date, moved for the cases that ask about a day that is over.
+"""Moves a twin's business date for the cases that ask about a past day.
 
 The gateway's clock stays. For the change of the day the twin begins a day behind: the payment is booked on its
 yesterday, then its clock comes back. For what the bank makes of past days only, the twin goes a day ahead for the
@@ -7,36 +7,37 @@ question. Each move is an act in the run's journal before the twin hears of it; 
 
 from __future__ import annotations
 
-from gateway.jointtest.player import Player, World
+from gateway.jointtest.player import Player, RunContext
 from gateway.jointtest.verdicts import SeenAt
 from gateway.simbank import control_line
-from gateway.simbank.control_line import NobodyThere
+from gateway.simbank.control_line import NobodyListens
 
 ACT = "twin_clock"
 DAY_S = 86_400
 
 
 async def move(player: Player, days: int) -> bool:
-    """Put the twin's clock so many days ahead of ours, or behind. False: there is no twin, or its books forbid."""
+    """Set the twin's clock so many days ahead of ours, or behind it. False if there is no twin, or if its books forbid
+    it."""
     world = player.world
     if world.plan.seen is not SeenAt.TWIN or world.plan.production:
         return False
     try:
         await _told(world, days)
-    except NobodyThere:
-        # It would fall behind its own entries.
+    except NobodyListens:
+        # The twin's clock would be earlier than its own entries.
         world.store.act(ACT, world.by, days=0, refused=days)
         return False
     return True
 
 
-async def back(world: World) -> None:
-    """Bring the twin's clock back where an interrupted sitting left it elsewhere. Raises NobodyThere."""
+async def back(world: RunContext) -> None:
+    """Reset the twin's clock if an interrupted session left it changed. Raises NobodyListens."""
     if world.plan.seen is SeenAt.TWIN and _standing(world):
         await _told(world, 0)
 
 
-async def _told(world: World, days: int) -> None:
+async def _told(world: RunContext, days: int) -> None:
     access = world.plan.told.twin
     assert access is not None
     world.store.act(ACT, world.by, days=days)
@@ -44,6 +45,6 @@ async def _told(world: World, days: int) -> None:
     await world.elsewhere(control_line.tell, world.plan.path(access.control), command)
 
 
-def _standing(world: World) -> int:
-    """Where the journal says that the twin's clock is."""
+def _standing(world: RunContext) -> int:
+    """The number of days by which the journal says that the twin's clock is ahead."""
     return next((int(one["days"]) for one in reversed(world.store.run.acts) if one.get("act") == ACT), 0)

@@ -1,4 +1,4 @@
-"""What a case's end is called, and which evidence counts as whose."""
+"""The verdicts on a case, and whose evidence counts as what."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class CaseVerdict(StrEnum):
-    """How a case stands. `OPEN` has not been played in this round."""
+    """The verdict on a case. `OPEN`: not played in this round."""
 
     OPEN = "open"
     PASSED = "passed"
@@ -30,18 +30,18 @@ TITLES: dict[CaseVerdict, tuple[str, str]] = {
 }
 """Each verdict in English and Chinese."""
 DECIDED = frozenset({CaseVerdict.PASSED, CaseVerdict.NOT_APPLICABLE, CaseVerdict.WAIVED})
-"""The verdicts that a run may be closed with."""
+"""The verdicts with which a run may be closed."""
 
 
 class SeenAt(StrEnum):
-    """Where something was seen. What a twin showed is never the bank's word."""
+    """The side on which something was observed. An observation at a twin never counts as one at the bank."""
 
     BANK = "bank"
     TWIN = "twin"
 
 
-class Cause(StrEnum):
-    """Who makes the case's special condition: the gateway's own side, the bank, our proxy on the line, a person."""
+class ConditionCause(StrEnum):
+    """The side that causes the case's special condition: the gateway, the bank, our relay, a person."""
 
     ERP = "erp"
     BANK = "bank"

@@ -22,6 +22,13 @@ The mapping is a TOML file beside the workbook:
     round = "Q"
     date = "R"
     seen = "S"
+    operation = "T"                  # the bank's transaction code, its answer's code and text
+    bank_code = "U"
+    bank_text = "V"
+    amount = "W"
+    account = "X"                    # the last digits of our account
+    request = "Y"                    # the case's first message to the bank, and its answer, as text
+    answer = "Z"
 """
 
 from __future__ import annotations
@@ -35,13 +42,37 @@ from zipfile import BadZipFile
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from gateway.jointtest.reason_words import reason_in
 from gateway.jointtest.verdicts import TITLES, CaseVerdict
 
 SheetColumn = Annotated[str, Field(pattern=r"^[A-Z]{1,3}$")]
-_RESULTS = ("verdict", "why", "our_reference", "bank_serial", "our_tester", "bank_tester", "our_version",
-            "bank_version", "round", "date", "seen")  # fmt: skip
-_SEEN = {"bank": ("bank", "银行"), "twin": ("twin, not the bank", "模拟器,非银行")}
+_RESULTS = (
+    "verdict",
+    "why",
+    "our_reference",
+    "bank_serial",
+    "our_tester",
+    "bank_tester",
+    "our_version",
+    "bank_version",
+    "round",
+    "date",
+    "seen",
+    "operation",
+    "bank_code",
+    "bank_text",
+    "amount",
+    "account",
+    "request",
+    "answer",
+)
+_SEEN = {"bank": ("bank", "银行"), "twin": ("twin, not the bank", "模拟器，非银行")}
 _EMPTY_MOST = 50
+_CELL_CHARS_MOST = 32_000
+_MESSAGES = {
+    "request": ("gateway-*-sent-wire.*", "twin-*-request.bin"),
+    "answer": ("gateway-*-heard-wire.*", "twin-*-answer.bin"),
+}
 _SPREADSHEET_SIGNS = ("=", "+", "-", "@")
 
 
@@ -67,7 +98,7 @@ class _Mapping(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class BankCase:
-    """A row of the bank's workbook. `case` is ours, empty where the mapping names none."""
+    """One row of the bank's workbook. `case` is our case for it, empty if the mapping names none."""
 
     row: int
     number: str
@@ -76,7 +107,7 @@ class BankCase:
 
 
 def read_mapping(file: Path) -> _Mapping:
-    """The mapping. Raises BadWorkbook."""
+    """Read the mapping from the bank's workbook to our cases. Raises BadWorkbook."""
     try:
         told = _Mapping.model_validate(tomllib.loads(file.read_text("utf-8")))
     except OSError as error:
@@ -94,7 +125,7 @@ def read_mapping(file: Path) -> _Mapping:
 
 
 def bank_cases(workbook: Path, told: _Mapping, known: frozenset[str]) -> list[BankCase]:
-    """The bank's cases, each with ours. Raises BadWorkbook where the mapping names a case that we do not have."""
+    """The bank's cases, each with our case. Raises BadWorkbook if the mapping names a case that does not exist."""
     sheet = _sheet(_open(workbook), told, workbook)
     found, empty = [], 0
     for row in range(told.first_row, sheet.max_row + 1):
@@ -105,20 +136,35 @@ def bank_cases(workbook: Path, told: _Mapping, known: frozenset[str]) -> list[Ba
         if number:
             ours = _text(sheet, told.columns.case, row) or told.cases.get(number, "")
             found.append(BankCase(row, number, _text(sheet, told.columns.title, row), ours))
-    wrong = [f"{workbook}: row {one.row}: {one.number}: we have no case {one.case}" for one in found
-             if one.case and one.case not in known]  # fmt: skip
-    wrong += [f"{workbook}: {number} of [cases] stands in no row" for number in told.cases
-              if number not in {one.number for one in found}]  # fmt: skip
+    wrong = [
+        f"{workbook}: row {one.row}: {one.number}: we have no case {one.case}"
+        for one in found
+        if one.case and one.case not in known
+    ]
+    wrong += [
+        f"{workbook}: {number} of [cases] stands in no row"
+        for number in told.cases
+        if number not in {one.number for one in found}
+    ]
     if wrong:
         raise BadWorkbook("\n".join(wrong))
     return found
 
 
-def fill(workbook: Path, told: _Mapping, cases: Mapping[str, Mapping[str, Any]], testers: Mapping[str, str],
-         target: Path, known: frozenset[str], language: int = 1) -> int:  # fmt: skip
-    """Write results into a copy of the workbook; returns into how many rows. Formats and other cells stay.
+def fill(
+    workbook: Path,
+    told: _Mapping,
+    cases: Mapping[str, Mapping[str, Any]],
+    testers: Mapping[str, str],
+    target: Path,
+    known: frozenset[str],
+    language: int = 1,
+    evidence: Path | None = None,
+) -> int:
+    """Write results into a copy of the workbook; returns the number of rows written. Formats and other cells stay.
 
-    `cases` is `pack.cases_of`; `language` is 0 for English and 1 for Chinese verdicts. Raises BadWorkbook.
+    `cases` is `pack.cases_of`; `language` is 0 for English and 1 for Chinese verdicts; `evidence` is the folder with
+    the messages of each try. Raises BadWorkbook.
     """
     if not told.results:
         raise BadWorkbook("the mapping has no [results]: nothing would be written")
@@ -129,7 +175,8 @@ def fill(workbook: Path, told: _Mapping, cases: Mapping[str, Mapping[str, Any]],
         if result is None:
             continue
         filled += 1
-        for name, value in _values(result, testers, language).items():
+        messages = _messages(evidence, str(result["evidence"])) if evidence is not None else {}
+        for name, value in {**_values(result, testers, language), **messages}.items():
             if name in told.results:
                 # A text that begins like a formula must not become one in the bank's spreadsheet.
                 safe = f"'{value}" if value.startswith(_SPREADSHEET_SIGNS) else value
@@ -143,12 +190,46 @@ def _values(result: Mapping[str, Any], testers: Mapping[str, str], language: int
     facts, versions = result["facts"], result["versions"]
     seen = _SEEN.get(result["seen"] or "", ("", ""))
     return {
-        "verdict": TITLES[CaseVerdict(result["verdict"])][language], "why": result["why"],
-        "our_reference": str(facts.get("bank_reference") or ""), "bank_serial": str(facts.get("bank_serial") or ""),
-        "our_tester": result["by"] or testers.get("ours", ""), "bank_tester": testers.get("bank", ""),
-        "our_version": versions.get("gateway", ""), "bank_version": versions.get("front_end", ""),
-        "round": f"R{result['round']}", "date": (result["ended"] or result["started"])[:10], "seen": seen[language],
-    }  # fmt: skip
+        "verdict": TITLES[CaseVerdict(result["verdict"])][language],
+        "why": reason_in(result["why"], "zh" if language else "en"),
+        "our_reference": str(facts.get("bank_reference") or ""),
+        "bank_serial": str(facts.get("bank_serial") or ""),
+        "our_tester": result["by"] or testers.get("ours", ""),
+        "bank_tester": testers.get("bank", ""),
+        "our_version": versions.get("gateway", ""),
+        "bank_version": versions.get("front_end", ""),
+        "round": f"R{result['round']}",
+        "date": (result["ended"] or result["started"])[:10],
+        "seen": seen[language],
+        "operation": str(facts.get("operation") or ""),
+        "bank_code": str(facts.get("bank_code") or ""),
+        "bank_text": str(facts.get("bank_text") or ""),
+        "amount": str(facts.get("amount") or ""),
+        "account": str(facts.get("account_tail") or ""),
+    }
+
+
+def _messages(evidence: Path, name: str) -> dict[str, str]:
+    """The first message of a try to the bank and its answer, as text: the gateway's own record, else the twin's."""
+    folder, found = evidence / name, {}
+    for result, patterns in _MESSAGES.items():
+        files = [file for pattern in patterns for file in sorted(folder.glob(pattern)) if file.stat().st_size]
+        if files:
+            found[result] = _readable(files[0].read_bytes())
+    return found
+
+
+def _readable(octets: bytes) -> str:
+    """A message as text that a cell can hold: without control characters, cut to what a cell takes."""
+    for charset in ("utf-8", "gb18030"):
+        try:
+            text = octets.decode(charset)
+            break
+        except UnicodeDecodeError:
+            continue
+    else:
+        text = octets.decode("latin-1")
+    return "".join(c for c in text if c.isprintable() or c in "\n\t")[:_CELL_CHARS_MOST]
 
 
 def _open(workbook: Path) -> Any:
@@ -160,7 +241,7 @@ def _open(workbook: Path) -> Any:
     try:
         return openpyxl.load_workbook(workbook)
     except (OSError, ValueError, KeyError, TypeError, SyntaxError, BadZipFile, InvalidFileException) as error:
-        # What openpyxl lets out of a broken zip, XML (a SyntaxError) or workbook.
+        # The errors that openpyxl raises for a broken zip, XML (a SyntaxError) or workbook.
         raise BadWorkbook(f"{workbook}: is no sound xlsx: {error!r}") from None
 
 

@@ -1,4 +1,6 @@
-"""How a notice is brought: by e-mail, or by HTTP to a chat service or a web-hook. Each returns when it was taken."""
+"""Delivers a notice: by e-mail, or by HTTP to a chat service or a web-hook. Each courier returns when the notice was
+taken.
+"""
 
 from __future__ import annotations
 
@@ -10,35 +12,43 @@ import json
 import smtplib
 import socket
 import ssl
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from email.message import EmailMessage
 from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
 
 from gateway.notices import wording
+from gateway.notices.bounded_line import MOST_S, TIMEOUT_S, BoundedSmtp, ending, exchanged
 from gateway.notices.kinds import URGENT
 from gateway.notices.notice_file import NoticeDestination, SmtpServer
 from gateway.notices.notice_queue import Notice, local_time
 from gateway.notices.wording import NoticePlace
 from gateway.settings import Secret
 
-TIMEOUT_S = 10.0
-_MOST_ANSWER_BYTES = 65_536
-_MOST_WAIT_S = 30.0
 SIGNATURE_VERSION = "v1"
 
 
-class NotTaken(Exception):  # noqa: N818 - an answer, not a fault
-    """The notice was not taken, or nobody knows. The text names no address and no secret."""
+class NoticeNotTaken(Exception):  # noqa: N818 - an answer, not a fault
+    """The notice was not taken, or it is unknown. The text contains no address and no secret."""
+
+
+class NoticePartlyTaken(Exception):  # noqa: N818 - an answer, not a fault
+    """Some recipients of an e-mail were refused, the others have it. `left` are the refused ones; the text contains no
+    address."""
+
+    def __init__(self, why: str, left: tuple[str, ...]) -> None:
+        super().__init__(why)
+        self.left = left
 
 
 class Courier(Protocol):
-    """Brings notices to one destination. Called on a thread of its own; raises NotTaken."""
+    """Delivers notices to one destination. It is called on a thread of its own and raises NoticeNotTaken, or
+    NoticePartlyTaken."""
 
     def __call__(self, notice: Notice) -> None:
-        """Bring it."""
+        """Deliver the notice."""
 
 
 def courier(to: NoticeDestination, smtp: SmtpServer | None, place: NoticePlace, now_ms: Callable[[], int]) -> Courier:
@@ -57,36 +67,44 @@ class _EmailCourier:
     now_ms: Callable[[], int]
 
     def __call__(self, notice: Notice) -> None:
+        recipients = notice.left or self.to.to
         try:
-            with self._connected() as server:
+            with self._opened() as server:
                 if self.smtp.user is not None and self.smtp.password is not None:
-                    server.login(self.smtp.user, self.smtp.password.read().decode())
-                server.send_message(email_of(notice, self.to, self.smtp.sender, self.place, self.now_ms()))
+                    server.login(self.smtp.user, self.smtp.password.secret_bytes().decode())
+                mail = email_of(notice, self.to, self.smtp.sender, self.place, self.now_ms())
+                refused = server.send_message(mail, to_addrs=recipients)
         except smtplib.SMTPResponseException as error:
-            raise NotTaken(f"the mail server answered {error.smtp_code}") from None
+            raise NoticeNotTaken(f"the mail server answered {error.smtp_code}") from None
         except smtplib.SMTPException as error:
-            raise NotTaken(f"the mail server refused: {type(error).__name__}") from None
+            raise NoticeNotTaken(f"the mail server refused: {type(error).__name__}") from None
         except (OSError, UnicodeError) as error:
-            raise NotTaken(_trouble(error)) from None
+            raise NoticeNotTaken(_trouble(error)) from None
+        if refused:
+            codes = ", ".join(sorted({str(code) for code, _text in refused.values()}))
+            why = f"the mail server refused {len(refused)} of {len(recipients)} recipients (code {codes})"
+            raise NoticePartlyTaken(why, tuple(one for one in recipients if one in refused))
 
-    def _connected(self) -> smtplib.SMTP:
+    @contextmanager
+    def _opened(self) -> Iterator[smtplib.SMTP]:
+        """A session with the mail server that ends after MOST_S, even if it answers by single bytes."""
         smtp = self.smtp
-        if smtp.security == "loopback":
-            return smtplib.SMTP(smtp.host, smtp.port, timeout=TIMEOUT_S)
-        trust = ssl.create_default_context(cafile=smtp.ca_file)
-        if smtp.security == "tls":
-            return smtplib.SMTP_SSL(smtp.host, smtp.port, timeout=TIMEOUT_S, context=trust)
-        server = smtplib.SMTP(smtp.host, smtp.port, timeout=TIMEOUT_S)
+        line = socket.create_connection((smtp.host, smtp.port), TIMEOUT_S)
         try:
-            server.starttls(context=trust)
-        except (OSError, smtplib.SMTPException):
-            server.close()
-            raise
-        return server
+            with ending(line, MOST_S):
+                trust = None if smtp.security == "loopback" else ssl.create_default_context(cafile=smtp.ca_file)
+                if trust is not None and smtp.security == "tls":
+                    line = trust.wrap_socket(line, server_hostname=smtp.host)
+                with BoundedSmtp(line, smtp.host, smtp.port) as server:
+                    if trust is not None and smtp.security == "starttls":
+                        server.starttls(context=trust)
+                    yield server
+        finally:
+            line.close()
 
 
 def email_of(notice: Notice, to: NoticeDestination, sender: str, place: NoticePlace, now_ms: int) -> EmailMessage:
-    """The message. Its Message-ID is the notice's id, so that a mailbox keeps one of two copies."""
+    """The e-mail of a notice. Its Message-ID is the notice's id, so that a mailbox keeps one of two copies."""
     made = EmailMessage()
     made["Subject"] = wording.title(notice, place, to.language)
     made["From"] = sender
@@ -102,7 +120,7 @@ def email_of(notice: Notice, to: NoticeDestination, sender: str, place: NoticePl
 
 @dataclass(frozen=True, slots=True)
 class HookRequest:
-    """What is posted. `path` may hold a secret and is written nowhere."""
+    """The request to a web-hook. `path` may contain a secret, so it is never written anywhere."""
 
     path: str
     body: bytes
@@ -118,46 +136,26 @@ class _HttpCourier:
     def __call__(self, notice: Notice) -> None:
         try:
             wanted = hook_request(notice, self.to, self.place, self.now_ms())
-            status, answer = self._posted(wanted)
-        except (OSError, http.client.HTTPException, UnicodeError) as error:
-            raise NotTaken(_trouble(error)) from None
-        # A redirection is not followed: it would take the notice somewhere that the file does not name.
-        if not 200 <= status < 300:
-            raise NotTaken(f"answered with status {status}")
-        if self.to.form != "webhook":
-            _taken_by_chat(answer)
-
-    def _posted(self, wanted: HookRequest) -> tuple[int, bytes]:
-        split = urlsplit(self.to.url or "")
-        host = split.hostname or ""
-        if split.scheme == "https":
-            trust = ssl.create_default_context(cafile=self.to.ca_file)
-            line: http.client.HTTPConnection = http.client.HTTPSConnection(
-                host, split.port, timeout=TIMEOUT_S, context=trust
+            said = exchanged(
+                "POST",
+                self.to.url or "",
+                wanted.path,
+                wanted.body,
+                wanted.headers,
+                ca_file=self.to.ca_file,
+                most_s=MOST_S,
             )
-        else:
-            line = http.client.HTTPConnection(host, split.port, timeout=TIMEOUT_S)
-        try:
-            line.request("POST", wanted.path, wanted.body, dict(wanted.headers))
-            answer = line.getresponse()
-            return answer.status, _read(answer)
-        finally:
-            line.close()
-
-
-def _read(answer: http.client.HTTPResponse) -> bytes:
-    """The answer's beginning, within a time: whoever drips it holds nobody up."""
-    until_s, read = time.monotonic() + _MOST_WAIT_S, b""
-    while len(read) < _MOST_ANSWER_BYTES and time.monotonic() < until_s:
-        piece = answer.read1(4_096)
-        if not piece:
-            break
-        read += piece
-    return read
+        except (OSError, http.client.HTTPException, UnicodeError) as error:
+            raise NoticeNotTaken(_trouble(error)) from None
+        # A redirection is not followed, because it would send the notice to a place that the file does not name.
+        if not 200 <= said.status < 300:
+            raise NoticeNotTaken(f"answered with status {said.status}")
+        if self.to.form != "webhook":
+            _taken_by_chat(said.body)
 
 
 def hook_request(notice: Notice, to: NoticeDestination, place: NoticePlace, now_ms: int) -> HookRequest:
-    """What is posted to a web-hook, in the form that its service wants. Raises OSError for a secret's file."""
+    """The request to a web-hook, in the form of its service. Raises OSError for the file of a secret."""
     path = urlsplit(to.url or "").path or "/"
     text = wording.brief(notice, place, to.language)
     if to.form == "wecom":
@@ -165,8 +163,10 @@ def hook_request(notice: Notice, to: NoticeDestination, place: NoticePlace, now_
     if to.form == "dingtalk":
         key = _secret(to.key)
         sign = quote(_base64(hmac.digest(key.encode(), f"{now_ms}\n{key}".encode(), "sha256")), safe="")
-        return _json(f"{path}?access_token={_secret(to.token)}&timestamp={now_ms}&sign={sign}",
-                     {"msgtype": "text", "text": {"content": text}})  # fmt: skip
+        return _json(
+            f"{path}?access_token={_secret(to.token)}&timestamp={now_ms}&sign={sign}",
+            {"msgtype": "text", "text": {"content": text}},
+        )
     if to.form == "feishu":
         at_s = str(now_ms // 1000)
         sign = _base64(hmac.digest(f"{at_s}\n{_secret(to.key)}".encode(), b"", "sha256"))
@@ -176,17 +176,28 @@ def hook_request(notice: Notice, to: NoticeDestination, place: NoticePlace, now_
 
 
 def _signed(path: str, notice: Notice, to: NoticeDestination, place: NoticePlace, now_ms: int) -> HookRequest:
-    """Our own form: HMAC-SHA256 over the time and the body."""
-    wanted = _json(path, {
-        "id": notice.id, "kind": notice.kind.value, "environment": place.environment, "live": place.live,
-        "made_ms": notice.made_ms, "since_ms": notice.since_ms, "count": notice.count,
-        "urgent": notice.kind in URGENT, "text": wording.title(notice, place, to.language),
-    })  # fmt: skip
+    """The request in the gateway's own form, with an HMAC-SHA256 over the time and the body."""
+    wanted = _json(
+        path,
+        {
+            "id": notice.id,
+            "kind": notice.kind.value,
+            "environment": place.environment,
+            "live": place.live,
+            "made_ms": notice.made_ms,
+            "since_ms": notice.since_ms,
+            "count": notice.count,
+            "urgent": notice.kind in URGENT,
+            "text": wording.title(notice, place, to.language),
+        },
+    )
     at_s = str(now_ms // 1000)
     made = signature(_secret(to.key).encode(), at_s, wanted.body)
-    return HookRequest(path, wanted.body, {
-        **wanted.headers, "X-Bankgw-Notice": notice.id, "X-Bankgw-Timestamp": at_s, "X-Bankgw-Signature": made,
-    })  # fmt: skip
+    return HookRequest(
+        path,
+        wanted.body,
+        {**wanted.headers, "X-Bankgw-Notice": notice.id, "X-Bankgw-Timestamp": at_s, "X-Bankgw-Signature": made},
+    )
 
 
 def signature(key: bytes, at_s: str, body: bytes) -> str:
@@ -200,20 +211,20 @@ def _json(path: str, said: Mapping[str, Any]) -> HookRequest:
 
 
 def _taken_by_chat(answer: bytes) -> None:
-    """Chat services say no with status 200."""
+    """Whether a chat service accepted the notice: these services answer with status 200 even if they refuse."""
     try:
         said = json.loads(answer)
         code = next((said[name] for name in ("errcode", "code", "StatusCode") if name in said), None)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):  # the last: brackets nested deeper than the parser goes
         code = None
     if code != 0:
         shown = code if isinstance(code, int) else "none that is known"
-        raise NotTaken(f"the chat service answered with code {shown}")
+        raise NoticeNotTaken(f"the chat service answered with code {shown}")
 
 
 def _secret(secret: Secret | None) -> str:
     assert secret is not None, "the file was checked"
-    return secret.read().decode()
+    return secret.secret_bytes().decode()
 
 
 def _base64(octets: bytes) -> str:
@@ -221,7 +232,7 @@ def _base64(octets: bytes) -> str:
 
 
 def _trouble(error: Exception) -> str:
-    """What went wrong, without the address: a library's text may name it."""
+    """The error's text without the address, because a library's message may contain the address."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is refused: {error.verify_message}"
     if isinstance(error, socket.gaierror):

@@ -1,4 +1,4 @@
-"""What the notices process reads of the journal: clear columns only, on a connection that can only read.
+"""Reads the journal for the notices process: unsealed columns only, on a connection that can only read.
 
 The audit trail says what happened, each node's entries in the order in which they were committed, so that the last
 number read of each node is all that has to be kept.
@@ -13,26 +13,26 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, func, or_, select
 
-from gateway.core.policy import HOLD_BAND
-from gateway.journal.people.approval_requests import RequestState
-from gateway.journal.sql import schema
+from gateway.approvals.rows.approval_requests import RequestState
+from gateway.kernel.core.policy import HOLD_BAND
+from gateway.kernel.sql import schema
 from gateway.notices.kinds import ADMITTED, KIND_OF_ENTRY, NoticeEvent, NoticeKind, security_key
 from protocols.canon.outcome import State
 
 SPAN_ROWS = 20_000
-"""Audit entries of one node that are looked at in one round."""
+"""The most audit entries of one node that are read in one round."""
 _A, _P, _R = schema.audit.c, schema.payments.c, schema.approval_requests.c
 _ENTRIES = tuple(KIND_OF_ENTRY)
 _MOST_REQUESTS = 1_000
 _PIECE = 400
 _DAY_MS = 86_400_000
-# A request of a few minutes is not told to be ending when it is made.
+# A request that lasts a few minutes is not reported as ending at the moment it is made.
 _LAST_PART = 4
 
 
 @dataclass(frozen=True, slots=True)
 class TrailPart:
-    """What is new in the audit trail: events, and up to which entry of each node they are told."""
+    """New events of the audit trail, and the last entry of each node that they cover."""
 
     events: tuple[NoticeEvent, ...]
     cursors: Mapping[str, int]
@@ -45,6 +45,7 @@ class OpenRequest:
     request: str
     key: str
     stage: str
+    companies: frozenset[str] = frozenset()
 
 
 def heads(conn: Connection) -> dict[str, int]:
@@ -53,7 +54,7 @@ def heads(conn: Connection) -> dict[str, int]:
 
 
 def trail_part(conn: Connection, cursors: Mapping[str, int], span: int = SPAN_ROWS) -> TrailPart:
-    """The events after `cursors`. A node that is not in it is new: its trail is read from its beginning.
+    """The events after `cursors`. A node that is missing there is new, so its trail is read from the beginning.
 
     Entries that are gone, and a journal that is older than the cursors, are events of security.
     """
@@ -77,32 +78,61 @@ def trail_part(conn: Connection, cursors: Mapping[str, int], span: int = SPAN_RO
 
 def _events(conn: Connection, node: str, after: int, upto: int) -> Iterator[NoticeEvent]:
     inside = and_(_A.node == node, _A.seq > after, _A.seq <= upto)
-    told = select(_A.entry, _A.object_id).where(inside, _A.entry.in_(_ENTRIES)).order_by(_A.seq)
-    for entry, object_id in conn.execute(told):
+    told = (
+        select(_A.entry, _A.object_id, _P.company)
+        .outerjoin(schema.payments, _P.payment == _A.object_id)
+        .where(inside, _A.entry.in_(_ENTRIES))
+        .order_by(_A.seq)
+    )
+    for entry, object_id, company in conn.execute(told):
         kind = KIND_OF_ENTRY[entry]
-        yield NoticeEvent(kind, security_key(entry, object_id) if kind is NoticeKind.SECURITY else object_id)
-    held = select(_A.object_id).join(schema.payments, _P.payment == _A.object_id).where(
-        inside, _A.entry == ADMITTED, _held()
-    )  # fmt: skip
-    for payment in conn.execute(held.order_by(_A.seq)).scalars():
-        yield NoticeEvent(NoticeKind.HELD, payment)
+        if kind is NoticeKind.SECURITY:
+            yield NoticeEvent(kind, security_key(entry, object_id))
+        elif kind is NoticeKind.APPROVAL_WAITING:
+            yield NoticeEvent(kind, object_id, companies_of_request(conn, object_id))
+        else:
+            yield NoticeEvent(kind, object_id, frozenset({company} if company else ()))
+    held = (
+        select(_A.object_id, _P.company)
+        .join(schema.payments, _P.payment == _A.object_id)
+        .where(inside, _A.entry == ADMITTED, _held())
+    )
+    for payment, company in conn.execute(held.order_by(_A.seq)):
+        yield NoticeEvent(NoticeKind.HELD, payment, frozenset({company}))
+
+
+def companies_of_request(conn: Connection, key: str) -> frozenset[str]:
+    """The companies whose money a request for approval, `SENDER/ID`, is about: of an order, or of a batch."""
+    sender, _slash, subject = key.partition("/")
+    found: set[str] = set()
+    for column in (_P.order_id, _P.batch):
+        wanted = select(_P.company).where(_P.sender == sender, column == subject).distinct()
+        found.update(conn.execute(wanted).scalars())
+    return frozenset(found)
 
 
 def _held() -> Any:
-    """Held, and not for an approval alone: that is told as a request."""
-    return and_(_P.state == State.HELD.value, or_(
-        _P.hold_reason.is_(None), _P.hold_reason != HOLD_BAND,
-        and_(_P.hold_reasons.is_not(None), _P.hold_reasons != HOLD_BAND),
-    ))  # fmt: skip
+    """The condition for held orders that need a notice. Orders held for approval are left out, because the request's
+    own notice covers them."""
+    return and_(
+        _P.state == State.HELD.value,
+        or_(
+            _P.hold_reason.is_(None),
+            _P.hold_reason != HOLD_BAND,
+            and_(_P.hold_reasons.is_not(None), _P.hold_reasons != HOLD_BAND),
+        ),
+    )
 
 
 def requests(conn: Connection, now_ms: int, within_ms: int) -> list[OpenRequest]:
     """Open requests that end soon, that ended within a day, or that nobody answered in time."""
     columns = (_R.request, _R.sender, _R.subject, _R.made_ms, _R.escalates_ms, _R.expires_ms)
     wanted = (
-        select(*columns).where(_R.state == RequestState.OPEN.value, _R.expires_ms > now_ms - _DAY_MS)
-        .order_by(_R.expires_ms).limit(_MOST_REQUESTS)
-    )  # fmt: skip
+        select(*columns)
+        .where(_R.state == RequestState.OPEN.value, _R.expires_ms > now_ms - _DAY_MS)
+        .order_by(_R.expires_ms)
+        .limit(_MOST_REQUESTS)
+    )
     found = []
     for row in conn.execute(wanted):
         soon_ms = min(within_ms, (row.expires_ms - row.made_ms) // _LAST_PART)
@@ -114,13 +144,14 @@ def requests(conn: Connection, now_ms: int, within_ms: int) -> list[OpenRequest]
             stage = "late"
         else:
             continue
-        found.append(OpenRequest(row.request, f"{row.sender}/{row.subject}", stage))
+        key = f"{row.sender}/{row.subject}"
+        found.append(OpenRequest(row.request, key, stage, companies_of_request(conn, key)))
     return found
 
 
 def still(conn: Connection, kind: NoticeKind, keys: Sequence[str]) -> list[str]:
-    """Those of `keys` for which a notice is still worth while: a payment that is not in doubt any more is not told."""
-    if kind is NoticeKind.APPROVAL_WAITING:
+    """The `keys` that still need a notice: for example, a payment that is no longer in doubt does not."""
+    if kind in (NoticeKind.APPROVAL_WAITING, NoticeKind.APPROVAL_EXPIRING):
         return [key for key in keys if _waits(conn, key)]
     if kind not in (NoticeKind.HELD, NoticeKind.DOUBTFUL):
         return list(keys)
@@ -134,9 +165,7 @@ def still(conn: Connection, kind: NoticeKind, keys: Sequence[str]) -> list[str]:
 
 def _waits(conn: Connection, key: str) -> bool:
     sender, _slash, subject = key.partition("/")
-    wanted = select(_R.request).where(
-        _R.sender == sender, _R.subject == subject, _R.state == RequestState.OPEN.value
-    )  # fmt: skip
+    wanted = select(_R.request).where(_R.sender == sender, _R.subject == subject, _R.state == RequestState.OPEN.value)
     return conn.execute(wanted.limit(1)).first() is not None
 
 

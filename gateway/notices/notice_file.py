@@ -1,4 +1,4 @@
-"""The file of notices, `notices.toml`: whom to tell, how, and when not.
+"""The file of notices, `notices.toml`: the destinations, the channels, and the quiet hours.
 
 It is a file of its own because the daemon must not read it: a mistake in it stops notices, never payments.
 """
@@ -17,16 +17,36 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from gateway import settings as conf
-from gateway.notices.kinds import NoticeKind
+from gateway.notices.kinds import KINDS_OF_ROLE, NoticeEvent, NoticeKind
 from gateway.settings.values import SettingsPath, Slug
 
-# One address, with nothing in it that a header could be made of.
+# One address, without characters that could begin another header.
 _ADDRESS = r"^[0-9A-Za-z.!#$%&'*+/=?^_`{|}~-]{1,64}@[0-9A-Za-z.-]{1,255}$"
 _URL = r"^https?://[0-9A-Za-z.:\[\]-]+(/[0-9A-Za-z._~/-]*)?$"
 MailAddress = Annotated[str, StringConstraints(pattern=_ADDRESS)]
-ToldKind = Literal["approval_waiting", "approval_expiring", "held", "doubtful", "contradicted", "returned", "expired",
-                   "security", "alive"]  # fmt: skip
-CHAT_FORMS = ("wecom", "feishu", "dingtalk")
+ToldKind = Literal[
+    "security",
+    "daemon_stopped",
+    "contradicted",
+    "trouble",
+    "approval_expiring",
+    "expired",
+    "lane_down",
+    "channel_broken",
+    "doubtful",
+    "returned",
+    "held",
+    "approval_waiting",
+    "certificate_ends",
+    "backup",
+    "statement_missing",
+    "receipt_missing",
+    "report_failed",
+    "upkeep",
+    "over",
+    "alive",
+]
+ToldRole = Literal["viewer", "maker", "approver", "supervisor", "system_admin", "security_admin", "audit_admin"]
 
 
 class _NoticeTable(BaseModel):
@@ -56,7 +76,7 @@ class SmtpServer(_NoticeTable):
 
 
 class NoticeDestination(_NoticeTable):
-    """Whom to tell, and what."""
+    """A destination of notices: its address, and the kinds of notice that it gets."""
 
     form: Literal["email", "webhook", "wecom", "feishu", "dingtalk"] = Field(description="How it is told.")
     to: tuple[MailAddress, ...] = Field((), description="`email`: addresses.")
@@ -73,9 +93,22 @@ class NoticeDestination(_NoticeTable):
         None, description="Web-hooks: PEM file of the server's authority; default: the system's."
     )
     kinds: tuple[ToldKind, ...] = Field(
-        tuple(kind.value for kind in NoticeKind), min_length=1,
-        description="What is told; `security` always is.",
-    )  # fmt: skip
+        tuple(kind.value for kind in NoticeKind), min_length=1, description="What is told; `security` always is."
+    )
+    roles: tuple[ToldRole, ...] = Field(
+        (), description="Instead of `kinds`: what a person of these roles can do something about."
+    )
+    companies: tuple[Slug, ...] = Field(
+        (),
+        description="Only what is about these companies, and what is about no single company; default: all companies.",
+    )
+    after_s: float = Field(
+        0.0,
+        ge=0,
+        le=604_800,
+        description="For the second person: only what still lasts after so many seconds and nobody acknowledged. "
+        "`security` and `alive` are told at once.",
+    )
     language: Literal["zh", "en"] = Field("zh", description="Its language.")
     quiet_from: time | None = Field(
         None, description="Quiet hours, in `zone`: what is not urgent waits until `quiet_to`, and comes in one notice."
@@ -91,6 +124,8 @@ class NoticeDestination(_NoticeTable):
         begin, end = self.quiet_from, self.quiet_to
         if (begin is None) != (end is None) or (begin is not None and begin == end):
             raise ValueError("give `quiet_from` and `quiet_to`, two different times, or neither")
+        if self.roles and "kinds" in self.model_fields_set:
+            raise ValueError("give `kinds` or `roles`, not both")
         if self.form == "email":
             return self._with(needs=("to",), never=("url", "token", "key", "ca_file"))
         if self.form == "webhook":
@@ -123,8 +158,19 @@ class NoticeDestination(_NoticeTable):
         return urlsplit(self.url or "").hostname or ""
 
     def tells(self, kind: NoticeKind) -> bool:
-        """Whether it is told this kind."""
-        return kind is NoticeKind.SECURITY or kind.value in self.kinds
+        """True if this destination gets notices of this kind."""
+        if kind is NoticeKind.SECURITY:
+            return True
+        if kind is NoticeKind.OVER and self.after_s:
+            return False  # the second person would be told of the end of what somebody else has dealt with
+        if self.roles:
+            return kind is NoticeKind.ALIVE or any(kind in KINDS_OF_ROLE[role] for role in self.roles)
+        return kind.value in self.kinds
+
+    def concerns(self, event: NoticeEvent) -> bool:
+        """True if this destination is told of this event: by its kind and its companies."""
+        ours = not self.companies or not event.companies or not event.companies.isdisjoint(self.companies)
+        return ours and self.tells(event.kind)
 
 
 class NoticeFile(_NoticeTable):
@@ -133,11 +179,46 @@ class NoticeFile(_NoticeTable):
     zone: str = Field("Asia/Shanghai", description="Zone of quiet hours and of times in notices.")
     poll_s: float = Field(5.0, ge=0.05, le=300, description="Seconds between two looks into the journal.")
     expires_within_s: float = Field(
-        3600.0, ge=60, le=86_400,
+        3600.0,
+        ge=60,
+        le=86_400,
         description="So long before its end a request for approval is told, or in its last quarter.",
-    )  # fmt: skip
+    )
     alive_at: time | None = Field(
         None, description="When each destination is told once a day that notices work, so that silence is noticed."
+    )
+    lasting_s: float = Field(
+        120.0,
+        ge=0,
+        le=3600,
+        description="So long a lane must be down, or another condition last, before it is told; and be gone before it "
+        "is over.",
+    )
+    daemon_silent_s: float = Field(
+        60.0, ge=10, le=3600, description="So long a node must write nothing into the journal to count as stopped."
+    )
+    daemons: tuple[Annotated[str, StringConstraints(pattern=_URL)], ...] = Field(
+        (),
+        description="Addresses of the pages of the daemons whose troubles are told, such as `http://127.0.0.1:9464`; "
+        "default: the daemon of these settings.",
+    )
+    report_late_s: float = Field(
+        3600.0, ge=60, le=86_400, description="So long after its time a scheduled report that is not there has failed."
+    )
+    statement_late_h: float = Field(
+        24.0,
+        gt=0,
+        le=720,
+        description="So many hours after its day is over a statement that is not complete is missing.",
+    )
+    receipt_late_days: float = Field(
+        3.0, gt=0, le=60, description="So many days after it is first asked for a receipt counts as missing."
+    )
+    channel_broken_s: float = Field(
+        900.0,
+        ge=60,
+        le=86_400,
+        description="So long a destination may take no notice before the others are told that it is broken.",
     )
     host: conf.Host = Field("127.0.0.1", description="Address at which metrics are served.")
     port: int = Field(9472, ge=0, le=65535, description="TCP port of the metrics; 0 serves none.")
@@ -163,7 +244,7 @@ class BadNoticeFile(Exception):  # noqa: N818 - says which lines are wrong
         self.mistakes = mistakes
 
 
-def read(path: Path, settings: conf.Settings) -> NoticeFile:
+def load_notice_file(path: Path, settings: conf.Settings) -> NoticeFile:
     """Read the file for a gateway of these settings. Raises BadNoticeFile with every mistake."""
     try:
         text = path.read_text("utf-8")
@@ -175,9 +256,9 @@ def read(path: Path, settings: conf.Settings) -> NoticeFile:
         raise BadNoticeFile((conf.Mistake(str(path), "-", wrong),)) from None
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
-        raise BadNoticeFile(tuple(
-            conf.Mistake(str(path), ".".join(map(str, one["loc"])) or "-", _remedy(one)) for one in found
-        )) from None  # fmt: skip
+        raise BadNoticeFile(
+            tuple(conf.Mistake(str(path), ".".join(map(str, one["loc"])) or "-", _remedy(one)) for one in found)
+        ) from None
     except ValueError as error:
         raise BadNoticeFile((conf.Mistake(str(path), "-", f"is not TOML in UTF-8: {error}"),)) from None
     if mistakes := tuple(conf.Mistake(str(path), key, remedy) for key, remedy in _findings(made, settings)):
@@ -193,7 +274,7 @@ def _remedy(one: object) -> str:
     if pattern == _URL:
         return "write an address such as https://example.com/hook, without its secret part and without `?`"
     if one["type"].startswith("time"):
-        return 'write a time, such as 22:00:00'
+        return "write a time, such as 22:00:00"
     return conf.remedy_of(one)
 
 
@@ -202,8 +283,26 @@ def _findings(made: NoticeFile, settings: conf.Settings) -> Iterator[tuple[str, 
     hosts += [(f"destinations.{name}.url", one.host()) for name, one in made.destinations.items() if one.url]
     for key, host in hosts:
         if not conf.may_dial(settings, host):
-            yield key, (f"{settings.mode} may connect to the loopback only; list {host} in environment.may_dial of the "
-                        "settings if it may be told about this environment")  # fmt: skip
+            yield (
+                key,
+                (
+                    f"{settings.mode} may connect to the loopback only; list {host} in environment.may_dial of the "
+                    "settings if it may be told about this environment"
+                ),
+            )
+    for n, url in enumerate(made.daemons):
+        split = urlsplit(url)
+        if not split.hostname or not conf.may_dial(settings, split.hostname):
+            yield (
+                f"daemons.{n}",
+                f"{settings.mode} may not connect to {split.hostname}; list it in environment.may_dial",
+            )
+    known = {account.company for account in settings.accounts}
+    for name, one in made.destinations.items():
+        for company in one.companies:
+            if company not in known:
+                named = ", ".join(sorted(known)) or "none"
+                yield f"destinations.{name}.companies", f"no account is of {company}; the companies are: {named}"
     secrets = [("smtp.password", made.smtp.password if made.smtp else None)]
     for name, one in made.destinations.items():
         secrets += [(f"destinations.{name}.token", one.token), (f"destinations.{name}.key", one.key)]
@@ -211,10 +310,10 @@ def _findings(made: NoticeFile, settings: conf.Settings) -> Iterator[tuple[str, 
         if secret is None:
             continue
         try:
-            said = secret.read().decode()
+            said = secret.secret_bytes().decode()
         except (OSError, UnicodeDecodeError):
-            yield key, f"{secret.path()} cannot be read as text; check its owner and mode"
+            yield key, f"{secret.source()} cannot be read as text; check its owner and mode"
             continue
-        # It becomes a part of an address: nothing may be in it that ends that part.
+        # It becomes a part of an address, so it may contain nothing that ends that part.
         if not re.fullmatch(r"[\x21-\x7e]{8,512}", said) or (key.endswith(".token") and re.search(r"[/?#&%]", said)):
-            yield key, f"{secret.path()} does not hold one secret of 8 to 512 characters without blanks"
+            yield key, f"{secret.source()} does not hold one secret of 8 to 512 characters without blanks"

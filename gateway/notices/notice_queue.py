@@ -1,11 +1,11 @@
-"""The queue of notices: what is gathered for each destination, what is on its way, what was sent. Pure.
+"""The queue of notices for each destination: pending events, the notice on its way, the notices that were sent. Pure.
 
 It does not grow with what happens: of each kind a destination has at most one gathering and one notice on its way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, time
 from zoneinfo import ZoneInfo
@@ -14,14 +14,17 @@ from gateway.notices.kinds import URGENT, NoticeEvent, NoticeKind
 from gateway.notices.notice_file import NoticeDestination
 
 MOST_KEYS = 1_000
+PARTLY_TRIES_MAX = 96
+"""About a day of tries for recipients that a mail server refuses while it takes the others."""
+_AT_ONCE = frozenset({NoticeKind.SECURITY, NoticeKind.ALIVE})
 _FIRST_WAIT_MS, _MOST_WAIT_MS = 10_000, 900_000
 Still = Callable[[NoticeKind, Sequence[str]], list[str]]
-"""Those of the keys of a kind that are still worth a notice."""
+"""Filters the keys of a kind to those that still deserve a notice."""
 
 
 @dataclass(frozen=True, slots=True)
-class Gathering:
-    """Events of one kind that no notice tells yet. `more`: how many there are beyond the keys that are kept."""
+class PendingEvents:
+    """Events of one kind for which no notice was made yet. `more` is the number of events beyond the kept keys."""
 
     since_ms: int
     keys: tuple[str, ...]
@@ -30,9 +33,10 @@ class Gathering:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A notice as it is sent, and sent again: its id and its content never change.
+    """A notice. Its id and its content never change, also when it is sent again.
 
-    `tries` were in vain, the last because of `why`; it is not sent before `due_ms`.
+    `tries` were in vain, the last because of `why`; it is not sent before `due_ms`. `left`: the recipients that
+    have not taken it although the others have; empty for a notice to all.
     """
 
     id: str
@@ -44,42 +48,81 @@ class Notice:
     tries: int = 0
     due_ms: int = 0
     why: str = ""
+    left: tuple[str, ...] = ()
 
     @property
     def count(self) -> int:
-        """How many events it tells."""
+        """The number of events in the notice."""
         return len(self.keys) + self.more
 
 
 @dataclass(slots=True)
 class DestinationQueue:
-    """One destination's queue."""
+    """One destination's queue. `partly` are notices that some recipients refused: they delay no other notice.
 
-    gathered: dict[NoticeKind, Gathering] = field(default_factory=dict)
+    `later` are the events that a second person is told of if they last, by kind and key, each with its time.
+    """
+
+    gathered: dict[NoticeKind, PendingEvents] = field(default_factory=dict)
     under_way: dict[NoticeKind, Notice] = field(default_factory=dict)
     sent_ms: dict[NoticeKind, int] = field(default_factory=dict)
     sent: int = 0
     failed: int = 0
     last_why: str = ""
+    partly: dict[NoticeKind, Notice] = field(default_factory=dict)
+    later: dict[NoticeKind, dict[str, int]] = field(default_factory=dict)
 
-    def gather(self, events: Iterable[NoticeEvent], told: Callable[[NoticeKind], bool], now_ms: int) -> None:
-        """Take what happened. The same key of one kind is one event until it is told."""
+    def gather(self, events: Iterable[NoticeEvent], to: NoticeDestination, now_ms: int) -> None:
+        """Add events to the queue. Events with the same key and kind count as one until their notice is made."""
         fresh: dict[NoticeKind, dict[str, None]] = {}
         for event in events:
-            if told(event.kind):
+            if not to.concerns(event):
+                continue
+            waiting = self.later.setdefault(event.kind, {}) if to.after_s and event.kind not in _AT_ONCE else None
+            if waiting is not None and (event.key in waiting or len(waiting) < MOST_KEYS):
+                waiting.setdefault(event.key, now_ms)
+            else:
                 fresh.setdefault(event.kind, {})[event.key] = None
         for kind, keys in fresh.items():
-            now = self.gathered.get(kind, Gathering(now_ms, ()))
-            added = list(dict.fromkeys((*now.keys, *keys)))
-            more = now.more + max(len(added) - MOST_KEYS, 0)
-            self.gathered[kind] = Gathering(now.since_ms, tuple(added[:MOST_KEYS]), more)
+            self._add(kind, keys, now_ms)
+
+    def _add(self, kind: NoticeKind, keys: Iterable[str], since_ms: int) -> None:
+        now = self.gathered.get(kind, PendingEvents(since_ms, ()))
+        added = list(dict.fromkeys((*now.keys, *keys)))
+        more = now.more + max(len(added) - MOST_KEYS, 0)
+        self.gathered[kind] = PendingEvents(now.since_ms, tuple(added[:MOST_KEYS]), more)
+
+    def acknowledge(self, kind: NoticeKind, keys: Iterable[str]) -> int:
+        """Take out the events that a person has seen, so that no second person is told; returns their number."""
+        waiting = self.later.get(kind, {})
+        return sum(waiting.pop(key, None) is not None for key in keys)
+
+    def _escalate(self, to: NoticeDestination, now_ms: int, still: Still, kinds: Collection[NoticeKind]) -> None:
+        """Gather the events that have lasted for `after_s`. An event that is over is forgotten."""
+        for kind, waiting in [(kind, waiting) for kind, waiting in self.later.items() if kind in kinds]:
+            ripe = [key for key, at_ms in waiting.items() if now_ms - at_ms >= to.after_s * 1000]
+            since_ms = min((waiting[key] for key in ripe), default=now_ms)
+            for key in ripe:
+                del waiting[key]
+            if keys := still(kind, ripe) if ripe else []:
+                self._add(kind, keys, since_ms)
+            if not waiting:
+                del self.later[kind]
 
     def close(
-        self, to: NoticeDestination, zone: ZoneInfo, now_ms: int, still: Still, new_id: Callable[[], str]
+        self,
+        to: NoticeDestination,
+        zone: ZoneInfo,
+        now_ms: int,
+        still: Still,
+        new_id: Callable[[], str],
+        kinds: Collection[NoticeKind] = frozenset(NoticeKind),
     ) -> None:
-        """Make notices of what was gathered for long enough. A kind that is under way is gathered on."""
+        """Make notices of the events of these kinds that were gathered for long enough. While a notice of a kind is
+        being sent, events of this kind are gathered further."""
+        self._escalate(to, now_ms, still, kinds)
         quiet = is_quiet(to, zone, now_ms)
-        for kind in tuple(self.gathered):
+        for kind in [kind for kind in self.gathered if kind in kinds]:
             urgent = kind in URGENT
             gathering = self.gathered[kind]
             gap_ms = (to.gather_s if urgent else to.gap_s) * 1000
@@ -94,28 +137,55 @@ class DestinationQueue:
                 )
 
     def next_due(self, now_ms: int) -> Notice | None:
-        """The notice to send now, the most urgent first."""
-        due = [one for one in self.under_way.values() if one.due_ms <= now_ms]
+        """The notice to send now: of those that are due, the most urgent one."""
+        due = [one for one in (*self.under_way.values(), *self.partly.values()) if one.due_ms <= now_ms]
         order = list(NoticeKind)
         return min(due, key=lambda one: (order.index(one.kind), one.made_ms), default=None)
 
     def delivered(self, notice: Notice, now_ms: int) -> None:
-        """It was taken."""
-        del self.under_way[notice.kind]
+        """Record that the notice was accepted by every recipient that had not taken it."""
+        del (self.partly if notice.left else self.under_way)[notice.kind]
         self.sent_ms[notice.kind] = now_ms
         self.sent += 1
         self.last_why = ""
 
     def refused(self, notice: Notice, why: str, now_ms: int) -> None:
-        """It was not taken, or nobody knows: it is sent again later, as it is, for as long as it takes."""
-        wait_ms = min(_FIRST_WAIT_MS << min(notice.tries, 10), _MOST_WAIT_MS)
-        self.under_way[notice.kind] = replace(notice, tries=notice.tries + 1, due_ms=now_ms + wait_ms, why=why)
+        """Record that the notice was not accepted, or that this is unknown. It is sent again unchanged until it is
+        accepted."""
+        again = self._again(notice, why, now_ms)
+        if not notice.left:
+            self.under_way[notice.kind] = again
+        elif again.tries < PARTLY_TRIES_MAX:
+            self.partly[notice.kind] = again
+        else:
+            del self.partly[notice.kind]
         self.failed += 1
         self.last_why = why
 
+    def partly_taken(self, notice: Notice, left: tuple[str, ...], why: str, now_ms: int) -> None:
+        """Record that only `left` did not accept the notice.
+
+        It is sent to them again, `PARTLY_TRIES_MAX` times at most, beside the notices that follow. A newer notice of
+        the kind that is refused in part takes its place.
+        """
+        if not notice.left:
+            self.delivered(notice, now_ms)
+        again = self._again(replace(notice, left=left), why, now_ms)
+        self.partly[notice.kind] = again
+        if again.tries >= PARTLY_TRIES_MAX:
+            del self.partly[notice.kind]
+        self.failed += 1
+        self.last_why = why
+
+    @staticmethod
+    def _again(notice: Notice, why: str, now_ms: int) -> Notice:
+        wait_ms = min(_FIRST_WAIT_MS << min(notice.tries, 10), _MOST_WAIT_MS)
+        return replace(notice, tries=notice.tries + 1, due_ms=now_ms + wait_ms, why=why)
+
     def oldest_ms(self) -> int | None:
-        """Since when the oldest notice that failed waits; None if none did."""
-        return min((one.made_ms for one in self.under_way.values() if one.tries), default=None)
+        """The time of the oldest failed notice that still waits; None if no notice failed."""
+        waiting = (*self.under_way.values(), *self.partly.values())
+        return min((one.made_ms for one in waiting if one.tries), default=None)
 
 
 def is_quiet(to: NoticeDestination, zone: ZoneInfo, now_ms: int) -> bool:

@@ -1,1 +1,1 @@
-"""Pure rules about people: roles, scopes, the matrix of verbs, delegation, factors, approval bands and digests."""
+"""People: persons, roles, scopes, delegations, factors, sessions and sign-in."""

@@ -8,20 +8,10 @@ Relative paths are relative to the main file's folder.
 from __future__ import annotations
 
 from gateway.settings.agreement import band_gaps, dialled, host_of, is_loopback, may_dial
+from gateway.settings.key_tables import KeyPlace, RemoteKeySettings, Secret, SigningKey, Tls, TokenKeySettings
 from gateway.settings.oidc import OidcSettings
-from gateway.settings.reading import (
-    BOM,
-    ENVIRONMENT_PREFIX,
-    BadSettings,
-    Loaded,
-    Mistake,
-    load,
-    read,
-    remedy_of,
-    shard_sockets,
-    socket_of,
-)
-from gateway.settings.shards import SHARD_VARIABLE, lanes_of
+from gateway.settings.reading import LoadedSettings, load, read_settings, remedy_of
+from gateway.settings.shards import lanes_of
 from gateway.settings.tables import (
     PERMIT_LOG,
     AccountSettings,
@@ -36,16 +26,22 @@ from gateway.settings.tables import (
     LogSettings,
     PushSettings,
     RetentionSettings,
-    Secret,
     SenderLimits,
     SenderSettings,
     Settings,
-    SigningKey,
-    Tls,
     WatchSettings,
     WebSettings,
 )
 from gateway.settings.values import Host
+from gateway.settings_files import (
+    BOM,
+    ENVIRONMENT_PREFIX,
+    SHARD_VARIABLE,
+    BadSettings,
+    Mistake,
+    shard_sockets,
+    socket_of,
+)
 
 __all__ = [
     "BOM",
@@ -65,16 +61,19 @@ __all__ = [
     "EnvironmentSettings",
     "Host",
     "Journal",
+    "KeyPlace",
     "LaneSettings",
-    "Loaded",
+    "LoadedSettings",
     "LogSettings",
     "Mistake",
+    "RemoteKeySettings",
     "Secret",
     "SenderSettings",
     "SenderLimits",
     "Settings",
     "SigningKey",
     "Tls",
+    "TokenKeySettings",
     "WatchSettings",
     "WebSettings",
     "band_gaps",
@@ -84,7 +83,7 @@ __all__ = [
     "lanes_of",
     "load",
     "may_dial",
-    "read",
+    "read_settings",
     "remedy_of",
     "shard_sockets",
     "socket_of",

@@ -12,15 +12,16 @@ from importlib import import_module
 from ipaddress import ip_address, ip_network
 from zoneinfo import ZoneInfo
 
-from gateway.settings.shards import Shard, logins_to_deal
+from gateway.settings.shards import logins_to_deal
 from gateway.settings.tables import BandSettings, BankSettings, SenderSettings, Settings
+from gateway.settings_files import Shard
 from protocols.bank import Bank, Sessions
 from protocols.canon.money import BadMoney, Money
 
 # A UNIX socket's address holds 108 bytes, the last of them 0.
 SOCKET_BYTES = 107
 TREASURY = "treasury"
-"""The sender of the orders that cash pools make; no broker user speaks for it."""
+"""The sender of orders of cash pools. No broker user speaks for it."""
 Finding = tuple[str, str]
 """A key, and the remedy."""
 
@@ -40,13 +41,15 @@ def findings(settings: Settings) -> Iterator[Finding]:
 
 
 def _positions_check(settings: Settings) -> Iterator[Finding]:
-    """Trees that lead nowhere or round in a ring, opening balances by halves, rates that stand twice."""
+    """Position trees with unknown parents or cycles, incomplete opening balances, rates that are given twice."""
     parents = {account.number: account.parent for account in settings.accounts}
     for n, account in enumerate(settings.accounts):
         at = f"accounts.{n}"
         if account.parent is not None and account.parent not in parents:
-            yield f"{at}.parent", (f"…{account.parent[-4:]} is not in the account register; add it to [[accounts]], or "
-                                   "remove it")  # fmt: skip
+            yield (
+                f"{at}.parent",
+                f"…{account.parent[-4:]} is not in the account register; add it to [[accounts]], or remove it",
+            )
         elif _in_ring(account.number, parents):
             yield f"{at}.parent", "the accounts above it lead back to it; one of them must stand at the top"
         if (account.opening_balance is None) is not (account.opening_day is None):
@@ -82,13 +85,13 @@ def _in_ring(account: str, parents: Mapping[str, str | None]) -> bool:
 
 
 def _reports_check(settings: Settings) -> Iterator[Finding]:
-    """Scheduled reports of one key, or about a company or bank that is not there."""
+    """Scheduled reports with the same key, or about an unknown company or bank."""
     seen = set[str]()
     companies = {one.company for one in settings.accounts}
     for n, told in enumerate(settings.reports.scheduled):
         at = f"reports.scheduled.{n}"
         if told.key in seen:
-            yield f"{at}.key", f"{told.key} stands twice; their files would have the same names"
+            yield f"{at}.key", f"{told.key} occurs twice; their files would have the same names"
         seen.add(told.key)
         if told.bank is not None and told.bank not in settings.banks:
             yield f"{at}.bank", f"there is no table banks.{told.bank}; name one of {_names(settings.banks)}"
@@ -97,7 +100,7 @@ def _reports_check(settings: Settings) -> Iterator[Finding]:
 
 
 def _reconciliation_check(settings: Settings) -> Iterator[Finding]:
-    """Ranges of numbers that hold none, and fees of banks or in amounts that no account has."""
+    """Empty ranges of numbers, and fees of banks or in amounts that no account has."""
     for n, told in enumerate(settings.reconciliation.numbers):
         if not told.first <= told.last < 10**told.digits:
             yield f"reconciliation.numbers.{n}", f"holds no number of {told.digits} digits; mend first, last or digits"
@@ -114,7 +117,7 @@ def _reconciliation_check(settings: Settings) -> Iterator[Finding]:
 
 
 def _dialled_check(settings: Settings) -> Iterator[Finding]:
-    """What development and test connect to, and may not."""
+    """Hosts to which development and test connect although they may not."""
     for n, entry in enumerate(settings.environment.may_dial):
         if "/" in entry:
             try:
@@ -125,16 +128,24 @@ def _dialled_check(settings: Settings) -> Iterator[Finding]:
         return
     for key, host in dialled(settings):
         if not may_dial(settings, host):
-            yield key, (f"{settings.mode} may connect to the loopback only; list {host} in environment.may_dial if it "
-                        "belongs to this environment, and to no other")  # fmt: skip
+            yield (
+                key,
+                (
+                    f"{settings.mode} may connect to the loopback only; list {host} in environment.may_dial if it "
+                    "belongs to this environment, and to no other"
+                ),
+            )
 
 
 def dialled(settings: Settings) -> Iterator[tuple[str, str]]:
-    """Every host to which orders or news go, by the key that names it."""
+    """Every host to which orders or news go, or what is to be signed, by the key that names it."""
     yield "broker.host", settings.broker.host
     for bank_name, bank in settings.banks.items():
         for lane_name, lane in bank.lanes.items():
             yield f"banks.{bank_name}.lanes.{lane_name}.host", lane.host
+            for name, key in lane.keys.items():
+                if key.remote is not None:
+                    yield f"banks.{bank_name}.lanes.{lane_name}.keys.{name}.remote.host", key.remote.host
 
 
 def may_dial(settings: Settings, host: str) -> bool:
@@ -154,7 +165,7 @@ def _listed(host: str, allowed: Sequence[str]) -> bool:
 
 
 def _cross_check(settings: Settings) -> Iterator[Finding]:
-    """Names that lead nowhere, numbers that stand twice."""
+    """References to unknown names, and numbers that are given twice."""
     seen: dict[str, str] = {}
     for n, account in enumerate(settings.accounts):
         at = f"accounts.{n}"
@@ -179,7 +190,7 @@ def _cross_check(settings: Settings) -> Iterator[Finding]:
 
 
 def _senders_check(settings: Settings) -> Iterator[Finding]:
-    """Users that speak for two senders, gaps between bands, amounts that their accounts' currency cannot have."""
+    """Users of two senders, gaps between bands, and amounts that their accounts' currency cannot have."""
     currency_of = {account.number: account.currency for account in settings.accounts}
     users: dict[str, str] = {}
     for name, sender in settings.senders.items():
@@ -205,7 +216,7 @@ def _senders_check(settings: Settings) -> Iterator[Finding]:
         yield from _amounts_check(at, sender, sorted(currency for currency in wanted if currency))
     anonymous = [name for name, sender in settings.senders.items() if sender.anonymous]
     for name in anonymous[1:]:
-        yield f"senders.{name}.anonymous", f"sender {anonymous[0]!r} says so already; at most one may"
+        yield f"senders.{name}.anonymous", f"sender {anonymous[0]!r} has it already; at most one sender may"
 
 
 def _amounts_check(at: str, sender: SenderSettings, currencies: Sequence[str]) -> Iterator[Finding]:
@@ -243,8 +254,16 @@ def is_loopback(host: str) -> bool:
         return host.lower() == "localhost"
 
 
+def is_public(host: str) -> bool:
+    """Whether `host` is an address of the internet. A name is none: what it stands for may change."""
+    try:
+        return ip_address(host).is_global
+    except ValueError:
+        return False
+
+
 def _lanes_check(settings: Settings) -> Iterator[Finding]:
-    """Lanes that would speak in clear where nobody said so; banks without a lane."""
+    """Lanes without TLS that no setting allows, and banks without a lane."""
     for bank_name, bank in settings.banks.items():
         if not bank.lanes:
             yield f"banks.{bank_name}.lanes", f"needs at least one lane; add [banks.{bank_name}.lanes.main]"
@@ -262,7 +281,7 @@ def _lanes_check(settings: Settings) -> Iterator[Finding]:
 
 
 def _owners_check(settings: Settings) -> Iterator[Finding]:
-    """Logins of which the bank keeps one session, and that two lanes, exchanges or banks would share.
+    """Logins for which the bank keeps one session, but which two lanes, exchanges or banks would share.
 
     A bank is asked only where its tables could break that rule: most settings cost nothing here.
     """
@@ -299,7 +318,7 @@ def _owners_check(settings: Settings) -> Iterator[Finding]:
 
 
 def _pushes_check(settings: Settings) -> Iterator[Finding]:
-    """Banks that are listened for and never call; two that would be listened for at one place."""
+    """Banks that never call but are listened for, and two banks that would be listened for at one place."""
     places: dict[tuple[str, int], str] = {}
     for bank_name, table in settings.banks.items():
         if table.pushes is None:
@@ -313,13 +332,13 @@ def _pushes_check(settings: Settings) -> Iterator[Finding]:
 
 
 def _sessions(table: BankSettings) -> Sessions | None:
-    """What the bank says of its sessions; None where the table makes no bank."""
+    """The bank's declaration of its sessions; None if no bank can be built from the table."""
     bank = _built(table)
     return None if bank is None else bank.sessions
 
 
 def _built(table: BankSettings) -> Bank | None:
-    """The bank of a table; None where the table makes none, whose reason `bankgw check` tells."""
+    """The bank of a table; None if none can be built. `bankgw check` tells the reason."""
     try:
         texts = {name: path.read_text("utf-8") for name, path in table.option_files.items()}
         module = import_module(f"protocols.banks.{table.protocol}")
@@ -330,7 +349,7 @@ def _built(table: BankSettings) -> Bank | None:
 
 
 def _places_check(settings: Settings) -> Iterator[Finding]:
-    """What production forbids, logins that are none, and places that cannot be."""
+    """Values that production forbids, invalid logins, and impossible addresses or paths."""
     if settings.broker.password is None and settings.broker.tls is None:
         yield (
             "broker.password",
@@ -341,12 +360,20 @@ def _places_check(settings: Settings) -> Iterator[Finding]:
             yield "broker.tls", "plain AMQP leaves this machine; add a [broker.tls] table"
         if not settings.journal.url.startswith("sqlite") and not settings.journal.password:
             yield "journal.password", "name the database password's file or credential"
+        if settings.journal.witness is None and not settings.journal.no_witness.strip():
+            yield (
+                "journal.witness",
+                "name the folder of a witness on another machine (docs/do/restore.md), or say in "
+                "journal.no_witness why there is none; `bankgw status` shows it",
+            )
     kept = settings.retention
     if kept.audit_days < kept.payments_days:
         yield "retention.audit_days", f"the audit trail must outlive payments; write {kept.payments_days} or more"
     if kept.books_days() > (most := min(kept.payments_days, kept.statements_days)):
-        yield "retention.reconciliation_days", ("a book without its payments and statements would be open again; write "
-                                                f"{most} or less")  # fmt: skip
+        yield (
+            "retention.reconciliation_days",
+            f"a book without its payments and statements would be open again; write {most} or less",
+        )
     socket = settings.control_socket()
     if len(os.fsencode(socket)) > SOCKET_BYTES:
         key = "control.socket" if settings.control.socket else "state_dir"
@@ -378,15 +405,18 @@ def _shard_check(settings: Settings) -> Iterator[Finding]:
 
 
 def _web_check(settings: Settings) -> Iterator[Finding]:
-    """What the web pages need to be kept apart."""
+    """The settings that keep the web pages apart from each other and from the daemon."""
     web = settings.web
     if (web.console_origin is None) != (web.approval_origin is None):
         yield "web", "give both `console_origin` and `approval_origin`, or neither"
     if web.console_origin is not None and web.approval_origin is not None:
         console, approval = (host_of(one) for one in (web.console_origin, web.approval_origin))
         if console == approval or console.endswith(f".{approval}"):
-            yield "web.approval_origin", f"the console at {console} could use the passkeys of {approval}; give the " \
-                                         f"approval page a host of its own"  # fmt: skip
+            yield (
+                "web.approval_origin",
+                f"the console at {console} could use the passkeys of {approval}; give the "
+                f"approval page a host of its own",
+            )
     if web.oidc is not None and web.console_origin is None:
         yield "web.oidc", "there is no console to sign in to; give `console_origin` and `approval_origin`"
     for key, socket in (("web.daemon_socket", settings.web_socket()), ("web.query_socket", settings.query_socket())):
@@ -402,7 +432,7 @@ def host_of(origin: str) -> str:
 
 
 def band_gaps(bands: tuple[BandSettings, ...]) -> list[str]:
-    """Where approval bands leave an amount uncovered or cover it twice; empty when none or all are covered once."""
+    """The amounts that approval bands leave uncovered or cover twice; empty when none or all are covered once."""
     if not bands:
         return []
     try:

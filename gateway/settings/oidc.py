@@ -1,4 +1,4 @@
-"""The settings of signing in to the console through a company's own identity provider (OpenID Connect)."""
+"""The settings for signing in to the console through a company's own identity provider (OpenID Connect)."""
 
 from __future__ import annotations
 
@@ -39,5 +39,5 @@ class OidcSettings(BaseModel):
     @model_validator(mode="after")
     def _apart(self) -> OidcSettings:
         if len(set(self.persons.values())) < len(self.persons):
-            raise ValueError("two `persons` have one subject; each needs a subject of their own")
+            raise ValueError("two `persons` have one subject; each person needs another subject")
         return self

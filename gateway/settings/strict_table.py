@@ -1,4 +1,4 @@
-"""The form that all tables of the settings have: a key that is not known is an error, and nothing changes them."""
+"""The base of all settings tables: an unknown key is an error, and a table cannot be changed."""
 
 from __future__ import annotations
 

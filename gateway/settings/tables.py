@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints
 
+from gateway.settings.backup_tables import BackupSettings
+from gateway.settings.key_tables import KeyPlace, Secret, SigningKey, Tls
 from gateway.settings.oidc import OidcSettings
 from gateway.settings.strict_table import StrictTable as _Table
 from gateway.settings.treasury_tables import PositionSettings, ReconciliationSettings, ReportSettings
@@ -26,11 +27,10 @@ from gateway.settings.values import (
     SettingsPath,
     Slug,
 )
+from gateway.settings_files import CONTROL_SOCKET, STATE_DIR
 
 PERMIT_LOG = "permits"
 """The permit log's folder in `state_dir`."""
-CONTROL_SOCKET = "control.sock"
-"""The control socket's name in `state_dir`, if the settings give it no path."""
 Operation = Literal[
     "payment.submit", "payment.cancel", "payment.approve", "payment.reject", "transfer.submit", "batch.submit",
     "payroll.submit", "collection.submit",
@@ -38,60 +38,6 @@ Operation = Literal[
     "payment.validate",
     "ledger.submit", "ledger.withdraw", "credit.claim", "reconciliation.query", "report.request",
 ]  # fmt: skip
-
-
-class Secret(_Table):
-    """A secret's whereabouts. Secrets themselves never stand in a settings file."""
-
-    file: SettingsPath | None = Field(None, description="File holding the secret, mode 0600 or narrower.")
-    credential: str | None = Field(None, description="Name of a systemd credential (`LoadCredential=`).")
-
-    @model_validator(mode="after")
-    def _one_place(self) -> Secret:
-        if (self.file is None) == (self.credential is None):
-            raise ValueError("give exactly one of `file` and `credential`")
-        return self
-
-    def path(self) -> Path:
-        """Where to read the secret."""
-        if self.file is not None:
-            return self.file
-        assert self.credential is not None
-        return Path(os.environ.get("CREDENTIALS_DIRECTORY", "/run/credentials/bankgw.service")) / self.credential
-
-    def read(self) -> bytes:
-        """The secret's bytes without a trailing newline. Raises OSError."""
-        return self.path().read_bytes().rstrip(b"\r\n")
-
-
-class Tls(_Table):
-    """Mutual TLS towards one peer. Trust comes from `ca_file` alone, never from the system store."""
-
-    ca_file: SettingsPath = Field(description="PEM file of the only certificate authorities trusted for this peer.")
-    certificate: SettingsPath = Field(description="PEM file of our client certificate and its chain.")
-    key: Secret = Field(description="Our client certificate's private key, PEM.")
-    server_name: str | None = Field(
-        None, description="DNS name or IP address the peer's SAN must carry; default: the host."
-    )
-    name_check: Literal["san", "pin-only"] = Field(
-        "san", description="`pin-only` skips the name check and needs `pins`."
-    )
-    pins: tuple[str, ...] = Field(
-        (), description="Base64 SHA-256 of the peer's public key (SPKI): the current one and the next."
-    )
-    min_version: Literal["1.2", "1.3"] = Field("1.2", description="Lowest TLS version spoken.")
-    max_version: Literal["1.2", "1.3"] | None = Field(
-        None, description="Highest TLS version; `1.2` suits short connections."
-    )
-    crl_file: SettingsPath | None = Field(
-        None, description="PEM file of the CA's revocation list; a stale list refuses the peer."
-    )
-
-    @model_validator(mode="after")
-    def _pins(self) -> Tls:
-        if self.name_check == "pin-only" and not self.pins:
-            raise ValueError('name_check = "pin-only" needs at least one pin')
-        return self
 
 
 class Broker(_Table):
@@ -136,7 +82,7 @@ class Journal(_Table):
 
     url: str = Field("sqlite:///journal.db", description="SQLAlchemy URL; a relative SQLite path is under `state_dir`.")
     password: Secret | None = Field(None, description="Database password, if the URL carries none.")
-    vault_key: Secret = Field(description="Key file that seals personal data; made by `bankgw doctor --make-key`.")
+    vault_key: KeyPlace = Field(description="Key file that seals personal data; made by `bankgw doctor --make-key`.")
     linger_ms: float = Field(3.0, ge=0, le=100, description="Milliseconds a group commit waits for more units.")
     permit_log_days: int = Field(
         90,
@@ -149,6 +95,15 @@ class Journal(_Table):
         ge=0,
         le=3600,
         description="Seconds after which new audit entries get a signed checkpoint for witnesses; 0 makes none.",
+    )
+    witness: Path | None = Field(
+        None,
+        description="Folder, mounted from another machine, in which `bankgw audit witness` keeps this journal's "
+        "checkpoints. Each start compares them with the journal: a snapshot of the whole machine, put back, takes "
+        "journal and permit log back together.",
+    )
+    no_witness: str = Field(
+        "", max_length=200, description="Why production has no `journal.witness`, in words; `bankgw status` shows it."
     )
     poll_ms: float | None = Field(
         None,
@@ -173,27 +128,36 @@ class Journal(_Table):
 
 
 class RetentionSettings(_Table):
-    """How long the journal keeps rows. What is older is deleted in small pieces, and the audit trail says so."""
+    """How long the journal keeps rows. Older rows are deleted in small pieces, and each deletion is recorded in the
+    audit trail."""
 
     payments_days: int = Field(
-        3_653, ge=400, le=36_500,
+        3_653,
+        ge=400,
+        le=36_500,
         description="Days for which a payment is kept after it is final, with its attempts, evidence, messages and "
         "approvals. Its order id is forgotten with it: the same id is another order then.",
-    )  # fmt: skip
+    )
     statements_days: int = Field(
-        3_653, ge=400, le=36_500,
+        3_653,
+        ge=400,
+        le=36_500,
         description="Days for which entries of accounts are kept, and the balances of their closed days.",
-    )  # fmt: skip
+    )
     reconciliation_days: int | None = Field(
-        None, ge=400, le=36_500,
+        None,
+        ge=400,
+        le=36_500,
         description="Days for which ERPs' books, persons' decisions about their rows and monthly statements are kept. "
         "Default, and at most: as long as both payments and statements.",
-    )  # fmt: skip
+    )
     audit_days: int = Field(
-        3_653, ge=400, le=36_500,
+        3_653,
+        ge=400,
+        le=36_500,
         description="Days for which audit entries, proposals and delegations are kept, at least as long as payments. A "
         "signed checkpoint stays in the place of the entries that are deleted, a whole month at a time.",
-    )  # fmt: skip
+    )
     receipts_days: int = Field(10_958, ge=400, le=36_500, description="Days for which originals of receipts are kept.")
 
     def books_days(self) -> int:
@@ -241,9 +205,10 @@ class ControlSettings(_Table):
         None, description="UNIX socket of the control API; default `state_dir/control.sock`."
     )
     group_may_open: bool = Field(
-        False, description="Let the daemon's group open the socket too (mode 0660): members may enrol, and do what "
-        "their roles as persons allow, nothing else. Needs `socket` outside `state_dir`."
-    )  # fmt: skip
+        False,
+        description="Let the daemon's group open the socket too (mode 0660): members may enrol, and do what "
+        "their roles as persons allow, nothing else. Needs `socket` outside `state_dir`.",
+    )
     proposal_valid_s: float = Field(
         14_400.0, ge=60, le=604_800, description="Seconds within which a second person must approve a proposal."
     )
@@ -262,15 +227,17 @@ class ControlSettings(_Table):
 
 
 class WebSettings(_Table):
-    """The web console and its approval page, which are processes of their own. Without origins nothing listens."""
+    """The web console and its approval page, each a process of its own. Without origins neither of them listens."""
 
     console_origin: str | None = Field(
         None, pattern=ORIGIN, description="Where browsers find the console: `https://console.example.com`."
     )
     approval_origin: str | None = Field(
-        None, pattern=ORIGIN, description="Where browsers find the approval page: another host, to whose name passkeys "
-        "that approve are bound. The console's host must not end with it."
-    )  # fmt: skip
+        None,
+        pattern=ORIGIN,
+        description="Where browsers find the approval page: another host, to whose name passkeys "
+        "that approve are bound. The console's host must not end with it.",
+    )
     daemon_socket: SettingsPath | None = Field(
         None, description="UNIX socket at which the daemon hears web pages; default `state_dir/web.sock`."
     )
@@ -281,9 +248,10 @@ class WebSettings(_Table):
         None, description="Folder of joint tests, one folder a run, that `bankgw query` reads and the console shows."
     )
     group: str | None = Field(
-        None, description="UNIX group whose members may open both sockets (mode 0660): the users of the web pages. "
-        "Needs sockets outside `state_dir`."
-    )  # fmt: skip
+        None,
+        description="UNIX group whose members may open both sockets (mode 0660): the users of the web pages. "
+        "Needs sockets outside `state_dir`.",
+    )
     oidc: OidcSettings | None = Field(None, description="Sign in to the console through an identity provider, too.")
 
 
@@ -312,7 +280,8 @@ class AccountSettings(_Table):
         None, pattern=ACCOUNT, description="Own account that it stands under in the tree of positions."
     )
     opening_balance: str | None = Field(
-        None, pattern=SIGNED_AMOUNT,
+        None,
+        pattern=SIGNED_AMOUNT,
         description="Its balance at the start of `opening_day`; positions begin with it until the bank closes a day.",
     )
     opening_day: date | None = Field(None, description="Day of `opening_balance`.")
@@ -329,7 +298,7 @@ AmountText = Annotated[str, StringConstraints(pattern=AMOUNT)]
 
 
 class BandSettings(_Table):
-    """What happens to payments above `above` up to and including `upto`; no `upto` means without end."""
+    """The treatment of payments above `above`, and up to and including `upto`; without `upto` there is no upper end."""
 
     above: AmountText = Field("0", description="Amounts above this …")
     upto: AmountText | None = Field(None, description="… up to and including this; absent: without end.")
@@ -339,7 +308,7 @@ class BandSettings(_Table):
 
 
 class SenderLimits(_Table):
-    """The most a sender may move, in the account's currency; absent means no limit."""
+    """The largest amounts that a sender may move, in the account's currency. A missing value means no limit."""
 
     per_payment: AmountText | None = Field(None, description="Largest single payment.")
     per_batch: AmountText | None = Field(None, description="Largest total of one batch.")
@@ -382,16 +351,6 @@ class SenderSettings(_Table):
     sent_events: bool = Field(False, description="Also publish `payment.sent`.")
 
 
-class SigningKey(_Table):
-    """A private key that signs messages to the bank."""
-
-    key: Secret = Field(description="Private key, PEM.")
-    certificate: SettingsPath = Field(description="Certificate of that key as registered with the bank, PEM.")
-    digest: Literal["sha1", "sha256", "sha384", "sha512"] = Field(
-        "sha256", description="Digest signed; `sha1` only where a bank takes nothing better."
-    )
-
-
 class LaneSettings(_Table):
     """One login at a bank's front-end: its address, its keys, its pace."""
 
@@ -403,18 +362,22 @@ class LaneSettings(_Table):
     )
     credentials: Mapping[str, Secret] = Field({}, description="The login's secrets by the names the bank asks for.")
     keys: Mapping[str, SigningKey] = Field({}, description="Signing keys by the names the bank asks for.")
+    expires: Mapping[Slug, date] = Field({}, description="Last day of a password or UKey, by a name of your own.")
     window: int | None = Field(None, ge=1, le=64, description="Exchanges in parallel; default: the bank's.")
     per_second: float | None = Field(None, gt=0, description="Requests a second; default: the bank's.")
     connect_timeout_s: float = Field(5.0, gt=0, le=60, description="Seconds for the TCP connection.")
     handshake_timeout_s: float = Field(5.0, gt=0, le=60, description="Seconds for the TLS handshake.")
     trace_kib: int = Field(
-        4_096, ge=0, le=1_048_576,
+        4_096,
+        ge=0,
+        le=1_048_576,
         description="KiB of `state_dir` for the last exchanges, sealed, that `bankgw lanes trace` shows. 0: none.",
-    )  # fmt: skip
+    )
 
 
 class AttestedCase(_Table):
-    """That a bank carries the same bytes out once, as a joint test saw it. `bankgw joint-test attest` prints it."""
+    """The statement that a bank executes repeated bytes only once, as a joint test has shown. `bankgw joint-test
+    attest` prints it."""
 
     kind: Literal["payment", "transfer"] = Field(description="The kind of order.")
     case: str = Field(min_length=1, description="The case of the joint test.")
@@ -424,16 +387,15 @@ class AttestedCase(_Table):
 
 
 class PushSettings(_Table):
-    """Where a bank that calls us may do so: mutual TLS, and only with a client certificate that is named here."""
+    """The address at which a bank may connect to the gateway, by mutual TLS with a client certificate named here."""
 
     host: Host = Field("127.0.0.1", description="Address of this machine on which the bank is listened for.")
     port: int = Field(ge=1, le=65535, description="TCP port.")
     certificate: SettingsPath = Field(description="PEM file of our server certificate and its chain.")
-    key: Secret = Field(description="Our server certificate's private key, PEM.")
+    key: KeyPlace = Field(description="Our server certificate's private key, PEM.")
     ca_file: SettingsPath = Field(description="PEM file of the authority that issued the caller's certificate.")
     client_pins: tuple[str, ...] = Field(
-        min_length=1,
-        description="Base64 SHA-256 of the public key (SPKI) of each client certificate that may call.",
+        min_length=1, description="Base64 SHA-256 of the public key (SPKI) of each client certificate that may call."
     )
     most_connections: int = Field(8, ge=1, le=64, description="Connections at once; more are closed.")
     per_second: float = Field(20.0, gt=0, le=1000, description="Messages a second; beyond, connections are closed.")
@@ -441,7 +403,7 @@ class PushSettings(_Table):
 
 
 class BankSettings(_Table):
-    """A bank and its lanes. Everything the protocol itself needs stands in `options`."""
+    """A bank and its lanes. The options of the bank's protocol are in `options`."""
 
     protocol: Slug = Field(description="Folder under protocols/banks.")
     options: Mapping[str, Any] = Field({}, description="The protocol's own options; see its README.")
@@ -452,9 +414,7 @@ class BankSettings(_Table):
         None, gt=0, description="Seconds after sending until a payment without a result escalates; default: the bank's."
     )
     returns_watch_s: float | None = Field(
-        None,
-        ge=0,
-        description="Seconds after settlement for which returns are asked about; default: the bank's.",
+        None, ge=0, description="Seconds after settlement for which returns are asked about; default: the bank's."
     )
     returns_every_s: float | None = Field(
         None, gt=0, description="Seconds between two enquiries about a return; default: the bank's."
@@ -474,6 +434,9 @@ class BankSettings(_Table):
         description="In production an order in doubt is sent again without asking first only where a case of a joint "
         "test attests that the bank carries the same bytes out once; else the gateway asks first.",
     )
+    host_date_days: int | None = Field(
+        None, ge=0, le=366, description="Days the bank's own date may be off; default: 1 in `production`, else 60."
+    )
     calendar: Slug | None = Field(
         None, description="Calendar of a bank that is closed on weekends; default: `cn` for a bank in China's zone."
     )
@@ -484,7 +447,7 @@ class BankSettings(_Table):
 
 
 class EnvironmentSettings(_Table):
-    """Which environment this is, and what keeps it apart from the others."""
+    """The name of this environment, and the values that keep it apart from the others."""
 
     name: Slug | None = Field(
         None, description="Its name in `status`, in each log line and before a signature; default: `mode`."
@@ -502,7 +465,7 @@ class EnvironmentSettings(_Table):
 
 
 class Settings(_Table):
-    """Everything the daemon reads."""
+    """All settings of the daemon."""
 
     mode: Literal["development", "test", "production"] = Field(
         "development", description="`production` may move real money and refuses unsafe settings."
@@ -510,13 +473,12 @@ class Settings(_Table):
     environment: EnvironmentSettings = Field(EnvironmentSettings.model_construct(), description="The environment.")
     node: Slug = Field("gw1", description="Name of this instance; unique among those that share a journal.")
     shard: str = Field(
-        "1/1", pattern=r"^[0-9]{1,2}/[0-9]{1,2}$",
+        "1/1",
+        pattern=r"^[0-9]{1,2}/[0-9]{1,2}$",
         description="`k/n`: this process is the k-th of n over one journal, each with its part of the lanes; needs "
         "PostgreSQL or MariaDB. Set by `bankgw run --shard`.",
     )
-    state_dir: SettingsPath = Field(
-        Path("/var/lib/bankgw"), description="Folder for the journal, the permit log and the socket."
-    )
+    state_dir: SettingsPath = Field(STATE_DIR, description="Folder for the journal, the permit log and the socket.")
     zone: str = Field("Asia/Shanghai", description="Zone of calendar days in limits.")
     holidays: tuple[date, ...] = Field((), description="Weekdays that no calendar counts as business days.")
     calendar_file: SettingsPath | None = Field(
@@ -526,6 +488,7 @@ class Settings(_Table):
     broker: Broker = Field(description="RabbitMQ.")
     journal: Journal = Field(description="The journal.")
     retention: RetentionSettings = Field(RetentionSettings.model_construct(), description="Retention.")
+    backups: BackupSettings = Field(BackupSettings.model_construct(), description="Backups.")
     receipts: ReceiptSettings = Field(ReceiptSettings.model_construct(), description="Receipts.")
     watch: WatchSettings = Field(WatchSettings.model_construct(), description="Metrics and health.")
     log: LogSettings = Field(LogSettings.model_construct(), description="Log lines.")
@@ -541,20 +504,24 @@ class Settings(_Table):
     banks: Mapping[Slug, BankSettings] = Field({}, description="Banks by name.")
 
     def environment_name(self) -> str:
-        """How this environment is called where people look."""
+        """The environment's name as people see it."""
         return self.environment.name or self.mode
 
     def control_socket(self) -> Path:
-        """Where the control API listens."""
+        """The socket of the control API."""
         return self.control.socket or self.state_dir / CONTROL_SOCKET
 
     def web_socket(self) -> Path:
-        """Where the daemon hears web pages."""
+        """The daemon's socket for web pages."""
         return self.web.daemon_socket or self.state_dir / "web.sock"
 
     def query_socket(self) -> Path:
-        """Where the query process hears the console."""
+        """The query process's socket for the console."""
         return self.web.query_socket or self.state_dir / "query.sock"
+
+    def backups_folder(self) -> Path:
+        """The folder of the backups."""
+        return self.backups.folder or self.state_dir / "backups"
 
     def permit_log(self) -> Path:
         """The folder of this node's permit log."""

@@ -23,7 +23,7 @@ class NumberRangeSettings(StrictTable):
 
 
 class FeeSettings(StrictTable):
-    """What a bank takes for a payment of up to so much. Several for one bank are bands."""
+    """The fee of a bank for a payment up to an amount. Several rows for one bank are bands."""
 
     bank: Slug = Field(description="A table under `banks`.")
     upto: _Amount = Field(description="For payments of up to this amount, in the account's currency …")
@@ -45,10 +45,23 @@ class ScheduledReportSettings(StrictTable):
 
     key: Slug = Field(description="Begins its files' names; unique.")
     report: Literal[
-        "balances", "positions", "daily", "history", "payments", "transfers", "returns", "payroll", "entries", "fees",
-        "cash-flow", "bank-service", "balance-tables", "open-items", "receipts-missing",
+        "balances",
+        "positions",
+        "daily",
+        "history",
+        "payments",
+        "transfers",
+        "returns",
+        "payroll",
+        "entries",
+        "fees",
+        "cash-flow",
+        "bank-service",
+        "balance-tables",
+        "open-items",
+        "receipts-missing",
         "security-review",
-    ] = Field(description="Which one.")  # fmt: skip
+    ] = Field(description="Which one.")
     every: Literal["day", "month", "quarter"] = Field("day", description="It is of the day, month, quarter before.")
     at: time = Field(time(7, 0), description="When, in `zone`.")
     form: Literal["xlsx", "pdf", "html", "csv"] = Field("xlsx", description="The file's form.")
@@ -69,10 +82,10 @@ class ReportSettings(StrictTable):
 
 
 class RateSettings(StrictTable):
-    """What a currency is worth in the group's currency from a day on."""
+    """The exchange rate of a currency into the group's currency, from a day on."""
 
     currency: str = Field(pattern=CURRENCY, description="ISO 4217 currency.")
-    rate: str = Field(pattern=RATE, description="What one unit of it is worth, as text: \"7.1234\".")
+    rate: str = Field(pattern=RATE, description='What one unit of it is worth, as text: "7.1234".')
     day: date = Field(description="First day on which it holds; it holds until the next one.")
 
 

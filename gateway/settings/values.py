@@ -18,7 +18,7 @@ CNAPS = r"^[0-9]{12}$"
 CURRENCY = r"^[A-Z]{3}$"
 CLOCK = r"^([01][0-9]|2[0-3]):[0-5][0-9]$"
 ORIGIN = r"^(https://[a-z0-9.-]+|http://([a-z0-9-]+\.)?localhost)(:[0-9]{1,5})?$"
-"""An origin as a browser writes it. Without TLS it is this machine's only."""
+"""An origin as a browser writes it. Without TLS it may only be on this machine."""
 _HOST = r"[0-9A-Za-z_]([0-9A-Za-z_-]*[0-9A-Za-z_])?(\.[0-9A-Za-z_]([0-9A-Za-z_-]*[0-9A-Za-z_])?)*\.?"
 
 

@@ -1,1 +1,1 @@
-"""The simulated bank front end: what a bank would do with our payments, on real sockets and real TLS."""
+"""The simulated bank's front end: it acts on our payments as a bank would, on real sockets and real TLS."""

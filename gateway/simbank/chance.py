@@ -1,4 +1,4 @@
-"""Randomness that does not depend on order: one seed and the names of a question always give the same answer.
+"""Randomness that does not depend on order: one seed and the same names always give the same result.
 
 A simulated bank that is killed and started again, or that meets its payments in another order, decides the
 same about each of them, so a seed replays a whole campaign.
@@ -11,21 +11,21 @@ from hashlib import blake2b
 
 
 @dataclass(frozen=True, slots=True)
-class Chance:
-    """A seeded die."""
+class SeededChance:
+    """Repeatable random values, each derived from a seed and names."""
 
     seed: str
 
     def roll(self, *names: str | int) -> float:
-        """A number from 0 (inclusive) to 1 (exclusive) that belongs to these names."""
+        """The random number for these names, from 0 (inclusive) to 1 (exclusive)."""
         return (int.from_bytes(self._drawn(8, *names), "big") >> 11) / (1 << 53)
 
     def hits(self, share: float, *names: str | int) -> bool:
-        """Whether these names are among the `share` (of 1) that are hit."""
+        """Whether the random number for these names is below `share`. This holds for that share (of 1) of all names."""
         return share > 0.0 and self.roll(*names) < share
 
     def octets(self, count: int, *names: str | int) -> bytes:
-        """`count` bytes that belong to these names."""
+        """`count` random bytes for these names."""
         return b"".join(self._drawn(64, *names, block) for block in range(-(-count // 64)))[:count]
 
     def _drawn(self, size: int, *names: str | int) -> bytes:

@@ -1,4 +1,4 @@
-"""What a simulated bank reads before it starts: one TOML (or JSON) file.
+"""The configuration of a simulated bank: one TOML (or JSON) file.
 
     bank = "sample"                 # a folder of protocols/banks with a twin
     ledger_file = "sample.jsonl"    # optional: the truth outlives the process
@@ -22,7 +22,7 @@
     number = "0000000000000000017"
     holder = "示例甲公司"
     opening = "1000000.00"          # currency = "CNY", frozen = "0.00"
-    [conduct]                       # gateway.simbank.ledger.Conduct
+    [conduct]                       # gateway.simbank.ledger.BookingRules
     [faults]                        # seed, delay_s, hide_s, return_s, and a rate for each kind of fault
     seed = "7"
     drop_after = 0.02
@@ -33,6 +33,7 @@ Paths are relative to the file.
 from __future__ import annotations
 
 import json
+import os
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -40,7 +41,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gateway.simbank.faults import BankFault, Delays, FaultPlan
-from gateway.simbank.ledger import Conduct, LedgerAccount
+from gateway.simbank.ledger import BookingRules, LedgerAccount
 from protocols.canon.money import BadMoney, Money
 
 T = TypeVar("T")
@@ -56,9 +57,13 @@ class BadConfig(ValueError):
         self.remedy = remedy
 
 
+# A UNIX socket's address holds 108 bytes, the last of them 0.
+_SOCKET_BYTES = 107
+
+
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
-    """The server's half of mutual TLS, as PEM files."""
+    """The PEM files for the server's side of mutual TLS."""
 
     cert: Path
     key: Path
@@ -67,7 +72,9 @@ class TlsFiles:
 
 @dataclass(frozen=True, slots=True)
 class SimConfig:
-    """One simulated bank. `fault_seed` also seeds where in an answer a fault strikes."""
+    """The configuration of one simulated bank. `fault_seed` also selects the place in an answer where a
+    fault strikes.
+    """
 
     bank: str
     accounts: tuple[LedgerAccount, ...]
@@ -76,7 +83,7 @@ class SimConfig:
     ports: Mapping[str, int] = field(default_factory=dict)
     interface: str = "127.0.0.1"
     tls: TlsFiles | None = None
-    conduct: Conduct = Conduct()
+    conduct: BookingRules = BookingRules()
     fault_seed: str = "0"
     fault_rates: Mapping[BankFault, float] = field(default_factory=dict)
     delays: Delays = Delays()
@@ -88,7 +95,7 @@ class SimConfig:
     cheap: bool = False
 
     @classmethod
-    def read(cls, file: Path) -> SimConfig:
+    def from_file(cls, file: Path) -> SimConfig:
         """Read a TOML file, or a JSON file if its name ends so. Raises BadConfig at the first mistake."""
         try:
             text = file.read_text("utf-8")
@@ -103,7 +110,7 @@ class SimConfig:
 
 
 class _Reader:
-    """Takes values out of one table, and complains about what is left."""
+    """Takes values out of one table of the configuration, and reports the keys that nobody took."""
 
     def __init__(self, file: Path, table: Mapping[str, Any]) -> None:
         self._file = file
@@ -119,12 +126,12 @@ class _Reader:
             ports=self._take("ports", dict, {}),
             interface=self._take("interface", str, "127.0.0.1"),
             tls=self._tls(self._take("tls", dict, {})),
-            conduct=self._record("conduct", Conduct, self._take("conduct", dict, {})),
+            conduct=self._record("conduct", BookingRules, self._take("conduct", dict, {})),
             fault_seed=seed,
             fault_rates=rates,
             delays=delays,
             ledger_file=self._optional_path("ledger_file"),
-            control=self._optional_path("control"),
+            control=self._socket("control"),
             ready_file=self._optional_path("ready_file"),
             exchange_log=self._optional_path("exchange_log"),
             clock_ahead_s=self._number("clock_ahead_s", self._left.pop("clock_ahead_s", 0.0)),
@@ -161,6 +168,12 @@ class _Reader:
     def _optional_path(self, key: str) -> Path | None:
         value = self._left.pop(key, None)
         return None if value is None else self._path(key, value)
+
+    def _socket(self, key: str) -> Path | None:
+        path = self._optional_path(key)
+        if path is not None and len(os.fsencode(path)) > _SOCKET_BYTES:
+            raise self._bad(key, f"{path} has more than {_SOCKET_BYTES} bytes; give the socket a shorter path")
+        return path
 
     def _account(self, n: int, table: object) -> LedgerAccount:
         at = f"accounts.{n}"
@@ -207,7 +220,7 @@ class _Reader:
         return float(value)
 
     def _record(self, at: str, make: Callable[..., T], table: Mapping[str, Any]) -> T:
-        """A dataclass of plain values from a table, each of the type of its default."""
+        """A dataclass of plain values, made from a table. Each value must have the type of its default."""
         defaults = make()
         values: dict[str, Any] = {}
         for key, value in table.items():

@@ -1,4 +1,4 @@
-"""Talking to a running simulated bank: one JSON object a line over a UNIX socket, one JSON object back.
+"""The control socket of a running simulated bank: one JSON object a line over a UNIX socket, one JSON object back.
 
 {"do": "report"}                                     what happened so far
 {"do": "truth"}                                      every execution by reference
@@ -19,14 +19,14 @@ from twisted.internet.protocol import Factory
 from twisted.protocols.basic import LineOnlyReceiver
 from zope.interface import implementer
 
-from gateway.simbank.faults import BankFault, Scripted, Touch
+from gateway.simbank.faults import BankFault, ExchangeKind, ScriptedFault
 from gateway.simbank.server import SimBank
 
 _LINE_BYTES_MAX = 65_536
 
 
 def obey(bank: SimBank, command: Mapping[str, Any]) -> dict[str, Any]:
-    """Carry out one command. A command that cannot be understood is answered with `error`, never raised."""
+    """Carry out one command. A command that cannot be understood gets `error` as its answer, and never raises."""
     act = _COMMANDS.get(str(command.get("do")))
     if act is None:
         return {"error": f"no command {command.get('do')!r}; there are {', '.join(sorted(_COMMANDS))}"}
@@ -47,9 +47,15 @@ def _truth(bank: SimBank, _command: Mapping[str, Any]) -> dict[str, Any]:
 
 def _strike(bank: SimBank, command: Mapping[str, Any]) -> dict[str, Any]:
     touch, seconds = command.get("touch"), command.get("seconds")
-    bank.script.add(Scripted(
-        BankFault(str(command.get("fault"))), command.get("reference"), int(command.get("skip", 0)),
-        None if touch is None else Touch(touch), None if seconds is None else float(seconds)))  # fmt: skip
+    bank.script.add(
+        ScriptedFault(
+            BankFault(str(command.get("fault"))),
+            command.get("reference"),
+            int(command.get("skip", 0)),
+            None if touch is None else ExchangeKind(touch),
+            None if seconds is None else float(seconds),
+        )
+    )
     return {"faults_to_come": len(bank.script.left())}
 
 
@@ -98,8 +104,8 @@ class _Commands(LineOnlyReceiver):
         cast(ITransport, self.transport).write(reply)
 
     def readConnectionLost(self) -> None:
-        """The caller has said all it had to say (`echo … | socat`): it still gets its answers."""
+        """Note that the caller has closed its sending side (`echo … | socat`). It still gets its answers."""
         cast(ITransport, self.transport).loseConnection()
 
     def writeConnectionLost(self) -> None:
-        """The caller reads no more."""
+        """Note that the caller has closed its receiving side."""

@@ -1,4 +1,4 @@
-"""One JSON object to a control socket of a simulated bank or of our relay, one back."""
+"""Sends one JSON object to the control socket of a simulated bank or of our relay, and reads one back."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ ANSWER_S = 10.0
 _PART_BYTES = 65_536
 
 
-class NobodyThere(Exception):  # noqa: N818 - says who is missing
-    """Nothing answers at the socket; the text says which."""
+class NobodyListens(Exception):  # noqa: N818 - says who is missing
+    """No process answers at the socket that the text names."""
 
 
 def tell(control: Path, command: Mapping[str, Any], timeout_s: float = ANSWER_S) -> dict[str, Any]:
-    """Give a command and return the answer; blocks, at most `timeout_s` at each step. Raises NobodyThere, also for an
-    answer that is an error."""
+    """Send a command and return the answer; blocks, at most `timeout_s` at each step.
+
+    Raises NobodyListens, also for an answer that is an error.
+    """
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
             line.settimeout(timeout_s)
@@ -28,11 +30,11 @@ def tell(control: Path, command: Mapping[str, Any], timeout_s: float = ANSWER_S)
             while not said.endswith(b"\n"):
                 part = line.recv(_PART_BYTES)
                 if not part:
-                    raise NobodyThere(f"{control}: the connection ended")
+                    raise NobodyListens(f"{control}: the connection ended")
                 said += part
     except OSError as error:
-        raise NobodyThere(f"{control}: {error}; start what listens there") from None
+        raise NobodyListens(f"{control}: {error}; start what listens there") from None
     answer: dict[str, Any] = json.loads(said)
     if "error" in answer:
-        raise NobodyThere(f"{control}: {answer['error']}")
+        raise NobodyListens(f"{control}: {answer['error']}")
     return answer

@@ -1,4 +1,4 @@
-"""A simulated bank's misbehaviour: a closed list of faults, and the plans that decide where each one strikes.
+"""The faults of a simulated bank: a closed list, and the plans that decide where each one strikes.
 
 Money exchanges and enquiries meet faults by rates; heartbeats can only be left without an answer. Ordinary
 questions (balance, entries) are answered honestly. A plan never acts: it names a fault, the server carries it
@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from gateway.simbank.chance import Chance
+from gateway.simbank.chance import SeededChance
 
 
-class Touch(StrEnum):
-    """What an exchange asks of the bank, as its first touch of the books shows."""
+class ExchangeKind(StrEnum):
+    """The kind of an exchange, which the simulator recognises by the exchange's first use of the books."""
 
     MONEY = "money"
     ENQUIRY = "enquiry"
@@ -26,7 +26,7 @@ class Touch(StrEnum):
 
 
 class BankFault(StrEnum):
-    """Everything this bank can do wrong."""
+    """Every fault that this bank can commit."""
 
     DROP_BEFORE = "drop_before"
     DROP_AFTER = "drop_after"
@@ -46,15 +46,16 @@ class BankFault(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FaultFacts:
-    """Where a fault can strike, whether the money is booked all the same, and what the other side sees."""
+    """The facts about a fault: the exchanges that it can affect, whether the money is booked all the same, and the
+    effect that the client sees."""
 
-    where: frozenset[Touch]
+    where: frozenset[ExchangeKind]
     books: bool
     meaning: str
 
 
-_BOTH = frozenset({Touch.MONEY, Touch.ENQUIRY})
-_MONEY = frozenset({Touch.MONEY})
+_BOTH = frozenset({ExchangeKind.MONEY, ExchangeKind.ENQUIRY})
+_MONEY = frozenset({ExchangeKind.MONEY})
 
 FAULTS: Mapping[BankFault, FaultFacts] = {
     BankFault.DROP_BEFORE: FaultFacts(_BOTH, False, "closes without booking and without an answer"),
@@ -70,41 +71,43 @@ FAULTS: Mapping[BankFault, FaultFacts] = {
     BankFault.LATE_RETURN: FaultFacts(_MONEY, True, "books and answers, the money comes back after `return_s`"),
     BankFault.PART: FaultFacts(_MONEY, True, "books the first half of a bundle, or a payment; no answer, closes"),
     BankFault.DUPLICATE: FaultFacts(_MONEY, True, "books, and answers that it had the order before (not in bundles)"),
-    BankFault.PROBE_SILENCE: FaultFacts(frozenset({Touch.PROBE}), False, "does not answer a sign-on or heartbeat"),
+    BankFault.PROBE_SILENCE: FaultFacts(
+        frozenset({ExchangeKind.PROBE}), False, "does not answer a sign-on or heartbeat"
+    ),
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Strike:
-    """A fault that a plan wants now; `seconds` is its delay, where it has one."""
+class PlannedFault:
+    """A fault that a plan commits now; `seconds` is its delay, if it has one."""
 
     fault: BankFault
     seconds: float = 0.0
 
 
-class Plan(Protocol):
-    """Decides about one exchange. `reference` is the payment's, empty for probes."""
+class FaultSource(Protocol):
+    """Decides which fault an exchange gets. `reference` is the payment's, empty for probes."""
 
-    def decide(self, touch: Touch, reference: str) -> Strike | None:
-        """The fault to commit in this exchange, or None to be honest. Called once per exchange."""
+    def decide(self, touch: ExchangeKind, reference: str) -> PlannedFault | None:
+        """The fault to commit in this exchange, or None for none. Called once per exchange."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delays:
-    """How long the faults that take time last, in seconds."""
+    """The delays of the faults that take time, in seconds."""
 
     delay_s: float = 150.0
     hide_s: float = 60.0
     return_s: float = 60.0
 
     def of(self, fault: BankFault) -> float:
-        """The delay that goes with `fault`, 0 for those that have none."""
+        """The delay of `fault` in seconds, 0 for a fault without one."""
         lasting = {BankFault.DELAY: self.delay_s, BankFault.HIDE: self.hide_s, BankFault.LATE_RETURN: self.return_s}
         return lasting.get(fault, 0.0)
 
 
 class FaultPlan:
-    """Faults by seeded chance. `rates` are shares of 1 of all exchanges of the kinds a fault can strike.
+    """Draws faults by seeded chance. A rate is the share (of 1) of those exchanges that the fault can affect.
 
     What strikes the n-th exchange about a payment depends on seed, payment and n alone, not on what else goes
     on. Raises ValueError if the rates of one kind of exchange sum to more than 1.
@@ -113,12 +116,12 @@ class FaultPlan:
     def __init__(self, seed: str, rates: Mapping[BankFault, float], delays: Delays = Delays()) -> None:
         self.rates = dict(rates)
         self.delays = delays
-        self._chance = Chance(seed)
-        self._seen: Counter[tuple[Touch, str]] = Counter()
-        self._steps = {touch: self._ladder(touch) for touch in Touch}
+        self._chance = SeededChance(seed)
+        self._seen: Counter[tuple[ExchangeKind, str]] = Counter()
+        self._steps = {touch: self._ladder(touch) for touch in ExchangeKind}
 
-    def decide(self, touch: Touch, reference: str) -> Strike | None:
-        """See Plan."""
+    def decide(self, touch: ExchangeKind, reference: str) -> PlannedFault | None:
+        """The fault to commit in this exchange, or None."""
         steps = self._steps[touch]
         if not steps:
             return None
@@ -126,10 +129,10 @@ class FaultPlan:
         roll = self._chance.roll("fault", touch.value, reference, self._seen[touch, reference])
         for upto, fault in steps:
             if roll < upto:
-                return Strike(fault, self.delays.of(fault))
+                return PlannedFault(fault, self.delays.of(fault))
         return None
 
-    def _ladder(self, touch: Touch) -> list[tuple[float, BankFault]]:
+    def _ladder(self, touch: ExchangeKind) -> list[tuple[float, BankFault]]:
         steps: list[tuple[float, BankFault]] = []
         upto = 0.0
         for fault in BankFault:
@@ -145,8 +148,9 @@ class FaultPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class Scripted:
-    """One fault to come: in the next exchange it can strike, of that payment if `reference` is given.
+class ScriptedFault:
+    """One planned fault. It is committed in the next exchange that it can affect; if `reference` is given, in one of
+    that payment.
 
     `skip` lets so many fitting exchanges pass first; `touch` narrows a fault that can strike several kinds.
     """
@@ -154,11 +158,11 @@ class Scripted:
     fault: BankFault
     reference: str | None = None
     skip: int = 0
-    touch: Touch | None = None
+    touch: ExchangeKind | None = None
     seconds: float | None = None
 
-    def fits(self, touch: Touch, reference: str) -> bool:
-        """Whether this exchange is one it can strike."""
+    def fits(self, touch: ExchangeKind, reference: str) -> bool:
+        """Whether the fault can strike this exchange."""
         if touch not in FAULTS[self.fault].where or self.touch not in (None, touch):
             return False
         return self.reference in (None, reference)
@@ -166,35 +170,36 @@ class Scripted:
 
 @dataclass(slots=True)
 class _Waiting:
-    scripted: Scripted
+    scripted: ScriptedFault
     to_skip: int
 
 
-class Script:
-    """Faults one by one, in the order given; what no line fits goes to `otherwise` (honesty by default)."""
+class FaultScript:
+    """Commits faults in a given order. Exchanges that no line fits go to `otherwise`, which commits no faults by
+    default."""
 
     def __init__(
-        self, lines: Iterable[Scripted] = (), otherwise: Plan | None = None, delays: Delays = Delays()
+        self, lines: Iterable[ScriptedFault] = (), otherwise: FaultSource | None = None, delays: Delays = Delays()
     ) -> None:
         self.otherwise = otherwise
         self._delays = delays
         self._waiting = [_Waiting(line, line.skip) for line in lines]
 
-    def add(self, line: Scripted) -> None:
-        """Append a line."""
+    def add(self, line: ScriptedFault) -> None:
+        """Append a fault to the script."""
         self._waiting.append(_Waiting(line, line.skip))
 
     def calm(self) -> None:
-        """No more faults from now on, neither by script nor from `otherwise`."""
+        """Stop all faults, those of the script and those of `otherwise`."""
         self._waiting.clear()
         self.otherwise = None
 
-    def left(self) -> list[Scripted]:
-        """Lines that have not struck yet: a test that expects them all finds none."""
+    def left(self) -> list[ScriptedFault]:
+        """The faults that were not committed yet; a test checks that none is left."""
         return [waiting.scripted for waiting in self._waiting]
 
-    def decide(self, touch: Touch, reference: str) -> Strike | None:
-        """See Plan."""
+    def decide(self, touch: ExchangeKind, reference: str) -> PlannedFault | None:
+        """The fault to commit in this exchange, or None."""
         for waiting in self._waiting:
             line = waiting.scripted
             if not line.fits(touch, reference):
@@ -203,25 +208,23 @@ class Script:
                 waiting.to_skip -= 1
                 continue
             self._waiting.remove(waiting)
-            return Strike(line.fault, self._delays.of(line.fault) if line.seconds is None else line.seconds)
+            return PlannedFault(line.fault, self._delays.of(line.fault) if line.seconds is None else line.seconds)
         return self.otherwise.decide(touch, reference) if self.otherwise is not None else None
 
 
 @dataclass(slots=True)
-class Tally:
-    """What a simulated bank met and did: exchanges by kind, faults committed, connections, requests it
-    refused.
-    """
+class BankCounts:
+    """The counts of a simulated bank: exchanges by kind, faults committed, connections, requests refused."""
 
-    exchanges: Counter[Touch] = field(default_factory=Counter)
+    exchanges: Counter[ExchangeKind] = field(default_factory=Counter)
     faults: Counter[BankFault] = field(default_factory=Counter)
     connections: int = 0
     malformed: int = 0
 
     def report(self) -> dict[str, object]:
-        """As plain values; every fault kind is there, also with 0."""
+        """The counts as plain values. Every kind of fault is in them, also with 0."""
         return {
-            "exchanges": {touch.value: self.exchanges[touch] for touch in Touch},
+            "exchanges": {touch.value: self.exchanges[touch] for touch in ExchangeKind},
             "faults": {fault.value: self.faults[fault] for fault in BankFault},
             "connections": self.connections,
             "malformed": self.malformed,

@@ -1,4 +1,4 @@
-"""The truth about each payment: a simulated bank's books.
+"""A simulated bank's books: the true state of each payment.
 
 Every execution is an item of its own in a list that only grows. Deduplication works on an index beside it, so
 money that moved twice shows in `truth()` even when the index is broken or turned off on purpose. What becomes
@@ -17,8 +17,8 @@ from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from pathlib import Path
 from typing import Any
 
-from gateway.simbank.chance import Chance
-from gateway.simbank.record import Execution, Record
+from gateway.simbank.chance import SeededChance
+from gateway.simbank.record import Execution, ExecutionRecord
 from protocols.canon.money import Money
 from protocols.canon.statement import Direction
 from protocols.twin import Booked, Booking, Duplicate, DuplicateBundle, Entry, Holding, Instruction
@@ -26,11 +26,19 @@ from protocols.twin import Booked, Booking, Duplicate, DuplicateBundle, Entry, H
 CHINA = timezone(timedelta(hours=8))
 _SERIALS_RESERVED = 1_000
 _DECIDE, _GIVE_BACK = 0, 1
+_ASKED_REFUSALS = {
+    "#refuse": "refused_by_bank",
+    "#no-funds": "insufficient_funds",
+    "#wrong-name": "账号户名不符",
+    "#no-account": "收款账号不存在",
+    "#over-limit": "超过银行限额",
+    "#closed": "非营业时间",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerAccount:
-    """An account the bank keeps, with what it held when the books were opened."""
+    """An account of the bank, with its balance when the books were opened."""
 
     number: str
     holder: str
@@ -39,11 +47,12 @@ class LedgerAccount:
 
 
 @dataclass(frozen=True, slots=True)
-class Conduct:
-    """How the books decide about an instruction that no fault touches. Shares are of 1, delays in seconds.
+class BookingRules:
+    """The rules for an instruction without a fault. Shares are of 1, delays in seconds.
 
-    A payment whose purpose or payee's name contains one of the words `#refuse`, `#late`, `#late-refuse`,
-    `#return`, `#hide` meets that fate whatever the shares say. `fee_minor` is charged to the payer of each
+    A payment whose purpose or payee's name contains one of the words `#refuse`, `#no-funds`, `#wrong-name`,
+    `#no-account`, `#over-limit`, `#closed`, `#late`, `#late-refuse`, `#return`, `#hide` meets that fate whatever the
+    shares say. `fee_minor` is charged to the payer of each
     settled payment. `returns` False: money never comes back, whatever a word, a share or a fault says; for banks
     that have no message to tell it. `dedup` False makes a bank that books a repeated reference again: for proving
     that a campaign sees doubles.
@@ -63,10 +72,8 @@ class Conduct:
 
 
 @dataclass(frozen=True, slots=True)
-class Meddling:
-    """What a fault wants of one booking: a refusal with this reason, hiding it from enquiries, sending it
-    back.
-    """
+class BookingFault:
+    """A fault's effect on one booking: to refuse it with this reason, to hide it from enquiries, or to send it back."""
 
     refuse: str = ""
     hide_s: float = 0.0
@@ -75,9 +82,7 @@ class Meddling:
 
 @dataclass(slots=True)
 class _Sheet:
-    """One account's page: entries, their dates for searching, the balance and what is held for undecided
-    payments.
-    """
+    """One account: entries, their dates for searching, the balance, and the amount held for undecided payments."""
 
     account: LedgerAccount
     balance_minor: int
@@ -87,7 +92,7 @@ class _Sheet:
 
 
 class Ledger:
-    """Books with a clock and a seed; implements `protocols.twin.Books`.
+    """A simulated bank's books, with a clock and a seed; implements `protocols.twin.Books`.
 
     `file` is a record that is read back if it exists and written before a booking counts; without one the
     truth lives as long as the object. `cut_off` is the local time after which the bank books on the next
@@ -98,7 +103,7 @@ class Ledger:
         self,
         now_ms: Callable[[], int],
         accounts: Iterable[LedgerAccount],
-        conduct: Conduct = Conduct(),
+        conduct: BookingRules = BookingRules(),
         *,
         file: Path | None = None,
         zone: tzinfo = CHINA,
@@ -113,7 +118,7 @@ class Ledger:
         self._machine_ms = now_ms
         self._zone = zone
         self._cut_off = cut_off
-        self._chance = Chance(conduct.seed)
+        self._chance = SeededChance(conduct.seed)
         self._sheets = {one.number: _Sheet(one, one.opening.minor) for one in accounts}
         self._index: dict[str, Execution] = {}
         self._bundles: dict[str, list[Execution]] = {}
@@ -122,7 +127,7 @@ class Ledger:
         self._booked_ms = 0
         self._serial = 0
         self._reserved = 0
-        self._record = None if file is None else Record(file)
+        self._record = None if file is None else ExecutionRecord(file)
         for line in () if self._record is None else self._record.lines:
             self._restore(line)
 
@@ -132,18 +137,22 @@ class Ledger:
         """The bank's own time in its own zone."""
         return self._moment(self._now_ms())
 
-    def take(self, instruction: Instruction) -> Booking:
+    def machine_now(self) -> datetime:
+        """The machine's time in the bank's zone."""
+        return self._moment(self._machine_ms())
+
+    def book_once(self, instruction: Instruction) -> Booking:
         """Book `instruction`, at most once per reference (unless the conduct says otherwise). Raises
         Duplicate.
         """
-        return self.book(instruction, Meddling())
+        return self.book(instruction, BookingFault())
 
     def take_bundle(self, reference: str, instructions: Sequence[Instruction]) -> tuple[Booking, ...]:
-        """Book all of them, or none if the bundle's reference is known: then raises DuplicateBundle."""
+        """Book all of them, or none if the bundle's reference is known; then it raises DuplicateBundle."""
         return self.book_bundle(reference, instructions, ())
 
     def bundle(self, reference: str) -> tuple[Booking, ...]:
-        """A bundle's bookings as an enquiry sees them now, in their order; those still hidden are left out."""
+        """A bundle's bookings as an enquiry sees them now, in their order, without those that are still hidden."""
         now_ms = self._advance()
         found = self._bundles.get(reference, [])
         return tuple(self._booking(one, now_ms) for one in found if now_ms >= one.visible_ms)
@@ -164,7 +173,9 @@ class Ledger:
         )
 
     def holding(self, account: str, on: date | None = None) -> Holding | None:
-        """The account's state now, money of payments taken but not decided being frozen; or as the date `on` ended."""
+        """The account's present state, with the money of undecided payments frozen; or its state at the end of the date
+        `on`.
+        """
         today = self.bank_date(self._advance())
         sheet = self._sheets.get(account)
         if sheet is None:
@@ -177,8 +188,22 @@ class Ledger:
             book, frozen_minor = Money(sheet.balance_minor, currency), sheet.account.frozen_minor + sheet.held_minor
         return Holding(account, sheet.account.holder, currency, book, Money(frozen_minor, currency), previous)
 
+    def holder_of(self, account: str) -> str | None:
+        """The name of the account's holder; None if the bank does not know the account."""
+        sheet = self._sheets.get(account)
+        return None if sheet is None else sheet.account.holder
+
+    def earlier(self, reference: str) -> Booking | None:
+        """The booking under this reference, hidden or not; None if there is none."""
+        found = self._index.get(reference)
+        return None if found is None else self._booking(found, self._advance())
+
+    def has_bundle(self, reference: str) -> bool:
+        """True if a bundle has this reference, hidden or not."""
+        return reference in self._bundles
+
     def _closing(self, sheet: _Sheet, count: int) -> Money:
-        """What the account held after its first `count` entries."""
+        """The account's balance after its first `count` entries."""
         return sheet.entries[count - 1].balance_after if count else sheet.account.opening
 
     def entries(self, account: str, first: date, last: date) -> tuple[Entry, ...]:
@@ -202,7 +227,7 @@ class Ledger:
     # ---- what the simulator and the tests may do -----------------------------------------------------------
 
     def set_ahead(self, ahead_ms: int) -> None:
-        """Put the bank's clock so far ahead of the machine's, or behind it; raises ValueError if entries are later."""
+        """Set the bank's clock so far ahead of the machine's, or behind it. Raises ValueError if entries are later."""
         self._advance()
         if self._machine_ms() + ahead_ms < self._booked_ms:
             at = self._moment(self._booked_ms)
@@ -211,12 +236,12 @@ class Ledger:
         self._advance()
 
     def hear(self, reference: str) -> None:
-        """Record that one message to move money has arrived, whatever becomes of it. See `record.read_heard`."""
+        """Count the arrival of one message to move money, whatever its result. See `record.read_heard`."""
         self.heard[reference] += 1
         self._write({"heard": reference})
 
-    def book(self, instruction: Instruction, wish: Meddling) -> Booking:
-        """As `take`, with a fault's wish about what becomes of it."""
+    def book(self, instruction: Instruction, wish: BookingFault) -> Booking:
+        """Book `instruction` as `book_once` does, with the effect of a fault."""
         now_ms = self._advance()
         earlier = self._index.get(instruction.reference)
         if earlier is not None and self.conduct.dedup:
@@ -228,9 +253,10 @@ class Ledger:
         return self._booking(execution, self._advance())
 
     def book_bundle(
-        self, reference: str, instructions: Sequence[Instruction], wishes: Sequence[Meddling]
+        self, reference: str, instructions: Sequence[Instruction], wishes: Sequence[BookingFault]
     ) -> tuple[Booking, ...]:
-        """As `take_bundle`, with a fault's wish for each instruction (the same for the rest if there are fewer)."""
+        """Book a bundle as `take_bundle` does, with a fault's effect for each instruction. The last effect applies to
+        all further ones."""
         now_ms = self._advance()
         if reference in self._bundles and self.conduct.dedup:
             self.duplicates += 1
@@ -238,9 +264,9 @@ class Ledger:
         executions: list[Execution] = []
         seen: set[str] = set()
         for number, instruction in enumerate(instructions):
-            wish = wishes[min(number, len(wishes) - 1)] if wishes else Meddling()
+            wish = wishes[min(number, len(wishes) - 1)] if wishes else BookingFault()
             if self.conduct.dedup and (instruction.reference in self._index or instruction.reference in seen):
-                wish = Meddling(refuse="duplicate")
+                wish = BookingFault(refuse="duplicate")
             seen.add(instruction.reference)
             planned = self._plan(replace(instruction, bundle=reference), now_ms, len(executions))
             executions.append(self._meddled(planned, wish))
@@ -255,7 +281,7 @@ class Ledger:
             self._enter(execution)
 
     def truth(self) -> dict[str, list[Execution]]:
-        """Every execution by reference. More than one that was not refused is money moved twice."""
+        """Every execution by reference. If a reference has more than one that was not refused, money moved twice."""
         found: dict[str, list[Execution]] = {}
         for execution in self.executions:
             found.setdefault(execution.instruction.reference, []).append(execution)
@@ -270,7 +296,7 @@ class Ledger:
         ]
 
     def report(self) -> dict[str, list[dict[str, Any]]]:
-        """The truth as plain values, with where each execution stands now; for another process to compare."""
+        """The books as plain values, with the present state of each execution, for another process to compare."""
         now_ms = self._advance()
         return {
             reference: [one.to_plain() | {"booked": one.booked(now_ms).value} for one in executions]
@@ -278,7 +304,7 @@ class Ledger:
         }
 
     def bank_date(self, at_ms: int) -> date:
-        """The bank's business date at a time: its local day, or the next one after the cut-off."""
+        """The bank's business date at a time: its local day, or the next day after the cut-off."""
         moment = self._moment(at_ms)
         late = self._cut_off is not None and moment.time() >= self._cut_off
         return moment.date() + timedelta(days=1) if late else moment.date()
@@ -291,7 +317,7 @@ class Ledger:
     # ---- deciding ------------------------------------------------------------------------------------------
 
     def _plan(self, instruction: Instruction, now_ms: int, ahead: int = 0) -> Execution:
-        """Decide by rule and by chance what becomes of it."""
+        """Decide the result of an instruction, by rule and by chance."""
         conduct, hits, reference = self.conduct, self._chance.hits, instruction.reference
         words = _words(instruction)
         refused, decided_ms, returned_ms = self._refusal(instruction), now_ms, None
@@ -304,14 +330,19 @@ class Ledger:
             returned_ms = decided_ms + _ms(conduct.return_s)
         serial = f"{self.bank_date(now_ms):%Y%m%d}{self.serial():012d}"
         return Execution(
-            number=len(self.executions) + 1 + ahead, instruction=instruction, bank_serial=serial, at_ms=now_ms,
-            decided_ms=decided_ms, refused=refused, returned_ms=returned_ms,
+            number=len(self.executions) + 1 + ahead,
+            instruction=instruction,
+            bank_serial=serial,
+            at_ms=now_ms,
+            decided_ms=decided_ms,
+            refused=refused,
+            returned_ms=returned_ms,
             visible_ms=now_ms + (_ms(conduct.hide_s) if "#hide" in words else 0),
             fee_minor=0 if refused else conduct.fee_minor,
-        )  # fmt: skip
+        )
 
     def _refusal(self, instruction: Instruction) -> str:
-        """Why the bank says no at once, or nothing."""
+        """The reason why the bank refuses the instruction at once; None if it does not."""
         sheet = self._sheets.get(instruction.debtor_account)
         if sheet is None:
             return "unknown_account"
@@ -319,15 +350,18 @@ class Ledger:
             return "wrong_currency"
         if instruction.amount.minor <= 0:
             return "bad_amount"
-        wanted = self._chance.hits(self.conduct.refuse_share, "refuse", instruction.reference)
-        if wanted or "#refuse" in _words(instruction):
+        words = _words(instruction)
+        asked = next((reason for word, reason in _ASKED_REFUSALS.items() if word in words), "")
+        if asked:
+            return asked
+        if self._chance.hits(self.conduct.refuse_share, "refuse", instruction.reference):
             return "refused_by_bank"
         if instruction.collects:
             return ""
         spendable = sheet.balance_minor - sheet.held_minor - sheet.account.frozen_minor
         return "insufficient_funds" if spendable < instruction.amount.minor + self.conduct.fee_minor else ""
 
-    def _meddled(self, planned: Execution, wish: Meddling) -> Execution:
+    def _meddled(self, planned: Execution, wish: BookingFault) -> Execution:
         if wish.refuse:
             refused = planned.refused or wish.refuse
             return replace(planned, refused=refused, decided_ms=planned.at_ms, returned_ms=None, fee_minor=0)
@@ -340,7 +374,7 @@ class Ledger:
     # ---- booking -------------------------------------------------------------------------------------------
 
     def _enter(self, execution: Execution) -> None:
-        """Put an execution on the books and its consequences on the calendar."""
+        """Book an execution, and schedule its later events."""
         self.executions.append(execution)
         if execution.refused != "duplicate":
             self._index[execution.instruction.reference] = execution
@@ -353,7 +387,7 @@ class Ledger:
             heapq.heappush(self._due, (execution.returned_ms, execution.number, _GIVE_BACK))
 
     def _advance(self) -> int:
-        """Let everything happen that has fallen due, in order of time; returns the time now."""
+        """Carry out all events that are due, in order of time; returns the present time."""
         now_ms = self._now_ms()
         while self._due and self._due[0][0] <= now_ms:
             at_ms, number, stage = heapq.heappop(self._due)
@@ -384,7 +418,7 @@ class Ledger:
             self._line(sheet, Direction.DEBIT, charge, at_ms, ("", ""), "fee", fee=True)
 
     def _move(self, instruction: Instruction, at_ms: int, text: str, *, back: bool = False) -> None:
-        """Debtor's line, and the creditor's if the bank keeps that account too."""
+        """Write the debtor's line, and the creditor's if the bank keeps that account too."""
         out, into = Direction.DEBIT, Direction.CREDIT
         if back is not instruction.collects:
             out, into = into, out
@@ -411,9 +445,20 @@ class Ledger:
         day = self.bank_date(at_ms)
         assert not sheet.dates or sheet.dates[-1] <= day, "entries must be booked in order of time"
         sheet.dates.append(day)
-        sheet.entries.append(Entry(
-            len(sheet.entries) + 1, direction, amount, self._moment(at_ms), day, *counterparty, text,
-            Money(sheet.balance_minor, amount.currency), instruction.reference, fee))  # fmt: skip
+        sheet.entries.append(
+            Entry(
+                len(sheet.entries) + 1,
+                direction,
+                amount,
+                self._moment(at_ms),
+                day,
+                *counterparty,
+                text,
+                Money(sheet.balance_minor, amount.currency),
+                instruction.reference,
+                fee,
+            )
+        )
 
     def _booking(self, execution: Execution, now_ms: int) -> Booking:
         booked = execution.booked(now_ms)
@@ -442,7 +487,7 @@ class Ledger:
 
     def _write(self, line: Mapping[str, Any]) -> None:
         if self._record is not None:
-            self._record.write(line)
+            self._record.append(line)
 
     def _restore(self, line: Mapping[str, Any]) -> None:
         if "serials_up_to" in line:
@@ -456,7 +501,7 @@ class Ledger:
 
 
 def _held_minor(execution: Execution) -> int:
-    """What an undecided execution holds of the client's money: a collection brings money, and holds none."""
+    """The client's money that an undecided execution holds. A collection brings money, so it holds none."""
     return execution.fee_minor + (0 if execution.instruction.collects else execution.instruction.amount.minor)
 
 

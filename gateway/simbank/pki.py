@@ -1,4 +1,4 @@
-"""A throw-away PKI for simulated banks: made fresh for each demo or test, trusted by nobody else."""
+"""A temporary PKI for simulated banks. Each demo or test makes a new one, which nobody else trusts."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ LIFETIME = timedelta(days=7)
 SERVER_PURPOSE = ExtendedKeyUsageOID.SERVER_AUTH
 CLIENT_PURPOSE = ExtendedKeyUsageOID.CLIENT_AUTH
 _BACKDATE = timedelta(hours=1)
-"""Certificates begin a little before they are made, so that two machines need not agree to the second."""
+"""Certificates are valid from a little before they are made, because the clocks of two machines may differ."""
 
 
 @dataclass(frozen=True, slots=True)
 class BankPki:
-    """Where one bank's files are. Names are fixed, so a folder can be used again; keys are mode 0600.
+    """The files with one bank's keys and certificates. Names are fixed, so a folder can be used again; keys have mode
+    0600.
 
     `client` is the gateway's TLS certificate, issued by the bank; the two signing pairs sign messages, one
     for each direction.
@@ -81,17 +82,19 @@ class BankPki:
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """A certificate authority that will issue anything asked for, the bad as well as the good."""
+    """A certificate authority that issues any certificate asked for, valid or not."""
 
     certificate: x509.Certificate
     key: rsa.RSAPrivateKey
 
     @classmethod
-    def root(cls, name: str, now: datetime, key: rsa.RSAPrivateKey | None = None) -> Authority:
+    def root(
+        cls, name: str, now: datetime, key: rsa.RSAPrivateKey | None = None, lifetime: timedelta = LIFETIME
+    ) -> Authority:
         """A self-signed root called `name`."""
         own = key or new_key()
         subject = _name(name)
-        builder = _builder(subject, subject, own.public_key(), now - _BACKDATE, now + LIFETIME)
+        builder = _builder(subject, subject, own.public_key(), now - _BACKDATE, now + lifetime)
         builder = _as_authority(builder, path_length=None, may_sign=True)
         return cls(builder.sign(own, hashes.SHA256()), own)
 
@@ -105,11 +108,10 @@ class Authority:
         path_length: int | None = None,
         may_sign: bool = True,
     ) -> Authority:
-        """An intermediate below this one; without `is_ca` or `may_sign` it must not issue, yet can."""
+        """An intermediate authority below this one. Without `is_ca` or `may_sign` its certificates are invalid, but it
+        can still issue them."""
         own = key or new_key()
-        builder = _builder(
-            _name(name), self.certificate.subject, own.public_key(), now - _BACKDATE, now + LIFETIME
-        )
+        builder = _builder(_name(name), self.certificate.subject, own.public_key(), now - _BACKDATE, now + LIFETIME)
         builder = builder.add_extension(_identifier_of(self.key.public_key()), critical=False)
         if is_ca:
             builder = _as_authority(builder, path_length, may_sign)
@@ -127,7 +129,8 @@ class Authority:
         not_before: datetime | None = None,
         not_after: datetime | None = None,
     ) -> x509.Certificate:
-        """An end certificate. `names` become the subjectAltName, IP addresses by their look; none: none."""
+        """An end certificate. `names` become the subjectAltName; those that look like IP addresses become addresses.
+        Without names there is no such extension."""
         builder = _builder(
             _name(subject),
             self.certificate.subject,
@@ -138,9 +141,7 @@ class Authority:
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         builder = builder.add_extension(_identifier_of(self.key.public_key()), critical=False)
         if names:
-            builder = builder.add_extension(
-                x509.SubjectAlternativeName(map(_alternative, names)), critical=False
-            )
+            builder = builder.add_extension(x509.SubjectAlternativeName(map(_alternative, names)), critical=False)
         if purpose is not None:
             builder = builder.add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
         if key_usage is not None:
@@ -160,17 +161,17 @@ class Authority:
         return builder.sign(self.key, hashes.SHA256())
 
 
-def make_pki(folder: Path, banks: Sequence[str], now: datetime) -> dict[str, BankPki]:
+def make_pki(folder: Path, banks: Sequence[str], now: datetime, lifetime: timedelta = LIFETIME) -> dict[str, BankPki]:
     """Make (or overwrite) every file of a PKI for `banks` in `folder`, mode 0700. Each bank has its own root.
 
-    `now` is aware. Certificates live a week. Two banks take about half a second, nearly all of it for RSA
-    keys: each party has its own, because a shared key would hide the mistake of using the wrong one.
+    `now` is aware. Certificates live for `lifetime`, by default a week. Two banks take about half a second, nearly all
+    of it for RSA keys: each party has its own, because a shared key would hide the mistake of using the wrong one.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     made = {}
     for bank in banks:
         pki = made[bank] = BankPki(folder, bank)
-        root = Authority.root(f"{bank} root CA", now)
+        root, ends = Authority.root(f"{bank} root CA", now, lifetime=lifetime), now + lifetime
         write_certificates(pki.ca_cert, root.certificate)
         server_names = (pki.server_name, "localhost", "127.0.0.1")
         for cert_file, key_file, subject, names, purpose in (
@@ -181,9 +182,8 @@ def make_pki(folder: Path, banks: Sequence[str], now: datetime) -> dict[str, Ban
         ):
             key = new_key()
             write_key(key_file, key)
-            write_certificates(
-                cert_file, root.issue(subject, key.public_key(), now, names=names, purpose=purpose)
-            )
+            issued = root.issue(subject, key.public_key(), now, names=names, purpose=purpose, not_after=ends)
+            write_certificates(cert_file, issued)
     return made
 
 
@@ -226,15 +226,11 @@ def _builder(
     not_before: datetime,
     not_after: datetime,
 ) -> x509.CertificateBuilder:
-    builder = x509.CertificateBuilder(
-        issuer, subject, public_key, x509.random_serial_number(), not_before, not_after
-    )
+    builder = x509.CertificateBuilder(issuer, subject, public_key, x509.random_serial_number(), not_before, not_after)
     return builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
 
 
-def _as_authority(
-    builder: x509.CertificateBuilder, path_length: int | None, may_sign: bool
-) -> x509.CertificateBuilder:
+def _as_authority(builder: x509.CertificateBuilder, path_length: int | None, may_sign: bool) -> x509.CertificateBuilder:
     usage = x509.KeyUsage(
         digital_signature=not may_sign,
         content_commitment=False,
@@ -246,6 +242,6 @@ def _as_authority(
         encipher_only=False,
         decipher_only=False,
     )
-    return builder.add_extension(
-        x509.BasicConstraints(ca=True, path_length=path_length), critical=True
-    ).add_extension(usage, critical=True)
+    return builder.add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True).add_extension(
+        usage, critical=True
+    )

@@ -1,4 +1,4 @@
-"""What a simulated bank did, one JSON line per execution, in a file that outlives a killed simulator."""
+"""The record of a simulated bank: one JSON line per execution, in a file that outlives a killed simulator."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from protocols.twin import Booked, Instruction
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """One time the bank acted on an instruction. `number` counts from 1 over all executions, in order.
+    """One execution of an instruction by the bank. `number` counts from 1 over all executions, in order.
 
     `decided_ms` is when it settles, or is refused if `refused` gives a reason; `returned_ms` when the money
     comes back; `visible_ms` from when on an enquiry finds it. All are milliseconds UTC and may lie ahead:
@@ -33,7 +33,7 @@ class Execution:
     fee_minor: int = 0
 
     def booked(self, now_ms: int) -> Booked:
-        """Where it stands at `now_ms`."""
+        """The booking of this execution as of `now_ms`."""
         if now_ms < self.decided_ms:
             return Booked.TAKEN
         if self.refused:
@@ -41,7 +41,7 @@ class Execution:
         return Booked.SETTLED if self.returned_ms is None or now_ms < self.returned_ms else Booked.RETURNED
 
     def to_plain(self) -> dict[str, Any]:
-        """As values that JSON knows."""
+        """The execution as values that JSON can store."""
         asked = self.instruction
         return {
             "number": self.number,
@@ -68,26 +68,38 @@ class Execution:
     def from_plain(cls, line: Mapping[str, Any]) -> Execution:
         """The execution that `to_plain` described."""
         asked = Instruction(
-            line["reference"], line["debtor"], line["creditor"], line["creditor_name"],
-            Money(line["minor"], line["currency"]), line["purpose"], line["urgent"],
-            line.get("bundle", ""), line.get("collects", False),
-        )  # fmt: skip
+            line["reference"],
+            line["debtor"],
+            line["creditor"],
+            line["creditor_name"],
+            Money(line["minor"], line["currency"]),
+            line["purpose"],
+            line["urgent"],
+            line.get("bundle", ""),
+            line.get("collects", False),
+        )
         return cls(
-            line["number"], asked, line["bank_serial"], line["at_ms"], line["decided_ms"], line["refused"],
-            line["returned_ms"], line["visible_ms"], line["fee_minor"],
-        )  # fmt: skip
+            line["number"],
+            asked,
+            line["bank_serial"],
+            line["at_ms"],
+            line["decided_ms"],
+            line["refused"],
+            line["returned_ms"],
+            line["visible_ms"],
+            line["fee_minor"],
+        )
 
 
-class Record:
-    """The open file. A written line is with the kernel when `write` returns: it survives the process, not the
-    power.
-    """
+class ExecutionRecord:
+    """The file of executions, open for appending. When `append` returns, the kernel has the line: it survives the
+    process, not a power cut."""
 
     def __init__(self, file: Path) -> None:
         self.lines = read_lines(file, mend=True)
         self._file = file.open("ab", buffering=0)
 
-    def write(self, line: Mapping[str, Any]) -> None:
+    def append(self, line: Mapping[str, Any]) -> None:
         """Append one line."""
         self._file.write(json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
 
@@ -97,7 +109,7 @@ class Record:
 
 
 def read_lines(file: Path, *, mend: bool = False) -> list[dict[str, Any]]:
-    """The whole lines of a record, none if there is no file.
+    """The whole lines of a record; none if the file does not exist.
 
     A last line that was cut (the process was killed while writing) is left out, and with `mend` cut off the
     file. Raises ValueError naming file and line if one is not JSON.
@@ -119,12 +131,12 @@ def read_lines(file: Path, *, mend: bool = False) -> list[dict[str, Any]]:
 
 
 def read_executions(file: Path) -> list[Execution]:
-    """Every execution in a record, in order: the bank's truth, to compare with what the ERP was told."""
+    """Every execution in a record, in order: the bank's true state, for comparison with the ERP's messages."""
     return [Execution.from_plain(one) for line in read_lines(file) for one in plain_executions(line)]
 
 
 def read_heard(file: Path) -> Counter[str]:
-    """How many messages to move money arrived under each reference, booked or not."""
+    """The number of messages to move money that arrived under each reference, booked or not."""
     return Counter(line["heard"] for line in read_lines(file) if "heard" in line)
 
 

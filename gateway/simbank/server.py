@@ -1,5 +1,4 @@
-"""A bank's front end on real sockets: cuts requests, lets the twin answer from the books, commits the plan's
-faults.
+"""A bank's front end on real sockets: cuts requests, has the twin answer from the books, commits the planned faults.
 
 One connection is one session of the twin. What an exchange is (money, enquiry, question, probe) shows by what
 the twin first asks of the books, so the server knows no bank's language. A twin does nothing lasting
@@ -10,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any, Protocol, cast, runtime_checkable
 
@@ -17,26 +17,32 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import (
     IDelayedCall,
+    IHandshakeListener,
     IListeningPort,
     IOpenSSLServerConnectionCreator,
     IReactorTCP,
     IReactorTime,
-    ITCPTransport,
 )
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.internet.protocol import Protocol as StreamProtocol
-from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
-from gateway.simbank.chance import Chance
-from gateway.simbank.exchange_log import Exchanged, ExchangeLog
-from gateway.simbank.faults import BankFault, Plan, Script, Strike, Tally, Touch
-from gateway.simbank.ledger import Ledger, Meddling
+from gateway.simbank.chance import SeededChance
+from gateway.simbank.exchange_log import ConnectionTrouble, ExchangeLog, ExchangeMoney, LoggedExchange
+from gateway.simbank.faults import BankCounts, BankFault, ExchangeKind, FaultScript, FaultSource, PlannedFault
+from gateway.simbank.handshakes import ObservedTlsProtocol, client_of, handshake_trouble, speaks_tls
+from gateway.simbank.ledger import BookingFault, Ledger
+from protocols.canon.money import Money
 from protocols.kit.errors import ProtocolError
-from protocols.twin import Answer, Booking, Duplicate, DuplicateBundle, Entry, Holding, Instruction, Twin
+from protocols.twin import Answer, Booked, Booking, Duplicate, DuplicateBundle, Entry, Holding, Instruction, Twin
 
 _NOISE_BYTES = 300
 _WAITING_MAX = 64
+_TAIL_CHARS = 4
+_NO_ANSWER = Answer(b"")
+_REPEATED = "reference used before"
 _ONLY_BY_BOOKING = frozenset(
     {BankFault.REFUSE, BankFault.HIDE, BankFault.LATE_RETURN, BankFault.PART, BankFault.DUPLICATE}
 )
@@ -55,50 +61,56 @@ _STAYS_OPEN = frozenset(
 
 
 @runtime_checkable
-class Spoils(Protocol):
-    """A twin that signs its answers and can spoil one; for others `wrong_signature` becomes `garbage`."""
+class SignatureSpoiler(Protocol):
+    """A twin that signs its answers and can spoil a signature. For other twins, `wrong_signature` becomes `garbage`."""
 
     def spoil(self, answer: bytes, where: float) -> bytes:
-        """`answer` with one byte of what is signed changed; `where` (0 to 1) chooses which."""
+        """`answer` with one byte of its signed part changed; `where` (0 to 1) chooses the byte."""
 
 
 class _HangUp(Exception):  # noqa: N818 - not an error: it carries the server out of the twin
-    """The exchange ends here, before anything is booked."""
+    """Raised to end the exchange before anything is booked."""
 
 
 class _Exchange:
-    """The books as one exchange sees them (Books): the first touch lets the plan decide what goes wrong."""
+    """The books as one exchange uses them (Books). Their first use decides which fault the exchange gets."""
 
-    def __init__(self, ledger: Ledger, plan: Plan) -> None:
+    def __init__(self, ledger: Ledger, plan: FaultSource) -> None:
         self._ledger = ledger
         self._plan = plan
-        self.touch = Touch.PROBE
+        self.touch = ExchangeKind.PROBE
         self.reference = ""
-        self.strike: Strike | None = None
+        self.strike: PlannedFault | None = None
+        self.money: ExchangeMoney | None = None
 
     def now(self) -> datetime:
         return self._ledger.now()
 
+    def machine_now(self) -> datetime:
+        return self._ledger.machine_now()
+
     def serial(self) -> int:
         return self._ledger.serial()
 
-    def take(self, instruction: Instruction) -> Booking:
-        self._touched(Touch.MONEY, instruction.reference)
+    def book_once(self, instruction: Instruction) -> Booking:
+        self._touched(ExchangeKind.MONEY, instruction.reference)
         try:
             booked = self._ledger.book(instruction, _wish(self.strike))
         except Duplicate:
             if self.strike is not None and self.strike.fault in _ONLY_BY_BOOKING:
                 self.strike = None
+            self.money = _told([instruction], 1, _REPEATED)
             raise
+        self.money = _told([instruction], *_refused([booked]))
         if self.strike is not None and self.strike.fault is BankFault.DUPLICATE:
             raise Duplicate(booked)
         return booked
 
     def take_bundle(self, reference: str, instructions: Sequence[Instruction]) -> tuple[Booking, ...]:
-        self._touched(Touch.MONEY, reference)
+        self._touched(ExchangeKind.MONEY, reference)
         wish = _wish(self.strike)
-        # A refusal or a return meets the first line only: partial success is the interesting case.
-        wishes = (wish, Meddling()) if wish.refuse or wish.return_s is not None else (wish,)
+        # A refusal or a return strikes the first line only, because partial success is worth testing.
+        wishes = (wish, BookingFault()) if wish.refuse or wish.return_s is not None else (wish,)
         if self.strike is not None and self.strike.fault is BankFault.PART:
             instructions = instructions[: (len(instructions) + 1) // 2]
         try:
@@ -106,15 +118,17 @@ class _Exchange:
         except DuplicateBundle:
             if self.strike is not None and self.strike.fault in _ONLY_BY_BOOKING:
                 self.strike = None
+            self.money = _told(instructions, len(instructions), _REPEATED)
             raise
+        self.money = _told(instructions, *_refused(booked))
         return booked
 
     def bundle(self, reference: str) -> tuple[Booking, ...]:
-        self._touched(Touch.ENQUIRY, reference)
+        self._touched(ExchangeKind.ENQUIRY, reference)
         return self._ledger.bundle(reference)
 
     def find(self, reference: str) -> Booking | None:
-        self._touched(Touch.ENQUIRY, reference)
+        self._touched(ExchangeKind.ENQUIRY, reference)
         return self._ledger.find(reference)
 
     def returns(self, account: str, first: date, last: date) -> tuple[Booking, ...]:
@@ -125,67 +139,102 @@ class _Exchange:
         self._asked()
         return self._ledger.holding(account, on)
 
+    def holder_of(self, account: str) -> str | None:
+        return self._ledger.holder_of(account)
+
+    def earlier(self, reference: str) -> Booking | None:
+        return self._ledger.earlier(reference)
+
+    def has_bundle(self, reference: str) -> bool:
+        return self._ledger.has_bundle(reference)
+
     def entries(self, account: str, first: date, last: date) -> tuple[Entry, ...]:
         self._asked()
         return self._ledger.entries(account, first, last)
 
-    def done(self) -> Strike | None:
-        """The twin has answered: what is to be done to its answer."""
-        if self.touch is Touch.PROBE:
-            self.strike = self._plan.decide(Touch.PROBE, "")
+    def done(self) -> PlannedFault | None:
+        """The effects of the fault on the twin's answer."""
+        if self.touch is ExchangeKind.PROBE:
+            self.strike = self._plan.decide(ExchangeKind.PROBE, "")
         return self.strike
 
     def _asked(self) -> None:
-        if self.touch is Touch.PROBE:
-            self.touch = Touch.QUESTION
+        if self.touch is ExchangeKind.PROBE:
+            self.touch = ExchangeKind.QUESTION
 
-    def _touched(self, touch: Touch, reference: str) -> None:
-        if self.touch in (Touch.MONEY, Touch.ENQUIRY):
+    def _touched(self, touch: ExchangeKind, reference: str) -> None:
+        if self.touch in (ExchangeKind.MONEY, ExchangeKind.ENQUIRY):
             return
         self.touch, self.reference = touch, reference
-        if touch is Touch.MONEY:
+        if touch is ExchangeKind.MONEY:
             self._ledger.hear(reference)
         self.strike = self._plan.decide(touch, reference)
         if self.strike is not None and self.strike.fault is BankFault.DROP_BEFORE:
             raise _HangUp
 
 
-def _wish(strike: Strike | None) -> Meddling:
+def _wish(strike: PlannedFault | None) -> BookingFault:
     if strike is None:
-        return Meddling()
+        return BookingFault()
     if strike.fault is BankFault.REFUSE:
-        return Meddling(refuse="refused_by_bank")
+        return BookingFault(refuse="refused_by_bank")
     if strike.fault is BankFault.HIDE:
-        return Meddling(hide_s=strike.seconds)
-    return Meddling(return_s=strike.seconds) if strike.fault is BankFault.LATE_RETURN else Meddling()
+        return BookingFault(hide_s=strike.seconds)
+    return BookingFault(return_s=strike.seconds) if strike.fault is BankFault.LATE_RETURN else BookingFault()
+
+
+def _told(instructions: Sequence[Instruction], refused: int, reason: str) -> ExchangeMoney | None:
+    """The money of these instructions, for the log of exchanges."""
+    if not instructions:
+        return None
+    first = instructions[0]
+    total = Money(sum(one.amount.minor for one in instructions), first.amount.currency)
+    payee = first.creditor_account[-_TAIL_CHARS:] if len(instructions) == 1 else ""
+    own = first.debtor_account[-_TAIL_CHARS:]
+    return ExchangeMoney(len(instructions), str(total), total.currency, own, payee, refused, reason)
+
+
+def _refused(bookings: Sequence[Booking]) -> tuple[int, str]:
+    """How many of these bookings were refused, and why the first of them was."""
+    found = [one.reason for one in bookings if one.booked is Booked.REFUSED]
+    return len(found), found[0] if found else ""
 
 
 class SimBank:
-    """One simulated bank. `tls` None serves plain TCP, as those front ends do that leave TLS to a side-car.
+    """One simulated bank. With `tls` None it serves plain TCP, like front ends that leave TLS to a side-car.
 
     `ports` maps the twin's port names to TCP ports, 0 (also for those not named) for any free one. `reactor`
     may be a bare clock when only `build` is used with in-memory transports.
     """
 
-    def __init__(self, reactor: IReactorTime, twin: Twin, ledger: Ledger, plan: Plan,
-                 tls: IOpenSSLServerConnectionCreator | None = None, ports: Mapping[str, int] = {},
-                 *, seed: str = "0", log: ExchangeLog | None = None) -> None:  # fmt: skip
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        twin: Twin,
+        ledger: Ledger,
+        plan: FaultSource,
+        tls: IOpenSSLServerConnectionCreator | None = None,
+        ports: Mapping[str, int] = {},
+        *,
+        seed: str = "0",
+        log: ExchangeLog | None = None,
+    ) -> None:
         unknown = sorted(set(ports) - set(twin.ports))
         if unknown:
             raise ValueError(f"this bank has no port {', '.join(unknown)}; it has {', '.join(twin.ports)}")
         self.twin = twin
         self.ledger = ledger
-        self.script = Script(otherwise=plan)
-        self.tally = Tally()
+        self.script = FaultScript(otherwise=plan)
+        self.tally = BankCounts()
         self.ports: dict[str, int] = {}
         self.reactor = reactor
-        self.chance = Chance(seed)
+        self.chance = SeededChance(seed)
         self.log = log
         self._tls = tls
         self._wanted = ports
         self._listening: list[IListeningPort] = []
         self._sessions: set[_Session] = set()
-        self._answers: dict[tuple[str, Touch], deque[tuple[str, bytes]]] = {}
+        self._answers: dict[tuple[str, ExchangeKind], deque[tuple[str, bytes]]] = {}
 
     def listen(self, interface: str = "127.0.0.1") -> Mapping[str, int]:
         """Open every port; returns their numbers by name."""
@@ -197,7 +246,7 @@ class SimBank:
         return self.ports
 
     async def stop(self) -> None:
-        """Close ports and connections; answers still delayed are never given."""
+        """Close ports and connections. Answers that are still delayed are never sent."""
         waiting: list[Deferred[object]] = [maybeDeferred(one.stopListening) for one in self._listening]
         self._listening.clear()
         for session in tuple(self._sessions):
@@ -206,11 +255,11 @@ class SimBank:
             await one
 
     def build(self, port: str) -> StreamProtocol:
-        """The server's end of one connection to `port`, without TLS; give it any transport."""
+        """The server's end of one connection to `port`, without TLS, for any transport."""
         return _Session(self, port)
 
     def report(self) -> dict[str, object]:
-        """What happened so far, as plain values."""
+        """The counts and books so far, as plain values."""
         return {
             "ports": dict(self.ports),
             "now": self.ledger.now().isoformat(),
@@ -225,37 +274,73 @@ class SimBank:
     # ---- for its sessions ----------------------------------------------------------------------------------
 
     def joined(self, session: _Session) -> None:
-        """A connection was made."""
+        """Count a new connection."""
         self.tally.connections += 1
         self._sessions.add(session)
 
     def left(self, session: _Session) -> None:
-        """A connection ended."""
+        """Note that a connection ended."""
         self._sessions.discard(session)
 
     def remember(self, port: str, exchange: _Exchange, data: bytes) -> None:
-        """Keep the last two answers of a kind, to give one of them to somebody else some day."""
+        """Keep the last two answers of a kind, so that a fault can give one of them to another request."""
         kept = self._answers.setdefault((port, exchange.touch), deque(maxlen=2))
         kept.append((exchange.reference, data))
 
-    def note(self, port: str, exchange: _Exchange, request: bytes, answer: bytes, fault: BankFault | None,
-             complaint: str = "") -> None:  # fmt: skip
+    def note(
+        self,
+        caller: _Caller,
+        exchange: _Exchange,
+        request: bytes,
+        answer: Answer = _NO_ANSWER,
+        fault: BankFault | None = None,
+    ) -> None:
         """Log one exchange, with the answer as the twin gave it, before any fault spoiled it."""
         if self.log is not None:
-            at_ms = round(self.ledger.now().timestamp() * 1000)
-            self.log.write(Exchanged(at_ms, port, exchange.touch.value, exchange.reference, request, answer,
-                                     "" if fault is None else fault.value, complaint))  # fmt: skip
+            self.log.append(self._logged(caller, exchange, request, answer, fault))
+
+    def note_trouble(self, caller: _Caller, request: bytes, trouble: str, complaint: str) -> None:
+        """Log a request that the bank's side could not read, or a trouble of the connection."""
+        if self.log is not None:
+            logged = self._logged(caller, _Exchange(self.ledger, self.script), request, _NO_ANSWER, None)
+            self.log.append(replace(logged, trouble=trouble, complaint=complaint))
+
+    def _logged(
+        self, caller: _Caller, exchange: _Exchange, request: bytes, answer: Answer, fault: BankFault | None
+    ) -> LoggedExchange:
+        return LoggedExchange(
+            at_ms=round(self.ledger.now().timestamp() * 1000),
+            port=caller.port,
+            touch=exchange.touch.value,
+            reference=exchange.reference,
+            request=request,
+            answer=answer.data,
+            fault="" if fault is None else fault.value,
+            machine_ms=round(self.ledger.machine_now().timestamp() * 1000),
+            connection=caller.number,
+            peer=caller.peer,
+            client=caller.client,
+            operation=answer.operation,
+            code=answer.code,
+            reason=answer.reason,
+            findings=answer.findings,
+            money=exchange.money,
+        )
+
+    def handshake_trouble(self, transport: object, reason: Failure) -> tuple[ConnectionTrouble, str, bytes]:
+        """Why a client's TLS handshake did not come to its end."""
+        return handshake_trouble(transport, self._tls, reason)
 
     def spoiled(
         self, port: str, fault: BankFault, exchange: _Exchange, data: bytes
     ) -> tuple[BankFault, tuple[bytes, ...]]:
-        """What a fault makes of an honest answer, and which fault it really is.
+        """The bytes to send after the fault's effect on an honest answer, and the fault that this really is.
 
         A twin that signs nothing cannot sign wrongly (garbage instead), and without an answer to somebody
         else there is none to give (drop instead).
         """
         where = self.chance.roll(fault.value, exchange.reference, self.tally.faults[fault])
-        if fault is BankFault.WRONG_SIGNATURE and isinstance(self.twin, Spoils):
+        if fault is BankFault.WRONG_SIGNATURE and isinstance(self.twin, SignatureSpoiler):
             return fault, (self.twin.spoil(data, where),)
         if fault in (BankFault.WRONG_SIGNATURE, BankFault.GARBAGE):
             return BankFault.GARBAGE, (self.chance.octets(_NOISE_BYTES, "noise", exchange.reference),)
@@ -275,14 +360,25 @@ class SimBank:
         if self._tls is None:
             return factory
         secured = TLSMemoryBIOFactory(self._tls, False, factory, self.reactor)
-        # The default holds every write back one turn of the reactor to gather small ones; ours are frames.
-        secured.protocol = TLSMemoryBIOProtocol
+        # The default delays every write by one turn of the reactor, to gather small writes; ours are whole frames.
+        secured.protocol = ObservedTlsProtocol
         secured.noisy = False
         return secured
 
 
+@dataclass(slots=True)
+class _Caller:
+    """The client's end of one connection: the port it called, the connection's number, its address and certificate."""
+
+    port: str
+    number: int = 0
+    peer: str = ""
+    client: str = ""
+
+
+@implementer(IHandshakeListener)
 class _Session(StreamProtocol):
-    """One connection: requests are answered one after the other, as a front end does."""
+    """One connection of a client. It answers requests one after the other, as a front end does."""
 
     def __init__(self, bank: SimBank, port: str) -> None:
         self._bank = bank
@@ -292,40 +388,71 @@ class _Session(StreamProtocol):
         self._waiting: deque[bytes] = deque()
         self._delayed: IDelayedCall | None = None
         self._open = False
+        self._is_first = True
+        self._is_tls = False
+        self._has_shaken = False
+        self._caller = _Caller(port)
 
     def connectionMade(self) -> None:
         self._open = True
         self._bank.joined(self)
-        transport = self.transport
+        transport: Any = self.transport
+        self._is_tls = isinstance(transport, ObservedTlsProtocol)
+        address = transport.getPeer()
+        peer = f"{address.host}:{address.port}" if isinstance(address, IPv4Address) else ""
+        self._caller = _Caller(self._port, self._bank.tally.connections, peer)
         if hasattr(transport, "setTcpNoDelay"):
-            cast(ITCPTransport, transport).setTcpNoDelay(True)
+            transport.setTcpNoDelay(True)
+
+    def handshakeCompleted(self) -> None:
+        """Note that TLS is up, and whose certificate the client showed."""
+        self._has_shaken = True
+        self._caller.client = client_of(self.transport)
 
     def dataReceived(self, data: bytes) -> None:
+        is_tls = self._is_first and not self._is_tls and speaks_tls(data)
+        self._is_first = False
+        if is_tls:
+            self._refuse(data, ConnectionTrouble.TLS_AT_PLAIN_PORT, "the first bytes are a TLS handshake")
+            return
         try:
             frames = self._cutter.feed(data)
         except ProtocolError as error:
-            self._bank.note(self._port, _Exchange(self._bank.ledger, self._bank.script), data, b"", None, str(error))
-            self._refuse()
+            self._refuse(data, error.reason, str(error))
             return
         self._waiting.extend(frames)
         if len(self._waiting) > _WAITING_MAX:
-            self._refuse()
+            self._refuse(b"", ConnectionTrouble.TOO_MANY, f"more than {_WAITING_MAX} requests wait on one connection")
         self._work()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._open = False
+        was_open, self._open = self._open, False
         self._bank.left(self)
         if self._delayed is not None:
             self._delayed.cancel()
             self._delayed = None
+        if was_open:
+            self._note_end(reason)
+
+    def _note_end(self, reason: Failure) -> None:
+        """Note what was wrong with a connection that the client ended: no handshake, or half a request."""
+        if self._is_tls and not self._has_shaken:
+            trouble, detail, first = self._bank.handshake_trouble(self.transport, reason)
+            self._bank.note_trouble(self._caller, first, trouble, detail)
+            return
+        try:
+            self._cutter.end()
+        except ProtocolError as error:
+            self._bank.note_trouble(self._caller, b"", ConnectionTrouble.HALF_FRAME, str(error))
 
     def hang_up(self) -> None:
-        """Break the connection off, whatever is under way."""
+        """Abort the connection, whatever is in progress."""
         if self._open:
             self._open = False
             cast(Any, self.transport).abortConnection()
 
-    def _refuse(self) -> None:
+    def _refuse(self, request: bytes, trouble: str, complaint: str) -> None:
+        self._bank.note_trouble(self._caller, request, trouble, complaint)
         self._bank.tally.malformed += 1
         self.hang_up()
 
@@ -340,23 +467,22 @@ class _Session(StreamProtocol):
             answer = bank.twin.answer(self._port, request, exchange, self._state)
         except _HangUp:
             bank.tally.exchanges[exchange.touch] += 1
-            bank.note(self._port, exchange, request, b"", BankFault.DROP_BEFORE)
+            bank.note(self._caller, exchange, request, fault=BankFault.DROP_BEFORE)
             self._commit(BankFault.DROP_BEFORE)
             return
         except ProtocolError as error:
-            bank.note(self._port, exchange, request, b"", None, str(error))
-            self._refuse()
+            self._refuse(request, error.reason, str(error))
             return
         strike = exchange.done()
         bank.tally.exchanges[exchange.touch] += 1
-        bank.note(self._port, exchange, request, answer.data, None if strike is None else strike.fault)
+        bank.note(self._caller, exchange, request, answer, None if strike is None else strike.fault)
         if strike is None:
             bank.remember(self._port, exchange, answer.data)
             self._write(answer)
         else:
             self._misbehave(strike, exchange, answer)
 
-    def _misbehave(self, strike: Strike, exchange: _Exchange, answer: Answer) -> None:
+    def _misbehave(self, strike: PlannedFault, exchange: _Exchange, answer: Answer) -> None:
         fault, writes = self._bank.spoiled(self._port, strike.fault, exchange, answer.data)
         if fault is BankFault.DELAY:
             self._bank.tally.faults[fault] += 1
@@ -365,7 +491,7 @@ class _Session(StreamProtocol):
             self._commit(fault, *writes, close=answer.close or fault not in _STAYS_OPEN)
 
     def _commit(self, fault: BankFault, *writes: bytes, close: bool = True) -> None:
-        """Count the fault, write what it leaves of the answer, and close unless it says otherwise."""
+        """Count the fault, write the rest of the answer, and close unless the fault says otherwise."""
         self._bank.tally.faults[fault] += 1
         for data in writes:
             self._write(Answer(data))

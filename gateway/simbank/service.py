@@ -1,4 +1,4 @@
-"""A simulated bank as a process of its own: all it needs from its configuration, started and stopped."""
+"""Runs a simulated bank as a process of its own: builds it from its configuration, starts and stops it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from twisted.internet.defer import maybeDeferred
 from twisted.internet.interfaces import IListeningPort, IReactorTime, IReactorUNIX
 
 from gateway.bank.tls import server_context
-from gateway.clock import SystemClock
+from gateway.kernel.clock import SystemClock
 from gateway.simbank import control
 from gateway.simbank.config import BadConfig, SimConfig
 from gateway.simbank.exchange_log import ExchangeLog
 from gateway.simbank.faults import FaultPlan
+from gateway.simbank.handshakes import ObservedServerTls
 from gateway.simbank.ledger import Ledger
 from gateway.simbank.server import SimBank
 from protocols.bank import BadOptions
@@ -29,13 +30,13 @@ from protocols.twin import BuildTwin, Twin
 
 @dataclass(frozen=True, slots=True)
 class RunningBank:
-    """A simulated bank that serves. `stop` closes its ports, its control socket and its record."""
+    """A simulated bank that is running. `stop` closes its ports, its control socket and its record."""
 
     bank: SimBank
     control: IListeningPort | None
 
     async def stop(self) -> None:
-        """Stop serving; the record stays."""
+        """Stop serving. The record of executions stays."""
         if self.control is not None:
             await maybeDeferred(self.control.stopListening)
         await self.bank.stop()
@@ -55,7 +56,8 @@ def serve(reactor: IReactorTime, config: SimConfig, now_ms: Callable[[], int] | 
     machine_ms, ahead_ms = now_ms or SystemClock(reactor).now_ms, round(config.clock_ahead_s * 1000)
     ledger = Ledger(machine_ms, config.accounts, config.conduct, file=config.ledger_file, ahead_ms=ahead_ms)
     plan = FaultPlan(config.fault_seed, config.fault_rates, config.delays)
-    tls = None if config.tls is None else server_context(config.tls.cert, config.tls.key, config.tls.client_ca)
+    files = config.tls
+    tls = None if files is None else ObservedServerTls(server_context(files.cert, files.key, files.client_ca))
     try:
         log = None if config.exchange_log is None else ExchangeLog(config.exchange_log)
         bank = SimBank(reactor, twin, ledger, plan, tls, config.ports, seed=config.fault_seed, log=log)
@@ -71,7 +73,7 @@ def serve(reactor: IReactorTime, config: SimConfig, now_ms: Callable[[], int] | 
 
 
 def build_twin(config: SimConfig) -> Twin:
-    """The twin of the named bank, with its keys read from their files."""
+    """The twin of the bank that the configuration names, with its keys read from their files."""
     keys: dict[str, bytes] = {}
     for name, file in config.keys.items():
         try:
@@ -95,7 +97,7 @@ def build_twin(config: SimConfig) -> Twin:
 
 
 def _write_whole(file: Path, content: dict[str, Any]) -> None:
-    """Write and rename, so that whoever waits for the file finds all of it."""
+    """Write the file under another name and rename it, so that a waiting process reads only a whole file."""
     fresh = file.with_suffix(f"{file.suffix}.new")
     fresh.write_text(json.dumps(content), "utf-8")
     fresh.replace(file)

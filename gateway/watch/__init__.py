@@ -1,1 +1,1 @@
-"""What operators see: metrics, health, readiness, and the service manager's watchdog."""
+"""The operators' view: metrics, health, readiness, and the service manager's watchdog."""

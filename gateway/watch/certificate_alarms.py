@@ -1,4 +1,4 @@
-"""The alarms before a certificate ends: once each at 45, 30, 14, 7, 3 and 1 days, over restarts of the daemon too.
+"""Alarms before a certificate expires: once each at 60, 45, 30, 14, 7, 3 and 1 days, also over restarts of the daemon.
 
 A revocation list is new every few days or weeks: of it only the last two count.
 """
@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from gateway import log
-from gateway.meters import Meters
+from gateway.kernel import log
+from gateway.kernel.meters import Meters
 
-DAYS = (45, 30, 14, 7, 3, 1)
+DAYS = (60, 45, 30, 14, 7, 3, 1)
 CRL_DAYS = (3, 1)
 FILE = "certificate-alarms.json"
 _DAY_S = 86_400
@@ -21,7 +21,8 @@ _log = log.get("watch.certificate_alarms")
 
 
 class CertificateAlarms:
-    """See the module. What was told is kept in `state_dir`; without one it is told again after a restart."""
+    """Raises alarms before a certificate expires. Alarms that were raised are kept in `state_dir`; without one they are
+    raised again after a restart."""
 
     def __init__(self, meters: Meters, state_dir: Path | None) -> None:
         self._meters = meters
@@ -32,8 +33,8 @@ class CertificateAlarms:
                 told = json.loads(self._file.read_text("utf-8"))
                 self._told = {str(key): int(days) for key, days in told.items()}
 
-    def look(self, certificates: Mapping[tuple[str, str], float], now_s: float) -> None:
-        """These certificates end at these times, in seconds since 1970."""
+    def tell_ending(self, certificates: Mapping[tuple[str, str], float], now_s: float) -> None:
+        """Raise the alarms that are due. The times are the ends of certificates, in seconds since 1970."""
         before, there = dict(self._told), set()
         for (bank, role), at_s in certificates.items():
             key = f"{bank} {role} {at_s:.0f}"
@@ -43,8 +44,14 @@ class CertificateAlarms:
             if reached and min(reached) < self._told.get(key, DAYS[0] + 1):
                 self._told[key] = min(reached)
                 self._meters.alarms.labels("certificate_ends").inc()
-                _log.error("certificate.ends", bank=bank, role=role, days=max(int(left), 0), threshold=min(reached),
-                           action="bankgw certificates list names the file; see docs/do/certificates.md")  # fmt: skip
+                _log.error(
+                    "certificate.ends",
+                    bank=bank,
+                    role=role,
+                    days=max(int(left), 0),
+                    threshold=min(reached),
+                    action="renew it; bankgw certificates list names the file; see docs/do/certificates.md",
+                )
         self._told = {key: days for key, days in self._told.items() if key in there}
         if self._told != before and self._file is not None:
             fresh = self._file.with_suffix(".new")

@@ -1,26 +1,40 @@
-"""The counts behind the gauges, read from the journal in one go and by index only, however large the tables grow."""
+"""The counts behind the gauges. They are read from the journal at one time and by index only, however large the tables
+grow."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, func, select
 
-from gateway.journal.commit.rows import OutboxState
-from gateway.journal.people.approval_requests import RequestState
-from gateway.journal.sql import schema
+from gateway.approvals.rows.approval_requests import RequestState
+from gateway.kernel.commit.rows import OutboxState
+from gateway.kernel.sql import schema
 from protocols.canon.money import Money
 from protocols.canon.outcome import State
 
+GROUPS: Mapping[str, str] = {
+    State.HELD.value: "held",
+    State.READY.value: "ready",
+    State.SENDING.value: "sent",
+    State.PENDING.value: "sent",
+    State.IN_DOUBT.value: "in_doubt",
+    State.ESCALATED.value: "in_doubt",
+}
+"""The states of open payments, in the groups that companies are shown by."""
 DOUBT = (State.IN_DOUBT.value, State.ESCALATED.value)
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
-    """Numbers by bank, by (lane, work), and of the outbox. `oldest_ms` are None where there is nothing.
+class JournalCounts:
+    """Counts from the journal: by bank, by (lane, work), and of the outbox. `oldest_ms` are None where there is
+    nothing.
 
-    `money` is what is in doubt by bank and currency: how many payments, and their sum."""
+    `money` is what is in doubt by bank and currency: how many payments, and their sum. `companies` are the open
+    payments by company, bank and group of states.
+    """
 
     in_doubt: Mapping[str, tuple[int, int | None]]
     money: Mapping[tuple[str, str], tuple[int, Money]]
@@ -30,16 +44,20 @@ class Counts:
     waiting_oldest_ms: int | None
     parked: int
     approvals_late: int
+    companies: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
 
 
-def count(conn: Connection, now_ms: int) -> Counts:
-    """Look. The lanes are those of the journal, so that a payment of a lane no longer configured still counts."""
+def count(conn: Connection, now_ms: int) -> JournalCounts:
+    """Read the counts. The lanes are those of the journal, so that a payment of a lane no longer configured still
+    counts.
+    """
     p, w, o = schema.payments.c, schema.work.c, schema.outbox.c
     lanes = select(schema.lanes.c.lane)
     doubt = conn.execute(
         select(p.bank, p.currency, func.count(), func.min(p.first_write_ms), func.sum(p.amount_minor))
-        .where(p.lane.in_(lanes), p.state.in_(DOUBT)).group_by(p.bank, p.currency)
-    )  # fmt: skip
+        .where(p.lane.in_(lanes), p.state.in_(DOUBT))
+        .group_by(p.bank, p.currency)
+    )
     in_doubt: dict[str, tuple[int, int | None]] = {}
     money = {}
     for bank, currency, number, oldest_ms, minor in doubt:
@@ -63,4 +81,14 @@ def count(conn: Connection, now_ms: int) -> Counts:
     late = conn.execute(
         select(func.count()).where(a.state == RequestState.OPEN.value, a.escalates_ms <= now_ms)
     ).scalar_one()
-    return Counts(in_doubt, money, {row[0]: row[1] for row in held}, open_work, waiting, oldest_ms, parked, late)
+    by_company: Counter[tuple[str, str, str]] = Counter()
+    grouped = conn.execute(
+        select(p.company, p.bank, p.state, func.count())
+        .where(p.lane.in_(lanes), p.state.in_(tuple(GROUPS)))
+        .group_by(p.company, p.bank, p.state)
+    )
+    for company, bank, state, number in grouped:
+        by_company[company, bank, GROUPS[state]] += number
+    return JournalCounts(
+        in_doubt, money, {row[0]: row[1] for row in held}, open_work, waiting, oldest_ms, parked, late, dict(by_company)
+    )

@@ -9,13 +9,16 @@ from typing import Any
 
 from gateway.bank.lane import Lane
 from gateway.erp.amqp_types import Amqp
-from gateway.journal.cluster.stops import Stop
+from gateway.kernel.cluster.stops import Stop
 
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """`reasons` says what is missing; empty means ready. `codes` are the same reasons as the metric names them.
-    `troubles` are all that is wrong, also what leaves the daemon ready."""
+    """Whether the daemon is ready. `reasons` says what is missing; empty means ready.
+
+    `codes` are the same reasons as the metric names them. `troubles` are all troubles, also those that leave the daemon
+    ready.
+    """
 
     reasons: tuple[str, ...]
     lanes: Mapping[str, str]
@@ -24,24 +27,33 @@ class Readiness:
 
     @property
     def ready(self) -> bool:
-        """Whether commands are taken in and at least one bank can be reached."""
+        """True if commands are taken in and at least one bank can be reached."""
         return not self.reasons
 
-    def words(self) -> dict[str, Any]:
-        """As the page and the control API say it."""
+    def as_json(self) -> dict[str, Any]:
+        """Readiness as JSON, for the page and the control API."""
         status = "ready" if self.ready else "not_ready"
-        return {"status": status, "reasons": list(self.reasons), "lanes": dict(self.lanes),
-                "troubles": [dict(one) for one in self.troubles]}  # fmt: skip
+        return {
+            "status": status,
+            "reasons": list(self.reasons),
+            "lanes": dict(self.lanes),
+            "troubles": [dict(one) for one in self.troubles],
+        }
 
 
 def lane_word(lane: Lane) -> str:
-    """One word, or a word and its reason, for a lane's condition."""
+    """A lane's condition as one word, or as a word with its reason."""
     if lane.halted:
         return f"halted:{lane.halted}"
     if lane.standing_by:
         return "standing_by"
     if lane.paused:
         return f"paused:{','.join(lane.paused)}"
+    if lane.parts.keys_in_trouble():
+        return f"{'ready' if lane.ready else 'down'}:key_gone"
+    if lane.session_pool.ready and not lane.permitted():
+        # The bank answers; nothing is said to it before the journal has renewed the lane's lease.
+        return "waiting:lease"
     if not lane.ready:
         trouble = lane.session_pool.trouble
         return f"down:{trouble}" if trouble else "down"
@@ -57,11 +69,21 @@ def stop_words(stop: Stop) -> str:
 
 
 def readiness(
-    journal_ok: Callable[[], bool], amqp: Amqp, lanes: Mapping[str, Lane], *, stopping: bool, draining: bool = False,
+    journal_ok: Callable[[], bool],
+    amqp: Amqp,
+    lanes: Mapping[str, Lane],
+    *,
+    stopping: bool,
+    draining: bool = False,
     stopped: str = "",
+    not_held: str = "",
+    refusals: Mapping[str, str] | None = None,
 ) -> Readiness:
-    """The journal writes, the broker is consumed, and at least one lane is ready. `stopped` are an emergency stop's
-    words."""
+    """Judges readiness: the journal writes, the broker is consumed and refuses nothing, and at least one lane is ready.
+
+    `stopped` is the text of an emergency stop; `not_held` says why this journal does not hold the virtual host;
+    `refusals` are the broker's words by queue or exchange.
+    """
     reasons = {}
     if stopped:
         reasons["stopped"] = stopped
@@ -72,9 +94,13 @@ def readiness(
     if not journal_ok():
         reasons["journal"] = "the journal has not written lately"
     if not amqp.up:
-        reasons["broker"] = "the broker is not consumed"
+        reasons["broker"] = "the gateway takes no commands from the broker"
     elif amqp.blocked:
         reasons["broker_blocked"] = "the broker takes no messages (memory or disk alarm)"
+    elif not_held:
+        reasons["mark"] = f"nothing is taken in: {not_held}"
+    if amqp.up and refusals:
+        reasons["broker_refuses"] = "the broker refuses " + "; ".join(f"{of}: {why}" for of, why in refusals.items())
     words = {name: lane_word(lane) for name, lane in lanes.items()}
     own = {word.partition(":")[0] for word in words.values()} - {"standing_by"}
     if own and "ready" not in own:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 
 class Notify:
-    """Tells the service manager how the daemon is. Every call is harmless outside systemd."""
+    """Reports the daemon's condition to systemd. Without systemd every call does nothing."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._address = environment.get("NOTIFY_SOCKET", "")
@@ -15,19 +15,19 @@ class Notify:
         self.watchdog_s = int(watchdog_us) / 1_000_000 if watchdog_us.isdigit() else None
 
     def ready(self, status: str) -> None:
-        """Start-up is complete: the journal is open and the broker's objects are declared."""
+        """Report that start-up is complete: the journal is open and the broker's objects are declared."""
         self._send(f"READY=1\nSTATUS={_line(status)}")
 
     def stopping(self) -> None:
-        """The daemon is draining."""
+        """Report that the daemon is stopping in order."""
         self._send("STOPPING=1\nSTATUS=draining")
 
     def status(self, status: str) -> None:
-        """One line for `systemctl status`."""
+        """Report one line of text for `systemctl status`."""
         self._send(f"STATUS={_line(status)}")
 
     def alive(self) -> None:
-        """Feed the watchdog: see `Watch` for when."""
+        """Reset the watchdog's timer. `Watch` decides when."""
         self._send("WATCHDOG=1")
 
     def _send(self, text: str) -> None:
@@ -35,7 +35,7 @@ class Notify:
             return
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
-            # A manager that does not read must not hold up payments: what does not fit its queue is dropped.
+            # A manager that does not read must not delay payments, so a message that does not fit its queue is dropped.
             sender.setblocking(False)
             try:
                 sender.sendto(text.encode(), address)

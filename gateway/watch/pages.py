@@ -13,7 +13,7 @@ from twisted.web.http import Request
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 
-from gateway.journal.sql.executor import Executor
+from gateway.kernel.sql.executor import Executor
 from gateway.watch.health import Readiness
 
 _ROOT = b"""<!doctype html><html lang="en"><title>bankgw</title><h1>bankgw</h1>
@@ -33,11 +33,12 @@ class _Page(Resource):
 
 
 def site(registry: CollectorRegistry, rendering: Executor, ready: Callable[[], Readiness]) -> Site:
-    """The site. Metrics are rendered by `rendering`, so that a scrape never holds up a payment."""
+    """The site of the health and metrics pages. Metrics are rendered by `rendering`, so that a scrape does not delay a
+    payment."""
 
     def metrics(request: Request) -> int:
         reader = _Reader(request)
-        rendering.run(lambda: generate_latest(registry), reader.take)
+        rendering.run(lambda: generate_latest(registry), reader.answer_with)
         return NOT_DONE_YET
 
     def healthz(request: Request) -> bytes:
@@ -45,7 +46,7 @@ def site(registry: CollectorRegistry, rendering: Executor, ready: Callable[[], R
 
     def readyz(request: Request) -> bytes:
         now = ready()
-        return _json(request, 200 if now.ready else 503, now.words())
+        return _json(request, 200 if now.ready else 503, now.as_json())
 
     root = Resource()
     root.putChild(b"", _Page(_html))
@@ -58,7 +59,7 @@ def site(registry: CollectorRegistry, rendering: Executor, ready: Callable[[], R
 
 
 class _Quiet(Site):
-    """A site without an access log: a scrape every few seconds is no event."""
+    """A site without an access log, because a scrape every few seconds is no event worth a line."""
 
     def log(self, request: Request) -> None:
         pass
@@ -77,7 +78,7 @@ def _json(request: Request, status: int, body: object) -> bytes:
 
 
 class _Reader:
-    """Whoever waits for the metrics, unless it goes away first."""
+    """A client that waits for the metrics, unless it disconnects first."""
 
     def __init__(self, request: Request) -> None:
         self._request: Request | None = request
@@ -86,7 +87,7 @@ class _Reader:
     def _gone(self, _reason: Any) -> None:
         self._request = None
 
-    def take(self, page: bytes | Failure) -> None:
+    def answer_with(self, page: bytes | Failure) -> None:
         request = self._request
         if request is None:
             return

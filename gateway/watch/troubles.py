@@ -1,4 +1,4 @@
-"""What is wrong now, each trouble with its cause, its remedy and a page, in the same words in status, log and metric.
+"""The present troubles, each with its cause, its remedy and a page, in the same words in status, log and metric.
 
 `TroubleWatch.look` is called every second: a trouble that is new, or over, is a line of the log.
 """
@@ -9,59 +9,73 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway import log
+from gateway.bank.credential_expiry import CredentialEnds
 from gateway.bank.fault_reasons import remedy as remedy_of
 from gateway.bank.lane import Lane
+from gateway.bank.overdue import overdue_exchanges
 from gateway.bank.push_listener import NotListening
-from gateway.clock import Clock
-from gateway.journal.cluster.lane_pauses import FROM_THE_PAST
-from gateway.meters import TROUBLES, Meters
+from gateway.kernel import log
+from gateway.kernel.clock import Clock
+from gateway.kernel.cluster.lane_pauses import FROM_THE_PAST
+from gateway.kernel.meters import TROUBLES, Meters
+from gateway.kernel.sql.lock_holder import lock_remedy
+from gateway.kernel.sql.sealed import ROW_ALTERED
+from gateway.watch.backups import SeenBackups
 from gateway.watch.condition_metrics import Capacity
 from gateway.watch.health import Readiness
+from gateway.watch.machine_troubles import (
+    backup_troubles,
+    certificate_troubles,
+    credential_troubles,
+    drill_troubles,
+    machine_troubles,
+)
+from gateway.watch.trouble import Trouble
+from protocols.erp.news import instant
 
-RUNBOOKS = {
-    "stopped": "BankgwStopped", "safe_mode": "BankgwDatabaseFromThePast", "journal": "BankgwJournalDown",
-    "broker": "BankgwBrokerDown", "broker_blocked": "BankgwBrokerBlocked", "heartbeat": "BankgwHeartbeatLate",
-    "lane": "BankgwLaneDown", "clock": "BankgwAlarmClockSet", "disk": "BankgwDiskNearlyFull",
-    "permit_log": "BankgwPermitLogLarge", "certificate": "BankgwCertificateEndsSoon",
-    "retention": "BankgwRetentionBehind", "pushes": "BankgwPushesNotHeard", "start_failed": "BankgwStartFailed",
-}  # fmt: skip
-"""The page of each kind."""
-DISK_SHARE = 0.10
-PERMIT_LOG_BYTES = 1024**3
 HEARTBEAT_S = 180.0
-CERTIFICATE_DAYS = 30
-CRL_DAYS = 2
-_DAY_S = 86_400
 _CLOCK = {
-    "clock_set": ("this machine's clock was set by more than a minute while the daemon ran",
-                  "set the clock right and restart the daemon; until then nothing is sent a second time"),
-    "clock_differs": ("this machine's clock is {} s off the bank's",
-                      "set this machine's clock right; until then nothing is sent a second time"),
-}  # fmt: skip
+    "clock_set": (
+        "this machine's clock was set by more than a minute while the daemon ran",
+        "set the clock right and restart the daemon; until then no payment is sent a second time",
+    ),
+    "clock_differs": (
+        "this machine's clock is {} s off the bank's",
+        "set this machine's clock right; until then no payment is sent a second time",
+    ),
+    "host_date": (
+        "the bank's answers state a date {} days off this machine's, more than the settings allow",
+        "compare the date with the bank's; a date that the bank confirms is allowed by host_date_days",
+    ),
+}
+_ROWS = {
+    "persons": ("the person cannot act", "two administrators remove the person, who enrols again"),
+    "delegations": ("it lets nobody act", "one of its two persons ends it: bankgw delegations end"),
+    "approval_policies": ("no payment leaves", "two persons put a policy in force: bankgw policy propose"),
+    "stops": ("it counts as a stop", "two persons end it: bankgw restart-all"),
+    "proposals": ("it cannot be approved", "have it proposed again"),
+    "approval_requests": ("it takes no approval", "have it asked anew"),
+    "approvals": ("the approval does not count", "the person approves again"),
+    "password_factors": ("the password is not taken", "the person sets it up again"),
+    "payees_registered": ("the payee counts as not registered", "look into the audit trail"),
+}
+"""The effect of an altered row, and its remedy, by table of the registers."""
+_TOLD_AGAIN = ("broker", "broker_refuses", "journal", "lane", "key", "settings", "permit_log_unwritable")
+"""The kinds that are logged again when their cause changes."""
 _log = log.get("watch.troubles")
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
-    """One thing that is wrong. `kind` is one of `meters.TROUBLES`; `subject` names the lane, bank or part."""
+class ObservedState:
+    """The observations from which problems are found. `journal` and `broker` are their last messages.
 
-    kind: str
-    subject: str
-    cause: str
-    remedy: str
-
-    def words(self, since: str) -> dict[str, str]:
-        """As status and the pages say it."""
-        return {"trouble": self.kind, "subject": self.subject, "cause": self.cause, "remedy": self.remedy,
-                "since": since, "runbook": RUNBOOKS[self.kind]}  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Observed:
-    """What a look has to go by. `journal` and `broker` are what these last said; `heartbeat_s` is the age of the last
-    message that came back through the broker, `overdue` how many rows are past their retention, `not_listening` why a
-    bank that calls us cannot."""
+    `heartbeat_s` is the age of the last message that came back through the broker, `overdue` the number of rows past
+    their retention. `not_listening` says why a bank that calls us cannot, `not_sealed` is the text about a journal that
+    waits for its first seals only, `altered` the rows of registers that were found altered, `refusals` what the broker
+    refuses, with its words. `backups` is None where backups are not watched. `credentials` is when passwords and
+    UKeys end. `lock_holder` says who holds a lock for which the journal waits, `queues` are the broker's queues that
+    grow, with their messages.
+    """
 
     ready: Readiness
     lanes: Mapping[str, Lane]
@@ -73,33 +87,56 @@ class Observed:
     overdue: int
     now_s: float
     not_listening: Mapping[str, NotListening] = field(default_factory=dict)
+    not_sealed: str = ""
+    altered: Sequence[str] = ()
+    refusals: Mapping[str, str] = field(default_factory=dict)
+    backups: SeenBackups | None = None
+    credentials: CredentialEnds = field(default_factory=dict)
+    lock_holder: str = ""
+    queues: Mapping[str, int] = field(default_factory=dict)
 
 
-def found(seen: Observed) -> Iterator[Trouble]:
-    """Everything that is wrong."""
+def found(seen: ObservedState) -> Iterator[Trouble]:
+    """All problems that the observations show."""
     by_code = dict(zip(seen.ready.codes, seen.ready.reasons, strict=True))
     if "stopped" in by_code:
-        yield Trouble("stopped", "all lanes", by_code["stopped"], "when the reason is over: bankgw restart-all, by two "
-                      "persons")  # fmt: skip
+        yield Trouble(
+            "stopped", "all lanes", by_code["stopped"], "when the reason is over: bankgw restart-all, by two persons"
+        )
     if "journal" in by_code:
-        yield Trouble("journal", "database", f"the database of the journal cannot be written: "
-                      f"{seen.journal or 'no answer'}", _journal_remedy(seen.journal))  # fmt: skip
+        yield Trouble(
+            "journal",
+            "database",
+            f"the database of the journal cannot be written: {_journal_cause(seen)}",
+            lock_remedy(seen.lock_holder) if seen.lock_holder else _journal_remedy(seen.journal),
+        )
     yield from _broker(seen, by_code)
     for name, lane in seen.lanes.items():
-        yield from _lane(name, lane, seen.ready.lanes[name])
+        yield from _lane(name, lane, seen.ready.lanes[name], seen.not_sealed)
+        yield from _hanging(name, lane, lambda waited_s: instant(round((seen.now_s - waited_s) * 1000)))
+    for row in seen.altered:
+        means, remedy = _ROWS.get(row.partition("/")[0], ("nothing is decided on it", "look into the audit trail"))
+        yield Trouble("row_altered", row, f"the row differs from what the gateway wrote last: {means}", remedy)
     yield from _clock(seen)
-    yield from _disk(seen.capacity)
-    for (bank, role), at_s in seen.certificates.items():
-        left = (at_s - seen.now_s) / _DAY_S
-        if left < (CRL_DAYS if role == "crl" else CERTIFICATE_DAYS):
-            cause = f"over since {-left:.0f} days" if left <= 0 else f"ends in {int(left)} days"
-            remedy = "bankgw certificates list; then docs/do/certificates.md"
-            yield Trouble("certificate", f"{bank} {role}", cause, remedy)
+    yield from machine_troubles(seen.capacity)
+    yield from certificate_troubles(seen.certificates, seen.now_s)
+    yield from credential_troubles(seen.credentials, seen.now_s)
     for bank, why in seen.not_listening.items():
         yield Trouble("pushes", bank, why.cause, why.remedy)
     if seen.overdue:
-        yield Trouble("retention", "journal", f"{seen.overdue} rows are past their retention and still there",
-                      "the log says why (retention.failed)")  # fmt: skip
+        yield Trouble(
+            "retention",
+            "journal",
+            f"{seen.overdue} rows are past their retention and still there",
+            "the log says why (retention.failed)",
+        )
+    if seen.backups is not None:
+        yield from backup_troubles(seen.backups, seen.now_s)
+        yield from drill_troubles(seen.backups, seen.now_s)
+
+
+def _journal_cause(seen: ObservedState) -> str:
+    return f"it is locked by {seen.lock_holder}" if seen.lock_holder else seen.journal or "no answer"
 
 
 def _journal_remedy(said: str) -> str:
@@ -110,15 +147,56 @@ def _journal_remedy(said: str) -> str:
     return "start the database, or mend the way to it; the gateway goes on by itself, and ends after ten minutes"
 
 
-def _broker(seen: Observed, by_code: Mapping[str, str]) -> Iterator[Trouble]:
+def _broker(seen: ObservedState, by_code: Mapping[str, str]) -> Iterator[Trouble]:
+    for subject, why in seen.refusals.items():
+        yield Trouble("broker_refuses", subject, why, _refusal_remedy(subject, why))
+    if "broker" in by_code and seen.refusals:
+        return
     if "broker" in by_code and "draining" not in by_code and "stopping" not in by_code:
         yield Trouble("broker", "RabbitMQ", seen.broker or "not connected yet", _broker_remedy(seen.broker))
     elif "broker_blocked" in by_code:
-        yield Trouble("broker_blocked", "RabbitMQ", by_code["broker_blocked"], "free memory or disk on the broker's "
-                      "machine; what was accepted waits in the journal")  # fmt: skip
+        yield Trouble(
+            "broker_blocked",
+            "RabbitMQ",
+            by_code["broker_blocked"],
+            "free memory or disk on the broker's machine; what was accepted waits in the journal",
+        )
+    elif "mark" in by_code:
+        yield Trouble(
+            "mark",
+            "virtual host",
+            by_code["mark"],
+            "look at the node or gateway that the cause names; payments go on to the banks, orders wait in the broker",
+        )
     elif seen.heartbeat_s is not None and seen.heartbeat_s > HEARTBEAT_S:
-        yield Trouble("heartbeat", "RabbitMQ", f"the last heartbeat message came back {seen.heartbeat_s:.0f} s ago",
-                      "look at the broker: it is connected and delivers nothing")  # fmt: skip
+        yield Trouble(
+            "heartbeat",
+            "RabbitMQ",
+            f"the last heartbeat message came back {seen.heartbeat_s:.0f} s ago",
+            "look at the broker: the gateway is connected, but its messages do not come back",
+        )
+    for queue, depth in seen.queues.items():
+        yield Trouble(
+            "broker_queue",
+            queue,
+            f"{depth} messages wait in {queue}, and their number does not fall",
+            "mend what keeps the gateway from taking them (another trouble here, or a drain: bankgw drain --off); if "
+            "nothing does, the ERP sends faster than the journal commits",
+        )
+
+
+def _refusal_remedy(subject: str, said: str) -> str:
+    if subject == "topology" and " — " in said:
+        return "do what stands behind each dash; the gateway waits, tries again, and goes on by itself"
+    if "ACCESS_REFUSED" in said or "403" in said:
+        return (
+            "give the gateway's broker user its rights back (conf/rabbitmq/definitions.json lists them); what waits "
+            "goes out by itself, in order"
+        )
+    return (
+        'an exchange or queue is missing: the gateway declares it by itself where it may; with topology = "verify" '
+        "import conf/rabbitmq/definitions.json"
+    )
 
 
 def _broker_remedy(said: str) -> str:
@@ -127,48 +205,73 @@ def _broker_remedy(said: str) -> str:
     return "start RabbitMQ, or mend the way to it: check broker.host and broker.port; orders wait in the broker"
 
 
-def _lane(name: str, lane: Lane, word: str) -> Iterator[Trouble]:
+def _hanging(name: str, lane: Lane, instant_at: Callable[[float], str]) -> Iterator[Trouble]:
+    """Exchanges that the bank leaves without an answer: one line for a lane, about the oldest."""
+    if lane.standing_by or lane.halted:
+        return
+    late = list(overdue_exchanges(lane.session_pool))
+    if not late:
+        return
+    first = late[0]
+    about = f"{first.purpose} of payment {first.payment}" if first.payment else first.purpose or "a connection"
+    more = f"; {len(late) - 1} more exchanges wait too" if len(late) > 1 else ""
+    yield Trouble(
+        "bank_hangs",
+        name,
+        f"the bank has not answered since {instant_at(first.waited_s)}: {about} (overdue after {first.limit_s:.0f} s)"
+        f"{more}",
+        "ask the bank whether its front end hangs; the gateway gives the exchange up by itself, and asks about the "
+        "payment; never send it again",
+    )
+
+
+def _lane(name: str, lane: Lane, word: str, not_sealed: str) -> Iterator[Trouble]:
     state, _, reason = word.partition(":")
     pool = lane.session_pool
-    if FROM_THE_PAST in lane.paused:
-        yield Trouble("safe_mode", name, "SAFE MODE: the database is older than what this node has sent; nothing is "
-                      "sent", "put the newest database back, or ask the bank about each send (bankgw lanes forgotten); "
-                      "then bankgw leave-safe-mode, by two persons")  # fmt: skip
+    if FROM_THE_PAST in lane.paused and not_sealed:
+        yield Trouble(
+            "safe_mode",
+            name,
+            f"SAFE MODE: the journal is not sealed yet; nothing is sent. {not_sealed}",
+            "compare the numbers, and mend what `bankgw audit verify` names; then bankgw leave-safe-mode, by "
+            "two persons",
+        )
+    elif FROM_THE_PAST in lane.paused:
+        yield Trouble(
+            "safe_mode",
+            name,
+            "SAFE MODE: the database is older than what this node has sent; nothing is sent",
+            "put the newest database back, or ask the bank about each send (bankgw lanes forgotten); "
+            "then bankgw leave-safe-mode, by two persons",
+        )
+    for key, gone in lane.parts.keys_in_trouble().items():
+        yield Trouble("key", f"{name} {key}", f"key gone: {gone.cause}", gone.remedy)
     if state == "halted":
-        yield Trouble("lane", name, f"halted: {reason}", "mend the cause that the log names, then restart the daemon")
-    elif state == "down":
+        remedy = "mend the cause that the log names, then restart the daemon"
+        if reason.startswith(ROW_ALTERED):
+            remedy = "a row was changed past the gateway: see docs/do/runbooks/BankgwAlarmRowAltered.md"
+        yield Trouble("lane", name, f"halted: {reason}", remedy)
+    elif state == "down" and reason != "key_gone":
         cause = pool.trouble_text or reason or "no session yet"
-        remedy = remedy_of(pool.trouble) or "look at bankgw lanes probe"
+        remedy = remedy_of(pool.trouble) or f"find the cause: bankgw lanes probe {name}"
         if pool.quiet_s > 0:
             remedy = "the bank refused the sign-on: check the login's password, then restart the daemon"
         yield Trouble("lane", name, cause, remedy)
 
 
-def _clock(seen: Observed) -> Iterator[Trouble]:
+def _clock(seen: ObservedState) -> Iterator[Trouble]:
     for name, lane in seen.lanes.items():
         doubt = lane.clock_trust.doubt
         if doubt is not None and not lane.standing_by:
             cause, remedy = _CLOCK[doubt]
             yield Trouble("clock", name, cause.format(round((lane.clock_trust.ahead_ms or 0) / 1000)), remedy)
-
-
-def _disk(seen: Capacity | None) -> Iterator[Trouble]:
-    if seen is None:
-        return
-    if seen.free < seen.size * DISK_SHARE:
-        yield Trouble("disk", "state_dir", f"{seen.free / 2**20:.0f} MiB are free on the disk of state_dir, of "
-                      f"{seen.size / 2**20:.0f}", "make room: without it nothing is taken in or sent")  # fmt: skip
-    if seen.permit_log > PERMIT_LOG_BYTES:
-        yield Trouble("permit_log", "permits", f"the permit log takes {seen.permit_log / 2**20:.0f} MiB",
-                      "see whether old segments stay; never delete one by hand")  # fmt: skip
-    failure = seen.start_failure
-    if failure is not None:
-        yield Trouble("start_failed", "second daemon", f"process {failure.pid} could not start at {failure.at}: "
-                      f"{failure.cause}", failure.remedy)  # fmt: skip
+        elif lane.host_date.is_refused and not lane.standing_by:
+            cause, remedy = _CLOCK["host_date"]
+            yield Trouble("clock", name, cause.format(f"{lane.host_date.stated_days or 0:+d}"), remedy)
 
 
 class TroubleWatch:
-    """Remembers since when, tells the log of changes, and keeps the gauge."""
+    """Remembers since when each problem exists, logs changes, and keeps the gauge."""
 
     def __init__(self, meters: Meters, clock: Clock, instant: Callable[[int], str]) -> None:
         self._meters = meters
@@ -176,12 +279,13 @@ class TroubleWatch:
         self._instant = instant
         self._now: dict[tuple[str, str], tuple[Trouble, int]] = {}
 
-    def look(self, troubles: Sequence[Trouble]) -> None:
-        """These are what there is now."""
+    def update(self, troubles: Sequence[Trouble]) -> None:
+        """Replace the present problems by these."""
         there = {(one.kind, one.subject): one for one in troubles}
         for key, one in there.items():
             known = self._now.get(key)
-            if known is None or (known[0].cause != one.cause and one.kind in ("broker", "journal", "lane")):
+            worse = known is not None and known[0].step != one.step
+            if known is None or worse or (known[0].cause != one.cause and one.kind in _TOLD_AGAIN):
                 _log.error("trouble.began", trouble=one.kind, subject=one.subject, error=one.cause, action=one.remedy)
             self._now[key] = (one, self._clock.now_ms() if known is None else known[1])
         for key in [key for key in self._now if key not in there]:
@@ -192,7 +296,8 @@ class TroubleWatch:
         for kind in TROUBLES:
             self._meters.troubles.labels(kind).set(kinds.count(kind))
 
-    def words(self) -> list[dict[str, Any]]:
-        """As status and the pages say them, the longest lasting first within the order of the kinds."""
+    def as_json(self) -> list[dict[str, Any]]:
+        """The problems as JSON, for the status and the pages: in the order of the kinds, within a kind the longest
+        lasting first."""
         rows = sorted(self._now.values(), key=lambda row: (TROUBLES.index(row[0].kind), row[1], row[0].subject))
-        return [one.words(self._instant(since_ms)) for one, since_ms in rows]
+        return [one.as_json(self._instant(since_ms)) for one, since_ms in rows]

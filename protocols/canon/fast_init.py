@@ -1,4 +1,4 @@
-"""`fast_init` for frozen dataclasses of which a payment makes many: the same class, made in a third of the time.
+"""`fast_init`, for frozen dataclasses of which each payment makes many objects: it makes them in a third of the time.
 
 The standard `__init__` of a frozen dataclass sets each field through `object.__setattr__`. This one changes the new
 object into one of an unguarded class with the same slots, sets the fields by plain assignment, and changes it back.
@@ -16,7 +16,7 @@ Kind = TypeVar("Kind")
 
 
 def fast_init(kind: type[Kind]) -> type[Kind]:
-    """The decorator, written above `@dataclass(frozen=True, slots=True)`.
+    """The decorator; it is written above `@dataclass(frozen=True, slots=True)`.
 
     For dataclasses without base class, all of whose fields are given to `__init__` by place or name: TypeError for any
     other. `__post_init__` is called as usual.
@@ -39,7 +39,7 @@ def fast_init(kind: type[Kind]) -> type[Kind]:
     lines.append("self.__class__ = _kind")
     if hasattr(kind, "__post_init__"):
         lines.append("self.__post_init__()")
-    # As the standard library makes it: there is no other way to a function with these parameters.
+    # The standard library does the same: a function with these parameters can only be made from its source text.
     exec(f"def __init__({', '.join(parameters)}):\n " + "\n ".join(lines), names)
     init: Any = names["__init__"]
     init.__qualname__, init.__annotations__ = f"{kind.__qualname__}.__init__", kind.__init__.__annotations__
@@ -50,7 +50,7 @@ def fast_init(kind: type[Kind]) -> type[Kind]:
 def _fields(kind: Any) -> list[Field[Any]]:
     found = list(fields(kind))
     if kind.__dict__.get("__slots__") != tuple(one.name for one in found) or kind.__bases__ != (object,):
-        raise TypeError(f"{kind.__name__} is no plain dataclass with slots")
+        raise TypeError(f"{kind.__name__} is not a plain dataclass with slots")
     if not all(one.init and not one.kw_only for one in found):
-        raise TypeError(f"{kind.__name__} has fields that are not given to __init__ by place")
+        raise TypeError(f"{kind.__name__} has fields that __init__ does not take by position")
     return found

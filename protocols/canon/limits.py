@@ -1,4 +1,4 @@
-"""What a bank can carry, as data: intake checks an order against it and reports every fault at once."""
+"""The limits of what a bank can carry, as data: intake checks an order against them and reports every fault at once."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class FieldLimit:
 
 @dataclass(frozen=True, slots=True)
 class AmountLimit:
-    """Least and most minor units one order may carry on a rail; None is no limit."""
+    """The least and the largest amount of one order on a rail, in minor units; None means no limit."""
 
     min_minor: int = 1
     max_minor: int | None = None
@@ -41,7 +41,7 @@ class AmountLimit:
 
 @dataclass(frozen=True, slots=True)
 class Hours:
-    """When a bank takes money orders, in its own zone. `opens == closes` means round the clock.
+    """The hours in which a bank takes money orders, in its own zone. `opens == closes` means round the clock.
 
     `cut_off` is the last moment an order still gets today's bank date. Most banks may be asked about payments at any
     hour; one with `asked_outside` False only while it takes orders. A bank that is not open on all `weekdays` follows
@@ -68,9 +68,14 @@ MONEY, QUESTION = "money", "question"
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Requests the bank tolerates of one user: a token bucket over all of them, and the least delay before the first
-    enquiry. An order, a question and a page of entries are one request each; where the bank needs several exchanges
-    for one (a signature, a list before a file), they count as one, and a bank that counts them itself gets less.
+    """The number of requests that the bank tolerates from one user, and the least delay before the first enquiry.
+
+    The number is a token bucket over all requests. An order, a question and a page of entries are one request each.
+    Where the bank needs several exchanges for one (a signature, a list before a file), they count as one; a bank that
+    counts them itself gets less.
+
+    An order, a question and a page of entries are one request each. Where the bank needs several exchanges for one (a
+    signature, a list before a file), they count as one; a bank that counts them itself gets less.
 
     `apart_s`: seconds from the beginning of one request to that of the next of its sort. Sorts are `MONEY`, a question
     by its name (`fate`, `balance`, `lines`, `returns`, `receipt`, `directory`), and `QUESTION`, one allowance for all
@@ -85,7 +90,7 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class ReferenceForm:
-    """How our payment reference must look at this bank: its alphabet and its exact length in characters."""
+    """The form of our payment reference at this bank: its alphabet and its exact length in characters."""
 
     length: int = 20
     alphabet: str = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -94,7 +99,7 @@ class ReferenceForm:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """All of a bank's limits that intake can check before it says yes. `channels` are the rails it has.
+    """All of a bank's limits that intake checks before it accepts an order. `channels` are the rails that the bank has.
 
     `terms` are the names of what its rail carries of `canon.terms.Terms`.
     """

@@ -1,4 +1,4 @@
-"""Orders: they move money, so they are never repeated like questions."""
+"""Orders: instructions that move money. Unlike questions, they are never simply asked again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from protocols.canon.terms import NO_DEBIT_TERMS, NO_TERMS, DebitTerms, Terms
 
 
 class Kind(StrEnum):
-    """What sort of order it is; the journal stores it, a bank declares which it can carry."""
+    """The kind of an order. The journal stores it; a bank declares which kinds it can carry."""
 
     PAYMENT = "payment"
     TRANSFER = "transfer"
@@ -24,7 +24,7 @@ class Kind(StrEnum):
 
 
 class Urgency(StrEnum):
-    """How fast the ERP wants it; the bank adapter picks the rail."""
+    """How fast the ERP wants the payment; the bank adapter picks the rail."""
 
     NORMAL = "normal"
     URGENT = "urgent"
@@ -73,7 +73,7 @@ class PayrollItemDetail:
 
 @dataclass(frozen=True, slots=True)
 class CollectionDetail:
-    """A collection (代扣): `debtor` is the other party who agreed to pay, `creditor` is our own account."""
+    """A collection (代收): `debtor` is the other party who agreed to pay, `creditor` is our own account."""
 
     agreement: str
     batch_id: str | None = None
@@ -99,8 +99,9 @@ class Order(Generic[D]):
 
     `id` is the ERP's, at most 64 characters, unique per sender for ever. `valid_until` and `not_before` carry a
     zone: after the first no byte is sent any more, before the second none is sent yet. `maker` is the person who made
-    it, by the name under which that person is enrolled here; None if the ERP does not say. `funded_by` is a cash pool
-    whose header brings what the debtor's account lacks (联动支付).
+    it, by the name under which that person is enrolled here; None if the ERP does not say. `maker_signature` is that
+    person's signature over the order, or over its batch, in Base64; it is no part of what is signed. `funded_by` is a
+    cash pool whose header brings what the debtor's account lacks (联动支付).
     """
 
     id: str
@@ -117,6 +118,7 @@ class Order(Generic[D]):
     terms: Terms = NO_TERMS
     maker: str | None = None
     funded_by: str | None = None
+    maker_signature: str | None = None
 
     @property
     def kind(self) -> Kind:
@@ -125,12 +127,12 @@ class Order(Generic[D]):
 
     @property
     def ours(self) -> Party:
-        """The side that is our own account: who pays, except in a collection."""
+        """The side of the order that is our own account: the payer, except in a collection."""
         return self.creditor if self.kind is Kind.COLLECTION else self.debtor
 
     @property
     def theirs(self) -> Party:
-        """The other side."""
+        """The side of the order that is not `ours`."""
         return self.debtor if self.kind is Kind.COLLECTION else self.creditor
 
 
@@ -164,5 +166,5 @@ class Bundle:
 
     @property
     def sum_minor(self) -> int:
-        """The items' amounts together, in minor units of their one currency."""
+        """The sum of the items' amounts, in minor units of their one currency."""
         return sum(item.order.amount.minor for item in self.items)

@@ -12,7 +12,7 @@ from protocols.canon.money import Money
 
 
 class State(StrEnum):
-    """Where a payment is. The journal stores the value; the ERP reads it in every reply and event."""
+    """The state of a payment. The journal stores the value; the ERP reads it in every reply and event."""
 
     ACCEPTED = "accepted"
     HELD = "held"
@@ -31,7 +31,7 @@ class State(StrEnum):
 
 
 class Certainty(StrEnum):
-    """What is known about the money in this state."""
+    """How certain it is in this state whether the money moved."""
 
     NOT_MOVED = "not_moved"
     UNKNOWN = "unknown"
@@ -60,69 +60,153 @@ class StateFacts:
 
 STATE_TABLE: Mapping[State, StateFacts] = {
     State.ACCEPTED: StateFacts(
-        "payment.accepted", "ACTC", False, Certainty.NOT_MOVED,
-        "durably ours; the bank will be asked exactly once", "已可靠接收;银行只会被请求一次",
-        "nothing", "无需操作"),
+        "payment.accepted",
+        "ACTC",
+        False,
+        Certainty.NOT_MOVED,
+        "stored durably in the gateway; the bank will be asked exactly once",
+        "已可靠接收；银行只会被请求一次",
+        "nothing",
+        "无需操作",
+    ),
     State.HELD: StateFacts(
-        "payment.held", "PDNG", False, Certainty.NOT_MOVED,
-        "waits for a person: an approval, a confirmation or a withdrawal", "等待人工:审批、确认或撤回",
+        "payment.held",
+        "PDNG",
+        False,
+        Certainty.NOT_MOVED,
+        "waits for a person: an approval, a confirmation or a withdrawal",
+        "等待人工：审批、确认或撤回",
         "someone must approve, or confirm a suspected duplicate; `cannot_be_prepared`: withdraw it",
-        "需要审批,或确认疑似重复;`cannot_be_prepared`:撤回"),
+        "需要审批，或确认疑似重复；`cannot_be_prepared`：撤回",
+    ),
     State.READY: StateFacts(
-        None, "ACSP", False, Certainty.NOT_MOVED,
-        "may be sent; its bank reference is fixed", "可以发送;银行参考号已确定",
-        "nothing", "无需操作"),
+        None,
+        "ACSP",
+        False,
+        Certainty.NOT_MOVED,
+        "may be sent; its bank reference is fixed",
+        "可以发送；银行参考号已确定",
+        "nothing",
+        "无需操作",
+    ),
     State.SENDING: StateFacts(
-        "payment.sent", "ACSP", False, Certainty.UNKNOWN,
-        "may have reached the bank from this moment on", "从此刻起可能已到达银行",
-        "nothing", "无需操作", optional=True),
+        "payment.sent",
+        "ACSP",
+        False,
+        Certainty.UNKNOWN,
+        "may have reached the bank from this moment on",
+        "从此刻起可能已到达银行",
+        "nothing",
+        "无需操作",
+        optional=True,
+    ),
     State.PENDING: StateFacts(
-        "payment.processing", "ACSP", False, Certainty.UNKNOWN,
-        "the bank has it and has not decided", "银行已受理,尚未给出结果",
-        "wait", "等待"),
+        "payment.processing",
+        "ACSP",
+        False,
+        Certainty.UNKNOWN,
+        "the bank has it and has not decided",
+        "银行已受理，尚未给出结果",
+        "wait",
+        "等待",
+    ),
     State.IN_DOUBT: StateFacts(
-        "payment.in_doubt", "PDNG", False, Certainty.UNKNOWN,
-        "nobody knows yet; the bank is being asked", "结果未知;正在向银行查询",
-        "never resend; the next event tells", "切勿重发;等待后续事件"),
+        "payment.in_doubt",
+        "PDNG",
+        False,
+        Certainty.UNKNOWN,
+        "nobody knows yet; the bank is being asked",
+        "结果未知；正在向银行查询",
+        "never resend; the next event tells",
+        "切勿重发；等待后续事件",
+    ),
     State.ESCALATED: StateFacts(
-        "payment.escalated", "PDNG", False, Certainty.UNKNOWN,
-        "in doubt past its deadline; people are on it", "超过期限仍未知;已转人工处理",
-        "never resend; people are on it", "切勿重发;人工处理中"),
+        "payment.escalated",
+        "PDNG",
+        False,
+        Certainty.UNKNOWN,
+        "in doubt past its deadline; people are on it",
+        "超过期限仍未知；已转人工处理",
+        "never resend; people are on it",
+        "切勿重发；人工处理中",
+    ),
     State.SETTLED: StateFacts(
-        "payment.settled", "ACSC", True, Certainty.MOVED,
-        "the bank says it is done", "银行确认成功",
-        "book it; it may still be returned", "入账;日后仍可能退票"),
+        "payment.settled",
+        "ACSC",
+        True,
+        Certainty.MOVED,
+        "the bank says it is done",
+        "银行确认成功",
+        "book it; it may still be returned",
+        "入账；日后仍可能退汇",
+    ),
     State.FAILED: StateFacts(
-        "payment.failed", "RJCT", True, Certainty.NOT_MOVED,
-        "the bank said no", "银行明确拒绝",
-        "correct it and send with a new id", "更正后用新编号重新提交"),
+        "payment.failed",
+        "RJCT",
+        True,
+        Certainty.NOT_MOVED,
+        "the bank said no",
+        "银行明确拒绝",
+        "correct it and send with a new id",
+        "更正后用新编号重新提交",
+    ),
     State.REJECTED: StateFacts(
-        "payment.rejected", "RJCT", True, Certainty.NOT_MOVED,
-        "the gateway said no before anything was sent", "网关在发送之前拒绝",
-        "correct it; `resend` says with which id", "更正;`resend` 说明应使用哪个编号"),
+        "payment.rejected",
+        "RJCT",
+        True,
+        Certainty.NOT_MOVED,
+        "the gateway said no before anything was sent",
+        "网关在发送之前拒绝",
+        "correct it; `resend` says with which id",
+        "更正；`resend` 说明应使用哪个编号",
+    ),
     State.CANCELLED: StateFacts(
-        "payment.cancelled", "CANC", True, Certainty.NOT_MOVED,
-        "withdrawn before sending", "发送前已撤销",
-        "nothing", "无需操作"),
+        "payment.cancelled",
+        "CANC",
+        True,
+        Certainty.NOT_MOVED,
+        "withdrawn before sending",
+        "发送前已撤销",
+        "nothing",
+        "无需操作",
+    ),
     State.EXPIRED: StateFacts(
-        "payment.expired", "RJCT", True, Certainty.NOT_MOVED,
-        "its time ran out before sending", "发送前已过期",
-        "send with a new id if it is still wanted", "如仍需要,用新编号提交"),
+        "payment.expired",
+        "RJCT",
+        True,
+        Certainty.NOT_MOVED,
+        "its time ran out before sending",
+        "发送前已过期",
+        "send with a new id if it is still wanted",
+        "如仍需要，用新编号提交",
+    ),
     State.RETURNED: StateFacts(
-        "payment.returned", "RJCT", True, Certainty.MOVED_BACK,
-        "came back after it was settled (退票)", "成功后被退回(退票)",
-        "un-book it", "冲回入账"),
+        "payment.returned",
+        "RJCT",
+        True,
+        Certainty.MOVED_BACK,
+        "came back after it was settled (退汇)",
+        "成功后被退回（退汇）",
+        "un-book it",
+        "冲回入账",
+    ),
     State.REVERSED: StateFacts(
-        "payment.reversed", "RJCT", True, Certainty.MOVED_BACK,
-        "the bank reversed its booking (冲账)", "银行冲账",
-        "un-book it", "冲回入账"),
-}  # fmt: skip
+        "payment.reversed",
+        "RJCT",
+        True,
+        Certainty.MOVED_BACK,
+        "the bank reversed its booking (冲正)",
+        "银行冲正",
+        "un-book it",
+        "冲回入账",
+    ),
+}
 
 CORRECTION_EVENT = "payment.correction"
 
 
 class Fate(StrEnum):
-    """What a bank reports about one payment, by its code table. Whatever is not clear is UNKNOWN."""
+    """A bank's report about one payment, by its code table. UNKNOWN if the report is not clear."""
 
     SETTLED = "settled"
     FAILED = "failed"
@@ -137,7 +221,7 @@ class Fate(StrEnum):
 @fast_init
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a bank's answer says about a payment.
+    """The meaning of a bank's answer for one payment.
 
     `code` and `text` are the bank's own, `bank_serial` its own key for the payment, `listed` is False when the code
     is in no table (the fate is then UNKNOWN and a metric counts it). `findings` are what is odd about

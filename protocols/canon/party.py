@@ -1,4 +1,4 @@
-"""Who pays and who is paid. Account numbers and names are masked wherever they are printed."""
+"""The parties of an order: payer and payee. Account numbers and names are masked wherever they are printed."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ _IBAN: Final = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}\Z", re.ASCII)
 
 
 def mask(number: str) -> str:
-    """At most the first six and the last four characters; short numbers keep only the last two."""
+    """The account number with at most its first six and last four characters shown; of a short number only the last
+    two."""
     if len(number) >= 14:
         return f"{number[:6]}{'*' * (len(number) - 10)}{number[-4:]}"
     return "*" * max(len(number) - 2, 0) + number[-2:]
 
 
 def is_iban(number: str) -> bool:
-    """Whether it has the form and the check digits of an IBAN (ISO 13616)."""
+    """True if the text has the form and the check digits of an IBAN (ISO 13616)."""
     if not _IBAN.match(number):
         return False
     turned = number[4:] + number[:4]
@@ -29,7 +30,7 @@ def is_iban(number: str) -> bool:
 
 
 def is_broken_iban(number: str) -> bool:
-    """Whether it has the form of an IBAN, and other check digits than it should have."""
+    """True if the text has the form of an IBAN but wrong check digits."""
     return _IBAN.match(number) is not None and not is_iban(number)
 
 
@@ -70,7 +71,7 @@ class PartyKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A structured address; `lines` is what could not be structured. `country` is ISO 3166, two letters."""
+    """A structured address; `lines` are the parts that could not be structured. `country` is ISO 3166, two letters."""
 
     country: str = ""
     town: str = ""
@@ -81,13 +82,13 @@ class Address:
 
 
 def address_fields(where: Address) -> dict[str, Any]:
-    """The address as JSON without what is unset."""
+    """The fields of the address as JSON, without unset ones."""
     told = {one.name: getattr(where, one.name) for one in fields(where)}
     return {name: list(value) if name == "lines" else value for name, value in told.items() if value}
 
 
 def address_from(said: Mapping[str, Any]) -> Address:
-    """The address that `address_fields` wrote."""
+    """The address from the JSON that `address_fields` wrote."""
     return Address(**{**said, "lines": tuple(said.get("lines", ()))})
 
 

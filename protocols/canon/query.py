@@ -1,4 +1,4 @@
-"""Questions: they move nothing and may be asked again at will."""
+"""Questions to a bank: they move no money and may be asked again at any time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from protocols.canon.party import AccountNumber, Name
 
 @dataclass(frozen=True, slots=True)
 class BalanceQuestion:
-    """What an own account holds: now, or at the end of `on` (a past bank day)."""
+    """Asks for the balance of an own account: now, or at the end of `on` (a past bank day)."""
 
     account: AccountNumber
     currency: str = "CNY"
@@ -34,7 +34,9 @@ class LinesQuestion:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What was journalled before a payment's first byte left: the keys of every later enquiry about it."""
+    """The values of a payment that were journalled before its first byte left: the keys of every later enquiry about
+    it.
+    """
 
     reference: str
     bank_date: date
@@ -48,14 +50,14 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class FateQuestion:
-    """What became of a payment? Asked by our reference over bank dates [bank_date-1, bank_date+1]."""
+    """Asks for the outcome of a payment, by our reference over bank dates [bank_date-1, bank_date+1]."""
 
     sent: Sent
 
 
 @dataclass(frozen=True, slots=True)
 class ReturnsQuestion:
-    """Which payments of this account came back (退票) between two bank dates? One page, as LinesQuestion."""
+    """Asks which payments of this account came back (退汇) between two bank dates. One page, as in LinesQuestion."""
 
     account: AccountNumber
     first: date
@@ -65,7 +67,9 @@ class ReturnsQuestion:
 
 @dataclass(frozen=True, slots=True)
 class SentBundle:
-    """What was journalled before a bundle's first byte left. `reference` is the whole message's key at the bank."""
+    """The values of a bundle that were journalled before its first byte left. `reference` is the message's key at the
+    bank.
+    """
 
     reference: str
     bank_date: date
@@ -77,14 +81,14 @@ class SentBundle:
 
 @dataclass(frozen=True, slots=True)
 class BundleFateQuestion:
-    """What became of each item of a bundle?"""
+    """Asks for the outcome of each item of a bundle."""
 
     sent: SentBundle
 
 
 @dataclass(frozen=True, slots=True)
 class ReceiptQuestion:
-    """The electronic receipt (电子回单) of one entry.
+    """Asks for the electronic receipt (电子回单) of one entry.
 
     The entry is named by `bank_line_id` (see Line) and `bank_date`, and by our payment's `reference` and the bank's
     own `bank_serial` where known. `bundle` is the reference of the message that the payment went in with others;
@@ -105,7 +109,7 @@ class ReceiptQuestion:
 
 @dataclass(frozen=True, slots=True)
 class DirectoryQuestion:
-    """Which branches (联行号) does the bank know by this name, or under this 12-digit number? One page."""
+    """Asks which branches (联行号) the bank knows by this name, or under this 12-digit number. One page."""
 
     name: str = ""
     cnaps: str | None = None
@@ -113,6 +117,11 @@ class DirectoryQuestion:
 
 
 Question = (
-    BalanceQuestion | LinesQuestion | FateQuestion | ReturnsQuestion | BundleFateQuestion | ReceiptQuestion
+    BalanceQuestion
+    | LinesQuestion
+    | FateQuestion
+    | ReturnsQuestion
+    | BundleFateQuestion
+    | ReceiptQuestion
     | DirectoryQuestion
-)  # fmt: skip
+)

@@ -1,4 +1,4 @@
-"""`replace` for frozen values that are copied many times a payment: as `dataclasses.replace`, a sixth of its time.
+"""`replace` for frozen values, as `dataclasses.replace` but six times as fast, because each payment copies many.
 
 The standard one asks each field for its value by name and sets it through the guard that makes the class frozen. This
 one fills an object of an unguarded class with the same slots, and makes it one of the frozen class in the end.
@@ -36,10 +36,11 @@ _WAYS: dict[type, tuple[Any, Any]] = {}
 
 
 def _way(kind: type) -> tuple[Any, Any]:
-    """What reads all fields of such an object, and the class of what may still be changed."""
+    """The function that reads all fields of such an object, and the object's class with fields that can still be
+    set."""
     names = [field.name for field in fields(kind) if field.init]
     if kind.__dict__.get("__slots__") != tuple(names) or len(names) < 2 or kind.__bases__ != (object,):
-        raise TypeError(f"{kind.__name__} is no plain dataclass with slots; use dataclasses.replace")
+        raise TypeError(f"{kind.__name__} is not a plain dataclass with slots; use dataclasses.replace")
     if hasattr(kind, "__post_init__"):
         raise TypeError(f"{kind.__name__} checks its fields when it is made; use dataclasses.replace")
     way = _WAYS[kind] = attrgetter(*names), make_dataclass(kind.__name__, names, slots=True)

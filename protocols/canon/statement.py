@@ -1,4 +1,4 @@
-"""What an account holds and what moved on it, as a bank reports it."""
+"""Balances, entries, returns and receipts of an account, as a bank reports them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from protocols.canon.party import AccountNumber, Name
 
 
 class Direction(StrEnum):
-    """Seen from the account's holder: money in is credit, money out is debit."""
+    """The direction of an entry for the account's holder: money in is credit, money out is debit."""
 
     CREDIT = "credit"
     DEBIT = "debit"
@@ -19,7 +19,10 @@ class Direction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """Amounts the bank stated. A bank that does not state one leaves it None; nothing is computed."""
+    """Amounts the bank stated. A bank that does not state one leaves it None; nothing is computed.
+
+    `host_date` is the date of the bank's host, where the answer states it.
+    """
 
     account: AccountNumber
     book: Money | None
@@ -27,14 +30,16 @@ class Balance:
     frozen: Money | None = None
     previous_day: Money | None = None
     as_of: datetime | None = None
+    host_date: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One entry. `bank_line_id` is the bank's own key; two real entries may be alike in everything else.
+    """One entry of an account. `bank_line_id` is the bank's own key; two real entries may be equal in everything else.
 
     `occurrence` counts entries that the bank gives the same key (a fee row shares its payment's): 0, 1, 2 …
-    `reference` is our payment reference where the bank returns it.
+    `reference` is our payment reference where the bank returns it. `reversal`: the bank marks the entry as one that
+    takes another back (冲正); it is never the booking of a payment.
     """
 
     account: AccountNumber
@@ -52,6 +57,7 @@ class Line:
     reference: str | None = None
     occurrence: int = 0
     fee: bool = False
+    reversal: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +66,8 @@ class Page:
 
     `total_lines` is the bank's own count over the whole walk where it states one. `findings` are sentences about what
     is odd in it and yet was read (a sum that does not fit, a statement missing before it), for people only. `unread`:
-    so many of its rows could not be read and are left out; its day is not closed.
+    so many of its rows could not be read and are left out; its day is not closed. `host_date`: as in Balance; a list of
+    today states it by its entries.
     """
 
     lines: tuple[Line, ...]
@@ -70,11 +77,12 @@ class Page:
     closing: Money | None = None
     findings: tuple[str, ...] = ()
     unread: int = 0
+    host_date: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Return:
-    """A payment that came back after it was settled (退票), as the bank reports it.
+    """A payment that came back after it was settled (退汇), as the bank reports it.
 
     `reference` may be that of a message of many orders, where the bank does not say which of them came back.
     """
@@ -106,7 +114,7 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class ReceiptLater:
-    """The bank makes the receipt and wants to be asked again: with `ticket`, in `after_s` seconds at the earliest."""
+    """The bank is still making the receipt: ask again with `ticket`, in `after_s` seconds at the earliest."""
 
     ticket: str
     after_s: float
@@ -124,7 +132,7 @@ class Branch:
 
 @dataclass(frozen=True, slots=True)
 class DirectoryPage:
-    """One page of branches; `cursor` as in Page."""
+    """One page of branches; `cursor` has the meaning that it has in Page."""
 
     branches: tuple[Branch, ...]
     cursor: str | None = None

@@ -1,4 +1,4 @@
-"""What an order may say beyond parties, amount and text, where its bank's rail carries it (ISO 20022).
+"""The optional terms of an order beyond parties, amount and text, where its bank's rail carries them (ISO 20022).
 
 `*_fields` write a value as plain JSON without what is unset, `*_from` read it again: the fingerprint's form and the
 journal's both use them, so that a later field changes neither for orders that do not have it.
@@ -16,7 +16,7 @@ from protocols.canon.party import Name
 
 @dataclass(frozen=True, slots=True)
 class Remittance:
-    """What a part of a payment is for: a creditor's reference (RF, QRR, national), an invoice, or both.
+    """A reference of a part of a payment: a creditor's reference (RF, QRR, national), an invoice, or both.
 
     `amount` is the part, where the payer says so; `credit_note` marks a document that lessens what is paid.
     """
@@ -29,7 +29,7 @@ class Remittance:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What is empty is left to the bank.
+    """The optional terms of an order. An empty field is left to the bank.
 
     `end_to_end_id` is the payer's own id and travels to the payee. `purpose_code` and `charge_bearer` are ISO's (SALA,
     SUPP …; SLEV, SHAR, DEBT, CRED). The ultimate parties are those on whose behalf it is paid or received.
@@ -45,7 +45,7 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class DebitTerms:
-    """What a direct debit is collected under, beside the mandate's id. `signed_on` is a day as ISO 8601 writes it.
+    """The terms of a direct debit, beside the mandate's id. `signed_on` is a day as ISO 8601 writes it.
 
     `sequence` is FRST, RCUR, OOFF or FNAL, `instrument` CORE or B2B, `scheme_id` the creditor's number in the scheme.
     """
@@ -66,37 +66,47 @@ def terms_fields(terms: Terms) -> dict[str, Any]:
         return {}
     names = (("ultimate_debtor", terms.ultimate_debtor), ("ultimate_creditor", terms.ultimate_creditor))
     return _told(
-        end_to_end_id=terms.end_to_end_id, purpose_code=terms.purpose_code, charge_bearer=terms.charge_bearer,
+        end_to_end_id=terms.end_to_end_id,
+        purpose_code=terms.purpose_code,
+        charge_bearer=terms.charge_bearer,
         remittances=[_remittance_fields(one) for one in terms.remittances],
         **{name: party.clear for name, party in names if party is not None},
-    )  # fmt: skip
+    )
 
 
 def terms_from(said: Mapping[str, Any]) -> Terms:
-    """The terms that `terms_fields` wrote."""
+    """The terms from the JSON that `terms_fields` wrote."""
     payer, payee = said.get("ultimate_debtor"), said.get("ultimate_creditor")
     return Terms(
-        said.get("end_to_end_id", ""), said.get("purpose_code", ""), said.get("charge_bearer", ""),
+        said.get("end_to_end_id", ""),
+        said.get("purpose_code", ""),
+        said.get("charge_bearer", ""),
         tuple(_remittance_from(one) for one in said.get("remittances", ())),
-        None if payer is None else Name(payer), None if payee is None else Name(payee),
-    )  # fmt: skip
+        None if payer is None else Name(payer),
+        None if payee is None else Name(payee),
+    )
 
 
 def debit_fields(terms: DebitTerms) -> dict[str, Any]:
-    """What a direct debit is collected under, as JSON; {} if nothing is said."""
-    return _told(signed_on=terms.signed_on, sequence=terms.sequence, instrument=terms.instrument,
-                 scheme_id=terms.scheme_id)  # fmt: skip
+    """The terms of a direct debit as JSON; {} if none are set."""
+    return _told(
+        signed_on=terms.signed_on, sequence=terms.sequence, instrument=terms.instrument, scheme_id=terms.scheme_id
+    )
 
 
 def debit_from(said: Mapping[str, Any]) -> DebitTerms:
-    """What `debit_fields` wrote."""
+    """The terms from the JSON that `debit_fields` wrote."""
     return DebitTerms(**said)
 
 
 def _remittance_fields(one: Remittance) -> dict[str, Any]:
     amount = one.amount
-    return _told(reference=one.reference, invoice=one.invoice, credit_note=one.credit_note,
-                 **({} if amount is None else {"minor": str(amount.minor), "currency": amount.currency}))  # fmt: skip
+    return _told(
+        reference=one.reference,
+        invoice=one.invoice,
+        credit_note=one.credit_note,
+        **({} if amount is None else {"minor": str(amount.minor), "currency": amount.currency}),
+    )
 
 
 def _remittance_from(said: Mapping[str, Any]) -> Remittance:

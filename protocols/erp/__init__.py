@@ -1,1 +1,1 @@
-"""The ERP's language: commands read from JSON or XML into canon words, replies and events written."""
+"""The ERP's language: reads commands from JSON or XML into canon's types, and writes replies and events."""

@@ -1,6 +1,6 @@
-"""The bodies of what is told about accounts: balances, entries, statements, receipts.
+"""The bodies of replies and events about accounts: balances, entries, statements, receipts.
 
-Each function returns the fields in the contract's order; `replies.write` turns them into JSON or XML.
+Each function returns the fields in the contract's order; `replies.reply_body` turns them into JSON or XML.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class BalanceAnswer:
 def balance_result(
     answers: Sequence[BalanceAnswer], errors: Sequence[tuple[AccountNumber, Refusal]] = ()
 ) -> dict[str, Any]:
-    """The balances that could be had, and why the others could not."""
+    """The reply with the balances that were read, and the reason for each account without one."""
     return {
         "event": BALANCE_RESULT,
         "balances": [_balance(answer) for answer in answers],
@@ -95,7 +95,7 @@ def transactions_page(
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """How many entries a list has and what they sum up to, in minor units."""
+    """The number of entries of a list, and their sums in minor units."""
 
     credit_count: int = 0
     credit_minor: int = 0
@@ -104,7 +104,7 @@ class Totals:
 
     @staticmethod
     def of(lines: Iterable[Line]) -> Totals:
-        """Those of these entries."""
+        """The totals of these entries."""
         count, minor = Counter[Direction](), Counter[Direction]()
         for line in lines:
             count[line.direction] += 1
@@ -113,12 +113,16 @@ class Totals:
         return Totals(count[credit], minor[credit], count[debit], minor[debit])
 
     def __add__(self, other: Totals) -> Totals:
-        return Totals(self.credit_count + other.credit_count, self.credit_minor + other.credit_minor,
-                      self.debit_count + other.debit_count, self.debit_minor + other.debit_minor)  # fmt: skip
+        return Totals(
+            self.credit_count + other.credit_count,
+            self.credit_minor + other.credit_minor,
+            self.debit_count + other.debit_count,
+            self.debit_minor + other.debit_minor,
+        )
 
     @property
     def count(self) -> int:
-        """How many entries."""
+        """The number of entries."""
         return self.credit_count + self.debit_count
 
 
@@ -139,22 +143,23 @@ class Statement:
 
     @property
     def credit(self) -> Money:
-        """Money in together."""
+        """The sum of money in."""
         return Money(self.totals.credit_minor, self.currency)
 
     @property
     def debit(self) -> Money:
-        """Money out together."""
+        """The sum of money out."""
         return Money(self.totals.debit_minor, self.currency)
 
     @property
     def stated(self) -> bool:
-        """Whether the bank stated both balances."""
+        """True if the bank stated both balances."""
         return self.opening is not None and self.closing is not None
 
     @property
     def fits(self) -> bool:
-        """Whether opening plus entries is closing; False only where the bank's own figures contradict each other."""
+        """True if opening balance plus entries equals the closing balance; False only if the bank's own figures
+        contradict each other."""
         if self.opening is None or self.closing is None:
             return True
         return self.opening + self.credit - self.debit == self.closing
@@ -163,11 +168,13 @@ class Statement:
 def statement_ready(
     statement: Statement, lines: Sequence[Line], next_: str | None, payments: Mapping[str, str]
 ) -> dict[str, Any]:
-    """One page of a statement: `lines` are its entries on this page. The rest as in `transactions_page`."""
+    """One page of a statement: `lines` are its entries on this page; the other arguments as in `transactions_page`."""
     said: dict[str, Any] = {
-        "event": STATEMENT_READY, "account": statement.account.clear, "currency": statement.currency,
+        "event": STATEMENT_READY,
+        "account": statement.account.clear,
+        "currency": statement.currency,
         "date": statement.day.isoformat(),
-    }  # fmt: skip
+    }
     _put_money(said, "opening", statement.opening)
     _put_money(said, "closing", statement.closing)
     said["checked"] = statement.stated and statement.fits
@@ -183,14 +190,17 @@ def statement_ready(
 def _totals(statement: Statement) -> dict[str, Any]:
     totals = statement.totals
     return {
-        "count": totals.count, "credit_count": totals.credit_count, "credit_sum": str(statement.credit),
-        "debit_count": totals.debit_count, "debit_sum": str(statement.debit),
-    }  # fmt: skip
+        "count": totals.count,
+        "credit_count": totals.credit_count,
+        "credit_sum": str(statement.credit),
+        "debit_count": totals.debit_count,
+        "debit_sum": str(statement.debit),
+    }
 
 
 @dataclass(frozen=True, slots=True)
 class ReceiptSubject:
-    """Which entry a receipt is of, as the question named it."""
+    """The entry that a receipt is about, as the question named it."""
 
     account: AccountNumber
     bank_date: date
@@ -199,15 +209,17 @@ class ReceiptSubject:
 
 
 def receipt_pages(receipt: Receipt) -> int:
-    """How many pages this receipt has; an empty file has one."""
+    """The number of pages of this receipt; an empty file has one."""
     return max(1, -(-len(receipt.data) // RECEIPT_PAGE_BYTES))
 
 
 def receipt_ready(subject: ReceiptSubject, receipt: Receipt, page: int) -> dict[str, Any]:
     """Page `page` (from 1, at most `receipt_pages`) of a receipt."""
     said: dict[str, Any] = {
-        "event": RECEIPT_READY, "account": subject.account.clear, "bank_date": subject.bank_date.isoformat(),
-    }  # fmt: skip
+        "event": RECEIPT_READY,
+        "account": subject.account.clear,
+        "bank_date": subject.bank_date.isoformat(),
+    }
     if subject.bank_line_id is not None:
         said["bank_line_id"] = subject.bank_line_id
     if subject.payment is not None:
@@ -215,30 +227,46 @@ def receipt_ready(subject: ReceiptSubject, receipt: Receipt, page: int) -> dict[
     if receipt.name:
         said["name"] = receipt.name
     start = (page - 1) * RECEIPT_PAGE_BYTES
-    said.update({
-        "media_type": receipt.media_type, "size": len(receipt.data), "sha256": sha256(receipt.data).hexdigest(),
-        "page": page, "pages": receipt_pages(receipt),
-        "data": b64encode(receipt.data[start : start + RECEIPT_PAGE_BYTES]).decode("ascii"),
-    })  # fmt: skip
+    said.update(
+        {
+            "media_type": receipt.media_type,
+            "size": len(receipt.data),
+            "sha256": sha256(receipt.data).hexdigest(),
+            "page": page,
+            "pages": receipt_pages(receipt),
+            "data": b64encode(receipt.data[start : start + RECEIPT_PAGE_BYTES]).decode("ascii"),
+        }
+    )
     return said
 
 
 def transaction_booked(sender: str, bank: str, line: Line, at_ms: int, payments: Mapping[str, str]) -> dict[str, Any]:
     """Event: an entry was seen for the first time. `payments` as in `transactions_page`."""
     return {
-        "event": TRANSACTION_BOOKED, "sender": sender, "bank": bank, "account": line.account.clear,
-        "at": instant(at_ms), "line": _line(line, payments),
-    }  # fmt: skip
+        "event": TRANSACTION_BOOKED,
+        "sender": sender,
+        "bank": bank,
+        "account": line.account.clear,
+        "at": instant(at_ms),
+        "line": _line(line, payments),
+    }
 
 
 def statement_closed(sender: str, bank: str, statement: Statement, at_ms: int) -> dict[str, Any]:
     """Event: a bank day is complete. The statement must state both balances, and they must fit."""
     assert statement.stated and statement.fits and statement.closed, "such a day is not closed"
     return {
-        "event": STATEMENT_CLOSED, "sender": sender, "bank": bank, "account": statement.account.clear,
-        "currency": statement.currency, "date": statement.day.isoformat(), "at": instant(at_ms),
-        "opening": str(statement.opening), "closing": str(statement.closing), **_totals(statement),
-    }  # fmt: skip
+        "event": STATEMENT_CLOSED,
+        "sender": sender,
+        "bank": bank,
+        "account": statement.account.clear,
+        "currency": statement.currency,
+        "date": statement.day.isoformat(),
+        "at": instant(at_ms),
+        "opening": str(statement.opening),
+        "closing": str(statement.closing),
+        **_totals(statement),
+    }
 
 
 def line_id(line: Line) -> str:

@@ -1,11 +1,11 @@
-"""The contract as an AsyncAPI 3.0 document. The gateway speaks: it receives commands and sends events."""
+"""The contract as an AsyncAPI 3.0 document, seen from the gateway: it receives commands and sends events."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from protocols.erp.messages import MESSAGES, Message, Voice
+from protocols.erp.messages import MESSAGES, Message, MessageWay
 from protocols.erp.routing import EVENTS
 
 _SCHEMA_FORMAT = "application/schema+json;version=draft-2020-12"
@@ -29,24 +29,20 @@ _COMMAND_HEADERS = {
     "properties": {
         "type": {"type": "string", "description": "optional; must agree with the routing key"},
         "traceparent": {"type": "string"},
-        "signature": {
-            "type": "string",
-            "pattern": "^[0-9a-f]{64}$",
-            "description": "HMAC-SHA256, see index.md",
-        },
+        "signature": {"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "HMAC-SHA256, see index.md"},
     },
 }
 
 
 def document(version: str, examples: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """The document. `examples` are bodies by file name (`payment.submit`, `payment.submit+least`)."""
+    """The AsyncAPI document. `examples` are bodies by file name (`payment.submit`, `payment.submit+least`)."""
     channels: dict[str, Any] = {}
     operations: dict[str, Any] = {}
     for message in MESSAGES.values():
-        if message.voice is Voice.COMMAND:
+        if message.voice is MessageWay.COMMAND:
             channels[message.name] = _command_channel(message)
             operations[f"receive {message.name}"] = _command_operation(message)
-        elif message.voice is Voice.EVENT:
+        elif message.voice is MessageWay.EVENT:
             channels[message.name] = _event_channel(message)
             operations[f"send {message.name}"] = {
                 "action": "send",
@@ -106,7 +102,7 @@ def _event_channel(message: Message) -> dict[str, Any]:
 
 
 def _replies_channel() -> dict[str, Any]:
-    names = [message.name for message in MESSAGES.values() if message.voice is Voice.REPLY]
+    names = [message.name for message in MESSAGES.values() if message.voice is MessageWay.REPLY]
     return {
         "address": None,
         "description": "the queue named by the command's reply-to property",
@@ -122,7 +118,7 @@ def _message(message: Message, examples: Mapping[str, Mapping[str, Any]]) -> dic
     shown = [
         {"name": name, "payload": body} for name, body in examples.items() if name.partition("+")[0] == message.name
     ]
-    headers = _COMMAND_HEADERS if message.voice is Voice.COMMAND else _HEADERS
+    headers = _COMMAND_HEADERS if message.voice is MessageWay.COMMAND else _HEADERS
     return {
         "name": message.name,
         "title": message.name,

@@ -1,4 +1,4 @@
-"""What the ERP is told about a batch: how its items stand, all together.
+"""The content of a message to the ERP about a batch: the states of its items.
 
 Each item has a life and news of its own (`news`); a batch has none but theirs.
 """
@@ -21,7 +21,7 @@ BATCH_STATUS, BATCH_COMPLETED = "batch.status", "batch.completed"
 
 @dataclass(frozen=True, slots=True)
 class ItemState:
-    """One item as it stands. `refusal` belongs to a rejected one."""
+    """The state of one item of a batch. `refusal` is set for a rejected item."""
 
     id: str
     item_no: int
@@ -39,7 +39,7 @@ class ItemState:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """How many of a batch's items are in one state, and their sum in minor units."""
+    """The number of a batch's items in one state, and their sum in minor units."""
 
     count: int
     sum_minor: int
@@ -47,7 +47,8 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class BatchNews:
-    """A batch at one moment, in milliseconds of UTC. `seq` numbers its news from 1: the highest wins.
+    """A batch at one moment, in milliseconds of UTC. `seq` numbers its messages from 1: the highest number is the
+    newest.
 
     `items` are told in answers only; `batch.completed` leaves them to their own events.
     """
@@ -68,7 +69,7 @@ class BatchNews:
 
     @property
     def final(self) -> bool:
-        """Whether every item's state is final."""
+        """True if every item's state is final."""
         return all(STATE_TABLE[state].final for state in self.shares)
 
 
@@ -83,17 +84,26 @@ def shares_of(items: tuple[ItemState, ...]) -> dict[State, Share]:
 
 
 def batch_fields(news: BatchNews) -> dict[str, Any]:
-    """The body's fields in the contract's order; what is not known is left out."""
+    """The body's fields in the contract's order; unknown ones are left out."""
     currency = news.total.currency
     said: dict[str, Any] = {
-        "event": news.event, "id": news.id, "sender": news.sender, "bank": news.bank, "kind": news.kind.value,
-        "seq": news.seq, "at": instant(news.at_ms), "final": news.final, "replayed": news.replayed,
-        "count": news.count, "sum": str(news.total), "currency": currency,
+        "event": news.event,
+        "id": news.id,
+        "sender": news.sender,
+        "bank": news.bank,
+        "kind": news.kind.value,
+        "seq": news.seq,
+        "at": instant(news.at_ms),
+        "final": news.final,
+        "replayed": news.replayed,
+        "count": news.count,
+        "sum": str(news.total),
+        "currency": currency,
         "states": [
             {"state": state.value, "count": share.count, "sum": str(Money(share.sum_minor, currency))}
             for state, share in news.shares.items()
         ],
-    }  # fmt: skip
+    }
     if news.items:
         said["items"] = [_item(item) for item in news.items]
     if news.tags:
@@ -103,14 +113,21 @@ def batch_fields(news: BatchNews) -> dict[str, Any]:
 
 def _item(item: ItemState) -> dict[str, Any]:
     said: dict[str, Any] = {
-        "id": item.id, "item_no": item.item_no, "payment": item.payment, "state": item.state.value, "seq": item.seq,
-        "final": STATE_TABLE[item.state].final, "resend": resend(item.state, item.refusal).value,
+        "id": item.id,
+        "item_no": item.item_no,
+        "payment": item.payment,
+        "state": item.state.value,
+        "seq": item.seq,
+        "final": STATE_TABLE[item.state].final,
+        "resend": resend(item.state, item.refusal).value,
         "amount": str(item.amount),
-    }  # fmt: skip
+    }
     for name, value in (
-        ("bank_reference", item.bank_reference), ("bank_serial", item.bank_serial), ("bank_code", item.bank_code),
+        ("bank_reference", item.bank_reference),
+        ("bank_serial", item.bank_serial),
+        ("bank_code", item.bank_code),
         ("bank_text", item.bank_text),
-    ):  # fmt: skip
+    ):
         if value is not None:
             said[name] = value
     put_holds(said, item.hold_reasons)

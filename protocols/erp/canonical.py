@@ -1,8 +1,10 @@
-"""One text for one order, however it was written: what fingerprints are made of.
+"""The canonical text of an order, which does not depend on the form in which it was written. Fingerprints are made of
+it.
 
 The form is RFC 8785 canonical JSON of the canon words: sorted names, no blanks, money as minor units in a
 string. What is unset, or set to its default, is left out. So JSON and XML of one order agree, 1.5 and 1.50
-agree, and an optional field that a later version adds changes no text that exists already.
+agree, and an optional field that a later version adds changes no text that exists already. A maker's signature is left
+out, because it is made of this text.
 """
 
 from __future__ import annotations
@@ -72,7 +74,7 @@ def fields(order: AnyOrder) -> dict[str, Any]:
 
 
 def batch_text(batch: SubmitBatch) -> bytes:
-    """The canonical JSON of a batch in UTF-8. What its orders have in common stands in each of them."""
+    """The canonical JSON of a batch in UTF-8. Fields that all its orders share are repeated in each order."""
     said: dict[str, Any] = {"id": batch.id, "items": [fields(order) for order in batch.orders]}
     if batch.on_item_error is not OnItemError.REFUSE_BATCH:
         said["on_item_error"] = batch.on_item_error.value
@@ -119,6 +121,10 @@ def _detail(detail: Detail) -> dict[str, Any]:
                 "payee_document": None if document is None else document.clear,
             }
         case CollectionDetail(agreement, batch_id, item_no, terms):
-            said = {"agreement": agreement, "batch_id": batch_id, "item_no": item_no,
-                    "terms": debit_fields(terms) or None}  # fmt: skip
+            said = {
+                "agreement": agreement,
+                "batch_id": batch_id,
+                "item_no": item_no,
+                "terms": debit_fields(terms) or None,
+            }
     return {name: value for name, value in said.items() if value is not None}

@@ -1,4 +1,4 @@
-"""From a body to a command, or to a refusal that lists everything that is wrong with it.
+"""Reads a body as a command, or as a refusal that lists every fault.
 
 Never raises for input.
 """
@@ -23,7 +23,7 @@ from protocols.erp.iso.writing import MESSAGES, answer_to
 from protocols.erp.json_form import Malformed
 from protocols.erp.words import MAX_BODY_BYTES, Command, CommandType
 
-__all__ = ["MAX_BODY_BYTES", "Media", "answer_form", "claimed_id", "media", "read"]
+__all__ = ["MAX_BODY_BYTES", "Media", "answer_form", "claimed_id", "media", "parse_command"]
 
 _CONTENT_TYPE = re.compile(r"\s*([a-z0-9.+/-]+)\s*(?:;\s*charset\s*=\s*\"?([A-Za-z0-9_-]+)\"?\s*)?;?\s*\Z", re.ASCII)
 
@@ -57,7 +57,7 @@ def media(content_type: str | None, body: bytes) -> Media | Refusal:
 
 
 def answer_form(medium: Media, body: bytes, asked: str | None) -> str:
-    """The form in which a command's answers are to be written, as `replies.write` takes it.
+    """The form in which a command's answers are to be written, as `replies.reply_body` takes it.
 
     `asked` is a message of ISO 20022 that the sender named (as in `camt.053.001.08`). A file of ISO 20022 is answered
     by the status report that goes with it; every other command as it came.
@@ -69,9 +69,7 @@ def answer_form(medium: Media, body: bytes, asked: str | None) -> str:
     return medium.value
 
 
-def read(
-    type_: CommandType, content_type: str | None, body: bytes, zone: tzinfo = UTC
-) -> Command | Refusal:
+def parse_command(type_: CommandType, content_type: str | None, body: bytes, zone: tzinfo = UTC) -> Command | Refusal:
     """The command in `body`, or a refusal with every fault. `zone` is where a day without a time begins.
 
     The caller has settled the type (`routing.message_type`) and refused bodies over MAX_BODY_BYTES.
@@ -82,7 +80,7 @@ def read(
     if isinstance(medium, Refusal):
         return medium
     if medium is Media.XML and reading.is_file(body):
-        return reading.read(type_, body, zone)
+        return reading.parse_file(type_, body, zone)
     try:
         raw = json_form.parse(body) if medium is Media.JSON else xml_form.parse(body, type_.value, form)
     except Malformed as error:
@@ -95,10 +93,8 @@ def read(
         return _refusal(type_, _all_faults(form, raw, error))
 
 
-def claimed_id(
-    content_type: str | None, body: bytes, type_: CommandType = CommandType.PAYMENT_SUBMIT
-) -> str | None:
-    """The id a refused command names, for its reply: best effort, None if there is no usable one."""
+def claimed_id(content_type: str | None, body: bytes, type_: CommandType = CommandType.PAYMENT_SUBMIT) -> str | None:
+    """The id of a refused command, for its reply; None if none can be read."""
     medium = media(content_type, body)
     if medium is Media.XML and reading.is_file(body):
         return reading.message_id(body)
@@ -142,7 +138,7 @@ def _adapters(form: type[Form]) -> Mapping[str, TypeAdapter[Any]]:
 def _names(form: type[Strict]) -> frozenset[str]:
     names = {field.alias or name for name, field in form.model_fields.items()}
     for field in form.model_fields.values():
-        # A field's own class, or the class of a list's items.
+        # The class of a field's value, or of a list's items.
         for inner in (field.annotation, *get_args(field.annotation)):
             if isinstance(inner, type) and issubclass(inner, Strict):
                 names |= _names(inner)

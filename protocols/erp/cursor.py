@@ -1,4 +1,4 @@
-"""The `next` of a page: the bank's own continuation, sealed so that only its own question can use it.
+"""The `next` of a page: the bank's own continuation value, sealed so that only the same question can use it.
 
 The seal is against tampering, not against reading: it holds nothing the ERP does not know, but a changed, cut
 or borrowed one must never reach a bank.
@@ -25,13 +25,13 @@ def seal(key: bytes, question: tuple[str, ...], cursor: str) -> str:
 
 
 def unseal(key: bytes, question: tuple[str, ...], sealed: str) -> str | Refusal:
-    """The bank's cursor that `seal` hid for this very question, or a `bad_cursor` refusal. Never raises."""
+    """The bank's cursor that `seal` sealed for this very question, or a `bad_cursor` refusal. Never raises."""
     try:
         data = urlsafe_b64decode(sealed.encode("ascii") + b"=" * (-len(sealed) % 4))
     except (Error, ValueError):
         return _BAD
     tag, payload = data[:_TAG_BYTES], data[_TAG_BYTES:]
-    # Base64 has several spellings of one value; only the one given out is accepted.
+    # Base64 can spell one value in several ways. Only the spelling that was given out is accepted.
     if not hmac.compare_digest(tag, _tag(key, question, payload)) or seal(key, question, payload.decode()) != sealed:
         return _BAD
     return payload.decode()

@@ -92,13 +92,7 @@ def commands() -> dict[str, dict[str, Any]]:
         "status.query+payment": {"payment": _PAYMENT},
         "balance.query": {"accounts": [_OWN, "0000000000000000041"], "max_age": "PT30S"},
         "balance.query+day": {"accounts": [_OWN], "on": "2026-11-23"},
-        "transactions.query": {
-            "account": _OWN,
-            "from": "2026-11-01",
-            "to": "2026-11-24",
-            "after": None,
-            "limit": 500,
-        },
+        "transactions.query": {"account": _OWN, "from": "2026-11-01", "to": "2026-11-24", "after": None, "limit": 500},
         "statement.request": {"account": _OWN, "date": "2026-11-23"},
         "receipt.request": {"account": _OWN, "bank_date": "2026-11-24", "bank_line_id": "20261124000917"},
         "receipt.request+payment": {"payment": _PAYMENT, "page": 2, "max_wait": "PT2H"},
@@ -164,8 +158,11 @@ def replies() -> dict[str, dict[str, Any]]:
     )
     unformed = Refusal(
         Code.SCHEMA,
-        "1 field of payment.submit missing or of the wrong form",
-        (Fault("/amount", FieldCode.TYPE, 'money is a string such as "12345.67", not a number'),),
+        "1 field of payment.submit missing or of the wrong form; 1 other field cannot be sent",
+        (
+            Fault("/amount", FieldCode.TYPE, 'money is a string such as "12345.67", not a number'),
+            Fault("/debtor/account", FieldCode.UNKNOWN_ACCOUNT, "is not in the gateway's account register"),
+        ),
     )
     reused = Refusal(Code.ID_CONFLICT, "AP-2026-000871 was used on 2026-11-24 with other content; nothing happened")
     late = Refusal(Code.TOO_LATE, "AP-2026-000871 may already be at icbc")
@@ -176,28 +173,32 @@ def replies() -> dict[str, dict[str, Any]]:
         "payment.rejected+id_conflict": rejection(CommandType.PAYMENT_SUBMIT, _ID, reused),
         "command.rejected": rejection(CommandType.PAYMENT_CANCEL, _ID, late),
         "status.result": status_result(_event("payment.settled", State.SETTLED)),
-        "payment.validated": payment_validated(Validation(
-            "AP-2026-000872", _SENDER, "held", _AT_MS, _BANK, f"{_BANK}.main", ("new_payee", "approval"))),
+        "payment.validated": payment_validated(
+            Validation("AP-2026-000872", _SENDER, "held", _AT_MS, _BANK, f"{_BANK}.main", ("new_payee", "approval"))
+        ),
         "balance.result": _balances(),
         "transactions.page": _page(),
         "statement.ready": statement_ready(_statement(), (_entry(),), None, {"B26112400000871": _PAYMENT}),
         "receipt.ready": receipt_ready(
             ReceiptSubject(AccountNumber(_OWN), date(2026, 11, 24), bank_line_id="20261124000917"),
-            Receipt(b"%PDF-1.7 ...", "application/pdf", "20261124000917.pdf"), 1),
+            Receipt(b"%PDF-1.7 ...", "application/pdf", "20261124000917.pdf"),
+            1,
+        ),
         **_batch_replies(),
         **treasury_examples.replies(),
-    }  # fmt: skip
+    }
 
 
 def _batch_replies() -> dict[str, dict[str, Any]]:
     wrong = Refusal(
-        Code.SCHEMA, "3 fields of batch.submit missing or of the wrong form",
+        Code.SCHEMA,
+        "3 fields of batch.submit missing or of the wrong form",
         (
             Fault("/count", FieldCode.TOTAL, "says 3, there are 2 items", 2),
             Fault("/items/1/amount", FieldCode.AMOUNT, "CNY has 2 decimals, the amount has 3"),
             Fault("/items/1/id", FieldCode.REPEATED, "is the id of item 0 too"),
         ),
-    )  # fmt: skip
+    )
     return {
         BATCH_ACCEPTED: batch_fields(_batch(BATCH_ACCEPTED, 1, (State.READY, State.HELD, State.READY))),
         BATCH_STATUS: batch_fields(_batch(BATCH_STATUS, 1, (State.SETTLED, State.IN_DOUBT, State.FAILED))),
@@ -210,18 +211,34 @@ def _batch(event: str, seq: int, states: tuple[State, State, State], *, told: bo
         State.HELD: {"hold_reasons": ("suspected_duplicate",)},
         State.SETTLED: {"bank_code": "0000", "bank_text": "交易成功", "bank_serial": "20261124000918"},
         State.FAILED: {"bank_code": "E102", "bank_text": "户名不符"},
-    }  # fmt: skip
+    }
     items = tuple(
         ItemState(
-            f"B-2026-0042-{number}", number, f"01KA5V3Q8ZJ4M2N7R9T6W0XY{number:02d}", state, number, Money(minor),
-            bank_reference=f"B2611240000090{number}", **more.get(state, {}),
+            f"B-2026-0042-{number}",
+            number,
+            f"01KA5V3Q8ZJ4M2N7R9T6W0XY{number:02d}",
+            state,
+            number,
+            Money(minor),
+            bank_reference=f"B2611240000090{number}",
+            **more.get(state, {}),
         )
         for number, (state, minor) in enumerate(zip(states, (10_000, 10_000, 15_000), strict=True), start=1)
-    )  # fmt: skip
+    )
     return BatchNews(
-        event, "B-2026-0042", _SENDER, _BANK, Kind.BATCH_ITEM, seq, _AT_MS, 3, Money(35_000), shares_of(items),
-        items if told else (), tags={"run": "2026-47"},
-    )  # fmt: skip
+        event,
+        "B-2026-0042",
+        _SENDER,
+        _BANK,
+        Kind.BATCH_ITEM,
+        seq,
+        _AT_MS,
+        3,
+        Money(35_000),
+        shares_of(items),
+        items if told else (),
+        tags={"run": "2026-47"},
+    )
 
 
 def events() -> dict[str, dict[str, Any]]:
@@ -246,17 +263,28 @@ _MORE: Mapping[str, Mapping[str, Any]] = {
     "payment.in_doubt": {"seq": 2, "next_enquiry_ms": _AT_MS + 2_000},
     "payment.escalated": {"seq": 3, "next_enquiry_ms": _AT_MS + 3_600_000},
     "payment.settled": {
-        "seq": 3, "bank_serial": "20261124000917", "bank_code": "0000", "bank_text": "交易成功",
-        "booked_ms": _AT_MS - 5_000, "fee": Money(500), "was": State.IN_DOUBT, "evidence": "enquiry"},
+        "seq": 3,
+        "bank_serial": "20261124000917",
+        "bank_code": "0000",
+        "bank_text": "交易成功",
+        "booked_ms": _AT_MS - 5_000,
+        "fee": Money(500),
+        "was": State.IN_DOUBT,
+        "evidence": "enquiry",
+    },
     "payment.failed": {"seq": 2, "bank_code": "E102", "bank_text": "户名不符", "evidence": "submit"},
     "payment.cancelled": {"seq": 2, "bank_reference": None},
     "payment.expired": {"seq": 2, "bank_reference": None},
     "payment.returned": {"seq": 4, "bank_text": "账户已销户,退汇", "evidence": "returns"},
     "payment.reversed": {"seq": 4, "bank_text": "冲正", "evidence": "statement"},
     CORRECTION_EVENT: {
-        "seq": 3, "bank_code": "0000", "bank_text": "交易成功", "evidence": "statement",
-        "reported": Fate.SETTLED},
-}  # fmt: skip
+        "seq": 3,
+        "bank_code": "0000",
+        "bank_text": "交易成功",
+        "evidence": "statement",
+        "reported": Fate.SETTLED,
+    },
+}
 
 
 def _event(name: str, state: State) -> News:
@@ -266,9 +294,19 @@ def _event(name: str, state: State) -> News:
 
 def _news(name: str, state: State, seq: int, **more: Any) -> News:
     return News(
-        name, _ID, _PAYMENT, _SENDER, _BANK, state, seq, _AT_MS,
-        kind=Kind.PAYMENT, amount=Money(1234567), tags={"invoice": "INV-0931"}, **more,
-    )  # fmt: skip
+        name,
+        _ID,
+        _PAYMENT,
+        _SENDER,
+        _BANK,
+        state,
+        seq,
+        _AT_MS,
+        kind=Kind.PAYMENT,
+        amount=Money(1234567),
+        tags={"invoice": "INV-0931"},
+        **more,
+    )
 
 
 def _balances() -> dict[str, Any]:
@@ -282,12 +320,20 @@ def _balances() -> dict[str, Any]:
 def _entry() -> Line:
     own, day = AccountNumber(_OWN), date(2026, 11, 24)
     return Line(
-        own, "20261124000917", Direction.DEBIT, Money(1234567), day,
-        booked_at=datetime(2026, 11, 24, 9, 39, 55, tzinfo=UTC), value_date=day,
-        counterparty_account=AccountNumber("0000000000000000025"), counterparty_name=Name("示例乙公司"),
-        counterparty_bank="示例银行某支行", text="货款 合同 HT-0931", balance=Money(98765432),
+        own,
+        "20261124000917",
+        Direction.DEBIT,
+        Money(1234567),
+        day,
+        booked_at=datetime(2026, 11, 24, 9, 39, 55, tzinfo=UTC),
+        value_date=day,
+        counterparty_account=AccountNumber("0000000000000000025"),
+        counterparty_name=Name("示例乙公司"),
+        counterparty_bank="示例银行某支行",
+        text="货款 合同 HT-0931",
+        balance=Money(98765432),
         reference="B26112400000871",
-    )  # fmt: skip
+    )
 
 
 def _statement() -> Statement:

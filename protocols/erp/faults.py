@@ -1,4 +1,4 @@
-"""From what pydantic found to the contract's faults: a JSON pointer, a code of the list, a sentence."""
+"""Turns pydantic's errors into the contract's faults: a JSON pointer, a code of the list, a sentence."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _KNOWN = {
 
 
 def pointer(path: Iterable[str | int]) -> str:
-    """The JSON pointer (RFC 6901) of a path; names of absurd length are cut, they are the sender's own."""
+    """The JSON pointer (RFC 6901) of a path. The sender's own names are cut if they are too long."""
     parts = (str(part)[:_SEGMENT_CHARS].replace("~", "~0").replace("/", "~1") for part in path)
     return "".join(f"/{part}" for part in parts)
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What is wrong with one command: its faults, and the names of the top-level fields they are in."""
+    """The errors of one command: its faults, and the names of the top-level fields with a fault."""
 
     faults: tuple[Fault, ...]
     fields: frozenset[str]

@@ -1,4 +1,4 @@
-"""Is this the same order again? The same content under one id, or the same payment under two."""
+"""Recognises repeated orders: the same content under one id, or the same payment under two ids."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ def fingerprint(order: AnyOrder) -> str:
 
 
 def batch_fingerprint(batch: SubmitBatch) -> str:
-    """As `fingerprint`, of a whole batch: of its head and of every item in its place."""
+    """The fingerprint of a whole batch: of its head and of every item at its position. See `fingerprint`."""
     return f"{VERSION}:{sha256(canonical.batch_text(batch)).hexdigest()}"
 
 
 def dup_key(order: AnyOrder) -> str:
-    """What a suspected duplicate shares with an earlier order: debtor, creditor, amount and purpose.
+    """The values that a suspected duplicate shares with an earlier order: debtor, creditor, amount and purpose.
 
     Full-width forms, case and blanks of the purpose do not make it another payment. The text holds clear
     account numbers: store it sealed, or as a keyed hash.
     """
     purpose = "".join(unicodedata.normalize("NFKC", order.purpose).casefold().split())
     amount = f"{order.amount.minor} {order.amount.currency}"
-    # No part can hold the separator: the contract's texts have no control characters.
+    # No part can contain the separator, because the contract's texts have no control characters.
     return "\x1f".join((order.debtor.account.clear, order.creditor.account.clear, amount, purpose))

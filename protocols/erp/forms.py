@@ -1,5 +1,7 @@
-"""Which form each command has. JSON Schema, XSD, AsyncAPI and the reference page are generated from these classes,
-so the text beside a field is the documentation of that field.
+"""The form of each command.
+
+JSON Schema, XSD, AsyncAPI and the reference page are generated from these classes, so the text beside a field is the
+documentation of that field.
 """
 
 from __future__ import annotations

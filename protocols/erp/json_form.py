@@ -1,4 +1,4 @@
-"""JSON as this contract reads it: one object in UTF-8, no name twice, no NaN, bounded in depth.
+"""JSON as this contract reads it: one object in UTF-8, without repeated names or NaN, limited in depth.
 
 `null` means the same as leaving the field out: many serialisers write it for every unset field.
 """
@@ -15,8 +15,7 @@ MAX_DEPTH = 16
 MAX_NAMES = 256
 """How many names one object may have: each unknown one costs a fault to write down."""
 
-# The closing quote is optional: a string that never ends is consumed once, not tried again from every quote
-# in it.
+# The closing quote is optional: an unfinished string is then read once, not tried again from every quote in it.
 _BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
 _BOM = b"\xef\xbb\xbf"
 _SHOWN_CHARS = 64
@@ -43,12 +42,12 @@ def parse(body: bytes) -> Any:
     except Malformed:
         raise
     except (ValueError, RecursionError):
-        # A whole number of thousands of digits; the depth was checked above.
+        # This happens for a whole number of thousands of digits. The depth was checked above.
         raise Malformed("not usable JSON: a number with too many digits") from None
 
 
 def gbk_hint(body: bytes) -> str:
-    """What to add to the complaint about a body that is not UTF-8, if it looks like GBK."""
+    """The hint for a body that is not UTF-8, if it looks like GBK."""
     try:
         body.decode("gbk")
     except UnicodeDecodeError:
@@ -77,7 +76,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(read) != len(pairs):
         counts = Counter(name for name, _value in pairs)
         twice = counts.most_common(1)[0][0][:_SHOWN_CHARS]
-        raise Malformed(f"the name {twice!r} comes twice in one object")
+        raise Malformed(f"the name {twice!r} occurs twice in one object")
     if None in read.values():
         return {name: value for name, value in read.items() if value is not None}
     return read

@@ -8,14 +8,14 @@ from typing import Any
 from pydantic import BaseModel
 
 from protocols.canon.outcome import CORRECTION_EVENT, STATE_TABLE, State
-from protocols.erp.messages import Message, Voice
-from protocols.erp.told import Told
+from protocols.erp.messages import Message, MessageWay
+from protocols.erp.told import GatewayForm
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def schema(message: Message) -> dict[str, Any]:
-    """The schema of one message's JSON body. What `read` accepts is valid; `read` checks a little more."""
+    """The schema of one message's JSON body. Every body that `read` accepts is valid; `read` checks a little more."""
     made = _of(message.form)
     if message.other is not None:
         other = _of(message.other)
@@ -30,12 +30,12 @@ def schema(message: Message) -> dict[str, Any]:
 
 def _of(form: type[BaseModel]) -> dict[str, Any]:
     made = form.model_json_schema(by_alias=True)
-    _tidy(made, _open if issubclass(form, Told) else _nullable)
+    _tidy(made, _open if issubclass(form, GatewayForm) else _nullable)
     return made
 
 
 def _tidy(node: Any, optional: Callable[[dict[str, Any]], None]) -> None:
-    """Drop pydantic's titles and write each field that may be absent as `optional` says."""
+    """Remove pydantic's titles, and write each field that may be absent as `optional` says."""
     if isinstance(node, list):
         for item in node:
             _tidy(item, optional)
@@ -46,7 +46,7 @@ def _tidy(node: Any, optional: Callable[[dict[str, Any]], None]) -> None:
     if optional is _open and node.get("additionalProperties") is False:
         del node["additionalProperties"]
     if "patternProperties" in node:
-        # Alone this would let every other name pass; the form of all names is meant.
+        # This rule checks the form of all names. Alone it would let every other name pass.
         ((pattern, node["additionalProperties"]),) = node.pop("patternProperties").items()
         node["propertyNames"] = {"pattern": pattern}
     choices = node.get("anyOf")
@@ -62,13 +62,14 @@ def _tidy(node: Any, optional: Callable[[dict[str, Any]], None]) -> None:
 
 
 def _open(node: dict[str, Any]) -> None:
-    """What the gateway says may grow fields, and what it does not know it leaves out: it never says null."""
+    """Open the schema of the gateway's own messages: further fields are allowed. Unknown values are left out and never
+    null."""
     if node["default"] is None:
         del node["default"]
 
 
 def _nullable(node: dict[str, Any]) -> None:
-    """In a command null means the same as leaving the field out."""
+    """Allow null for optional fields: in a command null means the same as leaving the field out."""
     if "$ref" in node:
         node["anyOf"] = [{"$ref": node.pop("$ref")}, {"type": "null"}]
         return
@@ -78,15 +79,15 @@ def _nullable(node: dict[str, Any]) -> None:
 
 
 def _pin(made: dict[str, Any], message: Message) -> None:
-    """A payment's message names itself, and an event its state: a validator can tell one from another."""
-    if message.voice is Voice.COMMAND:
+    """Pins the message's name, and an event's state, in the schema, so that a validator can distinguish messages."""
+    if message.voice is MessageWay.COMMAND:
         return
     for form in made.get("anyOf", [made]):
         fields = form["properties"]
         if "event" not in fields:
             continue
         fields["event"]["const"] = message.name
-        if message.voice is Voice.EVENT and message.name != CORRECTION_EVENT and message.state is not None:
+        if message.voice is MessageWay.EVENT and message.name != CORRECTION_EVENT and message.state is not None:
             _pin_state(fields, message.state)
 
 

@@ -1,4 +1,4 @@
-"""What the ERP is told about a payment: one value, written as the body of a reply or of an event.
+"""The content of a message to the ERP about a payment: one value, written as the body of a reply or of an event.
 
 `final`, `iso`, `certainty` and `resend` are never given: they follow from the state table and from the closed
 list of codes, so that no caller can contradict them.
@@ -67,8 +67,8 @@ class News:
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
-# Whether the order may be sent again: its id is used up, since the payment is recorded.
-# Where money may have moved, or still may move, the answer is never.
+# Whether the order may be sent again. Its id is used up, because the payment is recorded. Where money may have moved,
+# or still may move, the answer is never.
 _RESEND: Mapping[State, Resend] = {
     State.REJECTED: Resend.NEW_ID,
     State.EXPIRED: Resend.NEW_ID,
@@ -80,7 +80,8 @@ _RESEND: Mapping[State, Resend] = {
 
 
 def resend(state: State, refusal: Refusal | None = None) -> Resend:
-    """What the sender may do about a recorded payment in `state`: a refusal's code decides, else the state itself."""
+    """The action that the sender may take for a recorded payment in `state`: a refusal's code decides, else the
+    state."""
     return refusal.resend_recorded if refusal is not None else _RESEND.get(state, Resend.NEVER)
 
 
@@ -124,12 +125,12 @@ def error_fields(refusal: Refusal, *, recorded: bool = False) -> dict[str, Any]:
 
 
 def money_fields(money: Money) -> dict[str, str]:
-    """An amount that stands alone, such as a fee: amount and currency."""
+    """A single amount, such as a fee: amount and currency."""
     return {"amount": str(money), "currency": money.currency}
 
 
 def fields(news: News) -> dict[str, Any]:
-    """The body's fields in the contract's order; what is not known is left out, never null."""
+    """The body's fields in the contract's order. Unknown ones are left out, never null."""
     facts = STATE_TABLE[news.state]
     correction = news.event == CORRECTION_EVENT
     said: dict[str, Any] = {"event": news.event, "id": news.id}
@@ -139,7 +140,7 @@ def fields(news: News) -> dict[str, Any]:
     said["state"] = _TEXT[news.state]
     said["seq"] = news.seq
     said["at"] = instant(news.at_ms)
-    # A contradiction takes the certainty away that the final state had given: nobody may book on it any more.
+    # A contradiction ends the certainty of the final state: no one may book on it any more.
     said["final"] = facts.final and not correction
     if not correction:
         said["iso"] = facts.iso
@@ -177,7 +178,8 @@ def fields(news: News) -> dict[str, Any]:
 
 
 def put_holds(said: dict[str, Any], reasons: tuple[str, ...]) -> None:
-    """All reasons of a hold, and the gravest alone for those who read one."""
+    """Write all reasons of a hold, and the most serious one also into the field for readers that know only one
+    reason."""
     if reasons:
         said["hold_reason"] = reasons[0]
         said["hold_reasons"] = list(reasons)

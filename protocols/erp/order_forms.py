@@ -12,6 +12,7 @@ from protocols.canon.order import Order, PaymentDetail, TransferDetail
 from protocols.erp.form import (
     CHANNELS,
     MAKER,
+    MAKER_SIGNATURE,
     URGENCIES,
     Contradiction,
     Form,
@@ -44,18 +45,18 @@ _DETAIL = PaymentDetail()
 class PaymentSubmit(Form):
     """Carry out one payment, exactly once."""
 
-    id: OrderId = said("the order's id, unique per sender for ever", "订单编号,同一发送方永久唯一")
-    debtor: PartyForm = said("who pays: an own account", "付款方:本单位账户")
+    id: OrderId = said("the order's id, unique per sender for ever", "付款指令编号，同一来源系统永久唯一")
+    debtor: PartyForm = said("who pays: an own account", "付款方：本单位账户")
     creditor: PartyForm = said("who is paid", "收款方")
-    amount: Amount = said("a string, never a number; more than zero", "字符串,不得为数字;大于零")
-    currency: Currency = said("ISO 4217 code", "币种代码(ISO 4217)")
-    purpose: Purpose = said("text for the payee; banks limit it further", "用途/附言;各银行另有长度限制", "")
+    amount: Amount = said("a string, never a number; more than zero", "字符串，不得为数字；大于零")
+    currency: Currency = said("ISO 4217 code", "币种代码（ISO 4217）")
+    purpose: Purpose = said("text for the payee; banks limit it further", "用途/附言；各银行另有长度限制", "")
     urgency: Literal["normal", "urgent"] = said("how fast it is wanted", "加急程度", "normal")
     channel: Literal["auto", "same_bank", "large_value", "small_value", "instant"] = said(
-        "payment rail; `auto` lets the gateway choose", "汇路;`auto` 由网关选择", "auto"
+        "payment rail; `auto` lets the gateway choose", "汇路；`auto` 由网关选择", "auto"
     )
     valid_until: Time | None = said(
-        "after this moment no byte is sent any more; the order expires", "过此时刻不再发送,订单过期", None
+        "after this moment no byte is sent any more; the order expires", "过此时刻不再发送，付款指令过期", None
     )
     not_before: Time | None = said("before this moment nothing is sent", "此时刻之前不发送", None)
     tags: Tags = tagged()
@@ -63,12 +64,13 @@ class PaymentSubmit(Form):
     maker: PersonName | None = said(MAKER[0], MAKER[1], None)
     funded_by: PoolName | None = said(
         "the cash pool whose header brings what the debtor's account lacks, before this is sent (linked payment)",
-        "联动支付:付款账户余额不足时,先由该资金池主账户下拨不足部分,再发送本笔",
+        "联动支付：付款账户余额不足时，先由该资金池主账户下拨不足部分，再发送本笔",
         None,
     )
+    maker_signature: PersonSignature | None = said(MAKER_SIGNATURE[0], MAKER_SIGNATURE[1], None)
 
     def word(self) -> SubmitOrder:
-        """The order as a canon word. Raises Contradiction."""
+        """The order as canon's type. Raises Contradiction."""
         late = self.not_before is not None and self.valid_until is not None and self.not_before >= self.valid_until
         if late or any(terms_faults("", self.terms, self.currency)):
             raise Contradiction(self.contradictions(self.__dict__, frozenset()))
@@ -92,16 +94,17 @@ class PaymentSubmit(Form):
             terms,
             self.maker,
             self.funded_by,
+            self.maker_signature,
         )
         return SubmitOrder(order)
 
     def detail(self) -> PaymentDetail | TransferDetail:
-        """What sort of order it is."""
+        """The detail that makes the order a payment, from its fields."""
         return _DETAIL
 
     @classmethod
     def contradictions(cls, values: Mapping[str, Any], faulty: frozenset[str]) -> tuple[Fault, ...]:
-        """Decimals the currency does not have; a start that is not before the end."""
+        """Faults between fields: decimals that the currency does not have, or a start that is not before the end."""
         amounts = amount_faults("/amount", values.get("amount"), values.get("currency"))
         return (*amounts, *terms_faults("", values.get("terms"), values.get("currency")), *time_faults(values))
 
@@ -109,11 +112,11 @@ class PaymentSubmit(Form):
 class TransferSubmit(PaymentSubmit):
     """Move money between own accounts, exactly once (资金调拨)."""
 
-    debtor: PartyForm = said("the own account that pays", "付款方:本单位账户")
-    creditor: PartyForm = said("the own account that is paid", "收款方:本单位账户")
+    debtor: PartyForm = said("the own account that pays", "付款方：本单位账户")
+    creditor: PartyForm = said("the own account that is paid", "收款方：本单位账户")
     direction: Literal["transfer", "sweep", "push"] = said(
         "`transfer`; `sweep` up to the main account (归集), `push` down from it (下拨)",
-        "`transfer` 调拨;`sweep` 归集;`push` 下拨",
+        "`transfer` 调拨；`sweep` 归集；`push` 下拨",
         "transfer",
     )
 
@@ -123,44 +126,44 @@ class TransferSubmit(PaymentSubmit):
 
 
 class PaymentCancel(Form):
-    """Withdraw an order before it is sent, or what is left of a batch."""
+    """Withdraw an order before it is sent, or the unsent rest of a batch."""
 
-    id: OrderId = said("the id of the order or batch to withdraw", "要撤销的订单或批次编号")
-    reason: ReasonText = said("kept in the audit trail", "原因,记入审计记录", "")
+    id: OrderId = said("the id of the order or batch to withdraw", "要撤销的付款指令或批次编号")
+    reason: ReasonText = said("kept in the audit trail", "原因，记入审计记录", "")
 
     def word(self) -> CancelOrder:
-        """The command as a word."""
+        """The command as a value."""
         return CancelOrder(self.id, self.reason)
 
 
 class PaymentApprove(Form):
-    """An approver's signed yes to what waits about an order or a batch."""
+    """An approver's signed approval of an order or a batch."""
 
-    id: OrderId = said("the id of the order or batch that waits", "待复核的订单或批次编号")
-    person: PersonName = said("who signed, by the enrolled name", "签名的复核人,即其登记的名称")
-    digest: ApprovalDigest = said("the digest that was signed, as `bankgw approvals show` prints it", "所签的摘要")
+    id: OrderId = said("the id of the order or batch that waits", "待复核的付款指令或批次编号")
+    person: PersonName = said("who signed, by the enrolled name", "签名的复核人，即其登记的名称")
+    digest: ApprovalDigest = said("the digest that was signed, as `bankgw approvals show` prints it", "所签的校验值")
     signature: PersonSignature = said(
         "Ed25519, by the person's own key, of the words bankgw approvals 1, approve and the digest, one a line, no "
         "line end after the last",
-        "复核人用本人密钥所作的 Ed25519 签名,内容为 bankgw approvals 1、approve 与摘要三行,末行无换行",
+        "复核人用本人密钥所作的 Ed25519 签名，内容为 bankgw approvals 1、approve 与校验值三行，末行无换行",
     )
 
     def word(self) -> DecideOrder:
-        """The command as a word."""
+        """The command as a value."""
         return DecideOrder(self.id, True, self.person, self.digest, b64decode(self.signature))
 
 
 class PaymentReject(Form):
-    """An approver's signed no: the order, or what waits of the batch, is cancelled."""
+    """An approver's signed rejection: the order, or the waiting part of the batch, is cancelled."""
 
-    id: OrderId = said("the id of the order or batch that waits", "待复核的订单或批次编号")
-    person: PersonName = said("who signed, by the enrolled name", "签名的复核人,即其登记的名称")
-    digest: ApprovalDigest = said("the digest that was signed, as `bankgw approvals show` prints it", "所签的摘要")
+    id: OrderId = said("the id of the order or batch that waits", "待复核的付款指令或批次编号")
+    person: PersonName = said("who signed, by the enrolled name", "签名的复核人，即其登记的名称")
+    digest: ApprovalDigest = said("the digest that was signed, as `bankgw approvals show` prints it", "所签的校验值")
     signature: PersonSignature = said(
-        "as in `payment.approve`, with `reject` as the second line", "同 `payment.approve`,第二行为 `reject`"
+        "as in `payment.approve`, with `reject` as the second line", "同 `payment.approve`，第二行为 `reject`"
     )
-    reason: ReasonText = said("kept in the audit trail", "原因,记入审计记录", "")
+    reason: ReasonText = said("kept in the audit trail", "原因，记入审计记录", "")
 
     def word(self) -> DecideOrder:
-        """The command as a word."""
+        """The command as a value."""
         return DecideOrder(self.id, False, self.person, self.digest, b64decode(self.signature), self.reason)

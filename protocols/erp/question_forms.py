@@ -10,18 +10,7 @@ from pydantic import ConfigDict, Field
 from protocols.canon.errors import Fault, FieldCode
 from protocols.canon.party import AccountNumber
 from protocols.erp.form import Contradiction, Form, patience, said
-from protocols.erp.scalars import (
-    Account,
-    BankKey,
-    Cursor,
-    Day,
-    LongWait,
-    MaxAge,
-    MaxWait,
-    OrderId,
-    PaymentKey,
-    bounded,
-)
+from protocols.erp.scalars import Account, BankKey, Cursor, Day, LongWait, MaxAge, MaxWait, OrderId, PaymentKey, bounded
 from protocols.erp.words import BalanceQuery, ReceiptRequest, StatementRequest, StatusQuery, TransactionsQuery
 
 MAX_ACCOUNTS = 50
@@ -38,22 +27,22 @@ def _all_given(names: tuple[str, ...]) -> dict[str, Any]:
 
 
 class StatusQueryForm(Form):
-    """What became of an order or a batch? Exactly one of the two fields."""
+    """Asks for the state of an order or a batch. Exactly one of the two fields names it."""
 
     model_config = ConfigDict(json_schema_extra={"oneOf": [_given("id"), _given("payment")]}, title="StatusQuery")
 
-    id: OrderId | None = said("the order's or batch's id, as it was sent", "订单或批次编号", None)
+    id: OrderId | None = said("the order's or batch's id, as it was sent", "付款指令或批次编号", None)
     payment: PaymentKey | None = said("the gateway's key of the payment", "网关的付款编号", None)
 
     def word(self) -> StatusQuery:
-        """The question as a word. Raises Contradiction."""
+        """The question as a value. Raises Contradiction."""
         if (self.id is None) == (self.payment is None):
             raise Contradiction(self.contradictions(self.__dict__, frozenset()))
         return StatusQuery(self.id, self.payment)
 
     @classmethod
     def contradictions(cls, values: Mapping[str, Any], faulty: frozenset[str]) -> tuple[Fault, ...]:
-        """Neither or both of the two names."""
+        """A fault if neither or both of the two fields are given."""
         given = [name for name in ("id", "payment") if name in faulty or values.get(name) is not None]
         if not given:
             return (Fault("/id", FieldCode.REQUIRED, "give id or payment"),)
@@ -63,7 +52,7 @@ class StatusQueryForm(Form):
 
 
 class BalanceQueryForm(Form):
-    """What do these own accounts hold, now or as a past day ended?"""
+    """Asks for the balances of own accounts, now or at the end of a past day."""
 
     model_config = ConfigDict(title="BalanceQuery")
 
@@ -72,17 +61,17 @@ class BalanceQueryForm(Form):
     )
     max_age: MaxAge = said(
         "an answer this old will do, PT0S asks the bank, at most PT24H",
-        "可接受的数据时效,PT0S 表示必须查询银行,最长 PT24H",
+        "可接受的数据时效，PT0S 表示必须查询银行，最长 PT24H",
         30,
         shown="PT30S",
     )
     on: Day | None = said(
-        "a past bank day: its closing balance; where the bank tells one", "历史日期:当日日终余额(银行支持时)", None
+        "a past bank day: its closing balance; where the bank tells one", "历史日期：当日日终余额（银行支持时）", None
     )
     max_wait: MaxWait = patience()
 
     def word(self) -> BalanceQuery:
-        """The question as a word; an account named twice is asked once."""
+        """The question as a value; an account named twice is asked once."""
         accounts = tuple(map(AccountNumber, dict.fromkeys(self.accounts)))
         return BalanceQuery(accounts, self.max_age, self.max_wait, self.on)
 
@@ -93,14 +82,14 @@ class TransactionsQueryForm(Form):
     model_config = ConfigDict(title="TransactionsQuery")
 
     account: Account = said("an own account of the account register", "本单位账号")
-    first: Day = said("first bank date wanted", "起始日期(银行日期)", alias="from")
-    last: Day = said(f"last bank date wanted; at most {MAX_DAYS} days", f"截止日期;跨度至多 {MAX_DAYS} 天", alias="to")
+    first: Day = said("first bank date wanted", "起始日期（银行日期）", alias="from")
+    last: Day = said(f"last bank date wanted; at most {MAX_DAYS} days", f"截止日期；跨度至多 {MAX_DAYS} 天", alias="to")
     after: Cursor | None = said("the `next` of the page before; absent for the first page", "上一页的 `next`", None)
     limit: Annotated[int, Field(ge=1, le=1000)] = said("most lines in one page", "每页最多行数", 500)
     max_wait: MaxWait = patience()
 
     def word(self) -> TransactionsQuery:
-        """The question as a word. Raises Contradiction."""
+        """The question as a value. Raises Contradiction."""
         found = self.contradictions({"from": self.first, "to": self.last}, frozenset())
         if found:
             raise Contradiction(found)
@@ -122,18 +111,18 @@ class TransactionsQueryForm(Form):
 
 
 class StatementRequestForm(Form):
-    """All entries of an own account on one bank day, proven complete (对账单)."""
+    """Faults of days in the wrong order, or of too many days."""
 
     model_config = ConfigDict(title="StatementRequest")
 
     account: Account = said("an own account of the account register", "本单位账号")
-    date: Day = said("the bank day wanted", "对账单日期(银行日期)")
+    date: Day = said("the bank day wanted", "对账单日期（银行日期）")
     after: Cursor | None = said("the `next` of the page before; absent for the first page", "上一页的 `next`", None)
     limit: Annotated[int, Field(ge=1, le=1000)] = said("most lines in one page", "每页最多行数", 500)
     max_wait: MaxWait = patience()
 
     def word(self) -> StatementRequest:
-        """The question as a word."""
+        """The question as a value."""
         return StatementRequest(AccountNumber(self.account), self.date, self.after, self.limit, self.max_wait)
 
 
@@ -150,23 +139,23 @@ class ReceiptRequestForm(Form):
         json_schema_extra={"oneOf": [_given("id"), _given("payment"), _all_given(_ENTRY)]}, title="ReceiptRequest"
     )
 
-    id: OrderId | None = said("an order's id, as it was sent", "订单编号", None)
+    id: OrderId | None = said("an order's id, as it was sent", "付款指令编号", None)
     payment: PaymentKey | None = said("the gateway's key of the payment", "网关的付款编号", None)
     account: Account | None = said("the entry's own account", "明细所属的本单位账号", None)
     bank_date: Day | None = said("the entry's `bank_date`", "明细的 `bank_date`", None)
     bank_line_id: BankKey | None = said("the entry's `bank_line_id`", "明细的 `bank_line_id`", None)
     page: Annotated[int, Field(ge=1, le=MAX_RECEIPT_PAGES)] = said(
-        "which page of a receipt over 1 MiB; the same receipt is kept for a day", "超过 1 MiB 的回单的页号;保留一天", 1
+        "which page of a receipt over 1 MiB; the same receipt is kept for a day", "超过 1 MiB 的回单的页号；保留一天", 1
     )
     max_wait: LongWait = said(
         "banks may take long to make one; after this long the answer is `expired`, PT1S to PT24H",
-        "银行生成回单可能较慢;最长等待时间,超时应答 `expired`,PT1S 至 PT24H",
+        "银行生成回单可能较慢；最长等待时间，超时应答 `expired`，PT1S 至 PT24H",
         3600,
         shown="PT1H",
     )
 
     def word(self) -> ReceiptRequest:
-        """The question as a word. Raises Contradiction."""
+        """The question as a value. Raises Contradiction."""
         found = self.contradictions(self.__dict__, frozenset())
         if found:
             raise Contradiction(found)
@@ -177,7 +166,7 @@ class ReceiptRequestForm(Form):
 
     @classmethod
     def contradictions(cls, values: Mapping[str, Any], faulty: frozenset[str]) -> tuple[Fault, ...]:
-        """No name, or more than one; an entry half named."""
+        """Faults of the fields that name the entry: none, more than one, or an incomplete one."""
         given = [name for name in ("id", "payment") if name in faulty or values.get(name) is not None]
         parts = [name for name in _ENTRY if name in faulty or values.get(name) is not None]
         if not given and not parts:

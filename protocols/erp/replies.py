@@ -1,4 +1,4 @@
-"""The bodies of refusals and of `status.result`, and how any body is written: JSON or XML, as the command was.
+"""The bodies of refusals and of `status.result`, and the writing of every body: in JSON or XML, like its command.
 
 Payments speak through `news`, batches through `batch_news`, accounts through `account_replies`, the treasury through
 `treasury_replies`.
@@ -76,9 +76,7 @@ _FORMS: Mapping[str, type[BaseModel]] = {
 }
 
 
-def write(
-    name: str, said: Mapping[str, Any], content_type: str = "application/json", at_ms: int = 0
-) -> bytes:
+def reply_body(name: str, said: Mapping[str, Any], content_type: str = "application/json", at_ms: int = 0) -> bytes:
     """The body of reply or event `name` (its AMQP type) in either form, written at `at_ms`.
 
     `content_type` as `commands.answer_form` makes it: a message of ISO 20022 named there is written where it can say
@@ -86,11 +84,11 @@ def write(
     """
     content_type, _, message = content_type.partition(";message=")
     if message:
-        found = writing.write(name, said, message, writing.now(at_ms))
+        found = writing.iso_message(name, said, message, writing.now(at_ms))
         if found is not None:
             return found
     if content_type == "application/xml":
-        return xml_form.write(name, said, _FORMS.get(name, PaymentNews))
+        return xml_form.xml_document(name, said, _FORMS.get(name, PaymentNews))
     return write_json(said)
 
 
@@ -100,7 +98,7 @@ def media_of(body: bytes) -> str:
 
 
 def rejection_name(command: CommandType | None) -> str:
-    """What a refusal of this command is called: only a refused order is a rejected payment."""
+    """The name of this command's refusal: only a refused order is a rejected payment."""
     if command in SINGLE_ORDERS:
         return PAYMENT_REJECTED
     return BATCH_REJECTED if command in BATCHES else COMMAND_REJECTED
@@ -124,13 +122,14 @@ def rejection(command: CommandType | None, id_: str | None, refusal: Refusal) ->
 
 
 def status_result(news: News) -> dict[str, Any]:
-    """Where a payment is now, with everything its last event said."""
+    """The reply about a payment: its current state, with all fields of its last event."""
     return fields(replace(news, event=STATUS_RESULT))
 
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """What `payment.submit` would do with an order. `would` is ready, held, rejected, or replayed (it is known).
+    """The result that `payment.submit` would have for an order. `would` is ready, held, rejected, or replayed (it is
+    known).
 
     `refusal` holds every error at once; `hold_reasons` are told beside errors, too. `payment` is the known one.
     """

@@ -1,4 +1,4 @@
-"""What a message is and where its reply goes, from its routing key and properties alone."""
+"""The type of a message and the queue for its reply, from its routing key and properties alone."""
 
 from __future__ import annotations
 
@@ -24,14 +24,16 @@ _SHOWN_CHARS = 64
 
 
 def message_type(routing_key: str, header_type: str | None, property_type: str | None) -> CommandType | Refusal:
-    """Which command this is: the routing key says it, else header `type`, else property `type`.
+    """The command's name: from the routing key, else header `type`, else property `type`.
 
     Those that are present must agree. A name that is no command is refused with the nearest one that is.
     """
     key = "" if routing_key in COMMAND_QUEUES else routing_key
-    named = [(where, name) for where, name in (
-        ("routing key", key), ("header type", header_type), ("property type", property_type),
-    ) if name]  # fmt: skip
+    named = [
+        (where, name)
+        for where, name in (("routing key", key), ("header type", header_type), ("property type", property_type))
+        if name
+    ]
     if not named:
         return Refusal(Code.UNKNOWN_TYPE, f"the message names no command; use routing key {_list(_NAMES)}")
     for where, name in named:
@@ -63,7 +65,7 @@ def reply_queue(reply_to: str) -> str | Refusal:
 
 
 def is_direct(queue: str) -> bool:
-    """Whether this is RabbitMQ's direct reply-to, which vanishes with its client: no place for money."""
+    """True for RabbitMQ's direct reply-to. It vanishes with its client, so it is not allowed for money."""
     return queue == DIRECT_REPLY_TO or queue.startswith(f"{DIRECT_REPLY_TO}.")
 
 

@@ -1,5 +1,4 @@
-"""The contract's scalar types: each reads one JSON value strictly and tells people and programs what was
-wrong.
+"""The contract's scalar types: each reads one JSON value strictly, and describes the fault to people and to programs.
 
 A type carries its own JSON Schema, from which the XSD and the reference page are made as well. A fault
 never quotes the value: it may be an account number.
@@ -19,7 +18,7 @@ from protocols.canon.errors import FieldCode
 from protocols.canon.money import AMOUNT_PATTERN
 from protocols.erp.words import MAX_ID_CHARS
 
-# Characters no name or purpose needs and that can hide or reorder what a person reads: controls, soft hyphen,
+# Characters that no name or purpose needs and that can hide or reorder the text on a screen: controls, soft hyphen,
 # zero-width and bidirectional marks, line and paragraph separators, surrogates, non-characters.
 _UNSEEN = (
     r"\u0000-\u001F\u007F-\u009F\u00AD\u061C\u180E\u200B-\u200F\u2028-\u202E\u2060-\u206F"
@@ -77,7 +76,7 @@ def _sized(text: str, max_chars: int, min_chars: int) -> None:
 
 
 def _text(max_chars: int, min_chars: int = 1) -> Callable[[object], str]:
-    def read(value: object) -> str:
+    def checked_text(value: object) -> str:
         text = string(value)
         _sized(text, max_chars, min_chars)
         hidden = None if text.isprintable() else _HIDDEN.search(text)
@@ -91,20 +90,20 @@ def _text(max_chars: int, min_chars: int = 1) -> Callable[[object], str]:
             raise fault(FieldCode.PATTERN, "begins or ends with a blank")
         return text
 
-    return read
+    return checked_text
 
 
 def _formed(pattern: str, what: str, max_chars: int, code: FieldCode = FieldCode.PATTERN) -> Callable[[object], str]:
     matches = re.compile(pattern.removesuffix("$") + r"\Z", re.ASCII).match
 
-    def read(value: object) -> str:
+    def formed_text(value: object) -> str:
         text = string(value)
         if matches(text) is None:
             _sized(text, max_chars, 1)
             raise fault(code, f"must be {what}")
         return text
 
-    return read
+    return formed_text
 
 
 def _amount(value: object) -> str:
@@ -117,10 +116,7 @@ def _amount(value: object) -> str:
 
 
 _amount_formed = _formed(
-    AMOUNT_PATTERN,
-    "ASCII digits with at most four decimals, without sign, blank or exponent",
-    20,
-    FieldCode.AMOUNT,
+    AMOUNT_PATTERN, "ASCII digits with at most four decimals, without sign, blank or exponent", 20, FieldCode.AMOUNT
 )
 _time_formed = _formed(_TIME_PATTERN, "a time with a zone, such as 2026-11-24T17:00:00+08:00", 40, FieldCode.TIME)
 _date_formed = _formed(_DATE_PATTERN, "a day, such as 2026-11-24", 10)
@@ -150,7 +146,7 @@ def _date(value: object) -> date:
 
 
 def _duration(min_s: int, max_s: int) -> Callable[[object], int]:
-    def read(value: object) -> int:
+    def duration_s(value: object) -> int:
         found = _DURATION.match(_duration_formed(value))
         assert found is not None, "the two duration patterns differ"
         hours, minutes, seconds = (int(part or 0) for part in found.groups())
@@ -160,18 +156,18 @@ def _duration(min_s: int, max_s: int) -> Callable[[object], int]:
             raise fault(FieldCode.PATTERN, f"must be from {min_s} to {max_s} seconds", limit)
         return total_s
 
-    return read
+    return duration_s
 
 
 def bounded(max_items: int) -> BeforeValidator:
-    """Refuses an array or map of more than `max_items` before it looks at any: each would cost a fault."""
+    """Refuses an array or map of more than `max_items` before its items are read, because each could cost a fault."""
 
-    def read(value: Any) -> Any:
+    def checked_size(value: Any) -> Any:
         if isinstance(value, (list, dict)) and len(value) > max_items:
             raise fault(FieldCode.TOO_LONG, f"{len(value)} items, limit {max_items}", max_items)
         return value
 
-    return BeforeValidator(read)
+    return BeforeValidator(checked_size)
 
 
 def _schema(pattern: str, max_chars: int, **more: Any) -> WithJsonSchema:
@@ -199,9 +195,7 @@ Account = Annotated[
     _schema(_ACCOUNT_PATTERN, 40),
 ]
 Cnaps = Annotated[
-    str,
-    PlainValidator(_formed(_CNAPS_PATTERN, "exactly twelve ASCII digits", 12)),
-    _schema(_CNAPS_PATTERN, 12),
+    str, PlainValidator(_formed(_CNAPS_PATTERN, "exactly twelve ASCII digits", 12)), _schema(_CNAPS_PATTERN, 12)
 ]
 Currency = Annotated[
     str,
@@ -214,9 +208,7 @@ Bic = Annotated[
     _schema(_BIC_PATTERN, 11),
 ]
 CountryCode = Annotated[
-    str,
-    PlainValidator(_formed(_COUNTRY_PATTERN, "two capital letters (ISO 3166)", 2)),
-    _schema(_COUNTRY_PATTERN, 2),
+    str, PlainValidator(_formed(_COUNTRY_PATTERN, "two capital letters (ISO 3166)", 2)), _schema(_COUNTRY_PATTERN, 2)
 ]
 PurposeCode = Annotated[
     str,
@@ -230,20 +222,24 @@ SchemeId = Annotated[
 ]
 PersonName = Annotated[
     str,
-    PlainValidator(_formed(_PERSON_PATTERN, "a person's name as enrolled: a lower-case letter, then lower-case "
-                           "letters, digits, _ . or -", 31)),
+    PlainValidator(
+        _formed(
+            _PERSON_PATTERN,
+            "a person's name as enrolled: a lower-case letter, then lower-case letters, digits, _ . or -",
+            31,
+        )
+    ),
     _schema(_PERSON_PATTERN, 31),
-]  # fmt: skip
+]
 PoolName = Annotated[
     str,
-    PlainValidator(_formed(_POOL_PATTERN, "a cash pool's name: a lower-case letter, then lower-case letters, digits, _ "
-                           "or -", 31)),
+    PlainValidator(
+        _formed(_POOL_PATTERN, "a cash pool's name: a lower-case letter, then lower-case letters, digits, _ or -", 31)
+    ),
     _schema(_POOL_PATTERN, 31),
-]  # fmt: skip
+]
 ApprovalDigest = Annotated[
-    str,
-    PlainValidator(_formed(_DIGEST_PATTERN, "64 hex digits, a to f small", 64)),
-    _schema(_DIGEST_PATTERN, 64),
+    str, PlainValidator(_formed(_DIGEST_PATTERN, "64 hex digits, a to f small", 64)), _schema(_DIGEST_PATTERN, 64)
 ]
 PersonSignature = Annotated[
     str,
@@ -256,15 +252,20 @@ Cursor = Annotated[
     _schema(_CURSOR_PATTERN, 2048),
 ]
 TagName = Annotated[
-    str,
-    PlainValidator(_formed(_TAG_PATTERN, "ASCII letters, digits, _ . and -", 64)),
-    _schema(_TAG_PATTERN, 64),
+    str, PlainValidator(_formed(_TAG_PATTERN, "ASCII letters, digits, _ . and -", 64)), _schema(_TAG_PATTERN, 64)
 ]
 Amount = Annotated[str, PlainValidator(_amount), _schema(AMOUNT_PATTERN, 20)]
 SignedAmountText = Annotated[
     str,
-    PlainValidator(_formed(_SIGNED_PATTERN, "ASCII digits with at most four decimals, a minus before them where it is "
-                           "negative, without blank or exponent", 21, FieldCode.AMOUNT)),
+    PlainValidator(
+        _formed(
+            _SIGNED_PATTERN,
+            "ASCII digits with at most four decimals, a minus before them where it is "
+            "negative, without blank or exponent",
+            21,
+            FieldCode.AMOUNT,
+        )
+    ),
     _schema(_SIGNED_PATTERN, 21),
 ]
 EntryKey = Annotated[

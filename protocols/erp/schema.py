@@ -1,4 +1,4 @@
-"""The committed contract: every schema, example and reference page, made from the code.
+"""The committed contract: every schema, example and reference page, generated from the code.
 
     python -m protocols.erp.schema --write docs/lookup/contract
 
@@ -16,9 +16,9 @@ from typing import Any
 from lxml import etree
 
 from protocols.erp import asyncapi, examples, json_schema, reference, replies, xml_form, xsd
-from protocols.erp.messages import MESSAGES, Voice
+from protocols.erp.messages import MESSAGES, MessageWay
 
-CONTRACT_VERSION = "1.4"
+CONTRACT_VERSION = "1.5"
 """Of the contract, not of the program. A change an ERP could notice raises it."""
 
 
@@ -45,15 +45,15 @@ def _json(value: Mapping[str, Any]) -> bytes:
 
 def _xml(name: str, body: Mapping[str, Any]) -> bytes:
     message = MESSAGES[name]
-    if message.voice is Voice.COMMAND:
-        tree = etree.fromstring(xml_form.write(name, body, message.form))
+    if message.voice is MessageWay.COMMAND:
+        tree = etree.fromstring(xml_form.xml_document(name, body, message.form))
     else:
-        tree = etree.fromstring(replies.write(name, body, "application/xml"))
+        tree = etree.fromstring(replies.reply_body(name, body, "application/xml"))
     etree.indent(tree, space=" ")
     return etree.tostring(tree, encoding="UTF-8", xml_declaration=True) + b"\n"
 
 
-def write(folder: Path) -> list[str]:
+def write_schema(folder: Path) -> list[str]:
     """Write every file below `folder`; returns the paths that were new or different. Removes nothing."""
     changed = []
     for name, data in files().items():
@@ -67,10 +67,10 @@ def write(folder: Path) -> list[str]:
 
 
 def main() -> None:
-    """`python -m protocols.erp.schema --write FOLDER`."""
+    """The command `python -m protocols.erp.schema --write FOLDER`."""
     parser = argparse.ArgumentParser(description="Write the ERP contract: schemas, examples, reference pages.")
     parser.add_argument("--write", type=Path, required=True, metavar="FOLDER")
-    changed = write(parser.parse_args().write)
+    changed = write_schema(parser.parse_args().write)
     print(f"{len(changed)} file(s) written: {', '.join(changed)}" if changed else "nothing has changed")
 
 

@@ -1,4 +1,4 @@
-"""What every reply and event is made of: open objects, closed lists of words, errors."""
+"""The parts of every reply and event: open objects, closed lists of words, errors."""
 
 from __future__ import annotations
 
@@ -36,33 +36,31 @@ DirectionName = Annotated[str, _one_of(Direction)]
 CommandName = Annotated[str, _one_of(CommandType)]
 
 
-class Told(BaseModel):
-    """Something the gateway says. A reader must ignore fields it does not know: versions to come add some."""
+class GatewayForm(BaseModel):
+    """The base of all messages from the gateway. A reader must ignore unknown fields: later versions add some."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
 
 
-class ErrorItem(Told):
+class ErrorItem(GatewayForm):
     """One fault of one field."""
 
-    at: str = said("JSON pointer to the field; empty for the whole body", "字段的 JSON 指针;空串表示整个消息体")
-    code: FieldCodeName = said("what is wrong, of the closed list below", "错误代码,见下表")
+    at: str = said("JSON pointer to the field; empty for the whole body", "字段的 JSON 指针；空串表示整个消息体")
+    code: FieldCodeName = said("what is wrong, of the closed list below", "错误代码，见下表")
     detail: str = said("the same in words, for people", "文字说明")
     limit: Limit | None = said(
         "the limit that was broken, if one was: an amount as a string in the order's currency, a length or count as an "
         "integer",
-        "被突破的限值(若有):金额为字符串,单位与订单相同;长度与笔数为整数",
+        "被突破的限值（若有）：金额为字符串，单位与付款指令相同；长度与笔数为整数",
         None,
     )
 
 
-class Error(Told):
-    """Why something was refused."""
+class Error(GatewayForm):
+    """The reason of a refusal."""
 
     type: str = said("`urn:bankgw:error:` and the code", "`urn:bankgw:error:` 加代码")
-    code: CodeName = said("of the closed list below", "错误代码,见下表")
-    title: str = said("one sentence for people; it may change", "一句话说明,文字可能变化")
+    code: CodeName = said("of the closed list below", "错误代码，见下表")
+    title: str = said("one sentence for people; it may change", "一句话说明，文字可能变化")
     resend: ResendName = said("whether, and with which id, to send again", "是否可重发及使用哪个编号")
-    errors: list[ErrorItem] = said("every fault at once; may be empty", "一次列出全部错误;可为空")
-
-
+    errors: list[ErrorItem] = said("every fault at once; may be empty", "一次列出全部错误；可为空")

@@ -1,5 +1,4 @@
-"""What an ERP can say to the treasury, as values: its bank journal, a claim of money received, questions. See `words`.
-"""
+"""The ERP's commands to the treasury, as values: its bank journal, a claim of money received, questions."""
 
 from __future__ import annotations
 
@@ -34,7 +33,7 @@ class LedgerRow:
 
 @dataclass(frozen=True, slots=True)
 class LedgerHead:
-    """What each part of a book says of the whole: account, period, balances, count and totals in minor units."""
+    """The head in each part of a book: account, period, balances, count and totals in minor units."""
 
     account: AccountNumber
     first: date
@@ -62,14 +61,14 @@ class SubmitLedger:
 
 @dataclass(frozen=True, slots=True)
 class WithdrawLedger:
-    """`ledger.withdraw`: the book `id` counts no more."""
+    """`ledger.withdraw`: the book `id` is no longer in force."""
 
     id: str
     reason: str = ""
 
 
 class ClaimAct(StrEnum):
-    """What is done with money received: somebody's claim, or its release."""
+    """An ERP's act about money received: to claim it, or to release it."""
 
     CLAIM = "claim"
     RELEASE = "release"
@@ -77,7 +76,7 @@ class ClaimAct(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ClaimCredit:
-    """`credit.claim`: the entry `line` of an own account, money in, is for `reference`; or is free again."""
+    """`credit.claim`: the credit entry `line` of an own account is for `reference`; or its claim is released."""
 
     id: str
     account: AccountNumber
@@ -90,8 +89,8 @@ class ClaimCredit:
 
 @dataclass(frozen=True, slots=True)
 class ReconciliationQuery:
-    """`reconciliation.query`: how an own account is reconciled up to a day; None: today. `limit` open rows are listed.
-    """
+    """`reconciliation.query`: an own account's reconciliation up to a day; None means today. Lists `limit` open
+    rows."""
 
     account: AccountNumber
     last: date | None
@@ -101,7 +100,8 @@ class ReconciliationQuery:
 
 @dataclass(frozen=True, slots=True)
 class ReportRequest:
-    """`report.request`: page `page` of a report as a file. Days as `bankgw report` takes them; None: its default."""
+    """`report.request`: page `page` of a report as a file. Days are given as for `bankgw report`; None is that
+    command's default."""
 
     report: str
     form: str
@@ -116,6 +116,6 @@ class ReportRequest:
 
 
 TreasuryCommand = SubmitLedger | WithdrawLedger | ClaimCredit
-"""What changes the treasury's tables, in one unit each."""
+"""The commands that change the treasury's tables, in one unit each."""
 TreasuryQuestion = ReconciliationQuery | ReportRequest
-"""What the gateway answers from its journal, and what takes too long to be answered in a unit."""
+"""The questions that the gateway answers from its journal, and those that take too long to be answered in a unit."""

@@ -1,4 +1,4 @@
-"""What an ERP can say, as values: what is left of a command once its JSON or XML has been read.
+"""The ERP's commands as values: a command after its JSON or XML has been read.
 
 Everything here has passed the contract's own limits. Whether the account exists, the sender may use it and
 the bank can carry it is for the gateway to decide.
@@ -70,7 +70,7 @@ class SubmitOrder:
 
 
 class OnItemError(StrEnum):
-    """What becomes of a batch in which an item cannot be carried."""
+    """The treatment of a batch if one of its items cannot be sent."""
 
     REFUSE_BATCH = "refuse_batch"
     REFUSE_ITEM = "refuse_item"
@@ -95,13 +95,13 @@ class SubmitBatch:
 
     @property
     def sum_minor(self) -> int:
-        """The orders' amounts together, in minor units of their one currency."""
+        """The sum of the orders' amounts, in minor units of their one currency."""
         return sum(order.amount.minor for order in self.orders)
 
 
 @dataclass(frozen=True, slots=True)
 class CancelOrder:
-    """`payment.cancel`: withdraw the order, or the orders of the batch, `id` as far as no byte has left yet."""
+    """`payment.cancel`: withdraw the order or batch `id`, as far as no byte has been sent yet."""
 
     id: str
     reason: str = ""
@@ -109,8 +109,11 @@ class CancelOrder:
 
 @dataclass(frozen=True, slots=True)
 class DecideOrder:
-    """`payment.approve` or `payment.reject`: an enrolled person's signature over the digest of what waits about the
-    order or batch `id`. The ERP's own word is none.
+    """`payment.approve` or `payment.reject`: an enrolled person's signature over the digest of an order or batch.
+
+    `id` names the order or batch. The ERP itself cannot approve.
+
+    The ERP itself cannot approve.
     """
 
     id: str
@@ -123,9 +126,7 @@ class DecideOrder:
 
 @dataclass(frozen=True, slots=True)
 class StatusQuery:
-    """`status.query`: what became of the order or batch? Named by the ERP's `id` or by our `payment` key, exactly
-    one.
-    """
+    """`status.query`: the state of an order or batch, named by the ERP's `id` or by our `payment` key, exactly one."""
 
     id: str | None = None
     payment: str | None = None
@@ -133,7 +134,7 @@ class StatusQuery:
 
 @dataclass(frozen=True, slots=True)
 class BalanceQuery:
-    """`balance.query`: what do these own accounts hold, now or as the bank day `on` ended?
+    """`balance.query`: the balances of these own accounts, now or at the end of the bank day `on`.
 
     An answer up to `max_age_s` seconds old will do (0: ask the bank). After `max_wait_s` seconds the
     question is answered `expired`.
@@ -193,7 +194,7 @@ class ReceiptRequest:
 
 @dataclass(frozen=True, slots=True)
 class SubmitFile:
-    """A pain.001 or pain.008: several orders or batches in one message, each with a life of its own.
+    """A pain.001 or pain.008: several orders or batches in one message, each with its own state.
 
     `message_id` and `name` (as in `pain.001.001.09`) are the file's. Never empty.
     """
@@ -204,8 +205,8 @@ class SubmitFile:
 
 
 BankQuestion = BalanceQuery | TransactionsQuery | StatementRequest | ReceiptRequest
-"""What only a bank can answer."""
+"""The questions that only a bank can answer."""
 StoredQuestion = BankQuestion | TreasuryQuestion
-"""What is answered after the unit that took it in; it waits in the journal until then."""
+"""The questions that are answered after the unit that recorded them; they wait in the journal until then."""
 QuestionCommand = StatusQuery | StoredQuestion
 Command = SubmitOrder | SubmitBatch | SubmitFile | CancelOrder | DecideOrder | QuestionCommand | TreasuryCommand

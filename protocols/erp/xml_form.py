@@ -1,4 +1,4 @@
-"""XML as this contract reads and writes it: the same names as JSON, in namespace `urn:bankgw:1`.
+"""XML as this contract reads and writes it: with the same names as the JSON form, in namespace `urn:bankgw:1`.
 
 The form follows mechanically from the JSON form: the root element is the message type, a field is an
 element, an array's items are `<item>`, a map's entries are `<entry key="...">`. Elements may come in any
@@ -40,7 +40,7 @@ _MAX_NODES = 40_000
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How a JSON value looks as XML: `object` has `fields`, `array` and `map` have `inner`."""
+    """The form of a JSON value as XML: `object` has `fields`, `array` and `map` have `inner`."""
 
     kind: Literal["text", "integer", "boolean", "object", "array", "map"]
     fields: Mapping[str, Shape] | None = None
@@ -52,7 +52,7 @@ _TEXT = Shape("text")
 
 @lru_cache(maxsize=128)
 def shape(form: type[BaseModel]) -> Shape:
-    """The shape of a message, from its class."""
+    """The form of a message, from its class."""
     hints = get_type_hints(form, include_extras=True)
     return Shape("object", {field.alias or name: _shape(hints[name]) for name, field in form.model_fields.items()})
 
@@ -60,7 +60,7 @@ def shape(form: type[BaseModel]) -> Shape:
 def _shape(hint: Any) -> Shape:
     origin, inner = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        # A scalar type of the contract is read from a string whatever it becomes: a duration turns into
+        # A scalar of the contract is read from a string, also where its value has another type: a duration becomes
         # seconds.
         return _TEXT if any(isinstance(part, PlainValidator) for part in inner[1:]) else _shape(inner[0])
     if origin in (Union, UnionType):
@@ -77,7 +77,7 @@ def _shape(hint: Any) -> Shape:
 
 
 def parse(body: bytes, type_: str | None, form: type[BaseModel]) -> Any:
-    """The JSON value that the document stands for. Raises Malformed.
+    """The JSON value that the XML document represents. Raises Malformed.
 
     `type_` is the name the root element must have; None takes any. Document types, entities, comments and
     processing instructions are refused, and so is an element that comes twice.
@@ -96,7 +96,7 @@ def parse(body: bytes, type_: str | None, form: type[BaseModel]) -> Any:
 def _value(element: etree._Element, expected: Shape, allowed: frozenset[str]) -> Any:
     strange = [name for name in map(str, element.attrib) if name not in allowed]
     if strange and expected.kind in ("text", "integer", "boolean"):
-        # A scalar with an attribute is no scalar of JSON either; it is refused as the object it looks like.
+        # A scalar with an attribute is not a scalar in JSON either. It is refused as the object that it looks like.
         return {f"@{name}": "" for name in strange}
     if expected.kind == "object" or strange or (len(element) and expected.kind not in ("array", "map")):
         return _object(element, expected.fields or {}, strange)
@@ -115,7 +115,7 @@ def _object(element: etree._Element, fields: Mapping[str, Shape], strange: list[
         tag = str(child.tag)
         name = tag.removeprefix(_PREFIX)
         if name in read:
-            raise Malformed(f"the element {name[:_SHOWN_CHARS]!r} comes twice in one place")
+            raise Malformed(f"the element {name[:_SHOWN_CHARS]!r} occurs twice in one parent")
         # A name of another namespace keeps its braces, so it is unknown and the fault shows why.
         read[name] = _value(child, fields.get(name, _TEXT) if name != tag else _TEXT, _NO_ATTRIBUTES)
     return read
@@ -134,7 +134,7 @@ def _entries(element: etree._Element, expected: Shape) -> dict[str, Any]:
 
 def _due(child: etree._Element, tag: str, expected: Shape) -> Shape:
     if child.tag != tag:
-        raise Malformed(f"only <{etree.QName(tag).localname}> elements of {NAMESPACE} may stand here")
+        raise Malformed(f"only <{etree.QName(tag).localname}> elements of {NAMESPACE} are allowed here")
     assert expected.inner is not None, "an array or map has an inner shape"
     return expected.inner
 
@@ -153,8 +153,8 @@ def _no_text(element: etree._Element) -> None:
             raise Malformed(f"text between the elements of {etree.QName(element).localname[:_SHOWN_CHARS]!r}")
 
 
-def write(type_: str, value: Mapping[str, Any], form: type[BaseModel]) -> bytes:
-    """The document for a JSON value of this message. What JSON leaves out, or says null, is left out.
+def xml_document(type_: str, value: Mapping[str, Any], form: type[BaseModel]) -> bytes:
+    """The XML document for a JSON value of this message. A field that is absent or null in JSON is left out.
 
     Raises ProtocolError on a character XML cannot carry; the contract's texts have none.
     """

@@ -74,10 +74,7 @@ def _type(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> Markup:
         return _map(node)
     if kind == "array":
         item = _type(_resolved(node["items"], definitions), definitions)
-        occurs = {
-            "minOccurs": str(node.get("minItems", 0)),
-            "maxOccurs": str(node.get("maxItems", "unbounded")),
-        }
+        occurs = {"minOccurs": str(node.get("minItems", 0)), "maxOccurs": str(node.get("maxItems", "unbounded"))}
         return el("xs:complexType", el("xs:sequence", el("xs:element", {"name": "item", **occurs}, item)))
     return _simple(node, _TYPES.get(kind, "xs:string"))
 
@@ -101,7 +98,7 @@ def _simple(node: Mapping[str, Any], base: str) -> Markup:
     values = [node["const"]] if isinstance(node.get("const"), str) else node.get("enum", ())
     facets.extend(el("xs:enumeration", {"value": value}) for value in values if value is not None)
     pattern = node.get("pattern")
-    # The pattern of free text names characters by number, which XSD cannot; most of them are no XML anyway.
+    # The pattern of free text names characters by number, which XSD cannot do. XML forbids most of them anyway.
     if pattern is not None and "\\u" not in pattern:
         facets.append(el("xs:pattern", {"value": pattern.removeprefix("^").removesuffix("$")}))
     for name, facet in (

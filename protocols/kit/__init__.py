@@ -1,1 +1,1 @@
-"""What bank adapters share: framing, HTTP, charsets, XML, signatures, options, code tables, orders, paging."""
+"""The shared parts of bank adapters: framing, HTTP, charsets, XML, signatures, options, code tables, orders, paging."""

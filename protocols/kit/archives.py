@@ -23,8 +23,11 @@ _LIST_BYTES_EACH: Final = 1_024
 _METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _UTF8_NAME: Final = 0x800
 _BROKEN: Final = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError)
-"""What zipfile raises on damaged or hostile bytes: no archive or a wrong checksum, data that cannot be inflated, data
-that end early, an encrypted member or an unknown method, a position or a name that cannot be."""
+"""The errors of zipfile on damaged or hostile bytes.
+
+No archive or a wrong checksum, data that cannot be inflated, data that end early, an encrypted member or an unknown
+method, a position or a name that cannot be.
+"""
 
 
 def is_archive(data: bytes) -> bool:
@@ -33,7 +36,7 @@ def is_archive(data: bytes) -> bool:
 
 
 def only_member(data: bytes, wanted: Callable[[str], bool] | None = None) -> Receipt:
-    """The PDF in an archive whose name (without its folders) is wanted; without `wanted`, the only PDF.
+    """The only PDF in a zip archive; with `wanted`, the PDF whose name (without its folders) is wanted.
 
     Raises "missing" and "ambiguous" unless exactly one fits, "frame_too_long" on an archive, a list or a PDF that is
     too big, "value" on an archive that cannot be read, or on a file in it that is no PDF.
@@ -50,25 +53,26 @@ def only_member(data: bytes, wanted: Callable[[str], bool] | None = None) -> Rec
 
 
 def pdf(data: bytes, name: str) -> Receipt:
-    """A receipt. Raises "value" if the bytes are no PDF."""
+    """The bytes of a PDF receipt. Raises "value" if the bytes are no PDF."""
     if not data.startswith(b"%PDF-"):
         raise ProtocolError("value", "the receipt is no PDF")
     return Receipt(data, "application/pdf", name)
 
 
 def only_pdf(data: bytes, name: str) -> Receipt:
-    """The PDF that a file is, or the one in the archive that it is. Raises as `only_member` and `pdf` do."""
+    """The PDF in a file, which is a PDF or an archive with one. Raises as `only_member` and `pdf` do."""
     return only_member(data) if is_archive(data) else pdf(data, name)
 
 
 def _check_size(data: bytes) -> None:
-    """Refuses what would be costly only to list: the end record says how many files and bytes the list has."""
+    """Refuse an archive whose list of files alone would take too much time. Its end record states the number of files
+    and bytes."""
     if len(data) > ARCHIVE_BYTES_MAX:
         raise ProtocolError("frame_too_long", f"an archive of {len(data)} bytes")
     end = data.rfind(b"PK\x05\x06", max(0, len(data) - 65_557))
     files, size = (int.from_bytes(data[end + at : end + at + n], "little") for at, n in ((10, 2), (12, 4)))
     if end >= 0 and (files > MEMBERS_MAX or size > MEMBERS_MAX * _LIST_BYTES_EACH):
-        raise ProtocolError("frame_too_long", f"an archive of {files} files, whose list has {size} bytes")
+        raise ProtocolError("frame_too_long", f"the archive has {files} files, and its directory has {size} bytes")
 
 
 def _listed(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
@@ -79,7 +83,9 @@ def _listed(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
 
 
 def _name(info: zipfile.ZipInfo) -> str:
-    """A member's name without its folders. A name without the UTF-8 mark is GB18030 where its bytes are that."""
+    """A member's name without its folders. A name without the UTF-8 mark is read as GB18030 if its bytes are valid in
+    it.
+    """
     name = info.filename
     if not info.flag_bits & _UTF8_NAME:
         try:

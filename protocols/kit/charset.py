@@ -23,7 +23,7 @@ _FAMILY: Final[dict[str, str]] = {
     "iso-8859-15": "iso-8859-15",
 }
 _MARKS: Final = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, b"\x84\x31\x95\x33")
-# These two encode as GB2312 to bytes that every GBK reader shows as another character.
+# Python's GB2312 codec writes these two as bytes that every GBK reader shows as another character.
 _GB2312_TWINS: Final = frozenset("―・")
 
 
@@ -35,14 +35,13 @@ class Unencodable(ProtocolError):
         self.position = position
         self.codepoint = f"U+{ord(char):04X}"
         super().__init__(
-            "unencodable",
-            f"character {char!r} ({self.codepoint}) at position {position} does not exist in {charset}",
+            "unencodable", f"character {char!r} ({self.codepoint}) at position {position} does not exist in {charset}"
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """Text and whether its bytes were outside the charset the bank names (GB18030 under a smaller label)."""
+    """Text, and whether its bytes were outside the charset that the bank names (GB18030 under a smaller label)."""
 
     text: str
     repaired: bool
@@ -67,7 +66,7 @@ class Charset:
 
     @property
     def decoder(self) -> str:
-        """The codec text is read with: GB18030 for the whole GB family."""
+        """The codec with which text is decoded: GB18030 for the whole GB family."""
         family = _FAMILY[self.name.lower()]
         return "gb18030" if family == "gb" else family
 
@@ -78,7 +77,7 @@ class Charset:
     def encode(self, text: str) -> bytes:
         """`text` in the bank's charset. Raises Unencodable; never replaces a character."""
         if text.isascii():
-            return text.encode("ascii")  # as each of these charsets writes it, and faster than the GB codecs
+            return text.encode("ascii")  # the same in each of these charsets, and faster than their codecs
         try:
             data = text.encode(self.encoder)
         except UnicodeEncodeError as error:
@@ -93,14 +92,15 @@ class Charset:
         if data.startswith(_MARKS):
             raise ProtocolError("charset", f"byte order mark {data[:4].hex()} before {self.name} text")
         try:
-            # The GB codec takes ten times as long for ASCII, of which a large message mostly consists.
+            # The GB codec takes ten times as long for ASCII, and a large message is mostly ASCII.
             return data.decode("ascii" if data.isascii() else self.decoder)
         except UnicodeDecodeError as error:
             bad = data[error.start : error.start + 4].hex()
             raise ProtocolError("charset", f"bytes {bad} at {error.start} are not {self.name}") from None
 
-    def read(self, data: bytes) -> Decoded:
-        """As `decode`, and whether the bytes went beyond the label (worth a log line, never a refusal)."""
+    def decode_wider(self, data: bytes) -> Decoded:
+        """Decode as `decode` does, and return whether the bytes went beyond the label. That is logged, but not
+        refused."""
         text = self.decode(data)
         try:
             data.decode(self.name)
@@ -109,14 +109,15 @@ class Charset:
         return Decoded(text, repaired=False)
 
     def decode_cut(self, data: bytes) -> str:
-        """As `decode` for a field of fixed size in which the last character may be cut in half: it is dropped."""
+        """Decode as `decode` does, for a field of fixed size. If its last character was cut in half, that character is
+        dropped."""
         try:
             return codecs.getincrementaldecoder(self.decoder)().decode(data)
         except UnicodeDecodeError:
             return self.decode(data)
 
     def first_unencodable(self, text: str) -> tuple[int, str] | None:
-        """Index and character of the first one the bank cannot carry, or None."""
+        """Index and character of the first character that the bank's charset does not have, or None."""
         try:
             self.encode(text)
         except Unencodable as error:
@@ -124,7 +125,7 @@ class Charset:
         return None
 
     def byte_length(self, text: str) -> int:
-        """Bytes of `text` on the wire; the unit in which every bank counts its limits."""
+        """The number of bytes of `text` on the wire, which is the unit of every bank's limits."""
         return len(self.encode(text))
 
     def fits(self, text: str, max_bytes: int) -> bool:
@@ -132,7 +133,7 @@ class Charset:
         return self.first_unencodable(text) is None and self.byte_length(text) <= max_bytes
 
     def cut(self, text: str, max_bytes: int) -> str:
-        """The longest beginning of `text` within `max_bytes`, never half a character."""
+        """The longest beginning of `text` within `max_bytes`, without half a character at its end."""
         data = self.encode(text)
         if len(data) <= max_bytes:
             return text

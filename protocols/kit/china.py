@@ -1,4 +1,4 @@
-"""What the banks of mainland China have in common: Beijing time, renminbi, and limits counted in GBK bytes."""
+"""The common rules of banks in mainland China: Beijing time, renminbi, and limits counted in GBK bytes."""
 
 from __future__ import annotations
 
@@ -23,9 +23,15 @@ _ROUND_THE_CLOCK: Final = Hours()
 
 
 def gbk_limits(
-    fields: tuple[FieldLimit, ...], channels: Iterable[Channel], pace: Pace, reference: ReferenceForm,
-    max_minor: int | None, *, hours: Hours = _ROUND_THE_CLOCK, urgencies: Iterable[Urgency] = Urgency,
-) -> Limits:  # fmt: skip
+    fields: tuple[FieldLimit, ...],
+    channels: Iterable[Channel],
+    pace: Pace,
+    reference: ReferenceForm,
+    max_minor: int | None,
+    *,
+    hours: Hours = _ROUND_THE_CLOCK,
+    urgencies: Iterable[Urgency] = Urgency,
+) -> Limits:
     """The limits of a bank that carries renminbi and counts lengths in GBK bytes; `max_minor` is in fen."""
     return Limits(
         charset="gbk",
@@ -40,7 +46,8 @@ def gbk_limits(
 
 
 def check_amount(bank: str, amount: Money, max_minor: int | None = None) -> None:
-    """Raises "value" for another currency than CNY, for nothing, and for more fen than the bank's form has room for."""
+    """Raises "value" for a currency other than CNY, for zero, and for an amount that is too large for the bank's
+    form."""
     if amount.currency != "CNY" or amount.minor <= 0 or (max_minor is not None and amount.minor > max_minor):
         most = "" if max_minor is None else f" and up to {Money(max_minor)}"
         raise ProtocolError("value", f"{bank} carries CNY amounts over zero{most}, not {amount}")
@@ -53,22 +60,24 @@ def check_renminbi(bank: str, currency: str) -> None:
 
 
 def money_or_none(parent: etree._Element, path: str) -> Money | None:
-    """The amount in yuan at `path`, which may be below zero; None where the bank states none."""
+    """The amount in yuan at `path`, which may be negative; None if the bank states none."""
     stated = value_or(parent, path)
     return Money(amount_minor(stated, signed=True)) if stated else None
 
 
 def row_balance(parent: etree._Element, path: str) -> Money | None:
-    """The balance beside an entry; None for 0.00, which banks write where they tell none, and for one that is odd."""
+    """The balance beside an entry. None if it cannot be read, and for 0.00, which banks write if they state no
+    balance."""
     try:
         stated = money_or_none(parent, path)
     except ProtocolError:
-        return None  # no reason to doubt the entry
+        return None  # a balance that cannot be read is no reason to doubt the entry
     return stated if stated is not None and stated.minor else None
 
 
 def moment_or_none(day: date, clock: str) -> datetime | None:
-    """`clock` (HHmmss) on a day in Beijing; None for one that cannot be read, which is no reason to doubt an entry."""
+    """The time `clock` (HHmmss) on a day in Beijing; None if it cannot be read, because the entry itself is still
+    valid."""
     try:
         return datetime.combine(day, parse_time(clock), BEIJING)
     except ProtocolError:

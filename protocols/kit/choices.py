@@ -1,4 +1,4 @@
-"""A bank's options: for each one what it may be, and what to write instead.
+"""A bank's options: the allowed values of each option, and the remedy for a wrong value.
 
     CHOICES = {"login": (text("[0-9a-z]{1,20}"), "the user's name at the front end"), ...}
     options = read("citic", Options, CHOICES, table)
@@ -24,49 +24,49 @@ _AS_IT_IS: Final[Mapping[str, Callable[[Any], Any]]] = MappingProxyType({})
 
 
 def text(pattern: str) -> Check:
-    """Text that matches the whole pattern, in which classes like [0-9] mean ASCII."""
+    """A check for text that matches the whole pattern. Classes like [0-9] in it mean ASCII."""
     return lambda value: isinstance(value, str) and re.fullmatch(pattern, value, re.ASCII) is not None
 
 
 def among(*words: str) -> Check:
-    """One of these words."""
+    """A check for one of these words."""
     return lambda value: isinstance(value, str) and value in words
 
 
 def whole(least: int, most: int) -> Check:
-    """A whole number between two bounds, which belong to it; true is no number."""
+    """A check for a whole number between two bounds, both included. true is no number."""
     return lambda value: type(value) is int and least <= value <= most
 
 
 def seconds(least: float, most: float = 1_000_000) -> Check:
-    """A number of seconds between two bounds."""
+    """A check for a number of seconds between two bounds."""
     return lambda value: type(value) in (int, float) and least <= value <= most
 
 
 def flag(value: Any) -> bool:
-    """True or false."""
+    """Check that the value is true or false."""
     return type(value) is bool
 
 
-def words(pattern: str) -> Check:
-    """A list of texts of one pattern; an empty list too."""
+def texts(pattern: str) -> Check:
+    """A check for a list of texts that match one pattern. The list may be empty."""
     fits = text(pattern)
     return lambda value: isinstance(value, (list, tuple)) and all(fits(one) for one in value)
 
 
 def table(key_pattern: str, check: Check) -> Check:
-    """A table whose keys match a pattern and whose values pass a check."""
+    """A check for a table whose keys match a pattern and whose values pass a check."""
     fits = text(key_pattern)
     return lambda value: isinstance(value, Mapping) and all(fits(key) and check(one) for key, one in value.items())
 
 
 def or_none(check: Check) -> Check:
-    """What passes the check, or nothing."""
+    """A check for a value that passes another check, or for None."""
     return lambda value: value is None or check(value)
 
 
 def day(value: Any) -> bool:
-    """A day as "2027-01-01"."""
+    """Check that the value is a day as "2027-01-01"."""
     try:
         return isinstance(value, str) and date.fromisoformat(value).isoformat() == value
     except ValueError:
@@ -74,12 +74,12 @@ def day(value: Any) -> bool:
 
 
 def hour(value: Any) -> bool:
-    """A time of day as `HH:MM`."""
+    """Check that the value is a time of day as `HH:MM`."""
     return text("([01][0-9]|2[0-3]):[0-5][0-9]")(value)
 
 
 def in_bytes(most: int, encoding: str = "gbk", *, least: int = 1) -> Check:
-    """Printable text of at most so many bytes in the bank's charset."""
+    """A check for printable text of at most so many bytes in the bank's charset."""
 
     def check(value: Any) -> bool:
         if not isinstance(value, str) or not all(char.isprintable() for char in value):
@@ -95,8 +95,8 @@ def in_bytes(most: int, encoding: str = "gbk", *, least: int = 1) -> Check:
 _SECONDS: Final = seconds(0.001)
 _BYTES: Final = (or_none(whole(1, 1000)), "a number of bytes in the bank's charset, or leave it out")
 COMMON: Final[Choices] = {
-    "own_names": (words(".+"), "a list of texts found in the names of this bank's branches"),
-    "own_cnaps": (words("[0-9]{3,12}"), "a list of how this bank's numbers begin, 3 to 12 digits"),
+    "own_names": (texts(".+"), "a list of texts found in the names of this bank's branches"),
+    "own_cnaps": (texts("[0-9]{3,12}"), "a list of how this bank's numbers begin, 3 to 12 digits"),
     "reference_prefix": (text("[0-9A-Z]{0,6}"), "up to 6 capital letters or digits, different for each gateway"),
     "http_path": (text("/[!-~]{0,200}"), "the path of the HTTP request, beginning with a slash"),
     "http_host": (text("[!-~]{1,200}"), "what the HTTP header Host says"),
@@ -120,23 +120,27 @@ COMMON: Final[Choices] = {
     "first_enquiry_s": (_SECONDS, "seconds before a payment is first asked about"),
     "poll_every_s": (_SECONDS, "seconds between two looks for an account's new entries"),
 }
-"""The choices of options that several banks have under the same name. A bank's own row takes the place of one here."""
+"""The choices of options that several banks have under the same name. A bank's own row replaces the row here."""
 
 
 def declared_codes(declarable: Iterable[str], pattern: str, remedy: str) -> tuple[Check, str]:
-    """The choice of the option `codes`: a table of lists of codes, under the words that the bank knows.
+    """The check of the option `codes`: a table with a list of codes for each word that the bank declares.
 
     `remedy` says what a code is ("4-character codes").
     """
     known = tuple(declarable)
-    return table("|".join(known), words(pattern)), f"a table of lists of {remedy} under {', '.join(known)}"
+    return table("|".join(known), texts(pattern)), f"a table of lists of {remedy} under {', '.join(known)}"
 
 
-def read(
-    bank: str, options: Callable[..., T], choices: Choices, given: Mapping[str, Any],
+def read_choices(
+    bank: str,
+    options: Callable[..., T],
+    choices: Choices,
+    given: Mapping[str, Any],
     made: Mapping[str, Callable[[Any], Any]] = _AS_IT_IS,
-) -> T:  # fmt: skip
-    """The dataclass `options` from the settings' table. Raises BadOptions naming the first wrong key and the remedy.
+) -> T:
+    """The dataclass `options`, read from the settings' table. Raises BadOptions with the first wrong key and the
+    remedy.
 
     A field whose default is itself a dataclass is a group (see `timing`): its fields are keys of the same table, and
     its default has the values of those that are not given. An option without a row in `choices` has that of COMMON.
@@ -149,7 +153,7 @@ def read(
     assert None not in rows.values() and choices.keys() <= rows.keys(), f"each option of {bank} has one row of choices"
     for key in given:
         if key not in rows:
-            raise BadOptions(key, f"no such option of {bank}; there are {', '.join(sorted(rows))}")
+            raise BadOptions(key, f"{bank} has no such option; it has {', '.join(sorted(rows))}")
     for one in single:
         if one.name not in given and one.default is MISSING and one.default_factory is MISSING:
             raise BadOptions(one.name, remedy_of(one.name, choices))
@@ -166,23 +170,25 @@ def read(
 
 
 def names(options: Callable[..., Any]) -> tuple[str, ...]:
-    """The keys that the dataclass `options` takes from the settings' table, those of its groups included."""
+    """The keys that the dataclass `options` takes from the settings' table, including those of its groups."""
     known = fields(options)  # type: ignore[arg-type]  # as in `read`: Callable cannot say that it is a dataclass
     each = (fields(one.default) if is_dataclass(one.default) else (one,) for one in known)
     return tuple(one.name for several in each for one in several)
 
 
 def remedy_of(key: str, choices: Choices) -> str:
-    """What to write for an option of a bank with these choices."""
+    """The remedy for an option of a bank with these choices."""
     return (choices.get(key) or COMMON[key])[1]
 
 
 def one_meaning(codes: Mapping[str, tuple[str, ...]]) -> None:
-    """Raises BadOptions for a code that is both a duplicate and a refusal: it would turn a payment that was made into
-    one that was not."""
+    """Raises BadOptions for a code that is declared as both a duplicate and a refusal.
+
+    Such a code would turn a payment that was made into one that was not.
+    """
     for code in codes.get("duplicate", ()):
         if code in codes.get("refused", ()):
-            raise BadOptions("codes", f"{code} cannot be both duplicate and refused")
+            raise BadOptions("codes", f"{code} cannot mean both a duplicate and a refusal")
 
 
 def _plain(value: Any) -> Any:

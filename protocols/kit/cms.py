@@ -23,7 +23,15 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256, SHA384, SHA512, HashAlgorithm
 
-from protocols.kit.dsig.explain import Explained, Meant, Signed, shown_certificates, weak_keys, weak_words, who_signed
+from protocols.kit.dsig.explain import (
+    ExplainedSignature,
+    SignatureReport,
+    SignedOtherOctets,
+    shown_certificates,
+    weak_keys,
+    weak_words,
+    who_signed,
+)
 from protocols.kit.dsig.key import PinnedKey
 from protocols.kit.errors import ProtocolError
 
@@ -33,35 +41,50 @@ HASHES: Final = ("sha256", "sha384", "sha512")
 _BASE64: Final = re.compile(rb"[A-Za-z0-9+/]{40}[A-Za-z0-9+/=\r\n]*")
 _FOUND_MAX: Final = 8
 _HASHES: Final[Mapping[str, HashAlgorithm]] = {
-    "sha1": SHA1(), "sha256": SHA256(), "sha384": SHA384(), "sha512": SHA512(),
-}  # fmt: skip
+    "sha1": SHA1(),
+    "sha256": SHA256(),
+    "sha384": SHA384(),
+    "sha512": SHA512(),
+}
 
 
 def allowed(sha1_until: date | None, today: date) -> tuple[str, ...]:
-    """The hashes that count today: SHA-1 only up to the day that the settings name for this bank."""
+    """The hash names that are accepted today. SHA-1 is accepted only up to the day that the settings name for this
+    bank."""
     return HASHES if sha1_until is None or today > sha1_until else (*HASHES, "sha1")
 
 
 def attach(content: bytes, signature: bytes, certificate_der: bytes, hash_name: str) -> bytes:
-    """SignedData in DER around `content`; `signature` is RSA PKCS #1 v1.5 over exactly these bytes.
+    """Build SignedData in DER around `content`. `signature` is RSA PKCS #1 v1.5 over exactly these bytes.
 
     The certificate goes with it, so that the receiver finds the signer. No signed attributes.
     """
     certificate = x509.Certificate.load(certificate_der)
     digest = algos.DigestAlgorithm({"algorithm": hash_name})
-    signer = cms.SignerInfo({
-        "version": "v1",
-        "sid": cms.SignerIdentifier({"issuer_and_serial_number": cms.IssuerAndSerialNumber({
-            "issuer": certificate.issuer, "serial_number": certificate.serial_number})}),
-        "digest_algorithm": digest,
-        "signature_algorithm": algos.SignedDigestAlgorithm({"algorithm": "rsassa_pkcs1v15"}),
-        "signature": signature,
-    })  # fmt: skip
-    signed = cms.SignedData({
-        "version": "v1", "digest_algorithms": [digest],
-        "encap_content_info": {"content_type": "data", "content": content},
-        "certificates": [certificate], "signer_infos": [signer],
-    })  # fmt: skip
+    signer = cms.SignerInfo(
+        {
+            "version": "v1",
+            "sid": cms.SignerIdentifier(
+                {
+                    "issuer_and_serial_number": cms.IssuerAndSerialNumber(
+                        {"issuer": certificate.issuer, "serial_number": certificate.serial_number}
+                    )
+                }
+            ),
+            "digest_algorithm": digest,
+            "signature_algorithm": algos.SignedDigestAlgorithm({"algorithm": "rsassa_pkcs1v15"}),
+            "signature": signature,
+        }
+    )
+    signed = cms.SignedData(
+        {
+            "version": "v1",
+            "digest_algorithms": [digest],
+            "encap_content_info": {"content_type": "data", "content": content},
+            "certificates": [certificate],
+            "signer_infos": [signer],
+        }
+    )
     der: bytes = cms.ContentInfo({"content_type": "signed_data", "content": signed}).dump()
     return der
 
@@ -76,8 +99,8 @@ def verify(der: bytes, pinned: Sequence[PinnedKey], hashes: Sequence[str] = HASH
     try:
         signed = _plain(der)
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        # asn1crypto reads lazily and raises these three; whatever it cannot read is no message.
-        raise ProtocolError("structure", f"no CMS that can be read: {type(error).__name__}") from None
+        # asn1crypto reads lazily and raises these three for octets that are no message.
+        raise ProtocolError("structure", f"the CMS structure cannot be read: {type(error).__name__}") from None
     if signed.hash_name not in hashes or signed.hash_name not in _HASHES:
         raise ProtocolError("algorithm", f"signed with {signed.hash_name}, allowed are {', '.join(hashes)}")
     if signed.algorithm not in ("rsassa_pkcs1v15", f"{signed.hash_name}_rsa"):
@@ -94,31 +117,32 @@ def verify(der: bytes, pinned: Sequence[PinnedKey], hashes: Sequence[str] = HASH
     raise ProtocolError("signature", "no pinned key made this signature, or the content was changed")
 
 
-def explain(der: bytes, keys: Sequence[PinnedKey] = ()) -> Explained:
-    """What was signed and by whom, good or bad, for people: `verify` decides. Never raises for what the CMS holds."""
+def explain(der: bytes, keys: Sequence[PinnedKey] = ()) -> SignatureReport:
+    """A report for people on the content and the signers, valid or not; `verify` alone decides. It never raises for the
+    CMS's content."""
     try:
         signed = _plain(der)
         certificates = cms.ContentInfo.load(der)["content"]["certificates"]
         shown = shown_certificates(one.chosen.dump() for one in certificates or ())
     except (ProtocolError, ValueError, TypeError, KeyError, RecursionError) as error:
-        return Explained("CMS", (), refused=str(error))
+        return SignatureReport("CMS", (), refused=str(error))
     known = [one.key for one in shown]
     signers: tuple[str, ...] = ()
-    meant: tuple[Meant, ...] = ()
+    meant: tuple[SignedOtherOctets, ...] = ()
     note = ""
     if signed.hash_name not in _HASHES or signed.algorithm not in ("rsassa_pkcs1v15", f"{signed.hash_name}_rsa"):
         note = f"{signed.algorithm} over {signed.hash_name} is not carried out"
     else:
         signers, meant = who_signed(signed.signature, signed.content, signed.hash_name, keys, known)
     weak = (*weak_words([("the signature", signed.hash_name)]), *weak_keys(signers, [*keys, *known]))
-    one = Signed(
+    one = ExplainedSignature(
         "/SignerInfo", "", f"{signed.hash_name} {signed.algorithm}", signed.content, signers, (), note, meant, weak
     )
-    return Explained("CMS", (one,), shown=shown)
+    return SignatureReport("CMS", (one,), shown=shown)
 
 
 def found_in(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Signed data in DER, bare or in base64, in any bytes at all: where it begins and the DER."""
+    """Find signed data in DER, bare or in base64, anywhere in the bytes; returns its place and the DER."""
     if _is_signed(data):
         yield 0, data
         return
@@ -150,7 +174,7 @@ class _Signed:
 def _plain(der: bytes) -> _Signed:
     info = cms.ContentInfo.load(der, strict=True)
     if info["content_type"].native != "signed_data":
-        raise ProtocolError("structure", f"CMS of type {info['content_type'].native}, not signed data")
+        raise ProtocolError("structure", f"the CMS has type {info['content_type'].native}, not signed data")
     signed = info["content"]
     encapsulated = signed["encap_content_info"]
     if encapsulated["content_type"].native != "data":
@@ -165,6 +189,8 @@ def _plain(der: bytes) -> _Signed:
     if signer["signed_attrs"].native:
         raise ProtocolError("structure", "signed attributes: this form does not sign the content itself")
     return _Signed(
-        content, str(signer["digest_algorithm"]["algorithm"].native),
-        str(signer["signature_algorithm"]["algorithm"].native), bytes(signer["signature"].native),
-    )  # fmt: skip
+        content,
+        str(signer["digest_algorithm"]["algorithm"].native),
+        str(signer["signature_algorithm"]["algorithm"].native),
+        bytes(signer["signature"].native),
+    )

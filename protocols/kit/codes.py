@@ -1,4 +1,4 @@
-"""What a bank's codes mean, as data: rows of codes.toml, each with the source that says so.
+"""The meanings of a bank's codes, as data: rows of codes.toml, each with its source.
 
     [[code]]
     operation = "payment.submit"     # or "*"
@@ -37,12 +37,19 @@ OutcomeWord = Literal[
     "signed_out",
 ]
 OUTCOMES: Final[frozenset[OutcomeWord]] = frozenset(get_args(OutcomeWord))
+
+
+def outcomes_but(*without: OutcomeWord) -> tuple[OutcomeWord, ...]:
+    """All outcomes except these, for a bank whose codes cannot have the excepted outcomes."""
+    return tuple(word for word in get_args(OutcomeWord) if word not in without)
+
+
 _KEYS: Final = frozenset(("operation", "layer", "code", "text", "outcome", "source", "note"))
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One rule. `number` is its place in the file, for error messages."""
+    """One rule of a code table. `number` is its place in the file, for error messages."""
 
     operation: str
     layer: str
@@ -64,21 +71,15 @@ class Row:
 
     @property
     def weight(self) -> tuple[bool, int, int, bool, bool]:
-        """Order of evaluation, greatest first: duplicates before all, then the more exact rule."""
+        """The order of evaluation, greatest first: duplicates before all others, then more exact rules."""
         exact = 0 if self.code is None else 1 if self.code.endswith("*") else 2
         prefix_chars = len(self.code or "") if exact == 1 else 0
-        return (
-            self.outcome == "duplicate",
-            exact,
-            prefix_chars,
-            self.text is not None,
-            self.operation != "*",
-        )
+        return (self.outcome == "duplicate", exact, prefix_chars, self.text is not None, self.operation != "*")
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """All rules of one bank."""
+    """All rules of one bank's code table."""
 
     file: str
     rows: tuple[Row, ...]
@@ -113,9 +114,12 @@ class Table:
 
 
 def load(
-    data: str | bytes, file: str = "codes.toml", *, operations: Iterable[str] | None = None,
+    data: str | bytes,
+    file: str = "codes.toml",
+    *,
+    operations: Iterable[str] | None = None,
     outcomes: Iterable[OutcomeWord] = OUTCOMES,
-) -> Table:  # fmt: skip
+) -> Table:
     """The table in a codes.toml. Raises "table" with every mistake found, each with file and row.
 
     Mistakes: no rows, unknown keys or outcome words, a missing source, a rule without code and text, a
@@ -143,9 +147,12 @@ def load(
 
 
 def _rows(
-    raw: Mapping[str, Any], number: int, known: frozenset[str] | None, outcomes: frozenset[OutcomeWord],
+    raw: Mapping[str, Any],
+    number: int,
+    known: frozenset[str] | None,
+    outcomes: frozenset[OutcomeWord],
     mistakes: list[str],
-) -> list[Row]:  # fmt: skip
+) -> list[Row]:
     where = f"row {number} ({raw.get('operation')} {raw.get('layer')} {raw.get('code')} {raw.get('text')})"
     codes = raw.get("code")
     listed = codes if isinstance(codes, list) else [codes]

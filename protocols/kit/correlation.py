@@ -1,4 +1,6 @@
-"""Whether an answer is about the order that was sent: reference, amount, accounts, day, as far as it states them."""
+"""Checks whether an answer is about the order that was sent, by the reference, amount, accounts and day
+that it states.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +15,13 @@ from protocols.canon.order import AnyOrder
 from protocols.canon.query import Sent
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import amount_minor, check_day, stated_day
-from protocols.kit.xmldoc import Leaves, value, value_or
+from protocols.kit.xmldoc import ChildTexts, value, value_or
 
 
 @dataclass(frozen=True, slots=True)
 class CorrelationKeys:
-    """What an answer must agree with. `day` is the bank date of the order; None where no day is compared."""
+    """The values with which an answer must agree. `day` is the bank date of the order; None if the day is not
+    compared."""
 
     reference: str
     amount: Money
@@ -28,21 +31,22 @@ class CorrelationKeys:
 
     @staticmethod
     def of(sent: Sent) -> CorrelationKeys:
-        """The order as it was written down before it was sent."""
+        """The keys of an order, from its record before it was sent."""
         return CorrelationKeys(sent.reference, sent.amount, sent.debtor.clear, sent.creditor.clear, sent.bank_date)
 
     @staticmethod
     def of_order(order: AnyOrder, reference: str) -> CorrelationKeys:
-        """The order that is being sent; the answer to that is not compared by day."""
+        """The keys of the order that is being sent. The day is not among them."""
         return CorrelationKeys(reference, order.amount, order.debtor.account.clear, order.creditor.account.clear)
 
 
 @dataclass(frozen=True, slots=True)
 class CorrelationTags:
-    """Where a bank's answer states the keys: names of elements, or paths. An empty one is not looked at.
+    """The places of the keys in a bank's answer: names of elements, or paths. A key with an empty place is not checked.
 
     `must_name`: the answer must state the reference. `renminbi` are the bank's writings of CNY in `currency`. `days`
-    are the elements that begin with a date. `minor` reads an amount.
+    are the elements that begin with a date. `submitted` is the one that says when the order was handed in: where it is
+    stated and agrees, `days` are not compared. `minor` reads an amount.
     """
 
     reference: str = ""
@@ -54,11 +58,12 @@ class CorrelationTags:
     days: tuple[str, ...] = ()
     must_name: bool = False
     minor: Callable[[str], int] = amount_minor
+    submitted: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class _Stated:
-    """An element, read as Leaves are, by names or paths."""
+    """An element with the methods of ChildTexts. Keys may be names or paths."""
 
     element: etree._Element
 
@@ -69,13 +74,13 @@ class _Stated:
         return value_or(self.element, path)
 
 
-def check_keys(stated: etree._Element | Leaves, keys: CorrelationKeys, tags: CorrelationTags) -> None:
+def check_keys(stated: etree._Element | ChildTexts, keys: CorrelationKeys, tags: CorrelationTags) -> None:
     """Raises "correlation" if the answer states another reference, amount, currency, account or a day too far away.
 
     What the answer leaves out, or leaves empty, is not compared. Raises "missing" if it must name the reference and
-    does not. With Leaves no tag may be a path.
+    does not. With ChildTexts no tag may be a path.
     """
-    said = stated if isinstance(stated, Leaves) else _Stated(stated)
+    said = stated if isinstance(stated, ChildTexts) else _Stated(stated)
     if tags.reference:
         named = said.value(tags.reference) if tags.must_name else said.value_or(tags.reference)
         if named != keys.reference and (named or tags.must_name):
@@ -90,19 +95,20 @@ def check_keys(stated: etree._Element | Leaves, keys: CorrelationKeys, tags: Cor
         if tag and said.value_or(tag) not in ("", ours):
             raise ProtocolError("correlation", f"{keys.reference}: the answer has another {tag}")
     if keys.day is not None:
-        for tag in tags.days:
-            check_day(stated_day(said.value_or(tag)), keys.day, keys.reference)
+        submitted = stated_day(said.value_or(tags.submitted)) if tags.submitted else None
+        for day in [submitted] if submitted else [stated_day(said.value_or(tag)) for tag in tags.days]:
+            check_day(day, keys.day, keys.reference)
 
 
-def by_reference(
-    rows: Iterable[etree._Element], tag: str, references: Container[str]
-) -> dict[str, etree._Element]:  # fmt: skip
-    """The rows by the reference in `tag`. Raises "correlation" on a row of none of these, "ambiguous" on one twice."""
+def by_reference(rows: Iterable[etree._Element], tag: str, references: Container[str]) -> dict[str, etree._Element]:
+    """The rows by the reference in `tag`. Raises "correlation" on an unknown reference, "ambiguous" on a
+    repeated one.
+    """
     found: dict[str, etree._Element] = {}
     for row in rows:
         reference = value(row, tag)
         if reference not in references:
-            raise ProtocolError("correlation", f"a row is about {reference!r}, which is not in this message")
+            raise ProtocolError("correlation", f"a row names {reference!r}, which is not in this message")
         if reference in found:
             raise ProtocolError("ambiguous", f"two rows answer {reference!r}")
         found[reference] = row

@@ -1,4 +1,4 @@
-"""The exception for a question, or a sign-on, that the bank answers with a code instead of what was asked for."""
+"""The exception for a question or a sign-on to which the bank answers with a code instead of the result."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from protocols.kit.errors import ProtocolError
 
 
 class Declined(ProtocolError):
-    """The bank understood a question, or a sign-on, and answered it with a code.
+    """The bank understood a question or a sign-on, and answered it with a code instead of what was asked.
 
     `outcome` is the code table's word: `retry`, `rate_limited`, `signed_out`, or `failed` for a refusal that asking
     again does not change. A code that is in no table is `retry` with `listed` False. The connection is in order.

@@ -1,4 +1,4 @@
-"""ProtocolError, the one exception of the kit: a message, a code table or our own text breaks the protocol."""
+"""ProtocolError, the kit's one exception: a message, a code table or our own text breaks the protocol."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ ErrorReason = Literal[
     "correlation",  # an answer to another message, or about another payment
     "paging",  # a page cursor that repeats, or is not ours
     "too_many_pages",  # a list of more pages than paging.PAGES_MAX
+    "key_gone",  # no signature can be made: the signing key does not answer, or its signature does not verify
     "table",  # a code table that is wrong in itself
     "stack",  # native libraries on this machine are not compatible
 ]
@@ -46,7 +47,8 @@ def _masked(found: re.Match[str]) -> str:
 
 
 def harmless(text: str) -> str:
-    """`text` fit for a log line: numbers of nine digits or more cut to their last four, all printable.
+    """`text` made safe for a log line: numbers of nine digits or more are cut to their last four, and all characters
+    are printable.
 
     Line breaks, bidirectional marks and zero-width characters come out as escapes, so that a bank's text
     can forge neither a log line nor the order in which one reads it.
@@ -58,7 +60,7 @@ def harmless(text: str) -> str:
 
 
 class ProtocolError(Exception):
-    """What came (or was about to go) over the wire breaks the protocol; `reason` is a slug of `REASONS`.
+    """The bytes of a message, received or about to be sent, break the protocol; `reason` is a slug of `REASONS`.
 
     The text is for people. It is passed through `harmless`, so it never shows a clear account number.
     """
@@ -74,7 +76,7 @@ class ProtocolError(Exception):
 
 
 class CannotAsk(ProtocolError):
-    """A bank cannot be asked this question as it is; the text says what it needs. Nothing was sent."""
+    """The question cannot be put to the bank in this form; the text says which value is missing. Nothing was sent."""
 
     def __init__(self, text: str, reason: ErrorReason = "missing") -> None:
         super().__init__(reason, text)

@@ -1,8 +1,9 @@
-"""Values as banks write them: amounts, dates, fixed-width fields counted in bytes, delimited rows."""
+"""Values in the forms of banks: amounts, dates, fixed-width fields counted in bytes, delimited rows."""
 
 from __future__ import annotations
 
 import re
+from calendar import monthrange
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, time, timedelta
@@ -59,13 +60,13 @@ def digits(text: str, *, most: int = 18) -> int:
 
 
 def date_text(day: date, shape: DateShape = "yyyyMMdd") -> str:
-    """A date in the bank's writing."""
+    """A date as text in the bank's form `shape`."""
     separator = {"yyyyMMdd": "", "yyyy-MM-dd": "-", "yyyy/MM/dd": "/"}[shape]
     return separator.join((f"{day.year:04d}", f"{day.month:02d}", f"{day.day:02d}"))
 
 
 def parse_date(text: str, shape: DateShape = "yyyyMMdd") -> date:
-    """A date in exactly the named writing. Raises "value"."""
+    """The date in a text that has exactly the form `shape`. Raises "value"."""
     found = _DATE_SHAPES[shape].fullmatch(text.strip(_XML_BLANKS))
     try:
         if found is not None:
@@ -76,17 +77,25 @@ def parse_date(text: str, shape: DateShape = "yyyyMMdd") -> date:
 
 
 def check_day(stated: date | None, sent: date, reference: str) -> None:
-    """Raises "correlation" where an answer states a day on which this payment cannot have been carried out.
+    """Raises "correlation" if an answer states a day on which this payment cannot have been carried out.
 
     Accounting days differ from calendar days, and a bank may book some days later; an older or newer payment with the
     same reference is months away. None: the answer states no day.
     """
     if stated is not None and not sent - DAYS_BEFORE <= stated <= sent + DAYS_AFTER:
-        raise ProtocolError("correlation", f"{reference}: the answer is of {stated}, it was sent on {sent}")
+        raise ProtocolError(
+            "correlation", f"{reference}: the answer states the date {stated}, but the message was sent on {sent}"
+        )
+
+
+def months_after(day: date, months: int = 1) -> date:
+    """The same day so many months later (earlier if below zero), or that month's last day."""
+    year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
+    return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
 
 
 def stated_day(text: str, shape: DateShape = "yyyyMMdd") -> date | None:
-    """The date at the beginning of `text`; None where there is none that can be read, which proves nothing."""
+    """The date at the beginning of `text`. None if none can be read, because then nothing can be compared."""
     try:
         return parse_date(text.strip(_XML_BLANKS)[: len(shape)], shape)
     except ProtocolError:
@@ -94,13 +103,13 @@ def stated_day(text: str, shape: DateShape = "yyyyMMdd") -> date | None:
 
 
 def time_text(moment: time, shape: TimeShape = "HHmmss") -> str:
-    """A time of day in the bank's writing, without its fraction."""
+    """A time of day as text in the bank's form `shape`, without fractions of a second."""
     separator = ":" if ":" in shape else ""
     return separator.join((f"{moment.hour:02d}", f"{moment.minute:02d}", f"{moment.second:02d}"))
 
 
 def parse_time(text: str, shape: TimeShape = "HHmmss") -> time:
-    """A time of day in exactly the named writing. Raises "value"."""
+    """The time of day in a text that has exactly the form `shape`. Raises "value"."""
     found = _TIME_SHAPES[shape].fullmatch(text.strip(_XML_BLANKS))
     try:
         if found is not None:
@@ -121,7 +130,8 @@ def plain(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One field of a fixed-width record: "C" is text, left, blank-padded; "N" is digits, right, zero-padded."""
+    """One field of a fixed-width record. Kind "C" is text, left-aligned and padded with blanks; "N" is digits,
+    right-aligned and padded with zeros."""
 
     name: str
     width: int
@@ -131,7 +141,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """A fixed-width record, every width in bytes of the bank's charset."""
+    """The fields of a fixed-width record, with every width in bytes of the bank's charset."""
 
     columns: tuple[Column, ...]
     charset: Charset
@@ -143,7 +153,7 @@ class Layout:
 
     @property
     def width(self) -> int:
-        """Bytes of the whole record."""
+        """The number of bytes of a whole record."""
         return sum(column.width for column in self.columns)
 
     def place(self, name: str) -> tuple[int, int]:
@@ -156,14 +166,17 @@ class Layout:
         raise KeyError(name)
 
     def pack(self, values: Mapping[str, str]) -> bytes:
-        """The record with `values`; fields not named take their default. Raises "value" on what does not fit."""
+        """Build the record with `values`; fields that are not named take their default. Raises "value" on a value that
+        does not fit."""
         defaults = self._defaults
         unknown = values.keys() - defaults.keys()
         assert not unknown, f"no such fields: {sorted(unknown)}"
-        return b"".join([
-            self._packed(column, values[column.name]) if column.name in values else defaults[column.name]
-            for column in self.columns
-        ])  # fmt: skip
+        return b"".join(
+            [
+                self._packed(column, values[column.name]) if column.name in values else defaults[column.name]
+                for column in self.columns
+            ]
+        )
 
     def _packed(self, column: Column, text: str) -> bytes:
         data = self.charset.encode(text)
@@ -176,13 +189,13 @@ class Layout:
         return data.rjust(column.width, b"0")
 
     def unpack(self, record: bytes) -> dict[str, str]:
-        """Every field as text, padding removed on both sides; numbers keep their zeros.
+        """Every field of a record as text, without padding on both sides; numbers keep their leading zeros.
 
         A text field may end in half a character (banks cut by bytes); the half is dropped. Raises
         "frame_length" on a record of another size, "charset" on bytes that are no text.
         """
         if len(record) != self.width:
-            raise ProtocolError("frame_length", f"record of {len(record)} bytes, the layout has {self.width}")
+            raise ProtocolError("frame_length", f"the record has {len(record)} bytes, the layout has {self.width}")
         fields: dict[str, str] = {}
         start = 0
         for column in self.columns:
@@ -194,7 +207,7 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Delimited:
-    """Rows inside one text node, fields by `separator`, rows by `row_separator`.
+    """The form of rows inside one text node: fields are cut by `separator`, rows by `row_separator`.
 
     `trailing`: every row also ends with a separator. Without `columns` any number of fields is read.
     """
@@ -204,19 +217,19 @@ class Delimited:
     trailing: bool = False
     columns: int | None = None
 
-    def write(self, rows: Iterable[Sequence[str]]) -> str:
+    def joined_rows(self, rows: Iterable[Sequence[str]]) -> str:
         """The text of `rows`. Raises "value" if a field holds a separator or a row has another size."""
         return self.row_separator.join(self._row_text(row) for row in rows)
 
     def _row_text(self, row: Sequence[str]) -> str:
         if self.columns is not None and len(row) != self.columns:
-            raise ProtocolError("value", f"row of {len(row)} fields, not {self.columns}")
+            raise ProtocolError("value", f"the row has {len(row)} fields, not {self.columns}")
         for cell in row:
             if self.separator in cell or self.row_separator in cell:
                 raise ProtocolError("value", f"a field holds the separator {self.separator!r} or a line end")
         return self.separator.join(row) + (self.separator if self.trailing else "")
 
-    def read(self, text: str) -> list[list[str]]:
+    def split_rows(self, text: str) -> list[list[str]]:
         """The rows of `text`; blank rows are skipped, CR before LF is dropped. Raises "value" on a wrong size."""
         rows: list[list[str]] = []
         for number, line in enumerate(text.split(self.row_separator), start=1):

@@ -1,4 +1,4 @@
-"""Framing: where one message ends and the next begins. A framing is a frozen value.
+"""Framing: finds where one message ends and the next begins. A framing is a frozen value.
 
 A framing wraps a body for sending and makes a fresh `FrameCutter` for each connection. A cutter never holds more than
 one unfinished frame. It refuses a frame that is too long when it reads the length, before the bytes are collected.
@@ -19,21 +19,23 @@ class FrameCutter(Protocol):
         """The frames that `data` completes, in order. Raises ProtocolError on an invalid frame."""
 
     def end(self) -> list[bytes]:
-        """The peer closed: frames that end with the connection. Raises "truncated" when half a frame is left."""
+        """Note that the peer closed; returns frames that end with the connection. Raises "truncated" if half a frame is
+        left."""
 
 
 class Framing(Protocol):
-    """How a bank marks the length of a message."""
+    """The way in which a bank marks the length of a message."""
 
     def wrap(self, body: bytes) -> bytes:
         """The bytes to send for `body`. Raises "frame_too_long" if the length does not fit its field."""
 
     def cutter(self, max_bytes: int) -> FrameCutter:
-        """A cutter for one connection. `max_bytes` bounds each frame as handed out."""
+        """A cutter for one connection. `max_bytes` is the limit for each frame that the cutter returns."""
 
 
 def read_length(text: bytes) -> int:
-    """The number in a length field, padded with blanks or zeros. Raises "frame_length" on anything else."""
+    """The number in a length field, which is padded with blanks or zeros. Raises "frame_length" on any other
+    content."""
     number = text.strip(b" ")
     if not number.isdigit():
         raise ProtocolError("frame_length", f"length field {text!r} is not a decimal number")
@@ -42,7 +44,7 @@ def read_length(text: bytes) -> int:
 
 @dataclass(slots=True)
 class _Buffer:
-    """Bytes of unfinished frames, and the error of this connection if there was one."""
+    """The bytes of unfinished frames of a connection, and its error if there was one."""
 
     held: bytearray = field(default_factory=bytearray)
     failure: ProtocolError | None = None
@@ -52,7 +54,7 @@ class _Buffer:
             raise self.failure
         self.held += data
 
-    def take(self, count: int) -> bytes:
+    def cut_off(self, count: int) -> bytes:
         taken = bytes(memoryview(self.held)[:count])
         del self.held[:count]
         return taken
@@ -75,7 +77,7 @@ class _Buffer:
 
 @dataclass(frozen=True, slots=True)
 class LengthPrefix:
-    """A decimal length of `digits` characters before the body; the cutter hands out the body alone.
+    """Framing by a decimal length of `digits` characters before the body; the cutter returns the body alone.
 
     `counts_self`: the number also counts the prefix. `flag`: constant bytes before the number; an answer
     may carry any of `flags_read` instead. `pad` and `align` say how we write; both sides are understood on
@@ -96,7 +98,7 @@ class LengthPrefix:
 
     @property
     def prefix_bytes(self) -> int:
-        """Length of flag and number together."""
+        """The number of bytes of flag and length together."""
         return len(self.flag) + self.digits
 
     def wrap(self, body: bytes) -> bytes:
@@ -111,7 +113,7 @@ class LengthPrefix:
         return _PrefixCutter(self, max_bytes)
 
     def body_length(self, prefix: bytes) -> int:
-        """Bytes of body announced by a complete `prefix`."""
+        """The number of bytes of the body, by a complete `prefix`."""
         flag, number = prefix[: len(self.flag)], prefix[len(self.flag) :]
         if flag != self.flag and flag not in self.flags_read:
             raise ProtocolError("frame_length", f"frame begins with {flag!r}, not with {self.flag!r}")
@@ -138,10 +140,10 @@ class _PrefixCutter:
             if self._wanted is None:
                 if len(buffer.held) < self._framing.prefix_bytes:
                     return frames
-                self._wanted = self._read_prefix(buffer.take(self._framing.prefix_bytes))
+                self._wanted = self._read_prefix(buffer.cut_off(self._framing.prefix_bytes))
             if len(buffer.held) < self._wanted:
                 return frames
-            frames.append(buffer.take(self._wanted))
+            frames.append(buffer.cut_off(self._wanted))
             self._wanted = None
 
     def _read_prefix(self, prefix: bytes) -> int:
@@ -156,15 +158,15 @@ class _PrefixCutter:
     def end(self) -> list[bytes]:
         if self._wanted is not None:
             self._buffer.fail(
-                "truncated",
-                f"peer closed after {len(self._buffer.held)} of {self._wanted} bytes of a frame",
+                "truncated", f"peer closed after {len(self._buffer.held)} of {self._wanted} bytes of a frame"
             )
         return self._buffer.end()
 
 
 @dataclass(frozen=True, slots=True)
 class FixedHeader:
-    """A constant-size header that carries the body's length; the cutter hands out header and body together.
+    """Framing by a header of constant size that contains the body's length; the cutter returns header and body
+    together.
 
     `length_at` is the (start, end) of the body length in the header; `more_lengths_at` are further parts
     that follow the body (a signature block). `wrap` takes header and body together and writes the body
@@ -193,7 +195,7 @@ class FixedHeader:
         return _HeaderCutter(self, max_bytes)
 
     def frame_length(self, header: bytes) -> int:
-        """Bytes of the whole frame that begins with `header`."""
+        """The number of bytes of the whole frame that begins with `header`."""
         start, end = self.length_at
         length = self.header_bytes + read_length(header[start:end])
         for start, end in self.more_lengths_at:
@@ -221,7 +223,7 @@ class _HeaderCutter:
                 self._wanted = self._read_header()
             if len(buffer.held) < self._wanted:
                 return frames
-            frames.append(buffer.take(self._wanted))
+            frames.append(buffer.cut_off(self._wanted))
             self._wanted = None
 
     def _read_header(self) -> int:
@@ -239,7 +241,7 @@ class _HeaderCutter:
 
 @dataclass(frozen=True, slots=True)
 class UntilEof:
-    """One message per connection, ended by closing it. No bytes at all are no frame.
+    """Framing by the end of the connection: one message per connection. A connection without bytes has no frame.
 
     `closing`: what a whole message must end with, blanks aside (for instance b"</TX>"); a cut message is then
     seen here as "truncated" and not first by the parser.
@@ -272,4 +274,4 @@ class _EofCutter:
         held = self._buffer.held
         if not held or not held.rstrip().endswith(self._framing.closing):
             return self._buffer.end()
-        return [self._buffer.take(len(held))]
+        return [self._buffer.cut_off(len(held))]

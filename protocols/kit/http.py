@@ -33,7 +33,8 @@ Headers = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """An answer; header names are in lower case, repeated ones joined by ", "; the body is without chunking."""
+    """An HTTP answer. Header names are in lower case, repeated headers are joined by ", ", and the body is without
+    chunking."""
 
     status: int
     headers: Headers
@@ -42,7 +43,7 @@ class HttpAnswer:
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """A request as a simulated bank reads it; names as in `HttpAnswer`."""
+    """An HTTP request as a simulated bank reads it. Names are as in `HttpAnswer`."""
 
     method: str
     target: str
@@ -56,7 +57,7 @@ def request(method: str, path: str, host: str, headers: Iterable[tuple[str, str]
     Raises "http" on anything that could break a line. Connection is the caller's header to set.
     """
     if method == "HEAD" or not _TOKEN.fullmatch(method) or not _TARGET.fullmatch(path):
-        raise ProtocolError("http", f"not a request line we send: {method} {path}")
+        raise ProtocolError("http", f"this is not a request line that the gateway sends: {method} {path}")
     named = [("Host", host), *headers]
     if body or method != "GET":
         named.append(("Content-Length", str(len(body))))
@@ -64,7 +65,7 @@ def request(method: str, path: str, host: str, headers: Iterable[tuple[str, str]
 
 
 def post(path: str, host: str, content_type: str, body: bytes) -> bytes:
-    """The bytes of one POST on a connection of its own."""
+    """The bytes of one POST request on a connection that is closed afterwards."""
     return request("POST", path, host, (("Content-Type", content_type), ("Connection", "close")), body)
 
 
@@ -80,19 +81,19 @@ def _head(first: str, named: Iterable[tuple[str, str]]) -> bytes:
     lines = [first]
     for name, value in named:
         if not _TOKEN.fullmatch(name) or not _FIELD_TEXT.fullmatch(value):
-            raise ProtocolError("http", f"header {name!r} would break the head")
+            raise ProtocolError("http", f"header {name!r} has characters that would end its header line")
         lines.append(f"{name}: {value}")
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
 def form(fields: Iterable[tuple[str, str]], charset: Charset) -> bytes:
-    """`fields` as application/x-www-form-urlencoded in the bank's charset (what Java's URLEncoder makes)."""
+    """`fields` as application/x-www-form-urlencoded in the bank's charset, in the form that Java's URLEncoder makes."""
     pairs = (f"{quote_plus(charset.encode(k), safe='*')}={quote_plus(charset.encode(v), safe='*')}" for k, v in fields)
     return "&".join(pairs).encode("ascii")
 
 
 def parse_form(data: bytes, charset: Charset) -> dict[str, str]:
-    """The fields of a form body or query string. Raises "ambiguous" on a field that comes twice."""
+    """The fields of a form body or query string. Raises "ambiguous" for a field that appears twice."""
     fields: dict[str, str] = {}
     for pair in data.split(b"&") if data else ():
         name, _, value = (charset.decode(unquote_to_bytes(part.replace(b"+", b" "))) for part in _partition(pair))
@@ -137,7 +138,7 @@ class _Head:
 def _parse_head(data: bytes | bytearray) -> _Head:
     end = data.find(b"\r\n\r\n") + 4
     if end < 4:
-        raise ProtocolError("http", f"no head of an HTTP message: {bytes(data[:80])!r}")
+        raise ProtocolError("http", f"this is not the head of an HTTP message: {bytes(data[:80])!r}")
     lines = bytes(data[: end - 4]).split(b"\r\n")
     if len(lines) > HEADER_LINES_MAX:
         raise ProtocolError("http", f"{len(lines)} header lines, the limit is {HEADER_LINES_MAX}")
@@ -174,7 +175,7 @@ def _body(frame: bytes, head: _Head) -> bytes:
 
 
 class _Chunks:
-    """Walks chunked coding without copying: `spans` are the places of the payload in the buffer."""
+    """Finds the end of a chunked body without copying it. `spans` are the places of the payload in the buffer."""
 
     __slots__ = ("_in_trailer", "_next", "body_bytes", "spans")
 
@@ -185,7 +186,7 @@ class _Chunks:
         self.spans: list[tuple[int, int]] = []
 
     def advance(self, data: bytes | bytearray, max_bytes: int) -> int | None:
-        """Offset just behind the message once it is whole, else None."""
+        """The offset behind the message once it is whole, else None."""
         while True:
             line_end = data.find(b"\r\n", self._next, self._next + _CHUNK_LINE_MAX + 2)
             if line_end < 0:
@@ -208,7 +209,7 @@ class _Chunks:
             if len(data) < start + size + 2:
                 return None
             if data[start + size : start + size + 2] != b"\r\n":
-                raise ProtocolError("http", "a chunk is longer than it says")
+                raise ProtocolError("http", "a chunk has more bytes than its size line states")
             self.spans.append((start, start + size))
             self.body_bytes += size
             self._next = start + size + 2
@@ -222,7 +223,7 @@ class _Chunks:
 
 
 class _HttpCutter:
-    """Cuts requests or answers. After a failure it raises the same error again."""
+    """Cuts requests or answers out of a connection's bytes. After a failure every call raises the same error."""
 
     __slots__ = ("_answers", "_chunks", "_failure", "_head", "_held", "_max_bytes", "_scanned")
 
@@ -302,7 +303,7 @@ class _HttpCutter:
             return head.end
         if head.chunked:
             if len(self._held) - head.end > 2 * self._max_bytes + HEAD_BYTES_MAX:
-                raise ProtocolError("frame_too_long", "chunked coding around a body is longer than the body may be")
+                raise ProtocolError("frame_too_long", "the chunked coding takes more bytes than the limit for the body")
             if self._chunks is None:
                 self._chunks = _Chunks(head.end)
             return self._chunks.advance(self._held, self._max_bytes)
@@ -320,7 +321,7 @@ class _HttpCutter:
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswers:
-    """The framing of our side: what a bank sends are answers. The body to wrap is a whole `request(...)`."""
+    """The framing on the gateway's side: it cuts answers. The body to wrap is a whole `request(...)`."""
 
     def wrap(self, body: bytes) -> bytes:
         return body
@@ -341,7 +342,7 @@ def body_of(frame: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class HttpRequests:
-    """The framing of a simulated bank's side: what comes are requests; the body to wrap is an `answer(...)`."""
+    """The framing on a simulated bank's side: it cuts requests. The body to wrap is an `answer(...)`."""
 
     def wrap(self, body: bytes) -> bytes:
         return body
@@ -351,7 +352,8 @@ class HttpRequests:
 
 
 def expect_status(got: HttpAnswer, wanted: Sequence[int] = (200,)) -> bytes:
-    """The body, if the status is wanted. Raises "http" otherwise; what it means for money is the caller's."""
+    """The body, if the status is `wanted`. Raises "http" otherwise. The caller must decide the effect of that on a
+    payment."""
     if got.status not in wanted:
-        raise ProtocolError("http", f"HTTP status {got.status} where {', '.join(map(str, wanted))} was due")
+        raise ProtocolError("http", f"HTTP status {got.status} where {', '.join(map(str, wanted))} was expected")
     return got.body

@@ -1,4 +1,4 @@
-"""Writes JSON with options that are fixed once: `json.JSONEncoder.encode` prepares its encoder anew for each value."""
+"""Writes JSON with fixed options, because `json.JSONEncoder.encode` prepares its encoder anew for each value."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ Writer = Callable[[Any], str]
 
 def json_writer(
     *, sort_keys: bool = False, separators: tuple[str, str] = (",", ":"), allow_nan: bool = False
-) -> Writer:  # fmt: skip
-    """A function that writes a value as JSON text, other characters than ASCII as they are.
+) -> Writer:
+    """Make a function that writes a value as JSON text. Characters outside ASCII are not escaped.
 
     Raises TypeError for what JSON has no form for, and ValueError for a number that is not finite. The value must not
     contain itself.
@@ -28,9 +28,9 @@ def json_writer(
     item, key = separators
     pieces = prepare(None, plain.default, text_of, None, key, item, sort_keys, False, allow_nan)
 
-    def write(value: Any) -> str:
+    def json_text(value: Any) -> str:
         if isinstance(value, str):
             return str(text_of(value))
         return "".join(pieces(value, 0))
 
-    return write
+    return json_text

@@ -1,4 +1,4 @@
-"""What a bank's codes mean for a payment or a question: codes.toml, plus what the settings declare about codes.
+"""The meanings of a bank's codes for a payment or a question: codes.toml, and codes that the settings declare.
 
 A bank names its operations and the outcomes that it deals with; both are checked when the table is loaded.
 
@@ -33,7 +33,7 @@ FATES: Final[Mapping[codes.OutcomeWord, Fate]] = MappingProxyType(
         "duplicate": Fate.DUPLICATE,
         "returned": Fate.RETURNED,
         "reversed": Fate.REVERSED,
-        # These answer a question. About a payment they prove nothing.
+        # These outcomes answer a question and prove nothing about a payment.
         "empty": Fate.UNKNOWN,
         "retry": Fate.UNKNOWN,
         "rate_limited": Fate.UNKNOWN,
@@ -45,7 +45,7 @@ FATES: Final[Mapping[codes.OutcomeWord, Fate]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """What a code means that the settings list under one word of the bank's option `codes`.
+    """The outcome of the codes that the settings list under one word of the bank's option `codes`.
 
     `places` are the pairs of operation and layer in which the code has this outcome.
     """
@@ -61,24 +61,24 @@ class Meanings:
     table: codes.Table
 
     def word(self, operation: str, layer: str, code: str, text: str = "") -> Outcome:
-        """What a code says about a payment; in doubt, with `listed` False, if no row knows the code."""
+        """The outcome of a payment with this code; in doubt, with `listed` False, if no row has the code."""
         found = self.table.look_up(operation, layer, code, text)
         fate = Fate.UNKNOWN if found is None else FATES[found]
         return Outcome(fate, code=code, text=plain(text), listed=found is not None)
 
     def is_empty(self, operation: str, layer: str, code: str, text: str = "") -> bool:
-        """True if the bank says with this code that a list has no rows."""
+        """True if this code means that a list has no rows."""
         return self.table.look_up(operation, layer, code, text) == "empty"
 
     def decline(self, operation: str, layer: str, code: str, text: str = "", *, asked: str = "") -> NoReturn:
-        """Raises Declined for a question that was answered with a code.
+        """Raises Declined for a question that the bank answered with a code.
 
         `asked` is the bank's own name of the message, for people, where the table's operation is a wider term.
         """
         raise Declined(asked or operation, code, plain(text), self.table.look_up(operation, layer, code, text))
 
     def extended(self, rows: Iterable[codes.Row]) -> Meanings:
-        """The meanings with more rows in the table."""
+        """The same meanings with more rows in the table."""
         return Meanings(codes.Table(self.table.file, (*self.table.rows, *rows)))
 
 
@@ -111,4 +111,6 @@ def check_unlisted(meanings: Meanings, given: Mapping[str, tuple[str, ...]], *, 
     rows = [row for row in meanings.table.rows if row.layer != but]
     for code in (code for listed in given.values() for code in listed):
         if any(row.matches(row.operation, code, "") for row in rows):
-            raise BadOptions("codes", f"{code} has a meaning in the bank's code table already; leave it out")
+            raise BadOptions(
+                "codes", f"{code} already has a meaning in the bank's code table; leave it out of the setting"
+            )

@@ -1,4 +1,4 @@
-"""Paging through a bank's list: how the next page is requested, as data. A bank that repeats pages is detected.
+"""Paging through a bank's list: the request for the next page, as data. A bank that repeats pages is detected.
 
 The place in a list is a `PageCursor`, an opaque text that the asker returns with the next request. So paging survives
 a restart and nothing is stored here. A cursor is bound to its question: one of another account or period is refused.
@@ -22,7 +22,7 @@ _TEXT_MAX: Final = 16_384
 PAGES_MAX: Final = 10_000
 """The most pages of any list: 200,000 entries at the bank that gives the fewest a page."""
 TOO_MANY_PAGES: Final = "too_many_pages"
-"""The reason of the ProtocolError that says so: asking again cannot help."""
+"""The reason of the ProtocolError for too many pages. Asking again cannot help."""
 _VERSION: Final = 2
 _SEEN_MOST: Final = 16
 _MARK = re.compile(r"[0-9a-f]{8}")
@@ -34,7 +34,7 @@ def _mark(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class PageCursor:
-    """A place in a walk: the bank's own value for the next page, the page's number from 1, and what was asked before.
+    """A place in a list: the bank's own value for the next page, the page's number from 1, and the question's mark.
 
     `question` is a fingerprint of what is asked (see `fingerprint`). `seen` are marks of the last 16 values: a bank
     that repeats one of them is detected at once. `anchor` is the mark of the value of the last page whose number is a
@@ -48,7 +48,7 @@ class PageCursor:
     anchor: str = ""
 
     def encode(self) -> str:
-        """Opaque text for the asker: letters, digits, "-" and "_"."""
+        """The cursor as opaque text of letters, digits, "-" and "_"."""
         content = json.dumps(
             [_VERSION, self.value, self.page, self.question, "".join(self.seen), self.anchor],
             ensure_ascii=False,
@@ -66,17 +66,20 @@ class PageCursor:
             version, value, page, asked, seen, anchor = json.loads(data)
             _check(version, value, page, asked, seen, anchor)
         except (ValueError, TypeError, binascii.Error, RecursionError):
-            raise ProtocolError("paging", "this page cursor was not made here") from None
+            raise ProtocolError("paging", "this page cursor was not made by this gateway") from None
         if asked != question:
             raise ProtocolError("paging", "this page cursor belongs to another question")
         return PageCursor(value, page, asked, tuple(_MARK.findall(seen)), anchor)
 
     def then(self, value: str) -> PageCursor:
-        """The next place. Raises "paging" if the bank repeats a page, and TOO_MANY_PAGES after PAGES_MAX pages."""
+        """The next place, with the bank's value for it. Raises "paging" if the bank repeats a page, and TOO_MANY_PAGES
+        after PAGES_MAX pages."""
         seen = (*self.seen, _mark(self.value))[-_SEEN_MOST:]
         anchor = seen[-1] if self.page & (self.page - 1) == 0 else self.anchor
         if _mark(value) in (*seen, anchor):
-            raise ProtocolError("paging", f"page {self.page + 1} would be a page we had already: the bank goes round")
+            raise ProtocolError(
+                "paging", f"page {self.page + 1} would repeat a page that was read already: the bank repeats its pages"
+            )
         if self.page >= PAGES_MAX:
             raise ProtocolError(TOO_MANY_PAGES, f"more than {PAGES_MAX} pages")
         if len(value) > _VALUE_MAX:
@@ -96,13 +99,13 @@ def _check(version: Any, value: Any, page: Any, asked: Any, seen: Any, anchor: A
 
 
 def fingerprint(*parts: str) -> str:
-    """A short mark of a question (operation, account, period ...), to bind its cursors to it."""
+    """A short mark of a question (operation, account, period ...), which binds its cursors to it."""
     return hashlib.sha256("\x1f".join(parts).encode("utf-8")).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
 class PageSeen:
-    """What an answer says about its page: the number of rows, and whichever of the rest the bank states."""
+    """The facts that an answer states about its page: the number of rows, and other values if there are any."""
 
     rows: int
     cursor: str = ""
@@ -111,7 +114,7 @@ class PageSeen:
 
 
 class Paging(Protocol):
-    """How one operation of a bank is paged."""
+    """The paging method of one operation of a bank."""
 
     def first(self, question: str) -> PageCursor:
         """The place of the first page."""
@@ -122,7 +125,8 @@ class Paging(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CursorEcho:
-    """The bank hands out a value (or several, joined by the bank's author) that the next request echoes.
+    """Paging by a value that the bank returns and the next request repeats. The bank's adapter joins several values
+    into one.
 
     Complete when the bank says so (`more` False), or, where it does not say, when it hands out no value or
     no rows.
@@ -143,7 +147,7 @@ class CursorEcho:
 
 @dataclass(frozen=True, slots=True)
 class PageNumber:
-    """Numbered pages of a constant size, the first one `start`.
+    """Paging by page number, with pages of a constant size; the first page is number `start`.
 
     Complete when the bank says so, when `total` rows have been passed, or, where it says neither, on a page
     that is not full. A page without rows that claims to have a successor is an error: it would never end.
@@ -164,7 +168,8 @@ class PageNumber:
 
 @dataclass(frozen=True, slots=True)
 class Offset:
-    """Rows from a running number on, the first row `start`, at most `size` at a time.
+    """Paging by row number: a page has at most `size` rows, beginning with a given row; the first row is number
+    `start`.
 
     Complete when the bank says so, when `total` is reached, or, where it says neither, on a page that is
     not full.
@@ -186,7 +191,7 @@ class Offset:
 
 def _number(at: PageCursor) -> int:
     if not re.fullmatch("[0-9]{1,9}", at.value):
-        raise ProtocolError("paging", "this page cursor was not made here")
+        raise ProtocolError("paging", "this page cursor was not made by this gateway")
     return int(at.value)
 
 

@@ -1,4 +1,4 @@
-"""Reading a list row by row: a row that cannot be read hides none of the others."""
+"""Reads a list row by row. An unreadable row does not prevent reading the others."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
-def readable(
-    rows: Iterable[R], read: Callable[[R], T], what: str
-) -> tuple[list[T], tuple[str, ...]]:
-    """What `read` makes of the rows, and a sentence for each row that it cannot read; `what` names the list.
+def readable(rows: Iterable[R], read: Callable[[R], T], what: str) -> tuple[list[T], tuple[str, ...]]:
+    """The results of `read` for the rows that can be read, and a sentence for each other row; `what` names the list.
 
     A "correlation" is raised all the same: a row about somebody else's account is no oddity of one row, the whole
     answer may belong to another question.

@@ -1,4 +1,4 @@
-"""The sign port of a front end (INFOSEC_SIGN/1.0): a message goes in, a signature that contains it comes back."""
+"""The sign port of a front end (INFOSEC_SIGN/1.0). It takes a message and returns a signature that contains it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _WHITE: Final = b" \t\r\n"
 
 
 def signed(request: bytes, content: bytes, *, check_content: bool = True) -> Generator[QuestionStep, bytes, bytes]:
-    """One hop to the port "sign", which may be repeated at will: the signature in Base64 without line ends.
+    """Ask the port "sign" for a signature, and return it in Base64 without line ends. The question may be repeated.
 
     `request` is the whole HTTP request that carries `content`. Raises Declined where the port refuses, or answers what
     cannot be used: nothing was sent yet, and asking again later is harmless.
@@ -41,13 +41,13 @@ def signed(request: bytes, content: bytes, *, check_content: bool = True) -> Gen
 
 
 def result_of(answer: bytes) -> tuple[str, bytes]:
-    """The port's result and its page. What stands around the elements varies and is not looked at."""
+    """The result and the page in the port's answer. Other elements differ between versions and are not checked."""
     page = http.body_of(answer)
     return element(page, "result").strip().decode("ascii", "replace"), page
 
 
 def element(page: bytes, tag: str) -> bytes:
-    """What stands in the one element of this name. Raises "missing" or "ambiguous"."""
+    """The text of the only element with this name. Raises "missing" or "ambiguous"."""
     begin, end = f"<{tag}>".encode(), f"</{tag}>".encode()
     if page.count(begin) != 1 or page.count(end) != 1 or page.index(end) < page.index(begin):
         reason: ErrorReason = "missing" if begin not in page else "ambiguous"
@@ -56,7 +56,7 @@ def element(page: bytes, tag: str) -> bytes:
 
 
 def without_blanks(data: bytes) -> bytes:
-    """Base64 without its line ends and blanks."""
+    """Base64 text without its line ends and blanks."""
     return data.translate(None, _WHITE)
 
 

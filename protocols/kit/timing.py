@@ -1,10 +1,10 @@
-"""The options that every bank behind a front end has: how long to wait, how often to ask, when orders are taken.
+"""Options that every bank behind a front end has: time-outs, probe and pace, and the hours for orders.
 
 A bank's Options has them as one field with the bank's own defaults; in the settings they stand beside the others:
 
     timing: Timing = Timing(probe_every_s=60.0, per_second=2.0, burst=2)
 
-`choices.read` fills the group from the settings' flat table, and takes their checks from `choices.COMMON`.
+`choices.read_choices` fills the group from the settings' flat table, and takes their checks from `choices.COMMON`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _NOTHING_APART: Final[Mapping[str, float]] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Time-outs, the probe and the pace of a bank's connections. Times in seconds.
+    """Time-outs, the probe's interval and the pace of a bank's connections. Times are in seconds.
 
     `first_byte_s` and `exchange_s` are the time-outs of one exchange. `probe_every_s` is the time between probes.
     `per_second` and `burst` are the requests that the bank tolerates; `first_enquiry_s` is how long a payment is left
@@ -38,18 +38,19 @@ class Timing:
     first_enquiry_s: float = 10.0
 
     def port(self, name: str, answers: Callable[[], Cutter], *, first_byte_s: float | None = None) -> Port:
-        """A port that carries one exchange a connection; `first_byte_s` where this port has its own time-out."""
+        """A port whose connections carry one exchange each. `first_byte_s` is given if this port has its own
+        time-out."""
         waits_s = self.first_byte_s if first_byte_s is None else first_byte_s
         return Port(name, answers, kept=False, first_byte_s=waits_s, exchange_s=self.exchange_s)
 
     def pace(self, apart_s: Mapping[str, float] = _NOTHING_APART) -> Pace:
-        """The pace that intake and the lane keep."""
+        """The pace in the form that intake and lane use."""
         return Pace(self.per_second, self.burst, timedelta(seconds=self.first_enquiry_s), apart_s)
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
-    """When a bank takes orders, as `HH:MM` of the bank's day; equal times mean round the clock.
+class OpeningHours:
+    """The hours in which a bank takes orders, as `HH:MM` of the bank's day; equal times mean round the clock.
 
     `cut_off` is the last moment for today's bank date.
     """
@@ -59,7 +60,7 @@ class Opening:
     cut_off: str | None = None
 
     def hours(self, *, asked_outside: bool = True) -> Hours:
-        """As limits; `asked_outside` False where the bank answers no questions outside these hours either."""
+        """The hours as limits; `asked_outside` is False if the bank answers no questions outside these hours either."""
         return Hours(
             opens=time.fromisoformat(self.opens),
             closes=time.fromisoformat(self.closes),

@@ -1,6 +1,6 @@
 """Paging through an account's entries by a running number. A period is read in legs: ranges of days, one by one.
 
-Nothing is stored here between pages: a `Place` is the value of a `PageCursor`, which the asker returns. It counts
+Nothing is stored here between pages: a `WalkPlace` is the value of a `PageCursor`, which the asker returns. It counts
 entries with the same bank key across page ends, and has a mark of the page before, so that a bank that repeats a page
 is detected; `paging` alone sees only the numbers that we count ourselves.
 
@@ -29,8 +29,8 @@ _BESIDE_MOST: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A page's place: the first day of its leg, the number of its first entry, and what came before it.
+class WalkPlace:
+    """The place of a page: the first day of its leg, the number of its first entry, and the entries before it.
 
     `key` and `count` are the last entry's key and how many had it, with those of its number beside it (see `carried`);
     `before` is a mark of the page before, `entry` one
@@ -54,46 +54,61 @@ class Place:
         return self.number > 1
 
     def text(self) -> str:
-        """As the value of a PageCursor. Raises "paging" for a key with a blank in it."""
+        """The place as the value of a PageCursor. Raises "paging" if a key has a blank in it."""
         if " " in self.key:
-            raise ProtocolError("paging", "an entry's key holds a blank")
+            raise ProtocolError("paging", "an entry's key has a blank in it")
         last = "" if self.last is None else date_text(self.last)
         counts = f"{self.number} {self.count} {self.total}"
         return f"{date_text(self.day)} {last} {self.kind} {counts} {self.before} {self.entry} {self.key}"
 
     @staticmethod
-    def of(text: str) -> Place:
-        """Reads what `text` wrote. Raises "paging" on anything else."""
+    def of(text: str) -> WalkPlace:
+        """The place from the text that `text` wrote. Raises "paging" on any other text."""
         try:
             day, last, kind, number, count, total, before, entry, key = text.split(" ")
-            return Place(parse_date(day), digits(number), key, digits(count), before,
-                         parse_date(last) if last else None, kind, digits(total), entry)  # fmt: skip
+            return WalkPlace(
+                parse_date(day),
+                digits(number),
+                key,
+                digits(count),
+                before,
+                parse_date(last) if last else None,
+                kind,
+                digits(total),
+                entry,
+            )
         except (ValueError, ProtocolError):
-            raise ProtocolError("paging", "this page cursor was not made here") from None
+            raise ProtocolError("paging", "this page cursor was not made by this gateway") from None
 
     def counted(self, lines: Sequence[Line]) -> tuple[Line, ...]:
-        """The page's lines, each with its occurrence among those of the same key."""
+        """The page's lines, each with its number among lines with the same key."""
         return counted(lines, self.key, self.count)
 
-    def onward(self, lines: Sequence[Line], total: int) -> Place | None:
-        """Where a leg of `total` entries goes on after the counted lines of this page; None at its end.
+    def onward(self, lines: Sequence[Line], total: int) -> WalkPlace | None:
+        """The place of the next page in a leg of `total` entries; None at the leg's end.
 
         Raises "paging" if the bank says that there are more and reports none, or repeats the page before.
         """
         mark = fingerprint(*map(_said, lines))
         if lines and mark == self.before:
-            raise ProtocolError("paging", f"the page from {self.number} on is the one before it: the bank goes round")
+            raise ProtocolError(
+                "paging",
+                f"the page from {self.number} on is the same as the page before it: the bank repeats its pages",
+            )
         number = self.number + len(lines)
         if number > total:
             return None
         if not lines:
-            raise ProtocolError("paging", f"{total} entries are said to be there, and none is told from {number} on")
+            raise ProtocolError(
+                "paging", f"{total} entries are announced, but the bank sends none from number {number} on"
+            )
         key, count = carried(lines, self.key, self.count)
         entry = fingerprint(_said(lines[-1]))
         return replace(self, number=number, key=key, count=count, before=mark, total=total, entry=entry)
 
     def told_again(self, lines: Sequence[Line], total: int) -> int:
-        """How many of a page's first entries were reported before, because the list grew since the page before.
+        """The number of entries at the page's beginning that an earlier page had already, because the list has grown
+        since then.
 
         A bank that tells the newest entry last only adds to the end. One that tells it first moves all others on, and
         the page begins with entries that we have. Raises "paging" where nobody can tell, or where the list has shrunk:
@@ -101,12 +116,14 @@ class Place:
         """
         grown = total - self.total if self.total else 0
         if grown < 0:
-            raise ProtocolError("paging", f"{self.total} entries, and then {total}: the list changed during the walk")
+            raise ProtocolError(
+                "paging", f"the bank announced {self.total} entries, then {total}: the list changed during the walk"
+            )
         marks = [fingerprint(_said(one)) for one in lines] if grown else []
         if self.entry not in marks:
             return 0
         if marks.index(self.entry) != grown - 1 or marks.count(self.entry) > 1 or lines[grown - 1].balance is None:
-            raise ProtocolError("paging", "the list changed during the walk, and an entry may be one we have already")
+            raise ProtocolError("paging", "the list changed during the walk, and an entry may have been read already")
         return grown
 
 
@@ -115,7 +132,7 @@ def _said(line: Line) -> str:
 
 
 def counted(lines: Iterable[Line], key: str = "", count: int = 0) -> tuple[Line, ...]:
-    """The lines, each with its occurrence among those of the same bank key.
+    """The lines, each with its number among those with the same bank key.
 
     `key` and `count` are what `carried` says of the page before.
     """
@@ -128,7 +145,7 @@ def counted(lines: Iterable[Line], key: str = "", count: int = 0) -> tuple[Line,
 
 
 def line_key(day: date, parts: Iterable[str], direction: Direction, minor: int, since: date) -> str:
-    """An entry's key: its day and the bank's numbers, and from the day `since` on what it moves, too.
+    """An entry's key: its day and the bank's numbers. From the day `since` on, the key also has direction and amount.
 
     The bank does not say that its number is one entry's alone. With direction and amount in the key two entries of one
     number have keys of their own, whichever is told first. Entries of days before `since` keep the keys under which
@@ -139,13 +156,15 @@ def line_key(day: date, parts: Iterable[str], direction: Direction, minor: int, 
 
 
 def number_of(key: str) -> str:
-    """A key without what the entry moves: day and the bank's numbers."""
+    """A key without direction and amount: the day and the bank's numbers only."""
     return _MOVED.sub("", key)
 
 
 def carried(lines: Sequence[Line], key: str, count: int) -> tuple[str, int]:
-    """The last line's key and how many had it, with the keys and counts of others of its number: the next page may go
-    on with any of them. `key` and `count` are those of the page before."""
+    """The last line's key with its count, and the keys with counts of other entries that have the same number.
+
+    The next page may go on with any of them. `key` and `count` are those of the page before.
+    """
     last = lines[-1]
     number = number_of(last.bank_line_id)
     ours = [line for line in lines if number_of(line.bank_line_id) == number]
@@ -162,7 +181,7 @@ def _counts(key: str, count: int) -> dict[str, int]:
 
 
 def entered(cursor: str | None, question: str, first: Callable[[], str]) -> PageCursor:
-    """The place that a page is asked for: the asker's cursor, or where the walk begins (`first`) without one.
+    """The place of the requested page: the caller's cursor, or without one `first`, the begin of the walk.
 
     `question` is the fingerprint of what is asked. Raises "paging" for a cursor of another question.
     """

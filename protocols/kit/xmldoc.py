@@ -1,4 +1,4 @@
-"""Reading and writing XML: strict checks before a document is read, and text that is escaped as it is written.
+"""Reads and writes XML: strict checks before a document is read, and text that is escaped as it is written.
 
 `parse` takes the bytes of a peer and returns a tree free of document types, entities, comments and processing
 instructions, bounded in size, depth and attributes. The readers are exact in namespace and count: an
@@ -19,7 +19,7 @@ from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import amount_minor, digits
 
 __all__ = [
-    "Leaves",
+    "ChildTexts",
     "Markup",
     "amount_minor",
     "build",
@@ -76,12 +76,13 @@ def _parser(drop_comments: bool, long_text: bool = False) -> etree.XMLParser:
 _PARSER: Final = _parser(drop_comments=False)
 _DROPPING: Final = _parser(drop_comments=True)
 _LONG_BYTES: Final = 9_000_000
-"""Only a document of so many bytes can have a text of 10 MB, which the parser otherwise refuses."""
+"""The size from which on a document can have a text of 10 MB, which the parser refuses by default."""
 _LONG: Final = _parser(drop_comments=False, long_text=True)
 
 
 def parser_for(size: int) -> etree.XMLParser:
-    """The parser for octets of so many bytes that were scanned for declarations, or written from a tree that was."""
+    """The parser for a document of this size. Its octets must have been scanned for declarations, or written from a
+    scanned tree."""
     return _LONG if size > _LONG_BYTES else _PARSER
 
 
@@ -96,7 +97,8 @@ def parse(
     max_namespaces: int = MAX_NAMESPACES,
     drop_comments: bool = False,
 ) -> etree._Element:
-    """The root of the one XML document in `data`, read in the bank's charset whatever it declares.
+    """The root of the one XML document in `data`, decoded in the bank's charset even if the document declares another
+    one.
 
     Refuses, in this order and before the parser sees a byte: too long, no text in `charset`, a declared
     charset of another family, document types, entities, comments, processing instructions, a tag over 16
@@ -115,7 +117,8 @@ def parse(
     except (etree.XMLSyntaxError, ValueError) as error:
         raise ProtocolError("not_xml", f"not well-formed XML: {error}") from None
     _inspect(root)
-    # The text is counted first: it also finds declarations in text and CDATA, so it is never below the tree's count.
+    # The octets are counted first. They also contain declarations in text and CDATA, so their count is never below the
+    # tree's.
     if document.count("xmlns") > max_namespaces and declarations(root) > max_namespaces:
         raise ProtocolError("xml_limits", f"more than {max_namespaces} namespace declarations")
     # Each element takes a "<" and each attribute a "=", so most documents need no walk to be found small.
@@ -129,7 +132,8 @@ def parse(
 
 
 def parse_root(data: bytes, charset: Charset, root: str, *, max_bytes: int, max_nodes: int) -> etree._Element:
-    """As `parse`, with the root's name checked. Raises "missing" if the document is another one."""
+    """Parse a document as `parse` does, and check the root's name. Raises "missing" if the document has another
+    root."""
     found = parse(data, charset, max_bytes=max_bytes, max_nodes=max_nodes)
     if found.tag != root:
         raise ProtocolError("missing", f"the root is {found.tag!r}, not {root}")
@@ -137,17 +141,17 @@ def parse_root(data: bytes, charset: Charset, root: str, *, max_bytes: int, max_
 
 
 def declarations(root: etree._Element) -> int:
-    """How many namespace declarations the tree has, repeated ones included."""
+    """The number of namespace declarations in the tree, including repeated ones."""
     return sum(1 for _ in etree.iterwalk(root, events=("start-ns",)))
 
 
 def elements(root: etree._Element) -> int:
-    """How many elements the tree has, its root included."""
+    """The number of elements in the tree, including its root."""
     return int(_COUNT(root))
 
 
 def parse_again(octets: bytes, max_bytes: int) -> etree._Element:
-    """The root of octets that were written from a tree of `parse`: only their length has to be checked again."""
+    """Parse octets that were written from a tree of `parse`. Only their length must be checked again."""
     if len(octets) > max_bytes:
         raise ProtocolError("frame_too_long", f"canonical form of {len(octets)} bytes, the limit is {max_bytes}")
     return etree.fromstring(octets, parser_for(len(octets)))
@@ -158,7 +162,7 @@ def _without_declaration(document: str, charset: Charset) -> str:
         return document
     found = _DECLARATION.match(document)
     if found is None:
-        raise ProtocolError("instruction", 'begins with a declaration that is not <?xml version="1.0" ...?>')
+        raise ProtocolError("instruction", 'has an XML declaration that is not <?xml version="1.0" ...?>')
     label = found.group(1)
     if label is not None and not charset.same_family(label):
         raise ProtocolError("charset", f"declares {label}, but {charset.name} is wanted here")
@@ -166,21 +170,22 @@ def _without_declaration(document: str, charset: Charset) -> str:
 
 
 def _scan(document: str, max_nodes: int, max_attributes: int, drop_comments: bool) -> None:
-    """Refuses in the text what must not reach the parser; a usual document has neither of the two marks."""
+    """Refuse octets that must not reach the parser: declarations, comments, instructions, and too many elements or
+    attributes."""
     bare = document
     if "<!" in document or "<?" in document:
         bare = (_CDATA_OR_COMMENT if drop_comments else _CDATA).sub("", document)
         if "<!--" in bare:
             raise ProtocolError("comment", "a comment inside the message")
         if "<!" in bare:
-            raise ProtocolError("doctype", "a document type, entity or other declaration")
+            raise ProtocolError("doctype", "the document has a document type, entity or other declaration")
         if "<?" in bare:
             raise ProtocolError("instruction", "a processing instruction")
-    # A document has no more of one character than characters, which are not counted again: most end here.
+    # No character occurs more often than there are characters, so most documents need no count.
     size = len(bare)
     if size > 2 * max_nodes and bare.count("<") > 2 * max_nodes:
         raise ProtocolError("xml_limits", f"more than {max_nodes} elements")
-    # All attributes together: many elements, each within its own limit, make every pass over the tree slow.
+    # All attributes together, because many elements, each within its own limit, make every pass over the tree slow.
     most = min(_ATTRIBUTES_PER_NODE * max_nodes, _ATTRIBUTES_MAX)
     if size > most and bare.count("=") > most and sum(1 for _ in _ATTRIBUTE.finditer(bare)) > most:
         raise ProtocolError("xml_limits", f"more than {most} attributes")
@@ -221,12 +226,12 @@ _COUNT: Final = etree.XPath("count(//*)")
 
 
 def _inspect(root: etree._Element) -> None:
-    """The same check on the parsed tree: no other kind of node than elements and text."""
+    """Check the parsed tree again: it may contain only elements and text."""
     info = root.getroottree().docinfo
     if info.doctype or info.internalDTD is not None:
         raise ProtocolError("doctype", "a document type")
     if root.getprevious() is not None or root.getnext() is not None:
-        raise ProtocolError("comment", "a comment or instruction beside the document")
+        raise ProtocolError("comment", "there is a comment or processing instruction outside of the root element")
     if next(root.iter(etree.Comment, etree.PI, etree.Entity), None) is not None:
         raise ProtocolError("comment", "a comment, instruction or entity inside the message")
 
@@ -241,14 +246,14 @@ def steps(path: str) -> tuple[str, ...]:
 
 
 def text(element: etree._Element) -> str:
-    """All text of a leaf element, untouched. Raises "value" if it has children: their text is not its own."""
+    """All text of an element without children, unchanged. Raises "value" if it has children."""
     if len(element):
-        raise ProtocolError("value", f"element {element.tag!r} has children where plain text is due")
+        raise ProtocolError("value", f"element {element.tag!r} has child elements, but plain text is expected")
     return element.text or ""
 
 
-class Leaves:
-    """What `value` says of one element's children, which are read in one walk: for answers of many fields."""
+class ChildTexts:
+    """The texts of one element's children, read in one pass. For answers with many fields."""
 
     __slots__ = ("_parent", "_said")
 
@@ -257,17 +262,17 @@ class Leaves:
         said: dict[str, str | None] = {}
         for child in parent:
             tag = str(child.tag)
-            # Two of one name, or one with children, are an error only for whoever asks for them.
+            # Two children of one name, or one with children of its own, are an error only when they are asked for.
             said[tag] = None if tag in said or len(child) else (child.text or "").strip(" \t\r\n")
         self._said = said
 
     def value(self, name: str) -> str:
-        """As `value(parent, name)`, and raises the same; `name` is no path."""
+        """The text of a child of this element; see the function `value`. `name` is no path."""
         said = self._said.get(name)
         return value(self._parent, name) if said is None else said
 
     def value_or(self, name: str, default: str = "") -> str:
-        """As `value_or(parent, name, default)`, and raises the same; `name` is no path."""
+        """The text of a child of this element, or the default; see the function `value_or`. `name` is no path."""
         said = self._said.get(name, default)
         return value_or(self._parent, name, default) if said is None else said
 
@@ -276,7 +281,8 @@ class Leaves:
 
 
 def several(parent: etree._Element, path: str) -> list[etree._Element]:
-    """The elements at `path`: each step but the last exactly once (none gives no rows), the last any number."""
+    """The elements at `path`. The last step may occur any number of times; each other step occurs once, or there are no
+    elements."""
     *above, last = steps(path)
     for step in above:
         inner = _only(parent, step, path)
@@ -287,7 +293,8 @@ def several(parent: etree._Element, path: str) -> list[etree._Element]:
 
 
 def maybe(parent: etree._Element, path: str) -> etree._Element | None:
-    """The element at `path` ("a/b", "{namespace}a/{namespace}b"), or None. Raises "ambiguous" on two of any step."""
+    """The element at `path` ("a/b", "{namespace}a/{namespace}b"), or None. Raises "ambiguous" if any step occurs
+    twice."""
     for step in steps(path):
         inner = _only(parent, step, path)
         if inner is None:
@@ -305,7 +312,7 @@ def one(parent: etree._Element, path: str) -> etree._Element:
 
 
 def first_of(parent: etree._Element, *paths: str) -> etree._Element | None:
-    """The element at the first of `paths` that exists: for messages whose real shape differs from their table."""
+    """The element at the first of `paths` that exists. For messages that differ from their documented form."""
     for path in paths:
         found = maybe(parent, path)
         if found is not None:
@@ -314,12 +321,12 @@ def first_of(parent: etree._Element, *paths: str) -> etree._Element | None:
 
 
 def value(parent: etree._Element, path: str) -> str:
-    """Text of the element at `path`, blanks at its ends removed. Raises "missing", "ambiguous", "value"."""
+    """The text of the element at `path`, without blanks at its ends. Raises "missing", "ambiguous", "value"."""
     return text(one(parent, path)).strip(" \t\r\n")
 
 
 def value_or(parent: etree._Element, path: str, default: str = "") -> str:
-    """As `value`, with `default` where there is no such element."""
+    """The text of the element at `path`, or `default` if there is no such element. See `value`."""
     found = maybe(parent, path)
     return default if found is None else text(found).strip(" \t\r\n")
 
@@ -334,7 +341,7 @@ def _only(parent: etree._Element, step: str, path: str) -> etree._Element | None
 
 
 class Markup(str):
-    """Text that is XML already; the builder does not escape it again."""
+    """Text that already is XML, so that the builder does not escape it again."""
 
     __slots__ = ()
 
@@ -355,17 +362,17 @@ _ESCAPES: Final = {
 def _escape(found: re.Match[str]) -> str:
     char = found.group()
     if char not in _ESCAPES:
-        raise ProtocolError("value", f"character U+{ord(char):04X} cannot stand in XML")
+        raise ProtocolError("value", f"character U+{ord(char):04X} is not allowed in XML")
     return _ESCAPES[char]
 
 
 def escaped(content: str) -> Markup:
-    """`content` as XML text. Raises "value" on a character XML has no way to carry."""
+    """`content` as XML text. Raises "value" for a character that XML cannot represent."""
     return Markup(_SPECIAL.sub(_escape, content))
 
 
 def canonical(fields: Iterable[tuple[str, str]]) -> Markup:
-    """Leaf elements one after the other, as Canonical XML writes them. Raises "value" as `escaped` does."""
+    """Leaf elements one after the other, in Canonical XML. Raises "value" as `escaped` does."""
     return Markup("".join([f"<{name}>{_SPECIAL.sub(_escape, content)}</{name}>" for name, content in fields]))
 
 
@@ -373,7 +380,7 @@ Content = Markup | str | Mapping[str, str] | Iterable["Markup | str"] | None
 
 
 def el(tag: str, *children: Content, **attributes: str) -> Markup:
-    """One element. Children: text (escaped), `Markup` of other elements, iterables of these, None (nothing).
+    """The XML of one element. Children: text (escaped), `Markup` of other elements, iterables of these, None (nothing).
 
     Attributes by keyword, or as a mapping among the children where a name is no Python word ("wsu:Id").
     """
@@ -392,15 +399,16 @@ def el(tag: str, *children: Content, **attributes: str) -> Markup:
 
 
 def leaf(tag: str, content: str = "") -> Markup:
-    """An element with text, as a tag that closes itself where there is none: `<tag/>`."""
+    """An element with text; an empty one as a self-closing tag: `<tag/>`."""
     if not content:
         return Markup(f"<{tag}/>")
     inner = content if isinstance(content, Markup) else _SPECIAL.sub(_escape, content)
     return Markup(f"<{tag}>{inner}</{tag}>")
 
 
-def leaves(fields: Iterable[tuple[str, str]], charset: Charset, element: Callable[[str, str], Markup] = el
-           ) -> list[Markup]:  # fmt: skip
+def leaves(
+    fields: Iterable[tuple[str, str]], charset: Charset, element: Callable[[str, str], Markup] = el
+) -> list[Markup]:
     """Elements with text, in order. Raises Unencodable with the position within the field, not within the document."""
     written = []
     for tag, content in fields:
@@ -415,12 +423,13 @@ def _attribute(item: tuple[str, str]) -> str:
 
 
 def cdata(content: str) -> Markup:
-    """`content` as a CDATA section, for banks that demand one. Raises "value" on what would end it early."""
+    """`content` as a CDATA section, for banks that demand one. Raises "value" for text that contains the end mark of a
+    section."""
     if "]]>" in content:
-        raise ProtocolError("value", "text with ]]> cannot stand in CDATA")
+        raise ProtocolError("value", "text with ]]> is not allowed in CDATA")
     for found in _SPECIAL.finditer(content):
         if found.group() not in "&<>":
-            raise ProtocolError("value", f"character U+{ord(found.group()):04X} cannot stand in CDATA")
+            raise ProtocolError("value", f"character U+{ord(found.group()):04X} is not allowed in CDATA")
     return Markup(f"<![CDATA[{content}]]>")
 
 

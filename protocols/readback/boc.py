@@ -1,4 +1,4 @@
-"""中行 BOC: `<bocb2e>` in an HTTP body; b2e0009, b2e0061 and b2e0078 (banks/boc.md 2)."""
+"""Reads 中行 BOC's bytes back: `<bocb2e>` in an HTTP body; b2e0009, b2e0061 and b2e0078 (banks/boc.md 2)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from protocols.readback.paper import PaidLine, Unreadable, after_head, amount, e
 _AMOUNTS = ("trnamt", "pydamt")
 
 
-def read(data: bytes) -> Sequence[PaidLine]:
+def paid_lines(data: bytes) -> Sequence[PaidLine]:
     """The payments of one message."""
     root = elements(after_head(data), "utf-8")
     code = leaf(root, "head/trncod")

@@ -1,4 +1,4 @@
-"""兴业 CIB: `<FOX>` in an HTTP body; one operation below SECURITIES_MSGSRQV1 (banks/cib.md)."""
+"""Reads 兴业 CIB's bytes back: `<FOX>` in an HTTP body; one operation below SECURITIES_MSGSRQV1 (banks/cib.md)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _AMOUNTS = ("TRNAMT", "APPLYAMT", "XFERINFOTEXT")
 _ACCOUNT_AT, _AMOUNT_AT, _CELLS = 1, 8, 11
 
 
-def read(data: bytes) -> Sequence[PaidLine]:
+def paid_lines(data: bytes) -> Sequence[PaidLine]:
     """The payments of one message."""
     root = elements(after_head(data), "gb18030")
     asked = list(once(root, "SECURITIES_MSGSRQV1"))
     if len(asked) != 1:
-        raise Unreadable("it asks for more than one thing")
+        raise Unreadable("the request asks more than one question")
     operation, name = asked[0], str(asked[0].tag)
     if name == "ASYNBATCHTRSFRTRNRQ":
         found = _text(once(operation, "RQBODY"))

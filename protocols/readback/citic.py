@@ -1,4 +1,4 @@
-"""中信 CITIC: `<stream>` in an HTTP body, one action (banks/citic.md 4)."""
+"""Reads 中信 CITIC's bytes back: `<stream>` in an HTTP body, one action (banks/citic.md 4)."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from protocols.readback.paper import PaidLine, Unreadable, after_head, amount, elements, leaf, nothing_else, once, rows
 
 _SIDES = {
-    "DLOUTTRN": ("payAccountNo", "recAccountNo"), "DLINETRN": ("payAccountNo", "recAccountNo"),
-    # Up from the member's account, and down to it.
-    "CMMANSWP": ("accountNo", "conAccountNo"), "CMDWNSWP": ("coreAccountNo", "accountNo"),
-}  # fmt: skip
+    "DLOUTTRN": ("payAccountNo", "recAccountNo"),
+    "DLINETRN": ("payAccountNo", "recAccountNo"),
+    # A sweep takes money from the member's account, a push brings it there.
+    "CMMANSWP": ("accountNo", "conAccountNo"),
+    "CMDWNSWP": ("coreAccountNo", "accountNo"),
+}
 
 
-def read(data: bytes) -> Sequence[PaidLine]:
+def paid_lines(data: bytes) -> Sequence[PaidLine]:
     """The payments of one message."""
     root = elements(after_head(data), "gb18030")
     action = leaf(root, "action")

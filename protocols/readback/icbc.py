@@ -1,4 +1,4 @@
-"""工行 ICBC: the form field reqData, Base64 of a signed text with `<CMS>`; amounts in hundredths (banks/icbc.md)."""
+"""Reads 工行 ICBC's bytes back: field reqData, Base64 of a signed text with `<CMS>`; amounts in fen (banks/icbc.md)."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from protocols.readback.paper import (
 )
 
 
-def read(data: bytes) -> Sequence[PaidLine]:
+def paid_lines(data: bytes) -> Sequence[PaidLine]:
     """The payments of one message."""
     given = parse_qs(after_head(data).decode("ascii", "replace"), keep_blank_values=True).get("reqData", [])
     if len(given) != 1:
-        raise Unreadable("reqData is not there exactly once")
+        raise Unreadable("reqData does not occur exactly once")
     try:
         signed = b64decode(given[0], validate=True)
     except ValueError:

@@ -1,4 +1,4 @@
-"""平安 PAB: a header of 222 bytes with the code at 40 and the charset at 6, then `<Result>` (banks/pab.md 1, 2, 4)."""
+"""Reads 平安 PAB's bytes back: a header of 222 bytes with code and charset, then `<Result>` (banks/pab.md 1, 2, 4)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _CHARSETS = {b"01": "gb18030", b"02": "utf-8"}
 _SINGLE = {"4004": "OutAcctNo", "400401": "OutAcctNo", "KHKF03": "AcctNo"}
 
 
-def read(data: bytes) -> Sequence[PaidLine]:
+def paid_lines(data: bytes) -> Sequence[PaidLine]:
     """The payments of one message."""
     at = data.find(b"A001")
     header = data[at : at + _HEADER_BYTES]
@@ -21,6 +21,9 @@ def read(data: bytes) -> Sequence[PaidLine]:
         raise Unreadable("it has no header of 222 bytes in a charset that is known here")
     code = header[40:46].decode("ascii", "replace").strip()
     root = elements(data[at + _HEADER_BYTES :], _CHARSETS[header[6:8]])
+    for stated in root.iter("CcyCode", "Currency"):
+        if stated.text != "RMB":
+            raise Unreadable("its currency is not RMB")
     if code in _SINGLE:
         line = PaidLine(leaf(root, _SINGLE[code]), leaf(root, "InAcctNo"), amount(leaf(root, "TranAmount")))
         return nothing_else(root, ("TranAmount", "Amount"), [line])

@@ -1,4 +1,4 @@
-"""What all readers share: bytes to text to elements, each wanted element exactly once, amounts as decimals."""
+"""Shared parts of all readers: bytes to text to elements, each wanted element exactly once, amounts as decimals."""
 
 from __future__ import annotations
 
@@ -15,12 +15,17 @@ _MINOR = re.compile(r"[0-9]{1,17}", re.ASCII)
 
 
 class Unreadable(ValueError):
-    """The bytes are not of a form that is known here; the message says what is missing or twice there."""
+    """The bytes do not have a form that is known here. The message names the element that is missing or occurs
+    twice."""
+
+
+class Sealed(Unreadable):
+    """The bytes are encrypted for the bank, so that nobody else can read them."""
 
 
 @dataclass(frozen=True, slots=True)
 class PaidLine:
-    """Who pays, who is paid, and how much, in units of the currency. Of a collection, `payee` is the own account."""
+    """Payer, payee and amount in units of the currency. In a collection `payee` is the own account."""
 
     debtor: str
     payee: str
@@ -28,7 +33,7 @@ class PaidLine:
 
 
 def after_head(data: bytes) -> bytes:
-    """The body of an HTTP request."""
+    """The body of an HTTP request, after its head."""
     head, blank, body = data.partition(b"\r\n\r\n")
     if not blank or not head.startswith(b"POST "):
         raise Unreadable("it is no HTTP request")
@@ -36,9 +41,9 @@ def after_head(data: bytes) -> bytes:
 
 
 def cut(data: bytes, begin: bytes, end: bytes) -> bytes:
-    """What stands between the only `begin` and the only `end`, both included."""
+    """The text from the only `begin` to the only `end`, both included."""
     if data.count(begin) != 1 or data.count(end) != 1:
-        raise Unreadable(f"{begin!r} and {end!r} are not there exactly once")
+        raise Unreadable(f"{begin!r} and {end!r} do not each occur exactly once")
     return data[data.index(begin) : data.index(end) + len(end)]
 
 
@@ -51,7 +56,7 @@ def elements(data: bytes, charset: str) -> etree._Element:
         parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
         root = etree.fromstring(text, parser)
     except (UnicodeDecodeError, etree.XMLSyntaxError) as error:
-        raise Unreadable(f"it is no XML in {charset}: {type(error).__name__}") from None
+        raise Unreadable(f"it is not XML in {charset}: {type(error).__name__}") from None
     for node in root.iter():
         if isinstance(node.tag, str):
             node.tag = etree.QName(node).localname
@@ -59,10 +64,11 @@ def elements(data: bytes, charset: str) -> etree._Element:
 
 
 def leaf(node: etree._Element, path: str) -> str:
-    """The text at this path of tags, which must be there exactly once, and have no elements inside."""
+    """The text at this path of tags. The path must occur exactly once, and its last element must have no child
+    elements."""
     found = node.findall(path)
     if len(found) != 1 or len(found[0]):
-        raise Unreadable(f"{path} is not there exactly once")
+        raise Unreadable(f"{path} does not occur exactly once")
     return found[0].text or ""
 
 
@@ -78,7 +84,7 @@ def once(node: etree._Element, path: str) -> etree._Element:
     """The only element at this path."""
     found = node.findall(path)
     if len(found) != 1:
-        raise Unreadable(f"{path} is not there exactly once")
+        raise Unreadable(f"{path} does not occur exactly once")
     return found[0]
 
 
@@ -90,14 +96,15 @@ def amount(text: str) -> Decimal:
 
 
 def minor(text: str) -> Decimal:
-    """An amount in hundredths."""
+    """An amount in hundredths of its currency's unit."""
     if not _MINOR.fullmatch(text):
         raise Unreadable("an amount is none")
     return Decimal(text) / 100
 
 
 def nothing_else(root: etree._Element, tags: Sequence[str], lines: Sequence[PaidLine]) -> Sequence[PaidLine]:
-    """The lines, if the message has no more elements of an amount's tag than they are: else something else is paid."""
+    """The lines, if the message has exactly one element of the amount's tag per line. A further element would be a
+    further payment."""
     count = sum(1 for node in _nodes(root) if node.tag in tags)
     if count != len(lines):
         raise Unreadable(f"there are {count} amounts and {len(lines)} lines")

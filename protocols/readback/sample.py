@@ -1,4 +1,4 @@
-"""Sample Bank: eight digits of length, then signed XML; Pay, Move, PayBatch, CollectBatch (its README, 1 and 3)."""
+"""Reads Sample Bank's bytes back: eight digits of length, then signed XML; four operations (its README, 1 and 3)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from protocols.readback.paper import PaidLine, Unreadable, amount, elements, lea
 _HEAD_BYTES = 8
 
 
-def read(data: bytes) -> Sequence[PaidLine]:
+def paid_lines(data: bytes) -> Sequence[PaidLine]:
     """The payments of one message."""
     root = elements(data[_HEAD_BYTES:], "utf-8")
     body, operation = once(root, "Body"), leaf(root, "Head/Operation")

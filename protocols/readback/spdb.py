@@ -1,4 +1,4 @@
-"""浦发 SPDB: six digits of length, `<packet>`, and in its signature the signed `<body>` (banks/spdb.md)."""
+"""Reads 浦发 SPDB's bytes back: six digits of length, `<packet>`, then the signed `<body>` (banks/spdb.md)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from protocols.readback.paper import PaidLine, Unreadable, after_head, amount, c
 _LENGTH_DIGITS = 6
 
 
-def read(data: bytes) -> Sequence[PaidLine]:
-    """The payments of one message."""
+def paid_lines(data: bytes) -> Sequence[PaidLine]:
+    """The payments of one message. Their number and sum must equal the stated ones."""
     packet = elements(after_head(data)[_LENGTH_DIGITS:], "gb18030")
     code = leaf(packet, "head/transCode")
     try:
@@ -23,4 +23,8 @@ def read(data: bytes) -> Sequence[PaidLine]:
     if code not in ("8800", "8801"):
         raise Unreadable(f"code {code!r} is not known here")
     found = [PaidLine(leaf(row, "acctNo"), leaf(row, "payeeAcctNo"), amount(leaf(row, "amount"))) for row in lines]
+    if leaf(root, "totalNumber") != str(len(found)) or amount(leaf(root, "totalAmount")) != sum(
+        one.amount for one in found
+    ):
+        raise Unreadable("totalNumber or totalAmount is not that of the lines")
     return nothing_else(root, ("amount",), found)

@@ -1,4 +1,4 @@
-"""The signature stack started, for every attack."""
+"""Starts the signature libraries for every attack."""
 
 from __future__ import annotations
 

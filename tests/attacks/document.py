@@ -1,4 +1,4 @@
-"""A good document as an attacker holds it: text, its leaves, and the ways to write it anew."""
+"""A good document as an attacker has it: its text, its leaves, and functions that write it changed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MONEY = re.compile(r"-?\d{1,13}\.\d{2}")
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """An element that holds text and nothing else; `at` is where it stands in the body."""
+    """An XML element that holds only text; `at` is its position in the body."""
 
     at: slice
     name: str
@@ -28,13 +28,13 @@ class Leaf:
         return f"<{self.name}{self.attributes}>{text}</{self.name}>"
 
     def put_in(self, markup: str, at: int = 1) -> str:
-        """The element with markup after so many characters of its text."""
+        """The element with the markup `markup` inserted after `at` characters of its text."""
         return self.with_text(self.text[:at] + markup + self.text[at:])
 
 
 @dataclass(frozen=True)
 class Document:
-    """`codec` is what its bytes are decoded with; `minor` are amounts as the answer may write them.
+    """A document. `codec` decodes its bytes; `minor` are the amounts as the answer may write them.
 
     `most`: how many of its leaves are attacked one by one.
     """
@@ -46,7 +46,7 @@ class Document:
 
     @staticmethod
     def of(data: bytes, minor: frozenset[str] = frozenset()) -> Document:
-        """In the charset that the bytes are: UTF-8, or else the GB family."""
+        """Decodes the bytes: as UTF-8, or else with a codec of the GB family."""
         try:
             data.decode("utf-8")
         except UnicodeDecodeError:
@@ -57,13 +57,13 @@ class Document:
 
     @cached_property
     def head(self) -> str:
-        """The declaration, or nothing."""
+        """The XML declaration; "" if there is none."""
         found = _DECLARATION.match(self.data.decode(self.codec))
         return found.group() if found else ""
 
     @cached_property
     def body(self) -> str:
-        """Everything but the declaration."""
+        """The document without its declaration."""
         return self.data.decode(self.codec)[len(self.head) :]
 
     @cached_property
@@ -75,7 +75,7 @@ class Document:
 
     @cached_property
     def leaves(self) -> Sequence[Leaf]:
-        """Every leaf with text, but none inside a signature."""
+        """Every leaf with text, except those inside a signature."""
         hidden = [found.span() for found in _SIGNED.finditer(self.body)]
         return [
             Leaf(slice(*found.span()), *found.groups())
@@ -85,7 +85,7 @@ class Document:
 
     @cached_property
     def amounts(self) -> Sequence[Leaf]:
-        """Leaves that are money."""
+        """The leaves that are amounts."""
         return [leaf for leaf in self.leaves if _MONEY.fullmatch(leaf.text) or leaf.text in self.minor]
 
     def whole(self, body: str | None = None, head: str | None = None) -> bytes:
@@ -93,7 +93,7 @@ class Document:
         return ((self.head if head is None else head) + (self.body if body is None else body)).encode(self.codec)
 
     def instead(self, leaf: Leaf, markup: str) -> bytes:
-        """The document with other markup where a leaf stood."""
+        """The document with other markup in the place of a leaf."""
         return self.whole(self.body[: leaf.at.start] + markup + self.body[leaf.at.stop :])
 
     def each(self, change: Callable[[Leaf], str], leaves: Sequence[Leaf] | None = None) -> Iterator[bytes]:
@@ -102,14 +102,14 @@ class Document:
             yield self.instead(leaf, change(leaf))
 
     def chosen(self, leaves: Sequence[Leaf] | None = None) -> Sequence[Leaf]:
-        """All leaves (or these); `most` of them, spread over the document, where there are more."""
+        """All leaves (or only `leaves`); if there are more than `most`, that many of them, spread over the document."""
         found = self.leaves if leaves is None else leaves
         if len(found) <= self.most:
             return found
         return [found[number * len(found) // self.most] for number in range(self.most)]
 
     def in_root(self, attributes: str) -> bytes:
-        """The document with more inside its first tag."""
+        """The document with more attributes in its first tag."""
         return self.whole(re.sub(rf"<{re.escape(self.root)}(?=[\s/>])", rf"\g<0> {attributes}", self.body, count=1))
 
     def in_front(self, markup: str) -> bytes:

@@ -1,4 +1,4 @@
-"""93 to 115: weak algorithms, other keys, other messages."""
+"""Attacks 93 to 115: weak algorithms, other keys, other messages."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _(target: SignedDocument) -> Made:
 
 
 def _signed_by(target: SignedDocument, key: KeyPair, shown: str = "") -> bytes:
-    """The same content under another key's perfect signature."""
+    """A document with the same content, correctly signed with another key."""
     root, signature = opened(target)
     parent = signature.getparent()
     assert parent is not None
@@ -68,7 +68,8 @@ def _(target: SignedDocument) -> Made:
 
 
 def _valued(target: SignedDocument, method: str, value: bytes, parameter: str = "") -> bytes:
-    """The signature under another method, with a value made for it over the SignedInfo that says so."""
+    """The document with a signature by another method, whose value was made over a SignedInfo that names that
+    method."""
 
     def change(root: etree._Element, signature: etree._Element) -> None:
         element = found(signature, "SignatureMethod")
@@ -188,7 +189,7 @@ def _(target: SignedDocument) -> Made:
     late, early = pin.last_day + timedelta(days=1), pin.first_day - timedelta(days=1)
     yield lambda: dsig.verify(target.data, target.profile, pin, today=late)
     yield lambda: dsig.verify(target.data, target.profile, pin, today=early)
-    # A key is revoked by taking its pin away.
+    # A key is revoked by removing its pin.
     yield lambda: dsig.verify(target.data, target.profile, key_pair("successor").pin, today=target.today)
     yield lambda: dsig.verify(target.data, target.profile, (), today=target.today)
 
@@ -211,8 +212,8 @@ def _(target: SignedDocument) -> Made:
 
 @on_talk(108, "older answer of the same bank")
 def _(golden: Golden) -> Iterable[tuple[int, bytes]]:
-    # What the bank says of the same payment or bundle in another conversation is true here as well. So is what it says
-    # of the same account where the question after a bundle reads the entries: an answer about the account, too.
+    # The bank's statement about the same payment or bundle in another conversation is true here as well. So is its
+    # statement about the same account where the question after a bundle reads the entries.
     others = [one for one in goldens(golden.bank) if one.subject != golden.subject]
     ours = {_dateless(request) for request in golden.requests} if golden.subject == ACCOUNT else set[bytes]()
     for other in (*older(golden.bank), *others):
@@ -223,7 +224,7 @@ def _(golden: Golden) -> Iterable[tuple[int, bytes]]:
 
 
 def _dateless(request: bytes) -> bytes:
-    """A question about an account is the same one for whichever days it is asked."""
+    """The request without its days, because questions about an account are alike whatever days they name."""
     return re.sub(rb"20\d\d(-?)\d\d\1\d\d", b"", request)
 
 
@@ -263,7 +264,7 @@ def _(spot: Spot) -> Iterable[bytes]:
 
 @on_talk(114, "valid, but the amount is not the journal's")
 def wrong_amounts(golden: Golden) -> Iterable[tuple[int, bytes]]:
-    """Each amount of the payment changed, where an answer about it states one."""
+    """Each amount of the payment changed, for answers that state one."""
     if golden.subject not in ("payment", "bundle"):
         return
     for at, spot in golden.spots():
@@ -273,7 +274,7 @@ def wrong_amounts(golden: Golden) -> Iterable[tuple[int, bytes]]:
 
 
 def our_amounts(spot: Spot) -> list[Leaf]:
-    """Where an answer states the amount of the payment that it is about."""
+    """The payment's own amounts in an answer about it."""
     return [leaf for leaf in spot.document.amounts if leaf.text in (str(Money(MINOR)), str(MINOR))]
 
 
@@ -283,4 +284,3 @@ def _(target: SignedDocument) -> Made:
     for place in chance.sample(range(len(target.data)), min(FLIPS, len(target.data))):
         for bit in (0, 1, 5, 7):
             yield target.data[:place] + bytes((target.data[place] ^ 1 << bit,)) + target.data[place + 1 :]
-

@@ -1,4 +1,5 @@
-"""1 to 34, 116 and 117: documents made for the parser. What each limit lets through is tried as well as what it stops."""
+"""Attacks 1 to 34, 116 and 117: documents made for the parser. For each limit two sizes are tried: just within it and
+beyond it."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ def _being(markup: str, leaf: Leaf) -> str:
 
 
 def _with_entity(document: Document, declarations: str, reference: str = "&x;") -> Iterator[bytes]:
-    """A document type in front, and the entity in a leaf of it and at its end."""
+    """Documents with a document type in front. The declared entity is used in the middle of a leaf and at its end."""
     doctype = f"<!DOCTYPE {document.root} [{declarations}]>"
     yield document.whole(doctype + document.body)
     hostile = Document(document.in_front(doctype), document.codec, document.minor)
@@ -48,7 +49,7 @@ def _(document: Document) -> Iterable[bytes]:
 @on_document(3, "parameter entity")
 def _(document: Document) -> Iterable[bytes]:
     yield from _with_entity(document, f'<!ENTITY % p SYSTEM "{trap.DTD.as_uri()}"> %p;')
-    yield from _with_entity(document, '<!ENTITY % p "<!ENTITY x \'9\'>"> %p;')
+    yield from _with_entity(document, "<!ENTITY % p \"<!ENTITY x '9'>\"> %p;")
 
 
 @on_document(4, "external DTD")
@@ -168,7 +169,7 @@ def _(document: Document) -> Iterable[bytes]:
 
 
 def _crowded(attribute: str, count: int, end: str = "/>") -> str:
-    """A tag with so many attributes; "#" in the pattern is the number of each."""
+    """A tag with `count` attributes; "#" in the pattern is replaced by the number of each."""
     return f"<a {' '.join(attribute.replace('#', str(number)) for number in range(count))}{end}"
 
 
@@ -201,7 +202,7 @@ def _(document: Document) -> Iterable[bytes]:
 @on_spot(23, "gzip or deflate bomb")
 def _(spot: Spot) -> Iterable[bytes]:
     document = spot.document
-    yield document.at_end(" " * 40_000_000)  # a bomb where the document travels packed
+    yield document.at_end(" " * 40_000_000)  # a document that is small when packed and huge when unpacked
     yield gzip.compress(document.at_end(" " * 10_000_000), mtime=0)
     yield gzip.compress(document.data, mtime=0)
 
@@ -299,13 +300,21 @@ ABSOLUTE = "https://bank.example/namespace/"
 
 
 def bomb(nested: int, each: int, leaves: int, leaf: str = "<a/>") -> str:
-    """Elements in one another that declare so many absolute namespaces each, around a crowd of leaves."""
+    """Nested elements, each of which declares `each` namespaces, around many leaves."""
     declared = (" ".join(f'xmlns:p{n}.{i}="{ABSOLUTE}{n}/{i}"' for i in range(each)) for n in range(nested))
     opening = "".join(f"<e {one}>" for one in declared)
     return opening + leaf * leaves + "</e>" * nested
 
 
-BOMBS = ((28, 30, 1_000), (25, 4, 1_000), (24, 4, 3_000), (3, 32, 4_000), (1, 32, 19_000), (28, 1, 19_000), (2, 4, 19_000))
+BOMBS = (
+    (28, 30, 1_000),
+    (25, 4, 1_000),
+    (24, 4, 3_000),
+    (3, 32, 4_000),
+    (1, 32, 19_000),
+    (28, 1, 19_000),
+    (2, 4, 19_000),
+)
 """Nested elements, namespaces on each, leaves. The first costs an inclusive canonical form 5 to 9 s."""
 
 

@@ -1,4 +1,5 @@
-"""65 to 92, 112 and 118: references and transforms that cover something else, or cost. Most are signed by the bank's key."""
+"""Attacks 65 to 92, 112 and 118: references and transforms that cover another element, or take much time. Most are
+signed with the bank's key."""
 
 from __future__ import annotations
 
@@ -50,14 +51,15 @@ def _xslt(inside: str) -> str:
 
 
 def _with_transforms(target: SignedDocument, *each: str) -> Made:
-    """In place of the profile's, before them and behind them; signed by the bank where stock xmlsec can."""
+    """The document with these transforms in place of the profile's, before them, and after them; signed with the bank's
+    key if xmlsec agrees to sign it."""
     for one in each:
         for transforms in (one, one + transform(*usual(target)), _more_last(target, one)):
             yield from by_the_bank(target, template(target, transforms=transforms))
 
 
 def _unsigned_transforms(target: SignedDocument, *each: str) -> Made:
-    """As above, but nobody computes them while the attack is made."""
+    """The document with these transforms, unsigned, so that nothing is computed while the attack is made."""
     for one in each:
         for transforms in (one, one + transform(*usual(target)), _more_last(target, one)):
             yield template(target, transforms=transforms)
@@ -96,7 +98,7 @@ def _(target: SignedDocument) -> Made:
 
 
 def _uris(target: SignedDocument, *uris: str) -> Made:
-    """Templates that nobody carries out while they are made, and the good document with its URI changed."""
+    """Unsigned templates, and the good document with its URI changed."""
     for uri in uris:
         yield template(target, uri=f'URI="{uri}"')
 
@@ -239,7 +241,7 @@ def _(target: SignedDocument) -> Made:
     for form in forms:
         swapped = transform(*(one for one in usual(target) if one == dsig.ENVELOPED), form)
         yield from by_the_bank(target, template(target, transforms=swapped))
-    # Namespaces that reach what is signed from outside it.
+    # Namespaces declared outside the signed element that reach into it.
     yield target.data.replace(b" xmlns", b' xmlns:evil="urn:evil" xmlns', 1)
     yield target.data.replace(b" xmlns", b' xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xmlns', 1)
 
@@ -326,7 +328,8 @@ def _(target: SignedDocument) -> Made:
 
 @on_signature(118, "namespace bomb inside what is signed, below and beside it")
 def _(target: SignedDocument) -> Made:
-    """The bank's SignedInfo is kept, so that nothing but the budget keeps us from digesting; then as a stranger's."""
+    """The attack with the bank's own SignedInfo, so that only the budget prevents the digest; then with a stranger's
+    SignedInfo."""
     for one in BOMBS:
         crowd = bomb(*one)
 

@@ -1,4 +1,4 @@
-"""35 to 45: well-formed documents whose text means something else than it seems to."""
+"""Attacks 35 to 45: well-formed documents whose text has another meaning than it seems to have."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import partial
 
 from tests.attacks.document import Document, Leaf
-from tests.attacks.kind import Like, on_document
+from tests.attacks.kind import ReadAlike, on_document
 
 EVIL = "urn:evil"
 REPEATABLE = frozenset({"Ustrd"})
@@ -31,7 +31,7 @@ def _split(leaf: Leaf, between: str) -> str:
 
 
 def other_value(text: str) -> str:
-    """A value of the same form that means something else."""
+    """A value of the same form with another meaning."""
     return re.sub(r"[0-8]|[A-Ya-y]", lambda found: chr(ord(found.group()) + 1), text, count=1) if text else "1"
 
 
@@ -65,39 +65,56 @@ def _(document: Document) -> Iterable[bytes]:
 
 
 @on_document(38, "1e5, -0, +1, NaN and their like")
-def _(document: Document) -> Iterable[bytes | Like]:
+def _(document: Document) -> Iterable[bytes | ReadAlike]:
     yield from _in_amounts(
-        document, "1e5", "1E5", "NaN", "nan", "Infinity", "-inf", "1_000", "0x10", "1,000.00", "1.2.3",
-        "1.005", "--1", "1 0", "\uff11", "\u0661\u0662", "1/2", "\u00a51",
-    )  # fmt: skip
+        document,
+        "1e5",
+        "1E5",
+        "NaN",
+        "nan",
+        "Infinity",
+        "-inf",
+        "1_000",
+        "0x10",
+        "1,000.00",
+        "1.2.3",
+        "1.005",
+        "--1",
+        "1 0",
+        "\uff11",
+        "\u0661\u0662",
+        "1/2",
+        "\u00a51",
+    )
     yield from document.each(lambda leaf: leaf.with_text(f"{leaf.text}e0"), document.amounts)
     yield from _like(document, ("-0", "0"), ("-0.00", "0.00"), ("+1", "1"), (".5", "0.5"), ("5.", "5"))
 
 
-def _like(document: Document, *pairs: tuple[str, str]) -> Iterable[Like]:
-    """Amounts in odd writing, which some standard or other allows: refused, or read as the plain one is."""
+def _like(document: Document, *pairs: tuple[str, str]) -> Iterable[ReadAlike]:
+    """Documents with amounts in unusual notations that some standard allows. Each must be refused, or read with the
+    same result as the usual notation."""
     for leaf in document.amounts[: document.most]:
         for odd, plain in pairs:
             if "." in leaf.text or "." not in odd + plain:
-                yield Like(*(document.instead(leaf, leaf.with_text(text)) for text in (odd, plain)))
+                yield ReadAlike(*(document.instead(leaf, leaf.with_text(text)) for text in (odd, plain)))
 
 
 @on_document(39, "huge integer")
-def _(document: Document) -> Iterable[bytes | Like]:
+def _(document: Document) -> Iterable[bytes | ReadAlike]:
     yield from _in_amounts(document, "9" * 5_000, "9" * 200_000, "9" * 19)
     yield from _like(document, ("0" * 5_000 + "1", "1"), ("1." + "0" * 5_000, "1.00"))
     counts = [leaf for leaf in document.leaves if leaf.text.isdigit() and len(leaf.text) < 4]
-    yield from (Like(one, b"") for one in document.each(lambda leaf: leaf.with_text("9" * 5_000), counts))
+    yield from (ReadAlike(one, b"") for one in document.each(lambda leaf: leaf.with_text("9" * 5_000), counts))
 
 
 @on_document(40, "element twice that is read once")
-def _(document: Document) -> Iterable[bytes | Like]:
+def _(document: Document) -> Iterable[bytes | ReadAlike]:
     for leaf in document.chosen():
         other = other_value(leaf.text)
         for texts in ((leaf.text, other), (other, leaf.text), (leaf.text, "")):
             hostile = document.instead(leaf, "".join(map(leaf.with_text, texts)))
             if leaf.name.rpartition(":")[2] in REPEATABLE:
-                yield Like(hostile, document.instead(leaf, leaf.with_text(" ".join(filter(None, texts)))))
+                yield ReadAlike(hostile, document.instead(leaf, leaf.with_text(" ".join(filter(None, texts)))))
             else:
                 yield hostile
 
@@ -110,6 +127,7 @@ def _named(leaf: Leaf, name: str, attributes: str, text: str) -> str:
 def _(document: Document) -> Iterable[bytes]:
     evil = f' xmlns="{EVIL}"'
     for before in (True, False):
+
         def twin(leaf: Leaf, first: bool = before) -> str:
             local = leaf.name.rpartition(":")[2]
             other = _named(leaf, local, evil, other_value(leaf.text))
@@ -124,15 +142,18 @@ def _(document: Document) -> Iterable[bytes]:
 @on_document(42, "prefixed twin of a plain element")
 def _(document: Document) -> Iterable[bytes]:
     for before in (True, False):
+
         def twin(leaf: Leaf, first: bool = before) -> str:
             local = leaf.name.rpartition(":")[2]
             other = _named(leaf, f"e:{local}", f' xmlns:e="{EVIL}"', other_value(leaf.text))
             return other + leaf.with_text(leaf.text) if first else leaf.with_text(leaf.text) + other
 
         yield from document.each(twin)
-    # An element named with a prefix that nobody declares is no element of the bank's.
+    # An element whose prefix is not declared is not an element of the bank.
     yield from document.each(
-        lambda leaf: leaf.with_text(leaf.text) + _named(leaf, f"e:{leaf.name.rpartition(':')[2]}", "", other_value(leaf.text))
+        lambda leaf: (
+            leaf.with_text(leaf.text) + _named(leaf, f"e:{leaf.name.rpartition(':')[2]}", "", other_value(leaf.text))
+        )
     )
 
 
@@ -141,7 +162,7 @@ def _(document: Document) -> Iterable[bytes]:
     bare = re.sub(rf"(<{re.escape(document.root)}[^>]*?)\s+xmlns(:\w+)?=\"[^\"]*\"", r"\1", document.body, count=1)
     prefix = f":{document.root.partition(':')[0]}" if ":" in document.root else ""
     hostile = bare.replace(f"<{document.root}", f'<{document.root} xmlns{prefix}="{EVIL}"', 1)
-    # The wrong name carries other amounts too, so that being read anyway would show.
+    # The wrongly named document has other amounts too, so that the test sees whether it is read all the same.
     for changed in (False, True):
         body = hostile
         for leaf in document.amounts if changed else ():

@@ -1,4 +1,4 @@
-"""46 to 64: the good signature kept, and something else put where one reads."""
+"""Attacks 46 to 64: the valid signature is kept, and another element is put where the adapter reads."""
 
 from __future__ import annotations
 
@@ -79,7 +79,8 @@ MORE_PLACES: Final = (_first_in_root, _in_header)
 
 
 def wrapped(target: SignedDocument, place: Place) -> Iterable[bytes]:
-    """Forgeries at the place where one reads, under every sort of id; the original is somewhere else, still signed."""
+    """Forgeries at the place that the adapter reads, with every sort of id. The original element, still signed, is
+    moved elsewhere."""
     reference = target.profile.references[target.profile.body]
     if isinstance(reference, dsig.ById):
         for how in IDS:
@@ -195,7 +196,9 @@ def _(target: SignedDocument) -> Iterable[bytes | Attempt]:
 @on_signature(59, "signature nested in the body")
 def _(target: SignedDocument) -> Iterable[bytes | Attempt]:
     root, signature = opened(target)
-    spot = next(one for one in root.iter() if not str(one.tag).startswith(D) and one is not root and signature not in one)
+    spot = next(
+        one for one in root.iter() if not str(one.tag).startswith(D) and one is not root and signature not in one
+    )
     spot.append(signature)
     yield written(root)
     root, signature = opened(target)
@@ -221,6 +224,7 @@ def _(target: SignedDocument) -> Iterable[bytes | Attempt]:
 @on_signature(61, "empty signature value")
 def _(target: SignedDocument) -> Iterable[bytes | Attempt]:
     for value in ("", " ", "AAAA", "A" * 344, "=", "\u4e00"):
+
         def emptied(root: etree._Element, signature: etree._Element, to: str = value) -> None:
             found(signature, "SignatureValue").text = to
 

@@ -1,4 +1,4 @@
-"""Where in an answer's bytes a document is, and how another one is put in its place so that everything around it fits.
+"""Finds each document in an answer's bytes, and replaces it by another so that lengths and envelopes around it fit.
 
 Lengths in headers, Base64, GZIP, a CMS and, where the bank signs what lies around, the signature are made good: an
 attack must be stopped by whoever reads the document, not by a length that is one off. No bank is known here.
@@ -32,7 +32,7 @@ Put = Callable[[bytes], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """A document and the way back: `put` gives the whole answer with other bytes in the document's place.
+    """A document in an answer. `put` gives the whole answer with other bytes in its place.
 
     `authentic`: the bank's own key signs whatever is put here. `packed`: what is put here is compressed. `exact`: a
     signature that was not made anew covers its very bytes, blanks and all.
@@ -48,7 +48,8 @@ class Spot:
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """What is known of an answer: which documents in it are signed and how, the bank's key, amounts in minor units."""
+    """The facts about an answer: the documents in it that are signed, their profiles, the bank's key, and amounts in
+    minor units."""
 
     profiles: Mapping[bytes, dsig.SignatureProfile]
     key: KeyPair
@@ -67,9 +68,15 @@ def spots(answer: bytes, around: Around) -> Iterator[Spot]:
 
 
 def _documents(
-    data: bytes, put: Put, around: Around, name: str, *, packed: bool = False, authentic: bool = False,
+    data: bytes,
+    put: Put,
+    around: Around,
+    name: str,
+    *,
+    packed: bool = False,
+    authentic: bool = False,
     exact: bool = False,
-) -> Iterator[Spot]:  # fmt: skip
+) -> Iterator[Spot]:
     document = Document.of(data, around.minor)
     yield Spot(document, put, name, packed=packed, authentic=authentic, exact=exact)
     profile, signed_put = around.profiles.get(data), put
@@ -116,12 +123,12 @@ def _wrapped(der: bytes, around: Around) -> tuple[bytes, bytes] | None:
 
 
 def _sealed(new: bytes, sign: Sign, certificate: bytes) -> bytes:
-    # What is far beyond every limit need not be a CMS that somebody could read.
+    # A document far beyond every limit need not be a readable CMS.
     return new if len(new) > 4 * cms.MAX_BYTES else cms.attach(new, sign(new), certificate, "sha256")
 
 
 def _swapped(der: bytes, new: bytes) -> bytes:
-    """Another content under the signature of the good one."""
+    """The CMS with other content, but with the signature over the original content."""
     if len(new) > 4 * cms.MAX_BYTES:
         return der + new
     info = asn1.ContentInfo.load(der)
@@ -151,13 +158,15 @@ def _unpacked(text: bytes) -> tuple[bytes, bool]:
 
 
 def _framed(answer: bytes, first: int, last: int, new: bytes) -> bytes:
-    """`new` between what stood before and behind, with the length in front made true."""
+    """The answer with `new` in place of the old bytes, and the length in front corrected."""
     before, behind, grown = answer[:first], answer[last:], len(new) - (last - first)
     return _with_length(before, len(answer), grown) + new + behind
 
 
 def _with_length(before: bytes, total: int, grown: int) -> bytes:
-    """The lengths in front of a document that has grown: HTTP's, one that blanks follow, one that zeros fill."""
+    """The bytes before a document that has grown, with their lengths corrected: HTTP's, and lengths padded with blanks
+    or zeros.
+    """
     if grown == 0:
         return before
     found = _HTTP_LENGTH.search(before)
@@ -179,7 +188,7 @@ def _with_length(before: bytes, total: int, grown: int) -> bytes:
 
 
 def resigned(data: bytes, profile: dsig.SignatureProfile, sign: Sign) -> bytes:
-    """`data` with a fresh signature of the bank in place of its own; as it is where nobody could sign that.
+    """`data` with a fresh signature of the bank; unchanged where no signature of it can be made.
 
     Everything else stays byte for byte where the profile lets it.
     """

@@ -1,4 +1,4 @@
-"""The table of docs/understand/attacks.md: `python -m tests.attacks.page --write` puts it there anew."""
+"""The table of docs/understand/attacks.md. `python -m tests.attacks.page --write` writes it anew."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ BEGIN: Final = "<!-- the table: python -m tests.attacks.page --write -->\n"
 
 
 def table() -> str:
-    """One row a kind: number, name, what it is made of, and whether it needs a bank that signs its answers."""
+    """The table with one row for each kind: number, name, the messages it applies to, and whether the bank must sign
+    its answers.
+    """
     rows = [f"| {kind.number} | {kind.name} | {kind.applies_to} |" for kind in ALL]
     without = sum(needs_signature(kind) for kind in ALL)
     head = (
@@ -25,7 +27,7 @@ def table() -> str:
 
 
 def main() -> int:
-    """Writes the page, or says whether it is right."""
+    """Writes the page, or checks whether it is up to date."""
     text = PAGE.read_text("utf-8")
     whole = text[: text.index(BEGIN) + len(BEGIN)] + "\n" + table()
     if "--write" in sys.argv:

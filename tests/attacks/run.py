@@ -1,4 +1,4 @@
-"""Carries out attacks, judges what became of each, and counts."""
+"""Carries out attacks, judges the result of each, and counts."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ from protocols.kit import dsig
 from protocols.kit.dsig.verify import Engine
 from protocols.kit.errors import ProtocolError
 from tests.attacks import trap
-from tests.attacks.kind import Attempt, Kind, Like
+from tests.attacks.kind import AttackKind, Attempt, ReadAlike
 from tests.attacks.kinds_value import DECEIVING
-from tests.attacks.summing import Sum
+from tests.attacks.summing import AttackSum
 from tests.attacks.targets import KIT, UNFINISHED, Golden, SignedDocument, goldens, signed_documents
 
 ENGINES: Final[tuple[Engine, ...]] = ("xmlsec", "hand")
 BUDGET_S: Final = 0.050
-"""What one hostile message may take from the reactor, on one core of a small machine."""
+"""The longest time that one hostile message may take from the reactor, on one core of a small machine."""
 FILE_S_PER_BYTE: Final = 0.015 / 1_000_000
 FILE_MAX_BYTES: Final = 16_777_216
-"""What one that is due to bring a file may take instead, if that is more: so much a byte, up to the longest answer."""
+"""A message that asks for a file may take FILE_S_PER_BYTE for each byte of the answer, up to FILE_MAX_BYTES, if
+that is more."""
 TRIES: Final = 5
 YARDSTICK_S: Final = 0.0025
 """CPU seconds of `yardstick` on such a machine while it does nothing else."""
@@ -42,8 +43,8 @@ IDENTIFIERS: Final = frozenset(
 
 
 @dataclass
-class Tally:
-    """Every case of a run. `accepted` and `slow` are what fails it."""
+class AttackCounts:
+    """The counts of a run. It fails if any case is `accepted` or `slow`."""
 
     cases: int = 0
     kinds: set[int] = field(default_factory=set)
@@ -55,8 +56,8 @@ class Tally:
     slow: list[str] = field(default_factory=list)
     differently: list[str] = field(default_factory=list)
 
-    def add(self, kind: Kind, what: str, word: str, spent_s: float, most_s: float = BUDGET_S) -> None:
-        """Count one case, which may take `most_s`."""
+    def add(self, kind: AttackKind, what: str, word: str, spent_s: float, most_s: float = BUDGET_S) -> None:
+        """Count one case, which may take at most `most_s` seconds."""
         self.cases += 1
         self.kinds.add(kind.number)
         self.verdicts[word.partition(" ")[0]] += 1
@@ -69,14 +70,15 @@ class Tally:
         if word.startswith("accepted"):
             self.accepted.append(f"{what}: {word}")
 
-    def sum(self) -> Sum:
-        """What a run's summary needs."""
-        return Sum(self.kinds, self.cases, len(self.accepted), self.worst_s * 1000)
+    def sum(self) -> AttackSum:
+        """The values that a run's summary needs."""
+        return AttackSum(self.kinds, self.cases, len(self.accepted), self.worst_s * 1000)
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A hostile answer, its conversation and its place there. `plain`: how it may be read, if at all."""
+    """A hostile answer, its conversation and its place there. `plain`: the answer with the same meaning in usual
+    notation, if there is one."""
 
     golden: Golden
     at: int
@@ -86,13 +88,13 @@ class Case:
 
     @property
     def most_s(self) -> float:
-        """What it may take."""
+        """The largest number of seconds that the case may take."""
         if not self.golden.brings_a_file(self.at):
             return BUDGET_S
         return max(BUDGET_S, FILE_S_PER_BYTE * min(len(self.answer), FILE_MAX_BYTES))
 
 
-def documents(bank: str, kind: Kind, *, every: bool = False) -> Iterator[Case]:
+def documents(bank: str, kind: AttackKind, *, every: bool = False) -> Iterator[Case]:
     """The hostile answers of a kind against a bank: one document of each shape and some of its leaves, or `every`
     document, and of each shape every leaf.
 
@@ -111,7 +113,7 @@ def documents(bank: str, kind: Kind, *, every: bool = False) -> Iterator[Case]:
                 spot = replace(spot, document=replace(spot.document, most=LEAVES))
             for number, hostile in enumerate(kind.on_document(spot)):
                 what = f"{spot.name}, variant {number}"
-                if isinstance(hostile, Like):
+                if isinstance(hostile, ReadAlike):
                     plain = spot.put(hostile.plain) if hostile.plain else b""
                     yield Case(golden, at, spot.put(hostile.hostile), what, plain)
                 else:
@@ -121,8 +123,8 @@ def documents(bank: str, kind: Kind, *, every: bool = False) -> Iterator[Case]:
                 yield Case(golden, at, answer, f"whole answer, variant {number}")
 
 
-def attack_bank(bank: str, kind: Kind, tally: Tally, *, every: bool = False) -> None:
-    """Every case of a kind against a bank."""
+def attack_bank(bank: str, kind: AttackKind, tally: AttackCounts, *, every: bool = False) -> None:
+    """Run every case of a kind against a bank."""
     for case in documents(bank, kind, every=every) if bank != KIT else ():
         where = f"{kind.number} {kind.name}; {case.golden.name}; answer {case.at}, {case.what}"
         tally.add(kind, where, *_heard(kind, case), case.most_s)
@@ -139,14 +141,14 @@ def attack_bank(bank: str, kind: Kind, tally: Tally, *, every: bool = False) -> 
 
 
 def yardstick() -> None:
-    """Work of the kind that reading an answer is, and always the same."""
+    """A fixed amount of work, similar to that of reading an answer."""
     document = ("<a>" + '<b c="1">2345678 90123</b>' * 4_000 + "</a>").encode()
     document.decode().count("<")
     etree.tostring(etree.fromstring(document), method="c14n")
 
 
 def slowness() -> float:
-    """How much longer this machine takes for everything at the moment, because others use it too; at least 1.
+    """The factor by which this machine is slower at the moment, because others use it too; at least 1.
 
     Processor time is not stolen, but it grows where caches and cores are shared.
     """
@@ -159,15 +161,15 @@ def slowness() -> float:
 
 
 def least(first_s: float, again_s: Callable[[], float], most_s: float = BUDGET_S) -> float:
-    """What a case takes: the best of several tries where that is much, on a machine that does nothing else."""
+    """The seconds that a case takes on an idle machine. If they are many, the best of several tries counts."""
     if first_s <= most_s:
         return first_s
     best_s = min(first_s, *(again_s() for _ in range(TRIES)))
     return best_s if best_s <= most_s else best_s / slowness()
 
 
-def _heard(kind: Kind, case: Case) -> tuple[str, float]:
-    """The word about one answer and the CPU seconds it took; the best of several tries where that is much."""
+def _heard(kind: AttackKind, case: Case) -> tuple[str, float]:
+    """The judgement of one answer and the CPU seconds it took. If they are many, the best of several tries counts."""
     said, spent_s = case.golden.again(case.at, case.answer)
     spent_s = least(spent_s, lambda: case.golden.again(case.at, case.answer)[1], case.most_s)
     word = judged(case.golden.said, said, kind.cleans)
@@ -177,8 +179,10 @@ def _heard(kind: Kind, case: Case) -> tuple[str, float]:
     return word, spent_s
 
 
-def _in_talk(bank: str, kind: Kind, target: SignedDocument, hostile: bytes, where: str, tally: Tally) -> None:
-    """The same hostile document where the bank would have said the good one."""
+def _in_talk(
+    bank: str, kind: AttackKind, target: SignedDocument, hostile: bytes, where: str, tally: AttackCounts
+) -> None:
+    """Judges the hostile document in the conversation where the bank would have sent the good one."""
     for golden in goldens(bank):
         for at, spot in golden.spots():
             if spot.document.data == target.data:
@@ -189,7 +193,7 @@ def _in_talk(bank: str, kind: Kind, target: SignedDocument, hostile: bytes, wher
 
 
 def verified(target: SignedDocument, hostile: bytes | Attempt) -> tuple[str, float]:
-    """Refused, or the very octets that were signed; "differently" where the two ways to verify do not say the same."""
+    """The verdict `refused`, or the octets that were signed; "differently" if the two ways of verifying disagree."""
     good = dsig.verify(target.data, target.profile, target.pins, today=target.today)
     words, longest_s = set[str](), 0.0
     for engine in ENGINES:
@@ -210,12 +214,13 @@ def verified(target: SignedDocument, hostile: bytes | Attempt) -> tuple[str, flo
 
 
 def judged(golden: object, said: object, cleans: bool) -> str:
-    """One word, and after "accepted" what was believed: refused, same, doubt, left out, cleaned, accepted."""
+    """The verdict about a case as one word: refused, same, doubt, left out, cleaned or accepted; after "accepted" also
+    the text that was believed."""
     if isinstance(said, ProtocolError):
         return f"refused {said.reason}"
     if trap.CANARY in repr(said):
         return "accepted: it shows the content of another file"
-    # What people read of an answer's form is believed by people, and shown by terminals.
+    # Findings about an answer's form are read by people and shown by terminals, so they must not deceive either.
     shown = [text for one in _findings(said) for text in _texts(one) if _deceives(text)]
     if shown:
         return f"accepted: a finding says {shown[0]!r}"
@@ -232,12 +237,12 @@ def judged(golden: object, said: object, cleans: bool) -> str:
 
 
 def _deceives(text: str) -> bool:
-    """Whether a person who reads this text sees something else than what it says."""
+    """True if a person who reads this text on a screen sees another text than its characters say."""
     return not text.isprintable() or any(one in text for one in DECEIVING)
 
 
 def _findings(said: object) -> Iterator[object]:
-    """What an answer's findings say, wherever in it they stand."""
+    """The texts of an answer's findings, at any depth."""
     if isinstance(said, Mapping):
         for one in said.values():
             yield from _findings(one)
@@ -253,7 +258,7 @@ def _findings(said: object) -> Iterator[object]:
 
 
 def _told(said: object) -> object:
-    """What is believed of an answer, without the findings about its form, which are words for people."""
+    """The content of an answer without the findings about its form, which are for people."""
     if isinstance(said, Mapping):
         return {key: _told(one) for key, one in said.items()}
     if is_dataclass(said) and not isinstance(said, type) and any(one.name == "findings" for one in fields(said)):
@@ -262,7 +267,7 @@ def _told(said: object) -> object:
 
 
 def _in_doubt(golden: object, said: object) -> bool:
-    """Whether nothing is claimed: the conversation goes on asking, or money is in doubt where it was final."""
+    """True if the answer claims nothing: the conversation continues, or money that was final is in doubt."""
     if said is UNFINISHED:
         return True
     before, after = _outcomes(golden), _outcomes(said)
@@ -278,13 +283,13 @@ def _claims_nothing(before: Outcome, after: Outcome) -> bool:
 
 
 def _waits(before: Outcome, after: Outcome) -> bool:
-    """Whether the payment waits, because what could not be read is left out and the answer says so."""
+    """True if the payment waits: an unreadable part is left out, and the answer says so."""
     same = after.bank_serial in (before.bank_serial, None) and after.booked_at in (before.booked_at, None)
     return after.fate is Fate.PENDING and same and bool(set(after.findings) - set(before.findings))
 
 
 def _left_out(golden: object, said: object) -> bool:
-    """Whether what could not be read is missing, and all the rest is as it was."""
+    """True if the unreadable part is missing and all the rest is unchanged."""
     if golden == said or said is None or _rows_unread(golden, said):
         return True
     if isinstance(golden, tuple) and isinstance(said, tuple):
@@ -297,7 +302,7 @@ def _left_out(golden: object, said: object) -> bool:
 
 
 def _rows_unread(golden: object, said: object) -> bool:
-    """Whether rows of a list could not be read, the answer says so, and the other rows are as they were."""
+    """True if some rows of a list are unreadable, the answer says so, and the other rows are unchanged."""
     if isinstance(golden, Page) and isinstance(said, Page):
         missing = len(golden.lines) - len(said.lines)
         balances = said.opening in (golden.opening, None) and said.closing in (golden.closing, None)

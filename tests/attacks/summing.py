@@ -1,4 +1,4 @@
-"""One line about all attacks at the end of a run, from what each test noted, in whichever process it ran."""
+"""One line about all attacks at the end of a run, summed from the notes of each test in every process."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ NOTE = "attacks"
 
 
 @dataclass
-class Sum:
-    """Kinds, cases, how many were accepted, and the longest that one took."""
+class AttackSum:
+    """The number of kinds and cases, how many were accepted, and the longest time of one."""
 
     kinds: set[int] = field(default_factory=set)
     cases: int = 0
@@ -20,11 +20,11 @@ class Sum:
     worst_ms: float = 0.0
 
     def note(self) -> list[object]:
-        """In a form that travels between processes."""
+        """The sum in a form that can be sent between processes."""
         return [sorted(self.kinds), self.cases, self.accepted, self.worst_ms]
 
     def add(self, note: Iterable[object]) -> None:
-        """Count another test's note in."""
+        """Add another test's note."""
         kinds, cases, accepted, worst_ms = note
         assert isinstance(kinds, list) and isinstance(cases, int) and isinstance(accepted, int)
         assert isinstance(worst_ms, float)
@@ -34,7 +34,7 @@ class Sum:
         self.worst_ms = max(self.worst_ms, worst_ms)
 
     def line(self) -> str:
-        """As `make test` prints it."""
+        """The line that `make test` prints."""
         return (
             f"attacks: {len(self.kinds)} kinds, {self.cases} cases, {self.accepted} accepted, "
             f"worst {self.worst_ms:.0f} ms"
@@ -43,7 +43,7 @@ class Sum:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """`attacks: 118 kinds, N cases, 0 accepted, worst M ms`, if any were carried out."""
-    total = Sum()
+    total = AttackSum()
     for reports in terminalreporter.stats.values():
         for report in reports:
             if getattr(report, "when", "") == "call":

@@ -1,4 +1,4 @@
-"""What is attacked: every bank's conversations as its own twin answered them, and the documents that it signed."""
+"""The targets of attacks: every bank's conversations with its own twin, and the signed documents in them."""
 
 from __future__ import annotations
 
@@ -36,8 +36,13 @@ MINOR: Final = 1_234_567
 PAYMENT: Final = "payment"
 ACCOUNT: Final = "account"
 SUBJECTS: Final = {
-    PAYMENT: PAYMENT, "fate": PAYMENT, "bundle": "bundle", "bundle fate": "bundle", "lines": ACCOUNT, "balance": ACCOUNT,
-}  # fmt: skip
+    PAYMENT: PAYMENT,
+    "fate": PAYMENT,
+    "bundle": "bundle",
+    "bundle fate": "bundle",
+    "lines": ACCOUNT,
+    "balance": ACCOUNT,
+}
 FILE_ASKED_BY: Final = (b"downloadFilein",)
 """What stands in a request whose answer may be a large file; such a one has the time that its size needs."""
 UNFINISHED: Final = "asks on"
@@ -55,13 +60,13 @@ class SignedDocument:
 
     @property
     def pins(self) -> tuple[dsig.PinnedKey, ...]:
-        """What is trusted."""
+        """The keys that are trusted."""
         return (self.key.pin,)
 
 
 @dataclass(frozen=True)
 class Golden:
-    """One conversation, and everything in its answers that can be attacked."""
+    """One conversation, with everything in its answers that can be attacked."""
 
     bank: str
     recording: Recording
@@ -76,16 +81,16 @@ class Golden:
 
     @property
     def subject(self) -> str:
-        """What the conversation is about: a payment, a bundle, or the account."""
+        """The subject of the conversation: a payment, a bundle, or the account."""
         return SUBJECTS[self.recording.name]
 
     @property
     def said(self) -> object:
-        """What was made of the good answers."""
+        """The result of the conversation with the good answers."""
         return self.recording.golden
 
     def again(self, at: int, answer: bytes) -> tuple[object, float]:
-        """The conversation once more with one answer changed: its word or ProtocolError, and the CPU seconds of that.
+        """The conversation once more with one answer changed: its result or ProtocolError, and the CPU seconds.
 
         What happens before and behind the changed answer is not counted.
         """
@@ -108,12 +113,12 @@ class Golden:
         return UNFINISHED, spent_s
 
     def brings_a_file(self, at: int) -> bool:
-        """Whether the bank may answer here with a file, which may be large."""
+        """True if the bank may answer here with a file, which may be large."""
         asked = dict(zip((number for number, _ in self.recording.exchanges()), self.requests, strict=True))
         return any(text in asked.get(at, b"") for text in FILE_ASKED_BY)
 
     def _framed(self, at: int, answer: bytes) -> bytes:
-        """What the lane would have been handed: the first message that the port's cutter finds in these bytes."""
+        """The frame that the lane would get: the first message that the port's cutter finds in these bytes."""
         if at not in self.cutters:
             return answer
         cutter = self.cutters[at]()
@@ -159,7 +164,7 @@ def _recorded(bank: str, made: Table, name: str, begin: Any) -> Golden:
     requests = tuple(one.request for one in made.stage.said[-len(exchanges) :])
     cutters = {}
     for (at, answer), port in zip(exchanges, _ports(recording), strict=True):
-        # Some framings are more than what the adapter is handed; there the adapter's own limit is what counts.
+        # Some framings contain more than the adapter gets. There the adapter's own limit counts.
         if _cut(made.bank.ports[port].answers(), answer) == [answer]:
             cutters[at] = made.bank.ports[port].answers
     return Golden(bank, recording, signed, requests, cutters, made.today)
@@ -185,7 +190,7 @@ def _ports(recording: Recording) -> Iterator[str]:
 
 
 def _paid(bank: str, made: Table, kind: Kind) -> Iterator[Golden]:
-    """A payment, and the question after its fate."""
+    """A payment, and the question about its fate."""
     reference, order = made.reference(), made.order(kind, minor=MINOR)
     context, word = made.stage.context(reference), made.bank.money[kind]
     yield _recorded(bank, made, PAYMENT, lambda: word(order, context))
@@ -196,7 +201,7 @@ def _paid(bank: str, made: Table, kind: Kind) -> Iterator[Golden]:
 
 
 def _bundled(bank: str, made: Table, kind: Kind, rule: Bundles) -> Iterator[Golden]:
-    """Two orders in one message, one of which is refused, and the question after both."""
+    """Two orders in one message, one of which is refused, and the question about both."""
     bundle, reference = made.bundle(kind, ("货款", "货款 #refuse"))
     context = made.stage.context(reference)
     yield _recorded(bank, made, "bundle", lambda: rule.word(bundle, context))
@@ -212,7 +217,8 @@ def _kind(made: Table) -> list[Kind]:
 
 @cache
 def goldens(bank: str) -> tuple[Golden, ...]:
-    """A payment and its fate, an account's entries and balance, and many at once, of those the bank has."""
+    """The conversations of a bank: a payment and the question about it, entries and balance, and many orders at once,
+    as far as the bank has them."""
     made = table(bank)
     found = [golden for kind in _kind(made) for golden in _paid(bank, made, kind)]
     own = AccountNumber(made.own[0])
@@ -229,7 +235,7 @@ def goldens(bank: str) -> tuple[Golden, ...]:
 
 @cache
 def signed_documents(bank: str) -> tuple[SignedDocument, ...]:
-    """One document of each signature profile of a bank; none where its front end verifies for us."""
+    """One document of each signature profile of a bank; none where its front end verifies."""
     if bank == KIT:
         pair = key_pair("bank")
         return (
@@ -249,9 +255,9 @@ KIT: Final = "dsig"
 
 @cache
 def older(bank: str) -> tuple[Golden, ...]:
-    """The same conversations held a while before, about another payment of the same amount."""
+    """The same conversations about another payment of the same amount, held earlier."""
     made = table(bank)
-    for _ in range(50):  # so that neither a reference nor a serial is one of the other conversations
+    for _ in range(50):  # so that no reference and no serial is one of the other conversations
         made.reference()
         made.stage.context()
     return tuple(golden for kind in _kind(made) for golden in _paid(bank, made, kind))

@@ -1,4 +1,4 @@
-"""One byte of a signed message changed: refused, or every signed octet is as it was."""
+"""Tests that change one byte of a signed message: the message is refused, or every signed octet is unchanged."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SIGNERS = (KIT, *(bank for bank in READY if bank in ("sample", "finws")))
 
 
 def mutants(data: bytes, seed: str, places: int | None) -> Iterator[tuple[int, bytes]]:
-    """Each place (or some) with other bytes in it: one bit, the case bit, a blank, a zero, NUL, chance."""
+    """Each place (or some) with another byte: one bit, the case bit, a blank, a zero, NUL, or a random one."""
     chance = random.Random(seed)
     chosen = range(len(data)) if places is None else sorted(chance.sample(range(len(data)), min(places, len(data))))
     for place in chosen:
@@ -29,7 +29,7 @@ def mutants(data: bytes, seed: str, places: int | None) -> Iterator[tuple[int, b
 
 
 def survivors(target: SignedDocument, places: int | None) -> tuple[int, int]:
-    """How many mutants there were, and how many were accepted; fails if one was with other octets."""
+    """The number of mutants, and of those accepted. Fails if an accepted one has other signed octets."""
     good = dsig.verify(target.data, target.profile, target.pins, today=target.today)
     tried = kept = 0
     for place, mutant in mutants(target.data, target.profile.name, places):
@@ -67,7 +67,8 @@ def test_every_byte(bank: str) -> None:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("bank", [bank for bank in SIGNERS if bank != KIT])
 def test_bytes_of_whole_answers(bank: str) -> None:
-    """Framing and headers included: the same word as before, doubt, or none; never another one."""
+    """A changed byte in framing or headers too gives the same outcome as before, doubt, or none; never another
+    outcome."""
     for golden in goldens(bank):
         exchanges = list(golden.recording.exchanges())
         for at, answer in exchanges:

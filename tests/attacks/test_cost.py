@@ -1,4 +1,6 @@
-"""What one hostile message may cost: memory here; reactor time in every case of test_kinds.py, by the same budget."""
+"""The limits of what one hostile message may cost. Memory is tested here; test_kinds.py tests reactor time in every
+case.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ COSTLY_SIGNATURES = (65, 69, 70, 78, 79, 83, 100, 104, 118)
 
 
 def _status(name: str) -> int:
-    """A figure of this process, in bytes."""
+    """A figure about this process from /proc, in bytes."""
     for line in Path("/proc/self/status").read_text("ascii").splitlines():
         if line.startswith(f"{name}:"):
             return int(line.split()[1]) * 1024
@@ -31,7 +33,7 @@ def _status(name: str) -> int:
 
 
 def grown(do: Callable[[], object]) -> int:
-    """By how much the resident memory was at its highest above where it began, the least of a few tries."""
+    """The growth of the resident memory to its maximum; the least of several tries."""
     least = MEMORY_MAX * 1000
     for _ in range(3):
         gc.collect()
@@ -45,7 +47,7 @@ def grown(do: Callable[[], object]) -> int:
 
 
 def cpu_s(do: Callable[[], object]) -> float:
-    """CPU seconds, the least of a few tries: a busy machine makes them more, never less."""
+    """The CPU seconds of a call; the least of several tries, because a busy machine only adds to them."""
     least = 1e9
     for _ in range(TRIES):
         begun_s = time.process_time()
@@ -67,7 +69,7 @@ def test_time_is_seen() -> None:
 @pytest.mark.timeout(300)
 @each_bank
 def test_memory_and_time_of_one_message(bank: str) -> None:
-    """Bombs, oversize and huge numbers, put where the bank would have answered."""
+    """Bombs, oversize documents and huge numbers, in the place of the bank's answer."""
     seen = 0
     for kind in ALL:
         if kind.number in COSTLY:
@@ -85,7 +87,10 @@ def _costly(target: SignedDocument) -> None:
     for kind in ALL:
         if kind.number in COSTLY_SIGNATURES and kind.on_signature is not None:
             for number, hostile in enumerate(kind.on_signature(target)):
-                what, tried = f"{kind.number} {target.profile.name}, variant {number}", partial(verified, target, hostile)
+                what, tried = (
+                    f"{kind.number} {target.profile.name}, variant {number}",
+                    partial(verified, target, hostile),
+                )
                 assert (more := grown(tried)) <= MEMORY_MAX, f"{what}: {more // 1_048_576} MiB"
                 assert cpu_s(tried) <= CPU_MAX_S, what
 

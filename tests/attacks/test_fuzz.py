@@ -1,4 +1,4 @@
-"""The fuzz targets without a fuzzer: good inputs pass, a few thousand broken ones too, planted defects do not."""
+"""The fuzz targets without a fuzzer: they accept good inputs and thousands of broken ones, and detect planted defects."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MUTANTS = 30
 
 
 def broken(target: Target, seed: str, count: int) -> None:
-    """Cuts, bytes and parts by chance in each seed; the attempts raise what they find."""
+    """Each seed with random cuts, bytes and parts. The target raises what it finds."""
     chance = random.Random(seed)
     for good in target.seeds:
         target.attempt(good)
@@ -29,7 +29,9 @@ def broken(target: Target, seed: str, count: int) -> None:
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("name", ["parse-utf-8", "parse-gb18030", "gate", "engines", *(f"read-{bank}" for bank in READY)])
+@pytest.mark.parametrize(
+    "name", ["parse-utf-8", "parse-gb18030", "gate", "engines", *(f"read-{bank}" for bank in READY)]
+)
 def test_targets(name: str) -> None:
     broken(makers()[name](), name, MUTANTS)
 

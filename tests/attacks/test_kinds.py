@@ -1,4 +1,4 @@
-"""Every kind of attack against every bank whose answers are XML: refused, or nothing of it is believed."""
+"""Every kind of attack against every bank whose answers are XML: each is refused, or nothing of it is believed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.attacks.kind import COUNT
 from tests.attacks.kinds_value import DECEIVING
 from tests.attacks.page import PAGE
 from tests.attacks.page import table as kinds_table
-from tests.attacks.run import Tally, attack_bank
+from tests.attacks.run import AttackCounts, attack_bank
 from tests.attacks.summing import NOTE
 from tests.attacks.targets import KIT, READY, goldens, signed_documents
 from tests.protocols.banks.every.bench import table
@@ -31,7 +31,7 @@ Note = Callable[[str, object], None]
 
 
 def carried_out(bank: str, first: int, last: int, note: Note | None = None, *, every: bool = False) -> None:
-    tally = Tally()
+    tally = AttackCounts()
     for kind in ALL:
         if first <= kind.number <= last and why_not(kind, bank) is None:
             cases = tally.cases
@@ -53,9 +53,7 @@ def test_every_kind(bank: str, first: int, last: int, record_property: Note) -> 
 
 
 @each_group
-def test_every_kind_of_signature_attack_on_the_kits_own_languages(
-    first: int, last: int, record_property: Note
-) -> None:
+def test_every_kind_of_signature_attack_on_the_kits_own_languages(first: int, last: int, record_property: Note) -> None:
     carried_out(KIT, first, last, record_property)
 
 
@@ -88,7 +86,7 @@ def test_the_page_has_the_table() -> None:
 
 @each_bank
 def test_attacks_reach_the_reader(bank: str) -> None:
-    """The same document, and one that is longer, are read as they were; nonsense in its place is not."""
+    """The same document, and a longer one, are read as before. Nonsense in its place is not."""
     documents = 0
     for golden in goldens(bank):
         for at, spot in golden.spots():
@@ -96,7 +94,7 @@ def test_attacks_reach_the_reader(bank: str) -> None:
             assert golden.again(at, spot.put(good))[0] == golden.said, spot.name
             said, _ = golden.again(at, spot.put(longer))
             assert isinstance(said, ProtocolError) if spot.exact else said == golden.said, spot.name
-            # A report about another account only is left out; a balance has no place to say so, entries have.
+            # A report about another account is only left out. Entries have a finding for that; a balance has none.
             if not (isinstance(golden.said, Balance) and _is_elsewhere(bank, spot.document.data)):
                 assert golden.again(at, spot.put(b"<a"))[0] != golden.said, spot.name
             documents += 1
@@ -104,7 +102,7 @@ def test_attacks_reach_the_reader(bank: str) -> None:
 
 
 def _is_elsewhere(bank: str, document: bytes) -> bool:
-    """Whether a document names an account, and it is not the one that is asked about."""
+    """True if a document names an account that was not asked about."""
     asked, other = (number.encode() for number in table(bank).own)
     return other in document and asked not in document
 

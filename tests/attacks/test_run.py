@@ -1,4 +1,4 @@
-"""The judge is no friend: what is believed wrongly it calls accepted, and weak gates are found out."""
+"""Tests of the judge: it calls a wrongly believed answer accepted, and detects a weakened check."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from protocols.kit.dsig import gate
 from protocols.kit.errors import ProtocolError
 from tests.attacks import trap
 from tests.attacks.catalogue import ALL
-from tests.attacks.kind import Kind
-from tests.attacks.run import BUDGET_S, FILE_MAX_BYTES, Case, Tally, attack_bank, judged, least, slowness
+from tests.attacks.kind import AttackKind
+from tests.attacks.run import BUDGET_S, FILE_MAX_BYTES, AttackCounts, Case, attack_bank, judged, least, slowness
 from tests.attacks.targets import KIT, goldens
 
 ONE, TWO = Money(100), Money(200)
@@ -73,13 +73,16 @@ def test_what_people_read_of_an_answers_form_must_be_clean_too(finding: str) -> 
 
 
 def test_slowness_is_noted() -> None:
-    tally = Tally()
+    tally = AttackCounts()
     tally.add(ALL[0], "x", "refused y", BUDGET_S * 2)
     assert tally.slow and tally.sum().line() == "attacks: 1 kinds, 1 cases, 0 accepted, worst 100 ms"
 
 
 def test_only_an_answer_that_is_due_to_bring_a_file_may_take_longer_for_its_size() -> None:
-    due = {golden.recording.name: [at for at, _ in golden.spots() if golden.brings_a_file(at)] for golden in goldens("finws")}
+    due = {
+        golden.recording.name: [at for at, _ in golden.spots() if golden.brings_a_file(at)]
+        for golden in goldens("finws")
+    }
     assert not due["payment"] and not due["bundle"] and due["fate"] and due["lines"] and due["balance"]
     lines = next(one for one in goldens("finws") if one.recording.name == "lines")
     others = {at for at, _ in lines.spots()} - set(due["lines"])
@@ -92,7 +95,7 @@ def test_only_an_answer_that_is_due_to_bring_a_file_may_take_longer_for_its_size
 
 
 def test_what_takes_longer_than_its_size_allows_is_slow() -> None:
-    tally = Tally()
+    tally = AttackCounts()
     tally.add(ALL[0], "x", "refused y", 0.11, 0.12)
     assert not tally.slow
     tally.add(ALL[0], "y", "refused y", 0.13, 0.12)
@@ -110,23 +113,27 @@ def test_what_takes_long_by_itself_stays_long() -> None:
     assert slowness() >= 1.0
 
 
-def _number(number: int) -> Kind:
+def _number(number: int) -> AttackKind:
     return next(kind for kind in ALL if kind.number == number)
 
 
 def _accepted(bank: str, *numbers: int) -> int:
-    tally = Tally()
+    tally = AttackCounts()
     for number in numbers:
         attack_bank(bank, _number(number), tally)
     return len(tally.accepted)
 
 
 def test_a_gate_without_its_two_locks_is_found_out() -> None:
-    """XSW meets the rule that an id is unique, and then our own digest of the very element that is read."""
+    """Signature wrapping is stopped twice: an id must be unique, and the digest is computed of the element that is
+    read.
+    """
     assert _accepted(KIT, 46, 48, 50, 52) == 0
     with patch.object(gate, "_is_unique", lambda root, target, value: True):
         assert _accepted(KIT, 46, 48, 50, 52) == 0
-        with patch.object(sys.modules["protocols.kit.dsig.verify"], "hmac", SimpleNamespace(compare_digest=lambda one, other: True)):
+        with patch.object(
+            sys.modules["protocols.kit.dsig.verify"], "hmac", SimpleNamespace(compare_digest=lambda one, other: True)
+        ):
             assert _accepted(KIT, 46, 48, 50, 52) > 0
 
 

@@ -1,4 +1,4 @@
-"""The last line counts what every process noted: pytest-xdist sends reports from its workers to the one that prints."""
+"""The last line sums the notes of every process: pytest-xdist sends the workers' reports to the process that prints."""
 
 from __future__ import annotations
 
@@ -9,15 +9,20 @@ from typing import Any, cast
 import pytest
 from execnet import gateway_base
 
-from tests.attacks.summing import NOTE, Sum, pytest_terminal_summary
+from tests.attacks.summing import NOTE, AttackSum, pytest_terminal_summary
 
 
-def carried(when: str, note: Sum | None) -> pytest.TestReport:
+def carried(when: str, note: AttackSum | None) -> pytest.TestReport:
     """A report as it arrives from another process."""
     report = pytest.TestReport(
-        "tests/x.py::test_x", ("tests/x.py", 1, "test_x"), {}, "passed", None, cast(Any, when),
+        "tests/x.py::test_x",
+        ("tests/x.py", 1, "test_x"),
+        {},
+        "passed",
+        None,
+        cast(Any, when),
         user_properties=[] if note is None else [("other", 1), (NOTE, note.note())],
-    )  # fmt: skip
+    )
     return pytest.TestReport._from_json(gateway_base.loads(gateway_base.dumps(report._to_json())))
 
 
@@ -29,7 +34,7 @@ def line(*reports: pytest.TestReport) -> str:
 
 
 def test_what_two_workers_noted_is_one_line() -> None:
-    one, other = Sum({1, 2}, 30, 0, 12.4), Sum({2, 115}, 12, 1, 40.6)
+    one, other = AttackSum({1, 2}, 30, 0, 12.4), AttackSum({2, 115}, 12, 1, 40.6)
     reports = [carried(when, note) for note in (one, other) for when in ("setup", "call", "teardown")]
     assert line(*reports) == "attacks: 3 kinds, 42 cases, 1 accepted, worst 41 ms"
 

@@ -1,4 +1,6 @@
-"""What an attack would reach if it worked: a file whose content must never be seen, a door that nobody may knock at."""
+"""The targets that a successful attack would reach: a file whose content must never appear, and a port that nobody may
+connect to.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,7 @@ URL: Final = f"http://127.0.0.1:{_DOOR.getsockname()[1]}/x"
 
 
 def knocks() -> int:
-    """How many connections were made to the door since it was last asked."""
+    """The number of connections to the trap's port since the last call."""
     found = 0
     while True:
         try:

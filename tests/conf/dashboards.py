@@ -29,7 +29,11 @@ class Panel:
 
 
 def _p(quantile: float, metric: str, by: str) -> str:
-    of = f"sum by ({by}, le) (rate({metric}_bucket[$__rate_interval]))" if by else f"sum by (le) (rate({metric}_bucket[$__rate_interval]))"
+    of = (
+        f"sum by ({by}, le) (rate({metric}_bucket[$__rate_interval]))"
+        if by
+        else f"sum by (le) (rate({metric}_bucket[$__rate_interval]))"
+    )
     return f"histogram_quantile({quantile}, {of})"
 
 
@@ -44,40 +48,109 @@ OPERATIONS = (
     _stat("Broker", "bankgw_broker_up", "{{instance}}", False),
     _stat("Emergency stop", "max(bankgw_stopped)", "in force", True),
     _stat("Alarms, 24 h", "sum by (alarm) (increase(bankgw_alarms_total[24h]))", "{{alarm}}", True),
-    Panel("Lanes", (("max by (lane, state, reason) (bankgw_lane_state) == 1", "{{lane}} {{state}} {{reason}}"),), "stat", width=12),
+    Panel(
+        "Lanes",
+        (("max by (lane, state, reason) (bankgw_lane_state) == 1", "{{lane}} {{state}} {{reason}}"),),
+        "stat",
+        width=12,
+    ),
     Panel("Sessions that may carry money", (("max by (lane) (bankgw_session_up)", "{{lane}}"),), width=12),
-    Panel("Since the last answer of a bank",
-          (("time() - max by (lane) (bankgw_lane_last_exchange_timestamp_seconds > 0)", "{{lane}}"),), unit="s"),
-    Panel("Exchanges", (("sum by (bank, outcome) (rate(bankgw_bank_requests_total[$__rate_interval]))", "{{bank}} {{outcome}}"),), unit="reqps"),
+    Panel(
+        "Since the last answer of a bank",
+        (("time() - max by (lane) (bankgw_lane_last_exchange_timestamp_seconds > 0)", "{{lane}}"),),
+        unit="s",
+    ),
+    Panel(
+        "Exchanges",
+        (("sum by (bank, outcome) (rate(bankgw_bank_requests_total[$__rate_interval]))", "{{bank}} {{outcome}}"),),
+        unit="reqps",
+    ),
     Panel("Bank, 95 %", ((_p(0.95, "bankgw_bank_request_duration_seconds", "bank"), "{{bank}}"),), unit="s"),
-    Panel("Failed connections", (("sum by (bank, reason) (increase(bankgw_connect_failures_total[$__rate_interval])) or vector(0)", "{{bank}} {{reason}}"),)),
+    Panel(
+        "Failed connections",
+        (
+            (
+                "sum by (bank, reason) (increase(bankgw_connect_failures_total[$__rate_interval])) or vector(0)",
+                "{{bank}} {{reason}}",
+            ),
+        ),
+    ),
     Panel("Commit, 99 %", ((_p(0.99, "bankgw_journal_commit_duration_seconds", ""), "commit"),), unit="s"),
-    Panel("Units of work", (("sum by (instance) (rate(bankgw_journal_units_total[$__rate_interval]))", "{{instance}}"),), unit="ops"),
+    Panel(
+        "Units of work",
+        (("sum by (instance) (rate(bankgw_journal_units_total[$__rate_interval]))", "{{instance}}"),),
+        unit="ops",
+    ),
     Panel("Timer late by", (("bankgw_reactor_delay_seconds", "{{instance}}"),), unit="s"),
-    Panel("Since the last heartbeat through the broker",
-          (("time() - (bankgw_canary_last_success_timestamp_seconds > 0)", "{{instance}}"),), unit="s"),
-    Panel("Certificates end in", (("min by (bank, role) (bankgw_certificate_not_after_timestamp_seconds) - time()", "{{bank}} {{role}}"),), unit="s"),
+    Panel(
+        "Since the last heartbeat through the broker",
+        (("time() - (bankgw_canary_last_success_timestamp_seconds > 0)", "{{instance}}"),),
+        unit="s",
+    ),
+    Panel(
+        "Certificates end in",
+        (("min by (bank, role) (bankgw_certificate_not_after_timestamp_seconds) - time()", "{{bank}} {{role}}"),),
+        unit="s",
+    ),
     Panel("Disk free", (("bankgw_disk_free_bytes / bankgw_disk_size_bytes", "{{instance}}"),), unit="percentunit"),
     Panel("Permit log", (("bankgw_permit_log_bytes", "{{instance}}"),), unit="bytes"),
-    Panel("Memory", (("process_resident_memory_bytes{job=\"bankgw\"}", "{{instance}}"),), unit="bytes"),
-    Panel("Processor", (("rate(process_cpu_seconds_total{job=\"bankgw\"}[$__rate_interval])", "{{instance}}"),), unit="percentunit"),
+    Panel("Memory", (('process_resident_memory_bytes{job="bankgw"}', "{{instance}}"),), unit="bytes"),
+    Panel(
+        "Processor",
+        (('rate(process_cpu_seconds_total{job="bankgw"}[$__rate_interval])', "{{instance}}"),),
+        unit="percentunit",
+    ),
 )
 MONEY = (
-    Panel("Money in doubt", (("max by (bank, currency) (bankgw_money_in_doubt_amount)", "{{bank}} {{currency}}"),), "stat", width=6, tell="In units of the currency."),
+    Panel(
+        "Money in doubt",
+        (("max by (bank, currency) (bankgw_money_in_doubt_amount)", "{{bank}} {{currency}}"),),
+        "stat",
+        width=6,
+        tell="In units of the currency.",
+    ),
     Panel("Payments in doubt", (("max by (bank) (bankgw_payments_in_doubt)", "{{bank}}"),), "stat", width=6),
     Panel("Held for a person", (("max by (bank) (bankgw_payments_held)", "{{bank}}"),), "stat", width=6),
     Panel("Approvals late", (("max(bankgw_approvals_late)", "late"),), "stat", width=6, steps=tuple(_GREEN_RED)),
-    Panel("Age of the oldest doubt",
-          (("(time() - max by (bank) (bankgw_payment_in_doubt_oldest_timestamp_seconds > 0)) or 0 * max by (bank) (bankgw_payments_in_doubt)", "{{bank}}"),), unit="s"),
-    Panel("Open payments unknown to the settings", (("max by (what) (bankgw_payments_unknown_to_settings)", "{{what}}"),)),
+    Panel(
+        "Age of the oldest doubt",
+        (
+            (
+                "(time() - max by (bank) (bankgw_payment_in_doubt_oldest_timestamp_seconds > 0)) or 0 * max by (bank) (bankgw_payments_in_doubt)",
+                "{{bank}}",
+            ),
+        ),
+        unit="s",
+    ),
+    Panel(
+        "Open payments unknown to the settings", (("max by (what) (bankgw_payments_unknown_to_settings)", "{{what}}"),)
+    ),
     Panel("Days of accounts that do not close", (("max by (bank) (bankgw_statements_missing)", "{{bank}}"),)),
-    Panel("Commands", (("sum by (type, result) (rate(bankgw_commands_total[$__rate_interval]))", "{{type}} {{result}}"),), unit="ops", width=12),
-    Panel("Payments that entered a state", (("sum by (bank, state) (rate(bankgw_payments_total[$__rate_interval]))", "{{bank}} {{state}}"),), unit="ops", width=12),
-    Panel("Stages of a payment, 95 %", ((_p(0.95, "bankgw_payment_stage_duration_seconds", "stage"), "{{stage}}"),), unit="s"),
+    Panel(
+        "Commands",
+        (("sum by (type, result) (rate(bankgw_commands_total[$__rate_interval]))", "{{type}} {{result}}"),),
+        unit="ops",
+        width=12,
+    ),
+    Panel(
+        "Payments that entered a state",
+        (("sum by (bank, state) (rate(bankgw_payments_total[$__rate_interval]))", "{{bank}} {{state}}"),),
+        unit="ops",
+        width=12,
+    ),
+    Panel(
+        "Stages of a payment, 95 %",
+        ((_p(0.95, "bankgw_payment_stage_duration_seconds", "stage"), "{{stage}}"),),
+        unit="s",
+    ),
     Panel("Refusals", (("sum by (code) (increase(bankgw_refusals_total[$__rate_interval]))", "{{code}}"),)),
     Panel("Open work", (("sum by (lane, work) (bankgw_lane_work)", "{{lane}} {{work}}"),)),
     Panel("Messages that wait for the broker", (("bankgw_outbox_depth", "{{instance}}"),)),
-    Panel("Messages by the broker's verdict", (("sum by (verdict) (rate(bankgw_messages_published_total[$__rate_interval]))", "{{verdict}}"),), unit="ops"),
+    Panel(
+        "Messages by the broker's verdict",
+        (("sum by (verdict) (rate(bankgw_messages_published_total[$__rate_interval]))", "{{verdict}}"),),
+        unit="ops",
+    ),
     Panel("Messages nobody could take", (("bankgw_messages_parked", "{{instance}}"),)),
 )
 BOARDS = {"bankgw-operations": ("bankgw: operations", OPERATIONS), "bankgw-money": ("bankgw: money", MONEY)}
@@ -85,18 +158,24 @@ BOARDS = {"bankgw-operations": ("bankgw: operations", OPERATIONS), "bankgw-money
 
 def _panel(number: int, panel: Panel, x: int, y: int, height: int) -> dict[str, Any]:
     return {
-        "id": number, "title": panel.title, "type": panel.kind, "description": panel.tell,
+        "id": number,
+        "title": panel.title,
+        "type": panel.kind,
+        "description": panel.tell,
         "datasource": {"type": "prometheus", "uid": "${source}"},
         "gridPos": {"x": x, "y": y, "w": panel.width, "h": height},
         "fieldConfig": {
             "defaults": {"unit": panel.unit, "thresholds": {"mode": "absolute", "steps": list(panel.steps or _PLAIN)}},
             "overrides": [],
         },
-        "options": {"reduceOptions": {"calcs": ["lastNotNull"]}, "textMode": "value_and_name"} if panel.kind == "stat" else {},
+        "options": {"reduceOptions": {"calcs": ["lastNotNull"]}, "textMode": "value_and_name"}
+        if panel.kind == "stat"
+        else {},
         "targets": [
-            {"refId": "ABC"[at], "expr": expr, "legendFormat": legend} for at, (expr, legend) in enumerate(panel.queries)
+            {"refId": "ABC"[at], "expr": expr, "legendFormat": legend}
+            for at, (expr, legend) in enumerate(panel.queries)
         ],
-    }  # fmt: skip
+    }
 
 
 def board(uid: str) -> dict[str, Any]:
@@ -111,10 +190,18 @@ def board(uid: str) -> dict[str, Any]:
         x += panel.width
     source = {"name": "source", "label": "Prometheus", "type": "datasource", "query": "prometheus"}
     return {
-        "uid": uid, "title": title, "tags": ["bankgw"], "schemaVersion": 39, "version": 1, "editable": True,
-        "refresh": "30s", "time": {"from": "now-6h", "to": "now"}, "timezone": "", "templating": {"list": [source]},
+        "uid": uid,
+        "title": title,
+        "tags": ["bankgw"],
+        "schemaVersion": 39,
+        "version": 1,
+        "editable": True,
+        "refresh": "30s",
+        "time": {"from": "now-6h", "to": "now"},
+        "timezone": "",
+        "templating": {"list": [source]},
         "panels": placed,
-    }  # fmt: skip
+    }
 
 
 def text(uid: str) -> str:
@@ -123,7 +210,7 @@ def text(uid: str) -> str:
 
 
 def main() -> None:
-    """Write them, or say which differ."""
+    """Write the dashboards, or print the names of those that differ."""
     for uid in BOARDS:
         path = FOLDER / f"{uid}.json"
         if "--write" in sys.argv[1:]:

@@ -1,4 +1,6 @@
-"""Reads conf/prometheus/bankgw.rules.yml, whose layout is kept plain enough for a dozen lines; promtool reads it for real."""
+"""Reads conf/prometheus/bankgw.rules.yml, whose simple layout needs only a dozen lines; promtool checks the real
+syntax.
+"""
 
 from __future__ import annotations
 
@@ -34,15 +36,21 @@ def rules(path: Path = RULES) -> list[Rule]:
         kind, name = head.groups()
         folded = re.search(r"^        expr: >-\n((?:          .*\n)+)", block, re.MULTILINE)
         expr = folded[1] if folded else _field(block, r"        expr: (.+)$")
-        found.append(Rule(
-            name, kind == "alert", " ".join(expr.split()), _field(block, r"severity: (\w+)}$"),
-            _field(block, r"          summary: '(.+)'$").replace("''", "'"), _field(block, r"          runbook: (\S+)$"),
-        ))  # fmt: skip
+        found.append(
+            Rule(
+                name,
+                kind == "alert",
+                " ".join(expr.split()),
+                _field(block, r"severity: (\w+)}$"),
+                _field(block, r"          summary: '(.+)'$").replace("''", "'"),
+                _field(block, r"          runbook: (\S+)$"),
+            )
+        )
     return found
 
 
 def with_every_alert(expr: str) -> str:
-    """The rules with one expression in place of that of every alert."""
+    """The rules with this expression in place of that of every alert."""
     text = RULES.read_text("utf-8")
     return re.sub(r"(- alert: \S+\n        expr: )(>-\n(?:          .*\n)+|.+\n)", rf"\g<1>{expr}\n", text)
 

@@ -1,4 +1,5 @@
-"""The alerts: promtool sees each one silent, firing and over; metrics, labels and runbooks exist; nothing is left out."""
+"""Tests of the alerts with promtool: each is silent, fires and ends at the right time; its metrics, labels and runbook
+exist."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from gateway.meters import ALARMS, NOT_READY, Meters, NoticeMeters
+from gateway.kernel.meters import ALARMS, NOT_READY, Meters, NoticeMeters
 from tests.conf.rules import CASES, PROMETHEUS, RULES, Rule, rules, with_every_alert
 from tests.house import product, texts
 from tests.independent.site import program
@@ -18,13 +19,13 @@ from tests.independent.site import program
 ALERTS = [rule for rule in rules() if rule.alert]
 BY_NAME = {alert.name: alert for alert in ALERTS}
 RUNBOOKS = "docs/do/runbooks"
-# Prometheus' own, and what it adds to every series.
+# Labels that Prometheus itself adds to every series.
 FOREIGN = {"up": ()}
 ADDED = ("job", "instance", "le")
 
 
 def shelf() -> dict[str, tuple[str, ...]]:
-    """Every series of the daemon and of the notices by name, with its labels."""
+    """Every series of the daemon and of the notices process by name, with its labels."""
     found: dict[str, tuple[str, ...]] = dict(FOREIGN)
     made = (Meters(CollectorRegistry()), NoticeMeters(CollectorRegistry()))
     for one in (metric for meters in made for metric in vars(meters).values()):
@@ -51,7 +52,9 @@ def unknown_names(rule: Rule, known: dict[str, tuple[str, ...]]) -> list[str]:
 
 
 def promtool(*words: str, cwd: Path = PROMETHEUS) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([program("promtool"), *words], cwd=cwd, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(
+        [program("promtool"), *words], cwd=cwd, capture_output=True, text=True, check=False, timeout=120
+    )
 
 
 # ---- judged by Prometheus' own program ----------------------------------------------------------------------------
@@ -81,8 +84,11 @@ def test_each_case_notices_an_alert_that_never_or_always_fires(tmp_path: Path, e
 
 
 def test_every_alert_has_its_case() -> None:
-    named = [name for case in sorted(CASES.glob("*.yml"))
-             for name in re.findall(r"^  - name: (\w+)$", case.read_text("utf-8"), re.MULTILINE)]  # fmt: skip
+    named = [
+        name
+        for case in sorted(CASES.glob("*.yml"))
+        for name in re.findall(r"^  - name: (\w+)$", case.read_text("utf-8"), re.MULTILINE)
+    ]
     assert sorted(named) == sorted(BY_NAME)
 
 
@@ -94,11 +100,18 @@ def test_metrics_and_labels_exist(rule: Rule) -> None:
     assert unknown_names(rule, shelf()) == []
 
 
-@pytest.mark.parametrize(("expr", "summary"), [
-    ("bankgw_redy == 0", ""), ("sum by (banc) (bankgw_payments_held) > 0", ""),
-    ('bankgw_payments_held{lane="x"} > 0', ""), ("bankgw_payments_held > 0", "{{ $labels.lane }}"), ("vector(1)", ""),
-    ("bankgw_alarms > 0", ""), ('bankgw_payments_held{lane=~"x"} > 0', ""),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("expr", "summary"),
+    [
+        ("bankgw_redy == 0", ""),
+        ("sum by (banc) (bankgw_payments_held) > 0", ""),
+        ('bankgw_payments_held{lane="x"} > 0', ""),
+        ("bankgw_payments_held > 0", "{{ $labels.lane }}"),
+        ("vector(1)", ""),
+        ("bankgw_alarms > 0", ""),
+        ('bankgw_payments_held{lane=~"x"} > 0', ""),
+    ],
+)
 def test_unknown_names_are_found(expr: str, summary: str) -> None:
     assert unknown_names(Rule("X", True, expr, "page", summary, ""), shelf())
 
@@ -106,8 +119,9 @@ def test_unknown_names_are_found(expr: str, summary: str) -> None:
 def test_every_alarm_and_every_reason_has_its_alert() -> None:
     rung = re.findall(r'bankgw:alarms_rung:1h\{alarm="(\w+)"\}', RULES.read_text("utf-8"))
     assert sorted(rung) == sorted(ALARMS)
-    named = re.findall(r"^   \| `(\w+)` \| \[[^\]]+\]\((\w+)\.md\) \|$", texts()[f"{RUNBOOKS}/BankgwNotReady.md"],
-                       re.MULTILINE)  # fmt: skip
+    named = re.findall(
+        r"^   \| `(\w+)` \| \[[^\]]+\]\((\w+)\.md\) \|$", texts()[f"{RUNBOOKS}/BankgwNotReady.md"], re.MULTILINE
+    )
     assert [reason for reason, _page in named] == list(NOT_READY)
     assert all(page in BY_NAME for _reason, page in named)
 
@@ -121,34 +135,42 @@ def test_severities_are_two() -> None:
 
 
 def test_every_alert_has_a_runbook_and_vice_versa() -> None:
-    pages = {path.rpartition("/")[2].removesuffix(".md") for path in texts() if path.startswith(f"{RUNBOOKS}/Bankgw")}
+    pages = {path.rpartition("/")[2].partition(".")[0] for path in texts() if path.startswith(f"{RUNBOOKS}/Bankgw")}
     assert pages == set(BY_NAME)
     for alert in ALERTS:
         assert alert.runbook == f"file:///usr/share/doc/bankgw/do/runbooks/{alert.name}.md"
 
 
-@pytest.mark.parametrize("page", ["README.md", "README.zh.md"])
-def test_the_index_has_every_alert_with_its_severity(page: str) -> None:
-    rows = re.findall(r"^\| \[(\w+)\]\((\w+)\.md\) \| (\w+) \| .+ \|$", texts()[f"{RUNBOOKS}/{page}"], re.MULTILINE)
+@pytest.mark.parametrize("end", [".md", ".zh.md"])
+def test_the_index_has_every_alert_with_its_severity(end: str) -> None:
+    row = rf"^\| \[(\w+)\]\((\w+){re.escape(end)}\) \| (\w+) \| .+ \|$"
+    rows = re.findall(row, texts()[f"{RUNBOOKS}/README{end}"], re.MULTILINE)
     assert rows == [(alert.name, alert.name, alert.severity) for alert in ALERTS]
 
 
+@pytest.mark.parametrize(("end", "over"), [(".md", "The trouble is over when "), (".zh.md", "结束标志：")])
 @pytest.mark.parametrize("name", sorted(BY_NAME))
-def test_the_first_step_is_a_command_and_the_last_says_when_it_is_over(name: str) -> None:
-    page = texts()[f"{RUNBOOKS}/{name}.md"]
+def test_the_first_step_is_a_command_and_the_last_says_when_it_is_over(name: str, end: str, over: str) -> None:
+    page = texts()[f"{RUNBOOKS}/{name}{end}"]
     assert page.startswith(f"# {name}\n\n")
     steps = re.findall(r"^(\d)\. (.+)$", page, re.MULTILINE)
     assert [int(number) for number, _ in steps] == list(range(1, len(steps) + 1)) and len(steps) >= 3
-    assert re.fullmatch(r"`(bankgw|journalctl|systemctl|promtool|top|iostat|df|ls|rabbitmq-diagnostics|timedatectl|chronyc) ?[^`]*`",
-                        steps[0][1])  # fmt: skip
-    assert steps[-1][1].startswith("Over when ")
+    assert re.fullmatch(
+        r"`(bankgw|journalctl|systemctl|promtool|top|iostat|df|ls|rabbitmq-diagnostics|timedatectl|chronyc) ?[^`]*`",
+        steps[0][1],
+    )
+    assert steps[-1][1].startswith(over)
 
 
 def test_the_log_has_every_line_that_a_runbook_looks_for() -> None:
     events = set()
     for source in product():
         events |= set(re.findall(r'"([a-z]+\.[a-z_]+)"', source.text))
-    looked = {pattern.strip("'") for path, text in texts().items() if path.startswith(RUNBOOKS)
-              for pattern in re.findall(r"journalctl [^`]*-g ('[^']+'|\S+?)`", text)}  # fmt: skip
+    looked = {
+        pattern.strip("'")
+        for path, text in texts().items()
+        if path.startswith(RUNBOOKS)
+        for pattern in re.findall(r"journalctl [^`]*-g ('[^']+'|\S+?)`", text)
+    }
     assert len(looked) > 10
     assert [one for one in sorted(looked) if not any(re.search(one, event) for event in events)] == []

@@ -1,4 +1,4 @@
-"""The dashboards are what their table says, and promtool reads every expression of them."""
+"""The committed dashboards equal their tables, and promtool parses every expression in them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,12 @@ from tests.conf.rules import Rule
 from tests.conf.test_alerts import promtool, shelf, unknown_names
 
 PROCESS = {"process_resident_memory_bytes": (), "process_cpu_seconds_total": ()}
-QUERIES = [(uid, panel.title, expr) for uid, (_title, panels) in BOARDS.items()
-           for panel in panels for expr, _legend in panel.queries]  # fmt: skip
+QUERIES = [
+    (uid, panel.title, expr)
+    for uid, (_title, panels) in BOARDS.items()
+    for panel in panels
+    for expr, _legend in panel.queries
+]
 
 
 @pytest.mark.parametrize("uid", BOARDS)
@@ -54,7 +58,11 @@ def test_promtool_reads_every_expression(tmp_path: Path) -> None:
     rules = tmp_path / "panels.yml"
     lines = ["groups:", "  - name: panels", "    rules:"]
     for at, (_uid, _title, expr) in enumerate(QUERIES):
-        lines += [f"      - record: panel:{at}", "        expr: >-", f"          {expr.replace('$__rate_interval', '1m')}"]
+        lines += [
+            f"      - record: panel:{at}",
+            "        expr: >-",
+            f"          {expr.replace('$__rate_interval', '1m')}",
+        ]
     rules.write_text("\n".join(lines) + "\n", "utf-8")
     done = promtool("check", "rules", str(rules))
     assert done.returncode == 0 and f"{len(QUERIES)} rules found" in done.stdout, done.stdout + done.stderr

@@ -1,4 +1,5 @@
-"""The settings of conf/stunnel and conf/haproxy in the real programs: what they carry, and whom they refuse.
+"""The settings of conf/stunnel and conf/haproxy in the real programs: which connections they carry, and which they
+refuse.
 
 Only paths, ports, the bank's name and the user are put in; every other line is the one that is shipped.
 """
@@ -25,10 +26,10 @@ from twisted.internet.protocol import Factory
 
 from gateway.bank.dialer import BankDialer, NotConnected
 from gateway.bank.tls import TlsSettings, client_context
-from gateway.clock import SystemClock
+from gateway.kernel.clock import SystemClock
 from gateway.simbank.pki import CLIENT_PURPOSE, Authority, new_key, write_certificates, write_key
 from tests.house import ROOT
-from tests.world.peers import LOOPBACK, NAME, PAYMENT, Peer, Talker, Yard, bad_context, echo
+from tests.world.peers import LOOPBACK, NAME, PAYMENT, EagerClient, Peer, TlsFiles, bad_context, echo
 
 PROGRAMS = ("stunnel", "haproxy")
 PATHS = {"stunnel": "stunnel4", "haproxy": "haproxy"}
@@ -36,8 +37,8 @@ UP_S = 20.0
 
 
 @pytest.fixture(scope="module")
-def yard(tmp_path_factory: pytest.TempPathFactory) -> Yard:
-    return Yard(tmp_path_factory.mktemp("side-cars"), datetime.now(UTC))
+def yard(tmp_path_factory: pytest.TempPathFactory) -> TlsFiles:
+    return TlsFiles(tmp_path_factory.mktemp("side-cars"), datetime.now(UTC))
 
 
 @pytest.fixture(params=PROGRAMS)
@@ -66,7 +67,7 @@ def free_port() -> int:
 
 
 def shipped(program: str, side: str) -> str:
-    """The shipped settings without the user that they change to: the tests are nobody's root."""
+    """The shipped settings without the user to which the program changes, because only root may change users."""
     end = "conf" if program == "stunnel" else "cfg"
     lines = (ROOT / "conf" / program / f"{side}-side.{end}").read_text("utf-8").splitlines(keepends=True)
     return "".join(line for line in lines if line.split()[:1] not in (["setuid"], ["setgid"], ["user"], ["group"]))
@@ -74,7 +75,7 @@ def shipped(program: str, side: str) -> str:
 
 @contextmanager
 def running(program: str, folder: Path, text: str, put: Mapping[str, str], port: int) -> Iterator[None]:
-    """The program with these settings, until the block ends. Each value that is put in must stand in the settings."""
+    """The program with these settings, until the block ends. Each replaced value must stand in the settings."""
     for old, new in put.items():
         assert old in text, f"the shipped settings have no {old}"
         text = text.replace(old, new)
@@ -97,14 +98,16 @@ def running(program: str, folder: Path, text: str, put: Mapping[str, str], port:
 
 
 def _listens(port: int) -> bool:
-    # Looked up, not tried: a connection would reach the other side.
+    # The port is looked up and not tried, because a connection would reach the other side.
     wanted = f":{port:04X}"
-    return any(line.split()[1].endswith(wanted) and line.split()[3] == "0A"
-               for line in Path("/proc/net/tcp").read_text("utf-8").splitlines()[1:])  # fmt: skip
+    return any(
+        line.split()[1].endswith(wanted) and line.split()[3] == "0A"
+        for line in Path("/proc/net/tcp").read_text("utf-8").splitlines()[1:]
+    )
 
 
-def _pair(yard: Yard, chain: tuple[x509.Certificate, ...], key: Any) -> tuple[Path, Path, Path]:
-    """A certificate's file, its key's, and one that holds both, as haproxy wants it."""
+def _pair(yard: TlsFiles, chain: tuple[x509.Certificate, ...], key: Any) -> tuple[Path, Path, Path]:
+    """A file with a certificate chain, one with its key, and one with both, as haproxy needs it."""
     cert, secret = yard.file(b""), yard.file(b"")
     write_certificates(cert, *chain)
     secret.unlink()
@@ -112,49 +115,64 @@ def _pair(yard: Yard, chain: tuple[x509.Certificate, ...], key: Any) -> tuple[Pa
     return cert, secret, yard.file(cert.read_bytes() + secret.read_bytes())
 
 
-def _fep(program: str, yard: Yard, port: int, to: int) -> dict[str, str]:
-    """What the front end's side is told here."""
+def _fep(program: str, yard: TlsFiles, port: int, to: int) -> dict[str, str]:
+    """The values for the front end's side."""
     cert, key, both = _pair(yard, (yard.leaf(),), yard.key)
     if program == "haproxy":
         client = x509.load_pem_x509_certificate((yard.folder / "client.pem").read_bytes())
-        return {":7443": f"{LOOPBACK}:{port}", "127.0.0.1:7070": f"{LOOPBACK}:{to}", "/etc/haproxy/fep-server.pem": str(both),
-                "/etc/haproxy/gateway-ca.pem": str(yard.ca_file),
-                "GATEWAY_SHA256": client.fingerprint(hashes.SHA256()).hex()}  # fmt: skip
-    # verifyPeer wants the very certificate in the file beside its authority.
+        return {
+            ":7443": f"{LOOPBACK}:{port}",
+            "127.0.0.1:7070": f"{LOOPBACK}:{to}",
+            "/etc/haproxy/fep-server.pem": str(both),
+            "/etc/haproxy/gateway-ca.pem": str(yard.ca_file),
+            "GATEWAY_SHA256": client.fingerprint(hashes.SHA256()).hex(),
+        }
+    # verifyPeer needs the exact certificate in the file, beside its authority.
     known = yard.file(yard.ca_file.read_bytes() + (yard.folder / "client.pem").read_bytes())
-    return {"accept = 7443": f"accept = {LOOPBACK}:{port}", "127.0.0.1:7070": f"{LOOPBACK}:{to}",
-            "/etc/stunnel/fep-server.pem": str(cert), "/etc/stunnel/fep-server.key": str(key),
-            "/etc/stunnel/gateway-ca.pem": str(known)}  # fmt: skip
+    return {
+        "accept = 7443": f"accept = {LOOPBACK}:{port}",
+        "127.0.0.1:7070": f"{LOOPBACK}:{to}",
+        "/etc/stunnel/fep-server.pem": str(cert),
+        "/etc/stunnel/fep-server.key": str(key),
+        "/etc/stunnel/gateway-ca.pem": str(known),
+    }
 
 
-def _gateway(program: str, yard: Yard, port: int, to: int) -> dict[str, str]:
-    """What the gateway's side is told here. The bank's machine is this one; its name is the one in its certificate."""
+def _gateway(program: str, yard: TlsFiles, port: int, to: int) -> dict[str, str]:
+    """The values for the gateway's side. The bank's machine is this one; its name is that in its certificate."""
     cert, key = yard.folder / "client.pem", yard.folder / "client.key"
-    ours = {"127.0.0.1:7071": f"{LOOPBACK}:{port}", "fep.bank.example:8443": f"{LOOPBACK}:{to}",
-            "fep.bank.example": NAME}  # fmt: skip
+    ours = {
+        "127.0.0.1:7071": f"{LOOPBACK}:{port}",
+        "fep.bank.example:8443": f"{LOOPBACK}:{to}",
+        "fep.bank.example": NAME,
+    }
     if program == "haproxy":
         both = yard.file(cert.read_bytes() + key.read_bytes())
         return {**ours, "/etc/haproxy/client.pem": str(both), "/etc/haproxy/bank-ca.pem": str(yard.ca_file)}
-    return {**ours, "/etc/stunnel/client.pem": str(cert), "/etc/stunnel/client.key": str(key),
-            "/etc/stunnel/bank-ca.pem": str(yard.ca_file)}  # fmt: skip
+    return {
+        **ours,
+        "/etc/stunnel/client.pem": str(cert),
+        "/etc/stunnel/client.key": str(key),
+        "/etc/stunnel/bank-ca.pem": str(yard.ca_file),
+    }
 
 
 async def dialled(net: Any, port: int, settings: TlsSettings) -> bytes | None:
-    """Dial as the gateway does, and pay; the answer, None where the other side lets nothing through."""
+    """Dial as the gateway does, and send a payment. The answer, or None if the other side lets nothing through."""
     try:
-        talker = await BankDialer(net, LOOPBACK, port, client_context(settings, SystemClock(net))).connect(Talker)
+        talker = await BankDialer(net, LOOPBACK, port, client_context(settings, SystemClock(net))).connect(EagerClient)
     except NotConnected:
         return None
     return await _answer(talker)
 
 
 async def plain(net: Any, port: int) -> bytes | None:
-    """The same without TLS, over the loopback."""
-    connecting: Deferred[Any] = TCP4ClientEndpoint(net, LOOPBACK, port).connect(Factory.forProtocol(Talker))
+    """Send a payment without TLS, over the loopback, and return the answer."""
+    connecting: Deferred[Any] = TCP4ClientEndpoint(net, LOOPBACK, port).connect(Factory.forProtocol(EagerClient))
     return await _answer(await connecting)
 
 
-async def _answer(talker: Talker) -> bytes | None:
+async def _answer(talker: EagerClient) -> bytes | None:
     talker.lost.addCallback(lambda _why: None if talker.answer.called else talker.answer.callback(b""))
     said = await talker.answer
     talker.hang_up()
@@ -162,7 +180,7 @@ async def _answer(talker: Talker) -> bytes | None:
 
 
 async def test_the_front_ends_side_lets_the_gateway_through_and_nobody_else(
-    program: str, yard: Yard, net: Any, tmp_path: Path
+    program: str, yard: TlsFiles, net: Any, tmp_path: Path
 ) -> None:
     port, other_key = free_port(), new_key()
     colleague = yard.root.issue("another client", other_key.public_key(), yard.now, purpose=CLIENT_PURPOSE)
@@ -186,12 +204,14 @@ async def test_the_front_ends_side_lets_the_gateway_through_and_nobody_else(
 
 
 async def test_the_gateways_side_speaks_to_its_bank_and_to_nobody_else(
-    program: str, yard: Yard, net: Any, tmp_path: Path
+    program: str, yard: TlsFiles, net: Any, tmp_path: Path
 ) -> None:
     port = free_port()
     stranger = Authority.root("somebody else", yard.now)
-    false = {"another name": yard.leaf(subject="www.bank.test", names=("www.bank.test",)),
-             "another authority": yard.leaf(stranger)}  # fmt: skip
+    false = {
+        "another name": yard.leaf(subject="www.bank.test", names=("www.bank.test",)),
+        "another authority": yard.leaf(stranger),
+    }
     for what, leaf in {**false, "the bank": yard.leaf()}.items():
         bank = Peer(behave=echo)
         async with bank.listening(net, bad_context([leaf], yard.key, ask=yard.ca_file)):

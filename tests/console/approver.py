@@ -1,4 +1,4 @@
-"""A person at the approval page with a software passkey: what a browser would do, step by step."""
+"""A person at the approval page with a software passkey, who does each step that a browser would do."""
 
 from __future__ import annotations
 
@@ -9,22 +9,24 @@ from html import unescape
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from gateway.people.passkeys import RelyingParty
+from gateway.people.rules.passkeys import RelyingParty
 from tests.console.kit import Browser, PageAnswer
 from tests.console.world_gateway import PLACE
 from tests.gateway.cli.control_operator import Operator
-from tests.gateway.cli.test_resolve import Hand
-from tests.gateway.control.test_people import sign_in
+from tests.gateway.cli.resolving import Hand
 from tests.gateway.people.test_passkeys import PRESENT, VERIFIED, Authenticator
+from tests.gateway.people.test_people_acts import sign_in
 
 
 def device(one: Hand, party: RelyingParty = PLACE.approval, flags: int = PRESENT | VERIFIED) -> Authenticator:
-    """A person's device."""
-    return Authenticator(ec.derive_private_key(10_000 + one.uid, ec.SECP256R1()), flags, 0, f"key-of-{one.name}".encode(), party)
+    """A software passkey device for a person."""
+    return Authenticator(
+        ec.derive_private_key(10_000 + one.uid, ec.SECP256R1()), flags, 0, f"key-of-{one.name}".encode(), party
+    )
 
 
 def challenges(answer: PageAnswer) -> list[bytes]:
-    """The challenges of the forms on a page, in their order."""
+    """The challenges of the forms on a page, in order."""
     found = re.findall(r'data-challenge="([^"]+)"', answer.body)
     return [urlsafe_b64decode(one + "==") for one in found]
 
@@ -48,22 +50,26 @@ class Approver:
     code: str = field(default="", init=False)
 
     def answer(self, challenge: bytes) -> str:
-        """What the device says, with its counter moved on."""
+        """The device's answer, with its counter increased."""
         self.authenticator = replace(self.authenticator, count=self.authenticator.count + 1)
         return self.authenticator.get(challenge)
 
     def make_passkey(self) -> PageAnswer:
-        """Make a passkey at the page; its code is on the next one."""
+        """Make a passkey at the page; its code is on the next page."""
         page = self.browser.get("/passkey")
         (challenge,) = challenges(page)
-        made = self.browser.post("/passkey", label=self.one.name, challenge=field_of(page, "challenge"),
-                                 answer=self.authenticator.create(challenge))  # fmt: skip
+        made = self.browser.post(
+            "/passkey",
+            label=self.one.name,
+            challenge=field_of(page, "challenge"),
+            answer=self.authenticator.create(challenge),
+        )
         found = re.search(r"--passkey ([A-Z2-7-]+)", made.body)
         self.code = "" if found is None else found[1]
         return made
 
     def bind(self, page: str = "approval") -> None:
-        """Bind it at the command line, with the own key."""
+        """Bind the passkey at the command line, with the person's own key."""
         sign_in(self.operator, self.one)
         self.operator.ask("POST", "factors", "passkey", peer=self.one.peer, code=self.code, page=page)
 
@@ -74,11 +80,13 @@ class Approver:
         return self.browser.post(self.door, challenge=field_of(page, "challenge"), answer=self.answer(challenge))
 
     def decide(self, key: str, decision: str = "approve", **changed: str) -> PageAnswer:
-        """Read the words and decide."""
+        """Open the page of a waiting request, and send the person's decision."""
         page = self.browser.get(f"/requests/{key}")
         approve, reject = challenges(page)
-        given = {"digest": field_of(page, "digest"), "answer": self.answer(approve if decision == "approve" else reject)}
+        given = {
+            "digest": field_of(page, "digest"),
+            "answer": self.answer(approve if decision == "approve" else reject),
+        }
         if decision == "reject":
             given["reason"] = "not ours"
         return self.browser.post(f"/requests/{key}/{decision}", **{**given, **changed})
-

@@ -6,26 +6,26 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from gateway.approval_page.pages import routes as approval_routes
-from gateway.approval_page.texts import TEXTS as APPROVAL_TEXTS
-from gateway.console.pages import routes
-from gateway.console.texts import TEXTS
-from gateway.web.site import WebSite
+from gateway.web.approval_page.pages import routes as approval_routes
+from gateway.web.approval_page.texts import TEXTS as APPROVAL_TEXTS
+from gateway.web.console.pages import routes
+from gateway.web.console.texts import TEXTS
+from gateway.web.shared.site import WebSite
 from tests.console.approver import Approver, device
 from tests.console.kit import Browser, enter
 from tests.console.world_gateway import APPROVAL, WorldGateway
+from tests.gateway.approvals.test_approval_holds import four_eyes as four_eyes
+from tests.gateway.approvals.test_approval_holds import operator as operator
 from tests.gateway.cli.control_operator import Operator
-from tests.gateway.cli.test_resolve import Hand
-from tests.gateway.control.test_approval_holds import four_eyes as four_eyes
-from tests.gateway.control.test_approval_holds import operator as operator
-from tests.gateway.control.test_people import site as site
-from tests.gateway.control.test_people import with_password
+from tests.gateway.cli.resolving import Hand
 from tests.gateway.people.test_passkeys import PRESENT, VERIFIED
+from tests.gateway.people.test_people_acts import site as site
+from tests.gateway.people.test_people_acts import with_password
 
 
 @dataclass
 class House:
-    """A gateway with people, and browsers at its console."""
+    """A gateway with people, and with browsers that open its console."""
 
     operator: Operator
     gateway: WorldGateway
@@ -34,7 +34,7 @@ class House:
     secrets: dict[str, str] = field(default_factory=dict)
 
     def browser(self, one: Hand | None = None, language: str = "en") -> Browser:
-        """A browser; that of a person is signed in."""
+        """A browser. If a person is given, it is signed in."""
         made = Browser(self.site, language=language)
         if one is not None:
             if one.name not in self.secrets:
@@ -55,9 +55,15 @@ class House:
 @pytest.fixture
 def house(four_eyes: Operator) -> House:
     """ZHAO makes payments, SUN and QIAN approve them over the band."""
-    clock, gateway = four_eyes.handle.clock, WorldGateway(four_eyes)
-    made = WebSite("gateway.console", TEXTS, gateway, "console_origin", routes(), clock.monotonic_s, clock.now_ms)
-    page = WebSite("gateway.approval_page", APPROVAL_TEXTS, gateway, "approval_origin", approval_routes(), clock.monotonic_s,
-                   clock.now_ms)  # fmt: skip
+    clock, gateway = four_eyes.ports.clock, WorldGateway(four_eyes)
+    made = WebSite("gateway.web.console", TEXTS, gateway, "console_origin", routes(), clock.monotonic_s, clock.now_ms)
+    page = WebSite(
+        "gateway.web.approval_page",
+        APPROVAL_TEXTS,
+        gateway,
+        "approval_origin",
+        approval_routes(),
+        clock.monotonic_s,
+        clock.now_ms,
+    )
     return House(four_eyes, gateway, made, page)
-

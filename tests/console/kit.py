@@ -9,17 +9,17 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urlencode, urlsplit
 
-from gateway.people import one_time_codes
-from gateway.web.site import WebSite
+from gateway.people.rules import one_time_codes
+from gateway.web.shared.site import WebSite
 from tests.console.world_gateway import CONSOLE
 from tests.gateway.cli.control_operator import Operator
-from tests.gateway.cli.test_resolve import Hand
-from tests.gateway.control.test_people import PASSWORD
+from tests.gateway.cli.resolving import Hand
+from tests.gateway.people.test_people_acts import PASSWORD
 
 
 @dataclass
 class PageAnswer:
-    """What a browser got."""
+    """The answer to a browser's request."""
 
     status: int
     headers: Mapping[str, str]
@@ -48,7 +48,7 @@ class Browser:
         return self._follow(self.send("GET", path, headers=headers))
 
     def post(self, path: str, *, form_token: str | None = None, **form: str) -> PageAnswer:
-        """Send a form of the page seen last."""
+        """Send a form of the page that was opened last."""
         token = form_token if form_token is not None else self.last.form_token if self.last is not None else ""
         body = urlencode({"form_token": token, **form}).encode()
         return self._follow(self.send("POST", path, body, {"origin": self.origin, "sec-fetch-site": "same-origin"}))
@@ -60,19 +60,29 @@ class Browser:
         return answer
 
     def send(self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> PageAnswer:
-        """One request, as given."""
+        """Send one request unchanged."""
         split = urlsplit(path)
         given = {
-            "host": self.origin.partition("://")[2], "accept-language": self.language,
+            "host": self.origin.partition("://")[2],
+            "accept-language": self.language,
             "cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items()),
-            "content-type": "application/x-www-form-urlencoded", **(headers or {}),
-        }  # fmt: skip
+            "content-type": "application/x-www-form-urlencoded",
+            **(headers or {}),
+        }
         scope = {
-            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "https",
-            "path": unquote(split.path), "raw_path": split.path.encode(), "query_string": split.query.encode(),
-            "root_path": "", "client": ("192.0.2.7", 1234), "server": ("console.example", 443),
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": method,
+            "scheme": "https",
+            "path": unquote(split.path),
+            "raw_path": split.path.encode(),
+            "query_string": split.query.encode(),
+            "root_path": "",
+            "client": ("192.0.2.7", 1234),
+            "server": ("console.example", 443),
             "headers": [(name.encode(), value.encode()) for name, value in given.items()],
-        }  # fmt: skip
+        }
         told = asyncio.run(_asked(self.site, scope, body))
         return self._heard(told, path)
 
@@ -81,7 +91,7 @@ class Browser:
         set_cookies = [value for name, value in pairs if name == "set-cookie"]
         for one in set_cookies:
             name, _eq, value = one.partition(";")[0].partition("=")
-            if 'Max-Age=0' in one or value in ("", '""'):
+            if "Max-Age=0" in one or value in ("", '""'):
                 self.cookies.pop(name, None)
             else:
                 self.cookies[name] = value.strip('"')
@@ -102,16 +112,16 @@ async def _asked(site: WebSite, scope: Any, body: bytes) -> list[Any]:
     try:
         await site.application(scope, receive, send)
     except RuntimeError:
-        # A server logs what a page dies of; its answer is given by then.
+        # The server logs the error of a page. The answer is complete by then.
         assert told, "it died without an answer"
     return told
 
 
 def enter(browser: Browser, operator: Operator, one: Hand, secret: str) -> PageAnswer:
-    """Sign in with password and the code after the last one."""
+    """Sign in with the password and the next one-time code."""
     operator.world.run(31)
-    step = operator.handle.clock.now_ms() // 1000 // one_time_codes.STEP_S
+    step = operator.ports.clock.now_ms() // 1000 // one_time_codes.STEP_S
     browser.get("/sign-in")
-    return browser.post("/sign-in", person=one.name, password=PASSWORD,
-                        one_time_code=one_time_codes.code_at(secret, step))  # fmt: skip
-
+    return browser.post(
+        "/sign-in", person=one.name, password=PASSWORD, one_time_code=one_time_codes.code_at(secret, step)
+    )

@@ -1,15 +1,15 @@
-"""The approval page over a whole gateway: a passkey is bound, signs in, decides; and every no."""
+"""The approval page over a whole gateway: a passkey is bound, signs in and decides; and every refusal."""
 
 from __future__ import annotations
 
 import pytest
 
 from tests.console.conftest import House
-from tests.gateway.cli.test_resolve import ZHAO
-from tests.gateway.control.test_approval_holds import OVER, submit
-from tests.gateway.control.test_approvals import TWO, approve, executions, key_of
-from tests.gateway.control.test_people import QIAN, SUN, decide
+from tests.gateway.approvals.test_approval_acts import TWO, approve, executions, key_of
+from tests.gateway.approvals.test_approval_holds import OVER, submit
+from tests.gateway.cli.resolving import ZHAO
 from tests.gateway.people.test_passkeys import IS_SYNCED, MAY_SYNC, PRESENT, VERIFIED
+from tests.gateway.people.test_people_acts import QIAN, SUN, decide
 from tests.world.batching import batch, states
 
 BOTH = PRESENT | VERIFIED | MAY_SYNC | IS_SYNCED
@@ -21,7 +21,11 @@ def test_a_passkey_is_made_bound_and_approves(house: House) -> None:
     sun = house.approver(SUN)
     assert key in sun.browser.get("/").body
     page = sun.browser.get(f"/requests/{key}")
-    assert "50000.01 CNY" in page.body and "payee&#39;s account: " in page.body and house.operator.world.bank.account in page.body
+    assert (
+        "50000.01 CNY" in page.body
+        and "payee&#39;s account: " in page.body
+        and house.operator.world.bank.account in page.body
+    )
     decided = sun.decide(key)
     assert decided.status == 200 and "approved" in decided.body
     house.operator.world.run(5)

@@ -1,4 +1,4 @@
-"""`bankgw demo --console` with real processes: what it prints is enough to sign in and approve, and it ends in order.
+"""`bankgw demo --console` with real processes: its output is enough to sign in and approve, and it ends in order.
 
 In Chromium two people approve a payment over the band and a payroll of 500 lines; both settle at the simulated bank.
 """
@@ -32,14 +32,27 @@ from tests.world.services import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.broker, pytest.mark.timeout(500)]
 PATIENCE_S = 300.0
-LOOKED_AT = ("/", "/payments", "/approvals?all=yes", "/positions", "/liquidity", "/liquidity/sweep-sample",
-             "/liquidity/sweep-sample/preview", "/receipts", "/receipts/missing", "/reconciliation",
-             "/reports/payments", "/joint-tests", "/people", "/worklists/receipts-missing")  # fmt: skip
+LOOKED_AT = (
+    "/",
+    "/payments",
+    "/approvals?all=yes",
+    "/positions",
+    "/liquidity",
+    "/liquidity/sweep-sample",
+    "/liquidity/sweep-sample/preview",
+    "/receipts",
+    "/receipts/missing",
+    "/reconciliation",
+    "/reports/payments",
+    "/joint-tests",
+    "/people",
+    "/worklists/receipts-missing",
+)
 
 
 @dataclass
 class RunningDemo:
-    """The demo's process, and what it has printed."""
+    """The demo's process and its output so far."""
 
     process: subprocess.Popen[str]
     folder: Path
@@ -48,7 +61,7 @@ class RunningDemo:
     waiting: queue.Queue[str] = field(default_factory=queue.Queue)
 
     def wait(self, pattern: str) -> re.Match[str]:
-        """The first line that has it, now or later."""
+        """The first line that contains the text, now or later."""
         until_s = time.monotonic() + PATIENCE_S
         while True:
             for line in self.lines:
@@ -70,7 +83,9 @@ class RunningDemo:
 @pytest.fixture
 def demo(described: dict[str, str], folder: Path) -> Iterator[RunningDemo]:
     words = command(folder, "--orders", "5", "--kills", "0", "--banks", "sample", "--console", "--console-minutes", "8")
-    process = subprocess.Popen(words, env=described, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(
+        words, env=described, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     made = RunningDemo(process, folder, described)
 
     def read() -> None:
@@ -86,7 +101,7 @@ def demo(described: dict[str, str], folder: Path) -> Iterator[RunningDemo]:
 
 
 def status_of(origin: str, path: str) -> int:
-    """What the site answers, asked at 127.0.0.1 by its own name."""
+    """The HTTP status of the site's answer, requested at 127.0.0.1 under the site's own name."""
     host, _, port = origin.removeprefix("http://").partition(":")
     line = HTTPConnection("127.0.0.1", int(port), timeout=20)
     line.request("GET", path, headers={"Host": f"{host}:{port}"})
@@ -105,7 +120,7 @@ def test_it_says_where_to_look_serves_it_and_ends_on_ctrl_c(demo: RunningDemo) -
 
 
 def settled(demo: RunningDemo, key: str) -> bool:
-    """Whether the order, or each item of the batch, is settled."""
+    """True if the order, or each item of the batch, is settled."""
     said = ControlClient(demo.folder / "state" / "control.sock").get("orders", key)
     return [one["state"] for one in said.get("states", [said])] == ["settled"]
 
@@ -113,12 +128,15 @@ def settled(demo: RunningDemo, key: str) -> bool:
 def wait_settled(demo: RunningDemo, key: str) -> None:
     until_s = time.monotonic() + 120
     while not settled(demo, key):
-        assert time.monotonic() < until_s, ControlClient(demo.folder / "state" / "control.sock").get("orders", key).get("states")
+        assert time.monotonic() < until_s, (
+            ControlClient(demo.folder / "state" / "control.sock").get("orders", key).get("states")
+        )
         time.sleep(1)
 
 
 def with_a_tick(browser: webdriver.Chrome, console: str) -> str:
-    """The path of a reconciliation with one row ticked: a line of the bank, of the account with the fewest open rows."""
+    """The path of a reconciliation page with one line of the bank selected, for the account with the fewest open
+    rows."""
     browser.get(f"{console}/reconciliation")
     links = browser.find_elements(By.CSS_SELECTOR, "main a[href^='/reconciliation/']")
     rows: dict[str, int] = {}
@@ -148,9 +166,16 @@ def test_two_people_approve_a_payment_over_the_band_and_a_payroll_of_500_lines(
     browser.find_element(By.ID, "label").send_keys("chen")
     browser.find_element(By.CSS_SELECTOR, "form.card button").click()
     code = until(browser, lambda page: page.find_element(By.CSS_SELECTOR, "pre").text.rpartition(" ")[2])
-    # As in a new terminal: what is printed needs no search path and no folder.
-    done = subprocess.run([*shlex.split(bind), code], env={**demo.env, "PATH": "/usr/bin:/bin"}, cwd="/",
-                          capture_output=True, text=True, check=False, timeout=60)  # fmt: skip
+    # As in a new terminal: the printed command needs no search path and no folder.
+    done = subprocess.run(
+        [*shlex.split(bind), code],
+        env={**demo.env, "PATH": "/usr/bin:/bin"},
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     browser.get(f"{approval}/sign-in")
     browser.find_element(By.CSS_SELECTOR, "form.card button").click()
@@ -181,13 +206,17 @@ def test_two_people_approve_a_payment_over_the_band_and_a_payroll_of_500_lines(
     until(browser, lambda page: "/payments/" in page.current_url)
     payment = browser.current_url.removeprefix(console)
     browser.get(f"{console}/liquidity/sweep-sample")
-    run = str(browser.find_element(By.CSS_SELECTOR, "a[href^='/liquidity-runs/']").get_attribute("href")).removeprefix(console)
+    run = str(browser.find_element(By.CSS_SELECTOR, "a[href^='/liquidity-runs/']").get_attribute("href")).removeprefix(
+        console
+    )
     ticked = with_a_tick(browser, console)
     for language in ("en", "zh"):
         browser.get(f"{console}/language/{language}?back=/")
         for path in (*LOOKED_AT, run, ticked, payment, f"{payment}/bytes", f"/payments?batch={payroll}&sender=kingdee"):
             browser.get(console + path)
-            name = path.strip("/").replace(payment.strip("/"), "payment").partition("?")[0].replace("/", "-") or "overview"
+            name = (
+                path.strip("/").replace(payment.strip("/"), "payment").partition("?")[0].replace("/", "-") or "overview"
+            )
             shot(browser, f"demo-{name}-{language}")
             problems(browser, f"{path} {language}")
     browser.get(f"{console}{payment}")

@@ -1,4 +1,6 @@
-"""Both pages in Debian's Chromium with a virtual authenticator: a passkey is made, bound, and approves; no script needed to look."""
+"""Both pages in Debian's Chromium with a virtual authenticator: a passkey is made, bound, and approves. Reading needs
+no script.
+"""
 
 from __future__ import annotations
 
@@ -19,41 +21,57 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.virtual_authenticator import VirtualAuthenticatorOptions
 from selenium.webdriver.support.ui import WebDriverWait
 
-from gateway.approval_page.pages import routes as approval_routes
-from gateway.approval_page.texts import TEXTS as APPROVAL_TEXTS
-from gateway.console.pages import routes
-from gateway.console.texts import TEXTS
 from gateway.jointtest.run_store import RunStore
 from gateway.jointtest.shelf import RunShelf
 from gateway.jointtest.verdicts import CaseFinding, CaseVerdict, SeenAt
-from gateway.journal.commit import outbox
-from gateway.journal.commit.rows import OutboxState
-from gateway.journal.payments import receipt_files
-from gateway.people import one_time_codes
-from gateway.people.passkeys import RelyingParty
-from gateway.web.site import WebSite
+from gateway.kernel.commit import outbox
+from gateway.kernel.commit.rows import OutboxState
+from gateway.people.rules import one_time_codes
+from gateway.people.rules.passkeys import RelyingParty
+from gateway.receipts.rows import receipt_files
+from gateway.web.approval_page.pages import routes as approval_routes
+from gateway.web.approval_page.texts import TEXTS as APPROVAL_TEXTS
+from gateway.web.console.pages import routes
+from gateway.web.console.texts import TEXTS
+from gateway.web.shared.site import WebSite
 from tests.console import world_gateway
 from tests.console.conftest import House
 from tests.console.hostile.test_privilege import token
 from tests.console.test_treasury_pages import kept_receipt, payment_of, write
-from tests.gateway.cli.test_resolve import hand
-from tests.gateway.control.test_approval_holds import OVER, submit
-from tests.gateway.control.test_approvals import executions, key_of
-from tests.gateway.control.test_people import PASSWORD, SUN, let_in, sign_in, with_password
+from tests.gateway.approvals.test_approval_acts import executions, key_of
+from tests.gateway.approvals.test_approval_holds import OVER, submit
+from tests.gateway.cli.resolving import hand
+from tests.gateway.people.test_people_acts import PASSWORD, SUN, let_in, sign_in, with_password
 from tests.world.services import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 WAIT_S = 30
 WIDTHS = (1280, 390)
 AXE = ROOT / ".run" / "axe" / "node_modules" / "axe-core" / "axe.min.js"
-PAGES = ("/", "/payments", "/approvals?all=yes", "/positions", "/reconciliation", "/reports", "/reports/payments", "/people",
-         "/receipts", "/receipts/missing", "/liquidity", "/joint-tests", "/worklists/escalated", "/search?q=AP",
-         "/step-up?back=/reports/payments/csv", "/sign-in/passkey", "/passkey")  # fmt: skip
+PAGES = (
+    "/",
+    "/payments",
+    "/approvals?all=yes",
+    "/positions",
+    "/reconciliation",
+    "/reports",
+    "/reports/payments",
+    "/people",
+    "/receipts",
+    "/receipts/missing",
+    "/liquidity",
+    "/joint-tests",
+    "/worklists/escalated",
+    "/search?q=AP",
+    "/step-up?back=/reports/payments/csv",
+    "/sign-in/passkey",
+    "/passkey",
+)
 
 
 @dataclass
 class Served:
-    """Both sites over one world, at names of this machine. `tests`: where runs of joint tests are looked for."""
+    """Both sites over one world, at names of this machine. `tests`: the folder of joint tests."""
 
     house: House
     console: str
@@ -65,8 +83,11 @@ class Served:
 def served(house: House, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Served]:
     ports = [free_port(), free_port()]
     console, approval = f"http://console.localhost:{ports[0]}", f"http://approve.localhost:{ports[1]}"
-    place = replace(world_gateway.PLACE, console=RelyingParty("console.localhost", console),
-                    approval=RelyingParty("approve.localhost", approval))  # fmt: skip
+    place = replace(
+        world_gateway.PLACE,
+        console=RelyingParty("console.localhost", console),
+        approval=RelyingParty("approve.localhost", approval),
+    )
     monkeypatch.setattr(world_gateway, "PLACE", place)
     gateway = world_gateway.WorldGateway(house.operator, RunShelf(tmp_path / "tests"))
     lock = threading.Lock()
@@ -77,11 +98,15 @@ def served(house: House, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ite
             return asked(*given, **more)
 
     monkeypatch.setattr(house.operator, "ask_one_of", one_at_a_time)
-    now = (house.operator.handle.clock.monotonic_s, house.operator.handle.clock.now_ms)
-    sites = [WebSite("gateway.console", TEXTS, gateway, "console_origin", routes(), *now),
-             WebSite("gateway.approval_page", APPROVAL_TEXTS, gateway, "approval_origin", approval_routes(), *now)]  # fmt: skip
+    now = (house.operator.ports.clock.monotonic_s, house.operator.ports.clock.now_ms)
+    sites = [
+        WebSite("gateway.web.console", TEXTS, gateway, "console_origin", routes(), *now),
+        WebSite("gateway.web.approval_page", APPROVAL_TEXTS, gateway, "approval_origin", approval_routes(), *now),
+    ]
     servers = [
-        uvicorn.Server(uvicorn.Config(site.application, host="127.0.0.1", port=port, lifespan="off", ws="none", log_config=None))
+        uvicorn.Server(
+            uvicorn.Config(site.application, host="127.0.0.1", port=port, lifespan="off", ws="none", log_config=None)
+        )
         for site, port in zip(sites, ports, strict=True)
     ]
     threads = [threading.Thread(target=one.run, daemon=True) for one in servers]
@@ -119,26 +144,34 @@ def until(browser: webdriver.Chrome, true: Callable[[webdriver.Chrome], Any]) ->
 
 
 def shot(browser: webdriver.Chrome, name: str) -> None:
-    """A picture for who looks: CONSOLE_SHOTS names the folder."""
+    """Save a picture of the page if CONSOLE_SHOTS names a folder."""
     folder = os.environ.get("CONSOLE_SHOTS")
     if folder:
         for width in WIDTHS:
-            browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {
-                "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500})  # fmt: skip
+            browser.execute_cdp_cmd(
+                "Emulation.setDeviceMetricsOverride",
+                {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500},
+            )
             height = browser.execute_script("return document.documentElement.scrollHeight")
-            browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {
-                "width": width, "height": min(int(height), 2400), "deviceScaleFactor": 1, "mobile": width < 500})  # fmt: skip
+            browser.execute_cdp_cmd(
+                "Emulation.setDeviceMetricsOverride",
+                {"width": width, "height": min(int(height), 2400), "deviceScaleFactor": 1, "mobile": width < 500},
+            )
             browser.save_screenshot(str(Path(folder) / f"{name}-{width}.png"))
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def problems(browser: webdriver.Chrome, where: str) -> None:
-    """What axe-core says against the page that is shown, wide and narrow: nothing. setup/tools.sh fetches it."""
+    """The complaints of axe-core about the shown page, wide and narrow: there must be none. setup/tools.sh fetches
+    axe-core.
+    """
     if not AXE.exists():
         pytest.skip("no axe-core: bash setup/tools.sh")
     for width in WIDTHS:
-        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {
-            "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500})  # fmt: skip
+        browser.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500},
+        )
         over = browser.execute_script("return document.documentElement.scrollWidth - window.innerWidth")
         assert over <= 0, f"{where} is wider than {width} px"
         browser.execute_script(AXE.read_text("utf-8"))
@@ -189,25 +222,27 @@ def test_every_page_of_the_console_in_a_browser(served: Served, browser: webdriv
     browser.get(f"{served.console}/language/{language}?back=/sign-in")
     shot(browser, f"sign-in-{language}")
     problems(browser, "sign in")
-    step = operator.handle.clock.now_ms() // 1000 // one_time_codes.STEP_S
+    step = operator.ports.clock.now_ms() // 1000 // one_time_codes.STEP_S
     for name, value in (("person", "sun"), ("password", PASSWORD), ("code", one_time_codes.code_at(secret, step))):
         browser.find_element(By.ID, name).send_keys(value)
     browser.find_element(By.CSS_SELECTOR, "form.card button").click()
     until(browser, lambda page: page.current_url == f"{served.console}/")
-    payment = operator.world.look("select payment from payments where order_id = ?", "AP-2")[0][0]
+    payment = operator.world.query("select payment from payments where order_id = ?", "AP-2")[0][0]
     for path in (*PAGES, f"/payments/{payment}", f"/approvals/{key_of(operator, 'AP-1')}"):
         browser.get(served.console + path)
         shot(browser, f"{path.strip('/').split('?')[0].replace('/', '-') or 'overview'}-{language}")
         wide = browser.execute_script("return document.documentElement.scrollWidth - window.innerWidth")
         assert wide <= 0, f"{path} is wider than the window"
-        assert browser.find_element(By.TAG_NAME, "html").get_attribute("lang") == ("zh-CN" if language == "zh" else "en")
+        assert browser.find_element(By.TAG_NAME, "html").get_attribute("lang") == (
+            "zh-CN" if language == "zh" else "en"
+        )
         problems(browser, path)
     told: Any = browser
     assert [one for one in told.get_log("browser") if one["level"] == "SEVERE"] == []
 
 
 def a_joint_test(folder: Path) -> None:
-    """A run with a case that passed, with evidence, and one that waits."""
+    """Make a joint test with two cases: one passed, with evidence, and one is waiting."""
     store = RunStore(folder / "sample-1", lambda: datetime(2026, 11, 18, 9, tzinfo=UTC))
     store.open("abc123", "sample", ["probe", "settles.payment", "day-change"])
     store.begin_round({"gateway": "1", "front_end": "2"})
@@ -232,20 +267,36 @@ def test_pages_with_something_on_them_and_those_of_administrators(
     a_joint_test(served.tests)
     receipt, missing, parked = kept_receipt(house, "AP-1"), payment_of(house, "AP-2"), payment_of(house, "AP-3")
     write(house.operator, lambda tx: receipt_files.begin(tx, [missing], tx.now_ms))
-    write(house.operator, lambda tx: tx.fresh.exec_driver_sql("update receipt_searches set since_ms = since_ms - 864000000"))
-    message = house.operator.world.look("select message_id from outbox where payment = ?", parked)[0][0]
+    write(
+        house.operator,
+        lambda tx: tx.fresh.exec_driver_sql("update receipt_searches set since_ms = since_ms - 864000000"),
+    )
+    message = house.operator.world.query("select message_id from outbox where payment = ?", parked)[0][0]
     write(house.operator, lambda tx: outbox.mark(tx, [message], OutboxState.PARKED))
     run = "/joint-tests/sample-1"
     pages = {
-        "sun": ("/receipts?from=2026-11-01&to=2026-11-30", f"/receipts/{receipt}", "/receipts/missing", "/worklists/receipts-missing",
-                f"/payments/{parked}", "/joint-tests", run, f"{run}/tries/R1-probe-1", f"{run}/tries/R1-probe-1/files/gateway-wire.bin"),
-        "li": ("/", "/messages", "/people"), "auditor": ("/audit", "/people"),
-    }  # fmt: skip
+        "sun": (
+            "/receipts?from=2026-11-01&to=2026-11-30",
+            f"/receipts/{receipt}",
+            "/receipts/missing",
+            "/worklists/receipts-missing",
+            f"/payments/{parked}",
+            "/joint-tests",
+            run,
+            f"{run}/tries/R1-probe-1",
+            f"{run}/tries/R1-probe-1/files/gateway-wire.bin",
+        ),
+        "li": ("/", "/messages", "/people"),
+        "auditor": ("/audit", "/people"),
+    }
     for person, paths in pages.items():
         browser.get(f"{served.console}/language/{language}?back=/sign-in")
         browser.add_cookie({"name": "__Host-session", "value": token(house, person), "secure": True, "path": "/"})
         for path in paths:
             browser.get(served.console + path)
-            assert browser.find_elements(By.CSS_SELECTOR, "main table, main dl, main .tiles"), (path, browser.page_source[-900:])
+            assert browser.find_elements(By.CSS_SELECTOR, "main table, main dl, main .tiles"), (
+                path,
+                browser.page_source[-900:],
+            )
             shot(browser, f"{person}-{path.strip('/').partition('?')[0].replace('/', '-') or 'overview'}-{language}")
             problems(browser, path)

@@ -1,4 +1,5 @@
-"""What a page costs: how many statements it needs, that none of them looks at every payment, and that it is cut.
+"""The cost of each page: how many statements it needs, that none of them reads every payment, and that long lists are
+limited.
 
 Times depend on the machine; these do not. `python -m bench.console_pages` has the times.
 """
@@ -14,36 +15,47 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 
-from gateway.console import pages
-from gateway.journal.commit import payment_rows
+from gateway.kernel.commit import payment_rows
+from gateway.web.console import pages
 from protocols.canon.outcome import State
 from tests.console.conftest import House
-from tests.gateway.control.test_approval_holds import OVER, submit
-from tests.gateway.control.test_people import SUN
+from tests.gateway.approvals.test_approval_holds import OVER, submit
+from tests.gateway.people.test_people_acts import SUN
 
-# Page, and the most statements that may be seen meanwhile with one lane and one sender, the daemon's own among them.
+# The page, and the most statements during it with one lane and one sender, those of the daemon included.
 COSTS = {
-    "/": 75, "/payments": 24, "/payments?state=held": 24, "/payments?state=in_doubt": 24, "/payments?state=settled": 24,
-    "/approvals": 24, "/positions": 40, "/reports/payments": 24, "/reports/balances": 24, "/reconciliation": 24,
-    "/search?q=AP-1": 40, "/search?q=0000000000000000033": 40, "/worklists/escalated": 24, "/worklists/returned": 24,
-    "/worklists/payroll": 24,
-}  # fmt: skip
+    "/": 75,
+    "/payments": 28,
+    "/payments?state=held": 28,
+    "/payments?state=in_doubt": 28,
+    "/payments?state=settled": 28,
+    "/approvals": 28,
+    "/positions": 40,
+    "/reports/payments": 28,
+    "/reports/balances": 28,
+    "/reconciliation": 28,
+    "/search?q=AP-1": 52,
+    "/search?q=0000000000000000033": 52,
+    "/worklists/escalated": 28,
+    "/worklists/returned": 28,
+    "/worklists/payroll": 28,
+}
 LARGE = re.compile(r"SCAN (payments|outbox|audit|attempts|evidence|statement_entries|receipt_searches)\b")
-# The newest payments are read from the end of the primary key and left off at the limit. That is for what most payments
-# are: what only few are would be looked for in all of them.
+# The newest payments are read from the end of the primary key up to the limit. That is fast for states that most
+# payments have; for a rare state all of them would be read.
 FROM_THE_END = re.compile(r"ORDER BY payments\.payment DESC\s+LIMIT")
 OF_FEW = re.compile(r"payments\.(state|order_id|batch|bank_ref|\w+_idx) (=|IN)")
 
 
 def left_off(statement: str, parameters: Any) -> bool:
-    """True for a look at the newest payments that ends soon."""
+    """True for a query of the newest payments that stops after a few rows."""
     few = OF_FEW.search(statement) is not None and State.SETTLED.value not in parameters
     return FROM_THE_END.search(statement) is not None and not few
 
 
 @contextmanager
 def statements() -> Iterator[list[tuple[str, Any]]]:
-    """All that is asked of the journal while the block lasts."""
+    """All statements to the journal during the block."""
     asked: list[tuple[str, Any]] = []
 
     def note(_conn: Any, _cursor: Any, statement: str, parameters: Any, *_more: Any) -> None:
@@ -72,11 +84,12 @@ def test_no_page_looks_at_every_payment(house: House) -> None:
     house.operator.world.run(30)
     over = {}
     for path, most in COSTS.items():
-        house.operator.world.run(30)  # nothing is remembered from the page before
+        house.operator.world.run(30)  # no answer is kept from the page before
         with statements() as asked:
             assert browser.get(path).status == 200
-        scans = [(one, step) for one, given, step in plans(house, asked)
-                 if LARGE.match(step) and not left_off(one, given)]  # fmt: skip
+        scans = [
+            (one, step) for one, given, step in plans(house, asked) if LARGE.match(step) and not left_off(one, given)
+        ]
         assert scans == [], path
         assert asked, path
         if len(asked) > most:
@@ -88,13 +101,13 @@ def test_a_report_of_many_payments_is_shown_in_pages(house: House, monkeypatch: 
     for number in range(1, 6):
         submit(house.operator, f"AP-{number}", 100 + number, maker="zhao")
     opened = list[str]()
-    read = payment_rows.read
+    read = payment_rows.decode_row
 
     def noted(found: Any, vault: Any) -> Any:
         opened.append(found.payment)
         return read(found, vault)
 
-    monkeypatch.setattr(payment_rows, "read", noted)
+    monkeypatch.setattr(payment_rows, "decode_row", noted)
     monkeypatch.setattr(pages, "_PAGE_ROWS", 2)
     browser, told = house.browser(SUN), list[str]()
     shown, opened[:] = browser.get("/reports/payments"), []

@@ -1,4 +1,4 @@
-"""The console's pages over a whole gateway: what each role sees, in both languages."""
+"""The console's pages over a whole gateway: the content for each role, in both languages."""
 
 from __future__ import annotations
 
@@ -8,22 +8,38 @@ from html import unescape
 import pytest
 from sqlalchemy import select
 
-from gateway.console.pages import routes
-from gateway.console.texts import TEXTS
-from gateway.control import approvals
-from gateway.journal.people import sign_outs
-from gateway.journal.sql import schema
-from gateway.web.site import WebSite
+from gateway.approvals.act_answers import approvals
+from gateway.kernel.sql import schema
+from gateway.people.rows import sign_outs
+from gateway.web.console.pages import routes
+from gateway.web.console.texts import TEXTS
+from gateway.web.shared.site import WebSite
 from tests.console.conftest import House
 from tests.console.world_gateway import APPROVAL, WorldGateway
-from tests.gateway.cli.test_resolve import WANG, ZHAO, hand
-from tests.gateway.control.test_approval_holds import OVER, submit
-from tests.gateway.control.test_approvals import approve, key_of
-from tests.gateway.control.test_people import QIAN, SUN, let_in
+from tests.gateway.approvals.test_approval_acts import approve, key_of
+from tests.gateway.approvals.test_approval_holds import OVER, submit
+from tests.gateway.cli.resolving import WANG, ZHAO, hand
+from tests.gateway.people.test_people_acts import QIAN, SUN, let_in
 
-PAGES = ("/", "/payments", "/approvals", "/approvals?all=yes", "/positions", "/liquidity", "/reconciliation", "/receipts",
-         "/receipts/missing", "/reports", "/reports/payments", "/reports/balances", "/joint-tests", "/people",
-         "/worklists/escalated", "/worklists/exceptions", "/search?q=AP-1")  # fmt: skip
+PAGES = (
+    "/",
+    "/payments",
+    "/approvals",
+    "/approvals?all=yes",
+    "/positions",
+    "/liquidity",
+    "/reconciliation",
+    "/receipts",
+    "/receipts/missing",
+    "/reports",
+    "/reports/payments",
+    "/reports/balances",
+    "/joint-tests",
+    "/people",
+    "/worklists/escalated",
+    "/worklists/exceptions",
+    "/search?q=AP-1",
+)
 WITH_PAYMENTS = ("/", "/payments", "/approvals", "/approvals?all=yes", "/reports/payments", "/search?q=AP-1")
 AUDITOR = hand("auditor", 2010)
 
@@ -55,7 +71,7 @@ def test_a_payment_is_followed_from_overview_to_approval(house: House) -> None:
     assert found is not None
     shown = browser.get(found[1])
     assert "Timeline" in shown.body
-    assert f'{APPROVAL}/requests/{key}' in browser.get(f"/approvals/{key}").body
+    assert f"{APPROVAL}/requests/{key}" in browser.get(f"/approvals/{key}").body
     words = browser.post(f"/approvals/{key}/words")
     account = re.search(r"payee&#39;s account: ([0-9]+)", words.body)
     assert account is not None and account[1] not in shown.body
@@ -70,7 +86,11 @@ def test_requests_are_shown_in_pages_and_the_oldest_is_found(house: House, monke
     keys = [key_of(house.operator, name) for name in names]
     approve(house.operator, SUN, keys[0])
     browser, approver = house.browser(SUN), house.approver(QIAN).browser
-    for at, path, wanted in ((browser, "/approvals?all=yes", keys), (browser, "/approvals", keys[1:]), (approver, "/", keys[1:])):
+    for at, path, wanted in (
+        (browser, "/approvals?all=yes", keys),
+        (browser, "/approvals", keys[1:]),
+        (approver, "/", keys[1:]),
+    ):
         told, pages = [], 0
         while path and pages < 9:
             shown = at.get(path)
@@ -122,12 +142,15 @@ def test_administrators_have_the_pages_of_people_and_no_money(house: House) -> N
 
 def test_scope_is_the_persons(house: House) -> None:
     submit(house.operator, "AP-1", 100, maker="zhao")
-    elsewhere = next(one for one in sorted(house.operator.gateway.registry.routes) if one != house.operator.world.bank.account)
+    elsewhere = next(
+        one for one in sorted(house.operator.gateway.registry.routes) if one != house.operator.world.bank.account
+    )
     let_in(house.operator, AUDITOR, f"viewer@account:{elsewhere}")
-    payment = house.operator.world.look("select payment from payments where order_id = ?", "AP-1")[0][0]
+    payment = house.operator.world.query("select payment from payments where order_id = ?", "AP-1")[0][0]
     browser = house.browser(AUDITOR)
-    assert "AP-1" not in browser.get("/payments").body and "AP-1" not in browser.get("/search?q=kingdee%3AAP-1").body.replace(
-        'value="kingdee:AP-1"', "")  # fmt: skip
+    assert "AP-1" not in browser.get("/payments").body and "AP-1" not in browser.get(
+        "/search?q=kingdee%3AAP-1"
+    ).body.replace('value="kingdee:AP-1"', "")
     for path in (f"/payments/{payment}", f"/payments/{payment}/bytes"):
         assert browser.get(path).status == 403
     browser.get("/")
@@ -145,16 +168,20 @@ def test_a_session_ends_without_use_and_in_any_case(house: House) -> None:
 
 def test_signing_out_ends_the_session_for_whoever_has_the_cookie(house: House) -> None:
     browser = house.browser(SUN)
-    house.operator.handle.store.write(lambda tx: sign_outs.end(tx, "long over", 1))
+    house.operator.ports.store.write(lambda tx: sign_outs.end(tx, "long over", 1))
     stolen = dict(browser.cookies)
     browser.get("/")
     browser.post("/sign-out")
     assert "__Host-session" not in browser.cookies
-    assert ("long over",) not in house.operator.world.read(lambda conn: conn.execute(select(schema.sign_outs.c.nonce)).all())
+    assert ("long over",) not in house.operator.world.read(
+        lambda conn: conn.execute(select(schema.sign_outs.c.nonce)).all()
+    )
     browser.cookies = stolen
     assert browser.get("/payments").path == "/sign-in"
-    clock, restarted = house.operator.handle.clock, WorldGateway(house.operator)
-    browser.site = WebSite("gateway.console", TEXTS, restarted, "console_origin", routes(), clock.monotonic_s, clock.now_ms)
+    clock, restarted = house.operator.ports.clock, WorldGateway(house.operator)
+    browser.site = WebSite(
+        "gateway.web.console", TEXTS, restarted, "console_origin", routes(), clock.monotonic_s, clock.now_ms
+    )
     assert browser.get("/payments").path == "/sign-in"
 
 

@@ -10,26 +10,31 @@ from typing import Any
 
 import pytest
 
-from gateway.control import reconciliation
-from gateway.journal.payments import accounts
+from gateway.reconciliation.act_answers import reconciliation
+from gateway.statements.rows import accounts
 from protocols.canon.money import Money
 from protocols.canon.party import AccountNumber
 from protocols.canon.statement import Direction, Line
 from tests.console.conftest import House
 from tests.console.test_treasury_pages import write
-from tests.gateway.control.test_people import SUN
-from tests.gateway.control.test_reconciliation import OPENING, OwnAccount, paid
+from tests.gateway.people.test_people_acts import SUN
+from tests.gateway.reconciliation.test_reconciliation import OPENING, OwnAccount, paid
 
 
 @pytest.fixture
 def open_rows(house: House) -> Any:
-    """The bank has paid 1.00 and 2.50; the ERP's book has 3.50 under an id that no shell should read, and others."""
+    """The bank has paid 1.00 and 2.50. The ERP's book has 3.50 under an id with shell characters, and other rows."""
     own = OwnAccount(house.operator)
     day = str(own.get()["to"])
     for number, minor in (("1", 100), ("2", 250)):
         line = Line(AccountNumber(own.account), number, Direction.DEBIT, Money(minor), date.fromisoformat(day))
         write(house.operator, partial(accounts.keep_entry, bank="sample", line=line, senders=()))
-    rows = [{**paid(7, 350, day), "id": "V 7;$(id)"}, paid(8, 40, day), {**paid(9, 40, day), "direction": "credit"}, paid(10, 5, day)]
+    rows = [
+        {**paid(7, 350, day), "id": "V 7;$(id)"},
+        paid(8, 40, day),
+        {**paid(9, 40, day), "direction": "credit"},
+        paid(10, 5, day),
+    ]
     own.book(*rows, closing=OPENING - 355)
     return own.get()["matchings"]["B"]
 

@@ -1,4 +1,4 @@
-"""The console's pages of receipts, pools, joint tests, work lists and parked messages; a factor shown again for files."""
+"""The console's pages of receipts, pools, joint tests, work lists and parked messages; exports ask for a factor again."""
 
 from __future__ import annotations
 
@@ -11,35 +11,37 @@ from typing import Any
 
 import pytest
 
-from gateway.console.pages import routes
-from gateway.console.texts import TEXTS
 from gateway.jointtest.run_store import FILE, RunStore
 from gateway.jointtest.shelf import RunShelf
 from gateway.jointtest.verdicts import CaseFinding, CaseVerdict, SeenAt
-from gateway.journal.commit import outbox
-from gateway.journal.commit.rows import DeliveryTries, OutboxState
-from gateway.journal.commit.store import Tx
-from gateway.journal.payments import lookup, pools, receipt_files
-from gateway.people import one_time_codes
-from gateway.web.site import WebSite
+from gateway.kernel.commit import outbox
+from gateway.kernel.commit.rows import DeliveryTries, OutboxState
+from gateway.kernel.commit.store import Tx
+from gateway.payments.rows import lookup
+from gateway.people.rules import one_time_codes
+from gateway.pools.rows import pools
+from gateway.receipts.rows import receipt_files
+from gateway.web.console.pages import routes
+from gateway.web.console.texts import TEXTS
+from gateway.web.shared.site import WebSite
 from protocols.canon.statement import Receipt
 from tests.console.approver import Approver, challenges, device, field_of
 from tests.console.conftest import House
 from tests.console.hostile.test_privilege import token
 from tests.console.kit import Browser, PageAnswer
 from tests.console.world_gateway import PLACE, WorldGateway
+from tests.gateway.approvals.test_approval_acts import approve, key_of
+from tests.gateway.approvals.test_approval_holds import OVER, submit
 from tests.gateway.cli.control_operator import Operator
-from tests.gateway.cli.test_resolve import LI, ZHAO, hand
-from tests.gateway.control.test_approval_holds import OVER, submit
-from tests.gateway.control.test_approvals import approve, key_of
-from tests.gateway.control.test_liquidity import pool_of, world_of
-from tests.gateway.control.test_people import PASSWORD, SUN, appoint, decide, let_in
+from tests.gateway.cli.resolving import LI, ZHAO, hand
+from tests.gateway.people.test_people_acts import PASSWORD, SUN, appoint, decide, let_in
+from tests.gateway.pools.test_liquidity import pool_of, world_of
 
 ORIGINAL = b"%PDF-1.7 a receipt of 0000111122223333"
 
 
 def payment_of(house: House, order: str) -> str:
-    return str(house.operator.world.look("select payment from payments where order_id = ?", order)[0][0])
+    return str(house.operator.world.query("select payment from payments where order_id = ?", order)[0][0])
 
 
 def write(operator: Operator, unit: Any) -> None:
@@ -50,7 +52,7 @@ def write(operator: Operator, unit: Any) -> None:
 
 
 def kept_receipt(house: House, order: str) -> str:
-    """A receipt of this payment, as the bank gave it; its key."""
+    """The key of a stored receipt of this payment, as the bank gave it."""
     payment = payment_of(house, order)
 
     def unit(tx: Tx) -> None:
@@ -59,15 +61,21 @@ def kept_receipt(house: House, order: str) -> str:
         receipt_files.keep(tx, row, "2026-11-24", Receipt(ORIGINAL, "application/pdf", "one.pdf"), "test")
 
     write(house.operator, unit)
-    return str(house.operator.world.read(lambda conn: conn.exec_driver_sql("select receipt from receipt_files").scalar()))
+    return str(
+        house.operator.world.read(lambda conn: conn.exec_driver_sql("select receipt from receipt_files").scalar())
+    )
 
 
 def show_again(browser: Browser, house: House, secret: str) -> PageAnswer:
     house.operator.world.run(31)
-    step = house.operator.handle.clock.now_ms() // 1000 // one_time_codes.STEP_S
+    step = house.operator.ports.clock.now_ms() // 1000 // one_time_codes.STEP_S
     assert browser.last is not None
-    return browser.post("/step-up", back=field_of(browser.last, "back"), password=PASSWORD,
-                        one_time_code=one_time_codes.code_at(secret, step))  # fmt: skip
+    return browser.post(
+        "/step-up",
+        back=field_of(browser.last, "back"),
+        password=PASSWORD,
+        one_time_code=one_time_codes.code_at(secret, step),
+    )
 
 
 def test_a_receipt_is_listed_and_given_out_after_a_factor_is_shown_again(house: House) -> None:
@@ -98,9 +106,11 @@ def test_what_was_shown_is_good_for_five_minutes_and_only_for_its_person(house: 
     house.operator.world.run(301)
     assert browser.get("/reports/payments/csv").path.startswith("/step-up")
     house.browser(ZHAO)
-    other = house.operator.handle.clock.now_ms() // 1000 // one_time_codes.STEP_S + 1
+    other = house.operator.ports.clock.now_ms() // 1000 // one_time_codes.STEP_S + 1
     house.operator.world.run(31)
-    browser.post("/step-up", back="/", password=PASSWORD, one_time_code=one_time_codes.code_at(house.secrets["zhao"], other))
+    browser.post(
+        "/step-up", back="/", password=PASSWORD, one_time_code=one_time_codes.code_at(house.secrets["zhao"], other)
+    )
     assert browser.get("/reports/payments/csv").path.startswith("/step-up")
     assert browser.get("/step-up?back=//other.example/x").body.count('name="back" value="/"') == 2
 
@@ -114,7 +124,9 @@ def test_a_missing_receipt_has_an_age_and_a_receipt_outside_of_the_scope_is_not_
     assert f"/payments/{payment}" in browser.get("/receipts/missing").body
     assert f"/payments/{payment}" not in browser.get("/receipts/missing?older=3").body
     key = kept_receipt(house, "AP-1")
-    elsewhere = next(one for one in sorted(house.operator.gateway.registry.routes) if one != house.operator.world.bank.account)
+    elsewhere = next(
+        one for one in sorted(house.operator.gateway.registry.routes) if one != house.operator.world.bank.account
+    )
     let_in(house.operator, hand("nearby", 2101), f"viewer@account:{elsewhere}")
     browser.cookies["__Host-session"] = token(house, "nearby")
     assert key not in browser.get("/receipts?from=2026-11-01&to=2026-11-30").body
@@ -134,10 +146,14 @@ def test_a_passkey_of_the_console_signs_in_there_and_shows_its_person_again(hous
     sun.browser.cookies["__Host-session"] = token(house, "sun")
     page = sun.browser.get("/reports/payments/csv")
     (challenge,) = challenges(page)
-    given = sun.browser.post("/step-up/passkey", back=field_of(page, "back"), challenge=field_of(page, "challenge"),
-                             answer=sun.answer(challenge))  # fmt: skip
+    given = sun.browser.post(
+        "/step-up/passkey",
+        back=field_of(page, "back"),
+        challenge=field_of(page, "challenge"),
+        answer=sun.answer(challenge),
+    )
     assert given.status == 200 and "AP-1" in given.body
-    # It decides nothing: at the approval page nobody knows it.
+    # This passkey decides nothing: the approval page does not know it.
     key = key_of(house.operator, "AP-1")
     there = house.approver(SUN)
     assert there.decide(key, answer=sun.answer(b"x" * 32)).status == 403
@@ -147,10 +163,10 @@ def test_a_passkey_of_the_console_signs_in_there_and_shows_its_person_again(hous
 def test_a_pool_its_preview_and_its_run(tmp_path: Path) -> None:
     operator = Operator(world_of(tmp_path))
     appoint(operator, ZHAO, SUN, roles="supervisor@*")
-    gateway, clock = WorldGateway(operator), operator.handle.clock
-    site = WebSite("gateway.console", TEXTS, gateway, "console_origin", routes(), clock.monotonic_s, clock.now_ms)
+    gateway, clock = WorldGateway(operator), operator.ports.clock
+    site = WebSite("gateway.web.console", TEXTS, gateway, "console_origin", routes(), clock.monotonic_s, clock.now_ms)
     house = House(operator, gateway, site, site)
-    write(operator, lambda tx: pools.write(tx, "group", pool_of(operator, "up=all"), "PROPOSAL"))
+    write(operator, lambda tx: pools.put_in_force(tx, "group", pool_of(operator, "up=all"), "PROPOSAL"))
     browser = house.browser(ZHAO)
     assert "/liquidity/group" in browser.get("/liquidity").body
     page, header = browser.get("/liquidity/group"), operator.world.banks["sample"].accounts[0]
@@ -180,9 +196,9 @@ def test_joint_tests_and_their_evidence_are_masked_and_no_name_is_a_path(house: 
     with store.file.open("ab") as journal:
         journal.write(b'{"what":"half')
     before = store.file.read_bytes()
-    clock = house.operator.handle.clock
+    clock = house.operator.ports.clock
     gateway = WorldGateway(house.operator, RunShelf(folder))
-    site = WebSite("gateway.console", TEXTS, gateway, "console_origin", routes(), clock.monotonic_s, clock.now_ms)
+    site = WebSite("gateway.web.console", TEXTS, gateway, "console_origin", routes(), clock.monotonic_s, clock.now_ms)
     browser = house.browser(SUN)
     browser.site = site
     assert "abc123" in browser.get("/joint-tests").body
@@ -192,10 +208,18 @@ def test_joint_tests_and_their_evidence_are_masked_and_no_name_is_a_path(house: 
     assert sha256(b"<m>account 0000111122223333</m>").hexdigest() in shown.body
     text = browser.get("/joint-tests/sample-1/tries/R1-probe-1/files/gateway-wire.bin").body
     assert "account 000011" in text and "0000111122223333" not in text
-    for path in ("/joint-tests/..", "/joint-tests/sample-1/tries/..", "/joint-tests/sample-1/tries/R1-probe-1/files/..",
-                 "/joint-tests/sample-1/tries/R1-probe-1/files/..%2F..%2F..%2F..%2F..%2Fsecret",
-                 "/joint-tests/none"):  # fmt: skip
-        assert "nobody's business" not in browser.get(path).body and browser.last is not None and browser.last.status == 404, path
+    for path in (
+        "/joint-tests/..",
+        "/joint-tests/sample-1/tries/..",
+        "/joint-tests/sample-1/tries/R1-probe-1/files/..",
+        "/joint-tests/sample-1/tries/R1-probe-1/files/..%2F..%2F..%2F..%2F..%2Fsecret",
+        "/joint-tests/none",
+    ):
+        assert (
+            "nobody's business" not in browser.get(path).body
+            and browser.last is not None
+            and browser.last.status == 404
+        ), path
     assert store.file.read_bytes() == before, "who looks writes nothing"
     (store.folder / FILE).write_bytes(before.replace(b"it answered", b"it refused_"))
     assert "is not what was written" in browser.get("/joint-tests/sample-1").body
@@ -208,7 +232,10 @@ def test_work_lists_stand_on_the_first_page_and_are_kept_for_some_seconds(house:
     submit(house.operator, "AP-1", 100, maker="zhao")
     payment = payment_of(house, "AP-1")
     write(house.operator, lambda tx: receipt_files.begin(tx, [payment], tx.now_ms))
-    write(house.operator, lambda tx: tx.fresh.exec_driver_sql("update receipt_searches set since_ms = since_ms - 864000000"))
+    write(
+        house.operator,
+        lambda tx: tx.fresh.exec_driver_sql("update receipt_searches set since_ms = since_ms - 864000000"),
+    )
     house.operator.world.run(1)
     assert f"/payments/{payment}" in browser.get("/worklists/receipts-missing").body
     house.operator.world.run(21)
@@ -219,8 +246,12 @@ def test_work_lists_stand_on_the_first_page_and_are_kept_for_some_seconds(house:
 def test_a_parked_message_is_published_again_by_who_runs_the_machine(house: House) -> None:
     submit(house.operator, "AP-1", 100, maker="zhao")
     payment = payment_of(house, "AP-1")
-    (message, *_rest) = [row[0] for row in house.operator.world.look(
-        "select message_id from outbox where payment = ? order by message_id", payment)]  # fmt: skip
+    (message, *_rest) = [
+        row[0]
+        for row in house.operator.world.query(
+            "select message_id from outbox where payment = ? order by message_id", payment
+        )
+    ]
     write(house.operator, lambda tx: outbox.mark(tx, [message], OutboxState.PARKED))
     sun = house.browser(SUN)
     assert "parked: nobody took it" in sun.get(f"/payments/{payment}").body
@@ -239,7 +270,7 @@ def test_the_search_box_takes_a_message_a_receipt_and_a_run(house: House) -> Non
     submit(house.operator, "AP-2", 100, maker="zhao")
     house.operator.world.run(5)
     receipt, payment = kept_receipt(house, "AP-1"), payment_of(house, "AP-1")
-    message = house.operator.world.look("select message_id from outbox where payment = ?", payment)[0][0]
+    message = house.operator.world.query("select message_id from outbox where payment = ?", payment)[0][0]
     sun = house.browser(SUN)
     for id_ in (message, receipt):
         assert sun.get(f"/search?q={id_}").path == f"/payments/{payment}"
@@ -251,11 +282,18 @@ def test_a_payment_says_how_often_each_message_was_tried_and_how_the_last_try_en
     submit(house.operator, "AP-1", 100, maker="zhao")
     payment = payment_of(house, "AP-1")
     page = f"/payments/{payment}"
-    first, second, *_rest = [row[0] for row in house.operator.world.look(
-        "select message_id from outbox where payment = ? order by message_id", payment)]  # fmt: skip
+    first, second, *_rest = [
+        row[0]
+        for row in house.operator.world.query(
+            "select message_id from outbox where payment = ? order by message_id", payment
+        )
+    ]
     returned = DeliveryTries(1, 1_795_500_000_000, "returned", "312 NO_ROUTE")
     write(house.operator, lambda tx: outbox.mark(tx, [first], OutboxState.PARKED, {first: returned}))
-    write(house.operator, lambda tx: tx.fresh.exec_driver_sql(f"update outbox set tries = null where message_id = '{second}'"))
+    write(
+        house.operator,
+        lambda tx: tx.fresh.exec_driver_sql(f"update outbox set tries = null where message_id = '{second}'"),
+    )
 
     def tried(language: str, path: str = page, browser: Browser | None = None) -> Sequence[str]:
         shown = (browser or house.browser(SUN, language)).get(path).body

@@ -1,29 +1,31 @@
-"""Both sides of the gateway of one world, as a web page asks them."""
+"""Both sides of the gateway of one world, for the requests of a web page."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
+from gateway.call import Call, Denied
 from gateway.control.client import Refused
-from gateway.control.server import Call, Denied, Verb
-from gateway.control.web import WebPlace, web_verbs
+from gateway.control.ports import ControlPorts, LanePort, StopPort
+from gateway.control.server import Verb
+from gateway.control.web import PageOrigins, web_verbs
 from gateway.control.web_access import WebJudge
-from gateway.people.passkeys import RelyingParty
-from gateway.query.joint_tests import JointRuns
-from gateway.query.read_store import nothing
-from gateway.query.verbs import query_verbs
+from gateway.people.rules.passkeys import RelyingParty
 from gateway.settings import OidcSettings
-from gateway.web.gateway_client import WebAsker
+from gateway.web.query.joint_tests import JointRuns
+from gateway.web.query.read_store import nothing
+from gateway.web.query.verbs import query_verbs
+from gateway.web.shared.gateway_client import GatewaySide
 from tests.gateway.cli.control_operator import OTHER, Operator
 
 CONSOLE, APPROVAL = "https://console.example", "https://approve.example"
-PLACE = WebPlace(RelyingParty("console.example", CONSOLE), RelyingParty("approve.example", APPROVAL))
+PLACE = PageOrigins(RelyingParty("console.example", CONSOLE), RelyingParty("approve.example", APPROVAL))
 
 
 class _ReadOnly:
-    """The world's journal as the query process has it."""
+    """The world's journal as the query process opens it."""
 
     def __init__(self, operator: Operator) -> None:
         self.read = operator.gateway.parts.store.read
@@ -55,37 +57,31 @@ class _Side:
 
 
 class WorldGateway:
-    """Both sides of the gateway of one world. `asked` is all that the pages asked for."""
+    """Both sides of the gateway of one world. `asked` are all requests of the pages."""
 
-    def __init__(
-        self, operator: Operator, shelf: JointRuns | None = None, oidc: OidcSettings | None = None
-    ) -> None:
+    def __init__(self, operator: Operator, shelf: JointRuns | None = None, oidc: OidcSettings | None = None) -> None:
         self.operator = operator
         self.asked: list[tuple[str, tuple[str, ...], Mapping[str, Any]]] = []
-        self.daemon_verbs = web_verbs(operator.handle, PLACE, oidc)
-        handle = operator.handle
+        self.daemon_verbs = web_verbs(operator.ports, PLACE, oidc)
+        ports = operator.ports
 
         async def note(call: Call, person: str, verb: str, code: str) -> None:
             (verb_of,) = [one for one in self.daemon_verbs if one.path == "/web/refused"]
             await verb_of.act(Call(OTHER, 77, (), {}, {"verb": verb, "code": code}, token=call.token))
 
-        reading = DaemonLike(handle, _ReadOnly(operator))
-        judge_by = WebJudge(reading.store.read, handle.clock.now_ms, handle.session_limits, note)
-        self.query_verbs = query_verbs(reading.handle(), judge_by, shelf)
+        reading = reading_of(ports, _ReadOnly(operator))
+        judge_by = WebJudge(reading.store.read, ports.clock.now_ms, ports.sessions.limits, note)
+        self.query_verbs = query_verbs(reading, judge_by, shelf)
 
-    def daemon(self, token: str) -> WebAsker:
+    def daemon(self, token: str) -> GatewaySide:
         return _Side(self, self.daemon_verbs, token)
 
-    def query(self, token: str) -> WebAsker:
+    def query(self, token: str) -> GatewaySide:
         return _Side(self, self.query_verbs, token)
 
 
-@dataclass
-class DaemonLike:
-    """The daemon's handle with the store of the query process and without what runs."""
-
-    whole: Any
-    store: Any
-
-    def handle(self) -> Any:
-        return replace(self.whole, store=self.store, lanes={}, ready=lambda: {"lanes": {}}, ask=nothing, stop=nothing)
+def reading_of(ports: ControlPorts, store: Any) -> ControlPorts:
+    """The daemon's ports with the query process's store, and without the running parts."""
+    node = replace(ports.node, ready=lambda: {"lanes": {}})
+    stop = StopPort(nothing, nothing, nothing)
+    return replace(ports, store=store, node=node, lanes=LanePort({}, cast(Any, nothing)), stop=stop)

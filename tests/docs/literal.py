@@ -1,4 +1,4 @@
-"""The shell blocks of the pages as one bash script, in the order in which a reader comes to them.
+"""The shell blocks of the pages as one bash script, in the order in which a reader meets them.
 
 A block runs unless the line before it is a comment that says why not:
 
@@ -51,7 +51,7 @@ def steps(page: str, markdown: str) -> list[Step]:
 
 
 def answers(page: str, markdown: str) -> dict[str, tuple[str, ...]]:
-    """What the block before each answer of an exercise must have said: the answer's code, by the block's name."""
+    """The output that the block before each answer of an exercise must have: the answer's code, by the block's name."""
     found = {}
     for number, block in enumerate(_FENCE.finditer(markdown), start=1):
         answer = _ANSWER.search(markdown[block.end() :])
@@ -62,7 +62,7 @@ def answers(page: str, markdown: str) -> dict[str, tuple[str, ...]]:
 
 
 def ordered(all_steps: list[Step]) -> list[Step]:
-    """What happens, in order: what is to run last stands at the end."""
+    """The steps in order. The blocks marked `run last` come at the end."""
     done = [step for step in all_steps if step.kind != "not run"]
     return sorted(done, key=lambda step: step.kind == "run last")
 
@@ -97,6 +97,6 @@ def failures(output: str) -> list[str]:
 
 
 def said(output: str, name: str) -> str:
-    """What one block wrote."""
+    """The output of one block."""
     _before, _, rest = output.partition(f"{START} {name}\n")
     return rest.partition(START)[0]

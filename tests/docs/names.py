@@ -1,4 +1,4 @@
-"""Names that a page writes as code, and whether the program has them. It does not ship.
+"""Finds the names that a page writes as code, and checks whether the program has them. It does not ship.
 
 `mentions` finds names in a page's inline code and shell blocks: by their shape (`--switch`, `a/file.py`, `bankgw_metric`,
 `[settings.table]`, `dotted.name`, `snake_case`) and by the word before them ("table `payments`", "alarm `stopped`").
@@ -22,34 +22,50 @@ from prometheus_client import CollectorRegistry
 
 from gateway.cli import application, reference
 from gateway.erp.topology import Topology, standard
-from gateway.journal.sql.schema import metadata
-from gateway.meters import ALARMS, Meters
+from gateway.kernel.meters import ALARMS, Meters
+from gateway.kernel.sql.schema import metadata
 from protocols.canon.errors import Code
 from protocols.canon.outcome import State
 from tests.house import committed, texts
 
-# Names of other people's programs, by the program.
+# Names of other programs, by program.
 FOREIGN: Mapping[str, frozenset[str]] = {
-    "RabbitMQ": frozenset({
-        "rabbitmq_auth_mechanism_ssl", "ssl_cert_login_from", "common_name", "change_password", "import_definitions",
-        "auth_mechanisms.1", "amq.rabbitmq.reply-to", "rabbitmq.conf", "basic.nack", "basic.reject",
-    }),
-    "PostgreSQL and MariaDB": frozenset({
-        "idle_in_transaction_session_timeout", "idle_transaction_timeout", "max_connections",
-    }),
-    "systemd and sysstat": frozenset({"sysusers.d", "tmpfiles.d", "TimeoutStopSec", "w_await"}),
-    "Java and .NET": frozenset({
-        "OffsetDateTime.toString", "BigDecimal.toPlainString", "ToString", "DateTimeOffset.ToString",
-    }),
+    "RabbitMQ": frozenset(
+        {
+            "rabbitmq_auth_mechanism_ssl",
+            "ssl_cert_login_from",
+            "common_name",
+            "change_password",
+            "import_definitions",
+            "auth_mechanisms.1",
+            "amq.rabbitmq.reply-to",
+            "rabbitmq.conf",
+            "basic.nack",
+            "basic.reject",
+        }
+    ),
+    "PostgreSQL and MariaDB": frozenset(
+        {
+            "idle_in_transaction_session_timeout",
+            "idle_transaction_timeout",
+            "max_connections",
+            "pg_archivecleanup",
+            "postgresql.auto.conf",
+        }
+    ),
+    "systemd and sysstat": frozenset({"sysusers.d", "tmpfiles.d", "TimeoutStopSec", "w_await", "journald.conf"}),
+    "Java and .NET": frozenset(
+        {"OffsetDateTime.toString", "BigDecimal.toPlainString", "ToString", "DateTimeOffset.ToString"}
+    ),
     "Python and Spring": frozenset({"Exception", "CancelledError", "MessageProperties"}),
     "no program: a pattern": frozenset({"seam.verb.subject.before"}),
-}  # fmt: skip
+}
 _FOREIGN = frozenset[str]().union(*FOREIGN.values())
 
 _FENCE = re.compile(r"^```([^\s`]*)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _CODE = re.compile(r"(?<!`)`([^`\n]+(?:\n[^`\n]+)?)`(?!`)")
 _LIST = r"((?:`[^`]+`(?:\s*(?:,|、|and|or|和|或|与)\s*)*)+)"
-# The word before the code says of which kind the name is.
+# The word before the code, which shows the kind of the name.
 _BEFORE: Mapping[str, re.Pattern[str]] = {
     kind: re.compile(rf"(?:{words})\s*{_LIST}", re.IGNORECASE)
     for kind, words in {
@@ -61,7 +77,7 @@ _BEFORE: Mapping[str, re.Pattern[str]] = {
         "state": r"\bstates?|状态",
     }.items()
 }
-_SUFFIXES = "py|toml|json|jsonl|sh|dlg|md|txt|xsd|xml|html|service"
+_SUFFIXES = "py|toml|json|jsonl|sh|dlg|md|txt|xsd|xml|html|service|target"
 _FILE = re.compile(rf"[\w*-][\w.*-]*\.(?:{_SUFFIXES})")
 _PATH = re.compile(r"[\w*-][\w.*-]*(?:/[\w.*-]+)+/?|[\w-]+/")
 _SNAKE = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)+")
@@ -73,7 +89,7 @@ _SWITCH = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """One name on a page: its kind, and for a switch the command line that it stands in."""
+    """One name on a page: its kind, and for a switch the command line that contains it."""
 
     kind: str
     name: str
@@ -81,7 +97,7 @@ class Mention:
 
 
 def mentions(markdown: str) -> Iterator[Mention]:
-    """Every name of a page whose kind can be told."""
+    """Every name on a page whose kind can be recognised."""
     for lang, text in _FENCE.findall(markdown):
         if lang == "sh":
             for line in re.sub(r"\\\n", " ", text).splitlines():
@@ -160,7 +176,8 @@ def _one_word(code: str) -> Iterator[Mention]:
 
 
 def missing(mention: Mention, page: str) -> bool:
-    """Whether nothing is called that. `page` is the text that mentions it: its own shell blocks may make files."""
+    """True if nothing has the mentioned name. `page` is the text that mentions it; files that its own shell blocks make
+    count."""
     name = mention.name
     match mention.kind:
         case "file":
@@ -185,8 +202,10 @@ def missing(mention: Mention, page: str) -> bool:
             return name not in {state.value for state in State} and name not in _vocabulary()
         case "settings table":
             tables = f"\n[{name}"
-            return not (any(f".{name}." in f".{known}." for known in settings_paths())
-                        or any(tables in text for path, text in texts().items() if not path.endswith(".md")))  # fmt: skip
+            return not (
+                any(f".{name}." in f".{known}." for known in settings_paths())
+                or any(tables in text for path, text in texts().items() if not path.endswith(".md"))
+            )
         case "setting":
             return not _is_setting(name) and name not in _vocabulary()
         case "function":
@@ -203,7 +222,9 @@ def missing(mention: Mention, page: str) -> bool:
 
 
 def has_file(name: str) -> bool:
-    """Whether a committed file or folder ends with these parts of a path. `*` stands for anything, `.py` may be left out."""
+    """True if a committed file or folder ends with these parts of a path. `*` stands for anything, `.py` may be left
+    out.
+    """
     wanted = name.rstrip("/")
     if "*" in wanted:
         return any(fnmatchcase(path, wanted) or fnmatchcase(path, f"*/{wanted}") for path in committed())
@@ -217,7 +238,7 @@ def _folders() -> frozenset[str]:
 
 
 def _is_written(name: str) -> bool:
-    """A file that the program makes or reads, by its last name. No module."""
+    """True if the program makes or reads a file with this last name. Modules do not count."""
     last = name.rpartition("/")[2]
     return bool(_FILE.fullmatch(last)) and not last.endswith(".py") and last in _all_source()
 
@@ -272,19 +293,22 @@ def _product(path: str) -> bool:
 
 @cache
 def _constants() -> frozenset[str]:
-    """Every text of the product's code, docstrings and messages among them."""
+    """Every string in the product's code, with docstrings and messages."""
     return frozenset(text for path in _trees() if _product(path) for text in _texts_of(path))
 
 
 @cache
 def _texts_of(path: str) -> frozenset[str]:
-    return frozenset(node.value for node in ast.walk(_trees()[path])
-                     if isinstance(node, ast.Constant) and isinstance(node.value, str))  # fmt: skip
+    return frozenset(
+        node.value
+        for node in ast.walk(_trees()[path])
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    )
 
 
 @cache
 def _vocabulary() -> frozenset[str]:
-    """Names that the product says or is asked for: columns, fields, keys, and texts that are one word. No local variable."""
+    """Names in the product's data: columns, fields, keys, and strings of one word. Local variables do not count."""
     words = {text for text in _constants() if re.fullmatch(r"[a-z][a-z0-9_]*", text)}
     words |= {column.name for table in metadata.tables.values() for column in table.columns} | set(metadata.tables)
     words |= metrics()
@@ -293,8 +317,11 @@ def _vocabulary() -> frozenset[str]:
             if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
                 words.add(node.name)
             if isinstance(node, ast.ClassDef) and _product(path):
-                words |= {item.target.id for item in node.body
-                          if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)}  # fmt: skip
+                words |= {
+                    item.target.id
+                    for item in node.body
+                    if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)
+                }
     for path, text in texts().items():
         if path.endswith(".toml"):
             words |= _keys(tomllib.loads(text))
@@ -312,26 +339,27 @@ def _keys(value: Any) -> set[str]:
 
 @cache
 def _reasons() -> frozenset[str]:
-    """Codes of single faults beside the contract's error codes: texts of one word in the languages."""
+    """Codes of single faults, which stand beside the contract's error codes: strings of one word in `protocols`."""
     return frozenset(text for path in _trees() if path.startswith("protocols/") for text in _texts_of(path))
 
 
 @cache
 def _patterns() -> tuple[re.Pattern[str], ...]:
-    """Dotted texts that are put together: f"payment.{state}"."""
+    """Dotted strings with variable parts: f"payment.{state}"."""
     found = set()
     for path, tree in _trees().items():
         for node in ast.walk(tree) if _product(path) else ():
             if isinstance(node, ast.JoinedStr):
-                text = "".join(re.escape(str(part.value)) if isinstance(part, ast.Constant) else r"[a-z_]+"
-                               for part in node.values)  # fmt: skip
+                text = "".join(
+                    re.escape(str(part.value)) if isinstance(part, ast.Constant) else r"[a-z_]+" for part in node.values
+                )
                 if re.fullmatch(r"[a-z_]+\\\.\[a-z_\]\+", text):
                     found.add(text)
     return tuple(re.compile(text) for text in sorted(found))
 
 
 def _is_event(name: str) -> bool:
-    """A log event or a message of the contract."""
+    """True for a log event or a message of the contract."""
     return name in _constants() or any(pattern.fullmatch(name) for pattern in _patterns())
 
 
@@ -348,7 +376,7 @@ def _contract() -> frozenset[str]:
             for name, one in schema.get("properties", {}).items():
                 found.update(".".join((*above, name)[n:]) for n in range(len(above)))
                 walk(one, (*above, name))
-                # Pages call one of `lines` a `line`.
+                # Pages call an item of `lines` a `line`.
                 walk(one.get("items", {}), (*above, name.removesuffix("s")))
             for key in ("allOf", "anyOf", "oneOf", "items"):
                 walk(schema.get(key, []), above)
@@ -375,13 +403,16 @@ def _is_routing_key(name: str) -> bool:
 
 @cache
 def _fields() -> Mapping[str, frozenset[str]]:
-    """What an object has, by its class's name in small letters; and the keys of a bank's option tables."""
+    """The attributes of an object, by its class's name in small letters; and the keys of a bank's option tables."""
     found: dict[str, set[str]] = {}
     for path, tree in _trees().items():
         for node in ast.walk(tree) if _product(path) else ():
             if isinstance(node, ast.ClassDef):
-                names = {item.target.id for item in node.body
-                         if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)}  # fmt: skip
+                names = {
+                    item.target.id
+                    for item in node.body
+                    if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)
+                }
                 found.setdefault(node.name.lower(), set()).update(names)
     return {name: frozenset(fields) for name, fields in found.items()}
 
@@ -390,10 +421,16 @@ def _fields() -> Mapping[str, frozenset[str]]:
 def _elements() -> frozenset[str]:
     """Elements of XML that the product writes or reads: words of texts without a blank; and classes of the tests."""
     words = {word for text in _constants() if " " not in text for word in re.findall(r"\w+", text)}
-    words |= {node.arg for path, tree in _trees().items() if _product(path)
-              for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg}  # fmt: skip
-    return frozenset(words | {node.name for tree in _trees().values() for node in ast.walk(tree)
-                              if isinstance(node, ast.ClassDef)})  # fmt: skip
+    words |= {
+        node.arg
+        for path, tree in _trees().items()
+        if _product(path)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.keyword) and node.arg
+    }
+    return frozenset(
+        words | {node.name for tree in _trees().values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+    )
 
 
 @cache
@@ -419,8 +456,14 @@ def _is_function(name: str) -> bool:
 
 @cache
 def _defined() -> frozenset[str]:
-    return frozenset(target.id for tree in _trees().values() for node in tree.body if isinstance(node, ast.Assign)
-                     for target in node.targets if isinstance(target, ast.Name))  # fmt: skip
+    return frozenset(
+        target.id
+        for tree in _trees().values()
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    )
 
 
 def _is_dotted(name: str) -> bool:
@@ -431,7 +474,7 @@ def _is_dotted(name: str) -> bool:
         return True
     if head in _option_tables() and last in _vocabulary():
         return True
-    # `app.build`: a module, or a package, and what it defines.
+    # `app.build`: a module, or a package, and a name that it defines.
     place = f"/{head.replace('.', '/')}"
     modules = [
         tree for path, tree in _trees().items() if f"/{path}".endswith(f"{place}.py") or f"{place}/" in f"/{path}"
@@ -442,14 +485,22 @@ def _is_dotted(name: str) -> bool:
 @cache
 def _option_tables() -> frozenset[str]:
     """Options of banks: `codes` of `[banks.NAME.options.codes]`."""
-    return frozenset(name for path, text in texts().items() if re.fullmatch(r"protocols/banks/\w+/options\.py", path)
-                     for name in re.findall(r'^    "(\w+)": \(?\w*\(?', text, re.MULTILINE))  # fmt: skip
+    return frozenset(
+        name
+        for path, text in texts().items()
+        if re.fullmatch(r"protocols/banks/\w+/options\.py", path)
+        for name in re.findall(r'^    "(\w+)": \(?\w*\(?', text, re.MULTILINE)
+    )
 
 
 def _defines(tree: ast.Module, name: str) -> bool:
-    return any(isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name
-               or isinstance(node, ast.Assign | ast.AnnAssign) and name in ast.unparse(node).split("=")[0]
-               for node in ast.walk(tree))  # fmt: skip
+    return any(
+        isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.name == name
+        or isinstance(node, ast.Assign | ast.AnnAssign)
+        and name in ast.unparse(node).split("=")[0]
+        for node in ast.walk(tree)
+    )
 
 
 @cache
@@ -462,7 +513,7 @@ def _queues() -> frozenset[str]:
 
 
 def has_switch(switch: str, line: str) -> bool:
-    """Whether the command of the line takes this switch; where the line names no command of ours, whether any does."""
+    """True if the command of the line takes this switch. If the line names no command of ours, any command counts."""
     words = line.split()
     while words and re.fullmatch(r"[A-Z_]+=\S*", words[0]):
         words.pop(0)
@@ -516,7 +567,7 @@ def _of_module(module: str) -> frozenset[str]:
         return frozenset(_of_bankgw(module.split()[1:]))
     path = module.replace(".", "/")
     text = texts().get(f"{path}.py", texts().get(f"{path}/__main__.py", ""))
-    both = re.findall(r'"--([a-z0-9-]+)", action=argparse.BooleanOptionalAction', text)
+    both = re.findall(r'"--([a-z0-9-]+)",\s*action=argparse.BooleanOptionalAction', text)
     return frozenset(re.findall(r'"(--[a-z0-9-]+)"', text)) | {"--help"} | {f"--no-{name}" for name in both}
 
 
@@ -534,7 +585,10 @@ def _every_switch() -> frozenset[str]:
 
 
 def wrong(markdown: str) -> list[str]:
-    """What a page names and nobody has, one sentence each."""
+    """The names on a page that do not exist, one sentence each."""
     found: Iterable[Mention] = dict.fromkeys(mentions(markdown))
-    return [f"there is no {one.kind} {one.name}" + (f" in: {one.line}" if one.line else "")
-            for one in found if missing(one, markdown)]  # fmt: skip
+    return [
+        f"there is no {one.kind} {one.name}" + (f" in: {one.line}" if one.line else "")
+        for one in found
+        if missing(one, markdown)
+    ]

@@ -1,6 +1,6 @@
 """The page docs/understand/session-states.md, made from the table of session states. A test diffs it.
 
-    python -m tests.docs.session_states_page --write
+python -m tests.docs.session_states_page --write
 """
 
 from __future__ import annotations
@@ -50,10 +50,11 @@ def drawing() -> str:
 
 
 def page() -> str:
-    """The whole page."""
+    """The text of the whole page."""
     states = ["| state | what it means | may carry money | held |", "|---|---|---|---|"]
-    states += [f"| `{state.value}` | {MEANINGS[state]} | {_yes(state.live)} | {_yes(state.held)} |"
-               for state in SessionState]  # fmt: skip
+    states += [
+        f"| `{state.value}` | {MEANINGS[state]} | {_yes(state.live)} | {_yes(state.held)} |" for state in SessionState
+    ]
     moves = ["| in | what happens | becomes | why |", "|---|---|---|---|"]
     for move in TABLE:
         before = ", ".join(f"`{state.value}`" for state in SessionState if state in move.before)

@@ -14,15 +14,14 @@ from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
-from gateway.core.flow import ENQUIRY_PLAN_MS, HOURLY_MS, TABLE, Impossible, Rule, step
-from gateway.core.guards import CLOCK_AHEAD_MS
-from gateway.core.states import (
+from gateway.kernel.core.flow import ENQUIRY_PLAN_MS, HOURLY_MS, TABLE, ImpossibleEvent, Rule, step
+from gateway.kernel.core.guards import CLOCK_AHEAD_MS
+from gateway.kernel.core.states import (
     Alarm,
     Answered,
     AskedInVain,
     Cancel,
     Deny,
-    Due,
     Effect,
     Event,
     Expire,
@@ -36,11 +35,12 @@ from gateway.core.states import (
     Replay,
     Resolve,
     Rules,
+    ScheduleWork,
     Send,
+    SendNews,
     Silent,
     Source,
     TakenOver,
-    Tell,
     Work,
     WorkDone,
 )
@@ -83,7 +83,7 @@ CONDITIONS = {
     "resolved_resend": "they say: send it",
 }
 
-# What the drawing calls rows that would else look like others.
+# The labels in the drawing for rows that would otherwise look alike.
 _ARROWS = {
     "replay_not_sent": "not one byte of a repeat left",
     "replay_known": "bank: duplicate, of a repeat",
@@ -108,9 +108,14 @@ WORDS: dict[type[Event], str] = {
     Replay: "same bytes again",
 }
 
-_WORK = {Work.SEND: "send", Work.ENQUIRE: "ask the bank", Work.ESCALATE: "escalate at the deadline",
-         Work.RETURNS: "ask whether it came back", Work.EXPIRE: "expire at `valid_until`",
-         Work.REPLAY: "send the same bytes again"}  # fmt: skip
+_WORK = {
+    Work.SEND: "send",
+    Work.ENQUIRE: "ask the bank",
+    Work.ESCALATE: "escalate at the deadline",
+    Work.RETURNS: "ask whether it came back",
+    Work.EXPIRE: "expire at `valid_until`",
+    Work.REPLAY: "send the same bytes again",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +127,13 @@ class Row:
 
 
 def rows() -> Iterator[Row]:
-    """Every row, in the table's order, with everything it was seen to do."""
+    """Every row in the table's order, with every result that it was seen to have."""
     for rule in TABLE:
         seen: dict[str, Effect] = {}
         for life, event in _trials(rule):
             try:
                 decided = step(life, event)
-            except Impossible:
+            except ImpossibleEvent:
                 continue
             if decided.rule == rule.name:
                 seen.update((_key(effect), effect) for effect in decided.effects)
@@ -136,7 +141,7 @@ def rows() -> Iterator[Row]:
 
 
 def _key(effect: Effect) -> str:
-    return f"{type(effect).__name__} {effect.work}" if isinstance(effect, Due | WorkDone) else str(effect)
+    return f"{type(effect).__name__} {effect.work}" if isinstance(effect, ScheduleWork | WorkDone) else str(effect)
 
 
 def _trials(rule: Rule) -> Iterator[tuple[Life, Event]]:
@@ -144,18 +149,27 @@ def _trials(rule: Rule) -> Iterator[tuple[Life, Event]]:
         for policy, repeats, since_ms, age_ms in product(Policy, (0, 1, 3), (0, _T), (1, 0)):
             life = _life(state, policy, repeats, since_ms, _T - age_ms)
             yield life, event
-            # As two persons make it, who let it be sent once more.
+            # The payment after two persons have let it be sent once more.
             yield replace(life, first_write_ms=_T - 1), event
-            # As a clock that was ahead dates it.
+            # The payment as dated by a clock that was ahead.
             yield replace(life, last_write_ms=_T + CLOCK_AHEAD_MS + 1), event
 
 
 def _life(state: State, policy: Policy, repeats: int, since_ms: int, wrote_ms: int) -> Life:
     sent = STATE_TABLE[state].event not in (None, "payment.accepted", "payment.held") or state is State.SENDING
-    return Life(state, Rules(policy, 1, returns_watch_ms=10**12), attempt=repeats + 1 if sent else 0,
-                repeats=repeats if sent else 0, first_write_ms=_T - 1 if sent else None,
-                last_write_ms=wrote_ms if sent else None, valid_until_ms=_T + 1,
-                deadline_ms=_T + 1 if sent else None, tell_sent=True, since_ms=since_ms, not_found=9)  # fmt: skip
+    return Life(
+        state,
+        Rules(policy, 1, returns_watch_ms=10**12),
+        attempt=repeats + 1 if sent else 0,
+        repeats=repeats if sent else 0,
+        first_write_ms=_T - 1 if sent else None,
+        last_write_ms=wrote_ms if sent else None,
+        valid_until_ms=_T + 1,
+        deadline_ms=_T + 1 if sent else None,
+        tell_sent=True,
+        since_ms=since_ms,
+        not_found=9,
+    )
 
 
 def _events(rule: Rule) -> Iterator[Event]:
@@ -170,17 +184,29 @@ def _events(rule: Rule) -> Iterator[Event]:
 
 
 _PLAIN: tuple[Event, ...] = (
-    Release(_T, _T), Hold(_T, "approval"), Reject(_T, Code.VALIDATION), Cancel(_T), Expire(_T), Send(_T),
-    NotSent(_T, "refused", _T), Silent(_T, "no_answer"), TakenOver(_T), AskedInVain(_T, "down"), Overdue(_T),
-    Resolve(_T, Fate.SETTLED), Resolve(_T, Fate.FAILED), Resolve(_T, None), Replay(_T),
-)  # fmt: skip
+    Release(_T, _T),
+    Hold(_T, "approval"),
+    Reject(_T, Code.VALIDATION),
+    Cancel(_T),
+    Expire(_T),
+    Send(_T),
+    NotSent(_T, "refused", _T),
+    Silent(_T, "no_answer"),
+    TakenOver(_T),
+    AskedInVain(_T, "down"),
+    Overdue(_T),
+    Resolve(_T, Fate.SETTLED),
+    Resolve(_T, Fate.FAILED),
+    Resolve(_T, None),
+    Replay(_T),
+)
 
 
 # ---- words ------------------------------------------------------------------------------------------------------
 
 
 def event_words(rule: Rule) -> str:
-    """What happens, in the page's words."""
+    """The event in the page's words."""
     if rule.event is Answered:
         assert rule.fates is not None
         return "bank says " + ", ".join(f"`{fate.value}`" for fate in Fate if fate in rule.fates)
@@ -188,7 +214,7 @@ def event_words(rule: Rule) -> str:
 
 
 def states_words(states: Iterable[State]) -> str:
-    """A set of states, the short way round."""
+    """A set of states, or the states that are missing from it if these are fewer."""
     inside = [state for state in State if state in set(states)]
     outside = [state for state in State if state not in inside]
     if not outside:
@@ -203,18 +229,21 @@ def _codes(states: Iterable[State]) -> str:
 
 
 def effects_words(row: Row) -> str:
-    """What follows: first what the ERP is told, then what is done when, then alarms."""
-    told = [f"tell `{effect.event}`" for effect in row.effects if isinstance(effect, Tell)]
-    due = [_WORK[effect.work] for effect in row.effects if isinstance(effect, Due)]
-    done = [f"no more: {_WORK[effect.work]}" for effect in row.effects
-            if isinstance(effect, WorkDone) and not _due(row, effect.work)]  # fmt: skip
+    """The effects: first the messages to the ERP, then the timers, then the alarms."""
+    told = [f"tell `{effect.event}`" for effect in row.effects if isinstance(effect, SendNews)]
+    due = [_WORK[effect.work] for effect in row.effects if isinstance(effect, ScheduleWork)]
+    done = [
+        f"end the work: {_WORK[effect.work]}"
+        for effect in row.effects
+        if isinstance(effect, WorkDone) and not _due(row, effect.work)
+    ]
     loud = [f"**alarm `{effect.slug}`**" for effect in row.effects if isinstance(effect, Alarm)]
     denied = [f"answer `{effect.code.value}`" for effect in row.effects if isinstance(effect, Deny)]
     return "; ".join(told + loud + denied + due + done) or "–"
 
 
 def _due(row: Row, work: Work) -> bool:
-    return any(isinstance(effect, Due) and effect.work is work for effect in row.effects)
+    return any(isinstance(effect, ScheduleWork) and effect.work is work for effect in row.effects)
 
 
 def table(chosen: Iterable[Row], *, moves: bool) -> str:
@@ -243,7 +272,8 @@ _ROOMS = (
 
 
 def drawing() -> str:
-    """The moves as a Mermaid flowchart. A move out of every state of a room is one arrow out of the room."""
+    """The moves as a Mermaid flowchart. A move that every state of a group allows is drawn as one arrow from the
+    group."""
     arrows: dict[tuple[str, str], list[str]] = {}
     for rule in TABLE:
         if rule.after is None:
@@ -285,7 +315,7 @@ def _label(rule: Rule) -> str:
 
 
 def page() -> str:
-    """The whole page."""
+    """The text of the whole page."""
     every = list(rows())
     parts = {
         "drawing": f"```mermaid\n{drawing()}\n```",

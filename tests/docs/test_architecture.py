@@ -1,4 +1,6 @@
-"""The pages that lead through the code: rooms and tables are the code's own, and every file and function they name is there."""
+"""The pages that lead through the code: rooms and tables are those of the code, and every named file and function
+exists.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ import re
 
 import pytest
 
-from gateway.journal.sql.schema import metadata
+from gateway.kernel.sql.schema import metadata
 from tests.docs import architecture_page
 from tests.house import ROOT, texts
 
@@ -16,12 +18,26 @@ MOST_STATIONS = 12
 # Every question that the first screen of the page answers.
 QUESTIONS = ("fate", "daily limit", "statement line", "permit", "outbox event", "TLS connection", "command-line verb")
 SCREEN = 24
-WORDS = ("lane", "session", "epoch", "lease", "permit", "doubt", "evidence", "unit", "outbox", "hold", "resolve", "twin",
-         "dialogue", "canary")  # fmt: skip
+WORDS = (
+    "lane",
+    "session",
+    "epoch",
+    "lease",
+    "permit",
+    "doubt",
+    "evidence",
+    "unit",
+    "outbox",
+    "hold",
+    "resolve",
+    "twin",
+    "dialogue",
+    "canary",
+)
 
 
 def cells(page: str) -> list[list[str]]:
-    """The rows of a page's tables, each as its cells."""
+    """The rows of a page's tables, each as the list of its cells."""
     return [
         [cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line.startswith("| ")
     ]
@@ -39,7 +55,7 @@ def places(page: str) -> list[tuple[str, str]]:
 
 
 def lost(file: str, name: str) -> str | None:
-    """What is wrong with a place, if its file is gone or has no function or class of that name."""
+    """The fault of a row that names a place: its file is gone, or has no function or class of that name."""
     if file not in texts():
         return f"there is no file {file}"
     kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -99,7 +115,7 @@ def test_the_glossary_has_the_words_in_both_languages() -> None:
 
 
 @pytest.mark.parametrize(
-    "row", ["| 1 | x | `gateway/core/flaw.py` | `step` |", "| 1 | x | `gateway/core/flow.py` | `stepp` |"]
+    "row", ["| 1 | x | `gateway/kernel/core/flaw.py` | `step` |", "| 1 | x | `gateway/kernel/core/flow.py` | `stepp` |"]
 )
 def test_a_place_that_is_gone_is_noticed(row: str) -> None:
     [place] = places(row)
@@ -107,5 +123,7 @@ def test_a_place_that_is_gone_is_noticed(row: str) -> None:
 
 
 def test_a_place_that_exists_is_left_alone() -> None:
-    assert [lost(*place) for place in places("| 1 | x | `gateway/core/flow.py` | `step`, by one table |")] == [None]
+    assert [lost(*place) for place in places("| 1 | x | `gateway/kernel/core/flow.py` | `step`, by one table |")] == [
+        None
+    ]
     assert (ROOT / PAYMENT).is_file()

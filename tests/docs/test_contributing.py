@@ -1,4 +1,4 @@
-"""The page for contributors: its list of rooms whose prose is old only shrinks."""
+"""The contributors' page: its list of packages whose docstrings are still in the old style may only get shorter."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import pytest
 
 from tests.house import committed, texts
 
-# The list as it began. Take a room off here, too, once it is off the page: neither list grows again.
+# The list at its beginning. Remove a room here too, once it is off the page: neither list grows again.
 OLD = frozenset({"protocols/banks", "tests", "faults", "bench", "fuzz", "interop"})
-# What parts were called before. In rooms off the list no docstring says it any more.
+# Former names of parts. In rooms off the list no docstring has them any more.
 FORMER = re.compile(r"\b(?:quay|berths?|tenures?|wallclock|sightings|lookout|levers|deeds)\b", re.IGNORECASE)
 
 
 def listed() -> list[str]:
-    """The rooms that the page says are old."""
+    """The packages that the page lists as still in the old style."""
     page = texts()["CONTRIBUTING.md"]
     part = page.partition("<!-- rooms whose prose is old -->")[2].partition("<!-- end -->")[0]
     return re.findall(r"^- `([^`]+)`$", part, re.MULTILINE)
@@ -34,9 +34,13 @@ def test_old_rooms_exist(room: str) -> None:
 
 def test_rooms_off_the_list_do_not_use_former_names() -> None:
     old = tuple(f"{room}/" for room in listed())
-    found = [f"{path}: {text}" for path in committed()
-             if path.startswith(("gateway/", "protocols/")) and path.endswith(".py") and not path.startswith(old)
-             for text in re.findall(r'"""(?s:.*?)"""', texts()[path]) if FORMER.search(text)]  # fmt: skip
+    found = [
+        f"{path}: {text}"
+        for path in committed()
+        if path.startswith(("gateway/", "protocols/")) and path.endswith(".py") and not path.startswith(old)
+        for text in re.findall(r'"""(?s:.*?)"""', texts()[path])
+        if FORMER.search(text)
+    ]
     assert found == []
 
 

@@ -1,4 +1,4 @@
-"""The documentation is true where a machine can tell: commands exist, examples fit, both languages say as much."""
+"""Checks the documentation where a machine can: commands exist, examples fit, both languages have the same content."""
 
 from __future__ import annotations
 
@@ -18,26 +18,29 @@ from gateway import settings
 from gateway.bank import session_states
 from gateway.cli import application
 from gateway.cli.erp_client import guess_type
-from gateway.core.flow import TABLE
 from gateway.demo import site
 from gateway.erp.definitions import SenderAccess, definitions
 from gateway.erp.topology import standard
-from gateway.meters import ALARMS
+from gateway.kernel.core.flow import TABLE
+from gateway.kernel.meters import ALARMS
 from gateway.simbank.faults import BankFault
+from gateway.version import VERSION
 from protocols import trial
 from protocols.canon.outcome import STATE_TABLE
 from protocols.erp.routing import EVENTS
 from protocols.erp.words import CommandType
-from tests.docs import roles_page, session_states_page, states_page
+from tests.docs import gate_page, roles_page, session_states_page, states_page
+from tests.docs.history import file_at
 from tests.house import ROOT, texts
 from tests.house_texts import links, page_at
 
 PAGES = sorted(
-    path for path in texts()
+    path
+    for path in texts()
     if path.endswith(".md") and "/" not in path or path.startswith("docs/") and path.endswith(".md")
-)  # fmt: skip
+)
 TRANSLATED = sorted(path for path in PAGES if path.endswith(".zh.md"))
-# In Chinese they say which command or key is which; the details are those of the generated English page.
+# In Chinese they name the command or key. The details are those of the generated English page.
 SUMMARIES = ("docs/lookup/cli.zh.md", "docs/lookup/settings.zh.md", "docs/lookup/metrics.zh.md")
 DRAWERS = ("docs/learn/", "docs/do/", "docs/lookup/", "docs/understand/")
 SCHEMAS = ROOT / "docs" / "lookup" / "contract" / "schema"
@@ -48,7 +51,7 @@ _PLACEHOLDER = re.compile(r"^[A-Z…]|^[<$\"'-]|[./=]")
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One fenced block: `lang`, the rest of its first line, and its text."""
+    """One fenced block of a page: `lang`, the rest of its first line, and its text."""
 
     lang: str
     info: str
@@ -61,6 +64,11 @@ def blocks(markdown: str) -> list[Block]:
     return [Block(*one) for one in found]
 
 
+def in_any_language(commands_: str) -> str:
+    """Command lines without the option that asks for English: reports are Chinese unless it is there."""
+    return commands_.replace(" --language en", "")
+
+
 def headings(markdown: str) -> list[int]:
     """The levels of a page's headings, in order; none of those inside code."""
     bare = re.sub(r"^```.*?^```", "", markdown, flags=re.MULTILINE | re.DOTALL)
@@ -69,8 +77,10 @@ def headings(markdown: str) -> list[int]:
 
 def commands(markdown: str) -> Iterator[list[str]]:
     """Every command line in shell blocks and inline code that begins with `make` or `bankgw`, as words."""
-    inline = [re.sub(r"\s+", " ", code) for code in re.findall(r"`([^`]+)`", re.sub(r"^```.*?^```", "", markdown,
-              flags=re.MULTILINE | re.DOTALL))]  # fmt: skip
+    inline = [
+        re.sub(r"\s+", " ", code)
+        for code in re.findall(r"`([^`]+)`", re.sub(r"^```.*?^```", "", markdown, flags=re.MULTILINE | re.DOTALL))
+    ]
     lines = [line for block in blocks(markdown) if block.lang in _SHELL for line in block.text.splitlines()]
     for text in [*inline, *lines]:
         # A pipe, a comment or a substitution ends a command; `NAME=value` before it does not matter.
@@ -88,12 +98,12 @@ def make_targets() -> set[str]:
 
 @cache
 def _commands() -> Any:
-    """The command line. A group of typer's has `commands`; which class that is, is typer's own business."""
+    """The commands of the command line. A group of typer has `commands`; its class is internal to typer."""
     return typer.main.get_command(application.application())
 
 
 def unknown_command(words: list[str]) -> str | None:
-    """What is wrong with a command line, if its command or an option does not exist."""
+    """The fault of a command line, if its command or an option does not exist."""
     if words[0] == "make":
         wrong = [word for word in words[1:2] if not _PLACEHOLDER.search(word) and word not in make_targets()]
         return f"make has no target {wrong[0]}" if wrong else None
@@ -131,6 +141,12 @@ def test_session_states_page_is_what_the_table_says() -> None:
     )
 
 
+def test_gate_pages_are_what_the_lists_say() -> None:
+    again = "run `python -m tests.docs.gate_page --write` and commit the pages"
+    assert gate_page.PAGE.read_text("utf-8") == gate_page.page(), again
+    assert gate_page.FAILURES.read_text("utf-8") == gate_page.failure_table(), again
+
+
 def test_roles_page_is_what_the_matrix_says() -> None:
     assert roles_page.PAGE.read_text("utf-8") == roles_page.page(), (
         "run `python -m tests.docs.roles_page --write` and commit the page"
@@ -140,8 +156,12 @@ def test_roles_page_is_what_the_matrix_says() -> None:
 def test_session_states_page_draws_every_move_once() -> None:
     drawn = re.findall(r"^  (\w+) -->\|(.*)\| (\w+)$", session_states_page.drawing(), re.MULTILINE)
     told = {(source, event, target) for source, events, target in drawn for event in events.split("<br/>")}
-    table = {(state.value, move.event.value, move.after.value)
-             for move in session_states.TABLE for state in move.before if state is not move.after}  # fmt: skip
+    table = {
+        (state.value, move.event.value, move.after.value)
+        for move in session_states.TABLE
+        for state in move.before
+        if state is not move.after
+    }
     assert told == table
 
 
@@ -157,8 +177,13 @@ def test_drawing_names_every_move() -> None:
     drawn = set(re.findall(r"^  (\w+) -->\|.*\| (\w+)$", states_page.drawing(), re.MULTILINE))
     inside = {room: [state.value for state in states] for room, _title, states in states_page._ROOMS}
     arrows = {(state, after) for before, after in drawn for state in inside.get(before, [before])}
-    wanted = {(before.value, rule.after.value) for rule in TABLE if rule.after is not None
-              for before in rule.before if before is not rule.after}  # fmt: skip
+    wanted = {
+        (before.value, rule.after.value)
+        for rule in TABLE
+        if rule.after is not None
+        for before in rule.before
+        if before is not rule.after
+    }
     assert arrows == wanted
 
 
@@ -169,8 +194,11 @@ def test_links_lead_somewhere(path: str) -> None:
 
 @pytest.mark.parametrize("path", PAGES)
 def test_commands_exist(path: str) -> None:
-    wrong = [f"{' '.join(words)}: {problem}" for words in commands(texts()[path])
-             if (problem := unknown_command(words)) is not None]  # fmt: skip
+    wrong = [
+        f"{' '.join(words)}: {problem}"
+        for words in commands(texts()[path])
+        if (problem := unknown_command(words)) is not None
+    ]
     assert wrong == []
 
 
@@ -213,16 +241,19 @@ def test_both_languages_say_as_much(path: str) -> None:
     assert os.path.basename(path) in en, "the original does not link to it"
     assert headings(zh) == headings(en)
     assert [(block.lang, block.info) for block in blocks(zh)] == [(block.lang, block.info) for block in blocks(en)]
-    assert [block.text for block in blocks(zh) if block.lang in ("sh", "json")] == [
-        block.text for block in blocks(en) if block.lang in ("sh", "json")
+    assert [in_any_language(block.text) for block in blocks(zh) if block.lang in ("sh", "json")] == [
+        in_any_language(block.text) for block in blocks(en) if block.lang in ("sh", "json")
     ]
 
 
 def test_every_page_is_in_the_index() -> None:
-    # One line there for all runbooks; they have an index of their own.
+    # The index has one line for all runbooks, because they have an index of their own.
     indexes = ("docs/README.md", "docs/do/runbooks/README.md")
-    linked = {os.path.normpath(f"{os.path.dirname(index)}/{target}") for index in indexes
-              for target in re.findall(r"\]\(([^)#]+)", texts()[index])}  # fmt: skip
+    linked = {
+        os.path.normpath(f"{os.path.dirname(index)}/{target}")
+        for index in indexes
+        for target in re.findall(r"\]\(([^)#]+)", texts()[index])
+    }
     assert [path for path in PAGES if path.startswith(DRAWERS) and path not in linked and path not in TRANSLATED] == []
 
 
@@ -257,11 +288,12 @@ def test_the_tour_pays_from_an_account_of_the_demo() -> None:
 
 
 def _rights() -> tuple[dict[str, str], str]:
-    """What the broker lets the user do that the installation page makes for an ERP, and which events it may bind."""
+    """The broker's rights that the installation page gives an ERP, and the events that it may bind."""
     made = definitions(standard(), senders=[SenderAccess("kingdee", ("erp-kingdee",))])
     [rights] = [one for one in made["permissions"] if one["user"] == "erp-kingdee"]
-    [read] = [one["read"] for one in made["topic_permissions"]
-              if (one["user"], one["exchange"]) == ("erp-kingdee", EVENTS)]  # fmt: skip
+    [read] = [
+        one["read"] for one in made["topic_permissions"] if (one["user"], one["exchange"]) == ("erp-kingdee", EVENTS)
+    ]
     return rights, read
 
 
@@ -272,7 +304,7 @@ def test_the_programs_use_what_the_broker_and_the_settings_allow(page: str, lang
     rights, events = _rights()
     queues = set(re.findall(r'"([\w.-]+\.news)"', program))
     assert len(queues) == 1
-    sender = settings.read(ROOT / "conf" / "bankgw.toml").settings.senders["kingdee"]
+    sender = settings.read_settings(ROOT / "conf" / "bankgw.toml").settings.senders["kingdee"]
     for queue in queues:
         assert all(re.search(rights[right], queue) for right in ("configure", "write", "read"))
         assert re.fullmatch(sender.reply_to, queue)
@@ -323,7 +355,7 @@ def _all_commands() -> dict[str, set[str]]:
 def test_the_chinese_page_has_every_command() -> None:
     page = texts()["docs/lookup/cli.zh.md"]
     missing = [words for words in _all_commands() if f"`bankgw {words}" not in page]
-    # Three that stand in one cell.
+    # Three options that stand in one cell.
     assert missing == ["certificates show", "certificates abandon"] and " continue`、`show`、`abandon`" in page
 
 
@@ -340,7 +372,7 @@ def _installing() -> str:
 
 
 def test_installing_gives_each_example_sender_its_rights_and_each_user_a_password() -> None:
-    senders = settings.read(ROOT / "conf" / "bankgw.toml").settings.senders
+    senders = settings.read_settings(ROOT / "conf" / "bankgw.toml").settings.senders
     exported = dict(re.findall(r"--sender ([a-z]+)=(\S+)", _installing()))
     assert exported == {name: ",".join(sender.users) for name, sender in senders.items()}
     made = definitions(standard(), senders=[SenderAccess(name, sender.users) for name, sender in senders.items()])
@@ -364,9 +396,14 @@ def test_installing_makes_the_wheel_that_it_installs_and_puts_the_units_pages_in
 
 
 def _credentials(bank: str) -> set[str]:
-    """Those of the settings that are in use; what is commented out is set up by its own page."""
-    return set(re.findall(r'^[^#\n]*credential = "([^"]+)"', (ROOT / "conf" / "conf.d" / f"{bank}.toml").read_text("utf-8"),
-                          re.MULTILINE))
+    """The credentials of the settings in use. Those that are commented out are set up by their own page."""
+    return set(
+        re.findall(
+            r'^[^#\n]*credential = "([^"]+)"',
+            (ROOT / "conf" / "conf.d" / f"{bank}.toml").read_text("utf-8"),
+            re.MULTILINE,
+        )
+    )
 
 
 def test_the_drop_in_loads_every_credential_of_the_example_banks() -> None:
@@ -379,25 +416,39 @@ def test_the_drop_in_loads_every_credential_of_the_example_banks() -> None:
 
 
 def test_a_copy_is_put_back_without_the_units_credentials() -> None:
-    [line] = [line for line in texts()["docs/do/restore.md"].splitlines() if line.startswith("bankgw restore /")]
-    assert line.endswith("--vault-key /etc/bankgw/secrets/vault.key")
+    lines = [line for line in texts()["docs/do/restore.md"].splitlines() if line.startswith("bankgw restore /")]
+    assert len(lines) == 2 and all(line.endswith("--vault-key /etc/bankgw/secrets/vault.key") for line in lines)
 
 
 # ---- the checks themselves --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("line", [
-    "make demmo", "bankgw ordres list", "bankgw orders lst", "bankgw orders list --status held", "bankgw parked drop X",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "line",
+    [
+        "make demmo",
+        "bankgw ordres list",
+        "bankgw orders lst",
+        "bankgw orders list --status held",
+        "bankgw parked drop X",
+    ],
+)
 def test_wrong_commands_are_found(line: str) -> None:
     found = list(commands(f"say `{line}`, or\n```sh\n{line} | cat\n```\n"))
     assert len(found) == 2 and all(unknown_command(words) for words in found)
 
 
-@pytest.mark.parametrize("line", [
-    'make demo ARGS="--seed 8"', "BANKGW_PRIVATE=1 make demo", "bankgw orders show kingdee:A --clear",
-    "bankgw simulate $site/simbank.toml", ".venv/bin/bankgw run -c x.toml", "bankgw orders cancel ORDER --reason …",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "line",
+    [
+        'make demo ARGS="--seed 8"',
+        "BANKGW_PRIVATE=1 make demo",
+        "bankgw orders show kingdee:A --clear",
+        "bankgw simulate $site/simbank.toml",
+        ".venv/bin/bankgw run -c x.toml",
+        "bankgw orders cancel ORDER --reason …",
+    ],
+)
 def test_right_commands_are_left_alone(line: str) -> None:
     found = list(commands(f"`{line}`"))
     assert len(found) == 1 and unknown_command(found[0]) is None
@@ -423,6 +474,28 @@ def test_the_changelog_has_versions_with_sorts_of_changes() -> None:
     for part in re.split(r"^## ", page, flags=re.MULTILINE)[1:]:
         sorts = re.findall(r"^### (.*)$", part, re.MULTILINE)
         assert sorts == [sort for sort in _SORTS if sort in sorts]
+
+
+def test_the_program_says_the_version_that_is_packed() -> None:
+    [packed] = re.findall(r'^version = "([^"]+)"', (ROOT / "pyproject.toml").read_text("utf-8"), re.MULTILINE)
+    assert packed == VERSION
+
+
+_SCHEMA_OF = {"0.2.0": ("gateway/kernel/sql/schema.py", 17), "0.1.0": ("gateway/journal/sql/schema.py", 5)}
+
+
+def _commit_of(version: str) -> str:
+    parts = re.split(r"^## ", texts()["CHANGELOG.md"], flags=re.MULTILINE)[2:]
+    named = {part.split(" ")[0]: re.findall(r"^Commit `([0-9a-f]{40})`", part, re.MULTILINE) for part in parts}
+    assert named.keys() == _SCHEMA_OF.keys() and all(len(found) == 1 for found in named.values()), named
+    [commit] = named[version]
+    return str(commit)
+
+
+@pytest.mark.parametrize("version", _SCHEMA_OF)
+def test_each_version_names_the_commit_that_later_upgrades_start_from(version: str) -> None:
+    path, schema = _SCHEMA_OF[version]
+    assert f"SCHEMA_VERSION = {schema}\n" in file_at(_commit_of(version), path)
 
 
 def test_entries_of_the_changelog_are_short() -> None:

@@ -22,15 +22,17 @@ def test_pages_name_what_exists(path: str) -> None:
 
 # ---- the check itself -------------------------------------------------------------------------------------------
 
-# Each is a name of its kind that nothing in the checkout has, beside one that exists.
+# Each is a name of its kind that does not exist in the checkout, beside one that exists.
 PLANTED = {
-    "a file by its path": ("see `gateway/core/flaw.py`", "see `gateway/core/flow.py`"),
+    "a file by its path": ("see `gateway/kernel/core/flaw.py`", "see `gateway/kernel/core/flow.py`"),
     "a module without its ending": ("see `erp/intakes`", "see `erp/intake`"),
     "a file by its name": ("see `flaw.py`", "see `flow.py`"),
     "a folder": ("in `gateway/desk/` it", "in `gateway/control/` it"),
     "files of a pattern": ("see `gateway/cli/commands/laness*.py`", "see `gateway/cli/commands/lane*.py`"),
     "a file in a shell block": (
-        "```sh\npython -m pytest tests/world/test_simm.py\n```\n", "```sh\npython -m pytest tests/world/test_sim.py\n```\n"),
+        "```sh\npython -m pytest tests/world/test_simm.py\n```\n",
+        "```sh\npython -m pytest tests/world/test_sim.py\n```\n",
+    ),
     "a table": ("the table `unit` has", "the table `units` has"),
     "tables in a list": ("tables `units` and `persns`", "tables `units` and `persons`"),
     "a table, in Chinese": ("表 `unit`", "表 `units`"),
@@ -40,7 +42,9 @@ PLANTED = {
     "a switch of a make target": ("`make sim ARGS=--neighbours`", "`make sim ARGS=--peer-nodes`"),
     "a switch that is set off": ("`make sim ARGS=--no-depud`", "`make sim ARGS=--no-dedup`"),
     "a switch of a test program": (
-        "    .venv/bin/python -m tests.world.sim --sead 4711\n", "    .venv/bin/python -m tests.world.sim --seed 4711\n"),
+        "    .venv/bin/python -m tests.world.sim --sead 4711\n",
+        "    .venv/bin/python -m tests.world.sim --seed 4711\n",
+    ),
     "a variable of make": ("`make sim SEED=20`", "`make sim SEEDS=20`"),
     "an environment variable": ("`BANKGW_CONFG=/x`", "`BANKGW_CONFIG=/x`"),
     "a metric": ("`bankgw_journal_ups`", "`bankgw_journal_up`"),
@@ -63,7 +67,7 @@ PLANTED = {
     "a file that a link shows": ("[puppet.py](faults/hooked_daemon.py)", "[hooked_daemon.py](faults/hooked_daemon.py)"),
     "a function": ("`flow.stepp(life, event)`", "`flow.step(life, event)`"),
     "a name with underscores": ("`hold_reasonz`", "`hold_reasons`"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", PLANTED)
@@ -90,19 +94,23 @@ def test_pages_are_really_read(path: str) -> None:
 
 
 def _said() -> str:
-    """The product's source with texts over several lines joined, as the program says them."""
-    source = "\n".join(text for path, text in texts().items()
-                       if path.startswith(("gateway/", "protocols/")) and path.endswith(".py"))  # fmt: skip
+    """The product's source, with strings over several lines joined."""
+    source = "\n".join(
+        text for path, text in texts().items() if path.startswith(("gateway/", "protocols/")) and path.endswith(".py")
+    )
     return re.sub(r"[\"']\s*\n\s*f?[\"']", "", source).replace("`", "").replace('\\"', '"')
 
 
 def unsaid(markdown: str) -> list[str]:
-    """Lines in the first column of a page's tables that the program does not print; `…` stands for anything."""
+    """Lines in the first column of a page's tables that the program does not print; `…` stands for any text."""
     source = _said()
     rows = re.findall(r"^\| (.*?) \| ", markdown, re.MULTILINE)
     lines = [code for row in rows for code in re.findall(r"`([^`]+)`", row) if " " in code]
-    return [line for line in lines
-            if any(part.strip(" ,;") not in source for part in line.split("…") if len(part.strip(" ,;")) > 2)]  # fmt: skip
+    return [
+        line
+        for line in lines
+        if any(part.strip(" ,;") not in source for part in line.split("…") if len(part.strip(" ,;")) > 2)
+    ]
 
 
 def test_bad_settings_quotes_what_the_program_says() -> None:

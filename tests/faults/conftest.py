@@ -1,4 +1,4 @@
-"""One campaign at a time, also where tests run side by side: two would starve each other's daemons."""
+"""Runs one campaign at a time, also where tests run side by side, because two would starve each other's daemons."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.world.services import ROOT
 
 @pytest.fixture(autouse=True)
 def the_only_campaign(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Wait for other processes' campaigns."""
+    """Wait until no other process runs a campaign."""
     if request.node.get_closest_marker("broker") is None:
         yield
         return

@@ -1,4 +1,4 @@
-"""Orders that travel together in a campaign's story, and the eye that watches over what is told of batches."""
+"""Batches in a campaign's story, and the judge of the events about batches."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 from faults.batches import BATCH, COMPLETED, Batch, bundled, judge
 from gateway.demo import stage
 from gateway.demo.erp import ReceivedNews
-from gateway.demo.orders import JSON, DemoOrder, ExpectedAnswer, Story, write
-from gateway.demo.verdict import BrokenPromise, Wrong
+from gateway.demo.orders import JSON, DemoOrder, ExpectedAnswer, Story, write_story
+from gateway.demo.verdict import BrokenPromise, FindingKind
 from protocols.canon.outcome import State
 
 BANKS = ("sample", "pab")
@@ -20,7 +20,7 @@ BANKS = ("sample", "pab")
 
 @pytest.fixture(scope="module")
 def story() -> Story:
-    return write(3, 400, 10, stage.stage(BANKS, "run", datetime(2026, 11, 25, tzinfo=UTC)))
+    return write_story(3, 400, 10, stage.stage(BANKS, "run", datetime(2026, 11, 25, tzinfo=UTC)))
 
 
 def test_every_order_is_still_asked_for_once(story: Story) -> None:
@@ -54,8 +54,11 @@ def order(n: int) -> DemoOrder:
 
 
 def completed(seq: int, *shares: tuple[str, int, str], id_: str = "B-1") -> ReceivedNews:
-    said: dict[str, Any] = {"id": id_, "seq": seq, "states": [
-        {"state": state, "count": count, "sum": total} for state, count, total in shares]}  # fmt: skip
+    said: dict[str, Any] = {
+        "id": id_,
+        "seq": seq,
+        "states": [{"state": state, "count": count, "sum": total} for state, count, total in shares],
+    }
     return ReceivedNews(ExpectedAnswer.EVENT, f"m-{seq}", "c", COMPLETED, said, JSON, 0.0)
 
 
@@ -70,21 +73,29 @@ def found(*heard: ReceivedNews, told: dict[str, State | None] | None = None) -> 
 
 def test_a_perfect_account() -> None:
     assert found(completed(2, BOTH)) == []
-    assert found(completed(3, ("settled", 1, "1.00"), ("returned", 1, "2.00")), completed(2, BOTH),
-                 told={**SETTLED, "AP-2": State.RETURNED}) == []  # fmt: skip
+    assert (
+        found(
+            completed(3, ("settled", 1, "1.00"), ("returned", 1, "2.00")),
+            completed(2, BOTH),
+            told={**SETTLED, "AP-2": State.RETURNED},
+        )
+        == []
+    )
     assert found(told={"AP-1": State.SETTLED, "AP-2": State.IN_DOUBT}) == [], "an item in doubt keeps it back"
 
 
 @pytest.mark.parametrize(
     ("heard", "told", "wrong"),
     [
-        ((), SETTLED, Wrong.LOST),
-        ((completed(2, BOTH),), {**SETTLED, "AP-2": State.RETURNED}, Wrong.DISAGREES),
-        ((completed(2, ("settled", 2, "3.01")),), SETTLED, Wrong.DISAGREES),
-        ((completed(2, BOTH),), {**SETTLED, "AP-2": State.IN_DOUBT}, Wrong.DISAGREES),
-        ((completed(2, BOTH),), {"AP-1": State.SETTLED}, Wrong.DISAGREES),
-        ((completed(2, BOTH), completed(2, BOTH, id_="B-9")), SETTLED, Wrong.DISAGREES),
+        ((), SETTLED, FindingKind.LOST),
+        ((completed(2, BOTH),), {**SETTLED, "AP-2": State.RETURNED}, FindingKind.DISAGREES),
+        ((completed(2, ("settled", 2, "3.01")),), SETTLED, FindingKind.DISAGREES),
+        ((completed(2, BOTH),), {**SETTLED, "AP-2": State.IN_DOUBT}, FindingKind.DISAGREES),
+        ((completed(2, BOTH),), {"AP-1": State.SETTLED}, FindingKind.DISAGREES),
+        ((completed(2, BOTH), completed(2, BOTH, id_="B-9")), SETTLED, FindingKind.DISAGREES),
     ],
-)  # fmt: skip
-def test_what_is_wrong_is_found(heard: tuple[ReceivedNews, ...], told: dict[str, State | None], wrong: Wrong) -> None:
+)
+def test_what_is_wrong_is_found(
+    heard: tuple[ReceivedNews, ...], told: dict[str, State | None], wrong: FindingKind
+) -> None:
     assert [one.wrong for one in found(*heard, told=told)] == [wrong]

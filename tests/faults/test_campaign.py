@@ -1,4 +1,4 @@
-"""The campaign itself, for less than a minute: kills, and not one broken promise; longer in `make test-long`."""
+"""The campaign itself, for less than a minute: kills, and no broken promise; longer in `make test-long`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from faults.campaign import once_more
+from faults.story import once_more
 from tests.faults.test_compare import World
 from tests.world.services import ROOT
 
@@ -30,17 +30,23 @@ def test_a_command_sent_again_a_hundred_times_has_a_new_id_each_time_that_the_br
 
 
 def _run(tmp_path: Path, *words: str) -> tuple[int, str, re.Match[str]]:
-    """Exit code, everything it printed, and its last line taken apart."""
+    """The exit code, the whole output, and the parts of the last line."""
     folder = tmp_path / "f"
     command = (
-        sys.executable, "-m", "faults", "--folder", str(folder),
-        "--report", str(tmp_path / "report.html"), *words,
-    )  # fmt: skip
+        sys.executable,
+        "-m",
+        "faults",
+        "--folder",
+        str(folder),
+        "--report",
+        str(tmp_path / "report.html"),
+        *words,
+    )
     running = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         said, cried = running.communicate(timeout=420)
     except subprocess.TimeoutExpired:
-        # In order, so that it stops its children and takes its networks and disks away.
+        # An orderly stop, so that it stops its children and removes its networks and disks.
         running.terminate()
         said, cried = running.communicate(timeout=25)
     lines = said.strip().splitlines()
@@ -65,7 +71,7 @@ def _left_behind(folder: Path) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Least:
-    """What a campaign must have had."""
+    """The least numbers of events that a campaign must have had."""
 
     kills: int
     payments: int
@@ -77,10 +83,13 @@ class Least:
 @pytest.mark.broker
 @pytest.mark.usefixtures("broker")
 @pytest.mark.timeout(450)
-@pytest.mark.parametrize(("minutes", "kills", "least"), [
-    pytest.param("0.3", "8", Least(6, 200, 12, 40, 5), id="short"),
-    pytest.param("0.7", "20", Least(20, 500, 15, 50, 10), id="whole", marks=pytest.mark.slow),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("minutes", "kills", "least"),
+    [
+        pytest.param("0.3", "8", Least(6, 200, 12, 40, 5), id="short"),
+        pytest.param("0.7", "20", Least(20, 500, 15, 50, 10), id="whole", marks=pytest.mark.slow),
+    ],
+)
 def test_many_kills_and_no_broken_promise(tmp_path: Path, minutes: str, kills: str, least: Least) -> None:
     code, said, last = _run(tmp_path, "--minutes", minutes, "--seed", "1", "--kills", kills)
     assert code == 0, said

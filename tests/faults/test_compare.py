@@ -1,4 +1,4 @@
-"""The campaign's comparison sees what must not be: one changed line is enough."""
+"""The campaign's comparison finds each fault: one changed line is enough."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from faults.compare import Books, Result
 from faults.incidents import Incident
 from gateway.demo import stage
 from gateway.demo.erp import ReceivedNews
-from gateway.demo.orders import DemoCommand, DemoOrder, ExpectedAnswer, Story, write
+from gateway.demo.orders import DemoCommand, DemoOrder, ExpectedAnswer, Story, write_story
 from gateway.demo.verdict import Executed, Journalled
 from protocols.canon.outcome import State
 from protocols.twin import Booked
@@ -26,8 +26,8 @@ STAGE = stage.stage(("sample", "pab"), "run", datetime(2026, 11, 24, tzinfo=UTC)
 
 
 def _story() -> Story:
-    """Some plain orders out of a demo's story."""
-    whole = write(1, 200, 0, STAGE)
+    """Some plain orders of a demo's story."""
+    whole = write_story(1, 200, 0, STAGE)
     orders = tuple(order for order in whole.orders if order.sort == "plain")[:5]
     ids = {order.id for order in orders}
     commands = tuple(command for command in whole.commands if command.order_id in ids)
@@ -36,7 +36,7 @@ def _story() -> Story:
 
 @dataclass
 class World:
-    """What everybody says about the story, all of it true at first."""
+    """The records of the story at bank, journal and ERP, all of them correct at first."""
 
     story: Story = field(default_factory=_story)
     heard: list[ReceivedNews] = field(default_factory=list)
@@ -54,16 +54,22 @@ class World:
     def _settled(self, n: int, order: DemoOrder, command: DemoCommand) -> None:
         said = {"id": order.id, "payment": f"P{n}", "seq": 1, "state": "accepted"}
         for where in (ExpectedAnswer.REPLY, ExpectedAnswer.EVENT):
-            self.heard.append(ReceivedNews(where, f"m{n}{where}", command.message_id, "payment.accepted", said,
-                                    command.content_type, 1.0))  # fmt: skip
+            self.heard.append(
+                ReceivedNews(
+                    where, f"m{n}{where}", command.message_id, "payment.accepted", said, command.content_type, 1.0
+                )
+            )
         settled = {**said, "seq": 2, "state": "settled"}
-        self.heard.append(ReceivedNews(ExpectedAnswer.EVENT, f"s{n}", command.message_id, "payment.settled", settled, "", 2.0))
-        self.executed.append(Executed(order.bank, f"R{n}", order.debtor, order.creditor, order.amounts_minor[0],
-                                      Booked.SETTLED))  # fmt: skip
+        self.heard.append(
+            ReceivedNews(ExpectedAnswer.EVENT, f"s{n}", command.message_id, "payment.settled", settled, "", 2.0)
+        )
+        self.executed.append(
+            Executed(order.bank, f"R{n}", order.debtor, order.creditor, order.amounts_minor[0], Booked.SETTLED)
+        )
         self.payments.append(Journalled(f"P{n}", order.id, State.SETTLED, 2, order.bank, f"R{n}", 1))
 
     def result(self) -> Result:
-        """The comparison's."""
+        """The result of the comparison."""
         books = Books(tuple(self.payments), self.waiting, (), {})
         faults = Counter({"cut": 2, "half": 1})
         return compare.compare(self.story, self.heard, self.unrouted, self.executed, books, 3, faults, moved=4)
@@ -86,17 +92,23 @@ def _refused(world: World) -> None:
 
 WRONG: list[tuple[str, Callable[[World], object], str]] = [
     ("executed twice", lambda world: world.executed.append(world.executed[0]), "1 duplicated, 0 lost, 0 contradicted"),
-    ("executed under two references", lambda world: world.executed.append(replace(world.executed[0], reference="R9")),
-     "1 duplicated, 0 lost, 1 contradicted"),
+    (
+        "executed under two references",
+        lambda world: world.executed.append(replace(world.executed[0], reference="R9")),
+        "1 duplicated, 0 lost, 1 contradicted",
+    ),
     ("told nothing", _says_nothing, "0 duplicated, 2 lost, 1 contradicted"),
     ("left in doubt though booked", _doubt, "0 duplicated, 1 lost, 0 contradicted"),
     ("told settled though refused", _refused, "0 duplicated, 0 lost, 1 contradicted"),
     ("not booked at all", lambda world: world.executed.pop(0), "0 duplicated, 0 lost, 1 contradicted"),
     ("news left in the outbox", lambda world: setattr(world, "waiting", 1), "0 duplicated, 1 lost, 0 contradicted"),
-    ("sent twice", lambda world: world.payments.append(replace(world.payments.pop(0), unfit=("x",))),
-     "0 duplicated, 0 lost, 1 contradicted"),
+    (
+        "sent twice",
+        lambda world: world.payments.append(replace(world.payments.pop(0), unfit=("x",))),
+        "0 duplicated, 0 lost, 1 contradicted",
+    ),
     ("not in the journal", lambda world: world.payments.pop(0), "0 duplicated, 0 lost, 1 contradicted"),
-]  # fmt: skip
+]
 
 
 def test_when_all_agree_nothing_is_found() -> None:
@@ -130,9 +142,15 @@ def test_the_report_shows_each_incident_and_each_finding() -> None:
     world.executed.append(world.executed[0])
     incident = Incident("bank <cut>", "sample for gw1", 1.0, 1_000, 2.5, "3 connections", heard_s=2.7)
     facts = report.Facts(
-        result=world.result(), incidents=[incident], timelines=[[report.Moment(0.0, "it is cut"), report.Moment(1.5, "over")]],
-        lasted_s=60.0, stories=[], rules={"silent": 3}, environment={"journal": "SQLite"}, again="make faults SEED=1",
-    )  # fmt: skip
+        result=world.result(),
+        incidents=[incident],
+        timelines=[[report.Moment(0.0, "it is cut"), report.Moment(1.5, "over")]],
+        lasted_s=60.0,
+        stories=[],
+        rules={"silent": 3},
+        environment={"journal": "SQLite"},
+        again="make faults SEED=1",
+    )
     page = report.html(facts)
     assert "1 duplicated" in page and "executed it 2 times" in page
     assert "bank &lt;cut&gt;" in page and "<cut>" not in page
@@ -148,14 +166,33 @@ def test_a_zombies_late_word_is_found_but_not_what_the_right_owner_sent_again(tm
         for ref, sends in {"LATE": [("gw1", 1)], "AGAIN": [("gw1", 1), ("gw2", 2)], "GW2": [("gw2", 1)]}.items():
             conn.execute(text("INSERT INTO payments VALUES (:ref, 'l', 'sample', :ref)"), {"ref": ref})
             for node, epoch in sends:
-                conn.execute(text("INSERT INTO attempts VALUES (:ref, :node, :epoch)"), {"ref": ref, "node": node, "epoch": epoch})
+                conn.execute(
+                    text("INSERT INTO attempts VALUES (:ref, :node, :epoch)"),
+                    {"ref": ref, "node": node, "epoch": epoch},
+                )
     engine.dispose()
     with ledger.open("w", encoding="utf-8") as file:
         for number, ref in enumerate(("LATE", "AGAIN", "GW2")):
-            line = {"number": number, "reference": ref, "debtor": "1", "creditor": "2", "creditor_name": "示例", "minor": 1,
-                    "currency": "CNY", "purpose": "", "urgent": False, "bundle": "", "collects": False, "bank_serial": "1",
-                    "at_ms": 5_000, "decided_ms": 5_000, "refused": "", "returned_ms": None, "visible_ms": 5_000,
-                    "fee_minor": 0}  # fmt: skip
+            line = {
+                "number": number,
+                "reference": ref,
+                "debtor": "1",
+                "creditor": "2",
+                "creditor_name": "示例",
+                "minor": 1,
+                "currency": "CNY",
+                "purpose": "",
+                "urgent": False,
+                "bundle": "",
+                "collects": False,
+                "bank_serial": "1",
+                "at_ms": 5_000,
+                "decided_ms": 5_000,
+                "refused": "",
+                "returned_ms": None,
+                "visible_ms": 5_000,
+                "fee_minor": 0,
+            }
             file.write(json.dumps({"execution": line}) + "\n")
     assert compare.late_words(url, {"sample": ledger}, "gw1", 4_000, {"l": 2}) == ["LATE"]
     assert compare.late_words(url, {"sample": ledger}, "gw1", 6_000, {"l": 2}) == []

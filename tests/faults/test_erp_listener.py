@@ -1,4 +1,6 @@
-"""What the campaign's ERP takes for an answer, and what it asks for again when its reply queue was deleted."""
+"""Which messages the campaign's ERP accepts as answers, and which commands it repeats after its reply queue was
+deleted.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +11,10 @@ from typing import Any, cast
 import pytest
 
 from faults.erp_listener import ErpListener
-from faults.incidents import Diary
+from faults.incidents import IncidentLog
 from gateway.demo.erp import BrokerAdmin, Parked, ReceivedNews, parked
 from gateway.demo.orders import DemoCommand, ExpectedAnswer
-from gateway.erp.amqp_types import Properties
+from gateway.kernel.deliveries import Properties
 from tests.faults.test_compare import World
 
 ACCEPTED: dict[str, Any] = {"id": "AP-1", "payment": "P1", "seq": 1, "state": "accepted"}
@@ -23,46 +25,46 @@ def _heard(command: DemoCommand, where: ExpectedAnswer, name: str = "payment.acc
 
 
 class Erp:
-    """ErpListener that listen for the answers to five orders; the last one is to be answered by an event."""
+    """An ErpListener that expects the answers to five orders; the last one is answered by an event."""
 
     def __init__(self) -> None:
         story = World().story
         self.commands = (*story.commands[:4], replace(story.commands[4], answer=ExpectedAnswer.EVENT))
         self.clerk = SimpleNamespace(unrouted=[], parked=[])
-        self.listener = ErpListener(lambda: 0.0, Diary(lambda: 0.0, lambda: 0, lambda _text: None))
+        self.listener = ErpListener(lambda: 0.0, IncidentLog(lambda: 0.0, lambda: 0, lambda _text: None))
         self.listener.listen_for(replace(story, commands=self.commands), cast(BrokerAdmin, self.clerk))
         self.sent = {command.message_id for command in self.commands}
 
     def owed(self) -> list[DemoCommand]:
-        """What is asked for again after the reply queue was deleted."""
+        """The commands that are asked for again after the reply queue was deleted."""
         self.listener.reply_queue_deleted(self.sent)
         return self.listener.owed()
 
 
 @pytest.fixture
 def erp() -> Erp:
-    """Everything is sent, nothing is answered."""
+    """A listener after all commands were sent and none was answered."""
     return Erp()
 
 
 def test_only_what_comes_where_it_is_wanted_is_an_answer(erp: Erp) -> None:
     first, *_, last = erp.commands
-    erp.listener.take(_heard(first, ExpectedAnswer.EVENT))
-    erp.listener.take(_heard(last, ExpectedAnswer.EVENT, "payment.settled"))
+    erp.listener.on_news(_heard(first, ExpectedAnswer.EVENT))
+    erp.listener.on_news(_heard(last, ExpectedAnswer.EVENT, "payment.settled"))
     assert not erp.listener.answered(first)
     assert not erp.listener.answered(last)
-    erp.listener.take(_heard(first, ExpectedAnswer.REPLY))
-    erp.listener.take(_heard(last, ExpectedAnswer.EVENT))
+    erp.listener.on_news(_heard(first, ExpectedAnswer.REPLY))
+    erp.listener.on_news(_heard(last, ExpectedAnswer.EVENT))
     assert erp.listener.answered(first)
     assert erp.listener.answered(last)
 
 
 def test_replies_that_may_have_gone_with_their_queue_are_asked_for_again_once(erp: Erp) -> None:
     first, second, third, fourth, _last = erp.commands
-    erp.listener.take(_heard(first, ExpectedAnswer.REPLY))
+    erp.listener.on_news(_heard(first, ExpectedAnswer.REPLY))
     erp.clerk.unrouted.append(_heard(second, ExpectedAnswer.UNROUTED))
     erp.listener.reply_queue_deleted(erp.sent)
-    erp.listener.take(_heard(third, ExpectedAnswer.REPLY))
+    erp.listener.on_news(_heard(third, ExpectedAnswer.REPLY))
     assert erp.listener.owed() == [fourth]
     assert erp.listener.owed() == []
 
@@ -82,7 +84,7 @@ def test_a_command_that_the_broker_parked_is_sent_again_once_unless_it_was_answe
         parked(Properties(message_id=second.message_id, headers=dead)),
         parked(Properties(message_id="copy", headers={"refused": "too_large", "original_id": third.message_id})),
     ]
-    erp.listener.take(_heard(second, ExpectedAnswer.REPLY))
+    erp.listener.on_news(_heard(second, ExpectedAnswer.REPLY))
     assert erp.clerk.parked[2] == Parked("too_large", third.message_id)
     assert erp.listener.parked() == [first]
     assert erp.listener.parked() == []

@@ -1,4 +1,4 @@
-"""Whether incidents wait for kills, and for zombies, that are behind."""
+"""Tests whether incidents wait for kills and zombies that are delayed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from faults.nemesis import Nemesis
 
 
 class Hours:
-    """A system with one kind of incident and a clock that its own waiting moves, one second a time."""
+    """A system with one kind of incident. Each wait moves its clock by one second."""
 
     def __init__(self, kills: int, zombies: int, last_s: float) -> None:
         self.played: list[float] = []
@@ -25,23 +25,24 @@ class Hours:
         self.clock = SimpleNamespace(monotonic_s=lambda: self.now_s)
 
     async def between(self, _least_s: float, _most_s: float) -> None:
-        """A second."""
+        """Wait for one second."""
         self.now_s += 1.0
         self.stopping = self.now_s > self._last_s
 
     async def play(self, _system: Any) -> None:
-        """The incident."""
+        """Play the incident."""
         self.played.append(self.now_s - 100.0)
 
 
-@pytest.mark.parametrize(("met", "wanted", "played"), [
-    (0, 0, [1, 2, 3, 4, 5, 6]), (2, 4, [1, 2]), (4, 4, [1, 2, 3, 4, 5, 6]), (3, 4, [1, 2, 3]), (0, 4, []),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("met", "wanted", "played"),
+    [(0, 0, [1, 2, 3, 4, 5, 6]), (2, 4, [1, 2]), (4, 4, [1, 2, 3, 4, 5, 6]), (3, 4, [1, 2, 3]), (0, 4, [])],
+)
 @pytest.mark.parametrize("what", ["kills", "zombies"])
 def test_incidents_wait_for_what_is_behind_and_for_no_more(
     what: str, met: int, wanted: int, played: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So many of four kills, or zombies, within four seconds; then two seconds more."""
+    """`met` kills or zombies have happened and `wanted` are requested within four seconds."""
     kills = what == "kills"
     system: Any = Hours(met, 0, 6.0) if kills else Hours(0, met, 6.0)
     monkeypatch.setattr("faults.nemesis.kinds", lambda _crash_loop: (Kind("the only one", "F-00", system.play),))

@@ -1,4 +1,4 @@
-"""The judge of a campaign's pools sees each thing that must not be, and nothing where all is right."""
+"""The judge of a campaign's pools finds each violation, and nothing in a correct campaign."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 
 from faults import pools
 from faults.pool_judge import PoolEvidence, judge, moved
-from gateway.demo.verdict import Journalled, Wrong
-from gateway.journal.payments.pool_moves import MoveState, PoolMove, PoolRun, RunState
+from gateway.demo.verdict import FindingKind, Journalled
+from gateway.pools.rows.pool_moves import MoveState, PoolMove, PoolRun, RunState
 from gateway.simbank.record import Execution
 from protocols.canon.money import Money
 from protocols.canon.outcome import State
@@ -29,7 +29,7 @@ NOW_MS = 1_000_000
 
 @dataclass
 class World:
-    """Two runs of the pool and one of the pool above, and a payment of the ERP, all of it as it should be."""
+    """Two runs of the pool, one of the pool above, and a payment of the ERP, all correct."""
 
     runs: list[PoolRun] = field(default_factory=list)
     moves: list[PoolMove] = field(default_factory=list)
@@ -47,29 +47,41 @@ class World:
         self.asked.add("hand-1")
 
     def pay(self, debit: str, credit: str, minor: int, reference: str = "ERP") -> None:
-        """A bank moves money."""
+        """Record a transfer by a bank."""
         asked = Instruction(reference, debit, credit, "", Money(minor, "CNY"), "", False, "", False)
         at_ms = len(self.done) + 1
         self.done.append(Execution(at_ms, asked, "", at_ms, at_ms))
 
     def run(self, pool: str, slot: str, *ways: tuple[str, str, int]) -> None:
-        """A run with moves that are settled."""
+        """Record a run whose moves are settled."""
         run = PoolRun(f"{pool}.20261124.{slot}", pool, 1, DAY, slot, "uid:0", 1, NOW_MS, RunState.DONE)
         self.runs.append(run)
         for place, (debit, credit, minor) in enumerate(ways, 1):
-            move = PoolMove(run.run, place, pool, 1, DAY, debit, credit, debit != HEADER or pool == "top", False, "CNY",
-                            minor, MoveState.ORDERED)  # fmt: skip
+            move = PoolMove(
+                run.run,
+                place,
+                pool,
+                1,
+                DAY,
+                debit,
+                credit,
+                debit != HEADER or pool == "top",
+                False,
+                "CNY",
+                minor,
+                MoveState.ORDERED,
+            )
             self.moves.append(move)
             self.pay(debit, credit, minor, f"R{len(self.moves)}")
             self.payments.append(Journalled("P", move.order_id, State.SETTLED, 2, "sample", f"R{len(self.moves)}", 1))
 
     def change(self, what: str, place: int, **values: Any) -> None:
-        """Another one instead."""
+        """Replace a move by another one."""
         rows = getattr(self, what)
         rows[place] = replace(rows[place], **values)
 
     def evidence(self) -> PoolEvidence:
-        """What is judged."""
+        """The evidence for the judge."""
         books = dict.fromkeys([*GROUP.pool.accounts, ABOVE], pools.OPENING_MINOR)
         for one in self.done:
             asked = one.instruction
@@ -77,7 +89,9 @@ class World:
                 if account in books and not one.refused:
                     books[account] += sign * asked.amount.minor
         books[HEADER] -= self.lost_minor
-        return PoolEvidence(POOLS, self.asked, self.runs, self.moves, self.payments, {"sample": self.done}, books, NOW_MS)
+        return PoolEvidence(
+            POOLS, self.asked, self.runs, self.moves, self.payments, {"sample": self.done}, books, NOW_MS
+        )
 
 
 def _twice_as_another_order(world: World) -> None:
@@ -106,29 +120,84 @@ def _over_the_target(world: World) -> None:
     world.run("group-sample", "hand-1", (HEADER, PAYING, 1))
 
 
-WRONG: list[tuple[str, Callable[[World], object], Wrong, str]] = [
-    ("a bank moves one twice", _twice_by_the_bank, Wrong.DUPLICATED, "sample moved it 2 times"),
-    ("a move is ordered twice", _twice_as_another_order, Wrong.DUPLICATED, "700 minor units 3 times, runs ordered it 2"),
-    ("what no run planned", _twice_as_another_order, Wrong.DUPLICATED, "treasury ordered what no run planned"),
-    ("money of a pool leaves it", lambda world: world.pay(KEEP, "6222", 1), Wrong.DISAGREES, "what no run planned so"),
-    ("another amount", lambda world: world.change("moves", 1, amount_minor=699), Wrong.DISAGREES, "no run planned so"),
-    ("settled and refused", _refused_and_settled, Wrong.DISAGREES, "it is settled; the bank's book says refused"),
-    ("settled and not there", lambda world: world.done.pop(2), Wrong.DISAGREES, "it is settled; the bank never got it"),
-    ("left in doubt", lambda world: world.change("payments", 1, state=State.IN_DOUBT), Wrong.LOST, "left in doubt"),
-    ("left unknown", lambda world: world.change("payments", 1, state=State.SENDING), Wrong.LOST, "ended as sending"),
-    ("held and moved", lambda world: world.change("payments", 1, state=State.HELD), Wrong.DISAGREES, "waits for persons"),
-    ("repeated against the rules", lambda world: world.change("payments", 1, unfit=("x",)), Wrong.DISAGREES, "x"),
-    ("planned for ever", lambda world: world.change("moves", 1, state=MoveState.PLANNED), Wrong.LOST, "neither ordered"),
-    ("ordered and no payment", lambda world: world.payments.pop(1), Wrong.LOST, "ordered and is 0 payments"),
-    ("a run that has no end", lambda world: world.change("runs", 1, state=RunState.PLANNED), Wrong.LOST, "is not done"),
-    ("a run of nobody", lambda world: world.asked.clear(), Wrong.DISAGREES, "a run that nobody asked for"),
-    ("no slot was run", lambda world: world.change("runs", 1, slot="hand-1"), Wrong.LOST, "no slot of the pool was run"),
-    ("below what must stay", _too_much, Wrong.DISAGREES, "must stay"),
-    ("above the target", _over_the_target, Wrong.DISAGREES, f"its target is {pools.OPENING_MINOR}"),
-    ("above the ceiling", _over_the_day, Wrong.DISAGREES, "3300 minor units were moved, 3000 is the most"),
-    ("not the fixed amount", lambda world: world.run("top", "hand-1", (HEADER, ABOVE, 299)), Wrong.DISAGREES, "the rule says 300"),
-    ("money is gone", lambda world: setattr(world, "lost_minor", 1), Wrong.DISAGREES, "the pools' accounts hold"),
-]  # fmt: skip
+WRONG: list[tuple[str, Callable[[World], object], FindingKind, str]] = [
+    ("a bank moves one twice", _twice_by_the_bank, FindingKind.DUPLICATED, "sample moved it 2 times"),
+    (
+        "a move is ordered twice",
+        _twice_as_another_order,
+        FindingKind.DUPLICATED,
+        "700 minor units 3 times, runs ordered it 2",
+    ),
+    ("what no run planned", _twice_as_another_order, FindingKind.DUPLICATED, "treasury ordered what no run planned"),
+    (
+        "money of a pool leaves it",
+        lambda world: world.pay(KEEP, "6222", 1),
+        FindingKind.DISAGREES,
+        "what no run planned so",
+    ),
+    (
+        "another amount",
+        lambda world: world.change("moves", 1, amount_minor=699),
+        FindingKind.DISAGREES,
+        "no run planned so",
+    ),
+    ("settled and refused", _refused_and_settled, FindingKind.DISAGREES, "it is settled; the bank's book says refused"),
+    (
+        "settled and not there",
+        lambda world: world.done.pop(2),
+        FindingKind.DISAGREES,
+        "it is settled; the bank never got it",
+    ),
+    (
+        "left in doubt",
+        lambda world: world.change("payments", 1, state=State.IN_DOUBT),
+        FindingKind.LOST,
+        "left in doubt",
+    ),
+    (
+        "left unknown",
+        lambda world: world.change("payments", 1, state=State.SENDING),
+        FindingKind.LOST,
+        "ended as sending",
+    ),
+    (
+        "held and moved",
+        lambda world: world.change("payments", 1, state=State.HELD),
+        FindingKind.DISAGREES,
+        "waits for persons or a balance",
+    ),
+    ("repeated against the rules", lambda world: world.change("payments", 1, unfit=("x",)), FindingKind.DISAGREES, "x"),
+    (
+        "planned for ever",
+        lambda world: world.change("moves", 1, state=MoveState.PLANNED),
+        FindingKind.LOST,
+        "neither ordered",
+    ),
+    ("ordered and no payment", lambda world: world.payments.pop(1), FindingKind.LOST, "ordered and is 0 payments"),
+    (
+        "a run that has no end",
+        lambda world: world.change("runs", 1, state=RunState.PLANNED),
+        FindingKind.LOST,
+        "is not done",
+    ),
+    ("a run of nobody", lambda world: world.asked.clear(), FindingKind.DISAGREES, "a run that nobody asked for"),
+    (
+        "no slot was run",
+        lambda world: world.change("runs", 1, slot="hand-1"),
+        FindingKind.LOST,
+        "no slot of the pool was run",
+    ),
+    ("below what must stay", _too_much, FindingKind.DISAGREES, "must stay"),
+    ("above the target", _over_the_target, FindingKind.DISAGREES, f"its target is {pools.OPENING_MINOR}"),
+    ("above the ceiling", _over_the_day, FindingKind.DISAGREES, "3300 minor units were moved, 3000 is the most"),
+    (
+        "not the fixed amount",
+        lambda world: world.run("top", "hand-1", (HEADER, ABOVE, 299)),
+        FindingKind.DISAGREES,
+        "the rule says 300",
+    ),
+    ("money is gone", lambda world: setattr(world, "lost_minor", 1), FindingKind.DISAGREES, "the pools' accounts hold"),
+]
 
 
 def test_when_all_agree_nothing_is_found() -> None:
@@ -138,7 +207,7 @@ def test_when_all_agree_nothing_is_found() -> None:
 
 
 @pytest.mark.parametrize(("name", "change", "wrong", "said"), WRONG, ids=[one[0] for one in WRONG])
-def test_one_wrong_line_is_seen(name: str, change: Callable[[World], object], wrong: Wrong, said: str) -> None:
+def test_one_wrong_line_is_seen(name: str, change: Callable[[World], object], wrong: FindingKind, said: str) -> None:
     world = World()
     change(world)
     found = list(judge(world.evidence()))
@@ -146,7 +215,8 @@ def test_one_wrong_line_is_seen(name: str, change: Callable[[World], object], wr
 
 
 def test_what_waits_or_was_turned_away_is_right() -> None:
-    """A move beyond a ceiling waits for persons, one was refused by its bank, and of one nobody knows: it never arrived."""
+    """One move above a ceiling waits for persons, the bank refused one, and one never arrived, so that its fate is
+    unknown. All are correct."""
     world = World()
     for n, state in enumerate((State.HELD, State.FAILED, State.ESCALATED)):
         world.asked.add(f"hand-{n + 2}")

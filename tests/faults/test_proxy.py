@@ -17,7 +17,7 @@ from faults.proxy import LinkState, Proxy
 
 
 class Peer(Protocol):
-    """Keeps what it hears; `until` fires when there is so much of it, `gone` when the connection has ended."""
+    """Keeps the received bytes. `until` fires when there are enough of them, `gone` when the connection has ended."""
 
     def __init__(self) -> None:
         self.said = b""
@@ -25,7 +25,7 @@ class Peer(Protocol):
         self._wanted: tuple[int, Deferred[bytes]] | None = None
 
     def until(self, size: int) -> Deferred[bytes]:
-        """What was heard, once it is that long."""
+        """The received bytes, once there are that many."""
         wanted: Deferred[bytes] = Deferred()
         self._wanted = (size, wanted)
         self._look()
@@ -68,7 +68,7 @@ class Place:
         return peer
 
     async def client(self) -> Peer:
-        """A client that has connected to the proxy."""
+        """A client that is connected to the proxy."""
         endpoint = TCP4ClientEndpoint(self.reactor, "127.0.0.1", self.proxy.port, timeout=5)
         return await connectProtocol(endpoint, Peer())  # type: ignore[no-any-return]
 
@@ -78,13 +78,13 @@ class Place:
         return await self.client(), await came
 
     def later(self, seconds: float) -> Deferred[None]:
-        """A little time: what must not arrive would have arrived by then."""
+        """Wait a moment, after which bytes that must not arrive would have arrived."""
         done: Deferred[None] = Deferred()
         self.reactor.callLater(seconds, done.callback, None)
         return done
 
     async def close(self) -> None:
-        """Hang everything up."""
+        """Close every connection."""
         for server in self.servers:
             assert server.transport is not None
             server.transport.loseConnection()
@@ -95,7 +95,7 @@ class Place:
 
 @pytest_twisted.async_yield_fixture  # type: ignore[untyped-decorator]
 async def place() -> AsyncIterator[Place]:
-    """A place of its own for each test."""
+    """A fresh server, proxy and clients for each test."""
     made = Place()
     yield made
     await made.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gateway.simbank.faults import BankFault, Script, Scripted
+from gateway.simbank.faults import BankFault, FaultScript, ScriptedFault
 from tests.world.world import World
 
 
@@ -20,7 +20,7 @@ def test_an_order_travels_to_the_bank_and_back(tmp_path: Path) -> None:
 
 
 def test_silence_after_booking_is_doubt_and_is_resolved_by_asking(tmp_path: Path) -> None:
-    world = World(tmp_path, plan=Script([Scripted(BankFault.DROP_AFTER)]))
+    world = World(tmp_path, plan=FaultScript([ScriptedFault(BankFault.DROP_AFTER)]))
     world.start()
     world.submit("AP-1")
     world.run(10)

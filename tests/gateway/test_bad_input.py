@@ -1,4 +1,4 @@
-"""Whatever a sender gets wrong ends in one documented refusal, a count, a line and nothing else.
+"""Every mistake of a sender ends in one documented refusal, one count, one log line and nothing else.
 
 Each case goes through a whole gateway; the good order right behind it must settle as if nothing had happened.
 """
@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from gateway.simbank.faults import BankFault, Script, Scripted
+from gateway.simbank.faults import BankFault, FaultScript, ScriptedFault
 from protocols.erp import signature
 from protocols.erp.words import MAX_BODY_BYTES
 from tests.world.lines import events, lines
@@ -46,7 +46,7 @@ def raw(data: bytes) -> Body:
 
 @dataclass(frozen=True)
 class Case:
-    """A bad command and what must come of it. `answer`: `reply`, `event` (no queue may be used) or `none`."""
+    """A bad command and its expected result. `answer`: `reply`, `event` (no queue may be used) or `none`."""
 
     name: str
     code: str
@@ -71,66 +71,167 @@ _PAB = {"banks": ("pab",)}
 CASES = (
     Case("unknown_key_on_the_money_queue", "unknown_type", key="payment.nothing", parked=True, type="unknown"),
     Case("key_no_queue_is_bound_to", "unknown_type", key="paymnt.submit", parked=True, type="unknown"),
-    Case("property_contradicts_key", "type_conflict",
-         said={"type": "balance.query"}, parked=True, type="unknown"),
-    Case("header_contradicts_key", "type_conflict",
-         said={"headers": {"type": "payment.cancel"}}, parked=True, type="unknown"),
+    Case("property_contradicts_key", "type_conflict", said={"type": "balance.query"}, parked=True, type="unknown"),
+    Case(
+        "header_contradicts_key",
+        "type_conflict",
+        said={"headers": {"type": "payment.cancel"}},
+        parked=True,
+        type="unknown",
+    ),
     Case("money_without_user_id", "no_sender", said={"user": None}, answer="notice", parked=True),
-    Case("cancel_without_user_id", "no_sender", raw(b'{"id":"BAD"}'), "payment.cancel", {"user": None}, answer="notice",
-         parked=True, type="payment.cancel"),
+    Case(
+        "cancel_without_user_id",
+        "no_sender",
+        raw(b'{"id":"BAD"}'),
+        "payment.cancel",
+        {"user": None},
+        answer="notice",
+        parked=True,
+        type="payment.cancel",
+    ),
     Case("unknown_sender", "unknown_sender", said={"user": "stranger"}, answer="notice", parked=True),
-    Case("anonymous_question_without_such_a_sender", "unknown_sender", raw(b'{"accounts":["00000000000100"]}'),
-         "balance.query", {"user": None}, answer="notice", parked=True, type="balance.query"),
-    Case("unreadable_properties", "malformed", said={"undecodable": "header table of 3 bytes, says 900"}, answer="none",
-         parked=True, type="unknown"),
+    Case(
+        "anonymous_question_without_such_a_sender",
+        "unknown_sender",
+        raw(b'{"accounts":["00000000000100"]}'),
+        "balance.query",
+        {"user": None},
+        answer="notice",
+        parked=True,
+        type="balance.query",
+    ),
+    Case(
+        "unreadable_properties",
+        "malformed",
+        said={"undecodable": "header table of 3 bytes, says 900"},
+        answer="none",
+        parked=True,
+        type="unknown",
+    ),
     Case("json_number_for_money", "schema", order(amount=100.5), faults=(("/amount", "type"),)),
     Case("exponent_for_money", "schema", order(amount="1e5"), faults=(("/amount", "amount"),)),
-    Case("all_faults_at_once", "schema", order(amount="1,00", currency="cny", purpose=7, wings="2"),
-         faults=(("/amount", "amount"), ("/currency", "currency"), ("/purpose", "type"), ("/wings", "unknown_field"))),
-    Case("body_over_the_limit", "too_large", raw(b'{"id":"' + b"x" * MAX_BODY_BYTES + b'"}'),
-         parked=True, type="unknown"),
+    Case(
+        "all_faults_at_once",
+        "schema",
+        order(amount="1,00", currency="cny", purpose=7, wings="2"),
+        faults=(("/amount", "amount"), ("/currency", "currency"), ("/purpose", "type"), ("/wings", "unknown_field")),
+    ),
+    Case(
+        "body_over_the_limit", "too_large", raw(b'{"id":"' + b"x" * MAX_BODY_BYTES + b'"}'), parked=True, type="unknown"
+    ),
     Case("broken_json", "malformed", raw(b'{"id":"BAD",'), parked=True),
     Case("json_with_a_name_twice", "malformed", raw(b'{"id":"BAD","id":"BAD2"}'), parked=True),
-    Case("not_utf8", "malformed", lambda world: json.dumps(world.order("BAD"), ensure_ascii=False).encode("gbk"),
-         parked=True),
+    Case(
+        "not_utf8",
+        "malformed",
+        lambda world: json.dumps(world.order("BAD"), ensure_ascii=False).encode("gbk"),
+        parked=True,
+    ),
     Case("other_content_type", "malformed", said={"content_type": "text/csv"}, parked=True),
     Case("broken_xml", "malformed", raw(b"<payment.submit><id>BAD</id>"), said=_XML, parked=True),
     Case("xml_with_a_dtd", "malformed", raw(_DTD), said=_XML, parked=True),
-    Case("xml_of_another_command", "malformed",
-         raw(b'<payment.cancel xmlns="urn:bankgw:1"><id>BAD</id></payment.cancel>'),
-         said=_XML, parked=True),
+    Case(
+        "xml_of_another_command",
+        "malformed",
+        raw(b'<payment.cancel xmlns="urn:bankgw:1"><id>BAD</id></payment.cancel>'),
+        said=_XML,
+        parked=True,
+    ),
     Case("unknown_account", "validation", debtor("00000000007777"), faults=(("/debtor/account", "unknown_account"),)),
-    Case("question_about_an_unknown_account", "validation", raw(b'{"accounts":["00000000007777"]}'), "balance.query",
-         faults=(("/accounts/0", "unknown_account"),), type="balance.query"),
-    Case("account_of_another_sender", "validation", debtor(OTHER_ACCOUNT),
-         faults=(("/debtor/account", "account_not_allowed"),),
-         world={"sender": {"accounts": ["00000000000100"]}, "settings": {"accounts": _ACCOUNTS}}),
-    Case("question_about_another_senders_account", "validation",
-         raw(json.dumps({"account": OTHER_ACCOUNT, "from": "2026-11-18", "to": "2026-11-18"}).encode()),
-         "transactions.query", faults=(("/account", "account_not_allowed"),), type="transactions.query",
-         world={"sender": {"accounts": ["00000000000100"]}, "settings": {"accounts": _ACCOUNTS}}),
-    Case("closed_account", "validation", debtor(OTHER_ACCOUNT), faults=(("/debtor/account", "account_closed"),),
-         world={"settings": {"accounts": [_ACCOUNTS[0], {**_ACCOUNTS[1], "closed": "2026-01-01"}]}}),
-    Case("over_the_limit_per_payment", "validation", order(amount="500.01"), faults=(("/amount", "over_limit"),),
-         world={"sender": {"limits": {"per_payment": "500.00"}}}),
+    Case(
+        "question_about_an_unknown_account",
+        "validation",
+        raw(b'{"accounts":["00000000007777"]}'),
+        "balance.query",
+        faults=(("/accounts/0", "unknown_account"),),
+        type="balance.query",
+    ),
+    Case(
+        "account_of_another_sender",
+        "validation",
+        debtor(OTHER_ACCOUNT),
+        faults=(("/debtor/account", "account_not_allowed"),),
+        world={"sender": {"accounts": ["00000000000100"]}, "settings": {"accounts": _ACCOUNTS}},
+    ),
+    Case(
+        "question_about_another_senders_account",
+        "validation",
+        raw(json.dumps({"account": OTHER_ACCOUNT, "from": "2026-11-18", "to": "2026-11-18"}).encode()),
+        "transactions.query",
+        faults=(("/account", "account_not_allowed"),),
+        type="transactions.query",
+        world={"sender": {"accounts": ["00000000000100"]}, "settings": {"accounts": _ACCOUNTS}},
+    ),
+    Case(
+        "closed_account",
+        "validation",
+        debtor(OTHER_ACCOUNT),
+        faults=(("/debtor/account", "account_closed"),),
+        world={"settings": {"accounts": [_ACCOUNTS[0], {**_ACCOUNTS[1], "closed": "2026-01-01"}]}},
+    ),
+    Case(
+        "over_the_limit_per_payment",
+        "validation",
+        order(amount="500.01"),
+        faults=(("/amount", "over_limit"),),
+        world={"sender": {"limits": {"per_payment": "500.00"}}},
+    ),
     Case("currency_of_another_account", "validation", order(currency="USD"), faults=(("/currency", "currency"),)),
-    Case("character_the_bank_lacks", "validation", creditor(name="䶮公司"), faults=(("/creditor/name", "charset"),),
-         world=_PAB),
-    Case("purpose_over_the_banks_limit", "validation", order(purpose="款" * 31), faults=(("/purpose", "too_long"),),
-         world=_PAB),
-    Case("name_over_the_limit_in_gbk_bytes", "validation", creditor(name="示例乙有限公司a"),
-         faults=(("/creditor/name", "too_long"),), world={**_PAB, "bank_options": {"max_name_bytes": 14}}),
-    Case("stale_valid_until", "expired", lambda world: {**world.order("BAD"), "valid_until": world.moment(-1)}),
-    Case("reply_to_outside_the_pattern", "reply_to_refused", said={"reply_to": "payroll.secrets"}, answer="event",
-         parked=True),
-    Case("reply_to_that_is_no_address", "reply_to_refused", said={"reply_to": "/exchanges/x"}, answer="event",
-         parked=True),
-    Case("operation_not_allowed", "not_allowed", raw(b'{"id":"BAD"}'), "payment.cancel", type="payment.cancel",
-         world={"sender": {"operations": ["payment.submit"]}}),
-    Case("cancel_of_an_unknown_order", "unknown_payment",
-         raw(b'{"id":"BAD"}'), "payment.cancel", type="payment.cancel"),
+    Case(
+        "character_the_bank_lacks",
+        "validation",
+        creditor(name="䶮公司"),
+        faults=(("/creditor/name", "charset"),),
+        world=_PAB,
+    ),
+    Case(
+        "purpose_over_the_banks_limit",
+        "validation",
+        order(purpose="款" * 31),
+        faults=(("/purpose", "too_long"),),
+        world=_PAB,
+    ),
+    Case(
+        "name_over_the_limit_in_gbk_bytes",
+        "validation",
+        creditor(name="示例乙有限公司a"),
+        faults=(("/creditor/name", "too_long"),),
+        world={**_PAB, "bank_options": {"max_name_bytes": 14}},
+    ),
+    Case(
+        "stale_valid_until",
+        "expired",
+        lambda world: {**world.order("BAD"), "valid_until": world.moment(-1)},
+        faults=(("/valid_until", "time"),),
+    ),
+    Case(
+        "reply_to_outside_the_pattern",
+        "reply_to_refused",
+        said={"reply_to": "payroll.secrets"},
+        answer="event",
+        parked=True,
+    ),
+    Case(
+        "reply_to_that_is_no_address",
+        "reply_to_refused",
+        said={"reply_to": "/exchanges/x"},
+        answer="event",
+        parked=True,
+    ),
+    Case(
+        "operation_not_allowed",
+        "not_allowed",
+        raw(b'{"id":"BAD"}'),
+        "payment.cancel",
+        type="payment.cancel",
+        world={"sender": {"operations": ["payment.submit"]}},
+    ),
+    Case(
+        "cancel_of_an_unknown_order", "unknown_payment", raw(b'{"id":"BAD"}'), "payment.cancel", type="payment.cancel"
+    ),
     Case("status_of_an_unknown_order", "unknown_payment", raw(b'{"id":"BAD"}'), "status.query", type="status.query"),
-)  # fmt: skip
+)
 
 
 def answer_to(world: World, message_id: str) -> list[dict[str, Any]]:
@@ -177,7 +278,7 @@ def test_a_bad_command_is_refused_and_disturbs_nothing(case: Case, tmp_path: Pat
         [copy] = parked
         body = case.body(world)
         assert copy.body == (body if isinstance(body, bytes) else json.dumps(body).encode()), "the very message"
-        # What is too large the broker parks itself, as it came.
+        # The broker itself parks a message that is too large, unchanged.
         if case.code != "too_large":
             assert copy.properties.headers["refused"] == case.code
             assert copy.properties.headers["original_key"] == case.key
@@ -212,7 +313,7 @@ def _check_answer(world: World, case: Case) -> None:
 
 
 def _check_notice(world: World, case: Case) -> None:
-    """Nobody vouches for the writer, so the owner of the queue learns that, and nothing the writer chose."""
+    """The writer is unknown, so the owner of the queue gets a notice, which has no content that the writer chose."""
     [(said, body)] = [(said, body) for said, body in world.replies if body.get("id") != "GOOD"]
     assert set(body) == {"event", "error"} and body["event"] == said.headers["type"] == "command.rejected"
     assert body["error"]["code"] == case.code and body["error"]["resend"] == "same_id"
@@ -237,11 +338,14 @@ def test_a_command_of_nobody_rings_an_alarm(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("bad", "code"),
-    [({"valid_until": "2020-01-01T00:00:00+08:00"}, "expired"),
-     ({"amount": 7}, "schema"), ({"debtor": {"account": "00000000000999", "name": "x"}}, "validation"),
-     ({"debtor": {"account": "00000000000100", "name": "示例丙公司"}}, "validation")],
+    [
+        ({"valid_until": "2020-01-01T00:00:00+08:00"}, "expired"),
+        ({"amount": 7}, "schema"),
+        ({"debtor": {"account": "00000000000999", "name": "x"}}, "validation"),
+        ({"debtor": {"account": "00000000000100", "name": "示例丙公司"}}, "validation"),
+    ],
     ids=["expired", "schema", "account", "holder_name"],
-)  # fmt: skip
+)
 def test_what_says_same_id_leaves_the_id_free(bad: dict[str, Any], code: str, tmp_path: Path) -> None:
     world = World(tmp_path)
     world.start()
@@ -264,7 +368,7 @@ def test_what_says_same_id_leaves_the_id_free(bad: dict[str, Any], code: str, tm
         ({"per_payee_day": "500.00"}, {"account": "0000000000000000777"}, {"account": "0000000000000000777"}),
     ],
     ids=["per_day", "per_account_day", "per_payee_day"],
-)  # fmt: skip
+)
 def test_each_sum_of_a_day_has_its_limit(
     limits: dict[str, str], first: dict[str, str], bad: dict[str, str], tmp_path: Path
 ) -> None:
@@ -323,9 +427,11 @@ def test_an_altered_message_of_a_signing_sender_is_refused(spoil: str, tmp_path:
     body = json.dumps(world.order("BAD")).encode()
     good = json.dumps(world.order("GOOD")).encode()
     says = {
-        "missing": "", "wrong": "0" * 64, "other_id": signature.sign(b"k" * 32, body, "another"),
+        "missing": "",
+        "wrong": "0" * 64,
+        "other_id": signature.sign(b"k" * 32, body, "another"),
         "other_body": signature.sign(b"k" * 32, body + b" ", "bad"),
-    }[spoil]  # fmt: skip
+    }[spoil]
     with lines() as heard:
         signed("bad", body, says)
         signed("good", good, signature.sign(b"k" * 32, good, "good"))
@@ -394,7 +500,7 @@ def test_no_refusal_is_repeated_when_its_acknowledgement_was_lost(tmp_path: Path
 
 
 def test_bad_input_while_a_bank_misbehaves_changes_no_payment(tmp_path: Path) -> None:
-    world = World(tmp_path, plan=Script([Scripted(BankFault.DROP_AFTER), Scripted(BankFault.HALF)]))
+    world = World(tmp_path, plan=FaultScript([ScriptedFault(BankFault.DROP_AFTER), ScriptedFault(BankFault.HALF)]))
     life = world.start()
     for n in range(5):
         world.submit(f"AP-{n}")

@@ -1,4 +1,4 @@
-"""The questionnaire: everything that a bank's profile assumes is asked, in both languages."""
+"""The questionnaire for a bank asks about everything that its profile assumes, in both languages."""
 
 from __future__ import annotations
 

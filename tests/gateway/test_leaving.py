@@ -1,4 +1,4 @@
-"""A daemon that is told to end does so in its time, whatever a stranger has locked in the journal."""
+"""A daemon that is told to stop does so in time, even if another session holds locks in the journal."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 from twisted.internet.defer import Deferred
 
-from gateway.journal.cluster import lane_leases
-from gateway.journal.commit.store import Tx
-from gateway.simbank.faults import BankFault, Script, Scripted
+from gateway.kernel.cluster import lane_leases
+from gateway.kernel.commit.store import Tx
+from gateway.simbank.faults import BankFault, FaultScript, ScriptedFault
 from protocols.canon.outcome import State
-from tests.gateway.journal.test_locks import Locked
+from tests.gateway.kernel.test_locks import Locked
 from tests.world import files
 from tests.world.world import World
 
@@ -27,7 +27,7 @@ def locked(*_: Any, **__: Any) -> Any:
 def test_leaving_waits_for_no_row_that_a_stranger_has_locked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    world = World(tmp_path, plan=Script([Scripted(BankFault.DELAY, seconds=5)]))
+    world = World(tmp_path, plan=FaultScript([ScriptedFault(BankFault.DELAY, seconds=5)]))
     life = world.start()
     world.run(1)
     world.submit("AP-1")
@@ -39,7 +39,7 @@ def test_leaving_waits_for_no_row_that_a_stranger_has_locked(
         world.run(60)
         assert done and done[0] - started_s <= world.settings.drain_s
     said = [line["action"] for line in heard if line["event"] == "lane.not_released"]
-    assert set(said) == {"its lease runs out by itself"}
+    assert set(said) == {"the lane's lease runs out by itself; the lane's next owner waits for that"}
     life.crash()
     world.start()
     world.run(60)

@@ -1,4 +1,4 @@
-"""Settings: everything that can be wrong in the files is one line with file, key and remedy."""
+"""Settings: every mistake in the files is reported as one line with file, key and remedy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.settings import BadSettings, BandSettings, Mistake, band_gaps, is_loopback, load, read, socket_of
+from gateway.settings import BadSettings, BandSettings, Mistake, band_gaps, is_loopback, load, read_settings, socket_of
 
 MAIN = """
 state_dir = "state"
@@ -63,7 +63,7 @@ probe_account = "0000000000000017"
 
 
 def own(more: str) -> str:
-    """MAIN with more said of its account."""
+    """MAIN with further settings of its account."""
     return MAIN.replace('bank = "pab"', f'bank = "pab"\n{more}')
 
 
@@ -113,8 +113,38 @@ CASES: list[tuple[str, str, str, str, str, str]] = [
     ("no_broker", without(MAIN, '[broker]\npassword = { file = "broker" }'), BANK, "m", "broker", "required"),
     ("no_vault", without(MAIN, 'vault_key = { file = "vault" }'), BANK, "m", "journal.vault_key", "required"),
     ("no_host", MAIN, without(BANK, 'host = "127.0.0.1"'), "b", "banks.pab.lanes.main.host", "required"),
-    ("two_places", MAIN.replace('{ file = "broker" }', '{ file = "b", credential = "b" }'), BANK,
-     "m", "broker.password", "exactly one of `file` and `credential`"),
+    (
+        "two_places",
+        MAIN.replace('{ file = "broker" }', '{ file = "b", credential = "b" }'),
+        BANK,
+        "m",
+        "broker.password",
+        "exactly one of `file`, `credential`, `command` and `environment`",
+    ),
+    (
+        "vault_key_by_command",
+        MAIN.replace('{ file = "vault" }', '{ command = ["/bin/cat", "vault"] }'),
+        BANK,
+        "m",
+        "journal.vault_key.command",
+        "no such setting",
+    ),
+    (
+        "command_without_path",
+        MAIN.replace('{ file = "broker" }', '{ command = ["vault", "kv", "get"] }'),
+        BANK,
+        "m",
+        "broker.password",
+        "whole path",
+    ),
+    (
+        "command_is_text",
+        MAIN.replace('{ file = "broker" }', '{ command = "/bin/cat x" }'),
+        BANK,
+        "m",
+        "broker.password.command",
+        "list",
+    ),
     ("no_place", MAIN.replace('{ file = "broker" }', "{}"), BANK, "m", "broker.password", "exactly one"),
     ("secret_in_clear", MAIN.replace('{ file = "broker" }', '"hunter2"'), BANK, "m", "broker.password", "a table"),
     ("mode", 'mode = "live"\n' + MAIN, BANK, "m", "mode", "'development', 'test' or 'production'"),
@@ -127,82 +157,238 @@ CASES: list[tuple[str, str, str, str, str, str]] = [
     ("switch", MAIN + "anonymous = 'maybe'", BANK, "m", "senders.erp.anonymous", "true or false"),
     ("not_a_list", MAIN.replace('["erp"]', '"erp"'), BANK, "m", "senders.erp.users", "list in brackets"),
     ("no_users", MAIN.replace('["erp"]', "[]"), BANK, "m", "senders.erp.users", "at least 1"),
-    ("operation", MAIN.replace("payment.submit", "payment.send"), BANK, "m", "senders.erp.operations.0",
-         "payment.submit"),
+    (
+        "operation",
+        MAIN.replace("payment.submit", "payment.send"),
+        BANK,
+        "m",
+        "senders.erp.operations.0",
+        "payment.submit",
+    ),
     ("amount_number", MAIN + "limits = { per_day = 500 }", BANK, "m", "senders.erp.limits.per_day", "text in quotes"),
     ("amount_form", MAIN + 'limits = { per_day = "5,000" }', BANK, "m", "senders.erp.limits.per_day", "50000.00"),
-    ("amount_currency", MAIN + 'limits = { per_day = "1.001" }', BANK, "m", "senders.erp.limits.per_day",
-         "no amount of CNY"),
+    (
+        "amount_currency",
+        MAIN + 'limits = { per_day = "1.001" }',
+        BANK,
+        "m",
+        "senders.erp.limits.per_day",
+        "no amount of CNY",
+    ),
     ("pattern", MAIN + 'reply_to = "("', BANK, "m", "senders.erp.reply_to", "regular expression"),
     ("stranger_account", MAIN + 'accounts = ["0000000000000000099"]', BANK, "m", "senders.erp.accounts", "…0099"),
     ("band_gap", MAIN + 'bands = [{ upto = "10", action = "release" }]', BANK, "m", "senders.erp.bands", "above 10.00"),
     ("number_form", MAIN.replace("0000000000000000017", "0000 17"), BANK, "m", "accounts.0.number", "without blanks"),
-    ("currency", MAIN.replace('bank = "pab"', 'bank = "pab"\ncurrency = "yuan"'), BANK, "m", "accounts.0.currency",
-     "three capital letters"),
+    (
+        "currency",
+        MAIN.replace('bank = "pab"', 'bank = "pab"\ncurrency = "yuan"'),
+        BANK,
+        "m",
+        "accounts.0.currency",
+        "three capital letters",
+    ),
     ("bank", MAIN.replace('bank = "pab"', 'bank = "icbc"'), BANK, "m", "accounts.0.bank", "name one of pab"),
-    ("lane", MAIN.replace('bank = "pab"', 'bank = "pab"\nlane = "b"'), BANK, "m", "accounts.0.lane",
-         "name one of main"),
+    (
+        "lane",
+        MAIN.replace('bank = "pab"', 'bank = "pab"\nlane = "b"'),
+        BANK,
+        "m",
+        "accounts.0.lane",
+        "name one of main",
+    ),
     ("date", MAIN.replace('bank = "pab"', 'bank = "pab"\nopened = "soon"'), BANK, "m", "accounts.0.opened", "a date"),
-    ("closed", MAIN.replace('bank = "pab"', 'bank = "pab"\nopened = 2026-02-01\nclosed = 2026-01-01'), BANK,
-     "m", "accounts.0.closed", "after opened"),
+    (
+        "closed",
+        MAIN.replace('bank = "pab"', 'bank = "pab"\nopened = 2026-02-01\nclosed = 2026-01-01'),
+        BANK,
+        "m",
+        "accounts.0.closed",
+        "after opened",
+    ),
     ("zone", 'zone = "Asia/Pekin"\n' + MAIN, BANK, "m", "zone", "Asia/Shanghai"),
     ("plain", MAIN, without(BANK, 'plaintext = "loopback"'), "b", "banks.pab.lanes.main.tls", "add a [tls] table"),
-    ("not_loopback", MAIN, BANK.replace("127.0.0.1", "192.0.2.7"), "b", "banks.pab.lanes.main.plaintext",
-         "not loopback"),
+    (
+        "not_loopback",
+        MAIN,
+        BANK.replace("127.0.0.1", "192.0.2.7"),
+        "b",
+        "banks.pab.lanes.main.plaintext",
+        "not loopback",
+    ),
     ("no_lanes", MAIN, '[banks.pab]\nprotocol = "pab"\nlanes = {}', "b", "banks.pab.lanes", "at least one lane"),
-    ("pin_only", MAIN, without(BANK, 'plaintext = "loopback"') + '[banks.pab.lanes.main.tls]\nca_file = "a"\n'
-     'certificate = "b"\nkey = { file = "c" }\nname_check = "pin-only"', "b", "banks.pab.lanes.main.tls",
-          "needs at least one pin"),
-    ("production_amqp", 'mode = "production"\n' + MAIN.replace("[broker]", '[broker]\nhost = "mq.example"'), BANK,
-     "m", "broker.tls", "leaves this machine"),
-    ("production_almost_here", 'mode = "production"\n' + MAIN.replace(
-        "[broker]", '[broker]\nhost = "127.0.0.1.mq.example"'), BANK, "m", "broker.tls", "leaves this machine"),
+    (
+        "pin_only",
+        MAIN,
+        without(BANK, 'plaintext = "loopback"') + '[banks.pab.lanes.main.tls]\nca_file = "a"\n'
+        'certificate = "b"\nkey = { file = "c" }\nname_check = "pin-only"',
+        "b",
+        "banks.pab.lanes.main.tls",
+        "needs at least one pin",
+    ),
+    (
+        "production_amqp",
+        'mode = "production"\n' + MAIN.replace("[broker]", '[broker]\nhost = "mq.example"'),
+        BANK,
+        "m",
+        "broker.tls",
+        "leaves this machine",
+    ),
+    (
+        "production_almost_here",
+        'mode = "production"\n' + MAIN.replace("[broker]", '[broker]\nhost = "127.0.0.1.mq.example"'),
+        BANK,
+        "m",
+        "broker.tls",
+        "leaves this machine",
+    ),
     ("host_empty", MAIN, BANK.replace("127.0.0.1", ""), "b", "banks.pab.lanes.main.host", "without scheme or port"),
-    ("host_url", MAIN, BANK.replace("127.0.0.1", "https://x:44"), "b", "banks.pab.lanes.main.host",
-         "write a host name or an IP address, without scheme or port"),
-    ("host_port", MAIN, BANK.replace("127.0.0.1", "fep.example:44"), "b", "banks.pab.lanes.main.host",
-         "without scheme or port"),
+    (
+        "host_url",
+        MAIN,
+        BANK.replace("127.0.0.1", "https://x:44"),
+        "b",
+        "banks.pab.lanes.main.host",
+        "write a host name or an IP address, without scheme or port",
+    ),
+    (
+        "host_port",
+        MAIN,
+        BANK.replace("127.0.0.1", "fep.example:44"),
+        "b",
+        "banks.pab.lanes.main.host",
+        "without scheme or port",
+    ),
     ("host_blank", MAIN, BANK.replace("127.0.0.1", "a b"), "b", "banks.pab.lanes.main.host", "without scheme or port"),
-    ("broker_host", MAIN.replace("[broker]", '[broker]\nhost = "amqp://mq"'), BANK, "m", "broker.host",
-         "without scheme or port"),
+    (
+        "broker_host",
+        MAIN.replace("[broker]", '[broker]\nhost = "amqp://mq"'),
+        BANK,
+        "m",
+        "broker.host",
+        "without scheme or port",
+    ),
     ("no_user", MAIN.replace("[broker]", '[broker]\nuser = ""'), BANK, "m", "broker.user", "at least 1"),
     ("no_login", without(MAIN, 'password = { file = "broker" }'), BANK, "m", "broker.password", "certificate logs in"),
-    ("production_database", 'mode = "production"\n' + MAIN.replace("[journal]",
-         '[journal]\nurl = "postgresql://db/b"'), BANK,
-     "m", "journal.password", "password's file"),
-    ("management", MAIN.replace("[broker]", '[broker]\nmanagement_url = "mq:15672"'), BANK, "m",
-         "broker.management_url",
-     "http://user"),
-    ("group", MAIN + "[control]\ngroup_may_open = true", BANK, "m", "control.socket", "the group cannot reach state_dir"),
+    ("production_alone", 'mode = "production"\n' + MAIN, BANK, "m", "journal.witness", "no_witness why there is none"),
+    (
+        "production_database",
+        'mode = "production"\n' + MAIN.replace("[journal]", '[journal]\nurl = "postgresql://db/b"'),
+        BANK,
+        "m",
+        "journal.password",
+        "password's file",
+    ),
+    (
+        "management",
+        MAIN.replace("[broker]", '[broker]\nmanagement_url = "mq:15672"'),
+        BANK,
+        "m",
+        "broker.management_url",
+        "http://user",
+    ),
+    (
+        "group",
+        MAIN + "[control]\ngroup_may_open = true",
+        BANK,
+        "m",
+        "control.socket",
+        "the group cannot reach state_dir",
+    ),
     ("socket", MAIN + f'[control]\nsocket = "{"s" * 120}"', BANK, "m", "control.socket", "shorter path"),
-    ("pushes_unknown", MAIN.replace('"pab"', '"boc"'), BANK.replace("pab", "boc") + BOC + PUSHES.replace("pab", "boc"),
-     "b", "banks.boc.pushes", "knows no messages of this bank's own accord"),
-    ("pushes_twice", MAIN, BANK + PUSHES + (BANK + PUSHES).replace("banks.pab", "banks.two"), "b", "banks.two.pushes.port",
-     "choose another port"),
+    (
+        "pushes_unknown",
+        MAIN.replace('"pab"', '"boc"'),
+        BANK.replace("pab", "boc") + BOC + PUSHES.replace("pab", "boc"),
+        "b",
+        "banks.boc.pushes",
+        "knows no messages of this bank's own accord",
+    ),
+    (
+        "pushes_twice",
+        MAIN,
+        BANK + PUSHES + (BANK + PUSHES).replace("banks.pab", "banks.two"),
+        "b",
+        "banks.two.pushes.port",
+        "choose another port",
+    ),
     ("pushes_unpinned", MAIN, BANK + PUSHES.replace('["x"]', "[]"), "b", "banks.pab.pushes.client_pins", "at least 1"),
-    ("number_range", MAIN + "[[reconciliation.numbers]]\ndigits = 4\nfirst = 1\nlast = 10000", BANK, "m",
-     "reconciliation.numbers.0", "no number of 4 digits"),
-    ("fee_bank", MAIN + '[[reconciliation.fees]]\nbank = "x"\nupto = "1"\nfee = "1"', BANK, "m",
-     "reconciliation.fees.0.bank", "name one of pab"),
-    ("fee_amount", MAIN + '[[reconciliation.fees]]\nbank = "pab"\nupto = "1"\nfee = "0.001"', BANK, "m",
-     "reconciliation.fees.0.fee", "no amount of CNY"),
+    (
+        "number_range",
+        MAIN + "[[reconciliation.numbers]]\ndigits = 4\nfirst = 1\nlast = 10000",
+        BANK,
+        "m",
+        "reconciliation.numbers.0",
+        "no number of 4 digits",
+    ),
+    (
+        "fee_bank",
+        MAIN + '[[reconciliation.fees]]\nbank = "x"\nupto = "1"\nfee = "1"',
+        BANK,
+        "m",
+        "reconciliation.fees.0.bank",
+        "name one of pab",
+    ),
+    (
+        "fee_amount",
+        MAIN + '[[reconciliation.fees]]\nbank = "pab"\nupto = "1"\nfee = "0.001"',
+        BANK,
+        "m",
+        "reconciliation.fees.0.fee",
+        "no amount of CNY",
+    ),
     ("parent_unknown", own('parent = "0000999"'), BANK, "m", "accounts.0.parent", "not in the account register"),
     ("parent_itself", own('parent = "0000000000000000017"'), BANK, "m", "accounts.0.parent", "lead back to it"),
-    ("parent_ring", own('parent = "0000000000000000025"') + ANOTHER + 'parent = "0000000000000000017"', BANK, "m",
-     "accounts.1.parent", "lead back to it"),
+    (
+        "parent_ring",
+        own('parent = "0000000000000000025"') + ANOTHER + 'parent = "0000000000000000017"',
+        BANK,
+        "m",
+        "accounts.1.parent",
+        "lead back to it",
+    ),
     ("opening_half", own('opening_balance = "1"'), BANK, "m", "accounts.0.opening_day", "write both or none"),
-    ("opening_decimals", own('opening_balance = "-1.001"\nopening_day = 2026-01-01'), BANK, "m", "accounts.0.opening_balance",
-     "CNY has 2 decimals"),
+    (
+        "opening_decimals",
+        own('opening_balance = "-1.001"\nopening_day = 2026-01-01'),
+        BANK,
+        "m",
+        "accounts.0.opening_balance",
+        "CNY has 2 decimals",
+    ),
     ("rate_to_nothing", MAIN + RATE, BANK, "m", "positions.rates.0", "no group_currency"),
-    ("rate_of_its_own", MAIN + '[positions]\ngroup_currency = "USD"\n' + RATE, BANK, "m", "positions.rates.0.currency",
-     "the group's own currency"),
-    ("rate_twice", MAIN + '[positions]\ngroup_currency = "CNY"\n' + RATE * 2, BANK, "m", "positions.rates.1.day",
-     "keep one"),
-    ("rate_of_nothing", MAIN + '[positions]\ngroup_currency = "CNY"\n' + RATE.replace("7.1", "0"), BANK, "m",
-     "positions.rates.0.rate", "more than 0"),
-    ("bank_name", MAIN.replace('"pab"', '"PAB"'), BANK.replace("banks.pab", "banks.PAB"), "b", "banks.PAB",
-         "its name is wrong"),
-]  # fmt: skip
+    (
+        "rate_of_its_own",
+        MAIN + '[positions]\ngroup_currency = "USD"\n' + RATE,
+        BANK,
+        "m",
+        "positions.rates.0.currency",
+        "the group's own currency",
+    ),
+    (
+        "rate_twice",
+        MAIN + '[positions]\ngroup_currency = "CNY"\n' + RATE * 2,
+        BANK,
+        "m",
+        "positions.rates.1.day",
+        "keep one",
+    ),
+    (
+        "rate_of_nothing",
+        MAIN + '[positions]\ngroup_currency = "CNY"\n' + RATE.replace("7.1", "0"),
+        BANK,
+        "m",
+        "positions.rates.0.rate",
+        "more than 0",
+    ),
+    (
+        "bank_name",
+        MAIN.replace('"pab"', '"PAB"'),
+        BANK.replace("banks.pab", "banks.PAB"),
+        "b",
+        "banks.PAB",
+        "its name is wrong",
+    ),
+]
 
 
 @pytest.mark.parametrize(
@@ -311,7 +497,7 @@ def test_the_socket_is_known_however_wrong_the_rest_is(site: Callable[..., Path]
 
 
 def test_read_gives_settings_beside_their_disagreements(site: Callable[..., Path]) -> None:
-    loaded = read(site('zone = "x"\n' + MAIN))
+    loaded = read_settings(site('zone = "x"\n' + MAIN))
     assert [one.key for one in loaded.mistakes] == ["zone"]
     assert loaded.settings.zone == "x"
     assert loaded.mistake("banks.pab.lanes.main.tls.ca_file", "r").file.endswith(os.path.join("conf.d", "pab.toml"))
@@ -336,11 +522,23 @@ def test_bands_cover_every_amount_once(bands: list[tuple[str, str | None]], said
     assert band_gaps(made) == said
 
 
-@pytest.mark.parametrize(("host", "here"), [
-    ("127.0.0.1", True), ("127.8.8.8", True), ("::1", True), ("localhost", True), ("LOCALHOST", True),
-    ("broker.example", False), ("10.0.0.1", False), ("0.0.0.0", False), ("127.1", False), ("", False),
-    ("127.0.0.1.evil.example", False), ("localhost.evil.example", False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("host", "here"),
+    [
+        ("127.0.0.1", True),
+        ("127.8.8.8", True),
+        ("::1", True),
+        ("localhost", True),
+        ("LOCALHOST", True),
+        ("broker.example", False),
+        ("10.0.0.1", False),
+        ("0.0.0.0", False),
+        ("127.1", False),
+        ("", False),
+        ("127.0.0.1.evil.example", False),
+        ("localhost.evil.example", False),
+    ],
+)
 def test_loopback_is_an_address_and_not_a_prefix(host: str, here: bool) -> None:
     assert is_loopback(host) is here
 
@@ -349,11 +547,15 @@ def test_loopback_is_an_address_and_not_a_prefix(host: str, here: bool) -> None:
 
 
 def boc(name: str, *lanes: str, operator: str = "200000001", window: int | None = None) -> str:
-    options = ('terminal = "E127000000001"\ncustomer = "100000001"\nbranch = "40000"\n'
-               f'probe_account = "0000000000000000017"\noperator = "{operator}"\n')  # fmt: skip
+    options = (
+        'terminal = "E127000000001"\ncustomer = "100000001"\nbranch = "40000"\n'
+        f'probe_account = "0000000000000000017"\noperator = "{operator}"\n'
+    )
     text = f'[banks.{name}]\nprotocol = "boc"\n[banks.{name}.options]\n{options}'
     for lane in lanes or ("main",):
-        text += f'[banks.{name}.lanes.{lane}]\nhost = "127.0.0.1"\nports = {{ business = 8080 }}\nplaintext = "loopback"\n'
+        text += (
+            f'[banks.{name}.lanes.{lane}]\nhost = "127.0.0.1"\nports = {{ business = 8080 }}\nplaintext = "loopback"\n'
+        )
         text += "" if window is None else f"window = {window}\n"
     return text
 
@@ -381,4 +583,6 @@ def test_many_lanes_and_exchanges_are_right_where_the_bank_keeps_many_sessions(s
 
 def test_where_no_bank_can_be_made_the_check_tells_why_and_not_this(site: Callable[..., Path]) -> None:
     assert load(site(MAIN, BANK, one=boc("one", "main", "second").replace("branch", "brunch"))).banks
-    assert load(site(MAIN, BANK, one=boc("one", "main", "second").replace('protocol = "boc"', 'protocol = "nobody"'))).banks
+    assert load(
+        site(MAIN, BANK, one=boc("one", "main", "second").replace('protocol = "boc"', 'protocol = "nobody"'))
+    ).banks

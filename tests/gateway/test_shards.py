@@ -75,6 +75,7 @@ def test_a_shard_is_a_node_of_its_own(files: Callable[..., Path], tmp_path: Path
     assert (first.node, second.node, load(path).node) == ("gw1_1", "gw1_2", "gw1")
     assert (first.watch.port, second.watch.port) == (9464, 9465)
     assert second.state_dir == tmp_path / "state" / "shard-2"
+    assert second.backups_folder() == load(path).backups_folder() == tmp_path / "state" / "backups"
     assert socket_of(path, {"BANKGW__SHARD": "2/2"}) == second.control_socket() == second.state_dir / "control.sock"
     assert socket_of(path) == tmp_path / "state" / "control.sock"
 
@@ -83,19 +84,30 @@ def test_the_sockets_of_shards_are_told_apart_where_the_settings_name_one(
     files: Callable[..., Path], tmp_path: Path
 ) -> None:
     path = files(("a", "u1"), ("b", "u2"), main=MAIN.replace("[broker]", '[control]\nsocket = "run/c.sock"\n[broker]'))
-    assert shard(path, "2/2").control_socket() == tmp_path / "run" / "c-2.sock" == socket_of(path, {"BANKGW__SHARD": "2/2"})
+    assert (
+        shard(path, "2/2").control_socket()
+        == tmp_path / "run" / "c-2.sock"
+        == socket_of(path, {"BANKGW__SHARD": "2/2"})
+    )
     (tmp_path / "run").mkdir()
     for number in (1, 2):
         (tmp_path / "run" / f"c-{number}.sock").touch()
     assert [one.name for one in shard_sockets(path)] == ["c-1.sock", "c-2.sock"]
 
 
-@pytest.mark.parametrize(("text", "main", "remedy"), [
-    ("3/2", MAIN, "write k/n, such as 1/2"),
-    ("0/2", MAIN, "write k/n, such as 1/2"),
-    ("1/2", MAIN.replace("postgresql+psycopg://bankgw@localhost/bankgw", "sqlite:///journal.db"), "SQLite has one writer"),
-    ("1/3", MAIN, "the lanes belong to 2 login(s)"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "main", "remedy"),
+    [
+        ("3/2", MAIN, "write k/n, such as 1/2"),
+        ("0/2", MAIN, "write k/n, such as 1/2"),
+        (
+            "1/2",
+            MAIN.replace("postgresql+psycopg://bankgw@localhost/bankgw", "sqlite:///journal.db"),
+            "SQLite has one writer",
+        ),
+        ("1/3", MAIN, "the lanes belong to 2 login(s)"),
+    ],
+)
 def test_what_cannot_be_divided_is_refused(text: str, main: str, remedy: str, files: Callable[..., Path]) -> None:
     with pytest.raises(BadSettings) as caught:
         shard(files(("a", "u1"), ("b", "u2"), main=main), text)
@@ -136,7 +148,9 @@ def test_any_shard_takes_orders_in_and_the_lane_s_own_sends_them(tmp_path: Path)
 def test_of_shards_one_holds_a_bank_s_door(files: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
     monkeypatch.setattr("gateway.bank.push_listener.pinned_server_context", lambda *_: opened.append("door"))
-    pushes = '[banks.pab.pushes]\nport = 3001\ncertificate = "a"\nkey = { file = "b" }\nca_file = "c"\nclient_pins = ["x"]\n'
+    pushes = (
+        '[banks.pab.pushes]\nport = 3001\ncertificate = "a"\nkey = { file = "b" }\nca_file = "c"\nclient_pins = ["x"]\n'
+    )
     path = files(("a", "u1"), ("b", "u2"), main=MAIN + pushes)
     bank: Any = type("Bank", (), {"pushes": object()})()
     none: Any = None
@@ -163,12 +177,15 @@ class ShardOf:
         return self._answer
 
 
-@pytest.mark.parametrize(("answers", "missing", "ready"), [
-    ([said("1/2"), said("2/2")], [], True),
-    ([said("1/2"), said("2/2", "not ready")], [], False),
-    ([said("1/2"), None], ["2/2"], False),
-    ([said("2/3")], ["1/3", "3/3"], False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("answers", "missing", "ready"),
+    [
+        ([said("1/2"), said("2/2")], [], True),
+        ([said("1/2"), said("2/2", "not ready")], [], False),
+        ([said("1/2"), None], ["2/2"], False),
+        ([said("2/3")], ["1/3", "3/3"], False),
+    ],
+)
 def test_status_is_ready_when_every_shard_is(
     answers: list[Any], missing: list[str], ready: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -177,7 +194,9 @@ def test_status_is_ready_when_every_shard_is(
     assert json.loads(capsys.readouterr().out)["missing"] == missing
 
 
-def test_a_command_for_one_daemon_asks_which_shard(files: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_command_for_one_daemon_asks_which_shard(
+    files: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
     path = files(("a", "u1"), ("b", "u2"))
     for number in (1, 2):
         folder = path.parent / "state" / f"shard-{number}"

@@ -1,4 +1,4 @@
-"""One site for all clients that are not ours."""
+"""A site for all foreign clients of the tests."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 @pytest.fixture(scope="session")
 def modules() -> Path:
-    """amqplib, put under .run by the ordinary npm client; once it is there, nothing is fetched."""
+    """The folder of amqplib, installed under .run by the ordinary npm client. If it is there, nothing is fetched."""
     program("node")
     wanted = json.loads((HERE / "package.json").read_text("utf-8"))["dependencies"]["amqplib"]
     mark = INSTALLED / "node_modules" / "amqplib" / "package.json"
@@ -35,8 +35,13 @@ def modules() -> Path:
         shutil.copy(HERE / "package.json", INSTALLED / "package.json")
         done = subprocess.run(
             [npm, "install", "--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"],
-            cwd=INSTALLED, capture_output=True, text=True, timeout=150, check=False, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+            cwd=INSTALLED,
+            capture_output=True,
+            text=True,
+            timeout=150,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
         if done.returncode:
             not_to_be_had(f"npm cannot install amqplib {wanted}: {done.stderr[-300:]}")
     return INSTALLED / "node_modules"

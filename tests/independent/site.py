@@ -1,4 +1,4 @@
-"""A site for clients that are not ours: RabbitMQ, two simulated banks over mutual TLS and the daemon, as processes."""
+"""A site for foreign clients: RabbitMQ, two simulated banks over mutual TLS and the daemon, as processes."""
 
 from __future__ import annotations
 
@@ -28,15 +28,16 @@ OPERATIONS = ("payment.submit", "payment.cancel", "status.query", "balance.query
 _PLANS = (
     demo_site.BankPlan("sample", twin_options={"user": "demo", "password": "demo-password"}),
     demo_site.BankPlan(
-        "pab", options={"enterprise_code": demo_site.ENTERPRISE_CODE, "per_second": 100, "burst": 50, "first_enquiry_s": 0.5},
+        "pab",
+        options={"enterprise_code": demo_site.ENTERPRISE_CODE, "per_second": 100, "burst": 50, "first_enquiry_s": 0.5},
         twin_options={"enterprise_code": demo_site.ENTERPRISE_CODE},
     ),
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """What a client needs to know: where the broker is, who it is, and which accounts are its own."""
+    """The facts that a client needs: the broker's address, its own login, and its accounts."""
 
     rabbit: Rabbit
     erp: Login
@@ -55,18 +56,19 @@ class Running:
         return demo_site.account_numbers(bank, 2)[n]
 
     def booked(self, bank: str) -> list[dict[str, Any]]:
-        """Every instruction the bank has executed: its own record is the truth."""
+        """Every instruction that the bank has executed, from the bank's own record."""
         lines = self.site.ledger(bank).read_text("utf-8").splitlines() if self.site.ledger(bank).exists() else []
         return [one for line in lines for one in plain_executions(json.loads(line))]
 
 
 def not_to_be_had(reason: str) -> NoReturn:
-    """Skip; in CI, where everything must be there, that fails (tests.world.skipping)."""
+    """Skip the test because a program is missing. In CI, where every program must be installed, this fails
+    (tests.world.skipping)."""
     pytest.skip(reason)
 
 
 def program(name: str) -> str:
-    """A command of others by which ours is judged."""
+    """The path of a foreign command that judges our program."""
     # `make tools` puts Node beside our own Python.
     found = shutil.which(name, path=os.pathsep.join((os.environ["PATH"], sysconfig.get_path("scripts"))))
     if found is None:
@@ -75,7 +77,7 @@ def program(name: str) -> str:
 
 
 def until(true: Callable[[], bool], limit_s: float, what: str) -> None:
-    """Wait for other processes: no clock of ours moves them."""
+    """Wait for other processes, which no clock of a test can move."""
     end_s = time.monotonic() + limit_s
     while not true():
         assert time.monotonic() < end_s, f"still not so after {limit_s} s: {what}"
@@ -95,8 +97,11 @@ def running(folder: Path) -> Iterator[Running]:
         try:
             for child in children:
                 child.start()
-            until(lambda: all(site.ready_file(plan.bank).exists() for plan in _PLANS), 30,
-                  "\n".join(child.tail() for child in children))  # fmt: skip
+            until(
+                lambda: all(site.ready_file(plan.bank).exists() for plan in _PLANS),
+                30,
+                "\n".join(child.tail() for child in children),
+            )
             demo_site.configure(site, _broker(rabbit), _senders(erp))
             children.append(daemon)
             daemon.start()
@@ -109,7 +114,7 @@ def running(folder: Path) -> Iterator[Running]:
 
 @contextmanager
 def _erp_user(rabbit: Rabbit) -> Iterator[Login]:
-    """A broker user with no more than the rights the manual gives an ERP."""
+    """A broker user with only the rights that the manual gives an ERP."""
     if not rabbit.ruled:
         known = read_broker(broker_file())
         assert known is not None
@@ -119,8 +124,15 @@ def _erp_user(rabbit: Rabbit) -> Iterator[Login]:
     own = rf"{PREFIX}\..*"
     ctl("add_user", erp.user, erp.password)
     try:
-        ctl("set_permissions", "-p", rabbit.address.vhost, erp.user, f"^({own})$", rf"^(bankgw\.commands|{own})$",
-            rf"^(bankgw\.events|{own})$")  # fmt: skip
+        ctl(
+            "set_permissions",
+            "-p",
+            rabbit.address.vhost,
+            erp.user,
+            f"^({own})$",
+            rf"^(bankgw\.commands|{own})$",
+            rf"^(bankgw\.events|{own})$",
+        )
         yield erp
     finally:
         ctl("delete_user", erp.user)

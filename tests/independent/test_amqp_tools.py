@@ -1,4 +1,4 @@
-"""Debian's amqp-tools as an ERP: they can set neither user-id nor message-id, so they may ask, and not pay."""
+"""Debian's amqp-tools as an ERP: they can set neither user-id nor message-id, so they may ask but not pay."""
 
 from __future__ import annotations
 
@@ -16,8 +16,14 @@ QUEUE = f"{PREFIX}.tools"
 
 
 def tool(site: Running, name: str, *words: str, limit_s: float = 30) -> str:
-    done = subprocess.run([program(name), f"--url={site.url}", *words], capture_output=True, text=True, timeout=limit_s,
-                          check=False, stdin=subprocess.DEVNULL)  # fmt: skip
+    done = subprocess.run(
+        [program(name), f"--url={site.url}", *words],
+        capture_output=True,
+        text=True,
+        timeout=limit_s,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
     assert done.returncode == 0, f"{name} {words}: {done.stdout}{done.stderr}"
     return done.stdout
 
@@ -32,8 +38,16 @@ def queue(site: Running) -> Iterator[str]:
 
 
 def publish(site: Running, key: str, body: Any) -> None:
-    tool(site, "amqp-publish", "--exchange=bankgw.commands", f"--routing-key={key}", f"--reply-to={QUEUE}",
-         "--content-type=application/json", "--persistent", f"--body={json.dumps(body)}")  # fmt: skip
+    tool(
+        site,
+        "amqp-publish",
+        "--exchange=bankgw.commands",
+        f"--routing-key={key}",
+        f"--reply-to={QUEUE}",
+        "--content-type=application/json",
+        "--persistent",
+        f"--body={json.dumps(body)}",
+    )
 
 
 def hear(site: Running) -> Any:
@@ -59,9 +73,12 @@ def test_a_wrong_question_is_answered_with_every_fault(site: Running, queue: str
 def test_without_a_user_id_no_money_moves_and_a_person_sees_it(site: Running, queue: str) -> None:
     before = len(site.booked("sample"))
     body = {
-        "id": "TOOLS-1", "debtor": {"account": site.account("sample"), "name": "示例甲公司"},
-        "creditor": {"account": "0000000000000000025", "name": "示例乙公司"}, "amount": "1.00", "currency": "CNY",
-    }  # fmt: skip
+        "id": "TOOLS-1",
+        "debtor": {"account": site.account("sample"), "name": "示例甲公司"},
+        "creditor": {"account": "0000000000000000025", "name": "示例乙公司"},
+        "amount": "1.00",
+        "currency": "CNY",
+    }
     publish(site, "payment.submit", body)
     assert hear(site)["error"]["code"] == "no_sender"
     until(lambda: site.rabbit.depth("bankgw.parked") > 0, 10, "the parked copy")

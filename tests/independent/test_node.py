@@ -1,4 +1,4 @@
-"""An ERP in Node, written from the documented contract alone: it pays, and hears what became of it."""
+"""An ERP in Node, written from the documented contract alone: it pays, and receives the events."""
 
 from __future__ import annotations
 
@@ -18,22 +18,44 @@ HERE = Path(__file__).parent / "node"
 
 def order(site: Running, id_: str, bank: str = "sample", **changes: Any) -> dict[str, Any]:
     return {
-        "id": id_, "debtor": {"account": site.account(bank), "name": "示例甲公司"},
-        "creditor": {"account": "0000000000000000025", "name": "示例乙公司", "bank_name": "示例银行某支行",
-                     "cnaps": "000000000000", "kind": "corporate"},
-        "amount": "12345.67", "currency": "CNY", "purpose": f"货款 {id_}", "tags": {"invoice": "INV-0931"}, **changes,
-    }  # fmt: skip
+        "id": id_,
+        "debtor": {"account": site.account(bank), "name": "示例甲公司"},
+        "creditor": {
+            "account": "0000000000000000025",
+            "name": "示例乙公司",
+            "bank_name": "示例银行某支行",
+            "cnaps": "000000000000",
+            "kind": "corporate",
+        },
+        "amount": "12345.67",
+        "currency": "CNY",
+        "purpose": f"货款 {id_}",
+        "tags": {"invoice": "INV-0931"},
+        **changes,
+    }
 
 
 def play(site: Running, modules: Path, *orders: tuple[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """Let the client publish these (message id, body) and return what it heard."""
+    """Let the client publish these pairs of message id and body; returns the messages that it received."""
     env = {
-        **os.environ, "NODE_PATH": str(modules), "AMQP_URL": site.url, "AMQP_USER": site.erp.user, "SENDER": SENDER,
-        "PREFIX": f"{PREFIX}.node", "LIMIT_S": "60",
+        **os.environ,
+        "NODE_PATH": str(modules),
+        "AMQP_URL": site.url,
+        "AMQP_USER": site.erp.user,
+        "SENDER": SENDER,
+        "PREFIX": f"{PREFIX}.node",
+        "LIMIT_S": "60",
         "ORDERS": json.dumps([{"message": message, "body": body} for message, body in orders]),
-    }  # fmt: skip
-    done = subprocess.run([program("node"), str(HERE / "pay.js")], env=env, capture_output=True, text=True, timeout=90,
-                          check=False, stdin=subprocess.DEVNULL)  # fmt: skip
+    }
+    done = subprocess.run(
+        [program("node"), str(HERE / "pay.js")],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}\n{site.daemon.tail()}"
     return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -73,11 +95,12 @@ def test_an_order_sent_twice_is_one_payment(site: Running, modules: Path) -> Non
 
 def test_what_is_wrong_is_said_and_the_next_order_settles(site: Running, modules: Path) -> None:
     heard = play(
-        site, modules,
+        site,
+        modules,
         ("m-number", order(site, "NODE-NUMBER", amount=12.5)),
         ("m-account", order(site, "NODE-ACCOUNT", debtor={"account": "00000000009999", "name": "示例甲公司"})),
         ("m-good", order(site, "NODE-GOOD")),
-    )  # fmt: skip
+    )
     replies = {one["properties"]["correlationId"]: one["body"] for one in heard if one["from"] == "reply"}
     assert replies["m-number"]["error"]["code"] == "schema"
     assert replies["m-number"]["error"]["errors"][0]["at"] == "/amount"

@@ -1,4 +1,4 @@
-"""The programs of the page for ERP developers run as they stand there: Python, Node and Java pay and ask.
+"""The programs of the page for ERP developers run unchanged: Python, Node and Java pay and ask.
 
 Only the queue's name is changed, as the trial's broker user owns queues of another prefix. .NET is shown and not compiled.
 """
@@ -30,7 +30,12 @@ def programs(lang: str) -> list[str]:
 
 def order(site: Running, id_: str) -> dict[str, Any]:
     [body] = [json.loads(block) for block in re.findall(r"```json[^\n]*\n(.*?)```", texts()[PAGE], re.DOTALL)]
-    return {**body, "id": id_, "purpose": f"货款 {id_}", "debtor": {"account": site.account("sample"), "name": "示例甲公司"}}
+    return {
+        **body,
+        "id": id_,
+        "purpose": f"货款 {id_}",
+        "debtor": {"account": site.account("sample"), "name": "示例甲公司"},
+    }
 
 
 def play(site: Running, folder: Path, lang: str, number: int, id_: str, modules: Path | None = None) -> str:
@@ -51,8 +56,16 @@ def play(site: Running, folder: Path, lang: str, number: int, id_: str, modules:
         if missing:
             not_to_be_had(f"no {', '.join(missing)}: run `make tools`")
         words = [program("java"), "-Dfile.encoding=UTF-8", "-cp", ":".join(str(JARS / f"{jar}.jar") for jar in NEEDED)]
-    done = subprocess.run([*words, name, "payment.json"], cwd=folder, env=env, capture_output=True, text=True, timeout=120,
-                          check=False, stdin=subprocess.DEVNULL)  # fmt: skip
+    done = subprocess.run(
+        [*words, name, "payment.json"],
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}\n{site.daemon.tail()}"
     return done.stdout
 
@@ -67,7 +80,7 @@ def pays(site: Running, folder: Path, lang: str, modules: Path | None = None) ->
     assert said[0].split()[:2] == ["payment.accepted", "accepted"], said
     assert said[-1].startswith("payment.settled settled "), said
     assert booked(site, id_) == 1
-    # Run once more with the same file, as the page promises: the same payment, not a second one.
+    # A second run with the same file gives the same payment, not a second one, as the page promises.
     again = play(site, folder, lang, 0, id_, modules).splitlines()
     assert again[-1].split()[:2] == ["payment.accepted", "settled"], again
     assert booked(site, id_) == 1
@@ -100,7 +113,9 @@ def test_each_is_short_enough_to_read(lang: str) -> None:
     assert all(len(text.splitlines()) <= 60 for text in programs(lang))
 
 
-@pytest.mark.parametrize(("page", "word"), [(PAGE, "do not compile"), (PAGE.replace(".md", ".zh.md"), "未经我们的测试编译")])
+@pytest.mark.parametrize(
+    ("page", "word"), [(PAGE, "do not compile"), (PAGE.replace(".md", ".zh.md"), "未经我们的测试编译")]
+)
 def test_the_one_that_is_not_tried_says_so(page: str, word: str) -> None:
     before = texts()[page].partition("```csharp")[0]
     assert word in before.rpartition("\n## ")[2]

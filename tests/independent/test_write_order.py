@@ -1,4 +1,5 @@
-"""What the kernel saw: for each payment the journal and the permit log were on disk before the bank's socket got a byte.
+"""The order of system calls: for each payment the journal and the permit log are on disk before the bank's socket gets
+a byte.
 
 strace writes down every write and sync of the running daemon, in order. The daemon's own word counts for nothing here.
 """
@@ -28,14 +29,14 @@ _WRITES = "write,pwrite64,writev,pwritev,sendto,sendmsg,send"
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A system call that ended: its name and what it was done to, as strace prints it."""
+    """A system call that ended: its name and its target, as strace prints them."""
 
     name: str
     about: str
 
 
 def calls(trace: str) -> Iterator[Call]:
-    """The calls in the order in which they ended (syncs) or began (writes): the hard order for both."""
+    """The calls in the order in which syncs ended and writes began, which is the strictest order for both."""
     begun: dict[tuple[str, str], str] = {}
     for line in trace.splitlines():
         if found := _CALL.match(line):
@@ -51,8 +52,19 @@ def calls(trace: str) -> Iterator[Call]:
 @contextmanager
 def traced(pid: int, file: Path) -> Iterator[None]:
     """strace on a running process."""
-    command = [program("strace"), "-f", "-yy", "-s", "200", "-p", str(pid), "-e", f"trace={_WRITES},fdatasync,fsync",
-               "-o", str(file)]  # fmt: skip
+    command = [
+        program("strace"),
+        "-f",
+        "-yy",
+        "-s",
+        "200",
+        "-p",
+        str(pid),
+        "-e",
+        f"trace={_WRITES},fdatasync,fsync",
+        "-o",
+        str(file),
+    ]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as strace:
         assert strace.stderr is not None
         first = strace.stderr.readline()
@@ -67,16 +79,18 @@ def traced(pid: int, file: Path) -> Iterator[None]:
 
 def pay(channel: pika.adapters.blocking_connection.BlockingChannel, site: Running, number: int) -> None:
     body = {
-        "id": f"ORDER-OF-WRITES-{number}", "debtor": {"account": site.account("sample"), "name": "示例甲公司"},
+        "id": f"ORDER-OF-WRITES-{number}",
+        "debtor": {"account": site.account("sample"), "name": "示例甲公司"},
         "creditor": {"account": f"00000000000000{number:05d}", "name": "示例乙公司", "bank_name": "示例银行"},
-        "amount": f"{number}.01", "currency": "CNY",
-    }  # fmt: skip
+        "amount": f"{number}.01",
+        "currency": "CNY",
+    }
     properties = pika.BasicProperties(user_id=site.erp.user, content_type="application/json", delivery_mode=2)
     channel.basic_publish("bankgw.commands", "payment.submit", json.dumps(body).encode(), properties)
 
 
 def judged(trace: str, bank_port: int) -> list[str]:
-    """Each permit's payment as its bytes left; fails at the first byte that left too early."""
+    """The payments in the order in which their bytes were sent. Fails at the first byte that was sent too early."""
     wal = permits = False
     written: list[str] = []
     synced: list[str] = []
@@ -110,7 +124,7 @@ def test_nothing_leaves_before_it_is_on_disk(site: Running, tmp_path: Path) -> N
         channel = connection.channel()
         for number in range(1, PAYMENTS + 1):
             pay(channel, site, number)
-            # One at a time: then each record on the bank's socket is one payment's.
+            # One payment at a time, so that each record on the bank's socket belongs to one.
             until(lambda: len(site.booked("sample")) == before + number, 30, f"payment {number} is booked")  # noqa: B023
             time.sleep(0.05)
     left = judged((tmp_path / "trace").read_text("utf-8", "replace"), port)
@@ -120,10 +134,13 @@ def test_nothing_leaves_before_it_is_on_disk(site: Running, tmp_path: Path) -> N
 
 def test_a_trace_in_another_order_is_noticed() -> None:
     good = [
-        '7 pwrite64(5</x/journal.db-wal>, "…", 4096, 0) = 4096', "7 fdatasync(5</x/journal.db-wal>) = 0",
-        '7 write(6</x/permits.log>, "sample.demo/ABC 1 1 00000000\\n", 30) = 30', "7 fdatasync(6</x/permits.log> <unfinished ...>",
-        "7 <... fdatasync resumed>) = 0", '8 sendto(9<TCP:[127.0.0.1:1->127.0.0.1:99]>, "…", 9, 0, NULL, 0) = 9',
-    ]  # fmt: skip
+        '7 pwrite64(5</x/journal.db-wal>, "…", 4096, 0) = 4096',
+        "7 fdatasync(5</x/journal.db-wal>) = 0",
+        '7 write(6</x/permits.log>, "sample.demo/ABC 1 1 00000000\\n", 30) = 30',
+        "7 fdatasync(6</x/permits.log> <unfinished ...>",
+        "7 <... fdatasync resumed>) = 0",
+        '8 sendto(9<TCP:[127.0.0.1:1->127.0.0.1:99]>, "…", 9, 0, NULL, 0) = 9',
+    ]
     assert judged("\n".join(good), 99) == ["ABC"]
     for early in (0, 1, 2, 3, 4):
         bad = [*good[:early], good[5], *good[early:5]]

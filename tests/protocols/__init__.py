@@ -1,1 +1,1 @@
-"""Tests, laid out like the packages they test."""
+"""The tests of `protocols`, in folders of the same names."""

@@ -1,4 +1,4 @@
-"""`fast_init` makes what the standard `__init__` makes, and the object is frozen afterwards."""
+"""`fast_init` makes the same objects as the standard `__init__`, and they are frozen afterwards."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from gateway.core.states import Life
-from gateway.journal.commit.rows import Head, OutboxRow, PaymentRow
+from gateway.kernel.commit.rows import Head, OutboxRow, PaymentRow
+from gateway.kernel.core.states import Life
 from protocols.canon.fast_init import fast_init
 from protocols.canon.money import Money
 from protocols.canon.outcome import Outcome, State
@@ -31,9 +31,10 @@ class Made:
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_an_object_is_what_the_standard_init_makes(kind: type[Any]) -> None:
     plain = make_dataclass(
-        kind.__name__, [(one.name, Any, field(default=one.default, default_factory=one.default_factory))
-                        for one in fields(kind)], frozen=True,
-    )  # fmt: skip
+        kind.__name__,
+        [(one.name, Any, field(default=one.default, default_factory=one.default_factory)) for one in fields(kind)],
+        frozen=True,
+    )
     needed = {one.name: f"a {one.name}" for one in fields(kind) if one.default is one.default_factory}
     given = {one.name: f"a {one.name}" for one in fields(kind)}
     for words in (needed, given):

@@ -1,1 +1,1 @@
-"""The world tests run in: a clock that moves on command, time limits, and the services found by `setup/`."""
+"""The environment of the tests: a clock that moves on command, time limits, and the services found by `setup/`."""

@@ -1,4 +1,4 @@
-"""Stories about approvals: makers, approvers, delegations, policies and crashes by chance, and a referee of their own.
+"""Stories about approvals: random makers, approvers, delegations, policies and crashes, with a referee of their own.
 
     python -m tests.world.approvals 20        # seeds 1 .. 20
 
@@ -20,14 +20,14 @@ from typing import Any
 
 import structlog
 
-from gateway.control.server import Denied
-from gateway.journal.people.approvals import ApprovalDecision, to_sign
+from gateway.approvals.rows.approvals import ApprovalDecision, to_sign
+from gateway.call import Denied
 from protocols.bank import Bank, Context, MoneyConversation
 from protocols.canon.money import Money
 from protocols.canon.order import AnyOrder, Kind
 from tests.gateway.cli.control_operator import Operator
-from tests.gateway.cli.test_resolve import LI, WANG, Hand, enrol, hand
-from tests.gateway.control.test_people import decide, let_in, sign_in
+from tests.gateway.cli.resolving import LI, WANG, Hand, enrol, hand
+from tests.gateway.people.test_people_acts import decide, let_in, sign_in
 from tests.world.batching import alone, batch
 from tests.world.history import violations
 from tests.world.world import World
@@ -35,10 +35,10 @@ from tests.world.world import World
 STEPS, STEP_S = 60, 45.0
 BAND_MINOR = 100_000
 UNSURE_MS = 3_000
-"""What changed so shortly before a send may or may not have counted."""
+"""A change this shortly before a send may or may not have counted."""
 _HANDS = tuple(hand(name, 3_000 + n) for n, name in enumerate(("ann", "ben", "cai", "dan", "eva")))
 _STAND_IN = hand("fay", 3_010)
-"""Approves for others only, while they let her."""
+"""Approves only by delegation, while one holds."""
 _ALL = (*_HANDS, _STAND_IN)
 _ROLES = "approver@*;maker@*"
 _GAP = "CNY 0..1000.00 0; CNY 2000.00.. 2"
@@ -46,15 +46,18 @@ _GAP = "CNY 0..1000.00 0; CNY 2000.00.. 2"
 
 @dataclass(slots=True)
 class KnownPerson:
-    """An approver as the referee knows him: whether he counts, since when not, and who stands in for whom when."""
+    """The referee's knowledge of an approver: whether the person's approvals count, and if not, since when. Without
+    `for_good`, another approver may still delegate to the person."""
 
     hand: Hand
     gone_ms: int | None = None
+    for_good: bool = True
 
 
 @dataclass(slots=True)
 class MadeOrder:
-    """An order as it was sent, by itself or in a batch of `whole` minor units: who approved it, and when."""
+    """An order as it was sent, alone or in a batch of `whole` minor units, with the persons who approved it and the
+    times."""
 
     id: str
     minor: int
@@ -67,7 +70,7 @@ class MadeOrder:
 
 
 @dataclass(slots=True)
-class StandIn:
+class MadeDelegation:
     """A delegation that was made, with its end."""
 
     giver: str
@@ -78,18 +81,18 @@ class StandIn:
 
 @dataclass(slots=True)
 class Referee:
-    """All that was done, and what must follow from it."""
+    """Records all acts of the story, and judges which sends they permit."""
 
     persons: dict[str, KnownPerson] = field(default_factory=dict)
     orders: dict[str, MadeOrder] = field(default_factory=dict)
-    delegations: list[StandIn] = field(default_factory=list)
+    delegations: list[MadeDelegation] = field(default_factory=list)
     policies: list[tuple[int, int]] = field(default_factory=list)
     refused: int = 0
     sent: int = 0
     approved: int = 0
 
     def needed(self, order: MadeOrder, at_ms: int) -> int:
-        """The least that the policies of its admission and of `at_ms` can have asked for."""
+        """The smallest number of approvers that the policies at the order's admission and at `at_ms` can require."""
         return max(self._asked(order, order.at_ms), self._asked(order, at_ms))
 
     def _asked(self, order: MadeOrder, at_ms: int) -> int:
@@ -99,7 +102,7 @@ class Referee:
         return max(of_band, 2 if order.maker is None and asks else 0)
 
     def counted(self, order: MadeOrder, at_ms: int) -> int:
-        """The seats that can have counted for it at `at_ms`, at most."""
+        """The largest number of seats that can count for the order at `at_ms`."""
         there = [name for name in order.approved if self._counts(name, order, at_ms)]
         found: list[str] = []
         for name in there:
@@ -108,34 +111,41 @@ class Referee:
         return len(found)
 
     def _counts(self, name: str, order: MadeOrder, at_ms: int) -> bool:
-        gone_ms = self.persons[name].gone_ms
-        if gone_ms is not None and gone_ms < at_ms - UNSURE_MS:
+        person = self.persons[name]
+        gone = person.gone_ms is not None and person.gone_ms < at_ms - UNSURE_MS
+        if gone and person.for_good:
             return False
-        if name == _STAND_IN.name and not self._may_stand_in(at_ms):
+        if (gone or name == _STAND_IN.name) and not self._may_stand_in(name, at_ms):
             return False
         return order.maker is None or not (name == order.maker or self._seat(name, order.maker, at_ms))
 
-    def _may_stand_in(self, at_ms: int) -> bool:
-        """Whether anybody who may approve can have let her, then or just before or after."""
-        given = [d for d in self.delegations if d.taker == _STAND_IN.name
-                 and d.from_ms - UNSURE_MS <= at_ms <= d.until_ms + UNSURE_MS]  # fmt: skip
+    def _may_stand_in(self, name: str, at_ms: int) -> bool:
+        """Whether an approver can have delegated to this person at that time, or shortly before or after."""
+        given = [
+            d for d in self.delegations if d.taker == name and d.from_ms - UNSURE_MS <= at_ms <= d.until_ms + UNSURE_MS
+        ]
         gone = {d.giver: self.persons[d.giver].gone_ms for d in given}
         return any(at is None or at >= at_ms - UNSURE_MS for at in gone.values())
 
     def _seat(self, one: str, other: str, at_ms: int) -> bool:
-        """Certainly one seat: by delegations that held well before and after."""
-        links = [{d.giver, d.taker} for d in self.delegations
-                 if d.from_ms < at_ms - UNSURE_MS and d.until_ms > at_ms + UNSURE_MS]  # fmt: skip
+        """True if the two are certainly one seat: by delegations that held well before and after."""
+        links = [
+            {d.giver, d.taker}
+            for d in self.delegations
+            if d.from_ms < at_ms - UNSURE_MS and d.until_ms > at_ms + UNSURE_MS
+        ]
         seat = {one}
         while grown := {name for link in links if link & seat for name in link} - seat:
             seat |= grown
         return other in seat
 
     def complaints(self, world: World) -> list[str]:
-        """Every payment that left without what it needed."""
+        """Every payment that was sent without the approvals that it needed."""
         with sqlite3.connect(world.folder / "journal.db") as db:
-            sends = db.execute("select p.order_id, min(a.first_write_ms) from attempts a join payments p "
-                               "on p.payment = a.payment group by p.order_id").fetchall()  # fmt: skip
+            sends = db.execute(
+                "select p.order_id, min(a.first_write_ms) from attempts a join payments p "
+                "on p.payment = a.payment group by p.order_id"
+            ).fetchall()
         self.sent, found = len(sends), []
         for id_, at_ms in sends:
             order = self.orders[id_]
@@ -153,21 +163,26 @@ class Referee:
 
 
 class ApprovalStory:
-    """One seed, told to its end."""
+    """The story of one seed."""
 
     def __init__(self, seed: int, folder: Path) -> None:
         self.chance, self.referee = random.Random(f"approvals {seed}"), Referee()
-        # Lines of a batch travel one by one at some banks.
+        # Some banks take the lines of a batch one by one.
         single = self.chance.random() < 0.5
-        # The settings' bands let everything go: they must not make the policy weaker.
-        self.world = World(folder, seed, sender={"bands": [{"action": "release"}]}, accounts=2,
-                           adapters={"sample": lambda bank: _careless(alone(bank) if single else bank)})  # fmt: skip
+        # The settings' bands hold nothing: they must not weaken the policy.
+        self.world = World(
+            folder,
+            seed,
+            sender={"bands": [{"action": "release"}]},
+            accounts=2,
+            adapters={"sample": lambda bank: _careless(alone(bank) if single else bank)},
+        )
         self.world.start()
         self.world.run(1)
         self.operator = Operator(self.world)
 
     def tell(self) -> list[str]:
-        """Play it, and say what is wrong."""
+        """Run the story, and return what is wrong."""
         enrol(self.operator, WANG, LI)
         self.operator.ask("POST", "ceremony", security_admin="wang", system_admin="li", reason="minutes")
         for one in _HANDS:
@@ -176,9 +191,22 @@ class ApprovalStory:
         let_in(self.operator, _STAND_IN, "viewer@*")
         self.referee.persons[_STAND_IN.name] = KnownPerson(_STAND_IN)
         self._policy(2)
-        acts = (*[self._submit] * 6, *[self._batch] * 2, *[self._approve] * 12, *[self._cheat] * 6, self._delegate,
-                *[self._late_stand_in] * 3, self._gone, self._new_policy, self._gap, self._crash, self._wait, self._reject,
-                *[self._cancel] * 2, *[self._not_sent] * 2)  # fmt: skip
+        acts = (
+            *[self._submit] * 6,
+            *[self._batch] * 2,
+            *[self._approve] * 12,
+            *[self._cheat] * 6,
+            self._delegate,
+            *[self._late_stand_in] * 3,
+            self._gone,
+            self._new_policy,
+            self._gap,
+            self._crash,
+            self._wait,
+            self._reject,
+            *[self._cancel] * 2,
+            *[self._not_sent] * 2,
+        )
         for _ in range(STEPS):
             self.chance.choice(acts)()
             self.world.run(self.chance.choice((0.5, STEP_S)))
@@ -189,18 +217,22 @@ class ApprovalStory:
         return [*stuck, *self.referee.complaints(self.world), *violations(self.world, calm=False)]
 
     def _stuck(self) -> list[str]:
-        """What waits for approvers who are not asked, and what approvers are asked about though nothing of it waits."""
+        """Orders that wait for approvers who are not asked, and requests without a waiting order."""
         found, named = [], set()
         for one in self.operator.ask("GET", "approvals")["approvals"]:
             orders = self._named(one["request"])
             named |= orders
             if not any(self.world.state(id_) in ("held", "ready") for id_ in orders):
                 found.append(f"approvers are asked about {sorted(orders)}, which are over")
-        held = self.world.look("select order_id from payments where state = ? and hold_reasons like '%approval%'", "held")
-        return found + [f"nobody is asked about {id_}, which is held for approval" for (id_,) in held if id_ not in named]
+        held = self.world.query(
+            "select order_id from payments where state = ? and hold_reasons like '%approval%'", "held"
+        )
+        return found + [
+            f"nobody is asked about {id_}, which is held for approval" for (id_,) in held if id_ not in named
+        ]
 
     def _named(self, key: str) -> set[str]:
-        """The orders that a request names, as its words say."""
+        """The orders that the text of a request names."""
         words = self.operator.ask("GET", "approvals", key)["words"]["en"]
         return set(re.findall(r"^ *order: (.*)$", words, re.MULTILINE))
 
@@ -224,18 +256,21 @@ class ApprovalStory:
         self.world.submit(order.id, minor, creditor={"account": account, "name": "示例丙"}, **body)
 
     def _batch(self) -> None:
-        """Lines that are small by themselves, and over the band together, or not."""
+        """Send a batch of lines that are small by themselves; their sum is over the band, or not."""
         n = len(self.referee.orders)
         maker = self.chance.choice([one.name for one in _HANDS])
-        minors = [self.chance.choice((1, BAND_MINOR // 2, BAND_MINOR)) + at for at in range(self.chance.randrange(2, 5))]
+        minors = [
+            self.chance.choice((1, BAND_MINOR // 2, BAND_MINOR)) + at for at in range(self.chance.randrange(2, 5))
+        ]
         body = batch(self.world, f"AB-{n}", minors, maker=maker)
         if self.chance.random() < 0.4:
             body["not_before"] = self.world.moment(self.chance.choice((60.0, 900.0)))
         known = None if self.referee.persons[maker].gone_ms is not None else maker
         for at, item in enumerate(body["items"]):
             item["creditor"]["account"] = f"00000000000009{n + at:05d}"
-            self.referee.orders[item["id"]] = MadeOrder(item["id"], minors[at], known, self._now_ms,
-                                                        item["creditor"]["account"], sum(minors))  # fmt: skip
+            self.referee.orders[item["id"]] = MadeOrder(
+                item["id"], minors[at], known, self._now_ms, item["creditor"]["account"], sum(minors)
+            )
         self.world.command("batch.submit", body)
 
     def _waiting(self) -> list[Any]:
@@ -262,14 +297,16 @@ class ApprovalStory:
     def _reject(self) -> None:
         waiting = self._waiting()
         if waiting:
-            self._say(self.chance.choice(_HANDS), self.chance.choice(waiting), ApprovalDecision.REJECT, reason="not ours")
+            self._say(
+                self.chance.choice(_HANDS), self.chance.choice(waiting), ApprovalDecision.REJECT, reason="not ours"
+            )
 
     def _cancel(self) -> None:
         if self.referee.orders:
             self.world.command("payment.cancel", {"id": self.chance.choice(sorted(self.referee.orders))})
 
     def _not_sent(self) -> None:
-        """For a while no permit is given: what is written down leaves nothing behind, and is tried again."""
+        """Refuse permits for a while, so that sends which were written down send no byte and are tried again."""
         gate = self.operator.gateway.lanes["sample.main"].gate
         permits = gate.permits
         gate.permits = lambda epoch, committed_s: False  # type: ignore[method-assign]
@@ -282,7 +319,8 @@ class ApprovalStory:
             self._say(self.chance.choice(_ALL), self.chance.choice(waiting))
 
     def _cheat(self) -> None:
-        """Approve what one made, twice, with another's or an old signature, or for what somebody is gone."""
+        """Try an invalid approval: of an own order, twice, with another person's or an old signature, or by a person
+        without the right."""
         waiting = self._waiting()
         if not waiting:
             return
@@ -292,7 +330,8 @@ class ApprovalStory:
         if what == 0:
             assert not (self._say(maker, one) and one["maker"] == maker.name), "who made it approved it"
         elif what == 1 and len(waiting) > 1:
-            # A signature about another request, beside the digest of this one. One of them may approve this one.
+            # A signature about another request beside this request's digest. One of the persons may approve this
+            # request.
             if other["request"] == one["request"]:
                 other = next(another for another in waiting if another["request"] != one["request"])
             for known in _HANDS:
@@ -308,7 +347,7 @@ class ApprovalStory:
                 self._say(hand_, one)
 
     def _late_stand_in(self) -> None:
-        """She approves while somebody lets her; that has ended when the second one approves."""
+        """Let a person approve while a delegation is in force; it has ended when the second person approves."""
         waiting = self._waiting()
         if waiting:
             one = self.chance.choice(waiting)
@@ -320,7 +359,7 @@ class ApprovalStory:
             self._say(second, one)
 
     def _delegate(self) -> None:
-        """From then on the two are one seat: where both approve, they count once."""
+        """Make a delegation. From then on the two are one seat: if both approve, they count once."""
         giver = self.chance.choice(_HANDS)
         taker = self.chance.choice([one for one in (*_HANDS, _STAND_IN) if one is not giver])
         self._give(giver, taker, self.chance.choice((0.003, 0.05)))
@@ -334,11 +373,21 @@ class ApprovalStory:
     def _give(self, giver: Hand, taker: Hand, days: float) -> None:
         try:
             sign_in(self.operator, giver)
-            self.operator.ask("POST", "delegations", peer=giver.peer, roles="approver", scope="*", delegate=taker.name,
-                              days=days, reason="leave")  # fmt: skip
+            self.operator.ask(
+                "POST",
+                "delegations",
+                peer=giver.peer,
+                roles="approver",
+                scope="*",
+                delegate=taker.name,
+                days=days,
+                reason="leave",
+            )
         except Denied:
             return
-        self.referee.delegations.append(StandIn(giver.name, taker.name, self._now_ms, self._now_ms + int(days * 86_400_000)))
+        self.referee.delegations.append(
+            MadeDelegation(giver.name, taker.name, self._now_ms, self._now_ms + int(days * 86_400_000))
+        )
 
     def _gone(self) -> None:
         here = [one for one in self.referee.persons.values() if one.gone_ms is None and one.hand is not _STAND_IN]
@@ -351,7 +400,7 @@ class ApprovalStory:
         self._policy(3 - self.referee.policies[-1][1])
 
     def _gap(self) -> None:
-        """A policy with a gap is no policy: no band would ask for what falls into it."""
+        """Try a policy with a gap. It must be refused, because no band would count for an amount in the gap."""
         try:
             decide(self.operator, "policy", "approvals", _GAP)
         except Denied:
@@ -360,7 +409,9 @@ class ApprovalStory:
 
     def _policy(self, count: int) -> None:
         band = str(Money(BAND_MINOR))
-        decide(self.operator, "policy", "approvals", f"CNY 0..{band} 0; CNY {band}.. {count}")
+        decide(
+            self.operator, "policy", "approvals", f"CNY 0..{band} 0; CNY {band}.. {count}; makers {self.world.sender}"
+        )
         self.referee.policies.append((self._now_ms, count))
 
     def _crash(self) -> None:
@@ -375,7 +426,7 @@ class ApprovalStory:
 
 
 def _careless(bank: Bank) -> Bank:
-    """An adapter with a defect: every fifth large payment is written down with a cent more."""
+    """An adapter with a defect: every fifth large payment is written with one cent more."""
     pay = bank.money[Kind.PAYMENT]
 
     def word(order: AnyOrder, context: Context) -> MoneyConversation:
@@ -387,13 +438,13 @@ def _careless(bank: Bank) -> Bank:
 
 
 def told(seed: int, folder: Path) -> tuple[list[str], Referee]:
-    """What is wrong in one story, and what happened in it."""
+    """Run one story; returns its faults and its events."""
     story = ApprovalStory(seed, folder)
     return story.tell(), story.referee
 
 
 def main(seeds: int) -> int:
-    """Tell many; 1 if something is wrong."""
+    """Run many stories; returns 1 if something is wrong."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     wrong = sent = refused = approved = 0
     for seed in range(1, seeds + 1):
@@ -403,8 +454,10 @@ def main(seeds: int) -> int:
         for one in found:
             wrong += 1
             print(f"seed {seed}: {one}")
-    print(f"approvals: {seeds} stories, {sent} payments left, {approved} of them approved, {refused} decisions refused, "
-          f"{wrong} without approval")  # fmt: skip
+    print(
+        f"approvals: {seeds} stories, {sent} payments left, {approved} of them approved, {refused} decisions refused, "
+        f"{wrong} without approval"
+    )
     return 1 if wrong else 0
 
 

@@ -1,6 +1,5 @@
-"""Approvals in the stories of the simulation: a maker, three approvers and a policy; what they say by chance, and what
-must follow from it. `approvals` tells stories of its own, with more people and less weather.
-"""
+"""Approvals in the simulation's stories: a maker, three approvers and a policy; their random decisions, and a check of
+the result. `approvals` tells stories of its own, with more people and fewer outages."""
 
 from __future__ import annotations
 
@@ -14,15 +13,15 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from gateway.journal.commit.store import Tx
-from gateway.journal.payments import approval_decisions
-from gateway.journal.payments.approval_decisions import GivenDecision
-from gateway.journal.people import approval_policies, approval_requests, approvals, entitlements, persons
-from gateway.journal.people.approval_requests import ApprovalRequest, RequestState
-from gateway.journal.people.approvals import ApprovalDecision
-from gateway.journal.people.persons import No, Person
-from gateway.people import approval_digest
-from gateway.people.grants import parse
+from gateway.approvals.rows import approval_decisions, approval_policies, approval_requests, approvals
+from gateway.approvals.rows.approval_decisions import GivenDecision
+from gateway.approvals.rows.approval_requests import ApprovalRequest, RequestState
+from gateway.approvals.rows.approvals import ApprovalDecision
+from gateway.approvals.rules import approval_digest
+from gateway.kernel.commit.store import Tx
+from gateway.people.rows import entitlements, persons
+from gateway.people.rows.persons import No, Person
+from gateway.people.rules.grants import parse
 from protocols.canon.money import Money
 from tests.world.world import World
 
@@ -36,12 +35,12 @@ _SEEN = 20
 
 
 def drawn(seed: int) -> bool:
-    """Whether a seed's story has approvals. It is drawn apart, so that all other stories stay what they were."""
+    """Whether a seed's story has approvals. Drawn separately, so that all other stories stay as they were."""
     return random.Random(f"approvals 0 in {seed}").random() < SHARE
 
 
 class Approving:
-    """The approvers of one world, and a referee who knows what they signed."""
+    """The approvers of one world, and a referee who knows their signatures."""
 
     def __init__(self, world: World) -> None:
         self.done: Counter[str] = Counter()
@@ -54,7 +53,7 @@ class Approving:
     # ---- what is sent ----
 
     def made(self, *orders: str, minor: int) -> dict[str, Any]:
-        """The maker that the command of these orders names, whose money is `minor` together."""
+        """The person whom the command of these orders names as their maker. `minor` is the sum of the orders."""
         maker = None if self._chance.random() < 0.05 else _MAKER
         self._orders.update(dict.fromkeys(orders, (minor, maker)))
         return {} if maker is None else {"maker": maker}
@@ -62,52 +61,56 @@ class Approving:
     # ---- who says what ----
 
     def begin(self) -> None:
-        """People and policy, before the first order."""
+        """Enrol the persons and set the policy, before the first order."""
 
-        def unit(tx: Tx) -> None:
+        def enrol_persons(tx: Tx) -> None:
             for n, (name, key) in enumerate(_KEYS.items()):
-                made = persons.enrol(tx, name, 5_000 + n, key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw), "uid:0")
+                made = persons.enrol(
+                    tx, name, 5_000 + n, key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw), "uid:0"
+                )
                 assert isinstance(made, Person)
                 grants = parse("maker@*" if name == _MAKER else "approver@*")
                 persons.change(tx, replace(made, enrolled=True, grants=grants), "person.confirmed", "uid:0", {})
             self._write_policy(tx)
 
-        self._do(unit)
+        self._do(enrol_persons)
 
     def act(self) -> None:
-        """Perhaps somebody approves, rejects or asks anew, about one of the newest requests."""
+        """Perhaps let one person approve, reject or ask anew, about one of the newest requests."""
         roll = self._chance.random()
         if roll < 0.5 or self._world.life is None:
             return
         person, pick = self._chance.choice(_APPROVERS), self._chance.random()
         decision = ApprovalDecision.REJECT if roll > 0.97 else ApprovalDecision.APPROVE
 
-        def unit(tx: Tx) -> None:
+        def decide_one(tx: Tx) -> None:
             found = list(islice(approval_requests.listing(tx.fresh, (RequestState.OPEN,)), _SEEN))
             if found:
                 self._say(tx, found[int(pick * len(found))], person, decision)
 
-        self._do(unit)
+        self._do(decide_one)
 
     def all_approve(self) -> None:
-        """Everybody approves whatever waits; what expired is asked about anew."""
+        """Let everybody approve every waiting request. For expired requests the approvers are asked anew."""
 
-        def unit(tx: Tx) -> None:
+        def approve_all_open(tx: Tx) -> None:
             for one in list(approval_requests.listing(tx.fresh, (RequestState.OPEN,))):
                 for person in _APPROVERS:
                     self._say(tx, one, person, ApprovalDecision.APPROVE)
 
-        self._do(unit)
+        self._do(approve_all_open)
 
     def change_policy(self) -> None:
-        """Another count of approvers from now on."""
+        """Change the number of approvers."""
         self._counts.append(3 - self._counts[-1])
         self._do(self._write_policy)
         self.done[POLICY] += 1
 
     def _write_policy(self, tx: Tx) -> None:
         band = str(Money(BAND_MINOR))
-        approval_policies.write(tx, f"CNY 0..{band} 0; CNY {band}.. {self._counts[-1]}", "drawn")
+        approval_policies.put_in_force(
+            tx, f"CNY 0..{band} 0; CNY {band}.. {self._counts[-1]}; makers {self._world.sender}", "drawn"
+        )
 
     def _say(self, tx: Tx, request: ApprovalRequest, person: str, decision: ApprovalDecision) -> None:
         life = self._world.life
@@ -125,7 +128,7 @@ class Approving:
             self.done[REJECTED] += 1
             return
         self.done[APPROVALS] += 1
-        for line in approval_digest.read(request.form).lines:
+        for line in approval_digest.parse(request.form).lines:
             self._said[line.order].add(person)
 
     def _do(self, unit: Callable[[Tx], None]) -> None:
@@ -136,11 +139,16 @@ class Approving:
     # ---- what must follow ----
 
     def complaints(self) -> list[str]:
-        """Every order that was written down to be sent with fewer approvers than any policy of the story asks for."""
-        found = self._world.look("select distinct p.order_id from attempts a join payments p on p.payment = a.payment "
-                                 "where p.order_id <> ?", "")  # fmt: skip
-        return [f"{id_} left with {len(self._said[id_])} approvals of {self._needed(id_)}" for (id_,) in found
-                if len(self._said[id_]) < self._needed(id_)]  # fmt: skip
+        """Every order whose send was recorded with fewer approvers than each policy of the story requires."""
+        found = self._world.query(
+            "select distinct p.order_id from attempts a join payments p on p.payment = a.payment where p.order_id <> ?",
+            "",
+        )
+        return [
+            f"{id_} left with {len(self._said[id_])} approvals of {self._needed(id_)}"
+            for (id_,) in found
+            if len(self._said[id_]) < self._needed(id_)
+        ]
 
     def _needed(self, id_: str) -> int:
         minor, maker = self._orders.get(id_, (0, _MAKER))

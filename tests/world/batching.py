@@ -1,4 +1,4 @@
-"""Batches for tests that run a whole gateway: bodies that add up, and how a batch and its items stand."""
+"""Batches for tests of a whole gateway: bodies whose sums are right, and the states of a batch and its items."""
 
 from __future__ import annotations
 
@@ -16,19 +16,33 @@ SENDER: dict[str, Any] = {"suspected_duplicate_hours": 0}
 
 
 def batch(
-    world: World, id_: str, minors: Sequence[int], *, kind: str = "batch", bank: str | None = None,
-    account: str | None = None, **head: Any,
+    world: World,
+    id_: str,
+    minors: Sequence[int],
+    *,
+    kind: str = "batch",
+    bank: str | None = None,
+    account: str | None = None,
+    **head: Any,
 ) -> dict[str, Any]:
-    """The body of a batch whose items differ in nothing but their ids and amounts."""
+    """The body of a batch whose items differ only in their ids and amounts."""
     own = {"account": account or (world.banks[bank] if bank else world.bank).account, "name": "示例甲公司"}
     other = {"account": "0000000000000000025", "name": "示例乙"}
     sides = {"creditor": own, "agreement": "A1"} if kind == "collection" else {"debtor": own}
     theirs = "debtor" if kind == "collection" else "creditor"
-    items = [{"id": f"{id_}-{n}", "amount": str(Money(minor)), theirs: dict(other)} for n, minor in enumerate(minors, 1)]
+    items = [
+        {"id": f"{id_}-{n}", "amount": str(Money(minor)), theirs: dict(other)} for n, minor in enumerate(minors, 1)
+    ]
     return {
-        "id": id_, "count": len(minors), "sum": str(Money(sum(minors))), "currency": "CNY", "purpose": "货款", **sides,
-        "items": items, **head,
-    }  # fmt: skip
+        "id": id_,
+        "count": len(minors),
+        "sum": str(Money(sum(minors))),
+        "currency": "CNY",
+        "purpose": "货款",
+        **sides,
+        "items": items,
+        **head,
+    }
 
 
 def states(world: World, id_: str) -> list[str | None]:
@@ -53,17 +67,17 @@ def completed(world: World, id_: str) -> list[tuple[int, dict[str, int]]]:
 
 
 def answers(world: World, id_: str) -> list[dict[str, Any]]:
-    """What was replied about a batch."""
+    """The replies about a batch."""
     return [body for _said, body in world.replies if body.get("id") == id_]
 
 
 def moved(world: World) -> Counter[str]:
-    """How often each order's money moved at the bank, by its reference: no count may be over 1."""
+    """The number of times that each order's money moved at the bank, by reference. No number may be over 1."""
     return Counter(one.instruction.reference for one in world.bank.ledger.executions if not one.refused)
 
 
 def alone(bank: Bank) -> Bank:
-    """The bank, had it no messages for many orders."""
+    """The bank's adapter without messages for many orders."""
     pay, read = bank.money[Kind.PAYMENT], bank.read
 
     def word(order: AnyOrder, context: Context) -> MoneyConversation:
@@ -71,11 +85,13 @@ def alone(bank: Bank) -> Bank:
         return pay(replace(single, detail=PaymentDetail()), context)
 
     return replace(
-        bank, bundles={}, money={**dict.fromkeys(bank.bundles, word), **bank.money},
+        bank,
+        bundles={},
+        money={**dict.fromkeys(bank.bundles, word), **bank.money},
         read=lambda _kind, sent, data: read(Kind.PAYMENT, sent, data),
-    )  # fmt: skip
+    )
 
 
 def narrow(most: int) -> Callable[[Bank], Bank]:
-    """The bank, did it take no more than `most` orders in one message."""
+    """The bank's adapter with at most `most` orders in one message."""
     return lambda bank: replace(bank, bundles={kind: replace(one, most=most) for kind, one in bank.bundles.items()})

@@ -1,4 +1,4 @@
-"""What changes between two lives of a simulated daemon, and what persons do: settings, an older database, decisions.
+"""Changes between two lives of a simulated daemon, and decisions of persons: settings, an older database.
 
 Each function is one action of a story: it does something to the world and says how it is counted, or None if it could
 not be done here and now. Those that yield sentences look for broken promises on the way.
@@ -12,24 +12,27 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from twisted.python.failure import Failure
 
-from gateway.core.states import Resolve
-from gateway.journal.cluster import restored_database
-from gateway.journal.commit.committer import Committer
-from gateway.journal.commit.permit_log import NoPermits
-from gateway.journal.sql import databases, vaults
-from gateway.simbank.faults import Touch
+from gateway.kernel.cluster import restored_database
+from gateway.kernel.commit.committer import Committer
+from gateway.kernel.commit.permit_log import NoPermits
+from gateway.kernel.core.states import Resolve
+from gateway.kernel.sql import databases, vaults
+from gateway.simbank.faults import ExchangeKind
+from gateway.wiring import PORTS
 from protocols.bank import Bank, Replay
 from protocols.canon.order import Kind
 from protocols.canon.outcome import Fate
 from protocols.twin import Booked
 from tests.world.entropy import SeededEntropy
-from tests.world.world import LifeClock, World
+from tests.world.life_clock import LifeClock
+from tests.world.world import World
 
 TWO_LANES = "two lanes at one bank"
 MOVED, NEVER, KIND_OFF = "account moved to another lane", "repeats forbidden", "kind switched off"
@@ -46,15 +49,16 @@ _OPEN = ("in_doubt", "escalated")
 
 
 def resolve(world: World, chance: random.Random) -> str | None:
-    """Two persons look at the bank's books and decide a payment in doubt as it is; or have it sent again, if it is not
-    there."""
+    """Let two persons decide a payment in doubt by the bank's books, or have it sent again if it is not in them."""
     doubted = [id_ for state in _OPEN for id_ in world.in_state(state)]
     if not doubted or world.life is None:
         return None
     now_ms = round(world.clock.seconds() * 1000)
-    found = {id_: world.look("select bank, bank_ref, attempt from payments where order_id = ?", id_)[0] for id_ in doubted}
+    found = {
+        id_: world.query("select bank, bank_ref, attempt from payments where order_id = ?", id_)[0] for id_ in doubted
+    }
     books = {id_: world.banks[bank].ledger.truth().get(ref, []) for id_, (bank, ref, _attempt) in found.items()}
-    # What did not arrive is rarer, and decided in more ways.
+    # A payment that did not arrive is rarer, and has more possible decisions.
     id_ = chance.choice([id_ for id_ in doubted if not books[id_]] or doubted)
     attempt, executions = found[id_][2], books[id_]
     fate: Fate | None
@@ -68,11 +72,25 @@ def resolve(world: World, chance: random.Random) -> str | None:
     return RESENT if fate is None else RESOLVED
 
 
+def resolve_other_amounts(world: World) -> None:
+    """Let two persons settle payments in doubt whose reference the bank executed with another amount. After a restore a
+    pool's transfer was planned anew, and no answer about it is accepted."""
+    rows = "select order_id, bank, bank_ref, attempt, amount_minor from payments where state = ?"
+    for id_, bank, ref, attempt, minor in [row for state in _OPEN for row in world.query(rows, state)]:
+        for one in world.banks[bank].ledger.truth().get(ref, [])[-1:]:
+            if (
+                one.instruction.amount.minor != minor
+                and one.booked(round(world.clock.seconds() * 1000)) is Booked.SETTLED
+            ):
+                assert world.life is not None
+                world.befall(id_, Resolve(world.life.clock.now_ms(), Fate.SETTLED, int(attempt)))
+
+
 # ---- settings ----------------------------------------------------------------------------------------------------
 
 
 def settings(world: World, chance: random.Random) -> str | None:
-    """The daemon stops, somebody changes its settings, and it starts again."""
+    """Stop the daemon, change its settings, and start it again."""
     if world.life is None:
         return None
     world.leave()
@@ -92,7 +110,7 @@ def _move(world: World, chance: random.Random) -> str | None:
 
 
 def _never(world: World, chance: random.Random) -> str | None:
-    """What is in doubt by now may not be sent again any more, whatever the rules were when it was taken in."""
+    """Forbid that any payment in doubt is sent again, whatever the rules were at its admission."""
     allowed = sorted(set(world.banks) - set(world.never_since) - set(world.kinds_off))
     if not allowed:
         return None
@@ -110,7 +128,7 @@ def _never(world: World, chance: random.Random) -> str | None:
 
 
 def _kind_off(world: World, chance: random.Random) -> str | None:
-    """A kind of orders is not carried any more; the next time settings change, or in the calm, it is again."""
+    """Switch a kind of orders off. It is on again at the next change of settings, or at the end."""
     bank = chance.choice(sorted(world.banks))
     if bank in world.kinds_off:
         kind_on(world, bank)
@@ -127,7 +145,7 @@ def _kind_off(world: World, chance: random.Random) -> str | None:
 
 
 def kind_on(world: World, bank: str) -> None:
-    """The kind is carried again from the next life on."""
+    """Switch the kind of orders on again from the next life on."""
     before = world.kinds_off.pop(bank)
     if before is None:
         world.adapters.pop(bank, None)
@@ -136,11 +154,11 @@ def kind_on(world: World, bank: str) -> None:
 
 
 def _rename_lane(world: World, chance: random.Random) -> str | None:
-    """A lane gets another name, by the command for it; all that belongs to it goes along."""
+    """Rename a lane by the command for it; everything that belongs to it moves along."""
     old = chance.choice(world.lanes)
-    there = {lane for (lane,) in world.look("select lane from lanes where lane like ?", f"%.{old}")}
+    there = {lane for (lane,) in world.query("select lane from lanes where lane like ?", f"%.{old}")}
     if there != {f"{bank}.{old}" for bank in world.banks}:
-        return None  # nobody has taken it yet
+        return None  # no node has acquired it yet
     new = f"renamed{len(world.old_lanes)}"
     for bank in world.banks:
         _offline(world, "rename_lane", f"{bank}.{old}", f"{bank}.{new}")
@@ -152,8 +170,8 @@ def _rename_lane(world: World, chance: random.Random) -> str | None:
 
 def _rename_sender(world: World, _chance: random.Random) -> str | None:
     old, new = world.sender, f"kingdee{len(world.old_senders) + 1}"
-    if not world.look("select 1 from payments where sender = ? limit 1", old):
-        return None  # the command says that there is nothing of it
+    if not world.query("select 1 from payments where sender = ? limit 1", old):
+        return None  # the command says that it knows no such lane
     _offline(world, "rename_sender", old, new)
     world.old_senders[old] = new
     world.sender = new
@@ -161,13 +179,13 @@ def _rename_sender(world: World, _chance: random.Random) -> str | None:
 
 
 def _offline(world: World, what: str, old: str, new: str) -> None:
-    """Run a unit of `journal.renames` as the command does while no daemon works on the journal."""
-    rename: Any = getattr(import_module("gateway.journal.cluster.renames"), what)
+    """Run a unit of `journal.renames` as the command does, while no daemon works on the journal."""
+    rename: Any = getattr(import_module("gateway.kernel.cluster.renames"), what)
     engine = databases.connect(world.url, connections=1, writing=True)
     vaults.attach(engine, world.vault)
     clock = LifeClock(world.clock)
     entropy = SeededEntropy(world.seed * 7_919 + world.broker.clock.scheduled)
-    committer = Committer(engine, clock, f"{world.node}.offline", world.vault, entropy, NoPermits())
+    committer = Committer(engine, clock, f"{world.node}.offline", world.vault, entropy, NoPermits(), ports=PORTS)
     try:
         committer.open()
         [done] = committer.commit([lambda tx: rename(tx, old, new, "user:admin", "the simulation")]).results
@@ -178,17 +196,21 @@ def _offline(world: World, what: str, old: str, new: str) -> None:
 
 
 SETTINGS: dict[str, Callable[[World, random.Random], str | None]] = {
-    MOVED: _move, NEVER: _never, KIND_OFF: _kind_off, LANE_RENAMED: _rename_lane, SENDER_RENAMED: _rename_sender,
-}  # fmt: skip
-"""What may be changed between two lives, by the kind of event that it is counted as."""
+    MOVED: _move,
+    NEVER: _never,
+    KIND_OFF: _kind_off,
+    LANE_RENAMED: _rename_lane,
+    SENDER_RENAMED: _rename_sender,
+}
+"""The possible changes between two lives, by the kind of event that each is counted as."""
 
 
 # ---- data --------------------------------------------------------------------------------------------------------
 
 
 def older_database(world: World, chance: random.Random, orders: Callable[[], None]) -> Iterator[str]:
-    """A copy of the journal is put back in place of the journal; the daemon must notice, and send nothing, until the
-    newer one is back. Yields violations, and counts in `world.between` how it was played, if it was."""
+    """Put an older copy in the journal's place. The daemon must notice, and send nothing, until the newer journal is
+    back. Yields violations, and counts in `world.between` how it was played, if it was."""
     assert world.life is not None
     folder, permits = world.folder, len(world.permits.written)
     copy = folder / "older.db"
@@ -201,7 +223,7 @@ def older_database(world: World, chance: random.Random, orders: Callable[[], Non
     world.crash()
     quietly = len(world.permits.written) == permits
     if quietly and _words(folder / "journal.db") == _words(copy):
-        # What only the node itself did it does again: nothing is lost.
+        # The node repeats acts of its own, so that nothing is lost.
         copy.unlink()
         world.start(world.node)
         return
@@ -222,8 +244,8 @@ def older_database(world: World, chance: random.Random, orders: Callable[[], Non
 
 
 def log_lost(world: World, chance: random.Random) -> Iterator[str]:
-    """The permit log of this machine is gone; the daemon must notice, and send nothing, until the log is back, or two
-    persons have let every lane go. Yields violations, and counts in `world.between` that it was played, if it was."""
+    """Remove this machine's permit log. The daemon must notice, and send nothing, until the log is back or two persons
+    have released every lane. Yields violations, and counts in `world.between` whether it was played."""
     assert world.life is not None
     if not _sent_before_the_last_group(world):
         return
@@ -244,30 +266,31 @@ def log_lost(world: World, chance: random.Random) -> Iterator[str]:
 
 
 def _noticed(world: World, chance: random.Random, what: str) -> Iterator[str]:
-    """A life begins in which something is missing. It waits, and says nothing about money."""
-    # What the life before wrote arrives first: the bank hears it, whoever lives.
+    """Start a life that lacks something. It must wait, and send nothing about money."""
+    # Bytes that the last life wrote arrive first: the bank reads them whoever lives.
     world.run(UNDER_WAY_S)
     heard = _money(world)
     life = world.start(world.node)
     world.run(chance.choice((5.0, 60.0)))
-    if not life.gateway.safe_mode:
+    if not life.gateway.safe_mode.reason:
         yield f"{what} went unnoticed"
     if _money(world) != heard:
         yield f"with {what} {_money(world) - heard} messages were sent"
 
 
 def let_go(world: World) -> None:
-    """Two persons let every lane go for what is missing: the same unit as the control API's."""
+    """Let two persons release every lane in spite of the missing data, by the same unit as the control API's."""
     life = world.life
     assert life is not None
-    episode = life.gateway.past.episode
+    past = life.gateway.safe_mode.past
     for lane in life.gateway.lanes:
-        life.store.write(lambda tx, lane=lane: restored_database.clear(tx, lane, episode, "the simulation"))  # type: ignore[misc]
+        life.store.write(partial(restored_database.let_go, lane=lane, past=past, proposal="the simulation"))
         life.gateway.let_go(lane)
 
 
 def _words(file: Path) -> int:
-    """How many words of others about payments a journal has."""
+    """The number of audit entries about payments whose actor is a person or an ERP, not the node, a lane or the
+    watch."""
     with closing(sqlite3.connect(file)) as db:
         asked = "select count(*) from audit where entry like 'payment.%' and actor not like 'node:%'"
         asked += " and actor not like 'lane:%' and actor not like 'watch:%'"
@@ -275,10 +298,26 @@ def _words(file: Path) -> int:
 
 
 def _sent_before_the_last_group(world: World) -> bool:
-    """Whether this node has sent before its last group, which a permit log may lack. A group has one time."""
-    return bool(world.look(
-        "select 1 from audit a where a.entry in ('payment.send', 'payment.replay') and a.node = ? and exists (select 1"
-        " from audit b where b.node = a.node and b.seq > a.seq and b.at_ms != a.at_ms) limit 1", world.node))  # fmt: skip
+    """Whether this node sent before its last group, which a permit log may lack. All of a group have one time."""
+    return bool(
+        world.query(
+            "select 1 from audit a where a.entry in ('payment.send', 'payment.replay') and a.node = ? and exists (select 1"
+            " from audit b where b.node = a.node and b.seq > a.seq and b.at_ms != a.at_ms) limit 1",
+            world.node,
+        )
+    )
+
+
+def look_away(world: World) -> None:
+    """Close every connection to the journal's file, including those of dead lives. When the last one closes, SQLite
+    deletes the log beside a file by name, which could be the log of another file after an exchange."""
+    for store in list(world.dead):
+        store._committer.close()
+        store._readers.dispose()
+    world.dead.clear()
+    if world._outside is not None:
+        world._outside.close()
+        world._outside = None
 
 
 def _backup(file: Path, copy: Path) -> None:
@@ -287,4 +326,4 @@ def _backup(file: Path, copy: Path) -> None:
 
 
 def _money(world: World) -> int:
-    return sum(site.simbank.tally.exchanges[Touch.MONEY] for site in world.banks.values())
+    return sum(site.simbank.tally.exchanges[ExchangeKind.MONEY] for site in world.banks.values())

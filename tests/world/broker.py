@@ -1,4 +1,4 @@
-"""A message broker in memory that keeps RabbitMQ's promises, and breaks connections when told to.
+"""A message broker in memory that keeps RabbitMQ's guarantees, and breaks connections on command.
 
 It keeps what it confirmed over a client's death, delivers again (marked) what was not acknowledged, returns what no
 queue takes, and gives an alternate exchange its chance first.
@@ -7,30 +7,31 @@ queue takes, and gives an alternate exchange its chance first.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from gateway.erp.ack_window import AckWindow
 from gateway.erp.amqp_types import (
     CONFIRMED,
-    NO_PROPERTIES,
-    Delivery,
-    Down,
+    Admit,
+    BrokerDown,
+    BrokerRefused,
     OnDelivery,
     OutgoingMessage,
-    Properties,
     PublishResult,
     PublishStatus,
-    cut,
+    admit_all,
     ignore_blocked,
 )
 from gateway.erp.consumer import WIDER
-from gateway.erp.topology import Topology, standard
+from gateway.erp.topology import MARK_QUEUE, OWN_QUEUES, Topology, standard
+from gateway.kernel.deliveries import NO_PROPERTIES, Delivery, Properties, cut
 from tests.world.clock import HeapClock
 
 log = Logger()
@@ -48,7 +49,7 @@ class _Kept:
 
 @dataclass(slots=True)
 class ModelBroker:
-    """Queues that outlive their clients. `client` makes the gateway's end; ERPs use `publish` and `drain`."""
+    """Queues that outlive their clients. `client` makes the gateway's connection; ERPs use `publish` and `drain`."""
 
     clock: HeapClock
     latency_s: float = 0.001
@@ -56,10 +57,14 @@ class ModelBroker:
     queues: dict[str, deque[_Kept]] = field(default_factory=dict)
     bindings: list[tuple[str, str, str]] = field(default_factory=list)
     clients: list[ModelClient] = field(default_factory=list)
+    locked_by: tuple[ModelClient, Callable[[str], None]] | None = None
+    """The owner of the exclusive queue, and the callback for its loss."""
     away: bool = False
-    """Nobody can connect."""
+    """Whether nobody can connect."""
     confirms_to_lose: int = 0
-    """Of so many publishes to come the broker takes the message, and the connection breaks before its confirm."""
+    """The next publishes that the broker accepts before it breaks the connection and loses the confirm."""
+    no_right: set[tuple[str, str]] = field(default_factory=set)
+    """The exchange and the pattern of keys that the gateway has no right to publish to."""
     redelivered: set[str] = field(default_factory=set)
     """The ids of messages that were delivered more than once."""
 
@@ -68,6 +73,15 @@ class ModelBroker:
             self.queues[queue.name] = deque()
         self.bindings += [(one.exchange, one.key, one.queue) for one in self.topology.bindings]
 
+    def unlock(self, client: ModelClient | None = None) -> None:
+        """Release an exclusive queue, because the client's connection ended. Without a client: somebody deleted the
+        queue."""
+        locked = self.locked_by
+        if locked is not None and client in (None, locked[0]):
+            self.locked_by = None
+            if client is None:
+                locked[1]("its queue was deleted")
+
     def declare(self, queue: str, exchange: str | None = None, key: str = "#") -> None:
         """An ERP's own queue, bound if `exchange` is given."""
         self.queues.setdefault(queue, deque())
@@ -75,30 +89,40 @@ class ModelBroker:
             self.bindings.append((exchange, key, queue))
 
     def delete(self, queue: str) -> None:
-        """The queue is gone, with all it held."""
+        """Delete the queue with all its messages."""
         self.queues.pop(queue, None)
         self.bindings = [one for one in self.bindings if one[2] != queue]
 
     def publish(
-        self, key: str, body: bytes, properties: Properties, exchange: str = "bankgw.commands",
+        self,
+        key: str,
+        body: bytes,
+        properties: Properties,
+        exchange: str = "bankgw.commands",
         undecodable: str | None = None,
-    ) -> None:  # fmt: skip
-        """What an ERP does. `undecodable`: the client will find its properties broken, for this reason."""
+    ) -> None:
+        """Publish a message as an ERP. With `undecodable`, the client will find its properties broken for this
+        reason."""
         self._route(exchange, key, body, properties, undecodable)
         for client in self.clients:
             client.wake()
 
     def drain(self, queue: str) -> list[_Kept]:
-        """Take everything an ERP's queue holds."""
+        """Remove and return all messages of an ERP's queue."""
         held = self.queues.get(queue, deque())
         taken = list(held)
         held.clear()
         return taken
 
     def take_in(self, message: OutgoingMessage) -> PublishResult:
-        """What becomes of a publish by the gateway."""
+        """Route a publish of the gateway."""
+        for exchange, pattern in self.no_right:
+            if exchange == message.exchange and matches(pattern, message.routing_key):
+                return PublishResult(PublishStatus.BARRED, 403, f"ACCESS_REFUSED {pattern}", pattern == "#")
         routed = self._route(message.exchange, message.routing_key, message.body, message.properties)
-        return CONFIRMED if routed else PublishResult(PublishStatus.RETURNED, 312, "NO_ROUTE")
+        own = message.exchange or message.routing_key in OWN_QUEUES
+        fate = PublishStatus.BARRED if own else PublishStatus.RETURNED
+        return CONFIRMED if routed else PublishResult(fate, 312, "NO_ROUTE")
 
     def _route(
         self, exchange: str, key: str, body: bytes, properties: Properties, undecodable: str | None = None
@@ -114,14 +138,14 @@ class ModelBroker:
         return True
 
     def client(self, later: Callable[..., object]) -> ModelClient:
-        """A gateway's connection; `later` are the timers of its life."""
+        """Make a gateway's connection; `later` are the timers of its life."""
         client = ModelClient(self, later)
         self.clients.append(client)
         return client
 
 
 def matches(pattern: str, key: str) -> bool:
-    """AMQP topic matching."""
+    """Whether a routing key matches a pattern of an AMQP topic exchange."""
     if pattern == "" or pattern == "#":
         return True
     return _matches(pattern.split("."), key.split("."))
@@ -136,11 +160,11 @@ def _matches(pattern: list[str], words: list[str]) -> bool:
 
 
 class ModelClient:
-    """`wire.Amqp` on the model broker."""
+    """The broker's client (`amqp_types.Amqp`) on the model broker."""
 
     def __init__(self, broker: ModelBroker, later: Callable[..., object]) -> None:
         self._broker = broker
-        self._later = later
+        self._later = self.later = later
         self.up = False
         self.blocked = False
         self.paused = False
@@ -152,21 +176,27 @@ class ModelClient:
         self._windows: dict[str, AckWindow] = {}
         self._tags: Counter[str] = Counter()
         self._in_flight: dict[str, Deferred[PublishResult]] = {}
+        self._arriving: dict[str, OutgoingMessage] = {}
+        self.refusals: dict[str, str] = {}
         self._on_up: Callable[[], None] = lambda: None
-        self._on_down: Callable[[Down], None] = lambda _down: None
+        self._on_down: Callable[[BrokerDown], None] = lambda _down: None
         self._on_blocked: Callable[[bool], None] = ignore_blocked
+        self._admit: Admit = admit_all
 
     @property
     def unacked(self) -> list[_Kept]:
-        """What was delivered and is not acknowledged, of all queues."""
+        """Deliveries of all queues that are not acknowledged."""
         return [kept for held in self._unacked.values() for kept in held.values()]
 
     def start(
-        self, on_up: Callable[[], None], on_down: Callable[[Down], None],
+        self,
+        on_up: Callable[[], None],
+        on_down: Callable[[BrokerDown], None],
         on_blocked: Callable[[bool], None] = ignore_blocked,
-    ) -> None:  # fmt: skip
+        admit: Admit = admit_all,
+    ) -> None:
         """Connect after one latency."""
-        self._on_up, self._on_down, self._on_blocked = on_up, on_down, on_blocked
+        self._on_up, self._on_down, self._on_blocked, self._admit = on_up, on_down, on_blocked, admit
         self._later(self._broker.latency_s, self._connected)
 
     def _connected(self) -> None:
@@ -177,17 +207,29 @@ class ModelClient:
             self._wider.clear()
             self._windows.clear()
             self._tags.clear()
+            asking: Deferred[None] = Deferred.fromCoroutine(_awaited(self._admit(ModelPlace(self._broker, self))))
+            asking.addCallbacks(self._admitted, self._not_admitted)
+
+    def _admitted(self, _result: None) -> None:
+        if not self.dead:
             self.up = True
             self._on_up()
             self.wake()
 
+    def _not_admitted(self, failure: Failure) -> None:
+        if not self.dead:
+            self._broker.unlock(self)
+            assert isinstance(failure.value, Exception)
+            self._on_down(BrokerDown(str(failure.value), failure.value))
+            self._later(1.0, self._connected)
+
     def consume(self, queue: str, prefetch: int, on_delivery: OnDelivery) -> None:
-        """Want a queue's messages."""
+        """Begin to consume a queue."""
         self._consumers[queue] = (prefetch, on_delivery)
         self.wake()
 
     def wake(self) -> None:
-        """There may be something to deliver."""
+        """Deliver messages, if there are any."""
         if not self.dead and self.up:
             self._later(self._broker.latency_s, self._deliver)
 
@@ -210,9 +252,17 @@ class ModelClient:
                 said = NO_PROPERTIES if kept.undecodable else kept.properties
                 body, shortened = cut(kept.body)
                 delivery = Delivery(
-                    queue, tag, self._channel, kept.deliveries > 1, kept.exchange, kept.key, said, body,
-                    kept.undecodable, cut=shortened,
-                )  # fmt: skip
+                    queue,
+                    tag,
+                    self._channel,
+                    kept.deliveries > 1,
+                    kept.exchange,
+                    kept.key,
+                    said,
+                    body,
+                    kept.undecodable,
+                    cut=shortened,
+                )
                 try:
                     on_delivery(delivery)
                 except Exception:
@@ -220,7 +270,8 @@ class ModelClient:
                     self.release(delivery)
 
     def ack(self, delivery: Delivery, multiple: bool = False) -> bool:
-        """Acknowledge as the real client does: through the window, which names the end of an unbroken run."""
+        """Acknowledge as the real client does: through the window, which acknowledges up to the end of an unbroken
+        run."""
         if not self._lives(delivery):
             return False
         window = self._windows[delivery.queue]
@@ -241,7 +292,7 @@ class ModelClient:
         return not self.dead and self.up and delivery.channel == self._channel
 
     def reject(self, delivery: Delivery) -> None:
-        """It goes to the queue's dead-letter exchange; without one it is gone."""
+        """Move the message to the queue's dead-letter exchange; without one it is dropped."""
         if not self._lives(delivery) or not self._windows[delivery.queue].given_back(delivery.tag):
             return
         kept = self._unacked[delivery.queue].pop(delivery.tag)
@@ -252,7 +303,7 @@ class ModelClient:
         self.wake()
 
     def release(self, delivery: Delivery) -> None:
-        """It comes again after a second."""
+        """Deliver the message again after a second."""
         self._later(1.0, self._comes_again, delivery)
 
     def _comes_again(self, delivery: Delivery) -> None:
@@ -264,27 +315,40 @@ class ModelClient:
         self.wake()
 
     def publish(self, message: OutgoingMessage) -> Deferred[PublishResult]:
-        """The verdict comes after a round trip."""
+        """Publish; the verdict comes after a round trip."""
         verdict: Deferred[PublishResult] = Deferred()
         message_id = message.properties.message_id
         assert message_id is not None and message_id not in self._in_flight, "one id twice in flight"
         if not self.up:
             return succeed(PublishResult(PublishStatus.LOST))
         self._in_flight[message_id] = verdict
+        self._arriving[message_id] = message
         self._later(self._broker.latency_s, self._arrive, message)
         return verdict
 
     def _arrive(self, message: OutgoingMessage) -> None:
         message_id = message.properties.message_id
         assert message_id is not None
-        if message_id not in self._in_flight or self.dead:
+        if self._arriving.pop(message_id, None) is None or self.dead:
             return
         verdict = self._broker.take_in(message)
+        if verdict.fate is PublishStatus.BARRED:
+            self._bar_with(message, verdict)
+        else:
+            self.refusals.pop(message.exchange, None)
         if self._broker.confirms_to_lose:
             self._broker.confirms_to_lose -= 1
             self.drop()
             return
         self._later(self._broker.latency_s, self._confirm, message_id, verdict)
+
+    def _bar_with(self, message: OutgoingMessage, verdict: PublishResult) -> None:
+        """Give a refused message's verdict to the messages behind it on the channel, too, as the real client does."""
+        self.refusals[message.exchange] = f"{verdict.code} {verdict.text}"
+        for message_id, later in list(self._arriving.items()):
+            if later.exchange == message.exchange and (verdict.exchange_wide or later.sender == message.sender):
+                del self._arriving[message_id]
+                self._later(self._broker.latency_s, self._confirm, message_id, verdict)
 
     def _confirm(self, message_id: str, verdict: PublishResult) -> None:
         waiting = self._in_flight.pop(message_id, None)
@@ -292,27 +356,32 @@ class ModelClient:
             waiting.callback(verdict)
 
     def drop(self, away_s: float = 1.0) -> None:
-        """The connection breaks; it comes back after `away_s`."""
+        """Break the connection; it comes back after `away_s`."""
         if self.up:
             self.up = False
             self._give_back()
-            self._on_down(Down("dropped"))
+            self._broker.unlock(self)
+            self._on_down(BrokerDown("dropped"))
             lost, self._in_flight = self._in_flight, {}
+            self._arriving.clear()
+            self.refusals.clear()
             for waiting in lost.values():
                 waiting.callback(PublishResult(PublishStatus.LOST))
             self._later(away_s, self._connected)
 
     def block(self, blocked: bool) -> None:
-        """The broker's memory or disk alarm."""
+        """Raise the broker's memory or disk alarm."""
         self.blocked = blocked
         self._on_blocked(blocked)
 
     def die(self) -> None:
-        """The process is gone: nothing is called any more, and what it had not acknowledged goes back."""
+        """End the client with its process: no callback is called any more, and unacknowledged messages go back to their
+        queues."""
         self.dead = True
         self.up = False
         self._in_flight.clear()
         self._give_back()
+        self._broker.unlock(self)
         self._broker.clients.remove(self)
 
     def _give_back(self) -> None:
@@ -324,31 +393,68 @@ class ModelClient:
             client.wake()
 
     def widen(self, queue: str) -> None:
-        """Deliver more than usual."""
+        """Deliver more messages at once than usual."""
         self._wider[queue] = self._wider.get(queue, 0) + WIDER
         self.wake()
 
     def narrow(self, queue: str) -> None:
-        """Deliver no more than usual."""
+        """Deliver no more messages at once than usual."""
         self._wider.pop(queue, None)
 
     def pause(self) -> None:
-        """Deliver nothing more."""
+        """Stop delivering messages."""
         self.paused = True
 
     def resume(self) -> None:
-        """Deliver again."""
+        """Deliver messages again."""
         self.paused = False
         self.wake()
 
     def close(self, deadline_s: float) -> Deferred[None]:
-        """Hang up."""
+        """Close the connection."""
         self.up = False
         self._give_back()
+        self._broker.unlock(self)
         return succeed(None)
 
 
+class ModelPlace:
+    """The place of the broker's mark (`amqp_types.MarkPlace`), on one connection to the model broker."""
+
+    def __init__(self, broker: ModelBroker, client: ModelClient) -> None:
+        self._broker = broker
+        self._client = client
+
+    async def read_messages(self) -> list[bytes]:
+        """Return the queue's messages, which stay there."""
+        return [kept.body for kept in self._broker.queues.get(MARK_QUEUE, ())]
+
+    async def replace_message(self, body: bytes) -> None:
+        """Replace the queue's only message."""
+        self._broker.declare(MARK_QUEUE)
+        self._broker.queues[MARK_QUEUE].clear()
+        self._broker.queues[MARK_QUEUE].append(_Kept("", MARK_QUEUE, body, NO_PROPERTIES))
+
+    async def lock(self, on_lost: Callable[[str], None]) -> None:
+        """Lock the place as RabbitMQ does: the lock is refused while another connection has it."""
+        if self._broker.locked_by is not None:
+            raise BrokerRefused(405, "RESOURCE_LOCKED")
+        self._broker.locked_by = self._client, on_lost
+
+    def unlock(self) -> None:
+        """Delete the exclusive queue, which releases the lock."""
+        self._broker.unlock(self._client)
+
+    def drop(self, reason: str) -> None:
+        """Break the connection after the running call."""
+        self._client.later(0.0, self._client.drop)
+
+
 def properties(user: str | None, reply_to: str | None = None, **said: Any) -> Properties:
-    """What an ERP puts on the envelope."""
+    """The message properties of an ERP's command."""
     headers: Mapping[str, Any] = said.pop("headers", {})
     return replace(Properties(user_id=user, reply_to=reply_to, headers=headers), **said)
+
+
+async def _awaited(asked: Awaitable[None]) -> None:
+    await asked

@@ -34,14 +34,18 @@ TABLE = Path(__file__).with_name("planted_mutants.toml")
 PROOFS = ("units", "model", "simulation", "crash", "campaign")
 INDEPENDENT = 2
 LIMIT_S = 600.0
-_MODULES = {"simulation": ("tests.world.sim", "--processes", "1", "--stop"), "crash": ("tests.world.deaths",), "campaign": ("faults",)}
+_MODULES = {
+    "simulation": ("tests.world.sim", "--processes", "1", "--stop"),
+    "crash": ("tests.world.deaths",),
+    "campaign": ("faults",),
+}
 _CAUGHT = {
     "pytest": r"^(FAILED|ERROR) ",
     "simulation": r"^seed \d+: ",
     "crash": r"^crash: .*\b[1-9]\d* (duplicated|lost)\b",
     "campaign": r"^faults: .*\b[1-9]\d* (duplicated|lost|contradicted)\b",
 }
-"""What the output of a proof shows when it found something, and did not merely break down."""
+"""The output of a proof that found something and did not merely fail to run."""
 _NOT_COPIED = shutil.ignore_patterns(
     ".git", ".venv*", ".run", ".*_cache", ".hypothesis", "__pycache__", "*-report*", "build", "dist"
 )
@@ -51,14 +55,15 @@ _ALONE = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """One command that must notice. `sees`: a pattern that its output must show beside the proof's own."""
+    """One command that must notice the mutant. `sees` is a pattern that its output must show in addition to the usual
+    one."""
 
     kind: str
     run: str
     sees: str = ""
 
     @property
-    def words(self) -> list[str]:
+    def command_line(self) -> list[str]:
         """The command, without the interpreter."""
         said = shlex.split(self.run)
         if said[0].startswith("tests/"):
@@ -67,14 +72,14 @@ class Proof:
 
     @property
     def pattern(self) -> str:
-        """What its output shows when it found something."""
-        return _CAUGHT["pytest"] if "pytest" in self.words else _CAUGHT[self.kind]
+        """The pattern that the output has when the command found something."""
+        return _CAUGHT["pytest"] if "pytest" in self.command_line else _CAUGHT[self.kind]
 
 
 @dataclass(frozen=True, slots=True)
-class Planted:
-    """One mutant. `swaps` are pairs of text in `file`; `alone` says why fewer proofs than INDEPENDENT can see it,
-    `awaits` for which code it waits: such a one is not planted."""
+class PlantedMutant:
+    """One defect that is put into the source. `swaps` are pairs of text in `file`. `alone` says why fewer proofs than
+    INDEPENDENT can notice it. `awaits` names the code that it waits for; such a mutant is not tried."""
 
     name: str
     file: str
@@ -84,37 +89,39 @@ class Planted:
     awaits: str = ""
 
     def mutated(self, source: str) -> str:
-        """The source with the mutant in it. Raises Stale."""
+        """The source with the mutant in it. Raises MutantStale."""
         for old, new in self.swaps:
             if source.count(old) != 1:
-                raise Stale(f"{self.file} has {source.count(old)} times, not once: {old.strip().splitlines()[0]!r}")
+                raise MutantStale(
+                    f"{self.file} has {source.count(old)} times, not once: {old.strip().splitlines()[0]!r}"
+                )
             source = source.replace(old, new)
         return source
 
 
-class Stale(Exception):
-    """The mutant does not apply any more."""
+class MutantStale(Exception):
+    """The mutant cannot be applied to the present source."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What came of one mutant. `wrong` is empty if every proof noticed it; `said` is one line for a reader."""
+    """The result of one mutant. `wrong` is empty if every proof noticed it; `said` is a line for people."""
 
     name: str
     said: str
     wrong: str
 
 
-def read_table(file: Path = TABLE) -> list[Planted]:
+def read_table(file: Path = TABLE) -> list[PlantedMutant]:
     """Every mutant of the table, in its order."""
     with file.open("rb") as opened:
         return [_planted(entry) for entry in tomllib.load(opened)["mutant"]]
 
 
-def _planted(entry: Mapping[str, Any]) -> Planted:
+def _planted(entry: Mapping[str, Any]) -> PlantedMutant:
     proofs = tuple(_proof(kind, said) for kind in PROOFS for said in _each(entry.get(kind, [])))
     swaps = tuple((old, new) for old, new in entry["swap"])
-    return Planted(entry["name"], entry["file"], swaps, proofs, entry.get("alone", ""), entry.get("awaits", ""))
+    return PlantedMutant(entry["name"], entry["file"], swaps, proofs, entry.get("alone", ""), entry.get("awaits", ""))
 
 
 def _each(said: Any) -> list[Any]:
@@ -125,8 +132,8 @@ def _proof(kind: str, said: str | Mapping[str, str]) -> Proof:
     return Proof(kind, said) if isinstance(said, str) else Proof(kind, said["run"], said["sees"])
 
 
-def complaints(planted: Sequence[Planted], root: Path = ROOT) -> Iterator[str]:
-    """What is wrong with the table itself."""
+def complaints(planted: Sequence[PlantedMutant], root: Path = ROOT) -> Iterator[str]:
+    """The faults of the table itself."""
     names = [one.name for one in planted]
     yield from (f"{name}: stands there twice" for name in sorted({name for name in names if names.count(name) > 1}))
     for one in planted:
@@ -135,7 +142,7 @@ def complaints(planted: Sequence[Planted], root: Path = ROOT) -> Iterator[str]:
         try:
             mutated = one.mutated((root / one.file).read_text("utf-8"))
             compile(mutated, one.file, "exec")
-        except (Stale, OSError, SyntaxError) as problem:
+        except (MutantStale, OSError, SyntaxError) as problem:
             if not one.awaits:
                 yield f"{one.name}: does not apply any more: {problem}"
         else:
@@ -143,24 +150,29 @@ def complaints(planted: Sequence[Planted], root: Path = ROOT) -> Iterator[str]:
                 yield f"{one.name}: the code that it awaits is here; take `awaits` away"
 
 
-class Tree:
+class CheckoutCopy:
     """A copy of the checkout, and commands that run in it."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         shutil.copytree(ROOT, folder, ignore=_NOT_COPIED, symlinks=True)
         run = Path(os.environ.get("BANKGW_BROKER_JSON", ROOT / ".run" / "broker.json"))
-        self._environment = {**os.environ, "PYTHONPATH": str(folder), "BANKGW_BROKER_JSON": str(run), "CI": "mutants",
-                             "PYTHONDONTWRITEBYTECODE": "1"}  # fmt: skip
+        self._environment = {
+            **os.environ,
+            "PYTHONPATH": str(folder),
+            "BANKGW_BROKER_JSON": str(run),
+            "CI": "mutants",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
         self._environment.pop("PYTEST_XDIST_WORKER", None)
 
-    def catches(self, planted: Planted) -> Verdict:
-        """Plant it, run its proofs, take it out again."""
+    def catches(self, planted: PlantedMutant) -> Verdict:
+        """Plant the mutant, run its proofs, and remove it again."""
         file = self._folder / planted.file
         source = file.read_text("utf-8")
         try:
             file.write_text(planted.mutated(source), "utf-8")
-        except Stale as problem:
+        except MutantStale as problem:
             return Verdict(planted.name, "", f"does not apply any more: {problem}")
         said: list[str] = []
         wrong: list[str] = []
@@ -176,12 +188,13 @@ class Tree:
         return Verdict(planted.name, "".join(said), "; ".join(wrong))
 
     def _looked(self, proof: Proof) -> tuple[str, str]:
-        """`misses`, once more if the command could not do its work: servers may be slow to start."""
+        """Call `misses`, and call it again if the command could not do its work, because servers may be slow to
+        start."""
         missed, seen = self.misses(proof)
         return self.misses(proof) if "broke down" in missed else (missed, seen)
 
     def misses(self, proof: Proof) -> tuple[str, str]:
-        """Why the proof did not catch what is planted, empty if it did; and the line in which it says what it saw."""
+        """The reason why the proof did not catch the mutant, empty if it did; and the line with its finding."""
         code, output = self._run(proof)
         if code == 0:
             return f"passes with it: {proof.run}", "nothing"
@@ -195,16 +208,20 @@ class Tree:
         return "", output[first:].partition("\n")[0].strip()[:200]
 
     def fails(self, proof: Proof) -> str:
-        """What the proof says against the tree as it is; empty if it passes."""
+        """The finding of the proof against the unchanged tree; empty if it passes."""
         code, output = self._run(proof)
         return "" if code == 0 else f"{proof.kind} fails without any mutant, code {code}: {proof.run}\n{_tail(output)}"
 
     def _run(self, proof: Proof) -> tuple[int, str]:
         with _ALONE if proof.kind == "campaign" else _Nothing(), tempfile.TemporaryFile() as sink:
             child = subprocess.Popen(
-                [sys.executable, *proof.words], cwd=self._folder, env=self._environment, stdout=sink,
-                stderr=subprocess.STDOUT, start_new_session=True,
-            )  # fmt: skip
+                [sys.executable, *proof.command_line],
+                cwd=self._folder,
+                env=self._environment,
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
             try:
                 code = child.wait(LIMIT_S)
             except subprocess.TimeoutExpired:
@@ -216,7 +233,7 @@ class Tree:
 
 
 class _Nothing:
-    """A lock that nobody waits for."""
+    """A lock that never blocks."""
 
     def __enter__(self) -> None:
         return
@@ -229,18 +246,18 @@ def _tail(output: str) -> str:
     return "\n".join(f"      {line}" for line in output.strip().splitlines()[-12:])
 
 
-class Round:
-    """Proofs and mutants, spread over the trees."""
+class MutantRun:
+    """Runs proofs and mutants, spread over the copies."""
 
-    def __init__(self, trees: Sequence[Tree]) -> None:
+    def __init__(self, trees: Sequence[CheckoutCopy]) -> None:
         self._trees = trees
         self.wrong: dict[str, str] = {}
         self.verdicts: list[Verdict] = []
 
     def check(self, proofs: Sequence[Proof]) -> None:
-        """Every proof passes without a mutant, or it would prove nothing."""
+        """Run every proof without a mutant. Each must pass, otherwise its failures would prove nothing."""
 
-        def one(tree: Tree, proof: Proof) -> None:
+        def one(tree: CheckoutCopy, proof: Proof) -> None:
             said = tree.fails(proof)
             if said:
                 self.wrong[proof.run] = said
@@ -248,10 +265,10 @@ class Round:
 
         self._spread(list(proofs), one)
 
-    def plant(self, mutants: Sequence[Planted]) -> None:
-        """Every mutant meets its proofs."""
+    def plant(self, mutants: Sequence[PlantedMutant]) -> None:
+        """Run every mutant against its proofs."""
 
-        def one(tree: Tree, planted: Planted) -> None:
+        def one(tree: CheckoutCopy, planted: PlantedMutant) -> None:
             verdict = tree.catches(planted)
             self.verdicts.append(verdict)
             print(f"{'MISSED' if verdict.wrong else 'caught'}  {verdict.name}{verdict.said}", flush=True)
@@ -265,7 +282,7 @@ class Round:
         for job in jobs:
             waiting.put(job)
 
-        def loop(tree: Tree) -> None:
+        def loop(tree: CheckoutCopy) -> None:
             while True:
                 try:
                     job = waiting.get_nowait()
@@ -280,15 +297,17 @@ class Round:
             thread.join()
 
 
-def show(mutants: Sequence[Planted]) -> None:
-    """The table for a reader."""
+def show(mutants: Sequence[PlantedMutant]) -> None:
+    """Print the table for people."""
     for one in mutants:
-        print(f"{one.name}\n    {one.file}: {', '.join(proof.kind for proof in one.proofs)}"
-              + (f"\n    {one.alone}" if one.alone else ""))  # fmt: skip
+        print(
+            f"{one.name}\n    {one.file}: {', '.join(proof.kind for proof in one.proofs)}"
+            + (f"\n    {one.alone}" if one.alone else "")
+        )
 
 
 def main(arguments: list[str]) -> int:
-    """Plant them; the exit code is 0 only if every one was caught by every proof it names."""
+    """Run the mutants. The exit code is 0 only if each was caught by every proof that it names."""
     parser = argparse.ArgumentParser(prog="python -m tests.world.catch")
     parser.add_argument("--only", default="", help="mutants whose names contain this, or of this file")
     parser.add_argument("--proofs", default=",".join(PROOFS), help="only these kinds of proof, with commas between")
@@ -309,15 +328,19 @@ def main(arguments: list[str]) -> int:
         show(chosen)
         return 1 if wrong else 0
     mutants = [
-        Planted(one.name, one.file, one.swaps, tuple(proof for proof in one.proofs if proof.kind in kinds), one.alone)
+        PlantedMutant(
+            one.name, one.file, one.swaps, tuple(proof for proof in one.proofs if proof.kind in kinds), one.alone
+        )
         for one in chosen
     ]
     began_s = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="bankgw-mutants-") as folder:
-        round_ = Round([Tree(Path(folder) / str(n)) for n in range(max(1, min(asked.processes, len(mutants))))])
+        round_ = MutantRun(
+            [CheckoutCopy(Path(folder) / str(n)) for n in range(max(1, min(asked.processes, len(mutants))))]
+        )
         if not asked.unchecked:
             round_.check(list({proof.run: proof for one in mutants for proof in one.proofs}.values()))
-        # The longest first, so that none is left alone at the end.
+        # The longest first, so that none runs alone at the end.
         round_.plant(sorted(mutants, key=lambda one: -max((PROOFS.index(p.kind) for p in one.proofs), default=0)))
     caught = sum(not verdict.wrong for verdict in round_.verdicts)
     print(f"{(time.monotonic() - began_s) / 60:.0f} minutes, {sum(len(one.proofs) for one in mutants)} proofs")

@@ -30,18 +30,18 @@ class HeapClock:
         self._scheduled = 0
 
     def seconds(self) -> float:
-        """Now, in seconds since whatever the clock was started with."""
+        """The time now, in seconds since the start value of the clock."""
         return self._now_s
 
     @property
     def scheduled(self) -> int:
-        """How many timers there ever were."""
+        """The number of timers ever scheduled."""
         return self._scheduled
 
     def callLater(  # noqa: N802 - the name is Twisted's
         self, delay: float, callable: Callable[..., Any], *args: object, **kwargs: object
     ) -> IDelayedCall:
-        """Run `callable` when the clock has been moved `delay` seconds on."""
+        """Run `callable` after the clock was moved on by `delay` seconds."""
         assert delay >= 0, f"a timer cannot be due {-delay} s ago"
         due_s, order = self._now_s + delay, self._scheduled
         call = DelayedCall(due_s, callable, args, kwargs, self._cancelled, self._moved_forward, self.seconds)
@@ -55,7 +55,7 @@ class HeapClock:
         return list(self._pending)
 
     def advance(self, amount_s: float) -> None:
-        """Move on by `amount_s` seconds, running what is due on the way, also what is scheduled meanwhile.
+        """Move on by `amount_s` seconds, running what falls due on the way, including timers set meanwhile.
 
         An exception from a timer comes out here; the clock then stands at the moment it happened at, and the
         next `advance` goes on with the other timers.
@@ -74,7 +74,7 @@ class HeapClock:
             self.advance(amount_s)
 
     def _pop_due(self, end_s: float) -> DelayedCall | None:
-        """The next timer up to `end_s`, taken out, with the clock at the moment it was due."""
+        """Take out the next timer up to `end_s`, with the clock at its due time."""
         pending = self._pending
         while self._heap and self._heap[0][0] <= end_s:
             due_s, order, call = heapq.heappop(self._heap)
@@ -82,7 +82,7 @@ class HeapClock:
                 continue  # cancelled, or run already through another entry
             moment_s = call.getTime()
             if moment_s > due_s:
-                self._push(call)  # it was put off after it had been pushed
+                self._push(call)  # it was postponed after it had been pushed
                 continue
             del pending[call]
             if moment_s > self._now_s:
@@ -94,7 +94,7 @@ class HeapClock:
         heapq.heappush(self._heap, (call.getTime(), self._pending[call], call))
 
     def _moved_forward(self, call: DelayedCall) -> None:
-        # The entry with the later time stays in the heap; it is skipped when its turn comes.
+        # The entry with the later time stays in the heap and is skipped when its turn comes.
         self._push(call)
 
     def _cancelled(self, call: DelayedCall) -> None:

@@ -1,4 +1,4 @@
-"""Ends a life at any named point of a story and looks at what is left: for tests of crash-at-N."""
+"""Kills a life at any named point of a story and reads what is left, for the crash tests."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from gateway import app
 from gateway.bank.connection import BankConnection
-from gateway.simbank.faults import BankFault, Script, Scripted
+from gateway.parts import Parts
+from gateway.simbank.faults import BankFault, FaultScript, ScriptedFault
 from protocols.bank import Port
 from tests.world.history import violations
-from tests.world.points import Died, Points
+from tests.world.points import LifeEnded, Points
 from tests.world.world import Life, World
 
 CALM_S = 300.0
 """Long enough for every doubt that can be resolved by asking: the fourth question comes within a minute."""
 
 
-class At(Points):
-    """Kills at the first passing of `point` at which `when` holds."""
+class KillWhen(Points):
+    """Ends the life at the first passing of `point` at which `when` holds."""
 
     def __init__(self, point: str, when: Callable[[], bool]) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class At(Points):
         self.when = when
 
     def hit(self, point: str) -> bool:
-        """See Points."""
+        """Whether the life ends at this point (see Points)."""
         super().hit(point)
         if point == self.point and self.killed is None and self.when():
             self.killed = point
@@ -40,7 +40,7 @@ class At(Points):
 
 
 class Recorded(Points):
-    """Kills nobody; keeps the order of the points with what `look` saw at each."""
+    """Ends no life; records the order of the points, with the value of `look` at each."""
 
     def __init__(self, look: Callable[[], Any]) -> None:
         super().__init__()
@@ -48,16 +48,16 @@ class Recorded(Points):
         self.seen: list[tuple[str, Any]] = []
 
     def hit(self, point: str) -> bool:
-        """See Points."""
+        """Record the point; no life ends."""
         super().hit(point)
         self.seen.append((point, self.look()))
         return False
 
 
 def story(folder: Path, points: Points, bank: str = "sample") -> World:
-    """Three orders of which the bank keeps silent about one, one that is refused here, one published twice and one
-    cancelled; and a question."""
-    world = World(folder, banks=(bank,), plan=Script([Scripted(BankFault.DROP_AFTER, skip=1)]), points=points)
+    """Tell a story of three orders (one without an answer of the bank, one published twice, one cancelled), one refused
+    order, and a question."""
+    world = World(folder, banks=(bank,), plan=FaultScript([ScriptedFault(BankFault.DROP_AFTER, skip=1)]), points=points)
     world.start()
     world.run(3)
     world.submit("AP-1")
@@ -73,7 +73,7 @@ def story(folder: Path, points: Points, bank: str = "sample") -> World:
 
 
 def settle(world: World) -> list[str]:
-    """Start again where there is no life, let the banks be honest and time pass; returns every broken promise."""
+    """Start again if no life runs, make the banks honest and let time pass. Returns every broken promise."""
     world.points.kill_at = None
     if world.life is None:
         world.start()
@@ -88,7 +88,7 @@ def settle(world: World) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What the journal has of a payment."""
+    """The journal's state of a payment."""
 
     state: str
     attempt: int
@@ -108,8 +108,8 @@ def state(world: World, id_: str = "AP-1") -> str | None:
     return None if found is None else found.state
 
 
-class Cutting:
-    """A dialer whose lines write only a part of what fits `of`, and then their process is dead."""
+class CuttingDialer:
+    """A dialer whose connections write only a part of what matches `of`, and then their process is dead."""
 
     def __init__(self, inner: Any, life: Life, of: Callable[[bytes], bool]) -> None:
         self._inner = inner
@@ -117,7 +117,7 @@ class Cutting:
         self._of = of
 
     def dial(self, port: Port, build: Callable[[], BankConnection]) -> Deferred[BankConnection]:
-        """Connect."""
+        """Connect to a port of the bank, with such a connection."""
         return self._inner.dial(port, lambda: self._cut(build()))  # type: ignore[no-any-return]
 
     def _cut(self, line: BankConnection) -> BankConnection:
@@ -129,21 +129,22 @@ class Cutting:
             assert line.transport is not None
             line.transport.write(data[: len(data) // 2])
             life.world.crash()
-            raise Died("half of the request is written")
+            raise LifeEnded("half of the request is written")
 
         line.exchange = cut  # type: ignore[method-assign]
         return line
 
 
-def cutting(of: Callable[[bytes], bool], times: int = 1) -> Callable[[Life, app.Parts], app.Parts]:
-    """For World(wrap=…): the first `times` lives have lines that write only half of what fits `of`."""
+def cutting(of: Callable[[bytes], bool], times: int = 1) -> Callable[[Life, Parts], Parts]:
+    """A wrapper for World(wrap=…): the connections of the first `times` lives write only half of each write that
+    matches `of`."""
     lives: list[Life] = []
 
-    def wrap(life: Life, parts: app.Parts) -> app.Parts:
+    def wrap(life: Life, parts: Parts) -> Parts:
         lives.append(life)
         if len(lives) > times:
             return parts
-        dialers: Mapping[str, Any] = {name: Cutting(inner, life, of) for name, inner in parts.dialers.items()}
+        dialers: Mapping[str, Any] = {name: CuttingDialer(inner, life, of) for name, inner in parts.dialers.items()}
         return replace(parts, dialers=dialers)
 
     return wrap

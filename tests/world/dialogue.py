@@ -1,4 +1,4 @@
-"""A bank's adapter and its twin face to face, without sockets; and dialogues that a bank's engineer can read.
+"""Runs a bank's adapter against its twin without sockets, and reads dialogues that a bank's engineer can read.
 
 A `.dlg` file is a scene. Lines that begin with # are for people. The others:
 
@@ -27,6 +27,7 @@ from typing import Any, TypeVar
 
 from gateway.simbank.ledger import CHINA, Ledger, LedgerAccount
 from protocols.bank import Bank, Context, MoneyStep, Sign, Submit
+from protocols.canon.host_days import ON_THE_CALENDAR, HostDays
 from protocols.canon.money import Money
 from protocols.canon.order import (
     AnyOrder,
@@ -53,6 +54,7 @@ from protocols.canon.query import (
     SentBundle,
 )
 from protocols.canon.terms import DebitTerms
+from protocols.judge import RequestFinding
 from protocols.kit.errors import ProtocolError
 from protocols.twin import Answer, Twin
 
@@ -61,8 +63,8 @@ NOON = datetime(2026, 11, 24, 12, tzinfo=CHINA)
 
 
 @dataclass(slots=True)
-class Said:
-    """One exchange: whole frames as the cutters hand them out."""
+class Exchange:
+    """One exchange with whole frames, as the cutters return them."""
 
     request: bytes
     answer: bytes
@@ -71,7 +73,7 @@ class Said:
 
 @dataclass(slots=True)
 class BankTime:
-    """The time of a scene, moved by hand."""
+    """The time in a scene, which the test sets."""
 
     now: datetime = NOON
 
@@ -83,10 +85,12 @@ class BankTime:
 
 
 @dataclass(slots=True)
-class Stage:
-    """Both sides of one connection. `tamper` changes each answer's frame on its way to the adapter.
+class BankAndTwin:
+    """The adapter and its twin, as the two sides of one connection. `tamper` changes the frame of each answer on its
+    way to the adapter.
 
-    `serials` are those of the last submit, as the journal would keep them.
+    `serials` are those of the last submit, as the journal would keep them. `findings` are the rules that the adapter's own
+    requests broke: an honest adapter has none. `host` is the date of the bank's host as a lane has learnt it.
     """
 
     bank: Bank
@@ -96,19 +100,22 @@ class Stage:
     signers: Mapping[str, Callable[[bytes], bytes]] = field(default_factory=dict)
     credentials: Mapping[str, str] = field(default_factory=dict)
     tamper: Callable[[bytes], bytes] | None = None
-    said: list[Said] = field(default_factory=list)
+    said: list[Exchange] = field(default_factory=list)
+    findings: list[RequestFinding] = field(default_factory=list)
     session: Mapping[str, str] = field(default_factory=dict)
     connection: dict[str, str] = field(default_factory=dict)
     serials: tuple[str, ...] = ()
+    host: HostDays = ON_THE_CALENDAR
     _serial: int = 1000
 
     def context(self, reference: str = "") -> Context:
-        """A fresh conversation's context: new serials, the session so far, the scene's time."""
+        """The context of a new conversation: new serials, the session so far, the scene's time."""
         count = self.bank.profile.serials_per_word
         serials = tuple(range(self._serial + 1, self._serial + count + 1))
         self._serial += count
         now = self.time.now
-        return Context(reference, 1, now.date(), now, serials, self.credentials, self.session)
+        day = now.date() if reference else now.date() + timedelta(days=self.host.ahead)
+        return Context(reference, 1, day, now, serials, self.credentials, self.session, self.host)
 
     def talk(self, conversation: Generator[MoneyStep, bytes, R]) -> R:
         """Run a conversation to its end; a second Submit is an AssertionError."""
@@ -128,29 +135,31 @@ class Stage:
             return result
 
     def exchange(self, port: str, data: bytes, *, money: bool = False) -> bytes:
-        """The twin's answer to whole framed bytes, as the adapter's cutter hands it out."""
+        """The twin's answer to whole framed bytes, as the adapter's cutter returns it."""
         [request] = self.twin.requests(port).feed(data)
-        answer = self.frame_of(port, self.twin.answer(port, request, self.ledger, self.connection))
+        told = self.twin.answer(port, request, self.ledger, self.connection)
+        self.findings += told.findings
+        answer = self.frame_of(port, told)
         if self.tamper is not None:
             answer = self.tamper(answer)
-        self.said.append(Said(request, answer, money))
+        self.said.append(Exchange(request, answer, money))
         return answer
 
     def frame_of(self, port: str, answer: Answer) -> bytes:
-        """An answer as the adapter's cutter hands it out."""
+        """An answer as the adapter's cutter returns it."""
         cutter = self.bank.ports[port].answers()
         frames = cutter.feed(answer.data)
         [frame] = frames if frames or not answer.close else cutter.end()
         return frame
 
     def sign_on(self) -> None:
-        """Begin the session, if this bank has sessions."""
+        """Sign on, if this bank has sessions."""
         if self.bank.sessions.sign_on is not None:
             self.session = self.talk(self.bank.sessions.sign_on(self.context()))
 
 
 def order_of(given: Mapping[str, str]) -> AnyOrder:
-    """An order from the words of a `do pay` line; every word has a default but `amount`."""
+    """The order that a `do pay` line describes. Every field except `amount` has a default."""
     debtor = Party(
         AccountNumber(given.get("from", "0000000000000000017")),
         Name(given.get("payer", "示例甲公司")),
@@ -181,12 +190,12 @@ def order_of(given: Mapping[str, str]) -> AnyOrder:
 
 
 def sent_of(order: AnyOrder, reference: str, bank_date: date, serials: Sequence[str] = ()) -> Sent:
-    """What the journal would have written down about a payment."""
+    """The journal's record of a payment, for questions."""
     return Sent(reference, bank_date, 1, tuple(serials), order.amount, order.debtor.account, order.creditor.account)
 
 
 def sent_bundle_of(bundle: Bundle, reference: str, bank_date: date) -> SentBundle:
-    """What the journal would have written down about a bundle."""
+    """The journal's record of a bundle, for questions."""
     items = tuple(sent_of(item.order, item.reference, bank_date) for item in bundle.items)
     return SentBundle(reference, bank_date, 1, (), items)
 
@@ -197,7 +206,7 @@ Show = Callable[[bytes], tuple[str, Mapping[str, str]]]
 class Scene:
     """Plays one `.dlg` file: `make` builds the stage from its accounts, `show` reads a frame to compare."""
 
-    def __init__(self, file: Path, make: Callable[[Sequence[LedgerAccount]], Stage], show: Show) -> None:
+    def __init__(self, file: Path, make: Callable[[Sequence[LedgerAccount]], BankAndTwin], show: Show) -> None:
         self._file = file
         self._make = make
         self._show = show
@@ -205,7 +214,7 @@ class Scene:
         self._bundles: dict[str, tuple[Bundle, date]] = {}
         self._result: object = None
         self._heard = 0
-        self._stage: Stage | None = None
+        self._stage: BankAndTwin | None = None
         self._accounts: list[LedgerAccount] = []
 
     def play(self) -> int:
@@ -248,12 +257,12 @@ class Scene:
         return 0
 
     def _told(self, key: str) -> str:
-        """What the last word came to: an item's fate after a bundle, an attribute of the result otherwise."""
+        """The values in the last result: an item's outcome after a bundle, otherwise an attribute of the result."""
         if isinstance(self._result, Mapping):
             return _plain(getattr(self._result.get(key), "fate", None))
         return _plain(getattr(self._result, key))
 
-    def _do(self, stage: Stage, word: str, given: Mapping[str, str], fields: Mapping[str, str]) -> object:
+    def _do(self, stage: BankAndTwin, word: str, given: Mapping[str, str], fields: Mapping[str, str]) -> object:
         try:
             if word in ("pay-bundle", "bundle-fate"):
                 return self._bundle(stage, word, given, fields)
@@ -261,7 +270,7 @@ class Scene:
         except ProtocolError as error:
             return error
 
-    def _bundle(self, stage: Stage, word: str, given: Mapping[str, str], fields: Mapping[str, str]) -> object:
+    def _bundle(self, stage: BankAndTwin, word: str, given: Mapping[str, str], fields: Mapping[str, str]) -> object:
         reference, today = given["reference"], stage.time.now.date()
         if word == "bundle-fate":
             bundle, day = self._bundles[reference]
@@ -275,7 +284,7 @@ class Scene:
         self._bundles[reference] = (bundle, today)
         return stage.talk(stage.bank.bundles[bundle.kind].word(bundle, stage.context(reference)))
 
-    def _conversation(self, stage: Stage, word: str, given: Mapping[str, str]) -> object:
+    def _conversation(self, stage: BankAndTwin, word: str, given: Mapping[str, str]) -> object:
         questions, bank, today = stage.bank.questions, stage.bank, stage.time.now.date()
         account = AccountNumber(given.get("account", "0000000000000000017"))
         if word == "pay":

@@ -1,14 +1,14 @@
-"""Chance that a simulation can repeat."""
+"""Random values that a simulation can repeat."""
 
 from __future__ import annotations
 
 import random
 
-from gateway.clock import Ulids
+from gateway.kernel.clock import Ulids
 
 
 class SeededEntropy:
-    """Repeatable chance for simulations: the same seed gives the same ids. Never for real keys or nonces."""
+    """Repeatable random values for simulations: the same seed gives the same ids. Never for real keys or nonces."""
 
     def __init__(self, seed: int) -> None:
         self._source = random.Random(seed)

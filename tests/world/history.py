@@ -1,13 +1,14 @@
-"""Holds a finished world against its promises: the banks' ledgers are the truth, the journal and the ERP must agree."""
+"""Checks a finished world against its promises: the banks' ledgers are the truth, and journal and ERP must agree with
+them."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from gateway.simbank.faults import Touch
+from gateway.simbank.faults import ExchangeKind
 from protocols.canon.money import Money
 from protocols.canon.outcome import STATE_TABLE, State
 from tests.world.world import World
@@ -18,11 +19,12 @@ NOT_BOOKED = {"failed", "rejected", "cancelled", "expired"}
 
 
 def violations(world: World, *, calm: bool = True) -> list[str]:
-    """Every broken promise, in words. `calm`: the banks were honest long enough for all doubt to be resolved."""
+    """Every broken promise as a sentence. `calm`: the banks were honest long enough for all doubt to be resolved."""
     return list(_violations(world, calm))
 
 
 def _violations(world: World, calm: bool) -> Iterator[str]:
+    world.mirror()
     news: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for event in world.events:
         if event.get("payment"):
@@ -45,8 +47,23 @@ def _violations(world: World, calm: bool) -> Iterator[str]:
     yield from _wires(world)
 
 
+def truths(world: World, but: Collection[str] = ()) -> list[str]:
+    """Every payment whose state contradicts its bank's ledger, except of these orders."""
+    return list(_truths(world, but))
+
+
+def _truths(world: World, but: Collection[str]) -> Iterator[str]:
+    books = {bank: site.ledger.truth() for bank, site in world.banks.items()}
+    for row in _payments(world).values():
+        if row["order_id"] in but:
+            continue
+        booked = _standing(books[row["bank"]].get(row["bank_ref"], []), round(world.clock.seconds() * 1000))
+        yield from _truth(f"{row['order_id']} ({row['payment']})", row["state"], booked, calm=True)
+
+
 def unsettled(world: World, *, in_doubt_too: bool) -> str | None:
-    """What is still to come: an open payment, a message, a bank that has not decided or not told. None: nothing is."""
+    """The events that are still to come: an open payment, an unpublished message, a bank without decision or answer.
+    None if nothing is open."""
     now_ms = round(world.clock.seconds() * 1000)
     waits = [*_WAITS, "in_doubt", "escalated"] if in_doubt_too else _WAITS
     for site in world.banks.values():
@@ -60,17 +77,19 @@ def unsettled(world: World, *, in_doubt_too: bool) -> str | None:
 
 
 def standing(world: World) -> list[str]:
-    """Payments that may be sent, have been due for a while, and that nobody sends."""
+    """Payments that may be sent and have been due for a while, but are not sent."""
+    world.mirror()
     with sqlite3.connect(world.folder / "journal.db") as db:
         found = db.execute(
             "select order_id, work.due_ms from payments join work using (payment) where state = 'ready' and work.kind = 'send'"
-            " and work.due_ms < ? order by 1", (round(world.clock.seconds() * 1000) - 10_000,),
-        ).fetchall()  # fmt: skip
+            " and work.due_ms < ? order by 1",
+            (round(world.clock.seconds() * 1000) - 10_000,),
+        ).fetchall()
     return [f"{id_} may be sent, is due since {due_ms}, and stands still" for id_, due_ms in found]
 
 
 def untold(world: World) -> int:
-    """How many messages are not confirmed yet."""
+    """The number of messages that the broker has not confirmed."""
     with sqlite3.connect(world.folder / "journal.db") as db:
         return int(db.execute("select count(*) from outbox where state = 'waiting'").fetchone()[0])
 
@@ -119,7 +138,8 @@ def _standing(executions: list[Any], now_ms: int) -> str | None:
 
 
 def _batches(world: World) -> Iterator[str]:
-    """A batch became payments whole or not at all, and its last `batch.completed` says how each of them ended."""
+    """Faults of the batches: each must be admitted as a whole or not at all, and its last `batch.completed` must give
+    the end of each payment."""
     told: dict[tuple[str, str], dict[int, dict[str, tuple[int, str]]]] = defaultdict(dict)
     for event in world.events:
         if event["event"] == "batch.completed":
@@ -134,7 +154,7 @@ def _batches(world: World) -> Iterator[str]:
         if len(ended) != count:
             yield f"batch {id_}: {len(ended)} of its {count} items became payments"
         said = told.pop((sender, id_), {})
-        # The answer to the command is number 1.
+        # The reply to the command is number 1.
         if sorted(said) != list(range(2, seq + 1)):
             yield f"batch {id_}: completed is told by the numbers {sorted(said)}, the journal is at {seq}"
         if not all(STATE_TABLE[state].final for state, _minor in ended):
@@ -155,7 +175,7 @@ def _shares(ended: list[tuple[State, int]]) -> dict[str, tuple[int, str]]:
 
 
 def _replies(world: World) -> Iterator[str]:
-    """Every publish of a command has one reply; a repeated reply has the id of the first.
+    """Faults of the replies: every publish of a command must have one reply, and a repeated reply the id of the first.
 
     A refused command that is delivered again may be a second publish of it: it is refused once more, and told so (ADR
     0006). A status query that came before its order was refused, and is answered when it is delivered again and the
@@ -166,7 +186,7 @@ def _replies(world: World) -> Iterator[str]:
     unknown: dict[str, set[str]] = defaultdict(set)
     for said, body in world.replies:
         error = body.get("error", {})
-        refused_again = "delivered again; to have it looked at anew" in error.get("title", "")
+        refused_again = "came again; to have it judged anew" in error.get("title", "")
         too_early = (body.get("command"), error.get("code")) == ("status.query", "unknown_payment")
         kept = again if refused_again else unknown if too_early else replies
         kept[said.correlation_id or ""].add(said.message_id or "")
@@ -183,7 +203,8 @@ def _replies(world: World) -> Iterator[str]:
 
 
 def _never(world: World) -> Iterator[str]:
-    """Once a bank's payments may not be sent again, none is, whatever its own rules said when it was taken in."""
+    """Faults of repeats: once the settings forbid repeats at a bank, no payment may be repeated, whatever its own rules
+    said at admission."""
     for bank, count in world.never_since.items():
         again = len(world.repeats(bank))
         if again > count:
@@ -191,7 +212,7 @@ def _never(world: World) -> Iterator[str]:
 
 
 def _now(renamed: Mapping[str, str], name: str) -> str:
-    """What a lane or a sender is called by now."""
+    """The present name of a lane or a sender."""
     while name in renamed:
         name = renamed[name]
     return name
@@ -199,15 +220,19 @@ def _now(renamed: Mapping[str, str], name: str) -> str:
 
 def _journal(world: World) -> Iterator[str]:
     with sqlite3.connect(world.folder / "journal.db") as db:
-        sent = {tuple(row) for row in db.execute(
-            "select p.lane || '/' || p.bank_ref, a.attempt from attempts a join payments p using (payment)")}  # fmt: skip
+        sent = {
+            tuple(row)
+            for row in db.execute(
+                "select p.lane || '/' || p.bank_ref, a.attempt from attempts a join payments p using (payment)"
+            )
+        }
     if waiting := untold(world):
         yield f"{waiting} messages were never confirmed"
     permitted = {(_as_now(world, permit.ref), permit.attempt) for permit in world.permits.written}
     for ref, attempt in permitted - sent:
         yield f"send {ref} attempt {attempt} is in the permit log and not in the journal"
-    # A life that ended between the commit and the permit log has not written; the same bytes may leave later, under a
-    # permit of their own.
+    # A life that ended between commit and permit log has not written; the same bytes may leave later under a permit of
+    # their own.
     left = Counter(data for pipe in world.pipes for data in pipe.written)
     for ref in {ref for ref, _attempt in sent - permitted}:
         wires = {_wire(world, ref, attempt) for one, attempt in sent if one == ref}
@@ -226,12 +251,15 @@ def _wire(world: World, ref: str, attempt: int) -> bytes:
     with sqlite3.connect(world.folder / "journal.db") as db:
         payment, sealed = db.execute(
             "select a.payment, a.wire from attempts a join payments p using (payment)"
-            " where p.lane = ? and p.bank_ref = ? and a.attempt = ?", (lane, bank_ref, attempt)).fetchone()  # fmt: skip
+            " where p.lane = ? and p.bank_ref = ? and a.attempt = ?",
+            (lane, bank_ref, attempt),
+        ).fetchone()
     return world.vault.open(sealed, f"attempts/wire/{payment}/{attempt}".encode())
 
 
 def _wires(world: World) -> Iterator[str]:
-    """Every payment message that left was written down first, and left at most once per attempt."""
+    """Faults of the sends: every payment message must be written down before it leaves, and leave at most once per
+    attempt."""
     left = Counter(data for pipe in world.pipes for data in pipe.written)
     allowed: Counter[bytes] = Counter()
     whose: dict[bytes, str] = {}
@@ -241,7 +269,7 @@ def _wires(world: World) -> Iterator[str]:
             if wire:
                 allowed[wire] += 1
                 whose[wire] = payment
-        # A message with many orders is never sent again: whatever attempt wrote it, it may leave once.
+        # A message with many orders is never sent again: it may leave once, whatever attempt wrote it.
         for bundle, sealed in db.execute("select bundle, wire from bundles where wire is not null"):
             wire = world.vault.open(sealed, f"bundles/wire/{bundle}".encode())
             allowed[wire], whose[wire] = 1, bundle
@@ -249,7 +277,7 @@ def _wires(world: World) -> Iterator[str]:
         if left[wire] > count:
             yield f"the bytes of {whose[wire]} left {left[wire]} times, for {count} attempts"
     sanctioned = sum(min(left[wire], count) for wire, count in allowed.items())
-    heard = sum(site.simbank.tally.exchanges[Touch.MONEY] for site in world.banks.values())
+    heard = sum(site.simbank.tally.exchanges[ExchangeKind.MONEY] for site in world.banks.values())
     if heard > sanctioned:
         yield f"the banks heard {heard} payment messages, the journal knows of {sanctioned} that left"
 
@@ -257,5 +285,7 @@ def _wires(world: World) -> Iterator[str]:
 def _payments(world: World) -> dict[str, dict[str, Any]]:
     with sqlite3.connect(world.folder / "journal.db") as db:
         db.row_factory = sqlite3.Row
-        read = "select payment, sender, order_id, state, seq, bank, bank_ref, first_write_ms, last_write_ms from payments"
+        read = (
+            "select payment, sender, order_id, state, seq, bank, bank_ref, first_write_ms, last_write_ms from payments"
+        )
         return {row["payment"]: dict(row) for row in db.execute(read)}

@@ -8,13 +8,13 @@ from typing import TypeVar
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
-from gateway.clock import Clock
+from gateway.kernel.clock import Clock
 
 T = TypeVar("T")
 
 
 class InlineExecutor:
-    """Runs each piece at the next turn of `clock`."""
+    """An executor that runs each piece of work at the next turn of `clock`."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -24,7 +24,7 @@ class InlineExecutor:
         self._clock.later(0, lambda: then(_caught(work)))
 
     def stop(self) -> Deferred[None]:
-        """Nothing runs elsewhere."""
+        """Do nothing, because no work runs in another thread."""
         return succeed(None)
 
 

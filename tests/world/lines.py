@@ -1,4 +1,4 @@
-"""What the gateway logs while a test runs, as plain dictionaries."""
+"""The gateway's log lines during a test, as dictionaries."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from structlog.testing import capture_logs
 
 @contextmanager
 def lines() -> Iterator[list[dict[str, Any]]]:
-    """Collect every line, whatever an earlier test made of the stream; what was configured before comes back."""
+    """Collect every line, whatever an earlier test did to the stream. The former configuration comes back
+    afterwards."""
     before = structlog.get_config()
     structlog.reset_defaults()
     try:
@@ -23,5 +24,5 @@ def lines() -> Iterator[list[dict[str, Any]]]:
 
 
 def events(heard: list[dict[str, Any]], event: str) -> list[dict[str, Any]]:
-    """The lines of one kind."""
+    """The lines of one event."""
     return [line for line in heard if line["event"] == event]

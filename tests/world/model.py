@@ -1,8 +1,9 @@
-"""Every life a payment can have: two nodes, a bank, a network and an ERP, explored state by state.
+"""A model of every life of a payment, with two nodes, a bank, a network and an ERP, explored state by state.
 
 The payment's own steps are `flow.step` and nothing else: the table that the daemon runs is the table that is explored.
 A `Policy` says what surrounds it (what the bank promises, what is tested at the socket, who may send again), and
-`explore` visits every state that can be reached, shortest way first, until a promise is broken or there are no more.
+`explore` (tests/world/explore.py) visits every state that can be reached, shortest way first, until a promise is broken
+or there are no more.
 
 Time is a small integer, and one unit of it passes only when somebody lets it. Whoever is not scheduled stands still,
 so a paused process, a zombie and a slow one need no states of their own.
@@ -10,14 +11,14 @@ so a paused process, a zombie and a slow one need no states of their own.
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from gateway.core import flow, guards, states
-from gateway.core.states import (
+from gateway.kernel.core import flow, guards, states
+from gateway.kernel.core.states import (
     Alarm,
     Answered,
     AskedInVain,
@@ -32,10 +33,10 @@ from gateway.core.states import (
     Replay,
     Resolve,
     Send,
+    SendNews,
     Silent,
     Source,
     TakenOver,
-    Tell,
 )
 from protocols.canon.outcome import Fate, State
 from tests.world.pieces import (
@@ -59,7 +60,6 @@ from tests.world.policy import (
     DOUBLE,
     FAILED_BUT_PAID,
     FLIGHT,
-    IMPOSSIBLE,
     LOST,
     NO_PERMIT,
     ORPHAN,
@@ -73,95 +73,30 @@ from tests.world.policy import (
 )
 
 
-class Broken(Exception):
-    """A promise was broken by the step just taken."""
+class PromiseBroken(Exception):
+    """The last step broke a promise."""
 
 
 _FAILED, _SETTLED, _UNSENT, _BACK, _CORRECTION = 1, 2, 4, 8, 16
 _TOLD = {
-    "payment.failed": _FAILED, "payment.settled": _SETTLED, "payment.rejected": _UNSENT, "payment.cancelled": _UNSENT,
-    "payment.expired": _UNSENT, "payment.returned": _BACK, "payment.reversed": _BACK, "payment.correction": _CORRECTION,
-}  # fmt: skip
+    "payment.failed": _FAILED,
+    "payment.settled": _SETTLED,
+    "payment.rejected": _UNSENT,
+    "payment.cancelled": _UNSENT,
+    "payment.expired": _UNSENT,
+    "payment.returned": _BACK,
+    "payment.reversed": _BACK,
+    "payment.correction": _CORRECTION,
+}
 _NONE, _TAKEN, _YES, _NO, _RETURNED = range(5)
-_WORD = {
-    _NONE: Fate.NOT_FOUND, _TAKEN: Fate.PENDING, _YES: Fate.SETTLED, _NO: Fate.FAILED, _RETURNED: Fate.RETURNED,
-}  # fmt: skip
+_WORD = {_NONE: Fate.NOT_FOUND, _TAKEN: Fate.PENDING, _YES: Fate.SETTLED, _NO: Fate.FAILED, _RETURNED: Fate.RETURNED}
 _ASKING = frozenset({State.PENDING, State.IN_DOUBT, State.ESCALATED})
 _OVER = frozenset(State) - _ASKING - {State.ACCEPTED, State.HELD, State.READY, State.SENDING}
-_IDLE = ("idle",)
-
-
-@dataclass(slots=True)
-class Explored:
-    """What an exploration found: `broken` names the promise, `path` is the shortest way there.
-
-    `halts` counts the events that befell a payment in a state for which the table has no row: the lane stops then,
-    loudly, and nothing wrong is done; but it stops.
-    """
-
-    policy: Policy
-    states: int = 0
-    broken: str | None = None
-    path: tuple[str, ...] = ()
-    rows: Counter[str] = field(default_factory=Counter)
-    halts: Counter[str] = field(default_factory=Counter)
-
-    def __str__(self) -> str:
-        verdict = "safe" if self.broken is None else f"{self.broken}: " + ", ".join(self.path)
-        return f"{self.policy.name} ({self.policy.what}): {self.states} states, {verdict}"
-
-
-def explore(policy: Policy, limit: int = 2_000_000) -> Explored:
-    """Visit every state that can be reached, breadth first. Raises RuntimeError if there are more than `limit`."""
-    model = Model(policy)
-    start = model.start()
-    came: dict[World, tuple[World | None, str]] = {start: (None, "")}
-    waiting = deque([start])
-    found = Explored(policy, rows=model.rows)
-    while waiting:
-        world = waiting.popleft()
-        for label, act in model.actions(world):
-            try:
-                after = _or_halt(act, label, world, found)
-                model.inspect(after)
-            except Broken as error:
-                found.broken = str(error)
-                found.path = (*_path(came, world), label)
-                found.states = len(came)
-                return found
-            if after not in came:
-                came[after] = (world, label)
-                waiting.append(after)
-        if len(came) > limit:
-            raise RuntimeError(f"{policy.name}: more than {limit} states")
-    found.states = len(came)
-    return found
-
-
-def _or_halt(act: Callable[[], World], label: str, world: World, found: Explored) -> World:
-    """What the move leads to. A node whose commit the table has no row for stops; anybody else may not do that."""
-    try:
-        return act()
-    except flow.Impossible as error:
-        words = label.split()
-        if words[0] != "node":
-            raise Broken(f"{IMPOSSIBLE}: {error}") from error
-        found.halts[str(error)] += 1
-        return with_node(world, int(words[1]), (False, 0, 0, False, _IDLE))
-
-
-def _path(came: Mapping[World, tuple[World | None, str]], world: World) -> Iterator[str]:
-    labels = []
-    at: World | None = world
-    while at is not None:
-        at, label = came[at]
-        if label:
-            labels.append(label)
-    return reversed(labels)
+IDLE = ("idle",)
 
 
 class Model:
-    """The moves of a policy. `actions` yields each with its name; carrying one out may raise Broken."""
+    """The moves of a policy. `actions` yields each with its name; executing a move may raise PromiseBroken."""
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
@@ -171,16 +106,21 @@ class Model:
         self._known: dict[tuple[int, Event], tuple[int, int, str]] = {}
 
     def start(self) -> World:
-        """The ERP has published (or, with no publishes, the orders are taken in already); the first node owns the lane,
-        the second stands by."""
+        """The initial state: the ERP has published (with no publishes, the orders are accepted already). The first node
+        owns the lane, the second stands by."""
         policy = self.policy
         taken = self._intern(flow.step(self._born(), Release(0, 0)).life)
         return World(
-            t=0, queue=(policy.publishes,) * policy.payments,
+            t=0,
+            queue=(policy.publishes,) * policy.payments,
             pays=((-1 if policy.publishes else taken, 0, 0),) * policy.payments,
-            lease=(0, 1, TTL), nodes=((True, 1, TTL, True, _IDLE), (True, 0, 0, False, _IDLE)), net=(),
-            books=((_NONE, 0, 0),) * policy.payments, crashes=policy.crashes, cancels=policy.cancels,
-        )  # fmt: skip
+            lease=(0, 1, TTL),
+            nodes=((True, 1, TTL, True, IDLE), (True, 0, 0, False, IDLE)),
+            net=(),
+            books=((_NONE, 0, 0),) * policy.payments,
+            crashes=policy.crashes,
+            cancels=policy.cancels,
+        )
 
     # ---- the table ----
 
@@ -192,8 +132,8 @@ class Model:
         return self.lives[pay[0]]
 
     def _intern(self, life: Life) -> int:
-        # Counters that decide nothing but when to ask next, and numbers of events, would only multiply the states.
-        # So would the times of a life that is over, but for the one that tells an older answer from a contradiction.
+        # Counters that only decide when to ask next, and event numbers, would only multiply the states. So would the
+        # times of a life that is over, except the one that tells an older answer from a contradiction.
         enough = min(life.not_found, life.rules.not_found_needed)
         since_ms = life.since_ms if life.state in (State.FAILED, State.SETTLED) else 0
         life = replace(life, seq=0, asked=0, not_found=enough, doubted=False, since_ms=since_ms)
@@ -207,7 +147,7 @@ class Model:
         return number
 
     def _step(self, number: int, event: Event) -> tuple[int, int, str]:
-        """`flow.step`, with what the policy lets follow; remembered. Returns the life, what it told, and the row."""
+        """`flow.step` with the policy's consequences, cached. Returns the life, the events to the ERP, and the row."""
         known = self._known.get((number, event))
         if known is None:
             step = flow.step(self.lives[number], event)
@@ -223,7 +163,8 @@ class Model:
         return known
 
     def apply(self, world: World, p: int, event: Event, epoch: int | None, expect: State | None = None) -> World:
-        """The journal's `apply`: nothing changes where the epoch is older than the payment's, or the state another."""
+        """Apply an event as the journal's `apply` does: nothing changes if the epoch is older than the payment's, or if
+        the payment is in another state."""
         number, row_epoch, told = world.pays[p]
         if epoch is not None and (epoch < row_epoch or (self.policy.fence is Fence.LANE and epoch < world.lease[1])):
             return world
@@ -236,7 +177,7 @@ class Model:
     # ---- moves ----
 
     def actions(self, world: World) -> Iterator[tuple[str, Callable[[], World]]]:
-        """Everything that may happen next."""
+        """Every possible next move."""
         policy = self.policy
         if self._settled(world):
             return
@@ -252,7 +193,7 @@ class Model:
             yield "a unit of time passes", lambda: self._pass(world)
 
     def _settled(self, world: World) -> bool:
-        """Whether nothing can happen any more that matters: all is decided, and nobody is about to write."""
+        """Whether nothing important can happen any more: all payments are decided, and no node is about to write."""
         if world.net or any(world.queue) or world.air:
             return False
         if any(pay[0] < 0 or self.life(pay).state not in _OVER for pay in world.pays):
@@ -260,7 +201,8 @@ class Model:
         return all(doing[0] not in ("go", "late") for _up, _e, _u, _r, doing in world.nodes)
 
     def _pass(self, world: World) -> World:
-        """One unit of time. What has run out is forgotten, so that states that differ in nothing else are one."""
+        """Let one unit of time pass. Expired values are dropped, so that states that differ in nothing else are
+        equal."""
         t = world.t + 1
         owner, epoch, expires = world.lease
         nodes = tuple((up, e, until if until > t else 0, r, doing) for up, e, until, r, doing in world.nodes)
@@ -268,7 +210,7 @@ class Model:
         return world._replace(t=t, nodes=nodes, lease=(owner, epoch, -TTL if gone else expires))
 
     def _urgent(self, world: World) -> bool:
-        """Whether something must happen before time may pass."""
+        """Whether a move must happen before time may pass."""
         stall, t = self.policy.stall, world.t
         if any(t >= left + FLIGHT for _p, _a, _n, left in world.net):
             return True
@@ -286,8 +228,9 @@ class Model:
             yield f"order {p} is acknowledged", partial(acked, world, p)
         life, (status, seen, times) = self.life(pay), world.books[p]
         if world.cancels:
-            yield f"the ERP cancels {p}", lambda: self.apply(world, p, Cancel(world.t), None)._replace(
-                cancels=world.cancels - 1
+            yield (
+                f"the ERP cancels {p}",
+                lambda: self.apply(world, p, Cancel(world.t), None)._replace(cancels=world.cancels - 1),
             )
         if status == _TAKEN:
             yield f"the bank settles {p}", lambda: with_book(world, p, (_YES, seen, times))
@@ -302,7 +245,8 @@ class Model:
                 yield from self._look(world, p, life, status)
 
     def _persons(self, world: World, p: int, life: Life, status: int) -> Iterator[tuple[str, Callable[[], World]]]:
-        """Two persons: they believe the bank's books, and an absence only as far as the table counts it."""
+        """Let two persons decide. They trust the bank's books, and the absence of a payment only as far as the table
+        counts it."""
         if status == _YES:
             yield f"persons resolve {p} settled", lambda: self.apply(world, p, Resolve(world.t, Fate.SETTLED), None)
         if status == _NO:
@@ -312,25 +256,27 @@ class Model:
             yield f"persons resolve {p} to be sent", lambda: self.apply(world, p, Resolve(world.t, None), None)
 
     def _look(self, world: World, p: int, life: Life, status: int) -> Iterator[tuple[str, Callable[[], World]]]:
-        """Slow persons: what they see now they sign later."""
+        """Let slow persons read the books now; they sign later by that reading."""
         verdicts: tuple[Fate | None, ...] = {_YES: (Fate.SETTLED,), _NO: (Fate.FAILED,)}.get(status, ())
         if status == _NONE and life.not_found >= life.rules.not_found_needed:
             verdicts = (Fate.FAILED, None)
         for fate in verdicts:
-            yield f"persons look at {p} and find {fate.value if fate else 'nothing'}", partial(
-                with_word, world, (-1, life.attempt, p, world.t, fate)
+            yield (
+                f"persons look at {p} and find {fate.value if fate else 'nothing'}",
+                partial(with_word, world, (-1, life.attempt, p, world.t, fate)),
             )
 
     def _said(self, world: World, said: Said) -> Iterator[tuple[str, Callable[[], World]]]:
-        """What hangs in the air is recorded at last; a node that died takes its own with it."""
+        """Record a pending answer. The answers of a dead node are lost."""
         n, epoch, p, asked, word = said
         air = list(world.air)
         air.remove(said)
         gone = world._replace(air=tuple(air))
         if n < 0:
             attempt = None if self.policy.blind_persons else epoch
-            yield f"persons sign what they saw of {p}", lambda: self.apply(
-                gone, p, Resolve(world.t, word, attempt), None
+            yield (
+                f"persons sign what they saw of {p}",
+                lambda: self.apply(gone, p, Resolve(world.t, word, attempt), None),
             )
         elif not world.nodes[n][0]:
             yield f"an answer about {p} dies with node {n}", lambda: gone
@@ -342,15 +288,16 @@ class Model:
     # ---- a node ----
 
     def _dead(self, world: World, n: int) -> Iterator[tuple[str, Callable[[], World]]]:
-        yield f"node {n} starts", lambda: with_node(world, n, (True, 0, 0, False, _IDLE))
+        yield f"node {n} starts", lambda: with_node(world, n, (True, 0, 0, False, IDLE))
 
     def _node(self, world: World, n: int, node: Node) -> Iterator[tuple[str, Callable[[], World]]]:
         _alive, epoch, _until, recovered, doing = node
-        if epoch < world.lease[1] and doing == _IDLE and self.policy.fence is Fence.LANE:
-            epoch = 0  # it owns nothing, and nothing it says is heard: it stands by
+        if epoch < world.lease[1] and doing == IDLE and self.policy.fence is Fence.LANE:
+            epoch = 0  # it owns nothing and its answers are ignored: it stands by
         if world.crashes:
-            yield f"node {n} is killed", lambda: with_node(
-                world._replace(crashes=world.crashes - 1), n, (False, 0, 0, False, _IDLE)
+            yield (
+                f"node {n} is killed",
+                lambda: with_node(world._replace(crashes=world.crashes - 1), n, (False, 0, 0, False, IDLE)),
             )
         for p, pay in enumerate(world.pays):
             if pay[0] < 0 and world.queue[p]:
@@ -363,7 +310,7 @@ class Model:
             yield f"node {n} renews its lease", lambda: self._renew(world, n, node)
         if not recovered:
             yield f"node {n} recovers", lambda: self._recover(world, n, node)
-        elif doing is _IDLE or doing == _IDLE:
+        elif doing is IDLE or doing == IDLE:
             yield from self._idle(world, n, epoch)
         else:
             yield from self._busy(world, n, node, doing)
@@ -387,7 +334,7 @@ class Model:
 
     def _lease(self, world: World, n: int) -> World:
         epoch, until = world.lease[1] + 1, world.t + TTL
-        return with_node(world._replace(lease=(n, epoch, until)), n, (True, epoch, until, False, _IDLE))
+        return with_node(world._replace(lease=(n, epoch, until)), n, (True, epoch, until, False, IDLE))
 
     def _renew(self, world: World, n: int, node: Node) -> World:
         until = world.t + TTL
@@ -397,7 +344,7 @@ class Model:
         for p, pay in enumerate(world.pays):
             if pay[0] >= 0 and pay[1] < node[1] and self.life(pay).state is State.SENDING:
                 world = self.apply(world, p, TakenOver(world.t), node[1])
-        return with_node(world, n, (*node[:3], True, _IDLE))
+        return with_node(world, n, (*node[:3], True, IDLE))
 
     def _idle(self, world: World, n: int, epoch: int) -> Iterator[tuple[str, Callable[[], World]]]:
         for p, pay in enumerate(world.pays):
@@ -407,9 +354,10 @@ class Model:
             if life.state is State.READY and life.first_write_ms is not None:
                 yield f"node {n} cannot prepare {p} again", partial(self.apply, world, p, Hold(world.t, "x"), epoch)
             if life.state is State.READY and (
-                world.t < (life.send_after_ms or 0) or life.attempt >= self.policy.attempts
+                world.t < (life.send_after_ms or 0)
+                or life.attempt >= self.policy.attempts
                 or self._expired(life, world.t)
-            ):  # fmt: skip
+            ):
                 continue
             if life.state is State.READY and self.policy.persist_first:
                 yield f"node {n} writes {p} down", partial(self._commit, world, n, epoch, p, Send(world.t))
@@ -418,8 +366,9 @@ class Model:
             elif life.state in _ASKING and not any(said[0] == n for said in world.air):
                 yield f"node {n} asks about {p}", partial(with_doing, world, n, ("ask", p, world.t))
             if life.state in (State.IN_DOUBT, State.ESCALATED) and self._may_resend(life, world.t):
-                yield f"node {n} writes down the repeat of {p}", partial(
-                    self._commit, world, n, epoch, p, Replay(world.t, self.policy.day_ends)
+                yield (
+                    f"node {n} writes down the repeat of {p}",
+                    partial(self._commit, world, n, epoch, p, Replay(world.t, self.policy.day_ends)),
                 )
 
     def _may_resend(self, life: Life, t: int) -> bool:
@@ -437,42 +386,45 @@ class Model:
     ) -> Iterator[tuple[str, Callable[[], World]]]:
         epoch, what, p, t = node[1], doing[0], doing[1], world.t
         if what == "late":
-            yield f"node {n} writes {p} down", lambda: with_doing(
-                self.apply(world, p, Send(t), epoch, expect=State.READY), n, ("wait", p, 1)
+            yield (
+                f"node {n} writes {p} down",
+                lambda: with_doing(self.apply(world, p, Send(t), epoch, expect=State.READY), n, ("wait", p, 1)),
             )
         elif what == "go":
             yield f"node {n} stands at the socket with {p}", lambda: self._write(world, n, node, doing)
         elif what == "wait":
-            yield f"node {n} hears nothing about {p}", lambda: self._done(
-                world, n, p, Silent(t, "no_answer", doing[2])
-            )
+            yield f"node {n} hears nothing about {p}", lambda: self._done(world, n, p, Silent(t, "no_answer", doing[2]))
         elif what == "heard":
-            yield f"node {n} records the answer to {p}", lambda: self._done(
-                world, n, p, Answered(t, doing[3], Source.SUBMIT, attempt=doing[2])
+            yield (
+                f"node {n} records the answer to {p}",
+                lambda: self._done(world, n, p, Answered(t, doing[3], Source.SUBMIT, attempt=doing[2])),
             )
         elif what == "ask":
             yield f"node {n} asks in vain", lambda: self._done(world, n, p, AskedInVain(t, "no_answer"))
             word = _WORD[world.books[p][0]]
             if self.policy.beside:
-                yield f"the bank tells node {n} {word.value}", lambda: with_word(
-                    with_doing(world, n, _IDLE), (n, epoch, p, doing[2], word)
+                yield (
+                    f"the bank tells node {n} {word.value}",
+                    lambda: with_word(with_doing(world, n, IDLE), (n, epoch, p, doing[2], word)),
                 )
                 return
             yield f"the bank tells node {n} {word.value}", lambda: with_doing(world, n, ("told", p, doing[2], word))
         elif what == "told":
-            yield f"node {n} records what it was told of {p}", lambda: self._done(
-                world, n, p, Answered(t, doing[3], Source.ENQUIRY, doing[2])
+            yield (
+                f"node {n} records what it was told of {p}",
+                lambda: self._done(world, n, p, Answered(t, doing[3], Source.ENQUIRY, doing[2])),
             )
 
     def _done(self, world: World, n: int, p: int, event: Event) -> World:
-        return with_doing(self.apply(world, p, event, world.nodes[n][1]), n, _IDLE)
+        return with_doing(self.apply(world, p, event, world.nodes[n][1]), n, IDLE)
 
     def _commit(self, world: World, n: int, epoch: int, p: int, event: Event) -> World:
-        """The sending commit; a conflict, or a payment that moved on, ends the attempt. Keeps the life as committed."""
+        """The sending commit. A conflict, or a payment that has moved on, ends the attempt. Keeps the life as
+        committed."""
         expect = State.READY if isinstance(event, Send) else None
         after = self.apply(world, p, event, epoch, expect)
         if after is world or self.life(after.pays[p]).state is not State.SENDING:
-            return with_doing(after, n, _IDLE)
+            return with_doing(after, n, IDLE)
         return with_doing(after, n, ("go", p, self.life(after.pays[p]).attempt, world.t, after.pays[p][0]))
 
     def _write(self, world: World, n: int, node: Node, doing: tuple[Any, ...]) -> World:
@@ -485,7 +437,7 @@ class Model:
         if self.policy.window_at_write and (late or closed):
             return self._done(world, n, p, NotSent(world.t, "window_closed", world.t + 1, attempt))
         if late:
-            raise Broken(TOO_LATE)
+            raise PromiseBroken(TOO_LATE)
         return self._leave(world, n, p, attempt, ("wait", p, attempt))
 
     def _permitted(self, t: int, node: Node, committed: int) -> bool:
@@ -496,9 +448,9 @@ class Model:
 
     def _leave(self, world: World, n: int, p: int, attempt: int, doing: tuple[Any, ...]) -> World:
         if self.policy.gate is not Gate.NONE and world.t >= world.nodes[n][2]:
-            raise Broken(NO_PERMIT)
+            raise PromiseBroken(NO_PERMIT)
         if any(copy[:2] == (p, attempt) for copy in world.net) and self.policy.persist_first:
-            raise Broken(BOTH_SENT)
+            raise PromiseBroken(BOTH_SENT)
         net = tuple(sorted((*world.net, *(((p, attempt, n, world.t),) * self.policy.copies))))
         return with_doing(world._replace(net=net), n, doing)
 
@@ -513,12 +465,13 @@ class Model:
         for book, fate in self._takes(world, p):
             yield f"the bank takes {p} ({fate.value}) and is not heard", partial(with_book, gone, p, book)
             if world.nodes[n][4][:3] == ("wait", p, attempt):
-                yield f"the bank takes {p} and says {fate.value}", partial(
-                    with_doing, with_book(gone, p, book), n, ("heard", p, attempt, fate)
+                yield (
+                    f"the bank takes {p} and says {fate.value}",
+                    partial(with_doing, with_book(gone, p, book), n, ("heard", p, attempt, fate)),
                 )
 
     def _takes(self, world: World, p: int) -> Iterator[tuple[Book, Fate]]:
-        """What the bank may do with one copy: its books afterwards, and its word."""
+        """The bank's possible reactions to one copy: its books afterwards, and its answer."""
         status, seen, times = world.books[p]
         rules = self.policy.bank
         knows = status != _NONE and rules.dedup and (rules.window is None or world.t < seen + rules.window)
@@ -529,7 +482,7 @@ class Model:
         if rules.blunt:
             yield (status, seen, times), Fate.FAILED
         if knows:
-            # Some banks refuse the repeat as one, some repeat their word.
+            # Some banks refuse the repeat as a duplicate, some give the first answer again.
             yield (status, seen, times), Fate.DUPLICATE
             yield (status, seen, times), _WORD[status]
             return
@@ -543,39 +496,39 @@ class Model:
     # ---- promises ----
 
     def inspect(self, world: World) -> None:
-        """Raise Broken if the state breaks a promise."""
+        """Raise PromiseBroken if the state breaks a promise."""
         for p, (number, row_epoch, told) in enumerate(world.pays):
             times = world.books[p][2]
             if times > 1:
-                raise Broken(DOUBLE)
+                raise PromiseBroken(DOUBLE)
             paid = times > 0
             if told & _FAILED and paid:
-                raise Broken(FAILED_BUT_PAID)
+                raise PromiseBroken(FAILED_BUT_PAID)
             if told & _UNSENT and paid:
-                raise Broken(UNSENT_BUT_PAID)
+                raise PromiseBroken(UNSENT_BUT_PAID)
             if told & _SETTLED and not paid:
-                raise Broken(SETTLED_UNPAID)
+                raise PromiseBroken(SETTLED_UNPAID)
             if told & _CORRECTION:
-                raise Broken(CORRECTED)
+                raise PromiseBroken(CORRECTED)
             if number < 0:
                 if not world.queue[p]:
-                    raise Broken(LOST)
+                    raise PromiseBroken(LOST)
             elif self.lives[number].state is State.SENDING and row_epoch < world.lease[1] and self._forgotten(world, p):
-                raise Broken(ORPHAN)
+                raise PromiseBroken(ORPHAN)
         if not self.policy.skew and sum(world.t < until for _a, _e, until, _r, _d in world.nodes if _e) > 1:
-            raise Broken(BOTH_PERMITTED)
+            raise PromiseBroken(BOTH_PERMITTED)
 
     def _forgotten(self, world: World, p: int) -> bool:
         owner = world.nodes[world.lease[0]]
         if not (owner[0] and owner[1] == world.lease[1] and owner[3]):
-            return False  # whoever leases the lane next will find it
+            return False  # the next owner of the lane will find it
         return not any(node[4][0] in ("go", "wait", "heard") and node[4][1] == p for node in world.nodes if node[0])
 
 
 def _told(step: flow.Step) -> int:
     bits = 0
     for effect in step.effects:
-        if isinstance(effect, Tell):
+        if isinstance(effect, SendNews):
             bits |= _TOLD.get(effect.event, 0)
         elif isinstance(effect, Alarm) and effect.slug == "contradiction":
             bits |= _CORRECTION

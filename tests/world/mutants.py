@@ -1,4 +1,4 @@
-"""Small defects planted into the money core, one at a time: each is one change of one place of the source.
+"""Small defects for the money core, made one at a time: each changes one place of the source.
 
 A mutant is named by file, function, what was changed, and the line as it stands: names survive edits elsewhere.
 """
@@ -13,20 +13,32 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 _COMPARES: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
-    ast.Lt: (ast.LtE, ast.GtE), ast.LtE: (ast.Lt, ast.Gt), ast.Gt: (ast.GtE, ast.LtE), ast.GtE: (ast.Gt, ast.Lt),
-    ast.Eq: (ast.NotEq,), ast.NotEq: (ast.Eq,), ast.Is: (ast.IsNot,), ast.IsNot: (ast.Is,), ast.In: (ast.NotIn,),
+    ast.Lt: (ast.LtE, ast.GtE),
+    ast.LtE: (ast.Lt, ast.Gt),
+    ast.Gt: (ast.GtE, ast.LtE),
+    ast.GtE: (ast.Gt, ast.Lt),
+    ast.Eq: (ast.NotEq,),
+    ast.NotEq: (ast.Eq,),
+    ast.Is: (ast.IsNot,),
+    ast.IsNot: (ast.Is,),
+    ast.In: (ast.NotIn,),
     ast.NotIn: (ast.In,),
-}  # fmt: skip
+}
 _SUMS: dict[type[ast.operator], type[ast.operator]] = {
-    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Add, ast.BitOr: ast.Sub, ast.FloorDiv: ast.Mult, ast.Div: ast.Mult,
-}  # fmt: skip
+    ast.Add: ast.Sub,
+    ast.Sub: ast.Add,
+    ast.Mult: ast.Add,
+    ast.BitOr: ast.Sub,
+    ast.FloorDiv: ast.Mult,
+    ast.Div: ast.Mult,
+}
 _NOT_MONEY = ("_log.", "meters.", ".words.", "_observe", ".observe(")
 """Lines that only log or count are left alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """One defect: which file, its name, and the whole source with it."""
+    """One defect: its file, its name, and the whole source with it."""
 
     file: str
     name: str
@@ -72,15 +84,19 @@ def _up(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _counts(node: ast.AST, lines: list[str]) -> bool:
-    """Whether a change of this node would change what happens to money: no log, no type, no import, no text."""
+    """Whether a change of this node can affect money: logs, types, imports and texts cannot."""
     for above in _up(node):
         if isinstance(above, ast.Import | ast.ImportFrom | ast.Assert | ast.Raise):
             return False
         if isinstance(above, ast.AnnAssign) and _within(node, above.annotation):
             return False
-        if isinstance(above, ast.arg) or (isinstance(above, ast.FunctionDef | ast.AsyncFunctionDef) and (
-            any(_within(node, one) for one in above.decorator_list) or (above.returns and _within(node, above.returns))
-        )):  # fmt: skip
+        if isinstance(above, ast.arg) or (
+            isinstance(above, ast.FunctionDef | ast.AsyncFunctionDef)
+            and (
+                any(_within(node, one) for one in above.decorator_list)
+                or (above.returns and _within(node, above.returns))
+            )
+        ):
             return False
         if isinstance(above, ast.If) and ast.unparse(above.test) == "TYPE_CHECKING":
             return False
@@ -100,16 +116,19 @@ def _within(node: ast.AST, tree: ast.AST) -> bool:
 
 
 def _where(node: ast.AST) -> str:
-    names = [above.name for above in _up(node) if isinstance(above, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)]
+    names = [
+        above.name for above in _up(node) if isinstance(above, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+    ]
     rules = [
-        above.args[0].value for above in _up(node)
+        above.args[0].value
+        for above in _up(node)
         if isinstance(above, ast.Call) and ast.unparse(above.func) == "Rule" and isinstance(above.args[0], ast.Constant)
-    ]  # fmt: skip
+    ]
     return ".".join([*reversed(names), *map(str, rules)]) or "module"
 
 
 def _changes(node: ast.AST) -> Iterator[tuple[str, ast.AST | None]]:
-    """What may be put in the node's place; None takes it away."""
+    """The replacements for the node; None removes it."""
     if isinstance(node, ast.Compare) and len(node.ops) == 1:
         for other in _COMPARES.get(type(node.ops[0]), ()):
             yield f"{_word(node.ops[0])} becomes {_word(other())}", ast.Compare(node.left, [other()], node.comparators)
@@ -122,8 +141,10 @@ def _changes(node: ast.AST) -> Iterator[tuple[str, ast.AST | None]]:
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
         yield "not is gone", node.operand
     elif isinstance(node, ast.BinOp) and type(node.op) in _SUMS:
-        yield f"{_word(node.op)} becomes {_word(_SUMS[type(node.op)]())}", ast.BinOp(node.left, _SUMS[type(node.op)](),
-                                                                                  node.right)  # fmt: skip
+        yield (
+            f"{_word(node.op)} becomes {_word(_SUMS[type(node.op)]())}",
+            ast.BinOp(node.left, _SUMS[type(node.op)](), node.right),
+        )
     elif isinstance(node, ast.Constant) and not isinstance(getattr(node, "_parent", None), ast.JoinedStr):
         yield from _constants(node)
     elif isinstance(node, ast.IfExp):
@@ -135,7 +156,9 @@ def _changes(node: ast.AST) -> Iterator[tuple[str, ast.AST | None]]:
             yield "always", ast.If(ast.Constant(True), node.body, node.orelse)
     elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call | ast.Await):
         yield "is not done", ast.Pass()
-    elif isinstance(node, ast.Tuple | ast.Set) and isinstance(node.ctx if isinstance(node, ast.Tuple) else ast.Load(), ast.Load):
+    elif isinstance(node, ast.Tuple | ast.Set) and isinstance(
+        node.ctx if isinstance(node, ast.Tuple) else ast.Load(), ast.Load
+    ):
         yield from _fewer(node)
     elif isinstance(node, ast.Call):
         yield from _calls(node)
@@ -145,7 +168,7 @@ def _constants(node: ast.Constant) -> Iterator[tuple[str, ast.AST | None]]:
     if isinstance(node.value, bool):
         yield f"{node.value} becomes {not node.value}", ast.Constant(not node.value)
     elif isinstance(node.value, int | float):
-        # One more of a long time is nothing that anybody would notice, or should.
+        # Nobody would, or should, notice a long time that is longer by one.
         other = node.value + 1 if node.value < 10 else node.value * 10
         yield f"{node.value} becomes {other}", ast.Constant(other)
 
@@ -153,14 +176,17 @@ def _constants(node: ast.Constant) -> Iterator[tuple[str, ast.AST | None]]:
 def _fewer(node: ast.Tuple | ast.Set) -> Iterator[tuple[str, ast.AST | None]]:
     parent = getattr(node, "_parent", None)
     if isinstance(parent, ast.Subscript | ast.Assign | ast.Return | ast.For | ast.comprehension) and len(node.elts) < 3:
-        return  # a pair that is taken apart elsewhere would only crash
+        return  # a pair that is unpacked elsewhere would only crash
     if isinstance(parent, ast.Assign) and ast.unparse(parent).startswith("TABLE"):
         return  # whole rows are changed one by one
     for n, gone in enumerate(node.elts):
         if isinstance(gone, ast.Starred):
             continue
         rest = node.elts[:n] + node.elts[n + 1 :]
-        yield f"without {ast.unparse(gone)[:40]}", ast.Tuple(rest, ast.Load()) if isinstance(node, ast.Tuple) or not rest else ast.Set(rest)
+        yield (
+            f"without {ast.unparse(gone)[:40]}",
+            ast.Tuple(rest, ast.Load()) if isinstance(node, ast.Tuple) or not rest else ast.Set(rest),
+        )
 
 
 def _calls(node: ast.Call) -> Iterator[tuple[str, ast.AST | None]]:
@@ -172,13 +198,19 @@ def _calls(node: ast.Call) -> Iterator[tuple[str, ast.AST | None]]:
     if name == "Rule":
         for n, keyword in enumerate(node.keywords):
             if keyword.arg in ("when", "change"):
-                yield f"without {keyword.arg}", ast.Call(node.func, node.args, node.keywords[:n] + node.keywords[n + 1 :])
+                yield (
+                    f"without {keyword.arg}",
+                    ast.Call(node.func, node.args, node.keywords[:n] + node.keywords[n + 1 :]),
+                )
         if not (isinstance(node.args[3], ast.Constant) and node.args[3].value is None):
             yield "stays", ast.Call(node.func, [*node.args[:3], ast.Constant(None), *node.args[4:]], node.keywords)
     if name == "replace":
         for n, keyword in enumerate(node.keywords):
             if keyword.arg is not None:
-                yield f"{keyword.arg} is not changed", ast.Call(node.func, node.args, node.keywords[:n] + node.keywords[n + 1 :])
+                yield (
+                    f"{keyword.arg} is not changed",
+                    ast.Call(node.func, node.args, node.keywords[:n] + node.keywords[n + 1 :]),
+                )
     if name in ("max", "min") and len(node.args) == 2:
         other = "min" if name == "max" else "max"
         yield f"{name} becomes {other}", ast.Call(ast.Name(other, ast.Load()), node.args, node.keywords)
@@ -189,7 +221,7 @@ def _word(op: ast.AST) -> str:
 
 
 def _with(tree: ast.Module, node: ast.AST, changed: ast.AST | None) -> str:
-    """The whole source with the change. The tree is as before when this returns: copying it is what takes time."""
+    """The whole source with the change. The tree is restored when this returns, because copying it takes the time."""
     _put(node, node, changed)
     try:
         return ast.unparse(tree)
@@ -198,7 +230,7 @@ def _with(tree: ast.Module, node: ast.AST, changed: ast.AST | None) -> str:
 
 
 def _put(place: ast.AST, there: ast.AST | None, other: ast.AST | None) -> None:
-    """Put `other` where `there` is now, which is the place of the node `place`."""
+    """Replace the node `there`, which is the node `place` of the tree, by `other`."""
     parent: ast.AST = place._parent  # type: ignore[attr-defined]
     for name, value in ast.iter_fields(parent):
         if value is there:

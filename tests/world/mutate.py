@@ -1,7 +1,7 @@
 """Mutation testing of the money core: does a test notice each small defect?
 
     python -m tests.world.mutate                  # all files; an hour of processor time, or less
-    python -m tests.world.mutate --file gateway/core/flow.py
+    python -m tests.world.mutate --file gateway/kernel/core/flow.py
     python -m tests.world.mutate --minutes 10     # as many as fit, in an order that mixes the files
     python -m tests.world.mutate --again          # those that lived last time
 
@@ -39,59 +39,100 @@ from tests.world.mutants import ROOT, Mutant, mutants_of
 SCENES = "tests/world/test_scenes.py"
 CRASHES = "tests/world/test_crash_points.py"
 STAGES: dict[str, tuple[tuple[str, ...], ...]] = {
-    "gateway/core/flow.py": (
-        ("tests/gateway/core/test_decisions.py",), ("tests/gateway/core/test_flow.py", "tests/gateway/core/test_flow_late.py"), ("tests/gateway/core/test_model.py",),
+    "gateway/kernel/core/flow.py": (
+        ("tests/gateway/kernel/core/test_decisions.py",),
+        ("tests/gateway/kernel/core/test_flow.py", "tests/gateway/kernel/core/test_flow_late.py"),
+        ("tests/gateway/kernel/core/test_model.py",),
     ),
-    "gateway/core/guards.py": (
-        ("tests/gateway/core/test_decisions.py",), ("tests/gateway/core/test_flow.py", "tests/gateway/core/test_flow_late.py"), ("tests/gateway/core/test_model.py",),
+    "gateway/kernel/core/guards.py": (
+        ("tests/gateway/kernel/core/test_decisions.py",),
+        ("tests/gateway/kernel/core/test_flow.py", "tests/gateway/kernel/core/test_flow_late.py"),
+        ("tests/gateway/kernel/core/test_model.py",),
     ),
     "gateway/bank/dispatch.py": (
-        ("tests/gateway/bank/test_dispatch_alone.py",),
+        ("tests/gateway/bank/test_dispatch_alone.py", "tests/gateway/bank/test_dispatch_repeats.py"),
         ("tests/gateway/bank/test_dispatch.py", "tests/gateway/bank/test_repeats.py"),
-        ("tests/gateway/bank/test_dispatch_bundles.py", SCENES), ("tests/gateway/bank/test_lane.py", "tests/gateway/bank/test_lane_leaving.py", CRASHES),
+        ("tests/gateway/bank/test_dispatch_bundles.py", SCENES),
+        ("tests/gateway/bank/test_lane.py", "tests/gateway/bank/test_lane_leaving.py", CRASHES),
     ),
     "gateway/bank/send_gate.py": (
-        ("tests/gateway/bank/test_dispatch_alone.py",),
-        ("tests/gateway/bank/test_dispatch.py", "tests/gateway/bank/test_repeats.py", "tests/gateway/control/test_pauses.py"),
+        ("tests/gateway/bank/test_dispatch_alone.py", "tests/gateway/bank/test_dispatch_repeats.py"),
+        (
+            "tests/gateway/bank/test_dispatch.py",
+            "tests/gateway/bank/test_repeats.py",
+            "tests/gateway/control/test_pauses.py",
+        ),
         ("tests/gateway/control/test_stop_all.py", SCENES),
     ),
-    "gateway/bank/recorder.py": (("tests/gateway/bank/test_recorder.py",), ("tests/gateway/bank/test_dispatch.py", SCENES)),
+    "gateway/bank/recorder.py": (
+        ("tests/gateway/bank/test_recorder.py",),
+        ("tests/gateway/bank/test_dispatch.py", SCENES),
+    ),
     "gateway/bank/outgoing.py": (
-        ("tests/gateway/bank/test_dispatch_alone.py",), ("tests/gateway/bank/test_dispatch_bundles.py",),
+        ("tests/gateway/bank/test_dispatch_alone.py", "tests/gateway/bank/test_dispatch_repeats.py"),
+        ("tests/gateway/bank/test_dispatch_bundles.py",),
     ),
     "gateway/bank/connection.py": (
-        ("tests/gateway/bank/test_connection.py", "tests/gateway/bank/test_at_the_write.py"), ("tests/gateway/bank/test_session_pool.py",),
+        ("tests/gateway/bank/test_connection.py", "tests/gateway/bank/test_at_the_write.py"),
+        ("tests/gateway/bank/test_session_pool.py",),
         ("tests/gateway/bank/test_dispatch.py", SCENES),
     ),
     "gateway/bank/clock_trust.py": (
-        ("tests/gateway/bank/test_clock_trust.py",), ("tests/gateway/bank/test_repeats.py", "tests/gateway/bank/test_lane.py"),
+        ("tests/gateway/bank/test_clock_trust.py",),
+        ("tests/gateway/bank/test_repeats.py", "tests/gateway/bank/test_lane.py"),
     ),
     "gateway/bank/lease.py": (
-        ("tests/gateway/bank/test_permit_gate.py",), ("tests/gateway/bank/test_lease.py", SCENES),
-        ("tests/gateway/test_leaving.py", "tests/gateway/bank/test_lane.py", "tests/gateway/bank/test_lane_leaving.py", CRASHES),
+        ("tests/gateway/bank/test_permit_gate.py",),
+        ("tests/gateway/bank/test_lease.py", SCENES),
+        (
+            "tests/gateway/test_leaving.py",
+            "tests/gateway/bank/test_lane.py",
+            "tests/gateway/bank/test_lane_leaving.py",
+            CRASHES,
+        ),
     ),
-    "gateway/erp/outbox.py": (("tests/gateway/erp/test_outbox_alone.py", "tests/gateway/erp/test_outbox.py"), (SCENES,)),
+    "gateway/erp/outbox.py": (
+        ("tests/gateway/erp/test_outbox_alone.py", "tests/gateway/erp/test_outbox.py"),
+        (SCENES,),
+    ),
     "protocols/erp/fingerprint.py": (("tests/protocols/erp/test_fingerprint.py",),),
-    "protocols/erp/canonical.py": (("tests/protocols/erp/test_fingerprint.py",), ("tests/protocols/erp/test_commands.py",)),
-    "gateway/journal/payments/limits.py": (
-        ("tests/gateway/journal/test_admission.py",), ("tests/gateway/journal/test_payment_cache.py", "tests/gateway/journal/test_batches.py"),
+    "protocols/erp/canonical.py": (
+        ("tests/protocols/erp/test_fingerprint.py",),
+        ("tests/protocols/erp/test_commands.py",),
+    ),
+    "gateway/payments/rows/limits.py": (
+        ("tests/gateway/payments/test_admission.py",),
+        ("tests/gateway/kernel/test_payment_cache.py", "tests/gateway/payments/test_batches.py"),
         ("tests/gateway/erp/test_intake.py", SCENES),
     ),
-    "gateway/journal/commit/audit.py": (
-        ("tests/gateway/journal/test_audit.py", "tests/gateway/journal/test_sealed.py"),
-        ("tests/gateway/journal/test_committer.py", "tests/gateway/journal/test_timeline.py", "tests/gateway/control/test_verbs.py"),
+    "gateway/kernel/commit/audit.py": (
+        ("tests/gateway/kernel/test_audit.py", "tests/gateway/kernel/test_sealed.py"),
+        (
+            "tests/gateway/kernel/test_committer.py",
+            "tests/gateway/kernel/test_failed_groups.py",
+            "tests/gateway/payments/test_timeline.py",
+            "tests/gateway/control/test_verbs.py",
+        ),
     ),
     "gateway/erp/intake.py": (
-        ("tests/gateway/erp/test_intake.py",), ("tests/gateway/erp/test_unread.py", "tests/gateway/test_bad_input.py"),
-        ("tests/gateway/erp/test_batches.py", CRASHES),
+        ("tests/gateway/erp/test_intake.py",),
+        ("tests/gateway/erp/test_unread.py", "tests/gateway/test_bad_input.py"),
+        ("tests/gateway/payments/test_batch_commands.py", CRASHES),
     ),
-    "gateway/journal/people/proposals.py": (
-        ("tests/gateway/cli/test_resolve.py",), ("tests/gateway/cli/test_from_the_past.py", "tests/gateway/control/test_server.py"),
+    "gateway/people/rows/proposals.py": (
+        ("tests/gateway/cli/test_resolve.py",),
+        ("tests/gateway/cli/test_from_the_past.py", "tests/gateway/control/test_server.py"),
     ),
-    "gateway/settings/agreement.py": (("tests/gateway/test_settings.py",), ("tests/gateway/control/test_settings_check.py",)),
+    "gateway/settings/agreement.py": (
+        ("tests/gateway/test_settings.py",),
+        ("tests/gateway/control/test_settings_check.py",),
+    ),
     "gateway/settings/reading.py": (("tests/gateway/test_settings.py",), ("tests/gateway/cli/test_reload.py",)),
     **dict.fromkeys(
-        (f"protocols/kit/iso20022/{part}.py" for part in ("account", "debit", "lines", "names", "parts", "report", "schema", "transfer")),
+        (
+            f"protocols/kit/iso20022/{part}.py"
+            for part in ("account", "debit", "lines", "names", "parts", "report", "schema", "transfer")
+        ),
         (("tests/protocols/kit/iso20022",), ("tests/protocols/banks/finws", "tests/protocols/erp/iso")),
     ),
     **dict.fromkeys(
@@ -102,44 +143,58 @@ STAGES: dict[str, tuple[tuple[str, ...], ...]] = {
     "protocols/kit/correlation.py": (("tests/protocols/kit/test_correlation.py",), ("tests/protocols/banks/cmb",)),
     "protocols/kit/orders.py": (("tests/protocols/kit/test_orders.py",), ("tests/protocols/banks/citic",)),
     "protocols/kit/sign_port.py": (("tests/protocols/kit/test_sign_port.py",), ("tests/protocols/banks/icbc",)),
-}  # fmt: skip
-"""The tests of each file, what kills most for its cost first: only what lives through one stage meets the next."""
+}
+"""The tests of each file, those that find most for their cost first: a mutant that survives one stage meets the
+next."""
 EQUIVALENT = Path(__file__).with_name("equivalent.toml")
 SPARE_CPU_S, LIMIT_WALL_S = 10.0, 1_200
-"""A mutant's tests may cost twice what they cost without one, and so much more: then it hangs. A busy machine
-makes them slow, not expensive; it must not be what kills one."""
+"""A mutant's tests may cost twice what they cost without one, and this much more; then it counts as hanging. A busy
+machine makes tests slow without more CPU time, so that it kills no mutant."""
 GOAL, GOAL_EACH = 0.95, 0.90
-"""Of all mutants, and of those of each file."""
+"""The goals for all mutants, and for those of each file."""
 LIBRARIES = (
-    "asn1crypto.x509", "cryptography.x509", "hypothesis", "lxml.etree", "OpenSSL.SSL", "pika", "prometheus_client", "pydantic",
-    "pytest_twisted", "service_identity", "sqlalchemy.dialects.mysql", "sqlalchemy.dialects.postgresql", "sqlalchemy.dialects.sqlite", "structlog",
-    "twisted.internet.defer", "zope.interface",
-)  # fmt: skip
+    "asn1crypto.x509",
+    "cryptography.x509",
+    "hypothesis",
+    "lxml.etree",
+    "OpenSSL.SSL",
+    "pika",
+    "prometheus_client",
+    "pydantic",
+    "pytest_twisted",
+    "service_identity",
+    "sqlalchemy.dialects.mysql",
+    "sqlalchemy.dialects.postgresql",
+    "sqlalchemy.dialects.sqlite",
+    "structlog",
+    "twisted.internet.defer",
+    "zope.interface",
+)
 SURVIVORS = ROOT / ".run" / "mutate.json"
 KILLERS = ROOT / ".run" / "killers.json"
-"""Which test noticed a mutant when it was last looked at: that one is tried first."""
+"""The test that noticed each mutant last time, which is tried first."""
 
 
 class _Planted(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Gives one module another source."""
+    """An importer that loads one module from another source."""
 
     def __init__(self, mutant: Mutant) -> None:
         self._module = mutant.file.removesuffix(".py").replace("/", ".")
         self._source = mutant.source
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        """Only for that module."""
+        """Find that module only."""
         if name != self._module:
             return None
         return importlib.util.spec_from_loader(name, self, origin="mutant")
 
     def exec_module(self, module: ModuleType) -> None:
-        """Run the other source."""
+        """Execute the other source in place of the module."""
         exec(compile(self._source, "mutant", "exec"), module.__dict__)  # noqa: S102 - that is what it is for
 
 
 def equivalent() -> dict[str, str]:
-    """Mutants that are the same program in other words, by name, with the reason."""
+    """Mutants that are equivalent to the program, by name, with the reason."""
     with EQUIVALENT.open("rb") as file:
         return {one["mutant"]: one["reason"] for one in tomllib.load(file).get("equivalent", [])}
 
@@ -160,13 +215,13 @@ class _FirstFailure:
         self.name = ""
 
     def pytest_runtest_logreport(self, report: Any) -> None:
-        """See pytest."""
+        """Keep the name of the first test that failed (pytest's hook)."""
         if report.failed:
             self.name = self.name or report.nodeid
 
 
 def _judge(mutant: Mutant | None, tests: Sequence[str]) -> tuple[int, str]:
-    """In a child: pytest's exit code with the mutant in place, and which test failed."""
+    """In a child process: pytest's exit code with the mutant in place, and the test that failed."""
     import pytest
 
     if mutant is not None:
@@ -179,7 +234,7 @@ def _judge(mutant: Mutant | None, tests: Sequence[str]) -> tuple[int, str]:
 
 @dataclass(frozen=True, slots=True)
 class _Child:
-    """A process that runs tests with a mutant, or without one. `told` is the pipe on which it names what failed."""
+    """A process that runs tests with a mutant, or without one. `told` is the pipe on which it names the failed test."""
 
     mutant: Mutant | None
     told: int
@@ -187,7 +242,7 @@ class _Child:
 
 @dataclass(frozen=True, slots=True)
 class _End:
-    """How a child ended. `failed` is empty where no single test is to blame."""
+    """The end of a child process. `failed` names the test that failed, and is empty if no single test did."""
 
     passed: bool
     hung: bool
@@ -207,7 +262,7 @@ def _fork(children: dict[int, _Child], mutant: Mutant | None, tests: Sequence[st
     null = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(null, stream)
-    # A mutant that hangs is dead, too.
+    # A mutant that hangs counts as noticed.
     resource.setrlimit(resource.RLIMIT_CPU, (round(limit_cpu_s), round(limit_cpu_s)))
     signal.alarm(LIMIT_WALL_S)
     code = 1
@@ -226,8 +281,8 @@ def _ended(children: dict[int, _Child]) -> tuple[Mutant | None, _End]:
     return child.mutant, _End(status == 0, os.WIFSIGNALED(status), failed, used.ru_utime + used.ru_stime)
 
 
-class Look:
-    """One look at many mutants. `killers` says which test noticed one last time, and is brought up to date."""
+class MutationRun:
+    """A run over many mutants. `killers` says which test noticed each one last time, and is updated."""
 
     def __init__(self, processes: int, until_s: float, killers: dict[str, str]) -> None:
         self.killers = killers
@@ -237,8 +292,11 @@ class Look:
         self._until_s = until_s
 
     def survivors(self, mutants: Sequence[Mutant]) -> list[Mutant]:
-        """Those that every stage passes with. One that there was no time for is not tried, and is none of them."""
-        known: dict[str, tuple[str, ...]] = {one.name: (self.killers[one.name],) for one in mutants if one.name in self.killers}
+        """The mutants with which every stage passes. A mutant for which there was no time is not tried, and is not
+        among them."""
+        known: dict[str, tuple[str, ...]] = {
+            one.name: (self.killers[one.name],) for one in mutants if one.name in self.killers
+        }
         lived = self._lived(mutants, known, remembered=True)
         for n in range(max(map(len, STAGES.values()))):
             lived = self._lived(lived, {one.name: STAGES[one.file][n] for one in lived if n < len(STAGES[one.file])})
@@ -247,7 +305,7 @@ class Look:
     def _lived(
         self, mutants: Sequence[Mutant], tests: dict[str, tuple[str, ...]], *, remembered: bool = False
     ) -> list[Mutant]:
-        """All but those that their tests, if they have any here, notice. What was begun with meets all its stages."""
+        """The mutants that their tests do not notice. A mutant that was begun runs all its stages."""
         usual_s = self._without_any(mutants, tests, remembered)
         left = [one for one in reversed(mutants) if one.name in tests]
         dead: set[str] = set()
@@ -282,7 +340,8 @@ class Look:
     def _without_any(
         self, mutants: Sequence[Mutant], tests: dict[str, tuple[str, ...]], remembered: bool
     ) -> dict[str, float]:
-        """What the tests of each file cost. They must pass without a mutant, or they would prove nothing.
+        """The time that each file's tests take. They must pass without a mutant, otherwise their failures would prove
+        nothing.
 
         Those that are only remembered may be gone by now, or be called otherwise: then `tests` loses them.
         """
@@ -306,16 +365,17 @@ class Look:
 
 
 class _Absent(importlib.abc.MetaPathFinder):
-    """Refuses to import what mutants are made of."""
+    """An importer that refuses the modules that are mutated."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
-        """See MetaPathFinder."""
+        """Refuse to find a module that is mutated (see MetaPathFinder)."""
         if name.replace(".", "/") + ".py" in STAGES:
             raise ImportError(name)
 
 
 def _preload() -> None:
-    """What every child needs and no mutant touches: libraries, and all of the product that imports no mutant."""
+    """Import what every child needs and no mutant changes: libraries, and every product module that imports no mutated
+    one."""
     for name in LIBRARIES:
         importlib.import_module(name)
     absent = _Absent()
@@ -326,13 +386,13 @@ def _preload() -> None:
                 with contextlib.suppress(ImportError):
                     importlib.import_module(path.relative_to(ROOT).with_suffix("").as_posix().replace("/", "."))
     sys.meta_path.remove(absent)
-    # A child that collects garbage would otherwise copy every page of this.
+    # Garbage collection in a child would copy every page of this process.
     gc.collect()
     gc.freeze()
 
 
 def main(arguments: list[str]) -> int:
-    """Plant them all; the exit code is 0 if enough were noticed."""
+    """Run all mutants; the exit code is 0 if enough were noticed."""
     parser = argparse.ArgumentParser(prog="python -m tests.world.mutate")
     parser.add_argument("--file", choices=sorted(STAGES))
     parser.add_argument("--only", help="mutants whose names contain this")
@@ -358,7 +418,7 @@ def main(arguments: list[str]) -> int:
     wanted = [mutant for mutant in every if mutant.name not in same]
     if asked.minutes is not None:
         random.Random(1).shuffle(wanted)
-    look = Look(asked.processes, until_s, {} if asked.forget else _kept(KILLERS))
+    look = MutationRun(asked.processes, until_s, {} if asked.forget else _kept(KILLERS))
     lived = look.survivors(wanted)
     _keep(SURVIVORS, [mutant.name for mutant in lived])
     for mutant in lived:

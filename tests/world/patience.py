@@ -1,4 +1,4 @@
-"""Time limits of tests: CPU for those that work, real time for those that wait.
+"""Time limits of tests: CPU time for tests that work, real time for tests that wait.
 
 A busy machine gives a test a fifth of a core, and a test that computes is then late through no fault of its own. So the
 limit that a test names counts the CPU time of its process; in real time it has longer.
@@ -16,14 +16,14 @@ from collections.abc import Callable
 import pytest
 
 MORE_S = 240.0
-"""So much longer than its CPU time may a test take in real time."""
+"""How much longer than its CPU time a test may take in real time."""
 SHORT_S = 30.0
-"""A shorter limit than this is meant in real time: such a test is about time."""
+"""A limit shorter than this is meant in real time, because such a test is about time."""
 EVERY_S = 10.0
 
 
 def real_s(limit_s: float) -> float:
-    """How long a test with this limit may take in real time."""
+    """The limit in real seconds for a test with this CPU limit."""
     return limit_s if limit_s < SHORT_S else limit_s + MORE_S
 
 
@@ -45,13 +45,13 @@ def limit_cpu(item: pytest.Item, limit_s: float) -> None:
 
 
 def lift() -> None:
-    """The test is over."""
+    """Remove the time limit, because the test is over."""
     if threading.current_thread() is threading.main_thread():
         signal.setitimer(signal.ITIMER_PROF, 0)
 
 
-class Collecting:
-    """Says every ten seconds that tests are being collected, which takes a minute on a slow machine."""
+class CollectionTicker:
+    """Prints every ten seconds that tests are being collected, which takes a minute on a slow machine."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
@@ -65,6 +65,6 @@ class Collecting:
             self._say(f"collecting tests, {time.monotonic() - began_s:.0f} s")
 
     def end(self) -> None:
-        """They are collected."""
+        """Stop printing, because the tests are collected."""
         self._done.set()
         self._thread.join()

@@ -1,4 +1,4 @@
-"""Peers of every kind: servers on loopback, good and bad, that keep what a client told them."""
+"""Test peers of every kind: servers on loopback, good and bad, that keep what a client sent them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import (
-    IOpenSSLServerConnectionCreator,
-    IReactorTCP,
-    ITCPTransport,
-)
+from twisted.internet.interfaces import IOpenSSLServerConnectionCreator, IReactorTCP, ITCPTransport
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
@@ -34,8 +30,8 @@ PAYMENT = b"pay 1.00 to somebody"
 
 
 @implementer(IOpenSSLServerConnectionCreator)
-class Bare:
-    """Hands out server connections of a context as it is, however bad."""
+class BareTls:
+    """Makes server connections from a context without any check."""
 
     def __init__(self, context: SSL.Context) -> None:
         self.context = context
@@ -53,7 +49,8 @@ def bad_context(
     versions: tuple[int, int] = (SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION),
     ciphers: bytes = b"ALL",
 ) -> SSL.Context:
-    """Presents anything, however weak; `ask` is the file of the client CA it insists on."""
+    """A TLS context that presents any certificate, however weak; `ask` is the file of the client CA that it
+    requires."""
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     context.set_cipher_list(ciphers + b":@SECLEVEL=0")
     context.set_min_proto_version(versions[0])
@@ -66,19 +63,17 @@ def bad_context(
         context.load_verify_locations(ask)
         context.load_client_ca(os.fsencode(ask))
         context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT)
-        context.set_session_id(b"zoo")
+        context.set_session_id(b"peer")
     return context
 
 
 class Peer:
-    """One listening peer and what it has seen: `heard` is every application byte any client sent it.
+    """One listening peer and its records: `heard` is every application byte that any client sent.
 
     For a peer without TLS, `heard` is every byte after the connection, TLS records included.
     """
 
-    def __init__(
-        self, greet: bytes = b"", behave: Callable[[bytes, ITCPTransport], None] | None = None
-    ) -> None:
+    def __init__(self, greet: bytes = b"", behave: Callable[[bytes, ITCPTransport], None] | None = None) -> None:
         self.greet = greet
         self.behave = behave
         self.heard = b""
@@ -87,14 +82,12 @@ class Peer:
         self.open: list[PeerProtocol] = []
 
     @asynccontextmanager
-    async def listening(
-        self, reactor: IReactorTCP, context: SSL.Context | ServerTls | None
-    ) -> AsyncIterator[Peer]:
+    async def listening(self, reactor: IReactorTCP, context: SSL.Context | ServerTls | None) -> AsyncIterator[Peer]:
         """Listen on a free port until the block ends; with `context`, speak TLS. Leaves nothing open."""
         factory = Factory.forProtocol(lambda: PeerProtocol(self))
         factory.noisy = False
         if context is not None:
-            creator = Bare(context) if isinstance(context, SSL.Context) else context
+            creator = BareTls(context) if isinstance(context, SSL.Context) else context
             factory = cast(Factory[PeerProtocol], TLSMemoryBIOFactory(creator, False, factory))
         listener: Any = reactor.listenTCP(0, cast(Any, factory), interface=LOOPBACK)
         self.port = listener.getHost().port
@@ -115,20 +108,20 @@ class PeerProtocol(Protocol):
         self.lost: Deferred[None] = Deferred()
 
     def connectionMade(self) -> None:
-        """Count, and greet."""
+        """Count the connection, and send the greeting."""
         self.peer.connections += 1
         self.peer.open.append(self)
         if self.peer.greet:
             self.tcp.write(self.peer.greet)
 
     def dataReceived(self, data: bytes) -> None:
-        """Count, and behave: by default, echo."""
+        """Count the bytes, and react to them; the default is to echo."""
         self.peer.heard += data
         if self.peer.behave is not None:
             self.peer.behave(data, self.tcp)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Forget the connection."""
+        """Remove the connection from the peer's list."""
         self.peer.open.remove(self)
         self.lost.callback(None)
 
@@ -142,24 +135,24 @@ class PeerProtocol(Protocol):
         self.tcp.abortConnection()
 
 
-class Talker(Protocol):
-    """A client that blurts out a payment as soon as it believes itself connected."""
+class EagerClient(Protocol):
+    """A client that sends a payment as soon as it believes itself connected."""
 
     def __init__(self) -> None:
         self.answer: Deferred[bytes] = Deferred()
         self.lost: Deferred[BaseException | None] = Deferred()
 
     def connectionMade(self) -> None:
-        """Speak at once."""
+        """Send the payment at once."""
         cast(ITCPTransport, self.transport).write(PAYMENT)
 
     def dataReceived(self, data: bytes) -> None:
-        """Take the first answer."""
+        """Keep the first answer."""
         if not self.answer.called:
             self.answer.callback(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Keep why."""
+        """Keep the reason."""
         self.lost.callback(reason.value)
 
     def hang_up(self) -> None:
@@ -167,8 +160,8 @@ class Talker(Protocol):
         cast(ITCPTransport, self.transport).loseConnection()
 
 
-class Yard:
-    """What a good peer and its client need, made once: root, server key, client files."""
+class TlsFiles:
+    """The files of a good peer and its client, made once: root, server key, client files."""
 
     def __init__(self, folder: Path, now: datetime) -> None:
         self.folder = folder
@@ -184,13 +177,9 @@ class Yard:
 
     def client_certificate(self, **other: Any) -> x509.Certificate:
         """The gateway's certificate; `other` is given to Authority.issue."""
-        return self.root.issue(
-            "gateway", self.client_key.public_key(), self.now, purpose=CLIENT_PURPOSE, **other
-        )
+        return self.root.issue("gateway", self.client_key.public_key(), self.now, purpose=CLIENT_PURPOSE, **other)
 
-    def leaf(
-        self, authority: Authority | None = None, subject: str | None = NAME, **other: Any
-    ) -> x509.Certificate:
+    def leaf(self, authority: Authority | None = None, subject: str | None = NAME, **other: Any) -> x509.Certificate:
         """The server's certificate, good unless `other` (given to Authority.issue) says otherwise."""
         names = other.pop("names", (NAME, LOOPBACK))
         return (authority or self.root).issue(subject, self.key.public_key(), self.now, names=names, **other)
@@ -229,5 +218,5 @@ _RSA_SHA1 = bytes.fromhex("06092a864886f70d010105")
 
 
 def echo(data: bytes, transport: ITCPTransport) -> None:
-    """A behaviour: answer with what was asked."""
+    """A reaction for `Peer`: send the request back."""
     transport.write(data)

@@ -1,4 +1,4 @@
-"""The pieces of a state of the model, as tuples, and a state with one of them changed.
+"""The parts of a state of the model as tuples, and a state with one part changed.
 
 pays:  (life, row epoch, what was told)   life: its number in Model.lives, -1 before it was taken in
 lease: (owner, epoch, expires)
@@ -23,7 +23,7 @@ Said = tuple[int, int, int, int, Fate | None]
 
 
 class World(NamedTuple):
-    """One state of everything."""
+    """One state of the whole model: nodes, payments, bank, network and ERP."""
 
     t: int
     queue: tuple[int, ...]
@@ -43,7 +43,7 @@ def acked(world: World, p: int) -> World:
 
 
 def with_word(world: World, said: Said) -> World:
-    """An answer, or a look of persons, that nobody has recorded yet."""
+    """The state with an additional answer, or a reading by persons, that is not recorded yet."""
     return world._replace(air=tuple(sorted((*world.air, said), key=repr)))
 
 
@@ -53,15 +53,15 @@ def put(values: tuple[Any, ...], at: int, value: Any) -> tuple[Any, ...]:
 
 
 def with_node(world: World, n: int, node: Node) -> World:
-    """Node `n` as it is now."""
+    """The state with node `n` changed."""
     return world._replace(nodes=put(world.nodes, n, node))
 
 
 def with_doing(world: World, n: int, doing: tuple[Any, ...]) -> World:
-    """Node `n` at something else."""
+    """The state with another act of node `n`."""
     return with_node(world, n, (*world.nodes[n][:4], doing))
 
 
 def with_book(world: World, p: int, book: Book) -> World:
-    """The bank's word about payment `p`."""
+    """The state with another record of payment `p` at the bank."""
     return world._replace(books=put(world.books, p, book))

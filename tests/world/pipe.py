@@ -1,4 +1,4 @@
-"""Connections in memory: bytes take time, arrive in order, and stop when either end goes."""
+"""Connections in memory: bytes take time, arrive in order, and stop when either end closes."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from twisted.internet.interfaces import IProtocol
 from twisted.python.failure import Failure
 
 from tests.world.clock import HeapClock
-from tests.world.points import Died
+from tests.world.points import LifeEnded
 
 
 class End:
-    """One end of a pipe, as the transport its protocol sees."""
+    """One end of a pipe, used as the transport of its protocol."""
 
     def __init__(self, clock: HeapClock, latency_s: float) -> None:
         self._clock = clock
@@ -27,7 +27,7 @@ class End:
         self.hit: Callable[[str], None] = lambda _point: None
 
     def write(self, data: bytes) -> None:
-        """Send; what is written after the end is lost, as on a socket."""
+        """Send data. Data after the end of the connection is lost, as on a socket."""
         if self.open and self.peer is not None:
             self.hit("bank.write.request.before")
             self.written.append(data)
@@ -39,15 +39,15 @@ class End:
         self.write(b"".join(data))
 
     def loseConnection(self) -> None:  # noqa: N802 - the name is Twisted's
-        """Close in order: everything written arrives first."""
+        """Close in order, so that everything written arrives first."""
         self._end(ConnectionDone(), ConnectionDone())
 
     def abortConnection(self) -> None:  # noqa: N802 - the name is Twisted's
-        """Break off; the peer sees a loss."""
+        """Break off the connection; the peer sees a loss."""
         self._end(ConnectionAborted(), ConnectionLost())
 
     def vanish(self) -> None:
-        """The process died: its own side hears nothing any more, the peer sees a loss."""
+        """End as with a killed process: the own side gets nothing any more, and the peer sees a loss."""
         if self.open:
             self.open = False
             self.protocol = None
@@ -55,7 +55,7 @@ class End:
                 self._clock.callLater(self._latency_s, self.peer._gone, ConnectionLost())
 
     def getPeer(self) -> Any:  # noqa: N802 - the name is Twisted's
-        """No address: it is a pipe."""
+        """No address, because the connection is in memory."""
         return "pipe"
 
     getHost = getPeer  # noqa: N815 - the name is Twisted's
@@ -74,7 +74,7 @@ class End:
                 self.hit("bank.read.answer.before")
                 self.protocol.dataReceived(data)
                 self.hit("bank.read.answer.after")
-            except Died:
+            except LifeEnded:
                 return
 
     def _gone(self, reason: Exception) -> None:

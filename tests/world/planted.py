@@ -1,4 +1,4 @@
-"""A defect planted on purpose: a line that writes whatever it is given a second time, over a connection of its own.
+"""A planted defect: a connection that writes everything a second time, over a connection of its own.
 
 With a bank that books what it is sent, every payment is made twice, and everything that claims to see doubles must
 see these. `python -m tests.world.planted SETTINGS` is a daemon with the defect.
@@ -14,22 +14,25 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from gateway import app, log
+from gateway import app
+from gateway.bank.bank_session import Dialer
 from gateway.bank.connection import BankConnection
-from gateway.bank.session_pool import Dialer
 from gateway.cli import run
-from gateway.clock import Clock
+from gateway.kernel import log
+from gateway.kernel.clock import Clock
+from gateway.parts import Parts
 from gateway.settings import Settings, load
+from gateway.system_parts import system_parts
 from protocols.bank import Port
 from protocols.kit import dsig
 
 PLANTED = {"double-send": "tests.world.planted", "pool-moves-twice": "tests.world.planted_pools"}
-"""Defects by name, and the module that is a daemon with it: for `python -m faults --daemon MODULE`, with banks that
-book what they are sent."""
+"""Defects by name, each with the module of a daemon that has it, for `python -m faults --daemon MODULE` with banks that
+book whatever they get."""
 
 
-class Doubling:
-    """A dialer whose lines write everything twice."""
+class DoublingDialer:
+    """A dialer whose connections write everything twice."""
 
     def __init__(self, inner: Dialer, clock: Clock) -> None:
         self._inner = inner
@@ -52,20 +55,20 @@ class Doubling:
         return line
 
 
-def doubled(parts: app.Parts) -> app.Parts:
-    """The parts of a gateway with the defect."""
-    return replace(parts, dialers={name: Doubling(inner, parts.clock) for name, inner in parts.dialers.items()})
+def doubled(parts: Parts) -> Parts:
+    """The parts of a gateway with the defect that everything is sent twice."""
+    return replace(parts, dialers={name: DoublingDialer(inner, parts.clock) for name, inner in parts.dialers.items()})
 
 
-def serve(settings: Path, plant: Callable[[app.Parts], app.Parts]) -> int:
-    """A daemon as `bankgw run` starts it, with other parts."""
+def serve(settings: Path, plant: Callable[[Parts], Parts]) -> int:
+    """Run a daemon as `bankgw run` does, with the parts that `plant` changes."""
     from twisted.internet import reactor
 
     dsig.start()
     log.start()
 
     def start(given: Any, found: Settings, fatal: Callable[[str], None]) -> app.Gateway:
-        return app.build(found, plant(app.system_parts(given, found, fatal)), fatal)
+        return app.build(found, plant(system_parts(given, found, fatal)), fatal)
 
     return run.serve(reactor, load(settings), start)
 

@@ -1,4 +1,4 @@
-"""A defect planted on purpose: each move of a cash pool that is ordered is ordered again, as another order.
+"""A planted defect: each ordered move of a cash pool is ordered again, as another order.
 
 Every order by itself is paid exactly once, so that only who knows the plans can see it.
 `python -m tests.world.planted_pools SETTINGS` is a daemon with the defect.
@@ -11,18 +11,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gateway.journal.commit.rows import PaymentRow
-from gateway.journal.commit.store import Tx
-from gateway.journal.payments import pool_moves
-from gateway.treasury import pool_runs
+from gateway.kernel.commit.rows import PaymentRow
+from gateway.kernel.commit.store import Tx
+from gateway.pools.rows import pool_moves, pool_runs
 from tests.world import planted
 
 _BEYOND = 100
-"""A place that no plan reaches."""
+"""A place that no plan uses."""
 
 
 def main(settings: Path) -> int:
-    """A daemon as `bankgw run` starts it, with the defect."""
+    """Run a daemon as `bankgw run` does, with the defect."""
     order_move = pool_runs.order_move
 
     def twice(tx: Tx, run: str, place: int, *more: Any) -> PaymentRow | None:

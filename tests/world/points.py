@@ -1,4 +1,4 @@
-"""Named points at which a life can end: `seam.verb.subject.before|after`, at every seam a gateway is built from.
+"""Named points at which a life can end, `seam.verb.subject.before|after`, at every seam of a gateway.
 
 The harness counts the points that a scenario passes and kills the daemon at the N-th, for N = 1, 2, 3 … until the
 scenario ends by itself.
@@ -7,27 +7,37 @@ scenario ends by itself.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from gateway.erp.amqp_types import Delivery, Down, OnDelivery, OutgoingMessage, PublishResult, ignore_blocked
+from gateway.erp.amqp_types import (
+    Admit,
+    BrokerDown,
+    OnDelivery,
+    OutgoingMessage,
+    PublishResult,
+    admit_all,
+    ignore_blocked,
+)
+from gateway.kernel.deliveries import Delivery
 
 if TYPE_CHECKING:
     from tests.world.broker import ModelClient
-    from tests.world.world import LifeClock, World
+    from tests.world.life_clock import LifeClock
+    from tests.world.world import World
 
 T = TypeVar("T")
 
 
-class Died(BaseException):
-    """The process ended here. It unwinds whatever was running; nothing of that life runs afterwards."""
+class LifeEnded(BaseException):
+    """The process ended here. The exception unwinds all running code; nothing of that life runs afterwards."""
 
 
 class Points:
-    """Counts points; `kill_at` is the number of the one that kills, None for none."""
+    """Counts points; `kill_at` is the number of the point that kills, None for none."""
 
     def __init__(self, kill_at: int | None = None) -> None:
         self.kill_at = kill_at
@@ -36,7 +46,7 @@ class Points:
         self.killed: str | None = None
 
     def hit(self, point: str) -> bool:
-        """Whether this one kills."""
+        """Whether the life ends at this point."""
         self.passed += 1
         self.names[point] += 1
         if self.kill_at is not None and self.passed == self.kill_at:
@@ -45,7 +55,7 @@ class Points:
         return False
 
 
-class At(Points):
+class KillAt(Points):
     """Kills at the `nth` passing of the point named `where`, once."""
 
     def __init__(self, where: str, nth: int = 1) -> None:
@@ -54,7 +64,7 @@ class At(Points):
         self.nth = nth
 
     def hit(self, point: str) -> bool:
-        """Whether this is it."""
+        """Whether the life ends at this passing."""
         super().hit(point)
         if self.killed is None and point == self.where and self.names[point] == self.nth:
             self.killed = point
@@ -63,14 +73,14 @@ class At(Points):
 
 
 class PointedExecutor:
-    """The journal's work in the next turn of the clock, with a point before it and one after its commit."""
+    """Runs the journal's work in the next turn of the clock, with a point before the work and one after its commit."""
 
     def __init__(self, clock: LifeClock, world: World) -> None:
         self._clock = clock
         self._world = world
 
     def run(self, work: Callable[[], T], then: Callable[[T | Failure], object]) -> None:
-        """Run in a turn of its own; a dead life hears nothing of it."""
+        """Run the work in a turn of its own. A dead life gets no result."""
         self._clock.later(0, self._turn, work, then)
 
     def _turn(self, work: Callable[[], T], then: Callable[[T | Failure], object]) -> None:
@@ -83,18 +93,18 @@ class PointedExecutor:
             self._world.hit("journal.commit.group.after")
             if not self._clock.dead:
                 then(result)
-        except Died:
+        except LifeEnded:
             return
 
     def stop(self) -> Deferred[None]:
-        """Nothing runs elsewhere."""
+        """Stop: no work runs in another thread."""
         done: Deferred[None] = Deferred()
         done.callback(None)
         return done
 
 
 class PointedAmqp:
-    """The broker's client with a point around each thing that crosses it."""
+    """The broker's client with a point around each call, delivery and verdict."""
 
     def __init__(self, amqp: ModelClient, world: World) -> None:
         self._amqp = amqp
@@ -102,20 +112,28 @@ class PointedAmqp:
 
     @property
     def up(self) -> bool:
-        """As the client says."""
+        """Whether the real client is connected."""
         return self._amqp.up
 
     @property
+    def refusals(self) -> Mapping[str, str]:
+        """The refusals of the real client."""
+        return self._amqp.refusals
+
+    @property
     def blocked(self) -> bool:
-        """As the client says."""
+        """Whether the real client is blocked."""
         return self._amqp.blocked
 
     def start(
-        self, on_up: Callable[[], None], on_down: Callable[[Down], None],
+        self,
+        on_up: Callable[[], None],
+        on_down: Callable[[BrokerDown], None],
         on_blocked: Callable[[bool], None] = ignore_blocked,
-    ) -> None:  # fmt: skip
+        admit: Admit = admit_all,
+    ) -> None:
         """Connect."""
-        self._amqp.start(on_up, on_down, on_blocked)
+        self._amqp.start(on_up, on_down, on_blocked, admit)
 
     def consume(self, queue: str, prefetch: int, on_delivery: OnDelivery) -> None:
         """Consume, with a point before and after each delivery."""
@@ -136,11 +154,11 @@ class PointedAmqp:
         self._point("erp.reject.delivery", lambda: self._amqp.reject(delivery))
 
     def release(self, delivery: Delivery) -> None:
-        """Give back."""
+        """Give the delivery back to the broker."""
         self._amqp.release(delivery)
 
     def publish(self, message: OutgoingMessage) -> Deferred[PublishResult]:
-        """Publish; the verdict passes a point too."""
+        """Publish a message; its verdict passes a point, too."""
         verdict: Deferred[PublishResult] = Deferred()
         self._point("erp.publish.message", lambda: self._amqp.publish(message).addCallback(self._heard, verdict))
         return verdict
@@ -156,25 +174,25 @@ class PointedAmqp:
             act()
             if not self._amqp.dead:
                 self._world.hit(f"{name}.after")
-        except Died:
+        except LifeEnded:
             return
 
     def widen(self, queue: str) -> None:
-        """As the client does."""
+        """Widen the consumer of a queue on the real client."""
         self._amqp.widen(queue)
 
     def narrow(self, queue: str) -> None:
-        """As the client does."""
+        """Narrow the consumer of a queue on the real client."""
         self._amqp.narrow(queue)
 
     def pause(self) -> None:
-        """As the client does."""
+        """Pause the real client."""
         self._amqp.pause()
 
     def resume(self) -> None:
-        """As the client does."""
+        """Resume the real client."""
         self._amqp.resume()
 
     def close(self, deadline_s: float) -> Deferred[None]:
-        """As the client does."""
+        """Close the real client."""
         return self._amqp.close(deadline_s)

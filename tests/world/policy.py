@@ -1,4 +1,4 @@
-"""What a way to run a payment's life is made of, and the promises it may break: the words of tests/world/model.py."""
+"""The parts of a way to run a payment's life, and the promises that it may break: the types of tests/world/model.py."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from gateway.core.states import Event, Rules
+from gateway.kernel.core.states import Event, Rules
 
 FLIGHT = 1
-"""How long bytes may be under way at most; then they have arrived or never will."""
+"""The longest time that bytes may be under way."""
 TTL = 2
-"""How long a lease, and a permit, is good for."""
+"""The length of a lease and of a permit."""
 
 
 class Gate(StrEnum):
-    """What is tested in the same turn as the write."""
+    """The condition tested in the same turn as the write."""
 
     NONE = "nothing"
     LEASE = "the lease holds now"
@@ -23,7 +23,7 @@ class Gate(StrEnum):
 
 
 class Fence(StrEnum):
-    """Whose epoch a node's commit is held against."""
+    """The epoch against which a node's commit is checked."""
 
     ROW = "the payment's, as it was last touched"
     LANE = "the lane's, too"
@@ -31,7 +31,8 @@ class Fence(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BankRules:
-    """What the bank does with a reference it knows: `dedup` refuses it, for `window` units of time or for ever.
+    """The way in which the bank treats a reference that it knows: `dedup` refuses it, for `window` units of time or for
+    ever.
 
     Beside saying yes it may refuse, take first and decide later, and give back. `forgets_at` is when its day ends and
     with it its memory of references. `reuses`: a reference it refused may be used again. A `blunt` bank may say no to any copy before it looks whether it knows it.
@@ -49,7 +50,7 @@ class BankRules:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """One way to run the table.
+    """One variant of the rules with which the state table is run.
 
     `follow` names rows after which another event is let befall the payment at once: how a known mistake is expressed.
     `resend` lets the lane apply Replay when the table allows it; `quiet` is an extra wait at that decision, from the

@@ -1,4 +1,4 @@
-"""Reduces a failing story to few steps, each of which it needs, and shows where it first differs from one that passes."""
+"""Reduces a failing story to the few steps that it needs, and shows where it first differs from a passing one."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _AROUND = 3
 _NAMES = re.compile(r"[A-Z0-9][A-Z0-9.-]{3,}|\d+")
 
 Tell = Callable[[frozenset[int]], Story]
-"""Plays the story with these steps only."""
+"""Runs the story with these steps only."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reduced:
-    """The shortest story found that still fails, and the longest part of it that passes. `needless`: no step can be
-    left out any more; else time was up."""
+    """The shortest failing story, and its longest part that passes. `needless`: no further step can be left out;
+    otherwise the time was over."""
 
     failing: Story
     passing: Story | None
@@ -31,12 +31,12 @@ class Reduced:
 
 
 def shape(violation: str) -> str:
-    """What a violation says, without ids and numbers: a shorter story must fail in the same way."""
+    """The violation without ids and numbers, to check that a shorter story fails in the same way."""
     return _NAMES.sub("#", violation)
 
 
 def reduced(whole: Story, tell: Tell, limit_s: float = LIMIT_S) -> Reduced:
-    """Leave out halves, quarters and so on of the steps, as long as the story still fails as it did."""
+    """Leave out halves, quarters and so on of the steps, as long as the story still fails in the same way."""
     until_s = time.monotonic() + limit_s
     wanted = {shape(violation) for violation in whole.violations}
     failing, passing = whole, None
@@ -49,7 +49,7 @@ def reduced(whole: Story, tell: Tell, limit_s: float = LIMIT_S) -> Reduced:
             if wanted & {shape(violation) for violation in shorter.violations}:
                 failing, passing, parts = shorter, None, max(parts - 1, 2)
                 break
-            # The last step that it needs is the one whose absence changes least.
+            # The last needed step is the one whose absence changes least.
             passing = shorter
             if time.monotonic() > until_s:
                 break
@@ -61,7 +61,7 @@ def reduced(whole: Story, tell: Tell, limit_s: float = LIMIT_S) -> Reduced:
 
 
 def first_difference(failing: list[str], passing: list[str]) -> list[str]:
-    """The first line in which two stories differ, with a few lines before it."""
+    """The first line that differs between two stories, with a few lines before it."""
     for n, (one, other) in enumerate(zip_longest(failing, passing)):
         if one != other:
             before = [f"    both     {line}" for line in failing[max(n - _AROUND, 0) : n]]
@@ -70,7 +70,7 @@ def first_difference(failing: list[str], passing: list[str]) -> list[str]:
 
 
 def report(seed: int, limit_s: float = LIMIT_S, **more: Any) -> str:
-    """A failing seed, in words: its few steps, its violations, the first difference."""
+    """A report of a failing seed: its few steps, its violations, the first difference."""
 
     def told(keep: frozenset[int] | None) -> Story:
         with sim.memory_folder() as folder:
@@ -80,8 +80,11 @@ def report(seed: int, limit_s: float = LIMIT_S, **more: Any) -> str:
     if not whole.violations:
         return f"seed {seed}: it keeps every promise, there is nothing to reduce"
     found = reduced(whole, told, limit_s)
-    lines = [f"seed {seed}: {len(whole.steps)} steps, reduced to {len(found.failing.steps)}"
-             + ("" if found.needless else ", time was up") + "; it still fails:"]  # fmt: skip
+    lines = [
+        f"seed {seed}: {len(whole.steps)} steps, reduced to {len(found.failing.steps)}"
+        + ("" if found.needless else ", time was up")
+        + "; it still fails:"
+    ]
     lines += [f"    {violation}" for violation in found.failing.violations]
     lines += [f"    step {step}  {action}" for step, action in found.failing.steps]
     if found.passing is not None:

@@ -1,27 +1,28 @@
-"""Scenes of what changes beside a payment: its rules, the clock, the lane's owner, other senders. See `scenes`."""
+"""Scenes of changes besides a payment: its rules, the clock, the lane's owner, other senders. See `scenes`."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
 
-from gateway.core.states import Work
 from gateway.erp.sender_turns import MOST_OF_ONE
-from gateway.simbank.faults import BankFault, Scripted, Touch
+from gateway.kernel.core.states import Work
+from gateway.simbank.faults import BankFault, ExchangeKind, ScriptedFault
 from protocols.bank import Replay, ReplayRule
 from protocols.canon.outcome import Fate
 from tests.world.broker import properties
+from tests.world.chosen_verdicts import chosen_verdicts
 from tests.world.history import violations
-from tests.world.mouth import mouth
 from tests.world.sim import replaying
-from tests.world.stage import HIDDEN, LOST, NEVER, ORDER, QUARANTINE_S, SAFE, SPANS, Stage, ask_now, pause, scene
+from tests.world.stage import HIDDEN, LOST, NEVER, ORDER, QUARANTINE_S, SAFE, SPANS, SceneWorld, ask_now, pause, scene
 from tests.world.world import World
 
 
 @scene
 def repeats_forbidden_while_in_doubt(folder: Path) -> World:
-    """The bank's rules said that a repeat is safe when the order came; the settings of the next life say never."""
-    world = Stage(folder, [HIDDEN], rule=SAFE)
+    """The bank's rules said that a repeat is safe when the order arrived; the settings of the next process say
+    never."""
+    world = SceneWorld(folder, [HIDDEN], rule=SAFE)
     world.submit(ORDER)
     world.run(10)
     assert world.state(ORDER) == "in_doubt"
@@ -36,9 +37,9 @@ def repeats_forbidden_while_in_doubt(folder: Path) -> World:
 
 @scene
 def the_clock_was_wrong_at_the_send(folder: Path) -> World:
-    """The clock is ten minutes ahead at the send and set right later; the bank knows the reference for five minutes."""
+    """The clock is ten minutes ahead at the send and corrected later; the bank knows the reference for five minutes."""
     rule = ReplayRule(Replay.REPLAY_SAFE, timedelta(seconds=QUARANTINE_S), 2, timedelta(minutes=5))
-    world = Stage(folder, [LOST], rule=rule)
+    world = SceneWorld(folder, [LOST], rule=rule)
     assert world.life is not None
     world.life.clock.off_ms = 600_000
     world.submit(ORDER)
@@ -55,9 +56,9 @@ def the_clock_was_wrong_at_the_send(folder: Path) -> World:
 
 @scene
 def an_answer_reaches_a_node_that_lost_the_lane(folder: Path) -> World:
-    """Another node took the lane over and cannot reach the bank yet. The answer that its last owner still gets changes
+    """Another node took the lane over and cannot reach the bank yet. The last owner still gets an answer, which changes
     nothing: the new owner asks again."""
-    adapters = {"sample": lambda bank: mouth(money=[Fate.PENDING]).over(replaying(bank, NEVER))}
+    adapters = {"sample": lambda bank: chosen_verdicts(money=[Fate.PENDING]).over(replaying(bank, NEVER))}
     world = World(folder, settings={"journal": {"poll_ms": 250}}, spans=SPANS, adapters=adapters)
     first = world.start("gw1")
     world.run(5)
@@ -66,7 +67,7 @@ def an_answer_reaches_a_node_that_lost_the_lane(folder: Path) -> World:
     world.submit(ORDER)
     world.run(2)
     assert world.state(ORDER) == "pending"
-    world.bank.simbank.script.add(Scripted(BankFault.DELAY, touch=Touch.ENQUIRY, seconds=0.5))
+    world.bank.simbank.script.add(ScriptedFault(BankFault.DELAY, touch=ExchangeKind.ENQUIRY, seconds=0.5))
     ask_now(first, Work.ENQUIRE)
     world.run(0.2)
     first.clock.freeze()
@@ -85,14 +86,14 @@ def an_answer_reaches_a_node_that_lost_the_lane(folder: Path) -> World:
 
 @scene
 def another_senders_message_overtakes(folder: Path) -> World:
-    """A message behind a flood of orders is done first. Its acknowledgement covers none of them: the broker delivers
-    again what the daemon had not stored when it died."""
-    world = Stage(folder)
+    """A message behind many orders is answered first. Its acknowledgement covers none of them: the broker redelivers
+    the orders that the daemon had not stored when it died."""
+    world = SceneWorld(folder)
     ids = [f"AP-{n}" for n in range(1, MOST_OF_ONE + 40)]
     for id_ in ids:
         world.submit(id_)
     world.broker.publish("payment.submit", b"{}", properties("stranger", message_id="m-of-another"))
-    while not world.look("select 1 from refusals where code != ?", ""):
+    while not world.query("select 1 from refusals where code != ?", ""):
         world.run(0.0002)
     world.crash()
     world.start()

@@ -1,15 +1,15 @@
-"""Scenes in which the very same bytes leave again, or must not: see `scenes`."""
+"""Scenes of repeats: the same bytes are sent again, or must not be. See `scenes`."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
 
-from gateway.core.states import Work
-from gateway.simbank.faults import BankFault, Scripted, Touch
+from gateway.kernel.core.states import Work
+from gateway.simbank.faults import BankFault, ExchangeKind, ScriptedFault
 from protocols.bank import Replay, ReplayRule
 from protocols.canon.outcome import Fate
-from tests.world.mouth import mouth
+from tests.world.chosen_verdicts import chosen_verdicts
 from tests.world.stage import (
     HIDDEN,
     LOST,
@@ -17,7 +17,7 @@ from tests.world.stage import (
     ORDER,
     QUARANTINE_S,
     SAFE,
-    Stage,
+    SceneWorld,
     entry,
     no_permit,
     pause,
@@ -29,8 +29,8 @@ from tests.world.world import World
 
 @scene
 def repeated_and_booked(folder: Path) -> World:
-    """The first copy got lost; the bank knows references, so the very same bytes leave once more."""
-    world = Stage(folder, [LOST], rule=SAFE)
+    """The first copy was lost. The bank recognises references, so exactly the same bytes are sent once more."""
+    world = SceneWorld(folder, [LOST], rule=SAFE)
     world.submit(ORDER)
     world.run(300)
     return world.ends("settled", "silent", "doubt_not_found", "replay", "sent_settled", sends=2)
@@ -38,8 +38,8 @@ def repeated_and_booked(folder: Path) -> World:
 
 @scene
 def repeated_after_asking(folder: Path) -> World:
-    """A bank that wants to be asked first, twice, after its quarantine."""
-    world = Stage(folder, [LOST], rule=ReplayRule(Replay.QUERY_FIRST, timedelta(seconds=QUARANTINE_S), 2))
+    """The bank must be asked first, twice, after its quarantine."""
+    world = SceneWorld(folder, [LOST], rule=ReplayRule(Replay.QUERY_FIRST, timedelta(seconds=QUARANTINE_S), 2))
     world.submit(ORDER)
     world.run(600)
     return world.ends("settled", "replay", "sent_settled", sends=2)
@@ -47,8 +47,8 @@ def repeated_after_asking(folder: Path) -> World:
 
 @scene
 def repeated_and_known(folder: Path) -> World:
-    """The first copy was booked where nobody could see it: the repeat is refused as one."""
-    world = Stage(folder, [Scripted(BankFault.HIDE, seconds=45.0)], rule=SAFE)
+    """The first copy was booked but not visible to enquiries: the bank refuses the repeat as a duplicate."""
+    world = SceneWorld(folder, [ScriptedFault(BankFault.HIDE, seconds=45.0)], rule=SAFE)
     world.submit(ORDER)
     world.run(900)
     return world.ends("settled", "replay", "replay_known", sends=2)
@@ -56,7 +56,7 @@ def repeated_and_known(folder: Path) -> World:
 
 @scene
 def a_repeat_does_not_leave(folder: Path) -> World:
-    world = Stage(folder, [LOST], rule=SAFE)
+    world = SceneWorld(folder, [LOST], rule=SAFE)
     no_permit(world, 2)
     world.submit(ORDER)
     world.run(600)
@@ -65,8 +65,10 @@ def a_repeat_does_not_leave(folder: Path) -> World:
 
 @scene
 def a_repeat_is_refused(folder: Path) -> World:
-    """The answer to a repeat is about that copy alone: an earlier one may be booked."""
-    world = Stage(folder, [HIDDEN], rule=SAFE, says=mouth(repeat=[Fate.FAILED], fate=[Fate.NOT_FOUND] * 4))
+    """The answer to a repeat is about that copy alone: an earlier copy may be booked."""
+    world = SceneWorld(
+        folder, [HIDDEN], rule=SAFE, says=chosen_verdicts(repeat=[Fate.FAILED], fate=[Fate.NOT_FOUND] * 4)
+    )
     world.submit(ORDER)
     world.run(30)
     assert "repeat_refused" in world.rules(), world.rules()
@@ -77,8 +79,10 @@ def a_repeat_is_refused(folder: Path) -> World:
 
 @scene
 def a_no_about_an_earlier_copy(folder: Path) -> World:
-    """Two copies left; a no that was asked for before the second had time to arrive is not about both."""
-    world = Stage(folder, [LOST, LOST], rule=SAFE, says=mouth(fate=[None, None, None, None, Fate.FAILED]))
+    """Two copies were sent. A refusal that was asked for before the second had time to arrive does not cover both."""
+    world = SceneWorld(
+        folder, [LOST, LOST], rule=SAFE, says=chosen_verdicts(fate=[None, None, None, None, Fate.FAILED])
+    )
     world.submit(ORDER)
     world.run(900)
     assert "asked_failed_overtaken" in world.rules(), world.rules()
@@ -87,7 +91,9 @@ def a_no_about_an_earlier_copy(folder: Path) -> World:
 
 @scene
 def a_word_while_a_repeat_is_under_way(folder: Path) -> World:
-    world = Stage(folder, [LOST, Scripted(BankFault.DELAY, touch=Touch.MONEY, seconds=40.0)], rule=SAFE)
+    world = SceneWorld(
+        folder, [LOST, ScriptedFault(BankFault.DELAY, touch=ExchangeKind.MONEY, seconds=40.0)], rule=SAFE
+    )
     world.submit(ORDER)
     while world.state(ORDER) != "sending" or "replay" not in world.rules():
         world.run(0.5)
@@ -98,10 +104,13 @@ def a_word_while_a_repeat_is_under_way(folder: Path) -> World:
 
 @scene
 def an_old_no_while_a_repeat_is_under_way(folder: Path) -> World:
-    """A slow enquiry of before the repeat says that the bank does not know it."""
-    faults = [LOST, Scripted(BankFault.DELAY, touch=Touch.ENQUIRY, seconds=50.0, skip=2),
-              Scripted(BankFault.DELAY, touch=Touch.MONEY, seconds=55.0)]  # fmt: skip
-    world = Stage(folder, faults, rule=SAFE, says=mouth(fate=[None, None, None, Fate.NOT_FOUND]))
+    """A slow enquiry from before the repeat says that the bank does not know the payment."""
+    faults = [
+        LOST,
+        ScriptedFault(BankFault.DELAY, touch=ExchangeKind.ENQUIRY, seconds=50.0, skip=2),
+        ScriptedFault(BankFault.DELAY, touch=ExchangeKind.MONEY, seconds=55.0),
+    ]
+    world = SceneWorld(folder, faults, rule=SAFE, says=chosen_verdicts(fate=[None, None, None, Fate.NOT_FOUND]))
     world.submit(ORDER)
     world.run(12)
     world.ask_now(Work.ENQUIRE)
@@ -114,9 +123,9 @@ def an_old_no_while_a_repeat_is_under_way(folder: Path) -> World:
 
 @scene
 def settled_and_an_old_no(folder: Path) -> World:
-    """Two copies left, the second was booked; a slow answer of before says no about the first."""
-    faults = [LOST, Scripted(BankFault.DELAY, touch=Touch.ENQUIRY, seconds=50.0, skip=2)]
-    world = Stage(folder, faults, rule=SAFE, says=mouth(fate=[None] * 4 + [Fate.FAILED]))
+    """Two copies were sent and the second was booked. A slow earlier answer refuses the first."""
+    faults = [LOST, ScriptedFault(BankFault.DELAY, touch=ExchangeKind.ENQUIRY, seconds=50.0, skip=2)]
+    world = SceneWorld(folder, faults, rule=SAFE, says=chosen_verdicts(fate=[None] * 4 + [Fate.FAILED]))
     world.submit(ORDER)
     world.run(12)
     world.ask_now(Work.ENQUIRE)
@@ -129,9 +138,9 @@ def settled_and_an_old_no(folder: Path) -> World:
 
 @scene
 def the_window_closes_before_the_repeat(folder: Path) -> World:
-    """The bank knows references for a minute; the lane was paused when the repeat was due."""
+    """The bank recognises references for a minute. The lane was paused when the repeat was due."""
     rule = ReplayRule(Replay.REPLAY_SAFE, timedelta(seconds=QUARANTINE_S), 2, timedelta(seconds=80))
-    world = Stage(folder, [LOST], rule=rule)
+    world = SceneWorld(folder, [LOST], rule=rule)
     world.submit(ORDER)
     world.run(10)
     pause(world)
@@ -145,7 +154,7 @@ def the_window_closes_before_the_repeat(folder: Path) -> World:
 @scene
 def a_repeat_comes_too_late(folder: Path) -> World:
     """Persons decide while the repeat waits for its commit."""
-    world = Stage(folder, [LOST], rule=SAFE)
+    world = SceneWorld(folder, [LOST], rule=SAFE)
     world.submit(ORDER)
     world.run(10)
     pause(world)
@@ -162,7 +171,7 @@ def a_repeat_comes_too_late(folder: Path) -> World:
 @scene
 def enough_repeats(folder: Path) -> World:
     rule = ReplayRule(Replay.REPLAY_SAFE, timedelta(seconds=QUARANTINE_S), 2, most=1)
-    world = Stage(folder, [LOST, LOST], rule=rule)
+    world = SceneWorld(folder, [LOST, LOST], rule=rule)
     world.submit(ORDER)
     world.run(600)
     return world.ends("escalated", "replay", "repeats_used_up", sends=2)
@@ -171,7 +180,7 @@ def enough_repeats(folder: Path) -> World:
 @scene
 def enough_repeats_and_no_word(folder: Path) -> World:
     rule = ReplayRule(Replay.REPLAY_SAFE, timedelta(seconds=QUARANTINE_S), 2, most=1)
-    world = Stage(folder, [LOST, LOST], rule=rule)
+    world = SceneWorld(folder, [LOST, LOST], rule=rule)
     world.submit(ORDER)
     while world.rules()["silent"] < 2:
         world.run(1)

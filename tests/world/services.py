@@ -1,11 +1,11 @@
-"""What `setup/broker.py` and `setup/databases.py` found or started, as tests see it."""
+"""The servers that `setup/broker.py` and `setup/databases.py` found or started, for tests."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """One broker user."""
+    """The name and password of one broker user."""
 
     user: str
     password: str = field(repr=False)
@@ -33,8 +33,8 @@ class Broker:
     """A RabbitMQ with a virtual host of this checkout's own.
 
     `users` is keyed by role (`bankgw`, `erp-demo`, `erp-other`). A user's real name carries the checkout's
-    hash, so that two checkouts on one broker do not take each other's password. Tests work in `test_vhost`,
-    where they do not meet what runs in `vhost`, nor the tests of another process of the same run.
+    hash, so that two checkouts on one broker do not take each other's password. Tests work in `test_vhost`: the
+    fixture makes one for each process of a run, and takes it away.
     """
 
     host: str
@@ -48,12 +48,12 @@ class Broker:
 
 
 def broker_file() -> Path:
-    """Where the broker's description is: $BANKGW_BROKER_JSON, else .run/broker.json of this checkout."""
+    """The file with the broker's description: $BANKGW_BROKER_JSON, else .run/broker.json of this checkout."""
     return Path(os.environ.get("BANKGW_BROKER_JSON") or ROOT / ".run" / "broker.json")
 
 
 def databases_file() -> Path:
-    """Where the databases' URLs are: $BANKGW_DATABASES_JSON, else .run/databases.json of this checkout."""
+    """The file with the databases' URLs: $BANKGW_DATABASES_JSON, else .run/databases.json of this checkout."""
     return Path(os.environ.get("BANKGW_DATABASES_JSON") or ROOT / ".run" / "databases.json")
 
 
@@ -66,7 +66,7 @@ def read_broker(path: Path) -> Broker | None:
         host=found["host"],
         port=found["port"],
         vhost=found["vhost"],
-        test_vhost=_vhost_of(os.environ.get("PYTEST_XDIST_WORKER", ""), found),
+        test_vhost=found["vhost"],
         admin=Login(**found["admin"]),
         users={role: Login(**login) for role, login in found["users"].items()},
         private=bool(found.get("private")),
@@ -78,9 +78,18 @@ def _control(found: Mapping[str, Any] | None) -> Control | None:
     return Control(tuple(found["command"]), found["env"]) if found else None
 
 
-def _vhost_of(worker: str, found: Mapping[str, Any]) -> str:
-    vhosts: list[str] = found.get("test_vhosts", [found["vhost"]])
-    return next((vhost for vhost in vhosts if vhost.endswith(f"-{worker}")), vhosts[0])
+def described(broker: Broker) -> dict[str, Any]:
+    """The broker's description in the form of `.run/broker.json`."""
+    control = {} if broker.control is None else {"control": asdict(broker.control)}
+    return {
+        "host": broker.host,
+        "port": broker.port,
+        "vhost": broker.vhost,
+        "private": broker.private,
+        **control,
+        "admin": asdict(broker.admin),
+        "users": {role: asdict(login) for role, login in broker.users.items()},
+    }
 
 
 def read_database(path: Path, kind: str) -> str | None:

@@ -1,4 +1,4 @@
-"""One seed, one story: orders, faults, crashes and outages, drawn by chance and replayed exactly.
+"""The simulation: one seed gives one story of random orders, faults, crashes and outages, replayed exactly.
 
     python -m tests.world.sim 2000          # seeds 1 .. 2000
     python -m tests.world.sim --seed 4711   # one seed, with its story
@@ -32,21 +32,21 @@ from typing import Any
 import structlog
 
 from gateway.bank.lease import LEASE_MS
-from gateway.core.states import Release
+from gateway.kernel.core.states import Cancel, Release
 from gateway.simbank.faults import BankFault, Delays, FaultPlan
-from gateway.simbank.ledger import Conduct
+from gateway.simbank.ledger import BookingRules
 from protocols.bank import Bank, Replay, ReplayRule
-from tests.world import approving, between
+from tests.world import approving, between, governed, outages
 from tests.world.approving import Approving
 from tests.world.batching import batch
 from tests.world.history import standing, unsettled, untold, violations
-from tests.world.story import Story, Sum
-from tests.world.world import BankSite, Life, World
+from tests.world.story import Story, StoryTotals
+from tests.world.world import Life, World
 
 ORDERS = 400
 STORY_S = 1_800.0
 CALM_S = 7_200.0
-# A calm that is over early lasts this long all the same: what was still to come would come now.
+# A calm that ends early still lasts this long, so that late events can come.
 TAIL_S = 300.0
 _DOUBT_S = 1_500.0
 _STEPS = 24
@@ -56,10 +56,20 @@ OPTIONS = {"sample": {"heartbeat_s": 100.0}, "pab": {"probe_every_s": 200.0}}
 
 
 def tell(
-    seed: int, folder: Path, *, orders: int = ORDERS, dedup: bool = True, world: World | None = None,
-    keep: frozenset[int] | None = None, peer_nodes: bool = False,
-) -> Story:  # fmt: skip
-    """Play one seed to its end; of its steps only those in `keep`, if given. `peer_nodes`: two nodes, whatever is drawn."""
+    seed: int,
+    folder: Path,
+    *,
+    orders: int = ORDERS,
+    dedup: bool = True,
+    world: World | None = None,
+    keep: frozenset[int] | None = None,
+    peer_nodes: bool = False,
+    govern: bool = False,
+) -> Story:
+    """Run one seed to its end; with `keep` only these steps. `peer_nodes`: two nodes. `govern`: a story of `governed`,
+    whatever kind the seed draws."""
+    if world is None and (govern or governed.drawn(seed)):
+        return _governed(seed, folder, dedup, peer_nodes, keep)
     cpu_s = time.process_time()
     chance = random.Random(seed)
     story = Story(seed)
@@ -83,8 +93,21 @@ def tell(
     return story
 
 
+def _governed(seed: int, folder: Path, dedup: bool, peer_nodes: bool, keep: frozenset[int] | None) -> Story:
+    story, world = governed.tell(
+        seed, folder, governed_adapters(seed, dedup), dedup=dedup, peer_nodes=peer_nodes, keep=keep
+    )
+    close(story, world)
+    return story
+
+
+def governed_adapters(seed: int, dedup: bool = True) -> dict[str, Callable[[Bank], Bank]]:
+    """The banks of a governed story, with their rules for repeats."""
+    return _adapters(random.Random(f"banks of {seed}"), dedup)
+
+
 def close(story: Story, world: World) -> None:
-    """Count what happened, and make the trace."""
+    """Count the events of the story, and make its trace."""
     story.payments = len({event["payment"] for event in world.events if event.get("payment")})
     story.rules = world.rules()
     story.actions.update(world.between)
@@ -94,12 +117,13 @@ def close(story: Story, world: World) -> None:
     story.decided = world.decisions()
     story.told = [
         f"{event['at'][11:23]}  {event['event']:22}  {event['id']:14}  {event['seq']:2}  {event['bank']}"
-        for event in world.events if event.get("payment")
-    ]  # fmt: skip
+        for event in world.events
+        if event.get("payment")
+    ]
 
 
 def _calm(world: World, story: Story, *, whole: bool) -> None:
-    """Honest banks and open doors, until nothing is left to wait for; or as long as doubt may last."""
+    """Make banks honest and reachable, and run until nothing is open, or as long as doubt may last."""
     for site in world.banks.values():
         site.simbank.script.calm()
         site.reachable = True
@@ -117,7 +141,7 @@ def _calm(world: World, story: Story, *, whole: bool) -> None:
     for step in range(_STEPS):
         world.run(CALM_S / _STEPS)
         if not step:
-            # The last late answer has come: from now on nothing hinders a payment that may be sent.
+            # The last late answer has come: nothing hinders a payment any more that may be sent.
             story.violations += standing(world)
         if world.approving is not None:
             world.approving.all_approve()
@@ -128,7 +152,7 @@ def _calm(world: World, story: Story, *, whole: bool) -> None:
         if not whole and unsettled(world, in_doubt_too=in_doubt_too) is None:
             world.run(TAIL_S)
             break
-    # What was decided in the last moment is still on its way to the ERP.
+    # A decision of the last moment is still on its way to the ERP.
     for _ in range(_STEPS):
         if not untold(world):
             break
@@ -143,7 +167,7 @@ def _world(seed: int, folder: Path, chance: random.Random, dedup: bool, peer_nod
     rates = {
         fault: round(chance.random() ** 2 * 0.25 * wild, 4) if chance.random() < 0.6 else 0.0 for fault in BankFault
     }
-    # Watching for money that comes back is half of what a long quiet time costs: some banks never give any back.
+    # The returns watch is half the cost of a long quiet time: some banks never return any money.
     returning = chance.random() < 0.5
     if not returning:
         rates[BankFault.LATE_RETURN] = 0.0
@@ -151,34 +175,54 @@ def _world(seed: int, folder: Path, chance: random.Random, dedup: bool, peer_nod
     total = sum(rate for fault, rate in rates.items() if fault is not BankFault.PROBE_SILENCE)
     rates = {fault: rate / max(total / 0.7, 1.0) for fault, rate in rates.items()}
     delays = Delays(delay_s=150.0, hide_s=chance.choice((20.0, 900.0)), return_s=chance.choice((60.0, 900.0)))
-    conduct = Conduct(
-        seed=str(seed), refuse_share=chance.choice((0.0, 0.05)), late_share=chance.choice((0.0, 0.2)),
-        late_refuse_share=chance.choice((0.0, 0.1)), late_s=chance.choice((5.0, 600.0)),
-        return_share=chance.choice((0.0, 0.05)) if returning else 0.0, return_s=1_000.0, dedup=dedup,
-    )  # fmt: skip
+    conduct = BookingRules(
+        seed=str(seed),
+        refuse_share=chance.choice((0.0, 0.05)),
+        late_share=chance.choice((0.0, 0.2)),
+        late_refuse_share=chance.choice((0.0, 0.1)),
+        late_s=chance.choice((5.0, 600.0)),
+        return_share=chance.choice((0.0, 0.05)) if returning else 0.0,
+        return_s=1_000.0,
+        dedup=dedup,
+    )
     banks = chance.choice((("sample",), ("pab",), ("sample", "pab")))
-    # One look at each payment, when all that comes back has come back: by then nothing hinders it any more.
-    spans = {"enquiry_deadline_s": 1_800.0, "returns_watch_s": 4_100.0 if returning else 1.0, "returns_every_s": 2_100.0}
+    # One more reading of each payment after the last return.
+    spans = {
+        "enquiry_deadline_s": 1_800.0,
+        "returns_watch_s": 4_100.0 if returning else 1.0,
+        "returns_every_s": 2_100.0,
+    }
     sender = chance.choice(({}, {}, {}, {}, {"limits": {"per_payment": "90000.00"}}, {"new_payee_hold": True}))
-    # Several nodes look at each other's work; that costs, so most stories have one.
+    # Several nodes read each other's work, which costs time, so that most stories have one.
     journal = {"poll_ms": 2_000} if chance.random() < 0.25 or peer_nodes else {}
     more = approving.SETTINGS if approving.drawn(seed) else {}
-    world = World(folder, seed, banks=banks, settings={"journal": journal, **more}, plan=FaultPlan(str(seed), rates, delays), conduct=conduct, spans=spans,
-                 options=OPTIONS, sender=sender, adapters=_adapters(chance, dedup),
-                 linger_ms=chance.choice((3.0, 30.0, 100.0)), accounts=chance.choice((1, 1, 3)),
-                 lanes=chance.choice((("main",), ("main", "second"))))  # fmt: skip
+    world = World(
+        folder,
+        seed,
+        banks=banks,
+        settings={"journal": journal, **more},
+        plan=FaultPlan(str(seed), rates, delays),
+        conduct=conduct,
+        spans=spans,
+        options=OPTIONS,
+        sender=sender,
+        adapters=_adapters(chance, dedup),
+        linger_ms=chance.choice((3.0, 30.0, 100.0)),
+        accounts=chance.choice((1, 1, 3)),
+        lanes=chance.choice((("main",), ("main", "second"))),
+    )
     world.approving = Approving(world) if more else None
     return world
 
 
 def _adapters(chance: random.Random, dedup: bool) -> dict[str, Callable[[Bank], Bank]]:
-    """How each bank lets payments be sent again: as its profile says, with a day cut to minutes, or never."""
+    """The banks' adapters, each with a rule for repeats: that of its profile, with a day cut to minutes, or never."""
     rules = {
         "sample": chance.choice((Replay.REPLAY_SAFE, Replay.REPLAY_SAFE, Replay.QUERY_FIRST, Replay.NEVER)),
         "pab": chance.choice((Replay.QUERY_FIRST, Replay.QUERY_FIRST, Replay.NEVER)),
     }
     window = chance.choice((None, timedelta(minutes=20)))
-    # A bank that books a repeat a second time may be sent nothing again: that is what its profile would have to say.
+    # Nothing may be repeated to a bank that books a repeat a second time: its profile would have to say so.
     return {
         bank: partial(replaying, rule=ReplayRule(rule if dedup else Replay.NEVER, timedelta(seconds=120), 2, window))
         for bank, rule in rules.items()
@@ -196,13 +240,31 @@ def replaying(bank: Bank, rule: ReplayRule) -> Bank:
 def _act(world: World, chance: random.Random, story: Story, orders: int, keep: frozenset[int] | None) -> None:
     ids: list[str] = []
     weights = {
-        "order": 30, "burst": 5, "batch": chance.choice((1, 3, 6)), "again": 6, "conflict": 2, "cancel": 4, "status": 3, "balance": 2, "lines": 2,
-        "nonsense": 2, "release": 2, "crash": chance.choice((0, 1, 3)), "restart": chance.choice((0, 1)),
-        "takeover": 2 if world.settings.journal.poll_ms else 0, "broker": chance.choice((0, 2)), "block": chance.choice((0, 1)),
-        "outage": chance.choice((0, 2)), "pause": 3, "confirm lost": chance.choice((0, 1)), "persons": chance.choice((0, 2, 5)),
-        "settings": chance.choice((0, 1, 3)), "older journal": chance.choice((0, 1, 2)), "lost log": chance.choice((0, 1)),
+        "order": 30,
+        "burst": 5,
+        "batch": chance.choice((1, 3, 6)),
+        "again": 6,
+        "conflict": 2,
+        "cancel": 4,
+        "status": 3,
+        "balance": 2,
+        "lines": 2,
+        "nonsense": 2,
+        "release": 2,
+        "crash": chance.choice((0, 1, 3)),
+        "restart": chance.choice((0, 1)),
+        "takeover": 2 if world.settings.journal.poll_ms else 0,
+        "broker": chance.choice((0, 2)),
+        "block": chance.choice((0, 1)),
+        "outage": chance.choice((0, 2)),
+        "pause": 3,
+        "confirm lost": chance.choice((0, 1)),
+        "persons": chance.choice((0, 2, 5)),
+        "settings": chance.choice((0, 1, 3)),
+        "older journal": chance.choice((0, 1, 2)),
+        "lost log": chance.choice((0, 1)),
         "clock": chance.choice((0, 1, 3)) if _may_set_clock(world) else 0,
-    }  # fmt: skip
+    }
     names, shares = list(weights), list(weights.values())
     per_s = chance.choice((20.0, 60.0, 200.0))
     until_s = world.clock.seconds() + STORY_S
@@ -210,7 +272,7 @@ def _act(world: World, chance: random.Random, story: Story, orders: int, keep: f
         if len(ids) >= orders or world.clock.seconds() >= until_s or (keep is not None and step > max(keep, default=0)):
             return
         action = chance.choices(names, shares)[0]
-        # What a step draws is its own: it stays what it was when others are left out.
+        # Each step draws from its own source, so that it stays the same when others are left out.
         here = random.Random(world.seed * 1_000_003 + step)
         if keep is None or step in keep:
             story.steps.append((step, action))
@@ -222,7 +284,7 @@ def _act(world: World, chance: random.Random, story: Story, orders: int, keep: f
 
 
 def _step(world: World, here: random.Random, story: Story, action: str, name: str, ids: list[str]) -> list[str]:
-    """One action; returns the orders that it added."""
+    """Play one action; returns the orders that it added."""
     banks = list(world.banks)
     if action == "order":
         return [_order(world, here, banks, name)]
@@ -254,7 +316,7 @@ def _step(world: World, here: random.Random, story: Story, action: str, name: st
         story.violations += between.log_lost(world, here)
         story.crashes += 1
     else:
-        _weather(world, here, action, banks)
+        outages.happen(world, here, action, banks)
     return added
 
 
@@ -299,10 +361,11 @@ def _about(world: World, chance: random.Random, action: str, id_: str) -> None:
 
 
 def _let_go(world: World, id_: str) -> None:
-    """A person releases an order, if it is held."""
+    """Let a person release a held order, or withdraw it if its account is on another lane now."""
     if world.life is not None and id_ in world.in_state("held"):
         now_ms = world.life.clock.now_ms()
-        world.befall(id_, Release(now_ms, now_ms))
+        moved = world.query("select 1 from payments where order_id = ? and hold_reason = 'not_entitled'", id_)
+        world.befall(id_, Cancel(now_ms) if moved else Release(now_ms, now_ms))
 
 
 def _question(world: World, action: str, bank: str) -> None:
@@ -315,29 +378,11 @@ def _question(world: World, action: str, bank: str) -> None:
         world.command("transactions.query", asked)
 
 
-def _crash(world: World, chance: random.Random, _story: Story) -> None:
-    node = world.node
-    if chance.random() < 0.5:
-        world.points.kill_at = world.points.passed + chance.randrange(1, 60)
-        world.run(2.0)
-        world.points.kill_at = None
-    if world.life is not None:
-        world.crash()
-    world.run(chance.choice((0.0, 1.0, 40.0)))
-    world.start(node)
-
-
-def _restart(world: World, _chance: random.Random, _story: Story) -> None:
-    """An orderly stop: SIGTERM, drain, start again."""
-    world.leave()
-    world.start(world.node)
-
-
 def _take_over(world: World, chance: random.Random, story: Story) -> None:
-    """The node stands still and another one takes its lanes; it wakes up, finds that it lost them, and is killed."""
+    """Suspend the node until another one takes its lanes. It resumes, finds that it lost them, and is killed."""
     zombie = world.life
     assert zombie is not None
-    # In the middle of sending: some are committed and not written yet.
+    # In the middle of sending: some payments are committed and not written yet.
     for n in range(chance.randrange(1, 8)):
         _order(world, chance, list(world.banks), f"AP-{world.seed}-{story.steps[-1][0]}-{n}")
     world.run(chance.random() * 0.2)
@@ -347,7 +392,7 @@ def _take_over(world: World, chance: random.Random, story: Story) -> None:
     world.start("gw2" if world.node == "gw1" else "gw1")
     looked_s = chance.choice((0.5, 20.0, 60.0))
     world.run(looked_s)
-    # A lane that nobody has taken yet is the zombie's again as soon as its lease is renewed.
+    # A lane that no node has acquired yet is the old owner's again as soon as its lease is renewed.
     assert world.life is not None
     taken = {name for name, lane in world.life.gateway.lanes.items() if lane.epoch}
     said = _said(zombie, taken)
@@ -359,12 +404,13 @@ def _take_over(world: World, chance: random.Random, story: Story) -> None:
 
 
 def _may_set_clock(world: World) -> bool:
-    """Not where nodes share the clock of their machines with a lease, or where one watch is shorter than a day."""
+    """Whether the clock may be set wrong: not if nodes compare their clocks by a lease, nor if a returns watch is
+    shorter than a day."""
     return not world.settings.journal.poll_ms and world.spans.get("returns_watch_s", 604_800.0) <= 1.0
 
 
 def _set_clock(world: World, chance: random.Random, story: Story) -> None:
-    """Somebody sets the machine's clock wrong, or it starts with a wrong one; later it is set right."""
+    """Set the machine's clock wrong, or start with a wrong one; later it is set right."""
     node, off_ms = world.node, chance.choice((*_WRONG_MS, _DAYS_AHEAD_MS, _DAYS_AHEAD_MS))
     story.actions["clock days off"] += abs(off_ms) >= _DAYS_AHEAD_MS
     story.actions[between.DAYS_AHEAD] += off_ms >= _DAYS_AHEAD_MS
@@ -379,7 +425,7 @@ def _set_clock(world: World, chance: random.Random, story: Story) -> None:
 
 
 def _persons(world: World, chance: random.Random, story: Story) -> None:
-    """Two persons decide, or let go what is held."""
+    """Let two persons decide payments, or release held orders."""
     if held := world.in_state("held"):
         _let_go(world, chance.choice(held))
         story.actions["released by persons"] += 1
@@ -399,40 +445,17 @@ def _said(life: Life, lanes: set[str]) -> int:
 
 
 _END: dict[str, Callable[[World, random.Random, Story], None]] = {
-    "crash": _crash, "restart": _restart, "takeover": _take_over, "clock": _set_clock,
-    "persons": _persons, "settings": _change_settings,
-}  # fmt: skip
-
-
-def _weather(world: World, chance: random.Random, action: str, banks: list[str]) -> None:
-    if action == "broker":
-        for client in list(world.broker.clients):
-            client.drop(chance.choice((0.1, 5.0)))
-    elif action == "block":
-        for client in list(world.broker.clients):
-            client.block(not client.blocked)
-    elif action == "confirm lost":
-        world.broker.confirms_to_lose = chance.randrange(1, 4)
-    elif action == "outage":
-        _shut(world, world.banks[chance.choice(banks)], chance.choice((2.0, 10.0, 40.0)))
-    else:
-        world.run(chance.random() * 30)
-
-
-def _shut(world: World, site: BankSite, for_s: float) -> None:
-    """The bank's door is shut for a while, and everybody in it is sent away."""
-
-    def open_again() -> None:
-        site.reachable = True
-
-    site.reachable = False
-    world.clock.callLater(for_s, open_again)
-    for pipe in world.life.pipes if world.life else []:
-        pipe.abortConnection()
+    "crash": lambda world, chance, _story: outages.kill(world, chance),
+    "restart": lambda world, _chance, _story: outages.restart(world),
+    "takeover": _take_over,
+    "clock": _set_clock,
+    "persons": _persons,
+    "settings": _change_settings,
+}
 
 
 def _hash(world: World) -> str:
-    """Everything anybody outside saw, in its order."""
+    """A hash of everything visible from outside, in order."""
     digest = hashlib.sha256()
     for event in world.events:
         digest.update(json.dumps(event, sort_keys=True).encode())
@@ -449,14 +472,14 @@ def _hash(world: World) -> str:
 
 @contextmanager
 def memory_folder() -> Iterator[Path]:
-    """A folder that is gone afterwards and costs no disk writes, where there is such a thing."""
+    """A folder that is deleted afterwards, in memory if possible."""
     shared = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=shared if shared.is_dir() else None) as folder:
         yield Path(folder)
 
 
 def tell_one(seed: int, **more: Any) -> Story:
-    """Play one seed in a folder of its own; `more` are words of `tell`."""
+    """Run one seed in a folder of its own; `more` are arguments of `tell`."""
     quiet()
     with memory_folder() as folder:
         return tell(seed, folder, **more)
@@ -467,7 +490,7 @@ def _tell_briefly(seed: int, more: dict[str, bool]) -> Story:
 
 
 def tell_many(seeds: Iterable[int], processes: int, **more: bool) -> Iterator[Story]:
-    """Play seeds on several cores, in any order."""
+    """Run seeds on several cores, in any order."""
     if processes == 1:
         yield from (tell_one(seed, **more) for seed in seeds)
         return
@@ -478,7 +501,9 @@ def tell_many(seeds: Iterable[int], processes: int, **more: bool) -> Iterator[St
         waiting: set[Future[Story]] = set()
         try:
             while True:
-                waiting |= {pool.submit(_tell_briefly, seed, more) for seed in islice(left, 2 * processes - len(waiting))}
+                waiting |= {
+                    pool.submit(_tell_briefly, seed, more) for seed in islice(left, 2 * processes - len(waiting))
+                }
                 if not waiting:
                     return
                 done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
@@ -494,12 +519,12 @@ def quick_world(folder: Path) -> World:
 
 
 def quiet() -> None:
-    """A simulation's thousands of log lines are nobody's news."""
+    """Drop the thousands of log lines of a simulation."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
 
 
 def main(arguments: list[str]) -> int:
-    """Play seeds, print one line at the end; non-zero if a promise was broken."""
+    """Run seeds, print one line at the end; non-zero if a promise was broken."""
     parser = argparse.ArgumentParser(prog="python -m tests.world.sim")
     parser.add_argument("seeds", nargs="?", type=int, default=500)
     parser.add_argument("--first", type=int, default=1)
@@ -507,8 +532,13 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--minutes", type=float)
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--peer-nodes", action="store_true", help="two nodes over one journal in every story")
-    parser.add_argument("--dedup", action=argparse.BooleanOptionalAction, default=True,
-                        help="--no-dedup: banks book whatever they are sent, and nothing is sent again by itself")  # fmt: skip
+    parser.add_argument("--govern", action="store_true", help="people, pools and restored databases in every story")
+    parser.add_argument(
+        "--dedup",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="--no-dedup: banks book whatever they are sent, and nothing is sent again by itself",
+    )
     parser.add_argument("--whole", action="store_true", help="do not reduce the first story that fails")
     parser.add_argument("--stop", action="store_true", help="end with the first story that fails, as it is")
     parser.add_argument("--write-corpus", action="store_true", help="play the fixed corpus anew and keep its traces")
@@ -517,20 +547,24 @@ def main(arguments: list[str]) -> int:
     if asked.write_corpus:
         from tests.world import corpus
 
-        corpus.write()
+        corpus.keep_traces()
         return 0
     seeds = [asked.seed] if asked.seed is not None else range(asked.first, asked.first + asked.seeds)
     until_s = time.monotonic() + asked.minutes * 60 if asked.minutes is not None else float("inf")
-    sums, failed = Sum(), 0
-    for story in tell_many(seeds, min(asked.processes, len(seeds)), peer_nodes=asked.peer_nodes, dedup=asked.dedup):
+    sums, failed = StoryTotals(), 0
+    how = {"peer_nodes": asked.peer_nodes, "dedup": asked.dedup, "govern": asked.govern}
+    for story in tell_many(seeds, min(asked.processes, len(seeds)), **how):
         sums.add(story)
         failed = failed or (story.seed if story.violations else 0)
         for violation in story.violations:
             print(f"seed {story.seed}: {violation}", flush=True)
         if asked.seed is not None:
             print("\n".join(story.told))
-            print(json.dumps({"trace": story.trace, "rules": story.rules, "faults": story.faults,
-                              "actions": story.actions}))  # fmt: skip
+            print(
+                json.dumps(
+                    {"trace": story.trace, "rules": story.rules, "faults": story.faults, "actions": story.actions}
+                )
+            )
         if sums.played % 100 == 0:
             print(sums.last_line(), file=sys.stderr, flush=True)
         if time.monotonic() > until_s or (asked.stop and sums.broken):
@@ -538,7 +572,7 @@ def main(arguments: list[str]) -> int:
     if failed and not (asked.whole or asked.stop):
         from tests.world import reduce
 
-        print(reduce.report(failed, peer_nodes=asked.peer_nodes, dedup=asked.dedup), flush=True)
+        print(reduce.report(failed, **how), flush=True)
     print(sums.breakdown())
     print(sums.last_line())
     return 1 if sums.broken else 0

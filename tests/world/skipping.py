@@ -1,4 +1,5 @@
-"""Where a test may be skipped. In CI (`CI=true`) what others' programs judge is there, so a skip for their lack fails.
+"""Where a test may be skipped. In CI (`CI=true`) every external program is installed, so that a skip for lack of one
+fails.
 
 A pytest plugin; the tests say `pytest.skip(reason)` and need not know where they run.
 """
@@ -17,21 +18,24 @@ ALLOWED: Mapping[str, str] = {
     "root may write everywhere": "the user of the run decides",
     "rabbitmqctl of this RabbitMQ (3.10) does not show operator policies; its management API does": "the release decides",
     "the world's month is another": "a seed of the world decides",
+    "this checkout has no history": "an archive of the sources has none, and no package brings it",
 }
-"""The only reasons that hold in CI, and why nothing that is installed would help."""
+"""The only reasons allowed in CI, each with why nothing that can be installed would help."""
 
 
 def complaint(reason: str, ci: str) -> str | None:
-    """What to say of a skip for this reason where the variable CI has this value; None if it may be."""
+    """The complaint about a skip for this reason with this value of CI; None if the skip is allowed."""
     if ci != "true" or reason in ALLOWED:
         return None
-    return (f"skipped in CI: {reason}. Let setup/tools.sh or setup/apt.sh install what is missing; a reason that no "
-            "package mends stands in ALLOWED of tests/world/skipping.py")  # fmt: skip
+    return (
+        f"skipped in CI: {reason}. Let setup/tools.sh or setup/apt.sh install what is missing; a reason that no "
+        "package mends stands in ALLOWED of tests/world/skipping.py"
+    )
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
-    """Let a skip that must not be fail its test."""
+    """Let a forbidden skip fail its test."""
     report = yield
     if report.skipped and not hasattr(report, "wasxfail"):
         reason = report.longrepr[2].removeprefix("Skipped: ")

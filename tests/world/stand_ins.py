@@ -1,4 +1,4 @@
-"""What a simulated world uses instead of what is merely slow: each stand-in is named here, with what it leaves out.
+"""Fast substitutes in a simulated world for slow parts: each is named here, with what it leaves out.
 
 - The journal is a real SQLite file with the real schema, copied from one that was migrated once per process; its
   commits are not synced to a disk, because a simulated crash loses no page that was written.
@@ -23,13 +23,13 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
-from sqlalchemy import event
+from sqlalchemy import create_engine, event
 
-from gateway import adapters
 from gateway import settings as conf
 from gateway.bank.signers import Signer
-from gateway.journal.commit.group_commit import SqlStore
-from gateway.journal.sql import migrations
+from gateway.kernel.commit.group_commit import SqlStore
+from gateway.kernel.sql import databases, migrations, schema
+from gateway.register import adapters
 from protocols.bank import Bank
 from protocols.kit.dsig import PinnedKey
 from protocols.twin import Twin
@@ -40,7 +40,7 @@ _SEAL_BYTES = 256
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The world's keys, made once per process: making RSA keys is slow."""
+    """The world's keys, made once per process because making RSA keys is slow."""
 
     signer: Signer
     bank_key: bytes
@@ -50,27 +50,28 @@ class Keys:
 
 
 class _Stamp:
-    """A signer that does not sign: the cheap twin does not look."""
+    """A signer that does not sign. It is enough because the cheap twin does not check signatures."""
 
     key_id = "order"
     certificate = None
+    trouble = None
 
     async def sign(self, octets: bytes) -> bytes:
-        """256 bytes, the size of a real one."""
+        """A signature of 256 bytes, the size of a real one."""
         return bytes(_SEAL_BYTES)
 
 
 class _Seal:
-    """Both halves of a bank's signing key: what one seals the other checks."""
+    """A stand-in for both halves of a bank's signing key, which signs and verifies with an HMAC."""
 
     key_size = 2048
 
     def sign(self, octets: bytes, _padding: object, _algorithm: object) -> bytes:
-        """As RSAPrivateKey.sign."""
+        """Sign with an HMAC, in place of RSAPrivateKey.sign."""
         return hmac.digest(b"the simulated bank", octets, sha256) * (_SEAL_BYTES // 32)
 
     def verify(self, signature: bytes, octets: bytes, padding: object, algorithm: object) -> None:
-        """As RSAPublicKey.verify. Raises InvalidSignature."""
+        """Verify the HMAC, in place of RSAPublicKey.verify. Raises InvalidSignature."""
         if not hmac.compare_digest(signature, self.sign(octets, padding, algorithm)):
             raise InvalidSignature
 
@@ -82,14 +83,18 @@ def signing_keys() -> Keys:
 
     with tempfile.TemporaryDirectory() as folder:
         pki = make_pki(Path(folder), ["sample"], BORN)["sample"]
+        stamp: Any = _Stamp()  # a signer without a key, because worlds do not check the gateway's signatures
         return Keys(
-            _Stamp(), pki.bank_sign_key.read_bytes(), pki.bank_sign_cert.read_text(),  # type: ignore[arg-type]
-            pki.gateway_sign_cert.read_bytes(), pki.gateway_sign_key.read_bytes(),
-        )  # fmt: skip
+            stamp,
+            pki.bank_sign_key.read_bytes(),
+            pki.bank_sign_cert.read_text(),
+            pki.gateway_sign_cert.read_bytes(),
+            pki.gateway_sign_key.read_bytes(),
+        )
 
 
 def twin(name: str, options: Mapping[str, Any]) -> Twin:
-    """A simulated bank's side."""
+    """The twin of a bank, built with these options."""
     return _twin(name, json.dumps(options))
 
 
@@ -105,7 +110,7 @@ def _twin(name: str, options: str) -> Twin:
 
 
 def bank(table: conf.BankSettings, options: Mapping[str, Any]) -> Bank:
-    """The adapter, as the settings' table would have it loaded, with these options."""
+    """The adapter as the settings' table would load it, with these options."""
     return _bank(table.model_dump_json(), json.dumps(options))
 
 
@@ -135,12 +140,32 @@ def _migrated() -> bytes:
 
 
 def lay_journal(file: Path) -> None:
-    """An empty journal of the newest schema."""
+    """Write an empty journal of the newest schema."""
     file.write_bytes(_migrated())
 
 
+def of_kind(server: bool, store: SqlStore) -> SqlStore:
+    """The store; a store over a file does not wait for the disk."""
+    return store if server else unsynced(store)
+
+
+def copy_journal(url: str, file: Path) -> None:
+    """Copy the rows of a server's journal to a SQLite journal of the same schema."""
+    source, target = databases.connect(url, connections=1, writing=False), create_engine(f"sqlite:///{file}")
+    try:
+        with source.connect() as there, target.begin() as here:
+            for table in schema.metadata.sorted_tables:
+                here.execute(table.delete())
+                rows = [dict(row._mapping) for row in there.execute(table.select())]
+                if rows:
+                    here.execute(table.insert(), rows)
+    finally:
+        source.dispose()
+        target.dispose()
+
+
 def unsynced(store: SqlStore) -> SqlStore:
-    """The store, not waiting for a disk."""
+    """The store, which does not wait for a disk."""
 
     def relax(connection: Any, _record: Any) -> None:
         connection.execute("PRAGMA synchronous=OFF")

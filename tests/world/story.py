@@ -1,4 +1,4 @@
-"""What came of one simulated story, and of many: violations, kinds of events, and the line that `make sim` ends with."""
+"""The results of simulated stories: violations, kinds of events, and the last line of `make sim`."""
 
 from __future__ import annotations
 
@@ -9,16 +9,30 @@ from gateway.simbank.faults import BankFault
 from tests.world import approving, between
 
 KINDS = (
-    "several accounts", between.TWO_LANES, *between.SETTINGS, between.RESTORED, between.RESTORED_QUIETLY, between.LOG_LOST,
-    between.RESOLVED, between.RESENT, "released by persons", "clock days off", between.DAYS_AHEAD, "confirm lost",
-    BankFault.DUPLICATE.value, approving.APPROVALS, approving.REJECTED, approving.RENEWED, approving.POLICY,
-)  # fmt: skip
-"""Events that must not be missing from many stories: what lies between two lives, and what is rare."""
+    "several accounts",
+    between.TWO_LANES,
+    *between.SETTINGS,
+    between.RESTORED,
+    between.RESTORED_QUIETLY,
+    between.LOG_LOST,
+    between.RESOLVED,
+    between.RESENT,
+    "released by persons",
+    "clock days off",
+    between.DAYS_AHEAD,
+    "confirm lost",
+    BankFault.DUPLICATE.value,
+    approving.APPROVALS,
+    approving.REJECTED,
+    approving.RENEWED,
+    approving.POLICY,
+)
+"""Events that must occur in many stories: changes between two lives, and rare events."""
 
 
 @dataclass(slots=True)
 class Story:
-    """What came of one seed. `cpu_s` is what its telling cost, `simulated_s` how long it lasted in the world."""
+    """The result of one seed. `cpu_s` is the CPU time of the run, `simulated_s` the time that passed in the world."""
 
     seed: int
     trace: str = ""
@@ -36,8 +50,8 @@ class Story:
 
 
 @dataclass(slots=True)
-class Sum:
-    """What many stories came to."""
+class StoryTotals:
+    """The sums over many stories."""
 
     played: int = 0
     broken: int = 0
@@ -50,7 +64,7 @@ class Sum:
     kinds: Counter[str] = field(default_factory=Counter)
 
     def add(self, story: Story) -> None:
-        """Count one."""
+        """Count one story."""
         self.played += 1
         self.broken += len(story.violations)
         self.payments += story.payments
@@ -62,12 +76,12 @@ class Sum:
         self.kinds.update(kind for kind, count in (story.actions + story.faults).items() if count > 0)
 
     def breakdown(self) -> str:
-        """In which share of the stories each kind of event occurred, the rarest first."""
+        """The share of stories in which each kind of event occurred, the rarest first."""
         shares = sorted((self.kinds[kind] / max(self.played, 1), kind) for kind in {*KINDS, *self.kinds})
         return "stories with: " + ", ".join(f"{kind} {100 * share:.0f} %" for share, kind in shares)
 
     def last_line(self) -> str:
-        """The figure."""
+        """The last line of `make sim`."""
         per_cpu_s = 1 / max(self.cpu_s, 0.001)
         return (
             f"sim: {self.played} seeds, {self.broken} violations, {self.payments} payments, {self.crashes} crashes, "

@@ -1,4 +1,4 @@
-"""Stories about approvals, by chance and with a referee that shares no rule with the gateway."""
+"""Random stories about approvals, with a referee that shares no rule with the gateway."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The simulation's stories with approvals: drawn apart from all others, and held against what approvers signed."""
+"""The simulation's stories with approvals: drawn separately from all others, and compared with what approvers
+signed."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.journal.payments import approval_checks
+from gateway.approvals.rows import approval_checks
 from tests.world import approving, sim
 from tests.world.approving import Approving
 from tests.world.corpus import SEEDS
@@ -27,7 +28,7 @@ def test_a_story_with_approvals_keeps_its_promises(tmp_path: Path) -> None:
 
 
 def test_the_referee_sees_what_leaves_without_approvals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A gateway that does not judge at the send, and persons who only release."""
+    """In this test the gateway does not judge at the send, and its persons only release."""
     monkeypatch.setattr(approval_checks, "at_send", lambda _tx, rows, _context_of: [None] * len(rows))
     monkeypatch.setattr(Approving, "all_approve", lambda _self: None)
     story = sim.tell(SEED, tmp_path, orders=30)

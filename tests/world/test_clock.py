@@ -154,7 +154,7 @@ operations = st.lists(
 
 
 def _play(clock: HeapClock | Clock, script: list[tuple[str, int]]) -> list[tuple[float, int]]:
-    """Run the script second by second, so that both clocks show the same time to a timer."""
+    """Run the script second by second, so that timers see the same time on both clocks."""
     ran: list[tuple[float, int]] = []
     calls: list[IDelayedCall] = []
 

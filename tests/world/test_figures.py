@@ -1,10 +1,10 @@
-"""The figures on the pages about the proof are those of the code."""
+"""The figures on the pages about the proof equal those of the code."""
 
 from __future__ import annotations
 
 import pytest
 
-from gateway.core.flow import TABLE
+from gateway.kernel.core.flow import TABLE
 from gateway.simbank.faults import BankFault
 from tests.house import ROOT
 from tests.world import corpus
@@ -15,15 +15,21 @@ PLACES, POINTS = len(places()), len({place.point for place in places()})
 REACHED = len(TABLE) - len(corpus.UNREACHABLE)
 FIGURES = {
     "exactly-once.md": (
-        f"{len(BAD)} ways known to be wrong", f"{len(GOOD)} that are safe", f"{REACHED} of {len(TABLE)} rows",
-        f"{len(BankFault)} of {len(BankFault)} kinds of faults", f"{PLACES} places",
+        f"{len(BAD)} ways known to be wrong",
+        f"{len(GOOD)} that are safe",
+        f"{REACHED} of {len(TABLE)} rows",
+        f"{len(BankFault)} of {len(BankFault)} kinds of faults",
+        f"{PLACES} places",
     ),
     "exactly-once.zh.md": (
-        f"{len(BAD)} 种已知错误", f"{len(GOOD)} 种安全", f"{len(TABLE)} 行中的 {REACHED} 行",
-        f"{len(BankFault)} 种故障中的 {len(BankFault)} 种", f"{PLACES} 处",
+        f"{len(BAD)} 种已知错误",
+        f"{len(GOOD)} 种安全",
+        f"{len(TABLE)} 行中的 {REACHED} 行",
+        f"{len(BankFault)} 种故障中的 {len(BankFault)} 种",
+        f"{PLACES} 处",
     ),
     "simulation.md": (f"{POINTS} points make {PLACES} places", f"crash: {PLACES} points"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("page", FIGURES)

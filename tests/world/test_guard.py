@@ -1,4 +1,5 @@
-"""The guard of tests/conftest.py: what a test hides or leaves behind fails it. Each case is its own run."""
+"""The guard of tests/conftest.py fails a test that hides an error or leaves something behind. Each case is its own
+run."""
 
 from __future__ import annotations
 
@@ -104,11 +105,9 @@ def test_every_mess_is_caught(tmp_path: Path) -> None:
     code, output = run_pytest(tmp_path, FAILS)
     assert code == 1, output
     verdicts = re.findall(r"^(FAILED|ERROR) \S*::(\w+)", output, re.MULTILINE)
-    # What only shows when everything has been put away is an error of the teardown.
+    # An error that only shows after everything was put away is an error of the teardown.
     late = {"test_timer_left", "test_fixture_drops_a_failure"}
-    expected = [
-        ("ERROR" if name in late else "FAILED", name) for name in re.findall(r"def (test_\w+)", FAILS)
-    ]
+    expected = [("ERROR" if name in late else "FAILED", name) for name in re.findall(r"def (test_\w+)", FAILS)]
     assert sorted(verdicts) == sorted(expected), output
 
 

@@ -1,4 +1,4 @@
-"""A message that left before it was written down is heard by the bank, and the oracle says so."""
+"""A bank receives a message that was never written down, and the check of `heard` finds it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine
 
-from gateway.simbank.faults import BankFault, Script, Scripted
+from gateway.simbank.faults import BankFault, FaultScript, ScriptedFault
 from gateway.simbank.ledger import Ledger, LedgerAccount
 from gateway.simbank.record import read_executions, read_heard
 from protocols.canon.money import Money
@@ -33,10 +33,10 @@ def test_what_a_bank_has_heard_outlives_it_and_books_nothing(tmp_path: Path) -> 
     file = tmp_path / "ledger"
     books = _books(file)
     books.hear("R1")
-    books.take(ASKED)
+    books.book_once(ASKED)
     books.hear("R1")
     with pytest.raises(Duplicate):
-        books.take(ASKED)
+        books.book_once(ASKED)
     books.close()
     assert len(_books(file).executions) == len(read_executions(file)) == 1
     assert read_heard(file) == {"R1": 2}
@@ -56,8 +56,12 @@ def _arrived(world: World) -> heard.Sends:
 
 
 def test_every_message_of_an_honest_gateway_has_its_attempt(tmp_path: Path) -> None:
-    """Dropped, repeated and bundled ones, too."""
-    world = World(tmp_path, banks=("sample", "pab"), plan=Script([Scripted(BankFault.DROP_BEFORE), Scripted(BankFault.DROP_AFTER)]))
+    """The same holds for messages that are dropped, repeated or bundled."""
+    world = World(
+        tmp_path,
+        banks=("sample", "pab"),
+        plan=FaultScript([ScriptedFault(BankFault.DROP_BEFORE), ScriptedFault(BankFault.DROP_AFTER)]),
+    )
     world.start()
     world.run(3)
     world.submit("AP-1", bank="sample")
@@ -71,7 +75,7 @@ def test_every_message_of_an_honest_gateway_has_its_attempt(tmp_path: Path) -> N
 
 
 def test_a_message_that_was_never_written_down_is_seen(tmp_path: Path) -> None:
-    """The bank knows the reference and books once: only what it heard tells."""
+    """The bank knows the reference and books once, so only the count of received messages shows it."""
     world = World(tmp_path)
     world.start()
     world.run(3)

@@ -11,17 +11,32 @@ from tests.world import history
 
 UNKNOWN = {"command": "status.query", "error": {"code": "unknown_payment", "title": "no such payment"}}
 REFUSED = {"command": "payment.submit", "error": {"code": "validation", "title": "no such account"}}
-AGAIN = {"command": "payment.submit",
-         "error": {"code": "validation", "title": "refused before and delivered again; to have it looked at anew, ..."}}  # fmt: skip
+AGAIN = {
+    "command": "payment.submit",
+    "error": {
+        "code": "validation",
+        "title": "this command was refused before and came again; to have it judged anew, ...",
+    },
+}
 STATUS = {"event": "status.result"}
 
 
-@pytest.mark.parametrize(("said", "redelivered", "right"), [
-    ([STATUS], False, True), ([UNKNOWN], False, True), ([REFUSED], False, True), ([REFUSED, AGAIN], True, True),
-    ([UNKNOWN, STATUS], True, True), ([UNKNOWN, STATUS], False, False), ([], False, False),
-    ([STATUS, STATUS], True, False), ([UNKNOWN, UNKNOWN], True, False), ([REFUSED, STATUS], True, False),
-    ([UNKNOWN, STATUS, STATUS], True, False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("said", "redelivered", "right"),
+    [
+        ([STATUS], False, True),
+        ([UNKNOWN], False, True),
+        ([REFUSED], False, True),
+        ([REFUSED, AGAIN], True, True),
+        ([UNKNOWN, STATUS], True, True),
+        ([UNKNOWN, STATUS], False, False),
+        ([], False, False),
+        ([STATUS, STATUS], True, False),
+        ([UNKNOWN, UNKNOWN], True, False),
+        ([REFUSED, STATUS], True, False),
+        ([UNKNOWN, STATUS, STATUS], True, False),
+    ],
+)
 def test_a_command_published_once_has_one_reply(said: list[Any], redelivered: bool, right: bool) -> None:
     replies = [(SimpleNamespace(correlation_id="m-1", message_id=f"r-{n}"), one) for n, one in enumerate(said)]
     broker = SimpleNamespace(redelivered={"m-1"} if redelivered else set())

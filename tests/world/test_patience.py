@@ -1,4 +1,4 @@
-"""A test may wait for a busy machine, and not compute for ever."""
+"""A test may wait for a busy machine, but may not compute for ever."""
 
 from __future__ import annotations
 

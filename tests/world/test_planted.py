@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.simbank.ledger import Conduct
+from gateway.simbank.ledger import BookingRules
 from tests.world import sim
+from tests.world.explore import explore
 from tests.world.history import violations
-from tests.world.model import explore
 from tests.world.planted import doubled
 from tests.world.policies import BAD
 from tests.world.policy import DOUBLE
@@ -28,9 +28,9 @@ def test_the_model_catches_it() -> None:
 
 @pytest.mark.parametrize("planted", [True, False])
 def test_the_simulation_catches_it(planted: bool, tmp_path: Path) -> None:
-    """And without the defect the same forgetful bank books each payment once."""
+    """Without the defect the same forgetful bank books each payment once."""
     wrap = (lambda _life, parts: doubled(parts)) if planted else None
-    world = World(tmp_path, banks=("pab",), conduct=Conduct(dedup=False), wrap=wrap)
+    world = World(tmp_path, banks=("pab",), conduct=BookingRules(dedup=False), wrap=wrap)
     world.start()
     world.run(5)
     for n in range(5):
@@ -41,6 +41,8 @@ def test_the_simulation_catches_it(planted: bool, tmp_path: Path) -> None:
 
 
 def test_the_simulated_stories_catch_it(tmp_path: Path) -> None:
-    world = World(tmp_path, 1, banks=("pab",), conduct=Conduct(dedup=False), wrap=lambda _life, parts: doubled(parts))
+    world = World(
+        tmp_path, 1, banks=("pab",), conduct=BookingRules(dedup=False), wrap=lambda _life, parts: doubled(parts)
+    )
     story = sim.tell(1, tmp_path, orders=20, world=world)
     assert any("executed twice" in violation for violation in story.violations)

@@ -1,4 +1,4 @@
-"""A run of a cash pool is killed at every point, one after the other: nothing moves twice, and the sums are conserved."""
+"""A run of a cash pool is killed at every point, one after the other: nothing is moved twice, and no money is lost."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
-from gateway.journal.payments import pools
-from gateway.treasury.liquidity import pool as pool_text
-from gateway.treasury.pool_runs import RunRequest
+from gateway.pools.rows import pools
+from gateway.pools.rows.pool_runs import RunRequest
+from gateway.pools.rules import pool as pool_text
 from tests.world import sim
 from tests.world.crashes import settle
 from tests.world.world import World
@@ -37,7 +37,7 @@ def memory(tmp_path: Path) -> Iterator[Path]:
 
 
 def run(world: World) -> None:
-    """What a person does who sees no run yet: run it, under the same name."""
+    """Run the pool under the same name, as a person does who sees no run yet."""
     life = world.life
     assert life is not None
     service = life.gateway.pools
@@ -51,28 +51,32 @@ def run(world: World) -> None:
 
 def _text(world: World) -> str:
     header, rich, poor = world.bank.accounts
-    return (f"pool CNY header={header} most-run=90000000000.00 most-day=90000000000.00; child {rich} up=keep:{KEPT // 100}.00; "
-            f"child {poor} down=target:{(RICH + LACK) // 100}.{LACK % 100:02d}")  # fmt: skip
+    return (
+        f"pool CNY header={header} most-run=90000000000.00 most-day=90000000000.00; child {rich} up=keep:{KEPT // 100}.00; "
+        f"child {poor} down=target:{(RICH + LACK) // 100}.{LACK % 100:02d}"
+    )
 
 
-def story(folder: Path, after: int | None, step: int = 0) -> World:
-    """A pool of three accounts is run; the life ends `after` so many points of the run, the next one `step` later."""
+def story(folder: Path, after: int | None, step: int = 0) -> tuple[World, str | None]:
+    """Run a pool of three accounts; the process ends `after` this many points of the run, the next process `step`
+    points later. Returns the name of the point at which the first process ended; None if it did not end."""
     folder.mkdir()
     world = World(folder, accounts=3, settings={"senders": {"treasury": {"operations": ["transfer.submit"]}}})
     life = world.start()
     world.run(3)
     text = _text(world)
-    life.store.write(lambda tx: pools.write(tx, "group", text, "P"))
+    life.store.write(lambda tx: pools.put_in_force(tx, "group", text, "P"))
     world.run(1)
     world.points.kill_at = None if after is None else world.points.passed + after
     run(world)
+    killed = world.points.killed
     if not lives(world):
         world.points.kill_at = world.points.passed + step if step else None
         world.start()
         world.run(5)
         if lives(world):
             run(world)
-    return world
+    return world, killed
 
 
 def lives(world: World) -> bool:
@@ -81,7 +85,8 @@ def lives(world: World) -> bool:
 
 
 def check(world: World, where: str) -> None:
-    """The run is done; each move became one payment and was executed once; no fen appeared or was lost."""
+    """Check that the run is done, that each move became one payment that was executed once, and that no fen appeared or
+    was lost."""
     assert settle(world) == [], where
     if lives(world) and not _rows(world, "select 1 from pool_runs"):
         run(world)  # the life ended before anything was written down
@@ -110,8 +115,7 @@ def _rows(world: World, statement: str) -> list[tuple[Any, ...]]:
 def every(memory: Path, stride: int, step: int = 0) -> list[str]:
     passed: list[str] = []
     for n in count(1, stride):
-        world = story(memory / str(n), n, step)
-        killed = world.points.killed
+        world, killed = story(memory / str(n), n, step)
         check(world, f"killed at point {n}, {killed}")
         if lives(world):
             world.crash()

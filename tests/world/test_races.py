@@ -1,4 +1,4 @@
-"""What happens in the moment between a check and the act that relies on it."""
+"""Changes between a check and the act that relies on it."""
 
 from __future__ import annotations
 

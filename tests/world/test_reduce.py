@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.simbank.ledger import Conduct
+from gateway.simbank.ledger import BookingRules
 from tests.world import sim
 from tests.world.planted import doubled
 from tests.world.reduce import first_difference, reduced, shape
@@ -53,7 +53,7 @@ def test_the_first_difference_is_told_with_what_came_before() -> None:
 
 
 def test_steps_stay_what_they_are_when_others_are_left_out(tmp_path: Path) -> None:
-    """And a real story with a planted defect is reduced to one order."""
+    """A real story with a planted defect is reduced to one order."""
     sim.quiet()
     seen = 0
 
@@ -62,7 +62,9 @@ def test_steps_stay_what_they_are_when_others_are_left_out(tmp_path: Path) -> No
         seen += 1
         folder = tmp_path / str(seen)
         folder.mkdir()
-        world = World(folder, 1, banks=("pab",), conduct=Conduct(dedup=False), wrap=lambda _life, parts: doubled(parts))
+        world = World(
+            folder, 1, banks=("pab",), conduct=BookingRules(dedup=False), wrap=lambda _life, parts: doubled(parts)
+        )
         return sim.tell(1, folder, orders=6, world=world, keep=keep)
 
     whole = told(None)

@@ -1,4 +1,4 @@
-"""Every scene ends as it must, and says to the world what it has always said."""
+"""Every scene ends as it must, with an unchanged trace."""
 
 from __future__ import annotations
 

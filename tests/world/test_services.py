@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, make_url, text
 
-from setup.amqp import Answer, login
+from setup.amqp import LoginAnswer, login
 from setup.machine import free_port
+from tests.world.databases import database_for_tests
 from tests.world.services import Broker, read_broker, read_database
 
 
@@ -17,18 +18,18 @@ from tests.world.services import Broker, read_broker, read_database
 def test_every_user_enters_both_virtual_hosts(broker: Broker) -> None:
     for entry in (broker.admin, *broker.users.values()):
         for vhost in (broker.vhost, broker.test_vhost):
-            assert login(broker.host, broker.port, entry.user, entry.password, vhost) is Answer.WELCOME
+            assert login(broker.host, broker.port, entry.user, entry.password, vhost) is LoginAnswer.WELCOME
 
 
 @pytest.mark.broker
 def test_others_do_not_enter(broker: Broker) -> None:
     entry = broker.users["bankgw"]
-    assert login(broker.host, broker.port, entry.user, "wrong", broker.vhost) is Answer.REFUSED
-    assert login(broker.host, broker.port, entry.user, entry.password, "nowhere") is Answer.REFUSED
+    assert login(broker.host, broker.port, entry.user, "wrong", broker.vhost) is LoginAnswer.REFUSED
+    assert login(broker.host, broker.port, entry.user, entry.password, "nowhere") is LoginAnswer.REFUSED
 
 
 def test_a_port_without_a_broker_is_told_apart() -> None:
-    assert login("127.0.0.1", free_port(), "guest", "guest", "/") is Answer.NO_BROKER
+    assert login("127.0.0.1", free_port(), "guest", "guest", "/") is LoginAnswer.NO_BROKER
 
 
 @pytest.mark.postgresql
@@ -36,9 +37,19 @@ def test_postgresql_lets_us_make_databases(postgresql_url: str) -> None:
     engine = create_engine(postgresql_url, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         assert connection.scalar(text("show server_encoding")) == "UTF8"
-        connection.execute(text("drop database if exists bankgw_try"))
-        connection.execute(text("create database bankgw_try"))
-        connection.execute(text("drop database bankgw_try"))
+        names = text("select datname from pg_database")
+        with database_for_tests("postgresql", "services") as url:
+            made = make_url(url).database
+            assert made in connection.scalars(names).all()
+            with (
+                pytest.raises(ValueError, match="two fixtures of this process"),
+                database_for_tests("postgresql", "services"),
+            ):
+                pass
+            with database_for_tests("postgresql", "others") as other:
+                assert other != url
+            assert made in connection.scalars(names).all()
+        assert made not in connection.scalars(names).all()
     engine.dispose()
 
 
@@ -67,17 +78,3 @@ def test_a_description_is_read_as_it_was_written_and_hides_passwords(tmp_path: P
     assert (broker.port, broker.users["bankgw"].password) == (5, "secret")
     assert (broker.vhost, broker.test_vhost) == ("v", "v")
     assert "secret" not in repr(broker)
-
-
-def test_tests_side_by_side_have_a_virtual_host_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    person = {"user": "someone", "password": "secret"}
-    described = {"host": "h", "port": 5, "vhost": "v", "test_vhosts": ["t", "t-gw0", "t-gw1"], "admin": person, "users": {}}
-    file = tmp_path / "broker.json"
-    file.write_text(json.dumps(described), encoding="utf-8")
-    found = []
-    for worker in ("", "gw0", "gw1"):
-        monkeypatch.setenv("PYTEST_XDIST_WORKER", worker)
-        broker = read_broker(file)
-        assert broker is not None
-        found.append(broker.test_vhost)
-    assert found == ["t", "t-gw0", "t-gw1"]

@@ -9,15 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from gateway.core.flow import TABLE
+from gateway.kernel.core.flow import TABLE
 from tests.world import corpus, sim
 from tests.world.clock import HeapClock
 from tests.world.history import standing, violations
-from tests.world.story import Sum
-from tests.world.world import LifeClock
+from tests.world.life_clock import LifeClock
+from tests.world.story import StoryTotals
 
 # With the corpus, which takes as long, well under the 120 s that the simulation may take of `make test`.
 DAILY_S = 30.0
+DAILY_LEAST = 6
 
 
 @pytest.fixture(autouse=True)
@@ -69,13 +70,14 @@ def _other(folder: Path) -> Path:
 @pytest.mark.timeout(180)
 def test_the_seeds_of_the_day() -> None:
     first = datetime.date.today().toordinal() * 1_000
-    until_s, sums = time.monotonic() + DAILY_S, Sum()
+    until_s, sums = time.monotonic() + DAILY_S, StoryTotals()
     # Where pytest has a worker for each core, a pool beside it would only be in the way.
     processes = 1 if "PYTEST_XDIST_WORKER" in os.environ else os.cpu_count() or 1
     for story in sim.tell_many(range(first, first + 1_000), processes):
         sums.add(story)
         assert story.violations == [], f"rerun: python -m tests.world.sim --seed {story.seed}"
-        if time.monotonic() > until_s:
+        # One story may have few payments; the average of several has many.
+        if time.monotonic() > until_s and sums.played >= DAILY_LEAST:
             break
     print(sums.last_line())
     assert sums.payments >= 200 * sums.played > 0
@@ -95,7 +97,7 @@ def test_a_payment_that_stands_still_is_seen(tmp_path: Path) -> None:
 
 
 def test_a_bank_that_books_twice_is_seen(tmp_path: Path) -> None:
-    """The history checker has teeth: a planted second execution is counted."""
+    """The history checker counts a planted second execution."""
     world = sim.quick_world(tmp_path)
     world.start()
     world.submit("AP-1")

@@ -10,36 +10,39 @@ import json
 import sqlite3
 import zlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Connection, func, select
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.interfaces import IDelayedCall
 
 from gateway import app
 from gateway import settings as conf
 from gateway.bank.connection import BankConnection
-from gateway.core.states import Event, Release
-from gateway.erp.amqp_types import Properties
-from gateway.journal.commit import audit
-from gateway.journal.commit.group_commit import SqlStore
-from gateway.journal.commit.permit_log import Group, PermitLog
-from gateway.journal.commit.rows import Permit
-from gateway.journal.commit.store import Tx
-from gateway.journal.payments import lookup
-from gateway.journal.payments import transition as applying
-from gateway.journal.sql import databases, schema, vaults
-from gateway.journal.sql.vault import Vault
-from gateway.meters import Meters
+from gateway.kernel.cluster.other_nodes import compare_at_start
+from gateway.kernel.commit import audit
+from gateway.kernel.commit.group_commit import SqlStore
+from gateway.kernel.commit.permit_log import PermitLog
+from gateway.kernel.commit.store import Tx
+from gateway.kernel.core.states import Event, Release
+from gateway.kernel.deliveries import Properties
+from gateway.kernel.meters import Meters
+from gateway.kernel.sql import databases, schema, vaults
+from gateway.kernel.sql.vault import Vault
+from gateway.parts import Parts
+from gateway.payments.rows import lookup
+from gateway.payments.rows import transition as applying
 from gateway.settings import Settings
-from gateway.simbank.faults import FaultPlan, Plan
-from gateway.simbank.ledger import Conduct, Ledger, LedgerAccount
+from gateway.settings.agreement import TREASURY
+from gateway.simbank.faults import FaultPlan, FaultSource
+from gateway.simbank.ledger import BookingRules, Ledger, LedgerAccount
 from gateway.simbank.server import SimBank
+from gateway.wiring import PORTS
 from protocols.bank import Bank, Port
 from protocols.canon.money import Money
 from protocols.canon.outcome import State
@@ -49,8 +52,10 @@ from tests.world.broker import ModelBroker, ModelClient
 from tests.world.broker import properties as envelope
 from tests.world.clock import HeapClock
 from tests.world.entropy import SeededEntropy
+from tests.world.life_clock import LifeClock
+from tests.world.life_permits import LifePermits, Permits
 from tests.world.pipe import End, connect
-from tests.world.points import Died, PointedAmqp, PointedExecutor, Points
+from tests.world.points import LifeEnded, PointedAmqp, PointedExecutor, Points
 
 T = TypeVar("T")
 START_S = 1_795_000_000.0
@@ -67,57 +72,25 @@ _TWIN_OPTIONS: dict[str, dict[str, Any]] = {
 USER = "erp-user"
 REPLIES, EVENTS = "erp-demo.replies", "erp-demo.events"
 OPERATIONS = (
-    "payment.submit", "payment.cancel", "payment.approve", "payment.reject", "transfer.submit", "batch.submit", "payroll.submit", "collection.submit",
-    "status.query", "balance.query", "transactions.query", "statement.request", "receipt.request",
-    "ledger.submit", "ledger.withdraw", "credit.claim", "reconciliation.query", "report.request",
-)  # fmt: skip
-
-
-class LifeClock:
-    """The world's clock as one life sees it: dead men set no timers, and theirs do not fire.
-
-    `off_ms`: how wrong its wall clock is.
-    """
-
-    def __init__(self, clock: HeapClock, off_ms: int = 0) -> None:
-        self._clock = clock
-        self.off_ms = off_ms
-        self.dead = False
-        self._grave = HeapClock()
-        self._held: list[tuple[Callable[..., object], tuple[Any, ...]]] | None = None
-
-    @property
-    def frozen(self) -> bool:
-        """Whether it stands still."""
-        return self._held is not None
-
-    def freeze(self) -> None:
-        """The process stands still (a paused machine): its timers wait for `thaw`, the world's time goes on."""
-        self._held = []
-
-    def thaw(self) -> None:
-        """It goes on as if nothing had happened: everything that fell due runs now, in its order."""
-        held, self._held = self._held or [], None
-        for fn, args in held:
-            self._alive(fn, args)
-
-    def now_ms(self) -> int:
-        return round(self._clock.seconds() * 1000) + self.off_ms
-
-    def monotonic_s(self) -> float:
-        return self._clock.seconds()
-
-    def later(self, delay_s: float, fn: Callable[..., object], *args: Any) -> IDelayedCall:
-        if self.dead:
-            # What a dead life had half done is cleared away whenever Python finds it: the world must not notice.
-            return self._grave.callLater(delay_s, fn, *args)
-        return self._clock.callLater(delay_s, self._alive, fn, args)
-
-    def _alive(self, fn: Callable[..., object], args: tuple[Any, ...]) -> None:
-        if self._held is not None:
-            self._held.append((fn, args))
-        elif not self.dead:
-            fn(*args)
+    "payment.submit",
+    "payment.cancel",
+    "payment.approve",
+    "payment.reject",
+    "transfer.submit",
+    "batch.submit",
+    "payroll.submit",
+    "collection.submit",
+    "status.query",
+    "balance.query",
+    "transactions.query",
+    "statement.request",
+    "receipt.request",
+    "ledger.submit",
+    "ledger.withdraw",
+    "credit.claim",
+    "reconciliation.query",
+    "report.request",
+)
 
 
 def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -130,7 +103,7 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
 
 
 class Unreachable(Exception):
-    """The simulated bank's door is shut."""
+    """The simulated bank's port is closed."""
 
 
 @dataclass(slots=True)
@@ -144,12 +117,12 @@ class BankSite:
 
     @property
     def account(self) -> str:
-        """Its first account."""
+        """The bank's first account."""
         return self.accounts[0]
 
 
 class WorldDialer:
-    """Opens pipes to a simulated bank."""
+    """A dialer that opens pipes to a simulated bank."""
 
     def __init__(self, life: Life, site: BankSite, lane: str) -> None:
         self._life = life
@@ -177,51 +150,6 @@ class WorldDialer:
             opened.callback(protocol)
 
 
-class Permits:
-    """Keeps permits beside the logs of all nodes, so that a test can see that each write had one."""
-
-    def __init__(self, world: World) -> None:
-        self.written: list[Permit] = []
-        self.log: PermitLog  # of the life that writes now
-        self._world = world
-
-    def write(self, some: Any) -> None:
-        """Write them to the log, and remember them."""
-        self._world.hit("permits.append.group.before")
-        self.log.write(some)
-        self.written += some
-        self._world.hit("permits.append.group.after")
-
-
-class LifePermits:
-    """The permit log of one life, on its machine's disk. A dead life writes nothing."""
-
-    def __init__(self, world: World, clock: LifeClock, log: PermitLog) -> None:
-        self.log = log
-        self._world, self._clock = world, clock
-
-    def note(self, group: Group) -> None:
-        """As PermitLog.note, with a point before it: the group is committed, and the log lacks it."""
-        if not self._clock.dead:
-            self._world.hit("permits.note.group.before")
-            self.log.note(group)
-
-    def write(self, some: Sequence[Permit]) -> None:
-        """As PermitLog.write, with the points around it."""
-        if not self._clock.dead:
-            self._world.permits.log = self.log
-            self._world.permits.write(some)
-
-    def another(self, at_ms: int) -> None:
-        """As PermitLog.another."""
-        if not self._clock.dead:
-            self.log.another(at_ms)
-
-    def close(self) -> None:
-        """As PermitLog.close."""
-        self.log.close()
-
-
 @dataclass(slots=True)
 class Life:
     """One run of the daemon."""
@@ -241,41 +169,58 @@ class Life:
         return self.meters.registry.get_sample_value(name, labels) or 0.0
 
     def crash(self) -> None:
-        """SIGKILL."""
+        """End the life as SIGKILL would."""
         self.clock.dead = True
         self.permits.close()
         self.amqp.die()
+        self.world.dead.add(self.store)
         for pipe in self.pipes:
             pipe.vanish()
 
 
 class World:
-    """See the module.
+    """A simulated world: a whole gateway in one process and on one clock. See the module.
 
     `bank_options` go to the first bank's adapter, `options` to each bank's by name; `adapters` may change an adapter
-    before a gateway gets it. `wrap` may change every part of a life.
+    before a gateway gets it. `wrap` may change every part of a life. `holdings` are what a bank's accounts have, in their
+    order. `url`: the journal is in this database, which is laid out and empty. `beside`: another world whose broker and
+    clock are this one's too.
     """
 
     def __init__(
-        self, folder: Path, seed: int = 1, *, banks: tuple[str, ...] = ("sample",), plan: Plan | None = None,
-        conduct: Conduct = Conduct(), bank_options: Mapping[str, Any] | None = None,
-        sender: Mapping[str, Any] | None = None, wrap: Callable[[Life, app.Parts], app.Parts] | None = None,
-        points: Points | None = None, settings: Mapping[str, Any] | None = None,
-        spans: Mapping[str, float] | None = None, options: Mapping[str, Mapping[str, Any]] | None = None,
-        adapters: Mapping[str, Callable[[Bank], Bank]] | None = None, linger_ms: float = 3.0,
-        accounts: int = 1, lanes: tuple[str, ...] = ("main",),
-    ) -> None:  # fmt: skip
+        self,
+        folder: Path,
+        seed: int = 1,
+        *,
+        banks: tuple[str, ...] = ("sample",),
+        plan: FaultSource | None = None,
+        conduct: BookingRules = BookingRules(),
+        bank_options: Mapping[str, Any] | None = None,
+        sender: Mapping[str, Any] | None = None,
+        wrap: Callable[[Life, Parts], Parts] | None = None,
+        points: Points | None = None,
+        settings: Mapping[str, Any] | None = None,
+        spans: Mapping[str, float] | None = None,
+        options: Mapping[str, Mapping[str, Any]] | None = None,
+        adapters: Mapping[str, Callable[[Bank], Bank]] | None = None,
+        linger_ms: float = 3.0,
+        accounts: int = 1,
+        lanes: tuple[str, ...] = ("main",),
+        holdings: tuple[int, ...] = (),
+        url: str | None = None,
+        beside: World | None = None,
+    ) -> None:
         dsig.start()
         self.folder = folder
         self.seed = seed
-        self.clock = HeapClock(START_S)
-        self.broker = ModelBroker(self.clock)
+        self.clock: HeapClock = HeapClock(START_S) if beside is None else beside.clock
+        self.broker: ModelBroker = ModelBroker(self.clock) if beside is None else beside.broker
         self.broker.declare(REPLIES)
         self.broker.declare(EVENTS, "bankgw.events")
         self.events: list[dict[str, Any]] = []
         self.replies: list[tuple[Properties, dict[str, Any]]] = []
         self.vault = Vault({"k1": bytes(32)}, "k1", bytes(range(32)))
-        self.url = f"sqlite:///{folder / 'journal.db'}"
+        self.url = url or f"sqlite:///{folder / 'journal.db'}"
         self.keys = stand_ins.signing_keys()
         self.permits = Permits(self)
         self._options = {name: {**_OPTIONS[name], **(options or {}).get(name, {})} for name in banks}
@@ -283,13 +228,13 @@ class World:
         self.adapters = dict(adapters or {})
         self.lanes = lanes
         self.sender = "kingdee"
-        self.never_since: dict[str, int] = {}  # how often payments of a bank had been sent again by then
+        self.never_since: dict[str, int] = {}  # how often payments of a bank had been repeated by then
         self.kinds_off: dict[str, Callable[[Bank], Bank] | None] = {}
-        self.approving: Any = None  # tests.world.approving.Approving: who approves in this world, if anybody does
-        self.between: Counter[str] = Counter()  # what was played of `tests.world.between`
+        self.approving: Any = None  # tests.world.approving.Approving: the approvers of this world, if there are any
+        self.between: Counter[str] = Counter()  # which changes of `tests.world.between` were played
         self.old_lanes: dict[str, str] = {}
         self.old_senders: dict[str, str] = {}
-        self._accounts = accounts
+        self._accounts, self._holdings = accounts, holdings
         self.points = points or Points()
         self._sender = sender or {}
         self._changes = settings or {}
@@ -307,8 +252,10 @@ class World:
         }
         self.settings = self._settings()
         stand_ins.lay_journal(folder / "journal.db")
+        self._server, self._mirrored = url is not None, 0.0
         self._outside: sqlite3.Connection | None = None
         self.life: Life | None = None
+        self.dead: WeakSet[SqlStore] = WeakSet()
         self.node = "gw1"
         self.linger_ms = linger_ms
 
@@ -317,27 +264,65 @@ class World:
         """The first bank."""
         return next(iter(self.banks.values()))
 
-    def _bank(self, name: str, plan: Plan, conduct: Conduct) -> BankSite:
+    @staticmethod
+    def accounts_of(bank: str, count: int) -> tuple[str, ...]:
+        """The numbers of this many accounts at a bank."""
+        return tuple(f"{int(_ACCOUNTS[bank]) + n:014d}" for n in range(count))
+
+    def _bank(self, name: str, plan: FaultSource, conduct: BookingRules) -> BankSite:
         twin = stand_ins.twin(name, _TWIN_OPTIONS[name])
-        numbers = tuple(f"{int(_ACCOUNTS[name]) + n:014d}" for n in range(self._accounts))
-        accounts = [LedgerAccount(number, "示例甲公司", Money(10**12), 0) for number in numbers]
+        numbers = self.accounts_of(name, self._accounts)
+        has = (*self._holdings, *(10**12,) * len(numbers))
+        accounts = [
+            LedgerAccount(number, "示例甲公司", Money(minor), 0) for number, minor in zip(numbers, has, strict=False)
+        ]
         ledger = Ledger(lambda: round(self.clock.seconds() * 1000), accounts, conduct)
         simbank = SimBank(self.clock, twin, ledger, plan, seed=str(self.seed))
         return BankSite(simbank, ledger, accounts=numbers)
 
     def _settings(self) -> Settings:
-        said = merged({
-            "state_dir": str(self.folder), "node": "gw1", "drain_s": 20,
-            "broker": {"password": {"file": "/nowhere"}}, "journal": {"vault_key": {"file": "/nowhere"}},
-            "accounts": [{"number": number, "name": "示例甲公司", "company": "jia", "bank": name, "lane": self.lane_of[number]}
-                         for name, site in self.banks.items() for number in site.accounts],
-            "senders": {self.sender: {"users": [USER], "operations": list(OPERATIONS), "reply_to": r"erp-demo\..*",
-                                    "suspected_duplicate_hours": 0, **self._sender}},
-            "banks": {name: {"protocol": name, **self.spans, "lanes": {lane: {
-                "host": "127.0.0.1", "ports": {"business": 1}, "plaintext": "loopback"} for lane in self.lanes}}
-                for name in self.banks},
-        }, self._changes)  # fmt: skip
-        # Watched is what a test asks for: questions of its own would stand between those that it counts.
+        said = merged(
+            {
+                "state_dir": str(self.folder),
+                "node": "gw1",
+                "drain_s": 20,
+                "broker": {"password": {"file": "/nowhere"}},
+                "journal": {"vault_key": {"file": "/nowhere"}},
+                "accounts": [
+                    {
+                        "number": number,
+                        "name": "示例甲公司",
+                        "company": "jia",
+                        "bank": name,
+                        "lane": self.lane_of[number],
+                    }
+                    for name, site in self.banks.items()
+                    for number in site.accounts
+                ],
+                "senders": {
+                    self.sender: {
+                        "users": [USER],
+                        "operations": list(OPERATIONS),
+                        "reply_to": r"erp-demo\..*",
+                        "suspected_duplicate_hours": 0,
+                        **self._sender,
+                    }
+                },
+                "banks": {
+                    name: {
+                        "protocol": name,
+                        **self.spans,
+                        "lanes": {
+                            lane: {"host": "127.0.0.1", "ports": {"business": 1}, "plaintext": "loopback"}
+                            for lane in self.lanes
+                        },
+                    }
+                    for name in self.banks
+                },
+            },
+            self._changes,
+        )
+        # Accounts are watched only if a test asks for it: their questions would stand between those that it counts.
         return Settings.model_validate({**said, "accounts": [{"watch": False, **one} for one in said["accounts"]]})
 
     def _adapter(self, table: conf.BankSettings, name: str) -> Bank:
@@ -360,21 +345,44 @@ class World:
         inline = PointedExecutor(clock, self)
         log = PermitLog(self.permit_folder(node), self.vault, node, sync=lambda _handle: None)
         life: Life
-        store = stand_ins.unsynced(SqlStore(
-            self.url, self.clock, clock, node, self.vault, LifePermits(self, clock, log), self.linger_ms, entropy=entropy,  # type: ignore[arg-type]
-            on_fatal=lambda error: life.fatal.append(str(error)), executor=inline, reading=inline,
-        ))  # fmt: skip
+        threads: Any = self.clock  # with executors of its own the store asks the reactor for the time alone
+        store = stand_ins.of_kind(
+            self._server,
+            SqlStore(
+                self.url,
+                threads,
+                clock,
+                node,
+                self.vault,
+                LifePermits(self, clock, log),
+                self.linger_ms,
+                entropy=entropy,
+                ports=PORTS,
+                on_fatal=lambda error: life.fatal.append(str(error)),
+                executor=inline,
+                reading=inline,
+            ),
+        )
         life = Life(self, clock, amqp, store, gateway=None, meters=meters, permits=log)  # type: ignore[arg-type]
         tables = self.settings.banks
-        parts = app.Parts(
-            clock=clock, entropy=entropy, store=store, amqp=PointedAmqp(amqp, self), cursor_key=b"k" * 32, meters=meters,
-            dialers={key: WorldDialer(life, site, key) for name, site in self.banks.items()
-                     for key in (f"{name}.{lane}" for lane in self.lanes)},
+        parts = Parts(
+            clock=clock,
+            entropy=entropy,
+            store=store,
+            amqp=PointedAmqp(amqp, self),
+            cursor_key=b"k" * 32,
+            meters=meters,
+            dialers={
+                key: WorldDialer(life, site, key)
+                for name, site in self.banks.items()
+                for key in (f"{name}.{lane}" for lane in self.lanes)
+            },
             signers={f"{name}.{lane}": {"order": self.keys.signer} for name in self.banks for lane in self.lanes},
             credentials={f"{name}.{lane}": self.credentials for name in self.banks for lane in self.lanes},
             banks={name: self._adapter(tables[name], name) for name in self.banks},
-            past=lambda: Deferred.fromCoroutine(app._past(store, log, clock)),
-        )  # fmt: skip
+            permit_log=log,
+            past=lambda: Deferred.fromCoroutine(compare_at_start(store, log, clock)),
+        )
         if self._wrap is not None:
             parts = self._wrap(life, parts)
         settings = self.settings.model_copy(update={"node": node})
@@ -385,21 +393,25 @@ class World:
         return life
 
     def permit_folder(self, node: str) -> Path:
-        """Where the machine of this node keeps its permit log."""
+        """Where the machine of this node stores its permit log."""
         return self.folder / f"permits-{node}"
 
     def set_up_again(self) -> None:
-        """The next life reads settings that say what `lanes`, `lane_of`, `sender` and `adapters` say by now."""
+        """Make the next life read settings with the present `lanes`, `lane_of`, `sender` and `adapters`."""
         self.settings = self._settings()
 
     def crash(self) -> None:
         """Kill the running life."""
         assert self.life is not None
         self.life.crash()
+        if self._server:
+            # A server ends the sessions of a process that died.
+            self.life.store._committer.close()
+            self.life.store._readers.dispose()
         self.life = None
 
     def leave(self) -> None:
-        """An orderly stop of the running life."""
+        """Stop the running daemon in order."""
         assert self.life is not None
         stopped: list[object] = []
         Deferred.fromCoroutine(self.life.gateway.stop()).addBoth(stopped.append)
@@ -409,7 +421,9 @@ class World:
         self.life = None
 
     def rules(self) -> Counter[str]:
-        """How often each row of the table decided, by the audit trail. An admission's row stands in its detail."""
+        """The number of decisions by each row of the table, from the audit trail. The row of an admission is in its
+        detail."""
+
         def count(conn: Connection) -> Counter[str]:
             kind = schema.audit.c.entry
             decided = select(kind, func.count()).where(kind.like("payment.%")).group_by(kind)
@@ -422,37 +436,50 @@ class World:
         return self.read(count)
 
     def decisions(self) -> list[str]:
-        """What the table decided, and when, in the order of time."""
-        rows = self.look(
+        """The table's decisions with their times, in order."""
+        rows = self.query(
             "select a.at_ms, a.entry, p.order_id, a.node from audit a join payments p on p.payment = a.object_id"
-            " where a.entry like ? order by a.at_ms, p.order_id, a.seq", "payment.%",
-        )  # fmt: skip
+            " where a.entry like ? order by a.at_ms, p.order_id, a.seq",
+            "payment.%",
+        )
         began_ms = round(START_S * 1000)
         return [f"{(at_ms - began_ms) / 1000:9.3f} s  {entry}  {id_}  {node}" for at_ms, entry, id_, node in rows]
 
     def repeats(self, bank: str) -> list[str]:
-        """The orders of payments that were sent again by themselves, as often as that happened."""
-        return [str(id_) for (id_,) in self.look(
-            "select p.order_id from audit a join payments p on p.payment = a.object_id"
-            " where a.entry = 'payment.replay' and p.bank = ?", bank)]  # fmt: skip
+        """The orders of payments that were repeated, as often as that happened."""
+        return [
+            str(id_)
+            for (id_,) in self.query(
+                "select p.order_id from audit a join payments p on p.payment = a.object_id"
+                " where a.entry = 'payment.replay' and p.bank = ?",
+                bank,
+            )
+        ]
 
     def state(self, id_: str) -> str | None:
         """The state of an order's payment, as committed; None if there is none."""
-        found = self.look("select state from payments where order_id = ?", id_)
+        found = self.query("select state from payments where order_id = ?", id_)
         return str(found[0][0]) if found else None
 
     def in_state(self, state: str) -> list[str]:
         """The orders whose payments are in this state, as committed."""
-        return [id_ for (id_,) in self.look("select order_id from payments where state = ? order by payment", state)]
+        return [id_ for (id_,) in self.query("select order_id from payments where state = ? order by payment", state)]
 
-    def look(self, question: str, word: str) -> list[tuple[Any, ...]]:
+    def mirror(self) -> None:
+        """Copy a server's journal to the file of the folder, from which tests read the journal."""
+        if self._server and self._mirrored != self.clock.seconds():
+            self._mirrored = self.clock.seconds()
+            stand_ins.copy_journal(self.url, self.folder / "journal.db")
+
+    def query(self, question: str, word: str) -> list[tuple[Any, ...]]:
         """Rows of the journal, as committed."""
+        self.mirror()
         if self._outside is None:
             self._outside = sqlite3.connect(self.folder / "journal.db", isolation_level=None)
         return self._outside.execute(question, (word,)).fetchall()
 
     def read(self, fn: Callable[[Connection], T]) -> T:
-        """What `fn` reads from the journal, from outside."""
+        """The value that `fn` reads from the journal, from outside."""
         engine = databases.connect(self.url, connections=1, writing=False)
         vaults.attach(engine, self.vault)
         try:
@@ -462,7 +489,7 @@ class World:
             engine.dispose()
 
     def run(self, seconds: float) -> None:
-        """Let time pass, and collect what the ERP hears."""
+        """Let time pass, and collect the ERP's messages."""
         self.clock.advance(seconds)
         for kept in self.broker.drain(EVENTS):
             self.events.append(json.loads(kept.body))
@@ -471,11 +498,11 @@ class World:
             self.replies.append((kept.properties, said))
 
     def hit(self, point: str) -> None:
-        """A named point was passed; if it is the one that kills, the life ends here and now."""
+        """Pass a named point; if it is the one that kills, the life ends here."""
         if self.points.hit(point):
             if self.life is not None:
                 self.crash()
-            raise Died(point)
+            raise LifeEnded(point)
 
     # ---- what a life counted ----
 
@@ -485,7 +512,7 @@ class World:
         return int(life.meters.registry.get_sample_value("bankgw_bank_requests_total", labels) or 0)
 
     def declined(self, life: Life) -> int:
-        """Sign-ons the bank said no to."""
+        """Sign-ons that the bank refused."""
         return self.exchanges(life, "session", "refused")
 
     # ---- the ERP ----
@@ -496,11 +523,20 @@ class World:
         """The body of an order."""
         account = account or (self.banks[bank] if bank else self.bank).account
         return {
-            "id": id_, "debtor": {"account": account, "name": "示例甲公司"},
-            "creditor": {"account": f"{zlib.crc32(id_.encode()) % 10**6:019d}", "name": "示例乙公司", "bank_name": "示例银行某支行",
-                         "cnaps": "000000000000", "kind": "corporate"},
-            "amount": str(Money(minor)), "currency": "CNY", "purpose": "货款", **changes,
-        }  # fmt: skip
+            "id": id_,
+            "debtor": {"account": account, "name": "示例甲公司"},
+            "creditor": {
+                "account": f"{zlib.crc32(id_.encode()) % 10**6:019d}",
+                "name": "示例乙公司",
+                "bank_name": "示例银行某支行",
+                "cnaps": "000000000000",
+                "kind": "corporate",
+            },
+            "amount": str(Money(minor)),
+            "currency": "CNY",
+            "purpose": "货款",
+            **changes,
+        }
 
     def submit(self, id_: str, minor: int = 10_000, bank: str | None = None, **changes: Any) -> None:
         """Publish an order."""
@@ -515,7 +551,7 @@ class World:
         self.command(key, body)
 
     def again(self, id_: str, *, fresh: bool, **changes: Any) -> None:
-        """Publish an order, or the batch it is in, again: the same message, or (`fresh`) one with `changes`."""
+        """Publish an order, or its batch, again: the same message, or with `fresh` a new one with `changes`."""
         message_id, key, body = self._orders[id_]
         if fresh:
             self.command(key, {**body, **changes})
@@ -523,11 +559,11 @@ class World:
             self.command(key, body, message_id=message_id)
 
     def moment(self, in_s: float) -> str:
-        """A time of the contract, so many seconds from now."""
+        """A time in the contract's form, `in_s` seconds from now."""
         return datetime.fromtimestamp(self.clock.seconds() + in_s, UTC).isoformat()
 
     def command(self, key: str, body: Any, **said: Any) -> None:
-        """Publish any command; `said` overrides the envelope."""
+        """Publish any command; `said` replaces fields of the envelope."""
         self._published += 1
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         said = {"user": USER, "reply_to": REPLIES, "message_id": f"m-{self._published}", **said}
@@ -536,23 +572,24 @@ class World:
         self.broker.publish(key, raw, envelope(said.pop("user"), said.pop("reply_to"), **said), undecodable=undecodable)
 
     def befall(self, id_: str, event: Event) -> None:
-        """What persons do to an order's payment: the same unit as the control API's, at the next commit."""
+        """Apply a decision of persons to an order's payment, by the same unit as the control API's, at the next
+        commit."""
         life = self.life
         assert life is not None, "nobody is there to do it"
 
-        def unit(tx: Tx) -> None:
-            row = lookup.find(tx.fresh, self.sender, id_)
+        def apply_event(tx: Tx) -> None:
+            row = lookup.find(tx.fresh, self.sender, id_) or lookup.find(tx.fresh, TREASURY, id_)
             assert row is not None, f"no payment {id_}"
             if isinstance(event, Release) and row.life.state is not State.HELD:
-                return  # somebody released it in the commit before, as the control API would say
+                return  # a person released it in the commit before, as the control API would say
             applying.apply(tx, row.payment, replace(event, at_ms=tx.now_ms), epoch=None, actor="persons")
 
-        life.store.write(unit).addErrback(lambda failure: life.fatal.append(failure.getTraceback()))
+        life.store.write(apply_event).addErrback(lambda failure: life.fatal.append(failure.getTraceback()))
 
     def last(self, id_: str) -> dict[str, Any]:
-        """The newest news about an order: the highest seq wins."""
+        """The newest event about an order: the one with the highest seq."""
         return max((e for e in self.events if e.get("id") == id_), key=lambda e: e["seq"])
 
     def told(self, id_: str) -> list[str]:
-        """The names of an order's events in the order of their numbers."""
+        """The names of an order's events, in their order."""
         return [e["event"] for e in sorted((e for e in self.events if e.get("id") == id_), key=lambda e: e["seq"])]

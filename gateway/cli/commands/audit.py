@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from gateway.cli import exit_codes, output
-from gateway.cli.help_pages import Listing
+from gateway.cli.help_pages import FullHelpGroup
 from gateway.cli.journal_options import Password, VaultKey, access_of, settings_of
 from gateway.cli.output import DEFAULT_CONFIG, AsJson, Config
 
@@ -21,7 +21,9 @@ Keys = Annotated[
 
 def application() -> typer.Typer:
     """The group."""
-    group = typer.Typer(help="Verify the audit trail, and witness that of others.", no_args_is_help=True, cls=Listing)
+    group = typer.Typer(
+        help="Verify the audit trail, and witness that of others.", no_args_is_help=True, cls=FullHelpGroup
+    )
     group.command("verify")(verify_all)
     group.command("witness")(witness)
     group.command("key")(key)
@@ -49,12 +51,18 @@ def verify_all(
     try:
         report = audit_check.verified(settings, access, checkpoint or (), key or ())
     except audit_check.NotVerified as error:
-        output.leave(exit_codes.UNAVAILABLE if error.away else exit_codes.FAILED, str(error))
+        code = exit_codes.UNAVAILABLE if error.away else exit_codes.FAILED
+        output.leave(code, output.explained(error, "未能核对审计链："))
     said = {
-        "whole": not report.problems, "problems": report.problems, "remarks": report.remarks,
-        "entries": report.entries, "payments": report.payments, "checkpoints": report.points,
-        "chain_s": round(report.chain_s, 3), "whole_s": round(report.whole_s, 3),
-    }  # fmt: skip
+        "whole": not report.problems,
+        "problems": report.problems,
+        "remarks": report.remarks,
+        "entries": report.entries,
+        "payments": report.payments,
+        "checkpoints": report.points,
+        "chain_s": round(report.chain_s, 3),
+        "whole_s": round(report.whole_s, 3),
+    }
     output.show(said, as_json=as_json, words=lambda _said: _words(report))
     if report.problems:
         raise typer.Exit(exit_codes.FAILED)
@@ -62,13 +70,24 @@ def verify_all(
 
 def _words(report: Any) -> None:
     for problem in report.problems:
-        output.say(problem)
+        output.say(output.explained(problem, "矛盾："))
     for remark in report.remarks:
-        output.say(f"remark: {remark}")
-    rate = report.entries / report.chain_s if report.chain_s else 0.0
-    output.say(f"chain: {report.entries} entries in {report.chain_s:.1f} s ({rate:.0f} a second)")
-    output.say(f"whole: {report.payments} payments and {report.points} checkpoints, {report.whole_s:.1f} s in all")
-    output.say(f"{len(report.problems)} contradictions" if report.problems else "the journal is whole")
+        output.say((f"remark: {remark}", f"注：\n{remark}"))
+    rate, count = report.entries / report.chain_s if report.chain_s else 0.0, len(report.problems)
+    output.say(
+        (
+            f"chain: {report.entries} entries in {report.chain_s:.1f} s ({rate:.0f} a second)",
+            f"审计链：{report.entries} 条，用时 {report.chain_s:.1f} 秒（每秒 {rate:.0f} 条）",
+        )
+    )
+    output.say(
+        (
+            f"whole: {report.payments} payments and {report.points} checkpoints, {report.whole_s:.1f} s in all",
+            f"全部：{report.payments} 笔付款，{report.points} 个检查点，共用时 {report.whole_s:.1f} 秒",
+        )
+    )
+    whole = ("the journal is whole", "流水库完整，无矛盾")
+    output.say((f"{count} contradictions", f"{count} 处矛盾") if count else whole)
 
 
 def key(context: typer.Context, config: Config = DEFAULT_CONFIG) -> None:
@@ -78,7 +97,7 @@ def key(context: typer.Context, config: Config = DEFAULT_CONFIG) -> None:
     try:
         output.say(audit_check.public_key(settings_of(context, config)))
     except audit_check.NotVerified as error:
-        output.leave(exit_codes.FAILED, str(error))
+        output.leave(exit_codes.FAILED, output.explained(error, "无法取得检查点的公钥："))
 
 
 def witness(
@@ -94,8 +113,8 @@ def witness(
 
     from gateway.cli import broker_client
     from gateway.control.offline import audit_check
-    from gateway.erp.amqp_types import Delivery
     from gateway.erp.topology import CHECKPOINTS_QUEUE
+    from gateway.kernel.deliveries import Delivery
 
     settings = settings_of(context, config)
     reactor = output.environment(context).reactor()
@@ -103,18 +122,20 @@ def witness(
         keeper = audit_check.witness(folder, key or ())
         amqp = broker_client.own_client(reactor, settings)
     except (audit_check.NotVerified, OSError) as error:
-        output.leave(exit_codes.FAILED, str(error))
+        output.leave(exit_codes.FAILED, output.explained(error, "无法作见证："))
     alarms: list[str] = []
 
-    def take(delivery: Delivery) -> None:
-        seen = keeper.take(delivery.body)
+    def keep_head(delivery: Delivery) -> None:
+        seen = keeper.receive(delivery.body)
         amqp.ack(delivery)
         if seen.alarm:
             alarms.append(seen.why)
-        output.say(f"ALARM: {seen.why}" if seen.alarm else f"{seen.origin}: {seen.size} entries {seen.why}".rstrip())
+        kept = f"{seen.origin}: {seen.size} entries {seen.why}".rstrip()
+        told = (kept, f"{seen.origin}：{seen.size} 条 {seen.why}".rstrip())
+        output.say((f"ALARM: {seen.why}", f"报警：\n{seen.why}") if seen.alarm else told)
 
     async def listen() -> None:
-        amqp.consume(CHECKPOINTS_QUEUE, 100, take)
+        amqp.consume(CHECKPOINTS_QUEUE, 100, keep_head)
         try:
             await broker_client.up(amqp)
             await deferLater(reactor, seconds or _LONG_S, lambda: None)
@@ -124,7 +145,7 @@ def witness(
     try:
         broker_client.visit(reactor, listen, (seconds or _LONG_S) + broker_client.CONNECT_S)
     except broker_client.BrokerSilent as error:
-        output.leave(exit_codes.UNAVAILABLE, str(error))
+        output.leave(exit_codes.UNAVAILABLE, output.explained(error, "消息服务器无法访问："))
     except KeyboardInterrupt:
         pass
     if alarms:

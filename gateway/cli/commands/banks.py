@@ -1,4 +1,4 @@
-"""`bankgw banks`: the banks this program speaks to, and what each can do."""
+"""`bankgw banks`: the banks that this program speaks to, and the operations of each."""
 
 from __future__ import annotations
 
@@ -39,7 +39,13 @@ def banks(
         try:
             rows.append(capabilities.capabilities(name, load(table)))
         except (BadOptions, ModuleNotFoundError, OSError, ValueError) as error:
-            output.leave(exit_codes.CONFIG, f"banks.{name}: {error}; `bankgw check` says more")
+            output.leave(
+                exit_codes.CONFIG,
+                (
+                    f"banks.{name}: {error}; `bankgw check` says more",
+                    f"banks.{name} 的设置有误，详见 `bankgw check`：\n{error}",
+                ),
+            )
     output.show(rows, as_json=as_json, words=_bank_words)
 
 
@@ -52,10 +58,14 @@ def _questions(context: typer.Context, bank: str | None, config: Path | None, la
     if config is not None:
         tables = output.loaded(context, config).settings.banks
         if bank is None or bank not in tables:
-            output.leave(exit_codes.USAGE, f"name one of the configured banks: {', '.join(tables)}")
+            there = ", ".join(tables)
+            output.leave(
+                exit_codes.USAGE, (f"name one of the configured banks: {there}", f"请指明所配置的一家银行：{there}")
+            )
         built = output.environment(context).load_bank(tables[bank])
     elif bank is None or bank not in known():
-        output.leave(exit_codes.USAGE, f"name the bank to be asked: {', '.join(known())}")
+        there = ", ".join(known())
+        output.leave(exit_codes.USAGE, (f"name the bank to be asked: {there}", f"请指明询问哪家银行：{there}"))
     else:
         built = capabilities.tried(bank)
     asked = bank_questions.questions(built)
@@ -64,9 +74,11 @@ def _questions(context: typer.Context, bank: str | None, config: Path | None, la
         return
     for number, one in enumerate(asked, start=1):
         output.say(f"{number}. [{one.topic}] {one.words(lang)}")
-        told = [f"assumed: {one.assumed}" if one.assumed else "", f"goes to: {one.setting}" if one.setting else ""]
+        assumed = (f"assumed: {one.assumed}", f"当前假设：{one.assumed}") if one.assumed else ("", "")
+        goes_to = (f"goes to: {one.setting}", f"填入设置：{one.setting}") if one.setting else ("", "")
+        told = [output.in_language(assumed), output.in_language(goes_to)]
         if any(told):
-            output.say(f"   {'; '.join(filter(None, told))}")
+            output.say(f"   {output.in_language(('; ', '；')).join(filter(None, told))}")
 
 
 def _every_bank_words(rows: Any) -> None:
@@ -83,15 +95,24 @@ def _bank_words(rows: Any) -> None:
 
 
 def _abilities(row: Any) -> None:
-    together = ", ".join(f"{kind} by {most}" for kind, most in row["bundles"].items())
-    output.say(f"  orders: {', '.join(row['orders'])}{f' (together: {together})' if together else ''}")
-    output.say(f"  questions: {', '.join(row['questions'])}")
+    together = ", ".join(
+        output.in_language((f"{kind} by {most}", f"{kind} 每批 {most} 笔")) for kind, most in row["bundles"].items()
+    )
+    orders, questions = ", ".join(row["orders"]), ", ".join(row["questions"])
+    english, chinese = (f" (together: {together})", f"（可成批：{together}）") if together else ("", "")
+    output.say((f"  orders: {orders}{english}", f"  付款指令：{orders}{chinese}"))
+    output.say((f"  questions: {questions}", f"  查询：{questions}"))
     unread = sorted(set(row["orders"]) - set(row["read_back"]))
     if unread:
-        output.say(f"  not read back before they leave, to be compared with approvals: {', '.join(unread)}")
-    for how in ("reconstructed", "not available"):
+        output.say(
+            (
+                f"  not read back before they leave, to be compared with approvals: {', '.join(unread)}",
+                f"  发出前不回读、须与复核内容对照：{', '.join(unread)}",
+            )
+        )
+    for how, chinese in (("reconstructed", "依公开资料重建"), ("not available", "不可用")):
         found = [name for name, standing in row["operations"].items() if standing == how]
         if found:
-            output.say(f"  {how}: {', '.join(found)}")
+            output.say((f"  {how}: {', '.join(found)}", f"  {chinese}：{', '.join(found)}"))
     for claim in row["reconstructed"]:
-        output.say(f"  reconstructed from public material: {claim}")
+        output.say((f"  reconstructed from public material: {claim}", f"  依公开资料重建：{claim}"))

@@ -11,8 +11,14 @@ import typer
 from gateway.cli import exit_codes, output
 from gateway.cli.output import DEFAULT_CONFIG, AsJson, Config
 
-_COLUMNS = {"days_left": "days", "role": "role", "place": "settings", "subject": "subject", "not_after": "ends",
-            "file": "file"}  # fmt: skip
+_COLUMNS = {
+    "days_left": "days",
+    "role": "role",
+    "place": "settings",
+    "subject": "subject",
+    "not_after": "ends",
+    "file": "file",
+}
 _BankName = Annotated[str | None, typer.Option("--bank", help="The bank whose next certificate it is.")]
 
 
@@ -45,11 +51,11 @@ def check_files(
     settings, now = output.loaded(context, config).settings, output.environment(context).now()
     if next_file is not None:
         if bank is None:
-            output.leave(exit_codes.USAGE, "--next needs --bank")
+            output.leave(exit_codes.USAGE, ("--next needs --bank", "--next 须与 --bank 同用"))
         try:
             pin, tables = certificate_files.staged(settings, bank, next_file)
         except KeyFileError as error:
-            output.leave(exit_codes.USAGE, str(error))
+            output.leave(exit_codes.USAGE, output.explained(error, "证书文件无法使用："))
         output.show(_staged(pin, tables), as_json=as_json, words=_say_staged)
         raise typer.Exit(exit_codes.OK if all(there for _, pinned, there in tables if pinned) else exit_codes.FAILED)
     rows = [asdict(one) for one in certificate_files.faults(settings, now)]
@@ -78,16 +84,24 @@ def rotate(
 
     settings, now = output.loaded(context, config).settings, output.environment(context).now()
     if undo is (certificate is not None or key is not None) or (certificate is None) is not (key is None):
-        output.leave(exit_codes.USAGE, "give --certificate and --key, or --undo")
+        output.leave(
+            exit_codes.USAGE, ("give --certificate and --key, or --undo", "请给出 --certificate 与 --key，或 --undo")
+        )
     try:
         if certificate is None or key is None:
             done = certificate_files.undo(settings, place, now)
         else:
             done = certificate_files.rotate(settings, place, certificate, key, now)
     except (certificate_files.NotRotated, KeyFileError) as error:
-        output.leave(exit_codes.REFUSED, str(error))
+        output.leave(exit_codes.REFUSED, output.explained(error, "未更换，未作任何更改："))
     except OSError as error:
-        output.leave(exit_codes.FAILED, f"{error}; nothing is in use yet: mend it and do the same again")
+        output.leave(
+            exit_codes.FAILED,
+            (
+                f"{error}; nothing is in use yet: mend it and do the same again",
+                f"{error}；新证书尚未使用：请排除后再次执行",
+            ),
+        )
     output.show(asdict(done), as_json=as_json, words=_say_rotation)
 
 
@@ -97,29 +111,46 @@ def _staged(pin: str, tables: list[tuple[str, bool, bool]]) -> dict[str, Any]:
 
 
 def _say_staged(said: Any) -> None:
-    output.say(f"pin {said['pin']}")
+    output.say((f"pin {said['pin']}", f"指纹 {said['pin']}"))
     for row in said["tables"]:
+        table = row["settings"]
         if not row["pinned"]:
-            output.say(f"{row['settings']}: no pins; the bank's authority is what counts")
+            told = ("no pins; the bank's authority is what counts", "未设 pins，以银行的证书机构为准")
         elif row["staged"]:
-            output.say(f"{row['settings']}: staged; take the old pin away when the bank has changed over")
+            told = ("staged; take the old pin away when the bank has changed over", "已列入；银行更换之后请删去旧指纹")
         else:
-            output.say(f"{row['settings']}: not staged; add it to pins, then bankgw check and reload")
+            told = (
+                "not staged; add it to pins, then bankgw check and reload",
+                "未列入；请加入 pins，再 bankgw check 并重新加载",
+            )
+        output.say((f"{table}: {told[0]}", f"{table}：{told[1]}"))
 
 
 def _say_faults(said: Any) -> None:
     for row in said:
         output.say(f"{row['place']}: {row['what']}; {row['remedy']}")
     if not said:
-        output.say("nothing to do within 45 days")
+        output.say(("nothing to do within 45 days", "45 天内无事可办"))
 
 
 def _say_rotation(said: Any) -> None:
     from gateway.control import service_unit
 
-    output.say(f"{said['subject']}, good until {said['not_after']}, is in {said['certificate']}")
-    kept = ", ".join(said["kept"]) or "nothing"
-    output.say(f"the old one is good for {said['overlap_days']} days more; kept: {kept}")
+    subject, until, place = said["subject"], said["not_after"], said["certificate"]
+    output.say((f"{subject}, good until {until}, is in {place}", f"{subject}，有效期至 {until}，已在 {place}"))
+    kept, days = ", ".join(said["kept"]), said["overlap_days"]
+    output.say(
+        (
+            f"the old one is good for {days} days more; kept: {kept or 'nothing'}",
+            f"旧证书还有 {days} 天有效；保留：{kept or '无'}",
+        )
+    )
     for note in said["notes"]:
-        output.say(f"note: {note}")
-    output.say(f"next: bankgw check; then {service_unit.reload()}; then bankgw lanes probe shows the new one in use")
+        output.say((f"note: {note}", f"注：{note}"))
+    reload = service_unit.reload()
+    output.say(
+        (
+            f"next: bankgw check; then {reload[0]}; then bankgw lanes probe shows the new one in use",
+            f"接着：bankgw check；然后 {reload[1]}；再以 bankgw lanes probe 确认已使用新证书",
+        )
+    )

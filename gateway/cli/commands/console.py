@@ -11,7 +11,7 @@ import typer
 from gateway.cli import exit_codes, output
 
 if TYPE_CHECKING:
-    from gateway.web.serving import WebDoor
+    from gateway.web.shared.serving import ListenAddress
 
 DaemonSocket = Annotated[
     Path, typer.Option("--daemon-socket", help="The daemon's socket for web pages (`web.daemon_socket`).")
@@ -34,9 +34,9 @@ def console(
 ) -> None:
     """Run the web console, until SIGTERM or SIGINT. It reads no settings and holds no key."""
     door = _door(host, port, certificate, certificate_key)
-    from gateway.console.site import console as site
-    from gateway.web.gateway_client import SocketGateway
-    from gateway.web.serving import serve
+    from gateway.web.console.site import console as site
+    from gateway.web.shared.gateway_client import SocketGateway
+    from gateway.web.shared.serving import serve
 
     serve(site(SocketGateway(daemon_socket, query_socket)), door, "console")
 
@@ -50,25 +50,43 @@ def approval_page(
 ) -> None:
     """Run the approval page, until SIGTERM or SIGINT: the only place where a browser decides about payments."""
     door = _door(host, port, certificate, certificate_key)
-    from gateway.approval_page.site import approval_page as site
-    from gateway.web.gateway_client import SocketGateway
-    from gateway.web.serving import serve
+    from gateway.web.approval_page.site import approval_page as site
+    from gateway.web.shared.gateway_client import SocketGateway
+    from gateway.web.shared.serving import serve
 
     serve(site(SocketGateway(daemon_socket, daemon_socket)), door, "approval page")
 
 
-def _door(host: str, port: int, certificate: Path | None, key: Path | None) -> WebDoor:
+def _door(host: str, port: int, certificate: Path | None, key: Path | None) -> ListenAddress:
     try:
-        from gateway.web.serving import WebDoor
+        from gateway.web.shared.serving import ListenAddress
     except ImportError as error:
-        output.leave(exit_codes.UNAVAILABLE, f"the web pages need bankgw[console]: {error.name} is not installed")
+        output.leave(
+            exit_codes.UNAVAILABLE,
+            (
+                f"the web pages need bankgw[console]: {error.name} is not installed",
+                f"网页需要 bankgw[console]：尚未安装 {error.name}",
+            ),
+        )
     if (certificate is None) != (key is None):
-        output.leave(exit_codes.USAGE, "give both --certificate and --certificate-key, or neither")
+        output.leave(
+            exit_codes.USAGE,
+            (
+                "give both --certificate and --certificate-key, or neither",
+                "--certificate 与 --certificate-key 须同时给出或都不给出",
+            ),
+        )
     try:
         loopback = ip_address(host).is_loopback
     except ValueError:
-        output.leave(exit_codes.USAGE, "--host is an IP address of this machine")
+        output.leave(exit_codes.USAGE, ("--host is an IP address of this machine", "--host 应为本机的 IP 地址"))
     if certificate is None and not loopback:
-        output.leave(exit_codes.USAGE, "passwords would cross the network in clear: give a certificate, or listen on "
-                     "127.0.0.1 behind a proxy that has one")  # fmt: skip
-    return WebDoor(host, port, certificate, key)
+        output.leave(
+            exit_codes.USAGE,
+            (
+                "passwords would cross the network in clear: give a certificate, or listen on "
+                "127.0.0.1 behind a proxy that has one",
+                "密码会以明文经过网络：请给出证书，或在带证书的代理之后监听 127.0.0.1",
+            ),
+        )
+    return ListenAddress(host, port, certificate, key)

@@ -35,7 +35,16 @@ def demo(
     """Run the whole on this machine: simulated banks that misbehave, the daemon, an ERP, three kills, a report."""
     from gateway.demo import application as demonstration
 
-    raise typer.Exit(demonstration.main(
-        seed, orders, folder, report, banks, kills, lang=lang, approvals=approvals,
-        pages_minutes=console_minutes if console else 0.0,
-    ))  # fmt: skip
+    raise typer.Exit(
+        demonstration.main(
+            seed,
+            orders,
+            folder,
+            report,
+            banks,
+            kills,
+            lang=lang,
+            approvals=approvals,
+            pages_minutes=console_minutes if console else 0.0,
+        )
+    )

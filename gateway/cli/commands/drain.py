@@ -19,8 +19,11 @@ _LOOK_AGAIN_S = 0.5
 def drain(
     context: typer.Context,
     off: Annotated[bool, typer.Option("--off", help="Take commands in again.")] = False,
-    wait_s: Annotated[float | None, typer.Option(
-        "--wait", min=0, metavar="<seconds>", help="Then wait, at most so long, until no order is ready or sending.")
+    wait_s: Annotated[
+        float | None,
+        typer.Option(
+            "--wait", min=0, metavar="<seconds>", help="Then wait, at most so long, until no order is ready or sending."
+        ),
     ] = None,
     config: Config = DEFAULT_CONFIG,
     socket: Socket = None,
@@ -36,20 +39,31 @@ def drain(
         if wait_s is not None and not off:
             said = _emptied(daemon, said, wait_s)
 
-    def words(answer: Any) -> None:
+    def print_intake(answer: Any) -> None:
         if not answer["draining"]:
-            output.say("commands are taken in again")
+            output.say(("commands are taken in again", "已恢复受理新指令"))
             return
-        moving = ", ".join(f"{state} {number}" for state, number in answer["orders"].items() if number) or "none"
-        output.say(f"no more commands are taken in; orders under way: {moving}")
+        moving = ", ".join(f"{state} {number}" for state, number in answer["orders"].items() if number)
+        output.say(
+            (
+                f"no more commands are taken in; orders under way: {moving or 'none'}",
+                f"已停止受理新指令；在途付款指令：{moving or '无'}",
+            )
+        )
 
-    output.show(said, as_json=as_json, words=words)
+    output.show(said, as_json=as_json, words=print_intake)
     if wait_s is not None and not off and _moving(said):
-        output.leave(exit_codes.UNAVAILABLE, f"{_moving(said)} orders are still ready or sending after {wait_s:g} s")
+        output.leave(
+            exit_codes.UNAVAILABLE,
+            (
+                f"{_moving(said)} orders are still ready or sending after {wait_s:g} s",
+                f"{wait_s:g} 秒后仍有 {_moving(said)} 笔付款指令待发送或发送中",
+            ),
+        )
 
 
 def _emptied(daemon: ControlClient, said: Any, wait_s: float) -> Any:
-    """The answer with the newest counts, as soon as nothing moves or the time is over."""
+    """The answer with the newest counts, as soon as nothing is in progress or the time is over."""
     end_s = time.monotonic() + wait_s
     while _moving(said) and time.monotonic() < end_s:
         time.sleep(min(_LOOK_AGAIN_S, max(0.0, end_s - time.monotonic())))

@@ -1,4 +1,4 @@
-"""`bankgw explain FILE`: what exactly was signed, for the call with the bank in which two digests disagree."""
+"""`bankgw explain FILE`: shows which octets were signed, for a call with the bank about two digests that disagree."""
 
 from __future__ import annotations
 
@@ -45,5 +45,5 @@ def explain(
     """
     from gateway.cli import signed_message
 
-    asked = signed_message.Asked(key or (), against, charset, save, sha1=sha1, clear=clear)
+    asked = signed_message.SignatureOptions(key or (), against, charset, save, sha1=sha1, clear=clear)
     raise typer.Exit(signed_message.explain(file, asked, as_json=as_json))

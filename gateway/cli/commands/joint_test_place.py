@@ -1,10 +1,11 @@
-"""`bankgw joint-test trial`, `place` and `relay`: a place to play a joint test at, and our proxy on a line."""
+"""`bankgw joint-test trial`, `place` and `relay`: a site for a joint test, and our relay on a connection."""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,8 +19,8 @@ from gateway.cli import exit_codes, joint_run, output
 if TYPE_CHECKING:
     from protocols.bank import Bank
 
-_LIMIT_S = 3_600.0
-_LOOK_EVERY_S = 0.2
+_NOT_STARTED = "试用环境不能启动，或线路中断："
+_LIMIT_S = 86_400.0
 _STANDS_S = 7 * 86_400.0
 
 
@@ -28,21 +29,23 @@ def trial(
     bank: Annotated[str, typer.Argument(metavar="BANK", help="A bank with a simulated front end.")] = "sample",
     folder: Annotated[Path | None, typer.Option(help="Where to make everything; default: a new folder.")] = None,
     case: Annotated[list[str] | None, typer.Option("--case", help="Only these cases.")] = None,
+    own: Annotated[Path | None, typer.Option("--dir", help="A folder with cases of one's own, *.toml.")] = None,
 ) -> None:
     """Make a place with real parts (daemon, broker, simulated bank, our relay), and play all cases of a bank there."""
     from gateway.cli.broker_client import BrokerSilent, visit
-    from gateway.clock import SystemClock
     from gateway.demo.processes import NotStarted
-    from gateway.jointtest import runner
     from gateway.jointtest.cases import derive
     from gateway.jointtest.erp_line import LineDown
     from gateway.jointtest.trial_run import TrialParts, play
     from gateway.jointtest.verdicts import CaseVerdict
+    from gateway.kernel.clock import SystemClock
     from protocols.trial import banks
 
     if bank not in banks():
-        output.leave(exit_codes.USAGE, f"no bank {bank}; there are {', '.join(banks())}")
+        output.leave(exit_codes.USAGE, joint_run.no_bank(bank, banks()))
     world = output.environment(context)
+    if own is not None:
+        _checked(own, bank)
     at = (folder or Path(tempfile.mkdtemp(prefix="bankgw-joint-"))).absolute()
 
     def load_bank(settings: Path, name: str) -> Bank:
@@ -51,22 +54,36 @@ def trial(
     with ExitStack() as stack:
         broker = stack.enter_context(_broker())
         reactor = world.reactor()
-        trial_ = TrialParts(broker, load_bank, world.version(), world.now)
+        trial_ = TrialParts(broker, load_bank, world.version(), world.now, own)
         try:
-            store = visit(reactor, lambda: play(reactor, SystemClock(reactor), at, bank, trial_, tuple(case or ()),
-                                                joint_run.say_verdict), _LIMIT_S)  # fmt: skip
+            store = visit(
+                reactor,
+                lambda: play(reactor, SystemClock(reactor), at, bank, trial_, tuple(case or ()), joint_run.say_verdict),
+                _LIMIT_S,
+            )
         except (NotStarted, LineDown, BrokerSilent) as error:
-            output.leave(exit_codes.UNAVAILABLE, str(error))
+            output.leave(exit_codes.UNAVAILABLE, output.explained(error, _NOT_STARTED))
         except ValueError as error:
-            output.leave(exit_codes.USAGE, str(error))
+            output.leave(exit_codes.USAGE, output.explained(error, "参数不能采用："))
         run_folder = at / "run"
-        cases = derive(load_bank(at / "bankgw.toml", bank))
+        built = load_bank(at / "bankgw.toml", bank)
+        catalogue = derive(built)
+        cases = (*catalogue, *joint_run.own_cases_in(own, built, catalogue)) if own is not None else catalogue
         made = joint_run.packed(context, store, joint_run.plan_of(run_folder), cases, run_folder / "pack-key.pem")
     findings = {name: one.finding for name, one in store.run.standing().items()}
-    output.say(f"everything is in {at}")
-    output.say(runner.last_line(findings, made))
+    output.say((f"everything is in {at}", f"全部内容在 {at}"))
+    output.say(joint_run.last_line(findings, made))
     if any(one.verdict is CaseVerdict.FAILED for one in findings.values()):
         raise typer.Exit(exit_codes.FAILED)
+
+
+def _checked(own: Path, bank: str) -> None:
+    """Find the mistakes of case files before anything is started."""
+    from gateway import capabilities
+    from gateway.jointtest.cases import derive
+
+    built = capabilities.tried(bank)
+    joint_run.own_cases_in(own, built, derive(built))
 
 
 @contextmanager
@@ -74,17 +91,19 @@ def _broker() -> Iterator[dict[str, Any]]:
     from gateway.demo import application as demo
     from gateway.demo.broker import NoBroker, own_broker
     from gateway.demo.erp import BrokerTrouble
+    from gateway.demo.own_vhost import own_vhost
 
     named = os.environ.get("BANKGW_BROKER_JSON")
     file = Path(named or Path(".run") / "broker.json")
     try:
         if named or file.exists():
-            yield demo.read_broker(file)
+            with own_vhost(demo.read_broker(file), "joint") as broker:
+                yield broker
         else:
-            with own_broker() as own:
-                yield demo.read_broker(own)
+            with own_broker() as own, own_vhost(demo.read_broker(own), "joint") as broker:
+                yield broker
     except (BrokerTrouble, NoBroker) as error:
-        output.leave(exit_codes.UNAVAILABLE, str(error))
+        output.leave(exit_codes.UNAVAILABLE, output.explained(error, "消息服务器不能使用："))
 
 
 def place(
@@ -102,9 +121,9 @@ def place(
     from twisted.internet.defer import Deferred
 
     from gateway.cli.broker_client import BrokerSilent, visit
-    from gateway.clock import SystemClock
     from gateway.demo.processes import NotStarted
     from gateway.jointtest import place as places
+    from gateway.kernel.clock import SystemClock
 
     made = places.prepare(folder.absolute(), bank)
     with ExitStack() as stack:
@@ -118,8 +137,15 @@ def place(
             if own_front_end:
                 keys = made.site.folder / "pki"
                 for name, port in places.hand_over(made).items():
-                    print(f"your front end: port {name} is 127.0.0.1:{port}, its keys are in {keys}")
-            print(f"ready: bankgw joint-test run {made.folder} -c {made.site.settings}", flush=True)
+                    output.say(
+                        (
+                            f"your front end: port {name} is 127.0.0.1:{port}, its keys are in {keys}",
+                            f"您的前置机：端口 {name} 为 127.0.0.1:{port}，密钥在 {keys}",
+                        )
+                    )
+            command = f"bankgw joint-test run {made.folder} -c {made.site.settings}"
+            output.say((f"ready: {command}", f"就绪：{command}"))
+            sys.stdout.flush()
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, lambda *_: reactor.callFromThread(over.callback, None))
             await over
@@ -127,47 +153,7 @@ def place(
         try:
             visit(reactor, stand, _STANDS_S)
         except (NotStarted, BrokerSilent) as error:
-            output.leave(exit_codes.UNAVAILABLE, str(error))
-
-
-def serve(
-    context: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The simulated bank's settings, with exchange_log set.")],
-) -> None:
-    """Be the bank for a foreign client: say of each request whether the bank's rules take it, until Ctrl-C.
-
-    The exit code is 1 when the visit shows something that a bank would not like.
-    """
-    from twisted.internet.defer import Deferred
-    from twisted.internet.error import CannotListenError
-    from twisted.internet.task import LoopingCall
-
-    from gateway.jointtest.client_check import ClientCheck
-    from gateway.simbank import service
-    from gateway.simbank.config import BadConfig, SimConfig
-
-    try:
-        config = SimConfig.read(file)
-        if config.exchange_log is None:
-            output.leave(exit_codes.CONFIG, f"{file}: exchange_log is not set: there would be nothing to look at")
-        log = config.exchange_log
-        check = ClientCheck(log, log.stat().st_size if log.exists() else 0)
-        reactor = output.environment(context).reactor()
-        running = service.serve(reactor, config)
-    except (BadConfig, CannotListenError, ValueError) as error:
-        output.leave(exit_codes.CONFIG, str(error))
-    print(f"serving {config.bank} at {dict(running.bank.ports)}", flush=True)
-    looking = LoopingCall(lambda: [print(line, flush=True) for line in check.news()])
-    looking.clock = reactor
-    looking.start(_LOOK_EVERY_S)
-    reactor.addSystemEventTrigger("before", "shutdown", lambda: Deferred.fromCoroutine(running.stop()))
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: reactor.callFromThread(reactor.stop))
-    reactor.run(installSignalHandlers=False)
-    for line in (*check.news(), *check.findings(), check.last_line()):
-        output.say(line)
-    if check.findings():
-        raise typer.Exit(exit_codes.FAILED)
+            output.leave(exit_codes.UNAVAILABLE, output.explained(error, _NOT_STARTED))
 
 
 def relay(
@@ -185,16 +171,22 @@ def relay(
         told = json.loads(file.read_text("utf-8"))
         doors = {name: _door(one) for name, one in told["ports"].items()}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        output.leave(exit_codes.USAGE, f"{file} cannot be used: {error!r}; see `bankgw joint-test relay --help`")
+        output.leave(
+            exit_codes.USAGE,
+            (
+                f"{file} cannot be used: {error!r}; see `bankgw joint-test relay --help`",
+                f"{file} 不能采用：{error!r}；见 `bankgw joint-test relay --help`",
+            ),
+        )
     reactor = output.environment(context).reactor()
     line = relaying.LineRelay(reactor)
-    ports = {name: line.stand(host, port, listen) for name, (host, port, listen) in doors.items()}
+    ports = {name: line.stand(host, port, listen, name) for name, (host, port, listen) in doors.items()}
     relaying.control(reactor, Path(told["control"]), line)
     if told.get("ready"):
         fresh = Path(f"{told['ready']}.new")
         fresh.write_text(json.dumps({"ports": ports, "pid": os.getpid()}), "utf-8")
         fresh.replace(told["ready"])
-    output.say(f"relay: {ports}")
+    output.say((f"relay: {ports}", f"线路代理：{ports}"))
     reactor.run()
 
 

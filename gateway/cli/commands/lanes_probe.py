@@ -1,28 +1,40 @@
-"""`bankgw lanes probe`: the way to a bank rung by rung, where it breaks, and what to do about it."""
+"""`bankgw lanes probe`: tests the way to a bank step by step, and says which step fails and what to do about it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 
-from gateway.cli import exit_codes, output
+from gateway.act import Bilingual
+from gateway.cli import exit_codes, output, terminal
+from gateway.cli.act_commands import ActRun
 from gateway.cli.commands.lanes_trace import lines
-from gateway.cli.output import DEFAULT_CONFIG, AsJson, Config, Socket
 
+_RUNG_COLUMNS = 11
 _STYLE = {"ok": "green", "broken": "red", "not_reached": "dim", "not_applicable": "dim"}
-_SHOWN = {"ok": "ok", "broken": "BROKEN", "not_reached": "not reached", "not_applicable": "n/a"}
+_SHOWN: Mapping[str, Bilingual] = {
+    "ok": (f"{'ok':<12}", "正常        "),
+    "broken": (f"{'BROKEN':<12}", "中断        "),
+    "not_reached": (f"{'not reached':<12}", "未到此步    "),
+    "not_applicable": (f"{'n/a':<12}", "不适用      "),
+}
+_RUNGS: Mapping[str, str] = {
+    "name": "域名",
+    "framing": "报文框架",
+    "sign_on": "签到",
+    "signatures": "签名",
+    "heartbeat": "心跳",
+    "clock": "时钟",
+    "balance": "余额",
+}
 
 
 def probe(
-    context: typer.Context,
-    lane: Annotated[str, typer.Argument(metavar="LANE", help="BANK.LOGIN, as `bankgw lanes list` names it.")],
-    wait: Annotated[float, typer.Option(min=0.1, max=120, help="Seconds to wait for each answer.")] = 10.0,
+    run: ActRun,
     octets: Annotated[bool, typer.Option("--bytes", help="Show what was sent and received.")] = False,
     hexadecimal: Annotated[bool, typer.Option("--hex", help="Show what was sent and received in hex.")] = False,
-    config: Config = DEFAULT_CONFIG,
-    socket: Socket = None,
-    as_json: AsJson = False,
 ) -> None:
     """Go up the way to the bank: name, TCP, TLS, framing, sign-on, signatures, heartbeat, clock, balance.
 
@@ -30,19 +42,25 @@ def probe(
     attempt. Exit 69 when the bank's heartbeat is not answered."""
     from gateway.control.client import TIMEOUT_S
 
-    with output.asking():
-        said = output.remote(context, config, socket, 3 * wait + TIMEOUT_S).post("lanes", lane, "probe", wait=wait)
+    said = run.patient(3 * run.given["wait"] + TIMEOUT_S).ask()
     show_bytes = octets or hexadecimal
-    output.show(said, as_json=as_json, words=lambda answer: _words(answer, show_bytes, hexadecimal))
+    run.show(said, lambda answer: _words(answer, show_bytes, hexadecimal))
     if not said["answered"]:
         raise typer.Exit(exit_codes.UNAVAILABLE)
 
 
+def _rung(name: str) -> str:
+    return terminal.padded(output.in_language((name, _RUNGS.get(name, name))), _RUNG_COLUMNS)
+
+
 def _words(said: Any, octets: bool, hexadecimal: bool) -> None:
+    lane, seconds = said["lane"], said["seconds"]
     for rung in said["rungs"]:
         verdict = rung["verdict"]
         first, *rest = rung["seen"] or [""]
-        output.line(f"{rung['rung']:<11} ", (f"{_SHOWN[verdict]:<12}", _STYLE[verdict]), first, whole=True)
+        output.line(
+            f"{_rung(rung['rung'])} ", (output.in_language(_SHOWN[verdict]), _STYLE[verdict]), first, whole=True
+        )
         for one in rest:
             output.line(f"{'':<24}", one, whole=True)
         if rung["fix"]:
@@ -52,6 +70,7 @@ def _words(said: Any, octets: bool, hexadecimal: bool) -> None:
                 for one in lines(event, hexadecimal=hexadecimal):
                     output.say("    " + one)
     if said["answered"]:
-        output.say(f"{said['lane']} answered in {said['seconds']} s")
+        output.say((f"{lane} answered in {seconds} s", f"{lane} 在 {seconds} 秒内应答"))
     else:
-        output.say(f"{said['lane']} did not answer in {said['seconds']} s: {said['reason']} {said['detail']}")
+        why = f"{said['reason']} {said['detail']}"
+        output.say((f"{lane} did not answer in {seconds} s: {why}", f"{lane} 在 {seconds} 秒内没有应答：{why}"))

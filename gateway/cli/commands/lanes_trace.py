@@ -4,49 +4,43 @@ from __future__ import annotations
 
 import time
 from base64 import b64decode
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 import typer
 
+from gateway.act import Bilingual
 from gateway.cli import output
-from gateway.cli.output import DEFAULT_CONFIG, AsJson, Config, Socket
+from gateway.cli.act_commands import ActRun
 
 _FOLLOW_S = 0.5
+_PARTS: Mapping[str, str] = {"sent": "发送", "received": "接收", "signed": "签名"}
 _ROW = 16
 
 
 def trace(
-    context: typer.Context,
-    lane: Annotated[str, typer.Argument(metavar="LANE", help="BANK.LOGIN, as `bankgw lanes list` names it.")],
-    last: Annotated[int, typer.Option(min=1, max=1000, help="How many events to show.")] = 40,
+    run: ActRun,
     hexadecimal: Annotated[bool, typer.Option("--hex", help="Show the bytes in hex beside the text.")] = False,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes, until interrupted.")] = False,
-    config: Config = DEFAULT_CONFIG,
-    socket: Socket = None,
-    as_json: AsJson = False,
 ) -> None:
     """Show the lane's last connections and exchanges: what was signed, sent and received, and why they ended.
 
     Sign-ons, probes, refused and half connections are there as well. The login's passwords are cut out; the rest of a
     message is whole, so only root and the daemon's own user may look, and the audit trail names them."""
-    daemon = output.remote(context, config, socket)
-    with output.asking():
-        said = daemon.get("lanes", lane, "trace", last=last)
-    output.show(said, as_json=as_json, words=lambda page: _words(page["events"], hexadecimal, "nothing was kept yet"))
+    said = run.ask()
+    run.show(said, lambda page: _words(page["events"], hexadecimal, ("nothing was kept yet", "尚未保存任何记录")))
     try:
         while follow:
             time.sleep(_FOLLOW_S)
-            with output.asking():
-                said = daemon.get("lanes", lane, "trace", after=said["last"])
+            said = run.ask(last=None, after=said["last"])
             if said["events"]:
-                output.show(said, as_json=as_json, words=lambda page: _words(page["events"], hexadecimal))
+                run.show(said, lambda page: _words(page["events"], hexadecimal))
     except KeyboardInterrupt:
         pass
 
 
-def _words(events: list[Any], hexadecimal: bool, nothing: str = "") -> None:
-    if not events and nothing:
+def _words(events: list[Any], hexadecimal: bool, nothing: Bilingual | None = None) -> None:
+    if not events and nothing is not None:
         output.say(nothing)
     for event in events:
         for line in lines(event, hexadecimal=hexadecimal):
@@ -55,14 +49,22 @@ def _words(events: list[Any], hexadecimal: bool, nothing: str = "") -> None:
 
 def lines(event: Any, *, hexadecimal: bool) -> Iterator[str]:
     """One event in lines."""
-    where = [f"session {event['session']}" if event["session"] >= 0 else "the lane's probe"]
-    where += [f"{name} {event[name]}" for name in ("connection", "exchange") if event[name]]
+    session = (f"session {event['session']}", f"会话 {event['session']}")
+    where = [output.in_language(session if event["session"] >= 0 else ("the lane's probe", "通道探测"))]
+    for name, chinese in (("connection", "连接"), ("exchange", "收发")):
+        where += [output.in_language((f"{name} {event[name]}", f"{chinese} {event[name]}"))] if event[name] else []
     said = f"{event['event']}: {event['note']}" if event["note"] else event["event"]
     port = f" {event['port']}" if event["port"] else ""
     yield f"{event['at']}  {event['purpose'] or '-'}{port}  {said}  ({', '.join(where)})"
     for part in event["parts"]:
-        cut = "" if part["cut_after"] is None else f", the first {part['cut_after']} shown"
-        yield f"    {part['name']}, {part['bytes']} bytes, read as {part['read_as']}{cut}"
+        name, size, charset, cut = part["name"], part["bytes"], part["read_as"], part["cut_after"]
+        english, chinese = ("", "") if cut is None else (f", the first {cut} shown", f"，只显示前 {cut} 字节")
+        yield output.in_language(
+            (
+                f"    {name}, {size} bytes, read as {charset}{english}",
+                f"    {_PARTS.get(name, name)}，{size} 字节，按 {charset} 解读{chinese}",
+            )
+        )
         yield from (hex_lines(b64decode(part["base64"])) if hexadecimal else text_lines(part["text"]))
 
 

@@ -7,118 +7,102 @@ from typing import Annotated, Any
 
 import typer
 
+from gateway.act import Bilingual
 from gateway.cli import output
-from gateway.cli.help_pages import Listing
-from gateway.cli.output import DEFAULT_CONFIG, AsJson, Clear, Config, ReasonOption, Socket, WatchOption
-from gateway.cli.signing import (
-    DEFAULT_KEY,
-    EvidenceOption,
-    KeyOption,
-    PassphraseFile,
-    Pen,
-    Yes,
-    administered,
-    propose,
-)
-from gateway.control.folding import folded, hex_lines, short_signatures
+from gateway.cli.act_commands import ActRun
+from gateway.cli.folding import folded, hex_lines, short_signatures
+from gateway.cli.output import WatchOption
 
 _COLUMNS = {
-    "changed": "changed (UTC)", "state": "state", "order": "order", "amount": "amount", "currency": "",
-    "to": "to", "lane": "lane",
-}  # fmt: skip
+    "changed": "changed (UTC)",
+    "state": "state",
+    "order": "order",
+    "amount": "amount",
+    "currency": "",
+    "to": "to",
+    "lane": "lane",
+}
 _WIDE = {
-    "changed_at": "changed", "state": "state", "order": "order", "amount": "amount", "currency": "",
-    "creditor": "to", "lane": "lane", "bank_reference": "reference", "payment": "payment",
-}  # fmt: skip
+    "changed_at": "changed",
+    "state": "state",
+    "order": "order",
+    "amount": "amount",
+    "currency": "",
+    "creditor": "to",
+    "lane": "lane",
+    "bank_reference": "reference",
+    "payment": "payment",
+}
 _ITEMS = {
-    "item_no": "no", "state": "state", "id": "id", "amount": "amount", "currency": "", "debtor": "from",
-    "creditor": "to", "hold_reason": "waits for", "bank_code": "code", "payment": "payment",
-}  # fmt: skip
-OrderArgument = Annotated[str, typer.Argument(metavar="ORDER", help="The payment's key, or SENDER:ID.")]
-OrderOrBatch = Annotated[
-    str, typer.Argument(metavar="ORDER", help="The payment's key, or SENDER:ID of an order or a whole batch.")
-]
-
-
-def application() -> typer.Typer:
-    """The group."""
-    group = typer.Typer(help="Look at orders and act on them.", no_args_is_help=True, cls=Listing)
-    group.command("list")(list_orders)
-    group.command("show")(show_order)
-    group.command("release")(release)
-    group.command("cancel")(cancel)
-    group.command("enquire")(enquire)
-    return group
+    "item_no": "no",
+    "state": "state",
+    "id": "id",
+    "amount": "amount",
+    "currency": "",
+    "debtor": "from",
+    "creditor": "to",
+    "hold_reason": "waits for",
+    "bank_code": "code",
+    "payment": "payment",
+}
+_TO_BANK: Bilingual = ("to the bank", "发往银行")
+_FROM_BANK: Bilingual = ("from the bank", "来自银行")
+_TO_ALL: Bilingual = ("from the bank, to all of them", "来自银行，对全部指令")
+_EMPTY: tuple[object, ...] = (None, {}, [])
 
 
 def list_orders(
-    context: typer.Context,
-    state: Annotated[str | None, typer.Option(help="Only these states, separated by commas: held,in_doubt …")] = None,
-    sender: Annotated[str | None, typer.Option(help="Only this sender's.")] = None,
-    bank: Annotated[str | None, typer.Option(help="Only this bank's.")] = None,
-    batch: Annotated[str | None, typer.Option(metavar="ID", help="Only the items of this batch.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many, newest first.")] = 50,
-    after: Annotated[str | None, typer.Option(help="Go on after this key: `next` of the page before.")] = None,
+    run: ActRun,
     wide: Annotated[bool, typer.Option("--wide", help="Also the bank's reference and the payment's key.")] = False,
     watch: WatchOption = None,
-    config: Config = DEFAULT_CONFIG,
-    socket: Socket = None,
-    as_json: AsJson = False,
 ) -> None:
     """List orders, the newest first. `orders show` takes what stands under `order`."""
-    daemon = output.remote(context, config, socket)
 
-    def words(page: Any) -> None:
+    def print_page(page: Any) -> None:
         output.table([_row(one) for one in page["orders"]], _WIDE if wide else _COLUMNS, "no orders")
         if page["next"]:
-            output.say(f"more: --after {page['next']}")
+            output.say(output.in_language(("more: --after {next}", "还有：--after {next}")).format_map(page))
 
-    def look() -> None:
-        with output.asking():
-            said = daemon.get("orders", state=state, sender=sender, bank=bank, batch=batch, limit=limit, after=after)
-        output.show(said, as_json=as_json, words=words)
-        output.end_if_away(said, "these are only the ready orders that this node has in memory; the others need the "
-                           "database")  # fmt: skip
+    def ask_and_show() -> None:
+        said = run.ask()
+        run.show(said, print_page)
+        in_memory = (
+            "these are only the ready orders that this node has in memory; the others need the database",
+            "以上只是本节点内存中待发送的付款指令；其他的须待数据库恢复",
+        )
+        output.end_if_away(said, in_memory)
 
-    output.repeated(watch, look)
+    output.repeated(watch, ask_and_show)
 
 
 def _row(order: Any) -> dict[str, Any]:
-    """An order as a list shows it: short enough for 100 columns."""
+    """An order as a line of the list: short enough for 100 columns."""
     changed, account = str(order["changed_at"] or ""), str(order["creditor"] or "")
     return {
-        **order, "order": f"{order['sender']}:{order['id']}", "to": re.sub(r"\*+", "*", account),
+        **order,
+        "order": f"{order['sender']}:{order['id']}",
+        "to": re.sub(r"\*+", "*", account),
         "changed": f"{changed[5:10]} {changed[11:19]}",
-    }  # fmt: skip
+    }
 
 
 def show_order(
-    context: typer.Context,
-    order: OrderOrBatch,
+    run: ActRun,
     full: Annotated[
         bool, typer.Option("--full", help="Every enquiry and every signature, which are folded otherwise.")
     ] = False,
     hexadecimal: Annotated[
         bool, typer.Option("--hex", help="Messages as hexadecimal octets; without --clear, of the masked text.")
     ] = False,
-    clear: Clear = False,
     watch: WatchOption = None,
-    config: Config = DEFAULT_CONFIG,
-    socket: Socket = None,
-    as_json: AsJson = False,
 ) -> None:
     """Show one order and everything that happened to it, from the ERP's message to the bank's bytes.
 
     Of a batch: how its items stand. An item that travelled with others shows the message that carried them all.
     """
-    daemon = output.remote(context, config, socket)
-
-    def look() -> None:
-        with output.asking():
-            said = daemon.get("orders", order, clear=1 if clear else None)
-        output.show(said, as_json=as_json, words=lambda found: _words(found, fold=not full, hexadecimal=hexadecimal))
-
-    output.repeated(watch, look)
+    output.repeated(
+        watch, lambda: run.show(run.ask(), lambda found: _words(found, fold=not full, hexadecimal=hexadecimal))
+    )
 
 
 def _words(order: Any, *, fold: bool = True, hexadecimal: bool = False) -> None:
@@ -127,22 +111,24 @@ def _words(order: Any, *, fold: bool = True, hexadecimal: bool = False) -> None:
         return
     for name, value in order.items():
         if name != "timeline" and value not in ({}, []):
-            output.say(f"{name:>16}  {_flat(value)}")
+            told = output.meaning_of("meaning", order["state"], value) if name == "meaning" else value
+            output.say(f"{output.label(name)}  {_flat(told)}")
     output.say("")
     for one in folded(order["timeline"]) if fold else order["timeline"]:
         output.line(f"{one['at'] or '':24}  ", _headline(one))
-        # What the ERP was told repeats the fields above; --json has it whole.
-        kind = {"sent": "to the bank", "heard": "from the bank"}.get(one["what"], "")
+        # The message to the ERP repeats the fields above; --json has it whole.
+        kind = {"sent": _TO_BANK, "heard": _FROM_BANK}.get(one["what"], ("", ""))
         _bytes(kind, one.get("wire"), fold=fold, hexadecimal=hexadecimal)
-        _bytes("from the bank, to all of them", one.get("answer"), fold=fold, hexadecimal=hexadecimal)
+        _bytes(_TO_ALL, one.get("answer"), fold=fold, hexadecimal=hexadecimal)
 
 
-def _bytes(kind: str, wire: Any, *, fold: bool, hexadecimal: bool) -> None:
+def _bytes(kind: Bilingual, wire: Any, *, fold: bool, hexadecimal: bool) -> None:
     if not wire:
         return
     # The other side compares the whole digest: a narrow terminal must not fold it.
-    head = f"{'':26}{kind}: {wire['bytes']} bytes, read as {wire['read_as']}\n{'':26}sha256 {wire['sha256']}"
-    output.line((head, "dim"), whole=True)
+    size, charset = wire["bytes"], wire["read_as"]
+    told = (f"{kind[0]}: {size} bytes, read as {charset}", f"{kind[1]}：{size} 字节，按 {charset} 解读")
+    output.line((f"{'':26}{output.in_language(told)}\n{'':26}sha256 {wire['sha256']}", "dim"), whole=True)
     if hexadecimal:
         for text in hex_lines(wire["text"], wire["read_as"]):
             output.line((f"{'':4}{text}", "dim"), whole=True)
@@ -150,14 +136,16 @@ def _bytes(kind: str, wire: Any, *, fold: bool, hexadecimal: bool) -> None:
         for text in (short_signatures(wire["text"]) if fold else wire["text"]).splitlines():
             output.line((f"{'':26}| {text}", "dim"))
     if "cut_after" in wire:
-        output.line((f"{'':26}… shown to byte {wire['cut_after']} only", "dim"))
+        cut = wire["cut_after"]
+        only = output.in_language((f"… shown to byte {cut} only", f"…… 只显示前 {cut} 字节"))
+        output.line((f"{'':26}{only}", "dim"))
 
 
 def _batch_words(batch: Any) -> None:
     for name, value in batch.items():
         if name not in ("items", "states", "held_for") and value not in ({}, [], None):
-            output.say(f"{name:>16}  {_flat(value)}")
-    output.say(f"{'items':>16}  {_shares(batch)}")
+            output.say(f"{output.label(name)}  {_flat(value)}")
+    output.say(f"{output.label('items')}  {_shares(batch)}")
     output.say("")
     output.table(batch["items"], _ITEMS, "no items")
 
@@ -165,116 +153,100 @@ def _batch_words(batch: Any) -> None:
 def _shares(batch: Any) -> str:
     waiting = ", ".join(f"{reason} {count}" for reason, count in batch["held_for"].items())
     states = ", ".join(f"{one['count']} {one['state']} ({one['sum']})" for one in batch["states"])
-    return f"{states}; waiting for: {waiting}" if waiting else states
+    held = output.in_language((f"; waiting for: {waiting}", f"；等待：{waiting}")) if waiting else ""
+    return f"{states}{held}"
 
 
 def _headline(one: Any) -> str:
     if one["what"] == "folded":
-        return f"… {one['count']} more enquiries until {one['until']}, each with the same answer; --full has them"
+        count, until = one["count"], one["until"]
+        return output.in_language(
+            (
+                f"… {count} more enquiries until {until}, each with the same answer; --full has them",
+                f"…… 至 {until} 另有 {count} 次查询，答复相同；--full 全部显示",
+            )
+        )
     if one["what"] == "act":
-        detail = one["detail"]
-        change = f"{detail['before'] or '-'} → {detail['after']}" if "after" in detail else ""
-        rest = ", ".join(f"{name} {_flat(value)}" for name, value in detail.items()
-                         if name in ("reason", "fate", "source", "attempt", "denied", "alarms"))  # fmt: skip
-        return f"{one['act']:28} {change}  {rest}  by {one['actor']}".replace("    ", "  ")
+        return _act_line(one)
     if one["what"] == "sent":
-        bundle = one.get("bundle")
-        together = f", with others in {bundle['reference']}: {bundle['items']} items" if bundle else ""
-        where = f"through {one['port']}, bank date {one['bank_date']}, node {one['node']}"
-        return f"sent, attempt {one['attempt']} {where}{together}"
+        return _sent_line(one)
     if one["what"] == "heard":
-        return f"heard by {one['source']}: {one['fate'] or '?'} {one['code']} {one['note']}".rstrip()
-    return f"told {one['event']} ({one['state']}{_tries(one)}) key {one['routing_key']}"
+        source, fate = one["source"], output.code("fate", one["fate"] or "?")
+        rest = f"{fate} {one['code']} {one['note']}".rstrip()
+        return output.in_language((f"heard by {source}: {rest}", f"银行答复，{output.code('source', source)}：{rest}"))
+    event, state, key = one["event"], f"{one['state']}{_tries(one)}", one["routing_key"]
+    return output.in_language((f"told {event} ({state}) key {key}", f"通知 ERP {event}（{state}），路由键 {key}"))
+
+
+def _act_line(one: Any) -> str:
+    detail, actor = one["detail"], one["actor"]
+    change = f"{detail['before'] or '-'} → {detail['after']}" if "after" in detail else ""
+    rest = ", ".join(
+        f"{output.field(name)} {_flat(value)}"
+        for name, value in detail.items()
+        if name in ("reason", "fate", "source", "attempt", "denied", "alarms")
+    )
+    by = output.in_language((f"by {actor}", f"由 {actor}"))
+    return f"{output.code('entry', one['act']):28} {change}  {rest}  {by}".replace("    ", "  ")
+
+
+def _sent_line(one: Any) -> str:
+    bundle, attempt, port, node, day = one.get("bundle"), one["attempt"], one["port"], one["node"], one["bank_date"]
+    reference, items = (bundle["reference"], bundle["items"]) if bundle else ("", 0)
+    together = (f", with others in {reference}: {items} items", f"，与其他指令同在 {reference}：共 {items} 笔")
+    english, chinese = together if bundle else ("", "")
+    return output.in_language(
+        (
+            f"sent, attempt {attempt} through {port}, bank date {day}, node {node}{english}",
+            f"已发送，第 {attempt} 次，端口 {port}，银行日期 {day}，节点 {node}{chinese}",
+        )
+    )
 
 
 def _tries(one: Any) -> str:
-    """How often a message was published, and how the last try ended, where that is more than its state says."""
+    """How often a message was published, and how the last try ended, if its state does not say that already."""
     if one.get("tries") is None or (one["tries"], one["last_result"]) == (1, "confirmed"):
         return ""
     said = f" {one['last_text']}" if one["last_text"] else ""
-    return f", tries {one['tries']}, the last {one['last_result']}{said} at {one['last_tried_at']}"
+    tries, result, at = one["tries"], f"{one['last_result']}{said}", one["last_tried_at"]
+    return output.in_language(
+        (f", tries {tries}, the last {result} at {at}", f"，尝试 {tries} 次，最近一次 {at}：{result}")
+    )
 
 
 def _flat(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{name} {_flat(one)}" for name, one in value.items() if one not in (None, {}, []))
+        return ", ".join(f"{output.field(name)} {_flat(one)}" for name, one in value.items() if one not in _EMPTY)
     if isinstance(value, list):
         return ", ".join(map(_flat, value))
+    if isinstance(value, bool):
+        return output.in_language((str(value), "是" if value else "否"))
     return str(value)
 
 
-def release(
-    context: typer.Context,
-    order: OrderOrBatch,
-    reason: ReasonOption,
-    held_for: Annotated[
-        str | None,
-        typer.Option(metavar="REASONS", help="Clear these, commas between: approval, new_payee, suspected_duplicate …"),
-    ] = None,
-    evidence: EvidenceOption = None,
-    yes: Yes = False,
-    key: KeyOption = DEFAULT_KEY,
-    passphrase_file: PassphraseFile = None,
-    config: Config = DEFAULT_CONFIG,
-    socket: Socket = None,
-    as_json: AsJson = False,
-) -> None:
-    """Clear why an order is held: when no reason is left, it is sent as soon as its bank is open. Of a batch: all its
-    held items at once.
-
-    Each reason is cleared apart: where there are several, --held-for names those that you clear. The others stay, and
-    amounts and payees are judged again. Where there are administrators, a supervisor signs it, who did not make the
-    order, and a second one approves it with `bankgw resolve --approve`.
-    """
-    from gateway.control.signed_words import ProposalKind
-
-    remote = output.remote(context, config, socket)
-    if administered(remote):
-        wanted = {"kind": ProposalKind.RELEASE.value, "subject": order, "to": held_for or "send", "note": reason}
-        propose(remote, wanted, evidence, Pen(key, passphrase_file, yes), as_json=as_json)
-        return
-    with output.asking():
-        said = remote.post("orders", order, "release", reason=reason, held_for=held_for)
-    output.show(said, as_json=as_json, words=_changed)
+def show_enquired(answer: Any) -> None:
+    """An order about which the bank is asked."""
+    show_changed(answer)
+    asked = (
+        "the bank is being asked; see `bankgw orders show {payment}`",
+        "正在向银行查询；见 `bankgw orders show {payment}`",
+    )
+    later = (
+        "the bank is asked when its lane is up again; see `bankgw orders show {payment}`",
+        "通道恢复后向银行查询；见 `bankgw orders show {payment}`",
+    )
+    output.say(output.in_language(asked if answer["lane_ready"] else later).format_map(answer))
 
 
-def cancel(
-    context: typer.Context,
-    order: OrderOrBatch,
-    reason: ReasonOption,
-    config: Config = DEFAULT_CONFIG,
-    socket: Socket = None,
-    as_json: AsJson = False,
-) -> None:
-    """Withdraw an order that was not sent yet. Of a batch: every item that was not."""
-    with output.asking():
-        said = output.remote(context, config, socket).post("orders", order, "cancel", reason=reason)
-    output.show(said, as_json=as_json, words=_changed)
-
-
-def enquire(
-    context: typer.Context,
-    order: OrderArgument,
-    config: Config = DEFAULT_CONFIG,
-    socket: Socket = None,
-    as_json: AsJson = False,
-) -> None:
-    """Ask the bank now what became of an order. It is never sent again by this."""
-    with output.asking():
-        said = output.remote(context, config, socket).post("orders", order, "enquire")
-
-    def words(answer: Any) -> None:
-        _changed(answer)
-        ready = "the bank is being asked" if answer["lane_ready"] else "the bank is asked when its lane is up again"
-        output.say(f"{ready}; see `bankgw orders show {answer['payment']}`")
-
-    output.show(said, as_json=as_json, words=words)
-
-
-def _changed(order: Any) -> None:
+def show_changed(order: Any) -> None:
+    """An order, or a batch, after a change."""
     if "changed_items" in order:
-        output.say(f"{order['sender']}:{order['batch']}: {order['changed_items']} of {order['count']} items changed; "
-                     f"now {_shares(order)}")  # fmt: skip
+        changed = (
+            "{sender}:{batch}: {changed_items} of {count} items changed; now {shares}",
+            "{sender}:{batch}：{count} 笔明细中变动 {changed_items} 笔；现为 {shares}",
+        )
+        output.say(output.in_language(changed).format(**order, shares=_shares(order)))
         return
-    waits = f"; it waits for {', '.join(order['hold_reasons'])}" if order["hold_reasons"] else ""
-    output.say(f"{order['sender']}:{order['id']} ({order['payment']}) is {order['state']}{waits}")
+    state = ("{sender}:{id} ({payment}) is {state}", "{sender}:{id}（{payment}）的状态：{state}")
+    waits = output.in_language(("; it waits for {}", "；等待：{}")).format(", ".join(order["hold_reasons"]))
+    output.say(output.in_language(state).format_map(order) + (waits if order["hold_reasons"] else ""))

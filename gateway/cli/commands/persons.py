@@ -7,36 +7,10 @@ from typing import Annotated, Any
 import typer
 
 from gateway.cli import exit_codes, output
-from gateway.cli.commands.roles import RolesOption, canonical
-from gateway.cli.help_pages import Listing
-from gateway.cli.output import DEFAULT_CONFIG, AsJson, Config, ReasonOption, Socket
-from gateway.cli.signing import DEFAULT_KEY, KeyOption, PassphraseFile, Pen, Yes, passphrase, propose
+from gateway.cli.output import DEFAULT_CONFIG, AsJson, Config, Socket
+from gateway.cli.signing import DEFAULT_KEY, KeyOption, PassphraseFile, passphrase
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The person's name: a-z, 0-9, `_`, `.`, `-`.")]
-_COLUMNS = {"person": "person", "uid": "uid", "state": "state", "roles": "roles", "since": "since",
-            "fingerprint": "fingerprint"}
-
-
-def application() -> typer.Typer:
-    """The group."""
-    group = typer.Typer(help="Persons who sign what no single operator may do.", no_args_is_help=True, cls=Listing)
-    group.command("list")(list_persons)
-    group.command("enrol")(enrol)
-    group.command("confirm")(confirm)
-    group.command("remove")(remove)
-    group.command("admit")(admit)
-    group.command("deactivate")(deactivate)
-    group.command("reset")(reset)
-    return group
-
-
-def list_persons(
-    context: typer.Context, config: Config = DEFAULT_CONFIG, socket: Socket = None, as_json: AsJson = False
-) -> None:
-    """List who is enrolled with which roles, and who waits to be let in."""
-    with output.asking():
-        said = output.remote(context, config, socket).get("persons")
-    output.show(said, as_json=as_json, words=lambda page: output.table(page["persons"], _COLUMNS, "nobody"))
 
 
 def enrol(
@@ -63,107 +37,31 @@ def enrol(
         else:
             made = person_key.make(path, passphrase(passphrase_file, sealed=not open_key, new=True))
     except person_key.KeyUnusable as error:
-        output.leave(exit_codes.FAILED, str(error))
+        output.leave(exit_codes.FAILED, output.explained(error, "密钥无法使用："))
     with output.asking():
         said = output.remote(context, config, socket).post("persons", name=name, public_key=person_key.public(made))
 
-    def words(one: Any) -> None:
-        output.say(f"{one['person']} (uid {one['uid']}) is {one['state']}; your key is {path}")
-        output.say(f"fingerprint: {one['fingerprint']}")
-        if one["state"] == "waiting":
-            output.say(f"read it out to a security administrator, who says: bankgw persons admit {one['person']} ...")
-            output.say(f"or, before there are administrators, to root: bankgw persons confirm {one['person']} "
-                       f"FINGERPRINT")  # fmt: skip
+    def print_enrolment(one: Any) -> None:
+        person, state = one["person"], one["state"]
+        output.say(
+            (
+                f"{person} (uid {one['uid']}) is {state}; your key is {path}",
+                f"{person}（uid {one['uid']}）的状态：{state}；您的密钥为 {path}",
+            )
+        )
+        output.say((f"fingerprint: {one['fingerprint']}", f"指纹：{one['fingerprint']}"))
+        if state == "waiting":
+            output.say(
+                (
+                    f"read it out to a security administrator, who says: bankgw persons admit {person} ...",
+                    f"请向安全管理员读出指纹，由其执行：bankgw persons admit {person} ...",
+                )
+            )
+            output.say(
+                (
+                    f"or, before there are administrators, to root: bankgw persons confirm {person} FINGERPRINT",
+                    f"尚无管理员时，则向 root 读出：bankgw persons confirm {person} 指纹",
+                )
+            )
 
-    output.show(said, as_json=as_json, words=words)
-
-
-def confirm(
-    context: typer.Context,
-    name: NameArgument,
-    fingerprint: Annotated[
-        str, typer.Argument(metavar="FINGERPRINT", help="As the person reads it out: the first 16 digits or more.")
-    ],
-    config: Config = DEFAULT_CONFIG,
-    socket: Socket = None,
-    as_json: AsJson = False,
-) -> None:
-    """As root, before there are two administrators: let a person in who read the fingerprint out to you."""
-    with output.asking():
-        said = output.remote(context, config, socket).post("persons", name, "confirm", fingerprint=fingerprint)
-    output.show(said, as_json=as_json, words=_state)
-
-
-def remove(
-    context: typer.Context,
-    name: NameArgument,
-    reason: ReasonOption,
-    config: Config = DEFAULT_CONFIG,
-    socket: Socket = None,
-    as_json: AsJson = False,
-) -> None:
-    """Let a person sign no more. Root can, and persons themselves. What they proposed can no longer be approved."""
-    with output.asking():
-        said = output.remote(context, config, socket).post("persons", name, "remove", reason=reason)
-    output.show(said, as_json=as_json, words=_state)
-
-
-def admit(
-    context: typer.Context,
-    name: NameArgument,
-    roles: RolesOption,
-    reason: ReasonOption,
-    yes: Yes = False,
-    key: KeyOption = DEFAULT_KEY,
-    passphrase_file: PassphraseFile = None,
-    config: Config = DEFAULT_CONFIG,
-    socket: Socket = None,
-    as_json: AsJson = False,
-) -> None:
-    """As security administrator: propose to let in a person who enrolled, with these roles. Compare the fingerprint in
-    the words with the one that the person reads out. A second administrator approves: `bankgw resolve --approve`."""
-    from gateway.control.signed_words import ProposalKind
-
-    wanted = {"kind": ProposalKind.ENROL.value, "subject": name, "to": canonical(roles), "note": reason}
-    propose(output.remote(context, config, socket), wanted, None, Pen(key, passphrase_file, yes), as_json=as_json)
-
-
-def deactivate(
-    context: typer.Context,
-    name: NameArgument,
-    reason: ReasonOption,
-    yes: Yes = False,
-    key: KeyOption = DEFAULT_KEY,
-    passphrase_file: PassphraseFile = None,
-    config: Config = DEFAULT_CONFIG,
-    socket: Socket = None,
-    as_json: AsJson = False,
-) -> None:
-    """As security administrator: propose that a person does nothing any more. Name, user and key stay taken."""
-    from gateway.control.signed_words import ProposalKind
-
-    wanted = {"kind": ProposalKind.DEACTIVATE.value, "subject": name, "to": "deactivated", "note": reason}
-    propose(output.remote(context, config, socket), wanted, None, Pen(key, passphrase_file, yes), as_json=as_json)
-
-
-def reset(
-    context: typer.Context,
-    name: NameArgument,
-    reason: ReasonOption,
-    yes: Yes = False,
-    key: KeyOption = DEFAULT_KEY,
-    passphrase_file: PassphraseFile = None,
-    config: Config = DEFAULT_CONFIG,
-    socket: Socket = None,
-    as_json: AsJson = False,
-) -> None:
-    """As security administrator: propose to take the new key that a person offered by enrolling anew. It is taken 24
-    hours after the second administrator approves; the person's password is forgotten."""
-    from gateway.control.signed_words import ProposalKind
-
-    wanted = {"kind": ProposalKind.RESET.value, "subject": name, "to": "new-key", "note": reason}
-    propose(output.remote(context, config, socket), wanted, None, Pen(key, passphrase_file, yes), as_json=as_json)
-
-
-def _state(one: Any) -> None:
-    output.say(f"{one['person']} (uid {one['uid']}) is {one['state']}")
+    output.show(said, as_json=as_json, words=print_enrolment)

@@ -18,10 +18,10 @@ def query(context: typer.Context, config: Config = DEFAULT_CONFIG) -> None:
     from twisted.internet.defer import Deferred
     from twisted.internet.error import CannotListenError
 
-    from gateway import log
     from gateway.control.offline.journal_access import NoAccess
     from gateway.jointtest.shelf import RunShelf
-    from gateway.query.process import QueryProcess
+    from gateway.kernel import log
+    from gateway.web.query.process import QueryProcess
     from protocols.kit import dsig
 
     found = output.loaded(context, config)
@@ -29,7 +29,13 @@ def query(context: typer.Context, config: Config = DEFAULT_CONFIG) -> None:
         output.refuse(found.mistakes)
     settings, environment = found.settings, output.environment(context)
     if settings.web.console_origin is None:
-        output.leave(exit_codes.CONFIG, "web.console_origin is not set: there is no console to answer")
+        output.leave(
+            exit_codes.CONFIG,
+            (
+                "web.console_origin is not set: there is no console to answer",
+                "未设 web.console_origin：没有要答复的控制台",
+            ),
+        )
     dsig.start()
     os.umask(0o077)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -41,7 +47,9 @@ def query(context: typer.Context, config: Config = DEFAULT_CONFIG) -> None:
         running = QueryProcess(reactor, settings, banks, None if tests is None else RunShelf(tests))
         running.open()
     except (NoAccess, CannotListenError, OSError, LookupError) as error:
-        output.leave(exit_codes.UNAVAILABLE, f"the query process does not start: {error}")
+        output.leave(
+            exit_codes.UNAVAILABLE, (f"the query process does not start: {error}", f"查询进程不能启动：\n{error}")
+        )
     reactor.addSystemEventTrigger("before", "shutdown", lambda: Deferred.fromCoroutine(running.close()))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: reactor.callFromThread(_stop, reactor))

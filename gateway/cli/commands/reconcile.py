@@ -3,50 +3,57 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gateway.act import Bilingual
 from gateway.cli import exit_codes, output
-from gateway.cli.help_pages import Listing
-from gateway.cli.output import DEFAULT_CONFIG, AsJson, Config, ReasonOption, Socket
+from gateway.cli.output import DEFAULT_CONFIG, AsJson, Config, Socket
 
 if TYPE_CHECKING:
     from protocols.canon.statement import Line
 
-COLUMNS = ("id", "date", "direction", "amount", "counterparty_account", "counterparty_name", "reference", "voucher",
-           "settlement_no", "text")  # fmt: skip
+COLUMNS = (
+    "id",
+    "date",
+    "direction",
+    "amount",
+    "counterparty_account",
+    "counterparty_name",
+    "reference",
+    "voucher",
+    "settlement_no",
+    "text",
+)
 _PORTION = 500
+_CHANGED: Mapping[str, str] = {
+    "book": "日记账余额",
+    "bank": "对账单余额",
+    "book_adjusted": "日记账调节后余额",
+    "bank_adjusted": "对账单调节后余额",
+    "difference": "差额",
+    "bank_received": "银行已收、企业未收",
+    "bank_paid": "银行已付、企业未付",
+    "book_received": "企业已收、银行未收",
+    "book_paid": "企业已付、银行未付",
+    "bank_unexplained": "银行未说明",
+    "book_unexplained": "日记账未说明",
+}
 _OPEN = {"id": "id", "day": "day", "direction": "", "amount": "amount", "reason": "reason", "about": ""}
-_EXCEPTIONS = {"kind": "exception", "matching": "", "rows": "rows", "day": "day", "amount": "amount",
-               "next_step": "next step"}  # fmt: skip
+_EXCEPTIONS = {
+    "kind": "exception",
+    "matching": "",
+    "rows": "rows",
+    "day": "day",
+    "amount": "amount",
+    "next_step": "next step",
+}
 _PROPOSED = {"rule": "why", "entries": "payment or book row", "lines": "entry", "evidence": "agrees"}
 
 AccountArgument = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The own account's number.")]
-Until = Annotated[str | None, typer.Option("--to", metavar="DAY", help="Rows up to this day; default: today.")]
-MatchingOption = Annotated[str, typer.Option("--matching", help="A: payments and entries. B: book and entries.")]
-Entries = Annotated[list[str] | None, typer.Option("--entry", help="A payment's or book row's id, as `show` has it.")]
-Lines = Annotated[list[str] | None, typer.Option("--line", help="An entry's id, as `show` has it.")]
-
-
-def application() -> typer.Typer:
-    """The group."""
-    group = typer.Typer(help="Reconciliation (自动对账) of own accounts.", no_args_is_help=True, cls=Listing)
-    for verb in (show, statement, book, withdraw, confirm, aside, undo, table, submit, approve):
-        group.command(verb.__name__)(verb)
-    return group
-
-
-def show(
-    context: typer.Context, account: AccountArgument, to: Until = None, config: Config = DEFAULT_CONFIG,
-    socket: Socket = None, as_json: AsJson = False,
-) -> None:  # fmt: skip
-    """Show what is matched, proposed and open, in both matchings."""
-    with output.asking():
-        said = output.remote(context, config, socket).get("reconciliation", account, to=to)
-    output.show(said, as_json=as_json, words=_words)
 
 
 def statement(
@@ -62,8 +69,11 @@ def statement(
     ] = None,
     encoding: Annotated[str, typer.Option(help="Of a CSV or an MT940; banks also use gb18030.")] = "utf-8-sig",
     decimal: Annotated[
-        str, typer.Option(metavar="MARK", help="The decimal mark of the CSV's amounts: . or , (12,50). What could be "
-                          "read in two ways needs it.")
+        str,
+        typer.Option(
+            metavar="MARK",
+            help="The decimal mark of the CSV's amounts: . or , (12,50). What could be read in two ways needs it.",
+        ),
     ] = "",
     config: Config = DEFAULT_CONFIG,
     socket: Socket = None,
@@ -74,8 +84,8 @@ def statement(
     If it does not, nothing of it is recorded. Entries that are there already are skipped; if one has another amount
     than before, the statement is refused.
     """
-    from gateway.treasury.mt940 import from_mt940, is_mt940
-    from gateway.treasury.statement_files import BadStatement, from_camt, from_csv
+    from gateway.statements.rules.mt940 import from_mt940, is_mt940
+    from gateway.statements.rules.statement_files import BadStatement, from_camt, from_csv
 
     with output.asking():
         client = output.remote(context, config, socket)
@@ -89,22 +99,42 @@ def statement(
             else:
                 told = from_csv(data, account, currency, _mapping(column or []), encoding, decimal)
         except (OSError, BadStatement) as error:
-            output.leave(exit_codes.FAILED, f"{file}: {error}; nothing was changed")
+            output.leave(
+                exit_codes.FAILED,
+                (f"{file}: {error}; nothing was changed", f"{file} 不能采用，未作任何更改：\n{error}"),
+            )
         rows = [_entry_of(one) for one in told.lines]
         end = {
-            "from": first or _text(told.first), "to": last or _text(told.last),
-            "opening": opening or _text(told.opening), "closing": closing or _text(told.closing), "count": len(rows),
-        }  # fmt: skip
+            "from": first or _text(told.first),
+            "to": last or _text(told.last),
+            "opening": opening or _text(told.opening),
+            "closing": closing or _text(told.closing),
+            "count": len(rows),
+        }
         if missing := [name for name, value in end.items() if value is None]:
-            output.leave(exit_codes.USAGE, f"{file} does not state --{missing[0]}: say it; nothing was changed")
+            output.leave(
+                exit_codes.USAGE,
+                (
+                    f"{file} does not state --{missing[0]}: say it; nothing was changed",
+                    f"{file} 中没有 --{missing[0]}：请填写；未作任何更改",
+                ),
+            )
         key = client.post("reconciliation", account, "statements", **end)["statement"]
         for start in range(0, len(rows), _PORTION):
             portion = rows[start : start + _PORTION]
             client.post("reconciliation", account, "statements", key, "rows", rows=portion)
         said = client.post("reconciliation", account, "statements", key, "close")
-    output.show(said, as_json=as_json, words=lambda one: output.say(
-        f"{one['rows']} entries of {one['from']} to {one['to']}, {one['new']} new; closed with {one['closing']}"
-    ))  # fmt: skip
+    output.show(said, as_json=as_json, words=_say_closed)
+
+
+def _say_closed(one: Any) -> None:
+    rows, new, first, last, closing = (one[name] for name in ("rows", "new", "from", "to", "closing"))
+    output.say(
+        (
+            f"{rows} entries of {first} to {last}, {new} new; closed with {closing}",
+            f"{first} 至 {last}：明细 {rows} 条，新增 {new} 条；期末余额 {closing}",
+        )
+    )
 
 
 def book(
@@ -129,128 +159,60 @@ def book(
     rows = list(_read(file))
     with output.asking():
         client = output.remote(context, config, socket)
-        head = {"from": first, "to": last, "opening": opening, "closing": closing, "count": count, "debit": debit,
-                "credit": credit}  # fmt: skip
+        head = {
+            "from": first,
+            "to": last,
+            "opening": opening,
+            "closing": closing,
+            "count": count,
+            "debit": debit,
+            "credit": credit,
+        }
         key = client.post("reconciliation", account, "books", **head)["book"]
         for start in range(0, len(rows), _PORTION):
             client.post("reconciliation", account, "books", key, "rows", rows=rows[start : start + _PORTION])
         said = client.post("reconciliation", account, "books", key, "close")
     said["rows"] = len(rows)
-    output.show(said, as_json=as_json, words=lambda one: output.say(
-        f"book {one['book']}: {one['rows']} rows of {one['from']} to {one['to']}, closing {one['closing']}"
-    ))  # fmt: skip
-
-
-def withdraw(
-    context: typer.Context, account: AccountArgument,
-    key: Annotated[str, typer.Argument(metavar="BOOK", help="Its key, as `book` said it.")],
-    reason: ReasonOption, config: Config = DEFAULT_CONFIG, socket: Socket = None, as_json: AsJson = False,
-) -> None:  # fmt: skip
-    """Take a book out of force. Its rows are deleted."""
-    with output.asking():
-        said = output.remote(context, config, socket).post(
-            "reconciliation", account, "books", key, "withdraw", reason=reason
-        )
-    output.show(said, as_json=as_json, words=lambda one: output.say(f"book {one['book']} is {one['state']}"))
-
-
-def confirm(
-    context: typer.Context, account: AccountArgument, matching: MatchingOption, reason: ReasonOption,
-    entry: Entries = None, line: Lines = None, to: Until = None, config: Config = DEFAULT_CONFIG, socket: Socket = None,
-    as_json: AsJson = False,
-) -> None:  # fmt: skip
-    """Confirm that open rows belong together. Their sums must be equal; several on one side are a split."""
-    _decide(context, account, "confirm", matching, reason, entry, line, to, config, socket, as_json)
-
-
-def aside(
-    context: typer.Context, account: AccountArgument, matching: MatchingOption, reason: ReasonOption,
-    entry: Entries = None, line: Lines = None, to: Until = None, config: Config = DEFAULT_CONFIG, socket: Socket = None,
-    as_json: AsJson = False,
-) -> None:  # fmt: skip
-    """Set open rows aside with a reason. The monthly statement lists them with it."""
-    _decide(context, account, "aside", matching, reason, entry, line, to, config, socket, as_json)
-
-
-def undo(
-    context: typer.Context, account: AccountArgument,
-    decision: Annotated[str, typer.Argument(metavar="DECISION", help="Its key, as `show` has it.")],
-    reason: ReasonOption, config: Config = DEFAULT_CONFIG, socket: Socket = None, as_json: AsJson = False,
-) -> None:  # fmt: skip
-    """Take a decision back. What an approved statement rests on stays."""
-    with output.asking():
-        said = output.remote(context, config, socket).post(
-            "reconciliation", account, "undo", decision=decision, reason=reason
-        )
-    output.show(said, as_json=as_json, words=lambda one: output.say(f"decision {one['decision']} is undone"))
-
-
-def table(
-    context: typer.Context, account: AccountArgument,
-    month: Annotated[str, typer.Argument(metavar="MONTH", help="As 2026-11.")],
-    config: Config = DEFAULT_CONFIG, socket: Socket = None, as_json: AsJson = False,
-) -> None:  # fmt: skip
-    """Show a month's reconciliation statement (余额调节表) as it stands now, and its versions."""
-    with output.asking():
-        said = output.remote(context, config, socket).get("reconciliation", account, "tables", month)
-    output.show(said, as_json=as_json, words=_table)
-
-
-def submit(
-    context: typer.Context, account: AccountArgument,
-    month: Annotated[str, typer.Argument(metavar="MONTH", help="As 2026-11.")],
-    config: Config = DEFAULT_CONFIG, socket: Socket = None, as_json: AsJson = False,
-) -> None:  # fmt: skip
-    """Submit the statement as a version; another person approves it."""
-    with output.asking():
-        said = output.remote(context, config, socket).post("reconciliation", account, "tables", month, "submit")
-    output.show(said, as_json=as_json, words=_version)
-
-
-def approve(
-    context: typer.Context, account: AccountArgument,
-    month: Annotated[str, typer.Argument(metavar="MONTH", help="As 2026-11.")],
-    version: Annotated[int, typer.Option(help="The last version.")],
-    config: Config = DEFAULT_CONFIG, socket: Socket = None, as_json: AsJson = False,
-) -> None:  # fmt: skip
-    """Approve the last version of a statement without a difference. From then on it is frozen."""
-    with output.asking():
-        said = output.remote(context, config, socket).post(
-            "reconciliation", account, "tables", month, "approve", version=version
-        )
-    output.show(said, as_json=as_json, words=_version)
-
-
-def _decide(
-    context: typer.Context, account: str, kind: str, matching: str, reason: str, entry: list[str] | None,
-    line: list[str] | None, to: str | None, config: Path, socket: Path | None, as_json: bool,
-) -> None:  # fmt: skip
-    body = {"matching": matching, "reason": reason, "entries": entry or [], "lines": line or []}
-    with output.asking():
-        said = output.remote(context, config, socket).post(
-            "reconciliation", account, kind, **body, **({} if to is None else {"to": to})
-        )
-    output.show(said, as_json=as_json, words=lambda one: output.say(f"decision {one['decision']}: {one['kind']}"))
+    output.show(
+        said,
+        as_json=as_json,
+        words=lambda one: output.say(
+            (
+                f"book {one['book']}: {one['rows']} rows of {one['from']} to {one['to']}, closing {one['closing']}",
+                f"日记账 {one['book']}：{one['from']} 至 {one['to']} 共 {one['rows']} 行，期末余额 {one['closing']}",
+            )
+        ),
+    )
 
 
 def _mapping(given: list[str]) -> dict[str, str]:
-    from gateway.treasury.statement_files import NAMES
+    from gateway.statements.rules.statement_files import NAMES
 
     found = dict(one.partition("=")[::2] for one in given)
     unknown = sorted(found.keys() - set(NAMES))
     if unknown:
-        output.leave(exit_codes.USAGE, f"--column: {unknown[0]} is none of {', '.join(NAMES)}")
+        there = ", ".join(NAMES)
+        output.leave(
+            exit_codes.USAGE,
+            (f"--column: {unknown[0]} is none of {there}", f"--column：没有 {unknown[0]}，可用的是 {there}"),
+        )
     return found
 
 
 def _entry_of(one: Line) -> dict[str, Any]:
     party, name = one.counterparty_account, one.counterparty_name
     said = {
-        "id": one.bank_line_id, "date": one.bank_date.isoformat(), "direction": one.direction.value,
-        "amount": str(one.amount), "counterparty_account": party and party.clear,
-        "counterparty_name": name and name.clear, "text": one.text, "reference": one.reference,
-        "occurrence": one.occurrence, "fee": one.fee,
-    }  # fmt: skip
+        "id": one.bank_line_id,
+        "date": one.bank_date.isoformat(),
+        "direction": one.direction.value,
+        "amount": str(one.amount),
+        "counterparty_account": party and party.clear,
+        "counterparty_name": name and name.clear,
+        "text": one.text,
+        "reference": one.reference,
+        "occurrence": one.occurrence,
+        "fee": one.fee,
+    }
     return {key: value for key, value in said.items() if value}
 
 
@@ -265,66 +227,129 @@ def _read(file: Path) -> Iterator[dict[str, str]]:
             unknown = [name for name in reader.fieldnames or () if name not in COLUMNS]
             missing = [name for name in COLUMNS[:4] if name not in (reader.fieldnames or ())]
             if unknown or missing:
-                output.leave(exit_codes.USAGE, f"{file}: " + (f"no column {missing[0]}" if missing else
-                             f"{unknown[0]} is no column of a book; there are {', '.join(COLUMNS)}"))  # fmt: skip
+                output.leave(exit_codes.USAGE, _wrong_heading(file, unknown, missing))
             for place, row in enumerate(reader, 2):
                 if None in row or None in row.values():
-                    output.leave(exit_codes.USAGE, f"{file}: line {place} has not as many cells as the heading")
+                    output.leave(
+                        exit_codes.USAGE,
+                        (
+                            f"{file}: line {place} has not as many cells as the heading",
+                            f"{file}：第 {place} 行的列数与标题行不符",
+                        ),
+                    )
                 yield {name: value.strip() for name, value in row.items() if value and value.strip()}
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        output.leave(exit_codes.USAGE, f"{file}: cannot be read as CSV in UTF-8 ({error})")
+        output.leave(
+            exit_codes.USAGE,
+            (f"{file}: cannot be read as CSV in UTF-8 ({error})", f"{file}：不能按 UTF-8 的 CSV 读取（{error}）"),
+        )
 
 
-def _words(said: Any) -> None:
-    for name, title in (("A", "payments and entries"), ("B", "book and entries")):
+def _wrong_heading(file: Path, unknown: list[str], missing: list[str]) -> Bilingual:
+    if missing:
+        return f"{file}: no column {missing[0]}", f"{file}：缺少列 {missing[0]}"
+    there = ", ".join(COLUMNS)
+    return (
+        f"{file}: {unknown[0]} is no column of a book; there are {there}",
+        f"{file}：{unknown[0]} 不是日记账的列；可用的是 {there}",
+    )
+
+
+def show_matching(said: Any) -> None:
+    """What is matched, proposed and open, in both matchings."""
+    for name, title in _MATCHINGS.items():
         one = said["matchings"][name]
-        counts = ", ".join(f"{count} {rule}" for rule, count in one["matched"].items() if count) or "nothing matched"
-        output.say(f"{name}, {title}: {counts}; open {one['open_count'][0]} and {one['open_count'][1]}")
+        found = ((output.code("matchrule", rule), count) for rule, count in one["matched"].items() if count)
+        counts = ", ".join(f"{count} {rule}" for rule, count in found)
+        left, right = one["open_count"]
+        output.say(
+            (
+                f"{name}, {title[0]}: {counts or 'nothing matched'}; open {left} and {right}",
+                f"{name}，{title[1]}：{counts or '没有匹配'}；未匹配 {left} 与 {right}",
+            )
+        )
         if one["proposals"]:
-            shown = [{**each, **{key: ", ".join(each[key]) for key in ("entries", "lines", "evidence")}}
-                     for each in one["proposals"]]  # fmt: skip
+            shown = [
+                {**each, **{key: ", ".join(each[key]) for key in ("entries", "lines", "evidence")}}
+                for each in one["proposals"]
+            ]
             output.table(shown, _PROPOSED, "")
         if one["open_entries"] or one["open_lines"]:
-            output.table([*one["open_entries"], *one["open_lines"]], _OPEN, "")
+            output.table([_open_row(row) for row in (*one["open_entries"], *one["open_lines"])], _OPEN, "")
         output.say("")
     if said["exceptions"]:
-        output.say(f"{said['exception_count']} exceptions, each with its next step")
-        output.table([{**each, "rows": ", ".join(each["rows"])} for each in said["exceptions"]], _EXCEPTIONS, "")
+        count = said["exception_count"]
+        output.say((f"{count} exceptions, each with its next step", f"未达账项 {count} 项，各附下一步"))
+        output.table([_exception_row(each) for each in said["exceptions"]], _EXCEPTIONS, "")
     for each in said["void"]:
-        output.say(f"{each['decision']} {each['kind']} {each['matching']} is void: {each['why']}")
+        what = f"{each['decision']} {each['kind']} {each['matching']}"
+        output.say((f"{what} is void: {each['why']}", f"{what} 已失效：{output.sentence(each['why'])}"))
     for each in said["decisions"]:
-        output.say(f"{each['decision']} {each['kind']} {each['matching']} by {each['by']}: {each['reason']}")
+        what = f"{each['decision']} {each['kind']} {each['matching']}"
+        output.say((f"{what} by {each['by']}: {each['reason']}", f"{what}，由 {each['by']}：{each['reason']}"))
 
 
-_LISTS = (("book", "bank_received", "企业未收 (bank has received)"), ("book", "bank_paid", "企业未付 (bank has paid)"),
-          ("bank", "book_received", "银行未收 (book has received)"),
-          ("bank", "book_paid", "银行未付 (book has paid)"))  # fmt: skip
+def _open_row(one: Any) -> Any:
+    found = {**one, "reason": output.meaning_of("unmatched", one["reason"] or "", one["reason"])}
+    return found | (
+        {"direction": output.meaning_of("direction", one["direction"], one["direction"])} if "direction" in one else {}
+    )
 
 
-def _table(said: Any) -> None:
+def _exception_row(one: Any) -> Any:
+    named = {"kind": output.sentence(one["kind"]), "next_step": output.sentence(one["next_step"])}
+    return {**one, **named, "rows": ", ".join(one["rows"])}
+
+
+_MATCHINGS: Mapping[str, Bilingual] = {
+    "A": ("payments and entries", "付款与银行明细"),
+    "B": ("book and entries", "日记账与银行明细"),
+}
+_LISTS: tuple[tuple[str, str, Bilingual], ...] = (
+    ("book", "bank_received", ("企业未收 (bank has received)", "加：银行已收、企业未收")),
+    ("book", "bank_paid", ("企业未付 (bank has paid)", "减：银行已付、企业未付")),
+    ("bank", "book_received", ("银行未收 (book has received)", "加：企业已收、银行未收")),
+    ("bank", "book_paid", ("银行未付 (book has paid)", "减：企业已付、银行未付")),
+)
+_ROWS = ("id", "day", "amount", "reason", "about")
+
+
+def show_table(said: Any) -> None:
+    """The month's statement as it stands now, and its versions."""
     now = said["now"]
     if now is None:
-        output.say(f"{said['month']}: {said['why_not']}")
+        output.say((f"{said['month']}: {said['why_not']}", f"{said['month']}：尚不能编制余额调节表\n{said['why_not']}"))
     else:
         _content(now)
     for one in said["versions"]:
-        approved = f", approved by {one['approved_by']}" if one["approved_by"] else ""
-        output.say(f"version {one['version']}: {one['state']}, submitted by {one['submitted_by']}{approved}")
+        number, state, by, approver = one["version"], one["state"], one["submitted_by"], one["approved_by"]
+        english, chinese = (f", approved by {approver}", f"，由 {approver} 批准") if approver else ("", "")
+        output.say(
+            (
+                f"version {number}: {state}, submitted by {by}{english}",
+                f"第 {number} 版：{state}，由 {by} 提交{chinese}",
+            )
+        )
         for name, change in (one["changes"] or {}).items():
-            output.say(f"  {name}: {_change(change, one['content']['currency'])}")
+            told = _change(change, one["content"]["currency"])
+            output.say((f"  {name}: {told}", f"  {_CHANGED.get(name, name)}：{told}"))
 
 
 def _change(change: Any, currency: str) -> str:
-    """What a version says otherwise than the one before, of one balance or list."""
+    """The differences of a version to the one before, in one balance or list."""
     from protocols.canon.money import Money
 
     def amount(minor: int | None) -> str:
         return "-" if minor is None else str(Money(minor, currency))
 
     if isinstance(change, list):
-        return f"{amount(change[0])}, now {amount(change[1])}"
-    words = [f"{sign}{one['id']} {amount(one['amount'])} ({one['reason']})"
-             for sign, some in (("+", change["came"]), ("-", change["went"])) for one in some]  # fmt: skip
+        before, after = amount(change[0]), amount(change[1])
+        return output.in_language((f"{before}, now {after}", f"原 {before}，现 {after}"))
+    words = [
+        f"{sign}{one['id']} {amount(one['amount'])} ({one['reason']})"
+        for sign, some in (("+", change["came"]), ("-", change["went"]))
+        for one in some
+    ]
     return ", ".join(words)
 
 
@@ -334,21 +359,28 @@ def _content(now: Any) -> None:
     def amount(minor: int) -> str:
         return str(Money(minor, now["currency"]))
 
-    for side, title in (("book", "日记账余额 (book)"), ("bank", "对账单余额 (bank statement)")):
-        output.say(f"{title} {now['last']}: {amount(now[side])}")
+    def rows(name: str) -> list[Any]:
+        return [_open_row({**one, "amount": amount(one["amount"])}) for one in now[name]]
+
+    for side, title in (
+        ("book", ("日记账余额 (book)", "日记账余额")),
+        ("bank", ("对账单余额 (bank statement)", "对账单余额")),
+    ):
+        last, balance, adjusted = now["last"], amount(now[side]), amount(now[f"{side}_adjusted"])
+        output.say((f"{title[0]} {last}: {balance}", f"{title[1]} {last}：{balance}"))
         for place, name, heading in _LISTS:
             if place == side and now[name]:
-                rows = [{**one, "amount": amount(one["amount"])} for one in now[name]]
-                output.say(f"  {heading}")
-                output.table(rows, {key: key for key in ("id", "day", "amount", "reason", "about")}, "")
-        output.say(f"调节后余额 (adjusted): {amount(now[f'{side}_adjusted'])}")
-    output.say(f"差额 (difference): {amount(now['difference'])}")
-    unexplained = [{**one, "amount": amount(one["amount"])} for name in ("bank_unexplained", "book_unexplained")
-                   for one in now[name]]  # fmt: skip
+                output.say((f"  {heading[0]}", f"  {heading[1]}"))
+                output.table(rows(name), {key: key for key in _ROWS}, "")
+        output.say((f"调节后余额 (adjusted): {adjusted}", f"调节后余额：{adjusted}"))
+    difference = amount(now["difference"])
+    output.say((f"差额 (difference): {difference}", f"差额：{difference}"))
+    unexplained = [*rows("bank_unexplained"), *rows("book_unexplained")]
     if unexplained:
-        output.say("未说明 (unexplained: a candidate is there and does not fit; in no sum, and no approval with it)")
-        output.table(unexplained, {key: key for key in ("id", "day", "amount", "reason", "about")}, "")
-
-
-def _version(one: Any) -> None:
-    output.say(f"{one['month']} version {one['version']} is {one['state']}")
+        output.say(
+            (
+                "未说明 (unexplained: a candidate is there and does not fit; in no sum, and no approval with it)",
+                "未说明（有候选而不相符；不计入合计，有未说明的不能批准）",
+            )
+        )
+        output.table(unexplained, {key: key for key in _ROWS}, "")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import resource
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,15 +17,20 @@ from gateway.cli import exit_codes, output
 from gateway.cli.output import DEFAULT_CONFIG, Config
 
 if TYPE_CHECKING:
-    from gateway.settings import Settings
+    from gateway.settings import LoadedSettings, Settings
 
 
 def run(
     context: typer.Context,
     config: Config = DEFAULT_CONFIG,
-    shard: Annotated[str | None, typer.Option(
-        "--shard", metavar="k/n", help="Serve the k-th of n parts of the lanes: one of n processes over one journal.",
-    )] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            "--shard",
+            metavar="k/n",
+            help="Serve the k-th of n parts of the lanes: one of n processes over one journal.",
+        ),
+    ] = None,
     checked: Annotated[bool, typer.Option("--check/--no-check", help="Refuse to start on mistakes.")] = True,
 ) -> None:
     """Run the gateway in the foreground, until SIGTERM or SIGINT.
@@ -32,17 +38,17 @@ def run(
     SIGHUP reads senders, accounts and certificates again.
     """
     with _hidden("rich"):
-        from gateway import log  # noqa: F401 - loaded here first
-    from gateway import start_failures
+        from gateway.kernel import log  # noqa: F401 - loaded here first
     from gateway.cli import run as cli_run
     from gateway.control.offline import settings_check as checking
-    from gateway.settings import SHARD_VARIABLE, read
+    from gateway.kernel import start_failures
+    from gateway.settings import SHARD_VARIABLE, read_settings
     from protocols.kit import dsig
 
     environment = output.environment(context)
     variables = environment.variables if shard is None else {**environment.variables, SHARD_VARIABLE: shard}
-    found = output.loaded(context, config, variables)
-    # Before anything of the XML stack is touched: it can be set up once, and by one thread.
+    found = _loaded(config, variables)
+    # This comes before any use of the XML libraries, which can be set up only once, and by one thread.
     dsig.start()
     dsig.self_test()
     if checked:
@@ -52,27 +58,42 @@ def run(
             start_failures.note(found.settings.state_dir, exit_codes.CONFIG, cause, "bankgw check names every mistake")
             output.refuse(looked.mistakes)
         for note in looked.notes:
-            print(note, file=sys.stderr)
+            output.warn(output.explained(note, "提示："))
         if looked.unreachable:
-            # Not for a person who edits a file: for whoever reads the daemon's log at night.
+            # The text is for the reader of the daemon's log, not for a person who edits a file.
             _log_from(found.settings)
             for one in looked.unreachable:
                 cli_run.away(str(one), found.settings)
             raise typer.Exit(exit_codes.UNAVAILABLE)
     elif found.mistakes:
         output.refuse(found.mistakes)
-    # What the daemon writes is nobody else's to read.
+    # Other users may not read the files that the daemon writes.
     os.umask(0o077)
-    # Nor is its memory, where keys and orders are in clear: no core is written, under a unit or not.
+    # No core file is written, under a unit or not, because memory has keys and orders in clear.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _log_from(found.settings)
-    reread = partial(read, config, variables)
+    reread = partial(read_settings, config, variables)
     raise typer.Exit(cli_run.serve(environment.reactor(), found.settings, environment.start, reread))
+
+
+def _loaded(config: Path, variables: Mapping[str, str]) -> LoadedSettings:
+    """The settings. If they cannot be read at all, the unit's state folder keeps why, and the command ends."""
+    from gateway.kernel import start_failures
+    from gateway.settings import BadSettings, read_settings
+
+    try:
+        return read_settings(config, variables)
+    except BadSettings as error:
+        folder = variables.get("STATE_DIRECTORY", "").partition(":")[0]
+        if folder:
+            cause = "; ".join(map(str, error.mistakes))
+            start_failures.note(Path(folder), exit_codes.CONFIG, cause, "bankgw check names every mistake")
+        output.refuse(error.mistakes)
 
 
 @contextmanager
 def _hidden(package: str) -> Iterator[None]:
-    """Let what is imported inside not find this package, unless it is loaded already.
+    """Hide this package from imports inside the block, unless it is loaded already.
 
     structlog loads rich, if that is there, for coloured tracebacks: three megabytes that no daemon has a use for.
     """
@@ -88,6 +109,6 @@ def _hidden(package: str) -> Iterator[None]:
 
 
 def _log_from(settings: Settings) -> None:
-    from gateway import log
+    from gateway.kernel import log
 
     log.start(settings.log.level, priorities=settings.log.priorities, environment=settings.environment_name())

@@ -1,27 +1,43 @@
-"""`bankgw send`: publish one command as an ERP would, and watch what becomes of it."""
+"""`bankgw send`: publish one command as an ERP does, and watch its answers."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gateway.act import Bilingual
 from gateway.cli import exit_codes, output
 from gateway.cli.output import AsJson
 from protocols.canon.outcome import State
 
 if TYPE_CHECKING:
-    from gateway.cli.erp_client import BatchStanding
+    from gateway.cli.erp_client import BatchProgress
     from protocols.erp.words import CommandType
 
-_TOLD = ("would", "seq", "item_no", "payment", "bank", "bank_reference", "bank_code", "bank_text", "hold_reason",
-         "next_enquiry", "was")  # fmt: skip
+_TOLD = (
+    "would",
+    "seq",
+    "item_no",
+    "payment",
+    "bank",
+    "bank_reference",
+    "bank_code",
+    "bank_text",
+    "hold_reason",
+    "next_enquiry",
+    "was",
+)
 SHOWN_CHARS = 1_000
 DEFAULT_PROFILE = Path("/etc/bankgw/erp.toml")
-_HELD = "`bankgw orders show` says why; approvers decide by `bankgw approvals`, the rest is for `bankgw orders release`"
+_HELD: Bilingual = (
+    "`bankgw orders show` says why; approvers decide by `bankgw approvals`, the rest is for `bankgw orders release`",
+    "原因见 `bankgw orders show`；待复核的由复核人以 `bankgw approvals` 决定，其余用 `bankgw orders release`",
+)
 
 
 def send(
@@ -53,47 +69,68 @@ def send(
     password, if the sender must sign), and a table [tls] as [broker.tls] of the gateway's settings.
     """
     from gateway.cli import broker_client, erp_client
-    from gateway.cli.erp_profile import BadProfile, read
-    from gateway.clock import SystemEntropy
+    from gateway.cli.erp_profile import BadProfile, load_profile
+    from gateway.kernel.clock import SystemEntropy
     from protocols.erp.words import CommandType
 
     body = sys.stdin.buffer.read() if str(file) == "-" else _body(file)
     kinds = {kind.value: kind for kind in CommandType}
     if type_name is not None and type_name not in kinds:
-        output.leave(exit_codes.USAGE, f"--type {type_name}: there is no such command; write one of {', '.join(kinds)}")
+        output.leave(exit_codes.USAGE, _no_such_type(type_name, kinds))
     kind = erp_client.guess_type(body) if type_name is None else kinds[type_name]
     if kind is None:
-        output.leave(exit_codes.USAGE, f"the body fits no command, or more than one (batch.submit and payroll.submit "
-                                       f"may "
-                       f"look alike, a status.query always must be named); name it with --type: {', '.join(kinds)}"
-                       )  # fmt: skip
+        output.leave(exit_codes.USAGE, _no_type_fits(kinds))
     if dry_run:
         kind, body, wait = _rehearsed(kind), body.replace(b"payment.submit", b"payment.validate"), True
     environment = output.environment(context)
     reactor = environment.reactor()
     content_type = "application/xml" if body.lstrip()[:1] == b"<" else "application/json"
     try:
-        speaker = read(profile)
+        speaker = load_profile(profile)
         now = environment.now
-        visit = erp_client.Visit(reactor, speaker, SystemEntropy(), now, _printer(as_json, now()))
-        work = visit(kind, body, content_type, timeout if wait else 0.0)
+        exchange = erp_client.CommandExchange(reactor, speaker, SystemEntropy(), now, _printer(as_json, now()))
+        work = exchange(kind, body, content_type, timeout if wait else 0.0)
         broker_client.visit(reactor, lambda: work, timeout + 2 * broker_client.CONNECT_S)
     except BadProfile as error:
         output.refuse(error.mistakes)
     except (broker_client.BrokerSilent, erp_client.Unroutable, OSError, ValueError) as error:
-        output.leave(exit_codes.UNAVAILABLE, str(error))
+        output.leave(exit_codes.UNAVAILABLE, output.explained(error, "指令未能发布："))
     if not wait:
         if not as_json:
-            output.say(f"the broker has it: {kind.value}")
+            output.say((f"the broker has it: {kind.value}", f"消息服务器已接收：{kind.value}"))
         return
-    raise typer.Exit(_verdict(kind, visit.heard, timeout))
+    raise typer.Exit(_verdict(kind, exchange.heard, timeout))
+
+
+def _no_such_type(name: str, there: Iterable[str]) -> Bilingual:
+    known = ", ".join(there)
+    return (
+        f"--type {name}: there is no such command; write one of {known}",
+        f"--type {name}：没有这种指令；可用的是 {known}",
+    )
+
+
+def _no_type_fits(there: Iterable[str]) -> Bilingual:
+    known = ", ".join(there)
+    return (
+        "the body fits no command, or more than one (batch.submit and payroll.submit may look alike, "
+        f"a status.query always must be named); name it with --type: {known}",
+        "内容不符合任何指令，或符合不止一种（batch.submit 与 payroll.submit 可能相像，status.query 必须指明）；"
+        f"请以 --type 指明：{known}",
+    )
 
 
 def _rehearsed(kind: CommandType) -> CommandType:
     from protocols.erp.words import CommandType
 
     if kind not in (CommandType.PAYMENT_SUBMIT, CommandType.PAYMENT_VALIDATE):
-        output.leave(exit_codes.USAGE, f"--dry-run is for payment.submit; there is no rehearsal of {kind.value}")
+        output.leave(
+            exit_codes.USAGE,
+            (
+                f"--dry-run is for payment.submit; there is no rehearsal of {kind.value}",
+                f"--dry-run 只用于 payment.submit；{kind.value} 不能演练",
+            ),
+        )
     return CommandType.PAYMENT_VALIDATE
 
 
@@ -101,7 +138,7 @@ def _body(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError as error:
-        output.leave(exit_codes.USAGE, f"{file} cannot be read: {error.strerror}")
+        output.leave(exit_codes.USAGE, output.unreadable(file, error))
 
 
 def _printer(as_json: bool, started: Any) -> Any:
@@ -112,13 +149,20 @@ def _printer(as_json: bool, started: Any) -> Any:
         said = one.said
         style = output.STATE_STYLE.get(str(said.get("state", "")), "")
         words = [f"{(one.at - started).total_seconds():7.3f} s", f"{one.event:20}"]
-        words += [f"{name} {said[name]}" for name in _TOLD if said.get(name)]
+        words += [f"{output.field(name)} {said[name]}" for name in _TOLD if said.get(name)]
         output.line(("  ".join(words), style))
         if one.is_repeat:
-            output.say(f"{'':11}taken before, not carried out again; it is now: {said.get('state', 'see below')}")
+            state = said.get("state")
+            output.say(
+                (
+                    f"{'':11}taken before, not carried out again; it is now: {state or 'see below'}",
+                    f"{'':11}此前已受理，不再办理；现状：{state or '见下'}",
+                )
+            )
         error = said.get("error")
         if isinstance(error, dict):
-            output.say(f"{'':11}{error['code']}: {error['title']} (resend: {error['resend']})")
+            told, resend = f"{error['code']}: {error['title']}", error["resend"]
+            output.say((f"{'':11}{told} (resend: {resend})", f"{'':11}{told}（能否重发：{resend}）"))
             for fault in error.get("errors", []):
                 output.say(f"{'':11}  {fault['at']}: {fault['code']}: {fault['detail']}")
         elif one.name.startswith("batch."):
@@ -131,15 +175,17 @@ def _printer(as_json: bool, started: Any) -> Any:
 
 def _batch_words(said: Any) -> None:
     states = ", ".join(f"{one['count']} {one['state']} ({one['sum']})" for one in said.get("states", ()))
-    output.say(f"{'':11}{said.get('count')} items, {said.get('sum')} {said.get('currency')}: {states}")
+    count, total = said.get("count"), f"{said.get('sum')} {said.get('currency')}"
+    output.say((f"{'':11}{count} items, {total}: {states}", f"{'':11}{count} 笔明细，{total}：{states}"))
 
 
 def _short(value: Any) -> Any:
-    """Without the bytes of a receipt, which nobody can read."""
+    """The message without the bytes of a receipt, which nobody can read."""
     if isinstance(value, dict):
         return {name: _short(one) for name, one in value.items()}
     if isinstance(value, str) and len(value) > SHOWN_CHARS:
-        return f"{value[:60]}… ({len(value)} characters; --json has them all)"
+        rest = (f"… ({len(value)} characters; --json has them all)", f"……（{len(value)} 个字符；--json 全部输出）")
+        return f"{value[:60]}{output.in_language(rest)}"
     return value
 
 
@@ -148,8 +194,12 @@ def _verdict(kind: CommandType, heard: list[Any], timeout: float) -> int:
     from protocols.erp.words import BATCHES
 
     if not heard:
-        print(f"nobody answered in {timeout:g} s; the broker has the command: do not send it under another id",
-              file=sys.stderr)  # fmt: skip
+        output.warn(
+            (
+                f"nobody answered in {timeout:g} s; the broker has the command: do not send it under another id",
+                f"{timeout:g} 秒内无人应答；消息服务器已接收该指令：请勿以另一单号再发",
+            )
+        )
         return exit_codes.UNAVAILABLE
     if kind in BATCHES:
         return _batch_verdict(erp_client.batch_standing(heard), timeout)
@@ -163,15 +213,20 @@ def _verdict(kind: CommandType, heard: list[Any], timeout: float) -> int:
     if state is State.SETTLED:
         return exit_codes.OK
     if state is State.HELD:
-        print(f"it is held; {_HELD}", file=sys.stderr)
+        output.warn((f"it is held; {_HELD[0]}", f"待放行；{_HELD[1]}"))
         return exit_codes.REFUSED
     if state is None or heard[-1].said.get("final") or refused:
         return exit_codes.FAILED
-    print(f"not over after {timeout:g} s: {state.value}; never send it again, ask with status.query", file=sys.stderr)
+    output.warn(
+        (
+            f"not over after {timeout:g} s: {state.value}; never send it again, ask with status.query",
+            f"{timeout:g} 秒后仍未了结：{state.value}；切勿重发，请以 status.query 查询",
+        )
+    )
     return exit_codes.IN_DOUBT
 
 
-def _batch_verdict(batch: BatchStanding | None, timeout: float) -> int:
+def _batch_verdict(batch: BatchProgress | None, timeout: float) -> int:
     from gateway.cli import erp_client
 
     if batch is not None and batch.refused:
@@ -181,8 +236,13 @@ def _batch_verdict(batch: BatchStanding | None, timeout: float) -> int:
     states = [] if batch is None else list(batch.states.values())
     doubt, held = sum(map(erp_client.is_doubt, states)), states.count(State.HELD)
     if held and not doubt:
-        print(f"{held} items are held; {_HELD}", file=sys.stderr)
+        output.warn((f"{held} items are held; {_HELD[0]}", f"{held} 笔明细待放行；{_HELD[1]}"))
         return exit_codes.REFUSED
-    print(f"not over after {timeout:g} s: {doubt} items may be at the bank; never send it again, ask with status.query",
-          file=sys.stderr)  # fmt: skip
+    output.warn(
+        (
+            f"not over after {timeout:g} s: {doubt} items may be at the bank; never send it again, "
+            "ask with status.query",
+            f"{timeout:g} 秒后仍未了结：{doubt} 笔可能已到银行；切勿重发，请以 status.query 查询",
+        )
+    )
     return exit_codes.IN_DOUBT

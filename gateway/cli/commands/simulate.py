@@ -1,4 +1,4 @@
-"""`bankgw simulate`: one simulated bank in the foreground; files for a new one; a word to one that runs."""
+"""`bankgw simulate`: one simulated bank in the foreground; files for a new one; a command to a running one."""
 
 from __future__ import annotations
 
@@ -41,8 +41,14 @@ def simulate(
         _init(init, file)
         return
     if tell is not None:
-        word = {"do": tell, "fault": fault, "touch": touch, "reference": reference, "seconds": seconds,
-                "ahead_s": ahead_s}  # fmt: skip
+        word = {
+            "do": tell,
+            "fault": fault,
+            "touch": touch,
+            "reference": reference,
+            "seconds": seconds,
+            "ahead_s": ahead_s,
+        }
         _tell(file, {name: value for name, value in word.items() if value is not None})
         return
     _run(context, file, log_level)
@@ -52,20 +58,20 @@ def _run(context: typer.Context, file: Path, log_level: Level) -> None:
     from twisted.internet.defer import Deferred
     from twisted.internet.error import CannotListenError
 
-    from gateway import log
+    from gateway.kernel import log
     from gateway.simbank.config import BadConfig, SimConfig
     from gateway.simbank.service import serve
 
     reactor = output.environment(context).reactor()
     try:
-        config = SimConfig.read(file)
+        config = SimConfig.from_file(file)
         log.start(log_level)
         running = serve(reactor, config)
     except (BadConfig, CannotListenError) as error:
         code = exit_codes.CONFIG if isinstance(error, BadConfig) else exit_codes.UNAVAILABLE
-        output.leave(code, str(error))
+        output.leave(code, output.explained(error, "模拟银行不能启动："))
     except ValueError as error:
-        output.leave(exit_codes.CONFIG, f"{file}: {error}")
+        output.leave(exit_codes.CONFIG, (f"{file}: {error}", f"{file} 不能采用：\n{error}"))
     reactor.addSystemEventTrigger("before", "shutdown", lambda: Deferred.fromCoroutine(running.stop()))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: reactor.callFromThread(_stop, reactor))
@@ -78,32 +84,51 @@ def _stop(reactor: Any) -> None:
 
 
 def _init(bank: str, folder: Path) -> None:
+    from gateway.cli import joint_run
     from gateway.jointtest import front_end
     from protocols.trial import banks
 
     if bank not in banks():
-        output.leave(exit_codes.USAGE, f"no bank {bank}; there are {', '.join(banks())}")
+        output.leave(exit_codes.USAGE, joint_run.no_bank(bank, banks()))
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        output.leave(exit_codes.REFUSED, f"{folder} is there already; nothing is overwritten: name a new folder")
+        output.leave(
+            exit_codes.REFUSED,
+            (
+                f"{folder} is there already; nothing is overwritten: name a new folder",
+                f"{folder} 已存在；不覆盖任何内容：请写一个新目录",
+            ),
+        )
     try:
-        made = front_end.write(folder.absolute(), bank)
+        made = front_end.make_site(folder.absolute(), bank)
     except OSError as error:
-        output.leave(exit_codes.FAILED, f"{folder} cannot be written: {error.strerror}")
-    output.say(f"the bank: bankgw simulate {made.simulator(bank)}")
-    output.say(f"the gateway: {made.settings} and conf.d beside it; put your broker's address and password in")
+        output.leave(
+            exit_codes.FAILED,
+            (f"{folder} cannot be written: {error.strerror}", f"无法写入 {folder}：{output.os_reason(error)}"),
+        )
+    simulator = made.simulator(bank)
+    output.say((f"the bank: bankgw simulate {simulator}", f"银行：bankgw simulate {simulator}"))
+    output.say(
+        (
+            f"the gateway: {made.settings} and conf.d beside it; put your broker's address and password in",
+            f"网关：{made.settings} 及同目录的 conf.d；请填入消息服务器的地址与密码",
+        )
+    )
 
 
 def _tell(file: Path, command: dict[str, Any]) -> None:
     from gateway.simbank.config import BadConfig, SimConfig
-    from gateway.simbank.control_line import NobodyThere, tell
+    from gateway.simbank.control_line import NobodyListens, tell
 
     try:
-        config = SimConfig.read(file)
+        config = SimConfig.from_file(file)
     except BadConfig as error:
-        output.leave(exit_codes.CONFIG, str(error))
+        output.leave(exit_codes.CONFIG, output.explained(error, "模拟银行的设置有误："))
     if config.control is None:
-        output.leave(exit_codes.CONFIG, f"{file}: control is not set: nobody can speak to this bank")
+        output.leave(
+            exit_codes.CONFIG,
+            (f"{file}: control is not set: nobody can speak to this bank", f"{file}：未设 control，无法向该银行下命令"),
+        )
     try:
         output.dump(tell(config.control, command))
-    except NobodyThere as error:
-        output.leave(exit_codes.UNAVAILABLE, str(error))
+    except NobodyListens as error:
+        output.leave(exit_codes.UNAVAILABLE, output.explained(error, "模拟银行没有应答："))

@@ -4,36 +4,33 @@ from __future__ import annotations
 
 from typing import Any
 
-import typer
-
 from gateway.cli import exit_codes, output
-from gateway.cli.output import DEFAULT_CONFIG, AsJson, Config, ReasonOption, Socket
 
 
-def stop_all(
-    context: typer.Context,
-    reason: ReasonOption,
-    config: Config = DEFAULT_CONFIG,
-    socket: Socket = None,
-    as_json: AsJson = False,
-) -> None:
-    """Stop everything that moves money, at once and on every node that shares the journal; restarts do not end it.
+def show_stopped(answer: Any) -> None:
+    """The person who stopped everything, and when every other node reads it."""
+    stopped = ("stopped by {by}: {reason}", "已由 {by} 停止：{reason}")
+    output.say(output.in_language(stopped).format_map(answer))
+    if answer["written"]:
+        others = (
+            "every other node stops within {others_hear_within_s:g} s, or within {others_silent_within_s:g} s if it "
+            "cannot reach the journal",
+            "其他节点在 {others_hear_within_s:g} 秒内停止；无法访问流水库的，在 {others_silent_within_s:g} 秒内停止",
+        )
+        again = (
+            "two persons start it again: bankgw restart-all --reason …, then bankgw resolve --approve …",
+            "由两人恢复：bankgw restart-all --reason …，然后 bankgw resolve --approve …",
+        )
+        output.say(output.in_language(others).format_map(answer))
+        output.say(output.in_language(again))
 
-    Orders are still taken in and wait; what was sent is asked about. Two persons start it again (`restart-all`). Exit
-    69: this node has stopped, and the journal could not be reached, so that the others have not heard of it yet."""
-    with output.asking():
-        said = output.remote(context, config, socket).post("stop", reason=reason)
 
-    def words(answer: Any) -> None:
-        output.say(f"stopped by {answer['by']}: {answer['reason']}")
-        if answer["written"]:
-            output.say(f"every other node stops within {answer['others_hear_within_s']:g} s, or within "
-                         f"{answer['others_silent_within_s']:g} s if it cannot reach the journal")  # fmt: skip
-            output.say("two persons start it again: bankgw restart-all --reason …, then bankgw resolve --approve …")
-
-    output.show(said, as_json=as_json, words=words)
-    if not said["written"]:
-        output.leave(exit_codes.UNAVAILABLE, "the journal cannot be reached: this node has stopped, the others have "
-                                             "not "
-                       "heard of it, and it is written down when the journal is back. Give the command again then, and "
-                       "after a restart of this daemon")  # fmt: skip
+def end_if_not_written(answer: Any) -> None:
+    """If the stop is not written yet for the other nodes, ends with UNAVAILABLE."""
+    if not answer["written"]:
+        unheard = (
+            "the journal cannot be reached: this node has stopped, the others have not heard of it, and it is written "
+            "down when the journal is back. Give the command again then, and after a restart of this daemon",
+            "流水库无法访问：本节点已停止，其他节点尚未得知；流水库恢复后才会写入。届时以及本守护进程重启后，请再次执行此命令",
+        )
+        output.leave(exit_codes.UNAVAILABLE, unheard)

@@ -1,4 +1,4 @@
-"""`bankgw support-bundle`: one zip for whoever helps, without accounts, names or secrets; the daemon may be down."""
+"""`bankgw support-bundle`: one zip for support, without accounts, names or secrets; the daemon need not run."""
 
 from __future__ import annotations
 
@@ -12,15 +12,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gateway.act import Bilingual
 from gateway.cli import exit_codes, output
 from gateway.cli.output import DEFAULT_CONFIG, AsJson, Config, Socket
 
 if TYPE_CHECKING:
     from gateway.cli.environment import Environment
-    from gateway.cli.support_bundle import Blackout
-    from gateway.settings import Loaded
+    from gateway.cli.support_bundle import Redaction
+    from gateway.settings import LoadedSettings
 
 _JOURNAL_WAIT_S = 30.0
+_NO_SETTINGS: Bilingual = (
+    "the settings cannot be read: settings-mistakes.txt says why; no settings, status or metrics",
+    "设置无法读取，原因见 settings-mistakes.txt；没有设置、状态与指标",
+)
 
 
 def support_bundle(
@@ -41,51 +46,57 @@ def support_bundle(
     Account numbers are masked, names and secrets left out. Works while the daemon is down, and says so.
     """
     from gateway.cli import support_bundle as cli_support_bundle
-    from gateway.settings import BadSettings, read
+    from gateway.settings import BadSettings, read_settings
 
     environment = output.environment(context)
     try:
-        loaded, mistakes = read(config, environment.variables), ""
+        loaded, mistakes = read_settings(config, environment.variables), ""
     except BadSettings as error:
         loaded, mistakes = None, "".join(f"{one}\n" for one in error.mistakes)
     settings = None if loaded is None else loaded.settings
-    veil, missing = cli_support_bundle.blackout(settings), list[str]()
+    redaction, missing = cli_support_bundle.redaction_of(settings), list[Bilingual]()
     members = [("versions.json", _json(cli_support_bundle.versions(environment.version())))]
     if loaded is None:
-        members.append(("settings-mistakes.txt", veil.text(mistakes)))
-        missing.append("the settings cannot be read: settings-mistakes.txt says why; no settings, status or metrics")
+        members.append(("settings-mistakes.txt", redaction.text(mistakes)))
+        missing.append(_NO_SETTINGS)
     else:
-        members.append(("settings.json", _json(cli_support_bundle.settings_words(loaded.settings, veil))))
-        members.append(("check.txt", veil.text(_check(environment, loaded))))
+        members.append(("settings.json", _json(cli_support_bundle.settings_words(loaded.settings, redaction))))
+        members.append(("check.txt", redaction.text(_check(environment, loaded))))
     at = socket or (None if settings is None else settings.control_socket())
     if at is not None:
-        members += _status(at, veil, missing)
+        members += _status(at, redaction, missing)
     if settings is not None:
         try:
-            members.append(("metrics.txt", veil.text(cli_support_bundle.metrics(settings))))
+            members.append(("metrics.txt", redaction.text(cli_support_bundle.metrics(settings))))
         except (OSError, ValueError) as error:
-            missing.append(f"no metrics: {error}")
-    members += _log(log, lines, veil, missing)
-    members.append(("missing.txt", veil.text("".join(f"{one}\n" for one in missing) or "nothing\n")))
+            missing.append((f"no metrics: {error}", f"没有指标：{error}"))
+    members += _log(log, lines, redaction, missing)
+    members.append(("missing.txt", redaction.text("".join(f"{one}\n" for one, _chinese in missing) or "nothing\n")))
     node = "unknown" if settings is None else settings.node
     path = target or Path(f"bankgw-support-{node}-{environment.now():%Y%m%dT%H%M%SZ}.zip")
     _write(path, [("README.txt", cli_support_bundle.contents(members)), *members])
 
-    def words(said: Any) -> None:
-        output.say(f"wrote {said['path']}: {', '.join(said['members'])}")
-        for one in said["missing"]:
-            output.say(f"  missing: {one}")
-        output.say("no account number, name or secret is in it; look through it before you send it")
+    def print_bundle(said: Any) -> None:
+        path, members = said["path"], ", ".join(said["members"])
+        output.say((f"wrote {path}: {members}", f"已写入 {path}：{members}"))
+        for english, chinese in missing:
+            output.say((f"  missing: {english}", f"  缺少：{chinese}"))
+        output.say(
+            (
+                "no account number, name or secret is in it; look through it before you send it",
+                "其中没有账号、户名与密钥；发送之前请再查看一遍",
+            )
+        )
 
-    said = {"path": str(path), "members": [name for name, _text in members], "missing": missing}
-    output.show(said, as_json=as_json, words=words)
+    said = {"path": str(path), "members": [name for name, _text in members], "missing": [one for one, _ in missing]}
+    output.show(said, as_json=as_json, words=print_bundle)
 
 
 def _json(said: Any) -> str:
     return json.dumps(said, ensure_ascii=False, indent=1) + "\n"
 
 
-def _check(environment: Environment, loaded: Loaded) -> str:
+def _check(environment: Environment, loaded: LoadedSettings) -> str:
     from gateway.control.offline import settings_check as checking
     from protocols.kit import dsig
 
@@ -94,25 +105,30 @@ def _check(environment: Environment, loaded: Loaded) -> str:
     return "".join(f"{one}\n" for one in (*looked.mistakes, *looked.unreachable)) or "no mistakes found\n"
 
 
-def _status(at: Path, veil: Blackout, missing: list[str]) -> list[tuple[str, str]]:
+def _status(at: Path, redaction: Redaction, missing: list[Bilingual]) -> list[tuple[str, str]]:
     from gateway.control.client import ControlClient, NoDaemon, Refused
 
     try:
-        return [("status.json", _json(veil.value(ControlClient(at).get("status"))))]
+        return [("status.json", _json(redaction.value(ControlClient(at).get("status"))))]
     except (NoDaemon, Refused) as error:
-        missing.append(f"no status, the daemon is down or cannot be asked: {error}")
+        missing.append(
+            (
+                f"no status, the daemon is down or cannot be asked: {error}",
+                f"没有状态，守护进程已停止或无法访问：{getattr(error, 'chinese', error)}",
+            )
+        )
         return []
 
 
-def _log(file: Path | None, lines: int, veil: Blackout, missing: list[str]) -> list[tuple[str, str]]:
+def _log(file: Path | None, lines: int, redaction: Redaction, missing: list[Bilingual]) -> list[tuple[str, str]]:
     from gateway.cli import support_bundle as cli_support_bundle
 
     try:
         found = _journal(lines) if file is None else cli_support_bundle.tail(file, lines)
     except (OSError, subprocess.SubprocessError) as error:
-        missing.append(f"no log: {error}")
+        missing.append((f"no log: {error}", f"没有日志：{error}"))
         return []
-    return [("log.txt", cli_support_bundle.log_text(found, veil))]
+    return [("log.txt", cli_support_bundle.log_text(found, redaction))]
 
 
 def _journal(lines: int) -> list[str]:
@@ -130,9 +146,15 @@ def _write(path: Path, members: list[tuple[str, str]]) -> None:
     try:
         number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     except FileExistsError:
-        output.leave(exit_codes.REFUSED, f"{path} exists, and nothing is overwritten; name another file")
+        output.leave(
+            exit_codes.REFUSED,
+            (f"{path} exists, and nothing is overwritten; name another file", f"{path} 已存在，不覆盖；请写另一文件名"),
+        )
     except OSError as error:
-        output.leave(exit_codes.FAILED, f"{path} cannot be made: {error.strerror}")
+        output.leave(
+            exit_codes.FAILED,
+            (f"{path} cannot be made: {error.strerror}", f"无法生成 {path}：{output.os_reason(error)}"),
+        )
     with os.fdopen(number, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as bundle:
         for name, text in members:
             bundle.writestr(name, text)

@@ -2,42 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from gateway.cli import output
-from gateway.cli.output import DEFAULT_CONFIG, AsJson, Clear, Config, Socket
 
 _COLUMNS = {
-    "account": "account", "bank": "bank", "currency": "", "book": "book", "available": "available", "as_of": "as of",
-    "entries": "entries", "statement": "statement", "doubt": "in doubt", "word": "",
-}  # fmt: skip
+    "account": "account",
+    "bank": "bank",
+    "currency": "",
+    "book": "book",
+    "available": "available",
+    "as_of": "as of",
+    "entries": "entries",
+    "statement": "statement",
+    "doubt": "in doubt",
+    "word": "",
+}
 _TOTALS = {
-    "bank": "total", "currency": "", "book": "book", "available": "available", "as_of": "oldest as of",
-    "entries": "entries", "statement": "statements", "doubt": "in doubt", "accounts": "accounts",
-}  # fmt: skip
+    "bank": "total",
+    "currency": "",
+    "book": "book",
+    "available": "available",
+    "as_of": "oldest as of",
+    "entries": "entries",
+    "statement": "statements",
+    "doubt": "in doubt",
+    "accounts": "accounts",
+}
 
 
-def today(
-    context: typer.Context,
-    bank: Annotated[str | None, typer.Option(help="Only this bank's accounts.")] = None,
-    clear: Clear = False,
-    config: Config = DEFAULT_CONFIG,
-    socket: Socket = None,
-    as_json: AsJson = False,
-) -> None:
-    """Show every own account as it stands: balance and of when, entries, statement, payments in doubt; with totals.
-
-    No bank is asked by this: balances and entries are those of the last look at a watched account.
-    """
-    with output.asking():
-        said = output.remote(context, config, socket).get("today", bank=bank, clear=1 if clear else None)
-    output.show(said, as_json=as_json, words=_words)
-    output.end_if_away(said, f"this is how it was at {said['at']}")
+def end_if_away(said: Any) -> None:
+    """Ends with UNAVAILABLE if the answer comes from memory."""
+    output.end_if_away(said, (f"this is how it was at {said['at']}", f"以上为 {said['at']} 的情况"))
 
 
-def _words(said: Any) -> None:
+def show_today(said: Any) -> None:
+    """Every own account, with totals."""
     output.table([_row(one) for one in said["accounts"]], _COLUMNS, "no accounts")
     if said["totals"]:
         output.say("")
@@ -47,48 +47,64 @@ def _words(said: Any) -> None:
 def _row(one: Any) -> dict[str, Any]:
     balance = one["balance"] or {}
     if not one["watched"]:
-        word = "not watched"
+        word = output.in_language(("not watched", "未监视"))
     elif one["lane_condition"] != "ready":
-        word = f"lane {one['lane']} is {one['lane_condition']}"
+        lane, condition = one["lane"], one["lane_condition"]
+        word = output.in_language((f"lane {lane} is {condition}", f"通道 {lane} 的状态：{condition}"))
     else:
-        word = "" if one["balance"] else "not heard of yet"
+        word = "" if one["balance"] else output.in_language(("not heard of yet", "尚无银行答复"))
     return {
-        **one, "book": balance.get("book"), "available": balance.get("available"),
+        **one,
+        "book": balance.get("book"),
+        "available": balance.get("available"),
         "as_of": _moment(balance.get("as_of")),
-        "statement": _statement(one["statement"]), "doubt": _doubt(one["in_doubt"]), "word": word,
-    }  # fmt: skip
+        "statement": _statement(one["statement"]),
+        "doubt": _doubt(one["in_doubt"]),
+        "word": word,
+    }
 
 
 def _statement(one: Any) -> str:
     if one is None:
         return ""
     if not one["expected"]:
-        return "not yet expected"
-    days = ", ".join(day[5:] for day in one["missing"])
-    return f"missing {days}" if days else f"{one['date'][5:]} arrived"
+        return output.in_language(("not yet expected", "尚未到期"))
+    days, last = ", ".join(day[5:] for day in one["missing"]), one["date"][5:]
+    missing, arrived = (f"missing {days}", f"缺 {days}"), (f"{last} arrived", f"{last} 已到")
+    return output.in_language(missing if days else arrived)
 
 
 def _total(one: Any) -> dict[str, Any]:
-    from gateway.control.client import ALL_BANKS
+    from gateway.statements.acts import ALL_BANKS
 
     return {
-        **one, "bank": "all banks" if one["bank"] == ALL_BANKS else one["bank"],
-        "as_of": _moment(one["oldest_as_of"]), "doubt": _doubt(one["in_doubt"]),
-        "book": _of(one, "book"), "available": _of(one, "available"),
-        "statement": f"{one['statements_arrived']} of {one['statements_expected']}" if one["watched"] else "",
-        "accounts": f"{one['accounts']}, {one['watched']} watched",
-    }  # fmt: skip
+        **one,
+        "bank": output.in_language(("all banks", "全部银行")) if one["bank"] == ALL_BANKS else one["bank"],
+        "as_of": _moment(one["oldest_as_of"]),
+        "doubt": _doubt(one["in_doubt"]),
+        "book": _of(one, "book"),
+        "available": _of(one, "available"),
+        "statement": _share(one["statements_arrived"], one["statements_expected"]) if one["watched"] else "",
+        "accounts": output.in_language(
+            (f"{one['accounts']}, {one['watched']} watched", f"{one['accounts']}，受监视 {one['watched']}")
+        ),
+    }
 
 
 def _of(one: Any, name: str) -> str | None:
-    """A sum, and of how many accounts it is unless of all."""
+    """A sum, with the number of its accounts if it is not of all."""
     count = one[f"{name}_accounts"]
-    return one[name] if one[name] is None or count == one["accounts"] else f"{one[name]} ({count} of {one['accounts']})"
+    whole = one[name] is None or count == one["accounts"]
+    return one[name] if whole else f"{one[name]} ({_share(count, one['accounts'])})"
+
+
+def _share(count: int, of: int) -> str:
+    return output.in_language((f"{count} of {of}", f"{count} / {of}"))
 
 
 def _doubt(one: Any) -> str:
     if one is None:
-        return "unknown"
+        return output.in_language(("unknown", "未知"))
     return f"{one['count']}: {one['sum']}" if one["count"] else ""
 
 

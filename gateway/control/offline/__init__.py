@@ -1,4 +1,4 @@
-"""What the command line does without a daemon: check settings, back up, restore, verify the audit trail, rename.
+"""Commands that need no daemon: check settings, back up, restore, verify the audit trail, rename.
 
 Commands call these modules and never import the journal themselves. Each module opens the journal's database on its
 own, and raises an exception with a sentence for the person at the terminal when it cannot.

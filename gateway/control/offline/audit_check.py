@@ -10,18 +10,19 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.control.offline.journal_access import Access
-from gateway.journal.checkpoints import checkpoints, verify
-from gateway.journal.checkpoints.checkpoints import BadCheckpoint
-from gateway.journal.checkpoints.verify import Report
-from gateway.journal.checkpoints.witness import Witness
-from gateway.journal.commit import permit_log
-from gateway.journal.commit.permit_log import PermitLogBroken
-from gateway.journal.sql import databases, vaults
+from gateway.kernel.checkpoints import checkpoints, verify
+from gateway.kernel.checkpoints.checkpoints import BadCheckpoint
+from gateway.kernel.checkpoints.verify import Report
+from gateway.kernel.checkpoints.witness import Witness
+from gateway.kernel.commit import permit_log
+from gateway.kernel.commit.permit_log import PermitLogBroken
+from gateway.kernel.sql import databases, vaults
 from gateway.settings import Settings
 
 
 class NotVerified(Exception):  # noqa: N818 - an answer, not a fault
-    """Nothing was verified; the text says why. `away`: the database could not be read, and may be in a minute."""
+    """Nothing was verified; the text says why. `away`: the database could not be read now, and a later attempt may
+    succeed."""
 
     def __init__(self, said: str, *, away: bool = False) -> None:
         super().__init__(said)
@@ -29,8 +30,11 @@ class NotVerified(Exception):  # noqa: N818 - an answer, not a fault
 
 
 def verified(settings: Settings, access: Access, files: Sequence[Path], given: Sequence[str]) -> Report:
-    """Hold the journal against its audit chains, the permit log and all checkpoints. `files`: checkpoints that a
-    witness kept; `given`: public keys as `bankgw audit key` prints them. Raises NotVerified."""
+    """Compare the journal with its audit chains, the permit log and all checkpoints.
+
+    `files` are checkpoints that a witness kept; `given` are public keys as `bankgw audit key` prints them. Raises
+    NotVerified.
+    """
     try:
         return _verified(settings, access, files, given)
     except (OSError, BadCheckpoint, ValueError) as error:
@@ -50,7 +54,7 @@ def _verified(settings: Settings, access: Access, files: Sequence[Path], given: 
     points, wrong = verify.believed(notes, known)
     lines = verify.NOTHING
     try:
-        # Before the database is read: what the log knows by now is committed.
+        # The log is read before the database, because everything that is in the log by now is committed.
         lines = verify.heads_of(permit_log.know(settings.permit_log(), keys, settings.node))
     except PermitLogBroken as error:
         wrong.append(str(error))
@@ -71,7 +75,7 @@ def _verified(settings: Settings, access: Access, files: Sequence[Path], given: 
 
 
 def _tabled(conn: Connection, known: Any) -> tuple[list[checkpoints.Checkpoint], list[str]]:
-    """The table's checkpoints; a sentence for each whose key is not known here."""
+    """The checkpoints in the database, and a sentence for each checkpoint whose key this machine does not know."""
     points: list[checkpoints.Checkpoint] = []
     others: list[str] = []
     for note in checkpoints.notes(conn):

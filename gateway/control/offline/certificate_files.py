@@ -1,4 +1,4 @@
-"""The certificates that the settings name: list them, look for faults, put a new one in the place of an old one.
+"""The certificates that the settings name: list them, find faults, replace one with a new one.
 
 Nothing here asks the daemon. It reads the files again when it is told to reload.
 """
@@ -17,14 +17,14 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from gateway.bank import certificate_check
 from gateway.bank.certificate_expiry import BROKER
-from gateway.bank.lane_dialer import tls_settings
+from gateway.bank.lane_tls import tls_settings
 from gateway.bank.signers import KeyFileError, read_certificates, read_private_key
 from gateway.bank.tls import TlsSettings, read_crls, spki_pin, subject_of, weakness
-from gateway.settings import PushSettings, Secret, Settings, SigningKey, Tls
+from gateway.settings import KeyPlace, PushSettings, Settings, SigningKey, Tls
 
 SOON_DAYS = 45
 BEFORE = ".before-"
-"""What the name of a kept file has behind the name of the one that took its place."""
+"""The end of a kept file's name, after the name of the file that replaced it."""
 
 
 class NotRotated(Exception):  # noqa: N818 - an answer, not a fault
@@ -33,7 +33,7 @@ class NotRotated(Exception):  # noqa: N818 - an answer, not a fault
 
 @dataclass(frozen=True, slots=True)
 class CertificateFile:
-    """One certificate, or revocation list. `pin` is the pin of its public key, `place` the table of the settings."""
+    """One certificate or revocation list. `pin` is the pin of its public key, `place` the table of the settings."""
 
     bank: str
     place: str
@@ -49,7 +49,7 @@ class CertificateFile:
 
 @dataclass(frozen=True, slots=True)
 class CertificateFault:
-    """What is wrong with one of them, and what to do."""
+    """A fault of one certificate, and what to do."""
 
     place: str
     what: str
@@ -58,7 +58,7 @@ class CertificateFault:
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """What was put into place: both files, where the old ones are, and how long both certificates are good."""
+    """The result of a rotation: both new files, the place of the old ones, and how long both certificates are valid."""
 
     certificate: str
     key: str
@@ -77,6 +77,10 @@ def tls_tables(settings: Settings) -> Iterator[tuple[str, str, str, Tls]]:
         for lane_name, lane in bank.lanes.items():
             if lane.tls is not None:
                 yield bank_name, f"banks.{bank_name}.lanes.{lane_name}.tls", lane.host, lane.tls
+            for name, key in lane.keys.items():
+                if key.remote is not None:
+                    place = f"banks.{bank_name}.lanes.{lane_name}.keys.{name}.remote.tls"
+                    yield bank_name, place, key.remote.host, key.remote.tls
 
 
 def _signing_keys(settings: Settings) -> Iterator[tuple[str, str, SigningKey]]:
@@ -87,14 +91,14 @@ def _signing_keys(settings: Settings) -> Iterator[tuple[str, str, SigningKey]]:
 
 
 def _push_tables(settings: Settings) -> Iterator[tuple[str, str, PushSettings]]:
-    """Where banks call us."""
+    """The TLS tables of the settings for banks that open connections to the gateway."""
     for bank_name, bank in settings.banks.items():
         if bank.pushes is not None:
             yield bank_name, f"banks.{bank_name}.pushes", bank.pushes
 
 
 def listing(settings: Settings, now: datetime) -> list[CertificateFile]:
-    """All of them, the first to end first; files that cannot be read are left to `faults`."""
+    """All certificates, ordered by expiry. Files that cannot be read are left out here; `faults` reports them."""
     found = []
     for bank, place, _host, table in tls_tables(settings):
         found += _of_file(bank, place, "client", table.certificate, now)[:1]
@@ -115,11 +119,20 @@ def _of_file(bank: str, place: str, role: str, file: Path, now: datetime) -> lis
     except KeyFileError:
         return []
     return [
-        CertificateFile(bank, place, role, str(file), subject_of(one), f"{one.serial_number:x}",
-                        one.not_valid_before_utc.isoformat(), one.not_valid_after_utc.isoformat(),
-                        (one.not_valid_after_utc - now).days, spki_pin(one))
+        CertificateFile(
+            bank,
+            place,
+            role,
+            str(file),
+            subject_of(one),
+            f"{one.serial_number:x}",
+            one.not_valid_before_utc.isoformat(),
+            one.not_valid_after_utc.isoformat(),
+            (one.not_valid_after_utc - now).days,
+            spki_pin(one),
+        )
         for one in chain
-    ]  # fmt: skip
+    ]
 
 
 def _of_crl(bank: str, place: str, file: Path, now: datetime) -> list[CertificateFile]:
@@ -128,15 +141,25 @@ def _of_crl(bank: str, place: str, file: Path, now: datetime) -> list[Certificat
     except KeyFileError:
         return []
     return [
-        CertificateFile(bank, place, "crl", str(file), f"list of {one.issuer.rfc4514_string()}", "",
-                        one.last_update_utc.isoformat(), one.next_update_utc.isoformat(),
-                        (one.next_update_utc - now).days, "")
-        for one in lists if one.next_update_utc is not None
-    ]  # fmt: skip
+        CertificateFile(
+            bank,
+            place,
+            "crl",
+            str(file),
+            f"list of {one.issuer.rfc4514_string()}",
+            "",
+            one.last_update_utc.isoformat(),
+            one.next_update_utc.isoformat(),
+            (one.next_update_utc - now).days,
+            "",
+        )
+        for one in lists
+        if one.next_update_utc is not None
+    ]
 
 
 def faults(settings: Settings, now: datetime) -> list[CertificateFault]:
-    """What is wrong now, or will be within 45 days; a pin without a successor too."""
+    """Everything that is wrong now or within 45 days, also a pin without a successor."""
     found = []
     for _bank, place, host, table in tls_tables(settings):
         problems = certificate_check.check(tls_settings(table, host), now)
@@ -161,29 +184,35 @@ def _lonely_pin(place: str, pins: tuple[str, ...]) -> list[CertificateFault]:
 
 
 def staged(settings: Settings, bank: str, file: Path) -> tuple[str, list[tuple[str, bool, bool]]]:
-    """The pin of the bank's next certificate, and for each of its tables in which the certificate could be shown to us
-    whether it has pins and this one among them. Raises KeyFileError."""
+    """The pin of the bank's next certificate, and its tables to which the certificate fits.
+
+    For each table it says whether it has pins and whether this pin is among them. Raises KeyFileError.
+    """
     fresh = read_certificates(file)[0]
     pin, purposes = spki_pin(fresh), _purposes(fresh)
-    tables = [(place, table.pins) for owner, place, _host, table in tls_tables(settings)
-              if owner == bank and ExtendedKeyUsageOID.SERVER_AUTH in purposes]  # fmt: skip
-    tables += [(place, pushes.client_pins) for owner, place, pushes in _push_tables(settings)
-               if owner == bank and ExtendedKeyUsageOID.CLIENT_AUTH in purposes]  # fmt: skip
+    tables = [
+        (place, table.pins)
+        for owner, place, _host, table in tls_tables(settings)
+        if owner == bank and ExtendedKeyUsageOID.SERVER_AUTH in purposes
+    ]
+    tables += [
+        (place, pushes.client_pins)
+        for owner, place, pushes in _push_tables(settings)
+        if owner == bank and ExtendedKeyUsageOID.CLIENT_AUTH in purposes
+    ]
     return pin, [(place, bool(pins), pin in pins) for place, pins in tables]
 
 
 def _purposes(certificate: x509.Certificate) -> Collection[x509.ObjectIdentifier]:
-    """What a certificate is for; one that does not say so is for both."""
+    """The purposes of a certificate. A certificate that names none is for both."""
     try:
         return tuple(certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
     except x509.ExtensionNotFound:
         return ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH
 
 
-def rotate(
-    settings: Settings, place: str, certificate: Path, key: Path, now: datetime
-) -> Rotation:
-    """Put a new pair into the place of the one that the settings name there. The old files are kept beside them.
+def rotate(settings: Settings, place: str, certificate: Path, key: Path, now: datetime) -> Rotation:
+    """Put a new pair in the place of the one that the settings name. The old files are kept beside it.
 
     Raises NotRotated, KeyFileError.
     """
@@ -198,8 +227,10 @@ def rotate(
     if (weak := weakness(fresh)) is not None:
         raise NotRotated(f"{certificate} is too weak: {weak.detail}; have a stronger one issued")
     if not fresh.not_valid_before_utc <= now < fresh.not_valid_after_utc:
-        raise NotRotated(f"{certificate} is good from {fresh.not_valid_before_utc:%Y-%m-%d %H:%M}Z to "
-                         f"{fresh.not_valid_after_utc:%Y-%m-%d %H:%M}Z, which is not now; rotate then")  # fmt: skip
+        raise NotRotated(
+            f"{certificate} is valid from {fresh.not_valid_before_utc:%Y-%m-%d %H:%M}Z to "
+            f"{fresh.not_valid_after_utc:%Y-%m-%d %H:%M}Z, which does not include today; rotate within that time"
+        )
     old = _leaf_if_there(old_certificate)
     if old == fresh and _belongs(old_key, fresh):
         raise NotRotated(f"{old_certificate} is that certificate already")
@@ -211,7 +242,7 @@ def rotate(
 
 
 def undo(settings: Settings, place: str, now: datetime) -> Rotation:
-    """Put the pair back that the last rotation kept. Raises NotRotated, KeyFileError."""
+    """Put back the pair that the last rotation kept. Raises NotRotated, KeyFileError."""
     certificate, secret = _place(settings, place)
     stamps = sorted(one.name.rpartition(BEFORE)[2] for one in certificate.parent.glob(f"{certificate.name}{BEFORE}*"))
     for stamp in reversed(stamps):
@@ -221,12 +252,15 @@ def undo(settings: Settings, place: str, now: datetime) -> Rotation:
     raise NotRotated(f"{certificate}: no kept pair beside it")
 
 
-def _place(settings: Settings, place: str) -> tuple[Path, Secret]:
+def _place(settings: Settings, place: str) -> tuple[Path, KeyPlace]:
     for _bank, name, _host, table in tls_tables(settings):
         if name == place:
             return table.certificate, table.key
     for _bank, name, key in _signing_keys(settings):
         if name == place:
+            if key.key is None:
+                remedy = "make the new key there, then give its certificate and its label in the settings"
+                raise NotRotated(f"{place}: the key is in {key.source()}, and no file holds it; {remedy}")
             return key.certificate, key.key
     for _bank, name, pushes in _push_tables(settings):
         if name == place:
@@ -260,7 +294,8 @@ def _notes(old: x509.Certificate | None, fresh: x509.Certificate, now: datetime)
 
 
 def _replace(first: tuple[Path, Path], second: tuple[Path, Path], ending: str) -> tuple[str, ...]:
-    """Both or, after a crash between the two, once more by the same command."""
+    """Replace both files. If the program crashes between the two, running the same command once more replaces the
+    second."""
     fresh = []
     for there, given in (first, second):
         made = there.with_name(f"{there.name}.new")

@@ -1,4 +1,4 @@
-"""What tells one environment from another: addresses, authorities and keys. None of them may belong to two.
+"""Marks that distinguish environments: addresses, authorities and keys. No mark may belong to two environments.
 
 `marks` are those of settings; environments on other machines give theirs as what `bankgw check --marks` prints.
 No mark is a secret: addresses, and SHA-256 of public keys.
@@ -14,7 +14,7 @@ from typing import Any
 
 from gateway.bank.signers import KeyFileError, read_certificates
 from gateway.bank.tls import spki_pin
-from gateway.settings import BadSettings, Settings, is_loopback, read
+from gateway.settings import BadSettings, Settings, is_loopback, read_settings
 
 Marks = Mapping[str, Mapping[str, str]]
 """By kind (`address`, `authority`, `key`): the mark, and the key of the settings that has it."""
@@ -23,7 +23,8 @@ _WHAT = {"address": "connects to the same place", "authority": "trusts the same 
 
 
 def marks(settings: Settings) -> dict[str, dict[str, str]]:
-    """The marks of these settings. Files that cannot be read have none; `check` names them anyway."""
+    """The values that distinguish the environment of these settings. A file that cannot be read gives none; `check`
+    reports it anyway."""
     found: dict[str, dict[str, str]] = {kind: {} for kind in KINDS}
     addresses, broker = found["address"], settings.broker
     addresses[f"amqp {broker.host}:{broker.port}/{broker.vhost}"] = "broker.host"
@@ -51,14 +52,15 @@ def marks(settings: Settings) -> dict[str, dict[str, str]]:
 
 
 def portable(settings: Settings) -> dict[str, Any]:
-    """The marks for environments on other machines: without the loopback, which is another one there."""
+    """The values to compare with environments on other machines: all except loopback addresses, which differ on each
+    machine."""
     own = marks(settings)
     own["address"] = {mark: key for mark, key in own["address"].items() if not is_loopback(_host(mark))}
     return {"environment": settings.environment_name(), "mode": settings.mode, "marks": own}
 
 
 def shared(settings: Settings, variables: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """What another environment has too: the key of the settings, and the remedy."""
+    """The values that another environment has too: the key of the settings, and the remedy."""
     own = marks(settings)
     for n, file in enumerate(settings.environment.others):
         try:
@@ -70,13 +72,18 @@ def shared(settings: Settings, variables: Mapping[str, str]) -> Iterator[tuple[s
         for kind in KINDS:
             for mark, key in own[kind].items():
                 if mark in theirs.get(kind, {}):
-                    yield key, (f"environment {name} {_WHAT[kind]} ({mark}, its {theirs[kind][mark]}); give each "
-                                "environment its own")  # fmt: skip
+                    yield (
+                        key,
+                        (
+                            f"environment {name} {_WHAT[kind]} ({mark}, its {theirs[kind][mark]}); give each "
+                            "environment its own"
+                        ),
+                    )
 
 
 def _of(file: Path, variables: Mapping[str, str]) -> tuple[str, Marks]:
     if file.suffix == ".toml":
-        other = read(file, variables).settings
+        other = read_settings(file, variables).settings
         return other.environment_name(), marks(other)
     said = json.loads(file.read_text("utf-8"))
     return str(said["environment"]), said["marks"]

@@ -1,4 +1,4 @@
-"""How a command opens the journal of given settings: its URL with the password, its vault, and what goes wrong."""
+"""Opens the journal of given settings for a command: its URL with the password, its vault, and the errors."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from gateway.journal.sql import databases, vault
-from gateway.journal.sql.vault import Vault
-from gateway.settings import Secret, Settings
+from gateway.kernel.sql import databases, vault
+from gateway.kernel.sql.vault import Vault
+from gateway.settings import KeyPlace, Secret, Settings
 
 Access = tuple[str, Vault]
 """The journal's URL with its password, and its vault."""
@@ -21,7 +21,7 @@ class NoAccess(Exception):  # noqa: N818 - an answer, not a fault
 
 
 def vault_of(settings: Settings, instead: Path | None) -> Vault:
-    """The vault of the settings, or of the key file `instead`. Raises NoAccess."""
+    """The vault with the key of the settings, or with the key file `instead`. Raises NoAccess."""
     secret = settings.journal.vault_key
     if instead is None and _only_in_the_unit(secret):
         raise NoAccess(f"journal.vault_key: {_ONLY_THERE.format(secret.credential)} --vault-key")
@@ -34,21 +34,27 @@ def vault_of(settings: Settings, instead: Path | None) -> Vault:
 def url_of(settings: Settings, instead: Path | None) -> str:
     """The journal's URL with the password of the settings, or of the file `instead`. Raises NoAccess."""
     url, secret = settings.journal_url(), settings.journal.password
-    path = instead or (None if secret is None else secret.path())
-    if path is None:
+    if instead is None and secret is None:
         return url
     if instead is None and secret is not None and _only_in_the_unit(secret):
         raise NoAccess(f"journal.password: {_ONLY_THERE.format(secret.credential)} --database-password")
     try:
-        password = path.read_bytes().rstrip(b"\r\n").decode()
+        if instead is not None:
+            octets = instead.read_bytes().rstrip(b"\r\n")
+        else:
+            assert secret is not None
+            octets = secret.secret_bytes()
+        password = octets.decode()
     except OSError as error:
-        wrong = f"journal.password: {path} cannot be read ({error.strerror})"
+        place = instead or (None if secret is None else secret.source())
+        wrong = f"journal.password: {place} cannot be read ({error.strerror})"
         raise NoAccess(f"{wrong}; or name its file with --database-password") from None
     return make_url(url).set(password=password).render_as_string(hide_password=False)
 
 
-def _only_in_the_unit(secret: Secret) -> bool:
-    return secret.credential is not None and not secret.path().exists()
+def _only_in_the_unit(secret: Secret | KeyPlace) -> bool:
+    path = secret.path()
+    return secret.credential is not None and path is not None and not path.exists()
 
 
 def make_key(path: Path) -> None:
@@ -56,13 +62,22 @@ def make_key(path: Path) -> None:
     vault.create(path)
 
 
+def add_key(path: Path) -> str:
+    """Add a new current key to a vault key file; returns its name. Raises NoAccess, OSError."""
+    try:
+        return vault.add_key(path)
+    except vault.VaultError as error:
+        raise NoAccess(str(error)) from None
+
+
 def trouble(error: BaseException | None) -> str | None:
-    """What the database said, if this error means that it is out of reach and may be back in a minute; else None."""
+    """The database's message if this error means that the database is unreachable and a later attempt may succeed; else
+    None."""
     return str(error.orig) if isinstance(error, DBAPIError) and databases.is_trouble(error) else None
 
 
 def quick_check(url: str) -> tuple[str, str] | None:
-    """What SQLite's `quick_check` and `journal_mode` say of a file; None if it cannot be opened."""
+    """The results of SQLite's `quick_check` and `journal_mode` for a file; None if it cannot be opened."""
     engine = databases.connect(url, connections=1, writing=False)
     try:
         with engine.connect() as conn:

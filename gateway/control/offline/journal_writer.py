@@ -1,4 +1,6 @@
-"""Commit one unit to the journal while every daemon on it is stopped: changes that no running daemon could follow."""
+"""Commits one unit to the journal while every daemon on it is stopped, for changes that no running daemon
+could follow.
+"""
 
 from __future__ import annotations
 
@@ -10,30 +12,33 @@ from sqlalchemy.exc import SQLAlchemyError
 from twisted.internet.task import Clock as TimersOfNobody
 from twisted.python.failure import Failure
 
-from gateway.clock import SystemClock, SystemEntropy
 from gateway.control.offline.state_lock import NotLocked, lock_for_command
-from gateway.journal.cluster import renames
-from gateway.journal.commit.committer import Committer
-from gateway.journal.commit.permit_log import NoPermits
-from gateway.journal.commit.store import StoreFailed, Tx
-from gateway.journal.sql import databases, migrations, vaults
-from gateway.journal.sql.vault import Vault
+from gateway.kernel.clock import SystemClock, SystemEntropy
+from gateway.kernel.cluster import renames
+from gateway.kernel.commit.committer import Committer
+from gateway.kernel.commit.permit_log import NoPermits
+from gateway.kernel.commit.store import StoreFailed, Tx
+from gateway.kernel.sql import databases, migrations, vaults
+from gateway.kernel.sql.vault import Vault
 from gateway.settings import Settings
+from gateway.wiring import PORTS
 
 T = TypeVar("T")
 RECONNECT_S = 20.0
 
 
 class NotWritten(Exception):  # noqa: N818 - an answer, not a fault
-    """Nothing was changed; the text says why. `away`: the database could not be used, and may be in a minute."""
+    """Nothing was changed; the text says why. `away`: the database could not be used now, and a later attempt may
+    succeed."""
 
     def __init__(self, said: str, *, away: bool = False) -> None:
         super().__init__(said)
         self.away = away
 
 
-def write(settings: Settings, url: str, vault: Vault, unit: Callable[[Tx], T]) -> T:
-    """Commit one unit, with this node's daemon kept out and every other one found to be stopped. Raises NotWritten."""
+def commit_offline(settings: Settings, url: str, vault: Vault, unit: Callable[[Tx], T]) -> T:
+    """Commit one unit while this node's daemon is locked out. Every other daemon was found stopped. Raises
+    NotWritten."""
     try:
         held = lock_for_command(settings.state_dir)
     except NotLocked as error:
@@ -59,7 +64,7 @@ def _committed(node: str, url: str, vault: Vault, unit: Callable[[Tx], T]) -> T:
     # No timer is set: the unit is committed here and now.
     clock = SystemClock(TimersOfNobody())
     committer = Committer(
-        engine, clock, f"{node}{renames.OFFLINE}", vault, SystemEntropy(), NoPermits(), RECONNECT_S
+        engine, clock, f"{node}{renames.OFFLINE}", vault, SystemEntropy(), NoPermits(), RECONNECT_S, ports=PORTS
     )
     try:
         (result,) = committer.commit([alone]).results
@@ -70,8 +75,11 @@ def _committed(node: str, url: str, vault: Vault, unit: Callable[[Tx], T]) -> T:
     except renames.NotRenamed as error:
         raise NotWritten(f"{error}; nothing was changed") from None
     except (SQLAlchemyError, StoreFailed) as error:
-        raise NotWritten(f"the journal cannot be written ({_first_line(error)}); it is not known that anything was "
-                         f"changed: run the command again", away=True) from None  # fmt: skip
+        raise NotWritten(
+            f"the journal cannot be written ({_first_line(error)}); it is not known whether anything was "
+            f"changed: run the command again",
+            away=True,
+        ) from None
     finally:
         committer.close()
 

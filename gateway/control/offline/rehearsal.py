@@ -1,4 +1,4 @@
-"""Rehearse an upgrade: the new program looks at these settings and at a copy of the journal, with its open payments.
+"""Rehearses an upgrade: the new program reads these settings, and the open payments in a copy of the journal.
 
 Nothing of what is in use is changed. The copy is restored into a folder, or an empty database, which the new program
 migrates; then it reads every open payment, and must find what this program found.
@@ -25,12 +25,12 @@ from sqlalchemy import make_url
 
 from gateway.control.offline import backup
 from gateway.control.offline.journal_access import Access
-from gateway.journal.backup import backup as copies
-from gateway.journal.backup.backup import NoBackup
-from gateway.journal.payments import lookup
-from gateway.journal.payments.lookup import Filters
-from gateway.journal.sql import databases, migrations, vaults
-from gateway.journal.sql.vault import Vault
+from gateway.kernel.backup import backup as copies
+from gateway.kernel.backup.backup import NoBackup
+from gateway.kernel.sql import databases, migrations, vaults
+from gateway.kernel.sql.vault import Vault
+from gateway.payments.rows import lookup
+from gateway.payments.rows.lookup import Filters
 from gateway.settings import Settings
 from protocols.canon.outcome import STATE_TABLE
 
@@ -45,7 +45,7 @@ class NotRehearsed(Exception):  # noqa: N818 - an answer, not a fault
 
 @dataclass(frozen=True, slots=True)
 class OpenPayments:
-    """What a program reads in a journal: its schema, how many payments are open in each state, and a digest of them."""
+    """A program's reading of a journal: its schema, the count of open payments in each state, and a digest of them."""
 
     schema: str
     beside: str
@@ -55,8 +55,11 @@ class OpenPayments:
 
 @dataclass(frozen=True, slots=True)
 class Rehearsal:
-    """What came of it. `mistakes` are what the new program says of the settings; `same` whether it reads every open
-    payment as this one does; `beside` whether nodes of this version may work on beside the new one."""
+    """The result of a rehearsal.
+
+    `mistakes` are what the new program says of the settings; `same` whether it reads every open payment as this one
+    does; `beside` whether nodes of this version may work on beside the new one.
+    """
 
     version: str
     mistakes: tuple[str, ...]
@@ -69,7 +72,7 @@ class Rehearsal:
 
     @property
     def good(self) -> bool:
-        """Whether the upgrade may be made."""
+        """Whether the rehearsal found no reason against the upgrade."""
         return self.same and not self.mistakes
 
 
@@ -86,8 +89,17 @@ def open_payments(url: str, vault: Vault) -> OpenPayments:
             while rows := lookup.listing(conn, Filters(states=_OPEN), _PAGE, after):
                 for row in rows:
                     states[row.life.state.value] += 1
-                    what = (row.payment, row.sender, row.order.id, row.life.state.value, row.lane, row.bank_ref,
-                            str(row.order.amount), str(row.order.ours.account.clear), row.order.creditor.account.clear)
+                    what = (
+                        row.payment,
+                        row.sender,
+                        row.order.id,
+                        row.life.state.value,
+                        row.lane,
+                        row.bank_ref,
+                        str(row.order.amount),
+                        str(row.order.ours.account.clear),
+                        row.order.creditor.account.clear,
+                    )
                     found.append("\t".join(map(str, what)))
                 after = rows[-1].payment
     finally:
@@ -97,7 +109,8 @@ def open_payments(url: str, vault: Vault) -> OpenPayments:
 
 
 def migrate_copy(settings: Settings, url: str, vault: Vault) -> dict[str, Any]:
-    """What the new program does: migrate the copy at `url` and read it. Raises NotRehearsed for the journal in use."""
+    """Migrate the copy at `url` with the new program and read its open payments. Raises NotRehearsed for the journal in
+    use."""
     if make_url(url) == make_url(settings.journal_url()):
         raise NotRehearsed("that is the journal in use, not a copy")
     began_s = time.monotonic()
@@ -108,21 +121,22 @@ def migrate_copy(settings: Settings, url: str, vault: Vault) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Rehearsed:
-    """How the new program is called, with which settings, and which files stand in for credentials."""
+    """Runs the new program: its command, its settings, and the files that stand in for credentials."""
 
     command: tuple[str, ...]
     config: Path
     files: tuple[str, ...]
 
     def check(self, *words: str) -> tuple[int, str, str]:
-        """Run its `check` over the settings."""
+        """Run the new program's `check` on the settings."""
         return self.say("check", *words, "--config", str(self.config.absolute()))
 
     def say(self, *words: str) -> tuple[int, str, str]:
-        """Run it; exit code, output, errors."""
+        """Run the new program with these arguments; returns exit code, output, errors."""
         try:
-            done = subprocess.run([*self.command, *words], cwd="/", text=True, capture_output=True, timeout=LIMIT_S,
-                                  check=False)  # fmt: skip
+            done = subprocess.run(
+                [*self.command, *words], cwd="/", text=True, capture_output=True, timeout=LIMIT_S, check=False
+            )
         except OSError as error:
             raise NotRehearsed(f"{self.command[0]} cannot be run: {error.strerror}") from None
         return done.returncode, done.stdout, done.stderr
@@ -141,13 +155,21 @@ def program_of(new: Path) -> Iterator[tuple[str, ...]]:
         done = subprocess.run([unpack, "-x", str(new), folder], capture_output=True, text=True, check=False)
         if done.returncode:
             raise NotRehearsed(f"{new} cannot be unpacked: {done.stderr.strip()}")
-        yield (f"{folder}/usr/lib/bankgw/bin/python3", "-m", "gateway")
+        python = Path(folder, "usr/lib/bankgw/bin/python3")
+        if python.is_symlink() and not python.exists():
+            # The package's link leads from the folder of the installation to the system's interpreter.
+            target = os.path.normpath(Path("/usr/lib/bankgw/bin", os.readlink(python)))
+            python.unlink()
+            python.symlink_to(target)
+        yield (str(python), "-m", "gateway")
 
 
 def rehearse(
     settings: Settings, access: Access, new: Rehearsed, version: str, now: datetime, into: str | None
 ) -> Rehearsal:
-    """Try it. `into`: the URL of an empty database, for journals that are not SQLite. Raises NotRehearsed."""
+    """Rehearse the upgrade. `into` is the URL of an empty database, for journals that are not SQLite. Raises
+    NotRehearsed.
+    """
     url, vault = access
     backend = make_url(url).get_backend_name()
     if into is None and backend != "sqlite":
@@ -156,7 +178,7 @@ def rehearse(
     if code:
         raise NotRehearsed(f"{new.command[0]} --version ended with {code}: {errors.strip()[-300:]}")
     named = said.split()[-1] if said.split() else "?"
-    # Beside the journal: a copy of it does not belong on a disk that others use, or into memory.
+    # The copy stays beside the journal, because it must not lie in memory or on a disk that others use.
     with tempfile.TemporaryDirectory(prefix=".bankgw-rehearsal-", dir=settings.state_dir) as folder:
         place = into or f"sqlite:///{folder}/journal.db"
         began_s = time.monotonic()

@@ -1,4 +1,5 @@
-"""Check the settings and everything that they name: files, keys, banks, database, broker. All findings at once.
+"""Checks the settings and everything that they name: files, keys, banks, database, broker. It reports all findings at
+once.
 
 `findings` says all; `run` refuses to start on the same list. What only cannot be reached is told apart: it may be
 there in a minute, and the service manager should try again.
@@ -6,11 +7,13 @@ there in a minute, and the service manager should try again.
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +23,19 @@ from pydantic import BaseModel
 from sqlalchemy import Connection, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
-from gateway import calendars
 from gateway import settings as conf
 from gateway.bank import certificate_check
-from gateway.bank.lane_dialer import tls_settings
-from gateway.bank.signers import FileSigner, KeyFileError, KeySettings, refuse_open_key
+from gateway.bank.lane_tls import tls_settings
+from gateway.bank.signers import FileSigner, KeyFileError, KeySettings, outside_certificate, refuse_open_key
 from gateway.bank.tls import pinned_server_context
 from gateway.control.offline import environment_marks, reused_references
-from gateway.journal.cluster import unknown_to_settings
-from gateway.journal.commit import permit_log
-from gateway.journal.sql import databases, migrations, vault
-from gateway.journal.sql.databases import is_memory
-from gateway.settings import Loaded, Mistake
-from gateway.settings.agreement import Finding
+from gateway.kernel.cluster import unknown_to_settings
+from gateway.kernel.commit import permit_log
+from gateway.kernel.sql import databases, migrations, vault
+from gateway.kernel.sql.databases import is_memory
+from gateway.register import calendars
+from gateway.settings import LoadedSettings, Mistake
+from gateway.settings.agreement import Finding, is_public
 from protocols.bank import BadOptions, Bank, Context, Replay
 from protocols.kit.errors import ProtocolError
 
@@ -40,67 +43,81 @@ DAMAGED = "is no SQLite database, or is damaged; keep the file and put a copy ba
 _DATABASES = ("sqlite", "postgresql", "mysql", "mariadb")
 QUARANTINE_S = 30.0
 """The least time, in production, until a "not found" may count for a repeat."""
-# What banks call the option that says from when on a "not found" counts.
+# The banks' names of the option that says from when on a "not found" counts.
 _QUARANTINES = ("quarantine_s", "not_found_after_s", "not_found_quarantine_s")
-# SQLite's primary result codes: the file is damaged, or is none of its own.
+# SQLite's primary result codes for a damaged file and for a file that is no database.
 _SQLITE_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _TLS_KEYS = {"client_key": "key", "client_cert": "certificate", "ca_file": "ca_file", "crl_file": "crl_file"}
 LoadBank = Callable[[conf.BankSettings], Bank]
-# Whether a finding may be over in a minute; a note is none that keeps the daemon from starting.
+# Whether a finding may be over in a minute. A note does not keep the daemon from starting.
 AWAY, NO, NOTE = "away", "no", "note"
 
 
 @dataclass(frozen=True, slots=True)
 class CheckFindings:
-    """`mistakes` must be mended in the settings; `unreachable` may be over in a minute; `notes` do not keep the daemon
-    from starting, but somebody should know."""
+    """The findings: `mistakes` must be corrected in the settings; `unreachable` may disappear by itself within a
+    minute.
+
+    `notes` do not keep the daemon from starting, but a person should know them. `sources` say where each secret and
+    each key is kept, never what it is.
+    """
 
     mistakes: tuple[Mistake, ...]
     unreachable: tuple[Mistake, ...]
     notes: tuple[Mistake, ...] = ()
+    sources: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 
 
-def findings(loaded: Loaded, load_bank: LoadBank, now: datetime) -> CheckFindings:
-    """Look at everything. Nothing is created, written or migrated; the database is only asked for its version."""
-    look = _Look(loaded.settings, load_bank, now)
+def findings(loaded: LoadedSettings, load_bank: LoadBank, now: datetime) -> CheckFindings:
+    """Check everything. Nothing is created, written or migrated; the database is only asked for its version."""
+    look = _Examination(loaded.settings, load_bank, now)
     found = [*look.secrets(), *look.banks(), *look.calendars(), *look.broker(), *look.state()]
     found += environment_marks.shared(loaded.settings, os.environ)
     apart: dict[str, list[Finding]] = {AWAY: [], NO: found, NOTE: []}
     for key, remedy, kind in look.database():
         apart[kind].append((key, remedy))
-    # A secret that cannot be read is told once, not again by everything that needs it.
+    apart[AWAY] += look.away
+    # A secret that cannot be read is reported once, not again for each setting that needs it.
     mistakes = dict.fromkeys((*loaded.mistakes, *(loaded.mistake(key, remedy) for key, remedy in found)))
     away, notes = (tuple(loaded.mistake(key, remedy) for key, remedy in apart[kind]) for kind in (AWAY, NOTE))
-    return CheckFindings(tuple(mistakes), away, notes)
+    return CheckFindings(tuple(mistakes), away, notes, tuple(sources_of(loaded.settings)))
 
 
-class _Look:
+class _Examination:
     def __init__(self, settings: conf.Settings, load_bank: LoadBank, now: datetime) -> None:
         self._settings = settings
         self._load_bank = load_bank
         self._now = now
         self._unreadable: set[Path] = set()
+        self._unread: set[str] = set()
+        self.away: list[Finding] = []
         self._banks: dict[str, Bank] = {}
 
     def secrets(self) -> Iterator[Finding]:
-        """Secret files: there, readable, nobody else's to read."""
-        for key, secret in _secrets(self._settings):
+        """Checks that secret files exist, are readable, and cannot be read by other users."""
+        for key, secret in secrets_of(self._settings):
             path = secret.path()
+            if path is None:
+                yield from self._without_file(key, secret)
+                continue
             try:
                 refuse_open_key(path)
                 octets = path.read_bytes()
             except KeyFileError as error:
                 self._unreadable.add(path)
-                # Outside a unit nobody knows which instance's folder it would be.
+                # Outside a service unit the instance is unknown, and so is its folder.
+                self._unread.add(key)
                 named = path if secret.credential is None else f"credential {secret.credential}"
                 yield key, f"{named} {error.what}; {_credential_advice(secret, error.remedy)}"
                 continue
             except OSError as error:
                 self._unreadable.add(path)
+                self._unread.add(key)
                 yield key, f"{path} cannot be read ({error.strerror}); check its owner and mode"
                 continue
             if not octets.strip():
                 self._unreadable.add(path)
+                self._unread.add(key)
                 yield key, f"{path} is empty; write the secret into it"
         vault_key = self._settings.journal.vault_key.path()
         if vault_key not in self._unreadable:
@@ -109,8 +126,23 @@ class _Look:
             except vault.VaultError as error:
                 yield "journal.vault_key", f"{error}; or make one with `bankgw doctor --make-key {vault_key}`"
 
+    def _without_file(self, key: str, secret: conf.Secret | conf.KeyPlace) -> Iterator[Finding]:
+        """Reads a secret that a program prints or the environment has. A program that fails may succeed in a minute:
+        its vault may be starting."""
+        assert isinstance(secret, conf.Secret)
+        try:
+            if not secret.secret_bytes().strip():
+                self._unread.add(key)
+                yield key, f"{secret.source()} is empty; put the secret there"
+        except OSError as error:
+            self._unread.add(key)
+            if secret.command is not None and error.errno not in (errno.ENOENT, errno.EACCES, errno.ENOEXEC):
+                self.away.append((key, f"{error.strerror}; run it by hand as the daemon's user"))
+            else:
+                yield key, f"{error.strerror}; mend it"
+
     def calendars(self) -> Iterator[Finding]:
-        """The file of calendars, and the calendars that banks name."""
+        """Check the file of calendars, and the calendars that banks name."""
         file, known = self._settings.calendar_file, set[str]()
         try:
             known = set(calendars.load(file))
@@ -120,13 +152,16 @@ class _Look:
             yield "calendar_file", f"{file}: {error}; mend it"
         for name, table in self._settings.banks.items():
             if known and table.calendar not in (None, *known):
-                yield f"banks.{name}.calendar", (
-                    f"there is no calendar {table.calendar}; name one of {', '.join(sorted(known))}, or add it to "
-                    f"the file of calendar_file"
+                yield (
+                    f"banks.{name}.calendar",
+                    (
+                        f"there is no calendar {table.calendar}; name one of {', '.join(sorted(known))}, or add it to "
+                        f"the file of calendar_file"
+                    ),
                 )
 
     def banks(self) -> Iterator[Finding]:
-        """Each bank: its protocol and options, its lanes' doors, keys, certificates and credentials."""
+        """Check each bank: its protocol and options, its lanes' ports, keys, certificates and credentials."""
         for name, table in self._settings.banks.items():
             at = f"banks.{name}"
             bank: Bank | None = None
@@ -161,8 +196,23 @@ class _Look:
         if bank is None:
             return
         yield from _same(f"{at}.ports", lane.ports, bank.ports, "door")
+        yield from self._keys_on_the_internet(at, lane, bank)
         yield from _same(f"{at}.keys", lane.keys, bank.profile.signs, "signing key")
         yield from self._credentials(f"{at}.credentials", lane, bank)
+
+    def _keys_on_the_internet(self, at: str, lane: conf.LaneSettings, bank: Bank) -> Iterator[Finding]:
+        """In production, a key that signs towards the internet is not read by this process. Whoever takes the process
+        over could copy it, and use it from anywhere; a front end in the company's network would still be in between.
+        """
+        if self._settings.mode != "production" or not (bank.profile.over_internet or is_public(lane.host)):
+            return
+        for name, key in lane.keys.items():
+            if key.key is not None:
+                yield (
+                    f"{at}.keys.{name}.key",
+                    f"{lane.host} is the bank's interface on the internet: its signing key may not be in a file; put "
+                    "it into a token or behind a signing service (docs/do/keys.md), and remove `key`",
+                )
 
     def _pushes(self, at: str, table: conf.PushSettings) -> Iterator[Finding]:
         files = (table.certificate, table.key.path(), table.ca_file)
@@ -188,6 +238,9 @@ class _Look:
                 yield f"{at}.{_TLS_KEYS[problem.key]}", said
 
     def _signing_key(self, at: str, name: str, table: conf.SigningKey) -> Iterator[Finding]:
+        if table.key is None:
+            yield from self._outside_key(at, table)
+            return
         path = table.key.path()
         if path in self._unreadable:
             return
@@ -198,18 +251,38 @@ class _Look:
             setting = "certificate" if error.file == table.certificate else "key"
             yield f"{at}.{setting}", _der(error.file) or f"{error.file} {error.what}; {error.remedy}"
             return
-        end = signer.certificate.not_valid_after_utc
+        yield from self._signing_end(at, table, signer.certificate)
+
+    def _outside_key(self, at: str, table: conf.SigningKey) -> Iterator[Finding]:
+        """Check what can be checked without the token or the service. They may be away for a while: that stops the
+        lane's signatures, never the daemon."""
+        try:
+            certificate = outside_certificate(table.certificate)
+        except KeyFileError as error:
+            yield f"{at}.certificate", _der(error.file) or f"{error.file} {error.what}; {error.remedy}"
+        else:
+            yield from self._signing_end(at, table, certificate)
+        if table.pkcs11 is not None:
+            if find_spec("pkcs11") is None:
+                yield f"{at}.pkcs11", "python-pkcs11 is not installed; install bankgw with the extra `pkcs11`"
+            if not table.pkcs11.module.is_file():
+                yield f"{at}.pkcs11.module", f"{table.pkcs11.module} is not there; name the vendor's library"
+        if table.remote is not None:
+            yield from self._tls(f"{at}.remote.tls", table.remote.tls, table.remote.host)
+
+    def _signing_end(self, at: str, table: conf.SigningKey, certificate: x509.Certificate) -> Iterator[Finding]:
+        end = certificate.not_valid_after_utc
         if self._now >= end:
             yield f"{at}.certificate", f"{table.certificate} expired at {end:%Y-%m-%d %H:%M}Z; renew it with the bank"
 
     def _credentials(self, at: str, lane: conf.LaneSettings, bank: Bank) -> Iterator[Finding]:
-        """Begin the bank's sign-on with names in place of the secrets: a name it misses shows itself."""
+        """Begin the bank's sign-on with names in place of the secrets, to find the names that it does not get."""
         sign_on = bank.sessions.sign_on
         if sign_on is None:
             return
         names = _Names(lane.credentials)
         known = -1
-        # A sign-on may stop at the first name it misses, so it is begun until it misses no more.
+        # A sign-on may stop at the first missing name, so it is begun again until none is missing.
         while len(names.missed) > known:
             known = len(names.missed)
             names.given |= set(names.missed)
@@ -230,13 +303,15 @@ class _Look:
                 yield f"accounts.{n}.currency", f"{name} carries {', '.join(carried)}, not {account.currency}; mend it"
 
     def _repeats(self, at: str, table: conf.BankSettings, bank: Bank) -> Iterator[Finding]:
-        """In production nothing is repeated on a "not found" that may only mean "not yet", and what may be repeated is
-        not in people's hands before that.
+        """The faults of settings for repeats.
+
+        In production nothing is repeated on a "not found" that may only mean "not yet", and a payment that may be
+        repeated is escalated to people only after that.
         """
         if self._settings.mode != "production":
             return
         for kind, rule in bank.profile.replay.items():
-            # What travels in bundles is never repeated, whatever the bank says of single orders.
+            # Bundles are never repeated, whatever the bank allows for single orders.
             repeats = rule.policy is not Replay.NEVER and rule.most > 0 and kind not in bank.bundles
             span_s = rule.not_found_quarantine.total_seconds()
             if repeats and span_s < QUARANTINE_S:
@@ -244,34 +319,44 @@ class _Look:
                 key, longer = f"{at}.options", f"set its option for this quarantine ({', '.join(_QUARANTINES)})"
                 if set_by is not None:
                     key, longer = f"{key}.{set_by}", f"set {set_by}"
-                yield key, (
-                    f"a {kind.value} in doubt may be repeated (`{rule.policy.value}`) after a \"not found\" asked "
-                    f"{span_s:g} s after its last byte, and the bank may only be slow; {longer} "
-                    f"to {QUARANTINE_S:g} or more, or `most_repeats = 0` in [{at}]"
+                yield (
+                    key,
+                    (
+                        f'a {kind.value} in doubt may be repeated (`{rule.policy.value}`) after a "not found" asked '
+                        f"{span_s:g} s after its last byte, and the bank may only be slow; {longer} "
+                        f"to {QUARANTINE_S:g} or more, or `most_repeats = 0` in [{at}]"
+                    ),
                 )
             deadline_s = bank.profile.enquiry_deadline.total_seconds()
             if repeats and deadline_s <= span_s:
-                yield f"{at}.enquiry_deadline_s", (
-                    f"a {kind.value} in doubt escalates {deadline_s:g} s after it was sent, but a \"not found\" counts "
-                    f"only after {span_s:g} s, so nothing would ever be repeated; set enquiry_deadline_s above "
-                    f"{span_s:g}, or `most_repeats = 0` in [{at}] if that is meant"
+                yield (
+                    f"{at}.enquiry_deadline_s",
+                    (
+                        f'a {kind.value} in doubt escalates {deadline_s:g} s after it was sent, but a "not found" '
+                        "counts "
+                        f"only after {span_s:g} s, so nothing would ever be repeated; set enquiry_deadline_s above "
+                        f"{span_s:g}, or `most_repeats = 0` in [{at}] if that is meant"
+                    ),
                 )
 
     def broker(self) -> Iterator[Finding]:
-        """The broker's address for this mode, and its certificates."""
+        """Check the broker's address for this mode, and its certificates."""
         broker = self._settings.broker
         if broker.tls is not None:
             yield from self._tls("broker.tls", broker.tls, broker.host)
-        if broker.password is None or broker.password.path() in self._unreadable:
+        if broker.password is None or "broker.password" in self._unread:
             return
-        if self._settings.mode == "production" and (broker.user, broker.password.read()) == ("guest", b"guest"):
-            yield "broker.user", (
-                "login guest/guest: everybody knows it; "
-                "create a user for the gateway, see conf/rabbitmq/definitions.json"
+        if self._settings.mode == "production" and (broker.user, broker.password.secret_bytes()) == ("guest", b"guest"):
+            yield (
+                "broker.user",
+                (
+                    "login guest/guest: everybody knows it; "
+                    "create a user for the gateway, see conf/rabbitmq/definitions.json"
+                ),
             )
 
     def state(self) -> Iterator[Finding]:
-        """The state folder can be made or written; the permit log is whole."""
+        """Check that the state folder can be made or written, and that the permit log is whole."""
         folder, log = self._settings.state_dir, self._settings.permit_log()
         nearest = next(one for one in (folder, *folder.parents) if one.exists())
         if not nearest.is_dir():
@@ -281,15 +366,15 @@ class _Look:
         try:
             permit_log.examine(log, vault.load(self._settings.journal.vault_key.path()))
         except vault.VaultError:
-            pass  # said of the key itself
+            pass  # reported for the key itself
         except permit_log.PermitLogBroken as error:
             yield "state_dir", str(error)
         except OSError as error:
             yield "state_dir", f"{log} cannot be read ({error.strerror}); check its owner and mode"
 
     def database(self) -> Iterator[tuple[str, str, str]]:
-        """The journal's database: a URL that means something, reachable, of a schema this program knows; and what is
-        open in it that the settings do not know."""
+        """Check the journal's database: its URL, whether it is reachable, its schema, and open work of banks or lanes
+        that the settings do not have."""
         journal = self._settings.journal
         try:
             url = make_url(self._settings.journal_url())
@@ -302,15 +387,15 @@ class _Look:
             yield "journal.url", f"cannot be used ({error}); write sqlite:///journal.db, or see docs/do/install.md", NO
             return
         if url.get_backend_name() == "sqlite" and (url.database is None or not Path(url.database).exists()):
-            # The file is made at the first start, and so is state_dir; no other folder is.
+            # The first start makes the file and state_dir, but no other folder.
             folder = None if url.database is None or is_memory(str(url)) else Path(url.database).parent
             if folder is not None and folder != self._settings.state_dir and not folder.is_dir():
                 yield "journal.url", f"there is no folder {folder}; make it, or name a file elsewhere", NO
             return
         if journal.password is not None:
-            if journal.password.path() in self._unreadable:
+            if "journal.password" in self._unread:
                 return
-            url = url.set(password=journal.password.read().decode("utf-8", "replace"))
+            url = url.set(password=journal.password.secret_bytes().decode("utf-8", "replace"))
         try:
             engine = databases.connect(url.render_as_string(hide_password=False), connections=1, writing=False)
             try:
@@ -344,22 +429,24 @@ class _Look:
         if revision is None:
             return []  # an empty one
         try:
-            # A whole row can be read where its table is of this very program.
+            # A whole row can be read only if its table has the schema of this program.
             whole = revision == migrations.KNOWN[-1] and path not in self._unreadable
             opened = vault.load(path) if whole else None
-            return unknown_to_settings.look(conn, unknown_to_settings.known_of(self._settings, self._banks), opened)
+            return unknown_to_settings.find_unknown(
+                conn, unknown_to_settings.known_of(self._settings, self._banks), opened
+            )
         except vault.VaultError:
-            return []  # it is said elsewhere that this is no key, or not this journal's
+            return []  # another check reports that this is no key, or the key of another journal
 
 
 def is_damaged(error: SQLAlchemyError) -> bool:
-    """Whether SQLite says that the file is no database of its own, or not a whole one."""
+    """Whether SQLite says that the file is damaged or is no database."""
     code = getattr(getattr(error, "orig", None), "sqlite_errorcode", None)
     return code is not None and code & 0xFF in _SQLITE_DAMAGED
 
 
 def _no_text(path: Path) -> str:
-    """Why an option cannot be the text of this file; empty if it can."""
+    """The reason why an option cannot be the text of this file; empty if it can."""
     try:
         path.read_text("utf-8")
     except OSError as error:
@@ -370,7 +457,7 @@ def _no_text(path: Path) -> str:
 
 
 def _der(path: Path) -> str:
-    """What to do about a certificate in the form that most programs for Windows write; empty if it is none."""
+    """The remedy for a certificate in DER form, which most Windows programs write; empty for another form."""
     try:
         x509.load_der_x509_certificate(path.read_bytes())
     except (OSError, ValueError, UnsupportedAlgorithm):
@@ -380,7 +467,7 @@ def _der(path: Path) -> str:
 
 
 class _Names(Mapping[str, str]):
-    """Credentials by name only; remembers which were asked for in vain."""
+    """A mapping of credentials by name without their values. It remembers each requested name that is missing."""
 
     def __init__(self, given: Iterable[str]) -> None:
         self.given = set(given)
@@ -410,7 +497,7 @@ def _same(at: str, given: Mapping[str, Any], wanted: Any, what: str) -> Iterator
             yield f"{at}.{name}", f"the bank has no {what} of this name (there is: {there}); remove it"
 
 
-def _credential_advice(secret: conf.Secret, otherwise: str) -> str:
+def _credential_advice(secret: conf.Secret | conf.KeyPlace, otherwise: str) -> str:
     if secret.credential is None:
         return otherwise
     return (
@@ -419,11 +506,22 @@ def _credential_advice(secret: conf.Secret, otherwise: str) -> str:
     )
 
 
-def _secrets(settings: conf.Settings) -> Iterator[tuple[str, conf.Secret]]:
+def sources_of(settings: conf.Settings) -> Iterator[tuple[str, str]]:
+    """The place of every secret and key of the settings, by its key in the settings."""
+    for key, secret in secrets_of(settings):
+        yield key, secret.source()
+    for bank_name, bank in settings.banks.items():
+        for lane_name, lane in bank.lanes.items():
+            for name, signing in lane.keys.items():
+                if signing.key is None:
+                    yield f"banks.{bank_name}.lanes.{lane_name}.keys.{name}", signing.source()
+
+
+def secrets_of(settings: conf.Settings) -> Iterator[tuple[str, conf.Secret | conf.KeyPlace]]:
     """Every secret of the settings with its key."""
 
-    def walk(at: str, value: Any) -> Iterator[tuple[str, conf.Secret]]:
-        if isinstance(value, conf.Secret):
+    def walk(at: str, value: Any) -> Iterator[tuple[str, conf.Secret | conf.KeyPlace]]:
+        if isinstance(value, conf.Secret | conf.KeyPlace):
             yield at, value
         elif isinstance(value, BaseModel):
             for name in type(value).model_fields:

@@ -26,7 +26,7 @@ def lock(state_dir: Path) -> int:
     except BlockingIOError:
         pid = os.read(handle, 32).decode("ascii", "replace").strip()
         os.close(handle)
-        raise AlreadyRunning(f"process {pid or 'unknown'} works in {state_dir}; stop it first") from None
+        raise AlreadyRunning(f"process {pid or 'unknown'} is using {state_dir}; stop it first") from None
     os.ftruncate(handle, 0)
     os.write(handle, f"{os.getpid()}\n".encode())
     return handle
@@ -37,7 +37,7 @@ class NotLocked(Exception):  # noqa: N818 - says who or what is in the way
 
 
 def lock_for_command(state_dir: Path) -> int:
-    """The same for a command that root may run: what it leaves in the folder belongs to the folder's owner. Raises
+    """As `lock`, for a command that root may run. The files that it leaves belong to the folder's owner. Raises
     NotLocked."""
     try:
         handle = lock(state_dir)

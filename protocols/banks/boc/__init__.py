@@ -38,7 +38,7 @@ def build(options: Mapping[str, Any]) -> Bank:
             probe_every_s=chosen.timing.probe_every_s,
             sign_on=session.sign_on,
             one_owner=f"operator {chosen.operator} of customer {chosen.customer}",
-        ),  # fmt: skip
+        ),
         money={
             Kind.PAYMENT: payments.pay,
             Kind.TRANSFER: payments.pay,

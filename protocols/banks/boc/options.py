@@ -14,12 +14,12 @@ from protocols.kit.choices import (
     in_bytes,
     one_meaning,
     or_none,
-    read,
+    read_choices,
     seconds,
     table,
     text,
+    texts,
     whole,
-    words,
 )
 from protocols.kit.timing import Timing
 
@@ -81,7 +81,7 @@ class Options:
 
     @property
     def renminbi(self) -> tuple[str, str]:
-        """Both writings of the currency."""
+        """The two codes with which the bank writes the currency renminbi."""
         return ("CNY", "001")
 
 
@@ -106,7 +106,7 @@ _CHOICES: Final[Choices] = {
     "payee_address": (in_bytes(70, least=0), "toaddr of every payee, up to 70 GBK bytes, or empty"),
     "persons": (flag, "true once the bank has confirmed bocflag and acttyp of b2e0061, else false"),
     "person_flags": (
-        lambda value: words("[0-9A-Za-z]{1,2}")(value) and len(value) == 2,
+        lambda value: texts("[0-9A-Za-z]{1,2}")(value) and len(value) == 2,
         "two words: bocflag of a payee at this bank and of another",
     ),
     "person_account_type": (among("119", "101", "188"), 'acttyp, "119" (debit card), "101" or "188"'),
@@ -134,6 +134,6 @@ _CHOICES: Final[Choices] = {
 
 def read_options(given: Mapping[str, Any]) -> Options:
     """The options in the settings' table. Raises BadOptions naming the first wrong key and the remedy."""
-    options = read("boc", Options, _CHOICES, given)
+    options = read_choices("boc", Options, _CHOICES, given)
     one_meaning(options.codes)
     return options

@@ -1,6 +1,7 @@
 """Payments: b2e0009 (对公汇款, own transfers, batches), b2e0061 (对私汇款), and b2e0007, the enquiry after them.
 
-Lines of a payroll are written by payroll.py, and handed in and asked about here like any order.
+A payroll (快捷代发, b2e0078) has one line in a message, because no public page says how to ask about one line of many:
+the message's insid is then the line's, and b2e0007 tells what became of it (banks/boc.md 2.6, 2.7).
 
 B001 of a message and of its row is acceptance. Only the row of b2e0007 is about the payment (banks/boc.md 2.7, 5). The
 bytes contain the token, so they are not valid in another session: nothing is ever sent again.
@@ -17,33 +18,31 @@ from lxml import etree
 
 from protocols.bank import Ask, BundleConversation, Context, Conversation, Fates, MoneyConversation, Submit
 from protocols.banks.boc.options import Options
-from protocols.banks.boc.payroll import PAYROLL, payroll_row
+from protocols.banks.boc.requests import WrittenOrder, enquiry_row, order_row, wage_row
 from protocols.banks.boc.table import check_signed_on
-from protocols.banks.boc.wire import Answer, Status, Wire, fields, status_of
-from protocols.canon.order import AnyOrder, Bundle, Channel, Kind, Urgency
+from protocols.banks.boc.wire import Answer, Status, Wire, status_of
+from protocols.canon.order import AnyOrder, Bundle, Channel, Kind
 from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.party import PartyKind
 from protocols.canon.query import BundleFateQuestion, FateQuestion, Sent, SentBundle
 from protocols.kit.china import check_amount
 from protocols.kit.correlation import by_reference
 from protocols.kit.errors import ProtocolError
-from protocols.kit.fields import amount_minor, amount_text, date_text
+from protocols.kit.fields import amount_minor
 from protocols.kit.meanings import Meanings
-from protocols.kit.orders import check_lines, fitting
+from protocols.kit.orders import check_lines
 from protocols.kit.readable import readable
 from protocols.kit.xmldoc import Markup, el, value_or
 
-TEXT_BYTES: Final = 80
-NAME_BYTES: Final = 70
-ACCOUNT_CHARS: Final = 35
 AMOUNT_MOST: Final = 10**17 - 1
 _INSID = re.compile(r"[0-9A-Za-z]{1,20}", re.ASCII)
-_CORPORATE, _PRIVATE = "b2e0009", "b2e0061"
+_USAGE = re.compile("[0-9A-Z]{1,4}", re.ASCII)
+_CORPORATE, _PRIVATE, _PAYROLL = "b2e0009", "b2e0061", "b2e0078"
 
 
 @dataclass(frozen=True, slots=True)
 class Payments:
-    """Orders of one customer: sending them, reading the answers, asking what became of them."""
+    """Sends the orders of one customer, reads the answers, and asks for the outcomes."""
 
     options: Options
     wire: Wire
@@ -52,14 +51,15 @@ class Payments:
     # ---- handing in -------------------------------------------------------------------------------------------
 
     def pay(self, order: AnyOrder, context: Context) -> MoneyConversation:
-        """One order. Raises ProtocolError before anything is sent if it does not fit the bank's form."""
+        """Send one order. Raises ProtocolError before anything is sent if it does not fit the bank's form."""
         code = self._code(order)
         wire = self._message(code, context, [(order, context.reference)])
         frame = yield Submit("business", wire, (code, number := self.wire.number(context)))
         return self._alone(self.submitted(self._heard(frame, code, number), [context.reference]), context.reference)
 
     def send_bundle(self, bundle: Bundle, context: Context) -> BundleConversation:
-        """All items as rows of one b2e0009. Raises ProtocolError before anything is sent if one does not fit."""
+        """Send all items as rows of one b2e0009. Raises ProtocolError before anything is sent if an item does not
+        fit."""
         lines = [(item.order, item.reference) for item in bundle.items]
         references = [item.reference for item in bundle.items]
         check_lines(bundle, self.options.batch_lines)
@@ -70,7 +70,7 @@ class Payments:
         return self.submitted(self._heard(frame, _CORPORATE, number), references)
 
     def _heard(self, frame: bytes, code: str, number: str) -> Answer:
-        """The answer to what was just handed in.
+        """The answer to the message that was just sent.
 
         Raises Declined ("signed_out") where the bank does not know the token: doubt, and the lane signs on before the
         next order would meet the same.
@@ -81,7 +81,7 @@ class Payments:
 
     def _code(self, order: AnyOrder) -> str:
         if order.kind is Kind.PAYROLL_ITEM:
-            return PAYROLL
+            return _PAYROLL
         if order.kind is Kind.TRANSFER or order.creditor.kind is not PartyKind.PERSON:
             return _CORPORATE
         if not self.options.persons:
@@ -96,40 +96,16 @@ class Payments:
         if order.channel not in (Channel.AUTO, Channel.SAME_BANK):
             raise ProtocolError("value", f"boc has no {order.channel.value} channel here; use auto")
         check_amount("boc", order.amount, AMOUNT_MOST)
-        if code == PAYROLL:
-            return payroll_row(order, insid(reference), context, self.wire)
-        urgent = "1" if order.urgency is Urgency.URGENT else "0"
-        payee, private = order.creditor, code == _PRIVATE
-        number = payee.cnaps or (self.wire.branch(payee.account) if order.kind is Kind.TRANSFER else "")
-        payer = (("fribkn", self.wire.branch(order.debtor.account)),
-                 ("actacn", fitting(order.debtor.account.clear, "actacn", ACCOUNT_CHARS)),
-                 ("actnam", fitting(order.debtor.name.clear, "actnam", NAME_BYTES)))  # fmt: skip
-        to = [
-            ("toibkn", fitting(number, "toibkn", 12)),
-            ("actacn", fitting(payee.account.clear, "actacn", ACCOUNT_CHARS)),
-            ("toname", fitting(payee.name.clear, "toname", NAME_BYTES)), ("toaddr", self.options.payee_address),
-            ("tobknm", fitting(payee.bank_name or "", "tobknm", NAME_BYTES, min_bytes=0)),
-        ]  # fmt: skip
-        rest = (
-            ("trnamt", amount_text(order.amount.minor)), ("trncur", self.options.currency), ("priolv", urgent),
-            ("furinfo", fitting(order.purpose, "furinfo", TEXT_BYTES, min_bytes=0)),
-            ("trfdate", date_text(context.bank_date)), ("trftime", ""), ("comacn", self.options.fee_account),
-        )  # fmt: skip
-        extra: tuple[tuple[str, str], ...] = ()
-        if private:
-            to.append(("acttyp", self.options.person_account_type))
-            here = any(own in (payee.bank_name or "") for own in self.options.own_names)
-            extra = (("bocflag", self.options.person_flags[0 if here else 1]), ("cuspriolv", urgent))
-        parts = [
-            *fields((("insid", insid(reference)), ("obssid", ""))), el("fractn", fields(payer)),
-            el("toactn", fields(to)), *fields((*rest, *extra)),
-        ]  # fmt: skip
-        return Markup("".join(parts))
+        written = WrittenOrder(order, insid(reference), context.bank_date, self.options)
+        if code == _PAYROLL:
+            _check_wage(written)
+            return wage_row(written)
+        return order_row(written, private=code == _PRIVATE)
 
     # ---- the answer to it -------------------------------------------------------------------------------------
 
     def submitted(self, answer: Answer, references: Sequence[str]) -> Fates:
-        """What the answer says of each order: taken at most. An order without a row of its own is left out.
+        """The outcome of each order in the answer to its message: at most pending. Orders without a row are left out.
 
         A message that was not taken has no rows; its code then counts for every order in it. If it has some after all,
         nobody knows.
@@ -154,27 +130,29 @@ class Payments:
         return told[reference]
 
     def read(self, kind: Kind, sent: Sent, frame: bytes) -> Outcome:
-        """The stored answer to the money word of `kind` that was written down as `sent`."""
+        """The outcome in the stored answer to a single order of `kind` that was stored as `sent`."""
         if kind not in (Kind.PAYMENT, Kind.TRANSFER, Kind.PAYROLL_ITEM):
             raise ProtocolError("value", f"boc sends no single {kind.value}")
         answer = self.wire.read(frame, *_written_down(sent.serials))
         return self._alone(self.submitted(answer, [sent.reference]), sent.reference)
 
     def read_bundle(self, sent: SentBundle, frame: bytes) -> Fates:
-        """The stored answer to the batch that was written down as `sent`."""
+        """The outcomes in the stored answer to the batch that was stored as `sent`."""
         answer = self.wire.read(frame, *_written_down(sent.serials))
         return self.submitted(answer, [item.reference for item in sent.items])
 
     # ---- what became of it ------------------------------------------------------------------------------------
 
     def fate(self, question: FateQuestion, context: Context) -> Conversation[Outcome]:
-        """b2e0007 by our insid. Raises Declined if the question itself is answered with a code."""
+        """The outcome of one payment, by b2e0007 with our insid. Raises Declined if the question itself is answered
+        with a code."""
         sent = question.sent
         told = yield from self._asked([sent], context)
         return told.get(sent.reference, Outcome(Fate.NOT_FOUND, text="no row under this insid"))
 
     def bundle_fate(self, question: BundleFateQuestion, context: Context) -> Conversation[Fates]:
-        """b2e0007 about every item, some at a time. Items without a row are left out, or not found if none has one."""
+        """The outcomes of all items, by b2e0007 for some items at a time. Items without a row are left out, or not
+        found if no item has a row."""
         told: dict[str, Outcome] = {}
         items, step = question.sent.items, self.options.enquiry_lines
         for nth, begin in enumerate(range(0, len(items), step)):
@@ -182,7 +160,7 @@ class Payments:
         return told or {one.reference: Outcome(Fate.NOT_FOUND, text="no row under this insid") for one in items}
 
     def _asked(self, items: Sequence[Sent], context: Context, nth: int = 0) -> Conversation[Mapping[str, Outcome]]:
-        rows = [Markup("".join(fields((("insid", insid(one.reference)), ("obssid", ""))))) for one in items]
+        rows = [enquiry_row(insid(one.reference)) for one in items]
         frame = yield Ask("business", self.wire.message("b2e0007", context, rows, nth=nth))
         answer = self.wire.read(frame, "b2e0007", self.wire.number(context, nth))
         known = {one.reference: one for one in items}
@@ -194,7 +172,8 @@ class Payments:
             return dict.fromkeys(known, word)
         heard, _ = readable(answer.rows, _with_status, "b2e0007")
         check_signed_on(self.meanings, "b2e0007", *(status for _, status in heard))
-        # A row without a code that can be read says nothing of its order, which is then left out, and hides no other.
+        # A row whose code cannot be read says nothing about its order: that order is left out. The other rows still
+        # count.
         told = by_reference([row for row, _ in heard], "insid", known)
         if len(heard) < len(answer.rows) and not told:
             raise ProtocolError("value", "b2e0007: no row about these orders can be read")
@@ -210,13 +189,26 @@ def _with_status(row: etree._Element) -> tuple[etree._Element, Status]:
 
 
 def _written_down(serials: Sequence[str]) -> tuple[str, str]:
-    """The operation and the number (trnid) of a message, from what `Submit` left; "" for what it did not."""
+    """The operation and the number (trnid) that were stored when the message was sent; "" for a value that was not
+    stored."""
     code, number, *_ = (*serials, "", "")
     return code or _CORPORATE, number
 
 
+def _check_wage(written: WrittenOrder) -> None:
+    """Raises "value" or "missing" for a payroll line that the bank's form cannot carry."""
+    if not _USAGE.fullmatch(written.usage):
+        raise ProtocolError("value", f"{written.usage!r} is no usage code of b2e0078, such as G8")
+    if not written.wage_number:
+        raise ProtocolError(
+            "missing",
+            "a payroll line at boc needs the payee's province (payroll_provinces, "
+            "payroll_province), or another bank's 12-digit number",
+        )
+
+
 def insid(reference: str) -> str:
-    """`reference` if it can be an insid. Raises "value" otherwise."""
+    """Return `reference` if it can be an insid. Raises "value" otherwise."""
     if not _INSID.fullmatch(reference):
         raise ProtocolError("value", f"{reference!r} is no insid: 1 to 20 letters and digits")
     return reference

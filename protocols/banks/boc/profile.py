@@ -9,8 +9,8 @@ from typing import Final
 
 from protocols.bank import FACTS, Profile, Replay, ReplayRule
 from protocols.banks.boc.options import Options
-from protocols.banks.boc.payment import ACCOUNT_CHARS, AMOUNT_MOST, NAME_BYTES, TEXT_BYTES
-from protocols.banks.boc.statement import PAGE_LINES
+from protocols.banks.boc.payment import AMOUNT_MOST
+from protocols.banks.boc.requests import ACCOUNT_BYTES, NAME_BYTES, PAGE_LINES, TEXT_BYTES
 from protocols.canon.limits import FieldLimit, Limits, ReferenceForm
 from protocols.canon.order import Channel, Kind
 from protocols.kit.china import CNAPS, gbk_limits
@@ -31,11 +31,9 @@ RECONSTRUCTED: Final = (
 
 def profile(options: Options) -> Profile:
     """The bank's profile under these options."""
-    # The bytes carry a session's token, and what answers a repeated insid is not public.
+    # The bytes carry a session's token. How the bank answers a repeated insid is not public.
     rule = ReplayRule(
-        policy=Replay.NEVER,
-        not_found_quarantine=timedelta(seconds=options.not_found_quarantine_s),
-        not_found_count=3,
+        policy=Replay.NEVER, not_found_quarantine=timedelta(seconds=options.not_found_quarantine_s), not_found_count=3
     )
     plain = limits(options)
     kinds = (Kind.PAYMENT, Kind.TRANSFER, Kind.BATCH_ITEM, *((Kind.PAYROLL_ITEM,) if options.payroll else ()))
@@ -46,7 +44,7 @@ def profile(options: Options) -> Profile:
         title_zh="中国银行",
         limits=plain,
         replay=dict.fromkeys(kinds, rule),
-        # A row of b2e0007 has our insid and a status, no more.
+        # A row of b2e0007 holds only our insid and a status.
         unstated=dict.fromkeys(kinds, frozenset(FACTS)),
         # Each message of the enquiry after a batch has a number of its own.
         serials_per_word=-(-options.batch_lines // options.enquiry_lines),
@@ -67,14 +65,16 @@ def profile(options: Options) -> Profile:
 
 
 def limits(options: Options) -> Limits:
-    """What intake checks before it says yes. Lengths are GBK bytes, whatever the messages are written in."""
+    """The limits that intake checks before it accepts an order. Lengths are GBK bytes, whatever charset the messages
+    have."""
     reference = ReferenceForm(length=options.reference_chars, prefix=options.reference_prefix)
     most = options.max_amount_minor or AMOUNT_MOST
     return gbk_limits(_fields(), (Channel.AUTO, Channel.SAME_BANK), options.timing.pace(), reference, most)
 
 
 def _payroll_fields(options: Options) -> tuple[FieldLimit, ...]:
-    """A payroll line needs the payee bank's number unless the payee banks here, in a province that is known."""
+    """The fields of a payroll line. It needs the payee bank's number, unless the payee banks here in a province that is
+    known."""
     if options.payroll_province:
         names = "|".join(map(re.escape, options.own_names))
         return _fields(unless=(("/channel", "^same_bank$"), ("/creditor/bank_name", f"^$|{names}")))
@@ -83,11 +83,12 @@ def _payroll_fields(options: Options) -> tuple[FieldLimit, ...]:
 
 
 def _fields(*, number: bool = True, unless: tuple[tuple[str, str], ...] = ()) -> tuple[FieldLimit, ...]:
-    """`number`: whether the payee bank's 12 digits must be there; the bank routes by them. `unless` spares them."""
+    """The fields of an order. `number`: whether the payee bank's 12 digits are required, by which the bank routes;
+    `unless` names the exceptions."""
     return (
-        FieldLimit("/debtor/account", max_bytes=ACCOUNT_CHARS, required=True),
+        FieldLimit("/debtor/account", max_bytes=ACCOUNT_BYTES, required=True),
         FieldLimit("/debtor/name", max_bytes=NAME_BYTES, required=True),
-        FieldLimit("/creditor/account", max_bytes=ACCOUNT_CHARS, required=True),
+        FieldLimit("/creditor/account", max_bytes=ACCOUNT_BYTES, required=True),
         FieldLimit("/creditor/name", max_bytes=NAME_BYTES, required=True),
         FieldLimit("/creditor/bank_name", max_bytes=NAME_BYTES),
         FieldLimit("/creditor/cnaps", pattern=CNAPS, required=number, required_unless=unless),

@@ -1,4 +1,4 @@
-"""Electronic receipts (b2e0500): the bank answers with the name of a file that lies with the front end.
+"""Electronic receipts (b2e0500): the bank answers with the name of a file in the front end's folder.
 
 How that file is fetched is not public; it is read from `receipt_path`, and without that option there are no receipts
 here (banks/boc.md 2.8). The answer's elements are those of a public client.
@@ -11,16 +11,17 @@ from dataclasses import dataclass
 from typing import Final
 
 from protocols.bank import Ask, Context, Conversation
+from protocols.banks.boc.requests import OwnAccount, WrittenReceipt, receipt_row
 from protocols.banks.boc.statement import Statements
-from protocols.banks.boc.wire import fields, status_of
+from protocols.banks.boc.wire import status_of
 from protocols.canon.query import ReceiptQuestion
 from protocols.canon.statement import Receipt, ReceiptLater
 from protocols.kit import http
 from protocols.kit.archives import only_pdf
 from protocols.kit.declined import Declined
 from protocols.kit.errors import CannotAsk, ProtocolError
-from protocols.kit.fields import amount_text, date_text
-from protocols.kit.xmldoc import Markup, el, value
+from protocols.kit.fields import amount_text
+from protocols.kit.xmldoc import value
 
 CODE: Final = "b2e0500"
 LATER_S: Final = 3600.0
@@ -41,15 +42,9 @@ class Receipts:
         wire, amount = self.statements.wire, question.amount
         if amount is None:
             raise CannotAsk("a receipt at boc is asked for by its entry's amount")
-        day, sum_ = date_text(question.bank_date), amount_text(amount.minor)
-        own = fields((("actacn", question.account.clear), ("ibknum", wire.branch(question.account))))
-        asked = Markup("".join((
-            *fields((("tratype", wire.options.receipt_type),)),
-            el("amtscope", fields((("minamt", sum_), ("maxamt", sum_)))),
-            el("datescope", fields((("from", day), ("to", day)))),
-            el("domaccount", fields((("transact", ""), ("transname", "")))),
-            *fields((("insid", wire.number(context)[-12:]),)), el("multidata", el("confirmdata", own)),
-        )))  # fmt: skip
+        own = OwnAccount(question.account, wire.options)
+        wanted = WrittenReceipt(amount_text(amount.minor), question.bank_date, wire.number(context)[-12:], wire.options)
+        asked = receipt_row(own, wanted)
         answer = yield from self.statements.asked(CODE, context, asked)
         if not answer.status.done or not answer.rows:
             return ReceiptLater(question.ticket or "asked", LATER_S)

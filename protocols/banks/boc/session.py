@@ -15,13 +15,12 @@ from typing import Final
 
 from protocols.bank import Ask, Context, Conversation, Cutter
 from protocols.banks.boc.options import Options
-from protocols.banks.boc.wire import ANSWER_BYTES_MAX, Wire, fields
+from protocols.banks.boc.requests import WrittenSignOn, sign_on_row
+from protocols.banks.boc.wire import ANSWER_BYTES_MAX, Wire
 from protocols.kit import http
-from protocols.kit.china import BEIJING
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
-from protocols.kit.fields import date_text, time_text
-from protocols.kit.xmldoc import Markup, value
+from protocols.kit.xmldoc import value
 
 PASSWORD: Final = "password"
 PASSWORDS_MOST: Final = 4
@@ -31,7 +30,7 @@ _TOKEN = re.compile("[!-~]{1,64}", re.ASCII)
 
 @dataclass(slots=True)
 class Lockout:
-    """Counts passwords that the bank did not accept: with the lane's pause alone the bank would lock the login.
+    """Counts passwords that the bank rejected, because the bank locks the login after a few.
 
     `sent` counts those that left, or may have left, since the last token; `refused` those among them that the bank
     refused expressly, of which `tries` are allowed. `unclear`: it is not known what became of the last one.
@@ -46,47 +45,53 @@ class Lockout:
 
     @property
     def spent(self) -> bool:
-        """Whether no more may be tried before somebody looks and restarts the gateway."""
+        """True if no further password may be tried. An operator must then find the cause and restart the gateway."""
         return self.refused >= self.tries or self.sent >= PASSWORDS_MOST
 
     def connected(self) -> Cutter:
-        """The cutter of a fresh connection. A port asks for it when one has come about, and so it is known here."""
+        """The cutter for a fresh connection. The connection is counted here, because a port asks for a cutter once it
+        is connected."""
         self.connections += 1
         return http.HttpAnswers().cutter(ANSWER_BYTES_MAX)
 
     def taken(self) -> None:
-        """A token came: the password is right."""
+        """Reset both counts: the sign-on brought a token, so the password is right."""
         self.refused = self.sent = 0
         self.unclear = False
 
 
 @dataclass(frozen=True, slots=True)
 class SignOn:
-    """One operator's sign-on."""
+    """Signs one operator on."""
 
     options: Options
     wire: Wire
     lockout: Lockout = field(repr=False)
 
     def sign_on(self, context: Context) -> Conversation[Mapping[str, str]]:
-        """The session with its token. Raises Declined if the bank refuses, or, unasked, after too many without one."""
+        """The session with its token. Raises Declined if the bank refuses, or if `lockout` allows no further try."""
         password, lockout = context.credentials[PASSWORD], self.lockout
         if lockout.spent:
-            raise Declined("b2e0001", "", f"not tried: {lockout.sent} sign-on(s) brought no token, {lockout.refused} "
-                           "of them refused; look at the operator's password, then restart", "failed")  # fmt: skip
+            raise Declined(
+                "b2e0001",
+                "",
+                f"not tried: {lockout.sent} sign-on(s) brought no token, {lockout.refused} "
+                "of them refused; look at the operator's password, then restart",
+                "failed",
+            )
         if lockout.unclear:
-            # The lane pauses after a no, and not after silence: four passwords would be used up within seconds.
+            # The lane pauses after a refusal, but not after silence: four passwords would be used up within seconds.
             lockout.unclear = False
-            raise Declined("b2e0001", "", "not tried yet: the last password left, and what became of it is not known",
-                           "failed")  # fmt: skip
-        now = context.now.astimezone(BEIJING)
-        row = fields((("custdt", date_text(now.date()) + time_text(now.time())), ("oprpwd", password)))
-        wire, before = self.wire.message("b2e0001", context, [Markup("".join(row))]), lockout.connections
+            raise Declined(
+                "b2e0001", "", "not tried yet: the last password left, and what became of it is not known", "failed"
+            )
+        row = sign_on_row(WrittenSignOn(context.now, password))
+        wire, before = self.wire.message("b2e0001", context, [row]), lockout.connections
         lockout.sent, lockout.unclear = lockout.sent + 1, True
         try:
             frame = yield Ask("business", wire)
         except GeneratorExit:
-            # No answer. Only where no connection came about either is it certain that the password did not leave.
+            # No answer came. It is certain that the password did not leave only if no connection was made either.
             if lockout.connections == before:
                 lockout.sent, lockout.unclear = lockout.sent - 1, False
             raise

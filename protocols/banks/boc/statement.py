@@ -15,8 +15,9 @@ from lxml import etree
 
 from protocols.bank import Ask, Context, Conversation
 from protocols.banks.boc.options import Options
+from protocols.banks.boc.requests import PAGE_LINES, OwnAccount, WrittenList, balance_row, list_row
 from protocols.banks.boc.table import check_signed_on
-from protocols.banks.boc.wire import DONE, Answer, Status, Wire, fields, status_of
+from protocols.banks.boc.wire import DONE, Answer, Status, Wire, status_of
 from protocols.canon.money import Money
 from protocols.canon.party import AccountNumber, Name
 from protocols.canon.query import BalanceQuestion, LinesQuestion, ReturnsQuestion
@@ -28,38 +29,32 @@ from protocols.kit.fields import amount_minor, date_text, digits, parse_date, pl
 from protocols.kit.meanings import Meanings
 from protocols.kit.paging import fingerprint
 from protocols.kit.readable import readable
-from protocols.kit.walk import Place, entered, line_key
-from protocols.kit.xmldoc import Markup, el, one, value, value_or
+from protocols.kit.walk import WalkPlace, entered, line_key
+from protocols.kit.xmldoc import Markup, one, value, value_or
 
-PAGE_LINES: Final = 50
 SPAN: Final = timedelta(days=27)
 """From the first to the last day of one question about the past: 28 days are a month in any month."""
 TODAY, PAST = "2001", "2002"
-AMOUNTS: Final = (("from", "0"), ("to", "9999999999"))
 _DAY: Final = timedelta(days=1)
 _DIRECTIONS: Final = {"1": Direction.CREDIT, "2": Direction.DEBIT}
 
 
 @dataclass(frozen=True, slots=True)
 class Statements:
-    """Questions about the accounts of one customer."""
+    """Asks questions about the accounts of one customer."""
 
     options: Options
     wire: Wire
     meanings: Meanings
 
     def probe(self, context: Context) -> Conversation[None]:
-        """b2e0005 of the probe account: it proves the token too. Raises Declined on a code of the message, and where
-        its row does not know the token; what else the row says of the account is no matter here.
-        """
+        """Ask b2e0005 about the probe account, which also checks the token. Raises Declined on a code of the message,
+        and if its row rejects the token; the row's other statements do not matter here."""
         account = AccountNumber(self.options.probe_account)
-        yield from self.asked("b2e0005", context, el("account", fields(self._account(account))))
-
-    def _account(self, account: AccountNumber) -> tuple[tuple[str, str], ...]:
-        return ("ibknum", self.wire.branch(account)), ("actacn", account.clear)
+        yield from self.asked("b2e0005", context, balance_row(OwnAccount(account, self.options)))
 
     def asked(self, code: str, context: Context, row: Markup) -> Conversation[Answer]:
-        """An answer whose message worked. Raises Declined on another code, and where a row knows no such token."""
+        """The answer, if its message worked. Raises Declined for another code, and if a row rejects the token."""
         frame = yield Ask("business", self.wire.message(code, context, [row]))
         answer = self.wire.read(frame, code, self.wire.number(context))
         status = answer.status
@@ -75,11 +70,11 @@ class Statements:
     # ---- balance ----------------------------------------------------------------------------------------------
 
     def balance(self, question: BalanceQuestion, context: Context) -> Conversation[Balance]:
-        """b2e0005 now, b2e0012 for a past day. Raises Declined if the bank answers with a code."""
+        """The balance, by b2e0005 now or b2e0012 for a past day. Raises Declined if the bank answers with a code."""
         check_renminbi("boc", question.currency)
         account, day = question.account, question.on
         if day is None or day >= context.bank_date:
-            answer = yield from self.asked("b2e0005", context, el("account", fields(self._account(account))))
+            answer = yield from self.asked("b2e0005", context, balance_row(OwnAccount(account, self.options)))
             row = self._only("b2e0005", answer.rows, account)
             sums = one(row, "balance")
             return Balance(
@@ -88,16 +83,14 @@ class Statements:
                 money_or_none(sums, "avabal"),
                 frozen=money_or_none(sums, "stpamt"),
             )
-        span = el("datescope", fields((("from", date_text(day)), ("to", date_text(day)))))
-        asked = Markup(el("account", fields(self._account(account))) + span)
-        answer = yield from self.asked("b2e0012", context, asked)
-        # One or two days in one answer (banks/boc.md 9): what another day's row is like is no matter.
+        answer = yield from self.asked("b2e0012", context, balance_row(OwnAccount(account, self.options), day))
+        # The answer may hold one or two days (banks/boc.md 9). Rows of another day are not looked at.
         rows = [row for row in answer.rows if not _status(row).done or stated_day(value_or(row, "baldat")) == day]
         sums = one(self._only("b2e0012", rows, account), "balance")
         return Balance(account, money_or_none(sums, "bokbal"), money_or_none(sums, "avabal"))
 
     def _only(self, code: str, rows: Iterable[etree._Element], account: AccountNumber) -> etree._Element:
-        """The one row, if it worked and is of `account`. Raises Declined if its own code is not B001."""
+        """The only row, if it worked and is of `account`. Raises Declined if its own code is not B001."""
         found = list(rows)
         if len(found) != 1:
             raise ProtocolError("missing" if not found else "ambiguous", f"{len(found)} rows about one account")
@@ -114,13 +107,13 @@ class Statements:
     # ---- entries ----------------------------------------------------------------------------------------------
 
     def lines(self, question: LinesQuestion, context: Context) -> Conversation[Page]:
-        """One page of one leg. Raises Declined on a code for an answer, "paging" on a stale cursor."""
+        """One page of one leg. Raises Declined if the bank answers with a code, "paging" on a stale cursor."""
         check_renminbi("boc", question.currency)
         page, _ = yield from self._walked("lines", question, context)
         return page
 
     def returns(self, question: ReturnsQuestion, context: Context) -> Conversation[ReturnsPage]:
-        """One page of the money that came in under an insid: of a payment of this account, it came back.
+        """One page of returns: money that came in under the insid of a payment of this account.
 
         An entry that cannot be read as one may still be read as a return. Raises as `lines`.
         """
@@ -132,20 +125,16 @@ class Statements:
     def _walked(
         self, what: str, question: LinesQuestion | ReturnsQuestion, context: Context
     ) -> Conversation[tuple[Page, tuple[etree._Element, ...]]]:
-        """One page of b2e0035, and its rows."""
+        """The answer to one page of b2e0035, and its rows."""
         account, today = question.account, context.bank_date
         last = min(question.last, today)
         mark = fingerprint(what, account.clear, date_text(question.first), date_text(question.last))
         if question.cursor is None and question.first > last:
             return Page(()), ()
         cursor = entered(question.cursor, mark, lambda: _leg(question.first, last, today).text())
-        place, end = _planned(Place.of(cursor.value), last, today)
-        answer = yield from self.asked("b2e0035", context, Markup("".join((
-            *fields((*self._account(account), ("type", place.kind))),
-            el("datescope", fields((("from", date_text(place.day)), ("to", date_text(end))))),
-            el("amountscope", fields(AMOUNTS)),
-            *fields((("begnum", str(place.number)), ("recnum", f"{PAGE_LINES:02d}"), ("direction", "0"))),
-        ))))  # fmt: skip
+        place, end = _planned(WalkPlace.of(cursor.value), last, today)
+        asked = list_row(OwnAccount(account, self.options), WrittenList(place.kind, place.day, end, place.number))
+        answer = yield from self.asked("b2e0035", context, asked)
         page, following = self._page(answer, place, end, account)
         if following is None and end < last:
             following = _leg(end + _DAY, last, today)
@@ -154,9 +143,9 @@ class Statements:
         return page, answer.rows
 
     def _page(
-        self, answer: Answer, place: Place, end: date, account: AccountNumber
-    ) -> tuple[Page, Place | None]:
-        """The lines of one answer, and where its leg goes on, if it does.
+        self, answer: Answer, place: WalkPlace, end: date, account: AccountNumber
+    ) -> tuple[Page, WalkPlace | None]:
+        """The lines of one answer, and the next place of its leg if there is one.
 
         A row that cannot be read, or with another code than B001, is left out and said as a finding: it hides no other.
         """
@@ -170,7 +159,7 @@ class Statements:
             raise Declined("b2e0035", refused[0].code, refused[0].text, None)
         stated = value_or(answer.within, "totalnum")
         if not stated and len(rows) >= PAGE_LINES:
-            # Taken for the only page, a full one would end the walk with entries untold.
+            # A full page taken for the only one would end the walk before all entries are read.
             raise ProtocolError("missing", f"a full page of {len(rows)} entries without totalnum")
         total = digits(stated or str(len(rows)))
         told = digits(value_or(answer.within, "notenum") or str(len(rows)))
@@ -187,20 +176,21 @@ class Statements:
         return page, behind if behind.number <= total else None
 
 
-def _leg(first: date, last: date, today: date) -> Place:
-    """The leg of a walk from `first` to `last` that begins on `first`: up to 28 days of the past, or today."""
+def _leg(first: date, last: date, today: date) -> WalkPlace:
+    """The leg of a walk from `first` to `last` that begins on `first`: up to 28 past days, or today."""
     if first >= today:
-        return Place(first, last=today, kind=TODAY)
-    return Place(first, last=min(first + SPAN, last, today - _DAY), kind=PAST)
+        return WalkPlace(first, last=today, kind=TODAY)
+    return WalkPlace(first, last=min(first + SPAN, last, today - _DAY), kind=PAST)
 
 
-def _planned(place: Place, last: date, today: date) -> tuple[Place, date]:
-    """The place as it is asked about today, and its leg's last day. Raises "paging" if it cannot be gone on with."""
+def _planned(place: WalkPlace, last: date, today: date) -> tuple[WalkPlace, date]:
+    """The place to ask for today, and the last day of its leg. Raises "paging" if the walk cannot continue from
+    there."""
     if place.kind not in (TODAY, PAST) or place.last is None:
         raise ProtocolError("paging", "this page cursor was not made here")
     if place.kind == TODAY and place.day != today:
         if place.begun:
-            # Type 2001 knows the current day only; the numbers that were counted belong to a list that is gone.
+            # Type 2001 knows the current day only: the entries counted so far belong to the list of a day that is over.
             raise ProtocolError("paging", "the bank's day changed in the middle of it: begin this walk again")
         place = _leg(place.day, last, today)
     assert place.last is not None
@@ -208,7 +198,7 @@ def _planned(place: Place, last: date, today: date) -> tuple[Place, date]:
 
 
 def _status(row: etree._Element) -> Status:
-    """A balance's own status; in b2e0012 the page's rows have none."""
+    """The status of a balance's row. A row of b2e0012 has none, and counts as done."""
     return Status(DONE, "") if row.find("status") is None else status_of(row)
 
 

@@ -11,8 +11,15 @@ from protocols.kit.meanings import Declaration, Meanings, check_unlisted, declar
 
 OPERATIONS: Final = ("submit", "status", "question")
 OUTCOMES: Final[tuple[OutcomeWord, ...]] = (
-    "settled", "failed", "pending", "in_doubt", "not_found", "duplicate", "empty", "signed_out",
-)  # fmt: skip
+    "settled",
+    "failed",
+    "pending",
+    "in_doubt",
+    "not_found",
+    "duplicate",
+    "empty",
+    "signed_out",
+)
 DECLARATIONS: Final[Mapping[str, Declaration]] = {
     "duplicate": Declaration("duplicate", (("submit", "message"), ("submit", "row"))),
     "refused": Declaration("failed", (("submit", "message"), ("submit", "row"), ("status", "row"))),
@@ -23,7 +30,7 @@ DECLARATIONS: Final[Mapping[str, Declaration]] = {
 
 
 def meanings(declared: Mapping[str, tuple[str, ...]]) -> Meanings:
-    """The bank's codes.toml with what the settings declare.
+    """The outcomes of the bank's codes: codes.toml and the codes that the settings declare.
 
     Raises ProtocolError("table"), and BadOptions where the settings contradict the bank's own page.
     """
@@ -33,7 +40,7 @@ def meanings(declared: Mapping[str, tuple[str, ...]]) -> Meanings:
 
 
 def check_signed_on(meanings: Meanings, code: str, *statuses: Status) -> None:
-    """Raises Declined ("signed_out") if the bank says, of the message or of a row, that it does not know the token."""
+    """Raises Declined ("signed_out") if the bank answers, for the message or a row, that it does not know the token."""
     for status in statuses:
         if meanings.table.look_up("question", "message", status.code, status.text) == "signed_out":
             meanings.decline("question", "message", status.code, status.text, asked=code)

@@ -15,14 +15,13 @@ from lxml import etree
 
 from protocols.bank import Context
 from protocols.banks.boc.options import Options
-from protocols.canon.party import AccountNumber
+from protocols.banks.boc.requests import HEAD, WrittenHead, moment
 from protocols.kit import http, xmldoc
 from protocols.kit.charset import GBK, UTF8, Charset
-from protocols.kit.china import BEIJING
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
-from protocols.kit.fields import date_text, plain, time_text
-from protocols.kit.xmldoc import Markup, el, first_of, leaves, one, several, text, value, value_or
+from protocols.kit.fields import plain
+from protocols.kit.xmldoc import Markup, el, first_of, one, several, text, value, value_or
 
 ROOT: Final = "bocb2e"
 DONE: Final = "B001"
@@ -31,24 +30,18 @@ ANSWER_BYTES_MAX: Final = 4 * 1_048_576
 _NODES_MAX: Final = 200_000
 _CODE = re.compile("[0-9A-Za-z]{1,10}", re.ASCII)
 _DECLARED = re.compile(rb"""[ \t\r\n]*<\?xml[^>]{0,80}?encoding\s*=\s*["']([A-Za-z0-9._-]{1,40})["']""")
-Leaves = Iterable[tuple[str, str]]
-
-
-def fields(written: Leaves) -> list[Markup]:
-    """The elements in order; their text must fit GBK, the charset in which the bank counts lengths."""
-    return leaves(written, GBK)
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A rspcod with its text, of the message or of one row."""
+    """A rspcod with its text, of a message or of one row."""
 
     code: str
     text: str
 
     @property
     def done(self) -> bool:
-        """Whether it is B001."""
+        """True if the code is B001."""
         return self.code == DONE
 
 
@@ -64,7 +57,7 @@ def status_of(parent: etree._Element) -> Status:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back: the message's status, and its rows."""
+    """An answer of the bank: the message's status, and its rows."""
 
     status: Status
     within: etree._Element
@@ -78,23 +71,19 @@ class Wire:
     options: Options
 
     def number(self, context: Context, nth: int = 0) -> str:
-        """trnid of a conversation's message `nth`: the moment, and three digits of a serial of its own."""
-        now = context.now.astimezone(BEIJING)
-        return f"{date_text(now.date())}{time_text(now.time())}{context.serials[nth] % 1000:03d}"
+        """trnid of the conversation's message number `nth`: the time, then three digits of a serial number."""
+        return f"{moment(context.now)}{context.serials[nth] % 1000:03d}"
 
     def message(
         self, code: str, context: Context, each: Iterable[Markup], before: Markup | str = "", *, nth: int = 0
     ) -> bytes:
-        """One whole request of `code` with a row for each in `each`; `before` stands before the rows, `nth` counts the
-        messages of the conversation from 0.
+        """One whole request of `code` with a row for each value in `each`. `before` stands before the rows; `nth`
+        counts the messages of the conversation from 0.
 
         Raises Declined("signed_out") where the session has no token, before anything is sent; Unencodable.
         """
         token = "" if code == "b2e0001" else self._token(code, context)
-        head = el("head", fields((
-            ("termid", self.options.terminal), ("trnid", self.number(context, nth)), ("custid", self.options.customer),
-            ("cusopr", self.options.operator), ("trncod", code), *((("token", token),) if token else ()),
-        )))  # fmt: skip
+        head = el("head", HEAD.elements(WrittenHead(self.options, self.number(context, nth), code, token)))
         rows = [el(f"{code}-rq", row) for row in each]
         trans = el("trans", el(f"trn-{code}-rq", Markup(before), rows))
         language = {"lang": "chs"} if self.options.version == "100" else {"locale": "zh_CN"}
@@ -109,15 +98,19 @@ class Wire:
         return token
 
     def read(self, frame: bytes, code: str, number: str) -> Answer:
-        """Reads the answer to the `code` that was sent under `number` (trnid; "" where that is not known any more).
+        """Reads the answer to the `code` that was sent under `number` (trnid; "" where it is not known).
 
         Raises ProtocolError on whatever cannot be one.
         """
         body = http.body_of(frame)
         root = xmldoc.parse_root(body, charset_of(body), ROOT, max_bytes=ANSWER_BYTES_MAX, max_nodes=_NODES_MAX)
         head = one(root, "head")
-        wrote = (("trncod", code), ("trnid", number), ("custid", self.options.customer),
-                 ("cusopr", self.options.operator))  # fmt: skip
+        wrote = (
+            ("trncod", code),
+            ("trnid", number),
+            ("custid", self.options.customer),
+            ("cusopr", self.options.operator),
+        )
         for tag, ours in wrote:
             stated = value_or(head, tag)
             if ours and stated not in ("", ours):
@@ -125,13 +118,9 @@ class Wire:
         within = one(root, f"trans/trn-{code}-rs")
         return Answer(status_of(within), within, tuple(several(within, f"{code}-rs")))
 
-    def branch(self, account: AccountNumber) -> str:
-        """ibknum of an own account."""
-        return self.options.branches.get(account.clear, self.options.branch)
-
 
 def charset_of(body: bytes) -> Charset:
-    """The charset that a document declares; UTF-8 where it declares none. The HTTP header's word is worth nothing."""
+    """The charset that a document declares; UTF-8 if it declares none. The charset in the HTTP header is ignored."""
     found = _DECLARED.match(body)
     label = found.group(1).decode("ascii") if found else "UTF-8"
     return GBK if GBK.same_family(label) else UTF8

@@ -8,14 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from protocols.bank import Bank, Bundles, Context, Conversation, Questions, Sessions
-from protocols.banks.cib.batch import batch_form
+from protocols.bank import Bank, Context, Conversation, Questions, Sessions
 from protocols.banks.cib.bundle import BundleWords
-from protocols.banks.cib.collection import collection_form
+from protocols.banks.cib.forms import forms
 from protocols.banks.cib.fox import ANSWER_BYTES_MAX, Fox
-from protocols.banks.cib.options import Options, read_options
+from protocols.banks.cib.options import read_options
 from protocols.banks.cib.payment import Payments
-from protocols.banks.cib.payroll import payroll_form
 from protocols.banks.cib.profile import profile
 from protocols.banks.cib.push import PUSHES
 from protocols.banks.cib.receipt import Receipts
@@ -28,11 +26,11 @@ from protocols.kit import http
 def build(options: Mapping[str, Any]) -> Bank:
     """The bank under `options` (see options.py). Raises BadOptions naming the key and the remedy."""
     chosen = read_options(options)
-    fox = Fox(chosen, meanings())
+    fox = Fox(chosen, meanings(chosen.codes))
     payments, statements, receipts = Payments(fox), Statements(fox), Receipts(fox)
 
     def sign_on(context: Context) -> Conversation[Mapping[str, str]]:
-        """The bank has no sessions: this shows once that it takes our password, before any message relies on it."""
+        """Check once that the bank accepts the password, before any message relies on it. The bank has no sessions."""
         yield from fox.prove(context)
         return {}
 
@@ -49,13 +47,6 @@ def build(options: Mapping[str, Any]) -> Bank:
             receipts.receipt if chosen.receipt_path else None,
         ),
         read=payments.read,
-        bundles=_bundles(chosen, fox),
+        bundles={kind: BundleWords(fox, form).words() for kind, form in forms(chosen).items()},
         pushes=PUSHES,
     )
-
-
-def _bundles(chosen: Options, fox: Fox) -> Mapping[Kind, Bundles]:
-    forms = {Kind.BATCH_ITEM: batch_form(chosen), Kind.PAYROLL_ITEM: payroll_form(chosen)}
-    if chosen.firm_code:
-        forms[Kind.COLLECTION] = collection_form(chosen)
-    return {kind: BundleWords(fox, form).words() for kind, form in forms.items()}

@@ -1,4 +1,4 @@
-"""Many orders in one message: what an answer says of each, for all three kinds of message.
+"""Many orders in one message: sending them, and each order's fate in an answer, for all three kinds of message.
 
 A line is identified by its number, which we gave it, and must then agree in account and amount, and in our own
 reference where the line carries it: identical lines never share a result. A line that is not in the answer is left out.
@@ -13,9 +13,8 @@ from typing import Final, Literal
 from lxml import etree
 
 from protocols.bank import BundleConversation, Bundles, Context, Conversation, Fates, Submit
-from protocols.banks.cib.fox import DONE, Answer, Fox, read_answer
+from protocols.banks.cib.fox import DONE, Answer, Fox, check_currency, read_answer
 from protocols.banks.cib.table import refusal, signed_out
-from protocols.banks.cib.xferinfo import check_currency
 from protocols.canon.order import Bundle
 from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.query import BundleFateQuestion, Sent, SentBundle
@@ -30,8 +29,9 @@ PAID: Final = "PAYOUT"
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """One line of an answer. `number` counts from 1; texts are as stated, "" where the answer leaves them out.
+class AnswerLine:
+    """One line of an answer. `number` counts from 1; texts are as the bank wrote them, "" if the answer leaves them
+    out.
 
     `status` is the line's own code; `paid` what was collected, where that can differ; `mark` our reference.
     """
@@ -47,16 +47,17 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Stated:
-    """An answer's body: `total` is the element with count and sum, `ours` the own account it names, and its lines."""
+    """The body of an answer. `total` is the element with count and sum, `ours` our own account in it; then its
+    lines."""
 
     total: etree._Element
-    lines: tuple[Told, ...]
+    lines: tuple[AnswerLine, ...]
     ours: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """One of the bank's messages for many orders.
+    """One of the bank's messages for many orders, as it is written and read.
 
     `content` writes it (ProtocolError where an order does not fit), `stated` reads an answer's body, None where it
     has none. `enquiry` is the operation that asks after it and `asking` its content; without one the question is the
@@ -80,11 +81,11 @@ class BundleWords:
     form: Form
 
     def words(self) -> Bundles:
-        """As the bank's description wants them."""
+        """The functions that send, read and ask, as the description of a bank needs them."""
         return Bundles(self.form.most, self.send, self.fate, self.read)
 
     def send(self, bundle: Bundle, context: Context) -> BundleConversation:
-        """Send the bundle. Raises ProtocolError before anything is sent, Declined behind it at a refused log-on."""
+        """Send the bundle. Raises ProtocolError before anything is sent, and Declined if the log-on was refused."""
         check_lines(bundle, self.form.most)
         own_account(bundle)
         if any(item.order.amount.currency != "CNY" or item.order.kind is not bundle.kind for item in bundle.items):
@@ -97,7 +98,7 @@ class BundleWords:
         return self._submitted(answer, context.reference, sent_items(bundle, context))
 
     def read(self, sent: SentBundle, frame: bytes) -> Fates:
-        """The stored answer to a bundle."""
+        """The outcomes in the stored answer to a bundle."""
         answer = read_answer(frame, self.form.operation)
         if not answer.signed_on:
             refused = self.fox.meanings.word(self.form.word, "sonrs", answer.code, answer.text)
@@ -113,7 +114,7 @@ class BundleWords:
         return self._told(answer, items)
 
     def fate(self, question: BundleFateQuestion, context: Context) -> Conversation[Fates]:
-        """What became of each item. Raises Declined where the question itself is refused."""
+        """The outcome of each item. Raises Declined if the question itself is refused."""
         sent, form = question.sent, self.form
         own = None if form.enquiry else sent.reference
         operation, content = form.enquiry or form.operation, form.asking(sent.reference)
@@ -135,7 +136,7 @@ class BundleWords:
         return fates
 
     def _head(self, body: etree._Element, stated: Stated) -> Outcome | None:
-        """What is said of the whole: XFERPRCSTS, which stands inside or beside the list."""
+        """The outcome of the whole message, by XFERPRCSTS, which is inside or beside the list."""
         within = stated.total.getparent()
         for parent in (stated.total, body if within is None else within, body):
             status = maybe(parent, "XFERPRCSTS")
@@ -149,7 +150,8 @@ class BundleWords:
         count, amount = value_or(total, "TOTALCOUNT"), value_or(total, "TOTALAMOUNT")
         counts, sums = {len(items)}, {sum(item.amount.minor for item in items)}
         if self.form.word == "payroll":
-            # Failed lines are taken off the total debit; whether the totals that are told lack them too is not said.
+            # Failed lines are subtracted from the total debit. It is not public whether the answer's totals lack them
+            # too.
             failed = {reference for reference, outcome in fates.items() if outcome.fate is Fate.FAILED}
             left = [item.amount.minor for item in items if item.reference not in failed]
             counts.add(len(left))
@@ -176,11 +178,12 @@ class BundleWords:
             if outcome is not None:
                 fates[item.reference] = outcome
         if not stated.lines and head is not None and head.fate is not Fate.SETTLED:
-            # One word for all: taken, waiting, or refused as a whole. "Done" without lines proves nothing of any one.
+            # One outcome for all items: taken, waiting, or refused as a whole. "Done" without lines proves nothing of
+            # any item.
             fates = {item.reference: head for item in items}
         return fates
 
-    def _check_line(self, line: Told, item: Sent) -> None:
+    def _check_line(self, line: AnswerLine, item: Sent) -> None:
         other = item.debtor if self.form.word == "collection" else item.creditor
         if line.account and line.account != other.clear:
             raise ProtocolError("correlation", f"line {line.number} is about another account")
@@ -189,17 +192,19 @@ class BundleWords:
         if line.mark and line.mark != item.reference:
             raise ProtocolError("correlation", f"line {line.number} carries another reference")
 
-    def _line(self, line: Told, head: Outcome | None, item: Sent) -> Outcome | None:
-        """A line's own word, unless the word on the whole contradicts it; None where nothing is known of it."""
+    def _line(self, line: AnswerLine, head: Outcome | None, item: Sent) -> Outcome | None:
+        """The outcome of a line; in doubt if that of the whole message contradicts it. None if nothing is known of the
+        line."""
         if not line.status:
             return head if head is not None and head.fate is not Fate.SETTLED else None
         told = self.fox.meanings.word(self.form.word, "line", line.status, line.text)
         if told.fate is Fate.SETTLED and _registered(head):
-            # The bank has put the whole on its list for later: no line of it can be paid.
+            # The bank has put the whole message on its list for later, so no line of it can be paid.
             return replace(told, fate=Fate.PENDING)
         if line.paid and told.fate is Fate.SETTLED and amount_minor(line.paid) != item.amount.minor:
             return replace(told, fate=Fate.UNKNOWN, listed=False)
-        # A batch has a word for "in part" (PART_PAYOUT): there "paid" beside a line that is not is a contradiction.
+        # A batch has a code for "paid in part" (PART_PAYOUT). So PAYOUT beside a line that is not paid is a
+        # contradiction.
         decisive = (Fate.SETTLED, Fate.FAILED) if self.form.word == "batch" else (Fate.FAILED,)
         if head is not None and head.fate in decisive and told.fate is not head.fate:
             return replace(told, fate=Fate.UNKNOWN, listed=False)
@@ -207,5 +212,5 @@ class BundleWords:
 
 
 def _registered(head: Outcome | None) -> bool:
-    """Whether the word on the whole is PAYOUT and yet not paid: 登记成功, registered."""
+    """True if the outcome of the whole message is PAYOUT in its second meaning: 登记成功, registered and not paid."""
     return head is not None and head.code == PAID and head.fate is Fate.PENDING

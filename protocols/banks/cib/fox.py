@@ -16,10 +16,12 @@ from lxml import etree
 
 from protocols.bank import Ask, Context, Conversation
 from protocols.banks.cib.options import Options
+from protocols.banks.cib.requests import BALANCE, LOG_ON, leaf
 from protocols.banks.cib.table import signed_out
 from protocols.kit import http, xmldoc
 from protocols.kit.charset import GBK
 from protocols.kit.china import BEIJING
+from protocols.kit.correlation import CorrelationKeys, CorrelationTags, check_keys
 from protocols.kit.errors import ProtocolError
 from protocols.kit.meanings import Meanings
 from protocols.kit.xmldoc import Markup, el, maybe, one, value, value_or
@@ -29,28 +31,16 @@ ANSWER_BYTES_MAX: Final = 4 * 1_048_576
 DONE: Final = "0"
 _NODES_MAX: Final = 60_000
 _TRNUID: Final = re.compile(r"[0-9A-Za-z]{1,30}", re.ASCII)
-_FORBIDDEN: Final = "<>&"
-
-
-def leaf(tag: str, content: str, *, most: int | None = None) -> Markup:
-    """An element with text. Raises "value" on < > & (the bank takes them in no form) and over `most` GBK bytes."""
-    for position, char in enumerate(content):
-        if char in _FORBIDDEN:
-            raise ProtocolError("value", f"{tag}: the bank refuses {char!r} at position {position}")
-    size = len(GBK.encode(content))  # Unencodable counts the position within the field
-    if most is not None and size > most:
-        raise ProtocolError("value", f"{tag} takes {most} bytes, not {size}")
-    return el(tag, content)
-
-
-def leaf_or_none(tag: str, content: str, *, most: int | None = None) -> Markup | None:
-    """As `leaf`, or nothing where there is no text: an optional element is never sent empty."""
-    return leaf(tag, content, most=most) if content else None
+RENMINBI: Final = ("RMB", "CNY", "01")
+TAGS: Final = CorrelationTags(
+    amount="TRNAMT", debtor="ACCTFROM/ACCTID", creditor="ACCTTO/ACCTID", currency="CURSYM", renminbi=RENMINBI
+)
+"""Where XFERINFO states the keys of an order; our reference stands beside it, in CLIENTREF."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer. `signed_on` False: it stops at the log-on, `code` and `text` are about that, and `body` is None.
+    """One answer. If `signed_on` is False, `code` and `text` are about the log-on, and `body` is None.
 
     `operation` is the one that was answered, `body` its element (XXXTRNRS), `trnuid` the identifier it names, `at`
     the bank's clock.
@@ -66,7 +56,7 @@ class Answer:
 
     @property
     def within(self) -> etree._Element:
-        """The body. Raises "missing" where the answer stops at the log-on."""
+        """The body. Raises "missing" if the answer stops at the log-on."""
         if self.body is None:
             raise ProtocolError("missing", "the answer stops at the log-on")
         return self.body
@@ -85,38 +75,26 @@ class Fox:
             raise ProtocolError("value", f"{trnuid!r} is no TRNUID: 1 to 30 letters or digits")
         document = el(
             "FOX",
-            el("SIGNONMSGSRQV1", el("SONRQ", self._sign_on(context))),
+            el("SIGNONMSGSRQV1", el("SONRQ", LOG_ON.elements((context, self.options)))),
             el("SECURITIES_MSGSRQV1", el(f"{operation}RQ", el("TRNUID", trnuid), content)),
         )
         return http.post(self.options.path, self.options.host_header, CONTENT_TYPE, xmldoc.build(document, GBK))
 
-    def _sign_on(self, context: Context) -> list[Markup]:
-        secrets = {name: context.credentials.get(name, "") for name in ("user", "password")}
-        for name, secret in secrets.items():
-            if not secret:
-                raise ProtocolError("missing", f"the lane's credentials name no {name}")
-            if not GBK.fits(secret, 256) or any(char in _FORBIDDEN for char in secret):
-                raise ProtocolError("value", f"the lane's {name} holds a character that the bank refuses")
-        return [
-            el("DTCLIENT", context.now.astimezone(BEIJING).strftime("%Y-%m-%d %H:%M:%S")),
-            el("CID", self.options.customer),
-            el("USERID", secrets["user"]),
-            el("USERPASS", secrets["password"]),
-            el("GENUSERKEY", "N"),
-            el("LANGUAGE", "CHS"),
-            el("APPID", "XYFIB"),
-            el("APPVER", "1000"),
-        ]
-
     def question_id(self, context: Context, nth: int = 0) -> str:
-        """A question's own TRNUID: never that of a payment, for it is one character longer."""
+        """A TRNUID for a question. It is one character longer than that of a payment, so the two cannot be equal."""
         return f"Q{context.serials[nth]:020d}"
 
     def ask(
-        self, operation: str, word: str, content: Markup | None, context: Context, nth: int = 0,
-        *, trnuid: str | None = None,
-    ) -> Conversation[Answer]:  # fmt: skip
-        """Ask a question (`word` in the code table). Raises Declined where the answer stops at the log-on.
+        self,
+        operation: str,
+        word: str,
+        content: Markup | None,
+        context: Context,
+        nth: int = 0,
+        *,
+        trnuid: str | None = None,
+    ) -> Conversation[Answer]:
+        """Ask a question (`word` is its name in the code table). Raises Declined if the answer stops at the log-on.
 
         Raises "correlation" on an answer to another question: what an enquiry tells has no reference of its own.
         `trnuid`: the bank is asked under an identifier of ours, not under a new one.
@@ -126,7 +104,7 @@ class Fox:
         return self.answered(read_answer(frame, operation), word, trnuid)
 
     def answered(self, answer: Answer, word: str, trnuid: str) -> Answer:
-        """`answer`, if it is one to our question: else as `ask` raises."""
+        """Return `answer` if it is the answer to our question; raises as `ask` otherwise."""
         if not answer.signed_on:
             signed_out(self.meanings, word, answer.code, answer.text)
         if answer.trnuid != trnuid:
@@ -135,7 +113,7 @@ class Fox:
 
     def asked(
         self, operation: str, word: str, content: Markup, context: Context, nth: int = 0, *, trnuid: str | None = None
-    ) -> Conversation[Answer]:  # fmt: skip
+    ) -> Conversation[Answer]:
         """As `ask`; raises Declined on any code but 0."""
         answer = yield from self.ask(operation, word, content, context, nth, trnuid=trnuid)
         if answer.code != DONE:
@@ -143,13 +121,14 @@ class Fox:
         return answer
 
     def prove(self, context: Context) -> Conversation[None]:
-        """Whether the bank knows us: a balance question of which only the log-on counts. Raises Declined."""
-        content = el("RQBODY", leaf("ACCTID", self.options.probe_account))
+        """Ask for a balance to check that the bank accepts the log-on. Other parts of the answer are ignored. Raises
+        Declined."""
+        content = el("RQBODY", BALANCE.elements(self.options.probe_account, leaf))
         yield from self.ask("CURRACCTQUERYTRN", "balance", content, context)
 
 
 def read_answer(frame: bytes, *operations: str) -> Answer:
-    """Reads the answer to one of `operations` (XXXTRN). Raises ProtocolError on whatever cannot be such an answer."""
+    """Reads the answer to one of `operations` (XXXTRN). Raises ProtocolError if the bytes are no such answer."""
     return read_document(http.body_of(frame), *operations)
 
 
@@ -171,7 +150,7 @@ def read_document(document: bytes, *operations: str) -> Answer:
 
 
 def _status(parent: etree._Element) -> tuple[str, str]:
-    # A leaf of the same name lives deeper in some bodies; this one is the structure.
+    # Some bodies have a deeper leaf of the same name. This is the one with child elements.
     status = one(parent, "STATUS")
     code = value(status, "CODE")
     if not code:
@@ -180,19 +159,20 @@ def _status(parent: etree._Element) -> tuple[str, str]:
 
 
 def moment(text: str) -> datetime | None:
-    """A date and time as the bank writes them, with a blank or a T between; None for anything else."""
+    """A date and time in the bank's form, with a blank or a T between; None for any other text."""
     found = re.fullmatch(r"(\d{4})-(\d\d)-(\d\d)[ T](\d\d):(\d\d):(\d\d)(?:\.\d+)?", text.strip(), re.ASCII)
     try:
         if found is not None:
             year, month, day, hour, minute, second = map(int, found.groups())
             return datetime(year, month, day, hour, minute, second, tzinfo=BEIJING)
     except ValueError:
-        pass  # an odd time is no reason to doubt a clear word
+        pass  # An unreadable time does not make a clear status doubtful.
     return None
 
 
 def attribute(element: etree._Element, name: str) -> str:
-    """An attribute's value whatever case its name is in: tables and samples of the bank differ (SIZE, size)."""
+    """An attribute's value, whatever the case of its name, because the bank's tables and samples differ (SIZE,
+    size)."""
     found = [str(said) for key, said in element.attrib.items() if str(key).upper() == name]
     if len(found) > 1:
         raise ProtocolError("ambiguous", f"{element.tag!r} has {name} twice")
@@ -200,6 +180,27 @@ def attribute(element: etree._Element, name: str) -> str:
 
 
 def same(what: str, stated: str, ours: str) -> None:
-    """Raises "correlation" if the answer states another value than ours; what it leaves out it does not state."""
+    """Raises "correlation" if the answer states another value than ours. An answer without the value is accepted."""
     if stated and stated != ours:
         raise ProtocolError("correlation", f"the answer has another {what}: {stated!r}, not {ours!r}")
+
+
+def check_stated(parent: etree._Element, keys: CorrelationKeys, *, named: bool) -> None:
+    """Raises "correlation" if CLIENTREF or XFERINFO below `parent` are about another payment.
+
+    `named`: the answer must say which payment it is about, by our reference or by amount and both accounts; "missing"
+    if it does not. An enquiry's answer has nothing else to tell it from another one.
+    """
+    client, info = value_or(parent, "CLIENTREF"), maybe(parent, "XFERINFO")
+    same("CLIENTREF", client, keys.reference)
+    if info is not None:
+        check_keys(info, keys, TAGS)
+    told = info is not None and all(value_or(info, tag) for tag in (TAGS.amount, TAGS.debtor, TAGS.creditor))
+    if named and not client and not told:
+        raise ProtocolError("missing", f"{keys.reference}: the answer names no payment")
+
+
+def check_currency(stated: str) -> None:
+    """Raises "correlation" for any currency but ours; some answers say RMB, others the number 01."""
+    if stated and stated not in RENMINBI:
+        raise ProtocolError("correlation", f"the answer is in {stated!r}, we deal in RMB")

@@ -12,9 +12,11 @@ from protocols.kit.choices import (
     Check,
     Choices,
     among,
+    declared_codes,
     flag,
     hour,
-    read,
+    one_meaning,
+    read_choices,
     seconds,
     table,
     text,
@@ -26,6 +28,8 @@ PAYROLL_CODES: Final = ("006", "022", "047", "048", "008", "007", "813", "080", 
 """DESCRIPTION of a payroll (banks/cib.md 4.7): 工资 奖金 福利 报销 水费 电费 高温 报刊 理赔 公积金."""
 COLLECTION_LINES_MAX: Final = 2_000
 """So many lines of an answer can be read, each as long as the bank's form allows; with more all would stay in doubt."""
+CODE_WORDS: Final = ("duplicate", "not_found", "refused", "empty")
+"""The meanings that a code may be declared to have, because the bank's list of codes is not public."""
 LOCK_OUT: Final = "a wrong password tried again and again locks the operator"
 
 
@@ -37,7 +41,8 @@ class Options:
     whether the way to the bank is open. `fast_enquiry` is what asks about a 快速支付. `holder` is the name all own
     accounts are held in. `city` is the payer's city, `cities` gives the payee's by the beginning of its bank number,
     the longest one that fits. `fund_account` is the centre of the cash pool (集团支付). `receipt_path` is where a
-    receipt's FILE_ID is fetched from. `opens` and `closes` are times of the bank's day, HH:MM.
+    receipt's FILE_ID is fetched from. `codes` says the meanings of codes that are not public; its
+    keys are CODE_WORDS. `opens` and `closes` are times of the bank's day, HH:MM.
     """
 
     customer: str
@@ -74,6 +79,7 @@ class Options:
     history_days: int = 365
     max_purpose_bytes: int = 60
     max_amount_minor: int | None = None
+    codes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     opens: str = "01:00"
     closes: str = "00:00"
     window: int = 1
@@ -121,7 +127,8 @@ _CHOICES: Final[Choices] = {
     "collection_days": (whole(1, 3), "LIMITDAYS, 1 to 3 days"),
     "collection_type": (text("[0-9A-Za-z]{0,8}"), "TRNTYPE of collections, which the bank must name; or leave it out"),
     "collection_lines": (
-        whole(1, COLLECTION_LINES_MAX), f"how many collections go in one message, 1 to {COLLECTION_LINES_MAX:,}"
+        whole(1, COLLECTION_LINES_MAX),
+        f"how many collections go in one message, 1 to {COLLECTION_LINES_MAX:,}",
     ),
     "lines": (among("SCUSTSTMT", "FSTMT"), '"SCUSTSTMT" (XML rows) or "FSTMT" (rows of 530 bytes)'),
     "statement_version": (among("2.0", ""), '"2.0", or "" for the older rows'),
@@ -132,17 +139,19 @@ _CHOICES: Final[Choices] = {
         "a path with {file_id} in it, as the bank tells you; or leave it out",
     ),
     "max_purpose_bytes": (whole(1, 60), "30 or 60 bytes; the bank's manual says both"),
+    "codes": declared_codes(CODE_WORDS, "(?!0$)[0-9A-Za-z]{1,12}", "codes (never 0)"),
     "opens": (hour, 'when the bank\'s hour of quiet ends, as "01:00"; equal to closes: round the clock'),
     "closes": (hour, 'when it begins, as "00:00"'),
     "window": (whole(1, 16), f"how many exchanges may run at once, 1 to 16; {LOCK_OUT}"),
     "first_enquiry_s": (seconds(0.01, 604_800), "seconds before a payment is first asked about; the bank says 900"),
     "poll_every_s": (seconds(1, 604_800), "seconds between two looks at an account's entries; the bank says 900"),
-}  # fmt: skip
+}
 
 
 def read_options(given: Mapping[str, Any]) -> Options:
     """The options in the settings' table. Raises BadOptions naming the first wrong key and the remedy."""
-    options = read("cib", Options, _CHOICES, given)
+    options = read_choices("cib", Options, _CHOICES, given)
+    one_meaning(options.codes)
     if bool(options.firm_code) is not bool(options.collection_code):
         missing = "collection_code" if options.firm_code else "firm_code"
         raise BadOptions(missing, f"{_CHOICES[missing][1]}; collections need both")

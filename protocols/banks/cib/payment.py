@@ -12,9 +12,9 @@ from typing import Final
 from lxml import etree
 
 from protocols.bank import Context, Conversation, MoneyConversation, Submit
-from protocols.banks.cib.fox import DONE, Answer, Fox, attribute, moment, read_answer
+from protocols.banks.cib.fox import DONE, Answer, Fox, attribute, check_stated, moment, read_answer
+from protocols.banks.cib.requests import CENTRE, core_content, enquiry_content, leaf, transfer_info
 from protocols.banks.cib.table import refusal, signed_out
-from protocols.banks.cib.xferinfo import check_stated, transfer_info
 from protocols.canon.order import AnyOrder, Kind, TransferDetail, Urgency
 from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.query import FateQuestion, Sent
@@ -36,12 +36,13 @@ PLAIN_TRANSFER: Final = "1"
 
 @dataclass(frozen=True, slots=True)
 class Payments:
-    """Single payments of one customer: sending them, reading the answers, asking what became of them."""
+    """Sends single payments of one customer, reads the answers, and asks for the outcomes."""
 
     fox: Fox
 
     def pay(self, order: AnyOrder, context: Context) -> MoneyConversation:
-        """One payment or transfer. Raises ProtocolError before anything is sent if it does not fit the bank's form.
+        """Send one payment or transfer. Raises ProtocolError before anything is sent if it does not fit the bank's
+        form.
 
         Raises Declined behind the Submit if the bank does not log us on: doubt, and the lane asks no more with
         this password for a while.
@@ -53,11 +54,11 @@ class Payments:
         if not answer.signed_on:
             signed_out(self.fox.meanings, "pay", answer.code, answer.text)
         keys = CorrelationKeys.of_order(order, context.reference)
-        # What people send again under the same TRNUID may have been executed the first time, as with a repeat.
+        # An order that people send again under the same TRNUID may have been executed the first time, as with a repeat.
         return self._submitted(answer, keys, again=context.attempt > 1)
 
     def message(self, order: AnyOrder) -> tuple[str, Markup]:
-        """The operation this order needs, and its content."""
+        """The operation for this order, and its content."""
         options, info = self.fox.options, transfer_info(order, self.fox.options)
         pool = self._pool(order)
         if pool is not None:
@@ -77,13 +78,13 @@ class Payments:
         required(centre, f"pool's centre for a {direction}; set the option fund_account")
         if (direction == "sweep" and sides[1] != centre) or (direction == "push" and sides[0] != centre):
             raise ProtocolError("value", f"a {direction} must have the pool's centre on its other end")
-        kind = el("XPMTTYPE", PLAIN_TRANSFER) if direction == "transfer" else None
-        return el("FUNDACCT", el("ACCTID", centre), kind)
+        kind = PLAIN_TRANSFER if direction == "transfer" else ""
+        return el("FUNDACCT", CENTRE.elements((centre, kind), leaf))
 
     # ---- the answer to a submit ----------------------------------------------------------------------------
 
     def read(self, kind: Kind, sent: Sent, frame: bytes) -> Outcome:
-        """The stored or replayed answer to the money word of `kind` that was written down as `sent`.
+        """The outcome in the stored or replayed answer to an order of `kind` that was stored as `sent`.
 
         Raises Declined as `pay` does: a repeat carries the password of the first copy, and the lane must not go on
         trying one that the bank refuses.
@@ -108,13 +109,13 @@ class Payments:
         refused = refusal(self.fox.meanings, "pay", answer.code, answer.text, again=again)
         said = None if body is None or maybe(body, "XFERPRCSTS") is None else self._decided("pay", body)
         if said is not None and said.fate is not refused.fate:
-            # One layer refuses, the other says something else: nobody knows, unless the first copy is known.
+            # The two layers contradict each other: doubt, unless one of them says that the first copy is known.
             fate = refused.fate if refused.fate is Fate.DUPLICATE else Fate.UNKNOWN
             return replace(refused, fate=fate, bank_serial=said.bank_serial)
         return refused
 
     def _decided(self, operation: str, parent: etree._Element) -> Outcome:
-        """What XFERPRCSTS says about the payment `parent` is about."""
+        """The outcome that XFERPRCSTS states for the payment in `parent`."""
         status = one(parent, "XFERPRCSTS")
         code, text = value(status, "XFERPRCCODE"), value_or(status, "MESSAGE")
         if not code:
@@ -126,12 +127,13 @@ class Payments:
     # ---- the enquiry ---------------------------------------------------------------------------------------
 
     def fate(self, question: FateQuestion, context: Context) -> Conversation[Outcome]:
-        """XFERINQTRN by our reference; where that stays unclear, INQSTATETRN, the core system's own word.
+        """The outcome of one payment: by XFERINQTRN with our reference, and if that stays unclear, by INQSTATETRN, from
+        the core system.
 
         Raises Declined where the enquiry itself is refused: that says nothing about the payment.
         """
         keys = CorrelationKeys.of(question.sent)
-        content = el("XFERINQRQ", el("CLIENTREF", keys.reference))
+        content = enquiry_content(keys.reference)
         fast = FAST in question.sent.serials
         asks = self.fox.options.fast_enquiry if fast else ENQUIRY
         answer = yield from self.fox.ask(asks, "enquiry", content, context)
@@ -147,7 +149,7 @@ class Payments:
         return (yield from self._core(keys, inside, outcome, context))
 
     def _listed(self, answer: Answer, keys: CorrelationKeys) -> etree._Element | None:
-        """The one XFER of the answer to an enquiry; None if the bank knows of none."""
+        """The only XFER in the answer to an enquiry; None if the bank knows of none."""
         if answer.code != DONE:
             if self.fox.meanings.table.look_up("enquiry", "asked", answer.code, answer.text) == "not_found":
                 return None
@@ -162,8 +164,8 @@ class Payments:
         return rows[0]
 
     def _core(self, keys: CorrelationKeys, inside: str, first: Outcome, context: Context) -> Conversation[Outcome]:
-        """INQSTATETRN, or `first` where the core system does not say."""
-        content = el("INQSTATECOND", el("CLIENTREF", keys.reference))
+        """The outcome by INQSTATETRN, or `first` if the core system does not state one."""
+        content = core_content(keys.reference)
         try:
             answer = yield from self.fox.asked("INQSTATETRN", "core", content, context, 1)
         except Declined as declined:
@@ -175,7 +177,7 @@ class Payments:
             raise ProtocolError("missing", "the core system's answer has no TXNSTATERS")
         check_stated(body, keys, named=False)
         result, status = value(body, "CORERESULT"), value_or(body, "CORESTATUS")
-        # A payment inside the bank has no CORESTATUS; one that has both is listed nowhere, and so stays unclear.
+        # A payment inside the bank has no CORESTATUS. A code made of both is in no table, and so stays unclear.
         layer = {"Y": "intra", "N": "inter"}.get(_interbank(body) or inside, "")
         code = f"{result}/{status}" if status else result
         told = self.fox.meanings.word("core", layer, code, value_or(body, "CORECLM"))

@@ -24,12 +24,12 @@ _NODES_MAX: Final = 5_000
 
 
 def requests() -> FrameCutter:
-    """A fresh cutter for what one connection brings."""
+    """A fresh cutter for the requests of one connection from the bank."""
     return http.HttpRequests().cutter(BODY_BYTES_MAX)
 
 
 def read(frame: bytes) -> Push:
-    """The notice in a frame. Raises ProtocolError if it is no HTTP POST."""
+    """The notice in a frame. Raises ProtocolError if the frame is no HTTP POST."""
     got = http.parse_request(frame)
     if got.method != "POST":
         raise ProtocolError("http", f"{got.method} where POST was due")
@@ -44,7 +44,7 @@ def read(frame: bytes) -> Push:
 
 
 def answer(frame: bytes, now_ms: int) -> bytes:
-    """That we have it."""
+    """The answer that confirms the notice."""
     return http.answer(200, (("Connection", "close"),), b"")
 
 

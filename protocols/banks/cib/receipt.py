@@ -15,7 +15,8 @@ from pathlib import PurePosixPath
 from typing import Final, NoReturn
 
 from protocols.bank import Ask, Context, Conversation
-from protocols.banks.cib.fox import Fox, attribute, leaf, same
+from protocols.banks.cib.fox import Fox, attribute, same
+from protocols.banks.cib.requests import RECEIPT_FILES, RECEIPT_JOB, leaf
 from protocols.canon.query import ReceiptQuestion
 from protocols.canon.statement import Receipt, ReceiptLater
 from protocols.kit import http
@@ -27,7 +28,6 @@ from protocols.kit.xmldoc import el, one, several, value, value_or
 
 JOB: Final = "ELECTRONICRECEIPTTRN"
 FILES: Final = "ASYNRECEIPTINFOTRN"
-KIND: Final = "01"
 LATER_S: Final = 900.0
 PAGES_MAX: Final = 50
 _FILE_ID: Final = re.compile(r"[0-9A-Za-z._-]{1,128}", re.ASCII)
@@ -58,7 +58,7 @@ class Receipts:
     fox: Fox
 
     def receipt(self, question: ReceiptQuestion, context: Context) -> Conversation[Receipt | ReceiptLater]:
-        """The receipt of an entry, or the ticket to ask again with. Raises Declined where the bank says no.
+        """The receipt of an entry, or a ticket for asking again. Raises Declined if the bank refuses.
 
         The bank names a PDF by the entry's key (ATTACHINFO), so `bank_line_id` is needed; and it makes none today.
         """
@@ -76,12 +76,7 @@ class Receipts:
 
     def _job(self, question: ReceiptQuestion, context: Context) -> Conversation[ReceiptLater]:
         account, day = question.account.clear, question.bank_date
-        content = el(
-            "RQBODY",
-            el("RECEIPT_TYPE", KIND),
-            leaf("ACCTID", account),
-            el("RECEIPTDATE", date_text(day, "yyyy-MM-dd")),
-        )
+        content = el("RQBODY", RECEIPT_JOB.elements((account, day), leaf))
         answer = yield from self.fox.asked(JOB, "receipt", content, context, trnuid=job_id(account, day))
         body = one(answer.within, "RSBODY")
         ticket, status = value(body, "CLT_REF_NO"), value(body, "STATUS")
@@ -94,13 +89,11 @@ class Receipts:
         if status not in (*_WAITING, _MADE):
             raise Declined("receipt", f"STATUS {status}", "the bank could not make the receipts", _refused(status))
 
-    def _files(
-        self, ticket: str, question: ReceiptQuestion, context: Context
-    ) -> Conversation[list[_File] | None]:  # fmt: skip
-        """All files of the job; None while it is under way."""
+    def _files(self, ticket: str, question: ReceiptQuestion, context: Context) -> Conversation[list[_File] | None]:
+        """All files of the job; None while the bank is still making them."""
         files: list[_File] = []
         for page in range(1, PAGES_MAX + 1):
-            content = el("RQBODY", leaf("CLT_REF_NO", ticket), PAGE=str(page))
+            content = el("RQBODY", RECEIPT_FILES.elements(ticket, leaf), PAGE=str(page))
             trnuid = f"{self.fox.question_id(context)}P{page}"
             answer = yield from self.fox.asked(FILES, "receipt", content, context, trnuid=trnuid)
             body = one(answer.within, "RSBODY")
@@ -111,14 +104,14 @@ class Receipts:
             same("ACCTID", value_or(body, "ACCTID"), question.account.clear)
             found = [_File(value(row, "FILE_ID"), value(row, "FILE_NAME")) for row in several(body, "CONTENT")]
             if any(one_file in files for one_file in found):
-                raise ProtocolError("paging", "the bank lists a receipt twice: it goes round")
+                raise ProtocolError("paging", "the bank lists a receipt twice: it repeats its pages")
             files += found
             if attribute(body, "MORE") != "Y":
                 return files
         raise ProtocolError("paging", f"more than {PAGES_MAX} pages of receipts")
 
     def _search(self, files: list[_File], key: str) -> Conversation[Receipt]:
-        """The PDF of the entry: a file of that name, or one inside an archive."""
+        """The PDF of the entry: a file with its name, or one inside an archive."""
         for file in files:
             if file.ending == ".pdf" and file.stem == key:
                 data = yield from self._fetch(file)
@@ -142,7 +135,7 @@ class Receipts:
 
 
 def job_id(account: str, day: date) -> str:
-    """The job's TRNUID: one per account and day, and of another length than a payment's."""
+    """The job's TRNUID: one for each account and day, of another length than that of a payment."""
     return f"R{date_text(day)}{hashlib.sha256(account.encode()).hexdigest()[:13].upper()}"
 
 

@@ -15,8 +15,7 @@ from typing import Final
 
 from lxml import etree
 
-from protocols.banks.cib.fox import moment
-from protocols.banks.cib.xferinfo import check_currency
+from protocols.banks.cib.fox import check_currency, moment
 from protocols.canon.money import Money
 from protocols.canon.party import AccountNumber, Name
 from protocols.canon.statement import Direction, Line
@@ -68,14 +67,14 @@ _CDATA: Final = re.compile(rb"<!\[CDATA\[(.*?)\]\]>\s*(?=</TRANLIST)", re.DOTALL
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """An answer without its fixed rows, and the rows."""
+    """An answer without its rows of fixed width, and those rows."""
 
     document: bytes
     rows: tuple[bytes, ...]
 
 
 def split(document: bytes) -> Split:
-    """Cuts the fixed rows out of an answer, of whatever size. Raises "ambiguous" on two lists.
+    """Cut the rows of fixed width out of an answer of any size. Raises "ambiguous" on two lists.
 
     The bytes of the marks cannot be half of a character in GB18030.
     """
@@ -89,7 +88,7 @@ def split(document: bytes) -> Split:
 
 
 def _row(line: bytes) -> bytes:
-    """The row in a line. Indentation is taken off, and only as much as is too much: a row may begin with blanks."""
+    """The row in a line. A row may begin with blanks, so only as many are cut off as the line is too long."""
     line = line.removesuffix(b"\r") if len(line) != ROW_BYTES else line
     indent, row = line[: max(len(line) - ROW_BYTES, 0)], line[-ROW_BYTES:]
     if len(row) != ROW_BYTES or indent.strip(b" \t"):
@@ -98,7 +97,7 @@ def _row(line: bytes) -> bytes:
 
 
 def line_of_fixed(row: bytes, account: AccountNumber) -> Line:
-    """A line with a fixed row as an entry of `account`.
+    """A line with a row of fixed width, as an entry of `account`.
 
     Raises ProtocolError if it has another size, or if key, side, amount or day is missing or odd.
     """
@@ -112,7 +111,8 @@ def line_of_fixed(row: bytes, account: AccountNumber) -> Line:
     day = parse_date(cells["day"])
     return Line(
         account=account,
-        # In the row's own widths: without them group 1, number 23 and group 12, number 3 would be one entry.
+        # The cells keep their widths in the id: without them group 1, number 23 and group 12, number 3 would be one
+        # entry.
         bank_line_id=cells["day"] + plain(FIXED.charset.decode(row[_KEY])).replace(" ", "-"),
         direction=Direction.DEBIT if cells["side"] == "0" else Direction.CREDIT,
         amount=Money(amount_minor(cells["amount"], signed=True)),
@@ -126,7 +126,7 @@ def line_of_fixed(row: bytes, account: AccountNumber) -> Line:
 
 
 def line_of_element(row: etree._Element, account: AccountNumber, reference_in: str) -> Line:
-    """A STMTTRN as an entry of `account`; `reference_in` is the element that carries our reference, "" for none."""
+    """A STMTTRN as an entry of `account`. `reference_in` is the element with our reference, "" if there is none."""
     side, at = value(row, "TRNTYPE"), moment(value(row, "DTACCT"))
     if side not in ("DEBIT", "CREDIT"):
         raise ProtocolError("value", f"an entry's TRNTYPE is {side!r}, neither DEBIT nor CREDIT")

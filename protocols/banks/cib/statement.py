@@ -16,9 +16,9 @@ from typing import Final
 from lxml import etree
 
 from protocols.bank import Ask, Context, Conversation
-from protocols.banks.cib.fox import DONE, Answer, Fox, attribute, leaf, leaf_or_none, moment, read_document
+from protocols.banks.cib.fox import DONE, Answer, Fox, attribute, check_currency, moment, read_document
+from protocols.banks.cib.requests import BALANCE, PAST_BALANCE, AskedPeriod, entries_content, leaf
 from protocols.banks.cib.rows import line_of_element, line_of_fixed, split
-from protocols.banks.cib.xferinfo import check_currency
 from protocols.canon.money import Money
 from protocols.canon.query import BalanceQuestion, LinesQuestion, ReturnsQuestion
 from protocols.canon.statement import Balance, Line, Page, Return, ReturnsPage
@@ -29,19 +29,18 @@ from protocols.kit.fields import date_text, digits, parse_date, plain
 from protocols.kit.paging import PageCursor, fingerprint
 from protocols.kit.readable import readable
 from protocols.kit.walk import counted
-from protocols.kit.xmldoc import Markup, el, maybe, one, several, text, value_or
+from protocols.kit.xmldoc import el, maybe, one, several, text, value_or
 
 DETAILS: Final = "SCUSTSTMTTRN"
 FILE: Final = "FSTMTTRN"
 PAGE_LINES: Final = 100
 ENTRIES, REFUNDS = "1", "3"
 """SELTYPE: 1 查询, 3 退款."""
-_BOTH_SIDES: Final = "2"
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The place of a page: the leg's dates, the page, and what came before it.
+    """The place of a page: the dates of the leg, the number of the page, and the last row of the page before.
 
     `live`: the leg was today's list when it began. `mark` is a mark of the page before: the same one twice means that
     the bank repeats pages. `key` and `count` are the last entry's key and how many had it.
@@ -56,13 +55,13 @@ class Place:
     count: int = 0
 
     def text(self) -> str:
-        """As the value of a PageCursor."""
+        """The place as the value of a PageCursor."""
         days = date_text(self.first), date_text(self.last)
         return json.dumps([*days, self.number, self.mark, int(self.live), self.count, self.key])
 
     @staticmethod
     def of(text: str) -> Place:
-        """Reads what `text` wrote; PageCursor has checked that the cursor is ours."""
+        """The place that `text` wrote. PageCursor has checked that the cursor is ours."""
         try:
             first, last, number, mark, live, count, key = json.loads(text)
             days = parse_date(first), parse_date(last)
@@ -71,18 +70,18 @@ class Place:
             raise ProtocolError("paging", "this page cursor was not made by cib") from None
 
     def after(self, rows: Sequence[bytes], lines: Sequence[Line]) -> Place:
-        """The next page of the leg. Raises "paging" if this one was empty, or the same as the one before."""
+        """The place of the leg's next page. Raises "paging" if this page was empty, or the same as the one before."""
         if not rows:
             raise ProtocolError("paging", "a page without rows that is not the last one")
         mark = zlib.crc32(b"".join(rows)) or 1
         if mark == self.mark:
-            raise ProtocolError("paging", "the same page came twice, the bank goes round")
+            raise ProtocolError("paging", "the same page came twice, the bank repeats its pages")
         onward = replace(self, number=self.number + 1, mark=mark)
         return replace(onward, key=lines[-1].bank_line_id, count=lines[-1].occurrence + 1) if lines else onward
 
 
 def leg(first: date, last: date, today: date) -> Place | None:
-    """The next leg of a walk from `first` to `last`, or None when nothing is left of it."""
+    """The next leg of a walk from `first` to `last`, or None if the walk is complete."""
     last = min(last, today)
     if first > last:
         return None
@@ -92,14 +91,15 @@ def leg(first: date, last: date, today: date) -> Place | None:
 
 @dataclass(frozen=True, slots=True)
 class Statements:
-    """Questions about the accounts of one customer."""
+    """Asks questions about the accounts of one customer."""
 
     fox: Fox
 
     # ---- balances ----------------------------------------------------------------------------------------------
 
     def balance(self, question: BalanceQuestion, context: Context) -> Conversation[Balance]:
-        """CURRACCTQUERYTRN now, HISBALQUERYTRN for a past day. Raises Declined where the bank answers with a code."""
+        """The balance, by CURRACCTQUERYTRN now or HISBALQUERYTRN for a past day. Raises Declined if the bank answers
+        with a code."""
         check_renminbi("cib", question.currency)
         if question.on is None or question.on >= context.bank_date:
             return self._balance_now(question, context)
@@ -107,7 +107,7 @@ class Statements:
 
     def _balance_now(self, question: BalanceQuestion, context: Context) -> Conversation[Balance]:
         account = question.account.clear
-        content = el("RQBODY", leaf("ACCTID", account))
+        content = el("RQBODY", BALANCE.elements(account, leaf))
         answer = yield from self.fox.asked("CURRACCTQUERYTRN", "balance", content, context)
         body = _of_account(one(answer.within, "RSBODY"), account)
         check_currency(value_or(body, "CURRENCY"))
@@ -121,16 +121,8 @@ class Statements:
 
     def _balance_on(self, question: BalanceQuestion, day: date, context: Context) -> Conversation[Balance]:
         account, on = question.account.clear, date_text(day, "yyyy-MM-dd")
-        content = el(
-            "HISBALQUERYRQ",
-            el(
-                "HISBALQUERYINFO",
-                leaf("ACCTID", account),
-                leaf_or_none("ACCTNAME", self.fox.options.holder),
-                el("DTSTART", on),
-                el("DTEND", on),
-            ),
-        )
+        asked = AskedPeriod(account, day, day, holder=self.fox.options.holder)
+        content = el("HISBALQUERYRQ", el("HISBALQUERYINFO", PAST_BALANCE.elements(asked, leaf)))
         answer = yield from self.fox.asked("HISBALQUERYTRN", "past_balance", content, context)
         info = _of_account(one(answer.within, "HISBALQUERYRS/HISBALQUERYINFO"), account)
         days = [row for row in several(info, "DETAILS/DETAIL") if _is_of(value_or(row, "DTFLOW"), day)]
@@ -141,7 +133,7 @@ class Statements:
     # ---- entries -----------------------------------------------------------------------------------------------
 
     def lines(self, question: LinesQuestion, context: Context) -> Conversation[Page]:
-        """One page of entries. Raises Declined where the bank answers with a code, "paging" on a stale cursor."""
+        """One page of entries. Raises Declined if the bank answers with a code, "paging" on a stale cursor."""
         check_renminbi("cib", question.currency)
         mark = fingerprint("lines", self.fox.options.lines, *_asked(question))
         place, cursor = _begin(question, mark, context)
@@ -154,7 +146,7 @@ class Statements:
         return page if following is None else replace(page, cursor=cursor.then(following.text()).encode())
 
     def returns(self, question: ReturnsQuestion, context: Context) -> Conversation[ReturnsPage]:
-        """One page of refunds (SELTYPE 3) by the element that carries our reference; rows without one are left out."""
+        """One page of refunds (SELTYPE 3), by the element with our reference. Rows without a reference are left out."""
         mark = fingerprint("returns", *_asked(question))
         place, cursor = _begin(question, mark, context)
         if place is None:
@@ -173,7 +165,8 @@ class Statements:
         self, question: LinesQuestion | ReturnsQuestion, place: Place, kind: str, word: str, context: Context
     ) -> Conversation[tuple[Page, Place | None]]:
         version = self.fox.options.statement_version
-        content = _request(question.account.clear, place, version, (), el("SELTYPE", kind))
+        asked = AskedPeriod(question.account.clear, place.first, place.last, place.number, version=version, chosen=kind)
+        content = entries_content(asked)
         answer = yield from self.fox.ask(DETAILS, word, content, context)
         if not self._has_rows(answer, word):
             return Page(()), None
@@ -191,9 +184,11 @@ class Statements:
     def _file_page(
         self, question: LinesQuestion | ReturnsQuestion, place: Place, kind: str, word: str, context: Context
     ) -> Conversation[tuple[Page, Place | None]]:
-        size = el("NUM", str(self.fox.options.file_lines))
-        # Inside FSTMTTRN stands the other view's element, without SELTYPE (banks/cib.md 9).
-        content = _request(question.account.clear, place, "", (size,), None)
+        # The request in FSTMTTRN has the same element as STMTTRN, but without SELTYPE (banks/cib.md 9).
+        size = self.fox.options.file_lines
+        content = entries_content(
+            AskedPeriod(question.account.clear, place.first, place.last, place.number, lines=size)
+        )
         trnuid = self.fox.question_id(context)
         frame = yield Ask("business", self.fox.request(FILE, trnuid, content, context))
         cut = split(http.body_of(frame))
@@ -212,7 +207,8 @@ class Statements:
         lines = counted(read, place.key, place.count)
         more = _more(value_or(body, "MORE") or attribute(found, "MORE"))
         total, passed = value_or(body, "TOTAL"), (place.number - 1) * self.fox.options.file_lines + len(cut.rows)
-        # Today's list may grow under the walk; that of closed days may not. TOTAL might count the page alone.
+        # Today's list may grow during the walk; the list of closed days may not. TOTAL may be the count of the page
+        # alone.
         closed = place.last < context.bank_date
         if total and not more and closed and digits(total) not in (passed, len(cut.rows)):
             raise ProtocolError("value", f"the bank counts {total} rows, the walk had {passed}")
@@ -228,38 +224,18 @@ class Statements:
         return False
 
 
-def _request(
-    account: str, place: Place, version: str, before_kind: Sequence[Markup], chosen: Markup | None
-) -> Markup:  # fmt: skip
-    return el(
-        "SCUSTSTMTRQ",
-        leaf_or_none("VERSION", version),
-        el("ACCTFROM", leaf("ACCTID", account)),
-        el(
-            "INCTRAN",
-            el("DTSTART", date_text(place.first, "yyyy-MM-dd")),
-            el("DTEND", date_text(place.last, "yyyy-MM-dd")),
-            el("PAGE", str(place.number)),
-            *before_kind,
-            el("TRNTYPE", _BOTH_SIDES),
-        ),
-        chosen,
-    )
-
-
 def _asked(question: LinesQuestion | ReturnsQuestion) -> tuple[str, str, str]:
     return question.account.clear, date_text(question.first), date_text(question.last)
 
 
-def _begin(
-    question: LinesQuestion | ReturnsQuestion, mark: str, context: Context
-) -> tuple[Place | None, PageCursor]:  # fmt: skip
+def _begin(question: LinesQuestion | ReturnsQuestion, mark: str, context: Context) -> tuple[Place | None, PageCursor]:
     if question.cursor is not None:
         cursor = PageCursor.decode(question.cursor, mark)
         at = Place.of(cursor.value)
         if not at.live or at.first >= context.bank_date:
             return at, cursor
-        # Today's list and that of a past day are asked apart, and nobody says that their pages begin at the same rows.
+        # Today's list and that of a past day are different questions. The bank does not say that their pages begin at
+        # the same rows.
         if at.number > 1:
             raise ProtocolError("paging", f"the list of {at.first} ended with its day: begin this walk again")
         return leg(at.first, question.last, context.bank_date), cursor

@@ -2,28 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import product
 from typing import Final, NoReturn
 
 from protocols.canon.outcome import Outcome
 from protocols.kit import codes
-from protocols.kit.meanings import Meanings, load
+from protocols.kit.meanings import Declaration, Meanings, check_unlisted, declared_rows, load
 
 SUBMITS: Final = ("pay", "batch", "payroll", "collection")
 OPERATIONS: Final = (*SUBMITS, "enquiry", "core", "balance", "past_balance", "lines", "returns", "receipt")
 """The table's operations are what we want, not what the bank calls it: several of its messages share one row."""
-OUTCOMES: Final[tuple[codes.OutcomeWord, ...]] = (
-    "settled", "failed", "pending", "in_doubt", "not_found", "duplicate", "returned", "reversed", "empty", "retry",
-    "signed_out",
-)  # fmt: skip
+OUTCOMES: Final = codes.outcomes_but("rate_limited")
+
+DECLARATIONS: Final[Mapping[str, Declaration]] = {
+    "duplicate": Declaration("duplicate", tuple(product(SUBMITS, ("trnrs",)))),
+    "refused": Declaration("failed", tuple(product(SUBMITS, ("trnrs",)))),
+    "not_found": Declaration("not_found", (("enquiry", "asked"),)),
+    "empty": Declaration("empty", (("lines", "asked"), ("returns", "asked"))),
+}
+"""The words of the option `codes`, because the bank's list of codes is not public."""
 
 
-def meanings() -> Meanings:
-    """The bank's codes.toml. Raises ProtocolError("table") with every mistake in it."""
-    return load(__package__, OPERATIONS, OUTCOMES)
+def meanings(declared: Mapping[str, tuple[str, ...]] = {}) -> Meanings:
+    """The outcomes of the bank's codes: codes.toml, and the codes that the settings declare.
+
+    A declared refusal ends the payment of a first send only. Raises ProtocolError("table") with every mistake of the
+    file in it, and BadOptions for a code that codes.toml has: 2000 and 2002 mean what their text says.
+    """
+    known = load(__package__, OPERATIONS, OUTCOMES)
+    check_unlisted(known, declared, but="sonrs")
+    rows = tuple(declared_rows(known, DECLARATIONS, declared))
+    again = (
+        replace(row, layer="trnrs-again", outcome="in_doubt")
+        for row in rows
+        if (row.operation, row.outcome) == ("pay", "failed")
+    )
+    return known.extended((*rows, *again))
 
 
 def refusal(meanings: Meanings, operation: str, code: str, text: str, *, again: bool) -> Outcome:
-    """A money message's own code other than 0. `again`: it was sent before, so some refusals prove nothing."""
+    """The outcome of a code other than 0 in the answer to an order. `again`: the order was sent before, so some
+    refusals prove nothing."""
     if again and meanings.table.look_up(operation, "trnrs-again", code, text) is not None:
         return meanings.word(operation, "trnrs-again", code, text)
     return meanings.word(operation, "trnrs", code, text)

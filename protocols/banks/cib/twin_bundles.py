@@ -9,20 +9,8 @@ from typing import Final
 
 from lxml import etree
 
-from protocols.banks.cib.twin_words import (
-    BATCH_ORDER,
-    GATHER_ORDER,
-    PAYINFO_ORDER,
-    REGISTERED,
-    Broke,
-    Faults,
-    Refused,
-    in_order,
-    leaves,
-    money,
-    sole,
-    text,
-)
+from protocols.banks.cib.twin_rules_parts import batch_lines
+from protocols.banks.cib.twin_words import REGISTERED, Broke, Faults, Refused, leaves, sole, text
 from protocols.canon.money import Money
 from protocols.kit.xmldoc import Markup, cdata, el
 from protocols.twin import Booked, Booking, Books, DuplicateBundle, Instruction
@@ -31,12 +19,11 @@ Operation = Callable[[str, etree._Element, Books], Markup | None]
 _WORD: Final = {Booked.TAKEN: "PROCESSING", Booked.SETTLED: "PAYOUT", Booked.REFUSED: "FAIL", Booked.RETURNED: "PAYOUT"}
 _PAYROLL: Final = {Booked.TAKEN: "90", Booked.SETTLED: "23", Booked.REFUSED: "41", Booked.RETURNED: "23"}
 _GATHER: Final = {Booked.TAKEN: "2", Booked.SETTLED: "0", Booked.REFUSED: "1", Booked.RETURNED: "0"}
-_DESCRIPTIONS: Final = ("006", "022", "047", "048", "008", "007", "813", "080", "605", "747")
 
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """A line as it came: number, cells of the message, and the key the books know it by."""
+    """One line as the client sent it: its number, the cells of the message, and its key in the books."""
 
     number: int
     key: str
@@ -46,13 +33,13 @@ class _Line:
 
 @dataclass(slots=True)
 class Bundling:
-    """What the bank keeps of bundles beside its books: the head and the lines as they came, by TRNUID."""
+    """Records of bundles by TRNUID: the head and the lines as the client sent them, which the books do not keep."""
 
     heads: dict[str, list[Markup]] = field(default_factory=dict)
     lines: dict[str, list[_Line]] = field(default_factory=dict)
 
     def operations(self, faults: Faults) -> Mapping[str, Operation]:
-        """The operations of this part."""
+        """The operations that this part answers."""
 
         def with_faults(operation: Callable[[str, etree._Element, Books, Faults], Markup]) -> Operation:
             return lambda trnuid, request, books: operation(trnuid, request, books, faults)
@@ -72,13 +59,9 @@ class Bundling:
         if body is not None:
             if not faults.enable_sign:
                 raise Refused("2000", "前置机代理软件参数需设置启用签名")
-            in_order(body, BATCH_ORDER)
-            listed = sole(body, "XFERINFOTEXT")
-            rows = [row for row in (listed.text or "").split("\n") if row.strip()]
-            if listed.get("SIZE") != str(len(rows)):
-                raise Refused("2000", "批量指令提交失败,明细有误")
-            lines = [_text_line(trnuid, row, text(sole(body, "ACCTFROM"), "ACCTID")) for row in rows]
-            self._submit(trnuid, body, lines, 100, books)
+            payer = text(sole(body, "ACCTFROM"), "ACCTID")
+            lines = [_text_line(trnuid, row, payer) for row in batch_lines(request)]
+            self._submit(trnuid, body, lines, books)
             _trouble(faults)
             return el("RSBODY", self.heads[trnuid], _status("SUBMIT_SUCC"))
         found = self._found(trnuid, books, faults)
@@ -95,10 +78,9 @@ class Bundling:
     def _batch(self, trnuid: str, request: etree._Element, books: Books, faults: Faults) -> Markup:
         body = request.find("RQBODY")
         if body is not None:
-            in_order(body, BATCH_ORDER)
             payer = text(sole(body, "ACCTFROM"), "ACCTID")
             lines = [_info_line(trnuid, row, payer) for row in body.findall("XFERINFO")]
-            self._submit(trnuid, body, lines, 100, books)
+            self._submit(trnuid, body, lines, books)
             _trouble(faults)
         found = self._found(trnuid, books, faults)
         rows = [
@@ -119,11 +101,9 @@ class Bundling:
 
     def _payroll(self, trnuid: str, request: etree._Element, books: Books, faults: Faults) -> Markup:
         info = sole(request, "RPAYOFFRQ/RPAYOFFINFO")
-        if text(info, "DESCRIPTION") not in _DESCRIPTIONS:
-            raise Refused("2002", "代发用途不合法")
         payer = text(sole(info, "ACCTFROM"), "ACCTID")
         lines = [_card_line(trnuid, row, payer) for row in info.findall("RPAYOFFLIST/RPAYOFF")]
-        self._submit(trnuid, info, lines, 300, books)
+        self._submit(trnuid, info, lines, books)
         _trouble(faults)
         return el("RPAYOFFRS", self._payroll_info(trnuid, books, faults))
 
@@ -147,7 +127,7 @@ class Bundling:
         return el("RPAYOFFINFO", head, el("RPAYOFFLIST", rows))
 
     def _reduced(self, trnuid: str, books: Books) -> list[Markup]:
-        """The head with the totals of what is debited: failed lines are taken off."""
+        """The head, with the failed lines subtracted from the totals of the debit."""
         kept = [booking for booking in books.bundle(trnuid) if booking.booked is not Booked.REFUSED]
         fen = sum(booking.instruction.amount.minor for booking in kept)
         totals = {"<TOTALCOUNT>": el("TOTALCOUNT", str(len(kept))), "<TOTALAMOUNT>": el("TOTALAMOUNT", str(Money(fen)))}
@@ -157,10 +137,9 @@ class Bundling:
         content = request.find("GATHERRQ")
         if content is not None:
             info = sole(content, "GATHERINFO")
-            in_order(info, GATHER_ORDER)
             own = text(sole(info, "ACCTTO"), "ACCTID")
             lines = [_gather_line(trnuid, row, own) for row in info.findall("PAYINFO")]
-            self._submit(trnuid, info, lines, 10_000, books)
+            self._submit(trnuid, info, lines, books)
             _trouble(faults)
         found = self._found(trnuid, books, faults)
         rows = [
@@ -181,18 +160,8 @@ class Bundling:
 
     # ---- what they share ---------------------------------------------------------------------------------------
 
-    def _submit(
-        self, trnuid: str, head: etree._Element, lines: list[_Line], most: int, books: Books
-    ) -> None:  # fmt: skip
-        """Book them all, unless the totals differ or this TRNUID was here before."""
-        count, total = text(head, "TOTALCOUNT"), text(head, "TOTALAMOUNT")
-        if not 1 <= len(lines) <= most or [line.number for line in lines] != list(range(1, len(lines) + 1)):
-            raise Refused("2000", "批量指令提交失败,明细有误")
-        wanted = sum(line.wanted.amount.minor for line in lines)
-        if (count and count != str(len(lines))) or (total and money(total).minor != wanted):
-            raise Refused("51027", "总笔数或总金额不符")
-        if books.holding(lines[0].wanted.debtor_account) is None:
-            raise Refused("2005", "账号无权限")
+    def _submit(self, trnuid: str, head: etree._Element, lines: list[_Line], books: Books) -> None:
+        """Book all lines, unless this TRNUID was used before."""
         try:
             books.take_bundle(trnuid, [line.wanted for line in lines])
         except DuplicateBundle:
@@ -208,7 +177,7 @@ class Bundling:
         self.lines[trnuid] = lines
 
     def _found(self, trnuid: str, books: Books, faults: Faults) -> list[tuple[_Line, Booking]]:
-        """The lines an enquiry sees, with where each stands."""
+        """The lines that an enquiry finds, each with its state."""
         if faults.enquiry_code:
             raise Refused(faults.enquiry_code, "查询失败")
         known = {booking.instruction.reference: booking for booking in books.bundle(trnuid)}
@@ -235,7 +204,7 @@ def _status(word: str, words: str = "") -> Markup:
 
 
 def _line_word(booking: Booking, faults: Faults, done: str = "") -> tuple[str, str]:
-    """A batch line's status and the text beside it."""
+    """A batch line's status, and the text beside it."""
     if faults.registered and booking.booked is Booked.TAKEN and not faults.line_word:
         return REGISTERED
     return faults.line_word or _WORD[booking.booked], booking.reason or done
@@ -251,44 +220,35 @@ def _whole(found: Sequence[tuple[_Line, Booking]], faults: Faults) -> tuple[str,
 
 
 def _key(trnuid: str, number: int, remark: str) -> str:
-    """What the books call a line: our client's own reference where its remark is one, else TRNUID and number."""
+    """The key of a line in the books: our client's own reference where its remark is one, else TRNUID and number."""
     return remark if re.fullmatch("[0-9A-Z]{20}", remark) else f"{trnuid}-{number}"
 
 
 def _text_line(trnuid: str, row: str, payer: str) -> _Line:
-    cells = row.split("|")
-    if len(cells) != 12 or cells[11] or cells[3] not in ("Y", "N") or not cells[0].isdigit():
-        raise Refused("2000", "批量指令提交失败,明细有误")
-    if cells[3] == "N" and (not cells[6] or "兴业银行" in cells[6]):
-        raise Refused("60010", "明细有误")
-    cells = cells[:11]
+    cells = [cell.strip() for cell in row.split("|")][:11]
     key = _key(trnuid, int(cells[0]), cells[10])
-    return _Line(int(cells[0]), key, cells, Instruction(key, payer, cells[1], cells[2], money(cells[8]), cells[9]))
+    amount = Money.parse(cells[8])
+    return _Line(int(cells[0]), key, cells, Instruction(key, payer, cells[1], cells[2], amount, cells[9]))
 
 
 def _info_line(trnuid: str, row: etree._Element, payer: str) -> _Line:
     payee, number = sole(row, "ACCTTO"), int(text(row, "INDX"))
     key = _key(trnuid, number, text(row, "REMARK"))
-    amount = money(text(row, "TRNAMT"))
+    amount = Money.parse(text(row, "TRNAMT"))
     wanted = Instruction(key, payer, text(payee, "ACCTID"), text(payee, "NAME"), amount, text(row, "USE"))
     return _Line(number, key, (text(row, "REMARK"),), wanted)
 
 
 def _card_line(trnuid: str, row: etree._Element, payer: str) -> _Line:
     number, name = int(text(row, "INDX")), text(row, "ACCTNAME")
-    if len(name.encode("gbk")) > 20 or len(text(row, "ACCTID")) > 18:
-        raise Refused("2002", "字段超长")
     key = _key(trnuid, number, "")
-    amount = money(text(row, "TRNAMT"))
+    amount = Money.parse(text(row, "TRNAMT"))
     return _Line(number, key, (), Instruction(key, payer, text(row, "ACCTID"), name, amount, "代发"))
 
 
 def _gather_line(trnuid: str, row: etree._Element, own: str) -> _Line:
-    in_order(row, PAYINFO_ORDER)
     number, payer = int(text(row, "INDX")), sole(row, "ACCTFROM")
-    if text(row, "PAYMODE") not in ("0", "1", "2") or not text(row, "CONTRACTID"):
-        raise Refused("2002", "托收明细不合法")
-    key, amount = _key(trnuid, number, ""), money(text(row, "APPLYAMT"))
+    key, amount = _key(trnuid, number, ""), Money.parse(text(row, "APPLYAMT"))
     other, name = text(payer, "ACCTID"), text(payer, "NAME")
     wanted = Instruction(key, own, other, name, amount, text(row, "PURPOSE"), collects=True)
     return _Line(number, key, (), wanted)

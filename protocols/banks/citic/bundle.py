@@ -15,59 +15,73 @@ from typing import Final
 
 from lxml import etree
 
-from protocols.bank import Ask, BundleConversation, Bundles, Context, Conversation, Fates, Submit
-from protocols.banks.citic.payment import (
-    ENDED,
-    NOW,
-    PAYEE_CHARS,
-    PAYER_CHARS,
-    TEXT_BYTES,
-    Payments,
-    amount,
-    bank_code,
-    name,
-    reference,
-    text,
-)
+from protocols.bank import BundleConversation, Bundles, Context, Conversation, Fates, Submit
+from protocols.banks.citic import requests
+from protocols.banks.citic.payment import ENDED, Payments
+from protocols.banks.citic.requests import PAGE_LINES, Asked, Written, WrittenHead, client_id
 from protocols.banks.citic.statement import CameBack, Statements
-from protocols.banks.citic.table import not_told
-from protocols.banks.citic.wire import Answer, Leaves, rows, status_of
-from protocols.canon.order import AnyOrder, Bundle, Item, Kind
+from protocols.banks.citic.table import handed_in, is_empty, not_told
+from protocols.banks.citic.wire import Answer, rows, status_of
+from protocols.canon.order import Bundle, Kind
 from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.query import BundleFateQuestion, Sent, SentBundle
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
-from protocols.kit.fields import amount_minor, amount_text, date_text, digits, plain
-from protocols.kit.orders import check_lines, common_purpose, fitting, own_account, sent_items
+from protocols.kit.fields import amount_minor, digits, plain
+from protocols.kit.orders import check_lines, sent_items
+from protocols.kit.request_fields import RequestTable
 from protocols.kit.xmldoc import value, value_or
 
-PAGE_LINES: Final = 20
-"""pageNumber of DLSALDET is how many rows are wanted, 20 at most."""
-LINE_TEXT_BYTES: Final = TEXT_BYTES - 21
-"""What the reference and a blank leave of a line's text."""
 _PAGES_MOST: Final = 6000
 _DAY: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How one kind of bundle is written, and asked about. `key` numbers a line with so many `places`."""
+    """The messages and elements of one kind of bundle. `key` is the element with a line's number, which has `places`
+    digits."""
 
-    submit: str
-    detail: str
+    head: RequestTable[WrittenHead]
+    row: RequestTable[Written]
+    summary: RequestTable[Asked]
+    detail: RequestTable[Asked]
     operation: str
-    key: str
-    places: int
     account: str
-    paged: bool
-    summary: str
+    key: str = ""
+    places: int = 0
+    paged: bool = True
+
+    @property
+    def submit(self) -> str:
+        """The action that hands a bundle in."""
+        return self.head.operation
 
 
 FORMS: Final[Mapping[Kind, Form]] = {
-    Kind.BATCH_ITEM: Form("DLPAYBAT", "DLBATDET", "batch", "ID", 4, "recAccountNo", paged=False, summary="DLBATCOL"),
-    Kind.PAYROLL_ITEM: Form("DLSALIMP", "DLSALDET", "batch", "employeeNo", 5, "recAccountNo", paged=True,
-                            summary="DLSALCOL"),
-    Kind.COLLECTION: Form("DLAGENTF", "DLAGEDET", "collection", "", 0, "payAccountNo", paged=True, summary="DLAGECOL"),
+    Kind.BATCH_ITEM: Form(
+        requests.DLPAYBAT,
+        requests.DLPAYBAT_ROW,
+        requests.DLBATCOL,
+        requests.DLBATDET,
+        "batch",
+        "recAccountNo",
+        "ID",
+        4,
+        paged=False,
+    ),
+    Kind.PAYROLL_ITEM: Form(
+        requests.DLSALIMP,
+        requests.DLSALIMP_ROW,
+        requests.DLSALCOL,
+        requests.DLSALDET,
+        "batch",
+        "recAccountNo",
+        "employeeNo",
+        5,
+    ),
+    Kind.COLLECTION: Form(
+        requests.DLAGENTF, requests.DLAGENTF_ROW, requests.DLAGECOL, requests.DLAGEDET, "collection", "payAccountNo"
+    ),
 }
 
 
@@ -83,79 +97,51 @@ class Together:
 
     @property
     def bundles(self) -> Bundles:
-        """As the bank offers it."""
+        """The functions that send, read and ask, as the description of a bank needs them."""
         return Bundles(self.most, self.word, self.fate, self.read)
 
     @property
     def form(self) -> Form:
-        """How this kind is written."""
+        """The messages and elements of this kind."""
         return FORMS[self.kind]
 
     # ---- handing in -------------------------------------------------------------------------------------------
 
     def word(self, bundle: Bundle, context: Context) -> BundleConversation:
-        """All items in one message. Raises ProtocolError before anything is sent if one of them does not fit."""
+        """Send all items in one message. Raises ProtocolError before anything is sent if an item does not fit."""
         check_lines(bundle, self.most)
-        for item in bundle.items:
-            reference(item.reference)
-        head, lines = self._written(bundle, context)
-        wire = self.payments.wire.message(self.form.submit, head, rows(lines))
-        frame = yield Submit("business", wire, (self.form.submit,))
-        answer = self.payments.wire.read(frame, self.form.submit)
+        options, form = self.payments.options, self.form
+        head = WrittenHead(bundle, context.reference, options, context.bank_date)
+        lines = [
+            Written(
+                item.order,
+                client_id(item.reference),
+                options,
+                context.now,
+                number,
+                told=bool(head.purpose),
+                night=False,
+            )
+            for number, item in enumerate(bundle.items, start=1)
+        ]
+        wire = self.payments.wire.request(form.head, head, rows(form.row, lines))
+        answer = self.payments.wire.read((yield Submit("business", wire, (form.submit,))), form.submit)
         return self.submitted(answer, context.reference, sent_items(bundle, context))
-
-    def _written(self, bundle: Bundle, context: Context) -> tuple[Leaves, list[Leaves]]:
-        numbered = list(enumerate(bundle.items, start=1))
-        total = (
-            ("clientID", reference(context.reference)), ("totalNumber", str(len(numbered))),
-            ("totalAmount", amount_text(bundle.sum_minor)),
-        )  # fmt: skip
-        if self.kind is Kind.BATCH_ITEM:
-            return (*total, *NOW), [self._payment(number, item, context) for number, item in numbered]
-        account = fitting(own_account(bundle), "own account", PAYER_CHARS)
-        if self.kind is Kind.COLLECTION:
-            return (*total, *NOW, ("rcvAccountNo", account)), [_collection(item) for item in bundle.items]
-        purpose, message = text(common_purpose(bundle)), self.payments.options.payroll_message
-        head = (
-            *total, ("payAccountNo", account), ("abstract", purpose), ("msgAbstract", message), *NOW,
-            ("yearMonth", f"{context.bank_date:%Y%m}"),
-        )  # fmt: skip
-        return head, [self._wage(number, item, told=bool(purpose)) for number, item in numbered]
-
-    def _payment(self, number: int, item: Item, context: Context) -> Leaves:
-        order = item.order
-        return (
-            ("ID", f"{number:04d}"), ("payAccountNo", fitting(order.debtor.account.clear, "payAccountNo", PAYER_CHARS)),
-            ("recAccountNo", _account(order)), ("recAccountName", name(order)),
-            ("recOpenBankCode", bank_code(order)),
-            ("payType", self.payments.rail(order, context.now, night=False)), ("tranAmount", amount(order)),
-            ("abstract", text(order.purpose)), ("memo", item.reference),
-        )  # fmt: skip
-
-    def _wage(self, number: int, item: Item, *, told: bool) -> Leaves:
-        """`told`: the message's abstract says what for; where lines differ, each says it in wagDetl."""
-        purpose = "" if told else text(item.order.purpose, LINE_TEXT_BYTES)
-        return (
-            ("employeeNo", f"{number:05d}"), ("employeeName", name(item.order)), ("recAccountNo", _account(item.order)),
-            ("tranAmount", amount(item.order)), ("wagDetl", f"{self._told(item)} {purpose}".strip()),
-        )  # fmt: skip
-
-    def _told(self, item: Item) -> str:
-        return item.reference if self.payments.options.line_reference else ""
 
     # ---- the answer to it -------------------------------------------------------------------------------------
 
     def read(self, sent: SentBundle, frame: bytes) -> Fates:
-        """The stored answer to the message that was written down as `sent`."""
+        """The outcomes in the stored answer to the message that was stored as `sent`."""
         return self.submitted(self.payments.wire.read(frame, self.form.submit), sent.reference, sent.items)
 
     def submitted(self, answer: Answer, client: str, items: tuple[Sent, ...]) -> Fates:
-        """The bank's word on each line it lists; where it lists none, its word on the whole message for all of them.
+        """The outcome of each line in the answer. If the answer lists no lines, all have the outcome of the whole
+        message.
 
         The message's own word is acceptance at most. One that is none counts for the lines too, whatever they say.
         """
         _check_message(answer.root, client, items)
-        word = self.payments.meanings.word("submit", "outer", answer.status, answer.text)
+        word = handed_in(self.payments.meanings, "submit", "outer", answer.status, answer.text)
         lines = self._lines(answer.rows, items)
         if word.fate is Fate.PENDING or (word.fate is Fate.UNKNOWN and answer.status == "BBBBBBB" and lines):
             if not lines:
@@ -168,7 +154,8 @@ class Together:
     # ---- what became of it ------------------------------------------------------------------------------------
 
     def fate(self, question: BundleFateQuestion, context: Context) -> Conversation[Fates]:
-        """Every line by the message's clientID. Raises Declined if the question is answered with a status.
+        """The outcome of every line, by the message's clientID. Raises Declined if the question is answered with a
+        status.
 
         Lines are numbered alike in every message, and answers seldom say which message they are about. So a page with
         an ending on it is asked for twice, over two connections, and an ending is believed if both say the same. So is
@@ -185,7 +172,8 @@ class Together:
             try:
                 page = yield from self._page(sent, begin)
             except Declined:
-                # Without a total the page after the last one is asked for too, and whatever answers it ends the walk.
+                # Without a total the page after the last one is asked for too. Whatever the bank answers to that ends
+                # the walk.
                 if not found or page.total is not None:
                     raise
                 break
@@ -198,7 +186,7 @@ class Together:
                 again = yield from self._page(sent, begin)
                 words = {key: _agreed(word, again.words.get(key)) for key, word in words.items()}
             if words.keys() & found.keys():
-                raise ProtocolError("paging", f"{form.detail} tells a line twice")
+                raise ProtocolError("paging", f"{form.detail.operation} tells a line twice")
             found |= words
             begin += len(words)
             if not form.paged or not words or len(found) == len(sent.items):
@@ -215,7 +203,8 @@ class Together:
         return found
 
     def _absent(self, sent: SentBundle, word: Outcome) -> Conversation[Fates]:
-        """`word` on all lines of a message of which the bank lists none; doubt where the same question finds some."""
+        """The outcome `word` for all lines of a message of which the bank lists none; in doubt if the same question
+        then finds some."""
         if word.fate is Fate.NOT_FOUND and self.payments.options.confirm:
             again = yield from self._page(sent, 1)
             if again.words or (again.nothing is not None and again.nothing.fate is not Fate.NOT_FOUND):
@@ -223,7 +212,8 @@ class Together:
         return {one.reference: word for one in sent.items}
 
     def _returned(self, message: str, settled: Sequence[Sent], back: Sequence[CameBack]) -> Fates:
-        """The lines that came back, by their own number, or by account and amount under the message's.
+        """The outcomes of lines that came back. A line is found by its own number, or by account and amount under the
+        message's number.
 
         Where fewer came back than are alike in both, which ones they are is not said: all alike are in doubt.
         """
@@ -248,18 +238,19 @@ class Together:
         return words
 
     def _summary(self, sent: SentBundle) -> Conversation[Outcome | None]:
-        """…COL over the message's day or month. The word on all lines where it says that the message is under way.
+        """The outcome for all lines while the message is under way, from a …COL enquiry over the message's day or
+        month.
 
         Whatever else it says, or not, the detail decides: also where it states another count or sum, as of a message
         of which the bank has a part. Raises Declined on a status.
         """
-        wire, form, day = self.payments.wire, self.form, sent.bank_date
-        span = (("startDate", date_text(day - _DAY)), ("endDate", date_text(day + _DAY)))
-        asked = (("yearMonth", f"{day:%Y%m}"),) if self.kind is Kind.PAYROLL_ITEM else span
-        answer = wire.read((yield Ask("business", wire.message(form.summary, asked))), form.summary)
+        form, day = self.form, sent.bank_date
+        span = Asked(first=day) if self.kind is Kind.PAYROLL_ITEM else Asked(first=day - _DAY, last=day + _DAY)
+        answer = yield from self.payments.wire.asked(form.summary, span)
+        action = form.summary.operation
         if not answer.done:
-            if not self.payments.meanings.is_empty("question", "outer", answer.status, answer.text):
-                not_told(self.payments.meanings, form.summary, form.operation, answer)
+            if not is_empty(self.payments.meanings, action, answer):
+                not_told(self.payments.meanings, action, form.operation, answer)
             return None
         ours = [row for row in answer.rows if value_or(row, "clientID") == sent.reference]
         if len(ours) != 1 or not value_or(ours[0], "status"):
@@ -273,13 +264,11 @@ class Together:
 
     def _page(self, sent: SentBundle, begin: int) -> Conversation[_Page]:
         """The lines from number `begin` on, or the bank's "not found". Raises Declined on another status."""
-        wire, form = self.payments.wire, self.form
-        place = (("pageNumber", str(PAGE_LINES)), ("startRecord", str(begin))) if form.paged else ()
-        asked = (("clientID", reference(sent.reference)), *place)
-        answer = wire.read((yield Ask("business", wire.message(form.detail, asked))), form.detail)
+        form = self.form
+        answer = yield from self.payments.wire.asked(form.detail, Asked(sent.reference, begin=begin))
         _check_message(answer.root, sent.reference, sent.items)
         if not answer.done:
-            return _Page({}, nothing=not_told(self.payments.meanings, form.detail, form.operation, answer))
+            return _Page({}, nothing=not_told(self.payments.meanings, form.detail.operation, form.operation, answer))
         stated = value_or(answer.root, "totalRecords")
         total = digits(stated) if stated else None
         if total is not None and total > len(sent.items):
@@ -290,7 +279,7 @@ class Together:
         return _Page({key: self._word(row, form.operation) for key, row in lines.items()}, total)
 
     def _batch_words(self, found: list[etree._Element], items: tuple[Sent, ...]) -> dict[str, Outcome]:
-        """The words of DLBATDET's rows, by our reference in memo; without it by their place, account and amount.
+        """The outcomes in DLBATDET's rows, by our reference in memo; without one by place, account and amount.
 
         Where places decide, lines that are alike in account and amount and have different words are in doubt: which of
         them is which, nothing in the answer tells.
@@ -320,7 +309,8 @@ class Together:
         return words
 
     def _same(self, row: etree._Element, item: Sent, *, must: bool = False) -> None:
-        """Raises "correlation" on another account or amount; with `must`, "missing" if one of them is not stated."""
+        """Raises "correlation" on another account or amount. With `must`, raises "missing" if one of them is not
+        stated."""
         theirs = item.debtor if self.kind is Kind.COLLECTION else item.creditor
         stated, paid = value_or(row, self.form.account), value_or(row, "tranAmount")
         if must and not (stated and paid):
@@ -330,10 +320,11 @@ class Together:
 
     def _word(self, row: etree._Element, operation: str) -> Outcome:
         status = status_of(row)
-        return self.payments.meanings.word(operation, "row", status, plain(value_or(row, "statusText")))
+        return handed_in(self.payments.meanings, operation, "row", status, plain(value_or(row, "statusText")))
 
     def _lines(self, found: list[etree._Element], items: tuple[Sent, ...]) -> dict[str, etree._Element]:
-        """The rows by our reference. Raises "correlation" on another's, "ambiguous" on one that comes twice."""
+        """The rows by our reference. Raises "correlation" on another message's reference, "ambiguous" on one that
+        appears twice."""
         lines: dict[str, etree._Element] = {}
         for row in found:
             item = self._item(row, items)
@@ -357,7 +348,7 @@ class Together:
 
 @dataclass(frozen=True, slots=True)
 class _Page:
-    """What one answer to an enquiry says: its lines, how many there are in all if it says so, or "not found"."""
+    """One answer to an enquiry: its lines, the total number of lines if it is stated, or "not found"."""
 
     words: Mapping[str, Outcome]
     total: int | None = None
@@ -365,7 +356,7 @@ class _Page:
 
 
 def _agreed(word: Outcome, again: Outcome | None) -> Outcome:
-    """A line's word after it was asked for twice: two answers that differ, one of them an ending, are doubt."""
+    """The outcome of a line that was asked for twice; in doubt if the two answers differ and one of them is final."""
     if again is not None and (again.fate, again.code) == (word.fate, word.code):
         return again
     if word.fate not in ENDED and (again is None or again.fate not in ENDED):
@@ -383,16 +374,3 @@ def _check_message(root: etree._Element, client: str, items: tuple[Sent, ...]) -
         total and amount_minor(total) != sum(one.amount.minor for one in items)
     ):
         raise ProtocolError("correlation", f"the answer is to a message of {count} lines and {total}")
-
-
-def _collection(item: Item) -> Leaves:
-    order = item.order
-    return (
-        ("payAccountNo", fitting(order.debtor.account.clear, "payAccountNo", PAYEE_CHARS)),
-        ("payAccountName", name(order)), ("tranAmount", amount(order)),
-        ("abstract", f"{item.reference} {text(order.purpose, LINE_TEXT_BYTES)}".rstrip()),
-    )  # fmt: skip
-
-
-def _account(order: AnyOrder) -> str:
-    return fitting(order.creditor.account.clear, "recAccountNo", PAYEE_CHARS)

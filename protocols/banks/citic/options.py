@@ -15,7 +15,7 @@ from protocols.kit.choices import (
     in_bytes,
     one_meaning,
     or_none,
-    read,
+    read_choices,
     seconds,
     text,
     whole,
@@ -24,18 +24,20 @@ from protocols.kit.timing import Timing
 
 CODE_WORDS: Final = ("duplicate", "not_found", "refused", "settled", "empty")
 """What a status may be declared to mean, because the bank's list of server codes is not public."""
+LISTS: Final = ("DLTRNALL", "DLEDDRSQ", "DLBATCOL", "DLSALCOL", "DLAGECOL")
+"""The actions that answer with a list: a status may be declared to mean "empty" for one of them alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
     """How this enterprise uses the front end. Times in seconds; limits of None are not checked before sending.
 
-    `login` is the front end's login name (userName), `probe_account` an own account whose balance is asked for to see
-    whether the way to the bank is open. `own_names` are what a payee bank's name contains when it is this bank,
-    `own_cnaps` what its 12-digit number begins with. `holidays` are weekdays on which large value is closed. `codes`
-    says what statuses mean that are not public; the keys are CODE_WORDS. `sweeps`: the message of transfers whose
-    direction is sweep or push. `control_flag` from "2" on makes entries state whose they are (oriNum), and the list of
-    returns is made from it.
+    `login` is the front end's login name (userName), `probe_account` an own account whose balance is asked for to
+    see whether the way to the bank is open. `own_names` are what a payee bank's name contains when it is this bank,
+    `own_cnaps` what its 12-digit number begins with. `holidays` are weekdays on which large value is closed.
+    `codes` says what statuses mean that are not public; the keys are CODE_WORDS, and "empty" with one of LISTS
+    behind it. `sweeps`: the message of transfers whose direction is sweep or push. `control_flag` from "2" on makes
+    entries state whose they are (oriNum), and the list of returns is made from it.
     """
 
     login: str
@@ -60,7 +62,7 @@ class Options:
     sweeps: str = "DLINETRN"
     control_flag: str = "0"
     currency_id: str = ""
-    receipt_type: str = ""
+    receipt_type: str = "0"
     history_days: int = 365
     past_balance_days: int = 30
     not_found_quarantine_s: float = 3600.0
@@ -71,8 +73,13 @@ class Options:
     timing: Timing = Timing(probe_every_s=300.0, burst=2)
 
     @property
+    def pooled(self) -> bool:
+        """Whether sweeps and pushes go by messages of their own."""
+        return self.sweeps != "DLINETRN"
+
+    @property
     def states_origin(self) -> bool:
-        """Whether entries state oriNum: controlFlag 2 and more."""
+        """Whether entries have oriNum: true if controlFlag is 2 or more."""
         return self.control_flag >= "2"
 
 
@@ -83,8 +90,29 @@ def _days(value: Any) -> bool:
         return False
 
 
+_SEVEN, _STATUSES = "[0-9A-Z]{7}", "7-character statuses"
+_WORDS, _WORDS_REMEDY = declared_codes(CODE_WORDS, _SEVEN, _STATUSES)
+_BY_ACTION, _BY_ACTION_REMEDY = declared_codes(LISTS, _SEVEN, _STATUSES)
+
+
+def _codes(value: Any) -> bool:
+    """Check the option `codes`: a list under each word; under `empty` a list for all questions, or a table of lists by
+    action."""
+    if not isinstance(value, Mapping) or not isinstance(value.get("empty"), Mapping):
+        return _WORDS(value)
+    return _BY_ACTION(value["empty"]) and _WORDS({word: given for word, given in value.items() if word != "empty"})
+
+
+def _flat(value: Mapping[str, Any]) -> Mapping[str, tuple[str, ...]]:
+    """The option `codes` with a key of its own ("empty DLTRNALL") for each action."""
+    empty = value.get("empty")
+    by_action = {f"empty {action}": given for action, given in empty.items()} if isinstance(empty, Mapping) else {}
+    words = {word: given for word, given in value.items() if word != "empty" or not by_action}
+    return {key: tuple(given) for key, given in (words | by_action).items()}
+
+
 _CHOICES: Final[Choices] = {
-    "login": (in_bytes(60), "the login name at the front end (userName), up to 60 GBK bytes"),
+    "login": (in_bytes(30), "the login name at the front end (userName), up to 30 GBK bytes"),
     "probe_account": (text("[0-9]{1,19}"), "an own account at this bank as text; its balance is asked as a probe"),
     "city_flag": (text("[01]"), 'cityFlag of payments, "0" or "1"'),
     "large_value_from_minor": (or_none(whole(1, 10**15)), "from how many fen on payType is 02, or leave it out"),
@@ -97,14 +125,14 @@ _CHOICES: Final[Choices] = {
     "collection_lines": (whole(1, 9999), "1 to 9999 lines in one DLAGENTF"),
     "line_reference": (flag, "true writes our reference into wagDetl (payroll), or false"),
     "summary_first": (flag, "true asks for the summary (…COL) before the detail (…DET), as the bank wants"),
-    "codes": declared_codes(CODE_WORDS, "[0-9A-Z]{7}", "7-character statuses"),
+    "codes": (_codes, f"{_WORDS_REMEDY}; under empty also {_BY_ACTION_REMEDY}"),
     "sweeps": (
         among("DLINETRN", "CMMANSWP"),
         '"DLINETRN" (a transfer), or "CMMANSWP": sweeps by CMMANSWP, pushes by CMDWNSWP, where a cash pool is agreed',
     ),
     "control_flag": (text("[0-7]"), 'controlFlag of DLTRNALL, "0" to "7"; from "2" on returns can be asked for'),
     "currency_id": (text("[0-9A-Za-z]{0,8}"), "what currencyID says for renminbi; empty: it is not looked at"),
-    "receipt_type": (text("[0-9A-Za-z]{0,8}"), "billType of receipts, or empty for all"),
+    "receipt_type": (text("[0-6]"), 'billType of receipts, "0" (all) to "6"'),
     "not_found_quarantine_s": (
         seconds(600),
         'seconds before "not found" counts, at least 600: the front end may send again by itself',
@@ -118,6 +146,6 @@ _CHOICES: Final[Choices] = {
 
 def read_options(given: Mapping[str, Any]) -> Options:
     """The options in the settings' table. Raises BadOptions naming the first wrong key and the remedy."""
-    options = read("citic", Options, _CHOICES, given)
+    options = read_choices("citic", Options, _CHOICES, given, {"codes": _flat})
     one_meaning(options.codes)
     return options

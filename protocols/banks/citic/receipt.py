@@ -7,24 +7,25 @@ from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from lxml import etree
 
-from protocols.bank import Ask, Context, Conversation
-from protocols.banks.citic.statement import MOST, Statements
+from protocols.bank import Context, Conversation
+from protocols.banks.citic import requests
+from protocols.banks.citic.requests import PAGE_LINES, Asked
+from protocols.banks.citic.statement import Statements
 from protocols.banks.citic.wire import rows
 from protocols.canon.query import ReceiptQuestion
 from protocols.canon.statement import Receipt, ReceiptLater
 from protocols.kit.archives import only_member
 from protocols.kit.errors import CannotAsk, ProtocolError
-from protocols.kit.fields import amount_minor, amount_text, date_text
+from protocols.kit.fields import amount_minor, amount_text
 from protocols.kit.paging import fingerprint
 from protocols.kit.xmldoc import several, value, value_or
 
 LATER_S: Final = 3600.0
-PAGE_LINES: Final = 20
 _PAGES_MOST: Final = 200
 
 
@@ -35,7 +36,7 @@ class Receipts:
     statements: Statements
 
     def receipt(self, question: ReceiptQuestion, context: Context) -> Conversation[Receipt | ReceiptLater]:
-        """The receipt of an entry; ReceiptLater while the bank lists none for it. Raises Declined on a status.
+        """The receipt of an entry; ReceiptLater if the bank lists none for it yet. Raises Declined on a status.
 
         The entry is found by the tranNo in `bank_line_id`; an amount narrows the list.
         """
@@ -46,36 +47,40 @@ class Receipts:
         found = yield from self._find(question, parts[1], today=today)
         if found is None:
             return ReceiptLater(question.ticket or "asked", LATER_S)
-        account = question.account.clear
-        wanted = (("brSeqNo", value(found, "bresqNo")), ("billType", value_or(found, "billType")))
-        head = (("isCurrDay", "1" if today else "2"), ("accNo", account))
+        asked = Asked(
+            account=question.account.clear,
+            today=today,
+            number=value(found, "bresqNo"),
+            kind=value_or(found, "billType"),
+        )
         wire = self.statements.wire
-        answer = wire.read((yield Ask("business", wire.message("DLEDCDTD", head, rows([wanted])))), "DLEDCDTD")
+        answer = yield from wire.asked(requests.DLEDCDTD, asked, rows(requests.DLEDCDTD_ROW, [asked]))
         return _unpacked(self.statements.answered(answer, "DLEDCDTD").root)
 
     def _find(self, question: ReceiptQuestion, number: str, *, today: bool) -> Conversation[etree._Element | None]:
-        """The one row of the day's list with this number. Raises "ambiguous" on two."""
-        amount = "" if question.amount is None else amount_text(question.amount.minor)
-        day, begin = date_text(question.bank_date), 1
+        """The only row of the day's list with this number. Raises "ambiguous" if there are two."""
+        asked = Asked(
+            account=question.account.clear,
+            first=question.bank_date,
+            last=question.bank_date,
+            today=today,
+            amount="" if question.amount is None else amount_text(question.amount.minor),
+            kind=self.statements.options.receipt_type,
+        )
         found: dict[str, etree._Element] = {}
         before = ""
         for _page in range(_PAGES_MOST):
-            answer = yield from self.statements.asked("DLEDDRSQ", (
-                ("qryType", "1" if today else "2"), ("accNo", question.account.clear),
-                ("billType", self.statements.options.receipt_type), ("minAmt", amount or "0.00"),
-                ("maxAmt", amount or MOST), ("startDate", day), ("endDate", day), ("pageSize", str(PAGE_LINES)),
-                ("startNo", str(begin)),
-            ))  # fmt: skip
-            if not self.statements.is_empty(answer):
+            answer = yield from self.statements.wire.asked(requests.DLEDDRSQ, asked)
+            if not self.statements.is_empty(answer, "DLEDDRSQ"):
                 self.statements.answered(answer, "DLEDDRSQ")
             mark = fingerprint(*(etree.tostring(row, encoding="unicode") for row in answer.rows))
             if answer.rows and mark == before:
-                raise ProtocolError("paging", "DLEDDRSQ tells the same page twice: the bank goes round")
+                raise ProtocolError("paging", "DLEDDRSQ tells the same page twice: the bank repeats its pages")
             before = mark
             for row in answer.rows:
                 if value_or(row, "transeqNo") == number and _fits(row, question):
                     found[value(row, "bresqNo")] = row
-            begin += len(answer.rows)
+            asked = replace(asked, begin=asked.begin + len(answer.rows))
             if len(answer.rows) < PAGE_LINES:
                 break
         else:
@@ -91,7 +96,7 @@ def _fits(row: etree._Element, question: ReceiptQuestion) -> bool:
 
 
 def _unpacked(root: etree._Element) -> Receipt:
-    """The one PDF in the answer, whether its elements stand below the root or in a row."""
+    """The only PDF in the answer. Its elements may be below the root or in a row."""
     holders = [one for one in (root, *several(root, "list/row")) if one.find("fileConTent") is not None]
     if len(holders) != 1:
         raise ProtocolError("missing" if not holders else "ambiguous", f"{len(holders)} files for one receipt")

@@ -13,8 +13,11 @@ from typing import Final
 
 from lxml import etree
 
-from protocols.bank import Ask, Context, Conversation
+from protocols.bank import Context, Conversation
+from protocols.banks.citic import requests
 from protocols.banks.citic.options import Options
+from protocols.banks.citic.requests import PAGE_LINES, Asked
+from protocols.banks.citic.table import declined, is_empty
 from protocols.banks.citic.wire import DONE, Answer, Wire, rows, status_of
 from protocols.canon.money import Money
 from protocols.canon.party import AccountNumber, Name
@@ -27,17 +30,15 @@ from protocols.kit.fields import amount_minor, date_text, digits, parse_date, pl
 from protocols.kit.meanings import Meanings
 from protocols.kit.paging import fingerprint
 from protocols.kit.readable import readable
-from protocols.kit.walk import Place, entered
+from protocols.kit.walk import WalkPlace, entered
 from protocols.kit.xmldoc import value, value_or
 
-PAGE_LINES: Final = 20
 SPAN: Final = timedelta(days=91)
 """From the first to the last day of one question: 92 days with both."""
 RECORD_MOST: Final = 9999
 """startRecord has four places."""
 RETURNED: Final = "0"
 """e3rtFlag of an entry that is a payment coming back (退汇)."""
-MOST: Final = "9999999999999.99"
 _IDENTITY: Final = ("tranDate", "tranTime", "tranNo", "sumTranNo", "creditDebitFlag", "tranAmount", "balance")
 _DAY: Final = timedelta(days=1)
 _PAGES_MOST: Final = 2_000
@@ -45,42 +46,40 @@ _PAGES_MOST: Final = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Statements:
-    """Questions about the accounts of one enterprise."""
+    """Asks questions about the accounts of one enterprise."""
 
     options: Options
     wire: Wire
     meanings: Meanings
 
-    def asked(self, action: str, leaves: tuple[tuple[str, str], ...]) -> Conversation[Answer]:
-        """The answer to a question, worked or not."""
-        return self.wire.read((yield Ask("business", self.wire.message(action, leaves))), action)
-
     def answered(self, answer: Answer, action: str) -> Answer:
-        """`answer`, if it worked. Raises Declined on any other status."""
+        """Return `answer` if it worked. Raises Declined on any other status."""
         if not answer.done:
-            self.meanings.decline("question", "outer", answer.status, answer.text, asked=action)
+            raise declined(self.meanings, action, answer)
         return answer
 
-    def is_empty(self, answer: Answer) -> bool:
-        """True if the bank says with the status that there are no rows."""
-        return self.meanings.is_empty("question", "outer", answer.status, answer.text)
+    def is_empty(self, answer: Answer, action: str) -> bool:
+        """True if the status says that there are no rows. Raises "value" if the answer has rows all the same."""
+        return is_empty(self.meanings, action, answer)
 
     def probe(self, context: Context) -> Conversation[None]:
-        """DLBALQRY of the probe account: the bank has no other heartbeat. Raises Declined on a status."""
+        """Ask for the balance of the probe account (DLBALQRY), because the bank has no other heartbeat. Raises Declined
+        on a status."""
         yield from self._balances(self.options.probe_account)
 
     # ---- balance ----------------------------------------------------------------------------------------------
 
     def balance(self, question: BalanceQuestion, context: Context) -> Conversation[Balance]:
-        """DLBALQRY now, DLHBLQRY for a past day. Raises Declined if the bank answers with a status."""
+        """The balance, by DLBALQRY now or DLHBLQRY for a past day. Raises Declined if the bank answers with a
+        status."""
         check_renminbi("citic", question.currency)
         if question.on is None or question.on >= context.bank_date:
             return self._balance_now(question)
         return self._balance_on(question, question.on)
 
     def _balances(self, account: str) -> Conversation[Answer]:
-        wanted = self.wire.message("DLBALQRY", (), rows([(("accountNo", account),)]))
-        answer = self.wire.read((yield Ask("business", wanted)), "DLBALQRY")
+        asked = Asked(account=account)
+        answer = yield from self.wire.asked(requests.DLBALQRY, asked, rows(requests.DLBALQRY_ROW, [asked]))
         return self.answered(answer, "DLBALQRY")
 
     def _balance_now(self, question: BalanceQuestion) -> Conversation[Balance]:
@@ -88,7 +87,9 @@ class Statements:
         status = status_of(row)
         if status != DONE:
             # Each account has a status of its own: an answer that worked may still refuse this one.
-            raise Declined("DLBALQRY", status, plain(value_or(row, "statusText")), None)
+            stated = plain(value_or(row, "statusText"))
+            meant = self.meanings.table.look_up("question", "outer", status, stated)
+            raise Declined("DLBALQRY", status, stated, meant)
         currency = value_or(row, "currencyID")
         if self.options.currency_id and currency != self.options.currency_id:
             raise ProtocolError("correlation", f"the balance is in currency {currency!r}")
@@ -101,8 +102,8 @@ class Statements:
 
     def _balance_on(self, question: BalanceQuestion, day: date) -> Conversation[Balance]:
         account = question.account.clear
-        span = (("accountNo", account), ("startDate", date_text(day)), ("endDate", date_text(day)))
-        answer = self.answered((yield from self.asked("DLHBLQRY", span)), "DLHBLQRY")
+        asked = Asked(account=account, first=day, last=day)
+        answer = self.answered((yield from self.wire.asked(requests.DLHBLQRY, asked)), "DLHBLQRY")
         stated = value_or(answer.root, "accountNo")
         if stated not in ("", account):
             raise ProtocolError("correlation", f"the balance is of account {stated}")
@@ -114,13 +115,13 @@ class Statements:
     # ---- entries ----------------------------------------------------------------------------------------------
 
     def lines(self, question: LinesQuestion, context: Context) -> Conversation[Page]:
-        """One page. Raises Declined on a status for an answer, "paging" on a stale cursor."""
+        """One page of entries. Raises Declined if the bank answers with a status, "paging" on a stale cursor."""
         check_renminbi("citic", question.currency)
         page, _ = yield from self._walked("lines", question, context)
         return page
 
     def returns(self, question: ReturnsQuestion, context: Context) -> Conversation[ReturnsPage]:
-        """One page of the entries that are payments coming back (e3rtFlag 0), known by oriNum.
+        """One page of returns: entries with e3rtFlag 0, matched to their payment by oriNum.
 
         An entry that cannot be read as one may still be read as a return. Raises as `lines`.
         """
@@ -130,8 +131,10 @@ class Statements:
         return ReturnsPage(tuple(found), page.cursor, findings)
 
     def came_back(self, account: AccountNumber, first: date, context: Context) -> Conversation[list[CameBack]]:
-        """All money that came back since `first`, as entries tell it; one that cannot be read is left out here, and a
-        finding where returns are listed."""
+        """All money that came back since `first`, from the entries.
+
+        An entry that cannot be read is left out here; it is a finding where returns are listed.
+        """
         found: list[CameBack] = []
         cursor: str | None = None
         for _ in range(_PAGES_MOST):
@@ -147,7 +150,7 @@ class Statements:
     def _walked(
         self, what: str, question: LinesQuestion | ReturnsQuestion, context: Context
     ) -> Conversation[tuple[Page, Sequence[etree._Element]]]:
-        """One page of DLTRNALL with its rows, but for those that the page before had."""
+        """One page of DLTRNALL, with its rows, without rows that the page before had."""
         account, today = question.account.clear, context.bank_date
         last = min(question.last, today)
         mark = fingerprint(what, account, date_text(question.first), date_text(question.last))
@@ -156,11 +159,8 @@ class Statements:
         cursor = entered(question.cursor, mark, lambda: _leg(question.first, last, today).text())
         leg = Leg.of(cursor.value)
         place = leg.place
-        answer = yield from self.asked("DLTRNALL", (
-            ("accountNo", account), ("lowAmount", "0.00"), ("upAmount", MOST), ("startDate", date_text(place.day)),
-            ("endDate", date_text(leg.end)), ("pageNumber", str(PAGE_LINES)), ("startRecord", str(place.number)),
-            ("controlFlag", self.options.control_flag),
-        ))  # fmt: skip
+        asked = Asked("", "", account, place.day, leg.end, place.number, kind=self.options.control_flag)
+        answer = yield from self.wire.asked(requests.DLTRNALL, asked)
         page, rows, following = self._page(answer, leg, question.account)
         if following is None and leg.end < last:
             following = _leg(leg.end + _DAY, last, today)
@@ -171,9 +171,9 @@ class Statements:
     def _page(
         self, answer: Answer, leg: Leg, account: AccountNumber
     ) -> tuple[Page, Sequence[etree._Element], Leg | None]:
-        """The page that an answer is, its rows, and where its leg goes on, if it does."""
+        """The page of an answer, its rows, and the next place of its leg if there is one."""
         place = leg.place
-        if self.is_empty(answer):
+        if self.is_empty(answer, "DLTRNALL"):
             if place.number <= leg.total:
                 raise ProtocolError("paging", f"{leg.total} entries were said to be there, and now none is")
             return Page(()), (), None
@@ -193,7 +193,7 @@ class Statements:
         rows = found[again:]
         read, findings = readable(rows, lambda row: _line(row, account, place.day, leg.end), "DLTRNALL")
         page = Page(place.counted(read), findings=findings, unread=len(findings))
-        # Rows that cannot be read have their numbers, too.
+        # Rows that cannot be read have numbers too.
         onward = replace(place, number=place.number + again + page.unread)
         following = onward.onward(page.lines, total) if page.lines or not findings or onward.number > total else onward
         if following is None:
@@ -205,7 +205,7 @@ class Statements:
 
 @dataclass(frozen=True, slots=True)
 class CameBack:
-    """Money that came back: under which number (oriNum), from which account, how much, and the bank's text."""
+    """Money that came back: the number of its payment (oriNum), the paying account, the amount, the bank's text."""
 
     number: str
     other: str
@@ -221,7 +221,7 @@ class Leg:
     entries the page before said there were, `last` a mark of its last row.
     """
 
-    place: Place
+    place: WalkPlace
     end: date
     total: int = 0
     last: str = ""
@@ -235,12 +235,12 @@ class Leg:
         """Reads what `text` wrote. Raises "paging" on anything else."""
         try:
             end, total, last, place = text.split(" ", 3)
-            return Leg(Place.of(place), parse_date(end), digits(total), last)
+            return Leg(WalkPlace.of(place), parse_date(end), digits(total), last)
         except (ValueError, ProtocolError):
             raise ProtocolError("paging", "this page cursor was not made here") from None
 
     def told_again(self, rows: list[etree._Element], total: int) -> int:
-        """How many of a page's first rows the page before had already, because the list grew meanwhile.
+        """The number of a page's first rows that the page before had already, because the list has grown since.
 
         Whether the bank tells the newest entry first or last is not on its page. Told last, a new one changes nothing
         here. Told first, it moves all others on, and the page begins with rows that we have. Raises "paging" where
@@ -260,23 +260,22 @@ class Leg:
 
 
 def _leg(first: date, last: date, today: date) -> Leg:
-    """The leg of a walk to `last` that begins on `first`. Today is a leg of its own: only its list still grows."""
+    """The leg of a walk to `last` that begins on `first`. Today is a leg of its own, because only its list still
+    grows."""
     end = min(first + SPAN, last)
-    return Leg(Place(first), today - _DAY if first < today <= end else end)
+    return Leg(WalkPlace(first), today - _DAY if first < today <= end else end)
 
 
 def _mark(row: etree._Element) -> str:
-    """A mark of an entry by what never changes of it; the bank adds other fields at any time."""
+    """A fingerprint of the fields of an entry that never change. The bank may add other fields at any time."""
     return fingerprint(*(value_or(row, tag) for tag in _IDENTITY))
 
 
 def _line(row: etree._Element, account: AccountNumber, first: date, last: date) -> Line:
     day, flag = parse_date(value(row, "tranDate")), value(row, "creditDebitFlag")
-    number, within = value_or(row, "tranNo"), value_or(row, "sumTranNo")
+    number, within = _numbers(row)
     if not first <= day <= last:
         raise ProtocolError("correlation", f"an entry of {day}, which was not asked for")
-    if not number:
-        raise ProtocolError("missing", "an entry without the bank's number (tranNo)")
     if flag not in ("D", "C"):
         raise ProtocolError("value", f"creditDebitFlag {flag!r} is neither D nor C")
     other, name = value_or(row, "oppAccountNo"), value_or(row, "oppAccountName")
@@ -284,7 +283,8 @@ def _line(row: etree._Element, account: AccountNumber, first: date, last: date) 
     returned = value_or(row, "e3rtFlag") == RETURNED
     return Line(
         account=account,
-        # What the row says and not its place: which of two under one number is told first may differ tomorrow.
+        # The id is made of the row's content, not of its place: of two rows under one number the order may differ
+        # tomorrow.
         bank_line_id="-".join(part for part in (date_text(day), number, within, f"{flag}{amount}") if part),
         direction=Direction.DEBIT if flag == "D" else Direction.CREDIT,
         amount=Money(amount),
@@ -299,8 +299,23 @@ def _line(row: etree._Element, account: AccountNumber, first: date, last: date) 
     )
 
 
+def _numbers(row: etree._Element) -> tuple[str, str]:
+    """The number of an entry, and what tells it from others under that number.
+
+    tranNo with sumTranNo within it. tranNo may be empty (banks/citic.md 9.2): then sumTranNo, else oriNum, each with
+    the balance after the entry. Raises "missing" if an entry has none of them.
+    """
+    number, within = value_or(row, "tranNo"), value_or(row, "sumTranNo")
+    if number:
+        return number, within
+    other = within or value_or(row, "oriNum")
+    if not other:
+        raise ProtocolError("missing", "an entry without a number of the bank (tranNo, sumTranNo, oriNum)")
+    return other, value_or(row, "balance")
+
+
 def _return(row: etree._Element) -> Return:
-    """An entry flagged as returned: whose it is (oriNum), how much, and when."""
+    """The payment's number (oriNum), amount and day of an entry that is flagged as returned."""
     day = stated_day(value_or(row, "e3rtDate")) or stated_day(value_or(row, "tranDate"))
     amount = Money(amount_minor(value(row, "tranAmount")))
     reference = value_or(row, "oriNum")

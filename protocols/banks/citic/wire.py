@@ -9,14 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from lxml import etree
 
+from protocols.bank import Ask, Conversation
 from protocols.banks.citic.options import Options
 from protocols.kit import http, xmldoc
 from protocols.kit.charset import GBK
 from protocols.kit.errors import ProtocolError
+from protocols.kit.request_fields import RequestTable
 from protocols.kit.xmldoc import Markup, el, leaves, value, value_or
 
 ROOT: Final = "stream"
@@ -25,17 +27,17 @@ DONE: Final = "AAAAAAA"
 ANSWER_BYTES_MAX: Final = 4 * 1_048_576
 _NODES_MAX: Final = 200_000
 _STATUS = re.compile("[0-9A-Za-z]{1,20}", re.ASCII)
-Leaves = Iterable[tuple[str, str]]
+S = TypeVar("S")
 
 
-def rows(each: Iterable[Leaves]) -> Markup:
+def rows(table: RequestTable[S], each: Iterable[S]) -> Markup:
     """The repeated part of a request."""
-    return el("list", [el("row", leaves(one, GBK)) for one in each], name=LIST)
+    return el("list", [el("row", table.elements(one)) for one in each], name=LIST)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back: the status of the call with its text, and the root."""
+    """An answer of the bank: the status of the call with its text, and the root."""
 
     status: str
     text: str
@@ -43,7 +45,7 @@ class Answer:
 
     @property
     def done(self) -> bool:
-        """Whether the call itself worked; about a payment that says nothing but that it was handed in."""
+        """True if the call itself worked. About a payment this proves only that the message arrived."""
         return self.status == DONE
 
     @property
@@ -61,14 +63,18 @@ class Wire:
 
     options: Options
 
-    def message(self, action: str, written: Leaves, *parts: Markup) -> bytes:
-        """One whole request. Raises Unencodable with character and position within its field."""
-        head = (("action", action), ("userName", self.options.login))
-        document = xmldoc.build(el(ROOT, leaves((*head, *written), GBK), parts), GBK)
+    def request(self, table: RequestTable[S], subject: S, *parts: Markup) -> bytes:
+        """One whole request. Raises as `RequestTable.texts` does."""
+        head = leaves((("action", table.operation), ("userName", self.options.login)), GBK)
+        document = xmldoc.build(el(ROOT, head, table.elements(subject), parts), GBK)
         return http.post(self.options.http_path, self.options.http_host, "text/xml; charset=GBK", document)
 
+    def asked(self, table: RequestTable[S], subject: S, *parts: Markup) -> Conversation[Answer]:
+        """The answer to a question, whether it worked or not."""
+        return self.read((yield Ask("business", self.request(table, subject, *parts))), table.operation)
+
     def read(self, frame: bytes, action: str) -> Answer:
-        """Reads the answer to `action`. Raises ProtocolError on whatever cannot be one."""
+        """Read the answer to `action`. Raises ProtocolError for bytes that cannot be one."""
         body = http.body_of(frame)
         root = xmldoc.parse_root(body, GBK, ROOT, max_bytes=ANSWER_BYTES_MAX, max_nodes=_NODES_MAX)
         stated = value_or(root, "action")
@@ -79,7 +85,7 @@ class Wire:
 
 
 def status_of(element: etree._Element) -> str:
-    """The status in an answer or a row. Raises "missing", or "value" on what is no code."""
+    """The status in an answer or a row. Raises "missing", or "value" for text that is no code."""
     status = value(element, "status")
     if not _STATUS.fullmatch(status):
         raise ProtocolError("value", f"{status[:40]!r} is no status")

@@ -24,7 +24,7 @@ from protocols.canon.order import Kind
 def build(options: Mapping[str, Any]) -> Bank:
     """The bank under `options` (see options.py). Raises BadOptions naming the key and the remedy."""
     chosen = read_options(options)
-    wire, codes = Wire(chosen), meanings()
+    wire, codes = Wire(chosen), meanings(chosen.codes)
     payments = Payments(chosen, wire, codes)
     statements = Statements(chosen, wire, codes, payments)
     batches = Batches(payments)
@@ -40,9 +40,12 @@ def build(options: Mapping[str, Any]) -> Bank:
         sessions=Sessions(chosen.window, statements.probe, chosen.timing.probe_every_s),
         money=money,
         questions=Questions(
-            statements.balance, statements.lines, payments.fate, statements.returns,
+            statements.balance,
+            statements.lines,
+            payments.fate,
+            statements.returns,
             receipt=Receipts(statements).receipt if chosen.receipts else None,
-        ),  # fmt: skip
+        ),
         read=payments.read,
         bundles=bundles,
     )

@@ -14,9 +14,10 @@ from typing import Final
 from lxml import etree
 
 from protocols.bank import Ask, BundleConversation, Context, Conversation, Fates, Submit
-from protocols.banks.cmb.payment import TAGS, Leaves, Payments, asked_days
+from protocols.banks.cmb.payment import TAGS, Days, Payments, asked_days
+from protocols.banks.cmb.requests import BATCH_RESULT, HISTORY, written
 from protocols.banks.cmb.table import decline, too_often
-from protocols.banks.cmb.wire import Answer, part
+from protocols.banks.cmb.wire import Answer
 from protocols.canon.order import Bundle
 from protocols.canon.outcome import Outcome
 from protocols.canon.query import BundleFateQuestion, SentBundle
@@ -37,12 +38,12 @@ _FUNCTION: Final = "DCPAYMNT"
 
 @dataclass(frozen=True, slots=True)
 class Batches:
-    """DCPAYMNT with more than one line."""
+    """Sends and asks about orders by DCPAYMNT with more than one line."""
 
     payments: Payments
 
     def word(self, bundle: Bundle, context: Context) -> BundleConversation:
-        """All items in one message. Raises ProtocolError before anything is sent if one of them does not fit."""
+        """Send all items in one message. Raises ProtocolError before anything is sent if an item does not fit."""
         payments, options = self.payments, self.payments.options
         check_lines(bundle, options.batch_lines)
         lines = [(item.order, item.reference) for item in bundle.items]
@@ -52,17 +53,15 @@ class Batches:
         return self.submitted(payments.wire.read(frame, _FUNCTION), keys)
 
     def read(self, sent: SentBundle, frame: bytes) -> Fates:
-        """The stored answer to the batch that was written down as `sent`."""
+        """The outcomes in the stored answer to the batch that was stored as `sent`."""
         return self.submitted(self.payments.wire.read(frame, _FUNCTION), _keys(sent))
 
     def submitted(self, answer: Answer, keys: Mapping[str, CorrelationKeys]) -> Fates:
-        """What the answer says of each item; one that a synchronous answer leaves out is left out here too."""
+        """The outcome of each item. An item that a synchronous answer leaves out is left out here too."""
         rows = _lines(several(answer.root, "NTQPAYRQZ"), keys)
         if not answer.done:
-            return {
-                reference: self.payments.refused_call(answer, [rows[reference]] if reference in rows else [])
-                for reference in keys
-            }
+            beside = {one: [rows[one]] if one in rows else [] for one in keys}
+            return {one: self.payments.refused_call(answer, beside[one], lines=bool(rows)) for one in keys}
         if rows or len(keys) <= SYNCHRONOUS_LINES:
             if not rows:
                 raise ProtocolError("missing", f"no line answers {len(keys)} lines")
@@ -71,7 +70,7 @@ class Batches:
         return dict.fromkeys(keys, taken)
 
     def fate(self, question: BundleFateQuestion, context: Context) -> Conversation[Fates]:
-        """NTQRYSTN for all items; of a large batch the notices too, while some are missing."""
+        """The outcomes of all items, by NTQRYSTN; of a large batch also by notices, if some items are missing."""
         payments, sent = self.payments, question.sent
         keys = _keys(sent)
         days = asked_days(sent.bank_date, context.bank_date)
@@ -88,21 +87,23 @@ class Batches:
         try:
             yield from self._looked_for(keys, fates, days, context.serials[0])
         except Declined:
-            # Asked too often on the way to the rest. What the bank told of the others stands, if it told anything.
+            # The bank refused to tell the rest, because we ask too often. The fates known so far still count, if there
+            # are any.
             if not fates:
                 raise
         return fates
 
     def _looked_for(
-        self, keys: Mapping[str, CorrelationKeys], fates: dict[str, Outcome], days: Leaves, turn: int
+        self, keys: Mapping[str, CorrelationKeys], fates: dict[str, Outcome], days: Days, turn: int
     ) -> Conversation[None]:
-        """Adds to `fates` what notices and single enquiries say of the lines that are not in it yet."""
+        """Add the outcomes of missing lines to `fates`, from notices and from single enquiries."""
         payments = self.payments
         missing = {one: keys[one] for one in keys if one not in fates}
         if missing and len(keys) > SYNCHRONOUS_LINES:
             yield from self._noticed(missing, fates)
         still = [keys[one] for one in keys if one not in fates]
-        # An empty answer is no proof; another enquiry must say the same. A few at a time, other ones each time.
+        # An empty answer is no proof: a second kind of enquiry must agree. Each call asks about a few lines, other ones
+        # each time.
         begin = turn % len(still) if still else 0
         for one in (still[begin:] + still[:begin])[:_CONFIRMED_MOST]:
             fates[one.reference] = yield from payments.by_reference(payments.options.payment_code, days, one)
@@ -110,14 +111,14 @@ class Batches:
     # ---- notices ----------------------------------------------------------------------------------------------
 
     def _noticed(self, missing: Mapping[str, CorrelationKeys], fates: dict[str, Outcome]) -> Conversation[None]:
-        """Adds to `fates` what the results of handing in say of lines that no enquiry knows.
+        """Add the outcomes of lines that only a notice in the answer (SDQPYRSTZ) has to `fates`.
 
         GetNewNotice tells each notice once, to whoever asks first. Nothing is kept here: what it told is read again
         with GetHisNoticeEX, so another batch's notice that came by is not lost. LSTNBR never moves on, because how it
         does is not public: a result beyond the history's first 2000 notices is not found this way.
         """
         sets: list[str] = []
-        history = part("DCHISMSGX", (("LSTNBR", ""), ("RECNUM", str(NOTICE_LINES))))
+        history = written(HISTORY, str(NOTICE_LINES))
         for function, parts in (("GetNewNotice", ()), ("GetHisNoticeEX", (history,))):
             fresh = [one for one in (yield from self._result_sets(function, parts)) if one not in sets]
             sets += fresh
@@ -127,7 +128,7 @@ class Batches:
                     return
 
     def _result_sets(self, function: str, parts: Iterable[Markup]) -> Conversation[list[str]]:
-        """The RSTSETs of the batch notices in the order they came; none where the user may not read notices."""
+        """The RSTSETs of the batch notices in the order of their arrival; none if the user may not read notices."""
         payments = self.payments
         answer = payments.wire.read((yield Ask("business", payments.wire.message(function, *parts))), function)
         if not answer.done:
@@ -138,7 +139,7 @@ class Batches:
 
     def _result(self, result_set: str, missing: Mapping[str, CorrelationKeys]) -> Conversation[dict[str, Outcome]]:
         payments = self.payments
-        ask = part("SDQPYRSTX", (("RSTSET", result_set),))
+        ask = written(BATCH_RESULT, result_set)
         frame = yield Ask("business", payments.wire.message("GetBatchPayOprRes", ask))
         answer = payments.wire.read(frame, "GetBatchPayOprRes")
         if not answer.done:
@@ -148,13 +149,13 @@ class Batches:
         return {one: payments.handed_in(row) for one, row in _lines(rows, missing).items()}
 
     def _refused(self, function: str, answer: Answer) -> None:
-        """A hop for the rest was refused: no word about it, and none about what is known. Raises if asked too often."""
+        """Raises Declined if we ask too often. Any other refusal of this further enquiry changes no outcome."""
         if too_often(self.payments.meanings, "question", answer):
             decline(self.payments.meanings, function, answer)
 
 
 def _lines(rows: Iterable[etree._Element], keys: Mapping[str, CorrelationKeys]) -> dict[str, etree._Element]:
-    """The rows by YURREF, each checked to be about its item."""
+    """The rows by YURREF. Each row is checked to be about its item."""
     found = by_reference(rows, "YURREF", keys)
     for reference, row in found.items():
         check_keys(row, keys[reference], TAGS)
@@ -166,7 +167,7 @@ def _keys(sent: SentBundle) -> dict[str, CorrelationKeys]:
 
 
 def _texts(row: etree._Element, tag: str) -> Iterator[str]:
-    """The texts of every `tag` in a notice: whether its matter lies in a level of its own is nowhere said."""
+    """The texts of every `tag` in a notice, on any level, because the bank's page does not state the level."""
     for element in row.iter(tag):
         content = (element.text or "").strip()
         if content:

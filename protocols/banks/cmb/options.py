@@ -7,22 +7,28 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from protocols.bank import BadOptions, Replay
+from protocols.canon.order import AnyOrder, Channel, Kind
 from protocols.kit.choices import (
     Choices,
     among,
+    declared_codes,
     flag,
     in_bytes,
+    one_meaning,
     or_none,
-    read,
+    read_choices,
     seconds,
     table,
     text,
     whole,
 )
+from protocols.kit.orders import own_bank
 from protocols.kit.timing import Timing
 
 TRANSPORTS: Final = ("http", "http-form", "socket")
 AGENCIES: Final = ("NTAGC", "AgentRequest")
+CODE_WORDS: Final = ("duplicate", "refused")
+"""What a line code (ERRCOD) may be declared to mean, because the bank's own list of them is not public."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +39,8 @@ class Options:
     of own accounts that are not in `branches` (account number to BBKNBR). `transfer_code` is the business code with
     which DCOPRTRF is asked about; without it transfers go out as DCPAYMNT. `payroll_mode` and `collection_mode` are
     the BUSMODs of 代发 and 代扣, which are only offered with them; `collection_type` is the collection's TRSTYP.
+    `codes` says what ERRCODs mean that are not public, and with which RETCODs nothing was handed in; its keys are
+    CODE_WORDS.
     """
 
     login: str
@@ -65,6 +73,7 @@ class Options:
     collection_mode: str = ""
     collection_type: str = ""
     receipts: bool = False
+    codes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     history_days: int = 90
     past_balance_days: int = 31
     line_ids_from: str = "2027-01-01"
@@ -76,6 +85,24 @@ class Options:
     query_apart_s: float = 2.0
     poll_every_s: float = 600.0
     timing: Timing = Timing(probe_every_s=60.0, first_byte_s=90.0, exchange_s=180.0, per_second=2.0, burst=2)
+
+    def branch_of(self, account: str) -> str:
+        """BBKNBR (the branch) of an own account."""
+        return self.branches.get(account, self.branch)
+
+    def same_bank(self, order: AnyOrder) -> bool:
+        """True if the other party's account is at this bank too."""
+        if order.channel is Channel.SAME_BANK or order.kind is Kind.TRANSFER:
+            return True
+        return own_bank(order.theirs, self.own_names, self.own_cnaps)
+
+    def agency_mode(self, kind: Kind) -> str:
+        """BUSMOD of a payroll or a collection."""
+        return self.payroll_mode if kind is Kind.PAYROLL_ITEM else self.collection_mode
+
+    def agency_type(self, kind: Kind) -> str:
+        """TRSTYP of a payroll or a collection."""
+        return self.payroll_type if kind is Kind.PAYROLL_ITEM else self.collection_type
 
 
 def _one_of(words: tuple[str, ...]) -> str:
@@ -113,6 +140,11 @@ _CHOICES: Final[Choices] = {
     "collection_mode": (text(f"(?:{_MODE})?"), "the BUSMOD of 代扣, or empty: no collections"),
     "collection_type": (text("(?:[A-Z0-9]{4})?"), "TRSTYP of collections as the bank agreed it with you"),
     "receipts": (flag, "true once the bank has confirmed that TRSSEQ of a receipt is REFNBR of its entry, else false"),
+    "codes": declared_codes(
+        CODE_WORDS,
+        "(?!SUC0000|NCB4241)[0-9A-Z]{7}|-[34567]",
+        "7-character ERRCODs (never SUC0000 or NCB4241), or RETCODs -3 to -7,",
+    ),
     "replay": (
         among(Replay.NEVER.value, Replay.QUERY_FIRST.value),
         '"never", or "query_first" once the bank has said that a reference which no enquiry knows may be sent again',
@@ -121,19 +153,17 @@ _CHOICES: Final[Choices] = {
         seconds(300, 604_800),
         'seconds before "not found" counts, at least the 300 that the bank\'s guide asks for',
     ),
-    "max_amount_minor": (
-        or_none(whole(1, 10**13 - 1)),
-        "the most fen one order may carry, or leave it out",
-    ),
+    "max_amount_minor": (or_none(whole(1, 10**13 - 1)), "the most fen one order may carry, or leave it out"),
     "window": (whole(1, 50), "how many exchanges may run at once, 1 to 50; one user's requests queue there"),
     "submit_apart_s": (_APART, "seconds between one user's orders; the bank wants 1"),
     "query_apart_s": (_APART, "seconds between one user's queries; the bank wants 2"),
-}  # fmt: skip
+}
 
 
 def read_options(given: Mapping[str, Any]) -> Options:
     """The options in the settings' table. Raises BadOptions naming the first wrong key and the remedy."""
-    options = read("cmb", Options, _CHOICES, given)
+    options = read_choices("cmb", Options, _CHOICES, given)
+    one_meaning(options.codes)
     if options.collection_mode and not options.collection_type:
         raise BadOptions("collection_type", _CHOICES["collection_type"][1])
     return options

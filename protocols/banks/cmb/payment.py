@@ -6,7 +6,6 @@ first one arrived (NCB4241), so its ERRCOD and its REQNBR are read before REQSTS
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -16,57 +15,59 @@ from lxml import etree
 
 from protocols.bank import Ask, Context, Conversation, MoneyConversation, Submit
 from protocols.banks.cmb.options import Options
+from protocols.banks.cmb.requests import (
+    BY_DATE,
+    BY_REFERENCE,
+    PAYMENT_HEAD,
+    PAYMENT_LINE,
+    TRANSFER_HEAD,
+    TRANSFER_LINE,
+    OrdersAsked,
+    PaidOrder,
+    written,
+)
 from protocols.banks.cmb.table import FINISHED, decline, is_duplicate, status, too_often
-from protocols.banks.cmb.wire import RENMINBI, Answer, Wire, part
-from protocols.canon.order import AnyOrder, Channel, Kind, Urgency
+from protocols.banks.cmb.wire import RENMINBI, Answer, Wire
+from protocols.canon.order import AnyOrder, Kind
 from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.query import FateQuestion, Sent
-from protocols.kit.charset import GBK
-from protocols.kit.china import check_amount
 from protocols.kit.correlation import CorrelationKeys, CorrelationTags, check_keys
 from protocols.kit.errors import ProtocolError
-from protocols.kit.fields import amount_text, date_text, plain
+from protocols.kit.fields import plain
 from protocols.kit.meanings import Meanings
-from protocols.kit.orders import fitting, own_bank, required
 from protocols.kit.xmldoc import Markup, several, value, value_or
 
 REFERENCE_CHARS: Final = 20
-NAME_BYTES: Final = 62
-LONG_NAME_BYTES: Final = 200
-PURPOSE_BYTES: Final = 62
-BANK_NAME_BYTES: Final = 62
 SPAN: Final = timedelta(days=6)
 """An enquiry spans a week at most, both ends included."""
 REACH: Final = timedelta(days=90)
 """An enquiry begins at most this long ago."""
 NO_ERROR: Final = "SUC0000"
-_REFERENCE = re.compile(r"[0-9A-Za-z]{1,30}", re.ASCII)
 _ENDED: Final = (Fate.SETTLED, Fate.RETURNED)
 _DCPAYMNT, _DCOPRTRF = "DCPAYMNT", "DCOPRTRF"
+Days = tuple[date, date]
 TAGS: Final = CorrelationTags(
-    reference="YURREF", must_name=True, amount="TRSAMT", debtor="DBTACC", creditor="CRTACC", currency="CCYNBR",
-    renminbi=(RENMINBI,), days=("OPRDAT",),
-)  # fmt: skip
+    reference="YURREF",
+    must_name=True,
+    amount="TRSAMT",
+    debtor="DBTACC",
+    creditor="CRTACC",
+    currency="CCYNBR",
+    renminbi=(RENMINBI,),
+    days=("OPRDAT",),
+)
 """Where a line of an answer states the keys of its order. `debtor` is our own account."""
-Leaves = tuple[tuple[str, str], ...]
-
-
-def checked_reference(reference: str) -> str:
-    """`reference` if it can be a YURREF. Raises "value" otherwise."""
-    if not _REFERENCE.fullmatch(reference):
-        raise ProtocolError("value", f"{reference!r} is no YURREF: 1 to 30 letters and digits")
-    return reference
 
 
 def bank_number(row: etree._Element) -> str:
-    """REQNBR of a row; the bank writes zeros, or nothing, where it has none."""
+    """REQNBR of a row; "" if the bank writes zeros or nothing, because it has no number."""
     number = value_or(row, "REQNBR")
     return number if number.strip("0") else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Payments:
-    """Orders of one enterprise: sending them, reading the answers, asking what became of them."""
+    """Sends the orders of one enterprise, reads the answers, and asks for the outcomes."""
 
     options: Options
     wire: Wire
@@ -75,7 +76,8 @@ class Payments:
     # ---- handing in -------------------------------------------------------------------------------------------
 
     def pay(self, order: AnyOrder, context: Context) -> MoneyConversation:
-        """One line. Raises ProtocolError before anything is sent if the order does not fit the bank's form."""
+        """Send one order as one line. Raises ProtocolError before anything is sent if it does not fit the bank's
+        form."""
         function = self._function(order.kind)
         code = self._code(order.kind)
         wire = self.wire.message(function, *self.parts(function, [(order, context.reference)]))
@@ -87,67 +89,19 @@ class Payments:
         return _DCOPRTRF if kind is Kind.TRANSFER and self.options.transfer_code else _DCPAYMNT
 
     def _code(self, kind: Kind) -> str:
-        """BUSCOD: the reference is unique within it, so it is written down with the attempt."""
+        """BUSCOD of a kind. It is stored with the attempt, because the reference is unique only within it."""
         return self.options.transfer_code if self._function(kind) == _DCOPRTRF else self.options.payment_code
 
     def parts(self, function: str, lines: Iterable[tuple[AnyOrder, str]]) -> Iterable[Markup]:
         """The interfaces of a request with one line for each order and reference."""
-        if function == _DCOPRTRF:
-            yield part("SDKPAYRQX", (("BUSMOD", self.options.transfer_mode),))
-            yield from (part("DCOPRTRFX", self._transfer(order, reference)) for order, reference in lines)
-            return
-        yield part("SDKPAYRQX", (("BUSCOD", self.options.payment_code), ("BUSMOD", self.options.mode)))
-        yield from (part("DCOPDPAYX", self._payment(order, reference)) for order, reference in lines)
-
-    def _beginning(self, order: AnyOrder, reference: str) -> Leaves:
-        check_amount("cmb", order.amount)
-        fitting(order.purpose, "purpose", PURPOSE_BYTES, min_bytes=0)
-        debtor = required(order.debtor.account.clear, "debtor's account")
-        return (
-            ("YURREF", checked_reference(reference)), ("EPTDAT", ""), ("EPTTIM", ""), ("DBTACC", debtor),
-            ("DBTBBK", self.branch(debtor)), ("TRSAMT", amount_text(order.amount.minor)), ("CCYNBR", RENMINBI),
-        )  # fmt: skip
-
-    def _payment(self, order: AnyOrder, reference: str) -> Leaves:
-        same = self.same_bank(order)
-        name = fitting(required(order.creditor.name.clear, "creditor's name"), "creditor's name", LONG_NAME_BYTES)
-        long = GBK.byte_length(name) > NAME_BYTES
-        bank = order.creditor.bank_name or ""
-        if not same:
-            required(bank, "creditor's bank name")
-        return (
-            *self._beginning(order, reference),
-            ("STLCHN", "" if same else _rail(order)), ("NUSAGE", order.purpose), ("BUSNAR", ""),
-            ("CRTACC", required(order.creditor.account.clear, "creditor's account")),
-            ("CRTNAM", "" if long else name), ("LRVEAN", name if long else ""),
-            ("BRDNBR", order.creditor.cnaps or ""), ("BNKFLG", "Y" if same else "N"), ("CRTBNK", bank),
-            ("CTYCOD", ""), ("CRTADR", "" if same else self.options.payee_address or bank),
-            ("CRTFLG", self.options.payee_flag), ("NTFCH1", ""), ("NTFCH2", ""), ("CRTSQN", ""),
-            ("TRSTYP", self.options.payment_type), ("RCVCHK", "1" if self.options.check_name else "0"), ("RSV28Z", ""),
-        )  # fmt: skip
-
-    def _transfer(self, order: AnyOrder, reference: str) -> Leaves:
-        creditor = required(order.creditor.account.clear, "creditor's account")
-        return (
-            *self._beginning(order, reference),
-            ("NUSAGE", order.purpose), ("BUSNAR", ""), ("CRTACC", creditor),
-            ("CRTFLG", self.options.payee_flag), ("CRTBBK", self.branch(creditor)),
-        )  # fmt: skip
-
-    def branch(self, account: str) -> str:
-        """BBKNBR of an own account."""
-        return self.options.branches.get(account, self.options.branch)
-
-    def same_bank(self, order: AnyOrder) -> bool:
-        """Whether the other side banks here too."""
-        if order.channel is Channel.SAME_BANK or order.kind is Kind.TRANSFER:
-            return True
-        return own_bank(order.theirs, self.options.own_names, self.options.own_cnaps)
+        head, line = (TRANSFER_HEAD, TRANSFER_LINE) if function == _DCOPRTRF else (PAYMENT_HEAD, PAYMENT_LINE)
+        yield written(head, self.options)
+        yield from (written(line, PaidOrder(self.options, order, reference)) for order, reference in lines)
 
     # ---- the answer to it -------------------------------------------------------------------------------------
 
     def submitted(self, answer: Answer, keys: CorrelationKeys) -> Outcome:
-        """What the answer to a message of one line says about that line."""
+        """The outcome of the one line in the answer to its message."""
         rows = several(answer.root, "NTQPAYRQZ")
         for row in rows:
             check_keys(row, keys, TAGS)
@@ -157,20 +111,24 @@ class Payments:
             raise ProtocolError("missing" if not rows else "ambiguous", f"{len(rows)} lines answer one line")
         return self.handed_in(rows[0])
 
-    def refused_call(self, answer: Answer, rows: Sequence[etree._Element] = ()) -> Outcome:
-        """RETCOD that is not 0: in doubt, or a duplicate where the text, or a line beside it, says so."""
+    def refused_call(self, answer: Answer, rows: Sequence[etree._Element] = (), *, lines: bool = False) -> Outcome:
+        """The outcome for a RETCOD other than 0: in doubt, or a duplicate if the text or a line beside it says so.
+
+        A RETCOD that the settings declare as a refusal ends the order, if the answer has no `lines` beside it.
+        """
         for row in rows:
             if self._repeated(row):
                 return self.handed_in(row)
         word = self.meanings.word("submit", "retcod", answer.code, answer.text)
-        fate = word.fate if word.fate is Fate.DUPLICATE else Fate.UNKNOWN
-        return replace(word, fate=fate)
+        declared = word.fate is Fate.FAILED and not rows and not lines
+        return word if declared or word.fate is Fate.DUPLICATE else replace(word, fate=Fate.UNKNOWN)
 
     def _repeated(self, row: etree._Element) -> bool:
         return is_duplicate(self.meanings, value_or(row, "ERRCOD"), value_or(row, "ERRTXT"))
 
     def handed_in(self, row: etree._Element) -> Outcome:
-        """One NTQPAYRQZ or SDQPYRSTZ line: duplicates first, then REQSTS x RTNFLG, then whether they agree."""
+        """The outcome of one NTQPAYRQZ or SDQPYRSTZ line: duplicates first, then REQSTS x RTNFLG, then whether they
+        agree."""
         code, text = value_or(row, "ERRCOD"), plain(value_or(row, "ERRTXT"))
         number = bank_number(row)
         if is_duplicate(self.meanings, code, text):
@@ -179,15 +137,22 @@ class Payments:
         word = replace(word, text=text, bank_serial=number or None)
         in_order = code in ("", NO_ERROR)
         if word.fate is Fate.FAILED:
-            # The bank numbers what it takes. A "failure" it has no number for may be another duplicate.
             word = replace(word, code=word.code if in_order else code)
-            return word if number else replace(word, fate=Fate.UNKNOWN, listed=False)
+            return word if number else self._unnumbered(word, code, text)
         if not in_order:
             return replace(word, fate=Fate.UNKNOWN, code=code, listed=False)
         return word
 
+    def _unnumbered(self, word: Outcome, code: str, text: str) -> Outcome:
+        """A failure without the bank's number: doubt, unless the settings declare its ERRCOD as a refusal.
+
+        The bank numbers each order that it takes. So a "failure" without a number may be another duplicate.
+        """
+        said = self.meanings.word("submit", "errcod", code, text)
+        return word if said.fate is Fate.FAILED else replace(word, fate=Fate.UNKNOWN, listed=said.listed)
+
     def read(self, kind: Kind, sent: Sent, frame: bytes) -> Outcome:
-        """The stored or replayed answer to the money word of `kind` that was written down as `sent`."""
+        """The outcome in the stored or replayed answer to an order of `kind` that was stored as `sent`."""
         if kind not in (Kind.PAYMENT, Kind.TRANSFER):
             raise ProtocolError("value", f"cmb sends no single {kind.value}")
         return self.submitted(self.wire.read(frame, _DCPAYMNT, _DCOPRTRF), CorrelationKeys.of(sent))
@@ -195,7 +160,8 @@ class Payments:
     # ---- what became of it ------------------------------------------------------------------------------------
 
     def fate(self, question: FateQuestion, context: Context) -> Conversation[Outcome]:
-        """NTQRYSTY by our reference; an empty answer is confirmed by NTQRYSTN, by date (banks/cmb.md 5)."""
+        """The outcome of one payment, by NTQRYSTY with our reference. If its answer is empty, NTQRYSTN by date must
+        confirm that."""
         sent = question.sent
         days = asked_days(sent.bank_date, context.bank_date)
         if days is None:
@@ -209,23 +175,25 @@ class Payments:
                 return self._not_told("NTQRYSTN", answer)
             rows = several(answer.root, "NTSTLLSTZ")
             outcome = self.told([row for row in rows if value(row, "YURREF") == keys.reference], keys)
-        # NTSTLINF would tell the reason (RTNNAR), but a conversation gives its verdict at its end only: silence or
-        # noise after a hop for people's sake would cost the verdict that is known here already.
+        # NTSTLINF would give the reason (RTNNAR), but a conversation gives its outcome only at its end. If this further
+        # enquiry got no answer, the outcome that is known here already would be lost.
         return outcome
 
-    def by_reference(self, code: str, days: Leaves, keys: CorrelationKeys) -> Conversation[Outcome]:
-        """NTQRYSTY: the bank finds exactly this YURREF. Raises Declined if we ask too often."""
-        ask = part("NTQRYSTYX1", (("BUSCOD", code), ("YURREF", keys.reference), *days, ("RSV50Z", "")))
+    def by_reference(self, code: str, days: Days, keys: CorrelationKeys) -> Conversation[Outcome]:
+        """The outcome of one payment by NTQRYSTY, which finds exactly this YURREF. Raises Declined if we ask too
+        often."""
+        ask = written(BY_REFERENCE, OrdersAsked(code, days, keys.reference))
         answer = self.wire.read((yield Ask("business", self.wire.message("NTQRYSTY", ask))), "NTQRYSTY")
         return self.told(several(answer.root, "NTSTLLSTZ"), keys) if answer.done else self._not_told("NTQRYSTY", answer)
 
-    def by_date(self, code: str, days: Leaves) -> Markup:
-        """The request of NTQRYSTN: everything handed in on these days."""
+    def by_date(self, code: str, days: Days) -> Markup:
+        """The request NTQRYSTN, for all payments that were handed in on these days."""
         mode = self.options.transfer_mode if code == self.options.transfer_code else self.options.mode
-        return part("NTQRYSTNY1", (("BUSCOD", code), ("BUSMOD", mode), *days, ("DATFLG", "A")))
+        return written(BY_DATE, OrdersAsked(code, days, mode=mode))
 
     def _not_told(self, function: str, answer: Answer) -> Outcome:
-        """The enquiry did not get through, which says nothing about the payment. Raises Declined if we ask too often.
+        """The outcome if the enquiry failed, which proves nothing about the payment. Raises Declined if we ask too
+        often.
 
         "Too frequent" is the lane's business: only it can slow down.
         """
@@ -235,7 +203,7 @@ class Payments:
         return replace(word, fate=Fate.UNKNOWN)
 
     def told(self, rows: Sequence[etree._Element], keys: CorrelationKeys) -> Outcome:
-        """What the rows of one reference say together.
+        """The outcome of the rows of one reference, taken together.
 
         The bank may hold a reference twice, because it lets it be used again after a failure. A failure among other
         rows is then no more than that; two rows of which both moved money, or one that is unclear, are doubt.
@@ -259,25 +227,17 @@ class Payments:
         if self._repeated(row):
             return replace(word, fate=Fate.DUPLICATE)
         if reqsts == FINISHED and word.fate in (*_ENDED, Fate.FAILED) and not word.bank_serial:
-            # An order that ended has the bank's number; without it this is not the row of the page.
+            # An order in a final state has the bank's number. A row without it is not of the form that the page
+            # documents.
             return replace(word, fate=Fate.UNKNOWN, listed=False)
         return word
 
 
-def asked_days(bank_date: date, today: date) -> Leaves | None:
-    """BGNDAT and ENDDAT around a bank date, a day more on either side where the bank's reach allows it.
+def asked_days(bank_date: date, today: date) -> Days | None:
+    """The days to ask about around a bank date, one more on either side where the bank's reach allows it.
 
     None for a day beyond its reach.
     """
     if bank_date < today - REACH:
         return None
-    first = max(bank_date - timedelta(days=1), today - REACH)
-    last = min(bank_date + timedelta(days=1), max(today, bank_date))
-    return ("BGNDAT", date_text(first)), ("ENDDAT", date_text(last))
-
-
-def _rail(order: AnyOrder) -> str:
-    """STLCHN of a payment to another bank: F fast, N ordinary. The page documents no other rail in this mode."""
-    if order.channel is not Channel.AUTO:
-        raise ProtocolError("value", f"cmb has no {order.channel.value} channel here; use auto")
-    return "F" if order.urgency is Urgency.URGENT else "N"
+    return max(bank_date - timedelta(days=1), today - REACH), min(bank_date + timedelta(days=1), max(today, bank_date))

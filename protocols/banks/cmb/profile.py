@@ -7,9 +7,9 @@ from datetime import timedelta
 from typing import Final
 
 from protocols.bank import Profile, Replay, ReplayRule
-from protocols.banks.cmb.agency import NAME_BYTES, TEXT_BYTES
 from protocols.banks.cmb.options import Options
-from protocols.banks.cmb.payment import BANK_NAME_BYTES, LONG_NAME_BYTES, PURPOSE_BYTES, REFERENCE_CHARS
+from protocols.banks.cmb.payment import REFERENCE_CHARS
+from protocols.banks.cmb.requests import AGENCY_TEXT_BYTES, BANK_NAME_BYTES, LONG_NAME_BYTES, NAME_BYTES, PURPOSE_BYTES
 from protocols.canon.limits import MONEY, QUESTION, FieldLimit, Limits, ReferenceForm
 from protocols.canon.order import Channel, Kind
 from protocols.kit.china import CNAPS, gbk_limits
@@ -50,7 +50,7 @@ def profile(options: Options, kinds: frozenset[Kind]) -> Profile:
         title_zh="招商银行(前置机模式)",
         limits=plain,
         replay={kind: single if kind in singles else never for kind in Kind if kind in kinds},
-        # The lines of agency business have no day.
+        # The lines of payrolls and collections have no day.
         unstated={kind: frozenset({"day"}) for kind in (Kind.PAYROLL_ITEM, Kind.COLLECTION) if kind in kinds},
         serials_per_word=1,
         page_lines=100,
@@ -70,7 +70,7 @@ def profile(options: Options, kinds: frozenset[Kind]) -> Profile:
 
 
 def limits(options: Options) -> Limits:
-    """What intake checks before it says yes. Lengths are GBK bytes (type Z of the guide)."""
+    """The limits that intake checks before it accepts an order. Lengths are GBK bytes (type Z of the guide)."""
     pace = options.timing.pace({MONEY: options.submit_apart_s, QUESTION: options.query_apart_s})
     reference = ReferenceForm(length=REFERENCE_CHARS, prefix=options.reference_prefix)
     most = options.max_amount_minor or AMOUNT_MOST
@@ -78,7 +78,8 @@ def limits(options: Options) -> Limits:
 
 
 def _fields(*, bank_name: bool = True) -> tuple[FieldLimit, ...]:
-    """`bank_name`: whether the payee's bank must be named; without it a transfer stays here."""
+    """The fields of an order. `bank_name`: whether the payee's bank must be named. A transfer without it stays inside
+    this bank."""
     return (
         FieldLimit("/debtor/account", required=True),
         FieldLimit("/creditor/account", required=True),
@@ -90,11 +91,12 @@ def _fields(*, bank_name: bool = True) -> tuple[FieldLimit, ...]:
 
 
 def _agency_fields(kind: Kind) -> tuple[FieldLimit, ...]:
-    """A line of a payroll or a collection: the other party's name and the line's text are shorter."""
+    """The fields of a line of a payroll or a collection. The other party's name and the line's text are shorter than in
+    a payment."""
     other = "debtor" if kind is Kind.COLLECTION else "creditor"
     return (
         FieldLimit("/debtor/account", required=True),
         FieldLimit("/creditor/account", required=True),
         FieldLimit(f"/{other}/name", max_bytes=NAME_BYTES, required=True),
-        FieldLimit("/purpose", max_bytes=TEXT_BYTES),
+        FieldLimit("/purpose", max_bytes=AGENCY_TEXT_BYTES),
     )

@@ -14,13 +14,14 @@ from typing import Final
 from lxml import etree
 
 from protocols.bank import Context, Conversation
+from protocols.banks.cmb.requests import RECEIPT, AccountAsked, written
 from protocols.banks.cmb.statement import Statements
-from protocols.banks.cmb.wire import RENMINBI, part
+from protocols.banks.cmb.wire import RENMINBI
 from protocols.canon.money import Money
 from protocols.canon.query import ReceiptQuestion
 from protocols.canon.statement import Receipt, ReceiptLater
 from protocols.kit.errors import ProtocolError
-from protocols.kit.fields import amount_minor, amount_text, date_text
+from protocols.kit.fields import amount_minor
 from protocols.kit.walk import number_of
 from protocols.kit.xmldoc import several, value, value_or
 
@@ -41,26 +42,26 @@ class Receipts:
     statements: Statements
 
     def receipt(self, question: ReceiptQuestion, context: Context) -> Conversation[Receipt | ReceiptLater]:
-        """The receipt of an entry by its REFNBR, or of a payment by what it says of it; ReceiptLater while neither list
-        has it. Raises Declined on a code.
+        """The receipt of an entry by its REFNBR, or of a payment by its reference in the receipt's text.
+
+        ReceiptLater while the list does not have it. Raises Declined on a code.
         """
         _, _, serial = number_of(question.bank_line_id).partition("-")
         if not serial and not question.reference:
             raise ProtocolError("missing", "a receipt is found by the entry's number (REFNBR), or by the payment's id")
-        day = date_text(question.bank_date)
+        options, account, days = self.statements.options, question.account.clear, (question.bank_date,) * 2
         for flag in (NOT_PRINTED, PRINTED):
-            sum_ = "" if question.amount is None else amount_text(question.amount.minor)
-            amounts = (("BEGAMT", sum_), ("ENDAMT", sum_)) if sum_ else ()
-            asked = (("EACNBR", question.account.clear), ("BEGDAT", day), ("ENDDAT", day), ("RRCFLG", flag), *amounts)
-            answer = yield from self.statements.ask(FUNCTION, part("CSRRCFDFY0", asked))
-            found = _of(answer.root, serial, f"{self.statements.options.payment_code}{question.reference}")
+            asked = AccountAsked(options, account, days, amount=question.amount, printed=flag)
+            answer = yield from self.statements.ask(FUNCTION, written(RECEIPT, asked))
+            found = _of(answer.root, serial, f"{options.payment_code}{question.reference}")
             if found is not None:
                 return _told(answer.root, found, question)
         return ReceiptLater(question.ticket or "asked", LATER_S)
 
 
 def _of(root: etree._Element, serial: str, says: str) -> etree._Element | None:
-    """The one line of the list with this serial; without one, that of the receipt which says so. Raises "ambiguous"."""
+    """The only line of the list with this serial; without a serial, that of the receipt whose text is `says`. Raises
+    "ambiguous"."""
     numbers = {value_or(one, "ISTNBR") for one in root.iterchildren() if value_or(one, "NARTX1") == says}
     tag, wanted = ("TRSSEQ", {serial}) if serial else ("ISTNBR", numbers)
     found = {value_or(one, "ISTNBR"): one for one in several(root, _LIST) if value_or(one, tag) in wanted}
@@ -70,7 +71,7 @@ def _of(root: etree._Element, serial: str, says: str) -> etree._Element | None:
 
 
 def _told(root: etree._Element, line: etree._Element, question: ReceiptQuestion) -> Receipt:
-    """Number, code, and the amount that the receipt states. Raises "correlation" if it is of something else."""
+    """The receipt's number, code and amount. Raises "correlation" if it is about another account or amount."""
     number, code = value(line, "ISTNBR"), value(line, "CHKCOD")
     if not number or not code:
         raise ProtocolError("missing", "a receipt without its number (ISTNBR) or its check code (CHKCOD)")

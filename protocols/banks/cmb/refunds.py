@@ -14,14 +14,15 @@ from typing import Final
 from lxml import etree
 
 from protocols.bank import Ask, Conversation
-from protocols.banks.cmb.payment import Payments, checked_reference
+from protocols.banks.cmb.payment import Payments
+from protocols.banks.cmb.requests import REFUNDS, AccountAsked, checked_reference, written
 from protocols.banks.cmb.table import decline
-from protocols.banks.cmb.wire import Answer, part
+from protocols.banks.cmb.wire import Answer
 from protocols.canon.money import Money
 from protocols.canon.statement import Return
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
-from protocols.kit.fields import amount_minor, date_text, plain
+from protocols.kit.fields import amount_minor, plain
 from protocols.kit.readable import readable
 from protocols.kit.xmldoc import several, value, value_or
 
@@ -32,27 +33,24 @@ CAME_BACK: Final = "E"
 
 @dataclass(frozen=True, slots=True)
 class Refunds:
-    """The payroll lines of one enterprise that came back."""
+    """Asks for the payroll lines of one enterprise that came back."""
 
     payments: Payments
 
     @property
     def asked(self) -> bool:
-        """Whether the settings say that our reference stands in each line, and payroll is offered."""
+        """True if payroll is offered and each line contains our reference, according to the settings."""
         return self.payments.options.refund_reference and bool(self.payments.options.payroll_mode)
 
     def page(
         self, account: str, first: date, last: date, key: str
     ) -> Conversation[tuple[list[Return], tuple[str, ...], str]]:
-        """What came back in these days, what is said of rows not read, and the key of the next page, if there is one.
+        """The returns of these days, the findings about unreadable rows, and the key of the next page if there is one.
 
         TRSDAT is not told as the day of the return: whether it is that of the payment is not said.
         """
         payments = self.payments
-        ask = part("NTAGDRFDY1", (
-            ("BBKNBR", payments.branch(account)), ("ACCNBR", account), ("TRSTYP", payments.options.payroll_type),
-            ("BGNDAT", date_text(first)), ("ENDDAT", date_text(last)), ("REQNBR", ""), ("CTNKRY", key),
-        ))  # fmt: skip
+        ask = written(REFUNDS, AccountAsked(payments.options, account, (first, last), key))
         answer = payments.wire.read((yield Ask("business", payments.wire.message(FUNCTION, ask))), FUNCTION)
         if not answer.done:
             return [], (self._declined(answer),), ""
@@ -61,7 +59,7 @@ class Refunds:
         return found, findings, value_or(further[-1], "CTNKRY") if further else ""
 
     def _declined(self, answer: Answer) -> str:
-        """A no to this list, as a sentence: it must not hide the payments that other lists told of.
+        """A sentence about the refusal of this list. The refusal must not hide returns in other lists.
 
         Raises Declined where it is a matter of the lane: we ask too often, or the user is not logged in.
         """

@@ -17,8 +17,9 @@ from protocols.bank import Ask, Context, Conversation
 from protocols.banks.cmb.options import Options
 from protocols.banks.cmb.payment import NO_ERROR, SPAN, Payments, bank_number
 from protocols.banks.cmb.refunds import Refunds
+from protocols.banks.cmb.requests import BALANCE, BY_NUMBER, ENTRIES, MODES, PAST_BALANCE, AccountAsked, written
 from protocols.banks.cmb.table import FINISHED, decline, status
-from protocols.banks.cmb.wire import RENMINBI, Answer, Wire, part
+from protocols.banks.cmb.wire import RENMINBI, Answer, Wire
 from protocols.canon.money import Money
 from protocols.canon.outcome import Fate
 from protocols.canon.party import AccountNumber, Name
@@ -37,6 +38,8 @@ from protocols.kit.xmldoc import Markup, maybe, several, value, value_or
 RETURNS_REACH: Final = timedelta(days=7)
 """Returns are asked about by the day a payment was handed in; one may come back days later."""
 REVERSAL: Final = "*"
+MARKS: Final = {REVERSAL: "冲账", "X": "补账"}
+"""RSVFLG of an entry that takes another back, and of one that was added afterwards; in the text for its reader."""
 _DAY: Final = timedelta(days=1)
 _Groups = dict[Direction, tuple[str, str]]
 _SUMS: Final[_Groups] = {Direction.DEBIT: ("DBTNBR", "DBTAMT"), Direction.CREDIT: ("CRTNBR", "CRTAMT")}
@@ -44,7 +47,8 @@ _SUMS: Final[_Groups] = {Direction.DEBIT: ("DBTNBR", "DBTAMT"), Direction.CREDIT
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The place of a page: the day, the number to go on from, and the key of the row before with its count."""
+    """The place of a page: the day, the number from which the next page begins, and the last row's key with its count
+    so far."""
 
     day: date
     number: int = 0
@@ -52,12 +56,12 @@ class Place:
     count: int = 0
 
     def text(self) -> str:
-        """As the value of a PageCursor."""
+        """The place as the value of a PageCursor."""
         return json.dumps([date_text(self.day), self.number, self.key, self.count], separators=(",", ":"))
 
     @staticmethod
     def of(text: str) -> Place:
-        """Reads what `text` wrote; PageCursor has checked that the cursor is ours."""
+        """The place that `text` wrote. PageCursor has checked that the cursor is ours."""
         try:
             day, number, key, count = json.loads(text)
             return Place(parse_date(day), int(number), str(key), int(count))
@@ -67,7 +71,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Statements:
-    """Questions about the accounts of one enterprise."""
+    """Asks questions about the accounts of one enterprise."""
 
     options: Options
     wire: Wire
@@ -75,36 +79,35 @@ class Statements:
     payments: Payments
 
     def ask(self, function: str, *parts: Markup) -> Conversation[Answer]:
-        """An answer whose RETCOD is 0. Raises Declined on another."""
+        """Ask a question and return an answer whose RETCOD is 0. Raises Declined on another."""
         answer = self.wire.read((yield Ask("business", self.wire.message(function, *parts))), function)
         if not answer.done:
             decline(self.meanings, function, answer)
         return answer
 
     def probe(self, context: Context) -> Conversation[None]:
-        """ListMode: the front end is logged in and reaches the bank. Moves nothing and needs no account."""
-        yield from self.ask("ListMode", part("SDKMDLSTX", (("BUSCOD", self.options.payment_code),)))
+        """Ask ListMode, to check that the front end is logged in and reaches the bank. It moves nothing and needs no
+        account."""
+        yield from self.ask("ListMode", written(MODES, self.options.payment_code))
 
     # ---- balance ----------------------------------------------------------------------------------------------
 
     def balance(self, question: BalanceQuestion, context: Context) -> Conversation[Balance]:
-        """NTQADINF now, SDKNTQABINF for a past day. Raises Declined if the bank answers with a code."""
+        """The balance, by NTQADINF now or SDKNTQABINF for a past day. Raises Declined if the bank answers with a
+        code."""
         check_renminbi("cmb", question.currency)
         if question.on is None or question.on >= context.bank_date:
             return self._balance_now(question)
         return self._balance_on(question, question.on)
 
-    def _account(self, account: str) -> tuple[tuple[str, str], ...]:
-        return ("BBKNBR", self.payments.branch(account)), ("ACCNBR", account)
-
     def _balance_now(self, question: BalanceQuestion) -> Conversation[Balance]:
         account = question.account.clear
-        answer = yield from self.ask("NTQADINF", part("NTQADINFX", self._account(account)))
+        answer = yield from self.ask("NTQADINF", written(BALANCE, AccountAsked(self.options, account)))
         row = _only(several(answer.root, "NTQADINFZ"), account)
         error = value_or(row, "ERRCOD")
         if error not in ("", NO_ERROR):
-            # Each line has a word of its own: an answer that worked may still refuse this account.
-            raise Declined("NTQADINF", error, plain(value_or(row, "ERRTXT")), None)
+            # Each line has a code of its own: an answer that worked may still refuse this account.
+            self.meanings.decline("question", "errcod", error, plain(value_or(row, "ERRTXT")), asked="NTQADINF")
         if value_or(row, "CCYNBR") not in ("", RENMINBI):
             raise ProtocolError("correlation", f"the balance is in currency {value_or(row, 'CCYNBR')!r}")
         return Balance(
@@ -117,15 +120,15 @@ class Statements:
 
     def _balance_on(self, question: BalanceQuestion, day: date) -> Conversation[Balance]:
         account = question.account.clear
-        span = (("BGNDAT", date_text(day)), ("ENDDAT", date_text(day)))
-        answer = yield from self.ask("SDKNTQABINF", part("NTQABINFY", (*self._account(account), *span)))
+        asked = AccountAsked(self.options, account, (day, day))
+        answer = yield from self.ask("SDKNTQABINF", written(PAST_BALANCE, asked))
         rows = [row for row in several(answer.root, "NTQABINFZ") if stated_day(value_or(row, "TRSDAT")) == day]
         return Balance(question.account, book=money_or_none(_only(rows, account), "BALAMT"), available=None)
 
     # ---- entries ----------------------------------------------------------------------------------------------
 
     def lines(self, question: LinesQuestion, context: Context) -> Conversation[Page]:
-        """One page of one day. Raises Declined on a code for an answer, "paging" on a stale cursor."""
+        """One page of one day. Raises Declined if the bank answers with a code, "paging" on a stale cursor."""
         check_renminbi("cmb", question.currency)
         account = question.account.clear
         last = min(question.last, context.bank_date)
@@ -135,8 +138,8 @@ class Statements:
         cursor = entered(question.cursor, mark, lambda: Place(question.first).text())
         place = Place.of(cursor.value)
         number = str(place.number) if place.number else ""
-        ask = part("SDKRBPTRSX", (*self._account(account), ("TRSDAT", date_text(place.day)), ("TRSSEQ", number)))
-        answer = yield from self.ask("GetTransInfoEX", ask)
+        asked = AccountAsked(self.options, account, (place.day, place.day), number)
+        answer = yield from self.ask("GetTransInfoEX", written(ENTRIES, asked))
         lines, findings, following = _page(answer.root, place, question, date.fromisoformat(self.options.line_ids_from))
         if following is None and place.day < last:
             following = Place(place.day + _DAY)
@@ -146,7 +149,7 @@ class Statements:
     # ---- returns ----------------------------------------------------------------------------------------------
 
     def returns(self, question: ReturnsQuestion, context: Context) -> Conversation[ReturnsPage]:
-        """NTQRYSTN in legs of a week, and NTSTLINF for the day and reason of what came back.
+        """One page of returns: NTQRYSTN in legs of a week, and NTSTLINF for the day and reason of each return.
 
         NTQRYSTN asks by the day a payment was handed in, so the walk begins a week before `first`. After that lines of
         payrolls are asked about (NTAGDRFD), where the settings say that our reference stands in them.
@@ -164,8 +167,7 @@ class Statements:
             back, odd, key = yield from refunds.page(account, begin, end, key)
             onward = f"{which} {date_text(begin)} {key}" if key else f"{which} {date_text(end + _DAY)}"
             return ReturnsPage(tuple(back), cursor.then(onward).encode() if key or end < last else None, odd)
-        days = (("BGNDAT", date_text(begin)), ("ENDDAT", date_text(end)))
-        answer = yield from self.ask("NTQRYSTN", self.payments.by_date(codes[which], days))
+        answer = yield from self.ask("NTQRYSTN", self.payments.by_date(codes[which], (begin, end)))
         told, odd = readable(
             several(answer.root, "NTSTLLSTZ"), lambda row: (row, self._came_back(row, account)), "NTQRYSTN"
         )
@@ -188,7 +190,7 @@ class Statements:
         return status(self.meanings, "status", FINISHED, value_or(row, "RTNFLG")).fate is Fate.RETURNED
 
     def _details(self, rows: list[etree._Element]) -> Conversation[dict[str, etree._Element]]:
-        asks = [part("NTSTLINFX", (("REQNBR", bank_number(row)),)) for row in rows if bank_number(row)]
+        asks = [written(BY_NUMBER, number) for number in map(bank_number, rows) if number]
         if not asks:
             return {}
         try:
@@ -196,7 +198,7 @@ class Statements:
         except Declined as declined:
             if declined.outcome == "rate_limited":
                 raise
-            # Day and reason are not told; that the payments came back is, for NTQRYSTN has said it.
+            # Day and reason are not known. That the payments came back is known: NTQRYSTN says so.
             return {}
         return {bank_number(row): row for row in several(answer.root, "NTQPAYQYZ")}
 
@@ -204,7 +206,7 @@ class Statements:
 def _page(
     root: etree._Element, place: Place, question: LinesQuestion, since: date
 ) -> tuple[tuple[Line, ...], tuple[str, ...], Place | None]:
-    """The lines of one answer, what is said of rows not read, and where the day goes on, if the bank says so."""
+    """The lines of one answer, the findings about unreadable rows, and the day's next place if the bank states one."""
     rows = several(root, "NTQTSINFZ")
     end = maybe(root, "NTRBPTRSZ1")
     if end is None:
@@ -221,13 +223,15 @@ def _page(
         return lines, findings, None
     number = digits(value(end, "TRSSEQ")) + 1
     if not rows or number <= place.number:
-        raise ProtocolError("paging", f"more is said to follow, but the place stays at {number}: the bank goes round")
+        raise ProtocolError(
+            "paging", f"more is said to follow, but the place stays at {number}: the bank repeats its pages"
+        )
     key, count = carried(lines, place.key, place.count) if lines else (place.key, place.count)
     return lines, findings, Place(place.day, number, key, count)
 
 
 def _check_sums(lines: tuple[Line, ...], end: etree._Element, unread: int) -> None:
-    """The bank's own counts and sums of this answer. Raises "value" where they differ from its rows.
+    """Check the bank's own counts and sums of this answer. Raises "value" if they differ from its rows.
 
     Beside `unread` rows only the counts are compared, of both sides together: whose such a row is cannot be known.
     """
@@ -253,7 +257,7 @@ def _line(row: etree._Element, account: AccountNumber, day: date, since: date) -
     if not number:
         raise ProtocolError("missing", "an entry without the bank's number (REFNBR)")
     other, name = value_or(row, "RPYACC"), value_or(row, "RPYNAM")
-    direction, amount = _direction(value(row, "AMTCDR")), _amount(row)
+    direction, amount, flag = _direction(value(row, "AMTCDR")), _amount(row), value_or(row, "RSVFLG")
     return Line(
         account=account,
         bank_line_id=line_key(day, (number,), direction, amount, since),
@@ -265,9 +269,10 @@ def _line(row: etree._Element, account: AccountNumber, day: date, since: date) -
         counterparty_account=AccountNumber(other) if other else None,
         counterparty_name=Name(plain(name)) if name else None,
         counterparty_bank=plain(value_or(row, "RPYBNK")) or None,
-        text=plain(" ".join(text for tag in ("NARYUR", "NUSAGE") if (text := value_or(row, tag)))),
+        text=plain(" ".join(filter(None, (MARKS.get(flag), value_or(row, "NARYUR"), value_or(row, "NUSAGE"))))),
         balance=row_balance(row, "TRSBLV"),
         reference=value_or(row, "YURREF") or None,
+        reversal=flag == REVERSAL,
     )
 
 
@@ -310,7 +315,7 @@ def _codes(options: Options) -> tuple[str, ...]:
 
 
 def _leg(text: str, legs: int) -> tuple[int, date, str]:
-    """Which list is walked (a business code's, or that of payroll lines), from which day on, and the bank's key."""
+    """The list that is read (of a business code, or of payroll lines), its first day, and the bank's key."""
     which, _, rest = text.partition(" ")
     day, _, key = rest.partition(" ")
     try:

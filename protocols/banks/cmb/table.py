@@ -1,4 +1,4 @@
-"""What the bank's codes mean: codes.toml, and the two statuses of an order read together.
+"""What the bank's codes mean: codes.toml, what the settings declare, and the two statuses of an order read together.
 
 The bank says where an order is (REQSTS) and, only for one that is finished, how it ended (RTNFLG). Both are looked
 up here together, and nowhere else.
@@ -6,28 +6,40 @@ up here together, and nowhere else.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, NoReturn
 
 from protocols.banks.cmb.wire import Answer
 from protocols.canon.outcome import Outcome
 from protocols.kit import codes
-from protocols.kit.meanings import Meanings, load
+from protocols.kit.meanings import Declaration, Meanings, declared_rows, load
 
 OPERATIONS: Final = ("submit", "status", "agency", "question")
-OUTCOMES: Final[tuple[codes.OutcomeWord, ...]] = (
-    "settled", "failed", "pending", "in_doubt", "not_found", "duplicate", "returned", "reversed", "retry",
-    "rate_limited", "signed_out",
-)  # fmt: skip
+OUTCOMES: Final = codes.outcomes_but("empty")
 FINISHED: Final = "FIN"
+DECLARATIONS: Final[Mapping[str, Declaration]] = {
+    "duplicate": Declaration("duplicate", (("submit", "errcod"),)),
+    "refused": Declaration("failed", (("submit", "errcod"), ("submit", "retcod"))),
+}
+"""The words of the option `codes`, because the bank's list of line codes is not public."""
 
 
-def meanings() -> Meanings:
-    """The bank's codes.toml. Raises ProtocolError("table") with every mistake in it."""
-    return load(__package__, OPERATIONS, OUTCOMES)
+def meanings(declared: Mapping[str, tuple[str, ...]] = {}) -> Meanings:
+    """The outcomes of the bank's codes: codes.toml, and the codes that the settings declare as the bank told them.
+
+    A declared code stands in place of its row in codes.toml, except of a duplicate. Raises ProtocolError("table") with
+    every mistake in the file.
+    """
+    known = load(__package__, OPERATIONS, OUTCOMES)
+    added = tuple(declared_rows(known, DECLARATIONS, declared))
+    places = {(row.operation, row.layer, row.code) for row in added}
+    kept = (one for one in known.table.rows if (one.operation, one.layer, one.code) not in places)
+    return Meanings(codes.Table(known.table.file, (*kept, *added)))
 
 
 def status(meanings: Meanings, operation: str, reqsts: str, rtnflg: str) -> Outcome:
-    """REQSTS x RTNFLG. RTNFLG counts only beside FIN; a finished order without a listed ending is doubt."""
+    """The outcome of REQSTS and RTNFLG. RTNFLG counts only beside FIN; a finished order with an unknown RTNFLG is in
+    doubt."""
     if reqsts != FINISHED:
         return meanings.word(operation, "reqsts", reqsts)
     word = meanings.word(operation, "rtnflg", rtnflg)
@@ -35,7 +47,7 @@ def status(meanings: Meanings, operation: str, reqsts: str, rtnflg: str) -> Outc
 
 
 def is_duplicate(meanings: Meanings, code: str, text: str) -> bool:
-    """True if a line's ERRCOD or ERRTXT says that our reference is known already."""
+    """True if a line's ERRCOD or ERRTXT says that the bank knows our reference already."""
     return meanings.table.look_up("submit", "errcod", code, text) == "duplicate"
 
 

@@ -33,7 +33,7 @@ _RETCOD = re.compile("-?[0-9]{1,4}", re.ASCII)
 
 
 def leaf(tag: str, content: str = "") -> Markup:
-    """An element with text. The bank escapes `&` and `<` only, so `>` stays; "]]>" cannot stand in it."""
+    """An element with text. The bank escapes `&` and `<` only, so `>` stays, and "]]>" is not possible in it."""
     if not content:
         return Markup(f"<{tag}/>")
     GBK.encode(content)  # so that Unencodable counts the position within the field
@@ -49,7 +49,7 @@ def part(name: str, leaves: Iterable[tuple[str, str]]) -> Markup:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the front end said: RETCOD, ERRMSG, and the root with the output interfaces."""
+    """An answer of the front end: RETCOD, ERRMSG, and the root with the output interfaces."""
 
     code: str
     text: str
@@ -57,7 +57,7 @@ class Answer:
 
     @property
     def done(self) -> bool:
-        """Whether RETCOD is 0, which speaks of the call and never of an order in it."""
+        """True if RETCOD is 0. This is about the call, never about an order in it."""
         return self.code == DONE
 
 
@@ -107,7 +107,7 @@ class Wire:
         if self.options.transport == "socket":
             return frame
         body = http.body_of(frame)
-        # Whether HTTP WEB also wraps its answer in a form is nowhere said: both are read.
+        # The page does not say whether HTTP WEB wraps its answer in a form too, so both are read.
         if body.startswith(f"{FORM_FIELD}=".encode()):
             return http.parse_form(body, GBK)[FORM_FIELD].encode(GBK.decoder)
         return body

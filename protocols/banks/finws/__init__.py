@@ -87,8 +87,16 @@ _FIELDS: Final = (
 _MANDATE: Final = (FieldLimit("/agreement", max_chars=35, required=True), FieldLimit("/signed_on", required=True))
 _TERMS: Final = frozenset(one.name for one in fields(Terms))
 _REQUIRED: Final = ("customer", "bic", "certificate", "bank_certificate")
-_CONTRACT: Final = (*FORMS, "charset", "encryption", "compression", "answer_envelope_signed", "weak_until",
-                    "batch_booking")  # fmt: skip
+_CONTRACT: Final = (
+    *FORMS,
+    "charset",
+    "encryption",
+    "compression",
+    "answer_envelope_signed",
+    "weak_until",
+    "min_rsa_bits",
+    "batch_booking",
+)
 """What is the kind of bank's where the option is missing."""
 
 
@@ -110,28 +118,39 @@ def build(options: Mapping[str, Any]) -> Bank:
     most = int(_number(options, "file_payments", 1, 5000))
     kinds = [kind for kind in TOGETHER if kind is not Kind.COLLECTION or types.collection]
     answer_s = _number(options, "answer_s", 0.01, 600)
-    business = Port("business", lambda: http.HttpAnswers().cutter(DOWNLOAD_MAX_BYTES), kept=False,
-                    first_byte_s=answer_s, between_bytes_s=min(10.0, answer_s), exchange_s=2 * answer_s)  # fmt: skip
+    business = Port(
+        "business",
+        lambda: http.HttpAnswers().cutter(DOWNLOAD_MAX_BYTES),
+        kept=False,
+        first_byte_s=answer_s,
+        between_bytes_s=min(10.0, answer_s),
+        exchange_s=2 * answer_s,
+    )
     return Bank(
         profile=_profile(options, variant, wire, kinds),
         ports={"business": business},
-        sessions=Sessions(window=int(_number(options, "sessions", 1, 16)), probe=files.probe,
-                          probe_every_s=_number(options, "heartbeat_s", 1, 3600)),
+        sessions=Sessions(
+            window=int(_number(options, "sessions", 1, 16)),
+            probe=files.probe,
+            probe_every_s=_number(options, "heartbeat_s", 1, 3600),
+        ),
         money=dict.fromkeys(KINDS, payments.pay),
         questions=Questions(asking.balance, asking.lines, payments.fate, asking.returns),
         read=payments.read,
         bundles={kind: payments.together(kind, most) for kind in kinds},
-    )  # fmt: skip
+    )
 
 
 def files(options: Mapping[str, Any]) -> Files:
-    """The file operations alone, for whoever wants to look at, fetch or take back files. Raises BadOptions."""
+    """The file operations alone, for people who look at, fetch or take back files. Raises BadOptions."""
     variant = _variant(options)
     return Files(_wire(options, variant), meanings.load(__package__, OPERATIONS, OUTCOMES))
 
 
 def certificates(options: Mapping[str, Any]) -> Enrolment | Factory:
-    """How certificates are asked for; before the first one the option `certificate` is missing. Raises BadOptions."""
+    """The bank's certificate service. Before the first certificate the option `certificate` is missing. Raises
+    BadOptions.
+    """
     wire = _wire(options, _variant(options), enrolled=bool(options.get("certificate")))
     path = _text(options, "certificate_path", r"/[!-~]{0,1024}")
     return Factory(wire, path) if wire.variant.enrolment == "pki" else Enrolment(wire, path)
@@ -139,14 +158,16 @@ def certificates(options: Mapping[str, Any]) -> Enrolment | Factory:
 
 def _profile(options: Mapping[str, Any], variant: Variant, wire: Wire, together: Iterable[Kind]) -> Profile:
     quarantine = timedelta(seconds=_number(options, "quarantine_s", 0, 86_400))
-    # The bank knows a RequestId for three months, but takes no message whose Timestamp is over.
+    # The bank remembers a RequestId for three months, but takes no message whose Timestamp is too old.
     rule = ReplayRule(Replay.REPLAY_SAFE, quarantine, not_found_count=2, window=timedelta(seconds=wire.life_s))
     once = replace(rule, policy=Replay.NEVER, window=None)
     per_second = _number(options, "per_second", 0.01, 1000)
     currencies = options.get("currencies", _DEFAULTS["currencies"])
-    if not isinstance(currencies, list) or not currencies or not all(
-        isinstance(one, str) and re.fullmatch(r"[A-Z]{3}", one) for one in currencies
-    ):  # fmt: skip
+    if (
+        not isinstance(currencies, list)
+        or not currencies
+        or not all(isinstance(one, str) and re.fullmatch(r"[A-Z]{3}", one) for one in currencies)
+    ):
         raise BadOptions("currencies", 'must be a list of currency codes, for instance ["EUR"]')
     limits = Limits(
         charset="UTF-8",
@@ -163,7 +184,7 @@ def _profile(options: Mapping[str, Any], variant: Variant, wire: Wire, together:
         title=variant.title,
         title_zh=variant.title_zh,
         limits=limits,
-        # A file of many is never sent again: its bytes may be there, and each of its orders would be asked about twice.
+        # A file of several orders is never sent again: if it arrived before, the bank has each of its orders twice.
         replay={**dict.fromkeys(KINDS, rule), **dict.fromkeys(together, once)},
         kind_limits={Kind.COLLECTION: replace(limits, fields=(*_FIELDS, *_MANDATE))},
         signs=("content", "content2", "content3")[: len(wire.content_certificates)] + ("transport",),
@@ -171,9 +192,13 @@ def _profile(options: Mapping[str, Any], variant: Variant, wire: Wire, together:
         page_lines=1000,
         history_days=_DAYS_BACK,
         past_balance_days=_DAYS_BACK,
-        reconstructed=(*variant.reconstructed, "names of file types, which the contract with the bank lists",
-                       "how several business signatures stand beside each other"),
-    )  # fmt: skip
+        over_internet=True,
+        reconstructed=(
+            *variant.reconstructed,
+            "names of file types, which the contract with the bank lists",
+            "how several business signatures stand beside each other",
+        ),
+    )
 
 
 def _wire(options: Mapping[str, Any], variant: Variant, *, enrolled: bool = True) -> Wire:
@@ -199,17 +224,23 @@ def _wire(options: Mapping[str, Any], variant: Variant, *, enrolled: bool = True
     if engine not in ("xmlsec", "hand"):
         raise BadOptions("verify", f"must be xmlsec or hand, not {engine!r}")
     return Wire(
-        variant=variant, customer=customer,
+        variant=variant,
+        customer=customer,
         sender=_text(options, "sender", _WORD % 35) if options.get("sender") else customer,
         bic=_text(options, "bic", r"[A-Z]{6}[A-Z0-9]{2}([A-Z0-9]{3})?"),
-        target=_text(options, "target", _WORD % 80), environment=environment,
+        target=_text(options, "target", _WORD % 80),
+        environment=environment,
         software=_text(options, "software", r"[ -~]{1,80}"),
-        prefix=_text(options, "request_prefix", r"[0-9A-Za-z]{0,8}"), host=_text(options, "host", r"[!-~]{1,255}"),
-        path=_text(options, "path", r"/[!-~]{0,1024}"), life_s=int(_number(options, "life_s", 60, 86_400)),
+        prefix=_text(options, "request_prefix", r"[0-9A-Za-z]{0,8}"),
+        host=_text(options, "host", r"[!-~]{1,255}"),
+        path=_text(options, "path", r"/[!-~]{0,1024}"),
+        life_s=int(_number(options, "life_s", 60, 86_400)),
         content_certificates=content,
         transport_certificate=_certificate("transport_certificate", transport) if enrolled else None,
-        bank_keys=_bank_keys(options), encrypt_to=encrypt_to.encode("ascii", "replace"), engine=cast(Engine, engine),
-    )  # fmt: skip
+        bank_keys=_bank_keys(options),
+        encrypt_to=encrypt_to.encode("ascii", "replace"),
+        engine=cast(Engine, engine),
+    )
 
 
 def _variant(options: Mapping[str, Any]) -> Variant:
@@ -220,13 +251,18 @@ def _variant(options: Mapping[str, Any]) -> Variant:
 
 
 def _is_sepa(options: Mapping[str, Any]) -> bool:
-    """Whether only shared fees travel: the rules of DK are those of SEPA."""
+    """True if only shared fees are allowed: the rules of DK are those of SEPA."""
     return "SEPA" in (options.get("service_level"), {iso.DK: "SEPA"}.get(str(options.get("rules"))))
 
 
 def _writing(options: Mapping[str, Any], wire: Wire) -> iso.Writing:
-    words = {"payment_form": iso.PAYMENT_FORMS, "collection_form": iso.COLLECTION_FORMS, "service_level": iso.SERVICES,
-             "end_to_end": (iso.PAYER_S, iso.OURS), "rules": iso.RULES}  # fmt: skip
+    words = {
+        "payment_form": iso.PAYMENT_FORMS,
+        "collection_form": iso.COLLECTION_FORMS,
+        "service_level": iso.SERVICES,
+        "end_to_end": (iso.PAYER_S, iso.OURS),
+        "rules": iso.RULES,
+    }
     chosen = {}
     for key, known in words.items():
         chosen[key] = options.get(key, _DEFAULTS[key])
@@ -236,10 +272,16 @@ def _writing(options: Mapping[str, Any], wire: Wire) -> iso.Writing:
     if booking not in (None, True, False):
         raise BadOptions("batch_booking", f"must be true or false, not {booking!r}")
     return iso.Writing(
-        wire.bic, chosen["payment_form"], chosen["collection_form"], _address(options),
+        wire.bic,
+        chosen["payment_form"],
+        chosen["collection_form"],
+        _address(options),
         "SEPA" if _is_sepa(options) else chosen["service_level"],
-        chosen["end_to_end"], booking, _text(options, "creditor_scheme", r"[!-~]{0,35}"), chosen["rules"],
-    )  # fmt: skip
+        chosen["end_to_end"],
+        booking,
+        _text(options, "creditor_scheme", r"[!-~]{0,35}"),
+        chosen["rules"],
+    )
 
 
 def _text(options: Mapping[str, Any], key: str, form: str) -> str:
@@ -260,7 +302,7 @@ def _address(options: Mapping[str, Any]) -> Address | None:
     given = options.get("address", {})
     if not isinstance(given, dict) or not all(
         name in _ADDRESS and isinstance(text, str) and 0 < len(text) <= _ADDRESS[name] for name, text in given.items()
-    ):  # fmt: skip
+    ):
         forms = ", ".join(f"{name} (at most {most} characters)" for name, most in _ADDRESS.items())
         raise BadOptions("address", f"must be a table of {forms}")
     if given and not re.fullmatch("[A-Z]{2}", given.get("country", "")):

@@ -1,4 +1,4 @@
-"""What became of a file's payments: the file's own status, status files about it, and bookings on the account.
+"""The fate of a file's payments: from the file's own status, status files about it, and bookings on the account.
 
 A file of one payment and one of thousands are read alike. A payment is found by its own number: InstrId, or the
 EndToEndId where that is ours; in a file of its own also by the file's number (MsgId, PmtInfId).
@@ -25,7 +25,7 @@ from protocols.kit.iso20022.account import AccountEntry, AccountReport, Transact
 from protocols.kit.iso20022.report import StatusReport
 from protocols.kit.meanings import Meanings
 
-# Later words of the climb count more; a booking is the account's own word.
+# A later source counts more than an earlier one. A booking is the statement of the account itself.
 _CLIMB: Final = (Fate.RETURNED, Fate.REVERSED, Fate.SETTLED, Fate.FAILED, Fate.PENDING, Fate.DUPLICATE)
 _STATUS_FILE: Final = "pain.002"
 _BACK: Final = (Fate.RETURNED, Fate.REVERSED)
@@ -33,7 +33,7 @@ _BACK: Final = (Fate.RETURNED, Fate.REVERSED)
 
 @dataclass(frozen=True, slots=True)
 class Types:
-    """The bank's names for kinds of files, as its contract with the customer lists them."""
+    """The bank's names for kinds of files, as in its contract with the customer."""
 
     payment: str
     status: str
@@ -45,8 +45,8 @@ class Types:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A file that left, with its payments. `known` are other numbers that only this file's one payment can have;
-    `groups` are its groups' numbers, with the payments of each, as far as that was written down."""
+    """A file that was sent, with its payments. `known`: other numbers that only this file's one payment can have.
+    `groups`: its groups' numbers, each with its payments, as far as they were stored."""
 
     reference: str
     bank_serial: str | None
@@ -56,7 +56,7 @@ class Asked:
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def item(self, *numbers: str) -> Sent | None:
-        """The payment that one of these numbers names."""
+        """The payment that has one of these numbers."""
         return next((self.items[one] for one in numbers if one in self.items), None)
 
     @property
@@ -67,7 +67,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """Words about one payment from status files, and from bookings; `odd`: where they contradict what we sent.
+    """The outcomes of one payment from status files and from bookings. `odd`: statements that contradict what we sent.
 
     `unclear`: entries for several payments of which nobody says whether it is one of them, with whether the entry takes
     money back. `left_out`, the same for all payments: what could not be read, and may be about anyone's.
@@ -82,7 +82,7 @@ class _Told:
 
 @dataclass(frozen=True, slots=True)
 class Climb:
-    """Asks about files of one kind. `collects`: they bring money in, so a booked credit is what settles them."""
+    """Asks about files of one kind. `collects`: they bring money in, so a booked credit settles them."""
 
     files: Files
     types: Types
@@ -91,7 +91,7 @@ class Climb:
     collects: bool = False
 
     def fates(self, asked: Asked, context: Context) -> Conversation[dict[str, Outcome]]:
-        """The bank's word on each payment, by our reference. Raises Declined where the bank does not answer."""
+        """The outcome of each payment, by our reference. Raises Declined where the bank does not answer."""
         turn = self.files.wire.turn(context)
         ours = yield from self._uploads_of(asked, context, turn)
         left_out: list[str] = []
@@ -99,12 +99,13 @@ class Climb:
         yield from self._status_words(asked, ours, context, turn, about)
         yield from self._booking_words(asked, ours, context, turn, about)
         word = self.meanings.word
-        # One number whichever word counts in the end: that of the first of our uploads, as in words from other files.
+        # The bank's number is always that of our first upload, as in the outcomes from other files.
         at_bank = [replace(word("uploadFile", "file", one.status), bank_serial=ours[0].reference) for one in ours]
         return {reference: _best(at_bank, told, len(ours)) for reference, told in about.items()}
 
     def _uploads_of(self, asked: Asked, context: Context, turn: Turn) -> Conversation[tuple[File, ...]]:
-        """Our file at the bank. Two of its name mean that it came there twice, which we never do knowingly."""
+        """Our upload at the bank. Two files of its name mean that it arrived twice, although we never send it twice on
+        purpose."""
         first, last = _days(asked, context)
         uploads = yield from self.files.listing(self.upload, turn, first=first, last=last)
         return tuple(one for one in uploads if asked.reference == one.name or asked.bank_serial == one.reference)
@@ -114,7 +115,7 @@ class Climb:
     def _status_words(
         self, asked: Asked, ours: tuple[File, ...], context: Context, turn: Turn, about: Mapping[str, _Told]
     ) -> Conversation[None]:
-        """What status files say about our payments: for each file of ours the newest of them counts."""
+        """The outcomes from status files. For each file of ours the newest status file counts."""
         first, last = _days(asked, context)
         files = yield from self.files.listing(self.types.status, turn, first=first, last=last)
         parents = tuple(one.reference for one in ours)
@@ -126,7 +127,7 @@ class Climb:
             try:
                 said, odd = iso.status(content)
             except ProtocolError as error:
-                # It may take back what an earlier one said of the same upload.
+                # The file that cannot be read may revoke an earlier status of the same upload.
                 why = f"{iso.unread(file, error)}: the upload's own answer"
                 unknown = Outcome(Fate.UNKNOWN, "", why, ours[0].reference if ours else None, findings=(why,))
                 for reference in words if file.parent else ():
@@ -137,7 +138,7 @@ class Climb:
                 if file.parent:
                     raise ProtocolError("correlation", f"a status file answers our upload but not {asked.reference}")
                 continue
-            # A line that cannot be read may be about a payment that has no other.
+            # A line that cannot be read may be the only one about a payment.
             _left_out(about, *(f"{file.kind} {plain(said.message_id)}: {one}" for one in said.findings))
             for reference, word in _words_of(said, asked, about).items():
                 text = f"{_STATUS_FILE} {word.text}".strip()
@@ -152,13 +153,15 @@ class Climb:
     def _booking_words(
         self, asked: Asked, ours: tuple[File, ...], context: Context, turn: Turn, about: Mapping[str, _Told]
     ) -> Conversation[None]:
-        """What our account shows: notifications first, then statements made after them, or instead of them."""
+        """The outcomes from bookings: from notifications first, then from statements that were made after them or in
+        their place."""
         first, last = _days(asked, context)
         shown_at: dict[str, datetime] = {}
         for kind in (self.types.notification, self.types.statement):
             files = yield from self.files.listing(kind, turn, first=first, last=last)
             if len(shown_at) == len(asked.items):
-                # A booking stands in a statement that is made after it; the days before need no second reading.
+                # A booking also stands in the statement made after it, so files from before the notification are not
+                # read again.
                 files = tuple(one for one in files if one.made_at >= min(shown_at.values()))
             for file, content in (yield from self.files.downloads(_some(files, ours, DOWNLOADS_MAX), turn)):
                 for reference, word in self._booked_by(file, content, asked, ours, about):
@@ -168,7 +171,7 @@ class Climb:
     def _booked_by(
         self, file: File, content: bytes | Packed, asked: Asked, ours: tuple[File, ...], about: Mapping[str, _Told]
     ) -> Iterable[tuple[str, Outcome]]:
-        """What one file shows. One that cannot be read, or not to its end, hides no other."""
+        """The bookings in one file. If it cannot be read, or not to its end, the other files still count."""
         accounts = iter(iso.accounts(content))
         while True:
             try:
@@ -191,7 +194,8 @@ class Climb:
             yield from self._booked_together(account, entry, asked, ours, about)
             for detail in entry.details:
                 sent = _named(detail, asked)
-                # Of a detail without an amount nobody knows what it is a part of; what waits takes nothing back.
+                # A detail without an amount may be any part of its entry. A return that is not yet booked does not
+                # count.
                 if entry.direction is self._back and entry.status != "BOOK":
                     continue
                 if sent is None or account.account != self._own(sent) or entry.share(detail) is None:
@@ -205,11 +209,18 @@ class Climb:
         return sent.creditor.clear if self.collects else sent.debtor.clear
 
     def _booked_together(
-        self, account: AccountReport, entry: AccountEntry, asked: Asked, ours: tuple[File, ...],
+        self,
+        account: AccountReport,
+        entry: AccountEntry,
+        asked: Asked,
+        ours: tuple[File, ...],
         about: Mapping[str, _Told],
-    ) -> Iterable[tuple[str, Outcome]]:  # fmt: skip
-        """One entry for a whole file or group, or one that takes it back: for all payments of it that were not refused,
-        if count and sum are theirs exactly. Where they are not, those that the entry does not name are unclear."""
+    ) -> Iterable[tuple[str, Outcome]]:
+        """The outcomes by one entry for a whole file or group, or by an entry that takes such a booking back.
+
+        It counts for all payments that were not refused, if count and sum are exactly theirs. Otherwise the payments
+        that the entry does not name are unclear.
+        """
         members = _together(entry, asked)
         details = [(sent, entry.share(one)) for one in entry.details if (sent := _named(one, asked)) is not None]
         named = {sent.reference for sent, share in details if share is not None}
@@ -221,7 +232,7 @@ class Climb:
             return
         counts = {batch.count for batch in entry.batches} - {None}
         if not _is_all(entry, left, counts):
-            # The details may name all that the entry is for, without saying what each of them is worth.
+            # The details may name all payments of the entry without the amount of each.
             left = list({sent.reference: sent for sent, _ in details if sent.reference not in refused}.values())
         back = entry.direction is self._back
         if entry.status != "BOOK" and (back or not _is_all(entry, left, counts)):
@@ -230,8 +241,10 @@ class Climb:
             left = []
         if not left or not _is_all(entry, left, counts):
             words = "takes back" if back else "books"
-            why = (f"{account.kind} entry {plain(_key(entry))} {words} {entry.amount} of this file in one sum, and "
-                   "does not say for which payments; ask the bank")  # fmt: skip
+            why = (
+                f"{account.kind} entry {plain(_key(entry))} {words} {entry.amount} of this file in one sum, and "
+                "does not say for which payments; ask the bank"
+            )
             for one in members:
                 if one.reference not in named | refused:
                     about[one.reference].unclear.append((back, why))
@@ -281,20 +294,21 @@ _MARK: Final = {Direction.CREDIT: "CRDT", Direction.DEBIT: "DBIT"}
 
 
 def _left_out(about: Mapping[str, _Told], *sentences: str) -> None:
-    """Notes what could not be read; once for all payments, which share the list."""
+    """Record the parts that could not be read, once, because all payments share the list."""
     for told in list(about.values())[:1]:
         told.left_out.extend(sentences)
 
 
 def _contradicted(asked: Asked, about: Mapping[str, _Told], sent: Sent, error: ProtocolError) -> None:
-    """Remembers that one of many is in doubt, so that the others have their words. Raises if it is the only one."""
+    """Record that one payment of several is in doubt, so that the others keep their outcomes. Raises if it is the only
+    one."""
     if asked.only is not None:
         raise error
     about[sent.reference].odd.append(error.text)
 
 
 def _words_of(said: StatusReport, asked: Asked, about: Mapping[str, _Told]) -> dict[str, Outcome]:
-    """The report's word on each of our payments that it has one for."""
+    """The outcome of each of our payments that the report names."""
     strangers, only = False, asked.only
     groups = []
     for group in said.groups:
@@ -316,10 +330,11 @@ def _words_of(said: StatusReport, asked: Asked, about: Mapping[str, _Told]) -> d
         groups.append(replace(group, payments=tuple(lines)))
     own, rest = report.said_by_payment(replace(said, groups=tuple(groups)))
     if only is None and [one.id for one in groups] not in ([], [asked.reference]):
-        # One of several groups, or one of another name: its word is not about the payments of the others.
+        # The report is about one of several groups, or about another file: its group status is not about the other
+        # payments.
         rest = report.said_by_payment(replace(said, groups=()))[1]
     if strangers:
-        # One of ours may stand there under a number that is not ours: the word about the rest is not about it.
+        # One of our payments may stand in the report under another number, so the group status may not be about it.
         rest = None
     found = {reference: own.get(reference, rest) for reference in asked.items}
     return {reference: word for reference, word in found.items() if word is not None}
@@ -331,7 +346,8 @@ def _together(entry: AccountEntry, asked: Asked) -> list[Sent] | None:
     A group is named by its number; one that we do not know, in a message of ours, may be any of it.
     """
     named = [(one.message_id, one.group_id) for one in entry.batches] + [
-        (one.message_id, one.group_id) for one in entry.details if _named(one, asked) is None]  # fmt: skip
+        (one.message_id, one.group_id) for one in entry.details if _named(one, asked) is None
+    ]
     found = {pair for pair in named if asked.reference in (pair[0], pair[1].partition("-")[0])}
     if not found or len(entry.batches) > 1:
         return None
@@ -342,7 +358,7 @@ def _together(entry: AccountEntry, asked: Asked) -> list[Sent] | None:
 
 
 def _is_all(entry: AccountEntry, sent: Sequence[Sent], counts: Collection[int | None]) -> bool:
-    """Whether an entry is for exactly these payments, by sum and, where it counts them, by count."""
+    """Whether an entry is for exactly these payments, by its sum, and by its count if it states one."""
     same = all(one.amount.currency == entry.amount.currency for one in sent)
     return same and sum(one.amount.minor for one in sent) == entry.amount.minor and {*counts} <= {len(sent)}
 
@@ -355,7 +371,7 @@ def _named(detail: TransactionDetail, asked: Asked) -> Sent | None:
 
 
 def _best(at_bank: Sequence[Outcome], told: _Told, files: int) -> Outcome:
-    """One word out of all that were heard of a payment."""
+    """The outcome that counts among all that were found for a payment."""
     words = [*at_bank, *told.status, *told.booked]
     if told.odd:
         return Outcome(Fate.UNKNOWN, "", "; ".join(dict.fromkeys(told.odd)), words[0].bank_serial if words else None)
@@ -386,8 +402,8 @@ def _days(asked: Asked, context: Context) -> tuple[date, date]:
 
 
 def _some(files: tuple[File, ...], ours: tuple[File, ...], most: int) -> tuple[File, ...]:
-    """As many of these files as are read at once: the first ones since our file came there, which tell what became of
-    it, and the newest, which tell of what came back."""
+    """The files to read now: the first ones since our file arrived, which show its outcome, and the newest, which show
+    returns."""
     since = min((one.made_at for one in ours), default=None)
     later = tuple(one for one in files if since is None or one.made_at >= since)
     if len(later) <= most:

@@ -33,18 +33,17 @@ _E: Final = f"{{{XENC}}}"
 _D: Final = f"{{{DS}}}"
 _KEY_BYTES: Final = {CIPHERS["tripledes-cbc"]: 24, CIPHERS["aes256-cbc"]: 32}
 _BLOCK_BYTES: Final = {CIPHERS["tripledes-cbc"]: 8, CIPHERS["aes256-cbc"]: 16}
-_SHAPE: Final = (
-    f"{_E}EncryptionMethod", f"{_D}KeyInfo", f"{_E}CipherData",
-)  # fmt: skip
+_SHAPE: Final = (f"{_E}EncryptionMethod", f"{_D}KeyInfo", f"{_E}CipherData")
 
 
 def is_encrypted(data: bytes) -> bool:
-    """Whether a document is an EncryptedData and nothing else."""
+    """True if a document is an EncryptedData element and nothing else."""
     return xmldoc.parse(data, UTF8).tag == f"{_E}EncryptedData"
 
 
 def encrypt(document: bytes, cipher: str, certificate_pem: bytes) -> bytes:
-    """`document` as an EncryptedData for the holder of the certificate's key. Raises "value" where it cannot be."""
+    """The document as an EncryptedData for the owner of the certificate's key. Raises "value" if it cannot be
+    encrypted."""
     xmlsec: Any = xmlsec_module()
     words = xmlsec.constants
     method = {"tripledes-cbc": words.TransformDes3Cbc, "aes256-cbc": words.TransformAes256Cbc}[cipher]
@@ -66,7 +65,7 @@ def encrypt(document: bytes, cipher: str, certificate_pem: bytes) -> bytes:
 
 
 def decrypt(document: bytes, key_pem: bytes) -> bytes:
-    """What an EncryptedData holds. Raises ProtocolError unless it is exactly of our shape and for this key."""
+    """The content of an EncryptedData. Raises ProtocolError unless it is exactly of our form and for this key."""
     root = xmldoc.parse(document, UTF8)
     if root.tag != f"{_E}EncryptedData":
         raise ProtocolError("structure", "not an encrypted document")
@@ -101,7 +100,8 @@ def _opened(algorithm: str, session: bytes, sealed: bytes) -> bytes:
 
 
 def _shaped(element: etree._Element) -> list[etree._Element]:
-    """EncryptionMethod, KeyInfo (the wrapped key itself has none), CipherData, and nothing besides."""
+    """EncryptionMethod, KeyInfo (the wrapped key itself has none) and CipherData. Refuses an element with other
+    children."""
     names = _SHAPE if len(element) == 3 else (_SHAPE[0], _SHAPE[2])
     return _exactly(element, names)
 

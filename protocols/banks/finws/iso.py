@@ -47,7 +47,7 @@ _SEQUENCE, _INSTRUMENT = "RCUR", "CORE"
 
 @dataclass(frozen=True, slots=True)
 class Writing:
-    """How the contract wants files written.
+    """The form in which the contract wants files written.
 
     `bic` is the bank's own, `address` where the account holder lives, `service` the level of what is not urgent.
     `end_to_end`: whose number travels to the payee as EndToEndId, the payer's where there is one, or always our
@@ -66,7 +66,7 @@ class Writing:
     rules: str = ISO
 
     def file(self, reference: str, kind: Kind, items: Sequence[Item], context: Context) -> bytes:
-        """Orders of one kind and own account as one file, whose MsgId is `reference`.
+        """Write orders of one kind and own account as one file, whose MsgId is `reference`.
 
         Each order's InstrId is its own reference. Orders that differ in speed, rail or fees stand in groups of their
         own. Raises ProtocolError "value" or "missing" for what does not fit.
@@ -78,30 +78,50 @@ class Writing:
         for group_id, (key, members) in zip(group_ids(reference, len(parted)), parted.items(), strict=True):
             urgent, instrument, bearer = key
             fees = bearer if bearer and self.service != SERVICES[1] else _SHARED
-            groups.append(TransferGroup(
-                group_id, self._own(ours), context.bank_date,
-                tuple(self._transfer(each) for each in members), urgent, SALARY if kind is Kind.PAYROLL_ITEM else "",
-                fees, self.batch_booking, instrument, self.service,
-            ))  # fmt: skip
-        return transfer.write(TransferFile(reference, context.now, _initiator(ours), tuple(groups)), self.form)
+            groups.append(
+                TransferGroup(
+                    group_id,
+                    self._own(ours),
+                    context.bank_date,
+                    tuple(self._transfer(each) for each in members),
+                    urgent,
+                    SALARY if kind is Kind.PAYROLL_ITEM else "",
+                    fees,
+                    self.batch_booking,
+                    instrument,
+                    self.service,
+                )
+            )
+        return transfer.write_transfers(
+            TransferFile(reference, context.now, _initiator(ours), tuple(groups)), self.form
+        )
 
     def _collections(self, reference: str, items: Sequence[Item], context: Context) -> bytes:
         ours, groups = items[0].order.creditor, list[DebitGroup]()
         parted = _grouped(items, _scheme)
         for group_id, (key, members) in zip(group_ids(reference, len(parted)), parted.items(), strict=True):
             sequence, instrument = key
-            groups.append(DebitGroup(
-                group_id, self._own(ours), context.bank_date,
-                tuple(self._debit(each) for each in members), sequence, instrument, charge_bearer=_SHARED,
-                batch_booking=self.batch_booking,
-            ))  # fmt: skip
-        return debit.write(DebitFile(reference, context.now, _initiator(ours), tuple(groups)), self.collection_form)
+            groups.append(
+                DebitGroup(
+                    group_id,
+                    self._own(ours),
+                    context.bank_date,
+                    tuple(self._debit(each) for each in members),
+                    sequence,
+                    instrument,
+                    charge_bearer=_SHARED,
+                    batch_booking=self.batch_booking,
+                )
+            )
+        return debit.write_debits(
+            DebitFile(reference, context.now, _initiator(ours), tuple(groups)), self.collection_form
+        )
 
     def _own(self, ours: Party) -> Side:
         return self._side(replace(ours, bic=self.bic, address=self.address))
 
     def _side(self, party: Party) -> Side:
-        """DK knows a bank by its BIC only, and two lines of an address."""
+        """The party in the form that the rules allow: DK takes a bank by its BIC only, and two lines of an address."""
         where = party.address
         if self.rules != DK:
             return Side(party)
@@ -111,7 +131,7 @@ class Writing:
         return Side(replace(party, bank_name=None, cnaps=None, address=where))
 
     def _said(self, order: AnyOrder) -> tuple[str, tuple[Remittance, ...]]:
-        """The text for the payee and what is structured. Raises "value" for what the rules have no place for."""
+        """The payee's text and the structured references. Raises "value" for content that the rules exclude."""
         text, parts = _text(order), order.terms.remittances
         fits = len(parts) <= 1
         if self.rules == DK and parts:
@@ -132,9 +152,16 @@ class Writing:
         if not purpose and isinstance(detail, PayrollItemDetail) and _is_code(detail.purpose_code):
             purpose = detail.purpose_code or ""
         return Transfer(
-            self._id(item), order.amount, self._side(order.creditor), text, item.reference, parts, purpose,
-            _name(terms.ultimate_debtor), _name(terms.ultimate_creditor),
-        )  # fmt: skip
+            self._id(item),
+            order.amount,
+            self._side(order.creditor),
+            text,
+            item.reference,
+            parts,
+            purpose,
+            _name(terms.ultimate_debtor),
+            _name(terms.ultimate_creditor),
+        )
 
     def _debit(self, item: Item) -> Debit:
         order, terms, detail = item.order, item.order.terms, item.order.detail
@@ -142,17 +169,28 @@ class Writing:
         if not detail.terms.signed_on:
             raise ProtocolError("missing", f"{item.reference}: a direct debit needs the day its mandate was signed on")
         text, parts = self._said(order)
-        mandate = Mandate(detail.agreement, date.fromisoformat(detail.terms.signed_on),
-                          detail.terms.scheme_id or self.creditor_scheme)  # fmt: skip
+        mandate = Mandate(
+            detail.agreement, date.fromisoformat(detail.terms.signed_on), detail.terms.scheme_id or self.creditor_scheme
+        )
         return Debit(
-            self._id(item), order.amount, self._side(order.debtor), mandate, text, item.reference, parts,
-            terms.purpose_code, _name(terms.ultimate_debtor), _name(terms.ultimate_creditor),
-        )  # fmt: skip
+            self._id(item),
+            order.amount,
+            self._side(order.debtor),
+            mandate,
+            text,
+            item.reference,
+            parts,
+            terms.purpose_code,
+            _name(terms.ultimate_debtor),
+            _name(terms.ultimate_creditor),
+        )
 
 
 def members(kind: Kind, items: Sequence[Item]) -> str:
-    """In which group of its file each item stands, as groups are numbered: "2x1,1x2" are two in group 1, then one in
-    group 2. "" where there is one group only."""
+    """The group of each item in its file, as text: "2x1,1x2" is two items in group 1, then one in group 2.
+
+    "" where there is one group only.
+    """
     key = _scheme if kind is Kind.COLLECTION else _speed
     place = {name: number for number, name in enumerate(_grouped(items, key), start=1)}
     if len(place) < 2:
@@ -162,7 +200,7 @@ def members(kind: Kind, items: Sequence[Item]) -> str:
 
 
 def groups_of(reference: str, told: str, items: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """The items of each group by its PmtInfId, as `members` told them; {} where that says nothing of these items."""
+    """The items of each group by its PmtInfId, from the text of `members`; {} if the text does not fit these items."""
     runs = [run.split("x") for run in told.split(",")] if told else [[str(len(items)), "1"]]
     if not all(len(run) == 2 and all(one.isdecimal() for one in run) for run in runs):
         return {}
@@ -196,12 +234,12 @@ def _scheme(order: AnyOrder) -> tuple[str, str]:
 
 
 def group_ids(reference: str, count: int) -> list[str]:
-    """PmtInfId of each group of a file. A group that has the file's own number is its only one."""
+    """PmtInfId of each group of a file. If there is only one group, it has the file's own number."""
     return [reference] if count == 1 else [f"{reference}-{number}" for number in range(1, count + 1)]
 
 
 def _text(order: AnyOrder) -> str:
-    """The text for the payee; none where it only repeats a reference that travels by itself."""
+    """The text for the payee; empty if it only repeats a reference that is sent in its own element."""
     repeats = {one.reference or one.invoice for one in order.terms.remittances}
     return "" if order.purpose in repeats else order.purpose
 
@@ -219,19 +257,24 @@ def _initiator(ours: Party) -> Side:
 
 
 def document(data: bytes) -> etree._Element:
-    """A file's root, within limits. Raises ProtocolError."""
-    return parse(data, UTF8, max_bytes=_MAX_BYTES, max_nodes=_NODES_MAX)
+    """The root of a file, parsed within limits and without its comments. Raises ProtocolError.
+
+    Legal files have comments, official samples among them. The file travels as base64 in a signed document, so that
+    its own comments are no part of what the signature's canonical form is made of.
+    """
+    return parse(data, UTF8, max_bytes=_MAX_BYTES, max_nodes=_NODES_MAX, drop_comments=True)
 
 
 def status(data: bytes | Packed) -> tuple[StatusReport, tuple[str, ...]]:
-    """A pain.002, and what is odd in it: what does not fit its schema, or cannot be read. Raises ProtocolError."""
+    """A pain.002, and the findings about it: its faults against the schema, and parts that cannot be read. Raises
+    ProtocolError."""
     root = document(data.whole(_MAX_BYTES) if isinstance(data, Packed) else data)
-    said = report.read(root)
+    said = report.read_status(root)
     return said, (*schema.misfits(root), *said.findings)
 
 
 def accounts(data: bytes | Packed) -> Iterator[AccountReport]:
-    """What a camt.052, 053 or 054 says about each account, with what is odd about it. Raises ProtocolError.
+    """The reports of a camt.052, 053 or 054 about each account, with the findings. Raises ProtocolError.
 
     A report in a file too large to be held comes in several, each with some of its entries.
     """
@@ -240,9 +283,9 @@ def accounts(data: bytes | Packed) -> Iterator[AccountReport]:
         return
     root = document(data)
     found = schema.misfits(root)
-    yield from (replace(one, findings=(*found, *one.findings)) for one in account.read(root))
+    yield from (replace(one, findings=(*found, *one.findings)) for one in account.read_reports(root))
 
 
 def unread(file: File, error: ProtocolError) -> str:
-    """A sentence for people about a file that cannot be read."""
+    """A sentence about a file that cannot be read."""
     return f"{file.kind} {plain(file.reference)} cannot be read and is left out ({error})"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import zlib
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
@@ -21,7 +21,6 @@ from protocols.bank import Context, Sign
 from protocols.banks.finws import encryption
 from protocols.banks.finws.names import (
     BASE64_TOKEN,
-    COMMANDS,
     DATA,
     DONE,
     MODEL,
@@ -35,13 +34,14 @@ from protocols.banks.finws.names import (
     M,
     S,
 )
+from protocols.banks.finws.requests import FILE_REQUESTS, REQUEST_HEADER, FileRequest, FileWords, MessageHead, element
 from protocols.banks.finws.variant import Variant
 from protocols.kit import dsig, http
 from protocols.kit.charset import UTF8
 from protocols.kit.dsig.verify import Engine
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import plain
-from protocols.kit.xmldoc import Markup, build, el, maybe, one, parse, several, value, value_or
+from protocols.kit.xmldoc import build, el, maybe, one, parse, several, value, value_or
 
 ANSWER_MAX_BYTES: Final = 6_291_456
 """Of an answer that brings no file: a hostile answer to a payment is refused within 50 ms."""
@@ -57,19 +57,11 @@ _NODES_MAX: Final = 200_000
 REQUEST_MAX_BYTES: Final = 9_437_184
 """Of an envelope that we sign: the XML library takes no longer text than 10 MB."""
 _SIGNER_KEYS: Final = ("content", "content2", "content3")
-# The elements of an ApplicationRequest in the order of its schema.
-ORDER: Final = (
-    "CustomerId", "Command", "Timestamp", "StartDate", "EndDate", "Status", "ServiceId", "Environment",
-    "FileReferences", "UserFilename", "TargetId", "ExecutionSerial", "Encryption", "EncryptionMethod", "Compression",
-    "CompressionMethod", "AmountTotal", "TransactionCount", "SoftwareId", "CustomerExtension", "FileType", "Content",
-)  # fmt: skip
-
-Fields = Iterable[tuple[str, str | Markup]]
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A verified answer. `code` and `text` are the bank's; `document` is the signed ApplicationResponse.
+    """A verified answer. `code` and `text` are the bank's, `document` is the signed ApplicationResponse.
 
     `document` is None where the bank refused the envelope itself and answered with its signed header alone.
     """
@@ -81,7 +73,7 @@ class Answer:
     document: etree._Element | None
 
     def value(self, name: str) -> str:
-        """Text of an element of the document, or nothing."""
+        """The text of an element of the document; "" if there is none."""
         return "" if self.document is None else value_or(self.document, D + name)
 
     def rows(self, container: str, name: str) -> list[etree._Element]:
@@ -99,13 +91,13 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """A file that is too large to be held as a whole, `zipped` or as it is."""
+    """A file that is too large to be held in memory, `zipped` or plain."""
 
     data: bytes
     zipped: bool = True
 
     def whole(self, most: int) -> bytes:
-        """All of it. Raises "value", and "frame_too_long" for more than `most` bytes."""
+        """The whole content. Raises "value", and "frame_too_long" for more than `most` bytes."""
         found, size = [], 0
         for piece in self.pieces():
             found.append(piece)
@@ -115,7 +107,7 @@ class Packed:
         return b"".join(found)
 
     def pieces(self) -> Iterator[bytes]:
-        """What it unpacks to. Raises "value" or "frame_too_long"."""
+        """The unpacked content in pieces. Raises "value" or "frame_too_long"."""
         if not self.zipped:
             yield from (self.data[at : at + _PIECE_BYTES] for at in range(0, len(self.data), _PIECE_BYTES))
             return
@@ -137,7 +129,7 @@ class Packed:
 
 @dataclass(slots=True)
 class Turn:
-    """The requests of one conversation: each has an id and a Timestamp that no other one ever has.
+    """The requests of one conversation. Each has an id and a Timestamp that no other request ever has.
 
     Both come from the conversation's serial. The Timestamp's last three digits tell apart 1,000 conversations of one
     moment, and each request is a millisecond later than the one before.
@@ -148,7 +140,7 @@ class Turn:
     hop: int = -1
 
     def next(self) -> tuple[str, str]:
-        """The next RequestId and Timestamp."""
+        """A RequestId and Timestamp for the next request."""
         self.hop += 1
         serial, now = self.context.serials[0], self.context.now.astimezone(UTC)
         moment = now.replace(microsecond=now.microsecond // 1000 * 1000 + serial * 31 % 1000)
@@ -159,7 +151,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """How one customer and one bank write to each other."""
+    """Writes requests of one customer to one bank, and reads and verifies the answers."""
 
     variant: Variant
     customer: str
@@ -179,21 +171,16 @@ class Wire:
     engine: Engine = "xmlsec"
 
     def turn(self, context: Context) -> Turn:
-        """The requests of one conversation."""
+        """A new `Turn`, for the requests of one conversation."""
         return Turn(self.prefix, context)
 
-    def request(self, operation: str, turn: Turn, fields: Fields) -> Generator[Sign, bytes, tuple[str, bytes]]:
-        """A RequestId and the whole HTTP request under it; asks for every signature on the way."""
+    def request(self, operation: str, turn: Turn, words: FileWords) -> Generator[Sign, bytes, tuple[str, bytes]]:
+        """A RequestId and the whole HTTP request with it. Yields a Sign step for each signature."""
         request_id, stamp = turn.next()
         self.variant.transport().require_day(turn.context.now.date())
-        given: dict[str, str | Markup] = {
-            "CustomerId": self.customer, "Command": COMMANDS[operation], "Timestamp": stamp,
-            "Environment": self.environment, "SoftwareId": self.software, **dict(fields),
-        }  # fmt: skip
-        document = build(
-            el("ApplicationRequest", {"xmlns": DATA}, [el(name, given[name]) for name in ORDER if name in given]),
-            UTF8, declaration="",
-        )  # fmt: skip
+        asked = FileRequest(self.customer, self.environment, self.software, self.target, stamp, words)
+        inside = FILE_REQUESTS[operation].elements(asked, element)
+        document = build(el("ApplicationRequest", {"xmlns": DATA}, inside), UTF8, declaration="")
         for number, certificate in enumerate(self.content_certificates):
             profile = self.variant.content("ApplicationRequest", self.variant.request, earlier=number)
             profile.require_day(turn.context.now.date())
@@ -246,7 +233,9 @@ class Wire:
         return Answer(operation, request_id, code, said, document)
 
     def _document(self, packed: str, secret: str, today: date | None, most: int) -> etree._Element | None:
-        """The signed ApplicationResponse; None if it is sealed, nobody has the key, and the envelope vouches for it."""
+        """The signed ApplicationResponse. None if it is encrypted, the key is missing, and the envelope's signature is
+        good.
+        """
         document = unbase64(packed, "ApplicationResponse")
         if self.variant.encryption and encryption.is_encrypted(document):
             if not secret and self.variant.answer_envelope_signed:
@@ -255,14 +244,29 @@ class Wire:
                 raise ProtocolError("missing", "the answer is encrypted; the lane needs the credential decryption_key")
             document = encryption.decrypt(document, secret.encode())
         profile = self.variant.content("ApplicationResponse", self.variant.answer)
-        return dsig.verify(document, profile, self.bank_keys, charset=self.variant.charset_of(document), today=today,
-                           engine=self.engine, max_bytes=most, max_nodes=_NODES_MAX).root  # fmt: skip
+        return dsig.verify(
+            document,
+            profile,
+            self.bank_keys,
+            charset=self.variant.charset_of(document),
+            today=today,
+            engine=self.engine,
+            max_bytes=most,
+            max_nodes=_NODES_MAX,
+        ).root
 
     def _body(self, today: date | None, message: bytes, most: int) -> etree._Element:
         charset = self.variant.charset_of(message)
         if self.variant.answer_envelope_signed:
-            return dsig.verify(message, self.variant.transport(answer=True), self.bank_keys, charset=charset,
-                               today=today, engine=self.engine, max_bytes=most).root  # fmt: skip
+            return dsig.verify(
+                message,
+                self.variant.transport(answer=True),
+                self.bank_keys,
+                charset=charset,
+                today=today,
+                engine=self.engine,
+                max_bytes=most,
+            ).root
         return one(parse(message, charset, max_bytes=most), f"{S}Body")
 
     def _envelope(self, operation: str, request_id: str, stamp: str, now: datetime, document: bytes) -> bytes:
@@ -272,18 +276,26 @@ class Wire:
         security = el(
             "wsse:Security",
             {"xmlns:wsse": WSSE, "xmlns:wsu": WSU, "soap:mustUnderstand": "1"},
-            el("wsse:BinarySecurityToken",
-               {"EncodingType": BASE64_TOKEN, "ValueType": X509_TOKEN, "wsu:Id": "token"}, token),
-            el("wsu:Timestamp", {"wsu:Id": "stamp"}, el("wsu:Created", _stamp(created)),
-               el("wsu:Expires", _stamp(created + timedelta(seconds=self.life_s)))),
-        )  # fmt: skip
-        header = el(
-            "m:RequestHeader",
-            el("m:SenderId", self.sender), el("m:RequestId", request_id), el("m:Timestamp", stamp),
-            el("m:Language", "EN"), el("m:UserAgent", self.software), el("m:ReceiverId", self.bic),
-        )  # fmt: skip
-        asked = el(f"c:{operation}in", {"xmlns:c": SERVICE, "xmlns:m": MODEL}, header,
-                   el("m:ApplicationRequest", base64.b64encode(document).decode("ascii")))  # fmt: skip
+            el(
+                "wsse:BinarySecurityToken",
+                {"EncodingType": BASE64_TOKEN, "ValueType": X509_TOKEN, "wsu:Id": "token"},
+                token,
+            ),
+            el(
+                "wsu:Timestamp",
+                {"wsu:Id": "stamp"},
+                el("wsu:Created", _stamp(created)),
+                el("wsu:Expires", _stamp(created + timedelta(seconds=self.life_s))),
+            ),
+        )
+        head = MessageHead(self.sender, request_id, stamp, self.software, self.bic)
+        header = el("m:RequestHeader", [el(f"m:{name}", text) for name, text in REQUEST_HEADER.texts(head)])
+        asked = el(
+            f"c:{operation}in",
+            {"xmlns:c": SERVICE, "xmlns:m": MODEL},
+            header,
+            el("m:ApplicationRequest", base64.b64encode(document).decode("ascii")),
+        )
         body = el("soap:Body", {"xmlns:wsu": WSU, "wsu:Id": "body"}, asked)
         return build(el("soap:Envelope", {"xmlns:soap": SOAP}, el("soap:Header", security), body), UTF8)
 
@@ -306,13 +318,13 @@ def unbase64(text: str, what: str) -> bytes:
 
 
 def gzip(data: bytes) -> bytes:
-    """GZIP (RFC 1952) with a header that says nothing: the same input gives the same bytes."""
+    """GZIP (RFC 1952) with an empty header: the same input gives the same bytes."""
     packer = zlib.compressobj(6, zlib.DEFLATED, 31)
     return packer.compress(data) + packer.flush()
 
 
 def gunzip(data: bytes) -> bytes | Packed:
-    """Unpacks one whole GZIP member, unless it is larger than 2 MiB. Raises "value"."""
+    """Unpack one whole GZIP member, unless the content is larger than 2 MiB. Raises "value"."""
     opener = zlib.decompressobj(31)
     try:
         found = opener.decompress(data, CONTENT_MAX_BYTES)

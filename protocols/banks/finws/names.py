@@ -24,8 +24,16 @@ ID: Final = f"{{{WSU}}}Id"
 
 OPERATIONS: Final = ("uploadFile", "downloadFileList", "downloadFile", "deleteFile", "getUserInfo")
 OUTCOMES: Final[tuple[OutcomeWord, ...]] = (
-    "settled", "failed", "pending", "in_doubt", "duplicate", "returned", "reversed", "empty", "retry",
-)  # fmt: skip
+    "settled",
+    "failed",
+    "pending",
+    "in_doubt",
+    "duplicate",
+    "returned",
+    "reversed",
+    "empty",
+    "retry",
+)
 COMMANDS: Final = {
     "uploadFile": "UploadFile",
     "downloadFileList": "DownloadFileList",

@@ -1,4 +1,4 @@
-"""Orders to the bank: the upload of a file with one payment or with many, and what its answers and reports mean."""
+"""Orders to the bank: the upload of a file with one payment or several, and the outcomes in answers and reports."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _DOUBLE: Final = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?([eE][+]?[0-9]{1,2})?")
 
 @dataclass(frozen=True, slots=True)
 class Payments:
-    """Sending orders, one or many in a file, reading the answers, and asking what became of them."""
+    """Sends orders, one or many in a file, reads the answers, and asks for the outcomes."""
 
     files: Files
     types: Types
@@ -55,35 +55,38 @@ class Payments:
     def _upload(
         self, kind: Kind, items: Sequence[Item], total: Money, context: Context
     ) -> Generator[MoneyStep, bytes, Answer]:
-        """Send the file, once. Its MsgId, name and serial are all the context's reference."""
+        """Send the file once. The context's reference is its MsgId, its name and its serial."""
         turn = self.files.wire.turn(context)
         content = self.writing.file(context.reference, kind, items, context)
         request_id, data = yield from self.files.upload(
             self._climb(kind).upload, content, context.reference, turn, total=str(total), count=len(items)
         )
         own = items[0].order.terms.end_to_end_id if len(items) == 1 and self.writing.end_to_end == iso.PAYER_S else ""
-        # What only this file's one payment can be called; or, of a file of several groups, who is in which of them.
+        # Stored for the enquiry: the number that only this file's one payment has; or the group of each payment of the
+        # file.
         more = own or iso.members(kind, items)
         said = yield Submit("business", data, (request_id, more) if more else (request_id,))
         secret = context.credentials.get("decryption_key", "")
         return self.files.wire.read(said, "uploadFile", (request_id,), secret, context.now.date())
 
     def read(self, kind: Kind, sent: Sent, data: bytes) -> Outcome:
-        """What the answer to the same bytes sent again says: only acceptance, or the proof that they came before."""
+        """The outcome of the answer to the same bytes sent again: only "accepted", or proof that the bank had received
+        them before."""
         if kind not in KINDS:
             raise ProtocolError("value", f"this bank carries no {kind.value} by itself")
         answer = self.files.wire.read(data, "uploadFile", sent.serials[:1])
         return self._taken(answer, sent.reference, sent.amount, "repeat")
 
     def fate(self, question: FateQuestion, context: Context) -> Conversation[Outcome]:
-        """Climb as high as the bank's files reach. Raises Declined where the bank does not answer."""
+        """The outcome of a payment, from every kind of file that the bank offers. Raises Declined if the bank does not
+        answer."""
         sent = question.sent
         asked = Asked(sent.reference, sent.bank_serial, sent.bank_date, {sent.reference: sent}, sent.serials[1:])
         found = yield from self._climb(Kind.PAYMENT).fates(asked, context)
         return found[sent.reference]
 
     def together(self, kind: Kind, most: int) -> Bundles:
-        """How orders of a kind travel in one file."""
+        """The functions for sending several orders of a kind in one file."""
         made = _Together(self, kind, most)
         return Bundles(most, made.word, made.fate, made.read)
 
@@ -93,7 +96,7 @@ class Payments:
         return Climb(self.files, self.types, self.meanings, upload, collects)
 
     def _taken(self, answer: Answer, reference: str, amount: Money, layer: str) -> Outcome:
-        """What an answer to an upload means; where it names serial, sum or file, they must be ours."""
+        """The outcome of an answer to an upload. If the answer names serial, sum or file, they must be ours."""
         serial, total, bank_serial = answer.value("ExecutionSerial"), answer.value("AmountTotal"), None
         if serial and serial != reference:
             raise ProtocolError("correlation", f"the answer is about {serial!r}, not {reference!r}")
@@ -110,7 +113,7 @@ class Payments:
 
 @dataclass(frozen=True, slots=True)
 class _Together:
-    """Orders of one kind in one file: the file is taken or not, and then each order has a fate of its own."""
+    """Sends orders of one kind in one file. The file is accepted or not; afterwards each order has its own outcome."""
 
     payments: Payments
     kind: Kind
@@ -126,14 +129,14 @@ class _Together:
         return {item.reference: taken for item in bundle.items}
 
     def read(self, sent: SentBundle, data: bytes) -> Fates:
-        """What a stored answer says; its message must be one of ours."""
+        """The outcome of a stored answer, which must be an answer to one of our messages."""
         answer = self.payments.files.wire.read(data, "uploadFile", sent.serials[:1])
         total = Money(sum(item.amount.minor for item in sent.items), sent.items[0].amount.currency)
         taken = self.payments._taken(answer, sent.reference, total, "first")
         return {item.reference: taken for item in sent.items}
 
     def fate(self, question: BundleFateQuestion, context: Context) -> Conversation[Fates]:
-        """Ask what became of each order."""
+        """Ask for the outcome of each order."""
         sent = question.sent
         items = {item.reference: item for item in sent.items}
         told = "".join(sent.serials[1:])
@@ -143,5 +146,6 @@ class _Together:
 
 
 def _is_sum(said: str, amount: Money) -> bool:
-    """The schema writes sums as xs:double, so "1.0E1" is ten; nothing is computed with it."""
+    """True if the text is a number of xs:double, as the schema writes sums ("1.0E1" is ten). It is not used for
+    arithmetic."""
     return _DOUBLE.fullmatch(said) is not None and Decimal(said) == Decimal(str(amount))

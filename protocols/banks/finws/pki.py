@@ -19,7 +19,8 @@ from protocols.banks.finws import encryption
 from protocols.banks.finws.enrolment import PORT, read_certificate, signed_request, stamp
 from protocols.banks.finws.messages import Wire, unbase64
 from protocols.banks.finws.names import DONE, SOAP, S
-from protocols.certificates import Enrolling, Issued, Stage, Wanted, public_der
+from protocols.banks.finws.requests import FACTORY_CERTIFICATE, FACTORY_HEADER, CertificateWords
+from protocols.certificates import CertificateSubject, Enrolling, Issued, Stage, public_der
 from protocols.kit import dsig, http
 from protocols.kit.charset import UTF8
 from protocols.kit.errors import ProtocolError
@@ -31,7 +32,6 @@ _ELEMENTS: Final = _NS + "/elements"
 _P, _E = f"{{{_NS}}}", f"{{{_ELEMENTS}}}"
 _XML_ID: Final = "{http://www.w3.org/XML/1998/namespace}id"
 _OUT: Final = f"/{S}Envelope/{S}Body/{_P}CreateCertificateOut/{_E}CreateCertificateResponse"
-_VERSION: Final = "1"
 _ID_CHARS: Final = 10
 _SPKI: Final = PublicFormat.SubjectPublicKeyInfo
 
@@ -45,8 +45,9 @@ class Factory:
     port: Port = PORT
     old_key: str = "content"
 
-    def first(self, wanted: Wanted, code: str, context: Context) -> Enrolling:
-        """Ask with the PIN, sealed for the bank. Signs with the new key ("new") only: both certificates are of it."""
+    def first(self, wanted: CertificateSubject, code: str, context: Context) -> Enrolling:
+        """Request both certificates with the PIN, encrypted for the bank. Signs only with the new key ("new"), for
+        which both certificates are made."""
         if not code:
             raise ProtocolError("value", "no code given")
         if not self.wire.encrypt_to:
@@ -55,35 +56,42 @@ class Factory:
         request, at = base64.b64encode(der).decode("ascii"), stamp(context)
         request_id = f"{self.wire.prefix}{context.serials[0]}"[-_ID_CHARS:]
         environment = "production" if self.wire.environment == "PRODUCTION" else "customertest"
-        document = build(el(
-            "tns:CreateCertificateRequest", {"xmlns:tns": _ELEMENTS}, el("tns:CustomerId", self.wire.customer),
-            el("tns:KeyGeneratorType", "software"), el("tns:EncryptionCertPKCS10", request),
-            el("tns:SigningCertPKCS10", request), el("tns:Timestamp", at), el("tns:RequestId", request_id),
-            el("tns:Environment", environment), el("tns:PIN", code),
-        ), UTF8, declaration="")  # fmt: skip
+        words = CertificateWords(
+            self.wire.customer, environment, at, request, sender=self.wire.sender, request_id=request_id, code=code
+        )
+        document = build(
+            el(
+                "tns:CreateCertificateRequest",
+                {"xmlns:tns": _ELEMENTS},
+                [el(f"tns:{name}", text) for name, text in FACTORY_CERTIFICATE.texts(words)],
+            ),
+            UTF8,
+            declaration="",
+        )
         sealed = encryption.encrypt(document, self.wire.variant.encryption, self.wire.encrypt_to)
-        head = el(
-            "pkif:RequestHeader", el("pkif:SenderId", self.wire.sender), el("pkif:CustomerId", self.wire.customer),
-            el("pkif:RequestId", request_id), el("pkif:Timestamp", at), el("pkif:InterfaceVersion", _VERSION),
-            el("pkif:Environment", environment),
-        )  # fmt: skip
+        head = el("pkif:RequestHeader", [el(f"pkif:{name}", text) for name, text in FACTORY_HEADER.texts(words)])
         hole = el("pkif:Sealed")
         asked = el("pkif:CreateCertificateIn", {"xmlns:pkif": _NS}, head, hole)
         soap = build(el("soap:Envelope", {"xmlns:soap": SOAP}, el("soap:Header"), el("soap:Body", asked)), UTF8)
-        headers = [("Content-Type", "text/xml; charset=utf-8"), ("SOAPAction", '"CreateCertificate"'),
-                   ("Connection", "close")]  # fmt: skip
+        headers = [
+            ("Content-Type", "text/xml; charset=utf-8"),
+            ("SOAPAction", '"CreateCertificate"'),
+            ("Connection", "close"),
+        ]
         message = soap.replace(hole.encode("ascii"), sealed)
-        answer = yield Submit("certificates", http.request("POST", self.path, self.wire.host, headers, message),
-                              (request_id,))  # fmt: skip
-        return self.read(answer, request_id, public_der(wanted), context.now.date())
+        answer = yield Submit(
+            "certificates", http.request("POST", self.path, self.wire.host, headers, message), (request_id,)
+        )
+        return self.read_answer(answer, request_id, public_der(wanted), context.now.date())
 
-    def renew(self, wanted: Wanted, context: Context) -> Enrolling:
-        """Not offered: what a renewal looks like, only the bank can say."""
+    def renew(self, wanted: CertificateSubject, context: Context) -> Enrolling:
+        """Refuse a renewal, because its form is not public."""
         yield from ()
         raise ProtocolError("value", "this kind of bank renews another way; ask for a PIN and begin anew")
 
-    def read(self, data: bytes, request_id: str, public_der: bytes, today: date | None = None) -> Issued:
-        """What the answer to a request says, also to one sent again. Raises ProtocolError for what is no answer.
+    def read_answer(self, data: bytes, request_id: str, public_der: bytes, today: date | None = None) -> Issued:
+        """The outcome of the answer to a request, also to one sent again. Raises ProtocolError for bytes that are no
+        answer.
 
         A fault of this service carries no signature, so it is nobody's word: the request stays where it is.
         """
@@ -97,8 +105,9 @@ class Factory:
         said = value(one(out, f"{_P}ResponseHeader"), f"{_P}RequestId")
         if said != request_id:
             raise ProtocolError("correlation", f"an answer to request {said!r}, not {request_id}")
-        root = dsig.verify(message, self._profile(), self.wire.bank_keys, charset=charset, today=today,
-                           engine=self.wire.engine).root  # fmt: skip
+        root = dsig.verify(
+            message, self._profile(), self.wire.bank_keys, charset=charset, today=today, engine=self.wire.engine
+        ).root
         code, text = value(root, f"{_E}ReturnCode"), plain(value_or(root, f"{_E}ReturnText"))
         if code != DONE:
             return Issued(Stage.REFUSED, code, text)
@@ -110,9 +119,14 @@ class Factory:
         form = self.wire.variant.answer
         reference = dsig.ById(_OUT, _XML_ID, (dsig.ENVELOPED, dsig.EXC_C14N), form.digest)
         return dsig.SignatureProfile(
-            "finws CreateCertificateResponse", f"{_OUT}/{{{dsig.DS}}}Signature", (reference,), c14n=dsig.EXC_C14N,
-            signature_method=form.method, weak_until=self.wire.variant.weak_until,
-        )  # fmt: skip
+            "finws CreateCertificateResponse",
+            f"{_OUT}/{{{dsig.DS}}}Signature",
+            (reference,),
+            c14n=dsig.EXC_C14N,
+            signature_method=form.method,
+            weak_until=self.wire.variant.weak_until,
+            min_rsa_bits=self.wire.variant.bits_of(form),
+        )
 
     @staticmethod
     def _ours(shown: str, public: bytes) -> x509.Certificate:

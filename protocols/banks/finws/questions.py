@@ -35,8 +35,11 @@ _LATEST: Final = timedelta(days=5)
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """What one file tells of the account: a page; whether it is about it at all; the statement to compare the next one
-    with; how many entries of a large file came before the next page, 0 at its end."""
+    """The content of one file about the account, as a page.
+
+    `about`: the file is about the account at all. `earlier`: the statement to compare the next one with. `following`:
+    how many entries of a large file came before the next page, 0 at its end.
+    """
 
     page: Page
     about: bool
@@ -50,13 +53,14 @@ class _Told:
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """The questions. Of a report only the part about the account that was asked about is read."""
+    """Asks for balances, entries and returns. Only the part of a report about the requested account is read."""
 
     files: Files
     types: Types
 
     def balance(self, question: BalanceQuestion, context: Context) -> Conversation[Balance]:
-        """The newest intraday report, or the closing balance of a past day's statement. Raises Declined for none."""
+        """The balance in the newest intraday report, or the closing balance of a past day's statement. Raises Declined
+        if there is none."""
         turn, kind = self.files.wire.turn(context), self.types.report
         if question.on is None:
             found = yield from self._report(kind, context.bank_date, context.bank_date + _DAY, question, turn)
@@ -77,15 +81,18 @@ class Asking:
     def _report(
         self, kind: str, first: date, last: date, question: BalanceQuestion, turn: Turn
     ) -> Conversation[AccountReport | None]:
-        """The newest report about the account, of the day that is asked about; a file that cannot be read hides no
-        other. Raises its error if it is not found."""
+        """The newest report about the account, of the requested day.
+
+        A file that cannot be read hides no other; its error is raised if no report is found.
+        """
         files, failed = (yield from self.files.listing(kind, turn, first=first, last=last)), None
         for file in reversed(files[-DOWNLOADS_MAX:]):
             content = yield from self.files.download(file, turn)
             try:
                 for one in iso.accounts(content):
                     if one.account == question.account.clear and (
-                        question.on is None or _day_of(file, one) == question.on):  # fmt: skip
+                        question.on is None or _day_of(file, one) == question.on
+                    ):
                         return one
             except ProtocolError as error:
                 failed = failed or error
@@ -94,8 +101,9 @@ class Asking:
         return None
 
     def lines(self, question: LinesQuestion, context: Context) -> Conversation[Page]:
-        """The entries of one report a page, or of a part of a large one: a statement per past day, the newest intraday
-        report for today.
+        """The entries of one report, or of a part of a large one.
+
+        Past days are read from statements, today from the newest intraday report.
 
         An entry is told with the report that states it, under the day that the entry itself states: one that is booked
         for an earlier day after that day's statement is found with the day that tells of it. A file or entry that
@@ -114,7 +122,7 @@ class Asking:
             if missed or (not files and not name and last + _DAY < context.bank_date):
                 later = yield from self._statements(last + 2 * _DAY, min(last + _LATEST, context.bank_date), turn)
                 files += tuple(one for one in later if one not in files)
-        # The day's reports are made anew whenever one asks: of a large one the cursor remembers the file.
+        # Each request makes the day's reports anew: for a large report the cursor remembers the file.
         names = [one.reference for one in files] + ([_TODAY] if today else [])
         if name and name.partition(":")[0] not in names:
             raise ProtocolError("paging", "the report to go on with is not there any more")
@@ -139,8 +147,8 @@ class Asking:
     def _today(
         self, question: LinesQuestion, context: Context, turn: Turn, reference: str, offset: int
     ) -> Conversation[tuple[_Told, str]]:
-        """What the newest intraday report about this account tells, or more of the large one `reference`; and the name
-        of its place."""
+        """The newest intraday report about this account, or more of the large report `reference`; and the name of its
+        place."""
         today = context.bank_date
         files = yield from self.files.listing(self.types.report, turn, first=today, last=today)
         wanted = [one for one in reversed(files[-DOWNLOADS_MAX:]) if reference in ("", one.reference)]
@@ -156,8 +164,10 @@ class Asking:
         return _Told(left_out, False, None), _TODAY
 
     def returns(self, question: ReturnsQuestion, context: Context) -> Conversation[ReturnsPage]:
-        """Credits with return information on this account, from the days' notifications and statements: one page of up
-        to 64 files."""
+        """One page of returns: credits with return information, from the days' notifications and statements.
+
+        A page reads up to 64 files.
+        """
         turn, found, odd = self.files.wire.turn(context), dict[str, Return](), dict[str, None]()
         days = fingerprint("returns", question.account.clear, question.first.isoformat(), question.last.isoformat())
         at = PageCursor.decode(question.cursor, days) if question.cursor else _PAGING.first(days)
@@ -178,7 +188,7 @@ class Asking:
                     for back in words.returns(report) if report.account == question.account.clear else ():
                         day = back.returned_on or _day_of(file, report)
                         if question.first <= day <= question.last:
-                            # A notification and the statement after it tell of the same one.
+                            # A notification and the statement after it hold the same return.
                             key = f"{back.reference} {back.amount} {back.reversed} {day}"
                             count[key] += 1
                             found[f"{key} {count[key]}"] = replace(back, returned_on=day)
@@ -189,10 +199,14 @@ class Asking:
 
 
 def _read(
-    file: File, content: bytes | Packed, question: LinesQuestion, offset: int, earlier: AccountReport | None,
+    file: File,
+    content: bytes | Packed,
+    question: LinesQuestion,
+    offset: int,
+    earlier: AccountReport | None,
     today: date | None = None,
-) -> _Told:  # fmt: skip
-    """What a file tells from the entry after `offset` on; `today` for an intraday report. Raises "correlation"."""
+) -> _Told:
+    """The entries of a file after the one at `offset`; `today` for an intraday report. Raises "correlation"."""
     try:
         if isinstance(content, Packed):
             return _part(file, content, question, offset, earlier, today)
@@ -206,7 +220,7 @@ def _read(
 def _whole(
     file: File, content: bytes, question: LinesQuestion, earlier: AccountReport | None, today: date | None
 ) -> _Told:
-    """Opening and closing are told where the page holds all that lies between them."""
+    """The page of a whole file. It has opening and closing balance only if it has all entries between them."""
     page, ids, about = Page(()), Counter[str](), 0
     for report in iso.accounts(content):
         if not report.account:
@@ -220,14 +234,14 @@ def _whole(
             earlier = report
         opening, closing = _ends(report) if len(ours) == told else (None, None)
         page = _joined(page, Page(ours, None, None, opening, closing, _said(report, *findings), unread))
-    # Of several reports nobody says how they follow each other.
+    # The order of several reports in one file is not known.
     return _Told(page if about == 1 else replace(page, opening=None, closing=None), about > 0, earlier)
 
 
 def _part(
     file: File, content: Packed, question: LinesQuestion, offset: int, earlier: AccountReport | None, today: date | None
 ) -> _Told:
-    """Some entries of a file that is too large to be held as a whole.
+    """Some entries of a file that is too large to be held in memory.
 
     What comes before is only counted, so that the ids of lines are those of the whole report.
     """
@@ -244,9 +258,18 @@ def _part(
         follows = part.first == 1 and earlier is not None and report.kind == "camt.053"
         gap = reports.gap(earlier, report) if follows and earlier is not None else ""
         opening, closing = _ends(report) if len(ours) == told else (None, None)
-        page = _joined(before, Page(
-            ours, None, None, opening if part.first == 1 else None, closing if part.last else None,
-            _said(report, *(one for one in (gap,) if one), *findings), unread))  # fmt: skip
+        page = _joined(
+            before,
+            Page(
+                ours,
+                None,
+                None,
+                opening if part.first == 1 else None,
+                closing if part.last else None,
+                _said(report, *(one for one in (gap,) if one), *findings),
+                unread,
+            ),
+        )
         if not ours and not part.last:
             before = page
             continue
@@ -259,8 +282,9 @@ def _part(
 def _lines(
     file: File, report: AccountReport, question: LinesQuestion, ids: Counter[str], today: date | None
 ) -> tuple[int, tuple[Line, ...], list[str], int]:
-    """How many entries a report tells in all, those that were asked for, findings, and how many are left out: what
-    cannot be read, or is in another currency.
+    """A report's number of entries, the requested ones, the findings, and the number of entries left out.
+
+    An entry is left out if it cannot be read or is in another currency.
 
     Raises "correlation" for an account that is kept in another currency.
     """
@@ -271,16 +295,17 @@ def _lines(
         raise ProtocolError("correlation", f"the account is not kept in {question.currency}, or its entries are not")
     first, last = _span(report, today)
     ours = tuple(
-        replace(one, account=question.account) for one in here
+        replace(one, account=question.account)
+        for one in here
         if question.first <= min(max(one.bank_date, first), last) <= question.last
-    )  # fmt: skip
+    )
     foreign = len(told) - len(here)
     more = [f"{foreign} entries in another currency than {question.currency} are left out"] if foreign else []
     return len(told), ours, [*report.findings, *more], report.unread + foreign
 
 
 def _span(report: AccountReport, today: date | None) -> tuple[date, date]:
-    """The days that a report says it is about; an entry of another day that stands in it came late, or early."""
+    """The days that a report covers. An entry of another day in it is late or early."""
     closing = report.balance(_CLOSING)
     said = closing.on if closing is not None else None
     return report.first or said or today or date.min, report.last or said or today or date.max
@@ -292,11 +317,12 @@ def _ends(report: AccountReport) -> tuple[Money | None, Money | None]:
 
 
 def _joined(page: Page, more: Page) -> Page:
-    """Both pages' lines and findings; opening and closing are those of the one that has them."""
+    """Both pages' lines and findings; opening and closing from the page that has them."""
     opening = more.opening if page.opening is None else page.opening
     closing = more.closing if page.closing is None else page.closing
-    return Page(page.lines + more.lines, None, None, opening, closing, page.findings + more.findings,
-                page.unread + more.unread)  # fmt: skip
+    return Page(
+        page.lines + more.lines, None, None, opening, closing, page.findings + more.findings, page.unread + more.unread
+    )
 
 
 def _said(report: AccountReport, *sentences: str) -> tuple[str, ...]:
@@ -304,7 +330,7 @@ def _said(report: AccountReport, *sentences: str) -> tuple[str, ...]:
 
 
 def _mark_of(report: AccountReport | None) -> str:
-    """What is remembered of a statement from page to page: its number, and what the account held at its end."""
+    """The text that identifies a statement from page to page: its number, and the balance at its end."""
     closing = None if report is None else report.balance(_CLOSING)
     if report is None or closing is None:
         return "~~"
@@ -312,7 +338,7 @@ def _mark_of(report: AccountReport | None) -> str:
 
 
 def _place(value: str, question: LinesQuestion) -> tuple[str, int, AccountReport | None]:
-    """A cursor's value again: where to go on, and the statement before as far as it was remembered."""
+    """The content of a cursor's value: the next place, and the previous statement as far as it is remembered."""
     if not value:
         return "", 0, None
     place, sequence, closing = value.rsplit("~", 2)
@@ -320,18 +346,20 @@ def _place(value: str, question: LinesQuestion) -> tuple[str, int, AccountReport
     if not closing:
         return name, int(offset or 0), None
     balance = CamtBalance(_CLOSING, Money(int(closing), question.currency), None)
-    before = AccountReport("camt.053", "", question.account.clear, sequence=int(sequence) if sequence else None,
-                           balances=(balance,))  # fmt: skip
+    before = AccountReport(
+        "camt.053", "", question.account.clear, sequence=int(sequence) if sequence else None, balances=(balance,)
+    )
     return name, int(offset or 0), before
 
 
 def _day_of(file: File, report: AccountReport) -> date:
-    """The day a report is about: as it says, or that of its making."""
+    """The day that a report states, or the day on which it was made."""
     closing = report.balance(_CLOSING)
     said = None if closing is None else closing.on
     return said or report.first or (report.created or file.made_at).date()
 
 
 def _mark(what: str, question: LinesQuestion) -> str:
-    return fingerprint(what, question.account.clear, question.currency, question.first.isoformat(),
-                       question.last.isoformat())  # fmt: skip
+    return fingerprint(
+        what, question.account.clear, question.currency, question.first.isoformat(), question.last.isoformat()
+    )

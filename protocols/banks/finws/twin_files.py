@@ -1,4 +1,4 @@
-"""The simulated bank's shelf: files that came in, and those it makes for its customer, each with its life cycle."""
+"""The simulated bank's store of files: those that came in, and those it makes, each with its life cycle."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from datetime import date, datetime, time, timedelta
 from typing import Final, Protocol
 
 from protocols.banks.finws import twin_papers as papers
+from protocols.banks.finws.twin_rules_files import DEBITS, REASON, REPEATED, TRANSFERS, file_findings
 from protocols.canon.money import Money
 from protocols.canon.statement import Direction
+from protocols.judge import RequestFinding
 from protocols.twin import Booking, Books, Duplicate, DuplicateBundle, Entry, Holding
 
 PAYMENT, STATUS = "pain.001.001.03", "pain.002.001.03"
@@ -20,7 +22,8 @@ _REPORTS_KEPT: Final = 8
 
 @dataclass(slots=True)
 class Shelved:
-    """A file. Status of one that came in: WFC, FWD, DEL; of one that the bank made: NEW until fetched, then DLD."""
+    """One file. Status of a file from the customer: WFC, FWD, DEL. Status of a file of the bank: NEW until fetched,
+    then DLD. `findings`: the rules that a file of payments breaks, so that nothing of it is executed."""
 
     reference: str
     kind: str
@@ -29,11 +32,12 @@ class Shelved:
     content: bytes
     name: str = ""
     parent: str = ""
+    findings: tuple[RequestFinding, ...] = ()
 
 
 @dataclass(slots=True)
 class _Upload:
-    """A payment file that came in; `order` is None where it could not be read or was a repeat."""
+    """A payment file from the customer; `order` is None if it could not be read or was a repeat."""
 
     file: Shelved
     message: str
@@ -44,23 +48,23 @@ class _Upload:
 
 
 class Shelves(Protocol):
-    """Where a bank keeps its customer's files, whoever makes them."""
+    """The store of a bank's files for its customer, however they are made."""
 
-    def take(self, kind: str, content: bytes, name: str, books: Books) -> Shelved:
-        """A file comes in."""
+    def accept_file(self, kind: str, content: bytes, name: str, books: Books) -> Shelved:
+        """Store a file from the customer."""
 
     def list(self, kind: str, status: str, first: date | None, last: date | None, books: Books) -> list[Shelved]:
         """Files of a kind, oldest first; `status` ALL is any. Between two days, where they are given."""
 
     def fetch(self, reference: str, kind: str) -> Shelved | None:
-        """A file the bank made; fetching it changes its status."""
+        """A file that the bank made. Fetching it changes its status."""
 
     def delete(self, reference: str) -> Shelved | None:
-        """Take a file back; None if it is forwarded already, or not there."""
+        """Delete a file; None if it is forwarded already, or does not exist."""
 
 
 class Shelf:
-    """All files of one customer. They live as long as the process; the books outlive it.
+    """All files of one customer. They live as long as the process. The books are kept longer.
 
     `notify_s`: at most one notification file per account in so many seconds. Without `notifications` or
     `statuses` the bank makes no such files. `statement_s`: a statement every so many seconds, beside that of the day.
@@ -70,9 +74,18 @@ class Shelf:
     """
 
     def __init__(
-        self, accounts: Iterable[str], notify_s: float, notifications: bool, statuses: bool, statement_s: float = 0,
-        collection: str = "", *, odd_rows: bool = False, late_entries: bool = False,
-        batch_details: str = "all", back_together: bool = False,
+        self,
+        accounts: Iterable[str],
+        notify_s: float,
+        notifications: bool,
+        statuses: bool,
+        statement_s: float = 0,
+        collection: str = "",
+        *,
+        odd_rows: bool = False,
+        late_entries: bool = False,
+        batch_details: str = "all",
+        back_together: bool = False,
     ) -> None:
         self._accounts = dict.fromkeys(accounts)
         self._notify = timedelta(seconds=notify_s)
@@ -93,49 +106,57 @@ class Shelf:
         self._odd_rows, self._late_entries = odd_rows, late_entries
         self._batch_details, self._back_together = batch_details, back_together
 
-    def take(self, kind: str, content: bytes, name: str, books: Books) -> Shelved:
-        """A file comes in. A payment file is carried out at once; what becomes of it is told in status files."""
+    def accept_file(self, kind: str, content: bytes, name: str, books: Books) -> Shelved:
+        """Stores a file that comes in. A payment file is executed at once; status files then tell the outcome."""
         if kind not in self._money:
             return self._shelve(kind, "WFC", content, books, name)
-        try:
-            order = papers.read(content)
-        except papers.BadFile as bad:
+        broken = file_findings(content, books, TRANSFERS if kind == PAYMENT else DEBITS)
+        if broken:
             file = self._shelve(kind, "FWD", content, books, name)
-            self._uploads[file.reference] = _Upload(file, name, kind, None, str(bad.args[0]))
+            file.findings = broken
+            self._uploads[file.reference] = _Upload(file, name, kind, None, REASON)
             return file
+        order = papers.read(content)
         instructions, taken = [one.instruction for one in order.paid], True
-        self._accounts.setdefault(instructions[0].debtor_account)
+        self._accounts |= dict.fromkeys(one.debtor_account for one in instructions)
         try:
             if len(instructions) == 1:
-                books.take(instructions[0])
+                books.book_once(instructions[0])
             else:
                 books.take_bundle(order.message, instructions)
         except (Duplicate, DuplicateBundle):
             taken = False
         file = self._shelve(kind, "FWD", content, books, name)
         self._uploads[file.reference] = _Upload(
-            file, order.message, order.name, order if taken else None, "" if taken else "DUPL"
+            file, order.message, order.name, order if taken else None, "" if taken else REPEATED
         )
         for one in order.paid:
             together = order.together and len(order.paid) > 1
-            named = papers.Named(order.message, one.group, one.end_to_end, together, self._batch_details,
-                                 self._back_together)  # fmt: skip
+            named = papers.Named(
+                order.message, one.group, one.end_to_end, together, self._batch_details, self._back_together
+            )
             self._names.setdefault(one.instruction.reference, named)
         return file
 
     def list(self, kind: str, status: str, first: date | None, last: date | None, books: Books) -> list[Shelved]:
-        """Files of a kind, oldest first, after making what is due. One that the books hide is not listed."""
+        """The files of a kind, oldest first, after those that are due are made. A file that the books hide is not
+        listed.
+        """
         self._opened_at = self._opened_at or books.now()
         self._make(kind, books)
         hidden = self._hidden(books) if kind in self._money else set()
         return [
-            one for one in self._files.values()
-            if one.kind == kind and status in ("ALL", one.status) and one.reference not in hidden
-            and (first is None or first <= one.made_at.date()) and (last is None or one.made_at.date() <= last)
-        ]  # fmt: skip
+            one
+            for one in self._files.values()
+            if one.kind == kind
+            and status in ("ALL", one.status)
+            and one.reference not in hidden
+            and (first is None or first <= one.made_at.date())
+            and (last is None or one.made_at.date() <= last)
+        ]
 
     def fetch(self, reference: str, kind: str) -> Shelved | None:
-        """A file the bank made; fetching it changes its status."""
+        """A file that the bank made. Fetching it changes its status."""
         found = self._files.get(reference)
         if found is None or found.kind != kind or kind not in DOWN:
             return None
@@ -143,7 +164,7 @@ class Shelf:
         return found
 
     def delete(self, reference: str) -> Shelved | None:
-        """Take a file back; None if it is forwarded already, or not there."""
+        """Delete a file; None if it is forwarded already, or does not exist."""
         found = self._files.get(reference)
         if found is None or found.status != "WFC":
             return None
@@ -154,9 +175,10 @@ class Shelf:
 
     def _hidden(self, books: Books) -> set[str]:
         return {
-            reference for reference, upload in self._uploads.items()
+            reference
+            for reference, upload in self._uploads.items()
             if upload.order is not None and not any(_found(upload.order, books))
-        }  # fmt: skip
+        }
 
     def _hidden_references(self, books: Books) -> set[str]:
         orders = [upload.order for upload in self._uploads.values() if upload.order is not None]
@@ -165,7 +187,7 @@ class Shelf:
             for order in orders
             for paid, booking in zip(order.paid, _found(order, books), strict=True)
             if booking is None
-        }  # fmt: skip
+        }
 
     def _make(self, kind: str, books: Books) -> None:
         if kind == STATUS and self._statuses:
@@ -188,7 +210,7 @@ class Shelf:
             if not told:
                 return
         codes = tuple(papers.status_code(booking) for _, booking in told) or ("RJCT",)
-        if codes == upload.told or upload.reason == "DUPL":
+        if codes == upload.told:
             return
         upload.told = codes
         number = self._number(books)
@@ -201,9 +223,10 @@ class Shelf:
             return
         holding, hidden = books.holding(account), self._hidden_references(books)
         fresh = [
-            one for one in books.entries(account, date.min, date.max)
+            one
+            for one in books.entries(account, date.min, date.max)
             if one.number not in told and one.reference not in hidden
-        ]  # fmt: skip
+        ]
         if holding is None or not fresh:
             return
         told.update(one.number for one in fresh)
@@ -213,7 +236,7 @@ class Shelf:
         self._keep(Shelved(number, NOTIFICATION, "NEW", now, content))
 
     def _report(self, books: Books) -> None:
-        """A fresh report of each account about which there is news; the last few before it can still be fetched."""
+        """A fresh report of each account with new entries. The last few reports before it can still be fetched."""
         now, hidden = books.now(), self._hidden_references(books)
         for account in self._accounts:
             holding = books.holding(account)
@@ -233,7 +256,8 @@ class Shelf:
                 del self._files[kept.pop(0)]
 
     def _state(self, account: str, books: Books) -> None:
-        """A statement for each day that is over and on which something moved; others on the way if it makes them."""
+        """Make a statement for each day that is over and has entries; also statements of unfinished days, if the bank
+        makes them."""
         now, stated = books.now(), self._stated.setdefault(account, set())
         every = books.entries(account, date.min, date.max)
         unstated = [one for one in every if one.number not in stated]
@@ -249,15 +273,18 @@ class Shelf:
             self._stated_at[account] = now
 
     def _told_on(self, entry: Entry, every: Sequence[Entry]) -> date:
-        """The day whose files tell of an entry."""
+        """The day in whose files an entry appears."""
         late = self._late_entries and not any(
-            one.bank_date == entry.bank_date and one.number > entry.number for one in every)  # fmt: skip
+            one.bank_date == entry.bank_date and one.number > entry.number for one in every
+        )
         return entry.bank_date + timedelta(days=late)
 
     def _make_statement(
         self, account: str, books: Books, ours: Sequence[Entry], made: datetime, day: date | None = None
     ) -> None:
-        """Of these entries; what was not stated before is what lies between the last closing balance and the book."""
+        """Makes a statement of these entries. Entries that no statement has yet lie between the last closing balance
+        and the book.
+        """
         holding, stated = books.holding(account), self._stated[account]
         if holding is None or not ours:
             return
@@ -284,7 +311,7 @@ class Shelf:
 
 
 def _found(order: papers.Order, books: Books) -> list[Booking | None]:
-    """The bookings of a file's payments, in their order; None for one that the books hide."""
+    """The bookings of a file's payments, in their order; None for a booking that the books hide."""
     return [books.find(one.instruction.reference) for one in order.paid]
 
 

@@ -1,4 +1,4 @@
-"""The simulated bank's ISO 20022 side: what it reads in a payment file, and the files it makes out of its books."""
+"""The simulated bank's ISO 20022 files: reads payment files, and makes status files and reports from its books."""
 
 from __future__ import annotations
 
@@ -6,34 +6,25 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from decimal import Decimal
 from typing import Final
 
 from lxml import etree
 
-from protocols.canon.money import BadMoney, Money
+from protocols.banks.finws.twin_rules_files import DEBITS, REASON, REPEATED, message_of, parsed
+from protocols.canon.money import Money
 from protocols.canon.statement import Direction
 from protocols.kit import xmldoc
 from protocols.kit.charset import UTF8
-from protocols.kit.errors import ProtocolError
 from protocols.kit.xmldoc import Markup, el, one, several, value, value_or
 from protocols.twin import Booked, Booking, Entry, Holding, Instruction
 
 _ISO: Final = "urn:iso:std:iso:20022:tech:xsd:"
-_TRANSFERS, _DEBITS = ("pain.001.001.03", "pain.001.001.09"), ("pain.008.001.02", "pain.008.001.08")
-_FILE_BYTES_MAX: Final = 50_000_000
-_NODES_MAX: Final = 1_000_000
-_TEXT_35: Final = re.compile(r"[^\s].{0,34}")
 _STATUS: Final = {Booked.TAKEN: "ACCP", Booked.SETTLED: "ACCP", Booked.REFUSED: "RJCT", Booked.RETURNED: "ACCP"}
-
-
-class BadFile(Exception):  # noqa: N818 - the bank's answer to a file, not a fault of ours
-    """The file cannot be carried out; the message is the reason code of the status file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Paid:
-    """One payment of a file as the customer named it, and whether it asked to be carried out at once (INST)."""
+    """One payment of a file with the customer's names for it, and whether it is an instant payment (INST)."""
 
     instruction: Instruction
     group: str
@@ -43,7 +34,7 @@ class Paid:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """The payments of a file, the number and the name of its message, and whether a group may be booked as one."""
+    """The payments of a file, its message's number and name, and whether a group may be booked as one."""
 
     message: str
     name: str
@@ -52,74 +43,47 @@ class Order:
 
 
 def read(content: bytes) -> Order:
-    """What a pain.001 or pain.008 asks for. Raises BadFile."""
-    try:
-        return _read(xmldoc.parse(content, UTF8, max_bytes=_FILE_BYTES_MAX, max_nodes=_NODES_MAX))
-    except (ProtocolError, BadMoney, ValueError) as error:
-        raise BadFile("FF01", str(error)) from None
-
-
-def _read(root: etree._Element) -> Order:
-    name = etree.QName(root)
-    message = (name.namespace or "").removeprefix(_ISO)
-    if name.localname != "Document" or message not in (*_TRANSFERS, *_DEBITS):
-        raise ValueError("another document")
-    p, collects = f"{{{_ISO}{message}}}", message in _DEBITS
+    """The order in a pain.001 or pain.008 that breaks no rule of `twin_rules_files.py`."""
+    root = parsed(content)
+    message = message_of(root)
+    p, collects = f"{{{_ISO}{message}}}", message in DEBITS
     initiation = one(root, f"{p}CstmrDrctDbtInitn" if collects else f"{p}CstmrCdtTrfInitn")
-    head, groups = one(initiation, f"{p}GrpHdr"), several(initiation, f"{p}PmtInf")
-    paid, booking = [], False
+    groups, paid = several(initiation, f"{p}PmtInf"), list[Paid]()
     for group in groups:
-        rows = several(group, p + ("DrctDbtTxInf" if collects else "CdtTrfTxInf"))
-        found = [_one(each, group, p, collects) for each in rows]
-        _counted(group, p, found, str(len(found)))
-        if value(group, f"{p}PmtMtd") != ("DD" if collects else "TRF"):
-            raise ValueError("not a transfer")
-        paid += found
-        booking = booking or value_or(group, f"{p}BtchBookg") in ("true", "1")
-    # The schema wants the count of the whole file; the rest is told as one likes, and must then be right.
-    _counted(head, p, paid, "")
-    own = [one.instruction.debtor_account for one in paid]
-    keys = [one.instruction.reference for one in paid]
-    if not paid or len(set(own)) != 1 or len(set(keys)) != len(keys):
-        raise ValueError("no payment, several own accounts, or one payment twice")
-    return Order(_id(value(head, f"{p}MsgId")), message, tuple(paid), booking)
+        paid += [
+            _one(each, group, p, collects)
+            for each in several(group, p + ("DrctDbtTxInf" if collects else "CdtTrfTxInf"))
+        ]
+    booking = any(value_or(group, f"{p}BtchBookg") in ("true", "1") for group in groups)
+    return Order(value(initiation, f"{p}GrpHdr/{p}MsgId"), message, tuple(paid), booking)
 
 
 def _one(paid: etree._Element, group: etree._Element, p: str, collects: bool) -> Paid:
     amount = one(paid, f"{p}InstdAmt" if collects else f"{p}Amt/{p}InstdAmt")
     total = Money.parse(xmldoc.text(amount), amount.get("Ccy") or "")
-    end_to_end = _id(value(paid, f"{p}PmtId/{p}EndToEndId"))
+    end_to_end = value(paid, f"{p}PmtId/{p}EndToEndId")
     reference = value_or(paid, f"{p}PmtId/{p}InstrId") or end_to_end
-    if collects:
-        day = value(group, f"{p}ReqdColltnDt")
-        value(paid, f"{p}DrctDbtTx/{p}MndtRltdInf/{p}MndtId")
-        date.fromisoformat(value(paid, f"{p}DrctDbtTx/{p}MndtRltdInf/{p}DtOfSgntr"))
-    else:
-        day = value_or(group, f"{p}ReqdExctnDt/{p}Dt") or value(group, f"{p}ReqdExctnDt")
-    date.fromisoformat(day)
     ours, theirs = ("Cdtr", "Dbtr") if collects else ("Dbtr", "Cdtr")
     texts = [xmldoc.text(each) for each in several(paid, f"{p}RmtInf/{p}Ustrd")]
     strd = several(paid, f"{p}RmtInf/{p}Strd")
     texts += [value_or(each, f"{p}CdtrRefInf/{p}Ref") or value_or(each, f"{p}RfrdDocInf/{p}Nb") for each in strd]
     rail = [value_or(at, f"{p}PmtTpInf/{p}LclInstrm/{p}Cd") for at in (paid, group)]
-    return Paid(Instruction(
-        _id(reference), _account(one(group, f"{p}{ours}Acct"), p), _account(one(paid, f"{p}{theirs}Acct"), p),
-        value(paid, f"{p}{theirs}/{p}Nm"), total, " ".join(texts),
-        value_or(group, f"{p}PmtTpInf/{p}SvcLvl/{p}Cd") == "URGP", "", collects,
-    ), value(group, f"{p}PmtInfId"), end_to_end, "INST" in rail)  # fmt: skip
-
-
-def _id(said: str) -> str:
-    if not _TEXT_35.fullmatch(said):
-        raise ValueError("an identification is empty or too long")
-    return said
-
-
-def _counted(at: etree._Element, p: str, paid: Sequence[Paid], default: str) -> None:
-    count, said = value_or(at, f"{p}NbOfTxs", default), value_or(at, f"{p}CtrlSum")
-    total = sum(Decimal(str(each.instruction.amount)) for each in paid)
-    if count != str(len(paid)) or (said and Decimal(said) != total):
-        raise ValueError("count and sum do not agree")
+    return Paid(
+        Instruction(
+            reference,
+            _account(one(group, f"{p}{ours}Acct"), p),
+            _account(one(paid, f"{p}{theirs}Acct"), p),
+            value(paid, f"{p}{theirs}/{p}Nm"),
+            total,
+            " ".join(texts),
+            value_or(group, f"{p}PmtTpInf/{p}SvcLvl/{p}Cd") == "URGP",
+            "",
+            collects,
+        ),
+        value(group, f"{p}PmtInfId"),
+        end_to_end,
+        "INST" in rail,
+    )
 
 
 def _account(element: etree._Element, p: str) -> str:
@@ -127,7 +91,7 @@ def _account(element: etree._Element, p: str) -> str:
 
 
 def status_code(booking: Booking | None) -> str:
-    """The status of a file's payment as the books stand: RJCT where the file itself was bad."""
+    """The status of a file's payment by the books: RJCT where the file itself was bad."""
     return "RJCT" if booking is None else _STATUS[booking.booked]
 
 
@@ -138,40 +102,60 @@ def status_file(
     groups: dict[str, list[Markup]] = {}
     for paid, booking in told:
         code, asked = status_code(booking), paid.instruction
-        groups.setdefault(paid.group, []).append(el(
-            "TxInfAndSts", el("OrgnlInstrId", asked.reference), el("OrgnlEndToEndId", paid.end_to_end),
-            el("TxSts", code), _reason(code, booking.reason),
-            el("OrgnlTxRef", el("Amt", el("InstdAmt", str(asked.amount), Ccy=asked.amount.currency))),
-        ))  # fmt: skip
+        groups.setdefault(paid.group, []).append(
+            el(
+                "TxInfAndSts",
+                el("OrgnlInstrId", asked.reference),
+                el("OrgnlEndToEndId", paid.end_to_end),
+                el("TxSts", code),
+                _reason(code, booking.reason),
+                el("OrgnlTxRef", el("Amt", el("InstdAmt", str(asked.amount), Ccy=asked.amount.currency))),
+            )
+        )
     codes = {status_code(booking) for _, booking in told}
     whole = "RJCT" if not told else codes.pop() if len(codes) == 1 else "PART"
-    return _whole("pain.002.001.03", el(
-        "CstmrPmtStsRpt",
-        el("GrpHdr", el("MsgId", number), el("CreDtTm", _time(now))),
-        el("OrgnlGrpInfAndSts", el("OrgnlMsgId", message), el("OrgnlMsgNmId", named),
-           el("GrpSts", whole) if len(told) != 1 else None, _reason("RJCT", reason) if not told else None),
-        [el("OrgnlPmtInfAndSts", el("OrgnlPmtInfId", group), lines) for group, lines in groups.items()],
-    ))  # fmt: skip
+    return _whole(
+        "pain.002.001.03",
+        el(
+            "CstmrPmtStsRpt",
+            el("GrpHdr", el("MsgId", number), el("CreDtTm", _time(now))),
+            el(
+                "OrgnlGrpInfAndSts",
+                el("OrgnlMsgId", message),
+                el("OrgnlMsgNmId", named),
+                el("GrpSts", whole) if len(told) != 1 else None,
+                _reason("RJCT", reason) if not told else None,
+            ),
+            [el("OrgnlPmtInfAndSts", el("OrgnlPmtInfId", group), lines) for group, lines in groups.items()],
+        ),
+    )
 
 
 def _reason(code: str, why: str) -> Markup | None:
-    return el("StsRsnInf", el("Rsn", el("Prtry", why[:35]))) if code == "RJCT" and why else None
+    if code != "RJCT" or not why:
+        return None
+    return el("StsRsnInf", el("Rsn", el("Cd" if why in (REASON, REPEATED) else "Prtry", why[:35])))
 
 
 def notification(number: str, holding: Holding, entries: Sequence[Entry], now: datetime, names: Names) -> bytes:
-    """A camt.054 of what was booked since the one before."""
+    """A camt.054 of the bookings since the one before."""
     body = el("Ntfctn", el("Id", number), el("CreDtTm", _time(now)), _own(holding), _entries(entries, names))
     return _whole("camt.054.001.02", el("BkToCstmrDbtCdtNtfctn", _head(number, now), body))
 
 
 def report(number: str, holding: Holding, entries: Sequence[Entry], now: datetime, names: Names) -> bytes:
-    """A camt.052 of the day so far, with what may be spent."""
+    """A camt.052 of the day so far, with the available balance."""
     today = now.date()
     body = el(
-        "Rpt", el("Id", number), el("CreDtTm", _time(now)), _own(holding),
-        _balance("PRCD", holding.previous_day, today - timedelta(days=1)), _balance("ITBD", holding.book, today),
-        _balance("ITAV", holding.book - holding.frozen, today), _entries(entries, names),
-    )  # fmt: skip
+        "Rpt",
+        el("Id", number),
+        el("CreDtTm", _time(now)),
+        _own(holding),
+        _balance("PRCD", holding.previous_day, today - timedelta(days=1)),
+        _balance("ITBD", holding.book, today),
+        _balance("ITAV", holding.book - holding.frozen, today),
+        _entries(entries, names),
+    )
     return _whole("camt.052.001.02", el("BkToCstmrAcctRpt", _head(number, now), body))
 
 
@@ -183,17 +167,21 @@ def statement(
     opening = Money(closing.minor - moved, closing.currency)
     is_over, ends = now.date() > day, f"{day.isoformat()}T23:59:59"
     body = el(
-        "Stmt", el("Id", number), el("CreDtTm", _time(now)),
+        "Stmt",
+        el("Id", number),
+        el("CreDtTm", _time(now)),
         el("FrToDt", el("FrDtTm", f"{day.isoformat()}T00:00:00"), el("ToDtTm", ends if is_over else _time(now))),
-        _own(holding), _balance("OPBD", opening, day), _balance("CLBD" if is_over else "ITBD", closing, day),
+        _own(holding),
+        _balance("OPBD", opening, day),
+        _balance("CLBD" if is_over else "ITBD", closing, day),
         _entries(entries, names),
-    )  # fmt: skip
+    )
     return _whole("camt.053.001.02", el("BkToCstmrStmt", _head(number, now), body))
 
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """What the customer called a payment: its message, group and EndToEndId.
+    """The customer's names of a payment: its message, group and EndToEndId.
 
     `together`: its group is booked as one, with `details` of "all" its payments, of "some" (the first) or of "none".
     `back`: what comes back is booked as one, too, as a reversal.
@@ -212,7 +200,7 @@ Names = Mapping[str, Named]
 
 
 def _entries(entries: Sequence[Entry], names: Names) -> Iterable[Markup]:
-    """An entry each; those that are booked as one where the first of them stands."""
+    """The entries. Payments that are booked as one stand at the place of the first of them."""
     groups: dict[tuple[str, bool], list[Entry]] = {}
     for entry in entries:
         named = names.get(entry.reference)
@@ -239,9 +227,14 @@ def _entry(entries: Sequence[Entry], names: Names) -> Markup:
     batch = None
     if len(entries) > 1 and named is not None:
         count = str(len(entries))
-        batch = el("Btch", el("MsgId", named.message), el("PmtInfId", named.group), el("NbOfTxs", count),
-                   el("TtlAmt", str(amount), Ccy=amount.currency),
-                   el("CdtDbtInd", "DBIT" if debit else "CRDT"))  # fmt: skip
+        batch = el(
+            "Btch",
+            el("MsgId", named.message),
+            el("PmtInfId", named.group),
+            el("NbOfTxs", count),
+            el("TtlAmt", str(amount), Ccy=amount.currency),
+            el("CdtDbtInd", "DBIT" if debit else "CRDT"),
+        )
     family = "CHRG" if entry.fee else "ESCT"
     told: Sequence[Entry] = entries
     if batch is not None and named is not None and named.details != "all":
@@ -249,43 +242,54 @@ def _entry(entries: Sequence[Entry], names: Names) -> Markup:
     reversal = named is not None and named.back and named.together and entry.text == "returned"
     return el(
         "Ntry",
-        el("Amt", str(amount), Ccy=amount.currency), el("CdtDbtInd", "DBIT" if debit else "CRDT"),
-        el("RvslInd", "true") if reversal else None, el("Sts", "BOOK"),
-        el("BookgDt", el("DtTm", _time(entry.at))), el("ValDt", el("Dt", entry.bank_date.isoformat())),
+        el("Amt", str(amount), Ccy=amount.currency),
+        el("CdtDbtInd", "DBIT" if debit else "CRDT"),
+        el("RvslInd", "true") if reversal else None,
+        el("Sts", "BOOK"),
+        el("BookgDt", el("DtTm", _time(entry.at))),
+        el("ValDt", el("Dt", entry.bank_date.isoformat())),
         el("AcctSvcrRef", f"E{entry.number:012d}"),
         el("BkTxCd", el("Domn", el("Cd", "PMNT"), el("Fmly", el("Cd", "ICDT"), el("SubFmlyCd", family)))),
         el("NtryDtls", batch, [_detail(one, names.get(one.reference), len(entries) > 1) for one in told]),
-    )  # fmt: skip
+    )
 
 
 def _detail(entry: Entry, named: Named | None, shares: bool) -> Markup:
     debit = entry.direction is Direction.DEBIT
     peer = "Cdtr" if debit else "Dbtr"
-    parties = el(
-        "RltdPties", el(peer, el("Nm", entry.counterparty_name)),
-        el(f"{peer}Acct", el("Id", el("Othr", el("Id", entry.counterparty_account)))),
-    ) if entry.counterparty_account else None  # fmt: skip
+    parties = (
+        el(
+            "RltdPties",
+            el(peer, el("Nm", entry.counterparty_name)),
+            el(f"{peer}Acct", el("Id", el("Othr", el("Id", entry.counterparty_account)))),
+        )
+        if entry.counterparty_account
+        else None
+    )
     returned = el("RtrInf", el("Rsn", el("Cd", "NARR"))) if entry.text == "returned" else None
     refs = None
     if entry.reference:
-        refs = el("Refs", el("InstrId", entry.reference) if named is not None else None,
-                  el("EndToEndId", entry.reference if named is None else named.end_to_end))  # fmt: skip
+        refs = el(
+            "Refs",
+            el("InstrId", entry.reference) if named is not None else None,
+            el("EndToEndId", entry.reference if named is None else named.end_to_end),
+        )
     paid = entry.amount
     share = el("AmtDtls", el("TxAmt", el("Amt", str(paid), Ccy=paid.currency))) if shares else None
-    return el(
-        "TxDtls", refs, share, parties, el("RmtInf", el("Ustrd", entry.text)) if entry.text else None, returned,
-    )  # fmt: skip
+    return el("TxDtls", refs, share, parties, el("RmtInf", el("Ustrd", entry.text)) if entry.text else None, returned)
 
 
 _AT_STATUS: Final = re.compile(rb"<TxInfAndSts>|</OrgnlPmtInfAndSts>")
 _AT_ENTRY: Final = re.compile(rb"<Ntry>|</(?:Ntfctn|Rpt|Stmt)>")
-_ODD_STATUS: Final = (b"<TxInfAndSts><OrgnlInstrId>X</OrgnlInstrId><TxSts>ACSC</TxSts><OrgnlTxRef><Amt>"
-                      b"<InstdAmt Ccy='CNY'>1,00</InstdAmt></Amt></OrgnlTxRef></TxInfAndSts>")  # fmt: skip
+_ODD_STATUS: Final = (
+    b"<TxInfAndSts><OrgnlInstrId>X</OrgnlInstrId><TxSts>ACSC</TxSts><OrgnlTxRef><Amt>"
+    b"<InstdAmt Ccy='CNY'>1,00</InstdAmt></Amt></OrgnlTxRef></TxInfAndSts>"
+)
 _ODD_ENTRY: Final = b"<Ntry><Amt Ccy='CNY'>1,00</Amt><CdtDbtInd>DBIT</CdtDbtInd><Sts>BOOK</Sts></Ntry>"
 
 
 def with_odd_row(content: bytes) -> bytes:
-    """The file with a first row that nobody can read: its amount is none."""
+    """The file with an additional first row that cannot be read, because its amount is no number."""
     content = _AT_STATUS.sub(lambda found: _ODD_STATUS + found[0], content, count=1)
     return _AT_ENTRY.sub(lambda found: _ODD_ENTRY + found[0], content, count=1)
 
@@ -296,10 +300,12 @@ def _own(holding: Holding) -> Markup:
 
 def _balance(code: str, amount: Money, day: date) -> Markup:
     return el(
-        "Bal", el("Tp", el("CdOrPrtry", el("Cd", code))),
+        "Bal",
+        el("Tp", el("CdOrPrtry", el("Cd", code))),
         el("Amt", str(Money(abs(amount.minor), amount.currency)), Ccy=amount.currency),
-        el("CdtDbtInd", "DBIT" if amount.minor < 0 else "CRDT"), el("Dt", el("Dt", day.isoformat())),
-    )  # fmt: skip
+        el("CdtDbtInd", "DBIT" if amount.minor < 0 else "CRDT"),
+        el("Dt", el("Dt", day.isoformat())),
+    )
 
 
 def _head(number: str, now: datetime) -> Markup:

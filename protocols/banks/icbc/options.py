@@ -12,13 +12,13 @@ from protocols.kit.choices import (
     declared_codes,
     flag,
     one_meaning,
-    read,
+    read_choices,
     seconds,
     table,
     text,
     whole,
 )
-from protocols.kit.timing import Opening, Timing
+from protocols.kit.timing import OpeningHours, Timing
 
 CODE_WORDS: Final = ("duplicate", "not_found", "refused", "empty")
 """What a RetCode may be declared to mean, because the bank's own list of them is not public."""
@@ -68,14 +68,14 @@ class Options:
     max_amount_minor: int | None = None
     window: int = 4
     sign_first_byte_s: float = 60.0
-    opening: Opening = Opening()
+    opening: OpeningHours = OpeningHours()
     timing: Timing = Timing(
         probe_every_s=120.0, first_byte_s=120.0, exchange_s=180.0, per_second=5.0, burst=5, first_enquiry_s=5.0
     )
 
     @property
     def is_new(self) -> bool:
-        """Whether the newer message version is spoken, which adds AcctSeq and the like."""
+        """Whether the customer uses the newer message version, which adds AcctSeq and similar fields."""
         return self.version == "0.0.1.0"
 
 
@@ -114,6 +114,6 @@ _CHOICES: Final[Choices] = {
 
 def read_options(given: Mapping[str, Any]) -> Options:
     """The options in the settings' table. Raises BadOptions naming the first wrong key and the remedy."""
-    options = read("icbc", Options, _CHOICES, given)
+    options = read_choices("icbc", Options, _CHOICES, given)
     one_meaning(options.codes)
     return options

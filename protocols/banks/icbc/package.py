@@ -1,4 +1,4 @@
-"""A package of instructions and what its answers say: PAYENT, PAYPER, PERDIS and the enquiries after them.
+"""A package of instructions and its answers: PAYENT, PAYPER, PERDIS and the enquiries after them.
 
 A single payment is a package of one line. A line's key is its number in the package (iSeqno), counted from 1 in the
 order of what was sent; our own reference travels in ERPSqn as a second key. Two lines may be alike in everything else.
@@ -12,8 +12,9 @@ from typing import Final
 
 from lxml import etree
 
+from protocols.banks.icbc.requests import ENQUIRED, ENQUIRY, NEW_ENQUIRED, elements
 from protocols.banks.icbc.table import about_the_question, line_word
-from protocols.banks.icbc.wire import RENMINBI, Message, Refused, fen, leaves, number
+from protocols.banks.icbc.wire import RENMINBI, Message, Refused, fen, number
 from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.query import Sent
 from protocols.kit.correlation import CorrelationKeys, CorrelationTags, check_keys
@@ -24,10 +25,9 @@ from protocols.kit.xmldoc import Markup, el, several, value, value_or
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
-    """The pair of operations that carries one sort of package. `head_account` is the element that names our own
-    account once for the whole package, where lines do not.
-    """
+class PackageOperations:
+    """The two operations that carry one kind of package. `head_account` is the element with our own account for the
+    whole package, if lines do not name it."""
 
     submit: str
     enquiry: str
@@ -35,25 +35,32 @@ class Words:
 
 
 TAGS: Final = CorrelationTags(
-    reference="ERPSqn", amount="PayAmt", debtor="PayAccNo", creditor="RecAccNo", currency="CurrType", renminbi=RENMINBI,
+    reference="ERPSqn",
+    amount="PayAmt",
+    debtor="PayAccNo",
+    creditor="RecAccNo",
+    currency="CurrType",
+    renminbi=RENMINBI,
     minor=fen,
-)  # fmt: skip
+)
 """Where a line of an answer states the keys of its order."""
-PAYMENTS = Words("PAYENT", "QPAYENT")
-PAYROLL = Words("PAYPER", "QPAYPER")
-COLLECTIONS = Words("PERDIS", "QPERDIS", head_account="RecAccNo")
+PAYMENTS = PackageOperations("PAYENT", "QPAYENT")
+PAYROLL = PackageOperations("PAYPER", "QPAYPER")
+COLLECTIONS = PackageOperations("PERDIS", "QPERDIS", head_account="RecAccNo")
 
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """What was sent, as it was journalled: the package's number and its lines in order."""
+    """A package that was sent, as the journal stores it: its number and its lines in order."""
 
-    words: Words
+    words: PackageOperations
     reference: str
     items: tuple[Sent, ...]
 
     def submitted(self, answer: Message | Refused, meanings: Meanings) -> dict[str, Outcome]:
-        """What the answer to the instruction says of each item, by reference; a word about the package is said of all.
+        """The outcome of each item, by reference, from the answer to the instruction.
+
+        An outcome of the package counts for all items.
 
         Raises "correlation" if the answer states another count, sum, line, amount or account.
         """
@@ -63,7 +70,8 @@ class Package:
         if not answer.accepted:
             word = meanings.word(operation, "package", answer.code, answer.text)
             if word.fate is Fate.FAILED and answer.out is not None and several(answer.out, "rd"):
-                # A package that was refused has no lines to tell of; one of these may say that it was paid.
+                # A refused package has no lines in its answer. If there are some, one of them may say that it was paid:
+                # doubt.
                 word = replace(word, fate=Fate.UNKNOWN, listed=False)
             return self._all(replace(word, bank_serial=answer.serial or None))
         if answer.out is None:
@@ -81,23 +89,17 @@ class Package:
         return fates
 
     def asked(self, *, new: bool) -> list[Markup]:
-        """The `in` of an enquiry after every line, by our own number of the package.
+        """The `in` of an enquiry about every line, by our own number of the package.
 
-        `new`: whether the newer message version is spoken. The reserved elements of a QPAYENT line stand in brackets
-        on the bank's page and come with the newer version; QPERDIS has them without.
+        `new`: whether the newer message version is spoken.
         """
-        last = ("ReqReserved3", "ReqReserved4") if new or self.words is COLLECTIONS else ()
-        head = leaves(("QryfSeqno", self.reference), ("QrySerialNo", ""), ("ReqReserved1", ""), ("ReqReserved2", ""))
-        rows = [
-            el("rd", leaves(
-                ("iSeqno", str(place)), ("QryiSeqno", str(place)), ("QryOrderNo", ""), *((tag, "") for tag in last),
-            ))
-            for place in range(1, len(self.items) + 1)
-        ]  # fmt: skip
-        return [*head, *rows]
+        line = NEW_ENQUIRED if new or self.words is COLLECTIONS else ENQUIRED
+        places = range(1, len(self.items) + 1)
+        return [*elements(ENQUIRY, self.reference), *(el("rd", elements(line, place)) for place in places)]
 
     def told(self, answer: Message | Refused, meanings: Meanings) -> dict[str, Outcome]:
-        """What the answer to an enquiry says of each item. That the enquiry worked is no word about any of them."""
+        """The outcome of each item in the answer to an enquiry. That the enquiry succeeded proves nothing about the
+        items."""
         operation = self.words.enquiry
         if isinstance(answer, Refused):
             return self._all(about_the_question(meanings, operation, "nc", answer.code))
@@ -118,13 +120,14 @@ class Package:
         }
 
     def _told_line(self, row: etree._Element, serial: str, meanings: Meanings) -> Outcome:
-        """Two levels: iRetCode is the answer of this enquiry, instrRetCode that of the instruction asked about."""
+        """The outcome of a line by two codes: iRetCode answers this enquiry, instrRetCode the instruction that it is
+        about."""
         code, text = value_or(row, "iRetCode"), value_or(row, "iRetMsg")
         if code not in ("", "0"):
             return about_the_question(meanings, self.words.enquiry, "line", code, text)
         code, text = value_or(row, "instrRetCode"), value_or(row, "instrRetMsg")
         outcome = line_word(meanings, self.words.submit, value_or(row, "Result"), code, text)
-        if outcome.fate is Fate.DUPLICATE:  # it says which package came second, not what became of the first
+        if outcome.fate is Fate.DUPLICATE:  # it says that another package came first, not what became of that one
             outcome = replace(outcome, fate=Fate.UNKNOWN)
         return replace(outcome, bank_serial=_serial(serial, value_or(row, "QryOrderNo")))
 
@@ -145,7 +148,8 @@ class Package:
             raise ProtocolError("correlation", f"package {self.reference}: the answer's sum is {total}")
 
     def _rows(self, out: etree._Element, key: str) -> Sequence[tuple[Sent, etree._Element]]:
-        """Each row with the item it is about. Raises "correlation" on a row that is none of ours, "ambiguous" twice."""
+        """Each row with its item. Raises "correlation" for a row of another package, "ambiguous" for two rows of one
+        item."""
         found: dict[int, etree._Element] = {}
         for row in several(out, "rd"):
             place = number(value(row, key))
@@ -159,7 +163,7 @@ class Package:
 
 
 def _batch_word(out: etree._Element) -> Outcome | None:
-    """Doubt about every line where BatRetCode (PAYPER, QPAYPER) says anything but 0; None where it says nothing else.
+    """Doubt about every line where BatRetCode (PAYPER, QPAYPER) is neither empty nor 0; None otherwise.
 
     What its codes mean is not public, nor whether the lines beside one are what became of them.
     """
@@ -175,5 +179,5 @@ def _serial(package: str, order: str) -> str | None:
 
 
 def sole(fates: Mapping[str, Outcome], reference: str, unclear: Outcome) -> Outcome:
-    """The word about the one line of a single payment's package, or doubt where the bank had none."""
+    """The outcome of a single payment, from the one line of its package; doubt if the answer has no line."""
     return fates.get(reference, unclear)

@@ -6,34 +6,31 @@ Submit. Everything before the Submit may be repeated, because it is no instructi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
 from protocols.bank import BundleConversation, Context, Conversation, Fates, MoneyConversation, MoneyStep, Submit
-from protocols.banks.icbc.lines import Lines
 from protocols.banks.icbc.options import Options
-from protocols.banks.icbc.package import COLLECTIONS, PAYMENTS, PAYROLL, Package, Words, sole
+from protocols.banks.icbc.package import COLLECTIONS, PAYMENTS, PAYROLL, Package, PackageOperations, sole
+from protocols.banks.icbc.requests import WrittenMessage, WrittenPackage
+from protocols.banks.icbc.requests import package as package_of
 from protocols.banks.icbc.statement import Statements
-from protocols.banks.icbc.wire import Message, Refused, Wire, leaves, moment, read_answer
+from protocols.banks.icbc.wire import Message, Refused, Wire, read_answer
 from protocols.canon.order import AnyOrder, Bundle, Item, Kind
 from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.query import BundleFateQuestion, FateQuestion, Sent, SentBundle
 from protocols.kit.errors import ProtocolError
-from protocols.kit.fields import date_text
 from protocols.kit.meanings import Meanings
 from protocols.kit.orders import check_lines, own_account, sent_items
-from protocols.kit.xmldoc import Markup
 
 SINGLE: Final = (Kind.PAYMENT, Kind.TRANSFER)
-LINE_BY_LINE: Final = "0"
-MERGED: Final = "2"
 _SILENT: Final = Outcome(Fate.UNKNOWN, text="the answer has no line about this payment", listed=False)
 
 
-def words_of(kind: Kind, options: Options) -> Words:
-    """The operations that carry a kind of order."""
+def words_of(kind: Kind, options: Options) -> PackageOperations:
+    """The operations for a kind of order."""
     if kind is Kind.COLLECTION:
         return COLLECTIONS
     return PAYROLL if kind is Kind.PAYROLL_ITEM and options.payroll == "payper" else PAYMENTS
@@ -41,7 +38,7 @@ def words_of(kind: Kind, options: Options) -> Words:
 
 @dataclass(frozen=True, slots=True)
 class Payments:
-    """Orders of one login: sending them, reading the answers, asking what became of them."""
+    """Sends the orders of one login, reads the answers, and asks for the outcomes."""
 
     options: Options
     wire: Wire
@@ -49,21 +46,22 @@ class Payments:
     statements: Statements
 
     def pay(self, order: AnyOrder, context: Context) -> MoneyConversation:
-        """A package of one line under the payment's own reference. Raises ProtocolError before anything is sent."""
+        """Send one order as a package of one line under the payment's own reference. Raises ProtocolError before
+        anything is sent."""
         if order.kind not in SINGLE:
             raise ProtocolError("value", f"icbc sends no single {order.kind.value}")
         fates = yield from self._send(Bundle(order.kind, (Item(order, context.reference),)), context)
         return sole(fates, context.reference, _SILENT)
 
     def read(self, kind: Kind, sent: Sent, frame: bytes) -> Outcome:
-        """The stored answer to a single payment."""
+        """The outcome in the stored answer to a single payment."""
         if kind not in SINGLE:
             raise ProtocolError("value", f"icbc sends no single {kind.value}")
         package = Package(PAYMENTS, sent.reference, (sent,))
         return sole(package.submitted(self._answer(frame, package), self.meanings), sent.reference, _SILENT)
 
     def fate(self, question: FateQuestion, context: Context) -> Conversation[Outcome]:
-        """QPAYENT by our own number of the package."""
+        """The outcome of a payment, by QPAYENT with our own number of the package."""
         sent = question.sent
         fates = yield from self._enquire(Package(PAYMENTS, sent.reference, (sent,)), context)
         return sole(fates, sent.reference, _SILENT)
@@ -71,12 +69,12 @@ class Payments:
     # ---- bundles ----
 
     def send_bundle(self, bundle: Bundle, context: Context) -> BundleConversation:
-        """One package with a line for each item. Raises ProtocolError before anything is sent."""
+        """Send a package with a line for each item. Raises ProtocolError before anything is sent."""
         check_lines(bundle, self.options.package_lines)
         return (yield from self._send(bundle, context))
 
     def read_bundle(self, kind: Kind) -> Callable[[SentBundle, bytes], Fates]:
-        """How the stored answer to a bundle of this kind is read."""
+        """The function that reads the stored answer to a bundle of this kind."""
 
         def read(sent: SentBundle, frame: bytes) -> Fates:
             package = Package(words_of(kind, self.options), sent.reference, sent.items)
@@ -85,7 +83,7 @@ class Payments:
         return read
 
     def bundle_fate(self, kind: Kind) -> Callable[[BundleFateQuestion, Context], Conversation[Fates]]:
-        """How a bundle of this kind is asked about."""
+        """The function that asks for the fates of a bundle of this kind."""
 
         def fate(question: BundleFateQuestion, context: Context) -> Conversation[Fates]:
             sent = question.sent
@@ -100,17 +98,19 @@ class Payments:
         if any(item.order.kind is not bundle.kind for item in bundle.items):
             raise ProtocolError("value", f"a package carries orders of one kind, here {bundle.kind.value}")
         package = Package(words_of(bundle.kind, self.options), context.reference, sent_items(bundle, context))
-        inner = self._inner(bundle, context, context.bank_date)
-        document = self.wire.document(
-            package.words.submit, package.reference, context.bank_date, context.now, inner
-        )  # so that an order that cannot be written is found before the first hop
+
+        def document(on: date) -> bytes:
+            inner = package_of(WrittenPackage(bundle, on, context.now, self.options))
+            return self.wire.document(package.words.submit, package.reference, on, context.now, inner)
+
+        day = context.bank_date
+        signed = document(day)  # so that an order that cannot be written is found before the first exchange
         if self.options.work_date == "balance":
             day = yield from self.statements.work_date(bundle.items[0].order.ours.account, context)
-            inner = self._inner(bundle, context, day)
-            document = self.wire.document(package.words.submit, package.reference, day, context.now, inner)
-        signature = yield from self.wire.signed(document)
-        request = self.wire.instruction(package.words.submit, package.reference, signature, context.now)
-        frame = yield Submit("business", request)
+            signed = document(day)
+        signature = yield from self.wire.signed(signed)
+        message = WrittenMessage(package.words.submit, package.reference, day, context.now, self.options, signature)
+        frame = yield Submit("business", self.wire.posted(message))
         return package.submitted(self._answer(frame, package), self.meanings)
 
     def _answer(self, frame: bytes, package: Package) -> Message | Refused:
@@ -118,23 +118,10 @@ class Payments:
 
     def _enquire(self, package: Package, context: Context) -> Conversation[Fates]:
         answer = yield from self.wire.ask(
-            package.words.enquiry, context.serials[0], context.bank_date, context.now,
+            package.words.enquiry,
+            context.serials[0],
+            context.bank_date,
+            context.now,
             package.asked(new=self.options.is_new),
-        )  # fmt: skip
+        )
         return package.told(answer, self.meanings)
-
-    def _inner(self, bundle: Bundle, context: Context, day: date) -> Sequence[Markup]:
-        """The `in` of an instruction: head, then a line for each item."""
-        lines = Lines(self.options)
-        merged = bundle.kind is Kind.PAYROLL_ITEM and self.options.payroll == "payper"
-        totals = (("TotalNum", str(len(bundle.items))), ("TotalAmt", str(bundle.sum_minor)))
-        signed_at = ("SignTime", date_text(day) + moment(context.now)[8:])
-        modes = (("OnlBatF", self.options.batch_flag), ("SettleMode", MERGED if merged else LINE_BY_LINE))
-        reserved = (("ReqReserved1", ""), ("ReqReserved2", ""))
-        if bundle.kind is Kind.COLLECTION:
-            ours = bundle.items[0].order.creditor
-            payee = (("RecAccNo", ours.account.clear), ("RecAccNameCN", ours.name.clear), ("RecAccNameEN", ""))
-            head = leaves(*modes, *payee, *totals, signed_at, *reserved)
-            return [*head, *(lines.collection(item, place) for place, item in enumerate(bundle.items, 1))]
-        head = leaves(*modes, *totals, signed_at, *reserved)
-        return [*head, *(lines.payment(item, place) for place, item in enumerate(bundle.items, 1))]

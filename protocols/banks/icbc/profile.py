@@ -35,11 +35,9 @@ def kinds(options: Options) -> Iterator[Kind]:
 
 def profile(options: Options) -> Profile:
     """The bank's profile under these options."""
-    # The code that refuses a repeated fSeqno is not public, and SignTime binds the bytes to one work date.
+    # The code that refuses a repeated fSeqno is not public. SignTime binds the bytes to one work date.
     rule = ReplayRule(
-        policy=Replay.NEVER,
-        not_found_quarantine=timedelta(seconds=options.not_found_after_s),
-        not_found_count=2,
+        policy=Replay.NEVER, not_found_quarantine=timedelta(seconds=options.not_found_after_s), not_found_count=2
     )
     return Profile(
         name="icbc",
@@ -47,7 +45,7 @@ def profile(options: Options) -> Profile:
         title_zh="工商银行",
         limits=limits(options),
         replay=dict.fromkeys(kinds(options), rule),
-        # BankRetTime stands in a line, its form is not published.
+        # A line contains BankRetTime, but its form is not published.
         unstated=dict.fromkeys(kinds(options), frozenset({"day"})),
         serials_per_word=1,
         page_lines=100,
@@ -63,11 +61,12 @@ def profile(options: Options) -> Profile:
             Kind.COLLECTION: limits(options, payee_bank=False, city=False),
         },
         poll_every=timedelta(minutes=5),
+        host_date="TradeDate of QPD" + (", LastTranDate of QACCBAL" if options.work_date == "balance" else ""),
     )
 
 
 def limits(options: Options, *, payee_bank: bool = True, city: bool = True) -> Limits:
-    """What intake checks before it says yes.
+    """The limits that intake checks before it accepts an order.
 
     `payee_bank`: whether the payee bank's name must be there; `city`: whether a payee at another bank needs its city.
     """
@@ -86,8 +85,10 @@ def limits(options: Options, *, payee_bank: bool = True, city: bool = True) -> L
 
 
 def _payee_number(options: Options, *, payee_bank: bool) -> FieldLimit:
-    """The payee bank's number. Without `default_city` only its beginning tells the city, which the bank's form needs:
-    a payee elsewhere must then have a number that is in `cities`, or the order could be accepted and never sent.
+    """The payee bank's number.
+
+    The bank's form needs the payee's city. Without `default_city` only the beginning of this number tells it: then a
+    payee elsewhere must have a number that is in `cities`. Otherwise an order could be accepted and never sent.
     """
     if options.default_city.strip():
         return _NUMBER

@@ -30,7 +30,7 @@ _DIRECTIONS: Final = {"1": Direction.DEBIT, "2": Direction.CREDIT}
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """Where the two operations name a thing differently."""
+    """A value whose element has different names in the two operations."""
 
     stamp: str
     day: str
@@ -45,7 +45,7 @@ NO_NAME: Final = re.compile("0*", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class RawRow:
-    """A row of either operation. `own` is the bank's key of the entry."""
+    """A row of QPD or QHISD. `own` is the bank's key of the entry."""
 
     own: str
     direction: Direction
@@ -58,14 +58,15 @@ class RawRow:
 
     @property
     def key(self) -> str:
-        """The bank's key as we hand it on; it is taken to be unique within a day only."""
+        """The bank's key with its day in front, because the key is taken to be unique within a day only."""
         return f"{date_text(self.day)}-{self.own}"
 
 
-def row_of_today(row: etree._Element, today: date) -> RawRow:
-    """A row of QPD. Raises ProtocolError if key, direction or amount is missing or odd, or for another day's."""
+def row_of_today(row: etree._Element, today: date, days: tuple[date, date]) -> RawRow:
+    """A row of QPD, of the bank's `today` if it states no date. Raises ProtocolError if key, direction or amount is
+    missing or wrong, or for a date outside `days`."""
     day = _date(value_or(row, TODAY.day)) or today
-    return _row(row, TODAY, _within(day, today, today), fen(value(row, "Amount")), "")
+    return _row(row, TODAY, _within(day, *days), fen(value(row, "Amount")), "")
 
 
 def row_of_past(row: etree._Element, first: date, last: date) -> RawRow:
@@ -123,8 +124,10 @@ def line(row: RawRow, account: AccountNumber, *, reference_in_ref: bool) -> Line
 
 
 def _balance(text: str) -> Money | None:
-    """The balance after an entry. A zero is not believed, for banks fill the field with it; nor is what is no number of
-    fen, which is no reason to lose the entry.
+    """The balance after an entry; None for zero, and for text that cannot be read.
+
+    A zero is not believed, because banks fill the field with it. A text that is no number of fen is ignored: it is no
+    reason to lose the entry.
     """
     try:
         return Money(fen(text, signed=True)) if text.strip("-0.") else None
@@ -140,7 +143,7 @@ def _direction(row: etree._Element) -> Direction:
 
 
 def _date(text: str) -> date | None:
-    """A date with or without hyphens; the page does not say which. None where there is none that can be read."""
+    """A date with or without hyphens, because the bank's page does not say which. None if it cannot be read."""
     try:
         return parse_date(text.replace("-", "")) if text else None
     except ProtocolError:
@@ -148,13 +151,21 @@ def _date(text: str) -> date | None:
 
 
 def _booked_at(stamp: str) -> datetime | None:
-    """The bank's time stamp, yyyy-MM-dd-HH.mm.ss.SSSSSS. In real samples its day may differ from the booking's."""
+    """The bank's time stamp, yyyy-MM-dd-HH.mm.ss.SSSSSS. In real messages its day may differ from the booking's."""
     found = _STAMP.fullmatch(stamp)
     if found is None:
         return None
     year, month, day, hour, minute, second, fraction = found.groups()
     try:
-        return datetime(int(year), int(month), int(day), int(hour), int(minute), int(second),
-                        int((fraction or "0").ljust(6, "0")), BEIJING)  # fmt: skip
+        return datetime(
+            int(year),
+            int(month),
+            int(day),
+            int(hour),
+            int(minute),
+            int(second),
+            int((fraction or "0").ljust(6, "0")),
+            BEIJING,
+        )
     except ValueError:
         return None

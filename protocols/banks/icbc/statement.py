@@ -18,8 +18,19 @@ from lxml import etree
 
 from protocols.bank import Context, Conversation
 from protocols.banks.icbc.options import Options
+from protocols.banks.icbc.requests import (
+    BALANCE,
+    BALANCES,
+    NEW_BALANCE,
+    NEW_PAST,
+    NEW_TODAY,
+    PAST,
+    TODAY,
+    WrittenList,
+    elements,
+)
 from protocols.banks.icbc.rows import line, row_of_past, row_of_today
-from protocols.banks.icbc.wire import RENMINBI, Message, Refused, Wire, fen, leaves, number
+from protocols.banks.icbc.wire import RENMINBI, Message, Refused, Wire, fen, number
 from protocols.canon.money import Money
 from protocols.canon.party import AccountNumber
 from protocols.canon.query import BalanceQuestion, LinesQuestion
@@ -27,7 +38,7 @@ from protocols.canon.statement import Balance, Line, Page
 from protocols.kit.china import BEIJING, check_renminbi
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
-from protocols.kit.fields import date_text, parse_date
+from protocols.kit.fields import date_text, parse_date, stated_day
 from protocols.kit.meanings import Meanings
 from protocols.kit.paging import PageCursor, fingerprint
 from protocols.kit.readable import readable
@@ -49,12 +60,12 @@ class Place:
     tag: str = ""
 
     def text(self) -> str:
-        """As the value of a PageCursor."""
+        """The place as the value of a PageCursor."""
         return json.dumps([self.operation, date_text(self.first), date_text(self.last), self.tag], ensure_ascii=False)
 
     @staticmethod
     def of(text: str) -> Place:
-        """Reads what `text` wrote; PageCursor has checked that the cursor is ours."""
+        """The place that `text` wrote. PageCursor has checked that the cursor is ours."""
         try:
             operation, first, last, tag = json.loads(text)
             if operation not in (TODAY_OPERATION, PAST_OPERATION):
@@ -66,7 +77,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Carry:
-    """What the next page must know of this one: its last key and how many rows had it so far.
+    """The values that the next page needs from this one: the last key, and the number of rows with that key so far.
 
     It stands beside the PageCursor, not in it: otherwise a NextTag that the bank repeats would not be detected.
     """
@@ -75,12 +86,12 @@ class Carry:
     count: int = 0
 
     def beside(self, cursor: PageCursor) -> str:
-        """The whole cursor of a page."""
+        """The whole cursor of a page: this value and the PageCursor."""
         return f"{cursor.encode()}.{self.count}.{base64.urlsafe_b64encode(self.key.encode()).decode()}"
 
     @staticmethod
     def apart(text: str, question: str) -> tuple[PageCursor, Carry]:
-        """What `beside` joined. Raises "paging" on anything else."""
+        """The two parts that `beside` joined. Raises "paging" on any other text."""
         try:
             encoded, count, key = text.split(".")
             carry = Carry(base64.b64decode(key, altchars=b"-_", validate=True).decode(), int(count))
@@ -95,28 +106,31 @@ def _not_ours() -> ProtocolError:
 
 @dataclass(frozen=True, slots=True)
 class Statements:
-    """Questions about the accounts of one login."""
+    """Asks questions about the accounts of one login."""
 
     options: Options
     wire: Wire
     meanings: Meanings
 
     def balance(self, question: BalanceQuestion, context: Context) -> Conversation[Balance]:
-        """QACCBAL of one account, now or of the day before (AccBalance). Raises Declined on a code for an answer.
+        """The balance by QACCBAL, now or of the day before (AccBalance). Raises Declined if the bank answers with a
+        code.
 
         The form of QHISBAL, which tells other days, is not public.
         """
         check_renminbi("icbc", question.currency)
         today, past = _today(context), question.on is not None and question.on < _today(context)
         if past and not (self.options.previous_balance and question.on == today - timedelta(days=1)):
-            raise ProtocolError("value", "icbc tells yesterday's balance at most (previous_balance): QHISBAL's form "
-                                         "is not public")  # fmt: skip
+            raise ProtocolError(
+                "value", "icbc tells yesterday's balance at most (previous_balance): QHISBAL's form is not public"
+            )
         row = yield from self._row(question.account, context)
         if past:
             asked = _as_of(value_or(row, "QueryTime"))
-            if asked is None or asked.astimezone(BEIJING).date() != today:
-                raise ProtocolError("value", "QACCBAL does not say that it was asked today, so AccBalance may be of "
-                                             "another day")  # fmt: skip
+            if asked is None or asked.astimezone(BEIJING).date() not in (today, _calendar(context)):
+                raise ProtocolError(
+                    "value", "QACCBAL does not say that it was asked today, so AccBalance may be of another day"
+                )
             return Balance(question.account, book=Money(fen(value(row, "AccBalance"), signed=True)), available=None)
         return Balance(
             question.account,
@@ -125,10 +139,14 @@ class Statements:
             frozen=_money(row, "FrzAmt"),
             previous_day=_money(row, "AccBalance"),
             as_of=_as_of(value_or(row, "QueryTime")),
+            # LastTranDate is the work date only where the settings say so: it may be that of the account's last entry.
+            host_date=stated_day(value_or(row, "LastTranDate").replace("-", ""))
+            if self.options.work_date == "balance"
+            else None,
         )
 
     def work_date(self, account: AccountNumber, context: Context) -> Conversation[date]:
-        """The bank's work date, as LastTranDate of QACCBAL. Raises Declined without one: then nothing was sent."""
+        """The bank's work date, by LastTranDate of QACCBAL. Raises Declined without one, and then nothing was sent."""
         try:
             row = yield from self._row(account, context)
             return parse_date(value(row, "LastTranDate").replace("-", ""))
@@ -138,94 +156,89 @@ class Statements:
             raise Declined("QACCBAL", error.reason, error.text, "retry") from None
 
     def probe(self, context: Context) -> Conversation[None]:
-        """There is no message for it, so an own account is asked for its balance."""
+        """Ask for the balance of an own account, because the bank has no message for a probe."""
         yield from self._row(AccountNumber(self.options.probe_account), context)
 
     def lines(self, question: LinesQuestion, context: Context) -> Conversation[Page]:
-        """One page of entries. Raises Declined on a code for an answer, "paging" on a stale cursor."""
+        """One page of entries. Raises Declined if the bank answers with a code, "paging" on a stale cursor."""
         check_renminbi("icbc", question.currency)
         mark = fingerprint("lines", question.account.clear, date_text(question.first), date_text(question.last))
         carry = Carry()
         if question.cursor is None:
-            begin = self._leg(question.first, question.last, _today(context))
+            begin = self._leg(question.first, question.last, context)
             if begin is None:
                 return Page(())
             cursor = PageCursor(begin.text(), 1, mark)
         else:
             cursor, carry = Carry.apart(question.cursor, mark)
         place = Place.of(cursor.value)
-        if place.operation == TODAY_OPERATION and place.first != _today(context):
+        if place.operation == TODAY_OPERATION and place.first != _calendar(context):
             raise ProtocolError("paging", "the bank's day changed during this walk: begin again")
         answer = yield from self._ask(place.operation, self._request(question.account.clear, place), context)
         lines: tuple[Line, ...] = ()
         findings: tuple[str, ...] = ()
         following: Place | None = None
+        host_date: date | None = None
         if not self.meanings.is_empty(place.operation, "package", answer.code, answer.text):
             out = self._accepted(place.operation, answer)
-            read, findings, following = self._page(out, place, question.account)
+            read, findings, following = self._page(out, place, question.account, context)
+            host_date = _host_date(out) if place.operation == TODAY_OPERATION else None
             lines = counted(read, carry.key, carry.count)
             carry = Carry(lines[-1].bank_line_id, lines[-1].occurrence + 1) if lines else carry
-        following = following or self._leg(place.last + timedelta(days=1), question.last, _today(context))
+        if following is None and place.operation == PAST_OPERATION:
+            following = self._leg(place.last + timedelta(days=1), question.last, context)
         onward = None if following is None else carry.beside(cursor.then(following.text()))
-        return Page(lines, onward, findings=findings, unread=len(findings))
+        return Page(lines, onward, findings=findings, unread=len(findings), host_date=host_date)
 
-    def _leg(self, first: date, last: date, today: date) -> Place | None:
-        """The next leg of a walk from `first` to `last`, or None when nothing is left of it."""
-        last = min(last, today)
-        if first > last:
+    def _leg(self, first: date, last: date, context: Context) -> Place | None:
+        """The next leg of a walk from `first` to `last`, or None if the walk is complete. A walk over the bank's today
+        has its list, and so has one over the calendar's day that the bank has yet to come to."""
+        today, day = _today(context), _calendar(context)
+        if first > last or (first > today and not first <= day <= last):
             return None
         if first >= today:
-            return Place(TODAY_OPERATION, today, today)
+            return Place(TODAY_OPERATION, day, day)
         span = first + timedelta(days=self.options.history_span_days - 1)
         return Place(PAST_OPERATION, first, min(last, today - timedelta(days=1), span))
 
     def _request(self, account: str, place: Place) -> list[Markup]:
-        new = (("AcctSeq", ""),) if self.options.is_new else ()
-        if place.operation == TODAY_OPERATION:
-            return leaves(
-                ("AccNo", account), ("AreaCode", ""), ("MinAmt", ""), ("MaxAmt", ""), ("BeginTime", ""),
-                ("EndTime", ""), ("NextTag", place.tag), ("ReqReserved1", ""), ("ReqReserved2", ""),
-                ("CurrType", "001"), *new,
-            )  # fmt: skip
-        return leaves(
-            ("AccNo", account), ("BeginDate", date_text(place.first)), ("EndDate", date_text(place.last)),
-            ("MinAmt", ""), ("MaxAmt", ""), ("BankType", ""), ("NextTag", place.tag), ("CurrType", "001"),
-            ("DueBillNo", ""), *new, ("ComplementFlag", ""),
-        )  # fmt: skip
+        today, past = (NEW_TODAY, NEW_PAST) if self.options.is_new else (TODAY, PAST)
+        table = today if place.operation == TODAY_OPERATION else past
+        return elements(table, WrittenList(account, place.first, place.last, place.tag))
 
     def _page(
-        self, out: etree._Element, place: Place, account: AccountNumber
+        self, out: etree._Element, place: Place, account: AccountNumber, context: Context
     ) -> tuple[list[Line], tuple[str, ...], Place | None]:
-        """The entries of one answer, what is said of rows not read, and the leg's next page if the bank names one."""
+        """The entries of one answer, the findings about unreadable rows, and the leg's next page if the bank names
+        one."""
         _same(out, "AccNo", account.clear, must=True)
         currency = value_or(out, "CurrType")
         if currency and currency not in RENMINBI:
             raise ProtocolError("correlation", f"the entries are in {currency!r}, we asked for 001")
         past, rows = place.operation == PAST_OPERATION, several(out, "rd")
+        slack = timedelta(days=context.host.bound)
         if past:
             _same(out, "BeginDate", date_text(place.first))
             _same(out, "EndDate", date_text(place.last))
 
         def read(row: etree._Element) -> Line:
-            raw = row_of_past(row, place.first, place.last) if past else row_of_today(row, place.first)
+            if past:
+                raw = row_of_past(row, place.first, place.last)
+            else:
+                raw = row_of_today(row, _today(context), (place.first - slack, place.first + slack))
             return line(raw, account, reference_in_ref=self.options.reference_in_ref)
 
         lines, findings = readable(rows, read, place.operation)
         tag, total = value_or(out, "NextTag"), value_or(out, "TotalNum")
-        # Whether TotalNum counts the page or the whole walk is not said; in neither reading may rows be missing.
+        # The bank does not say whether TotalNum counts the page or the whole walk. In neither case may rows be missing.
         if total and (number(total) < len(rows) or (not tag and not place.tag and number(total) != len(rows))):
             raise ProtocolError("value", f"{place.operation}: TotalNum is {total}, the page has {len(rows)} rows")
         return lines, findings, replace(place, tag=tag) if tag else None
 
     def _row(self, account: AccountNumber, context: Context) -> Conversation[etree._Element]:
-        """The one row of a QACCBAL about one account, checked to be about it."""
-        new = (("AcctSeq", ""), ("MainAcctNo", "")) if self.options.is_new else ()
-        head = leaves(("TotalNum", "1"), ("BLFlag", "0"), ("SynFlag", "0"), ("ReqReserved1", ""), ("ReqReserved2", ""))
-        asked = leaves(
-            ("iSeqno", "1"), ("AccNo", account.clear), ("CurrType", "001"), ("ReqReserved3", ""),
-            ("ReqReserved4", ""), *new,
-        )  # fmt: skip
-        answer = yield from self._ask("QACCBAL", [*head, el("rd", asked)], context)
+        """The only row of a QACCBAL, checked to be about this account."""
+        asked = elements(NEW_BALANCE if self.options.is_new else BALANCE, account.clear)
+        answer = yield from self._ask("QACCBAL", [*elements(BALANCES, None), el("rd", asked)], context)
         out = self._accepted("QACCBAL", answer)
         rows = several(out, "rd")
         if len(rows) != 1:
@@ -253,9 +266,25 @@ class Statements:
         return answer.out
 
 
-def _today(context: Context) -> date:
-    """The calendar's day, by which QPD and QHISD part. After the cut-off the bank date of an order is a later one."""
+def _calendar(context: Context) -> date:
+    """The calendar's day at the bank."""
     return context.now.astimezone(BEIJING).date()
+
+
+def _today(context: Context) -> date:
+    """The bank's day, which is the limit between QPD and QHISD: the calendar's, unless the bank's answers state another
+    date. After the cut-off the bank date of an order is a later day."""
+    return _calendar(context) + timedelta(days=context.host.ahead)
+
+
+def _day(row: etree._Element, tag: str) -> date | None:
+    return stated_day(value_or(row, tag).replace("-", ""))
+
+
+def _host_date(out: etree._Element) -> date | None:
+    """The bank's date as a list of today states it: TradeDate of its newest entry."""
+    days = [_day(row, "TradeDate") for row in several(out, "rd")]
+    return max((day for day in days if day is not None), default=None)
 
 
 def _same(parent: etree._Element, tag: str, ours: str, *, must: bool = False) -> None:
@@ -274,4 +303,4 @@ def _as_of(text: str) -> datetime | None:
     try:
         return datetime.strptime(found.group(1), "%Y%m%d%H%M%S").replace(tzinfo=BEIJING) if found else None
     except ValueError:
-        return None  # an odd time is no reason to doubt a clear balance
+        return None  # an unreadable time does not make a clear balance doubtful

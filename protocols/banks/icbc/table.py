@@ -20,8 +20,15 @@ ENQUIRIES: Final = ("QPAYENT", "QPAYPER", "QPERDIS")
 LISTS: Final = ("QPD", "QHISD")
 OPERATIONS: Final = (*MONEY, *ENQUIRIES, *LISTS, "QACCBAL", "sign")
 OUTCOMES: Final[tuple[codes.OutcomeWord, ...]] = (
-    "settled", "failed", "pending", "in_doubt", "not_found", "duplicate", "empty", "retry",
-)  # fmt: skip
+    "settled",
+    "failed",
+    "pending",
+    "in_doubt",
+    "not_found",
+    "duplicate",
+    "empty",
+    "retry",
+)
 DECLARATIONS: Final[Mapping[str, Declaration]] = {
     "duplicate": Declaration("duplicate", tuple(product(MONEY, ("package", "line")))),
     "refused": Declaration("failed", tuple(product(MONEY, ("package",)))),
@@ -34,19 +41,20 @@ _SUCCESS: Final = re.compile("(?<![未不])成功")
 
 
 def meanings(declared: Mapping[str, tuple[str, ...]]) -> Meanings:
-    """The bank's codes.toml with what the settings declare. Raises ProtocolError("table")."""
+    """The outcomes of the bank's codes: codes.toml and the codes that the settings declare. Raises
+    ProtocolError("table")."""
     known = load(__package__, OPERATIONS, OUTCOMES)
     return known.extended(declared_rows(known, DECLARATIONS, declared))
 
 
 def about_the_question(meanings: Meanings, operation: str, layer: str, code: str, text: str = "") -> Outcome:
-    """The bank's no to an enquiry: at most "not found", never a word about the payment itself."""
+    """The outcome of a refused enquiry: at most "not found", never an outcome of the payment itself."""
     word = meanings.word(operation, layer, code, text)
     return word if word.fate in (Fate.NOT_FOUND, Fate.UNKNOWN) else replace(word, fate=Fate.UNKNOWN)
 
 
 def line_word(meanings: Meanings, operation: str, result: str, code: str, text: str) -> Outcome:
-    """A line's fate from its Result and the code and text of the instruction beside it.
+    """The outcome of a line, from its Result and the code and text of the instruction beside it.
 
     Result decides (banks/icbc.md 5). An error code beside a Result that is no refusal, and a refusal that calls itself
     a success, are contradictions: doubt.

@@ -18,11 +18,11 @@ from lxml import etree
 
 from protocols.bank import Ask, Conversation, QuestionStep
 from protocols.banks.icbc.options import Options
+from protocols.banks.icbc.requests import FORM, PUB, WrittenMessage, elements, moment
 from protocols.kit import http, xmldoc
 from protocols.kit.charset import GBK
-from protocols.kit.china import BEIJING
 from protocols.kit.errors import ErrorReason, ProtocolError
-from protocols.kit.fields import date_text, digits
+from protocols.kit.fields import digits
 from protocols.kit.sign_port import SIGN_TYPE, decoded, signed, without_blanks
 from protocols.kit.xmldoc import Markup, build, el, maybe, one, value, value_or
 
@@ -40,14 +40,14 @@ _FEN = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """An error number of NetSafe Client itself, and no message of the bank. What became of our message is not known."""
+    """An error number of NetSafe Client itself, not a message of the bank. The outcome of our message is unknown."""
 
     code: str
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """An answer of the bank: code and text about the package, and its body (None where a refusal came without)."""
+    """An answer of the bank: code and text about the package, and its body (None if a refusal has none)."""
 
     code: str
     text: str
@@ -56,13 +56,8 @@ class Message:
 
     @property
     def accepted(self) -> bool:
-        """Whether the package was handled. It says nothing about any line in it."""
+        """True if the package was processed. This proves nothing about the lines in it."""
         return self.code == "0"
-
-
-def leaves(*written: tuple[str, str]) -> list[Markup]:
-    """Leaf elements in the given order. Raises Unencodable with the position inside the field."""
-    return xmldoc.leaves(written, GBK, xmldoc.leaf)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,44 +67,28 @@ class Wire:
     options: Options
 
     def document(self, operation: str, package_id: str, day: date, now: datetime, inner: Sequence[Markup]) -> bytes:
-        """A whole request message. Raises ProtocolError on what GBK or the bank's forms cannot carry."""
+        """A whole request message. Raises ProtocolError for text that GBK or the bank's forms cannot carry."""
         if not _PACKAGE_ID.fullmatch(package_id):
             raise ProtocolError("value", f"{package_id!r} is no fSeqno: 1 to 25 letters or digits")
-        pub = leaves(
-            ("TransCode", operation),
-            ("CIS", self.options.cis),
-            ("BankCode", self.options.bank_code),
-            ("ID", self.options.certificate_id),
-            ("TranDate", date_text(day)),
-            ("TranTime", moment(now)[8:]),
-            ("fSeqno", package_id),
-        )
+        pub = elements(PUB, WrittenMessage(operation, package_id, day, now, self.options))
         return build(el("CMS", el("eb", el("pub", pub), el("in", inner))), GBK)
 
-    def question(self, operation: str, package_id: str, document: bytes, now: datetime) -> bytes:
+    def question(self, operation: str, package_id: str, document: bytes, day: date, now: datetime) -> bytes:
         """The whole HTTP request of a message that is not signed."""
         plain = self.options.query_data == "plain"
         data = GBK.decode(document) if plain else base64.b64encode(document).decode("ascii")
-        return self._request(operation, package_id, data, now)
+        return self.posted(WrittenMessage(operation, package_id, day, now, self.options, data))
 
-    def instruction(self, operation: str, package_id: str, signature: str, now: datetime) -> bytes:
-        """The whole HTTP request of a signed message: the signature contains it."""
-        return self._request(operation, package_id, signature, now)
-
-    def _request(self, operation: str, package_id: str, data: str, now: datetime) -> bytes:
-        chosen = self.options
-        form = [
-            ("Version", chosen.version), ("TransCode", operation), ("BankCode", chosen.bank_code),
-            ("GroupCIS", chosen.cis), ("ID", chosen.certificate_id), ("PackageID", package_id), ("Cert", ""),
-            ("reqData", data),
-        ]  # fmt: skip
-        if chosen.language_and_zip:
-            form += [("Language", "zh_CN"), ("zipFlag", "0")]
-        target = f"{PATH}?userID={quote(chosen.certificate_id)}&PackageID={package_id}&SendTime={moment(now)}"
-        return http.post(target, chosen.host_header, "application/x-www-form-urlencoded", http.form(form, GBK))
+    def posted(self, message: WrittenMessage) -> bytes:
+        """The whole HTTP request of a message in its form. The signature of a signed one contains it."""
+        login, package_id = quote(self.options.certificate_id), message.package_id
+        target = f"{PATH}?userID={login}&PackageID={package_id}&SendTime={moment(message.now)}"
+        body = http.form(FORM.texts(message), GBK)
+        return http.post(target, self.options.host_header, "application/x-www-form-urlencoded", body)
 
     def signed(self, document: bytes) -> Generator[QuestionStep, bytes, str]:
-        """The sign port's signature of a message: Base64 without line ends. Raises Declined; nothing was sent yet."""
+        """The sign port's signature of a message, in Base64 without line ends. Raises Declined; the message was not
+        sent then."""
         request = http.post("/", self.options.host_header, SIGN_TYPE, document)
         signature = yield from signed(request, document, check_content=self.options.check_signed_content)
         return signature.decode("ascii")
@@ -117,17 +96,11 @@ class Wire:
     def ask(
         self, operation: str, serial: int, day: date, now: datetime, inner: Sequence[Markup]
     ) -> Conversation[Message | Refused]:
-        """One question over the encrypt port, under a number of its own."""
+        """Ask one question over the encrypt port, under a number of its own."""
         package_id = f"{self.options.query_prefix}{serial:012d}"
         document = self.document(operation, package_id, day, now, inner)
-        answer = yield Ask("business", self.question(operation, package_id, document, now))
+        answer = yield Ask("business", self.question(operation, package_id, document, day, now))
         return read_answer(answer, operation, package_id, self.options.cis)
-
-
-def moment(now: datetime) -> str:
-    """A time as yyyyMMddHHmmssSSS in Beijing's zone."""
-    local = now.astimezone(BEIJING)
-    return f"{local:%Y%m%d%H%M%S}{local.microsecond // 1000:03d}"
 
 
 def read_answer(frame: bytes, operation: str, package_id: str, cis: str) -> Message | Refused:
@@ -154,7 +127,7 @@ def read_answer(frame: bytes, operation: str, package_id: str, cis: str) -> Mess
 
 
 def _content(data: bytes) -> bytes:
-    """The message in what `reqData` carried: itself, or inside a signature that is attached to it (PKCS#7).
+    """The message in the content of `reqData`: plain, or inside a PKCS#7 signature.
 
     A signature begins with the octet of an ASN.1 sequence, and holds the message in clear (banks/icbc.md 3). It is cut
     out and not verified, as little as an answer without one can be. Raises "missing" or "ambiguous".
@@ -168,7 +141,7 @@ def _content(data: bytes) -> bytes:
 
 
 def fen(text: str, *, signed: bool = False) -> int:
-    """An amount in fen: digits only. A decimal point is refused: it would be an amount in yuan. Raises "value"."""
+    """An amount in fen, as digits only. Raises "value" for a decimal point, which would mean an amount in yuan."""
     if not _FEN.fullmatch(text) or (text.startswith("-") and not signed):
         raise ProtocolError("value", f"{text[:40]!r} is not a whole number of fen")
     return int(text)

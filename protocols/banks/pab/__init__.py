@@ -25,7 +25,7 @@ def build(options: Mapping[str, Any]) -> Bank:
     """The bank under `options` (see options.py). Raises BadOptions naming the key and the remedy."""
     chosen = read_options(options)
     sender = Sender(chosen.enterprise_code, chosen.operator, chosen.serial_prefix)
-    codes = meanings()
+    codes = meanings(chosen.codes)
     payments = Payments(chosen, sender, codes)
     statements = Statements(chosen, sender, codes)
     return Bank(
@@ -34,9 +34,13 @@ def build(options: Mapping[str, Any]) -> Bank:
         sessions=Sessions(chosen.window, statements.probe, chosen.timing.probe_every_s),
         money={Kind.PAYMENT: payments.pay, Kind.TRANSFER: payments.pay},
         questions=Questions(
-            statements.balance, statements.lines, payments.fate, statements.returns,
-            receipt=Receipts(statements).receipt if chosen.batch_receipts else None, directory=statements.directory,
-        ),  # fmt: skip
+            statements.balance,
+            statements.lines,
+            payments.fate,
+            statements.returns,
+            receipt=Receipts(statements).receipt if chosen.batch_receipts else None,
+            directory=statements.directory,
+        ),
         read=payments.read,
         bundles=_bundles(chosen, Batches(payments)),
         pushes=Caller(chosen.enterprise_code).pushes,
@@ -45,7 +49,8 @@ def build(options: Mapping[str, Any]) -> Bank:
 
 def _bundles(options: Options, batches: Batches) -> dict[Kind, Bundles]:
     found = {Kind.BATCH_ITEM: Bundles(LINES_4018, batches.send, batches.fate, batches.reader("4018"))}
-    if options.agreement:
+    # An empty fee item (费项) under an agreement would be refused, or worse, answered with a code that nobody knows.
+    if options.agreement and options.agreement_item:
         agency = Bundles(LINES_4047, batches.agency, batches.agency_fate, batches.reader("4047"))
         found |= {Kind.PAYROLL_ITEM: agency, Kind.COLLECTION: agency}
     return found

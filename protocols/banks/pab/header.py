@@ -58,13 +58,14 @@ _ALWAYS: Final = tuple(
 
 
 def answers() -> FrameCutter:
-    """A fresh cutter for the answers of one connection: header, body and signature block together."""
+    """A fresh cutter for the answers of one connection. It returns header, body and signature block together."""
     return FRAMING.cutter(ANSWER_BYTES_MAX)
 
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Who we are to the front end: 20-digit enterprise code, operator, and how our header serials begin."""
+    """The sender's values in each header: the enterprise code of 20 digits, the operator, and the first part of our
+    serials."""
 
     enterprise: str
     operator: str
@@ -91,7 +92,7 @@ class Sender:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the bank said: its code, its text without the leading colon, and the body where there is one."""
+    """An answer of the bank: its code, its text without the first colon, and the body if there is one."""
 
     code: str
     text: str
@@ -99,12 +100,12 @@ class Answer:
 
     @property
     def accepted(self) -> bool:
-        """Whether the header says 000000."""
+        """True if the header's code is 000000."""
         return self.code == ACCEPTED
 
 
 def read_answer(frame: bytes, operation: str) -> Answer:
-    """Reads the answer to an `operation`. Raises ProtocolError on whatever cannot be such an answer.
+    """Reads the answer to an `operation`. Raises ProtocolError if the bytes are no such answer.
 
     A refusal may have no body and may still carry our own service type 01; an acceptance may not: that would
     be our own request coming back.
@@ -142,9 +143,10 @@ def _expect(frame: bytes, name: str, wanted: str) -> None:
 
 
 def _text(frame: bytes) -> str:
-    """For people only, so no byte in it casts doubt on the code: banks cut it at 100 bytes, anywhere."""
+    """The text of the header, for people only. A wrong byte in it is replaced, because banks cut the text at 100
+    bytes."""
     octets = frame[_PLACES["text"]]
-    # The codec is slow, and most are blanks. Three of them show it that a character before them is cut.
+    # The codec is slow, and most bytes are blanks. Three of them are kept, so that it notices a cut character.
     text = octets[: len(octets.rstrip(b" \x00")) + 3].decode("gb18030", errors="replace")
     return text.rstrip(" �\x00").lstrip(": ")
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from protocols.bank import Replay
-from protocols.kit.choices import Choices, among, flag, read, text, whole, words
+from protocols.kit.choices import Choices, among, declared_codes, flag, one_meaning, read_choices, text, texts, whole
 from protocols.kit.timing import Timing
 
 TODAY_STYLES: Final = ("4008", "4013")
+CODE_WORDS: Final = ("duplicate", "refused")
+"""What a header code may be declared to mean, because the bank's own list of codes is not public."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,8 @@ class Options:
     only the bank can tell them, and until then such lines stay in doubt. `address_flag`
     is AddrFlag of payments to other banks: 1 same city, 2 another city. `fast_pay_item` is BusiType (费项) of fast pay
     (KHKF03): instant payments are offered only with it; `fast_pay_company` is its CorpId. `sweeps`: the message of
-    transfers with the direction sweep or push. `batch_receipts`: whether 401802 is asked for receipts.
+    transfers with the direction sweep or push. `batch_receipts`: whether 401802 is asked for receipts. `codes` says
+    what the bank attested about header codes that codes.toml does not have; its keys are CODE_WORDS.
     """
 
     enterprise_code: str
@@ -46,6 +49,7 @@ class Options:
     fast_pay_company: str = ""
     sweeps: str = "4004"
     batch_receipts: bool = False
+    codes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     max_name_bytes: int | None = None
     max_bank_name_bytes: int | None = None
     max_amount_minor: int | None = None
@@ -64,9 +68,9 @@ _CHOICES: Final[Choices] = {
         '"query_first" or "never"; this bank refuses a repeated voucher, so nothing is replay_safe',
     ),
     "agreement": (text("[ -~]{0,30}"), "number of the payroll or collection agreement (AGREE_NO), or leave it out"),
-    "agency_refused": (words("[0-9A-Za-z]{1,10}"), "a list of the stt values that the bank calls refused"),
+    "agency_refused": (texts("[0-9A-Za-z]{1,10}"), "a list of the stt values that the bank calls refused"),
     "agency_in_process": (
-        lambda value: words("[0-9A-Za-z]{1,10}")(value) and not {"3", "4"} & set(value),
+        lambda value: texts("[0-9A-Za-z]{1,10}")(value) and not {"3", "4"} & set(value),
         "a list of the BStt values that the bank calls in process; 3 and 4 have a meaning already",
     ),
     "agreement_item": (text("[ -~]{0,20}"), "the fee item (费项, BusiType) of that agreement"),
@@ -74,10 +78,13 @@ _CHOICES: Final[Choices] = {
     "fast_pay_company": (text("[0-9A-Za-z]{0,32}"), "the company's number (CorpId) in fast pay, or leave it out"),
     "sweeps": (among("4004", "4052"), '"4004" (a payment) or "4052" (the message for groups)'),
     "batch_receipts": (flag, "true asks 401802 for the receipts of a batch's lines"),
+    "codes": declared_codes(CODE_WORDS, "(?!000000)[0-9A-Za-z]{1,6}", "codes of up to 6 letters or digits"),
     "address_flag": (among("1", "2"), '"1" same city or "2" another city'),
-}  # fmt: skip
+}
 
 
 def read_options(given: Mapping[str, Any]) -> Options:
     """The options in the settings' table. Raises BadOptions naming the first wrong key and the remedy."""
-    return read("pab", Options, _CHOICES, given)
+    options = read_choices("pab", Options, _CHOICES, given)
+    one_meaning(options.codes)
+    return options

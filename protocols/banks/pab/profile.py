@@ -9,8 +9,7 @@ from typing import Final
 from protocols.bank import Profile, Replay, ReplayRule
 from protocols.banks.pab.batch import PAGES_MAX
 from protocols.banks.pab.options import Options
-from protocols.banks.pab.payment import PURPOSE_CHARS, VOUCHER_CHARS
-from protocols.banks.pab.special import SWEEP
+from protocols.banks.pab.requests import PURPOSE_CHARS, SWEEP, VOUCHER_CHARS
 from protocols.canon.limits import FieldLimit, Limits, ReferenceForm
 from protocols.canon.order import Channel, Kind
 from protocols.kit.china import CNAPS, gbk_limits
@@ -34,8 +33,8 @@ RECONSTRUCTED: Final = (
     "ThirdVoucher of 4019 is the batch where SThirdVoucher is filled",
     "IsEnd is missing on the only page of a 4015 answer; an empty InAcctCityName is accepted by 4018",
     "the first page of 4019 is 1",
-    "KHKF03 and KHKF04: elements and their order, lengths, that a known OrderNumber is refused with MA4045, and that "
-    "MA0103 is KHKF04's word for an unknown one; the rows of the batch files KHKF01, KHKF02 and KHKF05 are not public",
+    "KHKF03 and KHKF04: elements, their order and lengths, that a known OrderNumber is refused with MA4045",
+    "the rows of the batch files KHKF01, KHKF02 and KHKF05, which are not public",
     "4052: its answer; that 4005 tells of a 4052 by its ThirdVoucher, and that a known one is refused",
     "401802: that it knows the lines of a 4018 and of 400401 alike; how a line without a receipt yet is answered",
     "files (FILE01 to FILE03, F001): their state codes but F0, the encryption with RandomPwd, the rows of the files",
@@ -45,19 +44,14 @@ RECONSTRUCTED: Final = (
 
 def profile(options: Options) -> Profile:
     """The bank's profile under these options."""
-    rule = ReplayRule(
-        policy=Replay(options.replay),
-        not_found_quarantine=NEXT_DAY,
-        not_found_count=2,
-        window=None,
-    )
+    rule = ReplayRule(policy=Replay(options.replay), not_found_quarantine=NEXT_DAY, not_found_count=2, window=None)
     plain = limits(options)
     return Profile(
         name="pab",
         title="Ping An Bank",
         title_zh="平安银行",
         limits=plain,
-        # Nobody says that a known OrderNumber of KHKF03, or a voucher of 4052, is refused for ever.
+        # No page says that a known OrderNumber of KHKF03, or a voucher of 4052, is refused for ever.
         replay={
             Kind.PAYMENT: replace(rule, policy=Replay.NEVER) if options.fast_pay_item else rule,
             Kind.TRANSFER: replace(rule, policy=Replay.NEVER) if options.sweeps == SWEEP else rule,
@@ -78,18 +72,20 @@ def profile(options: Options) -> Profile:
             Kind.COLLECTION: replace(plain, fields=_agency_fields(options, "debtor")),
         },
         past_balance_days=100,
+        host_date="TranDate of 4008" if options.today_lines == "4008" else "AcctDate of today's entries (4013)",
     )
 
 
 def limits(options: Options) -> Limits:
-    """What intake checks before it says yes."""
+    """The limits that intake checks before it accepts an order."""
     channels = frozenset(Channel) - (frozenset() if options.fast_pay_item else {Channel.INSTANT})
     reference = ReferenceForm(length=VOUCHER_CHARS, prefix=options.reference_prefix)
     return gbk_limits(_fields(options), channels, options.timing.pace(), reference, options.max_amount_minor)
 
 
 def _fields(options: Options, *, bank_name: bool = True) -> tuple[FieldLimit, ...]:
-    """`bank_name`: whether the payee's bank must be named; a transfer without name and number stays here."""
+    """The fields of an order. `bank_name`: whether the payee's bank must be named. A transfer without name and number
+    stays in this bank."""
     return (
         FieldLimit("/debtor/account", required=True),
         FieldLimit("/debtor/name", max_bytes=options.max_name_bytes, required=True),
@@ -107,7 +103,8 @@ def _fields(options: Options, *, bank_name: bool = True) -> tuple[FieldLimit, ..
 
 
 def _agency_fields(options: Options, other: str) -> tuple[FieldLimit, ...]:
-    """A line of 4047 says nothing of us but the account; the other party (`other`) banks here if no bank is named."""
+    """The fields of a line of 4047. Of our side it has only the account. The other party (`other`) banks here if no
+    bank is named."""
     return (
         FieldLimit("/debtor/account", required=True),
         FieldLimit("/creditor/account", required=True),

@@ -1,4 +1,4 @@
-"""Messages that the front end sends of its own accord: FILE04 (a file is done), F002 (a report is there), and others.
+"""Messages that the front end sends unasked: FILE04 (a file is done), F002 (a report is there), and others.
 
 They come with the same header, service type 01, and are answered with service type 02 (banks/pab.md 1, 4). FILE04 has
 TradeSn, FileName, FilePath, Action, RandomPwd, SignData and HashData, in one client's model; what others have is not
@@ -34,27 +34,27 @@ TOLD: Final = ("TradeSn", "FileName", "Action", "Code")
 BODY_BYTES_MAX: Final = 1_048_576
 _NODES_MAX: Final = 20_000
 _NAMED_MOST: Final = 500
-_TEXT = "<?xml version=\"1.0\" encoding=\"GBK\" ?><Result></Result>"
+_TEXT = '<?xml version="1.0" encoding="GBK" ?><Result></Result>'
 
 
 def requests() -> FrameCutter:
-    """A fresh cutter for what one connection brings."""
+    """A fresh cutter for the bytes of one connection."""
     return FRAMING.cutter(min(ANSWER_BYTES_MAX, BODY_BYTES_MAX + HEADER_BYTES))
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Reads and answers what the front end of one enterprise sends."""
+    """Reads and answers the requests of one enterprise's front end."""
 
     enterprise: str
 
     @property
     def pushes(self) -> Pushes:
-        """As the bank offers it."""
+        """The functions that read and answer, as the description of a bank needs them."""
         return Pushes((FILE_DONE, REPORT, OTHER), requests, self.read, self.answer)
 
     def read(self, frame: bytes) -> Push:
-        """What a frame says. Raises ProtocolError if it is no request to this enterprise."""
+        """The message in a frame. Raises ProtocolError if it is no request to this enterprise."""
         if len(frame) < HEADER_BYTES or FRAMING.frame_length(frame[:HEADER_BYTES]) != len(frame):
             raise ProtocolError("frame_length", f"{len(frame)} bytes are not one message with its lengths")
         if header_field(frame, "kind") not in ("A001", "A002") or header_field(frame, "service") != "01":
@@ -77,14 +77,23 @@ class Caller:
         return Push(kind, key, named, known, f"{operation} {told}".strip())
 
     def answer(self, frame: bytes, now_ms: int) -> bytes:
-        """That we have it: the request's operation and serial, service type 02, code 000000."""
+        """The answer that confirms a message. It has the request's operation and serial, service type 02 and code
+        000000."""
         body = _TEXT.encode("ascii")
         now = datetime.fromtimestamp(now_ms / 1000, UTC).astimezone(BEIJING)
-        header = HEADER.pack({
-            "enterprise": self.enterprise, "body_bytes": str(len(body)), "operation": header_field(frame, "operation"),
-            "operator": header_field(frame, "operator"), "service": "02", "sent_at": now.strftime("%Y%m%d%H%M%S"),
-            "serial": header_field(frame, "serial"), "code": "000000", "text": ":",
-        })  # fmt: skip
+        header = HEADER.pack(
+            {
+                "enterprise": self.enterprise,
+                "body_bytes": str(len(body)),
+                "operation": header_field(frame, "operation"),
+                "operator": header_field(frame, "operator"),
+                "service": "02",
+                "sent_at": now.strftime("%Y%m%d%H%M%S"),
+                "serial": header_field(frame, "serial"),
+                "code": "000000",
+                "text": ":",
+            }
+        )
         return FRAMING.wrap(header + body)
 
     @staticmethod

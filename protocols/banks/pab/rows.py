@@ -34,18 +34,19 @@ _CARRIED: Final = 12
 
 @dataclass(frozen=True, slots=True)
 class Carry:
-    """What the next page must know of this one: its last trace, and how many rows of it were alike, by their key."""
+    """The values that the next page needs from this one: the last trace, and by key the number of equal rows with
+    it."""
 
     trace: str = ""
     counts: Mapping[str, int] = field(default_factory=dict)
 
     def parts(self) -> list[Any]:
-        """As plain values for a cursor: the last kinds of rows only, so that it stays short."""
+        """The values for a cursor: of the last kinds of rows only, so that the cursor stays short."""
         return [self.trace, *(part for one in list(self.counts.items())[-_CARRIED:] for part in one)]
 
     @staticmethod
     def of(parts: Sequence[Any]) -> Carry:
-        """Reads what `parts` gave. Raises ValueError or TypeError."""
+        """The values that `parts` gave. Raises ValueError or TypeError."""
         trace, *rest = parts
         return Carry(str(trace), {str(key): int(n) for key, n in zip(rest[::2], rest[1::2], strict=True)})
 
@@ -61,7 +62,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class RawRow:
-    """A row of either operation. `trace` is the bank's key of the whole booking, `fee` whether it is marked as one.
+    """A row of 4013 or 4008. `trace` is the bank's key of the whole booking, `fee` whether the row is marked as a fee.
 
     `sides_known`: the page says which field is the payer's and which the payee's.
     """
@@ -79,7 +80,7 @@ class RawRow:
     sides_known: bool = True
 
     def check(self, account: AccountNumber, first: date, last: date) -> None:
-        """Raises "correlation" for an entry that was not asked about: of another day, or of another account.
+        """Raises "correlation" for an entry of another day or of another account.
 
         An entry of today has the accounting date that the bank states; the caller says how far that may be off.
 
@@ -94,19 +95,26 @@ class RawRow:
             raise ProtocolError("correlation", "an entry whose own account is not the one asked about")
 
     @property
+    def host_day(self) -> date | None:
+        """The host's date when the row was booked; None if its time of day cannot be read, so that the accounting date
+        may be the next one."""
+        found = _clock(self.clock)
+        return None if found is None else self.day - timedelta(days=found.group(2) >= EVENING)
+
+    @property
     def booking(self) -> str:
-        """The booking that the row belongs to; traces are taken to be unique within a day only."""
+        """The day and trace of the row's booking. Traces are unique within a day only."""
         return f"{date_text(self.day)}-{self.trace}"
 
     @property
     def key(self) -> str:
-        """The bank's key as we hand it on: the booking, and what tells the row from others of it in any order."""
+        """The bank's key in our form: the booking, and the fields that distinguish the rows of one booking."""
         side = "D" if self.direction is Direction.DEBIT else "C"
         return f"{self.booking}-{side}{self.amount}{'F' if self.fee else ''}"
 
 
 def row_of_4013(row: etree._Element, _day: date) -> RawRow:
-    """A row of 4013. Raises ProtocolError if date, trace, direction or amount is missing or odd."""
+    """A row of 4013. Raises ProtocolError if date, trace, direction or amount is missing or wrong."""
     return RawRow(
         trace=value(row, "HostTrace"),
         direction=_direction(value(row, "DcFlag")),
@@ -122,7 +130,7 @@ def row_of_4013(row: etree._Element, _day: date) -> RawRow:
 
 
 def row_of_4008(row: etree._Element, day: date) -> RawRow:
-    """A row of 4008, which states no date: it is of the day in the list's head."""
+    """A row of 4008. A row has no date of its own: its day is that in the list's head."""
     return RawRow(
         trace=value(row, "HostSeqNo"),
         direction=_direction(value(row, "TxType")),
@@ -180,12 +188,16 @@ def _is_fee(row: etree._Element) -> bool:
     return FEE_MARK[0] == value_or(row, "AbstractStr") or FEE_MARK[1] == value_or(row, "AbstractStr_Desc")
 
 
+def _clock(text: str) -> re.Match[str] | None:
+    return _CLOCK.fullmatch(text.replace(":", "").replace("-", "").replace(" ", ""))
+
+
 def _moment(day: date, clock: str) -> datetime | None:
-    """When it was booked, where the bank writes a time that we can read (HHmmss, HH:mm:ss, or behind a date).
+    """The time of the booking, if the bank writes it in a form that we can read (HHmmss, HH:mm:ss, or after a date).
 
     `day` is the accounting date: a time in the evening is of the calendar day before it.
     """
-    found = _CLOCK.fullmatch(clock.replace(":", "").replace("-", "").replace(" ", ""))
+    found = _clock(clock)
     if found is None:
         return None
     stated, time_of_day = found.groups()

@@ -1,4 +1,4 @@
-"""Orders that go by a message of their own instead of 4004: KHKF03 (跨行快付, instant) and 4052 (集团归集/下拨).
+"""Orders with a message of their own instead of 4004: KHKF03 (跨行快付, instant) and 4052 (集团归集/下拨).
 
 Which message an order went by is written down with its serials, so that its answer is read and its enquiry asked
 accordingly. The elements are those of public clients; the bank's page names some of them (banks/pab.md 4).
@@ -7,45 +7,45 @@ accordingly. The elements are those of public clients; the bank's page names som
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Final
 
 from lxml import etree
 
 from protocols.banks.pab.options import Options
+from protocols.banks.pab.requests import DOWN, FAST, FAST_ENQUIRY, SWEEP, UP
+from protocols.canon.host_days import HostDays
 from protocols.canon.order import AnyOrder, Channel, TransferDetail
 from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.query import Sent
 from protocols.kit.correlation import CorrelationKeys, CorrelationTags, check_keys
 from protocols.kit.errors import ProtocolError
-from protocols.kit.fields import amount_text, plain
+from protocols.kit.fields import DAYS_AFTER, DAYS_BEFORE, plain, stated_day
 from protocols.kit.meanings import Meanings
-from protocols.kit.orders import required
 from protocols.kit.xmldoc import value_or
 
-FAST: Final = "KHKF03"
-FAST_ENQUIRY: Final = "KHKF04"
-SWEEP: Final = "4052"
-CARD_CHARS: Final = 20
-NAME_CHARS: Final = 32
-SINGLE_ACCOUNT: Final = "2"
-"""guiJiAreaOption: one sub-account; 1 would move what the contract says, for all of them."""
-UP, DOWN = "1", "2"
-"""guiJiType: 归集 (to the upper account) and 下拨."""
 _FAST: Final = CorrelationTags(
-    reference="OrderNumber", must_name=True, amount="TranAmount", debtor="AcctNo", creditor="InAcctNo",
-    currency="CcyCode", renminbi=("RMB", "CNY"), days=("SettleDate",),
-)  # fmt: skip
+    reference="OrderNumber",
+    must_name=True,
+    amount="TranAmount",
+    debtor="AcctNo",
+    creditor="InAcctNo",
+    currency="CcyCode",
+    renminbi=("RMB", "CNY"),
+)
 _SWEEP: Final = CorrelationTags(reference="ThirdVoucher", must_name=True, amount="Amount")
 _SIDES: Final = {UP: ("subAccountNo", "AcctNo"), DOWN: ("AcctNo", "subAccountNo")}
-Leaves = tuple[tuple[str, str], ...]
 
 
 def operation_for(order: AnyOrder, options: Options) -> str:
-    """The transaction code an order goes by. Raises "value" for an instant payment where no fast pay is agreed."""
+    """The transaction code for an order. Raises "value" for an instant payment where no fast pay is agreed."""
     if order.channel is Channel.INSTANT:
         if not options.fast_pay_item or isinstance(order.detail, TransferDetail):
-            raise ProtocolError("value", "an instant payment needs the option fast_pay_item (KHKF03), is no transfer; "
-                                         "else use auto, small_value or large_value")  # fmt: skip
+            raise ProtocolError(
+                "value",
+                "an instant payment needs the option fast_pay_item (KHKF03), is no transfer; "
+                "else use auto, small_value or large_value",
+            )
         return FAST
     detail = order.detail
     swept = isinstance(detail, TransferDetail) and detail.direction in ("sweep", "push")
@@ -53,66 +53,38 @@ def operation_for(order: AnyOrder, options: Options) -> str:
 
 
 def operation_of(sent: Sent) -> str:
-    """The transaction code a written-down order went by."""
+    """The transaction code of an order, from its record before it was sent."""
     return next((one for one in (FAST, SWEEP) if one in sent.serials), "4004")
 
 
-def fast_fields(order: AnyOrder, reference: str, options: Options) -> Leaves:
-    """What a KHKF03 says of an order. Raises "value" or "missing"."""
-    card = required(order.creditor.account.clear, "creditor's account")
-    name = required(order.creditor.name.clear, "creditor's name")
-    if len(card) > CARD_CHARS or len(name) > NAME_CHARS:
-        raise ProtocolError("value", f"KHKF03 takes an account of {CARD_CHARS} and a name of {NAME_CHARS} characters")
-    return (
-        ("OrderNumber", reference),
-        ("AcctNo", required(order.debtor.account.clear, "debtor's account")),
-        ("BusiType", options.fast_pay_item),
-        ("CorpId", options.fast_pay_company),
-        ("CcyCode", "RMB"),
-        ("TranAmount", amount_text(order.amount.minor)),
-        ("InAcctNo", card),
-        ("InAcctName", name),
-        ("InAcctBankName", order.creditor.bank_name or ""),
-        ("InAcctBankNode", order.creditor.cnaps or ""),
-        ("Mobile", ""),
-        ("Remark", order.purpose),
-    )
+def check_host_date(stated: str, keys: CorrelationKeys, host: HostDays) -> None:
+    """Raises "correlation" for a date of the host that is too far from the order's day to be that order's.
 
-
-def sweep_fields(order: AnyOrder, reference: str) -> Leaves:
-    """What a 4052 says of a transfer between an upper account and one of its sub-accounts."""
-    assert isinstance(order.detail, TransferDetail)
-    ours = required(order.debtor.account.clear, "debtor's account")
-    theirs = required(order.creditor.account.clear, "creditor's account")
-    up = order.detail.direction == "sweep"
-    return (
-        ("ThirdVoucher", reference),
-        ("AcctNo", theirs if up else ours),
-        ("guiJiAreaOption", SINGLE_ACCOUNT),
-        ("subAccountNo", ours if up else theirs),
-        ("guiJiType", UP if up else DOWN),
-        ("Amount", amount_text(order.amount.minor)),
-    )
+    The order's day is the calendar's, the stated one the host's. A payment may also be booked some days later.
+    """
+    day = stated_day(stated)
+    if day is None or keys.day is None:
+        return
+    first, last = keys.day + timedelta(days=host.least), keys.day + timedelta(days=host.most)
+    if not first - DAYS_BEFORE <= day <= last + DAYS_AFTER:
+        raise ProtocolError("correlation", f"{keys.reference}: the answer is of {day}, it was sent on {keys.day}")
 
 
 def check_special(operation: str, body: etree._Element, keys: CorrelationKeys) -> None:
     """Raises "correlation" if the answer to a KHKF03 or a 4052 is about another order."""
     if operation == FAST:
-        check_keys(body, keys, replace(_FAST, days=()))
+        check_keys(body, keys, _FAST)
         return
     direction = value_or(body, "guiJiType")
     debtor, creditor = _SIDES.get(direction, ("", ""))
     check_keys(body, keys, replace(_SWEEP, debtor=debtor, creditor=creditor))
 
 
-def fast_enquiry(sent: Sent) -> Leaves:
-    """What a KHKF04 asks: by our order number."""
-    return (("AcctNo", sent.debtor.clear), ("OrderNumber", sent.reference), ("BussFlowNo", ""))
-
-
-def fast_fate(body: etree._Element, sent: Sent, meanings: Meanings) -> Outcome:
-    """What a KHKF04 answer says: Status 20 and 30 are ends, everything else is in process (banks/pab.md 4)."""
-    check_keys(body, CorrelationKeys.of(sent), _FAST)
+def fast_fate(body: etree._Element, sent: Sent, meanings: Meanings, host: HostDays) -> Outcome:
+    """The outcome in the answer to a KHKF04: Status 20 and 30 are final, all others are in process (banks/pab.md 4)."""
+    keys = CorrelationKeys.of(sent)
+    check_keys(body, keys, _FAST)
+    check_host_date(value_or(body, "SettleDate"), keys, host)
     status = value_or(body, "Status")
     outcome = meanings.word(FAST_ENQUIRY, "status", status) if status else Outcome(Fate.UNKNOWN, listed=False)
     code = value_or(body, "RetCode")

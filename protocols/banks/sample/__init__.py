@@ -18,10 +18,7 @@ from protocols.kit.dsig import PinnedKey
 from protocols.kit.dsig.verify import Engine
 from protocols.kit.errors import ProtocolError
 
-OUTCOMES: Final[tuple[codes.OutcomeWord, ...]] = (
-    "settled", "failed", "pending", "in_doubt", "not_found", "duplicate", "returned", "reversed", "retry",
-    "rate_limited", "signed_out",
-)  # fmt: skip
+OUTCOMES: Final = codes.outcomes_but("empty")
 """What codes.toml may say."""
 _TEXT: Final = r"[^\x00-\x1f\x7f]*"
 _ACCOUNT: Final = r"[0-9A-Za-z]{4,34}"
@@ -46,20 +43,29 @@ def build(options: Mapping[str, Any]) -> Bank:
     words = meanings.load(__package__, OPERATIONS, OUTCOMES)
     payments, asking, batches = Payments(wire, words), Asking(wire, words), Batches(wire, words)
     answer_s = _number(options, "answer_s", 0.01, 600)
-    business = Port("business", lambda: FRAMING.cutter(MAX_BYTES), kept=True, first_byte_s=answer_s,
-                    between_bytes_s=min(10.0, answer_s), exchange_s=2 * answer_s)  # fmt: skip
+    business = Port(
+        "business",
+        lambda: FRAMING.cutter(MAX_BYTES),
+        kept=True,
+        first_byte_s=answer_s,
+        between_bytes_s=min(10.0, answer_s),
+        exchange_s=2 * answer_s,
+    )
     return Bank(
         profile=_profile(options),
         ports={"business": business},
         sessions=Sessions(
-            window=int(_number(options, "sessions", 1, 16)), probe=asking.ping,
+            window=int(_number(options, "sessions", 1, 16)),
+            probe=asking.ping,
             probe_every_s=_number(options, "heartbeat_s", 1, 110),
-            sign_on=asking.sign_on, sign_off=asking.sign_off),
+            sign_on=asking.sign_on,
+            sign_off=asking.sign_off,
+        ),
         money=dict.fromkeys(OPERATION_OF, payments.pay),
         questions=Questions(asking.balance, asking.lines, payments.fate, asking.returns, asking.receipt),
         read=payments.read,
         bundles=dict.fromkeys(BATCH_OF, Bundles(MOST, batches.send, batches.fate, batches.read)),
-    )  # fmt: skip
+    )
 
 
 def _profile(options: Mapping[str, Any]) -> Profile:

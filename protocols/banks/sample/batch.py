@@ -33,7 +33,7 @@ BATCH_OF: Final[Mapping[Kind, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What we said of one item: its reference and its amount."""
+    """The values of one sent item that the answer must match: its reference and its amount."""
 
     reference: str
     amount: Money
@@ -41,7 +41,7 @@ class _Asked:
 
 @dataclass(frozen=True, slots=True)
 class Batches:
-    """Sends many orders in one message, reads the answers, and asks what became of them."""
+    """Sends many orders in one message, reads the answers, and asks for the fate of each order."""
 
     wire: Wire
     meanings: Meanings
@@ -68,20 +68,25 @@ class Batches:
         return self._fates(answer, context.reference, asked)
 
     def read(self, sent: SentBundle, data: bytes) -> Fates:
-        """What a stored answer says about the orders of `sent`; its serial must be one of ours."""
+        """The outcomes of the orders of `sent`, in a stored answer. Its serial must be one of ours."""
         answer = self.wire.read(data, tuple(sorted(set(BATCH_OF.values()))))
         if answer.serial not in sent.serials:
             raise ProtocolError("correlation", f"an answer to message {answer.serial!r}, not one of {sent.reference}")
         return self._fates(answer, sent.reference, _asked(sent))
 
     def fate(self, question: BundleFateQuestion, context: Context) -> Conversation[Fates]:
-        """Ask what became of each order. Raises Declined when the bank does not answer that question."""
+        """Ask for the outcome of each order. Raises Declined if the bank does not answer that question."""
         sent, around = question.sent, timedelta(days=1)
-        data = yield from self.wire.request("BatchFate", context, (
-            ("Reference", sent.reference),
-            ("FirstDate", (sent.bank_date - around).isoformat()),
-            ("LastDate", (sent.bank_date + around).isoformat()),
-        ), context.session.get("token", ""))  # fmt: skip
+        data = yield from self.wire.request(
+            "BatchFate",
+            context,
+            (
+                ("Reference", sent.reference),
+                ("FirstDate", (sent.bank_date - around).isoformat()),
+                ("LastDate", (sent.bank_date + around).isoformat()),
+            ),
+            context.session.get("token", ""),
+        )
         answer = self.wire.read((yield Ask("business", data)), ("BatchFate",), context)
         if answer.code != DONE:
             word = self.meanings.word("BatchFate", "head", answer.code, answer.text)
@@ -94,7 +99,7 @@ class Batches:
 
     def _fates(self, answer: Answer, reference: str, asked: Iterable[_Asked]) -> Fates:
         if answer.code != DONE:
-            # A word about the whole message is a word about each order.
+            # An outcome of the whole message is the outcome of each order.
             word = self.meanings.word(answer.operation, "head", answer.code, answer.text)
             return {one.reference: word for one in asked}
         require("reference", answer.value("Reference"), reference)

@@ -1,4 +1,4 @@
-"""Bytes of Sample Bank: one shape of request, one shape of answer, both signed.
+"""Bytes of Sample Bank: one form of request, one form of answer, both signed.
 
 See README.md sections 1 and 2.
 """
@@ -20,15 +20,26 @@ from protocols.kit.dsig.verify import Engine
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import amount_minor, parse_date, plain
 from protocols.kit.framing import LengthPrefix
-from protocols.kit.xmldoc import Leaves, canonical, one, several, text
+from protocols.kit.xmldoc import ChildTexts, canonical, one, several, text
 
 NAMESPACE: Final = "urn:sample-bank:1"
 FRAMING: Final = LengthPrefix(8)
 MAX_BYTES: Final = 262_144
 OPERATIONS: Final = (
-    "SignOn", "SignOff", "Ping", "Pay", "Move", "Fate", "PayBatch", "CollectBatch", "BatchFate", "Balance", "Entries",
-    "Returns", "Receipt",
-)  # fmt: skip
+    "SignOn",
+    "SignOff",
+    "Ping",
+    "Pay",
+    "Move",
+    "Fate",
+    "PayBatch",
+    "CollectBatch",
+    "BatchFate",
+    "Balance",
+    "Entries",
+    "Returns",
+    "Receipt",
+)
 DONE: Final = "0000"
 _N: Final = f"{{{NAMESPACE}}}"
 SIGNATURE: Final = dsig.SignatureProfile("sample", f"/{_N}SampleBank/{{{dsig.DS}}}Signature")
@@ -40,7 +51,7 @@ Rows = Sequence[Fields]
 @fast_init
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A verified answer. `code` and `text` are its head's, `body` the signed body, `fields` its leaves."""
+    """A verified answer. `code` and `text` are its head's, `body` is the signed body, `fields` are its leaves."""
 
     operation: str
     serial: str
@@ -48,7 +59,7 @@ class Answer:
     text: str
     bank_time: datetime
     body: etree._Element
-    fields: Leaves
+    fields: ChildTexts
 
     def value(self, name: str) -> str:
         """Text of a body's element. Raises "missing"."""
@@ -66,7 +77,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """How one customer and the bank write to each other: the customer's number and the bank's pinned keys."""
+    """Writes requests and reads answers. It has the customer's number and the bank's pinned keys."""
 
     customer: str
     bank_keys: tuple[dsig.PinnedKey, ...]
@@ -75,7 +86,7 @@ class Wire:
     def request(
         self, operation: str, context: Context, fields: Fields, token: str = "", rows: Rows = ()
     ) -> Generator[Sign, bytes, bytes]:
-        """The framed, signed request; asks for one signature on the way. `rows` are the items of its List.
+        """The framed, signed request; yields one Sign step. `rows` are the items of its List.
 
         Its serial is `context.serials[0]`.
         """
@@ -95,17 +106,22 @@ class Wire:
         return FRAMING.wrap(dsig.attach(prepared, signature))
 
     def read(self, data: bytes, operations: tuple[str, ...], context: Context | None = None) -> Answer:
-        """The answer in `data`, verified and then read from what was signed, and from nothing else.
+        """The verified answer in `data`. Only the signed part is read.
 
         With a `context` it must also be the answer to that conversation's request. Raises ProtocolError.
         """
         today = None if context is None else context.now.date()
         verified = dsig.verify(data, SIGNATURE, self.bank_keys, today=today, engine=self.engine, max_bytes=MAX_BYTES)
-        head, body = Leaves(one(verified.root, _N + "Head")), one(verified.root, _N + "Body")
+        head, body = ChildTexts(one(verified.root, _N + "Head")), one(verified.root, _N + "Body")
         answer = Answer(
-            head.value(_N + "Operation"), head.value(_N + "Serial"), head.value(_N + "Code"),
-            plain(head.value(_N + "Text")), moment(head.value(_N + "BankTime")), body, Leaves(body),
-        )  # fmt: skip
+            head.value(_N + "Operation"),
+            head.value(_N + "Serial"),
+            head.value(_N + "Code"),
+            plain(head.value(_N + "Text")),
+            moment(head.value(_N + "BankTime")),
+            body,
+            ChildTexts(body),
+        )
         require("customer", head.value(_N + "Customer"), self.customer)
         if answer.operation not in operations:
             raise ProtocolError("correlation", f"the answer is to {answer.operation!r}, not {operations[0]}")
@@ -127,7 +143,7 @@ def _list(rows: Rows) -> str:
 
 
 def require(what: str, said: str, ours: str) -> None:
-    """Raises "correlation" unless the answer says what we asked about."""
+    """Raises "correlation" if the answer is about another request."""
     if said != ours:
         raise ProtocolError("correlation", f"the answer's {what} is {said!r}, we asked about {ours!r}")
 
@@ -152,7 +168,7 @@ def moment(said: str) -> datetime:
 
 
 def cell(row: Mapping[str, str], name: str) -> str:
-    """One element of a list's item. Raises "missing"."""
+    """The text of one element of a list's item. Raises "missing"."""
     if name not in row:
         raise ProtocolError("missing", f"a list item has no {name}")
     return row[name]

@@ -30,7 +30,7 @@ OPERATION_OF: Final[Mapping[Kind, str]] = {Kind.PAYMENT: "Pay", Kind.TRANSFER: "
 @fast_init
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What an answer must be about to be about this payment."""
+    """The values that an answer must have to be about this payment."""
 
     reference: str
     debtor: str
@@ -39,11 +39,11 @@ class Subject:
 
     @staticmethod
     def of(sent: Sent) -> Subject:
-        """The payment as it was written down before it was sent."""
+        """The payment as it was stored before it was sent."""
         return Subject(sent.reference, sent.debtor.clear, sent.creditor.clear, sent.amount)
 
     def check(self, answer: Answer) -> None:
-        """Raises "correlation" if the answer's payment is another one, "missing" if it does not say."""
+        """Raises "correlation" if the answer is about another payment, "missing" if it names none."""
         require("reference", answer.value("Reference"), self.reference)
         require("debtor account", answer.value("DebtorAccount"), self.debtor)
         require("creditor account", answer.value("CreditorAccount"), self.creditor)
@@ -55,7 +55,7 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Payments:
-    """Sending orders, reading the answers, and asking what became of them."""
+    """Sends orders, reads the answers, and asks for the outcome of a payment."""
 
     wire: Wire
     meanings: Meanings
@@ -64,27 +64,31 @@ class Payments:
         """Send the order. Raises ProtocolError before the Submit if it cannot be written down."""
         operation = OPERATION_OF[order.kind]
         debtor, creditor = order.debtor, order.creditor
-        data = yield from self.wire.request(operation, context, (
-            ("Reference", context.reference),
-            ("DebtorAccount", debtor.account.clear),
-            ("DebtorName", debtor.name.clear),
-            ("CreditorAccount", creditor.account.clear),
-            ("CreditorName", creditor.name.clear),
-            ("CreditorBankName", creditor.bank_name or ""),
-            ("CreditorBankCode", creditor.cnaps or ""),
-            ("Amount", str(order.amount)),
-            ("Currency", order.amount.currency),
-            ("Purpose", order.purpose),
-            ("Urgent", "Y" if order.urgency is Urgency.URGENT else "N"),
-            ("Private", "Y" if creditor.kind is PartyKind.PERSON else "N"),
-        ))  # fmt: skip
+        data = yield from self.wire.request(
+            operation,
+            context,
+            (
+                ("Reference", context.reference),
+                ("DebtorAccount", debtor.account.clear),
+                ("DebtorName", debtor.name.clear),
+                ("CreditorAccount", creditor.account.clear),
+                ("CreditorName", creditor.name.clear),
+                ("CreditorBankName", creditor.bank_name or ""),
+                ("CreditorBankCode", creditor.cnaps or ""),
+                ("Amount", str(order.amount)),
+                ("Currency", order.amount.currency),
+                ("Purpose", order.purpose),
+                ("Urgent", "Y" if order.urgency is Urgency.URGENT else "N"),
+                ("Private", "Y" if creditor.kind is PartyKind.PERSON else "N"),
+            ),
+        )
         said = yield Submit("business", data, (str(context.serials[0]),))
         answer = self.wire.read(said, (operation,), context)
         subject = Subject(context.reference, debtor.account.clear, creditor.account.clear, order.amount)
         return self._outcome(answer, subject)
 
     def read(self, kind: Kind, sent: Sent, data: bytes) -> Outcome:
-        """What a stored or replayed answer says about the payment of `sent`.
+        """The outcome of the payment of `sent`, in a stored or replayed answer.
 
         Its serial counts too: a refusal has an empty body, and nothing else tells whose refusal it is.
         """
@@ -97,13 +101,18 @@ class Payments:
         return self._outcome(answer, Subject.of(sent))
 
     def fate(self, question: FateQuestion, context: Context) -> Conversation[Outcome]:
-        """Ask what became of a payment. Raises Declined when the bank does not answer that question."""
+        """Ask for the outcome of a payment. Raises Declined if the bank does not answer that question."""
         sent, around = question.sent, timedelta(days=1)
-        data = yield from self.wire.request("Fate", context, (
-            ("Reference", sent.reference),
-            ("FirstDate", (sent.bank_date - around).isoformat()),
-            ("LastDate", (sent.bank_date + around).isoformat()),
-        ), context.session.get("token", ""))  # fmt: skip
+        data = yield from self.wire.request(
+            "Fate",
+            context,
+            (
+                ("Reference", sent.reference),
+                ("FirstDate", (sent.bank_date - around).isoformat()),
+                ("LastDate", (sent.bank_date + around).isoformat()),
+            ),
+            context.session.get("token", ""),
+        )
         answer = self.wire.read((yield Ask("business", data)), ("Fate",), context)
         if answer.code != DONE:
             word = self.meanings.word("Fate", "head", answer.code, answer.text)

@@ -28,7 +28,7 @@ _PAGING: Final = CursorEcho()
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """The questions, and the messages of a session."""
+    """Asks the questions, and sends the messages of a session."""
 
     wire: Wire
     meanings: Meanings
@@ -43,7 +43,7 @@ class Asking:
         return {"token": answer.value("Token")}
 
     def ping(self, context: Context) -> Conversation[datetime]:
-        """The heartbeat: proves connection, session and both keys, and tells the bank's time."""
+        """Ask for the heartbeat, which checks connection, session and both keys; returns the bank's time."""
         return (yield from self._ask("Ping", context, ())).bank_time
 
     def sign_off(self, context: Context) -> Conversation[None]:
@@ -51,65 +51,90 @@ class Asking:
         yield from self._ask("SignOff", context, ())
 
     def balance(self, question: BalanceQuestion, context: Context) -> Conversation[Balance]:
-        """What an account holds, now or at the end of a past day."""
-        answer = yield from self._ask("Balance", context, (
-            ("Account", question.account.clear),
-            ("Currency", question.currency),
-            ("On", question.on.isoformat() if question.on else ""),
-        ))  # fmt: skip
+        """The balance of an account, now or at the end of a past day."""
+        answer = yield from self._ask(
+            "Balance",
+            context,
+            (
+                ("Account", question.account.clear),
+                ("Currency", question.currency),
+                ("On", question.on.isoformat() if question.on else ""),
+            ),
+        )
         require("account", answer.value("Account"), question.account.clear)
         require("currency", answer.value("Currency"), question.currency)
-        stated = {name: _maybe(answer.value(name), question.currency)
-                  for name in ("Book", "Available", "Frozen", "PreviousDay")}  # fmt: skip
-        return Balance(question.account, stated["Book"], stated["Available"], stated["Frozen"],
-                       stated["PreviousDay"], answer.bank_time)  # fmt: skip
+        stated = {
+            name: _maybe(answer.value(name), question.currency)
+            for name in ("Book", "Available", "Frozen", "PreviousDay")
+        }
+        return Balance(
+            question.account,
+            stated["Book"],
+            stated["Available"],
+            stated["Frozen"],
+            stated["PreviousDay"],
+            answer.bank_time,
+        )
 
     def lines(self, question: LinesQuestion, context: Context) -> Conversation[Page]:
         """One page of an account's entries."""
         first, last, currency = question.first.isoformat(), question.last.isoformat(), question.currency
         at = _place(question.cursor, "Entries", question.account.clear, currency, first, last)
-        answer = yield from self._ask("Entries", context, (
-            ("Account", question.account.clear),
-            ("Currency", currency),
-            ("FirstDate", first),
-            ("LastDate", last),
-            ("Cursor", at.value),
-        ))  # fmt: skip
+        answer = yield from self._ask(
+            "Entries",
+            context,
+            (
+                ("Account", question.account.clear),
+                ("Currency", currency),
+                ("FirstDate", first),
+                ("LastDate", last),
+                ("Cursor", at.value),
+            ),
+        )
         require("account", answer.value("Account"), question.account.clear)
         require("currency", answer.value("Currency"), currency)
         rows = answer.rows("Entry")
         lines, findings = readable(rows, lambda row: _line(row, question), "Entries")
         total = digits(answer.value("Total"))
         return Page(
-            # The bank counts the entries that cannot be read, too.
-            tuple(lines), _onward(at, len(rows), answer), None if findings else total,
-            money(answer.value("Opening"), currency), money(answer.value("Closing"), currency), findings, len(findings),
-        )  # fmt: skip
+            # The bank's count includes the entries that cannot be read.
+            tuple(lines),
+            _onward(at, len(rows), answer),
+            None if findings else total,
+            money(answer.value("Opening"), currency),
+            money(answer.value("Closing"), currency),
+            findings,
+            len(findings),
+        )
 
     def returns(self, question: ReturnsQuestion, context: Context) -> Conversation[ReturnsPage]:
         """One page of the payments that came back."""
         first, last = question.first.isoformat(), question.last.isoformat()
         at = _place(question.cursor, "Returns", question.account.clear, first, last)
-        answer = yield from self._ask("Returns", context, (
-            ("Account", question.account.clear),
-            ("FirstDate", first),
-            ("LastDate", last),
-            ("Cursor", at.value),
-        ))  # fmt: skip
+        answer = yield from self._ask(
+            "Returns",
+            context,
+            (("Account", question.account.clear), ("FirstDate", first), ("LastDate", last), ("Cursor", at.value)),
+        )
         require("account", answer.value("Account"), question.account.clear)
         rows = answer.rows("Returned")
         found, findings = readable(rows, _returned, "Returns")
         return ReturnsPage(tuple(found), _onward(at, len(rows), answer), findings)
 
     def receipt(self, question: ReceiptQuestion, context: Context) -> Conversation[Receipt | ReceiptLater]:
-        """An entry's receipt, or the ticket to ask again with. The entry is named by its number or our reference."""
-        answer = yield from self._ask("Receipt", context, (
-            ("Account", question.account.clear),
-            ("BankDate", question.bank_date.isoformat()),
-            ("Number", question.bank_line_id),
-            ("Reference", question.reference or ""),
-            ("Ticket", question.ticket or ""),
-        ))  # fmt: skip
+        """The receipt of an entry, or a ticket for asking again. The entry is named by its number or by our
+        reference."""
+        answer = yield from self._ask(
+            "Receipt",
+            context,
+            (
+                ("Account", question.account.clear),
+                ("BankDate", question.bank_date.isoformat()),
+                ("Number", question.bank_line_id),
+                ("Reference", question.reference or ""),
+                ("Ticket", question.ticket or ""),
+            ),
+        )
         require("account", answer.value("Account"), question.account.clear)
         ticket = answer.value("Ticket")
         if ticket:
@@ -122,7 +147,7 @@ class Asking:
         return Receipt(data, answer.value("MediaType"), answer.value("FileName"))
 
     def _ask(self, operation: str, context: Context, fields: Fields) -> Conversation[Answer]:
-        """One question to its answer; raises Declined for any code but 0000."""
+        """Ask one question and return its answer; raises Declined for any code but 0000."""
         data = yield from self.wire.request(operation, context, fields, context.session.get("token", ""))
         answer = self.wire.read((yield Ask("business", data)), (operation,), context)
         if answer.code != DONE:
@@ -141,8 +166,12 @@ def _onward(at: PageCursor, rows: int, answer: Answer) -> str | None:
 
 
 def _returned(row: Mapping[str, str]) -> Return:
-    return Return(cell(row, "Reference"), money(cell(row, "Amount"), cell(row, "Currency")),
-                  day(cell(row, "ReturnedOn")), plain(cell(row, "Text")))  # fmt: skip
+    return Return(
+        cell(row, "Reference"),
+        money(cell(row, "Amount"), cell(row, "Currency")),
+        day(cell(row, "ReturnedOn")),
+        plain(cell(row, "Text")),
+    )
 
 
 def _line(row: Mapping[str, str], question: LinesQuestion) -> Line:

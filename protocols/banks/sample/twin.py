@@ -21,8 +21,10 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from lxml import etree
 
 from protocols.bank import BadOptions, Cutter
+from protocols.banks.sample.twin_rules import ELEMENTS_ROW, MALFORMED, RULES, SIGNATURE_ROW, UNSIGNED
 from protocols.canon.money import Money
 from protocols.canon.statement import Direction
+from protocols.judge import BankRefusal, BothLanguages, PlainFields, RequestFinding, RuleKind
 from protocols.kit import dsig, xmldoc
 from protocols.kit.charset import UTF8
 from protocols.kit.errors import ProtocolError
@@ -36,9 +38,19 @@ _FRAMING: Final = LengthPrefix(8)
 _SIGNATURE: Final = dsig.SignatureProfile("sample twin", f"/{_TAG}SampleBank/{{{dsig.DS}}}Signature")
 _HEAD: Final = ("Customer", "Operation", "Serial", "Sent", "Token")
 _PAY: Final = (
-    "Reference", "DebtorAccount", "DebtorName", "CreditorAccount", "CreditorName", "CreditorBankName",
-    "CreditorBankCode", "Amount", "Currency", "Purpose", "Urgent", "Private",
-)  # fmt: skip
+    "Reference",
+    "DebtorAccount",
+    "DebtorName",
+    "CreditorAccount",
+    "CreditorName",
+    "CreditorBankName",
+    "CreditorBankCode",
+    "Amount",
+    "Currency",
+    "Purpose",
+    "Urgent",
+    "Private",
+)
 _BODIES: Final[Mapping[str, tuple[str, ...]]] = {
     "SignOn": ("User", "Password"),
     "SignOff": (),
@@ -56,25 +68,20 @@ _BODIES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 _MONEY: Final = frozenset({"Pay", "Move", "PayBatch", "CollectBatch"})
 _ORDER: Final = (
-    "Reference", "CreditorAccount", "CreditorName", "CreditorBankName", "CreditorBankCode", "Amount", "Purpose",
-    "Urgent", "Private",
-)  # fmt: skip
+    "Reference",
+    "CreditorAccount",
+    "CreditorName",
+    "CreditorBankName",
+    "CreditorBankCode",
+    "Amount",
+    "Purpose",
+    "Urgent",
+    "Private",
+)
 _CLAIM: Final = ("Reference", "Agreement", "DebtorAccount", "DebtorName", "Amount", "Purpose")
-_LIST_MOST: Final = 200
+_ITEMS: Final = {"PayBatch": _ORDER, "CollectBatch": _CLAIM}
 _RECEIPT_S: Final = 5
 _STATUS: Final = {Booked.TAKEN: "T", Booked.SETTLED: "S", Booked.REFUSED: "R", Booked.RETURNED: "B"}
-_BYTES_MAX: Final = {"DebtorName": 120, "CreditorName": 120, "CreditorBankName": 120, "Purpose": 140}
-_FORMS: Final = {
-    "Reference": re.compile(r"[0-9A-Z]{20}"),
-    "DebtorAccount": re.compile(r"[0-9A-Za-z]{4,34}"),
-    "CreditorAccount": re.compile(r"[0-9A-Za-z]{4,34}"),
-    "DebtorName": re.compile(r".+"),
-    "CreditorName": re.compile(r".+"),
-    "Amount": re.compile(r"(0|[1-9][0-9]{0,10})\.[0-9]{2}"),
-    "Currency": re.compile(r"CNY"),
-    "Urgent": re.compile(r"[YN]"),
-    "Private": re.compile(r"[YN]"),
-}
 _SERIAL: Final = re.compile(r"[0-9]{1,18}")
 _PAGE_LINES: Final = 50
 
@@ -93,15 +100,25 @@ _SIGNED_INFO: Final = (
 
 
 class _No(Exception):  # noqa: N818 - the bank's answer, with the code it carries
-    def __init__(self, code: str, text: str, body: Elements = "") -> None:
+    def __init__(self, code: str, text: str, body: Elements = "", findings: tuple[RequestFinding, ...] = ()) -> None:
         super().__init__(code)
         self.code = code
         self.text = text
         self.body = body
+        self.findings = findings
+
+
+def _broken(
+    refusal: BankRefusal, place: str, rule: RuleKind, value: str, source: str, english: str, chinese: str
+) -> _No:
+    """The answer to a request that breaks a rule outside the tables of twin_rules.py."""
+    found = RequestFinding(place, rule, value, BothLanguages(english, chinese), source, refusal)
+    return _No(refusal.code, refusal.text, findings=(found,))
 
 
 @dataclass(frozen=True, slots=True)
 class _Request:
+    customer: str
     operation: str
     serial: str
     token: str
@@ -117,8 +134,14 @@ class _Request:
 
 def build(options: Mapping[str, Any], keys: Mapping[str, bytes]) -> Twin:
     """The bank's side; README.md section 5 lists options and keys. Raises BadOptions."""
-    known = {"user": None, "password": None, "customer": "0001", "page_lines": _PAGE_LINES, "cheap": False,
-             "odd_rows": False}
+    known = {
+        "user": None,
+        "password": None,
+        "customer": "0001",
+        "page_lines": _PAGE_LINES,
+        "cheap": False,
+        "odd_rows": False,
+    }
     for key in sorted(set(options) - set(known)):
         raise BadOptions(key, f"no such option; there are {', '.join(known)}")
     given = {**known, **options}
@@ -134,17 +157,32 @@ def build(options: Mapping[str, Any], keys: Mapping[str, bytes]) -> Twin:
     if not isinstance(own, RSAPrivateKey):
         raise BadOptions("keys.bank", "must be an RSA key")
     login = (given["user"], given["password"])
-    return SampleTwin(given["customer"], login, own, dsig.PinnedKey.from_pem(keys["client"]),
-                      given["page_lines"], bool(given["cheap"]), bool(given["odd_rows"]))  # fmt: skip
+    return SampleTwin(
+        given["customer"],
+        login,
+        own,
+        dsig.PinnedKey.from_pem(keys["client"]),
+        given["page_lines"],
+        bool(given["cheap"]),
+        bool(given["odd_rows"]),
+    )
 
 
 class SampleTwin:
-    """The bank's side of every connection; what lives longer than a connection is in the books."""
+    """The bank's side of every connection. Data that must outlive a connection is in the books."""
 
     ports: tuple[str, ...] = ("business",)
 
-    def __init__(self, customer: str, login: tuple[str, str], own: RSAPrivateKey, client: dsig.PinnedKey,
-                 page_lines: int, cheap: bool, odd_rows: bool) -> None:  # fmt: skip
+    def __init__(
+        self,
+        customer: str,
+        login: tuple[str, str],
+        own: RSAPrivateKey,
+        client: dsig.PinnedKey,
+        page_lines: int,
+        cheap: bool,
+        odd_rows: bool,
+    ) -> None:
         self._odd_rows = odd_rows
         self._customer = customer
         self._login = login
@@ -173,13 +211,15 @@ class SampleTwin:
         """Answer one request. A request that is not even XML of this bank raises ProtocolError."""
         root = xmldoc.parse(request, UTF8)
         asked = _read(root)
+        findings: tuple[RequestFinding, ...] = ()
         try:
             self._verify(request)
             body = self._act(asked, books, session)
             code, text = "0000", "done"
         except _No as no:
-            code, text, body = no.code, no.text, no.body
-        return Answer(self._signed(asked, code, text, body, books.now()))
+            code, text, body, findings = no.code, no.text, no.body, no.findings
+        data = self._signed(asked, code, text, body, books.now())
+        return Answer(data, False, asked.operation, code, text, findings)
 
     def spoil(self, answer: bytes, where: float) -> bytes:
         """The answer with one digit of what is signed changed."""
@@ -194,12 +234,18 @@ class SampleTwin:
         try:
             dsig.verify(request, _SIGNATURE, self._client, engine="hand")
         except ProtocolError as error:
-            raise _No("M200", f"the request's signature does not verify ({error.reason})") from None
+            raise _broken(
+                UNSIGNED,
+                "Signature",
+                RuleKind.SIGNATURE,
+                error.reason,
+                SIGNATURE_ROW,
+                "does not verify with the customer's registered key",
+                "用客户登记的密钥验签不通过",
+            ) from None
 
     def _act(self, asked: _Request, books: Books, session: MutableMapping[str, str]) -> Elements:
-        names = _BODIES.get(asked.operation)
-        if names is None or tuple(asked.body) != names:
-            raise _No("M100", "no such operation, or not its elements in their order")
+        self._judge_elements(asked)
         if asked.operation == "SignOn":
             return self._sign_on(asked, books, session)
         if "token" not in session:
@@ -208,8 +254,27 @@ class SampleTwin:
             raise _No("S100", "not this session's token")
         if asked.operation == "SignOff":
             session.clear()
+        _judge_fields(asked, books)
         act = self._answers.get(asked.operation)
         return "" if act is None else act(asked, books)
+
+    def _judge_elements(self, asked: _Request) -> None:
+        names = _BODIES.get(asked.operation)
+        if names is None:
+            words = ("is no operation of this bank", "本行没有此交易")
+            raise _broken(MALFORMED, "Head/Operation", RuleKind.OPERATION, asked.operation, ELEMENTS_ROW, *words)
+        item = _ITEMS.get(asked.operation, ())
+        odd = next((row for row in asked.rows if tuple(row) != item), None)
+        if tuple(asked.body) != names or odd is not None:
+            stands = " ".join(asked.body if odd is None else odd)[:80]
+            words = ("are not the elements of this operation in their order", "元素不是该交易规定的元素及顺序")
+            raise _broken(
+                MALFORMED, "Body" if odd is None else "Body/List/Item", RuleKind.FRAME, stands, ELEMENTS_ROW, *words
+            )
+        if self._customer != asked.customer:
+            words = ("is not this customer's number", "不是该客户的客户号")
+            row = "README.md 2, Head"
+            raise _broken(MALFORMED, "Head/Customer", RuleKind.HEADER, asked.customer, row, *words)
 
     def _sign_on(self, asked: _Request, books: Books, session: MutableMapping[str, str]) -> Elements:
         if (asked.body["User"], asked.body["Password"]) != self._login:
@@ -219,15 +284,17 @@ class SampleTwin:
 
     def _pay(self, asked: _Request, books: Books) -> Elements:
         body = asked.body
-        _allowed(body)
-        if asked.operation == "Move" and books.holding(body["CreditorAccount"]) is None:
-            raise _No("A100", "not an account of this customer")
         instruction = Instruction(
-            body["Reference"], body["DebtorAccount"], body["CreditorAccount"], body["CreditorName"],
-            Money.parse(body["Amount"], body["Currency"]), body["Purpose"], body["Urgent"] == "Y",
-        )  # fmt: skip
+            body["Reference"],
+            body["DebtorAccount"],
+            body["CreditorAccount"],
+            body["CreditorName"],
+            Money.parse(body["Amount"], body["Currency"]),
+            body["Purpose"],
+            body["Urgent"] == "Y",
+        )
         try:
-            return _payment(books.take(instruction))
+            return _payment(books.book_once(instruction))
         except Duplicate as duplicate:
             raise _No("D100", "reference used before", _payment(duplicate.booking)) from None
 
@@ -240,23 +307,21 @@ class SampleTwin:
     def _batch(self, asked: _Request, books: Books) -> Elements:
         body, collects = asked.body, asked.operation == "CollectBatch"
         own = body["CreditorAccount" if collects else "DebtorAccount"]
-        _allowed(body)
-        if not 1 <= len(asked.rows) <= _LIST_MOST or any(tuple(row) != (_CLAIM if collects else _ORDER)
-                                                         for row in asked.rows):  # fmt: skip
-            raise _No("M100", "not the items of this operation, or too many of them")
-        for row in asked.rows:
-            _allowed(row)
         amounts = [Money.parse(row["Amount"], body["Currency"]) for row in asked.rows]
-        if body["Count"] != str(len(amounts)) or body["Sum"] != str(Money(sum(one.minor for one in amounts))):
-            raise _No("M300", "Count or Sum is not that of the items")
-        if books.holding(own) is None:
-            raise _No("A100", "not an account of this customer")
         other = "Debtor" if collects else "Creditor"
         instructions = [
-            Instruction(row["Reference"], own, row[f"{other}Account"], row[f"{other}Name"], amount, row["Purpose"],
-                        row.get("Urgent") == "Y", collects=collects)
+            Instruction(
+                row["Reference"],
+                own,
+                row[f"{other}Account"],
+                row[f"{other}Name"],
+                amount,
+                row["Purpose"],
+                row.get("Urgent") == "Y",
+                collects=collects,
+            )
             for row, amount in zip(asked.rows, amounts, strict=True)
-        ]  # fmt: skip
+        ]
         try:
             return _results(body["Reference"], books.take_bundle(body["Reference"], instructions))
         except DuplicateBundle:
@@ -270,13 +335,18 @@ class SampleTwin:
         return _results(asked.body["Reference"], bookings)
 
     def _receipt(self, asked: _Request, books: Books) -> Elements:
-        """Made on demand and ready five seconds later; the ticket says when that is."""
+        """Answer with a receipt, which is made on demand and ready five seconds later. Until then the answer is a
+        ticket."""
         account, ticket = asked.body["Account"], asked.body["Ticket"]
         wanted = [
-            entry for entry in books.entries(account, asked.day("BankDate"), asked.day("BankDate"))
-            if not entry.fee and (str(entry.number) == asked.body["Number"] or
-                                  (entry.reference and entry.reference == asked.body["Reference"]))
-        ]  # fmt: skip
+            entry
+            for entry in books.entries(account, asked.day("BankDate"), asked.day("BankDate"))
+            if not entry.fee
+            and (
+                str(entry.number) == asked.body["Number"]
+                or (entry.reference and entry.reference == asked.body["Reference"])
+            )
+        ]
         if not wanted:
             raise _No("N100", "no such entry")
         due, now = ticket, int(books.now().timestamp())
@@ -284,14 +354,19 @@ class SampleTwin:
             due = str(now + _RECEIPT_S)
         if now < int(due):
             named = (("Ticket", due), ("AfterSeconds", str(int(due) - now)))
-            return _elements(("Account", account), *named, ("MediaType", ""), ("FileName", ""), ("File", ""),
-                             ("Sha256", ""))  # fmt: skip
+            return _elements(
+                ("Account", account), *named, ("MediaType", ""), ("FileName", ""), ("File", ""), ("Sha256", "")
+            )
         data = _entry(wanted[0]).encode()
         return _elements(
-            ("Account", account), ("Ticket", ""), ("AfterSeconds", ""), ("MediaType", "application/xml"),
-            ("FileName", f"{account}-{wanted[0].number}.xml"), ("File", b64encode(data).decode()),
+            ("Account", account),
+            ("Ticket", ""),
+            ("AfterSeconds", ""),
+            ("MediaType", "application/xml"),
+            ("FileName", f"{account}-{wanted[0].number}.xml"),
+            ("File", b64encode(data).decode()),
             ("Sha256", sha256(data).hexdigest()),
-        )  # fmt: skip
+        )
 
     def _balance(self, asked: _Request, books: Books) -> Elements:
         holding = books.holding(asked.body["Account"])
@@ -305,9 +380,12 @@ class SampleTwin:
             book = str(Money(end, holding.currency))
             return _elements(*named, ("Book", book), ("Available", ""), ("Frozen", ""), ("PreviousDay", ""))
         return _elements(
-            *named, ("Book", str(holding.book)), ("Available", str(holding.book - holding.frozen)),
-            ("Frozen", str(holding.frozen)), ("PreviousDay", str(holding.previous_day)),
-        )  # fmt: skip
+            *named,
+            ("Book", str(holding.book)),
+            ("Available", str(holding.book - holding.frozen)),
+            ("Frozen", str(holding.frozen)),
+            ("PreviousDay", str(holding.previous_day)),
+        )
 
     def _entries(self, asked: _Request, books: Books) -> Elements:
         account = asked.body["Account"]
@@ -321,10 +399,13 @@ class SampleTwin:
         closing = opening + sum(_signed_minor(entry) for entry in entries)
         page, cursor = self._page(asked, entries)
         return _elements(
-            ("Account", account), ("Currency", holding.currency), ("Total", str(len(entries))),
+            ("Account", account),
+            ("Currency", holding.currency),
+            ("Total", str(len(entries))),
             ("Opening", str(Money(opening, holding.currency))),
-            ("Closing", str(Money(closing, holding.currency))), ("Cursor", cursor),
-        ) + _list("Entry", self._rows(map(_entry, page)))  # fmt: skip
+            ("Closing", str(Money(closing, holding.currency))),
+            ("Cursor", cursor),
+        ) + _list("Entry", self._rows(map(_entry, page)))
 
     def _returns(self, asked: _Request, books: Books) -> Elements:
         account = asked.body["Account"]
@@ -335,7 +416,7 @@ class SampleTwin:
         return named + _list("Returned", self._rows(map(_returned, page)))
 
     def _rows(self, rows: Iterable[Elements]) -> Iterable[Elements]:
-        """With the switch `odd_rows`: before them the first one once more, with an amount that is none."""
+        """The rows. With the switch `odd_rows`, the first row is repeated before them with an unreadable amount."""
         for number, row in enumerate(rows):
             if self._odd_rows and number == 0:
                 yield re.sub("<Amount>[^<]*", "<Amount>1,00", row)
@@ -349,19 +430,34 @@ class SampleTwin:
         return rows[int(start) : end], str(end) if end < len(rows) else ""
 
     def _signed(self, asked: _Request, code: str, text: str, body: Elements, now: datetime) -> bytes:
-        """The framed answer. What stands before the signature is canonical already: it is hashed as it is."""
+        """The framed answer. The part before the signature is in canonical form already, so it is hashed as it is."""
         head = _elements(
-            ("Customer", self._customer), ("Operation", asked.operation), ("Serial", asked.serial),
-            ("Code", code), ("Text", text), ("BankTime", now.isoformat(timespec="milliseconds")),
-        )  # fmt: skip
+            ("Customer", self._customer),
+            ("Operation", asked.operation),
+            ("Serial", asked.serial),
+            ("Code", code),
+            ("Text", text),
+            ("BankTime", now.isoformat(timespec="milliseconds")),
+        )
         content = f'<SampleBank xmlns="{_NS}"><Head>{head}</Head><Body>{body}</Body>'.encode()
         digest = b64encode(sha256(content + b"</SampleBank>").digest()).decode()
         info = (_SIGNED_INFO % digest).encode()
         value = b64encode(self._key.sign(info, PKCS1v15(), hashes.SHA256()))
-        return _FRAMING.wrap(b"".join((
-            b'<?xml version="1.0" encoding="UTF-8"?>', content, b"<ds:Signature ", _DS.encode(), b">", info,
-            b"<ds:SignatureValue>", value, b"</ds:SignatureValue></ds:Signature></SampleBank>",
-        )))  # fmt: skip
+        return _FRAMING.wrap(
+            b"".join(
+                (
+                    b'<?xml version="1.0" encoding="UTF-8"?>',
+                    content,
+                    b"<ds:Signature ",
+                    _DS.encode(),
+                    b">",
+                    info,
+                    b"<ds:SignatureValue>",
+                    value,
+                    b"</ds:SignatureValue></ds:Signature></SampleBank>",
+                )
+            )
+        )
 
 
 def _read(root: etree._Element) -> _Request:
@@ -374,17 +470,16 @@ def _read(root: etree._Element) -> _Request:
     )
     if root.tag != f"{_TAG}SampleBank" or tuple(head) != _HEAD or not _SERIAL.fullmatch(head["Serial"]):
         raise ProtocolError("value", "not a message of this bank")
-    return _Request(head["Operation"], head["Serial"], head["Token"], body, rows)
+    return _Request(head["Customer"], head["Operation"], head["Serial"], head["Token"], body, rows)
 
 
-def _allowed(fields: Mapping[str, str]) -> None:
-    """Refuse a value that is not of its form, or too long."""
-    for name, form in _FORMS.items():
-        if name in fields and not form.fullmatch(fields[name]):
-            raise _No("M300", f"{name} is not allowed")
-    for name, most in _BYTES_MAX.items():
-        if name in fields and len(fields[name].encode()) > most:
-            raise _No("M300", f"{name} is longer than {most} bytes")
+def _judge_fields(asked: _Request, books: Books) -> None:
+    """Refuse a request whose fields break the rules of the page, with every rule that they break."""
+    fields = PlainFields(asked.body, {"Item": [PlainFields(row) for row in asked.rows]})
+    found = RULES[asked.operation].findings(fields, books)
+    if found:
+        refusal = found[0].refusal
+        raise _No(refusal.code, f"{found[0].place}: {refusal.text}", findings=found)
 
 
 def _escaped(text: str) -> str:
@@ -405,45 +500,61 @@ def _list(name: str, rows: Iterable[Elements]) -> Elements:
 def _payment(booking: Booking) -> Elements:
     asked = booking.instruction
     return _elements(
-        ("Reference", asked.reference), ("DebtorAccount", asked.debtor_account),
-        ("CreditorAccount", asked.creditor_account), ("Amount", str(asked.amount)),
-        ("Currency", asked.amount.currency), ("BankSerial", booking.bank_serial),
-        ("Status", _STATUS[booking.booked]), ("BookedAt", booking.at.isoformat(timespec="milliseconds")),
-        ("Fee", "" if booking.fee is None else str(booking.fee)), ("Reason", booking.reason),
-    )  # fmt: skip
+        ("Reference", asked.reference),
+        ("DebtorAccount", asked.debtor_account),
+        ("CreditorAccount", asked.creditor_account),
+        ("Amount", str(asked.amount)),
+        ("Currency", asked.amount.currency),
+        ("BankSerial", booking.bank_serial),
+        ("Status", _STATUS[booking.booked]),
+        ("BookedAt", booking.at.isoformat(timespec="milliseconds")),
+        ("Fee", "" if booking.fee is None else str(booking.fee)),
+        ("Reason", booking.reason),
+    )
 
 
 def _results(reference: str, bookings: Sequence[Booking]) -> Elements:
     rows = (
         _elements(
-            ("Reference", one.instruction.reference), ("Amount", str(one.instruction.amount)),
-            ("BankSerial", one.bank_serial), ("Status", _STATUS[one.booked]),
+            ("Reference", one.instruction.reference),
+            ("Amount", str(one.instruction.amount)),
+            ("BankSerial", one.bank_serial),
+            ("Status", _STATUS[one.booked]),
             ("BookedAt", one.at.isoformat(timespec="milliseconds")),
-            ("Fee", "" if one.fee is None else str(one.fee)), ("Reason", one.reason),
+            ("Fee", "" if one.fee is None else str(one.fee)),
+            ("Reason", one.reason),
         )
         for one in bookings
-    )  # fmt: skip
+    )
     return _elements(("Reference", reference), ("Count", str(len(bookings)))) + _list("Result", rows)
 
 
 def _entry(entry: Entry) -> Elements:
     return _elements(
-        ("Number", str(entry.number)), ("Direction", "C" if entry.direction is Direction.CREDIT else "D"),
-        ("Amount", str(entry.amount)), ("BankDate", entry.bank_date.isoformat()),
+        ("Number", str(entry.number)),
+        ("Direction", "C" if entry.direction is Direction.CREDIT else "D"),
+        ("Amount", str(entry.amount)),
+        ("BankDate", entry.bank_date.isoformat()),
         ("BookedAt", entry.at.isoformat(timespec="milliseconds")),
-        ("PeerAccount", entry.counterparty_account), ("PeerName", entry.counterparty_name),
-        ("Text", entry.text), ("Balance", str(entry.balance_after)),
-        ("Reference", entry.reference), ("Fee", "Y" if entry.fee else "N"),
-    )  # fmt: skip
+        ("PeerAccount", entry.counterparty_account),
+        ("PeerName", entry.counterparty_name),
+        ("Text", entry.text),
+        ("Balance", str(entry.balance_after)),
+        ("Reference", entry.reference),
+        ("Fee", "Y" if entry.fee else "N"),
+    )
 
 
 def _returned(booking: Booking) -> Elements:
     assert booking.returned_on is not None
     asked = booking.instruction
     return _elements(
-        ("Reference", asked.reference), ("Amount", str(asked.amount)), ("Currency", asked.amount.currency),
-        ("ReturnedOn", booking.returned_on.isoformat()), ("Text", booking.reason),
-    )  # fmt: skip
+        ("Reference", asked.reference),
+        ("Amount", str(asked.amount)),
+        ("Currency", asked.amount.currency),
+        ("ReturnedOn", booking.returned_on.isoformat()),
+        ("Text", booking.reason),
+    )
 
 
 def _signed_minor(entry: Entry) -> int:

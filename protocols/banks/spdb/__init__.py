@@ -1,4 +1,4 @@
-"""浦发银行 (SPDB) 银企直连 through its front end BISafe: signed packets, three hops a message.
+"""浦发银行 (SPDB) 银企直连 through its front end BISafe: signed packets, three exchanges for each message.
 
 Reconstructed from public material; see README.md in this folder.
 """
@@ -15,9 +15,9 @@ from protocols.banks.spdb.enquiry import Enquiry
 from protocols.banks.spdb.entries import Entries
 from protocols.banks.spdb.envelope import ANSWER_BYTES_MAX, FrontEnd
 from protocols.banks.spdb.options import read_options
-from protocols.banks.spdb.orders import BATCH_LINES, Orders
 from protocols.banks.spdb.payment import SINGLE, Payments
 from protocols.banks.spdb.profile import kinds, profile
+from protocols.banks.spdb.requests import BATCH_LINES
 from protocols.banks.spdb.table import meanings
 from protocols.kit import http
 
@@ -27,7 +27,7 @@ def build(options: Mapping[str, Any]) -> Bank:
     chosen = read_options(options)
     front, codes, answers = FrontEnd(chosen), meanings(chosen.codes), http.answers(ANSWER_BYTES_MAX)
     enquiry = Enquiry(chosen, front, codes)
-    payments, accounts = Payments(front, Orders(chosen), enquiry, codes), Accounts(chosen, front, enquiry, codes)
+    payments, accounts = Payments(front, enquiry, codes), Accounts(chosen, front, enquiry, codes)
     entries = Entries(front, codes, date.fromisoformat(chosen.line_ids_from))
     batches = Bundles(BATCH_LINES, payments.send_bundle, payments.bundle_fate, payments.read_bundle)
     return Bank(
@@ -39,7 +39,7 @@ def build(options: Mapping[str, Any]) -> Bank:
         sessions=Sessions(chosen.window, accounts.probe, chosen.timing.probe_every_s),
         money=dict.fromkeys(SINGLE, payments.pay),
         questions=Questions(
-            balance=accounts.balance, lines=entries.lines, fate=payments.fate, returns=accounts.returns,
+            balance=accounts.balance, lines=entries.lines, fate=payments.fate, returns=accounts.returns
         ),
         read=payments.read,
         bundles={kind: batches for kind in kinds(chosen) if kind not in SINGLE},

@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from lxml import etree
 
 from protocols.bank import Context, Conversation
-from protocols.banks.spdb.enquiry import Enquiry, Wanted
-from protocols.banks.spdb.envelope import FrontEnd, Refused, leaf
+from protocols.banks.spdb.enquiry import Enquiry
+from protocols.banks.spdb.envelope import FrontEnd, Refused
 from protocols.banks.spdb.options import Options
+from protocols.banks.spdb.requests import BALANCE, QueryFilter
 from protocols.banks.spdb.rows import row_of
 from protocols.banks.spdb.table import reason_of, row_word
 from protocols.canon.money import Money
@@ -28,12 +29,12 @@ from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import plain
 from protocols.kit.meanings import Meanings
 from protocols.kit.paging import Offset, PageCursor
-from protocols.kit.xmldoc import Markup, el, several, value, value_or
+from protocols.kit.xmldoc import el, several, value, value_or
 
 
 @dataclass(frozen=True, slots=True)
 class Accounts:
-    """The questions about accounts of one customer."""
+    """Asks questions about the accounts of one customer."""
 
     options: Options
     front: FrontEnd
@@ -41,7 +42,8 @@ class Accounts:
     meanings: Meanings
 
     def balance(self, question: BalanceQuestion, context: Context) -> Conversation[Balance]:
-        """4402 of one account, now. Raises Declined if the bank answers with a code, or without the account."""
+        """The present balance of one account, by 4402. Raises Declined if the bank answers with a code, or without the
+        account."""
         check_renminbi("spdb", question.currency)
         if question.on is not None and question.on < context.bank_date:
             raise ProtocolError("value", "spdb tells no balance of a past day here: its form is not public")
@@ -54,12 +56,12 @@ class Accounts:
         )
 
     def probe(self, context: Context) -> Conversation[None]:
-        """There is no message for it, so an own account is asked for its balance: both ports must work."""
+        """Ask for the balance of an own account, because the bank has no message for a probe. Both ports must work for
+        that."""
         yield from self._row(AccountNumber(self.options.probe_account), context)
 
     def _row(self, account: AccountNumber, context: Context) -> Conversation[etree._Element]:
-        wanted = el("list", leaf("acctNo", account.clear))
-        body = el("body", Markup(f'<lists name="acctList">{wanted}</lists>'))
+        body = el("body", el("lists", el("list", BALANCE.elements(account.clear)), name="acctList"))
         told = yield from self.front.ask("4402", body, self.front.packet_ids(context), context)
         if isinstance(told, Refused):
             self.meanings.decline("4402", "head", told.code, told.text)
@@ -71,7 +73,7 @@ class Accounts:
         return rows[0]
 
     def returns(self, question: ReturnsQuestion, context: Context) -> Conversation[ReturnsPage]:
-        """One page of 8804 about the account: the rows with status 8, each confirmed by its voucher.
+        """One page of returns by 8804: the account's rows with status 8, each confirmed by its voucher.
 
         Whether such a row was once 4 only the asker knows; of what never settled it tells a refusal. A voucher of which
         the bank has another record is left out: the money of that one may be gone. Raises Declined, "paging".
@@ -81,7 +83,7 @@ class Accounts:
         if question.first > question.last:
             return ReturnsPage(())
         flags = dict.fromkeys((self.options.single_flag, self.options.batch_flag))
-        walks = [Wanted(question.account.clear, question.first, question.last, flag) for flag in flags]
+        walks = [QueryFilter(question.account.clear, question.first, question.last, flag) for flag in flags]
         asked, at = self._place(walks, question.cursor)
         packet_ids = self.front.packet_ids(context)
         rows, following = yield from self.enquiry.page(asked, at, packet_ids, context)
@@ -99,8 +101,8 @@ class Accounts:
             following = Offset(self.options.enquiry_rows).first(walks[-1].mark())
         return ReturnsPage(tuple(found), None if following is None else following.encode())
 
-    def _place(self, walks: Sequence[Wanted], cursor: str | None) -> tuple[Wanted, PageCursor]:
-        """Which of the walks a page belongs to, and where in it. Raises "paging" for a cursor of another question."""
+    def _place(self, walks: Sequence[QueryFilter], cursor: str | None) -> tuple[QueryFilter, PageCursor]:
+        """The walk that a page belongs to, and the place in it. Raises "paging" for a cursor of another question."""
         if cursor is None:
             return walks[0], Offset(self.options.enquiry_rows).first(walks[0].mark())
         for asked in walks[:-1]:

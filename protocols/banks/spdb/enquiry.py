@@ -16,59 +16,42 @@ from typing import Final
 from lxml import etree
 
 from protocols.bank import Context, Conversation, QuestionStep
-from protocols.banks.spdb.envelope import FrontEnd, Refused, leaves
+from protocols.banks.spdb.envelope import FrontEnd, Refused
 from protocols.banks.spdb.options import Options
+from protocols.banks.spdb.requests import AUTHORISATION, PACKAGE, PACKAGE_ROWS, ROWS, QueryFilter, QueryPage
 from protocols.banks.spdb.rows import TAGS, VOUCHER
 from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.query import Sent, SentBundle
 from protocols.kit.correlation import CorrelationKeys, check_keys
 from protocols.kit.errors import ProtocolError
-from protocols.kit.fields import amount_minor, date_text, digits
+from protocols.kit.fields import amount_minor, digits
 from protocols.kit.meanings import Meanings
-from protocols.kit.paging import Offset, PageCursor, PageSeen, fingerprint
-from protocols.kit.xmldoc import Markup, el, maybe, several, value_or
+from protocols.kit.paging import Offset, PageCursor, PageSeen
+from protocols.kit.request_fields import RequestTable
+from protocols.kit.xmldoc import el, maybe, several, value_or
 
 DAY: Final = timedelta(days=1)
 SPAN: Final = timedelta(days=28)
 """banks/spdb.md 4: DO48 takes at most one month, and no month is shorter."""
-PACKAGE_ROWS: Final = 10
-"""banks/spdb.md 4: DO48 answers with at most ten rows."""
 _WEB_NUMBER = re.compile("[0-9]{10}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What 8804 is asked about: days inclusive, and what narrows it (empty: not at all)."""
-
-    account: str
-    first: date
-    last: date
-    flag: str
-    voucher: str = ""
-    accept: str = ""
-
-    def mark(self) -> str:
-        """A fingerprint, to bind cursors to it."""
-        parts = (self.account, date_text(self.first), date_text(self.last), self.flag, self.voucher, self.accept)
-        return fingerprint("8804", *parts)
-
-
-@dataclass(frozen=True, slots=True)
 class Package:
-    """What DO48 says of a package, and the host's number for it once it has one."""
+    """The content of DO48 about a package, and the host's number for the package once it has one."""
 
     word: Outcome
     host: str = ""
 
 
 def host_number(serial: str | None) -> str:
-    """An acceptNo that 8804 knows; empty for none, and for the number of the web bank."""
+    """An acceptNo that 8804 knows; "" for an empty text, and for the web bank's own number."""
     return "" if serial is None or _WEB_NUMBER.fullmatch(serial) else serial
 
 
 @dataclass(frozen=True, slots=True)
 class Enquiry:
-    """The enquiries of one customer."""
+    """Asks the enquiries of one customer."""
 
     options: Options
     front: FrontEnd
@@ -86,16 +69,12 @@ class Enquiry:
         return first, min(max(last, context.bank_date), first + SPAN)
 
     def page(
-        self, wanted: Wanted, at: PageCursor, packet_ids: Iterator[str], context: Context
+        self, wanted: QueryFilter, at: PageCursor, packet_ids: Iterator[str], context: Context
     ) -> Conversation[tuple[list[etree._Element], PageCursor | None]]:
-        """One page of 8804 and where the next one begins. Raises Declined if the bank answers with a code."""
+        """One page of 8804, and the place of the next one. Raises Declined if the bank answers with a code."""
         paging, begin = Offset(self.options.enquiry_rows), digits(at.value, most=9)
-        body = leaves(
-            (VOUCHER, wanted.voucher), ("acctNo", wanted.account), ("beginDate", date_text(wanted.first)),
-            ("endDate", date_text(wanted.last)), ("acceptNo", wanted.accept), ("serialNo", ""),
-            ("queryNumber", str(paging.size)), ("beginNumber", str(begin)), ("singleOrBatchFlag", wanted.flag),
-        )  # fmt: skip
-        told = yield from self.front.ask("8804", el("body", body), packet_ids, context)
+        body = el("body", ROWS.elements(QueryPage(wanted, paging.size, begin)))
+        told = yield from self.front.ask("8804", body, packet_ids, context)
         if isinstance(told, Refused):
             if self.meanings.is_empty("8804", "head", told.code, told.text):
                 return [], None
@@ -106,8 +85,10 @@ class Enquiry:
             raise ProtocolError("value", f"8804: {len(rows)} rows from {begin} on, of {stated or 'an untold number'}")
         return rows, paging.following(at, PageSeen(len(rows), total=total))
 
-    def rows(self, wanted: Wanted, packet_ids: Iterator[str], context: Context) -> Conversation[list[etree._Element]]:
-        """Every row that 8804 has about `wanted`. Raises "paging" where they do not end, or come again."""
+    def rows(
+        self, wanted: QueryFilter, packet_ids: Iterator[str], context: Context
+    ) -> Conversation[list[etree._Element]]:
+        """All rows of 8804 for `wanted`. Raises "paging" if they do not end, or if they repeat."""
         at: PageCursor | None = Offset(self.options.enquiry_rows).first(wanted.mark())
         found: list[etree._Element] = []
         marks: set[int] = set()
@@ -116,7 +97,7 @@ class Enquiry:
             rows, at = yield from self.page(wanted, at, packet_ids, context)
             mark = zlib.crc32(b"".join(etree.tostring(row) for row in rows))
             if rows and mark in marks:
-                raise ProtocolError("paging", "8804: the same page came twice, the bank goes round")
+                raise ProtocolError("paging", "8804: the same page came twice, the bank repeats its pages")
             marks.add(mark)
             found += rows
             if at is None:
@@ -124,9 +105,9 @@ class Enquiry:
         raise ProtocolError("paging", f"8804: more than {self.options.enquiry_pages} pages about one payment")
 
     def only_page(
-        self, wanted: Wanted, packet_ids: Iterator[str], context: Context
+        self, wanted: QueryFilter, packet_ids: Iterator[str], context: Context
     ) -> Conversation[list[etree._Element]]:
-        """Every row, if they are on one page; none of them where there are more."""
+        """All rows, if they are on one page; no rows if there are more pages."""
         first = Offset(self.options.enquiry_rows).first(wanted.mark())
         rows, following = yield from self.page(wanted, first, packet_ids, context)
         return rows if following is None else []
@@ -136,12 +117,8 @@ class Enquiry:
     def package(self, sent: SentBundle, packet_ids: Iterator[str], context: Context) -> Conversation[Package | None]:
         """DO48 by our own packageNo; None if the web bank has no such package. Raises Declined, "correlation"."""
         first, last = self.days(sent.bank_date, context)
-        before = leaves(
-            ("authMasterID", self.options.auth_master_id),
-            ("beginDate", date_text(first)), ("endDate", date_text(last)),
-        )  # fmt: skip
-        behind = leaves(("entJnlSeqNo", ""), ("packageNo", sent.reference))
-        rows = yield from self._told("DO48", before, behind, packet_ids, context)
+        asked = QueryFilter("", first, last, voucher=sent.reference)
+        rows = yield from self._told(PACKAGE, asked, packet_ids, context)
         ours = [row for row in rows if value_or(row, "packageNo") == sent.reference]
         if not ours:
             return None
@@ -165,12 +142,8 @@ class Enquiry:
         What its rows name beside transStatus is not published: a row that does not name the voucher decides nothing.
         """
         first, last = self.days(sent.bank_date, context)
-        before = leaves(
-            (VOUCHER, sent.reference), ("acctNo", sent.debtor.clear), ("beginDate", date_text(first)),
-            ("endDate", date_text(last)), ("seqNo", ""),
-        )  # fmt: skip
-        behind = leaves(("transType", "8801"), ("authMasterID", self.options.auth_master_id))
-        rows = yield from self._told("EY03", before, behind, packet_ids, context)
+        asked = QueryFilter(sent.debtor.clear, first, last, voucher=sent.reference)
+        rows = yield from self._told(AUTHORISATION, asked, packet_ids, context)
         ours = [row for row in rows if value_or(row, VOUCHER, sent.reference) == sent.reference]
         for row in ours:
             check_keys(row, CorrelationKeys.of(sent), TAGS)
@@ -183,26 +156,27 @@ class Enquiry:
         return word
 
     def _told(
-        self, operation: str, before: Markup, behind: Markup, packet_ids: Iterator[str], context: Context
+        self, table: RequestTable[QueryPage], wanted: QueryFilter, packet_ids: Iterator[str], context: Context
     ) -> Generator[QuestionStep, bytes, list[etree._Element]]:
-        """Every row; `before` and `behind` are the fields around the place in the list. Raises Declined, "paging"."""
+        """All rows of the web bank's answer, page by page. Raises Declined, "paging"."""
+        operation = table.operation
         found: list[etree._Element] = []
         mark = 0
         for _ in range(self.options.enquiry_pages):
-            place = leaves(("queryNumber", str(PACKAGE_ROWS)), ("beginNumber", str(len(found) + 1)))
-            body = el("body", Markup(f"{before}{place}{behind}"))
+            page = QueryPage(wanted, PACKAGE_ROWS, len(found) + 1, self.options.auth_master_id)
+            body = el("body", table.elements(page))
             told = yield from self.front.ask(operation, body, packet_ids, context)
             if isinstance(told, Refused):
                 if self.meanings.is_empty(operation, "head", told.code, told.text):
                     return found
                 self.meanings.decline(operation, "head", told.code, told.text)
-            # Whether the fields stand in rows, or in the body itself, is not published: both are read.
+            # It is not published whether the fields stand in rows or in the body itself: both are read.
             rows = [told] if maybe(told, "transStatus") is not None else several(told, "lists/list")
             found += rows
             total = value_or(told, "totalCount")
             if not total or digits(total, most=9) <= len(found):
                 return found
-            # Another record of ours may stand among the rows that were not shown.
+            # Another record of ours may be among the rows on further pages.
             was, mark = mark, zlib.crc32(b"".join(etree.tostring(row) for row in rows))
             if not rows or mark == was:
                 raise ProtocolError("paging", f"{operation}: {total} rows are said to be there, {len(found)} were told")

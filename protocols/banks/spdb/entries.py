@@ -13,7 +13,8 @@ from typing import Final
 from lxml import etree
 
 from protocols.bank import Context, Conversation
-from protocols.banks.spdb.envelope import FrontEnd, Refused, leaves
+from protocols.banks.spdb.envelope import FrontEnd, Refused
+from protocols.banks.spdb.requests import ENTRIES, ENTRY_ROWS, QueryFilter, QueryPage
 from protocols.canon.money import Money
 from protocols.canon.party import AccountNumber, Name
 from protocols.canon.query import LinesQuestion
@@ -24,12 +25,10 @@ from protocols.kit.fields import amount_minor, date_text, digits, parse_date, pl
 from protocols.kit.meanings import Meanings
 from protocols.kit.paging import fingerprint
 from protocols.kit.readable import readable
-from protocols.kit.walk import Place, entered, line_key
+from protocols.kit.walk import WalkPlace, entered, line_key
 from protocols.kit.xmldoc import el, several, value, value_or
 
 OPERATION: Final = "8924"
-PAGE_ROWS: Final = 20
-"""The client's comment: 20 rows where nothing is said."""
 RENMINBI: Final = ("", "01")
 """currency of an answer: 01 in the one sample, as other banks write CNY."""
 _DAY: Final = timedelta(days=1)
@@ -38,27 +37,25 @@ _DIRECTIONS: Final = {"0": Direction.DEBIT, "1": Direction.CREDIT}
 
 @dataclass(frozen=True, slots=True)
 class Entries:
-    """The entries of one customer's accounts."""
+    """Asks for the entries of one customer's accounts."""
 
     front: FrontEnd
     meanings: Meanings
     ids_from: date
 
     def lines(self, question: LinesQuestion, context: Context) -> Conversation[Page]:
-        """One page of one day. Raises Declined on a code for an answer, "paging" on a stale cursor or a bank's loop."""
+        """One page of one day. Raises Declined if the bank answers with a code, "paging" on a stale cursor or repeated
+        page."""
         check_renminbi("spdb", question.currency)
         account, last = question.account.clear, min(question.last, context.bank_date)
         mark = fingerprint(OPERATION, account, date_text(question.first), date_text(question.last))
         if question.cursor is None and question.first > last:
             return Page(())
-        cursor = entered(question.cursor, mark, lambda: Place(question.first).text())
-        place = Place.of(cursor.value)
-        day = date_text(place.day)
-        asked = leaves(
-            ("acctNo", account), ("beginDate", day), ("endDate", day), ("queryNumber", str(PAGE_ROWS)),
-            ("beginNumber", str(place.number)), ("transAmount", ""), ("subAccount", ""), ("subAcctName", ""),
-        )  # fmt: skip
-        told = yield from self.front.ask(OPERATION, el("body", asked), self.front.packet_ids(context), context)
+        cursor = entered(question.cursor, mark, lambda: WalkPlace(question.first).text())
+        place = WalkPlace.of(cursor.value)
+        wanted = QueryFilter(account, place.day, place.day)
+        body = el("body", ENTRIES.elements(QueryPage(wanted, ENTRY_ROWS, place.number)))
+        told = yield from self.front.ask(OPERATION, body, self.front.packet_ids(context), context)
         if not isinstance(told, Refused):
             page, following = _page(told, question.account, place, self.ids_from)
         elif self.meanings.is_empty(OPERATION, "head", told.code, told.text):
@@ -66,24 +63,22 @@ class Entries:
         else:
             self.meanings.decline(OPERATION, "head", told.code, told.text)
         if following is None and place.day < last:
-            following = Place(place.day + _DAY)
+            following = WalkPlace(place.day + _DAY)
         return page if following is None else replace(page, cursor=cursor.then(following.text()).encode())
 
 
-def _page(
-    told: etree._Element, account: AccountNumber, place: Place, since: date
-) -> tuple[Page, Place | None]:
-    """The entries of one answer, and where the day goes on. Raises "correlation" for those of another account."""
+def _page(told: etree._Element, account: AccountNumber, place: WalkPlace, since: date) -> tuple[Page, WalkPlace | None]:
+    """The entries of one answer, and the day's next place. Raises "correlation" for entries of another account."""
     stated, currency = value_or(told, "acctNo"), value_or(told, "currency")
     if stated not in ("", account.clear) or currency not in RENMINBI:
         raise ProtocolError("correlation", f"8924: the answer is about another account, or in currency {currency!r}")
     rows, total = several(told, "lists/list"), value_or(told, "totalCount")
-    if len(rows) > PAGE_ROWS:
-        raise ProtocolError("value", f"8924: {len(rows)} rows, {PAGE_ROWS} were asked for")
+    if len(rows) > ENTRY_ROWS:
+        raise ProtocolError("value", f"8924: {len(rows)} rows, {ENTRY_ROWS} were asked for")
     read, findings = readable(rows, lambda row: _line(row, account, place, since), OPERATION)
     # Without a count a page that is not full is the last one.
     end = place.number - 1 + len(rows)
-    count = digits(total, most=9) if total else end + (len(rows) == PAGE_ROWS)
+    count = digits(total, most=9) if total else end + (len(rows) == ENTRY_ROWS)
     if count < end:
         raise ProtocolError("value", f"8924: totalCount is {count}, and {end} entries were told")
     again = place.told_again(read, count) if total else 0
@@ -95,8 +90,9 @@ def _page(
     return page, behind if end < count else None
 
 
-def _line(row: etree._Element, account: AccountNumber, place: Place, since: date) -> Line:
-    """A row. Its key is its day and seqNo, with seqNum where the bank writes one: the slips of one booking."""
+def _line(row: etree._Element, account: AccountNumber, place: WalkPlace, since: date) -> Line:
+    """A row as a line. Its key is its day and seqNo, and seqNum if the bank writes one, for the slips of one
+    booking."""
     day, number, flag = parse_date(value(row, "transDate")), value(row, "seqNo"), value(row, "tranFlag")
     if day != place.day:
         raise ProtocolError("value", f"an entry of {day}, which was not asked for")

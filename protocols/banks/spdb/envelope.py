@@ -18,6 +18,7 @@ from lxml import etree
 
 from protocols.bank import Ask, Context, QuestionStep
 from protocols.banks.spdb.options import Options
+from protocols.banks.spdb.requests import HEAD, PACKET_ID_CHARS, PacketHead
 from protocols.banks.spdb.table import DONE
 from protocols.kit import cms, http
 from protocols.kit.charset import GBK
@@ -25,7 +26,7 @@ from protocols.kit.china import BEIJING
 from protocols.kit.errors import ProtocolError
 from protocols.kit.framing import LengthPrefix
 from protocols.kit.sign_port import SIGN_TYPE, decoded, element, result_of, signed, without_blanks
-from protocols.kit.xmldoc import Markup, build, el, escaped, maybe, one, parse, value, value_or
+from protocols.kit.xmldoc import Markup, build, el, maybe, one, parse, value, value_or
 
 ANSWER_BYTES_MAX: Final = 1_048_576
 PACKETS_MOST: Final = 100
@@ -34,25 +35,13 @@ SERIALS: Final = 100_000
 """Serials that a packetID tells apart within one millisecond."""
 _ZEROS: Final = LengthPrefix(6, counts_self=True)
 _BLANKS: Final = LengthPrefix(6, counts_self=True, pad=" ", align="left")
-_PACKET_ID = re.compile("[0-9A-Za-z]{1,20}", re.ASCII)
+_PACKET_ID = re.compile(f"[0-9A-Za-z]{{1,{PACKET_ID_CHARS}}}", re.ASCII)
 _CODE = re.compile("[0-9A-Za-z]{7}", re.ASCII)
-
-
-def leaf(tag: str, content: str = "") -> Markup:
-    """An element with text. Raises Unencodable with the position in the field, not in the message."""
-    if not content.isascii():
-        GBK.encode(content)
-    return Markup(f"<{tag}>{escaped(content)}</{tag}>")
-
-
-def leaves(*fields: tuple[str, str]) -> Markup:
-    """Elements with text, in order."""
-    return Markup("".join(leaf(tag, content) for tag, content in fields))
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """An error answer: returnCode and returnMsg, unsigned. `sure`: head and body state the same code."""
+    """An error answer, which is unsigned: returnCode and returnMsg. `sure`: head and body state the same code."""
 
     code: str
     text: str
@@ -61,7 +50,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """A success answer before it is verified: its signature, which contains the body."""
+    """A success answer before its signature, which contains the body, is verified."""
 
     signature: bytes
 
@@ -86,22 +75,17 @@ class FrontEnd:
         raise ProtocolError("paging", f"more than {PACKETS_MOST} messages for one question")
 
     def signed(self, body: Markup) -> Generator[QuestionStep, bytes, bytes]:
-        """The sign port's signature of a body: Base64 without line ends. Raises Declined; nothing was sent yet."""
+        """The sign port's signature of a body, in Base64 without line ends. Raises Declined; the body was not sent
+        then."""
         content = GBK.encode(body)
         return (yield from signed(self._post(SIGN_TYPE, content), content))
 
     def packet(self, operation: str, packet_id: str, signature: bytes, now: datetime) -> bytes:
-        """The whole HTTP request of a signed message. Raises ProtocolError for a packetID that is none."""
+        """The whole HTTP request of a signed message. Raises ProtocolError for an invalid packetID."""
         if not _PACKET_ID.fullmatch(packet_id):
             raise ProtocolError("value", f"{packet_id!r} is no packetID: 1 to 20 letters or digits")
-        head = leaves(
-            ("transCode", operation),
-            ("signFlag", "1"),
-            ("masterID", self.options.master_id),
-            ("packetID", packet_id),
-            ("timeStamp", f"{now.astimezone(BEIJING):%Y-%m-%d %H:%M:%S}"),
-        )
-        root = el("packet", el("head", head), el("body", leaf("signature", signature.decode("ascii"))))
+        head = HEAD.elements(PacketHead(operation, packet_id, now, self.options))
+        root = el("packet", el("head", head), el("body", el("signature", signature.decode("ascii"))))
         document = build(root, GBK, declaration="<?xml version='1.0' encoding='GBK'?>")
         framing = _BLANKS if self.options.length_padding == "blanks" else _ZEROS
         return self._post("text/plain", framing.wrap(document))
@@ -109,7 +93,7 @@ class FrontEnd:
     def ask(
         self, operation: str, body: Markup, packet_ids: Iterator[str], context: Context
     ) -> Generator[QuestionStep, bytes, etree._Element | Refused]:
-        """One question, all three hops: the verified body, or the bank's code."""
+        """Ask one question in three exchanges; returns the verified body, or the bank's code."""
         signature = yield from self.signed(body)
         packet_id = next(packet_ids)
         answer = yield Ask("business", self.packet(operation, packet_id, signature, context.now))
@@ -118,7 +102,9 @@ class FrontEnd:
     def opened(
         self, answer: bytes, operation: str, packet_id: str, today: date
     ) -> Generator[QuestionStep, bytes, etree._Element | Refused]:
-        """What an answer says, verified here or by the front end. Raises ProtocolError for whatever is no answer."""
+        """The content of an answer, verified here or by the front end. Raises ProtocolError for bytes that are no
+        answer.
+        """
         told = sealed(answer, operation, packet_id)
         if isinstance(told, Refused):
             return told
@@ -130,13 +116,15 @@ class FrontEnd:
         if result != "0":
             raise ProtocolError("signature", f"the front end does not verify the answer: result {result}")
         content = element(page, "sic").strip()
-        # The front end may have mixed up two answers: what it shows must be what this one contains.
+        # The front end may have mixed up two answers: the body that it shows must be in this answer.
         if content not in contains:
             raise ProtocolError("correlation", "the front end verified something else than this answer")
         return _body(content)
 
     def verified(self, told: Sealed, today: date) -> etree._Element:
-        """The signed body, by the bank's pinned keys. Raises ProtocolError; "wrong_key" without one for this day."""
+        """The signed body, verified by the bank's pinned keys. Raises ProtocolError: "wrong_key" if no key is valid on
+        this day.
+        """
         pinned = [key for key in self.options.bank_certificate if key.valid_on(today)]
         return _body(cms.verify(decoded(told.signature), pinned, cms.allowed(self.options.sha1_until, today)))
 
@@ -145,7 +133,7 @@ class FrontEnd:
 
 
 def sealed(answer: bytes, operation: str, packet_id: str) -> Sealed | Refused:
-    """Takes the packet in an answer apart. Raises ProtocolError, "correlation" where it answers something else.
+    """Read the packet in an answer. Raises ProtocolError: "correlation" if it answers another request.
 
     The length stands left-aligned before the XML and counts itself. A success must be signed, an error is not.
     """

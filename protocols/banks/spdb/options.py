@@ -12,18 +12,19 @@ from protocols.bank import BadOptions
 from protocols.kit.choices import (
     Choices,
     among,
+    day,
     declared_codes,
     flag,
     one_meaning,
     or_none,
-    read,
+    read_choices,
     seconds,
     text,
     whole,
 )
 from protocols.kit.dsig.key import PinnedKey
 from protocols.kit.errors import ProtocolError
-from protocols.kit.timing import Opening, Timing
+from protocols.kit.timing import OpeningHours, Timing
 
 CODE_WORDS: Final = ("duplicate", "refused", "empty")
 """What a returnCode may be declared to mean, because the bank's own list of them is not public."""
@@ -75,17 +76,10 @@ class Options:
     max_amount_minor: int | None = None
     window: int = 4
     sign_first_byte_s: float = 60.0
-    opening: Opening = Opening()
+    opening: OpeningHours = OpeningHours()
     timing: Timing = Timing(
         probe_every_s=120.0, first_byte_s=120.0, exchange_s=180.0, per_second=5.0, burst=5, first_enquiry_s=5.0
     )
-
-
-def _day(value: Any) -> bool:
-    try:
-        return isinstance(value, str) and _date(value) is not None
-    except ValueError:
-        return False
 
 
 def _date(text: str | None) -> date | None:
@@ -113,7 +107,7 @@ _CHOICES: Final[Choices] = {
     "auth_master_id": (text("[0-9A-Za-z]{0,20}"), "the number of the authorising customer (授权客户号) as text"),
     "authorisation": (flag, "true if web-bank users must authorise what is handed in, else false"),
     "bank_certificate": (_certificates, "PEM of the certificate that the bank signs answers with, or leave it out"),
-    "sha1_until": (or_none(_day), 'the last day SHA-1 counts, as "2027-12-31"; only with bank_certificate'),
+    "sha1_until": (or_none(day), 'the last day SHA-1 counts, as "2027-12-31"; only with bank_certificate'),
     "packet_prefix": (text("[0-9]{0,4}"), "up to 4 digits, others for each gateway of the same masterID"),
     "reference_prefix": (text("[0-9]{0,6}"), "up to 6 digits"),
     "length_padding": (among("zeros", "blanks"), '"zeros" (003519) or "blanks" (3519 and two blanks)'),
@@ -138,7 +132,7 @@ _CHOICES: Final[Choices] = {
 def read_options(given: Mapping[str, Any]) -> Options:
     """The options in the settings' table. Raises BadOptions naming the first wrong key and the remedy."""
     made = {"bank_certificate": _pinned, "sha1_until": _date}
-    options = read("spdb", Options, _CHOICES, given, made)
+    options = read_choices("spdb", Options, _CHOICES, given, made)
     one_meaning(options.codes)
     if options.authorisation and not options.auth_master_id:
         raise BadOptions("auth_master_id", "needed where authorisation is true: the authorising customer's number")

@@ -14,9 +14,9 @@ from typing import Final
 from lxml import etree
 
 from protocols.bank import BundleConversation, Context, Conversation, Fates, MoneyConversation, Submit
-from protocols.banks.spdb.enquiry import Enquiry, Wanted, host_number
+from protocols.banks.spdb.enquiry import Enquiry, host_number
 from protocols.banks.spdb.envelope import FrontEnd, Refused, sealed
-from protocols.banks.spdb.orders import Orders
+from protocols.banks.spdb.requests import QueryFilter, batch, single
 from protocols.banks.spdb.rows import TAGS, VOUCHER, judged
 from protocols.banks.spdb.table import DONE, accepted
 from protocols.canon.order import AnyOrder, Bundle, Kind
@@ -41,27 +41,27 @@ _UNSEEN: Final = Outcome(
 
 @dataclass(frozen=True, slots=True)
 class Payments:
-    """Orders of one customer: sending them, reading the answers, asking what became of them."""
+    """Sends the orders of one customer, reads the answers, and asks for the outcomes."""
 
     front: FrontEnd
-    orders: Orders
     enquiry: Enquiry
     meanings: Meanings
 
     # ---- one payment ----
 
     def pay(self, order: AnyOrder, context: Context) -> MoneyConversation:
-        """8801. Its packetID is the payment's reference. Raises ProtocolError before anything is sent."""
+        """Send one order by 8801. Its packetID is the payment's reference. Raises ProtocolError before anything is
+        sent."""
         if order.kind not in SINGLE:
             raise ProtocolError("value", f"spdb sends no single {order.kind.value}")
         sent = sent_order(order, context.reference, context)
-        signature = yield from self.front.signed(self.orders.single(order, sent.reference, context.bank_date))
+        signature = yield from self.front.signed(single(order, sent.reference, context.bank_date, self.front.options))
         packet = self.front.packet("8801", sent.reference, signature, context.now)
         answer = yield Submit("business", packet, (sent.reference,))
         return self._accepted((yield from self.front.opened(answer, "8801", sent.reference, context.bank_date)), sent)
 
     def read(self, kind: Kind, sent: Sent, answer: bytes) -> Outcome:
-        """The stored answer to an 8801: doubt if it is signed and only the front end could verify it."""
+        """The outcome in the stored answer to an 8801: doubt if it is signed and only the front end could verify it."""
         if kind not in SINGLE:
             raise ProtocolError("value", f"spdb sends no single {kind.value}")
         told = sealed(answer, "8801", sent.reference)
@@ -72,7 +72,8 @@ class Payments:
         return self._accepted(self.front.verified(told, sent.bank_date), sent)
 
     def _accepted(self, told: etree._Element | Refused, sent: Sent) -> Outcome:
-        """At most "the bank has it": the signed answer to an 8801 does not say which payment it is about."""
+        """The outcome of an accepted 8801: at most "the bank has it", because the signed answer does not say which
+        payment it is about."""
         if isinstance(told, Refused):
             return self._refused("8801", told, sent.attempt)
         check_keys(told, CorrelationKeys.of(sent), TAGS)
@@ -83,14 +84,15 @@ class Payments:
         return replace(word, bank_serial=accept or None)
 
     def _refused(self, operation: str, told: Refused, attempt: int) -> Outcome:
-        """A refusal is the payment's only of a first copy: another one may be refused for what became of that."""
+        """The outcome of a refusal. Only the refusal of a first message counts, because a repeat may be refused since
+        the first one arrived."""
         word = self.meanings.word(operation, "head", told.code, told.text)
         if word.fate is Fate.FAILED and (not told.sure or attempt > 1):
             return replace(word, fate=Fate.UNKNOWN)
         return word
 
     def fate(self, question: FateQuestion, context: Context) -> Conversation[Outcome]:
-        """8804 by our voucher; where it has no row and users authorise, EY03."""
+        """The outcome by 8804 with our voucher; by EY03 if 8804 has no row and users authorise."""
         sent, packet_ids = question.sent, self.front.packet_ids(context)
         wanted = self._wanted(sent, self.front.options.single_flag, context)
         said = judged((yield from self.enquiry.rows(wanted, packet_ids, context)), sent, self.meanings)
@@ -101,17 +103,19 @@ class Payments:
     # ---- up to twenty ----
 
     def send_bundle(self, bundle: Bundle, context: Context) -> BundleConversation:
-        """8800. Its packetID and packageNo are the bundle's reference. Raises ProtocolError before anything is sent."""
+        """Send a bundle by 8800. Its packetID and packageNo are the bundle's reference. Raises ProtocolError before
+        anything is sent."""
         own, items = (context.reference,), sent_items(bundle, context)
         sent = SentBundle(context.reference, context.bank_date, context.attempt, own, items)
-        signature = yield from self.front.signed(self.orders.batch(bundle, sent.reference, context.bank_date))
+        body = batch(bundle, sent.reference, context.bank_date, self.front.options)
+        signature = yield from self.front.signed(body)
         packet = self.front.packet("8800", sent.reference, signature, context.now)
         answer = yield Submit("business", packet, (sent.reference,))
         told = yield from self.front.opened(answer, "8800", sent.reference, context.bank_date)
         return self._accepted_bundle(told, sent)
 
     def read_bundle(self, sent: SentBundle, answer: bytes) -> Fates:
-        """The stored answer to an 8800; see `read`."""
+        """The outcomes in the stored answer to an 8800; see `read`."""
         told = sealed(answer, "8800", sent.reference)
         if isinstance(told, Refused):
             return self._accepted_bundle(told, sent)
@@ -120,7 +124,7 @@ class Payments:
         return self._accepted_bundle(self.front.verified(told, sent.bank_date), sent)
 
     def _accepted_bundle(self, told: etree._Element | Refused, sent: SentBundle) -> Fates:
-        """One word for all lines: the answer counts those that were taken, and does not name them."""
+        """The same outcome for all lines: the answer counts the accepted lines, and does not name them."""
         if isinstance(told, Refused):
             return _all(sent, self._refused("8800", told, sent.attempt))
         if value_or(told, "packageNo", sent.reference) not in ("", sent.reference):
@@ -136,7 +140,8 @@ class Payments:
         return _all(sent, Outcome(Fate.PENDING, DONE, bank_serial=accept))
 
     def bundle_fate(self, question: BundleFateQuestion, context: Context) -> Conversation[Fates]:
-        """DO48 first where users authorise, then 8804 by the host's number, then line by line what it did not tell."""
+        """The outcomes of a bundle: by DO48 first if users authorise, then by 8804 with the host's number, then by
+        single enquiries."""
         sent, packet_ids, options = question.sent, self.front.packet_ids(context), self.front.options
         accept, unknown = host_number(sent.bank_serial), Outcome(Fate.NOT_FOUND, NONE_FOUND)
         if options.authorisation:
@@ -145,18 +150,18 @@ class Payments:
                 return _all(sent, package.word)
             accept = package.host if package is not None else accept
             if accept or package is not None:
-                # The users said yes and the host has it: a line that 8804 does not show yet is under way.
+                # The users approved and the host has the package: a line that 8804 does not show yet is pending.
                 unknown = Outcome(Fate.PENDING, "0", "authorised, and not among the rows of 8804", accept or None)
         wanted = replace(self._wanted(sent.items[0], options.batch_flag, context), voucher="", accept=accept)
         if accept:
             rows = yield from self.enquiry.rows(wanted, packet_ids, context)
             _checked(rows, sent, accept)
         else:
-            # Where the account has few payments, one question tells of all lines as well.
+            # If the account has few payments, one question has all lines too.
             rows = yield from self.enquiry.only_page(wanted, packet_ids, context)
         told = ((item.reference, judged(rows, item, self.meanings)) for item in sent.items)
         fates = {reference: said for reference, said in told if said is not None}
-        # A few at a time, other ones each time: the rest is left out, and asked about again.
+        # Each call asks about a few lines, other ones each time. The rest is left out, and asked about later.
         still = [item for item in sent.items if item.reference not in fates]
         begin = context.serials[0] % len(still) if still else 0
         for item in (still[begin:] + still[:begin])[:CONFIRMED_MOST]:
@@ -164,9 +169,9 @@ class Payments:
             fates[item.reference] = judged(rows, item, self.meanings) or unknown
         return fates
 
-    def _wanted(self, sent: Sent, flag: str, context: Context) -> Wanted:
+    def _wanted(self, sent: Sent, flag: str, context: Context) -> QueryFilter:
         first, last = self.enquiry.days(sent.bank_date, context)
-        return Wanted(sent.debtor.clear, first, last, flag, voucher=sent.reference)
+        return QueryFilter(sent.debtor.clear, first, last, flag, voucher=sent.reference)
 
 
 def _all(sent: SentBundle, word: Outcome) -> Fates:
@@ -181,7 +186,7 @@ def _accept_no(told: etree._Element) -> str:
 
 
 def _checked(rows: list[etree._Element], sent: SentBundle, accept: str) -> None:
-    """Rows asked for by the package's number: all of them must be its lines."""
+    """The rows found by the package's number, each checked to be one of its lines."""
     ours = {item.reference for item in sent.items}
     for row in rows:
         if value_or(row, "acceptNo", accept) not in ("", accept) or value_or(row, VOUCHER) not in ours:

@@ -36,7 +36,7 @@ def kinds(options: Options) -> tuple[Kind, ...]:
 
 def profile(options: Options) -> Profile:
     """The bank's profile under these options."""
-    # A packetID is refused again only on the same day; of an elecChequeNo that comes twice nothing is published.
+    # A packetID is refused again only on the same day. How the bank answers a repeated elecChequeNo is not published.
     rule = ReplayRule(
         policy=Replay.NEVER,
         not_found_quarantine=timedelta(seconds=options.not_found_after_s),
@@ -62,7 +62,8 @@ def profile(options: Options) -> Profile:
 
 
 def limits(options: Options, *, payee_bank: bool = True) -> Limits:
-    """What intake checks before it says yes; `payee_bank` says whether the payee bank's name must be there."""
+    """The limits that intake checks before it accepts an order. `payee_bank`: whether the payee bank's name is
+    required."""
     unless = () if payee_bank else (("/creditor/cnaps", "^$"),)
     fields = (
         FieldLimit("/debtor/account", required=True),
@@ -71,12 +72,17 @@ def limits(options: Options, *, payee_bank: bool = True) -> Limits:
         FieldLimit("/creditor/name", max_bytes=options.max_name_bytes, required=True),
         FieldLimit("/creditor/bank_name", options.max_bank_name_bytes, required=True, required_unless=unless),
         FieldLimit("/creditor/cnaps", pattern=CNAPS),
-        # The bank writes the reason for a refusal behind it: our text must not look like one.
+        # The bank appends the reason of a refusal to this text, so our text must not look like one.
         FieldLimit("/purpose", max_bytes=options.max_purpose_bytes, pattern=f"(?!.*{SIGN}).*"),
     )
     reference = ReferenceForm(REFERENCE_DIGITS, "0123456789", options.reference_prefix)
-    # The form names no rail and no urgency.
+    # The form has no field for the rail or the urgency.
     return gbk_limits(
-        fields, (Channel.AUTO, Channel.SAME_BANK), options.timing.pace(), reference, options.max_amount_minor,
-        hours=options.opening.hours(), urgencies=(Urgency.NORMAL,),
-    )  # fmt: skip
+        fields,
+        (Channel.AUTO, Channel.SAME_BANK),
+        options.timing.pace(),
+        reference,
+        options.max_amount_minor,
+        hours=options.opening.hours(),
+        urgencies=(Urgency.NORMAL,),
+    )

@@ -25,7 +25,7 @@ TAGS: Final = CorrelationTags(
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of LoopResult. `place` is the bank's own key of it, so that a row told twice counts once.
+    """One row of LoopResult. `place` is the bank's own key of the row, so that a repeated row counts once.
 
     Any part of the key may be empty, so rows of one place that differ in status count twice.
     """
@@ -39,7 +39,7 @@ class Row:
 
 
 def row_of(element: etree._Element) -> Row:
-    """Reads a row. Raises ProtocolError for one without voucher or with an amount that is none."""
+    """Reads a row. Raises ProtocolError for one without a voucher, or with an amount that is no number."""
     return Row(
         voucher=value(element, VOUCHER),
         amount_minor=amount_minor(value(element, "amount")),
@@ -51,7 +51,7 @@ def row_of(element: etree._Element) -> Row:
 
 
 def judged(elements: Sequence[etree._Element], sent: Sent, meanings: Meanings) -> Outcome | None:
-    """What the rows say of a payment; None if none of them is about it.
+    """The outcome of a payment by its rows; None if none of the rows is about it.
 
     More than one record of a voucher is more than we sent: then only a no that all of them say counts.
     """

@@ -1,4 +1,4 @@
-"""What the bank's codes mean: codes.toml, what the settings may declare, and a row's status beside its reason."""
+"""The meanings of the bank's codes: codes.toml, the settings' own codes, and a row's status beside its reason."""
 
 from __future__ import annotations
 
@@ -17,8 +17,16 @@ MONEY: Final = ("8801", "8800")
 LISTS: Final = ("8804", "8924", "DO48", "EY03")
 OPERATIONS: Final = (*MONEY, *LISTS, "4402", "sign")
 OUTCOMES: Final[tuple[codes.OutcomeWord, ...]] = (
-    "settled", "failed", "pending", "in_doubt", "not_found", "duplicate", "returned", "empty", "retry",
-)  # fmt: skip
+    "settled",
+    "failed",
+    "pending",
+    "in_doubt",
+    "not_found",
+    "duplicate",
+    "returned",
+    "empty",
+    "retry",
+)
 DECLARATIONS: Final[Mapping[str, Declaration]] = {
     "duplicate": Declaration("duplicate", tuple(product(MONEY, ("head",)))),
     "refused": Declaration("failed", tuple(product(MONEY, ("head",)))),
@@ -33,7 +41,8 @@ _NOES: Final = (Fate.FAILED, Fate.RETURNED)
 
 
 def meanings(declared: Mapping[str, tuple[str, ...]]) -> Meanings:
-    """The bank's codes.toml with what the settings declare. Raises ProtocolError("table").
+    """The outcomes of the bank's codes: codes.toml and the codes that the settings declare. Raises
+    ProtocolError("table").
 
     What the settings declare about a code stands in place of what codes.toml says of it, except of a duplicate.
     """
@@ -41,14 +50,16 @@ def meanings(declared: Mapping[str, tuple[str, ...]]) -> Meanings:
     added = tuple(declared_rows(known, DECLARATIONS, declared))
     places = {(row.operation, row.layer, row.code) for row in added}
     kept = [
-        row for row in known.table.rows
+        row
+        for row in known.table.rows
         if row.outcome == "duplicate" or (row.operation, row.layer, row.code) not in places
-    ]  # fmt: skip
+    ]
     return Meanings(codes.Table(known.table.file, (*kept, *added)))
 
 
 def row_word(meanings: Meanings, status: str, note: str) -> Outcome:
-    """What a row of 8804 says: its transStatus and, of a refusal, the reason that the bank glues to the note.
+    """The outcome of a row of 8804, by its transStatus and, for a refusal, by the reason that the bank appends to the
+    note.
 
     The note begins with our own text, so a reason counts only in the bank's form and at the note's end, and only beside
     a status that has one. A note that speaks of a reason in any other form may have been cut, and is doubt: the reason
@@ -66,7 +77,8 @@ def row_word(meanings: Meanings, status: str, note: str) -> Outcome:
 
 
 def accepted(meanings: Meanings, status: str, *, web: bool) -> Outcome:
-    """What the transStatus in the answer to an 8801 says. `web`: users authorise, and it may speak of that."""
+    """The outcome of the transStatus in the answer to an 8801. `web`: users authorise, so the status may be about
+    authorisation."""
     if web and meanings.table.look_up("8801", "accepted-web", status) is not None:
         return meanings.word("8801", "accepted-web", status)
     return meanings.word("8801", "accepted", status)

@@ -1,4 +1,4 @@
-"""A pain.001 or pain.008 as the commands it stands for.
+"""Reads a pain.001 or pain.008 as commands.
 
 The routing key says what a file is to become: `payment.submit` and `transfer.submit` make an order of each transfer,
 `batch.submit` and `payroll.submit` a batch of each PmtInf, `collection.submit` a batch of each PmtInf of a pain.008. So
@@ -65,7 +65,7 @@ _ONLY: Final = {CommandType.COLLECTION_SUBMIT: "pain.008"}
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """One command in the making: its fields, and where each of them stands in the file."""
+    """One command that is being built: its fields, and the place of each field in the file."""
 
     raw: dict[str, Any]
     at: str
@@ -75,18 +75,18 @@ class _Part:
 
 
 def is_file(body: bytes) -> bool:
-    """Whether this looks like a document of ISO 20022; the parser has the last word."""
+    """True if the body looks like an ISO 20022 document. The parser decides later."""
     return _DOCUMENT.match(body.removeprefix(_BOM)[:_HEAD_BYTES]) is not None
 
 
 def name_of(body: bytes) -> str:
-    """The message a file says it is, if we know it by that name; else the oldest of its kind."""
+    """The name of the message that a file states, if it is a known one; else the oldest of its kind."""
     found = _DOCUMENT.match(body.removeprefix(_BOM)[:_HEAD_BYTES])
     name = "" if found is None else found.group(1).decode()
     return name if name in VERSIONS else "pain.001.001.03"
 
 
-def read(type_: CommandType, body: bytes, zone: tzinfo) -> SubmitFile | Refusal:
+def parse_file(type_: CommandType, body: bytes, zone: tzinfo) -> SubmitFile | Refusal:
     """The commands in a file, or a refusal of the whole file with every fault; never raises.
 
     `zone` is where a requested day begins. `at` of a fault is the element's path from the root.
@@ -99,7 +99,7 @@ def read(type_: CommandType, body: bytes, zone: tzinfo) -> SubmitFile | Refusal:
         return Refusal(Code.MALFORMED, f"not usable XML: {error.text}{hint}")
     wanted = _ONLY.get(type_, "pain.001")
     if type_ not in SINGLE_ORDERS | BATCHES:
-        return Refusal(Code.MALFORMED, f"{type_.value} is no command for a file of ISO 20022")
+        return Refusal(Code.MALFORMED, f"{type_.value} is not a command that carries an ISO 20022 file")
     if version.kind != wanted:
         return Refusal(Code.MALFORMED, f"{type_.value} takes a {wanted} of ISO 20022, not {version.name}")
     found = _misfits(root, version)
@@ -110,14 +110,14 @@ def read(type_: CommandType, body: bytes, zone: tzinfo) -> SubmitFile | Refusal:
             Fault(f"{_top(version)}/{one.at}", FieldCode.TOTAL, one.sentence) for one in transfer.miscounts(root)
         )
         if version.kind == "pain.008":
-            return _commands(type_, version, debit.read(root), wrong, zone)
-        return _commands(type_, version, transfer.read(root), wrong, zone)
+            return _commands(type_, version, debit.read_debits(root), wrong, zone)
+        return _commands(type_, version, transfer.read_transfers(root), wrong, zone)
     except ProtocolError as error:
         return _refusal(Code.SCHEMA, version.name, (Fault("/Document", FieldCode.PATTERN, error.text),))
 
 
 def message_id(body: bytes) -> str | None:
-    """The MsgId of a file that was refused, for its reply: best effort."""
+    """The MsgId of a refused file, for its reply, if it can be read."""
     try:
         root = _root(body)
         version = version_of(root)
@@ -128,12 +128,12 @@ def message_id(body: bytes) -> str | None:
 
 
 def _root(body: bytes) -> etree._Element:
-    """The file's root. Official samples have comments; nobody signed the file, so they are left out."""
+    """The file's root. Comments are left out: official samples have them, and the file is not signed."""
     return xmldoc.parse(body.removeprefix(_BOM), UTF8, max_nodes=MAX_NODES, drop_comments=True)
 
 
 def _charset_hint(body: bytes) -> str:
-    """What to add to the complaint about a file that is not UTF-8: which charset it shows or declares."""
+    """The hint for a file that is not UTF-8: the charset that it declares or seems to have."""
     if re.match(rb"<\?xml[^>]*encoding\s*=\s*[\"'](iso-8859-|latin|windows-125|cp125)", body[:200], re.IGNORECASE):
         return "; the file declares Latin-1 or its like: write it in UTF-8 and declare UTF-8"
     if gbk_hint(body) and not _LATIN.search(body):
@@ -146,7 +146,7 @@ def _top(version: MessageVersion) -> str:
 
 
 def _misfits(root: etree._Element, version: MessageVersion) -> tuple[Fault, ...]:
-    """What the schema forbids, where we have the schema of this version."""
+    """The violations of the schema; empty if the gateway has no schema of this version."""
     if version.name not in VERSIONS:
         return ()
     return tuple(Fault("/Document", FieldCode.PATTERN, one) for one in schema.faults(root, version.name))
@@ -165,7 +165,7 @@ def _commands(
     for part in parts:
         if part.raw["currency"] == _MIXED:
             at = f"{part.row_at}/{part.paths['currency']}"
-            found.append(Fault(at, FieldCode.CURRENCY, "a batch is of one currency"))
+            found.append(Fault(at, FieldCode.CURRENCY, "all orders of a batch must have the same currency"))
             continue
         if part.raw.get("channel") == _MIXED:
             at = f"{part.at}/PmtTpInf/LclInstrm"
@@ -187,7 +187,7 @@ def _commands(
 
 def _refusal(code: Code, name: str, found: tuple[Fault, ...]) -> Refusal:
     many = "1 element" if len(found) == 1 else f"{len(found)} elements"
-    return Refusal(code, f"{many} of this {name} cannot be taken; nothing of the file happened", found)
+    return Refusal(code, f"{many} of this {name} cannot be taken; nothing in the file was carried out", found)
 
 
 # ---- from groups to fields ----------------------------------------------------------------------------------------
@@ -211,11 +211,18 @@ def _parts(
 def _singles(message: str, group: TransferGroup, at: str, tags: dict[str, str], zone: tzinfo) -> Iterator[_Part]:
     for number, one in enumerate(group.transfers, start=1):
         raw = {
-            "id": _id(message, group.id, _own_id(one)), "debtor": _party(group.debtor),
-            "creditor": _party(one.creditor), "amount": str(one.amount), "currency": one.amount.currency,
-            "purpose": _purpose(one), "urgency": _urgency(group, one), "channel": _channel(group, one),
-            "not_before": _begins(group, zone), "tags": {**tags, **_row_tags(one)}, "terms": _terms(group, one),
-        }  # fmt: skip
+            "id": _id(message, group.id, _own_id(one)),
+            "debtor": _party(group.debtor),
+            "creditor": _party(one.creditor),
+            "amount": str(one.amount),
+            "currency": one.amount.currency,
+            "purpose": _purpose(one),
+            "urgency": _urgency(group, one),
+            "channel": _channel(group, one),
+            "not_before": _begins(group, zone),
+            "tags": {**tags, **_row_tags(one)},
+            "terms": _terms(group, one),
+        }
         yield _Part(raw, at, f"{at}/CdtTrfTxInf", TRANSFER_PATHS, (number,))
 
 
@@ -223,29 +230,45 @@ def _batch(
     type_: CommandType, message: str, group: TransferGroup, at: str, tags: dict[str, str], zone: tzinfo
 ) -> _Part:
     items = [
-        {"id": _id(message, group.id, _own_id(one)), "amount": str(one.amount), "purpose": _purpose(one),
-         "creditor": _party(one.creditor, employee=type_ is CommandType.PAYROLL_SUBMIT), "tags": _row_tags(one),
-         "terms": _terms(group, one)}
+        {
+            "id": _id(message, group.id, _own_id(one)),
+            "amount": str(one.amount),
+            "purpose": _purpose(one),
+            "creditor": _party(one.creditor, employee=type_ is CommandType.PAYROLL_SUBMIT),
+            "tags": _row_tags(one),
+            "terms": _terms(group, one),
+        }
         for one in group.transfers
-    ]  # fmt: skip
+    ]
     raw = _head(message, group, tags, [one.amount for one in group.transfers], zone) | {
-        "debtor": _party(group.debtor), "urgency": _urgency(group, *group.transfers),
-        "channel": _channel(group, *group.transfers), "items": items,
-    }  # fmt: skip
+        "debtor": _party(group.debtor),
+        "urgency": _urgency(group, *group.transfers),
+        "channel": _channel(group, *group.transfers),
+        "items": items,
+    }
     return _Part(raw, at, f"{at}/CdtTrfTxInf", TRANSFER_PATHS)
 
 
 def _collections(message: str, group: DebitGroup, at: str, tags: dict[str, str], zone: tzinfo) -> _Part:
     items = [
-        {"id": _id(message, group.id, _own_id(one)), "amount": str(one.amount), "purpose": one.text,
-         "debtor": _party(one.debtor), "agreement": one.mandate.id, "tags": _row_tags(one),
-         "signed_on": one.mandate.signed_on.isoformat(), "terms": {"end_to_end_id": one.end_to_end_id}}
+        {
+            "id": _id(message, group.id, _own_id(one)),
+            "amount": str(one.amount),
+            "purpose": one.text,
+            "debtor": _party(one.debtor),
+            "agreement": one.mandate.id,
+            "tags": _row_tags(one),
+            "signed_on": one.mandate.signed_on.isoformat(),
+            "terms": {"end_to_end_id": one.end_to_end_id},
+        }
         for one in group.debits
-    ]  # fmt: skip
+    ]
     raw = _head(message, group, tags, [one.amount for one in group.debits], zone) | {
-        "creditor": _party(group.creditor), "agreement": group.debits[0].mandate.id if group.debits else "",
-        "items": items, "mandate": _mandate(group),
-    }  # fmt: skip
+        "creditor": _party(group.creditor),
+        "agreement": group.debits[0].mandate.id if group.debits else "",
+        "items": items,
+        "mandate": _mandate(group),
+    }
     return _Part(raw, at, f"{at}/DrctDbtTxInf", COLLECTION_PATHS)
 
 
@@ -258,24 +281,28 @@ def _mandate(group: DebitGroup) -> dict[str, str]:
 def _head(
     message: str, group: TransferGroup | DebitGroup, tags: dict[str, str], amounts: list[Money], zone: tzinfo
 ) -> dict[str, Any]:
-    """A batch whose items are refused one by one, as a status report tells it (PART)."""
+    """The head of a batch whose items are refused one by one, as a status report states it (PART)."""
     currency = amounts[0].currency if amounts else _MIXED
     same = all(one.currency == currency for one in amounts)
     total = Money(sum(one.minor for one in amounts), currency) if same and amounts else None
     return {
-        "id": _id(message, group.id), "count": len(amounts), "sum": "1" if total is None else str(total),
-        "currency": currency if same else _MIXED, "on_item_error": "refuse_item",
-        "not_before": _begins(group, zone), "tags": tags,
-    }  # fmt: skip
+        "id": _id(message, group.id),
+        "count": len(amounts),
+        "sum": "1" if total is None else str(total),
+        "currency": currency if same else _MIXED,
+        "on_item_error": "refuse_item",
+        "not_before": _begins(group, zone),
+        "tags": tags,
+    }
 
 
 def _own_id(one: Transfer | Debit) -> str:
-    """What tells an instruction apart: EndToEndId, or InstrId where the payee is not to see any."""
+    """The identifier of an instruction: EndToEndId, or InstrId if the payee is to see no identifier."""
     return one.instruction_id if one.end_to_end_id == NOT_PROVIDED and one.instruction_id else one.end_to_end_id
 
 
 def _id(*parts: str) -> str:
-    """MsgId/PmtInfId[/EndToEndId], or, where that is too long or no id of ours, its last part and a digest of all."""
+    """MsgId/PmtInfId[/EndToEndId]. If that is too long or not a valid id: its last part and a digest of all."""
     whole = "/".join(parts)
     if len(whole) <= MAX_ID_CHARS and _ID.match(whole):
         return whole
@@ -292,13 +319,13 @@ def _purpose(one: Transfer) -> str:
 
 
 def _urgency(group: TransferGroup, *ones: Transfer) -> str:
-    """Urgent where it is said, by the transfers before the group; of a batch, where any of them says so."""
+    """Urgent if the transfers say so, or else the group; a batch is urgent if any of its transfers is."""
     said = [one.urgent for one in ones if one.urgent is not None]
     return "urgent" if any(said or [group.urgent]) else "normal"
 
 
 def _channel(group: TransferGroup, *ones: Transfer) -> str:
-    """INST is instant. A batch has one channel, so one that mixes both cannot be taken."""
+    """INST means instant. A batch has one channel, so a batch that mixes both is refused."""
     said = {(one.instrument or group.instrument) == INSTANT for one in ones}
     if len(said) > 1:
         return _MIXED
@@ -306,40 +333,52 @@ def _channel(group: TransferGroup, *ones: Transfer) -> str:
 
 
 def _begins(group: TransferGroup | DebitGroup, zone: tzinfo) -> str:
-    """The hour that was asked for, or the day's beginning."""
+    """The requested time, or the beginning of the requested day."""
     if isinstance(group, TransferGroup) and group.at is not None:
         return group.at.isoformat(timespec="seconds")
     return datetime.combine(group.on, time.min, zone).isoformat()
 
 
 def _terms(group: TransferGroup, one: Transfer) -> dict[str, Any]:
-    """What goes beyond parties, amount and text. A reference that is all the text there is stays a reference too."""
+    """The terms beyond parties, amount and text. A reference that is also the only text stays a reference too."""
     parts = [
-        {name: text for name, text in (
-            ("reference", each.reference), ("invoice", each.invoice), ("credit_note", each.credit_note),
-            ("amount", "" if each.amount is None else str(each.amount)),
-        ) if text}
+        {
+            name: text
+            for name, text in (
+                ("reference", each.reference),
+                ("invoice", each.invoice),
+                ("credit_note", each.credit_note),
+                ("amount", "" if each.amount is None else str(each.amount)),
+            )
+            if text
+        }
         for each in one.remittances
-    ]  # fmt: skip
+    ]
     said = {
-        "end_to_end_id": "" if one.end_to_end_id == NOT_PROVIDED else one.end_to_end_id, "purpose_code": one.purpose,
-        "charge_bearer": one.charge_bearer or group.charge_bearer, "remittances": parts,
+        "end_to_end_id": "" if one.end_to_end_id == NOT_PROVIDED else one.end_to_end_id,
+        "purpose_code": one.purpose,
+        "charge_bearer": one.charge_bearer or group.charge_bearer,
+        "remittances": parts,
         "ultimate_debtor": one.ultimate_debtor or group.ultimate_debtor,
         "ultimate_creditor": one.ultimate_creditor,
-    }  # fmt: skip
+    }
     return {name: value for name, value in said.items() if value}
 
 
 def _party(side: Side, *, employee: bool = False) -> dict[str, Any]:
     party = side.party
     said: dict[str, Any] = {}
-    for name, content in (("account", party.account.clear), ("name", party.name.clear),
-                          ("bank_name", party.bank_name), ("bic", party.bic)):  # fmt: skip
+    for name, content in (
+        ("account", party.account.clear),
+        ("name", party.name.clear),
+        ("bank_name", party.bank_name),
+        ("bic", party.bic),
+    ):
         if content:
             said[name] = content
     if party.address is not None and (where := address_fields(party.address)):
         said["address"] = where
-    # Member numbers of other clearing systems are no CNAPS numbers.
+    # Member numbers of other clearing systems are not CNAPS numbers.
     if party.cnaps and _CNAPS.match(party.cnaps):
         said["cnaps"] = party.cnaps
     if party.kind is PartyKind.PERSON and not employee:
@@ -348,7 +387,7 @@ def _party(side: Side, *, employee: bool = False) -> dict[str, Any]:
 
 
 def _broken_ibans(part: _Part) -> Iterator[Fault]:
-    """Accounts that have the form of an IBAN and other check digits than they should."""
+    """Accounts with the form of an IBAN but wrong check digits."""
     for number, holder in enumerate((part.raw, *part.raw.get("items", ()))):
         for name in ("debtor", "creditor"):
             if is_broken_iban(holder.get(name, {}).get("account", "")):
@@ -361,7 +400,7 @@ def _broken_ibans(part: _Part) -> Iterator[Fault]:
 
 
 def _repeated(parts: Iterable[_Part]) -> Iterator[Fault]:
-    """Ids that come twice in one file, where the parts cannot see each other; and parts that are too large."""
+    """Faults of ids that occur twice in one file, in any of its parts, and of parts that are too large."""
     seen: dict[str, str] = {}
     for part in parts:
         row = f"{part.row_at}[{part.rows[0]}]" if part.rows else part.at
@@ -380,12 +419,12 @@ def _moved(part: _Part, found: Iterable[Fault]) -> Iterator[Fault]:
 
 
 def _element(part: _Part, pointer: str) -> str:
-    """The element that a JSON pointer of the command speaks of."""
+    """The name of the file's element that belongs to a JSON pointer of the command."""
     names = pointer.strip("/").split("/")
     row = f"{part.row_at}[{part.rows[0]}]" if part.rows else ""
     if names[0] == "items" and len(names) > 1:
         row, names = f"{part.row_at}[{int(names[1]) + 1}]", names[2:]
-    # The deepest field that has a place of its own.
+    # The deepest field that has a place of its own in the file.
     for length in range(len(names), 0, -1):
         below = part.paths.get("/".join(names[:length]))
         if below is not None:

@@ -28,22 +28,23 @@ _ID_MAX: Final = 35
 _CHARGE: Final = "PMNT/ICDT/CHRG"
 _OLDEST: Final = "pain.002.001.03"
 _EVENTS: Final[Mapping[str, tuple[str, ...]]] = {
-    "transactions.page": ("camt.052", "camt.054"), "statement.ready": ("camt.053",),
+    "transactions.page": ("camt.052", "camt.054"),
+    "statement.ready": ("camt.053",),
     "transaction.booked": ("camt.054",),
-}  # fmt: skip
-# From what is furthest from done to what is done: a group is no further than its slowest payment.
+}
+# From the earliest status to the last: a group is no further than its slowest payment.
 _SLOWEST: Final = ("PDNG", "ACTC", "ACSP", "ACSC", "RJCT", "CANC")
 MESSAGES: Final = frozenset(name for name in VERSIONS if name[:8] not in ("pain.001", "pain.008"))
 """The messages in which answers can be asked for."""
 
 
 def answer_to(name: str) -> str:
-    """The status report that goes with a file's version."""
+    """The version of status report that answers a file of this version."""
     return "pain.002.001.12" if VERSIONS[name].modern else _OLDEST
 
 
-def write(event: str, said: Mapping[str, Any], message: str, at: datetime) -> bytes | None:
-    """The reply or event as `message` (as in `pain.002.001.12`), or None where that cannot say it.
+def iso_message(event: str, said: Mapping[str, Any], message: str, at: datetime) -> bytes | None:
+    """The reply or event as `message` (as in `pain.002.001.12`), or None where that message cannot express it.
 
     `at` is when it is written; what happened says its own time.
     """
@@ -51,13 +52,13 @@ def write(event: str, said: Mapping[str, Any], message: str, at: datetime) -> by
     try:
         if version.kind == "pain.002":
             found = _status(event, said, version, at)
-            return None if found is None else report.write(found, message)
+            return None if found is None else report.write_status(found, message)
         if version.kind not in _EVENTS.get(event, ()):
             return None
         booked = _account(event, said, version.kind, at)
-        return None if booked is None else account_writer.write(booked.id, at, [booked], message)
+        return None if booked is None else account_writer.write_reports(booked.id, at, [booked], message)
     except ProtocolError:
-        # A text too long for the schema: the other forms carry it whole.
+        # A text too long for the schema is cut here. The other forms carry it whole.
         return None
 
 
@@ -72,7 +73,7 @@ def _status(event: str, said: Mapping[str, Any], version: MessageVersion, at: da
     if len(original) > _ID_MAX:
         original = _short(original)
     if event in ("payment.rejected", "batch.rejected", "command.rejected") and "payment" not in said:
-        # Nothing of it exists: the whole message is refused.
+        # Nothing of the message exists: it is refused as a whole.
         return StatusReport(ours, at, original, name or "pain.001", "RJCT", tuple(_why(said["error"])))
     if event.startswith("payment.") or event == "status.result":
         line = _line(said, tags, version)
@@ -95,33 +96,40 @@ def _line(
     said: Mapping[str, Any], tags: Mapping[str, str], version: MessageVersion, currency: str = ""
 ) -> PaymentStatus:
     state = State(said["state"])
-    # A correction has no status of its own: nobody knows, whatever was said before.
+    # A correction has no status of its own. It makes every earlier status uncertain.
     iso = said.get("iso") or (STATE_TABLE[state].iso if said.get("event") != "payment.correction" else "PDNG")
     reasons = list(_why(said["error"])) if "error" in said else []
-    words = [state.value, *(str(said[name]) for name in ("bank_code", "bank_text") if name in said),
-             *said.get("hold_reasons", ())]  # fmt: skip
+    words = [
+        state.value,
+        *(str(said[name]) for name in ("bank_code", "bank_text") if name in said),
+        *said.get("hold_reasons", ()),
+    ]
     if not reasons:
         reasons = [StatusReason(_reason_code(said.get("bank_code", ""), state), ": ".join(words))]
     amount = Money.parse(said["amount"], said.get("currency") or currency) if "amount" in said else None
     return PaymentStatus(
-        tags.get(END_TO_END_ID) or _fit(end_to_end_id(said["id"], tags)), _code(iso, version), tuple(reasons),
-        tags.get(INSTR_ID, ""), amount, _fit(said.get("bank_serial", "")),
-    )  # fmt: skip
+        tags.get(END_TO_END_ID) or _fit(end_to_end_id(said["id"], tags)),
+        _code(iso, version),
+        tuple(reasons),
+        tags.get(INSTR_ID, ""),
+        amount,
+        _fit(said.get("bank_serial", "")),
+    )
 
 
 def end_to_end_id(id_: str, tags: Mapping[str, str]) -> str:
-    """The EndToEndId in an id that a file's instruction was given; any other id as it is."""
+    """The EndToEndId that is part of the id of a file's instruction; any other id unchanged."""
     begin = f"{tags.get(MSG_ID, '')}/{tags.get(PMT_INF_ID, '')}/"
     return id_.removeprefix(begin) if id_.startswith(begin) else id_.partition("~")[0] if MSG_ID in tags else id_
 
 
 def _code(iso: str, version: MessageVersion) -> str:
-    """The oldest version has a closed list without CANC."""
+    """The status code that this version has: the oldest version has a closed list of codes, without CANC."""
     return "RJCT" if iso == "CANC" and version.name == _OLDEST else iso
 
 
 def _reason_code(bank_code: str, state: State) -> str:
-    """ISO's reason where the bank gave one (`RJCT/AC04`), else the state's name."""
+    """ISO's reason if the bank gave one (`RJCT/AC04`), else the name of the state."""
     own = bank_code.rpartition("/")[2]
     return own if len(own) == 4 and own.isalnum() and own.isupper() and own.isascii() and own != "RJCT" else state.value
 
@@ -151,9 +159,7 @@ def _account(event: str, said: Mapping[str, Any], kind: str, at: datetime) -> Ac
     return AccountReport(kind, name, said["account"], currency, at, None, first, last, None, True, balances, entries)
 
 
-def _balances(
-    said: Mapping[str, Any], currency: str, first: date | None, last: date | None
-) -> Iterable[CamtBalance]:
+def _balances(said: Mapping[str, Any], currency: str, first: date | None, last: date | None) -> Iterable[CamtBalance]:
     for field, kind, on in (("opening", "OPBD", first), ("closing", "CLBD", last)):
         if field in said and on is not None:
             yield CamtBalance(kind, _signed(said[field], currency), on)
@@ -173,16 +179,23 @@ def _entry(said: Mapping[str, Any]) -> AccountEntry:
     reference = _fit(said.get("reference", ""))
     detail = TransactionDetail(amount, reference, debtor=debtor, creditor=creditor, text=said["text"])
     return AccountEntry(
-        amount, direction, "BOOK", False, said["line"][:_ID_MAX], _fit(said["bank_line_id"]),
+        amount,
+        direction,
+        "BOOK",
+        False,
+        said["line"][:_ID_MAX],
+        _fit(said["bank_line_id"]),
         date.fromisoformat(said["bank_date"]),
         None if "booked_at" not in said else datetime.fromisoformat(said["booked_at"]),
         None if "value_date" not in said else date.fromisoformat(said["value_date"]),
-        _CHARGE if said["fee"] else "", "", (detail,),
-    )  # fmt: skip
+        _CHARGE if said["fee"] else "",
+        "",
+        (detail,),
+    )
 
 
 def _fit(text: str) -> str:
-    """At most as long as an id may be; a longer one as its digest."""
+    """The text if it fits the length of an id; else its digest."""
     return text if len(text) <= _ID_MAX else _short(text)
 
 
@@ -191,5 +204,5 @@ def _short(*parts: object) -> str:
 
 
 def now(at_ms: int) -> datetime:
-    """Milliseconds of UTC as a time."""
+    """The time for a number of milliseconds of UTC."""
     return datetime.fromtimestamp(at_ms / 1000, UTC)

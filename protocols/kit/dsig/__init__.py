@@ -1,4 +1,4 @@
-"""XML signatures by profile: what exactly a bank signs, where, and with which algorithms, as data.
+"""XML signatures by profile: a profile says as data what a bank signs, where, and with which algorithms.
 
 Signing has three steps, so that the key can live elsewhere: `prepare` gives the octets to sign, a signer
 signs them, `attach` gives the document. Verifying checks that the document
@@ -13,11 +13,11 @@ from __future__ import annotations
 
 from protocols.kit.dsig.explain import MAX_BYTES as EXPLAINED_BYTES_MAX
 from protocols.kit.dsig.explain import (
-    Covered,
-    Explained,
-    Meant,
+    CoveredReference,
+    ExplainedSignature,
     ShownCertificate,
-    Signed,
+    SignatureReport,
+    SignedOtherOctets,
     embedded,
     explain,
     first_difference,
@@ -64,15 +64,15 @@ __all__ = [
     "SHA384",
     "SHA512",
     "ById",
-    "Covered",
+    "CoveredReference",
     "Enveloped",
-    "Explained",
-    "Meant",
+    "SignatureReport",
+    "SignedOtherOctets",
     "PinnedKey",
     "Prepared",
     "SignatureProfile",
     "ShownCertificate",
-    "Signed",
+    "ExplainedSignature",
     "Verified",
     "attach",
     "embedded",

@@ -19,14 +19,16 @@ from protocols.kit.xmldoc import declarations, elements, parser_for
 _XML: Final = "{http://www.w3.org/XML/1998/namespace}"
 
 WORK_MAX: Final = 1_000_000
-"""Elements times the square of namespace declarations: about 10 ns each, twice for a message that is verified."""
+"""The budget of a canonical form, in elements times the square of namespace declarations: about 10 ns each, twice for a
+verified message.
+"""
 ALWAYS: Final = 3
-"""A document of no more namespace declarations is affordable, whatever else it holds."""
+"""The number of namespace declarations up to which every document is affordable."""
 _USUAL: Final = 10
 _CROWD_MAX: Final = 10_000
 _ATTRIBUTES_MAX: Final = 20_000
 _KNOWN_BYTES_MAX: Final = 4_096
-"""A longer element is not remembered: who knows no key could fill our memory."""
+"""The longest element that is remembered. A sender without a key could otherwise fill our memory."""
 _MARK: Final = b"A" * 44
 _ATTRIBUTES: Final = etree.XPath("count(//@*)")
 
@@ -51,7 +53,7 @@ def is_affordable(root: etree._Element, methods: Collection[str], most: int = WO
 
 
 def document_octets(root: etree._Element, method: str) -> bytes:
-    """Canonical octets of the document whose root is `root`. Raises "structure" where none exist."""
+    """Canonical octets of the document whose root is `root`. Raises "structure" if there are none."""
     assert root.getparent() is None
     try:
         return etree.tostring(root, method="c14n", exclusive=method in EXCLUSIVE, with_comments=False)
@@ -60,18 +62,18 @@ def document_octets(root: etree._Element, method: str) -> bytes:
 
 
 def element_octets(element: etree._Element, method: str) -> bytes:
-    """Canonical octets of `element` as it stands in its document, namespaces of its ancestors included."""
+    """Canonical octets of `element` in its document, with the namespaces of its ancestors."""
     if element.getparent() is None:
         return document_octets(element, method)
     if method not in EXCLUSIVE and any(
         name.startswith(_XML) for above in element.iterancestors() for name in map(str, above.attrib)
     ):
-        raise ProtocolError("structure", "an xml: attribute above an element of inclusive canonical form")
+        raise ProtocolError("structure", "an ancestor of the element in inclusive canonical form has an xml: attribute")
     return _octets(etree.tostring(element, encoding="utf-8", with_tail=False), method)
 
 
 def octets_around(element: etree._Element, method: str, word: bytes) -> bytes:
-    """As `element_octets`, for elements that often differ in nothing but the text `word` of one element in them.
+    """As `element_octets`, but faster for elements that differ only in the text `word` of one element inside.
 
     `word` is Base64 without blanks, which a canonical form leaves as it is: what stands around it is made once for
     each way in which the rest is written.
@@ -88,7 +90,8 @@ def octets_around(element: etree._Element, method: str, word: bytes) -> bytes:
 
 @lru_cache(maxsize=64)
 def _around(before: bytes, behind: bytes, method: str) -> tuple[bytes, bytes] | None:
-    """What stands before and behind the word in the canonical form; None where the mark in its place is no proof."""
+    """The octets before and after the word in the canonical form. None if they cannot be found with a mark in the
+    word's place."""
     if _MARK in before or _MARK in behind:
         return None
     first, found, second = _octets(b"%b>%b</%b" % (before, _MARK, behind), method).partition(_MARK)

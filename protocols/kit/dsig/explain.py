@@ -1,4 +1,4 @@
-"""A report about a signed message, for people: what was signed, what each reference covers, and why it fails.
+"""A report for people about a signed message: what was signed, what each reference covers, and why verification fails.
 
 `explain` trusts nothing and resolves nothing outside the message: a reference that is neither "" nor "#id", or a
 transform other than the enveloped one and the four canonical forms, is named and not carried out. Whether
@@ -36,7 +36,9 @@ _TOKENS: Final = "BinarySecurityToken"
 SIGNATURES_MAX: Final = 8
 REFERENCES_MAX: Final = 16
 MAX_BYTES: Final = 16_777_216
-"""More than any gate lets through: people look at what was refused, and nobody waits for them."""
+"""Larger bounds than those for verifying, because people look at refused messages and no payment waits
+for the report.
+"""
 _NODES_MAX: Final = 500_000
 _WORK_MAX: Final = 20 * WORK_MAX
 """Each canonical form of a report may take about 0.2 s; one reference needs up to a dozen of them."""
@@ -45,8 +47,9 @@ UNCOVERED_MAX: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Covered:
-    """One reference. `octets` is what it covers by our reading (None: not carried out, `note` says why).
+class CoveredReference:
+    """One reference of a signature. `octets` are the octets that it covers by our reading; None if it was not
+    evaluated, and `note` says why.
 
     `path` is where the covered element stands, `later` how many signatures after this one were taken out first: whoever
     signs later adds his own. `expected` is the digest the message states, `actual` that of `octets`, both in
@@ -72,8 +75,8 @@ class Covered:
 
 
 @dataclass(frozen=True, slots=True)
-class Signed:
-    """One signature: the octets whose RSA value it is, who could have made it, and its references.
+class ExplainedSignature:
+    """One signature: the octets that its RSA value signs, its possible signers, and its references.
 
     `signers` are the keys under which the value verifies: pinned ones by "pinned" and SPKI fingerprint, keys that the
     message itself shows by "shown" (these prove nothing but who claims to have signed). `meant` are keys that made the
@@ -85,17 +88,17 @@ class Signed:
     method: str
     octets: bytes | None
     signers: tuple[str, ...]
-    covered: tuple[Covered, ...]
+    covered: tuple[CoveredReference, ...]
     note: str = ""
-    meant: tuple[Meant, ...] = ()
+    meant: tuple[SignedOtherOctets, ...] = ()
     weak: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Meant:
-    """Proof that `signer` made a value, and over other octets than ours: the digest inside the value, beside ours.
+class SignedOtherOctets:
+    """Proof that `signer` made a value over other octets than ours: the digest inside the value, beside our digest.
 
-    `fits_if` as in `Covered`.
+    `fits_if` as in `CoveredReference`.
     """
 
     signer: str
@@ -107,7 +110,8 @@ class Meant:
 
 @dataclass(frozen=True, slots=True)
 class ShownCertificate:
-    """A certificate that the message shows: a claim, no proof. The days are the first and the last one."""
+    """A certificate inside the message. It is a claim of the sender, not a proof. The days are its first and last valid
+    ones."""
 
     key: PinnedKey
     subject: str
@@ -117,15 +121,16 @@ class ShownCertificate:
 
 
 @dataclass(frozen=True, slots=True)
-class Explained:
-    """The report. `verdict` is the result of `verify`: "accepted", its refusal, or "" where no profile was given.
+class SignatureReport:
+    """The report on a message's signatures. `verdict` is the result of `verify`: "accepted", its refusal, or "" without
+    a profile.
 
     `uncovered` are the elements that no reference covers, but for signatures and what belongs to them: where a signed
     element was moved aside, this is what took its place.
     """
 
     root: str
-    signatures: tuple[Signed, ...]
+    signatures: tuple[ExplainedSignature, ...]
     verdict: str = ""
     refused: str = ""
     shown: tuple[ShownCertificate, ...] = ()
@@ -139,8 +144,8 @@ def explain(
     *,
     charset: Charset = UTF8,
     today: date | None = None,
-) -> Explained:
-    """Everything about the signatures of a message, good or bad. Never raises for what the message holds.
+) -> SignatureReport:
+    """Everything about the signatures of a message, valid or not. Never raises for the message's content.
 
     With a `profile` and pinned `keys` the report also says what `verify` says.
     """
@@ -154,23 +159,24 @@ def explain(
     try:
         root = xmldoc.parse(data, charset, max_bytes=MAX_BYTES, max_nodes=_NODES_MAX)
     except ProtocolError as error:
-        return Explained("", (), verdict, str(error))
+        return SignatureReport("", (), verdict, str(error))
     shown = shown_certificates(_base64(one.text or "") or b"" for one in root.iter() if _shows_certificate(one))
     found = list(root.iter(f"{_D}Signature"))[:SIGNATURES_MAX]
     signatures = tuple(_signed(root, each, keys, [one.key for one in shown]) for each in found)
     uncovered = tuple(_uncovered(root, found))[:UNCOVERED_MAX]
-    return Explained(str(root.tag), signatures, verdict, "", shown, uncovered)
+    return SignatureReport(str(root.tag), signatures, verdict, "", shown, uncovered)
 
 
 def first_difference(one: bytes, other: bytes) -> int | None:
-    """The index of the first byte in which two texts differ (the length of the shorter if one begins the other)."""
+    """The index of the first byte that differs; the length of the shorter text if it begins the other."""
     if one == other:
         return None
     return next((n for n, (a, b) in enumerate(zip(one, other)) if a != b), min(len(one), len(other)))
 
 
 def embedded(data: bytes, charset: Charset = UTF8) -> list[tuple[str, bytes]]:
-    """XML documents that a message carries in base64, as (path of the element, document): signatures within."""
+    """XML documents that a message carries in base64, as (path of the element, document). They may contain
+    signatures."""
     try:
         root = xmldoc.parse(data, charset, max_bytes=MAX_BYTES, max_nodes=_NODES_MAX)
     except ProtocolError:
@@ -188,15 +194,15 @@ def embedded(data: bytes, charset: Charset = UTF8) -> list[tuple[str, bytes]]:
 
 def _signed(
     root: etree._Element, signature: etree._Element, keys: Sequence[PinnedKey], shown: Sequence[PinnedKey]
-) -> Signed:
+) -> ExplainedSignature:
     path, info = _path(signature), signature.find(f"{_D}SignedInfo")
     if info is None:
-        return Signed(path, "", "", None, (), (), "it has no SignedInfo")
+        return ExplainedSignature(path, "", "", None, (), (), "it has no SignedInfo")
     c14n, method = _named(info, "CanonicalizationMethod"), _named(info, "SignatureMethod")
     octets = _octets(info, _COMMENTS.get(c14n, c14n))
     value = _base64(signature.findtext(f"{_D}SignatureValue") or "")
     signers: tuple[str, ...] = ()
-    meant: tuple[Meant, ...] = ()
+    meant: tuple[SignedOtherOctets, ...] = ()
     if octets is not None and value is not None and method in HASH_OF:
         signers, meant = who_signed(value, octets, HASH_OF[method], keys, shown)
         other = _octets(info, EXC_C14N if c14n.startswith(C14N) else C14N)
@@ -210,13 +216,14 @@ def _signed(
         note = "its SignatureValue is not base64"
     used = [("the signature", method), *((f"reference {one.uri!r}", one.digest) for one in covered)]
     weak = (*weak_words(used), *weak_keys(signers, [*keys, *shown]))
-    return Signed(path, c14n, method, octets, signers, covered, note, meant, weak)
+    return ExplainedSignature(path, c14n, method, octets, signers, covered, note, meant, weak)
 
 
 def who_signed(
     value: bytes, octets: bytes, hash_name: str, keys: Sequence[PinnedKey], shown: Sequence[PinnedKey]
-) -> tuple[tuple[str, ...], tuple[Meant, ...]]:
-    """Whose value over `octets` this is, and who made it over others; `hash_name` is "sha1" … "sha512"."""
+) -> tuple[tuple[str, ...], tuple[SignedOtherOctets, ...]]:
+    """The pinned or shown keys that made this value over `octets`, and those that made it over other octets.
+    `hash_name` is "sha1" … "sha512"."""
     signers, meant = [], []
     ours = hashlib.new(hash_name, octets).hexdigest()
     trusted = {key.fingerprint for key in keys}
@@ -225,12 +232,12 @@ def who_signed(
         if _fits(key.public, value, octets, hash_name):
             signers.append(f"{word} {key.fingerprint}")
         elif (inside := _inside(key.public, value)) is not None:
-            meant.append(Meant(f"{word} {key.fingerprint}", *inside, ours))
+            meant.append(SignedOtherOctets(f"{word} {key.fingerprint}", *inside, ours))
     return tuple(signers), tuple(meant)
 
 
 def weak_words(used: Iterable[tuple[str, str]]) -> Iterator[str]:
-    """Complaints about algorithms, given as (where, name or address), that no longer prove anything."""
+    """Warnings about algorithms that are no longer secure. `used` has pairs of (where, name or address)."""
     for where, method in used:
         name = method.lower()
         for bad in ("md5", "sha1", "hmac"):
@@ -239,18 +246,18 @@ def weak_words(used: Iterable[tuple[str, str]]) -> Iterator[str]:
 
 
 def weak_keys(signers: Sequence[str], keys: Iterable[PinnedKey]) -> Iterator[str]:
-    """Complaints about keys that are too short and made one of these signatures."""
+    """Warnings about keys that are too short and that made one of these signatures."""
     made = {one.partition(" ")[2] for one in signers}
     for key in {each.fingerprint: each for each in keys}.values():
         if key.fingerprint in made and key.public.key_size < STRONG_BITS:
             yield f"the key has {key.public.key_size} bits, fewer than {STRONG_BITS}"
 
 
-def _covered(root: etree._Element, signature: etree._Element, reference: etree._Element) -> Covered:
+def _covered(root: etree._Element, signature: etree._Element, reference: etree._Element) -> CoveredReference:
     uri, method = reference.get("URI"), _named(reference, "DigestMethod")
     transforms = tuple(str(one.get("Algorithm")) for one in reference.iterfind(f"{_D}Transforms/{_D}Transform"))
     stated = _base64(reference.findtext(f"{_D}DigestValue") or "") or b""
-    blank = Covered(str(uri), transforms, method, stated.hex(), "", None)
+    blank = CoveredReference(str(uri), transforms, method, stated.hex(), "", None)
     if method not in HASH_OF:
         return _noted(blank, f"digest method {method!r} is not carried out")
     target = _target(root, uri)
@@ -278,7 +285,7 @@ def _covered(root: etree._Element, signature: etree._Element, reference: etree._
 
 
 def _later(signature: etree._Element) -> list[etree._Element]:
-    """Signatures behind this one: whoever signs after others finds theirs there, and they do not cover his."""
+    """The signatures that were made after this one. This one does not cover them."""
     return list(signature.itersiblings(f"{_D}Signature"))
 
 
@@ -286,7 +293,7 @@ def _clues(readings: Iterable[tuple[str, bytes]], method: str, stated: str) -> t
     return tuple(what for what, octets in readings if _hash(method, octets) == stated)
 
 
-def _noted(covered: Covered, note: str) -> Covered:
+def _noted(covered: CoveredReference, note: str) -> CoveredReference:
     return replace(covered, note=note)
 
 
@@ -297,19 +304,25 @@ def _target(root: etree._Element, uri: str | None) -> etree._Element | str:
         return f"reference {uri!r} is neither to the document nor to an id; nothing outside is looked at"
     wanted = uri[1:]
     found = [
-        one for one in root.iter()
+        one
+        for one in root.iter()
         if any(text == wanted and etree.QName(str(name)).localname.lower() == "id" for name, text in one.attrib.items())
-    ]  # fmt: skip
+    ]
     if len(found) != 1:
         return f"{len(found)} elements carry the id {wanted!r}"
     return found[0]
 
 
 def _reading(
-    root: etree._Element, signature: etree._Element, target: etree._Element, enveloped: bool, form: str,
+    root: etree._Element,
+    signature: etree._Element,
+    target: etree._Element,
+    enveloped: bool,
+    form: str,
     also: Sequence[etree._Element] = (),
-) -> bytes | None:  # fmt: skip
-    """The octets of `target` in a copy of the document, so that taking a signature out changes nothing here."""
+) -> bytes | None:
+    """The octets of `target` in the canonical form `form`, from a copy of the document, because taking a signature out
+    changes it."""
     at, places = _place(root, target), [_place(root, one) for one in (signature, *also)]
     copy = etree.fromstring(etree.tostring(root, encoding="utf-8"))
     chosen, (taken, *others) = _go(copy, at), [_go(copy, place) for place in places]
@@ -324,7 +337,7 @@ def _reading(
 def _other_readings(
     root: etree._Element, signature: etree._Element, target: etree._Element, enveloped: bool, form: str
 ) -> Iterator[tuple[str, bytes]]:
-    """Readings that other software is known to make of the same document."""
+    """The octets that other software is known to read as `target` in the same document."""
     other_form = C14N if form == EXC_C14N else EXC_C14N
     plain = _reading(root, signature, target, enveloped, form)
     other = _reading(root, signature, target, enveloped, other_form)
@@ -359,7 +372,7 @@ def _without_blanks(octets: bytes) -> bytes:
 
 
 def _place(root: etree._Element, element: etree._Element) -> tuple[int, ...]:
-    """Child numbers from the root down: the same element in a copy."""
+    """The child numbers from the root down to the element, by which the same element is found in a copy."""
     steps: list[int] = []
     while element is not root:
         parent = element.getparent()
@@ -403,12 +416,12 @@ def _fits(key: RSAPublicKey, value: bytes, octets: bytes, hash_name: str) -> boo
 
 
 def _inside(key: RSAPublicKey, value: bytes) -> tuple[str, str] | None:
-    """Name of the hash and the digest that the owner of `key` signed; None if he did not make this value."""
+    """The hash's name and the digest that the owner of `key` signed; None if another key made this value."""
     try:
         info = DigestInfo.load(key.recover_data_from_signature(value, padding.PKCS1v15(), None), strict=True)
         return str(info["digest_algorithm"]["algorithm"].native), bytes(info["digest"].native).hex()
     except (InvalidSignature, ValueError, TypeError, KeyError):
-        # asn1crypto raises the last three; a value that opens to no DigestInfo is not this key's.
+        # asn1crypto raises the last three. A value without a DigestInfo inside was not made by this key.
         return None
 
 
@@ -417,7 +430,7 @@ def _shows_certificate(element: etree._Element) -> bool:
 
 
 def shown_certificates(ders: Iterable[bytes]) -> tuple[ShownCertificate, ...]:
-    """The certificates with RSA keys among these, each once and only the first few."""
+    """The certificates with RSA keys among these, each once, and at most the first few."""
     found: dict[str, ShownCertificate] = {}
     for der in ders:
         try:
@@ -438,11 +451,13 @@ def _shown(certificate: Certificate, key: PinnedKey) -> ShownCertificate:
 
 
 def _uncovered(root: etree._Element, signatures: Sequence[etree._Element]) -> Iterator[str]:
-    """The outermost elements that no reference covers and that hold more than a signature and its token."""
+    """The outermost elements that no reference covers. Elements that hold only a signature and its token are left
+    out."""
     targets = [
         _target(root, reference.get("URI"))
-        for one in signatures for reference in one.iterfind(f"{_D}SignedInfo/{_D}Reference")
-    ]  # fmt: skip
+        for one in signatures
+        for reference in one.iterfind(f"{_D}SignedInfo/{_D}Reference")
+    ]
     covered = [one for one in targets if not isinstance(one, str)]
     around = {above for one in (*covered, *signatures) for above in one.iterancestors()}
     done, waiting = {*covered, *signatures}, [root] if signatures else []
@@ -461,7 +476,7 @@ def _path(element: etree._Element) -> str:
 
 
 def _step(element: etree._Element) -> str:
-    """The element's name, and which of several it is."""
+    """The element's name, and its number among those of this name."""
     name, parent = etree.QName(str(element.tag)).localname, element.getparent()
     same = [] if parent is None else [one for one in parent if etree.QName(str(one.tag)).localname == name]
     return name if len(same) < 2 else f"{name}[{same.index(element) + 1}]"

@@ -1,4 +1,4 @@
-"""The structure check: a signature must be exactly as its profile says before anything of it is computed.
+"""The structure check: a signature must be exactly as its profile says, before any part of it is computed.
 
 Signature wrapping, extra references, transforms that select nothing and external resources are refused here, because
 whatever the profile does not name is refused, even where it would be harmless.
@@ -43,7 +43,7 @@ Reference = Enveloped | ById
 
 @fast_init
 @dataclass(frozen=True, slots=True)
-class Gated:
+class SignatureParts:
     """The parts of a signature of the right shape; targets and digests in the order of the profile."""
 
     signature: etree._Element
@@ -54,9 +54,10 @@ class Gated:
     digests: tuple[bytes, ...]
 
 
-def pass_gate(root: etree._Element, profile: SignatureProfile) -> Gated:
-    """The signature of the document `root`. Raises "unsigned", "structure" or "algorithm"."""
-    # The list lives until the end: lxml makes each element's object once, and every check below meets it again.
+def pass_gate(root: etree._Element, profile: SignatureProfile) -> SignatureParts:
+    """Check the shape of the document `root`, and return its signature's parts. Raises "unsigned", "structure" or
+    "algorithm"."""
+    # The list is kept to the end, so that lxml makes each element's object only once; every check below uses it again.
     every = list(root.iter(_EVERY))
     signature = _signature(root, profile, every)
     parts = _children(signature, _SIGNATURE_PARTS, optional=_KEY_INFO)
@@ -67,11 +68,11 @@ def pass_gate(root: etree._Element, profile: SignatureProfile) -> Gated:
         _check_key_info(key_info, profile)
     targets = tuple([target_of(root, reference) for reference in profile.references])
     digests = _read_signed_info(signed_info, profile, targets)
-    return Gated(signature, signed_info, signature_value, key_info, targets, digests)
+    return SignatureParts(signature, signed_info, signature_value, key_info, targets, digests)
 
 
 def at(root: etree._Element, path: str) -> etree._Element:
-    """The element at an absolute path, each of whose steps exists exactly once."""
+    """The element at an absolute path. Each step of the path must exist exactly once."""
     return _at(root, steps(path), path)
 
 
@@ -88,7 +89,7 @@ def _at(root: etree._Element, names: tuple[str, ...], path: str) -> etree._Eleme
 
 
 def target_of(root: etree._Element, reference: Reference) -> etree._Element:
-    """The element that a reference of the profile means, whatever the message says; its id must be unique."""
+    """The element that a reference of the profile means. The message cannot choose another; its id must be unique."""
     if isinstance(reference, Enveloped):
         return root
     target = at(root, reference.path)
@@ -99,14 +100,14 @@ def target_of(root: etree._Element, reference: Reference) -> etree._Element:
 
 
 def _is_unique(root: etree._Element, target: etree._Element, value: str) -> bool:
-    """Whether no other attribute of the document, whatever its name, has the value."""
+    """Whether no other attribute of the document has this value, whatever the attribute's name."""
     found = _CARRIERS(root, value=value)
     assert isinstance(found, list)
     return found == [target] and list(target.attrib.values()).count(value) == 1
 
 
 def id_of(target: etree._Element, reference: ById) -> str:
-    """The id that the target carries in the profile's attribute. Raises "structure" if it is none."""
+    """The id that the target carries in the profile's attribute. Raises "structure" if it is not a valid id."""
     value = target.get(reference.attribute)
     if value is None or not _NAME.fullmatch(value):
         raise ProtocolError("structure", f"{reference.path} has no proper {reference.attribute}")
@@ -122,7 +123,9 @@ def _signature(root: etree._Element, profile: SignatureProfile, every: list[etre
     if not everywhere:
         raise ProtocolError("unsigned", "the document has no signature")
     if everywhere != profile.earlier + 1:
-        raise ProtocolError("structure", f"{everywhere} signatures where {profile.earlier + 1} are due")
+        raise ProtocolError(
+            "structure", f"the document has {everywhere} signatures, and {profile.earlier + 1} are expected"
+        )
     names = steps(profile.signature_path)
     name = names[-1]
     found = list(_at(root, names[:-1], "/".join(names[:-1])).iterchildren(name))
@@ -133,12 +136,12 @@ def _signature(root: etree._Element, profile: SignatureProfile, every: list[etre
         outside = len(every) - sum(sum(1 for _ in one.iter(_EVERY)) for one in found)
         raise ProtocolError("structure", f"{outside} signature elements outside the signature")
     if profile.earlier and found[-1].getnext() is not None:
-        raise ProtocolError("structure", "something stands behind the last signature")
+        raise ProtocolError("structure", "something follows the last signature")
     return found[-1]
 
 
 def _holds_all(found: list[etree._Element], every: list[etree._Element]) -> bool:
-    """Whether each element of `every` is one of the signatures `found` or lies in one.
+    """Whether each element of `every` is one of the signatures `found`, or is inside one.
 
     What lies in an element follows it without a gap in the document's order. So one signature holds all if it is the
     first of all and the last of all lies in it.
@@ -171,7 +174,9 @@ def _read_signed_info(
         _attributes(element, _URI)
         number = wanted.pop(str(element.get("URI")), None)
         if number is None:
-            raise ProtocolError("structure", f"a reference to {element.get('URI')!r}, which must not be or comes twice")
+            raise ProtocolError(
+                "structure", f"a reference to {element.get('URI')!r}, which is not allowed or occurs twice"
+            )
         digests[number] = _read_reference(element, profile.references[number])
     return tuple([digests[number] for number in range(len(profile.references))])
 
@@ -181,9 +186,7 @@ def _read_reference(element: etree._Element, reference: Reference) -> bytes:
         transforms, method, value = _children(element, _TRANSFORMED)
         _attributes(transforms)
         for transform, wanted in zip(
-            _children(transforms, _TRANSFORM * len(reference.transforms)),
-            reference.transforms,
-            strict=True,
+            _children(transforms, _TRANSFORM * len(reference.transforms)), reference.transforms, strict=True
         ):
             _algorithm(transform, wanted)
     else:
@@ -197,7 +200,9 @@ def _children(element: etree._Element, names: tuple[str, ...], optional: str = "
     children = list(element)
     tags = tuple([child.tag for child in children[: len(names) + 2]])
     if tags != names and not (optional and tags == (*names, optional)):
-        raise ProtocolError("structure", f"{element.tag!r} does not hold exactly what profile and standard say")
+        raise ProtocolError(
+            "structure", f"{element.tag!r} does not have exactly the content that profile and standard demand"
+        )
     for between in [element.text, *[child.tail for child in children]]:
         if between is not None and between.strip(_BLANKS):
             raise ProtocolError("structure", f"text between the elements of {element.tag!r}")
@@ -217,13 +222,13 @@ def _algorithm(element: etree._Element, wanted: str) -> None:
     if element.get("Algorithm") != wanted:
         raise ProtocolError("algorithm", f"{element.tag!r} names {element.get('Algorithm')!r}, not {wanted}")
     if len(element) or (element.text or "").strip(_BLANKS):
-        raise ProtocolError("structure", f"{element.tag!r} has parameters, the profile knows none")
+        raise ProtocolError("structure", f"{element.tag!r} has parameters, but the profile has none")
 
 
 def _base64(element: etree._Element) -> bytes:
     _attributes(element, optional=("Id",) if element.tag == _SIGNATURE_VALUE else ())
     if len(element):
-        raise ProtocolError("structure", f"{element.tag!r} holds elements where only text may stand")
+        raise ProtocolError("structure", f"{element.tag!r} has child elements, but only text is allowed")
     try:
         return base64.b64decode((element.text or "").encode("ascii").translate(None, _BLANK_BYTES), validate=True)
     except (binascii.Error, ValueError):

@@ -21,7 +21,7 @@ from protocols.kit.errors import ProtocolError
 
 @dataclass(frozen=True, slots=True)
 class PinnedKey:
-    """An RSA public key trusted by configuration; make one with `of` or `from_pem`.
+    """An RSA public key that the settings trust; make one with `of`, `from_pem` or `from_der`.
 
     A key pinned by certificate also has the certificate's days; they are enforced where a caller of
     `verify` says which day it is.
@@ -63,7 +63,7 @@ class PinnedKey:
             raise ProtocolError("wrong_key", "neither a certificate nor a public key, in PEM or DER") from None
 
     def valid_on(self, day: date) -> bool:
-        """Whether the certificate the key was pinned by is valid on `day`; a bare key always is."""
+        """Whether the certificate from which the key was pinned is valid on `day`; always true for a bare key."""
         return (self.first_day is None or self.first_day <= day) and (self.last_day is None or day <= self.last_day)
 
 

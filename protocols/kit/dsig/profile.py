@@ -1,4 +1,4 @@
-"""A signature profile: everything that a bank's XML signature must be, as data."""
+"""A signature profile: all properties of a bank's XML signature, as data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ENC: Final = "http://www.w3.org/2001/04/xmlenc#"
 
 EXC_C14N: Final = "http://www.w3.org/2001/10/xml-exc-c14n#"
 C14N: Final = "http://www.w3.org/TR/2001/REC-xml-c14n-20010315"
-# A document with comments is refused before anything is canonicalised, so these give the octets of the forms above.
+# A document with comments is refused before canonicalisation, so these forms give the same octets as those above.
 EXC_C14N_COMMENTS: Final = EXC_C14N + "WithComments"
 C14N_COMMENTS: Final = C14N + "#WithComments"
 ENVELOPED: Final = DS + "enveloped-signature"
@@ -54,13 +54,13 @@ def digest_of(method: str, octets: bytes) -> bytes:
 
 
 def canonical_method(transforms: tuple[str, ...]) -> str:
-    """How a reference's element becomes octets: its last transform, or what the standard implies without one."""
+    """The canonical form of a reference's element: its last transform, or the standard's default without one."""
     return transforms[-1] if transforms and transforms[-1] != ENVELOPED else C14N
 
 
 @dataclass(frozen=True, slots=True)
 class Enveloped:
-    """Reference URI "": the whole document but for the signature inside it."""
+    """Reference URI "": the whole document except the signature inside it."""
 
     transforms: tuple[str, ...] = (ENVELOPED, EXC_C14N)
     digest: str = SHA256
@@ -78,7 +78,7 @@ class ById:
 
 @dataclass(frozen=True, slots=True)
 class SignatureProfile:
-    """A bank's signature, exactly.
+    """The exact form of a bank's signatures: algorithms, references and places.
 
     `signature_path`: absolute path of the Signature element; its first step is also the name the document's
     root must have. `references`: all of them; `body` is the index of the one whose element is mapped.
@@ -110,7 +110,7 @@ class SignatureProfile:
             wrong |= {reference.digest} - _DIGESTS | set(reference.transforms) - _CANONICAL - {ENVELOPED}
             kinds = [transform == ENVELOPED for transform in reference.transforms]
             if kinds not in ([], [True], [False], [True, False]):
-                raise ProtocolError("algorithm", f"profile {self.name}: transforms in an order we do not know")
+                raise ProtocolError("algorithm", f"profile {self.name}: the transforms are in an unsupported order")
             if isinstance(reference, Enveloped) and ENVELOPED not in reference.transforms:
                 raise ProtocolError("algorithm", f"profile {self.name}: an enveloped reference without its transform")
             if isinstance(reference, ById) and self._lies_around(reference) != (ENVELOPED in reference.transforms):
@@ -120,9 +120,11 @@ class SignatureProfile:
         if wrong:
             raise ProtocolError("algorithm", f"profile {self.name} names {', '.join(sorted(wrong))}")
         if used & _WEAK and self.weak_until is None:
-            raise ProtocolError("algorithm", f"profile {self.name} names SHA-1 without the day it ends")
+            raise ProtocolError("algorithm", f"profile {self.name} allows SHA-1 without an end date")
         if self.earlier and (self.signature_first or not all(isinstance(one, Enveloped) for one in self.references)):
-            raise ProtocolError("structure", f"profile {self.name}: only enveloped signatures, last, follow others")
+            raise ProtocolError(
+                "structure", f"profile {self.name}: only an enveloped signature that is the last may follow others"
+            )
         if not 0 <= self.body < len(self.references):
             raise ProtocolError("structure", f"profile {self.name}: no reference number {self.body}")
         if steps(self.signature_path)[-1] != f"{{{DS}}}Signature":
@@ -138,8 +140,8 @@ class SignatureProfile:
         return bool(_WEAK & {self.signature_method, *(reference.digest for reference in self.references)})
 
     def require_day(self, today: date | None) -> None:
-        """Refuses a weak profile after its last day, or where nobody says which day it is."""
+        """Refuse a weak profile after its last day, or if `today` is None."""
         if self.weak_until is None:
-            return  # then it is not weak: `__post_init__` lets no weak profile be without that day
+            return  # without a last day it is not weak, because `__post_init__` refuses a weak profile without one
         if self.is_weak and (today is None or today > self.weak_until):
             raise ProtocolError("algorithm", f"profile {self.name} uses SHA-1, accepted until {self.weak_until} only")

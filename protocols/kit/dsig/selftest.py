@@ -35,7 +35,7 @@ _SIGNATURE: Final = (
 
 
 def self_test() -> None:
-    """Prepares a constant document, attaches the signature it had when this was written, verifies it.
+    """Check that XML signatures work: prepare a constant document, attach its stored signature, verify it.
 
     Fails where lxml and xmlsec do not share a libxml2, where either canonicalises differently than it used
     to, where a changed document passes. To be called at start. Raises "stack" with what is wrong.
@@ -46,7 +46,7 @@ def self_test() -> None:
     fields = canonical((("payee", "甲 & 乙 > \r"), ("note", "")))
     written = f'<order xmlns="{_NAMESPACE}">{fields}</order>'
     if prepare_canonical(written, _PROFILE) != prepare(written.encode(), _PROFILE):
-        raise ProtocolError("stack", "signature self-test: what we write as canonical form is another than libxml2's")
+        raise ProtocolError("stack", "signature self-test: our canonical form differs from libxml2's")
     for engine in ("xmlsec", "hand"):
         try:
             verify(document, _PROFILE, key, engine=engine)

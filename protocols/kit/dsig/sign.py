@@ -37,7 +37,7 @@ _HEAD: Final = f'<?xml version="1.0" encoding="{UTF8.name}"?>'.encode("ascii")
 @fast_init
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A document that lacks only its signature value, and maybe its key info.
+    """A document that lacks only its signature value, and perhaps its KeyInfo.
 
     `octets`: the canonical SignedInfo, which is what gets signed. The rest is the document in the bank's
     charset: up to the signature value, from there to the place of KeyInfo, and from there on.
@@ -57,7 +57,7 @@ def prepare(
     declaration: str | None = None,
     max_bytes: int = xmldoc.MAX_BYTES,
 ) -> Prepared:
-    """Everything of the signature but its value, for a `document` that has none yet.
+    """Prepares all of the signature except its value, for a `document` without a signature.
 
     `document` is a tree, or bytes in `charset`; the result is in `charset`, and bytes stay as they are where the
     signature goes to their end. Elements referenced by id must carry
@@ -83,7 +83,7 @@ def prepare(
 
 
 def prepare_canonical(document: str, profile: SignatureProfile) -> Prepared:
-    """As `prepare`, for a UTF-8 document written in its own exclusive canonical form: nothing is parsed.
+    """As `prepare`, for a UTF-8 document in its own exclusive canonical form. Nothing is parsed.
 
     The caller vouches for the form (see `xmldoc.canonical`), and its tests hold it against the canonicaliser; were it
     wrong, the bank would refuse the signature, and no payment could be another than the one written down. The profile
@@ -91,24 +91,22 @@ def prepare_canonical(document: str, profile: SignatureProfile) -> Prepared:
     """
     frame = _frame(profile)
     if not document.startswith(frame.begin) or not document.endswith(frame.end):
-        raise ProtocolError("structure", f"the document to be signed is no {frame.end[2:-1]}")
+        raise ProtocolError("structure", f"the document to be signed is not a {frame.end[2:-1]}")
     octets = UTF8.encode(document)
     if DS in document:
-        # Only a text that happens to hold the name, or a signature: the tree can tell them apart.
+        # The name stands in a text or in a signature; only the tree can distinguish them.
         return prepare(octets, profile)
     value = base64.b64encode(digest_of(frame.method, octets))
     end = len(frame.end)
     return Prepared(
-        value.join(frame.octets),
-        b"".join((_HEAD, octets[:-end], value.join(frame.before))),
-        frame.between,
-        frame.after,
+        value.join(frame.octets), b"".join((_HEAD, octets[:-end], value.join(frame.before))), frame.between, frame.after
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """What `prepare_canonical` writes around any document and around its digest, and how the document must look.
+    """The octets that `prepare_canonical` writes around any document and its digest, and the required form of the
+    document.
 
     `octets` and `before` are cut where the digest stands; `method` makes it.
     """
@@ -133,16 +131,25 @@ def _frame(profile: SignatureProfile) -> _Frame:
     signed, _, signed_rest = template.octets.encode("utf-8").partition(_HOLE.encode("utf-8"))
     before, _, before_rest = template.before.encode("utf-8").partition(_HOLE.encode("utf-8"))
     return _Frame(
-        f"<{name} ", end, method, (signed, signed_rest), (before, before_rest), template.between,
+        f"<{name} ",
+        end,
+        method,
+        (signed, signed_rest),
+        (before, before_rest),
+        template.between,
         template.after + end.encode("utf-8"),
-    )  # fmt: skip
+    )
 
 
 def _in_the_tree(
-    root: etree._Element, above: str, profile: SignatureProfile, charset: Charset, head: str,
+    root: etree._Element,
+    above: str,
+    profile: SignatureProfile,
+    charset: Charset,
+    head: str,
     signed: tuple[tuple[str, ...], tuple[str, ...]],
-) -> Prepared:  # fmt: skip
-    """The signature put where its path says, and the whole document written anew."""
+) -> Prepared:
+    """Put the signature at its path in the tree, and write the whole document from the tree."""
     hole = _unused_mark(root)
     signature = etree.fromstring(_signature_text(profile, *signed, hole))
     parent = gate.at(root, above)
@@ -151,16 +158,13 @@ def _in_the_tree(
     before, _, rest = str(etree.tostring(root, encoding="unicode")).partition(hole)
     value_end = rest.index(">") + 1
     return Prepared(
-        octets,
-        charset.encode(head + before),
-        charset.encode(rest[:value_end]),
-        charset.encode(rest[value_end:]),
+        octets, charset.encode(head + before), charset.encode(rest[:value_end]), charset.encode(rest[value_end:])
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Template:
-    """A profile's signature with placeholders for the digests: what is signed, and what is written around the value.
+    """A profile's signature with placeholders for the digests: the part that is signed, and the parts around the value.
 
     The exclusive canonical form of SignedInfo does not depend on the document, so it is made once.
     """
@@ -187,7 +191,8 @@ def _template(profile: SignatureProfile, uris: tuple[str, ...]) -> _Template:
 def _at_the_end(
     document: bytes, charset: Charset, head: str, template: _Template, digests: tuple[str, ...]
 ) -> Prepared | None:
-    """The signature put before the end tag of the document as it stands; None if its end is not that simple."""
+    """Put the signature before the end tag of the document's octets; None if the end of the document is not that
+    simple."""
     whole = document.strip(_BLANKS)
     if whole.startswith(b"<?xml"):
         whole = whole[whole.index(b"?>") + 2 :].lstrip(_BLANKS)
@@ -220,7 +225,7 @@ def attach(prepared: Prepared, signature: bytes, key_info: str = "") -> bytes:
 
 
 def key_info(profile: SignatureProfile, *children: Markup) -> Markup:
-    """A KeyInfo element for `attach`; children bring their own namespaces."""
+    """A KeyInfo element for `attach`. Its children must declare their own namespaces."""
     return _ds(profile, "KeyInfo", _namespace(profile), *children)
 
 

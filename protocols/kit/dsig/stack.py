@@ -21,7 +21,7 @@ _STATE: Final = _State()
 
 
 def start() -> None:
-    """Loads xmlsec, checks that lxml and xmlsec share one libxml2, and takes from xmlsec every way to open a file.
+    """Loads xmlsec, checks that lxml and xmlsec share one libxml2, and keeps xmlsec from opening files.
 
     To be called once by the process before `verify`; calling again does nothing. Without it a reference to
     file:///dev/zero would be read for ever, and before any check of the signature. Raises "stack".
@@ -43,7 +43,7 @@ def is_started() -> bool:
 
 @lru_cache(maxsize=1)
 def xmlsec_module() -> Any:
-    """The xmlsec module. Raises "stack" with the remedy where it cannot live beside lxml."""
+    """The xmlsec module. Raises "stack" with the remedy if it is incompatible with lxml."""
     try:
         import xmlsec
     except Exception as error:  # its own error class exists only after a successful import

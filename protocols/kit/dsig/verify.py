@@ -1,4 +1,4 @@
-"""Verifying a signed document against its profile and pinned keys; the result is what precisely was signed."""
+"""Verifies a signed document against its profile and pinned keys. The result is exactly the signed part."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from protocols.kit import xmldoc
 from protocols.kit.charset import UTF8, Charset
 from protocols.kit.dsig import profile as words
 from protocols.kit.dsig.canonical import ALWAYS, element_octets, is_affordable, octets_around
-from protocols.kit.dsig.gate import Gated, pass_gate
+from protocols.kit.dsig.gate import SignatureParts, pass_gate
 from protocols.kit.dsig.key import PinnedKey, spki_fingerprint
 from protocols.kit.dsig.profile import (
     DS,
@@ -39,7 +39,7 @@ from protocols.kit.errors import ProtocolError
 Engine = Literal["xmlsec", "hand"]
 _CERTIFICATE_CHARS_MAX: Final = 16_384
 _EXPLAINED_BYTES_MAX: Final = 65_536
-"""Up to here the content of a message that no pinned key signed is digested once, to say what is wrong with it."""
+"""The size up to which the content of a message that no pinned key signed is digested once, to find the error."""
 _TRANSFORM_NAMES: Final = {
     words.EXC_C14N: "TransformExclC14N",
     words.C14N: "TransformInclC14N",
@@ -67,7 +67,7 @@ _PADDING: Final = padding.PKCS1v15()
 @fast_init
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What was signed, and by whom. Read nothing of the message but this.
+    """The signed octets and the signer. No other part of the message may be trusted.
 
     `root`: the tree parsed anew from `canonical`, the very octets whose digest was signed for the profile's
     body reference. `parts`: the octets of every reference, in the profile's order. `key`: the pinned key
@@ -112,7 +112,9 @@ def verify(
     if signer is None:
         raise _refusal(gated, profile, usable, is_small)
     if not affordable:
-        raise ProtocolError("xml_limits", "too many namespaces for so many elements: no canonical form is made")
+        raise ProtocolError(
+            "xml_limits", "too many namespaces for this number of elements: the canonical form is not computed"
+        )
     if engine == "xmlsec" and not _by_xmlsec(gated, profile, signer):
         if is_small:
             _signed_parts(gated, profile)  # it names the reference
@@ -129,13 +131,13 @@ def _usable(keys: Sequence[PinnedKey], profile: SignatureProfile, today: date | 
     if not usable:
         raise ProtocolError(
             "wrong_key",
-            f"none of {len(keys)} pinned keys is valid today and has {profile.min_rsa_bits} bits, "
-            f"as profile {profile.name} demands",
+            f"none of {len(keys)} pinned keys is valid today and has the {profile.min_rsa_bits} bits "
+            f"that profile {profile.name} demands",
         )
     return usable
 
 
-def _by_xmlsec(gated: Gated, profile: SignatureProfile, key: PinnedKey) -> bool:
+def _by_xmlsec(gated: SignatureParts, profile: SignatureProfile, key: PinnedKey) -> bool:
     xmlsec = xmlsec_module()
     context = xmlsec.SignatureContext()
     context.key = _xmlsec_key(key.pem)
@@ -163,7 +165,7 @@ def _xmlsec_key(pem: bytes) -> Any:
 
 @lru_cache(maxsize=64)
 def _transforms(profile: SignatureProfile) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """What xmlsec may run in references and for SignedInfo: the profile's algorithms and nothing else."""
+    """The algorithms that xmlsec may run in references and for SignedInfo: only those of the profile."""
     of_references: set[str] = {words.C14N}
     for reference in profile.references:
         of_references |= {*reference.transforms, reference.digest}
@@ -178,10 +180,10 @@ def _methods(profile: SignatureProfile) -> set[str]:
     return {profile.c14n, *(canonical_method(reference.transforms) for reference in profile.references)}
 
 
-def _signer(gated: Gated, profile: SignatureProfile, keys: Sequence[PinnedKey]) -> PinnedKey | None:
-    """The pinned key that signed SignedInfo, whose canonical form is the only one made here."""
+def _signer(gated: SignatureParts, profile: SignatureProfile, keys: Sequence[PinnedKey]) -> PinnedKey | None:
+    """The pinned key that made the signature over SignedInfo. Only SignedInfo is canonicalised here."""
     if len(profile.references) == 1 and isinstance(profile.references[0], Enveloped):
-        # From message to message only the digest changes.
+        # Only the digest differs from message to message.
         octets = octets_around(gated.signed_info, profile.c14n, base64.b64encode(gated.digests[0]))
     else:
         octets = element_octets(gated.signed_info, profile.c14n)
@@ -195,8 +197,8 @@ def _signer(gated: Gated, profile: SignatureProfile, keys: Sequence[PinnedKey]) 
     return None
 
 
-def _signed_parts(gated: Gated, profile: SignatureProfile) -> tuple[bytes, ...]:
-    """The octets of every signed element, each proven by its digest. Takes the signature out."""
+def _signed_parts(gated: SignatureParts, profile: SignatureProfile) -> tuple[bytes, ...]:
+    """The octets of every signed element, each proven by its digest. It removes the signature from the document."""
     enveloping = [ENVELOPED in reference.transforms for reference in profile.references]
     parts: dict[int, bytes] = {}
     for without in (False, True):
@@ -212,7 +214,7 @@ def _signed_parts(gated: Gated, profile: SignatureProfile) -> tuple[bytes, ...]:
 
 
 def take_out(signature: etree._Element) -> None:
-    """Removes the signature but not the text behind it, which is signed."""
+    """Remove the signature, but keep the text behind it, which is signed."""
     parent, previous, tail = signature.getparent(), signature.getprevious(), signature.tail
     assert parent is not None
     parent.remove(signature)
@@ -222,8 +224,10 @@ def take_out(signature: etree._Element) -> None:
         parent.text = (parent.text or "") + tail
 
 
-def _refusal(gated: Gated, profile: SignatureProfile, keys: Sequence[PinnedKey], may_digest: bool) -> ProtocolError:
-    """Tells changed content from a bank that signs with a new key (if it shows one), and these from the rest.
+def _refusal(
+    gated: SignatureParts, profile: SignatureProfile, keys: Sequence[PinnedKey], may_digest: bool
+) -> ProtocolError:
+    """The reason of a refusal: changed content, a new key of the bank (if the message shows the key), or another error.
 
     Changed content is told only where `may_digest`: the signature has not spoken for it yet.
     """

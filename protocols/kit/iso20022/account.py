@@ -1,4 +1,4 @@
-"""camt.052, camt.053, camt.054: what moved on an account, during the day, at its end, and as it happens."""
+"""camt.052, camt.053, camt.054: movements on an account during the day, at its end, and as they happen."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ CLOSING: Final = ("CLBD",)
 INTERIM: Final = ("ITBD", "CLBD")
 AVAILABLE: Final = ("CLAV", "ITAV")
 NO_REFERENCES: Final = frozenset({"", "NOTPROVIDED", "NONREF"})
-"""What banks write where there is no reference."""
+"""Values that banks write if there is no reference."""
 _FEES: Final = frozenset({"CHRG", "COMM", "FEES"})
 ROWS: Final = {"camt.052": "Rpt", "camt.053": "Stmt", "camt.054": "Ntfctn"}
 _STATUSES: Final = frozenset({"BOOK", "PDNG", "INFO", "FUTR"})
 UNREAD_TOLD: Final = 20
-"""Entries that cannot be read are told of one by one up to so many: a list in a form that nobody knows would fill the
-log."""
+"""The number of unreadable entries that are reported one by one. More would fill the log if a list has an
+unknown form.
+"""
 T = TypeVar("T")
 
 
@@ -43,7 +44,7 @@ class CamtBalance:
 
 @dataclass(frozen=True, slots=True)
 class TransactionDetail:
-    """One payment inside an entry. `reasons` is why it came back (RtrInf), where it did."""
+    """One payment inside an entry. `reasons` says why it came back (RtrInf), if it did."""
 
     amount: Money | None
     end_to_end_id: str = ""
@@ -61,7 +62,7 @@ class TransactionDetail:
 
 @dataclass(frozen=True, slots=True)
 class BookedBatch:
-    """A group of payments that an entry books as one (Btch). The ids are those of the file they were in."""
+    """A group of payments that an entry books as one (Btch). The ids are those of the payment file."""
 
     message_id: str
     group_id: str
@@ -93,11 +94,11 @@ class AccountEntry:
 
     @property
     def fee(self) -> bool:
-        """Whether it is the bank's charge for something, by its transaction code (CHRG, COMM or FEES)."""
+        """Whether the entry is a bank charge, by its transaction code (CHRG, COMM or FEES)."""
         return self.bank_code.rpartition("/")[2] in _FEES
 
     def share(self, detail: TransactionDetail) -> Money | None:
-        """How much of the entry one of its details is; None if nobody says."""
+        """The amount of the entry that belongs to one of its details; None if it is unknown."""
         return detail.amount or (self.amount if len(self.details) == 1 else None)
 
     @property
@@ -108,7 +109,7 @@ class AccountEntry:
 
 @dataclass(frozen=True, slots=True)
 class AccountReport:
-    """One statement, report or notification. `sequence` is the bank's own count where it counts (ElctrncSeqNb).
+    """One statement, report or notification. `sequence` is the bank's own count, if the bank counts (ElctrncSeqNb).
 
     `unread`: so many of its entries cannot be read and are left out, each with a finding. A report of which not even
     the account can be read has `account` "" and counts as one.
@@ -130,17 +131,17 @@ class AccountReport:
     unread: int = 0
 
     def balance(self, *kinds: str) -> CamtBalance | None:
-        """The balance of the first of `kinds` that is told."""
+        """The first stated balance of `kinds`."""
         return next((one for kind in kinds for one in self.balances if one.kind == kind), None)
 
     @property
     def booked(self) -> tuple[AccountEntry, ...]:
-        """The entries that count: booked ones."""
+        """The booked entries; only these count."""
         return tuple(one for one in self.entries if one.status == "BOOK")
 
 
-def read(root: etree._Element) -> tuple[AccountReport, ...]:
-    """The reports of a camt.052, .053 or .054 of any version, with what is odd about each as findings.
+def read_reports(root: etree._Element) -> tuple[AccountReport, ...]:
+    """The reports of a camt.052, .053 or .054 of any version; irregularities of each report are its findings.
 
     Whatever cannot be read hides nothing beside it. Raises ProtocolError "structure" or "missing" for another message.
     """
@@ -157,7 +158,7 @@ def _read_report(one: Reader, version: MessageVersion) -> AccountReport:
 
 
 def read_head(one: Reader, version: MessageVersion) -> AccountReport:
-    """A report without its entries, which follow everything else."""
+    """The report without its entries, which come after all other elements."""
     odd: list[str] = []
     number = _or_none(lambda: read_account(one.need("Acct")), odd)
     if not number:
@@ -169,19 +170,28 @@ def read_head(one: Reader, version: MessageVersion) -> AccountReport:
         return _or_none(lambda: one.text(*paths), odd) or ""
 
     balances = [_or_none(partial(_read_balance, each), odd) for each in one.all("Bal")]
-    page, last_page = text("StmtPgntn/PgNb", "RptPgntn/PgNb", "NtfctnPgntn/PgNb"), text(
-        "StmtPgntn/LastPgInd", "RptPgntn/LastPgInd", "NtfctnPgntn/LastPgInd")  # fmt: skip
+    page, last_page = (
+        text("StmtPgntn/PgNb", "RptPgntn/PgNb", "NtfctnPgntn/PgNb"),
+        text("StmtPgntn/LastPgInd", "RptPgntn/LastPgInd", "NtfctnPgntn/LastPgInd"),
+    )
     report = AccountReport(
-        version.kind, text("Id"), number, plain(text("Acct/Ccy")), _or_none(lambda: one.moment("CreDtTm"), odd),
-        _number(text("ElctrncSeqNb")), _or_none(lambda: one.day("FrToDt/FrDtTm"), odd),
-        _or_none(lambda: one.day("FrToDt/ToDtTm"), odd), _number(page), last_page != "false",
+        version.kind,
+        text("Id"),
+        number,
+        plain(text("Acct/Ccy")),
+        _or_none(lambda: one.moment("CreDtTm"), odd),
+        _number(text("ElctrncSeqNb")),
+        _or_none(lambda: one.day("FrToDt/FrDtTm"), odd),
+        _or_none(lambda: one.day("FrToDt/ToDtTm"), odd),
+        _number(page),
+        last_page != "false",
         tuple(each for each in balances if each is not None),
-    )  # fmt: skip
+    )
     return replace(report, findings=tuple(f"a part of its head cannot be read ({each})" for each in odd))
 
 
 def _or_none(read: Callable[[], T], odd: list[str]) -> T | None:
-    """What `read` returns; None where it cannot, and why in `odd`."""
+    """The result of `read`. If it fails: None, and the reason is added to the list `odd`."""
     try:
         return read()
     except ProtocolError as error:
@@ -201,7 +211,7 @@ def _read_balance(one: Reader) -> CamtBalance:
 def read_entries(
     rows: Iterable[AccountEntry | ProtocolError], currency: str, first: int = 1
 ) -> tuple[tuple[AccountEntry, ...], tuple[str, ...], int]:
-    """The entries that can be read, what is odd about all of them, and how many cannot be read.
+    """The readable entries, the oddities of all of them, and the number of unreadable ones.
 
     `currency` is the account's where that is told, `first` the number of the first entry.
     """
@@ -222,7 +232,7 @@ def read_entries(
 
 
 def entry_or_error(one: Reader) -> AccountEntry | ProtocolError:
-    """An entry with its details, or why it cannot be read."""
+    """An entry with its details, or the reason why it cannot be read."""
     try:
         return read_entry(one)
     except ProtocolError as error:
@@ -236,19 +246,34 @@ def read_entry(one: Reader) -> AccountEntry:
         raise ProtocolError("missing", "an entry without an amount")
     status = one.choice("Sts")
     if status not in _STATUSES:
-        raise ProtocolError("value", f"an entry of status {status[:35]!r}: nobody can tell whether it is booked")
-    code = "/".join(filter(None, (one.text("BkTxCd/Domn/Cd"), one.text("BkTxCd/Domn/Fmly/Cd"),
-                                  one.text("BkTxCd/Domn/Fmly/SubFmlyCd")))) or one.text("BkTxCd/Prtry/Cd")  # fmt: skip
+        raise ProtocolError(
+            "value", f"an entry of status {status[:35]!r}: the status does not show whether the entry is booked"
+        )
+    code = "/".join(
+        filter(
+            None, (one.text("BkTxCd/Domn/Cd"), one.text("BkTxCd/Domn/Fmly/Cd"), one.text("BkTxCd/Domn/Fmly/SubFmlyCd"))
+        )
+    ) or one.text("BkTxCd/Prtry/Cd")
     odd: list[str] = []
     parts = one.all("NtryDtls")
     details = [_or_none(partial(_read_detail, each), odd) for part in parts for each in part.all("TxDtls")]
     batches = [_or_none(partial(_read_batch, each), odd) for part in parts for each in part.all("Btch")]
     return AccountEntry(
-        money, _direction(one), status, one.text("RvslInd") in ("true", "1"), _told(one, "NtryRef"),
-        _told(one, "AcctSvcrRef"), one.day("BookgDt"), one.moment("BookgDt"), one.day("ValDt"), code,
-        one.text("AddtlNtryInf"), tuple(each or TransactionDetail(None) for each in details),
-        tuple(each or BookedBatch("", "") for each in batches), tuple(odd),
-    )  # fmt: skip
+        money,
+        _direction(one),
+        status,
+        one.text("RvslInd") in ("true", "1"),
+        _told(one, "NtryRef"),
+        _told(one, "AcctSvcrRef"),
+        one.day("BookgDt"),
+        one.moment("BookgDt"),
+        one.day("ValDt"),
+        code,
+        one.text("AddtlNtryInf"),
+        tuple(each or TransactionDetail(None) for each in details),
+        tuple(each or BookedBatch("", "") for each in batches),
+        tuple(odd),
+    )
 
 
 def _read_batch(one: Reader) -> BookedBatch:
@@ -261,17 +286,26 @@ def _read_detail(one: Reader) -> TransactionDetail:
 
     def side(name: str) -> Side | None:
         return read_side(
-            None if parties is None else parties.find(name), None if parties is None else parties.find(f"{name}Acct"),
+            None if parties is None else parties.find(name),
+            None if parties is None else parties.find(f"{name}Acct"),
             None if agents is None else agents.find(f"{name}Agt"),
-        )  # fmt: skip
+        )
 
     back = one.find("RtrInf")
     return TransactionDetail(
-        money, _told(one, "Refs/EndToEndId"), _told(one, "Refs/InstrId"), _told(one, "Refs/MsgId"),
-        _told(one, "Refs/PmtInfId"), _told(one, "Refs/AcctSvcrRef"), side("Dbtr"), side("Cdtr"),
-        one.joined("RmtInf/Ustrd"), one.text("RmtInf/Strd/CdtrRefInf/Ref"),
-        back is not None, () if back is None else read_reasons([back]),
-    )  # fmt: skip
+        money,
+        _told(one, "Refs/EndToEndId"),
+        _told(one, "Refs/InstrId"),
+        _told(one, "Refs/MsgId"),
+        _told(one, "Refs/PmtInfId"),
+        _told(one, "Refs/AcctSvcrRef"),
+        side("Dbtr"),
+        side("Cdtr"),
+        one.joined("RmtInf/Ustrd"),
+        one.text("RmtInf/Strd/CdtrRefInf/Ref"),
+        back is not None,
+        () if back is None else read_reasons([back]),
+    )
 
 
 def _told(one: Reader, path: str) -> str:
@@ -298,7 +332,7 @@ def _whole(report: AccountReport) -> list[str]:
 
 
 def _odd(number: int, entry: AccountEntry, currency: str) -> list[str]:
-    """What does not agree within an entry."""
+    """Sentences about the contradictions within an entry."""
     found = [f"entry {number}: a part of it cannot be read ({one})" for one in entry.odd]
     amounts = [one.amount for one in entry.details]
     if len(amounts) > 1 and all(one is not None and one.currency == entry.amount.currency for one in amounts):
@@ -319,25 +353,30 @@ def _miscounted(one: Reader, report: AccountReport) -> list[str]:
 
 
 def unbalanced(report: AccountReport) -> str:
-    """A sentence if opening balance and booked entries do not make the closing balance; "" if they do or cannot be
-    compared (no such balances, or one page of several)."""
+    """A sentence if opening balance and booked entries do not make the closing balance.
+
+    "" if they do, or cannot be compared (no such balances, or one page of several).
+    """
     return unbalanced_by(report, sum(one.signed_minor for one in report.booked))
 
 
 def unbalanced_by(report: AccountReport, moved: int) -> str:
-    """As `unbalanced`, where the booked entries move so many minor units together."""
+    """A sentence if the sum of the booked entries, given in minor units, does not lead from the opening to the closing
+    balance; see `unbalanced`."""
     opening, closing = report.balance(*OPENING[:2]), report.balance(*CLOSING)
     if opening is None or closing is None or report.page not in (None, 1) or not report.last_page:
         return ""
     off = closing.amount.minor - opening.amount.minor - moved
     if not off:
         return ""
-    return (f"opening {opening.amount} and entries {Money(moved, opening.amount.currency)} do not make closing "
-            f"{closing.amount}: off by {Money(off, opening.amount.currency)}")  # fmt: skip
+    return (
+        f"opening {opening.amount} and entries {Money(moved, opening.amount.currency)} do not make closing "
+        f"{closing.amount}: off by {Money(off, opening.amount.currency)}"
+    )
 
 
 def gap(earlier: AccountReport, later: AccountReport) -> str:
-    """A sentence if something is missing between two statements of one account; "" if nothing shows.
+    """A sentence if something is missing between two statements of one account; "" if no gap can be seen.
 
     Looks at the bank's own count, and at the earlier closing against the later opening balance.
     """

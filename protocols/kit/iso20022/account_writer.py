@@ -1,4 +1,4 @@
-"""camt.052, camt.053 and camt.054 written: what the gateway tells an ERP that reads ISO 20022."""
+"""Writes camt.052, camt.053 and camt.054 for an ERP that reads ISO 20022."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from protocols.kit.xmldoc import Markup, el
 _ROWS: Final = {"camt.052": "Rpt", "camt.053": "Stmt", "camt.054": "Ntfctn"}
 
 
-def write(message_id: str, created: datetime, reports: Sequence[AccountReport], name: str) -> bytes:
+def write_reports(message_id: str, created: datetime, reports: Sequence[AccountReport], name: str) -> bytes:
     """The message `name` (as `camt.053.001.08`) with all of `reports`, fit for its schema.
 
     Raises ProtocolError "value". Findings are not written: they are the reader's.
@@ -38,18 +38,29 @@ def write(message_id: str, created: datetime, reports: Sequence[AccountReport], 
 
 def _report(one: AccountReport, version: MessageVersion, created: datetime) -> Markup:
     count = None if one.sequence is None else el("ElctrncSeqNb", str(one.sequence))
-    span = None if one.first is None or one.last is None else el(
-        "FrToDt", el("FrDtTm", f"{one.first}T00:00:00"), el("ToDtTm", f"{one.last}T23:59:59"))  # fmt: skip
+    span = (
+        None
+        if one.first is None or one.last is None
+        else el("FrToDt", el("FrDtTm", f"{one.first}T00:00:00"), el("ToDtTm", f"{one.last}T23:59:59"))
+    )
     balances = [] if version.kind == "camt.054" else [_balance(each) for each in one.balances]
     return el(
-        _ROWS[version.kind], el("Id", one.id), count, el("CreDtTm", moment(one.created or created)), span,
-        written_account("Acct", one.account, one.currency), balances, [_entry(each, version) for each in one.entries],
-    )  # fmt: skip
+        _ROWS[version.kind],
+        el("Id", one.id),
+        count,
+        el("CreDtTm", moment(one.created or created)),
+        span,
+        written_account("Acct", one.account, one.currency),
+        balances,
+        [_entry(each, version) for each in one.entries],
+    )
 
 
 def _money(money: Money) -> tuple[Markup, Markup]:
-    return (amount("Amt", Money(abs(money.minor), money.currency)),
-            el("CdtDbtInd", "DBIT" if money.minor < 0 else "CRDT"))  # fmt: skip
+    return (
+        amount("Amt", Money(abs(money.minor), money.currency)),
+        el("CdtDbtInd", "DBIT" if money.minor < 0 else "CRDT"),
+    )
 
 
 def _balance(one: CamtBalance) -> Markup:
@@ -65,14 +76,19 @@ def _entry(one: AccountEntry, version: MessageVersion) -> Markup:
         booked = el("BookgDt", el("Dt", f"{one.booked_on}"))
     details = [_detail(each, one, version) for each in one.details]
     return el(
-        "Ntry", leaf("NtryRef", one.reference), amount("Amt", one.amount),
+        "Ntry",
+        leaf("NtryRef", one.reference),
+        amount("Amt", one.amount),
         el("CdtDbtInd", "CRDT" if one.direction is Direction.CREDIT else "DBIT"),
         el("RvslInd", "true") if one.reversal else None,
-        el("Sts", el("Cd", one.status)) if version.modern else el("Sts", one.status), booked,
+        el("Sts", el("Cd", one.status)) if version.modern else el("Sts", one.status),
+        booked,
         None if one.value_on is None else el("ValDt", el("Dt", f"{one.value_on}")),
-        leaf("AcctSvcrRef", one.bank_reference), _code(one.bank_code),
-        el("NtryDtls", details) if details else None, leaf("AddtlNtryInf", one.text),
-    )  # fmt: skip
+        leaf("AcctSvcrRef", one.bank_reference),
+        _code(one.bank_code),
+        el("NtryDtls", details) if details else None,
+        leaf("AddtlNtryInf", one.text),
+    )
 
 
 def _code(code: str) -> Markup:
@@ -84,9 +100,14 @@ def _code(code: str) -> Markup:
 
 
 def _detail(one: TransactionDetail, entry: AccountEntry, version: MessageVersion) -> Markup:
-    refs = group("Refs", leaf("MsgId", one.message_id), leaf("AcctSvcrRef", one.bank_reference),
-                 leaf("PmtInfId", one.group_id), leaf("InstrId", one.instruction_id),
-                 leaf("EndToEndId", one.end_to_end_id))  # fmt: skip
+    refs = group(
+        "Refs",
+        leaf("MsgId", one.message_id),
+        leaf("AcctSvcrRef", one.bank_reference),
+        leaf("PmtInfId", one.group_id),
+        leaf("InstrId", one.instruction_id),
+        leaf("EndToEndId", one.end_to_end_id),
+    )
     direction = el("CdtDbtInd", "CRDT" if entry.direction is Direction.CREDIT else "DBIT")
     money: list[Markup] = []
     if one.amount is not None and version.modern:

@@ -73,7 +73,7 @@ class DebitGroup:
 
 @dataclass(frozen=True, slots=True)
 class DebitFile:
-    """A whole pain.008."""
+    """A whole pain.008 message."""
 
     message_id: str
     created: datetime
@@ -86,52 +86,76 @@ class DebitFile:
         return tuple(one.amount for group_ in self.groups for one in group_.debits)
 
 
-def write(file: DebitFile, name: str = "pain.008.001.08") -> bytes:
+def write_debits(file: DebitFile, name: str = "pain.008.001.08") -> bytes:
     """The message in UTF-8, fit for its schema. Raises ProtocolError "value" when something does not fit."""
     head = el(
-        "GrpHdr", el("MsgId", file.message_id), el("CreDtTm", moment(file.created)),
-        el("NbOfTxs", str(len(file.amounts))), el("CtrlSum", control_sum(file.amounts)),
+        "GrpHdr",
+        el("MsgId", file.message_id),
+        el("CreDtTm", moment(file.created)),
+        el("NbOfTxs", str(len(file.amounts))),
+        el("CtrlSum", control_sum(file.amounts)),
         written_party("InitgPty", file.initiator),
-    )  # fmt: skip
+    )
     version = VERSIONS[name]
     return document(version, head, *(_group(one, version) for one in file.groups))
 
 
 def _group(one: DebitGroup, version: MessageVersion) -> Markup:
     amounts = [debit.amount for debit in one.debits]
-    kind = el("PmtTpInf", el("SvcLvl", el("Cd", one.service)), el("LclInstrm", el("Cd", one.instrument)),
-              el("SeqTp", one.sequence))  # fmt: skip
+    kind = el(
+        "PmtTpInf",
+        el("SvcLvl", el("Cd", one.service)),
+        el("LclInstrm", el("Cd", one.instrument)),
+        el("SeqTp", one.sequence),
+    )
     missing = el("FinInstnId", el("Othr", el("Id", NOT_PROVIDED)))
     return el(
-        "PmtInf", el("PmtInfId", one.id), el("PmtMtd", "DD"),
+        "PmtInf",
+        el("PmtInfId", one.id),
+        el("PmtMtd", "DD"),
         None if one.batch_booking is None else el("BtchBookg", "true" if one.batch_booking else "false"),
         el("NbOfTxs", str(len(amounts))),
-        el("CtrlSum", control_sum(amounts)), kind, el("ReqdColltnDt", one.on.isoformat()),
-        written_party("Cdtr", one.creditor), written_account("CdtrAcct", one.creditor.party.account.clear),
-        written_agent("CdtrAgt", version, one.creditor) or el("CdtrAgt", missing), leaf("ChrgBr", one.charge_bearer),
+        el("CtrlSum", control_sum(amounts)),
+        kind,
+        el("ReqdColltnDt", one.on.isoformat()),
+        written_party("Cdtr", one.creditor),
+        written_account("CdtrAcct", one.creditor.party.account.clear),
+        written_agent("CdtrAgt", version, one.creditor) or el("CdtrAgt", missing),
+        leaf("ChrgBr", one.charge_bearer),
         [_debit(debit, version) for debit in one.debits],
-    )  # fmt: skip
+    )
 
 
 def _debit(one: Debit, version: MessageVersion) -> Markup:
     scheme = one.mandate.creditor_scheme_id
-    scheme_id = None if not scheme else el("CdtrSchmeId", el("Id", el("PrvtId", el(
-        "Othr", el("Id", scheme), el("SchmeNm", el("Prtry", "SEPA"))))))  # fmt: skip
-    mandate = el("DrctDbtTx", el("MndtRltdInf", el("MndtId", one.mandate.id),
-                                 el("DtOfSgntr", one.mandate.signed_on.isoformat())), scheme_id)  # fmt: skip
+    scheme_id = (
+        None
+        if not scheme
+        else el("CdtrSchmeId", el("Id", el("PrvtId", el("Othr", el("Id", scheme), el("SchmeNm", el("Prtry", "SEPA"))))))
+    )
+    mandate = el(
+        "DrctDbtTx",
+        el("MndtRltdInf", el("MndtId", one.mandate.id), el("DtOfSgntr", one.mandate.signed_on.isoformat())),
+        scheme_id,
+    )
     agent = written_agent("DbtrAgt", version, one.debtor)
     return el(
-        "DrctDbtTxInf", el("PmtId", leaf("InstrId", one.instruction_id), el("EndToEndId", one.end_to_end_id)),
-        amount("InstdAmt", one.amount), mandate, ultimate("UltmtCdtr", one.ultimate_creditor),
+        "DrctDbtTxInf",
+        el("PmtId", leaf("InstrId", one.instruction_id), el("EndToEndId", one.end_to_end_id)),
+        amount("InstdAmt", one.amount),
+        mandate,
+        ultimate("UltmtCdtr", one.ultimate_creditor),
         agent or el("DbtrAgt", el("FinInstnId", el("Othr", el("Id", NOT_PROVIDED)))),
-        written_party("Dbtr", one.debtor), written_account("DbtrAcct", one.debtor.party.account.clear),
-        ultimate("UltmtDbtr", one.ultimate_debtor), el("Purp", el("Cd", one.purpose)) if one.purpose else None,
+        written_party("Dbtr", one.debtor),
+        written_account("DbtrAcct", one.debtor.party.account.clear),
+        ultimate("UltmtDbtr", one.ultimate_debtor),
+        el("Purp", el("Cd", one.purpose)) if one.purpose else None,
         group("RmtInf", leaf("Ustrd", one.text), map(structured, one.remittances)),
-    )  # fmt: skip
+    )
 
 
-def read(root: etree._Element) -> DebitFile:
-    """What a pain.008 of any version orders. Raises ProtocolError "structure", "missing" or "value"."""
+def read_debits(root: etree._Element) -> DebitFile:
+    """The collections that a pain.008 of any version orders. Raises ProtocolError "structure", "missing" or "value"."""
     version = expect(root, "pain.008")
     message = Reader(root, version.namespace).need(version.child)
     head = message.need("GrpHdr")
@@ -148,9 +172,14 @@ def _read_group(one: Reader) -> DebitGroup:
     if creditor is None or day is None:
         raise ProtocolError("missing", "PmtInf without Cdtr or ReqdColltnDt")
     return DebitGroup(
-        one.must("PmtInfId"), creditor, day, tuple(_read_debit(each, one) for each in one.all("DrctDbtTxInf")),
-        one.text("PmtTpInf/SeqTp"), one.choice("PmtTpInf/LclInstrm"), one.choice("PmtTpInf/SvcLvl"),
-    )  # fmt: skip
+        one.must("PmtInfId"),
+        creditor,
+        day,
+        tuple(_read_debit(each, one) for each in one.all("DrctDbtTxInf")),
+        one.text("PmtTpInf/SeqTp"),
+        one.choice("PmtTpInf/LclInstrm"),
+        one.choice("PmtTpInf/SvcLvl"),
+    )
 
 
 def _read_debit(one: Reader, around: Reader) -> Debit:
@@ -161,5 +190,6 @@ def _read_debit(one: Reader, around: Reader) -> Debit:
         raise ProtocolError("missing", f"a collection of {around.must('PmtInfId')} without Dbtr, InstdAmt or mandate")
     scheme = one.text("DrctDbtTx/CdtrSchmeId/Id/PrvtId/Othr/Id") or around.text("CdtrSchmeId/Id/PrvtId/Othr/Id")
     mandate = Mandate(one.must("DrctDbtTx/MndtRltdInf/MndtId"), signed, scheme)
-    return Debit(one.must("PmtId/EndToEndId"), money, debtor, mandate,
-                 one.joined("RmtInf/Ustrd"), one.text("PmtId/InstrId"))  # fmt: skip
+    return Debit(
+        one.must("PmtId/EndToEndId"), money, debtor, mandate, one.joined("RmtInf/Ustrd"), one.text("PmtId/InstrId")
+    )

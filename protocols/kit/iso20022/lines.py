@@ -1,4 +1,4 @@
-"""Account reports as the gateway's values: lines, balances, returned payments, and what they say of a payment."""
+"""Account reports as the gateway's values: lines, balances, returned payments, and the fates of payments."""
 
 from __future__ import annotations
 
@@ -17,10 +17,8 @@ from protocols.kit.iso20022.parts import Side
 from protocols.kit.paging import fingerprint
 
 
-def lines(
-    report: AccountReport, day: date | None = None, seen: Counter[str] | None = None
-) -> tuple[Line, ...]:
-    """The booked entries, one line for each payment told of within them.
+def lines(report: AccountReport, day: date | None = None, seen: Counter[str] | None = None) -> tuple[Line, ...]:
+    """The booked entries, one line for each payment within them.
 
     An entry whose details do not account for all of its money is one line. `bank_line_id` is the bank's reference of
     the payment, else of the entry, else made of what the entry says, so that it is the same in today's report and in
@@ -37,13 +35,14 @@ def lines(
 
 
 def ids_of(entry: AccountEntry) -> list[str]:
-    """The id of each line of an entry."""
+    """The id of each line that an entry gives."""
     shares = [one or TransactionDetail(None) for one in _shares(entry)]
     return [one.bank_reference or entry.bank_reference or _made_up(entry, one) for one in shares]
 
 
 def _made_up(entry: AccountEntry, detail: TransactionDetail) -> str:
-    """An id where the bank gives none. NtryRef is not used: many banks only count with it, in each report anew."""
+    """An id for an entry that has none. NtryRef is not used, because in many banks it is only a number that begins
+    again in each report."""
     money, other = _part(entry, detail), _other(entry, detail)
     number = "" if other is None else other.party.account.clear
     mark = fingerprint(detail.instruction_id, detail.end_to_end_id, number)
@@ -70,43 +69,62 @@ def _shares(entry: AccountEntry) -> tuple[TransactionDetail | None, ...]:
 
 
 def _line(
-    report: AccountReport, entry: AccountEntry, detail: TransactionDetail, line_id: str, occurrence: int,
+    report: AccountReport,
+    entry: AccountEntry,
+    detail: TransactionDetail,
+    line_id: str,
+    occurrence: int,
     day: date | None,
 ) -> Line:
     other, money = _other(entry, detail), _part(entry, detail)
     on = entry.booked_on or entry.value_on or report.last or report.first or day
     if on is None:
-        raise ProtocolError("missing", f"entry {line_id} of report {report.id} states no day, nor does the report")
+        raise ProtocolError(
+            "missing", f"entry {line_id} of report {report.id} has no date, and the report has none either"
+        )
     party = None if other is None else other.party
     return Line(
-        AccountNumber(report.account), line_id, entry.direction, money, on, entry.booked_at, entry.value_on,
+        AccountNumber(report.account),
+        line_id,
+        entry.direction,
+        money,
+        on,
+        entry.booked_at,
+        entry.value_on,
         None if party is None or not party.account.clear else party.account,
         None if party is None or not party.name.clear else Name(plain(party.name.clear)),
         None if other is None else plain(other.party.bank_name or other.party.bic or "") or None,
-        plain(detail.text or entry.text or detail.creditor_reference), None, _own_key(entry, detail) or None,
-        occurrence, entry.fee,
-    )  # fmt: skip
+        plain(detail.text or entry.text or detail.creditor_reference),
+        None,
+        _own_key(entry, detail) or None,
+        occurrence,
+        entry.fee,
+    )
 
 
 def _own_key(entry: AccountEntry, detail: TransactionDetail) -> str:
-    """The number under which we would know it: InstrId where the account's owner can have given it, else EndToEndId."""
+    """The reference under which the journal may know the payment: InstrId if the account's owner may have set it, else
+    EndToEndId."""
     ours = entry.direction is Direction.DEBIT or detail.returned or entry.reversal
     return (detail.instruction_id if ours else "") or detail.end_to_end_id
 
 
 def balance(report: AccountReport) -> Balance:
-    """What the report says the account holds; what it does not say is None."""
+    """The balances in the report; a balance that it does not state is None."""
     book, available = report.balance(*INTERIM), report.balance(*AVAILABLE)
     previous = report.balance("OPBD", "PRCD")
     return Balance(
-        AccountNumber(report.account), None if book is None else book.amount,
-        None if available is None else available.amount, None, None if previous is None else previous.amount,
+        AccountNumber(report.account),
+        None if book is None else book.amount,
+        None if available is None else available.amount,
+        None,
+        None if previous is None else previous.amount,
         report.created,
-    )  # fmt: skip
+    )
 
 
 def returns(report: AccountReport) -> tuple[Return, ...]:
-    """Payments of ours that came back: returned by the payee's bank, or a booking taken back by our own.
+    """Our payments that came back: returned by the payee's bank, or reversed by our own bank.
 
     Money that comes back for a whole file or group, and is not told payment by payment, is told under the file's own
     number: who sent the file asks about it.
@@ -119,12 +137,12 @@ def returns(report: AccountReport) -> tuple[Return, ...]:
         Return(name, entry.amount, entry.booked_on, entry.text, entry.reversal)
         for entry in report.booked
         for name in _files_of(entry)
-    )  # fmt: skip
+    )
     return alone + together
 
 
 def _files_of(entry: AccountEntry) -> Iterator[str]:
-    """The numbers of the files that an entry takes money back of. A group's number begins with its file's."""
+    """The numbers of the payment files whose money an entry returns. A group's number begins with its file's number."""
     back = (entry.reversal and entry.direction is Direction.CREDIT) or any(one.returned for one in entry.details)
     known = sum(one.amount.minor for one in entry.details if one.amount is not None and _own_key(entry, one))
     if back and known != entry.amount.minor:
@@ -136,7 +154,8 @@ def _files_of(entry: AccountEntry) -> Iterator[str]:
 def _came_back(report: AccountReport) -> Iterator[tuple[AccountEntry, TransactionDetail]]:
     for entry in report.booked:
         for one in entry.details:
-            # What goes out with return information is a collection that came back; a reversal of money in is not ours.
+            # Money out with return information is a collection that came back; a reversal of money in is none of our
+            # payments.
             back = one.returned or (entry.reversal and entry.direction is Direction.CREDIT)
             if back and _own_key(entry, one):
                 yield entry, one
@@ -147,7 +166,8 @@ def _why(detail: TransactionDetail) -> str:
 
 
 def said_of(report: AccountReport, end_to_end_id: str, amount: Money) -> Outcome | None:
-    """What the account says of a payment of ours: booked out (settled), or come back. None if it does not appear.
+    """The outcome of our payment by the account's entries: settled if it was booked out, or come back. None if it does
+    not appear.
 
     Only a booking with our own id and exactly our amount counts; another amount under our id is doubt.
     """
@@ -162,6 +182,7 @@ def said_of(report: AccountReport, end_to_end_id: str, amount: Money) -> Outcome
                 money = entry.share(one)
                 if money != amount:
                     return Outcome(Fate.UNKNOWN, report.kind, f"booked with another amount: {money}")
-                return Outcome(Fate.SETTLED, report.kind, "", one.bank_reference or entry.bank_reference or None,
-                               entry.booked_at)  # fmt: skip
+                return Outcome(
+                    Fate.SETTLED, report.kind, "", one.bank_reference or entry.bank_reference or None, entry.booked_at
+                )
     return None

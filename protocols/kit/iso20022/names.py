@@ -1,4 +1,4 @@
-"""Which messages and versions are supported, and where their element names differ."""
+"""The supported messages and versions, and the differences of their element names."""
 
 from __future__ import annotations
 
@@ -62,17 +62,20 @@ _CHILDREN: Final = {one.kind: one.child for one in VERSIONS.values()}
 
 
 def version_of(root: etree._Element) -> MessageVersion:
-    """Which message `root` is, also in a version without a row above. Raises ProtocolError "structure"."""
+    """The version of the message `root`, also if that version has no row in the table above. Raises ProtocolError
+    "structure"."""
     name = etree.QName(root)
     message = (name.namespace or "").removeprefix(_URN)
     if name.localname != "Document" or not _NAME.match(message):
-        raise ProtocolError("structure", f"the root is {name.localname!r} of {name.namespace!r}, no ISO 20022 document")
+        raise ProtocolError(
+            "structure", f"the root is {name.localname!r} of {name.namespace!r}, not an ISO 20022 document"
+        )
     known = VERSIONS.get(message)
     if known is not None:
         return known
     child = _CHILDREN.get(message[:8])
     if child is None:
-        raise ProtocolError("structure", f"{message} is no message that is understood here")
+        raise ProtocolError("structure", f"{message} is not a message that this program reads")
     # The names changed with the versions of 2019, whose numbers differ by message.
     modern = int(message[-2:]) >= {"pain.001": 9, "pain.002": 10, "pain.008": 8}.get(message[:8], 8)
     return MessageVersion(message, child, modern)

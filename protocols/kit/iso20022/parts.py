@@ -1,4 +1,4 @@
-"""Pieces that several messages share: who, where, how much, when, and how each is written and read."""
+"""Parts that several messages share: parties, accounts, amounts, times, and how each is written and read."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _SUM_DIGITS: Final = 5
 CNAPS: Final = "CNAPS"
 _SEVERAL: Final = frozenset({"Strd", "NtryDtls", "TxDtls", "RfrdDocInf"})
 _IDENTITIES: Final = frozenset({("OrgId", "Othr"), ("PrvtId", "Othr")})
-"""What the schemas let come several times and is read once, and an organisation's other numbers."""
+"""Elements that the schemas allow several times and of which one is read, and an organisation's other numbers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One side of a payment. `party` is who and with which account, `identity` an organisation's own number."""
+    """One side of a payment. `party` has the name and the account, `identity` an organisation's own number."""
 
     party: Party
     identity: str = ""
@@ -37,7 +37,8 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class StatusReason:
-    """Why: a code of ISO 20022's external lists or the bank's own word, and what the bank wrote about it."""
+    """A reason of a status: a code of ISO 20022's external lists or the bank's own word, and the bank's text about
+    it."""
 
     code: str
     text: str = ""
@@ -47,12 +48,12 @@ class StatusReason:
 
 
 def leaf(tag: str, content: str) -> Markup | None:
-    """An element with text, or none where there is nothing to say."""
+    """An element with text; None for an empty text."""
     return el(tag, content) if content else None
 
 
 def group(tag: str, *children: Markup | None | Iterable[Markup]) -> Markup | None:
-    """An element around `children`, or none if there are none."""
+    """An element around `children`; None if there are no children."""
     inner: list[Markup] = []
     for child in children:
         if isinstance(child, Markup):
@@ -82,30 +83,40 @@ def moment(at: datetime) -> str:
 
 
 def written_party(tag: str, side: Side) -> Markup:
-    """Name, address and identity."""
+    """The elements of a party: name, address and identity."""
     where = side.party.address
-    address = None if where is None else group(
-        "PstlAdr", leaf("StrtNm", where.street), leaf("BldgNb", where.building), leaf("PstCd", where.postcode),
-        leaf("TwnNm", where.town), leaf("Ctry", where.country), [el("AdrLine", line) for line in where.lines],
-    )  # fmt: skip
+    address = (
+        None
+        if where is None
+        else group(
+            "PstlAdr",
+            leaf("StrtNm", where.street),
+            leaf("BldgNb", where.building),
+            leaf("PstCd", where.postcode),
+            leaf("TwnNm", where.town),
+            leaf("Ctry", where.country),
+            [el("AdrLine", line) for line in where.lines],
+        )
+    )
     kind = "PrvtId" if side.party.kind is PartyKind.PERSON else "OrgId"
     identity = el("Id", el(kind, el("Othr", el("Id", side.identity)))) if side.identity else None
     return el(tag, leaf("Nm", side.party.name.clear), address, identity)
 
 
 def ultimate(tag: str, name: str) -> Markup | None:
-    """One on whose behalf it is paid or received, by name."""
+    """The ultimate debtor or creditor, by name."""
     return el(tag, el("Nm", name)) if name else None
 
 
 def written_account(tag: str, number: str, currency: str = "") -> Markup:
-    """An account by IBAN, or by its own number where it is none."""
+    """An account by its IBAN, or by its own number if it has no IBAN."""
     inner = el("IBAN", number) if is_iban(number) else el("Othr", el("Id", number))
     return el(tag, el("Id", inner), leaf("Ccy", currency))
 
 
 def written_agent(tag: str, version: MessageVersion, side: Side) -> Markup | None:
-    """A bank by BIC, national number (CNAPS) or name; none where nothing is known. A BIC needs no name beside it."""
+    """The element of a bank, by BIC, national number (CNAPS) or name; None if nothing is known. A BIC is written
+    without a name."""
     number = side.party.cnaps
     member = None if number is None else el("ClrSysMmbId", el("ClrSysId", el("Cd", CNAPS)), el("MmbId", number))
     bic = side.party.bic or ""
@@ -124,7 +135,7 @@ def document(version: MessageVersion, *children: Markup | None) -> bytes:
 
 
 class Reader:
-    """An element seen through its document's namespace: paths are local names, what is missing is None or empty."""
+    """Reads an element with its document's namespace. Paths are local names; a missing element is None or empty."""
 
     __slots__ = ("_prefix", "element")
 
@@ -133,7 +144,7 @@ class Reader:
         self._prefix = f"{{{namespace}}}"
 
     def find(self, path: str) -> Reader | None:
-        """The element at `path`, or None; the first of several only where the schema lets them be several.
+        """The element at `path`, or None. If the schema allows several, it is the first of them.
 
         Raises ProtocolError "ambiguous" on two of what may be there once: it is not defined which of them counts.
         """
@@ -154,15 +165,18 @@ class Reader:
         """All elements at the last step of `path`."""
         above, _, last = path.rpartition("/")
         parent = self if not above else self.find(above)
-        return [] if parent is None else [Reader(child, self._prefix[1:-1]) for child in
-                                          parent.element.iterchildren(self._prefix + last)]  # fmt: skip
+        return (
+            []
+            if parent is None
+            else [Reader(child, self._prefix[1:-1]) for child in parent.element.iterchildren(self._prefix + last)]
+        )
 
     def joined(self, path: str) -> str:
-        """The text of all elements at the last step of `path`, those that have some: lines of one text."""
+        """The texts of all elements at the last step of `path` that have some, joined as lines."""
         return " ".join(filter(None, (each.text("") for each in self.all(path))))
 
     def text(self, *paths: str) -> str:
-        """The text at the first of `paths` that has some; "" if none. Raises "value" for text around elements."""
+        """The text at the first of `paths` that has text; "" if none has. Raises "value" for text around elements."""
         for path in paths:
             found = self.find(path) if path else self
             if found is None:
@@ -180,11 +194,11 @@ class Reader:
         return etree.QName(self.element).localname
 
     def choice(self, path: str) -> str:
-        """What stands in a choice of code and proprietary word (Cd or Prtry), or in the element itself."""
+        """The value of a choice of code and proprietary word (Cd or Prtry), or of the element itself."""
         return self.text(f"{path}/Cd", f"{path}/Prtry", path)
 
     def money(self, path: str) -> Money | None:
-        """The amount at `path`, or None. Raises ProtocolError "value" for what is no amount."""
+        """The amount at `path`, or None. Raises ProtocolError "value" for text that is no amount."""
         found = self.find(path)
         if found is None:
             return None
@@ -200,7 +214,7 @@ class Reader:
             raise ProtocolError("value", f"{path} is {said!r}, no date") from None
 
     def moment(self, path: str) -> datetime | None:
-        """A time with a zone at `path`, or None: a time without a zone cannot be compared and is left out."""
+        """A time with a zone at `path`, or None. A time without a zone is None, because it cannot be compared."""
         said = self.text(f"{path}/DtTm", path)
         try:
             at = datetime.fromisoformat(said) if "T" in said else None
@@ -208,9 +222,9 @@ class Reader:
             raise ProtocolError("value", f"{path} is {said!r}, no time") from None
         return at if at is not None and at.tzinfo is not None else None
 
-
     def created(self, path: str) -> datetime:
-        """When a message was made. A time without a zone is taken for UTC: it only tells messages apart.
+        """The time at which a message was made. A time without a zone is read as UTC, because it only distinguishes
+        messages.
 
         Raises ProtocolError "missing" or "value".
         """
@@ -239,7 +253,7 @@ class Reader:
 
 
 def read_money(said: str, currency: str) -> Money:
-    """An amount as XML Schema's decimal writes it. Raises ProtocolError "value"."""
+    """Money from an amount in the decimal form of XML Schema. Raises ProtocolError "value"."""
     found = _DECIMAL.match(said)
     if found is None or not (found.group(1) or found.group(2)):
         raise ProtocolError("value", f"{said!r} is no amount")
@@ -247,16 +261,17 @@ def read_money(said: str, currency: str) -> Money:
     try:
         return Money.parse(f"{whole}.{fraction}" if fraction else whole, currency)
     except BadMoney as error:
-        raise ProtocolError("value", f"{said} {currency} is no amount: {error}") from None
+        raise ProtocolError("value", f"{said} {currency} is not an amount: {error}") from None
 
 
 def read_account(reader: Reader | None) -> str:
-    """An account's number: IBAN or the bank's own; "" if it is not told."""
+    """An account's number: IBAN or the bank's own; "" if there is none."""
     return "" if reader is None else reader.text("Id/IBAN", "Id/Othr/Id")
 
 
 def read_side(party: Reader | None, account: Reader | None, agent: Reader | None) -> Side | None:
-    """A side from its three elements; None if none of them tells anything."""
+    """The payer's or payee's side of a payment, from the elements of its party, account and bank; None if all three are
+    empty."""
     who = None if party is None else (party.find("Pty") or party)
     number = read_account(account)
     bank = None if agent is None else agent.find("FinInstnId")
@@ -266,23 +281,34 @@ def read_side(party: Reader | None, account: Reader | None, agent: Reader | None
     cnaps = "" if bank is None else bank.text("ClrSysMmbId/MmbId")
     person = who is not None and who.find("Id/PrvtId") is not None
     return Side(
-        Party(AccountNumber(number), Name(name), ("" if bank is None else bank.text("Nm")) or None, cnaps or None,
-              PartyKind.PERSON if person else PartyKind.CORPORATE,
-              ("" if bank is None else bank.text("BICFI", "BIC")) or None,
-              None if who is None else _read_address(who.find("PstlAdr"))),
+        Party(
+            AccountNumber(number),
+            Name(name),
+            ("" if bank is None else bank.text("Nm")) or None,
+            cnaps or None,
+            PartyKind.PERSON if person else PartyKind.CORPORATE,
+            ("" if bank is None else bank.text("BICFI", "BIC")) or None,
+            None if who is None else _read_address(who.find("PstlAdr")),
+        ),
         "" if who is None else who.text("Id/OrgId/Othr/Id", "Id/PrvtId/Othr/Id"),
-    )  # fmt: skip
+    )
 
 
 def _read_address(where: Reader | None) -> Address | None:
     if where is None:
         return None
-    return Address(where.text("Ctry"), where.text("TwnNm"), where.text("PstCd"), where.text("StrtNm"),
-                   where.text("BldgNb"), tuple(line.text("") for line in where.all("AdrLine")))  # fmt: skip
+    return Address(
+        where.text("Ctry"),
+        where.text("TwnNm"),
+        where.text("PstCd"),
+        where.text("StrtNm"),
+        where.text("BldgNb"),
+        tuple(line.text("") for line in where.all("AdrLine")),
+    )
 
 
 def read_reasons(entries: Sequence[Reader]) -> tuple[StatusReason, ...]:
-    """StsRsnInf, RtrInf and their like: a code and the texts beside it."""
+    """The reasons in StsRsnInf, RtrInf and similar elements: a code, and the texts beside it."""
     return tuple(
         StatusReason(plain(one.choice("Rsn")), plain(" ".join(more.text("") for more in one.all("AddtlInf")).strip()))
         for one in entries

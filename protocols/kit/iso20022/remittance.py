@@ -1,4 +1,6 @@
-"""Structured remittance information (Strd): a creditor's reference, an invoice, and how much of the payment it is."""
+"""Structured remittance information (Strd): a creditor's reference, an invoice, and the part of the payment that it is
+for.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ _QRR_TABLE: Final = (0, 9, 4, 6, 8, 2, 7, 1, 3, 5)
 
 
 def is_rf(reference: str) -> bool:
-    """Whether it is a creditor reference of ISO 11649 with right check digits."""
+    """Whether the text is a creditor reference of ISO 11649 with correct check digits."""
     if not _RF.match(reference):
         return False
     turned = reference[4:] + reference[:4]
@@ -24,7 +26,7 @@ def is_rf(reference: str) -> bool:
 
 
 def is_qrr(reference: str) -> bool:
-    """Whether it is a Swiss QR reference with a right check digit (modulo 10, recursive)."""
+    """Whether the text is a Swiss QR reference with a correct check digit (modulo 10, recursive)."""
     if not _QRR.match(reference):
         return False
     carry = 0
@@ -34,7 +36,7 @@ def is_qrr(reference: str) -> bool:
 
 
 def broken(reference: str) -> str:
-    """What is wrong with a reference that shows which kind it is; "" if nothing, or if it is another kind."""
+    """The fault of a reference whose kind can be recognised; "" if it has no fault, or is of another kind."""
     if _RF.match(reference) and not is_rf(reference):
         return "has the form of an RF reference (ISO 11649) and wrong check digits"
     if _QRR.match(reference) and not is_qrr(reference):
@@ -43,9 +45,16 @@ def broken(reference: str) -> str:
 
 
 def structured(one: Remittance) -> Markup:
-    """The element Strd. A reference is QRR by its form, else SCOR."""
-    document = el("RfrdDocInf", el("Tp", el("CdOrPrtry", el("Cd", _CREDIT_NOTE if one.credit_note else _INVOICE))),
-                  el("Nb", one.invoice)) if one.invoice else None  # fmt: skip
+    """The element Strd. A reference with the form of a QR reference is written as QRR, every other one as SCOR."""
+    document = (
+        el(
+            "RfrdDocInf",
+            el("Tp", el("CdOrPrtry", el("Cd", _CREDIT_NOTE if one.credit_note else _INVOICE))),
+            el("Nb", one.invoice),
+        )
+        if one.invoice
+        else None
+    )
     part = "CdtNoteAmt" if one.credit_note else "RmtdAmt"
     share = None if one.amount is None else el("RfrdDocAmt", amount(part, one.amount))
     kind = el("Prtry", "QRR") if is_qrr(one.reference) else el("Cd", "SCOR")
@@ -54,7 +63,7 @@ def structured(one: Remittance) -> Markup:
 
 
 def read_structured(one: Reader) -> Remittance | None:
-    """What a Strd says; None where it says nothing that is carried."""
+    """The reference and the document in a Strd element; None if it has none that the gateway can carry."""
     kind = one.text("RfrdDocInf/Tp/CdOrPrtry/Cd", "RfrdDocInf/Tp/CdOrPrtry/Prtry")
     credit, invoice = one.money("RfrdDocAmt/CdtNoteAmt"), one.text("RfrdDocInf/Nb")
     reference = one.text("CdtrRefInf/Ref")

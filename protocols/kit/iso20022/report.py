@@ -1,4 +1,4 @@
-"""pain.002: what a bank says of a file, of its groups and of each payment in it."""
+"""pain.002: a bank's status report on a file, its groups and each payment in it."""
 
 from __future__ import annotations
 
@@ -30,28 +30,52 @@ from protocols.kit.xmldoc import Markup, el
 PARTLY: Final = "PART"
 _Said = tuple[str, tuple["StatusReason", ...], str]
 FATES: Final[Mapping[str, Fate]] = {
-    "ACSC": Fate.SETTLED, "ACCC": Fate.SETTLED, "RJCT": Fate.FAILED, "RCVD": Fate.PENDING, "ACTC": Fate.PENDING,
-    "ACCP": Fate.PENDING, "ACSP": Fate.PENDING, "ACWC": Fate.PENDING, "ACWP": Fate.PENDING, "PDNG": Fate.PENDING,
-    "PATC": Fate.PENDING, PARTLY: Fate.PENDING, "ACFC": Fate.PENDING, "PRES": Fate.PENDING,
-    "RCVC": Fate.PENDING, "RVNA": Fate.PENDING, "RVNM": Fate.PENDING, "RVMC": Fate.PENDING, "RVCM": Fate.PENDING,
-}  # fmt: skip
+    "ACSC": Fate.SETTLED,
+    "ACCC": Fate.SETTLED,
+    "RJCT": Fate.FAILED,
+    "RCVD": Fate.PENDING,
+    "ACTC": Fate.PENDING,
+    "ACCP": Fate.PENDING,
+    "ACSP": Fate.PENDING,
+    "ACWC": Fate.PENDING,
+    "ACWP": Fate.PENDING,
+    "PDNG": Fate.PENDING,
+    "PATC": Fate.PENDING,
+    PARTLY: Fate.PENDING,
+    "ACFC": Fate.PENDING,
+    "PRES": Fate.PENDING,
+    "RCVC": Fate.PENDING,
+    "RVNA": Fate.PENDING,
+    "RVNM": Fate.PENDING,
+    "RVMC": Fate.PENDING,
+    "RVCM": Fate.PENDING,
+}
 """ISO 20022 external payment transaction status codes (ExternalPaymentTransactionStatus1Code) that decide anything.
-PART says that some payments were taken and some refused: of a payment that the report does not name it only says
-that the bank has the file. A code that is not here is doubt."""
+
+PART means that some payments were taken and some refused. For a payment that the report does not name, it only means
+that the bank has the file. A code that is not here is doubt.
+"""
 VERIFIED: Final[Mapping[str, str]] = {
-    "RCVC": "payee verified: the name matches", "RVMC": "payee verified: the name matches closely",
-    "RVNM": "payee verified: the name does not match", "RVNA": "the payee could not be verified",
+    "RCVC": "payee verified: the name matches",
+    "RVMC": "payee verified: the name matches closely",
+    "RVNM": "payee verified: the name does not match",
+    "RVNA": "the payee could not be verified",
     "RVCM": "payees verified: not all names match",
-}  # fmt: skip
-"""Statuses of Verification of Payee, which comes before a SEPA payment. None of them is an end: the bank waits to be
-told to go on, or goes on; whoever may confirm at the bank reads the word in the event."""
+}
+"""Statuses of Verification of Payee, which comes before a SEPA payment.
+
+None of them is final: the bank waits for an instruction to go on, or goes on. A person who may confirm at the bank
+reads the status in the event.
+"""
 DUPLICATES: Final = frozenset({"AM05", "DU01", "DU02", "DU03", "DU04", "DU05"})
-"""ISO 20022 external status reasons that call something a repeat: the first one arrived, so they never mean a no."""
+"""ISO 20022 external status reasons for a repeat. They mean that the first message arrived, so they are never a
+refusal.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class PaymentStatus:
-    """One payment's line. Ids are the original's; `status` may be empty when only a reason is told."""
+    """One payment's status in the report. Ids are the original's; `status` may be empty if only a reason is stated."""
 
     end_to_end_id: str
     status: str
@@ -63,8 +87,8 @@ class PaymentStatus:
 
 @dataclass(frozen=True, slots=True)
 class GroupStatus:
-    """A group's line (OrgnlPmtInfAndSts); `status` empty: only its payments are spoken of. `findings`: what cannot be
-    read in it."""
+    """A group's status (OrgnlPmtInfAndSts). `status` is empty if only its payments have one. `findings`: parts that
+    cannot be read."""
 
     id: str
     status: str = ""
@@ -75,7 +99,7 @@ class GroupStatus:
 
 @dataclass(frozen=True, slots=True)
 class StatusReport:
-    """A whole pain.002 about the message `original_id`. `findings`: what in it cannot be read and is left out.
+    """A whole pain.002 about the message `original_id`. `findings`: unreadable parts, which are left out.
 
     A payment that has no line here may have one of those: no word about the rest is a word about it.
     """
@@ -90,8 +114,8 @@ class StatusReport:
     findings: tuple[str, ...] = ()
 
 
-def read(root: etree._Element) -> StatusReport:
-    """A pain.002 of any version; a line that cannot be read hides no other.
+def read_status(root: etree._Element) -> StatusReport:
+    """A pain.002 of any version. An unreadable line hides no other line.
 
     Raises ProtocolError "structure", "missing" or "value" for one that does not say which message it is about.
     """
@@ -101,13 +125,18 @@ def read(root: etree._Element) -> StatusReport:
     status, odd = _status(original, "GrpSts", "the file's status")
     groups = tuple(map(_read_group, message.all("OrgnlPmtInfAndSts")))
     return StatusReport(
-        head.must("MsgId"), head.created("CreDtTm"), original.must("OrgnlMsgId"), original.text("OrgnlMsgNmId"),
-        *status, groups, (*odd, *(each for one in groups for each in one.findings)),
-    )  # fmt: skip
+        head.must("MsgId"),
+        head.created("CreDtTm"),
+        original.must("OrgnlMsgId"),
+        original.text("OrgnlMsgNmId"),
+        *status,
+        groups,
+        (*odd, *(each for one in groups for each in one.findings)),
+    )
 
 
 def _status(one: Reader, tag: str, what: str) -> tuple[tuple[str, tuple[StatusReason, ...]], tuple[str, ...]]:
-    """A status with its reasons; nothing, and why, where it cannot be read."""
+    """A status with its reasons; None with the reason if it cannot be read."""
     try:
         return (one.text(tag), read_reasons(one.all("StsRsnInf"))), ()
     except ProtocolError as error:
@@ -126,13 +155,18 @@ def _read_group(one: Reader) -> GroupStatus:
 
 def _read_payment(one: Reader) -> PaymentStatus:
     return PaymentStatus(
-        one.text("OrgnlEndToEndId"), one.text("TxSts"), read_reasons(one.all("StsRsnInf")), one.text("OrgnlInstrId"),
-        one.money("OrgnlTxRef/Amt/InstdAmt") or one.money("OrgnlTxRef/InstdAmt"), one.text("AcctSvcrRef"),
-    )  # fmt: skip
+        one.text("OrgnlEndToEndId"),
+        one.text("TxSts"),
+        read_reasons(one.all("StsRsnInf")),
+        one.text("OrgnlInstrId"),
+        one.money("OrgnlTxRef/Amt/InstdAmt") or one.money("OrgnlTxRef/InstdAmt"),
+        one.text("AcctSvcrRef"),
+    )
 
 
 def said_of(report: StatusReport, end_to_end_id: str, group_id: str = "") -> Outcome | None:
-    """What the report says of one payment: its own line, else its group's, else the file's. None if it says nothing.
+    """The status of one payment in the report: that of its own line, else of its group, else of the file. None if there
+    is none.
 
     A payment that is spoken of twice in different words is in doubt. A refusal whose reason is a repeat is a
     duplicate. `group_id` "" is any group.
@@ -142,7 +176,7 @@ def said_of(report: StatusReport, end_to_end_id: str, group_id: str = "") -> Out
 
 
 def said_by_payment(report: StatusReport, group_id: str = "") -> tuple[Mapping[str, Outcome | None], Outcome | None]:
-    """As `said_of`, for all payments in one walk: by EndToEndId, and for a payment that has no line of its own."""
+    """As `said_of`, for all payments at once: the statuses by EndToEndId, and the status of payments without a line."""
     groups = [one for one in report.groups if not group_id or one.id == group_id]
     lines: dict[str, list[_Said]] = {}
     for line in (each for one in groups for each in one.payments):
@@ -176,33 +210,54 @@ def _outcome(status: str, reasons: tuple[StatusReason, ...], bank_reference: str
     return Outcome(fate, code, text, bank_reference or None, listed=status in FATES)
 
 
-def write(report: StatusReport, name: str = "pain.002.001.12", initiator: Side | None = None) -> bytes:
+def write_status(report: StatusReport, name: str = "pain.002.001.12", initiator: Side | None = None) -> bytes:
     """The message in UTF-8, fit for its schema. Raises ProtocolError "value"."""
     version = VERSIONS[name]
-    head = el("GrpHdr", el("MsgId", report.message_id), el("CreDtTm", moment(report.created)),
-              None if initiator is None else written_party("InitgPty", initiator))  # fmt: skip
-    original = el("OrgnlGrpInfAndSts", el("OrgnlMsgId", report.original_id), el("OrgnlMsgNmId", report.original_name),
-                  leaf("GrpSts", report.status), _reasons(report.reasons))  # fmt: skip
+    head = el(
+        "GrpHdr",
+        el("MsgId", report.message_id),
+        el("CreDtTm", moment(report.created)),
+        None if initiator is None else written_party("InitgPty", initiator),
+    )
+    original = el(
+        "OrgnlGrpInfAndSts",
+        el("OrgnlMsgId", report.original_id),
+        el("OrgnlMsgNmId", report.original_name),
+        leaf("GrpSts", report.status),
+        _reasons(report.reasons),
+    )
     return document(version, head, original, *(_group(one) for one in report.groups))
 
 
 def _group(one: GroupStatus) -> Markup:
     lines = [
-        el("TxInfAndSts", leaf("OrgnlInstrId", each.instruction_id), el("OrgnlEndToEndId", each.end_to_end_id),
-           leaf("TxSts", each.status), _reasons(each.reasons), leaf("AcctSvcrRef", each.bank_reference),
-           None if each.amount is None else el("OrgnlTxRef", el("Amt", amount("InstdAmt", each.amount))))
+        el(
+            "TxInfAndSts",
+            leaf("OrgnlInstrId", each.instruction_id),
+            el("OrgnlEndToEndId", each.end_to_end_id),
+            leaf("TxSts", each.status),
+            _reasons(each.reasons),
+            leaf("AcctSvcrRef", each.bank_reference),
+            None if each.amount is None else el("OrgnlTxRef", el("Amt", amount("InstdAmt", each.amount))),
+        )
         for each in one.payments
-    ]  # fmt: skip
-    return el("OrgnlPmtInfAndSts", el("OrgnlPmtInfId", one.id), leaf("PmtInfSts", one.status), _reasons(one.reasons),
-              lines)  # fmt: skip
+    ]
+    return el(
+        "OrgnlPmtInfAndSts", el("OrgnlPmtInfId", one.id), leaf("PmtInfSts", one.status), _reasons(one.reasons), lines
+    )
 
 
 def _reasons(reasons: tuple[StatusReason, ...]) -> list[Markup]:
     return [
-        el("StsRsnInf", el("Rsn", el("Cd" if len(one.code) == 4 and one.code.isalnum() else "Prtry", one.code))
-           if one.code else None, [el("AddtlInf", part) for part in _pieces(one.text)])
+        el(
+            "StsRsnInf",
+            el("Rsn", el("Cd" if len(one.code) == 4 and one.code.isalnum() else "Prtry", one.code))
+            if one.code
+            else None,
+            [el("AddtlInf", part) for part in _pieces(one.text)],
+        )
         for one in reasons
-    ]  # fmt: skip
+    ]
 
 
 def _pieces(text: str, most: int = 105) -> list[str]:

@@ -1,4 +1,4 @@
-"""Strict validation against the schemas of `schemas/`; `schemas/origin.toml` says where each comes from."""
+"""Strict validation against the schemas of `schemas/`; `schemas/origin.toml` names the source of each."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _schema(name: str) -> etree.XMLSchema:
 
 
 def faults(root: etree._Element, name: str) -> tuple[str, ...]:
-    """What is wrong with the document for message `name`, at most fifty sentences with their lines; () if nothing.
+    """The faults of the document for message `name`, at most fifty sentences with their lines; () if it has none.
 
     Long numbers in them are masked. Raises KeyError for a message without a schema here.
     """
@@ -34,7 +34,7 @@ def faults(root: etree._Element, name: str) -> tuple[str, ...]:
 
 
 def misfits(root: etree._Element) -> tuple[str, ...]:
-    """What is wrong with a document that was received, as findings: it is read all the same.
+    """The faults of a received document, as findings, because it is read all the same.
 
     At most five; () for a version without a schema here.
     """

@@ -1,4 +1,4 @@
-"""Account reports too large to be held: read entry by entry out of a stream of bytes, in bounded memory.
+"""Account reports that are too large for memory: read entry by entry from a stream of bytes, in bounded memory.
 
 What is kept is one entry at a time, and what the caller collects. Document types and entities are refused, as by
 `xmldoc.parse`; the whole size is the caller's to bound.
@@ -40,8 +40,8 @@ _ALLOWED: Final = (b"<!--", b"<![CDATA[")
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Some entries of one report: those from number `first`, counted from 1, up to number `through`. `last`: none
-    follow.
+    """Some entries of one report: from number `first`, counted from 1, up to number `through`. `last`: it is the
+    report's last part.
 
     `moved_minor` is what all booked entries up to here move together. `report` has the entries of this part, and
     findings about them; those about its head come with the first part, those about the whole with the last.
@@ -57,7 +57,7 @@ class Part:
 def parts(
     chunks: Iterable[bytes], size: int, *, account: str = "", skip: int = 0, seen: Counter[str] | None = None
 ) -> Iterator[Part]:
-    """Every report of a camt.052, .053 or .054, in parts of at most `size` entries. Raises ProtocolError.
+    """The reports of a camt.052, .053 or .054, in parts of at most `size` entries. Raises ProtocolError.
 
     The first `skip` entries of the report of `account` are only counted, with their ids in `seen`: a tenth of the work.
     """
@@ -74,7 +74,7 @@ def parts(
             yield _part(head, kept, number, entry is None, moved)
             kept = []
         if entry is None:
-            # A report begins here, or the last one ends.
+            # A new report begins here, or the last report ends.
             number, head, kept, moved = 0, report, [], 0
             continue
         number += 1
@@ -83,9 +83,7 @@ def parts(
             moved += entry.signed_minor
 
 
-def _part(
-    head: AccountReport, kept: list[AccountEntry | ProtocolError], number: int, last: bool, moved: int
-) -> Part:
+def _part(head: AccountReport, kept: list[AccountEntry | ProtocolError], number: int, last: bool, moved: int) -> Part:
     first = number - len(kept) + 1
     entries, odd, unread = read_entries(kept, head.currency, first)
     found = (*(head.findings if first == 1 else ()), *odd, *filter(None, [unbalanced_by(head, moved) if last else ""]))
@@ -95,8 +93,8 @@ def _part(
 
 @dataclass(frozen=True, slots=True)
 class _Counted:
-    """An entry that is skipped: the ids of its lines, and what it moves; neither where it is not booked, or cannot be
-    read."""
+    """The ids of a skipped entry's lines, and its effect on the balance. Both are empty if it is not booked or cannot
+    be read."""
 
     keys: tuple[str, ...]
     signed_minor: int
@@ -125,11 +123,20 @@ def _counted(element: etree._Element, space: str) -> _Counted:
 def _walk(
     chunks: Iterable[bytes], account: str, skip: int
 ) -> Iterator[tuple[AccountReport | None, AccountEntry | ProtocolError | _Counted | None]]:
-    """Reports and entries as they come: a report without an entry begins, None and None is the end."""
+    """Yield reports and entries in order. A report without an entry marks a report's begin; None and None mark the
+    end."""
     parser = etree.XMLPullParser(
-        events=("start", "end"), tag=(_ENTRY, *_REPORTS), encoding="utf-8", resolve_entities=False, no_network=True,
-        load_dtd=False, huge_tree=False, collect_ids=False, remove_comments=True, remove_pis=True,
-    )  # fmt: skip
+        events=("start", "end"),
+        tag=(_ENTRY, *_REPORTS),
+        encoding="utf-8",
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        huge_tree=False,
+        collect_ids=False,
+        remove_comments=True,
+        remove_pis=True,
+    )
     report: AccountReport | None = None
     held, tail, left = 0, b"", 0
     try:
@@ -176,10 +183,10 @@ def _allowed(data: bytes) -> None:
     at = data.find(_MARK)
     while at >= 0:
         if len(data) - at >= len(_ALLOWED[1]) and not data.startswith(_ALLOWED, at):
-            raise ProtocolError("doctype", "a document type, entity or other declaration")
+            raise ProtocolError("doctype", "the document has a document type, entity or other declaration")
         at = data.find(_MARK, at + 1)
 
 
 def lines_of(part: Part, day: date | None, seen: Counter[str]) -> tuple[Line, ...]:
-    """The lines of a part; `seen` counts ids from part to part, so that ids are those of the whole report."""
+    """The lines of a part. `seen` counts ids from part to part, so that the ids are those of the whole report."""
     return words.lines(part.report, day, seen)

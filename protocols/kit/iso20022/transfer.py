@@ -87,7 +87,7 @@ class TransferGroup:
 
 @dataclass(frozen=True, slots=True)
 class TransferFile:
-    """A whole pain.001."""
+    """A whole pain.001 message."""
 
     message_id: str
     created: datetime
@@ -100,14 +100,17 @@ class TransferFile:
         return tuple(one.amount for group_ in self.groups for one in group_.transfers)
 
 
-def write(file: TransferFile, name: str = "pain.001.001.09") -> bytes:
+def write_transfers(file: TransferFile, name: str = "pain.001.001.09") -> bytes:
     """The message in UTF-8, fit for its schema. Raises ProtocolError "value" when something does not fit."""
     version = VERSIONS[name]
     head = el(
-        "GrpHdr", el("MsgId", file.message_id), el("CreDtTm", moment(file.created)),
-        el("NbOfTxs", str(len(file.amounts))), el("CtrlSum", control_sum(file.amounts)),
+        "GrpHdr",
+        el("MsgId", file.message_id),
+        el("CreDtTm", moment(file.created)),
+        el("NbOfTxs", str(len(file.amounts))),
+        el("CtrlSum", control_sum(file.amounts)),
         written_party("InitgPty", file.initiator),
-    )  # fmt: skip
+    )
     return document(version, head, *(_group(one, version) for one in file.groups))
 
 
@@ -118,44 +121,54 @@ def _group(one: TransferGroup, version: MessageVersion) -> Markup:
     hour = None if one.at is None or not version.modern else el("DtTm", moment(one.at))
     agent = written_agent("DbtrAgt", version, one.debtor)
     return el(
-        "PmtInf", el("PmtInfId", one.id), el("PmtMtd", "TRF"),
+        "PmtInf",
+        el("PmtInfId", one.id),
+        el("PmtMtd", "TRF"),
         None if one.batch_booking is None else el("BtchBookg", "true" if one.batch_booking else "false"),
-        el("NbOfTxs", str(len(amounts))), el("CtrlSum", control_sum(amounts)), kind,
+        el("NbOfTxs", str(len(amounts))),
+        el("CtrlSum", control_sum(amounts)),
+        kind,
         el("ReqdExctnDt", (hour or el("Dt", day)) if version.modern else day),
         written_party("Dbtr", one.debtor),
         written_account("DbtrAcct", one.debtor.party.account.clear, amounts[0].currency if amounts else ""),
         # The schema wants the payer's bank in any case.
         agent or el("DbtrAgt", el("FinInstnId", el("Othr", el("Id", NOT_PROVIDED)))),
         ultimate("UltmtDbtr", one.ultimate_debtor),
-        leaf("ChrgBr", one.charge_bearer), [_transfer(transfer, version) for transfer in one.transfers],
-    )  # fmt: skip
+        leaf("ChrgBr", one.charge_bearer),
+        [_transfer(transfer, version) for transfer in one.transfers],
+    )
 
 
 def _kind(urgent: bool | None, service: str, instrument: str, category: str) -> Markup | None:
-    """How fast and on which rail (PmtTpInf)."""
+    """The element PmtTpInf, which states speed and rail."""
     return group(
-        "PmtTpInf", None if urgent is None else el("InstrPrty", "HIGH" if urgent else "NORM"),
+        "PmtTpInf",
+        None if urgent is None else el("InstrPrty", "HIGH" if urgent else "NORM"),
         None if urgent is None else el("SvcLvl", el("Cd", URGENT if urgent else service)),
         el("LclInstrm", el("Cd", instrument)) if instrument else None,
         el("CtgyPurp", el("Cd", category)) if category else None,
-    )  # fmt: skip
+    )
 
 
 def _transfer(one: Transfer, version: MessageVersion) -> Markup:
     return el(
-        "CdtTrfTxInf", el("PmtId", leaf("InstrId", one.instruction_id), el("EndToEndId", one.end_to_end_id)),
-        _kind(one.urgent, NORMAL, one.instrument, one.category), el("Amt", amount("InstdAmt", one.amount)),
+        "CdtTrfTxInf",
+        el("PmtId", leaf("InstrId", one.instruction_id), el("EndToEndId", one.end_to_end_id)),
+        _kind(one.urgent, NORMAL, one.instrument, one.category),
+        el("Amt", amount("InstdAmt", one.amount)),
         leaf("ChrgBr", one.charge_bearer),
-        ultimate("UltmtDbtr", one.ultimate_debtor), written_agent("CdtrAgt", version, one.creditor),
-        written_party("Cdtr", one.creditor), written_account("CdtrAcct", one.creditor.party.account.clear),
+        ultimate("UltmtDbtr", one.ultimate_debtor),
+        written_agent("CdtrAgt", version, one.creditor),
+        written_party("Cdtr", one.creditor),
+        written_account("CdtrAcct", one.creditor.party.account.clear),
         ultimate("UltmtCdtr", one.ultimate_creditor),
         el("Purp", el("Cd", one.purpose)) if one.purpose else None,
         group("RmtInf", leaf("Ustrd", one.text), map(structured, one.remittances)),
-    )  # fmt: skip
+    )
 
 
-def read(root: etree._Element) -> TransferFile:
-    """What a pain.001 of any version orders.
+def read_transfers(root: etree._Element) -> TransferFile:
+    """The transfers in a pain.001 of any version.
 
     Raises ProtocolError "structure", "missing" or "value". Counts and sums are not judged here: `miscounted` does.
     """
@@ -179,21 +192,29 @@ def _read_group(one: Reader) -> TransferGroup:
         raise ProtocolError("value", f"PmtMtd of {one.must('PmtInfId')} is {method}: only transfers (TRF) are sent")
     booking, service = one.text("BtchBookg"), _service(one)
     return TransferGroup(
-        one.must("PmtInfId"), debtor, day, tuple(_read_transfer(each, one) for each in one.all("CdtTrfTxInf")),
-        bool(_urgent(one)), one.choice("PmtTpInf/CtgyPurp"), one.text("ChrgBr"),
-        None if not booking else booking in ("true", "1"), one.choice("PmtTpInf/LclInstrm"),
-        NORMAL if service in _FAST else service or NORMAL, one.moment("ReqdExctnDt"), one.text("UltmtDbtr/Nm"),
-    )  # fmt: skip
+        one.must("PmtInfId"),
+        debtor,
+        day,
+        tuple(_read_transfer(each, one) for each in one.all("CdtTrfTxInf")),
+        bool(_urgent(one)),
+        one.choice("PmtTpInf/CtgyPurp"),
+        one.text("ChrgBr"),
+        None if not booking else booking in ("true", "1"),
+        one.choice("PmtTpInf/LclInstrm"),
+        NORMAL if service in _FAST else service or NORMAL,
+        one.moment("ReqdExctnDt"),
+        one.text("UltmtDbtr/Nm"),
+    )
 
 
 def _service(one: Reader) -> str:
-    """The service level; newer versions let it come several times, and one that says how fast counts first."""
+    """The service level. Newer versions allow several, and one about the speed comes first."""
     levels = [each.text("Cd", "Prtry") for each in one.all("PmtTpInf/SvcLvl")]
     return next((level for level in levels if level in _FAST), levels[0] if levels else "")
 
 
 def _urgent(one: Reader) -> bool | None:
-    """Whether it is urgent, where priority or level of service is said at all."""
+    """True or False according to a priority or service level; None if neither is given."""
     priority, service = one.text("PmtTpInf/InstrPrty"), _service(one)
     return None if not priority and not service else priority == "HIGH" or service in _FAST
 
@@ -204,16 +225,25 @@ def _read_transfer(one: Reader, around: Reader) -> Transfer:
     if creditor is None or money is None:
         raise ProtocolError("missing", f"a transfer of {around.must('PmtInfId')} without Cdtr or InstdAmt")
     return Transfer(
-        one.must("PmtId/EndToEndId"), money, creditor, one.joined("RmtInf/Ustrd"), one.text("PmtId/InstrId"),
-        tuple(filter(None, map(read_structured, one.all("RmtInf/Strd")))), one.choice("Purp"),
-        one.text("UltmtDbtr/Nm"), one.text("UltmtCdtr/Nm"), one.text("ChrgBr"), _urgent(one),
-        one.choice("PmtTpInf/LclInstrm"), one.choice("PmtTpInf/CtgyPurp"),
-    )  # fmt: skip
+        one.must("PmtId/EndToEndId"),
+        money,
+        creditor,
+        one.joined("RmtInf/Ustrd"),
+        one.text("PmtId/InstrId"),
+        tuple(filter(None, map(read_structured, one.all("RmtInf/Strd")))),
+        one.choice("Purp"),
+        one.text("UltmtDbtr/Nm"),
+        one.text("UltmtCdtr/Nm"),
+        one.text("ChrgBr"),
+        _urgent(one),
+        one.choice("PmtTpInf/LclInstrm"),
+        one.choice("PmtTpInf/CtgyPurp"),
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Miscount:
-    """A count or a sum that is not what the message carries. `at` is the element below the message's own."""
+    """A count or sum that differs from the message's content. `at` is the element below the message's own."""
 
     at: str
     where: str
@@ -221,7 +251,7 @@ class Miscount:
 
 
 def miscounts(root: etree._Element) -> tuple[Miscount, ...]:
-    """Where a pain.001 or pain.008 counts or sums other than what it carries; () if all agrees.
+    """The wrong counts and sums of a pain.001 or pain.008; () if all are right.
 
     Raises ProtocolError for amounts that are none.
     """
@@ -238,7 +268,7 @@ def miscounts(root: etree._Element) -> tuple[Miscount, ...]:
 
 
 def miscounted(root: etree._Element) -> tuple[str, ...]:
-    """As `miscounts`, in sentences."""
+    """The wrong counts and sums as sentences; see `miscounts`."""
     return tuple(f"{one.where}: {one.sentence}" for one in miscounts(root))
 
 

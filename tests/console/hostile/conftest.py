@@ -1,4 +1,4 @@
-"""The same house as for the pages."""
+"""The fixture `house` for these tests, the same as that of the pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A console that lies: forged, replayed and cross-origin assertions. Nothing is released, and each try is in the trail."""
+"""A hostile console: forged, replayed and cross-origin assertions. Nothing is released, and each try is in the audit
+trail.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +10,16 @@ from typing import Any
 
 import pytest
 
+from gateway.approvals.rows.approvals import ApprovalDecision, to_sign
 from gateway.control.client import Refused
-from gateway.journal.people.approvals import ApprovalDecision, to_sign
-from gateway.journal.people.person_signatures import challenge
-from gateway.people.passkeys import RelyingParty
+from gateway.people.rows.person_signatures import challenge
+from gateway.people.rules.passkeys import RelyingParty
 from tests.console.approver import Approver
 from tests.console.conftest import House
 from tests.console.world_gateway import APPROVAL, CONSOLE
-from tests.gateway.control.test_approval_holds import OVER, submit
-from tests.gateway.control.test_approvals import executions, key_of
-from tests.gateway.control.test_people import QIAN, SUN
+from tests.gateway.approvals.test_approval_acts import executions, key_of
+from tests.gateway.approvals.test_approval_holds import OVER, submit
+from tests.gateway.people.test_people_acts import QIAN, SUN
 
 FAKES = {
     "the console's own relying party": RelyingParty("console.example", CONSOLE),
@@ -25,7 +27,7 @@ FAKES = {
     "a page below the approval page's host": RelyingParty("approve.example", "https://evil.approve.example"),
     "without TLS": RelyingParty("approve.example", "http://approve.example"),
     "another id at the right origin": RelyingParty("example", APPROVAL),
-}  # fmt: skip
+}
 
 
 def digest_of(house: House, key: str) -> str:
@@ -33,13 +35,15 @@ def digest_of(house: House, key: str) -> str:
 
 
 def send(house: House, key: str, answer: str, digest: str, decision: str = "approve", **more: Any) -> Mapping[str, Any]:
-    """What a hostile console sends to the daemon by itself."""
-    said: Mapping[str, Any] = house.gateway.daemon("").post("web", "approvals", key, decision, digest=digest, answer=answer, **more)
+    """Send the daemon a request that a hostile console makes up."""
+    said: Mapping[str, Any] = house.gateway.daemon("").post(
+        "web", "approvals", key, decision, digest=digest, answer=answer, **more
+    )
     return said
 
 
 def refused(house: House, key: str, *given: Any, subject: str, **more: Any) -> str:
-    """The daemon's no, with its entry in the trail; the payment waits still."""
+    """Checks the daemon's refusal and its entry in the trail; the payment still waits."""
     before = len(house.operator.trail(f"kingdee/{subject}"))
     with pytest.raises(Refused) as caught:
         send(house, key, *given, **more)
@@ -58,7 +62,8 @@ def sun(house: House) -> Approver:
 
 
 def test_an_assertion_for_x_is_none_for_y(house: House, sun: Approver) -> None:
-    """The person saw X at the approval page; the console keeps the answer and sends it for Y."""
+    """The person saw request X at the approval page. The console keeps the passkey's answer and sends it for request
+    Y."""
     x, y = key_of(house.operator, "AP-X"), key_of(house.operator, "AP-Y")
     answer = sun.answer(challenge(to_sign(digest_of(house, x), ApprovalDecision.APPROVE)))
     assert refused(house, y, answer, digest_of(house, y), subject="AP-Y") == "wrong_signature"
@@ -67,7 +72,7 @@ def test_an_assertion_for_x_is_none_for_y(house: House, sun: Approver) -> None:
 
 @pytest.mark.parametrize("fake", FAKES, ids=str)
 def test_the_console_shows_x_and_asks_for_ys_challenge(house: House, sun: Approver, fake: str) -> None:
-    """The right challenge, answered at another page than the approval page: the browser writes down where it was."""
+    """A challenge of the approval page is answered on a page of the console: the browser records that page's origin."""
     y = key_of(house.operator, "AP-Y")
     sun.authenticator = replace(sun.authenticator, party=FAKES[fake])
     answer = sun.answer(challenge(to_sign(digest_of(house, y), ApprovalDecision.APPROVE)))
@@ -95,7 +100,7 @@ def test_an_old_counter_is_a_copy(house: House, sun: Approver) -> None:
 
 
 def test_a_key_that_nobody_bound_approves_nothing(house: House, sun: Approver) -> None:
-    """It is written down at the request that was asked for, because there is no person."""
+    """The refusal is recorded at the request that was asked for, because there is no person."""
     x = key_of(house.operator, "AP-X")
     stranger = house.approver(QIAN, bound=False)
     answer = stranger.answer(challenge(to_sign(digest_of(house, x), ApprovalDecision.APPROVE)))
@@ -118,7 +123,7 @@ def test_a_replay_counts_once(house: House, sun: Approver) -> None:
 
 
 def test_a_passkey_of_the_console_approves_nothing(house: House, sun: Approver) -> None:
-    """Bound for signing in to the console, by its own ceremony; the same device, the right origin."""
+    """The passkey was bound for signing in to the console, in its own ceremony; device and origin are right."""
     y = key_of(house.operator, "AP-Y")
     person = sun.operator.ask("GET", "sign-in", peer=SUN.peer)
     assert person["person"] == "sun"
@@ -128,8 +133,9 @@ def test_a_passkey_of_the_console_approves_nothing(house: House, sun: Approver) 
     from base64 import urlsafe_b64decode
 
     octets = urlsafe_b64decode(said["challenge"] + "==")
-    made = house.gateway.daemon("").post("web", "passkeys", page="console", challenge=said["challenge"],
-                                         answer=qian.authenticator.create(octets))  # fmt: skip
+    made = house.gateway.daemon("").post(
+        "web", "passkeys", page="console", challenge=said["challenge"], answer=qian.authenticator.create(octets)
+    )
     qian.code = made["code"]
     qian.bind("console")
     qian.authenticator = replace(qian.authenticator, party=RelyingParty("approve.example", APPROVAL))

@@ -1,4 +1,4 @@
-"""Sign-in through an identity provider: a real one on the loopback, browsers that are led astray, a console that lies."""
+"""Sign-in through an identity provider: a real one on the loopback, misled browsers, and a hostile console."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import KeySet, RSAKey
 
-from gateway.console.oidc_pages import challenge
-from gateway.console.pages import routes
-from gateway.console.texts import TEXTS
 from gateway.control.client import Refused
 from gateway.settings import OidcSettings
-from gateway.web.site import WebSite
+from gateway.web.console.oidc_pages import challenge
+from gateway.web.console.pages import routes
+from gateway.web.console.texts import TEXTS
+from gateway.web.shared.site import WebSite
 from tests.console.conftest import House
 from tests.console.kit import Browser, PageAnswer
 from tests.console.world_gateway import CONSOLE, WorldGateway
+from tests.gateway.approvals.test_approval_holds import OVER, submit
 from tests.gateway.cli.control_operator import Operator
-from tests.gateway.control.test_approval_holds import OVER, submit
 
 PLACE = f"{CONSOLE}/sign-in/oidc/back"
 
@@ -45,22 +45,37 @@ class Provider:
     asked: list[dict[str, str]] = field(default_factory=list)
 
     def signed_in(self, address: str, subject: str = "00u1") -> str:
-        """Somebody signs in there; the address to which the browser is sent back."""
+        """The token endpoint's answer to this form."""
         asked = {name: values[0] for name, values in parse_qs(urlsplit(address).query).items()}
-        assert asked["redirect_uri"] == PLACE and asked["response_type"] == "code" and asked["code_challenge_method"] == "S256"
+        assert (
+            asked["redirect_uri"] == PLACE
+            and asked["response_type"] == "code"
+            and asked["code_challenge_method"] == "S256"
+        )
         code = f"code-{len(self.codes)}"
         self.codes[code] = {**asked, "sub": subject}
         return f"/sign-in/oidc/back?code={code}&state={asked['state']}"
 
     def token(self, form: dict[str, str]) -> tuple[int, Any]:
-        """What the token endpoint says."""
+        """The answer of the token endpoint."""
         self.asked.append(form)
         begun = self.codes.pop(form.get("code", ""), None)
-        if begun is None or challenge(form["code_verifier"]) != begun["code_challenge"] or form["redirect_uri"] != PLACE:
+        if (
+            begun is None
+            or challenge(form["code_verifier"]) != begun["code_challenge"]
+            or form["redirect_uri"] != PLACE
+        ):
             return 400, {"error": "invalid_grant"}
         now_s = int(self.now_s())
-        claims = {"iss": f"http://127.0.0.1:{self.port}", "aud": begun["client_id"], "sub": begun["sub"], "nonce": begun["nonce"],
-                  "iat": now_s, "exp": now_s + 300, **self.changed}  # fmt: skip
+        claims = {
+            "iss": f"http://127.0.0.1:{self.port}",
+            "aud": begun["client_id"],
+            "sub": begun["sub"],
+            "nonce": begun["nonce"],
+            "iat": now_s,
+            "exp": now_s + 300,
+            **self.changed,
+        }
         return self.status, {"id_token": jwt.encode({"alg": "RS256", "kid": "k1"}, claims, self.key)}
 
 
@@ -95,7 +110,7 @@ def served(provider: Provider) -> Iterator[None]:
 
 @dataclass
 class OidcHouse:
-    """A console with an identity provider at which SUN is 00u1."""
+    """A console with an identity provider that knows SUN as 00u1."""
 
     provider: Provider
     gateway: WorldGateway
@@ -113,17 +128,25 @@ class OidcHouse:
 
 @pytest.fixture
 def provided(four_eyes: Operator, tmp_path: Path) -> Iterator[OidcHouse]:
-    clock = four_eyes.handle.clock
+    clock = four_eyes.ports.clock
     provider = Provider(RSAKey.generate_key(2048, {"kid": "k1"}), lambda: clock.now_ms() / 1000)
     (tmp_path / "jwks.json").write_text(json.dumps(KeySet([provider.key]).as_dict(private=False)))
     with served(provider):
         base = f"http://127.0.0.1:{provider.port}"
-        settings = OidcSettings.model_validate({
-            "issuer": base, "client_id": "bankgw", "authorize_url": f"{base}/authorize", "token_url": f"{base}/token",
-            "keys_file": tmp_path / "jwks.json", "persons": {"sun": "00u1", "nobody": "00u2"},
-        })  # fmt: skip
+        settings = OidcSettings.model_validate(
+            {
+                "issuer": base,
+                "client_id": "bankgw",
+                "authorize_url": f"{base}/authorize",
+                "token_url": f"{base}/token",
+                "keys_file": tmp_path / "jwks.json",
+                "persons": {"sun": "00u1", "nobody": "00u2"},
+            }
+        )
         gateway = WorldGateway(four_eyes, oidc=settings)
-        site = WebSite("gateway.console", TEXTS, gateway, "console_origin", routes(), clock.monotonic_s, clock.now_ms)
+        site = WebSite(
+            "gateway.web.console", TEXTS, gateway, "console_origin", routes(), clock.monotonic_s, clock.now_ms
+        )
         yield OidcHouse(provider, gateway, site, four_eyes)
 
 
@@ -143,11 +166,14 @@ def test_a_person_signs_in_looks_and_signs_nothing(provided: OidcHouse) -> None:
 def test_without_a_provider_there_is_none(house: House) -> None:
     browser = house.browser()
     assert "/sign-in/oidc" not in browser.get("/sign-in").body
-    assert browser.send("GET", "/sign-in/oidc").status == 404 and browser.get("/sign-in/oidc/back?code=x&state=y").status == 403
+    assert (
+        browser.send("GET", "/sign-in/oidc").status == 404
+        and browser.get("/sign-in/oidc/back?code=x&state=y").status == 403
+    )
 
 
 def test_a_code_is_good_in_the_browser_that_began_and_once(provided: OidcHouse) -> None:
-    """Login fixation: an attacker's code in a victim's browser opens nothing."""
+    """Login fixation: an attacker's code opens no session in a victim's browser."""
     attacker, victim = Browser(provided.site), Browser(provided.site)
     back = provided.provider.signed_in(provided.begin(attacker))
     assert victim.get(back).status == 403 and "__Host-session" not in victim.cookies
@@ -158,7 +184,9 @@ def test_a_code_is_good_in_the_browser_that_began_and_once(provided: OidcHouse) 
     assert attacker.get(back).status == 403
 
 
-@pytest.mark.parametrize("query", ["", "?code=x", "?state=x", "?error=access_denied&state=x", "?code=x&state=", "?code=x&state=%C3%A9"])
+@pytest.mark.parametrize(
+    "query", ["", "?code=x", "?state=x", "?error=access_denied&state=x", "?code=x&state=", "?code=x&state=%C3%A9"]
+)
 def test_a_return_that_was_not_begun_is_refused(provided: OidcHouse, query: str) -> None:
     browser = Browser(provided.site)
     provided.begin(browser)
@@ -166,15 +194,27 @@ def test_a_return_that_was_not_begun_is_refused(provided: OidcHouse, query: str)
     assert "__Host-session" not in browser.cookies and provided.provider.asked == []
 
 
-@pytest.mark.parametrize("changed", [
-    {"iss": "http://evil.example"}, {"aud": "other"}, {"nonce": "other"}, {"exp": 1}, {"sub": "00u9"}, {"sub": "00u2"}, {"sub": None},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"iss": "http://evil.example"},
+        {"aud": "other"},
+        {"nonce": "other"},
+        {"exp": 1},
+        {"sub": "00u9"},
+        {"sub": "00u2"},
+        {"sub": None},
+    ],
+)
 def test_a_token_that_does_not_hold_opens_nothing_and_is_noted(provided: OidcHouse, changed: dict[str, Any]) -> None:
     provided.provider.changed = changed
     browser = Browser(provided.site)
     answer = provided.enter(browser)
     assert answer.status == 403 and "__Host-session" not in browser.cookies
-    assert ("web:", "sign_in.failed") in provided.operator.trail("person:?") or ("web:nobody", "sign_in.failed") in provided.operator.trail("person:?")
+    assert ("web:", "sign_in.failed") in provided.operator.trail("person:?") or (
+        "web:nobody",
+        "sign_in.failed",
+    ) in provided.operator.trail("person:?")
 
 
 @pytest.mark.parametrize("status", [307, 400, 500])
@@ -185,17 +225,28 @@ def test_a_token_endpoint_that_says_no_opens_nothing(provided: OidcHouse, status
 
 
 def test_a_hostile_console_opens_no_session(provided: OidcHouse) -> None:
-    """It has no nonce that the provider signed, or one that was taken, or one of another purpose."""
+    """The console has no nonce that the provider signed, or a used one, or one for another purpose."""
     daemon = provided.gateway.daemon("")
     begun = daemon.post("web", "oidc", "begin")
-    now_s = int(provided.operator.handle.clock.now_ms() / 1000)
-    claims = {"iss": f"http://127.0.0.1:{provided.provider.port}", "aud": "bankgw", "sub": "00u1", "nonce": begun["nonce"],
-              "iat": now_s, "exp": now_s + 300}  # fmt: skip
+    now_s = int(provided.operator.ports.clock.now_ms() / 1000)
+    claims = {
+        "iss": f"http://127.0.0.1:{provided.provider.port}",
+        "aud": "bankgw",
+        "sub": "00u1",
+        "nonce": begun["nonce"],
+        "iat": now_s,
+        "exp": now_s + 300,
+    }
     good = jwt.encode({"alg": "RS256", "kid": "k1"}, claims, provided.provider.key)
     own = jwt.encode({"alg": "RS256", "kid": "k1"}, claims, RSAKey.generate_key(2048, {"kid": "k1"}))
     other = daemon.post("web", "challenge", page="console", purpose="sign_in")["challenge"]
-    for nonce, token, code in ((begun["nonce"], own, "sign_in_failed"), (begun["nonce"], good, "no_challenge"), ("", good, "missing"),
-                               (other, good, "no_challenge"), ("AAAA", good, "no_challenge")):  # fmt: skip
+    for nonce, token, code in (
+        (begun["nonce"], own, "sign_in_failed"),
+        (begun["nonce"], good, "no_challenge"),
+        ("", good, "missing"),
+        (other, good, "no_challenge"),
+        ("AAAA", good, "no_challenge"),
+    ):
         with pytest.raises(Refused) as caught:
             daemon.post("web", "sign-in", "oidc", id_token=token, nonce=nonce)
         assert caught.value.code == code

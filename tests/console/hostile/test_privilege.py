@@ -1,4 +1,6 @@
-"""The whole matrix through a browser's session: each verb for each role, each id outside of one's scope."""
+"""The whole matrix of roles through a browser's session: each verb for each role, and each id outside the person's
+scope.
+"""
 
 from __future__ import annotations
 
@@ -9,30 +11,31 @@ from typing import Any
 
 import pytest
 
+from gateway.act import SocketProof
 from gateway.control.access import name_of
 from gateway.control.client import Refused
+from gateway.control.matrix import MATRIX
 from gateway.control.server import Verb
 from gateway.control.web_access import APPROVAL_PAGE
-from gateway.journal.sql.vaults import vault_of
-from gateway.people import web_tokens
-from gateway.people.matrix import MATRIX, Proof
-from gateway.people.roles import ADMIN_ROLES, PersonRole
-from gateway.people.web_tokens import WebPage, WebSession
+from gateway.kernel.sql.vaults import vault_of
+from gateway.people.rules import web_tokens
+from gateway.people.rules.roles import ADMIN_ROLES, PersonRole
+from gateway.people.rules.web_tokens import WebPage, WebSession
 from tests.console.conftest import House
-from tests.gateway.cli.test_resolve import hand
-from tests.gateway.control.test_approval_holds import OVER, submit
-from tests.gateway.control.test_approvals import key_of
-from tests.gateway.control.test_people import let_in
+from tests.gateway.approvals.test_approval_acts import key_of
+from tests.gateway.approvals.test_approval_holds import OVER, submit
+from tests.gateway.cli.resolving import hand
+from tests.gateway.people.test_people_acts import let_in
 
 _NONCES = count()
 
 
 def token(house: House, person: str, page: WebPage = WebPage.CONSOLE, **changed: int) -> str:
-    """A session as the daemon writes it."""
-    now_ms = house.operator.handle.clock.now_ms()
+    """A session in the form in which the daemon writes it."""
+    now_ms = house.operator.ports.clock.now_ms()
     times = {"began_ms": now_ms, "seen_ms": now_ms, **changed}
     session = WebSession(person, page, "password", times["began_ms"], times["seen_ms"], f"nonce {next(_NONCES)}")
-    return house.operator.world.read(lambda conn: web_tokens.write(session, vault_of(conn).mac))
+    return house.operator.world.read(lambda conn: web_tokens.encode(session, vault_of(conn).mac))
 
 
 def side_of(house: House, verbs: Sequence[Verb], given: str) -> Any:
@@ -40,7 +43,7 @@ def side_of(house: House, verbs: Sequence[Verb], given: str) -> Any:
 
 
 def ask(house: House, verbs: Sequence[Verb], verb: Verb, given: str, part: str = "none") -> str:
-    """The code of the refusal; "" if it was not refused by the matrix."""
+    """The code with which the daemon refuses the request; "" if the matrix of roles did not refuse it."""
     parts = verb.path.replace("([^/]+)", part).strip("/").split("/")
     side = side_of(house, verbs, given)
     try:
@@ -57,7 +60,7 @@ def test_every_verb_for_every_role(house: House, role: PersonRole) -> None:
     for verbs in (house.gateway.daemon_verbs, house.gateway.query_verbs):
         for verb in verbs:
             rule, name = MATRIX[name_of(verb)], name_of(verb)
-            if rule.everybody or rule.proof is Proof.SIGNATURE:
+            if rule.everybody or rule.shows is SocketProof.SIGNATURE:
                 continue
             before = len(house.operator.trail(f"person:{one.name}"))
             code = ask(house, verbs, verb, token(house, one.name))
@@ -75,15 +78,27 @@ def test_no_session_no_answer(house: House) -> None:
     said, proof = good.split(".")
     octets = urlsafe_b64decode(said)
     other = urlsafe_b64encode(octets.replace(b"sun", b"qian")).decode()
-    now_ms = house.operator.handle.clock.now_ms()
-    idle, whole = house.operator.handle.session_limits.idle_ms, house.operator.handle.session_limits.absolute_ms
-    bad = ["", ".", "x.y", said, f"{said}.", f"{other}.{proof}", f"{said}.{proof[:-4]}AAA=", "é.é", good * 10,
-           token(house, "sun", seen_ms=now_ms - idle - 1), token(house, "sun", began_ms=now_ms - whole - 1),
-           token(house, "sun", seen_ms=now_ms + idle + 60_000), token(house, "nobody")]  # fmt: skip
+    now_ms = house.operator.ports.clock.now_ms()
+    idle, whole = house.operator.ports.sessions.limits.idle_ms, house.operator.ports.sessions.limits.absolute_ms
+    bad = [
+        "",
+        ".",
+        "x.y",
+        said,
+        f"{said}.",
+        f"{other}.{proof}",
+        f"{said}.{proof[:-4]}AAA=",
+        "é.é",
+        good * 10,
+        token(house, "sun", seen_ms=now_ms - idle - 1),
+        token(house, "sun", began_ms=now_ms - whole - 1),
+        token(house, "sun", seen_ms=now_ms + idle + 60_000),
+        token(house, "nobody"),
+    ]
     for verbs in (house.gateway.daemon_verbs, house.gateway.query_verbs):
         for verb in verbs:
             rule = MATRIX[name_of(verb)]
-            if rule.everybody or rule.proof is Proof.SIGNATURE:
+            if rule.everybody or rule.shows is SocketProof.SIGNATURE:
                 continue
             for given in bad:
                 assert ask(house, verbs, verb, given) in ("sign_in", "not_enrolled"), (verb.path, given[:40])
@@ -96,7 +111,7 @@ def test_a_session_of_the_approval_page_reads_nothing_else(house: House) -> None
     for verbs in (house.gateway.daemon_verbs, house.gateway.query_verbs):
         for verb in verbs:
             rule, name = MATRIX[name_of(verb)], name_of(verb)
-            if rule.everybody or rule.proof is Proof.SIGNATURE or name in APPROVAL_PAGE:
+            if rule.everybody or rule.shows is SocketProof.SIGNATURE or name in APPROVAL_PAGE:
                 continue
             assert ask(house, verbs, verb, given) == "not_allowed", name
 
@@ -106,15 +121,19 @@ def test_ids_outside_of_ones_scope_are_not_there(house: House) -> None:
     account = house.operator.world.bank.account
     elsewhere = next(one for one in sorted(house.operator.gateway.registry.routes) if one != account)
     let_in(house.operator, hand("nearby", 2101), f"approver@account:{elsewhere};viewer@account:{elsewhere}")
-    payment = house.operator.world.look("select payment from payments where order_id = ?", "AP-1")[0][0]
+    payment = house.operator.world.query("select payment from payments where order_id = ?", "AP-1")[0][0]
     request = key_of(house.operator, "AP-1")
     given = token(house, "nearby")
     daemon, query = house.gateway.daemon(given), house.gateway.query(given)
     asks: Sequence[tuple[Callable[..., Any], tuple[str, ...]]] = (
-        (daemon.get, ("orders", payment)), (query.get, ("orders", payment)), (query.get, ("orders", "kingdee:AP-1")),
-        (daemon.post, ("web", "orders", payment, "reveal")), (daemon.get, ("approvals", request)),
-        (daemon.post, ("approvals", request, "renew")), (query.get, ("reconciliation", account)),
-    )  # fmt: skip
+        (daemon.get, ("orders", payment)),
+        (query.get, ("orders", payment)),
+        (query.get, ("orders", "kingdee:AP-1")),
+        (daemon.post, ("web", "orders", payment, "reveal")),
+        (daemon.get, ("approvals", request)),
+        (daemon.post, ("approvals", request, "renew")),
+        (query.get, ("reconciliation", account)),
+    )
     for ask_for, parts in asks:
         with pytest.raises(Refused) as caught:
             ask_for(*parts)
@@ -122,4 +141,6 @@ def test_ids_outside_of_ones_scope_are_not_there(house: House) -> None:
     assert query.get("orders")["orders"] == [] and query.get("approvals")["approvals"] == []
     assert query.get("overview")["open"] == [] and query.get("search", q="AP-1") == {"payments": [], "request": None}
     assert query.get("search", q=request)["request"] is None
-    assert [one["account"] for one in query.get("accounts")["accounts"]] != [] and len(query.get("accounts")["accounts"]) == 1
+    assert [one["account"] for one in query.get("accounts")["accounts"]] != [] and len(
+        query.get("accounts")["accounts"]
+    ) == 1

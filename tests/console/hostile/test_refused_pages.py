@@ -1,4 +1,4 @@
-"""What the pages refuse by themselves reaches the audit trail: counted, once a minute at most, with nobody's data."""
+"""Refusals by the pages themselves reach the audit trail as counts, once a minute at most, without personal data."""
 
 from __future__ import annotations
 
@@ -7,27 +7,30 @@ from typing import Any
 import pytest
 
 from gateway.control.client import NoDaemon, Refused
-from gateway.journal.commit import audit
-from gateway.journal.sql import schema
-from gateway.journal.sql.vaults import vault_of
-from gateway.people.page_refusals import PAGE_REFUSALS
-from gateway.web.refusal_counts import RefusalCounts
+from gateway.kernel.commit import audit
+from gateway.kernel.sql import schema
+from gateway.kernel.sql.vaults import vault_of
+from gateway.people.rules.page_refusals import PAGE_REFUSALS
+from gateway.web.shared.refusal_counts import RefusalCounts
 from tests.console.conftest import House
 from tests.console.kit import Browser
 from tests.console.world_gateway import APPROVAL
-from tests.gateway.control.test_people import SUN
+from tests.gateway.people.test_people_acts import SUN
 
 EVIL = {"origin": "https://evil.example"}
 
 
 def noted(house: House, page: str = "console") -> list[dict[str, Any]]:
-    """The counts of each note of a page."""
+    """The counts in each audit entry that a page has caused."""
     house.operator.world.run(0.5)
 
     def look(conn: Any) -> list[dict[str, Any]]:
         rows = conn.execute(schema.audit.select().order_by(schema.audit.c.seq))
-        return [dict(one.detail) for one in audit.opened(rows, vault_of(conn))
-                if (one.entry, one.object_id, one.actor) == ("page.refused", f"page:{page}", f"page:{page}")]  # fmt: skip
+        return [
+            dict(one.detail)
+            for one in audit.opened(rows, vault_of(conn))
+            if (one.entry, one.object_id, one.actor) == ("page.refused", f"page:{page}", f"page:{page}")
+        ]
 
     return house.operator.world.read(look)
 
@@ -71,12 +74,21 @@ def test_what_the_daemon_did_not_hear_is_told_later(house: House, monkeypatch: p
     assert noted(house) == [{"no_page": 2}]
 
 
-@pytest.mark.parametrize("body", [
-    {}, {"page": "console"}, {"page": "console", "counts": {}}, {"page": "elsewhere", "counts": {"no_page": 1}},
-    {"page": "console", "counts": {"account 0000111122223333": 1}}, {"page": "console", "counts": {"no_page": "many"}},
-    {"page": "console", "counts": {"no_page": 0}}, {"page": "console", "counts": {"no_page": 10**9}},
-    {"page": "console", "counts": {"no_page": True}}, {"page": "console", "counts": ["no_page"]},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"page": "console"},
+        {"page": "console", "counts": {}},
+        {"page": "elsewhere", "counts": {"no_page": 1}},
+        {"page": "console", "counts": {"account 0000111122223333": 1}},
+        {"page": "console", "counts": {"no_page": "many"}},
+        {"page": "console", "counts": {"no_page": 0}},
+        {"page": "console", "counts": {"no_page": 10**9}},
+        {"page": "console", "counts": {"no_page": True}},
+        {"page": "console", "counts": ["no_page"]},
+    ],
+)
 def test_a_page_can_write_counts_and_nothing_else(house: House, body: dict[str, Any]) -> None:
     with pytest.raises(Refused) as caught:
         house.gateway.daemon("").post("web", "page-refusals", **body)

@@ -1,4 +1,4 @@
-"""Watched accounts: every entry told once, days closed when the figures agree, and entries that speak for payments."""
+"""Watched accounts: every entry is reported once, days close when the figures agree, and entries prove payments."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from gateway import app
-from gateway.bank.account_watch import OWNED_S, Watched, chain
-from gateway.core.states import Work
-from gateway.journal.payments import accounts
-from gateway.simbank.faults import BankFault, Script, Scripted
-from gateway.simbank.ledger import CHINA, Conduct
+from gateway.bank.account_watch import OWNED_S, WatchedAccount, chain
+from gateway.kernel.core.states import Work
+from gateway.parts import Parts
+from gateway.simbank.faults import BankFault, FaultScript, ScriptedFault
+from gateway.simbank.ledger import CHINA, BookingRules
+from gateway.statements.rows import accounts
 from protocols.bank import Bank, Context, Conversation, Push, Pushes
 from protocols.canon.limits import Hours
 from protocols.canon.money import Money
@@ -29,6 +29,8 @@ from tests.world.lines import events
 from tests.world.lines import lines as written
 from tests.world.world import Life, World
 
+pytestmark = pytest.mark.usefixtures("long_lease")
+
 POLL_S = 60.0
 HOURLY_S = 3_600.0
 
@@ -38,15 +40,15 @@ def watching(
 ) -> World:
     """A world whose account is watched once a minute."""
 
-    def wrap(_life: Life, parts: app.Parts) -> app.Parts:
+    def wrap(_life: Life, parts: Parts) -> Parts:
         bank = parts.banks["sample"]
         fast = replace(bank, profile=replace(bank.profile, poll_every=timedelta(seconds=poll_s)))
         return replace(parts, banks={"sample": change(fast)})
 
-    # One session that beats seldom: days pass here.
+    # One session with few heartbeats, because days pass here.
     plain = World(tmp_path, wrap=wrap, bank_options={"sessions": 1, "heartbeat_s": 110}, **options)
     account = {"number": plain.bank.account, "name": "示例甲公司", "company": "jia", "bank": "sample", "watch": True}
-    # Repeats off: what ends a doubt here is the account.
+    # No repeats, so that only the account ends a doubt here.
     plain._changes = {"accounts": [account], "banks": {"sample": {"most_repeats": 0}}}
     plain.settings = plain._settings()
     return plain
@@ -74,7 +76,9 @@ def test_an_entry_is_told_once_and_names_the_payment(tmp_path: Path) -> None:
 
 def test_a_bank_that_calls_has_its_account_read_before_the_next_poll(tmp_path: Path) -> None:
     def calling(bank: Bank) -> Bank:
-        frames = Pushes((), lambda: bank.ports["business"].answers(), lambda frame: Push("", ""), lambda frame, now: b"")
+        frames = Pushes(
+            (), lambda: bank.ports["business"].answers(), lambda frame: Push("", ""), lambda frame, now: b""
+        )
         return replace(bank, pushes=frames)
 
     for called in (False, True):
@@ -97,12 +101,14 @@ def test_a_call_while_the_account_is_read_asks_for_another_look(tmp_path: Path) 
     calls: list[bool] = []
 
     def calling(bank: Bank) -> Bank:
-        frames = Pushes((), lambda: bank.ports["business"].answers(), lambda frame: Push("", ""), lambda frame, now: b"")
+        frames = Pushes(
+            (), lambda: bank.ports["business"].answers(), lambda frame: Push("", ""), lambda frame, now: b""
+        )
         put = bank.questions.lines
         assert put is not None
 
         def lines(question: LinesQuestion, context: Any) -> Any:
-            # The bank calls when our question is on its way: its answer may be of before.
+            # The bank calls while our question is on its way, so that its answer may be older.
             if calls == [True] and world.life is not None:
                 calls.append(False)
                 world.life.gateway.account_watch.look_soon(world.bank.account)
@@ -140,7 +146,7 @@ def test_an_entry_ends_a_doubt(tmp_path: Path) -> None:
     def silent(bank: Bank) -> Bank:
         return replace(bank, questions=replace(bank.questions, fate=None, returns=None))
 
-    world = watching(tmp_path, silent, plan=Script([Scripted(BankFault.DROP_AFTER)]))
+    world = watching(tmp_path, silent, plan=FaultScript([ScriptedFault(BankFault.DROP_AFTER)]))
     world.start()
     world.submit("AP-1")
     world.run(OWNED_S - 2)
@@ -154,7 +160,7 @@ def test_no_entry_is_no_evidence(tmp_path: Path) -> None:
     def silent(bank: Bank) -> Bank:
         return replace(bank, questions=replace(bank.questions, fate=None, returns=None))
 
-    world = watching(tmp_path, silent, plan=Script([Scripted(BankFault.DROP_BEFORE)]))
+    world = watching(tmp_path, silent, plan=FaultScript([ScriptedFault(BankFault.DROP_BEFORE)]))
     world.start()
     world.submit("AP-1")
     world.run(10 * POLL_S)
@@ -176,7 +182,7 @@ def test_a_day_is_closed_once_when_its_figures_agree(tmp_path: Path) -> None:
 
 
 def test_a_day_whose_figures_do_not_agree_stays_open_and_is_counted(tmp_path: Path) -> None:
-    """A bank that forgets one entry of a closed day, and states the balances all the same."""
+    """A bank that leaves out one entry of a closed day, and still states the balances."""
 
     def forgetful(bank: Bank) -> Bank:
         def lines(question: LinesQuestion, context: Context) -> Conversation[Page]:
@@ -292,7 +298,7 @@ def test_an_account_that_leaves_the_list_and_comes_back_is_looked_at_as_often_as
     life = world.start()
     world.run(POLL_S / 2)
     listed = life.gateway.account_watch
-    account = Watched(world.bank.account, "sample", "sample.main", "CNY", ("kingdee",))
+    account = WatchedAccount(world.bank.account, "sample", "sample.main", "CNY", ("kingdee",))
     for watched in ([], [account], [], [account]):
         listed.watch(watched)
     before = world.exchanges(life, "lines")
@@ -310,8 +316,15 @@ def test_an_account_that_leaves_the_list_and_comes_back_is_looked_at_as_often_as
 
 def line(minor: int, after: int, minute: int, direction: Direction = Direction.DEBIT) -> Line:
     booked_at = datetime(2026, 11, 24, 9, minute, tzinfo=CHINA)
-    return Line(AccountNumber("0000000000000000017"), str(after), direction, Money(minor), date(2026, 11, 24), booked_at,
-                balance=Money(after))  # fmt: skip
+    return Line(
+        AccountNumber("0000000000000000017"),
+        str(after),
+        direction,
+        Money(minor),
+        date(2026, 11, 24),
+        booked_at,
+        balance=Money(after),
+    )
 
 
 DAY = [line(10, 90, 1), line(30, 120, 2, Direction.CREDIT), line(20, 100, 3)]
@@ -328,8 +341,8 @@ def test_a_hole_in_the_chain_tells_nothing(lines: list[Line]) -> None:
 
 
 def test_the_books_can_be_unlike(tmp_path: Path) -> None:
-    """Fees are entries of their own, and a day with them closes too."""
-    world = watching(tmp_path, poll_s=HOURLY_S, conduct=Conduct(fee_minor=50))
+    """Fees are entries of their own in the bank's books, and a day with fees closes too."""
+    world = watching(tmp_path, poll_s=HOURLY_S, conduct=BookingRules(fee_minor=50))
     world.start()
     world.submit("AP-1", 10_000)
     day = today(world)
@@ -339,10 +352,8 @@ def test_the_books_can_be_unlike(tmp_path: Path) -> None:
 
 
 def keeping(hours: Hours) -> Callable[[Bank], Bank]:
-    """The bank with other hours."""
-    return lambda bank: replace(
-        bank, profile=replace(bank.profile, limits=replace(bank.profile.limits, hours=hours))
-    )
+    """The bank with other opening hours."""
+    return lambda bank: replace(bank, profile=replace(bank.profile, limits=replace(bank.profile.limits, hours=hours)))
 
 
 def test_a_day_is_not_closed_before_it_is_over_though_its_cut_off_has_passed(tmp_path: Path) -> None:
@@ -354,11 +365,13 @@ def test_a_day_is_not_closed_before_it_is_over_though_its_cut_off_has_passed(tmp
     world.run(left_s - 60)
     assert [one for one in named(world, "statement.closed") if one["date"] >= day.isoformat()] == []
     world.run(2 * HOURLY_S)
-    assert [one["date"] for one in named(world, "statement.closed") if one["date"] >= day.isoformat()] == [day.isoformat()]
+    assert [one["date"] for one in named(world, "statement.closed") if one["date"] >= day.isoformat()] == [
+        day.isoformat()
+    ]
 
 
 def test_the_bank_is_asked_after_each_statement_about_what_it_left_in_doubt(tmp_path: Path) -> None:
-    world = watching(tmp_path, poll_s=HOURLY_S, plan=Script([Scripted(BankFault.DROP_BEFORE)]))
+    world = watching(tmp_path, poll_s=HOURLY_S, plan=FaultScript([ScriptedFault(BankFault.DROP_BEFORE)]))
     life = world.start()
     world.submit("AP-1", 10_000)
     world.submit("AP-2", 10_000)

@@ -1,4 +1,4 @@
-"""The last moment before the kernel: a process that stood still says nothing, not even the rest of what it had begun."""
+"""The last moment before the kernel: a process that stood still writes nothing, not even the rest of a message."""
 
 from __future__ import annotations
 
@@ -14,30 +14,33 @@ from twisted.internet.interfaces import ITCPTransport
 from gateway.bank.connection import BankConnection, NoAnswer
 from gateway.bank.dialer import BankDialer
 from gateway.bank.tls import client_context
-from gateway.clock import SystemClock
-from gateway.tasks import sleep
+from gateway.kernel.clock import SystemClock
+from gateway.kernel.tasks import sleep
 from protocols.bank import Port
 from protocols.kit.framing import LengthPrefix
-from tests.world.peers import LOOPBACK, Peer, Yard, bad_context
+from tests.world.peers import LOOPBACK, Peer, TlsFiles, bad_context
 
 QUESTION, LONG = b"0008question", b"7999999" + b"x" * 7_999_999
-PORT = Port("business", lambda: LengthPrefix(4).cutter(1000), kept=True, first_byte_s=60, between_bytes_s=10, exchange_s=120)
+PORT = Port(
+    "business", lambda: LengthPrefix(4).cutter(1000), kept=True, first_byte_s=60, between_bytes_s=10, exchange_s=120
+)
 
 
 @pytest.fixture(scope="module")
-def yard(tmp_path_factory: pytest.TempPathFactory) -> Yard:
-    return Yard(tmp_path_factory.mktemp("yard"), datetime.now(UTC))
+def yard(tmp_path_factory: pytest.TempPathFactory) -> TlsFiles:
+    return TlsFiles(tmp_path_factory.mktemp("yard"), datetime.now(UTC))
 
 
 @pytest.fixture(params=["tls", "plain"])
-def scene(request: pytest.FixtureRequest, yard: Yard) -> _Scene:
+def scene(request: pytest.FixtureRequest, yard: TlsFiles) -> _Scene:
     return _Scene(yard if request.param == "tls" else None)
 
 
 class _Scene:
-    """A bank that listens, one line to it, and a lease that a test takes away. `asked` counts the looks at it."""
+    """A listening bank, one connection to it, and a lease that a test takes away. `asked` counts the checks of the
+    lease."""
 
-    def __init__(self, yard: Yard | None) -> None:
+    def __init__(self, yard: TlsFiles | None) -> None:
         from twisted.internet import reactor
 
         self.net: Any = reactor
@@ -106,7 +109,7 @@ async def test_a_lease_that_ended_while_the_message_was_sealed_lets_not_one_byte
 
         def seal_slowly(data: bytes) -> None:
             seal(data)
-            scene.holds = False  # it was stopped here, and woken an hour later
+            scene.holds = False  # it was suspended here, and resumed an hour later
 
         monkeypatch.setattr(transport, "write", seal_slowly)
         said = await scene.refused(line.exchange(QUESTION))

@@ -1,4 +1,5 @@
-"""Watched accounts delay no payment: their questions go last, in a small share of the bank's pace, and still go."""
+"""Questions about watched accounts delay no payment: they are asked last and take a small share of the bank's pace, but
+are still asked."""
 
 from __future__ import annotations
 
@@ -8,14 +9,15 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
+from gateway.bank.bank_session import BankSession
 from gateway.bank.login import BACKGROUND_SHARE, Login
 from gateway.bank.question_queue import BACKGROUND_TURN_S, Background, QuestionQueue, QueuedQuestion
-from gateway.bank.session_pool import BankSession
 from protocols.bank import Context, Conversation
 from protocols.canon.limits import Pace
-from tests.gateway.bank.trials import Heard, trial_world
+from tests.gateway.bank.trials import RecordingTwin, trial_world
 from tests.world.clock import HeapClock
-from tests.world.world import LifeClock, World
+from tests.world.life_clock import LifeClock
+from tests.world.world import World
 
 BANK = "spdb"
 ACCOUNTS = 40
@@ -24,7 +26,7 @@ PACE = {"per_second": 4.0, "burst": 4, "first_enquiry_s": 600.0, "probe_every_s"
 EXCHANGE_S = 1.0
 
 
-def place(folder: Path, patch: pytest.MonkeyPatch, *, watch: bool) -> tuple[World, Heard]:
+def place(folder: Path, patch: pytest.MonkeyPatch, *, watch: bool) -> tuple[World, RecordingTwin]:
     """A bank with many accounts, all watched or none."""
     folder.mkdir()
     world, twins = trial_world(folder, patch, (BANK,), accounts=ACCOUNTS, watch=watch, options={BANK: PACE})
@@ -32,7 +34,7 @@ def place(folder: Path, patch: pytest.MonkeyPatch, *, watch: bool) -> tuple[Worl
 
 
 def paid_s(world: World) -> float:
-    """Seconds until payments that come at once are all at the bank."""
+    """The seconds until payments that come at once have all reached the bank."""
     began_s = world.clock.seconds()
     for number in range(PAYMENTS):
         world.submit(f"AP-{number}", 10_000 + number)
@@ -60,12 +62,14 @@ def test_watching_keeps_to_its_share_of_the_banks_pace(tmp_path: Path, monkeypat
     world.run(10)
     began_s = world.clock.seconds()
     world.run(60)
-    # Two exchanges a question here: the message is signed, then sent.
+    # Each question has two exchanges here: the message is signed, then sent.
     asked = len([at for at, _request in heard.requests_seen if at > began_s]) / 2
     most = 60 * PACE["per_second"] * BACKGROUND_SHARE
     assert most / 2 < asked <= most + 1, "forty accounts would ask more than the share allows"
     world.run(300)
-    assert not life.sample("bankgw_watch_failures_total", bank=BANK), "they wait for a turn; no question runs out of time"
+    assert not life.sample("bankgw_watch_failures_total", bank=BANK), (
+        "they wait for a turn; no question runs out of time"
+    )
 
 
 def test_the_last_free_session_waits_for_a_payment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,8 +99,8 @@ def test_the_last_free_session_waits_for_a_payment(tmp_path: Path, monkeypatch: 
 # ---- the queue ----
 
 
-class Asking:
-    """A queue on a clock, and what was taken from it."""
+class QueueBench:
+    """A question queue on a test clock. `taken` are the questions that were taken from it."""
 
     def __init__(self) -> None:
         self.heap = HeapClock()
@@ -105,14 +109,14 @@ class Asking:
         self.login = Login(self.clock, Pace(per_second=100.0, burst=100))
 
     def put(self, operation: str, *, background: bool = False) -> Deferred[Any]:
-        """A question that nobody answers."""
+        """Queue a question that gets no answer."""
         answer = self.queue.put(operation, Background(_never) if background else _never, 10_000.0)
         answer.addErrback(lambda _failure: None)
         return answer
 
     def taken(self) -> str | None:
-        """The sort of the question that goes before payments now."""
-        found = self.queue.take(self.login)
+        """The sort of the next question that goes before payments."""
+        found = self.queue.take_before_payments(self.login)
         return None if found is None else found.operation
 
 
@@ -121,7 +125,7 @@ def _never(_context: Context) -> Conversation[Any]:
 
 
 def test_what_somebody_waits_for_goes_first() -> None:
-    one = Asking()
+    one = QueueBench()
     one.put("lines", background=True)
     one.put("balance")
     assert one.taken() == "balance" and one.taken() is None
@@ -130,7 +134,7 @@ def test_what_somebody_waits_for_goes_first() -> None:
 
 
 def test_one_background_question_goes_each_turn_where_payments_never_pause() -> None:
-    one = Asking()
+    one = QueueBench()
     for _ in range(3):
         one.put("lines", background=True)
     began = []
@@ -142,7 +146,7 @@ def test_one_background_question_goes_each_turn_where_payments_never_pause() -> 
 
 
 def test_a_background_question_given_up_takes_no_turn() -> None:
-    one = Asking()
+    one = QueueBench()
     one.put("lines", background=True).cancel()
     one.heap.advance(BACKGROUND_TURN_S)
     assert one.taken() is None and not one.queue.has_background

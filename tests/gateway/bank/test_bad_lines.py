@@ -1,4 +1,5 @@
-"""Every bank over lines that fail in every way: the ledger books once, and no state says more than the ledger.
+"""Every bank over connections with every fault: the ledger books each order once, and no state of the journal claims
+more than the ledger.
 
 One evening is played for each bank: for each fault a payment meets it, and a bundle where the bank takes them. Lane,
 session and journal are the real ones; pipes stand for sockets, and the server's faults are those of gateway.simbank.
@@ -19,7 +20,7 @@ import pytest
 
 from gateway.demo import daily_operations
 from gateway.demo import site as demo_site
-from gateway.simbank.faults import FAULTS, BankFault, Script, Scripted, Strike, Touch
+from gateway.simbank.faults import FAULTS, BankFault, ExchangeKind, FaultScript, PlannedFault, ScriptedFault
 from protocols.bank import Bank, Replay
 from protocols.canon.order import Kind
 from protocols.trial import banks, trial
@@ -32,29 +33,29 @@ LATE_S = 20.0
 """Longer than any patience in a hurry."""
 FOR_EVER_S = 1e6
 REFUSED, SILENT = "connection_refused", "silent_for_ever"
-ON_MONEY = tuple(fault for fault in BankFault if Touch.MONEY in FAULTS[fault].where)
+ON_MONEY = tuple(fault for fault in BankFault if ExchangeKind.MONEY in FAULTS[fault].where)
 WAYS = (REFUSED, SILENT, *ON_MONEY)
 UNKNOWN = {"in_doubt", "escalated"}
 FILED = {"finws"}
 """Banks that show a file they have, without a word about a line: the line is in process until the deadline."""
 MOVED, BACK = {"settled"}, {"settled", "returned", "reversed"}
 KNOWN_BY = ("password", "login", "cis", "enterprise_code", "master_id", "customer")
-"""What a twin knows a customer by, the strictest first."""
+"""The setting by which a twin knows a customer, the strictest first."""
 TOGETHER = (Kind.BATCH_ITEM, Kind.PAYROLL_ITEM, Kind.COLLECTION)
 
 
-class Noting(Script):
-    """A script that remembers what each exchange was about, and whom its faults struck."""
+class RecordingScript(FaultScript):
+    """A fault script that records the subject of each exchange, and whose message each fault hit."""
 
     def __init__(self) -> None:
         super().__init__()
         self.arrived: Counter[str] = Counter()
         self.struck: dict[str, BankFault] = {}
 
-    def decide(self, touch: Touch, reference: str) -> Strike | None:
+    def decide(self, touch: ExchangeKind, reference: str) -> PlannedFault | None:
         """See Plan."""
         strike = super().decide(touch, reference)
-        if touch is Touch.MONEY:
+        if touch is ExchangeKind.MONEY:
             self.arrived[reference] += 1
             if strike is not None:
                 self.struck[reference] = strike.fault
@@ -63,7 +64,7 @@ class Noting(Script):
 
 @dataclass
 class Order:
-    """One order: the last word about it, how often the bank's ledger moved its money, and whether it came back."""
+    """One order: the last event about it, how often the bank's ledger moved its money, and whether it came back."""
 
     state: str
     moved: int
@@ -71,11 +72,11 @@ class Order:
 
 
 @dataclass
-class Evening:
-    """What one bank's evening left: orders by the way they were treated, alone and together."""
+class FaultyDay:
+    """The result of one bank's run: its orders by the way they were treated, alone and together."""
 
     bank: Bank
-    script: Noting
+    script: RecordingScript
     alone: dict[str, list[Order]] = field(default_factory=dict)
     together: dict[str, list[Order]] = field(default_factory=dict)
     doubles: list[str] = field(default_factory=list)
@@ -83,13 +84,13 @@ class Evening:
 
 
 def hurried(name: str) -> dict[str, object]:
-    """As in a demo, but with few heartbeats."""
+    """Options that make a bank as fast as in a demo, but with few heartbeats."""
     beat = "probe_every_s" if "probe_every_s" in trial(name).hurried else "heartbeat_s"
     return {**trial(name).hurried, beat: 60}
 
 
-def bundle_of(name: str, bank: Bank, way: str) -> daily_operations.Daily | None:
-    """Three orders in one message, if the bank takes any such."""
+def bundle_of(name: str, bank: Bank, way: str) -> daily_operations.DailyCommand | None:
+    """Three orders in one message; None if the bank takes no such message."""
     kind = next((kind for kind in TOGETHER if kind in bank.bundles), None)
     if kind is None:
         return None
@@ -97,19 +98,26 @@ def bundle_of(name: str, bank: Bank, way: str) -> daily_operations.Daily | None:
     others = iter(f"00000000000000{number:02d}{n:02d}" for n in range(10, 20))
     own = demo_site.account_numbers(name, 1)
     [made] = daily_operations.of_bank(
-        name, [kind.value], own, {own[0]: demo_site.HOLDERS[0]}, others, ["示例乙"], trial(name).order,
-        random.Random(number), number,
-    )  # fmt: skip
+        name,
+        [kind.value],
+        own,
+        {own[0]: demo_site.HOLDERS[0]},
+        others,
+        ["示例乙"],
+        trial(name).order,
+        random.Random(number),
+        number,
+    )
     return made
 
 
 @cache
-def evening(name: str) -> Evening:
-    """Play it."""
+def evening(name: str) -> FaultyDay:
+    """Run a day at this bank with every fault."""
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         world, _ = trial_world(Path(folder), patch, (name,), options={name: hurried(name)})
         site = world.bank
-        site.simbank.script = script = Noting()
+        site.simbank.script = script = RecordingScript()
         life = world.start()
         world.run(2)
         world.submit("FIRST", minor=777)
@@ -120,18 +128,23 @@ def evening(name: str) -> Evening:
             with_fault(world, script, way, lambda way=way, number=number: world.submit(way, minor=1_000 + number))
             if way in bundles:
                 made = bundles[way]
-                with_fault(world, script, way, lambda made=made: world.command(daily_operations.COMMANDS[made.kind], dict(made.fields)))
+                with_fault(
+                    world,
+                    script,
+                    way,
+                    lambda made=made: world.command(daily_operations.COMMANDS[made.kind], dict(made.fields)),
+                )
         repeats = [one.not_found_quarantine for one in bank.profile.replay.values() if one.policy is not Replay.NEVER]
         world.run(200 + max(repeats, default=timedelta()).total_seconds())
-        found = Evening(bank, script, doubles=site.ledger.doubles(), fatal=[*life.fatal])
+        found = FaultyDay(bank, script, doubles=site.ledger.doubles(), fatal=[*life.fatal])
         for way in WAYS:
             found.alone[way] = [as_it_is(world, way)]
             found.together[way] = [as_it_is(world, item.id) for item in bundles[way].items] if way in bundles else []
         return found
 
 
-def with_fault(world: World, script: Noting, way: str, publish: object) -> None:
-    """Publish while the bank behaves in this way."""
+def with_fault(world: World, script: RecordingScript, way: str, publish: object) -> None:
+    """Publish orders while the bank behaves with this fault."""
     assert callable(publish)
     if way == REFUSED:
         world.bank.reachable = False
@@ -139,11 +152,15 @@ def with_fault(world: World, script: Noting, way: str, publish: object) -> None:
             pipe.abortConnection()
     else:
         seconds = FOR_EVER_S if way == SILENT else LATE_S
-        script.add(Scripted(BankFault.DELAY if way == SILENT else BankFault(way), touch=Touch.MONEY, seconds=seconds))
+        script.add(
+            ScriptedFault(
+                BankFault.DELAY if way == SILENT else BankFault(way), touch=ExchangeKind.MONEY, seconds=seconds
+            )
+        )
     publish()
     world.run(20)
     world.bank.reachable = True
-    # After refusals a new connection is waited for a while.
+    # After refusals the next connection comes only after a pause.
     for _ in range(6):
         world.run(15)
         if not script.left() and way != REFUSED:
@@ -152,11 +169,15 @@ def with_fault(world: World, script: Noting, way: str, publish: object) -> None:
 
 
 def as_it_is(world: World, id_: str) -> Order:
-    """The order in the journal and in the bank's ledger."""
+    """The order as the journal and the bank's ledger have it."""
     row = files.payment(world, id_)
     # An amount and a payee occur once; a line of a bundle need not carry our reference.
-    theirs = [one for one in world.bank.ledger.executions
-              if (one.instruction.amount, one.instruction.creditor_account) == (row.order.amount, row.order.theirs.account.clear)]  # fmt: skip
+    theirs = [
+        one
+        for one in world.bank.ledger.executions
+        if (one.instruction.amount, one.instruction.creditor_account)
+        == (row.order.amount, row.order.theirs.account.clear)
+    ]
     return Order(row.life.state.value, sum(not one.refused for one in theirs), any(one.refused for one in theirs))
 
 
@@ -164,7 +185,7 @@ each = pytest.mark.parametrize(("name", "way"), [(name, way) for name in EVERY f
 
 
 def orders(name: str, way: str) -> Iterator[tuple[str, Order]]:
-    """All orders that were treated so."""
+    """All orders that were treated in this way."""
     played = evening(name)
     yield from (("alone", one) for one in played.alone[way])
     yield from (("together", one) for one in played.together[way])
@@ -205,16 +226,18 @@ def test_nothing_leaves_twice_unless_the_banks_rule_says_so(name: str) -> None:
 def test_a_line_of_a_file_that_was_read_in_part_escalates_at_the_deadline(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is in process as long as the bank shows the file; a person looks at it then, and it never ends by itself."""
+    """The line is pending as long as the bank shows the file. A person looks at it at the deadline, and it never ends
+    by itself."""
     deadline = {"banks": {name: {"enquiry_deadline_s": 900}}}
     world, _ = trial_world(tmp_path, monkeypatch, (name,), options={name: hurried(name)}, settings=deadline)
-    world.bank.simbank.script = script = Noting()
+    world.bank.simbank.script = script = RecordingScript()
     life = world.start()
     world.run(7)
     made = bundle_of(name, life.gateway.parts.banks[name], BankFault.PART)
     assert made is not None
-    with_fault(world, script, BankFault.PART,
-               lambda: world.command(daily_operations.COMMANDS[made.kind], dict(made.fields)))  # fmt: skip
+    with_fault(
+        world, script, BankFault.PART, lambda: world.command(daily_operations.COMMANDS[made.kind], dict(made.fields))
+    )
     world.run(300)
     before = [as_it_is(world, item.id) for item in made.items]
     waiting = [n for n, one in enumerate(before) if not one.moved]
@@ -228,7 +251,7 @@ def test_a_line_of_a_file_that_was_read_in_part_escalates_at_the_deadline(
 
 @pytest.fixture
 def adapters_of_its_own() -> Iterator[None]:
-    """Boc's adapter counts the refused sign-ons of its process, and worlds share adapters."""
+    """Give each world adapters of its own, because boc's adapter counts the refused sign-ons of its process."""
     stand_ins._bank.cache_clear()
     yield
     stand_ins._bank.cache_clear()
@@ -239,7 +262,7 @@ def adapters_of_its_own() -> Iterator[None]:
 def test_a_login_that_the_bank_does_not_know_moves_nothing(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A password, or what names the customer in each message. A password is not tried in a loop."""
+    """The password is wrong, or the customer name in each message. A password is not tried in a loop."""
     option = next((option for option in KNOWN_BY if option in trial(name).twin), "")
     assert option, "what does this twin know its customer by?"
     known = trial(name).twin[option]

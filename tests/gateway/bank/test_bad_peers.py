@@ -22,11 +22,11 @@ from twisted.python.failure import Failure
 
 from gateway.bank.dialer import BankDialer, NotConnected
 from gateway.bank.tls import client_context
-from gateway.clock import SystemClock
+from gateway.kernel.clock import SystemClock
 from gateway.simbank.pki import write_key
 from setup.machine import free_port
-from tests.world import zoo
-from tests.world.peers import LOOPBACK, PAYMENT, Peer, Yard
+from tests.world import peer_certificates
+from tests.world.peers import LOOPBACK, PAYMENT, Peer, TlsFiles
 
 ZOO = "test_tls.test_a_bad_certificate_is_refused_before_a_byte"
 LINE = "test_connection.test_what_is_no_answer_ends_the_exchange_with_the_bytes_counted_as_written"
@@ -63,35 +63,55 @@ PEERS: dict[int, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     29: ("finite-field Diffie-Hellman", ("test_tls.test_weak_ciphers_are_refused",), ()),
     30: ("renegotiation", ("test_tls.test_renegotiation_is_not_entered",), ()),
     31: ("asks for no certificate", ("test_tls.test_a_peer_that_does_not_ask_for_our_certificate_is_not_mutual",), ()),
-    32: ("rejects ours after the handshake",
-         ("test_tls.test_our_certificate_is_refused_after_the_handshake_of_tls_1_3_but_before_any_answer",), ()),
-    33: ("our certificate expired",
-         ("test_tls.test_our_certificate_is_refused_inside_the_handshake_of_tls_1_2",
-          "test_certificate_check.test_a_mistake_is_told_with_file_setting_and_remedy"), ()),
+    32: (
+        "rejects ours after the handshake",
+        ("test_tls.test_our_certificate_is_refused_after_the_handshake_of_tls_1_3_but_before_any_answer",),
+        (),
+    ),
+    33: (
+        "our certificate expired",
+        (
+            "test_tls.test_our_certificate_is_refused_inside_the_handshake_of_tls_1_2",
+            "test_certificate_check.test_a_mistake_is_told_with_file_setting_and_remedy",
+        ),
+        (),
+    ),
     34: ("garbage before the handshake", ("test_dialer.test_a_peer_that_speaks_no_tls_is_named_for_what_it_does",), ()),
     35: ("plain HTTP", ("test_dialer.test_a_peer_that_speaks_no_tls_is_named_for_what_it_does",), ()),
     36: ("the handshake stalls", ("test_dialer.test_a_handshake_that_stalls_ends_in_its_own_time",), ()),
     37: ("the answer drips", ("test_connection.test_an_answer_that_drips_for_ever_is_too_slow",), ()),
     38: ("ends in mid-answer", (LINE,), ()),
-    39: ("reset in mid-answer",
-         ("test_connection.test_where_the_close_ends_the_answer_a_clean_close_delivers_it_and_a_reset_does_not",), ()),
+    39: (
+        "reset in mid-answer",
+        ("test_connection.test_where_the_close_ends_the_answer_a_clean_close_delivers_it_and_a_reset_does_not",),
+        (),
+    ),
     40: ("length of gigabytes", (LINE,), ()),
     41: ("no length", (LINE,), ()),
     42: ("more than was announced", ("test_connection.test_a_flood_is_kept_only_up_to_a_limit",), ()),
     43: ("two answers", (LINE,), ()),
     44: ("answers before it is asked", ("test_connection.test_unasked_bytes_kill_the_session",), ()),
-    45: ("key updates, empty records", (f"{HERE}.test_a_storm_of_key_updates_stops_nobody",
-                                        f"{HERE}.test_a_flood_of_records_in_the_handshake_ends_it"), ()),
+    45: (
+        "key updates, empty records",
+        (
+            f"{HERE}.test_a_storm_of_key_updates_stops_nobody",
+            f"{HERE}.test_a_flood_of_records_in_the_handshake_ends_it",
+        ),
+        (),
+    ),
     46: ("accepts TCP, never TLS", ("test_dialer.test_a_handshake_that_stalls_ends_in_its_own_time",), ()),
     47: ("alerts without end", (f"{HERE}.test_a_flood_of_records_in_the_handshake_ends_it",), ()),
-    48: ("resumption with another certificate",
-         ("test_tls.test_a_kept_session_does_not_carry_over_to_a_peer_with_another_certificate",), ()),
-}  # fmt: skip
+    48: (
+        "resumption with another certificate",
+        ("test_tls.test_a_kept_session_does_not_carry_over_to_a_peer_with_another_certificate",),
+        (),
+    ),
+}
 
 
 @pytest.fixture(scope="module")
-def yard(tmp_path_factory: pytest.TempPathFactory) -> Yard:
-    return Yard(tmp_path_factory.mktemp("yard"), datetime.now(UTC))
+def yard(tmp_path_factory: pytest.TempPathFactory) -> TlsFiles:
+    return TlsFiles(tmp_path_factory.mktemp("yard"), datetime.now(UTC))
 
 
 @pytest.fixture
@@ -103,7 +123,7 @@ def net() -> Any:
 
 def test_every_bad_peer_is_played() -> None:
     assert sorted(PEERS) == list(range(1, 49))
-    played = {make.__name__ for make in zoo.BAD_CERTIFICATES}
+    played = {make.__name__ for make in peer_certificates.BAD_CERTIFICATES}
     for number, (what, tests, cases) in PEERS.items():
         for test in tests:
             module, _, name = test.partition(".")
@@ -112,10 +132,18 @@ def test_every_bad_peer_is_played() -> None:
     assert played - {case for _, _, cases in PEERS.values() for case in cases} <= {"pinned_key_of_another_authority"}
 
 
-@pytest.mark.parametrize("record", [b"\x15\x03\x03\x00\x02\x01\x5a", b"\x15\x03\x03\x00\x02\x01\x00", b"\x16\x03\x03\x00\x00",
-                                    b"\x17\x03\x03\x00\x00", b"\x14\x03\x03\x00\x01\x01"],
-                         ids=["warnings", "goodbyes", "empty handshake", "empty data", "change of cipher"])  # fmt: skip
-async def test_a_flood_of_records_in_the_handshake_ends_it(net: Any, yard: Yard, record: bytes) -> None:
+@pytest.mark.parametrize(
+    "record",
+    [
+        b"\x15\x03\x03\x00\x02\x01\x5a",
+        b"\x15\x03\x03\x00\x02\x01\x00",
+        b"\x16\x03\x03\x00\x00",
+        b"\x17\x03\x03\x00\x00",
+        b"\x14\x03\x03\x00\x01\x01",
+    ],
+    ids=["warnings", "goodbyes", "empty handshake", "empty data", "change of cipher"],
+)
+async def test_a_flood_of_records_in_the_handshake_ends_it(net: Any, yard: TlsFiles, record: bytes) -> None:
     peer = Peer(record * 20_000)
     tls = client_context(yard.settings(), SystemClock(net))
     began_s = time.process_time()
@@ -129,7 +157,7 @@ def _never() -> Protocol:
     raise AssertionError("no protocol may be built before the peer is proven")
 
 
-class _Talker(Protocol):
+class _Client(Protocol):
     def __init__(self) -> None:
         self.heard = b""
         self.ended: Deferred[None] = Deferred()
@@ -143,8 +171,8 @@ class _Talker(Protocol):
         self.ended.callback(None)
 
 
-async def test_a_storm_of_key_updates_stops_nobody(net: Any, yard: Yard, tmp_path: Path) -> None:
-    """The connection lives on, or ends; the reactor goes on either way."""
+async def test_a_storm_of_key_updates_stops_nobody(net: Any, yard: TlsFiles, tmp_path: Path) -> None:
+    """The connection stays open or ends; the reactor continues in both cases."""
     openssl = shutil.which("openssl")
     if openssl is None:
         pytest.skip("no openssl")
@@ -153,11 +181,27 @@ async def test_a_storm_of_key_updates_stops_nobody(net: Any, yard: Yard, tmp_pat
     write_key(files[1], yard.key)
     port = free_port()
     server = subprocess.Popen(
-        [openssl, "s_server", "-accept", f"{LOOPBACK}:{port}", "-cert", str(files[0]), "-key", str(files[1]), "-tls1_3",
-         "-Verify", "2", "-verify_quiet", "-CAfile", str(yard.ca_file)],
-        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    talker, tls = _Talker(), client_context(yard.settings(), SystemClock(net))
+        [
+            openssl,
+            "s_server",
+            "-accept",
+            f"{LOOPBACK}:{port}",
+            "-cert",
+            str(files[0]),
+            "-key",
+            str(files[1]),
+            "-tls1_3",
+            "-Verify",
+            "2",
+            "-verify_quiet",
+            "-CAfile",
+            str(yard.ca_file),
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    talker, tls = _Client(), client_context(yard.settings(), SystemClock(net))
     try:
         for _again in range(50):
             try:

@@ -1,4 +1,5 @@
-"""What the wall clock is worth, at its edges: set, different from the bank's, and younger than a quarantine."""
+"""The trust in the wall clock in borderline cases: it was set, it differs from the bank's, or the node has had the lane
+for less than a quarantine."""
 
 from __future__ import annotations
 
@@ -11,10 +12,10 @@ from structlog.testing import capture_logs
 
 from gateway.bank.clock_trust import CLOCK_DIFFERS_MS, ClockTrust
 from gateway.bank.lease import Lease
-from gateway.meters import Meters
+from gateway.kernel.meters import Meters
 from protocols.canon.outcome import Fate
 from tests.world.clock import HeapClock
-from tests.world.world import LifeClock
+from tests.world.life_clock import LifeClock
 
 
 class _Lease:
@@ -25,11 +26,15 @@ class _Lease:
 
 class _Lane:
     def __init__(self) -> None:
-        self.lease, self.meters, self.clock = _Lease(), Meters(CollectorRegistry()), LifeClock(HeapClock(1_800_000_000.0))
+        self.lease, self.meters, self.clock = (
+            _Lease(),
+            Meters(CollectorRegistry()),
+            LifeClock(HeapClock(1_800_000_000.0)),
+        )
         self.clock_trust = ClockTrust("b.main", self.clock, cast(Lease, self.lease), self.meters)
 
     def ahead(self, by_ms: int) -> None:
-        """The bank shows its clock, and ours is so far ahead of it."""
+        """The bank tells its time, and this node's clock is ahead of it by this much."""
         now = datetime.fromtimestamp(self.clock.now_ms() / 1000, UTC)
         self.clock_trust.compare(now - timedelta(milliseconds=by_ms))
 
@@ -56,7 +61,11 @@ def test_a_clock_is_trusted_within_a_minute_of_the_banks(ahead_ms: int, doubt: s
     assert lane.alarms("clock_differs") == (doubt is not None) and lane.alarms("clock_set") == 0
     if doubt:
         [line] = said
-        assert (line["event"], line["lane"], line["ahead_of_bank_s"]) == ("lane.clock_differs", "b.main", round(ahead_ms / 1000))
+        assert (line["event"], line["lane"], line["ahead_of_bank_s"]) == (
+            "lane.clock_differs",
+            "b.main",
+            round(ahead_ms / 1000),
+        )
         assert "agrees with the bank's" in line["action"]
     else:
         assert not said
@@ -67,7 +76,11 @@ def test_a_clock_that_was_set_is_not_trusted_whatever_the_bank_shows() -> None:
     lane.ahead(90_000)
     lane.lease.clock_set = True
     with capture_logs() as said:
-        assert lane.clock_trust.doubt == "clock_set" and not lane.clock_trust.trusted() and not lane.clock_trust.sure(1).spans
+        assert (
+            lane.clock_trust.doubt == "clock_set"
+            and not lane.clock_trust.trusted()
+            and not lane.clock_trust.sure(1).spans
+        )
     lane.ahead(0)
     lane.lease.lasted_s = 0.0
     assert not lane.clock_trust.sure(1).spans
@@ -94,8 +107,9 @@ def test_that_a_clock_begins_and_ceases_to_differ_is_told_once_each() -> None:
         for ahead_ms in (60_000, 60_001, -70_000, 500, -60_000):
             lane.ahead(ahead_ms)
     assert [(line["event"], line["log_level"], line["lane"], line["ahead_of_bank_s"]) for line in said] == [
-        ("lane.clock_differs", "warning", "b.main", 60), ("lane.clock_agrees", "info", "b.main", 0),
-    ]  # fmt: skip
+        ("lane.clock_differs", "warning", "b.main", 60),
+        ("lane.clock_agrees", "info", "b.main", 0),
+    ]
     assert "set this machine's clock right" in said[0]["action"]
 
 

@@ -1,4 +1,4 @@
-"""One connection: whole frames only, patience with limits, and no byte that nobody asked for."""
+"""One connection: only whole frames are handed on, time-outs are kept, and bytes that answer no request are refused."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from protocols.bank import Port
 from protocols.kit.framing import Framing, LengthPrefix, UntilEof
 from protocols.kit.http import HttpAnswers
 from tests.world.clock import HeapClock
-from tests.world.world import LifeClock
+from tests.world.life_clock import LifeClock
 
 
-class Wire:
-    """A transport that remembers."""
+class FakeTransport:
+    """A transport that records its calls."""
 
     def __init__(self) -> None:
         self.written: list[bytes] = []
@@ -37,19 +37,25 @@ class Wire:
 
 @dataclass
 class Bench:
-    """A connected line, what it says, and what came of its exchange."""
+    """A connection under test, the bytes that it writes, and the result of its exchange."""
 
     framing: Framing | HttpAnswers = LengthPrefix(4)
     max_bytes: int = 1000
     time: HeapClock = field(default_factory=HeapClock)
-    wire: Wire = field(default_factory=Wire)
+    wire: FakeTransport = field(default_factory=FakeTransport)
     gone: list[BankConnection] = field(default_factory=list)
     answers: list[bytes] = field(default_factory=list)
     failures: list[NoAnswer] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        port = Port("business", lambda: self.framing.cutter(self.max_bytes), kept=True, first_byte_s=60, between_bytes_s=10,
-                    exchange_s=120)  # fmt: skip
+        port = Port(
+            "business",
+            lambda: self.framing.cutter(self.max_bytes),
+            kept=True,
+            first_byte_s=60,
+            between_bytes_s=10,
+            exchange_s=120,
+        )
         self.line = BankConnection(port, LifeClock(self.time), self.gone.append, lambda: True)
         connect: Callable[[object], None] = self.line.makeConnection
         connect(self.wire)
@@ -101,7 +107,7 @@ def test_an_answer_is_a_whole_frame_however_its_bytes_come() -> None:
         (lambda bench: bench.line.hang_up() or bench.lose(ConnectionLost()), "closed_without_answer"),
     ],
     ids=["two", "no_number", "too_long", "silent", "stalled", "closed", "lost", "half", "hung_up"],
-)  # fmt: skip
+)
 def test_what_is_no_answer_ends_the_exchange_with_the_bytes_counted_as_written(
     heard: Callable[[Bench], object], reason: str
 ) -> None:
@@ -193,11 +199,13 @@ def test_what_we_broke_off_is_no_answer_though_it_looks_like_a_clean_close() -> 
 
 
 def test_a_close_that_makes_whole_what_nobody_waits_for_ends_the_line_and_no_more() -> None:
-    """As a proxy that closes an idle connection says so: behind the last answer, and without a length."""
+    """As with a proxy that closes an idle connection: the close comes after the last answer, and completes a frame of
+    unstated length."""
     bench = Bench(HttpAnswers())
     bench.ask()
-    bench.hear(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-               b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\nbye")  # fmt: skip
+    bench.hear(
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\nbye"
+    )
     assert len(bench.answers) == 1
     bench.lose(ConnectionDone())
     assert len(bench.answers) == 1 and bench.failures == []
@@ -205,7 +213,9 @@ def test_a_close_that_makes_whole_what_nobody_waits_for_ends_the_line_and_no_mor
 
 
 def test_before_it_is_connected_nothing_is_written() -> None:
-    port = Port("business", lambda: LengthPrefix(4).cutter(9), kept=True, first_byte_s=60, between_bytes_s=10, exchange_s=120)
+    port = Port(
+        "business", lambda: LengthPrefix(4).cutter(9), kept=True, first_byte_s=60, between_bytes_s=10, exchange_s=120
+    )
     line = BankConnection(port, LifeClock(HeapClock()), lambda _line: None, lambda: True)
     failed: list[Failure] = []
     line.exchange(b"question").addErrback(failed.append)
@@ -215,7 +225,7 @@ def test_before_it_is_connected_nothing_is_written() -> None:
 
 
 class _Dead(tcp.Connection):
-    """A connection of Twisted's that is over, though nobody has told the line yet."""
+    """A closed connection of Twisted whose protocol was not told yet that it is closed."""
 
     connected = 0
 

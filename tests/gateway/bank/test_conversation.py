@@ -1,4 +1,4 @@
-"""Driving conversations: every step once, faults never inside, and money only where it may move."""
+"""Running conversations: every step once, no fault inside, and money only in a money conversation."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from protocols.canon.outcome import Fate, Outcome
 from protocols.kit.errors import ProtocolError
 
 
-class Door:
-    """A line that answers by a list; an exception in it is the fault of that exchange."""
+class ScriptedLine:
+    """A line that answers from a list; an exception in the list is the fault of that exchange."""
 
     def __init__(self, *answers: bytes | Exception) -> None:
         self.answers = list(answers)
@@ -34,7 +34,7 @@ class Door:
 
 
 class FakeSession:
-    """A session with one line; `states` are what it says of itself, one look after the other."""
+    """A session with one line; `states` are its answers about its state, one after the other."""
 
     def __init__(self, line: Any, *states: SessionState) -> None:
         self._line = line
@@ -54,6 +54,7 @@ class FakeSession:
 
 class Key:
     key_id = "order"
+    trouble = None
 
     async def sign(self, octets: bytes) -> bytes:
         return b"signed:" + octets
@@ -72,8 +73,8 @@ def ran(coroutine: Any) -> Any:
     return result
 
 
-class Talking:
-    """A conversation that notes what reaches it."""
+class RecordingConversation:
+    """A conversation that records what reaches it."""
 
     def __init__(self, *steps: Any, end: Any = "done") -> None:
         self.heard: list[bytes] = []
@@ -96,7 +97,10 @@ class Talking:
 
 
 def test_each_step_is_carried_out_once_and_its_answer_comes_back() -> None:
-    door, talking = Door(b"one", b"two"), Talking(Ask("business", b"a"), Sign("order", b"o"), Continue("business", b"c"))
+    door, talking = (
+        ScriptedLine(b"one", b"two"),
+        RecordingConversation(Ask("business", b"a"), Sign("order", b"o"), Continue("business", b"c")),
+    )
     session: Any = FakeSession(door)
     assert ran(bank_conversation.ask(session, talking.run(), KEYS)) == "done"
     assert talking.heard == [b"one", b"signed:o", b"two"] and door.asked == [b"a", b"c"]
@@ -104,24 +108,24 @@ def test_each_step_is_carried_out_once_and_its_answer_comes_back() -> None:
 
 
 def test_a_transport_fault_is_raised_to_the_lane_and_never_into_the_conversation() -> None:
-    talking = Talking(Ask("business", b"a"), Ask("business", b"b"))
-    session: Any = FakeSession(Door(b"one", SILENCE))
+    talking = RecordingConversation(Ask("business", b"a"), Ask("business", b"b"))
+    session: Any = FakeSession(ScriptedLine(b"one", SILENCE))
     with pytest.raises(NoAnswer):
         ran(bank_conversation.ask(session, talking.run(), KEYS))
     assert talking.closed and not talking.thrown and talking.heard == [b"one"]
 
 
 def test_a_question_that_submits_is_stopped_before_a_byte_leaves() -> None:
-    door = Door(b"never")
+    door = ScriptedLine(b"never")
     session: Any = FakeSession(door)
     with pytest.raises(AssertionError, match="may not submit"):
-        ran(bank_conversation.ask(session, Talking(Submit("business", b"money")).run(), KEYS))
+        ran(bank_conversation.ask(session, RecordingConversation(Submit("business", b"money")).run(), KEYS))
     assert not door.asked
 
 
 def test_a_money_word_stops_at_its_submit_and_its_bytes_are_not_sent() -> None:
-    door, submit = Door(b"token"), Submit("business", b"money", ("7",))
-    talking = Talking(Ask("business", b"hop"), submit, end=Outcome(Fate.SETTLED, "S"))
+    door, submit = ScriptedLine(b"token"), Submit("business", b"money", ("7",))
+    talking = RecordingConversation(Ask("business", b"hop"), submit, end=Outcome(Fate.SETTLED, "S"))
     session: Any = FakeSession(door)
     conversation = talking.run()
     assert ran(bank_conversation.until_submit(session, conversation, KEYS)) is submit
@@ -131,15 +135,17 @@ def test_a_money_word_stops_at_its_submit_and_its_bytes_are_not_sent() -> None:
 
 
 def test_a_money_word_that_ends_without_a_submit_says_why() -> None:
-    session: Any = FakeSession(Door())
-    outcome = ran(bank_conversation.until_submit(session, Talking(end=Outcome(Fate.UNKNOWN, "X")).run(), KEYS))
+    session: Any = FakeSession(ScriptedLine())
+    outcome = ran(
+        bank_conversation.until_submit(session, RecordingConversation(end=Outcome(Fate.UNKNOWN, "X")).run(), KEYS)
+    )
     assert outcome == Outcome(Fate.UNKNOWN, "X")
 
 
 def test_a_second_submit_is_stopped() -> None:
-    door = Door(b"x")
+    door = ScriptedLine(b"x")
     session: Any = FakeSession(door)
-    conversation = Talking(Submit("business", b"money"), Submit("business", b"again")).run()
+    conversation = RecordingConversation(Submit("business", b"money"), Submit("business", b"again")).run()
     ran(bank_conversation.until_submit(session, conversation, KEYS))
     with pytest.raises(AssertionError, match="may not submit"):
         ran(bank_conversation.after_submit(session, conversation, KEYS, b"answer"))
@@ -147,9 +153,11 @@ def test_a_second_submit_is_stopped() -> None:
 
 
 def test_steps_after_the_submit_go_on_the_same_way() -> None:
-    door = Door(b"receipt")
+    door = ScriptedLine(b"receipt")
     session: Any = FakeSession(door)
-    talking = Talking(Submit("business", b"money"), Ask("business", b"confirm"), end=Outcome(Fate.PENDING, "P"))
+    talking = RecordingConversation(
+        Submit("business", b"money"), Ask("business", b"confirm"), end=Outcome(Fate.PENDING, "P")
+    )
     conversation = talking.run()
     ran(bank_conversation.until_submit(session, conversation, KEYS))
     assert ran(bank_conversation.after_submit(session, conversation, KEYS, b"answer")).fate is Fate.PENDING
@@ -161,23 +169,30 @@ def test_a_bad_answer_comes_out_as_the_conversation_raised_it() -> None:
         yield Ask("business", b"a")
         raise ProtocolError("digest", "no")
 
-    session: Any = FakeSession(Door(b"bad"))
+    session: Any = FakeSession(ScriptedLine(b"bad"))
     with pytest.raises(ProtocolError, match="no"):
         ran(bank_conversation.ask(session, refusing(), KEYS))
 
 
 def test_a_key_that_nobody_configured_is_named() -> None:
-    session: Any = FakeSession(Door())
+    session: Any = FakeSession(ScriptedLine())
     with pytest.raises(bank_conversation.NoSuchKey, match=r"keys\.transport"):
-        ran(bank_conversation.ask(session, Talking(Sign("transport", b"")).run(), KEYS))
+        ran(bank_conversation.ask(session, RecordingConversation(Sign("transport", b"")).run(), KEYS))
 
 
 @pytest.mark.parametrize("states", [(S.DOWN,), (S.CONNECTING,), (S.SIGNING_ON,), (S.LOST,), (S.BUSY, S.LOST)])
-def test_a_session_lost_on_the_way_is_not_used_and_only_its_opening_may_speak_first(states: tuple[SessionState, ...]) -> None:
-    door = Door(b"one")
+def test_a_session_lost_on_the_way_is_not_used_and_only_its_opening_may_speak_first(
+    states: tuple[SessionState, ...],
+) -> None:
+    door = ScriptedLine(b"one")
     session: Any = FakeSession(door, *states)
     with pytest.raises(NotConnected):
-        ran(bank_conversation.ask(session, Talking(Ask("business", b"a")).run(), KEYS))
+        ran(bank_conversation.ask(session, RecordingConversation(Ask("business", b"a")).run(), KEYS))
     assert not door.asked
     opening: Any = FakeSession(door, *states)
-    assert ran(bank_conversation.ask(opening, Talking(Ask("business", b"sign on")).run(), KEYS, opening=True)) == "done"
+    assert (
+        ran(
+            bank_conversation.ask(opening, RecordingConversation(Ask("business", b"sign on")).run(), KEYS, opening=True)
+        )
+        == "done"
+    )

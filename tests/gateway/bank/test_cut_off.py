@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from gateway import app
-from gateway.core.states import Source
-from gateway.simbank.faults import BankFault, Script, Scripted
+from gateway.kernel.core.states import Source
+from gateway.parts import Parts
+from gateway.simbank.faults import BankFault, FaultScript, ScriptedFault
 from gateway.simbank.ledger import CHINA
 from protocols.bank import Bank
 from protocols.canon.limits import Hours
@@ -28,30 +28,32 @@ SLOW_S = 6.0
 
 
 def keeping(hours: Hours) -> Callable[[Bank], Bank]:
-    return lambda bank: replace(
-        bank, profile=replace(bank.profile, limits=replace(bank.profile.limits, hours=hours))
-    )
+    return lambda bank: replace(bank, profile=replace(bank.profile, limits=replace(bank.profile.limits, hours=hours)))
 
 
-class Evening:
-    """A world that starts shortly before its bank's hours end, and whose disk gets slow when it is told to."""
+class CutOffWorld:
+    """A world that starts shortly before its bank's hours end, and whose disk can be made slow."""
 
     def __init__(self, folder: Path, hours: Callable[[time], Hours], **options: Any) -> None:
         self.disks: list[StuckDisk] = []
         plain = World(folder).bank.ledger.now().astimezone(CHINA) + timedelta(seconds=TO_CUT_OFF_S)
         (folder / "evening").mkdir()
         self.world = World(
-            folder / "evening", wrap=self._wrap, adapters={"sample": keeping(hours(plain.time().replace(microsecond=0)))},
-            bank_options={"sessions": 1, "heartbeat_s": 110}, **options,
-        )  # fmt: skip
+            folder / "evening",
+            wrap=self._wrap,
+            adapters={"sample": keeping(hours(plain.time().replace(microsecond=0)))},
+            bank_options={"sessions": 1, "heartbeat_s": 110},
+            **options,
+        )
         self.day = plain.date()
 
-    def _wrap(self, life: Life, parts: app.Parts) -> app.Parts:
+    def _wrap(self, life: Life, parts: Parts) -> Parts:
         self.disks.append(StuckDisk(parts.store, life))
         return replace(parts, store=self.disks[-1])
 
     def start(self) -> Life:
-        """What is sent in five seconds finds its commit heard of only when the end has passed; the lease still holds."""
+        """Begin a send whose commit is reported only after the end of hours, five seconds later; the lease still holds
+        then."""
         life = self.world.start()
         self.world.submit("AP-1", not_before=self.world.moment(TO_CUT_OFF_S - SLOW_S / 2))
         self.world.run(TO_CUT_OFF_S - SLOW_S / 2 - 0.1)
@@ -67,7 +69,7 @@ def days(world: World, id_: str) -> list[date]:
 
 
 def test_bytes_that_name_a_day_do_not_leave_after_its_cut_off(tmp_path: Path) -> None:
-    evening = Evening(tmp_path, lambda end: Hours(cut_off=end))
+    evening = CutOffWorld(tmp_path, lambda end: Hours(cut_off=end))
     life, world = evening.start(), evening.world
     world.run(5)
     assert files.rules(world, "AP-1") == ["admitted", "send", "not_sent", "send", "sent_settled"]
@@ -77,7 +79,7 @@ def test_bytes_that_name_a_day_do_not_leave_after_its_cut_off(tmp_path: Path) ->
 
 
 def test_nothing_leaves_after_the_bank_has_closed_and_it_goes_when_it_opens(tmp_path: Path) -> None:
-    evening = Evening(tmp_path, lambda end: Hours(opens=time(9), closes=end))
+    evening = CutOffWorld(tmp_path, lambda end: Hours(opens=time(9), closes=end))
     life, world = evening.start(), evening.world
     world.run(3_600)
     assert files.rules(world, "AP-1") == ["admitted", "send", "not_sent"] and not written(life)
@@ -88,11 +90,11 @@ def test_nothing_leaves_after_the_bank_has_closed_and_it_goes_when_it_opens(tmp_
 
 
 def test_a_message_of_many_orders_does_not_leave_after_the_cut_off_either(tmp_path: Path) -> None:
-    evening = Evening(tmp_path, lambda end: Hours(cut_off=end), sender=SENDER)
+    evening = CutOffWorld(tmp_path, lambda end: Hours(cut_off=end), sender=SENDER)
     world = evening.world
     world.start()
     world.run(TO_CUT_OFF_S - SLOW_S / 2)
-    evening.disks[-1].late_s = SLOW_S / 5  # taken in, allotted, and written down after the end
+    evening.disks[-1].late_s = SLOW_S / 5  # accepted, bundled, and written down after the end of hours
     world.command("batch.submit", batch(world, "B-1", [10_000] * 3))
     world.run(60)
     evening.disks[-1].late_s = 0.0
@@ -103,7 +105,7 @@ def test_a_message_of_many_orders_does_not_leave_after_the_cut_off_either(tmp_pa
 
 
 def test_a_repeat_does_not_leave_after_the_bank_has_closed(tmp_path: Path) -> None:
-    evening = Evening(tmp_path, lambda end: Hours(opens=time(9), closes=end))
+    evening = CutOffWorld(tmp_path, lambda end: Hours(opens=time(9), closes=end))
     lane = evening.world.start().gateway.lanes["sample.main"]
     assert lane.calendar.shut(None) is None and lane.calendar.shut(evening.day) is None
     evening.world.run(TO_CUT_OFF_S)
@@ -114,9 +116,13 @@ def test_a_repeat_does_not_leave_after_the_bank_has_closed(tmp_path: Path) -> No
 def test_doubt_is_asked_about_every_ten_minutes_until_the_cut_off_and_then_hourly(
     fate_known: bool, tmp_path: Path
 ) -> None:
-    world = World(tmp_path, plan=Script([Scripted(BankFault.DROP_AFTER)]), settings=SETTINGS,
-                  wrap=asking(None, Fate.NOT_FOUND if fate_known else Fate.UNKNOWN),
-                  bank_options={"sessions": 1, "heartbeat_s": 110})  # fmt: skip
+    world = World(
+        tmp_path,
+        plan=FaultScript([ScriptedFault(BankFault.DROP_AFTER)]),
+        settings=SETTINGS,
+        wrap=asking(None, Fate.NOT_FOUND if fate_known else Fate.UNKNOWN),
+        bank_options={"sessions": 1, "heartbeat_s": 110},
+    )
     world.start()
     world.submit("AP-1")
     ends = world.bank.ledger.now().astimezone(CHINA).replace(hour=23, minute=59, second=59).timestamp() * 1000

@@ -1,4 +1,4 @@
-"""Dialling: every way not to get connected has its reason, its time limit, and leaves nothing behind."""
+"""Dialling: every failure to connect has its reason and its time limit, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from zope.interface import implementer
 from gateway.bank.dialer import BankDialer, NotConnected
 from gateway.bank.handshake_errors import Reason
 from gateway.bank.tls import ClientTls, client_context
-from gateway.clock import SystemClock
-from tests.world.peers import LOOPBACK, PAYMENT, Peer, Talker, Yard, bad_context, echo
+from gateway.kernel.clock import SystemClock
+from tests.world.peers import LOOPBACK, PAYMENT, EagerClient, Peer, TlsFiles, bad_context, echo
 
 
 @pytest.fixture(scope="module")
-def yard(tmp_path_factory: pytest.TempPathFactory) -> Yard:
-    return Yard(tmp_path_factory.mktemp("yard"), datetime.now(UTC))
+def yard(tmp_path_factory: pytest.TempPathFactory) -> TlsFiles:
+    return TlsFiles(tmp_path_factory.mktemp("yard"), datetime.now(UTC))
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def net() -> Any:
 
 
 @pytest.fixture
-def tls(yard: Yard, net: Any) -> ClientTls:
+def tls(yard: TlsFiles, net: Any) -> ClientTls:
     return client_context(yard.settings(), SystemClock(net))
 
 
@@ -76,11 +76,7 @@ HTTP = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"
     ],
 )
 async def test_a_peer_that_speaks_no_tls_is_named_for_what_it_does(
-    net: Any,
-    tls: ClientTls,
-    greeting: bytes,
-    behave: Callable[[bytes, ITCPTransport], None] | None,
-    reason: Reason,
+    net: Any, tls: ClientTls, greeting: bytes, behave: Callable[[bytes, ITCPTransport], None] | None, reason: Reason
 ) -> None:
     peer = Peer(greeting, behave)
     async with peer.listening(net, None):
@@ -90,9 +86,7 @@ async def test_a_peer_that_speaks_no_tls_is_named_for_what_it_does(
 
 
 @pytest.mark.parametrize("greeting", [b"", b"\x16", b"\x16\x03\x03\x00\x7a\x02\x00"])
-async def test_a_handshake_that_stalls_ends_in_its_own_time(
-    net: Any, tls: ClientTls, greeting: bytes
-) -> None:
+async def test_a_handshake_that_stalls_ends_in_its_own_time(net: Any, tls: ClientTls, greeting: bytes) -> None:
     peer = Peer(greeting)
     async with peer.listening(net, None):
         began_s = net.seconds()
@@ -104,11 +98,9 @@ async def test_a_handshake_that_stalls_ends_in_its_own_time(
 
 
 async def test_a_port_nobody_accepts_from_is_given_up_in_time(net: Any, tls: ClientTls) -> None:
-    # A listener whose queue is full lets further connections hang in SYN-SENT.
+    # A listener whose queue is full keeps further connections in SYN-SENT.
     with socket.create_server((LOOPBACK, 0), backlog=0) as full, socket.create_connection(full.getsockname()):
-        refusal = await refused(
-            BankDialer(net, LOOPBACK, full.getsockname()[1], tls, connect_timeout_s=0.2)
-        )
+        refusal = await refused(BankDialer(net, LOOPBACK, full.getsockname()[1], tls, connect_timeout_s=0.2))
     assert refusal.reason is Reason.CONNECT_TIMEOUT
 
 
@@ -128,8 +120,8 @@ async def test_a_host_name_is_looked_up(net: Any, tls: ClientTls) -> None:
 
 
 @implementer(IHostnameResolver)
-class NoNames:
-    """A resolver that finds nothing; with `ends` unset, that never even says so."""
+class EmptyResolver:
+    """A resolver that finds nothing; with `ends` unset it never finishes."""
 
     def __init__(self, *, ends: bool) -> None:
         self.ends = ends
@@ -143,14 +135,12 @@ class NoNames:
         return resolution
 
     def cancel(self) -> None:
-        """Nothing to break off (IHostResolution)."""
+        """Cancel the resolution: there is nothing to cancel (IHostResolution)."""
 
 
 @pytest.mark.parametrize(("ends", "reason"), [(True, Reason.DNS), (False, Reason.CONNECT_TIMEOUT)])
-async def test_a_name_that_is_not_found_or_never_answered(
-    net: Any, tls: ClientTls, ends: bool, reason: Reason
-) -> None:
-    before = net.installNameResolver(NoNames(ends=ends))
+async def test_a_name_that_is_not_found_or_never_answered(net: Any, tls: ClientTls, ends: bool, reason: Reason) -> None:
+    before = net.installNameResolver(EmptyResolver(ends=ends))
     try:
         refusal = await refused(BankDialer(net, "fep.bank.test", 443, tls, connect_timeout_s=0.2))
     finally:
@@ -177,21 +167,21 @@ async def test_cancelling_hangs_up_in_every_stage(net: Any, tls: ClientTls) -> N
 
 @pytest.mark.parametrize("version", [SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION])
 async def test_the_end_of_a_connection_reaches_the_protocol_as_it_was(
-    net: Any, yard: Yard, tls: ClientTls, version: int
+    net: Any, yard: TlsFiles, tls: ClientTls, version: int
 ) -> None:
     for behave, kinds in ((goodbye, (ConnectionDone,)), (reset, (ConnectionLost,))):
         peer = Peer(behave=behave)
         context = bad_context([yard.leaf()], yard.key, ask=yard.ca_file, versions=(version, version))
         async with peer.listening(net, context):
-            talker = await BankDialer(net, LOOPBACK, peer.port, tls).connect(Talker)
+            talker = await BankDialer(net, LOOPBACK, peer.port, tls).connect(EagerClient)
             assert isinstance(await talker.lost, kinds)
 
 
-class Clumsy(Protocol):
-    """A protocol with a bug."""
+class FaultyProtocol(Protocol):
+    """A protocol with a defect."""
 
     def connectionMade(self) -> None:
-        """Break."""
+        """Raise the defect."""
         raise RuntimeError("a bug when connected")
 
 
@@ -201,7 +191,7 @@ def cannot_build() -> Protocol:
 
 @pytest.mark.parametrize("secure", [True, False])
 async def test_a_bug_in_the_protocol_leaves_nobody_waiting(
-    net: Any, yard: Yard, tls: ClientTls, secure: bool
+    net: Any, yard: TlsFiles, tls: ClientTls, secure: bool
 ) -> None:
     peer = Peer()
     context = bad_context([yard.leaf()], yard.key, ask=yard.ca_file) if secure else None
@@ -210,7 +200,7 @@ async def test_a_bug_in_the_protocol_leaves_nobody_waiting(
         with pytest.raises(RuntimeError, match="a bug when built"):
             await endpoint.connect(cannot_build)
         with pytest.raises(RuntimeError, match="a bug when connected"):
-            await endpoint.connect(Clumsy)
+            await endpoint.connect(FaultyProtocol)
         for one in list(peer.open):
             await one.lost
     assert (peer.connections, peer.heard) == (2, b"")
@@ -219,18 +209,16 @@ async def test_a_bug_in_the_protocol_leaves_nobody_waiting(
 async def test_plain_tcp_to_loopback_works(net: Any) -> None:
     peer = Peer(behave=echo)
     async with peer.listening(net, None):
-        talker = await BankDialer(net, LOOPBACK, peer.port, None).connect(Talker)
+        talker = await BankDialer(net, LOOPBACK, peer.port, None).connect(EagerClient)
         assert await talker.answer == PAYMENT
         talker.hang_up()
         assert isinstance(await talker.lost, ConnectionDone)
 
 
-async def test_the_socket_does_not_dawdle_and_notices_a_dead_line(
-    net: Any, yard: Yard, tls: ClientTls
-) -> None:
+async def test_the_socket_does_not_dawdle_and_notices_a_dead_line(net: Any, yard: TlsFiles, tls: ClientTls) -> None:
     peer = Peer(behave=echo)
     async with peer.listening(net, bad_context([yard.leaf()], yard.key, ask=yard.ca_file)):
-        talker = await BankDialer(net, LOOPBACK, peer.port, tls, tcp_user_timeout_ms=1234).connect(Talker)
+        talker = await BankDialer(net, LOOPBACK, peer.port, tls, tcp_user_timeout_ms=1234).connect(EagerClient)
         transport = cast(Any, talker.transport)
         assert type(transport) is TLSMemoryBIOProtocol  # its subclass holds writes back for a turn
         handle = cast(Any, transport.transport).getHandle()

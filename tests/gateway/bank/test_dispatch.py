@@ -1,4 +1,4 @@
-"""Sending once: what is written down before a byte leaves, what is proof that none left, and what is doubt."""
+"""Sending once: the record before a byte is sent, the proof that no byte was sent, and the cases of doubt."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
-from gateway import app
 from gateway.bank.dispatch import RETRY_UNSENT_MS
-from gateway.core.states import Work
-from gateway.journal.commit.store import Store
-from gateway.simbank.faults import BankFault, Delays, Script, Scripted, Touch
-from gateway.tasks import sleep
+from gateway.kernel.commit.store import Store
+from gateway.kernel.core.states import Work
+from gateway.kernel.tasks import sleep
+from gateway.parts import Parts
+from gateway.simbank.faults import BankFault, Delays, ExchangeKind, FaultScript, ScriptedFault
 from protocols.bank import Bank, MoneyConversation, Submit
 from protocols.canon.order import AnyOrder
 from protocols.canon.outcome import Outcome, State
@@ -25,14 +25,14 @@ from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 from tests.world import files
 from tests.world.lines import events, lines
-from tests.world.points import At
+from tests.world.points import KillAt
 from tests.world.world import Life, World
 
 NO_REPEATS = {"banks": {"sample": {"most_repeats": 0}}}
 
 
 def written(life: Life) -> list[bytes]:
-    """Payment messages that left, whole frames, in order."""
+    """The payment messages that were sent, as whole frames in order."""
     return [data for pipe in life.pipes for data in pipe.written if b">Pay<" in data]
 
 
@@ -61,7 +61,7 @@ def test_exactly_what_leaves_was_committed_before(tmp_path: Path) -> None:
     "where", ["permits.append.group.before", "permits.append.group.after", "bank.write.request.before"]
 )
 def test_a_crash_between_commit_and_write_is_doubt_and_only_asked_about(where: str, tmp_path: Path) -> None:
-    points = At("never")
+    points = KillAt("never")
     world = World(tmp_path, points=points, settings=NO_REPEATS)
     first = world.start()
     world.run(1)
@@ -78,7 +78,7 @@ def test_a_crash_between_commit_and_write_is_doubt_and_only_asked_about(where: s
 
 
 def test_a_crash_after_the_write_is_resolved_by_asking(tmp_path: Path) -> None:
-    points = At("never")
+    points = KillAt("never")
     world = World(tmp_path, points=points)
     world.start()
     world.run(1)
@@ -124,9 +124,13 @@ def test_sends_of_one_account_follow_their_acceptance(from_journal: bool, tmp_pa
         assert not lane_of(life).ready_payments.rows, "nothing is remembered, every row is read"
     world.run(60)
     with sqlite3.connect(tmp_path / "journal.db") as db:
-        sent = [row[0] for row in db.execute(
-            "select p.order_id from audit a join payments p on p.payment = a.object_id "
-            "where a.entry = 'payment.send' order by a.seq")]  # fmt: skip
+        sent = [
+            row[0]
+            for row in db.execute(
+                "select p.order_id from audit a join payments p on p.payment = a.object_id "
+                "where a.entry = 'payment.send' order by a.seq"
+            )
+        ]
     assert sent == [f"AP-{n:02d}" for n in range(40)]
     assert len(world.bank.ledger.executions) == 40
 
@@ -136,7 +140,7 @@ def test_a_slow_look_up_does_not_change_the_order(tmp_path: Path) -> None:
     life = world.start()
     world.run(1)
     lane = lane_of(life)
-    row = lane.ready_payments.take
+    row = lane.ready_payments.take_payment
 
     async def slow_for_the_first(payment: str) -> Any:
         found = await row(payment)
@@ -144,16 +148,20 @@ def test_a_slow_look_up_does_not_change_the_order(tmp_path: Path) -> None:
             await sleep(life.clock, 0.5)
         return found
 
-    lane.ready_payments.take = slow_for_the_first
+    lane.ready_payments.take_payment = slow_for_the_first
     for n in range(4):
         world.submit(f"AP-{n}")
     world.run(5)
     orders = [one.instruction.amount.minor for one in world.bank.ledger.executions]
     assert len(orders) == 4
     with sqlite3.connect(tmp_path / "journal.db") as db:
-        sent = [row[0] for row in db.execute(
-            "select p.order_id from audit a join payments p on p.payment = a.object_id "
-            "where a.entry = 'payment.send' order by a.seq")]  # fmt: skip
+        sent = [
+            row[0]
+            for row in db.execute(
+                "select p.order_id from audit a join payments p on p.payment = a.object_id "
+                "where a.entry = 'payment.send' order by a.seq"
+            )
+        ]
     assert sent == [f"AP-{n}" for n in range(4)]
 
 
@@ -161,7 +169,7 @@ def test_a_slow_look_up_does_not_change_the_order(tmp_path: Path) -> None:
 
 
 class StuckDisk:
-    """A store whose commits are there, but are heard of only `late_s` later while `stuck`."""
+    """A store whose commits succeed, but are reported `late_s` later while it is `stuck`."""
 
     def __init__(self, store: Store, life: Life) -> None:
         self._store = store
@@ -187,7 +195,7 @@ class StuckDisk:
 def world_with_stuck_disk(tmp_path: Path, **options: Any) -> tuple[World, list[StuckDisk]]:
     made: list[StuckDisk] = []
 
-    def wrap(life: Life, parts: app.Parts) -> app.Parts:
+    def wrap(life: Life, parts: Parts) -> Parts:
         made.append(StuckDisk(parts.store, life))
         return replace(parts, store=made[-1])
 
@@ -213,8 +221,10 @@ def test_no_byte_leaves_without_the_lease_and_the_payment_goes_later(tmp_path: P
 
 
 @pytest.mark.parametrize("bank", ["sample", "pab"])
-def test_what_is_prepared_when_the_lane_is_paused_does_not_leave_and_goes_once_after_it(bank: str, tmp_path: Path) -> None:
-    """From the order's arrival on, at every moment until the bytes are gone."""
+def test_what_is_prepared_when_the_lane_is_paused_does_not_leave_and_goes_once_after_it(
+    bank: str, tmp_path: Path
+) -> None:
+    """A pause is tried at every moment from the order's arrival until its bytes are gone."""
     told = set()
     for half in range(1, 40):
         folder = tmp_path / str(half)
@@ -239,11 +249,13 @@ def test_what_is_prepared_when_the_lane_is_paused_does_not_leave_and_goes_once_a
     assert told == {"admitted", "not_sent", "paid"}, "it was paused before, meanwhile, and too late"
 
 
-def test_a_connection_lost_between_commit_and_write_is_proof_that_nothing_left(tmp_path: Path) -> None:
+def test_a_connection_lost_between_commit_and_write_is_proof_that_nothing_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world = World(tmp_path)
     life = world.start()
     world.run(1)
-    written_permits = world.permits.write
+    written_permits = world.permits.append_permits
 
     def drop_all(some: Any) -> None:
         written_permits(some)
@@ -254,7 +266,7 @@ def test_a_connection_lost_between_commit_and_write_is_proof_that_nothing_left(t
                     pipe.protocol.live = False  # type: ignore[attr-defined]
                     pipe.abortConnection()
 
-    world.permits.write = drop_all  # type: ignore[method-assign]
+    monkeypatch.setattr(world.permits, "append_permits", drop_all)
     world.submit("AP-1")
     world.run(20)
     assert files.rules(world, "AP-1") == ["admitted", "send", "not_sent", "send", "sent_settled"]
@@ -270,7 +282,7 @@ def test_a_session_lost_before_it_is_used_is_not_replaced_by_an_unproven_one(tmp
     life = world.start()
     world.run(1)
     lane = lane_of(life)
-    row = lane.ready_payments.take
+    row = lane.ready_payments.take_payment
 
     async def losing(payment: str) -> Any:
         found = await row(payment)
@@ -278,10 +290,10 @@ def test_a_session_lost_before_it_is_used_is_not_replaced_by_an_unproven_one(tmp
         await sleep(life.clock, 0.0001)
         return found
 
-    lane.ready_payments.take = losing
+    lane.ready_payments.take_payment = losing
     world.submit("AP-1")
     world.run(0.5)
-    lane.ready_payments.take = row
+    lane.ready_payments.take_payment = row
     world.run(20)
     for pipe in life.pipes:
         assert b">SignOn<" in pipe.written[0], "the first word on a kept connection is the sign-on, never money"
@@ -305,18 +317,18 @@ def test_a_bank_out_of_reach_leaves_the_payment_ready(tmp_path: Path) -> None:
     assert attempt.key_id is None, "this bank wants no signature, so no key is named"
 
 
-# ---- cannot be written at all ----
+# ---- orders that cannot be written at all ----
 
 
-def bank_with(change: Callable[[Bank], Bank]) -> Callable[[Life, app.Parts], app.Parts]:
-    def wrap(life: Life, parts: app.Parts) -> app.Parts:
+def bank_with(change: Callable[[Bank], Bank]) -> Callable[[Life, Parts], Parts]:
+    def wrap(life: Life, parts: Parts) -> Parts:
         return replace(parts, banks={name: change(bank) for name, bank in parts.banks.items()})
 
     return wrap
 
 
 def paying(before: Callable[[AnyOrder], None], *, sent: Callable[[AnyOrder], None] = lambda _order: None) -> Any:
-    """A bank whose payments meet `before` ahead of their Submit, and `sent` after the answer to it."""
+    """A bank whose payments run `before` ahead of their Submit, and `sent` after its answer."""
 
     def change(bank: Bank) -> Bank:
         def wrapped(word: Any) -> Any:
@@ -370,7 +382,7 @@ def test_an_order_cancelled_while_it_turned_out_unwritable_stays_cancelled(tmp_p
     world = World(tmp_path, wrap=paying(before))
     lives.append(world.start())
     lane = lane_of(lives[0])
-    row = lane.ready_payments.take
+    row = lane.ready_payments.take_payment
 
     async def slow(payment: str) -> Any:
         found = await row(payment)
@@ -378,7 +390,7 @@ def test_an_order_cancelled_while_it_turned_out_unwritable_stays_cancelled(tmp_p
         await sleep(lives[0].clock, 1)
         return found
 
-    lane.ready_payments.take = slow
+    lane.ready_payments.take_payment = slow
     world.submit("AP-1")
     world.run(10)
     assert world.told("AP-1") == ["payment.accepted", "payment.cancelled"]
@@ -390,7 +402,7 @@ def test_an_order_cancelled_while_it_is_prepared_is_not_sent(tmp_path: Path) -> 
     life = world.start()
     world.run(1)
     lane = lane_of(life)
-    row = lane.ready_payments.take
+    row = lane.ready_payments.take_payment
 
     async def slow(payment: str) -> Any:
         found = await row(payment)
@@ -399,7 +411,7 @@ def test_an_order_cancelled_while_it_is_prepared_is_not_sent(tmp_path: Path) -> 
             await sleep(life.clock, 1)
         return found
 
-    lane.ready_payments.take = slow
+    lane.ready_payments.take_payment = slow
     world.submit("AP-1")
     world.submit("AP-2")
     world.run(10)
@@ -460,7 +472,7 @@ def test_a_defect_after_the_bytes_left_is_doubt_and_stops_the_lane(tmp_path: Pat
     assert b">Pay<" in exhibit.content.body, "what the bank answered is kept"
 
 
-# ---- answers that are none ----
+# ---- answers that cannot be read ----
 
 _SILENT = {
     BankFault.DROP_BEFORE: ("closed_without_answer", False),
@@ -471,7 +483,7 @@ _SILENT = {
     BankFault.WRONG_SIGNATURE: ("bad_answer", True),
     BankFault.OTHERS_ANSWER: ("bad_answer", True),
     BankFault.HIDE: ("closed_without_answer", False),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("bank", ["sample", "pab"])
@@ -479,7 +491,7 @@ _SILENT = {
 def test_an_answer_that_is_none_is_doubt_until_the_bank_says_otherwise(
     fault: BankFault, bank: str, tmp_path: Path
 ) -> None:
-    plan = Script([Scripted(fault, touch=Touch.MONEY, skip=1)], delays=Delays(delay_s=150, hide_s=20))
+    plan = FaultScript([ScriptedFault(fault, touch=ExchangeKind.MONEY, skip=1)], delays=Delays(delay_s=150, hide_s=20))
     world = World(tmp_path, banks=(bank,), plan=plan)
     life = world.start()
     world.submit("FIRST")
@@ -509,8 +521,13 @@ def test_an_answer_that_is_none_is_doubt_until_the_bank_says_otherwise(
 
 
 def test_an_answer_that_comes_twice_settles_once_and_ends_its_session(tmp_path: Path) -> None:
-    world = World(tmp_path, plan=Script([Scripted(BankFault.TWICE, touch=Touch.MONEY)]), bank_options={"sessions": 1})
+    world = World(
+        tmp_path,
+        plan=FaultScript([ScriptedFault(BankFault.TWICE, touch=ExchangeKind.MONEY)]),
+        bank_options={"sessions": 1},
+    )
     life = world.start()
+    world.run(1)
     world.submit("AP-1")
     world.run(0.5)
     assert not life.pipes[0].open, "bytes that nobody asked for end the connection"
@@ -520,7 +537,7 @@ def test_an_answer_that_comes_twice_settles_once_and_ends_its_session(tmp_path: 
 
 
 def test_the_second_copy_of_an_answer_never_answers_the_next_payment(tmp_path: Path) -> None:
-    plan = Script([Scripted(BankFault.TWICE, touch=Touch.MONEY) for _ in range(3)])
+    plan = FaultScript([ScriptedFault(BankFault.TWICE, touch=ExchangeKind.MONEY) for _ in range(3)])
     world = World(tmp_path, plan=plan, bank_options={"sessions": 1})
     world.start()
     for n in range(6):
@@ -533,7 +550,7 @@ def test_the_second_copy_of_an_answer_never_answers_the_next_payment(tmp_path: P
 
 
 def test_a_refusal_is_a_failure_with_the_banks_words(tmp_path: Path) -> None:
-    world = World(tmp_path, plan=Script([Scripted(BankFault.REFUSE)]))
+    world = World(tmp_path, plan=FaultScript([ScriptedFault(BankFault.REFUSE)]))
     world.start()
     world.submit("AP-1")
     world.run(5)
@@ -560,7 +577,7 @@ def test_an_expired_order_is_not_sent_when_the_bank_comes_back(tmp_path: Path) -
 
 
 def test_an_order_that_expires_in_the_queue_of_its_account_is_not_sent(tmp_path: Path) -> None:
-    plan = Script([Scripted(BankFault.DELAY, seconds=40)])
+    plan = FaultScript([ScriptedFault(BankFault.DELAY, seconds=40)])
     world = World(tmp_path, bank_options={"sessions": 1, "answer_s": 60.0}, plan=plan)
     life = world.start()
     world.submit("SLOW")

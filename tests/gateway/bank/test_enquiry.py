@@ -1,4 +1,5 @@
-"""The ladder of evidence: the bank's enquiry, then its list of returns, each for what it can prove."""
+"""The order of evidence: first the bank's enquiry, then its list of returns. Each counts only for facts that it can
+prove."""
 
 from __future__ import annotations
 
@@ -10,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from gateway import app
 from gateway.bank.enquiry import RETURNS_ASKED_FROM
-from gateway.core.hours import bank_date
-from gateway.simbank.faults import BankFault, Script, Scripted
+from gateway.kernel.core.hours import bank_date
+from gateway.parts import Parts
+from gateway.simbank.faults import BankFault, FaultScript, ScriptedFault
 from protocols.bank import Bank, Context, Conversation
 from protocols.canon.money import Money
 from protocols.canon.outcome import Fate, Outcome
@@ -30,8 +31,8 @@ SPANS = {"returns_every_s": 600.0, "returns_watch_s": 6_000.0}
 
 def asking(
     returns: Callable[[ReturnsQuestion, Context], Conversation[ReturnsPage]] | None, fate: Fate | None = None
-) -> Callable[[Life, app.Parts], app.Parts]:
-    """A bank with this returns question, and with an enquiry that always says `fate` if one is given."""
+) -> Callable[[Life, Parts], Parts]:
+    """A bank with this returns question, and with an enquiry that always answers `fate` if one is given."""
 
     def says(_question: FateQuestion, _context: Context) -> Conversation[Outcome]:
         assert fate is not None
@@ -42,14 +43,14 @@ def asking(
         questions = replace(bank.questions, returns=returns)
         return replace(bank, questions=replace(questions, fate=says) if fate is not None else questions)
 
-    def wrap(_life: Life, parts: app.Parts) -> app.Parts:
+    def wrap(_life: Life, parts: Parts) -> Parts:
         return replace(parts, banks={name: change(bank) for name, bank in parts.banks.items()})
 
     return wrap
 
 
-class Back:
-    """A returns question that knows one return of each reference it is shown in the payments of a world."""
+class OneReturnEach:
+    """A returns question with one return for each reference, among the payments of a world."""
 
     def __init__(self, *pages: tuple[Return, ...]) -> None:
         self.pages: list[tuple[Return, ...]] = list(pages) or [()]
@@ -66,8 +67,10 @@ def back(reference: str, minor: int = 10_000, **more: Any) -> Return:
     return Return(reference, Money(minor), None, "account closed", **more)
 
 
-def doubtful(tmp_path: Path, back_: Back, fate: Fate = Fate.NOT_FOUND) -> World:
-    world = World(tmp_path, plan=Script([Scripted(BankFault.DROP_AFTER)]), wrap=asking(back_, fate), settings=SETTINGS)
+def doubtful(tmp_path: Path, back_: OneReturnEach, fate: Fate = Fate.NOT_FOUND) -> World:
+    world = World(
+        tmp_path, plan=FaultScript([ScriptedFault(BankFault.DROP_AFTER)]), wrap=asking(back_, fate), settings=SETTINGS
+    )
     world.start()
     world.submit("AP-1")
     world.run(1)
@@ -76,7 +79,7 @@ def doubtful(tmp_path: Path, back_: Back, fate: Fate = Fate.NOT_FOUND) -> World:
 
 @pytest.mark.parametrize("reversed_", [False, True])
 def test_a_doubt_that_the_enquiry_does_not_end_is_looked_for_among_the_returns(reversed_: bool, tmp_path: Path) -> None:
-    question = Back()
+    question = OneReturnEach()
     world = doubtful(tmp_path, question)
     world.run(20)
     assert not question.asked, "the enquiry comes first"
@@ -90,7 +93,7 @@ def test_a_doubt_that_the_enquiry_does_not_end_is_looked_for_among_the_returns(r
 
 @pytest.mark.parametrize("wrong", ["reference", "amount"])
 def test_a_return_of_something_else_proves_nothing(wrong: str, tmp_path: Path) -> None:
-    question = Back()
+    question = OneReturnEach()
     world = doubtful(tmp_path, question)
     reference = files.payment(world, "AP-1").bank_ref
     question.pages = [(back("SOMEBODY-ELSES") if wrong == "reference" else back(reference, 9_999),)]
@@ -106,8 +109,12 @@ def test_a_refused_returns_question_leaves_the_enquirys_word_standing(tmp_path: 
         yield from ()
         raise Declined("Returns", "A100", "not for this login", "failed")
 
-    world = World(tmp_path, plan=Script([Scripted(BankFault.DROP_AFTER)]), settings=SETTINGS,
-                  wrap=asking(declines, Fate.NOT_FOUND))  # fmt: skip
+    world = World(
+        tmp_path,
+        plan=FaultScript([ScriptedFault(BankFault.DROP_AFTER)]),
+        settings=SETTINGS,
+        wrap=asking(declines, Fate.NOT_FOUND),
+    )
     world.start()
     world.submit("AP-1")
     world.run(3_600)
@@ -120,8 +127,12 @@ def unreadable(_question: ReturnsQuestion, _context: Context) -> Conversation[Re
 
 
 def test_an_unreadable_list_of_returns_leaves_the_enquirys_word_standing(tmp_path: Path) -> None:
-    world = World(tmp_path, plan=Script([Scripted(BankFault.DROP_AFTER)]), settings=SETTINGS,
-                  wrap=asking(unreadable, Fate.NOT_FOUND))  # fmt: skip
+    world = World(
+        tmp_path,
+        plan=FaultScript([ScriptedFault(BankFault.DROP_AFTER)]),
+        settings=SETTINGS,
+        wrap=asking(unreadable, Fate.NOT_FOUND),
+    )
     world.start()
     world.submit("AP-1")
     world.run(3_600)
@@ -136,9 +147,11 @@ def test_an_unreadable_list_of_returns_does_not_keep_the_enquiry_from_being_aske
         yield from ()
         return Outcome(fates[-1])
 
-    def wrap(life: Life, parts: app.Parts) -> app.Parts:
+    def wrap(life: Life, parts: Parts) -> Parts:
         changed = asking(unreadable)(life, parts)
-        banks = {name: replace(bank, questions=replace(bank.questions, fate=says)) for name, bank in changed.banks.items()}
+        banks = {
+            name: replace(bank, questions=replace(bank.questions, fate=says)) for name, bank in changed.banks.items()
+        }
         return replace(changed, banks=banks)
 
     world = World(tmp_path, wrap=wrap, settings=SETTINGS, spans=SPANS)
@@ -152,7 +165,7 @@ def test_an_unreadable_list_of_returns_does_not_keep_the_enquiry_from_being_aske
 
 
 def test_settled_payments_share_one_walk_through_the_returns(tmp_path: Path) -> None:
-    question = Back()
+    question = OneReturnEach()
     world = World(tmp_path, wrap=asking(question), settings=SETTINGS, spans=SPANS)
     life = world.start()
     for n in range(8):
@@ -165,11 +178,36 @@ def test_settled_payments_share_one_walk_through_the_returns(tmp_path: Path) -> 
     assert world.exchanges(life, "fate") == 7, "what is not among the returns is asked about, too"
 
 
+def test_each_look_for_returned_money_reads_a_list_that_the_payment_was_not_looked_for_in(tmp_path: Path) -> None:
+    """A list is kept for a minute. Money that came back within that minute is not in it."""
+    question = OneReturnEach()
+    world = World(
+        tmp_path,
+        wrap=asking(question, Fate.SETTLED),
+        settings=SETTINGS,
+        spans={"returns_every_s": 10.0, "returns_watch_s": 600.0},
+    )
+    world.start()
+    for n in range(4):
+        world.submit(f"AP-{n}")
+    world.run(15)
+    assert len(question.asked) == 1 and world.told("AP-3")[-1] == "payment.settled"
+    question.pages = [(back(files.payment(world, "AP-3").bank_ref),)]
+    world.run(10)
+    assert world.told("AP-3")[-1] == "payment.returned" and world.told("AP-2")[-1] == "payment.settled"
+    assert len(question.asked) == 2, "payments of one account share a reading"
+
+
+@pytest.mark.usefixtures("long_lease")
 def test_the_returns_are_asked_for_from_the_day_before_the_payments_bank_date(tmp_path: Path) -> None:
-    question = Back()
-    world = World(tmp_path, wrap=asking(question), settings=SETTINGS,
-                  options={"sample": {"heartbeat_s": 110.0}},
-                  spans={"returns_every_s": 90_000.0, "returns_watch_s": 600_000.0})  # fmt: skip
+    question = OneReturnEach()
+    world = World(
+        tmp_path,
+        wrap=asking(question),
+        settings=SETTINGS,
+        options={"sample": {"heartbeat_s": 110.0}},
+        spans={"returns_every_s": 90_000.0, "returns_watch_s": 600_000.0},
+    )
     life = world.start()
     world.submit("AP-1")
     world.run(1)
@@ -184,20 +222,22 @@ def test_the_returns_are_asked_for_from_the_day_before_the_payments_bank_date(tm
 
 
 @pytest.mark.parametrize(("reason", "alarms"), [("correlation", True), ("value", False)])
-def test_an_answer_about_another_payment_is_doubt_and_an_alarm(reason: ErrorReason, alarms: bool, tmp_path: Path) -> None:
-    """The bank states another amount under our reference: nobody knows what became of ours."""
+def test_an_answer_about_another_payment_is_doubt_and_an_alarm(
+    reason: ErrorReason, alarms: bool, tmp_path: Path
+) -> None:
+    """The bank states another amount under our reference, so the fate of our payment is unknown."""
 
     def odd(_question: FateQuestion, _context: Context) -> Conversation[Outcome]:
         yield from ()
         raise ProtocolError(reason, "the answer's amount is 7.00")
 
-    def wrap(_life: Life, parts: app.Parts) -> app.Parts:
+    def wrap(_life: Life, parts: Parts) -> Parts:
         def change(bank: Bank) -> Bank:
             return replace(bank, questions=replace(bank.questions, fate=odd))
 
         return replace(parts, banks={name: change(bank) for name, bank in parts.banks.items()})
 
-    world = World(tmp_path, settings=SETTINGS, plan=Script([Scripted(BankFault.DROP_AFTER)]), wrap=wrap)
+    world = World(tmp_path, settings=SETTINGS, plan=FaultScript([ScriptedFault(BankFault.DROP_AFTER)]), wrap=wrap)
     life = world.start()
     world.submit("AP-1")
     world.run(60)

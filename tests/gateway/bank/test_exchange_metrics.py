@@ -1,4 +1,4 @@
-"""What is odd in an answer has a line in the log, and no account number in it."""
+"""An unusual fact in an answer is logged, without an account number."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from gateway.bank.exchange_metrics import ExchangeMetrics
-from gateway.meters import Meters
+from gateway.kernel.meters import Meters
 from protocols.canon.statement import Page
 
 

@@ -1,4 +1,5 @@
-"""Every connection and exchange of a lane leaves its bytes, whatever became of it; passwords never do."""
+"""Every connection and exchange of a lane stores its bytes in the trace, in whatever way it ended; passwords are never
+stored."""
 
 from __future__ import annotations
 
@@ -12,16 +13,17 @@ from OpenSSL import SSL
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
-from gateway import app
 from gateway.bank.connection import BankConnection
 from gateway.bank.exchange_ring import ExchangeRing
 from gateway.bank.exchange_trace import PART_BYTES, LaneTrace, TracedEvent, TraceEvent
-from gateway.journal.sql.vault import Vault
+from gateway.kernel.sql.vault import Vault
+from gateway.parts import Parts
 from protocols.bank import Port
 from protocols.kit.framing import LengthPrefix
-from tests.gateway.bank.test_connection import Wire
+from tests.gateway.bank.test_connection import FakeTransport
 from tests.world.clock import HeapClock
-from tests.world.world import Life, LifeClock, World
+from tests.world.life_clock import LifeClock
+from tests.world.world import Life, World
 
 E = TraceEvent
 
@@ -38,17 +40,18 @@ class Bench:
         self.session.purpose = "balance"
         port = Port("business", lambda: LengthPrefix(4).cutter(100_000), kept=kept, first_byte_s=60)
         self.permitted = True
-        self.line = BankConnection(port, self.clock, lambda _line: None, lambda: self.permitted,
-                                   self.session.connection("business"))  # fmt: skip
+        self.line = BankConnection(
+            port, self.clock, lambda _line: None, lambda: self.permitted, self.session.connection("business")
+        )
         connect: Callable[[object], None] = self.line.makeConnection
-        connect(Wire())
+        connect(FakeTransport())
 
     def ask(self, data: bytes) -> None:
         self.line.exchange(data).addErrback(lambda _failure: None)
 
     @property
     def events(self) -> list[TracedEvent]:
-        return list(self.trace.read())
+        return list(self.trace.events_after())
 
     @property
     def told(self) -> list[tuple[TraceEvent, str]]:
@@ -117,8 +120,13 @@ def test_a_kept_connection_that_the_bank_closes_and_a_half_one_are_told(tmp_path
 def test_passwords_are_cut_out_in_every_form_and_lengths_stay(tmp_path: Path) -> None:
     secret = "a<b&密码 12"
     bench = Bench(tmp_path, password=secret, short="007")
-    forms = [secret.encode(), secret.encode("gb18030"), "a&lt;b&amp;密码 12".encode(), b64encode(secret.encode()),
-             b"a%3Cb%26%E5%AF%86%E7%A0%81+12"]  # fmt: skip
+    forms = [
+        secret.encode(),
+        secret.encode("gb18030"),
+        "a&lt;b&amp;密码 12".encode(),
+        b64encode(secret.encode()),
+        b"a%3Cb%26%E5%AF%86%E7%A0%81+12",
+    ]
     message = b"|".join(forms) + b"|007"
     bench.session.signed("order", message)
     bench.ask(message)
@@ -141,9 +149,11 @@ def test_notes_keep_to_one_line(tmp_path: Path) -> None:
     assert bench.told[-1] == (E.NOT_CONNECTED, "refused: Connection refused")
 
 
-def _with_rings(life: Life, parts: app.Parts) -> app.Parts:
+def _with_rings(life: Life, parts: Parts) -> Parts:
     world = life.world
-    return replace(parts, rings={"sample.main": ExchangeRing(world.folder / "traces", "sample.main", 1 << 20, world.vault)})
+    return replace(
+        parts, rings={"sample.main": ExchangeRing(world.folder / "traces", "sample.main", 1 << 20, world.vault)}
+    )
 
 
 def test_a_lane_tells_sign_on_probe_payment_and_why_it_is_down(tmp_path: Path) -> None:
@@ -153,13 +163,13 @@ def test_a_lane_tells_sign_on_probe_payment_and_why_it_is_down(tmp_path: Path) -
     world.submit("A-1")
     world.run(60)
     trace = life.gateway.lanes["sample.main"].trace
-    purposes = [event.purpose for event in trace.read() if event.event is E.REQUEST]
+    purposes = [event.purpose for event in trace.events_after() if event.event is E.REQUEST]
     assert purposes[0] == "sign_on" and {"send", "probe"} <= set(purposes)
-    sent = next(event for event in trace.read() if event.event is E.REQUEST and event.purpose == "send")
+    sent = next(event for event in trace.events_after() if event.event is E.REQUEST and event.purpose == "send")
     assert [part.name for part in sent.parts] == ["signed order", "sent"]
     world.bank.reachable = False
     for pipe in list(life.pipes):
         pipe.abortConnection()
     world.run(5)
-    last = list(trace.read())[-1]
+    last = list(trace.events_after())[-1]
     assert last.event is E.NOT_CONNECTED and last.note.startswith("refused")

@@ -1,4 +1,4 @@
-"""A lane in time: hours, pace, the enquiry schedule, doubt that people must see, leaving, and two nodes at once."""
+"""A lane over time: hours, pace, enquiries, doubts for persons, leaving, and two nodes at once."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
-from gateway import app
-from gateway.bank import lease as lease_module
 from gateway.bank.lease import LEASE_MS
-from gateway.core.states import Work
-from gateway.journal.cluster import lane_leases
-from gateway.journal.commit.hand_over import HandOver
-from gateway.journal.commit.rows import PaymentRow, WorkRow
-from gateway.simbank.faults import BankFault, FaultPlan, Script, Scripted, Touch
-from gateway.simbank.ledger import Conduct
+from gateway.kernel.cluster import lane_leases
+from gateway.kernel.commit.hand_over import HandOver
+from gateway.kernel.commit.rows import PaymentRow, WorkRow
+from gateway.kernel.core.states import Work
+from gateway.parts import Parts
+from gateway.simbank.faults import BankFault, ExchangeKind, FaultPlan, FaultScript, ScriptedFault
+from gateway.simbank.ledger import BookingRules
 from protocols.bank import Bank
 from protocols.canon.limits import Hours
 from protocols.canon.outcome import Fate, State
@@ -35,12 +34,6 @@ MIDNIGHT_S = 17_600
 NO_REPEATS = {"banks": {"sample": {"most_repeats": 0}}}
 
 
-@pytest.fixture
-def long_lease(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For tests of days: a renewal every twenty minutes instead of every five seconds."""
-    monkeypatch.setattr(lease_module, "LEASE_MS", 3_600_000)
-
-
 QUIET = {"sessions": 1, "heartbeat_s": 110.0}
 
 
@@ -48,8 +41,8 @@ def lane_of(life: Life, name: str = "sample.main") -> Any:
     return life.gateway.lanes[name]
 
 
-def bank_with(change: Callable[[Bank], Bank]) -> Callable[[Life, app.Parts], app.Parts]:
-    def wrap(_life: Life, parts: app.Parts) -> app.Parts:
+def bank_with(change: Callable[[Bank], Bank]) -> Callable[[Life, Parts], Parts]:
+    def wrap(_life: Life, parts: Parts) -> Parts:
         return replace(parts, banks={name: change(bank) for name, bank in parts.banks.items()})
 
     return wrap
@@ -64,7 +57,7 @@ def pays(life: Life) -> list[bytes]:
 
 
 def at_s(world: World, id_: str, rule: str) -> list[float]:
-    """When this row of the table decided about the order, in seconds of the world."""
+    """The times at which this row of the table decided about the order, in seconds of the world."""
     return [entry.at_ms / 1000 - START_S for entry in files.trail(world, id_) if entry.entry == f"payment.{rule}"]
 
 
@@ -90,8 +83,12 @@ def test_outside_its_hours_the_bank_gets_nothing_and_the_erp_knows_when(tmp_path
 @pytest.mark.usefixtures("long_lease")
 def test_a_bank_that_closes_before_its_turn_comes_gets_it_the_next_day(tmp_path: Path) -> None:
     # Open until 19:07: twenty seconds after the world begins, and the first exchange takes thirty.
-    world = World(tmp_path, bank_options={"sessions": 1}, plan=Script([Scripted(BankFault.DELAY, seconds=30)]),
-                  wrap=bank_with(open_at(Hours(opens=time(9), closes=time(19, 7)))))  # fmt: skip
+    world = World(
+        tmp_path,
+        bank_options={"sessions": 1},
+        plan=FaultScript([ScriptedFault(BankFault.DELAY, seconds=30)]),
+        wrap=bank_with(open_at(Hours(opens=time(9), closes=time(19, 7)))),
+    )
     life = world.start()
     world.submit("FIRST")
     world.submit("AP-1")
@@ -130,7 +127,7 @@ def test_no_second_sees_more_requests_than_the_bank_tolerates(bank: str, tmp_pat
     assert all(world.told(f"AP-{n}")[-1] == "payment.settled" for n in range(60))
     assert len(times) >= 80
     for start, now in enumerate(times):
-        # One more than the bucket holds: the session's own heartbeat or probe has no token.
+        # One more than the bucket holds, because the session's own heartbeat or probe takes no token.
         assert sum(now <= other < now + 1.0 for other in times[start:]) <= 5 + 5 + 1
     elapsed = times[79] - times[0]
     assert elapsed >= (80 - 5) / 5.0 - 0.1, "the long run keeps to the rate"
@@ -175,7 +172,9 @@ def test_a_bank_that_says_too_fast_gets_a_second_of_rest(tmp_path: Path) -> None
 @pytest.mark.usefixtures("long_lease")
 def test_a_silent_bank_is_asked_ever_more_slowly_and_for_ever(tmp_path: Path) -> None:
     with lines() as heard:
-        world = World(tmp_path, settings=NO_REPEATS, plan=FaultPlan("1", {BankFault.DROP_BEFORE: 1.0}), bank_options=QUIET)
+        world = World(
+            tmp_path, settings=NO_REPEATS, plan=FaultPlan("1", {BankFault.DROP_BEFORE: 1.0}), bank_options=QUIET
+        )
         life = world.start()
         world.submit("AP-1")
         for _ in range(12):
@@ -218,13 +217,12 @@ def test_the_schedule_goes_on_where_it_was_after_a_restart(tmp_path: Path) -> No
 
 @pytest.mark.usefixtures("long_lease")
 def test_a_late_yes_ends_the_doubt_even_after_the_escalation(tmp_path: Path) -> None:
-    plan = Script([Scripted(BankFault.HIDE, seconds=2 * DAY_S)])
+    plan = FaultScript([ScriptedFault(BankFault.HIDE, seconds=2 * DAY_S)])
     world = World(tmp_path, settings=NO_REPEATS, plan=plan, bank_options=QUIET)
     world.start()
     world.submit("AP-1")
     world.run(3 * DAY_S)
-    assert world.told("AP-1") == [
-        "payment.accepted", "payment.in_doubt", "payment.escalated", "payment.settled"]  # fmt: skip
+    assert world.told("AP-1") == ["payment.accepted", "payment.in_doubt", "payment.escalated", "payment.settled"]
     last = world.last("AP-1")
     assert (last["was"], last["evidence"]) == ("escalated", "enquiry")
     not_found = [one for one in files.evidence(world, "AP-1") if one.content.fate is Fate.NOT_FOUND]
@@ -232,7 +230,7 @@ def test_a_late_yes_ends_the_doubt_even_after_the_escalation(tmp_path: Path) -> 
 
 
 def test_a_payment_taken_but_not_decided_is_asked_about_until_it_is(tmp_path: Path) -> None:
-    world = World(tmp_path, conduct=Conduct(late_share=1.0, late_s=100.0))
+    world = World(tmp_path, conduct=BookingRules(late_share=1.0, late_s=100.0))
     world.start()
     world.submit("AP-1")
     world.run(60)
@@ -244,7 +242,7 @@ def test_a_payment_taken_but_not_decided_is_asked_about_until_it_is(tmp_path: Pa
 
 @pytest.mark.usefixtures("long_lease")
 def test_money_that_comes_back_days_later_is_told(tmp_path: Path) -> None:
-    plan = Script([Scripted(BankFault.LATE_RETURN, seconds=2.5 * DAY_S)])
+    plan = FaultScript([ScriptedFault(BankFault.LATE_RETURN, seconds=2.5 * DAY_S)])
     world = World(tmp_path, plan=plan, bank_options=QUIET, spans={"returns_watch_s": 3.5 * DAY_S})
     world.start()
     world.submit("AP-1")
@@ -259,7 +257,7 @@ def test_money_that_comes_back_days_later_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("long_lease")
 def test_deadlines_need_no_bank(tmp_path: Path) -> None:
-    world = World(tmp_path, plan=Script([Scripted(BankFault.DROP_AFTER)]), bank_options={"sessions": 1})
+    world = World(tmp_path, plan=FaultScript([ScriptedFault(BankFault.DROP_AFTER)]), bank_options={"sessions": 1})
     life = world.start()
     world.submit("AP-1")
     world.run(1)
@@ -274,7 +272,7 @@ def test_deadlines_need_no_bank(tmp_path: Path) -> None:
 
 
 def test_a_deadline_fires_while_every_session_waits_for_its_answer(tmp_path: Path) -> None:
-    plan = Script([Scripted(BankFault.DELAY, seconds=100)])
+    plan = FaultScript([ScriptedFault(BankFault.DELAY, seconds=100)])
     world = World(tmp_path, plan=plan, bank_options={"sessions": 1, "answer_s": 120.0})
     world.start()
     world.submit("SLOW")
@@ -314,7 +312,7 @@ def test_a_permit_log_that_cannot_be_written_is_no_defect_of_the_lane(
     def full(*_permits: Any) -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    monkeypatch.setattr(life.store._committer._permits, "write", full)
+    monkeypatch.setattr(life.store._committer._permits, "append_permits", full)
     with lines() as heard:
         for n in range(3):
             world.submit(f"AP-{n}")
@@ -350,8 +348,11 @@ def test_a_halted_lane_leaves_the_others_at_work(tmp_path: Path) -> None:
 
 
 def test_a_paused_lane_sends_nothing_and_asks_all_the_same(tmp_path: Path) -> None:
-    doubt = [Scripted(BankFault.DROP_AFTER), *(Scripted(BankFault.DROP_BEFORE, touch=Touch.ENQUIRY) for _ in range(2))]
-    world = World(tmp_path, plan=Script(doubt))
+    doubt = [
+        ScriptedFault(BankFault.DROP_AFTER),
+        *(ScriptedFault(BankFault.DROP_BEFORE, touch=ExchangeKind.ENQUIRY) for _ in range(2)),
+    ]
+    world = World(tmp_path, plan=FaultScript(doubt))
     life = world.start()
     world.submit("DOUBT")
     world.run(1)
@@ -386,8 +387,8 @@ def test_questions_that_fail_do_not_count_as_proof_that_the_bank_is_there(tmp_pa
 
 
 def test_an_order_that_was_held_is_sent_from_the_journal_when_it_is_released(tmp_path: Path) -> None:
-    from gateway.core.states import Release
-    from gateway.journal.payments import transition as applying
+    from gateway.kernel.core.states import Release
+    from gateway.payments.rows import transition as applying
 
     world = World(tmp_path, sender={"new_payee_hold": True})
     life = world.start()
@@ -404,7 +405,7 @@ def test_an_order_that_was_held_is_sent_from_the_journal_when_it_is_released(tmp
 
 
 def test_a_second_node_waits_for_the_lease_and_takes_over_without_sending_again(tmp_path: Path) -> None:
-    world = World(tmp_path, plan=Script([Scripted(BankFault.DELAY, seconds=10_000)]))
+    world = World(tmp_path, plan=FaultScript([ScriptedFault(BankFault.DELAY, seconds=10_000)]))
     first = world.start()
     world.run(1)
     second = world.start("gw2")
@@ -427,7 +428,7 @@ def test_a_second_node_waits_for_the_lease_and_takes_over_without_sending_again(
 
 
 class SlowStore:
-    """A store whose commits are heard of in a later turn, so that the process can be frozen in between."""
+    """A store whose commits are reported in a later turn, so that the process can be suspended in between."""
 
     def __init__(self, store: Any, life: Life) -> None:
         self._store = store
@@ -448,20 +449,22 @@ class SlowStore:
         return later
 
 
-def test_a_node_that_stood_still_between_commit_and_write_sends_nothing_when_it_wakes(tmp_path: Path) -> None:
+def test_a_node_that_stood_still_between_commit_and_write_sends_nothing_when_it_wakes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world = World(tmp_path, wrap=lambda life, parts: replace(parts, store=SlowStore(parts.store, life)))
     first = world.start()
     world.run(1)
     second = world.start("gw2")
     world.run(1)
-    write = world.permits.write
+    write = world.permits.append_permits
 
     def freeze_then(some: Any) -> None:
         write(some)
         if some and not first.clock.frozen:
             first.clock.freeze()
 
-    world.permits.write = freeze_then  # type: ignore[method-assign]
+    monkeypatch.setattr(world.permits, "append_permits", freeze_then)
     world.submit("AP-1")
     world.run(60)
     assert world.permits.written and lane_of(second).epoch > lane_of(first).epoch
@@ -493,7 +496,7 @@ def test_a_lane_that_begins_its_own_payment_twice_warns_of_no_other_owner(tmp_pa
         world.submit("AP-1")
         world.run(5)
         [row] = fresh
-        # A scan that began before the send was written down hands the same work out once more.
+        # A scan that began before the send was written down hands the same work out again.
         keep(row)
         lane.on_commit(HandOver((), (WorkRow(row.payment, Work.SEND, row.lane, 0, lane.epoch),)))
         world.run(5)
@@ -521,7 +524,7 @@ def test_a_lease_given_up_is_seen_in_the_journal(tmp_path: Path) -> None:
     world = World(tmp_path)
     first = world.start()
     world.run(1)
-    row = files.read(world, lambda conn: lane_leases.lease_of(conn, "sample.main"))
+    row = files.read_world(world, lambda conn: lane_leases.lease_of(conn, "sample.main"))
     assert row is not None and (row.owner, row.epoch) == ("gw1", lane_of(first).epoch)
     world.crash()
     second = world.start()
@@ -530,7 +533,7 @@ def test_a_lease_given_up_is_seen_in_the_journal(tmp_path: Path) -> None:
 
 
 def test_orders_that_come_while_the_bank_is_busy_cost_no_pace(tmp_path: Path) -> None:
-    plan = Script([Scripted(BankFault.DELAY, seconds=20)])
+    plan = FaultScript([ScriptedFault(BankFault.DELAY, seconds=20)])
     world = World(tmp_path, bank_options={"sessions": 1, "per_second": 2.0}, plan=plan)
     world.start()
     world.run(2)
@@ -575,8 +578,12 @@ def test_a_row_that_moves_far_away_takes_the_near_one_with_it(tmp_path: Path) ->
 
 def test_a_flood_of_doubts_leaves_half_the_pace_to_sends(tmp_path: Path) -> None:
     plan = FaultPlan("1", {BankFault.DROP_AFTER: 1.0})
-    world = World(tmp_path, plan=plan, settings=NO_REPEATS,
-                  bank_options={"per_second": 10.0, "sessions": 8, "first_enquiry_s": 0.0})  # fmt: skip
+    world = World(
+        tmp_path,
+        plan=plan,
+        settings=NO_REPEATS,
+        bank_options={"per_second": 10.0, "sessions": 8, "first_enquiry_s": 0.0},
+    )
     life = world.start()
     for n in range(200):
         world.submit(f"AP-{n}")

@@ -1,4 +1,5 @@
-"""Which TLS a lane speaks: short connections resume, so they stay below the version whose sessions are not resumed."""
+"""The TLS version of a lane: short connections resume sessions, so they use a version below the one whose sessions are
+not resumed."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from typing import Any
 import pytest
 
 from gateway import settings as conf
-from gateway.bank.lane_dialer import LaneDialer, tls_settings
+from gateway.bank.lane_dialer import LaneDialer
+from gateway.bank.lane_tls import tls_settings
 from gateway.bank.signers import read_certificates
 from gateway.simbank.pki import make_pki
 
@@ -32,10 +34,17 @@ def test_highest_tls_version(said: str | None, short: bool, spoken: str) -> None
 def test_what_a_reload_read_is_used_whatever_happens_to_the_files_meanwhile(tmp_path: Path) -> None:
     first, second = (make_pki(tmp_path / name, ["sample"], datetime.now(UTC))["sample"] for name in ("first", "second"))
     bank: Any = SimpleNamespace(ports={"main": SimpleNamespace(kept=True)})
-    table = conf.LaneSettings.model_validate({
-        "host": "127.0.0.1", "ports": {"main": 7001},
-        "tls": {"ca_file": str(first.ca_cert), "certificate": str(first.client_cert), "key": {"file": str(first.client_key)}},
-    })  # fmt: skip
+    table = conf.LaneSettings.model_validate(
+        {
+            "host": "127.0.0.1",
+            "ports": {"main": 7001},
+            "tls": {
+                "ca_file": str(first.ca_cert),
+                "certificate": str(first.client_cert),
+                "key": {"file": str(first.client_key)},
+            },
+        }
+    )
     [own] = read_certificates(first.client_cert)[:1]
     reactor: Any = object()
     dialer = LaneDialer(reactor, table, bank)

@@ -1,4 +1,4 @@
-"""A lane that leaves while something is under way."""
+"""Tests of a lane that is stopped while an exchange or a commit is under way."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from pathlib import Path
 
 from twisted.internet.defer import Deferred
 
-from gateway.asking import Unavailable
-from gateway.simbank.faults import BankFault, Script, Scripted
+from gateway.kernel.asking import Unavailable
+from gateway.simbank.faults import BankFault, FaultScript, ScriptedFault
 from protocols.canon.outcome import State
 from tests.gateway.bank.test_lane import lane_of, pays
 from tests.world import files
@@ -15,7 +15,7 @@ from tests.world.world import World
 
 
 def test_leaving_waits_for_an_answer_on_its_way(tmp_path: Path) -> None:
-    world = World(tmp_path, plan=Script([Scripted(BankFault.DELAY, seconds=5)]))
+    world = World(tmp_path, plan=FaultScript([ScriptedFault(BankFault.DELAY, seconds=5)]))
     world.start()
     world.run(1)
     world.submit("AP-1")
@@ -27,7 +27,7 @@ def test_leaving_waits_for_an_answer_on_its_way(tmp_path: Path) -> None:
 
 
 def test_leaving_with_a_silent_exchange_under_way_writes_down_the_doubt_in_time(tmp_path: Path) -> None:
-    world = World(tmp_path, plan=Script([Scripted(BankFault.DELAY, seconds=10_000)]))
+    world = World(tmp_path, plan=FaultScript([ScriptedFault(BankFault.DELAY, seconds=10_000)]))
     life = world.start()
     world.run(1)
     world.submit("AP-1")
@@ -47,7 +47,7 @@ def test_leaving_with_a_silent_exchange_under_way_writes_down_the_doubt_in_time(
 
 
 def test_while_leaving_nothing_new_is_sent_or_asked(tmp_path: Path) -> None:
-    world = World(tmp_path, plan=Script([Scripted(BankFault.DELAY, seconds=8)]), bank_options={"sessions": 1})
+    world = World(tmp_path, plan=FaultScript([ScriptedFault(BankFault.DELAY, seconds=8)]), bank_options={"sessions": 1})
     life = world.start()
     world.run(1)
     world.submit("AP-1")
@@ -56,7 +56,8 @@ def test_while_leaving_nothing_new_is_sent_or_asked(tmp_path: Path) -> None:
     Deferred.fromCoroutine(life.gateway.stop())
     failures: list[str] = []
     lane_of(life).ask("balance", lambda _context: iter(()), 5).addErrback(
-        lambda failure: failures.append(failure.check(Unavailable) and failure.value.reason))
+        lambda failure: failures.append(failure.check(Unavailable) and failure.value.reason)
+    )
     world.run(40)
     assert len(pays(life)) == 1 and failures == ["lane_stopped"]
     assert files.payment(world, "AP-1").life.state is State.SETTLED

@@ -1,7 +1,11 @@
-"""Several nodes, one lane: who owns it, how it changes hands, and that what one wrote the other carries out."""
+"""Several nodes and one lane: which node owns it, how it changes hands, and that one node finishes the work that
+another recorded."""
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +15,9 @@ from twisted.internet.defer import Deferred
 from gateway.bank.enquiry import sent_of
 from gateway.bank.lease import LEASE_MS, ORPHAN_QUIET_S, STAND_BY_S
 from gateway.bank.work_loader import SWEEP_S
-from gateway.core.states import Work
-from gateway.journal.cluster import lane_leases
-from gateway.simbank.faults import BankFault, FaultPlan, Script, Scripted
+from gateway.kernel.cluster import lane_leases
+from gateway.kernel.core.states import Work
+from gateway.simbank.faults import BankFault, FaultPlan, FaultScript, ScriptedFault
 from gateway.watch.health import lane_word
 from protocols.canon.outcome import State
 from tests.world import files
@@ -75,8 +79,10 @@ def test_what_another_node_took_in_by_a_clock_that_is_slow_is_sent_all_the_same(
     assert files.payment(world, "AP-1").life.state is State.SETTLED and len(pays(first)) == 1
 
 
-def test_many_orders_at_once_while_the_lease_is_run_out_wait_and_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As after a database that was away: what waited comes in one commit, and not one of them may be sent yet."""
+def test_many_orders_at_once_while_the_lease_is_run_out_wait_and_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a database outage: all waiting orders come in one commit, and none of them may be sent yet."""
     world = World(tmp_path)
     life = world.start()
     world.run(1)
@@ -110,7 +116,7 @@ def test_an_orderly_stop_hands_the_lane_over_at_once(tmp_path: Path) -> None:
 
 
 def test_a_new_owner_sends_at_once_but_asks_only_when_what_was_under_way_has_arrived(tmp_path: Path) -> None:
-    world = World(tmp_path, plan=Script([Scripted(BankFault.DELAY, seconds=10_000)]), settings=SHARED)
+    world = World(tmp_path, plan=FaultScript([ScriptedFault(BankFault.DELAY, seconds=10_000)]), settings=SHARED)
     first = world.start()
     world.run(1)
     second = world.start("gw2")
@@ -159,7 +165,7 @@ def with_a_halted_lane(tmp_path: Path) -> tuple[World, Life, Life]:
 
 
 def test_a_halted_lane_is_left_to_another_node_and_not_taken_again(tmp_path: Path) -> None:
-    world = World(tmp_path, settings=SHARED, plan=Script([Scripted(BankFault.DELAY, seconds=10_000)]))
+    world = World(tmp_path, settings=SHARED, plan=FaultScript([ScriptedFault(BankFault.DELAY, seconds=10_000)]))
     first = world.start()
     world.run(1)
     second = world.start("gw2")
@@ -171,7 +177,9 @@ def test_a_halted_lane_is_left_to_another_node_and_not_taken_again(tmp_path: Pat
     assert lane_of(second).standing_by, "not before the lease has run out"
     world.run(LEASE_MS / 1000)
     assert lane_of(second).ready and lane_of(second).epoch > epoch
-    assert lane_word(lane_of(first)) == "halted:test" and not lane_of(first).gate.permits(epoch, first.clock.monotonic_s())
+    assert lane_word(lane_of(first)) == "halted:test" and not lane_of(first).gate.permits(
+        epoch, first.clock.monotonic_s()
+    )
     world.submit("AP-2")
     world.run(3)
     assert files.payment(world, "AP-2").life.state is State.SETTLED and len(pays(second)) == 1
@@ -213,7 +221,7 @@ def test_a_halted_lane_that_is_stopped_lets_go_of_its_lease(tmp_path: Path) -> N
 
 
 def test_a_node_that_stood_still_asks_nothing_before_its_lease_is_renewed(tmp_path: Path) -> None:
-    # Questions about a doubt are due when it wakes, one had been read from the journal, and the ERP's wait, too.
+    # At its resume, enquiries about a doubt are due, one was read from the journal, and an ERP's question waits too.
     world = World(tmp_path, settings=SHARED, plan=FaultPlan("1", {BankFault.DROP_BEFORE: 1.0}))
     first = world.start()
     world.run(1)
@@ -234,7 +242,8 @@ def test_a_node_that_stood_still_asks_nothing_before_its_lease_is_renewed(tmp_pa
 
 @pytest.mark.parametrize("steps", range(1, 14))
 def test_a_node_that_stood_still_while_it_signed_on_signs_on_no_more(steps: int, tmp_path: Path) -> None:
-    """Wherever it stood: before a handshake was over, or with one session signing on and the others at the door."""
+    """The process is suspended at any point: before a handshake is over, or with one session signing on and the others
+    waiting."""
     world = World(tmp_path, settings=SHARED)
     first = world.start()
     world.run(0.001 * steps)
@@ -254,7 +263,7 @@ def test_a_node_that_stood_still_while_it_signed_on_signs_on_no_more(steps: int,
 
 
 def test_a_lane_whose_lease_lapsed_while_the_journal_was_away_goes_on_when_it_is_renewed(tmp_path: Path) -> None:
-    world = World(tmp_path, settings=SHARED, plan=Script([Scripted(BankFault.DROP_BEFORE)]))
+    world = World(tmp_path, settings=SHARED, plan=FaultScript([ScriptedFault(BankFault.DROP_BEFORE)]))
     life = world.start()
     world.run(1)
     world.submit("AP-1")
@@ -269,7 +278,7 @@ def test_a_lane_whose_lease_lapsed_while_the_journal_was_away_goes_on_when_it_is
 
 
 def test_all_lanes_of_a_process_keep_their_leases_with_one_commit(tmp_path: Path) -> None:
-    """With fifty lanes, ten commits a second would do nothing else."""
+    """With fifty lanes, one commit for each renewal would be ten commits a second."""
     world = World(tmp_path, banks=("sample", "pab"))
     life = world.start()
     world.run(4)
@@ -279,14 +288,14 @@ def test_all_lanes_of_a_process_keep_their_leases_with_one_commit(tmp_path: Path
     assert groups == [2] * 12 and all(lane.permitted() for lane in life.gateway.lanes.values())
 
 
-def test_the_mail_of_a_dead_node_is_published_by_another(tmp_path: Path) -> None:
+def test_the_mail_of_a_dead_node_is_published_by_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(tmp_path, settings=SHARED)
     first = world.start()
     world.run(1)
     second = world.start("gw2")
     world.run(1)
     second.amqp.pause()
-    first.gateway.outbox.take = lambda _rows: None  # type: ignore[method-assign, assignment]
+    monkeypatch.setattr(first.gateway.outbox, "publish_rows", lambda _rows: None)
     world.submit("AP-1")
     world.run(3)
     first.crash()
@@ -296,13 +305,30 @@ def test_the_mail_of_a_dead_node_is_published_by_another(tmp_path: Path) -> None
 
 
 def test_an_enquiry_names_the_bank_date_that_was_written_down(tmp_path: Path) -> None:
-    world = World(tmp_path, plan=Script([Scripted(BankFault.DROP_AFTER)]))
+    world = World(tmp_path, plan=FaultScript([ScriptedFault(BankFault.DROP_AFTER)]))
     world.start()
     world.submit("AP-1")
     world.run(1)
     payment = files.payment(world, "AP-1").payment
-    found = world.read(lambda conn: sent_of(conn, payment))
+    found = world.read(lambda conn: sent_of(conn, payment, lambda _ms: date.min))
     assert found is not None
     [attempt] = files.sends(world, "AP-1")
     assert found[1].bank_date.isoformat() == attempt.bank_date and found[1].serials == attempt.serials
     assert Work.ENQUIRE in {row.work for row in files.due(world, "AP-1")}
+
+
+def test_an_enquiry_names_the_order_itself_where_the_journal_lacks_the_attempt(tmp_path: Path) -> None:
+    world, day = World(tmp_path, plan=FaultScript([ScriptedFault(BankFault.DROP_AFTER)])), date(2026, 11, 18)
+    world.start()
+    world.submit("AP-1")
+    world.run(1)
+    row = files.payment(world, "AP-1")
+    world.crash()
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as db:
+        db.execute("delete from attempts")
+        db.commit()
+    found = world.read(
+        lambda conn: sent_of(conn, row.payment, lambda ms: day if ms == row.life.first_write_ms else date.min)
+    )
+    assert found is not None
+    assert (found[1].reference, found[1].bank_date, found[1].serials) == (row.bank_ref, day, ())

@@ -1,4 +1,4 @@
-"""What belongs to a user at a bank: its pace, its one sign-on, its token, and the quiet after a refusal."""
+"""The state of a user at a bank: its pace, its single sign-on, its token, and the pause after a refusal."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from typing import Any
 
 import pytest
 
-from gateway import app
 from gateway.bank.login import QUIET_S, Login
+from gateway.parts import Parts, logins
 from protocols.bank import Bank
 from protocols.canon.limits import MONEY, QUESTION, Pace
 from protocols.trial import banks, trial
 from tests.gateway.bank.trials import trial_world
 from tests.world.clock import HeapClock
-from tests.world.world import Life, LifeClock, World
+from tests.world.life_clock import LifeClock
+from tests.world.world import Life, World
 
 DAY_S = 86_400
 
@@ -31,8 +32,8 @@ def ready(life: Life, lane: str) -> bool:
     return life.gateway.lanes[lane].ready
 
 
-def with_credentials(**said: str) -> Callable[[Life, app.Parts], app.Parts]:
-    def wrap(_life: Life, parts: app.Parts) -> app.Parts:
+def with_credentials(**said: str) -> Callable[[Life, Parts], Parts]:
+    def wrap(_life: Life, parts: Parts) -> Parts:
         return replace(parts, credentials=dict.fromkeys(parts.credentials, said))
 
     return wrap
@@ -64,7 +65,7 @@ def test_what_one_sort_leaves_free_is_not_more_than_the_whole() -> None:
 def test_a_bank_s_operations_are_spaced_and_neither_holds_up_the_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """招商银行: a second between one user's orders, two between its questions."""
+    """招商银行 wants a second between one user's orders, and two between its questions."""
     world, twins = trial_world(tmp_path, monkeypatch, ("cmb",))
     life = world.start()
     world.run(5)
@@ -85,7 +86,7 @@ def test_a_bank_s_operations_are_spaced_and_neither_holds_up_the_other(
 def test_what_waits_for_its_operation_goes_when_the_pause_ends(
     sort: str, pause_s: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing else happens on the lane that would make it look."""
+    """Nothing else happens on the lane that would wake it up."""
     world, twins = trial_world(tmp_path, monkeypatch, ("cmb",))
     world.start()
     world.run(30)
@@ -121,15 +122,19 @@ def test_each_bank_s_own_pace_is_kept(bank: str, tmp_path: Path, monkeypatch: py
 
 def test_lanes_of_one_user_share_its_pace(tmp_path: Path) -> None:
     lanes = {"main": {}, "second": {"per_second": 3.0}, "other": {}}
-    table = {name: {"host": "127.0.0.1", "ports": {"business": 1}, "plaintext": "loopback", **more}
-             for name, more in lanes.items()}  # fmt: skip
+    table = {
+        name: {"host": "127.0.0.1", "ports": {"business": 1}, "plaintext": "loopback", **more}
+        for name, more in lanes.items()
+    }
     world = World(tmp_path, settings={"banks": {"sample": {"lanes": table}}})
     known: dict[str, Mapping[str, str]] = {
-        "sample.main": {"user": "u"}, "sample.second": {"user": "u"}, "sample.other": {"user": "v"},
-    }  # fmt: skip
+        "sample.main": {"user": "u"},
+        "sample.second": {"user": "u"},
+        "sample.other": {"user": "v"},
+    }
     bank: Bank = world._adapter(world.settings.banks["sample"], "sample")
     parts: Any = type("Parts", (), {"banks": {"sample": bank}, "credentials": known, "clock": LifeClock(HeapClock())})
-    found = app.logins(world.settings, parts)
+    found = logins(world.settings, parts)
     assert found["sample.main"] is found["sample.second"] is not found["sample.other"]
     found["sample.main"].begin("balance")
     assert found["sample.second"]._all._per_second == 3.0, "the least that a lane of the user is set to"
@@ -143,17 +148,17 @@ def test_the_quiet_after_refusals_grows_to_a_day() -> None:
     user, clock = login(Pace())
     for quiet_s in (*QUIET_S, QUIET_S[-1]):
         assert user.quiet_s == 0.0
-        assert user.refused() == quiet_s == user.quiet_s
+        assert user.refused("no") == quiet_s == user.quiet_s
         clock.advance(quiet_s)
     user.accepted()
-    assert user.refused() == QUIET_S[0], "a yes in between counts from the beginning"
+    assert user.refused("no") == QUIET_S[0], "a yes in between counts from the beginning"
 
 
 @pytest.mark.parametrize(("bank", "message"), [("cib", b"<SONRQ>"), ("boc", b"<trncod>b2e0001</trncod>")])
 def test_a_wrong_password_on_short_connections_is_never_tried_in_a_loop(
     bank: str, message: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither by sign-ons nor by what carries the password in each message: five lock the operator."""
+    """Neither by sign-ons nor by messages that carry the password: five wrong ones lock the operator."""
     wrong = with_credentials(**{**trial(bank).credentials, "password": "wrong"})
     options = {"boc": {"sign_on_tries": 4}}
     world, twins = trial_world(tmp_path, monkeypatch, (bank,), wrap=wrong, options=options)

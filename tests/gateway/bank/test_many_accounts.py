@@ -16,7 +16,7 @@ MORE_S = 5.0
 
 
 def asked(world: World, accounts: list[str]) -> tuple[float, dict[str, Any]]:
-    """How long one question about these accounts takes, and its answer."""
+    """The seconds that one question about these accounts takes, and its answer."""
     before, began_s = len(world.replies), world.clock.seconds()
     world.command("balance.query", {"accounts": accounts, "max_age": "PT0S", "max_wait": "PT5M"})
     while len(world.replies) == before:
@@ -44,7 +44,7 @@ def test_fifty_accounts_at_six_banks_take_no_longer_than_the_slowest_bank_and_fi
     slowest_s = max(alone_s.values())
     assert slowest_s + MORE_S < sum(alone_s.values()), "one after the other would not do"
     assert together_s <= slowest_s + MORE_S, alone_s
-    # What is known already needs no bank.
+    # Balances in the cache need no bank.
     before = {bank: len(heard.requests_seen) for bank, heard in twins.items()}
     world.command("balance.query", {"accounts": fifty, "max_age": "PT10M"})
     world.run(0.5)

@@ -1,9 +1,10 @@
-"""The last gate alone, at its edges: the lease, its epoch, its age, and what taking, keeping and losing it do."""
+"""The last gate alone, in borderline cases: the lease, its epoch, its age, and the effects of acquiring, renewing and
+losing it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from sqlalchemy.exc import DBAPIError, OperationalError
@@ -11,22 +12,23 @@ from structlog.testing import capture_logs
 from twisted.internet.defer import Deferred, fail, succeed
 
 from gateway.bank.lease import RENEW_S, Lease
-from gateway.journal.cluster.lane_leases import LaneRow, Taken
-from gateway.journal.cluster.stops import Stop
-from gateway.tasks import Tasks
+from gateway.kernel.cluster.lane_leases import LaneRow, NewLease
+from gateway.kernel.cluster.stops import Stop
+from gateway.kernel.tasks import Tasks
 from tests.world.clock import HeapClock
-from tests.world.world import LifeClock
+from tests.world.life_clock import LifeClock
 
 LEASE_S = 15.0
 
 
 class _Store:
-    """A journal that answers as a test says: whether the lane is free, what taking gives, whether renewing works."""
+    """A journal whose answers the test sets: whether the lane is free, the result of acquiring, whether renewing
+    works."""
 
     def __init__(self) -> None:
         self.free = True
         self.lease = LaneRow("b.main", 7, "gw2", 2**60)
-        self.taken: Taken | Exception | None = Taken(1, orphaned=False)
+        self.taken: NewLease | Exception | None = NewLease(1, orphaned=False)
         self.renewed: list[bool | Deferred[bool]] = []
         self.said: list[str] = []
         self.stop = Stop()
@@ -36,9 +38,9 @@ class _Store:
         return succeed(None if self.free else self.lease)
 
     def write(self, unit: Callable[..., Any]) -> Deferred[Any]:
-        word = next(word for word in ("take", "renew", "release") if word in unit.__code__.co_names)
+        word = next(word for word in ("acquire", "renew", "release") if word in unit.__code__.co_names)
         self.said.append(word)
-        if word == "take":
+        if word == "acquire":
             return fail(self.taken) if isinstance(self.taken, Exception) else succeed((self.taken, self.stop))
         if word == "renew":
             answer = self.renewed.pop(0) if self.renewed else True
@@ -49,15 +51,25 @@ class _Store:
 
 class _Gate:
     def __init__(self) -> None:
-        self.clock, self.store = HeapClock(1_000.0), _Store()
+        self.clock = HeapClock(1_000.0)
+        self.store = cast(Any, _Store())  # a lease uses only read and write of the store
         self.life = LifeClock(self.clock)
         self.gained: list[bool] = []
         self.lost: list[float] = []
         self.failed: list[Any] = []
         self.rung: list[float] = []
         self.stops: list[Stop] = []
-        self.lease = Lease("b.main", "gw1", self.store, self.life, Tasks(self.failed.append), self._gain, self._lose,  # type: ignore[arg-type]
-                             lambda: self.rung.append(self.clock.seconds()), self.stops.append)  # fmt: skip
+        self.lease = Lease(
+            "b.main",
+            "gw1",
+            self.store,
+            self.life,
+            Tasks(self.failed.append),
+            self._gain,
+            self._lose,
+            lambda: self.rung.append(self.clock.seconds()),
+            self.stops.append,
+        )
 
     async def _gain(self, orphaned: bool) -> None:
         self.gained.append(orphaned)
@@ -147,7 +159,7 @@ def test_a_renewal_that_came_too_late_is_followed_by_another_at_once() -> None:
     late: Deferred[bool] = Deferred()
     gate.store.renewed = [late]
     gate.begin()
-    gate.clock.advance(60.0)  # the database is away; what was asked for at 5 is committed at 60
+    gate.clock.advance(60.0)  # the database is away: a renewal requested at 5 is committed at 60
     assert gate.store.said.count("renew") == 1 and not gate.holds()
     late.callback(True)
     gate.clock.advance(0.0)
@@ -165,7 +177,7 @@ def test_a_lost_lease_gives_no_permit_and_is_not_sought_again_for_a_lease() -> N
     gate.clock.advance(5.0)
     assert gate.lost == [1_005.0] and gate.lease.epoch == 0
     assert not gate.holds() and not gate.lease.permits(0, 1_005.0) and not gate.lease.permits(1, 1_005.0)
-    gate.store.taken = Taken(3, orphaned=True)
+    gate.store.taken = NewLease(3, orphaned=True)
     gate.clock.advance(LEASE_S + 0.999)
     assert gate.gained == [False]
     gate.clock.advance(0.001)
@@ -182,7 +194,7 @@ def test_a_lane_that_is_not_free_is_looked_at_every_second() -> None:
     gate.store.free, gate.store.taken = True, None
     gate.clock.advance(1.0)
     assert gate.gained == [] and gate.lease.epoch == 0 and not gate.holds(), "another node was faster"
-    gate.store.taken = Taken(2, orphaned=True)
+    gate.store.taken = NewLease(2, orphaned=True)
     gate.clock.advance(1.0)
     assert gate.gained == [True] and gate.lease.epoch == 2 and gate.holds()
     gate.clock.advance(4.0)
@@ -191,10 +203,10 @@ def test_a_lane_that_is_not_free_is_looked_at_every_second() -> None:
 
 def test_a_lease_that_is_not_renewed_is_dead_when_it_has_been_seen_for_longer_than_it_lasts() -> None:
     gate = _Gate()
-    gate.store.free, gate.store.taken = False, Taken(8, orphaned=True)
+    gate.store.free, gate.store.taken = False, NewLease(8, orphaned=True)
     gate.begin()
     gate.clock.advance(20.0)
-    assert "take" not in gate.store.said and LEASE_S < 20.0
+    assert "acquire" not in gate.store.said and LEASE_S < 20.0
     gate.clock.advance(1.0)
     assert gate.gained == [True] and gate.lease.epoch == 8
 
@@ -207,11 +219,11 @@ def test_a_lease_that_is_renewed_is_alive_whatever_its_clock() -> None:
         gate.clock.advance(19.0)
         gate.store.lease = LaneRow("b.main", 7, "gw2", 2**60 + n)
     gate.clock.advance(20.0)
-    assert "take" not in gate.store.said
+    assert "acquire" not in gate.store.said
 
 
 def _said(code: int) -> DBAPIError:
-    """What MariaDB says, as SQLAlchemy raises it: 1205 that a lock was waited for too long, 1054 that there is no column."""
+    """An error of MariaDB, as SQLAlchemy raises it: 1205 for a lock time-out, 1054 for a missing column."""
     return OperationalError("update lanes", None, Exception(code, "said the database"))
 
 
@@ -227,7 +239,9 @@ def test_a_renewal_that_others_were_in_the_way_of_is_tried_again_and_nothing_lea
         assert not gate.holds()
         slow.errback(_said(1205))
         gate.clock.advance(0.0)
-    assert [(line["event"], line["log_level"], line["lane"]) for line in said] == [("lane.not_renewed", "warning", "b.main")] * 2
+    assert [(line["event"], line["log_level"], line["lane"]) for line in said] == [
+        ("lane.not_renewed", "warning", "b.main")
+    ] * 2
     assert gate.failed == [] and gate.lost == [] and gate.lease.epoch == 1
     assert gate.store.said.count("renew") == 3, "the next at once: it is late"
 
@@ -239,7 +253,7 @@ def test_a_lane_that_others_were_in_the_way_of_taking_is_stood_by_for() -> None:
         gate.begin()
         gate.clock.advance(3.0)
     assert [line["event"] for line in said if line["log_level"] == "warning"] == ["lane.not_looked_at"] * 4
-    gate.store.taken = Taken(2, orphaned=True)
+    gate.store.taken = NewLease(2, orphaned=True)
     gate.clock.advance(1.0)
     assert gate.gained == [True] and gate.failed == []
 
@@ -370,5 +384,5 @@ def test_a_stop_is_heard_with_the_lease_and_with_each_renewal() -> None:
     assert gate.stops == [Stop()]
     gate.store.stop = Stop(1, True, 5, "uid:root", "x")
     gate.clock.advance(RENEW_S)
-    # Whoever is permitted now has heard it with the renewal that permits: there is none without the other.
+    # The renewal that permits also reads the stop, so that every permitted node knows the stop.
     assert gate.stops[-1] == gate.store.stop and gate.holds()

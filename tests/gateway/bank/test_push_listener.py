@@ -1,4 +1,5 @@
-"""The door for banks that call us: who may come in, what is answered and when, and what an attacker gets."""
+"""The listener for banks: the peers that may connect, the messages that are answered, and the reaction to an
+attacker."""
 
 from __future__ import annotations
 
@@ -24,13 +25,13 @@ from twisted.python.failure import Failure
 from gateway.bank.push_listener import AGAIN_S, WAITING_MOST, PushListener, PushListeners, PushParts, push_listeners
 from gateway.bank.signers import KeyFileError, read_certificates
 from gateway.bank.tls import TlsSettings, client_context, pinned_server_context, spki_pin
-from gateway.clock import SystemClock
-from gateway.journal.commit.store import StoreFailed
-from gateway.journal.payments.pushes import KeptPush
-from gateway.meters import PUSH_RESULTS, Meters
-from gateway.settings import PushSettings, Secret
+from gateway.kernel.clock import SystemClock
+from gateway.kernel.commit.store import StoreFailed
+from gateway.kernel.meters import PUSH_RESULTS, Meters
+from gateway.kernel.tasks import sleep
+from gateway.payments.rows.pushes import PushResult
+from gateway.settings import KeyPlace, PushSettings
 from gateway.simbank.pki import BankPki, make_pki
-from gateway.tasks import sleep
 from protocols.bank import Push, Pushes
 from protocols.canon.party import AccountNumber
 from protocols.kit.errors import ProtocolError
@@ -46,31 +47,31 @@ def message(text: bytes) -> bytes:
     return b"%04d" % len(text) + text
 
 
-def read(frame: bytes) -> Push:
+def read_push(frame: bytes) -> Push:
     text = frame[4:].decode()
     if text.startswith("alien"):
         raise ProtocolError("value", "not ours")
     return Push("note", text, (text,), (AccountNumber("0000000000000000017"),), unread=text == "unread")
 
 
-PUSHES = Pushes(("note",), lambda: FRAMING.cutter(1_000), read, lambda frame, now_ms: b"ok:" + frame[4:] + b"\n")
+PUSHES = Pushes(("note",), lambda: FRAMING.cutter(1_000), read_push, lambda frame, now_ms: b"ok:" + frame[4:] + b"\n")
 
 
 @dataclass
-class Books:
+class ManualJournal:
     """A journal that commits when the test says so."""
 
     written: list[Any] = field(default_factory=list)
-    answer: Callable[[], Deferred[KeptPush]] = lambda: succeed(KeptPush(new=True))
+    answer: Callable[[], Deferred[PushResult]] = lambda: succeed(PushResult(new=True))
 
-    def write(self, unit: Any) -> Deferred[KeptPush]:
+    def write(self, unit: Any) -> Deferred[PushResult]:
         self.written.append(unit)
         return self.answer()
 
 
 @dataclass
-class Turned:
-    """A clock that is turned by hand."""
+class TurnedClock:
+    """A clock that the test moves."""
 
     task: Clock
 
@@ -103,25 +104,32 @@ class Caller(Protocol):
 
 
 @dataclass
-class Door:
-    """A listener, and banks that call it."""
+class ListenerBench:
+    """A listener, and banks that connect to it."""
 
     reactor: Any
     pki: dict[str, BankPki]
-    books: Books = field(default_factory=Books)
+    books: ManualJournal = field(default_factory=ManualJournal)
     looked: list[str] = field(default_factory=list)
     pushes: Pushes = PUSHES
     listener: Any = None
     port: int = 0
     tls: Any = None
 
-    def open(self, pins: tuple[str, ...] = (), **table: Any) -> Door:
+    def open(self, pins: tuple[str, ...] = (), **table: Any) -> ListenerBench:
         bank, clock = self.pki["pab"], SystemClock(self.reactor)
         known = pins or (spki_pin(read_certificates(bank.client_cert)[0]),)
-        wanted = PushSettings.model_construct(**{
-            "host": "127.0.0.1", "port": 0, "client_pins": known, "most_connections": 3, "per_second": 500.0,
-            "idle_s": 5.0, **table,
-        })  # fmt: skip
+        wanted = PushSettings.model_construct(
+            **{
+                "host": "127.0.0.1",
+                "port": 0,
+                "client_pins": known,
+                "most_connections": 3,
+                "per_second": 500.0,
+                "idle_s": 5.0,
+                **table,
+            }
+        )
         self.meters = Meters(CollectorRegistry())
         parts = PushParts("pab", self.pushes, ("pab.main",), self.books, clock, self.meters, self.looked.append)  # type: ignore[arg-type]
         self.tls = pinned_server_context(bank.server_cert, bank.server_key, bank.ca_cert, known)
@@ -131,12 +139,17 @@ class Door:
         return self
 
     async def call(self, bank: str = "pab", ca: str = "pab", **other: Any) -> Caller:
-        """Connect as a bank; returns when the caller's side of the handshake is through, or the line is gone."""
+        """Connect as a bank. Returns when the caller's side of the handshake is through, or the connection is gone."""
         theirs, caller = self.pki[bank], Caller()
-        settings = TlsSettings(**{
-            "server_name": self.pki["pab"].server_name, "ca_file": self.pki[ca].ca_cert,
-            "client_cert": theirs.client_cert, "client_key": theirs.client_key, **other,
-        })  # fmt: skip
+        settings = TlsSettings(
+            **{
+                "server_name": self.pki["pab"].server_name,
+                "ca_file": self.pki[ca].ca_cert,
+                "client_cert": theirs.client_cert,
+                "client_key": theirs.client_key,
+                **other,
+            }
+        )
         factory: Any = ClientFactory.forProtocol(lambda: caller)
         factory.noisy = False
         wrapped: Any = TLSMemoryBIOFactory(client_context(settings, SystemClock(self.reactor)), True, factory)
@@ -169,10 +182,10 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> dict[str, BankPki]:
 
 
 @pytest.fixture
-def door(pki: dict[str, BankPki]) -> Door:
+def door(pki: dict[str, BankPki]) -> ListenerBench:
     from twisted.internet import reactor
 
-    return Door(reactor, pki)
+    return ListenerBench(reactor, pki)
 
 
 def hang_up(caller: Caller) -> None:
@@ -185,8 +198,8 @@ def say(caller: Caller, data: bytes) -> None:
 
 
 @within(20)
-async def test_a_push_is_answered_after_the_journal_has_it_and_not_before(door: Door) -> None:
-    held: Deferred[KeptPush] = Deferred()
+async def test_a_push_is_answered_after_the_journal_has_it_and_not_before(door: ListenerBench) -> None:
+    held: Deferred[PushResult] = Deferred()
     door.books.answer = lambda: held
     door.open()
     caller = await door.call()
@@ -194,7 +207,7 @@ async def test_a_push_is_answered_after_the_journal_has_it_and_not_before(door: 
     await door.until(lambda: door.books.written)
     await sleep(SystemClock(door.reactor), 0.05)
     assert caller.heard == b"" and not door.looked
-    held.callback(KeptPush(new=True))
+    held.callback(PushResult(new=True))
     await door.until(lambda: caller.heard)
     assert caller.heard == b"ok:one\n" and door.looked == ["0000000000000000017"]
     assert door.counted() == {"kept": 1}
@@ -203,8 +216,8 @@ async def test_a_push_is_answered_after_the_journal_has_it_and_not_before(door: 
 
 
 @within(20)
-async def test_a_repeat_is_answered_and_looks_at_nothing_again(door: Door) -> None:
-    door.books.answer = lambda: succeed(KeptPush(new=False))
+async def test_a_repeat_is_answered_and_looks_at_nothing_again(door: ListenerBench) -> None:
+    door.books.answer = lambda: succeed(PushResult(new=False))
     door.open()
     caller = await door.call()
     say(caller, message(b"one") + message(b"one"))
@@ -215,7 +228,9 @@ async def test_a_repeat_is_answered_and_looks_at_nothing_again(door: Door) -> No
 
 
 @within(20)
-async def test_without_the_journal_there_is_no_answer_and_the_line_is_cut(door: Door, logged_failures: LoggedFailures) -> None:
+async def test_without_the_journal_there_is_no_answer_and_the_line_is_cut(
+    door: ListenerBench, logged_failures: LoggedFailures
+) -> None:
     door.books.answer = lambda: fail(StoreFailed("the disk is gone"))
     door.open()
     caller = await door.call()
@@ -226,8 +241,8 @@ async def test_without_the_journal_there_is_no_answer_and_the_line_is_cut(door: 
 
 
 @within(20)
-async def test_an_answer_that_finds_nobody_is_lost_and_the_push_is_kept(door: Door) -> None:
-    held: Deferred[KeptPush] = Deferred()
+async def test_an_answer_that_finds_nobody_is_lost_and_the_push_is_kept(door: ListenerBench) -> None:
+    held: Deferred[PushResult] = Deferred()
     door.books.answer = lambda: held
     door.open()
     caller = await door.call()
@@ -235,12 +250,12 @@ async def test_an_answer_that_finds_nobody_is_lost_and_the_push_is_kept(door: Do
     await door.until(lambda: door.books.written)
     hang_up(caller)
     await door.until(lambda: not door.listener.connections)
-    held.callback(KeptPush(new=True))
+    held.callback(PushResult(new=True))
     await door.until(lambda: door.counted() == {"kept": 1})
     await door.listener.close()
 
 
-# How a caller comes that nobody here knows: the pins of the door, and what it shows.
+# How an unknown caller connects: the pins of the listener, and the certificate that it shows.
 STRANGERS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "not pinned, TLS 1.2": ((BAD_PIN,), {"max_version": "1.2", "min_version": "1.2"}),
     "not pinned, TLS 1.3": ((BAD_PIN,), {"max_version": "1.3", "min_version": "1.3"}),
@@ -252,7 +267,7 @@ STRANGERS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
 
 @pytest.mark.parametrize("how", STRANGERS)
 @within(20)
-async def test_a_stranger_says_nothing_to_us(door: Door, how: str, logged_failures: LoggedFailures) -> None:
+async def test_a_stranger_says_nothing_to_us(door: ListenerBench, how: str, logged_failures: LoggedFailures) -> None:
     pins, shown = STRANGERS[how]
     door.open(pins=pins)
     caller = await (door.call_in_clear() if how == "in clear" else door.call(**shown))
@@ -262,13 +277,18 @@ async def test_a_stranger_says_nothing_to_us(door: Door, how: str, logged_failur
     await door.listener.close()
 
 
-@pytest.mark.parametrize(("data", "why"), [
-    (message(b"alien"), "refused"), (b"xxxx", "bad_frame"), (b"9999", "bad_frame"),
-    (message(b"1") * (WAITING_MOST + 2), "too_many"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (message(b"alien"), "refused"),
+        (b"xxxx", "bad_frame"),
+        (b"9999", "bad_frame"),
+        (message(b"1") * (WAITING_MOST + 2), "too_many"),
+    ],
+)
 @within(20)
-async def test_what_is_no_message_of_ours_is_not_answered(door: Door, data: bytes, why: str) -> None:
-    held: Deferred[KeptPush] = Deferred()
+async def test_what_is_no_message_of_ours_is_not_answered(door: ListenerBench, data: bytes, why: str) -> None:
+    held: Deferred[PushResult] = Deferred()
     door.books.answer = lambda: held
     door.open()
     caller = await door.call()
@@ -279,7 +299,7 @@ async def test_what_is_no_message_of_ours_is_not_answered(door: Door, data: byte
 
 
 @within(20)
-async def test_a_body_that_cannot_be_read_is_kept_and_answered(door: Door) -> None:
+async def test_a_body_that_cannot_be_read_is_kept_and_answered(door: ListenerBench) -> None:
     door.open()
     caller = await door.call()
     say(caller, message(b"unread"))
@@ -290,7 +310,7 @@ async def test_a_body_that_cannot_be_read_is_kept_and_answered(door: Door) -> No
 
 
 @within(20)
-async def test_more_connections_than_the_most_are_closed_and_the_others_stay(door: Door) -> None:
+async def test_more_connections_than_the_most_are_closed_and_the_others_stay(door: ListenerBench) -> None:
     door.open(most_connections=2)
     first, second = await door.call(), await door.call()
     await door.until(lambda: len(door.listener.connections) == 2)
@@ -305,7 +325,7 @@ async def test_more_connections_than_the_most_are_closed_and_the_others_stay(doo
 
 
 @within(20)
-async def test_a_caller_that_is_too_fast_is_closed(door: Door) -> None:
+async def test_a_caller_that_is_too_fast_is_closed(door: ListenerBench) -> None:
     door.open(per_second=1.0)
     caller = await door.call()
     say(caller, message(b"one") + message(b"two"))
@@ -315,7 +335,7 @@ async def test_a_caller_that_is_too_fast_is_closed(door: Door) -> None:
 
 
 @within(20)
-async def test_a_silent_caller_is_closed(door: Door) -> None:
+async def test_a_silent_caller_is_closed(door: ListenerBench) -> None:
     door.open(idle_s=0.1)
     caller = await door.call()
     say(caller, message(b"one")[:3])
@@ -325,7 +345,7 @@ async def test_a_silent_caller_is_closed(door: Door) -> None:
 
 
 @within(20)
-async def test_closing_ends_every_connection(door: Door) -> None:
+async def test_closing_ends_every_connection(door: ListenerBench) -> None:
     door.open()
     caller = await door.call()
     await door.until(lambda: door.listener.connections)
@@ -335,15 +355,24 @@ async def test_closing_ends_every_connection(door: Door) -> None:
 
 
 @within(20)
-async def test_the_doors_that_the_settings_ask_for_are_opened_and_closed_together(door: Door) -> None:
+async def test_the_doors_that_the_settings_ask_for_are_opened_and_closed_together(door: ListenerBench) -> None:
     pab, clock = door.pki["pab"], SystemClock(door.reactor)
     table = PushSettings.model_construct(
-        host="127.0.0.1", port=0, certificate=pab.server_cert, key=Secret(file=pab.server_key, credential=None), ca_file=pab.ca_cert,
-        client_pins=(spki_pin(read_certificates(pab.client_cert)[0]),), most_connections=2, per_second=9.0, idle_s=5.0,
+        host="127.0.0.1",
+        port=0,
+        certificate=pab.server_cert,
+        key=KeyPlace(file=pab.server_key, credential=None),
+        ca_file=pab.ca_cert,
+        client_pins=(spki_pin(read_certificates(pab.client_cert)[0]),),
+        most_connections=2,
+        per_second=9.0,
+        idle_s=5.0,
     )
     lanes = {"main": SimpleNamespace(credentials={})}
     plain = SimpleNamespace(pushes=None, lanes=lanes)
-    settings: Any = SimpleNamespace(shard="1/1", banks={"pab": SimpleNamespace(pushes=table, lanes=lanes), "boc": plain})
+    settings: Any = SimpleNamespace(
+        shard="1/1", banks={"pab": SimpleNamespace(pushes=table, lanes=lanes), "boc": plain}
+    )
     banks: Any = {"pab": SimpleNamespace(pushes=PUSHES), "boc": SimpleNamespace(pushes=None)}
     door.meters = Meters(CollectorRegistry())
     doors = push_listeners(door.reactor, settings, banks, door.books, clock, door.meters, door.looked.append)  # type: ignore[arg-type]
@@ -366,11 +395,11 @@ def test_a_pin_that_is_none_is_refused_at_the_start(pki: dict[str, BankPki]) -> 
             pinned_server_context(bank.server_cert, bank.server_key, bank.ca_cert, pins)
 
 
-# ---- a door that cannot be opened, and one whose files change -----------------------------------------------------
+# ---- a port that cannot be opened, and a listener whose files change ----------------------------------------------
 
 
-class Barred:
-    """A reactor that may not listen until it is let."""
+class RefusingReactor:
+    """A reactor that refuses to listen until it is allowed to."""
 
     def __init__(self, reactor: Any, number: int) -> None:
         self.number, self.reactor, self.tried = number, reactor, 0
@@ -382,20 +411,31 @@ class Barred:
         return self.reactor.listenTCP(port, factory, interface=interface)
 
 
-@pytest.mark.parametrize(("number", "remedy"), [
-    (errno.EPERM, "SocketBindAllow=tcp:0"), (errno.EACCES, "systemctl edit bankgw"), (errno.EADDRINUSE, "banks.pab.pushes.port"),
-    (errno.EADDRNOTAVAIL, "banks.pab.pushes.host"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (errno.EPERM, "SocketBindAllow=tcp:0"),
+        (errno.EACCES, "systemctl edit bankgw"),
+        (errno.EADDRINUSE, "banks.pab.pushes.port"),
+        (errno.EADDRNOTAVAIL, "banks.pab.pushes.host"),
+    ],
+)
 @within(20)
-async def test_a_port_that_may_not_be_opened_is_named_and_tried_again(door: Door, number: int, remedy: str) -> None:
+async def test_a_port_that_may_not_be_opened_is_named_and_tried_again(
+    door: ListenerBench, number: int, remedy: str
+) -> None:
     door.open()
     await door.listener.close()
-    reactor, clock = Barred(door.reactor, number), Clock()
-    listener = PushListener(reactor, replace(door.listener.parts, clock=Turned(clock)), door.listener.table, door.tls)
+    reactor, clock = RefusingReactor(door.reactor, number), Clock()
+    listener = PushListener(
+        reactor, replace(door.listener.parts, clock=TurnedClock(clock)), door.listener.table, door.tls
+    )
     with capture_logs() as said:
         listener.open()
         clock.advance(AGAIN_S)
-    assert [(one["event"], remedy in one["action"]) for one in said] == [("push.not_listening", True)], "once for each cause"
+    assert [(one["event"], remedy in one["action"]) for one in said] == [("push.not_listening", True)], (
+        "once for each cause"
+    )
     doors = PushListeners((listener,))
     assert os.strerror(number) in doors.not_listening()["pab"].cause and listener.port == 0 and reactor.tried == 2
     reactor.number = 0
@@ -405,29 +445,39 @@ async def test_a_port_that_may_not_be_opened_is_named_and_tried_again(door: Door
 
 
 @within(20)
-async def test_a_door_that_never_opened_is_closed_without_a_trace(door: Door) -> None:
+async def test_a_door_that_never_opened_is_closed_without_a_trace(door: ListenerBench) -> None:
     door.open()
     await door.listener.close()
     clock = Clock()
-    listener = PushListener(Barred(door.reactor, errno.EPERM), replace(door.listener.parts, clock=Turned(clock)),
-                            door.listener.table, door.tls)  # fmt: skip
+    listener = PushListener(
+        RefusingReactor(door.reactor, errno.EPERM),
+        replace(door.listener.parts, clock=TurnedClock(clock)),
+        door.listener.table,
+        door.tls,
+    )
     listener.open()
     await listener.close()
     assert clock.getDelayedCalls() == []
 
 
 @within(20)
-async def test_a_reload_changes_certificate_and_pins_for_new_connections(door: Door, logged_failures: LoggedFailures) -> None:
+async def test_a_reload_changes_certificate_and_pins_for_new_connections(
+    door: ListenerBench, logged_failures: LoggedFailures
+) -> None:
     door.open()
     old = await door.call()
     other = door.pki["other"]
     pin = spki_pin(read_certificates(other.client_cert)[0])
-    table = door.listener.table.model_copy(update={
-        "certificate": other.server_cert, "key": Secret(file=other.server_key, credential=None), "ca_file": other.ca_cert,
-        "client_pins": (pin,),
-    })  # fmt: skip
+    table = door.listener.table.model_copy(
+        update={
+            "certificate": other.server_cert,
+            "key": KeyPlace(file=other.server_key, credential=None),
+            "ca_file": other.ca_cert,
+            "client_pins": (pin,),
+        }
+    )
     settings: Any = SimpleNamespace(banks={"pab": SimpleNamespace(pushes=table)})
-    use = PushListeners((door.listener,)).read(settings)
+    use = PushListeners((door.listener,)).prepare_reload(settings)
     say(old, message(b"one"))
     await door.until(lambda: old.heard)
     use()
@@ -445,15 +495,18 @@ async def test_a_reload_changes_certificate_and_pins_for_new_connections(door: D
 
 
 @within(20)
-async def test_a_file_that_cannot_be_read_changes_nothing(door: Door) -> None:
+async def test_a_file_that_cannot_be_read_changes_nothing(door: ListenerBench) -> None:
     door.open()
-    table = door.listener.table.model_copy(update={
-        "certificate": door.pki["pab"].server_cert, "key": Secret(file=door.pki["other"].server_key, credential=None),
-        "ca_file": door.pki["pab"].ca_cert,
-    })  # fmt: skip
+    table = door.listener.table.model_copy(
+        update={
+            "certificate": door.pki["pab"].server_cert,
+            "key": KeyPlace(file=door.pki["other"].server_key, credential=None),
+            "ca_file": door.pki["pab"].ca_cert,
+        }
+    )
     settings: Any = SimpleNamespace(banks={"pab": SimpleNamespace(pushes=table)})
     with pytest.raises(KeyFileError):
-        PushListeners((door.listener,)).read(settings)
+        PushListeners((door.listener,)).prepare_reload(settings)
     caller = await door.call()
     say(caller, message(b"one"))
     await door.until(lambda: caller.heard)

@@ -1,4 +1,4 @@
-"""A bank's hour of quiet: what arrives in it waits for its end, and nobody is asked about what was sent before."""
+"""A bank's quiet hour: orders that arrive in it wait for its end, and no question about earlier sends is asked."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from gateway.bank import lease as lease_module
-from gateway.simbank.faults import BankFault, Script, Scripted
-from tests.gateway.bank.trials import Heard, trial_world
+from gateway.simbank.faults import BankFault, FaultScript, ScriptedFault
+from tests.gateway.bank.trials import RecordingTwin, trial_world
 from tests.world.world import World
+
+pytestmark = pytest.mark.usefixtures("long_lease")
 
 # The world begins at 19:06:40 in Shanghai.
 TO_MIDNIGHT_S = 4 * 3600 + 53 * 60 + 20
 QUIET = (datetime(2026, 11, 18, 16, tzinfo=UTC).timestamp(), datetime(2026, 11, 18, 17, tzinfo=UTC).timestamp())
 
 
-def evening(folder: Path, patch: pytest.MonkeyPatch, before_s: float) -> tuple[World, Heard]:
-    """兴业银行, so many seconds before midnight."""
-    patch.setattr(lease_module, "LEASE_MS", 3_600_000)
+def evening(folder: Path, patch: pytest.MonkeyPatch, before_s: float) -> tuple[World, RecordingTwin]:
+    """A world of 兴业银行 that starts this many seconds before midnight."""
     world, twins = trial_world(folder, patch, ("cib",))
     world.start()
     world.run(TO_MIDNIGHT_S - before_s)
@@ -54,7 +54,7 @@ def test_an_order_of_before_midnight_that_was_not_sent_waits_too(
 
 def test_nobody_is_asked_about_a_doubt_in_the_quiet_hour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world, bank = evening(tmp_path, monkeypatch, 600)
-    world.bank.simbank.script = Script([Scripted(BankFault.DROP_AFTER)])
+    world.bank.simbank.script = FaultScript([ScriptedFault(BankFault.DROP_AFTER)])
     world.submit("AP-1")
     world.run(4_100)
     assert world.told("AP-1") == ["payment.accepted", "payment.in_doubt"]

@@ -1,4 +1,4 @@
-"""Payments at hand: many that wait are read from the journal a page at a time, in the order in which they leave."""
+"""Ready payments: waiting ones are read from the journal a page at a time, in the order in which they leave."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from twisted.internet.defer import Deferred
 from gateway.bank import ready_payments
 from gateway.bank.ready_payments import ReadyPayments
 from gateway.bank.work_queue import WorkQueue
-from gateway.core.states import Work
-from gateway.journal.commit.rows import WorkRow
-from gateway.journal.payments import lookup
+from gateway.kernel.commit.rows import WorkRow
+from gateway.kernel.core.states import Work
+from gateway.payments.rows import lookup
 from tests.world.world import World
 
 
@@ -55,7 +55,7 @@ def test_what_is_read_after_the_lane_was_lost_is_not_kept(tmp_path: Path) -> Non
     first, second = world.life.gateway.lanes["sample.main"].ready_payments.rows
 
     class LateStore:
-        """Answers a read when it is told to."""
+        """Answers a read when the test says so."""
 
         def read(self, fn: Any) -> Deferred[Any]:
             self.done: Deferred[Any] = Deferred()
@@ -64,7 +64,7 @@ def test_what_is_read_after_the_lane_was_lost_is_not_kept(tmp_path: Path) -> Non
     store: Any = LateStore()
     ready = ReadyPayments(store, lambda _most: [second.payment])
     taken: list[Any] = []
-    Deferred.fromCoroutine(ready.take(first.payment)).addBoth(taken.append)
+    Deferred.fromCoroutine(ready.take_payment(first.payment)).addBoth(taken.append)
     ready.clear()
     store.done.callback([first, second])
     assert (taken, ready.rows) == ([first], ())
@@ -72,9 +72,11 @@ def test_what_is_read_after_the_lane_was_lost_is_not_kept(tmp_path: Path) -> Non
 
 def test_the_next_sends_are_those_that_are_due_and_not_taken() -> None:
     queue = WorkQueue()
-    for number, (kind, due_ms) in enumerate(((Work.SEND, 1), (Work.ENQUIRE, 1), (Work.SEND, 2), (Work.SEND, 9), (Work.SEND, 3))):
+    for number, (kind, due_ms) in enumerate(
+        ((Work.SEND, 1), (Work.ENQUIRE, 1), (Work.SEND, 2), (Work.SEND, 9), (Work.SEND, 3))
+    ):
         queue.put(WorkRow(f"P{number}", kind, "lane", due_ms, 1))
-    assert queue.take(5, quick=False, asks=False) == ("P0", Work.SEND)
+    assert queue.take_due(5, quick=False, asks=False) == ("P0", Work.SEND)
     assert queue.next_sends(9) == ["P2", "P4"]
     queue.forget("P2", Work.SEND)
     assert (queue.next_sends(9), queue.next_sends(0)) == (["P4"], [])

@@ -1,4 +1,4 @@
-"""What a commit changed is counted and logged once, whoever caused it, and after the commit."""
+"""Each change of a commit is counted and logged once, after the commit, whatever caused it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from gateway.bank.recorder import Recorder
-from gateway.core.flow import Step
-from gateway.core.states import Alarm, Life
-from gateway.journal.commit.hand_over import Applied, HandOver
-from gateway.journal.commit.rows import PaymentRow, Reply
-from gateway.meters import Meters
+from gateway.kernel.commit.hand_over import Applied, HandOver
+from gateway.kernel.commit.rows import PaymentRow, Reply
+from gateway.kernel.core.flow import Step
+from gateway.kernel.core.states import Alarm, Life
+from gateway.kernel.meters import Meters
 from protocols.canon.outcome import State
 from tests.protocols.erp.orders import ORDER
 from tests.world.world import World

@@ -1,4 +1,4 @@
-"""Sending the stored bytes again: what leaves, when it may, and what its answer is worth."""
+"""Repeats: which stored bytes are sent again, when this is allowed, and what the answer to a repeat proves."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from gateway import app
 from gateway.bank.lease import LEASE_MS
-from gateway.core.states import Answered, Source, Work
-from gateway.simbank.faults import BankFault, Script, Scripted, Touch
-from gateway.simbank.ledger import Conduct
+from gateway.kernel.core.states import Answered, Source, Work
+from gateway.parts import Parts
+from gateway.simbank.faults import BankFault, ExchangeKind, FaultScript, ScriptedFault
+from gateway.simbank.ledger import BookingRules
 from gateway.watch.health import lane_word, readiness
 from protocols.bank import Bank, Replay, ReplayRule
 from protocols.canon.outcome import Fate, Outcome, State
-from tests.world import files
+from tests.world import between, files
 from tests.world.lines import events, lines
 from tests.world.world import Life, World
 
@@ -27,7 +27,7 @@ QUARANTINE_S = 120.0
 
 
 def written(life: Life) -> list[bytes]:
-    """Payment messages that left, whole frames, in order."""
+    """The payment messages that were sent, as whole frames in order."""
     return [data for pipe in life.pipes for data in pipe.written if b">Pay<" in data]
 
 
@@ -35,21 +35,22 @@ def lane_of(life: Life) -> Any:
     return next(iter(life.gateway.lanes.values()))
 
 
-def bank_with(change: Callable[[Bank], Bank]) -> Callable[[Life, app.Parts], app.Parts]:
-    def wrap(_life: Life, parts: app.Parts) -> app.Parts:
+def bank_with(change: Callable[[Bank], Bank]) -> Callable[[Life, Parts], Parts]:
+    def wrap(_life: Life, parts: Parts) -> Parts:
         return replace(parts, banks={name: change(bank) for name, bank in parts.banks.items()})
 
     return wrap
 
 
-def under(rule: ReplayRule) -> Callable[[Life, app.Parts], app.Parts]:
-    return bank_with(lambda bank: replace(bank, profile=replace(
-        bank.profile, replay=dict.fromkeys(bank.profile.replay, rule))))  # fmt: skip
+def under(rule: ReplayRule) -> Callable[[Life, Parts], Parts]:
+    return bank_with(
+        lambda bank: replace(bank, profile=replace(bank.profile, replay=dict.fromkeys(bank.profile.replay, rule)))
+    )
 
 
-def lost(*more: Scripted) -> Script:
-    """The first copy never reaches the bank's books."""
-    return Script([Scripted(BankFault.DROP_BEFORE, touch=Touch.MONEY), *more])
+def lost(*more: ScriptedFault) -> FaultScript:
+    """A fault script by which the first copy never reaches the bank's books."""
+    return FaultScript([ScriptedFault(BankFault.DROP_BEFORE, touch=ExchangeKind.MONEY), *more])
 
 
 def test_what_the_bank_never_got_leaves_again_to_the_byte(tmp_path: Path) -> None:
@@ -71,7 +72,7 @@ def test_what_the_bank_never_got_leaves_again_to_the_byte(tmp_path: Path) -> Non
 
 
 def test_a_repeat_of_what_the_bank_has_is_known_and_asked_about(tmp_path: Path) -> None:
-    world = World(tmp_path, plan=Script([Scripted(BankFault.HIDE, seconds=2_000)]))
+    world = World(tmp_path, plan=FaultScript([ScriptedFault(BankFault.HIDE, seconds=2_000)]))
     life = world.start()
     world.submit("AP-1")
     world.run(4_000)
@@ -82,19 +83,19 @@ def test_a_repeat_of_what_the_bank_has_is_known_and_asked_about(tmp_path: Path) 
     assert world.told("AP-1")[-1] == "payment.settled"
 
 
-def test_the_window_is_looked_at_as_the_bytes_leave(tmp_path: Path) -> None:
-    """The permit log takes its time, and the window closes meanwhile."""
+def test_the_window_is_looked_at_as_the_bytes_leave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The permit log is slow, and the window for repeats closes while it writes."""
     rule = ReplayRule(Replay.REPLAY_SAFE, timedelta(seconds=30), window=timedelta(seconds=65))
     world = World(tmp_path, plan=lost(), wrap=under(rule))
     life = world.start()
-    write = world.permits.write
+    write = world.permits.append_permits
 
     def slow(some: Any) -> None:
         write(some)
         if any(permit.attempt == 2 for permit in some):
             world.clock._now_s += 8.0
 
-    world.permits.write = slow  # type: ignore[method-assign]
+    monkeypatch.setattr(world.permits, "append_permits", slow)
     world.submit("AP-1")
     world.run(20)
     assert "replay" not in files.rules(world, "AP-1")
@@ -144,8 +145,12 @@ _WIDE = ReplayRule(Replay.REPLAY_SAFE, timedelta(seconds=QUARANTINE_S))
 def test_settings_made_stricter_reach_a_payment_in_doubt(now: ReplayRule, executed: int, tmp_path: Path) -> None:
     """The bank books the first copy, does not find it, and would book a second one."""
     rules = [_WIDE, now]
-    world = World(tmp_path, plan=Script([Scripted(BankFault.HIDE, seconds=86_400.0)]), conduct=Conduct(dedup=False),
-                  wrap=lambda life, parts: under(rules.pop(0))(life, parts))  # fmt: skip
+    world = World(
+        tmp_path,
+        plan=FaultScript([ScriptedFault(BankFault.HIDE, seconds=86_400.0)]),
+        conduct=BookingRules(dedup=False),
+        wrap=lambda life, parts: under(rules.pop(0))(life, parts),
+    )
     world.start()
     world.submit("AP-1")
     world.run(10)
@@ -205,9 +210,13 @@ def _taken_over_by_a_node_whose_clock_is_right(world: World) -> None:
 def test_a_quarantine_is_waited_out_by_a_clock_that_nobody_can_set(
     lives: Callable[[World], None], rule: Replay, tmp_path: Path
 ) -> None:
-    """The bank finds a payment 60 s after it came, and would book a second copy: nothing may leave before that."""
-    world = World(tmp_path, plan=Script([Scripted(BankFault.HIDE, seconds=60.0)]), conduct=Conduct(dedup=False),
-                  wrap=under(ReplayRule(rule, timedelta(seconds=QUARANTINE_S), 2)))  # fmt: skip
+    """The bank finds a payment 60 s after it arrived, and would book a second copy: nothing may be sent before that."""
+    world = World(
+        tmp_path,
+        plan=FaultScript([ScriptedFault(BankFault.HIDE, seconds=60.0)]),
+        conduct=BookingRules(dedup=False),
+        wrap=under(ReplayRule(rule, timedelta(seconds=QUARANTINE_S), 2)),
+    )
     lives(world)
     world.run(1_000)
     assert len(world.bank.ledger.executions) == 1
@@ -228,8 +237,8 @@ def test_after_a_restart_what_the_bank_never_got_leaves_again_a_quarantine_later
 
 
 def test_what_the_bank_is_heard_to_have_while_a_repeat_is_written_down_does_not_leave_again(tmp_path: Path) -> None:
-    """An entry of the account is in the same commit, behind the repeat."""
-    world = World(tmp_path, plan=Script([Scripted(BankFault.HIDE, seconds=10_000.0)]))
+    """An entry of the account is in the same commit as the repeat, and comes after it."""
+    world = World(tmp_path, plan=FaultScript([ScriptedFault(BankFault.HIDE, seconds=10_000.0)]))
     life = world.start()
     world.submit("AP-1")
     world.run(5)
@@ -247,12 +256,30 @@ def test_what_the_bank_is_heard_to_have_while_a_repeat_is_written_down_does_not_
     assert "overtaken" in [entry.detail.get("reason") for entry in files.trail(world, "AP-1")]
 
 
+def test_a_repeat_that_the_permit_log_has_already_halts_the_lane(tmp_path: Path, monkeypatch: Any) -> None:
+    """No person has released a lane after a restore, so somebody must have altered the journal: no other payment may be
+    sent either."""
+    world = World(tmp_path, plan=lost())
+    life = world.start()
+    world.submit("AP-1")
+    world.run(5)
+    asked = life.permits.permitted
+    monkeypatch.setattr(life.permits, "permitted", lambda ref, attempt: attempt == 2 or asked(ref, attempt))
+    world.run(QUARANTINE_S + 200)
+    assert len(written(life)) == 1 and world.told("AP-1")[-1] == "payment.escalated"
+    assert life.sample("bankgw_alarms_total", alarm="permitted_before") == 1
+    assert lane_of(life).halted == "permitted_before"
+
+
 def test_a_no_to_a_repeat_is_doubt_until_the_bank_was_asked(tmp_path: Path) -> None:
     def no(_kind: object, _sent: object, _answer: bytes) -> Outcome:
         return Outcome(Fate.FAILED, "A100", "account not allowed today")
 
-    world = World(tmp_path, plan=Script([Scripted(BankFault.HIDE, seconds=400)]),
-                  wrap=bank_with(lambda bank: replace(bank, read=no)))  # fmt: skip
+    world = World(
+        tmp_path,
+        plan=FaultScript([ScriptedFault(BankFault.HIDE, seconds=400)]),
+        wrap=bank_with(lambda bank: replace(bank, read=no)),
+    )
     world.start()
     world.submit("AP-1")
     world.run(1_500)
@@ -261,8 +288,11 @@ def test_a_no_to_a_repeat_is_doubt_until_the_bank_was_asked(tmp_path: Path) -> N
 
 
 def test_enough_repeats_escalate_with_an_alarm(tmp_path: Path) -> None:
-    world = World(tmp_path, plan=Script([Scripted(BankFault.DROP_BEFORE, touch=Touch.MONEY)] * 10),
-                  settings={"banks": {"sample": {"most_repeats": 2}}})  # fmt: skip
+    world = World(
+        tmp_path,
+        plan=FaultScript([ScriptedFault(BankFault.DROP_BEFORE, touch=ExchangeKind.MONEY)] * 10),
+        settings={"banks": {"sample": {"most_repeats": 2}}},
+    )
     life = world.start()
     world.submit("AP-1")
     world.run(7_200)
@@ -308,20 +338,25 @@ def test_a_clock_that_was_set_stops_repeats(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("off_ms", [-72_000_000, 3_600_000])
 def test_a_clock_that_differs_from_the_banks_stops_repeats(tmp_path: Path, off_ms: int) -> None:
-    """It was wrong before the start, so nobody has seen it being set; but its days are not the bank's."""
+    """The clock was wrong before the start, so the gateway never saw a change of it; but its dates differ from the
+    bank's."""
     world = World(tmp_path, plan=lost(), options={"sample": {"heartbeat_s": 60.0}})
     life = world.start(off_ms=off_ms)
     world.submit("AP-1")
     world.run(900)
     assert len(written(life)) == 1
     assert life.sample("bankgw_alarms_total", alarm="clock_differs") >= 1
-    assert readiness(lambda: True, life.gateway.parts.amqp, life.gateway.lanes, stopping=False).words() == {
-        "status": "ready", "reasons": [], "troubles": [], "lanes": {"sample.main": "ready:clock_differs"}}  # fmt: skip
+    assert readiness(lambda: True, life.gateway.parts.amqp, life.gateway.lanes, stopping=False).as_json() == {
+        "status": "ready",
+        "reasons": [],
+        "troubles": [],
+        "lanes": {"sample.main": "ready:clock_differs"},
+    }
     world.leave()
     life = world.start()
     world.run(3_600 + 1_200)
     if off_ms > 0:
-        # A clock that was ahead noted when the bytes left: their age is unknown, so they never leave again.
+        # A clock that was ahead dated the send: its age is unknown, so that the bytes never leave again.
         assert not written(life) and "dated_ahead" in files.rules(world, "AP-1") and not world.bank.ledger.executions
         return
     assert len(written(life)) == 1 and world.told("AP-1")[-1] == "payment.settled", "written again, by the right clock"
@@ -336,7 +371,7 @@ def test_a_clock_that_comes_near_the_banks_is_trusted_again(tmp_path: Path) -> N
         world.run(900)
         assert events(heard, "lane.clock_differs") and not events(heard, "lane.clock_agrees")
         assert lane_word(lane_of(life)) == "ready:clock_differs" and len(written(life)) == 1
-        # As a time service does it: never by so much at once that it would count as set.
+        # As a time service does it: each step is too small to count as set.
         life.clock.off_ms = 45_000
         world.run(900)
     assert len(events(heard, "lane.clock_agrees")) == 1
@@ -367,6 +402,9 @@ def test_a_repeat_goes_on_after_a_crash_and_says_whose_it_is(tmp_path: Path) -> 
     epoch = lane_of(first).epoch
     world.crash()
     second = world.start("gw2")
+    world.run(5)
+    assert second.gateway.safe_mode.reason, "a node without a permit log does not know what the other sent"
+    between.let_go(world)
     world.run(300)
     assert written(first) == written(second) and len(world.bank.ledger.executions) == 1
     sends = files.sends(world, "AP-1")
@@ -387,7 +425,7 @@ def test_a_commit_older_than_a_lease_is_no_permit(where: str, tmp_path: Path) ->
 
 
 def test_a_payment_that_is_being_repeated_is_not_cancelled(tmp_path: Path) -> None:
-    world = World(tmp_path, plan=lost(Scripted(BankFault.DELAY, touch=Touch.MONEY, seconds=1_000)))
+    world = World(tmp_path, plan=lost(ScriptedFault(BankFault.DELAY, touch=ExchangeKind.MONEY, seconds=1_000)))
     world.start()
     world.submit("AP-1")
     world.run(150)

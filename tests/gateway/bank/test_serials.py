@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
-from gateway import app
+from gateway.parts import Parts
 from gateway.simbank.faults import BankFault, Delays, FaultPlan
-from gateway.simbank.ledger import Conduct
+from gateway.simbank.ledger import BookingRules
 from tests.world import files
 from tests.world.world import Life, World
 
@@ -26,14 +26,17 @@ def test_serial_numbers_are_never_given_out_twice(tmp_path: Path) -> None:
         world.run(20)
         world.crash()
     serials = Counter(
-        serial for n in range(4) for m in range(10) for attempt in files.sends(world, f"AP-{n}-{m}")
+        serial
+        for n in range(4)
+        for m in range(10)
+        for attempt in files.sends(world, f"AP-{n}-{m}")
         for serial in attempt.serials
-    )  # fmt: skip
+    )
     assert len(serials) >= 40 and set(serials.values()) == {1}
 
 
 class HeldStore:
-    """A store whose writer stands still while `held`; what was to be written is written afterwards."""
+    """A store whose writer stops while `held` is set; the waiting units are written afterwards."""
 
     def __init__(self, store: Any) -> None:
         self._store = store
@@ -60,7 +63,7 @@ class HeldStore:
 def held(folder: Path, **more: Any) -> tuple[World, Life, HeldStore]:
     stores: list[HeldStore] = []
 
-    def wrap(_life: Life, parts: app.Parts) -> app.Parts:
+    def wrap(_life: Life, parts: Parts) -> Parts:
         stores.append(HeldStore(parts.store))
         return replace(parts, store=stores[0])
 
@@ -70,8 +73,9 @@ def held(folder: Path, **more: Any) -> tuple[World, Life, HeldStore]:
 
 @pytest.mark.parametrize("left", [5, 7, 24])
 def test_questions_wait_for_numbers_while_the_journal_is_slow(left: int, tmp_path: Path) -> None:
-    """Several of them had looked and found enough, before the first had taken its own: the lane stood still for ever."""
-    world, life, store = held(tmp_path, banks=("pab",), conduct=Conduct(late_share=1.0, late_s=30.0))
+    """Several conversations had found enough numbers before the first had taken its own. Then the lane waited for
+    ever."""
+    world, life, store = held(tmp_path, banks=("pab",), conduct=BookingRules(late_share=1.0, late_s=30.0))
     world.run(2)
     lane: Any = life.gateway.lanes["pab.main"]
     for n in range(8):

@@ -1,4 +1,4 @@
-"""Sessions: ready after the first application answer, re-proven, and never a password tried in a loop."""
+"""Sessions: ready after the first application answer, proven again, and no password tried in a loop."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from typing import Any, cast
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.testing import StringTransport
 
+from gateway.bank.answer_times import AnswerTimes
+from gateway.bank.bank_session import BankSession
 from gateway.bank.connection import BankConnection
 from gateway.bank.exchange_trace import LaneTrace
-from gateway.bank.session_pool import BankSession, SessionPool
+from gateway.bank.session_pool import SessionPool
 from gateway.bank.session_states import S
-from gateway.clock import SystemClock
-from gateway.simbank.faults import BankFault, Script, Scripted
+from gateway.kernel.clock import SystemClock
+from gateway.simbank.faults import BankFault, FaultScript, ScriptedFault
 from protocols.bank import Port
 from protocols.kit import http
 from tests.world.clock import HeapClock
@@ -40,8 +42,11 @@ def test_a_declined_sign_on_is_tried_once_by_one_berth_and_then_left_alone(tmp_p
 
 
 def test_a_lane_is_not_ready_before_the_bank_has_answered(tmp_path: Path) -> None:
-    world = World(tmp_path, plan=Script([Scripted(BankFault.PROBE_SILENCE) for _ in range(4)]),
-                  bank_options={"answer_s": 5.0})  # fmt: skip
+    world = World(
+        tmp_path,
+        plan=FaultScript([ScriptedFault(BankFault.PROBE_SILENCE) for _ in range(4)]),
+        bank_options={"answer_s": 5.0},
+    )
     life = world.start()
     world.submit("AP-1")
     world.run(3)
@@ -107,8 +112,8 @@ def test_a_bank_that_was_away_for_a_minute_is_back_in_ten_seconds_and_with_all_b
             assert [session.state for session in pool.sessions] == [S.READY] * sessions
 
 
-class Lone:
-    """A session pool of one session whose dialler hands out lines over in-memory transports, counted."""
+class SingleSessionPool:
+    """A session pool of one session whose dialer hands out counted lines over in-memory transports."""
 
     def __init__(self, *, kept: bool) -> None:
         self.clock = SystemClock(HeapClock())
@@ -118,6 +123,7 @@ class Lone:
         self.dialled: list[BankConnection] = []
         self.lost_sessions = 0
         self.trace = LaneTrace(None, {}, self.clock)
+        self.answer_times = AnswerTimes()
         self.session = BankSession(cast(SessionPool, self), 0)
 
     def dial(self, port: Port, build: Callable[[], BankConnection]) -> Deferred[BankConnection]:
@@ -130,14 +136,14 @@ class Lone:
         self.lost_sessions += 1
 
     def allow(self, port_name: str) -> None:
-        """The lane is its node's."""
+        """The lane always belongs to this node."""
 
     def may_write(self) -> bool:
-        """Whoever holds the lane may say what it likes."""
+        """Bytes may always be written."""
         return True
 
     def speak(self, *, same: bool = False) -> BankConnection:
-        """One exchange on the session's connection; the bank leaves it open for a moment longer."""
+        """Run one exchange on the session's connection; the bank leaves the connection open for a moment longer."""
         line: BankConnection = value_of(Deferred.fromCoroutine(self.session.line("business", same=same)))
         heard = line.exchange(b"GET")
         line.dataReceived(http.answer(200, (), b"ok"))
@@ -153,28 +159,33 @@ def value_of(deferred: Deferred[Any]) -> Any:
 
 
 def test_a_short_connection_carries_one_exchange_though_the_bank_has_not_closed_it_yet() -> None:
-    lone = Lone(kept=False)
+    lone = SingleSessionPool(kept=False)
     first, second = lone.speak(), lone.speak()
     assert first is not second and len(lone.dialled) == 2
     assert cast(StringTransport, first.transport).disconnecting, "the used one is closed in order"
 
 
 def test_a_short_connection_goes_on_where_the_conversation_wants_the_same() -> None:
-    lone = Lone(kept=False)
+    lone = SingleSessionPool(kept=False)
     assert lone.speak() is lone.speak(same=True) and len(lone.dialled) == 1
 
 
 def test_a_kept_connection_is_used_again() -> None:
-    lone = Lone(kept=True)
+    lone = SingleSessionPool(kept=True)
     assert lone.speak() is lone.speak() and len(lone.dialled) == 1
 
 
 def test_a_front_end_that_hangs_up_after_each_answer_is_not_stormed(tmp_path: Path) -> None:
     world = World(tmp_path, bank_options={"sessions": 1})
     answer = world.bank.simbank.twin.answer
-    world.bank.simbank.twin = cast(Any, SimpleNamespace(
-        ports=world.bank.simbank.twin.ports, requests=world.bank.simbank.twin.requests,
-        answer=lambda *asked: replace(answer(*asked), close=True)))  # fmt: skip
+    world.bank.simbank.twin = cast(
+        Any,
+        SimpleNamespace(
+            ports=world.bank.simbank.twin.ports,
+            requests=world.bank.simbank.twin.requests,
+            answer=lambda *asked: replace(answer(*asked), close=True),
+        ),
+    )
     world.start()
     world.run(60)
     assert 5 <= world.dials <= 40

@@ -1,4 +1,4 @@
-"""A session moves as its table says and no other way, in the table and in the pool."""
+"""A session changes its state only as the table says, in the table itself and in the pool."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from gateway import meters
 from gateway.bank.session_states import MEANINGS, TABLE, IllegalMove, S, SessionEvent, SessionState, after
+from gateway.kernel import meters
 from gateway.simbank.faults import BankFault, FaultPlan
 from tests.world.world import World
 
@@ -29,7 +29,7 @@ def test_every_state_can_be_reached_and_left_and_has_words() -> None:
 
 
 def test_only_what_the_bank_has_answered_on_may_carry_money() -> None:
-    """A session becomes live by the bank's answer alone, or stays it by being taken or released."""
+    """A session becomes live only by an answer of the bank, and stays live while taken or released."""
     for move in TABLE:
         for state in move.before:
             if move.after.live and not state.live:
@@ -63,13 +63,15 @@ def test_an_illegal_move_halts_the_lane(tmp_path: Path) -> None:
     world.bank.reachable = False
     life.pipes[-1].abortConnection()
     world.run(1)
-    session.state = S.SIGNING_ON  # as if a defect had made a move by itself while it waits to connect again
+    session.state = S.SIGNING_ON  # as if a defect moved it while it waits to connect again
     world.run(60)
     assert lane.halted == "defect:IllegalMove" and life.sample("bankgw_alarms_total", alarm="impossible") >= 1
 
 
 def test_the_gauges_count_each_session_once_whatever_happens(tmp_path: Path) -> None:
-    world = World(tmp_path, plan=FaultPlan("7", {BankFault.DROP_BEFORE: 0.2, BankFault.DROP_AFTER: 0.2, BankFault.DELAY: 0.1}))
+    world = World(
+        tmp_path, plan=FaultPlan("7", {BankFault.DROP_BEFORE: 0.2, BankFault.DROP_AFTER: 0.2, BankFault.DELAY: 0.1})
+    )
     life = world.start()
     pool: Any = life.gateway.lanes["sample.main"].session_pool
     for n in range(30):

@@ -1,4 +1,4 @@
-"""Signing keys: what is refused at start, and that a signature is one a bank can verify."""
+"""Signing keys: which are refused at start, and that a bank can verify their signatures."""
 
 from __future__ import annotations
 
@@ -12,12 +12,7 @@ import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-)
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
 
 from gateway.bank.signers import Digest, FileSigner, KeyFileError, KeySettings, Signer, refuse_open_key, signers
 from gateway.simbank.pki import Authority, new_key, write_certificates, write_key
@@ -43,9 +38,7 @@ def good(tmp_path: Path, root: Authority, key: rsa.RSAPrivateKey) -> KeySettings
 
 def settings_for(folder: Path, root: Authority, key: rsa.RSAPrivateKey) -> KeySettings:
     write_key(folder / "sign.key", key)
-    write_certificates(
-        folder / "sign.pem", root.issue("us", key.public_key(), datetime.now(UTC), purpose=None)
-    )
+    write_certificates(folder / "sign.pem", root.issue("us", key.public_key(), datetime.now(UTC), purpose=None))
     return KeySettings("sample-1", folder / "sign.key", folder / "sign.pem")
 
 
@@ -55,12 +48,7 @@ def load(settings: KeySettings) -> Signer:
 
 @pytest.mark.parametrize(
     ("digest", "algorithm"),
-    [
-        ("sha1", hashes.SHA1()),
-        ("sha256", hashes.SHA256()),
-        ("sha384", hashes.SHA384()),
-        ("sha512", hashes.SHA512()),
-    ],
+    [("sha1", hashes.SHA1()), ("sha256", hashes.SHA256()), ("sha384", hashes.SHA384()), ("sha512", hashes.SHA512())],
 )
 async def test_a_signature_verifies_with_the_certificate(
     good: KeySettings, digest: Digest, algorithm: hashes.HashAlgorithm
@@ -76,16 +64,14 @@ async def test_a_signature_verifies_with_the_certificate(
 
 
 def test_a_file_key_signs_without_waiting(good: KeySettings) -> None:
-    # Driven by hand: a coroutine that ends at its first step never touched a Deferred or the reactor.
+    # The coroutine is driven by hand. It ends at its first step, so it uses neither a Deferred nor the reactor.
     step = load(good).sign(OCTETS).__await__()
     with pytest.raises(StopIteration) as done:
         next(iter(step))
     assert len(done.value.value) == 256
 
 
-def test_an_encrypted_key_needs_its_password(
-    good: KeySettings, key: rsa.RSAPrivateKey, tmp_path: Path
-) -> None:
+def test_an_encrypted_key_needs_its_password(good: KeySettings, key: rsa.RSAPrivateKey, tmp_path: Path) -> None:
     good.key_file.write_bytes(
         key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"open sesame"))
     )
@@ -171,9 +157,7 @@ def test_a_private_key_file_is_fine(good: KeySettings, mode: int) -> None:
     refuse_open_key(good.key_file)
 
 
-def test_a_systemd_credential_shows_its_acl_as_group_read(
-    good: KeySettings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_systemd_credential_shows_its_acl_as_group_read(good: KeySettings, monkeypatch: pytest.MonkeyPatch) -> None:
     good.key_file.chmod(0o440)
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", os.fspath(good.key_file.parent))
     refuse_open_key(good.key_file)

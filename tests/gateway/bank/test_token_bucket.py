@@ -1,4 +1,4 @@
-"""How fast a bank may be asked."""
+"""The token bucket: how fast a bank may be asked."""
 
 from __future__ import annotations
 

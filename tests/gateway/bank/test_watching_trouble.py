@@ -1,4 +1,4 @@
-"""Watched accounts when something is wrong: an entry, a question, a clock, a node or a figure stops nothing else."""
+"""Watched accounts with a fault in an entry, a question, a clock, a node or a figure: all other work continues."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.bank.account_watch import DAYS_BACK, LINES_A_UNIT, account_key, chain
-from gateway.journal.cluster import jobs
-from gateway.journal.commit.store import Tx
-from gateway.journal.payments import accounts, statement_evidence
-from gateway.simbank.faults import BankFault, Script, Scripted
+from gateway.bank.account_watch import LINES_A_UNIT, chain
+from gateway.kernel.cluster import jobs
+from gateway.kernel.commit.store import Tx
+from gateway.simbank.faults import BankFault, FaultScript, ScriptedFault
 from gateway.simbank.ledger import CHINA
+from gateway.statements.rows import accounts, statement_evidence
+from gateway.statements.rules.statement_jobs import DAYS_BACK, account_key
 from protocols.bank import Bank, Context, Conversation
 from protocols.canon.money import Money
 from protocols.canon.party import AccountNumber
@@ -26,31 +27,36 @@ from protocols.kit.declined import Declined
 from tests.gateway.bank.test_account_watch import HOURLY_S, POLL_S, named, today, watching
 from tests.world.world import World
 
+pytestmark = pytest.mark.usefixtures("long_lease")
+
 DAY = date(2026, 11, 24)
 Change = Callable[[Page, LinesQuestion, Context], Page]
 
 
 def listing(change: Change, past_days: int = 365) -> Callable[[Bank], Bank]:
-    """The bank with other lists of entries, and with balances of so many past days."""
+    """The bank with other lists of entries, and with balances of this many past days."""
 
     def changed(bank: Bank) -> Bank:
         def lines(question: LinesQuestion, context: Context) -> Conversation[Page]:
             assert bank.questions.lines is not None
             return change((yield from bank.questions.lines(question, context)), question, context)
 
-        return replace(bank, questions=replace(bank.questions, lines=lines),
-                       profile=replace(bank.profile, past_balance_days=past_days))  # fmt: skip
+        return replace(
+            bank,
+            questions=replace(bank.questions, lines=lines),
+            profile=replace(bank.profile, past_balance_days=past_days),
+        )
 
     return changed
 
 
 def unstated(page: Page, _question: LinesQuestion, _context: Context) -> Page:
-    """A list that states no balances around its entries."""
+    """A page without balances around its entries."""
     return Page(page.lines, page.cursor)
 
 
 def declining(bank: Bank) -> Bank:
-    """The bank that tells no balance."""
+    """The bank, with an adapter that refuses questions about balances."""
 
     def balance(_question: BalanceQuestion, _context: Context) -> Conversation[Balance]:
         yield from ()
@@ -77,7 +83,7 @@ def sample(world: World, name: str, **labels: str) -> float:
     return world.life.sample(f"bankgw_{name}", **labels)
 
 
-# ---- a look that goes wrong ----
+# ---- a reading that fails ----
 
 
 def test_an_entry_whose_word_about_a_payment_goes_wrong_stops_neither_the_others_nor_the_watch(
@@ -151,7 +157,7 @@ def test_two_entries_under_one_key_raise_an_alarm_and_close_no_day(tmp_path: Pat
     world.start()
     world.run(2 * POLL_S)
     assert sample(world, "alarms_total", alarm="answers_disagree") >= 1
-    # Of today and of yesterday the first one is told, and nobody is told that this was all.
+    # Today's and yesterday's first entry is reported, and nothing says that the list is complete.
     assert [one["line"]["amount"] for one in named(world, "transaction.booked")] == ["1.00", "1.00"]
     assert named(world, "statement.closed") == []
 
@@ -167,8 +173,9 @@ def test_an_entry_that_a_moving_list_tells_twice_is_no_alarm(tmp_path: Path) -> 
 
 def test_a_payment_that_is_booked_twice_raises_an_alarm_that_names_it(tmp_path: Path) -> None:
     def again(page: Page, *_: object) -> Page:
-        return replace(page, lines=page.lines + tuple(replace(one, bank_line_id="TWIN") for one in page.lines),
-                       total_lines=None)  # fmt: skip
+        return replace(
+            page, lines=page.lines + tuple(replace(one, bank_line_id="TWIN") for one in page.lines), total_lines=None
+        )
 
     world = watching(tmp_path, listing(again, past_days=0))
     world.start()
@@ -199,11 +206,14 @@ def test_an_entry_of_what_was_refused_is_counted_as_the_contradiction_that_it_is
     refused: list[str] = []
 
     def invented(page: Page, question: LinesQuestion, _context: Context) -> Page:
-        entries = (Line(question.account, "E-1", Direction.DEBIT, Money(10_000), question.last, reference=one)
-                   for one in refused if question.last == today(world))  # fmt: skip
+        entries = (
+            Line(question.account, "E-1", Direction.DEBIT, Money(10_000), question.last, reference=one)
+            for one in refused
+            if question.last == today(world)
+        )
         return replace(page, lines=tuple(entries), total_lines=None)
 
-    world = watching(tmp_path, listing(invented, past_days=0), plan=Script([Scripted(BankFault.REFUSE)]))
+    world = watching(tmp_path, listing(invented, past_days=0), plan=FaultScript([ScriptedFault(BankFault.REFUSE)]))
     world.start()
     world.submit("AP-1", 10_000)
     world.run(5)
@@ -228,7 +238,7 @@ def test_what_a_node_read_before_it_lost_its_lane_is_told_and_heard_by_the_next_
         bank = listing(stopping)(bank)
         return replace(bank, questions=replace(bank.questions, fate=None, returns=None))
 
-    world = watching(tmp_path, silent, plan=Script([Scripted(BankFault.DROP_AFTER)]))
+    world = watching(tmp_path, silent, plan=FaultScript([ScriptedFault(BankFault.DROP_AFTER)]))
     world._changes = {**world._changes, "journal": {"poll_ms": 250}}
     world.settings = world._settings()
     first = world.start()
@@ -249,12 +259,12 @@ def test_what_a_node_read_before_it_lost_its_lane_is_told_and_heard_by_the_next_
 
 
 def test_an_entry_seen_before_ends_a_doubt_that_is_there_still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its word was lost when it was seen first."""
+    """When the entry was first seen, it could not be applied to the payment."""
 
     def silent(bank: Bank) -> Bank:
         return replace(bank, questions=replace(bank.questions, fate=None, returns=None))
 
-    world = watching(tmp_path, silent, plan=Script([Scripted(BankFault.DROP_AFTER)]))
+    world = watching(tmp_path, silent, plan=FaultScript([ScriptedFault(BankFault.DROP_AFTER)]))
     world.start()
     with monkeypatch.context() as lost:
         lost.setattr(statement_evidence, "evidence_from_entry", lambda *_args, **_more: None)
@@ -292,7 +302,7 @@ def test_a_list_that_is_not_complete_yet_is_not_closed_with_the_figures_of_its_b
 
 
 def test_entries_alone_tell_no_closing_balance_before_a_day_has_passed(tmp_path: Path) -> None:
-    """Nobody else states one: the list may lack its end."""
+    """No other source states a closing balance, and the list may lack its end."""
 
     def change(bank: Bank) -> Bank:
         return declining(listing(unstated, past_days=0)(bank))
@@ -308,11 +318,15 @@ def test_entries_alone_tell_no_closing_balance_before_a_day_has_passed(tmp_path:
 
 
 def test_a_day_about_whose_balance_two_disagree_stays_open(tmp_path: Path) -> None:
-    """The list's own figures fit; the bank's word about that day is another."""
+    """The list's own figures agree with each other, but the bank states another balance of that day."""
 
     def shifted(page: Page, _question: LinesQuestion, _context: Context) -> Page:
-        return replace(page, opening=Money(50_000), closing=Money(40_000),
-                       lines=tuple(replace(line, balance=None) for line in page.lines))  # fmt: skip
+        return replace(
+            page,
+            opening=Money(50_000),
+            closing=Money(40_000),
+            lines=tuple(replace(line, balance=None) for line in page.lines),
+        )
 
     world = watching(tmp_path, listing(shifted), HOURLY_S)
     world.start()
@@ -344,7 +358,9 @@ def test_each_day_closes_at_a_bank_that_states_its_balances_in_three_ways(tmp_pa
 
 def test_entries_that_fit_both_ways_round_with_other_balances_tell_nothing() -> None:
     def line(minor: int, after: int, direction: Direction) -> Line:
-        return Line(AccountNumber("0000000000000000017"), str(after), direction, Money(minor), DAY, balance=Money(after))
+        return Line(
+            AccountNumber("0000000000000000017"), str(after), direction, Money(minor), DAY, balance=Money(after)
+        )
 
     assert chain([line(10, 100, Direction.DEBIT), line(10, 110, Direction.CREDIT)]) is None
     assert chain([line(10, 100, Direction.DEBIT)]) == (Money(110), Money(100))
@@ -403,7 +419,7 @@ def test_a_day_without_entries_closes_at_a_bank_without_past_balances(tmp_path: 
 def test_a_list_that_is_empty_after_entries_were_told_closes_a_day_only_when_it_is_empty_again(
     tmp_path: Path, times_empty: int, count: int
 ) -> None:
-    """An empty answer of citic's DLTRNALL names no day, and the balances agree with it where the day's sum is zero."""
+    """An empty answer of citic's DLTRNALL names no day. The balances agree with it if the day's sum is zero."""
     left = [times_empty]
 
     def emptied(page: Page, question: LinesQuestion, _context: Context) -> Page:
@@ -445,8 +461,10 @@ def test_a_large_day_is_written_in_small_units(tmp_path: Path, monkeypatch: pyte
     def full(_page: Page, question: LinesQuestion, context: Context) -> Page:
         if question.last == context.now.date():
             return Page(())
-        made = (Line(question.account, f"N{n}", Direction.CREDIT, Money(1), question.last, balance=Money(n + 1))
-                for n in range(many))  # fmt: skip
+        made = (
+            Line(question.account, f"N{n}", Direction.CREDIT, Money(1), question.last, balance=Money(n + 1))
+            for n in range(many)
+        )
         return Page(tuple(made), opening=Money(0), closing=Money(many))
 
     def change(bank: Bank) -> Bank:

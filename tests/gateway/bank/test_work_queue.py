@@ -1,4 +1,4 @@
-"""The lane's list of what is due: in time, in turn, and never twice."""
+"""The lane's queue of due work: items come in time, in turn, and never twice."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.bank.work_queue import WorkQueue
-from gateway.core.states import Work
-from gateway.journal.commit.rows import WorkRow
+from gateway.kernel.commit.rows import WorkRow
+from gateway.kernel.core.states import Work
 
 
 def row(payment: str, work: Work, due_ms: int) -> WorkRow:
@@ -23,21 +23,21 @@ def filled(*rows: tuple[str, Work, int]) -> WorkQueue:
 
 def drained(work_queue: WorkQueue, now_ms: int, **kinds: bool) -> list[tuple[str, Work]]:
     taken = []
-    while (item := work_queue.take(now_ms, **kinds)) is not None:
+    while (item := work_queue.take_due(now_ms, **kinds)) is not None:
         taken.append(item)
     return taken
 
 
 def test_nothing_is_taken_before_its_time() -> None:
     work_queue = filled(("A", Work.ENQUIRE, 1000))
-    assert work_queue.take(999) is None and work_queue.next_ms() == 1000
-    assert work_queue.take(1000) == ("A", Work.ENQUIRE)
-    assert work_queue.take(1000) is None and work_queue.next_ms() is None and not len(work_queue)
+    assert work_queue.take_due(999) is None and work_queue.next_ms() == 1000
+    assert work_queue.take_due(1000) == ("A", Work.ENQUIRE)
+    assert work_queue.take_due(1000) is None and work_queue.next_ms() is None and not len(work_queue)
 
 
 def test_a_later_row_replaces_the_earlier_one_and_an_earlier_one_too() -> None:
     work_queue = filled(("A", Work.ENQUIRE, 1000), ("A", Work.ENQUIRE, 5000))
-    assert work_queue.take(4999) is None
+    assert work_queue.take_due(4999) is None
     work_queue.put(row("A", Work.ENQUIRE, 200))
     assert work_queue.next_ms() == 200
     assert drained(work_queue, 10_000) == [("A", Work.ENQUIRE)], "once, whatever was said about it before"
@@ -72,18 +72,18 @@ def test_without_sends_everything_else_goes_on_and_sends_are_kept() -> None:
 
 def test_what_could_not_be_done_comes_again_later() -> None:
     work_queue = filled(("A", Work.SEND, 1))
-    assert work_queue.take(1) == ("A", Work.SEND)
+    assert work_queue.take_due(1) == ("A", Work.SEND)
     work_queue.later("A", Work.SEND, 500)
-    assert work_queue.take(499) is None and work_queue.next_ms() == 500
-    assert work_queue.take(500) == ("A", Work.SEND)
+    assert work_queue.take_due(499) is None and work_queue.next_ms() == 500
+    assert work_queue.take_due(500) == ("A", Work.SEND)
 
 
 def test_an_item_found_due_and_then_put_off_is_not_taken_early() -> None:
     work_queue = filled(("A", Work.ENQUIRE, 1), ("B", Work.EXPIRE, 1))
-    assert work_queue.take(5, slow=False) == ("B", Work.EXPIRE)
+    assert work_queue.take_due(5, slow=False) == ("B", Work.EXPIRE)
     work_queue.put(row("A", Work.ENQUIRE, 100))
-    assert work_queue.take(50) is None
-    assert work_queue.take(100) == ("A", Work.ENQUIRE)
+    assert work_queue.take_due(50) is None
+    assert work_queue.take_due(100) == ("A", Work.ENQUIRE)
 
 
 _rows = st.lists(st.tuples(st.sampled_from("ABCD"), st.sampled_from(list(Work)), st.integers(0, 20)), max_size=40)
@@ -114,15 +114,21 @@ def test_what_is_forgotten_is_not_taken() -> None:
 
 def test_repeats_are_sends_and_watching_is_asking() -> None:
     work_queue = filled(("A", Work.REPLAY, 1), ("B", Work.ENQUIRE, 1), ("C", Work.RETURNS, 1), ("D", Work.SEND, 1))
-    assert work_queue.take(5, sends=False, asks=False) is None
+    assert work_queue.take_due(5, sends=False, asks=False) is None
     assert work_queue.has_due(sends=False) and work_queue.has_due(asks=False)
-    assert {work_queue.take(5, sends=False), work_queue.take(5, sends=False)} == {("B", Work.ENQUIRE), ("C", Work.RETURNS)}
+    assert {work_queue.take_due(5, sends=False), work_queue.take_due(5, sends=False)} == {
+        ("B", Work.ENQUIRE),
+        ("C", Work.RETURNS),
+    }
     assert not work_queue.has_due(sends=False)
-    assert [work_queue.take(5, asks=False), work_queue.take(5, asks=False)] == [("A", Work.REPLAY), ("D", Work.SEND)]
+    assert [work_queue.take_due(5, asks=False), work_queue.take_due(5, asks=False)] == [
+        ("A", Work.REPLAY),
+        ("D", Work.SEND),
+    ]
 
 
 def test_what_waits_is_known_until_it_is_taken() -> None:
     work_queue = filled(("A", Work.SEND, 1))
     assert work_queue.knows("A", Work.SEND) and not work_queue.knows("A", Work.ENQUIRE)
-    work_queue.take(5)
+    work_queue.take_due(5)
     assert not work_queue.knows("A", Work.SEND)

@@ -1,4 +1,5 @@
-"""A world in which any bank plays as its own trial says: its least options, its credentials, its twin, some accounts."""
+"""A world in which any bank runs with its own trial data: the fewest options, credentials, the twin, and some
+accounts."""
 
 from __future__ import annotations
 
@@ -14,9 +15,9 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509 import load_pem_x509_certificate
 
-from gateway import app
 from gateway.bank.signers import FileSigner
 from gateway.demo import site
+from gateway.parts import Parts
 from gateway.simbank.faults import FaultPlan
 from gateway.simbank.ledger import Ledger, LedgerAccount
 from gateway.simbank.server import SimBank
@@ -40,8 +41,8 @@ def signer() -> FileSigner:
 
 
 @dataclass(slots=True)
-class Heard:
-    """A twin that remembers what it was asked, and when."""
+class RecordingTwin:
+    """A twin that records the requests and their times."""
 
     twin: Any
     clock: HeapClock
@@ -50,27 +51,34 @@ class Heard:
     at_port: dict[str, list[float]] = field(default_factory=dict)
 
     def requests(self, port: str) -> Cutter:
-        """See Twin."""
+        """Return the cutter of the real twin (see Twin)."""
         cutter: Cutter = self.twin.requests(port)
         return cutter
 
     def answer(self, port: str, request: bytes, books: Books, session: MutableMapping[str, str]) -> Answer:
-        """See Twin."""
+        """Record the request, and return the real twin's answer (see Twin)."""
         self.requests_seen.append((self.clock.seconds(), request))
         self.at_port.setdefault(port, []).append(self.clock.seconds())
         answer: Answer = self.twin.answer(port, request, books, session)
         return answer
 
     def times(self, *texts: bytes) -> list[float]:
-        """When requests came with one of these bytes in them."""
+        """The times of requests that contain one of these byte strings."""
         return [at for at, request in self.requests_seen if any(text in request for text in texts)]
 
 
 def trial_world(
-    folder: Path, patch: pytest.MonkeyPatch, banks: tuple[str, ...], *, accounts: int = 1, watch: bool = False,
-    options: Mapping[str, Mapping[str, Any]] | None = None, twin: Mapping[str, Any] = {}, **more: Any,
-) -> tuple[World, dict[str, Heard]]:  # fmt: skip
-    """A world of these banks, each with so many accounts, watched or not, and a twin that nobody has spoken to yet.
+    folder: Path,
+    patch: pytest.MonkeyPatch,
+    banks: tuple[str, ...],
+    *,
+    accounts: int = 1,
+    watch: bool = False,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    twin: Mapping[str, Any] = {},
+    **more: Any,
+) -> tuple[World, dict[str, RecordingTwin]]:
+    """A world of these banks, each with this many accounts, watched or not, and a twin that has had no connection yet.
 
     `twin` are options of the twins beside those of their trials.
     """
@@ -80,19 +88,27 @@ def trial_world(
     for name in banks:
         certificate = {option: papers[which] for option, which in trial(name).files.items()}
         patch.setitem(worlds._ACCOUNTS, name, numbers[name][0])
-        patch.setitem(worlds._OPTIONS, name, {**trial(name).options, **({"verify": "hand"} if name == "sample" else certificate)})
+        patch.setitem(
+            worlds._OPTIONS, name, {**trial(name).options, **({"verify": "hand"} if name == "sample" else certificate)}
+        )
         patch.setitem(worlds._TWIN_OPTIONS, name, dict(trial(name).twin))
 
-    def told(_life: Life, parts: app.Parts) -> app.Parts:
+    def told(_life: Life, parts: Parts) -> Parts:
         pens = {f"{name}.main": {key: signer() for key in trial(name).keys} for name in banks if name != "sample"}
-        return replace(parts, credentials={f"{name}.main": dict(trial(name).credentials) for name in banks},
-                       signers={**parts.signers, **pens})  # fmt: skip
+        return replace(
+            parts,
+            credentials={f"{name}.main": dict(trial(name).credentials) for name in banks},
+            signers={**parts.signers, **pens},
+        )
 
-    own = [{"number": number, "name": site.HOLDERS[0], "company": "jia", "bank": name, "watch": watch}
-           for name in banks for number in numbers[name]]  # fmt: skip
+    own = [
+        {"number": number, "name": site.HOLDERS[0], "company": "jia", "bank": name, "watch": watch}
+        for name in banks
+        for number in numbers[name]
+    ]
     settings = worlds.merged({"accounts": own}, more.pop("settings", {}))
     world = World(folder, banks=banks, settings=settings, options=options, wrap=more.pop("wrap", told), **more)
-    twins = {name: Heard(_twin(name, twin), world.clock, ("business",)) for name in banks}
+    twins = {name: RecordingTwin(_twin(name, twin), world.clock, ("business",)) for name in banks}
     for name, heard in twins.items():
         world.banks[name] = _site(world, name, heard, numbers[name])
     return world, twins
@@ -108,8 +124,10 @@ def _twin(name: str, options: Mapping[str, Any]) -> Twin:
     return made
 
 
-def _site(world: World, name: str, twin: Heard, numbers: tuple[str, ...]) -> BankSite:
+def _site(world: World, name: str, twin: RecordingTwin, numbers: tuple[str, ...]) -> BankSite:
     twin.ports = twin.twin.ports
-    books = Ledger(lambda: round(world.clock.seconds() * 1000),
-                   [LedgerAccount(number, site.HOLDERS[0], Money(10**12)) for number in numbers])  # fmt: skip
+    books = Ledger(
+        lambda: round(world.clock.seconds() * 1000),
+        [LedgerAccount(number, site.HOLDERS[0], Money(10**12)) for number in numbers],
+    )
     return BankSite(SimBank(world.clock, twin, books, FaultPlan("calm", {}), seed=name), books, accounts=tuple(numbers))

@@ -1,4 +1,4 @@
-"""The verbs over one world's gateway, asked as a test asks: time passes until the answer is there."""
+"""The verbs of the control API over one world's gateway. A call lets simulated time pass until the answer has come."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from gateway.control.daemon_handle import DaemonHandle
-from gateway.control.guarded_journal import GuardedStore
-from gateway.control.peer_credentials import PeerCredentials
-from gateway.control.server import Call, Denied, Verb
+from gateway.act_ports import IntakePort, NodePort
+from gateway.call import Call, Denied, PeerCredentials
+from gateway.control.ports import BrokerPort, ControlPorts, LanePort, RestoredDatabasePort, StopPort
+from gateway.control.server import Verb
 from gateway.control.verbs import verbs
+from gateway.guarded_journal import GuardedStore
 from gateway.watch.health import readiness
 from tests.world.world import World
 
@@ -25,8 +26,13 @@ ROOT, OTHER = PeerCredentials(0), PeerCredentials(4_000_000)
 VALID_MS = 4 * 3_600_000
 
 
+class NoAnswer(AssertionError):
+    """A verb has not answered in 20 seconds."""
+
+
 class Operator:
-    """The verbs over one world's gateway. `ask` lets time pass until the answer is there."""
+    """The verbs of the control API over one world's gateway. `ask` lets simulated time pass until the answer is
+    there."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -41,34 +47,56 @@ class Operator:
             self.republished += 1
             gateway.outbox.up()
 
-        self.handle = DaemonHandle(
-            identity={"version": "0", "mode": "development", "node": "gw1", "environment": "development"}, started_ms=0,
+        self.ports = ControlPorts(
             store=GuardedStore(gateway.parts.store, gateway.parts.clock, lambda: self.lost_ms),
-            amqp=gateway.parts.amqp, lanes=gateway.lanes, clock=gateway.parts.clock,
-            ready=lambda: readiness(lambda: True, gateway.parts.amqp, gateway.lanes, stopping=False,
-                                    draining=gateway.draining).words(),
-            safe_mode=lambda: gateway.safe_mode, draining=lambda: gateway.draining, drain=gateway.drain,
-            republish=republish, canary_age_s=lambda: 2.5, certificates=lambda: {("sample", "client"): 1_800_000_000.0},
-            past=lambda: gateway.past, let_go=gateway.let_go, proposal_valid_ms=VALID_MS,
-            register=lambda: gateway.registry, ask=gateway.ask, lost_ms=lambda: self.lost_ms,
-            stop=lambda: gateway.emergency.word, stop_all=gateway.emergency.stop_all, stop_said=gateway.emergency.apply,
+            clock=gateway.parts.clock,
+            accounts=lambda: gateway.registry,
+            node=NodePort(
+                {"version": "0", "mode": "development", "node": "gw1", "environment": "development"},
+                0,
+                ready=lambda: readiness(
+                    lambda: True, gateway.parts.amqp, gateway.lanes, stopping=False, draining=gateway.draining
+                ).as_json(),
+                lost_ms=lambda: self.lost_ms,
+                safe_mode=lambda: bool(gateway.safe_mode.reason),
+            ),
+            intake=IntakePort(lambda: gateway.draining, gateway.drain),
+            broker=BrokerPort(gateway.parts.amqp, republish, gateway.erp.mark.status, lambda: 2.5),
+            lanes=LanePort(gateway.lanes, gateway.ask),
+            stop=StopPort(lambda: gateway.emergency.word, gateway.emergency.stop_all, gateway.emergency.apply),
+            past=RestoredDatabasePort(lambda: gateway.safe_mode.past, gateway.let_go),
             pools=gateway.pools,
-        )  # fmt: skip
-        self.verbs: tuple[Verb, ...] = tuple(verbs(self.handle))
+            proposal_valid_ms=VALID_MS,
+            certificates=lambda: {("sample", "client"): 1_800_000_000.0},
+        )
+        self.verbs: tuple[Verb, ...] = tuple(verbs(self.ports))
 
     def ask(
-        self, method: str, *parts: str, peer: PeerCredentials = ROOT, query: dict[str, str] | None = None,
-        person: str | None = None, **body: Any,
-    ) -> Any:  # fmt: skip
+        self,
+        method: str,
+        *parts: str,
+        peer: PeerCredentials = ROOT,
+        query: dict[str, str] | None = None,
+        person: str | None = None,
+        **body: Any,
+    ) -> Any:
         return self.ask_one_of(self.verbs, method, parts, peer, query or {}, body, person=person)
 
     def ask_one_of(
-        self, verbs: Sequence[Verb], method: str, parts: Sequence[str], peer: PeerCredentials, query: Mapping[str, str],
-        body: Mapping[str, Any], token: str = "", person: str | None = None,
-    ) -> Any:  # fmt: skip
+        self,
+        verbs: Sequence[Verb],
+        method: str,
+        parts: Sequence[str],
+        peer: PeerCredentials,
+        query: Mapping[str, str],
+        body: Mapping[str, Any],
+        token: str = "",
+        person: str | None = None,
+    ) -> Any:
         path = "/" + "/".join(quote(part, safe="") for part in parts)
-        (act, found), = [(verb.act, found) for verb in verbs
-                         if verb.method == method and (found := re.fullmatch(verb.path, path))]  # fmt: skip
+        ((act, found),) = [
+            (verb.act, found) for verb in verbs if verb.method == method and (found := re.fullmatch(verb.path, path))
+        ]
         results: list[Any] = []
         call = Call(peer, 77, tuple(unquote(part) for part in found.groups()), query, body, person=person, token=token)
 
@@ -80,7 +108,8 @@ class Operator:
             if results:
                 break
             self.world.run(0.1)
-        assert results, "no answer in 20 seconds"
+        if not results:
+            raise NoAnswer("no answer in 20 seconds")
         if isinstance(results[0], Failure):
             results[0].raiseException()
         return json.loads(json.dumps(results[0]))

@@ -1,4 +1,4 @@
-"""A site on disk for checks: settings that are right in every respect, to be broken one by one."""
+"""A site on disk for checks: correct settings, which a test breaks one by one."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ from typing import Any
 from gateway.demo import site as demo_site
 
 NOW = datetime.now(UTC)
-BROKER = {"host": "127.0.0.1", "port": 5672, "vhost": "bankgw", "users": {"bankgw": {"user": "bankgw",
-     "password": "p"}}}
+BROKER = {
+    "host": "127.0.0.1",
+    "port": 5672,
+    "vhost": "bankgw",
+    "users": {"bankgw": {"user": "bankgw", "password": "p"}},
+}
 SENDER = {"users": ["erp"], "operations": ["payment.submit", "status.query"], "reply_to": r"erp\..*"}
 PLANS = (
     demo_site.BankPlan("sample"),
@@ -20,7 +24,7 @@ PLANS = (
 
 
 def make(folder: Path, broker: dict[str, Any] | None = None) -> demo_site.Site:
-    """PKI, secrets and settings for two banks; nothing runs."""
+    """Make PKI, secrets and settings for two banks; no process is started."""
     site = demo_site.prepare(folder, PLANS)
     for plan in PLANS:
         site.ready_file(plan.bank).write_text(json.dumps({"ports": {"business": 1}}))

@@ -1,4 +1,4 @@
-"""The command line: exit codes and words of every command that needs no daemon, and of those whose daemon is away."""
+"""The command line: exit codes and output of every command that needs no daemon, and of the others without a daemon."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from typing import Any, NoReturn
 import pytest
 import typer
 
-from gateway import adapters, log
 from gateway.cli import application, exit_codes, help_pages, output
 from gateway.cli.environment import Environment
 from gateway.cli.erp_profile import ErpProfile
 from gateway.control import service_unit
-from gateway.journal.checkpoints import checkpoints, merkle
-from gateway.journal.commit import audit, permit_log
-from gateway.journal.commit.rows import Head
-from gateway.journal.sql import migrations, schema, vault
-from gateway.settings import read as read_settings
+from gateway.kernel import log
+from gateway.kernel.checkpoints import checkpoints, merkle
+from gateway.kernel.commit import audit, permit_log
+from gateway.kernel.commit.rows import Head
+from gateway.kernel.sql import migrations, schema, vault
+from gateway.register import adapters
+from gateway.settings import read_settings as read_settings
 from protocols import trial
 from tests.gateway.cli import site as sites
-from tests.gateway.journal.bench import Journal
+from tests.gateway.kernel.bench import Journal
 
 
 def no_reactor() -> NoReturn:
@@ -34,9 +35,14 @@ def no_reactor() -> NoReturn:
 
 def world(**changed: Any) -> Environment:
     given: dict[str, Any] = {
-        "version": lambda: "9.9", "variables": {}, "reactor": no_reactor, "load_bank": adapters.load_bank,
-        "start": lambda *_: None, "now": lambda: sites.NOW, "load_office": adapters.load_office,
-    }  # fmt: skip
+        "version": lambda: "9.9",
+        "variables": {},
+        "reactor": no_reactor,
+        "load_bank": adapters.load_bank,
+        "start": lambda *_: None,
+        "now": lambda: sites.NOW,
+        "load_office": adapters.load_office,
+    }
     return Environment(**{**given, **changed})
 
 
@@ -67,7 +73,10 @@ def test_check_finds_nothing_wrong(settings: Path, capsys: pytest.CaptureFixture
     assert bankgw("check", "--config", settings) == exit_codes.OK
     assert "no mistakes" in capsys.readouterr().out
     assert bankgw("check", "--config", settings, "--json") == exit_codes.OK
-    assert json.loads(capsys.readouterr().out) == {"ok": True, "mistakes": [], "notes": []}
+    said = json.loads(capsys.readouterr().out)
+    sources = {one["key"]: one["source"] for one in said.pop("sources")}
+    assert said == {"ok": True, "mistakes": [], "notes": []}
+    assert sources["broker.password"] == f"file {settings.parent / 'secrets' / 'broker'}"
 
 
 @pytest.mark.parametrize("command", ["check", "run"])
@@ -90,7 +99,7 @@ def test_check_and_run_refuse_with_one_line_per_mistake(
 @pytest.mark.parametrize("command", ["check", "run"])
 def test_files_that_cannot_be_settings(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert bankgw(command, "--config", tmp_path / "none.toml") == exit_codes.CONFIG
-    assert "create it or name another with --config" in capsys.readouterr().err
+    assert "create it (`bankgw init` writes one) or name another with --config" in capsys.readouterr().err
 
 
 def test_a_database_that_is_away_is_unavailable(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -99,8 +108,12 @@ def test_a_database_that_is_away_is_unavailable(tmp_path: Path, capsys: pytest.C
     site.settings.write_text(text.replace("[journal]", '[journal]\nurl = "postgresql+psycopg://u@127.0.0.1:1/x"'))
     assert bankgw("check", "--config", site.settings) == exit_codes.UNAVAILABLE
     assert "journal.url" in capsys.readouterr().err
-    daemon = subprocess.run([sys.executable, "-m", "gateway", "run", "--config", str(site.settings)], capture_output=True,
-                            text=True, timeout=50)  # fmt: skip
+    daemon = subprocess.run(
+        [sys.executable, "-m", "gateway", "run", "--config", str(site.settings)],
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
     assert daemon.returncode == exit_codes.UNAVAILABLE
     [line] = map(json.loads, daemon.stderr.splitlines())
     assert line["event"] == "journal.away" and "journal.url" in line["error"] and "/x cannot be opened" in line["error"]
@@ -115,10 +128,17 @@ def test_mistakes_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 
 @pytest.mark.parametrize(
     "words",
-    [("status",), ("drain",), ("orders", "list"), ("orders", "show", "a:b"), ("lanes", "list"), ("lanes", "resume",
-         "x"),
-     ("parked", "list"), ("orders", "release", "a:b", "--reason", "x")],
-)  # fmt: skip
+    [
+        ("status",),
+        ("drain",),
+        ("orders", "list"),
+        ("orders", "show", "a:b"),
+        ("lanes", "list"),
+        ("lanes", "resume", "x"),
+        ("parked", "list"),
+        ("orders", "release", "a:b", "--reason", "x"),
+    ],
+)
 def test_without_a_daemon_it_is_69(words: Sequence[str], settings: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert bankgw(*words, "--config", settings) == exit_codes.UNAVAILABLE
     assert "no daemon listens at" in capsys.readouterr().err
@@ -176,10 +196,18 @@ def test_topology(capsys: pytest.CaptureFixture[str]) -> None:
     assert bankgw("topology", "export", "--sender", "erp") == exit_codes.USAGE
 
 
-@pytest.mark.parametrize("words", [
-    ("--sender", "A b=c"), ("--sender", "erp=a b"), ("--sender", "erp=a,"), ("--sender", "erp=a=b c"),
-    ("--vhost", ""), ("--user", ""), ("--user", "a b"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--sender", "A b=c"),
+        ("--sender", "erp=a b"),
+        ("--sender", "erp=a,"),
+        ("--sender", "erp=a=b c"),
+        ("--vhost", ""),
+        ("--user", ""),
+        ("--user", "a b"),
+    ],
+)
 def test_names_that_no_broker_has_are_not_exported(words: Sequence[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert bankgw("topology", "export", *words) == exit_codes.USAGE
     said = capsys.readouterr()
@@ -210,18 +238,32 @@ def test_doctor_on_a_damaged_journal_says_so(tmp_path: Path, capsys: pytest.Capt
     site = sites.make(tmp_path / "site", {**sites.BROKER, "host": "127.0.0.1", "port": 1})
     site.state.mkdir()
     (site.state / "journal.db").write_bytes(b"no database at all" * 500)
-    done = subprocess.run([sys.executable, "-m", "gateway", "doctor", "--config", str(site.settings)],
-                          capture_output=True, text=True, timeout=50)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "gateway", "doctor", "--config", str(site.settings)],
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
     assert done.returncode == exit_codes.FAILED and "Traceback" not in done.stderr
     assert "is damaged; keep the file and put a copy back" in done.stdout.replace("\n", " ")
 
 
-@pytest.mark.parametrize(("charset", "words"), [
-    ("latin-1", ("--help",)), ("latin-1", ("banks",)), ("latin-1", ("banks", "--json")), ("ascii", ("banks", "--json")),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("charset", "words"),
+    [
+        ("latin-1", ("--help",)),
+        ("latin-1", ("banks",)),
+        ("latin-1", ("banks", "--json")),
+        ("ascii", ("banks", "--json")),
+    ],
+)
 def test_a_terminal_that_lacks_characters_shows_the_others(charset: str, words: Sequence[str]) -> None:
-    done = subprocess.run([sys.executable, "-m", "gateway", *words], capture_output=True, timeout=50,
-                          env={**os.environ, "PYTHONIOENCODING": charset})  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "gateway", *words],
+        capture_output=True,
+        timeout=50,
+        env={**os.environ, "PYTHONIOENCODING": charset},
+    )
     assert (done.returncode, done.stderr) == (exit_codes.OK, b"")
     said = done.stdout.decode(charset)
     if "--json" in words:
@@ -239,7 +281,7 @@ def test_simulate_names_its_levels(capsys: pytest.CaptureFixture[str]) -> None:
 def test_simulate_refuses_wrong_files(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The program's log would outlive this test.
+    # Otherwise the program's log would outlive this test.
     monkeypatch.setattr(log, "start", lambda *_, **__: None)
     file = tmp_path / "bank.toml"
     assert bankgw("simulate", file, reactor=object) == exit_codes.CONFIG
@@ -297,10 +339,15 @@ def test_help_lists_the_profiles_keys(capsys: pytest.CaptureFixture[str]) -> Non
 
 @pytest.mark.parametrize(
     "words",
-    [("resolve",), ("resolve", "--list", "--approve", "X"), ("resolve", "erp:1", "--as", "paid"),
-     ("resolve", "erp:1", "--as", "failed"), ("resolve", "--withdraw", "X"),
-     ("resolve", "erp:1", "--as", "failed", "--note", "x", "--evidence", "/nowhere/letter.pdf")],
-)  # fmt: skip
+    [
+        ("resolve",),
+        ("resolve", "--list", "--approve", "X"),
+        ("resolve", "erp:1", "--as", "paid"),
+        ("resolve", "erp:1", "--as", "failed"),
+        ("resolve", "--withdraw", "X"),
+        ("resolve", "erp:1", "--as", "failed", "--note", "x", "--evidence", "/nowhere/letter.pdf"),
+    ],
+)
 def test_a_decision_that_lacks_something_is_2(
     settings: Path, words: Sequence[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -322,14 +369,19 @@ def test_credentials_of_a_unit_that_does_not_run_are_named_with_the_option_for_t
     site.state.mkdir()
     key, text = site.folder / "secrets" / "vault.key", site.settings.read_text("utf-8")
     text = text.replace(f'vault_key = {{ file = "{key}" }}', 'vault_key = { credential = "vault" }')
-    text = text.replace("[journal]", '[journal]\nurl = "mysql+nodriver://u@h/x"\npassword = { credential = "database" }')
+    text = text.replace(
+        "[journal]", '[journal]\nurl = "mysql+nodriver://u@h/x"\npassword = { credential = "database" }'
+    )
     site.settings.write_text(text, "utf-8")
     assert bankgw(command, tmp_path / "copy", "--config", site.settings) == exit_codes.CONFIG
-    assert capsys.readouterr().err == ("journal.vault_key: credential vault is there only for the unit while it runs; "
-                                       "name its file with --vault-key\n")  # fmt: skip
+    assert capsys.readouterr().err == (
+        "journal.vault_key: credential vault is there only for the unit while it runs; name its file with --vault-key\n"
+    )
     assert bankgw(command, tmp_path / "copy", "--config", site.settings, "--vault-key", key) == exit_codes.CONFIG
-    assert capsys.readouterr().err == ("journal.password: credential database is there only for the unit while it "
-                                       "runs; name its file with --database-password\n")  # fmt: skip
+    assert capsys.readouterr().err == (
+        "journal.password: credential database is there only for the unit while it "
+        "runs; name its file with --database-password\n"
+    )
 
 
 def test_backup_and_restore_say_why_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -338,7 +390,9 @@ def test_backup_and_restore_say_why_not(tmp_path: Path, capsys: pytest.CaptureFi
     assert "no journal at" in capsys.readouterr().err
     assert bankgw("restore", tmp_path / "copy", "--config", site.settings) == exit_codes.REFUSED
     assert "Nothing was put back" in capsys.readouterr().err
-    assert bankgw("backup", tmp_path / "copy", "--vault-key", "/nowhere", "--config", site.settings) == exit_codes.CONFIG
+    assert (
+        bankgw("backup", tmp_path / "copy", "--vault-key", "/nowhere", "--config", site.settings) == exit_codes.CONFIG
+    )
     assert "--vault-key" in capsys.readouterr().err
     migrations.upgrade(f"sqlite:///{site.state / 'journal.db'}")
     assert bankgw("backup", tmp_path, "--config", site.settings, "--json") == exit_codes.OK
@@ -360,8 +414,12 @@ def test_backup_and_restore_say_why_not(tmp_path: Path, capsys: pytest.CaptureFi
 
 @pytest.mark.parametrize("words", [["banks"], ["banks", "--json"], ["--help"], ["topology", "export"]])
 def test_a_reader_that_goes_away_ends_it_quietly(words: list[str]) -> None:
-    with subprocess.Popen([sys.executable, "-m", "gateway", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          env={**os.environ, "PYTHONUNBUFFERED": ""}) as running:  # fmt: skip
+    with subprocess.Popen(
+        [sys.executable, "-m", "gateway", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": ""},
+    ) as running:
         assert running.stdout is not None and running.stderr is not None
         running.stdout.close()
         assert running.stderr.read() == b""
@@ -370,7 +428,9 @@ def test_a_reader_that_goes_away_ends_it_quietly(words: list[str]) -> None:
 
 def test_a_full_disk_is_no_defect_of_ours() -> None:
     with open("/dev/full", "wb") as full:
-        done = subprocess.run([sys.executable, "-m", "gateway", "banks"], stdout=full, stderr=subprocess.PIPE, text=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "gateway", "banks"], stdout=full, stderr=subprocess.PIPE, text=True
+        )
     assert done.returncode == exit_codes.OUTPUT
     assert done.stderr == "bankgw: the output cannot be written: No space left on device\n"
 
@@ -386,6 +446,8 @@ def test_systemctl_is_named_only_where_there_is_a_unit(
     said = capsys.readouterr().err
     assert ("systemctl" in said) is installed
     assert ("bankgw run" in said) is not installed
+
+
 def test_audit_verify_says_that_a_journal_is_whole_or_what_contradicts(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -432,12 +494,16 @@ def error_of(said: str) -> Any:
 
 @pytest.mark.parametrize(
     ("words", "code"),
-    [(("orders", "list", "--limit", "0", "--json"), exit_codes.USAGE), (("status", "--nope", "--json"), exit_codes.USAGE),
-     (("orders", "show", "--json"), exit_codes.USAGE), (("resolve", "--json"), exit_codes.USAGE),
-     (("status", "--json", "--socket", "/nowhere/control.sock"), exit_codes.UNAVAILABLE),
-     (("lanes", "list", "--json", "--config", "/nowhere/bankgw.toml"), exit_codes.CONFIG),
-     (("backup", "/nowhere/copy.db", "--json", "--config", "/nowhere/bankgw.toml"), exit_codes.CONFIG)],
-)  # fmt: skip
+    [
+        (("orders", "list", "--limit", "0", "--json"), exit_codes.USAGE),
+        (("status", "--nope", "--json"), exit_codes.USAGE),
+        (("orders", "show", "--json"), exit_codes.USAGE),
+        (("resolve", "--json"), exit_codes.USAGE),
+        (("status", "--json", "--socket", "/nowhere/control.sock"), exit_codes.UNAVAILABLE),
+        (("lanes", "list", "--json", "--config", "/nowhere/bankgw.toml"), exit_codes.CONFIG),
+        (("backup", "/nowhere/copy.db", "--json", "--config", "/nowhere/bankgw.toml"), exit_codes.CONFIG),
+    ],
+)
 def test_errors_are_json_where_json_is_asked_for(
     words: Sequence[str], code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,4 +1,4 @@
-"""A hundred reloads while orders flow: certificates change under them, and no order fails or is paid twice."""
+"""A hundred reloads while orders flow: certificates are replaced, and no order fails or is paid twice."""
 
 from __future__ import annotations
 
@@ -43,9 +43,21 @@ def test_a_hundred_reloads_under_load(tmp_path: Path) -> None:
     with rabbit_for_tests("reloads") as rabbit:
         # Short connections: each exchange shows a certificate.
         place = Place.make(tmp_path / "s", rabbit, "pab")
-        place.site = demo_site.prepare(tmp_path / "s", (demo_site.BankPlan(
-            "pab", options={"enterprise_code": demo_site.ENTERPRISE_CODE, "per_second": 100, "burst": 50,
-                            "first_enquiry_s": 0.5}, twin_options={"enterprise_code": demo_site.ENTERPRISE_CODE}),))  # fmt: skip
+        place.site = demo_site.prepare(
+            tmp_path / "s",
+            (
+                demo_site.BankPlan(
+                    "pab",
+                    options={
+                        "enterprise_code": demo_site.ENTERPRISE_CODE,
+                        "per_second": 100,
+                        "burst": 50,
+                        "first_enquiry_s": 0.5,
+                    },
+                    twin_options={"enterprise_code": demo_site.ENTERPRISE_CODE},
+                ),
+            ),
+        )
         files = BankPki(tmp_path / "s" / "pki", "pab")
         pairs = _pairs(files, tmp_path)
 
@@ -74,13 +86,16 @@ def test_a_hundred_reloads_under_load(tmp_path: Path) -> None:
             while settled() != wanted:
                 assert time.monotonic() < ends_s, wanted - settled()
                 time.sleep(1)
-            paid = [one for line in place.site.ledger("pab").read_text("utf-8").splitlines()
-                    for one in plain_executions(json.loads(line))]  # fmt: skip
+            paid = [
+                one
+                for line in place.site.ledger("pab").read_text("utf-8").splitlines()
+                for one in plain_executions(json.loads(line))
+            ]
             assert len(paid) == len(wanted)
             events = Counter(json.loads(line)["event"] for line in place.log().splitlines() if line.startswith("{"))
             assert events["certificates.reloaded"] == RELOADS and events["settings.not_reloaded"] == 0
             assert "CN=first" in place.bankgw("lanes", "probe", "pab.main")[1]
-            # One bad file, and everything stays as it was.
+            # With one bad file nothing is replaced.
             files.client_cert.write_text("nonsense")
             daemon.send_signal(signal.SIGHUP)
             place.until(lambda: '"settings.not_reloaded"' in place.log(), 20)

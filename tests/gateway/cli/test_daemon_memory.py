@@ -1,4 +1,6 @@
-"""What the daemon loads: not what only other databases, pages or commands use. Each of these takes megabytes."""
+"""The modules that the daemon loads: none that only other databases, pages or commands use, because each takes
+megabytes.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +12,24 @@ from typing import Any
 
 import pytest
 
-from gateway.journal.sql import migrations
+from gateway.kernel.sql import migrations
 from gateway.settings import load
 from tests.gateway.cli import site as demo
 
 ELSEWHERE = (
-    "alembic", "gateway.cli.commands.orders", "gateway.cli.every_command", "openpyxl", "pygments", "rich", "sqlalchemy.dialects.mysql", "sqlalchemy.dialects.oracle",
-    "sqlalchemy.dialects.postgresql", "twisted.web.client", "typst", "xlsxwriter",
-)  # fmt: skip
+    "alembic",
+    "gateway.cli.commands.orders",
+    "gateway.cli.every_command",
+    "openpyxl",
+    "pygments",
+    "rich",
+    "sqlalchemy.dialects.mysql",
+    "sqlalchemy.dialects.oracle",
+    "sqlalchemy.dialects.postgresql",
+    "twisted.web.client",
+    "typst",
+    "xlsxwriter",
+)
 OF_PASSKEYS = ("webauthn", "cbor2")
 PAGES = '\n[web]\nconsole_origin = "https://console.example"\napproval_origin = "https://approval.example"\n'
 _ASK = """
@@ -37,14 +49,17 @@ program.main(replace(program.environment(), start=start))
 
 
 def built(folder: Path, pages: str = "") -> Any:
-    """The modules of a daemon that has been built and is about to begin, and how many commands it holds."""
+    """The modules that are loaded once a daemon has been built and is about to start, and the number of commands that
+    it has."""
     site = demo.make(folder)
     site.settings.write_text(site.settings.read_text("utf-8") + pages, "utf-8")
     site.state.mkdir(mode=0o700)
     # As on every day but its first, the journal exists already.
     migrations.upgrade(load(site.settings).journal_url())
     words = ("run", "--no-check", "--config", str(site.settings))
-    done = subprocess.run([sys.executable, "-c", _ASK, *words], capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", _ASK, *words], capture_output=True, text=True, check=False, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -1,4 +1,5 @@
-"""`bankgw certificates`: at whatever moment it dies, there is one request, kept, and never sent blindly."""
+"""`bankgw certificates`: whenever the process dies, there is exactly one request. The request is stored, and it is
+never sent blindly."""
 
 from __future__ import annotations
 
@@ -19,48 +20,59 @@ from typing import Any
 import pytest
 from cryptography.x509 import load_pem_x509_certificate
 
-from gateway import adapters
 from gateway.bank.connection import NoAnswer
 from gateway.bank.dialer import NotConnected
 from gateway.bank.handshake_errors import Reason
 from gateway.cli import application, exit_codes
 from gateway.cli.commands import certificates
-from gateway.cli.enrolment import ANSWER, CERTIFICATE, KEY, REQUEST, Busy, Clerk, Drawer, Kept, Underway
+from gateway.cli.enrolment import (
+    ANSWER,
+    CERTIFICATE,
+    KEY,
+    REQUEST,
+    EnrolmentDriver,
+    FolderBusy,
+    KeptRequest,
+    RequestFolder,
+    RequestUnfinished,
+)
 from gateway.demo import site as demo_site
-from gateway.settings import read
+from gateway.register import adapters
+from gateway.settings import read_settings
 from protocols.banks import finws
 from protocols.certificates import Stage
 from protocols.kit.errors import ProtocolError
 from tests.gateway.cli.test_application import world
 from tests.protocols.banks.finws.paper import US, options, signs_as, stage
 from tests.protocols.banks.finws.test_enrolment import CODE, carry
-from tests.world.dialogue import Stage as Bench
+from tests.world.dialogue import BankAndTwin as Bench
 
 ABOUT = {"bank": "op", "lane": "main", "at": "127.0.0.1:1"}
 
 
 class Killed(BaseException):
-    """The process is gone."""
+    """The process was killed."""
 
 
 class Office:
-    """The bank's side, and a line to it that fails as it is told."""
+    """The bank's certificate service, and a connection to it that fails as the test says."""
 
     def __init__(self, folder: Path, **twin: Any) -> None:
         self.bench: Bench = stage(**{**signs_as("op"), **twin})
         self.office = finws.certificates(options(profile="op"))
-        self.drawer = Drawer(folder)
+        self.request_folder = RequestFolder(folder)
         self.arrived: list[bytes] = []
         self.late = timedelta(0)
         self.line: Callable[[bytes, Callable[[], None]], bytes] = self.good
 
-    def clerk(self) -> Clerk:
-        """A new process: it knows what is kept and nothing else."""
+    def driver(self) -> EnrolmentDriver:
+        """A new process, which knows only the stored request."""
+
         async def sign(name: str, octets: bytes) -> bytes:
             assert name == "content"
             return US.sign(octets)
 
-        return Clerk(self.office, self.drawer, self.now, sign)
+        return EnrolmentDriver(self.office, self.request_folder, self.now, sign)
 
     def now(self) -> datetime:
         return self.bench.time.now + self.late
@@ -68,7 +80,7 @@ class Office:
     def good(self, data: bytes, before: Callable[[], None]) -> bytes:
         before()
         self.arrived.append(data)
-        kept = self.drawer.kept()
+        kept = self.request_folder.kept()
         assert kept is not None and kept.request.stage is Stage.ASKED, "written down before it leaves"
         return carry(self.bench, kept.request)
 
@@ -86,13 +98,13 @@ class Office:
     async def exchange(self, data: bytes, before: Callable[[], None]) -> bytes:
         return self.line(data, before)
 
-    async def first(self, code: str | None = CODE) -> Kept:
-        clerk = self.clerk()
-        await clerk.prepare("示例甲公司", "FI", code, ABOUT)
-        return await clerk.carry_on(self.exchange)
+    async def first(self, code: str | None = CODE) -> KeptRequest:
+        driver = self.driver()
+        await driver.prepare("示例甲公司", "FI", code, ABOUT)
+        return await driver.carry_on(self.exchange)
 
-    async def again(self) -> Kept:
-        return await self.clerk().carry_on(self.exchange)
+    async def again(self) -> KeptRequest:
+        return await self.driver().carry_on(self.exchange)
 
 
 @pytest.fixture
@@ -109,33 +121,35 @@ def key_of(folder: Path) -> bytes:
 async def test_a_certificate_comes_with_its_key_and_its_history(made: Office) -> None:
     kept = await made.first()
     assert kept.request.stage is Stage.ISSUED and [what.partition(":")[0] for _, what in kept.steps] == [
-        "prepared", "sent", "issued",
-    ]  # fmt: skip
-    certificate = load_pem_x509_certificate((made.drawer.folder / CERTIFICATE).read_bytes())
+        "prepared",
+        "sent",
+        "issued",
+    ]
+    certificate = load_pem_x509_certificate((made.request_folder.folder / CERTIFICATE).read_bytes())
     assert "示例甲公司" in certificate.subject.rfc4514_string()
-    assert made.drawer.kept() == kept
-    modes = {file.name: file.stat().st_mode & 0o777 for file in made.drawer.folder.iterdir()}
+    assert made.request_folder.kept() == kept
+    modes = {file.name: file.stat().st_mode & 0o777 for file in made.request_folder.folder.iterdir()}
     assert modes == dict.fromkeys((KEY, REQUEST, CERTIFICATE, ANSWER % 1), 0o600)
     assert await made.again() == kept and len(made.arrived) == 1, "what is done is not done again"
-    place = made.drawer.put_away(kept)
-    assert made.drawer.kept() is None and made.drawer.latest() == (place, kept) and key_of(place)
+    place = made.request_folder.put_away(kept)
+    assert made.request_folder.kept() is None and made.request_folder.latest() == (place, kept) and key_of(place)
 
 
 async def test_silence_and_then_the_same_bytes_and_then_a_person(made: Office) -> None:
     made.line = made.silent
     kept = await made.first()
     assert kept.request.stage is Stage.ASKED
-    key = key_of(made.drawer.folder)
+    key = key_of(made.request_folder.folder)
     made.line = made.good
     again = await made.again()
     assert (again.request.stage, again.request.code) == (Stage.ARRIVED, "31"), "the first copy had arrived"
     assert made.arrived[0] == made.arrived[1]
     assert await made.again() == again and len(made.arrived) == 2, "from here on a person"
-    with pytest.raises(Underway):
+    with pytest.raises(RequestUnfinished):
         await made.first()
-    assert key_of(made.drawer.folder) == key, "the key of a request in doubt is not overwritten"
-    place = made.clerk().abandon("the bank cancelled it")
-    assert key_of(place) == key and made.drawer.kept() is None
+    assert key_of(made.request_folder.folder) == key, "the key of a request in doubt is not overwritten"
+    place = made.driver().abandon("the bank cancelled it")
+    assert key_of(place) == key and made.request_folder.kept() is None
     assert "abandoned: the bank cancelled it" in (place / REQUEST).read_text()
 
 
@@ -161,7 +175,7 @@ async def test_killed_between_the_bytes_and_the_answer(made: Office) -> None:
     made.line = made.killed
     with pytest.raises(Killed):
         await made.first()
-    kept = made.drawer.kept()
+    kept = made.request_folder.kept()
     assert kept is not None and kept.request.stage is Stage.ASKED
     made.line = made.good
     assert (await made.again()).request.stage is Stage.ARRIVED
@@ -169,15 +183,15 @@ async def test_killed_between_the_bytes_and_the_answer(made: Office) -> None:
 
 
 async def test_killed_before_the_bytes_left_nothing_is_lost(made: Office) -> None:
-    clerk = made.clerk()
-    await clerk.prepare("示例甲公司", "FI", CODE, ABOUT)
+    driver = made.driver()
+    await driver.prepare("示例甲公司", "FI", CODE, ABOUT)
     kept = await made.again()
     assert kept.request.stage is Stage.ISSUED and len(made.arrived) == 1
 
 
 @contextmanager
 def full_disk() -> Iterator[None]:
-    """Files grow to 100 bytes and no further: what is longer is written in part, and then not at all."""
+    """Limit files to 100 bytes: a longer file is written in part, and further writes fail."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
     try:
@@ -187,15 +201,15 @@ def full_disk() -> Iterator[None]:
 
 
 async def test_a_full_disk_leaves_nothing_half_and_sends_nothing(made: Office) -> None:
-    await made.clerk().prepare("示例甲公司", "FI", CODE, ABOUT)
-    whole, key = (made.drawer.folder / REQUEST).read_bytes(), key_of(made.drawer.folder)
+    await made.driver().prepare("示例甲公司", "FI", CODE, ABOUT)
+    whole, key = (made.request_folder.folder / REQUEST).read_bytes(), key_of(made.request_folder.folder)
     with full_disk(), pytest.raises(OSError, match="too large"):
         await made.again()
     assert made.arrived == []
-    assert (made.drawer.folder / REQUEST).read_bytes() == whole
+    assert (made.request_folder.folder / REQUEST).read_bytes() == whole
     with full_disk(), pytest.raises(OSError, match="too large"):
-        made.drawer.put(KEY, b"x" * 1000)
-    assert key_of(made.drawer.folder) == key
+        made.request_folder.put(KEY, b"x" * 1000)
+    assert key_of(made.request_folder.folder) == key
     assert (await made.again()).request.stage is Stage.ISSUED
 
 
@@ -203,7 +217,7 @@ async def test_not_connected_leaves_it_unsent(made: Office) -> None:
     made.line = made.shut
     with pytest.raises(NotConnected):
         await made.first()
-    kept = made.drawer.kept()
+    kept = made.request_folder.kept()
     assert kept is not None and kept.request.stage is Stage.PREPARED and kept.request.asked_at is None
     made.late = timedelta(hours=2)
     made.line = made.good
@@ -218,7 +232,7 @@ async def test_an_answer_that_is_none_is_doubt_and_kept(made: Office) -> None:
     made.line = nonsense
     kept = await made.first()
     assert kept.request.stage is Stage.ASKED and kept.steps[-1][1].startswith("not an answer")
-    assert (made.drawer.folder / (ANSWER % 1)).read_bytes().endswith(b"<a/>")
+    assert (made.request_folder.folder / (ANSWER % 1)).read_bytes().endswith(b"<a/>")
 
 
 async def test_a_refusal_ends_it_and_makes_room(made: Office) -> None:
@@ -226,7 +240,7 @@ async def test_a_refusal_ends_it_and_makes_room(made: Office) -> None:
     assert (kept.request.stage, kept.request.code) == (Stage.REFUSED, "30")
     second = await made.first()
     assert second.request.stage is Stage.ISSUED
-    assert (made.drawer.folder / kept.request.request_id / KEY).exists()
+    assert (made.request_folder.folder / kept.request.request_id / KEY).exists()
 
 
 async def test_a_renewal_is_signed_with_the_key_before(made: Office) -> None:
@@ -235,17 +249,17 @@ async def test_a_renewal_is_signed_with_the_key_before(made: Office) -> None:
 
 
 async def test_two_commands_do_not_work_in_one_folder(made: Office) -> None:
-    with made.drawer.locked(), pytest.raises(Busy), Drawer(made.drawer.folder).locked():
+    with made.request_folder.locked(), pytest.raises(FolderBusy), RequestFolder(made.request_folder.folder).locked():
         pass
 
 
 async def test_a_bank_without_an_office_makes_no_request(tmp_path: Path) -> None:
     office: Any = finws.certificates(options())
     without = replace(office, wire=replace(office.wire, variant=replace(office.wire.variant, enrolment="none")))
-    clerk = Clerk(without, Drawer(tmp_path), datetime.now().astimezone, made_nothing)
+    driver = EnrolmentDriver(without, RequestFolder(tmp_path), datetime.now().astimezone, made_nothing)
     with pytest.raises(ProtocolError, match="another way"):
-        await clerk.prepare("x", "FI", CODE, ABOUT)
-    assert clerk.drawer.kept() is None
+        await driver.prepare("x", "FI", CODE, ABOUT)
+    assert driver.request_folder.kept() is None
 
 
 async def made_nothing(_name: str, _octets: bytes) -> bytes:
@@ -260,15 +274,20 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A simulated Finnish bank over mutual TLS, and settings for it."""
     plan = demo_site.BankPlan("finws", options={"profile": "op"}, twin_options=signs_as("op"))
     made = demo_site.prepare(tmp_path_factory.mktemp("certificates") / "site", (plan,))
-    bank = subprocess.Popen([sys.executable, "-m", "gateway", "simulate", str(made.simulator("finws"))],
-                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+    bank = subprocess.Popen(
+        [sys.executable, "-m", "gateway", "simulate", str(made.simulator("finws"))],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     try:
         until_s = time.monotonic() + 30
         while not made.ready_file("finws").exists():
             assert bank.poll() is None and time.monotonic() < until_s
             time.sleep(0.05)
         broker = {"host": "127.0.0.1", "port": 1, "vhost": "x", "users": {"bankgw": {"user": "x", "password": "x"}}}
-        demo_site.configure(made, broker, {"erp": {"users": ["erp"], "operations": ["status.query"], "reply_to": "erp"}})
+        demo_site.configure(
+            made, broker, {"erp": {"users": ["erp"], "operations": ["status.query"], "reply_to": "erp"}}
+        )
         yield made.settings
     finally:
         bank.send_signal(signal.SIGTERM)
@@ -276,8 +295,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def bankgw(*words: str, given: str = "") -> tuple[int, dict[str, Any]]:
-    done = subprocess.run([sys.executable, "-m", "gateway", "certificates", *words, "--json"], input=given,
-                          capture_output=True, text=True, timeout=50, check=False)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "gateway", "certificates", *words, "--json"],
+        input=given,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
     assert done.stdout, done.stderr
     said: dict[str, Any] = json.loads(done.stdout)
     return done.returncode, said
@@ -290,7 +315,7 @@ def test_the_command_gets_a_certificate_and_renews_it(site: Path) -> None:
     load_pem_x509_certificate(Path(said["certificate"]).read_bytes())
     code, renewed = bankgw("renew", *about, "--name", "示例甲公司")
     assert (code, renewed["stage"]) == (exit_codes.OK, "issued")
-    # Settings may name the files of the one before: they stay where they are.
+    # The settings may name the files of the certificate before, so these stay in their places.
     old, new = (load_pem_x509_certificate(Path(one["certificate"]).read_bytes()) for one in (said, renewed))
     assert old.public_key() != new.public_key() and Path(said["key"]).exists() and Path(renewed["key"]).exists()
     code, shown = bankgw("show", *about)
@@ -301,9 +326,11 @@ def test_the_settings_say_where(site: Path, capsys: pytest.CaptureFixture[str]) 
     assert application.main(world(), ["certificates", "show", "nobody", "--config", str(site)]) == exit_codes.FAILED
     assert application.main(world(), ["certificates", "continue", "nobody", "--config", str(site)]) == exit_codes.CONFIG
     assert "no lane nobody.main" in capsys.readouterr().err
-    table = read(site, os.environ).settings.banks["finws"]
+    table = read_settings(site, os.environ).settings.banks["finws"]
     assert adapters.load_office(table) is not None
-    assert adapters.load_office(table.model_copy(update={"protocol": "sample", "options": {}, "option_files": {}})) is None
+    assert (
+        adapters.load_office(table.model_copy(update={"protocol": "sample", "options": {}, "option_files": {}})) is None
+    )
 
 
 @pytest.mark.parametrize(
@@ -313,12 +340,24 @@ def test_a_code_that_is_not_one_line_of_text_is_not_used_up(
     octets: bytes, site: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "code").write_bytes(octets)
-    words = ("certificates", "request", "finws", "--name", "X", "--config", str(site), "--folder", str(tmp_path / "kept"),
-             "--code-file", str(tmp_path / "code"))  # fmt: skip
+    words = (
+        "certificates",
+        "request",
+        "finws",
+        "--name",
+        "X",
+        "--config",
+        str(site),
+        "--folder",
+        str(tmp_path / "kept"),
+        "--code-file",
+        str(tmp_path / "code"),
+    )
     assert application.main(world(), words) == exit_codes.USAGE
     said = capsys.readouterr().err
-    assert said == (f"{tmp_path / 'code'} is not one line of text in UTF-8; save the code alone, in UTF-8. "
-                    "Nothing was sent\n")  # fmt: skip
+    assert said == (
+        f"{tmp_path / 'code'} is not one line of text in UTF-8; save the code alone, in UTF-8. Nothing was sent\n"
+    )
     assert not (tmp_path / "kept" / REQUEST).exists()
 
 

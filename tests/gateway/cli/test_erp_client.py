@@ -1,4 +1,4 @@
-"""What `send` makes of a body, and of what it hears."""
+"""How `bankgw send` recognises a body, and how it reads the answers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ AT = datetime(2026, 11, 24, tzinfo=UTC)
         (b'{"id": "AP-1", "reason": "late"}', None),
         (b'{"account": "1", "to": "x"}', CommandType.RECONCILIATION_QUERY),
         (b'{"id": "JZ-1", "account": "1", "from": "x", "to": "y", "part": 1, "parts": 1}', CommandType.LEDGER_SUBMIT),
-        # What a batch and a payroll have in common decides nothing between them.
+        # Fields that a batch and a payroll share do not decide between them.
         (b'{"debtor": {}, "items": [{"creditor": {"account": "1", "name": "x", "cnaps": "1"}}]}', None),
         (b'{"debtor": {}, "agreement": "1", "items": [{"creditor": {"account": "1", "kind": "person"}}]}', None),
         (b'{"debtor": {}, "items": [{"creditor": {"account": "1", "document": "1"}}]}', CommandType.PAYROLL_SUBMIT),
@@ -45,7 +45,7 @@ def test_a_body_tells_its_command(body: bytes, type_: CommandType | None) -> Non
 
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "docs" / "lookup" / "contract" / "examples"
-# Bodies that fit more than one command, so that a person must say which is meant.
+# Bodies that fit several commands, so that a person must name the command.
 AMBIGUOUS = {"status.query", "status.query+payment", "payment.cancel", "ledger.withdraw"}
 
 
@@ -71,23 +71,37 @@ def heard(event: str, state: str | None, seq: int = 1, **said: Any) -> erp_clien
     [
         (False, [], exit_codes.UNAVAILABLE),
         (False, [heard("payment.accepted", "accepted")], exit_codes.IN_DOUBT),
-        (False, [heard("payment.accepted", "accepted"), heard("payment.settled", "settled", 2, final=True)], exit_codes.OK),
-        (False, [heard("payment.settled", "settled", 3, final=True), heard("payment.in_doubt", "in_doubt", 2)],
-             exit_codes.OK),
-        (False, [heard("payment.accepted", "accepted"), heard("payment.failed", "failed", 2, final=True)],
-             exit_codes.FAILED),
+        (
+            False,
+            [heard("payment.accepted", "accepted"), heard("payment.settled", "settled", 2, final=True)],
+            exit_codes.OK,
+        ),
+        (
+            False,
+            [heard("payment.settled", "settled", 3, final=True), heard("payment.in_doubt", "in_doubt", 2)],
+            exit_codes.OK,
+        ),
+        (
+            False,
+            [heard("payment.accepted", "accepted"), heard("payment.failed", "failed", 2, final=True)],
+            exit_codes.FAILED,
+        ),
         (False, [heard("payment.rejected", "rejected", error={}, final=True)], exit_codes.FAILED),
         (False, [heard("payment.accepted", "accepted"), heard("payment.held", "held", 2)], exit_codes.REFUSED),
         (False, [heard("payment.accepted", "accepted"), heard("payment.in_doubt", "in_doubt", 2)], exit_codes.IN_DOUBT),
-        (False, [heard("payment.settled", "settled", 2, final=True), heard("payment.returned", "returned", 3,
-             final=True)],
-         exit_codes.FAILED),
+        (
+            False,
+            [heard("payment.settled", "settled", 2, final=True), heard("payment.returned", "returned", 3, final=True)],
+            exit_codes.FAILED,
+        ),
         (True, [heard("balance.result", None)], exit_codes.OK),
         (True, [heard("balance.rejected", None, error={})], exit_codes.FAILED),
         (True, [], exit_codes.UNAVAILABLE),
     ],
-)  # fmt: skip
-def test_exit_codes_say_what_became_of_it(question: bool, messages: list[erp_client.ReceivedMessage], code: int) -> None:
+)
+def test_exit_codes_say_what_became_of_it(
+    question: bool, messages: list[erp_client.ReceivedMessage], code: int
+) -> None:
     kind = CommandType.BALANCE_QUERY if question else CommandType.PAYMENT_SUBMIT
     assert _verdict(kind, messages, 1.0) == code
 
@@ -117,7 +131,7 @@ def test_what_ends_the_waiting(one: erp_client.ReceivedMessage, final: bool) -> 
         (heard("batch.accepted", None, final=True), True),
         (heard("batch.rejected", None, error={"code": "schema"}), True),
         (heard("batch.completed", None, 2, final=True), True),
-        # Each item has a last word of its own; a rejected one has an error besides.
+        # Each item has a final state of its own; a rejected one also has an error.
         (heard("payment.settled", "settled", 2, final=True), False),
         (heard("payment.rejected", "rejected", error={}, final=True), False),
     ],
@@ -133,8 +147,13 @@ def taken(*states: str) -> erp_client.ReceivedMessage:
 
 
 def completed(**shares: int) -> erp_client.ReceivedMessage:
-    return heard("batch.completed", None, 2, final=True, states=[
-        {"state": state, "count": count, "sum": "1.00"} for state, count in shares.items()])  # fmt: skip
+    return heard(
+        "batch.completed",
+        None,
+        2,
+        final=True,
+        states=[{"state": state, "count": count, "sum": "1.00"} for state, count in shares.items()],
+    )
 
 
 @pytest.mark.parametrize(
@@ -151,16 +170,19 @@ def completed(**shares: int) -> erp_client.ReceivedMessage:
         ([heard("payment.settled", "settled", 2, id="I-1", final=True)], exit_codes.IN_DOUBT),
         ([heard("batch.accepted", None, final=True, states=[{"state": "settled", "count": 2}])], exit_codes.OK),
     ],
-)  # fmt: skip
+)
 def test_exit_codes_say_what_became_of_a_batch(messages: list[erp_client.ReceivedMessage], code: int) -> None:
     assert _verdict(CommandType.BATCH_SUBMIT, messages, 1.0) == code
 
 
 def test_an_items_older_word_does_not_outweigh_its_newer_one() -> None:
-    said = erp_client.batch_standing([
-        heard("payment.settled", "settled", 3, id="I-1"), heard("payment.in_doubt", "in_doubt", 2, id="I-1"),
-        taken("ready"),
-    ])  # fmt: skip
+    said = erp_client.batch_standing(
+        [
+            heard("payment.settled", "settled", 3, id="I-1"),
+            heard("payment.in_doubt", "in_doubt", 2, id="I-1"),
+            taken("ready"),
+        ]
+    )
     assert said is not None and said.states == {"I-1": State.SETTLED}
 
 
@@ -180,8 +202,16 @@ def test_words_of_different_items_are_not_taken_for_one() -> None:
         (CommandType.PAYMENT_CANCEL, [heard("command.rejected", None, error={"code": "too_late"})], exit_codes.FAILED),
         (CommandType.PAYMENT_VALIDATE, [heard("payment.validated", None, would="ready")], exit_codes.OK),
         (CommandType.PAYMENT_VALIDATE, [heard("payment.validated", None, would="held")], exit_codes.REFUSED),
-        (CommandType.PAYMENT_VALIDATE, [heard("payment.validated", None, would="rejected", error={})], exit_codes.FAILED),
-        (CommandType.PAYMENT_VALIDATE, [heard("command.rejected", None, error={"code": "not_allowed"})], exit_codes.FAILED),
+        (
+            CommandType.PAYMENT_VALIDATE,
+            [heard("payment.validated", None, would="rejected", error={})],
+            exit_codes.FAILED,
+        ),
+        (
+            CommandType.PAYMENT_VALIDATE,
+            [heard("command.rejected", None, error={"code": "not_allowed"})],
+            exit_codes.FAILED,
+        ),
     ],
 )
 def test_exit_codes_of_other_commands(kind: CommandType, messages: list[erp_client.ReceivedMessage], code: int) -> None:

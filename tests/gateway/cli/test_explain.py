@@ -1,4 +1,4 @@
-"""`bankgw explain`: what was signed and why it does not fit, without anybody's name or account."""
+"""`bankgw explain`: which octets were signed and why they do not match, without any name or account."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def put(folder: Path, name: str, content: bytes) -> Path:
 
 @pytest.fixture
 def sent(tmp_path: Path) -> Path:
-    """A Finnish upload with its head of HTTP, as evidence keeps it."""
+    """A Finnish upload with its HTTP head, as it is stored as evidence."""
     made = stage()
     pay(made)
     file = tmp_path / "upload.bin"
@@ -83,7 +83,9 @@ def test_a_changed_byte_is_found(sent: Path) -> None:
     assert "DOES NOT FIT" in run(sent)[1]
 
 
-@pytest.mark.parametrize("content", [b"", b"no xml", b"<a/>", b"<!DOCTYPE a [<!ENTITY x SYSTEM 'file:///dev/zero'>]><a>&x;</a>"])
+@pytest.mark.parametrize(
+    "content", [b"", b"no xml", b"<a/>", b"<!DOCTYPE a [<!ENTITY x SYSTEM 'file:///dev/zero'>]><a>&x;</a>"]
+)
 def test_what_has_no_signature(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(content)
     code, text = run(tmp_path / "x")
@@ -103,12 +105,12 @@ def test_masking_keeps_the_shape() -> None:
     assert masked(text) == '<a xmlns="urn:x" name="Xxx 0"><b>字0 &amp; 字字\n</b><DigestValue>abc=</DigestValue></a>'
 
 
-# ---- as a bank's engineer would: good, changed, another key, weak, wrapped -----------------------------------------
+# ---- the cases of a bank's engineer: good, changed, another key, weak, wrapped ------------------------------------
 
 
 @pytest.fixture
 def three(tmp_path: Path) -> Path:
-    """An upload that three people answer for, and their certificates."""
+    """An upload signed by three persons, and their certificates."""
     others = (VERIFIER.certificate_pem + ACCEPTOR.certificate_pem).decode()
     made = stage(
         adapter={"other_signers": others},
@@ -175,7 +177,7 @@ def test_another_key_than_the_one_trusted(sent: Path) -> None:
 
 
 def weak(key: KeyPair) -> bytes:
-    """Signed with SHA-1 throughout."""
+    """An upload signed with SHA-1 throughout."""
     path = ENVELOPED.signature_path
     profile = dsig.SignatureProfile(
         "weak", path, (dsig.Enveloped(digest=dsig.SHA1),), signature_method=dsig.RSA_SHA1, weak_until=date(2030, 1, 1)
@@ -203,7 +205,8 @@ def test_md5_is_named(tmp_path: Path) -> None:
 
 
 def test_a_value_says_itself_what_it_was_made_over(tmp_path: Path) -> None:
-    """The key's owner signed, but SignedInfo in another canonical form: his digest is in the value."""
+    """The key's owner signed SignedInfo in another canonical form. The digest of that form is inside the signature
+    value."""
     prepared = dsig.prepare(signing.answer(), ENVELOPED)
     inclusive = prepared.octets.replace(b"<ds:Signed", b"<ds:Signed", 1)
     theirs = inclusive.replace(b' xmlns:ds="', b' xmlns="urn:bankgw:test" xmlns:ds="', 1)
@@ -218,7 +221,7 @@ def test_a_value_says_itself_what_it_was_made_over(tmp_path: Path) -> None:
 
 
 def spdb_answer() -> bytes:
-    """A bank's answer, in GBK, with a body in CMS inside."""
+    """A bank's answer in GBK, with the body inside a CMS."""
     [*_, (_, answer)] = goldens("spdb")[0].recording.exchanges()
     return answer
 
@@ -254,8 +257,12 @@ def test_signed_octets_are_saved_as_they_are(sent: Path) -> None:
     folder = sent.parent / "octets"
     assert run(sent, "--save", folder)[0] == exit_codes.OK
     assert sorted(one.name for one in folder.iterdir()) == [
-        "1-reference-1", "1-reference-2", "1-signed", "2-reference-1", "2-signed",
-    ]  # fmt: skip
+        "1-reference-1",
+        "1-reference-2",
+        "1-signed",
+        "2-reference-1",
+        "2-signed",
+    ]
     stated = base64.b64encode(_sha256((folder / "1-reference-1").read_bytes()))
     assert stated in (folder / "1-signed").read_bytes()
     assert folder.stat().st_mode & 0o077 == 0
@@ -292,9 +299,13 @@ def test_names_of_signers_are_masked_too(sent: Path) -> None:
 def test_what_is_no_message_at_all(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     said = {
-        "pipe": "not an ordinary file", "": "Is a directory", "gone": "No such file", "empty": "is empty",
-        "huge": "over 16777216 bytes", "picture": "no XML and no CMS",
-    }  # fmt: skip
+        "pipe": "not an ordinary file",
+        "": "Is a directory",
+        "gone": "No such file",
+        "empty": "is empty",
+        "huge": "over 16777216 bytes",
+        "picture": "no XML and no CMS",
+    }
     put(tmp_path, "empty", b"\n")
     put(tmp_path, "picture", b"\x89PNG\r\n\x1a\n" + bytes(200))
     with put(tmp_path, "huge", b"").open("wb") as made:

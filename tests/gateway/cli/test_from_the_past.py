@@ -1,4 +1,4 @@
-"""The database comes back from the past: nothing is sent, asking goes on, and only two persons let a lane go."""
+"""An older database is put back: nothing is sent, enquiries continue, and only two persons can release a lane."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 
-from gateway.journal.cluster.lane_pauses import FROM_THE_PAST
-from gateway.simbank.faults import BankFault, Script, Scripted
+from gateway.kernel.cluster.lane_pauses import FROM_THE_PAST
+from gateway.simbank.faults import BankFault, FaultScript, ScriptedFault
 from tests.gateway.cli.control_operator import Operator
-from tests.gateway.cli.test_resolve import LI, WANG, approval, approve, draft, enrol, made_of
+from tests.gateway.cli.resolving import LI, WANG, approval, approve, draft, enrol, made_of
 from tests.world.world import World
 
 LANE = "sample.main"
 
 
 class Restored(World):
-    """A world whose database can be put back."""
+    """A world whose database can be replaced by an older copy."""
 
     def copy(self, name: str) -> None:
         with sqlite3.connect(self.folder / "journal.db") as db, sqlite3.connect(self.folder / name) as other:
@@ -37,8 +37,10 @@ class Restored(World):
 
 @pytest.fixture
 def restored(tmp_path: Path) -> Iterator[Restored]:
-    """AP-0 is in doubt, persons are enrolled; then a copy; then AP-1 is paid, and the copy put back."""
-    world = Restored(tmp_path, plan=Script([Scripted(BankFault.DROP_AFTER)]), bank_options={"first_enquiry_s": 600.0})
+    """AP-0 is in doubt and persons are enrolled when a copy is made. Then AP-1 is paid, and the copy is put back."""
+    world = Restored(
+        tmp_path, plan=FaultScript([ScriptedFault(BankFault.DROP_AFTER)]), bank_options={"first_enquiry_s": 600.0}
+    )
     world.start()
     world.run(1)
     enrol(Operator(world), WANG, LI)
@@ -56,13 +58,25 @@ def restored(tmp_path: Path) -> Iterator[Restored]:
 
 
 def wish(lane: str = LANE, **changed: Any) -> dict[str, Any]:
-    return {"kind": "resume", "subject": lane, "to": "send", "note": "each reference asked about at the bank", **changed}
+    return {
+        "kind": "resume",
+        "subject": lane,
+        "to": "send",
+        "note": "each reference asked about at the bank",
+        **changed,
+    }
 
 
 def propose(operator: Operator) -> str:
     wanted = wish()
-    return str(operator.ask("POST", "proposals", peer=WANG.peer, **made_of(draft(operator, WANG, wanted, b"list"), WANG, wanted,
-                                                                       b"list"))["proposal"])  # fmt: skip
+    return str(
+        operator.ask(
+            "POST",
+            "proposals",
+            peer=WANG.peer,
+            **made_of(draft(operator, WANG, wanted, b"list"), WANG, wanted, b"list"),
+        )["proposal"]
+    )
 
 
 def test_nothing_is_sent_but_asking_goes_on(restored: Restored) -> None:
@@ -84,13 +98,28 @@ def test_one_operator_cannot_lift_it(restored: Restored) -> None:
     why = operator.no(409, "two_persons", "POST", "lanes", LANE, "resume")
     assert LANE in why and "bankgw leave-safe-mode" in why
     assert ("uid:root", "lane.resumed") not in operator.trail(LANE)
-    # An operator's own pause goes, the other stays.
+    # The operator's own pause ends, the other one stays.
     operator.ask("POST", "lanes", LANE, "pause", reason="x")
     assert operator.ask("POST", "lanes", LANE, "resume")["paused"] == [FROM_THE_PAST]
     proposal = propose(operator)
-    operator.no(409, "same_person", "POST", "proposals", proposal, "approve", peer=WANG.peer,
-            **approval(operator, WANG, proposal))  # fmt: skip
+    operator.no(
+        409,
+        "same_person",
+        "POST",
+        "proposals",
+        proposal,
+        "approve",
+        peer=WANG.peer,
+        **approval(operator, WANG, proposal),
+    )
     assert operator.gateway.lanes[LANE].paused == (FROM_THE_PAST,)
+
+
+def test_no_pool_may_run_meanwhile(restored: Restored) -> None:
+    operator = Operator(restored)
+    assert operator.gateway._no_run_now() == FROM_THE_PAST
+    assert approve(operator, LI, propose(operator))["state"] == "done"
+    assert operator.gateway._no_run_now() == ""
 
 
 def test_two_persons_lift_it_and_it_stays_lifted(restored: Restored) -> None:
@@ -105,12 +134,16 @@ def test_two_persons_lift_it_and_it_stays_lifted(restored: Restored) -> None:
     assert restored.last("AP-2")["state"] == "settled"
     assert not operator.ask("GET", "status")["safe_mode"]
     trail = operator.trail(LANE)
-    for entry in (("uid:2001", "proposal.made"), ("uid:2001", "persons.propose"), ("uid:2002", "persons.approve"),
-                  ("uid:2002", "lane.past_cleared")):  # fmt: skip
+    for entry in (
+        ("uid:2001", "proposal.made"),
+        ("uid:2001", "persons.propose"),
+        ("uid:2002", "persons.approve"),
+        ("uid:2002", "lane.past_cleared"),
+    ):
         assert entry in trail
     why = operator.no(409, "not_now", "POST", "proposals", "draft", peer=WANG.peer, **wish())
     assert LANE in why
-    # The log still knows what the database forgot; the journal knows that two persons looked at it.
+    # The permit log still has the sends that the database lacks. The journal records that two persons checked it.
     restored.crash()
     restored.start()
     restored.run(3)
@@ -150,24 +183,24 @@ def test_what_one_node_notices_stops_the_others(tmp_path: Path) -> None:
     world.restore("an-hour-ago.db")
     noticed = world.life
     assert noticed is not None and noticed is not first
-    # Its own log knows of nothing.
+    # The permit log of this node has no entries.
     second = world.start("gw2")
     world.run(1)
-    assert second.gateway.past.sends == () and second.gateway.lanes[LANE].paused == (FROM_THE_PAST,)
-    # The one that noticed is gone, and its lane is the other's: what the ERP says again is taken in, and waits.
+    assert second.gateway.safe_mode.past.sends == () and second.gateway.lanes[LANE].paused == (FROM_THE_PAST,)
+    # The node that noticed is gone and the other one has its lane: repeated orders are taken in, and wait.
     noticed.crash()
     world.life = second
     world.submit("AP-1")
     world.run(60)
     assert second.gateway.lanes[LANE].epoch and world.state("AP-1") == "ready"
     assert len(world.bank.ledger.executions) == 1
-    # Here nobody knows what was forgotten, and nobody may sign that nothing was.
+    # Here the lost part is unknown, and no one may sign that nothing was lost.
     why = Operator(world).no(409, "not_now", "POST", "proposals", "draft", peer=WANG.peer, **wish())
     assert "gw1" in why
     second.gateway.let_go(LANE)
     world.run(10)
     assert world.state("AP-1") == "ready" and len(world.bank.ledger.executions) == 1
-    # Two persons let it go where it was noticed.
+    # Two persons release the lane on the node that noticed.
     back = world.start("gw1")
     world.run(1)
     world.life = back

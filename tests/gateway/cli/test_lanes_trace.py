@@ -1,4 +1,4 @@
-"""How `bankgw lanes trace` writes an event: one line of what happened, then each part in text or hex."""
+"""The output of `bankgw lanes trace` for an event: one line about it, then each part as text or hex."""
 
 from __future__ import annotations
 
@@ -10,10 +10,27 @@ from gateway.cli.commands.lanes_trace import hex_lines, lines, text_lines
 
 def event(**changes: Any) -> dict[str, Any]:
     octets = b"0002<a/>"
-    part = {"name": "sent", "bytes": 8, "cut_after": None, "read_as": "UTF-8", "text": octets.decode(),
-            "base64": b64encode(octets).decode()}  # fmt: skip
-    return {"number": 1, "at": "2026-11-28T10:00:00.000+08:00", "session": 0, "connection": 4, "exchange": 9,
-            "event": "request", "purpose": "send", "port": "business", "note": "", "parts": [part], **changes}  # fmt: skip
+    part = {
+        "name": "sent",
+        "bytes": 8,
+        "cut_after": None,
+        "read_as": "UTF-8",
+        "text": octets.decode(),
+        "base64": b64encode(octets).decode(),
+    }
+    return {
+        "number": 1,
+        "at": "2026-11-28T10:00:00.000+08:00",
+        "session": 0,
+        "connection": 4,
+        "exchange": 9,
+        "event": "request",
+        "purpose": "send",
+        "port": "business",
+        "note": "",
+        "parts": [part],
+        **changes,
+    }
 
 
 def test_an_event_says_when_for_what_and_where() -> None:
@@ -22,8 +39,10 @@ def test_an_event_says_when_for_what_and_where() -> None:
         "    sent, 8 bytes, read as UTF-8",
         "      0002<a/>",
     ]
-    (head,) = lines(event(event="not_connected", session=-1, connection=0, exchange=0, note="refused: x", parts=[]),
-                    hexadecimal=True)  # fmt: skip
+    (head,) = lines(
+        event(event="not_connected", session=-1, connection=0, exchange=0, note="refused: x", parts=[]),
+        hexadecimal=True,
+    )
     assert head.endswith("not_connected: refused: x  (the lane's probe)")
 
 

@@ -1,4 +1,5 @@
-"""Four eyes on a running daemon, by command line: two users approve a payment over the band and a payroll of 500."""
+"""Four-eyes approval on a running daemon, by command line: two users approve a payment above the band, and a payroll of
+500."""
 
 from __future__ import annotations
 
@@ -21,12 +22,26 @@ LINES = 500
 
 
 def payroll() -> dict[str, object]:
-    items = [{"id": f"PR-{n}", "amount": f"{100 + n}.00",
-              "creditor": {"account": f"00000000000001{n:05d}", "name": f"示例员工{n}"}} for n in range(1, LINES + 1)]  # fmt: skip
+    items = [
+        {
+            "id": f"PR-{n}",
+            "amount": f"{100 + n}.00",
+            "creditor": {"account": f"00000000000001{n:05d}", "name": f"示例员工{n}"},
+        }
+        for n in range(1, LINES + 1)
+    ]
     total = sum(100 + n for n in range(1, LINES + 1))
     debtor = {"account": demo_site.account_numbers("sample", 1)[0], "name": "示例甲公司"}
-    return {"id": "PR", "count": LINES, "sum": f"{total}.00", "currency": "CNY", "purpose": "工资", "debtor": debtor,
-            "items": items, "maker": "zhao"}  # fmt: skip
+    return {
+        "id": "PR",
+        "count": LINES,
+        "sum": f"{total}.00",
+        "currency": "CNY",
+        "purpose": "工资",
+        "debtor": debtor,
+        "items": items,
+        "maker": "zhao",
+    }
 
 
 def let_in(live: Live, shelf: Shelf, name: str, uid: int, roles: str, first: Person, second: Person) -> Person:
@@ -88,10 +103,14 @@ def test_two_users_approve_a_payment_and_a_payroll(live: Live, shelf: Shelf) -> 
     file.write_text(json.dumps(payroll()), "utf-8")
     code, said = live.bankgw("send", str(file), "--type", "payroll.submit", erp=True)
     assert code == exit_codes.OK, said
-    live.until(lambda: "PR" in re.findall(r'"subject": "(\w+)"', sun.bankgw("approvals", "list", "--json", key=False)[1]))
+    live.until(
+        lambda: "PR" in re.findall(r'"subject": "(\w+)"', sun.bankgw("approvals", "list", "--json", key=False)[1])
+    )
     key = waiting(sun, "PR")
     code, said = sun.bankgw("approvals", "show", key, key=False)
-    assert (code, f"{LINES}/{LINES}" in said, "missing: 2 of any approver" in said) == (exit_codes.OK, True, True), said[-500:]
+    assert (code, f"{LINES}/{LINES}" in said, "missing: 2 of any approver" in said) == (exit_codes.OK, True, True), (
+        said[-500:]
+    )
     for one in (sun, qian):
         code, said = one.bankgw("approvals", "approve", key, "--yes")
         assert code == exit_codes.OK, said

@@ -1,4 +1,6 @@
-"""Four real users on a running daemon, as docs/do/people.md says: two administrators, and finance that looks."""
+"""Four real users on a running daemon, as docs/do/people.md says: two administrators, and two with reading roles of
+finance.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ def test_two_administrators_let_finance_in_and_finance_looks(live: Live, shelf: 
     code, said = live.bankgw("persons", "confirm", "zhao", fingerprint[1][:16], config=True)
     assert (code, "ceremony_over" in said) == (exit_codes.REFUSED, True), said
 
-    code, said = wang.bankgw("persons", "admit", "zhao", "--roles", "viewer@*", "--reason", "finance", "--yes", "--json")
+    code, said = wang.bankgw(
+        "persons", "admit", "zhao", "--roles", "viewer@*", "--reason", "finance", "--yes", "--json"
+    )
     assert code == exit_codes.OK, said
     proposal = json.loads(said)["proposal"]
     for one, expected in ((wang, exit_codes.REFUSED), (zhao, exit_codes.REFUSED), (li, exit_codes.OK)):

@@ -1,4 +1,5 @@
-"""A journal is copied at work, lost, put back and let go by two real users, as docs/do/restore.md says."""
+"""A journal is backed up while the daemon works, lost, restored, and released by two real users, as docs/do/restore.md
+says."""
 
 from __future__ import annotations
 
@@ -19,8 +20,8 @@ import pytest
 
 from gateway.cli import exit_codes
 from gateway.demo import site
-from gateway.journal.backup import backup
-from gateway.journal.sql import vault
+from gateway.kernel.backup import backup
+from gateway.kernel.sql import vault
 from tests.gateway.cli.test_live import PLANS, ROOT, Live, order
 from tests.gateway.erp.rabbit import rabbit_for_tests
 from tests.independent.site import not_to_be_had
@@ -33,7 +34,7 @@ PAGE = ROOT / "docs" / "do" / "restore.md"
 
 @pytest.fixture
 def live() -> Iterator[Live]:
-    """A running daemon whose socket its group may open, in a folder that every user may enter."""
+    """A running daemon whose socket is open to its group, in a folder that every user may enter."""
     top = Path(tempfile.mkdtemp(prefix="bankgw-live-"))
     top.chmod(0o755)
     with rabbit_for_tests("restore") as rabbit:
@@ -43,10 +44,18 @@ def live() -> Iterator[Live]:
             made.start("simulate", str(made.site.simulator("sample")), log="sample.log")
             made.until(lambda: made.site.ready_file("sample").exists())
             at = rabbit.address
-            broker = {"host": at.host, "port": at.port, "vhost": at.vhost,
-                      "users": {"bankgw": {"user": at.user, "password": at.password}}}  # fmt: skip
-            sender = {"users": [at.user], "operations": ["payment.submit", "payroll.submit"], "reply_to": ".*",
-                      "suspected_duplicate_hours": 0}  # fmt: skip
+            broker = {
+                "host": at.host,
+                "port": at.port,
+                "vhost": at.vhost,
+                "users": {"bankgw": {"user": at.user, "password": at.password}},
+            }
+            sender = {
+                "users": [at.user],
+                "operations": ["payment.submit", "payroll.submit"],
+                "reply_to": ".*",
+                "suspected_duplicate_hours": 0,
+            }
             site.configure(made.site, broker, {"erp": sender}, watch_port=0)
             with made.site.settings.open("a") as file:
                 file.write(f'\n[control]\nsocket = "{top / "control.sock"}"\ngroup_may_open = true\n')
@@ -64,7 +73,7 @@ def live() -> Iterator[Live]:
 
 
 class Shelf:
-    """The checkout and its libraries, for users whom the way to them does not let through, as in root's home.
+    """A copy of the checkout and its libraries for users who cannot read the original, for example in root's home.
 
     They are handed on as open folders, and the Python is the one that the virtual environment was made from.
     """
@@ -74,13 +83,21 @@ class Shelf:
         self.folders = tuple(os.open(folder, os.O_PATH) for folder in (sysconfig.get_path("purelib"), ROOT))
 
     def run(self, words: tuple[str, ...], uid: int, gid: int, home: str = "/") -> subprocess.CompletedProcess[str]:
-        """Python with these words as this user, in the daemon's group too."""
+        """Run Python with these arguments as this user, in the daemon's group."""
         path = os.pathsep.join(f"/proc/self/fd/{folder}" for folder in self.folders)
         return subprocess.run(
-            [self.python, "-P", *words], cwd="/", capture_output=True, text=True, timeout=60, check=False,
-            user=uid, group=gid, extra_groups=[os.getegid()], pass_fds=self.folders,
+            [self.python, "-P", *words],
+            cwd="/",
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            user=uid,
+            group=gid,
+            extra_groups=[os.getegid()],
+            pass_fds=self.folders,
             env={"PATH": os.environ["PATH"], "HOME": home, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
-        )  # fmt: skip
+        )
 
     def close(self) -> None:
         for folder in self.folders:
@@ -89,7 +106,7 @@ class Shelf:
 
 @pytest.fixture(scope="module")
 def shelf() -> Iterator[Shelf]:
-    """Skips, or fails in CI, where another user cannot run this Python at all."""
+    """A copy of the checkout for other users. Skips, or fails in CI, if another user cannot run this Python."""
     if os.geteuid() != 0:
         not_to_be_had("two users need root")
     shelf = Shelf()
@@ -153,7 +170,7 @@ def stopped(live: Live) -> None:
 
 def test_a_copy_is_put_back_and_two_users_let_the_lane_go(live: Live, shelf: Shelf) -> None:
     wang, li = enrolled(live, shelf, "wang", WANG), enrolled(live, shelf, "li", LI)
-    # What is not for their role stays closed to members of the group, and reading needs a sign-in.
+    # A member of the group cannot reach what the role does not allow. Reading needs a sign-in.
     code, said = wang.bankgw("drain", key=False)
     assert (code, "not_allowed" in said) == (exit_codes.REFUSED, True), said
     code, said = wang.bankgw("orders", "list", key=False)
@@ -169,7 +186,7 @@ def test_a_copy_is_put_back_and_two_users_let_the_lane_go(live: Live, shelf: She
     code, said = live.send(order("FORGOTTEN", "10.00", "sample"))
     assert code == exit_codes.OK, said
 
-    # Nothing is put back under a daemon that runs, or over a journal that is there.
+    # Nothing is restored under a running daemon, or over an existing journal.
     code, said = live.bankgw("restore", str(copy), config=True)
     assert (code, "stop it first" in said) == (exit_codes.REFUSED, True), said
     stopped(live)
@@ -184,7 +201,7 @@ def test_a_copy_is_put_back_and_two_users_let_the_lane_go(live: Live, shelf: She
     assert "the journal is older than what gw1 wrote" in said and "and 1 sends" in said
     assert "send nothing until two persons let it" in said
 
-    live.start("run", "--config", str(live.site.settings), log="gateway.log")
+    live.start("run", "--config", str(live.site.settings), log="gateway.kernel.log")
     live.until(lambda: live.status().get("lanes") == {"sample.main": "paused:database_from_the_past"})
     code, said = live.bankgw("lanes", "forgotten", "--json", config=True)
     assert len(json.loads(said)["sends"]) == 1
@@ -196,12 +213,14 @@ def test_a_copy_is_put_back_and_two_users_let_the_lane_go(live: Live, shelf: She
     evidence = wang.home / "list.txt"
     evidence.write_text("the bank knows it")
     evidence.chmod(0o644)
-    code, said = wang.bankgw("leave-safe-mode", "sample.main", "--reason", "asked", "--evidence", str(evidence), "--yes", "--json")
+    code, said = wang.bankgw(
+        "leave-safe-mode", "sample.main", "--reason", "asked", "--evidence", str(evidence), "--yes", "--json"
+    )
     assert code == exit_codes.OK, said
     proposal = json.loads(said)["proposal"]
     code, said = wang.bankgw("resolve", "--approve", proposal, "--yes")
     assert (code, "same_person" in said) == (exit_codes.REFUSED, True), said
-    # Root with the other's key and passphrase is still root to the kernel.
+    # With the other person's key and passphrase root is still root to the kernel.
     code, said = li.bankgw("resolve", "--approve", proposal, "--yes", uid=0)
     assert (code, "uid:root" in said) == (exit_codes.REFUSED, True), said
     stranger = Person(live, shelf, "stranger", STRANGER)
@@ -223,10 +242,24 @@ def test_copies_of_a_working_daemon_are_whole(live: Live, tmp_path: Path) -> Non
     keys = vault.load(live.site.folder / "secrets" / "vault.key")
     copies = live.site.folder / "copies"
     copies.mkdir()
-    sending = [subprocess.Popen([sys.executable, "-m", "gateway", "send", str(file), "--wait",
-                                 "--profile", str(live.site.folder / "erp.toml")], cwd=ROOT,
-                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-               for file in _orders(live.site.folder, 4)]  # fmt: skip
+    sending = [
+        subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "gateway",
+                "send",
+                str(file),
+                "--wait",
+                "--profile",
+                str(live.site.folder / "erp.toml"),
+            ],
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        for file in _orders(live.site.folder, 4)
+    ]
     made = 0
     while made < 2 or any(one.poll() is None for one in sending):
         code, said = live.bankgw("backup", str(copies / f"{made}.db"), config=True)
@@ -247,7 +280,12 @@ def _orders(folder: Path, count: int) -> Iterator[Path]:
 def test_the_page_says_what_was_done_here() -> None:
     page = PAGE.read_text("utf-8")
     for command in (
-        "bankgw backup ", "bankgw restore ", "bankgw lanes forgotten", "bankgw leave-safe-mode ", "--evidence",
-        "bankgw resolve --approve ", "bankgw persons list",
-    ):  # fmt: skip
+        "bankgw backup ",
+        "bankgw restore ",
+        "bankgw lanes forgotten",
+        "bankgw leave-safe-mode ",
+        "--evidence",
+        "bankgw resolve --approve ",
+        "bankgw persons list",
+    ):
         assert command in page

@@ -33,25 +33,25 @@ ROW = re.compile(r"^\| ([a-z ]+) \| .+ \| (never|masked|clear) \|$", re.MULTILIN
 
 
 def forms(mark: str) -> tuple[bytes, ...]:
-    """How a mark could be written: itself, and what encodes it at each of base64's three places."""
+    """The forms in which a mark may occur: as it is, and in base64 at each of three offsets."""
     plain = mark.encode()
     coded = [b64encode(b"x" * shift + plain)[4:-4] for shift in range(3)]
     return plain, plain.hex().encode(), json.dumps(mark)[1:-1].encode(), *coded
 
 
 def found(marks: list[str], octets: bytes) -> list[str]:
-    """The marks that stand in there."""
+    """The marks that occur in these bytes."""
     return [mark for mark in marks if any(form in octets for form in forms(mark))]
 
 
 class Marked:
-    """The running site, its marks, and all the places to look at."""
+    """The running site, its marks, and all places to search."""
 
     def __init__(self, place: Place, pid: int, secret_marks: list[str], people: list[str]) -> None:
         self.place, self.pid, self.secrets, self.people = place, pid, secret_marks, people
 
     def places(self) -> dict[str, bytes]:
-        """By the names of the page's table."""
+        """The places by their names in the page's table."""
         place, state = self.place, self.place.site.state
         bundle = place.site.folder / "support.zip"
         bundle.unlink(missing_ok=True)
@@ -69,13 +69,16 @@ class Marked:
             "status": (place.bankgw("status", "--json")[1] + place.bankgw("lanes", "list", "--json")[1]).encode(),
             "environ": (process / "environ").read_bytes() + (process / "cmdline").read_bytes(),
             "database": b"".join(file.read_bytes() for file in sorted(state.glob("journal.db*"))),
-            "state folder": b"".join(one.read_bytes() for one in sorted(state.rglob("*"))
-                                  if one.is_file() and not one.name.startswith("journal.db")),
+            "state folder": b"".join(
+                one.read_bytes()
+                for one in sorted(state.rglob("*"))
+                if one.is_file() and not one.name.startswith("journal.db")
+            ),
             "support bundle": support,
             "orders list": place.bankgw("orders", "list", "--limit", "1000")[1].encode(),
             "orders show": "".join(shown).encode(),
             "orders show clear": "".join(clear).encode(),
-        }  # fmt: skip
+        }
 
 
 @contextmanager
@@ -96,7 +99,7 @@ def _running(folder: Path) -> Iterator[Marked]:
 
 
 def _many_logins(place: Place) -> list[str]:
-    """99 more logins at a bank that knows none of them. Returns their names and passwords."""
+    """Configure 99 more logins at a bank that knows none of them. Returns their names and passwords."""
     file = place.site.folder / "conf.d" / "sample.toml"
     table = tomllib.loads(file.read_text("utf-8"))["banks"]["sample"]
     marks = []
@@ -105,13 +108,19 @@ def _many_logins(place: Place) -> list[str]:
         for name in ("user", "password"):
             marks.append(f"Mk{number}{name[0]}{secrets.token_hex(10)}")
             credentials[name] = demo_site._secret(place.site.folder / "secrets" / f"{name}-{number}", marks[-1])
-        table["lanes"][f"l{number}"] = {**table["lanes"]["main"], "window": 1, "credentials": credentials, "trace_kib": 64}
+        table["lanes"][f"l{number}"] = {
+            **table["lanes"]["main"],
+            "window": 1,
+            "credentials": credentials,
+            "trace_kib": 64,
+        }
     file.write_text(demo_site.toml({"banks": {"sample": table}}), "utf-8")
     return marks
 
 
 def _orders(place: Place) -> list[str]:
-    """Orders to 100 marked payees: most are paid, some are refused. Returns their account numbers and names."""
+    """Publish orders to 100 marked payees: most are paid, some are refused. Returns the payees' account numbers and
+    names."""
     marks = []
     with place.rabbit.erp() as channel:
         for number in range(ORDERS // 2):
@@ -120,12 +129,22 @@ def _orders(place: Place) -> list[str]:
             body = order(f"P-{number}", f"{number + 1}.{number:02d}", "sample" if number % 2 else "pab")
             body["creditor"] |= {"account": account, "name": name}
             if number % 10 == 9:
-                body["amount"] = f"{account}.999"  # refused, and the refusal quotes what was wrong
-            properties = pika.BasicProperties(user_id=place.rabbit.address.user, message_id=body["id"],
-                                              content_type="application/json")  # fmt: skip
+                body["amount"] = f"{account}.999"  # it is refused, and the refusal quotes the wrong value
+            properties = pika.BasicProperties(
+                user_id=place.rabbit.address.user, message_id=body["id"], content_type="application/json"
+            )
             channel.basic_publish("bankgw.commands", "payment.submit", json.dumps(body).encode(), properties)
-    place.until(lambda: len(json.loads(place.bankgw("orders", "list", "--state", "settled", "--limit", "1000", "--json")[1])
-                            ["orders"]) >= 60, 120)  # fmt: skip
+    place.until(
+        lambda: (
+            len(
+                json.loads(place.bankgw("orders", "list", "--state", "settled", "--limit", "1000", "--json")[1])[
+                    "orders"
+                ]
+            )
+            >= 60
+        ),
+        120,
+    )
     return marks
 
 
@@ -137,14 +156,19 @@ def marked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Marked]:
 
 @pytest.fixture(scope="module")
 def places(marked: Marked) -> dict[str, bytes]:
-    """Looked at once."""
+    """The places, searched once for all tests."""
     return marked.places()
 
 
 def test_the_search_finds_a_mark_however_it_is_written() -> None:
     mark = "Mk7psecretsecret示"
-    for octets in (mark.encode(), b64encode(b"a" + mark.encode() + b"b"), b64encode(mark.encode()), mark.encode().hex().encode(),
-                   json.dumps(mark).encode()):  # fmt: skip
+    for octets in (
+        mark.encode(),
+        b64encode(b"a" + mark.encode() + b"b"),
+        b64encode(mark.encode()),
+        mark.encode().hex().encode(),
+        json.dumps(mark).encode(),
+    ):
         assert found([mark, "another mark"], b"before " + octets + b" after") == [mark]
 
 

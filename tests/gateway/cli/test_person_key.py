@@ -1,4 +1,4 @@
-"""A person's key file: sealed, closed to others, never overwritten."""
+"""A person's key file: encrypted, unreadable for others, never overwritten."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_what_cannot_be_used_says_why(tmp_path: Path) -> None:
         person_key.load(path, None)
     person_key.make(path, b"right")
     for wrong in (b"wrong", None):
-        with pytest.raises(KeyUnusable, match="wrong passphrase"):
+        with pytest.raises(KeyUnusable, match="the passphrase is wrong"):
             person_key.load(path, wrong)
     os.chmod(path, 0o640)
     with pytest.raises(KeyUnusable, match="chmod 600"):

@@ -10,19 +10,19 @@ from typing import Any
 import pytest
 from openpyxl import load_workbook
 
+from gateway.call import Denied
 from gateway.cli import application, output
 from gateway.cli.commands import report
 from gateway.control.client import Refused
-from gateway.control.server import Denied
 from protocols.canon.money import Money
 from tests.gateway.cli.control_operator import Operator
 from tests.gateway.cli.test_application import world
-from tests.gateway.control.test_accounts_today import POLL_S, SPARE, counter
-from tests.gateway.control.test_reconciliation import OPENING
+from tests.gateway.reconciliation.test_reconciliation import OPENING
+from tests.gateway.statements.test_accounts_today import POLL_S, SPARE, counter
 
 
 class InMemory:
-    """The client's two calls, answered by the verbs."""
+    """The client's two calls, answered by the control API's verbs in memory."""
 
     def __init__(self, operator: Operator) -> None:
         self._operator = operator
@@ -42,7 +42,7 @@ class InMemory:
 
 
 class Person:
-    """Types commands, reads what they say."""
+    """A person who types commands and reads their output."""
 
     def __init__(self, operator: Operator, client: InMemory, capsys: pytest.CaptureFixture[str]) -> None:
         self.client = client
@@ -82,8 +82,10 @@ def written(file: Path, *rows: dict[str, str]) -> Path:
 def test_a_book_is_handed_in_and_decided(person: Person, tmp_path: Path) -> None:
     said = person.json("reconcile", "show", person.account)
     day = said["to"]
-    rows = [{"id": f"V-{number}", "date": day, "direction": "debit", "amount": amount, "reference": reference}
-            for number, amount, reference in ((1, "100.00", "AP-1"), (2, "120.00", ""), (3, "180.00", ""))]  # fmt: skip
+    rows = [
+        {"id": f"V-{number}", "date": day, "direction": "debit", "amount": amount, "reference": reference}
+        for number, amount, reference in ((1, "100.00", "AP-1"), (2, "120.00", ""), (3, "180.00", ""))
+    ]
     file = written(tmp_path / "book.csv", *rows)
     begin, end = day[:8] + "01", day
     told = ("reconcile", "book", person.account, file, "--from", begin, "--to", end, "--opening", str(Money(OPENING)))
@@ -94,7 +96,17 @@ def test_a_book_is_handed_in_and_decided(person: Person, tmp_path: Path) -> None
     [line] = said["open_lines"]
     words = person.says("reconcile", "show", person.account)
     assert "B, book and entries: 1 code; open 2 and 1" in words and line["id"] in words
-    confirm = ("reconcile", "confirm", person.account, "--matching", "B", "--reason", "in two parts", "--line", line["id"])
+    confirm = (
+        "reconcile",
+        "confirm",
+        person.account,
+        "--matching",
+        "B",
+        "--reason",
+        "in two parts",
+        "--line",
+        line["id"],
+    )
     decision = person.json(*confirm, "--entry", "book:V-2", "--entry", "book:V-3")["decision"]
     assert person.json("reconcile", "show", person.account)["matchings"]["B"]["open_count"] == [0, 0]
     assert "undone" in person.says("reconcile", "undo", person.account, decision, "--reason", "x")
@@ -111,8 +123,11 @@ def test_a_book_is_handed_in_and_decided(person: Person, tmp_path: Path) -> None
 
 def test_a_book_that_cannot_be_read_is_not_sent(person: Person, tmp_path: Path) -> None:
     told = ("--from", "2026-11-01", "--to", "2026-11-30", "--opening", "1", "--closing", "1")
-    for text, said in (("id,date\n", "no column direction"), ("id,date,direction,amount,x\n", "x is no column"),
-                       ("id,date,direction,amount\n1,2\n", "line 2")):  # fmt: skip
+    for text, said in (
+        ("id,date\n", "no column direction"),
+        ("id,date,direction,amount,x\n", "x is no column"),
+        ("id,date,direction,amount\n1,2\n", "line 2"),
+    ):
         file = tmp_path / "book.csv"
         file.write_text(text)
         assert said in person.says("reconcile", "book", person.account, file, *told, code=2)
@@ -121,15 +136,40 @@ def test_a_book_that_cannot_be_read_is_not_sent(person: Person, tmp_path: Path) 
 
 def test_a_month_closes_from_files_alone(person: Person, tmp_path: Path) -> None:
     entries = written(tmp_path / "bank.csv", {"交易日期": "2026-10-30", "支出": "5.00", "摘要": "手续费"})
-    statement = ("reconcile", "statement", SPARE, entries, "--column", "date=交易日期", "--column", "debit=支出",
-                 "--column", "text=摘要", "--opening", "10.00", "--closing")  # fmt: skip
+    statement = (
+        "reconcile",
+        "statement",
+        SPARE,
+        entries,
+        "--column",
+        "date=交易日期",
+        "--column",
+        "debit=支出",
+        "--column",
+        "text=摘要",
+        "--opening",
+        "10.00",
+        "--closing",
+    )
     assert "totals" in person.says(*statement, "4.00", "--to", "2026-10-31", code=3)
     assert "1 entries" in person.says(*statement, "5.00", "--to", "2026-10-31")
     assert "does not state --opening" in person.says(*statement[:-3], code=2)
     assert "none of" in person.says(*statement, "5.00", "--column", "x=y", code=2)
     book = written(tmp_path / "book.csv", {"id": "V-1", "date": "2026-10-31", "direction": "credit", "amount": "2.00"})
-    person.says("reconcile", "book", SPARE, book, "--from", "2026-10-01", "--to", "2026-10-31", "--opening", "10.00",
-                "--closing", "12.00")  # fmt: skip
+    person.says(
+        "reconcile",
+        "book",
+        SPARE,
+        book,
+        "--from",
+        "2026-10-01",
+        "--to",
+        "2026-10-31",
+        "--opening",
+        "10.00",
+        "--closing",
+        "12.00",
+    )
     words = person.says("reconcile", "table", SPARE, "2026-10")
     assert "差额 (difference): 0.00" in words and words.count("7.00") == 2 and "手续费" in words
     person.client.person = "wang"
@@ -140,7 +180,10 @@ def test_a_month_closes_from_files_alone(person: Person, tmp_path: Path) -> None
 
 def test_reports_on_the_terminal_and_in_files(person: Person, tmp_path: Path) -> None:
     assert "AP-1" in person.says("report", "payments") and "合计 CNY" in person.says("report", "payments")
-    assert [row["order"] for row in person.json("report", "entries", "--account", person.account)["rows"]] == ["AP-1", "AP-2"]
+    assert [row["order"] for row in person.json("report", "entries", "--account", person.account)["rows"]] == [
+        "AP-1",
+        "AP-2",
+    ]
     for name in ("balances", "positions", "daily", "bank-service", "balance-tables", "open-items"):
         assert person.says("report", name, "--language", "en")
     for suffix in ("xlsx", "html", "csv"):

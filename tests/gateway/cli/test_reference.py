@@ -1,4 +1,4 @@
-"""The reference pages are what the program is, and the files we ship for operators work."""
+"""The reference pages match the program, and the files that we ship for operators work."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway import adapters, settings
+from gateway import settings
 from gateway.cli import erp_profile, reference
 from gateway.control.offline import settings_check as check
-from gateway.journal.sql import vault
+from gateway.kernel.sql import vault
+from gateway.register import adapters
 from gateway.settings import tables, treasury_tables
 from gateway.settings.strict_table import StrictTable
 from gateway.simbank.pki import make_pki
@@ -31,8 +32,11 @@ def test_pages_are_up_to_date(page: str) -> None:
 
 def test_every_setting_has_a_meaning_and_is_listed() -> None:
     page = reference.settings_page()
-    models = [value for value in {**vars(tables), **vars(treasury_tables)}.values()
-              if isinstance(value, type) and issubclass(value, StrictTable) and value is not StrictTable]  # fmt: skip
+    models = [
+        value
+        for value in {**vars(tables), **vars(treasury_tables)}.values()
+        if isinstance(value, type) and issubclass(value, StrictTable) and value is not StrictTable
+    ]
     assert len(models) >= 28
     for model in models:
         for name, field in model.model_fields.items():
@@ -49,27 +53,28 @@ def test_every_command_and_option_is_explained() -> None:
 
 
 def test_the_example_settings_are_settings() -> None:
-    loaded = settings.read(ROOT / "conf" / "bankgw.toml")
+    loaded = settings.read_settings(ROOT / "conf" / "bankgw.toml")
     assert loaded.mistakes == ()
     assert loaded.settings.mode == "production"
     assert loaded.settings.banks.keys() == set(trial.banks()), "each bank has a file in conf/conf.d"
-    erp_profile.ErpProfile.model_validate(tomllib.loads((ROOT / "conf" / "erp.toml").read_text("utf-8")),
-         context={"folder": ROOT})
+    erp_profile.ErpProfile.model_validate(
+        tomllib.loads((ROOT / "conf" / "erp.toml").read_text("utf-8")), context={"folder": ROOT}
+    )
 
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The example settings as somebody would install them: every file and credential that they name is there."""
+    """The example settings after an installation: every file and credential that they name exists."""
     folder = tmp_path_factory.mktemp("installed")
     shutil.copytree(ROOT / "conf", folder / "conf")
     credentials = folder / "credentials"
     credentials.mkdir(mode=0o700)
     main = folder / "conf" / "bankgw.toml"
     main.write_text(main.read_text("utf-8").replace("/var/lib/bankgw", str(folder / "state")), "utf-8")
-    there = settings.read(main).settings
+    there = settings.read_settings(main).settings
     pki = make_pki(folder / "pki", [table.protocol for table in there.banks.values()], sites.NOW)
 
-    def put(secret: settings.Secret, content: bytes) -> None:
+    def put(secret: settings.Secret | settings.KeyPlace, content: bytes) -> None:
         assert secret.credential is not None, "an example names no file for a secret"
         (credentials / secret.credential).write_bytes(content)
         (credentials / secret.credential).chmod(0o600)
@@ -91,7 +96,12 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
             lay(lane.tls.certificate, files.client_cert)
             put(lane.tls.key, files.client_key.read_bytes())
             for key in lane.keys.values():
-                put(key.key, files.gateway_sign_key.read_bytes())
+                if key.pkcs11 is not None:
+                    put(key.pkcs11.pin, b"123456")
+                    lay(key.pkcs11.module, files.gateway_sign_cert)
+                else:
+                    assert key.key is not None
+                    put(key.key, files.gateway_sign_key.read_bytes())
                 lay(key.certificate, files.gateway_sign_cert)
             for secret in lane.credentials.values():
                 put(secret, b"secret")
@@ -100,7 +110,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_check_finds_nothing_wrong_with_the_examples(installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(installed / "credentials"))
-    found = check.findings(settings.read(installed / "conf" / "bankgw.toml"), adapters.load_bank, sites.NOW)
+    found = check.findings(settings.read_settings(installed / "conf" / "bankgw.toml"), adapters.load_bank, sites.NOW)
     assert found.mistakes == ()
 
 
@@ -113,7 +123,7 @@ def test_check_would_find_a_wrong_word_in_each_example(
     for bank in trial.banks():
         file = spoilt / "conf.d" / f"{bank}.toml"
         file.write_text(re.sub(r"business = (\d+)", r"busyness = \1", file.read_text("utf-8")), "utf-8")
-    found = check.findings(settings.read(spoilt / "bankgw.toml"), adapters.load_bank, sites.NOW).mistakes
+    found = check.findings(settings.read_settings(spoilt / "bankgw.toml"), adapters.load_bank, sites.NOW).mistakes
     wrong = {one.key.split(".")[1] for one in found if one.key.endswith(".ports.busyness")}
     assert wrong == set(trial.banks())
 
@@ -122,11 +132,18 @@ def test_the_unit_names_what_the_example_settings_need() -> None:
     unit = (ROOT / "systemd" / "bankgw.service").read_text("utf-8")
     for credential in ("vault", "broker"):
         assert re.search(rf"^LoadCredential={credential}:", unit, re.MULTILINE)
-    for line in ("Type=notify", "WatchdogSec=30", "RestartPreventExitStatus=78", "StateDirectoryMode=0700",
-         "UMask=0077", "StartLimitIntervalSec=0", "Restart=always"):
+    for line in (
+        "Type=notify",
+        "WatchdogSec=30",
+        "RestartPreventExitStatus=78",
+        "StateDirectoryMode=0700",
+        "UMask=0077",
+        "StartLimitIntervalSec=0",
+        "Restart=always",
+    ):
         assert f"\n{line}\n" in unit
     assert not re.search(r"^MemoryDenyWriteExecute", unit, re.MULTILINE)
-    settings_there = settings.read(ROOT / "conf" / "bankgw.toml").settings
+    settings_there = settings.read_settings(ROOT / "conf" / "bankgw.toml").settings
     stop_s = float(re.search(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE).group(1))  # type: ignore[union-attr]
     assert stop_s > settings_there.drain_s + 5, "the daemon must end by itself before it is killed"
 
@@ -137,7 +154,7 @@ def test_an_instance_is_the_unit_under_a_name() -> None:
     assert changed == {
         "Description=bankgw payment gateway (银企直联网关), instance %i",
         "ExecStart=/usr/bin/env bankgw run --config /etc/bankgw/%i.toml",
-        "ExecReload=/usr/bin/env bankgw check --config /etc/bankgw/%i.toml",
+        "ExecReload=/usr/bin/env bankgw check --reload --config /etc/bankgw/%i.toml",
         "StateDirectory=bankgw/%i",
         "RuntimeDirectory=bankgw-%i",
         "SocketBindAllow=tcp:9464-9479",
@@ -156,18 +173,30 @@ def test_a_shard_is_the_unit_with_its_number() -> None:
     }
 
 
-@pytest.mark.parametrize("name", ["bankgw.service", "bankgw@.service", "bankgw-shard@.service", "bankgw-backup.service", "bankgw-drill.service",
-                                  "bankgw-query.service", "bankgw-console.service", "bankgw-approval-page.service",
-                                  "bankgw-notices.service"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        "bankgw.service",
+        "bankgw@.service",
+        "bankgw-shard@.service",
+        "bankgw-backup.service",
+        "bankgw-drill.service",
+        "bankgw-query.service",
+        "bankgw-console.service",
+        "bankgw-approval-page.service",
+        "bankgw-notices.service",
+    ],
+)
 def test_the_unit_exposes_little(name: str) -> None:
     analyze = shutil.which("systemd-analyze")
     if analyze is None:
         pytest.skip("no systemd-analyze: apt-get install systemd")
     done = subprocess.run(
-        [analyze, "security", "--offline=true", "--no-pager", "--threshold=10",
-             str(ROOT / "systemd" / name)],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [analyze, "security", "--offline=true", "--no-pager", "--threshold=10", str(ROOT / "systemd" / name)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout[-600:] + done.stderr
 
 

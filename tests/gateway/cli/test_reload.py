@@ -1,4 +1,4 @@
-"""New settings while it works: all of them or none, and every reason in the log."""
+"""A reload of the settings takes effect as a whole or not at all, and the log has every reason."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from twisted.internet.defer import Deferred, fail, succeed
 
 from gateway.cli import reload
 from gateway.cli.reload import Reloading, fixed
-from gateway.settings import BadSettings, Loaded, Mistake, Settings
+from gateway.kernel import reload_refusals
+from gateway.settings import BadSettings, LoadedSettings, Mistake, Settings
 from tests.gateway.control.test_verbs import HOLD
 from tests.world.world import World
 
@@ -56,12 +57,12 @@ def with_bands(settings: Settings, upto: str) -> Settings:
     return changed(settings, senders={"kingdee": again})
 
 
-def hup(world: World, *answers: Loaded | BadSettings) -> None:
+def hup(world: World, *answers: LoadedSettings | BadSettings) -> None:
     assert world.life is not None
     gateway = world.life.gateway
     told = iter(answers)
 
-    def reread() -> Loaded:
+    def reread() -> LoadedSettings:
         answer = next(told)
         if isinstance(answer, BadSettings):
             raise answer
@@ -73,8 +74,8 @@ def hup(world: World, *answers: Loaded | BadSettings) -> None:
         world.run(1)
 
 
-def loaded(settings: Settings, *mistakes: Mistake) -> Loaded:
-    return Loaded(settings, Path("bankgw.toml"), {}, mistakes)
+def loaded(settings: Settings, *mistakes: Mistake) -> LoadedSettings:
+    return LoadedSettings(settings, Path("bankgw.toml"), {}, mistakes)
 
 
 def test_a_changed_limit_holds_from_the_next_order_on(world: World, logged: Logged) -> None:
@@ -93,12 +94,14 @@ def test_a_changed_limit_holds_from_the_next_order_on(world: World, logged: Logg
     ("bad", "says"),
     [
         (lambda settings: BadSettings((Mistake("f", "line 3", "is not TOML"),)), "line 3"),
-        (lambda settings: loaded(with_bands(settings, "5000"), Mistake("f", "accounts.0.bank", "no such bank")),
-         "accounts.0.bank"),
+        (
+            lambda settings: loaded(with_bands(settings, "5000"), Mistake("f", "accounts.0.bank", "no such bank")),
+            "accounts.0.bank",
+        ),
         (lambda settings: loaded(changed(with_bands(settings, "5000"), drain_s=1.0)), "drain_s"),
         (lambda settings: loaded(changed(with_bands(settings, "5000"), banks={})), "banks.sample"),
     ],
-)  # fmt: skip
+)
 def test_one_mistake_and_nothing_is_taken_over(world: World, logged: Logged, bad: Any, says: str) -> None:
     hup(world, bad(world.settings))
     assert [event for event, _ in logged.lines] == ["settings.not_reloaded"]
@@ -144,10 +147,14 @@ def test_the_tls_table_and_key_files_of_a_lane_may_change_but_not_come_or_go() -
 
     def of(lane: dict[str, Any], broker: dict[str, Any] | None = None) -> Settings:
         table = {"host": "10.0.0.1", "ports": {"main": 1}, "keys": {"sign": key}, **lane}
-        return Settings.model_validate({
-            "state_dir": "/x", "broker": {"password": {"file": "x"}, **(broker or {})},
-            "journal": {"vault_key": {"file": "x"}}, "banks": {"pab": {"protocol": "pab", "lanes": {"main": table}}},
-        })  # fmt: skip
+        return Settings.model_validate(
+            {
+                "state_dir": "/x",
+                "broker": {"password": {"file": "x"}, **(broker or {})},
+                "journal": {"vault_key": {"file": "x"}},
+                "banks": {"pab": {"protocol": "pab", "lanes": {"main": table}}},
+            }
+        )
 
     was = of({"tls": tls})
     pins = {"pins": ["A" * 43 + "="]}
@@ -161,12 +168,13 @@ def test_the_tls_table_and_key_files_of_a_lane_may_change_but_not_come_or_go() -
     assert list(fixed(of({"tls": tls}, secure), of({"tls": tls}, {"tls": {**tls, **pins}}))) == []
     assert list(fixed(was, of({"tls": tls}, secure))) == ["broker"]
 
+
 def test_signals_during_a_reload_are_one_and_read_the_files_once_more(logged: Logged) -> None:
     settings = Settings.model_validate({"broker": {"password": {"file": "x"}}, "journal": {"vault_key": {"file": "x"}}})
     under_way: list[Deferred[None]] = []
     read: list[Settings] = []
 
-    def reread() -> Loaded:
+    def reread() -> LoadedSettings:
         read.append(settings)
         return loaded(settings)
 
@@ -190,10 +198,34 @@ def test_signals_during_a_reload_are_one_and_read_the_files_once_more(logged: Lo
 def test_what_meets_a_bank_that_calls_us_may_change_and_its_address_may_not() -> None:
     def of(**pushes: Any) -> Settings:
         door = {"port": 3001, "certificate": "a", "key": {"file": "b"}, "ca_file": "c", "client_pins": ["x"], **pushes}
-        return Settings.model_validate({"broker": {"password": {"file": "x"}}, "journal": {"vault_key": {"file": "x"}},
-                                        "banks": {"pab": {"protocol": "pab", "lanes": {}, "pushes": door}}})  # fmt: skip
+        return Settings.model_validate(
+            {
+                "broker": {"password": {"file": "x"}},
+                "journal": {"vault_key": {"file": "x"}},
+                "banks": {"pab": {"protocol": "pab", "lanes": {}, "pushes": door}},
+            }
+        )
 
     fresh = of(certificate="d", key={"file": "e"}, ca_file="f", client_pins=["x", "y"], most_connections=3)
     assert list(fixed(of(), fresh)) == []
     for moved in ({"port": 3002}, {"host": "127.0.0.2"}):
         assert list(fixed(of(), of(**moved))) == ["banks.pab"]
+
+
+def test_a_refused_reload_is_kept_until_one_is_taken(world: World, logged: Logged) -> None:
+    folder = world.settings.state_dir
+    folder.mkdir(parents=True, exist_ok=True)
+    mistakes = tuple(Mistake("bankgw.toml", f"key{n}", "mend it") for n in range(5))
+    hup(world, BadSettings(mistakes))
+    found = reload_refusals.last(folder)
+    assert found is not None and len(found.reasons) == 5
+    assert "key0" in found.told and "key2" in found.told and "and 2 more" in found.told and "key3" not in found.told
+    hup(world, loaded(world.settings))
+    assert reload_refusals.last(folder) is None
+
+
+def test_a_refusal_that_cannot_be_written_or_read_is_no_fault(tmp_path: Path) -> None:
+    reload_refusals.note(tmp_path / "none", ["x"])
+    for text in ("", "[]", '{"at": "now"}'):
+        (tmp_path / reload_refusals.FILE).write_text(text, "utf-8")
+        assert reload_refusals.last(tmp_path) is None

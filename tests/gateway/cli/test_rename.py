@@ -1,4 +1,4 @@
-"""`bankgw check`, `lanes rename` and `senders rename` on a journal that has more open than the settings know."""
+"""`bankgw check`, `lanes rename` and `senders rename` on a journal with a lane and a sender that the settings lack."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ import pytest
 from gateway.cli import exit_codes
 from gateway.control.offline.state_lock import lock
 from gateway.demo import site as demo_site
-from gateway.journal.payments import lookup
-from gateway.journal.sql import migrations, vault
+from gateway.kernel.sql import migrations, vault
+from gateway.payments.rows import lookup
 from tests.gateway.cli import site as sites
 from tests.gateway.cli.test_application import bankgw
 from tests.gateway.control.test_settings_check import edit
-from tests.gateway.journal.bench import Hands, Journal, order, take_lane
+from tests.gateway.kernel.bench import Journal, ManualClock, order, take_lane
 
 OLD, NEW = "sample.before", "sample.main"
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> demo_site.Site:
-    """Settings that have neither the lane nor the sender, nor the account, of the journal's one open order."""
+    """Settings that lack the lane, the sender and the account of the journal's one open order."""
     made = sites.make(tmp_path / "site")
     made.state.mkdir(parents=True, exist_ok=True)
     url = f"sqlite:///{made.state / 'journal.db'}"
     migrations.upgrade(url)
     key = vault.load(made.folder / "secrets" / "vault.key")
-    journal = Journal(url, "gw1", hands=Hands(), sealing=key)
+    journal = Journal(url, "gw1", hands=ManualClock(), sealing=key)
     journal.do(lambda tx: take_lane(tx, OLD, "gw1", 1))
     journal.admit(order("AP-1"), lane=OLD, sender="ufida")
     journal.close()
@@ -39,8 +39,9 @@ def site(tmp_path: Path) -> demo_site.Site:
 
 @pytest.fixture
 def reading(site: demo_site.Site) -> Iterator[Journal]:
-    made = Journal(f"sqlite:///{site.state / 'journal.db'}", "reader",
-                   sealing=vault.load(site.folder / "secrets" / "vault.key"))  # fmt: skip
+    made = Journal(
+        f"sqlite:///{site.state / 'journal.db'}", "reader", sealing=vault.load(site.folder / "secrets" / "vault.key")
+    )
     yield made
     made.close()
 
@@ -55,6 +56,7 @@ def test_what_is_open_and_unknown_is_a_note_and_in_production_a_mistake(
     for words in (f"on lane {OLD}", "of sender ufida", "of own account", f"bankgw lanes rename {OLD} NEW"):
         assert words in said
     edit(site, "bankgw.toml", 'mode = "development"', 'mode = "production"')
+    edit(site, "bankgw.toml", "[journal]", '[journal]\nno_witness = "a test"')
     assert bankgw("run", "--config", site.settings) == exit_codes.CONFIG
     lines = [line for line in capsys.readouterr().err.splitlines() if "journal.accept_unknown" in line]
     assert len(lines) == 3
@@ -79,12 +81,15 @@ def test_the_commands_carry_the_journal_along(
     assert OLD not in said and "ufida" not in said
 
 
-@pytest.mark.parametrize(("words", "says"), [
-    (("lanes", "rename", OLD, "sample.nowhere"), "the settings have no lane sample.nowhere"),
-    (("lanes", "rename", NEW, NEW), f"the settings still have lane {NEW}"),
-    (("lanes", "rename", "pab.before", "pab.main"), "the journal has no lane pab.before; it has sample.before"),
-    (("senders", "rename", "nobody", "erp"), "nothing of a sender nobody; it has orders of ufida"),
-])
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("lanes", "rename", OLD, "sample.nowhere"), "the settings have no lane sample.nowhere"),
+        (("lanes", "rename", NEW, NEW), f"the settings still have lane {NEW}"),
+        (("lanes", "rename", "pab.before", "pab.main"), "the journal has no lane pab.before; it has sample.before"),
+        (("senders", "rename", "nobody", "erp"), "no order of a sender nobody; it has orders of ufida"),
+    ],
+)
 def test_what_cannot_be_is_refused_with_the_reason(
     words: tuple[str, ...], says: str, site: demo_site.Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -96,5 +101,5 @@ def test_what_cannot_be_is_refused_with_the_reason(
 def test_a_running_daemon_is_in_the_way(site: demo_site.Site, capsys: pytest.CaptureFixture[str]) -> None:
     held = lock(site.state)
     assert bankgw("lanes", "rename", OLD, NEW, "--config", site.settings, "--reason", "x") == exit_codes.REFUSED
-    assert "works in" in capsys.readouterr().err
+    assert "is using" in capsys.readouterr().err
     os.close(held)

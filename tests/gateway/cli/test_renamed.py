@@ -1,4 +1,4 @@
-"""What a rename in the settings does to a running company: with the command nothing is lost or paid twice."""
+"""The effects of a rename in the settings on open payments: with the command nothing is lost or paid twice."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import pytest
 from structlog.testing import capture_logs
 from twisted.internet.defer import Deferred
 
-from gateway.journal.cluster import renames, unknown_to_settings
-from gateway.journal.commit import lane_names
+from gateway.kernel.cluster import renames, unknown_to_settings
+from gateway.kernel.commit import lane_names
 from gateway.settings import Settings
-from gateway.simbank.faults import BankFault, Script, Scripted
-from gateway.watch.watch import Sights, Watch
+from gateway.simbank.faults import BankFault, FaultScript, ScriptedFault
+from gateway.watch.watch import Watch, WatchedParts
 from protocols.bank import Bank
 from protocols.canon.order import Kind
 from tests.gateway.cli.control_operator import Operator
@@ -42,19 +42,22 @@ def with_sender(settings: Settings, name: str) -> Settings:
 
 
 def rename(world: World, change: Any, old: str, new: str) -> None:
-    """As the command does it: while no daemon works on the journal."""
+    """Rename as the command does, while no daemon works on the journal."""
     found: list[Any] = []
     life = world.life
     assert life is None
-    from gateway.journal.commit.committer import Committer
-    from gateway.journal.commit.permit_log import NoPermits
-    from gateway.journal.sql import databases, vaults
+    from gateway.kernel.commit.committer import Committer
+    from gateway.kernel.commit.permit_log import NoPermits
+    from gateway.kernel.sql import databases, vaults
+    from gateway.wiring import PORTS
     from tests.world.entropy import SeededEntropy
-    from tests.world.world import LifeClock
+    from tests.world.life_clock import LifeClock
 
     engine = databases.connect(world.url, connections=1, writing=True)
     vaults.attach(engine, world.vault)
-    committer = Committer(engine, LifeClock(world.clock), "gw1.offline", world.vault, SeededEntropy(9), NoPermits())
+    committer = Committer(
+        engine, LifeClock(world.clock), "gw1.offline", world.vault, SeededEntropy(9), NoPermits(), ports=PORTS
+    )
     found += committer.commit([lambda tx: change(tx, old, new, "uid:root", "new name")]).results
     committer.close()
     assert isinstance(found[0], renames.Renamed), found
@@ -87,7 +90,7 @@ def test_without_the_command_it_would_be_and_check_says_so(world: World) -> None
     world.leave()
     renamed = with_sender(world.settings, "kingdee-beijing")
     known = unknown_to_settings.known_of(renamed, {})
-    (found,) = world.read(lambda conn: unknown_to_settings.look(conn, known, world.vault))
+    (found,) = world.read(lambda conn: unknown_to_settings.find_unknown(conn, known, world.vault))
     assert (found.what, found.payments) == ("user", 1)
     assert "bankgw senders rename kingdee kingdee-beijing" in found.sentence
     assert 'accept_unknown = ["user:erp-user"]' in found.sentence
@@ -110,19 +113,29 @@ def test_settings_that_move_a_user_are_not_reloaded_in_production(world: World) 
     failed: list[Any] = []
     Deferred.fromCoroutine(world.life.gateway.reload(moved)).addErrback(failed.append)
     world.run(1)
-    assert failed and failed[0].check(UserMoved) and "speaks for sender other and spoke for kingdee" in str(failed[0].value)
+    assert (
+        failed
+        and failed[0].check(UserMoved)
+        and "speaks for sender other and spoke for kingdee" in str(failed[0].value)
+    )
     assert world.life.gateway.registry.senders.keys() == {"kingdee"}
 
 
 def test_a_renamed_lane_goes_on_with_what_was_open(tmp_path: Path) -> None:
-    world = World(tmp_path, plan=Script([Scripted(BankFault.DROP_AFTER)]), bank_options={"first_enquiry_s": 3_600.0})
+    world = World(
+        tmp_path, plan=FaultScript([ScriptedFault(BankFault.DROP_AFTER)]), bank_options={"first_enquiry_s": 3_600.0}
+    )
     world.start()
     world.run(1)
     world.submit("AP-1")
     world.run(5)
     assert world.state("AP-1") == "in_doubt"
     world.leave()
-    refs = world.read(lambda conn: unknown_to_settings.look(conn, unknown_to_settings.known_of(world.settings, {}), world.vault))
+    refs = world.read(
+        lambda conn: unknown_to_settings.find_unknown(
+            conn, unknown_to_settings.known_of(world.settings, {}), world.vault
+        )
+    )
     assert refs == []
     rename(world, renames.rename_lane, "sample.main", "sample.second")
     rename(world, renames.rename_lane, "sample.second", "sample.main")
@@ -136,10 +149,10 @@ def test_a_renamed_lane_goes_on_with_what_was_open(tmp_path: Path) -> None:
 
 
 def unlisted(world: World, **changes: Any) -> list[unknown_to_settings.Unknown]:
-    """What is unknown when these parts of what the settings know are others."""
+    """The unknown names if these parts of the settings are different."""
     assert world.life is not None
     known = replace(world.life.gateway.known(), **changes)
-    return world.read(lambda conn: unknown_to_settings.look(conn, known, world.vault))
+    return world.read(lambda conn: unknown_to_settings.find_unknown(conn, known, world.vault))
 
 
 @pytest.fixture
@@ -155,13 +168,16 @@ def held(tmp_path: Path) -> Iterator[World]:
     made.crash()
 
 
-@pytest.mark.parametrize(("changes", "what", "name", "says"), [
-    ({"lanes": frozenset({"sample.other"})}, "lane", "sample.main", "bankgw lanes rename sample.main NEW"),
-    ({"banks": frozenset()}, "bank", "sample", "Put its table back"),
-    ({"accounts": ()}, "account", "000000****0100", "Put it back into [[accounts]]"),
-    ({"kinds": {"sample": frozenset({"transfer"})}}, "kind", "sample/payment", "switched off"),
-    ({"senders": frozenset({"other"})}, "sender", "kingdee", "bankgw senders rename kingdee NEW"),
-])
+@pytest.mark.parametrize(
+    ("changes", "what", "name", "says"),
+    [
+        ({"lanes": frozenset({"sample.other"})}, "lane", "sample.main", "bankgw lanes rename sample.main NEW"),
+        ({"banks": frozenset()}, "bank", "sample", "Put its table back"),
+        ({"accounts": ()}, "account", "000000****0100", "Put it back into [[accounts]]"),
+        ({"kinds": {"sample": frozenset({"transfer"})}}, "kind", "sample/payment", "switched off"),
+        ({"senders": frozenset({"other"})}, "sender", "kingdee", "bankgw senders rename kingdee NEW"),
+    ],
+)
 def test_what_is_open_and_unknown_is_told_with_its_number_and_the_remedy(
     held: World, changes: dict[str, Any], what: str, name: str, says: str
 ) -> None:
@@ -193,7 +209,7 @@ def test_while_anything_is_unknown_a_metric_and_an_alarm_say_so(held: World) -> 
     assert held.life is not None
     life, parts = held.life, held.life.gateway.parts
     known = replace(life.gateway.known(), lanes=frozenset({"sample.other"}))
-    sights = Sights(parts.store, parts.amqp, life.gateway.lanes, life.meters, known=lambda: known)
+    sights = WatchedParts(parts.store, parts.amqp, life.gateway.lanes, life.meters, known=lambda: known)
     watch = Watch(Reactor(), sights, parts.clock, Notify({}), InlineExecutor(parts.clock))
     with capture_logs() as lines:
         watch.start("127.0.0.1", 0)
@@ -208,7 +224,9 @@ def test_while_anything_is_unknown_a_metric_and_an_alarm_say_so(held: World) -> 
 
 
 def test_an_order_of_a_kind_that_was_switched_off_is_held_and_the_lane_goes_on(tmp_path: Path) -> None:
-    world = World(tmp_path, sender={"bands": [{"upto": "1000", "action": "release"}, {"above": "1000", "action": "hold"}]})
+    world = World(
+        tmp_path, sender={"bands": [{"upto": "1000", "action": "release"}, {"above": "1000", "action": "hold"}]}
+    )
     world.start()
     world.run(1)
     world.submit("AP-1", 200_000)

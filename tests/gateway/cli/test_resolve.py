@@ -1,4 +1,4 @@
-"""Two persons decide a payment in doubt: every way it works, and every way it must not."""
+"""Two persons decide a payment in doubt: every permitted way, and every refused one."""
 
 from __future__ import annotations
 
@@ -6,121 +6,45 @@ import hashlib
 import sqlite3
 from base64 import b64encode
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from gateway.call import PeerCredentials
 from gateway.cli import person_key
-from gateway.control.peer_credentials import PeerCredentials
-from gateway.core.states import KNOWN
-from gateway.journal.commit import audit
-from gateway.journal.people.proposals import Role, to_sign
-from gateway.simbank.faults import BankFault, Script, Scripted, Touch
-from protocols.bank import Bank, Replay, ReplayRule
+from gateway.kernel.commit import audit
+from gateway.kernel.commit.store import Tx
+from gateway.kernel.core.states import KNOWN
+from gateway.people.rows.proposals import Role
+from gateway.simbank.faults import BankFault, ExchangeKind, FaultScript, ScriptedFault
 from tests.gateway.cli.control_operator import ROOT, VALID_MS, Operator
+from tests.gateway.cli.resolving import (
+    ADAPTERS,
+    LETTER,
+    LI,
+    SLOW,
+    WANG,
+    ZHAO,
+    Hand,
+    approval,
+    approve,
+    confirm,
+    doubtful,
+    draft,
+    enrol,
+    made_of,
+    propose,
+    wish,
+)
+from tests.gateway.kernel.owned import own_up
 from tests.world.batching import SENDER, batch, states
 from tests.world.world import World
-
-SLOW = {"first_enquiry_s": 600.0}
-NEVER = ReplayRule(Replay.NEVER, timedelta(seconds=60), 2)
-LETTER = "银行答复函:该笔付款未入账。".encode()
-
-
-@dataclass
-class Hand:
-    """A person: a user and a key."""
-
-    name: str
-    uid: int
-    key: Ed25519PrivateKey
-
-    @property
-    def peer(self) -> PeerCredentials:
-        return PeerCredentials(self.uid)
-
-    def sign(self, digest: str, role: Role) -> str:
-        return b64encode(self.key.sign(to_sign(digest, role))).decode()
-
-
-def hand(name: str, uid: int) -> Hand:
-    return Hand(name, uid, Ed25519PrivateKey.from_private_bytes(hashlib.sha256(name.encode()).digest()))
-
-
-WANG, LI, ZHAO = hand("wang", 2001), hand("li", 2002), hand("zhao", 2003)
-
-
-def enrol(operator: Operator, *hands: Hand) -> None:
-    for one in hands:
-        said = operator.ask("POST", "persons", peer=one.peer, name=one.name, public_key=person_key.public(one.key))
-        assert said["state"] == "waiting"
-        confirm(operator, one.name, said["fingerprint"])
-
-
-def confirm(operator: Operator, name: str, fingerprint: str) -> None:
-    said = operator.ask("POST", "persons", name, "confirm", fingerprint=fingerprint[:20])
-    assert said["state"] == "enrolled"
-
-
-def wish(subject: str, to: str, **changed: Any) -> dict[str, Any]:
-    return {"kind": "resolve", "subject": subject, "to": to, "note": "letter of 24 Nov", **changed}
-
-
-def draft(operator: Operator, one: Hand, wanted: dict[str, Any], evidence: bytes = LETTER) -> Any:
-    return operator.ask("POST", "proposals", "draft", peer=one.peer, **wanted,
-                    evidence_sha256=hashlib.sha256(evidence).hexdigest())  # fmt: skip
-
-
-def made_of(drafted: Any, one: Hand, wanted: dict[str, Any], evidence: bytes = LETTER, **changed: Any) -> dict[str, Any]:
-    return {**wanted, "proposal": drafted["proposal"], "expires_ms": drafted["expires_ms"], "digest": drafted["digest"],
-            "signature": one.sign(drafted["digest"], Role.PROPOSE), "evidence": b64encode(evidence).decode(),
-            **changed}  # fmt: skip
-
-
-def propose(operator: Operator, one: Hand, subject: str, to: str) -> str:
-    wanted = wish(subject, to)
-    said = operator.ask("POST", "proposals", peer=one.peer, **made_of(draft(operator, one, wanted), one, wanted))
-    assert said["state"] == "open"
-    return str(said["proposal"])
-
-
-def approval(operator: Operator, one: Hand, proposal: str, **changed: Any) -> dict[str, Any]:
-    digest = operator.ask("GET", "proposals", proposal)["digest"]
-    return {"digest": digest, "signature": one.sign(digest, Role.APPROVE), **changed}
-
-
-def approve(operator: Operator, one: Hand, proposal: str) -> Any:
-    return operator.ask("POST", "proposals", proposal, "approve", peer=one.peer, **approval(operator, one, proposal))
-
-
-def unrepeated(bank: Bank) -> Bank:
-    """The bank whose rules allow no repeat, so that a doubt stays one until somebody decides it."""
-    rules = dict.fromkeys(bank.profile.replay, NEVER)
-    return replace(bank, profile=replace(bank.profile, replay=rules))
-
-
-ADAPTERS = {"sample": unrepeated}
-
-
-def doubtful(tmp_path: Path, fault: BankFault, **options: Any) -> tuple[World, Operator, str]:
-    """A payment in doubt, and two enrolled persons."""
-    world = World(tmp_path, plan=Script([Scripted(fault)]), bank_options=options or SLOW, adapters=ADAPTERS)
-    world.start()
-    world.run(1)
-    operator = Operator(world)
-    enrol(operator, WANG, LI)
-    world.submit("AP-1")
-    world.run(5)
-    assert world.last("AP-1")["state"] == "in_doubt"
-    return world, operator, str(world.last("AP-1")["payment"])
 
 
 @pytest.fixture
 def lost(tmp_path: Path) -> Iterator[tuple[World, Operator, str]]:
-    """The bank never got it."""
+    """A world with a payment that never reached the bank."""
     made = doubtful(tmp_path, BankFault.DROP_BEFORE)
     yield made
     if made[0].life is not None:
@@ -129,7 +53,7 @@ def lost(tmp_path: Path) -> Iterator[tuple[World, Operator, str]]:
 
 @pytest.fixture
 def booked(tmp_path: Path) -> Iterator[tuple[World, Operator, str]]:
-    """The bank has it."""
+    """A world with a payment that the bank has booked."""
     made = doubtful(tmp_path, BankFault.DROP_AFTER)
     yield made
     if made[0].life is not None:
@@ -198,9 +122,9 @@ def test_the_trail_holds_both_signatures_and_they_verify(lost: tuple[World, Oper
 
 
 def test_a_late_yes_after_a_manual_no_is_told_as_a_correction(tmp_path: Path) -> None:
-    # The question is at the bank while two persons decide: its answer comes afterwards.
-    slow = Scripted(BankFault.DELAY, touch=Touch.ENQUIRY, seconds=10.0)
-    world = World(tmp_path, plan=Script([Scripted(BankFault.DROP_AFTER), slow]))
+    # The question is at the bank while two persons decide. Its answer comes afterwards.
+    slow = ScriptedFault(BankFault.DELAY, touch=ExchangeKind.ENQUIRY, seconds=10.0)
+    world = World(tmp_path, plan=FaultScript([ScriptedFault(BankFault.DROP_AFTER), slow]))
     world.start()
     world.run(1)
     operator = Operator(world)
@@ -221,8 +145,9 @@ def test_a_late_yes_after_a_manual_no_is_told_as_a_correction(tmp_path: Path) ->
 
 def test_ready_needs_the_banks_not_found_and_then_sends_once_more(tmp_path: Path) -> None:
     world, operator, payment = doubtful(tmp_path, BankFault.DROP_BEFORE, first_enquiry_s=2.0)
-    why = operator.no(409, "not_now", "POST", "proposals", "draft", peer=WANG.peer, **wish(payment, "ready"),
-                  evidence_sha256="0" * 64)  # fmt: skip
+    why = operator.no(
+        409, "not_now", "POST", "proposals", "draft", peer=WANG.peer, **wish(payment, "ready"), evidence_sha256="0" * 64
+    )
     assert "not found" in why and "kingdee:AP-1" in why
     world.run(1_800)
     assert world.last("AP-1")["state"] == "in_doubt"
@@ -235,19 +160,37 @@ def test_ready_needs_the_banks_not_found_and_then_sends_once_more(tmp_path: Path
     world.crash()
 
 
+def not_found(world: World, count: int) -> None:
+    """Wait until the bank has answered `count` times that it has none of the payments."""
+
+    def unit(tx: Tx) -> None:
+        tx.fresh.exec_driver_sql(f"update payments set not_found = {count}")
+        own_up(tx.fresh, tx.vault, sends=False)
+        tx.payment_cache.distrust()
+
+    assert world.life is not None
+    world.life.store.write(unit)
+    world.run(0.1)
+
+
 def test_ready_is_closed_once_the_bank_has_acknowledged_the_payment(lost: tuple[World, Operator, str]) -> None:
     world, operator, payment = lost
-    with sqlite3.connect(world.folder / "journal.db") as db:
-        db.execute("update payments set not_found = ?", (KNOWN,))
-    why = operator.no(409, "not_now", "POST", "proposals", "draft", peer=WANG.peer, **wish(payment, "ready"),
-                  evidence_sha256="0" * 64)  # fmt: skip
+    not_found(world, KNOWN)
+    why = operator.no(
+        409, "not_now", "POST", "proposals", "draft", peer=WANG.peer, **wish(payment, "ready"), evidence_sha256="0" * 64
+    )
     assert "acknowledged" in why
     assert propose(operator, WANG, payment, "failed")
 
 
 def test_neither_a_message_with_many_orders_nor_an_order_out_of_it_is_sent_once_more(tmp_path: Path) -> None:
-    world = World(tmp_path, plan=Script([Scripted(BankFault.DROP_BEFORE, touch=Touch.MONEY)]), bank_options=SLOW,
-                  adapters=ADAPTERS, sender=SENDER)  # fmt: skip
+    world = World(
+        tmp_path,
+        plan=FaultScript([ScriptedFault(BankFault.DROP_BEFORE, touch=ExchangeKind.MONEY)]),
+        bank_options=SLOW,
+        adapters=ADAPTERS,
+        sender=SENDER,
+    )
     world.start()
     world.run(1)
     operator = Operator(world)
@@ -255,11 +198,11 @@ def test_neither_a_message_with_many_orders_nor_an_order_out_of_it_is_sent_once_
     world.command("batch.submit", batch(world, "B-1", [10_000, 20_000]))
     world.run(5)
     assert states(world, "B-1") == ["in_doubt"] * 2
-    with sqlite3.connect(world.folder / "journal.db") as db:
-        db.execute("update payments set not_found = 2")
+    not_found(world, 2)
     payment = str(world.last("B-1-2")["payment"])
-    why = operator.no(409, "not_now", "POST", "proposals", "draft", peer=WANG.peer, **wish(payment, "ready"),
-                  evidence_sha256="0" * 64)  # fmt: skip
+    why = operator.no(
+        409, "not_now", "POST", "proposals", "draft", peer=WANG.peer, **wish(payment, "ready"), evidence_sha256="0" * 64
+    )
     assert "kingdee:B-1-2" in why and "decide `failed`" in why and "new id" in why
     approve(operator, LI, propose(operator, WANG, payment, "failed"))
     world.run(1)
@@ -270,8 +213,16 @@ def test_neither_a_message_with_many_orders_nor_an_order_out_of_it_is_sent_once_
 def test_the_same_person_cannot_approve(lost: tuple[World, Operator, str]) -> None:
     world, operator, payment = lost
     proposal = propose(operator, WANG, payment, "failed")
-    why = operator.no(409, "same_person", "POST", "proposals", proposal, "approve", peer=WANG.peer,
-                  **approval(operator, WANG, proposal))  # fmt: skip
+    why = operator.no(
+        409,
+        "same_person",
+        "POST",
+        "proposals",
+        proposal,
+        "approve",
+        peer=WANG.peer,
+        **approval(operator, WANG, proposal),
+    )
     assert proposal in why and "second person" in why
     unchanged(world, operator, proposal)
 
@@ -285,17 +236,26 @@ def unchanged(world: World, operator: Operator, proposal: str, state: str = "ope
 def test_the_second_persons_key_from_the_first_persons_user_is_refused(lost: tuple[World, Operator, str]) -> None:
     world, operator, payment = lost
     proposal = propose(operator, WANG, payment, "failed")
-    # Wang holds Li's key, but the kernel says who he is.
-    operator.no(409, "same_person", "POST", "proposals", proposal, "approve", peer=WANG.peer,
-            **approval(operator, LI, proposal))  # fmt: skip
+    # Wang has Li's key, but the kernel names the real user.
+    operator.no(
+        409, "same_person", "POST", "proposals", proposal, "approve", peer=WANG.peer, **approval(operator, LI, proposal)
+    )
     unchanged(world, operator, proposal)
 
 
 def test_the_first_persons_key_from_the_second_persons_user_is_refused(lost: tuple[World, Operator, str]) -> None:
     world, operator, payment = lost
     proposal = propose(operator, WANG, payment, "failed")
-    why = operator.no(403, "wrong_signature", "POST", "proposals", proposal, "approve", peer=LI.peer,
-                  **approval(operator, WANG, proposal))  # fmt: skip
+    why = operator.no(
+        403,
+        "wrong_signature",
+        "POST",
+        "proposals",
+        proposal,
+        "approve",
+        peer=LI.peer,
+        **approval(operator, WANG, proposal),
+    )
     assert "--key" in why
     unchanged(world, operator, proposal)
 
@@ -303,11 +263,14 @@ def test_the_first_persons_key_from_the_second_persons_user_is_refused(lost: tup
 def test_root_is_not_a_person_whoever_it_claims_to_be(lost: tuple[World, Operator, str]) -> None:
     world, operator, payment = lost
     proposal = propose(operator, WANG, payment, "failed")
-    why = operator.no(403, "not_enrolled", "POST", "proposals", proposal, "approve", peer=ROOT,
-                  **approval(operator, LI, proposal))  # fmt: skip
+    why = operator.no(
+        403, "not_enrolled", "POST", "proposals", proposal, "approve", peer=ROOT, **approval(operator, LI, proposal)
+    )
     assert "uid:root" in why
     for peer in (ROOT, PeerCredentials(77)):
-        operator.no(403, "not_a_person", "POST", "persons", peer=peer, name="boss", public_key=person_key.public(ZHAO.key))
+        operator.no(
+            403, "not_a_person", "POST", "persons", peer=peer, name="boss", public_key=person_key.public(ZHAO.key)
+        )
     unchanged(world, operator, proposal)
 
 
@@ -317,11 +280,27 @@ def test_an_unknown_key_is_refused(lost: tuple[World, Operator, str], state: str
     proposal = propose(operator, WANG, payment, "failed")
     if state == "waiting":
         operator.ask("POST", "persons", peer=ZHAO.peer, name="zhao", public_key=person_key.public(ZHAO.key))
-    why = operator.no(403, "not_enrolled", "POST", "proposals", proposal, "approve", peer=ZHAO.peer,
-                  **approval(operator, ZHAO, proposal))  # fmt: skip
+    why = operator.no(
+        403,
+        "not_enrolled",
+        "POST",
+        "proposals",
+        proposal,
+        "approve",
+        peer=ZHAO.peer,
+        **approval(operator, ZHAO, proposal),
+    )
     assert ("confirm" if state == "waiting" else "enrol") in why
-    operator.no(403, "not_enrolled", "POST", "proposals", "draft", peer=ZHAO.peer, **wish(payment, "failed"),
-            evidence_sha256="0" * 64)  # fmt: skip
+    operator.no(
+        403,
+        "not_enrolled",
+        "POST",
+        "proposals",
+        "draft",
+        peer=ZHAO.peer,
+        **wish(payment, "failed"),
+        evidence_sha256="0" * 64,
+    )
     for path in (("GET", "proposals"), ("GET", "proposals", proposal)):
         operator.no(403, "not_enrolled", *path, peer=ZHAO.peer)
     unchanged(world, operator, proposal)
@@ -332,17 +311,31 @@ def test_an_altered_digest_is_refused(lost: tuple[World, Operator, str]) -> None
     world, operator, payment = lost
     proposal = propose(operator, WANG, payment, "failed")
     other = hashlib.sha256(b"other words").hexdigest()
-    why = operator.no(409, "altered", "POST", "proposals", proposal, "approve", peer=LI.peer, digest=other,
-                  signature=LI.sign(other, Role.APPROVE))  # fmt: skip
+    why = operator.no(
+        409,
+        "altered",
+        "POST",
+        "proposals",
+        proposal,
+        "approve",
+        peer=LI.peer,
+        digest=other,
+        signature=LI.sign(other, Role.APPROVE),
+    )
     assert "other words" in why
     unchanged(world, operator, proposal)
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"to": "settled"}, {"note": "another"}, {"evidence": b64encode(b"another").decode()}, {"digest": "0" * 64},
-     {"proposal": "0" * 26}],
-)  # fmt: skip
+    [
+        {"to": "settled"},
+        {"note": "another"},
+        {"evidence": b64encode(b"another").decode()},
+        {"digest": "0" * 64},
+        {"proposal": "0" * 26},
+    ],
+)
 def test_what_is_kept_is_what_was_signed(lost: tuple[World, Operator, str], change: dict[str, Any]) -> None:
     _world, operator, payment = lost
     wanted = wish(payment, "failed")
@@ -360,8 +353,17 @@ def test_a_signature_in_one_role_does_not_pass_for_the_other(lost: tuple[World, 
     operator.no(403, "wrong_signature", "POST", "proposals", peer=WANG.peer, **body)
     proposal = propose(operator, WANG, payment, "failed")
     digest = operator.ask("GET", "proposals", proposal)["digest"]
-    operator.no(403, "wrong_signature", "POST", "proposals", proposal, "approve", peer=LI.peer, digest=digest,
-            signature=LI.sign(digest, Role.PROPOSE))  # fmt: skip
+    operator.no(
+        403,
+        "wrong_signature",
+        "POST",
+        "proposals",
+        proposal,
+        "approve",
+        peer=LI.peer,
+        digest=digest,
+        signature=LI.sign(digest, Role.PROPOSE),
+    )
     unchanged(world, operator, proposal)
 
 
@@ -410,8 +412,16 @@ def test_a_proposal_is_stale_once_the_payment_has_moved_on(booked: tuple[World, 
     assert "settled" in why
     world.run(2)
     assert world.last("AP-1")["state"] == "settled"
-    operator.no(409, "not_now", "POST", "proposals", "draft", peer=WANG.peer, **wish(payment, "failed"),
-            evidence_sha256="0" * 64)  # fmt: skip
+    operator.no(
+        409,
+        "not_now",
+        "POST",
+        "proposals",
+        "draft",
+        peer=WANG.peer,
+        **wish(payment, "failed"),
+        evidence_sha256="0" * 64,
+    )
 
 
 def test_an_escalation_makes_it_stale_but_asking_in_vain_does_not(tmp_path: Path) -> None:
@@ -426,8 +436,13 @@ def test_an_escalation_makes_it_stale_but_asking_in_vain_does_not(tmp_path: Path
 
 
 def test_an_escalated_payment_moves_its_proposal_out_of_date(tmp_path: Path) -> None:
-    world = World(tmp_path, plan=Script([Scripted(BankFault.DROP_BEFORE)]), bank_options=SLOW,
-                  spans={"enquiry_deadline_s": 900.0}, adapters=ADAPTERS)  # fmt: skip
+    world = World(
+        tmp_path,
+        plan=FaultScript([ScriptedFault(BankFault.DROP_BEFORE)]),
+        bank_options=SLOW,
+        spans={"enquiry_deadline_s": 900.0},
+        adapters=ADAPTERS,
+    )
     world.start()
     world.run(1)
     operator = Operator(world)
@@ -455,7 +470,10 @@ def test_withdrawing_and_listing(lost: tuple[World, Operator, str]) -> None:
     why = operator.no(409, "proposed_already", "POST", "proposals", peer=LI.peer, **body)
     assert proposal in why
     operator.no(400, "missing", "POST", "proposals", proposal, "withdraw", peer=WANG.peer)
-    assert operator.ask("POST", "proposals", proposal, "withdraw", peer=WANG.peer, reason="mistake")["state"] == "withdrawn"
+    assert (
+        operator.ask("POST", "proposals", proposal, "withdraw", peer=WANG.peer, reason="mistake")["state"]
+        == "withdrawn"
+    )
     operator.no(409, "used", "POST", "proposals", proposal, "approve", peer=LI.peer, **approval(operator, LI, proposal))
     assert [one["state"] for one in operator.ask("GET", "proposals", peer=LI.peer)["proposals"]] == ["withdrawn"]
     unchanged(world, operator, proposal, "withdrawn")
@@ -466,52 +484,75 @@ def test_a_removed_persons_proposal_cannot_be_approved(lost: tuple[World, Operat
     world, operator, payment = lost
     proposal = propose(operator, WANG, payment, "failed")
     operator.ask("POST", "persons", "wang", "remove", reason="left the company")
-    why = operator.no(409, "first_is_gone", "POST", "proposals", proposal, "approve", peer=LI.peer,
-                  **approval(operator, LI, proposal))  # fmt: skip
+    why = operator.no(
+        409, "first_is_gone", "POST", "proposals", proposal, "approve", peer=LI.peer, **approval(operator, LI, proposal)
+    )
     assert "wang" in why
-    # The same user with a new key is not who signed.
+    # The same user with a new key is not the signer.
     again = Hand("wang", WANG.uid, ZHAO.key)
     enrol(operator, again)
-    operator.no(409, "first_is_gone", "POST", "proposals", proposal, "approve", peer=LI.peer,
-            **approval(operator, LI, proposal))  # fmt: skip
+    operator.no(
+        409, "first_is_gone", "POST", "proposals", proposal, "approve", peer=LI.peer, **approval(operator, LI, proposal)
+    )
     unchanged(world, operator, proposal)
 
 
 def test_there_must_be_evidence_a_reason_and_a_known_wish(lost: tuple[World, Operator, str]) -> None:
     _world, operator, payment = lost
     for wanted, code in (
-        (wish(payment, "failed"), "missing"), (wish(payment, "paid", evidence_sha256="0"), "bad_choice"),
-        (wish(payment, "failed", kind="x"), "bad_kind"), (wish(payment, "failed", note=" "), "missing"),
-    ):  # fmt: skip
+        (wish(payment, "failed"), "missing"),
+        (wish(payment, "paid", evidence_sha256="0"), "bad_choice"),
+        (wish(payment, "failed", kind="x"), "bad_kind"),
+        (wish(payment, "failed", note=" "), "missing"),
+    ):
         operator.no(400, code, "POST", "proposals", "draft", peer=WANG.peer, **wanted)
-    operator.no(404, "no_such_order", "POST", "proposals", "draft", peer=WANG.peer, **wish("kingdee:NO", "failed"),
-            evidence_sha256="0" * 64)  # fmt: skip
-    operator.no(404, "no_such_proposal", "POST", "proposals", "0" * 26, "approve", peer=LI.peer, digest="0", signature="AA==")
+    operator.no(
+        404,
+        "no_such_order",
+        "POST",
+        "proposals",
+        "draft",
+        peer=WANG.peer,
+        **wish("kingdee:NO", "failed"),
+        evidence_sha256="0" * 64,
+    )
+    operator.no(
+        404, "no_such_proposal", "POST", "proposals", "0" * 26, "approve", peer=LI.peer, digest="0", signature="AA=="
+    )
 
 
 def test_who_may_be_enrolled_confirmed_and_removed(lost: tuple[World, Operator, str]) -> None:
     _world, operator, _payment = lost
     listed = {one["person"]: one for one in operator.ask("GET", "persons", peer=PeerCredentials(3000))["persons"]}
     assert {name: (one["uid"], one["state"]) for name, one in listed.items()} == {
-        "wang": (2001, "enrolled"), "li": (2002, "enrolled")}  # fmt: skip
+        "wang": (2001, "enrolled"),
+        "li": (2002, "enrolled"),
+    }
     key = person_key.public(ZHAO.key)
-    for taken in ({"peer": WANG.peer, "name": "wang2", "public_key": key},
-                  {"peer": ZHAO.peer, "name": "wang", "public_key": key},
-                  {"peer": ZHAO.peer, "name": "zhao", "public_key": person_key.public(WANG.key)}):  # fmt: skip
+    for taken in (
+        {"peer": WANG.peer, "name": "wang2", "public_key": key},
+        {"peer": ZHAO.peer, "name": "wang", "public_key": key},
+        {"peer": ZHAO.peer, "name": "zhao", "public_key": person_key.public(WANG.key)},
+    ):
         assert "wang" in operator.no(409, "enrolled_already", "POST", "persons", **taken)
     operator.no(400, "bad_key", "POST", "persons", peer=ZHAO.peer, name="zhao", public_key="AAAA")
     operator.no(400, "bad_name", "POST", "persons", peer=ZHAO.peer, name="Zhao Liu", public_key=key)
     said = operator.ask("POST", "persons", peer=ZHAO.peer, name="zhao", public_key=key)
     assert operator.ask("POST", "persons", peer=ZHAO.peer, name="zhao", public_key=key) == said, "twice is once"
     for peer in (WANG.peer, ZHAO.peer, PeerCredentials(77)):
-        operator.no(403, "not_allowed", "POST", "persons", "zhao", "confirm", peer=peer, fingerprint=said["fingerprint"])
+        operator.no(
+            403, "not_allowed", "POST", "persons", "zhao", "confirm", peer=peer, fingerprint=said["fingerprint"]
+        )
     for wrong in ("0" * 64, said["fingerprint"][:8]):
         operator.no(403, "wrong_fingerprint", "POST", "persons", "zhao", "confirm", fingerprint=wrong)
     operator.no(403, "not_allowed", "POST", "persons", "zhao", "remove", peer=LI.peer, reason="x")
     confirm(operator, "zhao", said["fingerprint"])
     assert operator.ask("POST", "persons", "zhao", "remove", peer=ZHAO.peer, reason="x")["state"] == "removed"
     assert [one for _actor, one in operator.trail("person:zhao")] == [
-        "person.enrolled", "person.confirmed", "person.removed"]  # fmt: skip
+        "person.enrolled",
+        "person.confirmed",
+        "person.removed",
+    ]
     operator.no(404, "no_such_person", "POST", "persons", "zhao", "confirm", fingerprint=said["fingerprint"])
 
 
@@ -521,6 +562,5 @@ def test_a_person_slipped_into_the_database_is_nobody(lost: tuple[World, Operato
     body = approval(operator, ZHAO, proposal)
     with sqlite3.connect(world.folder / "journal.db") as db:
         db.execute("update persons set uid = 2003 where person = 'li'")
-    with pytest.raises(AssertionError, match="altered"):
-        operator.ask("POST", "proposals", proposal, "approve", peer=ZHAO.peer, **body)
+    operator.no(409, "altered", "POST", "proposals", proposal, "approve", peer=ZHAO.peer, **body)
     assert operator.ask("GET", "orders", payment)["state"] == "in_doubt"

@@ -1,4 +1,4 @@
-"""The daemon's frame: one per state folder, a documented end for every beginning."""
+"""The frame around the daemon: one process per state folder, and a documented exit code for every failed start."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sqlalchemy import create_engine
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from gateway.cli.run import serve
-from gateway.settings import Settings, read
+from gateway.settings import Settings, read_settings
 
 class Running:
     async def start(self):
@@ -59,7 +59,7 @@ def start(reactor, settings, on_fatal):
 settings = Settings.model_validate({"state_dir": sys.argv[1], "broker": {"password": {"file": "x"}},
                                     "journal": {"vault_key": {"file": "x"}}})
 path = Path(sys.argv[1]).parent / "bankgw.toml"
-sys.exit(serve(reactor, settings, start, lambda: read(path)))
+sys.exit(serve(reactor, settings, start, lambda: read_settings(path)))
 """
 
 
@@ -72,9 +72,14 @@ def program(tmp_path: Path) -> Path:
 
 def begin(program: Path, *words: str) -> subprocess.Popen[str]:
     root = Path(__file__).resolve().parents[3]
-    return subprocess.Popen([sys.executable, str(program), str(program.parent / "state"), *words], text=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=root,
-                            env={**os.environ, "PYTHONPATH": str(root)})  # fmt: skip
+    return subprocess.Popen(
+        [sys.executable, str(program), str(program.parent / "state"), *words],
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root)},
+    )
 
 
 def test_sigterm_ends_it_in_order(program: Path) -> None:
@@ -136,8 +141,9 @@ def test_a_start_that_fails_is_1(program: Path) -> None:
     assert "on purpose" in out + err
 
 
-@pytest.mark.parametrize(("reason", "ends"), [("the topology is unsafe", "up\nstopped\n"), ("the journal is lost",
-     "up\n")])
+@pytest.mark.parametrize(
+    ("reason", "ends"), [("the topology is unsafe", "up\nstopped\n"), ("the journal is lost", "up\n")]
+)
 def test_a_fatal_fault_is_1_and_a_lost_journal_ends_at_once(program: Path, reason: str, ends: str) -> None:
     running = begin(program, "fatal", reason)
     out, err = running.communicate(timeout=20)
@@ -160,7 +166,7 @@ def test_a_second_daemon_is_refused(program: Path) -> None:
     second = begin(program, "well")
     out, err = second.communicate(timeout=20)
     assert second.returncode == 69
-    assert f"process {first.pid} works in" in out + err
+    assert f"process {first.pid} is using" in out + err
     first.send_signal(signal.SIGKILL)
     first.communicate(timeout=20)
     third = begin(program, "well")
@@ -186,7 +192,7 @@ BASE = 'state_dir = "{}"\n[broker]\npassword = {{ file = "/x" }}\n[journal]\nvau
 
 def test_sighup_takes_over_what_may_change_and_nothing_of_a_broken_file(program: Path) -> None:
     settings = program.parent / "bankgw.toml"
-    # The program was started with secrets in a relative place, which the file here names in full.
+    # The program was started with secrets in a relative folder, which the file here names in full.
     base = BASE.format(program.parent / "state").replace('"/x"', f'"{program.parent / "x"}"')
     program.write_text(PROGRAM.replace('{"file": "x"}', f'{{"file": "{program.parent / "x"}"}}'))
     running = begin(program, "well")

@@ -1,4 +1,4 @@
-"""The bundle for whoever helps: what it has, that a daemon may be down, and that nothing personal or secret is in it."""
+"""The support bundle: it has the promised content, needs no daemon, and has no personal data and no secret."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gateway.cli import application, exit_codes, support_bundle
 from gateway.control import service_unit
 from gateway.control.client import ControlClient
 from gateway.demo import site as demo_site
-from gateway.settings import read
+from gateway.settings import read_settings
 from tests.gateway.cli import site as sites
 from tests.gateway.cli.test_application import world
 
@@ -26,18 +26,31 @@ PAYEE, ENGLISH = "示例丙物流有限公司", "Example Freight Ltd"
 FOREIGN_ACCOUNT = "0000445803435177541"
 NUMBERS = demo_site.account_numbers("sample", 2) + demo_site.account_numbers("pab", 2)
 MARKERS = (*SECRETS, *demo_site.HOLDERS[:2], PAYEE, ENGLISH, FOREIGN_ACCOUNT, *NUMBERS)
-LOG = "\n".join((
-    json.dumps({"ts": "2026-11-27T21:05:45.651Z", "level": "error", "event": "lane.defect", "lane": "pab.main",
-                "error": f"ValueError: {ENGLISH!r} of {PAYEE} has {FOREIGN_ACCOUNT}", "took_s": 0.25},
-               ensure_ascii=False),
-    f"<3>{json.dumps({'event': 'x', 'text': f'{HOLDER} {NUMBERS[0]}', 'lane': NUMBERS[1]}, ensure_ascii=False)}",
-    f"Traceback of {PAYEE} with {SECRETS[0]}: \"{ENGLISH}\" in File \"/usr/lib/x.py\"",
-    '{"event": "outbox.sent", "list": ["' + NUMBERS[2] + '"]}',
-)) + "\n"  # fmt: skip
+LOG = (
+    "\n".join(
+        (
+            json.dumps(
+                {
+                    "ts": "2026-11-27T21:05:45.651Z",
+                    "level": "error",
+                    "event": "lane.defect",
+                    "lane": "pab.main",
+                    "error": f"ValueError: {ENGLISH!r} of {PAYEE} has {FOREIGN_ACCOUNT}",
+                    "took_s": 0.25,
+                },
+                ensure_ascii=False,
+            ),
+            f"<3>{json.dumps({'event': 'x', 'text': f'{HOLDER} {NUMBERS[0]}', 'lane': NUMBERS[1]}, ensure_ascii=False)}",
+            f'Traceback of {PAYEE} with {SECRETS[0]}: "{ENGLISH}" in File "/usr/lib/x.py"',
+            '{"event": "outbox.sent", "list": ["' + NUMBERS[2] + '"]}',
+        )
+    )
+    + "\n"
+)
 
 
 class Metrics(BaseHTTPRequestHandler):
-    """Answers every page with one line that has an account in it."""
+    """Answers every page with one line that contains an account."""
 
     def do_GET(self) -> None:
         self.send_response(200)
@@ -77,7 +90,7 @@ def bundle(site: demo_site.Site, *words: str) -> tuple[int, dict[str, str]]:
 
 
 def readable(members: dict[str, str]) -> str:
-    """All of it, JSON escapes undone."""
+    """The bundle's whole content, with JSON escapes undone."""
     text = "\n".join(members.values())
     return text + "\n" + text.encode().decode("unicode_escape", "replace")
 
@@ -91,8 +104,16 @@ def test_a_bundle_of_a_daemon_at_work(
     (site.state / "watch.port").write_text(str(port))
     code, members = bundle(site, "--log", str(site.folder / "log"))
     assert code == exit_codes.OK
-    assert set(members) == {"README.txt", "versions.json", "settings.json", "check.txt", "status.json", "metrics.txt",
-                            "log.txt", "missing.txt"}  # fmt: skip
+    assert set(members) == {
+        "README.txt",
+        "versions.json",
+        "settings.json",
+        "check.txt",
+        "status.json",
+        "metrics.txt",
+        "log.txt",
+        "missing.txt",
+    }
     assert json.loads(members["versions.json"])["bankgw"] == "9.9"
     assert json.loads(members["versions.json"])["packages"]["Twisted"]
     assert json.loads(members["status.json"])["status"] == "ready"
@@ -111,12 +132,12 @@ def test_passwords_in_addresses_are_left_out(site: demo_site.Site) -> None:
     text = text.replace("[journal]", f'[journal]\nurl = "mysql+pymysql://u:{SECRETS[1]}@127.0.0.1:1/x"')
     text = text.replace("[broker]", f'[broker]\nmanagement_url = "http://u:{SECRETS[1]}@127.0.0.1:15672"')
     site.settings.write_text(text, "utf-8")
-    settings = read(site.settings, {}).settings
-    veil = support_bundle.blackout(settings)
-    said = support_bundle.settings_words(settings, support_bundle.Blackout(()))
+    settings = read_settings(site.settings, {}).settings
+    redaction = support_bundle.redaction_of(settings)
+    said = support_bundle.settings_words(settings, support_bundle.Redaction(()))
     assert SECRETS[1] not in json.dumps(said)
     assert "127.0.0.1:15672" in said["broker"]["management_url"] and "mysql+pymysql" in said["journal"]["url"]
-    assert veil.text(f"x {SECRETS[1]} y") == "x [secret] y"
+    assert redaction.text(f"x {SECRETS[1]} y") == "x [secret] y"
 
 
 def test_a_daemon_that_is_down_is_said(

@@ -25,14 +25,14 @@ from typing import Any
 
 import pika
 import pytest
-from sqlalchemy import make_url
+from sqlalchemy import URL, make_url
 
 from gateway.cli import exit_codes
 from gateway.demo import site as demo_site
 from gateway.simbank.pki import CLIENT_PURPOSE, Authority, BankPki, make_pki, new_key, write_certificates, write_key
 from tests.gateway.cli.test_live import order
 from tests.gateway.erp.rabbit import Rabbit, rabbit_for_tests
-from tests.gateway.journal.conftest import servers as servers
+from tests.world.databases import database_for_tests
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(180)]
 ROOT = Path(__file__).resolve().parents[3]
@@ -42,7 +42,7 @@ SLACK_S = 3.0
 
 
 class Relay:
-    """Carries TCP to `target` until it is cut; then it refuses."""
+    """Carries TCP to `target` until it is cut; afterwards it refuses connections."""
 
     def __init__(self, target: tuple[str, int]) -> None:
         self._target = target
@@ -95,12 +95,16 @@ class Place:
 
     @classmethod
     def make(cls, folder: Path, rabbit: Rabbit, *banks: str) -> Place:
-        plans = tuple(demo_site.BankPlan(bank, twin_options={"user": "demo", "password": "demo-password"}
-                                         if bank == "sample" else {}) for bank in banks)  # fmt: skip
+        plans = tuple(
+            demo_site.BankPlan(
+                bank, twin_options={"user": "demo", "password": "demo-password"} if bank == "sample" else {}
+            )
+            for bank in banks
+        )
         return cls(demo_site.prepare(folder, plans), rabbit, Relay((rabbit.address.host, rabbit.address.port)))
 
     def start(self, *words: str, module: str = "gateway") -> subprocess.Popen[bytes]:
-        log = self.site.folder / ("bank.log" if words[0] == "simulate" else "gateway.log")
+        log = self.site.folder / ("bank.log" if words[0] == "simulate" else "gateway.kernel.log")
         with log.open("ab") as out:
             process = subprocess.Popen([sys.executable, "-m", module, *words], cwd=ROOT, stderr=out, stdout=out)
         self.processes.append(process)
@@ -113,8 +117,12 @@ class Place:
 
     def configure(self, password: str | None = None, journal: dict[str, Any] | None = None) -> None:
         at = self.rabbit.address
-        broker = {"host": at.host, "port": self.relay.port, "vhost": at.vhost,
-                  "users": {"bankgw": {"user": at.user, "password": password or at.password}}}  # fmt: skip
+        broker = {
+            "host": at.host,
+            "port": self.relay.port,
+            "vhost": at.vhost,
+            "users": {"bankgw": {"user": at.user, "password": password or at.password}},
+        }
         sender = {"users": [at.user], "operations": ["payment.submit"], "reply_to": ".*", "anonymous": True}
         demo_site.configure(self.site, broker, {"erp": sender}, journal=journal)
 
@@ -137,12 +145,18 @@ class Place:
             return 0, ""
 
     def bankgw(self, *words: str) -> tuple[int, str]:
-        done = subprocess.run([sys.executable, "-m", "gateway", *words, "--config", str(self.site.settings)], cwd=ROOT,
-                              capture_output=True, text=True, timeout=60, check=False)  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "-m", "gateway", *words, "--config", str(self.site.settings)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
         return done.returncode, done.stdout + done.stderr
 
     def log(self) -> str:
-        return (self.site.folder / "gateway.log").read_text("utf-8")
+        return (self.site.folder / "gateway.kernel.log").read_text("utf-8")
 
     def until(self, condition: Any, limit_s: float) -> None:
         ends_s = time.monotonic() + limit_s
@@ -151,7 +165,7 @@ class Place:
             time.sleep(0.05)
 
     def named(self, trouble: str, cause: str, remedy: str, since_s: float | None = None) -> None:
-        """The trouble is told by /readyz, metric, log and status, in the same words, within 5 s of `since_s`."""
+        """Checks that /readyz, metric, log and status name the trouble in the same words within 5 s of `since_s`."""
         since_s = time.monotonic() if since_s is None else since_s
         rows: list[dict[str, str]] = []
 
@@ -164,25 +178,43 @@ class Place:
         self.until(there, 30)
         took_s = time.monotonic() - since_s
         assert remedy in rows[0]["remedy"], rows
-        number = next(line for line in self.page("metrics")[1].splitlines()
-                      if line.startswith(f'bankgw_troubles{{trouble="{trouble}"}}'))  # fmt: skip
+        number = next(
+            line
+            for line in self.page("metrics")[1].splitlines()
+            if line.startswith(f'bankgw_troubles{{trouble="{trouble}"}}')
+        )
         assert float(number.split()[-1]) >= 1
         lines = [json.loads(line) for line in self.log().splitlines() if '"trouble.began"' in line]
-        assert any(one["trouble"] == trouble and cause in one["error"] and remedy in one["action"] for one in lines), lines
+        assert any(one["trouble"] == trouble and cause in one["error"] and remedy in one["action"] for one in lines), (
+            lines
+        )
         _code, said = self.bankgw("status")
         folded = " ".join(said.split())
         assert cause in folded and remedy in folded and rows[0]["runbook"] in folded, said
         assert took_s <= NAMED_S, took_s
 
     def over(self, trouble: str) -> None:
-        self.until(lambda: all(one["trouble"] != trouble for one in json.loads(self.page("readyz")[1] or '{"troubles": [{"trouble": "'
-                   + trouble + '"}]}')["troubles"]), 60)  # fmt: skip
-        assert f'"trouble": "{trouble}"' in next(line for line in reversed(self.log().splitlines()) if '"trouble.over"' in line)
+        self.until(
+            lambda: all(
+                one["trouble"] != trouble
+                for one in json.loads(self.page("readyz")[1] or '{"troubles": [{"trouble": "' + trouble + '"}]}')[
+                    "troubles"
+                ]
+            ),
+            60,
+        )
+        assert f'"trouble": "{trouble}"' in next(
+            line for line in reversed(self.log().splitlines()) if '"trouble.over"' in line
+        )
 
     def send(self, id_: str, bank: str = "sample", amount: str = "12.00") -> None:
         with self.rabbit.erp() as channel:
-            properties = pika.BasicProperties(user_id=self.rabbit.address.user, message_id=id_, content_type="application/json")
-            channel.basic_publish("bankgw.commands", "payment.submit", json.dumps(order(id_, amount, bank)).encode(), properties)
+            properties = pika.BasicProperties(
+                user_id=self.rabbit.address.user, message_id=id_, content_type="application/json"
+            )
+            channel.basic_publish(
+                "bankgw.commands", "payment.submit", json.dumps(order(id_, amount, bank)).encode(), properties
+            )
 
     def stop(self) -> None:
         for process in reversed(self.processes):
@@ -204,7 +236,7 @@ def rabbit() -> Iterator[Rabbit]:
         yield found
 
 
-# ---- a daemon that runs -------------------------------------------------------------------------------------------
+# ---- faults of a running daemon -----------------------------------------------------------------------------------
 
 
 @dataclass
@@ -216,22 +248,32 @@ class Live:
 
 
 def small_disk(folder: Path) -> bool:
-    """A disk of 24 MiB at `folder`; False where this user may not mount."""
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m,mode=0700", "bankgw-test", str(folder)], check=False,
-                          capture_output=True)  # fmt: skip
+    """Mount a disk of 24 MiB at `folder`; returns False if this user may not mount."""
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=24m,mode=0700", "bankgw-test", str(folder)],
+        check=False,
+        capture_output=True,
+    )
     return done.returncode == 0
 
 
 @pytest.fixture(scope="module")
-def live(tmp_path_factory: pytest.TempPathFactory, rabbit: Rabbit, servers: Any) -> Iterator[Live]:
-    place = Place.make(tmp_path_factory.mktemp("live") / "s", rabbit, "sample")
-    url = make_url(servers("postgresql"))
+def postgresql() -> Iterator[URL]:
+    with database_for_tests("postgresql", "faults12") as found:
+        yield make_url(found)
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory, rabbit: Rabbit, postgresql: URL) -> Iterator[Live]:
+    url, place = postgresql, Place.make(tmp_path_factory.mktemp("live") / "s", rabbit, "sample")
     database = Relay((url.host or "127.0.0.1", url.port or 5432))
     place.site.state.mkdir(mode=0o700)
     mounted = os.geteuid() == 0 and small_disk(place.site.state)
     try:
         banks = place.banks()
-        journal: dict[str, Any] = {"url": url.set(host="127.0.0.1", port=database.port, password=None).render_as_string()}
+        journal: dict[str, Any] = {
+            "url": url.set(host="127.0.0.1", port=database.port, password=None).render_as_string()
+        }
         if url.password is not None:
             journal["password"] = demo_site._secret(place.site.folder / "db", str(url.password))
         place.configure(journal=journal)
@@ -299,7 +341,7 @@ def test_5_a_second_daemon_is_refused_and_named_by_both(live: Live) -> None:
     second = live.place.start("run", "--config", str(live.place.site.settings))
     assert second.wait(30) == exit_codes.UNAVAILABLE
     since_s = time.monotonic()
-    live.place.named("start_failed", f"process {live.daemon.pid} works in", "a daemon runs already", since_s)
+    live.place.named("start_failed", f"process {live.daemon.pid} is using", "a daemon runs already", since_s)
     assert '"daemon.not_started"' in live.place.log()
 
 
@@ -333,16 +375,22 @@ def test_7_the_database_is_down_at_the_start(live: Live) -> None:
     assert live.place.bankgw("status")[0] == exit_codes.OK, "a start forgets the failure of the one before"
 
 
-# ---- what is wrong from the start ---------------------------------------------------------------------------------
+# ---- faults that exist at the start -------------------------------------------------------------------------------
 
 
 def _expire(files: BankPki) -> None:
-    """Another authority of this bank, and a certificate of its server that was over an hour ago."""
+    """Give the bank another authority, and a server certificate that expired an hour ago."""
     now, server, client = datetime.now(UTC), new_key(), new_key()
     root = Authority.root("cib root CA", now - timedelta(days=1))
     names = (files.server_name, "localhost", "127.0.0.1")
-    old = root.issue(files.server_name, server.public_key(), now, names=names, not_before=now - timedelta(hours=9),
-                     not_after=now - timedelta(hours=1))  # fmt: skip
+    old = root.issue(
+        files.server_name,
+        server.public_key(),
+        now,
+        names=names,
+        not_before=now - timedelta(hours=9),
+        not_after=now - timedelta(hours=1),
+    )
     write_certificates(files.ca_cert, root.certificate)
     write_certificates(files.server_cert, old)
     write_key(files.server_key, server)
@@ -352,7 +400,7 @@ def _expire(files: BankPki) -> None:
 
 @pytest.fixture(scope="module")
 def wrong(tmp_path_factory: pytest.TempPathFactory, rabbit: Rabbit) -> Iterator[Place]:
-    """One daemon, each of whose banks has another fault, and whose broker refuses it."""
+    """One daemon whose broker refuses it, and each of whose banks has another fault."""
     folder = tmp_path_factory.mktemp("wrong")
     place = Place.make(folder / "s", rabbit, "sample", "pab", "cib")
     other = make_pki(folder / "other", ["pab"], datetime.now(UTC))["pab"]
@@ -363,7 +411,9 @@ def wrong(tmp_path_factory: pytest.TempPathFactory, rabbit: Rabbit) -> Iterator[
         place.configure(password="wrong-on-purpose")
         (folder / "s" / "secrets" / "sample-password").write_text("wrong-on-purpose")
         settings = folder / "s" / "conf.d" / "pab.toml"
-        settings.write_text(settings.read_text("utf-8").replace(str(pki / "pab-ca-cert.pem"), str(other.ca_cert)), "utf-8")
+        settings.write_text(
+            settings.read_text("utf-8").replace(str(pki / "pab-ca-cert.pem"), str(other.ca_cert)), "utf-8"
+        )
         place.daemon(ready=False)
         yield place
     finally:
@@ -389,7 +439,7 @@ def test_11_the_brokers_password_is_wrong(wrong: Place) -> None:
     assert "wrong-on-purpose" not in wrong.log()
 
 
-# ---- another life -------------------------------------------------------------------------------------------------
+# ---- another run of the daemon ------------------------------------------------------------------------------------
 
 
 def test_12_the_database_comes_from_the_past(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The certificate files of the settings: listed, looked at, and a new pair put into the place of an old one."""
+"""The certificate files of the settings: they are listed and checked, and a new pair replaces an old one."""
 
 from __future__ import annotations
 
@@ -27,11 +27,18 @@ class Site:
     root: Authority
     settings: Settings
 
-    def issue(self, name: str, begins: datetime = NOW - timedelta(days=1), days: int = 400, subject: str = "gateway",
-              purpose: x509.ObjectIdentifier = CLIENT_PURPOSE) -> tuple[Path, Path]:
+    def issue(
+        self,
+        name: str,
+        begins: datetime = NOW - timedelta(days=1),
+        days: int = 400,
+        subject: str = "gateway",
+        purpose: x509.ObjectIdentifier = CLIENT_PURPOSE,
+    ) -> tuple[Path, Path]:
         key = new_key()
-        made = self.root.issue(subject, key.public_key(), NOW, purpose=purpose, not_before=begins,
-                               not_after=begins + timedelta(days=days))  # fmt: skip
+        made = self.root.issue(
+            subject, key.public_key(), NOW, purpose=purpose, not_before=begins, not_after=begins + timedelta(days=days)
+        )
         files = self.folder / f"{name}.pem", self.folder / f"{name}.key"
         write_certificates(files[0], made)
         write_key(files[1], key)
@@ -42,13 +49,21 @@ class Site:
 
 
 def of(folder: Path, pins: tuple[str, ...] = (), pushes: dict[str, object] | None = None) -> Settings:
-    tls = {"ca_file": str(folder / "ca.pem"), "certificate": str(folder / "now.pem"),
-           "key": {"file": str(folder / "now.key")}, "pins": list(pins)}  # fmt: skip
+    tls = {
+        "ca_file": str(folder / "ca.pem"),
+        "certificate": str(folder / "now.pem"),
+        "key": {"file": str(folder / "now.key")},
+        "pins": list(pins),
+    }
     lane = {"host": "127.0.0.1", "ports": {"main": 1}, "tls": tls}
-    return Settings.model_validate({
-        "state_dir": str(folder / "state"), "broker": {"password": {"file": "x"}},
-        "journal": {"vault_key": {"file": "x"}}, "banks": {"pab": {"protocol": "pab", "lanes": {"main": lane}, "pushes": pushes}},
-    })  # fmt: skip
+    return Settings.model_validate(
+        {
+            "state_dir": str(folder / "state"),
+            "broker": {"password": {"file": "x"}},
+            "journal": {"vault_key": {"file": "x"}},
+            "banks": {"pab": {"protocol": "pab", "lanes": {"main": lane}, "pushes": pushes}},
+        }
+    )
 
 
 @pytest.fixture
@@ -68,7 +83,9 @@ def test_the_first_to_end_is_listed_first(site: Site) -> None:
 
 def test_what_ends_soon_and_a_lonely_pin_are_faults(site: Site) -> None:
     assert [(one.place, one.what.partition(": ")[2]) for one in faults(site.settings, NOW)] == [
-        (PLACE, "CN=bank root ends in 7 days"), (PLACE, "CN=gateway ends in 10 days")]  # fmt: skip
+        (PLACE, "CN=bank root ends in 7 days"),
+        (PLACE, "CN=gateway ends in 10 days"),
+    ]
     pin = spki_pin(site.shown())
     assert any("one pin" in one.what for one in faults(of(site.folder, (pin,)), NOW))
     assert not any("one pin" in one.what for one in faults(of(site.folder, (pin, "A" * 43 + "=")), NOW))
@@ -92,8 +109,12 @@ def test_what_does_not_fit_changes_nothing(site: Site) -> None:
     old, fresh, other = site.shown(), site.issue("next"), site.issue("other")
     late = site.issue("late", begins=NOW + timedelta(days=3))
     over = site.issue("over", begins=NOW - timedelta(days=9), days=8)
-    for pair, why in (((fresh[0], other[1]), "does not belong"), (late, "rotate then"), (over, "not now"),
-                      ((site.folder / "now.pem", site.folder / "now.key"), "already")):  # fmt: skip
+    for pair, why in (
+        ((fresh[0], other[1]), "does not belong"),
+        (late, "rotate within that time"),
+        (over, "does not include today"),
+        ((site.folder / "now.pem", site.folder / "now.key"), "already"),
+    ):
         with pytest.raises(NotRotated, match=why):
             rotate(site.settings, PLACE, *pair, NOW)
     with pytest.raises(NotRotated, match=r"they have banks\.pab\.lanes\.main\.tls"):
@@ -114,7 +135,9 @@ def test_a_credential_is_replaced_elsewhere(site: Site) -> None:
     lane = site.settings.banks["pab"].lanes["main"]
     assert lane.tls is not None
     table = lane.tls.model_copy(update={"key": lane.tls.key.model_copy(update={"file": None, "credential": "pab-key"})})
-    banks = {"pab": site.settings.banks["pab"].model_copy(update={"lanes": {"main": lane.model_copy(update={"tls": table})}})}
+    banks = {
+        "pab": site.settings.banks["pab"].model_copy(update={"lanes": {"main": lane.model_copy(update={"tls": table})}})
+    }
     with pytest.raises(NotRotated, match="LoadCredential"):
         rotate(site.settings.model_copy(update={"banks": banks}), PLACE, *site.issue("next"), NOW)
 
@@ -130,12 +153,18 @@ def test_the_banks_next_pin_is_staged_or_not(site: Site) -> None:
 
 
 def called(site: Site, *pins: str) -> Settings:
-    """Settings of a bank that calls us, too."""
+    """Settings of a bank that also connects to the gateway."""
     files = site.issue("door", days=30, purpose=ExtendedKeyUsageOID.SERVER_AUTH)
-    return of(site.folder, pushes={
-        "port": 3001, "certificate": str(files[0]), "key": {"file": str(files[1])}, "ca_file": str(site.folder / "ca.pem"),
-        "client_pins": pins or ("A" * 43 + "=",),
-    })  # fmt: skip
+    return of(
+        site.folder,
+        pushes={
+            "port": 3001,
+            "certificate": str(files[0]),
+            "key": {"file": str(files[1])},
+            "ca_file": str(site.folder / "ca.pem"),
+            "client_pins": pins or ("A" * 43 + "=",),
+        },
+    )
 
 
 DOOR = "banks.pab.pushes"
@@ -143,9 +172,14 @@ DOOR = "banks.pab.pushes"
 
 def test_what_meets_a_bank_that_calls_us_is_listed_and_looked_at(site: Site) -> None:
     settings = called(site)
-    assert [(one.role, one.days_left) for one in listing(settings, NOW) if one.place == DOOR] == [("push_ca", 7), ("push_server", 29)]
+    assert [(one.role, one.days_left) for one in listing(settings, NOW) if one.place == DOOR] == [
+        ("push_ca", 7),
+        ("push_server", 29),
+    ]
     said = [one.what for one in faults(settings, NOW) if one.place == DOOR]
-    assert [any(words in one for one in said) for words in ("one pin", "ends in 29 days", "ends in 7 days")] == [True] * 3
+    assert [any(words in one for one in said) for words in ("one pin", "ends in 29 days", "ends in 7 days")] == [
+        True
+    ] * 3
     (site.folder / "door.key").write_bytes((site.folder / "now.key").read_bytes())
     assert any(one.place == DOOR and "does not belong to" in one.what for one in faults(settings, NOW))
 

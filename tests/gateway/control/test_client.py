@@ -1,4 +1,4 @@
-"""Waiting for a daemon: one that is not there yet, one that is not ready yet, one that never is."""
+"""Waiting for a daemon: one that does not listen yet, one that is not ready yet, one that never is."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ Serve = Callable[..., list[str]]
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
-    """Starts a daemon's stand-in that says these statuses, one per request and the last for ever; returns what it said.
+    """Start a server in place of the daemon that answers with these statuses, the last one for ever. Returns its
+    record.
     """
     open_servers: list[socketserver.UnixStreamServer] = []
 
@@ -28,7 +29,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 said.append(statuses[min(len(said), len(statuses) - 1)])
-                body = json.dumps({"status": said[-1]}).encode()
+                body = b"" if said[-1] == "no body" else json.dumps({"status": said[-1]}).encode()
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
@@ -68,6 +69,12 @@ def test_gives_the_last_status_when_the_time_is_over(tmp_path: Path, serve: Serv
     said = serve("not ready")
     assert ControlClient(tmp_path / "control.sock").ready_status(0.3)["status"] == "not ready"
     assert len(said) > 1
+
+
+def test_an_answer_without_json_is_no_answer(tmp_path: Path, serve: Serve) -> None:
+    serve("no body")
+    with pytest.raises(NoDaemon, match="answered with status 200 and no JSON"):
+        ControlClient(tmp_path / "control.sock").get("status")
 
 
 def test_without_a_daemon_it_says_so_when_the_time_is_over(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Environments do not mix: what development may dial, and marks that two environments share."""
+"""Environments are kept apart: the banks that a development gateway may dial, and marks shared by two environments."""
 
 from __future__ import annotations
 
@@ -10,21 +10,33 @@ from typing import Any
 
 import pytest
 
-from gateway import log
 from gateway.control.offline.environment_marks import marks, portable, shared
-from gateway.settings import Settings, dialled, read
+from gateway.kernel import log
+from gateway.settings import Settings, dialled, read_settings
 from gateway.simbank.pki import make_pki
 
 PKI_OF: dict[str, Any] = {}
 
 
-def text(folder: Path, name: str, *, mode: str = "test", host: str = "127.0.0.1", pki: str = "", more: str = "", vhost: str = "") -> Path:
-    files = PKI_OF.setdefault(str(folder) + (pki or name), make_pki(folder / f"pki-{pki or name}", ["sample"], datetime.now(UTC))["sample"])
+def text(
+    folder: Path,
+    name: str,
+    *,
+    mode: str = "test",
+    host: str = "127.0.0.1",
+    pki: str = "",
+    more: str = "",
+    vhost: str = "",
+) -> Path:
+    files = PKI_OF.setdefault(
+        str(folder) + (pki or name), make_pki(folder / f"pki-{pki or name}", ["sample"], datetime.now(UTC))["sample"]
+    )
     (folder / name).mkdir(exist_ok=True)
     for secret in ("broker", "vault"):
         (folder / name / secret).write_text("x")
     path = folder / name / "bankgw.toml"
-    path.write_text(f'''
+    path.write_text(
+        f'''
 mode = "{mode}"
 state_dir = "{folder}/{name}/state"
 [environment]
@@ -34,6 +46,7 @@ name = "{name}"
 vhost = "{vhost or name}"
 password = {{ file = "broker" }}
 [journal]
+no_witness = "a test"
 vault_key = {{ file = "vault" }}
 [banks.sample]
 protocol = "sample"
@@ -41,16 +54,18 @@ protocol = "sample"
 host = "{host}"
 ports = {{ main = 7001 }}
 tls = {{ ca_file = "{files.ca_cert}", certificate = "{files.client_cert}", key = {{ file = "{files.client_key}" }} }}
-''', "utf-8")  # fmt: skip
+''',
+        "utf-8",
+    )
     return path
 
 
 def wrong(path: Path) -> list[str]:
-    return [str(one) for one in read(path, {}).mistakes if "may connect" in str(one) or "may_dial" in str(one)]
+    return [str(one) for one in read_settings(path, {}).mistakes if "may connect" in str(one) or "may_dial" in str(one)]
 
 
 def of(path: Path) -> Settings:
-    return read(path, {}).settings
+    return read_settings(path, {}).settings
 
 
 @pytest.mark.parametrize("mode", ["development", "test"])
@@ -61,7 +76,9 @@ def test_development_and_test_dial_the_loopback_or_what_is_listed(tmp_path: Path
     for listed in ("10.1.2.3", "10.1.0.0/16"):
         assert wrong(text(tmp_path, "uat", mode=mode, host="10.1.2.3", more=f'may_dial = ["{listed}"]')) == []
     assert wrong(text(tmp_path, "uat", mode=mode, host="10.2.2.3", more='may_dial = ["10.1.0.0/16"]'))
-    assert wrong(text(tmp_path, "uat", mode=mode, host="fep.bank.example", more='may_dial = ["fep.bank.example"]')) == []
+    assert (
+        wrong(text(tmp_path, "uat", mode=mode, host="fep.bank.example", more='may_dial = ["fep.bank.example"]')) == []
+    )
     assert "no network" in wrong(text(tmp_path, "uat", mode=mode, more='may_dial = ["10.1.0.0/99"]'))[0]
 
 
@@ -69,13 +86,15 @@ def test_what_meets_a_bank_that_calls_us_is_marked(tmp_path: Path) -> None:
     other = make_pki(tmp_path / "door", ["sample"], datetime.now(UTC))["sample"]
 
     def pushes(name: str) -> str:
-        return (f'[banks.sample.pushes]\nport = 3001\ncertificate = "{other.server_cert}"\nkey = {{ file = "{other.server_key}" }}\n'
-                f'ca_file = "{other.ca_cert}"\nclient_pins = ["{"A" * 43}="]\n')  # fmt: skip
+        return (
+            f'[banks.sample.pushes]\nport = 3001\ncertificate = "{other.server_cert}"\nkey = {{ file = "{other.server_key}" }}\n'
+            f'ca_file = "{other.ca_cert}"\nclient_pins = ["{"A" * 43}="]\n'
+        )
 
     prod, uat = text(tmp_path, "prod", mode="production", host="10.1.2.3"), text(tmp_path, "uat", host="10.9.9.9")
     for path in (prod, uat):
         path.write_text(path.read_text("utf-8") + pushes(path.parent.name), "utf-8")
-    uat.write_text(uat.read_text("utf-8").replace('[environment]', f'[environment]\nothers = ["{prod}"]'), "utf-8")
+    uat.write_text(uat.read_text("utf-8").replace("[environment]", f'[environment]\nothers = ["{prod}"]'), "utf-8")
     at = "banks.sample.pushes"
     assert {key for key, _said in shared(of(uat), {})} == {f"{at}.ca_file", f"{at}.certificate", f"{at}.client_pins"}
 
@@ -91,7 +110,9 @@ def test_an_address_an_authority_or_a_key_of_another_environment_is_a_mistake(tm
     apart = text(tmp_path, "uat", host="10.9.9.9", more=f'others = ["{prod}"]')
     assert list(shared(of(apart), {})) == []
     same = text(tmp_path, "uat", host="10.1.2.3", more=f'others = ["{prod}"]')
-    assert [(key, "10.1.2.3:7001" in said) for key, said in shared(of(same), {})] == [("banks.sample.lanes.main.host", True)]
+    assert [(key, "10.1.2.3:7001" in said) for key, said in shared(of(same), {})] == [
+        ("banks.sample.lanes.main.host", True)
+    ]
     keys = text(tmp_path, "uat", host="10.9.9.9", pki="prod", more=f'others = ["{prod}"]')
     prod = text(tmp_path, "prod", mode="production", host="10.1.2.3")
     found = dict(shared(of(keys), {}))

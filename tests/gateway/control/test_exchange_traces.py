@@ -1,4 +1,4 @@
-"""`GET /lanes/LANE/trace`: who may look, what is noted, and that a follower gets each event once."""
+"""`GET /lanes/LANE/trace`: who may read it, what the audit trail notes, and that a follower gets each event once."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway import app
 from gateway.bank.exchange_ring import ExchangeRing
 from gateway.control import exchange_traces
+from gateway.parts import Parts
 from tests.gateway.cli.control_operator import OTHER, Operator
 from tests.world import world as worlds
 from tests.world.world import Life, World
@@ -19,8 +19,8 @@ from tests.world.world import Life, World
 TRACE = ("GET", "lanes", "sample.main", "trace")
 
 
-def with_rings(life: Life, parts: app.Parts) -> app.Parts:
-    """The world's daemon keeps the exchanges of its one lane."""
+def with_rings(life: Life, parts: Parts) -> Parts:
+    """A world whose daemon records the exchanges of its one lane."""
     world = life.world
     ring = ExchangeRing(world.folder / "traces", "sample.main", 1 << 20, world.vault)
     return replace(parts, rings={"sample.main": ring})

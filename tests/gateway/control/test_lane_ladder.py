@@ -1,4 +1,6 @@
-"""`lanes probe` breaks at the right rung: refused, sign-on refused, garbage, silence and a bad signature are told apart."""
+"""`lanes probe` fails at the right step: it distinguishes refused, sign-on refused, garbage, silence and a bad
+signature.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,10 @@ import pytest
 
 from gateway.bank.clock_trust import ClockTrust
 from gateway.bank.line_check import LineRung
+from gateway.call import Call, PeerCredentials
 from gateway.control import lane_ladder
+from gateway.control.acts.lanes import ProbeLane
 from gateway.control.lane_ladder import RUNGS
-from gateway.control.peer_credentials import PeerCredentials
-from gateway.control.server import Call
 from gateway.simbank.faults import BankFault, FaultPlan
 from tests.gateway.bank.trials import trial_world
 from tests.gateway.cli.control_operator import Operator
@@ -49,7 +51,7 @@ def broken(said: dict[str, Any]) -> dict[str, Any]:
 
 
 def twisted_answers(world: World, twist: Twist) -> None:
-    """From now on the bank's answers are changed on their way."""
+    """From now on the bank's answers are changed on their way to the gateway."""
     twin = world.bank.simbank.twin
 
     def answer(*asked: Any) -> Any:
@@ -86,7 +88,9 @@ def test_a_shut_door_is_refused_at_tcp(world: World) -> None:
     assert (rung["rung"], rung["reason"]) == ("tcp", "refused") and "front end is running" in rung["fix"]
 
 
-def test_a_refused_sign_on_is_told_with_the_banks_words_and_not_tried_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refused_sign_on_is_told_with_the_banks_words_and_not_tried_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(worlds._TWIN_OPTIONS, "sample", {**worlds._TWIN_OPTIONS["sample"], "password": "another"})
     (folder := world.folder / "refused").mkdir()
     world = World(folder, wrap=with_rings, bank_options={"sessions": 1})
@@ -112,7 +116,9 @@ def test_garbage_silence_and_a_bad_signature_break_at_their_rungs(world: World) 
 
 
 def test_silence_is_told_as_silence(tmp_path: Path) -> None:
-    world = World(tmp_path, wrap=with_rings, bank_options={"sessions": 1}, plan=FaultPlan("s", {BankFault.PROBE_SILENCE: 1.0}))
+    world = World(
+        tmp_path, wrap=with_rings, bank_options={"sessions": 1}, plan=FaultPlan("s", {BankFault.PROBE_SILENCE: 1.0})
+    )
     world.start()
     world.run(130)
     rung = broken(probed(world))
@@ -123,7 +129,7 @@ def test_silence_is_told_as_silence(tmp_path: Path) -> None:
 def test_a_bad_signature_breaks_at_the_signatures(world: World) -> None:
     def forged(data: bytes) -> bytes:
         at = data.index(b"SignatureValue>") + 20
-        return data[:at] + (b"A" if data[at:at + 1] != b"A" else b"B") + data[at + 1:]
+        return data[:at] + (b"A" if data[at : at + 1] != b"A" else b"B") + data[at + 1 :]
 
     twisted_answers(world, forged)
     world.start()
@@ -148,21 +154,28 @@ def test_a_line_check_that_breaks_hides_what_is_above(world: World) -> None:
     operator = Operator(world)
 
     async def check() -> tuple[LineRung, ...]:
-        return (LineRung("name", True, ("x",)), LineRung("tcp", True, ()), LineRung("tls", False, ("y",), "unknown_ca", "z"))
+        return (
+            LineRung("name", True, ("x",)),
+            LineRung("tcp", True, ()),
+            LineRung("tls", False, ("y",), "unknown_ca", "z"),
+        )
 
-    acts = lane_ladder._Acts(cast(Any, SimpleNamespace(
-        lanes=operator.gateway.lanes, clock=operator.gateway.parts.clock, store=operator.gateway.parts.store,
-        line_checks={"sample.main": {"business": check}}, register=lambda: operator.gateway.registry)))  # fmt: skip
+    parts, port = (
+        operator.gateway.parts,
+        replace(operator.ports.lanes, line_checks={"sample.main": {"business": check}}),
+    )
+    probe = lane_ladder.ProbeAnswers(parts.store, parts.clock, lambda: operator.gateway.registry, port).probe
+    wanted = ProbeLane("sample.main", 1)
     answers: list[Any] = []
     from twisted.internet.defer import Deferred
 
     asked = Call(PeerCredentials(0), 0, ("sample.main",), {}, {"wait": 1})
-    Deferred.fromCoroutine(acts.probe(asked)).addBoth(answers.append)
+    Deferred.fromCoroutine(probe(asked, wanted)).addBoth(answers.append)
     world.run(5)
     said = answers[0]
     assert verdicts(said) == {"name": "ok", "tcp": "ok", "tls": "broken", **dict.fromkeys(RUNGS[3:], "not_reached")}
     asked = Call(PeerCredentials(7), 0, ("sample.main",), {}, {"wait": 1}, person="LI")
-    Deferred.fromCoroutine(acts.probe(asked)).addBoth(answers.append)
+    Deferred.fromCoroutine(probe(asked, wanted)).addBoth(answers.append)
     world.run(5)
     assert not any(rung["events"] for rung in answers[1]["rungs"]), "a person sees no unmasked bytes"
 

@@ -1,4 +1,4 @@
-"""An operator's pause of a lane holds on every node, wherever it is given, and whoever takes the lane over."""
+"""An operator's pause of a lane holds on every node, whichever node took the command, and after a take-over."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from gateway.bank.lease import LEASE_MS, ORPHAN_QUIET_S
-from gateway.journal.cluster.lane_pauses import OPERATOR, PauseState
-from gateway.journal.cluster.peer_nodes import BEAT_S
+from gateway.kernel.cluster.lane_pauses import OPERATOR, PauseState
+from gateway.kernel.cluster.peer_nodes import BEAT_S
 from tests.gateway.cli.control_operator import Operator
 from tests.world.world import Life, World
 
@@ -18,7 +18,7 @@ MOMENT_S = 0.5
 
 
 class _Two:
-    """Two nodes, each with its control API; the first has the lane, the second stands by."""
+    """Two nodes, each with its control API: the first has the lane, the second stands by."""
 
     def __init__(self, folder: Path) -> None:
         self.world = World(folder, settings={"journal": {"poll_ms": 250}})
@@ -110,7 +110,12 @@ def test_a_look_that_comes_back_late_does_not_undo_what_was_said_since(tmp_path:
     lane = world.start().gateway.lanes[LANE]
     world.run(1)
     told = []
-    for said in (PauseState(2, paused=True), PauseState(1, paused=False), PauseState(3, paused=False), PauseState(2, paused=True)):
+    for said in (
+        PauseState(2, paused=True),
+        PauseState(1, paused=False),
+        PauseState(3, paused=False),
+        PauseState(2, paused=True),
+    ):
         lane.apply_pause(said)
         told.append(lane.paused)
     assert told == [(OPERATOR,), (OPERATOR,), (), ()]

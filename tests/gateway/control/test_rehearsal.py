@@ -1,4 +1,6 @@
-"""An upgrade is rehearsed: the new program reads a copy of the journal as this one does, or it is told."""
+"""The rehearsal of an upgrade: the new program reads a copy of the journal as this one does, or the difference is
+reported.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,10 @@ from typer.testing import CliRunner
 
 from gateway.control.offline import rehearsal
 from gateway.control.offline.rehearsal import NotRehearsed, Rehearsed, migrate_copy, open_payments, rehearse
-from gateway.journal.sql import migrations, vault
+from gateway.kernel.sql import migrations, vault
 from gateway.settings import Settings
-from tests.gateway.journal.bench import Journal, admit, order
-from tests.gateway.journal.conftest import sqlite_template as sqlite_template
+from tests.gateway.conftest import sqlite_template as sqlite_template
+from tests.gateway.kernel.bench import Journal, admit, order
 from tests.house import ROOT
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
@@ -35,15 +37,22 @@ def site(tmp_path: Path, sqlite_template: bytes) -> tuple[Settings, Path]:
         journal.do(admit(order(f"AP-{n}")))
     journal.close()
     config = tmp_path / "bankgw.toml"
-    config.write_text(f'state_dir = "{state}"\n[broker]\npassword = {{ file = "broker" }}\n[journal]\nvault_key = {{ file = "vault.key" }}\n')
-    return Settings.model_validate({"state_dir": str(state), "broker": {"password": {"file": str(tmp_path / "broker")}},
-                                    "journal": {"vault_key": {"file": str(tmp_path / "vault.key")}}}), config  # fmt: skip
+    config.write_text(
+        f'state_dir = "{state}"\n[broker]\npassword = {{ file = "broker" }}\n[journal]\nvault_key = {{ file = "vault.key" }}\n'
+    )
+    return Settings.model_validate(
+        {
+            "state_dir": str(state),
+            "broker": {"password": {"file": str(tmp_path / "broker")}},
+            "journal": {"vault_key": {"file": str(tmp_path / "vault.key")}},
+        }
+    ), config
 
 
 def program(folder: Path, body: str = "") -> Path:
-    """A new version: this very program, or what `body` makes of it."""
+    """Another version of the program: this version itself, or the changed copy that `body` makes of it."""
     path = folder / "bankgw-new"
-    path.write_text(f"#!/bin/sh\n{body}\nPYTHONPATH={ROOT} exec {sys.executable} -m gateway \"$@\"\n")
+    path.write_text(f'#!/bin/sh\n{body}\nPYTHONPATH={ROOT} exec {sys.executable} -m gateway "$@"\n')
     path.chmod(0o755)
     return path
 
@@ -66,7 +75,9 @@ def test_a_good_version_is_good_and_the_journal_is_as_it_was(site: tuple[Setting
 def test_one_that_reads_a_payment_otherwise_is_not(site: tuple[Settings, Path], tmp_path: Path) -> None:
     settings, _config = site
     read = open_payments(settings.journal_url(), vault.load(settings.journal.vault_key.path()))
-    lost = json.dumps({"schema": read.schema, "beside": read.beside, "states": {"ready": 2}, "digest": "0", "migrated_s": 1})
+    lost = json.dumps(
+        {"schema": read.schema, "beside": read.beside, "states": {"ready": 2}, "digest": "0", "migrated_s": 1}
+    )
     done = tried(site, program(tmp_path, f"case \"$2\" in --rehearse) echo '{lost}'; exit 0;; esac"))
     assert not done.good and not done.same and done.before["states"] == {"ready": 3}
 
@@ -77,9 +88,13 @@ def test_one_that_refuses_the_settings_is_not(site: tuple[Settings, Path], tmp_p
     assert not done.good and done.same and done.mistakes == ("f: zone: gone",)
 
 
-@pytest.mark.parametrize(("body", "why"), [
-    ("exit 7", "--version ended with 7"), ('case "$2" in --rehearse) echo "no such column"; exit 1;; esac', "no such column"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ("exit 7", "--version ended with 7"),
+        ('case "$2" in --rehearse) echo "no such column"; exit 1;; esac', "no such column"),
+    ],
+)
 def test_one_that_cannot_is_told(site: tuple[Settings, Path], tmp_path: Path, body: str, why: str) -> None:
     with pytest.raises(NotRehearsed, match=why):
         tried(site, program(tmp_path, body))

@@ -1,4 +1,5 @@
-"""The control socket: only its owner, whom the kernel names; JSON in, JSON out, every no with a reason."""
+"""The control socket: only its owner may use it, as the kernel reports the user; it speaks JSON, and every refusal has
+a reason."""
 
 from __future__ import annotations
 
@@ -15,10 +16,11 @@ import pytest_twisted
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 
+from gateway.call import NOBODY, Call, Denied, PeerCredentials
 from gateway.control import server
 from gateway.control.client import ControlClient, NoDaemon, Refused
-from gateway.control.peer_credentials import NOBODY, PeerCredentials, peer_of
-from gateway.control.server import Call, ControlServer, Denied, Verb
+from gateway.control.peer_credentials import peer_of
+from gateway.control.server import ControlServer, Verb
 
 
 async def echo(call: Call) -> Any:
@@ -64,7 +66,7 @@ def post(path: Path, *parts: str, **body: Any) -> Deferred[Any]:
 
 
 async def _told_as(uid: int, folder: Path, verb: str) -> Any:
-    """What a server says to whom it takes for that user."""
+    """The server's answer to a caller whom it takes for that user."""
     from twisted.internet import reactor
 
     made = ControlServer(reactor, VERBS, peer=lambda _line: PeerCredentials(uid))

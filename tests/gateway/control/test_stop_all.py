@@ -1,4 +1,5 @@
-"""An emergency stop: nothing that moves money leaves, on any node, until two persons say so; questions go on."""
+"""An emergency stop: nothing that moves money is sent, on any node, until two persons end the stop; questions
+continue."""
 
 from __future__ import annotations
 
@@ -11,12 +12,12 @@ from twisted.internet.defer import Deferred
 
 from gateway.bank.lease import LEASE_MS, ORPHAN_QUIET_S
 from gateway.bank.send_gate import SendGate
-from gateway.control.verbs import STOP_WAIT_S
-from gateway.journal.cluster import stops
-from gateway.journal.cluster.peer_nodes import STOP_LOOK_S
-from gateway.simbank.faults import BankFault, Script, Scripted
+from gateway.control.node_answers import STOP_WAIT_S
+from gateway.kernel.cluster import stops
+from gateway.kernel.cluster.peer_nodes import STOP_LOOK_S
+from gateway.simbank.faults import BankFault, FaultScript, ScriptedFault
 from tests.gateway.cli.control_operator import Operator
-from tests.gateway.cli.test_resolve import LI, WANG, approve, draft, enrol, made_of
+from tests.gateway.cli.resolving import LI, WANG, approve, draft, enrol, made_of
 from tests.world.batching import batch
 from tests.world.world import Life, World
 
@@ -57,11 +58,12 @@ def test_nothing_leaves_from_that_moment_on_and_over_restarts_until_two_persons_
     world.run(30)
     assert world.told("AP-1") == ["payment.accepted"] and not paid(world)
     status = operator.ask("GET", "status")
+    assert status["companies"] == [{"company": "jia", "bank": LANE.partition(".")[0], "orders": {"ready": 1}}]
     assert status["stop"]["reason"] == "fraud?" and status["lanes"][LANE] == "paused:stopped"
     life = world.life
     assert life is not None
     assert life.sample("bankgw_stopped") == 1 and life.sample("bankgw_alarms_total", alarm="stopped") == 1
-    # One person, and what resumes a lane, do not end it.
+    # One person, or the act that resumes a lane, does not end it.
     operator.ask("POST", "lanes", LANE, "resume")
     world.crash()
     life = world.start()
@@ -72,13 +74,16 @@ def test_nothing_leaves_from_that_moment_on_and_over_restarts_until_two_persons_
     world.run(10)
     assert world.last("AP-1")["state"] == "settled" and paid(world) == 1 and life.sample("bankgw_stopped") == 0
     assert [entry for _actor, entry in operator.trail(stops.SUBJECT) if entry.startswith("gateway.")] == [
-        "gateway.stopped", "gateway.restarted",
-    ]  # fmt: skip
+        "gateway.stopped",
+        "gateway.restarted",
+    ]
     assert operator.ask("GET", "status")["stop"] is None
 
 
 def test_what_was_sent_is_asked_about_all_the_same(tmp_path: Path) -> None:
-    world = World(tmp_path, plan=Script([Scripted(BankFault.DROP_AFTER)]), bank_options={"first_enquiry_s": 20.0})
+    world = World(
+        tmp_path, plan=FaultScript([ScriptedFault(BankFault.DROP_AFTER)]), bank_options={"first_enquiry_s": 20.0}
+    )
     world.start()
     world.run(1)
     world.submit("AP-1")
@@ -91,7 +96,7 @@ def test_what_was_sent_is_asked_about_all_the_same(tmp_path: Path) -> None:
 
 
 def _at_the_gate(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Say the stop when the bytes are written down and stand at the last gate."""
+    """Declare the emergency stop when the bytes are recorded and wait at the last gate."""
     refusal: Callable[..., Any] = SendGate.refusal
     stopped: list[object] = []
 
@@ -140,7 +145,7 @@ def test_with_the_journal_away_this_node_stops_all_the_same_and_says_so(
     said = stop(Operator(world))
     assert said == {**said, "stopped": True, "written": False, "number": None}
     assert life.gateway.lanes[LANE].paused == (stops.STOPPED,)
-    # What others say meanwhile does not end it: the journal does not know of this stop yet.
+    # States that other nodes report meanwhile do not end it: the journal does not have this stop yet.
     life.gateway.emergency.apply(stops.Stop(1, False))
     assert life.gateway.lanes[LANE].paused == (stops.STOPPED,)
     monkeypatch.setattr(life.store, "write", write)
@@ -238,7 +243,9 @@ def test_a_proposal_is_stale_when_another_stop_was_said_since(world: World) -> N
     no = operator.no(409, "not_now", "POST", "proposals", "draft", peer=WANG.peer, **WISH)
     assert "no emergency stop" in no
     stop(operator)
-    first = operator.ask("POST", "proposals", peer=WANG.peer, **made_of(draft(operator, WANG, WISH), WANG, WISH))["proposal"]
+    first = operator.ask("POST", "proposals", peer=WANG.peer, **made_of(draft(operator, WANG, WISH), WANG, WISH))[
+        "proposal"
+    ]
     restart_word = operator.ask("GET", "proposals", first)
     assert "stopped-because: fraud?" in restart_word["text"]
     approve(operator, LI, first)

@@ -1,4 +1,4 @@
-"""What the operator can do, on a whole gateway: journal, lane and simulated bank, on a clock moved by hand."""
+"""The operator's acts on a whole gateway: journal, lane and simulated bank, on a clock moved by hand."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
-from gateway.core.states import Work
-from gateway.journal.cluster import lane_pauses
-from gateway.journal.commit import audit, outbox, work
-from gateway.journal.commit.store import Tx
-from gateway.journal.sql import schema
-from gateway.simbank.faults import BankFault, Script, Scripted
+from gateway.kernel.cluster import lane_pauses
+from gateway.kernel.commit import audit, outbox, work
+from gateway.kernel.commit.store import Tx
+from gateway.kernel.core.states import Work
+from gateway.kernel.deliveries import DEAD
+from gateway.kernel.sql import schema
+from gateway.simbank.faults import BankFault, FaultScript, ScriptedFault
 from tests.gateway.cli.control_operator import OTHER, Operator
 from tests.world.world import USER, World
 
 HOLD = {"bands": [{"upto": "1000", "action": "release"}, {"above": "1000", "action": "hold"}]}
+
+
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     made = World(tmp_path, sender=HOLD)
@@ -53,7 +56,7 @@ def test_a_held_order_is_let_go_and_paid_once(operator: Operator) -> None:
     trail = operator.trail(payment)
     assert ("uid:root", "payment.release") in trail
     assert ("uid:root", "order.released") in trail
-    # Twice is once.
+    # A second call changes nothing.
     why = operator.no(409, "not_now", "POST", "orders", payment, "release", reason="again")
     assert "settled, not held" in why
     operator.world.run(5)
@@ -87,7 +90,9 @@ def test_what_may_be_at_the_bank_is_not_withdrawn(operator: Operator) -> None:
 
 
 def test_asking_now_about_a_payment_in_doubt(tmp_path: Path) -> None:
-    world = World(tmp_path, plan=Script([Scripted(BankFault.DROP_AFTER)]), bank_options={"first_enquiry_s": 600.0})
+    world = World(
+        tmp_path, plan=FaultScript([ScriptedFault(BankFault.DROP_AFTER)]), bank_options={"first_enquiry_s": 600.0}
+    )
     world.start()
     operator = Operator(world)
     world.run(1)
@@ -102,7 +107,7 @@ def test_asking_now_about_a_payment_in_doubt(tmp_path: Path) -> None:
     assert world.last("AP-1")["evidence"] == "enquiry"
     assert len(world.bank.ledger.executions) == 1
     assert ("uid:root", "order.enquire_now") in operator.trail(payment)
-    # Of a settled one it is asked whether the money came back.
+    # A settled payment is asked about because its money may come back.
     assert operator.ask("POST", "orders", payment, "enquire")["asked"]
     world.run(5)
     assert world.last("AP-1")["state"] == "settled"
@@ -110,7 +115,9 @@ def test_asking_now_about_a_payment_in_doubt(tmp_path: Path) -> None:
 
 
 def test_asking_again_keeps_the_place_among_what_is_due(tmp_path: Path) -> None:
-    world = World(tmp_path, plan=Script([Scripted(BankFault.DROP_AFTER)]), bank_options={"first_enquiry_s": 600.0})
+    world = World(
+        tmp_path, plan=FaultScript([ScriptedFault(BankFault.DROP_AFTER)]), bank_options={"first_enquiry_s": 600.0}
+    )
     world.start()
     operator = Operator(world)
     world.run(1)
@@ -122,7 +129,9 @@ def test_asking_again_keeps_the_place_among_what_is_due(tmp_path: Path) -> None:
         pipe.abortConnection()
 
     def due_ms() -> list[int]:
-        return [one.due_ms for one in world.read(lambda conn: work.of_payment(conn, payment)) if one.work is Work.ENQUIRE]
+        return [
+            one.due_ms for one in world.read(lambda conn: work.of_payment(conn, payment)) if one.work is Work.ENQUIRE
+        ]
 
     operator.ask("POST", "orders", payment, "enquire")
     first = due_ms()
@@ -181,7 +190,8 @@ def test_each_message_to_the_erp_says_how_often_it_was_tried(operator: Operator)
     operator.world.run(5)
     told = [one for one in operator.ask("GET", "orders", "kingdee:AP-1")["timeline"] if one["what"] == "told"]
     assert {(one["state"], one["tries"], one["last_result"], one["last_text"]) for one in told} == {
-        ("sent", 1, "confirmed", None)}  # fmt: skip
+        ("sent", 1, "confirmed", None)
+    }
     assert all(one["at"] <= one["last_tried_at"] for one in told)
 
 
@@ -206,7 +216,7 @@ def test_the_logins_secrets_are_never_shown(tmp_path: Path) -> None:
     world.submit("AP-1")
     world.run(5)
     lane = operator.gateway.lanes["sample.main"]
-    # Something that stands in the bytes of every payment, as a password would.
+    # A text in the bytes of every payment, as a password would be.
     object.__setattr__(lane.parts, "credentials", {"password": "DebtorName"})
     text = json.dumps(operator.ask("GET", "orders", "kingdee:AP-1", query={"clear": "1"}))
     assert "DebtorName" not in text
@@ -229,7 +239,12 @@ def test_status(operator: Operator) -> None:
     assert said["lanes"] == {"sample.main": "ready"}
     assert said["orders"]["held"] == 1
     assert said["orders"]["in_doubt"] == 0
-    assert said["broker"] == {"up": True, "blocked": False, "canary_age_s": 2.5}
+    assert said["broker"] == {
+        "up": True,
+        "blocked": False,
+        "canary_age_s": 2.5,
+        "mark": {"held": True, "why": "this node holds the virtual host"},
+    }
     (certificate,) = said["certificates"]
     assert certificate["not_after"] == "2027-01-15T08:00:00+00:00"
     assert certificate["days_left"] == 57
@@ -246,13 +261,16 @@ def test_a_paused_lane_sends_nothing_and_stays_paused(operator: Operator) -> Non
     assert said["owner_hears_within_s"] == 0, "it is this node's lane"
     lanes = ["sample.main", "pab.main"]
     assert operator.world.read(lambda conn: lane_pauses.said(conn, lanes)) == {
-        "sample.main": lane_pauses.PauseState(1, paused=True), "pab.main": lane_pauses.PauseState(),
-    }  # fmt: skip
+        "sample.main": lane_pauses.PauseState(1, paused=True),
+        "pab.main": lane_pauses.PauseState(),
+    }
     said = operator.ask("POST", "lanes", "sample.main", "resume")
     assert said["paused"] == []
     operator.world.run(10)
     assert operator.world.last("AP-1")["state"] == "settled"
-    assert operator.world.read(lambda conn: lane_pauses.said(conn, lanes))["sample.main"] == lane_pauses.PauseState(2, paused=False)
+    assert operator.world.read(lambda conn: lane_pauses.said(conn, lanes))["sample.main"] == lane_pauses.PauseState(
+        2, paused=False
+    )
 
 
 def test_pausing_keeps_other_reasons(operator: Operator) -> None:
@@ -308,11 +326,18 @@ def test_lanes_are_listed(operator: Operator) -> None:
 
 
 def park(operator: Operator) -> str:
-    """A reply whose queue is gone."""
+    """Park a reply whose queue does not exist any more; returns its message id."""
     operator.world.command("payment.submit", operator.world.order("AP-1"), reply_to="erp-demo.gone")
     operator.world.run(5)
     (row,) = operator.ask("GET", "parked")["parked"]
     return str(row["message_id"])
+
+
+def park_another(operator: Operator, id_: str) -> str:
+    """Park one more such reply, of another order."""
+    operator.world.command("payment.submit", operator.world.order(id_), reply_to="erp-demo.gone")
+    operator.world.run(5)
+    return str(operator.ask("GET", "parked")["parked"][-1]["message_id"])
 
 
 def test_news_that_its_node_left_to_others_is_counted_and_listed_too(operator: Operator) -> None:
@@ -353,6 +378,32 @@ def test_parked_news_is_dealt_with(operator: Operator) -> None:
     assert ("uid:root", "outbox.discarded") in operator.trail(message_id)
     operator.no(404, "no_such_message", "POST", "parked", "nothing", "discard", reason="x")
     operator.no(404, "no_such_message", "GET", "parked", "nothing")
+
+
+def test_parked_news_is_counted_and_published_again_in_order_and_no_command_is(operator: Operator) -> None:
+    ids = [park(operator), *(park_another(operator, f"AP-{n}") for n in range(2, 5))]
+    assert operator.world.life is not None
+    store, o = operator.world.life.store, schema.outbox.c
+
+    def of_a_command(tx: Tx) -> None:
+        tx.fresh.execute(schema.outbox.update().where(o.message_id == ids[1]).values(exchange=DEAD))
+
+    store.write(of_a_command)
+    operator.world.run(1)
+    assert operator.ask("GET", "replays") == {"count": 3, "last": ids[3]}
+    assert operator.ask("GET", "replays", word="no_route")["count"] == 3
+    assert operator.ask("GET", "replays", word="403") == {"count": 0, "last": None}
+    assert operator.ask("GET", "replays", since="2200-01-01T00:00+08:00")["count"] == 0
+    operator.no(400, "bad_time", "GET", "replays", since="yesterday")
+    operator.world.broker.declare("erp-demo.gone")
+    said = operator.ask("POST", "replays", through=ids[3], limit=2)
+    assert said == {"replayed": 2, "next": ids[2]}
+    assert operator.ask("POST", "replays", through=ids[3], after=ids[2], limit=2) == {"replayed": 1, "next": None}
+    operator.world.run(5)
+    told = [kept.properties.message_id for kept in operator.world.broker.drain("erp-demo.gone")]
+    assert told == [ids[0], ids[2], ids[3]], "in their order, without the copy of a command"
+    assert [row["message_id"] for row in operator.ask("GET", "parked")["parked"]] == [ids[1]]
+    assert ("uid:root", "outbox.replayed_many") in operator.trail(ids[0])
 
 
 def test_draining_takes_nothing_in_and_finishes_what_is_there(operator: Operator) -> None:

@@ -1,4 +1,4 @@
-"""What `today` and `directory` print, and how they end: the daemon's answers are given here."""
+"""The output and exit codes of `today` and `directory`. The tests give the daemon's answers."""
 
 from __future__ import annotations
 
@@ -14,17 +14,43 @@ from tests.gateway.cli.test_application import world
 
 SOCKET = "/nowhere/control.sock"
 ACCOUNT: dict[str, Any] = {
-    "account": "000000****0100", "bank": "sample", "lane": "sample.main", "lane_condition": "ready", "company": "jia",
-    "currency": "CNY", "watched": True, "bank_date": "2026-11-24", "entries": 3, "note": "watched",
-    "balance": {"book": "1200.00", "available": None, "frozen": None, "currency": "CNY",
-                "as_of": "2026-11-24T01:30:00.000Z", "heard_at": "2026-11-24T01:31:00.000Z"},
-    "statement": {"date": "2026-11-23", "expected": True, "arrived": True, "missing": []}, "in_doubt": {"count": 2, "sum": "12.50"},
-}  # fmt: skip
+    "account": "000000****0100",
+    "bank": "sample",
+    "lane": "sample.main",
+    "lane_condition": "ready",
+    "company": "jia",
+    "currency": "CNY",
+    "watched": True,
+    "bank_date": "2026-11-24",
+    "entries": 3,
+    "note": "watched",
+    "balance": {
+        "book": "1200.00",
+        "available": None,
+        "frozen": None,
+        "currency": "CNY",
+        "as_of": "2026-11-24T01:30:00.000Z",
+        "heard_at": "2026-11-24T01:31:00.000Z",
+    },
+    "statement": {"date": "2026-11-23", "expected": True, "arrived": True, "missing": []},
+    "in_doubt": {"count": 2, "sum": "12.50"},
+}
 TOTAL: dict[str, Any] = {
-    "bank": "*", "currency": "CNY", "accounts": 2, "watched": 1, "book": "1200.00", "book_accounts": 1,
-    "available": None, "available_accounts": 0, "oldest_as_of": "2026-11-24T01:30:00.000Z", "entries": 3,
-    "statements_expected": 1, "statements_arrived": 1, "statements_missing": 0, "in_doubt": {"count": 2, "sum": "12.50"},
-}  # fmt: skip
+    "bank": "*",
+    "currency": "CNY",
+    "accounts": 2,
+    "watched": 1,
+    "book": "1200.00",
+    "book_accounts": 1,
+    "available": None,
+    "available_accounts": 0,
+    "oldest_as_of": "2026-11-24T01:30:00.000Z",
+    "entries": 3,
+    "statements_expected": 1,
+    "statements_arrived": 1,
+    "statements_missing": 0,
+    "in_doubt": {"count": 2, "sum": "12.50"},
+}
 
 
 def bankgw(*words: str) -> int:
@@ -33,7 +59,7 @@ def bankgw(*words: str) -> int:
 
 @pytest.fixture
 def answers(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Put the daemon's answer, or its refusal, in here; what was asked is appended."""
+    """The list of the daemon's answers or refusals, to be set by the test; each request is appended."""
     told: list[Any] = []
 
     def get(remote: ControlClient, *parts: str, **query: Any) -> Any:
@@ -56,7 +82,14 @@ def test_an_orders_bytes_are_shown_with_all_that_the_other_side_compares(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "60")
     wire = {"bytes": 9_000, "sha256": "0123456789abcdef" * 4, "read_as": "GB18030", "text": "<a>", "cut_after": 8_192}
-    heard = {"at": "2026-11-24T01:30:00.000Z", "what": "heard", "source": "submit", "fate": None, "code": "0", "note": ""}
+    heard = {
+        "at": "2026-11-24T01:30:00.000Z",
+        "what": "heard",
+        "source": "submit",
+        "fate": None,
+        "code": "0",
+        "note": "",
+    }
     answers.append({"id": "A", "timeline": [{**heard, "wire": wire}]})
     assert bankgw("orders", "show", "kingdee:A") == exit_codes.OK
     shown = capsys.readouterr().out
@@ -66,20 +99,36 @@ def test_an_orders_bytes_are_shown_with_all_that_the_other_side_compares(
 
 def test_today_says_what_stands_and_what_is_missing(answers: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
     missing = {"date": "2026-11-23", "expected": True, "arrived": False, "missing": ["2026-11-20", "2026-11-23"]}
-    answers.append({"at": "2026-11-24T01:32:00.000Z", "totals": [TOTAL], "accounts": [
-        ACCOUNT, {**ACCOUNT, "watched": False, "balance": None, "entries": None, "statement": None},
-        {**ACCOUNT, "statement": missing, "lane_condition": "down", "in_doubt": {"count": 0, "sum": "0.00"}},
-        {**ACCOUNT, "balance": None},
-    ]})  # fmt: skip
+    answers.append(
+        {
+            "at": "2026-11-24T01:32:00.000Z",
+            "totals": [TOTAL],
+            "accounts": [
+                ACCOUNT,
+                {**ACCOUNT, "watched": False, "balance": None, "entries": None, "statement": None},
+                {**ACCOUNT, "statement": missing, "lane_condition": "down", "in_doubt": {"count": 0, "sum": "0.00"}},
+                {**ACCOUNT, "balance": None},
+            ],
+        }
+    )
     assert bankgw("today") == exit_codes.OK
     _heads, plain, unwatched, down, unheard, _totals, total = lines(capsys)
-    assert plain == ["000000****0100", "sample", "CNY", "1200.00", "2026-11-24T01:30:00Z", "3", "11-23", "arrived", "2:",
-                     "12.50"]  # fmt: skip
+    assert plain == [
+        "000000****0100",
+        "sample",
+        "CNY",
+        "1200.00",
+        "2026-11-24T01:30:00Z",
+        "3",
+        "11-23",
+        "arrived",
+        "2:",
+        "12.50",
+    ]
     assert unwatched == ["000000****0100", "sample", "CNY", "2:", "12.50", "not", "watched"]
     assert down[-7:] == ["missing", "11-20,", "11-23", "lane", "sample.main", "is", "down"]
     assert unheard[3:] == ["3", "11-23", "arrived", "2:", "12.50", "not", "heard", "of", "yet"]
-    assert " ".join(total) == ("all banks CNY 1200.00 (1 of 2) 2026-11-24T01:30:00Z 3 1 of 1 2: 12.50 "
-                               "2, 1 watched")  # fmt: skip
+    assert " ".join(total) == ("all banks CNY 1200.00 (1 of 2) 2026-11-24T01:30:00Z 3 1 of 1 2: 12.50 2, 1 watched")
     assert answers[1] == (("today",), {})
 
 
@@ -114,9 +163,15 @@ def test_a_question_that_is_none_or_two(words: tuple[str, ...], answers: list[An
 
 @pytest.mark.parametrize(
     ("status", "code"),
-    [(400, exit_codes.USAGE), (403, exit_codes.REFUSED), (404, exit_codes.FAILED), (409, exit_codes.REFUSED), (502, exit_codes.FAILED),
-     (503, exit_codes.UNAVAILABLE)],
-)  # fmt: skip
+    [
+        (400, exit_codes.USAGE),
+        (403, exit_codes.REFUSED),
+        (404, exit_codes.FAILED),
+        (409, exit_codes.REFUSED),
+        (502, exit_codes.FAILED),
+        (503, exit_codes.UNAVAILABLE),
+    ],
+)
 def test_each_refusal_has_its_exit_code(
     status: int, code: int, answers: list[Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -132,11 +187,18 @@ def test_without_a_daemon(words: tuple[str, ...], tmp_path: Path) -> None:
 
 def listed(number: int, **changed: Any) -> dict[str, Any]:
     return {
-        "payment": f"01M8FD7Z9FPXYMMEBJSXAPB1C{number}", "sender": "kingdee", "id": f"AP-2026-{number:05}",
-        "state": "in_doubt", "amount": "1234567.89", "currency": "CNY", "creditor": "000027*********9125",
-        "lane": "sample.main", "bank_reference": "03LRZXF00000000003I8", "changed_at": "2026-11-27T21:05:45.651Z",
+        "payment": f"01M8FD7Z9FPXYMMEBJSXAPB1C{number}",
+        "sender": "kingdee",
+        "id": f"AP-2026-{number:05}",
+        "state": "in_doubt",
+        "amount": "1234567.89",
+        "currency": "CNY",
+        "creditor": "000027*********9125",
+        "lane": "sample.main",
+        "bank_reference": "03LRZXF00000000003I8",
+        "changed_at": "2026-11-27T21:05:45.651Z",
         **changed,
-    }  # fmt: skip
+    }
 
 
 def test_the_list_of_orders_fits_100_columns(
@@ -161,8 +223,9 @@ def test_an_orders_polls_and_signatures_are_folded_unless_asked(
 ) -> None:
     wire = {"bytes": 300, "sha256": "0" * 64, "read_as": "UTF-8", "text": f"<S>{'Ab+/' * 60}</S>"}
     detail = {"before": "pending", "after": "pending"}
-    polls = [{"at": f"T{n}", "what": "act", "actor": "lane:x", "act": "payment.pending", "detail": detail}
-             for n in range(9)]  # fmt: skip
+    polls = [
+        {"at": f"T{n}", "what": "act", "actor": "lane:x", "act": "payment.pending", "detail": detail} for n in range(9)
+    ]
     sent = {"at": "T", "what": "sent", "attempt": 1, "port": "p", "bank_date": "d", "node": "n", "wire": wire}
     answers.append({"id": "A", "timeline": [sent, *polls]})
     assert bankgw("orders", "show", "kingdee:A") == exit_codes.OK

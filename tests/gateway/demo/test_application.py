@@ -1,4 +1,4 @@
-"""The demo as a whole, in processes of its own: it succeeds, it fails when money moves twice, it cleans up."""
+"""The demo as a whole, in its own processes: it succeeds, it fails when money moves twice, and it cleans up."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LAST_LINE = re.compile(
     r"demo: (\d+) orders, (\d+) settled, (\d+) failed, (\d+) rejected, (\d+) in doubt, (\d+) duplicated, (\d+) lost, "
     r"(\d+) reconciled, (\d+) wrong"
 )
-# A daemon that says every payment order to `sample` twice over. Only this test knows it.
+# A daemon that sends every payment order to `sample` twice. Only this test uses it.
 PLANTED_DAEMON = """
 import sys
 from gateway.bank import connection
@@ -61,7 +61,7 @@ sys.exit(demo.main(5, 60, Path(sys.argv[2]), None, "sample,pab", 0))
 
 @pytest.fixture
 def described(broker: Broker, tmp_path: Path) -> dict[str, str]:
-    """The environment of a demo that plays in the tests' virtual host."""
+    """The environment of a demo in the tests' virtual host."""
     file = tmp_path / "broker.json"
     users = {role: {"user": login.user, "password": login.password} for role, login in broker.users.items()}
     said = {"host": broker.host, "port": broker.port, "vhost": broker.test_vhost, "users": users}
@@ -71,7 +71,7 @@ def described(broker: Broker, tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty folder with a short path: there will be sockets in it."""
+    """An empty folder with a short path, because paths of sockets are limited."""
     return tmp_path_factory.mktemp("d")
 
 
@@ -113,7 +113,10 @@ def test_it_agrees(described: dict[str, str], folder: Path) -> None:
     assert rejected > 5
     assert "SIGKILL" in (folder / "demo-report.html").read_text("utf-8")
     assert {file.name for file in folder.glob("demo-report-*")} == {
-        "demo-report-daily.xlsx", "demo-report-entries.csv", "demo-report-transfers.html"}  # fmt: skip
+        "demo-report-daily.xlsx",
+        "demo-report-entries.csv",
+        "demo-report-transfers.html",
+    }
     assert any("ok  cash pools moved what they planned" in line for line in lines)
     assert sum("kill -9" in line for line in lines) == 2
     assert alive_in(folder) == []
@@ -127,7 +130,7 @@ def test_it_agrees_with_every_bank(described: dict[str, str], folder: Path) -> N
     assert code == 0, "\n".join(lines)
     assert re.search(r" 0 duplicated, 0 lost, [1-9]\d* reconciled, 0 wrong$", lines[-1])
     ways = [line for line in lines if "how a fate became known at" in line]
-    # A bank may have a further word about what is settled: finws its statement, a slow one an answer that was on its way.
+    # A bank may still report about a settled payment: finws by its statement, a slow bank by a late answer.
     ends = re.compile(r"= settled( [0-9.]+ s [a-z_]+: .+)?$")
     told = {bank for bank in trial.banks() if any(f" at {bank}: " in way and ends.search(way) for way in ways)}
     assert told == set(trial.banks()), ways
@@ -216,7 +219,7 @@ def _row(bank: str, sends: int, *unfit: str) -> Journalled:
     ("rows", "met", "holds"),
     [
         ((_row("a", 1), _row("b", 1)), {"a": 0, "b": 0}, True),
-        # A repeat may get lost on its way, so the bank need not meet what was sent again.
+        # A repeat may get lost on its way, so the bank need not have seen it.
         ((_row("a", 3), _row("b", 1)), {"a": 1, "b": 0}, True),
         ((_row("a", 3), _row("b", 1)), {"a": 3, "b": 0}, False),
         ((_row("a", 3), _row("b", 1)), {"a": 0, "b": 1}, False),

@@ -1,4 +1,4 @@
-"""The demo's approver signs only what it was shown, and the count sees every payment that left without enough of it."""
+"""The demo's approver signs only the shown text, and the judge finds every payment that left without enough approvals."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from gateway.approvals.rows.approval_requests import RequestState
+from gateway.approvals.rows.approvals import ApprovalDecision, to_sign
+from gateway.approvals.rules import approval_digest, approval_policy, approval_text
+from gateway.approvals.rules.approval_bands import ApprovalFacts
+from gateway.approvals.rules.approval_digest import ApprovalLine, ApprovalSubject
 from gateway.demo import approvals
-from gateway.demo.approvals import APPROVERS, FREE_MINOR, MAKER, ONE_MINOR, SignedRequest, WordsDiffer
+from gateway.demo.approvals import APPROVERS, FREE_MINOR, MAKER, ONE_MINOR, SignedRequest, TextDiffers
 from gateway.demo.orders import DemoOrder
 from gateway.demo.verdict import Journalled
-from gateway.journal.people.approval_requests import RequestState
-from gateway.journal.people.approvals import ApprovalDecision, to_sign
-from gateway.people import approval_digest, approval_policy, approval_text
-from gateway.people.approval_bands import ApprovalFacts
-from gateway.people.approval_digest import ApprovalLine, ApprovalSubject
 from protocols.canon.outcome import State
 
 KEYS = {name: Ed25519PrivateKey.generate() for name in (MAKER, *APPROVERS)}
@@ -31,15 +31,23 @@ def line(minor: int = ONE_MINOR + 1, payee: str = PAYEE) -> ApprovalLine:
 
 
 def form() -> bytes:
-    return approval_digest.canonical(ApprovalSubject(
-        "test", "J", approval_digest.PAY, "R", "kingdee", "payment", "auto", "", MAKER, None, None, 1, (line(),),
-    ))  # fmt: skip
+    return approval_digest.canonical(
+        ApprovalSubject(
+            "test", "J", approval_digest.PAY, "R", "kingdee", "payment", "auto", "", MAKER, None, None, 1, (line(),)
+        )
+    )
 
 
 def shown(**changed: Any) -> dict[str, Any]:
-    words = {"en": approval_text.words(form(), "en"), "zh": approval_text.words(form(), "zh")}
-    return {"request": "R", "subject": "AP-1", "form": form().decode(), "words": words,
-            "digest": approval_digest.digest(form()), **changed}  # fmt: skip
+    words = {"en": approval_text.signed_text(form(), "en"), "zh": approval_text.signed_text(form(), "zh")}
+    return {
+        "request": "R",
+        "subject": "AP-1",
+        "form": form().decode(),
+        "words": words,
+        "digest": approval_digest.digest(form()),
+        **changed,
+    }
 
 
 def request(*signers: str, state: RequestState = RequestState.APPROVED, need: int = 2, **of: Any) -> SignedRequest:
@@ -47,9 +55,12 @@ def request(*signers: str, state: RequestState = RequestState.APPROVED, need: in
 
 
 def count(
-    *requests: SignedRequest, minor: int = ONE_MINOR + 1, sends: int = 1, at_bank: bool = False,
+    *requests: SignedRequest,
+    minor: int = ONE_MINOR + 1,
+    sends: int = 1,
+    at_bank: bool = False,
     ended: State = State.SETTLED,
-) -> tuple[int, int, int]:  # fmt: skip
+) -> tuple[int, int, int]:
     order = DemoOrder("AP-1", "sample", OURS, PAYEE, "示例丙", (minor,), "货款", "plain")
     row = Journalled("P1", "AP-1", ended, 1, "sample", "R1", sends, minor=minor)
     found = approvals.count([order], [row], {PAYEE} if at_bank else (), requests)
@@ -62,11 +73,12 @@ def test_it_signs_the_digest_of_the_form() -> None:
     KEYS[QIAN].public_key().verify(b64decode(said["signature"]), to_sign(said["digest"], ApprovalDecision.APPROVE))
 
 
-@pytest.mark.parametrize("changed", [
-    {"digest": "0" * 64}, {"words": {"en": approval_text.words(form(), "en").replace("800", "100"), "zh": ""}},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "changed",
+    [{"digest": "0" * 64}, {"words": {"en": approval_text.signed_text(form(), "en").replace("800", "100"), "zh": ""}}],
+)
 def test_it_does_not_sign_what_differs_from_its_words(changed: dict[str, Any]) -> None:
-    with pytest.raises(WordsDiffer):
+    with pytest.raises(TextDiffers):
         approvals.signed(shown(**changed), QIAN, KEYS[QIAN])
 
 
@@ -100,11 +112,18 @@ def test_what_left_with_enough_signatures_is_approved() -> None:
     assert count(request(QIAN, state=RequestState.OPEN), sends=0, ended=State.CANCELLED) == (0, 0, 0)
 
 
-@pytest.mark.parametrize("requests", [
-    (), (request(QIAN),), (request(QIAN, need=1),), (request(QIAN, SUN, state=RequestState.OPEN),),
-    (request(QIAN, SUN, state=RequestState.VOID),), (request(QIAN, SUN, minor=ONE_MINOR),),
-    (request(QIAN, SUN, payee="0000000000000000042"),),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "requests",
+    [
+        (),
+        (request(QIAN),),
+        (request(QIAN, need=1),),
+        (request(QIAN, SUN, state=RequestState.OPEN),),
+        (request(QIAN, SUN, state=RequestState.VOID),),
+        (request(QIAN, SUN, minor=ONE_MINOR),),
+        (request(QIAN, SUN, payee="0000000000000000042"),),
+    ],
+)
 def test_what_left_otherwise_is_without_approval(requests: tuple[SignedRequest, ...]) -> None:
     assert count(*requests) == (0, 1, 0)
     assert count(*requests, sends=0, at_bank=True) == (0, 1, 0)

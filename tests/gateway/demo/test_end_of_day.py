@@ -1,4 +1,4 @@
-"""The demo's evening: what it compares, and that it sees what is wrong."""
+"""The demo's end of day: its comparisons, and that it finds each fault."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_a_branch_too_few_or_too_many_is_seen() -> None:
 
 
 def test_what_is_asked_is_what_banks_declare() -> None:
-    """Somebody has each of them, and the sender may ask."""
+    """Each question is offered by some bank, and the sender may ask it."""
     built = {name: capabilities.tried(name).questions for name in banks()}
     assert sum(one.lines is not None for one in built.values()) >= 8
     assert [name for name, one in built.items() if one.directory is not None] == ["pab"]

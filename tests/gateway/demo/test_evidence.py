@@ -1,4 +1,4 @@
-"""Evidence: the ledger's truth at a time, secrets in raw bytes, and what a journal says."""
+"""Evidence: the ledger's state at a given time, the search for secrets in raw bytes, and the content of a journal."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import pytest
 
 from gateway.demo.evidence import EvidenceLine, _steps, carrier, climb, defects, executed, journalled, leaks, left
 from gateway.demo.stage import FAULTS, first_fault, plans
-from gateway.journal.commit.audit import AuditEntry
-from gateway.journal.commit.rows import AttemptRow
-from gateway.journal.payments import bundles
-from gateway.journal.payments.bundles import BundleRow
-from gateway.journal.payments.timeline import Moment
+from gateway.kernel.commit.audit import AuditEntry
+from gateway.kernel.commit.rows import AttemptRow
+from gateway.payments.rows import bundles
+from gateway.payments.rows.bundles import BundleRow
+from gateway.payments.rows.timeline import Moment
 from gateway.simbank.faults import BankFault
-from gateway.simbank.ledger import Conduct, Ledger, LedgerAccount, Meddling
+from gateway.simbank.ledger import BookingFault, BookingRules, Ledger, LedgerAccount
 from protocols.canon.money import Money
 from protocols.canon.order import Kind
 from protocols.twin import Booked, Instruction
@@ -55,7 +55,7 @@ def test_the_ledger_stands_where_the_clock_says(tmp_path: Path) -> None:
     file = tmp_path / "ledger.jsonl"
     ledger = Ledger(lambda: 1_000_000, [LedgerAccount("0000100", NAME, Money(10_000, "CNY"))], file=file)
     asked = Instruction("R1", "0000100", "0000900", NAME, Money(150, "CNY"), "货款", False)
-    ledger.book(asked, Meddling(return_s=5.0))
+    ledger.book(asked, BookingFault(return_s=5.0))
     ledger.close()
     (before,), (after,) = executed("sample", file, 1_000_001), executed("sample", file, 1_005_000)
     assert (before.booked, after.booked) == (Booked.SETTLED, Booked.RETURNED)
@@ -65,10 +65,10 @@ def test_the_ledger_stands_where_the_clock_says(tmp_path: Path) -> None:
 def test_a_bank_that_books_twice_shows_both(tmp_path: Path) -> None:
     file = tmp_path / "ledger.jsonl"
     accounts = [LedgerAccount("0000100", NAME, Money(10_000, "CNY"))]
-    ledger = Ledger(lambda: 1_000_000, accounts, Conduct(dedup=False), file=file)
+    ledger = Ledger(lambda: 1_000_000, accounts, BookingRules(dedup=False), file=file)
     asked = Instruction("R1", "0000100", "0000900", NAME, Money(150, "CNY"), "货款", False)
-    ledger.take(asked)
-    ledger.take(asked)
+    ledger.book_once(asked)
+    ledger.book_once(asked)
     ledger.close()
     assert [one.reference for one in executed("sample", file, 1_000_001)] == ["R1", "R1"]
 
@@ -96,7 +96,7 @@ def _attempt(number: int, wire: bytes, policy: str) -> AttemptRow:
     ("entries", "wires", "policy", "count", "wrong"),
     [
         ("send:1 sent_settled", "A", "never", 1, ()),
-        # Not one byte left: it is prepared anew, and is the first.
+        # Not one byte left: the message is prepared anew, and counts as the first.
         ("send:1 not_sent send:2", "AB", "never", 1, ()),
         ("send:1 not_sent", "A", "never", 0, ()),
         ("send:1 overdue_sending not_sent_overdue send:2", "AB", "never", 1, ()),
@@ -116,21 +116,30 @@ def test_repeats_are_judged(entries: str, wires: str, policy: str, count: int, w
 
 def test_a_climb_in_one_line() -> None:
     steps = [
-        EvidenceLine(1_000, "payment.admitted", "after=ready"), EvidenceLine(1_000, "told the ERP", "payment.accepted to bankgw.events"),
+        EvidenceLine(1_000, "payment.admitted", "after=ready"),
+        EvidenceLine(1_000, "told the ERP", "payment.accepted to bankgw.events"),
         EvidenceLine(1_000, "told the ERP", "payment.accepted to its reply queue"),
-        EvidenceLine(2_000, "written down, then sent", "9 bytes"), EvidenceLine(2_100, "bank's word (submit)", "00 OK."),
+        EvidenceLine(2_000, "written down, then sent", "9 bytes"),
+        EvidenceLine(2_100, "bank's word (submit)", "00 OK."),
         EvidenceLine(2_100, "told the ERP", "payment.processing to bankgw.events"),
-        EvidenceLine(6_000, "bank's word (enquiry)", "BOOK"), EvidenceLine(6_000, "told the ERP", "payment.settled to bankgw.events"),
+        EvidenceLine(6_000, "bank's word (enquiry)", "BOOK"),
+        EvidenceLine(6_000, "told the ERP", "payment.settled to bankgw.events"),
         EvidenceLine(9_000, "bank's word (returns)", "BOOK"),
-    ]  # fmt: skip
+    ]
     known = "= accepted 0.0 s sent 0.1 s submit: 00 OK. = processing 4.0 s enquiry: BOOK = settled"
     assert climb(steps) == known
-    more = [*steps, EvidenceLine(12_000, "bank's word (returns)", "BOOK camt.053"), EvidenceLine(15_000, "bank's word (returns)", "BOOK camt.053")]
+    more = [
+        *steps,
+        EvidenceLine(12_000, "bank's word (returns)", "BOOK camt.053"),
+        EvidenceLine(15_000, "bank's word (returns)", "BOOK camt.053"),
+    ]
     assert climb(more) == f"{known} 10.0 s returns: BOOK camt.053", "a further word once"
     at_once = [
-        EvidenceLine(2_000, "written down, then sent", "9 bytes"), EvidenceLine(2_100, "bank's word (submit)", "2422 bytes 7"),
-        EvidenceLine(2_100, "told the ERP", "payment.settled to bankgw.events"), EvidenceLine(22_000, "bank's word (returns)", "7"),
-    ]  # fmt: skip
+        EvidenceLine(2_000, "written down, then sent", "9 bytes"),
+        EvidenceLine(2_100, "bank's word (submit)", "2422 bytes 7"),
+        EvidenceLine(2_100, "told the ERP", "payment.settled to bankgw.events"),
+        EvidenceLine(22_000, "bank's word (returns)", "7"),
+    ]
     assert climb(at_once) == "0.0 s sent 0.1 s submit: 2422 bytes 7 = settled", "the same word in another message"
 
 
@@ -154,5 +163,6 @@ def test_an_item_of_a_bundle_shows_the_bundles_bytes(monkeypatch: pytest.MonkeyP
     assert (carrier(conn, "P2"), carrier(conn, "P3")) == ("", "")
     alone, together = _attempt(1, b"abc", "never"), _attempt(1, b"", "never")
     assert [step.detail for step in _steps([Moment(0, alone), Moment(0, together)], carried)] == [
-        "3 bytes to port business, epoch 1", f"{carried} to port business, epoch 1"
-    ]  # fmt: skip
+        "3 bytes to port business, epoch 1",
+        f"{carried} to port business, epoch 1",
+    ]

@@ -1,4 +1,4 @@
-"""The demo's finance department: its books add up, and its judge sees a wrong match and a wrong sweep."""
+"""The demo's finance department: its books add up, and its judge finds a wrong match and a wrong sweep."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from gateway.demo.finance import Reconciliation
 from gateway.demo.orders import DemoOrder
 from gateway.demo.pool_sweeps import KEEPS_MINOR
 from gateway.demo.verdict import Executed, Journalled
-from gateway.demo.vouchers import ToldState, last_month, of_orders, submissions
-from gateway.journal.payments.pool_moves import MoveState, PoolMove
+from gateway.demo.vouchers import ReportedState, last_month, of_orders, submissions
+from gateway.pools.rows.pool_moves import MoveState, PoolMove
+from gateway.pools.rules import pool as pool_text
+from gateway.reconciliation.rules.decision import Match, MatchRule
+from gateway.reconciliation.rules.rows import MatchRow
 from gateway.simbank.ledger import CHINA
 from gateway.simbank.record import Execution
-from gateway.treasury.liquidity import pool as pool_text
-from gateway.treasury.reconciliation.decision import Match, MatchRule
-from gateway.treasury.reconciliation.rows import MatchRow
 from protocols.canon.money import Money
 from protocols.canon.outcome import State
 from protocols.canon.statement import Direction
@@ -34,7 +34,9 @@ NOON_MS = int(NOON.timestamp() * 1000)
 
 
 def execution(minor: int, payee: str = PAYEE, reference: str = "R1", payer: str = OWN, **more: Any) -> Execution:
-    asked = Instruction(reference, payer, payee, "示例乙", Money(minor), "货款", collects=bool(more.pop("collects", False)))
+    asked = Instruction(
+        reference, payer, payee, "示例乙", Money(minor), "货款", collects=bool(more.pop("collects", False))
+    )
     return Execution(1, asked, "B1", NOON_MS, NOON_MS, **more)
 
 
@@ -49,23 +51,38 @@ def line(id: str, minor: int, party: str, way: Direction = Direction.DEBIT, acco
 
 
 LINES = {
-    "out": line("out", 100, PAYEE), "other": line("other", 100, OTHER), "unnamed": line("unnamed", 300, ""),
-    "back": line("back", 100, PAYEE, Direction.CREDIT), "in": line("in", 500, OWN, Direction.CREDIT, SECOND),
+    "out": line("out", 100, PAYEE),
+    "other": line("other", 100, OTHER),
+    "unnamed": line("unnamed", 300, ""),
+    "back": line("back", 100, PAYEE, Direction.CREDIT),
+    "in": line("in", 500, OWN, Direction.CREDIT, SECOND),
     "strange": line("strange", 7, PAYEE),
-}  # fmt: skip
+}
 LEDGER = truth(
-    execution(100, returned_ms=NOON_MS), execution(100, OTHER, "R2"), execution(300, OTHER, "R3"),
-    execution(500, SECOND, "R9"), execution(900, PAYEE, "R4", refused="no"),
-)  # fmt: skip
+    execution(100, returned_ms=NOON_MS),
+    execution(100, OTHER, "R2"),
+    execution(300, OTHER, "R3"),
+    execution(500, SECOND, "R9"),
+    execution(900, PAYEE, "R4", refused="no"),
+)
 ORDERS = {"payment:1": "AP-1", "payment:2": "AP-2", "book:t": "T-1"}
 
 
-@pytest.mark.parametrize(("entries", "lines", "right"), [
-    (("payment:1",), ("out",), True), (("payment:1",), ("other",), False), (("payment:2",), ("unnamed",), True),
-    (("payment:1",), ("unnamed",), False), (("book:t",), ("in",), True), (("payment:1",), ("strange",), False),
-    (("payment:1", "payment:2"), ("out", "other"), True), (("payment:1",), ("out", "other"), False),
-    ((), ("out", "back"), True), ((), ("other", "back"), False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("entries", "lines", "right"),
+    [
+        (("payment:1",), ("out",), True),
+        (("payment:1",), ("other",), False),
+        (("payment:2",), ("unnamed",), True),
+        (("payment:1",), ("unnamed",), False),
+        (("book:t",), ("in",), True),
+        (("payment:1",), ("strange",), False),
+        (("payment:1", "payment:2"), ("out", "other"), True),
+        (("payment:1",), ("out", "other"), False),
+        ((), ("out", "back"), True),
+        ((), ("other", "back"), False),
+    ],
+)
 def test_a_match_is_judged_by_the_ledger(entries: tuple[str, ...], lines: tuple[str, ...], right: bool) -> None:
     found = list(wrong([Match(MatchRule.CODE, entries, lines)], LINES, ORDERS, LEDGER))
     assert (not found) is right, found
@@ -84,9 +101,17 @@ def order(id: str, kind: str = "payment", creditor: str = PAYEE) -> DemoOrder:
 def test_the_book_has_what_the_erp_was_told_and_nothing_else() -> None:
     orders = [order("a"), order("b"), order("c", "collection"), order("d", "transfer", SECOND), order("e"), order("f")]
     last = {"a": State.SETTLED, "b": State.RETURNED, "c": State.SETTLED, "d": State.SETTLED, "e": State.FAILED}
-    made = of_orders(orders, {id: ToldState(state, 100) for id, state in last.items()}, frozenset({OWN, SECOND}), DAY)
+    made = of_orders(
+        orders, {id: ReportedState(state, 100) for id, state in last.items()}, frozenset({OWN, SECOND}), DAY
+    )
     assert [(one.order, one.account, one.effect_minor) for one in made] == [
-        ("a", OWN, -100), ("b", OWN, -100), ("b", OWN, 100), ("c", OWN, 100), ("d", OWN, -100), ("d", SECOND, 100)]  # fmt: skip
+        ("a", OWN, -100),
+        ("b", OWN, -100),
+        ("b", OWN, 100),
+        ("c", OWN, 100),
+        ("d", OWN, -100),
+        ("d", SECOND, 100),
+    ]
     assert len({one.id for one in made}) == len(made)
 
 
@@ -110,8 +135,21 @@ def test_last_month_ends_with_what_the_bank_has() -> None:
 # ---- pools ----
 
 POOL = pool_sweeps.DemoPool("sweep-sample", OWN, SECOND, "")
-MOVE = PoolMove("sweep-sample.20261125.1201", 1, "sweep-sample", 1, DAY, SECOND, OWN, True, False, "CNY", 500,
-                MoveState.ORDERED, "P1")  # fmt: skip
+MOVE = PoolMove(
+    "sweep-sample.20261125.1201",
+    1,
+    "sweep-sample",
+    1,
+    DAY,
+    SECOND,
+    OWN,
+    True,
+    False,
+    "CNY",
+    500,
+    MoveState.ORDERED,
+    "P1",
+)
 ROW = Journalled("P1", MOVE.order_id, State.SETTLED, 3, "sample", "R1", 1, (), 500, "CNY", "treasury")
 DONE = Executed("sample", "R1", SECOND, OWN, 500, Booked.SETTLED)
 
@@ -123,18 +161,21 @@ def test_the_demos_pools_can_be_read_and_open_within_a_minute() -> None:
     assert pool_sweeps.pools(["sample"], NOON.replace(hour=23, minute=40)) == (), "no slot beyond midnight"
 
 
-@pytest.mark.parametrize(("moves", "rows", "done", "left", "said"), [
-    ([MOVE], [ROW], [DONE], KEEPS_MINOR, ""),
-    ([], [], [], KEEPS_MINOR, "no run"),
-    ([MOVE], [ROW], [DONE, DONE], KEEPS_MINOR, "R1 2 times"),
-    ([MOVE], [ROW], [replace(DONE, minor=501)], KEEPS_MINOR, "no run planned so"),
-    ([MOVE], [ROW], [replace(DONE, reference="R2")], KEEPS_MINOR, "no run planned so"),
-    ([MOVE], [ROW], [replace(DONE, booked=Booked.REFUSED)], KEEPS_MINOR, "is settled, its bank has it refused"),
-    ([MOVE], [replace(ROW, state=State.FAILED)], [DONE], KEEPS_MINOR, "is failed, its bank has it settled"),
-    ([MOVE], [ROW], [], KEEPS_MINOR, "its bank never got it"),
-    ([MOVE], [], [], KEEPS_MINOR, "is no payment"),
-    ([MOVE], [ROW], [DONE], KEEPS_MINOR - 1, "less is left"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("moves", "rows", "done", "left", "said"),
+    [
+        ([MOVE], [ROW], [DONE], KEEPS_MINOR, ""),
+        ([], [], [], KEEPS_MINOR, "no run"),
+        ([MOVE], [ROW], [DONE, DONE], KEEPS_MINOR, "R1 2 times"),
+        ([MOVE], [ROW], [replace(DONE, minor=501)], KEEPS_MINOR, "no run planned so"),
+        ([MOVE], [ROW], [replace(DONE, reference="R2")], KEEPS_MINOR, "no run planned so"),
+        ([MOVE], [ROW], [replace(DONE, booked=Booked.REFUSED)], KEEPS_MINOR, "is settled, its bank has it refused"),
+        ([MOVE], [replace(ROW, state=State.FAILED)], [DONE], KEEPS_MINOR, "is failed, its bank has it settled"),
+        ([MOVE], [ROW], [], KEEPS_MINOR, "its bank never got it"),
+        ([MOVE], [], [], KEEPS_MINOR, "is no payment"),
+        ([MOVE], [ROW], [DONE], KEEPS_MINOR - 1, "less is left"),
+    ],
+)
 def test_a_sweep_is_judged_by_the_ledger(
     moves: list[PoolMove], rows: list[Journalled], done: list[Executed], left: int, said: str
 ) -> None:

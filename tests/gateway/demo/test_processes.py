@@ -1,4 +1,4 @@
-"""Children: ended by their process id, in every way they may have to end."""
+"""Child processes: they are ended by their process id, in every way in which they can end."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_the_deaf_are_killed(tmp_path: Path) -> None:
 def test_all_are_stopped_whatever_state_they_are_in(tmp_path: Path) -> None:
     running, deaf = started(child(tmp_path, READY, "a")), started(child(tmp_path, DEAF, "b"))
     over, never = started(child(tmp_path, "print('up', flush=True)", "c")), child(tmp_path, READY, "d")
-    # It says that it is up before it is over.
+    # The process says that it is ready before it ends.
     while over.ended() is None:
         time.sleep(0.01)
     began_s = time.monotonic()

@@ -1,4 +1,4 @@
-"""Sums of money: three accounts added up apart, equal only if each of them says the same."""
+"""Sums of money: the three records are added up separately, and count as equal only if all of them agree."""
 
 from __future__ import annotations
 
@@ -8,16 +8,20 @@ import pytest
 
 from gateway.demo.orders import DemoOrder
 from gateway.demo.report import money_check
-from gateway.demo.sums import AmountShare, MoneyRow, Sum, money_text, sums
+from gateway.demo.sums import AmountShare, MoneyRow, PaymentSum, money_text, sums
 from gateway.demo.verdict import Executed, Journalled, OrderResult, Verdict
 from protocols.canon.outcome import State
 from protocols.twin import Booked
 
 PLAN = (
-    (State.SETTLED, Booked.SETTLED, 100_00), (State.SETTLED, Booked.SETTLED, 20_50),
-    (State.RETURNED, Booked.RETURNED, 3_00), (State.IN_DOUBT, None, 7_00), (State.IN_DOUBT, Booked.SETTLED, 9_00),
-    (State.FAILED, Booked.REFUSED, 11_00), (State.REJECTED, None, 13_00),
-)  # fmt: skip
+    (State.SETTLED, Booked.SETTLED, 100_00),
+    (State.SETTLED, Booked.SETTLED, 20_50),
+    (State.RETURNED, Booked.RETURNED, 3_00),
+    (State.IN_DOUBT, None, 7_00),
+    (State.IN_DOUBT, Booked.SETTLED, 9_00),
+    (State.FAILED, Booked.REFUSED, 11_00),
+    (State.REJECTED, None, 13_00),
+)
 
 
 def world() -> tuple[Verdict, list[Executed], list[Journalled]]:
@@ -38,11 +42,19 @@ def rows(*found: object) -> dict[AmountShare, MoneyRow]:
 
 def test_the_three_accounts_agree() -> None:
     by = rows(*world())
-    assert by[AmountShare.PAID].ordered == by[AmountShare.PAID].journal == by[AmountShare.PAID].ledgers == Sum(3, 123_50)
-    assert by[AmountShare.CAME_BACK].ordered == by[AmountShare.CAME_BACK].ledgers == Sum(1, 3_00)
-    assert (by[AmountShare.IN_DOUBT].ordered, by[AmountShare.IN_DOUBT].ledgers) == (Sum(2, 16_00), Sum(1, 9_00))
-    assert by[AmountShare.NOT_PAID].ordered == Sum(2, 24_00)
-    assert by[AmountShare.TOTAL].ordered == Sum(7, 163_50)
+    assert (
+        by[AmountShare.PAID].ordered
+        == by[AmountShare.PAID].journal
+        == by[AmountShare.PAID].ledgers
+        == PaymentSum(3, 123_50)
+    )
+    assert by[AmountShare.CAME_BACK].ordered == by[AmountShare.CAME_BACK].ledgers == PaymentSum(1, 3_00)
+    assert (by[AmountShare.IN_DOUBT].ordered, by[AmountShare.IN_DOUBT].ledgers) == (
+        PaymentSum(2, 16_00),
+        PaymentSum(1, 9_00),
+    )
+    assert by[AmountShare.NOT_PAID].ordered == PaymentSum(2, 24_00)
+    assert by[AmountShare.TOTAL].ordered == PaymentSum(7, 163_50)
     assert [row.agrees for row in by.values()] == [True, True, True, None, None]
     check = money_check(tuple(by.values()))
     assert check.holds and str(check.detail) == "CNY 123.50 carried out, 3.00 of it came back"

@@ -1,4 +1,4 @@
-"""The verdict sees what is wrong: each fault is planted into a perfect account of the same orders, and counted."""
+"""The verdict finds each fault: one fault is planted into correct records of the same orders, and must be counted."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import pytest
 
 from gateway.demo.erp import ReceivedNews
 from gateway.demo.orders import ACCEPTED, JSON, DemoCommand, DemoOrder, ExpectedAnswer, Story
-from gateway.demo.verdict import Executed, Journalled, Verdict, Wrong, judge
+from gateway.demo.verdict import Executed, FindingKind, Journalled, Verdict, judge
 from protocols.canon.outcome import State
 from protocols.twin import Booked
 
 
 @dataclass
 class World:
-    """Three accounts of the same orders; `verdict` compares them."""
+    """Three records of the same orders; `verdict` compares them."""
 
     orders: list[DemoOrder] = field(default_factory=list)
     commands: list[DemoCommand] = field(default_factory=list)
@@ -29,7 +29,7 @@ class World:
         return judge(story, self.heard, self.executed, self.journal, waiting)
 
     def add(self, n: int, *states: State, booked: Booked | None = None, refused: str = "") -> None:
-        """An order that went through `states`, told one after the other; `refused` was no payment at all."""
+        """Add an order with these states, reported one after the other; `refused`: it never became a payment."""
         payee = f"00009{n}"
         order = DemoOrder(
             f"AP-{n}", "sample", "0000100", payee, "示例乙公司", (100 + n,), "货款", "plain", carried=not refused
@@ -57,7 +57,7 @@ class World:
 
 @pytest.fixture
 def world() -> World:
-    """Eight orders, each with another end, all of them right."""
+    """Eight orders with different ends, all of them correct."""
     world = World()
     world.add(1, State.SETTLED, booked=Booked.SETTLED)
     world.add(2, State.IN_DOUBT, State.SETTLED, booked=Booked.SETTLED)
@@ -74,9 +74,7 @@ def test_a_perfect_account(world: World) -> None:
     verdict = world.verdict()
     assert verdict.findings == ()
     assert verdict.agrees
-    assert verdict.last_line() == (
-        "demo: 8 orders, 3 settled, 1 failed, 2 rejected, 2 in doubt, 0 duplicated, 0 lost"
-    )
+    assert verdict.last_line() == ("demo: 8 orders, 3 settled, 1 failed, 2 rejected, 2 in doubt, 0 duplicated, 0 lost")
     assert str(verdict.breakdown()) == (
         "settled includes 1 that came back later; rejected includes 1 withdrawn and 0 expired unsent; "
         "of those in doubt the bank never booked 1"
@@ -104,21 +102,25 @@ def _two_rows(world: World) -> None:
 
 
 DOUBLES: tuple[Callable[[World], None], ...] = (
-    _double, _double_under_another_reference, _refused_twice, _two_payments, _two_rows,
-)  # fmt: skip
+    _double,
+    _double_under_another_reference,
+    _refused_twice,
+    _two_payments,
+    _two_rows,
+)
 
 
 @pytest.mark.parametrize("plant", DOUBLES)
 def test_duplicates_are_counted(world: World, plant: Callable[[World], None]) -> None:
     plant(world)
     verdict = world.verdict()
-    assert verdict.count(Wrong.DUPLICATED) == 1
+    assert verdict.count(FindingKind.DUPLICATED) == 1
     assert verdict.last_line().endswith("1 duplicated, 0 lost")
     assert not verdict.agrees
 
 
 def _silence(world: World) -> None:
-    """Nothing was heard about an order that the bank paid."""
+    """Remove every message to the ERP about an order that the bank paid."""
     world.heard = [one for one in world.heard if one.said.get("id") != "AP-1"]
     world.journal = [row for row in world.journal if row.order_id != "AP-1"]
 
@@ -150,7 +152,7 @@ def _reply_where_nobody_listens(world: World) -> None:
 def test_losses_are_counted(world: World, plant: Callable[[World], None]) -> None:
     plant(world)
     verdict = world.verdict()
-    assert verdict.count(Wrong.LOST) >= 1
+    assert verdict.count(FindingKind.LOST) >= 1
     assert not verdict.agrees
     assert not verdict.last_line().endswith(" 0 lost")
 
@@ -247,15 +249,27 @@ def _bad_order_at_the_bank(world: World) -> None:
         pytest.param(_booked(4, Booked.SETTLED), id="stayed, told returned"),
         pytest.param(_booked(6, Booked.SETTLED), id="paid, told cancelled"),
         pytest.param(_booked(6, Booked.REFUSED), id="asked, told cancelled"),
-        _gap, _one_number_for_two, _two_finals, _correction, _wrong_answer, _other_amount, _other_debtor,
-        _other_reference, _stranger, _event_of_nobodys_order, _sent_twice, _journal_differs, _journal_is_ahead,
-        _not_in_the_journal, _bad_order_at_the_bank,
+        _gap,
+        _one_number_for_two,
+        _two_finals,
+        _correction,
+        _wrong_answer,
+        _other_amount,
+        _other_debtor,
+        _other_reference,
+        _stranger,
+        _event_of_nobodys_order,
+        _sent_twice,
+        _journal_differs,
+        _journal_is_ahead,
+        _not_in_the_journal,
+        _bad_order_at_the_bank,
     ],
-)  # fmt: skip
+)
 def test_differences_are_found(world: World, plant: Callable[[World], None]) -> None:
     plant(world)
     verdict = world.verdict()
-    assert [finding for finding in verdict.findings if finding.wrong is Wrong.DISAGREES], verdict.findings
+    assert [finding for finding in verdict.findings if finding.wrong is FindingKind.DISAGREES], verdict.findings
     assert not verdict.agrees
 
 
@@ -293,6 +307,6 @@ def test_an_order_that_waits_for_approvers_may_be_held_at_the_end() -> None:
     world = World()
     world.add(1, State.HELD)
     assert world.verdict(frozenset({"AP-1"})).agrees
-    assert world.verdict().count(Wrong.LOST) == 1
+    assert world.verdict().count(FindingKind.LOST) == 1
     world.executed.append(Executed("sample", "R1", "0000100", "000091", 101, Booked.SETTLED))
-    assert world.verdict(frozenset({"AP-1"})).count(Wrong.LOST) == 1
+    assert world.verdict(frozenset({"AP-1"})).count(FindingKind.LOST) == 1

@@ -1,4 +1,6 @@
-"""What the demo's web pages have to approve, when the colleague signs, and whom its daemon refuses to serve."""
+"""The orders that the demo's web pages offer for approval, the moment at which the colleague signs, and refused
+visitors.
+"""
 
 from __future__ import annotations
 
@@ -37,9 +39,10 @@ def test_one_needs_one_approver_and_the_others_two(banks: tuple[str, ...]) -> No
     assert {body["maker"] for body in bodies} == {approvals.MAKER}
 
 
-@pytest.mark.parametrize(("decided", "need", "due"), [
-    (["chen"], 2, True), ([], 2, False), (["chen"], 1, False), (["chen", "lin"], 3, False), (["lin"], 2, False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("decided", "need", "due"),
+    [(["chen"], 2, True), ([], 2, False), (["chen"], 1, False), (["chen", "lin"], 3, False), (["lin"], 2, False)],
+)
 def test_the_colleague_signs_after_you_where_one_more_is_needed(decided: list[str], need: int, due: bool) -> None:
     asked = {**REQUEST, "need": [{"group": "*", "approvers": need}], "decided": [{"person": one} for one in decided]}
 
@@ -61,5 +64,7 @@ def test_ports_are_the_usual_ones_or_others() -> None:
 def test_the_demos_daemon_serves_no_settings_of_another_mode(tmp_path: Path) -> None:
     file = tmp_path / "bankgw.toml"
     file.write_text('mode = "production"\nnode = "gw1"\nstate_dir = "/nowhere"\n', "utf-8")
-    done = subprocess.run(person_daemon_command(file, 2_000_000_100), cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        person_daemon_command(file, 2_000_000_100), cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 1 and "it runs with settings of the mode development only" in done.stderr

@@ -1,4 +1,4 @@
-"""A real RabbitMQ for tests: a virtual host of their own, an ERP's blocking client, a wire that can be cut or
+"""A real RabbitMQ for tests: a virtual host of its own, an ERP's blocking client, and a connection that can be cut or
 frozen.
 """
 
@@ -21,15 +21,17 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
+from gateway.demo.own_vhost import own_vhost
 from gateway.erp.amqp import pika_amqp
 from gateway.erp.amqp_settings import AmqpSettings
-from gateway.erp.amqp_types import Down, OutgoingMessage, Prepare, Properties
+from gateway.erp.amqp_types import BrokerDown, OutgoingMessage, Prepare
 from gateway.erp.broker_address import BrokerAddress
-from gateway.erp.client import AmqpClient, Patience
+from gateway.erp.client import AmqpClient, ClientTimeouts
+from gateway.kernel.deliveries import Properties
 from setup.machine import free_port
-from tests.world.services import Control, broker_file, read_broker
+from tests.world.services import Control, broker_file, described, read_broker
 
-QUICK = Patience(backoff_first_s=0.02, backoff_max_s=0.2, canary_every_s=0, give_back_after_s=0.01)
+QUICK = ClientTimeouts(backoff_first_s=0.02, backoff_max_s=0.2, canary_every_s=0, give_back_after_s=0.01)
 LOOPBACK = "127.0.0.1"
 
 
@@ -41,14 +43,15 @@ def running_reactor() -> Any:
 
 
 def ctl(*words: str) -> str:
-    """Runs rabbitmqctl and returns what it printed; RuntimeError when it fails."""
+    """Run rabbitmqctl and return its output. Raises RuntimeError if it fails."""
     control = _control()
     command, env = [*control.command, "-q", *words], {**os.environ, **control.env}
-    # Else all that run at the same time share ten ports.
+    # Otherwise all runs at the same time would share ten ports.
     env["RABBITMQ_CTL_DIST_PORT_MIN"] = env["RABBITMQ_CTL_DIST_PORT_MAX"] = str(free_port())
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, env=env,
-                              stdin=subprocess.DEVNULL)  # fmt: skip
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=240, check=False, env=env, stdin=subprocess.DEVNULL
+        )
     except FileNotFoundError:
         raise RuntimeError("rabbitmqctl is not installed") from None
     if done.returncode:
@@ -68,14 +71,23 @@ def _control() -> Control:
 
 @dataclass(frozen=True, slots=True)
 class Rabbit:
-    """One virtual host, empty at the start of each test. `ruled` when rabbitmqctl works on it."""
+    """One virtual host, empty at the start of each test. `ruled` is set if rabbitmqctl works on it."""
 
     address: BrokerAddress
     ruled: bool
     started: list[AmqpClient | Wire] = field(default_factory=list)
 
-    def client(self, *, port: int = 0, patience: Patience = QUICK, prepare: Prepare | None = None, tls: Any = None,
-               reactor: Any = None, heartbeat_s: int = 10, address: BrokerAddress | None = None) -> AmqpClient:
+    def client(
+        self,
+        *,
+        port: int = 0,
+        patience: ClientTimeouts = QUICK,
+        prepare: Prepare | None = None,
+        tls: Any = None,
+        reactor: Any = None,
+        heartbeat_s: int = 10,
+        address: BrokerAddress | None = None,
+    ) -> AmqpClient:
         """Our client, not started; `port` goes through a `Wire`."""
         at = self.address
         to = address or BrokerAddress(at.host, port or at.port, at.vhost, at.user, at.password, tls is not None)
@@ -101,8 +113,9 @@ class Rabbit:
         """An independent client's channel, with confirms on."""
         at = self.address
         login = pika.PlainCredentials(user or at.user, password or at.password)
-        connection = pika.BlockingConnection(pika.ConnectionParameters(
-            at.host, at.port, at.vhost, login, heartbeat=0, blocked_connection_timeout=10))
+        connection = pika.BlockingConnection(
+            pika.ConnectionParameters(at.host, at.port, at.vhost, login, heartbeat=0, blocked_connection_timeout=10)
+        )
         try:
             channel = connection.channel()
             channel.confirm_delivery()
@@ -112,7 +125,8 @@ class Rabbit:
                 connection.close()
 
     def ruler(self) -> Callable[..., str]:
-        """rabbitmqctl for use in a thread; skips the test where it does not reach this broker, fails it in CI.
+        """The function `rabbitmqctl` for use in a thread. Skips the test if rabbitmqctl does not reach this broker;
+        fails it in CI.
 
         Call this in the test itself: what skips in a thread skips nothing.
         """
@@ -121,11 +135,11 @@ class Rabbit:
         return ctl
 
     def rule(self, *words: str) -> str:
-        """rabbitmqctl, or skip the test where it does not reach this broker."""
+        """Run rabbitmqctl. Skips the test if it does not reach this broker."""
         return self.ruler()(*words)
 
     def depth(self, queue: str) -> int:
-        """Messages ready in the queue."""
+        """The number of messages that are ready in the queue."""
         with self.erp() as channel:
             return int(channel.queue_declare(queue, passive=True).method.message_count)
 
@@ -137,11 +151,11 @@ class Rabbit:
                 channel.basic_publish("", queue, str(n).encode(), named, mandatory=True)
 
     def get_all(self, queue: str) -> list[tuple[Any, Any, bytes]]:
-        """Take and ack whatever is ready: (method, properties, body)."""
+        """Take and ack all messages that are ready: (method, properties, body)."""
         return self.get_all_as("", "", queue)
 
     def get_all_as(self, user: str, password: str, queue: str) -> list[tuple[Any, Any, bytes]]:
-        """The same as another user."""
+        """Take and ack all messages that are ready, as another user."""
         found = []
         with self.erp(user, password) as channel:
             while (got := channel.basic_get(queue, auto_ack=True))[0] is not None:
@@ -151,27 +165,14 @@ class Rabbit:
 
 @contextmanager
 def rabbit_for_tests(name: str) -> Iterator[Rabbit]:
-    """A virtual host for one test module: made with rabbitmqctl where that works, else the one in
-    broker.json.
-    """
+    """A virtual host for one test module: made with rabbitmqctl where that works, else the one in broker.json."""
     found = read_broker(broker_file())
-    try:
-        vhost, user = f"bankgw-{name}-{os.getpid()}", f"bankgw-{name}-{os.getpid()}"
-        ctl("add_vhost", vhost)
-        ctl("add_user", user, "for-tests")
-        ctl("set_permissions", "-p", vhost, user, ".*", ".*", ".*")
-    except RuntimeError as problem:
-        if found is None:
-            pytest.skip(f"no RabbitMQ: {problem}")
-        yield Rabbit(BrokerAddress(found.host, found.port, found.test_vhost, found.admin.user, found.admin.password),
-                     ruled=False)
-        return
-    host, port = (LOOPBACK, 5672) if found is None else (found.host, found.port)
-    try:
-        yield Rabbit(BrokerAddress(host, port, vhost, user, "for-tests"), ruled=True)
-    finally:
-        ctl("delete_vhost", vhost)
-        ctl("delete_user", user)
+    if found is None:
+        pytest.skip("no RabbitMQ: run `make broker`")
+    login = found.users["bankgw"]
+    with own_vhost(described(found), name) as own:
+        address = BrokerAddress(found.host, found.port, own["vhost"], login.user, login.password)
+        yield Rabbit(address, ruled=found.control is not None)
 
 
 class ClientListener:
@@ -180,7 +181,7 @@ class ClientListener:
     def __init__(self, client: AmqpClient) -> None:
         self.client = client
         self.ups = 0
-        self.downs: list[Down] = []
+        self.downs: list[BrokerDown] = []
         self.blocked: list[bool] = []
         client.start(self._up, self.downs.append, self.blocked.append)
 
@@ -221,7 +222,7 @@ class _End(Protocol):
             self.peer.transport.loseConnection()
 
     def write(self, data: bytes) -> None:
-        """Send to whoever is at this end."""
+        """Send to the peer of this end."""
         if self.transport is not None:
             self.transport.write(data)
 
@@ -249,9 +250,8 @@ class _In(_End):
 
 
 class Wire:
-    """A TCP proxy to the broker. `frozen`: nothing passes, as on a dead line; `deaf`: nothing reaches the
-    broker.
-    """
+    """A TCP proxy to the broker. `frozen`: nothing passes, as on a dead connection; `deaf`: nothing reaches the
+    broker."""
 
     def __init__(self, reactor: Any, rabbit: Rabbit, context: Any = None) -> None:
         """With `context` (an SSL context factory) the client's side speaks TLS."""
@@ -277,13 +277,13 @@ class Wire:
         connectProtocol(TCP4ClientEndpoint(self._reactor, self._rabbit.address.host, self._rabbit.address.port), server)
 
     def inject(self, octets: bytes) -> None:
-        """Say something to the client in the broker's name."""
+        """Connect the client's end of the proxy to the broker."""
         for end in self.ends:
             if isinstance(end, _In):
                 end.write(octets)
 
     def clog(self) -> None:
-        """Stop reading what the client sends, so that its own buffers fill up."""
+        """Stop reading the client's bytes, so that the client's own buffers fill up."""
         self.frozen = True
         for end in self.ends:
             if isinstance(end, _In):
@@ -295,6 +295,6 @@ class Wire:
             end.transport.abortConnection()  # type: ignore[union-attr]
 
     def close(self) -> Deferred[Any]:
-        """Stop for good."""
+        """Close the proxy for good."""
         self.cut()
         return maybeDeferred(self.listening.stopListening)

@@ -16,30 +16,23 @@ from typing import Any
 import pika
 import pika.spec
 import pytest
-from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.task import Clock, deferLater
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
-from gateway.erp import policies, topology
+from gateway.erp import topology
 from gateway.erp.amqp import pika_amqp
 from gateway.erp.amqp_settings import AmqpSettings
-from gateway.erp.amqp_types import (
-    CUT_BYTES,
-    Cut,
-    Declarer,
-    Delivery,
-    OutgoingMessage,
-    Properties,
-    PublishResult,
-    PublishStatus,
-    Scalar,
-)
+from gateway.erp.amqp_types import Declarer, OutgoingMessage, PublishResult, PublishStatus
+from gateway.erp.broker_address import BrokerAddress
+from gateway.erp.topology import COMMANDS
+from gateway.kernel import deliveries
+from gateway.kernel.deliveries import CUT_BYTES, CutBody, Delivery, Properties
+from protocols.erp.routing import EVENTS
 from protocols.erp.words import MAX_BODY_BYTES
 from tests.gateway.erp.rabbit import QUICK, ClientListener, Rabbit, message, rabbit_for_tests, running_reactor, until
-
-QUEUE = "bankgw.test"
-OTHER = "bankgw.test.other"
-SAFE: dict[str, Scalar] = {"x-queue-type": "quorum", "x-delivery-limit": policies.UNLIMITED}
+from tests.gateway.erp.two_queues import OTHER, QUEUE, two_queues, verdicts
+from tests.world.services import broker_file, read_broker
 
 pytestmark = pytest.mark.broker
 
@@ -59,17 +52,6 @@ def rabbit(house: Rabbit) -> Iterator[Rabbit]:
     house.stop()
 
 
-async def two_queues(declarer: Declarer) -> None:
-    """The topology of most tests here."""
-    await declarer.queue(QUEUE, SAFE)
-    await declarer.queue(OTHER, SAFE)
-
-
-async def verdicts(sent: list[Deferred[PublishResult]]) -> list[PublishResult]:
-    """All verdicts, in order."""
-    return list(await gatherResults(sent))
-
-
 @pytest.mark.timeout(120)
 async def test_of_20000_pipelined_publishes_each_gets_its_own_verdict(rabbit: Rabbit) -> None:
     client = rabbit.client(prepare=two_queues)
@@ -78,8 +60,11 @@ async def test_of_20000_pipelined_publishes_each_gets_its_own_verdict(rabbit: Ra
     lost = {n for n in range(count) if n % 50 == 17}
     answers = [client.publish(message(n, "bankgw.nowhere" if n in lost else QUEUE)) for n in range(count)]
     found = await verdicts(answers)
-    wrong = [n for n, verdict in enumerate(found)
-             if verdict.fate is not (PublishStatus.RETURNED if n in lost else PublishStatus.CONFIRMED)]
+    wrong = [
+        n
+        for n, verdict in enumerate(found)
+        if verdict.fate is not (PublishStatus.RETURNED if n in lost else PublishStatus.CONFIRMED)
+    ]
     assert wrong == []
     assert found[17] == PublishResult(PublishStatus.RETURNED, 312, "NO_ROUTE")
     assert rabbit.depth(QUEUE) == count - len(lost)
@@ -91,9 +76,17 @@ async def test_what_is_published_arrives_with_all_its_properties(rabbit: Rabbit)
     client.consume(QUEUE, 10, got.append)
     await ClientListener(client).up()
     properties = Properties(
-        message_id="id-1", correlation_id="c-1", reply_to="/queues/r", user_id=rabbit.address.user,
-        type="payment.submit", app_id="erp", content_type="application/json", timestamp=1_790_000_000,
-        expiration="60000", headers={"bank": "icbc", "n": 7, "yes": True, "name": "示例"})
+        message_id="id-1",
+        correlation_id="c-1",
+        reply_to="/queues/r",
+        user_id=rabbit.address.user,
+        type="payment.submit",
+        app_id="erp",
+        content_type="application/json",
+        timestamp=1_790_000_000,
+        expiration="60000",
+        headers={"bank": "icbc", "n": 7, "yes": True, "name": "示例"},
+    )
     verdict = await client.publish(OutgoingMessage("", QUEUE, "正文".encode(), properties))
     assert verdict.fate is PublishStatus.CONFIRMED
     await until(lambda: len(got) == 1)
@@ -106,7 +99,7 @@ async def test_our_login_is_the_user_id_unless_another_is_named(rabbit: Rabbit) 
     client = rabbit.client(prepare=two_queues)
     await ClientListener(client).up()
     await client.publish(message(1, QUEUE))
-    (_method, properties, _body), = rabbit.get_all(QUEUE)
+    ((_method, properties, _body),) = rabbit.get_all(QUEUE)
     assert properties.user_id == rabbit.address.user
     assert properties.delivery_mode == 2
 
@@ -253,7 +246,7 @@ async def test_large_messages_cost_no_memory_and_are_parked_whole_when_rejected(
     client = pika_amqp(running_reactor(), settings, random.Random(7), prepare=prepare)
     rabbit.started.append(client)
     got: list[Delivery] = []
-    client.consume(topology.MONEY_QUEUE, 200, got.append)
+    client.consume(deliveries.MONEY_QUEUE, 200, got.append)
     await ClientListener(client).up()
     body = b"0123456789abcdef" * (15 * 65_536)
     with rabbit.erp() as channel:
@@ -263,11 +256,12 @@ async def test_large_messages_cost_no_memory_and_are_parked_whole_when_rejected(
     await until(lambda: len(got) == 6)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib < 20_000, "of 90 MiB"
     assert {(one.body, one.cut) for one in got} == {
-        (body[:CUT_BYTES], Cut(len(body), hashlib.sha256(body).hexdigest()))}  # fmt: skip
+        (body[:CUT_BYTES], CutBody(len(body), hashlib.sha256(body).hexdigest()))
+    }
     for delivery in got:
         client.reject(delivery)
     await until(lambda: rabbit.depth(topology.PARKED_QUEUE) == 6)
-    assert rabbit.depth(topology.MONEY_QUEUE) == 0
+    assert rabbit.depth(deliveries.MONEY_QUEUE) == 0
     (_method, _properties, whole), *_others = rabbit.get_all(topology.PARKED_QUEUE)
     assert whole == body
 
@@ -283,6 +277,7 @@ async def test_bytes_bound_what_is_read_and_the_connection_lives_meanwhile(rabbi
     with rabbit.erp() as channel:
         for _ in range(30):
             channel.basic_publish("", QUEUE, b"x" * 1_000_000)
+
     def more(than: int) -> bool:
         return len(got) > than
 
@@ -309,8 +304,7 @@ async def test_a_foreign_user_id_is_refused_and_its_neighbours_get_through(rabbi
     client.consume(OTHER, 10, got.append)
     listener = ClientListener(client)
     await listener.up()
-    answers = [client.publish(message(n, QUEUE, user_id="somebody-else" if n in (5, 30) else None))
-               for n in range(60)]
+    answers = [client.publish(message(n, QUEUE, user_id="somebody-else" if n in (5, 30) else None)) for n in range(60)]
     found = await verdicts(answers)
     assert [n for n, verdict in enumerate(found) if verdict.fate is PublishStatus.REFUSED] == [5, 30]
     assert {verdict.fate for n, verdict in enumerate(found) if n not in (5, 30)} == {PublishStatus.CONFIRMED}
@@ -331,7 +325,12 @@ async def test_messages_nobody_can_send_are_refused(rabbit: Rabbit) -> None:
     odd = message("odd", QUEUE, expiration="soon")
     good = message("good", QUEUE)
     found = await verdicts([client.publish(each) for each in (large, long, odd, good)])
-    assert [verdict.fate for verdict in found] == [PublishStatus.REFUSED, PublishStatus.REFUSED, PublishStatus.REFUSED, PublishStatus.CONFIRMED]
+    assert [verdict.fate for verdict in found] == [
+        PublishStatus.REFUSED,
+        PublishStatus.REFUSED,
+        PublishStatus.REFUSED,
+        PublishStatus.CONFIRMED,
+    ]
     assert "larger than configured max size" in found[0].text
     assert "cannot be put on the wire" in found[1].text
 
@@ -364,13 +363,14 @@ async def test_a_direct_reply_is_delivered_and_not_called_unroutable(rabbit: Rab
 
 
 async def test_a_message_that_cannot_be_taken_ends_parked_and_its_neighbours_do_not(
-        rabbit: Rabbit, logged_failures: Any) -> None:
-    arguments = topology.Queue(QUEUE, delivery_limit=3, dead_letter=topology.DEAD).arguments
+    rabbit: Rabbit, logged_failures: Any
+) -> None:
+    arguments = topology.Queue(QUEUE, delivery_limit=3, dead_letter=deliveries.DEAD).arguments
 
     async def prepare(declarer: Declarer) -> None:
-        await declarer.exchange(topology.DEAD, "fanout", {})
+        await declarer.exchange(deliveries.DEAD, "fanout", {})
         await declarer.queue(topology.PARKED_QUEUE, topology.Queue(topology.PARKED_QUEUE).arguments)
-        await declarer.bind(topology.PARKED_QUEUE, topology.DEAD, "")
+        await declarer.bind(topology.PARKED_QUEUE, deliveries.DEAD, "")
         await declarer.queue(QUEUE, arguments)
 
     client = rabbit.client(prepare=prepare)
@@ -392,7 +392,7 @@ async def test_a_message_that_cannot_be_taken_ends_parked_and_its_neighbours_do_
     await until(lambda: tries[b"0"] == 2)
     await client.close(5)
     assert rabbit.depth(QUEUE) == 0
-    (_method, properties, body), = rabbit.get_all(topology.PARKED_QUEUE)
+    ((_method, properties, body),) = rabbit.get_all(topology.PARKED_QUEUE)
     assert body == b"2"
     assert properties.headers["x-first-death-reason"] == "delivery_limit"
     assert listener.downs == []
@@ -449,14 +449,47 @@ async def test_a_deleted_queue_is_declared_and_consumed_again(rabbit: Rabbit) ->
     await listener.up()
     with rabbit.erp() as channel:
         channel.queue_delete(QUEUE)
-    await listener.up(2)
-    assert "topology must be looked at again" in listener.downs[0].reason
+    await until(lambda: not client.refusals and rabbit_has(rabbit, QUEUE))
     rabbit.put(QUEUE, 1)
     await until(lambda: len(got) == 1)
+    assert (client.status().connections, listener.downs) == (1, []), "on the same connection"
+
+
+def rabbit_has(rabbit: Rabbit, queue: str) -> bool:
+    """Whether the queue exists."""
+    try:
+        rabbit.depth(queue)
+    except pika.exceptions.ChannelClosedByBroker:
+        return False
+    return True
+
+
+async def test_a_missing_right_bars_its_exchange_alone_and_nobody_waits_for_it(rabbit: Rabbit) -> None:
+    """An ERP's user may publish commands, but neither events nor replies. All three are requested in one pipeline."""
+    found = read_broker(broker_file())
+    assert found is not None
+    erp, at = found.users["erp-demo"], rabbit.address
+    first = rabbit.client(prepare=topology.preparation(topology.standard(), "apply"))
+    await ClientListener(first).up()
+    client = rabbit.client(address=BrokerAddress(at.host, at.port, at.vhost, erp.user, erp.password, False))
+    await ClientListener(client).up()
+    places = [(COMMANDS, "payment.submit"), (EVENTS, "payment.settled.x.y"), ("", QUEUE)]
+    mixed = [
+        replace(message(3 * n + place, key), exchange=exchange)
+        for n in range(5)
+        for place, (exchange, key) in enumerate(places)
+    ]
+    for _ in range(2):
+        said = await verdicts([client.publish(each) for each in mixed])
+        assert {one.fate for one in said[::3]} == {PublishStatus.CONFIRMED}
+        for barred in (said[1::3], said[2::3]):
+            assert {(one.fate, one.code, one.exchange_wide) for one in barred} == {(PublishStatus.BARRED, 403, True)}
+        assert set(client.refusals) == {f"exchange {EVENTS}", "reply queues (amq.default)"}
+    assert client.status().connections == 1
 
 
 class Unreadable(pika.BasicProperties):  # type: ignore[misc]
-    """Properties no reader of ours survives: a header dated in the year 292277026596."""
+    """Properties that our decoder cannot read: a header dated in the year 292277026596."""
 
     def encode(self) -> list[bytes]:
         header = b"\x04whenT" + struct.pack(">Q", 2**63 - 1)
@@ -509,66 +542,6 @@ async def test_a_blocked_connection_is_reported_and_unblocked(rabbit: Rabbit) ->
     await listener.up(2)
     assert not client.blocked
     assert listener.blocked == [True, False, True, False]
-
-
-class HalfReal:
-    """The real reactor's sockets with a clock that tests move."""
-
-    def __init__(self) -> None:
-        self.clock = Clock()
-
-    def __getattr__(self, name: str) -> Any:
-        timed = ("callLater", "seconds", "getDelayedCalls")
-        return getattr(self.clock if name in timed else running_reactor(), name)
-
-
-async def test_a_line_gone_dead_is_noticed_by_its_heartbeat(rabbit: Rabbit) -> None:
-    half = HalfReal()
-    wire = rabbit.wire()
-    client = rabbit.client(port=wire.port, prepare=two_queues, reactor=half, heartbeat_s=10)
-    listener = ClientListener(client)
-    await listener.up()
-    wire.frozen = True
-    answer = client.publish(message(1, QUEUE))
-    half.clock.pump([1.0] * 14)
-    assert client.status().publishes_in_flight == 1
-    # pika looks every 15 s (interval + 5 s), and the first look still sees the bytes of the hello.
-    half.clock.pump([1.0] * 16)
-    assert (await answer).fate is PublishStatus.LOST
-    await until(lambda: len(listener.downs) == 1)
-    assert "heartbeats" in listener.downs[0].reason
-
-
-@pytest.mark.parametrize("watch", ["heartbeat", "canary"])
-async def test_a_dead_line_is_given_up_although_much_is_still_unsent(rabbit: Rabbit, watch: str) -> None:
-    half = HalfReal()
-    wire = rabbit.wire()
-    patience = replace(QUICK, canary_every_s=5 if watch == "canary" else 0)
-    client = rabbit.client(port=wire.port, prepare=two_queues, reactor=half,
-                           heartbeat_s=10 if watch == "heartbeat" else 60, patience=patience)
-    listener = ClientListener(client)
-    await listener.up()
-    wire.clog()
-    answers = [client.publish(replace(message(n, QUEUE), body=bytes(4_000_000))) for n in range(8)]
-    half.clock.pump([1.0] * 30)
-    await until(lambda: len(listener.downs) == 1)
-    assert {verdict.fate for verdict in await verdicts(answers)} == {PublishStatus.LOST}
-
-
-async def test_the_canary_notices_a_connection_that_only_looks_alive(rabbit: Rabbit) -> None:
-    wire = rabbit.wire()
-    patience = replace(QUICK, canary_every_s=0.1)
-    client = rabbit.client(port=wire.port, prepare=two_queues, patience=patience)
-    listener = ClientListener(client)
-    await listener.up()
-    await until(lambda: client.status().canary_age_s is not None)
-    wire.deaf = True
-    answer = client.publish(message(1, QUEUE))
-    assert (await answer).fate is PublishStatus.LOST
-    await until(lambda: len(listener.downs) == 1)
-    assert "nothing came through" in listener.downs[0].reason
-    wire.deaf = False
-    await listener.up(2)
 
 
 async def test_close_waits_for_verdicts_but_not_beyond_its_deadline(rabbit: Rabbit) -> None:

@@ -1,4 +1,4 @@
-"""The broker client as it connects: over TLS, with a login that is refused, and where nobody listens."""
+"""The broker client while it connects: over TLS, with a refused login, and to a port where nobody listens."""
 
 from __future__ import annotations
 
@@ -16,11 +16,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from twisted.internet import ssl
 
-from gateway.erp.amqp_types import (
-    PublishStatus,
-)
+from gateway.erp.amqp_types import PublishStatus
 from tests.gateway.erp.rabbit import ClientListener, Rabbit, message, rabbit_for_tests, until
-from tests.gateway.erp.test_amqp import QUEUE, two_queues
+from tests.gateway.erp.two_queues import QUEUE, two_queues
 
 pytestmark = pytest.mark.broker
 
@@ -65,19 +63,25 @@ def certificate(name: str, issuer: tuple[Any, Any] | None) -> tuple[Any, Any]:
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.now(UTC)
     built = (
-        x509.CertificateBuilder().subject_name(subject).issuer_name(issuer[0].subject if issuer else subject)
-        .public_key(key.public_key()).serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1)).not_valid_after(now + timedelta(hours=1))
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer[0].subject if issuer else subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
         .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(issuer[1] if issuer else key, hashes.SHA256()))
+        .sign(issuer[1] if issuer else key, hashes.SHA256())
+    )
     return built, key
 
 
 def loaded(pair: tuple[Any, Any]) -> ssl.PrivateCertificate:
-    """As Twisted wants it."""
+    """The certificate in the form that Twisted needs."""
     pem = pair[0].public_bytes(serialization.Encoding.PEM) + pair[1].private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
     loaded: ssl.PrivateCertificate = ssl.PrivateCertificate.loadPEM(pem)
     return loaded
 
@@ -89,8 +93,7 @@ async def test_amqps_with_a_client_certificate(rabbit: Rabbit) -> None:
     wire = rabbit.wire(server.options(anchor))
     address = replace(rabbit.address, host="localhost", port=wire.port, tls=True)
 
-    client = rabbit.client(address=address, tls=ssl.optionsForClientTLS("localhost", anchor, ours),
-                           prepare=two_queues)
+    client = rabbit.client(address=address, tls=ssl.optionsForClientTLS("localhost", anchor, ours), prepare=two_queues)
     await ClientListener(client).up()
     assert (await client.publish(message(1, QUEUE))).fate is PublishStatus.CONFIRMED
 
@@ -113,7 +116,7 @@ def test_importing_installs_no_reactor() -> None:
 
 
 async def test_a_client_that_is_stopped_while_it_dials_logs_no_failure(rabbit: Rabbit) -> None:
-    """What a test logs and does not expect fails it (tests/conftest.py)."""
+    """An unexpected log entry of a failure would fail this test (tests/conftest.py)."""
     client = rabbit.client(prepare=two_queues)
     client.start(lambda: None, lambda _down: None)
     await client.close(0.0)

@@ -11,19 +11,20 @@ from pathlib import Path
 import pytest
 
 from faults.servers import Rabbit as Node
-from gateway.bank.lane_dialer import tls_settings
+from gateway.bank.lane_tls import tls_settings
 from gateway.bank.tls import client_context
-from gateway.clock import SystemClock
 from gateway.erp import broker_address
 from gateway.erp.amqp import pika_amqp
 from gateway.erp.amqp_settings import AmqpSettings
-from gateway.erp.amqp_types import OutgoingMessage, Properties, PublishStatus
+from gateway.erp.amqp_types import OutgoingMessage, PublishStatus
 from gateway.erp.client import AmqpClient
+from gateway.kernel.clock import SystemClock
+from gateway.kernel.deliveries import Properties
 from gateway.settings import Broker
 from gateway.simbank.pki import CLIENT_PURPOSE, new_key, write_certificates, write_key
 from setup.machine import free_port
 from tests.gateway.erp.rabbit import QUICK, ClientListener, running_reactor, until
-from tests.world.peers import Yard
+from tests.world.peers import TlsFiles
 
 USER, VHOST = "gateway", "faults"
 CONF = """
@@ -40,12 +41,12 @@ ssl_cert_login_from = common_name
 
 
 class Place:
-    """The node, and clients with a certificate in that name and no password."""
+    """The node, and clients that have a certificate in that name and no password."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.port = free_port()
-        self.yard = Yard(folder, datetime.now(UTC))
+        self.yard = TlsFiles(folder, datetime.now(UTC))
         write_certificates(folder / "broker.pem", self.yard.leaf(names=("localhost", "127.0.0.1")))
         write_key(folder / "broker.key", self.yard.key)
         self.node = Node(folder / "node")
@@ -62,13 +63,16 @@ class Place:
         definitions.write_text(json.dumps(told), encoding="utf-8")
 
     def client(self, name: str) -> AmqpClient:
-        """As the daemon makes it of its settings."""
+        """A client as the daemon makes it from its settings."""
         key = new_key()
         issued = self.yard.root.issue(name, key.public_key(), self.yard.now, purpose=CLIENT_PURPOSE)
         write_certificates(self.folder / f"{name}.pem", issued)
         write_key(self.folder / f"{name}.key", key)
-        tls = {"ca_file": self.folder / "ca.pem", "certificate": self.folder / f"{name}.pem",
-               "key": {"file": self.folder / f"{name}.key"}}  # fmt: skip
+        tls = {
+            "ca_file": self.folder / "ca.pem",
+            "certificate": self.folder / f"{name}.pem",
+            "key": {"file": self.folder / f"{name}.key"},
+        }
         broker = Broker.model_validate(
             {"host": "127.0.0.1", "port": self.port, "vhost": VHOST, "user": name, "tls": tls}
         )
@@ -80,7 +84,7 @@ class Place:
 
 @pytest.fixture
 def place(tmp_path: Path, broker: object) -> Iterator[Place]:
-    """The node, up; `broker` sees to it that RabbitMQ is installed."""
+    """The node, running; the fixture `broker` ensures that RabbitMQ is installed."""
     made = Place(tmp_path)
     made.node.open()
     yield made

@@ -38,7 +38,7 @@ def test_a_stopped_canary_is_silent_and_starts_anew() -> None:
 
 
 def test_a_pause_of_the_process_is_not_silence() -> None:
-    # Twisted's own clock, because it jumps as a real one does over a suspended process.
+    # Twisted's own test clock, because it jumps as a real clock does while a process is suspended.
     clock = Clock()
     silences: list[float] = []
     canary = Heartbeat(clock, 5.0, lambda: None, silences.append)

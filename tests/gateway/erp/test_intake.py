@@ -1,32 +1,30 @@
-"""Identity and acknowledgement: one order is one payment, and a command is acknowledged when it is durable."""
+"""Identity and acknowledgement: one order becomes one payment, and a command is acknowledged when it is durable."""
 
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from gateway.erp import envelope
 from gateway.erp import intake as intake_module
-from gateway.erp.amqp_types import Delivery, Properties
 from gateway.erp.intake import Intake
-from gateway.journal.commit.store import Tx
-from gateway.journal.payments import admission as payments_admission
-from gateway.journal.payments import questions, refusals
-from gateway.journal.payments.admission import Admission, Admitted
+from gateway.kernel.commit.store import Tx
+from gateway.kernel.deliveries import Delivery
+from gateway.payments.erp import envelope
+from gateway.payments.rows import admission as payments_admission
+from gateway.payments.rows import refusals
+from gateway.payments.rows.admission import Admission, Admitted
+from gateway.statements.rows import questions
 from protocols.erp import xml_form
 from protocols.erp.order_forms import PaymentSubmit
 from tests.world.batching import batch
 from tests.world.lines import events, lines
-from tests.world.points import At
-from tests.world.world import OPERATIONS, REPLIES, USER, Life, World
+from tests.world.points import KillAt
+from tests.world.world import OPERATIONS, USER, Life, World
 
 ACKED = "erp.ack.delivery"
 
@@ -52,9 +50,11 @@ def test_a_flood_of_orders_is_taken_in_by_short_groups(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("user", "words"),
-    [(None, "the question has no user-id, and no sender takes anonymous questions; set user-id to your login"),
-     ("stranger", "broker user 'stranger' belongs to no configured sender")],
-)  # fmt: skip
+    [
+        (None, "the question has no user-id, and no sender takes anonymous questions; set user-id to your login"),
+        ("stranger", "broker user 'stranger' belongs to no configured sender"),
+    ],
+)
 def test_a_question_from_nobody_says_what_it_lacks(user: str | None, words: str, tmp_path: Path) -> None:
     world = World(tmp_path)
     world.start()
@@ -75,7 +75,11 @@ def test_what_can_be_neither_taken_nor_refused_goes_back_and_holds_nobody_up(
         raise TypeError("no such property")
 
     def fitting(delivery: Delivery, arrived_ms: int) -> envelope.Envelope:
-        return raising() if broken == "envelope" and delivery.properties.message_id == "m-1" else read(delivery, arrived_ms)
+        return (
+            raising()
+            if broken == "envelope" and delivery.properties.message_id == "m-1"
+            else read(delivery, arrived_ms)
+        )
 
     def refusing(intake: Intake, delivery: Delivery, said: envelope.Envelope, refused: Any) -> Any:
         if delivery.properties.message_id != "m-1":
@@ -92,7 +96,9 @@ def test_what_can_be_neither_taken_nor_refused_goes_back_and_holds_nobody_up(
     world.run(60)
     assert {world.state(f"AP-{n}") for n in range(300)} == {"settled"}, "more of them than are read at once"
     [kept] = life.amqp.unacked
-    assert kept.properties.message_id == "m-1" and 20 < kept.deliveries < 70, "about once a second, for the limit to count"
+    assert kept.properties.message_id == "m-1" and 20 < kept.deliveries < 70, (
+        "about once a second, for the limit to count"
+    )
     assert life.gateway.intake.under_way == 0 and life.fatal == []
     assert bool(logged_failures.take(TypeError)) == (broken != "unit")
 
@@ -106,7 +112,7 @@ def test_the_same_order_again_in_xml_is_the_same_payment(tmp_path: Path) -> None
     body = {**world.order("AP-1"), "tags": {"invoice": "INV-1"}}
     world.command("payment.submit", body)
     world.run(5)
-    xml = xml_form.write("payment.submit", body, PaymentSubmit)
+    xml = xml_form.xml_document("payment.submit", body, PaymentSubmit)
     world.command("payment.submit", xml, content_type="application/xml")
     world.run(5)
     [first], [again] = answers(world, "m-1"), answers(world, "m-2")
@@ -120,7 +126,7 @@ def test_the_same_order_again_in_xml_is_the_same_payment(tmp_path: Path) -> None
 def test_an_order_in_xml_is_answered_in_xml(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.start()
-    xml = xml_form.write("payment.submit", world.order("AP-1"), PaymentSubmit)
+    xml = xml_form.xml_document("payment.submit", world.order("AP-1"), PaymentSubmit)
     world.command("payment.submit", xml, content_type="application/xml")
     world.run(5)
     [(said, body)] = world.replies
@@ -179,8 +185,12 @@ def test_two_users_of_one_sender_are_one_sender(tmp_path: Path) -> None:
 
 
 def test_the_same_id_of_two_senders_is_two_payments_and_neither_sees_the_other(tmp_path: Path) -> None:
-    other = {"users": ["other-user"], "operations": list(OPERATIONS), "reply_to": r"erp-other\..*",
-             "suspected_duplicate_hours": 0}  # fmt: skip
+    other = {
+        "users": ["other-user"],
+        "operations": list(OPERATIONS),
+        "reply_to": r"erp-other\..*",
+        "suspected_duplicate_hours": 0,
+    }
     world = World(tmp_path, settings={"senders": {"yonyou": other}})
     world.start()
     world.broker.declare("erp-other.replies")
@@ -198,7 +208,7 @@ def test_the_same_id_of_two_senders_is_two_payments_and_neither_sees_the_other(t
     assert not answers(world, "m-4"), "and its replies cannot be sent to this one's queue"
 
 
-# ---- what was accepted once is never called rejected later ----
+# ---- an accepted order is never reported as rejected later ----
 
 
 @pytest.mark.parametrize("change", ["expired", "closed", "forbidden", "narrowed"])
@@ -211,10 +221,11 @@ def test_a_repeat_after_the_order_became_impossible_gives_the_payments_state(cha
     world.leave()
     account = {"number": world.bank.account, "name": "示例甲公司", "company": "jia", "bank": "sample"}
     changes: dict[str, dict[str, Any]] = {
-        "expired": {}, "closed": {"accounts": [{**account, "closed": "2026-01-01"}]},
+        "expired": {},
+        "closed": {"accounts": [{**account, "closed": "2026-01-01"}]},
         "forbidden": {"senders": {"kingdee": {"accounts": ["00000000009999"]}}},
         "narrowed": {"senders": {"kingdee": {"limits": {"per_payment": "1.00"}}}},
-    }  # fmt: skip
+    }
     world._changes = changes[change]
     world.settings = world._settings()
     world.start()
@@ -229,7 +240,7 @@ def test_a_repeat_after_the_order_became_impossible_gives_the_payments_state(cha
 
 
 def test_an_order_redelivered_after_its_time_is_over_is_not_called_expired(tmp_path: Path) -> None:
-    world = World(tmp_path, points=At(f"{ACKED}.before"))
+    world = World(tmp_path, points=KillAt(f"{ACKED}.before"))
     world.start()
     world.run(1)
     world.submit("AP-1", valid_until=world.moment(20))
@@ -280,7 +291,7 @@ _COMMANDS: list[tuple[str, Callable[[World], Any]]] = [
 def test_a_command_whose_acknowledgement_was_lost_has_one_effect_and_one_reply(
     where: str, index: int, tmp_path: Path
 ) -> None:
-    points = At("never")
+    points = KillAt("never")
     world = World(tmp_path, points=points)
     world.start()
     world.run(1)
@@ -305,14 +316,15 @@ def test_a_command_whose_acknowledgement_was_lost_has_one_effect_and_one_reply(
 def test_a_command_in_the_hands_of_a_node_that_stood_still_is_answered_by_the_other_alone(
     index: int, tmp_path: Path
 ) -> None:
-    """The broker gave the first node's delivery to the second; what the first finds in its hands is not marked."""
+    """The first node has read a delivery and is suspended. The broker then gives the delivery to the second node.
+    Nothing tells the first node that this has happened."""
     world, first = _about_to_stand_still(tmp_path)
     second = world.start("gw2")
     world.run(5)
     _give(world, first, index)
     first.clock.freeze()
     first.amqp.drop(0.1)
-    world.run(40)  # a question waits until the lane is the second node's
+    world.run(40)  # a question waits until the second node has the lane
     answered = [said.message_id for said, _body in world.replies if said.correlation_id == "m-9"]
     assert len(answered) == 1 and not second.amqp.unacked
     first.clock.thaw()
@@ -323,14 +335,18 @@ def test_a_command_in_the_hands_of_a_node_that_stood_still_is_answered_by_the_ot
     assert len(world.bank.ledger.executions) == (2 if index == 0 else 1) and first.fatal + second.fatal == []
 
 
-@pytest.mark.parametrize(("key", "body"), [
-    ("payment.submit", lambda world: world.order("AP-9", valid_until=world.moment(20))),
-    ("batch.submit", lambda world: batch(world, "AP-9", [100, 200], valid_until=world.moment(20))),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("key", "body"),
+    [
+        ("payment.submit", lambda world: world.order("AP-9", valid_until=world.moment(20))),
+        ("batch.submit", lambda world: batch(world, "AP-9", [100, 200], valid_until=world.moment(20))),
+    ],
+)
 def test_an_order_that_another_node_refused_is_not_taken_in_by_one_that_stood_still(
     key: str, body: Callable[[World], Any], tmp_path: Path
 ) -> None:
-    """Its time was not over when the first node read it. The ERP was told `new_id` and may have sent it as another."""
+    """The order was still valid when the first node read it. The ERP got `new_id` from the second node, and may have
+    sent the order under another id."""
     world, first = _about_to_stand_still(tmp_path)
     second = world.start("gw2")
     world.run(5)
@@ -355,7 +371,8 @@ def test_an_order_that_another_node_refused_is_not_taken_in_by_one_that_stood_st
 def test_an_order_that_lay_unread_while_another_node_refused_it_is_not_taken_in(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is read by a process that stood still, before the end of its connection, and nothing marks it."""
+    """The suspended process reads the order before it sees the end of its connection. Nothing tells it that the broker
+    gave the order to another node."""
     unread: list[Delivery] = []
     reads = Intake.deliver
 
@@ -388,7 +405,7 @@ def test_an_order_that_lay_unread_while_another_node_refused_it_is_not_taken_in(
 
 
 def test_an_order_refused_and_delivered_again_is_refused_again_whatever_allows_it_by_now(tmp_path: Path) -> None:
-    points = At(f"{ACKED}.before")
+    points = KillAt(f"{ACKED}.before")
     world = World(tmp_path, points=points, sender={"operations": ["status.query"]})
     world.start()
     world.run(1)
@@ -408,7 +425,8 @@ def test_an_order_refused_and_delivered_again_is_refused_again_whatever_allows_i
 
 @pytest.mark.parametrize("index", range(len(_COMMANDS)))
 def test_a_command_published_anew_is_answered_anew_however_slow_the_journal_is(index: int, tmp_path: Path) -> None:
-    """The first answer may have gone to a queue that was deleted: whoever gave it, it is given once more."""
+    """The first answer may have gone to a deleted queue, so the command is answered once more, even if another node
+    answered it first."""
     world, first = _about_to_stand_still(tmp_path)
     _give(world, first, index)
     world.run(5)
@@ -436,7 +454,7 @@ def _about_to_stand_still(folder: Path) -> tuple[World, Life]:
 
 
 def _give(world: World, life: Life, index: int) -> None:
-    """The command is in the node's hands, and waits for the journal's next group."""
+    """Let the node read the command, which then waits for the journal's next group."""
     key, body = _COMMANDS[index]
     life.store.write(lambda _tx: None)
     world.run(0.01)
@@ -469,6 +487,27 @@ def test_a_payment_that_may_be_at_the_bank_cannot_be_cancelled(tmp_path: Path) -
     world.run(5)
     [said] = answers(world, "m-2")
     assert (said["event"], said["error"]["code"], said["error"]["resend"]) == ("command.rejected", "too_late", "never")
+
+
+def test_nothing_is_cancelled_while_its_lane_may_lack_sends(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    life = world.start()
+    world.submit("AP-1", not_before=world.moment(600))
+    world.command("batch.submit", batch(world, "B-1", [100, 101], not_before=world.moment(600)))
+    world.run(5)
+    life.gateway.safe_mode.unread = True
+    for n, id_ in enumerate(("AP-1", "B-1"), start=3):
+        world.command("payment.cancel", {"id": id_})
+        world.run(2)
+        [said] = answers(world, f"m-{n}")
+        assert (said["event"], said["error"]["code"]) == ("command.rejected", "too_late")
+        assert "SAFE MODE" in said["error"]["title"]
+    assert world.state("AP-1") == "ready"
+    life.gateway.safe_mode.unread = False
+    world.command("payment.cancel", {"id": "AP-1"})
+    world.command("payment.cancel", {"id": "B-1"})
+    world.run(2)
+    assert world.state("AP-1") == "cancelled" and answers(world, "m-6")[0]["event"] == "batch.status"
 
 
 # ---- our own defects ----
@@ -545,41 +584,3 @@ def test_what_cannot_be_written_at_all_stays_with_the_broker(tmp_path: Path, mon
         world.start()
         world.run(5)
     assert world.told("AP-1")[-1] == "payment.settled" and len(answers(world, "m-1")) == 1
-
-
-# ---- anything at all ----
-
-_texts = st.none() | st.text(max_size=20) | st.sampled_from([USER, REPLIES, "/queues/x%zz", "application/xml"])
-_properties = st.builds(
-    Properties, message_id=_texts, correlation_id=_texts, reply_to=_texts, user_id=st.sampled_from([USER, None, "x"]),
-    type=_texts, content_type=_texts, timestamp=st.none() | st.integers(0, 2**63), expiration=_texts,
-    headers=st.dictionaries(st.sampled_from(["type", "traceparent", "signature"]), st.integers() | st.text(max_size=9)),
-)  # fmt: skip
-_bodies = st.binary(max_size=40) | st.sampled_from(
-    [b"{}", b"[]", b"<a/>", b'{"id":"A"}', b'{"accounts":["0001"]}', b'{"id":"A","amount":1e999}']
-)
-_keys = st.sampled_from([*OPERATIONS, "bankgw.commands.money"]) | st.text(max_size=12)
-
-
-@settings(max_examples=15)
-@given(st.lists(st.tuples(_keys, _properties, _bodies, st.booleans()), min_size=20, max_size=40))
-def test_whatever_is_delivered_ends_in_one_unit_and_one_acknowledgement(
-    deliveries: list[tuple[str, Properties, bytes, bool]],
-) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        world = World(Path(folder))
-        life = world.start()
-        world.run(0.1)
-        acked: list[int] = []
-
-        def ack(delivery: Delivery, multiple: bool = False) -> bool:
-            acked.append(delivery.tag)
-            return True
-
-        life.gateway.intake._amqp.ack = ack  # type: ignore[method-assign]
-        for tag, (key, said, body, again) in enumerate(deliveries):
-            life.gateway.intake.deliver(Delivery("bankgw.commands.money", tag, 1, again, "", key, said, body))
-        world.run(5)
-        assert sorted(acked) == list(range(len(deliveries)))
-        assert life.gateway.intake.under_way == 0 and not life.fatal
-        assert not world.bank.ledger.executions

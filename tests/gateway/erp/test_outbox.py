@@ -1,4 +1,5 @@
-"""News until it is confirmed: every verdict of the broker, reconnects, floods, and leaving in order."""
+"""The outbox publishes each message until it is confirmed: under every verdict of the broker, reconnects, floods, and
+an orderly stop."""
 
 from __future__ import annotations
 
@@ -13,13 +14,13 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
-from gateway import app
-from gateway.clock import Clock
 from gateway.erp import outbox as outbox_module
 from gateway.erp.amqp_types import NACKED, Amqp, OutgoingMessage, PublishResult, PublishStatus
-from gateway.journal.commit import outbox as outbox_rows
+from gateway.kernel.clock import Clock
+from gateway.kernel.commit import outbox as outbox_rows
+from gateway.parts import Parts
 from gateway.simbank.faults import BankFault as BankFault
-from gateway.simbank.faults import Plan, Script, Scripted, Touch
+from gateway.simbank.faults import ExchangeKind, FaultScript, FaultSource, ScriptedFault
 from gateway.version import VERSION
 from tests.world.lines import events, lines
 from tests.world.world import REPLIES, Life, World
@@ -50,10 +51,10 @@ class Judged:
         return fires
 
 
-def world_judging(tmp_path: Path, decide: Decide, plan: Plan | None = None) -> tuple[World, list[Judged]]:
+def world_judging(tmp_path: Path, decide: Decide, plan: FaultSource | None = None) -> tuple[World, list[Judged]]:
     made: list[Judged] = []
 
-    def wrap(life: Life, parts: app.Parts) -> app.Parts:
+    def wrap(life: Life, parts: Parts) -> Parts:
         made.append(Judged(parts.amqp, parts.clock, decide))
         return replace(parts, amqp=made[-1])
 
@@ -142,6 +143,7 @@ def test_a_nacked_message_is_tried_again_after_a_pause(tmp_path: Path) -> None:
 
     world, made = world_judging(tmp_path, decide)
     world.start()
+    world.run(1)
     world.submit("AP-1")
     world.run(2.5)
     assert not world.replies and world.told("AP-1"), "the others are not held up"
@@ -227,20 +229,23 @@ def test_a_parked_copy_lost_with_the_connection_is_made_again(tmp_path: Path) ->
 
 
 def test_a_blocked_broker_pauses_intake_and_sends_while_enquiries_go_on(tmp_path: Path) -> None:
-    doubt = [Scripted(BankFault.DROP_AFTER), *(Scripted(BankFault.DROP_BEFORE, touch=Touch.ENQUIRY) for _ in range(2))]
-    world, made = world_judging(tmp_path, lambda _message: None, Script(doubt))
+    doubt = [
+        ScriptedFault(BankFault.DROP_AFTER),
+        *(ScriptedFault(BankFault.DROP_BEFORE, touch=ExchangeKind.ENQUIRY) for _ in range(2)),
+    ]
+    world, made = world_judging(tmp_path, lambda _message: None, FaultScript(doubt))
     life = world.start()
     world.run(1)
     world.submit("AP-1")
     world.submit("WAITS", not_before=world.moment(5))
     world.run(1)
     assert world.last("AP-1")["state"] == "in_doubt"
-    asked = world.bank.simbank.tally.exchanges[Touch.ENQUIRY]
+    asked = world.bank.simbank.tally.exchanges[ExchangeKind.ENQUIRY]
     published = len(made[0].published)
     life.amqp.block(True)
     world.submit("AP-2")
     world.run(60)
-    assert world.bank.simbank.tally.exchanges[Touch.ENQUIRY] > asked, "doubt is still asked about"
+    assert world.bank.simbank.tally.exchanges[ExchangeKind.ENQUIRY] > asked, "doubt is still asked about"
     assert len(world.bank.ledger.executions) == 1, "nothing new is sent, not even what was accepted"
     assert len(made[0].published) == published, "and nothing is published"
     assert world.broker.queues["bankgw.commands.money"], "nothing is taken in"
@@ -263,9 +268,9 @@ def test_more_rows_than_fit_in_memory_all_leave_once_and_in_order(
     for n in range(150):
         world.broker.queues["bankgw.commands.money"].clear()
         world.submit(f"AP-{n}")
-        life.amqp.up = True
+        life.amqp.up, life.amqp.paused = True, False
         life.amqp._deliver()
-        life.amqp.up = False
+        life.amqp.up, life.amqp.paused = False, True
     world.run(10)
     assert life.gateway.outbox.depth <= 40, "memory is bounded while the broker is away"
     assert states(tmp_path)["waiting"] > 300

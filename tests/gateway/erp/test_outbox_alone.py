@@ -1,10 +1,11 @@
-"""The outbox with nothing around it, step by step: how much is under way, in which order, and when it is marked."""
+"""The outbox alone, step by step: how many messages are in flight, in which order, and when they are marked as
+confirmed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -12,15 +13,15 @@ from twisted.internet.defer import Deferred
 
 from gateway.erp import outbox as outbox_module
 from gateway.erp.amqp_types import CONFIRMED, NACKED, OutgoingMessage, PublishResult, PublishStatus
-from gateway.journal.commit import outbox as outbox_rows
-from gateway.journal.commit.rows import DeliveryTries, OutboxRow
-from gateway.meters import Meters
+from gateway.kernel.commit import outbox as outbox_rows
+from gateway.kernel.commit.rows import DeliveryTries, OutboxRow
+from gateway.kernel.meters import Meters
 from tests.world.clock import HeapClock
-from tests.world.world import LifeClock
+from tests.world.life_clock import LifeClock
 
 
 class _Broker:
-    """A client that publishes nothing: a test gives each verdict itself."""
+    """A client that publishes nothing: the test gives each verdict."""
 
     def __init__(self) -> None:
         self.up = True
@@ -39,7 +40,7 @@ class _Broker:
 
 
 class _Store:
-    """Units and looks that a test answers itself."""
+    """Units and reads that the test answers."""
 
     def __init__(self) -> None:
         self.writes: list[Deferred[Any]] = []
@@ -59,17 +60,19 @@ class _Store:
 
 
 class _Alone:
-    """An outbox with nothing around it."""
+    """An outbox whose broker and store are played by the test."""
 
     def __init__(self) -> None:
-        self.clock, self.broker, self.store = HeapClock(1_795_000_000.0), _Broker(), _Store()
+        self.clock = HeapClock(1_795_000_000.0)
+        # These two have only the methods that an outbox calls.
+        self.broker = cast(Any, _Broker())
+        self.store = cast(Any, _Store())
         self.outbox = outbox_module.Outbox(
-            self.broker, self.store, "gw1", "bankgw", "bankgw/0", LifeClock(self.clock),  # type: ignore[arg-type]
-            Meters(CollectorRegistry()),
-        )  # fmt: skip
+            self.broker, self.store, "gw1", "bankgw", "bankgw/0", LifeClock(self.clock), Meters(CollectorRegistry())
+        )
 
     def take(self, *ids: str) -> None:
-        self.outbox.take(row(id_) for id_ in ids)
+        self.outbox.publish_rows(row(id_) for id_ in ids)
 
     @property
     def sent(self) -> list[str]:
@@ -92,7 +95,7 @@ def test_bytes_bound_what_is_in_flight_and_what_is_in_memory(monkeypatch: pytest
     monkeypatch.setattr(outbox_module, "WINDOW_BYTES", 3_000)
     monkeypatch.setattr(outbox_module, "IN_MEMORY_BYTES", 5_000)
     alone = _Alone()
-    alone.outbox.take(replace(row(f"m{n}"), body=b"x" * 1_000) for n in range(20))
+    alone.outbox.publish_rows(replace(row(f"m{n}"), body=b"x" * 1_000) for n in range(20))
     assert alone.sent == ["m0", "m1", "m2"] and alone.outbox.depth == 5, "the journal keeps the others"
     for n in range(3):
         alone.broker.say(f"m{n}")
@@ -132,7 +135,7 @@ def test_nothing_leaves_while_the_broker_is_away_or_blocked() -> None:
 
 
 def test_a_message_that_is_nacked_again_and_again_comes_ever_more_seldom() -> None:
-    """One full queue among several refuses it, and each try is one more copy for the others."""
+    """One full queue among several refuses the message, and each try gives the other queues one more copy."""
     alone = _Alone()
     alone.take("m1")
     for pause_s in (1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300):
@@ -313,9 +316,11 @@ def test_a_full_page_is_not_followed_by_another_while_memory_is_full() -> None:
 
 
 def written(alone: _Alone) -> list[tuple[str, dict[str, tuple[int, str]]]]:
-    """The units so far: which function, and the tries that it was given."""
-    return [(unit.func.__name__, {one: (how.count, how.result) for one, how in unit.keywords["tries"].items()})
-            for unit in alone.store.units]  # fmt: skip
+    """The units so far: the function of each, and the tries that it was given."""
+    return [
+        (unit.func.__name__, {one: (how.count, how.result) for one, how in unit.keywords["tries"].items()})
+        for unit in alone.store.units
+    ]
 
 
 LOST = PublishResult(PublishStatus.LOST)

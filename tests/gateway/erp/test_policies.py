@@ -1,6 +1,4 @@
-"""Reading and judging policies; the management API is played by a server of ours with RabbitMQ's documented
-answer.
-"""
+"""Reading and judging policies. A server of ours plays the management API with RabbitMQ's documented answer."""
 
 from __future__ import annotations
 
@@ -14,7 +12,8 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from gateway.erp.amqp_types import UnsafeTopology
 from gateway.erp.policies import UNLIMITED, QueueReport, effective, from_json, judge, management_reports
-from gateway.erp.topology import MONEY_QUEUE, preparation, standard
+from gateway.erp.topology import MARK_QUEUE, preparation, standard
+from gateway.kernel.deliveries import MONEY_QUEUE
 from tests.gateway.erp.rabbit import running_reactor
 
 WANTED = {MONEY_QUEUE: standard().queues[3].arguments}
@@ -31,14 +30,17 @@ def test_safe_is_silent() -> None:
     assert judge(WANTED, [report({"dead-letter-exchange": "elsewhere"})]) == [], "the argument wins"
 
 
-@pytest.mark.parametrize(("policy", "says"), [
-    ({"delivery-limit": 3}, "delivery-limit in force is 3 (policy broad), wanted 20"),
-    ({"overflow": "drop-head"}, "overflow in force is drop-head (policy broad), wanted reject-publish"),
-    ({"message-ttl": 5}, "message-ttl in force is 5 (policy broad), which would take orders out"),
-    ({"expires": 5}, "expires in force is 5 (policy broad), which would delete the queue"),
-    ({"max-length": 5}, "max-length in force is 5"),
-    ({"max-length-bytes": 5}, "max-length-bytes in force is 5"),
-])
+@pytest.mark.parametrize(
+    ("policy", "says"),
+    [
+        ({"delivery-limit": 3}, "delivery-limit in force is 3 (policy broad), wanted 20"),
+        ({"overflow": "drop-head"}, "overflow in force is drop-head (policy broad), wanted reject-publish"),
+        ({"message-ttl": 5}, "message-ttl in force is 5 (policy broad), which would take orders out"),
+        ({"expires": 5}, "expires in force is 5 (policy broad), which would delete the queue"),
+        ({"max-length": 5}, "max-length in force is 5"),
+        ({"max-length-bytes": 5}, "max-length-bytes in force is 5"),
+    ],
+)
 def test_each_danger_is_named(policy: dict[str, Any], says: str) -> None:
     (problem,) = judge(WANTED, [report(policy)])
     assert says in problem.what
@@ -60,11 +62,27 @@ def test_the_smaller_limit_holds_and_minus_one_is_none() -> None:
 def test_tables_are_read_as_the_api_and_as_rabbitmqctl_write_them() -> None:
     (found,) = from_json([{"name": "q", "arguments": [], "effective_policy_definition": [], "policy": ""}])
     assert found == QueueReport("q", {}, {}, ())
-    (found,) = from_json([{"name": "q", "arguments": {"x-overflow": "drop-head"}, "operator_policy": "op",
-                           "effective_policy_definition": {"expires": 5}}])
+    (found,) = from_json(
+        [
+            {
+                "name": "q",
+                "arguments": {"x-overflow": "drop-head"},
+                "operator_policy": "op",
+                "effective_policy_definition": {"expires": 5},
+            }
+        ]
+    )
     assert found == QueueReport("q", {"x-overflow": "drop-head"}, {"expires": 5}, ("op",))
-    (found,) = from_json([{"name": "q", "arguments": [["x-overflow", "longstr", "drop-head"]], "policy": "broad",
-                           "effective_policy_definition": [["expires", 5]]}])
+    (found,) = from_json(
+        [
+            {
+                "name": "q",
+                "arguments": [["x-overflow", "longstr", "drop-head"]],
+                "policy": "broad",
+                "effective_policy_definition": [["expires", 5]],
+            }
+        ]
+    )
     assert found == QueueReport("q", {"x-overflow": "drop-head"}, {"expires": 5}, ("broad",))
 
 
@@ -101,7 +119,7 @@ class Played:
 
 
 class Nothing:
-    """A declarer to whom everything is fine."""
+    """A declarer that accepts everything."""
 
     version = (4, 0, 5)
 
@@ -122,9 +140,15 @@ def test_the_word_of_older_gateways_for_no_limit_is_as_good() -> None:
 
 async def test_policies_are_read_from_the_management_api() -> None:
     rows: list[dict[str, Any]] = [
-        {"name": queue.name, "arguments": dict(queue.arguments), "policy": "bankgw", "operator_policy": None,
-         "effective_policy_definition": {"overflow": "reject-publish"}}
-        for queue in standard().queues]
+        {
+            "name": queue.name,
+            "arguments": dict(queue.arguments),
+            "policy": "bankgw",
+            "operator_policy": None,
+            "effective_policy_definition": {"overflow": "drop-head" if queue.name == MARK_QUEUE else "reject-publish"},
+        }
+        for queue in standard().queues
+    ]
     resource = Management(rows)
     played = Played(resource)
     reports = management_reports(played.reactor, played.url, "bank/gw")

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
-from gateway.erp.amqp_types import OutgoingMessage, Properties, PublishResult, PublishStatus
-from gateway.erp.publisher import Adrift, Publisher, Unsendable
+from gateway.erp.amqp_types import OutgoingMessage, PublishResult, PublishStatus
+from gateway.erp.publisher import ChannelClosing, Publisher, Unsendable
+from gateway.kernel.deliveries import Properties
 
 
 def envelope(n: int) -> OutgoingMessage:
@@ -16,7 +17,7 @@ def envelope(n: int) -> OutgoingMessage:
 
 
 class Broker:
-    """Takes publishes of one channel; says about each what the test wants."""
+    """Accepts the publishes of one channel, and gives each the verdict that the test wants."""
 
     def __init__(self, guilty: frozenset[str] = frozenset()) -> None:
         self.guilty = guilty
@@ -49,7 +50,13 @@ def test_a_return_is_matched_by_id_however_late_the_confirm() -> None:
     publisher.nacked(2, False)
     publisher.confirmed(5, True)
     verdicts = [verdict and verdict.fate for verdict in fates(answers)]
-    assert verdicts == [PublishStatus.CONFIRMED, PublishStatus.NACKED, PublishStatus.CONFIRMED, PublishStatus.RETURNED, PublishStatus.CONFIRMED]
+    assert verdicts == [
+        PublishStatus.CONFIRMED,
+        PublishStatus.NACKED,
+        PublishStatus.CONFIRMED,
+        PublishStatus.RETURNED,
+        PublishStatus.CONFIRMED,
+    ]
     assert publisher.in_flight == 0
 
 
@@ -75,7 +82,13 @@ def test_any_order_of_confirms_gives_each_message_its_own_verdict(count: int, ch
         left.discard(n)
     for n, verdict in enumerate(fates(answers)):
         assert verdict is not None
-        wanted = PublishStatus.RETURNED if n in unroutable else PublishStatus.NACKED if n in refused else PublishStatus.CONFIRMED
+        wanted = (
+            PublishStatus.RETURNED
+            if n in unroutable
+            else PublishStatus.NACKED
+            if n in refused
+            else PublishStatus.CONFIRMED
+        )
         assert verdict.fate is wanted, n
 
 
@@ -170,7 +183,10 @@ def test_what_cannot_be_encoded_is_refused_and_uses_up_no_tag() -> None:
     publisher.opened(send)
     bad, good = publisher.publish(envelope(0)), publisher.publish(envelope(1))
     publisher.confirmed(1, False)
-    assert fates([bad, good]) == [PublishResult(PublishStatus.REFUSED, 0, "too long"), PublishResult(PublishStatus.CONFIRMED)]
+    assert fates([bad, good]) == [
+        PublishResult(PublishStatus.REFUSED, 0, "too long"),
+        PublishResult(PublishStatus.CONFIRMED),
+    ]
 
 
 @pytest.mark.parametrize("end", ["lost", "another channel"])
@@ -178,7 +194,7 @@ def test_a_channel_that_is_being_closed_refuses_no_message(end: str) -> None:
     publisher, broker = Publisher(), Broker()
 
     def closing(_message: OutgoingMessage) -> None:
-        raise Adrift("Channel is closing.")
+        raise ChannelClosing("Channel is closing.")
 
     publisher.opened(closing)
     letters = [publisher.publish(envelope(n)) for n in range(3)]
@@ -200,7 +216,7 @@ def test_a_suspect_whose_channel_is_being_closed_stays_one() -> None:
     publisher.channel_closed(406, "something is wrong with one of them")
 
     def closing(_message: OutgoingMessage) -> None:
-        raise Adrift("Channel is closing.")
+        raise ChannelClosing("Channel is closing.")
 
     publisher.opened(closing)
     broker.channel.clear()

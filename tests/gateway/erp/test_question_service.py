@@ -1,4 +1,4 @@
-"""Questions: one answer each, from the bank or from memory, and pages that lose no line and repeat none."""
+"""Questions: one answer each, from the bank or from the cache, and pages that neither lose nor repeat a line."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from gateway import app
 from gateway.erp import question_service as answers_module
-from gateway.journal.payments import questions
-from gateway.simbank.faults import BankFault, FaultPlan, Touch
+from gateway.parts import Parts
+from gateway.simbank.faults import BankFault, ExchangeKind, FaultPlan
+from gateway.statements.rows import questions
 from protocols.bank import Bank
 from protocols.canon.query import LinesQuestion
 from protocols.canon.statement import Page
@@ -26,7 +26,7 @@ _PAB = {"banks": ("pab",)}
 
 
 def asked(world: World) -> int:
-    return world.bank.simbank.tally.exchanges[Touch.QUESTION]
+    return world.bank.simbank.tally.exchanges[ExchangeKind.QUESTION]
 
 
 def ask(world: World, key: str, body: Any, wait_s: float = 5.0, **said: Any) -> dict[str, Any]:
@@ -49,15 +49,15 @@ def code_of(answer: dict[str, Any]) -> str:
     return code
 
 
-def bank_with(change: Callable[[Bank], Bank]) -> Callable[[Life, app.Parts], app.Parts]:
-    def wrap(_life: Life, parts: app.Parts) -> app.Parts:
+def bank_with(change: Callable[[Bank], Bank]) -> Callable[[Life, Parts], Parts]:
+    def wrap(_life: Life, parts: Parts) -> Parts:
         return replace(parts, banks={name: change(bank) for name, bank in parts.banks.items()})
 
     return wrap
 
 
 def open_questions(world: World) -> int:
-    return len(files.read(world, questions.waiting)[0])
+    return len(files.read_world(world, questions.waiting)[0])
 
 
 # ---- balances ----
@@ -129,8 +129,9 @@ def test_a_bank_that_is_down_is_unavailable_after_max_wait(tmp_path: Path) -> No
 
 def test_a_question_that_waited_for_us_too_long_is_expired(tmp_path: Path) -> None:
     world = World(tmp_path)
-    world.command("balance.query", {"accounts": [world.bank.account], "max_wait": "PT20S"},
-                  timestamp=round(world.clock.seconds()))  # fmt: skip
+    world.command(
+        "balance.query", {"accounts": [world.bank.account], "max_wait": "PT20S"}, timestamp=round(world.clock.seconds())
+    )
     world.run(25)
     world.start()
     world.run(5)
@@ -244,8 +245,7 @@ def test_a_balance_answer_that_cannot_be_used_is_unclear_and_not_kept(tmp_path: 
 def test_a_question_in_xml_is_answered_in_xml(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.start()
-    body = (f'<balance.query xmlns="urn:bankgw:1"><accounts><item>{world.bank.account}</item></accounts>'
-            "</balance.query>")  # fmt: skip
+    body = f'<balance.query xmlns="urn:bankgw:1"><accounts><item>{world.bank.account}</item></accounts></balance.query>'
     said = ask(world, "balance.query", body.encode(), content_type="application/xml")
     assert f"<account>{world.bank.account}</account>" in said["xml"]
     assert world.replies[0][0].content_type == "application/xml"
@@ -262,7 +262,7 @@ def page(
 
 
 def walked(world: World, limit: int) -> tuple[list[dict[str, Any]], int]:
-    """All lines by following `next`, and how many pages they came in."""
+    """All lines, read by following `next`, and the number of pages."""
     found: list[dict[str, Any]] = []
     after, pages = None, 0
     while True:
@@ -326,8 +326,10 @@ def test_a_day_without_entries_is_an_empty_complete_page(tmp_path: Path) -> None
 @pytest.mark.parametrize("spoil", ["flip", "cut", "foreign", "account", "dates", "sender"])
 def test_a_cursor_that_is_not_this_questions_own_never_reaches_the_bank(spoil: str, tmp_path: Path) -> None:
     other = {"users": ["other-user"], "operations": ["transactions.query"], "reply_to": r"erp-demo\..*"}
-    accounts = [{"number": number, "name": "示例甲公司", "company": "jia", "bank": "sample"}
-                for number in ("00000000000100", "00000000000999")]  # fmt: skip
+    accounts = [
+        {"number": number, "name": "示例甲公司", "company": "jia", "bank": "sample"}
+        for number in ("00000000000100", "00000000000999")
+    ]
     world = World(tmp_path, settings={"senders": {"other": other}, "accounts": accounts})
     world.start()
     for n in range(5):
@@ -344,7 +346,7 @@ def test_a_cursor_that_is_not_this_questions_own_never_reaches_the_bank(spoil: s
     elif spoil == "cut":
         body["after"] = good[:-4]
     elif spoil == "foreign":
-        body["after"] = base64.urlsafe_b64encode(b"0" * 16 + b'[null,3]').rstrip(b"=").decode()
+        body["after"] = base64.urlsafe_b64encode(b"0" * 16 + b"[null,3]").rstrip(b"=").decode()
     elif spoil == "account":
         body["account"] = "00000000000999"
     elif spoil == "dates":

@@ -7,23 +7,27 @@ from pathlib import Path
 import pytest
 
 from gateway.erp import sender_turns
-from gateway.erp.amqp_types import Delivery, Properties
 from gateway.erp.consumer import WIDER
-from gateway.erp.sender_turns import MOST_AT_ONCE, MOST_OF_ONE, Turns
+from gateway.erp.sender_turns import MOST_AT_ONCE, MOST_OF_ONE, SenderTurns
+from gateway.kernel.deliveries import Delivery, Properties
 from tests.world.world import World
 
 PREFETCH = 200
 
 
 class Recorded:
-    """What was begun, and what more was asked for."""
+    """Records which deliveries were begun."""
 
     def __init__(self) -> None:
         self.begun: list[Delivery] = []
         self.asked: list[str] = []
         self.tag = 0
-        self.turns = Turns(PREFETCH, self.begun.append, lambda queue: self.asked.append(f"+{queue}"),
-                           lambda queue: self.asked.append(f"-{queue}"))  # fmt: skip
+        self.turns = SenderTurns(
+            PREFETCH,
+            self.begun.append,
+            lambda queue: self.asked.append(f"+{queue}"),
+            lambda queue: self.asked.append(f"-{queue}"),
+        )
 
     def put(self, user: str, count: int = 1, queue: str = "money") -> None:
         for _ in range(count):
@@ -93,7 +97,7 @@ def test_what_ends_at_once_is_no_recursion_and_what_is_lost_is_forgotten() -> No
 
 
 def delays(folder: Path, flood: int) -> list[float]:
-    """How long each of ten orders took to be answered that stand behind so many invalid messages of somebody else."""
+    """How long each of ten orders waits for its answer behind so many invalid messages of another sender."""
     world = World(folder)
     world.start()
     world.run(1)

@@ -1,4 +1,4 @@
-"""Properties and routing keys that are no text: pika hands them over as bytes, or with whatever characters came."""
+"""Properties and routing keys that are not text: pika gives them as bytes, or with the received characters."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import struct
 import pika
 import pytest
 
-from gateway.erp.amqp_types import Properties
 from gateway.erp.amqp_values import properties, routing_key
+from gateway.kernel.deliveries import Properties
 
 
 def test_properties_that_are_no_text_are_left_out_and_named() -> None:
@@ -28,8 +28,9 @@ def test_properties_that_are_text_are_all_there() -> None:
     assert said == Properties(correlation_id="付款\u3000一", message_id="m-1", reply_to="erp.replies")
 
 
-@pytest.mark.parametrize(("came", "shown"), [
-    ("payment.submit", "payment.submit"), ("付款", "付款"), (b"pay\xb8\xb6", "pay??"), ("pay\x00\n", "pay??"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("came", "shown"),
+    [("payment.submit", "payment.submit"), ("付款", "付款"), (b"pay\xb8\xb6", "pay??"), ("pay\x00\n", "pay??")],
+)
 def test_a_routing_key_is_text_and_no_longer_than_it_came(came: str | bytes, shown: str) -> None:
     assert routing_key(came) == shown

@@ -1,4 +1,5 @@
-"""Messages larger than any command may be: refused, parked whole by the broker, and in nobody's memory or journal."""
+"""Messages larger than any command may be: they are refused, parked whole by the broker, and never kept in memory or
+journal."""
 
 from __future__ import annotations
 
@@ -6,12 +7,12 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from gateway.erp import command
-from gateway.erp.amqp_types import CUT_BYTES, NO_PROPERTIES, Cut, Delivery
-from gateway.erp.topology import MONEY_QUEUE, PARKED_QUEUE, UNROUTED_COMMANDS_QUEUE
-from gateway.journal.payments import refusals
-from gateway.journal.payments.retention import DAY_MS
-from gateway.journal.sql import schema
+from gateway.erp.topology import PARKED_QUEUE, UNROUTED_COMMANDS_QUEUE
+from gateway.kernel.deliveries import CUT_BYTES, MONEY_QUEUE, NO_PROPERTIES, CutBody, Delivery
+from gateway.kernel.sql import schema
+from gateway.payments.erp import command
+from gateway.payments.jobs import DAY_MS
+from gateway.payments.rows import refusals
 from protocols.canon.errors import Code
 from protocols.erp.words import MAX_BODY_BYTES
 from tests.world.world import World
@@ -70,7 +71,7 @@ def test_it_is_refused_once_however_often_it_comes(tmp_path: Path) -> None:
     reject = life.amqp.reject
 
     def lost(delivery: Delivery) -> None:
-        """The connection breaks before it is said."""
+        """The connection breaks before the refusal is published."""
 
     life.amqp.reject = lost  # type: ignore[method-assign]
     world.command("payment.submit", b"x" * (MAX_BODY_BYTES + 1), **KIND)
@@ -84,10 +85,10 @@ def test_it_is_refused_once_however_often_it_comes(tmp_path: Path) -> None:
 
 
 def test_large_messages_with_one_beginning_are_two() -> None:
-    def key(cut: Cut | None) -> str:
+    def key(cut: CutBody | None) -> str:
         return command.delivery_key(Delivery("q", 1, 1, False, "", "k", NO_PROPERTIES, b"x", cut=cut))
 
-    assert len({key(None), key(Cut(5, "a")), key(Cut(5, "b")), key(Cut(6, "a"))}) == 4
+    assert len({key(None), key(CutBody(5, "a")), key(CutBody(5, "b")), key(CutBody(6, "a"))}) == 4
 
 
 def test_refusals_are_forgotten_after_their_retention_and_what_comes_again_is_refused_still(tmp_path: Path) -> None:

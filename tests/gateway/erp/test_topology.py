@@ -15,29 +15,35 @@ import pika.exceptions
 import pytest
 
 from gateway.erp import topology
-from gateway.erp.amqp_types import BrokerRefused, OutgoingMessage, Properties, PublishStatus, UnsafeTopology
-from gateway.erp.definitions import SenderAccess, definitions, policy
+from gateway.erp.amqp_types import BrokerRefused, OutgoingMessage, PublishStatus, UnsafeTopology
+from gateway.erp.definitions import SenderAccess, definitions, policies
 from gateway.erp.policies import UNLIMITED, from_json, judge
 from gateway.erp.topology import (
     CHECKPOINTS_QUEUE,
     COMMANDS,
-    DEAD,
-    LEDGER_QUEUE,
-    MONEY_QUEUE,
+    MARK_QUEUE,
     PARKED_QUEUE,
-    QUERY_QUEUE,
     UNROUTED,
     UNROUTED_COMMANDS_QUEUE,
     UNROUTED_NEWS,
     preparation,
     standard,
 )
+from gateway.kernel.deliveries import DEAD, DEAD_LETTERED, LEDGER_QUEUE, MONEY_QUEUE, QUERY_QUEUE, Properties
 from protocols.erp.routing import EVENTS
 from tests.gateway.erp.rabbit import ClientListener, Rabbit, message, rabbit_for_tests, until
 
 pytestmark = pytest.mark.broker
 
-QUEUES = (MONEY_QUEUE, QUERY_QUEUE, LEDGER_QUEUE, PARKED_QUEUE, UNROUTED_COMMANDS_QUEUE, UNROUTED_NEWS, CHECKPOINTS_QUEUE)
+QUEUES = (
+    MONEY_QUEUE,
+    QUERY_QUEUE,
+    LEDGER_QUEUE,
+    PARKED_QUEUE,
+    UNROUTED_COMMANDS_QUEUE,
+    UNROUTED_NEWS,
+    CHECKPOINTS_QUEUE,
+)
 EXCHANGES = (COMMANDS, EVENTS, DEAD, UNROUTED, UNROUTED_NEWS)
 COMMITTED = Path(__file__).resolve().parents[3] / "conf" / "rabbitmq" / "definitions.json"
 
@@ -51,7 +57,7 @@ def house() -> Iterator[Rabbit]:
 @pytest.fixture
 def rabbit(house: Rabbit) -> Iterator[Rabbit]:
     with house.erp() as channel:
-        for queue in QUEUES:
+        for queue in (*QUEUES, MARK_QUEUE):
             channel.queue_delete(queue)
         for exchange in EXCHANGES:
             channel.exchange_delete(exchange)
@@ -67,7 +73,7 @@ async def applied(rabbit: Rabbit, wanted: topology.Topology | None = None) -> Cl
 
 
 async def refused(rabbit: Rabbit, mode: Any) -> UnsafeTopology:
-    """Why a client does not come up."""
+    """The refusal of a client that does not come up with this topology."""
     got: list[object] = []
     client = rabbit.client(prepare=preparation(standard(), mode))
     client.consume(MONEY_QUEUE, 10, got.append)
@@ -120,7 +126,7 @@ async def test_news_nobody_subscribed_to_is_kept(rabbit: Rabbit) -> None:
     key = "payment.settled.icbc.kingdee"
     verdict = await listener.client.publish(OutgoingMessage(EVENTS, key, b"news", Properties(message_id="n-1")))
     assert verdict.fate is PublishStatus.CONFIRMED
-    (method, _properties, body), = rabbit.get_all(UNROUTED_NEWS)
+    ((method, _properties, body),) = rabbit.get_all(UNROUTED_NEWS)
     assert (method.routing_key, body) == (key, b"news")
 
 
@@ -141,20 +147,23 @@ async def test_a_queue_without_dead_lettering_is_refused_by_name(rabbit: Rabbit)
         money = [str(each) for each in problem.problems if MONEY_QUEUE in each.what]
         assert len(money) == 1
         assert money[0].startswith(f"queue {MONEY_QUEUE}: x-dead-letter-exchange is none, wanted {DEAD} — ")
-        assert "delete it and start again" in money[0]
+        assert "delete it; the gateway then declares it right by itself" in money[0]
     with rabbit.erp() as channel:
         channel.queue_delete(MONEY_QUEUE)
     await applied(rabbit)
 
 
-@pytest.mark.parametrize(("argument", "value", "says"), [
-    ("x-delivery-limit", 5, "x-delivery-limit is 5, wanted 20"),
-    ("x-overflow", "drop-head", "x-overflow is drop-head, wanted reject-publish"),
-    ("x-dead-letter-strategy", "at-most-once", "x-dead-letter-strategy is at-most-once, wanted at-least-once"),
-    ("x-message-ttl", 1000, "x-message-ttl is 1000, wanted none"),
-    ("x-expires", 1_000_000, "x-expires is 1000000, wanted none"),
-    ("x-max-length", 100, "x-max-length is 100, wanted none"),
-])
+@pytest.mark.parametrize(
+    ("argument", "value", "says"),
+    [
+        ("x-delivery-limit", 5, "x-delivery-limit is 5, wanted 20"),
+        ("x-overflow", "drop-head", "x-overflow is drop-head, wanted reject-publish"),
+        ("x-dead-letter-strategy", "at-most-once", "x-dead-letter-strategy is at-most-once, wanted at-least-once"),
+        ("x-message-ttl", 1000, "x-message-ttl is 1000, wanted none"),
+        ("x-expires", 1_000_000, "x-expires is 1000000, wanted none"),
+        ("x-max-length", 100, "x-max-length is 100, wanted none"),
+    ],
+)
 async def test_each_dangerous_argument_is_refused(rabbit: Rabbit, argument: str, value: Any, says: str) -> None:
     arguments = {**standard().queues[3].arguments, argument: value}
     with rabbit.erp() as channel:
@@ -181,11 +190,17 @@ class Old:
         """406 as RabbitMQ words it: the first argument that differs."""
         self.declared.append((name, arguments["x-delivery-limit"]))
         if name == PARKED_QUEUE and arguments["x-delivery-limit"] != -1:
-            raise BrokerRefused(406, f"PRECONDITION_FAILED - inequivalent arg 'x-delivery-limit' for queue '{name}' in "
-                                f"vhost 'v': received '{arguments['x-delivery-limit']}' but current is '-1'")
+            raise BrokerRefused(
+                406,
+                f"PRECONDITION_FAILED - inequivalent arg 'x-delivery-limit' for queue '{name}' in "
+                f"vhost 'v': received '{arguments['x-delivery-limit']}' but current is '-1'",
+            )
         if name == PARKED_QUEUE and self._strategy:
-            raise BrokerRefused(406, f"PRECONDITION_FAILED - inequivalent arg 'x-overflow' for queue '{name}' in vhost "
-                                f"'v': received 'reject-publish' but current is '{self._strategy}'")
+            raise BrokerRefused(
+                406,
+                f"PRECONDITION_FAILED - inequivalent arg 'x-overflow' for queue '{name}' in vhost "
+                f"'v': received 'reject-publish' but current is '{self._strategy}'",
+            )
 
 
 @pytest.mark.parametrize("mode", ["apply", "verify"])
@@ -234,8 +249,9 @@ async def test_an_exchange_without_its_alternate_or_of_another_type_is_refused(r
 async def test_verifying_names_all_that_is_missing_and_creates_nothing(rabbit: Rabbit) -> None:
     problem = await refused(rabbit, "verify")
     missing = {each.what for each in problem.problems}
-    assert missing == {f"queue {name} does not exist" for name in QUEUES} | {
-        f"exchange {name} does not exist" for name in EXCHANGES}
+    assert missing == {f"queue {name} does not exist" for name in (*QUEUES, MARK_QUEUE)} | {
+        f"exchange {name} does not exist" for name in EXCHANGES
+    }
     with rabbit.erp() as channel, pytest.raises(pika.exceptions.ChannelClosedByBroker):
         channel.queue_declare(MONEY_QUEUE, passive=True)
 
@@ -279,26 +295,52 @@ def test_our_policy_keeps_a_broad_one_away_but_an_operator_policy_is_found(rabbi
     try:
         found = {str(problem) for problem in problems_in_force(rabbit)}
         for name in QUEUES:
-            for says in ("overflow in force is drop-head (policy broad), wanted reject-publish",
-                         "message-ttl in force is 50 (policy broad)", "expires in force is 3600000",
-                         "max-length in force is 1"):
+            for says in (
+                "overflow in force is drop-head (policy broad), wanted reject-publish",
+                "message-ttl in force is 50 (policy broad)",
+                "expires in force is 3600000",
+                "max-length in force is 1",
+            ):
                 assert any(each.startswith(f"queue {name}: {says}") for each in found), (name, says)
 
-        ours = policy(vhost)
-        rabbit.rule("set_policy", "-p", vhost, "--priority", str(ours["priority"]), "--apply-to", ours["apply-to"],
-                    ours["name"], ours["pattern"], json.dumps(ours["definition"]))
+        for ours in policies(vhost):
+            rabbit.rule(
+                "set_policy",
+                "-p",
+                vhost,
+                "--priority",
+                str(ours["priority"]),
+                "--apply-to",
+                ours["apply-to"],
+                ours["name"],
+                ours["pattern"],
+                json.dumps(ours["definition"]),
+            )
         assert problems_in_force(rabbit) == []
         rabbit.put(MONEY_QUEUE, 3)
         time.sleep(0.3)
         assert rabbit.depth(MONEY_QUEUE) == 3, "neither expired nor dropped"
 
-        rabbit.rule("set_operator_policy", "-p", vhost, "--apply-to", "queues", "op", "money",
-                    json.dumps({"delivery-limit": 2, "message-ttl": 3_600_000}))
+        rabbit.rule(
+            "set_operator_policy",
+            "-p",
+            vhost,
+            "--apply-to",
+            "queues",
+            "op",
+            "money",
+            json.dumps({"delivery-limit": 2, "message-ttl": 3_600_000}),
+        )
         found = {str(problem) for problem in problems_in_force(rabbit)}
         assert len(found) == 2
         assert any("delivery-limit in force is 2 (policy bankgw, op), wanted 20" in each for each in found)
     finally:
-        for kind, name in (("policy", "broad"), ("policy", "bankgw"), ("operator_policy", "op")):
+        for kind, name in (
+            ("policy", "broad"),
+            ("policy", "bankgw"),
+            ("policy", "bankgw-mark"),
+            ("operator_policy", "op"),
+        ):
             try:
                 rabbit.rule(f"clear_{kind}", "-p", vhost, name)
             except RuntimeError:
@@ -306,11 +348,20 @@ def test_our_policy_keeps_a_broad_one_away_but_an_operator_policy_is_found(rabbi
 
 
 def problems_in_force(rabbit: Rabbit) -> list[Any]:
-    """What `judge` says to what rabbitmqctl sees, after policies have settled."""
+    """The problems that `judge` finds in the output of rabbitmqctl, after policies have settled."""
     try:
         said = rabbit.rule(
-            "list_queues", "-p", rabbit.address.vhost, "--formatter", "json",
-            "name", "arguments", "policy", "operator_policy", "effective_policy_definition")
+            "list_queues",
+            "-p",
+            rabbit.address.vhost,
+            "--formatter",
+            "json",
+            "name",
+            "arguments",
+            "policy",
+            "operator_policy",
+            "effective_policy_definition",
+        )
     except RuntimeError as problem:
         if "operator_policy are not supported" not in str(problem):
             raise
@@ -326,9 +377,13 @@ def test_the_committed_definitions_are_what_the_code_says() -> None:
 async def test_imported_definitions_are_complete_and_keep_senders_apart(rabbit: Rabbit) -> None:
     vhost = f"{rabbit.address.vhost}-import"
     gateway, demo, other = (f"{rabbit.address.user}-{role}" for role in ("gw", "demo", "other"))
-    exported = definitions(standard(), vhost=vhost, gateway_user=gateway, senders=(
-        SenderAccess("demo", (demo,)), SenderAccess("other", (other,))))
-    # Not in pytest's own folder: rabbitmqctl may become another user, whom that folder keeps out.
+    exported = definitions(
+        standard(),
+        vhost=vhost,
+        gateway_user=gateway,
+        senders=(SenderAccess("demo", (demo,)), SenderAccess("other", (other,))),
+    )
+    # This folder is not pytest's own, because rabbitmqctl may become another user, who could not enter that one.
     with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
         file.write(json.dumps(exported))
         file.flush()
@@ -372,7 +427,7 @@ async def test_imported_definitions_are_complete_and_keep_senders_apart(rabbit: 
 
 
 def denied(rabbit: Rabbit, user: str, action: Any) -> None:
-    """The broker says 403 to this."""
+    """Checks that the broker refuses this with 403."""
     with rabbit.erp(user, "g") as channel, pytest.raises(pika.exceptions.ChannelClosedByBroker) as caught:
         action(channel)
     assert caught.value.reply_code == 403
@@ -391,7 +446,7 @@ def declare_all(rabbit: Rabbit) -> None:
 
 
 def take(channel: Any, queue: str) -> Any:
-    """The next message; a returned one takes the broker a moment to offer again."""
+    """Take the next message. The broker needs a moment to offer a returned message again."""
     for _ in range(500):
         got = channel.basic_get(queue)
         if got[0] is not None:
@@ -401,9 +456,14 @@ def take(channel: Any, queue: str) -> Any:
 
 
 def wait_for(rabbit: Rabbit, queue: str, count: int) -> None:
-    """Dead-lettering happens in the broker's own time."""
+    """Wait until the queue has this many messages, because the broker moves dead letters with a delay."""
     for _ in range(500):
         if rabbit.depth(queue) == count:
             return
         time.sleep(0.01)
     raise AssertionError(f"{rabbit.depth(queue)} messages in {queue}, expected {count}")
+
+
+def test_the_queues_that_park_what_is_rejected_are_those_that_the_topology_declares_so() -> None:
+    assert {queue.name for queue in standard().queues if queue.dead_letter is not None} == DEAD_LETTERED
+    assert {queue.dead_letter for queue in standard().queues} == {DEAD, None}

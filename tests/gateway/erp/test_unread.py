@@ -1,4 +1,5 @@
-"""What lay unread in the socket of a process that stood still: how old it may be is known, and too old is not read."""
+"""Bytes that waited unread in the socket of a suspended process: the gateway knows their greatest possible age, and
+does not read bytes that are too old."""
 
 from __future__ import annotations
 
@@ -19,10 +20,10 @@ ADDRESS = BrokerAddress("127.0.0.1", 5672, "/", "guest", "guest")
 
 class _Transport(StringTransport):
     def setTcpNoDelay(self, _on: bool) -> None:  # noqa: N802 - the name is Twisted's
-        """Loopback."""
+        """Does nothing: this is no real socket."""
 
     def setTcpKeepAlive(self, _on: bool) -> None:  # noqa: N802 - the name is Twisted's
-        """Loopback."""
+        """Does nothing: this is no real socket."""
 
     def abortConnection(self) -> None:  # noqa: N802 - the name is Twisted's
         self.disconnecting = True
@@ -40,18 +41,18 @@ class _Scene:
         self.waited: list[float] = []
         self.link.makeConnection(self.transport)
         amqp = self.link._amqp
-        amqp.take = lambda _data: self.waited.append(amqp.waited_s)
+        amqp.on_bytes = lambda _data: self.waited.append(amqp.waited_s)
 
     def lives(self, seconds: float) -> None:
-        """The event loop turns."""
+        """Let the event loop turn for some seconds."""
         self.clock.pump([0.05] * round(seconds / 0.05))
 
     def stands_still(self, seconds: float) -> None:
-        """It does not: no timer fires, and then what the socket holds comes first."""
+        """Suspend the event loop: no timer fires. Afterwards the bytes in the socket are read first."""
         self.clock.rightNow += seconds
 
     def stood_in_its_wait(self, seconds: float) -> None:
-        """It was stopped while it waited for news: then the timers come first, and the socket after them."""
+        """Suspend the process while it waits for events. Afterwards the timers fire first, then the socket is read."""
         self.clock.advance(seconds)
 
     def hears(self) -> None:

@@ -1,4 +1,4 @@
-"""Nothing goes over a cap, and what was sent in an earlier life counts."""
+"""No amount is above the cap of a run, and sends of an earlier process count towards the caps."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.jointtest.amounts import OverCap, Purse, minor, text
+from gateway.jointtest.amounts import AmountBudget, OverCap, minor, text
 from gateway.jointtest.plan import Caps
 
 
@@ -17,7 +17,7 @@ def test_amounts_are_read_as_they_are_written(amount: int) -> None:
 
 @given(st.lists(st.tuples(st.sampled_from(["a", "b"]), st.sampled_from(["payment", "transfer"]), st.integers(1, 1500))))
 def test_no_cap_is_ever_passed(spent: list[tuple[str, str, int]]) -> None:
-    purse = Purse(Caps(per_order="10.00", per_account="30.00", channels={"transfer": "15.00"}))
+    purse = AmountBudget(Caps(per_order="10.00", per_account="30.00", channels={"transfer": "15.00"}))
     for account, channel, amount in spent:
         before = purse.accounts[account], purse.channels[channel]
         try:
@@ -31,7 +31,7 @@ def test_no_cap_is_ever_passed(spent: list[tuple[str, str, int]]) -> None:
 
 
 def test_what_was_sent_before_counts() -> None:
-    purse = Purse(Caps(per_order="10.00", per_account="12.00"))
+    purse = AmountBudget(Caps(per_order="10.00", per_account="12.00"))
     purse.count("a", "payment", 1000)
     with pytest.raises(OverCap, match="cap of an account"):
         purse.spend("a", "payment", 300)
@@ -40,11 +40,11 @@ def test_what_was_sent_before_counts() -> None:
 
 def test_no_amount_comes_twice_in_a_run_nor_after_it_went_on() -> None:
     caps = Caps(per_order="9.00", per_account="10000.00")
-    purse = Purse(caps)
+    purse = AmountBudget(caps)
     first = [purse.fresh() for _ in range(300)]
     for amount in first:
         purse.spend("a", "payment", amount)
-    again = Purse(caps)
+    again = AmountBudget(caps)
     for amount in first:
         again.count("a", "payment", amount)
     assert len({*first, *(again.fresh() for _ in range(300))}) == 600

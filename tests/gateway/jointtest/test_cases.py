@@ -1,4 +1,4 @@
-"""The catalogue: every bank has its cases, derived from what it declares, and nothing in a file is overlooked."""
+"""The catalogue: every bank has its cases, derived from its declarations, and every entry of a file is used."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import pytest
 
 from gateway import capabilities
 from gateway.jointtest import cases
-from gateway.jointtest.cases import BadCase, derive, read, templates
+from gateway.jointtest.cases import BadCase, case_templates, derive, templates
 from gateway.jointtest.runner import PLAYS
-from gateway.jointtest.verdicts import Cause, SeenAt
+from gateway.jointtest.verdicts import ConditionCause, SeenAt
 from protocols.canon.outcome import State
 from protocols.trial import banks
 from tests.house import texts
@@ -41,22 +41,27 @@ def test_every_case_can_be_played_and_expects_what_exists() -> None:
         for case in derive(capabilities.tried(bank)):
             assert case.play in PLAYS, case.id
             assert set(case.expect.states) | set(case.expect.through) | set(case.expect.items) <= states, case.id
-            assert case.play == "hand" or case.lacks or case.expect != cases.Expect() or case.id in ("probe", "directory")
+            assert (
+                case.play == "hand"
+                or case.lacks
+                or case.expect != cases.ExpectedResult()
+                or case.id in ("probe", "directory")
+            )
 
 
 def test_finance_has_scripts_of_its_own_with_steps_in_both_languages_as_the_page_lists_them() -> None:
     found = derive(capabilities.tried("sample"), cases.FINANCE)
-    assert {(case.play, case.cause) for case in found} == {("hand", Cause.HAND)}
+    assert {(case.play, case.cause) for case in found} == {("hand", ConditionCause.HAND)}
     assert all(case.steps and case.steps_zh for case in found)
     for page in ("docs/do/go-live.md", "docs/do/go-live.zh.md"):
-        assert re.findall(r"^\| `([a-z-]+)`[::]", texts()[page], re.MULTILINE) == [case.id for case in found]
+        assert re.findall(r"^\| `([a-z-]+)`[:：]", texts()[page], re.MULTILINE) == [case.id for case in found]
     assert not {case.id for case in found} & {case.id for case in derive(capabilities.tried("sample"))}
 
 
 def test_what_only_a_twin_can_show_says_so() -> None:
     found = {case.id: case for case in derive(capabilities.tried("sample"))}
     assert found["bad-bank-signature.payment"].by_twin_only
-    assert found["answer-lost.payment"].cause is Cause.PROXY
+    assert found["answer-lost.payment"].cause is ConditionCause.PROXY
     assert found["answer-lost.payment"].seen == (SeenAt.BANK, SeenAt.TWIN)
     assert found["bank-maintenance"].seen == (SeenAt.BANK,)
 
@@ -72,7 +77,10 @@ def test_a_login_is_locked_by_hand_only() -> None:
     [
         ("[[case]]\nid = 'a'\ntitle = 't'\ntitle_zh = 't'\nplay = 'order'\nfalt = 'half'", "no such key: falt"),
         ("[[case]]\nid = 'a'\ntitle = 't'\nplay = 'order'", "is missing title_zh"),
-        ("[[case]]\nid = 'a'\ntitle = 't'\ntitle_zh = 't'\nplay = 'order'\nexpect = { stats = [] }", "no such key: stats"),
+        (
+            "[[case]]\nid = 'a'\ntitle = 't'\ntitle_zh = 't'\nplay = 'order'\nexpect = { stats = [] }",
+            "no such key: stats",
+        ),
         ("[case]\nid = 'a'", r"only \[\[case\]\] tables"),
         ("[[case]", "is not TOML"),
         ("[[kase]]\nid = 'a'", r"only \[\[case\]\] tables"),
@@ -80,4 +88,4 @@ def test_a_login_is_locked_by_hand_only() -> None:
 )
 def test_a_file_with_a_mistake_is_refused(text: str, complaint: str) -> None:
     with pytest.raises(BadCase, match=complaint):
-        read("file", text)
+        case_templates("file", text)

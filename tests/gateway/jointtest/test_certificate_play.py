@@ -22,8 +22,10 @@ async def test_a_gateway_that_does_not_come_up_fails_the_case_and_not_the_run() 
         return fn(*args)
 
     world = SimpleNamespace(
-        hooks=SimpleNamespace(renew_certificate=silent), elsewhere=elsewhere, plan=SimpleNamespace(bank="sample"),
+        hooks=SimpleNamespace(renew_certificate=silent),
+        elsewhere=elsewhere,
+        plan=SimpleNamespace(bank="sample"),
         desk=SimpleNamespace(get=lambda *parts: CLIENT),
-    )  # fmt: skip
+    )
     found = await plays.certificate(cast(Player, SimpleNamespace(world=world, facts={})))
     assert found.verdict is CaseVerdict.FAILED and "did not come up" in found.why

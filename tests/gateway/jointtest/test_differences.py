@@ -1,4 +1,4 @@
-"""What changed between two runs, and which cases an upgrade asks for."""
+"""The differences between two runs, and the cases that an upgrade asks for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ from tests.gateway.jointtest.samples import result, sample_cases
 
 def test_a_verdict_that_changed_is_told() -> None:
     old = {"a": result("passed"), "b": result("failed", why="x"), "c": result("passed"), "gone": result("passed")}
-    new = {"a": result("failed"), "b": result("failed", why="y"), "c": result("passed", why="other ids"), "d": result("passed")}
+    new = {
+        "a": result("failed"),
+        "b": result("failed", why="y"),
+        "c": result("passed", why="other ids"),
+        "d": result("passed"),
+    }
     found = {one.case: one for one in between(old, new)}
     assert set(found) == {"a", "b", "gone", "d"}
     assert str(found["a"]) == "a: passed in R1 (gateway 1, front_end V2) → failed in R1 (gateway 1, front_end V2)"
@@ -17,12 +22,14 @@ def test_a_verdict_that_changed_is_told() -> None:
 
 def test_another_version_is_a_difference() -> None:
     versions = {"gateway": "2", "front_end": "V2"}
-    assert [one.what for one in between({"a": result("passed")}, {"a": result("passed", versions=versions)})] == [("versions",)]
+    assert [one.what for one in between({"a": result("passed")}, {"a": result("passed", versions=versions)})] == [
+        ("versions",)
+    ]
 
 
 def test_a_change_of_the_core_asks_for_all() -> None:
     cases = [case for case in sample_cases() if not case.lacks]
-    assert len(affected(cases, "sample", ["gateway/core/flow.py"])) == len(cases)
+    assert len(affected(cases, "sample", ["gateway/kernel/core/flow.py"])) == len(cases)
     assert len(affected(cases, "sample", ["gateway/something_new.py"])) == len(cases)
 
 

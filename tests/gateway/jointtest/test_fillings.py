@@ -1,4 +1,4 @@
-"""Values for a field's limits: full fits, one more does not, at every bank that has the limit."""
+"""Values at a field's limits: a full one fits and a longer one does not, at every bank that has the limit."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 import pytest
 
 from gateway import capabilities
-from gateway.core.policy import field_faults
 from gateway.jointtest import fillings
 from gateway.jointtest.fillings import NoSuchValue
+from gateway.kernel.core.policy import field_faults
 from protocols.trial import banks
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
@@ -44,6 +44,11 @@ def test_a_change_goes_to_its_place() -> None:
     fields = {"id": "1", "creditor": {"name": "x", "cnaps": "0"}}
     change = {"/creditor/name": "示例{lacking}", "/creditor/cnaps": None, "/valid_until": "{yesterday}", "/a/b": 1}
     made = fillings.put(fields, change, bank, NOW)
-    assert made == {"id": "1", "creditor": {"name": "示例\u0007"}, "valid_until": "2026-11-27T00:00:00+00:00", "a": {"b": 1}}
+    assert made == {
+        "id": "1",
+        "creditor": {"name": "示例\u0007"},
+        "valid_until": "2026-11-27T00:00:00+00:00",
+        "a": {"b": 1},
+    }
     with pytest.raises(NoSuchValue, match="no value called"):
         fillings.filled("{nothing}", bank, NOW)

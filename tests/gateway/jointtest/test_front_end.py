@@ -1,4 +1,4 @@
-"""`bankgw simulate --init`: files of every bank that its simulator and its gateway can use; words to one that runs."""
+"""`bankgw simulate --init`: files of every bank that its simulator and its gateway can use; commands to a running one."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from gateway import settings
 from gateway.jointtest import front_end
 from gateway.simbank.config import SimConfig
 from gateway.simbank.faults import FAULTS, BankFault, Delays
-from gateway.simbank.ledger import Conduct
+from gateway.simbank.ledger import BookingRules
 from protocols.trial import banks
 from tests.house import ROOT, texts
 
 
 @pytest.mark.parametrize("bank", banks())
 def test_both_sides_can_read_what_was_written(tmp_path: Path, bank: str) -> None:
-    made = front_end.write(tmp_path / "b", bank)
-    simulated = SimConfig.read(made.simulator(bank))
-    loaded = settings.read(made.settings, {})
+    made = front_end.make_site(tmp_path / "b", bank)
+    simulated = SimConfig.from_file(made.simulator(bank))
+    loaded = settings.read_settings(made.settings, {})
     assert not loaded.mistakes
     assert dict(loaded.settings.banks[bank].lanes["main"].ports) == dict(simulated.ports)
     assert {one.number for one in loaded.settings.accounts} == {one.number for one in simulated.accounts}
@@ -35,8 +35,14 @@ def test_both_sides_can_read_what_was_written(tmp_path: Path, bank: str) -> None
 
 
 def bankgw(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "gateway", "simulate", *words], cwd=ROOT, capture_output=True, text=True,
-                          timeout=60, check=False)  # fmt: skip
+    return subprocess.run(
+        [sys.executable, "-m", "gateway", "simulate", *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 def test_it_is_made_started_and_spoken_to(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -46,8 +52,13 @@ def test_it_is_made_started_and_spoken_to(tmp_path_factory: pytest.TempPathFacto
     assert again.returncode == 3 and "nothing is overwritten" in again.stderr
     file = str(folder / "simbank-sample.toml")
     assert bankgw(file, "--tell", "report").returncode == 69
-    running = subprocess.Popen([sys.executable, "-m", "gateway", "simulate", file], cwd=ROOT, stderr=subprocess.DEVNULL,
-                               stdout=subprocess.DEVNULL, env=dict(os.environ))  # fmt: skip
+    running = subprocess.Popen(
+        [sys.executable, "-m", "gateway", "simulate", file],
+        cwd=ROOT,
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        env=dict(os.environ),
+    )
     try:
         end_s = time.monotonic() + 60
         while not (folder / "simbank-sample.ready.json").exists():
@@ -76,5 +87,5 @@ def test_the_page_has_every_fault(page: str) -> None:
 def test_the_page_has_every_setting(page: str) -> None:
     keys = {one.name for one in fields(SimConfig)} - {"fault_seed", "fault_rates", "delays"} | {"faults"}
     assert [key for key in sorted(keys) if not re.search(rf"\| `(\[+)?{key}(\]+)?` \|", texts()[page])] == []
-    for record in (Conduct, Delays):
+    for record in (BookingRules, Delays):
         assert [one.name for one in fields(record) if f"`{one.name}`" not in texts()[page]] == []

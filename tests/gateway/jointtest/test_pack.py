@@ -1,4 +1,4 @@
-"""An evidence pack opens only as it was signed."""
+"""An evidence pack opens only in the form in which it was signed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from gateway.jointtest import pack
-from gateway.jointtest.pack import BadPack, open_pack, signing_key
+from gateway.jointtest.pack import signing_key
+from gateway.jointtest.pack_check import BadPack, attestation, open_pack
 from gateway.jointtest.player import keep
 from gateway.jointtest.run_store import RunStore
 from gateway.jointtest.verdicts import CaseFinding, CaseVerdict, SeenAt
@@ -30,7 +31,7 @@ def made(tmp_path: Path) -> Path:
     keep(tmp_path / EVIDENCE, b"\x00\xff request")
     store.end(one, CaseFinding(CaseVerdict.PASSED, "answered", seen=SeenAt.TWIN), {"bank_serial": "9"})
     key = signing_key(tmp_path / "key.pem")
-    return pack.write(tmp_path, store.run, {"probe": ("the probe", "探测")}, {"bank": "sample"}, key, NOW)
+    return pack.write_pack(tmp_path, store.run, {"probe": ("the probe", "探测")}, {"bank": "sample"}, key, NOW).file
 
 
 def rewritten(file: Path, change: Callable[[dict[str, bytes]], None]) -> Path:
@@ -75,7 +76,7 @@ def _more(there: dict[str, bytes]) -> None:
 
 
 def _resigned(there: dict[str, bytes]) -> None:
-    """Changed, and signed with a key of somebody else, whose public half is put in its place."""
+    """The pack, changed, and signed with another person's key, whose public half replaces the old one."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -86,20 +87,29 @@ def _resigned(there: dict[str, bytes]) -> None:
 
 @pytest.mark.parametrize(
     ("change", "complaint"),
-    [(_verdict, "changed after it was signed"), (_evidence, "was changed"), (_gone, "is missing"),
-     (_more, "not in the manifest")],
-)  # fmt: skip
+    [
+        (_verdict, "changed after it was signed"),
+        (_evidence, "was changed"),
+        (_gone, "is missing"),
+        (_more, "not in the manifest"),
+        (_resigned, "its manifest names the key"),
+    ],
+)
 def test_a_change_shows(made: Path, change: Callable[[dict[str, bytes]], None], complaint: str) -> None:
     with pytest.raises(BadPack, match=complaint):
         open_pack(rewritten(made, change))
 
 
-def test_another_key_shows_where_the_fingerprint_is_known(made: Path) -> None:
-    trusted = open_pack(made).fingerprint
-    changed = rewritten(made, _resigned)
-    open_pack(changed)
+def test_the_key_and_the_root_can_be_asked_for(made: Path) -> None:
+    opened = open_pack(made)
+    assert open_pack(made, opened.fingerprint, opened.root.upper()).root == opened.root
+    assert made.name == f"evidence-sample-abc123-R1-{opened.root[:8]}.zip"
     with pytest.raises(BadPack, match="is signed by"):
-        open_pack(changed, trusted)
+        open_pack(made, "00 00")
+    with pytest.raises(BadPack, match="not the pack of the signed paper"):
+        open_pack(made, root="0" * 64)
+    with pytest.raises(ValueError, match="64 hexadecimal digits"):
+        open_pack(made, root="12 34")
 
 
 def test_what_is_no_pack_is_told(tmp_path: Path) -> None:
@@ -115,14 +125,16 @@ def test_what_is_no_pack_is_told(tmp_path: Path) -> None:
 def test_a_key_is_made_once(tmp_path: Path) -> None:
     first = signing_key(tmp_path / "a" / "key.pem")
     assert (tmp_path / "a" / "key.pem").stat().st_mode & 0o777 == 0o600
-    assert pack.fingerprint(signing_key(tmp_path / "a" / "key.pem").public_key()) == pack.fingerprint(first.public_key())
+    assert pack.fingerprint(signing_key(tmp_path / "a" / "key.pem").public_key()) == pack.fingerprint(
+        first.public_key()
+    )
 
 
 @pytest.mark.parametrize(
     ("seen", "verdict", "front_end", "complaint"),
     [
         (SeenAt.BANK, CaseVerdict.PASSED, "V4.3", ""),
-        (SeenAt.TWIN, CaseVerdict.PASSED, "V4.3", "seen at twin; it must have passed at the bank"),
+        (SeenAt.TWIN, CaseVerdict.PASSED, "V4.3", "made against twin; only a run against the bank counts"),
         (SeenAt.BANK, CaseVerdict.FAILED, "V4.3", "is failed"),
         (SeenAt.BANK, CaseVerdict.PASSED, "", "says no version"),
     ],
@@ -135,16 +147,19 @@ def test_only_what_was_seen_at_the_bank_attests(
     store.begin_round({"gateway": "1", "front_end": front_end})
     store.end(store.start("repeat.payment"), CaseFinding(verdict, "by telephone", seen=seen), by="甲")
     key = signing_key(tmp_path / "key.pem")
-    made = pack.write(tmp_path, store.run, {}, {"bank": "pab"}, key, NOW)
-    trusted = pack.fingerprint(key.public_key())
+    about = {"bank": "pab", "against": seen.value}
+    written = pack.write_pack(tmp_path, store.run, {}, about, key, NOW)
+    made, root = written.file, written.root
     if complaint:
         with pytest.raises(BadPack, match=complaint):
-            pack.attestation(made, "payment", trusted)
-    else:
-        found = pack.attestation(made, "payment", trusted)
-        assert found.pop("bank") == "pab"
-        assert AttestedCase.model_validate(found).seen_on == NOW.date()
+            attestation(made, "payment", root)
+        return
+    found = attestation(made, "payment", root)
+    assert found.pop("bank") == "pab"
+    assert AttestedCase.model_validate(found).seen_on == NOW.date()
     with pytest.raises(BadPack, match="no case repeat.transfer"):
-        pack.attestation(made, "transfer", trusted)
+        attestation(made, "transfer", root)
     with pytest.raises(BadPack, match="is signed by"):
-        pack.attestation(made, "payment", "00 00")
+        attestation(made, "payment", root, "00 00")
+    with pytest.raises(BadPack, match="not the pack of the signed paper"):
+        attestation(made, "payment", "0" * 64)

@@ -1,4 +1,4 @@
-"""The plan of a run: every mistake is told at once, and a twin is never taken for a bank or for production."""
+"""The plan of a run: every mistake is reported at once, and a twin is never taken for a bank or for production."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from gateway.jointtest import plan, session
 from gateway.jointtest.plan import FILE, BadPlan
 from gateway.jointtest.run_store import RunStore
-from gateway.jointtest.session import NotAllowed, Wish
+from gateway.jointtest.session import NotAllowed, SessionRequest
 from gateway.jointtest.verdicts import SeenAt
 from tests.gateway.jointtest.samples import sample_cases
 
@@ -35,14 +35,14 @@ def written(folder: Path, against: str = "bank", environment: str = "test", more
 
 
 def test_a_plan_is_read(tmp_path: Path) -> None:
-    told = plan.read(written(tmp_path))
+    told = plan.load_plan(written(tmp_path))
     assert (told.bank, told.protocol, told.seen, told.production) == ("sample", "sample", SeenAt.BANK, False)
     assert told.path(told.told.socket) == tmp_path / "control.sock"
 
 
 def test_the_example_is_one_that_can_be_read(tmp_path: Path) -> None:
     (tmp_path / FILE).write_text(plan.example("pab", "joint"), "utf-8")
-    assert plan.read(tmp_path).bank == "pab"
+    assert plan.load_plan(tmp_path).bank == "pab"
 
 
 @pytest.mark.parametrize(
@@ -58,26 +58,26 @@ def test_the_example_is_one_that_can_be_read(tmp_path: Path) -> None:
 )
 def test_a_mistake_is_told(tmp_path: Path, said: dict[str, str], complaint: str) -> None:
     with pytest.raises(BadPlan, match=complaint):
-        plan.read(written(tmp_path, **said))
+        plan.load_plan(written(tmp_path, **said))
 
 
 def test_no_plan_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(BadPlan, match="joint-test init"):
-        plan.read(tmp_path)
+        plan.load_plan(tmp_path)
 
 
 async def test_a_business_date_is_no_matter_of_production(tmp_path: Path) -> None:
-    told = plan.read(written(tmp_path, environment="production"))
+    told = plan.load_plan(written(tmp_path, environment="production"))
     store = RunStore(tmp_path, lambda: datetime(2026, 11, 28, tzinfo=UTC))
     nothing: Any = None
-    wish = Wish(business_date=date(2026, 12, 1), by="甲")
+    wish = SessionRequest(business_date=date(2026, 12, 1), by="甲")
     with pytest.raises(NotAllowed, match="test environments only"):
         await session.sit(nothing, nothing, told, nothing, nothing, store, sample_cases(), wish, "1", nothing, nothing)
     assert not store.run.acts
 
 
 def test_a_folder_has_one_banks_run(tmp_path: Path) -> None:
-    told = plan.read(written(tmp_path))
+    told = plan.load_plan(written(tmp_path))
     now = datetime(2026, 11, 28, tzinfo=UTC)
     RunStore(tmp_path, lambda: now).open("abc", "pab", [])
     with pytest.raises(NotAllowed, match="a run of pab"):

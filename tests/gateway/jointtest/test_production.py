@@ -1,4 +1,4 @@
-"""The production check: at most 1.00, between own accounts, by two persons; every other end is a failure."""
+"""The production check: at most 1.00, between own accounts, by two persons. Every other end is a failure."""
 
 from __future__ import annotations
 
@@ -18,16 +18,34 @@ from gateway.jointtest.verdicts import CaseFinding, CaseVerdict
 
 NOW = datetime(2026, 11, 28, 2, tzinfo=UTC)
 SETTLED = {"state": "settled", "final": True, "payment": "P-1", "bank_serial": "S", "bank_reference": "R"}
-STATEMENT = {"lines": [{"amount": "1.00"}], "checked": True, "closed": True, "count": 1, "opening": "9.00", "closing": "8.00"}
-UNSTATED = {**STATEMENT, "checked": False, "date": "2026-11-28", "account": "0001", "credit_sum": "0.00", "debit_sum": "1.00"}
+STATEMENT = {
+    "lines": [{"amount": "1.00"}],
+    "checked": True,
+    "closed": True,
+    "count": 1,
+    "opening": "9.00",
+    "closing": "8.00",
+}
+HELD = {"would": "held", "hold_reasons": ["new_payee", "approval"]}
+UNSTATED = {
+    **STATEMENT,
+    "checked": False,
+    "date": "2026-11-28",
+    "account": "0001",
+    "credit_sum": "0.00",
+    "debit_sum": "1.00",
+}
 
 
 @dataclass
 class Somebody:
-    """As much of a player as the check needs; `shown` is what the gateway says of the order, `replies` its answers."""
+    """The part of a player that the check needs. `shown` is the gateway's answer about the order, `replies` are its
+    answers.
+    """
 
     shown: dict[str, Any] | None = None
     state_word: str = "held"
+    would: dict[str, Any] | None = field(default_factory=lambda: dict(HELD))
     order_minor: int = 100
     to: str = "0002"
     day: date = date(2026, 11, 28)
@@ -35,6 +53,7 @@ class Somebody:
     replies: dict[str, Any] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     published: int = 0
+    started: datetime = NOW
     by: str = "wang"
     patience_s: float = 1.0
 
@@ -42,12 +61,15 @@ class Somebody:
         told = SimpleNamespace(sender="joint", receipts_of=self.receipts_of)
         line = SimpleNamespace(until=self._until)
         desk = SimpleNamespace(get=lambda *_words: self.shown)
-        bank = SimpleNamespace(questions=SimpleNamespace(receipt=None if "receipt" not in self.replies else object()),
-                               profile=SimpleNamespace(past_balance_days=9))  # fmt: skip
-        self.world = SimpleNamespace(now=lambda: NOW, plan=SimpleNamespace(told=told), line=line, desk=desk, bank=bank,
-                                     elsewhere=self._elsewhere)  # fmt: skip
+        bank = SimpleNamespace(
+            questions=SimpleNamespace(receipt=None if "receipt" not in self.replies else object()),
+            profile=SimpleNamespace(past_balance_days=9),
+        )
+        self.world = SimpleNamespace(
+            now=lambda: NOW, plan=SimpleNamespace(told=told), line=line, desk=desk, bank=bank, elsewhere=self._elsewhere
+        )
         given = {"order": "JT-1", "date": "2026-11-28", "amount": "1.00", "account": "0001", "given_by": "wang"}
-        self.one = SimpleNamespace(facts=given)
+        self.one = SimpleNamespace(facts=given, started=self.started)
         self.case = SimpleNamespace(expect=SimpleNamespace(reply=("statement.ready", "receipt.ready")))
 
     async def _until(self, good: Any, _patience_s: float) -> bool:
@@ -74,7 +96,11 @@ class Somebody:
         return self.day
 
     async def ask(self, key: str, asked: Any, _patience_s: float = 0) -> Any:
-        said = self.replies.get(key.partition(".")[0])
+        if key == "payment.validate":
+            assert not self.published, "asked before it is given"
+            return None if self.would is None else SimpleNamespace(name="payment.validated", said=self.would, code="")
+        name = key.partition(".")[0]
+        said = self.replies.get(f"{name} {asked.get('date')}", self.replies.get(name))
         if said is not None and "on" in asked:
             said = {"balances": [{"book": said[asked["on"]]}] if asked["on"] in said else []}
         return None if said is None else SimpleNamespace(name=f"{key.partition('.')[0]}.ready", said=said, code="")
@@ -98,6 +124,47 @@ async def test_it_waits_for_the_second_person() -> None:
     found = await gave(player)
     assert (found.verdict, player.published) == (CaseVerdict.WAITING, 1)
     assert "bankgw orders release joint:JT-1" in found.why and player.facts["given_by"] == "wang"
+
+
+REJECTED = {
+    "would": "rejected",
+    "error": {
+        "code": "validation_failed",
+        "title": "The order cannot be sent.",
+        "errors": [{"at": "/amount", "code": "limit", "detail": "is over the limit of 0.50 for a day"}],
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("would", "why"),
+    [
+        (None, "did not answer payment.validate"),
+        ({"would": "ready"}, "JT-1 would be sent now, and no second person would be asked: give the sender a band"),
+        (
+            {"would": "ready", "send_after": "2026-11-30T01:00:00.000Z"},
+            "would be sent from 2026-11-30T01:00:00.000Z on",
+        ),
+        ({"would": "held", "hold_reasons": ["suspected_duplicate"]}, "would be held for suspected_duplicate only"),
+        (
+            REJECTED,
+            "would be rejected: validation_failed The order cannot be sent. /amount is over the limit of 0.50 for a day",
+        ),
+        ({"would": "replayed"}, "would be replayed"),
+        ({"error": {"code": "not_allowed", "title": "No."}}, "would be payment.validated: not_allowed No."),
+    ],
+)
+async def test_what_no_band_would_hold_is_not_given(would: dict[str, Any] | None, why: str) -> None:
+    player = Somebody(would=would)
+    found = await gave(player)
+    assert (found.verdict, player.published) == (CaseVerdict.FAILED, 0)
+    assert why in found.why and "no money moved" in found.why
+
+
+async def test_approvers_by_the_policy_count_as_the_second_person() -> None:
+    said = shown()
+    said["timeline"].append({"what": "act", "act": "order.approved", "actor": "li"})
+    assert (await went_on(Somebody(shown=said))).verdict is CaseVerdict.WAITING
 
 
 async def test_without_a_second_person_it_fails() -> None:
@@ -146,6 +213,30 @@ async def test_who_released_it_decides(said: dict[str, Any] | None, verdict: Cas
 async def test_the_next_day_has_statement_and_receipt(replies: dict[str, Any], verdict: CaseVerdict) -> None:
     player = Somebody(shown=shown("uid:li"), day=date(2026, 11, 29), replies=replies)
     assert (await went_on(player)).verdict is verdict
+
+
+EVENING = datetime(2026, 11, 28, 14, tzinfo=UTC)  # 22:00 in China
+
+
+@pytest.mark.parametrize(
+    ("started", "following", "verdict"),
+    [
+        (EVENING, STATEMENT, CaseVerdict.PASSED),
+        (EVENING, {**STATEMENT, "closed": False}, CaseVerdict.WAITING),
+        (EVENING, {**STATEMENT, "lines": []}, CaseVerdict.FAILED),
+        (NOW, STATEMENT, CaseVerdict.FAILED),
+    ],
+    ids=["closed", "not yet closed", "not there either", "paid in the morning"],
+)
+async def test_a_payment_of_the_evening_may_stand_under_the_next_accounting_date(
+    started: datetime, following: dict[str, Any], verdict: CaseVerdict
+) -> None:
+    replies = {"statement": {**STATEMENT, "lines": []}, "statement 2026-11-29": {**following, "date": "2026-11-29"}}
+    player = Somebody(shown=shown("uid:li"), day=date(2026, 11, 29), replies=replies, started=started)
+    found = await went_on(player)
+    assert found.verdict is verdict
+    if verdict is CaseVerdict.WAITING:
+        assert found.why == "the bank has not closed 2026-11-29" and player.facts["date"] == "2026-11-29"
 
 
 async def test_receipts_that_no_single_payment_has_are_not_asked_for() -> None:

@@ -1,4 +1,4 @@
-"""Our proxy on the line: it passes, refuses and loses answers, whatever is spoken through it."""
+"""Our relay on the connection: it passes, refuses and loses answers, whatever protocol goes through it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint
 from twisted.internet.protocol import Factory, Protocol
 from twisted.python.failure import Failure
 
-from gateway.clock import SystemClock
-from gateway.jointtest.relay import HOLD_S, LineRelay, Talk
+from gateway.jointtest.relay import HOLD_S, LineRelay, TlsRecordSizes
+from gateway.kernel.clock import SystemClock
+from gateway.kernel.tasks import sleep
 from gateway.simbank.pki import BankPki, make_pki
-from gateway.tasks import sleep
 
 HOST = "127.0.0.1"
 
@@ -29,7 +29,7 @@ def _reactor() -> Any:
 
 
 class Bank(Protocol):
-    """Answers every request with itself in capitals."""
+    """Answers every request with the same text in capitals."""
 
     requests: list[bytes]
 
@@ -40,7 +40,7 @@ class Bank(Protocol):
 
 @dataclass
 class Client(Protocol):
-    """Keeps what it hears."""
+    """Keeps the received bytes."""
 
     heard: bytes = b""
     lost: bool = False
@@ -81,7 +81,7 @@ class Scene:
 
 
 class _Door:
-    """The ports that a test opened."""
+    """The listening ports that a test opened."""
 
     def __init__(self) -> None:
         self.ports: list[Any] = []
@@ -101,7 +101,7 @@ async def scene(doors: _Door) -> Scene:
     factory.noisy = False
     bank = await TCP4ServerEndpoint(doors, 0, interface=HOST).listen(factory)
     line = LineRelay(doors)
-    return Scene(line, line.stand(HOST, bank.getHost().port), requests)
+    return Scene(line, line.stand(HOST, bank.getHost().port, name="business"), requests)
 
 
 @pytest.fixture
@@ -161,6 +161,17 @@ async def test_a_lost_answer_is_lost_and_the_request_is_not(doors: _Door) -> Non
     await over(doors, client)
 
 
+@pytest.mark.parametrize(("port", "lost"), [("business", True), ("sign", False)])
+async def test_answers_are_lost_on_one_port_only(doors: _Door, port: str, lost: bool) -> None:
+    here = await scene(doors)
+    client = await here.dial()
+    here.line.obey({"do": "swallow", "port": port})
+    client.say(b"order")
+    await here.until(lambda: client.lost or client.heard == b"ORDER")
+    assert client.lost is lost
+    await over(doors, client)
+
+
 async def test_what_it_does_not_know_it_says(doors: _Door) -> None:
     line = LineRelay(doors)
     assert "no command 'cut'" in line.obey({"do": "cut"})["error"]
@@ -190,12 +201,12 @@ def _context(pki: BankPki, version: ssl.TLSVersion, *, server: bool) -> ssl.SSLC
 @pytest.mark.parametrize("piece", [1, 7, 100_000])
 @pytest.mark.parametrize("at_once", [False, True])
 def test_the_handshake_is_no_message(pki: BankPki, version: ssl.TLSVersion, piece: int, at_once: bool) -> None:
-    """Mutual TLS: certificates travel encrypted in 1.3, and the first message may come with the Finished."""
+    """Mutual TLS: in 1.3 certificates are encrypted, and the first message may come with the Finished."""
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     client = _context(pki, version, server=False).wrap_bio(to_client, to_server, server_hostname="localhost")
     server_in = ssl.MemoryBIO()
     server = _context(pki, version, server=True).wrap_bio(server_in, to_client, server_side=True)
-    talk, spoke = Talk(), []
+    talk, spoke = TlsRecordSizes(), []
 
     def carry() -> None:
         data = to_server.read()

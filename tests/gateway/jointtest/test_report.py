@@ -1,4 +1,4 @@
-"""The report: everything in it, nothing of it interpreted, in both languages; as PDF where there is a font."""
+"""The report: it shows everything and interprets nothing, in both languages; as PDF where there is a font."""
 
 from __future__ import annotations
 
@@ -9,24 +9,35 @@ from html.parser import HTMLParser
 
 import pytest
 
-from gateway.jointtest import pdf
+from gateway.jointtest import pdf, stamp_sheet
 from gateway.jointtest.differences import Difference
-from gateway.jointtest.report import Contents, Tongue, html, rows, summary
-from gateway.typesetting import NoPdf
+from gateway.jointtest.pack_root import qr_svg
+from gateway.jointtest.report import ReportContents, ReportLanguage, html, rows, summary
+from gateway.reports.typesetting import NoPdf
 from tests.gateway.jointtest.samples import result, sample_cases
 
 NOW = datetime(2026, 11, 28, 9, tzinfo=UTC)
 CASES = {
-    "probe": result("passed", title="the probe", title_zh="探测", facts={"bank_reference": "REF-1", "bank_serial": "S-1"}),
-    "settles.payment": result("failed", why="<script>alert(1)</script> #import \"x\" $x$", seen="bank"),
+    "probe": result(
+        "passed", title="the probe", title_zh="探测", facts={"bank_reference": "REF-1", "bank_serial": "S-1"}
+    ),
+    "settles.payment": result("failed", why='<script>alert(1)</script> #import "x" $x$', seen="bank"),
     "day-change": result("waiting", until="2026-11-29T09:00:00+08:00"),
     "login-lock": result("waived", owner="王示例", why="not this year", seen=None, by="王示例"),
 }
-TOLD = Contents(
-    {"bank": "sample", "against": "twin", "environment": "test", "testers": {"ours": "甲", "bank": "乙"}}, "abc123", 2,
-    NOW, None, NOW, CASES, sample_cases(), [{"at": "2026-11-28T09:00:00", "act": "business_date", "by": "甲",
-    "date": "2026-12-01", "what": "act"}], [Difference("probe", ("verdict",), "failed in R1", "passed in R2")], "ab cd",
-)  # fmt: skip
+TOLD = ReportContents(
+    {"bank": "sample", "against": "twin", "environment": "test", "testers": {"ours": "甲", "bank": "乙"}},
+    "abc123",
+    2,
+    NOW,
+    None,
+    NOW,
+    CASES,
+    sample_cases(),
+    [{"at": "2026-11-28T09:00:00", "act": "business_date", "by": "甲", "date": "2026-12-01", "what": "act"}],
+    [Difference("probe", ("verdict",), "failed in R1", "passed in R2")],
+    "ab cd",
+)
 
 
 class Page(HTMLParser):
@@ -48,8 +59,18 @@ class Page(HTMLParser):
 def test_everything_is_in_it(language: str, words: str) -> None:
     page = Page()
     page.feed(html(TOLD, language))
-    for text in (words, "REF-1", "S-1", "ab cd", "甲", "乙", "王示例", "business_date 2026-12-01", "failed in R1",
-                 "<script>alert(1)</script>"):  # fmt: skip
+    for text in (
+        words,
+        "REF-1",
+        "S-1",
+        "ab cd",
+        "甲",
+        "乙",
+        "王示例",
+        "business_date 2026-12-01",
+        "failed in R1",
+        "<script>alert(1)</script>",
+    ):
         assert text in page.text, text
     assert "script" not in page.tags
     assert page.tags.count("tr") == 10 + 5 + 5 + 3
@@ -58,15 +79,37 @@ def test_everything_is_in_it(language: str, words: str) -> None:
 def test_it_says_whose_scripts_they_are_and_where_a_twins_clock_went() -> None:
     moved = {"at": "2026-11-28T09:00:00", "act": "twin_clock", "by": "甲", "days": -1, "what": "act"}
     told = replace(TOLD, about={**TOLD.about, "scripts": "finance"}, acts=[moved])
-    assert "<h1>财务验收报告 · sample" in html(told, "zh") and "Finance acceptance report" in html(told, "en")
+    assert "<h1>财务验收报告 · 示例银行(虚构)（sample） · " in html(told, "zh") and "Finance acceptance report" in html(
+        told, "en"
+    )
     assert "twin_clock -1 d" in html(told, "en") and "联调测试报告" not in html(told, "zh")
 
 
+def test_a_row_has_the_banks_words_the_money_and_the_reason_in_its_language() -> None:
+    facts = {
+        "operation": "4004",
+        "bank_code": "E102",
+        "bank_text": "户名不符",
+        "amount": "1.05",
+        "account_tail": "0017",
+    }
+    told = replace(TOLD, cases={"probe": result("failed", why="no answer within 3 s", facts=facts)})
+    [english], [chinese] = (rows(told, ReportLanguage(language)) for language in ("en", "zh"))
+    assert (english.code, english.money) == ("4004 E102 户名不符", "1.05 …0017")
+    assert (english.why, chinese.why) == ("no answer within 3 s", "3 秒内没有应答")
+    started = datetime.fromisoformat("2026-11-28T01:00:00+00:00").astimezone().strftime("%m-%d %H:%M:%S")
+    assert english.started == started and started in html(told, "zh") and "1.05 …0017" in html(told, "zh")
+
+
 def test_a_twin_does_not_count_as_the_bank() -> None:
-    counted = {row[0]: row[1:] for row in summary(TOLD, Tongue("en"))}
-    assert counted == {"passed": ("1", "0", "1"), "failed": ("1", "1", "0"), "waiting": ("1", "0", "1"),
-                       "waived": ("1", "0", "0")}  # fmt: skip
-    assert [row.seen for row in rows(TOLD, Tongue("en"))] == ["twin", "bank", "twin", "nobody"]
+    counted = {row[0]: row[1:] for row in summary(TOLD, ReportLanguage("en"))}
+    assert counted == {
+        "passed": ("1", "0", "1"),
+        "failed": ("1", "1", "0"),
+        "waiting": ("1", "0", "1"),
+        "waived": ("1", "0", "0"),
+    }
+    assert [row.seen for row in rows(TOLD, ReportLanguage("en"))] == ["twin", "bank", "twin", "nobody"]
 
 
 def test_a_language_it_does_not_speak_is_refused() -> None:
@@ -80,6 +123,26 @@ def _pages(octets: bytes) -> int:
     return int(found.group(1))
 
 
+@pytest.mark.parametrize(
+    ("language", "none"), [("en", "not packed yet: no root"), ("zh", "尚未生成证据包：无根校验值")]
+)
+def test_it_states_the_root_with_its_foot_and_its_qr_code(language: str, none: str) -> None:
+    root = "8f3a91c0" * 8
+    unpacked, packed = Page(), Page()
+    unpacked.feed(html(TOLD, language))
+    packed.feed(html(replace(TOLD, root=root), language))
+    assert unpacked.text.count(none) == 2 and "svg" not in unpacked.tags
+    assert " ".join(["8f3a 91c0"] * 8) in packed.text and none not in packed.text
+    assert packed.text.rstrip().endswith("8f3a 91c0 …") and packed.tags.count("svg") == 1
+
+
+def test_the_qr_code_of_each_root_is_its_own() -> None:
+    one, other = (qr_svg(root * 8) for root in ("8f3a91c0", "8f3a91c1"))
+    assert one != other and one == qr_svg("8f3a91c0" * 8) and one.startswith("<svg ")
+    # 33 squares a side and the quiet zone: the smallest code for 64 digits, so that it prints large.
+    assert 'viewBox="0 0 41 41"' in one
+
+
 def test_without_a_font_it_says_what_to_install() -> None:
     with pytest.raises(NoPdf, match="fonts-noto-cjk"):
         pdf.pdf(TOLD, "zh", [])
@@ -91,5 +154,6 @@ def test_with_a_font_it_is_a_pdf() -> None:
     except NoPdf as error:
         pytest.skip(str(error))
     assert all(octets.startswith(b"%PDF-") for octets in made.values())
+    assert _pages(stamp_sheet.pdf(TOLD)) == _pages(stamp_sheet.pdf(replace(TOLD, root="8f3a91c0" * 8))) == 1
     more = pdf.pdf(replace(TOLD, cases={f"{n}": result("passed") for n in range(200)}), "zh")
     assert _pages(more) > _pages(made["zh"]) >= 2

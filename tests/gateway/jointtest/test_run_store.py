@@ -1,4 +1,4 @@
-"""A run's journal is what was written, survives a crash at any byte, and shows who changed it."""
+"""A run's journal keeps every entry, survives a crash at any byte, and reveals changes made from outside."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A twin's clock is moved for a case: told in the journal first, never at a bank, brought back after an interruption."""
+"""A case may move a twin's clock: the move is first recorded in the journal, never made at a real bank, and undone
+after an interruption."""
 
 from __future__ import annotations
 
@@ -12,11 +13,11 @@ import pytest
 from gateway.jointtest import twin_clock
 from gateway.jointtest.verdicts import SeenAt
 from gateway.simbank import control_line
-from gateway.simbank.control_line import NobodyThere
+from gateway.simbank.control_line import NobodyListens
 
 
 class Sitting:
-    """As much of a player and its world as a move needs; `heard` is what the twin was told."""
+    """The part of a player and its world that a move needs; `heard` are the commands to the twin."""
 
     def __init__(self, seen: SeenAt = SeenAt.TWIN, *, production: bool = False, forbids: bool = False) -> None:
         self.acts: list[Mapping[str, Any]] = []
@@ -34,12 +35,13 @@ class Sitting:
         assert fn is control_line.tell and command["do"] == "clock"
         assert self.acts[-1]["days"] * 86_400 == command["ahead_s"], "the journal is told first"
         if self._forbids:
-            raise NobodyThere("its entries are later")
+            raise NobodyListens("its entries are later")
         self.heard.append(command["ahead_s"])
 
 
-@pytest.mark.parametrize("where", [{"seen": SeenAt.BANK}, {"seen": SeenAt.BANK, "production": True},
-                                   {"production": True}])  # fmt: skip
+@pytest.mark.parametrize(
+    "where", [{"seen": SeenAt.BANK}, {"seen": SeenAt.BANK, "production": True}, {"production": True}]
+)
 async def test_no_bank_and_no_production_is_told(where: dict[str, Any]) -> None:
     sitting: Any = Sitting(**where)
     assert await twin_clock.move(sitting, -1) is False

@@ -1,4 +1,4 @@
-"""The bank's workbook: read by a mapping, written back without touching anything else."""
+"""The bank's workbook: it is read by a mapping, and written back with only the mapped cells changed."""
 
 from __future__ import annotations
 
@@ -34,6 +34,13 @@ bank_tester = "I"
 our_version = "J"
 bank_version = "K"
 seen = "L"
+operation = "M"
+bank_code = "N"
+bank_text = "O"
+amount = "P"
+account = "Q"
+request = "R"
+answer = "S"
 """
 
 
@@ -56,19 +63,47 @@ def book(tmp_path: Path) -> Path:
 def test_it_is_read(book: Path) -> None:
     found = bank_cases(book, read_mapping(book.with_name("mapping.toml")), KNOWN)
     assert [(one.row, one.number, one.title, one.case) for one in found] == [
-        (3, "TC-001", "单笔付款", "settles.payment"), (4, "TC-002", "签到", "probe"), (5, "TC-003", "柜面核对", ""),
-    ]  # fmt: skip
+        (3, "TC-001", "单笔付款", "settles.payment"),
+        (4, "TC-002", "签到", "probe"),
+        (5, "TC-003", "柜面核对", ""),
+    ]
 
 
 def test_results_are_written_and_the_rest_stays(book: Path) -> None:
     told, target = read_mapping(book.with_name("mapping.toml")), book.with_name("filled.xlsx")
     facts = {"bank_reference": "03LSC4Y", "bank_serial": "20261128000000000001"}
-    cases = {"settles.payment": result("passed", facts=facts), "probe": result("failed", why="=HYPERLINK(1)", seen="bank")}
-    assert fill(book, told, cases, TESTERS, target, KNOWN) == 2
+    cases = {
+        "settles.payment": result("passed", facts=facts),
+        "probe": result("failed", why="=HYPERLINK(1)", seen="bank"),
+    }
+    facts |= {
+        "operation": "4004",
+        "bank_code": "E102",
+        "bank_text": "户名不符",
+        "amount": "1.05",
+        "account_tail": "0017",
+    }
+    tried = book.parent / "evidence" / "R1-x-1"
+    tried.mkdir(parents=True)
+    (tried / "gateway-JT-1-05-sent-wire-signed-1.bin").write_bytes(b"signed octets")
+    (tried / "gateway-JT-1-05-sent-wire.bin").write_bytes("<付款>\x00\x01</付款>".encode("gb18030"))
+    (tried / "twin-01-money-request.bin").write_bytes(b"the twin's copy")
+    (tried / "twin-01-money-answer.bin").write_bytes(b"=" * 40_000)
+    assert fill(book, told, cases, TESTERS, target, KNOWN, 1, book.parent / "evidence") == 2
     sheet = openpyxl.load_workbook(target)["联调案例"]
     assert [sheet[f"{column}3"].value for column in "DFGHIJKL"] == [
-        "通过", "03LSC4Y", "20261128000000000001", "企业甲", "银行乙", "1", "V2", "模拟器,非银行",
-    ]  # fmt: skip
+        "通过",
+        "03LSC4Y",
+        "20261128000000000001",
+        "企业甲",
+        "银行乙",
+        "1",
+        "V2",
+        "模拟器，非银行",
+    ]
+    cells = [sheet[f"{column}3"].value for column in "MNOPQR"]
+    assert cells == ["4004", "E102", "户名不符", "1.05", "0017", "<付款></付款>"]
+    assert sheet["S3"].value == "'" + "=" * 32_000 and sheet["S3"].data_type == "s"
     assert sheet["D4"].value == "不通过" and sheet["L4"].value == "银行"
     assert sheet["E4"].value == "'=HYPERLINK(1)" and sheet["E4"].data_type == "s"
     assert sheet["D5"].value is None
@@ -106,7 +141,18 @@ def test_a_broken_workbook_is_told(book: Path) -> None:
 def test_another_program_reads_the_filled_workbook(book: Path, tmp_path: Path) -> None:
     told, target = read_mapping(book.with_name("mapping.toml")), tmp_path / "filled.xlsx"
     fill(book, told, {"settles.payment": result("passed")}, TESTERS, target, KNOWN)
-    subprocess.run(["soffice", f"-env:UserInstallation=file://{tmp_path}/profile", "--headless", "--convert-to",
-                    'csv:Text - txt - csv (StarCalc):44,34,76,1,,0,false,true,false,false,false,2', "--outdir",
-                    str(tmp_path), str(target)], check=True, timeout=120)  # fmt: skip
+    subprocess.run(
+        [
+            "soffice",
+            f"-env:UserInstallation=file://{tmp_path}/profile",
+            "--headless",
+            "--convert-to",
+            "csv:Text - txt - csv (StarCalc):44,34,76,1,,0,false,true,false,false,false,2",
+            "--outdir",
+            str(tmp_path),
+            str(target),
+        ],
+        check=True,
+        timeout=120,
+    )
     assert "通过" in next(tmp_path.glob("*.csv")).read_text("utf-8")

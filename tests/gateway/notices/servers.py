@@ -1,9 +1,10 @@
-"""A mail server and a receiver of web-hooks on the loopback. Each keeps what it took and can be told to refuse."""
+"""A mail server and a receiver of web-hooks on the loopback. Each keeps the received messages and can refuse."""
 
 from __future__ import annotations
 
 import json
 import ssl
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,17 +18,19 @@ from typing import Any
 
 @dataclass
 class Mailbox:
-    """What a mail server took. `verdict` answers the data."""
+    """The messages that a mail server received. `verdict` is its answer to the data, `unknown` are recipients that it
+    refuses."""
 
     port: int = 0
     verdict: str = "250 taken"
+    unknown: set[str] = field(default_factory=set)
     took: list[EmailMessage] = field(default_factory=list)
     to: list[list[str]] = field(default_factory=list)
 
 
 @contextmanager
 def mail_server() -> Iterator[Mailbox]:
-    """SMTP as far as smtplib needs it."""
+    """The part of SMTP that smtplib needs."""
     box = Mailbox()
 
     class Session(StreamRequestHandler):
@@ -49,8 +52,12 @@ def mail_server() -> Iterator[Mailbox]:
                     self.say("221 bye")
                     return
                 else:
-                    if word == "RCPT":
-                        addresses.append(line.partition(":")[2].strip("<>"))
+                    address = line.partition(":")[2].strip("<>") if word == "RCPT" else ""
+                    if address in box.unknown:
+                        self.say("550 nobody here of that name")
+                        continue
+                    if address:
+                        addresses.append(address)
                     self.say("250 yes")
 
         def say(self, text: str) -> None:
@@ -63,7 +70,7 @@ def mail_server() -> Iterator[Mailbox]:
 
 @dataclass
 class HookInbox:
-    """What a receiver of web-hooks took."""
+    """The requests that a receiver of web-hooks got."""
 
     port: int = 0
     answer: tuple[int, bytes, dict[str, str]] = (200, b'{"errcode": 0}', {})
@@ -81,7 +88,7 @@ def hook_server(tls: ssl.SSLContext | None = None) -> Iterator[HookInbox]:
 
     class Answer(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
+            body = self.rfile.read(int(self.headers.get("content-length", 0)))
             inbox.took.append((self.path, {name.lower(): value for name, value in self.headers.items()}, body))
             status, said, headers = inbox.answer
             self.send_response(status)
@@ -90,6 +97,8 @@ def hook_server(tls: ssl.SSLContext | None = None) -> Iterator[HookInbox]:
             self.send_header("Content-Length", str(len(said)))
             self.end_headers()
             self.wfile.write(said)
+
+        do_GET = do_POST
 
         def log_message(self, *_given: object) -> None:
             pass
@@ -100,6 +109,27 @@ def hook_server(tls: ssl.SSLContext | None = None) -> Iterator[HookInbox]:
     inbox.port = server.server_address[1]
     with _running(server.serve_forever, server.shutdown, server.server_close):
         yield inbox
+
+
+@contextmanager
+def dripping_server(beginning: bytes, piece: bytes, every_s: float, after_request: bool = True) -> Iterator[int]:
+    """A server that sends `beginning`, then `piece` again and again until the client is gone; it never ends an answer
+    by itself."""
+
+    class Drip(BaseRequestHandler):
+        def handle(self) -> None:
+            try:
+                if after_request:
+                    self.request.recv(65_536)
+                self.request.sendall(beginning)
+                while True:
+                    self.request.sendall(piece)
+                    time.sleep(every_s)
+            except OSError:
+                return
+
+    with _serving(Drip) as port:
+        yield port
 
 
 @contextmanager

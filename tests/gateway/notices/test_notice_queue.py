@@ -1,17 +1,20 @@
-"""What is gathered, when it is told, what quiet hours hold back, and what happens when nobody takes it."""
+"""The queue of notices: which events are gathered, when they are sent, quiet hours, and failed deliveries."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, time
 from itertools import count
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from gateway.notices.kinds import KIND_OF_ENTRY, NoticeEvent, NoticeKind
+from gateway.notices.kinds import KIND_OF_ENTRY, KINDS_OF_ROLE, NoticeEvent, NoticeKind
 from gateway.notices.notice_file import NoticeDestination
-from gateway.notices.notice_queue import MOST_KEYS, DestinationQueue, Notice, alive_is_due, is_quiet
+from gateway.notices.notice_queue import MOST_KEYS, PARTLY_TRIES_MAX, DestinationQueue, Notice, alive_is_due, is_quiet
+from gateway.notices.state_file import NoticeState, load, save, text_of
+from gateway.people.rules.roles import PersonRole
 from tests.house import product
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -30,14 +33,14 @@ def all_still(_kind: NoticeKind, keys: Sequence[str]) -> list[str]:
     return list(keys)
 
 
-class Told:
-    """A queue of one destination, as the process drives it."""
+class DrivenQueue:
+    """A queue of one destination, driven as the process drives it."""
 
     def __init__(self, to: NoticeDestination = OPEN) -> None:
         self.to, self.queue, self._ids = to, DestinationQueue(), count(1)
 
     def happens(self, kind: NoticeKind, keys: Iterable[str], now_ms: int) -> None:
-        self.queue.gather([NoticeEvent(kind, key) for key in keys], self.to.tells, now_ms)
+        self.queue.gather([NoticeEvent(kind, key) for key in keys], self.to, now_ms)
 
     def due(self, now_ms: int, still: object = all_still) -> Notice | None:
         assert callable(still)
@@ -46,7 +49,7 @@ class Told:
 
 
 def test_events_of_one_kind_are_one_notice() -> None:
-    told = Told()
+    told = DrivenQueue()
     told.happens(K.HELD, ["a", "b"], at(9))
     told.happens(K.HELD, ["b", "c"], at(9, 0, 10))
     assert told.due(at(9, 0, 29)) is None
@@ -55,7 +58,7 @@ def test_events_of_one_kind_are_one_notice() -> None:
 
 
 def test_what_is_over_meanwhile_is_not_told() -> None:
-    told = Told()
+    told = DrivenQueue()
     told.happens(K.DOUBTFUL, ["a", "b"], at(9))
     assert told.due(at(9, 1), lambda _kind, _keys: []) is None and told.queue.gathered == {}
     told.happens(K.DOUBTFUL, ["a", "b"], at(9, 2))
@@ -63,8 +66,43 @@ def test_what_is_over_meanwhile_is_not_told() -> None:
     assert notice is not None and notice.keys == ("b",)
 
 
+def test_a_recipient_who_is_refused_delays_nobody_else_and_is_given_up_after_a_day() -> None:
+    told = DrivenQueue()
+    told.happens(K.SECURITY, ["a"], at(9))
+    first = told.due(at(9, 1))
+    assert first is not None
+    told.queue.partly_taken(first, ("ops@example.com",), "refused 1 of 2 recipients", at(9, 1))
+    assert told.queue.under_way == {} and told.queue.sent == 1 and told.queue.oldest_ms() == first.made_ms
+    told.happens(K.SECURITY, ["b"], at(9, 2))
+    assert told.due(at(9, 2, 30)) is not None
+    second = told.queue.under_way[K.SECURITY]
+    assert second.left == () and second.keys == ("b",)
+    told.queue.delivered(second, at(9, 3))
+    now_ms, tries = at(9, 4), 0
+    while (again := told.queue.next_due(now_ms)) is not None:
+        assert again.left == ("ops@example.com",) and again.id == first.id
+        told.queue.refused(again, "550", now_ms)
+        now_ms, tries = now_ms + 900_000, tries + 1
+    assert tries == PARTLY_TRIES_MAX - 1 and told.queue.partly == {} and told.queue.oldest_ms() is None
+
+
+def test_a_recipient_who_takes_it_later_has_it_once(tmp_path: Path) -> None:
+    told = DrivenQueue()
+    told.happens(K.SECURITY, ["a"], at(9))
+    first = told.due(at(9, 1))
+    assert first is not None
+    told.queue.partly_taken(first, ("ops@example.com",), "550", at(9, 1))
+    state = NoticeState(queues={"ops": told.queue})
+    save(tmp_path / "notices.json", text_of(state))
+    kept = load(tmp_path / "notices.json").queues["ops"]
+    again = kept.next_due(at(9, 2))
+    assert again is not None and again.left == ("ops@example.com",)
+    kept.delivered(again, at(9, 2))
+    assert kept.next_due(at(23)) is None and kept.oldest_ms() is None
+
+
 def test_a_gap_lies_between_two_notices_of_a_kind_that_is_not_urgent() -> None:
-    told = Told()
+    told = DrivenQueue()
     for kind in (K.HELD, K.SECURITY):
         told.happens(kind, ["a"], at(9))
     for _ in range(2):
@@ -83,11 +121,11 @@ def test_a_gap_lies_between_two_notices_of_a_kind_that_is_not_urgent() -> None:
 
 @pytest.mark.parametrize("kind", NoticeKind)
 def test_quiet_hours_hold_back_what_is_not_urgent_and_nothing_else(kind: NoticeKind) -> None:
-    told = Told(NIGHT)
+    told = DrivenQueue(NIGHT)
     told.happens(kind, ["a"], at(23))
     told.happens(kind, ["b"], at(23, 0, 5))
     notice = told.due(at(23, 30))
-    if kind in (K.SECURITY, K.CONTRADICTED, K.APPROVAL_EXPIRING, K.EXPIRED):
+    if kind in (K.SECURITY, K.DAEMON_STOPPED, K.CONTRADICTED, K.TROUBLE, K.APPROVAL_EXPIRING, K.EXPIRED):
         assert notice is not None and notice.kind is kind
         return
     assert notice is None and told.due(at(6, 59)) is None
@@ -103,7 +141,7 @@ def test_quiet_hours_within_a_day_and_over_midnight() -> None:
 
 
 def test_a_notice_that_is_not_taken_is_sent_again_as_it_was_and_later_each_time() -> None:
-    told = Told()
+    told = DrivenQueue()
     told.happens(K.HELD, ["a"], at(9))
     first = told.due(at(9, 1))
     assert first is not None
@@ -126,7 +164,7 @@ def test_a_notice_that_is_not_taken_is_sent_again_as_it_was_and_later_each_time(
 
 
 def test_a_flood_is_counted_and_does_not_grow() -> None:
-    told = Told()
+    told = DrivenQueue()
     for n in range(5):
         told.happens(K.HELD, [f"{n}-{m}" for m in range(MOST_KEYS)], at(9))
     notice = told.due(at(10))
@@ -134,10 +172,58 @@ def test_a_flood_is_counted_and_does_not_grow() -> None:
 
 
 def test_security_is_told_whatever_the_file_says() -> None:
-    told = Told(OPEN.model_copy(update={"kinds": ("held",)}))
+    told = DrivenQueue(OPEN.model_copy(update={"kinds": ("held",)}))
     for kind in NoticeKind:
         told.happens(kind, ["a"], at(9))
     assert set(told.queue.gathered) == {K.HELD, K.SECURITY}
+
+
+def test_a_second_person_is_told_of_what_lasts_and_nobody_acknowledged() -> None:
+    told = DrivenQueue(OPEN.model_copy(update={"after_s": 1_800.0}))
+    told.happens(K.DOUBTFUL, ["a", "b", "c"], at(9))
+    told.happens(K.SECURITY, ["x"], at(9))
+    told.happens(K.OVER, ["y"], at(9))
+    first = told.due(at(9, 1))
+    assert first is not None and first.kind is K.SECURITY, "security waits for nobody"
+    told.queue.delivered(first, at(9, 1))
+    told.happens(K.DOUBTFUL, ["d"], at(9, 20))
+    assert told.queue.acknowledge(K.DOUBTFUL, ["b", "unknown"]) == 1
+    assert told.due(at(9, 29)) is None
+
+    def without_c(_kind: NoticeKind, keys: Sequence[str]) -> list[str]:
+        return [key for key in keys if key != "c"]
+
+    second = told.due(at(9, 30), without_c)
+    assert second is not None and second.keys == ("a",) and second.since_ms == at(9)
+    told.queue.delivered(second, at(9, 30))
+    third = told.due(at(9, 50), without_c)
+    assert third is not None and third.keys == ("d",), "each event has its own time"
+    assert told.queue.later == {}
+
+
+def test_a_flood_of_what_may_escalate_does_not_grow() -> None:
+    told = DrivenQueue(OPEN.model_copy(update={"after_s": 1_800.0}))
+    for n in range(3):
+        told.happens(K.DOUBTFUL, [f"{n}-{m}" for m in range(MOST_KEYS)], at(9))
+    notice = told.due(at(9, 1))
+    assert len(told.queue.later[K.DOUBTFUL]) == MOST_KEYS and notice is not None and notice.count == 2 * MOST_KEYS
+
+
+def test_a_destination_of_a_role_or_company_gets_its_part() -> None:
+    approver = NoticeDestination.model_validate({"form": "email", "to": ["a@example.com"], "roles": ["approver"]})
+    assert {kind for kind in NoticeKind if approver.tells(kind)} == {
+        *(K.SECURITY, K.APPROVAL_WAITING, K.APPROVAL_EXPIRING, K.EXPIRED, K.ALIVE)
+    }
+    every = OPEN.model_copy(update={"companies": ("acme",)})
+    events = [NoticeEvent(K.HELD, name, frozenset(of)) for name, of in (("a", {"acme"}), ("b", {"other"}), ("c", ()))]
+    assert [event.key for event in events if every.concerns(event)] == ["a", "c"]
+    with pytest.raises(ValueError, match="not both"):
+        NoticeDestination.model_validate({**approver.model_dump(exclude_defaults=True), "kinds": ["held"]})
+
+
+def test_every_kind_is_of_a_role_and_every_role_is_a_persons() -> None:
+    assert set(KINDS_OF_ROLE) == {role.value for role in PersonRole}
+    assert set().union(*KINDS_OF_ROLE.values()) == set(NoticeKind) - {K.ALIVE}
 
 
 def test_the_daily_notice_comes_once_a_day() -> None:
@@ -148,6 +234,9 @@ def test_the_daily_notice_comes_once_a_day() -> None:
 
 def test_every_entry_that_is_told_is_written_by_the_gateway() -> None:
     source = "\n".join(one.text for one in product() if not one.path.startswith("gateway/notices/"))
-    unknown = [entry for entry in KIND_OF_ENTRY
-               if f'"{entry}"' not in source and f'Rule("{entry.removeprefix("payment.")}"' not in source]  # fmt: skip
+    unknown = [
+        entry
+        for entry in KIND_OF_ENTRY
+        if f'"{entry}"' not in source and f'Rule("{entry.removeprefix("payment.")}"' not in source
+    ]
     assert unknown == []

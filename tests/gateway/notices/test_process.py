@@ -1,4 +1,4 @@
-"""The notices process over a real journal: what is told, once, through crashes; what it cannot read or write."""
+"""The notices process over a real journal: each event is told once, through crashes; and failures to read or write."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import insert, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.journal.sql import reading, schema
-from gateway.meters import NoticeMeters
+from gateway.kernel.meters import NoticeMeters
+from gateway.kernel.sql import reading, schema
 from gateway.notices import journal_look, state_file
-from gateway.notices.couriers import Courier, NotTaken
+from gateway.notices.couriers import Courier, NoticeNotTaken
+from gateway.notices.daemon_page import PageNotRead
 from gateway.notices.kinds import NoticeEvent, NoticeKind
 from gateway.notices.notice_file import NoticeDestination, NoticeFile
 from gateway.notices.notice_queue import Notice
 from gateway.notices.process import NoticeParts, NoticeProcess
+from tests.gateway.approvals.test_approval_holds import OVER, PAYEE, release, submit
+from tests.gateway.approvals.test_approval_holds import four_eyes as four_eyes
+from tests.gateway.approvals.test_approval_holds import operator as operator
 from tests.gateway.cli.control_operator import Operator
-from tests.gateway.cli.test_resolve import LI, WANG, approve, hand, propose
+from tests.gateway.cli.resolving import LI, WANG, approve, hand, propose
 from tests.gateway.cli.test_resolve import booked as booked
-from tests.gateway.control.test_approval_holds import OVER, PAYEE, release, submit
-from tests.gateway.control.test_approval_holds import four_eyes as four_eyes
-from tests.gateway.control.test_approval_holds import operator as operator
-from tests.gateway.control.test_people import let_in
-from tests.gateway.control.test_people import site as site
+from tests.gateway.people.test_people_acts import let_in
+from tests.gateway.people.test_people_acts import site as site
 from tests.world.world import World
 
 K = NoticeKind
@@ -44,7 +45,8 @@ class Died(BaseException):
 
 @dataclass
 class Lives:
-    """Lives of the process over one journal; each destination's notices that were taken, in order."""
+    """Several processes over one journal, one after the other. For each destination it has the notices that were
+    accepted, in order."""
 
     world: World
     file: dict[str, Any] = field(default_factory=lambda: {"destinations": {"ops": OPS}, "smtp": SMTP})
@@ -53,13 +55,15 @@ class Lives:
     ahead_s: float = 0.0
     process: NoticeProcess | None = None
     meters: NoticeMeters = field(default_factory=lambda: NoticeMeters(CollectorRegistry()))
+    troubles: list[dict[str, str]] | None = field(default_factory=list)
+    breaks: set[str] = field(default_factory=set)
 
     @property
     def state(self) -> Path:
         return self.world.folder / "notices.json"
 
     def start(self) -> Lives:
-        """Another life."""
+        """Start another process."""
         if self.process is not None:
             self.process.close()
         made = NoticeFile.model_validate(self.file)
@@ -71,22 +75,39 @@ class Lives:
 
             def bring(notice: Notice) -> None:
                 if name in self.refuses:
-                    raise NotTaken("not now")
+                    raise NoticeNotTaken("not now")
+                if name in self.breaks:
+                    raise LookupError("a defect")
                 self.took.append((name, notice))
 
             return bring
 
-        self.process = NoticeProcess(made, NoticeParts(engine, self.state, courier, self.now_ms, self.meters))
+        parts = NoticeParts(engine, self.state, courier, self.now_ms, self.meters, {"gw1": self.page}, self.companies)
+        self.process = NoticeProcess(made, parts)
         return self
+
+    def page(self) -> list[dict[str, str]]:
+        """The troubles on the daemon's page; it cannot be read while they are None."""
+        if self.troubles is None:
+            raise PageNotRead("ConnectionRefusedError")
+        return list(self.troubles)
+
+    def companies(self, subject: str) -> frozenset[str]:
+        return frozenset({"jia"} if subject.startswith("boc") else ())
 
     def now_ms(self) -> int:
         return round((self.world.clock.seconds() + self.ahead_s) * 1000)
 
-    def rounds(self, number: int = 2, step_s: float = 1.0) -> list[tuple[str, NoticeKind, tuple[str, ...]]]:
-        """So many rounds; what was taken in them."""
+    def rounds(
+        self, number: int = 2, step_s: float = 1.0, alive: bool = True
+    ) -> list[tuple[str, NoticeKind, tuple[str, ...]]]:
+        """Run this many rounds; returns the notices that were accepted in them. A daemon that is `alive` writes."""
         assert self.process is not None
         before = len(self.took)
         for _ in range(number):
+            if alive:
+                with sqlite3.connect(self.world.folder / "journal.db") as db:
+                    db.execute("update units set at_ms = max(at_ms, ?) where node = 'gw1'", (self.now_ms(),))
             self.process.round()
             self.process.settle(5)
             self.ahead_s += step_s
@@ -103,7 +124,7 @@ def lives(four_eyes: Operator) -> Iterator[Lives]:
 
 
 def payment_of(world: World, order: str) -> str:
-    return str(world.look("select payment from payments where order_id = ?", order)[0][0])
+    return str(world.query("select payment from payments where order_id = ?", order)[0][0])
 
 
 def test_the_first_life_begins_with_what_happens_from_then_on(lives: Lives) -> None:
@@ -163,7 +184,9 @@ def test_doubt_is_told_while_it_lasts(booked: tuple[World, Operator, str]) -> No
 def test_security_is_told_with_what_was_done_and_to_whom(lives: Lives, four_eyes: Operator) -> None:
     let_in(four_eyes, hand("newcomer", 2990), "viewer@*")
     ((_name, kind, keys),) = lives.rounds()
-    assert kind is K.SECURITY and "person.enrolled person:newcomer" in keys and "person.admitted person:newcomer" in keys
+    assert (
+        kind is K.SECURITY and "person.enrolled person:newcomer" in keys and "person.admitted person:newcomer" in keys
+    )
 
 
 def test_each_destination_has_its_own_queue(lives: Lives, four_eyes: Operator) -> None:
@@ -191,7 +214,7 @@ def test_a_notice_is_written_down_before_it_is_sent_and_has_one_id(lives: Lives,
     process.round()
     while not lives.took:
         pass  # the courier's thread
-    # The process dies here: it was sent, and nobody wrote that down.
+    # The process dies here: the notice was sent, and the state file does not say so.
     lives.start()
     assert lives.rounds() == [("ops", K.APPROVAL_WAITING, ("kingdee/AP-1",))]
     (_one, first), (_other, second) = lives.took
@@ -200,9 +223,10 @@ def test_a_notice_is_written_down_before_it_is_sent_and_has_one_id(lives: Lives,
 
 
 @pytest.mark.parametrize("at", range(4))
-def test_no_event_is_lost_or_told_as_another_wherever_it_dies(lives: Lives, four_eyes: Operator, at: int,
-                                                              monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
-    """It dies at the n-th saving of its state, before or after the file is replaced."""
+def test_no_event_is_lost_or_told_as_another_wherever_it_dies(
+    lives: Lives, four_eyes: Operator, at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process dies at the n-th saving of its state, before or after the file is replaced."""
     left = [at // 2]
     real = state_file.save
 
@@ -238,7 +262,9 @@ def test_a_damaged_state_is_no_empty_state(lives: Lives) -> None:
 # ---- the journal ----
 
 
-def test_a_journal_that_is_away_stops_nothing(lives: Lives, four_eyes: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_journal_that_is_away_stops_nothing(
+    lives: Lives, four_eyes: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     submit(four_eyes, "AP-1", OVER, maker="zhao")
     path = lives.world.folder / "journal.db"
 
@@ -251,12 +277,14 @@ def test_a_journal_that_is_away_stops_nothing(lives: Lives, four_eyes: Operator,
     assert path.exists() and lives.rounds() == [("ops", K.APPROVAL_WAITING, ("kingdee/AP-1",))]
 
 
-def test_entries_that_are_gone_and_a_journal_from_the_past_are_told(lives: Lives, four_eyes: Operator, tmp_path: Path) -> None:
+def test_entries_that_are_gone_and_a_journal_from_the_past_are_told(
+    lives: Lives, four_eyes: Operator, tmp_path: Path
+) -> None:
     shutil.copy(lives.state, tmp_path / "kept.json")
     submit(four_eyes, "AP-1", 100, maker="zhao")
     lives.rounds()
     said = json.loads(lives.state.read_text())
-    (node, seq), = said["cursors"].items()
+    ((node, seq),) = said["cursors"].items()
     said["cursors"][node] = seq + 1_000
     lives.state.write_text(json.dumps(said))
     assert ("ops", K.SECURITY, ("journal.older node:gw1",)) in lives.start().rounds()
@@ -300,7 +328,10 @@ def test_it_can_neither_write_nor_read_what_is_sealed(lives: Lives, four_eyes: O
 
 
 def test_a_change_of_destinations_is_told_where_it_was_and_where_it_is(lives: Lives) -> None:
-    lives.file["destinations"] = {"ops": {**OPS, "to": ["thief@example.com"]}, "new": {**OPS, "to": ["new@example.com"]}}
+    lives.file["destinations"] = {
+        "ops": {**OPS, "to": ["thief@example.com"]},
+        "new": {**OPS, "to": ["new@example.com"]},
+    }
     told = lives.start().rounds(4)
     assert {name for name, kind, _keys in told if kind is K.SECURITY} == {"ops", "new", "old ops@example.com"}
     by_name = {name: keys for name, _kind, keys in told}
@@ -309,7 +340,9 @@ def test_a_change_of_destinations_is_told_where_it_was_and_where_it_is(lives: Li
     assert lives.start().rounds(4) == [], "it is told once"
 
 
-def test_a_destination_that_was_taken_away_is_told_even_if_the_process_dies_first(lives: Lives, four_eyes: Operator) -> None:
+def test_a_destination_that_was_taken_away_is_told_even_if_the_process_dies_first(
+    lives: Lives, four_eyes: Operator
+) -> None:
     lives.file["destinations"] = {"new": {**OPS, "to": ["new@example.com"]}}
     lives.refuses = {"old ops@example.com"}
     lives.start().rounds(3)

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.people import one_time_codes, passwords
-from gateway.people.lockouts import LOCKED_MS, MOST_FAILURES, SignInAttempts
-from gateway.people.sessions import PersonSession, SessionLimits
+from gateway.people.rules import one_time_codes, passwords
+from gateway.people.rules.lockouts import LOCKED_MS, MOST_FAILURES, SignInAttempts
+from gateway.people.rules.sessions import PersonSession, SessionLimits
 
 NOW = 1_800_000_000_000
 # RFC 6238, appendix B: the secret of its SHA-1 rows, and their last six digits.
 SECRET = one_time_codes.secret_of(b"12345678901234567890")
-VECTORS = [(59, "287082"), (1_111_111_109, "081804"), (1_111_111_111, "050471"), (1_234_567_890, "005924"),
-           (2_000_000_000, "279037"), (20_000_000_000, "353130")]  # fmt: skip
+VECTORS = [
+    (59, "287082"),
+    (1_111_111_109, "081804"),
+    (1_111_111_111, "050471"),
+    (1_234_567_890, "005924"),
+    (2_000_000_000, "279037"),
+    (20_000_000_000, "353130"),
+]
 
 
 @pytest.mark.parametrize(("at_s", "code"), VECTORS)

@@ -1,4 +1,4 @@
-"""Tokens of an identity provider: the good one, and each that is wrong in one respect."""
+"""Tokens of an identity provider: a valid one, and tokens that are each wrong in one respect."""
 
 from __future__ import annotations
 
@@ -13,11 +13,17 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet, RSAKey
 
-from gateway.people.id_tokens import IdTokenRefused, IdTokenTerms, subject_of
+from gateway.people.rules.id_tokens import IdTokenRefused, IdTokenTerms, subject_of
 
 NOW_S, NONCE = 1_796_000_000, "nonce-of-this-sign-in"
-CLAIMS: dict[str, Any] = {"iss": "https://id.example.com", "aud": "bankgw", "sub": "00u1", "nonce": NONCE, "iat": NOW_S - 5,
-                          "exp": NOW_S + 300}  # fmt: skip
+CLAIMS: dict[str, Any] = {
+    "iss": "https://id.example.com",
+    "aud": "bankgw",
+    "sub": "00u1",
+    "nonce": NONCE,
+    "iat": NOW_S - 5,
+    "exp": NOW_S + 300,
+}
 
 
 @cache
@@ -52,16 +58,33 @@ def test_a_good_token_says_who_signed_in() -> None:
     assert subject_of(token(acr="mfa"), replace(terms(), acr="mfa"), NONCE, NOW_S) == "00u1"
 
 
-@pytest.mark.parametrize(("changed", "why"), [
-    ({"iss": "https://id.example.com/"}, "another issuer"), ({"iss": None}, "another issuer"),
-    ({"aud": "other"}, "another client"), ({"aud": None}, "another client"), ({"aud": ["other"]}, "another client"),
-    ({"aud": ["bankgw", "other"]}, "another client asked"), ({"azp": "other"}, "another client asked"),
-    ({"nonce": "other"}, "another sign-in"), ({"nonce": None}, "another sign-in"), ({"nonce": 1}, "another sign-in"),
-    ({"exp": NOW_S - 61}, "is over"), ({"exp": None}, "is over"), ({"exp": "9999999999"}, "is over"), ({"exp": True}, "is over"),
-    ({"iat": None}, "another time"), ({"iat": NOW_S + 61}, "another time"), ({"iat": NOW_S - 661}, "another time"),
-    ({"nbf": NOW_S + 61}, "not hold yet"), ({"sub": None}, "about nobody"), ({"sub": ""}, "about nobody"),
-    ({"sub": ["00u1"]}, "about nobody"), ({"sub": "x" * 256}, "about nobody"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"iss": "https://id.example.com/"}, "another issuer"),
+        ({"iss": None}, "another issuer"),
+        ({"aud": "other"}, "another client"),
+        ({"aud": None}, "another client"),
+        ({"aud": ["other"]}, "another client"),
+        ({"aud": ["bankgw", "other"]}, "another client asked"),
+        ({"azp": "other"}, "another client asked"),
+        ({"nonce": "other"}, "another sign-in"),
+        ({"nonce": None}, "another sign-in"),
+        ({"nonce": 1}, "another sign-in"),
+        ({"exp": NOW_S - 61}, "has expired"),
+        ({"exp": None}, "has expired"),
+        ({"exp": "9999999999"}, "has expired"),
+        ({"exp": True}, "has expired"),
+        ({"iat": None}, "another time"),
+        ({"iat": NOW_S + 61}, "another time"),
+        ({"iat": NOW_S - 661}, "another time"),
+        ({"nbf": NOW_S + 61}, "not valid yet"),
+        ({"sub": None}, "names no person"),
+        ({"sub": ""}, "names no person"),
+        ({"sub": ["00u1"]}, "names no person"),
+        ({"sub": "x" * 256}, "names no person"),
+    ],
+)
 def test_a_token_that_is_wrong_in_one_respect(changed: dict[str, Any], why: str) -> None:
     assert why in refused(token(**changed))
 
@@ -72,7 +95,9 @@ def test_a_clock_may_differ_by_the_leeway_and_no_more() -> None:
 
 
 def test_what_a_person_showed_there_may_be_asked_for() -> None:
-    assert "acr" in refused(token(), replace(terms(), acr="mfa")) and "acr" in refused(token(acr="pwd"), replace(terms(), acr="mfa"))
+    assert "acr" in refused(token(), replace(terms(), acr="mfa")) and "acr" in refused(
+        token(acr="pwd"), replace(terms(), acr="mfa")
+    )
 
 
 def part(said: Any) -> str:
@@ -83,17 +108,30 @@ def test_no_other_signature_is_believed() -> None:
     good = token()
     head, body, proof = good.split(".")
     forged = [
-        f"{part({'alg': 'none'})}.{body}.", f"{part({'alg': 'none', 'kid': 'k1'})}.{body}.{proof}", f"{head}.{body}.", f"{head}.{body}",
-        token({"alg": "RS256", "kid": "k1"}, key("k2")), token({"alg": "RS256", "kid": "k9"}), token({"alg": "RS256"}),
+        f"{part({'alg': 'none'})}.{body}.",
+        f"{part({'alg': 'none', 'kid': 'k1'})}.{body}.{proof}",
+        f"{head}.{body}.",
+        f"{head}.{body}",
+        token({"alg": "RS256", "kid": "k1"}, key("k2")),
+        token({"alg": "RS256", "kid": "k9"}),
+        token({"alg": "RS256"}),
         token({"alg": "RS256", "kid": "k1"}, RSAKey.generate_key(2048)),
-        token({"alg": "PS256", "kid": "k1"}), token({"alg": "ES256", "kid": "k1"}, ECKey.generate_key("P-256")),
+        token({"alg": "PS256", "kid": "k1"}),
+        token({"alg": "ES256", "kid": "k1"}, ECKey.generate_key("P-256")),
         f"{head}.{part({**CLAIMS, 'sub': 'admin'})}.{proof}",
         f"{part({'alg': 'RS256', 'jwk': key('k3').as_dict(private=False)})}.{body}.{token(signed_by=key('k3')).split('.')[2]}",
-        "", ".", "..", "a.b.c", "é.b.c", good + ".x", good * 20, f"{head}.{part([1])}.{proof}",
-    ]  # fmt: skip
+        "",
+        ".",
+        "..",
+        "a.b.c",
+        "é.b.c",
+        good + ".x",
+        good * 20,
+        f"{head}.{part([1])}.{proof}",
+    ]
     for text in forged:
         assert "signature" in (why := refused(text)) or "no signed token" in why, text
-    # The public key taken for a shared secret.
+    # The public key is used as a shared secret.
     head, body = part({"alg": "HS256", "kid": "k1"}), part(CLAIMS)
     mac = hmac.digest(key().as_pem(private=False), f"{head}.{body}".encode(), "sha256")
     assert "signature" in refused(f"{head}.{body}.{base64.urlsafe_b64encode(mac).rstrip(b'=').decode()}")

@@ -1,4 +1,4 @@
-"""The matrix: every cell both ways."""
+"""The matrix of roles: every cell is tested, with the role and without it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from itertools import product
 
 import pytest
 
-from gateway.people.grants import Grants
-from gateway.people.matrix import DECISIONS, MATRIX, Proof, judge, judge_decision
-from gateway.people.roles import ADMIN_ROLES, MONEY_ROLES, PersonRole
-from gateway.people.scopes import NOWHERE, WHOLE, Scope
+from gateway.act import SocketProof
+from gateway.control.matrix import DECISIONS, MATRIX, judge, judge_decision
+from gateway.people.rules.grants import Grants
+from gateway.people.rules.roles import ADMIN_ROLES, MONEY_ROLES, PersonRole
+from gateway.people.rules.scopes import NOWHERE, WHOLE, Scope
 
 ACME = Scope(frozenset({"acme"}))
 
@@ -27,7 +28,7 @@ def test_a_cell_admits_its_role_and_no_other(verb: str, role: PersonRole) -> Non
         assert said.scope == (ACME if rule.scoped and role not in ADMIN_ROLES else WHOLE)
     else:
         assert (said.code, said.scope) == ("not_allowed", NOWHERE)
-    needs = not rule.everybody and role in rule.roles and rule.proof is Proof.SESSION
+    needs = not rule.everybody and role in rule.roles and rule.shows is SocketProof.SESSION
     assert (judge(verb, only(role), signed_in=False).code == "sign_in") == needs
 
 
@@ -43,14 +44,16 @@ def test_an_unknown_verb_is_refused() -> None:
 @pytest.mark.parametrize(("kind", "role", "second"), list(product(DECISIONS, PersonRole, (False, True))))
 def test_a_decision_is_for_its_roles(kind: str, role: PersonRole, second: bool) -> None:
     rule = DECISIONS[kind]
-    assert (judge_decision(kind, only(role), second=second) == "") == (role in (rule.approve if second else rule.propose))
+    assert (judge_decision(kind, only(role), second=second) == "") == (
+        role in (rule.approve if second else rule.propose)
+    )
     assert judge_decision("nothing", only(role), second=second) != ""
 
 
 def test_no_administrator_decides_about_money_and_no_money_role_about_people() -> None:
     for kind, rule in DECISIONS.items():
         if kind == "policy":
-            # Who needs whose approval is for administrators to propose; a supervisor may be the second.
+            # Administrators propose approval policies; a supervisor may be the second person.
             assert rule.propose <= ADMIN_ROLES
             continue
         about_people = kind in ("enrol", "roles", "deactivate", "reset")
@@ -63,14 +66,27 @@ def test_finance_looks_in_its_scope_only() -> None:
 
 
 def test_the_auditor_changes_nothing() -> None:
-    changing = {verb for verb, rule in MATRIX.items() if PersonRole.AUDIT_ADMIN in rule.roles and verb.startswith("POST")}
-    own = {"POST /factors/password", "POST /factors/password/confirm", "POST /factors/passkey", "POST /delegations/{}/end",
-           "POST /web/renew", "POST /web/sign-out", "POST /web/refused",
-           "POST /web/step-up", "POST /web/step-up/passkey", "POST /web/exports/reports/{}"}  # fmt: skip
+    changing = {
+        verb for verb, rule in MATRIX.items() if PersonRole.AUDIT_ADMIN in rule.roles and verb.startswith("POST")
+    }
+    own = {
+        "POST /factors/password",
+        "POST /factors/password/confirm",
+        "POST /factors/passkey",
+        "POST /delegations/{}/end",
+        "POST /web/renew",
+        "POST /web/sign-out",
+        "POST /web/refused",
+        "POST /web/step-up",
+        "POST /web/step-up/passkey",
+        "POST /web/exports/reports/{}",
+    }
     assert changing == own, "what the auditor may change is about the auditor's own self"
 
 
 def test_who_may_sign_a_decision_may_ask_for_its_verbs() -> None:
     for kind, rule in DECISIONS.items():
-        assert rule.propose <= MATRIX["POST /proposals"].roles and rule.propose <= MATRIX["POST /proposals/draft"].roles, kind
+        assert (
+            rule.propose <= MATRIX["POST /proposals"].roles and rule.propose <= MATRIX["POST /proposals/draft"].roles
+        ), kind
         assert rule.approve <= MATRIX["POST /proposals/{}/approve"].roles, kind

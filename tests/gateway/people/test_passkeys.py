@@ -1,4 +1,4 @@
-"""Passkeys: ceremonies that a software authenticator made here, written down as a browser says them."""
+"""Passkeys: ceremonies of a software authenticator, in the form in which a browser reports them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from gateway.people.passkeys import Passkey, PasskeyRefused, RelyingParty, asserted, registered
+from gateway.people.rules.passkeys import Passkey, PasskeyRefused, RelyingParty, asserted, registered
 
 PARTY = RelyingParty("approve.example", "https://approve.example")
 CHALLENGE = hashlib.sha256(b"what is approved").digest()
@@ -26,7 +26,7 @@ def b64(octets: bytes) -> str:
 
 @dataclass
 class Authenticator:
-    """A device with one ES256 key (WebAuthn Level 2, sections 6.1 and 6.5). `flags` says what it did and is."""
+    """A device with one ES256 key (WebAuthn Level 2, sections 6.1 and 6.5). `flags` are those of its answers."""
 
     key: ec.EllipticCurvePrivateKey
     flags: int = PRESENT | VERIFIED
@@ -39,13 +39,20 @@ class Authenticator:
         return head + self.count.to_bytes(4, "big") + more
 
     def _client(self, kind: str, challenge: bytes) -> bytes:
-        return json.dumps({"type": kind, "challenge": b64(challenge), "origin": self.party.origin,
-                           "crossOrigin": False}).encode()  # fmt: skip
+        return json.dumps(
+            {"type": kind, "challenge": b64(challenge), "origin": self.party.origin, "crossOrigin": False}
+        ).encode()
 
     def _said(self, response: dict[str, bytes]) -> str:
-        return json.dumps({"id": b64(self.credential_id), "rawId": b64(self.credential_id), "type": "public-key",
-                           "clientExtensionResults": {},
-                           "response": {name: b64(octets) for name, octets in response.items()}})  # fmt: skip
+        return json.dumps(
+            {
+                "id": b64(self.credential_id),
+                "rawId": b64(self.credential_id),
+                "type": "public-key",
+                "clientExtensionResults": {},
+                "response": {name: b64(octets) for name, octets in response.items()},
+            }
+        )
 
     def create(self, challenge: bytes = CHALLENGE) -> str:
         numbers = self.key.public_key().public_numbers()
@@ -57,8 +64,9 @@ class Authenticator:
     def get(self, challenge: bytes = CHALLENGE) -> str:
         data, client = self._data(), self._client("webauthn.get", challenge)
         signature = self.key.sign(data + hashlib.sha256(client).digest(), ec.ECDSA(hashes.SHA256()))
-        return self._said({"authenticatorData": data, "clientDataJSON": client, "signature": signature,
-                           "userHandle": b"wang"})  # fmt: skip
+        return self._said(
+            {"authenticatorData": data, "clientDataJSON": client, "signature": signature, "userHandle": b"wang"}
+        )
 
 
 @pytest.fixture(scope="module")
@@ -93,11 +101,16 @@ def test_the_device_must_verify_its_person(device: Authenticator, passkey: Passk
 OTHER = hashlib.sha256(b"something else").digest()
 
 
-@pytest.mark.parametrize("changed", [
-    {"party": RelyingParty("approve.example", "https://console.example")},
-    {"party": RelyingParty("console.example", "https://approve.example")},
-    {"key": ec.derive_private_key(1, ec.SECP256R1())}, {"credential_id": b"credential-of-someone-else"},
-], ids=["origin", "rp", "key", "credential"])  # fmt: skip
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"party": RelyingParty("approve.example", "https://console.example")},
+        {"party": RelyingParty("console.example", "https://approve.example")},
+        {"key": ec.derive_private_key(1, ec.SECP256R1())},
+        {"credential_id": b"credential-of-someone-else"},
+    ],
+    ids=["origin", "rp", "key", "credential"],
+)
 def test_an_answer_of_another_page_or_key_is_refused(device: Authenticator, passkey: Passkey, changed: Any) -> None:
     with pytest.raises(PasskeyRefused):
         asserted(replace(device, count=1, **changed).get(), CHALLENGE, PARTY, passkey)

@@ -1,4 +1,4 @@
-"""A simulated bank's files on disk: its throw-away certificates and keys, and a settings file that names them."""
+"""A simulated bank's files on disk: its temporary certificates and keys, and a settings file that names them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.protocols.banks.sample.paper import DEBTOR, keys, private_pem, public
 
 @cache
 def folder() -> TemporaryDirectory[str]:
-    """Lives as long as the tests: the directory goes when its object does."""
+    """A folder that lives as long as the tests: it is deleted with its object."""
     return TemporaryDirectory(prefix="simbank-")
 
 

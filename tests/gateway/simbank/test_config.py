@@ -1,4 +1,4 @@
-"""What a simulated bank reads before it starts: every value where it belongs, every mistake by file and key."""
+"""The configuration of a simulated bank: every value is used, and every mistake is reported with file and key."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.protocols.banks.sample.paper import DEBTOR
 
 
 def test_config_is_read(tmp_path: Path) -> None:
-    config = SimConfig.read(config_text(tmp_path, "cheap = true"))
+    config = SimConfig.from_file(config_text(tmp_path, "cheap = true"))
     assert config.accounts == (LedgerAccount(DEBTOR, "示例甲公司", Money(500_000)),)
     assert config.fault_rates == {BankFault.DROP_AFTER: 0.25}
     assert (config.fault_seed, config.delays.hide_s, config.delays.delay_s) == ("7", 4.0, 150.0)
@@ -28,7 +28,7 @@ def test_config_is_read(tmp_path: Path) -> None:
 def test_config_may_be_json(tmp_path: Path) -> None:
     file = tmp_path / "sim.json"
     file.write_text(json.dumps({"bank": "sample", "accounts": []}))
-    assert SimConfig.read(file) == SimConfig("sample", ())
+    assert SimConfig.from_file(file) == SimConfig("sample", ())
 
 
 @pytest.mark.parametrize(
@@ -47,6 +47,7 @@ def test_config_may_be_json(tmp_path: Path) -> None:
         ("bank = 'x'\naccounts = []\n[conduct]\ndedup = 2", "conduct.dedup"),
         ("bank = 'x'\naccounts = []\n[tls]\ncert = 'a'", "tls"),
         ("bank = 'x'\naccounts = []\n[ports]\nbusiness = 70000", "ports.business"),
+        (f"bank = 'x'\naccounts = []\ncontrol = '/{'x' * 107}'", "control"),
         ("bank = [", "-"),
     ],
 )
@@ -54,10 +55,10 @@ def test_mistakes_name_file_and_key(tmp_path: Path, text: str, key: str) -> None
     file = tmp_path / "sim.toml"
     file.write_text(text)
     with pytest.raises(BadConfig, match=r"sim\.toml: ") as refused:
-        SimConfig.read(file)
+        SimConfig.from_file(file)
     assert refused.value.key == key
 
 
 def test_no_such_file(tmp_path: Path) -> None:
     with pytest.raises(BadConfig, match="cannot be read"):
-        SimConfig.read(tmp_path / "none.toml")
+        SimConfig.from_file(tmp_path / "none.toml")

@@ -1,4 +1,6 @@
-"""Talking to a simulated bank: who closes its side after the question, as `echo … | socat` does, is answered too."""
+"""The control socket of a simulated bank: a caller that closes its sending side, as `echo … | socat` does, is answered
+too.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ from protocols.twin import Instruction
 
 
 def ask(path: Path, *commands: bytes) -> list[dict[str, Any]]:
-    """Say everything, close that side, and read to the end."""
+    """Send everything, close the sending side, and read to the end."""
     with socket.socket(socket.AF_UNIX) as line:
         line.settimeout(10)
         line.connect(str(path))
@@ -47,9 +49,11 @@ def test_the_clock_is_told_and_said() -> None:
     ledger = Ledger(lambda: 0, [LedgerAccount("1", "甲", Money(10_000))])
     bank: Any = SimpleNamespace(ledger=ledger)
     assert control.obey(bank, {"do": "clock", "ahead_s": 86_400}) == {
-        "now": "1970-01-02T08:00:00+08:00", "ahead_s": 86_400.0}  # fmt: skip
+        "now": "1970-01-02T08:00:00+08:00",
+        "ahead_s": 86_400.0,
+    }
     assert control.obey(bank, {"do": "clock"}) == {"error": "clock: needs ahead_s"}
     assert "could not convert" in control.obey(bank, {"do": "clock", "ahead_s": "soon"})["error"]
-    ledger.take(Instruction("R", "1", "2", "乙", Money(100), ""))
+    ledger.book_once(Instruction("R", "1", "2", "乙", Money(100), ""))
     assert "cannot be earlier" in control.obey(bank, {"do": "clock", "ahead_s": 0})["error"]
     assert ledger.ahead_ms == 86_400_000

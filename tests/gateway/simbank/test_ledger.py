@@ -1,4 +1,5 @@
-"""The books of a simulated bank: at most once, nothing lost, and the truth even when that is broken."""
+"""The books of a simulated bank: each payment is booked at most once, nothing is lost, and the record shows it if that
+promise is broken."""
 
 from __future__ import annotations
 
@@ -11,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.simbank.chance import Chance
-from gateway.simbank.ledger import CHINA, Conduct, Ledger, LedgerAccount, Meddling
+from gateway.simbank.chance import SeededChance
+from gateway.simbank.ledger import CHINA, BookingFault, BookingRules, Ledger, LedgerAccount
 from gateway.simbank.record import read_executions
 from protocols.canon.money import Money
 from protocols.canon.statement import Direction
@@ -25,7 +26,7 @@ TODAY, TOMORROW = date(2026, 11, 24), date(2026, 11, 25)
 
 @dataclass(slots=True)
 class Hands:
-    """A clock moved by hand."""
+    """A clock that is moved by hand."""
 
     ms: int = START_MS
 
@@ -41,9 +42,9 @@ def accounts(opening: int = 100_000) -> tuple[LedgerAccount, ...]:
 
 
 def books(
-    hands: Hands, conduct: Conduct | None = None, file: Path | None = None, cut_off: time | None = None
+    hands: Hands, conduct: BookingRules | None = None, file: Path | None = None, cut_off: time | None = None
 ) -> Ledger:
-    made = Conduct() if conduct is None else conduct
+    made = BookingRules() if conduct is None else conduct
     return Ledger(hands.now_ms, accounts(), made, file=file, cut_off=cut_off)
 
 
@@ -61,7 +62,7 @@ def test_it_is_what_a_twin_may_ask_for() -> None:
 
 def test_settled_at_once_moves_the_money() -> None:
     ledger = books(Hands())
-    booking = ledger.take(asked(to=B))
+    booking = ledger.book_once(asked(to=B))
     assert (booking.booked, booking.bank_date, booking.reason) == (Booked.SETTLED, TODAY, "")
     held, other = ledger.holding(A), ledger.holding(B)
     assert held is not None
@@ -78,18 +79,18 @@ def test_settled_at_once_moves_the_money() -> None:
 
 def test_a_repeated_reference_is_a_duplicate_of_the_first_and_moves_nothing() -> None:
     ledger = books(Hands())
-    first = ledger.take(asked())
+    first = ledger.book_once(asked())
     with pytest.raises(Duplicate) as again:
-        ledger.take(asked(minor=77))
+        ledger.book_once(asked(minor=77))
     assert again.value.booking == first
     assert len(ledger.truth()["R1"]) == 1
     assert (ledger.duplicates, ledger.doubles()) == (1, [])
 
 
 def test_a_bank_without_deduplication_books_twice_and_the_truth_shows_it() -> None:
-    ledger = books(Hands(), Conduct(dedup=False))
-    ledger.take(asked())
-    ledger.take(asked())
+    ledger = books(Hands(), BookingRules(dedup=False))
+    ledger.book_once(asked())
+    ledger.book_once(asked())
     assert len(ledger.truth()["R1"]) == 2
     assert ledger.doubles() == ["R1"]
     held = ledger.holding(A)
@@ -99,16 +100,16 @@ def test_a_bank_without_deduplication_books_twice_and_the_truth_shows_it() -> No
 
 def test_the_truth_shows_a_double_even_if_the_index_is_broken() -> None:
     ledger = books(Hands())
-    ledger.take(asked())
+    ledger.book_once(asked())
     ledger._index.clear()
-    ledger.take(asked())
+    ledger.book_once(asked())
     assert ledger.doubles() == ["R1"]
 
 
 def test_a_refused_first_copy_is_no_double() -> None:
-    ledger = books(Hands(), Conduct(dedup=False))
-    ledger.take(asked(purpose="#refuse"))
-    ledger.take(asked())
+    ledger = books(Hands(), BookingRules(dedup=False))
+    ledger.book_once(asked(purpose="#refuse"))
+    ledger.book_once(asked())
     assert len(ledger.truth()["R1"]) == 2
     assert ledger.doubles() == []
 
@@ -117,6 +118,11 @@ def test_a_refused_first_copy_is_no_double() -> None:
     ("instruction", "reason"),
     [
         (asked(purpose="please #refuse"), "refused_by_bank"),
+        (asked(purpose="货款 #no-funds"), "insufficient_funds"),
+        (asked(purpose="#wrong-name"), "账号户名不符"),
+        (asked(purpose="#no-account"), "收款账号不存在"),
+        (asked(purpose="#over-limit"), "超过银行限额"),
+        (asked(purpose="#closed"), "非营业时间"),
         (asked(minor=99_501), "insufficient_funds"),
         (asked(source=OUTSIDE), "unknown_account"),
         (replace(asked(), amount=Money(5, "USD")), "wrong_currency"),
@@ -125,24 +131,24 @@ def test_a_refused_first_copy_is_no_double() -> None:
 )
 def test_refusals(instruction: Instruction, reason: str) -> None:
     ledger = books(Hands())
-    booking = ledger.take(instruction)
+    booking = ledger.book_once(instruction)
     assert (booking.booked, booking.reason) == (Booked.REFUSED, reason)
     assert ledger.entries(A, TODAY, TOMORROW) == ()
     assert ledger.find("R1") == booking
 
 
 def test_the_last_fen_can_be_spent() -> None:
-    assert books(Hands()).take(asked(minor=99_500)).booked is Booked.SETTLED
+    assert books(Hands()).book_once(asked(minor=99_500)).booked is Booked.SETTLED
 
 
 def test_late_settlement_holds_the_money_until_then() -> None:
     hands = Hands()
-    ledger = books(hands, Conduct(late_s=30))
-    assert ledger.take(asked(purpose="#late", minor=90_000)).booked is Booked.TAKEN
+    ledger = books(hands, BookingRules(late_s=30))
+    assert ledger.book_once(asked(purpose="#late", minor=90_000)).booked is Booked.TAKEN
     held = ledger.holding(A)
     assert held is not None
     assert (held.book, held.frozen) == (Money(100_000), Money(90_500))
-    assert ledger.take(asked("R2", minor=9_501)).reason == "insufficient_funds"
+    assert ledger.book_once(asked("R2", minor=9_501)).reason == "insufficient_funds"
     hands.later(29.999)
     found = ledger.find("R1")
     assert found is not None
@@ -159,7 +165,7 @@ def test_late_settlement_holds_the_money_until_then() -> None:
 def test_late_refusal_gives_the_held_money_free() -> None:
     hands = Hands()
     ledger = books(hands)
-    assert ledger.take(asked(purpose="#late-refuse")).booked is Booked.TAKEN
+    assert ledger.book_once(asked(purpose="#late-refuse")).booked is Booked.TAKEN
     hands.later(30)
     found = ledger.find("R1")
     assert found is not None
@@ -171,20 +177,20 @@ def test_late_refusal_gives_the_held_money_free() -> None:
 
 def test_hidden_from_enquiries_but_booked() -> None:
     hands = Hands()
-    ledger = books(hands, Conduct(hide_s=60))
-    ledger.take(asked(purpose="#hide"))
+    ledger = books(hands, BookingRules(hide_s=60))
+    ledger.book_once(asked(purpose="#hide"))
     assert ledger.find("R1") is None
     assert len(ledger.entries(A, TODAY, TODAY)) == 1
     with pytest.raises(Duplicate):
-        ledger.take(asked())
+        ledger.book_once(asked())
     hands.later(60)
     assert ledger.find("R1") is not None
 
 
 def test_returned_across_the_day_change() -> None:
     hands = Hands()
-    ledger = books(hands, Conduct(return_s=900, fee_minor=20))
-    ledger.take(asked(purpose="#return", to=B))
+    ledger = books(hands, BookingRules(return_s=900, fee_minor=20))
+    ledger.book_once(asked(purpose="#return", to=B))
     hands.later(900)
     found = ledger.find("R1")
     assert found is not None
@@ -208,17 +214,17 @@ def test_returned_across_the_day_change() -> None:
 
 def test_after_the_cut_off_it_is_tomorrow() -> None:
     ledger = books(Hands(), cut_off=time(23, 50))
-    assert ledger.take(asked()).bank_date == TOMORROW
-    assert books(Hands(), cut_off=time(23, 51)).take(asked()).bank_date == TODAY
+    assert ledger.book_once(asked()).bank_date == TOMORROW
+    assert books(Hands(), cut_off=time(23, 51)).book_once(asked()).bank_date == TODAY
 
 
 def test_faults_have_their_wish() -> None:
     hands = Hands()
     ledger = books(hands)
-    assert ledger.book(asked("R1"), Meddling(refuse="no")).reason == "no"
-    ledger.book(asked("R2"), Meddling(hide_s=5))
+    assert ledger.book(asked("R1"), BookingFault(refuse="no")).reason == "no"
+    ledger.book(asked("R2"), BookingFault(hide_s=5))
     assert ledger.find("R2") is None
-    ledger.book(asked("R3"), Meddling(return_s=5))
+    ledger.book(asked("R3"), BookingFault(return_s=5))
     hands.later(5)
     assert [booking.instruction.reference for booking in ledger.returns(A, TODAY, TODAY)] == ["R3"]
 
@@ -230,12 +236,12 @@ def test_accounts_it_does_not_keep() -> None:
 
 
 def test_shares_are_kept_by_chance_that_does_not_depend_on_order() -> None:
-    conduct = Conduct(seed="s", refuse_share=0.2, late_share=0.3)
+    conduct = BookingRules(seed="s", refuse_share=0.2, late_share=0.3)
     references = [f"R{n}" for n in range(400)]
 
     def decided(order: Sequence[str]) -> dict[str, Booked]:
         ledger = books(Hands(), conduct)
-        return {reference: ledger.take(asked(reference, minor=1)).booked for reference in order}
+        return {reference: ledger.book_once(asked(reference, minor=1)).booked for reference in order}
 
     forwards = decided(references)
     assert decided(references[::-1]) == forwards
@@ -245,13 +251,13 @@ def test_shares_are_kept_by_chance_that_does_not_depend_on_order() -> None:
 
 
 def test_chance_is_even_and_seeded() -> None:
-    rolls = [Chance("x").roll("a", n) for n in range(2_000)]
+    rolls = [SeededChance("x").roll("a", n) for n in range(2_000)]
     assert all(0.0 <= roll < 1.0 for roll in rolls)
     assert 0.47 < sum(rolls) / len(rolls) < 0.53
-    assert rolls[:3] != [Chance("y").roll("a", n) for n in range(3)]
-    assert Chance("x").octets(100, "a") == Chance("x").octets(200, "a")[:100]
-    assert not Chance("x").hits(0.0, "a")
-    assert Chance("x").hits(1.0, "a")
+    assert rolls[:3] != [SeededChance("y").roll("a", n) for n in range(3)]
+    assert SeededChance("x").octets(100, "a") == SeededChance("x").octets(200, "a")[:100]
+    assert not SeededChance("x").hits(0.0, "a")
+    assert SeededChance("x").hits(1.0, "a")
 
 
 # ---- the record ------------------------------------------------------------------------------------
@@ -259,17 +265,17 @@ def test_chance_is_even_and_seeded() -> None:
 
 def test_a_killed_bank_goes_on_where_it_was(tmp_path: Path) -> None:
     file, hands = tmp_path / "ledger.jsonl", Hands()
-    conduct = Conduct(fee_minor=3)
+    conduct = BookingRules(fee_minor=3)
     first = books(hands, conduct, file)
-    first.take(asked("R1", to=B))
-    first.take(asked("R2", purpose="#late"))
-    first.take(asked("R3", purpose="#return"))
+    first.book_once(asked("R1", to=B))
+    first.book_once(asked("R2", purpose="#late"))
+    first.book_once(asked("R3", purpose="#return"))
     serial = first.serial()
     hands.later(10)  # no close: the process was killed
     second = books(hands, conduct, file)
     assert second.truth() == first.truth()
     with pytest.raises(Duplicate):
-        second.take(asked("R1"))
+        second.book_once(asked("R1"))
     hands.later(100)
     for account in (A, B):
         assert second.holding(account) == first.holding(account)
@@ -282,12 +288,12 @@ def test_a_killed_bank_goes_on_where_it_was(tmp_path: Path) -> None:
 
 def test_a_line_cut_by_the_kill_never_was(tmp_path: Path) -> None:
     file, hands = tmp_path / "ledger.jsonl", Hands()
-    books(hands, None, file).take(asked("R1"))
+    books(hands, None, file).book_once(asked("R1"))
     whole = file.read_bytes()
     file.write_bytes(whole + b'{"execution":{"number":2,')
     assert [one.number for one in read_executions(file)] == [1]
     again = books(hands, None, file)
-    again.take(asked("R2"))
+    again.book_once(asked("R2"))
     assert [one.instruction.reference for one in read_executions(file)] == ["R1", "R2"]
 
 
@@ -303,7 +309,7 @@ def test_the_booking_is_written_before_it_counts(tmp_path: Path) -> None:
     ledger = books(Hands(), None, file)
     ledger.close()
     with pytest.raises(ValueError):
-        ledger.take(asked())
+        ledger.book_once(asked())
     assert ledger.executions == []
     assert ledger.find("R1") is None
 
@@ -311,7 +317,7 @@ def test_the_booking_is_written_before_it_counts(tmp_path: Path) -> None:
 def test_report_says_where_each_stands_now() -> None:
     hands = Hands()
     ledger = books(hands)
-    ledger.take(asked("R1", purpose="#late"))
+    ledger.book_once(asked("R1", purpose="#late"))
     assert ledger.report()["R1"][0]["booked"] == "taken"
     hands.later(31)
     line = ledger.report()["R1"][0]
@@ -329,12 +335,12 @@ _TAKES = st.tuples(
 @given(st.lists(_TAKES, max_size=40), st.integers(0, 50))
 def test_money_is_neither_made_nor_lost(takes: list[tuple[int, int, str, str, int]], fee: int) -> None:
     hands = Hands()
-    ledger = books(hands, Conduct(fee_minor=fee, late_s=25, return_s=35))
+    ledger = books(hands, BookingRules(fee_minor=fee, late_s=25, return_s=35))
     for number, minor, words, to, wait_s in takes:
         try:
-            ledger.take(asked(f"R{number}", minor, words, to))
+            ledger.book_once(asked(f"R{number}", minor, words, to))
         except Duplicate:
-            pass  # as often as the list repeats a number
+            pass  # as often as the list has the number
         held = ledger.holding(A)
         assert held is not None
         assert held.book.minor - held.frozen.minor >= 0
@@ -370,7 +376,7 @@ def test_a_restart_at_any_time_changes_nothing(
     for number, words, wait_s in takes:
         for ledger in (steady, restarted):
             try:
-                ledger.take(asked(f"R{number}", 900, words, B))
+                ledger.book_once(asked(f"R{number}", 900, words, B))
             except Duplicate:
                 pass
         restarted.close()
@@ -390,11 +396,13 @@ def test_a_restart_at_any_time_changes_nothing(
 def test_the_clock_goes_back_until_there_is_an_entry_and_forward_always() -> None:
     ledger, day_ms = books(Hands()), 86_400_000
     ledger.set_ahead(-day_ms)
-    ledger.take(asked("R1"))
+    ledger.book_once(asked("R1"))
     ledger.set_ahead(0)
-    ledger.take(asked("R2"))
+    ledger.book_once(asked("R2"))
     assert [[one.reference for one in ledger.entries(A, day, day)] for day in (TODAY - timedelta(days=1), TODAY)] == [
-        ["R1"], ["R2"]]  # fmt: skip
+        ["R1"],
+        ["R2"],
+    ]
     with pytest.raises(ValueError, match="entries of 2026-11-24 23:50:00: the bank's clock cannot be earlier"):
         ledger.set_ahead(-1)
     ledger.set_ahead(day_ms)
@@ -404,8 +412,8 @@ def test_the_clock_goes_back_until_there_is_an_entry_and_forward_always() -> Non
 
 
 def test_what_falls_due_when_the_clock_goes_ahead_keeps_it_there() -> None:
-    ledger = books(Hands(), Conduct(late_s=60))
-    ledger.take(asked(purpose="#late"))
+    ledger = books(Hands(), BookingRules(late_s=60))
+    ledger.book_once(asked(purpose="#late"))
     ledger.set_ahead(120_000)
     with pytest.raises(ValueError, match="cannot be earlier"):
         ledger.set_ahead(0)

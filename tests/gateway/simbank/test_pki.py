@@ -1,4 +1,4 @@
-"""The throw-away PKI: files that fit together, private, quick, and fit for real mutual TLS."""
+"""The temporary PKI: its files fit together, are private and quickly made, and work for real mutual TLS."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from gateway.bank.dialer import BankDialer, NotConnected
 from gateway.bank.handshake_errors import Reason
 from gateway.bank.signers import KeySettings, read_certificates, read_private_key, signers
 from gateway.bank.tls import ServerTls, TlsSettings, client_context, server_context
-from gateway.clock import SystemClock
+from gateway.kernel.clock import SystemClock
 from gateway.simbank.pki import BankPki, make_pki
-from tests.world.peers import LOOPBACK, PAYMENT, Peer, Talker, echo
+from tests.world.peers import LOOPBACK, PAYMENT, EagerClient, Peer, echo
 
 NOW = datetime.now(UTC)
 
@@ -73,9 +73,7 @@ def test_the_files_have_fixed_names_and_private_keys_are_private(pki: dict[str, 
 
 def test_every_party_has_a_key_of_its_own(pki: dict[str, BankPki]) -> None:
     keys = [read_private_key(file) for file in pki["sample"].folder.glob("*-key.pem")]
-    numbers = {
-        key.private_numbers().p for key in keys if isinstance(key, rsa.RSAPrivateKey) and key.key_size == 2048
-    }
+    numbers = {key.private_numbers().p for key in keys if isinstance(key, rsa.RSAPrivateKey) and key.key_size == 2048}
     assert len(numbers) == 8
 
 
@@ -89,12 +87,7 @@ def test_another_implementation_accepts_the_server_certificate(pki: dict[str, Ba
 def test_certificates_live_for_days_not_years(pki: dict[str, BankPki]) -> None:
     for file in pki["sample"].folder.glob("*-cert.pem"):
         for certificate in read_certificates(file):
-            assert (
-                certificate.not_valid_before_utc
-                < NOW
-                < certificate.not_valid_after_utc
-                < NOW + timedelta(days=30)
-            )
+            assert certificate.not_valid_before_utc < NOW < certificate.not_valid_after_utc < NOW + timedelta(days=30)
 
 
 def test_the_gateway_finds_nothing_wrong_with_it(pki: dict[str, BankPki]) -> None:
@@ -123,7 +116,7 @@ async def test_a_simulated_bank_and_the_gateway_trust_each_other(
     tls = client_context(client(bank, server_name=name, resumption=True), SystemClock(net))
     async with Peer(behave=echo).listening(net, serving(bank, max_version=version)) as peer:
         for _ in range(2):
-            talker = await BankDialer(net, LOOPBACK, peer.port, tls).connect(Talker)
+            talker = await BankDialer(net, LOOPBACK, peer.port, tls).connect(EagerClient)
             assert await talker.answer == PAYMENT
             talker.hang_up()
             await talker.lost
@@ -135,7 +128,7 @@ async def test_a_simulated_bank_may_refuse_to_resume(net: Any, pki: dict[str, Ba
     tls = client_context(client(bank, resumption=True), SystemClock(net))
     async with Peer(behave=echo).listening(net, serving(bank, max_version="1.2", resumption=False)) as peer:
         for _ in range(2):
-            talker = await BankDialer(net, LOOPBACK, peer.port, tls).connect(Talker)
+            talker = await BankDialer(net, LOOPBACK, peer.port, tls).connect(EagerClient)
             assert await talker.answer == PAYMENT
             talker.hang_up()
             await talker.lost
@@ -149,6 +142,8 @@ async def test_a_simulated_bank_refuses_strangers(net: Any, pki: dict[str, BankP
     async with Peer().listening(net, serving(bank)) as peer:
         for settings, reason in ((stranger, Reason.CLIENT_CERT_REFUSED), (nobody, Reason.HANDSHAKE_FAILURE)):
             with pytest.raises(NotConnected) as refused:
-                await BankDialer(net, LOOPBACK, peer.port, client_context(settings, SystemClock(net))).connect(Talker)
+                await BankDialer(net, LOOPBACK, peer.port, client_context(settings, SystemClock(net))).connect(
+                    EagerClient
+                )
             assert refused.value.reason is reason
     assert peer.heard == b""

@@ -23,9 +23,9 @@ from twisted.python.failure import Failure
 from gateway.bank.connection import BankConnection, NoAnswer
 from gateway.bank.dialer import BankDialer
 from gateway.bank.tls import ClientTls, TlsSettings, client_context, server_context
-from gateway.clock import SystemClock
+from gateway.kernel.clock import SystemClock
 from gateway.simbank.config import BadConfig, SimConfig
-from gateway.simbank.faults import BankFault, FaultPlan, Script, Scripted, Touch
+from gateway.simbank.faults import BankFault, ExchangeKind, FaultPlan, FaultScript, ScriptedFault
 from gateway.simbank.ledger import Ledger, LedgerAccount
 from gateway.simbank.pki import make_pki
 from gateway.simbank.server import SimBank
@@ -40,7 +40,7 @@ from protocols.kit.errors import ProtocolError
 from tests.gateway.simbank.files import config_text, pki
 from tests.protocols.banks.sample.paper import DEBTOR, ORDER, keys, public_pem, sign, stage
 from tests.world.clock import HeapClock
-from tests.world.dialogue import NOON, BankTime, Stage, sent_of
+from tests.world.dialogue import NOON, BankAndTwin, BankTime, sent_of
 from tests.world.within import within
 
 R = TypeVar("R")
@@ -57,7 +57,7 @@ def reactor() -> Any:
 
 
 class Cable(StringTransport):
-    """An in-memory transport that also knows `abortConnection`, with types."""
+    """An in-memory transport that also has `abortConnection`, with types."""
 
     def carried(self) -> bytes:
         return cast(bytes, self.value())  # type: ignore[no-untyped-call]
@@ -73,11 +73,11 @@ class Cable(StringTransport):
 class CabledBank:
     """A simulated bank in memory, and an adapter that talks to it over cables."""
 
-    def __init__(self, plan: Script | FaultPlan | None = None) -> None:
-        self.stage: Stage = stage()
+    def __init__(self, plan: FaultScript | FaultPlan | None = None) -> None:
+        self.stage: BankAndTwin = stage()
         self.clock = HeapClock()
         twin, ledger = self.stage.twin, self.stage.ledger
-        self.bank = SimBank(self.clock, twin, ledger, plan or Script())
+        self.bank = SimBank(self.clock, twin, ledger, plan or FaultScript())
         self.protocol: Protocol | None = None
         self.connect()
 
@@ -89,7 +89,7 @@ class CabledBank:
         self.cable.forget()
 
     def request(self, conversation: Any) -> Any:
-        """The conversation's answer-less middle: its request is written, whatever comes stays on the cable."""
+        """Write the conversation's request. The answer stays on the cable."""
         step = next(conversation)
         while isinstance(step, Sign):
             step = conversation.send(self.stage.signers[step.key](step.octets))
@@ -126,7 +126,7 @@ OTHER = "MEMORY00000000000002"
 def test_honest_in_memory() -> None:
     cabled = CabledBank()
     assert cabled.talk(cabled.pay(REF)).fate is Fate.SETTLED
-    assert cabled.bank.tally.exchanges == {Touch.PROBE: 1, Touch.MONEY: 1}
+    assert cabled.bank.tally.exchanges == {ExchangeKind.PROBE: 1, ExchangeKind.MONEY: 1}
     assert cabled.bank.report()["executions"] == 1
 
 
@@ -142,7 +142,7 @@ def test_requests_cut_anywhere_are_one_request() -> None:
 
 
 def test_a_delayed_answer_comes_late_and_what_was_asked_meanwhile_after_it() -> None:
-    cabled = CabledBank(Script([Scripted(BankFault.DELAY, seconds=5)]))
+    cabled = CabledBank(FaultScript([ScriptedFault(BankFault.DELAY, seconds=5)]))
     cabled.cable.forget()
     cabled.request(cabled.pay(REF))
     cabled.request(cabled.pay(OTHER))
@@ -158,7 +158,7 @@ def test_a_delayed_answer_comes_late_and_what_was_asked_meanwhile_after_it() -> 
 
 
 def test_a_connection_lost_meanwhile_takes_its_delayed_answer_along() -> None:
-    cabled = CabledBank(Script([Scripted(BankFault.DELAY)]))
+    cabled = CabledBank(FaultScript([ScriptedFault(BankFault.DELAY)]))
     cabled.request(cabled.pay(REF))
     assert cabled.protocol is not None
     cabled.protocol.connectionLost(Failure(ConnectionDone()))
@@ -175,14 +175,14 @@ def test_what_is_no_request_ends_the_connection(noise: bytes) -> None:
 
 
 def test_a_flood_of_requests_ends_the_connection() -> None:
-    cabled = CabledBank(Script([Scripted(BankFault.DELAY)]))
+    cabled = CabledBank(FaultScript([ScriptedFault(BankFault.DELAY)]))
     for n in range(70):
         cabled.request(cabled.pay(f"FLOOD{n:015d}"))
     assert cabled.cable.disconnecting
 
 
 def test_another_payments_answer_needs_another_payment() -> None:
-    cabled = CabledBank(Script([Scripted(BankFault.OTHERS_ANSWER, reference=REF, skip=1)]))
+    cabled = CabledBank(FaultScript([ScriptedFault(BankFault.OTHERS_ANSWER, reference=REF, skip=1)]))
     cabled.request(cabled.pay(REF))
     cabled.request(cabled.pay(REF))
     assert cabled.cable.disconnecting
@@ -190,7 +190,7 @@ def test_another_payments_answer_needs_another_payment() -> None:
 
 
 def test_a_twin_that_signs_nothing_answers_garbage_instead() -> None:
-    cabled = CabledBank(Script([Scripted(BankFault.WRONG_SIGNATURE)]))
+    cabled = CabledBank(FaultScript([ScriptedFault(BankFault.WRONG_SIGNATURE)]))
 
     class Unsigned:
         ports: tuple[str, ...] = ("business",)
@@ -203,17 +203,17 @@ def test_a_twin_that_signs_nothing_answers_garbage_instead() -> None:
 
 
 def test_faults_that_need_a_booking_do_not_strike_duplicates() -> None:
-    script = Script()
+    script = FaultScript()
     cabled = CabledBank(script)
     cabled.talk(cabled.pay(REF))
     for fault in (BankFault.REFUSE, BankFault.HIDE, BankFault.LATE_RETURN):
-        script.add(Scripted(fault))
+        script.add(ScriptedFault(fault))
         assert cabled.talk(cabled.pay(REF)).fate is Fate.DUPLICATE
     assert cabled.bank.tally.faults == {}
 
 
 def test_every_fault_by_rates_and_never_a_double() -> None:
-    """A campaign in memory: whatever was seen, the books hold each payment at most once."""
+    """A campaign in memory: whatever answers the client got, the books have each payment at most once."""
     rates: dict[BankFault, float] = dict.fromkeys(set(BankFault) - {BankFault.PROBE_SILENCE}, 0.06)
     cabled = CabledBank(FaultPlan("campaign", rates))
     for n in range(300):
@@ -231,7 +231,7 @@ def test_every_fault_by_rates_and_never_a_double() -> None:
 def test_unknown_ports_are_refused() -> None:
     made = stage()
     with pytest.raises(ValueError, match="banking.*business"):
-        SimBank(HeapClock(), made.twin, made.ledger, Script(), None, {"banking": 1})
+        SimBank(HeapClock(), made.twin, made.ledger, FaultScript(), None, {"banking": 1})
 
 
 # ---- over loopback and mutual TLS ------------------------------------------------------------------
@@ -246,9 +246,9 @@ def client_tls() -> ClientTls:
 
 
 class Client:
-    """The adapter over a real connection: `ask` gives a conversation's result or raises what became of it."""
+    """The adapter over a real connection: `ask` gives a conversation's result or raises its failure."""
 
-    def __init__(self, line: BankConnection, made: Stage) -> None:
+    def __init__(self, line: BankConnection, made: BankAndTwin) -> None:
         self.line = line
         self.stage = made
 
@@ -277,7 +277,7 @@ class Client:
 class House:
     """A simulated bank that listens, and clients of it."""
 
-    def __init__(self, plan: Script) -> None:
+    def __init__(self, plan: FaultScript) -> None:
         self.time = BankTime()
         made = stage()
         made.bank = sample.build({"bank_certificate": public_pem(keys().bank), "verify": "hand", "answer_s": 2})
@@ -291,10 +291,10 @@ class House:
 
     async def client(self, answer_s: float = 2.0, tls: ClientTls | None = None) -> Client:
         port = replace(self.stage.bank.ports["business"], first_byte_s=answer_s)
-        where = BankDialer(
-            cast(IReactorTCP, reactor()), "127.0.0.1", self.bank.ports["business"], tls or client_tls()
+        where = BankDialer(cast(IReactorTCP, reactor()), "127.0.0.1", self.bank.ports["business"], tls or client_tls())
+        line = await where.connect(
+            lambda: BankConnection(port, SystemClock(reactor()), self.ended.append, lambda: True)
         )
-        line = await where.connect(lambda: BankConnection(port, SystemClock(reactor()), self.ended.append, lambda: True))
         self.lines.append(line)
         client = Client(line, replace(self.stage))
         client.stage.session = await client.ask(sign_on(client.stage.bank)(client.stage.context()))
@@ -302,8 +302,8 @@ class House:
 
 
 @asynccontextmanager
-async def house(*faults: Scripted) -> AsyncIterator[House]:
-    made = House(Script(faults))
+async def house(*faults: ScriptedFault) -> AsyncIterator[House]:
+    made = House(FaultScript(faults))
     made.bank.listen()
     try:
         yield made
@@ -315,7 +315,7 @@ async def house(*faults: Scripted) -> AsyncIterator[House]:
 
 
 async def until(true: Callable[[], bool]) -> None:
-    """Turns of the reactor until something is true; the test's own limit ends it otherwise."""
+    """Let the reactor turn until a condition holds; the test's own time limit ends the wait."""
     while not true():
         turn: Deferred[None] = Deferred()
         reactor().callLater(0.001, turn.callback, None)
@@ -323,7 +323,7 @@ async def until(true: Callable[[], bool]) -> None:
 
 
 async def what_came_of(paying: Coroutine[Deferred[Any], Any, Outcome]) -> str:
-    """The outcome's fate, or why there is none."""
+    """The fate in the outcome, or the reason why there is no outcome."""
     try:
         return (await paying).fate.value
     except NoAnswer as silence:
@@ -346,7 +346,7 @@ async def test_honest_over_tls() -> None:
             bank.questions.balance(BalanceQuestion(AccountNumber(DEBTOR)), client.stage.context())
         )
         assert balance.book == Money(10_000_000 - ORDER.amount.minor)
-        counts = {Touch.PROBE: 1, Touch.MONEY: 1, Touch.ENQUIRY: 1, Touch.QUESTION: 1}
+        counts = {ExchangeKind.PROBE: 1, ExchangeKind.MONEY: 1, ExchangeKind.ENQUIRY: 1, ExchangeKind.QUESTION: 1}
         assert made.bank.tally.exchanges == counts
 
 
@@ -362,7 +362,7 @@ async def test_honest_over_tls() -> None:
 )
 @within(10)
 async def test_no_usable_answer(fault: BankFault, seen: str, executions: int) -> None:
-    async with house(Scripted(fault, SOCKET)) as made:
+    async with house(ScriptedFault(fault, SOCKET)) as made:
         client = await made.client()
         with pytest.raises(NoAnswer) as silence:
             await client.pay(SOCKET)
@@ -373,7 +373,7 @@ async def test_no_usable_answer(fault: BankFault, seen: str, executions: int) ->
 
 @within(10)
 async def test_delay_beyond_patience() -> None:
-    async with house(Scripted(BankFault.DELAY, seconds=30)) as made:
+    async with house(ScriptedFault(BankFault.DELAY, seconds=30)) as made:
         client = await made.client(answer_s=0.05)
         with pytest.raises(NoAnswer) as silence:
             await client.pay(SOCKET)
@@ -381,10 +381,12 @@ async def test_delay_beyond_patience() -> None:
         assert len(made.bank.ledger.executions) == 1
 
 
-@pytest.mark.parametrize(("fault", "reason"), [(BankFault.WRONG_SIGNATURE, "digest"), (BankFault.OTHERS_ANSWER, "correlation")])
+@pytest.mark.parametrize(
+    ("fault", "reason"), [(BankFault.WRONG_SIGNATURE, "digest"), (BankFault.OTHERS_ANSWER, "correlation")]
+)
 @within(10)
 async def test_answers_that_must_not_be_believed(fault: BankFault, reason: str) -> None:
-    async with house(Scripted(fault, SECOND)) as made:
+    async with house(ScriptedFault(fault, SECOND)) as made:
         client = await made.client()
         await client.pay(SOCKET)
         with pytest.raises(ProtocolError) as refused:
@@ -396,24 +398,24 @@ async def test_answers_that_must_not_be_believed(fault: BankFault, reason: str) 
 
 @within(10)
 async def test_the_same_answer_twice_ends_the_connection() -> None:
-    async with house(Scripted(BankFault.TWICE)) as made:
+    async with house(ScriptedFault(BankFault.TWICE)) as made:
         client = await made.client()
         seen = await what_came_of(client.pay(SOCKET))
-        assert seen in ("settled", "two_answers")  # whether both answers are read at once is the kernel's affair
+        assert seen in ("settled", "two_answers")  # the kernel decides whether both answers are read at once
         await until(lambda: client.line in made.ended)
         assert len(made.bank.ledger.executions) == 1
 
 
 @within(10)
 async def test_refuse() -> None:
-    async with house(Scripted(BankFault.REFUSE)) as made:
+    async with house(ScriptedFault(BankFault.REFUSE)) as made:
         outcome = await (await made.client()).pay(SOCKET)
         assert (outcome.fate, outcome.text) == (Fate.FAILED, "refused_by_bank")
 
 
 @within(10)
 async def test_hidden_for_a_while() -> None:
-    async with house(Scripted(BankFault.HIDE, seconds=60)) as made:
+    async with house(ScriptedFault(BankFault.HIDE, seconds=60)) as made:
         with pytest.raises(NoAnswer):
             await (await made.client()).pay(SOCKET)
         client = await made.client()
@@ -424,7 +426,7 @@ async def test_hidden_for_a_while() -> None:
 
 @within(10)
 async def test_late_return() -> None:
-    async with house(Scripted(BankFault.LATE_RETURN, seconds=60)) as made:
+    async with house(ScriptedFault(BankFault.LATE_RETURN, seconds=60)) as made:
         client = await made.client()
         assert (await client.pay(SOCKET)).fate is Fate.SETTLED
         made.time.later(60)
@@ -435,7 +437,7 @@ async def test_late_return() -> None:
 async def test_silence_to_a_probe() -> None:
     async with house() as made:
         client = await made.client(answer_s=0.05)
-        made.bank.script.add(Scripted(BankFault.PROBE_SILENCE))
+        made.bank.script.add(ScriptedFault(BankFault.PROBE_SILENCE))
         with pytest.raises(NoAnswer) as silence:
             await client.ask(client.stage.bank.sessions.probe(client.stage.context()))
         assert silence.value.reason == "no_answer"
@@ -443,7 +445,7 @@ async def test_silence_to_a_probe() -> None:
 
 @within(10)
 async def test_faults_strike_enquiries_too() -> None:
-    async with house(Scripted(BankFault.DROP_BEFORE, touch=Touch.ENQUIRY)) as made:
+    async with house(ScriptedFault(BankFault.DROP_BEFORE, touch=ExchangeKind.ENQUIRY)) as made:
         client = await made.client()
         await client.pay(SOCKET)
         with pytest.raises(NoAnswer):
@@ -454,10 +456,7 @@ async def test_faults_strike_enquiries_too() -> None:
 async def test_a_client_of_another_ca_gets_no_session(tmp_path: Path) -> None:
     other = make_pki(tmp_path, ["sample"], datetime.now(UTC))["sample"]
     settings = TlsSettings(
-        server_name=TLS_NAME,
-        ca_file=pki().ca_cert,
-        client_cert=other.client_cert,
-        client_key=other.client_key,
+        server_name=TLS_NAME, ca_file=pki().ca_cert, client_cert=other.client_cert, client_key=other.client_key
     )
     async with house() as made:
         with pytest.raises(NoAnswer):
@@ -499,13 +498,13 @@ async def serving(config: SimConfig) -> AsyncIterator[RunningBank]:
 
 @within(10)
 async def test_served_from_its_file_and_told_what_to_do(tmp_path: Path) -> None:
-    config = replace(SimConfig.read(config_text(tmp_path)), fault_rates={})
+    config = replace(SimConfig.from_file(config_text(tmp_path)), fault_rates={})
     socket = tmp_path / "sim.sock"
     async with serving(config) as running:
         assert socket.stat().st_mode & 0o077 == 0
         ready = json.loads((tmp_path / "ready.json").read_text())
         assert (ready["bank"], ready["ports"]) == ("sample", dict(running.bank.ports))
-        talk = House(Script())
+        talk = House(FaultScript())
         talk.bank = running.bank
         client = await talk.client()
         assert (await client.pay("SERVED00000000000001")).fate is Fate.FAILED  # 5,000.00 is not enough
@@ -533,7 +532,7 @@ async def test_served_from_its_file_and_told_what_to_do(tmp_path: Path) -> None:
     ],
 )
 def test_serve_says_what_cannot_be_used(tmp_path: Path, change: Mapping[str, Any], key: str) -> None:
-    config = replace(SimConfig.read(config_text(tmp_path)), **change)
+    config = replace(SimConfig.from_file(config_text(tmp_path)), **change)
     with pytest.raises(BadConfig) as refused:
         serve(reactor(), config)
     assert refused.value.key == key

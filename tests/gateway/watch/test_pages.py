@@ -1,4 +1,4 @@
-"""The pages over HTTP, and that a scraper which goes away harms nobody."""
+"""The pages over HTTP; a scraper that goes away does no harm."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gateway.watch.pages import site
 
 
 class Later:
-    """An executor that works when told."""
+    """An executor that does its work when the test says so."""
 
     def __init__(self) -> None:
         self.pieces: list[tuple[Callable[[], Any], Callable[[Any], object]]] = []
@@ -46,8 +46,9 @@ class Broken:
 READY = Readiness((), {})
 
 
-def served(path: bytes, readiness: Readiness = READY, *, broken: bool = False, leave: bool = False,
-           method: bytes = b"GET") -> tuple[int, bytes, Headers]:  # fmt: skip
+def served(
+    path: bytes, readiness: Readiness = READY, *, broken: bool = False, leave: bool = False, method: bytes = b"GET"
+) -> tuple[int, bytes, Headers]:
     registry = CollectorRegistry()
     Gauge("bankgw_x", "X.", registry=registry).set(7)
     if broken:

@@ -1,4 +1,4 @@
-"""The watch over a whole gateway: gauges that follow the journal, a watchdog fed only by a journal that writes."""
+"""The watch over a whole gateway: gauges that follow the journal, a watchdog that is fed only while the journal writes."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from twisted.internet.defer import fail
+from twisted.internet.defer import Deferred, fail
 
-from gateway.journal.commit import outbox
-from gateway.journal.commit.rows import OutboxRow
-from gateway.journal.people import approval_policies
-from gateway.simbank.faults import BankFault, Script, Scripted
+from gateway.approvals.rows import approval_policies
+from gateway.kernel.commit import outbox
+from gateway.kernel.commit.rows import OutboxRow
+from gateway.kernel.sql.progress import WriterState
+from gateway.simbank.faults import BankFault, FaultScript, ScriptedFault
 from gateway.watch import watch as watching
 from gateway.watch.counts import count
 from gateway.watch.health import readiness
 from gateway.watch.notify import Notify
-from gateway.watch.watch import Sights, Watch
+from gateway.watch.watch import Watch, WatchedParts
 from tests.world.inline_executor import InlineExecutor
 from tests.world.lines import events, lines
 from tests.world.world import World
@@ -70,17 +71,24 @@ class Watched:
         self.manager = Manager(str(folder / "notify"))
         self.certificates = {("sample", "client"): 1_900_000_000.0}
         self.age_s: float | None = None
+        self.progress = (7, 0)
         parts = life.gateway.parts
-        self.sights = Sights(
-            parts.store, parts.amqp, life.gateway.lanes, life.meters, lambda: life.gateway.draining,
-            lambda: self.age_s, lambda: self.certificates,
-        )  # fmt: skip
+        self.sights = WatchedParts(
+            parts.store,
+            parts.amqp,
+            life.gateway.lanes,
+            life.meters,
+            lambda: life.gateway.draining,
+            lambda: self.age_s,
+            lambda: self.certificates,
+            lambda: WriterState(reached=self.progress),
+        )
         self.reactor = Reactor()
         notify = Notify({"NOTIFY_SOCKET": str(folder / "notify"), "WATCHDOG_USEC": "30000000"})
         self.watch = Watch(self.reactor, self.sights, parts.clock, notify, InlineExecutor(parts.clock))
 
     def run(self, seconds: int) -> list[str]:
-        """Let time pass; what the manager heard meanwhile. Its queue holds few messages."""
+        """Let time pass; returns the manager's messages of that time. Its queue holds few messages."""
         said = []
         for _ in range(seconds):
             self.world.run(1)
@@ -107,12 +115,10 @@ def test_ready_is_said_once_and_the_watchdog_is_fed(watched: Watched, tmp_path: 
     assert len([one for one in said if one.startswith("READY=1")]) == 1
     assert 9 <= said.count("WATCHDOG=1") <= 12
     assert watched.watch.ready().ready
-    assert "STATUS=0 messages waiting, 0 payments in doubt" in said
+    assert "STATUS=0 messages wait for the broker, 0 payments in doubt" in said
 
 
-def test_a_journal_that_does_not_write_starves_the_watchdog(
-    watched: Watched, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_journal_that_does_not_write_starves_the_watchdog(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     watched.watch.start("127.0.0.1", 0)
     assert "WATCHDOG=1" in watched.run(5)
     monkeypatch.setattr(watched.life.store, "write", lambda unit: fail(RuntimeError("the disk is gone")))
@@ -120,8 +126,61 @@ def test_a_journal_that_does_not_write_starves_the_watchdog(
     assert "the journal has not written lately" in watched.watch.ready().reasons
 
 
+Told = tuple[float | None, bool, bool]
+
+
+def busy(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch, seconds: int, transaction: int, statements: int
+) -> list[Told]:
+    """The watch's own unit waits behind other units. Each second this many transactions and statements are begun.
+    Returned for each second: the gauge, whether the journal counts as written, and whether the watchdog was
+    notified."""
+    monkeypatch.setattr(watched.life.store, "write", lambda unit: Deferred())
+    told = []
+    for _ in range(seconds):
+        begun, count = watched.progress
+        watched.progress = (begun + transaction, begun % 5 if transaction else count + statements)
+        fed = "WATCHDOG=1" in watched.run(1)
+        told.append((watched.value("bankgw_journal_up"), watched.watch.journal_ok(), fed))
+    return told
+
+
+def journal_troubles(watched: Watched) -> list[Any]:
+    return [one for one in watched.watch.ready().troubles if one["trouble"] == "journal"]
+
+
+def test_a_long_transaction_that_goes_on_is_no_lost_database(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    watched.watch.start("127.0.0.1", 0)
+    watched.run(5)
+    with lines() as heard:
+        told = busy(watched, monkeypatch, int(watching.STALE_S) + 10, 0, 40)
+        assert told[2:] == [(1, True, True)] * (len(told) - 2)
+        assert not journal_troubles(watched) and not events(heard, "journal.unreachable")
+        # Then it hangs: told as soon as without a transaction before.
+        assert [up for up, _ok, _fed in busy(watched, monkeypatch, 5, 0, 0)] == [1, 1, 0, 0, 0]
+    assert len(events(heard, "journal.unreachable")) == 1
+    assert len(journal_troubles(watched)) == 1
+
+
+@pytest.mark.parametrize("transaction", [1, 0])
+def test_transactions_that_are_begun_again_and_again_are_no_progress(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch, transaction: int
+) -> None:
+    watched.watch.start("127.0.0.1", 0)
+    watched.run(5)
+    told = busy(watched, monkeypatch, 6, transaction, 0)
+    assert [up for up, _ok, _fed in told][4:] == [0, 0] and not any(fed for _up, _ok, fed in told[2:])
+
+
+def test_a_transaction_without_end_is_told_in_the_end(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    watched.watch.start("127.0.0.1", 0)
+    watched.run(5)
+    told = busy(watched, monkeypatch, int(watching.BUSY_MOST_S) + 10, 0, 40)
+    assert (told[50], told[-1]) == ((1, True, True), (0, False, False))
+
+
 def test_gauges_follow_the_journal(tmp_path: Path) -> None:
-    plan = Script([Scripted(BankFault.DROP_AFTER)])
+    plan = FaultScript([ScriptedFault(BankFault.DROP_AFTER)])
     watched = Watched(tmp_path, sender=HOLD, plan=plan, bank_options={"first_enquiry_s": 600.0})
     world = watched.world
     watched.watch.start("127.0.0.1", 0)
@@ -132,6 +191,7 @@ def test_gauges_follow_the_journal(tmp_path: Path) -> None:
     world.run(8)
     assert world.last("AP-1")["state"] == "in_doubt"
     assert watched.value("bankgw_payments_in_doubt", bank="sample") == 1
+    assert watched.value("bankgw_company_payments", company="jia", bank="sample", state="in_doubt") == 1
     oldest = watched.value("bankgw_payment_in_doubt_oldest_timestamp_seconds", bank="sample")
     assert oldest is not None
     assert 0 <= world.clock.seconds() - oldest < 10
@@ -145,6 +205,7 @@ def test_gauges_follow_the_journal(tmp_path: Path) -> None:
     world.run(700)
     assert world.last("AP-1")["state"] == "settled"
     assert watched.value("bankgw_payments_in_doubt", bank="sample") == 0
+    assert watched.value("bankgw_company_payments", company="jia", bank="sample", state="in_doubt") == 0
     assert watched.value("bankgw_payment_in_doubt_oldest_timestamp_seconds", bank="sample") == 0
     watched.manager.socket.close()
     world.crash()
@@ -202,11 +263,15 @@ def test_readiness_says_everything_that_is_missing(watched: Watched) -> None:
     amqp, lanes = gateway.parts.amqp, gateway.lanes
     before = readiness(lambda: False, amqp, lanes, stopping=False)
     # A lane that another node owns, or that nobody has leased yet, is no reason: this node can take orders in.
-    assert before.reasons == ("the journal has not written lately", "the broker is not consumed")
+    assert before.reasons == ("the journal has not written lately", "the gateway takes no commands from the broker")
     assert before.lanes == {"sample.main": "standing_by"}
     watched.world.run(2)
-    assert readiness(lambda: True, amqp, lanes, stopping=False).words() == {
-        "status": "ready", "reasons": [], "lanes": {"sample.main": "ready"}, "troubles": []}  # fmt: skip
+    assert readiness(lambda: True, amqp, lanes, stopping=False).as_json() == {
+        "status": "ready",
+        "reasons": [],
+        "lanes": {"sample.main": "ready"},
+        "troubles": [],
+    }
     lanes["sample.main"].pause("operator")
     paused = readiness(lambda: True, amqp, lanes, stopping=False, draining=True)
     assert paused.lanes == {"sample.main": "paused:operator"}
@@ -247,7 +312,7 @@ def test_the_services_words(tmp_path: Path) -> None:
 def test_requests_for_approval_without_an_answer_become_late(tmp_path: Path) -> None:
     watched = Watched(tmp_path, settings={"control": {"approval_valid_s": 1_800, "approval_escalates_s": 600}})
     world, store = watched.world, watched.life.store
-    store.write(lambda tx: approval_policies.write(tx, "CNY 0.. 1", "p"))
+    store.write(lambda tx: approval_policies.put_in_force(tx, "CNY 0.. 1", "p"))
     watched.watch.start("127.0.0.1", 0)
     for name in ("AP-1", "AP-2"):
         world.submit(name)

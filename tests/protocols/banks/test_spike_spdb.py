@@ -1,4 +1,4 @@
-"""SPDB's three hops for one payment fit the seams: sign, submit, verify; exactly one of them moves money."""
+"""SPDB's three exchanges for one payment fit the interfaces: sign, submit, verify; exactly one of them moves money."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ XML = '<?xml version="1.0" encoding="gb2312"?>'
 
 
 def seal(content: bytes) -> str:
-    """A stand-in for the front end's attached CMS: opaque to us, and it covers its content."""
+    """A stand-in for the front end's attached CMS, which contains the content that it signs."""
     return base64.b64encode(hmac.digest(SECRET, content, hashlib.sha256) + content).decode()
 
 
@@ -36,7 +36,7 @@ def unseal(sealed: str) -> bytes | None:
 
 @dataclass
 class FrontEnd:
-    """SPDB's two doors, written from its page: BISafe signs and verifies, the other door takes packets."""
+    """SPDB's two ports, written from its page: BISafe signs and verifies, the other port takes packets."""
 
     status: str = "4"
     refusal: str = ""
@@ -87,8 +87,10 @@ class FrontEnd:
             return '<totalCount>0</totalCount><lists name="LoopResult"/>'
         amount = f"<amount>{self.paid[voucher]}</amount>"
         row = f"<elecChequeNo>{voucher}</elecChequeNo><acceptNo>PT1</acceptNo>{amount}"
-        return (f'<totalCount>1</totalCount><lists name="LoopResult"><list>{row}'
-                f"<transStatus>{self.status}</transStatus></list></lists>")  # fmt: skip
+        return (
+            f'<totalCount>1</totalCount><lists name="LoopResult"><list>{row}'
+            f"<transStatus>{self.status}</transStatus></list></lists>"
+        )
 
     def _framed(self, head: str, code: str, body: str) -> bytes:
         packet = f"{XML}<packet><head>{head}<returnCode>{code}</returnCode></head><body>{body}</body></packet>"
@@ -133,9 +135,14 @@ def test_a_payment_takes_three_hops_and_one_of_them_submits() -> None:
 
 @pytest.mark.parametrize(
     ("status", "fate", "listed"),
-    [("4", Fate.SETTLED, True), ("8", Fate.FAILED, True), ("A", Fate.PENDING, True),
-     ("3", Fate.PENDING, True), ("7", Fate.UNKNOWN, False)],
-)  # fmt: skip
+    [
+        ("4", Fate.SETTLED, True),
+        ("8", Fate.FAILED, True),
+        ("A", Fate.PENDING, True),
+        ("3", Fate.PENDING, True),
+        ("7", Fate.UNKNOWN, False),
+    ],
+)
 def test_what_the_verified_answer_says(status: str, fate: Fate, listed: bool) -> None:
     outcome, _ = pay(FrontEnd(status))
     assert (outcome.fate, outcome.listed) == (fate, listed)
@@ -172,7 +179,7 @@ def test_a_stored_signed_answer_is_doubt_because_reading_has_no_hops() -> None:
 
 @pytest.mark.parametrize("refusal", ["", "EYY8998"])
 def test_a_stored_answer_to_another_packet_is_refused(refusal: str) -> None:
-    """An answer names reference, amount and accounts in what is signed, if at all; its packet tells whose it is."""
+    """The signed part of an answer may name neither reference, amount nor accounts. Its packet shows whose it is."""
     front = FrontEnd()
     _, hops = pay(front)
     front.refusal = refusal

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -39,7 +40,7 @@ def changed(**fields: Any) -> dict[str, Any]:
 
 
 def as_json(body: Any) -> bytes:
-    """`body` as an ERP would send it."""
+    """`body` in the form in which an ERP sends it."""
     return json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
@@ -65,60 +66,94 @@ times = st.datetimes(datetime(2001, 1, 1), datetime(2998, 1, 1), timezones=zones
 
 @st.composite
 def bodies(draw: st.DrawFn) -> dict[str, Any]:
-    """Bodies of `payment.submit` that are right, with any optional field there or not, in any order."""
+    """Valid bodies of `payment.submit`, with or without each optional field, in any order."""
 
     def party() -> dict[str, Any]:
-        return draw(st.fixed_dictionaries(
-            {"account": accounts, "name": _texts(140)},
-            optional={
-                "bank_name": _texts(140), "cnaps": st.from_regex(r"[0-9]{12}", fullmatch=True),
-                "kind": st.sampled_from(["corporate", "person"]),
-            },
-        ))  # fmt: skip
+        return draw(
+            st.fixed_dictionaries(
+                {"account": accounts, "name": _texts(140)},
+                optional={
+                    "bank_name": _texts(140),
+                    "cnaps": st.from_regex(r"[0-9]{12}", fullmatch=True),
+                    "kind": st.sampled_from(["corporate", "person"]),
+                },
+            )
+        )
 
     end = draw(times)
     start = end - draw(st.integers(1, 10**9).map(lambda ms: timedelta(milliseconds=ms)))
     minor = draw(st.integers(1, 10**17 - 1))
-    body = draw(st.fixed_dictionaries(
-        {"id": ids, "amount": st.just(str(Money(minor))), "currency": st.just("CNY")},
-        optional={
-            "purpose": _texts(200, 0), "urgency": st.sampled_from([u.value for u in Urgency]),
-            "channel": st.sampled_from([c.value for c in Channel]), "valid_until": st.just(end.isoformat()),
-            "not_before": st.just(start.isoformat()), "tags": tags,
-            "maker": st.from_regex(r"[a-z][a-z0-9_.-]{0,30}", fullmatch=True),
-        },
-    ))  # fmt: skip
+    body = draw(
+        st.fixed_dictionaries(
+            {"id": ids, "amount": st.just(str(Money(minor))), "currency": st.just("CNY")},
+            optional={
+                "purpose": _texts(200, 0),
+                "urgency": st.sampled_from([u.value for u in Urgency]),
+                "channel": st.sampled_from([c.value for c in Channel]),
+                "valid_until": st.just(end.isoformat()),
+                "not_before": st.just(start.isoformat()),
+                "tags": tags,
+                "maker": st.from_regex(r"[a-z][a-z0-9_.-]{0,30}", fullmatch=True),
+                "maker_signature": st.binary(min_size=64, max_size=64).map(lambda octets: b64encode(octets).decode()),
+            },
+        )
+    )
     body |= {"debtor": party(), "creditor": party()}
     names = draw(st.permutations(sorted(body)))
     return {name: body[name] for name in names}
 
 
 _parties = st.builds(
-    Party, accounts.map(AccountNumber), _texts(20).map(Name), st.none() | _texts(20),
-    st.none() | st.from_regex(r"[0-9]{12}", fullmatch=True), st.sampled_from(PartyKind),
-)  # fmt: skip
+    Party,
+    accounts.map(AccountNumber),
+    _texts(20).map(Name),
+    st.none() | _texts(20),
+    st.none() | st.from_regex(r"[0-9]{12}", fullmatch=True),
+    st.sampled_from(PartyKind),
+)
 _details = st.one_of(
     st.just(PaymentDetail()),
     st.builds(TransferDetail, st.sampled_from(["transfer", "sweep", "push"])),
     st.builds(BatchItemDetail, ids, st.integers(1, 10_000)),
-    st.builds(PayrollItemDetail, ids, st.integers(1, 10_000), st.none() | ids, st.none() | ids,
-              st.none() | _texts(20).map(Name)),
+    st.builds(
+        PayrollItemDetail,
+        ids,
+        st.integers(1, 10_000),
+        st.none() | ids,
+        st.none() | ids,
+        st.none() | _texts(20).map(Name),
+    ),
     st.builds(CollectionDetail, ids, st.none() | ids, st.none() | st.integers(1, 10_000)),
-)  # fmt: skip
+)
 orders: st.SearchStrategy[AnyOrder] = st.builds(
-    Order, ids, _parties, _parties, st.integers(1, 10**18).map(Money), _details, _texts(20, 0),
-    st.sampled_from(Urgency), st.sampled_from(Channel), st.none() | times, st.none() | times, tags,
-)  # fmt: skip
+    Order,
+    ids,
+    _parties,
+    _parties,
+    st.integers(1, 10**18).map(Money),
+    _details,
+    _texts(20, 0),
+    st.sampled_from(Urgency),
+    st.sampled_from(Channel),
+    st.none() | times,
+    st.none() | times,
+    tags,
+)
 
 ORDER: AnyOrder = Order(
-    "AP-1", Party(AccountNumber("0017"), Name("甲")), Party(AccountNumber("0025"), Name("乙")),
-    Money(1234567), PaymentDetail(), "货款", valid_until=datetime(2026, 11, 24, 9, tzinfo=UTC),
-)  # fmt: skip
+    "AP-1",
+    Party(AccountNumber("0017"), Name("甲")),
+    Party(AccountNumber("0025"), Name("乙")),
+    Money(1234567),
+    PaymentDetail(),
+    "货款",
+    valid_until=datetime(2026, 11, 24, 9, tzinfo=UTC),
+)
 
 
 @st.composite
 def batches(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
-    """A command that holds many orders, by name, and a body of it that is right."""
+    """A command with many orders, by name, and a valid body of it."""
     name = draw(st.sampled_from(["batch.submit", "payroll.submit", "collection.submit"]))
     named = draw(st.lists(ids, min_size=2, max_size=7, unique=True))
     minors = draw(st.lists(st.integers(1, 10**12), min_size=len(named) - 1, max_size=len(named) - 1))
@@ -135,4 +170,6 @@ def batches(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
     may = {"on_item_error": st.sampled_from(["refuse_batch", "refuse_item"]), "purpose": _texts(20, 0), "tags": tags}
     if name == "payroll.submit":
         may |= {"agreement": _texts(20), "purpose_code": _texts(8)}
-    return name, draw(st.permutations(sorted((head | draw(st.fixed_dictionaries(must, optional=may))).items())).map(dict))
+    return name, draw(
+        st.permutations(sorted((head | draw(st.fixed_dictionaries(must, optional=may))).items())).map(dict)
+    )

@@ -1,4 +1,4 @@
-"""Commands with many orders: whole or not at all, every fault at once, each item an order of its own."""
+"""Commands with many orders: accepted whole or not at all, every fault at once, each item an order of its own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from protocols.canon.money import Money
 from protocols.canon.order import CollectionDetail, Kind, PayrollItemDetail, TransferDetail
 from protocols.canon.party import Name, PartyKind
 from protocols.erp import canonical, examples, xml_form
-from protocols.erp.commands import claimed_id, read
+from protocols.erp.commands import claimed_id, parse_command
 from protocols.erp.fingerprint import batch_fingerprint, fingerprint
 from protocols.erp.forms import FORMS
 from protocols.erp.words import MAX_BODY_BYTES, MAX_ITEMS, CommandType, OnItemError, SubmitBatch, SubmitOrder
@@ -24,13 +24,13 @@ BATCH = examples.commands()["batch.submit"]
 
 
 def taken(body: Any, type_: CommandType = CommandType.BATCH_SUBMIT) -> SubmitBatch:
-    got = read(type_, "application/json", as_json(body))
+    got = parse_command(type_, "application/json", as_json(body))
     assert isinstance(got, SubmitBatch), got
     return got
 
 
 def faults(body: Any, type_: CommandType = CommandType.BATCH_SUBMIT) -> dict[str, FieldCode]:
-    got = read(type_, "application/json", as_json(body))
+    got = parse_command(type_, "application/json", as_json(body))
     assert isinstance(got, Refusal) and got.code is Code.SCHEMA, got
     return {fault.at: fault.code for fault in got.faults}
 
@@ -74,22 +74,26 @@ def test_a_collection_is_paid_by_the_other_side() -> None:
 
 
 def test_a_transfer_has_its_direction() -> None:
-    got = read(CommandType.TRANSFER_SUBMIT, None, as_json(examples.commands()["transfer.submit"]))
+    got = parse_command(CommandType.TRANSFER_SUBMIT, None, as_json(examples.commands()["transfer.submit"]))
     assert isinstance(got, SubmitOrder)
     assert got.order.detail == TransferDetail("sweep")
 
 
 def test_every_fault_of_every_item_at_once() -> None:
     wrong = changed(
-        count=4, currency="cny",
+        count=4,
+        currency="cny",
         items=[item(0, amount=100), item(1, creditor={"account": "1", "nmae": "x"}), item(2, purpose="a\tb")],
-    )  # fmt: skip
+    )
     assert faults(wrong) == {
-        "/currency": FieldCode.CURRENCY, "/items/0/amount": FieldCode.TYPE,
-        "/items/1/creditor/name": FieldCode.REQUIRED, "/items/1/creditor/nmae": FieldCode.UNKNOWN_FIELD,
-        "/items/2/purpose": FieldCode.FORBIDDEN_CHARACTER, "/count": FieldCode.TOTAL,
-    }  # fmt: skip
-    got = read(CommandType.BATCH_SUBMIT, None, as_json(wrong))
+        "/currency": FieldCode.CURRENCY,
+        "/items/0/amount": FieldCode.TYPE,
+        "/items/1/creditor/name": FieldCode.REQUIRED,
+        "/items/1/creditor/nmae": FieldCode.UNKNOWN_FIELD,
+        "/items/2/purpose": FieldCode.FORBIDDEN_CHARACTER,
+        "/count": FieldCode.TOTAL,
+    }
+    got = parse_command(CommandType.BATCH_SUBMIT, None, as_json(wrong))
     assert isinstance(got, Refusal)
     assert any("did you mean 'name'?" in fault.detail for fault in got.faults), "names of items are known too"
 
@@ -99,9 +103,11 @@ def test_count_sum_and_ids_are_those_of_the_items() -> None:
         count=2, sum="350.01", items=[item(0), item(1, id="B-2026-0042-1"), item(2, id="B-2026-0042", amount="150.00")]
     )
     assert faults(wrong) == {
-        "/count": FieldCode.TOTAL, "/sum": FieldCode.TOTAL, "/items/1/id": FieldCode.REPEATED,
+        "/count": FieldCode.TOTAL,
+        "/sum": FieldCode.TOTAL,
+        "/items/1/id": FieldCode.REPEATED,
         "/items/2/id": FieldCode.REPEATED,
-    }  # fmt: skip
+    }
     assert faults(changed(items=[])) == {"/items": FieldCode.TOO_SHORT}
     assert faults(changed(sum="350.001")) == {"/sum": FieldCode.AMOUNT}
     assert faults(changed(items=[item(0, amount="1.001"), item(1), item(2)])) == {"/items/0/amount": FieldCode.AMOUNT}
@@ -110,18 +116,24 @@ def test_count_sum_and_ids_are_those_of_the_items() -> None:
 def full() -> dict[str, Any]:
     name = "示" * 20
     items = [
-        item(0, id=f"{'I' * 30}{number}", amount="0.01", purpose=name, tags={"a": "1"}, creditor={
-            "account": f"{number:030}", "name": name, "bank_name": name, "cnaps": "0" * 12, "kind": "person"})
+        item(
+            0,
+            id=f"{'I' * 30}{number}",
+            amount="0.01",
+            purpose=name,
+            tags={"a": "1"},
+            creditor={"account": f"{number:030}", "name": name, "bank_name": name, "cnaps": "0" * 12, "kind": "person"},
+        )
         for number in range(MAX_ITEMS)
-    ]  # fmt: skip
+    ]
     return changed(count=MAX_ITEMS, sum=str(Money(MAX_ITEMS)), items=items)
 
 
 def test_a_full_batch_fits_in_both_forms() -> None:
     body = full()
-    document = xml_form.write("batch.submit", body, FORMS[CommandType.BATCH_SUBMIT])
+    document = xml_form.xml_document("batch.submit", body, FORMS[CommandType.BATCH_SUBMIT])
     assert len(as_json(body)) < MAX_BODY_BYTES and len(document) < MAX_BODY_BYTES
-    assert taken(body) == read(CommandType.BATCH_SUBMIT, "application/xml", document)
+    assert taken(body) == parse_command(CommandType.BATCH_SUBMIT, "application/xml", document)
     over = {**body, "items": [*body["items"], item(1)], "count": MAX_ITEMS + 1}
     assert faults(over) == {"/items": FieldCode.TOO_LONG, "/count": FieldCode.PATTERN}
 
@@ -130,9 +142,9 @@ def test_a_full_batch_fits_in_both_forms() -> None:
 def test_json_and_xml_of_one_batch_agree(drawn: tuple[str, dict[str, Any]]) -> None:
     name, body = drawn
     type_ = CommandType(name)
-    document = xml_form.write(name, body, FORMS[type_])
+    document = xml_form.xml_document(name, body, FORMS[type_])
     assert xml_form.parse(document, name, FORMS[type_]) == body
-    got = read(type_, "application/xml", document)
+    got = parse_command(type_, "application/xml", document)
     assert isinstance(got, SubmitBatch), got
     assert got == taken(body, type_)
     assert batch_fingerprint(got) == batch_fingerprint(taken(body, type_))
@@ -140,7 +152,7 @@ def test_json_and_xml_of_one_batch_agree(drawn: tuple[str, dict[str, Any]]) -> N
 
 
 def test_the_form_of_a_batchs_fingerprint_never_moves() -> None:
-    # As in test_fingerprint: these values are in journals.
+    # These values are in journals, as those in test_fingerprint.
     first = taken(changed(count=1, sum="100.00", items=[item(0)]))
     assert canonical.batch_text(first).decode() == (
         '{"id":"B-2026-0042","items":[{"creditor":{"account":"0000000000000000025","bank_name":"示例银行某支行",'
@@ -154,12 +166,17 @@ def test_the_form_of_a_batchs_fingerprint_never_moves() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        changed(id="B-2"), changed(purpose="x"), changed(on_item_error="refuse_item"), changed(tags={}),
-        changed(items=[item(1), item(0), item(2)]), changed(items=[item(0, id="x"), item(1), item(2)]),
+        changed(id="B-2"),
+        changed(purpose="x"),
+        changed(on_item_error="refuse_item"),
+        changed(tags={}),
+        changed(items=[item(1), item(0), item(2)]),
+        changed(items=[item(0, id="x"), item(1), item(2)]),
         changed(items=[item(0, amount="99.99"), item(1, amount="100.01"), item(2)]),
-        changed(valid_until="2026-11-24T17:00:00+08:00"), changed(urgency="urgent"),
+        changed(valid_until="2026-11-24T17:00:00+08:00"),
+        changed(urgency="urgent"),
     ],
-)  # fmt: skip
+)
 def test_another_batch_has_another_fingerprint(other: dict[str, Any]) -> None:
     assert batch_fingerprint(taken(other)) != batch_fingerprint(taken(BATCH))
 
@@ -175,12 +192,10 @@ def test_what_is_at_its_default_changes_no_fingerprint() -> None:
 
 
 def test_form_and_sum_errors_are_told_in_one_answer() -> None:
-    """An item without a payee, beside a wrong count and a wrong sum."""
+    """An item without a payee, besides a wrong count and a wrong sum."""
     broken = {name: value for name, value in item(0).items() if name != "creditor"}
     body = changed(count=3, sum="0.01", items=[broken, item(1)])
-    assert faults(body) == {
-        "/items/0/creditor": FieldCode.REQUIRED, "/count": FieldCode.TOTAL, "/sum": FieldCode.TOTAL,
-    }  # fmt: skip
+    assert faults(body) == {"/items/0/creditor": FieldCode.REQUIRED, "/count": FieldCode.TOTAL, "/sum": FieldCode.TOTAL}
 
 
 def test_no_sum_is_judged_where_an_amount_cannot_be_read() -> None:

@@ -1,4 +1,4 @@
-"""Sealed continuations: they come back whole to their own question, and to no other."""
+"""Sealed continuations: each opens for its own question, and for no other."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocols.canon.errors import Code, Refusal
-from protocols.erp.commands import read
+from protocols.erp.commands import parse_command
 from protocols.erp.cursor import seal, unseal
 from protocols.erp.words import CommandType, TransactionsQuery
 from tests.protocols.erp.orders import as_json
@@ -26,7 +26,7 @@ def test_a_cursor_comes_back(cursor: str, question: tuple[str, ...]) -> None:
 def test_the_contract_takes_what_the_seal_makes() -> None:
     sealed = seal(KEY, QUESTION, "2026112400917|第2页|" + "x" * 1000)
     body = {"account": "0017", "from": "2026-11-01", "to": "2026-11-24", "after": sealed}
-    got = read(CommandType.TRANSACTIONS_QUERY, None, as_json(body))
+    got = parse_command(CommandType.TRANSACTIONS_QUERY, None, as_json(body))
     assert isinstance(got, TransactionsQuery)
     assert got.after == sealed
 
@@ -51,7 +51,7 @@ def test_another_key_or_question_is_refused() -> None:
     for at in range(4):
         other = QUESTION[:at] + (QUESTION[at] + "9",) + QUESTION[at + 1 :]
         refused(KEY, other, sealed)
-    # The parts are framed: moving a boundary between them makes another question.
+    # The parts have marked ends: a moved boundary makes another question.
     refused(KEY, ("kingdee0017", "", "2026-11-01", "2026-11-24"), sealed)
 
 

@@ -1,4 +1,4 @@
-"""The XML form of every message: whatever JSON value it stands for comes back, and the XSD takes every example."""
+"""The XML form of every message: each JSON value survives the way there and back, and the XSD accepts every example."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from protocols.erp import replies, schema, xml_form
-from protocols.erp.messages import MESSAGES, Message, Voice
+from protocols.erp.messages import MESSAGES, Message, MessageWay
 from protocols.erp.xml_form import Shape
 
 _texts = st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "S")), max_size=20)
 
 
 def values(shape: Shape) -> st.SearchStrategy[Any]:
-    """JSON values of a shape, with any of its fields."""
+    """JSON values of a message's form, with any of its fields."""
     if shape.kind == "integer":
         return st.integers(-999_999_999, 999_999_999)
     if shape.kind == "boolean":
@@ -40,10 +40,10 @@ def _drawn(message: Message) -> st.SearchStrategy[tuple[Message, Any]]:
 @given(st.sampled_from(list(MESSAGES.values())).flatmap(_drawn))
 def test_every_message_survives_the_round_trip(drawn: tuple[Message, Any]) -> None:
     message, value = drawn
-    if message.voice is Voice.COMMAND:
-        document = xml_form.write(message.name, value, message.form)
+    if message.voice is MessageWay.COMMAND:
+        document = xml_form.xml_document(message.name, value, message.form)
     else:
-        document = replies.write(message.name, value, "application/xml")
+        document = replies.reply_body(message.name, value, "application/xml")
     assert xml_form.parse(document, message.name, message.form) == value
 
 

@@ -1,4 +1,4 @@
-"""News: the contract's fields, what follows from the state table, and routing keys."""
+"""Messages about a payment: the contract's fields, those derived from the state table, and routing keys."""
 
 from __future__ import annotations
 
@@ -28,41 +28,76 @@ def news(state: State = State.SETTLED, event: str = "payment.settled", **more: A
 
 def test_the_least_news() -> None:
     assert json.loads(body(news())) == {
-        "event": "payment.settled", "id": "AP-1", "payment": "01J", "sender": "kingdee", "bank": "icbc",
-        "state": "settled", "seq": 3, "at": "2026-11-24T09:25:45.678Z", "final": True, "iso": "ACSC",
-        "certainty": "moved", "resend": "never", "replayed": False,
-    }  # fmt: skip
+        "event": "payment.settled",
+        "id": "AP-1",
+        "payment": "01J",
+        "sender": "kingdee",
+        "bank": "icbc",
+        "state": "settled",
+        "seq": 3,
+        "at": "2026-11-24T09:25:45.678Z",
+        "final": True,
+        "iso": "ACSC",
+        "certainty": "moved",
+        "resend": "never",
+        "replayed": False,
+    }
 
 
 def test_the_fullest_news() -> None:
-    said = fields(news(
-        kind=Kind.BATCH_ITEM, amount=Money(1234567), bank_reference="R", bank_serial="S", bank_code="C",
-        bank_text="成功", booked_ms=1, fee=Money(500, "USD"), was=State.IN_DOUBT, evidence="enquiry",
-        reported=Fate.FAILED, next_enquiry_ms=2, hold_reasons=("approval",), send_after_ms=3, replayed=True, batch="B",
-        item_no=7, refusal=Refusal(Code.VALIDATION, "no", (Fault("/a", FieldCode.TOO_LONG, "long", 5),)),
-        tags={"a": "b"},
-    ))  # fmt: skip
+    said = fields(
+        news(
+            kind=Kind.BATCH_ITEM,
+            amount=Money(1234567),
+            bank_reference="R",
+            bank_serial="S",
+            bank_code="C",
+            bank_text="成功",
+            booked_ms=1,
+            fee=Money(500, "USD"),
+            was=State.IN_DOUBT,
+            evidence="enquiry",
+            reported=Fate.FAILED,
+            next_enquiry_ms=2,
+            hold_reasons=("approval",),
+            send_after_ms=3,
+            replayed=True,
+            batch="B",
+            item_no=7,
+            refusal=Refusal(Code.VALIDATION, "no", (Fault("/a", FieldCode.TOO_LONG, "long", 5),)),
+            tags={"a": "b"},
+        )
+    )
     assert set(said) == set(PaymentNews.model_fields)
-    assert (said["amount"], said["currency"], said["fee"]) == (
-        "12345.67", "CNY", {"amount": "5.00", "currency": "USD"})  # fmt: skip
+    assert (said["amount"], said["currency"], said["fee"]) == ("12345.67", "CNY", {"amount": "5.00", "currency": "USD"})
     assert (said["booked_at"], said["next_enquiry"], said["send_after"]) == (
-        "1970-01-01T00:00:00.001Z", "1970-01-01T00:00:00.002Z", "1970-01-01T00:00:00.003Z")  # fmt: skip
+        "1970-01-01T00:00:00.001Z",
+        "1970-01-01T00:00:00.002Z",
+        "1970-01-01T00:00:00.003Z",
+    )
     assert (said["was"], said["kind"], said["reported"], said["item_no"]) == ("in_doubt", "batch_item", "failed", 7)
     assert "成功".encode() in body(news(bank_text="成功"))
 
 
 def test_an_error_has_the_contracts_shape() -> None:
-    refusal = Refusal(Code.VALIDATION, "2 fields cannot be sent to icbc", (
-        Fault("/purpose", FieldCode.TOO_LONG, "40 bytes in GBK, limit 38", 38),
-        Fault("/creditor/name", FieldCode.CHARSET, "'䶮' (U+4DAE, position 2) not in GBK"),
-    ))  # fmt: skip
+    refusal = Refusal(
+        Code.VALIDATION,
+        "2 fields cannot be sent to icbc",
+        (
+            Fault("/purpose", FieldCode.TOO_LONG, "40 bytes in GBK, limit 38", 38),
+            Fault("/creditor/name", FieldCode.CHARSET, "'䶮' (U+4DAE, position 2) not in GBK"),
+        ),
+    )
     assert error_fields(refusal) == {
-        "type": "urn:bankgw:error:validation", "code": "validation", "title": "2 fields cannot be sent to icbc",
-        "resend": "same_id", "errors": [
+        "type": "urn:bankgw:error:validation",
+        "code": "validation",
+        "title": "2 fields cannot be sent to icbc",
+        "resend": "same_id",
+        "errors": [
             {"at": "/purpose", "code": "too_long", "detail": "40 bytes in GBK, limit 38", "limit": 38},
             {"at": "/creditor/name", "code": "charset", "detail": "'䶮' (U+4DAE, position 2) not in GBK"},
         ],
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize("state", State)
@@ -82,7 +117,7 @@ def test_a_refusal_decides_about_resending(code: Code) -> None:
 
 
 def test_a_rejected_order_says_the_same_in_both_places() -> None:
-    """Recorded as a payment, its id is used up; never recorded, the id is free."""
+    """If it was recorded as a payment, its id is used up; if not, the id is free."""
     refusal = Refusal(Code.VALIDATION, "1 field")
     recorded = fields(replace(news(State.REJECTED), refusal=refusal))
     assert (recorded["resend"], recorded["error"]["resend"]) == ("new_id", "new_id")
@@ -112,8 +147,15 @@ def test_instants_are_exact(at_ms: int) -> None:
 
 def test_routing_keys() -> None:
     assert routing_key("payment.settled", "icbc", "kingdee") == "payment.settled.icbc.kingdee"
-    for bank, sender in (("ic.bc", "k"), ("icbc", "k.x"), ("icbc", "*"), ("icbc", "#"), ("", "k"), ("icbc", ""),
-                         ("icbc", "a b")):  # fmt: skip
+    for bank, sender in (
+        ("ic.bc", "k"),
+        ("icbc", "k.x"),
+        ("icbc", "*"),
+        ("icbc", "#"),
+        ("", "k"),
+        ("icbc", ""),
+        ("icbc", "a b"),
+    ):
         with pytest.raises(ValueError, match="one word"):
             routing_key("payment.settled", bank, sender)
     with pytest.raises(ValueError, match="255"):

@@ -32,7 +32,7 @@ from protocols.erp.account_replies import (
 )
 from protocols.erp.batch_news import BatchNews, ItemState, batch_fields, shares_of
 from protocols.erp.news import News, fields
-from protocols.erp.replies import rejection, status_result, write
+from protocols.erp.replies import rejection, reply_body, status_result
 from protocols.erp.words import BATCHES, SINGLE_ORDERS, CommandType, TransactionsQuery
 
 OWN = AccountNumber("0000000000000000017")
@@ -82,10 +82,18 @@ def test_balances_are_what_the_bank_stated() -> None:
         [BalanceAnswer(full, "CNY", 0, "bank"), BalanceAnswer(bare, "USD", 1, "cache")], [(AccountNumber("3"), silent)]
     )
     assert said["balances"] == [
-        {"account": OWN.clear, "currency": "CNY", "book": "1.00", "available": "-0.50", "frozen": "0.00",
-         "previous_day": "0.07", "as_of": "1970-01-01T00:00:00.000Z", "source": "bank"},
+        {
+            "account": OWN.clear,
+            "currency": "CNY",
+            "book": "1.00",
+            "available": "-0.50",
+            "frozen": "0.00",
+            "previous_day": "0.07",
+            "as_of": "1970-01-01T00:00:00.000Z",
+            "source": "bank",
+        },
         {"account": "2", "currency": "USD", "as_of": "1970-01-01T00:00:00.001Z", "source": "cache"},
-    ]  # fmt: skip
+    ]
     (error,) = said["errors"]
     assert (error["account"], error["code"], error["resend"]) == ("3", "bank_unavailable", "same_id")
 
@@ -93,21 +101,46 @@ def test_balances_are_what_the_bank_stated() -> None:
 def test_a_page_of_entries() -> None:
     shanghai = timezone(timedelta(hours=8))
     full = replace(
-        LINE, booked_at=datetime(2026, 11, 24, 17, 0, 0, 123456, shanghai), value_date=date(2026, 11, 25),
-        counterparty_account=AccountNumber("25"), counterparty_name=Name("乙"), counterparty_bank="行", text="货款",
-        balance=Money(-1), reference="R1", fee=True,
-    )  # fmt: skip
+        LINE,
+        booked_at=datetime(2026, 11, 24, 17, 0, 0, 123456, shanghai),
+        value_date=date(2026, 11, 25),
+        counterparty_account=AccountNumber("25"),
+        counterparty_name=Name("乙"),
+        counterparty_bank="行",
+        text="货款",
+        balance=Money(-1),
+        reference="R1",
+        fee=True,
+    )
     said = transactions_page(
         QUERY, Page((full, LINE), opening=Money(0), closing=Money(5)), None, {"R1": "01J", "R2": "no"}
     )
     assert said["lines"][0] == {
-        "line": line_id(LINE), "bank_line_id": "S1", "direction": "debit", "amount": "12345.67", "currency": "CNY",
-        "bank_date": "2026-11-24", "booked_at": "2026-11-24T09:00:00.123Z", "value_date": "2026-11-25",
-        "counterparty": {"account": "25", "name": "乙", "bank": "行"}, "text": "货款", "balance": "-0.01", "fee": True,
-        "reference": "R1", "matched_payment": "01J",
-    }  # fmt: skip
+        "line": line_id(LINE),
+        "bank_line_id": "S1",
+        "direction": "debit",
+        "amount": "12345.67",
+        "currency": "CNY",
+        "bank_date": "2026-11-24",
+        "booked_at": "2026-11-24T09:00:00.123Z",
+        "value_date": "2026-11-25",
+        "counterparty": {"account": "25", "name": "乙", "bank": "行"},
+        "text": "货款",
+        "balance": "-0.01",
+        "fee": True,
+        "reference": "R1",
+        "matched_payment": "01J",
+    }
     assert set(said["lines"][1]) == {
-        "line", "bank_line_id", "direction", "amount", "currency", "bank_date", "text", "fee"}  # fmt: skip
+        "line",
+        "bank_line_id",
+        "direction",
+        "amount",
+        "currency",
+        "bank_date",
+        "text",
+        "fee",
+    }
     assert (said["complete"], said["opening"], said["closing"]) == (True, "0.00", "0.05")
     assert "next" not in said
     more = transactions_page(QUERY, Page((), cursor="2"), "sealed", {})
@@ -116,21 +149,28 @@ def test_a_page_of_entries() -> None:
 
 def test_a_lines_id_is_stable_and_its_own() -> None:
     enriched = replace(
-        LINE, text="later", counterparty_name=Name("later"), balance=Money(1), reference="R",
+        LINE,
+        text="later",
+        counterparty_name=Name("later"),
+        balance=Money(1),
+        reference="R",
         booked_at=datetime(2026, 11, 24, tzinfo=UTC),
-    )  # fmt: skip
+    )
     assert line_id(enriched) == line_id(LINE) == "3531a3bc7ad594cb5f00502c05b5dc29"
     others = {
-        line_id(replace(LINE, account=AccountNumber("2"))), line_id(replace(LINE, bank_line_id="S2")),
-        line_id(replace(LINE, bank_date=date(2025, 11, 24))), line_id(replace(LINE, occurrence=1)), line_id(LINE),
-    }  # fmt: skip
+        line_id(replace(LINE, account=AccountNumber("2"))),
+        line_id(replace(LINE, bank_line_id="S2")),
+        line_id(replace(LINE, bank_date=date(2025, 11, 24))),
+        line_id(replace(LINE, occurrence=1)),
+        line_id(LINE),
+    }
     assert len(others) == 5
 
 
 def test_the_form_follows_the_command() -> None:
     said = rejection(CommandType.BALANCE_QUERY, None, Refusal(Code.EXPIRED, "<late> & gone"))
-    assert json.loads(write("command.rejected", said)) == said
-    document = write("command.rejected", said, "application/xml").decode()
+    assert json.loads(reply_body("command.rejected", said)) == said
+    document = reply_body("command.rejected", said, "application/xml").decode()
     assert '<command.rejected xmlns="urn:bankgw:1"><event>command.rejected</event>' in document
     assert "&lt;late&gt; &amp; gone" in document
 
@@ -143,10 +183,7 @@ def test_a_refused_batch(command: CommandType) -> None:
 
 
 ENTRIES = (LINE, replace(LINE, direction=Direction.CREDIT, amount=Money(50)))
-STATEMENT = Statement(
-    OWN, "CNY", date(2026, 11, 24), Totals.of(ENTRIES),
-    Money(2_000_000), Money(765_483),
-)  # fmt: skip
+STATEMENT = Statement(OWN, "CNY", date(2026, 11, 24), Totals.of(ENTRIES), Money(2_000_000), Money(765_483))
 
 
 def test_a_statement_adds_up_or_says_that_it_cannot_be_checked() -> None:
@@ -184,13 +221,15 @@ def test_a_booked_entry_is_told_as_in_a_page() -> None:
 def test_a_batch_counts_and_sums_its_items_by_state() -> None:
     states = (State.SETTLED, State.FAILED, State.SETTLED, State.IN_DOUBT)
     items = tuple(ItemState(f"I{n}", n, "01J", state, 1, Money(n * 100)) for n, state in enumerate(states, start=1))
-    news = BatchNews("batch.status", "B", "kingdee", "icbc", Kind.BATCH_ITEM, 2, 0, 4, Money(1000), shares_of(items),
-                     items)  # fmt: skip
+    news = BatchNews(
+        "batch.status", "B", "kingdee", "icbc", Kind.BATCH_ITEM, 2, 0, 4, Money(1000), shares_of(items), items
+    )
     said = batch_fields(news)
     assert said["states"] == [
-        {"state": "in_doubt", "count": 1, "sum": "4.00"}, {"state": "settled", "count": 2, "sum": "4.00"},
+        {"state": "in_doubt", "count": 1, "sum": "4.00"},
+        {"state": "settled", "count": 2, "sum": "4.00"},
         {"state": "failed", "count": 1, "sum": "2.00"},
-    ]  # fmt: skip
+    ]
     assert said["final"] is False and [item["final"] for item in said["items"]] == [True, True, True, False]
     done = replace(news, items=items[:3], shares=shares_of(items[:3]))
     assert batch_fields(done)["final"] is True

@@ -1,4 +1,4 @@
-"""Message types and reply queues: what a message is called, in every place it may be called something."""
+"""Message types and reply queues: the type in every place where a message may state it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_places_must_agree() -> None:
         (None, "payment.submit", "payment.cancel"),
         ("payment.submit", "payment.submit", "status.query"),
     ):
-        found = refusal(*named)  # fmt: skip
+        found = refusal(*named)
         assert found.code is Code.TYPE_CONFLICT
         for name in filter(None, named):
             assert name in found.title
@@ -50,8 +50,13 @@ def test_the_nearest_name_is_told() -> None:
 
 
 def test_what_is_unknown_or_nothing() -> None:
-    for named in ((None, None, None), ("xyz", None, None), ("payment.submit", "nonsense", None),
-                  ("bankgw.commands.money", None, None), ("payment.submit.extra.words", None, None)):  # fmt: skip
+    for named in (
+        (None, None, None),
+        ("xyz", None, None),
+        ("payment.submit", "nonsense", None),
+        ("bankgw.commands.money", None, None),
+        ("payment.submit.extra.words", None, None),
+    ):
         found = refusal(*named)
         assert found.code is Code.UNKNOWN_TYPE
         assert "payment.submit" in found.title
@@ -60,8 +65,15 @@ def test_what_is_unknown_or_nothing() -> None:
 
 def test_only_orders_their_withdrawal_and_decisions_are_money() -> None:
     assert {type_.value for type_ in MONEY_COMMANDS} == {
-        "payment.submit", "payment.cancel", "payment.approve", "payment.reject", "transfer.submit", "batch.submit",
-        "payroll.submit", "collection.submit"}  # fmt: skip
+        "payment.submit",
+        "payment.cancel",
+        "payment.approve",
+        "payment.reject",
+        "transfer.submit",
+        "batch.submit",
+        "payroll.submit",
+        "collection.submit",
+    }
 
 
 @given(st.text(), st.none() | st.text(), st.none() | st.text())
@@ -72,19 +84,37 @@ def test_any_names_are_answered(key: str, header: str | None, property_type: str
 @pytest.mark.parametrize(
     ("reply_to", "queue"),
     [
-        ("erp.replies", "erp.replies"), ("/queues/erp.replies", "erp.replies"), ("/queues/a%2Fb%20c", "a/b c"),
-        ("/queues/%E5%BA%94%E7%AD%94", "应答"), ("应答", "应答"), ("a%2Fb", "a%2Fb"), ("queues/x", "queues/x"),
+        ("erp.replies", "erp.replies"),
+        ("/queues/erp.replies", "erp.replies"),
+        ("/queues/a%2Fb%20c", "a/b c"),
+        ("/queues/%E5%BA%94%E7%AD%94", "应答"),
+        ("应答", "应答"),
+        ("a%2Fb", "a%2Fb"),
+        ("queues/x", "queues/x"),
     ],
-)  # fmt: skip
+)
 def test_both_spellings_of_a_reply_queue(reply_to: str, queue: str) -> None:
     assert reply_queue(reply_to) == queue
 
 
 @pytest.mark.parametrize(
     "reply_to",
-    ["", "/", "/queues/", "/exchanges/x", "/queues/a/b", "/queues/%zz", "/queues/%ff", "/queues/a%", "/QUEUES/x",
-     "x" * 256, "a\nb", "/queues/a%00b", "/queues/%2F" + "x" * 255],
-)  # fmt: skip
+    [
+        "",
+        "/",
+        "/queues/",
+        "/exchanges/x",
+        "/queues/a/b",
+        "/queues/%zz",
+        "/queues/%ff",
+        "/queues/a%",
+        "/QUEUES/x",
+        "x" * 256,
+        "a\nb",
+        "/queues/a%00b",
+        "/queues/%2F" + "x" * 255,
+    ],
+)
 def test_what_is_no_reply_queue(reply_to: str) -> None:
     found = reply_queue(reply_to)
     assert isinstance(found, Refusal)

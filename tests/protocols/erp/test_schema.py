@@ -1,4 +1,4 @@
-"""The committed contract is the one the code makes, and schema, XSD, `read` and examples say the same."""
+"""The committed contract is the generated one, and schema, XSD, `read` and examples agree."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from lxml import etree
 from protocols.canon.errors import CODES, FIELD_CODES, Refusal
 from protocols.canon.outcome import STATE_TABLE
 from protocols.erp import examples, json_schema, schema
-from protocols.erp.commands import read
-from protocols.erp.messages import MESSAGES, Voice
+from protocols.erp.commands import parse_command
+from protocols.erp.messages import MESSAGES, MessageWay
 from protocols.erp.words import CommandType
 from tests.protocols.erp.orders import BODY, bodies, changed
 
@@ -39,10 +39,10 @@ def test_the_committed_files_are_the_ones_the_code_makes() -> None:
 
 
 def test_writing_twice_changes_nothing(tmp_path: Path) -> None:
-    assert sorted(schema.write(tmp_path)) == sorted(schema.files())
-    assert schema.write(tmp_path) == []
+    assert sorted(schema.write_schema(tmp_path)) == sorted(schema.files())
+    assert schema.write_schema(tmp_path) == []
     (tmp_path / "index.md").write_text("changed by hand")
-    assert schema.write(tmp_path) == ["index.md"]
+    assert schema.write_schema(tmp_path) == ["index.md"]
 
 
 @pytest.mark.parametrize("name", MESSAGES)
@@ -51,12 +51,12 @@ def test_each_schema_is_a_schema(name: str) -> None:
     jsonschema_rs.meta.validate(made)
     assert made["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     closed = made.get("additionalProperties") is False
-    assert closed is (MESSAGES[name].voice is Voice.COMMAND)
+    assert closed is (MESSAGES[name].voice is MessageWay.COMMAND)
 
 
 @pytest.mark.parametrize("name", MESSAGES)
 def test_each_pattern_is_about_the_whole_value(name: str) -> None:
-    """JSON Schema looks for a pattern anywhere in a value; what `read` and the XSD check is the whole of it."""
+    """A pattern in JSON Schema may match anywhere in a value, but `read` and the XSD match the whole value."""
 
     def patterns(part: object) -> Iterator[str]:
         if isinstance(part, dict):
@@ -83,12 +83,12 @@ def test_each_xml_example_is_valid_and_the_same_as_its_json(path: Path) -> None:
     xsd = etree.XMLSchema(etree.fromstring((CONTRACT / "bankgw-1.xsd").read_bytes()))
     assert xsd.validate(etree.fromstring(path.read_bytes())), xsd.error_log
     name = path.stem.partition("+")[0]
-    if MESSAGES[name].voice is not Voice.COMMAND:
+    if MESSAGES[name].voice is not MessageWay.COMMAND:
         return
     type_ = CommandType(name)
-    got = read(type_, "application/xml", path.read_bytes())
+    got = parse_command(type_, "application/xml", path.read_bytes())
     assert not isinstance(got, Refusal), got
-    assert got == read(type_, "application/json", path.with_suffix(".json").read_bytes())
+    assert got == parse_command(type_, "application/json", path.with_suffix(".json").read_bytes())
 
 
 @given(bodies())
@@ -100,19 +100,33 @@ def test_what_is_read_is_valid(body: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        changed(amount=12345.67), changed(amount="1e3"), changed(id="a b"), changed(id="x" * 65),
+        changed(amount=12345.67),
+        changed(amount="1e3"),
+        changed(id="a b"),
+        changed(id="x" * 65),
         changed(currency="cny"),
-        changed(colour="red"), changed(purpose="a\tb"), changed(purpose=" a"), changed(purpose="x" * 201),
-        changed(debtor=...), changed(debtor={"account": "1", "name": ""}), changed(valid_until="2026-11-24"),
-        changed(valid_until="2026-11-24T17:00:00"), changed(urgency="fast"), changed(tags={"a b": "x"}),
-        changed(tags={"a": 1}), changed(tags={f"t{n}": "" for n in range(21)}), changed(amount=None), [], "x",
+        changed(colour="red"),
+        changed(purpose="a\tb"),
+        changed(purpose=" a"),
+        changed(purpose="x" * 201),
+        changed(debtor=...),
+        changed(debtor={"account": "1", "name": ""}),
+        changed(valid_until="2026-11-24"),
+        changed(valid_until="2026-11-24T17:00:00"),
+        changed(urgency="fast"),
+        changed(tags={"a b": "x"}),
+        changed(tags={"a": 1}),
+        changed(tags={f"t{n}": "" for n in range(21)}),
+        changed(amount=None),
+        [],
+        "x",
         changed(creditor={"account": "1", "name": "a\u202eb"}),
         changed(creditor={"account": "1", "name": "a", "cnaps": "1"}),
     ],
-)  # fmt: skip
+)
 def test_schema_and_read_refuse_the_same(body: Any) -> None:
     assert not VALIDATORS["payment.submit"].is_valid(body)
-    assert isinstance(read(CommandType.PAYMENT_SUBMIT, None, json.dumps(body).encode()), Refusal)
+    assert isinstance(parse_command(CommandType.PAYMENT_SUBMIT, None, json.dumps(body).encode()), Refusal)
 
 
 def test_status_query_wants_one_of_two() -> None:
@@ -128,8 +142,15 @@ def test_what_is_told_may_grow_but_not_lie() -> None:
     settled = SHOWN["payment.settled"]
     valid = VALIDATORS["payment.settled"].is_valid
     assert valid(settled | {"new_field": 1})
-    for name, wrong in (("state", "failed"), ("event", "payment.failed"), ("final", False), ("iso", "RJCT"),
-                        ("seq", "3"), ("fee", "5.00"), ("bank_serial", None)):  # fmt: skip
+    for name, wrong in (
+        ("state", "failed"),
+        ("event", "payment.failed"),
+        ("final", False),
+        ("iso", "RJCT"),
+        ("seq", "3"),
+        ("fee", "5.00"),
+        ("bank_serial", None),
+    ):
         assert not valid(settled | {name: wrong}), name
 
 
@@ -158,12 +179,15 @@ def test_the_asyncapi_document_names_the_virtual_host_that_is_exported() -> None
 def test_the_tables_say_which_list_a_value_is_of(language: str) -> None:
     index = (CONTRACT / f"index{language}.md").read_text("utf-8")
     rows = [line.split("|")[1:3] for line in index.splitlines() if line.startswith("| `")]
-    lists = {"(#commands)": r" `command` ", "(#field-codes)": r" `(.*\.)?errors\[\]\.code` ",
-             "(#error-codes)": r" `.*code` "}  # fmt: skip
+    lists = {
+        "(#commands)": r" `command` ",
+        "(#field-codes)": r" `(.*\.)?errors\[\]\.code` ",
+        "(#error-codes)": r" `.*code` ",
+    }
     for target, name in lists.items():
         named = [field for field, type_ in rows if target in type_]
         assert named and all(re.fullmatch(name, field) for field in named), target
-    # A place of error codes is told from one of field codes by what it is in: the schema knows.
+    # The schema shows whether a place has error codes or field codes.
     assert not any("(#error-codes)" in type_ for field, type_ in rows if "error.errors[].code" in field)
     for anchor in ("field-codes", *(["commands", "error-codes"] if language else [])):
         assert f'<a id="{anchor}"></a>' in index
@@ -184,7 +208,9 @@ def test_the_pages_list_everything(language: str) -> None:
     index = (CONTRACT / f"index{language}.md").read_text("utf-8")
     states = (CONTRACT / f"states{language}.md").read_text("utf-8")
     for code, facts in CODES.items():
-        told = next(line for line in index.splitlines() if line.startswith(f"| `{code.value}` | `{facts.resend.value}`"))
+        told = next(
+            line for line in index.splitlines() if line.startswith(f"| `{code.value}` | `{facts.resend.value}`")
+        )
         assert facts.recorded is None or told.split(" | ")[1].endswith(f"`{facts.recorded.value}`")
         assert facts.recorded is not None or told.startswith(f"| `{code.value}` | `{facts.resend.value}` |")
     for field_code in FIELD_CODES:

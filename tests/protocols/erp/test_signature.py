@@ -1,4 +1,4 @@
-"""The message signature: a known vector, and every way it may be wrong."""
+"""The message signature: a known vector, and every way in which it may be wrong."""
 
 from __future__ import annotations
 

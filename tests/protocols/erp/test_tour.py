@@ -1,4 +1,4 @@
-"""The tour for ERP developers: its order is one the gateway reads, its programs use the contract's names."""
+"""The tour for ERP developers: the gateway reads its order, and its programs use the contract's names."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from protocols.canon.outcome import CORRECTION_EVENT, STATE_TABLE
-from protocols.erp.commands import read
+from protocols.erp.commands import parse_command
 from protocols.erp.words import BalanceQuery, CommandType, SubmitOrder
 
 LEARN = Path(__file__).parents[3] / "docs" / "learn"
@@ -26,13 +26,15 @@ def test_both_languages_show_the_same_programs() -> None:
 
 def test_the_order_is_read() -> None:
     (order,) = blocks(ENGLISH, "json")
-    assert isinstance(read(CommandType.PAYMENT_SUBMIT, "application/json", order.encode()), SubmitOrder)
+    assert isinstance(parse_command(CommandType.PAYMENT_SUBMIT, "application/json", order.encode()), SubmitOrder)
 
 
 def test_the_question_is_read() -> None:
     body = re.search(r"^echo '(.*)' >balance.json$", ENGLISH, re.MULTILINE)
     assert body is not None
-    assert isinstance(read(CommandType.BALANCE_QUERY, "application/json", body.group(1).encode()), BalanceQuery)
+    assert isinstance(
+        parse_command(CommandType.BALANCE_QUERY, "application/json", body.group(1).encode()), BalanceQuery
+    )
     assert json.loads(body.group(1))["max_age"] == "PT30S"
 
 
@@ -44,8 +46,16 @@ def test_the_python_program_compiles() -> None:
 def test_every_program_publishes_an_order_as_the_contract_says() -> None:
     for language in ("python", "javascript", "java", "csharp"):
         program = blocks(ENGLISH, language)[0]
-        for needed in ('"bankgw.commands"', '"payment.submit"', '"bankgw.events"', "payment.*.*.", "quorum",
-                       '"application/json"', "seq", "final"):  # fmt: skip
+        for needed in (
+            '"bankgw.commands"',
+            '"payment.submit"',
+            '"bankgw.events"',
+            "payment.*.*.",
+            "quorum",
+            '"application/json"',
+            "seq",
+            "final",
+        ):
             assert needed in program, f"{language} lacks {needed}"
         lowered = program.lower().replace("_", "")
         for needed in ("userid", "messageid", "replyto", "confirm"):
@@ -53,8 +63,12 @@ def test_every_program_publishes_an_order_as_the_contract_says() -> None:
 
 
 def test_every_program_ends_when_an_order_is_held_or_nothing_comes() -> None:
-    waits = {"python": "time.monotonic() + 600", "javascript": "}, 600_000);", "java": "await(10, TimeUnit.MINUTES)",
-             "csharp": "WaitAsync(TimeSpan.FromMinutes(10))"}  # fmt: skip
+    waits = {
+        "python": "time.monotonic() + 600",
+        "javascript": "}, 600_000);",
+        "java": "await(10, TimeUnit.MINUTES)",
+        "csharp": "WaitAsync(TimeSpan.FromMinutes(10))",
+    }
     for language, wait in waits.items():
         program = blocks(ENGLISH, language)[0]
         assert wait in program, f"{language} waits for ever"

@@ -1,1 +1,1 @@
-"""Tests, laid out like the packages they test."""
+"""The tests of `protocols.kit`, in files of the same names."""

@@ -21,5 +21,5 @@ def bank() -> KeyPair:
 
 @pytest.fixture(scope="session")
 def stranger() -> KeyPair:
-    """Somebody else with a key just as good."""
+    """A foreign key of the same quality."""
     return key_pair("stranger")

@@ -1,4 +1,4 @@
-"""A small signed language of our own and the keys to speak it, for the signature tests."""
+"""A small signed message format of our own and the keys for it, for the signature tests."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SOAP_SIGNED: Final = dsig.SignatureProfile(
 
 @dataclass(frozen=True, slots=True)
 class KeyPair:
-    """A bank's signing key as every library wants it."""
+    """A bank's signing key in the form of each library."""
 
     private: rsa.RSAPrivateKey
     certificate: x509.Certificate
@@ -75,8 +75,7 @@ def key_pair(name: str, bits: int = 2048, *, may_sign: bool = True) -> KeyPair:
         .not_valid_before(datetime(2025, 1, 1))
         .not_valid_after(datetime(2035, 12, 31))
         .add_extension(
-            x509.KeyUsage(may_sign, False, not may_sign, False, False, False, False, False, False),
-            critical=True,
+            x509.KeyUsage(may_sign, False, not may_sign, False, False, False, False, False, False), critical=True
         )
         .sign(private, hashes.SHA256())
     )
@@ -100,7 +99,7 @@ def envelope(amount: str = "100.00") -> bytes:
 
 
 def signed(document: bytes, profile: dsig.SignatureProfile, key: KeyPair, key_info: str = "") -> bytes:
-    """`document` signed the way the gateway signs."""
+    """`document` signed as the gateway signs."""
     prepared = dsig.prepare(document, profile)
     return dsig.attach(prepared, key.sign(prepared.octets), key_info)
 
@@ -119,7 +118,7 @@ def _register_ids(context: xmlsec.SignatureContext, root: etree._Element) -> Non
 
 
 def stock_signs(document: bytes, key: KeyPair) -> bytes:
-    """`document`, which holds a signature template, completed by xmlsec with all the template asks for."""
+    """`document`, which has a signature template, completed by xmlsec with everything that the template asks for."""
     root = etree.fromstring(document)
     context = xmlsec.SignatureContext()
     context.key = xmlsec.Key.from_memory(key.private_pem, xmlsec.constants.KeyDataFormatPem)
@@ -131,7 +130,7 @@ def stock_signs(document: bytes, key: KeyPair) -> bytes:
 
 
 def stock_accepts(document: bytes, key: KeyPair) -> bool:
-    """What an unsuspecting use of xmlsec says: the first signature found, ids wherever they are."""
+    """The result of a careless use of xmlsec: it takes the first signature and accepts ids in any attribute."""
     root = etree.fromstring(document)
     context = xmlsec.SignatureContext()
     context.key = xmlsec.Key.from_memory(key.pin.pem, xmlsec.constants.KeyDataFormatPem)

@@ -1,4 +1,4 @@
-"""Archives of receipts: one PDF is unpacked, within bounds, and what cannot be read is refused in clear words."""
+"""Archives of receipts: one PDF is unpacked, within bounds; an unreadable archive is refused with a clear reason."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_the_largest_receipt_is_taken() -> None:
 
 
 def test_a_list_of_too_many_files_is_refused_unread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The end record tells; and where it lies, the list itself does."""
+    """The end record states the number of files; if the number is false, the list itself shows it."""
     many = packed(*((f"{number}.txt", b"") for number in range(MEMBERS_MAX)), ("a.pdf", PDF))
     assert refused(many) == "frame_too_long"
     end = many.rfind(b"PK\x05\x06")

@@ -1,4 +1,4 @@
-"""The options of a bank: what passes, and what a wrong one is told."""
+"""The options of a bank: valid values, and the message about each wrong one."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from protocols.kit.choices import (
     names,
     one_meaning,
     or_none,
-    read,
+    read_choices,
     remedy_of,
     seconds,
     table,
     text,
+    texts,
     whole,
-    words,
 )
 from protocols.kit.timing import Timing
 
@@ -40,48 +40,63 @@ class Options:
 
 
 CHOICES = {
-    "login": (in_bytes(6), "a name"), "mode": (among("a", "b"), '"a" or "b"'), "lines": (whole(1, 9), "1 to 9"),
-    "names": (words("[a-z]+"), "a list"), "codes": (table("empty|refused", words("[A-Z0-9]{7}")), "a table of lists"),
-}  # fmt: skip
+    "login": (in_bytes(6), "a name"),
+    "mode": (among("a", "b"), '"a" or "b"'),
+    "lines": (whole(1, 9), "1 to 9"),
+    "names": (texts("[a-z]+"), "a list"),
+    "codes": (table("empty|refused", texts("[A-Z0-9]{7}")), "a table of lists"),
+}
 
 
 def test_what_is_given_is_taken_and_the_rest_has_its_value() -> None:
-    made = read("demo", Options, CHOICES, {"login": "中信", "names": ["x"], "codes": {"empty": ["ABC0001"]}})
+    made = read_choices("demo", Options, CHOICES, {"login": "中信", "names": ["x"], "codes": {"empty": ["ABC0001"]}})
     assert made == Options("中信", names=("x",), codes={"empty": ("ABC0001",)})
 
 
 @pytest.mark.parametrize(
     ("key", "given"),
-    [("login", "中信银行"), ("login", ""), ("login", "a\n"), ("login", "𬭎"), ("mode", "c"), ("lines", 0), ("lines", True),
-     ("names", "x"), ("names", ["X"]), ("codes", {"other": []}), ("codes", {"empty": ["x"]}), ("colour", "red")],
-)  # fmt: skip
+    [
+        ("login", "中信银行"),
+        ("login", ""),
+        ("login", "a\n"),
+        ("login", "𬭎"),
+        ("mode", "c"),
+        ("lines", 0),
+        ("lines", True),
+        ("names", "x"),
+        ("names", ["X"]),
+        ("codes", {"other": []}),
+        ("codes", {"empty": ["x"]}),
+        ("colour", "red"),
+    ],
+)
 def test_a_wrong_one_is_named_with_its_remedy(key: str, given: Any) -> None:
     with pytest.raises(BadOptions) as caught:
-        read("demo", Options, CHOICES, {"login": "u", key: given})
+        read_choices("demo", Options, CHOICES, {"login": "u", key: given})
     assert caught.value.key == key
     assert caught.value.remedy
 
 
 def test_what_must_be_there_is_asked_for() -> None:
     with pytest.raises(BadOptions) as caught:
-        read("demo", Options, CHOICES, {})
+        read_choices("demo", Options, CHOICES, {})
     assert (caught.value.key, caught.value.remedy) == ("login", "a name")
 
 
 def test_a_row_too_few_is_a_defect() -> None:
     with pytest.raises(AssertionError):
-        read("demo", Options, {"login": CHOICES["login"]}, {"login": "u"})
+        read_choices("demo", Options, {"login": CHOICES["login"]}, {"login": "u"})
 
 
 def test_what_is_kept_may_be_another_thing_than_what_is_written() -> None:
-    assert read("demo", Options, CHOICES, {"login": "u", "mode": "b"}, {"mode": str.upper}).mode == "B"
+    assert read_choices("demo", Options, CHOICES, {"login": "u", "mode": "b"}, {"mode": str.upper}).mode == "B"
     with pytest.raises(BadOptions):
-        read("demo", Options, CHOICES, {"login": "u", "mode": "c"}, {"mode": str.upper})
+        read_choices("demo", Options, CHOICES, {"login": "u", "mode": "c"}, {"mode": str.upper})
 
 
 def test_a_code_has_one_meaning() -> None:
     one_meaning({"duplicate": ("A1",), "refused": ("A2",), "empty": ("A1",)})
-    with pytest.raises(BadOptions, match="A1 cannot be both"):
+    with pytest.raises(BadOptions, match="A1 cannot mean both"):
         one_meaning({"duplicate": ("A1",), "refused": ("A2", "A1")})
 
 
@@ -95,7 +110,7 @@ def test_bounds() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Behind:
-    """A bank with options that others have too, and a group of them."""
+    """A bank with options that other banks have too, and a group of options."""
 
     login: str
     own_names: tuple[str, ...] = ("x",)
@@ -104,25 +119,25 @@ class Behind:
 
 def test_a_group_stands_flat_in_the_settings_and_keeps_the_banks_own_values() -> None:
     rows = {"login": CHOICES["login"]}
-    assert read("demo", Behind, rows, {"login": "u"}).timing == Timing(first_byte_s=7.0)
-    made = read("demo", Behind, rows, {"login": "u", "exchange_s": 9, "own_names": ["y"]})
+    assert read_choices("demo", Behind, rows, {"login": "u"}).timing == Timing(first_byte_s=7.0)
+    made = read_choices("demo", Behind, rows, {"login": "u", "exchange_s": 9, "own_names": ["y"]})
     assert made == Behind("u", ("y",), Timing(first_byte_s=7.0, exchange_s=9))
     assert names(Behind)[:2] == ("login", "own_names") and "exchange_s" in names(Behind)
-    for key in ("timing", "window"):  # the group's own name is no key, nor what the bank does not have
+    for key in ("timing", "window"):  # neither the group's own name is a key, nor an option that the bank lacks
         with pytest.raises(BadOptions) as caught:
-            read("demo", Behind, rows, {"login": "u", key: 1})
+            read_choices("demo", Behind, rows, {"login": "u", key: 1})
         assert caught.value.key == key
 
 
 def test_a_common_row_checks_unless_the_bank_has_its_own() -> None:
     rows = {"login": CHOICES["login"]}
     with pytest.raises(BadOptions) as caught:
-        read("demo", Behind, rows, {"login": "u", "burst": 0})
+        read_choices("demo", Behind, rows, {"login": "u", "burst": 0})
     assert (caught.value.key, caught.value.remedy) == ("burst", COMMON["burst"][1])
     own = {**rows, "burst": (whole(5, 9), "5 to 9")}
-    assert read("demo", Behind, own, {"login": "u", "burst": 5}).timing.burst == 5
+    assert read_choices("demo", Behind, own, {"login": "u", "burst": 5}).timing.burst == 5
     with pytest.raises(BadOptions) as caught:
-        read("demo", Behind, own, {"login": "u", "burst": 4})
+        read_choices("demo", Behind, own, {"login": "u", "burst": 4})
     assert caught.value.remedy == remedy_of("burst", own) == "5 to 9"
 
 

@@ -1,4 +1,4 @@
-"""CMS: what openssl signs we read, what we make openssl verifies, and nothing else passes."""
+"""CMS: we read what openssl signs, openssl verifies what we make, and nothing else passes."""
 
 from __future__ import annotations
 
@@ -40,15 +40,24 @@ def _made_once(name: str) -> tuple[RSAPrivateKey, Certificate]:
 
 def self_signed(name: str, key: RSAPrivateKey) -> Certificate:
     title, now = Name([NameAttribute(NameOID.COMMON_NAME, name)]), datetime.now(UTC)
-    return (CertificateBuilder().subject_name(title).issuer_name(title).public_key(key.public_key())
-            .serial_number(random_serial_number()).not_valid_before(now - timedelta(days=1))
-            .not_valid_after(now + timedelta(days=30)).sign(key, hashes.SHA256()))  # fmt: skip
+    return (
+        CertificateBuilder()
+        .subject_name(title)
+        .issuer_name(title)
+        .public_key(key.public_key())
+        .serial_number(random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=30))
+        .sign(key, hashes.SHA256())
+    )
 
 
 def made(content: bytes = CONTENT, name: str = "bank", hash_name: str = "sha256") -> bytes:
     key, certificate = signer(name)
     algorithm = {"sha1": hashes.SHA1(), "sha256": hashes.SHA256()}[hash_name]
-    return cms.attach(content, key.sign(content, PKCS1v15(), algorithm), certificate.public_bytes(Encoding.DER), hash_name)
+    return cms.attach(
+        content, key.sign(content, PKCS1v15(), algorithm), certificate.public_bytes(Encoding.DER), hash_name
+    )
 
 
 def pinned(*names: str) -> list[PinnedKey]:
@@ -75,8 +84,18 @@ def test_what_was_signed_comes_back() -> None:
 
 def test_openssl_verifies_ours(tmp_path: Path) -> None:
     (tmp_path / "bank.pem").write_bytes(signer()[1].public_bytes(Encoding.PEM))
-    said = openssl("cms", "-verify", "-inform", "DER", "-binary", "-CAfile", str(tmp_path / "bank.pem"), "-purpose", "any",
-                   data=made())  # fmt: skip
+    said = openssl(
+        "cms",
+        "-verify",
+        "-inform",
+        "DER",
+        "-binary",
+        "-CAfile",
+        str(tmp_path / "bank.pem"),
+        "-purpose",
+        "any",
+        data=made(),
+    )
     assert said == CONTENT
 
 
@@ -84,15 +103,31 @@ def test_we_verify_openssls(tmp_path: Path) -> None:
     key, certificate = signer()
     (tmp_path / "key.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     (tmp_path / "bank.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
-    der = openssl("cms", "-sign", "-binary", "-nodetach", "-noattr", "-md", "sha256", "-outform", "DER", "-signer",
-                  str(tmp_path / "bank.pem"), "-inkey", str(tmp_path / "key.pem"), data=CONTENT)  # fmt: skip
+    der = openssl(
+        "cms",
+        "-sign",
+        "-binary",
+        "-nodetach",
+        "-noattr",
+        "-md",
+        "sha256",
+        "-outform",
+        "DER",
+        "-signer",
+        str(tmp_path / "bank.pem"),
+        "-inkey",
+        str(tmp_path / "key.pem"),
+        data=CONTENT,
+    )
     assert cms.verify(der, pinned()) == CONTENT
 
 
 def test_another_key_whatever_certificate_it_shows() -> None:
     assert refused(made(name="stranger")) == "signature"
     key, certificate = signer("stranger")[0], signer()[1]
-    forged = cms.attach(CONTENT, key.sign(CONTENT, PKCS1v15(), hashes.SHA256()), certificate.public_bytes(Encoding.DER), "sha256")
+    forged = cms.attach(
+        CONTENT, key.sign(CONTENT, PKCS1v15(), hashes.SHA256()), certificate.public_bytes(Encoding.DER), "sha256"
+    )
     assert refused(forged) == "signature"
 
 
@@ -128,7 +163,9 @@ def test_two_signers_are_one_too_many() -> None:
     assert refused(info.dump(force=True)) == "structure"
 
 
-@pytest.mark.parametrize("der", [b"", b"\x30", b"\x30\x80\x00\x00", b"<body/>", b"\x30\x84\xff\xff\xff\xff", b"0" * 2_000_000])
+@pytest.mark.parametrize(
+    "der", [b"", b"\x30", b"\x30\x80\x00\x00", b"<body/>", b"\x30\x84\xff\xff\xff\xff", b"0" * 2_000_000]
+)
 def test_noise_is_no_cms(der: bytes) -> None:
     assert refused(der) in ("structure", "frame_too_long")
 

@@ -1,4 +1,4 @@
-"""Code tables: duplicates first, the exact rule wins, nobody guesses."""
+"""Code tables: duplicates first, then the more exact rule; no code is guessed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether an answer is about the order that was sent, and rows by their reference."""
+"""Checks whether an answer is about the order that was sent; and rows by their reference."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from protocols.kit.errors import ProtocolError
 SENT = Sent("R1", date(2026, 11, 2), 1, (), Money(1250), AccountNumber("0000000001"), AccountNumber("0000000002"))
 KEYS = CorrelationKeys.of(SENT)
 TAGS = CorrelationTags("ref", "amount", "from/no", "to", "currency", ("RMB", "01"), ("day",))
-WHOLE = "<r><ref>R1</ref><amount>12.50</amount><from><no>0000000001</no></from><to>0000000002</to>" \
-        "<currency>RMB</currency><day>20261103093000</day></r>"  # fmt: skip
+WHOLE = (
+    "<r><ref>R1</ref><amount>12.50</amount><from><no>0000000001</no></from><to>0000000002</to>"
+    "<currency>RMB</currency><day>20261103093000</day></r>"
+)
 
 
 def parsed(text: str) -> etree._Element:
@@ -41,10 +43,14 @@ def test_an_answer_that_states_all_keys_or_none_of_them_agrees() -> None:
 @pytest.mark.parametrize(
     ("ours", "other"),
     [
-        ("R1", "R2"), ("12.50", "12.51"), ("<no>0000000001", "<no>0000000002"), ("<to>0000000002", "<to>0000000001"),
-        ("RMB", "USD"), ("20261103", "20260103"),
+        ("R1", "R2"),
+        ("12.50", "12.51"),
+        ("<no>0000000001", "<no>0000000002"),
+        ("<to>0000000002", "<to>0000000001"),
+        ("RMB", "USD"),
+        ("20261103", "20260103"),
     ],
-)  # fmt: skip
+)
 def test_any_other_key_is_another_payment(ours: str, other: str) -> None:
     assert ours in WHOLE
     assert refused(WHOLE.replace(ours, other)) == "correlation"
@@ -58,6 +64,19 @@ def test_a_reference_that_must_be_named() -> None:
 
 def test_no_day_is_compared_while_an_order_is_being_sent() -> None:
     check_keys(parsed(WHOLE.replace("20261103", "20260103")), replace(KEYS, day=None), TAGS)
+
+
+@pytest.mark.parametrize(
+    ("submitted", "day", "agrees"),
+    [("20261102", "20260103", True), ("20260102", "20261103", False), ("", "20261103", True), ("", "20260103", False)],
+)
+def test_the_day_of_handing_in_comes_before_the_other_days(submitted: str, day: str, agrees: bool) -> None:
+    text = f"<r><ref>R1</ref><handed>{submitted}</handed><day>{day}</day></r>"
+    tags = replace(TAGS, submitted="handed")
+    if agrees:
+        check_keys(parsed(text), KEYS, tags)
+    else:
+        assert refused(text, tags) == "correlation"
 
 
 def test_a_tag_that_the_bank_does_not_have_is_not_looked_at() -> None:

@@ -1,4 +1,4 @@
-"""Signing and verifying as they should go, here and with other implementations."""
+"""Correct signing and verifying, here and with other implementations."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ ENGINES: tuple[Engine, ...] = ("xmlsec", "hand")
 A = f"{{{NS}}}"
 
 
-def refused(reason: ErrorReason, data: bytes, profile: dsig.SignatureProfile, *keys: dsig.PinnedKey, **more: object) -> None:
+def refused(
+    reason: ErrorReason, data: bytes, profile: dsig.SignatureProfile, *keys: dsig.PinnedKey, **more: object
+) -> None:
     for engine in ENGINES:
         with pytest.raises(ProtocolError) as caught:
             dsig.verify(data, profile, keys, engine=engine, **more)  # type: ignore[arg-type]
@@ -63,7 +65,7 @@ def test_two_references_by_id(bank: KeyPair, engine: Engine) -> None:
 
 
 def test_octets_are_those_xmlsec_would_sign(bank: KeyPair) -> None:
-    """The signature value of xmlsec over the same template is the same number, byte by byte."""
+    """The signature value of xmlsec over the same template is equal, byte by byte."""
     for profile, document in every_profile():
         prepared = dsig.prepare(document, profile)
         ours = dsig.attach(prepared, bank.sign(prepared.octets, hash_of(profile)))
@@ -77,7 +79,7 @@ def hash_of(profile: dsig.SignatureProfile) -> hashes.HashAlgorithm:
 
 
 def stripped(document: bytes) -> bytes:
-    """The signature value without line breaks, and what is around it in canonical form."""
+    """The signature value without line breaks, and the parts around it in canonical form."""
     root = etree.fromstring(document)
     for element in root.iter(f"{D}SignatureValue", f"{D}DigestValue"):
         element.text = "".join((element.text or "").split())
@@ -155,7 +157,8 @@ def test_prepare_refuses_what_it_cannot_sign(bank: KeyPair) -> None:
 
 
 _XML_TEXT = st.text(
-    st.characters(codec="utf-8", exclude_categories=["Cc"], exclude_characters="\ufffe\uffff") | st.sampled_from("\t\n\r&<>"),
+    st.characters(codec="utf-8", exclude_categories=["Cc"], exclude_characters="\ufffe\uffff")
+    | st.sampled_from("\t\n\r&<>"),
     max_size=12,
 )
 
@@ -229,12 +232,7 @@ def test_pins_that_cannot_be(bank: KeyPair) -> None:
     elliptic = ec.generate_private_key(ec.SECP256R1()).public_key()
     pem = elliptic.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     no_signing = key_pair("cipher only", may_sign=False).certificate_pem
-    for wrong in (
-        pem,
-        no_signing,
-        b"nonsense",
-        b"-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----",
-    ):
+    for wrong in (pem, no_signing, b"nonsense", b"-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----"):
         with pytest.raises(ProtocolError, match="wrong_key"):
             dsig.PinnedKey.from_pem(wrong)
     public = bank.pin.pem
@@ -248,11 +246,7 @@ def test_sha1_needs_a_date_and_ends_with_it(bank: KeyPair) -> None:
     with pytest.raises(ProtocolError, match="algorithm"):
         dsig.SignatureProfile("no date", ENVELOPED.signature_path, signature_method=dsig.RSA_SHA1)
     old = dsig.SignatureProfile(
-        "old bank",
-        ENVELOPED.signature_path,
-        (reference,),
-        signature_method=dsig.RSA_SHA1,
-        weak_until=date(2027, 6, 30),
+        "old bank", ENVELOPED.signature_path, (reference,), signature_method=dsig.RSA_SHA1, weak_until=date(2027, 6, 30)
     )
     prepared = dsig.prepare(signing.answer(), old)
     document = dsig.attach(prepared, bank.sign(prepared.octets, hashes.SHA1()))

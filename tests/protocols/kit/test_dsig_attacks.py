@@ -1,4 +1,4 @@
-"""Forged, wrapped, bloated and downgraded signatures: all refused, by both ways of checking, quickly.
+"""Forged, wrapped, bloated and downgraded signatures: both engines refuse all of them quickly.
 
 Many are made with the bank's own key by xmlsec, so that only the structural gate stands between them and us;
 a plain use of xmlsec accepts those, which proves that the forgery is a good one.
@@ -31,7 +31,7 @@ TRANSFORM_EXCLUSIVE: Final = f'<ds:Transform Algorithm="{dsig.EXC_C14N}"/>'
 
 
 def reason_of(data: bytes, profile: dsig.SignatureProfile, *keys: dsig.PinnedKey) -> str:
-    """Why `data` is refused: both engines must refuse, for one and the same reason, within half a second."""
+    """The reason why `data` is refused: both engines must refuse, for the same reason, within half a second."""
     reasons = []
     for engine in ENGINES:
         begun = time.process_time()
@@ -121,24 +121,16 @@ BY_THE_BANKS_OWN_KEY: Final[dict[str, tuple[dict[str, str], str]]] = {
         },
         "algorithm",
     ),
-    "83 two hundred canonical forms": (
-        {"transforms": TRANSFORM_ENVELOPED + TRANSFORM_EXCLUSIVE * 200},
-        "structure",
-    ),
+    "83 two hundred canonical forms": ({"transforms": TRANSFORM_ENVELOPED + TRANSFORM_EXCLUSIVE * 200}, "structure"),
     "no enveloped transform order": (
         {"transforms": f'<ds:Transform Algorithm="{dsig.ENVELOPED}"/><ds:Transform Algorithm="{dsig.C14N}"/>'},
         "algorithm",
     ),
     "85 canonical form with comments": (
-        {
-            "transforms": TRANSFORM_ENVELOPED + f'<ds:Transform Algorithm="{dsig.EXC_C14N}WithComments"/>',
-        },
+        {"transforms": TRANSFORM_ENVELOPED + f'<ds:Transform Algorithm="{dsig.EXC_C14N}WithComments"/>'},
         "algorithm",
     ),
-    "86 inclusive for exclusive": (
-        {"c14n": f'<ds:CanonicalizationMethod Algorithm="{dsig.C14N}"/>'},
-        "algorithm",
-    ),
+    "86 inclusive for exclusive": ({"c14n": f'<ds:CanonicalizationMethod Algorithm="{dsig.C14N}"/>'}, "algorithm"),
     "87 prefix list": (
         {"transforms": TRANSFORM_ENVELOPED + f'<ds:Transform Algorithm="{dsig.EXC_C14N}">{PREFIXES}</ds:Transform>'},
         "structure",
@@ -147,10 +139,7 @@ BY_THE_BANKS_OWN_KEY: Final[dict[str, tuple[dict[str, str], str]]] = {
     "93b sha1 digest": ({"digest": f'<ds:DigestMethod Algorithm="{dsig.SHA1}"/>'}, "algorithm"),
     "94 md5 signature": ({"method": f'<ds:SignatureMethod Algorithm="{MORE}rsa-md5"/>'}, "algorithm"),
     "94b md5 digest": ({"digest": f'<ds:DigestMethod Algorithm="{MORE}md5"/>'}, "algorithm"),
-    "another good hash": (
-        {"method": f'<ds:SignatureMethod Algorithm="{dsig.RSA_SHA512}"/>'},
-        "algorithm",
-    ),
+    "another good hash": ({"method": f'<ds:SignatureMethod Algorithm="{dsig.RSA_SHA512}"/>'}, "algorithm"),
     "112 manifest": (
         {
             "reference": reference("#m"),
@@ -170,7 +159,7 @@ def test_signatures_of_the_right_key_but_another_structure(bank: KeyPair, name: 
 
 
 def test_68_69_once_started_xmlsec_opens_nothing(bank: KeyPair, tmp_path: Path) -> None:
-    """The gate lets no such reference through; that it would not be opened either is the second lock."""
+    """The gate refuses such a reference. As a second protection, xmlsec would not open it either."""
     file = tmp_path / "other.xml"
     file.write_text("<other/>")
     for uri in (file.as_uri(), str(file), "file:///dev/zero"):
@@ -200,7 +189,7 @@ def test_the_template_itself_is_good(bank: KeyPair) -> None:
         dsig.verify(signing.stock_signs(template(), bank), ENVELOPED, bank.pin, engine=engine)
 
 
-# What stock xmlsec could not even sign or refuses itself; the gate must not let it come that far.
+# Templates that stock xmlsec itself refuses or cannot sign. The gate must refuse them before xmlsec runs.
 NEVER_COMPUTED: Final[dict[str, tuple[str, str, str]]] = {
     "61 the value in another element": ("<ds:SignatureValue>", "<ds:SignatureValue/><ds:gone>", ""),
     "62 two SignedInfo": ("<ds:SignatureValue>", "<ds:SignedInfo/><ds:SignatureValue>", "structure"),
@@ -239,11 +228,7 @@ NEVER_COMPUTED: Final[dict[str, tuple[str, str, str]]] = {
     "59 signature deeper": ("<ds:Signature ", "<wrap><ds:Signature ", ""),
     "102 key name": ("</ds:SignatureValue>", "</ds:SignatureValue>@<ds:KeyName>x</ds:KeyName>", "structure"),
     "101 key value": ("</ds:SignatureValue>", "</ds:SignatureValue>@<ds:KeyValue/>", "structure"),
-    "103 retrieval": (
-        "</ds:SignatureValue>",
-        '</ds:SignatureValue>@<ds:RetrievalMethod URI="#k"/>',
-        "structure",
-    ),
+    "103 retrieval": ("</ds:SignatureValue>", '</ds:SignatureValue>@<ds:RetrievalMethod URI="#k"/>', "structure"),
     "104 encrypted key": (
         "</ds:SignatureValue>",
         '</ds:SignatureValue>@<xe:EncryptedKey xmlns:xe="http://www.w3.org/2001/04/xmlenc#"/>',
@@ -255,11 +240,7 @@ NEVER_COMPUTED: Final[dict[str, tuple[str, str, str]]] = {
         "</ds:SignatureValue>@<ds:X509Data><ds:Signature/></ds:X509Data>",
         "structure",
     ),
-    "two KeyInfo": (
-        "</ds:SignatureValue>",
-        "</ds:SignatureValue><ds:KeyInfo/><ds:KeyInfo/>",
-        "structure",
-    ),
+    "two KeyInfo": ("</ds:SignatureValue>", "</ds:SignatureValue><ds:KeyInfo/><ds:KeyInfo/>", "structure"),
 }
 
 
@@ -484,7 +465,9 @@ def test_46_to_57_signature_wrapping(bank: KeyPair, place: Place, forged_id: str
 
 
 def test_wrapping_works_against_plain_xmlsec(bank: KeyPair) -> None:
-    """The reason for all of this: the forged body stands where one reads, and stock verification says yes."""
+    """This shows why the checks exist: the forged body stands where an application reads, and stock verification
+    accepts it.
+    """
     root = etree.fromstring(signing.signed(signing.envelope(), SOAP_SIGNED, bank))
     original = root[1]
     forged = etree.fromstring(etree.tostring(original).replace(b"100.00", b"900.00"))
@@ -506,11 +489,7 @@ def test_55_56_a_second_element_with_the_id(bank: KeyPair) -> None:
 
 def test_references_in_another_order_are_no_attack_but_one_twice_is(bank: KeyPair) -> None:
     profile = dsig.SignatureProfile(
-        "turned",
-        SOAP_SIGNED.signature_path,
-        SOAP_SIGNED.references[::-1],
-        body=1,
-        key_info=SOAP_SIGNED.key_info,
+        "turned", SOAP_SIGNED.signature_path, SOAP_SIGNED.references[::-1], body=1, key_info=SOAP_SIGNED.key_info
     )
     document = signing.signed(signing.envelope(), profile, bank)
     for engine in ENGINES:
@@ -533,7 +512,7 @@ def test_an_xml_attribute_above_an_inclusive_reference_is_refused(bank: KeyPair)
 
 
 def _same_verdict(data: bytes, profile: dsig.SignatureProfile, pin: dsig.PinnedKey) -> bytes | None:
-    """The signed octets if accepted, None if refused; both engines must agree in verdict and reason."""
+    """The signed octets if accepted, None if refused. Both engines must agree in verdict and reason."""
     verdicts: list[bytes | str] = []
     for engine in ENGINES:
         try:
@@ -557,7 +536,7 @@ def test_115_any_byte_changed_is_refused_or_means_the_same(bank: KeyPair, profil
                 read = _same_verdict(mutant, profile, bank.pin)
                 assert read in (None, golden), (at, document[at : at + 20], byte)
                 accepted += read is not None
-    # Blanks inside tags and the declaration carry no meaning; nothing else may be free to change.
+    # Blanks inside tags and the declaration have no meaning. No other byte may change.
     assert accepted < len(document) * 0.2
 
 

@@ -1,4 +1,4 @@
-"""What a signature may cost before its key is known."""
+"""The limits of what a signature may cost before its key is known."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.protocols.kit.test_dsig_attacks import ENGINES, edited, verifying
 def test_nothing_is_digested_for_a_stranger_beyond_a_small_document(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, bank: KeyPair
 ) -> None:
-    """SignedInfo is verified first: without a pinned key behind it, neither we nor xmlsec touch the content."""
+    """SignedInfo is verified first: unless a pinned key made it, neither engine processes the content."""
     monkeypatch.setattr(verifying, "_signed_parts", lambda *_: pytest.fail("the content was canonicalised"))
     monkeypatch.setattr(verifying, "_by_xmlsec", lambda *_: pytest.fail("xmlsec was asked"))
     large = edited(signing.answer(), "</answer>", f"<note>{'x' * 70_000}</note></answer>")
@@ -45,9 +45,7 @@ def test_the_budget_holds_below_a_genuine_signed_info(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, bank: KeyPair
 ) -> None:
     """An old answer's SignedInfo over a bomb: refused before either engine makes the canonical form of the content."""
-    inclusive = replace(
-        ENVELOPED, references=(dsig.Enveloped(transforms=(dsig.ENVELOPED, dsig.C14N)),), c14n=dsig.C14N
-    )
+    inclusive = replace(ENVELOPED, references=(dsig.Enveloped(transforms=(dsig.ENVELOPED, dsig.C14N)),), c14n=dsig.C14N)
     document = signing.signed(signing.answer(), inclusive, bank)
     around = " ".join(f'xmlns:p{n}="https://bank.example/{n}"' for n in range(30))
     hostile = edited(document, "</answer>", f"<x {around}>{'<a/>' * 4_000}</x></answer>")

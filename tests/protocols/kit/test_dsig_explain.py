@@ -1,4 +1,4 @@
-"""The X-ray says what was signed, and finds the usual reasons why two sides compute two digests."""
+"""The report on signatures says which octets were signed, and finds the usual reasons for differing digests."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_key_the_message_shows_is_told_apart_from_a_trusted_one(bank: KeyPair,
 
 
 def wrong(document: bytes, octets: bytes, key: KeyPair) -> bytes:
-    """A signature over other octets than ours: what a bank with another reading would send."""
+    """A signature over other octets than ours, as from a bank that reads the document differently."""
     digest = base64.b64encode(hashlib.sha256(octets).digest()).decode()
     root = etree.fromstring(signing.signed(document, ENVELOPED, key))
     [value] = root.iter(f"{D}DigestValue")
@@ -122,7 +122,9 @@ def test_odd_algorithms_are_named_and_not_run(old: bytes, new: bytes, note: str,
     assert covered.octets is None and note in covered.note
 
 
-@pytest.mark.parametrize("data", [b"", b"<a", b"<a><!-- x --></a>", b"\xff", b'<a xmlns:ds="%s"><ds:Signature/></a>' % dsig.DS.encode()])
+@pytest.mark.parametrize(
+    "data", [b"", b"<a", b"<a><!-- x --></a>", b"\xff", b'<a xmlns:ds="%s"><ds:Signature/></a>' % dsig.DS.encode()]
+)
 def test_anything_at_all_is_explained(data: bytes) -> None:
     found = dsig.explain(data)
     assert found.refused or found.signatures[0].note

@@ -1,4 +1,4 @@
-"""Octets that are put together from remembered ones are those that the canonicaliser makes."""
+"""Octets that are assembled from cached parts equal those of the canonicaliser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors say what happened without telling secrets or forging log lines."""
+"""Error texts say what happened, without secrets and without forged log lines."""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ from protocols.kit.fields import (
     amount_text,
     date_text,
     digits,
+    months_after,
     parse_date,
     parse_time,
     plain,
@@ -139,14 +140,29 @@ def test_fixed_width_refusals() -> None:
 
 def test_delimited_rows() -> None:
     rows = Delimited("|", "\n", trailing=True, columns=3)
-    assert rows.write([["a", "", "c"], ["甲", "乙", "丙"]]) == "a||c|\n甲|乙|丙|"
-    assert rows.read("a||c|\r\n\n甲|乙|丙|\n") == [["a", "", "c"], ["甲", "乙", "丙"]]
-    assert rows.read("a|b|c") == [["a", "b", "c"]]
-    assert rows.read("") == []
+    assert rows.joined_rows([["a", "", "c"], ["甲", "乙", "丙"]]) == "a||c|\n甲|乙|丙|"
+    assert rows.split_rows("a||c|\r\n\n甲|乙|丙|\n") == [["a", "", "c"], ["甲", "乙", "丙"]]
+    assert rows.split_rows("a|b|c") == [["a", "b", "c"]]
+    assert rows.split_rows("") == []
     for wrong in ("a|b", "a|b|c|d|"):
         with pytest.raises(ProtocolError, match="value"):
-            rows.read(wrong)
+            rows.split_rows(wrong)
     for bad in (["a|", "b", "c"], ["a\n", "b", "c"], ["a", "b"]):
         with pytest.raises(ProtocolError, match="value"):
-            rows.write([bad])
-    assert Delimited("^").read("a^b\nc") == [["a", "b"], ["c"]]
+            rows.joined_rows([bad])
+    assert Delimited("^").split_rows("a^b\nc") == [["a", "b"], ["c"]]
+
+
+@pytest.mark.parametrize(
+    ("day", "months", "after"),
+    [
+        ("2026-01-31", 1, "2026-02-28"),
+        ("2026-12-15", 1, "2027-01-15"),
+        ("2028-01-30", 1, "2028-02-29"),
+        ("2026-02-28", 1, "2026-03-28"),
+        ("2026-03-31", -1, "2026-02-28"),
+        ("2026-01-01", -12, "2025-01-01"),
+    ],
+)
+def test_months_end_on_the_same_day_or_the_month_s_last(day: str, months: int, after: str) -> None:
+    assert months_after(date.fromisoformat(day), months) == date.fromisoformat(after)

@@ -1,4 +1,4 @@
-"""Frames come out whole however the bytes arrive, and refuse to grow beyond their limit."""
+"""Frames come out whole however the bytes arrive, and are refused beyond their limit."""
 
 from __future__ import annotations
 
@@ -110,11 +110,7 @@ def test_a_length_shorter_than_its_own_prefix() -> None:
 
 
 def test_too_long_is_refused_at_the_length_before_the_bytes_come() -> None:
-    for framing, head in (
-        (EIGHT, b"00000101"),
-        (SPDB, b"000107"),
-        (HEADER, b"HHHHH0000000081HHHHH"),
-    ):
+    for framing, head in ((EIGHT, b"00000101"), (SPDB, b"000107"), (HEADER, b"HHHHH0000000081HHHHH")):
         with pytest.raises(ProtocolError, match="frame_too_long"):
             framing.cutter(100).feed(head)
     assert EIGHT.cutter(100).feed(b"00000100" + b"x" * 100) == [b"x" * 100]

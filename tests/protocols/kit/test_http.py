@@ -1,4 +1,5 @@
-"""HTTP words: whole messages however they arrive, and nothing two readers could disagree about."""
+"""HTTP messages: only whole ones are accepted, however they arrive, and none that two readers could read
+differently."""
 
 from __future__ import annotations
 

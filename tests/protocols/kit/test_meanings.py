@@ -1,4 +1,5 @@
-"""Meanings of codes: the fates of payments, declined questions, what settings declare, and what is wrong at load."""
+"""Meanings of codes: the fates of payments, declined questions, codes that settings declare, and faults found at
+load."""
 
 from __future__ import annotations
 
@@ -65,8 +66,11 @@ def test_a_code_that_answers_a_question() -> None:
 def test_what_the_settings_declare_is_added_in_each_place() -> None:
     rows = list(declared_rows(MEANINGS, DECLARATIONS, {"refused": ("R1", "R2")}))
     assert [(row.layer, row.code, row.outcome, row.number) for row in rows] == [
-        ("head", "R1", "failed", 4), ("head", "R2", "failed", 5), ("row", "R1", "failed", 6), ("row", "R2", "failed", 7),
-    ]  # fmt: skip
+        ("head", "R1", "failed", 4),
+        ("head", "R2", "failed", 5),
+        ("row", "R1", "failed", 6),
+        ("row", "R2", "failed", 7),
+    ]
     assert {row.source for row in rows} == {"the settings: codes.refused"}
     extended = MEANINGS.extended(rows)
     assert extended.word("pay", "row", "R2").fate is Fate.FAILED

@@ -16,16 +16,8 @@ from protocols.canon.party import AccountNumber, Name, Party
 from protocols.kit import http
 from protocols.kit.china import BEIJING, check_amount, check_renminbi, gbk_limits, moment_or_none, money_or_none
 from protocols.kit.errors import ProtocolError
-from protocols.kit.orders import (
-    check_lines,
-    common_purpose,
-    fitting,
-    own_account,
-    own_bank,
-    required,
-    sent_items,
-)
-from protocols.kit.timing import Opening, Timing
+from protocols.kit.orders import check_lines, common_purpose, fitting, own_account, own_bank, required, sent_items
+from protocols.kit.timing import OpeningHours, Timing
 
 PAYER = Party(AccountNumber("0000000001"), Name("示例公司"))
 PAYEE = Party(AccountNumber("0000000002"), Name("另一公司"), "示例银行某支行", "000100000017")
@@ -97,7 +89,7 @@ def test_time_outs_pace_and_hours() -> None:
     assert (port.kept, port.first_byte_s, port.exchange_s) == (False, 7.0, 9.0)
     assert timing.port("sign", http.answers(100), first_byte_s=1.0).first_byte_s == 1.0
     assert timing.pace({"money": 1.0}) == Pace(2.0, 3, timedelta(seconds=4), {"money": 1.0})
-    assert Opening().hours() == Hours()
-    hours = Opening("08:30", "17:00", "16:30").hours(asked_outside=False)
+    assert OpeningHours().hours() == Hours()
+    hours = OpeningHours("08:30", "17:00", "16:30").hours(asked_outside=False)
     assert (hours.opens, hours.closes, hours.cut_off) == (time(8, 30), time(17), time(16, 30))
     assert not hours.asked_outside

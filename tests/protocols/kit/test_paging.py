@@ -1,4 +1,4 @@
-"""Walks over pages end, and notice a bank that goes round."""
+"""Walks over pages end, and detect a bank that repeats pages."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ASKED = fingerprint("transactions.query", "acct-1", "20260101", "20260131")
 
 
 def walk(paging: Paging, pages: list[PageSeen]) -> list[str]:
-    """The values asked with, each cursor going through its text form as it does between process and asker."""
+    """The values that were asked with. Each cursor is converted to text and back, as between processes."""
     at: PageCursor | None = paging.first(ASKED)
     asked: list[str] = []
     for seen in pages:
@@ -54,7 +54,7 @@ def test_cursor_echo() -> None:
 
 @pytest.mark.parametrize("round_trip", [["J1", "J1"], ["J1", "J2", "J1"], ["0"], ["J1", "J2", "J3", "J2"]])
 def test_a_cursor_that_comes_again_is_an_error(round_trip: list[str]) -> None:
-    with pytest.raises(ProtocolError, match="goes round"):
+    with pytest.raises(ProtocolError, match="repeats its pages"):
         walk(CursorEcho(start="0"), [PageSeen(10, value, more=True) for value in round_trip])
 
 
@@ -96,7 +96,7 @@ def test_a_cursor_does_not_grow_with_the_walk_and_fits_the_contract() -> None:
         if page > 9_000:
             sizes.add(len(at.encode()))
     assert PageCursor.decode(at.encode(), ASKED) == at and len(sizes) == 2, "one for each number of digits of the page"
-    # As `transactions.query` hands it out: the bank's cursor with a number of lines to skip.
+    # As in `transactions.query`: the bank's cursor with a number of lines to skip.
     sealed = seal(bytes(32), ("entries", "kingdee"), json.dumps([at.encode(), 1_000]))
     assert TypeAdapter(Cursor).validate_python(sealed) == sealed
 
@@ -111,7 +111,7 @@ def test_every_circle_is_found_out(before: int, length: int) -> None:
             found = str(error)
             break
         asked += 1
-    assert "goes round" in found
+    assert "repeats its pages" in found
     assert asked <= before + length if length <= 16 else asked <= 3 * max(before, length) + length + 1
 
 
@@ -133,8 +133,7 @@ def test_a_cursor_of_another_question_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
-    ["", "x", "!!!!", "甲", "e30", "bnVsbA", "WzFd", "WzEsMSwxLDEsMV0", "W1tb", "W" * 20_000, "W1tb" * 4_000],
+    "text", ["", "x", "!!!!", "甲", "e30", "bnVsbA", "WzFd", "WzEsMSwxLDEsMV0", "W1tb", "W" * 20_000, "W1tb" * 4_000]
 )
 def test_made_up_cursors_are_refused(text: str) -> None:
     with pytest.raises(ProtocolError, match="paging"):

@@ -1,4 +1,4 @@
-"""The hop to a sign port: what it gives back, and every answer that cannot be used."""
+"""The exchange with a sign port: its result, and every answer that cannot be used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What the parser must refuse, what the readers must notice, what the builder must escape."""
+"""The XML that the parser must refuse, the mistakes that the readers must notice, the text that the builder must
+escape.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from lxml import etree
 from protocols.kit.charset import GB2312, GB18030, GBK, UTF8, Charset, Unencodable
 from protocols.kit.errors import ProtocolError
 from protocols.kit.xmldoc import (
-    Leaves,
+    ChildTexts,
     Markup,
     amount_minor,
     build,
@@ -47,10 +49,7 @@ ATTACKS: dict[str, tuple[str | bytes, str]] = {
     "3 parameter entity": ('<!DOCTYPE a [<!ENTITY % x SYSTEM "file:///dev/zero"> %x;]><a/>', "doctype"),
     "4 external dtd": ('<!DOCTYPE a SYSTEM "http://127.0.0.1:1/a.dtd"><a/>', "doctype"),
     "8 stylesheet": ('<?xml-stylesheet href="http://127.0.0.1:1/"?><a/>', "instruction"),
-    "8b stylesheet after the declaration": (
-        '<?xml version="1.0"?><?xml-stylesheet href="x"?><a/>',
-        "instruction",
-    ),
+    "8b stylesheet after the declaration": ('<?xml version="1.0"?><?xml-stylesheet href="x"?><a/>', "instruction"),
     "9 billion laughs": (f'<!DOCTYPE a [<!ENTITY l0 "lol">{LOL}]><a>&l9;</a>', "doctype"),
     "10 quadratic": (f'<!DOCTYPE a [<!ENTITY b "{"b" * 50_000}">]><a>{"&b;" * 5_000}</a>', "doctype"),
     "12 recursive": ('<!DOCTYPE a [<!ENTITY x "&y;"><!ENTITY y "&x;">]><a>&x;</a>', "doctype"),
@@ -253,7 +252,7 @@ def test_first_of_several_spellings() -> None:
 
 def test_leaves_say_what_value_says() -> None:
     parent = parse(b"<a x='1'><b> 1\n</b><c/><d>x<e/></d><f>1</f><f>2</f><g><![CDATA[ <2> ]]>&#x33;</g></a>", UTF8)
-    leaves = Leaves(parent)
+    leaves = ChildTexts(parent)
     assert len(leaves) == len(parent)
     for name in ("b", "c", "g"):
         assert leaves.value(name) == value(parent, name)
@@ -318,7 +317,7 @@ def test_what_cannot_be_written() -> None:
 
 
 def test_namespace_declarations_of_a_document_are_counted() -> None:
-    """By declaration, repeated ones included; the word in a text or a CDATA section is none."""
+    """The count is by declaration, repeated ones included. The word in a text or a CDATA section does not count."""
     row = '<a xmlns:x="https://bank.example/1"/>'
     assert len(parse(f"<r>{row * 100}</r>".encode(), UTF8)) == 100
     assert parse(f"<r>{'<b>xmlns:x=</b>' * 200}<![CDATA[{row * 200}]]></r>".encode(), UTF8).tag == "r"

@@ -1,4 +1,4 @@
-"""The adapter and the bank's side over books of the simulator, and messages written by hand from the bank's page."""
+"""The adapter and the bank's side with the simulator's books, and messages written by hand from the bank's page."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from lxml import etree
 
-from gateway.simbank.ledger import Conduct, Ledger, LedgerAccount
+from gateway.simbank.ledger import BookingRules, Ledger, LedgerAccount
 from protocols.bank import Ask, Bank, Context, Submit
 from protocols.banks import boc
 from protocols.banks.boc import twin
@@ -17,7 +17,7 @@ from protocols.canon.order import AnyOrder, BatchItemDetail, Bundle, Detail, Ite
 from protocols.canon.party import AccountNumber, Name, Party
 from protocols.canon.query import FateQuestion, Sent, SentBundle
 from protocols.kit import http
-from tests.world.dialogue import NOON, BankTime, Stage
+from tests.world.dialogue import NOON, BankAndTwin, BankTime
 
 R = TypeVar("R")
 TODAY = NOON.date()
@@ -26,9 +26,13 @@ REFERENCE, TOKEN, PASSWORD = "GW2601050001", "0123456789abcdef0123456789abcdef",
 NUMBER, SECOND = "20261124120000001", "20261124120000002"
 """trnid of the first two messages in a `context`."""
 OPTIONS: Mapping[str, Any] = {
-    "terminal": "E192168001010", "customer": "100000001", "operator": "200000001", "branch": "40000",
-    "probe_account": OURS, "persons": True,
-}  # fmt: skip
+    "terminal": "E192168001010",
+    "customer": "100000001",
+    "operator": "200000001",
+    "branch": "40000",
+    "probe_account": OURS,
+    "persons": True,
+}
 CODES = {"duplicate": ["TW01"], "refused": ["TW02"], "empty": ["TW03"], "not_found": ["TW04"]}
 
 
@@ -37,13 +41,20 @@ def bank(**options: Any) -> Bank:
     return boc.build({**OPTIONS, **options})
 
 
-def stage(side: Mapping[str, Any] | None = None, conduct: Conduct = Conduct(), accounts: Sequence[LedgerAccount] = (),
-          signed_on: bool = True, **options: Any) -> Stage:  # fmt: skip
-    """Adapter and bank's side face to face; `side` are the twin's options, `options` the adapter's."""
+def stage(
+    side: Mapping[str, Any] | None = None,
+    conduct: BookingRules = BookingRules(),
+    accounts: Sequence[LedgerAccount] = (),
+    signed_on: bool = True,
+    **options: Any,
+) -> BankAndTwin:
+    """Adapter and bank's side connected; `side` are the twin's options, `options` the adapter's."""
     time = BankTime()
-    given = accounts or (LedgerAccount(OURS, "示例甲公司", Money(100_000)),)
+    given = accounts or (LedgerAccount(OURS, "甲公司", Money(100_000)),)
     other = twin.build({"password": PASSWORD, **(side or {})}, {})
-    made = Stage(bank(**options), other, Ledger(time.now_ms, given, conduct), time, credentials={"password": PASSWORD})
+    made = BankAndTwin(
+        bank(**options), other, Ledger(time.now_ms, given, conduct), time, credentials={"password": PASSWORD}
+    )
     if signed_on:
         made.sign_on()
         made.said.clear()
@@ -67,12 +78,12 @@ def order(detail: Detail = SIMPLE, **changes: Any) -> Order[Any]:
 
 
 def context(reference: str = REFERENCE, token: str = TOKEN) -> Context:
-    """What a lane would hand in."""
+    """A conversation's context, as a lane makes it."""
     return Context(reference, 1, TODAY, NOON, (2001, 2002), {"password": PASSWORD}, {"token": token} if token else {})
 
 
 def sent(given: AnyOrder | None = None, reference: str = REFERENCE, **changes: Any) -> Sent:
-    """What was written down about an order before it was sent."""
+    """The record of an order before it was sent."""
     one = given or order()
     plain = Sent(reference, TODAY, 1, ("b2e0009",), one.amount, one.debtor.account, one.creditor.account)
     return replace(plain, **changes)
@@ -98,12 +109,12 @@ def bundle(amounts: Sequence[int], **changes: Any) -> Bundle:
 
 
 def sent_bundle(given: Bundle, reference: str = REFERENCE) -> SentBundle:
-    """What was written down about a bundle before it was sent."""
+    """The record of a bundle before it was sent."""
     return SentBundle(reference, TODAY, 1, (), tuple(sent(item.order, item.reference) for item in given.items))
 
 
 def row(code: str | None = "B001", inner: str = "", text: str = "OK") -> str:
-    """A row's inside: its status, and what follows."""
+    """The content of a row of an answer: its status and further elements."""
     status = "" if code is None else f"<status><rspcod>{code}</rspcod><rspmsg>{text}</rspmsg></status>"
     return status + inner
 
@@ -129,7 +140,7 @@ def framed(xml: str, label: str = "UTF-8", codec: str = "utf-8") -> bytes:
 
 
 def answer(code: str, status: str, *rows: str, before: str = "", number: str = NUMBER) -> bytes:
-    """`document`, framed."""
+    """The HTTP answer with the XML that `document` writes."""
     return framed(document(code, status, *rows, before=before, number=number))
 
 
@@ -150,7 +161,7 @@ def talk(conversation: Generator[Any, bytes, R], *answers: bytes) -> tuple[R, li
 
 
 def first_step(conversation: Generator[Any, bytes, Any]) -> Any:
-    """The first step, with nothing answered."""
+    """The first step, without any answer."""
     step = next(conversation)
     conversation.close()
     return step
@@ -185,6 +196,7 @@ def _leaves(element: etree._Element, prefix: str = "") -> list[tuple[str, str]]:
     if not len(element):
         return [(prefix.rstrip("."), element.text or "")]
     return [
-        pair for child in element
+        pair
+        for child in element
         for pair in _leaves(child, prefix + ("" if child.tag == "status" else f"{child.tag!s}."))
-    ]  # fmt: skip
+    ]

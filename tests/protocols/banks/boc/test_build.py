@@ -1,4 +1,5 @@
-"""Options, profile and code table: what a wrong setting is told, and what the table may never say."""
+"""Options, profile and code table: the message about each wrong setting, and outcomes that the code table may never
+have."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gateway.core.policy import Route, check
+from gateway.kernel.core.policy import Route, check
 from protocols.bank import BadOptions, Replay
 from protocols.banks import boc
 from protocols.banks.boc.options import Options
@@ -25,14 +26,29 @@ FOLDER = Path(boc.__file__).parent
 @pytest.mark.parametrize(
     ("key", "given"),
     [
-        ("terminal", "192168001010"), ("customer", 100000001), ("branch", "4000"), ("branches", {OURS: "1"}),
-        ("version", "130"), ("charset", "BIG5"), ("http_path", "x"), ("sign_on_tries", 5), ("sign_on_tries", 0),
-        ("reference_chars", 21), ("currency", "RMB"), ("person_flags", ["1"]), ("person_account_type", "1"),
-        ("batch_lines", 1001), ("codes", {"refused": ["B001"]}), ("codes", {"refused": ["B054"]}),
-        ("codes", {"empty": ["1033"]}), ("codes", {"failed": ["TW02"]}), ("not_found_quarantine_s", 1),
-        ("codes", {"refused": ["TW02"], "duplicate": ["TW02"]}), ("colour", "red"),
+        ("terminal", "192168001010"),
+        ("customer", 100000001),
+        ("branch", "4000"),
+        ("branches", {OURS: "1"}),
+        ("version", "130"),
+        ("charset", "BIG5"),
+        ("http_path", "x"),
+        ("sign_on_tries", 5),
+        ("sign_on_tries", 0),
+        ("reference_chars", 21),
+        ("currency", "RMB"),
+        ("person_flags", ["1"]),
+        ("person_account_type", "1"),
+        ("batch_lines", 1001),
+        ("codes", {"refused": ["B001"]}),
+        ("codes", {"refused": ["B054"]}),
+        ("codes", {"empty": ["1033"]}),
+        ("codes", {"failed": ["TW02"]}),
+        ("not_found_quarantine_s", 1),
+        ("codes", {"refused": ["TW02"], "duplicate": ["TW02"]}),
+        ("colour", "red"),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_option_is_named_with_its_remedy(key: str, given: object) -> None:
     with pytest.raises(BadOptions) as caught:
         boc.build({**OPTIONS, key: given})
@@ -51,7 +67,11 @@ def test_the_profile_says_what_the_page_says() -> None:
     adapter = bank()
     profile = adapter.profile
     assert (profile.name, profile.page_lines, profile.limits.reference.length) == ("boc", 50, 12)
-    assert set(adapter.money) | set(adapter.bundles) == {Kind.PAYMENT, Kind.TRANSFER, Kind.BATCH_ITEM} == set(profile.replay)
+    assert (
+        set(adapter.money) | set(adapter.bundles)
+        == {Kind.PAYMENT, Kind.TRANSFER, Kind.BATCH_ITEM}
+        == set(profile.replay)
+    )
     assert {rule.policy for rule in profile.replay.values()} == {Replay.NEVER}, "the token is in the bytes"
     limits = {one.at: one.max_bytes for one in profile.limits.fields}
     assert (limits["/purpose"], limits["/creditor/name"], limits["/creditor/account"]) == (80, 70, 35)
@@ -78,7 +98,9 @@ def test_lengths_are_gbk_bytes_also_in_utf_8_messages() -> None:
 def test_the_table_lets_nothing_but_a_row_of_the_enquiry_decide() -> None:
     rows = meanings({}).table.rows
     final = [row for row in rows if row.outcome in ("settled", "failed", "duplicate")]
-    assert [(row.operation, row.layer, row.code, row.outcome) for row in final] == [("status", "row", "B001", "settled")]
+    assert [(row.operation, row.layer, row.code, row.outcome) for row in final] == [
+        ("status", "row", "B001", "settled")
+    ]
     assert all(row.source for row in rows)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.core.policy import check
+from gateway.kernel.core.policy import check
 from protocols.bank import BadOptions
 from protocols.canon.money import Money
 from protocols.canon.order import Channel, Kind, PayrollItemDetail
@@ -64,13 +64,16 @@ def test_a_line_as_the_logged_message_has_it() -> None:
     assert f"<detail><toibkn>32</toibkn><tobank>中国银行股份有限公司江苏省分行</tobank><toactn>{THEIRS}</toactn>" in xml
 
 
-@pytest.mark.parametrize(("payee", "changes", "kind", "number"), [
-    (AT_HOME, {}, "7", "32"),
-    (replace(AT_HOME, bank_name="中国银行股份有限公司山东省分行"), {}, "7", "37"),
-    (replace(AT_HOME, bank_name=None), {}, "7", "32"),
-    (replace(AT_HOME, bank_name="某行"), {"channel": Channel.SAME_BANK}, "7", "32"),
-    (ELSEWHERE, {}, "6", "102100099996"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("payee", "changes", "kind", "number"),
+    [
+        (AT_HOME, {}, "7", "32"),
+        (replace(AT_HOME, bank_name="中国银行股份有限公司山东省分行"), {}, "7", "37"),
+        (replace(AT_HOME, bank_name=None), {}, "7", "32"),
+        (replace(AT_HOME, bank_name="某行"), {"channel": Channel.SAME_BANK}, "7", "32"),
+        (ELSEWHERE, {}, "6", "102100099996"),
+    ],
+)
 def test_the_payee_s_bank_decides_crdtyp_and_toibkn(payee: Party, changes: Any, kind: str, number: str) -> None:
     xml = written(wage(payee, **changes))
     assert f"<crdtyp>{kind}</crdtyp>" in xml and f"<toibkn>{number}</toibkn>" in xml
@@ -81,12 +84,15 @@ def test_the_order_s_own_usage_code_goes_before_the_settings_one() -> None:
     assert "<furinfo>EH</furinfo>" in written(given)
 
 
-@pytest.mark.parametrize(("given", "options"), [
-    (wage(replace(ELSEWHERE, cnaps=None)), {}),
-    (wage(), {"payroll_province": "", "payroll_provinces": {}}),
-    (wage(), {"payroll_usage": ""}),
-    (wage(amount=Money(0)), {}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("given", "options"),
+    [
+        (wage(replace(ELSEWHERE, cnaps=None)), {}),
+        (wage(), {"payroll_province": "", "payroll_provinces": {}}),
+        (wage(), {"payroll_usage": ""}),
+        (wage(amount=Money(0)), {}),
+    ],
+)
 def test_what_the_form_does_not_carry_is_refused_before_anything_is_sent(given: Any, options: dict[str, Any]) -> None:
     with pytest.raises(ProtocolError):
         written(given, **options)
@@ -136,8 +142,17 @@ def test_a_line_handed_in_twice_is_paid_once_and_never_a_failure() -> None:
 
 
 def entry(**changes: str) -> str:
-    inside = {"transid": "000000002", "insid": REFERENCE, "txndate": "20261124", "txntime": "101010", "txnamt": "123.45",
-              "furinfo": "退汇", "trncur": "CNY", "direction": "1", **changes}  # fmt: skip
+    inside = {
+        "transid": "000000002",
+        "insid": REFERENCE,
+        "txndate": "20261124",
+        "txntime": "101010",
+        "txnamt": "123.45",
+        "furinfo": "退汇",
+        "trncur": "CNY",
+        "direction": "1",
+        **changes,
+    }
     sides = f"<fractn><actacn>{THEIRS}</actacn></fractn><toactn><actacn>{OURS}</actacn></toactn>"
     return row("B001", sides + "".join(f"<{tag}>{text}</{tag}>" for tag, text in inside.items()))
 
@@ -167,7 +182,7 @@ def test_a_row_that_cannot_be_read_hides_no_return() -> None:
 
 
 def test_a_row_that_did_not_work_is_no_return() -> None:
-    """Each row has a code of its own: money that the bank does not say it booked has not come back."""
+    """Each row has its own code: a payment whose booking the bank does not confirm has not come back."""
     told = returns(entry().replace("B001", "B266"), entry(insid="R2"))
     assert [one.reference for one in told.returns] == ["R2"]
     assert any("B266" in one for one in told.findings)
@@ -222,13 +237,16 @@ def test_a_name_that_cannot_stand_in_a_path_is_refused(name: str) -> None:
         receipt(listed(name))
 
 
-@pytest.mark.parametrize("frames", [
-    (listed(code="B054"),),
-    (listed(), http.answer(404)),
-    (listed(), http.answer(200, (), b"<html/>")),
-    (answer("b2e0500", "B001", row(inner="<filename>a.pdf</filename>"), row(inner="<filename>b.pdf</filename>")),),
-    (answer("b2e0500", "B001", row()),),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "frames",
+    [
+        (listed(code="B054"),),
+        (listed(), http.answer(404)),
+        (listed(), http.answer(200, (), b"<html/>")),
+        (answer("b2e0500", "B001", row(inner="<filename>a.pdf</filename>"), row(inner="<filename>b.pdf</filename>")),),
+        (answer("b2e0500", "B001", row()),),
+    ],
+)
 def test_what_is_no_receipt_raises(frames: tuple[bytes, ...]) -> None:
     with pytest.raises((ProtocolError, Declined)):
         receipt(*frames)

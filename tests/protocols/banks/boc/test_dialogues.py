@@ -10,12 +10,12 @@ import pytest
 from gateway.simbank.ledger import LedgerAccount
 from protocols.banks import boc
 from tests.protocols.banks.boc.paper import CODES, show, stage
-from tests.world.dialogue import Scene, Stage
+from tests.world.dialogue import BankAndTwin, Scene
 
 SCENES = sorted((Path(boc.__file__).parent / "dialogues").glob("*.dlg"))
 
 
-def made(accounts: Sequence[LedgerAccount]) -> Stage:
+def made(accounts: Sequence[LedgerAccount]) -> BankAndTwin:
     return stage(accounts=tuple(accounts), codes=CODES, terminal="E127000000001")
 
 

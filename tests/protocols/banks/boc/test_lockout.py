@@ -1,4 +1,4 @@
-"""The lane and the operator's password: what the real lane does with the count that the sign-on keeps."""
+"""The lane and the operator's password: how the real lane uses the counts of refused sign-ons."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ AnswerOf = Callable[[str, bytes, Books, MutableMapping[str, str]], Answer]
 
 
 def fresh(_shared: Bank) -> Bank:
-    """An adapter of a new process: worlds share theirs, and with it what it counted."""
+    """The adapter of a new process. Worlds of one process share one adapter, and with it its counts."""
     return boc.build(trial("boc").options)
 
 

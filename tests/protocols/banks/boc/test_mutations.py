@@ -1,4 +1,4 @@
-"""Broken answers: whatever the bytes, the adapter raises ProtocolError or says no more than they do."""
+"""Broken answers: for any bytes the adapter raises ProtocolError or claims no more than they say."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ WAITING = document("b2e0007", "B001", named(code="B054"))
 FAILED = document("b2e0007", "B001", named(code="TW02"))
 BOTH = document("b2e0007", "B001", named(reference_of(1)), named(reference_of(2), "B266"))
 
-# What a golden answer may be taken for when one of its characters is wrong. Every code of the bank's is two characters
-# or more away from B001, so nothing that waits or failed becomes a success.
+# The outcomes that a golden answer may have with one wrong character. Every code of the bank differs from B001 in two
+# characters or more, so no pending or failed payment becomes a success.
 MAY_BE: list[tuple[Heard, str, Fates]] = [
     (paid, ACCEPTED, {P, U}),
     (fated, SETTLED, {Fate.SETTLED, U, N}),
@@ -93,7 +93,9 @@ def test_one_wrong_character_anywhere(heard: Heard, golden: str, may_be: Fates) 
 
 
 @pytest.mark.parametrize(("heard", "golden", "may_be"), MAY_BE[:4])
-def test_one_wrong_character_in_what_names_the_payment_makes_it_no_answer(heard: Heard, golden: str, may_be: Fates) -> None:
+def test_one_wrong_character_in_what_names_the_payment_makes_it_no_answer(
+    heard: Heard, golden: str, may_be: Fates
+) -> None:
     start = golden.index(REFERENCE)
     for place, mutant in mutants(golden):
         if start <= place < start + len(REFERENCE):

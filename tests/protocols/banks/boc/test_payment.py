@@ -1,4 +1,4 @@
-"""Orders, alone and in batches: what is written, what answers to it may mean, and what became of them."""
+"""Orders, alone and in batches: the bytes, the outcomes of the answers, and the enquiry."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def fated(frame: bytes, **options: Any) -> Any:
     return talk(ask(question(), context()), frame)[0]
 
 
-# ---- what is written ---------------------------------------------------------------------------------------------
+# ---- the bytes ---------------------------------------------------------------------------------------------------
 
 
 def test_a_payment_as_the_page_writes_it() -> None:
@@ -106,13 +106,17 @@ def test_a_transfer_between_own_accounts() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"channel": Channel.LARGE_VALUE}, {"amount": Money(0)}, {"amount": Money(1, "USD")}, {"amount": Money(10**17)},
-        {"purpose": "长" * 41}, {"creditor": Party(AccountNumber(THEIRS), Name("乙"), "示例银行")},
+        {"channel": Channel.LARGE_VALUE},
+        {"amount": Money(0)},
+        {"amount": Money(1, "USD")},
+        {"amount": Money(10**17)},
+        {"purpose": "长" * 41},
+        {"creditor": Party(AccountNumber(THEIRS), Name("乙"), "示例银行")},
         {"creditor": Party(AccountNumber("1" * 36), Name("乙"), "示例银行", "104100000004")},
         {"creditor": Party(AccountNumber(THEIRS), Name("长" * 36), "示例银行", "104100000004")},
         {"debtor": Party(AccountNumber(OURS), Name(""))},
     ],
-)  # fmt: skip
+)
 def test_what_does_not_fit_is_refused_before_anything_is_sent(changes: dict[str, Any]) -> None:
     with pytest.raises(ProtocolError):
         written(order(**changes))
@@ -173,8 +177,10 @@ def test_a_row_that_does_not_know_the_token_ends_the_session_as_well(code: str) 
         assert (caught.value.code, caught.value.outcome) == (code, "signed_out")
     told = bank().read(Kind.PAYMENT, sent(), row)
     assert (told.fate, told.listed) == (Fate.UNKNOWN, True), "the stored answer is doubt"
-    for ask, frame in ((fated, answer("b2e0007", "B001", named(code=code))),
-                       (asked_about, answer("b2e0007", "B001", named(reference_of(1)), named(reference_of(2), code)))):  # fmt: skip
+    for ask, frame in (
+        (fated, answer("b2e0007", "B001", named(code=code))),
+        (asked_about, answer("b2e0007", "B001", named(reference_of(1)), named(reference_of(2), code))),
+    ):
         with pytest.raises(Declined) as caught:
             ask(frame)
         assert caught.value.outcome == "signed_out"
@@ -192,16 +198,22 @@ def test_what_the_bank_told_us_of_its_codes_is_believed() -> None:
 @pytest.mark.parametrize(
     "frame",
     [
-        answer("b2e0009", "B001"), answer("b2e0009", "B001", named("GW2601050002")),
-        answer("b2e0009", "B001", named(), named()), answer("b2e0009", "B001", row()), answer("b2e0009", "", named()),
-        answer("b2e0009", "B001", named(code="")), answer("b2e0007", "B001", named()),
+        answer("b2e0009", "B001"),
+        answer("b2e0009", "B001", named("GW2601050002")),
+        answer("b2e0009", "B001", named(), named()),
+        answer("b2e0009", "B001", row()),
+        answer("b2e0009", "", named()),
+        answer("b2e0009", "B001", named(code="")),
+        answer("b2e0007", "B001", named()),
         answer("b2e0009", "B001", "<insid>GW2601050001</insid>"),
         framed(document("b2e0009", "B001", named()).replace("100000001", "100000002")),
         framed(document("b2e0009", "B001", named()).replace("bocb2e", "other")),
         framed(document("b2e0009", "B001", named(), head="<trncod>b2e0009</trncod>")),
-        framed(document("b2e0009", "B001", named()).replace(">OK<", ">受理<"), "UTF-8", "gbk"), http.answer(500, (), b""), http.answer(200, (), b""),
+        framed(document("b2e0009", "B001", named()).replace(">OK<", ">受理<"), "UTF-8", "gbk"),
+        http.answer(500, (), b""),
+        http.answer(200, (), b""),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_answer_to_it_raises(frame: bytes) -> None:
     with pytest.raises(ProtocolError):
         paid(frame)
@@ -209,7 +221,9 @@ def test_what_is_no_answer_to_it_raises(frame: bytes) -> None:
         bank().read(Kind.PAYMENT, sent(), frame)
 
 
-@pytest.mark.parametrize(("label", "codec"), [("UTF-8", "utf-8"), ("utf-8", "utf-8"), ("GB2312", "gb18030"), ("GBK", "gbk")])
+@pytest.mark.parametrize(
+    ("label", "codec"), [("UTF-8", "utf-8"), ("utf-8", "utf-8"), ("GB2312", "gb18030"), ("GBK", "gbk")]
+)
 def test_answers_are_read_as_they_declare_themselves(label: str, codec: str) -> None:
     xml = document("b2e0009", "B001", named(code="B777").replace(">OK<", ">失败麤<").replace("rspmsg", "errmsg"))
     told = paid(framed(xml.replace("<bocb2e ", '<bocb2e xmlns:xsd="http://www.w3.org/2001/XMLSchema" '), label, codec))
@@ -218,14 +232,21 @@ def test_answers_are_read_as_they_declare_themselves(label: str, codec: str) -> 
     assert paid(bare).text == "失败麤"
 
 
-# ---- what became of it -------------------------------------------------------------------------------------------
+# ---- the enquiry -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("code", "fate", "listed"),
-    [("B001", Fate.SETTLED, True), ("B054", Fate.PENDING, True), ("B059", Fate.PENDING, True), ("B266", Fate.PENDING, True),
-     ("B002", Fate.UNKNOWN, False), ("TW02", Fate.UNKNOWN, False), ("103", Fate.UNKNOWN, False)],
-)  # fmt: skip
+    [
+        ("B001", Fate.SETTLED, True),
+        ("B054", Fate.PENDING, True),
+        ("B059", Fate.PENDING, True),
+        ("B266", Fate.PENDING, True),
+        ("B002", Fate.UNKNOWN, False),
+        ("TW02", Fate.UNKNOWN, False),
+        ("103", Fate.UNKNOWN, False),
+    ],
+)
 def test_the_row_of_the_enquiry_is_the_payment_s(code: str, fate: Fate, listed: bool) -> None:
     told = fated(answer("b2e0007", "B001", named(code=code)))
     assert (told.fate, told.listed) == (fate, listed)
@@ -238,14 +259,18 @@ def test_no_row_is_not_found_and_never_failed() -> None:
     assert fated(answer("b2e0007", "B001", named(code="TW02")), codes=CODES).fate is Fate.FAILED
 
 
-@pytest.mark.parametrize(("code", "outcome"), [("1033", "signed_out"), ("B107", "signed_out"), ("B002", "retry"), ("TW02", "retry")])
+@pytest.mark.parametrize(
+    ("code", "outcome"), [("1033", "signed_out"), ("B107", "signed_out"), ("B002", "retry"), ("TW02", "retry")]
+)
 def test_a_no_to_the_question_says_nothing_about_the_payment(code: str, outcome: str) -> None:
     with pytest.raises(Declined) as caught:
         fated(answer("b2e0007", code, named(code="B001")), codes=CODES)
     assert caught.value.outcome == outcome
 
 
-@pytest.mark.parametrize("rows", [(named("GW2601050002"),), (named(), named()), (named(inner="<trnamt>1.00</trnamt>"),), (row(),)])
+@pytest.mark.parametrize(
+    "rows", [(named("GW2601050002"),), (named(), named()), (named(inner="<trnamt>1.00</trnamt>"),), (row(),)]
+)
 def test_rows_that_are_not_ours_are_no_answer(rows: tuple[str, ...]) -> None:
     with pytest.raises(ProtocolError):
         fated(answer("b2e0007", "B001", *rows))
@@ -292,7 +317,9 @@ def test_a_batch_is_asked_about_some_at_a_time() -> None:
     told, asked = asked_about(one, two, enquiry_lines=1)
     assert words(told) == [Fate.SETTLED, Fate.PENDING]
     assert [content(frame).count("<b2e0007-rq>") for frame in asked] == [1, 1]
-    assert [f"<trnid>{number}</trnid>" in content(frame) for frame, number in zip(asked, (NUMBER, SECOND), strict=True)] == [True, True]
+    assert [
+        f"<trnid>{number}</trnid>" in content(frame) for frame, number in zip(asked, (NUMBER, SECOND), strict=True)
+    ] == [True, True]
     with pytest.raises(ProtocolError):
         asked_about(two, one, enquiry_lines=1)
 
@@ -421,22 +448,31 @@ def test_blanks_behind_a_request_do_not_matter_to_the_bank() -> None:
     scene = stage()
     xml = http.parse_request(first_step(scene.bank.money[Kind.PAYMENT](order(), scene.context(REFERENCE))).data).body
     padded = xml + b" " * 40
-    request = b"POST / HTTP/1.0\r\nContent-Length: %d\r\n\r\n%s" % (len(padded), padded)
+    request = b"POST /B2EC/E2BServlet HTTP/1.0\r\nContent-Length: %d\r\n\r\n%s" % (len(padded), padded)
     assert b"<rspcod>B001</rspcod>" in scene.twin.answer("business", request, scene.ledger, {}).data
 
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [(b"<trnamt>123.45", b"<trnamt>x"), (b"<trnamt>123.45", b"<trnamt>0"), (b"20261124</trfdate>", b"20261123</trfdate>"),
-     (b">CNY<", b">RMB<"), (b"<priolv>0", b"<priolv>2"), (b"40000", b"4000"), (b"E192168001010", b"X"),
-     (b"<toname>", b"<toname>x</toname><toname>"), (b"b2e0009", b"b2e9999"), (b'security="true"', b""),
-     (b"GW2601050001", b"GW-1")],
-)  # fmt: skip
+    [
+        (b"<trnamt>123.45", b"<trnamt>x"),
+        (b"<trnamt>123.45", b"<trnamt>0"),
+        (b"20261124</trfdate>", b"20261123</trfdate>"),
+        (b">CNY<", b">RMB<"),
+        (b"<priolv>0", b"<priolv>2"),
+        (b"40000", b"4000"),
+        (b"E192168001010", b"X"),
+        (b"<toname>", b"<toname>x</toname><toname>"),
+        (b"b2e0009", b"b2e9999"),
+        (b'security="true"', b""),
+        (b"GW2601050001", b"GW-1"),
+    ],
+)
 def test_what_the_bank_refuses(old: bytes, new: bytes) -> None:
     scene = stage()
     xml = http.parse_request(first_step(scene.bank.money[Kind.PAYMENT](order(), scene.context(REFERENCE))).data).body
     assert old in xml
     changed = xml.replace(old, new)
-    request = b"POST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n%s" % (len(changed), changed)
+    request = b"POST /B2EC/E2BServlet HTTP/1.1\r\nContent-Length: %d\r\n\r\n%s" % (len(changed), changed)
     assert b"<rspcod>TW00</rspcod>" in scene.twin.answer("business", request, scene.ledger, {}).data
     assert not scene.ledger.executions

@@ -75,11 +75,17 @@ def test_a_success_forgets_refusals_before_it() -> None:
         sign_on(adapter, SIGNED_ON)
 
 
-NOISE = (http.answer(500, (), b""), answer("b2e0001", "B001"), answer("b2e0005", "B001"), http.answer(200, (), b"<html/>"))
+NOISE = (
+    http.answer(500, (), b""),
+    answer("b2e0001", "B001"),
+    answer("b2e0005", "B001"),
+    http.answer(200, (), b"<html/>"),
+)
 
 
 def passwords(adapter: Bank, tries: int, *, frame: bytes | None = None, connected: bool = True) -> int:
-    """How many passwords leave in so many tries, answered with `frame` or not at all."""
+    """The number of passwords that are sent in this many tries, each of which is answered with `frame` or not at
+    all."""
     left = 0
     for _ in range(tries):
         word = adapter.sessions.sign_on
@@ -92,7 +98,7 @@ def passwords(adapter: Bank, tries: int, *, frame: bytes | None = None, connecte
         assert isinstance(step, Ask)
         assert PASSWORD.encode() in step.data
         if connected:
-            adapter.ports["business"].answers()  # as a connection does that has come about
+            adapter.ports["business"].answers()  # as for a connection that was made
         left += 1
         if frame is None:
             conversation.close()
@@ -175,7 +181,10 @@ def test_without_a_token_nothing_leaves() -> None:
 def test_a_question_that_is_not_signed_on_ends_the_session(code: str) -> None:
     adapter = bank()
     assert adapter.questions.fate is not None
-    for conversation, name in ((adapter.sessions.probe(context()), "b2e0005"), (adapter.questions.fate(question(), context()), "b2e0007")):
+    for conversation, name in (
+        (adapter.sessions.probe(context()), "b2e0005"),
+        (adapter.questions.fate(question(), context()), "b2e0007"),
+    ):
         with pytest.raises(Declined) as caught:
             talk(conversation, answer(name, code))
         assert caught.value.outcome == "signed_out"

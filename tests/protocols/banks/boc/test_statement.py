@@ -1,4 +1,4 @@
-"""Balances and entries: leg by leg, page by page, and what cannot be right is no answer."""
+"""Balances and entries: read leg by leg and page by page; contradictory answers are refused."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gateway.simbank.ledger import Conduct
+from gateway.simbank.ledger import BookingRules
 from protocols.bank import BadOptions
 from protocols.banks.boc import twin
 from protocols.canon.money import Money
@@ -20,7 +20,7 @@ from protocols.canon.statement import Direction
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 from protocols.kit.paging import PageCursor, fingerprint
-from protocols.kit.walk import Place
+from protocols.kit.walk import WalkPlace
 from tests.protocols.banks.boc.paper import (
     CODES,
     OURS,
@@ -40,19 +40,34 @@ ACCOUNT = AccountNumber(OURS)
 
 
 def held(account: str = OURS, code: str | None = "B001", currency: str = "CNY", day: str = "20261124") -> str:
-    return row(code, (
-        f"<account><ibknum>40000</ibknum><actacn>{account}</actacn><curcde>{currency}</curcde><actname>甲公司</actname></account>"
-        "<balance><bokbal>1000.00</bokbal><avabal>900.00</avabal><stpamt>100.00</stpamt><ovramt>0.00</ovramt></balance>"
-        f"<baldat>{day}</baldat>"
-    ))  # fmt: skip
+    return row(
+        code,
+        (
+            f"<account><ibknum>40000</ibknum><actacn>{account}</actacn><curcde>{currency}</curcde><actname>甲公司</actname></account>"
+            "<balance><bokbal>1000.00</bokbal><avabal>900.00</avabal><stpamt>100.00</stpamt><ovramt>0.00</ovramt></balance>"
+            f"<baldat>{day}</baldat>"
+        ),
+    )
 
 
 def entry(**changes: str) -> str:
     leaves = {
-        "vchnum": "", "transid": "000000001", "insid": "GW2601050001", "txndate": "20261124", "txntime": "101010",
-        "txnamt": "10.00", "acctbal": "990.00", "avlnal": "990.00", "useinfo": "", "furinfo": "货款", "trncur": "CNY",
-        "direction": "2", "valdat": "20261124", "from": OURS, "to": THEIRS,
-    } | changes  # fmt: skip
+        "vchnum": "",
+        "transid": "000000001",
+        "insid": "GW2601050001",
+        "txndate": "20261124",
+        "txntime": "101010",
+        "txnamt": "10.00",
+        "acctbal": "990.00",
+        "avlnal": "990.00",
+        "useinfo": "",
+        "furinfo": "货款",
+        "trncur": "CNY",
+        "direction": "2",
+        "valdat": "20261124",
+        "from": OURS,
+        "to": THEIRS,
+    } | changes
     payer = f"<fractn><ibknum>40000</ibknum><actacn>{leaves.pop('from')}</actacn><acntname>甲公司</acntname></fractn>"
     payee = f"<toactn><toibkn/><actacn>{leaves.pop('to')}</actacn><toname>乙公司</toname><tobank>某行</tobank></toactn>"
     return row("B001", payer + payee + "".join(f"<{tag}>{text}</{tag}>" for tag, text in leaves.items()))
@@ -60,7 +75,9 @@ def entry(**changes: str) -> str:
 
 def page(*rows: str, total: int | None = None, told: int | None = None) -> bytes:
     count = len(rows)
-    counts = f"<totalnum>{count if total is None else total}</totalnum><notenum>{count if told is None else told}</notenum>"
+    counts = (
+        f"<totalnum>{count if total is None else total}</totalnum><notenum>{count if told is None else told}</notenum>"
+    )
     return answer("b2e0035", "B001", *rows, before=counts)
 
 
@@ -70,16 +87,19 @@ def balance(*frames: bytes, on: date | None = None, **options: Any) -> Any:
     return talk(ask(BalanceQuestion(ACCOUNT, on=on), context()), *frames)
 
 
-def lines(*frames: bytes, cursor: str | None = None, first: date = TODAY, last: date = TODAY, on: date = TODAY,
-          **options: Any) -> Any:  # fmt: skip
-    """A page, asked for on the bank's day `on`."""
+def lines(
+    *frames: bytes, cursor: str | None = None, first: date = TODAY, last: date = TODAY, on: date = TODAY, **options: Any
+) -> Any:
+    """A page of entries, requested on the bank's day `on`."""
     ask = bank(**options).questions.lines
     assert ask is not None
     return talk(ask(LinesQuestion(ACCOUNT, first, last, cursor=cursor), replace(context(), bank_date=on)), *frames)
 
 
 def test_an_entry_that_a_newer_one_moved_to_the_next_page_is_told_once() -> None:
-    """Newest first: one came meanwhile. Told twice under its number, it would be two entries for ever."""
+    """The newest entry comes first, and a new one arrived between two pages. Reported twice under different numbers, an
+    entry would be two entries for ever."""
+
     def told(*numbers: int, total: int) -> bytes:
         return page(*(entry(transid=f"{n:09d}", acctbal=f"{n}.00") for n in numbers), total=total)
 
@@ -92,9 +112,13 @@ def test_an_entry_that_a_newer_one_moved_to_the_next_page_is_told_once() -> None
 
 def test_a_balance_now() -> None:
     got, [asked] = balance(answer("b2e0005", "B001", held()))
-    assert f"<b2e0005-rq><account><ibknum>40000</ibknum><actacn>{OURS}</actacn></account></b2e0005-rq>" in content(asked)
+    assert f"<b2e0005-rq><account><ibknum>40000</ibknum><actacn>{OURS}</actacn></account></b2e0005-rq>" in content(
+        asked
+    )
     assert (got.book, got.available, got.frozen) == (Money(100_000), Money(90_000), Money(10_000))
-    assert "<ibknum>40001</ibknum>" in content(balance(answer("b2e0005", "B001", held(currency="001")), branches={OURS: "40001"})[1][0])
+    assert "<ibknum>40001</ibknum>" in content(
+        balance(answer("b2e0005", "B001", held(currency="001")), branches={OURS: "40001"})[1][0]
+    )
 
 
 def test_a_row_s_own_code_counts() -> None:
@@ -123,10 +147,16 @@ def test_an_entry() -> None:
     got, [asked] = lines(page(entry(), entry(transid="2", direction="1", **{"from": THEIRS, "to": OURS})))
     assert (
         "<type>2001</type><datescope><from>20261124</from><to>20261124</to></datescope><amountscope><from>0</from>"
-        "<to>9999999999</to></amountscope><begnum>1</begnum><recnum>50</recnum><direction>0</direction>" in content(asked)
+        "<to>9999999999</to></amountscope><begnum>1</begnum><recnum>50</recnum><direction>0</direction>"
+        in content(asked)
     )
     out, into = got.lines
-    assert (out.bank_line_id, out.direction, out.amount, out.reference) == ("20261124-000000001", Direction.DEBIT, Money(1_000), "GW2601050001")
+    assert (out.bank_line_id, out.direction, out.amount, out.reference) == (
+        "20261124-000000001",
+        Direction.DEBIT,
+        Money(1_000),
+        "GW2601050001",
+    )
     assert (out.counterparty_account, out.counterparty_name.clear) == (AccountNumber(THEIRS), "乙公司")
     assert (into.direction, into.counterparty_name.clear) == (Direction.CREDIT, "甲公司")
     assert (out.text, out.balance, got.cursor) == ("货款", Money(99_000), None)
@@ -141,8 +171,10 @@ def test_today_and_the_past_are_never_asked_together() -> None:
         cursor = got.cursor
     assert cursor is None
     assert [(one[:4], one[28:36], one[47:55]) for one in asked] == [
-        ("2002", "20261015", "20261111"), ("2002", "20261112", "20261123"), ("2001", "20261124", "20261124"),
-    ]  # fmt: skip
+        ("2002", "20261015", "20261111"),
+        ("2002", "20261112", "20261123"),
+        ("2001", "20261124", "20261124"),
+    ]
 
 
 def test_a_walk_goes_on_by_the_rows_it_got() -> None:
@@ -166,7 +198,7 @@ def test_a_leg_of_the_past_goes_on_over_midnight_as_it_began() -> None:
     assert scope(asked) == ("2002", "20261121", "20261123", "1")
     then, [asked] = lines(page(entry(txndate="20261122"), total=2), first=first, cursor=got.cursor, on=tomorrow)
     assert scope(asked) == ("2002", "20261121", "20261123", "2")
-    # The day that was today has become the past before anything was told of it.
+    # Today has become a past day before any page of it was read.
     end, [asked] = lines(page(entry()), first=first, cursor=then.cursor, on=tomorrow)
     assert scope(asked) == ("2002", "20261124", "20261124", "1")
     assert end.cursor is None
@@ -205,7 +237,7 @@ def test_no_entry_of_a_bank_that_tells_the_newest_first_is_lost_at_midnight() ->
 
 
 def test_a_cursor_without_its_leg_is_refused() -> None:
-    bare = PageCursor(Place(TODAY).text(), 1, fingerprint("lines", OURS, "20261124", "20261124")).encode()
+    bare = PageCursor(WalkPlace(TODAY).text(), 1, fingerprint("lines", OURS, "20261124", "20261124")).encode()
     with pytest.raises(ProtocolError) as caught:
         lines(cursor=bare)
     assert caught.value.reason == "paging"
@@ -229,12 +261,8 @@ def test_no_entries_are_an_empty_page_also_where_the_bank_says_so_with_a_code() 
 
 
 @pytest.mark.parametrize(
-    "frame",
-    [
-        page(entry(), told=2), page(total=1),
-        answer("b2e0035", "B001", entry(), before="<totalnum>x</totalnum>"),
-    ],
-)  # fmt: skip
+    "frame", [page(entry(), told=2), page(total=1), answer("b2e0035", "B001", entry(), before="<totalnum>x</totalnum>")]
+)
 def test_a_page_that_cannot_be_right_is_no_answer(frame: bytes) -> None:
     with pytest.raises(ProtocolError):
         lines(frame)
@@ -243,10 +271,16 @@ def test_a_page_that_cannot_be_right_is_no_answer(frame: bytes) -> None:
 @pytest.mark.parametrize(
     "odd",
     [
-        entry(txndate="20261123"), entry(transid=""), entry(direction="3"), entry(direction="1"), entry(trncur="USD"),
-        entry(txnamt="-1.00"), row("B999"), row("?"),
+        entry(txndate="20261123"),
+        entry(transid=""),
+        entry(direction="3"),
+        entry(direction="1"),
+        entry(trncur="USD"),
+        entry(txnamt="-1.00"),
+        row("B999"),
+        row("?"),
     ],
-)  # fmt: skip
+)
 def test_a_row_that_cannot_be_read_hides_no_other(odd: str) -> None:
     got, _ = lines(page(entry(), odd, entry(transid="2")))
     assert [one.bank_line_id for one in got.lines] == ["20261124-000000001", "20261124-2"]
@@ -276,7 +310,7 @@ def test_a_cursor_of_another_question_is_refused() -> None:
 
 @pytest.mark.parametrize(("switch", "pages"), [("stuck", 1), ("wrong_count", 0)])
 def test_pages_of_the_twin_that_cannot_be_right_are_no_answers(switch: str, pages: int) -> None:
-    scene = stage({switch: True, "page_lines": 2}, Conduct(fee_minor=1))
+    scene = stage({switch: True, "page_lines": 2}, BookingRules(fee_minor=1))
     for number in range(5):
         scene.talk(scene.bank.money[Kind.PAYMENT](order(amount=Money(1)), scene.context(f"R{number}")))
     ask = scene.bank.questions.lines

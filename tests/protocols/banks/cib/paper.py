@@ -1,4 +1,4 @@
-"""Paper for the tests of cib: a stage with books, golden messages written by hand from the bank's page, and a reader."""
+"""Fixtures for the tests of cib: a stage with books, hand-written messages from the bank's page, and a reader."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from lxml import etree
 
-from gateway.simbank.ledger import CHINA, Conduct, Ledger, LedgerAccount
+from gateway.simbank.ledger import CHINA, BookingRules, Ledger, LedgerAccount
 from protocols.bank import Ask, Bank, Context, Submit
 from protocols.banks import cib
 from protocols.banks.cib import twin
@@ -28,7 +28,7 @@ from protocols.canon.order import (
 from protocols.canon.party import AccountNumber, Name, Party
 from protocols.canon.query import FateQuestion, Sent, SentBundle
 from protocols.kit import http
-from tests.world.dialogue import BankTime, Stage
+from tests.world.dialogue import BankAndTwin, BankTime
 
 R = TypeVar("R")
 NOON = datetime(2025, 1, 8, 12, tzinfo=CHINA)
@@ -57,9 +57,9 @@ def bank(**options: Any) -> Bank:
 def stage(
     options: Mapping[str, Any] | None = None,
     accounts: Sequence[LedgerAccount] | None = None,
-    conduct: Conduct = Conduct(),
+    conduct: BookingRules = BookingRules(),
     **faults: Any,
-) -> Stage:
+) -> BankAndTwin:
     """The adapter and the bank's side with three accounts, at noon."""
     time = BankTime(NOON)
     kept = accounts or [
@@ -70,11 +70,11 @@ def stage(
     side = twin.build(
         {"customer": CUSTOMER, **SECRETS, "receipt_path": "/receipt/{file_id}", "reference_in": "BIZREF", **faults}, {}
     )
-    return Stage(bank(**(options or {})), side, Ledger(time.now_ms, kept, conduct), time, {}, SECRETS)
+    return BankAndTwin(bank(**(options or {})), side, Ledger(time.now_ms, kept, conduct), time, {}, SECRETS)
 
 
 def payment(**changes: Any) -> Order[PaymentDetail]:
-    """The page's own sample payment."""
+    """The sample payment of the bank's page."""
     sample = Order(
         "ERP-1",
         Party(AccountNumber(DEBTOR), Name("甲公司")),
@@ -87,11 +87,13 @@ def payment(**changes: Any) -> Order[PaymentDetail]:
 
 
 def line(number: int, kind: Kind = Kind.BATCH_ITEM, amount: str = "10.00", **creditor: Any) -> AnyOrder:
-    """A line of a bundle."""
+    """A line of a batch."""
     other = Party(
-        AccountNumber(creditor.get("account", f"00000000000001{number:02d}")), Name(creditor.get("name", "示例丙")),
-        creditor.get("bank_name", "中国工商银行"), creditor.get("cnaps", "102100099996"),
-    )  # fmt: skip
+        AccountNumber(creditor.get("account", f"00000000000001{number:02d}")),
+        Name(creditor.get("name", "示例丙")),
+        creditor.get("bank_name", "中国工商银行"),
+        creditor.get("cnaps", "102100099996"),
+    )
     ours, money = Party(AccountNumber(DEBTOR), Name("甲公司")), Money.parse(amount)
     if kind is Kind.COLLECTION:
         return Order(f"E{number}", other, ours, money, CollectionDetail(f"A-{number}", "B", number), "电费")
@@ -102,7 +104,7 @@ def line(number: int, kind: Kind = Kind.BATCH_ITEM, amount: str = "10.00", **cre
 
 
 def bundle(*lines: AnyOrder) -> Bundle:
-    """Lines with a reference each."""
+    """A batch of lines, each with a reference."""
     return Bundle(lines[0].kind, tuple(Item(one, item_reference(n)) for n, one in enumerate(lines, start=1)))
 
 
@@ -112,13 +114,13 @@ def item_reference(number: int) -> str:
 
 
 def sent(order: AnyOrder | None = None, reference: str = REFERENCE, attempt: int = 1) -> Sent:
-    """What was written down about a payment."""
+    """The record of a payment before it was sent."""
     given = order or payment()
     return Sent(reference, TODAY, attempt, (), given.amount, given.debtor.account, given.creditor.account)
 
 
 def sent_bundle(given: Bundle, reference: str = BUNDLE) -> SentBundle:
-    """What was written down about a bundle."""
+    """The record of a bundle before it was sent."""
     return SentBundle(reference, TODAY, 1, (), tuple(sent(item.order, item.reference) for item in given.items))
 
 
@@ -130,7 +132,7 @@ def question(order: AnyOrder | None = None, reference: str = REFERENCE) -> FateQ
 def context(
     reference: str = REFERENCE, today: date = TODAY, secrets: Mapping[str, str] = {}, attempt: int = 1
 ) -> Context:
-    """What a lane would hand in; its questions are Q…0001 and Q…0002."""
+    """A conversation's context, as a lane makes it; its questions have the numbers Q…0001 and Q…0002."""
     now = datetime.combine(today, NOON.timetz())
     return Context(reference, attempt, today, now, (1, 2), {**SECRETS, **secrets})
 
@@ -139,16 +141,18 @@ QUERY, QUERY_2 = f"Q{1:020d}", f"Q{2:020d}"
 
 
 def body_of(step: object) -> str:
-    """The document of a step's request."""
+    """The document in a step's request."""
     assert isinstance(step, (Ask, Submit))
     request = http.parse_request(step.data)
     return request.body.decode("gbk")
 
 
 def http_answer(document: str | bytes, status: int = 200) -> bytes:
-    """A frame with this document."""
+    """An HTTP frame with this document."""
     body = document if isinstance(document, bytes) else document.encode("gb18030")
-    return b"HTTP/1.1 %d OK\r\nContent-Type: application/x-fox\r\nContent-Length: %d\r\n\r\n" % (status, len(body)) + body
+    return (
+        b"HTTP/1.1 %d OK\r\nContent-Type: application/x-fox\r\nContent-Length: %d\r\n\r\n" % (status, len(body)) + body
+    )
 
 
 SIGNED_ON = (
@@ -158,7 +162,7 @@ SIGNED_ON = (
 
 
 def fox(operation: str, trnuid: str, content: str, code: str = "0", words: str = "") -> bytes:
-    """A whole answer, written out by hand from the page."""
+    """A whole answer of the bank, written by hand from the page."""
     message = f"<MESSAGE>{words}</MESSAGE>" if words else ""
     status = f"<STATUS><CODE>{code}</CODE><SEVERITY>{'INFO' if code == '0' else 'ERROR'}</SEVERITY>{message}</STATUS>"
     return http_answer(
@@ -201,7 +205,7 @@ def paid(word: str = "PAYOUT", words: str = "交易成功", info: str = INFO, re
 
 
 def refused(code: str, words: str, operation: str = "XFERTRN", reference: str = REFERENCE) -> bytes:
-    """The page's refusal of a payment: a status and nothing else."""
+    """The page's refusal of a payment: it has only a status."""
     return fox(operation, reference, "", code, words)
 
 
@@ -213,7 +217,7 @@ def told(word: str = "PAYOUT", words: str = "交易成功", info: str = INFO, tr
 
 
 def core(result: str, status: str = "", reason: str = "", inside: str = "N") -> bytes:
-    """The core system's answer, as its samples are: SRVRID inside XFERINFO, no CLIENTREF."""
+    """The core system's answer, as in its samples: with SRVRID inside XFERINFO, without CLIENTREF."""
     info = INFO.replace("<XFERINFO>", "<XFERINFO><SRVRID>006014120001</SRVRID>")
     info = info.replace('INTERBANK="N"', f'INTERBANK="{inside}"')
     more = "".join(f"<{tag}>{said}</{tag}>" for tag, said in (("CORESTATUS", status), ("CORECLM", reason)) if said)
@@ -221,7 +225,7 @@ def core(result: str, status: str = "", reason: str = "", inside: str = "N") -> 
 
 
 def finish(conversation: Generator[Any, bytes, R], *answers: bytes) -> R:
-    """Run a conversation against these answers, in their order; it must want exactly as many."""
+    """Run a conversation with these answers, in their order. It must need exactly as many."""
     next(conversation)
     try:
         for answer in answers:
@@ -233,13 +237,13 @@ def finish(conversation: Generator[Any, bytes, R], *answers: bytes) -> R:
 
 
 def pay(answer: bytes, order: AnyOrder | None = None, **options: Any) -> Any:
-    """What the adapter makes of this answer to the sample payment."""
+    """The adapter's outcome of this answer to the sample payment."""
     given = order or payment()
     return finish(bank(**options).money[given.kind](given, context()), answer)
 
 
 def ask(*answers: bytes, **options: Any) -> Any:
-    """What the adapter makes of these answers to the enquiry after it."""
+    """The adapter's outcome of these answers to the enquiry about it."""
     fate = bank(**options).questions.fate
     assert fate is not None
     return finish(fate(question(), context()), *answers)

@@ -1,4 +1,4 @@
-"""Options, profile, limits: what a wrong setting is told, and that intake and adapter refuse the same orders."""
+"""Options, profile, limits: the message about each wrong setting; intake and adapter refuse the same orders."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gateway.core.policy import Route, check
+from gateway.kernel.core.policy import Route, check
 from protocols.bank import BadOptions, Replay
 from protocols.banks import cib
 from protocols.canon.errors import FieldCode
@@ -86,16 +86,20 @@ def test_the_profile_says_what_the_page_says() -> None:
     assert (profile.name, profile.title_zh) == ("cib", "兴业银行")
     assert set(adapter.money) == {Kind.PAYMENT, Kind.TRANSFER}
     single = profile.replay[Kind.PAYMENT]
-    assert (single.policy, single.window, single.not_found_quarantine) == (Replay.REPLAY_SAFE, None, timedelta(minutes=15))
+    assert (single.policy, single.window, single.not_found_quarantine) == (
+        Replay.REPLAY_SAFE,
+        None,
+        timedelta(minutes=15),
+    )
     assert {profile.replay[kind].policy for kind in adapter.bundles} == {Replay.NEVER}
     assert profile.limits.pace.first_enquiry_after == profile.poll_every == timedelta(minutes=15)
     assert profile.limits.reference.length <= 30
-    # A final instruction is not polled; that it came back is seen among the entries.
+    # A payment in a final state is not asked about again. Entries show whether it came back.
     assert profile.returns_watch == timedelta(0)
     assert profile.page_lines == 100 and bank(lines="FSTMT").profile.page_lines == 500
     assert profile.past_balance_days == 365
     assert not adapter.ports["business"].kept
-    # One try at a time: a wrong password must not be tried by many at once.
+    # One try at a time: several at once must not try a wrong password.
     assert adapter.sessions.window == 1 and adapter.sessions.sign_on is not None
     assert bank(replay="query_first").profile.replay[Kind.PAYMENT].policy is Replay.QUERY_FIRST
 

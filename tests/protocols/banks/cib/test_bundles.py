@@ -1,4 +1,4 @@
-"""Batches, payrolls and collections: each line its own result, and never somebody else's."""
+"""Batches, payrolls and collections: each line has its own result, and never that of another line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.simbank.ledger import Conduct
+from gateway.simbank.ledger import BookingRules
 from protocols.bank import BadOptions, Fates
 from protocols.canon.money import Money
 from protocols.canon.order import AnyOrder, Channel, Kind
@@ -34,7 +34,7 @@ from tests.protocols.banks.cib.paper import (
     sent_bundle,
     stage,
 )
-from tests.world.dialogue import Stage
+from tests.world.dialogue import BankAndTwin
 
 KINDS = (Kind.BATCH_ITEM, Kind.PAYROLL_ITEM, Kind.COLLECTION)
 ONE, TWO, THREE = item_reference(1), item_reference(2), item_reference(3)
@@ -42,7 +42,7 @@ ALIKE = (line(1), line(2, account="0000000000000101"), line(3, amount="2.50"))
 
 
 def lines(kind: Kind, count: int = 3) -> tuple[AnyOrder, ...]:
-    """`count` lines that are alike in everything but their number."""
+    """`count` lines that differ only in their number."""
     own = {"account": "0000000000000101", "bank_name": "兴业银行"} if kind is Kind.PAYROLL_ITEM else {}
     own |= {"account": "0000000000000101"}
     return tuple(line(number, kind, **own) for number in range(1, count + 1))
@@ -53,12 +53,12 @@ def written(*orders: AnyOrder, **options: Any) -> str:
     return body_of(next(bank(**options).bundles[given.kind].word(given, context(BUNDLE))))
 
 
-def send(made: Stage, *orders: AnyOrder) -> Fates:
+def send(made: BankAndTwin, *orders: AnyOrder) -> Fates:
     given = bundle(*orders)
     return made.talk(made.bank.bundles[given.kind].word(given, made.context(BUNDLE)))
 
 
-def ask(made: Stage, *orders: AnyOrder) -> Fates:
+def ask(made: BankAndTwin, *orders: AnyOrder) -> Fates:
     given = bundle(*orders)
     return made.talk(made.bank.bundles[given.kind].fate(BundleFateQuestion(sent_bundle(given)), made.context()))
 
@@ -67,7 +67,7 @@ def fates(told: Fates) -> Mapping[str, Fate]:
     return {reference: outcome.fate for reference, outcome in told.items()}
 
 
-# ---- what we write -------------------------------------------------------------------------------------
+# ---- the bytes of a message ------------------------------------------------------------------------------
 
 
 def test_an_async_batch_is_lines_of_eleven_fields_in_a_text_node() -> None:
@@ -86,7 +86,10 @@ def test_an_async_batch_is_lines_of_eleven_fields_in_a_text_node() -> None:
 def test_a_payroll_has_one_purpose_code() -> None:
     body = written(*lines(Kind.PAYROLL_ITEM))
     assert "<DESCRIPTION>006</DESCRIPTION><TOTALCOUNT>3</TOTALCOUNT><TOTALAMOUNT>30.00</TOTALAMOUNT>" in body
-    assert "<RPAYOFF><INDX>2</INDX><ACCTNAME>示例丙</ACCTNAME><ACCTID>0000000000000101</ACCTID><TRNAMT>10.00</TRNAMT>" in body
+    assert (
+        "<RPAYOFF><INDX>2</INDX><ACCTNAME>示例丙</ACCTNAME><ACCTID>0000000000000101</ACCTID><TRNAMT>10.00</TRNAMT>"
+        in body
+    )
     bonus = [line(number, Kind.PAYROLL_ITEM, purpose_code="022") for number in (1, 2)]
     assert "<DESCRIPTION>022</DESCRIPTION>" in written(*bonus)
     for wrong in ((bonus[0], line(2, Kind.PAYROLL_ITEM)), (line(1, Kind.PAYROLL_ITEM, purpose_code="999"),)):
@@ -130,12 +133,15 @@ def test_what_does_not_fit_is_refused_before_anything_is_sent(orders: Sequence[A
 
 def test_the_bank_s_limits_of_lines() -> None:
     assert {kind: one.most for kind, one in bank().bundles.items()} == {
-        Kind.BATCH_ITEM: 100, Kind.PAYROLL_ITEM: 300, Kind.COLLECTION: 100}  # fmt: skip
+        Kind.BATCH_ITEM: 100,
+        Kind.PAYROLL_ITEM: 300,
+        Kind.COLLECTION: 100,
+    }
     assert written(*[line(number) for number in range(1, 101)])
     assert Kind.COLLECTION not in bank(firm_code="", collection_code="").bundles
 
 
-# ---- what the bank's side makes of it --------------------------------------------------------------------
+# ---- the bank's side ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -173,7 +179,7 @@ def test_identical_lines_never_share_a_result(kind: Kind, faults: dict[str, Any]
     alike = lines(kind)
     given = (*alike[:2], replace(alike[2], purpose="#refuse"))
     if kind is Kind.PAYROLL_ITEM:
-        # A payroll line has no purpose of its own, so it is its name that the books' rule sees.
+        # A payroll line has no purpose of its own, so the books' rule is triggered by its name.
         given = (*alike[:2], replace(alike[2], creditor=replace(alike[2].creditor, name=Name("#refuse"))))
     send(made, *given)
     told = fates(ask(made, *given))
@@ -226,7 +232,7 @@ def test_one_wrong_line_refuses_the_whole_batch() -> None:
     assert not made.ledger.executions
 
 
-# ---- what we read ------------------------------------------------------------------------------------------
+# ---- the outcomes of answers -------------------------------------------------------------------------------
 
 
 ROW = "1|0000000000000101|示例丙|N|N|102100099996|中国工商银行||10.00|货款|{ref}|{status}|{text}|"
@@ -234,7 +240,9 @@ ROW = "1|0000000000000101|示例丙|N|N|102100099996|中国工商银行||10.00|�
 
 def batch_answer(*rows: str, word: str = "PART_PAYOUT", head: str = "", size: str = "") -> bytes:
     """The answer to a batch, written out by hand."""
-    listed = f'<XFERINFOTEXT SIZE="{size or len(rows)}"><![CDATA[' + "\n".join(rows) + "]]></XFERINFOTEXT>" if rows else ""
+    listed = (
+        f'<XFERINFOTEXT SIZE="{size or len(rows)}"><![CDATA[' + "\n".join(rows) + "]]></XFERINFOTEXT>" if rows else ""
+    )
     said = processed(word) if word else ""
     return fox("ASYNBATCHTRSFRTRN", BUNDLE, f"<RSBODY>{head}{listed}{said}</RSBODY>")
 
@@ -289,8 +297,8 @@ def test_a_line_s_word_beside_the_word_for_all(word: str, status: str, wanted: F
 
 @pytest.mark.parametrize("batch", ["async", "realtime"])
 def test_what_the_bank_has_only_registered_is_not_paid(batch: str) -> None:
-    """PAYOUT with 登记成功, on the whole and on each line: the money moves later, or never."""
-    made = stage({"batch": batch}, conduct=Conduct(late_share=1), registered=True)
+    """PAYOUT with 登记成功, for the whole message and for each line: the money moves later, or never."""
+    made = stage({"batch": batch}, conduct=BookingRules(late_share=1), registered=True)
     assert set(fates(send(made, *ALIKE)).values()) == {Fate.PENDING}
     assert fates(ask(made, *ALIKE)) == dict.fromkeys((ONE, TWO, THREE), Fate.PENDING)
     made.time.later(3_600)
@@ -379,7 +387,8 @@ def test_a_refused_log_on_is_doubt() -> None:
 
 
 def test_totals_of_a_payroll_may_be_without_its_failed_lines() -> None:
-    """"Failed lines are subtracted from the total debit": whether the totals told are, is not said."""
+    """ "Failed lines are subtracted from the total debit": the page does not say whether the stated totals lack them
+    too."""
     for reduced in (False, True):
         made = stage(reduced=reduced)
         good, bad = lines(Kind.PAYROLL_ITEM, 2)
@@ -413,7 +422,9 @@ def test_the_longest_answer_to_the_most_collections_can_be_read() -> None:
         bank(collection_lines=most + 1)
 
 
-def payroll_answer(*statuses: str, operation: str = "RPAYOFFTRN", body: str = "RPAYOFFRS", trnuid: str = BUNDLE) -> bytes:
+def payroll_answer(
+    *statuses: str, operation: str = "RPAYOFFTRN", body: str = "RPAYOFFRS", trnuid: str = BUNDLE
+) -> bytes:
     """The answer about a payroll, written out by hand."""
     rows = "".join(
         f"<RPAYOFF><INDX>{number}</INDX><ACCTNAME>示例丙</ACCTNAME><ACCTID>0000000000000101</ACCTID>"

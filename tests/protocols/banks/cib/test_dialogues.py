@@ -11,10 +11,10 @@ import pytest
 from gateway.simbank.ledger import LedgerAccount
 from protocols.banks import cib
 from tests.protocols.banks.cib.paper import show, stage
-from tests.world.dialogue import Scene, Stage
+from tests.world.dialogue import BankAndTwin, Scene
 
 SCENES = sorted((Path(cib.__file__).parent / "dialogues").glob("*.dlg"))
-# What a scene's name says of the bank or of our options.
+# The options of bank or adapter that a scene's name selects.
 SETTINGS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "fstmt": ({"lines": "FSTMT"}, {}),
     "approval": ({}, {"enable_sign": False}),
@@ -25,8 +25,8 @@ SETTINGS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
-def make(scene: Path, accounts: Sequence[LedgerAccount]) -> Stage:
-    """The stage of a scene."""
+def make(scene: Path, accounts: Sequence[LedgerAccount]) -> BankAndTwin:
+    """The adapter and the bank's side of a scene."""
     empty: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
     options, faults = next((made for name, made in SETTINGS.items() if name in scene.stem), empty)
     return stage(options, accounts, **faults)

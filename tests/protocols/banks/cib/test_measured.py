@@ -1,4 +1,4 @@
-"""What the bank's own samples showed otherwise: banks/cib.md 9, item by item. FSTMT is in test_rows."""
+"""Differences that the bank's own samples showed: banks/cib.md 9, item by item. FSTMT is in test_rows."""
 
 from __future__ import annotations
 
@@ -23,10 +23,17 @@ def test_a_2002_whose_text_leaves_the_outcome_open_is_doubt_and_the_enquiry_deci
     assert made.executions(reference) == 1 and made.fate(reference).fate is Fate.SETTLED
 
 
-@pytest.mark.parametrize(("words", "fate"), [
-    ("账号与核心户名不符,应为:test1", Fate.FAILED), ("收款人户名不符", Fate.FAILED), ("已存在任务", Fate.UNKNOWN),
-    ("请联系客户经理", Fate.UNKNOWN), ("", Fate.UNKNOWN), ("TRNUID值已被使用", Fate.DUPLICATE),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("words", "fate"),
+    [
+        ("账号与核心户名不符,应为:test1", Fate.FAILED),
+        ("收款人户名不符", Fate.FAILED),
+        ("已存在任务", Fate.UNKNOWN),
+        ("请联系客户经理", Fate.UNKNOWN),
+        ("", Fate.UNKNOWN),
+        ("TRNUID值已被使用", Fate.DUPLICATE),
+    ],
+)
 def test_the_text_of_a_2002_decides(words: str, fate: Fate) -> None:
     made = table("cib", trouble="2002", trouble_words=words)
     assert made.pay(made.order(Kind.PAYMENT), made.reference()).fate is fate
@@ -36,7 +43,9 @@ def test_the_text_of_a_2002_decides(words: str, fate: Fate) -> None:
 def test_no_line_of_a_bundle_ends_by_a_2002_that_nobody_lists(kind: Kind) -> None:
     def open_2002(frame: bytes) -> bytes:
         at = frame.rindex(b"<CODE>0</CODE><SEVERITY>INFO</SEVERITY></STATUS>")
-        status = "<CODE>2002</CODE><SEVERITY>ERROR</SEVERITY><MESSAGE>请于15分钟后查询结果</MESSAGE></STATUS>".encode("gbk")
+        status = "<CODE>2002</CODE><SEVERITY>ERROR</SEVERITY><MESSAGE>请于15分钟后查询结果</MESSAGE></STATUS>".encode(
+            "gbk"
+        )
         end = frame.index(b"</SECURITIES_MSGSRSV1>")
         close = frame[frame.rindex(b"</", 0, end) : end]
         body = frame[:at] + status + close + frame[end:]
@@ -53,7 +62,7 @@ def test_no_line_of_a_bundle_ends_by_a_2002_that_nobody_lists(kind: Kind) -> Non
 
 
 def fast(options: dict[str, Any], **twin: Any) -> tuple[Fate, bytes]:
-    """What an urgent payment became, by the enquiry of the options; and what was asked."""
+    """The fate of an urgent payment by the enquiry that the options choose, and the questions that were asked."""
     made = table("cib", bank_options={"fast_pay": True, **options}, **twin)
     reference, order = made.reference(), made.order(Kind.PAYMENT)
     order = replace(order, urgency=Urgency.URGENT)

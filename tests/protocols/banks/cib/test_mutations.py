@@ -1,4 +1,4 @@
-"""Broken answers: whatever the bytes, the adapter raises ProtocolError or says no more than they do."""
+"""Broken answers: for any bytes the adapter raises ProtocolError or claims no more than they say."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def asking(answer: bytes) -> Fate:
     next(conversation)
     try:
         conversation.send(answer)
-        # It wants to ask the core system too; that one does not know either.
+        # The adapter also wants to ask the core system, which does not know either.
         conversation.send(fox("INQSTATETRN", f"Q{2:020d}", "", "1740", "查询超时"))
     except StopIteration as end:
         return end.value.fate  # type: ignore[no-any-return]
@@ -63,7 +63,7 @@ def asking_core(answer: bytes) -> Fate:
 
 
 def batching(answer: bytes) -> Fate:
-    """The worst that is said of either of two lines."""
+    """The worst of the two lines' outcomes."""
     given = bundle(*ALIKE[:2])
     said = {outcome.fate for outcome in BANK.bundles[Kind.BATCH_ITEM].read(sent_bundle(given), answer).values()}
     return max(said or {Fate.UNKNOWN}, key=lambda fate: fate in (Fate.SETTLED, Fate.FAILED))
@@ -77,7 +77,7 @@ def paying_out(answer: bytes) -> Fate:
 
 
 PAYROLL = payroll_answer("23", operation="RPAYOFFINQTRN", body="RPAYOFFINQRS", trnuid=QUERY)
-# What a golden answer may be taken for when one of its bytes is wrong.
+# The outcomes that a golden answer may have with one wrong byte.
 MAY_BE = [
     (paying, paid(), {Fate.SETTLED, Fate.UNKNOWN}),
     (paying, paid("FAIL", "交易失败"), {Fate.FAILED, Fate.UNKNOWN}),
@@ -99,7 +99,7 @@ IDS = [f"{asked.__name__}-{number}" for number, (asked, _, _) in enumerate(MAY_B
 
 
 def mutants(answer: bytes) -> Iterator[tuple[int, bytes]]:
-    """Every place of the document with several other bytes in it: neighbours, digits, what XML minds, and chance."""
+    """Every place of the document with several other bytes: neighbours, digits, XML's own characters, and random ones."""
     chance = random.Random(8007)
     for place in range(answer.index(b"\r\n\r\n") + 4, len(answer)):
         others = {answer[place] ^ 1, ord("0"), ord("5"), ord("<"), ord(" "), 0x80, chance.randrange(256)}
@@ -131,7 +131,9 @@ def test_cut_off_after_every_byte(asked: Asked, golden: bytes, may_be: set[Fate]
                 cutter.end()
 
 
-@pytest.mark.parametrize(("asked", "golden"), [(paying, paid()), (paying, paid("FAIL")), (asking, told()), (asking, told("FAIL"))])
+@pytest.mark.parametrize(
+    ("asked", "golden"), [(paying, paid()), (paying, paid("FAIL")), (asking, told()), (asking, told("FAIL"))]
+)
 @pytest.mark.parametrize("key", [DEBTOR, CREDITOR, "1024.50"])
 def test_one_wrong_byte_in_what_names_the_payment_makes_it_no_answer(asked: Asked, golden: bytes, key: str) -> None:
     start = golden.index(f">{key}<".encode()) + 1
@@ -204,5 +206,3 @@ def test_the_table_lets_no_question_s_code_decide_about_money() -> None:
             assert one.outcome in ("failed", "in_doubt", "duplicate")
         if one.outcome == "settled":
             assert one.layer in ("word", "line", "intra", "inter")
-
-

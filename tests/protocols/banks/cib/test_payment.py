@@ -1,4 +1,4 @@
-"""Single money words and the enquiry: the bytes of the page, every documented word, what must never become a verdict."""
+"""Single orders and the enquiry: the page's bytes, every documented status, and answers that must not decide anything."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from tests.protocols.banks.cib.paper import (
     stage,
     told,
 )
-from tests.world.dialogue import Stage
+from tests.world.dialogue import BankAndTwin
 
 GOLDEN = (
     '<?xml version="1.0" encoding="GBK"?><FOX><SIGNONMSGSRQV1><SONRQ><DTCLIENT>2025-01-08 12:00:00</DTCLIENT>'
@@ -61,17 +61,20 @@ GOLDEN = (
 def transfer(direction: str, debtor: str, creditor: str) -> Order[TransferDetail]:
     """A transfer between two own accounts."""
     return Order(
-        "T-1", Party(AccountNumber(debtor), Name("甲公司")),
-        Party(AccountNumber(creditor), Name("甲集团"), "兴业银行福州分行"), Money(100),
-        TransferDetail(direction), "调拨",
-    )  # fmt: skip
+        "T-1",
+        Party(AccountNumber(debtor), Name("甲公司")),
+        Party(AccountNumber(creditor), Name("甲集团"), "兴业银行福州分行"),
+        Money(100),
+        TransferDetail(direction),
+        "调拨",
+    )
 
 
 def written(order: Any, **options: Any) -> str:
     return body_of(next(bank(**options).money[order.kind](order, context())))
 
 
-# ---- what we write -----------------------------------------------------------------------------------
+# ---- the bytes of a message ----------------------------------------------------------------------------
 
 
 def test_the_request_is_the_page_s_sample() -> None:
@@ -85,7 +88,7 @@ def test_the_request_is_the_page_s_sample() -> None:
 
 
 def test_the_bytes_depend_on_nothing_but_the_order_its_time_and_the_login() -> None:
-    """What is sent again must be what was sent: no serial and no session may be in it."""
+    """The repeated bytes must equal those of the first send, so they may contain no serial number and no session."""
     word, at = bank().money[Kind.PAYMENT], context()
     other = replace(at, serials=(77, 78), session={"token": "x"}, attempt=2)
     assert body_of(next(word(payment(), at))) == body_of(next(word(payment(), other)))
@@ -104,10 +107,14 @@ def test_the_bytes_depend_on_nothing_but_the_order_its_time_and_the_login() -> N
         ({}, {"payment_mode": ""}, "<TRNAMT>1024.50</TRNAMT><PURPOSE>"),
         ({"amount": Money(7)}, {}, "<TRNAMT>0.07</TRNAMT>"),
         ({"urgency": Urgency.URGENT}, {}, "<XFERTRNRQ>"),
-        ({"urgency": Urgency.URGENT}, {"fast_pay": True}, "<ICTRANSFERTRNRQ><TRNUID>CIB20250108000000001</TRNUID><XMPTRQ><XFERINFO>"),
+        (
+            {"urgency": Urgency.URGENT},
+            {"fast_pay": True},
+            "<ICTRANSFERTRNRQ><TRNUID>CIB20250108000000001</TRNUID><XMPTRQ><XFERINFO>",
+        ),
         ({}, {"fast_pay": True}, "<XFERTRNRQ>"),
     ],
-)  # fmt: skip
+)
 def test_flags_and_fields(changes: dict[str, Any], options: dict[str, Any], wanted: str) -> None:
     assert wanted in written(payment(**changes), **options)
 
@@ -252,13 +259,14 @@ def test_no_permission_for_a_repeat_proves_nothing_about_the_first_copy(code: st
     answer = refused(code, "没有权限")
     assert bank().read(Kind.PAYMENT, sent(), answer).fate is Fate.FAILED
     assert bank().read(Kind.PAYMENT, sent(attempt=2), answer).fate is Fate.UNKNOWN
-    # The bank brings back the earlier result, so what it says of the order itself still counts.
+    # The bank returns the earlier result, so its status of the order itself still counts.
     assert bank().read(Kind.PAYMENT, sent(attempt=2), refused("2002", "户名不符")).fate is Fate.FAILED
     assert bank().read(Kind.PAYMENT, sent(attempt=2), paid()).fate is Fate.SETTLED
 
 
-@pytest.mark.parametrize(("code", "words"), [
-    ("2005", "没有权限"), ("50006", "没有权限"), ("2000", "前置机代理软件参数需设置启用签名")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("code", "words"), [("2005", "没有权限"), ("50006", "没有权限"), ("2000", "前置机代理软件参数需设置启用签名")]
+)
 def test_what_people_send_again_is_no_first_copy_either(code: str, words: str) -> None:
     answers = [
         finish(bank().money[Kind.PAYMENT](payment(), context(attempt=attempt)), refused(code, words)).fate
@@ -272,7 +280,9 @@ def test_the_front_end_s_signature_switch_may_have_changed_since_the_first_copy(
     assert bank().read(Kind.PAYMENT, sent(attempt=2), answer).fate is Fate.UNKNOWN
 
 
-@pytest.mark.parametrize(("word", "fate"), [("PAYOUT", Fate.UNKNOWN), ("PROCESSING", Fate.UNKNOWN), ("FAIL", Fate.FAILED)])
+@pytest.mark.parametrize(
+    ("word", "fate"), [("PAYOUT", Fate.UNKNOWN), ("PROCESSING", Fate.UNKNOWN), ("FAIL", Fate.FAILED)]
+)
 def test_two_layers_that_disagree_are_doubt(word: str, fate: Fate) -> None:
     body = f"<XFERRS><SRVRID>1</SRVRID>{INFO}{processed(word)}<CLIENTREF>{REFERENCE}</CLIENTREF></XFERRS>"
     assert pay(fox("XFERTRN", REFERENCE, body, "2002", "户名不符")).fate is fate
@@ -288,7 +298,8 @@ def test_a_refused_log_on_is_doubt_and_stops_the_lane(code: str, words: str) -> 
 
 @pytest.mark.parametrize(("code", "words"), [("15500", "登录失败"), ("2000", "操作员不存在"), ("77777", "?")])
 def test_a_repeat_with_a_password_that_is_refused_stops_the_lane_too(code: str, words: str) -> None:
-    """Its bytes carry the password of the first copy: tried for each payment in doubt, it would lock the operator."""
+    """The repeated bytes contain the password of the first copy. Tried for each payment in doubt, it would lock the
+    operator."""
     with pytest.raises(Declined) as caught:
         bank().read(Kind.PAYMENT, sent(attempt=2), refused_log_on(code, words))
     assert (caught.value.outcome, caught.value.code) == ("signed_out", code)
@@ -334,9 +345,7 @@ def test_what_is_no_answer_is_doubt(answer: bytes) -> None:
 
 
 def test_new_elements_and_another_order_are_tolerated() -> None:
-    body = (
-        f"<XFERRS><NEW><A/></NEW><CLIENTREF>{REFERENCE}</CLIENTREF>{processed('PAYOUT')}{INFO}<SRVRID>7</SRVRID></XFERRS>"
-    )
+    body = f"<XFERRS><NEW><A/></NEW><CLIENTREF>{REFERENCE}</CLIENTREF>{processed('PAYOUT')}{INFO}<SRVRID>7</SRVRID></XFERRS>"
     outcome = pay(fox("XFERTRN", REFERENCE, body))
     assert (outcome.fate, outcome.bank_serial) == (Fate.SETTLED, "7")
 
@@ -369,15 +378,19 @@ def test_the_enquiry_has_an_identifier_of_its_own() -> None:
         (fox("XFERINQTRN", QUERY, "", "2000", "查无记录"), Fate.NOT_FOUND),
         (fox("XFERINQTRN", QUERY, "", "2020", "指令不存在"), Fate.NOT_FOUND),
         (fox("XFERINQTRN", QUERY, "", "2001", "查询无数据"), Fate.NOT_FOUND),
-        (fox("XFERINQTRN", QUERY, '<XFERINQRS><XFERLIST MORE="N"><FROM>-1</FROM><TO>-1</TO></XFERLIST></XFERINQRS>'),
-         Fate.NOT_FOUND),
+        (
+            fox("XFERINQTRN", QUERY, '<XFERINQRS><XFERLIST MORE="N"><FROM>-1</FROM><TO>-1</TO></XFERLIST></XFERINQRS>'),
+            Fate.NOT_FOUND,
+        ),
     ],
-)  # fmt: skip
+)
 def test_not_found_is_not_found(answer: bytes, fate: Fate) -> None:
     assert ask(answer).fate is fate
 
 
-@pytest.mark.parametrize(("code", "words"), [("2002", "x"), ("2005", "没有权限"), ("2000", "?"), ("51010", "x"), ("9", "x")])
+@pytest.mark.parametrize(
+    ("code", "words"), [("2002", "x"), ("2005", "没有权限"), ("2000", "?"), ("51010", "x"), ("9", "x")]
+)
 def test_a_refused_enquiry_says_nothing_about_the_payment(code: str, words: str) -> None:
     with pytest.raises(Declined):
         ask(fox("XFERINQTRN", QUERY, "", code, words))
@@ -397,7 +410,7 @@ def test_a_refused_enquiry_says_nothing_about_the_payment(code: str, words: str)
     ],
 )
 def test_an_enquiry_s_answer_must_name_this_payment(answer: bytes) -> None:
-    """Two payments may be alike; what tells them apart is the identifier the answer was asked under."""
+    """Two payments may be equal. Only the identifier of the question distinguishes them."""
     with pytest.raises(ProtocolError):
         ask(answer)
 
@@ -405,7 +418,11 @@ def test_an_enquiry_s_answer_must_name_this_payment(answer: bytes) -> None:
 def test_two_payments_under_one_reference_are_no_answer() -> None:
     row = told().partition(b"<XFER>")[2].partition(b"</XFER>")[0]
     with pytest.raises(ProtocolError) as caught:
-        ask(told().replace(b"</XFERLIST>", b"<XFER>" + row + b"</XFER></XFERLIST>").replace(b"Content-Length", b"X-Length"))
+        ask(
+            told()
+            .replace(b"</XFERLIST>", b"<XFER>" + row + b"</XFER></XFERLIST>")
+            .replace(b"Content-Length", b"X-Length")
+        )
     assert caught.value.reason == "ambiguous"
 
 
@@ -456,11 +473,11 @@ def test_a_core_system_that_does_not_answer_leaves_the_first_word() -> None:
 # ---- with the bank's side ------------------------------------------------------------------------------
 
 
-def settle(made: Stage, reference: str = REFERENCE, **changes: Any) -> Any:
+def settle(made: BankAndTwin, reference: str = REFERENCE, **changes: Any) -> Any:
     return made.talk(made.bank.money[Kind.PAYMENT](payment(**changes), made.context(reference)))
 
 
-def fate_of(made: Stage) -> Any:
+def fate_of(made: BankAndTwin) -> Any:
     fate = made.bank.questions.fate
     assert fate is not None
     return made.talk(fate(question(), made.context()))
@@ -542,7 +559,7 @@ def test_sign_on_asks_a_harmless_question_and_cares_for_the_log_on_only() -> Non
     made = stage()
     made.sign_on()
     assert not made.ledger.executions
-    # A balance that may not be asked for is no reason to stay away.
+    # A refused balance question does not stop the lane.
     stranger = stage({"probe_account": "000000000000000099"})
     stranger.sign_on()
     stranger.talk(stranger.bank.sessions.probe(stranger.context()))

@@ -1,4 +1,4 @@
-"""BALANCECHANGENOTICE: the account is read again, whatever else the notice says."""
+"""BALANCECHANGENOTICE: the account is read again, whatever the notice says besides."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from protocols.kit import http
 from protocols.kit.errors import ProtocolError
 from tests.protocols.banks.cib.paper import bank
 
-BODY = ("<BALANCECHANGENOTICE><NOTICE_INFO><ACCTID>000000000000000017</ACCTID><ACCT_NAME>甲公司</ACCT_NAME>"
-        "<TRADE_TIME>2017年10月23日    16:22</TRADE_TIME><TRNTYPE>借</TRNTYPE><MEMO/><TRNAMT>1.00</TRNAMT>"
-        "<BALAMT>9.00</BALAMT><ATTACHINFO>X1</ATTACHINFO></NOTICE_INFO></BALANCECHANGENOTICE>")  # fmt: skip
+BODY = (
+    "<BALANCECHANGENOTICE><NOTICE_INFO><ACCTID>000000000000000017</ACCTID><ACCT_NAME>甲公司</ACCT_NAME>"
+    "<TRADE_TIME>2017年10月23日    16:22</TRADE_TIME><TRNTYPE>借</TRNTYPE><MEMO/><TRNAMT>1.00</TRNAMT>"
+    "<BALAMT>9.00</BALAMT><ATTACHINFO>X1</ATTACHINFO></NOTICE_INFO></BALANCECHANGENOTICE>"
+)
 
 
 def doors() -> Pushes:
@@ -28,7 +30,11 @@ def posted(body: str) -> bytes:
 @pytest.mark.parametrize("declaration", ["", '<?xml version="1.0" encoding="GBK"?>'])
 def test_the_account_of_the_notice_is_read_again(declaration: str) -> None:
     told = doors().read(posted(declaration + BODY))
-    assert (told.kind, told.accounts, told.text) == ("BALANCECHANGENOTICE", (AccountNumber("000000000000000017"),), "X1")
+    assert (told.kind, told.accounts, told.text) == (
+        "BALANCECHANGENOTICE",
+        (AccountNumber("000000000000000017"),),
+        "X1",
+    )
     assert not told.references and not told.unread
 
 

@@ -1,4 +1,4 @@
-"""Fixed rows: 529 bytes and a newline, cut as bytes, whatever characters are in them."""
+"""Fixed rows: 529 bytes and a newline. They are cut as bytes, whatever characters they contain."""
 
 from __future__ import annotations
 
@@ -19,17 +19,53 @@ from tests.protocols.banks.cib.test_statement import pay_often, read, walk
 ACCOUNT = AccountNumber(DEBTOR)
 # name, bytes: as the bank's page counts them
 PLACES = (
-    ("core_serial", 30), ("voucher_group", 10), ("voucher_number", 3), ("day", 8), ("clock", 6), ("region", 2),
-    ("branch", 3), ("operation", 4), ("accounting", 4), ("teller_serial", 8), ("channel", 3), ("voucher", 10),
-    ("client", 10), ("balance", 15), ("amount", 15), ("currency", 2), ("cash", 1), ("side", 1), ("correction", 1),
-    ("corrected", 1), ("summary", 3), ("other_voucher", 32), ("other_account", 32), ("other_name", 120),
-    ("other_bank_number", 14), ("other_bank", 70), ("route", 1), ("purpose", 60), ("remark", 60),
-)  # fmt: skip
+    ("core_serial", 30),
+    ("voucher_group", 10),
+    ("voucher_number", 3),
+    ("day", 8),
+    ("clock", 6),
+    ("region", 2),
+    ("branch", 3),
+    ("operation", 4),
+    ("accounting", 4),
+    ("teller_serial", 8),
+    ("channel", 3),
+    ("voucher", 10),
+    ("client", 10),
+    ("balance", 15),
+    ("amount", 15),
+    ("currency", 2),
+    ("cash", 1),
+    ("side", 1),
+    ("correction", 1),
+    ("corrected", 1),
+    ("summary", 3),
+    ("other_voucher", 32),
+    ("other_account", 32),
+    ("other_name", 120),
+    ("other_bank_number", 14),
+    ("other_bank", 70),
+    ("route", 1),
+    ("purpose", 60),
+    ("remark", 60),
+)
 VALUES = {
-    "core_serial": "S1", "voucher_group": "0000000077", "voucher_number": "001", "day": "20250108", "clock": "102030",
-    "channel": "204", "balance": "50897.3", "amount": "12.50", "currency": "01", "side": "1", "other_name": "示例丙",
-    "other_account": "0000000000000025", "other_bank": "建行", "purpose": "货款", "remark": "PO-77",
-}  # fmt: skip
+    "core_serial": "S1",
+    "voucher_group": "0000000077",
+    "voucher_number": "001",
+    "day": "20250108",
+    "clock": "102030",
+    "channel": "204",
+    "balance": "50897.3",
+    "amount": "12.50",
+    "currency": "01",
+    "side": "1",
+    "other_name": "示例丙",
+    "other_account": "0000000000000025",
+    "other_bank": "建行",
+    "purpose": "货款",
+    "remark": "PO-77",
+}
 
 
 def row(**changes: str | bytes) -> bytes:
@@ -73,8 +109,10 @@ def test_a_row_as_an_entry() -> None:
 
 def test_two_entries_never_share_a_key_because_their_numbers_are_short() -> None:
     pairs = (("1", "23"), ("12", "3"), ("123", ""))
-    keys = [line_of_fixed(row(voucher_group=group, voucher_number=number or "0"), ACCOUNT).bank_line_id
-            for group, number in pairs]  # fmt: skip
+    keys = [
+        line_of_fixed(row(voucher_group=group, voucher_number=number or "0"), ACCOUNT).bank_line_id
+        for group, number in pairs
+    ]
     assert keys == ["202501081---------23-", "2025010812--------3--", "20250108123-------0--"]
 
 
@@ -87,7 +125,7 @@ def test_characters_beyond_gb2312_do_not_move_the_columns(name: str) -> None:
 
 @given(st.text(st.characters(codec="gb18030", exclude_categories=["C", "Z"]), min_size=1, max_size=90))
 def test_any_name_leaves_its_neighbours_alone(name: str) -> None:
-    """Also one that the bank cuts by bytes, in the middle of a character."""
+    """A name that the bank cuts in the middle of a character changes no other field either."""
     [line] = page(row(other_name=name)).lines
     assert (line.amount, line.text, line.counterparty_bank) == (Money(1_250), "货款 PO-77", "建行")
     got = line.counterparty_name.clear if line.counterparty_name else ""
@@ -96,7 +134,7 @@ def test_any_name_leaves_its_neighbours_alone(name: str) -> None:
 
 
 def test_half_a_character_before_a_neighbour_that_begins_with_a_digit() -> None:
-    """0x81 0x30 begins a character of four bytes: decoded as one text, the name would swallow the bank's number."""
+    """0x81 0x30 begins a character of four bytes. Decoded as one text, the name would absorb the bank's number."""
     [line] = page(row(other_name=b"x" + "长".encode("gbk") * 59 + b"\x81", other_bank_number="30120099")).lines
     assert line.counterparty_name is not None and line.counterparty_name.clear == "x" + "长" * 59
     assert (line.counterparty_bank, line.amount) == ("建行", Money(1_250))
@@ -109,8 +147,9 @@ def test_indentation_and_line_ends(indent: bytes, end: bytes) -> None:
     rows = [indent + row(core_serial=b" " * 28 + b"S1"), indent + row(voucher_number="002")]
     made = split(document(*rows, end=end))
     assert [line_of_fixed(one, ACCOUNT).bank_line_id for one in made.rows] == [
-        "202501080000000077001", "202501080000000077002",
-    ]  # fmt: skip
+        "202501080000000077001",
+        "202501080000000077002",
+    ]
 
 
 @pytest.mark.parametrize(

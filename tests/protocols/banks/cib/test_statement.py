@@ -30,27 +30,27 @@ from tests.protocols.banks.cib.paper import (
     payment,
     stage,
 )
-from tests.world.dialogue import Stage
+from tests.world.dialogue import BankAndTwin
 
 ACCOUNT = AccountNumber(DEBTOR)
 DAY = timedelta(days=1)
 
 
-def pay_often(made: Stage, count: int, **changes: Any) -> None:
-    """So many entries today."""
+def pay_often(made: BankAndTwin, count: int, **changes: Any) -> None:
+    """Make this many entries today."""
     for number in range(1, count + 1):
         given = payment(amount=Money(number), **changes)
         made.talk(made.bank.money[Kind.PAYMENT](given, made.context(item_reference(number))))
 
 
-def ask(made: Stage, first: date, last: date, cursor: str | None = None) -> Page:
+def ask(made: BankAndTwin, first: date, last: date, cursor: str | None = None) -> Page:
     lines = made.bank.questions.lines
     assert lines is not None
     return made.talk(lines(LinesQuestion(ACCOUNT, first, last, cursor=cursor), made.context()))
 
 
-def walk(made: Stage, first: date, last: date) -> list[Line]:
-    """Every page to the end."""
+def walk(made: BankAndTwin, first: date, last: date) -> list[Line]:
+    """Read every page to the end."""
     found: list[Line] = []
     page = ask(made, first, last)
     found += page.lines
@@ -61,7 +61,7 @@ def walk(made: Stage, first: date, last: date) -> list[Line]:
 
 
 def read(answer: bytes, first: date = TODAY, last: date = TODAY, **options: Any) -> Page:
-    """What the adapter makes of this answer to a question about entries."""
+    """The adapter's result of this answer to a question about entries."""
     lines = bank(**options).questions.lines
     assert lines is not None
     return finish(lines(LinesQuestion(ACCOUNT, first, last), context()), answer)
@@ -101,7 +101,9 @@ def test_the_balance_of_a_past_day() -> None:
     assert "<ACCTNAME>甲公司</ACCTNAME><DTSTART>2025-01-08</DTSTART><DTEND>2025-01-08</DTEND>" in (
         made.said[-1].request.decode("gbk")
     )
-    other = "<HISBALQUERYRS><HISBALQUERYINFO><DETAILS><DETAIL><HISBALANCE>1</HISBALANCE><DTFLOW>20250107</DTFLOW></DETAIL>"
+    other = (
+        "<HISBALQUERYRS><HISBALQUERYINFO><DETAILS><DETAIL><HISBALANCE>1</HISBALANCE><DTFLOW>20250107</DTFLOW></DETAIL>"
+    )
     with pytest.raises(ProtocolError):
         finish(
             balance(BalanceQuestion(ACCOUNT, on=TODAY - DAY * 2), context()),
@@ -135,10 +137,11 @@ ROW = (
 
 def page(*rows: str, more: str = "N", account: str = DEBTOR) -> bytes:
     return fox(
-        "SCUSTSTMTTRN", QUERY,
-        f"<SCUSTSTMTRS><ACCTFROM><ACCTID>{account}</ACCTID></ACCTFROM><TRANLIST MORE=\"{more}\">{''.join(rows)}</TRANLIST>"
+        "SCUSTSTMTTRN",
+        QUERY,
+        f'<SCUSTSTMTRS><ACCTFROM><ACCTID>{account}</ACCTID></ACCTFROM><TRANLIST MORE="{more}">{"".join(rows)}</TRANLIST>'
         "<LEDGERBAL><BALAMT>987.5</BALAMT><DTASOF>2025-01-08T11:00:00</DTASOF></LEDGERBAL></SCUSTSTMTRS>",
-    )  # fmt: skip
+    )
 
 
 def test_a_row_as_an_entry() -> None:
@@ -167,8 +170,10 @@ def test_a_page_that_cannot_be_trusted_is_none(answer: bytes) -> None:
         read(answer)
 
 
-@pytest.mark.parametrize(("old", "new"), [("202501080000000009001", ""), ("DEBIT", "OUT"), ("-12.5", "1e3"),
-                                          ("2025-01-08T10:20:30", "8.1.2025")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("202501080000000009001", ""), ("DEBIT", "OUT"), ("-12.5", "1e3"), ("2025-01-08T10:20:30", "8.1.2025")],
+)
 def test_a_row_that_cannot_be_read_hides_no_other(old: str, new: str) -> None:
     found = read(page(ROW.replace(old, new) + ROW))
     assert [line.bank_line_id for line in found.lines] == ["202501080000000009001"]
@@ -181,7 +186,9 @@ def test_no_data_is_an_empty_page(code: str, style: str) -> None:
     assert read(fox(f"{style}TRN", QUERY, "", code, "没有符合条件的记录"), lines=style) == Page(())
 
 
-@pytest.mark.parametrize(("code", "words"), [("2000", "?"), ("2002", "x"), ("6000", "最长查询时间范围为一年"), ("8", "x")])
+@pytest.mark.parametrize(
+    ("code", "words"), [("2000", "?"), ("2002", "x"), ("6000", "最长查询时间范围为一年"), ("8", "x")]
+)
 def test_any_other_code_is_a_decline(code: str, words: str) -> None:
     with pytest.raises(Declined):
         read(fox("SCUSTSTMTTRN", QUERY, "", code, words))
@@ -196,13 +203,15 @@ def test_rows_with_one_key_on_two_pages_are_both_kept() -> None:
     lines = bank().questions.lines
     assert lines is not None
     first = read(page(ROW, ROW.replace("-12.5", "1.00"), more="Y"))
-    later = finish(lines(LinesQuestion(ACCOUNT, TODAY, TODAY, cursor=first.cursor), context()), page(ROW.replace("12.5", "3")))
+    later = finish(
+        lines(LinesQuestion(ACCOUNT, TODAY, TODAY, cursor=first.cursor), context()), page(ROW.replace("12.5", "3"))
+    )
     assert [line.occurrence for line in (*first.lines, *later.lines)] == [0, 1, 2]
 
 
 @pytest.mark.parametrize("style", ["SCUSTSTMT", "FSTMT"])
 def test_the_balance_beside_an_entry_is_not_taken_for_the_day_s(style: str) -> None:
-    """The bank books an evening's entries for the next day: a day must not be closed by what stands beside them."""
+    """The bank books an evening's entries for the next day, so the balance beside them must not close a day."""
     made = stage({"lines": style})
     pay_often(made, 2)
     found = walk(made, TODAY, TODAY)
@@ -232,7 +241,7 @@ def test_pages_of_past_days_go_on_over_midnight_and_today_is_then_a_past_day() -
     second = ask(made, TODAY, TODAY + DAY, first.cursor)
     assert (len(first.lines), len(second.lines)) == (100, 1) and second.cursor is not None
     made.time.later(86_400)
-    # The day whose first page was still to be asked is a past one by now, and nothing of it was missed.
+    # The day whose first page was still to be asked is a past one by now, and no entry of it is missing.
     assert ask(made, TODAY, TODAY + DAY, first.cursor).lines == second.lines
     assert ask(made, TODAY, TODAY + DAY, second.cursor) == Page(())
     spans = [said.request.decode("gbk").partition("<DTSTART>")[2][:10] for said in made.said[-2:]]
@@ -310,7 +319,9 @@ def test_returns_are_refunds_by_the_element_that_carries_our_reference() -> None
     made.time.later(3_600)
     said = made.talk(returns(ReturnsQuestion(ACCOUNT, TODAY, TODAY), made.context()))
     assert [(one.reference, one.amount, one.returned_on) for one in said.returns] == [
-        (item_reference(1), Money(1), TODAY), (item_reference(2), Money(2), TODAY)]  # fmt: skip
+        (item_reference(1), Money(1), TODAY),
+        (item_reference(2), Money(2), TODAY),
+    ]
     assert "<SELTYPE>3</SELTYPE>" in made.said[-1].request.decode("gbk")
     assert bank(statement_reference="").questions.returns is None
 
@@ -318,7 +329,7 @@ def test_returns_are_refunds_by_the_element_that_carries_our_reference() -> None
 # ---- receipts ------------------------------------------------------------------------------------------------
 
 
-def receipt(made: Stage, key: str, ticket: str | None = None, day: date = TODAY) -> Receipt | ReceiptLater:
+def receipt(made: BankAndTwin, key: str, ticket: str | None = None, day: date = TODAY) -> Receipt | ReceiptLater:
     word = made.bank.questions.receipt
     assert word is not None
     return made.talk(word(ReceiptQuestion(ACCOUNT, day, key, ticket=ticket), made.context()))
@@ -336,8 +347,11 @@ def test_a_receipt_is_a_job_a_poll_and_a_fetch(zipped: bool) -> None:
     found = receipt(made, key, later.ticket)
     assert isinstance(found, Receipt)
     assert (found.data, found.media_type, found.name) == (
-        f"%PDF-1.4\n% {key} 0.02\n%%EOF\n".encode(), "application/pdf", f"{key}.pdf")  # fmt: skip
-    # The same day's job is one job, for whichever entry it is asked.
+        f"%PDF-1.4\n% {key} 0.02\n%%EOF\n".encode(),
+        "application/pdf",
+        f"{key}.pdf",
+    )
+    # The job for a day is one job, whichever entry it is asked for.
     again = receipt(made, "202501080000000003001")
     assert isinstance(again, ReceiptLater) and again.ticket == later.ticket
     with pytest.raises(Declined):
@@ -371,7 +385,7 @@ FILES = (
 
 
 def fetched(data: bytes, *, status: str = "2", file_id: str = "F1", name: str = "K1.pdf") -> Any:
-    """What the adapter makes of this file."""
+    """The adapter's result of this file."""
     word = bank().questions.receipt
     assert word is not None
     wanted = ReceiptQuestion(ACCOUNT, TODAY - DAY, "K1", ticket="E1")

@@ -1,4 +1,4 @@
-"""The bank's side in its bytes, read here without the adapter: order of elements, log-on, repeats, lock-out."""
+"""The bytes of the bank's side, read here without the adapter: order of elements, log-on, repeats, lock-out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LEDGER = stage().ledger
 
 
 def answered(document: str, side: Twin, content_type: str = "application/x-fox") -> tuple[int, str]:
-    """What the bank's side answers to a document written by hand."""
+    """The bank's side's answer to a document written by hand."""
     wire = http.request("POST", "/", "fep", (("Content-Type", content_type),), document.encode("gbk"))
     [frame] = side.requests("business").feed(wire)
     said = side.answer("business", frame, stage().ledger, {})
@@ -40,7 +40,11 @@ def test_the_page_s_sample_is_paid() -> None:
     ("old", "new", "code"),
     [
         ("<CURSYM>RMB</CURSYM><TRNAMT>1024.50</TRNAMT>", "<TRNAMT>1024.50</TRNAMT><CURSYM>RMB</CURSYM>", "2002"),
-        ("<NAME>甲公司</NAME><BANKDESC>兴业银行</BANKDESC>", "<BANKDESC>兴业银行</BANKDESC><NAME>甲公司</NAME>", "2002"),
+        (
+            "<NAME>甲公司</NAME><BANKDESC>兴业银行</BANKDESC>",
+            "<BANKDESC>兴业银行</BANKDESC><NAME>甲公司</NAME>",
+            "2002",
+        ),
         ("<PURPOSE>货款</PURPOSE>", "<PURPOSE>货款</PURPOSE><DTDUE></DTDUE>", "2002"),
         ("<PURPOSE>货款</PURPOSE>", "<PURPOSE>a&amp;b</PURPOSE>", "2002"),
         ("<PURPOSE>货款</PURPOSE>", f"<PURPOSE>{'长' * 31}</PURPOSE>", "2002"),

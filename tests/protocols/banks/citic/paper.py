@@ -1,4 +1,4 @@
-"""The adapter and the bank's side over books of the simulator, and messages written by hand from the bank's page."""
+"""The adapter and the bank's side with the simulator's books, and messages written by hand from the bank's page."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from lxml import etree
 
-from gateway.simbank.ledger import Conduct, Ledger, LedgerAccount
+from gateway.simbank.ledger import BookingRules, Ledger, LedgerAccount
 from protocols.bank import Ask, Bank, Context, Submit
 from protocols.banks import citic
 from protocols.banks.citic import twin
@@ -29,7 +29,7 @@ from protocols.canon.order import (
 from protocols.canon.party import AccountNumber, Name, Party
 from protocols.canon.query import FateQuestion, Sent, SentBundle
 from protocols.kit import http
-from tests.world.dialogue import NOON, BankTime, Stage
+from tests.world.dialogue import NOON, BankAndTwin, BankTime
 
 R = TypeVar("R")
 TODAY = NOON.date()
@@ -44,12 +44,17 @@ def bank(**options: Any) -> Bank:
     return citic.build({**OPTIONS, **options})
 
 
-def stage(side: Mapping[str, Any] | None = None, conduct: Conduct = Conduct(), opening: str = "1000.00",
-          accounts: Sequence[LedgerAccount] = (), **options: Any) -> Stage:  # fmt: skip
-    """Adapter and bank's side face to face; `side` are the twin's options, `options` the adapter's."""
+def stage(
+    side: Mapping[str, Any] | None = None,
+    conduct: BookingRules = BookingRules(),
+    opening: str = "1000.00",
+    accounts: Sequence[LedgerAccount] = (),
+    **options: Any,
+) -> BankAndTwin:
+    """Adapter and bank's side connected; `side` are the twin's options, `options` the adapter's."""
     time = BankTime()
     given = accounts or (LedgerAccount(OURS, "示例甲公司", Money.parse(opening)),)
-    return Stage(bank(**options), twin.build(side or {}, {}), Ledger(time.now_ms, given, conduct), time)
+    return BankAndTwin(bank(**options), twin.build(side or {}, {}), Ledger(time.now_ms, given, conduct), time)
 
 
 SIMPLE: Detail = PaymentDetail()
@@ -69,12 +74,12 @@ def order(detail: Detail = SIMPLE, **changes: Any) -> Order[Any]:
 
 
 def context(reference: str = REFERENCE, now: datetime = NOON) -> Context:
-    """What a lane would hand in."""
+    """A conversation's context, as a lane makes it."""
     return Context(reference, 1, now.date(), now, (1,))
 
 
 def sent(given: AnyOrder | None = None, reference: str = REFERENCE, **changes: Any) -> Sent:
-    """What was written down about an order before it was sent."""
+    """The record of an order before it was sent."""
     one = given or order()
     plain = Sent(reference, TODAY, 1, ("DLOUTTRN",), one.amount, one.debtor.account, one.creditor.account)
     return replace(plain, **changes)
@@ -98,8 +103,11 @@ def bundle(kind: Kind, amounts: Sequence[int], **changes: Any) -> Bundle:
         Kind.COLLECTION: lambda number: CollectionDetail("A1", "B1", number),
     }
     if kind is Kind.COLLECTION:
-        changes = {"debtor": Party(AccountNumber(THEIRS), Name("示例丁")),
-                   "creditor": Party(AccountNumber(OURS), Name("示例甲公司")), **changes}  # fmt: skip
+        changes = {
+            "debtor": Party(AccountNumber(THEIRS), Name("示例丁")),
+            "creditor": Party(AccountNumber(OURS), Name("示例甲公司")),
+            **changes,
+        }
     items = tuple(
         Item(order(details[kind](number), amount=Money(amount), id=f"ERP{number}", **changes), reference_of(number))
         for number, amount in enumerate(amounts, start=1)
@@ -108,12 +116,13 @@ def bundle(kind: Kind, amounts: Sequence[int], **changes: Any) -> Bundle:
 
 
 def sent_bundle(given: Bundle, reference: str = REFERENCE) -> SentBundle:
-    """What was written down about a bundle before it was sent."""
+    """The record of a bundle before it was sent."""
     return SentBundle(reference, TODAY, 1, (), tuple(sent(item.order, item.reference) for item in given.items))
 
 
-def body(status: str, leaves: Mapping[str, str] = {}, rows: Sequence[Mapping[str, str]] | None = None,
-         text: str = "") -> bytes:  # fmt: skip
+def body(
+    status: str, leaves: Mapping[str, str] = {}, rows: Sequence[Mapping[str, str]] | None = None, text: str = ""
+) -> bytes:
     """An answer's XML, written out by hand from the bank's page."""
     head = "".join(f"<{tag}>{content}</{tag}>" for tag, content in leaves.items())
     lines = "".join(
@@ -124,20 +133,27 @@ def body(status: str, leaves: Mapping[str, str] = {}, rows: Sequence[Mapping[str
     return f'<?xml version="1.0" encoding="GBK"?>\n{xml}'.encode("gbk")
 
 
-def answer(status: str, leaves: Mapping[str, str] = {}, rows: Sequence[Mapping[str, str]] | None = None,
-           text: str = "") -> bytes:  # fmt: skip
+def answer(
+    status: str, leaves: Mapping[str, str] = {}, rows: Sequence[Mapping[str, str]] | None = None, text: str = ""
+) -> bytes:
     """`body` as an HTTP answer."""
     return http.answer(200, (), body(status, leaves, rows, text))
 
 
 TAKEN: Mapping[str, str] = {
-    "tranDate": "20250102", "tranTime": "101010", "tranNo": "", "payAccountNo": OURS, "recAccountNo": THEIRS,
-    "recOpenBankName": "", "tranAmount": "10.00", "abstract": "货款",
-}  # fmt: skip
+    "tranDate": "20250102",
+    "tranTime": "101010",
+    "tranNo": "",
+    "payAccountNo": OURS,
+    "recAccountNo": THEIRS,
+    "recOpenBankName": "",
+    "tranAmount": "10.00",
+    "abstract": "货款",
+}
 
 
 def state(stt: str = "0", status: str = "AAAAAAA", outer: str = "AAAAAAA", text: str = "交易成功") -> bytes:
-    """DLCIDSTT's answer, as the real sample of the bank's usage rule has it."""
+    """DLCIDSTT's answer, as in the real sample of the bank's usage rule."""
     return answer(outer, rows=[{"stt": stt, "status": status, "statusText": text}], text="交易成功")
 
 
@@ -158,7 +174,7 @@ def talk(conversation: Generator[Any, bytes, R], *answers: bytes) -> tuple[R, li
 
 
 def first_step(conversation: Generator[Any, bytes, Any]) -> Any:
-    """The first step, with nothing answered."""
+    """The first step, without any answer."""
     step = next(conversation)
     conversation.close()
     return step

@@ -1,4 +1,4 @@
-"""Options, profile and code table: what a wrong setting is told, and what the table may never say."""
+"""Options, profile and code table: the message about each wrong setting, and outcomes that the table may never have."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.core.policy import Route, check
+from gateway.kernel.core.policy import Route, check
 from protocols.bank import BadOptions, Replay
 from protocols.banks import citic
 from protocols.banks.citic.options import Options
@@ -25,14 +25,32 @@ FOLDER = Path(citic.__file__).parent
 @pytest.mark.parametrize(
     ("key", "given"),
     [
-        ("login", ""), ("login", "用户𬭎"), ("probe_account", 17), ("http_path", "x"), ("city_flag", "2"),
-        ("own_names", "中信"), ("batch_lines", 10_000), ("payroll_message", "8"), ("codes", {"failed": ["TWIN001"]}),
-        ("codes", {"refused": ["TWIN1"]}), ("codes", {"refused": ["ET00001"]}), ("codes", {"refused": ["EEEEEEE"]}),
-        ("codes", {"refused": ["AAAAAAA"]}), ("codes", {"refused": ["TWIN001"], "duplicate": ["TWIN001"]}),
-        ("not_found_quarantine_s", 60), ("probe_every_s", 3600), ("window", 0), ("colour", "red"),
-        ("holidays", "2026-10-01"), ("holidays", ["2026-02-30"]), ("holidays", ["20261001"]), ("holidays", [1]),
+        ("login", ""),
+        ("login", "用户𬭎"),
+        ("login", "u" * 31),
+        ("receipt_type", "7"),
+        ("probe_account", 17),
+        ("http_path", "x"),
+        ("city_flag", "2"),
+        ("own_names", "中信"),
+        ("batch_lines", 10_000),
+        ("payroll_message", "8"),
+        ("codes", {"failed": ["TWIN001"]}),
+        ("codes", {"refused": ["TWIN1"]}),
+        ("codes", {"refused": ["ET00001"]}),
+        ("codes", {"refused": ["EEEEEEE"]}),
+        ("codes", {"refused": ["AAAAAAA"]}),
+        ("codes", {"refused": ["TWIN001"], "duplicate": ["TWIN001"]}),
+        ("not_found_quarantine_s", 60),
+        ("probe_every_s", 3600),
+        ("window", 0),
+        ("colour", "red"),
+        ("holidays", "2026-10-01"),
+        ("holidays", ["2026-02-30"]),
+        ("holidays", ["20261001"]),
+        ("holidays", [1]),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_option_is_named_with_its_remedy(key: str, given: object) -> None:
     with pytest.raises(BadOptions) as caught:
         citic.build({**OPTIONS, key: given})
@@ -72,6 +90,8 @@ def test_lengths_are_bytes_and_differ_by_kind() -> None:
     assert faults(order(purpose="长" * 52), profile.limits) == [("/purpose", FieldCode.TOO_LONG)]
     assert faults(order(purpose="长" * 41), profile.kind_limits[Kind.COLLECTION]) == [("/purpose", FieldCode.TOO_LONG)]
     assert faults(order(purpose="𬭎"), profile.limits) == [("/purpose", FieldCode.CHARSET)]
+    assert faults(order(purpose=""), profile.limits) == [("/purpose", FieldCode.REQUIRED)]
+    assert faults(order(purpose=""), profile.kind_limits[Kind.PAYROLL_ITEM]) == []
     without = order(creditor=Party(AccountNumber(THEIRS), Name("乙"), "示例银行"))
     assert faults(without, profile.limits) == [("/creditor/cnaps", FieldCode.REQUIRED)], "or people pay it by hand"
     known = order(creditor=Party(AccountNumber(THEIRS), Name("乙"), "中国工商银行某支行"))
@@ -83,7 +103,8 @@ def test_lengths_are_bytes_and_differ_by_kind() -> None:
 def test_the_table_never_lets_the_answer_to_handing_in_decide() -> None:
     rows = meanings({}).table.rows
     assert {row.outcome for row in rows if row.operation == "submit"} == {"pending", "in_doubt"}
-    assert {row.layer for row in rows if row.outcome in ("settled", "failed")} == {"row", "stt"}
+    of_money = [row for row in rows if row.operation in ("submit", "status", "batch", "collection", "*")]
+    assert {row.layer for row in of_money if row.outcome in ("settled", "failed")} == {"row", "stt"}
     assert all(row.operation != "*" for row in rows if row.outcome in ("settled", "failed"))
     assert all(row.source for row in rows)
 

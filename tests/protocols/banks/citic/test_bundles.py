@@ -1,4 +1,4 @@
-"""Batches, payrolls and collections: each item its own fate, and never another's."""
+"""Batches, payrolls and collections: each item gets its own outcome, never the outcome of another item."""
 
 from __future__ import annotations
 
@@ -44,9 +44,12 @@ def hand_in(given: Bundle, frame: bytes, **options: Any) -> Fates:
 
 
 def fates(given: Bundle, *frames: bytes, **options: Any) -> Fates:
-    """One answer, believed as it is: what two of them do is tested apart."""
+    """The fates in one answer, taken as it is. Another test has two answers that differ."""
     asked = BundleFateQuestion(sent_bundle(given))
-    return talk(bank(**{"confirm": False, "summary_first": False, **options}).bundles[given.kind].fate(asked, context()), *frames)[0]
+    return talk(
+        bank(**{"confirm": False, "summary_first": False, **options}).bundles[given.kind].fate(asked, context()),
+        *frames,
+    )[0]
 
 
 def words(told: Fates) -> list[Fate | None]:
@@ -54,7 +57,7 @@ def words(told: Fates) -> list[Fate | None]:
 
 
 def line(given: Bundle, number: int, status: str, **changes: str) -> Mapping[str, str]:
-    """A row of the kind's enquiry, with what tells it apart."""
+    """A row of the kind's enquiry, with the fields that identify it."""
     if given.kind is Kind.BATCH_ITEM:
         key = {"memo": reference_of(number), "recAccountNo": THEIRS}
     elif given.kind is Kind.PAYROLL_ITEM:
@@ -105,7 +108,7 @@ def test_a_payroll_for_several_purposes_says_each_in_its_line() -> None:
 def test_a_collection_carries_our_reference_in_each_line() -> None:
     xml = content(first_step(bank().bundles[Kind.COLLECTION].word(DUES, context())).data)
     now = "<preFlg>0</preFlg><preDate></preDate><preTime></preTime>"
-    assert f"{now}<rcvAccountNo>{OURS}</rcvAccountNo>" in xml
+    assert f"<rcvAccountNo>{OURS}</rcvAccountNo>{now}" in xml
     assert (
         f"<row><payAccountNo>{THEIRS}</payAccountNo><payAccountName>示例丁</payAccountName>"
         f"<tranAmount>5.00</tranAmount><abstract>{reference_of(2)} 会费</abstract></row>" in xml
@@ -134,7 +137,9 @@ def test_what_the_bank_told_us_of_its_codes_is_believed_of_the_whole_message() -
 
 
 def test_lines_are_read_by_their_number_and_one_that_is_missing_is_left_out() -> None:
-    two, one = ({"ID": f"{number:04d}", "status": word, "statusText": ""} for number, word in ((2, "AAAAAAE"), (1, "AAAAAAE")))
+    two, one = (
+        {"ID": f"{number:04d}", "status": word, "statusText": ""} for number, word in ((2, "AAAAAAE"), (1, "AAAAAAE"))
+    )
     frame = answer("AAAAAAE", {"sucTotalNum": "1"}, [two])
     assert words(hand_in(TWO, frame)) == [None, Fate.PENDING]
     partly = answer("BBBBBBB", rows=[two | {"status": "ED02093"}, one])
@@ -145,13 +150,28 @@ def test_lines_are_read_by_their_number_and_one_that_is_missing_is_left_out() ->
 @pytest.mark.parametrize(
     ("status", "fate"),
     [
-        ("AAAAAAA", Fate.SETTLED), ("ED02086", Fate.FAILED), ("ED02090", Fate.FAILED), ("ED02093", Fate.FAILED),
-        ("ED02094", Fate.FAILED), ("ED02100", Fate.FAILED), ("AAAAAAB", Fate.PENDING), ("AAAAAAC", Fate.PENDING),
-        ("AAAAAAF", Fate.PENDING), ("CCCCCCC", Fate.PENDING), ("ED02087", Fate.PENDING), ("ED02095", Fate.PENDING),
-        ("BBBBBBB", Fate.UNKNOWN), ("UNKNOWN", Fate.UNKNOWN), ("CP07801", Fate.UNKNOWN), ("ED02096", Fate.UNKNOWN),
-        ("EEEEEEE", Fate.UNKNOWN), ("ED11001", Fate.UNKNOWN), ("ED02999", Fate.UNKNOWN), ("TWIN002", Fate.UNKNOWN),
+        ("AAAAAAA", Fate.SETTLED),
+        ("ED02086", Fate.FAILED),
+        ("ED02090", Fate.FAILED),
+        ("ED02093", Fate.FAILED),
+        ("ED02094", Fate.FAILED),
+        ("ED02100", Fate.FAILED),
+        ("AAAAAAB", Fate.PENDING),
+        ("AAAAAAC", Fate.PENDING),
+        ("AAAAAAF", Fate.PENDING),
+        ("CCCCCCC", Fate.PENDING),
+        ("ED02087", Fate.PENDING),
+        ("ED02095", Fate.PENDING),
+        ("BBBBBBB", Fate.UNKNOWN),
+        ("UNKNOWN", Fate.UNKNOWN),
+        ("CP07801", Fate.UNKNOWN),
+        ("ED02096", Fate.UNKNOWN),
+        ("EEEEEEE", Fate.UNKNOWN),
+        ("ED11001", Fate.UNKNOWN),
+        ("ED02999", Fate.UNKNOWN),
+        ("TWIN002", Fate.UNKNOWN),
     ],
-)  # fmt: skip
+)
 def test_every_word_of_a_line(given: Bundle, status: str, fate: Fate) -> None:
     assert words(fates(given, told(line(given, 2, status), line(given, 1, "CCCCCCC"), total=2))) == [Fate.PENDING, fate]
 
@@ -165,10 +185,12 @@ def test_debited_is_a_collection_s_success_only() -> None:
 def test_lines_that_are_not_ours_are_no_answer(given: Bundle) -> None:
     account = "payAccountNo" if given.kind is Kind.COLLECTION else "recAccountNo"
     for rows in (
-        [line(given, 3, "AAAAAAA")], [line(given, 1, "AAAAAAA"), line(given, 1, "AAAAAAA")],
-        [line(given, 1, "AAAAAAA", tranAmount="5.01")], [line(given, 1, "AAAAAAA", **{account: OURS})],
+        [line(given, 3, "AAAAAAA")],
+        [line(given, 1, "AAAAAAA"), line(given, 1, "AAAAAAA")],
+        [line(given, 1, "AAAAAAA", tranAmount="5.01")],
+        [line(given, 1, "AAAAAAA", **{account: OURS})],
         [{"status": "AAAAAAA", "recAccountNo": THEIRS, "tranAmount": "5.00"}],
-    ):  # fmt: skip
+    ):
         with pytest.raises(ProtocolError):
             fates(given, told(*rows))
 
@@ -235,9 +257,10 @@ def test_an_ending_of_a_line_is_believed_when_two_answers_say_the_same(given: Bu
     first = told(line(given, 1, "AAAAAAA"), line(given, 2, "ED02093"))
     assert words(asked_twice(given, first, first)) == [Fate.SETTLED, Fate.FAILED]
     for other in (
-        told(line(given, 1, "CCCCCCC"), line(given, 2, "ED02093")), told(line(given, 2, "ED02093")),
+        told(line(given, 1, "CCCCCCC"), line(given, 2, "ED02093")),
+        told(line(given, 2, "ED02093")),
         told(line(given, 1, "ED02093"), line(given, 2, "ED02093")),
-    ):  # fmt: skip
+    ):
         got = asked_twice(given, first, other)
         assert words(got) == [Fate.UNKNOWN, Fate.FAILED]
         assert not got[reference_of(1)].listed
@@ -275,9 +298,16 @@ def test_a_full_page_without_a_total_is_followed() -> None:
 
 def test_what_does_not_fit_is_refused_before_anything_is_sent() -> None:
     other = Party(AccountNumber("0000000000000000033"), Name("甲"))
-    odd = replace(WAGES, items=(WAGES.items[0], replace(WAGES.items[1], order=replace(WAGES.items[1].order, debtor=other))))
+    odd = replace(
+        WAGES, items=(WAGES.items[0], replace(WAGES.items[1], order=replace(WAGES.items[1].order, debtor=other)))
+    )
     twice = replace(TWO, items=(TWO.items[0], TWO.items[0]))
-    for given, options in ((odd, {}), (twice, {}), (TWO, {"batch_lines": 1}), (bundle(Kind.COLLECTION, (1,), purpose="长" * 41), {})):
+    for given, options in (
+        (odd, {}),
+        (twice, {}),
+        (TWO, {"batch_lines": 1}),
+        (bundle(Kind.COLLECTION, (1,), purpose="长" * 41), {}),
+    ):
         with pytest.raises(ProtocolError):
             first_step(bank(**options).bundles[given.kind].word(given, context()))
 

@@ -10,12 +10,12 @@ import pytest
 from gateway.simbank.ledger import LedgerAccount
 from protocols.banks import citic
 from tests.protocols.banks.citic.paper import show, stage
-from tests.world.dialogue import Scene, Stage
+from tests.world.dialogue import BankAndTwin, Scene
 
 SCENES = sorted((Path(citic.__file__).parent / "dialogues").glob("*.dlg"))
 
 
-def made(accounts: Sequence[LedgerAccount]) -> Stage:
+def made(accounts: Sequence[LedgerAccount]) -> BankAndTwin:
     return stage({"login": "erpuser1"}, accounts=tuple(accounts))
 
 

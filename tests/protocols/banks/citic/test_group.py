@@ -1,4 +1,4 @@
-"""Sweeps, pushes and returns: CMMANSWP, CMDWNSWP, and the entries that are payments coming back."""
+"""Sweeps, pushes and returns: CMMANSWP, CMDWNSWP, and entries of payments that came back."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ def test_a_transfer_goes_by_the_message_of_its_direction_and_is_asked_about_by_i
     assert f"<type>{message}</type>".encode() in made.stage.said[-1].request
     [executed] = made.stage.ledger.truth()[reference]
     assert (executed.instruction.debtor_account, executed.instruction.creditor_account) == (
-        wanted.debtor.account.clear, wanted.creditor.account.clear)  # fmt: skip
+        wanted.debtor.account.clear,
+        wanted.creditor.account.clear,
+    )
 
 
 @pytest.mark.parametrize("direction", ["sweep", "push"])
@@ -70,8 +72,10 @@ def test_an_account_that_no_pool_has_is_refused_before_anything_is_sent(account:
     made = table("citic", bank_options=POOL)
     wanted = cast(Order[Any], swept(made, "sweep"))
     with pytest.raises(ProtocolError):
-        made.pay(replace(wanted, creditor=replace(wanted.creditor, account=type(wanted.creditor.account)(account))),
-                 made.reference())  # fmt: skip
+        made.pay(
+            replace(wanted, creditor=replace(wanted.creditor, account=type(wanted.creditor.account)(account))),
+            made.reference(),
+        )
     assert not made.stage.ledger.truth()
 
 
@@ -86,11 +90,23 @@ def test_the_message_of_sweeps_is_one_of_two() -> None:
 def row(**changes: str) -> Mapping[str, str]:
     """A returned payment's entry under controlFlag 2."""
     return {
-        "tranDate": "20261124", "tranTime": "101010", "tranNo": "J0000002545107", "sumTranNo": "1000000002306",
-        "tranAmount": "10.00", "creditDebitFlag": "C", "oppAccountNo": THEIRS, "oppAccountName": "乙公司",
-        "oppOpenBankName": "", "abstract": "退汇", "balance": "1000.00", "valueDate": "20261124", "e3rtDate": "20261124",
-        "e3rtFlag": "0", "oriNum": REFERENCE, **changes,
-    }  # fmt: skip
+        "tranDate": "20261124",
+        "tranTime": "101010",
+        "tranNo": "J0000002545107",
+        "sumTranNo": "1000000002306",
+        "tranAmount": "10.00",
+        "creditDebitFlag": "C",
+        "oppAccountNo": THEIRS,
+        "oppAccountName": "乙公司",
+        "oppOpenBankName": "",
+        "abstract": "退汇",
+        "balance": "1000.00",
+        "valueDate": "20261124",
+        "e3rtDate": "20261124",
+        "e3rtFlag": "0",
+        "oriNum": REFERENCE,
+        **changes,
+    }
 
 
 def returns(*rows: Mapping[str, str]) -> ReturnsPage:
@@ -134,12 +150,12 @@ def test_a_returned_payment_is_found_on_any_page() -> None:
     made.pay(made.order(Kind.PAYMENT, purpose="货款 #return"), reference)
     made.stage.time.later(86_400)
     assert reference in [one.reference for one in made.returns()]
-    # The enquiry says "success" all the same: only the list tells.
+    # The enquiry says "success" all the same. Only the list shows the return.
     assert made.fate(reference).fate is Fate.SETTLED
 
 
 def bundle_back(kind: Kind, *purposes: str, **twin: Any) -> list[Fate]:
-    """What is told of a message's lines a day later."""
+    """The fates of a message's lines, asked a day later."""
     made = table("citic", **twin)
     bundle, reference = made.bundle(kind, purposes)
     different = [replace(item.order, amount=Money(1_000 + number)) for number, item in enumerate(bundle.items)]

@@ -1,4 +1,4 @@
-"""What the bank's own manual and samples showed otherwise: banks/citic.md 9, item by item."""
+"""Differences that the bank's own manual and samples showed: banks/citic.md 9, item by item."""
 
 from __future__ import annotations
 
@@ -20,11 +20,22 @@ THREE = bundle(Kind.BATCH_ITEM, (500, 500, 700))
 
 
 def row(number: int, status: str, **changes: str) -> Mapping[str, str]:
-    """A row of DLBATDET as the manual lists it: there is no ID in it."""
+    """A row of DLBATDET as the manual lists it, without an ID."""
     amount = {1: "5.00", 2: "5.00", 3: "7.00"}[number]
-    return {"payAccountNo": "", "recAccountNo": THEIRS, "recAccountName": "乙公司", "recOpenBankCode": "102100099996",
-            "recOpenBankName": "", "payType": "03", "tranAmount": amount, "abstract": "货款",
-            "memo": reference_of(number), "status": status, "statusText": "", **changes}  # fmt: skip
+    return {
+        "payAccountNo": "",
+        "recAccountNo": THEIRS,
+        "recAccountName": "乙公司",
+        "recOpenBankCode": "102100099996",
+        "recOpenBankName": "",
+        "payType": "03",
+        "tranAmount": amount,
+        "abstract": "货款",
+        "memo": reference_of(number),
+        "status": status,
+        "statusText": "",
+        **changes,
+    }
 
 
 def fates(*rows: Mapping[str, str]) -> list[Fate | None]:
@@ -61,12 +72,15 @@ def test_a_memo_of_another_message_is_no_answer() -> None:
         fates(row(1, "AAAAAAA", memo="99999999999999999999"))
 
 
-@pytest.mark.parametrize(("status", "fate"), [
-    *((f"CP078{end}", Fate.UNKNOWN) for end in (15, 16, 17, 20, 21, 22, 24, 25)),
-    *((f"CP078{middle}", Fate.PENDING) for middle in (18, 19, 23)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("status", "fate"),
+    [
+        *((f"CP078{end}", Fate.UNKNOWN) for end in (15, 16, 17, 20, 21, 22, 24, 25)),
+        *((f"CP078{middle}", Fate.PENDING) for middle in (18, 19, 23)),
+    ],
+)
 def test_the_row_codes_of_appendix_4_8(status: str, fate: Fate) -> None:
-    """Which end is which no public page says: none is believed before the settings name it."""
+    """No public page says which outcome each code has, so no code decides before the settings name it."""
     assert fates(row(3, status))[2] is fate
 
 
@@ -91,7 +105,7 @@ def test_the_summary_is_asked_for_before_the_detail(kind: Kind) -> None:
     actions = [said.request.partition(b"<action>")[2][:8] for said in made.stage.said[begin:]]
     summary, *details = [one for one in actions if one != b"DLTRNALL"]
     assert summary.endswith(b"COL") and details and all(one.endswith(b"DET") for one in details)
-    # Which line came back the entries tell, of lines that the detail calls settled: they are read after it.
+    # The entries show which line came back. They are read after a detail with settled lines.
     assert actions[: 1 + len(details)] == [summary, *details] and actions[-1] == b"DLTRNALL"
 
 
@@ -109,7 +123,7 @@ def test_a_batch_whose_lines_come_without_memo_at_the_twin() -> None:
     bundle_, reference = made.bundle(Kind.BATCH_ITEM, ("货款", "货款 #refuse", "货款"))
     made.pay_bundle(bundle_, reference)
     told = made.bundle_fate(Kind.BATCH_ITEM, reference)
-    # All three are alike, and one has another word.
+    # All three lines are alike, and one has another status.
     assert not {one.fate for one in told.values()} & FINAL
 
 
@@ -122,7 +136,9 @@ def test_is_curr_day_is_1_for_today_and_2_for_days_before(days: int, flag: bytes
     [line] = made.walk(made.own[0], day, day)
     ask = made.bank.questions.receipt
     assert ask is not None
-    made.stage.talk(ask(ReceiptQuestion(line.account, day, line.bank_line_id, amount=line.amount), made.stage.context()))
+    made.stage.talk(
+        ask(ReceiptQuestion(line.account, day, line.bank_line_id, amount=line.amount), made.stage.context())
+    )
     assert flag in made.stage.said[-1].request
 
 
@@ -130,7 +146,9 @@ def test_ids_do_not_depend_on_which_entry_is_told_first() -> None:
     told = []
     for newest_first in (False, True):
         made = busy("citic", newest_first=newest_first)
-        told.append({(one.bank_line_id, one.occurrence): one.amount for one in made.walk(made.own[0], made.today, made.today)})
+        told.append(
+            {(one.bank_line_id, one.occurrence): one.amount for one in made.walk(made.own[0], made.today, made.today)}
+        )
     assert told[0] == told[1] and len(told[0]) == 6
 
 

@@ -1,4 +1,4 @@
-"""Broken answers: whatever the bytes, the adapter raises ProtocolError or says no more than they do."""
+"""Broken answers: for any bytes the adapter raises ProtocolError or claims no more than they say."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ LINES = body("AAAAAAE", rows=[row(1, "5.00", "AAAAAAE"), row(2, "6.00", "AAAAAAE
 RECORDS = body("AAAAAAA", rows=[row(1, "5.00", "AAAAAAA"), row(2, "6.00", "ED02093")])
 U, P, N = Fate.UNKNOWN, Fate.PENDING, Fate.NOT_FOUND
 
-# What a golden answer may be taken for when one of its bytes is wrong. stt and status guard each other, so that no
-# single byte makes a success of a failure, or the other way round.
+# The outcomes that a golden answer may have with one wrong byte. stt and status must agree, so no single byte makes a
+# success of a failure, or the other way round.
 MAY_BE: list[tuple[Heard, bytes, Fates]] = [
     (paid, ACCEPTED, {P, U}),
     (fated, SETTLED, {Fate.SETTLED, U, N}),
@@ -86,7 +86,7 @@ MAY_BE: list[tuple[Heard, bytes, Fates]] = [
 
 
 def mutants(answer: bytes) -> Iterator[bytes]:
-    """Every place with several other bytes in it: its neighbours, what XML minds, codes, and chance."""
+    """Every place with several other bytes in it: its neighbours, XML's own characters, codes, and random ones."""
     chance = random.Random(4241)
     for place, byte in enumerate(answer):
         for other in {byte ^ 1, 0x80, *b"0134< AE/", chance.randrange(256)} - {byte}:
@@ -120,7 +120,9 @@ def test_any_bytes_at_all(noise: bytes) -> None:
 
 
 CODES = st.from_regex("[0-9A-Z]{7}", fullmatch=True)
-WORDS = st.sampled_from(["AAAAAAA", "AAAAAAE", "BBBBBBB", "CCCCCCC", "EEEEEEE", "UNKNOWN", "ED02093", "ET00001"]) | CODES
+WORDS = (
+    st.sampled_from(["AAAAAAA", "AAAAAAE", "BBBBBBB", "CCCCCCC", "EEEEEEE", "UNKNOWN", "ED02093", "ET00001"]) | CODES
+)
 FAILING = {"ED02086", "ED02090", "ED02093", "ED02094", "ED02100"}
 
 
@@ -128,7 +130,10 @@ FAILING = {"ED02086", "ED02090", "ED02093", "ED02094", "ED02100"}
 def test_an_answer_never_seen_before_decides_nothing(outer: str, stt: str, inner: str) -> None:
     assert paid(body(outer, TAKEN)) <= {P, U}, "handing in decides nothing"
     assert batched(body(outer, rows=[row(1, "5.00", inner)])) <= {P, U}
-    for heard, rows in ((fated, [{"stt": stt, "status": inner}]), (enquired, [{**row(1, "5.00", inner), "memo": reference_of(1)}])):
+    for heard, rows in (
+        (fated, [{"stt": stt, "status": inner}]),
+        (enquired, [{**row(1, "5.00", inner), "memo": reference_of(1)}]),
+    ):
         answer: Any = body(outer, rows=rows)
         if outer != "AAAAAAA":
             with pytest.raises(ProtocolError):

@@ -1,4 +1,4 @@
-"""Single orders: what is written, what the answer to it may mean, and what became of it."""
+"""Single orders: the bytes, the outcomes of their answers, and the enquiry."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ from tests.protocols.banks.citic.paper import (
     talk,
 )
 
-TUESDAY, EVENING, SATURDAY = (datetime(2026, 11, day, hour, tzinfo=CHINA) for day, hour in ((24, 9), (24, 17), (28, 12)))
+TUESDAY, EVENING, SATURDAY = (
+    datetime(2026, 11, day, hour, tzinfo=CHINA) for day, hour in ((24, 9), (24, 17), (28, 12))
+)
 HOLIDAY = datetime(2026, 10, 1, 11, tzinfo=CHINA)
 
 
@@ -58,13 +60,13 @@ def paid(frame: bytes, given: Any = None, **options: Any) -> Any:
 
 
 def fated(*frames: bytes, **options: Any) -> Any:
-    """One answer, believed as it is: what two of them do is tested apart."""
+    """The fate in one answer, taken as it is. Another test has two answers that differ."""
     ask = bank(confirm=False, **options).questions.fate
     assert ask is not None
     return talk(ask(question(), context()), *frames)[0]
 
 
-# ---- what is written ---------------------------------------------------------------------------------------------
+# ---- the bytes ---------------------------------------------------------------------------------------------------
 
 
 def test_a_payment_as_the_page_writes_it() -> None:
@@ -90,7 +92,10 @@ def test_it_travels_as_the_body_of_one_http_post() -> None:
 def test_a_transfer_inside_the_group() -> None:
     xml = written(order(TransferDetail()))
     assert "<action>DLINETRN</action>" in xml
-    assert f"<recAccountNo>{THEIRS}</recAccountNo><tranAmount>10.00</tranAmount><abstract>货款</abstract><memo></memo><cryType></cryType>" in xml
+    assert (
+        f"<recAccountNo>{THEIRS}</recAccountNo><tranAmount>10.00</tranAmount><abstract>货款</abstract><memo></memo><cryType></cryType>"
+        in xml
+    )
     assert "payType" not in xml
 
 
@@ -113,7 +118,7 @@ def test_a_transfer_inside_the_group() -> None:
         ({"urgency": Urgency.URGENT}, HOLIDAY, {"holidays": ["2026-10-01"]}, "03"),
         ({"channel": Channel.LARGE_VALUE}, HOLIDAY, {"holidays": ["2026-10-01"], "night": True}, "B5"),
         ({"urgency": Urgency.URGENT}, TUESDAY, {"holidays": ["2026-10-01"]}, "02"),
-        # Other banks whose names have ours in them, by name or by number.
+        # Other banks, by name or by number, whose names contain ours.
         ({"creditor": payee("招商银行深圳中信城支行", "308584001234")}, TUESDAY, {}, "03"),
         ({"creditor": payee("中信百信银行股份有限公司", "717100000016")}, TUESDAY, {}, "03"),
         ({"creditor": payee("示例银行中信银行大厦支行", "308584001234")}, TUESDAY, {}, "03"),
@@ -168,7 +173,9 @@ def test_a_reference_must_be_a_client_id(reference: str) -> None:
 # ---- the answer to it --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("status", ["AAAAAAA", "AAAAAAB", "AAAAAAC", "AAAAAAE", "AAAAAAG", "AAAAAAH", "AAAAAAK", "CCCCCCC"])
+@pytest.mark.parametrize(
+    "status", ["AAAAAAA", "AAAAAAB", "AAAAAAC", "AAAAAAE", "AAAAAAG", "AAAAAAH", "AAAAAAK", "CCCCCCC"]
+)
 def test_acceptance_is_not_booking(status: str) -> None:
     told = paid(answer(status, {**TAKEN, "tranNo": "00000000000001"}, text="交易成功"))
     assert (told.fate, told.code, told.bank_serial, told.listed) == (Fate.PENDING, status, "00000000000001", True)
@@ -176,9 +183,27 @@ def test_acceptance_is_not_booking(status: str) -> None:
 
 @pytest.mark.parametrize(
     "status",
-    ["EEEEEEE", "UNKNOWN", "BBBBBBB", "ET00001", "ETX", "CF09001", "CF14001", "CF15001", "CF18001", "CF19001", "CF20001",
-     "CF21001", "CF22001", "CF23001", "CM12001", "ED10001", "ED11001", "ED12001"],
-)  # fmt: skip
+    [
+        "EEEEEEE",
+        "UNKNOWN",
+        "BBBBBBB",
+        "ET00001",
+        "ETX",
+        "CF09001",
+        "CF14001",
+        "CF15001",
+        "CF18001",
+        "CF19001",
+        "CF20001",
+        "CF21001",
+        "CF22001",
+        "CF23001",
+        "CM12001",
+        "ED10001",
+        "ED11001",
+        "ED12001",
+    ],
+)
 def test_trouble_on_the_way_is_doubt(status: str) -> None:
     told = paid(answer(status, text="交易未产生"))
     assert (told.fate, told.listed) == (Fate.UNKNOWN, True)
@@ -197,7 +222,8 @@ def test_what_the_bank_told_us_of_its_codes_is_believed() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"tranAmount": "10.01"}, {"payAccountNo": THEIRS}, {"recAccountNo": OURS}, {"clientID": "1"}, {"tranAmount": "x"}]
+    "changes",
+    [{"tranAmount": "10.01"}, {"payAccountNo": THEIRS}, {"recAccountNo": OURS}, {"clientID": "1"}, {"tranAmount": "x"}],
 )
 def test_an_answer_to_something_else_is_none(changes: dict[str, str]) -> None:
     frame = answer("AAAAAAE", {**TAKEN, **changes})
@@ -218,7 +244,9 @@ def test_a_stored_answer_reads_as_it_did() -> None:
 @pytest.mark.parametrize(
     "frame",
     [
-        http.answer(500, (), b"<html/>"), http.answer(200, (), b""), http.answer(200, (), b"<stream/>"),
+        http.answer(500, (), b"<html/>"),
+        http.answer(200, (), b""),
+        http.answer(200, (), b"<stream/>"),
         http.answer(200, (), b"<other><status>AAAAAAA</status></other>"),
         http.answer(200, (), b"<stream><status></status></stream>"),
         http.answer(200, (), b"<stream><status>AAAAAAA</status><status>AAAAAAA</status></stream>"),
@@ -226,7 +254,7 @@ def test_a_stored_answer_reads_as_it_did() -> None:
         http.answer(200, (), b'<?xml version="1.0" encoding="UTF-8"?><stream><status>AAAAAAA</status></stream>'),
         answer("AAAAAAE", {"tranAmount": "10.00</tranAmount><tranAmount>10.00"}),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_answer_raises(frame: bytes) -> None:
     with pytest.raises(ProtocolError):
         paid(frame)
@@ -237,7 +265,7 @@ def test_bytes_beyond_the_label_and_unknown_fields_are_read() -> None:
     assert paid(http.answer(200, (), xml.encode("gb18030"))).text == "麤𬭎"
 
 
-# ---- what became of it -------------------------------------------------------------------------------------------
+# ---- the enquiry -------------------------------------------------------------------------------------------------
 
 
 def test_the_enquiry_as_the_page_writes_it() -> None:
@@ -291,7 +319,9 @@ def test_no_row_is_not_found_and_never_failed() -> None:
     assert fated(answer("TWIN004"), codes=CODES).fate is Fate.NOT_FOUND
 
 
-@pytest.mark.parametrize(("status", "outcome"), [("ET00001", "retry"), ("ED10001", "retry"), ("ED02093", "retry"), ("TWIN002", "retry")])
+@pytest.mark.parametrize(
+    ("status", "outcome"), [("ET00001", "retry"), ("ED10001", "retry"), ("ED02093", "retry"), ("TWIN002", "retry")]
+)
 def test_a_no_to_the_question_says_nothing_about_the_payment(status: str, outcome: str) -> None:
     frame = answer(status, rows=[{"stt": "1", "status": "ED02093"}])
     with pytest.raises(Declined) as caught:
@@ -303,16 +333,21 @@ def test_a_no_to_the_question_says_nothing_about_the_payment(status: str, outcom
 @pytest.mark.parametrize(
     "rows",
     [
-        [{"stt": "0", "status": "AAAAAAA"}, {"stt": "0", "status": "AAAAAAA"}], [{"status": "AAAAAAA"}], [{"stt": "0"}],
-        [{"stt": "0", "status": "AAAAAAA", "clientID": "2"}], [{"stt": "0", "status": "AAAAAAA", "tranAmount": "9.00"}],
+        [{"stt": "0", "status": "AAAAAAA"}, {"stt": "0", "status": "AAAAAAA"}],
+        [{"status": "AAAAAAA"}],
+        [{"stt": "0"}],
+        [{"stt": "0", "status": "AAAAAAA", "clientID": "2"}],
+        [{"stt": "0", "status": "AAAAAAA", "tranAmount": "9.00"}],
     ],
-)  # fmt: skip
+)
 def test_rows_that_are_no_answer_raise(rows: list[dict[str, str]]) -> None:
     with pytest.raises(ProtocolError):
         fated(answer("AAAAAAA", rows=rows))
 
 
-@pytest.mark.parametrize("leaves", [{"clientID": "99999999999999999999"}, {"tranAmount": "9.00"}, {"recAccountNo": OURS}])
+@pytest.mark.parametrize(
+    "leaves", [{"clientID": "99999999999999999999"}, {"tranAmount": "9.00"}, {"recAccountNo": OURS}]
+)
 @pytest.mark.parametrize("rows", [[], [{"stt": "0", "status": "AAAAAAA"}]])
 def test_a_head_about_another_order_is_no_answer(leaves: dict[str, str], rows: list[dict[str, str]]) -> None:
     with pytest.raises(ProtocolError) as caught:
@@ -353,7 +388,7 @@ def test_what_is_no_ending_is_asked_once(frame: bytes) -> None:
 
 
 def test_not_found_is_believed_when_two_answers_say_it() -> None:
-    """The empty answer to any other question, as of a day without entries, looks like it."""
+    """The empty answer to another question, such as one about a day without entries, looks the same."""
     empty = answer("AAAAAAA", rows=[])
     assert asked_twice(empty, empty).fate is Fate.NOT_FOUND
     for other in (state(), state("1", "ED02093"), state("2", "CCCCCCC")):

@@ -1,4 +1,4 @@
-"""Balances, entries and receipts: pages to their end, and what cannot be right is no answer."""
+"""Balances, entries and receipts: pages to their end; contradictory answers are refused."""
 
 from __future__ import annotations
 
@@ -23,15 +23,35 @@ from tests.world.dialogue import NOON
 
 ACCOUNT = AccountNumber(OURS)
 ROW: Mapping[str, str] = {
-    "status": "AAAAAAA", "statusText": "交易成功", "accountNo": OURS, "accountName": "示例甲公司", "currencyID": "01",
-    "openBankName": "", "lastTranDate": "20261123", "usableBalance": "900.00", "balance": "1000.00",
-    "forzenAmt": "100.00", "frozenFlag": "", "accountType": "", "lawptLmt": "0.00",
-}  # fmt: skip
+    "status": "AAAAAAA",
+    "statusText": "交易成功",
+    "accountNo": OURS,
+    "accountName": "示例甲公司",
+    "currencyID": "01",
+    "openBankName": "",
+    "lastTranDate": "20261123",
+    "usableBalance": "900.00",
+    "balance": "1000.00",
+    "forzenAmt": "100.00",
+    "frozenFlag": "",
+    "accountType": "",
+    "lawptLmt": "0.00",
+}
 ENTRY: Mapping[str, str] = {
-    "tranDate": "20261124", "tranTime": "101010", "tranNo": "00000000000001", "sumTranNo": "", "tranAmount": "10.00",
-    "creditDebitFlag": "D", "oppAccountNo": "0000000000000000025", "oppAccountName": "乙公司", "oppOpenBankName": "",
-    "abstract": "货款", "balance": "990.00", "valueDate": "20261124", "e3rtFlag": "1",
-}  # fmt: skip
+    "tranDate": "20261124",
+    "tranTime": "101010",
+    "tranNo": "00000000000001",
+    "sumTranNo": "",
+    "tranAmount": "10.00",
+    "creditDebitFlag": "D",
+    "oppAccountNo": "0000000000000000025",
+    "oppAccountName": "乙公司",
+    "oppOpenBankName": "",
+    "abstract": "货款",
+    "balance": "990.00",
+    "valueDate": "20261124",
+    "e3rtFlag": "1",
+}
 
 
 def balance(*frames: bytes, on: date | None = None, **options: Any) -> Any:
@@ -47,7 +67,11 @@ def lines(*frames: bytes, cursor: str | None = None, first: date = TODAY, last: 
 
 
 def page(*rows: Mapping[str, str], total: int | None = None, **leaves: str) -> bytes:
-    counts = {"accountNo": OURS, "totalRecords": str(len(rows) if total is None else total), "returnRecords": str(len(rows))}
+    counts = {
+        "accountNo": OURS,
+        "totalRecords": str(len(rows) if total is None else total),
+        "returnRecords": str(len(rows)),
+    }
     return answer("AAAAAAA", counts | leaves, rows)
 
 
@@ -66,7 +90,9 @@ def test_a_row_s_own_status_counts() -> None:
     assert caught.value.outcome == "retry"
 
 
-@pytest.mark.parametrize("rows", [[], [ROW, ROW], [{**ROW, "accountNo": "0000000000000000018"}], [{**ROW, "balance": "x"}]])
+@pytest.mark.parametrize(
+    "rows", [[], [ROW, ROW], [{**ROW, "accountNo": "0000000000000000018"}], [{**ROW, "balance": "x"}]]
+)
 def test_a_balance_of_something_else_is_none(rows: list[Mapping[str, str]]) -> None:
     with pytest.raises(ProtocolError):
         balance(answer("AAAAAAA", rows=rows))
@@ -91,7 +117,11 @@ def test_a_past_day_s_balance() -> None:
 def test_an_entry() -> None:
     got, _ = lines(page({**ENTRY, "e3rtFlag": "0", "creditDebitFlag": "C", "sumTranNo": "0000000000002"}))
     [line] = got.lines
-    assert (line.bank_line_id, line.direction, line.amount) == ("20261124-00000000000001-0000000000002-C1000", Direction.CREDIT, Money(1_000))
+    assert (line.bank_line_id, line.direction, line.amount) == (
+        "20261124-00000000000001-0000000000002-C1000",
+        Direction.CREDIT,
+        Money(1_000),
+    )
     assert (line.text, line.balance, line.booked_at.hour) == ("(退汇)货款", Money(99_000), 10)
     assert got.cursor is None
 
@@ -145,7 +175,7 @@ def test_a_full_page_without_a_total_is_no_answer() -> None:
 
 def test_entries_that_a_growing_list_moved_over_a_page_s_edge_are_told_once() -> None:
     got, _ = lines(page(*numbered(*range(25, 5, -1)), total=25))
-    # Newest first: two came meanwhile, so that 7 and 6 moved on to the next page.
+    # The newest entry comes first, and two came meanwhile: 7 and 6 moved on to the next page.
     then, _ = lines(page(*numbered(*range(7, 0, -1), rsvNew="20261124101011"), total=27), cursor=got.cursor)
     told = [line.bank_line_id.split("-")[1][-2:] for line in (*got.lines, *then.lines)]
     assert (told, then.cursor) == ([f"{n:02d}" for n in range(25, 0, -1)], None)
@@ -232,10 +262,13 @@ def test_no_entries_are_an_empty_page_also_where_the_bank_says_so_with_a_status(
 @pytest.mark.parametrize(
     "frame",
     [
-        page(ENTRY, returnRecords="2"), page(total=1), page({**ENTRY, "tranDate": "20261123"}),
-        page(ENTRY, accountNo="0000000000000000018"), page(ENTRY, total=10_001, returnRecords="x"),
+        page(ENTRY, returnRecords="2"),
+        page(total=1),
+        page({**ENTRY, "tranDate": "20261123"}),
+        page(ENTRY, accountNo="0000000000000000018"),
+        page(ENTRY, total=10_001, returnRecords="x"),
     ],
-)  # fmt: skip
+)
 def test_a_page_that_cannot_be_right_is_no_answer(frame: bytes) -> None:
     with pytest.raises(ProtocolError):
         lines(frame)
@@ -245,6 +278,20 @@ def test_a_page_that_cannot_be_right_is_no_answer(frame: bytes) -> None:
 def test_an_entry_that_cannot_be_read_hides_no_other(odd: dict[str, str]) -> None:
     got, _ = lines(page({**ENTRY, **odd}, ENTRY))
     assert (len(got.lines), got.unread, len(got.findings)) == (1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("given", "number"),
+    [
+        ({"sumTranNo": "0000000000007"}, "20261124-0000000000007-990.00-D1000"),
+        ({"sumTranNo": "0000000000007", "oriNum": "R7"}, "20261124-0000000000007-990.00-D1000"),
+        ({"oriNum": "R7"}, "20261124-R7-990.00-D1000"),
+    ],
+)
+def test_an_entry_without_tran_no_has_the_next_number_and_its_balance(given: dict[str, str], number: str) -> None:
+    got, _ = lines(page({**ENTRY, "tranNo": "", "tranTime": "", **given}))
+    [line] = got.lines
+    assert (line.bank_line_id, line.booked_at, got.unread) == (number, None, 0)
 
 
 def test_a_cursor_of_another_question_is_refused() -> None:
@@ -276,7 +323,9 @@ def receipt(*frames: bytes, day: date = TODAY, **changes: Any) -> Any:
 
 
 def test_a_receipt_is_listed_then_fetched_and_unpacked() -> None:
-    got, asked = receipt(answer("AAAAAAA", rows=[LISTED]), answer("AAAAAAA", {"fileConTent": packed(a_pdf="%PDF-1.4 x")}))
+    got, asked = receipt(
+        answer("AAAAAAA", rows=[LISTED]), answer("AAAAAAA", {"fileConTent": packed(a_pdf="%PDF-1.4 x")})
+    )
     assert got == Receipt(b"%PDF-1.4 x", "application/pdf", "a.pdf")
     assert "<qryType>1</qryType>" in content(asked[0])
     assert "<minAmt>10.00</minAmt><maxAmt>10.00</maxAmt>" in content(asked[0])
@@ -299,21 +348,31 @@ def test_none_yet_is_later_and_two_that_fit_are_none() -> None:
 
 @pytest.mark.parametrize(
     "file",
-    ["", "x", base64.b64encode(b"PK").decode(), packed(a_txt="x"), packed(a_pdf="%PDF-", b_pdf="%PDF-"), packed(a_pdf="x"),
-     packed(a_pdf="%PDF-" + "0" * 5_000_000)],
-)  # fmt: skip
+    [
+        "",
+        "x",
+        base64.b64encode(b"PK").decode(),
+        packed(a_txt="x"),
+        packed(a_pdf="%PDF-", b_pdf="%PDF-"),
+        packed(a_pdf="x"),
+        packed(a_pdf="%PDF-" + "0" * 5_000_000),
+    ],
+)
 def test_an_archive_that_is_no_receipt_is_refused(file: str) -> None:
     with pytest.raises(ProtocolError):
         receipt(answer("AAAAAAA", rows=[LISTED]), answer("AAAAAAA", {"fileConTent": file}))
 
 
 def test_a_receipt_is_found_behind_rows_that_say_nothing() -> None:
-    got, _ = receipt(answer("AAAAAAA", rows=[{"bresqNo": "R0"}, LISTED]), answer("AAAAAAA", {"fileConTent": packed(a_pdf="%PDF-1.4 x")}))
+    got, _ = receipt(
+        answer("AAAAAAA", rows=[{"bresqNo": "R0"}, LISTED]),
+        answer("AAAAAAA", {"fileConTent": packed(a_pdf="%PDF-1.4 x")}),
+    )
     assert got.name == "a.pdf"
 
 
 def test_a_list_of_receipts_that_goes_round_is_no_list_without_ours() -> None:
-    """Told "later", the ERP would ask for ever."""
+    """Otherwise the answer would be "later", and the ERP would ask again for ever."""
     page = answer("AAAAAAA", rows=[{**LISTED, "transeqNo": str(number)} for number in range(2, 22)])
     with pytest.raises(ProtocolError) as caught:
         receipt(page, page)

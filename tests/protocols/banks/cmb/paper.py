@@ -1,4 +1,4 @@
-"""The adapter and the bank's side over books of the simulator, and messages written by hand from the bank's page."""
+"""The adapter and the bank's side with the simulator's books, and messages written by hand from the bank's page."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from lxml import etree
 
-from gateway.simbank.ledger import Conduct, Ledger, LedgerAccount
+from gateway.simbank.ledger import BookingRules, Ledger, LedgerAccount
 from protocols.bank import Ask, Bank, Context, Submit
 from protocols.banks import cmb
 from protocols.banks.cmb import twin
@@ -29,7 +29,7 @@ from protocols.canon.order import (
 from protocols.canon.party import AccountNumber, Name, Party
 from protocols.canon.query import FateQuestion, Sent, SentBundle
 from protocols.kit import http
-from tests.world.dialogue import NOON, BankTime, Stage
+from tests.world.dialogue import NOON, BankAndTwin, BankTime
 
 R = TypeVar("R")
 TODAY = NOON.date()
@@ -37,9 +37,13 @@ OURS, THEIRS = "0000000000000000017", "0000000000000000025"
 REFERENCE = "GW000000000000000001"
 NUMBER = "0000000123"
 OPTIONS: Mapping[str, Any] = {
-    "login": "U0001", "mode": "00001", "branch": "75", "payroll_mode": "00002", "collection_mode": "00003",
-    "collection_type": "ABCD",
-}  # fmt: skip
+    "login": "U0001",
+    "mode": "00001",
+    "branch": "75",
+    "payroll_mode": "00002",
+    "collection_mode": "00003",
+    "collection_type": "AYBK",
+}
 
 
 def bank(**options: Any) -> Bank:
@@ -47,14 +51,18 @@ def bank(**options: Any) -> Bank:
     return cmb.build({**OPTIONS, **options})
 
 
-def stage(side: Mapping[str, Any] | None = None, conduct: Conduct = Conduct(), opening: str = "1000.00",
-          **options: Any) -> Stage:  # fmt: skip
-    """Adapter and bank's side face to face; `side` are the twin's options, `options` the adapter's."""
+def stage(
+    side: Mapping[str, Any] | None = None,
+    conduct: BookingRules = BookingRules(),
+    opening: str = "1000.00",
+    **options: Any,
+) -> BankAndTwin:
+    """Adapter and bank's side connected; `side` are the twin's options, `options` the adapter's."""
     time = BankTime()
     accounts = (LedgerAccount(OURS, "示例甲公司", Money.parse(opening)),)
     transport = options.get("transport", "http")
     other = twin.build({"transport": transport, **(side or {})}, {})
-    return Stage(bank(**options), other, Ledger(time.now_ms, accounts, conduct), time)
+    return BankAndTwin(bank(**options), other, Ledger(time.now_ms, accounts, conduct), time)
 
 
 SIMPLE: Detail = PaymentDetail()
@@ -74,12 +82,12 @@ def order(detail: Detail = SIMPLE, **changes: Any) -> Order[Any]:
 
 
 def context(reference: str = REFERENCE, serial: int = 1) -> Context:
-    """What a lane would hand in."""
+    """A conversation's context, as a lane makes it."""
     return Context(reference, 1, TODAY, NOON, (serial,))
 
 
 def sent(given: AnyOrder | None = None, reference: str = REFERENCE, **changes: Any) -> Sent:
-    """What was written down about an order before it was sent."""
+    """The record of an order before it was sent."""
     one = given or order()
     plain = Sent(reference, TODAY, 1, ("N02031",), one.amount, one.debtor.account, one.creditor.account)
     return replace(plain, **changes)
@@ -113,7 +121,7 @@ def reference_of(number: int) -> str:
 
 
 def sent_bundle(given: Bundle, reference: str = REFERENCE, on: date = TODAY, **changes: Any) -> SentBundle:
-    """What was written down about a bundle before it was sent."""
+    """The record of a bundle before it was sent."""
     items = tuple(sent(item.order, item.reference, bank_date=on) for item in given.items)
     return replace(SentBundle(reference, on, 1, (), items), **changes)
 
@@ -137,24 +145,52 @@ def answer(function: str, code: str | None, *parts: tuple[str, Mapping[str, str]
 
 def handed_in(**changes: str) -> tuple[str, Mapping[str, str]]:
     """The line that answers the sample payment."""
-    line = {"ERRCOD": "SUC0000", "ERRTXT": "", "OPRALS": "", "OPRSQN": "001", "REQNBR": NUMBER, "REQSTS": "BNK",
-            "RTNFLG": "", "SQRNBR": "0000000001", "YURREF": REFERENCE}  # fmt: skip
+    line = {
+        "ERRCOD": "SUC0000",
+        "ERRTXT": "",
+        "OPRALS": "",
+        "OPRSQN": "001",
+        "REQNBR": NUMBER,
+        "REQSTS": "BNK",
+        "RTNFLG": "",
+        "SQRNBR": "0000000001",
+        "YURREF": REFERENCE,
+    }
     return "NTQPAYRQZ", line | changes
 
 
 REPEATED: Mapping[str, str] = {
-    "ERRCOD": "NCB4241", "ERRTXT": "NCB4241 -业务参考号重复", "REQNBR": "", "REQSTS": "FIN", "RTNFLG": "F",
+    "ERRCOD": "NCB4241",
+    "ERRTXT": "NCB4241 -业务参考号重复",
+    "REQNBR": "",
+    "REQSTS": "FIN",
+    "RTNFLG": "F",
     "SQRNBR": "0000000000",
-}  # fmt: skip
+}
 
 
 def record(**changes: str) -> tuple[str, Mapping[str, str]]:
     """The record of the sample payment in an enquiry's answer."""
     line = {
-        "ATHFLG": "N", "BUSCOD": "N02031", "BUSMOD": "00001", "CCYNBR": "10", "CRTACC": THEIRS, "CRTBBK": "",
-        "CRTNAM": "示例乙公司", "DBTACC": OURS, "DBTBBK": "75", "EPTDAT": "", "EPTTIM": "", "OPRDAT": "20261124",
-        "REQNBR": NUMBER, "REQSTS": "FIN", "RSV30Z": "", "RTNFLG": "S", "TRSAMT": "123.45", "YURREF": REFERENCE,
-    }  # fmt: skip
+        "ATHFLG": "N",
+        "BUSCOD": "N02031",
+        "BUSMOD": "00001",
+        "CCYNBR": "10",
+        "CRTACC": THEIRS,
+        "CRTBBK": "",
+        "CRTNAM": "示例乙公司",
+        "DBTACC": OURS,
+        "DBTBBK": "75",
+        "EPTDAT": "",
+        "EPTTIM": "",
+        "OPRDAT": "20261124",
+        "REQNBR": NUMBER,
+        "REQSTS": "FIN",
+        "RSV30Z": "",
+        "RTNFLG": "S",
+        "TRSAMT": "123.45",
+        "YURREF": REFERENCE,
+    }
     return "NTSTLLSTZ", line | changes
 
 
@@ -175,7 +211,7 @@ def talk(conversation: Generator[Any, bytes, R], *answers: bytes) -> tuple[R, li
 
 
 def first_step(conversation: Generator[Any, bytes, Any]) -> Any:
-    """The first step, with nothing answered."""
+    """The first step, without any answer."""
     step = next(conversation)
     conversation.close()
     return step

@@ -1,4 +1,4 @@
-"""Options, profile and code table: what a wrong setting is told, and what the table may never say."""
+"""Options, profile and code table: the message about each wrong setting, and outcomes that the table may never have."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gateway.core.policy import Route, check
+from gateway.kernel.core.policy import Route, check
 from protocols.bank import BadOptions, Replay
 from protocols.banks import cmb
 from protocols.banks.cmb.options import Options
@@ -50,6 +50,11 @@ FOLDER = Path(cmb.__file__).parent
         ("not_found_quarantine_s", 299),
         ("max_amount_minor", 0),
         ("window", 51),
+        ("codes", {"refused": ["SUC0000"]}),
+        ("codes", {"refused": ["NCB4241"]}),
+        ("codes", {"refused": ["-1"]}),
+        ("codes", {"settled": ["FABZ002"]}),
+        ("codes", {"refused": ["FABZ002"], "duplicate": ["FABZ002"]}),
         ("per_second", 0),
         ("first_byte_s", float("nan")),
         ("colour", "red"),
@@ -76,7 +81,7 @@ def test_the_profile_says_what_the_page_says() -> None:
     assert profile.reconstructed
     kinds = {Kind.PAYMENT, Kind.TRANSFER, Kind.BATCH_ITEM, Kind.PAYROLL_ITEM, Kind.COLLECTION}
     assert set(adapter.money) | set(adapter.bundles) == kinds == set(profile.replay)
-    # Sending again what no enquiry shows is the cloud documents' rule; this mode's literal one forbids it.
+    # The cloud documents allow to send again what no enquiry shows. The literal rule of this mode forbids it.
     assert profile.replay[Kind.PAYMENT].policy is Replay.NEVER
     assert profile.replay[Kind.PAYMENT].not_found_quarantine >= timedelta(minutes=5)
     assert {profile.replay[kind].policy for kind in adapter.bundles} == {Replay.NEVER}
@@ -134,7 +139,8 @@ def test_the_table_never_lets_a_call_s_own_word_decide_about_money() -> None:
     assert all(row.outcome != "settled" for row in calls)
     assert table.look_up("submit", "errcod", "NCB4241") == "duplicate"
     failing = {row.layer for row in table.rows if row.outcome == "failed"}
-    assert failing == {"retcod", "rtnflg", "stscod", "stscod.small"}
+    assert failing == {"retcod", "errcod", "rtnflg", "stscod", "stscod.small"}
+    assert {row.operation for row in table.rows if row.layer == "errcod" and row.outcome == "failed"} == {"question"}
     assert all(row.source for row in table.rows)
 
 

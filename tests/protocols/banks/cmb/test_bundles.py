@@ -1,4 +1,4 @@
-"""Batches of both sizes, notices, payrolls and collections: each item its own fate, and never another's."""
+"""Batches of both sizes, notices, payrolls and collections: each item has its own fate, never that of another item."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.simbank.ledger import Conduct
+from gateway.simbank.ledger import BookingRules
 from protocols.bank import Fates
 from protocols.canon.order import Bundle, Kind
 from protocols.canon.outcome import Fate
@@ -34,7 +34,7 @@ from tests.protocols.banks.cmb.paper import (
     stage,
     talk,
 )
-from tests.world.dialogue import Stage
+from tests.world.dialogue import BankAndTwin
 
 TWO = bundle(Kind.BATCH_ITEM, (500, 500))
 MANY = bundle(Kind.BATCH_ITEM, (100,) * 31)
@@ -63,8 +63,8 @@ def done(number: int, **changes: str) -> Part:
     return record(**{"YURREF": reference_of(number), "TRSAMT": "5.00", "REQNBR": f"{number:010d}", **changes})
 
 
-def by_hand(scene: Stage, given: Bundle, at: SentBundle | None = None) -> tuple[Fates, Fates]:
-    """Handed in and asked about at the twin."""
+def by_hand(scene: BankAndTwin, given: Bundle, at: SentBundle | None = None) -> tuple[Fates, Fates]:
+    """Send the messages to the twin, and ask about them there."""
     word = scene.bank.bundles[given.kind]
     first = scene.talk(word.word(given, scene.context(REFERENCE)))
     return first, scene.talk(word.fate(BundleFateQuestion(at or sent_bundle(given)), scene.context()))
@@ -174,20 +174,26 @@ def test_lines_refused_in_a_large_batch_are_told_by_the_notice() -> None:
     assert words(told) == [Fate.SETTLED] * 28 + [Fate.FAILED, Fate.DUPLICATE, Fate.PENDING]
 
 
-@pytest.mark.parametrize("refused", [
-    [answer("GetNewNotice", "-2"), answer("GetHisNoticeEX", "-2")],
-    [answer("GetNewNotice", "0", notice("A1")), answer("GetBatchPayOprRes", "-2"), answer("GetHisNoticeEX", "-3")],
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "refused",
+    [
+        [answer("GetNewNotice", "-2"), answer("GetHisNoticeEX", "-2")],
+        [answer("GetNewNotice", "0", notice("A1")), answer("GetBatchPayOprRes", "-2"), answer("GetHisNoticeEX", "-3")],
+    ],
+)
 def test_notices_that_are_refused_take_nothing_back(refused: list[bytes]) -> None:
     listed = [record(YURREF=reference_of(n), TRSAMT="1.00") for n in range(1, 31)]
     told = fates(MANY, answer("NTQRYSTN", "0", *listed), *refused, answer("NTQRYSTY", "0"))
     assert words(told) == [Fate.SETTLED] * 30 + [Fate.NOT_FOUND]
 
 
-@pytest.mark.parametrize("asked_too_soon", [
-    [answer("GetNewNotice", "-5")],
-    [answer("GetNewNotice", "0"), answer("GetHisNoticeEX", "0"), answer("NTQRYSTY", "-5")],
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "asked_too_soon",
+    [
+        [answer("GetNewNotice", "-5")],
+        [answer("GetNewNotice", "0"), answer("GetHisNoticeEX", "0"), answer("NTQRYSTY", "-5")],
+    ],
+)
 def test_asking_too_often_for_the_rest_takes_nothing_back(asked_too_soon: list[bytes]) -> None:
     listed = [record(YURREF=reference_of(n), TRSAMT="1.00") for n in range(1, 31)]
     told = fates(MANY, answer("NTQRYSTN", "0", *listed), *asked_too_soon)
@@ -204,16 +210,22 @@ def test_notices_are_not_read_while_every_line_is_known() -> None:
 
 def test_a_large_batch_s_whole_life_at_the_twin() -> None:
     scene = stage({"refused_unlisted": True})
-    given = replace(MANY, items=(
-        *MANY.items[:29],
-        *(replace(item, order=replace(item.order, purpose=purpose))
-          for item, purpose in zip(MANY.items[29:], ("#refuse", "#late"), strict=True)),
-    ))  # fmt: skip
+    given = replace(
+        MANY,
+        items=(
+            *MANY.items[:29],
+            *(
+                replace(item, order=replace(item.order, purpose=purpose))
+                for item, purpose in zip(MANY.items[29:], ("#refuse", "#late"), strict=True)
+            ),
+        ),
+    )
     first, then = by_hand(scene, given)
     assert words(first) == [Fate.PENDING] * 31
     assert words(then) == [Fate.SETTLED] * 29 + [Fate.FAILED, Fate.PENDING]
-    again = scene.talk(scene.bank.bundles[Kind.BATCH_ITEM].fate(BundleFateQuestion(sent_bundle(given)),
-                                                               scene.context()))  # fmt: skip
+    again = scene.talk(
+        scene.bank.bundles[Kind.BATCH_ITEM].fate(BundleFateQuestion(sent_bundle(given)), scene.context())
+    )
     assert again == then, "a notice that was told once is found again in the history"
 
 
@@ -238,8 +250,17 @@ def detail(number: int, status: str, **changes: str) -> Part:
 
 
 def state(**changes: str) -> bytes:
-    plain = {"REQNBR": "0000000077", "YURREF": REFERENCE, "REQSTA": "BNK", "RTNFLG": "", "TRSNUM": "3",
-             "TOTAMT": "17.00", "SUCNUM": "0", "ERRCOD": "SUC0000", "ERRDSP": ""}  # fmt: skip
+    plain = {
+        "REQNBR": "0000000077",
+        "YURREF": REFERENCE,
+        "REQSTA": "BNK",
+        "RTNFLG": "",
+        "TRSNUM": "3",
+        "TOTAMT": "17.00",
+        "SUCNUM": "0",
+        "ERRCOD": "SUC0000",
+        "ERRDSP": "",
+    }
     return answer("NTAGCINY", "0", ("NTAGCINQZ", plain | changes))
 
 
@@ -251,10 +272,18 @@ def test_a_payroll_is_one_part_with_count_sum_and_numbered_lines() -> None:
     step = first_step(bank().bundles[Kind.PAYROLL_ITEM].word(WAGES, context()))
     xml = content(step.data)
     assert step.serials == ("N03010",)
-    for wanted in ("<FUNNAM>NTAGCSAL</FUNNAM>", "<BEGTAG>Y</BEGTAG><ENDTAG>Y</ENDTAG><REQNBR/>", "<TTLCNT>3</TTLCNT>",
-                   "<TTLAMT>17.00</TTLAMT>", "<TTLNUM>1</TTLNUM>", "<CURAMT>17.00</CURAMT><CURCNT>3</CURCNT>",
-                   "<TRSTYP>BYSA</TRSTYP><NUSAGE>工资</NUSAGE>", f"<YURREF>{REFERENCE}</YURREF>",
-                   "<TRXSEQ>00000003</TRXSEQ>", "<BUSMOD>00002</BUSMOD>"):  # fmt: skip
+    for wanted in (
+        "<FUNNAM>NTAGCSAL</FUNNAM>",
+        "<BEGTAG>Y</BEGTAG><ENDTAG>Y</ENDTAG><REQNBR/>",
+        "<TTLCNT>3</TTLCNT>",
+        "<TTLAMT>17.00</TTLAMT>",
+        "<TTLNUM>1</TTLNUM>",
+        "<CURAMT>17.00</CURAMT><CURCNT>3</CURCNT>",
+        "<TRSTYP>BYSA</TRSTYP><NUSAGE>工资</NUSAGE>",
+        f"<YURREF>{REFERENCE}</YURREF>",
+        "<TRXSEQ>00000003</TRXSEQ>",
+        "<BUSMOD>00002</BUSMOD>",
+    ):
         assert wanted in xml
 
 
@@ -278,19 +307,36 @@ def test_lines_are_told_apart_by_the_bank_s_number() -> None:
     assert words(told) == [Fate.SETTLED, Fate.FAILED, Fate.PENDING]
 
 
-@pytest.mark.parametrize(("status", "fate"), [
-    ("S", Fate.SETTLED), ("E", Fate.FAILED), ("F", Fate.UNKNOWN), ("C", Fate.FAILED), ("A", Fate.PENDING),
-    ("I", Fate.PENDING), ("X", Fate.UNKNOWN), ("", Fate.UNKNOWN), ("SS", Fate.UNKNOWN),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("status", "fate"),
+    [
+        ("S", Fate.SETTLED),
+        ("E", Fate.FAILED),
+        ("F", Fate.UNKNOWN),
+        ("C", Fate.FAILED),
+        ("A", Fate.PENDING),
+        ("I", Fate.PENDING),
+        ("X", Fate.UNKNOWN),
+        ("", Fate.UNKNOWN),
+        ("SS", Fate.UNKNOWN),
+    ],
+)
 def test_every_word_of_a_line(status: str, fate: Fate) -> None:
     told = fates(WAGES, answer("NTAGDINF", "0", detail(2, status)), at=NUMBERED)
     assert {one: word.fate for one, word in told.items()} == {reference_of(2): fate}
 
 
-@pytest.mark.parametrize(("status", "fate"), [
-    ("S", Fate.SETTLED), ("F", Fate.FAILED), ("I", Fate.PENDING), ("C", Fate.UNKNOWN), ("E", Fate.UNKNOWN),
-    ("A", Fate.UNKNOWN),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("status", "fate"),
+    [
+        ("S", Fate.SETTLED),
+        ("F", Fate.FAILED),
+        ("I", Fate.PENDING),
+        ("C", Fate.UNKNOWN),
+        ("E", Fate.UNKNOWN),
+        ("A", Fate.UNKNOWN),
+    ],
+)
 def test_every_word_of_agent_request_s_line_which_no_other_list_explains(status: str, fate: Fate) -> None:
     row = "NTQATDQYZ", {"ACCNBR": THEIRS, "TRSAMT": "5.00", "TRSDSP": reference_of(2), "STSCOD": status}
     told = fates(WAGES, answer("GetAgentDetail", "0", row), at=NUMBERED, agency="AgentRequest")
@@ -302,8 +348,9 @@ def test_a_line_without_a_status_is_in_doubt_and_the_others_are_read() -> None:
     odd = detail(3, "S", TRSAMT="x")
     told = fates(WAGES, answer("NTAGDINF", "0", detail(1, "S"), ("NTAGCDTLY1", bare), odd), at=NUMBERED)
     assert {one: word.fate for one, word in told.items()} == {
-        reference_of(1): Fate.SETTLED, reference_of(2): Fate.UNKNOWN,
-    }  # fmt: skip
+        reference_of(1): Fate.SETTLED,
+        reference_of(2): Fate.UNKNOWN,
+    }
     assert not told[reference_of(2)].listed
     for lost in (detail(2, "S", TRXSEQ=""), detail(2, "S", TRXSEQ="x")):
         assert words(fates(WAGES, answer("NTAGDINF", "0", detail(1, "S"), lost), at=NUMBERED)) == [Fate.SETTLED]
@@ -348,7 +395,7 @@ def test_a_list_of_lines_that_is_declined_does_not_hide_the_message_s_state() ->
     declined = answer("NTAGDINF", "-2", message="无此权限")
     assert words(fates(WAGES, declined, state(), at=NUMBERED)) == [Fate.PENDING] * 3
     assert words(fates(WAGES, state(), declined)) == [Fate.PENDING] * 3
-    # "None was paid" is believed beside an empty list only; this list was not heard.
+    # "None was paid" is believed only beside an empty list. Here the list was not answered.
     assert fates(WAGES, declined, state(REQSTA="FIN", RTNFLG="F"), at=NUMBERED) == {}
     with pytest.raises(Declined) as caught:
         fates(WAGES, answer("NTAGDINF", "-5"), at=NUMBERED)
@@ -376,7 +423,7 @@ def test_pages_of_lines_are_followed_and_a_circle_is_seen() -> None:
 
     last = answer("NTAGDINF", "0", detail(2, "S"))
     assert words(fates(WAGES, page("00000001", detail(1, "S")), last, at=NUMBERED)) == [Fate.SETTLED] * 2
-    with pytest.raises(ProtocolError, match="goes round"):
+    with pytest.raises(ProtocolError, match="repeats its pages"):
         fates(WAGES, page("1", detail(1, "S")), page("1", detail(2, "S")), at=NUMBERED)
 
 
@@ -413,7 +460,7 @@ def test_a_payroll_that_is_not_known_is_not_found() -> None:
 @pytest.mark.parametrize("agency", ["NTAGC", "AgentRequest"])
 @pytest.mark.parametrize("kind", [Kind.PAYROLL_ITEM, Kind.COLLECTION])
 def test_a_whole_life_at_the_twin(agency: str, kind: Kind) -> None:
-    scene = stage(conduct=Conduct(late_s=30.0), agency=agency)
+    scene = stage(conduct=BookingRules(late_s=30.0), agency=agency)
     names = ("示例甲", "示例甲", "#refuse", "#late")
     given = bundle(kind, (500, 500, 700, 800), purpose="工资")
     items = []
@@ -439,11 +486,14 @@ def test_agent_request_carries_our_reference_as_the_line_s_text() -> None:
     xml = content(first_step(bank(agency="AgentRequest").bundles[Kind.PAYROLL_ITEM].word(WAGES, context())).data)
     assert f"<TRSDSP>{reference_of(2)}</TRSDSP>" in xml
     assert "<SUM>17.00</SUM><TOTAL>3</TOTAL>" in xml
-    rows = [("NTQATDQYZ", {"ACCNBR": THEIRS, "TRSAMT": "5.00", "TRSDSP": reference_of(n), "STSCOD": word})
-            for n, word in ((2, "F"), (1, "S"))]  # fmt: skip
+    rows = [
+        ("NTQATDQYZ", {"ACCNBR": THEIRS, "TRSAMT": "5.00", "TRSDSP": reference_of(n), "STSCOD": word})
+        for n, word in ((2, "F"), (1, "S"))
+    ]
     assert words(fates(WAGES, answer("GetAgentDetail", "0", *rows), at=NUMBERED, agency="AgentRequest")) == [
-        Fate.SETTLED, Fate.FAILED,
-    ]  # fmt: skip
+        Fate.SETTLED,
+        Fate.FAILED,
+    ]
 
 
 def test_a_line_s_reference_goes_into_cprref_where_the_bank_agreed_to_it() -> None:
@@ -477,3 +527,14 @@ def test_what_a_payroll_cannot_carry_is_refused_before_anything_is_sent() -> Non
     ):
         with pytest.raises(ProtocolError):
             first_step(word(given, context()))
+
+
+def test_a_line_to_another_bank_names_that_bank_where_the_form_has_no_place_for_its_number() -> None:
+    numbered = Party(AccountNumber(THEIRS), Name("示例丁"), None, "000000000000")
+    given = bundle(Kind.PAYROLL_ITEM, (500,), creditor=numbered)
+    word = bank(agency="AgentRequest").bundles[Kind.PAYROLL_ITEM].word
+    with pytest.raises(ProtocolError) as caught:
+        first_step(word(given, context()))
+    assert caught.value.reason == "missing"
+    big = content(first_step(bank().bundles[Kind.PAYROLL_ITEM].word(given, context())).data)
+    assert "<BNKFLG>N</BNKFLG><EACBNK/>" in big and "<RCVBNK>000000000000</RCVBNK>" in big

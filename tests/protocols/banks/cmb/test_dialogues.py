@@ -12,7 +12,7 @@ from gateway.simbank.ledger import Ledger, LedgerAccount
 from protocols.banks import cmb
 from protocols.banks.cmb import twin
 from tests.protocols.banks.cmb.paper import bank, show
-from tests.world.dialogue import BankTime, Scene, Stage
+from tests.world.dialogue import BankAndTwin, BankTime, Scene
 
 SCENES = sorted((Path(cmb.__file__).parent / "dialogues").glob("*.dlg"))
 
@@ -27,10 +27,10 @@ def shown(frame: bytes) -> tuple[str, Mapping[str, str]]:
 
 
 def played(scene: Path, transport: str) -> int:
-    def stage(accounts: Sequence[LedgerAccount]) -> Stage:
+    def stage(accounts: Sequence[LedgerAccount]) -> BankAndTwin:
         time = BankTime()
         side = twin.build({"transport": transport, "page_lines": 2, "login": "U0001"}, {})
-        return Stage(bank(transport=transport), side, Ledger(time.now_ms, accounts), time)
+        return BankAndTwin(bank(transport=transport), side, Ledger(time.now_ms, accounts), time)
 
     return Scene(scene, stage, shown).play()
 

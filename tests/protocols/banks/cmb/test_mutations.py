@@ -1,4 +1,4 @@
-"""Broken answers: whatever the bytes, the adapter raises ProtocolError or says no more than they do."""
+"""Broken answers: for any bytes the adapter raises ProtocolError or claims no more than they say."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ WAGES = bundle(Kind.PAYROLL_ITEM, (500, 600))
 
 
 def finish(conversation: Any, answer: bytes) -> Any:
-    """The result; a second question means that there is none yet, and it goes unanswered."""
+    """The result. A second question means that there is none yet; it gets no answer."""
     next(conversation)
     try:
         conversation.send(answer)
@@ -63,7 +63,7 @@ def fated(answer: bytes) -> Fates:
     conversation = BANK.questions.fate(question(), context())
     next(conversation)
     try:
-        # Only nothing found leads to a second question.
+        # Only "not found" leads to a second question.
         step = conversation.send(answer)
     except StopIteration as end:
         return {end.value.fate}
@@ -109,8 +109,8 @@ RECORDS = document("NTQRYSTN", "0", record_of(1, "5.00"), record_of(2, "6.00", R
 WAGED = document("NTAGDINF", "0", wage(1, "5.00", "S"), wage(2, "6.00", "A"))
 
 U, P = Fate.UNKNOWN, Fate.PENDING
-# What a golden answer may be taken for when one of its bytes is wrong. Nothing here is signed, so the one byte that
-# turns RTNFLG F into S makes it a success; no byte may turn what waits, or a duplicate, into an ending.
+# The outcomes that a golden answer may have with one wrong byte. Nothing here is signed, so the byte that turns RTNFLG
+# F into S makes it a success. No byte may make a pending payment or a duplicate final.
 MAY_BE: list[tuple[Heard, bytes, Fates]] = [
     (paid, TAKEN, {P, U}),
     (paid, REFUSED, {Fate.FAILED, U, P}),
@@ -126,7 +126,7 @@ MAY_BE: list[tuple[Heard, bytes, Fates]] = [
 
 
 def mutants(answer: bytes) -> Iterator[tuple[int, bytes]]:
-    """Every place with several other bytes in it: its neighbours, what XML minds, codes, and chance."""
+    """Every place with several other bytes in it: its neighbours, XML's own characters, codes, and random ones."""
     chance = random.Random(4241)
     for place, byte in enumerate(answer):
         others = {byte ^ 1, 0x80, *b"0< FSB", chance.randrange(256)}

@@ -1,4 +1,4 @@
-"""DCPAYMNT and NTQRYSTY: the page's bytes, REQSTS x RTNFLG, and what must never become a verdict."""
+"""DCPAYMNT and NTQRYSTY: the page's bytes, REQSTS x RTNFLG, and answers that must not decide anything."""
 
 from __future__ import annotations
 
@@ -73,11 +73,11 @@ def ask(*frames: bytes, **options: Any) -> Outcome:
 
 
 def told(**changes: str) -> Outcome:
-    """The fate from one record."""
+    """The outcome that one record of an enquiry's answer gives."""
     return ask(answer("NTQRYSTY", "0", record(**changes)))
 
 
-# ---- what we write -----------------------------------------------------------------------------------------------
+# ---- the bytes of a message --------------------------------------------------------------------------------------
 
 
 def test_dcpaymnt_is_the_page_s_form_byte_for_byte() -> None:
@@ -171,7 +171,7 @@ def test_a_reference_that_is_no_yurref_is_refused(reference: str) -> None:
         next(bank().money[Kind.PAYMENT](order(), context(reference)))
 
 
-# ---- what we read: handing in ------------------------------------------------------------------------------------
+# ---- answers to a payment ----------------------------------------------------------------------------------------
 
 WAITING = ("AUT", "NTE", "WCF", "BNK", "ACK", "APD", "OPR", "APW")
 ENDINGS = ("S", "F", "B", "R", "D", "C", "M", "V", "U", "T", "", "X", "s", "Ｆ")
@@ -222,8 +222,11 @@ def test_a_failure_carries_the_bank_s_reason_and_number() -> None:
     line = handed_in(REQSTS="FIN", RTNFLG="F", ERRCOD="ZZZ0001", ERRTXT="余额不足")
     outcome = pay(answer("DCPAYMNT", "0", line))
     assert (outcome.fate, outcome.code, outcome.text, outcome.bank_serial) == (
-        Fate.FAILED, "ZZZ0001", "余额不足", NUMBER,
-    )  # fmt: skip
+        Fate.FAILED,
+        "ZZZ0001",
+        "余额不足",
+        NUMBER,
+    )
 
 
 @pytest.mark.parametrize("status", [{"REQSTS": "BNK"}, {"REQSTS": "FIN", "RTNFLG": "S"}])
@@ -258,7 +261,7 @@ def test_no_retcod_decides_about_a_payment(code: str, lines: tuple[Any, ...]) ->
         answer("DCPAYMNT", "0", handed_in()).replace(b"CMBSDKPGK", b"CMBSDKPGX"),
         answer("DCPAYMNT", "0", handed_in()).replace(b"<REQSTS>", b"<REQSTS>FIN</REQSTS><REQSTS>"),
         answer("DCPAYMNT", "0", handed_in()).replace(b"HTTP/1.1 200", b"HTTP/1.1 500"),
-        http.answer(200, (), GOLDEN.encode("gbk")),  # our own request coming back
+        http.answer(200, (), GOLDEN.encode("gbk")),  # our own request returned as an answer
         http.answer(200, (), b""),
     ],
 )
@@ -293,12 +296,19 @@ def test_a_stored_answer_reads_as_it_did() -> None:
         bank().read(Kind.PAYMENT, sent(), frame[:-1])
 
 
-# ---- what we read: the enquiry -----------------------------------------------------------------------------------
+# ---- answers to the enquiry --------------------------------------------------------------------------------------
 
 FATES = {
-    "S": Fate.SETTLED, "F": Fate.FAILED, "R": Fate.FAILED, "D": Fate.FAILED, "C": Fate.FAILED, "M": Fate.FAILED,
-    "V": Fate.FAILED, "B": Fate.RETURNED, "T": Fate.RETURNED,
-}  # fmt: skip
+    "S": Fate.SETTLED,
+    "F": Fate.FAILED,
+    "R": Fate.FAILED,
+    "D": Fate.FAILED,
+    "C": Fate.FAILED,
+    "M": Fate.FAILED,
+    "V": Fate.FAILED,
+    "B": Fate.RETURNED,
+    "T": Fate.RETURNED,
+}
 
 
 @pytest.mark.parametrize(("reqsts", "rtnflg"), list(product([*WAITING, "WRF", "FIN", "XXX"], ENDINGS)))
@@ -326,7 +336,7 @@ def test_a_record_that_names_a_duplicate_is_no_failure() -> None:
 
 @pytest.mark.parametrize(("rtnflg", "fate"), [("F", Fate.FAILED), ("B", Fate.RETURNED)])
 def test_an_ending_needs_no_further_answer_that_could_cost_it(rtnflg: str, fate: Fate) -> None:
-    # The helper fails if a second question is asked: silence or noise after it would take the verdict back.
+    # The helper fails if a second question is asked: silence or a bad answer after it would lose the known outcome.
     assert ask(answer("NTQRYSTY", "0", record(RTNFLG=rtnflg))).fate is fate
 
 
@@ -350,8 +360,13 @@ def test_several_records_under_one_reference(records: tuple[Any, ...], fate: Fat
 
 
 def test_a_record_about_another_payment_is_no_answer() -> None:
-    for changes in ({"YURREF": "GW000000000000000002"}, {"TRSAMT": "123.46"}, {"DBTACC": THEIRS}, {"CRTACC": OURS},
-                    {"CCYNBR": "32"}):  # fmt: skip
+    for changes in (
+        {"YURREF": "GW000000000000000002"},
+        {"TRSAMT": "123.46"},
+        {"DBTACC": THEIRS},
+        {"CRTACC": OURS},
+        {"CCYNBR": "32"},
+    ):
         with pytest.raises(ProtocolError) as refused:
             told(**changes)
         assert refused.value.reason == "correlation"
@@ -390,9 +405,16 @@ def test_a_transfer_is_asked_about_under_its_own_code() -> None:
     assert "<BUSCOD>N02041</BUSCOD>" in asked
 
 
-@pytest.mark.parametrize(("days", "wanted"), [(0, "20261123/20261124"), (1, "20261122/20261124"),
-                                              (5, "20261118/20261120"), (89, "20260826/20260828"),
-                                              (90, "20260826/20260827")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("days", "wanted"),
+    [
+        (0, "20261123/20261124"),
+        (1, "20261122/20261124"),
+        (5, "20261118/20261120"),
+        (89, "20260826/20260828"),
+        (90, "20260826/20260827"),
+    ],
+)
 def test_the_enquiry_looks_at_the_neighbouring_days_too(days: int, wanted: str) -> None:
     fate = bank().questions.fate
     assert fate is not None

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gateway.simbank.ledger import Conduct
+from gateway.simbank.ledger import BookingRules
 from protocols.canon.money import Money
 from protocols.canon.party import AccountNumber
 from protocols.canon.query import LinesQuestion, ReceiptQuestion
@@ -31,7 +31,14 @@ from tests.protocols.banks.cmb.paper import (
 )
 
 ASKED = ReceiptQuestion(AccountNumber(OURS), TODAY, "20261124-K1", amount=Money(12_345))
-STATED = {"CCYNBR": "10", "ISTNBR": "0000000000007", "REGEAC": OURS, "SNDEAC": OURS, "RCVEAC": THEIRS, "TRSAMT": "123.45"}
+STATED = {
+    "CCYNBR": "10",
+    "ISTNBR": "0000000000007",
+    "REGEAC": OURS,
+    "SNDEAC": OURS,
+    "RCVEAC": THEIRS,
+    "TRSAMT": "123.45",
+}
 NAMED = {"CHKCOD": "00000000000000AA", "ISTNBR": "0000000000007", "ITMCOD": "HD002013", "TRSSEQ": "K1"}
 BARE = {"CHKCOD": "00000000000000BB", "ISTNBR": "0000000000008"}
 
@@ -52,7 +59,10 @@ def test_number_and_code_of_the_entry_s_receipt_are_told() -> None:
     text = got.data.decode()
     assert (got.media_type, got.name) == ("text/plain; charset=utf-8", "0000000000007.txt")
     assert "0000000000007" in text and "00000000000000AA" in text and "123.45" in text
-    assert f"<CSRRCFDFY0><EACNBR>{OURS}</EACNBR><BEGDAT>20261124</BEGDAT><ENDDAT>20261124</ENDDAT><RRCFLG>1</RRCFLG>" in asked
+    assert (
+        f"<CSRRCFDFY0><EACNBR>{OURS}</EACNBR><BEGDAT>20261124</BEGDAT><ENDDAT>20261124</ENDDAT><RRCFLG>1</RRCFLG>"
+        in asked
+    )
     assert "<BEGAMT>123.45</BEGAMT><ENDAMT>123.45</ENDAMT></CSRRCFDFY0>" in asked
 
 
@@ -63,10 +73,14 @@ def test_what_was_printed_before_is_in_the_other_list_and_what_is_in_none_comes_
     assert isinstance(got, ReceiptLater) and not any("AMT>" in one for one in asked)
 
 
-@pytest.mark.parametrize(("stated", "reason"), [
-    ({**STATED, "REGEAC": THEIRS}, "correlation"), ({**STATED, "TRSAMT": "123.46"}, "correlation"),
-    ({**STATED, "CCYNBR": "32"}, "correlation"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("stated", "reason"),
+    [
+        ({**STATED, "REGEAC": THEIRS}, "correlation"),
+        ({**STATED, "TRSAMT": "123.46"}, "correlation"),
+        ({**STATED, "CCYNBR": "32"}, "correlation"),
+    ],
+)
 def test_a_receipt_of_something_else_is_none(stated: Mapping[str, str], reason: str) -> None:
     with pytest.raises(ProtocolError) as caught:
         receipt(told(("CPRRCSNDX1", stated), ("CSRRCFDFZ1", NAMED)))
@@ -84,8 +98,9 @@ def test_a_payment_s_receipt_is_the_one_that_says_its_number() -> None:
 
 def test_two_receipts_or_half_of_one_are_no_answer() -> None:
     for rows, reason in (
-        ((NAMED, {**NAMED, "ISTNBR": "0000000000009"}), "ambiguous"), (({**NAMED, "CHKCOD": ""},), "missing"),
-    ):  # fmt: skip
+        ((NAMED, {**NAMED, "ISTNBR": "0000000000009"}), "ambiguous"),
+        (({**NAMED, "CHKCOD": ""},), "missing"),
+    ):
         with pytest.raises(ProtocolError) as caught:
             receipt(told(*(("CSRRCFDFZ1", one) for one in rows)))
         assert caught.value.reason == reason
@@ -97,15 +112,18 @@ def test_two_receipts_or_half_of_one_are_no_answer() -> None:
 
 @pytest.mark.parametrize("printed", [False, True])
 def test_receipts_at_the_twin_are_those_of_the_entries(printed: bool) -> None:
-    made = stage({"printed": printed}, Conduct(fee_minor=50), receipts=True)
+    made = stage({"printed": printed}, BookingRules(fee_minor=50), receipts=True)
     made.talk(made.bank.money[order().kind](order(), made.context(REFERENCE)))
     made.time.later(86_400)
     assert made.bank.questions.lines is not None and made.bank.questions.receipt is not None
     page = made.talk(made.bank.questions.lines(LinesQuestion(AccountNumber(OURS), TODAY, TODAY), made.context()))
     [paid] = [one for one in page.lines if one.amount == Money(12_345)]
     [fee] = [one for one in page.lines if one.amount == Money(50)]
-    got = made.talk(made.bank.questions.receipt(
-        ReceiptQuestion(paid.account, TODAY, paid.bank_line_id, amount=paid.amount), made.context()))  # fmt: skip
+    got = made.talk(
+        made.bank.questions.receipt(
+            ReceiptQuestion(paid.account, TODAY, paid.bank_line_id, amount=paid.amount), made.context()
+        )
+    )
     assert isinstance(got, Receipt) and b"123.45" in got.data
     by_payment = ReceiptQuestion(paid.account, TODAY, "", REFERENCE)
     assert made.talk(made.bank.questions.receipt(by_payment, made.context())) == got

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.simbank.ledger import Conduct
+from gateway.simbank.ledger import BookingRules
 from protocols.canon.money import Money
 from protocols.canon.order import Kind
 from protocols.canon.party import AccountNumber, Name, Party
@@ -34,21 +34,33 @@ from tests.protocols.banks.cmb.paper import (
 ASKED = ReturnsQuestion(AccountNumber(OURS), TODAY, TODAY)
 ON: Mapping[str, Any] = {"refund_reference": True, "payroll_mode": "00002"}
 ROW = {
-    "BTHDTL": "00000002", "CPRACT": reference_of(2), "CPRCNV": "", "EACNAM": "示例丁", "EACNBR": THEIRS,
-    "REQNBR": "0000000077", "RTNCOD": "002", "RTNTXT": "账号、户名不符", "STSCOD": "E", "TRSAMT": "5.00",
-    "TRSDAT": "20261120", "TXTCLT": "工资", "YURREF": REFERENCE,
-}  # fmt: skip
+    "BTHDTL": "00000002",
+    "CPRACT": reference_of(2),
+    "CPRCNV": "",
+    "EACNAM": "示例丁",
+    "EACNBR": THEIRS,
+    "REQNBR": "0000000077",
+    "RTNCOD": "002",
+    "RTNTXT": "账号、户名不符",
+    "STSCOD": "E",
+    "TRSAMT": "5.00",
+    "TRSDAT": "20261120",
+    "TXTCLT": "工资",
+    "YURREF": REFERENCE,
+}
 CAME_BACK = Return(reference_of(2), Money(500), None, "账号、户名不符")
 
 
 def refunds(*frames: bytes, options: Mapping[str, Any] = ON) -> tuple[list[ReturnsPage], list[str]]:
-    """Every page of the walk: NTQRYSTN finds nothing, `frames` answer NTAGDRFD. And what was asked."""
+    """Every page of the walk, and the questions. NTQRYSTN finds nothing, `frames` answer NTAGDRFD."""
     ask = bank(**options).questions.returns
     assert ask is not None
     pages, asked, left, cursor = list[ReturnsPage](), list[str](), list(frames), None
     while True:
         question = ReturnsQuestion(ASKED.account, ASKED.first, ASKED.last, cursor)
-        [name] = [one for one in ("NTQRYSTN", "NTAGDRFD") if f">{one}<" in content(first_step(ask(question, context())).data)]
+        [name] = [
+            one for one in ("NTQRYSTN", "NTAGDRFD") if f">{one}<" in content(first_step(ask(question, context())).data)
+        ]
         page, [request] = talk(ask(question, context()), answer(name, "0") if name == "NTQRYSTN" else left.pop(0))
         pages.append(page)
         asked += [content(request)] if name == "NTAGDRFD" else []
@@ -79,12 +91,16 @@ def test_it_is_asked_only_where_our_reference_stands_in_the_lines() -> None:
         assert refunds(options=options)[1] == []
     step = first_step(bank(**ON).bundles[Kind.PAYROLL_ITEM].word(bundle(Kind.PAYROLL_ITEM, (500,)), context()))
     assert f"<CPRACT>{reference_of(1)}</CPRACT>" in content(step.data)
-    step = first_step(bank(payroll_mode="00002").bundles[Kind.PAYROLL_ITEM].word(bundle(Kind.PAYROLL_ITEM, (500,)), context()))
+    step = first_step(
+        bank(payroll_mode="00002").bundles[Kind.PAYROLL_ITEM].word(bundle(Kind.PAYROLL_ITEM, (500,)), context())
+    )
     assert "<CPRACT/>" in content(step.data)
 
 
 def test_an_agent_request_has_our_reference_in_its_text() -> None:
-    pages, _ = refunds(drfd(), drfd({"CPRACT": "", "TXTCLT": reference_of(2)}), options={**ON, "agency": "AgentRequest"})
+    pages, _ = refunds(
+        drfd(), drfd({"CPRACT": "", "TXTCLT": reference_of(2)}), options={**ON, "agency": "AgentRequest"}
+    )
     assert found(pages) == [CAME_BACK]
 
 
@@ -115,8 +131,10 @@ def test_a_no_to_this_list_hides_no_other_list() -> None:
 
 @pytest.mark.parametrize("agency", ["NTAGC", "AgentRequest"])
 def test_a_payroll_line_comes_back_and_is_told_by_the_twin(agency: str) -> None:
-    scene = stage(conduct=Conduct(return_s=60), **{**ON, "agency": agency, "line_reference": True})
-    given = bundle(Kind.PAYROLL_ITEM, (500, 600), creditor=Party(AccountNumber(THEIRS), Name("#return")), purpose="工资")
+    scene = stage(conduct=BookingRules(return_s=60), **{**ON, "agency": agency, "line_reference": True})
+    given = bundle(
+        Kind.PAYROLL_ITEM, (500, 600), creditor=Party(AccountNumber(THEIRS), Name("#return")), purpose="工资"
+    )
     scene.talk(scene.bank.bundles[Kind.PAYROLL_ITEM].word(given, scene.context(REFERENCE)))
     scene.time.later(3_600)
     ask, told, cursor = scene.bank.questions.returns, list[Return](), None
@@ -127,4 +145,7 @@ def test_a_payroll_line_comes_back_and_is_told_by_the_twin(agency: str) -> None:
         cursor = got.cursor
         if cursor is None:
             break
-    assert [(one.reference, one.amount) for one in told] == [(reference_of(1), Money(500)), (reference_of(2), Money(600))]
+    assert [(one.reference, one.amount) for one in told] == [
+        (reference_of(1), Money(500)),
+        (reference_of(2), Money(600)),
+    ]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gateway.simbank.ledger import Conduct
+from gateway.simbank.ledger import BookingRules
 from protocols.bank import Bank
 from protocols.canon.money import Money
 from protocols.canon.order import Kind
@@ -35,7 +35,7 @@ from tests.protocols.banks.cmb.paper import (
     stage,
     talk,
 )
-from tests.world.dialogue import Stage
+from tests.world.dialogue import BankAndTwin
 
 ACCOUNT = AccountNumber(OURS)
 DAY = timedelta(days=1)
@@ -54,7 +54,7 @@ def page(*frames: bytes, asked: LinesQuestion | None = None, today: date = TODAY
     return talk(ask(asked or LinesQuestion(ACCOUNT, TODAY, TODAY), replace(context(), bank_date=today)), *frames)[0]
 
 
-def walk(scene: Stage, first: date, last: date) -> list[Line]:
+def walk(scene: BankAndTwin, first: date, last: date) -> list[Line]:
     ask = scene.bank.questions.lines
     assert ask is not None
     lines: list[Line] = []
@@ -69,8 +69,18 @@ def walk(scene: Stage, first: date, last: date) -> list[Line]:
 
 # ---- balance -----------------------------------------------------------------------------------------------------
 
-HELD = {"ACCBLV": "900.00", "ACCNBR": OURS, "AVLBLV": "880.00", "BBKNBR": "75", "CCYNBR": "10", "ERRCOD": "SUC0000",
-        "HLDBLV": "120.00", "ONLBLV": "1000.00", "STSCOD": "A", "C_NEW": "x"}  # fmt: skip
+HELD = {
+    "ACCBLV": "900.00",
+    "ACCNBR": OURS,
+    "AVLBLV": "880.00",
+    "BBKNBR": "75",
+    "CCYNBR": "10",
+    "ERRCOD": "SUC0000",
+    "HLDBLV": "120.00",
+    "ONLBLV": "1000.00",
+    "STSCOD": "A",
+    "C_NEW": "x",
+}
 
 
 def held(**changes: str) -> bytes:
@@ -107,9 +117,16 @@ def test_a_balance_that_cannot_be_ours_is_no_answer(frame: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("code", "outcome", "listed"),
-    [("-5", "rate_limited", True), ("-4", "signed_out", True), ("-1", "retry", True), ("-2", "retry", True),
-     ("-3", "failed", True), ("-7", "failed", True), ("-8", "retry", False)],
-)  # fmt: skip
+    [
+        ("-5", "rate_limited", True),
+        ("-4", "signed_out", True),
+        ("-1", "retry", True),
+        ("-2", "retry", True),
+        ("-3", "failed", True),
+        ("-7", "failed", True),
+        ("-8", "retry", False),
+    ],
+)
 def test_a_question_answered_with_a_code(code: str, outcome: str, listed: bool) -> None:
     with pytest.raises(Declined) as caught:
         balance(answer("NTQADINF", code, message="说明"))
@@ -118,8 +135,10 @@ def test_a_question_answered_with_a_code(code: str, outcome: str, listed: bool) 
 
 def test_a_past_day_s_balance() -> None:
     day = TODAY - DAY
-    rows = [("NTQABINFZ", {"ACCNBR": OURS, "BALAMT": text, "TRSDAT": stamp})
-            for stamp, text in (("20261122", "1.00"), ("20261123", "2.00"))]  # fmt: skip
+    rows = [
+        ("NTQABINFZ", {"ACCNBR": OURS, "BALAMT": text, "TRSDAT": stamp})
+        for stamp, text in (("20261122", "1.00"), ("20261123", "2.00"))
+    ]
     assert balance(answer("SDKNTQABINF", "0", *rows), on=day).book == Money(200)
     with pytest.raises(ProtocolError):
         balance(answer("SDKNTQABINF", "0", rows[0]), on=day)
@@ -139,23 +158,42 @@ def test_today_is_asked_about_as_today() -> None:
 
 # ---- entries -----------------------------------------------------------------------------------------------------
 
-ROW = {"AMTCDR": "D", "ETYDAT": "20261124", "ETYTIM": "101530", "NARYUR": "转账", "NUSAGE": "货款",
-       "REFNBR": "K1", "RPYACC": THEIRS, "RPYNAM": "示例乙公司", "RPYBNK": "示例银行", "RSVFLG": "", "TRSAMT": "5.00",
-       "TRSAMTC": "", "TRSAMTD": "5.00", "TRSBLV": "95.00", "VLTDAT": "20261124", "YURREF": REFERENCE}  # fmt: skip
+ROW = {
+    "AMTCDR": "D",
+    "ETYDAT": "20261124",
+    "ETYTIM": "101530",
+    "NARYUR": "转账",
+    "NUSAGE": "货款",
+    "REFNBR": "K1",
+    "RPYACC": THEIRS,
+    "RPYNAM": "示例乙公司",
+    "RPYBNK": "示例银行",
+    "RSVFLG": "",
+    "TRSAMT": "5.00",
+    "TRSAMTC": "",
+    "TRSAMTD": "5.00",
+    "TRSBLV": "95.00",
+    "VLTDAT": "20261124",
+    "YURREF": REFERENCE,
+}
 END = {"COTFLG": "N", "CRTAMT": "0.00", "CRTNBR": "0", "DBTAMT": "5.00", "DBTNBR": "1", "TRSSEQ": "0"}
 
 
 def entries(*rows: Mapping[str, str], **end: str) -> bytes:
     sums = {"DBTNBR": str(len(rows)), "DBTAMT": str(Money(500 * len(rows)))}
-    return answer("GetTransInfoEX", "0", *[("NTQTSINFZ", {**ROW, **one}) for one in rows],
-                  ("NTRBPTRSZ1", END | sums | end))  # fmt: skip
+    return answer(
+        "GetTransInfoEX", "0", *[("NTQTSINFZ", {**ROW, **one}) for one in rows], ("NTRBPTRSZ1", END | sums | end)
+    )
 
 
 def test_an_entry_with_everything_the_bank_says() -> None:
     [line] = page(entries({})).lines
     assert (line.bank_line_id, line.direction, line.amount, line.bank_date) == (
-        "20261124-K1", Direction.DEBIT, Money(500), TODAY,
-    )  # fmt: skip
+        "20261124-K1",
+        Direction.DEBIT,
+        Money(500),
+        TODAY,
+    )
     assert line.booked_at is not None
     assert (line.booked_at.hour, line.value_date, line.text, line.balance) == (10, TODAY, "转账 货款", Money(9_500))
     assert (line.reference, line.counterparty_bank) == (REFERENCE, "示例银行")
@@ -170,10 +208,16 @@ def test_a_day_without_entries_is_an_empty_page() -> None:
 @pytest.mark.parametrize(
     "row",
     [
-        {"REFNBR": ""}, {"ETYDAT": "20261123"}, {"ETYDAT": ""}, {"AMTCDR": "X"}, {"TRSAMT": "x"},
-        {"TRSAMT": "-5.00", "TRSAMTD": "-5.00"}, {"TRSAMTD": "5.01"}, {"TRSAMTC": "5.00"},
+        {"REFNBR": ""},
+        {"ETYDAT": "20261123"},
+        {"ETYDAT": ""},
+        {"AMTCDR": "X"},
+        {"TRSAMT": "x"},
+        {"TRSAMT": "-5.00", "TRSAMTD": "-5.00"},
+        {"TRSAMTD": "5.01"},
+        {"TRSAMTC": "5.00"},
     ],
-)  # fmt: skip
+)
 def test_a_row_that_cannot_be_read_is_left_out_and_hides_no_other(row: dict[str, str]) -> None:
     got = page(entries({}, row, {"REFNBR": "K2"}))
     assert [one.bank_line_id for one in got.lines] == ["20261124-K1", "20261124-K2"]
@@ -216,11 +260,45 @@ def test_a_reversal_keeps_its_sign() -> None:
     assert page(entries(row, DBTAMT="-5.00")).lines[0].amount == Money(-500)
 
 
+@pytest.mark.parametrize(
+    ("flag", "side", "text", "reversal"),
+    [
+        ("*", "D", "冲账 货款 货款", True),
+        ("*", "C", "冲账 货款 货款", True),
+        ("X", "D", "补账 货款 货款", False),
+        ("", "D", "货款 货款", False),
+        ("N", "D", "货款 货款", False),
+    ],
+)
+def test_an_entry_that_the_bank_takes_back_is_marked_for_its_reader(
+    flag: str, side: str, text: str, reversal: bool
+) -> None:
+    row = {"RSVFLG": flag, "AMTCDR": side, "TRSAMTD": "", "TRSAMTC": "", "NARYUR": "货款", "NUSAGE": "货款"}
+    sums = {"CRTNBR": "1", "CRTAMT": "5.00", "DBTNBR": "0", "DBTAMT": "0.00"} if side == "C" else {}
+    [line] = page(entries(row, **sums)).lines
+    assert (line.text, line.reversal, line.reference) == (text, reversal, REFERENCE)
+
+
+def test_a_reversed_payment_is_marked_beside_its_booking() -> None:
+    scene = stage({"reverses": True}, BookingRules(return_s=60))
+    pay = scene.bank.money[Kind.PAYMENT]
+    scene.talk(pay(order(purpose="#return"), scene.context(REFERENCE)))
+    scene.time.later(61)
+    ask = scene.bank.questions.lines
+    assert ask is not None
+    booked, back = scene.talk(ask(LinesQuestion(AccountNumber(OURS), TODAY, TODAY), scene.context())).lines
+    assert (booked.direction, booked.reversal, booked.reference) == (Direction.DEBIT, False, REFERENCE)
+    assert (back.direction, back.reversal, back.reference) == (Direction.CREDIT, True, REFERENCE)
+    assert back.text.startswith("冲账")
+
+
 def test_two_entries_under_one_number_are_two() -> None:
     lines = page(entries({}, {}, {"REFNBR": "K2"})).lines
     assert [(one.bank_line_id, one.occurrence) for one in lines] == [
-        ("20261124-K1", 0), ("20261124-K1", 1), ("20261124-K2", 0),
-    ]  # fmt: skip
+        ("20261124-K1", 0),
+        ("20261124-K1", 1),
+        ("20261124-K2", 0),
+    ]
 
 
 def test_the_count_of_one_number_goes_on_over_the_page_s_edge() -> None:
@@ -264,7 +342,7 @@ def test_a_day_that_grows_during_the_walk_loses_and_repeats_nothing() -> None:
     assert second.cursor is None
 
 
-def pay(scene: Stage, count: int, start: int = 0) -> None:
+def pay(scene: BankAndTwin, count: int, start: int = 0) -> None:
     for number in range(start + 1, start + count + 1):
         wanted = order(amount=Money(100 * number))
         scene.talk(scene.bank.money[Kind.PAYMENT](wanted, scene.context(reference_of(number))))
@@ -288,7 +366,7 @@ def test_a_cursor_of_another_question_is_refused(cursor: str) -> None:
 # ---- returns and probe -------------------------------------------------------------------------------------------
 
 
-def all_returns(adapter: Bank, scene: Stage, first: date, last: date) -> list[Return]:
+def all_returns(adapter: Bank, scene: BankAndTwin, first: date, last: date) -> list[Return]:
     ask = adapter.questions.returns
     assert ask is not None
     found: list[Return] = []
@@ -302,7 +380,7 @@ def all_returns(adapter: Bank, scene: Stage, first: date, last: date) -> list[Re
 
 
 def test_what_came_back_is_told_with_day_and_reason() -> None:
-    scene = stage(conduct=Conduct(return_s=2 * 86_400))
+    scene = stage(conduct=BookingRules(return_s=2 * 86_400))
     scene.talk(scene.bank.money[Kind.PAYMENT](order(purpose="#return"), scene.context(REFERENCE)))
     pay(scene, 1)
     assert all_returns(scene.bank, scene, TODAY, TODAY) == []
@@ -331,8 +409,12 @@ def test_returns_are_asked_in_weeks_and_under_each_code() -> None:
 def test_other_accounts_and_other_endings_are_no_returns() -> None:
     ask = bank().questions.returns
     assert ask is not None
-    rows = [record(RTNFLG="S"), record(RTNFLG="B", DBTACC=THEIRS), record(REQSTS="BNK", RTNFLG="B"),
-            record(RTNFLG="T", REQNBR="")]  # fmt: skip
+    rows = [
+        record(RTNFLG="S"),
+        record(RTNFLG="B", DBTACC=THEIRS),
+        record(REQSTS="BNK", RTNFLG="B"),
+        record(RTNFLG="T", REQNBR=""),
+    ]
     asked: Any = ReturnsQuestion(ACCOUNT, TODAY, TODAY)
     got, _ = talk(ask(asked, context()), answer("NTQRYSTN", "0", *rows))
     assert got.returns == (Return(REFERENCE, Money(12_345), None),)
@@ -358,7 +440,7 @@ def test_a_payment_that_came_back_is_found_beside_records_that_cannot_be_read() 
 
 
 def test_the_twin_s_odd_rows_hide_neither_an_entry_nor_a_return() -> None:
-    scene = stage({"odd_row": True, "zero_balances": True}, Conduct(return_s=60))
+    scene = stage({"odd_row": True, "zero_balances": True}, BookingRules(return_s=60))
     for number in (1, 2, 3):
         wanted = order(purpose="#return" if number == 3 else "货款", amount=Money(100 * number))
         scene.talk(scene.bank.money[Kind.PAYMENT](wanted, scene.context(reference_of(number))))

@@ -1,4 +1,4 @@
-"""The bank's side with its faults switched on: what the adapter makes of each, and the money that moved."""
+"""The bank's side with its faults switched on: the adapter's reaction to each fault, and the money that moved."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.simbank.ledger import Conduct
+from gateway.simbank.ledger import BookingRules
 from protocols.bank import BadOptions
 from protocols.banks.cmb import twin
 from protocols.canon.money import Money
@@ -32,17 +32,17 @@ from tests.protocols.banks.cmb.paper import (
     show,
     stage,
 )
-from tests.world.dialogue import Stage
+from tests.world.dialogue import BankAndTwin
 
 ACCOUNT = AccountNumber(OURS)
 
 
-def pay(scene: Stage, given: Any = None, reference: str = REFERENCE) -> Outcome:
+def pay(scene: BankAndTwin, given: Any = None, reference: str = REFERENCE) -> Outcome:
     one = given or order()
     return scene.talk(scene.bank.money[one.kind](one, scene.context(reference)))
 
 
-def fate(scene: Stage, given: Any = None, reference: str = REFERENCE, code: str = "N02031") -> Outcome:
+def fate(scene: BankAndTwin, given: Any = None, reference: str = REFERENCE, code: str = "N02031") -> Outcome:
     ask = scene.bank.questions.fate
     assert ask is not None
     return scene.talk(ask(FateQuestion(sent(given, reference, serials=(code,))), scene.context()))
@@ -112,7 +112,7 @@ def test_an_enquiry_that_sees_nothing_is_made_up_for_by_another() -> None:
 
 
 def test_hidden_for_two_minutes() -> None:
-    scene = stage(conduct=Conduct(hide_s=120))
+    scene = stage(conduct=BookingRules(hide_s=120))
     hidden = order(purpose="#hide")
     assert pay(scene, hidden).fate is Fate.PENDING
     assert fate(scene, hidden).fate is Fate.NOT_FOUND
@@ -195,7 +195,7 @@ def test_a_length_in_characters_cuts_the_answer_and_leaves_doubt() -> None:
     scene = stage({"counts_characters": True}, transport="socket")
     pay(scene)
     with pytest.raises(ProtocolError):
-        pay(scene)  # the duplicate's text is Chinese, so the frame ends too early and the rest is no length
+        pay(scene)  # the duplicate's text is Chinese, so the frame ends too early and the next bytes are no length
     assert len(scene.ledger.executions) == 1
 
 
@@ -278,7 +278,7 @@ def test_a_transfer_s_whole_life() -> None:
 # ---- the bank's side itself, read without the adapter ------------------------------------------------------------
 
 
-def asked(scene: Stage, function: str, inner: str) -> Any:
+def asked(scene: BankAndTwin, function: str, inner: str) -> Any:
     info = f"<INFO><FUNNAM>{function}</FUNNAM><DATTYP>2</DATTYP><LGNNAM>U0001</LGNNAM><GWTRACE>T1</GWTRACE></INFO>"
     text = f'<?xml version="1.0" encoding="GBK"?><CMBSDKPGK>{info}{inner}</CMBSDKPGK>'.encode("gbk")
     answer = scene.twin.answer("business", text, scene.ledger, {})
@@ -300,9 +300,13 @@ def test_the_captured_duplicate_is_shown_as_it_was_captured() -> None:
     assert (first["INFO.RETCOD"], first["INFO.GWTRACE"], first["NTQPAYRQZ.ERRCOD"]) == ("0", "T1", "SUC0000")
     again = asked(scene, "DCPAYMNT", LINE)
     assert {key: again[f"NTQPAYRQZ.{key}"] for key in ("ERRCOD", "ERRTXT", "REQNBR", "REQSTS", "RTNFLG", "SQRNBR")} == {
-        "ERRCOD": "NCB4241", "ERRTXT": "NCB4241 -业务参考号重复", "REQNBR": "", "REQSTS": "FIN", "RTNFLG": "F",
+        "ERRCOD": "NCB4241",
+        "ERRTXT": "NCB4241 -业务参考号重复",
+        "REQNBR": "",
+        "REQSTS": "FIN",
+        "RTNFLG": "F",
         "SQRNBR": "0000000000",
-    }  # fmt: skip
+    }
     assert len(scene.ledger.executions) == 1
 
 
@@ -317,12 +321,20 @@ def test_the_captured_duplicate_is_shown_as_it_was_captured() -> None:
         ("DCPAYMNT", LINE.replace(">某地<", "><"), "-3"),
         ("DCPAYMNT", LINE.replace("示例丙", ""), "-3"),
         ("DCPAYMNT", LINE.replace("<CRTNAM>", "<CRTNAM>x</CRTNAM><CRTNAM>"), "-3"),
-        ("NTQRYSTY", "<NTQRYSTYX1><BUSCOD>N02031</BUSCOD><YURREF>R1</YURREF><BGNDAT>20261101</BGNDAT>"
-                     "<ENDDAT>20261108</ENDDAT></NTQRYSTYX1>", "-3"),
-        ("GetTransInfoEX", f"<SDKRBPTRSX><ACCNBR>{THEIRS}</ACCNBR><TRSDAT>20261124</TRSDAT></SDKRBPTRSX>", "-2"),
+        (
+            "NTQRYSTY",
+            "<NTQRYSTYX1><BUSCOD>N02031</BUSCOD><YURREF>R1</YURREF><BGNDAT>20261101</BGNDAT>"
+            "<ENDDAT>20261108</ENDDAT></NTQRYSTYX1>",
+            "-3",
+        ),
+        (
+            "GetTransInfoEX",
+            f"<SDKRBPTRSX><BBKNBR>69</BBKNBR><ACCNBR>{THEIRS}</ACCNBR><TRSDAT>20261124</TRSDAT></SDKRBPTRSX>",
+            "-2",
+        ),
         ("GetHisNoticeEX", "<DCHISMSGX><LSTNBR></LSTNBR><RECNUM>50</RECNUM></DCHISMSGX>", "-3"),
     ],
-)  # fmt: skip
+)
 def test_what_the_bank_refuses(function: str, inner: str, code: str) -> None:
     scene = stage(transport="socket")
     shown = asked(scene, function, inner)
@@ -339,7 +351,9 @@ def test_bytes_that_are_no_message_are_answered_and_not_believed() -> None:
 def test_an_answer_s_fields_come_in_alphabetical_order_and_ours_too() -> None:
     scene = stage()
     pay(scene)
-    fields = [piece.partition(">")[0] for piece in content(scene.said[-1].answer).partition("<NTQPAYRQZ>")[2].split("<")]
+    fields = [
+        piece.partition(">")[0] for piece in content(scene.said[-1].answer).partition("<NTQPAYRQZ>")[2].split("<")
+    ]
     names = [one for one in fields if one and not one.startswith("/")]
     assert names == sorted(names)
     assert document("X", "0").count(b"<RETCOD>") == 1

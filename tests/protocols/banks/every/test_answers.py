@@ -1,4 +1,5 @@
-"""Every bank's money answers, broken in every way: refused, or doubt, or the same, or plainly another word of the bank.
+"""Every bank's answers about money, broken in every way: each is refused, doubt, unchanged, or another documented
+status.
 
 An answer is recorded once, from the bank's own twin. Then the conversation is held again with the very same bytes but
 one change. What must never happen: another exception than ProtocolError, or a final fate that the bank did not say.
@@ -36,7 +37,7 @@ _LEAF = re.compile(rb"(?<=>)[^<>\s][^<>]*(?=</)")
 
 @dataclass(frozen=True)
 class Recording:
-    """A conversation that can be begun again, and what it was told the first time."""
+    """A conversation that can be repeated, with the answers of its first run."""
 
     name: str
     begin: Callable[[], Talk]
@@ -45,7 +46,7 @@ class Recording:
     golden: Said
 
     def again(self, at: int, answer: bytes) -> Said | ProtocolError:
-        """Hold it again with answer number `at` changed."""
+        """Repeat it with answer number `at` changed."""
         talk = self.begin()
         try:
             next(talk)
@@ -58,16 +59,16 @@ class Recording:
             return error
         finally:
             talk.close()
-        # A changed answer may lead to one more step; it has said nothing yet.
+        # A changed answer may lead to one more step; it has no outcome yet.
         return Outcome(Fate.UNKNOWN, "unfinished")
 
     def exchanges(self) -> Iterator[tuple[int, bytes]]:
-        """The answers that came over the wire."""
+        """The answers that came over the connection."""
         return ((at, one) for at, one in enumerate(self.answers) if at not in self.signed)
 
 
 def record(made: Table, name: str, begin: Callable[[], Talk]) -> Recording:
-    """Hold a conversation with the twin and write it down."""
+    """Run the conversation with the twin and record it."""
     talk, answers, signed = begin(), list[bytes](), set[int]()
     try:
         step = next(talk)
@@ -84,7 +85,7 @@ def record(made: Table, name: str, begin: Callable[[], Talk]) -> Recording:
 
 @cache
 def recordings(name: str) -> tuple[Recording, ...]:
-    """What is worth breaking: a yes, a no, and both asked about, alone and together."""
+    """The conversations to break: a success, a refusal, and the enquiries about both, alone and together."""
     found: list[Recording] = []
     for kind in kinds(name):
         for purpose in ("货款", "货款 #refuse", "货款 #late"):
@@ -93,7 +94,7 @@ def recordings(name: str) -> tuple[Recording, ...]:
             context = made.stage.context(reference)
             word = made.bank.money[kind]
             found.append(record(made, f"{kind} {purpose}", lambda w=word, o=order, c=context: w(o, c)))  # type: ignore[misc]
-            made.pay(order, reference)  # a repeat: only so that the question has its keys
+            made.pay(order, reference)  # a repeat, made only so that the question has its keys
             ask, asking = made.bank.questions.fate, made.stage.context()
             assert ask is not None
             question = FateQuestion(made.sent[reference])
@@ -114,7 +115,7 @@ def outcomes(said: Said) -> Mapping[str, Outcome]:
 
 
 def judged(recording: Recording, said: Said | ProtocolError, what: str, *, listed: bool = True) -> bool:
-    """Whether a broken answer was refused; fails if it said something final that the bank did not say.
+    """True if a broken answer was refused. Fails if it gave a final outcome that the bank did not state.
 
     `listed`: the change may have made another word of the bank's own list.
     """
@@ -139,19 +140,19 @@ each_bank = pytest.mark.parametrize("name", EVERY)
 
 
 def others(byte: int, chance: random.Random) -> set[int]:
-    """What a byte is changed into."""
+    """The bytes that replace a byte."""
     return {byte ^ 1, byte ^ 0x20, chance.randrange(256), ord("<"), ord("0")} - {byte}
 
 
 def broken(recording: Recording, at: int, answer: bytes, place: int, other: int) -> bool:
-    """Whether an answer with one other byte was refused outright."""
+    """True if an answer with one byte replaced was refused."""
     changed = answer[:place] + bytes((other,)) + answer[place + 1 :]
     return judged(recording, recording.again(at, changed), f"answer {at}, byte {place} is {other}")
 
 
 @each_bank
 def test_one_byte_changed(name: str) -> None:
-    """As many places as fit into SECONDS of CPU, at least MUTANTS, each recorded answer in turn."""
+    """As many places are changed as fit into SECONDS of CPU time, at least MUTANTS, in each recorded answer in turn."""
     chance, began_s = random.Random(name), time.process_time()
     targets = [(recording, at, answer) for recording in recordings(name) for at, answer in recording.exchanges()]
     refused = tried = 0
@@ -164,7 +165,8 @@ def test_one_byte_changed(name: str) -> None:
 
 
 def shapes(name: str) -> Iterator[tuple[Recording, int, bytes, bool]]:
-    """Each recorded answer, and whether it is the first one with its tags. One without tags is like no other."""
+    """Each recorded answer, and whether it is the first one with its tags. An answer without tags counts as a first
+    one."""
     seen = set[tuple[bytes, ...]]()
     for recording in recordings(name):
         for at, answer in recording.exchanges():
@@ -174,7 +176,8 @@ def shapes(name: str) -> Iterator[tuple[Recording, int, bytes, bool]]:
 
 
 def places(answer: bytes, part: int, first: bool) -> range:
-    """The places of a part: each is in one of the PARTS, of an answer like an earlier one each ALIKE_EACH-th."""
+    """The places that belong to a part. Each place is in one of the PARTS; of an answer that is similar to an earlier
+    one, only each ALIKE_EACH-th place counts."""
     return range(part, len(answer), PARTS) if first else range(part * ALIKE_EACH, len(answer), PARTS * ALIKE_EACH)
 
 
@@ -182,7 +185,7 @@ def places(answer: bytes, part: int, first: bool) -> range:
 @pytest.mark.parametrize("part", range(PARTS))
 @each_bank
 def test_one_byte_changed_at_every_place(name: str, part: int) -> None:
-    """Every place of each shape of answer, in every way."""
+    """Each byte of each form of answer is replaced in every way, one at a time."""
     chance = random.Random(name)
     refused = 0
     for recording, at, answer, first in shapes(name):
@@ -196,7 +199,9 @@ def test_one_byte_changed_at_every_place(name: str, part: int) -> None:
 @each_bank
 def test_every_place_of_each_shape_is_in_a_part(name: str) -> None:
     found = list(shapes(name))
-    assert {tuple(_TAG.findall(one)) for _, _, one, _ in found} == {tuple(_TAG.findall(one)) for _, _, one, first in found if first}
+    assert {tuple(_TAG.findall(one)) for _, _, one, _ in found} == {
+        tuple(_TAG.findall(one)) for _, _, one, first in found if first
+    }
     for _, _, answer, first in found:
         tried = [place for part in range(PARTS) for place in places(answer, part, first)]
         assert sorted(tried) == list(range(0, len(answer), 1 if first else ALIKE_EACH))
@@ -216,7 +221,7 @@ def test_an_answer_that_is_cut_is_no_answer(name: str) -> None:
 @pytest.mark.parametrize("part", range(PARTS))
 @each_bank
 def test_an_answer_that_is_cut_anywhere_is_no_answer(name: str, part: int) -> None:
-    """After every byte of each shape of answer."""
+    """The answer is cut after every byte, for each form of answer."""
     for recording, at, answer, first in shapes(name):
         for length in places(answer, part, first):
             said = recording.again(at, answer[:length])
@@ -236,7 +241,7 @@ def test_noise_is_refused(name: str) -> None:
 
 @each_bank
 def test_a_word_never_seen_is_never_final(name: str) -> None:
-    """Each piece of text in each answer in turn becomes a word that no bank has."""
+    """Each piece of text in each answer in turn is replaced by a word that no bank uses."""
     refused = 0
     for recording in recordings(name):
         for at, answer in recording.exchanges():
@@ -249,7 +254,7 @@ def test_a_word_never_seen_is_never_final(name: str) -> None:
 
 @each_bank
 def test_anothers_answer_is_refused(name: str) -> None:
-    """The answer to one payment, given to another whose reference and amount differ."""
+    """The answer to one payment is given to another, whose reference and amount differ."""
     for kind in kinds(name):
         made, other = table(name), table(name)
         other.reference()  # so that the two references differ

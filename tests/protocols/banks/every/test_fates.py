@@ -1,4 +1,5 @@
-"""What every bank must keep, whatever its protocol: the books decide, and the adapter says no more than they do."""
+"""Rules that every bank must keep, whatever its protocol: the books decide, and the adapter claims no more than the
+books say."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from gateway.simbank.ledger import Conduct
+from gateway.simbank.ledger import BookingRules
 from protocols.canon.order import Kind
 from protocols.canon.outcome import Fate
 from protocols.canon.party import AccountNumber
@@ -24,7 +25,7 @@ each_bundle = pytest.mark.parametrize(("name", "kind"), TOGETHER, ids=str)
 each_bank = pytest.mark.parametrize("name", EVERY)
 
 
-def sent(name: str, kind: Kind, purpose: str, conduct: Conduct = Conduct()) -> tuple[Table, str, Fate]:
+def sent(name: str, kind: Kind, purpose: str, conduct: BookingRules = BookingRules()) -> tuple[Table, str, Fate]:
     made = table(name, conduct)
     reference = made.reference()
     return made, reference, made.pay(made.order(kind, purpose=purpose), reference).fate
@@ -79,7 +80,8 @@ def test_a_payment_nobody_sent_is_not_failed(name: str, kind: Kind) -> None:
     made, reference, _ = sent(name, kind, "货款")
     never = made.reference()
     made.sent[never] = made.sent[reference].__class__(
-        **{field: getattr(made.sent[reference], field) for field in made.sent[reference].__slots__} | {"reference": never}
+        **{field: getattr(made.sent[reference], field) for field in made.sent[reference].__slots__}
+        | {"reference": never}
     )
     assert made.fate(never).fate in UNDECIDED | {Fate.NOT_FOUND}
 
@@ -125,7 +127,7 @@ def test_each_line_of_a_bundle_has_its_own_fate(name: str, kind: Kind) -> None:
     first = made.pay_bundle(bundle, reference)
     asked = made.bundle_fate(kind, reference)
     wanted = [{Fate.SETTLED}, {Fate.FAILED}, {Fate.SETTLED}, UNDECIDED]
-    # A bank may keep its word about every line until the whole bundle is done.
+    # A bank may hold back every line's status until the whole bundle is done.
     at_once = all(one.fate in UNDECIDED for one in asked.values())
     for item, allowed in zip(bundle.items, wanted, strict=True):
         if item.reference in first:
@@ -134,7 +136,12 @@ def test_each_line_of_a_bundle_has_its_own_fate(name: str, kind: Kind) -> None:
         assert at_once or asked[item.reference].fate in allowed, item.reference
     made.stage.time.later(60)
     later = made.bundle_fate(kind, reference)
-    assert [later[item.reference].fate for item in bundle.items] == [Fate.SETTLED, Fate.FAILED, Fate.SETTLED, Fate.SETTLED]
+    assert [later[item.reference].fate for item in bundle.items] == [
+        Fate.SETTLED,
+        Fate.FAILED,
+        Fate.SETTLED,
+        Fate.SETTLED,
+    ]
     assert set(first) | set(asked) <= {item.reference for item in bundle.items}
     assert made.lines_carried_out(bundle, reference) == [1, 0, 1, 1]
 
@@ -157,10 +164,15 @@ def test_a_bundle_nobody_sent_is_not_failed(name: str, kind: Kind) -> None:
     other, never = made.bundle(kind, ("货款", "货款"))
     known = made.bundles[reference]
     made.bundles[never] = known.__class__(
-        never, known.bank_date, 1, (),
-        tuple(one.__class__(item.reference, one.bank_date, 1, (), one.amount, one.debtor, one.creditor)
-              for one, item in zip(known.items, other.items, strict=True)),
-    )  # fmt: skip
+        never,
+        known.bank_date,
+        1,
+        (),
+        tuple(
+            one.__class__(item.reference, one.bank_date, 1, (), one.amount, one.debtor, one.creditor)
+            for one, item in zip(known.items, other.items, strict=True)
+        ),
+    )
     assert all(one.fate in UNDECIDED | {Fate.NOT_FOUND} for one in made.bundle_fate(kind, never).values())
 
 
@@ -226,7 +238,7 @@ def test_a_probe_is_answered(name: str) -> None:
 
 
 def said_again(made: Table, reference: str) -> Iterator[Callable[[], Fate]]:
-    """Both ways to ask about a payment that was sent."""
+    """The payment's fate by both ways of asking."""
     yield lambda: made.fate(reference).fate
 
 

@@ -1,4 +1,4 @@
-"""Every operation with everything that a bank's twin can be told to do wrong: only fates that the books bear out.
+"""Every operation with every fault of a bank's twin: each fate that the adapter reports agrees with the bank's books.
 
 What the twins can do is data (`[faults]` of each trial.toml). `FIELD` names the traps that were met at real banks, and
 where each is played; what the server does to any bank's bytes is in gateway/simbank/faults.py.
@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import pytest
 
 from gateway.simbank.faults import BankFault
-from gateway.simbank.ledger import Conduct
+from gateway.simbank.ledger import BookingRules
 from protocols.canon.order import Kind
 from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.party import AccountNumber
@@ -32,12 +32,16 @@ R = TypeVar("R")
 HERE = Path(__file__).parent
 FAULTS = [(name, fault) for name in EVERY for fault in trial(name).faults]
 LATER_S = 3_600.0
-# The bank leaves these out of its answers, so no reader can know of them until it tells them.
+# The bank leaves these out of its answers, so no reader can know them.
 HIDES = {("cmb", "sweeps"), ("finws", "late_entries")}
 
-# A trap, and where it is played: a bank's own fault, a fate word of the books, or a fault of the server.
+# A trap and the place where it is played: a bank's own fault, a control word of the books, or a fault of the server.
 FIELD: Mapping[str, tuple[tuple[str, str] | str | BankFault, ...]] = {
-    "a length counted in characters": (("cmb", "counts_characters"), ("pab", "counts_characters"), ("spdb", "counts_characters")),
+    "a length counted in characters": (
+        ("cmb", "counts_characters"),
+        ("pab", "counts_characters"),
+        ("spdb", "counts_characters"),
+    ),
     "a length that is not the message's": (("cmb", "counts_characters"), ("pab", "counts_characters"), BankFault.HALF),
     "an answer cut short, or without its end": (BankFault.HALF,),
     "another encoding than the one declared": (("citic", "gb18030"), ("cmb", "gb18030"), ("icbc", "declares_gb2312")),
@@ -56,8 +60,12 @@ FIELD: Mapping[str, tuple[tuple[str, str] | str | BankFault, ...]] = {
     "a token that ends in the middle": (("boc", "token_ends"), ("boc", "forgets")),
     "a limit on the rate": (("cmb", "too_fast"), ("pab", "rate_limit")),
     "an answer about another request": (
-        BankFault.OTHERS_ANSWER, ("boc", "another"), ("citic", "another"), ("icbc", "others_package"),
-        ("pab", "others_voucher"), ("spdb", "others_packet"),
+        BankFault.OTHERS_ANSWER,
+        ("boc", "another"),
+        ("citic", "another"),
+        ("icbc", "others_package"),
+        ("pab", "others_voucher"),
+        ("spdb", "others_packet"),
     ),
     "a front end's own error for an answer": (("icbc", "error_code_after_booking"), ("pab", "trouble_after_booking")),
     "HTTP 500 after booking": tuple(
@@ -66,27 +74,46 @@ FIELD: Mapping[str, tuple[tuple[str, str] | str | BankFault, ...]] = {
     "an answer after our patience, with the booking done": (BankFault.DELAY,),
     "another work date": (("icbc", "work_date_ahead"),),
     "a page that repeats": (
-        ("boc", "stuck"), ("cib", "round"), ("citic", "stuck"), ("cmb", "stuck"), ("icbc", "cursor_repeats"),
-        ("pab", "page_repeats"), ("spdb", "page_repeats"),
+        ("boc", "stuck"),
+        ("cib", "round"),
+        ("citic", "stuck"),
+        ("cmb", "stuck"),
+        ("icbc", "cursor_repeats"),
+        ("pab", "page_repeats"),
+        ("spdb", "page_repeats"),
     ),
     "entries of the day that differ at its end": (("cmb", "sweeps"),),
     "a sign that contradicts the side": (("cmb", "signed"), ("icbc", "both_columns")),
-    "an enquiry that worked, about a payment that did not": (("citic", "contradicts"), ("icbc", "enquiry_line_refused")),
+    "an enquiry that worked, about a payment that did not": (
+        ("citic", "contradicts"),
+        ("icbc", "enquiry_line_refused"),
+    ),
     "an order that waits for a person": (("citic", "approval"), ("cib", "unsigned"), ("spdb", "waits_for_authoriser")),
-    "a code that nobody knows": (("boc", "unlisted"), ("citic", "unlisted"), ("pab", "unlisted_status"), ("cib", "error_number")),
+    "a code that nobody knows": (
+        ("boc", "unlisted"),
+        ("citic", "unlisted"),
+        ("pab", "unlisted_status"),
+        ("cib", "error_number"),
+    ),
     "lines in another order, or not all of them": (
-        ("cib", "turned"), ("cib", "lost_line"), ("icbc", "lines_reversed"), ("icbc", "last_line_silent"),
-        ("pab", "last_line_silent"), ("spdb", "rows_reversed"), ("boc", "lone"), ("citic", "no_keys"),
+        ("cib", "turned"),
+        ("cib", "lost_line"),
+        ("icbc", "lines_reversed"),
+        ("icbc", "last_line_silent"),
+        ("pab", "last_line_silent"),
+        ("spdb", "rows_reversed"),
+        ("boc", "lone"),
+        ("citic", "no_keys"),
     ),
     "a batch said to be done before its lines are": (("cmb", "whole_batch"),),
     "no answer's body": (("spdb", "head_only"),),
     "lines alike in account, name and amount, of which one fails": ("#refuse",),
     "one row where there are usually many": (("boc", "lone"),),
     "a front end that sends again by itself, after we gave up": (BankFault.HIDE,),
-}  # fmt: skip
+}
 
 
-# What some bank's own side does in every answer: there is no switch, and each test of that bank meets it.
+# Peculiarities in every answer of some bank's side. They have no switch, and each test of that bank meets them.
 HABITS: Mapping[str, tuple[str, bytes]] = {
     "Base64 in lines": ("icbc", rb"reqData=[0-9A-Za-z+/]{76}\r\n"),
     "two blanks in the XML declaration": ("icbc", rb"<\?xml  version"),
@@ -118,9 +145,9 @@ def test_every_trap_of_the_field_is_a_switch() -> None:
 
 
 def switches(name: str) -> set[str]:
-    """What the twin's own code names as its faults, in whichever of the usual forms."""
+    """The names of the faults in the twin's own code, in any of the usual forms."""
     twin = import_module(f"protocols.banks.{name}.twin")
-    conduct = getattr(twin, "Conduct", None)
+    conduct = getattr(twin, "BookingRules", None)
     named = {one.name for one in fields(conduct) if one.type in ("bool", bool)} if conduct else set()
     return (named | set(getattr(twin, "FAULTS", ()))) - {"cheap"}
 
@@ -134,7 +161,7 @@ def test_the_trial_knows_every_switch_of_its_twin(name: str) -> None:
 
 
 def tried(word: Callable[[], R]) -> R | None:
-    """What it says; None where the answer was no answer, which may mean anything."""
+    """The result of the conversation; None if the answer was invalid, which leaves the outcome unknown."""
     try:
         return word()
     except ProtocolError:
@@ -142,14 +169,15 @@ def tried(word: Callable[[], R]) -> R | None:
 
 
 def borne_out(moved: int, said: Iterable[Outcome | None], what: str) -> None:
-    """No final word that the books contradict."""
+    """Check that the bank's books contradict no final outcome."""
     for one in said:
         if one is not None and one.fate in FINAL:
             assert (one.fate is Fate.FAILED) == (moved == 0), f"{what}: {one.fate} {one.code!r}, moved {moved} times"
 
 
 def asked_again(made: Table, ask: Callable[[], R]) -> list[R | None]:
-    """An enquiry at once and after a while, each with a fresh sign-on where the bank ended the session."""
+    """The results of an enquiry at once and of one later, each after a fresh sign-on if the bank has ended the
+    session."""
     said = []
     for wait_s in (0.0, LATER_S):
         made.stage.time.later(wait_s)
@@ -192,23 +220,25 @@ def ask_accounts(made: Table, hides: bool) -> None:
         told = Counter((line.direction, line.amount) for line in lines or ())
         kept = Counter((entry.direction, entry.amount) for entry in books.entries(account, made.today, made.today))
         assert told <= kept, f"{made.name}: entries that are none"
-        assert lines is None or hides or told == kept or made.findings, f"{made.name}: entries are missing, and nothing was said"
+        assert lines is None or hides or told == kept or made.findings, (
+            f"{made.name}: entries are missing, and nothing was said"
+        )
     tried(made.returns)
 
 
 def play(name: str, options: Mapping[str, Any], *, hides: bool = False) -> list[bytes]:
-    """Every operation, good and bad, before a twin with these options; all answers that it gave."""
+    """Run every operation, valid and invalid, against a twin with these options; returns all its answers."""
     heard: list[bytes] = []
     for kind in kinds(name):
         for purpose in ("货款", "货款 #refuse"):
-            made = table(name, Conduct(), **options)
+            made = table(name, BookingRules(), **options)
             play_one(made, kind, purpose)
             heard += [one.answer for one in made.stage.said]
     for kind in bundled(name):
-        made = table(name, Conduct(), **options)
+        made = table(name, BookingRules(), **options)
         play_bundle(made, kind)
         heard += [one.answer for one in made.stage.said]
-    made = table(name, Conduct(), **options)
+    made = table(name, BookingRules(), **options)
     ask_accounts(made, hides)
     for minor in (100, 200, 300, 400):
         tried(lambda minor=minor: made.pay(made.order(Kind.PAYMENT, minor=minor), made.reference()))  # type: ignore[misc]
@@ -219,7 +249,7 @@ def play(name: str, options: Mapping[str, Any], *, hides: bool = False) -> list[
 
 @cache
 def calm(name: str) -> list[bytes]:
-    """The same without a fault."""
+    """The answers of every operation without a fault."""
     return play(name, {})
 
 
@@ -227,7 +257,7 @@ def calm(name: str) -> list[bytes]:
 def test_no_fault_makes_a_fate_that_the_books_do_not_bear_out(name: str, fault: str) -> None:
     options = trial(name).faults[fault]
     if play(name, options, hides=(name, fault) in HIDES) == calm(name):
-        # It needs a setting or a number of pages that are not here: then the bank's own tests must play it.
+        # The fault needs a setting or a number of pages that this bench lacks: the bank's own tests must play it.
         [switch] = options.get("faults", [next(iter(options))])
         own = "".join(file.read_text() for file in (HERE.parent / name).glob("test_*.py"))
         assert re.search(rf"\b{switch}\b", own), "the switch changes no answer, here or anywhere"

@@ -1,4 +1,4 @@
-"""What intake lets through can be written: no order is taken in and then found not to fit the bank's form."""
+"""Every order that intake accepts can be written: none is accepted and then found not to fit the bank's form."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gateway.core.policy import Route, check
+from gateway.kernel.core.policy import Route, check
 from protocols.bank import Sign, Submit
 from protocols.canon.order import AnyOrder, Bundle, Channel, Item, Kind, Urgency
 from protocols.canon.party import Name, Party, PartyKind
@@ -24,7 +24,7 @@ PURPOSES = ("", "货款", "用" * 60)
 
 
 def variants(made: Table, kind: Kind) -> Iterator[AnyOrder]:
-    """Orders of a kind as an ERP may write them, from the barest on."""
+    """Orders of a kind in the variants that an ERP may write, the shortest first."""
     usual = made.order(kind)
     theirs = "debtor" if kind is Kind.COLLECTION else "creditor"
     ours = "creditor" if kind is Kind.COLLECTION else "debtor"
@@ -39,15 +39,23 @@ def variants(made: Table, kind: Kind) -> Iterator[AnyOrder]:
 
 
 def nameless(party: Party) -> Party:
-    """The party without a word about its bank."""
+    """The party without any name or number of its bank."""
     return replace(party, bank_name=None, cnaps=None)
 
 
 def route_of(made: Table) -> Route:
-    """What intake knows of the bank."""
+    """The facts about the bank that intake uses."""
     profile, name = made.bank.profile, made.name
-    return Route(made.own[0], "demo", name, f"{name}.main", "CNY", profile.limits, frozenset(Kind),
-                 kind_limits=profile.kind_limits)  # fmt: skip
+    return Route(
+        made.own[0],
+        "demo",
+        name,
+        f"{name}.main",
+        "CNY",
+        profile.limits,
+        frozenset(Kind),
+        kind_limits=profile.kind_limits,
+    )
 
 
 def _order(usual: AnyOrder, changes: dict[str, Any]) -> AnyOrder:
@@ -57,7 +65,7 @@ def _order(usual: AnyOrder, changes: dict[str, Any]) -> AnyOrder:
 
 
 def written(made: Table, order: AnyOrder) -> None:
-    """Go as far as the Submit. Raises ProtocolError if it cannot be written."""
+    """Run the conversation up to its Submit. Raises ProtocolError if the order cannot be written."""
     context = made.stage.context(made.reference())
     bundles = made.bank.bundles.get(order.kind)
     bundle = Bundle(order.kind, (Item(order, made.reference()),))
@@ -66,7 +74,9 @@ def written(made: Table, order: AnyOrder) -> None:
         step = next(talk)
         while not isinstance(step, Submit):
             signs = isinstance(step, Sign)
-            step = talk.send(made.stage.signers[step.key](step.octets) if signs else made.stage.exchange(step.port, step.data))
+            step = talk.send(
+                made.stage.signers[step.key](step.octets) if signs else made.stage.exchange(step.port, step.data)
+            )
     finally:
         talk.close()
 
@@ -89,7 +99,7 @@ def test_what_intake_lets_through_can_be_written(name: str, kind: Kind) -> None:
 
 @pytest.mark.parametrize(("name", "kind"), ALL, ids=str)
 def test_the_barest_order_of_each_kind_is_let_through(name: str, kind: Kind) -> None:
-    """A transfer or a line of wages need name no bank: it is this one."""
+    """A transfer or a payroll line need not name a bank: it then goes to this bank."""
     made = table(name)
     route = route_of(made)
     if kind not in (Kind.TRANSFER, Kind.PAYROLL_ITEM):

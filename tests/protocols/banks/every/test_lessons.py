@@ -23,10 +23,12 @@ SUMMARISED = tuple(name for name in EVERY if "wants_summary" in trial(name).faul
 
 
 def texts(name: str) -> list[tuple[codes.Row, str]]:
-    """The rows of a code that count under a text only, each with such a text."""
+    """The rows of the code table that depend on a text, each with such a text."""
     found = codes.load(resources.files(f"protocols.banks.{name}").joinpath("codes.toml").read_bytes(), name)
     rows = [row for row in found.rows if row.code and row.text and row.outcome != "duplicate"]
-    plain = [(row, re.sub(r"[\\^$().*+?]|\[.*?\]", "", row.text.pattern.split("|")[0]).strip()) for row in rows if row.text]
+    plain = [
+        (row, re.sub(r"[\\^$().*+?]|\[.*?\]", "", row.text.pattern.split("|")[0]).strip()) for row in rows if row.text
+    ]
     return [(row, text) for row, text in plain if row.text is not None and row.text.search(text)]
 
 
@@ -35,7 +37,8 @@ SHARED = [(name, row, text) for name in EVERY for row, text in texts(name)]
 
 @pytest.mark.parametrize(("name", "row", "text"), SHARED)
 def test_a_text_under_a_shared_code_decides(name: str, row: codes.Row, text: str) -> None:
-    """Where the bank says different things under one code, what the text says beats what the code says alone."""
+    """If the bank uses one code for several meanings, the meaning of the text takes precedence over that of the code
+    alone."""
     found = codes.load(resources.files(f"protocols.banks.{name}").joinpath("codes.toml").read_bytes(), name)
     asked = "never" if row.operation == "*" else row.operation
     assert row.code is not None
@@ -61,7 +64,8 @@ def test_some_bank_wants_the_summary_first() -> None:
 
 @pytest.mark.parametrize("name", answering("lines"))
 def test_an_entry_has_the_day_that_the_bank_booked_it_on(name: str) -> None:
-    """Asked for as a range, days later: the day is the answer's, neither the first, the last nor today's."""
+    """A range of days is requested some days later: the entry's day is the one in the answer, neither the range's day
+    nor today."""
     made = table(name)
     first, booked = made.today, {}
     for minor in (101, 102, 103):

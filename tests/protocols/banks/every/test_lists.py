@@ -1,4 +1,4 @@
-"""Lessons of real lists of entries and returns: names that last, fees by their mark, rows that cannot be read.
+"""Lessons of real lists of entries and returns: stable ids, fees by their mark, unreadable rows.
 
 A twin that can put an unreadable row in front of its lists says so in its trial: the fault `odd_rows`.
 """
@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from gateway.simbank.ledger import Conduct
+from gateway.simbank.ledger import BookingRules
 from protocols.canon.money import Money
 from protocols.canon.order import Kind
 from protocols.canon.outcome import Fate
@@ -29,15 +29,15 @@ FEE = 150
 
 
 def busy(name: str, *, odd: bool = False, **twin_options: bool) -> Table:
-    """A day with two payments that are alike, a third of another amount, and a fee for each."""
-    made = table(name, Conduct(fee_minor=FEE), **(trial(name).faults["odd_rows"] if odd else twin_options))
+    """A day with two equal payments, a third of another amount, and a fee for each."""
+    made = table(name, BookingRules(fee_minor=FEE), **(trial(name).faults["odd_rows"] if odd else twin_options))
     for minor in (101, 101, 102):
         made.pay(made.order(Kind.PAYMENT, minor=minor), made.reference())
     return made
 
 
 def named(lines: list[Line]) -> dict[tuple[str, int], tuple[Direction, int, bool]]:
-    """What each entry says, by its name. Fails if two have one."""
+    """The entries by their id. Fails if two have the same id."""
     found = {(one.bank_line_id, one.occurrence): (one.direction, one.amount.minor, one.fee) for one in lines}
     assert len(found) == len(lines), "two entries have one name"
     return found
@@ -56,10 +56,10 @@ def test_an_entry_has_one_name_in_today_s_list_and_in_the_history(name: str) -> 
 
 @pytest.mark.parametrize("name", DATED)
 def test_an_id_says_what_its_entry_moves_from_a_day_on_and_is_as_it_was_before(name: str) -> None:
-    """So that of entries with one number each has an id of its own; entries told before the change keep theirs."""
+    """Entries with one number then have different ids. Entries that were reported before the change keep theirs."""
     told = []
     for since in ("2026-01-01", "2099-01-01"):
-        made = table(name, Conduct(fee_minor=FEE), {"line_ids_from": since})
+        made = table(name, BookingRules(fee_minor=FEE), {"line_ids_from": since})
         for minor in (101, 102):
             made.pay(made.order(Kind.PAYMENT, minor=minor), made.reference())
         told.append(named(made.walk(made.own[0], made.today, made.today)))
@@ -69,7 +69,7 @@ def test_an_id_says_what_its_entry_moves_from_a_day_on_and_is_as_it_was_before(n
 
 @pytest.mark.parametrize("name", LINES)
 def test_a_payment_of_a_fee_s_amount_is_no_fee(name: str) -> None:
-    """The mark decides, where the bank has one: neither the amount nor the place in the list."""
+    """The bank's mark of a fee decides, where it has one: neither the amount nor the place in the list."""
     made = busy(name)
     made.pay(made.order(Kind.PAYMENT, minor=FEE), made.reference())
     fees = [line for line in made.walk(made.own[0], made.today, made.today) if line.fee]
@@ -99,7 +99,7 @@ def test_an_unreadable_entry_hides_no_other(name: str, days: int) -> None:
 @pytest.mark.parametrize("days", [0, 1], ids=["today", "history"])
 @pytest.mark.parametrize("name", SECOND)
 def test_an_entry_that_becomes_unreadable_is_left_out_alone_and_said(name: str, days: int) -> None:
-    usual, odd = busy(name), table(name, Conduct(fee_minor=FEE), **trial(name).faults[SECOND[name]])
+    usual, odd = busy(name), table(name, BookingRules(fee_minor=FEE), **trial(name).faults[SECOND[name]])
     for minor in (101, 101, 102):
         odd.pay(odd.order(Kind.PAYMENT, minor=minor), odd.reference())
     told = []

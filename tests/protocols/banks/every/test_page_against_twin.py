@@ -1,4 +1,4 @@
-"""Page against twin: each message that a bank's page shows, beside what its twin answers and what we ask.
+"""Page against twin: each message on a bank's page is compared with the twin's answer and with the adapter's request.
 
 The tables are data in `tests/protocols/banks/<bank>/page/*.toml`, one file a message, written from the bank's page and
 never from code. Names, order, nesting, attributes, the declaration and the charset are compared; values are not.
@@ -83,8 +83,13 @@ def outline(text: str) -> Node:
             continue
         marks = words[1:]
         assert all(mark in ("?", "*", "~") or mark.startswith("@") for mark in marks), line
-        node = Node(words[0], "?" in marks, "*" in marks, "~" in marks,
-                    attributes={mark[1:].rstrip("?"): not mark.endswith("?") for mark in marks if mark[0] == "@"})  # fmt: skip
+        node = Node(
+            words[0],
+            "?" in marks,
+            "*" in marks,
+            "~" in marks,
+            attributes={mark[1:].rstrip("?"): not mark.endswith("?") for mark in marks if mark[0] == "@"},
+        )
         if path:
             path[-1][1].children.append(node)
             path.append((depth, node))
@@ -94,7 +99,7 @@ def outline(text: str) -> Node:
 
 
 def differences(page: Node, said: etree._Element, where: str = "") -> list[str]:
-    """What the message has otherwise than the page, as sentences."""
+    """The differences between the message and the page, as sentences."""
     where = f"{where}/{page.tag}"
     found = []
     attributes = {str(name) for name in said.attrib}
@@ -124,7 +129,7 @@ def _name(element: etree._Element) -> str:
     return etree.QName(element).localname
 
 
-# ---- what makes us ask ----
+# ---- the questions of the adapter ----
 
 
 def _paid(kind: Kind, purpose: str = "货款") -> Callable[[Table], None]:
@@ -164,9 +169,20 @@ def _batch_receipt(made: Table) -> None:
     made.stage.time.later(86_400)
     made.stage.sign_on()
     item = bundle.items[0]
-    made.stage.talk(ask(ReceiptQuestion(
-        item.order.ours.account, made.today, reference=item.reference, amount=item.order.amount, bundle=reference,
-        creditor=item.order.creditor.account, creditor_name=item.order.creditor.name), made.stage.context()))  # fmt: skip
+    made.stage.talk(
+        ask(
+            ReceiptQuestion(
+                item.order.ours.account,
+                made.today,
+                reference=item.reference,
+                amount=item.order.amount,
+                bundle=reference,
+                creditor=item.order.creditor.account,
+                creditor_name=item.order.creditor.name,
+            ),
+            made.stage.context(),
+        )
+    )
 
 
 def _bundled(kind: Kind, purposes: tuple[str, ...] = ("货款", "货款")) -> Callable[[Table], None]:
@@ -179,7 +195,7 @@ def _bundled(kind: Kind, purposes: tuple[str, ...] = ("货款", "货款")) -> Ca
 
 
 def _large_batch(made: Table) -> None:
-    """Enquired about twice: what a bank tells once is asked for in another way then."""
+    """Ask about a batch twice, because an answer that a bank gives only once is then requested in another way."""
     bundle, reference = made.bundle(Kind.BATCH_ITEM, ("货款 #refuse", *("货款",) * 30))
     made.pay_bundle(bundle, reference)
     for _ in range(2):
@@ -245,7 +261,9 @@ def _receipt(made: Table) -> None:
         if not isinstance(told, ReceiptLater):
             return
         made.stage.time.later(int(told.after_s) + 1)
-        question = ReceiptQuestion(line.account, day, line.bank_line_id, reference, amount=line.amount, ticket=told.ticket)
+        question = ReceiptQuestion(
+            line.account, day, line.bank_line_id, reference, amount=line.amount, ticket=told.ticket
+        )
 
 
 def _probe(made: Table) -> None:
@@ -287,7 +305,7 @@ ACTS: Mapping[str, Callable[[Table], None]] = {
 
 @cache
 def page(path: Path) -> Mapping[str, Any]:
-    """The page's data. Fails on a key that no page has."""
+    """The page's data. Fails on an unknown key."""
     found = tomllib.loads(path.read_text("utf-8"))
     assert found.keys() <= KEYS, found.keys() - KEYS
     for side in ("request", "answer"):
@@ -297,7 +315,7 @@ def page(path: Path) -> Mapping[str, Any]:
 
 @cache
 def exchange(path: Path) -> tuple[bytes, bytes]:
-    """The first exchange of the page's message: what we asked and what the twin answered."""
+    """The first exchange of the page's message: our request and the twin's answer."""
     known, bank = page(path), path.parent.parent.name
     made = table(bank, bank_options=known.get("options", {}), **known.get("twin", {}))
     ACTS[known["act"]](made)
@@ -339,7 +357,7 @@ def _id(path: Path) -> str:
 
 
 def judged(path: Path, side: str) -> None:
-    """Compare one side of a page's message with what passed over the wire."""
+    """Compare one side of a page's message with the bytes of the exchange."""
     wants, known = page(path)[side], page(path)
     frame = exchange(path)[side == "answer"]
     xml = document(frame, known.get("peel" if side == "answer" else "peel_request", []))

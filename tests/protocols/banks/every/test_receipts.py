@@ -1,4 +1,4 @@
-"""Receipts of every bank that tells them: of the entry that was asked about, and of no other."""
+"""Receipts of every bank that has them: the receipt belongs to the requested entry, and to no other."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OF_LINES = tuple(name for name in RECEIPTS if trial(name).demo.get("receipts_of"
 
 
 def ask(made: Table, question: ReceiptQuestion) -> Any:
-    """The receipt, asked for until the bank has it; what the bank says instead if it never does."""
+    """The receipt, requested until the bank has it; the bank's other answer if it never has it."""
     put = made.bank.questions.receipt
     assert put is not None
     told: Any = None
@@ -53,8 +53,15 @@ def asked_about(name: str) -> tuple[Table, ReceiptQuestion]:
     if name in OF_LINES:
         item = bundle.items[1]
         payee = item.order.creditor
-        return made, ReceiptQuestion(item.order.ours.account, day, reference=item.reference, amount=item.order.amount,
-                                     bundle=reference, creditor=payee.account, creditor_name=payee.name)  # fmt: skip
+        return made, ReceiptQuestion(
+            item.order.ours.account,
+            day,
+            reference=item.reference,
+            amount=item.order.amount,
+            bundle=reference,
+            creditor=payee.account,
+            creditor_name=payee.name,
+        )
     [line] = [one for one in made.walk(made.own[0], day, day) if one.amount == Money(4_321)]
     return made, ReceiptQuestion(line.account, day, line.bank_line_id, amount=line.amount)
 
@@ -71,7 +78,7 @@ def test_a_receipt_is_that_of_the_entry(name: str) -> None:
 
 @pytest.mark.parametrize("name", RECEIPTS)
 def test_what_the_bank_has_no_receipt_of_is_none(name: str) -> None:
-    """Another number, another sum: later, declined or unclear, but never the receipt of something else."""
+    """Another number or another sum gives later, declined or unclear, and never another entry's receipt."""
     made, question = asked_about(name)
     number = re.sub("[0-9]", "9", question.bank_line_id)
     wrong = replace(question, amount=Money(99_999), bank_line_id=number, reference=None)

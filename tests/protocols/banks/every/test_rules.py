@@ -1,4 +1,4 @@
-"""Rules learnt from the field that no other file here plays: tolerant reading, identities, characters, approvals, days.
+"""Rules learnt from practice that no other file here tests: tolerant reading, identities, characters, approvals, dates.
 
 The others: fates in `test_fates.py`, answers nobody has seen in `test_unseen.py` and `test_answers.py`, traps in
 `test_faults.py`, lengths in `test_intake.py`; pace, sign-on and lines that fail in `tests/gateway/bank`.
@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 
-from gateway import registry
-from gateway.core import flow, states
-from gateway.core.policy import check
-from gateway.core.states import Answered, Due, Event, Send, Silent, Source, Work, WorkDone
+from gateway.kernel.core import flow, states
+from gateway.kernel.core.policy import check
+from gateway.kernel.core.states import Answered, Event, ScheduleWork, Send, Silent, Source, Work, WorkDone
+from gateway.register import registry
 from protocols.bank import Replay
 from protocols.canon.errors import FieldCode
 from protocols.canon.money import Money
@@ -47,13 +47,13 @@ each_bank = pytest.mark.parametrize("name", EVERY)
 
 
 def stranger(tag: str, *children: Content, **attributes: str) -> Markup:
-    """An element with one more in it, of which nobody told us."""
+    """An element with one more element inside, which no documentation names."""
     inside = [*children, Markup("<NewSince2027>1</NewSince2027>")] if grown(children) else children
     return el(tag, *inside, **attributes)
 
 
 def turned(tag: str, *children: Content, **attributes: str) -> Markup:
-    """An element whose parts come in another order; those of one name keep theirs."""
+    """An element whose children are in another order. Children with the same name keep their order."""
     parts = grown(children)
     inside = sorted(parts, key=lambda part: str(_TAG.findall(part)[:1]), reverse=True) if parts else children
     given = [child for child in children if isinstance(child, Mapping)] if parts else []
@@ -61,7 +61,7 @@ def turned(tag: str, *children: Content, **attributes: str) -> Markup:
 
 
 def grown(children: tuple[Content, ...]) -> list[Markup]:
-    """The parts of an element that holds elements only; none for a leaf or a mixture."""
+    """The children of an element that holds only elements; none for a leaf or a mixture."""
     parts: list[Markup] = []
     for child in children:
         if child is None or isinstance(child, Mapping):
@@ -82,7 +82,7 @@ def twins(name: str) -> Iterator[Any]:
 
 
 def day(name: str) -> list[object]:
-    """What is understood of a usual day: fates alone and together, a balance, entries."""
+    """The results of a usual day: fates of single and bundled orders, a balance, entries."""
     understood: list[object] = []
     made = table(name)
     for kind in kinds(name):
@@ -149,7 +149,7 @@ def test_a_character_the_bank_cannot_carry_is_named_with_its_place(name: str) ->
         order = _renamed(usual, kind, "示例" + WIDE)
         found = [one for one in check(order, route_of(made), made.today) if one.code is FieldCode.CHARSET]
         assert found and WIDE in found[0].detail and "position 3" in found[0].detail, kind
-        # A message that has no place for the name (citic's transfer) can be written without it.
+        # A message without a field for the name (citic's transfer) can be written without it.
         refused = refusal(made, order)
         if refused is not None:
             assert refused.char == WIDE and "U+2CB4E" in str(refused) and refused.position >= 2
@@ -158,7 +158,7 @@ def test_a_character_the_bank_cannot_carry_is_named_with_its_place(name: str) ->
 
 
 def refusal(made: Table, order: AnyOrder) -> Unencodable | None:
-    """What the adapter says to an order that intake did not look at."""
+    """The adapter's error for an order that intake did not check."""
     try:
         written(made, order)
     except Unencodable as refused:
@@ -182,7 +182,7 @@ def test_what_is_wider_than_the_label_is_read_all_the_same(name: str, monkeypatc
     wide = next((faults[one] for one in ("gb18030", "declares_gb2312", "old_version") if one in faults), {})
     made = table(name, **wide)
     named = "示例麤䶮" + WIDE
-    made.stage.ledger.take(Instruction("R1", made.own[0], "0000000000000000025", named, Money(100), "货款" + WIDE))
+    made.stage.ledger.book_once(Instruction("R1", made.own[0], "0000000000000000025", named, Money(100), "货款" + WIDE))
     [line] = made.walk(made.own[0], made.today, made.today)
     seen = f"{line.counterparty_name.clear if line.counterparty_name else ''} {line.text}"
     assert WIDE in seen
@@ -192,14 +192,22 @@ def test_what_is_wider_than_the_label_is_read_all_the_same(name: str, monkeypatc
 
 # Words with which a bank says that somebody must approve first, by operation and layer: banks/*.md, section 5.
 WAITS: Mapping[str, tuple[tuple[str, str, str], ...]] = {
-    "cib": tuple((operation, layer, word) for operation, layer in (("payment", "word"), ("batch", "line"))
-                 for word in ("AUDITING", "WAIT_FOR_AUDIT", "SEND_BACK")),
+    "cib": tuple(
+        (operation, layer, word)
+        for operation, layer in (("payment", "word"), ("batch", "line"))
+        for word in ("AUDITING", "WAIT_FOR_AUDIT", "SEND_BACK")
+    ),
     "citic": (("submit", "outer", "AAAAAAB"), ("status", "row", "AAAAAAB"), ("status", "row", "ED02087")),
     "cmb": (("pay", "reqsts", "AUT"), ("pay", "reqsts", "APW")),
     "icbc": (("QPAYENT", "result", "2"), ("QPAYENT", "result", "3")),
-    "spdb": (("8804", "status", "2"), ("8804", "status", "3"), ("8801", "accepted", "5"), ("DO48", "package", "5"),
-             ("DO48", "package", "9")),
-}  # fmt: skip
+    "spdb": (
+        ("8804", "status", "2"),
+        ("8804", "status", "3"),
+        ("8801", "accepted", "5"),
+        ("DO48", "package", "5"),
+        ("DO48", "package", "9"),
+    ),
+}
 
 
 @pytest.mark.parametrize(("name", "word"), [(name, word) for name, words in WAITS.items() for word in words])
@@ -230,15 +238,18 @@ def test_a_walk_over_midnight_tells_each_entry_once_and_mixes_no_days(name: str)
 
 
 def repeating(name: str) -> list[Kind]:
-    """The kinds whose stored bytes the bank's rules let leave again by themselves."""
+    """The kinds whose stored bytes may be sent again without a person, by the bank's rules."""
     bank = table(name).bank
-    return [kind for kind, rule in bank.profile.replay.items()
-            if rule.policy is not Replay.NEVER and rule.most and kind not in bank.bundles]  # fmt: skip
+    return [
+        kind
+        for kind, rule in bank.profile.replay.items()
+        if rule.policy is not Replay.NEVER and rule.most and kind not in bank.bundles
+    ]
 
 
 @pytest.mark.parametrize(("name", "kind"), [(name, kind) for name in EVERY for kind in repeating(name)])
 def test_a_repeat_that_the_rules_allow_comes_before_people_are_called(name: str, kind: Kind) -> None:
-    """A payment that is lost in silence, and of which every enquiry says "not found", hour after hour."""
+    """A payment is lost without an answer, and every enquiry says "not found", hour after hour."""
     profile = table(name).bank.profile
     rules = registry.rules(profile.replay[kind], profile)
     life = replace(states.born(rules), state=State.READY, send_after_ms=0)
@@ -249,7 +260,7 @@ def test_a_repeat_that_the_rules_allow_comes_before_people_are_called(name: str,
         met = flow.step(life, event)
         life = met.life
         for effect in met.effects:
-            if isinstance(effect, Due):
+            if isinstance(effect, ScheduleWork):
                 work_queue[effect.work] = effect.at_ms
             elif isinstance(effect, WorkDone):
                 work_queue.pop(effect.work, None)
@@ -259,7 +270,7 @@ def test_a_repeat_that_the_rules_allow_comes_before_people_are_called(name: str,
     while Work.REPLAY not in work_queue:
         work = min(work_queue, key=lambda one: (work_queue[one], one is not Work.ESCALATE))
         at_ms = work_queue.pop(work)
-        assert work is not Work.ESCALATE, f"after {at_ms / 3_600_000:.1f} h, with {life.not_found} \"not found\""
+        assert work is not Work.ESCALATE, f'after {at_ms / 3_600_000:.1f} h, with {life.not_found} "not found"'
         meet(Answered(at_ms + 100, Fate.NOT_FOUND, Source.ENQUIRY, at_ms, day_over=at_ms > 12 * 3_600_000))
 
 

@@ -1,4 +1,4 @@
-"""What a bank states of a payment in the answer to an enquiry is compared with what was sent before it is believed.
+"""Each fact about a payment in the answer to an enquiry is compared with the order before the answer is believed.
 
 An answer that the bank gave about one payment is read as one about a payment of another amount, to another payee, of
 another day. Where the answer states that fact it is refused; where it does not, the bank's profile says so.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -31,7 +32,7 @@ BUNDLES = [(name, kind) for name in EVERY for kind in bundled(name)]
 
 
 def other(sent: Sent, kind: Kind, fact: str, days: int = 40) -> Sent:
-    """The same payment, but for one fact."""
+    """The same payment with one fact changed."""
     if fact == "amount":
         return replace(sent, amount=Money(sent.amount.minor + 1, sent.amount.currency))
     if fact == "day":
@@ -40,7 +41,7 @@ def other(sent: Sent, kind: Kind, fact: str, days: int = 40) -> Sent:
 
 
 def heard(made: Table, begin: Talk) -> tuple[list[bytes], Said]:
-    """Hold the conversation with the bank's twin: what it said at its business port, and what that means."""
+    """Run the conversation with the bank's twin; returns its answers at the business port, and the result."""
     talk, answers = begin(), list[bytes]()
     try:
         step = next(talk)
@@ -54,7 +55,7 @@ def heard(made: Table, begin: Talk) -> tuple[list[bytes], Said]:
 
 
 def held(made: Table, begin: Talk, answers: list[bytes]) -> Said | ProtocolError:
-    """The conversation with these answers at the business port."""
+    """The result of the conversation with these answers at the business port."""
     talk, told = begin(), iter(answers)
     try:
         step = next(talk)
@@ -71,11 +72,15 @@ def held(made: Table, begin: Talk, answers: list[bytes]) -> Said | ProtocolError
 
 
 def _answer(made: Table, step: QuestionStep) -> bytes:
-    return made.stage.signers[step.key](step.octets) if isinstance(step, Sign) else made.stage.exchange(step.port, step.data)
+    return (
+        made.stage.signers[step.key](step.octets)
+        if isinstance(step, Sign)
+        else made.stage.exchange(step.port, step.data)
+    )
 
 
 def compared(said: Said | ProtocolError, golden: Said, what: str) -> bool:
-    """Whether the answer was refused because of the fact. Fails if anything else came of it."""
+    """True if the answer was refused because of the fact. Fails if it had any other result."""
     if isinstance(said, ProtocolError):
         assert said.reason == "correlation", f"{what}: {said}"
         return True
@@ -93,10 +98,14 @@ def test_an_answer_that_states_another_amount_payee_or_day_is_refused(name: str,
     answers, golden = heard(made, lambda: ask(FateQuestion(sent), context))
     assert outcomes(golden)[""].fate is Fate.SETTLED
     refused = {
-        fact for fact in FACTS
-        if compared(held(made, lambda fact=fact: ask(FateQuestion(other(sent, kind, fact)), context), answers),  # type: ignore[misc]
-                    golden, f"{name} {kind.value} {fact}")
-    }  # fmt: skip
+        fact
+        for fact in FACTS
+        if compared(
+            held(made, partial(ask, FateQuestion(other(sent, kind, fact)), context), answers),
+            golden,
+            f"{name} {kind.value} {fact}",
+        )
+    }
     assert refused == set(FACTS) - made.bank.profile.unstated.get(kind, frozenset())
 
 
@@ -115,7 +124,7 @@ def test_a_line_of_an_answer_that_states_another_amount_payee_or_day_is_refused(
         return held(made, lambda: rule.fate(BundleFateQuestion(changed), context), answers)
 
     def told(said: Said | ProtocolError, what: str) -> bool:
-        """Refused as a whole, or the one line alone: it is in doubt then, and every other as the bank said."""
+        """The whole answer is refused, or the one line is in doubt and every other line has the bank's outcome."""
         if isinstance(said, ProtocolError) or outcomes(said) == outcomes(golden):
             return compared(said, golden, what)
         first = sent.items[0].reference
@@ -129,7 +138,7 @@ def test_a_line_of_an_answer_that_states_another_amount_payee_or_day_is_refused(
 
 @pytest.mark.parametrize(("name", "kind"), SINGLES, ids=[f"{name}-{kind.value}" for name, kind in SINGLES])
 def test_an_answer_of_a_day_near_by_is_believed(name: str, kind: Kind) -> None:
-    """A weekend, a holiday, an accounting day: banks may count another one."""
+    """Because of a weekend, a holiday or an accounting day, a bank may state another day."""
     made = table(name)
     reference = made.reference()
     made.pay(made.order(kind), reference)
@@ -138,5 +147,5 @@ def test_an_answer_of_a_day_near_by_is_believed(name: str, kind: Kind) -> None:
     answers, golden = heard(made, lambda: ask(FateQuestion(sent), context))
     for days in (-3, 3):
         near = other(sent, kind, "day", days)
-        said = held(made, lambda near=near: ask(FateQuestion(near), context), answers)  # type: ignore[misc]
+        said = held(made, partial(ask, FateQuestion(near), context), answers)
         assert not isinstance(said, ProtocolError) and outcomes(said) == outcomes(golden)

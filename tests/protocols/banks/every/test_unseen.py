@@ -1,7 +1,6 @@
-"""A money answer that the adapter has never seen decides nothing: by the tables of all banks, and where answers are signed,
-by answers that say something new under a good signature. Banks whose answers are not signed have this in their own
-`test_mutations.py`, on whole answers.
-"""
+"""A money answer that the adapter has never seen decides nothing. Unknown codes are tested with the code tables of all
+banks. At banks that sign, unknown content is tested in correctly signed answers. Banks that do not sign have such a
+test on whole answers in their own `test_mutations.py`."""
 
 from __future__ import annotations
 
@@ -30,19 +29,22 @@ TEXT = st.text(alphabet="交易成功失败处理中已存在退票ABC019 :;|", 
 
 @cache
 def tables(name: str) -> codes.Table:
-    """The bank's codes as its package has them."""
+    """The bank's codes in its package."""
     return codes.load(resources.files(f"protocols.banks.{name}").joinpath("codes.toml").read_bytes(), name)
 
 
 @pytest.mark.parametrize("name", EVERY)
 def test_only_codes_that_were_written_out_decide(name: str) -> None:
-    """No "every code that begins with": that may mean doubt, never an ending. A text alone only if it is a sentence."""
+    """A row for "every code that begins with …" may mean doubt, and never a final outcome. A text alone counts only if
+    it is a sentence."""
     for row in tables(name).rows:
         if row.outcome not in DECIDES:
             continue
-        # "2/*" is one level's whole word, whatever the level below says.
+        # "2/*" is the whole code of one level, whatever the level below says.
         seen = row.code is not None and (not row.code.endswith("*") or row.code.endswith("/*"))
-        sentence = row.text is not None and re.escape(row.text.pattern) == row.text.pattern and len(row.text.pattern) > 12
+        sentence = (
+            row.text is not None and re.escape(row.text.pattern) == row.text.pattern and len(row.text.pattern) > 12
+        )
         assert seen or sentence, f"{name}: row {row.number} decides about answers that nobody has seen"
 
 

@@ -1,4 +1,4 @@
-"""Files that a bank books as one: each payment is settled, taken back, or in doubt with a reason, and never guessed."""
+"""Files that a bank books as one entry: each payment is settled, returned, or in doubt with a reason. None is guessed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from lxml import etree
 
-from gateway.simbank.ledger import Conduct
+from gateway.simbank.ledger import BookingRules
 from protocols.banks.finws import iso
 from protocols.canon.order import Bundle, Channel, Item, Kind
 from protocols.canon.outcome import Fate
@@ -26,13 +26,13 @@ from tests.protocols.banks.finws.test_files_of_many import (
     told_otherwise,
     upload,
 )
-from tests.world.dialogue import NOON, Stage
+from tests.world.dialogue import NOON, BankAndTwin
 
 SETTLED, FAILED, UNKNOWN, REVERSED = Fate.SETTLED, Fate.FAILED, Fate.UNKNOWN, Fate.REVERSED
 
 
-def two_groups(*purposes: str, conduct: Conduct = Conduct(), **twin: Any) -> tuple[Stage, Bundle]:
-    """Payments of which every second one is instant: a file of two groups, each booked as one."""
+def two_groups(*purposes: str, conduct: BookingRules = BookingRules(), **twin: Any) -> tuple[BankAndTwin, Bundle]:
+    """Payments of which every second one is instant: a file of two groups, each booked as one entry."""
     made = stage(conduct=conduct, adapter={"batch_booking": True}, **twin)
     found = [
         Item(replace(one.order, channel=Channel.INSTANT), one.reference) if number % 2 else one
@@ -41,7 +41,7 @@ def two_groups(*purposes: str, conduct: Conduct = Conduct(), **twin: Any) -> tup
     return made, Bundle(Kind.BATCH_ITEM, tuple(found))
 
 
-def fates(made: Stage, bundle: Bundle) -> list[Fate]:
+def fates(made: BankAndTwin, bundle: Bundle) -> list[Fate]:
     found = ask(made, bundle)
     return [found[one.reference].fate for one in bundle.items]
 
@@ -56,7 +56,7 @@ def test_a_group_that_is_booked_as_one_settles_its_payments(details: str) -> Non
 
 
 def test_of_a_file_whose_groups_were_not_written_down_only_named_payments_settle() -> None:
-    """One that left with an earlier version: which payments a group has is not known here."""
+    """The file left with an earlier version, which did not store the payments of each group."""
     made, bundle = two_groups(*["货款"] * 4, batch_details="some")
     upload(made, bundle)
     made.serials = made.serials[:1]
@@ -117,8 +117,8 @@ def test_payments_that_an_entry_names_without_their_sums_settle_if_it_is_for_exa
 # ---- taken back -------------------------------------------------------------------------------------------------------
 
 
-def back(**twin: Any) -> tuple[Stage, Bundle]:
-    """Two groups that are booked, and come back a minute later."""
+def back(**twin: Any) -> tuple[BankAndTwin, Bundle]:
+    """Two groups that are booked, and returned a minute later."""
     made, bundle = two_groups(*["货款 #return"] * 4, back_together=True, **twin)
     upload(made, bundle)
     assert fates(made, bundle) == [SETTLED] * 4
@@ -126,8 +126,8 @@ def back(**twin: Any) -> tuple[Stage, Bundle]:
     return made, bundle
 
 
-def later(made: Stage, bundle: Bundle) -> list[Any]:
-    """As the gateway asks days later: by the day the file left."""
+def later(made: BankAndTwin, bundle: Bundle) -> list[Any]:
+    """The gateway's later question, which names the day of the send."""
     sent = replace(sent_as(made, bundle), bank_date=NOON.date())
     found = made.talk(made.bank.bundles[bundle.kind].fate(BundleFateQuestion(sent), made.context()))
     return [found[one.reference] for one in bundle.items]
@@ -180,7 +180,7 @@ def test_a_pending_reversal_takes_nothing_back(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_debit_that_is_marked_as_a_reversal_settles_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It takes back money that came in, whatever number it bears."""
+    """The entry takes back incoming money, whatever number it has."""
     made, bundle = two_groups(*["货款"] * 4, batch_details="none")
     upload(made, bundle)
 
@@ -194,10 +194,19 @@ def test_a_debit_that_is_marked_as_a_reversal_settles_nothing(monkeypatch: pytes
     assert fates(made, bundle) == [UNKNOWN] * 4
 
 
-@pytest.mark.parametrize(("told", "groups"), [
-    ("", {"F": ("a", "b", "c")}), ("2x1,1x2", {"F-1": ("a", "b"), "F-2": ("c",)}),
-    ("1x2,2x1", {"F-1": ("b", "c"), "F-2": ("a",)}), ("2x1", {}), ("9x1", {}), ("INV-7", {}), ("1x1,2x3", {}),
-    ("3x", {}), ("1x1,1x2,99999999x2", {}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("told", "groups"),
+    [
+        ("", {"F": ("a", "b", "c")}),
+        ("2x1,1x2", {"F-1": ("a", "b"), "F-2": ("c",)}),
+        ("1x2,2x1", {"F-1": ("b", "c"), "F-2": ("a",)}),
+        ("2x1", {}),
+        ("9x1", {}),
+        ("INV-7", {}),
+        ("1x1,2x3", {}),
+        ("3x", {}),
+        ("1x1,1x2,99999999x2", {}),
+    ],
+)
 def test_who_is_in_which_group_is_read_as_written_or_not_at_all(told: str, groups: dict[str, tuple[str, ...]]) -> None:
     assert iso.groups_of("F", told, ("a", "b", "c")) == groups

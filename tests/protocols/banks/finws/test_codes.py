@@ -1,4 +1,5 @@
-"""Each response code of the specification, 00 to 32: to an upload, to the same upload again, and to each question.
+"""Each response code of the specification, 00 to 32, as answer to an upload, to the same upload again, and to a
+question.
 
 Written from what the specification says of a code, not from codes.toml.
 """
@@ -17,7 +18,7 @@ from protocols.canon.outcome import Fate
 from protocols.kit.declined import Declined
 from tests.protocols.banks.finws.paper import DATA, ORDER, SENT, fate, options, pay, stage
 from tests.protocols.banks.finws.test_payment import answered
-from tests.world.dialogue import Stage
+from tests.world.dialogue import BankAndTwin
 
 ALL = [f"{number:02}" for number in range(33)]
 NEVER_SAID = {"01", "28"}
@@ -44,7 +45,7 @@ def test_to_the_only_copy(code: str) -> None:
 
 @pytest.mark.parametrize("code", ALL)
 def test_to_the_same_bytes_again(code: str) -> None:
-    """Whatever this copy was refused for says nothing about the first."""
+    """A refusal of this copy says nothing about the first copy."""
     made = stage()
     outcome = made.bank.read(ORDER.kind, SENT, answered(made, code=code))
     wanted = Fate.PENDING if code == "00" else Fate.DUPLICATE if code in DELIVERED_BEFORE else Fate.UNKNOWN
@@ -54,7 +55,7 @@ def test_to_the_same_bytes_again(code: str) -> None:
 
 @pytest.fixture
 def saying(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Makes the bank answer everything with a code, properly signed."""
+    """Makes the bank answer every request with a code, properly signed."""
 
     def say(code: str) -> None:
         def altered(document: bytes, key: bytes, hand: Hand) -> bytes:
@@ -69,8 +70,8 @@ def saying(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     return say
 
 
-def ask_each(made: Stage) -> dict[str, Callable[[], object]]:
-    """Every question there is, each of which the bank would answer with 00."""
+def ask_each(made: BankAndTwin) -> dict[str, Callable[[], object]]:
+    """Ask every question; the bank would answer each with 00."""
     files = finws.files(options())
     turn = files.wire.turn(made.context())
     [status] = made.talk(files.listing("pain.002.001.03", turn))
@@ -87,7 +88,7 @@ def ask_each(made: Stage) -> dict[str, Callable[[], object]]:
 
 @pytest.mark.parametrize("code", [code for code in ALL if code != "00"])
 def test_to_a_question(code: str, saying: Callable[[str], None]) -> None:
-    """What may be over soon is asked again; what a person must mend is not."""
+    """A fault that may pass soon leads to another try. A fault that a person must correct does not."""
     made = stage(other_types=["report.txt"])
     pay(made)
     asked = ask_each(made)

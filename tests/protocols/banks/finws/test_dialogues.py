@@ -1,4 +1,4 @@
-"""The dialogues that a bank's engineer reads are true."""
+"""The dialogues, which a bank's engineer reads, are played and compared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Every fault switch of the simulated bank against this one: what we make of it, and that money moves once at most."""
+"""Every fault switch of the simulated bank against this adapter: the adapter's result, and that money moves at most
+once."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from typing import Any, TypeVar
 import pytest
 from twisted.internet.testing import StringTransport
 
-from gateway.simbank.faults import FAULTS, BankFault, Delays, Script, Scripted, Touch
+from gateway.simbank.faults import FAULTS, BankFault, Delays, ExchangeKind, FaultScript, ScriptedFault
 from gateway.simbank.server import SimBank
 from protocols.bank import Sign, Submit
 from protocols.canon.outcome import Fate, Outcome
@@ -17,7 +18,7 @@ from protocols.canon.query import FateQuestion, Sent
 from protocols.kit.errors import ProtocolError
 from tests.protocols.banks.finws.paper import ORDER, REFERENCE, SENT, stage
 from tests.world.clock import HeapClock
-from tests.world.dialogue import Stage
+from tests.world.dialogue import BankAndTwin
 
 R = TypeVar("R")
 OTHER = "GOLDEN00000000000002"
@@ -27,7 +28,7 @@ RETURNS_S = 900
 
 
 class NoAnswer(Exception):
-    """The connection ended, or nothing came in time."""
+    """The connection ended, or no answer came in time."""
 
 
 class TwoAnswers(Exception):
@@ -35,7 +36,7 @@ class TwoAnswers(Exception):
 
 
 class Cable(StringTransport):
-    """What the simulated bank writes on."""
+    """The bytes that the simulated bank writes."""
 
     def abortConnection(self) -> None:
         self.loseConnection()  # type: ignore[no-untyped-call]
@@ -43,16 +44,16 @@ class Cable(StringTransport):
 
 @dataclass
 class Wire:
-    """Both sides with the simulated bank between them: a connection for each exchange, as this bank has it."""
+    """Both sides with the simulated bank between them. Each exchange has its own connection, as at this bank."""
 
-    made: Stage
+    made: BankAndTwin
     bank: SimBank
     clock: HeapClock
     uploads: list[bytes] = field(default_factory=list)
     sent: Sent = SENT
 
     def talk(self, conversation: Generator[Any, bytes, R]) -> R:
-        """Run a conversation to its end. Raises NoAnswer, or ProtocolError for what is no answer."""
+        """Run a conversation to its end. Raises NoAnswer, or ProtocolError for an invalid answer."""
         try:
             step = next(conversation)
             while True:
@@ -73,7 +74,7 @@ class Wire:
         return self.talk(self.made.bank.money[ORDER.kind](ORDER, context))
 
     def fate(self) -> Fate:
-        """What became of the payment sent last."""
+        """The fate of the payment sent last."""
         assert self.made.bank.questions.fate is not None
         return self.talk(self.made.bank.questions.fate(FateQuestion(self.sent), self.made.context())).fate
 
@@ -90,18 +91,18 @@ class Wire:
         return frames[0]
 
     def again(self) -> Outcome:
-        """The bytes of the first upload once more, as the lane resends them, and what their answer means."""
+        """Send the bytes of the first upload again, as the lane does; the outcome of the answer."""
         return self.made.bank.read(ORDER.kind, self.sent, self.exchange("business", self.uploads[0]))
 
 
-def wired(*faults: Scripted, **more: Any) -> Wire:
+def wired(*faults: ScriptedFault, **more: Any) -> Wire:
     made, clock = stage(**more), HeapClock()
-    bank = SimBank(clock, made.twin, made.ledger, Script(faults, delays=Delays(150, HIDDEN_S, RETURNS_S)))
+    bank = SimBank(clock, made.twin, made.ledger, FaultScript(faults, delays=Delays(150, HIDDEN_S, RETURNS_S)))
     return Wire(made, bank, clock)
 
 
 def heard(wire: Wire) -> str:
-    """What the first upload came to: a fate, or why there is none."""
+    """The result of the first upload: a fate, or the reason why there is none."""
     try:
         return wire.pay().fate.value
     except NoAnswer:
@@ -113,23 +114,31 @@ def heard(wire: Wire) -> str:
 
 
 def moved(wire: Wire) -> int:
-    """How many payments the bank carried out."""
+    """The number of payments that the bank executed."""
     return sum(not one.refused for one in wire.made.ledger.executions)
 
 
 HEARD = {
-    BankFault.DROP_BEFORE: {"no answer"}, BankFault.DROP_AFTER: {"no answer"}, BankFault.DELAY: {"no answer"},
-    BankFault.HALF: {"no answer"}, BankFault.GARBAGE: {"http", "no answer"}, BankFault.WRONG_SIGNATURE: {"digest"},
-    BankFault.OTHERS_ANSWER: {"correlation"}, BankFault.TWICE: {"two answers"}, BankFault.REFUSE: {"pending"},
-    BankFault.HIDE: {"no answer"}, BankFault.LATE_RETURN: {"pending"}, BankFault.PART: {"no answer"},
-    # The fault is one of single orders; this bank takes files.
+    BankFault.DROP_BEFORE: {"no answer"},
+    BankFault.DROP_AFTER: {"no answer"},
+    BankFault.DELAY: {"no answer"},
+    BankFault.HALF: {"no answer"},
+    BankFault.GARBAGE: {"http", "no answer"},
+    BankFault.WRONG_SIGNATURE: {"digest"},
+    BankFault.OTHERS_ANSWER: {"correlation"},
+    BankFault.TWICE: {"two answers"},
+    BankFault.REFUSE: {"pending"},
+    BankFault.HIDE: {"no answer"},
+    BankFault.LATE_RETURN: {"pending"},
+    BankFault.PART: {"no answer"},
+    # The fault concerns single orders. This bank takes files.
     BankFault.DUPLICATE: {"pending"},
-}  # fmt: skip
+}
 """Nothing here is a final word: the fault is seen, or the file was taken and is enquired about."""
 
 
 def test_every_switch_is_tried() -> None:
-    assert set(HEARD) == {fault for fault in BankFault if Touch.MONEY in FAULTS[fault].where}
+    assert set(HEARD) == {fault for fault in BankFault if ExchangeKind.MONEY in FAULTS[fault].where}
     assert set(BankFault) - set(HEARD) == {BankFault.PROBE_SILENCE}
 
 
@@ -138,7 +147,7 @@ def test_an_upload_that_goes_wrong_is_paid_once_and_its_fate_found(fault: BankFa
     wire = wired()
     if fault is BankFault.OTHERS_ANSWER:
         wire.pay(OTHER)
-    wire.bank.script.add(Scripted(fault))
+    wire.bank.script.add(ScriptedFault(fault))
     others = moved(wire)
     assert heard(wire) in HEARD[fault]
     assert wire.bank.tally.faults == {fault: 1}
@@ -159,14 +168,14 @@ def test_an_upload_that_goes_wrong_is_paid_once_and_its_fate_found(fault: BankFa
         assert wire.fate() is Fate.RETURNED
 
 
-@pytest.mark.parametrize("fault", [fault for fault in BankFault if Touch.ENQUIRY in FAULTS[fault].where])
+@pytest.mark.parametrize("fault", [fault for fault in BankFault if ExchangeKind.ENQUIRY in FAULTS[fault].where])
 def test_an_enquiry_that_goes_wrong_says_nothing_and_is_asked_again(fault: BankFault) -> None:
     wire = wired()
     if fault is BankFault.OTHERS_ANSWER:
         wire.pay(OTHER)
         wire.fate()
     assert heard(wire) == "pending"
-    wire.bank.script.add(Scripted(fault, touch=Touch.ENQUIRY))
+    wire.bank.script.add(ScriptedFault(fault, touch=ExchangeKind.ENQUIRY))
     with pytest.raises((NoAnswer, TwoAnswers, ProtocolError)):
         wire.fate()
     assert wire.bank.tally.faults.total() == 1
@@ -174,7 +183,7 @@ def test_an_enquiry_that_goes_wrong_says_nothing_and_is_asked_again(fault: BankF
 
 
 def test_silence_to_a_probe() -> None:
-    wire = wired(Scripted(BankFault.PROBE_SILENCE))
+    wire = wired(ScriptedFault(BankFault.PROBE_SILENCE))
     probe = wire.made.bank.sessions.probe
     assert probe is not None
     with pytest.raises(NoAnswer):

@@ -1,4 +1,6 @@
-"""Files of many payments: one file is one exchange, each payment has its own fate, and what the contract carries."""
+"""Files of many payments: one file is one exchange, each payment has its own fate; and the fields that a contract
+allows.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from typing import Any, cast
 import pytest
 from lxml import etree
 
-from gateway.core.policy import Route, check
+from gateway.kernel.core.policy import Route, check
 from protocols.bank import Replay, Submit
 from protocols.banks.finws import messages
 from protocols.banks.finws.files import Files
@@ -22,7 +24,7 @@ from protocols.canon.terms import DebitTerms, Remittance, Terms
 from protocols.kit.errors import ProtocolError
 from protocols.kit.iso20022 import schema
 from tests.protocols.banks.finws.paper import DATA, DEBTOR, REFERENCE, document_of, stage, unpacked
-from tests.world.dialogue import NOON, Stage, order_of, sent_of
+from tests.world.dialogue import NOON, BankAndTwin, order_of, sent_of
 
 FILE = "FILE0000000000000001"
 COLLECTS: dict[str, Any] = {"type_collection": "pain.008.001.02"}
@@ -30,7 +32,7 @@ RF = "RF18539007547034"
 
 
 def items(kind: Kind, *purposes: str, **more: Any) -> tuple[Item, ...]:
-    """Orders of a kind, alike but for number, reference and purpose."""
+    """Orders of a kind that differ only in number, reference and purpose."""
     found = []
     for number, purpose in enumerate(purposes, start=1):
         words = {"amount": f"{number}.50", "kind": kind.value, "item": str(number), "purpose": purpose}
@@ -40,33 +42,31 @@ def items(kind: Kind, *purposes: str, **more: Any) -> tuple[Item, ...]:
     return tuple(found)
 
 
-def sent_as(made: Stage, bundle: Bundle) -> SentBundle:
+def sent_as(made: BankAndTwin, bundle: Bundle) -> SentBundle:
     sent = tuple(sent_of(one.order, one.reference, NOON.date(), made.serials) for one in bundle.items)
     return SentBundle(FILE, NOON.date(), 1, made.serials, sent)
 
 
-def upload(made: Stage, bundle: Bundle) -> Mapping[str, Outcome]:
+def upload(made: BankAndTwin, bundle: Bundle) -> Mapping[str, Outcome]:
     return made.talk(made.bank.bundles[bundle.kind].word(bundle, made.context(FILE)))
 
 
-def ask(made: Stage, bundle: Bundle) -> Mapping[str, Outcome]:
+def ask(made: BankAndTwin, bundle: Bundle) -> Mapping[str, Outcome]:
     question = BundleFateQuestion(sent_as(made, bundle))
     return made.talk(made.bank.bundles[bundle.kind].fate(question, made.context()))
 
 
-def file_in(made: Stage) -> etree._Element:
+def file_in(made: BankAndTwin) -> etree._Element:
     """The ISO 20022 file inside the first upload."""
     [request] = [one.request for one in made.said if one.money][:1]
-    return etree.fromstring(
-        unpacked(messages.unbase64(document_of(request).findtext(f"{DATA}Content") or "", ""))
-    )
+    return etree.fromstring(unpacked(messages.unbase64(document_of(request).findtext(f"{DATA}Content") or "", "")))
 
 
 def texts(root: etree._Element, name: str) -> list[str]:
     return [one.text or "" for one in root.iter(f"{{*}}{name}")]
 
 
-def many(kind: Kind = Kind.BATCH_ITEM, *purposes: str, **adapter: Any) -> tuple[Stage, Bundle]:
+def many(kind: Kind = Kind.BATCH_ITEM, *purposes: str, **adapter: Any) -> tuple[BankAndTwin, Bundle]:
     made = stage(adapter={**COLLECTS, **adapter}, **COLLECTS)
     return made, Bundle(kind, items(kind, *(purposes or ("货款", "货款 #refuse", "货款"))))
 
@@ -140,12 +140,19 @@ def test_one_booking_for_the_whole_file_settles_those_that_were_not_refused(book
     assert [found[one.reference].fate for one in bundle.items] == [Fate.SETTLED, Fate.FAILED, Fate.SETTLED]
 
 
-@pytest.mark.parametrize(("old", "new", "fates"), [
-    ("", "", [Fate.SETTLED, Fate.FAILED, Fate.SETTLED]),
-    ("<NbOfTxs>2</NbOfTxs>", "<NbOfTxs>3</NbOfTxs>", [Fate.UNKNOWN, Fate.FAILED, Fate.UNKNOWN]),
-    ('Ccy="CNY">5.00</Amt><CdtDbtInd>', 'Ccy="CNY">5.01</Amt><CdtDbtInd>', [Fate.UNKNOWN, Fate.FAILED, Fate.UNKNOWN]),
-    (FILE, "FILE0000000000000009", [Fate.PENDING, Fate.FAILED, Fate.PENDING]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("old", "new", "fates"),
+    [
+        ("", "", [Fate.SETTLED, Fate.FAILED, Fate.SETTLED]),
+        ("<NbOfTxs>2</NbOfTxs>", "<NbOfTxs>3</NbOfTxs>", [Fate.UNKNOWN, Fate.FAILED, Fate.UNKNOWN]),
+        (
+            'Ccy="CNY">5.00</Amt><CdtDbtInd>',
+            'Ccy="CNY">5.01</Amt><CdtDbtInd>',
+            [Fate.UNKNOWN, Fate.FAILED, Fate.UNKNOWN],
+        ),
+        (FILE, "FILE0000000000000009", [Fate.PENDING, Fate.FAILED, Fate.PENDING]),
+    ],
+)
 def test_a_booking_without_details_counts_only_with_our_number_count_and_sum(
     old: str, new: str, fates: list[Fate], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -168,7 +175,7 @@ def test_a_booking_without_details_counts_only_with_our_number_count_and_sum(
 
 
 def test_a_status_of_a_stranger_makes_the_word_about_the_rest_worthless(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It may be one of ours under a number that the bank changed."""
+    """The unknown status may be about one of our payments under a number that the bank changed."""
     made, bundle = many(Kind.BATCH_ITEM, "货款", "货款")
     upload(made, bundle)
     real = Files.download
@@ -185,7 +192,7 @@ def test_a_status_of_a_stranger_makes_the_word_about_the_rest_worthless(monkeypa
 
 
 def told_otherwise(monkeypatch: pytest.MonkeyPatch, kind: str, change: Any) -> None:
-    """Have `change` make another document of each file of a kind that is downloaded."""
+    """Replace each downloaded file of a kind by the one that `change` makes of it."""
     real = Files.download
 
     def other(self: Any, file: Any, turn: Any) -> Any:
@@ -195,9 +202,7 @@ def told_otherwise(monkeypatch: pytest.MonkeyPatch, kind: str, change: Any) -> N
     monkeypatch.setattr(Files, "download", other)
 
 
-@pytest.mark.parametrize(("groups", "fates"), [
-    (1, [Fate.FAILED, Fate.FAILED]), (2, [Fate.PENDING, Fate.PENDING]),
-])  # fmt: skip
+@pytest.mark.parametrize(("groups", "fates"), [(1, [Fate.FAILED, Fate.FAILED]), (2, [Fate.PENDING, Fate.PENDING])])
 def test_a_refused_group_says_nothing_of_the_payments_of_another(
     groups: int, fates: list[Fate], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -249,7 +254,8 @@ def test_another_sum_under_one_s_number_leaves_that_one_in_doubt_and_hides_no_ot
 def test_details_without_amounts_count_together_or_not_at_all(
     batches: bool, fate: Fate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One booking for all, whose details tell numbers only: the bank's word on the whole file, or none."""
+    """There is one booking for all payments, whose details have only numbers: it counts for the whole file, or not at
+    all."""
     made, bundle = many(Kind.BATCH_ITEM, "货款", "货款", "货款", batch_booking=True)
     upload(made, bundle)
 
@@ -296,8 +302,14 @@ def test_payroll_says_so_and_instant_payments_stand_in_a_group_of_their_own() ->
     assert texts(root, "NbOfTxs") == ["3", "1", "1", "1"]
 
 
-TERMS = Terms("PAYERS-17", "SUPP", "SHAR", (Remittance(RF), Remittance(invoice="HT-0931", amount=Money(150))),
-              Name("示例集团"), Name("示例丙"))  # fmt: skip
+TERMS = Terms(
+    "PAYERS-17",
+    "SUPP",
+    "SHAR",
+    (Remittance(RF), Remittance(invoice="HT-0931", amount=Money(150))),
+    Name("示例集团"),
+    Name("示例丙"),
+)
 
 
 @pytest.mark.parametrize("form", ["pain.001.001.03", "pain.001.001.09"])
@@ -318,7 +330,7 @@ def test_the_order_s_terms_travel_and_the_file_fits_its_schema(form: str) -> Non
 
 
 def test_payments_with_the_payer_s_own_number_are_found_by_ours() -> None:
-    """The payer may use a number twice; ours is in InstrId, and in a file of its own in MsgId and PmtInfId."""
+    """The payer may use a number twice. Ours is in InstrId, and in a file of its own in MsgId and PmtInfId."""
     made, _ = many()
     bundle = Bundle(Kind.BATCH_ITEM, items(Kind.BATCH_ITEM, "货款", "货款 #refuse", "货款", terms=TERMS))
     upload(made, bundle)
@@ -326,7 +338,7 @@ def test_payments_with_the_payer_s_own_number_are_found_by_ours() -> None:
     assert [found[one.reference].fate for one in bundle.items] == [Fate.SETTLED, Fate.FAILED, Fate.SETTLED]
 
 
-def single(made: Stage) -> Outcome:
+def single(made: BankAndTwin) -> Outcome:
     order = replace(order_of({"amount": "1.50"}), terms=TERMS)
     assert made.talk(made.bank.money[Kind.PAYMENT](order, made.context(REFERENCE))).fate is Fate.PENDING
     assert made.bank.questions.fate is not None
@@ -419,20 +431,26 @@ def test_a_booking_on_another_account_is_not_this_payment_s(monkeypatch: pytest.
 
 
 def written(rules: str, terms: Terms, purpose: str) -> etree._Element:
-    made, _ = many(rules=rules, payment_form="pain.001.001.09" if rules == "sps" else "pain.001.001.03",
-                   address={"country": "FI", "town": "Helsinki", "postcode": "00100", "street": "Katu", "building": "1"})  # fmt: skip
+    made, _ = many(
+        rules=rules,
+        payment_form="pain.001.001.09" if rules == "sps" else "pain.001.001.03",
+        address={"country": "FI", "town": "Helsinki", "postcode": "00100", "street": "Katu", "building": "1"},
+    )
     [item] = items(Kind.BATCH_ITEM, purpose, terms=terms)
     upload(made, Bundle(Kind.BATCH_ITEM, (item,)))
     return file_in(made)
 
 
-@pytest.mark.parametrize(("rules", "parts", "purpose", "structured", "text"), [
-    ("iso", (RF, "HT-1"), "货款", [RF, "HT-1"], ["货款"]),
-    ("sps", (RF,), "货款", [RF], ["货款"]),
-    ("sps", (RF, "RF712348231"), f"{RF} RF712348231", [], [f"{RF} RF712348231"]),
-    ("dk", (RF,), "", [RF], []),
-    ("dk", (RF,), f"Rechnung {RF}", [], [f"Rechnung {RF}"]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("rules", "parts", "purpose", "structured", "text"),
+    [
+        ("iso", (RF, "HT-1"), "货款", [RF, "HT-1"], ["货款"]),
+        ("sps", (RF,), "货款", [RF], ["货款"]),
+        ("sps", (RF, "RF712348231"), f"{RF} RF712348231", [], [f"{RF} RF712348231"]),
+        ("dk", (RF,), "", [RF], []),
+        ("dk", (RF,), f"Rechnung {RF}", [], [f"Rechnung {RF}"]),
+    ],
+)
 def test_national_rules_decide_what_stands_beside_a_reference(
     rules: str, parts: tuple[str, ...], purpose: str, structured: list[str], text: list[str]
 ) -> None:
@@ -441,9 +459,10 @@ def test_national_rules_decide_what_stands_beside_a_reference(
     assert texts(root, "Ustrd") == text
 
 
-@pytest.mark.parametrize(("rules", "parts", "purpose"), [
-    ("sps", (RF, "RF712348231"), "货款"), ("dk", (RF,), "货款"), ("dk", (RF, "RF712348231"), ""),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("rules", "parts", "purpose"),
+    [("sps", (RF, "RF712348231"), "货款"), ("dk", (RF,), "货款"), ("dk", (RF, "RF712348231"), "")],
+)
 def test_what_the_rules_have_no_place_for_is_not_left_out_in_silence(
     rules: str, parts: tuple[str, ...], purpose: str
 ) -> None:
@@ -459,9 +478,14 @@ def test_german_rules_know_lines_of_an_address_bics_and_shared_fees_only() -> No
     assert "charge_bearer" not in many(rules="dk")[0].bank.profile.limits.terms
 
 
-@pytest.mark.parametrize(("adapter", "told"), [
-    ({"service_level": "SEPA"}, ["finws cannot carry it here"]), ({"rules": "dk"}, ["finws cannot carry it here"]), ({}, []),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("adapter", "told"),
+    [
+        ({"service_level": "SEPA"}, ["finws cannot carry it here"]),
+        ({"rules": "dk"}, ["finws cannot carry it here"]),
+        ({}, []),
+    ],
+)
 def test_fees_that_are_not_shared_are_refused_by_name_where_the_rules_know_none(
     adapter: dict[str, Any], told: list[str]
 ) -> None:

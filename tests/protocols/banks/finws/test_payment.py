@@ -1,4 +1,5 @@
-"""Uploads: golden messages, both signatures under other hands, tampering, repeats, and the climb of a fate."""
+"""Uploads: sample messages, both signatures checked by other software, tampering, repeats, and the sources of a
+fate."""
 
 from __future__ import annotations
 
@@ -15,8 +16,8 @@ import pytest
 from lxml import etree
 from signxml.verifier import XMLVerifier
 
-from gateway.simbank.ledger import Conduct, LedgerAccount
-from protocols.bank import BadOptions, Context, Replay, Sign, Submit
+from gateway.simbank.ledger import BookingRules, LedgerAccount
+from protocols.bank import BadOptions, Context, Replay
 from protocols.banks.finws import messages, twin
 from protocols.banks.finws.twin_enrolment import Hand, sign_enveloped
 from protocols.banks.finws.variant import variant_of, variants
@@ -44,27 +45,22 @@ from tests.protocols.banks.finws.paper import (
     show,
     signer,
     stage,
+    submitted_by,
     unpacked,
 )
 from tests.protocols.kit.signing import D
-from tests.world.dialogue import NOON, Stage, order_of, sent_of
+from tests.world.dialogue import NOON, BankAndTwin, order_of, sent_of
 
 GOLDEN = Path(__file__).parent / "golden"
 PAYMENT = Kind.PAYMENT
 
 
-def submitted(made: Stage, reference: str = REFERENCE) -> bytes:
-    """The request of the golden order, as it would leave."""
-    conversation = made.bank.money[PAYMENT](ORDER, made.context(reference))
-    step = next(conversation)
-    while isinstance(step, Sign):
-        step = conversation.send(made.signers[step.key](step.octets))
-    assert isinstance(step, Submit)
-    conversation.close()
-    return step.data
+def submitted(made: BankAndTwin, reference: str = REFERENCE) -> bytes:
+    """The request of the golden order in the form in which it would leave."""
+    return submitted_by(made, made.bank.money[PAYMENT](ORDER, made.context(reference)))
 
 
-def answered(made: Stage, change: Callable[[etree._Element], None] | None = None, code: str = "") -> bytes:
+def answered(made: BankAndTwin, change: Callable[[etree._Element], None] | None = None, code: str = "") -> bytes:
     """The bank's answer to the golden upload, with its document changed and properly signed again."""
     request = submitted(made)
     made._serial = 1000
@@ -83,7 +79,7 @@ def answered(made: Stage, change: Callable[[etree._Element], None] | None = None
 
     sign = sign_enveloped
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(twin, "sign_enveloped", altered)  # the bank itself says something else
+        patch.setattr(twin, "sign_enveloped", altered)  # the bank itself gives another answer
         return made.exchange("business", request, money=True)
 
 
@@ -91,13 +87,13 @@ def answered(made: Stage, change: Callable[[etree._Element], None] | None = None
 
 
 def shaped(message: bytes) -> bytes:
-    """The message without what keys and packing make of it."""
+    """The message without the parts that depend on keys and packing."""
     names = rb"(Value>|Token [^>]*>|X509Certificate>|ApplicationRequest>|Content>)"
     return re.sub(names + rb"[A-Za-z0-9+/=]{20,}", rb"\1...", message)
 
 
 def test_the_request_is_the_golden_one() -> None:
-    """Everything but certificates, digests and signature values is fixed."""
+    """The whole request is fixed, except for certificates, digests and signature values."""
     message = http.parse_request(submitted(stage())).body
     assert shaped(message) == (GOLDEN / "upload-envelope.xml").read_bytes().rstrip()
     document = etree.tostring(document_of(submitted(stage())))
@@ -152,9 +148,11 @@ def places(frame: bytes, inside: bytes) -> range:
     return range(*found.span())
 
 
-@pytest.mark.parametrize("part", ["<soap:Body.*</soap:Body>", "<wsu:Timestamp.*</wsu:Timestamp>", "<ds:SignedInfo.*</ds:SignedInfo>"])
+@pytest.mark.parametrize(
+    "part", ["<soap:Body.*</soap:Body>", "<wsu:Timestamp.*</wsu:Timestamp>", "<ds:SignedInfo.*</ds:SignedInfo>"]
+)
 def test_no_byte_of_what_the_carrier_signed_can_be_changed(part: str) -> None:
-    """Every seventh place, each with another byte: the bank refuses, or does not even see a message."""
+    """Another byte is put at every seventh place: the bank refuses the message, or does not recognise it."""
     made = stage()
     frame = submitted(made)
     tried = 0
@@ -173,7 +171,7 @@ def test_no_byte_of_what_the_carrier_signed_can_be_changed(part: str) -> None:
 
 
 def test_no_byte_of_the_content_can_be_changed_even_by_the_carrier() -> None:
-    """The carrier signs a changed document anew: the business signature stands between it and the money."""
+    """The carrier signs a changed document anew: only the business signature protects the money."""
     made = stage()
     frame = submitted(made)
     packed = re.search(rb"<m:ApplicationRequest>([^<]*)<", frame)
@@ -189,7 +187,7 @@ def test_no_byte_of_the_content_can_be_changed_even_by_the_carrier() -> None:
     assert "18" in codes
 
 
-def carried(made: Stage, frame: bytes, document: bytes) -> bytes:
+def carried(made: BankAndTwin, frame: bytes, document: bytes) -> bytes:
     """The frame with another document, its envelope signed anew by the client's own carrier."""
     root = etree.fromstring(http.parse_request(frame).body)
     [packed] = root.iter(f"{MODEL}ApplicationRequest")
@@ -223,7 +221,7 @@ def test_an_answer_signed_by_a_stranger_is_no_answer() -> None:
     assert refused.value.reason == "signature"
 
 
-# ---- what answers mean ----------------------------------------------------------------------------------------
+# ---- the outcomes of answers ----------------------------------------------------------------------------------
 
 
 def test_the_same_bytes_again_prove_delivery_and_deliver_nothing() -> None:
@@ -254,7 +252,8 @@ def test_a_repeat_after_the_first_was_lost_delivers_it() -> None:
 
 
 def test_a_repeat_whose_time_is_over_says_nothing_about_the_first_copy() -> None:
-    """Its Timestamp has expired: 02 refuses this copy. Read as failure, it would hide a payment that was made."""
+    """The Timestamp of the repeat has expired, so code 02 refuses only this copy. Read as a failure, it would hide an
+    executed payment."""
     made = stage()
     pay(made)
     made.time.later(3600 + 301)
@@ -266,8 +265,15 @@ def test_a_repeat_whose_time_is_over_says_nothing_about_the_first_copy() -> None
     assert window == timedelta(hours=1)
 
 
-FIRST = {"00": Fate.PENDING, "12": Fate.FAILED, "18": Fate.FAILED, "26": Fate.UNKNOWN, "23": Fate.UNKNOWN,
-         "31": Fate.DUPLICATE, "32": Fate.DUPLICATE}  # fmt: skip
+FIRST = {
+    "00": Fate.PENDING,
+    "12": Fate.FAILED,
+    "18": Fate.FAILED,
+    "26": Fate.UNKNOWN,
+    "23": Fate.UNKNOWN,
+    "31": Fate.DUPLICATE,
+    "32": Fate.DUPLICATE,
+}
 
 
 @pytest.mark.parametrize("code", FIRST)
@@ -291,9 +297,13 @@ def test_unlisted_codes_are_doubt(code: str) -> None:
 
 @pytest.mark.parametrize(
     ("element", "text"),
-    [("ExecutionSerial", "GOLDEN00000000000009"), ("AmountTotal", "12345.68"), ("CustomerId", "22222222"),
-     ("UserFilename", "GOLDEN00000000000009")],
-)  # fmt: skip
+    [
+        ("ExecutionSerial", "GOLDEN00000000000009"),
+        ("AmountTotal", "12345.68"),
+        ("CustomerId", "22222222"),
+        ("UserFilename", "GOLDEN00000000000009"),
+    ],
+)
 def test_an_answer_about_something_else_is_refused(element: str, text: str) -> None:
     def change(root: etree._Element) -> None:
         for found in root.iter(DATA + element):
@@ -316,7 +326,7 @@ def test_sums_may_be_written_as_the_schema_s_double(total: str) -> None:
 
 
 def test_an_answer_of_two_minds_is_no_answer() -> None:
-    """The envelope says 31, the signed content 00."""
+    """The envelope says code 31, the signed content code 00."""
     made = stage()
     pay(made)
     made._serial = 1000
@@ -333,14 +343,22 @@ def test_an_answer_to_another_message_is_refused() -> None:
     assert refused.value.reason == "correlation"
 
 
-@pytest.mark.parametrize("frame", [b"", b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 404 Not Found\r\n\r\n<a/>",
-                                   b"HTTP/1.1 500 Oops\r\n\r\n<Envelope/>", b"HTTP/1.1 200 OK\r\n\r\n<html></html>"])  # fmt: skip
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\n\r\n",
+        b"HTTP/1.1 404 Not Found\r\n\r\n<a/>",
+        b"HTTP/1.1 500 Oops\r\n\r\n<Envelope/>",
+        b"HTTP/1.1 200 OK\r\n\r\n<html></html>",
+    ],
+)
 def test_what_is_no_answer(frame: bytes) -> None:
     with pytest.raises(ProtocolError):
         stage().bank.read(PAYMENT, SENT, frame)
 
 
-# ---- the climb --------------------------------------------------------------------------------------------------
+# ---- the sources of a fate ------------------------------------------------------------------------------------
 
 
 def test_statements_tell_where_there_are_no_notifications() -> None:
@@ -377,7 +395,7 @@ def test_nothing_anywhere_is_not_found_and_no_failure() -> None:
 
 
 def test_a_refusal_that_comes_late() -> None:
-    made = stage(conduct=Conduct(late_refuse_share=1.0))
+    made = stage(conduct=BookingRules(late_refuse_share=1.0))
     pay(made)
     assert fate(made).code == "ACCP"
     made.time.later(31)
@@ -399,7 +417,7 @@ def test_the_payment_file_fits_its_schema_and_says_where_the_payer_lives(form: s
     document = document_of(submitted(stage(adapter={"payment_form": form, "address": address})))
     root = etree.fromstring(unpacked(base64.b64decode(document.findtext(f"{DATA}Content") or "")))
     assert schema.faults(root, form) == ()
-    read = transfer.read(root)
+    read = transfer.read_transfers(root)
     [group] = read.groups
     assert group.debtor.party.address == Address("FI", "Helsinki", "00100", "Esimerkkikatu", "1")
     assert [str(one) for one in read.amounts] == ["12345.67"]
@@ -413,7 +431,7 @@ def test_an_address_without_a_country_is_no_option(address: object) -> None:
 
 
 def test_a_refusal_as_a_repeat_is_no_no() -> None:
-    """RJCT for AM05: the bank knows the payment already. Its account then decides."""
+    """RJCT with AM05 means that the bank knows the payment already. The account's entries then decide."""
     made = stage(notifications=False)
     pay(made)
 
@@ -434,8 +452,9 @@ def test_a_refusal_as_a_repeat_is_no_no() -> None:
 
 
 def test_two_files_of_one_name_are_read_together() -> None:
-    """A second message with the same payment: the bank books one, and a no to the other is no word on the first."""
-    made = stage(conduct=Conduct(late_s=30, late_share=1.0))
+    """A second message has the same payment. The bank books one of them, and the refusal of the other says nothing
+    about the first."""
+    made = stage(conduct=BookingRules(late_s=30, late_share=1.0))
     pay(made)
     pay(made)
     assert len(made.ledger.executions) == 1
@@ -445,7 +464,7 @@ def test_two_files_of_one_name_are_read_together() -> None:
 
 
 def test_money_in_another_account_of_ours_is_not_the_debit() -> None:
-    """A transfer between own accounts shows in both with one EndToEndId; only the debtor's line is the payment's."""
+    """A transfer between own accounts appears in both under one EndToEndId. Only the debtor's line is the payment's."""
     other = LedgerAccount("0000000000000000025", "示例甲公司", Money(0))
     made = stage([LedgerAccount(DEBTOR, "示例甲公司", Money(10_000_000)), other])
     pay(made)
@@ -482,17 +501,34 @@ def test_one_conversation_s_requests_differ_in_id_and_moment() -> None:
     made = stage()
     pay(made)
     fate(made)
-    shown = [(body_of(one.request)[0][0].findtext(f"{MODEL}RequestId"), show(one.request)[1]["Timestamp"]) for one in made.said]
+    shown = [
+        (body_of(one.request)[0][0].findtext(f"{MODEL}RequestId"), show(one.request)[1]["Timestamp"])
+        for one in made.said
+    ]
     ids, moments = ({pair[n] for pair in shown} for n in (0, 1))
     assert len(ids) == len(moments) == len(shown) > 4
     assert "1002" in ids and "1002-1" in ids
 
 
 def test_weak_algorithms_are_refused_and_named_ones_end() -> None:
-    table = {"title": "old", "title_zh": "旧", "answer_envelope_signed": False, "compression": False, "max_file_bytes": 1000,
-             "enrolment": "none", "reconstructed": [],
-             **{key: {"transforms": ["exclusive"] if key == "envelope" else ["enveloped", "exclusive"], "c14n": "exclusive",
-                      "digest": "sha1", "method": "rsa-sha1"} for key in ("request", "answer", "envelope")}}  # fmt: skip
+    table = {
+        "title": "old",
+        "title_zh": "旧",
+        "answer_envelope_signed": False,
+        "compression": False,
+        "max_file_bytes": 1000,
+        "enrolment": "none",
+        "reconstructed": [],
+        **{
+            key: {
+                "transforms": ["exclusive"] if key == "envelope" else ["enveloped", "exclusive"],
+                "c14n": "exclusive",
+                "digest": "sha1",
+                "method": "rsa-sha1",
+            }
+            for key in ("request", "answer", "envelope")
+        },
+    }
     with pytest.raises(ProtocolError) as refused:
         variant_of("old", table).transport()
     assert refused.value.reason == "algorithm"
@@ -508,7 +544,6 @@ def test_options_are_the_bank_s() -> None:
     profile = stage().bank.profile
     assert (profile.name, profile.signs) == ("finws", ("content", "transport"))
     assert profile.limits.amount.currencies == ("CNY",)
-
 
 
 def test_many_requests_of_conversations_in_one_moment_have_timestamps_of_their_own() -> None:

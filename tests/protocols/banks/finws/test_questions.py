@@ -1,4 +1,4 @@
-"""Balance, entries and returns out of account reports, page by page, and reports of every shape a bank sends."""
+"""Balance, entries and returns from account reports, page by page, and reports in every form that a bank sends."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from gateway.simbank.ledger import Conduct, LedgerAccount
+from gateway.simbank.ledger import BookingRules, LedgerAccount
 from protocols.banks.finws import iso, twin_papers
 from protocols.canon.money import Money
 from protocols.canon.order import Kind
@@ -19,19 +19,19 @@ from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 from protocols.kit.iso20022 import lines as words
 from tests.protocols.banks.finws.paper import CREDITOR, DEBTOR, fate, stage
-from tests.world.dialogue import NOON, Stage, order_of
+from tests.world.dialogue import NOON, BankAndTwin, order_of
 
 OWN, TODAY = AccountNumber(DEBTOR), NOON.date()
 ISO = "urn:iso:std:iso:20022:tech:xsd:"
 
 
-def paid(made: Stage, count: int, first: int = 0) -> None:
+def paid(made: BankAndTwin, count: int, first: int = 0) -> None:
     for n in range(first, first + count):
         order = order_of({"amount": f"{n + 1}.00", "purpose": f"no {n}"})
         made.talk(made.bank.money[Kind.PAYMENT](order, made.context(f"PAGE{n:016d}")))
 
 
-def lines(made: Stage, first: int = 0, last: int = 0, cursor: str | None = None) -> Page:
+def lines(made: BankAndTwin, first: int = 0, last: int = 0, cursor: str | None = None) -> Page:
     assert made.bank.questions.lines is not None
     question = LinesQuestion(OWN, TODAY + timedelta(days=first), TODAY + timedelta(days=last), "CNY", cursor)
     return made.talk(made.bank.questions.lines(question, made.context()))
@@ -99,7 +99,7 @@ def test_each_account_s_report_is_its_own() -> None:
 
 
 def test_returns_once_though_two_reports_tell_of_them() -> None:
-    made = stage(conduct=Conduct(return_share=1.0))
+    made = stage(conduct=BookingRules(return_share=1.0))
     paid(made, 3)
     made.time.later(61)
     assert made.bank.questions.returns is not None
@@ -112,7 +112,7 @@ def test_returns_once_though_two_reports_tell_of_them() -> None:
     assert (again.returns[0].amount, again.returns[0].returned_on) == (Money(100), TODAY)
 
 
-# ---- reports of other hands ----------------------------------------------------------------------------------------
+# ---- reports of other banks' form ----------------------------------------------------------------------------------
 
 
 def report(entry: str, version: str = "camt.053.001.08") -> bytes:
@@ -127,16 +127,23 @@ NTRY = (
     "<Ntry><Amt Ccy='EUR'>3.00</Amt><CdtDbtInd>DBIT</CdtDbtInd><Sts><Cd>BOOK</Cd></Sts><BookgDt><Dt>2026-11-24</Dt>"
     "</BookgDt><AcctSvcrRef>A1</AcctSvcrRef><NtryDtls>{0}</NtryDtls></Ntry>"
 )
-ONE = ("<TxDtls><Refs><EndToEndId>E{0}</EndToEndId></Refs><Amt Ccy='EUR'>{0}.00</Amt><RltdPties><Cdtr><Pty><Nm>Y</Nm>"
-       "</Pty></Cdtr></RltdPties></TxDtls>")  # fmt: skip
+ONE = (
+    "<TxDtls><Refs><EndToEndId>E{0}</EndToEndId></Refs><Amt Ccy='EUR'>{0}.00</Amt><RltdPties><Cdtr><Pty><Nm>Y</Nm>"
+    "</Pty></Cdtr></RltdPties></TxDtls>"
+)
 
 
 def test_the_newer_version_and_an_entry_of_several_transactions() -> None:
     [told] = iso.accounts(report(NTRY.format(ONE.format(1) + ONE.format(2))))
     assert (told.account, told.balances[0].amount, told.balances[0].on) == (
-        "FI0000000000000017", Money(-500, "EUR"), TODAY)  # fmt: skip
-    assert [(one.bank_line_id, one.occurrence, one.amount.minor, one.reference, str(one.counterparty_name))
-            for one in words.lines(told)] == [("A1", 0, 100, "E1", "Y**"), ("A1", 1, 200, "E2", "Y**")]  # fmt: skip
+        "FI0000000000000017",
+        Money(-500, "EUR"),
+        TODAY,
+    )
+    assert [
+        (one.bank_line_id, one.occurrence, one.amount.minor, one.reference, str(one.counterparty_name))
+        for one in words.lines(told)
+    ] == [("A1", 0, 100, "E1", "Y**"), ("A1", 1, 200, "E2", "Y**")]
 
 
 def test_an_entry_without_details_is_one_transaction() -> None:
@@ -155,13 +162,7 @@ def test_an_entry_that_does_not_say_what_its_transactions_are_is_one_line() -> N
     assert [(one.amount.minor, one.reference) for one in words.lines(told)] == [(300, None)]
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        report("", "pain.001.001.03"),
-        b"<Document/>",
-    ],
-)
+@pytest.mark.parametrize("data", [report("", "pain.001.001.03"), b"<Document/>"])
 def test_reports_that_cannot_be_used(data: bytes) -> None:
     with pytest.raises(ProtocolError):
         tuple(iso.accounts(data))
@@ -170,8 +171,8 @@ def test_reports_that_cannot_be_used(data: bytes) -> None:
 # ---- statements that do not add up ---------------------------------------------------------------------------------
 
 
-def altered(made: Stage, change: Callable[[bytes], bytes]) -> AbstractContextManager[None]:
-    """The bank writes other statements, properly signed."""
+def altered(made: BankAndTwin, change: Callable[[bytes], bytes]) -> AbstractContextManager[None]:
+    """Make the bank write other statements, properly signed."""
 
     @contextmanager
     def writing() -> Iterator[None]:
@@ -183,7 +184,7 @@ def altered(made: Stage, change: Callable[[bytes], bytes]) -> AbstractContextMan
     return writing()
 
 
-def walk(made: Stage, days: int) -> list[Page]:
+def walk(made: BankAndTwin, days: int) -> list[Page]:
     pages = [lines(made, 0, days)]
     while pages[-1].cursor is not None:
         pages.append(lines(made, 0, days, pages[-1].cursor))
@@ -197,7 +198,9 @@ def test_a_day_adds_up() -> None:
     paid(made, 1, first=2)
     pages = walk(made, 1)
     assert [(page.opening, page.closing) for page in pages] == [
-        (Money(10_000_000), Money(9_999_700)), (Money(9_999_700), Money(9_999_400))]  # fmt: skip
+        (Money(10_000_000), Money(9_999_700)),
+        (Money(9_999_700), Money(9_999_400)),
+    ]
     assert [page.findings for page in pages] == [(), ()]
 
 
@@ -218,7 +221,7 @@ def test_a_missing_day_is_found_from_page_to_page() -> None:
         paid(made, 1, first=day)
         made.time.later(86_400)
     assert [(len(page.lines), page.findings) for page in walk(made, 3)] == [(1, ()), (1, ()), (1, ()), (0, ())]
-    # The bank keeps the statement of the second day to itself; its third one is as it was.
+    # The bank does not send the statement of the second day. Its third one is unchanged.
     shelf = made.twin._shelf  # type: ignore[attr-defined]
     second = [one for one in shelf._files.values() if one.kind == "camt.053.001.02"][1]
     del shelf._files[second.reference]
@@ -229,11 +232,12 @@ def test_a_missing_day_is_found_from_page_to_page() -> None:
 
 
 def test_statements_of_one_day_follow_each_other() -> None:
-    """A bank that makes several a day: each entry stands in one of them, and each begins where the last one ended."""
+    """The bank makes several statements a day. Each entry is in one of them, and each begins where the last one
+    ended."""
     made = stage(statement_s=60)
     for number in range(3):
         paid(made, 1, number)
-        fate(made)  # whoever asks after statements has them made
+        fate(made)  # a request for statements makes them
         made.time.later(61)
     made.time.later(86_400)
     pages = [lines(made)]

@@ -1,4 +1,4 @@
-"""Sizes: five thousand payments in a file, and statements that are read page by page because they cannot be held."""
+"""Sizes: five thousand payments in a file, and statements that are read page by page because memory cannot hold them."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from protocols.kit.errors import ProtocolError
 from tests.protocols.banks.finws.paper import DEBTOR, options, stage
 from tests.protocols.banks.finws.test_files_of_many import ask, items, upload
 from tests.protocols.kit.iso20022.test_stream import document, entry, statement
-from tests.world.dialogue import NOON, Stage
+from tests.world.dialogue import NOON, BankAndTwin
 
 RICH = (LedgerAccount(DEBTOR, "示例甲公司", Money(10**12)),)
 
 
 @pytest.mark.parametrize("profile", ["nordea", "samlink"])
 def test_five_thousand_payments_in_a_file(profile: str) -> None:
-    """Also where the bank takes nothing packed."""
+    """This also holds where the bank takes no packed file."""
     made = stage(RICH, adapter={"profile": profile, "file_payments": 5000})
     bundle = Bundle(Kind.BATCH_ITEM, items(Kind.BATCH_ITEM, *["货款 HT-0931"] * 5000))
     assert {one.fate for one in upload(made, bundle).values()} == {Fate.PENDING}
@@ -41,8 +41,8 @@ def test_five_thousand_payments_in_a_file(profile: str) -> None:
     assert len(made.ledger.executions) == 5000
 
 
-def shelved(entries: int, closing: str = "", profile: str = "nordea") -> Stage:
-    """A bank that has one statement, of yesterday."""
+def shelved(entries: int, closing: str = "", profile: str = "nordea") -> BankAndTwin:
+    """A bank with one statement, of yesterday."""
     made = stage(adapter={"currencies": ["EUR"], "profile": profile})
     twin: Any = made.twin
     data = b"".join(document(statement(3, "0000000000000000033"), statement(entries, DEBTOR, closing)))
@@ -50,8 +50,8 @@ def shelved(entries: int, closing: str = "", profile: str = "nordea") -> Stage:
     return made
 
 
-def walk(made: Stage) -> tuple[list[Line], list[str], list[Any]]:
-    """All pages: lines, findings, and the balances that each page tells."""
+def walk(made: BankAndTwin) -> tuple[list[Line], list[str], list[Any]]:
+    """All pages: lines, findings, and the balances of each page."""
     found, findings, ends, cursor = list[Line](), list[str](), list[Any](), None
     yesterday = NOON.date().replace(day=NOON.day - 1)
     assert made.bank.questions.lines is not None
@@ -70,7 +70,7 @@ def walk(made: Stage) -> tuple[list[Line], list[str], list[Any]]:
 def test_a_statement_too_large_to_be_held_comes_in_pages(
     closing: str, profile: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Lines, ids and findings are those of the statement read at once, also where the bank packs nothing."""
+    """Lines, ids and findings equal those of the statement read at once, also where the bank packs nothing."""
     whole = walk(shelved(700, closing))
     monkeypatch.setattr(messages, "CONTENT_MAX_BYTES", 100_000)
     monkeypatch.setattr(iso, "PART_ENTRIES", 300)
@@ -82,13 +82,15 @@ def test_a_statement_too_large_to_be_held_comes_in_pages(
 
 
 def test_an_answer_of_ten_megabytes_is_verified_and_read() -> None:
-    """As 100,000 entries make it: one text of more than the 10 MB that the XML library takes unless it is told."""
+    """100,000 entries make one text of more than the 10 MB that the XML library accepts by default."""
     made = shelved(1)
     twin: Any = made.twin
     noise = Random(1)
     texts = [b64encode(noise.randbytes(150_000)).decode() for _ in range(48)]
-    entries = "".join(entry(number).replace("<NtryDtls>", f"<AddtlNtryInf>{text}</AddtlNtryInf><NtryDtls>")
-                      for number, text in enumerate(texts))  # fmt: skip
+    entries = "".join(
+        entry(number).replace("<NtryDtls>", f"<AddtlNtryInf>{text}</AddtlNtryInf><NtryDtls>")
+        for number, text in enumerate(texts)
+    )
     data = b"".join(document(iter(["".join(statement(0, DEBTOR)).replace("</Stmt>", f"{entries}</Stmt>")])))
     twin._shelf._files["S1"].content = data
     lines, findings, _ = walk(made)
@@ -109,14 +111,14 @@ def test_only_an_answer_that_brings_a_file_may_be_large(operation: str, reason: 
 
 
 def test_a_booking_is_found_however_many_notifications_came_after_it() -> None:
-    """A bank that tells of every movement writes more files a day than are fetched for one enquiry."""
+    """A bank with a notification for every movement writes more files a day than one enquiry fetches."""
     made = stage()
     bundle = Bundle(Kind.BATCH_ITEM, items(Kind.BATCH_ITEM, "货款", "货款"))
     upload(made, bundle)
     assert {one.fate for one in ask(made, bundle).values()} == {Fate.SETTLED}
     twin: Any = made.twin
     data = b"".join(document(statement(3, "0000000000000000033")))
-    twin._shelf._accounts.clear()  # no statement of the day tells of it a second time
+    twin._shelf._accounts.clear()  # no statement of the day has it a second time
     for number in range(1, 100):
         at = NOON + timedelta(seconds=number)
         twin._shelf._keep(Shelved(f"N{number}", NOTIFICATION, "NEW", at, data))

@@ -1,10 +1,11 @@
-"""The bank's own side is strict, keeps files as its page says, and so do other kinds of bank."""
+"""The bank's own side is strict and keeps files as its page says, for each kind of bank."""
 
 from __future__ import annotations
 
 import re
 import shutil
 import subprocess
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ from lxml import etree
 
 from protocols.bank import BadOptions
 from protocols.banks import finws
-from protocols.banks.finws import encryption, twin, twin_papers
+from protocols.banks.finws import encryption, twin, twin_carrier, twin_papers, twin_rules
 from protocols.banks.finws.files import File
+from protocols.banks.finws.twin_rules_files import file_findings
 from protocols.banks.finws.variant import variants
 from protocols.canon.order import Kind
 from protocols.canon.outcome import Fate
+from protocols.judge import XmlFields
 from protocols.kit import dsig, http, xmldoc
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
@@ -42,12 +45,12 @@ from tests.protocols.banks.finws.paper import (
 )
 from tests.protocols.banks.finws.test_payment import carried, submitted
 from tests.protocols.kit.signing import D
-from tests.world.dialogue import Stage
+from tests.world.dialogue import BankAndTwin
 
 
 @pytest.mark.parametrize(("seconds", "code"), [(-301, "02"), (-300, "00"), (0, "00"), (3899, "00"), (3900, "02")])
 def test_the_message_s_time(seconds: int, code: str) -> None:
-    """Our clock may be five minutes ahead; the message is good for its hour and five minutes more."""
+    """Our clock may be five minutes ahead: the message is valid for its hour and five minutes more."""
     made = stage()
     frame = submitted(made)
     made.time.later(seconds)
@@ -69,7 +72,7 @@ def test_a_signature_with_a_weak_hash_is_refused(key: str) -> None:
     assert pay(made).code == {"transport": "02", "content": "18"}[key]
 
 
-def changed(made: Stage, name: str, text: str | None) -> str:
+def changed(made: BankAndTwin, name: str, text: str | None) -> str:
     """The code that answers a request one of whose elements is changed and properly signed again."""
     frame = submitted(made)
     root = document_of(frame)
@@ -113,10 +116,10 @@ def test_elements_out_of_order_or_twice() -> None:
     swapped, doubled = (document_of(submitted(stage())) for _ in range(2))
     swapped.insert(0, swapped[1])
     doubled.insert(3, etree.fromstring(etree.tostring(doubled[3])))
+    books = stage().ledger
     for root in (swapped, doubled):
-        with pytest.raises(twin._No) as refused:
-            twin._check_schema(root, "uploadFile")
-        assert refused.value.code == "12"
+        found = [*twin_rules.document_findings(root), *twin_rules.RULES["uploadFile"].findings(XmlFields(root), books)]
+        assert found and {one.refusal.code for one in found} == {"12"}
 
 
 def test_files_live_from_new_to_downloaded_and_some_can_be_taken_back() -> None:
@@ -180,7 +183,7 @@ def test_a_file_of_another_kind_does_not_come() -> None:
 # ---- several signers ---------------------------------------------------------------------------------------------
 
 
-def three(**swapped: Any) -> Stage:
+def three(**swapped: Any) -> BankAndTwin:
     others = (VERIFIER.certificate_pem + ACCEPTOR.certificate_pem).decode()
     keys = {"content2": VERIFIER.certificate_pem, "content3": ACCEPTOR.certificate_pem}
     signers = {"content2": signer(VERIFIER), "content3": signer(ACCEPTOR), **swapped}
@@ -213,13 +216,23 @@ def test_the_last_of_three_verifies_under_a_plain_use_of_xmlsec(tmp_path: Path) 
     made = three()
     pay(made)
     root = document_of(made.said[0].request)
-    for key in (ACCEPTOR, VERIFIER, US):  # from the outside in: who has verified one takes it out
+    for key in (ACCEPTOR, VERIFIER, US):  # from the outside in: a verified signature is taken out
         (tmp_path / "key.pem").write_bytes(key.pin.pem)
         (tmp_path / "message.xml").write_bytes(etree.tostring(root))
         number = len(list(root.iter(f"{D}Signature")))
-        run = subprocess.run(["xmlsec1", "--verify", "--pubkey-pem", str(tmp_path / "key.pem"), "--node-xpath",
-                              f"/*/*[local-name()='Signature'][{number}]", str(tmp_path / "message.xml")],
-                             capture_output=True, timeout=20)  # fmt: skip
+        run = subprocess.run(
+            [
+                "xmlsec1",
+                "--verify",
+                "--pubkey-pem",
+                str(tmp_path / "key.pem"),
+                "--node-xpath",
+                f"/*/*[local-name()='Signature'][{number}]",
+                str(tmp_path / "message.xml"),
+            ],
+            capture_output=True,
+            timeout=20,
+        )
         assert run.returncode == 0, run.stderr.decode()
         root.remove(root[-1])
 
@@ -227,11 +240,12 @@ def test_the_last_of_three_verifies_under_a_plain_use_of_xmlsec(tmp_path: Path) 
 # ---- encryption ---------------------------------------------------------------------------------------------------
 
 
-def sealed(**more: Any) -> Stage:
+def sealed(**more: Any) -> BankAndTwin:
     return stage(
         adapter={"profile": "danske", "encryption_certificate": BANK.certificate_pem.decode()},
-        keys={"encryption": BANK.private_pem, "client_encryption": US.certificate_pem}, **more,
-    )  # fmt: skip
+        keys={"encryption": BANK.private_pem, "client_encryption": US.certificate_pem},
+        **more,
+    )
 
 
 def test_messages_go_and_come_sealed() -> None:
@@ -267,8 +281,11 @@ def test_sealing_and_opening(cipher: str, tmp_path: Path) -> None:
     if shutil.which("xmlsec1"):
         (tmp_path / "key.pem").write_bytes(BANK.private_pem)
         (tmp_path / "message.xml").write_bytes(closed)
-        run = subprocess.run(["xmlsec1", "--decrypt", "--privkey-pem", str(tmp_path / "key.pem"),
-                              str(tmp_path / "message.xml")], capture_output=True, timeout=20)  # fmt: skip
+        run = subprocess.run(
+            ["xmlsec1", "--decrypt", "--privkey-pem", str(tmp_path / "key.pem"), str(tmp_path / "message.xml")],
+            capture_output=True,
+            timeout=20,
+        )
         assert b"<b>1 &amp; 2</b>" in run.stdout, run.stderr.decode()
 
 
@@ -295,13 +312,27 @@ def test_sealed_messages_of_another_shape_are_not_opened(old: bytes, new: bytes)
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("profile", "other"), ("customer", ""), ("customer", "a b"), ("bic", "FI"), ("certificate", "x"),
-        ("bank_certificate", ""), ("bank_certificate", "-----BEGIN PUBLIC KEY-----\nAA\n-----END PUBLIC KEY-----"),
-        ("currencies", []), ("currencies", "EUR"), ("sessions", 0), ("life_s", 10), ("environment", "DEMO"),
-        ("verify", "openssl"), ("other_signers", "x"), ("path", "x"), ("request_prefix", "a-b"), ("profil", "op"),
-        ("type_status", ""), ("transport_certificate", "x"),
+        ("profile", "other"),
+        ("customer", ""),
+        ("customer", "a b"),
+        ("bic", "FI"),
+        ("certificate", "x"),
+        ("bank_certificate", ""),
+        ("bank_certificate", "-----BEGIN PUBLIC KEY-----\nAA\n-----END PUBLIC KEY-----"),
+        ("currencies", []),
+        ("currencies", "EUR"),
+        ("sessions", 0),
+        ("life_s", 10),
+        ("environment", "DEMO"),
+        ("verify", "openssl"),
+        ("other_signers", "x"),
+        ("path", "x"),
+        ("request_prefix", "a-b"),
+        ("profil", "op"),
+        ("type_status", ""),
+        ("transport_certificate", "x"),
     ],
-)  # fmt: skip
+)
 def test_bad_options_name_the_key(key: str, value: Any) -> None:
     assert finws.build(options()).profile.name == "finws"
     with pytest.raises(BadOptions) as refused:
@@ -332,13 +363,13 @@ def test_the_cheap_twin_looks_at_no_signature() -> None:
 
 
 def body_alone(frame: bytes) -> bytes:
-    """The frame with its envelope signed anew, over the body and nothing else."""
+    """The frame with its envelope signed anew, over the body only."""
     root = etree.fromstring(http.parse_request(frame).body)
     [signature] = root.iter(f"{D}Signature")
     parent = signature.getparent()
     assert parent is not None
     parent.remove(signature)
-    prepared = dsig.prepare(etree.tostring(root), twin._BODY_ALONE)
+    prepared = dsig.prepare(etree.tostring(root), twin_carrier.BODY_ALONE)
     return http.request("POST", "/x", "bank.test", [], dsig.attach(prepared, US.sign(prepared.octets)))
 
 
@@ -353,11 +384,23 @@ def test_a_body_signed_alone_counts_only_where_that_is_wanted_and_while_it_is_fr
     assert len(made.ledger.executions) == (code == "00")
 
 
+@pytest.mark.parametrize("days", [-1, 1])
+def test_a_time_stamp_is_judged_by_the_machine_s_clock_on_any_business_date(days: int) -> None:
+    """The standard lets a stamp live for minutes; a joint test moves the business date of the books, not the time."""
+    made = stage()
+    made.ledger.set_ahead(days * 86_400_000)
+    answer = made.exchange("business", submitted(made), money=True)
+    assert show(answer)[0] == "00" and f"Created>{made.time.now.astimezone(UTC):%Y-%m-%dT%H:%M}".encode() in answer
+    assert made.ledger.executions[0].at_ms == made.time.now_ms() + days * 86_400_000
+
+
 def test_the_older_form_of_the_business_signature_counts_too() -> None:
-    """A reference that names no canonicalisation: the inclusive one is meant."""
+    """A reference without a canonicalisation means the inclusive one."""
     made = stage()
     document = re.sub(rb"<ds:Signature .*</ds:Signature>", b"", etree.tostring(document_of(submitted(made))))
-    older = dsig.SignatureProfile("older", f"/{DATA}ApplicationRequest/{D}Signature", (dsig.Enveloped((dsig.ENVELOPED,)),))
+    older = dsig.SignatureProfile(
+        "older", f"/{DATA}ApplicationRequest/{D}Signature", (dsig.Enveloped((dsig.ENVELOPED,)),)
+    )
     prepared = dsig.prepare(document, older)
     signed = dsig.attach(prepared, US.sign(prepared.octets))
     assert show(made.exchange("business", carried(made, submitted(made), signed), money=True))[0] == "00"
@@ -368,6 +411,8 @@ def test_what_a_payment_file_may_leave_out_and_what_must_then_be_right() -> None
     group = b"<PmtMtd>TRF</PmtMtd><NbOfTxs>1</NbOfTxs><CtrlSum>12345.67</CtrlSum>"
     assert group in order
     assert twin_papers.read(order.replace(group, b"<PmtMtd>TRF</PmtMtd>")).message == REFERENCE
+    books = stage().ledger
+    assert file_findings(order, books) == ()
     for wrong in (group.replace(b">1<", b">2<"), group.replace(b".67", b".68")):
-        with pytest.raises(twin_papers.BadFile):
-            twin_papers.read(order.replace(group, wrong))
+        [found] = file_findings(order.replace(group, wrong), books)
+        assert found.place.startswith("Content:PmtInf[1]/")

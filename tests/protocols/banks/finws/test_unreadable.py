@@ -1,4 +1,4 @@
-"""What cannot be read hides nothing beside it, and what is told late is told once, with the day it was booked on."""
+"""An unreadable part does not hide another part, and a late entry is reported once, with its booking day."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from protocols.canon.statement import Page
 from protocols.kit.errors import ProtocolError
 from tests.protocols.banks.finws.paper import DEBTOR, fate, pay, stage
 from tests.protocols.banks.finws.test_questions import lines, paid, walk
-from tests.world.dialogue import NOON, Stage
+from tests.world.dialogue import NOON, BankAndTwin
 
 OWN, TODAY, DAY = AccountNumber(DEBTOR), NOON.date(), timedelta(days=1)
 
 
-def shelve(made: Stage, kind: str, content: bytes, number: str = "X1", parent: str = "", days: int = 0) -> None:
-    """One more file at the bank, made a moment from now."""
+def shelve(made: BankAndTwin, kind: str, content: bytes, number: str = "X1", parent: str = "", days: int = 0) -> None:
+    """Add a file at the bank, dated a moment from now."""
     shelf: Any = made.twin
     at = made.time.now + timedelta(seconds=1, days=days)
     shelf._shelf._keep(Shelved(number, kind, "NEW", at, content, parent=parent))
@@ -43,7 +43,8 @@ def test_a_file_that_cannot_be_read_hides_no_word_in_another(kind: str) -> None:
 
 
 def test_an_upload_s_own_answer_that_cannot_be_read_takes_back_what_an_earlier_one_said() -> None:
-    """It may say that the bank took it after all; a booking is believed, a refusal before it is not."""
+    """The unreadable file may say that the bank accepted the upload after all. A booking is believed, an earlier
+    refusal is not."""
     made = stage(statuses=True, notifications=False)
     pay(made)
     shelf: Any = made.twin
@@ -97,8 +98,7 @@ def test_returns_are_found_beside_a_file_that_cannot_be_read() -> None:
     shelve(made, NOTIFICATION, b"<Document>")
     assert made.bank.questions.returns is not None
     page = made.talk(made.bank.questions.returns(ReturnsQuestion(OWN, TODAY, TODAY), made.context()))
-    assert [one.partition(" (")[0] for one in page.findings] == [
-        "camt.054.001.02 X1 cannot be read and is left out"]  # fmt: skip
+    assert [one.partition(" (")[0] for one in page.findings] == ["camt.054.001.02 X1 cannot be read and is left out"]
 
 
 def test_an_entry_in_another_currency_is_left_out_alone() -> None:
@@ -125,7 +125,7 @@ def changed_statement(change: Callable[[bytes], bytes]) -> Iterator[None]:
 
 
 def test_an_entry_that_is_told_a_day_late_is_told_once_with_its_own_day() -> None:
-    """In the report and the statement of the day after; both days add up."""
+    """The entry is in the report and in the statement of the following day. The sums of both days are right."""
     made = stage(late_entries=True)
     paid(made, 2)
     assert [line.text for line in lines(made).lines] == ["no 0"]
@@ -175,7 +175,7 @@ def test_a_statement_that_is_made_after_the_weekend_is_found() -> None:
 def test_today_s_report_too_large_to_be_held_comes_in_pages_of_one_file(
     profile: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also while the bank makes newer ones: pages of two reports would tell an entry twice, or not at all."""
+    """The bank makes newer reports meanwhile: with pages of two reports, an entry would be repeated or lost."""
     made = stage(adapter={"profile": profile})
     paid(made, 7)
     whole = lines(made).lines
@@ -239,3 +239,37 @@ def test_what_cannot_be_verified_is_refused_before_it_is_read(monkeypatch: pytes
     with pytest.raises(ProtocolError):
         lines(made)
     assert read == []
+
+
+COMMENTED = b"""<Document xmlns="urn:iso:std:iso:20022:tech:xsd:camt.053.001.02"><!-- made by hand --><BkToCstmrStmt><GrpHdr>
+<MsgId>S1</MsgId><CreDtTm>2026-11-24T23:00:00+02:00</CreDtTm></GrpHdr><Stmt><Id>S-1</Id>
+<CreDtTm>2026-11-24T23:00:00+02:00</CreDtTm><Acct><Id><Othr><Id>0000<!-- a zero follows -->000000000000017</Id></Othr></Id></Acct>
+<Ntry><!-- the first --><Amt Ccy="CNY">1<!-- -->2.34</Amt><CdtDbtInd>CR<!-- -->DT</CdtDbtInd><Sts>BOOK</Sts>
+<BookgDt><Dt>2026-11-24</Dt></BookgDt><BkTxCd/></Ntry></Stmt></BkToCstmrStmt></Document>"""
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_comments_in_an_account_report_are_left_out(large: bool) -> None:
+    """Official samples have them, also inside a text. Files held whole and files read entry by entry are read alike."""
+    content = messages.Packed(COMMENTED, zipped=False) if large else COMMENTED
+    told = [one for one in iso.accounts(content) if one.entries]
+    [entry] = told[0].entries
+    assert (told[0].account, entry.amount, entry.signed_minor) == ("0000000000000000017", Money(1234, "CNY"), 1234)
+
+
+def test_comments_in_a_status_file_are_left_out() -> None:
+    made = stage()
+    pay(made)
+    twin: Any = made.twin
+    twin._shelf.list(STATUS, "ALL", None, None, made.ledger)
+    [file] = [one for one in twin._shelf._files.values() if one.kind == STATUS]
+    said, findings = iso.status(
+        file.content.replace(b"<TxSts>", b"<!-- accepted --><TxSts>").replace(b">ACCP<", b">AC<!-- -->CP<")
+    )
+    assert findings == () and said.groups[0].payments[0].status == "ACCP"
+
+
+def test_a_document_type_is_refused_among_comments() -> None:
+    with pytest.raises(ProtocolError) as refused:
+        iso.document(b"<!-- a --><!DOCTYPE x><x/>")
+    assert refused.value.reason == "doctype"

@@ -1,4 +1,4 @@
-"""Messages of NetSafe Client written out by hand from the bank's page, and conversations carried to them."""
+"""Messages of NetSafe Client, written by hand from the bank's page, and runs of conversations against them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any, TypeVar
 
-from gateway.simbank.ledger import Conduct, Ledger, LedgerAccount
+from gateway.simbank.ledger import BookingRules, Ledger, LedgerAccount
 from protocols.bank import Ask, Bank, Context, Submit
 from protocols.banks import icbc
 from protocols.banks.icbc import twin
+from protocols.banks.icbc.twin_rules import DUPLICATE, NO_PACKAGE
 from protocols.canon.money import Money
 from protocols.canon.order import (
     BatchItemDetail,
@@ -25,7 +26,7 @@ from protocols.canon.order import (
 )
 from protocols.canon.party import AccountNumber, Name, Party, PartyKind
 from protocols.canon.query import Sent, SentBundle
-from tests.world.dialogue import BankTime, Stage
+from tests.world.dialogue import BankAndTwin, BankTime
 
 R = TypeVar("R")
 ZONE = timezone(timedelta(hours=8))
@@ -37,7 +38,7 @@ REFERENCE = "PAY00000000000000001"
 BUNDLE = "BUN00000000000000001"
 ITEMS = tuple(f"ITM0000000000000000{n}" for n in range(1, 4))
 OPTIONS: Mapping[str, Any] = {"cis": CIS, "certificate_id": LOGIN, "probe_account": DEBTOR, "default_city": "上海"}
-CODES: Mapping[str, Any] = {"duplicate": [twin.DUPLICATE], "not_found": [twin.NO_PACKAGE]}
+CODES: Mapping[str, Any] = {"duplicate": [DUPLICATE], "not_found": [NO_PACKAGE]}
 PAYER = Party(AccountNumber(DEBTOR), Name("甲公司"))
 PAYEE = Party(AccountNumber(CREDITOR), Name("乙公司"), "工商银行示例支行")
 
@@ -48,17 +49,17 @@ def bank(**options: Any) -> Bank:
 
 
 def order(**changes: Any) -> Order[PaymentDetail]:
-    """The page's own sample payment."""
+    """The sample payment of the bank's page."""
     return replace(Order("ERP0001", PAYER, PAYEE, Money(12_345), PaymentDetail(), purpose="货款"), **changes)
 
 
 def sent(reference: str = REFERENCE, amount: int = 12_345, debtor: str = DEBTOR, creditor: str = CREDITOR) -> Sent:
-    """The sample payment as it was written down."""
+    """The record of the sample payment."""
     return Sent(reference, TODAY, 1, (), Money(amount), AccountNumber(debtor), AccountNumber(creditor))
 
 
 def bundle(kind: Kind, amounts: Sequence[int] = (100, 100, 250)) -> Bundle:
-    """A package of alike lines; two of them differ in nothing but their references."""
+    """A package of lines that differ only in their references."""
     items = []
     for place, (reference, minor) in enumerate(zip(ITEMS, amounts), 1):
         details: dict[Kind, Any] = {
@@ -73,7 +74,7 @@ def bundle(kind: Kind, amounts: Sequence[int] = (100, 100, 250)) -> Bundle:
 
 
 def sent_bundle(given: Bundle) -> SentBundle:
-    """A package as it was written down."""
+    """The record of a package."""
     items = tuple(
         Sent(one.reference, TODAY, 1, (), one.order.amount, one.order.debtor.account, one.order.creditor.account)
         for one in given.items
@@ -82,7 +83,7 @@ def sent_bundle(given: Bundle) -> SentBundle:
 
 
 def context(reference: str = REFERENCE, now: datetime = NOW, serial: int = 7) -> Context:
-    """What a lane would hand in."""
+    """A conversation's context, as a lane makes it."""
     return Context(reference, 1, now.date(), now, (serial,))
 
 
@@ -98,57 +99,123 @@ def wrapped(data: bytes) -> bytes:
 
 
 def data_answer(document: str) -> bytes:
-    """`reqData=` around a message."""
+    """A message as the form field `reqData`."""
     return http_answer(b"reqData=" + wrapped(document.encode("gb18030")))
 
 
 def leaves(fields: Mapping[str, str]) -> str:
-    """Elements in the order given."""
+    """XML elements in the given order."""
     return "".join(f"<{tag}>{text}</{tag}>" for tag, text in fields.items())
 
 
 def message(operation: str, package_id: str, out: str, **pub: str) -> bytes:
     """A whole answer: the page's envelope, two blanks in the declaration."""
     head = {
-        "TransCode": operation, "CIS": CIS, "BankCode": "102", "ID": LOGIN, "TranDate": "20260105",
-        "TranTime": "101600456", "fSeqno": package_id, "RetCode": "0", "RetMsg": "", **pub,
-    }  # fmt: skip
+        "TransCode": operation,
+        "CIS": CIS,
+        "BankCode": "102",
+        "ID": LOGIN,
+        "TranDate": "20260105",
+        "TranTime": "101600456",
+        "fSeqno": package_id,
+        "RetCode": "0",
+        "RetMsg": "",
+        **pub,
+    }
     return data_answer(
         f'<?xml  version="1.0" encoding="GBK" ?><CMS><eb><pub>{leaves(head)}</pub><out>{out}</out></eb></CMS>'
     )
 
 
 def payent_row(**changes: str) -> str:
-    """A line of the page's PAYENT answer: the request's fields, and what became of it behind them."""
-    return "<rd>" + leaves({
-        "iSeqno": "1", "OrderNo": "1", "PayType": "2", "PayAccNo": DEBTOR, "PayAccNameCN": "甲公司",
-        "RecAccNo": CREDITOR, "RecAccNameCN": "乙公司", "SysIOFlg": "1", "CurrType": "001", "PayAmt": "12345",
-        "UseCN": "货款", "ERPSqn": REFERENCE, "Result": "7", "iRetCode": "0", "iRetMsg": "", "MCardNo": "",
-        "MCardName": "", **changes,
-    }) + "</rd>"  # fmt: skip
+    """A line of the page's PAYENT answer: the request's fields, then its result."""
+    return (
+        "<rd>"
+        + leaves(
+            {
+                "iSeqno": "1",
+                "OrderNo": "1",
+                "PayType": "2",
+                "PayAccNo": DEBTOR,
+                "PayAccNameCN": "甲公司",
+                "RecAccNo": CREDITOR,
+                "RecAccNameCN": "乙公司",
+                "SysIOFlg": "1",
+                "CurrType": "001",
+                "PayAmt": "12345",
+                "UseCN": "货款",
+                "ERPSqn": REFERENCE,
+                "Result": "7",
+                "iRetCode": "0",
+                "iRetMsg": "",
+                "MCardNo": "",
+                "MCardName": "",
+                **changes,
+            }
+        )
+        + "</rd>"
+    )
 
 
 def payent(rows: str | None = None, count: str = "1", total: str = "12345", **pub: str) -> bytes:
     """The page's PAYENT answer."""
-    head = leaves({"OnlBatF": "1", "SettleMode": "0", "TotalNum": count, "TotalAmt": total, "RepReserved1": "",
-                   "RepReserved2": "", "AlertFlag": ""})  # fmt: skip
+    head = leaves(
+        {
+            "OnlBatF": "1",
+            "SettleMode": "0",
+            "TotalNum": count,
+            "TotalAmt": total,
+            "RepReserved1": "",
+            "RepReserved2": "",
+            "AlertFlag": "",
+        }
+    )
     return message("PAYENT", REFERENCE, head + (payent_row() if rows is None else rows), SerialNo="HQP0000001", **pub)
 
 
 def qpayent_row(**changes: str) -> str:
     """A line of the page's QPAYENT answer."""
-    return "<rd>" + leaves({
-        "iSeqno": "1", "QryiSeqno": "1", "QryOrderNo": "1", "PayAccNo": DEBTOR, "RecAccNo": CREDITOR,
-        "CurrType": "001", "PayAmt": "12345", "UseCN": "货款", "ERPSqn": REFERENCE, "Result": "7", "instrRetCode": "0",
-        "instrRetMsg": "", "BankRetTime": "20260105101601", "iRetCode": "0", "iRetMsg": "", "RepReserved3": "",
-        "RepReserved4": "", **changes,
-    }) + "</rd>"  # fmt: skip
+    return (
+        "<rd>"
+        + leaves(
+            {
+                "iSeqno": "1",
+                "QryiSeqno": "1",
+                "QryOrderNo": "1",
+                "PayAccNo": DEBTOR,
+                "RecAccNo": CREDITOR,
+                "CurrType": "001",
+                "PayAmt": "12345",
+                "UseCN": "货款",
+                "ERPSqn": REFERENCE,
+                "Result": "7",
+                "instrRetCode": "0",
+                "instrRetMsg": "",
+                "BankRetTime": "20260105101601",
+                "iRetCode": "0",
+                "iRetMsg": "",
+                "RepReserved3": "",
+                "RepReserved4": "",
+                **changes,
+            }
+        )
+        + "</rd>"
+    )
 
 
 def qpayent(rows: str | None = None, asked: str = REFERENCE, **pub: str) -> bytes:
     """The page's QPAYENT answer."""
-    head = leaves({"QryfSeqno": asked, "QrySerialNo": "HQP0000001", "OnlBatF": "1", "SettleMode": "0", "BusType": "",
-                   "RepReserved1": "", "RepReserved2": ""})  # fmt: skip
+    head = leaves(
+        {
+            "QryfSeqno": asked,
+            "QrySerialNo": "HQP0000001",
+            "OnlBatF": "1",
+            "SettleMode": "0",
+            "BusType": "",
+            "RepReserved1": "",
+            "RepReserved2": "",
+        }
+    )
     return message("QPAYENT", "Q000000000007", head + (qpayent_row() if rows is None else rows), **pub)
 
 
@@ -160,7 +227,7 @@ def signature(document: bytes, result: str = "0") -> bytes:
 
 
 def talk(conversation: Generator[Any, bytes, R], *said: bytes) -> R:
-    """Carries a conversation to its end: the sign port signs whatever comes, `said` answers the business port."""
+    """Run a conversation to its end: the sign port signs every message, `said` answers at the business port."""
     left = list(said)
     try:
         step = next(conversation)
@@ -177,7 +244,7 @@ def talk(conversation: Generator[Any, bytes, R], *said: bytes) -> R:
 
 
 def steps(conversation: Generator[Any, bytes, Any], *said: bytes) -> list[Ask | Submit]:
-    """Every step up to the one that finds no answer in `said` any more."""
+    """Every step up to the first for which `said` has no answer."""
     left, seen = list(said), []
     step = next(conversation)
     while True:
@@ -192,9 +259,14 @@ def steps(conversation: Generator[Any, bytes, Any], *said: bytes) -> list[Ask | 
 
 
 def stage(
-    faults: Sequence[str] = (), conduct: Conduct = Conduct(), options: Mapping[str, Any] = {}, **twin_options: Any
-) -> Stage:
-    """Adapter and twin face to face over real books."""
+    faults: Sequence[str] = (),
+    conduct: BookingRules = BookingRules(),
+    options: Mapping[str, Any] = {},
+    **twin_options: Any,
+) -> BankAndTwin:
+    """The adapter and the twin, connected, over the simulator's books."""
     time = BankTime(NOW)
     ledger = Ledger(time.now_ms, [LedgerAccount(DEBTOR, "甲公司", Money(10_000_000))], conduct)
-    return Stage(bank(**{"codes": CODES, **options}), twin.build({"faults": faults, **twin_options}, {}), ledger, time)
+    return BankAndTwin(
+        bank(**{"codes": CODES, **options}), twin.build({"faults": faults, **twin_options}, {}), ledger, time
+    )

@@ -1,4 +1,4 @@
-"""Options, profile and code table: what a wrong setting is told, and what the table may never say."""
+"""Options, profile and code table: the message about each wrong setting, and outcomes that the table may never have."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.core.policy import Route, check
+from gateway.kernel.core.policy import Route, check
 from protocols.bank import BadOptions, Replay
 from protocols.banks import icbc
 from protocols.banks.icbc.options import Options
@@ -95,7 +95,7 @@ def test_the_profile_says_what_the_page_says() -> None:
     assert set(adapter.ports) == {"business", "sign"}
     assert not any(port.kept for port in adapter.ports.values())
     assert Kind.PAYROLL_ITEM not in bank(payroll="none").bundles
-    # What the page gives no form for is not there, so that intake says so.
+    # A message whose form the page does not give is not offered, so intake refuses such an order.
     questions = adapter.questions
     assert (questions.returns, questions.receipt, questions.directory) == (None, None, None)
     assert profile.past_balance_days == 0
@@ -163,7 +163,7 @@ def test_intake_refuses_a_payee_whose_bank_s_city_nobody_could_name(
     given = order(creditor=replace(ELSEWHERE, **changes))
     options = {"default_city": "", "cities": cities}
     assert faults_of(given, **options) == ([] if code is None else [("/creditor/cnaps", code)])
-    # What intake lets through can be sent, and what it refuses could not.
+    # An order that intake accepts can be sent, and one that it refuses could not.
     if code is None:
         assert len(steps(bank(**options).money[Kind.PAYMENT](given, context()))) == 2
     elif changes.get("cnaps") != "10510000001":
@@ -187,8 +187,10 @@ def test_the_table_settles_by_result_only_and_no_code_of_a_package_fails_by_itse
     assert all(row.source for row in rows)
     decisive = [row for row in rows if row.outcome in ("settled", "failed")]
     assert {(row.layer, row.code, row.outcome) for row in decisive} == {
-        ("result", "7", "settled"), ("result", "6", "failed"), ("result", "8", "failed"),
-    }  # fmt: skip
+        ("result", "7", "settled"),
+        ("result", "6", "failed"),
+        ("result", "8", "failed"),
+    }
 
 
 def test_declared_codes_speak_only_where_they_may() -> None:

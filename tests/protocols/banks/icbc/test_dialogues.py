@@ -14,7 +14,7 @@ from gateway.simbank.ledger import Ledger, LedgerAccount
 from protocols.banks import icbc
 from protocols.banks.icbc import twin
 from tests.protocols.banks.icbc.paper import CODES, OPTIONS
-from tests.world.dialogue import BankTime, Scene, Stage
+from tests.world.dialogue import BankAndTwin, BankTime, Scene
 
 SCENES = sorted((Path(icbc.__file__).parent / "dialogues").glob("*.dlg"))
 
@@ -41,7 +41,7 @@ def show(frame: bytes) -> tuple[str, Mapping[str, str]]:
 
 
 def elements(data: bytes) -> dict[str, str]:
-    """The clear message, also out of the middle of a signature."""
+    """The clear message, also from inside a signature."""
     clear = data[data.index(b"<CMS>") : data.index(b"</CMS>") + 6].decode("gb18030")
     shown: dict[str, str] = {}
     rows = 0
@@ -55,14 +55,17 @@ def elements(data: bytes) -> dict[str, str]:
     return shown | {"(rows)": str(rows)}
 
 
-def stage_of(name: str, accounts: Sequence[LedgerAccount]) -> Stage:
-    """The stage of a scene: its name says what is special about the bank or the settings."""
+def stage_of(name: str, accounts: Sequence[LedgerAccount]) -> BankAndTwin:
+    """The adapter and the bank's side of a scene. The scene's name selects the bank's faults or the settings."""
     time = BankTime()
     options = {"codes": CODES, "work_date": "balance" if "work-date" in name else "clock"}
-    side = {"faults": ["error_code_after_booking"] if "error-code" in name else [],
-            "work_days_ahead": 1 if "work-date" in name else 0, "page_lines": 3}  # fmt: skip
+    side = {
+        "faults": ["error_code_after_booking"] if "error-code" in name else [],
+        "work_days_ahead": 1 if "work-date" in name else 0,
+        "page_lines": 3,
+    }
     adapter = icbc.build({**OPTIONS, "probe_account": "0000000000000000017", **options})
-    return Stage(adapter, twin.build(side, {}), Ledger(time.now_ms, accounts), time)
+    return BankAndTwin(adapter, twin.build(side, {}), Ledger(time.now_ms, accounts), time)
 
 
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.stem)

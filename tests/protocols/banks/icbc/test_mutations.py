@@ -1,4 +1,4 @@
-"""Broken answers: whatever the bytes, the adapter raises ProtocolError or says no more than they do."""
+"""Broken answers: for any bytes the adapter raises ProtocolError or claims no more than they say."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def fated(answer: bytes) -> Outcome:
 
 
 REFUSED = payent_row(Result="6", iRetCode="B0043", iRetMsg="账号中文户名不符")
-# what a golden answer may be taken for when one byte of its message is wrong; Result decides (banks/icbc.md 5)
+# the outcomes that a golden answer may have with one wrong byte in its message; Result decides (banks/icbc.md 5)
 MAY_BE = [
     (stored, payent(), {Fate.SETTLED, Fate.PENDING, Fate.UNKNOWN, Fate.FAILED}),
     (stored, payent(payent_row(Result="9")), {Fate.SETTLED, Fate.PENDING, Fate.UNKNOWN, Fate.FAILED}),
@@ -68,12 +68,12 @@ def clear(answer: bytes) -> bytes:
 
 
 def around(document: bytes) -> bytes:
-    """The answer around a message."""
+    """An answer of the bank around a message."""
     return http_answer(b"reqData=" + wrapped(document))
 
 
 def mutants(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Every place with several other bytes in it: its neighbours, digits, what XML minds, and chance."""
+    """Every place with several other bytes in it: its neighbours, digits, XML's own characters, and random ones."""
     chance = random.Random(448)
     for place, byte in enumerate(data):
         others = {byte ^ 1, byte ^ 0x10, *b"01267< ", 0, 0x80, 0xFF, chance.randrange(256)}
@@ -88,13 +88,13 @@ def test_one_wrong_byte_anywhere_in_the_message(asked: Asked, golden: bytes, may
     honest = asked(golden).fate
     for place, mutant in mutants(document):
         if asked is fated and place % 3 and place not in result:
-            continue  # an enquiry is written anew for each; every third place will do
+            continue  # an enquiry is written anew for each, so every third place must do
         try:
             fate = asked(around(mutant)).fate
         except ProtocolError:
             continue
         assert fate in may_be
-        # Only a change in Result itself may turn one clear word into another.
+        # Only a change in Result itself may turn one clear outcome into another.
         if place not in result and fate in (Fate.SETTLED, Fate.FAILED):
             assert fate is honest
 
@@ -115,7 +115,7 @@ def test_one_wrong_byte_anywhere_on_the_wire_never_fails_a_payment_that_was_made
 
 @pytest.mark.parametrize(("asked", "golden"), [(one, two) for one, two, _ in MAY_BE])
 def test_cut_off_after_every_byte(asked: Asked, golden: bytes) -> None:
-    for length in range(len(golden) - 2):  # the last line end carries nothing
+    for length in range(len(golden) - 2):  # the last line end has no meaning
         cutter = BANK.ports["business"].answers()
         assert cutter.feed(golden[:length]) == []
         if length:
@@ -163,10 +163,7 @@ def test_no_code_of_a_package_decides_about_a_payment(code: str) -> None:
 @given(CODE, st.text(st.characters(categories=["L", "N"], codec="gbk"), max_size=3))
 def test_an_answer_never_seen_before_neither_fails_nor_settles(code: str, result: str) -> None:
     known = {"7": Fate.SETTLED, "6": Fate.FAILED, "8": Fate.FAILED}
-    for asked, whole in (
-        (stored, payent(payent_row(Result=result))),
-        (fated, qpayent(qpayent_row(Result=result))),
-    ):
+    for asked, whole in ((stored, payent(payent_row(Result=result))), (fated, qpayent(qpayent_row(Result=result)))):
         outcome = asked(whole)
         assert (outcome.fate in known.values()) == (result in known)
         assert outcome.listed or outcome.fate is Fate.UNKNOWN

@@ -1,4 +1,4 @@
-"""Packages of many lines: batch, payroll, collection. Alike lines never share a result."""
+"""Packages of many lines: batch, payroll, collection. Equal lines never share a result."""
 
 from __future__ import annotations
 
@@ -34,20 +34,32 @@ AMOUNTS = (100, 100, 250)
 
 
 def accounts(kind: Kind) -> dict[str, str]:
-    """What a line says about its accounts: a collection's own account stands in the head."""
+    """The accounts in a line. A collection's own account is in the head."""
     return {"PayAccNo": CREDITOR} if kind is Kind.COLLECTION else {"PayAccNo": DEBTOR, "RecAccNo": CREDITOR}
 
 
 def row(kind: Kind, place: int, **changes: str) -> str:
     """A line of an answer to an instruction."""
-    return "<rd>" + leaves({
-        "iSeqno": str(place), "OrderNo": str(place), **accounts(kind), "PayAmt": str(AMOUNTS[place - 1]),
-        "ERPSqn": ITEMS[place - 1], "Result": "7", "iRetCode": "0", **changes,
-    }) + "</rd>"  # fmt: skip
+    return (
+        "<rd>"
+        + leaves(
+            {
+                "iSeqno": str(place),
+                "OrderNo": str(place),
+                **accounts(kind),
+                "PayAmt": str(AMOUNTS[place - 1]),
+                "ERPSqn": ITEMS[place - 1],
+                "Result": "7",
+                "iRetCode": "0",
+                **changes,
+            }
+        )
+        + "</rd>"
+    )
 
 
 def answer(kind: Kind, *rows: str, **changes: str) -> bytes:
-    """An answer to an instruction, head and rows."""
+    """An answer to an instruction, with head and rows."""
     head: dict[str, str] = {"TotalNum": "3", "TotalAmt": "450"}
     if kind is Kind.COLLECTION:
         head["RecAccNo"] = DEBTOR
@@ -62,10 +74,23 @@ def told(kind: Kind, *rows: str, **pub: str) -> bytes:
 
 def told_row(kind: Kind, place: int, **changes: str) -> str:
     """A line of an answer to an enquiry."""
-    return "<rd>" + leaves({
-        "iSeqno": "9", "QryiSeqno": str(place), "QryOrderNo": str(place), **accounts(kind),
-        "PayAmt": str(AMOUNTS[place - 1]), "Result": "7", "instrRetCode": "0", "iRetCode": "0", **changes,
-    }) + "</rd>"  # fmt: skip
+    return (
+        "<rd>"
+        + leaves(
+            {
+                "iSeqno": "9",
+                "QryiSeqno": str(place),
+                "QryOrderNo": str(place),
+                **accounts(kind),
+                "PayAmt": str(AMOUNTS[place - 1]),
+                "Result": "7",
+                "instrRetCode": "0",
+                "iRetCode": "0",
+                **changes,
+            }
+        )
+        + "</rd>"
+    )
 
 
 def send(kind: Kind, *said: bytes) -> Mapping[str, Fate]:
@@ -217,8 +242,8 @@ def test_a_batch_code_beside_the_lines_is_doubt_for_each_of_them(code: str) -> N
     question = BundleFateQuestion(sent_bundle(bundle(kind)))
     fates = talk(bank().bundles[kind].fate(question, context("")), said)
     assert {(one.fate, one.code, one.text, one.listed) for one in fates.values()} == {
-        (Fate.UNKNOWN, code, "批量处理失败", False),
-    }  # fmt: skip
+        (Fate.UNKNOWN, code, "批量处理失败", False)
+    }
     for fine in ("", "0"):
         assert send(kind, answer(kind, row(kind, 1), BatRetCode=fine)) == {ITEMS[0]: Fate.SETTLED}
 

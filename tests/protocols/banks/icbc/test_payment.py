@@ -82,7 +82,7 @@ def test_the_sign_port_gets_the_page_s_sample_byte_for_byte() -> None:
     assert body == DOCUMENT.encode("gbk")
     assert head.splitlines()[0] == b"POST / HTTP/1.1"
     assert b"Content-Type: INFOSEC_SIGN/1.0" in head
-    # Counted in GBK bytes, not in characters.
+    # The limit counts GBK bytes, not characters.
     assert f"Content-Length: {len(DOCUMENT.encode('gbk'))}".encode() in head.splitlines()
 
 
@@ -90,17 +90,27 @@ def test_the_encrypt_port_gets_the_signature_in_the_form() -> None:
     first, second = steps(bank().money[Kind.PAYMENT](order(), context()))
     assert (type(first), first.port, type(second), second.port) == (Ask, "sign", Submit, "business")
     head, _, body = second.data.partition(b"\r\n\r\n")
-    assert head.splitlines()[0] == (
-        f"POST /servlet/ICBCCMPAPIReqServlet?userID=demo.y.4000&PackageID={REFERENCE}"
-        "&SendTime=20260105101600123 HTTP/1.1"
-    ).encode()
+    assert (
+        head.splitlines()[0]
+        == (
+            f"POST /servlet/ICBCCMPAPIReqServlet?userID=demo.y.4000&PackageID={REFERENCE}"
+            "&SendTime=20260105101600123 HTTP/1.1"
+        ).encode()
+    )
     assert b"Content-Type: application/x-www-form-urlencoded" in head
     form = dict(parse_qsl(body.decode(), keep_blank_values=True))
     blob = base64.b64decode(form.pop("reqData"), validate=True)
     assert first.data.partition(b"\r\n\r\n")[2] in blob
-    assert form == {"Version": "0.0.1.0", "TransCode": "PAYENT", "BankCode": "102", "GroupCIS": "40009000-5ABCDE",
-                    "ID": "demo.y.4000", "PackageID": REFERENCE, "Cert": ""}  # fmt: skip
-    # A naked + would arrive as a blank.
+    assert form == {
+        "Version": "0.0.1.0",
+        "TransCode": "PAYENT",
+        "BankCode": "102",
+        "GroupCIS": "40009000-5ABCDE",
+        "ID": "demo.y.4000",
+        "PackageID": REFERENCE,
+        "Cert": "",
+    }
+    # An unescaped + would arrive as a blank.
     assert b"+" not in body and b"%2B" in body
 
 
@@ -125,7 +135,7 @@ OTHER = Party(AccountNumber(CREDITOR), Name("丙"), "示例银行某支行", "10
         ({"creditor": OTHER}, {"cities": {"105": "甲市", "1051000": "乙市"}}, "<RecCityName>乙市</RecCityName>"),
         ({"creditor": OTHER, "channel": Channel.SAME_BANK}, {}, "<SysIOFlg>1</SysIOFlg>"),
         ({"creditor": replace(OTHER, cnaps="102100000017")}, {}, "<SysIOFlg>1</SysIOFlg>"),
-        # A number of another bank beats a name with ours in it.
+        # A number of another bank outweighs a name that contains ours.
         ({"creditor": replace(OTHER, bank_name="示例银行工行大厦支行")}, {}, "<SysIOFlg>2</SysIOFlg>"),
         ({"creditor": replace(OTHER, bank_name="工行示例支行", cnaps=None)}, {}, "<SysIOFlg>1</SysIOFlg>"),
         ({"creditor": replace(OTHER, bank_name="工行示例支行")}, {"own_cnaps": []}, "<SysIOFlg>1</SysIOFlg>"),
@@ -233,8 +243,15 @@ def test_without_the_content_check_a_signature_is_still_base64(sign: bytes) -> N
 
 
 def balance_answer(**changes: str) -> bytes:
-    fields = {"iSeqno": "1", "AccNo": DEBTOR, "CurrType": "001", "Balance": "1", "LastTranDate": "20260106",
-              "iRetCode": "0", **changes}  # fmt: skip
+    fields = {
+        "iSeqno": "1",
+        "AccNo": DEBTOR,
+        "CurrType": "001",
+        "Balance": "1",
+        "LastTranDate": "20260106",
+        "iRetCode": "0",
+        **changes,
+    }
     row = "".join(f"<{tag}>{text}</{tag}>" for tag, text in fields.items())
     return message("QACCBAL", "Q000000000007", f"<rd>{row}</rd>")
 
@@ -290,7 +307,7 @@ LINES = [
     ({"Result": "0", "iRetCode": "B0043"}, Fate.UNKNOWN, False),
     ({"Result": "", "iRetCode": "B0043"}, Fate.UNKNOWN, False),
     ({"Result": "6", "iRetCode": "0", "iRetMsg": "处理成功"}, Fate.UNKNOWN, False),
-    # and what only looks like one
+    # and answers that only look like a contradiction
     ({"Result": "6", "iRetCode": "0", "iRetMsg": "交易未成功"}, Fate.FAILED, True),
     ({"Result": "6", "iRetCode": "0", "iRetMsg": "扣款不成功"}, Fate.FAILED, True),
     ({"Result": "6", "iRetCode": "0", "iRetMsg": "未成功,后处理成功"}, Fate.UNKNOWN, False),
@@ -303,7 +320,7 @@ LINES = [
 def test_every_word_about_a_line(changes: dict[str, str], fate: Fate, listed: bool) -> None:
     outcome = pay(payent(payent_row(**changes)), codes={"duplicate": ["D1"]})
     assert (outcome.fate, outcome.listed) == (fate, listed)
-    # An enquiry names the same things about the instruction instr…, and keeps iRetCode for itself.
+    # An enquiry calls the instruction's fields instr…, and uses iRetCode for itself.
     told = {key.replace("iRet", "instrRet"): value for key, value in changes.items()}
     wanted = Fate.UNKNOWN if fate is Fate.DUPLICATE else fate
     assert ask(qpayent(qpayent_row(**told)), codes={"duplicate": ["D1"]}).fate is wanted
@@ -334,7 +351,7 @@ def test_a_declared_refusal_beside_a_line_is_doubt_whatever_the_line_says(result
 
 
 def in_signature(frame: bytes, before: bytes = b"\x30\x82\x01\x00", after: bytes = b"\xfb\xef\xbe") -> bytes:
-    """An answer as BATEBILL's comes: the message in clear inside the signature that is attached to it."""
+    """An answer as BATEBILL gives it: the clear message is inside the signature that is attached to it."""
     document = base64.b64decode(frame.partition(b"reqData=")[2])
     return http_answer(b"reqData=" + wrapped(before + document + after))
 
@@ -352,7 +369,9 @@ def test_an_answer_inside_an_attached_signature_is_cut_out_of_it() -> None:
             pay(frame)
 
 
-@pytest.mark.parametrize(("version", "last"), [("0.0.1.0", "<ReqReserved3/><ReqReserved4/></rd>"), ("0.0.0.1", "<QryOrderNo/></rd>")])
+@pytest.mark.parametrize(
+    ("version", "last"), [("0.0.1.0", "<ReqReserved3/><ReqReserved4/></rd>"), ("0.0.0.1", "<QryOrderNo/></rd>")]
+)
 def test_an_older_enquiry_has_no_reserved_elements_in_its_lines(version: str, last: str) -> None:
     fate = bank(version=version).questions.fate
     assert fate is not None

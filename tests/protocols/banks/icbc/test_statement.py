@@ -1,4 +1,4 @@
-"""QACCBAL, QPD and QHISD against messages written by hand from the bank's page, and walks against the twin."""
+"""QACCBAL, QPD and QHISD against messages written by hand from the bank's page, and whole walks against the twin."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tests.protocols.banks.icbc.paper import (
     steps,
     talk,
 )
-from tests.world.dialogue import Stage
+from tests.world.dialogue import BankAndTwin
 
 ACCOUNT = AccountNumber(DEBTOR)
 NUMBER = "Q000000000007"
@@ -50,13 +50,30 @@ def document(step: Any) -> str:
 
 
 def balance_row(**changes: str) -> str:
-    """The page's row."""
-    return "<rd>" + leaves({
-        "iSeqno": "1", "AccNo": DEBTOR, "CurrType": "001", "CashExf": "0", "AcctProperty": "001",
-        "AccBalance": "50000000", "Balance": "27560000", "UsableBalance": "27550000", "FrzAmt": "10000",
-        "QueryTime": "20260105101500123456", "iRetCode": "0", "iRetMsg": "", "RepReserved3": "", "RepReserved4": "",
-        **changes,
-    }) + "</rd>"  # fmt: skip
+    """The row of the page's balance answer."""
+    return (
+        "<rd>"
+        + leaves(
+            {
+                "iSeqno": "1",
+                "AccNo": DEBTOR,
+                "CurrType": "001",
+                "CashExf": "0",
+                "AcctProperty": "001",
+                "AccBalance": "50000000",
+                "Balance": "27560000",
+                "UsableBalance": "27550000",
+                "FrzAmt": "10000",
+                "QueryTime": "20260105101500123456",
+                "iRetCode": "0",
+                "iRetMsg": "",
+                "RepReserved3": "",
+                "RepReserved4": "",
+                **changes,
+            }
+        )
+        + "</rd>"
+    )
 
 
 def balance(*rows: str, **pub: str) -> Balance:
@@ -95,10 +112,18 @@ def test_yesterday_s_balance_is_the_one_that_the_bank_calls_previous() -> None:
     assert bank(previous_balance=True).profile.past_balance_days == 1 and bank().profile.past_balance_days == 0
 
 
-@pytest.mark.parametrize(("days", "offered", "changes"), [
-    (2, True, {}), (1, False, {}), (1, True, {"QueryTime": "20260104235959000000"}), (1, True, {"QueryTime": ""}),
-    (1, True, {"QueryTime": "odd"}), (1, True, {"AccBalance": ""}), (1, True, {"AccBalance": "1.00"}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("days", "offered", "changes"),
+    [
+        (2, True, {}),
+        (1, False, {}),
+        (1, True, {"QueryTime": "20260104235959000000"}),
+        (1, True, {"QueryTime": ""}),
+        (1, True, {"QueryTime": "odd"}),
+        (1, True, {"AccBalance": ""}),
+        (1, True, {"AccBalance": "1.00"}),
+    ],
+)
 def test_another_day_or_what_is_not_clear_is_no_past_balance(days: int, offered: bool, changes: dict[str, str]) -> None:
     with pytest.raises(ProtocolError):
         previous(days, offered, **changes)
@@ -106,9 +131,13 @@ def test_another_day_or_what_is_not_clear_is_no_past_balance(days: int, offered:
 
 def test_a_balance_as_the_page_shows_it() -> None:
     assert balance(balance_row()) == Balance(
-        ACCOUNT, Money(27_560_000), Money(27_550_000), Money(10_000), Money(50_000_000),
+        ACCOUNT,
+        Money(27_560_000),
+        Money(27_550_000),
+        Money(10_000),
+        Money(50_000_000),
         datetime(2026, 1, 5, 10, 15, tzinfo=CHINA),
-    )  # fmt: skip
+    )
     below = balance(balance_row(Balance="-1", FrzAmt="", AccBalance="", QueryTime="odd"))
     assert (below.book, below.frozen, below.previous_day, below.as_of) == (Money(-1), None, None, None)
 
@@ -167,21 +196,55 @@ def test_the_probe_needs_a_good_answer() -> None:
 
 
 def today_row(**changes: str) -> str:
-    """A row of QPD."""
-    return "<rd>" + leaves({
-        "Drcrf": "1", "VouhNo": "0", "Amount": "12345", "RecipAccNo": CREDITOR, "RecipName": "乙公司",
-        "Summary": "转账", "UseCN": "货款", "PostScript": "", "Ref": "R1", "TimeStamp": STAMP,
-        "TradeDate": "20260105", "RecBankName": "示例银行", "OnlySequence": "77", "ValueDate": "20260105", **changes,
-    }) + "</rd>"  # fmt: skip
+    """A row of a QPD answer."""
+    return (
+        "<rd>"
+        + leaves(
+            {
+                "Drcrf": "1",
+                "VouhNo": "0",
+                "Amount": "12345",
+                "RecipAccNo": CREDITOR,
+                "RecipName": "乙公司",
+                "Summary": "转账",
+                "UseCN": "货款",
+                "PostScript": "",
+                "Ref": "R1",
+                "TimeStamp": STAMP,
+                "TradeDate": "20260105",
+                "RecBankName": "示例银行",
+                "OnlySequence": "77",
+                "ValueDate": "20260105",
+                **changes,
+            }
+        )
+        + "</rd>"
+    )
 
 
 def past_row(**changes: str) -> str:
-    """A row of QHISD; its time stamp has another day than its date, as in the real sample."""
-    return "<rd>" + leaves({
-        "Drcrf": "2", "DebitAmount": "", "CreditAmount": "12345", "Balance": "990000", "RecipBkName": "示例银行",
-        "RecipAccNo": CREDITOR, "RecipName": "乙公司", "UseCN": "货款", "Date": "20260104", "Time": STAMP,
-        "OnlySequence": "78", "RefundMsg": "", **changes,
-    }) + "</rd>"  # fmt: skip
+    """A row of a QHISD answer. Its time stamp has another day than its date, as in the real sample."""
+    return (
+        "<rd>"
+        + leaves(
+            {
+                "Drcrf": "2",
+                "DebitAmount": "",
+                "CreditAmount": "12345",
+                "Balance": "990000",
+                "RecipBkName": "示例银行",
+                "RecipAccNo": CREDITOR,
+                "RecipName": "乙公司",
+                "UseCN": "货款",
+                "Date": "20260104",
+                "Time": STAMP,
+                "OnlySequence": "78",
+                "RefundMsg": "",
+                **changes,
+            }
+        )
+        + "</rd>"
+    )
 
 
 def head(past: bool, **changes: str) -> str:
@@ -200,19 +263,45 @@ def page(*rows: str, past: bool = False, code: str = "0", **changes: str) -> Pag
 
 
 def test_a_row_of_today_field_by_field() -> None:
-    assert page(today_row()) == Page((Line(
-        ACCOUNT, "20260105-77", Direction.DEBIT, Money(12_345), TODAY,
-        booked_at=datetime(2020, 10, 23, 9, 37, 6, 362_410, tzinfo=CHINA), value_date=TODAY,
-        counterparty_account=AccountNumber(CREDITOR), counterparty_name=Name("乙公司"),
-        counterparty_bank="示例银行", text="转账 货款", reference="R1"),))  # fmt: skip
+    assert page(today_row()) == Page(
+        (
+            Line(
+                ACCOUNT,
+                "20260105-77",
+                Direction.DEBIT,
+                Money(12_345),
+                TODAY,
+                booked_at=datetime(2020, 10, 23, 9, 37, 6, 362_410, tzinfo=CHINA),
+                value_date=TODAY,
+                counterparty_account=AccountNumber(CREDITOR),
+                counterparty_name=Name("乙公司"),
+                counterparty_bank="示例银行",
+                text="转账 货款",
+                reference="R1",
+            ),
+        ),
+        host_date=TODAY,
+    )
 
 
 def test_a_row_of_the_past_field_by_field() -> None:
-    assert page(past_row(RefundMsg="退汇"), past=True) == Page((Line(
-        ACCOUNT, "20260104-78", Direction.CREDIT, Money(12_345), YESTERDAY,
-        booked_at=datetime(2020, 10, 23, 9, 37, 6, 362_410, tzinfo=CHINA),
-        counterparty_account=AccountNumber(CREDITOR), counterparty_name=Name("乙公司"),
-        counterparty_bank="示例银行", text="货款 退汇", balance=Money(990_000)),))  # fmt: skip
+    assert page(past_row(RefundMsg="退汇"), past=True) == Page(
+        (
+            Line(
+                ACCOUNT,
+                "20260104-78",
+                Direction.CREDIT,
+                Money(12_345),
+                YESTERDAY,
+                booked_at=datetime(2020, 10, 23, 9, 37, 6, 362_410, tzinfo=CHINA),
+                counterparty_account=AccountNumber(CREDITOR),
+                counterparty_name=Name("乙公司"),
+                counterparty_bank="示例银行",
+                text="货款 退汇",
+                balance=Money(990_000),
+            ),
+        )
+    )
 
 
 def test_what_a_row_may_leave_out() -> None:
@@ -251,8 +340,11 @@ def test_a_row_that_contradicts_itself_or_the_question_is_left_out_and_hides_no_
 
 def test_the_other_bank_s_name_is_in_recipbkname1_where_recipbkname_says_00000() -> None:
     for name, other, wanted in [
-        ("00000", "示例银行", "示例银行"), ("00000", "", None), ("00000", "00000", None), ("示例银行", "", "示例银行"),
-    ]:  # fmt: skip
+        ("00000", "示例银行", "示例银行"),
+        ("00000", "", None),
+        ("00000", "00000", None),
+        ("示例银行", "", "示例银行"),
+    ]:
         [line] = page(past_row(RecipBkName=name, RecipBkName1=other), past=True).lines
         assert line.counterparty_bank == wanted
 
@@ -292,7 +384,7 @@ def test_nothing_is_an_empty_page(past: bool) -> None:
 # ---- walks ----
 
 
-def walk(scene: Stage, first: date, last: date, after: Callable[[int], None] = lambda page: None) -> list[Line]:
+def walk(scene: BankAndTwin, first: date, last: date, after: Callable[[int], None] = lambda page: None) -> list[Line]:
     lines: list[Line] = []
     cursor, pages = None, 0
     ask = scene.bank.questions.lines
@@ -306,13 +398,13 @@ def walk(scene: Stage, first: date, last: date, after: Callable[[int], None] = l
             return lines
 
 
-def pay(scene: Stage, count: int) -> None:
+def pay(scene: BankAndTwin, count: int) -> None:
     done = len(scene.ledger.executions)
     for n in range(done, done + count):
-        scene.ledger.take(Instruction(f"R{n}", DEBTOR, CREDITOR, "乙公司", Money(n + 1), "货款"))
+        scene.ledger.book_once(Instruction(f"R{n}", DEBTOR, CREDITOR, "乙公司", Money(n + 1), "货款"))
 
 
-def operations(scene: Stage) -> list[str]:
+def operations(scene: BankAndTwin) -> list[str]:
     return [one.request.partition(b"TransCode=")[2].partition(b"&")[0].decode() for one in scene.said]
 
 
@@ -362,9 +454,10 @@ def test_rows_of_one_key_are_counted_on_over_a_page_s_edge() -> None:
     lines = bank().questions.lines
     assert lines is not None
     question = LinesQuestion(ACCOUNT, TODAY, TODAY)
-    first = talk(lines(question, context("")),
-                 message("QPD", NUMBER, head(False, NextTag="31", TotalNum="3") + today_row(OnlySequence="1")
-                         + today_row() * 2))  # fmt: skip
+    first = talk(
+        lines(question, context("")),
+        message("QPD", NUMBER, head(False, NextTag="31", TotalNum="3") + today_row(OnlySequence="1") + today_row() * 2),
+    )
     again = LinesQuestion(ACCOUNT, TODAY, TODAY, cursor=first.cursor)
     second = talk(lines(again, context("")), message("QPD", NUMBER, head(False, TotalNum="2") + today_row() * 2))
     assert [line.occurrence for line in (*first.lines, *second.lines)] == [0, 0, 1, 2, 3]
@@ -379,9 +472,11 @@ def test_a_cursor_of_another_hand_is_refused(spoil: Callable[[str], str]) -> Non
     assert ask is not None
     cursor = scene.talk(ask(LinesQuestion(ACCOUNT, TODAY, TODAY), scene.context())).cursor
     assert cursor is not None
-    for question in (LinesQuestion(ACCOUNT, TODAY, TODAY, cursor=spoil(cursor)),
-                     LinesQuestion(ACCOUNT, YESTERDAY, TODAY, cursor=cursor),
-                     LinesQuestion(AccountNumber(CREDITOR), TODAY, TODAY, cursor=cursor)):  # fmt: skip
+    for question in (
+        LinesQuestion(ACCOUNT, TODAY, TODAY, cursor=spoil(cursor)),
+        LinesQuestion(ACCOUNT, YESTERDAY, TODAY, cursor=cursor),
+        LinesQuestion(AccountNumber(CREDITOR), TODAY, TODAY, cursor=cursor),
+    ):
         with pytest.raises(ProtocolError):
             next(ask(question, scene.context()))
 
@@ -436,8 +531,8 @@ def test_the_twin_s_other_bank_is_read_today_and_later() -> None:
     assert [line.counterparty_bank for line in (*today, *walk(scene, TODAY, TODAY))] == [twin.OTHER_BANK] * 2
 
 
-def after_cut_off(scene: Stage) -> Any:
-    """What a lane hands in then: orders belong to the next day, and the clock still shows this one."""
+def after_cut_off(scene: BankAndTwin) -> Any:
+    """The context after the cut-off: orders have the next day's date, but the clock still shows this day."""
     return replace(scene.context(), bank_date=TODAY + timedelta(days=1))
 
 

@@ -1,4 +1,4 @@
-"""The bank's side: what its answers look like, and what the adapter makes of each fault it can be told to commit."""
+"""The bank's side: the form of its answers, and the adapter's reaction to each fault that it can commit."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from gateway.simbank.ledger import Conduct
+from gateway.simbank.ledger import BookingRules
 from protocols.bank import BadOptions
 from protocols.banks.icbc import twin
+from protocols.banks.icbc.twin_rules import NO_ACCOUNT, ODD
 from protocols.canon.order import Item, Kind
 from protocols.canon.outcome import Fate
 from protocols.canon.party import AccountNumber
@@ -34,30 +35,30 @@ from tests.protocols.banks.icbc.paper import (
     stage,
     steps,
 )
-from tests.world.dialogue import Stage
+from tests.world.dialogue import BankAndTwin
 
 
-def pay(scene: Stage, reference: str = REFERENCE, **changes: Any) -> Fate:
+def pay(scene: BankAndTwin, reference: str = REFERENCE, **changes: Any) -> Fate:
     return scene.talk(scene.bank.money[Kind.PAYMENT](order(**changes), scene.context(reference))).fate
 
 
-def ask(scene: Stage, reference: str = REFERENCE) -> Fate:
+def ask(scene: BankAndTwin, reference: str = REFERENCE) -> Fate:
     fate = scene.bank.questions.fate
     assert fate is not None
     return scene.talk(fate(FateQuestion(sent(reference)), scene.context())).fate
 
 
-def ask_bundle(scene: Stage, kind: Kind) -> dict[str, Fate]:
+def ask_bundle(scene: BankAndTwin, kind: Kind) -> dict[str, Fate]:
     question = BundleFateQuestion(sent_bundle(bundle(kind)))
     fates = scene.talk(scene.bank.bundles[kind].fate(question, scene.context()))
     return {key: one.fate for key, one in fates.items()}
 
 
-def booked(scene: Stage) -> int:
+def booked(scene: BankAndTwin) -> int:
     return sum(not one.refused for one in scene.ledger.executions)
 
 
-# ---- its habits ----
+# ---- its answers ----
 
 
 def test_an_answer_in_bytes() -> None:
@@ -78,14 +79,14 @@ def test_an_answer_in_bytes() -> None:
 @pytest.mark.parametrize(
     ("conduct", "first", "later"),
     [
-        (Conduct(), Fate.SETTLED, Fate.SETTLED),
-        (Conduct(refuse_share=1), Fate.FAILED, Fate.FAILED),
-        (Conduct(late_share=1), Fate.PENDING, Fate.SETTLED),
-        (Conduct(late_refuse_share=1), Fate.PENDING, Fate.FAILED),
-        (Conduct(return_share=1), Fate.SETTLED, Fate.SETTLED),
+        (BookingRules(), Fate.SETTLED, Fate.SETTLED),
+        (BookingRules(refuse_share=1), Fate.FAILED, Fate.FAILED),
+        (BookingRules(late_share=1), Fate.PENDING, Fate.SETTLED),
+        (BookingRules(late_refuse_share=1), Fate.PENDING, Fate.FAILED),
+        (BookingRules(return_share=1), Fate.SETTLED, Fate.SETTLED),
     ],
 )
-def test_a_payment_s_whole_life(conduct: Conduct, first: Fate, later: Fate) -> None:
+def test_a_payment_s_whole_life(conduct: BookingRules, first: Fate, later: Fate) -> None:
     scene = stage(conduct=conduct)
     assert pay(scene) is first
     assert ask(scene) is first
@@ -94,7 +95,7 @@ def test_a_payment_s_whole_life(conduct: Conduct, first: Fate, later: Fate) -> N
 
 
 def test_money_that_comes_back_is_seen_in_the_entries() -> None:
-    scene = stage(conduct=Conduct(return_share=1))
+    scene = stage(conduct=BookingRules(return_share=1))
     assert pay(scene) is Fate.SETTLED
     scene.time.later(3_600)
     lines = scene.bank.questions.lines
@@ -127,7 +128,7 @@ def test_the_same_bytes_again_are_a_duplicate_and_book_nothing() -> None:
     word = scene.bank.bundles[kind].word
     assert {one.fate for one in scene.talk(word(bundle(kind), scene.context(BUNDLE))).values()} == {Fate.SETTLED}
     assert {one.fate for one in scene.talk(word(bundle(kind), scene.context(BUNDLE))).values()} == {Fate.DUPLICATE}
-    # The same items under another package's number: refused one by one, in the clothes of a failure.
+    # The same items under another package's number: each is refused, with the code of a failure.
     other = scene.talk(word(bundle(kind), scene.context("BUN00000000000000002")))
     assert {one.fate for one in other.values()} == {Fate.DUPLICATE}
     assert booked(scene) == 4 and not scene.ledger.doubles()
@@ -160,14 +161,14 @@ def test_an_unknown_account_has_no_balance() -> None:
     assert balance is not None
     with pytest.raises(Declined) as caught:
         scene.talk(balance(BalanceQuestion(AccountNumber("0000")), scene.context()))
-    assert caught.value.code == twin.NO_ACCOUNT
+    assert caught.value.code == NO_ACCOUNT
 
 
-# ---- what it does not take ----
+# ---- requests that it refuses ----
 
 
-def submit(scene: Stage) -> bytes:
-    """A request as the adapter makes it, with a seal that the twin did not make."""
+def submit(scene: BankAndTwin) -> bytes:
+    """A request in the adapter's form, with a seal that the twin did not make."""
     return steps(scene.bank.money[Kind.PAYMENT](order(), context()))[-1].data
 
 
@@ -220,7 +221,7 @@ def test_a_plus_that_was_lost_on_the_way_is_refused() -> None:
     raise AssertionError("no signature with a plus")
 
 
-# ---- its faults, and the adapter's conduct ----
+# ---- its faults, and the adapter's reactions ----
 
 
 def test_faults_have_names() -> None:
@@ -248,7 +249,7 @@ def test_after_a_fault_a_payment_that_was_booked_is_doubt_or_pending_but_never_f
     try:
         fate = pay(scene)
     except ProtocolError:
-        fate = Fate.UNKNOWN  # as the lane takes it, once the bytes have left
+        fate = Fate.UNKNOWN  # the lane reads it like this once the bytes have left
     assert fate in (Fate.UNKNOWN, Fate.PENDING)
     assert booked(scene) == 1
     if after is None:
@@ -272,7 +273,7 @@ def test_a_sign_port_that_errs_lets_nothing_out(fault: str) -> None:
     with pytest.raises(Declined):
         pay(scene, "PAY00000000000000002", purpose="第二")
     assert [one.money for one in scene.said if one.money] == [True] * booked(scene)
-    # Without the check, the payment before would go out again under its own number, and this one be taken for it.
+    # Without the check, the payment before would be sent again under its own number, in place of this one.
     loose = stage(["swapped_signatures"], options={"check_signed_content": False})
     pay(loose)
     assert pay(loose, "PAY00000000000000002") is Fate.UNKNOWN
@@ -338,7 +339,7 @@ def test_hand_made_signatures_are_none_of_the_twin_s() -> None:
 
 
 def test_a_refusal_that_the_settings_know_fails_nothing_that_its_own_line_says_was_paid() -> None:
-    scene = stage(["message_refused"], options={"codes": {**CODES, "refused": [twin.ODD]}})
+    scene = stage(["message_refused"], options={"codes": {**CODES, "refused": [ODD]}})
     assert pay(scene) is Fate.UNKNOWN
     assert booked(scene) == 1
     assert ask(scene) is Fate.SETTLED

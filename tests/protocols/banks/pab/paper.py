@@ -1,4 +1,4 @@
-"""Books on paper for a twin, and a conversation carried to it in memory, both under the test's control."""
+"""Simple books for a twin, and a function that runs a conversation with the twin in memory; the test controls both."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ REFERENCE = "GW000000000000000001"
 
 @dataclass
 class PaperBooks:
-    """Books whose every decision the test makes: `plan` says where a new instruction stands."""
+    """Books that decide as the test says: `plan` gives the state of a new instruction."""
 
     at: datetime = NOON
     plan: Booked = Booked.TAKEN
@@ -42,7 +42,10 @@ class PaperBooks:
     def now(self) -> datetime:
         return self.at
 
-    def take(self, instruction: Instruction) -> Booking:
+    def machine_now(self) -> datetime:
+        return self.at
+
+    def book_once(self, instruction: Instruction) -> Booking:
         known = self.bookings.get(instruction.reference)
         if known is not None:
             raise Duplicate(known)
@@ -55,7 +58,7 @@ class PaperBooks:
         return None if reference in self.hidden else self.bookings.get(reference)
 
     def becomes(self, reference: str, booked: Booked, **changes: Any) -> None:
-        """The test's word on a booking."""
+        """Set the state of a booking."""
         self.bookings[reference] = replace(self.bookings[reference], booked=booked, **changes)
 
     def returns(self, account: str, first: date, last: date) -> tuple[Booking, ...]:
@@ -70,7 +73,7 @@ class PaperBooks:
     def take_bundle(self, reference: str, instructions: Sequence[Instruction]) -> tuple[Booking, ...]:
         if reference in self.bundles:
             raise DuplicateBundle(reference)
-        self.bundles[reference] = tuple(self.take(one).instruction.reference for one in instructions)
+        self.bundles[reference] = tuple(self.book_once(one).instruction.reference for one in instructions)
         return tuple(self.bookings[one] for one in self.bundles[reference])
 
     def bundle(self, reference: str) -> tuple[Booking, ...]:
@@ -79,6 +82,16 @@ class PaperBooks:
 
     def holding(self, account: str, on: date | None = None) -> Holding | None:
         return self.holdings.get(account)
+
+    def holder_of(self, account: str) -> str | None:
+        found = self.holdings.get(account)
+        return None if found is None else found.holder
+
+    def earlier(self, reference: str) -> Booking | None:
+        return self.bookings.get(reference)
+
+    def has_bundle(self, reference: str) -> bool:
+        return reference in self.bundles
 
     def entries(self, account: str, first: date, last: date) -> tuple[Entry, ...]:
         return tuple(one for one in self.lines if first <= one.bank_date <= last)
@@ -95,7 +108,7 @@ def books(**changes: Any) -> PaperBooks:
 
 
 def entry(number: int, day: date, amount: str = "1.00", **changes: Any) -> Entry:
-    """One line of history, out unless the test says otherwise."""
+    """One entry of the history; a debit, unless the test says otherwise."""
     at = datetime(day.year, day.month, day.day, 10, 30, 15, tzinfo=ZONE)
     plain = Entry(number, Direction.DEBIT, Money.parse(amount), at, day, CREDITOR, "示例丙", "货款", Money(1_000), "")
     return replace(plain, **changes)
@@ -107,7 +120,7 @@ def bank(**options: Any) -> Bank:
 
 
 def order(**changes: Any) -> Order[PaymentDetail]:
-    """The page's own sample payment."""
+    """The sample payment of the bank's page."""
     sample = Order(
         "ERP0001",
         Party(AccountNumber(DEBTOR), Name("甲公司")),
@@ -122,7 +135,7 @@ def order(**changes: Any) -> Order[PaymentDetail]:
 
 
 def context(serial: int = 1, now: datetime = NOON, reference: str = REFERENCE) -> Context:
-    """What a lane would hand in."""
+    """A conversation's context, as a lane makes it."""
     return Context(reference, 1, now.date(), now, (serial,))
 
 
@@ -133,7 +146,7 @@ def question(reference: str = REFERENCE, amount: int = 1_000) -> FateQuestion:
 
 
 def replying(twin: Twin, paper: PaperBooks) -> Callable[[bytes], bytes]:
-    """The twin as a function of bytes, over one short connection per request, as a lane would speak to it."""
+    """The twin as a function of bytes, with one short connection per request, as a lane uses it."""
 
     def reply(request: bytes) -> bytes:
         (frame,) = twin.requests("business").feed(request)
@@ -145,7 +158,7 @@ def replying(twin: Twin, paper: PaperBooks) -> Callable[[bytes], bytes]:
 
 
 def converse(conversation: Generator[Any, bytes, R], reply: Callable[[bytes], bytes]) -> R:
-    """Carries a conversation's steps to `reply`; each answer goes through a fresh cutter, as on a socket."""
+    """Passes a conversation's steps to `reply`. Each answer goes through a fresh cutter, as on a socket."""
     answers = bank().ports["business"].answers
     try:
         step = next(conversation)
@@ -162,24 +175,49 @@ def converse(conversation: Generator[Any, bytes, R], reply: Callable[[bytes], by
 
 
 def first_step(conversation: Generator[Any, bytes, Any]) -> bytes:
-    """The bytes a conversation would send first."""
+    """The bytes that a conversation would send first."""
     step = next(conversation)
     conversation.close()
     assert isinstance(step, (Ask, Submit))
     return step.data
 
 
-def framed(operation: str, body: str | None, *, code: str = "000000", text: str = "", service: str = "02",
-           serial: str = "", padded: str = "right") -> bytes:  # fmt: skip
+def framed(
+    operation: str,
+    body: str | None,
+    *,
+    code: str = "000000",
+    text: str = "",
+    service: str = "02",
+    serial: str = "",
+    padded: str = "right",
+) -> bytes:
     """An answer written out by hand from the table of the bank's page, independent of adapter and twin."""
     content = b"" if body is None else body.encode("gbk")
     description = f":{text}".encode("gbk")[:100].ljust(100)
     length = b"%010d" % len(content) if padded == "right" else str(len(content)).encode().ljust(10)
     parts = (
-        b"A001", b"01", b"01", b"01", ENTERPRISE.encode(), length, operation.encode().ljust(6), b"00000",
-        service.encode(), b"20250102120001", serial.encode().ljust(20), code.encode().ljust(6), description,
-        b"0", b"000", b"0", b"0", b"            ", b"0         ", b"0",
-    )  # fmt: skip
+        b"A001",
+        b"01",
+        b"01",
+        b"01",
+        ENTERPRISE.encode(),
+        length,
+        operation.encode().ljust(6),
+        b"00000",
+        service.encode(),
+        b"20250102120001",
+        serial.encode().ljust(20),
+        code.encode().ljust(6),
+        description,
+        b"0",
+        b"000",
+        b"0",
+        b"0",
+        b"            ",
+        b"0         ",
+        b"0",
+    )
     header = b"".join(parts)
     assert len(header) == 222
     return header + content
@@ -188,14 +226,33 @@ def framed(operation: str, body: str | None, *, code: str = "000000", text: str 
 def fate_body(voucher: str = REFERENCE, **changes: str) -> str:
     """The page's 4005 answer."""
     leaves = {
-        "OrigThirdVoucher": voucher, "FrontLogNo": "0000000000000000000001", "CcyCode": "RMB",
-        "OutAcctBankName": "", "OutAcctNo": DEBTOR, "InAcctBankName": "中国工商银行", "InAcctNo": CREDITOR,
-        "InAcctName": "示例丙", "TranAmount": "10.00", "UnionFlag": "1", "Yhcljg": "000000:转账交易成功",
-        "Fee": "4.00", "CstInnerFlowNo": "", "Stt": "20", "IsBack": "0", "BackRem": "交易成功",
+        "OrigThirdVoucher": voucher,
+        "FrontLogNo": "0000000000000000000001",
+        "CcyCode": "RMB",
+        "OutAcctBankName": "",
+        "OutAcctNo": DEBTOR,
+        "InAcctBankName": "中国工商银行",
+        "InAcctNo": CREDITOR,
+        "InAcctName": "示例丙",
+        "TranAmount": "10.00",
+        "UnionFlag": "1",
+        "Yhcljg": "000000:转账交易成功",
+        "Fee": "4.00",
+        "CstInnerFlowNo": "",
+        "Stt": "20",
+        "IsBack": "0",
+        "BackRem": "交易成功",
         "SysFlag": "N",
-        "TransBsn": "4004", "submitTime": "20250102114308", "AccountDate": "20250102", "InAcctBankNode": "",
-        "hostFlowNo": "H1", "hostErrorCode": "000000", "kType": "0", "dType": "0", "subBatchNo": "",
-    }  # fmt: skip
+        "TransBsn": "4004",
+        "submitTime": "20250102114308",
+        "AccountDate": "20250102",
+        "InAcctBankNode": "",
+        "hostFlowNo": "H1",
+        "hostErrorCode": "000000",
+        "kType": "0",
+        "dType": "0",
+        "subBatchNo": "",
+    }
     leaves.update(changes)
     inner = "".join(f"<{tag}>{text}</{tag}>" for tag, text in leaves.items())
     return f'<?xml version="1.0" encoding="GBK" ?><Result>{inner}<ProxyPayName/><ProxyPayAcc/></Result>'
@@ -204,12 +261,24 @@ def fate_body(voucher: str = REFERENCE, **changes: str) -> str:
 def accepted_body(voucher: str = REFERENCE, **changes: str) -> str:
     """The page's 4004 answer."""
     leaves = {
-        "ThirdVoucher": voucher, "FrontLogNo": "0000000000000000000001", "CcyCode": "RMB",
+        "ThirdVoucher": voucher,
+        "FrontLogNo": "0000000000000000000001",
+        "CcyCode": "RMB",
         "OutAcctName": "甲公司",
-        "OutAcctNo": DEBTOR, "InAcctBankName": "中国工商银行", "InAcctNo": CREDITOR, "InAcctName": "示例丙",
-        "TranAmount": "10.00", "UnionFlag": "0", "Fee1": "1.00", "Fee2": "0.00", "SOA_VOUCHER": "",
-        "hostFlowNo": "", "hostTxDate": "20250102", "Mobile": "", "CstInnerFlowNo": "",
-    }  # fmt: skip
+        "OutAcctNo": DEBTOR,
+        "InAcctBankName": "中国工商银行",
+        "InAcctNo": CREDITOR,
+        "InAcctName": "示例丙",
+        "TranAmount": "10.00",
+        "UnionFlag": "0",
+        "Fee1": "1.00",
+        "Fee2": "0.00",
+        "SOA_VOUCHER": "",
+        "hostFlowNo": "",
+        "hostTxDate": "20250102",
+        "Mobile": "",
+        "CstInnerFlowNo": "",
+    }
     leaves.update(changes)
     inner = "".join(f"<{tag}>{text}</{tag}>" for tag, text in leaves.items())
     return f'<?xml version="1.0" encoding="GBK" ?><Result>{inner}</Result>'

@@ -1,4 +1,4 @@
-"""4018, 4015, 4047, 4048, 4017: each line by its own voucher, and nothing more than was said."""
+"""4018, 4015, 4047, 4048, 4017: each line is found by its own voucher, and gets only the outcome that the bank states."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.simbank.ledger import Conduct, Ledger, LedgerAccount
+from gateway.simbank.ledger import BookingRules, Ledger, LedgerAccount
 from protocols.bank import BadOptions, Bank
 from protocols.banks import pab
 from protocols.banks.pab import twin
@@ -18,17 +18,20 @@ from protocols.canon.party import AccountNumber, Name, Party
 from protocols.canon.query import BundleFateQuestion, DirectoryQuestion, ReturnsQuestion, Sent, SentBundle
 from protocols.kit.errors import ProtocolError
 from tests.protocols.banks.pab.paper import CREDITOR, DEBTOR, ENTERPRISE, framed, order
-from tests.world.dialogue import BankTime, Stage, sent_bundle_of
+from tests.world.dialogue import BankAndTwin, BankTime, sent_bundle_of
 
 BATCH = "GW00000000000000B001"
 
 
-def stage(*, pages: int = 500, **options: object) -> Stage:
+def stage(*, pages: int = 500, **options: object) -> BankAndTwin:
     time = BankTime()
     words = {"agency_refused": ["ZREF"], "agency_in_process": ["Z1"]}
-    adapter = pab.build({"enterprise_code": ENTERPRISE, "agreement": "AG1", **words, **options})
+    agreement = {"agreement": "AG1", "agreement_item": "0001"}
+    adapter = pab.build({"enterprise_code": ENTERPRISE, **agreement, **words, **options})
     other = twin.build({"page_lines_4015": pages}, {})
-    return Stage(adapter, other, Ledger(time.now_ms, [LedgerAccount(DEBTOR, "甲公司", Money(10_000_000))], Conduct()), time)
+    return BankAndTwin(
+        adapter, other, Ledger(time.now_ms, [LedgerAccount(DEBTOR, "甲公司", Money(10_000_000))], BookingRules()), time
+    )
 
 
 def line(number: int, kind: Kind = Kind.BATCH_ITEM, purpose: str = "货款", minor: int = 1_000) -> Item:
@@ -38,23 +41,30 @@ def line(number: int, kind: Kind = Kind.BATCH_ITEM, purpose: str = "货款", min
         collected = Order(f"E{number}", theirs, ours, Money(minor), CollectionDetail("", "B1", number), purpose)
         return Item(collected, f"GW{number:018d}")
     if kind is Kind.PAYROLL_ITEM:
-        return Item(Order(f"E{number}", ours, theirs, Money(minor), PayrollItemDetail("B1", number), purpose), f"GW{number:018d}")
-    return Item(Order(f"E{number}", ours, theirs, Money(minor), BatchItemDetail("B1", number), purpose), f"GW{number:018d}")
+        return Item(
+            Order(f"E{number}", ours, theirs, Money(minor), PayrollItemDetail("B1", number), purpose),
+            f"GW{number:018d}",
+        )
+    return Item(
+        Order(f"E{number}", ours, theirs, Money(minor), BatchItemDetail("B1", number), purpose), f"GW{number:018d}"
+    )
 
 
 def bundle(kind: Kind = Kind.BATCH_ITEM, *purposes: str) -> Bundle:
-    return Bundle(kind, tuple(line(n, kind, purpose) for n, purpose in enumerate(purposes or ("货款", "货款"), start=1)))
+    return Bundle(
+        kind, tuple(line(n, kind, purpose) for n, purpose in enumerate(purposes or ("货款", "货款"), start=1))
+    )
 
 
-def send(made: Stage, wanted: Bundle) -> Mapping[str, Outcome]:
+def send(made: BankAndTwin, wanted: Bundle) -> Mapping[str, Outcome]:
     return made.talk(made.bank.bundles[wanted.kind].word(wanted, made.context(BATCH)))
 
 
-def sent(made: Stage, wanted: Bundle) -> SentBundle:
+def sent(made: BankAndTwin, wanted: Bundle) -> SentBundle:
     return sent_bundle_of(wanted, BATCH, made.time.now.date())
 
 
-def ask(made: Stage, wanted: Bundle) -> Mapping[str, Outcome]:
+def ask(made: BankAndTwin, wanted: Bundle) -> Mapping[str, Outcome]:
     return made.talk(made.bank.bundles[wanted.kind].fate(BundleFateQuestion(sent(made, wanted)), made.context()))
 
 
@@ -130,11 +140,13 @@ def test_without_its_own_word_a_refused_line_of_payroll_stays_in_doubt() -> None
 
 
 def agency(batch: str | None, *stts: str) -> Mapping[str, Outcome]:
-    """What is made of a 4048 answer with this BStt and a row for each stt."""
+    """The adapter's result of a 4048 answer with this BStt and a row for each stt."""
     made = stage()
     status = "" if batch is None else f"<BStt>{batch}</BStt>"
-    found = "".join(f"<list><SThirdVoucher>GW{n:018d}</SThirdVoucher><Amount>10.00</Amount><stt>{stt}</stt></list>"
-                    for n, stt in enumerate(stts, start=1))  # fmt: skip
+    found = "".join(
+        f"<list><SThirdVoucher>GW{n:018d}</SThirdVoucher><Amount>10.00</Amount><stt>{stt}</stt></list>"
+        for n, stt in enumerate(stts, start=1)
+    )
     talk = made.bank.bundles[Kind.PAYROLL_ITEM].fate(BundleFateQuestion(WRITTEN), made.context())
     next(talk)
     with pytest.raises(StopIteration) as ended:
@@ -147,12 +159,16 @@ def agency(batch: str | None, *stts: str) -> Mapping[str, Outcome]:
     ("batch", "first", "second"),
     [
         ("4", Fate.SETTLED, Fate.FAILED),
-        ("3", Fate.UNKNOWN, Fate.FAILED),  # the batch failed, and its line went well: nobody knows
+        ("3", Fate.UNKNOWN, Fate.FAILED),  # the batch failed and its line succeeded: the outcome is unknown
         ("Z1", Fate.PENDING, Fate.PENDING),
-        ("1", Fate.UNKNOWN, Fate.UNKNOWN), ("2", Fate.UNKNOWN, Fate.UNKNOWN), ("5", Fate.UNKNOWN, Fate.UNKNOWN),
-        ("04", Fate.UNKNOWN, Fate.UNKNOWN), ("", Fate.UNKNOWN, Fate.UNKNOWN), (None, Fate.UNKNOWN, Fate.UNKNOWN),
+        ("1", Fate.UNKNOWN, Fate.UNKNOWN),
+        ("2", Fate.UNKNOWN, Fate.UNKNOWN),
+        ("5", Fate.UNKNOWN, Fate.UNKNOWN),
+        ("04", Fate.UNKNOWN, Fate.UNKNOWN),
+        ("", Fate.UNKNOWN, Fate.UNKNOWN),
+        (None, Fate.UNKNOWN, Fate.UNKNOWN),
     ],
-)  # fmt: skip
+)
 def test_no_line_of_4048_is_decided_before_its_batch(batch: str | None, first: Fate, second: Fate) -> None:
     assert fates(agency(batch, "0000", "ZREF")) == [first, second]
 
@@ -166,16 +182,19 @@ def test_no_batch_status_decides_a_line_without_its_own(batch: str) -> None:
 
 def test_the_twin_tells_how_a_whole_batch_went() -> None:
     for purposes, status in (
-        (("货款", "货款 #refuse"), "4"), (("货款 #refuse", "货款 #refuse"), "3"), (("货款", "货款 #late"), "Z1"),
-    ):  # fmt: skip
+        (("货款", "货款 #refuse"), "4"),
+        (("货款 #refuse", "货款 #refuse"), "3"),
+        (("货款", "货款 #late"), "Z1"),
+    ):
         made, wanted = stage(), bundle(Kind.PAYROLL_ITEM, *purposes)
         send(made, wanted)
         ask(made, wanted)
         assert f"<BStt>{status}</BStt>".encode() in made.said[-1].answer
 
 
-def test_payroll_and_collection_want_an_agreement() -> None:
-    assert set(pab.build({"enterprise_code": ENTERPRISE}).bundles) == {Kind.BATCH_ITEM}
+@pytest.mark.parametrize("given", [{}, {"agreement": "AG1"}, {"agreement_item": "0001"}])
+def test_payroll_and_collection_want_an_agreement_and_its_fee_item(given: dict[str, str]) -> None:
+    assert set(pab.build({"enterprise_code": ENTERPRISE, **given}).bundles) == {Kind.BATCH_ITEM}
 
 
 def test_one_message_carries_one_agreement() -> None:
@@ -213,8 +232,10 @@ def rows(*found: str, batch: str = BATCH, end: str = "Y") -> bytes:
 
 
 def row(voucher: str = "GW000000000000000001", stt: str = "20", amount: str = "10.00") -> str:
-    return (f"<list><SThirdVoucher>{voucher}</SThirdVoucher><Stt>{stt}</Stt><TranAmount>{amount}</TranAmount>"
-            f"<IsBack>0</IsBack></list>")  # fmt: skip
+    return (
+        f"<list><SThirdVoucher>{voucher}</SThirdVoucher><Stt>{stt}</Stt><TranAmount>{amount}</TranAmount>"
+        f"<IsBack>0</IsBack></list>"
+    )
 
 
 def test_a_line_without_a_row_is_left_out() -> None:
@@ -240,9 +261,10 @@ def test_a_batch_answer_that_names_no_batch_is_told_by_its_lines() -> None:
     assert fates(asked(rows(row(), row("GW000000000000000002"), batch=""))) == [Fate.SETTLED] * 2
 
 
-@pytest.mark.parametrize("answer", [
-    rows(row(voucher="GW000000000000000009")), rows(row(amount="10.01")), rows(row(), batch="GW00000000000000B009"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "answer",
+    [rows(row(voucher="GW000000000000000009")), rows(row(amount="10.01")), rows(row(), batch="GW00000000000000B009")],
+)
 def test_rows_that_are_not_ours_make_it_no_answer(answer: bytes) -> None:
     with pytest.raises(ProtocolError) as error:
         asked(answer)
@@ -272,14 +294,19 @@ def test_payroll_is_accepted_with_the_bank_s_own_number() -> None:
         talk.send(accepted)
     for said in (ended.value.value, read(WRITTEN, accepted)):
         assert [(one.fate, one.bank_serial) for one in said.values()] == [(Fate.PENDING, "00000000000000000001")] * 2
-    assert fates(read(WRITTEN, framed("4047", f"<Result><ThirdVoucher>{BATCH}</ThirdVoucher></Result>"))) == [Fate.PENDING] * 2
+    assert (
+        fates(read(WRITTEN, framed("4047", f"<Result><ThirdVoucher>{BATCH}</ThirdVoucher></Result>")))
+        == [Fate.PENDING] * 2
+    )
     for operation, body, reason in (
         ("4047", "<Result><BussFlowNo>1</BussFlowNo><ThirdVoucher>GW9</ThirdVoucher></Result>", "correlation"),
         ("4047", "<Result/>", "missing"),
         ("4018", "<Result><BussFlowNo>1</BussFlowNo></Result>", "missing"),
     ):
         with pytest.raises(ProtocolError) as error:
-            made.bank.bundles[Kind.PAYROLL_ITEM if operation == "4047" else Kind.BATCH_ITEM].read(WRITTEN, framed(operation, body))
+            made.bank.bundles[Kind.PAYROLL_ITEM if operation == "4047" else Kind.BATCH_ITEM].read(
+                WRITTEN, framed(operation, body)
+            )
         assert error.value.reason == reason
 
 

@@ -1,4 +1,4 @@
-"""Options, profile and code table: what a wrong setting is told, and what the table may never say."""
+"""Options, profile and code table: the message about each wrong setting, and outcomes that the table may never have."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.core.policy import Route, check
+from gateway.kernel.core.policy import Route, check
 from protocols.bank import BadOptions, Replay
 from protocols.banks import pab
 from protocols.banks.pab.table import meanings
@@ -103,10 +103,10 @@ def test_intake_refuses_the_channel_that_the_bank_cannot_write_down(channel: Cha
 
 
 def test_the_table_never_lets_an_enquiry_s_own_refusal_decide_about_the_payment() -> None:
-    rows = meanings().table.rows
+    rows = meanings({}).table.rows
     enquiry = [row for row in rows if row.operation in ("4005", "*") and row.layer == "header"]
     codes = {row.code for row in enquiry if row.code}
-    told = {meanings().table.look_up("4005", "header", code) for code in codes}
+    told = {meanings({}).table.look_up("4005", "header", code) for code in codes}
     assert told == {"not_found", "rate_limited", "in_doubt"}
     assert all(row.outcome != "settled" for row in rows if row.layer == "header")
     assert all(row.source for row in rows)

@@ -12,11 +12,18 @@ from gateway.simbank.ledger import Ledger, LedgerAccount
 from protocols.banks import pab
 from protocols.banks.pab import twin
 from tests.protocols.banks.pab.paper import ENTERPRISE
-from tests.world.dialogue import BankTime, Scene, Stage
+from tests.world.dialogue import BankAndTwin, BankTime, Scene
 
 SCENES = sorted((Path(pab.__file__).parent / "dialogues").glob("*.dlg"))
-HEADER = {"(企业代码)": (10, 30), "(报文编码)": (6, 8), "(通讯协议)": (8, 10), "(服务类型)": (51, 53),
-          "(流水号)": (67, 87), "(接收报文长度)": (30, 40), "(返回描述)": (93, 193)}  # fmt: skip
+HEADER = {
+    "(企业代码)": (10, 30),
+    "(报文编码)": (6, 8),
+    "(通讯协议)": (8, 10),
+    "(服务类型)": (51, 53),
+    "(流水号)": (67, 87),
+    "(接收报文长度)": (30, 40),
+    "(返回描述)": (93, 193),
+}
 
 
 def show(frame: bytes) -> tuple[str, Mapping[str, str]]:
@@ -38,10 +45,10 @@ def show(frame: bytes) -> tuple[str, Mapping[str, str]]:
 def test_scene(scene: Path) -> None:
     style = "4008" if "4008" in scene.stem else "4013"
 
-    def stage(accounts: Sequence[LedgerAccount]) -> Stage:
+    def stage(accounts: Sequence[LedgerAccount]) -> BankAndTwin:
         time = BankTime()
         adapter = pab.build({"enterprise_code": ENTERPRISE, "today_lines": style})
-        return Stage(adapter, twin.build({}, {}), Ledger(time.now_ms, accounts), time)
+        return BankAndTwin(adapter, twin.build({}, {}), Ledger(time.now_ms, accounts), time)
 
     assert Scene(scene, stage, show).play() > 1
 
@@ -50,10 +57,10 @@ def test_a_scene_that_says_otherwise_fails(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.dlg"
     wrong.write_text(SCENES[0].read_text("utf-8").replace("Stt               20", "Stt               30"), "utf-8")
 
-    def stage(accounts: Sequence[LedgerAccount]) -> Stage:
+    def stage(accounts: Sequence[LedgerAccount]) -> BankAndTwin:
         time = BankTime()
         adapter = pab.build({"enterprise_code": ENTERPRISE})
-        return Stage(adapter, twin.build({}, {}), Ledger(time.now_ms, accounts), time)
+        return BankAndTwin(adapter, twin.build({}, {}), Ledger(time.now_ms, accounts), time)
 
     with pytest.raises(AssertionError, match="Stt"):
         Scene(wrong, stage, show).play()

@@ -1,4 +1,4 @@
-"""The header byte for byte as the bank's table gives it, and answers as the logs show them."""
+"""The header, byte for byte as in the bank's table, and answers as in real logs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.protocols.banks.pab.paper import (
     order,
 )
 
-# offset, length, and what a request of ours carries there: the table of the bank's page
+# offset, length, and content in our requests: the table of the bank's page
 TABLE = (
     (0, 4, b"A001"),
     (4, 2, b"01"),
@@ -80,11 +80,22 @@ def test_the_page_s_own_balance_message() -> None:
     sent = first_step(ask(question, context(now=NOON.replace(hour=17, minute=31, second=31))))
     blanks = " " * 100
     assert sent.decode("gbk") == (
-        "A00101010100000000000000000017" + "0000000128" + "4001  " + "00000" + "01" + "20250102173131"
-        + "GW000000000000000001" + " " * 6 + blanks + "000001" + " " * 12 + "         0" + "0"
+        "A00101010100000000000000000017"
+        + "0000000128"
+        + "4001  "
+        + "00000"
+        + "01"
+        + "20250102173131"
+        + "GW000000000000000001"
+        + " " * 6
+        + blanks
+        + "000001"
+        + " " * 12
+        + "         0"
+        + "0"
         + '<?xml version="1.0" encoding="GBK"?><Result><Account>00000000000017</Account><CcyType>C</CcyType>'
         "<CcyCode>RMB</CcyCode></Result>"
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize("padded", ["right", "left"])
@@ -133,7 +144,7 @@ def changed(at: int, by: bytes, body: str | None = None) -> bytes:
         (changed(0, b"A002"), "value"),
         (changed(6, b"02"), "value"),
         (changed(40, b"4005  "), "correlation"),
-        (changed(51, b"01"), "value"),  # our own request coming back
+        (changed(51, b"01"), "value"),  # our own request returned as an answer
         (changed(51, b"03"), "value"),
         (changed(87, b"      "), "missing"),
         (changed(193, b"1"), "value"),

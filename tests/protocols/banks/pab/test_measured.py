@@ -1,4 +1,4 @@
-"""What real messages showed of 4008, 4013, 4015, 4017, 4019, 4047 and 4048: banks/pab.md 9, item by item."""
+"""Facts that real messages showed about 4008, 4013, 4015, 4017, 4019, 4047 and 4048: banks/pab.md 9, item by item."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from functools import partial
 import pytest
 
 from protocols.banks.pab import twin
+from protocols.canon.host_days import HostDays
 from protocols.canon.money import Money
 from protocols.canon.order import Kind
 from protocols.canon.outcome import Fate
@@ -51,8 +52,14 @@ def returned(body: str) -> ReturnsPage:
 
 
 def row_4019(**changes: str) -> str:
-    leaves = {"ThirdVoucher": "", "SThirdVoucher": "GW1", "Amount": "10.00", "RejectDate": "20250102093000",
-              "RejectRemark": "账号户名不符", "FrontLogNo": "22"} | changes  # fmt: skip
+    leaves = {
+        "ThirdVoucher": "",
+        "SThirdVoucher": "GW1",
+        "Amount": "10.00",
+        "RejectDate": "20250102093000",
+        "RejectRemark": "账号户名不符",
+        "FrontLogNo": "22",
+    } | changes
     return "<list>" + "".join(f"<{tag}>{text}</{tag}>" for tag, text in leaves.items()) + "</list>"
 
 
@@ -84,10 +91,16 @@ def test_no_returns_are_an_accepted_answer_with_a_count_of_zero() -> None:
     assert converse(ask(ReturnsQuestion(ACCOUNT, TODAY, TODAY), context()), reply) == ReturnsPage(())
 
 
-@pytest.mark.parametrize(("head", "more"), [
-    ("<IsEnd>N</IsEnd><TotalCts>2</TotalCts>", True), ("<IsEnd>Y</IsEnd><TotalCts>200</TotalCts>", False),
-    ("<TotalCts>101</TotalCts>", True), ("<TotalCts>100</TotalCts>", False), ("", False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("head", "more"),
+    [
+        ("<IsEnd>N</IsEnd><TotalCts>2</TotalCts>", True),
+        ("<IsEnd>Y</IsEnd><TotalCts>200</TotalCts>", False),
+        ("<TotalCts>101</TotalCts>", True),
+        ("<TotalCts>100</TotalCts>", False),
+        ("", False),
+    ],
+)
 def test_the_pages_of_4019_end_where_its_head_says(head: str, more: bool) -> None:
     assert (returned(f"<Result>{head}{row_4019()}</Result>").cursor is not None) == more
 
@@ -110,7 +123,7 @@ def test_all_pages_of_returns_are_walked() -> None:
 
 
 def charged(day: date) -> PaperBooks:
-    """Two payments of which each has a fee, and two rows that are alike but for their place."""
+    """A day with two payments, each with a fee, and two rows that differ only in their place."""
     paper = books()
     for number in (1, 3):
         paper.lines.append(entry(number, day, "100.00", reference=f"GW{number}", balance_after=Money(1_000 - number)))
@@ -168,7 +181,7 @@ def test_an_evening_s_entries_have_the_next_accounting_date_and_their_own_moment
     lines, _ = walk(adapter, TODAY, TODAY, Spy(paper))
     evening = lines[-1]
     assert (evening.bank_date, evening.booked_at) == (TODAY + DAY, late)
-    # The day after, the same entry has the same name.
+    # A day later the same entry has the same id.
     paper.at = NOON + DAY
     ask = adapter.questions.lines
     assert ask is not None
@@ -184,8 +197,10 @@ def test_the_rows_of_4008_are_of_the_day_in_its_head() -> None:
         ask = bank(today_lines="4008").questions.lines
         assert ask is not None
         answer = framed("4008", head)
-        page = converse(ask(page_of(TODAY, TODAY), context()), partial(lambda told, _request: told, answer))
+        wide = replace(context(), host=HostDays(bound=2))
+        page = converse(ask(page_of(TODAY, TODAY), wide), partial(lambda told, _request: told, answer))
         assert [line.bank_date for line in page.lines] == [day]
+        assert page.host_date == (day if stated else None)
 
 
 @STYLES
@@ -197,8 +212,10 @@ def test_an_unreadable_entry_hides_no_other_and_keeps_its_day_open(style: str) -
     assert (len(page.lines), page.unread, len(page.findings)) == (4, 1, 1)
 
 
-ROW = ("<list><AcctDate>20250101</AcctDate><TxTime>103015</TxTime><HostTrace>H1</HostTrace>"
-       "<TranAmount>2.50</TranAmount><DcFlag>D</DcFlag></list>")  # fmt: skip
+ROW = (
+    "<list><AcctDate>20250101</AcctDate><TxTime>103015</TxTime><HostTrace>H1</HostTrace>"
+    "<TranAmount>2.50</TranAmount><DcFlag>D</DcFlag></list>"
+)
 
 
 @pytest.mark.parametrize(("old", "new"), [("H1", ""), (">D<", ">X<"), ("2.50", "2.5e1"), ("20250101", "20250230")])
@@ -213,9 +230,10 @@ def test_each_kind_of_unreadable_entry_is_told_as_a_finding(old: str, new: str) 
 # ---- 4017 ----
 
 
-@pytest.mark.parametrize(("name", "cnaps", "number"), [
-    ("中国农业银行某支行", None, "103"), ("某支行", "103100000026", "103"), ("中国银行某支行", None, "104"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "cnaps", "number"),
+    [("中国农业银行某支行", None, "103"), ("某支行", "103100000026", "103"), ("中国银行某支行", None, "104")],
+)
 def test_4017_asks_with_three_digits_and_a_key_word(name: str, cnaps: str | None, number: str) -> None:
     ask = bank().questions.directory
     assert ask is not None
@@ -247,10 +265,14 @@ def tampered(old: bytes, new: bytes) -> Callable[[bytes], bytes]:
     return lambda frame: frame.replace(old, new)
 
 
-@pytest.mark.parametrize(("old", "new"), [
-    (b"<TotalNum>2<", b"<TotalNum>3<"), (b"<TotalAmount>24691.34<", b"<TotalAmount>24691.35<"),
-    (b"<SrcAccNo>00", b"<SrcAccNo>99"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"<TotalNum>2<", b"<TotalNum>3<"),
+        (b"<TotalAmount>24691.34<", b"<TotalAmount>24691.35<"),
+        (b"<SrcAccNo>00", b"<SrcAccNo>99"),
+    ],
+)
 def test_an_answer_to_4047_about_other_sums_is_not_ours(old: bytes, new: bytes) -> None:
     made = table("pab")
     bundle, reference = made.bundle(Kind.PAYROLL_ITEM, ("货款", "货款"))
@@ -266,9 +288,11 @@ def test_a_line_of_4048_may_be_named_by_its_third_voucher_alone() -> None:
     made.pay_bundle(bundle, reference)
 
     def renamed(frame: bytes) -> bytes:
-        return frame.replace(b"<ThirdVoucher>", b"<FirstVoucher>").replace(b"</ThirdVoucher>", b"</FirstVoucher>").replace(
-            b"SThirdVoucher>", b"ThirdVoucher >"
-        )  # fmt: skip
+        return (
+            frame.replace(b"<ThirdVoucher>", b"<FirstVoucher>")
+            .replace(b"</ThirdVoucher>", b"</FirstVoucher>")
+            .replace(b"SThirdVoucher>", b"ThirdVoucher >")
+        )
 
     made.stage.tamper = renamed
     told = made.bundle_fate(Kind.PAYROLL_ITEM, reference)

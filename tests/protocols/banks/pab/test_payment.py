@@ -1,4 +1,4 @@
-"""4004 and 4005: the bytes of the page, every documented word, and what must never become a verdict."""
+"""4004 and 4005: the page's bytes, every documented status, and answers that must not decide anything."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ GOLDEN_4005 = (
 )
 
 
-# What was written down about the page's sample payment before it was sent.
+# The record of the page's sample payment before it was sent.
 SENT = question().sent
 
 
@@ -65,7 +65,7 @@ def sent_body(given: Order, **options: object) -> str:  # type: ignore[type-arg]
     return first_step(bank(**options).money[given.kind](given, context()))[222:].decode("gbk")
 
 
-# ---- what we write -----------------------------------------------------------------------------------
+# ---- the bytes of a message ----------------------------------------------------------------------------
 
 
 def test_4004_is_the_page_s_sample_byte_for_byte() -> None:
@@ -147,7 +147,7 @@ def test_purposes_of_thirty_characters_fit_however_many_bytes() -> None:
     assert "长" * 30 in sent_body(order(purpose="长" * 30))
 
 
-# ---- what we read: 4004 ------------------------------------------------------------------------------
+# ---- answers to 4004 -----------------------------------------------------------------------------------
 
 
 def test_an_accepted_payment_is_pending_and_never_settled() -> None:
@@ -165,21 +165,13 @@ def test_front_numbers_of_14_and_22_digits_are_both_taken(number: str) -> None:
 
 WORDS_4004 = [
     ("MA4045", Fate.DUPLICATE, True),
-    *[(code, Fate.FAILED, True) for code in ("YQ9990", "YQ9982", "2778", "YQ9986", "YQ9983", "YQ0000")],
+    *[
+        (code, Fate.FAILED, True)
+        for code in ("YQ9990", "YQ9982", "2778", "YQ9986", "YQ9983", "YQ0000", "YQ9993", "5223")
+    ],
     *[
         (code, Fate.UNKNOWN, True)
-        for code in (
-            "AFE003",
-            "AFE004",
-            "GW3002",
-            "E00006",
-            "YQ9999",
-            "INT000",
-            "EBLN00",
-            "YQ9971",
-            "YQ9993",
-            "5223",
-        )
+        for code in ("AFE003", "AFE004", "GW3002", "E00006", "YQ9999", "INT000", "EBLN00", "YQ9971")
     ],
     *[(code, Fate.UNKNOWN, False) for code in ("YQ0001", "999999", "MA4046", "ma4045", "00000", "20", "X")],
 ]
@@ -238,7 +230,7 @@ def test_what_the_answer_leaves_out_is_not_missed_and_what_it_adds_is_not_minded
     assert pay(order(), framed("4004", f"<Result>{inner}</Result>")).fate is Fate.PENDING
 
 
-# ---- what we read: 4005 ------------------------------------------------------------------------------
+# ---- answers to 4005 -----------------------------------------------------------------------------------
 
 
 def fate_of(**changes: str) -> Outcome:
@@ -261,7 +253,7 @@ SPOKEN = [
     ({"Stt": "20"}, Fate.SETTLED, True),
     ({"Stt": "20", "Yhcljg": ""}, Fate.SETTLED, True),
     ({"Stt": "20", "Yhcljg": "000000:交易成功"}, Fate.SETTLED, True),
-    ({"Stt": "20", "Yhcljg": "ZZ0001:别的话"}, Fate.SETTLED, True),  # a code that is nowhere: Stt is preferred
+    ({"Stt": "20", "Yhcljg": "ZZ0001:别的话"}, Fate.SETTLED, True),  # the code is in no table: Stt is preferred
     ({"Stt": "20", "Yhcljg": "MA9111:处理中"}, Fate.UNKNOWN, False),
     ({"Stt": "20", "Yhcljg": "000000:银行处理中"}, Fate.UNKNOWN, False),
     ({"Stt": "20", "Yhcljg": "YQ9982:验证收款方户名失败!"}, Fate.UNKNOWN, False),
@@ -276,7 +268,7 @@ SPOKEN = [
     ({"Stt": "30", "Yhcljg": "YQ9999:null"}, Fate.UNKNOWN, False),
     ({"Stt": "30", "Yhcljg": "MA0012:余额不足"}, Fate.FAILED, True),
     ({"Stt": "30", "Yhcljg": ""}, Fate.FAILED, True),
-    ({"Stt": "30"}, Fate.UNKNOWN, False),  # Stt says failed, Yhcljg says success: nobody knows
+    ({"Stt": "30"}, Fate.UNKNOWN, False),  # Stt says failed, Yhcljg says success: the outcome is unknown
     ({"Stt": "11"}, Fate.PENDING, True),
     ({"Stt": "2"}, Fate.PENDING, True),
     ({"Stt": "200"}, Fate.PENDING, True),
@@ -311,12 +303,7 @@ def test_a_failure_carries_the_bank_s_reason() -> None:
 
 def test_odd_particulars_do_not_shake_a_clear_word() -> None:
     outcome = fate_of(Fee="many", AccountDate="soon", FrontLogNo="")
-    assert (outcome.fate, outcome.fee, outcome.booked_at, outcome.bank_serial) == (
-        Fate.SETTLED,
-        None,
-        None,
-        None,
-    )
+    assert (outcome.fate, outcome.fee, outcome.booked_at, outcome.bank_serial) == (Fate.SETTLED, None, None, None)
 
 
 FOREIGN_FATES = [{k.replace("ThirdV", "OrigThirdV"): v for k, v in one.items()} for one in FOREIGN]
@@ -340,19 +327,7 @@ def test_not_found_is_said_as_such(code: str) -> None:
     assert (outcome.fate, outcome.listed) == (Fate.NOT_FOUND, True)
 
 
-REFUSED = (
-    "YQ9990",
-    "YQ9982",
-    "2778",
-    "YQ9986",
-    "YQ9983",
-    "YQ0000",
-    "YQ9993",
-    "5223",
-    "YQ9971",
-    "AFE003",
-    "EBLN00",
-)
+REFUSED = ("YQ9990", "YQ9982", "2778", "YQ9986", "YQ9983", "YQ0000", "YQ9993", "5223", "YQ9971", "AFE003", "EBLN00")
 
 
 @pytest.mark.parametrize("code", [*REFUSED, "QQ0000"])
@@ -420,3 +395,22 @@ def test_a_hidden_payment_is_not_found_and_a_repeat_of_the_same_bytes_is_a_dupli
     fate = bank().questions.fate
     assert fate is not None
     assert converse(fate(question(), context(3)), reply).fate is Fate.NOT_FOUND
+
+
+# ---- the host's own date ----
+
+
+@pytest.mark.parametrize("host", ["20241130", "20250102", "20250122", "20260102"])
+def test_the_host_s_date_never_outweighs_the_time_at_which_the_order_was_handed_in(host: str) -> None:
+    """At the bank's test front end the host's date was 33 days before to 20 days after the calendar (banks/pab.md 9)."""
+    assert fate_of(AccountDate=host).fate is Fate.SETTLED
+    with pytest.raises(ProtocolError) as caught:
+        fate_of(AccountDate=host, submitTime="20240102114308")
+    assert caught.value.reason == "correlation"
+
+
+@pytest.mark.parametrize("submitted", ["", "soon"])
+def test_without_the_time_of_handing_in_the_host_s_date_decides(submitted: str) -> None:
+    assert fate_of(submitTime=submitted).fate is Fate.SETTLED
+    with pytest.raises(ProtocolError):
+        fate_of(submitTime=submitted, AccountDate="20241101")

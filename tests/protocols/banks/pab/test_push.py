@@ -1,4 +1,4 @@
-"""What the front end sends of its own accord: FILE04 and F002, read and answered as the page says."""
+"""Messages that the front end sends unasked: FILE04 and F002, read and answered as the page says."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from protocols.kit.errors import ProtocolError
 from tests.protocols.banks.pab.paper import ENTERPRISE, bank, framed
 
 NOW_MS = 1_795_500_000_000
-DONE = ("<Result><TradeSn>GW000000000000000007</TradeSn><FileName>a.txt</FileName><FilePath>/d/a.txt</FilePath>"
-        "<Action>1</Action><RandomPwd>s3cret</RandomPwd><SignData/><HashData/></Result>")  # fmt: skip
+DONE = (
+    "<Result><TradeSn>GW000000000000000007</TradeSn><FileName>a.txt</FileName><FilePath>/d/a.txt</FilePath>"
+    "<Action>1</Action><RandomPwd>s3cret</RandomPwd><SignData/><HashData/></Result>"
+)
 VOUCHER = "GW000000000000000001"
 
 
@@ -25,7 +27,7 @@ def doors() -> Pushes:
 
 
 def pushed(body: str | None, operation: str = "FILE04", service: str = "01") -> bytes:
-    """A message of the front end; the header's answer code is whatever it likes."""
+    """A message of the front end. Its header may have any answer code."""
     return framed(operation, body, service=service)
 
 
@@ -36,15 +38,17 @@ def test_the_file_that_is_done_is_told() -> None:
 
 
 def test_payments_and_accounts_are_found_under_the_bank_s_usual_names() -> None:
-    body = (f"<Result><Account>00000000000017</Account><list><SThirdVoucher>{VOUCHER}</SThirdVoucher></list>"
-            f"<list><SThirdVoucher>{VOUCHER}</SThirdVoucher><OutAcctNo>00000000000025</OutAcctNo></list></Result>")  # fmt: skip
+    body = (
+        f"<Result><Account>00000000000017</Account><list><SThirdVoucher>{VOUCHER}</SThirdVoucher></list>"
+        f"<list><SThirdVoucher>{VOUCHER}</SThirdVoucher><OutAcctNo>00000000000025</OutAcctNo></list></Result>"
+    )
     told = doors().read(pushed(body, "F002"))
     assert told.references == (VOUCHER,)
     assert told.accounts == (AccountNumber("00000000000017"), AccountNumber("00000000000025"))
 
 
 def test_a_repeat_has_one_mark_and_two_transactions_of_one_body_have_two() -> None:
-    """The header's serial tells them apart; the time it was sent, and how often, do not."""
+    """The header's serial distinguishes them; the time and the number of sends do not."""
     once = pushed(DONE)
     again = once[:53] + b"20991231235959" + once[67:194] + b"002" + once[197:]
     assert again != once and doors().read(again) == doors().read(once)
@@ -62,10 +66,18 @@ def test_a_body_that_cannot_be_read_is_kept_for_people() -> None:
         assert "4099" in told.text
 
 
-@pytest.mark.parametrize("frame", [
-    b"", b"A001", pushed(DONE)[:-1], pushed(DONE) + b" ", pushed(DONE, service="02"),
-    pushed(DONE).replace(ENTERPRISE.encode(), b"0" * 20), b"B001" + pushed(DONE)[4:],
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"",
+        b"A001",
+        pushed(DONE)[:-1],
+        pushed(DONE) + b" ",
+        pushed(DONE, service="02"),
+        pushed(DONE).replace(ENTERPRISE.encode(), b"0" * 20),
+        b"B001" + pushed(DONE)[4:],
+    ],
+)
 def test_what_is_no_request_of_this_front_end_is_refused(frame: bytes) -> None:
     with pytest.raises(ProtocolError):
         doors().read(frame)

@@ -52,7 +52,7 @@ def page(adapter: Bank, asked: LinesQuestion, reply: Reply, today: date = TODAY)
 
 
 def walk(adapter: Bank, first: date, last: date, reply: Reply) -> tuple[list[Line], int]:
-    """All lines between two dates, and how many pages they took."""
+    """All lines between two dates, and the number of pages."""
     lines: list[Line] = []
     asked, pages = LinesQuestion(ACCOUNT, first, last), 0
     while True:
@@ -64,7 +64,7 @@ def walk(adapter: Bank, first: date, last: date, reply: Reply) -> tuple[list[Lin
 
 
 class Spy:
-    """The twin with a memory of what it was asked."""
+    """The twin with a record of its requests."""
 
     def __init__(self, paper: PaperBooks, **options: object) -> None:
         self._reply = replying(twin.build(options, {}), paper)
@@ -133,12 +133,7 @@ def test_only_renminbi_is_asked_for() -> None:
 
 @pytest.mark.parametrize(
     ("code", "outcome", "listed"),
-    [
-        ("YQ9971", "rate_limited", True),
-        ("AFE003", "retry", True),
-        ("5223", "failed", True),
-        ("NEW001", "retry", False),
-    ],
+    [("YQ9971", "rate_limited", True), ("AFE003", "retry", True), ("5223", "failed", True), ("NEW001", "retry", False)],
 )
 def test_a_question_answered_with_a_code(code: str, outcome: str, listed: bool) -> None:
     with pytest.raises(Declined) as caught:
@@ -255,7 +250,7 @@ def test_a_walk_that_lives_through_midnight() -> None:
     adapter = bank(today_lines="4008")
     before = page(adapter, asked, reply)
     paper.at = NOON + DAY
-    # The next page was to be of 4008, which knows no dates: asked now, it would be about another day.
+    # The next page was to be of 4008, which has no dates: asked now, it would be about another day.
     with pytest.raises(ProtocolError) as caught:
         page(adapter, replace(asked, cursor=before.cursor), reply, today=TODAY + DAY)
     assert caught.value.reason == "paging"
@@ -289,7 +284,7 @@ def test_a_leg_of_closed_days_goes_on_over_midnight_and_over_many_pages() -> Non
     asked, reply = LinesQuestion(ACCOUNT, TODAY - DAY, TODAY), Spy(paper)
     got = page(adapter, asked, reply)
     lines = list(got.lines)
-    # Midnight comes after the first page of yesterday; nothing was told of today yet.
+    # Midnight comes after the first page of yesterday. No page of today was read yet.
     paper.at = NOON + DAY
     for _ in range(5):
         got = page(adapter, replace(asked, cursor=got.cursor), reply, today=TODAY + DAY)
@@ -349,11 +344,14 @@ def test_a_page_that_cannot_be_whole_is_no_answer(body: str) -> None:
         lines_of(body)
 
 
-@pytest.mark.parametrize(("sender", "payee", "known"), [(DEBTOR, "25", True), ("25", DEBTOR, True), ("", "25", True),
-                                                        ("26", "25", False)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("sender", "payee", "known"), [(DEBTOR, "25", True), ("25", DEBTOR, True), ("", "25", True), ("26", "25", False)]
+)
 def test_which_field_of_4008_is_ours_is_not_known_but_one_of_them_is(sender: str, payee: str, known: bool) -> None:
-    row = (f"<list><HostSeqNo>1</HostSeqNo><TxAmount>1.00</TxAmount><TxType>D</TxType><SendAccount>{sender}</SendAccount>"
-           f"<AcctAccount>{payee}</AcctAccount></list>")  # fmt: skip
+    row = (
+        f"<list><HostSeqNo>1</HostSeqNo><TxAmount>1.00</TxAmount><TxType>D</TxType><SendAccount>{sender}</SendAccount>"
+        f"<AcctAccount>{payee}</AcctAccount></list>"
+    )
     body = f"<Result><AcctNo>{DEBTOR}</AcctNo><EndFlag>Y</EndFlag>{row}</Result>"
     asked = LinesQuestion(ACCOUNT, TODAY, TODAY)
     if known:

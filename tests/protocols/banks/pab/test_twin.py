@@ -1,4 +1,4 @@
-"""The habits of the bank's side that logs show, in its bytes; read here without the adapter."""
+"""Peculiarities of the bank's side that real logs show, in its bytes; these tests read them without the adapter."""
 
 from __future__ import annotations
 
@@ -28,19 +28,41 @@ from tests.protocols.banks.pab.paper import (
 )
 
 PAYMENT = (
-    f"<Result><ThirdVoucher>{REFERENCE}</ThirdVoucher><OutAcctNo>{DEBTOR}</OutAcctNo><InAcctNo>25</InAcctNo>"
-    "<InAcctName>示例丙</InAcctName><TranAmount>10</TranAmount><UseEx>货款</UseEx></Result>"
+    f"<Result><ThirdVoucher>{REFERENCE}</ThirdVoucher><CcyCode>RMB</CcyCode><OutAcctNo>{DEBTOR}</OutAcctNo>"
+    "<OutAcctName>甲公司</OutAcctName><InAcctNo>25</InAcctNo><InAcctName>示例丙</InAcctName>"
+    "<InAcctBankName>示例银行</InAcctBankName><TranAmount>10</TranAmount><UseEx>货款</UseEx><UnionFlag>0</UnionFlag>"
+    "<AddrFlag>1</AddrFlag></Result>"
 )
+OF_TODAY = f"<AcctNo>{DEBTOR}</AcctNo><CcyCode>RMB</CcyCode>"
 FATE = f"<Result><OrigThirdVoucher>{REFERENCE}</OrigThirdVoucher></Result>"
 
 
 def asked(paper: PaperBooks, operation: str, body: str, side: Twin | None = None, serial: str = "S1") -> bytes:
-    """What the bank's side answers to a request written out from the table of its page."""
-    head = b"".join((
-        b"A001", b"01", b"01", b"01", ENTERPRISE.encode(), b"%10d" % len(body.encode("gbk")),
-        operation.encode().ljust(6), b"00000", b"01", b"20250102120000", serial.encode().ljust(20), b"999999",
-        b" " * 100, b"0", b"000", b"0", b"0", b" " * 12, b"         0", b"0",
-    ))  # fmt: skip
+    """The bank's side's answer to a request written from the table of its page."""
+    head = b"".join(
+        (
+            b"A001",
+            b"01",
+            b"01",
+            b"01",
+            ENTERPRISE.encode(),
+            b"%010d" % len(body.encode("gbk")),
+            operation.encode().ljust(6),
+            b"00000",
+            b"01",
+            b"20250102120000",
+            serial.encode().ljust(20),
+            b"999999",
+            b" " * 100,
+            b"0",
+            b"000",
+            b"0",
+            b"0",
+            b" " * 12,
+            b"         0",
+            b"0",
+        )
+    )
     assert len(head) == 222
     return replying(side or twin.build({}, {}), paper)(head + body.encode("gbk"))
 
@@ -84,15 +106,32 @@ def test_status_as_the_books_have_it(booked: Booked, stt: str, back: str) -> Non
         ("4004", PAYMENT.replace(">10<", ">-1<"), "YQ9999", b"02"),
         ("4004", PAYMENT.replace(REFERENCE, "x" * 21), "YQ9999", b"02"),
         ("4005", FATE, "MA0103", b"02"),
-        ("4008", f"<Result><AcctNo>{DEBTOR}</AcctNo></Result>", "ES0200", b"02"),
-        ("4013", f"<Result><AcctNo>{DEBTOR}</AcctNo><BeginDate>20250101</BeginDate><EndDate>20250102</EndDate>"
-                 "</Result>", "YQ9993", b"02"),
-        ("4013", f"<Result><AcctNo>{DEBTOR}</AcctNo><BeginDate>20241201</BeginDate><EndDate>20250101</EndDate>"
-                 "</Result>", "YQ9996", b"02"),
-        ("4019", f"<Result><AccNo>{DEBTOR}</AccNo><StartDate>20241203</StartDate><EndDate>20250102</EndDate>"
-                 "</Result>", "YQ9993", b"02"),
+        (
+            "4008",
+            f"<Result>{OF_TODAY}<PageNo>0</PageNo><JournalNo>0</JournalNo><LogCount>0</LogCount></Result>",
+            "ES0200",
+            b"02",
+        ),
+        (
+            "4013",
+            f"<Result>{OF_TODAY}<BeginDate>20250101</BeginDate><EndDate>20250102</EndDate><PageNo>1</PageNo></Result>",
+            "YQ9993",
+            b"02",
+        ),
+        (
+            "4013",
+            f"<Result>{OF_TODAY}<BeginDate>20241201</BeginDate><EndDate>20250101</EndDate><PageNo>1</PageNo></Result>",
+            "YQ9996",
+            b"02",
+        ),
+        (
+            "4019",
+            f"<Result><AccNo>{DEBTOR}</AccNo><StartDate>20241203</StartDate><EndDate>20250102</EndDate></Result>",
+            "YQ9993",
+            b"02",
+        ),
     ],
-)  # fmt: skip
+)
 def test_refusals_are_headers_without_a_body(operation: str, body: str, code: str, service: bytes) -> None:
     answer = asked(books(), operation, body)
     assert (len(answer), answer[30:40], answer[51:53]) == (222, b"0000000000", service)
@@ -126,8 +165,12 @@ def test_a_wordy_front_end_cuts_its_text_in_half_a_character_and_is_still_unders
 def test_a_fee_is_a_row_of_its_own_with_its_payment_s_trace() -> None:
     paper = books()
     paper.lines = [entry(1, TODAY, reference="GW1"), entry(2, TODAY, reference="GW1", fee=True), entry(3, TODAY)]
-    body = asked(paper, "4013", f"<Result><AcctNo>{DEBTOR}</AcctNo><BeginDate>20250102</BeginDate>"
-                                "<EndDate>20250102</EndDate><PageSize>30</PageSize></Result>")  # fmt: skip
+    body = asked(
+        paper,
+        "4013",
+        f"<Result>{OF_TODAY}<BeginDate>20250102</BeginDate><EndDate>20250102</EndDate><PageNo>1</PageNo>"
+        "<PageSize>30</PageSize></Result>",
+    )
     traces = [piece.partition("<")[0] for piece in body[222:].decode("gbk").split("<HostTrace>")[1:]]
     assert traces == ["HGW1", "HGW1", "000000000003"]
 

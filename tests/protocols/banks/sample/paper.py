@@ -1,4 +1,4 @@
-"""Sample Bank's paper for tests: keys, a stage, golden messages, answers signed by an independent hand."""
+"""Fixtures for Sample Bank: keys, a stage, golden messages, and answers signed by other software."""
 
 from __future__ import annotations
 
@@ -14,32 +14,27 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from lxml import etree
 
-from gateway.simbank.ledger import Conduct, Ledger, LedgerAccount
+from gateway.simbank.ledger import BookingRules, Ledger, LedgerAccount
 from gateway.simbank.pki import new_key
 from protocols.banks import sample
 from protocols.banks.sample import twin
 from protocols.canon.money import Money
 from protocols.canon.outcome import Outcome
 from protocols.kit import dsig
-from tests.world.dialogue import NOON, BankTime, Stage, order_of, sent_of
+from tests.world.dialogue import NOON, BankAndTwin, BankTime, order_of, sent_of
 
 GOLDEN = Path(__file__).parent / "golden"
 DEBTOR, CREDITOR = "0000000000000000017", "0000000000000000025"
 REFERENCE = "GOLDEN00000000000001"
-PLAIN = Conduct()
+PLAIN = BookingRules()
 ORDER = order_of(
-    {
-        "amount": "12345.67",
-        "payee": "Müller & 乙 <GmbH>",
-        "purpose": '货款 "HT-0931"',
-        "urgency": "urgent",
-    }
+    {"amount": "12345.67", "payee": "Müller & 乙 <GmbH>", "purpose": '货款 "HT-0931"', "urgency": "urgent"}
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Both sides' signing keys, and a stranger's."""
+    """Both sides' signing keys, and a foreign one."""
 
     bank: RSAPrivateKey
     client: RSAPrivateKey
@@ -48,12 +43,12 @@ class Keys:
 
 @cache
 def keys() -> Keys:
-    """Made once for the whole test run."""
+    """The keys, made once for the whole test run."""
     dsig.start()
     return Keys(new_key(), new_key(), new_key())
 
 
-# What was written down about the golden order before its message, serial 1001, left.
+# The record of the golden order before its message, serial 1001, left.
 SENT = sent_of(ORDER, REFERENCE, NOON.date(), ("1001",))
 
 
@@ -70,12 +65,8 @@ def sign(key: RSAPrivateKey, octets: bytes) -> bytes:
 
 
 def stage(
-    accounts: Sequence[LedgerAccount] = (),
-    conduct: Conduct = PLAIN,
-    *,
-    verify: str = "hand",
-    **twin_options: Any,
-) -> Stage:
+    accounts: Sequence[LedgerAccount] = (), conduct: BookingRules = PLAIN, *, verify: str = "hand", **twin_options: Any
+) -> BankAndTwin:
     """Adapter and twin with their keys, signed on."""
     own, time = keys(), BankTime()
     bank = sample.build({"bank_certificate": public_pem(own.bank).decode(), "verify": verify})
@@ -84,16 +75,19 @@ def stage(
         {"bank": private_pem(own.bank), "client": public_pem(own.client)},
     )
     books = Ledger(time.now_ms, accounts or (LedgerAccount(DEBTOR, "示例甲公司", Money(10_000_000)),), conduct)
-    made = Stage(
-        bank, other_side, books, time,
+    made = BankAndTwin(
+        bank,
+        other_side,
+        books,
+        time,
         signers={"order": lambda octets: sign(own.client, octets)},
         credentials={"user": "u", "password": "p & q"},
-    )  # fmt: skip
+    )
     made.sign_on()
     return made
 
 
-def pay(made: Stage, reference: str = REFERENCE) -> Outcome:
+def pay(made: BankAndTwin, reference: str = REFERENCE) -> Outcome:
     """Send the golden order."""
     return made.talk(made.bank.money[ORDER.kind](ORDER, made.context(reference)))
 
@@ -129,7 +123,7 @@ def answer(changes: Mapping[str, str] = {}, *, key: RSAPrivateKey | None = None,
 
 
 def show(frame: bytes) -> tuple[str, Mapping[str, str]]:
-    """A frame as dialogues name it: a request by its operation, an answer by its code."""
+    """The name of a frame in dialogues: a request's operation, an answer's code."""
     root = etree.fromstring(frame)
     fields = {etree.QName(cell).localname: cell.text or "" for part in root[:2] for cell in part}
     return fields.get("Code") or fields["Operation"], fields

@@ -1,4 +1,4 @@
-"""Many orders in one message: each result is checked against what we sent, and what is not said stays unknown."""
+"""Many orders in one message: each result is compared with its order, and an order without a result stays in doubt."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from lxml import etree
 
-from gateway.simbank.ledger import Conduct
+from gateway.simbank.ledger import BookingRules
 from protocols.canon.order import Bundle, Item, Kind
 from protocols.canon.outcome import Fate
 from protocols.canon.query import BundleFateQuestion, SentBundle
@@ -16,7 +16,7 @@ from protocols.kit import dsig
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 from tests.protocols.banks.sample.paper import keys, stage, xmlsec_signed
-from tests.world.dialogue import NOON, Stage, order_of, sent_of
+from tests.world.dialogue import NOON, BankAndTwin, order_of, sent_of
 
 OWN = "BATCH000000000000001"
 NS = "{urn:sample-bank:1}"
@@ -27,14 +27,17 @@ def refs(count: int) -> list[str]:
 
 
 def bundle(count: int = 3, kind: Kind = Kind.BATCH_ITEM, **given: str) -> Bundle:
-    """Orders that differ in nothing but their references."""
-    return Bundle(kind, tuple(
-        Item(order_of({"amount": "5.00", "kind": kind.value, "item": str(n), **given}), reference)
-        for n, reference in enumerate(refs(count), start=1)
-    ))  # fmt: skip
+    """Orders that differ only in their references."""
+    return Bundle(
+        kind,
+        tuple(
+            Item(order_of({"amount": "5.00", "kind": kind.value, "item": str(n), **given}), reference)
+            for n, reference in enumerate(refs(count), start=1)
+        ),
+    )
 
 
-def send(made: Stage, orders: Bundle, reference: str = OWN) -> Any:
+def send(made: BankAndTwin, orders: Bundle, reference: str = OWN) -> Any:
     return made.talk(made.bank.bundles[orders.kind].word(orders, made.context(reference)))
 
 
@@ -43,7 +46,7 @@ def sent(orders: Bundle, serials: tuple[str, ...] = ()) -> SentBundle:
     return SentBundle(OWN, NOON.date(), 1, serials, items)
 
 
-def ask(made: Stage, orders: Bundle) -> Any:
+def ask(made: BankAndTwin, orders: Bundle) -> Any:
     return made.talk(made.bank.bundles[orders.kind].fate(BundleFateQuestion(sent(orders)), made.context()))
 
 
@@ -146,7 +149,7 @@ def test_an_unknown_batch_is_not_found_for_each_and_other_refusals_are_about_the
 
 
 def test_a_stored_answer_is_read_as_it_was() -> None:
-    made = stage(conduct=Conduct(refuse_share=0.5, seed="2"))
+    made = stage(conduct=BookingRules(refuse_share=0.5, seed="2"))
     orders = bundle(6)
     fates = send(made, orders)
     assert {one.fate for one in fates.values()} == {Fate.SETTLED, Fate.FAILED}, "a partial success"
@@ -160,7 +163,7 @@ def test_a_stored_answer_is_read_as_it_was() -> None:
 
 def test_a_collection_names_its_agreement() -> None:
     made = stage()
-    orders = bundle(2, Kind.COLLECTION, to="0000000000000000017", **{"from": "0000000000000000033"})
+    orders = bundle(2, Kind.COLLECTION, to="0000000000000000017", payee="示例甲公司", **{"from": "0000000000000000033"})
     fates = send(made, orders)
     assert {one.fate for one in fates.values()} == {Fate.SETTLED}
     assert b"<Agreement>A1</Agreement>" in made.said[-1].request

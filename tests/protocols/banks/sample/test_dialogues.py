@@ -1,4 +1,4 @@
-"""The dialogues that a bank's engineer reads are true."""
+"""The dialogues, which a bank's engineer reads, are played and compared."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_dialogue_names_the_accounts_of_a_payment_and_the_days_of_a_list(tmp_p
 def test_a_dialogue_that_is_not_true_names_its_line(tmp_path: Path) -> None:
     file = tmp_path / "wrong.dlg"
     file.write_text(
-        "account 0000000000000000017 甲 10.00\ndo pay reference=SAMPLE00000000000001 amount=1.00\n"
+        "account 0000000000000000017 示例甲公司 10.00\ndo pay reference=SAMPLE00000000000001 amount=1.00\n"
         "bank answers 0000\n    Status  R\n"
     )
     with pytest.raises(AssertionError, match=r"wrong.dlg:3: bank answers 0000: .*Status was 'S'"):

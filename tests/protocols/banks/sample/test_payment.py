@@ -34,25 +34,25 @@ from tests.protocols.banks.sample.paper import (
     stage,
     xmlsec_signed,
 )
-from tests.world.dialogue import NOON, Stage, sent_of
+from tests.world.dialogue import NOON, BankAndTwin, sent_of
 
 PAYMENT = Kind.PAYMENT
 
 
 @cache
 def bank() -> Bank:
-    """The adapter, built once: it keeps nothing between conversations."""
+    """The adapter, built once, because it keeps nothing between conversations."""
     return stage().bank
 
 
 @cache
 def settled() -> Outcome:
-    """What the golden answer says."""
+    """The outcome of the golden answer."""
     return bank().read(PAYMENT, SENT, answer())
 
 
-def said(frame: bytes, made: Stage | None = None) -> Outcome:
-    """What the adapter makes of this answer to the golden order."""
+def said(frame: bytes, made: BankAndTwin | None = None) -> Outcome:
+    """The adapter's outcome of this answer to the golden order."""
     own = made or stage()
     own._serial = 1000  # the golden answer's serial is 1001
     own.tamper = lambda _frame: frame
@@ -110,14 +110,13 @@ def test_twins_own_answer_verifies_under_libxmlsec() -> None:
     context.verify(root[-1])  # raises if it does not
 
 
-# ---- what codes mean -----------------------------------------------------------------------------
+# ---- the meanings of codes -----------------------------------------------------------------------
 
 LISTED = {"0000", "D100", "N100", "M100", "M200", "M300", "A100", "S100", "S200", "L100", "B900"}
 
 
 @pytest.mark.parametrize(
-    ("status", "fate"),
-    [("S", Fate.SETTLED), ("T", Fate.PENDING), ("R", Fate.FAILED), ("B", Fate.RETURNED)],
+    ("status", "fate"), [("S", Fate.SETTLED), ("T", Fate.PENDING), ("R", Fate.FAILED), ("B", Fate.RETURNED)]
 )
 def test_status(status: str, fate: Fate) -> None:
     outcome = said(answer({"Status": status}))
@@ -180,7 +179,7 @@ def test_bank_text_cannot_deceive_a_reader() -> None:
     assert outcome.text == "ok\ufffd\ufffdfailed"
 
 
-# ---- answers to something else -------------------------------------------------------------------
+# ---- answers to another request ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -210,7 +209,7 @@ def test_well_signed_answer_about_something_else(
 
 @pytest.mark.parametrize("code", ["A100", "M300", "B900"])
 def test_a_stored_refusal_of_another_message_is_refused(code: str) -> None:
-    """Its body is empty: only the serial tells that it is not about our payment."""
+    """The body of the stored refusal is empty: only its serial number shows that it is not about our payment."""
     assert bank().read(PAYMENT, SENT, answer({"Code": code}, empty=True)).code == code
     with pytest.raises(ProtocolError) as refused:
         bank().read(PAYMENT, SENT, answer({"Code": code, "Serial": "1002"}, empty=True))
@@ -291,8 +290,7 @@ def _two_signatures(signed: bytes, _forged: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "attack",
-    [_wrap_whole, _move_signature, _in_object, _second_body, _commented, _doctype, _two_signatures],
+    "attack", [_wrap_whole, _move_signature, _in_object, _second_body, _commented, _doctype, _two_signatures]
 )
 def test_forgery(attack: Callable[[bytes, bytes], bytes]) -> None:
     signed = answer({"Status": "R", "Reason": "no"})
@@ -304,7 +302,8 @@ def test_forgery(attack: Callable[[bytes, bytes], bytes]) -> None:
 
 @pytest.mark.parametrize("flip", [0x01, 0x04, 0x20])
 def test_no_changed_byte_settles_with_other_values(flip: int) -> None:
-    """Every byte of a signed answer, changed: refused, or the same outcome (blanks, Base64's spare bits)."""
+    """Every byte of a signed answer is changed: the answer is refused, or its outcome is the same (blanks, spare bits
+    of Base64)."""
     made, frame = stage(), answer()
     context = replace(made.context(REFERENCE), serials=(1001,))
     refused = 0

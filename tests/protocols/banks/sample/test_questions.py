@@ -1,4 +1,4 @@
-"""What can be asked of Sample Bank, and how its sessions live."""
+"""The questions to Sample Bank, and the life of its sessions."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from protocols.canon.statement import Direction, Page
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 from tests.protocols.banks.sample.paper import CREDITOR, DEBTOR, SENT, answer, keys, public_pem, stage, xmlsec_signed
-from tests.world.dialogue import NOON, Stage, order_of
+from tests.world.dialogue import NOON, BankAndTwin, order_of
 
 TODAY = NOON.date()
 OWN = AccountNumber(DEBTOR)
 
 
-def paid(made: Stage, count: int) -> None:
+def paid(made: BankAndTwin, count: int) -> None:
     for n in range(count):
         order = order_of({"amount": f"{n + 1}.00", "purpose": f"no {n}"})
         made.talk(made.bank.money[Kind.PAYMENT](order, made.context(f"PAGE{n:016d}")))
 
 
-def lines(made: Stage, cursor: str | None = None, first: date = TODAY, last: date = TODAY) -> Page:
+def lines(made: BankAndTwin, cursor: str | None = None, first: date = TODAY, last: date = TODAY) -> Page:
     assert made.bank.questions.lines is not None
     question = LinesQuestion(OWN, first, last, cursor=cursor)
     return made.talk(made.bank.questions.lines(question, made.context()))
 
 
-def rewritten(made: Stage, changes: Mapping[str, str], nth: int = 0) -> None:
-    """The bank's next answers say something else, properly signed."""
+def rewritten(made: BankAndTwin, changes: Mapping[str, str], nth: int = 0) -> None:
+    """Replace the content of the bank's next answers, properly signed."""
 
     def tamper(frame: bytes) -> bytes:
         root = etree.fromstring(frame)
@@ -111,9 +111,9 @@ def test_entries_that_cannot_be_used(changes: Mapping[str, str], reason: str) ->
     assert refused.value.reason == reason
 
 
-@pytest.mark.parametrize("changes", [
-    {"Direction": "X"}, {"Amount": "1e2"}, {"Amount": "1.001"}, {"BookedAt": "2026-11-24T12:00:00"},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "changes", [{"Direction": "X"}, {"Amount": "1e2"}, {"Amount": "1.001"}, {"BookedAt": "2026-11-24T12:00:00"}]
+)
 def test_an_entry_that_cannot_be_read_is_left_out_and_told(changes: Mapping[str, str]) -> None:
     made = stage()
     paid(made, 1)

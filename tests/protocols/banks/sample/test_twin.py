@@ -1,4 +1,4 @@
-"""The bank's own side refuses what its page says it refuses."""
+"""The bank's own side refuses the requests that its page names."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from tests.protocols.banks.sample.paper import (
     stage,
     xmlsec_signed,
 )
-from tests.world.dialogue import Stage, order_of
+from tests.world.dialogue import BankAndTwin, order_of
 
 
-def asked(made: Stage, document: bytes) -> tuple[str, bytes]:
+def asked(made: BankAndTwin, document: bytes) -> tuple[str, bytes]:
     """Code and bytes of the twin's answer to a signed document."""
     answer = made.exchange("business", b"%08d" % len(document) + document)
     return show(answer)[0], answer
@@ -143,7 +143,7 @@ def test_entities_and_markup_survive_both_ways() -> None:
     assert made.bank.questions.lines is not None
     [line] = made.talk(made.bank.questions.lines(question, made.context())).lines
     assert line.counterparty_name is not None
-    # What deceives a reader is replaced on our side: the no-break space does not print.
+    # Our side replaces characters that deceive a reader: the no-break space does not print.
     assert line.counterparty_name.clear == nasty.replace("\u00a0", "\ufffd")
 
 

@@ -1,4 +1,4 @@
-"""Messages of BISafe written out by hand from the bank's page, and conversations carried to them.
+"""Messages of BISafe written out by hand from the bank's page, and functions that run conversations against them.
 
 Signatures are made by another library than the adapter's and the twin's, in the form the page saw: CMS SignedData with
 the content inside, no signed attributes, certificates included.
@@ -21,25 +21,16 @@ from cryptography.x509 import Certificate, CertificateBuilder, NameAttribute
 from cryptography.x509 import Name as X509Name
 from cryptography.x509.oid import NameOID
 
-from gateway.simbank.ledger import Conduct, Ledger, LedgerAccount
+from gateway.simbank.ledger import BookingRules, Ledger, LedgerAccount
 from protocols.bank import Ask, Bank, Context, Submit
 from protocols.banks import spdb
 from protocols.banks.spdb import twin
 from protocols.canon.money import Money
-from protocols.canon.order import (
-    AnyOrder,
-    BatchItemDetail,
-    Bundle,
-    Item,
-    Kind,
-    Order,
-    PaymentDetail,
-    PayrollItemDetail,
-)
+from protocols.canon.order import AnyOrder, BatchItemDetail, Bundle, Item, Kind, Order, PaymentDetail, PayrollItemDetail
 from protocols.canon.party import AccountNumber, Name, Party
 from protocols.canon.query import Sent, SentBundle
 from protocols.kit.fields import amount_text
-from tests.world.dialogue import BankTime, Stage
+from tests.world.dialogue import BankAndTwin, BankTime
 
 R = TypeVar("R")
 ZONE = timezone(timedelta(hours=8))
@@ -108,31 +99,37 @@ def http_answer(body: bytes, status: str = "200 OK") -> bytes:
 
 
 def framed(document: str, charset: str = "gb18030") -> bytes:
-    """A packet behind its length: left-aligned, blank-padded, counting itself in bytes."""
+    """A packet after its length: left-aligned, padded with blanks, counting itself in bytes."""
     data = document.encode(charset)
     return http_answer(str(len(data) + 6).ljust(6).encode() + data)
 
 
 def leaves(fields: Mapping[str, str]) -> str:
-    """Elements in the order given."""
+    """XML elements in the given order."""
     return "".join(f"<{tag}>{text}</{tag}>" for tag, text in fields.items())
 
 
 def packet(operation: str, packet_id: str, code: str, body: str, **head: str) -> bytes:
     """A whole answer in the page's envelope."""
-    fields = {"transCode": operation, "signFlag": "1", "packetID": packet_id, "timeStamp": "2026-01-05 10:16:01",
-              "returnCode": code, **head}  # fmt: skip
+    fields = {
+        "transCode": operation,
+        "signFlag": "1",
+        "packetID": packet_id,
+        "timeStamp": "2026-01-05 10:16:01",
+        "returnCode": code,
+        **head,
+    }
     return framed(f'<?xml version="1.0" encoding="gb2312"?><packet><head>{leaves(fields)}</head>{body}</packet>')
 
 
 def done(operation: str, packet_id: str, body: str, name: str = "bank", **head: str) -> bytes:
-    """A success: the signed `<body>…</body>`."""
+    """A successful answer: the signed `<body>…</body>`."""
     signature = wrapped(f"<body>{body}</body>".encode("gb18030"), name).decode()
     return packet(operation, packet_id, "AAAAAAA", f"<body><signature>{signature}</signature></body>", **head)
 
 
 def refused(operation: str, packet_id: str, code: str, text: str = "", again: str | None = None) -> bytes:
-    """An error, unsigned."""
+    """An error answer, which is not signed."""
     fields = {"returnCode": code if again is None else again, "returnMsg": text}
     return packet(operation, packet_id, code, f"<body>{leaves(fields)}</body>")
 
@@ -150,12 +147,34 @@ def batched(accept: str = HOST, taken: str = "3", failed: str = "0", **more: str
 
 def row(status: str = "4", note: str = "货款", voucher: str = REFERENCE, **changes: str) -> str:
     """A row of the page's 8804 answer."""
-    return "<list>" + leaves({
-        "elecChequeNo": voucher, "acceptNo": HOST, "serialNo": "1", "transDate": "20260105", "bespeakDate": "",
-        "PromiseDate": "", "acctNo": DEBTOR, "acctName": "示例甲公司", "payeeAcctNo": CREDITOR,
-        "payeeName": "示例乙公司", "payeeType": "0", "payeeBankName": "", "payeeAddress": "", "amount": "123.45",
-        "sysFlag": "0", "remitLocation": "0", "note": note, "transStatus": status, "seqNo": "", **changes,
-    }) + "</list>"  # fmt: skip
+    return (
+        "<list>"
+        + leaves(
+            {
+                "elecChequeNo": voucher,
+                "acceptNo": HOST,
+                "serialNo": "1",
+                "transDate": "20260105",
+                "bespeakDate": "",
+                "PromiseDate": "",
+                "acctNo": DEBTOR,
+                "acctName": "示例甲公司",
+                "payeeAcctNo": CREDITOR,
+                "payeeName": "示例乙公司",
+                "payeeType": "0",
+                "payeeBankName": "",
+                "payeeAddress": "",
+                "amount": "123.45",
+                "sysFlag": "0",
+                "remitLocation": "0",
+                "note": note,
+                "transStatus": status,
+                "seqNo": "",
+                **changes,
+            }
+        )
+        + "</list>"
+    )
 
 
 def loop(*rows: str, total: int | None = None) -> str:
@@ -171,7 +190,7 @@ def listed(*rows: str, total: int | None = None, packet_id: str = ASKED) -> byte
 
 
 def nothing(operation: str = "8804", packet_id: str = ASKED) -> bytes:
-    """No rows, as the bank says it."""
+    """An answer without rows, in the bank's form."""
     return refused(operation, packet_id, "EGG0521", "已无符合条件的记录")
 
 
@@ -188,7 +207,7 @@ def bank(**options: Any) -> Bank:
 
 
 def through_front_end(**options: Any) -> Bank:
-    """The adapter that has the front end verify."""
+    """The adapter for a customer whose front end verifies signatures."""
     return spdb.build({**OPTIONS, **options})
 
 
@@ -198,12 +217,12 @@ def order(**changes: Any) -> Order[PaymentDetail]:
 
 
 def sent(reference: str = REFERENCE, amount: int = 12_345) -> Sent:
-    """The sample payment as it was written down."""
+    """The record of the sample payment."""
     return Sent(reference, TODAY, 1, (), Money(amount), AccountNumber(DEBTOR), AccountNumber(CREDITOR))
 
 
 def bundle(kind: Kind = Kind.BATCH_ITEM, amounts: Sequence[int] = (100, 100, 250), **changes: Any) -> Bundle:
-    """A batch of alike lines; two of them differ in nothing but their references."""
+    """A batch of lines that differ only in their references."""
     items = []
     for place, (reference, minor) in enumerate(zip(ITEMS, amounts), 1):
         detail: Any = BatchItemDetail("B1", place)
@@ -215,7 +234,7 @@ def bundle(kind: Kind = Kind.BATCH_ITEM, amounts: Sequence[int] = (100, 100, 250
 
 
 def sent_bundle(given: Bundle | None = None, serial: str | None = None) -> SentBundle:
-    """A batch as it was written down."""
+    """The record of a batch."""
     items = tuple(
         Sent(one.reference, TODAY, 1, (), one.order.amount, one.order.debtor.account, one.order.creditor.account)
         for one in (given or bundle()).items
@@ -230,31 +249,31 @@ def line(place: int, status: str = "4", note: str = "款项", accept: str = HOST
 
 
 def context(reference: str = "", now: datetime = NOW, serial: int = 7) -> Context:
-    """What a lane would hand in."""
+    """A conversation's context, as a lane makes it."""
     return Context(reference, 1, now.date(), now, (serial,))
 
 
 def sign_page(content: bytes, result: str = "0") -> bytes:
-    """The sign port's answer to something to sign."""
+    """The sign port's answer to a signing request."""
     head = f"<html><head><title>签名结果</title><result>{result}</result></head>".encode("gbk")
     return http_answer(head + b"<body><sign>\n%b</sign></body></html>" % wrapped(content, "client"))
 
 
 def verify_page(signature: bytes, result: str = "0") -> bytes:
-    """The sign port's answer to something to verify."""
+    """The sign port's answer to a verifying request."""
     head = f"<html><head><title>验签结果</title><result>{result}</result></head>".encode("gbk")
     content = _CONTENT[b"".join(signature.split())]
     return http_answer(head + b"<body><sic>%b</sic><cert>MA==</cert><certdn>CN=x</certdn></body></html>" % content)
 
 
 def at_sign_port(data: bytes) -> bytes:
-    """What the front end's sign port answers to a request."""
+    """The answer of the front end's sign port to a request."""
     head, _, body = data.partition(b"\r\n\r\n")
     return verify_page(body) if b"INFOSEC_VERIFY_SIGN/1.0" in head else sign_page(body)
 
 
 def talk(conversation: Generator[Any, bytes, R], *said: bytes) -> R:
-    """Carries a conversation to its end: the sign port does its work, `said` answers the business port."""
+    """Run a conversation to its end: the sign port does its work, `said` answers at the business port."""
     left = list(said)
     try:
         step = next(conversation)
@@ -268,7 +287,7 @@ def talk(conversation: Generator[Any, bytes, R], *said: bytes) -> R:
 
 
 def steps(conversation: Generator[Any, bytes, Any], *said: bytes) -> list[Ask | Submit]:
-    """Every step up to the one that finds no answer in `said` any more, or the end."""
+    """Every step up to the first for which `said` has no answer, or the end."""
     left, seen = list(said), []
     try:
         step = next(conversation)
@@ -286,21 +305,28 @@ def steps(conversation: Generator[Any, bytes, Any], *said: bytes) -> list[Ask | 
 
 
 def body_of(step: Ask | Submit) -> str:
-    """The clear body that a step to the sign port wants signed."""
+    """The clear body that a step asks the sign port to sign."""
     return step.data.partition(b"\r\n\r\n")[2].decode("gbk")
 
 
 def stage(
-    faults: Sequence[str] = (), conduct: Conduct = Conduct(), options: Mapping[str, Any] = {}, **twin_options: Any
-) -> Stage:
-    """Adapter and twin face to face over real books."""
+    faults: Sequence[str] = (),
+    conduct: BookingRules = BookingRules(),
+    options: Mapping[str, Any] = {},
+    **twin_options: Any,
+) -> BankAndTwin:
+    """The adapter and the twin, connected, over the simulator's books."""
     time = BankTime(NOW)
     ledger = Ledger(time.now_ms, [LedgerAccount(DEBTOR, "示例甲公司", Money(10_000_000))], conduct)
     side = twin.build({"faults": faults, "master_id": MASTER, **twin_options}, {"bank": key_pem()})
-    return Stage(bank(**options) if "bank_certificate" not in options else spdb.build({**OPTIONS, **_given(options)}),
-                 side, ledger, time)  # fmt: skip
+    return BankAndTwin(
+        bank(**options) if "bank_certificate" not in options else spdb.build({**OPTIONS, **_given(options)}),
+        side,
+        ledger,
+        time,
+    )
 
 
 def _given(options: Mapping[str, Any]) -> Mapping[str, Any]:
-    """`bank_certificate=None` means: let the front end verify."""
+    """The options of the adapter. `bank_certificate=None` means that the front end verifies."""
     return {key: value for key, value in options.items() if value is not None}

@@ -1,4 +1,4 @@
-"""4402 balances, the payments that came back, and the probe."""
+"""Balances (4402), returned payments, and the probe."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gateway.simbank.ledger import Conduct
+from gateway.simbank.ledger import BookingRules
 from protocols.canon.money import Money
 from protocols.canon.order import Kind
 from protocols.canon.party import AccountNumber
@@ -51,9 +51,15 @@ def balances(*rows: dict[str, str]) -> bytes:
 
 
 ROW = {
-    "acctNo": DEBTOR, "masterID": "2000000001", "reserveBalance": "0.00", "freezeBalance": "1.00",
-    "cortrolBalance": "0.00", "canUseBalance": "99.50", "overdraftBalance": "0.00", "balance": "100.50",
-}  # fmt: skip
+    "acctNo": DEBTOR,
+    "masterID": "2000000001",
+    "reserveBalance": "0.00",
+    "freezeBalance": "1.00",
+    "cortrolBalance": "0.00",
+    "canUseBalance": "99.50",
+    "overdraftBalance": "0.00",
+    "balance": "100.50",
+}
 
 
 def balance(answer: bytes, **question: Any) -> Balance:
@@ -64,7 +70,12 @@ def balance(answer: bytes, **question: Any) -> Balance:
 
 def test_the_page_s_balance() -> None:
     told = balance(balances(ROW))
-    assert (told.book, told.available, told.frozen, told.previous_day) == (Money(10_050), Money(9_950), Money(100), None)
+    assert (told.book, told.available, told.frozen, told.previous_day) == (
+        Money(10_050),
+        Money(9_950),
+        Money(100),
+        None,
+    )
     assert balance(balances({**ROW, "balance": "-2.00", "freezeBalance": ""})).book == Money(-200)
     ask = bank().questions.balance
     assert ask is not None
@@ -74,9 +85,11 @@ def test_the_page_s_balance() -> None:
 
 def test_a_balance_of_something_else_is_none() -> None:
     for answer in (
-        balances({**ROW, "acctNo": CREDITOR}), balances(ROW, ROW), balances({**ROW, "balance": "1,00"}),
+        balances({**ROW, "acctNo": CREDITOR}),
+        balances(ROW, ROW),
+        balances({**ROW, "balance": "1,00"}),
         balances({"acctNo": DEBTOR.lstrip("0"), "balance": "1.00"}),
-    ):  # fmt: skip
+    ):
         with pytest.raises(ProtocolError):
             balance(answer)
     with pytest.raises(ProtocolError):
@@ -87,7 +100,11 @@ def test_a_balance_of_something_else_is_none() -> None:
 
 
 def test_a_code_for_a_balance_is_declined() -> None:
-    for code, outcome, is_listed in (("EGG0042", "retry", True), ("B2E0005", "failed", True), ("X000001", "retry", False)):
+    for code, outcome, is_listed in (
+        ("EGG0042", "retry", True),
+        ("B2E0005", "failed", True),
+        ("X000001", "retry", False),
+    ):
         with pytest.raises(Declined) as caught:
             balance(refused("4402", ASKED, code, "原因"))
         assert (caught.value.outcome, caught.value.listed, caught.value.code) == (outcome, is_listed, code)
@@ -137,7 +154,7 @@ def test_money_that_another_record_of_the_voucher_may_have_moved_did_not_come_ba
         both = (row("8", REASON, seqNo="1"), row(status, seqNo="2"))
         assert returns(listed(both[0]), later(1, *both)).returns == ()
     assert returns(listed(row("8")), nothing(packet_id="369600000000701")).returns == ()
-    # A duplicate in the clothes of a refusal is no return either.
+    # A duplicate that is answered like a refusal is no return either.
     assert returns(listed(row("8", "货款|&lt;错误原因:EYY8990 重复&gt;"))).returns == ()
 
 
@@ -164,7 +181,7 @@ def test_returns_are_walked_page_by_page() -> None:
 
 
 def test_single_payments_and_batches_are_both_walked_where_their_flags_differ() -> None:
-    scene = stage(conduct=Conduct(return_share=1), options={"single_flag": "0", "batch_flag": "1"}, flags="01")
+    scene = stage(conduct=BookingRules(return_share=1), options={"single_flag": "0", "batch_flag": "1"}, flags="01")
     scene.talk(scene.bank.money[Kind.PAYMENT](order(), scene.context(REFERENCE)))
     scene.talk(scene.bank.bundles[Kind.BATCH_ITEM].word(bundle(), scene.context(BUNDLE)))
     scene.time.later(3_600)
@@ -175,7 +192,10 @@ def test_single_payments_and_batches_are_both_walked_where_their_flags_differ() 
     while pages[-1].cursor is not None:
         pages.append(scene.talk(ask(replace(question, cursor=pages[-1].cursor), scene.context())))
     assert [[one.reference for one in page.returns] for page in pages] == [[REFERENCE], list(ITEMS[:3])]
-    for other in (replace(question, first=TODAY - timedelta(days=1)), replace(question, account=AccountNumber(CREDITOR))):
+    for other in (
+        replace(question, first=TODAY - timedelta(days=1)),
+        replace(question, account=AccountNumber(CREDITOR)),
+    ):
         with pytest.raises(ProtocolError) as caught:
             scene.talk(ask(replace(other, cursor=pages[0].cursor), scene.context()))
         assert caught.value.reason == "paging"

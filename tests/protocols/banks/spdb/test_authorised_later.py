@@ -1,4 +1,4 @@
-"""What web-bank users authorise days after it was handed in, and what the web bank tells on more than one page."""
+"""Orders that users of the web bank authorise days later, and answers of the web bank on more than one page."""
 
 from __future__ import annotations
 
@@ -35,27 +35,27 @@ from tests.protocols.banks.spdb.paper import (
     steps,
     talk,
 )
-from tests.world.dialogue import Stage
+from tests.world.dialogue import BankAndTwin
 
 KIND = Kind.BATCH_ITEM
 DAYS = 86_400
 
 
-def pay(scene: Stage) -> Fate:
+def pay(scene: BankAndTwin) -> Fate:
     return scene.talk(scene.bank.money[Kind.PAYMENT](order(), scene.context(REFERENCE))).fate
 
 
-def send(scene: Stage, given: Bundle | None = None, reference: str = BUNDLE) -> None:
+def send(scene: BankAndTwin, given: Bundle | None = None, reference: str = BUNDLE) -> None:
     scene.talk(scene.bank.bundles[KIND].word(given or bundle(), scene.context(reference)))
 
 
-def ask(scene: Stage) -> Fate:
+def ask(scene: BankAndTwin) -> Fate:
     fate = scene.bank.questions.fate
     assert fate is not None
     return scene.talk(fate(FateQuestion(sent()), scene.context())).fate
 
 
-def ask_bundle(scene: Stage, serial: str | None = None) -> list[Fate]:
+def ask_bundle(scene: BankAndTwin, serial: str | None = None) -> list[Fate]:
     question = BundleFateQuestion(sent_bundle(serial=serial))
     told = scene.talk(scene.bank.bundles[KIND].fate(question, scene.context()))
     return [told[one].fate for one in ITEMS[:3]]
@@ -82,11 +82,15 @@ def test_what_users_authorise_days_later_is_found() -> None:
 
 @pytest.mark.parametrize(
     ("days_later", "first", "last"),
-    [(0, "20260104", "20260106"), (1, "20260104", "20260106"), (3, "20260104", "20260108"),
-     (90, "20260104", "20260201")],
-)  # fmt: skip
+    [
+        (0, "20260104", "20260106"),
+        (1, "20260104", "20260106"),
+        (3, "20260104", "20260108"),
+        (90, "20260104", "20260201"),
+    ],
+)
 def test_where_users_authorise_the_days_until_today_are_asked_about(days_later: int, first: str, last: str) -> None:
-    """A month at most: longer ones DO48 does not take."""
+    """The range is a month at most, because DO48 takes no longer ones."""
     now = NOW + timedelta(days=days_later)
     span = f"<beginDate>{first}</beginDate><endDate>{last}</endDate>"
     made = bank(**AUTHORISED)
@@ -110,7 +114,7 @@ def test_lines_that_the_host_does_not_show_yet_are_under_way_once_the_users_said
     shown = [listed(line(1), packet_id=packet(1)), *(nothing(packet_id=packet(n)) for n in (2, 3))]
     told = talk(words.fate(BundleFateQuestion(sent_bundle()), context()), package("0", HOST), *shown)
     assert [told[one].fate for one in ITEMS[:3]] == [Fate.SETTLED, Fate.PENDING, Fate.PENDING]
-    # The same once the host's number is known, and the web bank is not asked any more.
+    # The same once the host's number is known; the web bank is not asked any more.
     shown = [listed(line(1), packet_id=packet(0)), *(nothing(packet_id=packet(n)) for n in (1, 2))]
     told = talk(words.fate(BundleFateQuestion(sent_bundle(serial=HOST)), context()), *shown)
     assert [told[one].fate for one in ITEMS[:3]] == [Fate.SETTLED, Fate.PENDING, Fate.PENDING]
@@ -121,7 +125,8 @@ def test_lines_that_the_host_does_not_show_yet_are_under_way_once_the_users_said
 
 @pytest.mark.parametrize("status", ["1", "2", "3", "4"])
 def test_under_authorisation_an_answer_may_speak_in_the_web_bank_s_scale(status: str) -> None:
-    """1 通讯失败 to 4 授权拒绝 there, where 8804 has stages and a success."""
+    """In this scale 1 is 通讯失败 and 4 is 授权拒绝, where 8804 has stages and a success."""
+
     def answered(**options: bool | str) -> Outcome:
         return talk(bank(**options).money[Kind.PAYMENT](order(), context(REFERENCE)), paid(status))
 
@@ -133,7 +138,7 @@ def test_under_authorisation_an_answer_may_speak_in_the_web_bank_s_scale(status:
 
 
 def package(status: str, host: str = "", number: int = 0, name: str = BUNDLE, others: int = 0, total: int = 0) -> bytes:
-    """A page of DO48: so many other packages, and ours where it has a name."""
+    """A page of DO48 with this many other packages, and with ours if it is named."""
     rows = [{"packageNo": f"{n:020d}", "transStatus": "5"} for n in range(others)]
     if name:
         rows.append({"packageNo": name, "hostJnlSeqNo": host, "transStatus": status})
@@ -159,7 +164,7 @@ def test_a_package_on_a_later_page_of_the_web_bank_is_found() -> None:
         items = [Item(one.order, f"5{number:017d}{place:02d}") for place, one in enumerate(bundle().items)]
         send(scene, Bundle(KIND, tuple(items)), f"{number + 1:020d}")
     send(scene)
-    # The web bank knows it: not found it is not.
+    # The web bank has it, so it is not "not found".
     assert ask_bundle(scene) == [Fate.PENDING] * 3
 
 

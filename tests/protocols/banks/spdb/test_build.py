@@ -1,4 +1,4 @@
-"""Options, profile and code table: what a wrong setting is told, and what the table may never say."""
+"""Options, profile and code table: the message about each wrong setting, and outcomes that the table may never have."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gateway.core.policy import Route, check
+from gateway.kernel.core.policy import Route, check
 from protocols.bank import BadOptions, Replay
 from protocols.banks import spdb
 from protocols.banks.spdb.options import Options
@@ -114,7 +114,7 @@ def test_the_profile_says_what_the_page_says() -> None:
     assert set(adapter.ports) == {"business", "sign"}
     assert not any(port.kept for port in adapter.ports.values())
     assert profile.signs == () and profile.limits.reference.length == 20
-    # What the page gives no form for is not there, so that intake says so.
+    # A message whose form the page does not give is not offered, so intake refuses such an order.
     questions = adapter.questions
     assert questions.lines is not None
     assert (questions.receipt, questions.directory) == (None, None)
@@ -147,7 +147,8 @@ def test_options_that_stand_in_the_messages() -> None:
 
 
 def test_two_lanes_of_one_customer_do_not_ask_under_the_same_packet_id() -> None:
-    """Each counts its serials from the beginning, and the bank takes a packetID once a day."""
+    """Each lane counts its serial numbers from the beginning, and the bank takes a packetID only once a day."""
+
     def asked(now: datetime, serial: int) -> bytes:
         probe = bank(packet_prefix="1234").sessions.probe(context(now=now, serial=serial))
         found = re.search(rb"<packetID>([0-9]+)</packetID>", steps(probe)[1].data)
@@ -157,11 +158,13 @@ def test_two_lanes_of_one_customer_do_not_ask_under_the_same_packet_id() -> None
     late = NOW.replace(hour=23, minute=59, second=59, microsecond=999_999)
     times = (NOW, NOW + timedelta(milliseconds=1), NOW.replace(hour=0, minute=0), late)
     assert len({asked(now, serial) for now in times for serial in (7, 8, 99_999)}) == 12
-    # The day is the bank's, whatever zone the time is told in.
+    # The day is the bank's, whatever the zone of the time.
     assert asked(NOW.astimezone(UTC), 7) == asked(NOW, 7)
 
 
-@pytest.mark.parametrize("changes", [{"channel": Channel.INSTANT}, {"urgency": Urgency.URGENT}, {"channel": Channel.AUTO}])
+@pytest.mark.parametrize(
+    "changes", [{"channel": Channel.INSTANT}, {"urgency": Urgency.URGENT}, {"channel": Channel.AUTO}]
+)
 def test_intake_refuses_what_the_bank_s_form_cannot_say(changes: dict[str, Any]) -> None:
     adapter, wanted = bank(), order(**changes)
     route = Route(DEBTOR, "demo", "spdb", "spdb.main", "CNY", adapter.profile.limits, frozenset(adapter.money))
@@ -178,13 +181,19 @@ def test_intake_refuses_what_the_bank_s_form_cannot_say(changes: dict[str, Any])
 def test_only_a_row_of_8804_settles_and_few_words_fail() -> None:
     rows = meanings({}).table.rows
     assert all(row.source for row in rows)
-    assert {(row.operation, row.layer, row.code) for row in rows if row.outcome == "settled"} == {("8804", "status", "4")}
+    assert {(row.operation, row.layer, row.code) for row in rows if row.outcome == "settled"} == {
+        ("8804", "status", "4")
+    }
     money = {(row.operation, row.layer, row.code) for row in rows if row.outcome == "failed" and row.operation != "*"}
     assert money == {
-        ("8804", "status", "8"), ("8804", "status", "9"),
-        *(("DO48", "package", code) for code in "234"), *(("EY03", "authorisation", code) for code in "234CF"),
-        ("8801", "head", "EYY8998"), ("8801", "head", "EGG0346"),
-    }  # fmt: skip
+        ("8804", "status", "8"),
+        ("8804", "status", "9"),
+        *(("DO48", "package", code) for code in "234"),
+        *(("EY03", "authorisation", code) for code in "234CF"),
+        ("8801", "head", "EYY8998"),
+        ("8801", "head", "EGG0346"),
+        ("8800", "head", "EYY8998"),
+    }
 
 
 def test_waiting_for_an_authorisation_is_nowhere_a_success() -> None:

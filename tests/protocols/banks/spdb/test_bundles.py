@@ -1,4 +1,4 @@
-"""8800 batches and what is asked about them: 8804 by the host's number or line by line, DO48 before it."""
+"""Batches (8800) and the enquiries about them: 8804 by the host's number or line by line, and DO48 before it."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def ask(*answers: bytes, sent: SentBundle | None = None, **options: Any) -> Fate
 
 
 def only(fates: Fates) -> Outcome:
-    """The one word that all lines got."""
+    """The one outcome that all lines have."""
     assert set(fates) == set(ITEMS[:3])
     [word] = set(fates.values())
     return word
@@ -106,9 +106,12 @@ def test_what_is_no_batch_is_refused_before_anything_is_sent() -> None:
     many = tuple(Item(items[0].order, f"{n:020d}") for n in range(21))
     elsewhere = replace(items[1].order, debtor=Party(AccountNumber(CREDITOR), PAYER.name))
     for given in (
-        Bundle(KIND, ()), Bundle(KIND, many), Bundle(KIND, (items[0], replace(items[1], reference=ITEMS[0]))),
-        Bundle(KIND, (items[0], replace(items[1], order=elsewhere))), Bundle(Kind.PAYROLL_ITEM, items),
-    ):  # fmt: skip
+        Bundle(KIND, ()),
+        Bundle(KIND, many),
+        Bundle(KIND, (items[0], replace(items[1], reference=ITEMS[0]))),
+        Bundle(KIND, (items[0], replace(items[1], order=elsewhere))),
+        Bundle(Kind.PAYROLL_ITEM, items),
+    ):
         with pytest.raises(ProtocolError):
             next(bank().bundles[KIND].word(given, context(BUNDLE)))
     assert len(steps(bank().bundles[KIND].word(Bundle(KIND, many[:20]), context(BUNDLE)))) == 2
@@ -132,10 +135,15 @@ def test_a_line_that_was_not_taken_is_not_named_so_all_are_in_doubt() -> None:
 
 @pytest.mark.parametrize(
     ("code", "fate"),
-    [("EYY8990", Fate.DUPLICATE), ("EYY8998", Fate.UNKNOWN), ("EGG0346", Fate.UNKNOWN), ("EYY8995", Fate.UNKNOWN),
-     ("X000001", Fate.UNKNOWN)],
-)  # fmt: skip
-def test_an_error_answer_to_a_batch_never_fails_its_lines(code: str, fate: Fate) -> None:
+    [
+        ("EYY8990", Fate.DUPLICATE),
+        ("EYY8998", Fate.FAILED),
+        ("EGG0346", Fate.UNKNOWN),
+        ("EYY8995", Fate.UNKNOWN),
+        ("X000001", Fate.UNKNOWN),
+    ],
+)
+def test_an_error_answer_to_a_batch_fails_its_lines_only_where_the_page_says_so(code: str, fate: Fate) -> None:
     word = only(send(refused("8800", BUNDLE, code)))
     assert (word.fate, word.listed) == (fate, code != "X000001")
     assert only(send(refused("8800", BUNDLE, code), codes={"refused": [code]})).fate is (
@@ -145,9 +153,15 @@ def test_an_error_answer_to_a_batch_never_fails_its_lines(code: str, fate: Fate)
 
 @pytest.mark.parametrize(
     "answer",
-    [batched(taken="1", failed="1"), batched(packageNo=ITEMS[0]), batched(taken="x"), batched(accept="a-b"),
-     done("8801", BUNDLE, ""), done("8800", REFERENCE, "")],
-)  # fmt: skip
+    [
+        batched(taken="1", failed="1"),
+        batched(packageNo=ITEMS[0]),
+        batched(taken="x"),
+        batched(accept="a-b"),
+        done("8801", BUNDLE, ""),
+        done("8800", REFERENCE, ""),
+    ],
+)
 def test_an_answer_about_another_batch_is_no_answer(answer: bytes) -> None:
     with pytest.raises(ProtocolError):
         send(answer)
@@ -181,7 +195,7 @@ def test_one_question_by_the_host_s_number_tells_of_all_lines() -> None:
 
 def test_a_line_without_a_row_is_asked_about_by_itself() -> None:
     asked = [listed(line(1)), nothing(packet_id="369600000000701"), listed(line(2), packet_id="369600000000702")]
-    # Serial 7 begins with the second of the two that are missing.
+    # Serial 7 begins with the second of the two missing lines.
     told = ask(asked[0], listed(line(3, "A"), packet_id="369600000000701"), nothing(packet_id="369600000000702"))
     assert fates(told) == [Fate.SETTLED, Fate.NOT_FOUND, Fate.PENDING]
     assert fates(ask(asked[0], asked[1], asked[2])) == [Fate.SETTLED, Fate.SETTLED, Fate.NOT_FOUND]
@@ -198,7 +212,7 @@ def test_without_a_number_the_account_is_asked_about_and_then_each_line_that_thi
 
 
 def test_an_account_with_more_rows_than_a_page_tells_nothing_at_once() -> None:
-    # A second record of a line could stand on a later page.
+    # A second record of a line could be on a later page.
     full = listed(line(1), line(2), total=3)
     lines = [nothing(packet_id=f"36960000000070{n}") for n in range(1, 4)]
     assert fates(ask(full, *lines, sent=sent_bundle(), enquiry_rows=2)) == [Fate.NOT_FOUND] * 3
@@ -228,10 +242,19 @@ def test_rows_of_another_package_are_no_answer() -> None:
 
 def do48(status: str, host: str = "", packet_id: str = "369600000000700", **changes: str) -> bytes:
     fields = {
-        "packageNo": BUNDLE, "entJnlSeqNo": WEB, "authJnlSeqNo": "", "hostJnlSeqNo": host, "transDate": "20260105",
-        "transStatus": status, "failCode": "", "totalAmount": "4.50", "totalNumber": "3", "rejectNumber": "0",
-        "rejectAmount": "0.00", **changes,
-    }  # fmt: skip
+        "packageNo": BUNDLE,
+        "entJnlSeqNo": WEB,
+        "authJnlSeqNo": "",
+        "hostJnlSeqNo": host,
+        "transDate": "20260105",
+        "transStatus": status,
+        "failCode": "",
+        "totalAmount": "4.50",
+        "totalNumber": "3",
+        "rejectNumber": "0",
+        "rejectAmount": "0.00",
+        **changes,
+    }
     return done("DO48", packet_id, f"<totalCount>1</totalCount><lists><list>{leaves(fields)}</list></lists>")
 
 
@@ -240,7 +263,7 @@ def test_two_stages_first_the_web_bank_then_the_host_by_its_number() -> None:
     told = ask(do48("0", HOST), later, sent=sent_bundle(serial=WEB), **AUTHORISED)
     assert fates(told) == [Fate.SETTLED, Fate.SETTLED, Fate.PENDING]
     assert {one.bank_serial for one in told.values()} == {HOST}
-    # The host's number is known by now: the web bank need not be asked again.
+    # The host's number is known by now, so the web bank need not be asked again.
     assert fates(ask(listed(line(1), line(2), line(3)), **AUTHORISED)) == [Fate.SETTLED] * 3
 
 
@@ -258,10 +281,19 @@ def test_what_the_two_stages_ask() -> None:
 
 @pytest.mark.parametrize(
     ("status", "fate", "is_listed"),
-    [("2", Fate.FAILED, True), ("3", Fate.FAILED, True), ("4", Fate.FAILED, True), ("5", Fate.PENDING, True),
-     ("9", Fate.PENDING, True), ("Z", Fate.PENDING, True), ("1", Fate.UNKNOWN, True), ("Y", Fate.UNKNOWN, True),
-     ("S", Fate.UNKNOWN, False), ("", Fate.UNKNOWN, False)],
-)  # fmt: skip
+    [
+        ("2", Fate.FAILED, True),
+        ("3", Fate.FAILED, True),
+        ("4", Fate.FAILED, True),
+        ("5", Fate.PENDING, True),
+        ("9", Fate.PENDING, True),
+        ("Z", Fate.PENDING, True),
+        ("1", Fate.UNKNOWN, True),
+        ("Y", Fate.UNKNOWN, True),
+        ("S", Fate.UNKNOWN, False),
+        ("", Fate.UNKNOWN, False),
+    ],
+)
 def test_waiting_for_an_authorisation_is_no_success(status: str, fate: Fate, is_listed: bool) -> None:
     word = only(ask(do48(status), sent=sent_bundle(serial=WEB), **AUTHORISED))
     assert (word.fate, word.code, word.listed) == (fate, status, is_listed)
@@ -286,7 +318,7 @@ def test_a_package_that_the_web_bank_does_not_know_is_looked_for_line_by_line() 
     assert fates(ask(*answers, sent=sent_bundle(), **AUTHORISED)) == [Fate.NOT_FOUND] * 3
     strange = do48("4", packageNo=ITEMS[0])
     assert fates(ask(strange, *answers[1:], sent=sent_bundle(), **AUTHORISED)) == [Fate.NOT_FOUND] * 3
-    # Done, says the web bank, and has no number: nothing is settled by that, and nothing is missing.
+    # The web bank says done and has no number: that settles nothing, and nothing counts as missing.
     assert fates(ask(do48("0"), *answers[1:], sent=sent_bundle(), **AUTHORISED)) == [Fate.PENDING] * 3
     with pytest.raises(Declined):
         ask(refused("DO48", "369600000000700", "EGG0042"), sent=sent_bundle(), **AUTHORISED)

@@ -16,7 +16,7 @@ from gateway.simbank.ledger import Ledger, LedgerAccount
 from protocols.banks import spdb
 from protocols.banks.spdb import twin
 from tests.protocols.banks.spdb.paper import AUTHORISED, MASTER, OPTIONS, key_pem
-from tests.world.dialogue import BankTime, Scene, Stage
+from tests.world.dialogue import BankAndTwin, BankTime, Scene
 
 SCENES = sorted((Path(spdb.__file__).parent / "dialogues").glob("*.dlg"))
 
@@ -44,7 +44,7 @@ def show(frame: bytes) -> tuple[str, Mapping[str, str]]:
 
 
 def inside(text: bytes) -> bytes:
-    """What a CMS contains, whoever signed it."""
+    """The content of a CMS, whoever signed it."""
     info = cms.ContentInfo.load(base64.b64decode(text))
     content: bytes = info["content"]["encap_content_info"]["content"].native
     return content
@@ -60,8 +60,8 @@ def elements(data: bytes) -> dict[str, str]:
     return shown | {"(rows)": str(len(rows))}
 
 
-def stage_of(name: str, accounts: Sequence[LedgerAccount]) -> Stage:
-    """The stage of a scene: its name says what is special about the bank or the settings. The front end verifies."""
+def stage_of(name: str, accounts: Sequence[LedgerAccount]) -> BankAndTwin:
+    """The stage of a scene. Its name selects the bank's faults or the settings. The front end verifies."""
     time = BankTime()
     ours: dict[str, Any] = {**OPTIONS, "probe_account": "0000000000000000017"}
     side: dict[str, Any] = {"master_id": MASTER}
@@ -72,7 +72,7 @@ def stage_of(name: str, accounts: Sequence[LedgerAccount]) -> Stage:
         side["faults"] = ["refuses_at_once"]
     if "waiting" in name:
         side["taken_status"] = "3"
-    return Stage(spdb.build(ours), twin.build(side, {"bank": key_pem()}), Ledger(time.now_ms, accounts), time)
+    return BankAndTwin(spdb.build(ours), twin.build(side, {"bank": key_pem()}), Ledger(time.now_ms, accounts), time)
 
 
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.stem)

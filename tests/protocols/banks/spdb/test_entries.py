@@ -1,4 +1,4 @@
-"""8924 against messages written by hand from a public client's model of them, and walks against the twin."""
+"""8924 against messages written by hand from a public client's model of them, and whole walks against the twin."""
 
 from __future__ import annotations
 
@@ -31,16 +31,26 @@ from tests.protocols.banks.spdb.paper import (
     steps,
     talk,
 )
-from tests.world.dialogue import Stage
+from tests.world.dialogue import BankAndTwin
 
 ACCOUNT = AccountNumber(DEBTOR)
 DAY = timedelta(days=1)
 TODAY_TEXT = f"{TODAY:%Y%m%d}"
 ROW = {
-    "voucherNo": "", "seqNo": "A1", "txAmount": "1.50", "balance": "98.50", "tranFlag": "0", "transDate": TODAY_TEXT,
-    "transTime": "91223", "note": "货款", "remark": "示例营业部", "payeeBankNo": "", "payeeBankName": "示例银行",
-    "payeeAcctNo": CREDITOR, "payeeName": "乙公司",
-}  # fmt: skip
+    "voucherNo": "",
+    "seqNo": "A1",
+    "txAmount": "1.50",
+    "balance": "98.50",
+    "tranFlag": "0",
+    "transDate": TODAY_TEXT,
+    "transTime": "91223",
+    "note": "货款",
+    "remark": "示例营业部",
+    "payeeBankNo": "",
+    "payeeBankName": "示例银行",
+    "payeeAcctNo": CREDITOR,
+    "payeeName": "乙公司",
+}
 
 
 def told(*rows: dict[str, str], **head: str) -> bytes:
@@ -59,19 +69,39 @@ def test_what_is_asked() -> None:
     ask = bank().questions.lines
     assert ask is not None
     first = steps(ask(LinesQuestion(ACCOUNT, TODAY, TODAY), context()))[0]
-    asked = {"acctNo": DEBTOR, "beginDate": TODAY_TEXT, "endDate": TODAY_TEXT, "queryNumber": "20", "beginNumber": "1",
-             "transAmount": "", "subAccount": "", "subAcctName": ""}  # fmt: skip
+    asked = {
+        "acctNo": DEBTOR,
+        "beginDate": TODAY_TEXT,
+        "endDate": TODAY_TEXT,
+        "queryNumber": "20",
+        "beginNumber": "1",
+        "transAmount": "",
+        "subAccount": "",
+        "subAcctName": "",
+    }
     assert body_of(first) == f"<body>{leaves(asked)}</body>"
     with pytest.raises(ProtocolError):
         next(ask(LinesQuestion(ACCOUNT, TODAY, TODAY, "USD"), context()))
 
 
 def test_a_row_field_by_field() -> None:
-    assert page(told({})) == Page((Line(
-        ACCOUNT, f"{TODAY_TEXT}-A1", Direction.DEBIT, Money(150), TODAY,
-        booked_at=datetime(TODAY.year, TODAY.month, TODAY.day, 9, 12, 23, tzinfo=CHINA),
-        counterparty_account=AccountNumber(CREDITOR), counterparty_name=Name("乙公司"), counterparty_bank="示例银行",
-        text="货款 示例营业部", balance=Money(9_850)),))  # fmt: skip
+    assert page(told({})) == Page(
+        (
+            Line(
+                ACCOUNT,
+                f"{TODAY_TEXT}-A1",
+                Direction.DEBIT,
+                Money(150),
+                TODAY,
+                booked_at=datetime(TODAY.year, TODAY.month, TODAY.day, 9, 12, 23, tzinfo=CHINA),
+                counterparty_account=AccountNumber(CREDITOR),
+                counterparty_name=Name("乙公司"),
+                counterparty_bank="示例银行",
+                text="货款 示例营业部",
+                balance=Money(9_850),
+            ),
+        )
+    )
     [line] = page(told({"tranFlag": "1", "seqNum": "2", "balance": "0.00", "transTime": "x"})).lines
     assert (line.direction, line.bank_line_id) == (Direction.CREDIT, f"{TODAY_TEXT}-A1-2")
     assert (line.balance, line.booked_at) == (None, None)
@@ -79,9 +109,16 @@ def test_a_row_field_by_field() -> None:
 
 @pytest.mark.parametrize(
     "row",
-    [{"tranFlag": "9"}, {"tranFlag": ""}, {"seqNo": ""}, {"txAmount": "-1.50"}, {"txAmount": "1.505"},
-     {"transDate": "20260104"}, {"transDate": ""}],
-)  # fmt: skip
+    [
+        {"tranFlag": "9"},
+        {"tranFlag": ""},
+        {"seqNo": ""},
+        {"txAmount": "-1.50"},
+        {"txAmount": "1.505"},
+        {"transDate": "20260104"},
+        {"transDate": ""},
+    ],
+)
 def test_a_row_that_cannot_be_read_hides_no_other(row: dict[str, str]) -> None:
     said = page(told({}, row, {"seqNo": "A2"}))
     assert [one.bank_line_id for one in said.lines] == [f"{TODAY_TEXT}-A1", f"{TODAY_TEXT}-A2"]
@@ -102,10 +139,14 @@ def test_a_page_of_rows_that_cannot_be_read_does_not_hide_the_next_one() -> None
 @pytest.mark.parametrize(
     "answer",
     [
-        told({}, acctNo=CREDITOR), told({}, currency="14"), told({}, totalCount="0"), told({}, totalCount="x"),
-        told(*[{}] * 21), told(totalCount="1"),
+        told({}, acctNo=CREDITOR),
+        told({}, currency="14"),
+        told({}, totalCount="0"),
+        told({}, totalCount="x"),
+        told(*[{}] * 21),
+        told(totalCount="1"),
     ],
-)  # fmt: skip
+)
 def test_a_page_that_cannot_be_whole_or_ours_is_no_answer(answer: bytes) -> None:
     with pytest.raises(ProtocolError) as caught:
         page(answer)
@@ -127,7 +168,7 @@ def test_rows_of_one_number_are_counted_on_over_a_page_s_edge() -> None:
 # ---- walks ----
 
 
-def walk(scene: Stage, days: int = 0, after: Callable[[], None] = lambda: None) -> list[Line]:
+def walk(scene: BankAndTwin, days: int = 0, after: Callable[[], None] = lambda: None) -> list[Line]:
     ask = scene.bank.questions.lines
     assert ask is not None
     today = scene.time.now.date()
@@ -141,10 +182,10 @@ def walk(scene: Stage, days: int = 0, after: Callable[[], None] = lambda: None) 
         asked = replace(asked, cursor=got.cursor)
 
 
-def pay(scene: Stage, count: int) -> None:
+def pay(scene: BankAndTwin, count: int) -> None:
     before = len(scene.ledger.executions)
     for n in range(before, before + count):
-        scene.ledger.take(Instruction(f"{n:020d}", DEBTOR, CREDITOR, "乙公司", Money(n + 1), "货款"))
+        scene.ledger.book_once(Instruction(f"{n:020d}", DEBTOR, CREDITOR, "乙公司", Money(n + 1), "货款"))
 
 
 def test_every_entry_of_every_day_is_told_once() -> None:
@@ -195,7 +236,9 @@ def test_a_cursor_of_another_question_is_refused() -> None:
     assert ask is not None
     cursor = scene.talk(ask(LinesQuestion(ACCOUNT, TODAY, TODAY), scene.context())).cursor
     assert cursor is not None
-    for question in (LinesQuestion(ACCOUNT, TODAY - DAY, TODAY, cursor=cursor),
-                     LinesQuestion(ACCOUNT, TODAY, TODAY, cursor=f"{cursor}x")):  # fmt: skip
+    for question in (
+        LinesQuestion(ACCOUNT, TODAY - DAY, TODAY, cursor=cursor),
+        LinesQuestion(ACCOUNT, TODAY, TODAY, cursor=f"{cursor}x"),
+    ):
         with pytest.raises(ProtocolError):
             next(ask(question, scene.context()))

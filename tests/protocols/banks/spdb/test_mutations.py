@@ -1,4 +1,4 @@
-"""Broken answers: whatever the bytes, the adapter raises ProtocolError or says no more than they do."""
+"""Broken answers: for any bytes the adapter raises ProtocolError or claims no more than they say."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ GOLDEN: list[tuple[Asked, bytes]] = [
 
 
 def mutants(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Every place with several other bytes in it: its neighbours, digits, what XML minds, and chance."""
+    """Every place with several other bytes in it: its neighbours, digits, XML's own characters, and random ones."""
     chance = random.Random(4437)
     for place, byte in enumerate(data):
         others = {byte ^ 1, byte ^ 0x20, *b"048< ", 0, 0x80, 0xFF, chance.randrange(256)}
@@ -90,7 +90,7 @@ def test_one_wrong_byte_anywhere_on_the_wire_changes_no_clear_word(asked: Asked,
 
 
 def resigned(body: bytes) -> bytes:
-    """An 8804 answer around a changed body, well signed: what the bank itself might get wrong."""
+    """An 8804 answer around a changed body, correctly signed, as if the bank itself made the mistake."""
     inner = f"<body><signature>{wrapped(body).decode()}</signature></body>"
     document = (
         '<?xml version="1.0" encoding="gb2312"?><packet><head><transCode>8804</transCode>'

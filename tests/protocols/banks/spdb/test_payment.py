@@ -1,4 +1,4 @@
-"""8801 and 8804 against messages written by hand from the bank's page."""
+"""The payment 8801 and its enquiry 8804, compared with messages written by hand from the bank's page."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_the_sign_port_gets_the_body_alone_byte_for_byte() -> None:
     assert isinstance(first, Ask) and first.port == "sign"
     assert body == BODY.encode("gbk")
     assert b"Content-Type: INFOSEC_SIGN/1.0" in head
-    # Counted in GBK bytes, not in characters.
+    # The limit counts GBK bytes, not characters.
     assert f"Content-Length: {len(BODY.encode('gbk'))}".encode() in head.splitlines()
 
 
@@ -134,14 +134,15 @@ OUTSIDE = Party(AccountNumber(CREDITOR), Name("丙"), "示例银行某支行", "
         ({"creditor": OUTSIDE}, {"payee_address": "上海"}, "<payeeAddress>上海</payeeAddress>"),
         ({"creditor": OUTSIDE}, {}, "<payeeBankSelectFlag></payeeBankSelectFlag><payeeBankNo></payeeBankNo>"),
         (
-            {"creditor": OUTSIDE}, {"payee_bank_flag": "1"},
+            {"creditor": OUTSIDE},
+            {"payee_bank_flag": "1"},
             "<payeeBankSelectFlag>1</payeeBankSelectFlag><payeeBankNo>105100000017</payeeBankNo>",
         ),
         ({"creditor": replace(PAYEE, kind=PartyKind.PERSON)}, {}, "<payeeType>1</payeeType>"),
         ({}, {"schedule_date": "today"}, "<bespeakDate>20260105</bespeakDate>"),
         ({"purpose": "a<b&c"}, {}, "<note>a&lt;b&amp;c</note>"),
     ],
-)  # fmt: skip
+)
 def test_flags_and_fields(changes: dict[str, Any], options: dict[str, Any], wanted: str) -> None:
     assert wanted in document_of(order(**changes), **options)
 
@@ -212,13 +213,15 @@ def test_a_refusal_of_the_sign_port_is_one_even_beside_a_signature() -> None:
     assert caught.value.code == "-1"
 
 
-# ---- what the answer to 8801 says ----
+# ---- answers to 8801 ----
 
 ACCEPTED = [
     *((code, Fate.PENDING, True) for code in ("0", "1", "2", "3", "4", "A", "5", "D", "S")),
     *((code, Fate.UNKNOWN, True) for code in ("8", "9", "C", "F", "Y")),
-    ("7", Fate.UNKNOWN, False), ("04", Fate.UNKNOWN, False), ("完成", Fate.UNKNOWN, False),
-]  # fmt: skip
+    ("7", Fate.UNKNOWN, False),
+    ("04", Fate.UNKNOWN, False),
+    ("完成", Fate.UNKNOWN, False),
+]
 
 
 @pytest.mark.parametrize(("status", "fate", "is_listed"), ACCEPTED)
@@ -238,10 +241,16 @@ def test_an_answer_that_says_nothing_is_doubt_and_one_with_a_number_is_taken() -
 
 
 HEAD = [
-    ("EYY8990", Fate.DUPLICATE, True), ("EYY8998", Fate.FAILED, True), ("EGG0346", Fate.FAILED, True),
-    ("EYY9994", Fate.UNKNOWN, True), ("B2E0005", Fate.UNKNOWN, True), ("EGG0042", Fate.UNKNOWN, True),
-    ("EGG0050", Fate.UNKNOWN, True), ("EGG0521", Fate.UNKNOWN, False), ("EYY8999", Fate.UNKNOWN, False),
-]  # fmt: skip
+    ("EYY8990", Fate.DUPLICATE, True),
+    ("EYY8998", Fate.FAILED, True),
+    ("EGG0346", Fate.FAILED, True),
+    ("EYY9994", Fate.UNKNOWN, True),
+    ("B2E0005", Fate.UNKNOWN, True),
+    ("EGG0042", Fate.UNKNOWN, True),
+    ("EGG0050", Fate.UNKNOWN, True),
+    ("EGG0521", Fate.UNKNOWN, False),
+    ("EYY8999", Fate.UNKNOWN, False),
+]
 
 
 @pytest.mark.parametrize(("code", "fate", "is_listed"), HEAD)
@@ -249,7 +258,7 @@ def test_an_error_answer(code: str, fate: Fate, is_listed: bool) -> None:
     outcome = pay(refused("8801", REFERENCE, code, "说明"))
     assert (outcome.fate, outcome.code, outcome.text, outcome.listed) == (fate, code, "说明", is_listed)
     assert bank().read(Kind.PAYMENT, sent(), refused("8801", REFERENCE, code, "说明")) == outcome
-    # The front end has nothing to verify: the same two hops.
+    # The front end has nothing to verify: the same two exchanges.
     assert through_front_end().read(Kind.PAYMENT, sent(), refused("8801", REFERENCE, code, "说明")) == outcome
 
 
@@ -260,7 +269,7 @@ def test_a_refusal_counts_only_if_head_and_body_agree() -> None:
         assert pay(refused("8801", REFERENCE, code, again="")).fate is Fate.UNKNOWN
         with pytest.raises(ProtocolError):
             pay(refused("8801", REFERENCE, code, again="EYY8990"))
-    # A duplicate is one in any clothes.
+    # A duplicate is one in any form.
     assert pay(packet("8801", REFERENCE, "EYY8990", "")).fate is Fate.DUPLICATE
 
 
@@ -273,7 +282,7 @@ def test_the_settings_declare_codes() -> None:
     assert ask(refused("8804", ASKED, "X000003"), codes=codes).fate is Fate.NOT_FOUND
 
 
-# ---- what is believed ----
+# ---- answers that are believed ----
 
 
 def test_without_the_certificate_a_stored_answer_is_doubt_and_with_it_it_is_read() -> None:
@@ -353,7 +362,7 @@ def test_what_is_not_sealed_as_it_must_be_is_no_answer(answer: bytes) -> None:
     try:
         assert through_front_end().read(Kind.PAYMENT, sent(), answer).fate is Fate.UNKNOWN
     except ProtocolError:
-        pass  # what is no packet at all
+        pass  # bytes that are no packet
 
 
 FOREIGN = [
@@ -385,7 +394,7 @@ def test_the_order_of_head_and_body_what_is_added_and_the_label_are_not_minded()
     assert pay(http_answer(zeros[:6].strip().rjust(6, b"0") + zeros[6:])).fate is Fate.PENDING
 
 
-# ---- what 8804 says ----
+# ---- answers to 8804 ----
 
 ROWS = [
     (row("4"), Fate.SETTLED, "4", True),
@@ -399,8 +408,10 @@ ROWS = [
     (row("8", "退票款"), Fate.FAILED, "8", True),
     # duplicates before failures
     (row("8", "货款|&lt;错误原因:EYY8990 重复&gt;"), Fate.DUPLICATE, "EYY8990", True),
-    (row("04"), Fate.UNKNOWN, "04", False), (row("5"), Fate.UNKNOWN, "5", False), (row(""), Fate.UNKNOWN, "", False),
-]  # fmt: skip
+    (row("04"), Fate.UNKNOWN, "04", False),
+    (row("5"), Fate.UNKNOWN, "5", False),
+    (row(""), Fate.UNKNOWN, "", False),
+]
 
 
 @pytest.mark.parametrize(("told", "fate", "code", "is_listed"), ROWS)
@@ -435,7 +446,8 @@ def test_nothing_there_is_not_found_whichever_way_it_is_said() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"amount": "123.46"}, {"amount": "12345"}, {"acctNo": CREDITOR}, {"payeeAcctNo": DEBTOR}, {"amount": ""}]
+    "changes",
+    [{"amount": "123.46"}, {"amount": "12345"}, {"acctNo": CREDITOR}, {"payeeAcctNo": DEBTOR}, {"amount": ""}],
 )
 def test_our_voucher_with_other_contents_is_no_answer(changes: dict[str, str]) -> None:
     with pytest.raises(ProtocolError):
@@ -444,9 +456,14 @@ def test_our_voucher_with_other_contents_is_no_answer(changes: dict[str, str]) -
 
 @pytest.mark.parametrize(
     ("statuses", "fate"),
-    [(("4", "8"), Fate.UNKNOWN), (("8", "4"), Fate.UNKNOWN), (("4", "4"), Fate.UNKNOWN), (("8", "9"), Fate.FAILED),
-     (("8", "1"), Fate.UNKNOWN)],
-)  # fmt: skip
+    [
+        (("4", "8"), Fate.UNKNOWN),
+        (("8", "4"), Fate.UNKNOWN),
+        (("4", "4"), Fate.UNKNOWN),
+        (("8", "9"), Fate.FAILED),
+        (("8", "1"), Fate.UNKNOWN),
+    ],
+)
 def test_two_records_of_one_voucher_are_doubt_unless_both_say_no(statuses: tuple[str, ...], fate: Fate) -> None:
     rows = [row(status, seqNo=str(place)) for place, status in enumerate(statuses)]
     assert ask(listed(*rows)).fate is fate
@@ -466,7 +483,7 @@ def others(count: int, first: int = 1) -> list[str]:
 
 def test_every_page_is_read_until_the_payment_s_row_is_sure() -> None:
     assert ask(page(0, *others(30), total=31), page(1, row("4"), total=31)).fate is Fate.SETTLED
-    # A second record on a later page is seen, too.
+    # A second record on a later page is found too.
     both = ask(page(0, row("4"), *others(29), total=31), page(1, row("8", seqNo="2"), total=31))
     assert both.fate is Fate.UNKNOWN
 
@@ -497,8 +514,11 @@ def ey03(status: str, packet_id: str = "369600000000701", **more: str) -> bytes:
 EY03 = [
     *((code, Fate.PENDING, True) for code in ("5", "9", "A", "D", "S")),
     *((code, Fate.FAILED, True) for code in ("2", "3", "4", "C", "F")),
-    ("1", Fate.UNKNOWN, True), ("Y", Fate.UNKNOWN, True), ("0", Fate.UNKNOWN, False), ("", Fate.UNKNOWN, False),
-]  # fmt: skip
+    ("1", Fate.UNKNOWN, True),
+    ("Y", Fate.UNKNOWN, True),
+    ("0", Fate.UNKNOWN, False),
+    ("", Fate.UNKNOWN, False),
+]
 
 
 @pytest.mark.parametrize(("status", "fate", "is_listed"), EY03)
@@ -534,7 +554,7 @@ def test_what_the_web_bank_is_asked() -> None:
     )
 
 
-# ---- signatures in other hands ----
+# ---- signatures of other software ----
 
 
 def openssl(*words: str, data: bytes) -> subprocess.CompletedProcess[bytes]:

@@ -1,4 +1,4 @@
-"""What decides a payment's fate: the bank's words about it, and neither our own text nor another copy's refusal."""
+"""A payment's fate follows from the bank's own text about it, not from our text or from the refusal of another copy."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.core.policy import field_faults
-from gateway.simbank.ledger import Conduct
+from gateway.kernel.core.policy import field_faults
+from gateway.simbank.ledger import BookingRules
 from protocols.canon.order import Kind
 from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.query import FateQuestion
@@ -30,7 +30,7 @@ from tests.protocols.banks.spdb.paper import (
     steps,
     talk,
 )
-from tests.world.dialogue import Stage
+from tests.world.dialogue import BankAndTwin
 
 
 def ask(*rows: str) -> Outcome:
@@ -39,7 +39,7 @@ def ask(*rows: str) -> Outcome:
     return talk(fate(FateQuestion(sent()), context()), listed(*rows))
 
 
-def asked(scene: Stage) -> Outcome:
+def asked(scene: BankAndTwin) -> Outcome:
     fate = scene.bank.questions.fate
     assert fate is not None
     return scene.talk(fate(FateQuestion(sent()), scene.context()))
@@ -48,16 +48,16 @@ def asked(scene: Stage) -> Outcome:
 # ---- the note ----
 
 NOTES = [
-    # Our own purpose is no reason, whatever stands in it.
+    # Our own purpose is no reason, whatever it says.
     ("4", "错误原因:EYY8990 更正", Fate.SETTLED, "4"),
     ("4", "货款|&lt;错误原因:EYY8990 重复&gt;", Fate.SETTLED, "4"),
     ("1", "错误原因:EYY8990 更正", Fate.PENDING, "1"),
     ("3", "货款 错误原因:X1 退票", Fate.PENDING, "3"),
-    # Where it cannot be told from the bank's, nobody knows.
+    # Where it cannot be distinguished from the bank's text, the outcome is unknown.
     ("8", "货款 错误原因:X1 退票", Fate.UNKNOWN, "8"),
     ("8", "错误原因:EYY8990", Fate.UNKNOWN, "8"),
     ("9", "错误原因:EGG0042", Fate.UNKNOWN, "9"),
-    # A note that was cut may have lost the words that matter.
+    # A note that was cut may lack the deciding words.
     ("8", "货款|&lt;错误原因:EGG0042 处理失败", Fate.UNKNOWN, "8"),
     ("8", "货款|&lt;错误原因:EYY8", Fate.UNKNOWN, "8"),
     # The bank's form, at the end.
@@ -89,7 +89,7 @@ def test_a_purpose_that_looks_like_a_reason_is_refused_before_anything_is_sent()
 
 
 def test_a_refusal_whose_note_was_cut_is_doubt() -> None:
-    scene = stage(["cut_notes"], conduct=Conduct(refuse_share=1))
+    scene = stage(["cut_notes"], conduct=BookingRules(refuse_share=1))
     scene.talk(scene.bank.money[Kind.PAYMENT](order(), scene.context(REFERENCE)))
     assert asked(scene).fate is Fate.UNKNOWN
 

@@ -1,4 +1,4 @@
-"""The bank's side: what its answers look like, and what the adapter makes of each fault it can be told to commit."""
+"""The bank's side: the form of its answers, and the adapter's reaction to each fault that it can commit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from gateway.simbank.ledger import Conduct
+from gateway.simbank.ledger import BookingRules
 from protocols.bank import BadOptions
 from protocols.banks.spdb import twin
 from protocols.canon.money import Money
@@ -41,46 +41,46 @@ from tests.protocols.banks.spdb.paper import (
     stage,
 )
 from tests.protocols.banks.spdb.test_payment import openssl
-from tests.world.dialogue import Stage
+from tests.world.dialogue import BankAndTwin
 
 KIND = Kind.BATCH_ITEM
 FRONT_END_VERIFIES = {"bank_certificate": None}
 
 
-def pay(scene: Stage, reference: str = REFERENCE, **changes: Any) -> Fate:
+def pay(scene: BankAndTwin, reference: str = REFERENCE, **changes: Any) -> Fate:
     return scene.talk(scene.bank.money[Kind.PAYMENT](order(**changes), scene.context(reference))).fate
 
 
-def ask(scene: Stage, reference: str = REFERENCE) -> Fate:
+def ask(scene: BankAndTwin, reference: str = REFERENCE) -> Fate:
     fate = scene.bank.questions.fate
     assert fate is not None
     return scene.talk(fate(FateQuestion(sent(reference)), scene.context())).fate
 
 
-def send(scene: Stage) -> set[Fate]:
+def send(scene: BankAndTwin) -> set[Fate]:
     told = scene.talk(scene.bank.bundles[KIND].word(bundle(), scene.context(BUNDLE)))
     assert set(told) <= set(ITEMS[:3])
     return {one.fate for one in told.values()}
 
 
-def ask_bundle(scene: Stage, serial: str | None = None) -> list[Fate | None]:
+def ask_bundle(scene: BankAndTwin, serial: str | None = None) -> list[Fate | None]:
     question = BundleFateQuestion(sent_bundle(serial=serial))
     told = scene.talk(scene.bank.bundles[KIND].fate(question, scene.context()))
     return [told[one].fate if one in told else None for one in ITEMS[:3]]
 
 
-def came_back(scene: Stage) -> list[Return]:
+def came_back(scene: BankAndTwin) -> list[Return]:
     ask_returns = scene.bank.questions.returns
     assert ask_returns is not None
     question = ReturnsQuestion(AccountNumber(DEBTOR), TODAY, TODAY)
     return list(scene.talk(ask_returns(question, scene.context())).returns)
 
 
-def booked(scene: Stage) -> int:
+def booked(scene: BankAndTwin) -> int:
     return sum(not one.refused for one in scene.ledger.executions)
 
 
-# ---- its habits ----
+# ---- its answers ----
 
 
 def test_an_answer_in_bytes() -> None:
@@ -110,9 +110,10 @@ def test_openssl_verifies_what_the_twin_signs_and_finds_the_body(tmp_path: Path)
         assert said.stdout in der
         changed = der.replace(b"<body><", b"<body>>")
         assert openssl("cms", "-verify", "-noverify", "-inform", "DER", "-binary", data=changed).returncode != 0
-    # The answer's key is the bank's: verified against nothing but its public half.
-    text = openssl("cms", "-verify", "-noverify", "-inform", "DER", "-binary", "-certsout", str(tmp_path / "c.pem"),
-                   data=der)  # fmt: skip
+    # The answer's key is the bank's: it is verified only against its public half.
+    text = openssl(
+        "cms", "-verify", "-noverify", "-inform", "DER", "-binary", "-certsout", str(tmp_path / "c.pem"), data=der
+    )
     assert text.returncode == 0
     key = openssl("x509", "-in", str(tmp_path / "c.pem"), "-noout", "-pubkey", data=b"").stdout
     assert key.strip() == signer()[0].public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).strip()
@@ -133,15 +134,15 @@ def test_a_refused_row_as_the_page_shows_it() -> None:
 @pytest.mark.parametrize(
     ("conduct", "first", "asked", "later"),
     [
-        (Conduct(), Fate.PENDING, Fate.SETTLED, Fate.SETTLED),
-        (Conduct(refuse_share=1), Fate.UNKNOWN, Fate.FAILED, Fate.FAILED),
-        (Conduct(late_share=1), Fate.PENDING, Fate.PENDING, Fate.SETTLED),
-        (Conduct(late_refuse_share=1), Fate.PENDING, Fate.PENDING, Fate.FAILED),
-        (Conduct(return_share=1), Fate.PENDING, Fate.SETTLED, Fate.RETURNED),
+        (BookingRules(), Fate.PENDING, Fate.SETTLED, Fate.SETTLED),
+        (BookingRules(refuse_share=1), Fate.UNKNOWN, Fate.FAILED, Fate.FAILED),
+        (BookingRules(late_share=1), Fate.PENDING, Fate.PENDING, Fate.SETTLED),
+        (BookingRules(late_refuse_share=1), Fate.PENDING, Fate.PENDING, Fate.FAILED),
+        (BookingRules(return_share=1), Fate.PENDING, Fate.SETTLED, Fate.RETURNED),
     ],
 )
 def test_a_payment_s_whole_life(
-    conduct: Conduct, first: Fate, asked: Fate, later: Fate, options: dict[str, Any]
+    conduct: BookingRules, first: Fate, asked: Fate, later: Fate, options: dict[str, Any]
 ) -> None:
     scene = stage(conduct=conduct, options=options)
     assert pay(scene) is first
@@ -158,13 +159,13 @@ def test_both_ways_of_padding_the_length_are_taken(padding: str) -> None:
 
 @pytest.mark.parametrize("status", ["0", "1", "2", "3", "A"])
 def test_what_waits_for_anything_at_the_bank_is_not_paid(status: str) -> None:
-    scene = stage(conduct=Conduct(late_share=1), taken_status=status)
+    scene = stage(conduct=BookingRules(late_share=1), taken_status=status)
     assert pay(scene) is Fate.PENDING
     assert ask(scene) is Fate.PENDING
 
 
 def test_money_that_comes_back_is_among_the_returns_and_was_not_before() -> None:
-    scene = stage(conduct=Conduct(return_share=1))
+    scene = stage(conduct=BookingRules(return_share=1))
     assert pay(scene) is Fate.PENDING and ask(scene) is Fate.SETTLED
     assert came_back(scene) == []
     scene.time.later(3_600)
@@ -172,10 +173,10 @@ def test_money_that_comes_back_is_among_the_returns_and_was_not_before() -> None
 
 
 def test_a_return_without_a_reason_is_still_found_by_the_returns_question() -> None:
-    scene = stage(["bare_refusal"], conduct=Conduct(return_share=1))
+    scene = stage(["bare_refusal"], conduct=BookingRules(return_share=1))
     pay(scene)
     scene.time.later(3_600)
-    # The row alone looks like a refusal; that it was settled before, the asker knows.
+    # The row alone looks like a refusal. The asker knows that it was settled before.
     assert ask(scene) is Fate.FAILED
     assert [one.reference for one in came_back(scene)] == [REFERENCE]
 
@@ -185,7 +186,7 @@ def test_a_refusal_never_looks_like_a_duplicate_or_the_other_way_round() -> None
     assert pay(scene) is Fate.PENDING
     assert pay(scene) is Fate.DUPLICATE
     scene.time.later(86_400)
-    # The next day the packetID is free again; the voucher is refused with a code that nobody published.
+    # On the next day the packetID is free again. The voucher is refused with an unpublished code.
     assert pay(scene) is Fate.UNKNOWN
     assert booked(scene) == 1 and not scene.ledger.doubles()
 
@@ -199,7 +200,7 @@ def test_a_batch_again_is_a_duplicate_and_moves_nothing() -> None:
 
 
 def test_an_unknown_account_has_no_balance_and_a_known_one_the_books() -> None:
-    scene = stage(conduct=Conduct(late_share=1))
+    scene = stage(conduct=BookingRules(late_share=1))
     pay(scene)
     balance = scene.bank.questions.balance
     assert balance is not None
@@ -209,10 +210,10 @@ def test_an_unknown_account_has_no_balance_and_a_known_one_the_books() -> None:
         scene.talk(balance(BalanceQuestion(AccountNumber("0000")), scene.context()))
 
 
-# ---- what it does not take ----
+# ---- requests that it refuses ----
 
 
-def submitted(scene: Stage, page: bytes | None = None) -> bytes:
+def submitted(scene: BankAndTwin, page: bytes | None = None) -> bytes:
     conversation = scene.bank.money[Kind.PAYMENT](order(), scene.context(REFERENCE))
     first = next(conversation)
     answer = scene.exchange("sign", first.data) if page is None else page  # type: ignore[union-attr]
@@ -225,7 +226,7 @@ def code_of(answer: bytes) -> bytes:
 
 
 def relengthened(wire: bytes, old: bytes, new: bytes) -> bytes:
-    """A change that keeps both lengths true."""
+    """The frame after a replacement, with both lengths corrected."""
     assert old in wire and len(old) == len(new)
     return wire.replace(old, new)
 
@@ -259,7 +260,7 @@ def test_faults_options_and_keys_have_names() -> None:
         twin.build({}, {})
 
 
-# ---- its faults, and the adapter's conduct ----
+# ---- its faults, and the adapter's reactions ----
 
 
 @pytest.mark.parametrize("options", [{}, FRONT_END_VERIFIES], ids=["pinned", "front-end"])
@@ -285,11 +286,11 @@ def test_after_a_fault_a_payment_that_was_booked_is_never_failed(
     try:
         fate = pay(scene)
     except ProtocolError:
-        fate = Fate.UNKNOWN  # as the lane takes it, once the bytes have left
+        fate = Fate.UNKNOWN  # the lane reads it like this once the bytes have left
     assert fate in (Fate.UNKNOWN, Fate.PENDING)
     assert booked(scene) == 1
     if fault == "counts_characters":
-        # Signed answers are ASCII outside the signature; an error answer carries Chinese.
+        # Signed answers are ASCII outside the signature. An error answer has Chinese text.
         with pytest.raises(ProtocolError):
             ask(scene, OTHER)
         return
@@ -302,11 +303,11 @@ def test_after_a_fault_a_payment_that_was_booked_is_never_failed(
 
 def test_a_refusal_at_the_door_is_one_only_where_head_and_body_agree() -> None:
     for extra, fate in (((), Fate.FAILED), (("head_only",), Fate.UNKNOWN)):
-        scene = stage(["refuses_at_once", *extra], conduct=Conduct(refuse_share=1))
+        scene = stage(["refuses_at_once", *extra], conduct=BookingRules(refuse_share=1))
         assert pay(scene) is fate
         assert ask(scene) is Fate.NOT_FOUND
         assert booked(scene) == 0
-    scene = stage(["refuses_at_once", "codes_disagree"], conduct=Conduct(refuse_share=1))
+    scene = stage(["refuses_at_once", "codes_disagree"], conduct=BookingRules(refuse_share=1))
     with pytest.raises(ProtocolError):
         pay(scene)
 
@@ -328,14 +329,12 @@ def test_a_verify_port_that_errs_is_doubt(fault: str) -> None:
         assert pay(scene, OTHER) is Fate.PENDING
     with pytest.raises(ProtocolError):
         pay(scene)
-    # With the bank's certificate the front end is not asked.
+    # With the bank's certificate the front end is not asked to verify.
     assert pay(stage([fault])) is Fate.PENDING
 
 
 def test_sha_1_counts_only_until_its_last_day() -> None:
-    for options, believed in (
-        ({}, False), ({"sha1_until": "2026-01-04"}, False), ({"sha1_until": "2026-01-05"}, True),
-    ):  # fmt: skip
+    for options, believed in (({}, False), ({"sha1_until": "2026-01-04"}, False), ({"sha1_until": "2026-01-05"}, True)):
         scene = stage(options=options, hash="sha1")
         if believed:
             assert pay(scene) is Fate.PENDING
@@ -421,7 +420,7 @@ def test_until_users_authorise_it_is_pending_and_the_host_knows_nothing() -> Non
     assert ask(scene) is Fate.PENDING
     scene.time.later(61)
     assert ask(scene) is Fate.SETTLED
-    # Without the option the web bank is not asked, and the payment is not found; never failed.
+    # Without the option the web bank is not asked, and the payment is "not found", never failed.
     blind = stage(authorise_s=60)
     pay(blind)
     assert ask(blind) is Fate.NOT_FOUND

@@ -1,4 +1,4 @@
-"""The lane's own carrier of conversations (`gateway.bank.conversation`) over a bank that is a plain function."""
+"""The lane's own code for conversations (`gateway.bank.conversation`), with a bank that is a plain function."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 from gateway.bank import conversation as bank_conversation
-from gateway.bank.session_pool import BankSession
+from gateway.bank.bank_session import BankSession
 from gateway.bank.session_states import SessionState
 from gateway.bank.signers import Signer
 from protocols.bank import Conversation, MoneyConversation, Port, Submit
@@ -19,7 +19,7 @@ Reply = Callable[[str, bytes], bytes]
 
 @dataclass
 class Hops:
-    """Every exchange of a conversation: which door, what was said, what came back."""
+    """Every exchange of a conversation: the port, the request, the answer."""
 
     ports: Mapping[str, Port]
     reply: Reply
@@ -32,17 +32,17 @@ class Hops:
         return _Line(self, port)
 
     def ask(self, conversation: Conversation[R]) -> R:
-        """A question, through the lane's own code."""
+        """A question, run by the lane's own code."""
         return _now(bank_conversation.ask(cast(BankSession, self), conversation, self.signers))
 
     def prepare(self, conversation: MoneyConversation) -> Submit:
-        """A money word up to what must be written down before anything is sent."""
+        """An order, run up to the point at which it must be stored before anything is sent."""
         step = _now(bank_conversation.until_submit(cast(BankSession, self), conversation, self.signers))
         assert isinstance(step, Submit)
         return step
 
     def finish(self, conversation: MoneyConversation, answer: bytes) -> Outcome:
-        """A money word from the answer to its outcome."""
+        """An order, run from the answer to its outcome."""
         return _now(bank_conversation.after_submit(cast(BankSession, self), conversation, self.signers, answer))
 
     def exchange(self, port: str, data: bytes) -> bytes:
@@ -56,7 +56,7 @@ class Hops:
 
     @property
     def signers(self) -> Mapping[str, Signer]:
-        """Keys by name, each of which writes down that it signed."""
+        """Keys by name. Each records that it signed."""
         return {name: cast(Signer, _Key(self, name, sign)) for name, sign in self.sign.items()}
 
 
@@ -75,6 +75,7 @@ class _Key:
     name: str
     by: Callable[[bytes], bytes]
     key_id: str = "test"
+    trouble: None = None
 
     async def sign(self, octets: bytes) -> bytes:
         self.hops.signatures.append(self.name)
@@ -82,7 +83,7 @@ class _Key:
 
 
 def _now(work: Coroutine[Any, Any, R]) -> R:
-    """Runs a coroutine that waits for nothing."""
+    """Run a coroutine that never waits, and return its result."""
     try:
         work.send(None)
     except StopIteration as end:

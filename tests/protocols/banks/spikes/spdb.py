@@ -1,4 +1,4 @@
-"""A spike of SPDB (浦发): the front end signs, takes and verifies: three hops for one word.
+"""A trial adapter of SPDB (浦发), whose front end signs, takes and verifies: three exchanges for one order.
 
 Only what proves that the seams carry it: single payment 8801, enquiry 8804, the banks/spdb.md shapes.
 """
@@ -74,16 +74,11 @@ code = ["0", "1", "2", "3", "A"]
 outcome = "pending"
 source = "banks/spdb.md 5: 3 is waiting for authorisation, never paid"
 """)
-_FATES = {
-    "settled": Fate.SETTLED,
-    "failed": Fate.FAILED,
-    "pending": Fate.PENDING,
-    "duplicate": Fate.DUPLICATE,
-}
+_FATES = {"settled": Fate.SETTLED, "failed": Fate.FAILED, "pending": Fate.PENDING, "duplicate": Fate.DUPLICATE}
 
 
 def build_bank(options: Mapping[str, Any]) -> Bank:
-    """The spike's bank: two doors, nothing kept."""
+    """The trial bank: two ports, no kept connection."""
     spdb = Spdb(str(options["master_id"]))
     doors = {name: Port(name, lambda: http.HttpAnswers().cutter(65_536), kept=False) for name in ("sign", "business")}
     profile = Profile("spdb", "SPDB", "浦发银行", Limits("gbk"), serials_per_word=1)
@@ -99,7 +94,7 @@ def build_bank(options: Mapping[str, Any]) -> Bank:
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """An answer's head, and its body: `signature` where it is signed, `text` where it is an error."""
+    """An answer's head and body: `signature` if the body is signed, `text` if it is an error."""
 
     code: str
     text: str
@@ -109,7 +104,7 @@ class Packet:
 
 @dataclass(frozen=True, slots=True)
 class Spdb:
-    """The words."""
+    """The conversations with the trial bank."""
 
     master_id: str
 
@@ -135,7 +130,7 @@ class Spdb:
         return _status(clear, "8801")
 
     def fate(self, question: FateQuestion, context: Context) -> Conversation[Outcome]:
-        """8804: the same three hops, all of them repeatable."""
+        """8804: the same three exchanges, all of them repeatable."""
         sent = question.sent
         day = timedelta(days=1)
         body = el(
@@ -161,11 +156,12 @@ class Spdb:
         return Outcome(Fate.NOT_FOUND, "AAAAAAA")
 
     def probe(self, context: Context) -> Conversation[None]:
-        """Any signature proves that the sign door answers."""
+        """Any signature proves that the sign port answers."""
         yield from _signed(el("body"))
 
     def read(self, kind: Kind, sent: Sent, data: bytes) -> Outcome:
-        """A stored answer. A signed one cannot be judged without asking the front end to verify it: doubt.
+        """The outcome in a stored answer: doubt, because a signed answer cannot be judged unless the front end verifies
+        it.
 
         What an unsigned one is about, only its packet tells.
         """
@@ -186,14 +182,14 @@ class Spdb:
 
 
 def _signed(body: Markup) -> Generator[QuestionStep, bytes, str]:
-    """One hop to the sign door: the front end's signature over exactly these bytes."""
+    """One exchange with the sign port: the front end's signature over exactly these bytes."""
     asked = http.request("POST", "/", HOST, [("Content-Type", "INFOSEC_SIGN/1.0")], GBK.encode(body))
     page = _page((yield Ask("sign", asked)))
     return value(page, "body/sign")
 
 
 def _verified(signature: str) -> Generator[QuestionStep, bytes, etree._Element]:
-    """One hop to the sign door: the clear body that the signature covers, and nothing else is read."""
+    """One exchange with the sign port: the clear body that the signature covers. Nothing else is read."""
     headers = [("Content-Type", "INFOSEC_VERIFY_SIGN/1.0")]
     page = _page((yield Ask("sign", http.request("POST", "/", HOST, headers, signature.encode("ascii")))))
     return one(page, "body/sic/body")

@@ -39,15 +39,18 @@ def file(*groups: TransferGroup, message: str = "M-1") -> TransferFile:
 
 
 def pain001(*groups: TransferGroup, message: str = "M-1", name: str = "pain.001.001.09") -> bytes:
-    return transfer.write(file(*groups, message=message), name)
+    return transfer.write_transfers(file(*groups, message=message), name)
 
 
 def pain008() -> bytes:
     mandates = [Mandate("MND-1", date(2026, 1, 2)), Mandate("MND-2", date(2026, 1, 3))]
     debits = tuple(
-        Debit(f"E2E-{n}", Money(100 * n, "CNY"), side(THEIRS, "示例乙"), mandate, "会费") for n, mandate in enumerate(mandates, 1)
+        Debit(f"E2E-{n}", Money(100 * n, "CNY"), side(THEIRS, "示例乙"), mandate, "会费")
+        for n, mandate in enumerate(mandates, 1)
     )
-    return debit.write(DebitFile("M-8", AT, side("", "示例甲公司"), (DebitGroup("G-1", side(OURS), DAY, debits),)))
+    return debit.write_debits(
+        DebitFile("M-8", AT, side("", "示例甲公司"), (DebitGroup("G-1", side(OURS), DAY, debits),))
+    )
 
 
 def urgent(one: TransferGroup) -> TransferGroup:

@@ -1,4 +1,4 @@
-"""pain.001 and pain.008 as commands: the same orders as in JSON, every fault with its element, nothing half taken."""
+"""pain.001 and pain.008 as commands: the same orders as in JSON, every fault with its element, no half-read order."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ VERSIONS = ["pain.001.001.03", "pain.001.001.09"]
 
 
 def read(type_: CommandType, body: bytes) -> SubmitFile:
-    found = commands.read(type_, XML, body, CHINA)
+    found = commands.parse_command(type_, XML, body, CHINA)
     assert isinstance(found, SubmitFile), found
     return found
 
 
 def refused(type_: CommandType, body: bytes) -> Refusal:
-    found = commands.read(type_, XML, body, CHINA)
+    found = commands.parse_command(type_, XML, body, CHINA)
     assert isinstance(found, Refusal), found
     return found
 
@@ -57,9 +57,18 @@ def test_each_transfer_is_a_payment(name: str) -> None:
     first = orders[0]
     assert (first.amount, first.purpose, first.urgency) == (Money(1234, "CNY"), "货款 0931", Urgency.NORMAL)
     assert (first.creditor.account.clear, first.creditor.cnaps, first.creditor.bank_name) == (
-        THEIRS, "000000000000", "示例银行某支行")  # fmt: skip
+        THEIRS,
+        "000000000000",
+        "示例银行某支行",
+    )
     assert first.not_before == datetime(DAY.year, DAY.month, DAY.day, tzinfo=CHINA)
-    assert first.tags == {"msg_name": name, "msg_id": "M-1", "pmt_inf_id": "G-1", "end_to_end_id": "E2E-1", "instr_id": "I-1"}
+    assert first.tags == {
+        "msg_name": name,
+        "msg_id": "M-1",
+        "pmt_inf_id": "G-1",
+        "end_to_end_id": "E2E-1",
+        "instr_id": "I-1",
+    }
 
 
 def test_each_group_is_a_batch() -> None:
@@ -72,16 +81,27 @@ def test_each_group_is_a_batch() -> None:
 
 
 def test_the_same_orders_as_in_json() -> None:
-    """An order has one fingerprint, whichever form it came in."""
+    """An order has the same fingerprint in whichever form it arrived."""
     [part] = read(CommandType.PAYMENT_SUBMIT, pain001(group("G-1", one(1)))).parts
     assert isinstance(part, SubmitOrder)
-    party: dict[str, Any] = {"account": THEIRS, "name": "示例乙", "cnaps": "000000000000", "bank_name": "示例银行某支行"}
+    party: dict[str, Any] = {
+        "account": THEIRS,
+        "name": "示例乙",
+        "cnaps": "000000000000",
+        "bank_name": "示例银行某支行",
+    }
     said = {
-        "id": "M-1/G-1/E2E-1", "debtor": {"account": OURS, "name": "示例甲公司"}, "creditor": party, "amount": "12.34",
-        "currency": "CNY", "purpose": "货款 0931", "not_before": "2026-11-24T00:00:00+08:00", "tags": dict(part.order.tags),
+        "id": "M-1/G-1/E2E-1",
+        "debtor": {"account": OURS, "name": "示例甲公司"},
+        "creditor": party,
+        "amount": "12.34",
+        "currency": "CNY",
+        "purpose": "货款 0931",
+        "not_before": "2026-11-24T00:00:00+08:00",
+        "tags": dict(part.order.tags),
         "terms": {"end_to_end_id": "E2E-1"},
-    }  # fmt: skip
-    written = commands.read(CommandType.PAYMENT_SUBMIT, "application/json", json.dumps(said).encode())
+    }
+    written = commands.parse_command(CommandType.PAYMENT_SUBMIT, "application/json", json.dumps(said).encode())
     assert isinstance(written, SubmitOrder)
     assert fingerprint(written.order) == fingerprint(part.order)
     [batch] = read(CommandType.BATCH_SUBMIT, pain001(group("G-1", one(1)))).parts
@@ -107,12 +127,17 @@ def test_a_pain_008_is_collections() -> None:
     assert [(order.debtor.account.clear, order.ours.account.clear) for order in part.orders] == [(THEIRS, OURS)] * 2
 
 
-@pytest.mark.parametrize(("type_", "body"), [
-    (CommandType.PAYMENT_SUBMIT, pain008()), (CommandType.COLLECTION_SUBMIT, pain001()),
-    (CommandType.STATUS_QUERY, pain001()), (CommandType.PAYMENT_CANCEL, pain001()),
-    (CommandType.PAYMENT_SUBMIT, pain001().replace(b"pain.001.001.09", b"pacs.008.001.08")),
-    (CommandType.PAYMENT_SUBMIT, pain001()[:-9]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("type_", "body"),
+    [
+        (CommandType.PAYMENT_SUBMIT, pain008()),
+        (CommandType.COLLECTION_SUBMIT, pain001()),
+        (CommandType.STATUS_QUERY, pain001()),
+        (CommandType.PAYMENT_CANCEL, pain001()),
+        (CommandType.PAYMENT_SUBMIT, pain001().replace(b"pain.001.001.09", b"pacs.008.001.08")),
+        (CommandType.PAYMENT_SUBMIT, pain001()[:-9]),
+    ],
+)
 def test_what_a_command_does_not_take(type_: CommandType, body: bytes) -> None:
     assert refused(type_, body).code is Code.MALFORMED
 
@@ -121,17 +146,25 @@ def test_counts_and_sums_that_are_not_the_file_s_refuse_all_of_it() -> None:
     body = changed(pain001(), ("<NbOfTxs>3</NbOfTxs>", "<NbOfTxs>4</NbOfTxs>"), ("<CtrlSum>12.35<", "<CtrlSum>12.36<"))
     top = "/Document/CstmrCdtTrfInitn"
     assert faults(CommandType.PAYMENT_SUBMIT, body) == {
-        f"{top}/GrpHdr/NbOfTxs": FieldCode.TOTAL, f"{top}/PmtInf[1]/CtrlSum": FieldCode.TOTAL}  # fmt: skip
+        f"{top}/GrpHdr/NbOfTxs": FieldCode.TOTAL,
+        f"{top}/PmtInf[1]/CtrlSum": FieldCode.TOTAL,
+    }
 
 
 @pytest.mark.parametrize("type_", [CommandType.PAYMENT_SUBMIT, CommandType.BATCH_SUBMIT])
 def test_every_fault_names_its_element(type_: CommandType) -> None:
     body = pain001(group("G-1", one(1), one(2)), group("G-2", one(1), one(2), account="账号"))
-    body = changed(body, (">12.34</InstdAmt>", ">0</InstdAmt>"), ("<CtrlSum>24.68<", "<CtrlSum>12.34<"),
-                   ("<CtrlSum>49.36<", "<CtrlSum>37.02<"))  # fmt: skip
+    body = changed(
+        body,
+        (">12.34</InstdAmt>", ">0</InstdAmt>"),
+        ("<CtrlSum>24.68<", "<CtrlSum>12.34<"),
+        ("<CtrlSum>49.36<", "<CtrlSum>37.02<"),
+    )
     top = "/Document/CstmrCdtTrfInitn"
     assert faults(type_, body) == {
-        f"{top}/PmtInf[1]/CdtTrfTxInf[1]/Amt/InstdAmt": FieldCode.AMOUNT, f"{top}/PmtInf[2]/DbtrAcct/Id": FieldCode.PATTERN}  # fmt: skip
+        f"{top}/PmtInf[1]/CdtTrfTxInf[1]/Amt/InstdAmt": FieldCode.AMOUNT,
+        f"{top}/PmtInf[2]/DbtrAcct/Id": FieldCode.PATTERN,
+    }
 
 
 def test_what_the_schema_forbids_is_told_with_its_line() -> None:
@@ -172,9 +205,15 @@ def test_long_and_strange_ids_keep_what_the_payee_sees() -> None:
 def test_a_file_is_known_by_its_root_alone() -> None:
     assert commands.claimed_id(XML, pain001()) == "M-1"
     said = b'<payment.submit xmlns="urn:bankgw:1"><purpose>Document urn:iso:std:iso:20022:tech:xsd:pain.001.001.09</purpose></payment.submit>'
-    found = commands.read(CommandType.PAYMENT_SUBMIT, XML, said)
+    found = commands.parse_command(CommandType.PAYMENT_SUBMIT, XML, said)
     assert isinstance(found, Refusal) and found.code is Code.SCHEMA, "it is read as the contract's own form"
-    prefixed = pain001().replace(b"<", b"<p:").replace(b"<p:/", b"</p:").replace(b"xmlns=", b"xmlns:p=").replace(b"<p:?", b"<?")
+    prefixed = (
+        pain001()
+        .replace(b"<", b"<p:")
+        .replace(b"<p:/", b"</p:")
+        .replace(b"xmlns=", b"xmlns:p=")
+        .replace(b"<p:?", b"<?")
+    )
     assert len(read(CommandType.PAYMENT_SUBMIT, prefixed).parts) == 3
 
 
@@ -185,7 +224,7 @@ def test_a_file_too_large_for_a_batch() -> None:
 
 def test_the_day_begins_where_the_bank_is() -> None:
     [part] = read(CommandType.PAYMENT_SUBMIT, pain001(group("G-1", one(1)))).parts
-    utc = commands.read(CommandType.PAYMENT_SUBMIT, XML, pain001(group("G-1", one(1))), UTC)
+    utc = commands.parse_command(CommandType.PAYMENT_SUBMIT, XML, pain001(group("G-1", one(1))), UTC)
     assert isinstance(part, SubmitOrder) and isinstance(utc, SubmitFile) and isinstance(utc.parts[0], SubmitOrder)
     assert part.order.not_before is not None and utc.parts[0].order.not_before is not None
     assert utc.parts[0].order.not_before - part.order.not_before == timedelta(hours=8)

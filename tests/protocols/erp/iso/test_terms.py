@@ -1,4 +1,6 @@
-"""What a file of ISO 20022 says beyond parties and amounts: carried, refused by name, or told in words a clerk understands."""
+"""The optional content of an ISO 20022 file, beyond parties and amounts: carried, refused by name, or explained to
+people.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +10,8 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from gateway.core.policy import Route, check, field_faults
-from gateway.journal.commit import order_codec
+from gateway.kernel.commit import order_codec
+from gateway.kernel.core.policy import Route, check, field_faults
 from protocols.canon.errors import Code, FieldCode, Refusal
 from protocols.canon.limits import FieldLimit, Limits
 from protocols.canon.money import Money
@@ -30,16 +32,29 @@ PAYMENT, BATCH = CommandType.PAYMENT_SUBMIT, CommandType.BATCH_SUBMIT
 
 
 def rich() -> Transfer:
-    """A transfer that says everything."""
+    """A transfer with every optional field."""
     paid = one(1, currency="EUR")
-    party = replace(paid.creditor.party, bic="BBBBFIHHXXX", bank_name=None, cnaps=None,
-                    address=Address("FI", "Helsinki", "00100", "Esimerkkikatu", "1"))  # fmt: skip
+    party = replace(
+        paid.creditor.party,
+        bic="BBBBFIHHXXX",
+        bank_name=None,
+        cnaps=None,
+        address=Address("FI", "Helsinki", "00100", "Esimerkkikatu", "1"),
+    )
     parts = (
-        Remittance(RF, "INV-1", Money(900, "EUR")), Remittance("", "CN-2", Money(100, "EUR"), credit_note=True),
+        Remittance(RF, "INV-1", Money(900, "EUR")),
+        Remittance("", "CN-2", Money(100, "EUR"), credit_note=True),
         Remittance(QRR),
-    )  # fmt: skip
-    return replace(paid, creditor=replace(paid.creditor, party=party), remittances=parts, purpose="SUPP",
-                   ultimate_debtor="示例甲分公司", ultimate_creditor="示例丙", charge_bearer="DEBT")  # fmt: skip
+    )
+    return replace(
+        paid,
+        creditor=replace(paid.creditor, party=party),
+        remittances=parts,
+        purpose="SUPP",
+        ultimate_debtor="示例甲分公司",
+        ultimate_creditor="示例丙",
+        charge_bearer="DEBT",
+    )
 
 
 def order(body: bytes) -> AnyOrder:
@@ -58,9 +73,12 @@ def test_everything_is_carried(name: str) -> None:
 
 def test_the_journal_and_the_fingerprint_know_it() -> None:
     full = order(pain001(group("G-1", rich())))
-    assert order_codec.read(order_codec.write(full, "v1:0")) == (full, "v1:0")
-    others = [replace(full, terms=NO_TERMS), replace(full, creditor=replace(full.creditor, bic="CCCCFIHH")),
-              replace(full, creditor=replace(full.creditor, address=None))]  # fmt: skip
+    assert order_codec.decode(order_codec.encode(full, "v1:0")) == (full, "v1:0")
+    others = [
+        replace(full, terms=NO_TERMS),
+        replace(full, creditor=replace(full.creditor, bic="CCCCFIHH")),
+        replace(full, creditor=replace(full.creditor, address=None)),
+    ]
     assert len({fingerprint(each) for each in (full, *others)}) == 4
 
 
@@ -115,24 +133,31 @@ def test_check_digits_are_checked() -> None:
 
 def test_comments_do_not_hinder() -> None:
     whole = pain001(group("G-1", one(1)))
-    talked = changed(whole, ("<GrpHdr>", "<!-- a sample --><GrpHdr>"), ("<Document", "<!-- of a bank -->\n<Document"),
-                     ("<MsgId>M-1", "<MsgId><!-- x -->M-1"))  # fmt: skip
+    talked = changed(
+        whole,
+        ("<GrpHdr>", "<!-- a sample --><GrpHdr>"),
+        ("<Document", "<!-- of a bank -->\n<Document"),
+        ("<MsgId>M-1", "<MsgId><!-- x -->M-1"),
+    )
     assert order(talked) == order(whole)
-    assert isinstance(commands.read(PAYMENT, XML, talked, CHINA), SubmitFile)
+    assert isinstance(commands.parse_command(PAYMENT, XML, talked, CHINA), SubmitFile)
 
 
-@pytest.mark.parametrize(("declared", "charset", "told"), [
-    ('<?xml version="1.0" encoding="ISO-8859-1"?>', "latin-1", "declares Latin-1"),
-    ('<?xml version="1.0"?>', "latin-1", "look like ISO-8859-1 (Latin-1)"),
-    ('<?xml version="1.0"?>', "gbk", "can be read as GBK"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("declared", "charset", "told"),
+    [
+        ('<?xml version="1.0" encoding="ISO-8859-1"?>', "latin-1", "declares Latin-1"),
+        ('<?xml version="1.0"?>', "latin-1", "look like ISO-8859-1 (Latin-1)"),
+        ('<?xml version="1.0"?>', "gbk", "can be read as GBK"),
+    ],
+)
 def test_a_file_in_another_charset_is_told_so(declared: str, charset: str, told: str) -> None:
     word = "Mäkelän Säätiö" if charset == "latin-1" else "示例乙有限公司"
     plain = changed(pain001(group("G-1", replace(one(1), text="rent"))), ("示例乙", word)).decode()
     plain = plain[plain.index("<Document") :]
     for ours in ("示例甲公司", "示例银行某支行") if charset == "latin-1" else ():
         plain = plain.replace(ours, "Oy")
-    said = commands.read(PAYMENT, XML, (declared + plain).encode(charset), CHINA)
+    said = commands.parse_command(PAYMENT, XML, (declared + plain).encode(charset), CHINA)
     assert isinstance(said, Refusal)
     assert said.code is Code.MALFORMED
     assert told in said.title
@@ -140,10 +165,21 @@ def test_a_file_in_another_charset_is_told_so(declared: str, charset: str, told:
 
 def test_what_a_bank_cannot_carry_is_refused_by_name_and_the_rest_is_not() -> None:
     full = order(pain001(group("G-1", rich())))
-    route = Route("1", "c", "b", "l", "EUR", replace(Limits("UTF-8"), amount=replace(Limits("UTF-8").amount, currencies=("EUR",))),
-                  frozenset(Kind))  # fmt: skip
+    route = Route(
+        "1",
+        "c",
+        "b",
+        "l",
+        "EUR",
+        replace(Limits("UTF-8"), amount=replace(Limits("UTF-8").amount, currencies=("EUR",))),
+        frozenset(Kind),
+    )
     assert [fault.at for fault in check(full, route, DAY)] == [
-        "/terms/charge_bearer", "/terms/remittances", "/terms/ultimate_debtor", "/terms/ultimate_creditor"]  # fmt: skip
+        "/terms/charge_bearer",
+        "/terms/remittances",
+        "/terms/ultimate_debtor",
+        "/terms/ultimate_creditor",
+    ]
     carried = frozenset({"charge_bearer", "remittances", "ultimate_debtor", "ultimate_creditor"})
     assert check(full, replace(route, limits=replace(route.limits, terms=carried)), DAY) == ()
     modest = replace(full, terms=Terms("E2E-1", "SUPP", "SHAR", (Remittance(RF),)), purpose=f"rent {RF}")
@@ -152,17 +188,23 @@ def test_what_a_bank_cannot_carry_is_refused_by_name_and_the_rest_is_not() -> No
 
 def test_json_says_the_same() -> None:
     said = {
-        "id": "A-1", "debtor": {"account": "1", "name": "x"}, "amount": "10.00", "currency": "EUR",
+        "id": "A-1",
+        "debtor": {"account": "1", "name": "x"},
+        "amount": "10.00",
+        "currency": "EUR",
         "creditor": {"account": "2", "name": "y", "bic": "BBBBFIHH", "address": {"country": "FI", "lines": ["PL 1"]}},
-        "terms": {"charge_bearer": "SHAR", "ultimate_debtor": None,
-                  "remittances": [{"reference": RF, "amount": "9.00"}, {"invoice": "7", "credit_note": True}]},
-    }  # fmt: skip
-    found = commands.read(PAYMENT, "application/json", json.dumps(said).encode())
+        "terms": {
+            "charge_bearer": "SHAR",
+            "ultimate_debtor": None,
+            "remittances": [{"reference": RF, "amount": "9.00"}, {"invoice": "7", "credit_note": True}],
+        },
+    }
+    found = commands.parse_command(PAYMENT, "application/json", json.dumps(said).encode())
     assert isinstance(found, SubmitOrder)
     parts = (Remittance(RF, "", Money(900, "EUR")), Remittance("", "7", None, credit_note=True))
     assert found.order.terms == Terms("", "", "SHAR", parts)
     assert found.order.creditor.address == Address("FI", lines=("PL 1",))
     said["terms"]["remittances"][0] |= {"amount": "9.001"}  # type: ignore[index]
-    wrong = commands.read(PAYMENT, "application/json", json.dumps(said).encode())
+    wrong = commands.parse_command(PAYMENT, "application/json", json.dumps(said).encode())
     assert isinstance(wrong, Refusal)
     assert [fault.at for fault in wrong.faults] == ["/terms/remittances/0/amount"]

@@ -20,8 +20,10 @@ OURS_IBAN = "FI2112345600000785"  # the check digits of the standard's own examp
 def side(name: str, account: str, *, bic: str = "", cnaps: str | None = None, person: bool = False) -> Side:
     kind = PartyKind.PERSON if person else PartyKind.CORPORATE
     address = Address("FI", "Helsinki", "00100", "Esimerkkikatu", "1")
-    # A person is told from a company by the form of the identity alone.
-    return Side(Party(AccountNumber(account), Name(name), None, cnaps, kind, bic or None, address), "P-1" if person else "")
+    # Only the form of the identity distinguishes a person from a company.
+    return Side(
+        Party(AccountNumber(account), Name(name), None, cnaps, kind, bic or None, address), "P-1" if person else ""
+    )
 
 
 def initiator(name: str = "示例甲公司", identity: str = "000000017") -> Side:
@@ -30,9 +32,13 @@ def initiator(name: str = "示例甲公司", identity: str = "000000017") -> Sid
 
 def transfer(number: int = 1, amount: str = "12345.67", currency: str = "EUR") -> Transfer:
     return Transfer(
-        f"E2E-{number:04d}", Money.parse(amount, currency), side("示例乙 <&> Oy", "0000000000000000025", cnaps="000000000000"),
-        "货款 合同 HT-0931", f"I-{number:04d}", (Remittance("RF18539007547034"),),
-    )  # fmt: skip
+        f"E2E-{number:04d}",
+        Money.parse(amount, currency),
+        side("示例乙 <&> Oy", "0000000000000000025", cnaps="000000000000"),
+        "货款 合同 HT-0931",
+        f"I-{number:04d}",
+        (Remittance("RF18539007547034"),),
+    )
 
 
 def transfer_file(*amounts: str) -> TransferFile:

@@ -1,4 +1,4 @@
-"""camt.052/053/054: read leniently, with findings; sums and sequence; what an account says of a payment."""
+"""camt.052/053/054: read leniently, with findings; sums and sequence; the fate of a payment by an account's entries."""
 
 from __future__ import annotations
 
@@ -23,27 +23,54 @@ def euros(text: str) -> Money:
     return Money.parse(text, "EUR")
 
 
-def entry(amount: str, direction: Direction = Direction.DEBIT, *details: TransactionDetail, reference: str = "B-1",
-          reversal: bool = False, status: str = "BOOK") -> AccountEntry:  # fmt: skip
-    return AccountEntry(euros(amount), direction, status, reversal, "N-1", reference, DAY, None, DAY, "PMNT/ICDT/ESCT",
-                        "转账", details)  # fmt: skip
+def entry(
+    amount: str,
+    direction: Direction = Direction.DEBIT,
+    *details: TransactionDetail,
+    reference: str = "B-1",
+    reversal: bool = False,
+    status: str = "BOOK",
+) -> AccountEntry:
+    return AccountEntry(
+        euros(amount), direction, status, reversal, "N-1", reference, DAY, None, DAY, "PMNT/ICDT/ESCT", "转账", details
+    )
 
 
 def detail(name: str, amount: str, *, back: str = "") -> TransactionDetail:
     why = (StatusReason(back, "账号不存在"),) if back else ()
-    return TransactionDetail(euros(amount), name, f"I-{name}", "M-1", "G-1", f"T-{name}", None,
-                  side("示例乙", "0000000000000000025", bic="BBBBFIHH"), "货款", "", bool(back), why)  # fmt: skip
+    return TransactionDetail(
+        euros(amount),
+        name,
+        f"I-{name}",
+        "M-1",
+        "G-1",
+        f"T-{name}",
+        None,
+        side("示例乙", "0000000000000000025", bic="BBBBFIHH"),
+        "货款",
+        "",
+        bool(back),
+        why,
+    )
 
 
-def statement(*entries: AccountEntry, opening: str = "100.00", closing: str = "87.66", kind: str = "camt.053",
-              sequence: int | None = 7) -> AccountReport:  # fmt: skip
-    balances = () if kind == "camt.054" else (
-        CamtBalance("OPBD", euros(opening), DAY - timedelta(days=1)), CamtBalance("CLBD", euros(closing), DAY))  # fmt: skip
+def statement(
+    *entries: AccountEntry,
+    opening: str = "100.00",
+    closing: str = "87.66",
+    kind: str = "camt.053",
+    sequence: int | None = 7,
+) -> AccountReport:
+    balances = (
+        ()
+        if kind == "camt.054"
+        else (CamtBalance("OPBD", euros(opening), DAY - timedelta(days=1)), CamtBalance("CLBD", euros(closing), DAY))
+    )
     return AccountReport(kind, "S-7", OURS_IBAN, "EUR", AT, sequence, DAY, DAY, None, True, balances, entries)
 
 
 def back_and_forth(report: AccountReport, name: str) -> AccountReport:
-    (found,) = account.read(tree(account_writer.write("M-9", AT, [report], name)))
+    (found,) = account.read_reports(tree(account_writer.write_reports("M-9", AT, [report], name)))
     return found
 
 
@@ -79,30 +106,42 @@ def test_a_batch_booking_is_one_line_a_payment() -> None:
     both = entry("12.34", Direction.DEBIT, detail("E2E-1", "10.00"), detail("E2E-2", "2.34"))
     found = lines.lines(statement(both))
     assert [(line.reference, line.amount, line.bank_line_id) for line in found] == [
-        ("I-E2E-1", euros("10.00"), "T-E2E-1"), ("I-E2E-2", euros("2.34"), "T-E2E-2")]  # fmt: skip
+        ("I-E2E-1", euros("10.00"), "T-E2E-1"),
+        ("I-E2E-2", euros("2.34"), "T-E2E-2"),
+    ]
 
 
 def test_alike_entries_are_counted_apart() -> None:
     plain = replace(PAID, details=())
-    assert [(line.bank_line_id, line.occurrence) for line in lines.lines(statement(plain, plain))] == [("B-1", 0), ("B-1", 1)]
+    assert [(line.bank_line_id, line.occurrence) for line in lines.lines(statement(plain, plain))] == [
+        ("B-1", 0),
+        ("B-1", 1),
+    ]
 
 
 @pytest.mark.parametrize("written", ["", "NONREF", "NOTPROVIDED"])
 def test_without_a_reference_of_the_bank_an_id_is_made_of_what_the_entry_says(written: str) -> None:
-    """The same in today's report and in the statement, whatever their numbers and the order of their entries."""
+    """The id is the same in today's report and in the statement, whatever the numbers of the reports and the order of
+    their entries."""
     whole = entry("12.34", Direction.DEBIT, detail("E2E-1", "10.00"), detail("E2E-2", "2.34"))
     fee = replace(entry("0.30"), bank_code="PMNT/ICDT/CHRG", text="fee")
     credit = entry("5.00", Direction.CREDIT, detail("E2E-3", "5.00"))
-    bare = [replace(one, bank_reference=written, details=tuple(replace(each, bank_reference=written) for each in one.details))
-            for one in (whole, fee, fee, credit, entry("0.30"))]  # fmt: skip
+    bare = [
+        replace(
+            one, bank_reference=written, details=tuple(replace(each, bank_reference=written) for each in one.details)
+        )
+        for one in (whole, fee, fee, credit, entry("0.30"))
+    ]
     today = [replace(one, reference=f"{n}") for n, one in enumerate(bare)]
     later = [replace(one, reference=f"{9 - n}") for n, one in enumerate(reversed(bare))]
     reports = (
         back_and_forth(replace(statement(*today, kind="camt.052"), id="R-1"), "camt.052.001.08"),
         back_and_forth(statement(*later), "camt.053.001.08"),
     )
-    found = [{(one.bank_line_id, one.occurrence): (one.direction, one.amount, one.fee) for one in lines.lines(report)}
-             for report in reports]  # fmt: skip
+    found = [
+        {(one.bank_line_id, one.occurrence): (one.direction, one.amount, one.fee) for one in lines.lines(report)}
+        for report in reports
+    ]
     assert found[0] == found[1] and len(found[0]) == 6
 
 
@@ -113,11 +152,16 @@ def test_an_overdrawn_account_is_negative() -> None:
     assert lines.balance(again).book == Money(-500, "EUR")
 
 
-@pytest.mark.parametrize(("sequence", "opening", "sentence"), [
-    (8, "87.66", ""), (10, "87.66", "2 statements missing before 10"),
-    (7, "87.66", "statement 7 follows 7: repeated or out of order"),
-    (8, "87.00", "opens with 87.00 where the one before closed with 87.66"), (1, "87.66", ""),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("sequence", "opening", "sentence"),
+    [
+        (8, "87.66", ""),
+        (10, "87.66", "2 statements missing before 10"),
+        (7, "87.66", "statement 7 follows 7: repeated or out of order"),
+        (8, "87.00", "opens with 87.00 where the one before closed with 87.66"),
+        (1, "87.66", ""),
+    ],
+)
 def test_gaps_between_statements(sequence: int, opening: str, sentence: str) -> None:
     assert gap(statement(PAID), statement(sequence=sequence, opening=opening, closing=opening)) == sentence
 
@@ -147,48 +191,55 @@ def test_money_that_came_in_is_no_payment_of_ours() -> None:
     assert lines.returns(statement(came)) == ()
 
 
-@pytest.mark.parametrize(("old", "new", "why"), [
-    ("<CdtDbtInd>DBIT</CdtDbtInd>", "<CdtDbtInd>BOTH</CdtDbtInd>", "neither CRDT nor DBIT"),
-    (">12.34</Amt>", ">12,34</Amt>", "no amount"), ("<Cd>BOOK</Cd>", "<Cd>MAYBE</Cd>", "whether it is booked"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("<CdtDbtInd>DBIT</CdtDbtInd>", "<CdtDbtInd>BOTH</CdtDbtInd>", "neither CRDT nor DBIT"),
+        (">12.34</Amt>", ">12,34</Amt>", "no amount"),
+        ("<Cd>BOOK</Cd>", "<Cd>MAYBE</Cd>", "whether the entry is booked"),
+    ],
+)
 def test_an_entry_that_cannot_be_read_is_left_out_alone(old: str, new: str, why: str) -> None:
     other = entry("1.00", Direction.CREDIT, reference="B-2")
-    data = account_writer.write("M-9", AT, [statement(PAID, other), statement(other)], "camt.053.001.08")
-    first, second = account.read(changed(data, old, new, 1))
+    data = account_writer.write_reports("M-9", AT, [statement(PAID, other), statement(other)], "camt.053.001.08")
+    first, second = account.read_reports(changed(data, old, new, 1))
     assert (len(first.entries), first.unread, len(second.entries), second.unread) == (1, 1, 1, 0)
     assert first.findings[-1].startswith("entry 1 cannot be read and is left out (") and why in first.findings[-1]
 
 
 def test_a_part_of_an_entry_that_cannot_be_read_hides_neither_the_entry_nor_its_other_parts() -> None:
     both = entry("12.34", Direction.DEBIT, detail("E2E-1", "10.00"), detail("E2E-2", "2.34"))
-    data = account_writer.write("M-9", AT, [statement(both)], "camt.053.001.08")
-    (found,) = account.read(changed(data, ">10.00</Amt>", ">10,00</Amt>"))
+    data = account_writer.write_reports("M-9", AT, [statement(both)], "camt.053.001.08")
+    (found,) = account.read_reports(changed(data, ">10.00</Amt>", ">10,00</Amt>"))
     assert found.unread == 0 and [line.amount for line in lines.lines(found)] == [euros("12.34")]
-    assert [(one.instruction_id, one.amount) for one in found.entries[0].details] == [("", None), ("I-E2E-2", euros("2.34"))]
+    assert [(one.instruction_id, one.amount) for one in found.entries[0].details] == [
+        ("", None),
+        ("I-E2E-2", euros("2.34")),
+    ]
     assert any("entry 1: a part of it cannot be read" in one for one in found.findings)
 
 
 def test_a_head_that_cannot_be_read_in_part_keeps_its_entries_and_no_account_is_nobody_s() -> None:
-    data = account_writer.write("M-9", AT, [statement(PAID)], "camt.053.001.08")
-    (found,) = account.read(changed(data, ">87.66</Amt>", ">87,66</Amt>"))
+    data = account_writer.write_reports("M-9", AT, [statement(PAID)], "camt.053.001.08")
+    (found,) = account.read_reports(changed(data, ">87.66</Amt>", ">87,66</Amt>"))
     assert len(found.entries) == 1 and found.unread == 0 and found.balance("CLBD") is None
     assert any("a part of its head cannot be read" in one for one in found.findings)
-    (nobody_s,) = account.read(changed(data, "<Acct>", "<Acct/><Acct>"))
+    (nobody_s,) = account.read_reports(changed(data, "<Acct>", "<Acct/><Acct>"))
     assert (nobody_s.account, nobody_s.unread, nobody_s.entries) == ("", 1, found.entries)
 
 
 def test_a_list_in_a_form_that_nobody_knows_does_not_fill_the_log() -> None:
-    data = account_writer.write("M-9", AT, [statement(*[PAID] * 50)], "camt.053.001.08")
-    (found,) = account.read(changed(data, "<Cd>BOOK</Cd>", "<Cd>MAYBE</Cd>"))
+    data = account_writer.write_reports("M-9", AT, [statement(*[PAID] * 50)], "camt.053.001.08")
+    (found,) = account.read_reports(changed(data, "<Cd>BOOK</Cd>", "<Cd>MAYBE</Cd>"))
     assert found.unread == 50
     assert len([one for one in found.findings if "cannot be read" in one]) == account.UNREAD_TOLD + 1
     assert "30 more entries cannot be read" in found.findings[-1]
 
 
 def test_a_miscounted_statement_is_a_finding() -> None:
-    data = account_writer.write("M-9", AT, [statement(PAID)], "camt.053.001.08")
+    data = account_writer.write_reports("M-9", AT, [statement(PAID)], "camt.053.001.08")
     summary = "<TxsSummry><TtlNtries><NbOfNtries>2</NbOfNtries></TtlNtries></TxsSummry><Ntry>"
-    (found,) = account.read(changed(data, "<Ntry>", summary))
+    (found,) = account.read_reports(changed(data, "<Ntry>", summary))
     assert found.findings == ("says it has 2 entries and has 1",)
 
 
@@ -214,18 +265,19 @@ def test_what_a_bank_writes_cannot_deceive_a_reader() -> None:
 
 
 def test_a_day_without_entries_is_counted_right() -> None:
-    data = account_writer.write("M-9", AT, [statement(closing="100.00")], "camt.053.001.08")
+    data = account_writer.write_reports("M-9", AT, [statement(closing="100.00")], "camt.053.001.08")
     summary = "<TxsSummry><TtlNtries><NbOfNtries>{0}</NbOfNtries></TtlNtries></TxsSummry></Stmt>"
     for count, findings in (("0", ()), ("1", ("says it has 1 entries and has 0",))):
-        (found,) = account.read(changed(data, "</Bal></Stmt>", "</Bal>" + summary.format(count)))
+        (found,) = account.read_reports(changed(data, "</Bal></Stmt>", "</Bal>" + summary.format(count)))
         assert found.findings == findings
 
 
 @pytest.mark.parametrize(
-    ("lines_of_text", "read"), [(("货款", "一月"), "货款 一月"), (("货款", ""), "货款"), (("", "货款"), "货款"), (("", ""), "")]
+    ("lines_of_text", "read"),
+    [(("货款", "一月"), "货款 一月"), (("货款", ""), "货款"), (("", "货款"), "货款"), (("", ""), "")],
 )
 def test_several_lines_are_one_text_and_empty_ones_are_none(lines_of_text: tuple[str, ...], read: str) -> None:
-    data = account_writer.write("M-9", AT, [statement(PAID)], "camt.053.001.08")
+    data = account_writer.write_reports("M-9", AT, [statement(PAID)], "camt.053.001.08")
     several = "".join(f"<Ustrd>{one}</Ustrd>" for one in lines_of_text)
-    (found,) = account.read(changed(data, "<Ustrd>货款</Ustrd>", several))
+    (found,) = account.read_reports(changed(data, "<Ustrd>货款</Ustrd>", several))
     assert found.entries[0].details[0].text == read

@@ -1,4 +1,4 @@
-"""pain.002: the payment's own line, then its group's, then the file's; never more than was said."""
+"""pain.002: the payment's own line counts, then its group's, then the file's; never more than the report says."""
 
 from __future__ import annotations
 
@@ -31,8 +31,10 @@ def fate(told: StatusReport, name: str = "E2E-1", of: str = "") -> Fate | None:
 @pytest.mark.parametrize("name", ["pain.002.001.03", "pain.002.001.12"])
 def test_a_report_comes_back_as_it_went(name: str) -> None:
     line = PaymentStatus("E2E-1", "RJCT", (StatusReason("AC04", "账户已销户"),), "I-1", Money(1, "EUR"), "B-1")
-    told = about("PART", group(line, PaymentStatus("E2E-2", "ACSC"), status="PART"), reasons=(StatusReason("", "部分成功"),))
-    assert report.read(tree(report.write(told, name))) == told
+    told = about(
+        "PART", group(line, PaymentStatus("E2E-2", "ACSC"), status="PART"), reasons=(StatusReason("", "部分成功"),)
+    )
+    assert report.read_status(tree(report.write_status(told, name))) == told
 
 
 @pytest.mark.parametrize(("status", "expected"), FATES.items())
@@ -84,15 +86,19 @@ def test_an_unknown_status_is_doubt(status: str) -> None:
         assert said.fate is Fate.UNKNOWN
 
 
-@pytest.mark.parametrize(("old", "new"), [
-    ("<TxSts>RJCT</TxSts>", "<TxSts>RJCT</TxSts><TxSts>ACSC</TxSts>"),
-    ("<InstdAmt Ccy=\"EUR\">0.01", "<InstdAmt Ccy=\"EUR\">0,01"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("<TxSts>RJCT</TxSts>", "<TxSts>RJCT</TxSts><TxSts>ACSC</TxSts>"),
+        ('<InstdAmt Ccy="EUR">0.01', '<InstdAmt Ccy="EUR">0,01'),
+    ],
+)
 def test_a_line_that_cannot_be_read_hides_no_other_and_is_not_the_rest(old: str, new: str) -> None:
-    """It may be the line of anyone who has none: then nothing is said of them, not what is said of the rest."""
+    """The unreadable line may be about any payment without a line. For those payments the group's status then does not
+    count."""
     line = PaymentStatus("E2E-1", "RJCT", (StatusReason("AC04"),), "I-1", Money(1, "EUR"))
     told = about("PART", group(line, PaymentStatus("E2E-2", "ACSC"), status="ACSP"))
-    odd = report.read(changed(report.write(told), old, new))
+    odd = report.read_status(changed(report.write_status(told), old, new))
     assert len(odd.findings) == 1 and "row 1 cannot be read" in odd.findings[0]
     assert (fate(odd, "E2E-2"), fate(odd, "E2E-1"), fate(odd, "E2E-9")) == (Fate.SETTLED, None, None)
     assert fate(told, "E2E-9") is Fate.PENDING
@@ -100,21 +106,31 @@ def test_a_line_that_cannot_be_read_hides_no_other_and_is_not_the_rest(old: str,
 
 def test_a_group_s_status_that_cannot_be_read_hides_none_of_its_lines() -> None:
     told = about("RJCT", group(PaymentStatus("E2E-1", "ACSC"), status="RJCT"))
-    odd = report.read(changed(report.write(told), "<PmtInfSts>RJCT</PmtInfSts>", "<PmtInfSts>R</PmtInfSts>" * 2))
+    odd = report.read_status(
+        changed(report.write_status(told), "<PmtInfSts>RJCT</PmtInfSts>", "<PmtInfSts>R</PmtInfSts>" * 2)
+    )
     assert (fate(odd, "E2E-1"), fate(odd, "E2E-9")) == (Fate.SETTLED, None) and odd.findings
 
 
 def test_a_report_about_nothing_is_refused() -> None:
-    data = report.write(about("ACSC"))
+    data = report.write_status(about("ACSC"))
     with pytest.raises(ProtocolError) as error:
-        report.read(changed(data, "<OrgnlMsgId>M-1</OrgnlMsgId>", ""))
+        report.read_status(changed(data, "<OrgnlMsgId>M-1</OrgnlMsgId>", ""))
     assert error.value.reason == "missing"
 
 
-@pytest.mark.parametrize(("status", "word"), [
-    ("RCVC", "matches"), ("RVMC", "closely"), ("RVNM", "does not match"), ("RVNA", "could not"), ("RVCM", "not all"),
-    ("ACFC", ""), ("PRES", ""),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("status", "word"),
+    [
+        ("RCVC", "matches"),
+        ("RVMC", "closely"),
+        ("RVNM", "does not match"),
+        ("RVNA", "could not"),
+        ("RVCM", "not all"),
+        ("ACFC", ""),
+        ("PRES", ""),
+    ],
+)
 def test_verification_of_payee_and_instant_payments_are_no_end(status: str, word: str) -> None:
     said = said_of(about(status), "E2E-1")
     assert said is not None and (said.fate, said.listed) == (Fate.PENDING, True)

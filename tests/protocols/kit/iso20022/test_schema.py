@@ -1,4 +1,4 @@
-"""The schemas are the ones we say they are, and they are used."""
+"""The schemas are those of the stated origin, and they are used."""
 
 from __future__ import annotations
 
@@ -33,21 +33,29 @@ def test_every_schema_refuses_an_empty_message(name: str) -> None:
 
 
 def test_faults_name_the_line_and_mask_numbers() -> None:
-    root = changed(transfer.write(transfer_file()), "<IBAN>FI2112345600000785<", "<IBAN>0000123456789012345<")
+    root = changed(transfer.write_transfers(transfer_file()), "<IBAN>FI2112345600000785<", "<IBAN>0000123456789012345<")
     found = schema.faults(root, "pain.001.001.09")
     assert found and found[0].startswith("line ")
     assert "0000123456789012345" not in " ".join(found)
 
 
-@pytest.mark.parametrize("root", ["<Document/>", '<Doc xmlns="urn:iso:std:iso:20022:tech:xsd:pain.001.001.09"/>',
-                                  '<Document xmlns="urn:iso:std:iso:20022:tech:xsd:pacs.008.001.08"/>'])  # fmt: skip
+@pytest.mark.parametrize(
+    "root",
+    [
+        "<Document/>",
+        '<Doc xmlns="urn:iso:std:iso:20022:tech:xsd:pain.001.001.09"/>',
+        '<Document xmlns="urn:iso:std:iso:20022:tech:xsd:pacs.008.001.08"/>',
+    ],
+)
 def test_what_is_no_message_of_ours(root: str) -> None:
     with pytest.raises(ProtocolError) as error:
         version_of(tree(root.encode()))
     assert error.value.reason == "structure"
 
 
-@pytest.mark.parametrize(("name", "modern"), [("pain.002.001.10", True), ("camt.053.001.04", False),
-                                              ("camt.054.001.13", True), ("pain.001.001.06", False)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "modern"),
+    [("pain.002.001.10", True), ("camt.053.001.04", False), ("camt.054.001.13", True), ("pain.001.001.06", False)],
+)
 def test_versions_without_a_schema_are_read_by_the_names_of_their_time(name: str, modern: bool) -> None:
     assert version_of(tree(f'<Document xmlns="urn:iso:std:iso:20022:tech:xsd:{name}"/>'.encode())).modern is modern

@@ -1,4 +1,4 @@
-"""Account reports read entry by entry: the same as read at once, in memory that does not grow with the file."""
+"""Account reports read entry by entry: the result equals that of reading at once, in constant memory."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ BALANCE = (
 
 
 def entry(number: int) -> str:
-    """Entries as banks have them: with an id of their own, with that of the one before, with none, with two payments."""
+    """Entries of the forms that banks write: with an id of their own, with the previous entry's id, without an id, and
+    with two payments."""
     ids = ("", f"<AcctSvcrRef>E{number}</AcctSvcrRef>", f"<AcctSvcrRef>E{number - 1}</AcctSvcrRef>", "")[number % 4]
     refs = f"<Refs><AcctSvcrRef>NOTPROVIDED</AcctSvcrRef><EndToEndId>INV-{number}</EndToEndId></Refs>"
     detail = f"<TxDtls>{refs}</TxDtls>"
@@ -33,8 +34,10 @@ def entry(number: int) -> str:
         share = '<TxDtls><Refs><AcctSvcrRef>D{}</AcctSvcrRef></Refs><AmtDtls><TxAmt><Amt Ccy="EUR">{}</Amt></TxAmt></AmtDtls></TxDtls>'
         detail = share.format(number, "0.40") + share.format(number - 4, "0.60")
     status = "PDNG" if number % 7 == 6 else "BOOK"
-    return (f'<Ntry><Amt Ccy="EUR">1.00</Amt><CdtDbtInd>CRDT</CdtDbtInd><Sts>{status}</Sts><BookgDt><Dt>2026-11-23</Dt></BookgDt>'
-            f"{ids}<BkTxCd><Prtry><Cd>1</Cd></Prtry></BkTxCd><NtryDtls>{detail}</NtryDtls></Ntry>")  # fmt: skip
+    return (
+        f'<Ntry><Amt Ccy="EUR">1.00</Amt><CdtDbtInd>CRDT</CdtDbtInd><Sts>{status}</Sts><BookgDt><Dt>2026-11-23</Dt></BookgDt>'
+        f"{ids}<BkTxCd><Prtry><Cd>1</Cd></Prtry></BkTxCd><NtryDtls>{detail}</NtryDtls></Ntry>"
+    )
 
 
 def statement(count: int, number: str = "17", closing: str = "") -> Iterator[str]:
@@ -54,15 +57,18 @@ def document(*statements: Iterator[str]) -> Iterator[bytes]:
 
 
 def read(data: bytes, size: int, account_: str = "17") -> tuple[list[Line], list[str]]:
-    """All lines and findings of one account, a part at a time, each begun anew from the file's beginning."""
+    """All lines and findings of one account, read in parts, each of them from the file's beginning."""
     told: list[Line] = []
     found: list[str] = []
     skip = 0
     while True:
         seen = Counter[str]()
         pieces = (data[at : at + 1000] for at in range(0, len(data), 1000))
-        part = next(one for one in stream.parts(pieces, size, account=account_, skip=skip, seen=seen)
-                    if one.report.account == account_)  # fmt: skip
+        part = next(
+            one
+            for one in stream.parts(pieces, size, account=account_, skip=skip, seen=seen)
+            if one.report.account == account_
+        )
         told += stream.lines_of(part, None, seen)
         found += part.report.findings
         skip = part.through
@@ -74,7 +80,7 @@ def read(data: bytes, size: int, account_: str = "17") -> tuple[list[Line], list
 @pytest.mark.parametrize("closing", ["", "5.00"])
 def test_in_parts_it_reads_as_at_once(size: int, closing: str) -> None:
     data = b"".join(document(statement(4, "16"), statement(23, closing=closing), statement(0, "18")))
-    [_, whole, empty] = account.read(etree.fromstring(data))
+    [_, whole, empty] = account.read_reports(etree.fromstring(data))
     assert read(data, size) == (list(lines.lines(whole)), list(whole.findings))
     assert bool(whole.findings) is bool(closing)
     assert len({(one.bank_line_id, one.occurrence) for one in lines.lines(whole)}) == len(lines.lines(whole))
@@ -125,7 +131,7 @@ def test_a_file_that_ends_early_or_is_another_is_refused() -> None:
 @pytest.mark.parametrize("size", [1, 3, 1000])
 def test_entries_that_cannot_be_read_are_left_out_as_at_once(size: int) -> None:
     data = b"".join(document(statement(23))).replace(b">1.00<", b">1,00<", 1).replace(b">E5<", b"><X/>E5<", 1)
-    [whole] = account.read(etree.fromstring(data))
+    [whole] = account.read_reports(etree.fromstring(data))
     assert whole.unread == 2 and len(whole.entries) == 21
     assert read(data, size) == (list(lines.lines(whole)), [*whole.findings[1:], whole.findings[0]])
     assert "off by" in whole.findings[0]

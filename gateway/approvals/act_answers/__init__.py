@@ -1,0 +1,1 @@
+"""Handlers of the acts about approvals: waiting requests, decisions, the policy in force."""

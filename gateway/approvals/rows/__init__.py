@@ -1,0 +1,1 @@
+"""Approvals in the journal: policies, requests, decisions, and what a payment needs."""

@@ -1,0 +1,1 @@
+"""The acts of each subject, one file each. `gateway.control.register` puts them together."""

@@ -1,0 +1,60 @@
+"""Acts about joint tests (联调) with a bank: what the audit trail knows of their tries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from gateway.act import Act, ActProof, ParamForm, RoomActs
+from gateway.people.rules.roles import RUNNERS, PersonRole
+
+RunParam = Annotated[str, ParamForm(("The id of the run.", "联调的编号。"))]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordTry:
+    """Parameters: a try of a run, its bank, its verdict, and the digest of its files."""
+
+    run: RunParam
+    name: Annotated[str, ParamForm(("The try, as R1-settles.payment-1.", "执行的名称，如 R1-settles.payment-1。"))]
+    bank: Annotated[str, ParamForm(("The bank of the run.", "联调的银行。"))]
+    verdict: Annotated[str, ParamForm(("The verdict on the case.", "用例的结论。"))]
+    files: Annotated[
+        str, ParamForm(("SHA-256 over the digests of the try's files.", "本次执行各文件校验值的 SHA-256。"))
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class ListTries:
+    """Parameters: a run."""
+
+    run: RunParam
+
+
+JOINT_RUNS = RoomActs(
+    (
+        Act(
+            "POST",
+            "/joint-runs/{run}/tries",
+            "joint_runs.record",
+            "node",
+            (
+                "Write the verdict on a try of a joint test, and the digest of its files, into the audit trail.",
+                "将联调一次执行的结论及其文件的校验值写入审计链。",
+            ),
+            params=RecordTry,
+            roles=RUNNERS,
+            proof=ActProof.COMMAND_LINE,
+        ),
+        Act(
+            "GET",
+            "/joint-runs/{run}/tries",
+            "joint_runs.list",
+            "node",
+            ("List what the audit trail has of a joint test's tries.", "列出审计链中一次联调的各次执行。"),
+            params=ListTries,
+            roles=RUNNERS | {PersonRole.AUDIT_ADMIN},
+            proof=ActProof.LOOK,
+        ),
+    )
+)

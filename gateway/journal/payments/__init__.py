@@ -1,1 +1,0 @@
-"""A payment's life in the journal: admission, transitions, limits, events, batches, evidence."""

@@ -1,1 +1,0 @@
-"""Persons with signing keys, and proposals that need two of them."""

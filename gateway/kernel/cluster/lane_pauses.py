@@ -1,0 +1,117 @@
+"""Pauses of lanes by operators. They are stored in the journal, survive restarts, and hold on every node.
+
+Each pause or resumption gets the next number, whichever node writes it. Nodes' clocks may differ, and a read may be
+older than a newer write, so of two states the one with the higher number holds.
+
+The states have a MAC of the vault's key, and the audit trail has the last of them. Where the row is another one
+(somebody without the key wrote it, put an older one back or deleted it), the audit trail decides. Its details open only
+if a holder of the key wrote them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, select, update
+
+from gateway.kernel.commit import audit, registers
+from gateway.kernel.commit.store import Tx
+from gateway.kernel.sql import schema
+from gateway.kernel.sql.databases import insert_new
+from gateway.kernel.sql.sealed import SealBroken
+from gateway.kernel.sql.vault import Vault
+from gateway.kernel.sql.vaults import vault_of
+
+OPERATOR = "operator"
+FROM_THE_PAST = "database_from_the_past"
+_PAUSED, _RESUMED = "lane.paused", "lane.resumed"
+_M, _A = schema.meta.c, schema.audit.c
+_MAC = ""
+"""The MAC's key in the stored object. No lane has this name, so older versions skip it."""
+_NAME = "pauses"
+"""The name of the one row with the states of all lanes: a lane's name may be too long for this column."""
+_MINE = select(_M.value).where(_M.name == _NAME)
+
+
+@dataclass(frozen=True, slots=True)
+class PauseState:
+    """Whether an operator has paused a lane, by the lane's last change. `number` 0: the lane was never paused, or only
+    by an older version, which did not number changes.
+    """
+
+    number: int = 0
+    paused: bool = False
+
+
+def say(tx: Tx, lane: str, actor: str, *, paused: bool, detail: Mapping[str, Any]) -> PauseState:
+    """Record that an operator pauses or resumes the lane; returns the lane's new state."""
+    before = tx.fresh.execute(_MINE.with_for_update()).scalar()
+    if before is None:
+        insert_new(tx.fresh, schema.meta, {"name": _NAME, "value": "{}"})
+        before = tx.fresh.execute(_MINE.with_for_update()).scalar_one()
+    states = _stored(tx.fresh, before, tx.vault)
+    state = PauseState(states.get(lane, PauseState()).number + 1, paused)
+    kept = {name: [one.number, one.paused] for name, one in {**states, lane: state}.items()}
+    mac = _mac(tx.vault, kept)
+    sealed = json.dumps({**kept, _MAC: mac}, sort_keys=True)
+    registers.note(tx, _NAME, mac, kept)
+    tx.fresh.execute(update(schema.meta).where(_M.name == _NAME).values(value=sealed))
+    audit.append(tx, actor, _PAUSED if paused else _RESUMED, lane, detail)
+    return state
+
+
+def said(conn: Connection, lanes: Collection[str]) -> dict[str, PauseState]:
+    """The committed pause state of each of these lanes."""
+    vault = vault_of(conn)
+    states = _stored(conn, conn.execute(_MINE).scalar() or "{}", vault)
+    counted = {lane: states[lane] for lane in lanes if lane in states}
+    trail = _trail(conn, [lane for lane in lanes if lane not in states], vault)
+    return (
+        {lane: PauseState() for lane in lanes}
+        | {lane: PauseState(0, paused) for lane, paused in trail.items()}
+        | counted
+    )
+
+
+def _stored(conn: Connection, value: str, vault: Vault) -> dict[str, PauseState]:
+    """The stored pause states of all lanes. Empty if the row's MAC is not valid: then the audit trail is read."""
+    kept = _read(value)
+    mac = kept.pop(_MAC, "")
+    said = registers.newest(conn, _NAME)
+    if said.count and mac not in said.seals:
+        registers.report(
+            vault,
+            SealBroken("meta", _NAME, "is not the last one"),
+            "the pauses of the audit trail count, and not those of this row",
+        )
+        kept, mac = dict(said.words), _mac(vault, said.words)
+    states = {lane: PauseState(*state) for lane, state in kept.items()}
+    if not kept or mac == _mac(vault, kept):
+        return states
+    trail = _trail(conn, states, vault)
+    return {lane: PauseState(state.number, trail.get(lane, False)) for lane, state in states.items()}
+
+
+def _read(value: str) -> dict[str, Any]:
+    """The JSON object in the row; empty if the row has anything else."""
+    try:
+        kept = json.loads(value)
+    except ValueError:
+        return {}
+    return kept if isinstance(kept, dict) else {}
+
+
+def _mac(vault: Vault, kept: Mapping[str, Any]) -> str:
+    return vault.mac(b"pauses\n" + json.dumps(kept, sort_keys=True).encode()).hex()
+
+
+def _trail(conn: Connection, lanes: Collection[str], vault: Vault) -> dict[str, bool]:
+    """Whether each lane is paused according to the audit trail. Older versions recorded pauses only there."""
+    if not lanes:
+        return {}
+    states = select(schema.audit).where(_A.object_id.in_(list(lanes)), _A.entry.in_((_PAUSED, _RESUMED)))
+    in_order = conn.execute(states.order_by(_A.at_ms, _A.node, _A.seq))
+    return {row.object_id: row.entry == _PAUSED for row in in_order if audit.authentic(row, vault)}

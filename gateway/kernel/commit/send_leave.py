@@ -1,0 +1,16 @@
+"""A committed send may be revoked until its bytes are written to the connection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True, eq=False, weakref_slot=True)
+class SendLeave:
+    """The leave to write a committed send. It is revoked if anything else is learnt about the payment before the write.
+
+    That can happen later in the same commit or in a later commit of this process: a statement entry, an enquiry's
+    answer, the deadline. May be read from any thread. Other nodes are excluded by the lane's epoch.
+    """
+
+    revoked: bool = False

@@ -1,0 +1,1 @@
+"""Payments: the life of a payment, from the order to its end."""

@@ -1,0 +1,1 @@
+"""Handlers of the acts about payments: find, show, release, withdraw, rebuild."""

@@ -1,0 +1,1 @@
+"""An ERP's commands and questions about payments, and the replies."""

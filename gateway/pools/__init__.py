@@ -1,0 +1,1 @@
+"""Cash pools and linked payments: mandates, runs, moves and ways back."""

@@ -1,0 +1,1 @@
+"""Handlers of the acts about cash pools and linked payments."""

@@ -1,0 +1,1 @@
+"""Positions: balances of all accounts over days, in the tree of accounts."""

@@ -1,0 +1,1 @@
+"""Receipts in the journal: files, tickets, and what a bank is asked for them."""

@@ -1,0 +1,1 @@
+"""Reconciliation: books, matching, decisions and balance tables."""

@@ -1,0 +1,1 @@
+"""Handlers of the acts about reconciliation: books, matching, decisions, the month's table."""

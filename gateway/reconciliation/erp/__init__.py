@@ -1,0 +1,1 @@
+"""The ERP's commands and questions about its books."""

@@ -1,0 +1,1 @@
+"""Reconciliation in the journal: books, decisions, matchings and balance tables."""

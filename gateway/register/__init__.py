@@ -1,0 +1,1 @@
+"""The register: the settings of accounts, banks, senders, calendars and terms."""

@@ -1,0 +1,1 @@
+"""Handlers of the acts over all subjects: work lists and reports."""

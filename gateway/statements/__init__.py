@@ -1,0 +1,1 @@
+"""Statements: watched accounts, their entries, days and balances, and the questions to banks about them."""

@@ -1,0 +1,1 @@
+"""The questions of an ERP about balances, entries and statements."""

@@ -1,0 +1,1 @@
+"""Statements in the journal: entries, closed days, evidence, claims and questions."""

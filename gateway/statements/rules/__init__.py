@@ -1,0 +1,1 @@
+"""Pure rules about statements: reading the files that banks and ERPs write."""

@@ -1,0 +1,121 @@
+"""Approvals in the journal, with the same results on every database: requests, sums counted by two nodes, and a maker
+who is barred although SQL says otherwise."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import insert, update
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+from gateway.approvals.rows import approval_checks, approval_policies, approval_requests, approvals
+from gateway.approvals.rows.approval_requests import ApprovalRequest, RequestState
+from gateway.approvals.rows.approvals import ApprovalDecision, ApprovalRow
+from gateway.kernel.cluster import renames
+from gateway.kernel.commit.rows import PaymentRow
+from gateway.kernel.commit.store import Tx
+from gateway.kernel.sql import schema
+from gateway.kernel.sql.sealed import SealBroken
+from gateway.people.rows import persons
+from gateway.people.rows.persons import Person
+from gateway.people.rules.grants import parse
+from gateway.register.approval_terms import DEFAULT_TERMS
+from protocols.canon.outcome import State
+from tests.gateway.kernel.bench import Journal, order
+
+BANDS = "CNY 0..50000.00 0; CNY 50000.00.. 1; makers erp"
+
+
+@pytest.fixture
+def four_eyes(journal: Journal) -> Journal:
+    def enrol_persons(tx: Tx) -> None:
+        for n, name in enumerate(("zhao", "sun")):
+            made = persons.enrol(tx, name, 2001 + n, bytes([n]) * 32, "uid:0")
+            assert isinstance(made, Person)
+            persons.change(
+                tx, replace(made, enrolled=True, grants=parse("approver@*;maker@*")), "person.confirmed", "uid:0", {}
+            )
+        assert approval_policies.put_in_force(tx, BANDS, "p") is not None
+
+    journal.do(enrol_persons)
+    return journal
+
+
+def latest(journal: Journal, subject: str) -> ApprovalRequest:
+    found = journal.read(lambda conn: approval_requests.latest(conn, "erp", subject))
+    assert found is not None
+    return found
+
+
+def admitted(journal: Journal, id_: str, minor: int) -> PaymentRow:
+    return journal.admit(order(id_, minor=minor, maker="zhao")).row
+
+
+def test_a_request_is_written_with_the_order_and_settled_once(four_eyes: Journal) -> None:
+    assert admitted(four_eyes, "AP-1", 5_000_000).life.state is State.READY
+    assert admitted(four_eyes, "AP-2", 5_000_001).holds == ("approval",)
+    made = latest(four_eyes, "AP-2")
+    assert (made.state, made.maker, made.need.approvers) == (RequestState.OPEN, "zhao", 1)
+    settled = [
+        four_eyes.do(lambda tx: approval_requests.settle(tx, made, RequestState.APPROVED, "uid:2002", {}))
+        for _ in range(2)
+    ]
+    assert settled == [True, False] and latest(four_eyes, "AP-2").state is RequestState.APPROVED
+
+
+def test_two_nodes_count_one_payees_money_together(four_eyes: Journal) -> None:
+    other = Journal(four_eyes.url, "n2")
+    assert admitted(four_eyes, "AP-1", 3_000_000).life.state is State.READY
+    assert admitted(other, "AP-2", 2_000_001).holds == ("approval",)
+    other.close()
+
+
+def test_sql_itself_bars_who_made_it(four_eyes: Journal) -> None:
+    admitted(four_eyes, "AP-1", 5_000_001)
+    made = latest(four_eyes, "AP-1")
+
+    def record(person: str) -> bool:
+        row = ApprovalRow(
+            made.request, person, made.maker, ApprovalDecision.APPROVE, made.digest, 1, "k", b"s", "control"
+        )
+        return four_eyes.do(lambda tx: approvals.record(tx, row))
+
+    assert record("sun") and not record("sun")
+    assert [one.person for one in four_eyes.read(lambda conn: approvals.of_request(conn, made.request))] == ["sun"]
+    columns = {
+        "request": made.request,
+        "person": "zhao",
+        "maker": "zhao",
+        "decision": "approve",
+        "digest": made.digest,
+        "at_ms": 1,
+        "body": b"",
+    }
+    with (
+        pytest.raises((IntegrityError, OperationalError), match="approvals_not_by_maker"),
+        four_eyes.stranger() as conn,
+    ):
+        conn.execute(insert(schema.approvals), columns)
+
+
+@pytest.mark.parametrize("column", ["state", "maker", "digest"])
+def test_a_request_that_was_altered_is_noticed(four_eyes: Journal, column: str) -> None:
+    admitted(four_eyes, "AP-1", 5_000_001)
+    table = schema.approval_requests
+    with four_eyes.stranger() as conn:
+        conn.execute(update(table).values({column: "approved"}))
+    with pytest.raises(SealBroken, match="approval_requests"):
+        latest(four_eyes, "AP-1")
+
+
+def test_a_sender_that_is_renamed_keeps_what_waits_and_voids_what_was_signed(four_eyes: Journal) -> None:
+    row = admitted(four_eyes, "AP-1", 5_000_001)
+    four_eyes.do(lambda tx: renames.rename_sender(tx, "erp", "kingdee", "uid:0", "one name"))
+    found = four_eyes.read(lambda conn: approval_requests.latest(conn, "kingdee", "AP-1"))
+    assert found is not None and (found.sender, found.state) == ("kingdee", RequestState.OPEN)
+
+    def why(tx: Tx) -> str:
+        return approval_checks.why_changed(tx, found, (replace(row, sender="kingdee"),), DEFAULT_TERMS)
+
+    assert "not those that were approved" in four_eyes.do(why)
