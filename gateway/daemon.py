@@ -58,6 +58,7 @@ class Daemon:
             lambda: self.push_listeners.not_listening(),
             gateway.erp.not_held,
             lambda: sealing.waits_for_seals(gateway.safe_mode.past),
+            lambda: gateway.safe_mode.past.newcomer_text,
             gateway.erp.refusals,
             BackupLimits.of(settings),
             lambda: self._credentials,

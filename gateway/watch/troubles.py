@@ -71,10 +71,10 @@ class ObservedState:
 
     `heartbeat_s` is the age of the last message that came back through the broker, `overdue` the number of rows past
     their retention. `not_listening` says why a bank that calls us cannot, `not_sealed` is the text about a journal that
-    waits for its first seals only, `altered` the rows of registers that were found altered, `refusals` what the broker
-    refuses, with its words. `backups` is None where backups are not watched. `credentials` is when passwords and
-    UKeys end. `lock_holder` says who holds a lock for which the journal waits, `queues` are the broker's queues that
-    grow, with their messages.
+    waits for its first seals only, `newcomer` that about a node that only lacks the other nodes' permit logs, `altered`
+    the rows of registers that were found altered, `refusals` what the broker refuses, with its words. `backups` is None
+    where backups are not watched. `credentials` is when passwords and UKeys end. `lock_holder` says who holds a lock
+    for which the journal waits, `queues` are the broker's queues that grow, with their messages.
     """
 
     ready: Readiness
@@ -88,6 +88,7 @@ class ObservedState:
     now_s: float
     not_listening: Mapping[str, NotListening] = field(default_factory=dict)
     not_sealed: str = ""
+    newcomer: str = ""
     altered: Sequence[str] = ()
     refusals: Mapping[str, str] = field(default_factory=dict)
     backups: SeenBackups | None = None
@@ -112,7 +113,9 @@ def found(seen: ObservedState) -> Iterator[Trouble]:
         )
     yield from _broker(seen, by_code)
     for name, lane in seen.lanes.items():
-        yield from _lane(name, lane, seen.ready.lanes[name], seen.not_sealed)
+        if FROM_THE_PAST in lane.paused:
+            yield Trouble("safe_mode", name, *_safe_mode(seen))
+        yield from _lane(name, lane, seen.ready.lanes[name])
         yield from _hanging(name, lane, lambda waited_s: instant(round((seen.now_s - waited_s) * 1000)))
     for row in seen.altered:
         means, remedy = _ROWS.get(row.partition("/")[0], ("nothing is decided on it", "look into the audit trail"))
@@ -225,25 +228,30 @@ def _hanging(name: str, lane: Lane, instant_at: Callable[[float], str]) -> Itera
     )
 
 
-def _lane(name: str, lane: Lane, word: str, not_sealed: str) -> Iterator[Trouble]:
-    state, _, reason = word.partition(":")
-    pool = lane.session_pool
-    if FROM_THE_PAST in lane.paused and not_sealed:
-        yield Trouble(
-            "safe_mode",
-            name,
-            f"SAFE MODE: the journal is not sealed yet; nothing is sent. {not_sealed}",
+def _safe_mode(seen: ObservedState) -> tuple[str, str]:
+    """Why nothing is sent in SAFE MODE, and what ends it."""
+    if seen.not_sealed:
+        return (
+            f"SAFE MODE: the journal is not sealed yet; nothing is sent. {seen.not_sealed}",
             "compare the numbers, and mend what `bankgw audit verify` names; then bankgw leave-safe-mode, by "
             "two persons",
         )
-    elif FROM_THE_PAST in lane.paused:
-        yield Trouble(
-            "safe_mode",
-            name,
-            "SAFE MODE: the database is older than what this node has sent; nothing is sent",
-            "put the newest database back, or ask the bank about each send (bankgw lanes forgotten); "
-            "then bankgw leave-safe-mode, by two persons",
+    if seen.newcomer:
+        return (
+            f"SAFE MODE: this node does not have the other nodes' permit logs; nothing is sent. {seen.newcomer}",
+            "a node that runs lets it in within seconds; if none does, stop this node, copy the permit logs of the "
+            "others into state_dir/permits-of-others, and start it",
         )
+    return (
+        "SAFE MODE: the database is older than what this node has sent; nothing is sent",
+        "put the newest database back, or ask the bank about each send (bankgw lanes forgotten); "
+        "then bankgw leave-safe-mode, by two persons",
+    )
+
+
+def _lane(name: str, lane: Lane, word: str) -> Iterator[Trouble]:
+    state, _, reason = word.partition(":")
+    pool = lane.session_pool
     for key, gone in lane.parts.keys_in_trouble().items():
         yield Trouble("key", f"{name} {key}", f"key gone: {gone.cause}", gone.remedy)
     if state == "halted":

@@ -91,10 +91,10 @@ class WatchedParts:
     in the settings, None where nobody wants to hear of unknown ones. `state_dir` is the folder whose disk is measured.
     `broker_trouble` is the broker's last message, `overdue` the number of rows past their retention. `not_listening`
     says which banks cannot call us, and why; `not_held` why this journal does not hold the virtual host. `not_sealed`
-    is the text about a journal that waits for its first seals only. `refusals` is what the broker
-    refuses, with its words. `backups` says which backups are watched, None for none. `credentials` is when
-    passwords and UKeys end. `queues` are the messages that wait in the broker's queues. `lock_holder` finds out,
-    blocking, who holds a lock for which the journal waits.
+    is the text about a journal that waits for its first seals only, `newcomer` that about a node that only lacks the
+    other nodes' permit logs. `refusals` is what the broker refuses, with its words. `backups` says which backups are
+    watched, None for none. `credentials` is when passwords and UKeys end. `queues` are the messages that wait in the
+    broker's queues. `lock_holder` finds out, blocking, who holds a lock for which the journal waits.
     """
 
     store: Store
@@ -113,6 +113,7 @@ class WatchedParts:
     not_listening: Callable[[], Mapping[str, NotListening]] = _all_listening
     not_held: Callable[[], str] = _no_trouble
     not_sealed: Callable[[], str] = _no_trouble
+    newcomer: Callable[[], str] = _no_trouble
     refusals: Callable[[], Mapping[str, str]] = dict
     backups: BackupLimits | None = None
     credentials: Callable[[], CredentialEnds] = dict
@@ -276,6 +277,7 @@ class Watch:
                 self._clock.now_ms() / 1000,
                 sights.not_listening(),
                 sights.not_sealed(),
+                sights.newcomer(),
                 sights.stop().altered,
                 sights.refusals(),
                 self._backups.seen,

@@ -240,6 +240,12 @@ class RestoreFindings:
         return any(gap.is_newcomer for gap in self.gaps)
 
     @property
+    def newcomer_text(self) -> str:
+        """The text for lanes that wait only because the node has no log that knows the other nodes; "" otherwise."""
+        alone = not self.sends and all(gap.is_newcomer for gap in self.gaps)
+        return next((gap.sentence() for gap in self.gaps if alone), "")
+
+    @property
     def barred(self) -> frozenset[str]:
         """The persons about whom the last decisions are missing. They may neither sign nor approve."""
         return frozenset(name for gap in self.gaps for name in gap.persons)

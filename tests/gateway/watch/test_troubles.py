@@ -140,8 +140,10 @@ def test_an_altered_row_is_named_with_what_it_means_and_what_ends_it() -> None:
     assert set(troubles._ROWS) <= set(schema.metadata.tables)
 
 
-@pytest.mark.parametrize("not_sealed", ["", "1 rows have no seal"])
-def test_a_journal_that_is_not_sealed_yet_is_not_called_older(not_sealed: str) -> None:
+@pytest.mark.parametrize(
+    ("not_sealed", "newcomer"), [("", ""), ("1 rows have no seal", ""), ("", "gw2 has no permit log")]
+)
+def test_a_journal_is_called_older_only_if_no_other_cause_is_known(not_sealed: str, newcomer: str) -> None:
     lane: Any = SimpleNamespace(
         paused={FROM_THE_PAST},
         clock_trust=SimpleNamespace(doubt=None),
@@ -150,10 +152,12 @@ def test_a_journal_that_is_not_sealed_yet_is_not_called_older(not_sealed: str) -
         parts=SimpleNamespace(keys_in_trouble=dict),
         standing_by=True,
     )
-    seen = replace(WELL, lanes={"a.b": lane}, ready=Readiness((), {"a.b": "paused"}), not_sealed=not_sealed)
-    (one,) = found(seen)
-    assert one.kind == "safe_mode" and ("is older" in one.cause) == (not not_sealed)
+    seen = replace(WELL, lanes={"a.b": lane}, ready=Readiness((), {"a.b": "paused"}))
+    (one,) = found(replace(seen, not_sealed=not_sealed, newcomer=newcomer))
+    assert one.kind == "safe_mode" and ("is older" in one.cause) == (not (not_sealed or newcomer))
     assert ("not sealed yet" in one.cause and not_sealed in one.cause) == bool(not_sealed)
+    assert ("permits-of-others" in one.remedy and newcomer in one.cause) == bool(newcomer)
+    assert ("leave-safe-mode" in one.remedy) == (not newcomer)
 
 
 @pytest.mark.parametrize(("refused", "standing_by", "seen"), [(True, False, 1), (True, True, 0), (False, False, 0)])
