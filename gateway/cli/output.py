@@ -347,17 +347,19 @@ def remote(context: typer.Context, config: Path, socket: Path | None, patience_s
 def shards(context: typer.Context, config: Path) -> list[ControlClient]:
     """The daemons of the shards that have a socket.
 
-    None where one process does all, where the environment names a shard, or where the settings have mistakes.
+    None where one process does all, where the environment names a shard, where the settings have mistakes, or where
+    this user may not look. The socket that one killed process left does not hide shards that run.
     """
-    from gateway.control.client import ControlClient
+    from gateway.control.client import ControlClient, listens
     from gateway.settings_files import SHARD_VARIABLE, BadSettings, is_there, shard_sockets, socket_of
 
     variables = environment(context).variables
     try:
-        alone = SHARD_VARIABLE in variables or is_there(socket_of(config, variables))
-        return [] if alone else [ControlClient(path) for path in shard_sockets(config, variables)]
-    except BadSettings:
+        one, found = socket_of(config, variables), shard_sockets(config, variables)
+    except (BadSettings, PermissionError):
         return []
+    alone = SHARD_VARIABLE in variables or (is_there(one) and (listens(one) or not any(map(listens, found))))
+    return [] if alone else [ControlClient(path) for path in found]
 
 
 def end_if_away(said: Any, what: Bilingual) -> None:

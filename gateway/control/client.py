@@ -49,6 +49,19 @@ class _Line(http.client.HTTPConnection):
         self.sock.connect(str(self._path))
 
 
+def listens(path: Path) -> bool:
+    """False if nobody listens at this UNIX socket: a daemon that was killed left it."""
+    with socket.socket(socket.AF_UNIX) as line:
+        line.settimeout(TIMEOUT_S)
+        try:
+            line.connect(str(path))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+        except OSError:
+            return True  # the request reports the error
+    return True
+
+
 class ControlClient:
     """A client of the daemon behind one socket. It waits at most `timeout_s` for an answer.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -192,6 +193,23 @@ def test_status_is_ready_when_every_shard_is(
     daemons: Any = [ShardOf(one) for one in answers]
     assert status_command._look_at_shards(daemons, None, as_json=True) is ready
     assert json.loads(capsys.readouterr().out)["missing"] == missing
+
+
+def test_the_socket_that_one_killed_process_left_does_not_hide_the_shards(
+    files: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = files(("a", "u1"), ("b", "u2"))
+    left, second = (path.parent / "state" / name for name in ("control.sock", "shard-2/control.sock"))
+    second.parent.mkdir(parents=True)
+    with socket.socket(socket.AF_UNIX) as listening, socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(left))
+        dead.close()
+        listening.bind(str(second))
+        assert bankgw("lanes", "list", "--config", path) == exit_codes.UNAVAILABLE
+        assert str(left) in capsys.readouterr().err, "neither runs"
+        listening.listen()
+        assert bankgw("lanes", "list", "--config", path) == exit_codes.UNAVAILABLE
+        assert "the gateway runs in shards" in capsys.readouterr().err
 
 
 def test_a_command_for_one_daemon_asks_which_shard(
