@@ -89,6 +89,8 @@ class Drill:
         self.site = demo_site.Site(folder, tuple(BANKS[bank] for bank in banks))
         self.traffic = Traffic(rabbit, banks)
         self.simulators: list[Child] = []
+        self.where: tuple[str, ...] = ()
+        """The words by which commands find the daemon, where the settings do not tell: of several shards, one."""
 
     def prepare(self) -> None:
         """Make keys and start the banks."""
@@ -125,7 +127,7 @@ class Drill:
 
     def settled(self, config: Path | None = None) -> dict[str, str]:
         """The state of each order, by its id."""
-        said = self.bankgw("orders", "list", "--limit", "1000", "--json", config=config, wanted=None)
+        said = self.bankgw("orders", "list", "--limit", "1000", "--json", *self.where, config=config, wanted=None)
         found = json.loads(said).get("orders", []) if said.startswith("{") else []
         return {one["id"]: one["state"] for one in found}
 
@@ -139,7 +141,7 @@ class Drill:
             each_s=2,
         )
         amounts = Counter(one["minor"] for one in self.executed())
-        assert amounts == Counter(_minor(amount) for _id, amount in self.traffic.sent)
+        assert amounts == Counter(minor(amount) for _id, amount in self.traffic.sent)
         return len(wanted)
 
     def executed(self) -> list[dict[str, Any]]:
@@ -177,7 +179,8 @@ def until(true: Callable[[], bool], limit_s: float, what: str | Callable[[], str
         time.sleep(each_s)
 
 
-def _minor(amount: str) -> int:
+def minor(amount: str) -> int:
+    """An amount of these drills in minor units."""
     return int(amount.replace(".", ""))
 
 
