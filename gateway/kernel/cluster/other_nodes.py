@@ -24,7 +24,7 @@ from gateway.kernel.cluster import broker_holds, promotions, restored_database, 
 from gateway.kernel.cluster.broker_holds import BrokerHold
 from gateway.kernel.cluster.gaps import Gap, GapKind, RestoreFindings
 from gateway.kernel.cluster.safe_mode import SafeMode
-from gateway.kernel.commit import audit
+from gateway.kernel.commit import audit, registers
 from gateway.kernel.commit.permit_lines import Group, PeerHead, RightsDecision
 from gateway.kernel.commit.permit_log import PermitLog
 from gateway.kernel.commit.store import Store, Tx
@@ -227,6 +227,7 @@ async def compare_at_start(
 
 def read_other_nodes(conn: Connection, node: str, known: Mapping[str, PeerHead], own: Group, now_ms: int) -> OthersSeen:
     """Read the journal's records of the other nodes."""
+    registers.follow(conn, node)
     heads = restored_database.heads_of_others(conn, node)
     vault = vault_of(conn)
     words = [

@@ -265,6 +265,7 @@ class Committer:
             key = self._sign_off(tx, before_seq)
             # After signing off: a second process of this name then fails there, not with a duplicate audit number.
             audit.flush(tx, noted)
+            registered = registers.pending(conn)
         except BaseException as error:
             self._chain.back(head, rows_seq)
             self._serials.blocks.clear()
@@ -286,6 +287,7 @@ class Committer:
                 raise _NotCommitted(str(error)) from error
         self._signed, self._before_seq = key, before_seq
         self._cache.commit()
+        registers.known(self._vault).join(registered)
         self.committed = self._chain.head
         if noted or tx.permits:
             self._log_permits(tx)

@@ -25,6 +25,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from gateway.kernel.clock import Clock, Entropy, SystemEntropy
+from gateway.kernel.commit import registers
 from gateway.kernel.commit.committer import UNTRIED, Committed, Committer
 from gateway.kernel.commit.permit_log import Permits
 from gateway.kernel.commit.ports import NO_PORTS, Ports
@@ -218,6 +219,7 @@ class SqlStore:
         except IndexError:
             conn = self._readers.connect()
         try:
+            registers.begin_read(conn)
             found = fn(conn)
             conn.rollback()
         except BaseException:

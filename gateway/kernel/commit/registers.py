@@ -5,15 +5,17 @@ A seal shows that a row was altered. It shows neither that an older row of the g
 newest was deleted. So each write of a register appends an audit entry that names the row's seal and counts up, and a
 read that decides compares the row with the newest of these entries. The entries of one node are a list: each names the
 one before it, and the node's sealed row in `units` names the last. A start reads the lists, so that no entry can be
-removed from them, or hidden under another name.
+removed from them, or hidden under another name. What is committed later is added: by this process at once, by other
+nodes at the next heartbeat. So while the process runs, no row can be put back or deleted together with its entry.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from threading import Lock
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, select
@@ -31,7 +33,7 @@ ENTRY = audit.REGISTER_ENTRY
 DELETED = ""
 """The seal that is noted when a row was deleted."""
 _log = log.get("journal.registers")
-_OBJECT, _PENDING, _BEFORE = "row:", "bankgw.registers", "before"
+_OBJECT, _PENDING, _LISTED, _BEFORE = "row:", "bankgw.registers", "bankgw.registers.listed", "before"
 _A, _U = schema.audit.c, schema.units.c
 _NEWEST = select(schema.audit).where(_A.object_id == bindparam("b_object"), _A.entry == ENTRY)
 _ONE = select(schema.audit).where(_A.node == bindparam("b_node"), _A.seq == bindparam("b_seq"))
@@ -64,13 +66,23 @@ NOTHING = RegisterNote()
 
 @dataclass(slots=True)
 class KnownRegisters:
-    """The lists of all nodes' register rows at the start of this process, by object. `broken` says why the lists cannot
-    be trusted, `told` which altered rows were reported already.
+    """The lists of all nodes' register rows, by object, as far as this process has read or written them. `ends` is the
+    number of each node's last entry that was read. `broken` says why the lists cannot be trusted, `told` which altered
+    rows were reported already. `notes` is replaced and never changed, because several threads read it.
     """
 
-    notes: dict[str, RegisterNote] = field(default_factory=dict)
+    notes: Mapping[str, RegisterNote] = field(default_factory=dict)
+    ends: dict[str, int] = field(default_factory=dict)
     broken: str = ""
     told: set[str] = field(default_factory=set)
+    _lock: Lock = field(default_factory=Lock)
+
+    def join(self, later: Mapping[str, RegisterNote]) -> None:
+        """Add the notes of later entries. An object's newest note counts."""
+        if later:
+            with self._lock:
+                joined = {name: self.notes.get(name, NOTHING).joined(said) for name, said in later.items()}
+                self.notes = {**self.notes, **joined}
 
 
 def known(vault: Vault) -> KnownRegisters:
@@ -97,8 +109,23 @@ def note(tx: Tx, name: str, seal: str, words: Mapping[str, Any] | None = None) -
 
 
 def begin(conn: Connection) -> None:
-    """Forget the notes of the last transaction: it was rolled back, or its notes are in the audit trail now."""
+    """Begin a transaction that writes. The notes of the last one are forgotten: it was rolled back, or they are in the
+    audit trail now.
+    """
     conn.info.pop(_PENDING, None)
+    begin_read(conn)
+
+
+def begin_read(conn: Connection) -> None:
+    """Fix the lists that this connection's next transaction compares with. A version that another thread commits later
+    may be in the lists before this transaction can see its row.
+    """
+    conn.info[_LISTED] = known(vault_of(conn)).notes
+
+
+def pending(conn: Connection) -> Mapping[str, RegisterNote]:
+    """The notes of this transaction. If it is committed, `known(vault).join` takes them."""
+    return dict(_pending(conn))
 
 
 def carry(tx: Tx, seq: int) -> None:
@@ -119,9 +146,9 @@ def carry(tx: Tx, seq: int) -> None:
 
 
 def newest(conn: Connection, name: str) -> RegisterNote:
-    """The newest version of a row according to the audit trail, the lists from the start, and this transaction."""
+    """The newest version of a row according to the audit trail, the lists, and this transaction."""
     vault = vault_of(conn)
-    found = known(vault).notes.get(name, NOTHING).joined(_pending(conn).get(name, NOTHING))
+    found = _listed(conn).get(name, NOTHING).joined(_pending(conn).get(name, NOTHING))
     for row in rows(conn, _NEWEST, {"b_object": _OBJECT + name}):
         try:
             found = found.joined(_opened(vault, row))
@@ -173,27 +200,23 @@ def check_whole(conn: Connection, table: str, key: str) -> None:
         raise SealBroken(table, key, why)
 
 
-def begun_with(conn: Connection, table: str, prefix: str) -> Mapping[str, RegisterNote]:
-    """The rows of this table that the lists had at this process's start, by key, for keys that begin with `prefix`."""
-    first = names(table, (prefix,))
-    notes = known(vault_of(conn)).notes
-    return {name.partition("/")[2]: found for name, found in notes.items() if name.startswith(first)}
-
-
-def lacking(conn: Connection, table: str) -> Iterator[tuple[str, RegisterNote]]:
-    """The keys of rows that this table had at the start of this process, with their content. The caller leaves out
-    those that still exist.
+def listed(conn: Connection, table: str, prefix: str = "") -> Mapping[str, RegisterNote]:
+    """The rows of this table that the lists have, by key, for keys that begin with `prefix`. The audit trail, which is
+    not asked, may have a newer version of each.
     """
-    prefix = f"{table}/"
-    for name in known(vault_of(conn)).notes:
-        if name.startswith(prefix):
-            found = newest(conn, name)
-            if not found.deleted:
-                yield name.removeprefix(prefix), found
+    first = names(table, (prefix,))
+    return {name.partition("/")[2]: found for name, found in _listed(conn).items() if name.startswith(first)}
+
+
+def lacking(conn: Connection, table: str, there: Collection[str]) -> Iterator[str]:
+    """The keys of rows that this table lacks although the lists have them. `there`: the keys that it has."""
+    for key in listed(conn, table):
+        if key not in there and not newest(conn, names(table, (key,))).deleted:
+            yield key
 
 
 def in_trail(conn: Connection, table: str) -> Iterator[tuple[str, RegisterNote]]:
-    """As `lacking`, but from the entries of the audit trail about this table, for a process that has not read the lists
+    """The rows of this table according to the entries of the audit trail, for a process that has not read the lists
     yet.
     """
     first, last = f"{_OBJECT}{table}/", f"{_OBJECT}{table}0"
@@ -231,11 +254,26 @@ def load(conn: Connection, vault: Vault) -> None:
             found.broken = f"cannot be compared: the end of the audit trail of {row.node} (table units) was altered"
             continue
         try:
-            for name, _row, said in _list_of(conn, vault, row.node, row.rows_seq or 0):
-                found.notes[name] = found.notes.get(name, NOTHING).joined(said)
+            found.join(_notes_of(conn, vault, row.node, row.rows_seq or 0))
         except _Broken as error:
             found.broken = f"cannot be compared: {error}"
+        found.ends[row.node] = row.rows_seq or 0
     vault.registers = found
+
+
+def follow(conn: Connection, node: str) -> None:
+    """Read what the other nodes have added to their register lists since this process read them."""
+    vault = vault_of(conn)
+    lists = known(vault)
+    for row in conn.execute(select(schema.units).where(_U.node != node, _U.rows_seq > 0)).all():
+        before, last = lists.ends.get(row.node, 0), row.rows_seq
+        if last <= before or not audit.head_fits(vault, row):
+            continue
+        try:
+            lists.join(_notes_of(conn, vault, row.node, last, before))
+        except _Broken as error:
+            lists.broken = f"cannot be compared: {error}"
+        lists.ends[row.node] = last
 
 
 class _Broken(Exception):
@@ -250,10 +288,22 @@ def _nodes(conn: Connection) -> Iterator[str]:
         node = conn.execute(select(func.min(_A.node)).where(_A.node > node)).scalar()
 
 
-def _list_of(conn: Connection, vault: Vault, node: str, seq: int) -> Iterator[tuple[str, Any, RegisterNote]]:
-    """The entries of a node's register list, the last first, back to the beginning of its audit trail."""
+def _notes_of(conn: Connection, vault: Vault, node: str, seq: int, after: int = 0) -> dict[str, RegisterNote]:
+    """The newest note about each object in the part of a node's list after entry `after`, up to entry `seq`."""
+    found: dict[str, RegisterNote] = {}
+    for name, _row, said in _list_of(conn, vault, node, seq, after):
+        found[name] = found.get(name, NOTHING).joined(said)
+    return found
+
+
+def _list_of(
+    conn: Connection, vault: Vault, node: str, seq: int, after: int = 0
+) -> Iterator[tuple[str, Any, RegisterNote]]:
+    """The entries of a node's register list, the last first, back to entry `after`, or to the beginning of its audit
+    trail.
+    """
     begin_seq = -1
-    while seq:
+    while seq > after:
         row: Any = first_row(conn, _ONE, {"b_node": node, "b_seq": seq})
         if row is None:
             if begin_seq < 0:
@@ -268,6 +318,12 @@ def _list_of(conn: Connection, vault: Vault, node: str, seq: int) -> Iterator[tu
         yield row.object_id.removeprefix(_OBJECT), row, said
         assert before < seq, "a list goes backwards"
         seq = before
+
+
+def _listed(conn: Connection) -> Mapping[str, RegisterNote]:
+    """The lists as they were when this transaction began; as they are now, for a connection outside of the store."""
+    found: Mapping[str, RegisterNote] | None = conn.info.get(_LISTED)
+    return known(vault_of(conn)).notes if found is None else found
 
 
 def _pending(conn: Connection) -> dict[str, RegisterNote]:

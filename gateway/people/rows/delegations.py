@@ -47,7 +47,8 @@ def in_force(conn: Connection, now_ms: int) -> list[DelegationRow]:
     found = conn.execute(select(schema.delegations).where(_C.until_ms > now_ms).order_by(_C.delegation)).all()
     there = [row for row in (_read(conn, row) for row in found) if row.given.until_ms > now_ms]
     keys = {row.delegation for row in there}
-    for key, said in registers.lacking(conn, _SEAL.table):
+    for key, said in registers.listed(conn, _SEAL.table).items():
+        # No version of a delegation ends later than an earlier version.
         if key not in keys and said.words["until_ms"] > now_ms and (now := _fetch(conn, key)).given.until_ms > now_ms:
             there.append(now)
     return sorted(there, key=lambda row: row.delegation)

@@ -100,9 +100,8 @@ def fingerprint(key: bytes) -> str:
 def everyone(conn: Connection) -> list[Person]:
     """All persons by name, including those not confirmed yet, and those whose row was altered or deleted by SQL."""
     found = {row.person: _read(conn, row) for row in conn.execute(select(schema.persons))}
-    for name, _note in registers.lacking(conn, _SEAL.table):
-        if name not in found:
-            found[name] = _altered(conn, name, -1, SealBroken(_SEAL.table, name, "was deleted"))
+    for name in [*registers.lacking(conn, _SEAL.table, found)]:
+        found[name] = _altered(conn, name, -1, SealBroken(_SEAL.table, name, "was deleted"))
     return [found[name] for name in sorted(found)]
 
 

@@ -435,7 +435,7 @@ def _none_missing(conn: Connection, prefix: str, rows: Sequence[Any], day: date 
     """Raise SealBroken if the audit trail knows an ordered move below this prefix whose row was deleted, or is again a
     row of before it was ordered. `day`: only moves of this business date, which the list of registers has."""
     registers.check_whole(conn, schema.pool_moves.name, prefix)
-    known = registers.begun_with(conn, schema.pool_moves.name, f"{prefix}.")
+    known = registers.listed(conn, schema.pool_moves.name, f"{prefix}.")
     missing = {key for key, note in known.items() if day is None or note.words["day"] == day.isoformat()}
     if day is None:
         told = select(_A.object_id).where(

@@ -331,3 +331,90 @@ def test_a_new_policy_ends_what_was_told_of_the_altered_one(lived: Journal) -> N
     assert life.do(lambda tx: approval_policies.put_in_force(tx, STRICT, "p"))
     assert life.read(lambda conn: registers.altered(life.vault)) == ()
     life.close()
+
+
+def test_administrators_deleted_in_this_life_do_not_reopen_the_ceremony(lived: Journal) -> None:
+    with lived.stranger() as conn:
+        conn.execute(delete(schema.persons))
+    there = lived.read(persons.everyone)
+    assert [one.state for one in there] == ["altered"] * 3
+    assert not persons.ceremony_open(there)
+
+
+def test_a_delegation_deleted_in_the_life_that_made_it_still_makes_two_persons_one(lived: Journal) -> None:
+    made = lived.do(lambda tx: delegations.delegate(tx, week("wang", "li"), "leave", "uid:wang"))
+    assert isinstance(made, DelegationRow)
+    with lived.stranger() as conn:
+        conn.execute(delete(schema.delegations))
+    assert lived.read(lambda conn: entitlements.one_seat(conn, "li", "wang", NOW_MS))
+    assert isinstance(lived.do(lambda tx: delegations.end(tx, made.delegation, "li", "x", "x")), DelegationRow)
+    assert not lived.read(lambda conn: entitlements.one_seat(conn, "li", "wang", NOW_MS))
+
+
+def delete_newest_policy(journal: Journal) -> None:
+    gone(schema.approval_policies)(journal)
+    hide_words(journal, "approval_policies", 1, delete_them=True)
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_policy_deleted_with_its_entry_in_the_life_that_made_it_does_not_bring_back_the_older_one(
+    lived: Journal, *, restarted: bool
+) -> None:
+    """Also if the older policy was in force at the start."""
+    life = again(lived) if restarted else lived
+    life.do(lambda tx: approval_policies.put_in_force(tx, STRICT, "q"))
+    delete_newest_policy(life)
+    found = life.read(approval_policies.last)
+    assert found is not None and found.policy.altered
+    assert life.do(lambda tx: approval_policies.put_in_force(tx, STRICT, "r"))
+    after = life.read(approval_policies.last)
+    assert after is not None
+    assert (after.policy.version, after.policy.altered) == (3, "")
+    life.close()
+
+
+def test_a_row_that_another_node_wrote_cannot_be_deleted_with_its_entry_after_a_heartbeat(lived: Journal) -> None:
+    other = Journal(lived.url, "n2")
+    other.committer.open()
+    lived.do(lambda tx: approval_policies.put_in_force(tx, STRICT, "q"))
+    other.read(lambda conn: registers.follow(conn, "n2"))
+    delete_newest_policy(lived)
+    found = other.read(approval_policies.last)
+    assert found is not None and found.policy.altered
+    assert registers.known(other.vault).broken == ""
+    other.close()
+
+
+def test_an_entry_of_another_node_that_is_missing_at_a_heartbeat_breaks_the_lists(lived: Journal) -> None:
+    other = Journal(lived.url, "n2")
+    other.committer.open()
+    lived.do(lambda tx: approval_policies.put_in_force(tx, STRICT, "q"))
+    delete_newest_policy(lived)
+    other.read(lambda conn: registers.follow(conn, "n2"))
+    found = other.read(approval_policies.last)
+    assert found is not None and found.policy.altered
+    other.close()
+
+
+def test_a_read_compares_with_the_lists_as_they_were_before_it_began(lived: Journal) -> None:
+    """On a snapshot, it sees neither the row nor the entry of a version that is committed meanwhile."""
+    with lived.readers.connect() as conn:
+        registers.begin_read(conn)
+        before = registers.listed(conn, "persons", "zhao")["zhao"]
+        demote(lived, "zhao")
+        assert registers.listed(conn, "persons", "zhao")["zhao"] == before
+        conn.rollback()
+        registers.begin_read(conn)
+        assert registers.listed(conn, "persons", "zhao")["zhao"].count == before.count + 1
+
+
+def test_a_transaction_that_was_rolled_back_adds_nothing_to_the_lists(lived: Journal) -> None:
+    before = registers.known(lived.vault).notes
+
+    def change_and_fail(tx: Any) -> None:
+        approval_policies.put_in_force(tx, STRICT, "q")
+        raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError):
+        lived.do(change_and_fail)
+    assert registers.known(lived.vault).notes == before
