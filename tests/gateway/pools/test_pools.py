@@ -176,6 +176,20 @@ def test_a_move_that_was_ordered_cannot_be_taken_away(pooled: Journal) -> None:
     assert pooled.read(lambda conn: pool_moves.moved_minor(conn, "grou", DAY)) == 0, "another pool"
 
 
+def test_a_linked_move_ordered_in_this_life_stays_in_the_sum_of_its_day(pooled: Journal) -> None:
+    """The run of a linked order names no day, so only the list of registers tells on which day its move counts."""
+    run = replace(RUN, run="group.linked.P0001", slot="linked.P0001", stays=())
+    move = replace(UP, run=run.run)
+    assert pooled.do(lambda tx: pool_moves.store_run(tx, run, (move,)))
+    assert pooled.do(lambda tx: pool_moves.settle_move(tx, move, MoveState.ORDERED, "PAYMENT", None))
+    assert pooled.read(lambda conn: pool_moves.moved_minor(conn, "group", DAY)) == 1700
+    with pooled.stranger() as conn:
+        conn.execute(delete(schema.pool_moves).where(schema.pool_moves.c.run == run.run))
+    with pytest.raises(SealBroken, match=f"{move.order_id} is missing"):
+        pooled.read(lambda conn: pool_moves.moved_minor(conn, "group", DAY))
+    assert pooled.read(lambda conn: pool_moves.moved_minor(conn, "group", date(2026, 11, 28))) == 0
+
+
 def test_what_failed_is_not_lent_after_its_payment_was_deleted(pooled: Journal) -> None:
     row = pooled.admit(transfer(UP), sender="treasury").row
     pooled.do(lambda tx: pool_moves.settle_move(tx, UP, MoveState.ORDERED, row.payment, None))
