@@ -159,8 +159,9 @@ def parse_gap(record: bytes) -> Gap:
 
 
 def has_noticed(conn: Connection, node: str) -> bool:
-    """True if this node has recorded the result of a comparison before."""
-    return conn.execute(select(_M.c.value).where(_M.c.name == _NOTICE + node)).scalar() is not None
+    """True if this node has recorded the result of a comparison before, or somebody has written a row in its name."""
+    rows = (_NOTICE + node, barred_persons.row_name(node))
+    return conn.execute(select(_M.c.name).where(_M.c.name.in_(rows))).first() is not None
 
 
 def notice(tx: Tx, found: RestoreFindings) -> None:
