@@ -232,9 +232,13 @@ def _limited(case: Case, bank: Bank) -> Case:
         return replace(case, lacks="this bank has no message that tells of returned money")
     if case.fault == "duplicate" and Kind.PAYMENT not in bank.money:
         return replace(case, lacks="this bank takes payments in bundles only")
-    channel = case.change.get("/channel")
-    if channel is not None and channel not in {one.value for one in bank.profile.limits.channels}:
+    profile, kind = bank.profile, Kind(case.kind) if case.kind else None
+    limits = profile.limits if kind is None else profile.kind_limits.get(kind, profile.limits)
+    channel, urgency = case.change.get("/channel"), case.change.get("/urgency")
+    if channel is not None and channel not in {one.value for one in limits.channels}:
         return replace(case, lacks=f"this bank has no message for the rail {channel}")
+    if urgency is not None and urgency not in {one.value for one in limits.urgencies}:
+        return replace(case, lacks=f"this bank takes no {urgency} orders")
     if case.play == "window" and bank.sessions.window < 2:
         return replace(case, lacks="this bank has agreed to one exchange at a time")
     return case

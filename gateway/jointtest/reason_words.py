@@ -18,6 +18,7 @@ _TEMPLATES: Mapping[str, str] = {
     "this bank takes payments in bundles only": "该银行只受理批量付款",
     "this bank has no message for the rail {}": "该银行没有此汇路的报文：{}",
     "this bank has no message for balances of past days": "该银行没有查询历史余额的报文",
+    "this bank takes no {} orders": "该银行不接受此加急程度的指令：{}",
     "this bank has agreed to one exchange at a time": "该银行约定一次只处理一个请求",
     "this bank declares no such limit": "该银行没有此类限制",
     "this bank answers no question of the sort {}": "该银行不提供此类查询：{}",

@@ -11,6 +11,7 @@ from gateway.jointtest import cases
 from gateway.jointtest.cases import BadCase, case_templates, derive, templates
 from gateway.jointtest.runner import PLAYS
 from gateway.jointtest.verdicts import ConditionCause, SeenAt
+from protocols.canon.order import Channel, Kind, Urgency
 from protocols.canon.outcome import State
 from protocols.trial import banks
 from tests.house import texts
@@ -33,6 +34,25 @@ def test_a_case_of_a_kind_applies_where_the_bank_declares_the_kind(bank: str) ->
     for case in derive(built):
         if case.kind and case.kind not in has:
             assert case.lacks, case.id
+
+
+@pytest.mark.parametrize("bank", banks())
+def test_a_case_asks_for_no_rail_and_no_urgency_that_intake_refuses_for_its_kind(bank: str) -> None:
+    profile = capabilities.tried(bank).profile
+    for case in derive(capabilities.tried(bank)):
+        if case.lacks or not case.kind:
+            continue
+        limits = profile.kind_limits.get(Kind(case.kind), profile.limits)
+        assert Channel(case.change.get("/channel", "auto")) in limits.channels, case.id
+        assert Urgency(case.change.get("/urgency", "normal")) in limits.urgencies, case.id
+
+
+def test_an_urgent_payment_is_tried_where_the_bank_takes_urgent_orders() -> None:
+    lacks = {
+        bank: case.lacks for bank in banks() for case in derive(capabilities.tried(bank)) if case.id == "urgent.payment"
+    }
+    assert [bank for bank, why in lacks.items() if why] == ["spdb"]
+    assert lacks["spdb"] == "this bank takes no urgent orders"
 
 
 def test_every_case_can_be_played_and_expects_what_exists() -> None:
