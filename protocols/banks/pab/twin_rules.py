@@ -267,7 +267,8 @@ _AGENCY: Final = RequestRules(
     (
         *_voucher("ThirdVoucher"),
         FieldRule("AGREE_NO", text(30), "pab.md 9: 4047 5223 no contract", True, _NO_CONTRACT),
-        _must("BusiType", text(20), _row("4047: BusiType"), guessed=True),
+        # The page names the fee item and does not call it mandatory, so a request without one is taken.
+        _may("BusiType", text(20), _row("4047: BusiType"), guessed=True),
         _must("PayType", one_of("0", "1"), _row("4047: PayType 0 collect, 1 pay")),
         _rmb("Currency", _row("4047")),
         _may("OthBankFlag", anything, _row("4047")),
@@ -292,7 +293,7 @@ _FAST: Final = RequestRules(
     (
         *_voucher("OrderNumber", _row("KHKF03: OrderNumber as id")),
         _must("AcctNo", anything, _row("KHKF03"), guessed=True),
-        _must("BusiType", text(20), _row("KHKF03"), guessed=True),
+        _may("BusiType", text(20), _row("KHKF03"), guessed=True),
         _may("CorpId", text(32), _row("KHKF03"), guessed=True),
         _rmb("CcyCode", _row("KHKF03")),
         _must("TranAmount", _AMOUNT, _AMOUNTS),

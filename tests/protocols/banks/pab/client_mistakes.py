@@ -424,7 +424,7 @@ def mistakes() -> tuple[Mistake, ...]:
         _changed("KHKF03", "AcctNo", STRANGER, RuleKind.BOOKS, "5223"),
         _changed("KHKF03", "InAcctNo", "6" * 21, RuleKind.LENGTH),
         _changed("KHKF03", "InAcctName", "名" * 33, RuleKind.LENGTH),
-        _changed("KHKF03", "BusiType", "", RuleKind.MISSING),
+        _changed("KHKF03", "BusiType", "0" * 21, RuleKind.LENGTH),
         _changed("KHKF04", "OrderNumber", "", RuleKind.MISSING),
         _changed("4052", "guiJiType", "3", RuleKind.CODE),
         _changed("4052", "subAccountNo", STRANGER, RuleKind.BOOKS, "2778"),
@@ -474,6 +474,8 @@ def corners() -> tuple[Corner, ...]:
         ),
         Corner("one debit for the batch", partial(request, "4018", {"PayType": "1", "BookingDate": "20261125"}), 2),
         Corner("a payroll", partial(request, "4047"), 2),
+        Corner("a payroll without a fee item", partial(request, "4047", {"BusiType": None}), 2),
+        Corner("a fast payment with an empty fee item", partial(request, "KHKF03", {"BusiType": ""})),
         Corner(
             "a collection, real-time single",
             partial(

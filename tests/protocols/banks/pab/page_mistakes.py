@@ -279,7 +279,6 @@ def _fast_pay_and_sweeps() -> tuple[Mistake, ...]:
             "fast pay order number of 32 bytes", "OrderNumber", "KHKF03", OrderNumber="20261124120000000000000000000001"
         ),
         _again("fast pay order number of another order", "OrderNumber", "KHKF03", InAcctNo="0000000000000000033"),
-        _changed("fast pay without a fee item", "BusiType", "KHKF03", BusiType=None),
         _changed("fast pay amount in a second form", "TranAmount", "KHKF03", TranAmount="10.0.0"),
         _changed("fast pay from an account of nobody", "AcctNo", "KHKF03", AcctNo="0000000000000000018"),
         _changed("fast pay without a payee's name", "InAcctName", "KHKF03", InAcctName=None),

@@ -144,7 +144,7 @@ MANDATORY = {
     "4047": "ThirdVoucher AGREE_NO PayType Currency SrcAccNo TotalNum TotalAmount SettleType",
     "4048": "ThirdVoucher",
     "4017": "BankNo KeyWord",
-    "KHKF03": "OrderNumber AcctNo BusiType CcyCode TranAmount InAcctNo InAcctName",
+    "KHKF03": "OrderNumber AcctNo CcyCode TranAmount InAcctNo InAcctName",
     "KHKF04": "AcctNo",
     "4052": "ThirdVoucher AcctNo guiJiAreaOption subAccountNo guiJiType Amount",
     "401802": "ThirdVoucher SThirdVoucher OutAcctNo InAcctNo InAcctName TranAmount",
