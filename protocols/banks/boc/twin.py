@@ -326,6 +326,8 @@ class FrontEnd:
     def _past(self, rows: list[etree._Element], books: Books) -> tuple[list[Markup], list[Markup]]:
         asked = {tag: _text(rows[0], f"account/{tag}") for tag in ("ibknum", "actacn")}
         first, last = (_day(_text(rows[0], f"datescope/{tag}")) for tag in ("from", "to"))
+        # The page does not refuse a period that is not over; a day that is not over has no closing balance.
+        last = min(last, _today(books) - timedelta(days=1))
         found = []
         for day in (first + timedelta(days=n) for n in range((last - first).days + 1)):
             held = _known(books.holding(asked["actacn"], day))

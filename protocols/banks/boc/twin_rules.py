@@ -425,7 +425,6 @@ RULES: Final[Mapping[str, RequestRules]] = {
             (
                 each_row("b2e0012-rq", own_account("account/actacn", _BALANCE, NOT_HELD)),
                 each_row("b2e0012-rq", days_in_order("datescope/from", "datescope/to", _BALANCE)),
-                _before_today("b2e0012-rq/datescope/to"),
             ),
         ),
         RequestRules(

@@ -160,7 +160,9 @@ def _balance(_trnuid: str, request: etree._Element, books: Books) -> Markup:
 def _past_balances(_trnuid: str, request: etree._Element, books: Books) -> Markup:
     info = sole(request, "HISBALQUERYRQ/HISBALQUERYINFO")
     account = _holding(books, text(info, "ACCTID"))
-    first, last = _day(text(info, "DTSTART")), _day(text(info, "DTEND"))
+    # The page does not refuse a period that is not over; a day that is not over has no closing balance.
+    yesterday = books.now().astimezone(_ZONE).date() - timedelta(days=1)
+    first, last = _day(text(info, "DTSTART")), min(_day(text(info, "DTEND")), yesterday)
     rows = []
     for ahead in range((last - first).days + 1):
         day = first + timedelta(days=ahead)

@@ -166,7 +166,6 @@ ACCOUNT_RULES: Final = (
             own_name(f"{_PAST_AT}/ACCTID", f"{_PAST_AT}/ACCTNAME", _PAST, NAME_DIFFERS, reconstructed=True),
             days_in_order(f"{_PAST_AT}/DTSTART", f"{_PAST_AT}/DTEND", _PAST),
             TogetherRule(_one_year, f"{_PAST}, max 1 year", refusal=_ONE_YEAR),
-            TogetherRule(_before_today(f"{_PAST_AT}/DTEND"), _PAST, reconstructed=True),
         ),
     ),
     RequestRules(

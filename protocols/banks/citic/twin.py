@@ -426,7 +426,9 @@ class FrontEnd:
 
     def _past(self, root: etree._Element, books: Books) -> Parts:
         given = texts_of(root)
-        number, first, last = given["accountNo"], day_of(given["startDate"]), day_of(given["endDate"])
+        number, first = given["accountNo"], day_of(given["startDate"])
+        # The page does not refuse a period that is not over; a day that is not over has no closing balance.
+        last = min(day_of(given["endDate"]), books.now().astimezone(_ZONE).date() - timedelta(days=1))
         found = []
         for day in (first + timedelta(days=n) for n in range((last - first).days + 1)):
             held = books.holding(number, day)

@@ -196,16 +196,6 @@ def _future_schedule(now: datetime) -> TogetherRule:
     return TogetherRule(check, SCHEDULE_ROW, reconstructed=True)
 
 
-def _before_today(now: datetime) -> TogetherRule:
-    def check(fields: FieldsOf, _books: HeldAccounts) -> FieldContradiction | None:
-        if _day(fields, "endDate") < now.date():
-            return None
-        words = ("is not before today: no closing balance yet", "不早于当日,尚无历史余额")
-        return FieldContradiction("endDate", value(fields, "endDate"), *words)
-
-    return TogetherRule(check, "citic.md 4, history balance", reconstructed=True)
-
-
 def _three_years(now: datetime) -> TogetherRule:
     def check(fields: FieldsOf, _books: HeldAccounts) -> FieldContradiction | None:
         if _day(fields, "startDate") >= (now - timedelta(days=3 * 366)).date():
@@ -231,7 +221,6 @@ def _receipts_of_today(now: datetime) -> TogetherRule:
 _BY_CLOCK: Final[Mapping[str, tuple[Callable[[datetime], TogetherRule], ...]]] = {
     **dict.fromkeys(("DLOUTTRN", "DLPAYBAT"), (_large_value, _future_schedule)),
     **dict.fromkeys(("DLINETRN", "CMMANSWP", "CMDWNSWP", "DLSALIMP", "DLAGENTF"), (_future_schedule,)),
-    "DLHBLQRY": (_before_today,),
     "DLTRNALL": (_three_years,),
     "DLEDDRSQ": (_receipts_of_today,),
 }

@@ -230,7 +230,6 @@ def mistakes() -> tuple[Mistake, ...]:
         _one("b2e0001", "b2e0001-rq[1]/oprpwd", "", RuleKind.MISSING),
         _one("b2e0005", "b2e0005-rq[1]/account/ibknum", "4000", RuleKind.LENGTH),
         _one("b2e0005", "b2e0005-rq[1]/account/actacn", "000000000099", RuleKind.BOOKS, "TW07"),
-        _one("b2e0012", "b2e0012-rq[1]/datescope/to", "20261124", RuleKind.TOGETHER),
         _one("b2e0012", "b2e0012-rq[1]/datescope/from", "2026-11-22", RuleKind.FORM),
         _list({"type": "2003"}, "type", RuleKind.CODE),
         _list({"type": "2001"}, "datescope/from", RuleKind.TOGETHER),
@@ -332,6 +331,7 @@ def corners() -> tuple[Corner, ...]:
             partial(request, "b2e0035", {"b2e0035-rq[1]/recnum": None, "b2e0035-rq[1]/direction": None}),
             0,
         ),
+        Corner("balances up to today", partial(request, "b2e0012", {"b2e0012-rq[1]/datescope/to": "20261124"}), 0),
         Corner(
             "a list of one calendar month",
             partial(request, "b2e0035", {"b2e0035-rq[1]/datescope/from": "20261023", "b2e0035-rq[1]/type": "2002"}),

@@ -491,4 +491,9 @@ def corners() -> tuple[Corner, ...]:
             300,
         ),
         Corner("collections", partial(request, "GATHERTRN"), 2),
+        Corner(
+            "balances up to today",
+            partial(request, "HISBALQUERYTRN", {"HISBALQUERYRQ/HISBALQUERYINFO/DTEND": TODAY}),
+            0,
+        ),
     )

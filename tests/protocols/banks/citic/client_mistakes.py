@@ -322,7 +322,6 @@ def _questions() -> tuple[Mistake, ...]:
         ),
         _row("DLBALQRY", "accountNo", STRANGER, RuleKind.BOOKS, "TWIN005"),
         _head("DLHBLQRY", "startDate", "20261024", RuleKind.TOGETHER),
-        _head("DLHBLQRY", "endDate", "20261124", RuleKind.TOGETHER),
         _head("DLTRNALL", "lowAmount", "", RuleKind.MISSING, "ED01016"),
         _head("DLTRNALL", "upAmount", "", RuleKind.MISSING),
         _head("DLTRNALL", "lowAmount", "9999999999999.999", RuleKind.FORM),
@@ -402,6 +401,7 @@ def corners() -> tuple[Corner, ...]:
             "9,999 lines", partial(request, "DLPAYBAT", {"totalNumber": "9999", "totalAmount": "9999.00"}, lines), 9999
         ),
         Corner("30 days of balances", partial(request, "DLHBLQRY", {"startDate": "20261025"}), 0),
+        Corner("balances up to today", partial(request, "DLHBLQRY", {"endDate": "20261124"}), 0),
         Corner("92 days of entries", partial(request, "DLTRNALL", {"startDate": "20260825"}), 0),
         Corner("an enquiry without a type, of an order that is unknown", partial(request, "DLCIDSTT", {"type": ""}), 0),
         *(

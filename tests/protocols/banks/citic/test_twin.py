@@ -216,7 +216,6 @@ def test_a_payment_by_hand() -> None:
             f"<accountNo>{OURS}</accountNo>{AMOUNTS}<startDate>20261124</startDate><endDate>20261124</endDate>"
             "<pageNumber>21</pageNumber><startRecord>1</startRecord><controlFlag>0</controlFlag>",
         ),
-        ("DLHBLQRY", f"<accountNo>{OURS}</accountNo><startDate>20261124</startDate><endDate>20261124</endDate>"),
     ],
 )
 def test_what_the_bank_refuses(action: str, inner: str) -> None:

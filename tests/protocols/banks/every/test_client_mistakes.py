@@ -64,6 +64,16 @@ def test_what_the_page_just_allows_is_taken(bank: str, corner: Corner) -> None:
     assert len(side.ledger.executions) == corner.books, (answer.code, answer.reason)
 
 
+@pytest.mark.parametrize(
+    ("bank", "row"),
+    [("boc", "<baldat>202611{}</baldat>"), ("cib", "<DTFLOW>2026-11-{}</DTFLOW>"), ("citic", "<date>202611{}</date>")],
+)
+def test_a_day_that_is_not_over_has_no_closing_balance(bank: str, row: str) -> None:
+    [corner] = [one for one in written(bank).corners() if one.name == "balances up to today"]
+    told = written(bank).side().answer(corner.request()).data
+    assert row.format(23).encode() in told and row.format(24).encode() not in told
+
+
 @pytest.mark.parametrize("bank", JUDGED)
 def test_a_bank_has_enough_mistakes_and_none_twice(bank: str) -> None:
     names = Counter(one.name for one in all_mistakes(bank))
