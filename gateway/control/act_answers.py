@@ -65,7 +65,7 @@ def act_answers(ports: ControlPorts, sessions: PersonSessions) -> ActAnswers:
         LaneAnswers(store, node, lanes, ports.stop),
         ProbeAnswers(store, clock, accounts, lanes),
         TraceAnswers(store, lanes),
-        JointRunAnswers(store),
+        JointRunAnswers(store, lanes),
         DirectoryAnswers(store, accounts, node, lanes),
         PersonAnswers(store),
         RoleAnswers(store, clock),

@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.bank.exchange_trace import TracedEvent, TracePart
+from gateway.bank.exchange_trace import LaneTrace, TracedEvent, TracePart
 from gateway.call import Call, Denied, answers
 from gateway.control.acts.lanes import TraceLane
 from gateway.control.ports import LanePort
@@ -34,30 +34,36 @@ class TraceAnswers:
     @answers("lanes.trace")
     async def trace(self, call: Call, params: TraceLane) -> Any:
         """The lane's events after the number `after`, or the `last` ones."""
-        name, lane = params.lane, self.lanes.lanes.get(params.lane)
-        if lane is None:
-            there = ", ".join(sorted(self.lanes.lanes))
-            raise Denied(404, "no_such_lane", f"there is no lane {name}; there are {there}")
+        name, kept = params.lane, trace_of(self.lanes, params.lane)
         last, after = params.last, params.after
-        if not lane.trace.kept:
-            raise Denied(
-                409,
-                "not_kept",
-                f"lane {name} keeps no exchanges: set trace_kib above 0 and restart; if it "
-                "is, the log says why the file could not be opened",
-            )
         if after is None:
             await self.store.write(
                 lambda tx: audit.append(tx, call.peer.actor, "lane.trace_shown", name, {"last": last})
             )
-            events = list(deque(lane.trace.events_after(), last))
+            events = list(deque(kept.events_after(), last))
         else:
-            events = _first(lane.trace.events_after(after))
+            events = _first(kept.events_after(after))
         return {
             "lane": name,
             "events": [shown(event) for event in events],
-            "last": events[-1].number if events else after or lane.trace.last,
+            "last": events[-1].number if events else after or kept.last,
         }
+
+
+def trace_of(lanes: LanePort, name: str) -> LaneTrace:
+    """The exchange trace of a lane. Raises Denied for a lane that does not exist, or keeps no exchanges."""
+    lane = lanes.lanes.get(name)
+    if lane is None:
+        there = ", ".join(sorted(lanes.lanes))
+        raise Denied(404, "no_such_lane", f"there is no lane {name}; there are {there}")
+    if not lane.trace.kept:
+        raise Denied(
+            409,
+            "not_kept",
+            f"lane {name} keeps no exchanges: set trace_kib above 0 and restart; if it "
+            "is, the log says why the file could not be opened",
+        )
+    return lane.trace
 
 
 def _first(events: Any) -> list[TracedEvent]:

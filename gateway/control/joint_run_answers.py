@@ -1,23 +1,35 @@
 """Answers the acts about joint tests: the audit trail is the witness of each try that the run's own files are not.
 
 The holder of a run's folder and signing key can write both anew. The trail is chained, sealed with the vault's key and
-kept by the gateway, so a verdict or a file that was changed later disagrees with it.
+kept by the gateway, so a verdict or a file that was changed later disagrees with it. The digests of a lane's exchanges
+are made here, from the lane's own trace, because the probes and sign-ons among them stand in no entry about a payment.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
+from gateway.bank.exchange_trace import TracedEvent, TracePart
 from gateway.call import Call, Denied, answers
-from gateway.control.acts.joint_runs import ListTries, RecordTry
+from gateway.control.acts.joint_runs import ListTries, RecordExchanges, RecordTry
+from gateway.control.exchange_traces import trace_of
+from gateway.control.ports import LanePort
 from gateway.kernel.commit import audit
 from gateway.kernel.commit.store import Store
 from gateway.kernel.sql.vaults import vault_of
 from protocols.erp.news import instant
 
 ENTRY = "joint_test.tried"
+EXCHANGES = "joint_test.exchanges"
+MOST_EVENTS = 50
+"""An entry has the digests of no more events, so that it fits every database; the next question gets the rest."""
+FIRST_EVENTS = 200
+"""The first question of a run begins so many events back: the sign-ons of the present sessions came before the run."""
 _RUN = re.compile(r"[0-9a-f]{6,32}")
 _NAME = re.compile(r"R[0-9]{1,6}-[a-z0-9._-]{1,80}-[0-9]{1,6}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -29,6 +41,7 @@ class JointRunAnswers:
     """Answers the acts about joint tests."""
 
     store: Store
+    lanes: LanePort
 
     @answers("joint_runs.record")
     async def record(self, call: Call, params: RecordTry) -> Any:
@@ -39,6 +52,22 @@ class JointRunAnswers:
         detail = {"try": params.name, "bank": params.bank[:64], "verdict": params.verdict, "files": params.files}
         await self.store.write(lambda tx: audit.append(tx, call.peer.actor, ENTRY, _object(params.run), detail))
         return {"recorded": True}
+
+    @answers("joint_runs.exchanges")
+    async def exchanges(self, call: Call, params: RecordExchanges) -> Any:
+        """Append the digests of the lane's events after the number `after`, and return them. Without a number, or after
+        the trace began anew, they are those of the last events."""
+        if not _RUN.fullmatch(params.run):
+            raise Denied(400, "bad_try", "that is no id of a run")
+        trace = trace_of(self.lanes, params.lane)
+        after = params.after
+        if after is None or after > trace.last:
+            after = max(trace.last - FIRST_EVENTS, 0)
+        digests = [event_digest(params.lane, one) for one in islice(trace.events_after(after), MOST_EVENTS)]
+        if digests:
+            detail = {"exchanges": digests}
+            await self.store.write(lambda tx: audit.append(tx, call.peer.actor, EXCHANGES, _object(params.run), detail))
+        return {"exchanges": digests, "last": digests[-1]["number"] if digests else after}
 
     @answers("joint_runs.list")
     async def entries(self, call: Call, params: ListTries) -> Any:
@@ -53,7 +82,30 @@ class JointRunAnswers:
                 for one in found
                 if one.entry == ENTRY
             ],
+            "exchanges": [event for one in found if one.entry == EXCHANGES for event in one.detail["exchanges"]],
         }
+
+
+def event_digest(lane: str, event: TracedEvent) -> Mapping[str, Any]:
+    """An event of a lane with a SHA-256 in place of each part's bytes. The login's secrets are stars in what was
+    hashed."""
+    return {
+        "lane": lane,
+        "number": event.number,
+        "at": instant(event.at_ms),
+        "session": event.session,
+        "connection": event.connection,
+        "exchange": event.exchange,
+        "event": event.event.value,
+        "purpose": event.purpose,
+        "port": event.port,
+        "parts": [_part_digest(part) for part in event.parts],
+    }
+
+
+def _part_digest(part: TracePart) -> Mapping[str, Any]:
+    cut = {"cut_after": len(part.octets)} if len(part.octets) < part.whole else {}
+    return {"name": part.name, "bytes": part.whole, "sha256": hashlib.sha256(part.octets).hexdigest(), **cut}
 
 
 def _object(run: str) -> str:

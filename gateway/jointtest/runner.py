@@ -14,6 +14,7 @@ from gateway.jointtest import evidence, plays, plays_days, plays_questions, play
 from gateway.jointtest.amounts import OverCap
 from gateway.jointtest.cases import STEPS_PLAY, Case, StepKind
 from gateway.jointtest.fillings import NoSuchValue
+from gateway.jointtest.lane_exchanges import LaneExchanges
 from gateway.jointtest.player import CHINA, XML, Player, RunContext
 from gateway.jointtest.plays import CasePlay
 from gateway.jointtest.run_store import CaseAttempt, Run
@@ -86,6 +87,7 @@ class Runner:
         self._world = world
         self._cases = cases
         self._on_end = on_end
+        self._exchanges = LaneExchanges(world)
 
     async def play(self, chosen: Iterable[str] = ()) -> None:
         """Play the chosen cases. Cases about single orders run side by side; the others one by one."""
@@ -174,6 +176,7 @@ class Runner:
         if case.play != "hand" and finding.verdict not in (CaseVerdict.NOT_APPLICABLE, CaseVerdict.OPEN):
             finding = CaseFinding(finding.verdict, finding.why, finding.until, finding.owner, world.plan.seen)
         await evidence.collect(player, finding, offset, alone=not _is_together(case))
+        await self._exchanges.record(player.folder)
         world.store.end(one, finding, player.facts)
         await self._tell_trail(case)
         self._on_end(case, finding)

@@ -149,6 +149,7 @@ def _compared(context: typer.Context, opened: OpenedPack, config: Path) -> list[
     """Compare the pack with the gateway's journal and audit trail. It ends the command with every difference."""
     from gateway.control.client import Refused
     from gateway.jointtest.gateway_check import against_gateway
+    from gateway.jointtest.lane_exchanges import against_exchanges, packed_exchanges
     from gateway.jointtest.trail import against_trail
 
     sender = opened.manifest.get("sender")
@@ -173,8 +174,10 @@ def _compared(context: typer.Context, opened: OpenedPack, config: Path) -> list[
 
     with output.asking():
         found = against_gateway(opened, lookup)
-        trail = against_trail(opened.run, desk.get("joint-runs", opened.run.id, "tries")["tries"])
-    differences = (*found.differences, *trail.differences)
+        witnessed = desk.get("joint-runs", opened.run.id, "tries")
+    trail = against_trail(opened.run, witnessed["tries"])
+    exchanges = against_exchanges(list(packed_exchanges(opened)), witnessed.get("exchanges", ()))
+    differences = (*found.differences, *trail.differences, *exchanges.differences)
     if differences:
         output.leave(exit_codes.FAILED, *output.explained_lines(differences, "与网关流水库不符："))
     said = [
@@ -185,6 +188,10 @@ def _compared(context: typer.Context, opened: OpenedPack, config: Path) -> list[
         (
             f"{trail.agreed} verdicts, with the digests of their files, are those of the gateway's audit trail",
             f"{trail.agreed} 个结论及其文件校验值与网关审计链一致",
+        ),
+        (
+            f"{exchanges.agreed} events of the bank's lanes, with probes and sign-ons, are those of the audit trail",
+            f"银行通道的 {exchanges.agreed} 个收发事件（含探测与签到）与审计链一致",
         ),
     ]
     if trail.unwitnessed:

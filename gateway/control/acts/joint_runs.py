@@ -25,6 +25,18 @@ class RecordTry:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordExchanges:
+    """Parameters: a run, a lane of its bank, and the number of the last event that was recorded before."""
+
+    run: RunParam
+    lane: Annotated[str, ParamForm(("The lane of the run's bank.", "联调银行的通道。"))]
+    after: Annotated[
+        int | None,
+        ParamForm(("Only events after this number; else the last ones.", "只要此编号之后的；否则为最近的。"), least=0),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
 class ListTries:
     """Parameters: a run."""
 
@@ -47,11 +59,27 @@ JOINT_RUNS = RoomActs(
             proof=ActProof.COMMAND_LINE,
         ),
         Act(
+            "POST",
+            "/joint-runs/{run}/lanes/{lane}",
+            "joint_runs.exchanges",
+            "node",
+            (
+                "Write the digests of a lane's latest exchanges, probes and sign-ons among them, into the audit trail.",
+                "将通道最近各次收发（含探测与签到）的校验值写入审计链。",
+            ),
+            params=RecordExchanges,
+            roles=RUNNERS,
+            proof=ActProof.COMMAND_LINE,
+        ),
+        Act(
             "GET",
             "/joint-runs/{run}/tries",
             "joint_runs.list",
             "node",
-            ("List what the audit trail has of a joint test's tries.", "列出审计链中一次联调的各次执行。"),
+            (
+                "List what the audit trail has of a joint test's tries and exchanges.",
+                "列出审计链中一次联调的各次执行与收发。",
+            ),
             params=ListTries,
             roles=RUNNERS | {PersonRole.AUDIT_ADMIN},
             proof=ActProof.LOOK,

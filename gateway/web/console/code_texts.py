@@ -44,6 +44,7 @@ _ENTRIES: Mapping[str, str] = {
     "gateway.stopped": "紧急停止",
     "job.claimed": "任务已领取",
     "job.inherited": "任务已接管",
+    "joint_test.exchanges": "联调收发校验值已记录",
     "joint_test.tried": "联调用例已执行",
     "lane.leased": "通道已取得",
     "lane.past_cleared": "通道恢复核对完成",

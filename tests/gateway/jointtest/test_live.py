@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from gateway.jointtest.lane_exchanges import packed_exchanges
 from gateway.jointtest.pack_check import open_pack
 from gateway.jointtest.pack_root import grouped
 from gateway.jointtest.player import keep
@@ -195,6 +196,9 @@ def test_some_cases_of_every_sort(described: dict[str, str], folder: Path) -> No
     assert any(name.startswith(f"{lost}gateway-") and name.endswith("sent-wire.bin") for name in files)
     assert any(name.startswith(f"{lost}gateway-") and "-signed-" in name for name in files)
     assert any(name.startswith(f"{lost}twin-") and name.endswith("-money-answer.bin") for name in files)
+    exchanged = list(packed_exchanges(opened))
+    assert {"sign_on", "send", "enquire"} <= {one["purpose"] for one in exchanged}
+    assert len({one["number"] for one in exchanged}) == len(exchanged), "each event once"
     moved = [json.loads(line) for line in (folder / "p" / "run" / "journal.jsonl").read_text("utf-8").splitlines()]
     days = [one["days"] for one in moved if one.get("act") == "twin_clock"]
     assert days == [-1, 0] and opened.cases["day-change"]["verdict"] == "passed"
