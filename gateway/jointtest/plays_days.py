@@ -16,7 +16,6 @@ from gateway.jointtest.plays import booked, failed, passed, undecided
 from gateway.jointtest.plays_questions import entry_of, unexpected
 from gateway.jointtest.verdicts import CaseFinding, CaseVerdict
 
-_EVENING_HOUR = 17
 _STILL_MAKING = timedelta(minutes=15)
 _LATER = frozenset({"expired", "bank_unavailable", "not_yet", "receipt_later"})
 
@@ -78,7 +77,7 @@ def _has(said: Mapping[str, Any], facts: Mapping[str, Any]) -> bool:
 async def _following_day(player: Player, facts: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The statement of the day after, if a payment of the evening stands there: at some banks what is booked in the
     evening carries the next accounting date. None for a payment of the day, or if it is not there either."""
-    if player.one.started.astimezone(CHINA).hour < _EVENING_HOUR:
+    if player.one.started.astimezone(CHINA).hour < twin_clock.EVENING_HOUR:
         return None
     day = date.fromisoformat(str(facts["date"])) + timedelta(days=1)
     reply = await player.ask("statement.request", {"account": facts["account"], "date": day.isoformat()})
