@@ -64,6 +64,18 @@ class Child:
         """The process id of the running process."""
         return None if self._process is None else self._process.pid
 
+    @property
+    def cpu_s(self) -> float:
+        """The CPU time that the process has used. It grows while a process works that has nothing to say yet; 0 without
+        a process, and where the system does not tell."""
+        try:
+            stat = Path(f"/proc/{self.pid}/stat").read_text("ascii", "replace")
+        except OSError:
+            return 0.0
+        # The command's name, in brackets, may contain blanks; user and system time are the fields 14 and 15.
+        user, system = stat.rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
     def start(self) -> None:
         """Start the program. An earlier process of it must have ended."""
         assert self.ended() is not None or self._process is None, f"{self.name} still runs"

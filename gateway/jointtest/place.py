@@ -196,13 +196,16 @@ def _is_ready(desk: ControlClient) -> bool:
 
 
 async def _until(clock: Clock, child: Child, good: Any) -> None:
-    """Wait for a child as long as it makes progress: it may be silent for `_READY_S`, and take five times that."""
-    begun_s, said_s, said = clock.monotonic_s(), clock.monotonic_s(), ""
+    """Wait for a child while it makes progress: it may be idle and silent for `_READY_S`, and take five times that.
+
+    On a busy machine a child spends most of its start waiting for the processor, so CPU time counts as progress.
+    """
+    begun_s, moved_s, moved = clock.monotonic_s(), clock.monotonic_s(), ("", 0.0)
     while not good():
         now_s, tail = clock.monotonic_s(), child.tail()
-        if tail != said:
-            said_s, said = now_s, tail
-        if child.ended() is not None or now_s - said_s > _READY_S or now_s - begun_s > _READY_S * _STARTS_MOST:
+        if (tail, child.cpu_s) != moved:
+            moved_s, moved = now_s, (tail, child.cpu_s)
+        if child.ended() is not None or now_s - moved_s > _READY_S or now_s - begun_s > _READY_S * _STARTS_MOST:
             raise NotStarted(f"{child.name} did not come up; it said:\n{tail}")
         await sleep(clock, 0.05)
 

@@ -49,6 +49,16 @@ def test_kill_and_start_again(tmp_path: Path) -> None:
     assert one.tail().split() == ["up", "up"]
 
 
+def test_the_cpu_time_of_a_child_is_read_from_the_system(tmp_path: Path) -> None:
+    works = "import time\nwhile time.process_time() < 0.3: pass\n"
+    one = child(tmp_path, works + READY)
+    assert one.cpu_s == 0.0
+    started(one)
+    assert one.cpu_s >= 0.25
+    one.kill()
+    assert one.cpu_s == 0.0, "an ended process has none"
+
+
 def test_the_deaf_are_killed(tmp_path: Path) -> None:
     one = started(child(tmp_path, DEAF))
     pid = one.pid
