@@ -104,18 +104,18 @@ def rejection_name(command: CommandType | None) -> str:
     return BATCH_REJECTED if command in BATCHES else COMMAND_REJECTED
 
 
-def rejection(command: CommandType | None, id_: str | None, refusal: Refusal) -> dict[str, Any]:
+def rejection(command: CommandType | None, id_: str | None, refusal: Refusal, *, taken: bool = False) -> dict[str, Any]:
     """The refusal of a command. `id_` is what `claimed_id` could read.
 
-    After `id_conflict` there is no `state`: the id belongs to an earlier order or batch, of which nothing is said. A
-    reader that took it for that one's state would pay again.
+    After `id_conflict`, and if the id is `taken`, there is no `state`: the id belongs to an earlier order or batch, of
+    which nothing is said. A reader that took it for that one's state would pay again.
     """
     said: dict[str, Any] = {"event": rejection_name(command)}
     if command is not None:
         said["command"] = command.value
     if id_ is not None:
         said["id"] = id_
-    if command in SINGLE_ORDERS | BATCHES and refusal.code is not Code.ID_CONFLICT:
+    if command in SINGLE_ORDERS | BATCHES and refusal.code is not Code.ID_CONFLICT and not taken:
         said["state"] = "rejected"
     said["error"] = error_fields(refusal)
     return said

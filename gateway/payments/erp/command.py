@@ -14,14 +14,15 @@ from gateway.kernel.commit.rows import PaymentRow, QuestionRow
 from gateway.kernel.commit.store import Tx
 from gateway.kernel.deliveries import Delivery
 from gateway.payments.erp.envelope import Envelope, answer_row, refusal_rows
-from gateway.payments.rows import redelivery, refusals
+from gateway.payments.rows import lookup, redelivery, refusals
 from gateway.payments.rows.order_checks import OrderSource
 from gateway.register.registry import Registry, Sender
 from protocols.canon.errors import Code, Refusal
 from protocols.canon.fast_init import fast_init
 from protocols.erp import replies
+from protocols.erp.iso import reading
 from protocols.erp.news import instant
-from protocols.erp.words import CommandType
+from protocols.erp.words import BATCHES, SINGLE_ORDERS, CommandType
 
 _ANSWERED, _REFUSED = "command.answered", "command.refused"
 
@@ -142,7 +143,7 @@ def refusing(
     size, digest = (None, None) if delivery.cut is None else (delivery.cut.size, delivery.cut.sha256)
 
     def refuse_delivery(tx: Tx) -> CommandResult:
-        said = replies.rejection(command, id_, no)
+        said = replies.rejection(command, id_, no, taken=_taken(tx, delivery, command, sender, id_, no))
         event = replies.rejection_name(command)
         reply, parked = refusal_rows(tx, envelope, delivery, no, event, said, sender, owner)
         write = partial(
@@ -162,6 +163,18 @@ def refusing(
         return CommandResult(no.code.value)
 
     return refuse_delivery
+
+
+def _taken(
+    tx: Tx, delivery: Delivery, command: CommandType | None, sender: Sender | None, id_: str | None, no: Refusal
+) -> bool:
+    """True if the refused order, batch or file has the id of one that the gateway accepted before. The sender may know
+    that one as settled, and must not read that it was rejected."""
+    if sender is None or id_ is None or command not in SINGLE_ORDERS | BATCHES or no.code is Code.ID_CONFLICT:
+        return False
+    if lookup.is_taken(tx.read, sender.name, id_):
+        return True
+    return reading.is_file(delivery.body) and lookup.has_orders_of(tx.raw, sender.name, id_)
 
 
 def delivery_key(delivery: Delivery) -> str:

@@ -32,6 +32,21 @@ _EACH = select(schema.payments).where(_C.payment.in_(bindparam("b_payments", exp
 _FIND = select(schema.payments).where(_C.sender == bindparam("b_sender"), _C.order_id == bindparam("b_order_id"))
 
 
+_BATCH = select(schema.batches.c.batch).where(
+    schema.batches.c.sender == bindparam("b_sender"), schema.batches.c.batch == bindparam("b_order_id")
+)
+
+
+_ORDER = select(_C.order_id).where(_C.sender == bindparam("b_sender"), _C.order_id == bindparam("b_order_id"))
+
+
+_OF_FILE = (
+    select(_C.order_id)
+    .where(_C.sender == bindparam("b_sender"), _C.order_id > bindparam("b_first"), _C.order_id < bindparam("b_last"))
+    .limit(1)
+)
+
+
 _FIND_BY_REFERENCE = select(schema.payments).where(
     _C.lane == bindparam("b_lane"), _C.bank_ref == bindparam("b_bank_ref")
 )
@@ -73,6 +88,19 @@ def fetch_each(conn: Connection, payments: Sequence[str]) -> list[PaymentRow]:
 def find(conn: Connection, sender: str, order_id: str) -> PaymentRow | None:
     """The sender's payment with this order id."""
     return _one(conn, _FIND, b_sender=sender, b_order_id=order_id)
+
+
+def is_taken(conn: Connection, sender: str, id_: str) -> bool:
+    """True if the sender has an order or a batch with this id. Only the key is read, so an altered row counts, too."""
+    named = {"b_sender": sender, "b_order_id": speakable(id_)}
+    return any(first_row(conn, statement, named) is not None for statement in (_ORDER, _BATCH))
+
+
+def has_orders_of(conn: Connection, sender: str, file_id: str) -> bool:
+    """True if the sender has an order whose id begins with this id of a file and `/`, as the orders of files have."""
+    first = f"{speakable(file_id)}/"
+    named = {"b_sender": sender, "b_first": first, "b_last": f"{first[:-1]}0"}
+    return first_row(conn, _OF_FILE, named) is not None
 
 
 def find_by_reference(conn: Connection, lane: str, bank_ref: str) -> PaymentRow | None:

@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime
 from hashlib import sha256
 from typing import Any, Final
 
+from protocols.canon.errors import Code
 from protocols.canon.money import Money
 from protocols.canon.outcome import STATE_TABLE, State
 from protocols.canon.party import AccountNumber, Name, Party
@@ -73,8 +74,11 @@ def _status(event: str, said: Mapping[str, Any], version: MessageVersion, at: da
     if len(original) > _ID_MAX:
         original = _short(original)
     if event in ("payment.rejected", "batch.rejected", "command.rejected") and "payment" not in said:
-        # Nothing of the message exists: it is refused as a whole.
-        return StatusReport(ours, at, original, name or "pain.001", "RJCT", tuple(_why(said["error"])))
+        # Nothing of the message exists: it is refused as a whole. A refusal without a state is of a message that came
+        # again: what became of the first one is not said here.
+        first = event == "command.rejected" or "state" in said or said["error"]["code"] == Code.ID_CONFLICT
+        status = "RJCT" if first else ""
+        return StatusReport(ours, at, original, name or "pain.001", status, tuple(_why(said["error"])))
     if event.startswith("payment.") or event == "status.result":
         line = _line(said, tags, version)
         group = GroupStatus(tags.get(PMT_INF_ID) or NOT_PROVIDED, "", (), (line,))

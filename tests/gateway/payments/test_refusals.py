@@ -3,13 +3,16 @@ from __future__ import annotations
 from functools import partial
 
 from gateway.kernel.commit import outbox
-from gateway.kernel.commit.rows import OutboxState
+from gateway.kernel.commit.rows import OutboxState, Reply
 from gateway.kernel.commit.store import Tx
 from gateway.kernel.sql import schema
-from gateway.payments.rows import refusals
+from gateway.payments.rows import batch_rows, lookup, refusals
+from gateway.payments.rows.batch_rows import BatchRow
 from gateway.payments.rows.refusals import KeptRefusals, RefusalRow
 from protocols.canon.errors import Code
-from tests.gateway.kernel.bench import NOW_MS, Journal, message
+from protocols.canon.money import Money
+from protocols.canon.order import Kind
+from tests.gateway.kernel.bench import LANE, NOW_MS, Journal, message, order
 
 
 def test_a_refusal_its_reply_and_its_parked_copy_are_one_unit(journal: Journal) -> None:
@@ -29,6 +32,33 @@ def test_a_delivery_that_comes_again_is_refused_once(journal: Journal) -> None:
     assert journal.messages == []
     assert len(journal.read(lambda conn: outbox.unsent(conn, "n1"))) == 1
     assert journal.count(schema.audit) == 1
+
+
+def test_an_id_is_taken_by_an_order_a_batch_or_an_order_of_a_file(journal: Journal) -> None:
+    journal.admit(order("M-1/G-1/E2E-1"))
+    row = BatchRow(
+        "erp",
+        "B-1",
+        "sample",
+        LANE,
+        Kind.PAYMENT,
+        "1:x",
+        1,
+        Money(100),
+        1,
+        1,
+        Reply("erp.replies", None, None),
+        NOW_MS,
+        NOW_MS,
+    )
+    assert journal.do(lambda tx: batch_rows.add(tx, row))
+    ids = ("M-1/G-1/E2E-1", "B-1", "M-1", "M", "M-1/G-1", "b-1", "m-1/g-1/e2e-1")
+    taken = [one for one in ids if journal.read(partial(lookup.is_taken, sender="erp", id_=one))]
+    assert taken == ["M-1/G-1/E2E-1", "B-1"]
+    files = [one for one in ids if journal.read(partial(lookup.has_orders_of, sender="erp", file_id=one))]
+    assert files == ["M-1", "M-1/G-1"]
+    assert not journal.read(partial(lookup.is_taken, sender="other", id_="B-1")), "each sender has ids of its own"
+    assert not journal.read(partial(lookup.has_orders_of, sender="other", file_id="M-1"))
 
 
 def test_what_was_never_refused_is_none(small: Journal) -> None:
