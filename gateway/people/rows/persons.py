@@ -11,7 +11,7 @@ import hashlib
 import json
 from base64 import b64decode, b64encode
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sqlalchemy import Connection, select, update
 
 from gateway.kernel.commit import audit, registers
+from gateway.kernel.commit.payment_cache import Outdated
 from gateway.kernel.commit.store import Tx
 from gateway.kernel.sql import schema
 from gateway.kernel.sql.databases import insert_new
@@ -54,7 +55,8 @@ class Person:
 
     `next_key` waits for a reset by two administrators; the key of a reset is taken from `usable_from_ms` on.
     `passkeys` are those that the person bound with the key; a reset and a deactivation forget them. `altered`: the row
-    in the journal is not the last one that the gateway wrote. Such a person can do nothing, and holds no role.
+    in the journal is not the last one that the gateway wrote. Such a person can do nothing, and holds no role. `seal`
+    is that of the row that was read: a change is written over this row only.
     """
 
     name: str
@@ -68,6 +70,7 @@ class Person:
     usable_from_ms: int = 0
     passkeys: tuple[RegisteredPasskey, ...] = ()
     altered: bool = False
+    seal: str | None = field(default=None, compare=False, repr=False)
 
     @property
     def state(self) -> str:
@@ -156,7 +159,7 @@ def enrol(tx: Tx, name: str, uid: int, key: bytes, actor: str) -> Person | No:
     if insert_new(tx.fresh, schema.persons, columns):
         _noted(tx, columns)
     audit.append(tx, actor, "person.enrolled", f"person:{name}", {"uid": uid, "key": wanted.fingerprint})
-    return wanted
+    return replace(wanted, seal=columns["seal"])
 
 
 def confirm(tx: Tx, name: str, said: str, actor: str) -> Person | No:
@@ -196,22 +199,20 @@ def ceremony_open(there: Iterable[Person]) -> bool:
 
 
 def change(tx: Tx, person: Person, entry: str, actor: str, detail: dict[str, Any]) -> Person:
-    """Store a changed person, with an entry in the audit trail."""
-    columns = _columns(tx, person)
-    values = {name: columns[name] for name in ("fingerprint", "body", "seal")}
-    tx.fresh.execute(update(schema.persons).where(_C.person == person.name).values(values))
-    _noted(tx, columns)
+    """Store a changed person, with an entry in the audit trail; returns the person as stored.
+
+    Raises Outdated if another node has changed the person since it was read; the unit is then run again."""
+    stored = _store(tx, person)
     audit.append(tx, actor, entry, f"person:{person.name}", detail)
-    return person
+    return stored
 
 
 def passkey_used(tx: Tx, person: Person, used: RegisteredPasskey) -> None:
-    """Store the counter of a passkey that answered. A later answer whose counter has not grown comes from a copy."""
+    """Store the counter of a passkey that answered. A later answer whose counter has not grown comes from a copy.
+
+    Raises Outdated as `change` does: the person may have been deactivated since."""
     kept = tuple(used if one.fingerprint == used.fingerprint else one for one in person.passkeys)
-    columns = _columns(tx, replace(person, passkeys=kept))
-    values = {name: columns[name] for name in ("body", "seal")}
-    tx.fresh.execute(update(schema.persons).where(_C.person == person.name).values(values))
-    _noted(tx, columns)
+    _store(tx, replace(person, passkeys=kept))
 
 
 def of_credential(conn: Connection, credential: bytes, page: WebPage) -> Person | None:
@@ -266,6 +267,18 @@ def _columns(tx: Tx, person: Person) -> dict[str, Any]:
             "body": tx.vault.seal(body, _aad(person.name)),
         },
     )
+
+
+def _store(tx: Tx, person: Person) -> Person:
+    """Write the person over the row that was read. The whole body is written, so that an older reading would undo what
+    another node wrote meanwhile."""
+    columns = _columns(tx, person)
+    values = {name: columns[name] for name in ("fingerprint", "body", "seal")}
+    as_read = (_C.person == person.name, _C.seal == person.seal)
+    if tx.fresh.execute(update(schema.persons).where(*as_read).values(values)).rowcount != 1:
+        raise Outdated(f"person {person.name} was changed by another node")
+    _noted(tx, columns)
+    return replace(person, seal=columns["seal"])
 
 
 def _noted(tx: Tx, columns: dict[str, Any]) -> None:
@@ -324,6 +337,7 @@ def _person(conn: Connection, row: Any) -> Person:
         b64decode(said.get("next_key", "")),
         said.get("usable_from_ms", 0),
         tuple(_passkey(one) for one in said.get("passkeys", ())),
+        seal=row.seal,
     )
     # A row from before schema 17 has no seal: its clear columns must agree with the sealed body.
     if (person.uid, person.fingerprint) != (row.uid, row.fingerprint):

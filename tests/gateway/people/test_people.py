@@ -5,15 +5,19 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import pytest
 from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine, text
+from sqlalchemy import Connection, create_engine, text
 
+from gateway.kernel.commit.payment_cache import Outdated
+from gateway.kernel.commit.store import Tx
 from gateway.kernel.sql import migrations, schema
 from gateway.people.rows import delegations, entitlements, password_factors, persons
 from gateway.people.rows.delegations import DelegationRow
@@ -23,11 +27,16 @@ from gateway.people.rows.persons import No, Person
 from gateway.people.rules.delegations import DAY_MS, Delegation
 from gateway.people.rules.grants import SUPERVISOR_EVERYWHERE, Grants, parse
 from gateway.people.rules.lockouts import SignInAttempts
+from gateway.people.rules.passkeys import Passkey, RegisteredPasskey, RelyingParty
 from gateway.people.rules.roles import PersonRole
 from gateway.people.rules.scopes import WHOLE
+from gateway.people.rules.web_tokens import WebPage
+from tests.gateway.conftest import KINDS
 from tests.gateway.kernel.bench import NOW_MS, Journal, vault
 
 BEFORE = "0005"
+SERVERS = KINDS[1:]
+"""The databases on which two nodes write at once: SQLite has one writer."""
 KEYS = {"wang": b"W" * 32, "li": b"L" * 32, "zhao": b"Z" * 32}
 
 
@@ -81,9 +90,99 @@ def test_persons_of_before_move_in_with_their_keys_and_may_do_what_they_could(tm
 def people(journal: Journal, **roles: str) -> None:
     for n, (name, granted) in enumerate(roles.items()):
         key = bytes([n + 1]) * 32
-        person = Person(name, 3000 + n, key, enrolled=True, at_ms=NOW_MS, grants=parse(granted))
-        journal.do(partial(persons.enrol, name=name, uid=person.uid, key=key, actor="x"))
+        made = journal.do(partial(persons.enrol, name=name, uid=3000 + n, key=key, actor="x"))
+        assert isinstance(made, Person)
+        person = replace(made, enrolled=True, grants=parse(granted))
         journal.do(partial(persons.change, person=person, entry="person.admitted", actor="x", detail={}))
+
+
+PASSKEY = RegisteredPasskey(
+    Passkey(b"credential", b"public key", 1, synced=False),
+    WebPage.APPROVAL,
+    RelyingParty("pay.example", "https://pay.example"),
+    NOW_MS,
+)
+
+
+def found_now(conn: Connection, name: str = "wang") -> Person:
+    person = persons.of_name(conn, name)
+    assert person is not None
+    return person
+
+
+def deactivated(tx: Tx) -> Person:
+    """Two administrators end the rights of wang."""
+    gone = replace(found_now(tx.fresh), enrolled=False, deactivated=True, grants=Grants(), passkeys=())
+    return persons.change(tx, gone, "person.deactivated", "person:li", {})
+
+
+def with_passkey(journal: Journal) -> Person:
+    people(journal, wang="approver@*")
+    return journal.do(
+        lambda tx: persons.change(
+            tx, replace(found_now(tx.fresh), passkeys=(PASSKEY,)), "person.passkey_bound", "uid:3000", {}
+        )
+    )
+
+
+def test_what_was_read_before_another_node_changed_the_person_is_not_written(journal: Journal) -> None:
+    """Neither a passkey's counter nor a change by administrators brings a deactivated person back."""
+    before = with_passkey(journal)
+    assert journal.read(found_now).passkeys == (PASSKEY,)
+    counted = replace(PASSKEY, passkey=replace(PASSKEY.passkey, sign_count=2))
+    other = Journal(journal.url, "n2")
+    other.do(deactivated)
+    writes: tuple[Callable[[Tx], object], ...] = (
+        lambda tx: persons.passkey_used(tx, before, counted),
+        lambda tx: persons.change(tx, replace(before, grants=parse("viewer@*")), "person.roles_changed", "x", {}),
+    )
+    for write in writes:
+        with pytest.raises(Outdated, match="wang was changed by another node"):
+            journal.do(write)
+        for node in (journal, other):
+            assert (node.read(found_now).state, node.read(found_now).passkeys) == ("deactivated", ())
+    assert isinstance(other.do(lambda tx: persons.remove(tx, "wang", "gone", "x")), Person)
+    for write in writes:
+        with pytest.raises(Outdated):
+            journal.do(write)
+    assert journal.read(lambda conn: persons.of_name(conn, "wang")) is None, (
+        "and a removed one is not altered, but gone"
+    )
+    other.close()
+
+
+@pytest.mark.parametrize("url", SERVERS, indirect=True)
+def test_a_passkey_that_answers_while_its_person_is_deactivated_is_looked_at_again(journal: Journal) -> None:
+    """The other node commits between the reading and the writing of one unit. The unit runs again, and finds that the
+    person may not act any more."""
+    with_passkey(journal)
+    other, seen = Journal(journal.url, "n2"), list[str]()
+
+    def approve(tx: Tx) -> str:
+        person = found_now(tx.fresh)
+        seen.append(person.state)
+        if not person.enrolled:
+            return "refused"
+        if len(seen) == 1:
+            other.do(deactivated)
+        persons.passkey_used(tx, person, replace(PASSKEY, passkey=replace(PASSKEY.passkey, sign_count=2)))
+        return "approved"
+
+    assert journal.do(approve) == "refused" and seen == ["enrolled", "deactivated"]
+    assert (journal.read(found_now).state, journal.read(found_now).passkeys) == ("deactivated", ())
+    other.close()
+
+
+def test_changes_of_one_unit_follow_each_other(small: Journal) -> None:
+    before = with_passkey(small)
+
+    def twice(tx: Tx) -> None:
+        after = persons.change(tx, replace(before, grants=parse("viewer@*")), "person.roles_changed", "x", {})
+        persons.passkey_used(tx, after, replace(PASSKEY, passkey=replace(PASSKEY.passkey, sign_count=7)))
+
+    small.do(twice)
+    found = small.read(found_now)
+    assert (found.grants, found.passkeys[0].passkey.sign_count, found.state) == (parse("viewer@*"), 7, "enrolled")
 
 
 def week(delegator: str, delegate: str) -> Delegation:
