@@ -4,8 +4,8 @@ Each pause or resumption gets the next number, whichever node writes it. Nodes' 
 older than a newer write, so of two states the one with the higher number holds.
 
 The states have a MAC of the vault's key, and the audit trail has the last of them. Where the row is another one
-(somebody without the key wrote it, put an older one back or deleted it), the audit trail decides. Its details open only
-if a holder of the key wrote them.
+(somebody without the key wrote it, put an older one back or deleted it), or malformed, the audit trail decides. Its
+details open only if a holder of the key wrote them.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from sqlalchemy import Connection, select, update
 from gateway.kernel.commit import audit, registers
 from gateway.kernel.commit.store import Tx
 from gateway.kernel.sql import schema
+from gateway.kernel.sql.columns import speakable
 from gateway.kernel.sql.databases import insert_new
 from gateway.kernel.sql.sealed import SealBroken
 from gateway.kernel.sql.vault import Vault
@@ -33,6 +34,9 @@ _MAC = ""
 """The MAC's key in the stored object. No lane has this name, so older versions skip it."""
 _NAME = "pauses"
 """The name of the one row with the states of all lanes: a lane's name may be too long for this column."""
+_TOO_HIGH = 2**53
+_AT_ONCE = 1_000
+"""How many lanes one statement names: a database takes a limited number of values."""
 _MINE = select(_M.value).where(_M.name == _NAME)
 
 
@@ -78,15 +82,16 @@ def said(conn: Connection, lanes: Collection[str]) -> dict[str, PauseState]:
 
 def _stored(conn: Connection, value: str, vault: Vault) -> dict[str, PauseState]:
     """The stored pause states of all lanes. Empty if the row's MAC is not valid: then the audit trail is read."""
-    kept = _read(value)
-    mac = kept.pop(_MAC, "")
+    kept, mac, malformed = _read(value)
     said = registers.newest(conn, _NAME)
-    if said.count and mac not in said.seals:
+    last = mac in said.seals and mac == _mac(vault, kept)
+    if malformed or (said.count and not last):
         registers.report(
             vault,
-            SealBroken("meta", _NAME, "is not the last one"),
+            SealBroken("meta", _NAME, "is malformed" if malformed else "is not the last one"),
             "the pauses of the audit trail count, and not those of this row",
         )
+    if said.count and not last:
         kept, mac = dict(said.words), _mac(vault, said.words)
     states = {lane: PauseState(*state) for lane, state in kept.items()}
     if not kept or mac == _mac(vault, kept):
@@ -95,13 +100,27 @@ def _stored(conn: Connection, value: str, vault: Vault) -> dict[str, PauseState]
     return {lane: PauseState(state.number, trail.get(lane, False)) for lane, state in states.items()}
 
 
-def _read(value: str) -> dict[str, Any]:
-    """The JSON object in the row; empty if the row has anything else."""
+def _read(value: str) -> tuple[dict[str, Any], str, bool]:
+    """The states in the row, its MAC, and True if the row is malformed: whatever has not the form in which the gateway
+    writes it is left out."""
     try:
         kept = json.loads(value)
-    except ValueError:
-        return {}
-    return kept if isinstance(kept, dict) else {}
+    except (ValueError, RecursionError):
+        return {}, "", True
+    if not isinstance(kept, dict):
+        return {}, "", True
+    mac = kept.pop(_MAC, "")
+    states = {lane: state for lane, state in kept.items() if _is_state(state) and speakable(lane) == lane}
+    if not isinstance(mac, str):
+        return states, "", True
+    return states, mac, len(states) != len(kept)
+
+
+def _is_state(state: object) -> bool:
+    """True if this is a number and a truth value. An integer with more digits could not be written as JSON."""
+    if not isinstance(state, list) or [type(part) for part in state] != [int, bool]:
+        return False
+    return 0 <= state[0] < _TOO_HIGH
 
 
 def _mac(vault: Vault, kept: Mapping[str, Any]) -> str:
@@ -110,8 +129,11 @@ def _mac(vault: Vault, kept: Mapping[str, Any]) -> str:
 
 def _trail(conn: Connection, lanes: Collection[str], vault: Vault) -> dict[str, bool]:
     """Whether each lane is paused according to the audit trail. Older versions recorded pauses only there."""
-    if not lanes:
-        return {}
-    states = select(schema.audit).where(_A.object_id.in_(list(lanes)), _A.entry.in_((_PAUSED, _RESUMED)))
-    in_order = conn.execute(states.order_by(_A.at_ms, _A.node, _A.seq))
-    return {row.object_id: row.entry == _PAUSED for row in in_order if audit.authentic(row, vault)}
+    found = dict[str, bool]()
+    names = list(lanes)
+    for first in range(0, len(names), _AT_ONCE):
+        some = names[first : first + _AT_ONCE]
+        states = select(schema.audit).where(_A.object_id.in_(some), _A.entry.in_((_PAUSED, _RESUMED)))
+        in_order = conn.execute(states.order_by(_A.at_ms, _A.node, _A.seq))
+        found |= {row.object_id: row.entry == _PAUSED for row in in_order if audit.authentic(row, vault)}
+    return found

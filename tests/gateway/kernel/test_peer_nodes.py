@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -76,6 +78,21 @@ def test_a_node_that_stood_still_itself_takes_nobody_for_dead_at_once(tmp_path: 
     assert not beats._may_judge()
     world.run(peer_nodes.DEAD_MS / 1000 - 9)
     assert beats._may_judge()
+
+
+def test_a_malformed_row_of_pauses_stops_no_beat(tmp_path: Path) -> None:
+    """The same reading tells this node that another one found the database older than its permit log."""
+    world = World(tmp_path, settings={"journal": {"poll_ms": 250}})
+    life = world.start()
+    world.run(1)
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as db, db:
+        db.execute("INSERT INTO meta (name, value) VALUES ('pauses', '{\"x\": 5}')")
+    heard = list[object]()
+    life.gateway.peer_nodes._on_past = heard.append
+    with lines() as said:
+        world.run(peer_nodes.BEAT_S * 2)
+    assert not events(said, "peer_nodes.failed") and len(heard) == 2
+    assert [told["why"] for told in events(said, "journal.row_altered")] == ["is malformed"]
 
 
 def test_a_node_alone_that_has_a_new_name_publishes_what_waits_under_its_old_one(tmp_path: Path) -> None:
