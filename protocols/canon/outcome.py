@@ -64,8 +64,8 @@ STATE_TABLE: Mapping[State, StateFacts] = {
         "ACTC",
         False,
         Certainty.NOT_MOVED,
-        "stored durably in the gateway; the bank will be asked exactly once",
-        "已可靠接收；银行只会被请求一次",
+        "stored durably in the gateway; it is not lost, and it is paid at most once",
+        "已可靠接收；不会丢失，至多支付一次",
         "nothing",
         "无需操作",
     ),
@@ -76,8 +76,9 @@ STATE_TABLE: Mapping[State, StateFacts] = {
         Certainty.NOT_MOVED,
         "waits for a person: an approval, a confirmation or a withdrawal",
         "等待人工：审批、确认或撤回",
-        "someone must approve, or confirm a suspected duplicate; `cannot_be_prepared`: withdraw it",
-        "需要审批，或确认疑似重复；`cannot_be_prepared`：撤回",
+        "someone must approve, or confirm a suspected duplicate; `funding`: wait; "
+        "`cannot_be_prepared`: ask the gateway's operator",
+        "需要审批，或确认疑似重复；`funding`：等待；`cannot_be_prepared`：向网关运维询问原因",
     ),
     State.READY: StateFacts(
         None,

@@ -68,11 +68,11 @@ class PaymentNews(GatewayForm):
     hold_reason: str | None = said(
         "the gravest reason why it is held: not_entitled, approval, new_payee, suspected_duplicate, funding, "
         "cannot_be_prepared",
-        "最主要的暂停原因：not_entitled、approval、new_payee、suspected_duplicate、funding、cannot_be_prepared",
+        "最主要的待放行原因：not_entitled、approval、new_payee、suspected_duplicate、funding、cannot_be_prepared",
         None,
     )
     hold_reasons: list[str] | None = said(
-        "all reasons why it is held; a person clears each apart", "全部暂停原因；每个原因须由人员分别解除", None
+        "all reasons why it is held; each is cleared apart", "全部待放行原因；每个原因分别解除", None
     )
     send_after: Instant | None = said("nothing is sent before this moment", "此时刻之前不发送", None)
     batch: str | None = said("the batch it belongs to", "所属批次", None)
@@ -115,8 +115,8 @@ class PaymentValidated(GatewayForm):
     bank: str | None = said("the bank that would carry it", "承办银行", None)
     lane: str | None = said("the bank login it would go through", "所用的银行通道", None)
     payment: str | None = said("in `replayed`: the gateway's key of the payment", "`replayed` 时：网关的付款编号", None)
-    hold_reason: str | None = said("the gravest reason to hold it", "最主要的暂停原因", None)
-    hold_reasons: list[str] | None = said("all reasons to hold it, as in `payment.held`", "全部暂停原因", None)
+    hold_reason: str | None = said("the gravest reason to hold it", "最主要的待放行原因", None)
+    hold_reasons: list[str] | None = said("all reasons to hold it, as in `payment.held`", "全部待放行原因", None)
     send_after: Instant | None = said("nothing would be sent before this moment", "此时刻之前不会发送", None)
     error: Error | None = said("every fault, and rights that are missing", "全部错误，包括缺少的权限", None)
 
@@ -144,8 +144,10 @@ class BatchItemState(GatewayForm):
     bank_serial: str | None = said("the bank's own key for it", "银行流水号", None)
     bank_code: str | None = said("the bank's code, unchanged", "银行返回码", None)
     bank_text: str | None = said("the bank's text, unchanged", "银行返回信息", None)
-    hold_reason: str | None = said("why it is held, as in `payment.held`", "暂停原因，同 `payment.held`", None)
-    hold_reasons: list[str] | None = said("all reasons, as in `payment.held`", "全部暂停原因，同 `payment.held`", None)
+    hold_reason: str | None = said("why it is held, as in `payment.held`", "待放行原因，同 `payment.held`", None)
+    hold_reasons: list[str] | None = said(
+        "all reasons, as in `payment.held`", "全部待放行原因，同 `payment.held`", None
+    )
     error: Error | None = said("why it was rejected", "拒绝原因", None)
 
 

@@ -18,10 +18,11 @@ class EarlierHolds:
     answers = (
         RuleAnswer(
             "cannot_be_prepared",
-            "the bank's form cannot carry it, its kind is switched off, or its bytes were not as approved",
+            "the bank's form cannot carry it, its kind is switched off, its bytes were not as approved, or the permit "
+            "log knew this send",
             "holds it",
             "`payment.held`, `cannot_be_prepared`",
-            "mend the cause and release it, or cancel it",
+            "mend the cause and release it, or cancel it; a send that the permit log knew: ask the bank first",
         ),
     )
 
