@@ -262,7 +262,7 @@ def _of_fields(base: Case, sort: str, bank: Bank) -> Iterator[Case]:
             kind="payment",
             change={**base.change, **change},
             title=f"{base.title}: {limit.at}",
-            title_zh=f"{base.title_zh}:{limit.at}",
+            title_zh=f"{base.title_zh}：{limit.at}",
             expect=replace(base.expect, at="" if sort == "full" else limit.at),
         )
     if not count:
