@@ -73,12 +73,12 @@ def _questions(context: typer.Context, bank: str | None, config: Path | None, la
         output.dump([asdict(one) for one in asked])
         return
     for number, one in enumerate(asked, start=1):
-        output.say(f"{number}. [{one.topic}] {one.words(lang)}")
-        assumed = (f"assumed: {one.assumed}", f"当前假设：{one.assumed}") if one.assumed else ("", "")
-        goes_to = (f"goes to: {one.setting}", f"填入设置：{one.setting}") if one.setting else ("", "")
-        told = [output.in_language(assumed), output.in_language(goes_to)]
-        if any(told):
-            output.say(f"   {output.in_language(('; ', '；')).join(filter(None, told))}")
+        output.say(f"{number}. [{one.topic_in(lang)}] {one.words(lang)}")
+        names, between = (("当前假设：", "填入设置："), "；") if lang == "zh" else (("assumed: ", "goes to: "), "; ")
+        values = (one.assumed_in(lang), one.setting_in(lang))
+        told = [f"{name}{value}" for name, value in zip(names, values, strict=True) if value]
+        if told:
+            output.say(f"   {between.join(told)}")
 
 
 def _every_bank_words(rows: Any) -> None:
