@@ -16,7 +16,9 @@ _HELP: Mapping[str, str] = {
 }
 _TYPES: Mapping[str, str] = {
     "<str>": "<文字>",
+    "<list[str]>": "<文字>…",
     "<path>": "<路径>",
+    "<list[Path]>": "<路径>…",
     "<int>": "<整数>",
     "<int range>": "<整数>",
     "<float>": "<数字>",

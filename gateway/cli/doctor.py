@@ -20,7 +20,7 @@ from gateway.control.offline import journal_access, settings_check
 from gateway.erp import broker_address
 from gateway.erp.policies import management_reports
 from gateway.erp.topology import preparation, standard
-from gateway.settings import BadSettings, LoadedSettings, read_settings
+from gateway.settings import BadSettings, LoadedSettings, Mistake, read_settings
 from protocols.kit import dsig
 from protocols.kit.errors import ProtocolError
 
@@ -51,17 +51,21 @@ def examine(environment: Environment, config: Path) -> list[DoctorLine]:
     try:
         loaded = read_settings(config, environment.variables)
     except BadSettings as error:
-        lines += [DoctorLine(_SETTINGS, False, f"{one.file}: {one.key}", one.remedy) for one in error.mistakes]
-        return lines
+        return lines + [_mistake_line(one) for one in error.mistakes]
     looked = settings_check.findings(loaded, environment.load_bank, environment.now())
     found = (*looked.mistakes, *looked.unreachable)
-    lines += [DoctorLine(_SETTINGS, False, f"{one.file}: {one.key}", one.remedy) for one in found]
+    lines += [_mistake_line(one) for one in found]
     if not found:
         whole = (f"{config}: no mistakes found", f"{config}：没有发现错误")
         lines.append(DoctorLine(_SETTINGS, True, whole))
         lines += [*_certificates(loaded, environment.now())]
     lines += [*_disk(loaded), *_journal(loaded), _broker(environment, loaded)]
     return lines
+
+
+def _mistake_line(one: Mistake) -> DoctorLine:
+    where = one.file if one.key == "-" else f"{one.file}: {one.key}"
+    return DoctorLine(_SETTINGS, False, where, (one.remedy, one.chinese or one.remedy))
 
 
 def _libraries() -> Iterator[DoctorLine]:
@@ -150,8 +154,8 @@ def _journal(loaded: LoadedSettings) -> Iterator[DoctorLine]:
         return  # reported by the check of the settings
     said, mode = checked
     fix = (
-        "stop the daemon, keep the file, restore the last backup, then see docs/do/operate.md",
-        "请停止守护进程，保留该文件，恢复最近的备份，再见 docs/do/operate.md",
+        "stop the daemon, keep the file, restore the last backup as docs/do/restore.md says",
+        "请停止守护进程，保留该文件，按 docs/do/restore.zh.md 恢复最近的备份",
     )
     finding = (
         f"{path}: quick_check says {said}, journal mode {mode}",

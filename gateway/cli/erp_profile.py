@@ -19,6 +19,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gateway import settings as conf
+from gateway.cli import output
 
 
 class ErpProfile(BaseModel):
@@ -57,7 +58,7 @@ def load_profile(path: Path) -> ErpProfile:
         if text.startswith("\ufeff"):
             raise BadProfile((conf.Mistake(str(path), "line 1", conf.BOM),))
         table = tomllib.loads(text)
-        return ErpProfile.model_validate(table, context={"folder": path.resolve().parent})
+        profile = ErpProfile.model_validate(table, context={"folder": path.resolve().parent})
     except OSError as error:
         wrong = f"cannot be read ({error.strerror}); create it or name another with --profile"
         raise BadProfile((conf.Mistake(str(path), "-", wrong),)) from None
@@ -70,3 +71,36 @@ def load_profile(path: Path) -> ErpProfile:
         raise BadProfile(tuple(mistakes)) from None
     except ValueError as error:
         raise BadProfile((conf.Mistake(str(path), "-", f"is not TOML in UTF-8: {error}"),)) from None
+    secrets = {"password": profile.password, "hmac_key": profile.hmac_key}
+    if missing := tuple(filter(None, (_unreadable(path, key, one) for key, one in secrets.items() if one is not None))):
+        raise BadProfile(missing)
+    return profile
+
+
+def _unreadable(profile: Path, key: str, secret: conf.Secret) -> conf.Mistake | None:
+    """The mistake of a secret that cannot be read, or None. A command is not run here, so that it runs only once."""
+    if secret.command is not None:
+        return None
+    try:
+        secret.secret_bytes()
+    except FileNotFoundError as error:
+        if (file := secret.path()) is not None:
+            return conf.Mistake(
+                str(profile),
+                key,
+                f"there is no file {file}; create it or mend `{key}`",
+                f"{key}：文件 {file} 不存在；请新建，或更正 {key}",
+            )
+        return _mistake(profile, key, secret, error)
+    except OSError as error:
+        return _mistake(profile, key, secret, error)
+    return None
+
+
+def _mistake(profile: Path, key: str, secret: conf.Secret, error: OSError) -> conf.Mistake:
+    return conf.Mistake(
+        str(profile),
+        key,
+        f"{secret.source()} cannot be read ({error.strerror}); mend `{key}`",
+        f"{key}：无法读取（{output.os_reason(error)}）；请更正 {key}",
+    )

@@ -162,13 +162,28 @@ def plan_of(folder: Path) -> RunPlan:
 
 
 def store_of(context: typer.Context, folder: Path) -> RunStore:
-    """The journal in this folder. It ends the command when the journal was altered."""
+    """The journal in this folder. It ends the command when there is no plan, or when the journal was altered."""
+    from gateway.jointtest import plan
     from gateway.jointtest.run_store import BadJournal, RunStore
 
+    if not (folder / plan.FILE).is_file():
+        output.leave(
+            exit_codes.USAGE,
+            (
+                f"{folder} has no {plan.FILE}; name the run's folder, or make one with `bankgw joint-test init`",
+                f"{folder} 中没有 {plan.FILE}；请指明联调目录，或用 `bankgw joint-test init` 新建",
+            ),
+        )
     try:
         return RunStore(folder, output.environment(context).now)
     except BadJournal as error:
         output.leave(exit_codes.FAILED, output.explained(error, "联调记录不能采用："))
+
+
+def pack_refusal(error: Exception, chinese: str) -> list[str | Bilingual]:
+    """The lines about a pack that was refused; `chinese` stands above lines that have no Chinese."""
+    told = getattr(error, "chinese", "")
+    return [(str(error), told)] if told else output.explained_lines(str(error).splitlines(), chinese)
 
 
 def cases_of(

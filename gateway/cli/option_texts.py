@@ -310,7 +310,7 @@ _SETTING_UP: Mapping[str, str] = {
     "Make a vault key file (mode 0600) there, and do nothing else.": "只在该处生成数据加密主密钥文件（权限 0600）。",
     "With --questions: which bank.": "与 --questions 同用：哪家银行。",
     "Print what to ask BANK before a joint test, and what is assumed.": "列出联调前须向银行确认的问题与当前假设。",
-    "With --questions: en or zh.": "与 --questions 同用：en 或 zh。",
+    "With --questions: en or zh; without it, as the terminal.": "与 --questions 同用：en 或 zh；不写时随终端语言。",
     "Settings whose banks are shown in detail, as they are built.": "设置文件；详细显示其中所配置的银行。",
     "Checkpoints that a witness kept; may be given several times.": "见证方保存的检查点，可多次填写。",
     "A public key, as `bankgw audit key` prints it; may be given several times.": (

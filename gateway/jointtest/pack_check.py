@@ -29,7 +29,12 @@ _BYTES_MOST = 512 * 1024 * 1024
 
 
 class BadPack(ValueError):
-    """The content of a pack differs from what was signed; every difference on a line of its own."""
+    """The content of a pack differs from what was signed; every difference on a line of its own. `chinese` is the text
+    in Chinese, if it is known."""
+
+    def __init__(self, text: str, chinese: str = "") -> None:
+        super().__init__(text)
+        self.chinese = chinese
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +75,10 @@ def open_pack(file: Path, trusted: str | None = None, root: str | None = None) -
             if sum(one.file_size for one in pack.infolist()) > _BYTES_MOST:
                 raise BadPack(f"{file}: is larger than {_BYTES_MOST} bytes unpacked")
             return _checked(file, pack, trusted, wanted)
-    except (zipfile.BadZipFile, KeyError, UnicodeDecodeError, TypeError, AttributeError, json.JSONDecodeError) as error:
+    except zipfile.BadZipFile:
+        chinese = f"{file}：不是证据包（不是 zip 文件）"
+        raise BadPack(f"{file}: is no evidence pack: it is no zip file", chinese) from None
+    except (KeyError, UnicodeDecodeError, TypeError, AttributeError, json.JSONDecodeError) as error:
         raise BadPack(f"{file}: is no evidence pack: {error}") from None
 
 

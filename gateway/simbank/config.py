@@ -50,11 +50,12 @@ T = TypeVar("T")
 class BadConfig(ValueError):
     """The configuration cannot be used: file, key, and what to do."""
 
-    def __init__(self, file: str, key: str, remedy: str) -> None:
+    def __init__(self, file: str, key: str, remedy: str, chinese: str = "") -> None:
         super().__init__(f"{file}: {key}: {remedy}")
         self.file = file
         self.key = key
         self.remedy = remedy
+        self.chinese = chinese
 
 
 # A UNIX socket's address holds 108 bytes, the last of them 0.
@@ -101,7 +102,14 @@ class SimConfig:
             text = file.read_text("utf-8")
             table = json.loads(text) if file.suffix == ".json" else tomllib.loads(text)
         except OSError as error:
-            raise BadConfig(str(file), "-", f"cannot be read ({error.strerror})") from None
+            why = "没有这个文件" if isinstance(error, FileNotFoundError) else error.strerror
+            raise BadConfig(
+                str(file),
+                "-",
+                f"cannot be read ({error.strerror}); create it (`bankgw simulate DIR --init BANK` writes one) or name "
+                "another",
+                f"{file}：无法读取（{why}）；请新建（`bankgw simulate DIR --init BANK` 可写出），或指明另一文件",
+            ) from None
         except ValueError as error:  # not UTF-8, not TOML, not JSON
             raise BadConfig(str(file), "-", f"cannot be understood: {error}") from None
         if not isinstance(table, dict):

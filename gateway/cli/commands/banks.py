@@ -17,7 +17,9 @@ def banks(
     questions: Annotated[
         bool, typer.Option("--questions", help="Print what to ask BANK before a joint test, and what is assumed.")
     ] = False,
-    lang: Annotated[Literal["en", "zh"], typer.Option(help="With --questions: en or zh.")] = "en",
+    lang: Annotated[
+        Literal["en", "zh"] | None, typer.Option(help="With --questions: en or zh; without it, as the terminal.")
+    ] = None,
     config: Annotated[
         Path | None, typer.Option("--config", "-c", help="Settings whose banks are shown in detail, as they are built.")
     ] = None,
@@ -28,7 +30,7 @@ def banks(
     from protocols.bank import BadOptions
 
     if questions or bank is not None:
-        _questions(context, bank, config, lang, as_json=as_json)
+        _questions(context, bank, config, lang or output.in_language(("en", "zh")), as_json=as_json)
         return
     if config is None:
         output.show(capabilities.everything(), as_json=as_json, words=_every_bank_words)

@@ -388,7 +388,7 @@ def compare(
     try:
         old, new = open_pack(before).cases, open_pack(after).cases
     except (BadPack, OSError) as error:
-        output.leave(exit_codes.USAGE, *output.explained_lines(str(error).splitlines(), "证据包不能采用："))
+        output.leave(exit_codes.USAGE, *joint_run.pack_refusal(error, "证据包不能采用："))
     found = list(differences.between(old, new))
     for one in found:
         output.say((str(one), joint_run.difference_in_chinese(one)))
@@ -418,7 +418,7 @@ def affected(
         old = open_pack(before).manifest["program"]
         new = differences.program() if after is None else open_pack(after).manifest["program"]
     except (BadPack, OSError) as error:
-        output.leave(exit_codes.USAGE, *output.explained_lines(str(error).splitlines(), "证据包不能采用："))
+        output.leave(exit_codes.USAGE, *joint_run.pack_refusal(error, "证据包不能采用："))
     changed = differences.changed_files(old, new)
     found = differences.affected(derive(capabilities.tried(bank)), bank, changed)
     for case, path in found.items():

@@ -76,7 +76,7 @@ def _opened(file: Path, root: str | None, trusted: str | None, code: int) -> Ope
     try:
         return open_pack(file, trusted, root)
     except BadPack as error:
-        output.leave(code, *output.explained_lines(str(error).splitlines(), "证据包无效："))
+        output.leave(code, *joint_run.pack_refusal(error, "证据包无效："))
     except ValueError as error:
         output.leave(exit_codes.USAGE, output.explained(error, "--root 有误："))
     except OSError as error:
@@ -260,7 +260,7 @@ def attest(
     try:
         found = attestation(file, kind, root, trusted)
     except BadPack as error:
-        output.leave(exit_codes.REFUSED, *output.explained_lines(str(error).splitlines(), "证据包不足以证明："))
+        output.leave(exit_codes.REFUSED, *joint_run.pack_refusal(error, "证据包不足以证明："))
     except ValueError as error:
         output.leave(exit_codes.USAGE, output.explained(error, "--root 有误："))
     except OSError as error:

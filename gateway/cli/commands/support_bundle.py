@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from gateway.settings import LoadedSettings
 
 _JOURNAL_WAIT_S = 30.0
+_JOURNALCTL = "journalctl"
 _NO_SETTINGS: Bilingual = (
     "the settings cannot be read: settings-mistakes.txt says why; no settings, status or metrics",
     "设置无法读取，原因见 settings-mistakes.txt；没有设置、状态与指标",
@@ -123,6 +124,14 @@ def _status(at: Path, redaction: Redaction, missing: list[Bilingual]) -> list[tu
 def _log(file: Path | None, lines: int, redaction: Redaction, missing: list[Bilingual]) -> list[tuple[str, str]]:
     from gateway.cli import support_bundle as cli_support_bundle
 
+    if file is None and not _has_unit():
+        missing.append(
+            (
+                "no log: there is no unit of bankgw on this machine; name the daemon's log file with --log",
+                "没有日志：本机没有 bankgw 服务单元；请以 --log 指明日志文件",
+            )
+        )
+        return []
     try:
         found = _journal(lines) if file is None else cli_support_bundle.tail(file, lines)
     except (OSError, subprocess.SubprocessError) as error:
@@ -131,12 +140,16 @@ def _log(file: Path | None, lines: int, redaction: Redaction, missing: list[Bili
     return [("log.txt", cli_support_bundle.log_text(found, redaction))]
 
 
-def _journal(lines: int) -> list[str]:
+def _has_unit() -> bool:
     from gateway.control import service_unit
 
-    program = shutil.which("journalctl")
-    if program is None or not service_unit.installed():
-        raise FileNotFoundError("there is no unit of bankgw on this machine; name the daemon's log file with --log")
+    return shutil.which(_JOURNALCTL) is not None and service_unit.installed()
+
+
+def _journal(lines: int) -> list[str]:
+    program = shutil.which(_JOURNALCTL)
+    if program is None:
+        raise FileNotFoundError("there is no journalctl")
     command = [program, "--unit=bankgw.service", "--unit=bankgw@*", "--output=cat", "--no-pager", f"--lines={lines}"]
     done = subprocess.run(command, capture_output=True, timeout=_JOURNAL_WAIT_S, check=True)  # noqa: S603 - our words
     return done.stdout.decode("utf-8", "replace").splitlines()

@@ -307,6 +307,27 @@ def test_send_needs_a_command_and_a_profile(tmp_path: Path, capsys: pytest.Captu
     assert said.startswith("--type payment.sumbit: there is no such command; write one of payment.submit, ")
 
 
+def test_send_names_a_secret_that_cannot_be_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("BANKGW_NO_SUCH_KEY", raising=False)
+    file, profile, password = tmp_path / "o.json", tmp_path / "erp.toml", tmp_path / "none"
+    file.write_text('{"amount": "1.00"}')
+    profile.write_text(
+        f'user = "erp"\npassword = {{ file = "{password}" }}\nhmac_key = {{ environment = "BANKGW_NO_SUCH_KEY" }}\n'
+    )
+    assert bankgw("send", file, "--profile", profile, reactor=object) == exit_codes.CONFIG
+    assert capsys.readouterr().err.splitlines() == [
+        f"{profile}: password: there is no file {password}; create it or mend `password`",
+        f"{profile}: hmac_key: environment variable BANKGW_NO_SUCH_KEY cannot be read (environment variable "
+        "BANKGW_NO_SUCH_KEY is not set); mend `hmac_key`",
+    ]
+    told = world(reactor=object, variables={"LC_ALL": "zh_CN.UTF-8"})
+    assert application.main(told, ["send", str(file), "--profile", str(profile)]) == exit_codes.CONFIG
+    first = capsys.readouterr().err.splitlines()[0]
+    assert first == f"{profile}：password：文件 {password} 不存在；请新建，或更正 password"
+
+
 def test_a_question_about_a_payment_must_be_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "q.json").write_text('{"id": "AP-1"}')
     assert bankgw("send", tmp_path / "q.json") == exit_codes.USAGE

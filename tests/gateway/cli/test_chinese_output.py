@@ -200,6 +200,8 @@ def test_questions_are_asked_in_chinese(monkeypatch: pytest.MonkeyPatch, capsys:
         (("topology", "export", "--sender", "x"), exit_codes.USAGE, "--sender x：应写作 NAME=USER"),
         (("notices", "status", "--state", "/nowhere"), exit_codes.UNAVAILABLE, "没有 /nowhere/"),
         (("simulate", "/nowhere", "--init", "x"), exit_codes.USAGE, "没有银行 x；可用的是 "),
+        (("joint-test", "status", "/nowhere"), exit_codes.USAGE, "/nowhere 中没有 joint-test.toml；请指明联调目录，"),
+        (("joint-test", "verify", __file__), exit_codes.FAILED, f"{__file__}：不是证据包（不是 zip 文件）"),
     ],
 )  # fmt: skip
 def test_mistakes_are_told_in_chinese(
@@ -208,6 +210,24 @@ def test_mistakes_are_told_in_chinese(
     assert application.main(world(variables=ENVIRONMENT), words) == code
     first, *_others = capsys.readouterr().err.splitlines()
     assert first.startswith(said) and english_in(first) == []
+
+
+def test_settings_that_are_missing_are_told_in_chinese(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    missing = str(tmp_path / "none.toml")
+    application.main(world(variables=ENVIRONMENT), ["doctor", "--config", missing])
+    *_others, last = capsys.readouterr().out.splitlines()
+    assert f"{missing} → 无法读取（没有这个文件）；请新建（`bankgw init` 可写出）" in last
+    chinese = world(reactor=object, variables=ENVIRONMENT)
+    assert application.main(chinese, ["simulate", missing]) == exit_codes.CONFIG
+    assert capsys.readouterr().err.startswith(f"{missing}：无法读取（没有这个文件）；请新建（`bankgw simulate DIR")
+
+
+def test_a_folder_that_is_no_joint_test_has_no_status(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert application.main(world(), ["joint-test", "status", str(tmp_path)]) == exit_codes.USAGE
+    told = capsys.readouterr()
+    assert told.out == "" and told.err.splitlines() == [
+        f"{tmp_path} has no joint-test.toml; name the run's folder, or make one with `bankgw joint-test init`"
+    ]
 
 
 def test_a_refusal_keeps_its_code(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
