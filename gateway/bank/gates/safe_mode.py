@@ -20,7 +20,7 @@ class SafeModeRule:
             "the database and the permit logs disagree: it was restored, lags behind, or the log is gone",
             "does not send; the payment is ready again; enquiries go on",
             "–",
-            "bring the right folder or database back, or let two persons [let go](../do/restore.md)",
+            "bring the right folder or database back, or have two persons [release the lane](../do/restore.md)",
         ),
     )
 

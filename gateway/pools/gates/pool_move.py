@@ -37,10 +37,11 @@ class PoolMoveRule:
         ),
         RuleAnswer(
             "cannot_be_prepared",
-            "the same, and an earlier copy of the payment may have left",
+            "the pool was changed or closed, or the order that it funds has ended, and an earlier copy of the payment "
+            "may have left",
             "escalates it; the bank is still asked about it",
             "`payment.escalated`",
-            "as `escalated`",
+            "call the bank; two persons decide with `bankgw resolve`",
         ),
         RuleAnswer(
             "waits",
