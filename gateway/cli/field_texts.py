@@ -35,7 +35,7 @@ IN_CHINESE: Mapping[str, str] = {
     "denied": "不适用",
     "detail": "详情",
     "enquiries": "查询次数",
-    "epoch": "届次",
+    "epoch": "任期号",
     "event": "事项",
     "exchange": "交换机",
     "fate": "结果",

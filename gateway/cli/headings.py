@@ -39,7 +39,7 @@ IN_CHINESE: Mapping[str, str] = {
     "ends": "到期",
     "entries": "明细数",
     "entry": "明细",
-    "epoch": "届次",
+    "epoch": "任期号",
     "events": "事项数",
     "exception": "未达账项",
     "expires": "失效时间",

@@ -204,7 +204,7 @@ _JOINT: Mapping[str, str] = {
         "您信任的证书或公钥，PEM 或 DER，可多次填写。须由其中之一签名。"
     ),
     "The octets that the other side hashed: says where they first differ from ours.": (
-        "对方计算摘要的原文：指出与我方首个不同之处。"
+        "对方计算校验值的原文：指出与我方首个不同之处。"
     ),
     "UTF-8, GBK, GB2312 or GB18030; default: what the message declares.": (
         "UTF-8、GBK、GB2312 或 GB18030；默认按报文声明。"
@@ -239,7 +239,7 @@ _JOINT: Mapping[str, str] = {
     "How many orders to publish; default: 1000, fewer for slow banks only.": (
         "发布多少笔指令；默认 1000，只有慢速银行时较少。"
     ),
-    "How often the daemon is killed with SIGKILL.": "以 SIGKILL 强行终止守护进程的次数。",
+    "How often the daemon is killed with SIGKILL.": "以 SIGKILL 强制终止守护进程的次数。",
     "Keep the site there; default: a folder of its own.": "演示环境保存的目录；默认另建目录。",
     "Where to write the report; default: demo-report.html.": "报告写入何处；默认 demo-report.html。",
     "The report's language; default: as LANG says, else English.": "报告的语言；默认按 LANG，否则为英文。",

@@ -185,7 +185,7 @@ ZH: Mapping[str, str] = {
     "after": "用时",
     "detail": "细节",
     "{bank}, {amount} CNY from {debtor} to {creditor}, told {told}": (
-        "{bank},{amount} CNY,{debtor} 付 {creditor},ERP 得知:{told}"
+        "{bank}，{amount} CNY，{debtor} 付 {creditor}，ERP 得知：{told}"
     ),
     "Where and how to run it again": "环境与重新运行",
     "Again: {again}. The same seed writes the same orders; what strikes which of them depends on the time too.": (

@@ -532,9 +532,9 @@ SECURITY_REVIEW = ReportForm(
             zh_words={
                 SECURITY_STEPS["dormant"]: "确认仍需权限，否则停用（bankgw persons deactivate）",
                 SECURITY_STEPS["to be confirmed"]: "确认角色与范围仍适当，否则更改（bankgw roles set）",
-                SECURITY_STEPS["waiting"]: "准入或移除(bankgw persons admit、remove)",
+                SECURITY_STEPS["waiting"]: "准入或移除（bankgw persons admit、remove）",
                 SECURITY_STEPS["stands in"]: "确认授权仍需要，否则结束（bankgw delegations end）",
-                SECURITY_STEPS["ends soon"]: "更换证书(bankgw certificates rotate)",
+                SECURITY_STEPS["ends soon"]: "更换证书（bankgw certificates rotate）",
                 SECURITY_STEPS["changed"]: "与两人签署的内容核对（bankgw policy show）",
             },
         ),

@@ -109,7 +109,7 @@ def _words(one: Any, language: str) -> str:
             (
                 "the daemon's words or digest are not those of the request's bytes; nothing "
                 "was signed. Stop, and look into the audit trail",
-                "守护进程的文字或摘要与请求的原文不符；未签署任何内容。请停止办理，并核查审计链",
+                "守护进程的文字或校验值与请求的原文不符；未签署任何内容。请停止办理，并核查审计链",
             ),
         )
     return words

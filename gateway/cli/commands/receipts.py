@@ -169,7 +169,7 @@ def _original(client: ControlClient, row: Mapping[str, Any]) -> bytes:
             exit_codes.FAILED,
             (
                 f"receipt {receipt} does not have its digest; nothing is written of it",
-                f"回单 {receipt} 与其摘要不符；未写出任何内容",
+                f"回单 {receipt} 与其校验值不符；未写出任何内容",
             ),
         )
     return data

@@ -276,7 +276,7 @@ CODE_TEXTS: Texts = {f"{kind}_{code}": (code, said) for kind, words in _WORDS.it
 SENTENCES: Mapping[str, str] = {
     "reverse its booking; if the money is still owed, correct the error and pay it again under a new id": "冲销入账；如仍应付，更正后以新单号重付",
     "correct the payee's account or name, and send the item again under a new id": "更正收款账号或户名，以新单号重发该笔",
-    "wait for the decision about it: bankgw orders show": "等待裁定:bankgw orders show",
+    "wait for the decision about it: bankgw orders show": "等待裁定：bankgw orders show",
     "ask the bank; then: bankgw resolve": "询问银行；然后：bankgw resolve",
     "no word from the bank": "银行没有答复",
     "not claimed": "未认领",
@@ -289,7 +289,7 @@ SENTENCES: Mapping[str, str] = {
     "cannot_ask": "无法向银行查询",
     "unknown_payment": "付款未知",
     "see why, then run the pool by hand: bankgw liquidity show {}": "查明原因后手工运行资金池：bankgw liquidity show {}",
-    "decide: bankgw liquidity return, or bankgw liquidity stay": "裁定:bankgw liquidity return 或 bankgw liquidity stay",
+    "decide: bankgw liquidity return, or bankgw liquidity stay": "裁定：bankgw liquidity return 或 bankgw liquidity stay",
     "cancel the order, or send it without: bankgw orders release --held-for funding": "撤销该指令，或不等资金直接发送：bankgw orders release --held-for funding",
     "see why the order waits; it goes on by itself once the cause is mended": "查看原因；排除后自动继续",
     "compare the amounts; hand in a corrected book, or set the row aside with the bank's answer": "核对金额；更正日记账后重新导入，或凭银行答复搁置",

@@ -30,7 +30,7 @@ TREASURY_TEXTS: Texts = {
     ),
     "digest_about": (
         "The bytes are kept as the bank gave them; each download is checked against this digest.",
-        "文件按银行原样保存，每次下载均校验此摘要。",
+        "文件按银行原样保存，每次下载均核对此校验值。",
     ),
     "digest_differs": (
         "The file does not have its digest. Nothing is given out; tell the operator.",
@@ -153,7 +153,7 @@ TREASURY_TEXTS: Texts = {
     "no_joint_tests": ("No run is in the folder web.joint_tests_dir.", "目录 web.joint_tests_dir 中没有测试。"),
     "no_joint_folder": (
         "The settings name no folder: set web.joint_tests_dir.",
-        "未设置目录:请设置 web.joint_tests_dir。",
+        "未设置目录：请设置 web.joint_tests_dir。",
     ),
     "what_was_signed": ("What was signed", "签名内容"),
     "earlier_tries": ("Every try", "全部测试记录"),
@@ -257,7 +257,7 @@ TREASURY_TEXTS: Texts = {
     "signed_approvals": ("Who signed", "签署人"),
     "signed_about": (
         "The digest is that of the canonical form that approvers sign.",
-        "摘要为复核人所签规范文本的摘要。",
+        "校验值按复核人所签的规范文本计算。",
     ),
     "key": ("Key", "密钥"),
     "bank_key": ("Signed with key", "签名密钥"),
