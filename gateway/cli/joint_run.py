@@ -162,11 +162,12 @@ def plan_of(folder: Path) -> RunPlan:
 
 
 def store_of(context: typer.Context, folder: Path) -> RunStore:
-    """The journal in this folder. It ends the command when there is no plan, or when the journal was altered."""
-    from gateway.jointtest import plan
+    """The journal in this folder. It ends the command when there is neither plan nor journal, or when the journal was
+    altered."""
+    from gateway.jointtest import plan, run_store
     from gateway.jointtest.run_store import BadJournal, RunStore
 
-    if not (folder / plan.FILE).is_file():
+    if not any((folder / name).is_file() for name in (plan.FILE, run_store.FILE)):
         output.leave(
             exit_codes.USAGE,
             (
