@@ -78,7 +78,8 @@ class ErpListener:
         assert self._clerk is not None
         parked = {one.message_id for one in self._clerk.parked if one.code == DELIVERY_LIMIT} - self._named
         self._named |= parked
-        return [self._commands[one] for one in sorted((parked & self._commands.keys()) - self._all_answers())]
+        known = self._commands | self._extra
+        return [known[one] for one in sorted((parked & known.keys()) - self._all_answers())]
 
     def _refused(self, command: DemoCommand, code: str) -> None:
         if command.key == CANCEL:

@@ -88,3 +88,11 @@ def test_a_command_that_the_broker_parked_is_sent_again_once_unless_it_was_answe
     assert erp.clerk.parked[2] == Parked("too_large", third.message_id)
     assert erp.listener.parked() == [first]
     assert erp.listener.parked() == []
+
+
+def test_a_withdrawal_that_was_published_again_and_then_parked_is_sent_once_more(erp: Erp) -> None:
+    again = replace(erp.commands[0], message_id="withdrawal-again1")
+    erp.listener.know(again)
+    dead = {"x-first-death-reason": "delivery_limit", "x-first-death-queue": "bankgw.commands.money"}
+    erp.clerk.parked = [parked(Properties(message_id=again.message_id, headers=dead))]
+    assert erp.listener.parked() == [again]
