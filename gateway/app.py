@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 
 from gateway import gate_lists
 from gateway import settings as conf
+from gateway.approvals.rows import maker_sums
 from gateway.bank.account_watch import AccountWatch, WatchedAccount, WatchParts
 from gateway.bank.clock_trust import banks_agree
 from gateway.bank.emergency_stop import EmergencyStop
@@ -253,7 +254,9 @@ class Gateway:
         await self.retention.begin()
         users = self.known().users
         await parts.store.write(lambda tx: renames.note_users(tx, users))
-        await parts.store.write(lambda tx: limits.recount(tx, ZoneInfo(self.settings.zone)))
+        zone = ZoneInfo(self.settings.zone)
+        await parts.store.write(lambda tx: limits.recount(tx, zone))
+        await parts.store.write(lambda tx: maker_sums.recount(tx, zone))
         held = [name for name in self.lanes if past.holds(name)]
         if held:
             _log.error(

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, func, select
 
-from gateway.approvals.rows import approval_policies, approval_requests, makers
+from gateway.approvals.rows import approval_policies, approval_requests, maker_sums, makers
 from gateway.approvals.rows.approval_requests import ApprovalRequest, RequestState
 from gateway.approvals.rules.approval_bands import ANY, ApprovalFacts, ApprovalNeed, stricter
 from gateway.approvals.rules.approval_digest import PAY, ApprovalLine, ApprovalSubject
@@ -33,12 +33,11 @@ from protocols.canon.order import AnyOrder
 
 NOTHING = ApprovalNeed()
 _ONE = ApprovalNeed(((ANY, 1),))
-_ALL, _MAKER = "*", "maker"
 _WHOLE, _UNSENT_ORDERS = "approval_whole", "approval_unsent"
 _U = schema.usage.c
 _SPENT = select(_U.sum_minor).where(
-    _U.sender == _ALL,
-    _U.scope == _MAKER,
+    _U.sender == maker_sums.ALL,
+    _U.scope == maker_sums.MAKER,
     _U.key == bindparam("b_key"),
     _U.currency == bindparam("b_currency"),
     _U.day == bindparam("b_day"),
@@ -97,9 +96,7 @@ def needed_now(tx: Tx, row: PaymentRow, context: ApprovalContext) -> ApprovalNee
 
 
 def needed_by(tx: Tx, rows: Sequence[PaymentRow], context: ApprovalContext) -> ApprovalNeed:
-    """The requests that wait for approval in the caller's scope, or (`all`) also the decided ones; the newest first.
-    `sender` and `subject` name one order or batch, `request` one request; `after` is the last one of the page
-    before."""
+    """The approvers that these payments of one request need by the policy of this moment."""
     need = NOTHING
     for row in rows:
         if row.life.state in UNSENT:
@@ -240,18 +237,11 @@ def _facts(
 
 def _spent(tx: Tx, sender: str, maker: str | None, one: JudgedOrder, count: bool) -> int:
     """The sum of today's earlier orders for this payee that name the same maker. Without a known maker: of all orders
-    of the sender. Each order is counted under both keys, so that an ERP cannot split a payment by naming its maker in
-    one half."""
+    of the sender."""
     if one.day is None:
         return 0
     money: Money = one.order.amount
-
-    def key_of(who: str) -> tuple[str, str, str, str, str]:
-        blind = tx.vault.blind("\x1f".join(("maker", who, one.order.theirs.account.clear)))
-        return _ALL, _MAKER, blind, money.currency, one.day or ""
-
-    of_sender, named = key_of(f"sender\x1f{sender}"), one.order.maker
-    of_named = of_sender if named is None else key_of(f"person\x1f{named}")
+    of_sender, of_named = maker_sums.keys(tx, sender, one.order, one.day)
     key = of_sender if maker is None else of_named
     if count:
         for counted in dict.fromkeys((of_sender, of_named)):

@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, delete, func, select, update
 
 from gateway.kernel.cluster import lane_pauses, restored_database
-from gateway.kernel.commit import audit, registers
+from gateway.kernel.commit import audit, registers, sender_names
 from gateway.kernel.commit.lane_names import current_lane
 from gateway.kernel.commit.ports import RoomPort
 from gateway.kernel.commit.store import Tx
@@ -183,7 +183,7 @@ def rename_sender(tx: Tx, old: str, new: str, actor: str, reason: str) -> Rename
         raise NotRenamed(f"the journal has no order of a sender {old}; it has orders of {there}")
     _users_follow(tx, old, new)
     said = Renamed(counts, _open(conn, _P.sender, new))
-    audit.append(tx, actor, "sender.renamed", new, {"old": old, "reason": reason, "rows": counts})
+    audit.append(tx, actor, sender_names.RENAMED, new, {"old": old, "reason": reason, "rows": counts})
     return said
 
 

@@ -8,11 +8,12 @@ first is similar.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection, Mapping
 from datetime import datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import ColumnElement, bindparam, func, select
 
 from gateway.kernel.clock import ulid_from
 from gateway.kernel.commit import registers
@@ -77,26 +78,31 @@ _LOOK = select(
 )
 
 
-def recount(tx: Tx, zone: ZoneInfo) -> int:
-    """Raise the day's sums that are lower than the payments accepted on that day, because somebody changed or deleted
-    sums by SQL. Returns how many were raised. A sum may be higher; none is lowered."""
+def accepted_today(tx: Tx, zone: ZoneInfo) -> tuple[str, tuple[ColumnElement[bool], ...]]:
+    """The present day, and the conditions of the payments that were surely counted on it."""
     begin = datetime.combine(datetime.fromtimestamp(tx.now_ms / 1000, zone).date(), time(), zone)
     begin_ms = int(begin.timestamp() * 1000)
-    day = begin.date().isoformat()
     # Orders of later days exist if the clock was ahead, or is set back now.
     end_ms = int((begin + timedelta(days=1)).timestamp() * 1000)
     # An order that came in just before midnight is counted on the day before, and accepted on this day.
     begin_ms += _NEAR_MIDNIGHT_MS
+    return begin.date().isoformat(), (
+        _C.payment >= ulid_from(begin_ms),
+        _C.accepted_ms >= begin_ms,
+        _C.accepted_ms < end_ms,
+        _C.state != State.REJECTED.value,
+    )
+
+
+def recount(tx: Tx, zone: ZoneInfo) -> int:
+    """Raise the day's sums that are lower than the payments accepted on that day, because somebody changed or deleted
+    sums by SQL. Returns how many were raised. A sum may be higher; none is lowered."""
+    day, accepted = accepted_today(tx, zone)
     asked = (
         select(
             _C.sender, _C.currency, _C.kind, _C.debtor_idx, _C.creditor_idx, func.sum(_C.amount_minor).label("minor")
         )
-        .where(
-            _C.payment >= ulid_from(begin_ms),
-            _C.accepted_ms >= begin_ms,
-            _C.accepted_ms < end_ms,
-            _C.state != State.REJECTED.value,
-        )
+        .where(*accepted)
         .group_by(_C.sender, _C.currency, _C.kind, _C.debtor_idx, _C.creditor_idx)
     )
     least: Counter[UsageKey] = Counter()
@@ -105,6 +111,12 @@ def recount(tx: Tx, zone: ZoneInfo) -> int:
         ours, theirs = reversed(pair) if row.kind == Kind.COLLECTION.value else pair
         for scope, key in ((SENDER, _ALL), (ACCOUNT, ours), (PAYEE, theirs)):
             least[row.sender, scope, key, row.currency, day] += int(row.minor)
+    return raise_sums(tx, day, least)
+
+
+def raise_sums(tx: Tx, day: str, least: Mapping[UsageKey, int], expected: Collection[UsageKey] = frozenset()) -> int:
+    """Raise the sums of this day that are lower than `least`. Returns how many. Each is reported as altered, except
+    those that are `expected` to be lower."""
     there = {
         (row.sender, row.scope, row.key, row.currency, row.day): int(row.sum_minor)
         for row in tx.raw.execute(select(schema.usage).where(_U.day == day))
@@ -112,6 +124,8 @@ def recount(tx: Tx, zone: ZoneInfo) -> int:
     lacking = {key: minor - there.get(key, 0) for key, minor in least.items() if there.get(key, 0) < minor}
     for key, minor in lacking.items():
         tx.usage_totals.add(key, minor, 0)
+        if key in expected:
+            continue
         broken = SealBroken(schema.usage.name, "/".join(key[:2]), "counts less than the payments of the day")
         registers.report(
             tx.vault,

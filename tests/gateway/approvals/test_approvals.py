@@ -4,15 +4,24 @@ who is barred although SQL says otherwise."""
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
+from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import insert, update
+from sqlalchemy import insert, select, update
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from gateway.approvals.rows import approval_checks, approval_policies, approval_requests, approvals
+from gateway.approvals.rows import (
+    approval_checks,
+    approval_policies,
+    approval_requests,
+    approvals,
+    maker_sums,
+)
 from gateway.approvals.rows.approval_requests import ApprovalRequest, RequestState
 from gateway.approvals.rows.approvals import ApprovalDecision, ApprovalRow
 from gateway.kernel.cluster import renames
+from gateway.kernel.commit import registers
 from gateway.kernel.commit.rows import PaymentRow
 from gateway.kernel.commit.store import Tx
 from gateway.kernel.sql import schema
@@ -119,3 +128,35 @@ def test_a_sender_that_is_renamed_keeps_what_waits_and_voids_what_was_signed(fou
         return approval_checks.why_changed(tx, found, (replace(row, sender="kingdee"),), DEFAULT_TERMS)
 
     assert "not those that were approved" in four_eyes.do(why)
+
+
+def test_a_makers_sum_that_sql_lowered_is_raised_to_the_payments(four_eyes: Journal) -> None:
+    zone = ZoneInfo("Asia/Shanghai")
+    four_eyes.hands.task.advance(1)
+    admitted(four_eyes, "AP-1", 3_000_000)
+    assert four_eyes.admit(order("AP-2", minor=1_000_000)).row.holds == ("approval",), "without a maker"
+    sums = select(schema.usage.c.key, schema.usage.c.sum_minor).where(schema.usage.c.scope == "maker")
+    ordered = sums.order_by(schema.usage.c.key)
+    before = four_eyes.read(lambda conn: conn.execute(ordered).all())
+    assert four_eyes.do(partial(maker_sums.recount, zone=zone)) == 0
+    with four_eyes.stranger() as conn:
+        conn.execute(update(schema.usage).where(schema.usage.c.scope == "maker").values(sum_minor=0))
+    assert four_eyes.do(partial(maker_sums.recount, zone=zone)) == 2, "of the sender and the maker"
+    assert four_eyes.read(lambda conn: conn.execute(ordered).all()) == before
+    assert admitted(four_eyes, "AP-3", 2_000_001).holds == ("approval",)
+
+
+def test_what_was_paid_before_the_policy_is_no_altered_sum(journal: Journal) -> None:
+    admitted(journal, "AP-1", 3_000_000)
+    journal.hands.task.advance(1)
+    assert journal.do(lambda tx: approval_policies.put_in_force(tx, BANDS, "p")) is not None
+    assert journal.do(partial(maker_sums.recount, zone=ZoneInfo("Asia/Shanghai"))) == 0
+
+
+def test_the_sum_of_a_sender_that_was_renamed_is_raised_without_an_alarm(four_eyes: Journal) -> None:
+    zone = ZoneInfo("Asia/Shanghai")
+    four_eyes.hands.task.advance(1)
+    admitted(four_eyes, "AP-1", 3_000_000)
+    four_eyes.do(lambda tx: renames.rename_sender(tx, "erp", "kingdee", "uid:0", "one name"))
+    assert four_eyes.do(partial(maker_sums.recount, zone=zone)) == 1
+    assert registers.altered(four_eyes.vault) == ()
