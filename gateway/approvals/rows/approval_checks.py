@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from gateway.approvals.rows import approval_holds, approval_policies, approval_requests, approvals
+from gateway.approvals.rows.approval_holds import NOTHING
 from gateway.approvals.rows.approval_requests import ApprovalRequest, RequestState
 from gateway.approvals.rows.approvals import ApprovalDecision, ApprovalRow
 from gateway.approvals.rules import approval_digest, approval_seats
@@ -180,7 +181,7 @@ def is_last(tx: Tx, row: PaymentRow, request: ApprovalRequest) -> bool:
 def at_release(tx: Tx, row: PaymentRow, context: ApprovalContext) -> tuple[str, ...]:
     """`approval` if the order still waits for approvers, else nothing. Asks the approvers who were not asked yet, or
     who must be asked anew."""
-    look = _look(tx, row, context)
+    look = _look(tx, row, context, approval_holds.lost_need(tx, (row,)))
     if not look.why:
         return ()
     if not look.waits:
@@ -190,7 +191,7 @@ def at_release(tx: Tx, row: PaymentRow, context: ApprovalContext) -> tuple[str, 
 
 def why_not_now(tx: Tx, row: PaymentRow, context: ApprovalContext) -> str:
     """Why a payment's approvals do not suffice to send it now; "" if they do. No approver is asked."""
-    return _look(tx, row, context).why
+    return _look(tx, row, context, approval_holds.lost_need(tx, (row,))).why
 
 
 def at_send(
@@ -231,8 +232,9 @@ def _naming(tx: Tx, row: PaymentRow) -> ApprovalRequest | None:
     return approval_requests.naming(tx.read, row.sender, approval_holds.subject_name(row), row.order.id)
 
 
-def _look(tx: Tx, row: PaymentRow, context: ApprovalContext) -> _ApprovalState:
-    need, request = approval_holds.needed_now(tx, row, context), _naming(tx, row)
+def _look(tx: Tx, row: PaymentRow, context: ApprovalContext, lost: ApprovalNeed = NOTHING) -> _ApprovalState:
+    """`lost` is what deleted requests needed, where the audit trail was asked for them."""
+    need, request = stricter(approval_holds.needed_now(tx, row, context), lost), _naming(tx, row)
     if request is None:
         return _ApprovalState(None, need, "nobody was asked" if need.approvers else "")
     why = _why_not_approved(tx, row, request, need) or why_changed(tx, request, (row,), context.terms)

@@ -33,7 +33,9 @@ from protocols.canon.order import AnyOrder
 
 NOTHING = ApprovalNeed()
 _ONE = ApprovalNeed(((ANY, 1),))
-_WHOLE, _UNSENT_ORDERS = "approval_whole", "approval_unsent"
+_WHOLE, _UNSENT_ORDERS, _LOST = "approval_whole", "approval_unsent", "approval_lost"
+_DAY_MS = 86_400_000
+"""More than a node's clock is set back between an admission and a request."""
 _U = schema.usage.c
 _SPENT = select(_U.sum_minor).where(
     _U.sender == maker_sums.ALL,
@@ -96,12 +98,24 @@ def needed_now(tx: Tx, row: PaymentRow, context: ApprovalContext) -> ApprovalNee
 
 
 def needed_by(tx: Tx, rows: Sequence[PaymentRow], context: ApprovalContext) -> ApprovalNeed:
-    """The approvers that these payments of one request need by the policy of this moment."""
-    need = NOTHING
+    """The approvers that these payments of one request need by the policy of this moment, and at least those of the
+    requests about them that SQL deleted."""
+    need = lost_need(tx, rows)
     for row in rows:
         if row.life.state in UNSENT:
             need = stricter(need, needed_now(tx, row, context))
     return need
+
+
+def lost_need(tx: Tx, rows: Sequence[PaymentRow]) -> ApprovalNeed:
+    """What the deleted requests about these payments, or about their batch, needed according to the audit trail. It
+    reads the trail, so it is not asked at each send."""
+    name = _LOST, rows[0].sender, subject_name(rows[0])
+    if name not in tx.memo:
+        since_ms = min(row.accepted_ms for row in rows) - _DAY_MS
+        tx.memo[name] = approval_requests.lost_need(tx, *name[1:], since_ms)
+    found: ApprovalNeed = tx.memo[name]
+    return found
 
 
 def _whole_minor(tx: Tx, row: PaymentRow) -> int | None:

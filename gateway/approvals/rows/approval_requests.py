@@ -7,7 +7,8 @@ what it is about has changed, it is void and another one is made.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
@@ -16,9 +17,9 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, select, update
 
 from gateway.approvals.rules import approval_digest
-from gateway.approvals.rules.approval_bands import ApprovalNeed
+from gateway.approvals.rules.approval_bands import ApprovalNeed, stricter
 from gateway.approvals.rules.approval_digest import ApprovalSubject
-from gateway.kernel.commit import audit, registers
+from gateway.kernel.commit import audit, registers, sender_names
 from gateway.kernel.commit.store import Tx
 from gateway.kernel.sql import schema
 from gateway.kernel.sql.databases import insert_new
@@ -39,6 +40,10 @@ _ABOUT = (
     .order_by(_C.request.desc())
 )
 _LATEST = _ABOUT.limit(1)
+_REQUESTED = "approval.requested"
+_IN_TRAIL = select(schema.audit).where(
+    schema.audit.c.object_id == bindparam("b_object"), schema.audit.c.entry == _REQUESTED
+)
 _PAGE = 200
 
 
@@ -98,8 +103,8 @@ def open_request(
     audit.append(
         tx,
         f"policy:{about.policy}",
-        "approval.requested",
-        _object(made),
+        _REQUESTED,
+        _object(made.sender, made.subject),
         {
             "request": key,
             "digest": made.digest,
@@ -138,6 +143,39 @@ def about(conn: Connection, sender: str, subject: str) -> list[ApprovalRequest]:
 def naming(conn: Connection, sender: str, subject: str, order: str) -> ApprovalRequest | None:
     """The last request that names this order: by itself, or as a line of the batch `subject`."""
     return next((one for one in about(conn, sender, subject) if order in orders_of(one)), None)
+
+
+def lost_need(tx: Tx, sender: str, subject: str, since_ms: int) -> ApprovalNeed:
+    """What those requests about an order or batch needed that the audit trail names and the table has not as the
+    gateway wrote them, because SQL deleted or altered them. Each is reported once.
+
+    Requests from before `since_ms` were about a payment with the same id whose retention is over. Raises SealBroken if
+    an entry of the audit trail was altered.
+    """
+    need = ApprovalNeed()
+    try:
+        former = sender_names.former_senders(tx.raw, sender)
+        for name, until_ms in ((sender, sys.maxsize), *former.items()):
+            asked = tx.raw.execute(_IN_TRAIL, {"b_object": _object(name, subject)}).all()
+            for one in audit.opened(asked, tx.vault):
+                if since_ms <= one.at_ms <= until_ms and _is_lost(tx, one.detail["request"], former.keys() - {sender}):
+                    need = stricter(need, _need_said(one.detail["need"]))
+    except VaultError:
+        raise SealBroken(schema.audit.name, _object(sender, subject)) from None
+    return need
+
+
+def _is_lost(tx: Tx, key: str, former: Collection[str]) -> bool:
+    try:
+        found = fetch(tx.raw, key)
+        # A row that still has a former name of the sender is an older version, put back after the renaming.
+        if found is not None and found.sender not in former:
+            return False
+        broken = SealBroken(_SEAL.table, key, "was deleted, or is an earlier version of itself")
+    except SealBroken as error:
+        broken = error
+    registers.report(tx.vault, broken, "what it is about stays held, and needs at least the approvers that it needed")
+    return True
 
 
 def orders_of(request: ApprovalRequest) -> frozenset[str]:
@@ -190,7 +228,13 @@ def settle(tx: Tx, request: ApprovalRequest, state: RequestState, actor: str, de
     )
     if moved.rowcount != 1:
         return False
-    audit.append(tx, actor, f"approval.request_{state.value}", _object(request), {"request": request.request, **detail})
+    audit.append(
+        tx,
+        actor,
+        f"approval.request_{state.value}",
+        _object(request.sender, request.subject),
+        {"request": request.request, **detail},
+    )
     return True
 
 
@@ -206,12 +250,18 @@ def move_sender(tx: Tx, old: str, new: str) -> int:
     return moved
 
 
-def _object(request: ApprovalRequest) -> str:
-    return f"{request.sender}/{request.subject}"
+def _object(sender: str, subject: str) -> str:
+    return f"{sender}/{subject}"
 
 
 def _need_text(need: ApprovalNeed) -> list[str]:
     return [f"{count} of {group}" for group, count in need.of_group]
+
+
+def _need_said(texts: Sequence[str]) -> ApprovalNeed:
+    """The need that `_need_text` wrote."""
+    said = (text.partition(" of ") for text in texts)
+    return ApprovalNeed(tuple((group, int(count)) for count, _of, group in said))
 
 
 def _columns(tx: Tx, request: ApprovalRequest) -> dict[str, Any]:

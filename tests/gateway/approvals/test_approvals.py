@@ -5,14 +5,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import insert, select, update
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from gateway.approvals.rows import (
     approval_checks,
+    approval_holds,
     approval_policies,
     approval_requests,
     approvals,
@@ -20,12 +22,14 @@ from gateway.approvals.rows import (
 )
 from gateway.approvals.rows.approval_requests import ApprovalRequest, RequestState
 from gateway.approvals.rows.approvals import ApprovalDecision, ApprovalRow
+from gateway.approvals.rules.approval_bands import ApprovalNeed
 from gateway.kernel.cluster import renames
 from gateway.kernel.commit import registers
 from gateway.kernel.commit.rows import PaymentRow
 from gateway.kernel.commit.store import Tx
 from gateway.kernel.sql import schema
 from gateway.kernel.sql.sealed import SealBroken
+from gateway.payments.rows.judged_orders import NO_CONTEXT
 from gateway.people.rows import persons
 from gateway.people.rows.persons import Person
 from gateway.people.rules.grants import parse
@@ -160,3 +164,59 @@ def test_the_sum_of_a_sender_that_was_renamed_is_raised_without_an_alarm(four_ey
     four_eyes.do(lambda tx: renames.rename_sender(tx, "erp", "kingdee", "uid:0", "one name"))
     assert four_eyes.do(partial(maker_sums.recount, zone=zone)) == 1
     assert registers.altered(four_eyes.vault) == ()
+
+
+def lost(journal: Journal, row: PaymentRow) -> ApprovalNeed:
+    return journal.do(lambda tx: approval_holds.lost_need(tx, (row,)))
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        delete(schema.approval_requests),
+        update(schema.approval_requests).values(subject="AP-9"),
+        update(schema.approval_requests).values(sender="other"),
+    ],
+    ids=("deleted", "under another order", "under another sender"),
+)
+def test_what_a_request_needed_that_sql_took_away_is_needed_still(four_eyes: Journal, harm: Any) -> None:
+    row = replace(admitted(four_eyes, "AP-1", 5_000_001), holds=("suspected_duplicate",))
+    assert latest(four_eyes, "AP-1").need.approvers == 1
+    assert not lost(four_eyes, row).approvers
+    with four_eyes.stranger() as conn:
+        conn.execute(harm)
+    assert lost(four_eyes, row).approvers == 1
+    four_eyes.do(lambda tx: approval_policies.put_in_force(tx, "CNY 0.. 0; makers erp", "q"))
+    assert four_eyes.do(lambda tx: approval_checks.at_release(tx, row, NO_CONTEXT)) == ("approval",)
+    made = latest(four_eyes, "AP-1")
+    assert (made.state, made.need.approvers) == (RequestState.OPEN, 1)
+    assert len(registers.altered(four_eyes.vault)) == 1
+
+
+def test_a_deleted_request_is_missed_under_the_senders_new_name(four_eyes: Journal) -> None:
+    row = four_eyes.admit(order("AP-1")).row
+    old = four_eyes.read(lambda conn: conn.execute(select(schema.approval_requests)).one())
+    four_eyes.do(lambda tx: renames.rename_sender(tx, "erp", "kingdee", "uid:0", "one name"))
+    row = replace(row, sender="kingdee")
+    assert not lost(four_eyes, row).approvers, "it was moved"
+    for again in (False, True):
+        with four_eyes.stranger() as conn:
+            conn.execute(delete(schema.approval_requests))
+            if again:
+                conn.execute(insert(schema.approval_requests), dict(old._mapping))
+        assert lost(four_eyes, row).approvers == 2, "deleted, and put back under the old name"
+
+
+def test_a_request_about_a_payment_whose_retention_is_over_is_not_missed(four_eyes: Journal) -> None:
+    row = four_eyes.admit(order("AP-1")).row
+    with four_eyes.stranger() as conn:
+        conn.execute(delete(schema.approval_requests))
+    assert not lost(four_eyes, replace(row, accepted_ms=row.accepted_ms + 400 * 86_400_000)).approvers
+
+
+def test_an_altered_entry_about_a_request_keeps_the_order_held(four_eyes: Journal) -> None:
+    row = four_eyes.admit(order("AP-1")).row
+    with four_eyes.stranger() as conn:
+        conn.execute(update(schema.audit).where(schema.audit.c.entry == "approval.requested").values(at_ms=1))
+    with pytest.raises(SealBroken, match="erp/AP-1"):
+        four_eyes.do(lambda tx: approval_checks.at_release(tx, row, NO_CONTEXT))
