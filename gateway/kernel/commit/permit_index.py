@@ -47,8 +47,10 @@ class SideFile:
     numbers: Sequence[int]
 
     def knows(self, key: int, attempt: int) -> bool:
-        """True if this attempt of the reference, or a later one, is in the file."""
-        place = bisect_left(self.numbers, key | attempt)
+        """True if this attempt of the reference, or a later one, is in the file. An attempt beyond the most that a file
+        has room for counts as known if that one is known.
+        """
+        place = bisect_left(self.numbers, key | min(attempt, _MOST_ATTEMPTS))
         return place < len(self.numbers) and self.numbers[place] >> _ATTEMPT_BITS == key >> _ATTEMPT_BITS
 
 
@@ -89,8 +91,6 @@ class PermitIndex:
 
     def knows(self, ref: str, attempt: int) -> bool:
         """True if this attempt of the reference, or a later one, was permitted."""
-        if attempt >= _MOST_ATTEMPTS:
-            return False
         key = self._key(ref)
         if self._open.get(key, 0) >= attempt:
             return True
@@ -159,11 +159,11 @@ class PermitIndex:
 
 def _keep(keys: dict[int, int], key: int, attempt: int) -> None:
     if attempt > keys.get(key, 0):
-        keys[key] = min(attempt, _MOST_ATTEMPTS)
+        keys[key] = attempt
 
 
 def _numbers(keys: Mapping[int, int]) -> array[int]:
-    return array("Q", sorted(key | attempt for key, attempt in keys.items()))
+    return array("Q", sorted(key | min(attempt, _MOST_ATTEMPTS) for key, attempt in keys.items()))
 
 
 def _inside(one: SideFile, other: SideFile) -> bool:

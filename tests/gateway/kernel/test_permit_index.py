@@ -44,6 +44,18 @@ def test_every_send_of_every_segment_is_known(tmp_path: Path, reopened: bool) ->
     assert len(list(log.folder.glob("*.idx"))) < 30 / MERGED + MERGED
 
 
+def test_the_sixty_fourth_attempt_is_known(tmp_path: Path) -> None:
+    """A side file has room for 63 attempts: a payment with more of them is known with any later one."""
+    log = opened(tmp_path)
+    log.note(Group(1, f"{1:064x}", NOW_MS))
+    log.append_permits([Permit(f"{LANE}/R", attempt, 7) for attempt in range(1, 65)])
+    log.append_permits([Permit(f"{LANE}/S", attempt, 7) for attempt in range(1, 63)])
+    assert [log.permitted(f"{LANE}/R", attempt) for attempt in (62, 63, 64, 65)] == [True, True, True, False]
+    log.note(Group(2, f"{2:064x}", NOW_MS + DAY_MS))
+    assert all(log.permitted(f"{LANE}/R", attempt) for attempt in (62, 63, 64))
+    assert log.permitted(f"{LANE}/S", 62) and not any(log.permitted(f"{LANE}/S", n) for n in (63, 64))
+
+
 def test_a_send_is_known_when_its_segment_is_removed(tmp_path: Path) -> None:
     log = opened(tmp_path, days=5)
     fill(log, 30)
