@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, select, update
 
-from gateway.kernel.commit import attempts, audit, outbox, payment_rows, work
+from gateway.kernel.commit import attempts, audit, outbox, payment_rows, sender_names, work
 from gateway.kernel.commit.audit import AuditEntry
 from gateway.kernel.commit.chain_check import SENDS
 from gateway.kernel.commit.payment_cache import Outdated
@@ -280,7 +280,8 @@ def _reference(tx: Tx, found: Any, chained: ChainRecord) -> str | None:
 
 def _why_not(tx: Tx, found: Any, order: AnyOrder, chained: ChainRecord, reference: str | None) -> str:
     first = chained.steps[0].detail
-    if (found.sender, found.order_id) != (first.get("sender"), first.get("order_id")) or order.id != found.order_id:
+    same = first.get("sender") == found.sender or _was_named(tx, found.sender, chained.steps[0])
+    if not same or first.get("order_id") != found.order_id or order.id != found.order_id:
         return (
             f"its row names order {found.sender}:{found.order_id}, the audit chain {first.get('sender')}:"
             f"{first.get('order_id')}; restore the database (docs/do/restore.md)"
@@ -300,6 +301,12 @@ def _why_not(tx: Tx, found: Any, order: AnyOrder, chained: ChainRecord, referenc
     if tx.epoch_of(found.lane) < max(epochs):
         return f"lane {found.lane} has a lower epoch than the audit chain tells of; it does not own this payment"
     return ""
+
+
+def _was_named(tx: Tx, sender: str, first: AuditEntry) -> bool:
+    """True if this first entry of a payment has a former name of the sender, which it had at that time."""
+    former = sender_names.former_senders(tx.raw, sender)
+    return first.at_ms <= former.get(str(first.detail.get("sender")), -1)
 
 
 def _attempts(conn: Connection, payment: str) -> dict[int, bool]:

@@ -8,13 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from gateway.kernel.checkpoints import verify
+from gateway.kernel.cluster import renames
+from gateway.kernel.sql import schema
+from gateway.payments.rows import repairs
 from gateway.people.rows.proposals import Role
 from gateway.simbank.faults import BankFault, FaultScript, ScriptedFault
 from tests.gateway.approvals.test_signed_releases import HAN, proposed, refused, wanted
 from tests.gateway.cli.control_operator import Operator
 from tests.gateway.cli.resolving import ZHAO, approve
+from tests.gateway.kernel.bench import Journal, order
 from tests.gateway.people.test_people_acts import QIAN, SUN, appoint, let_in
 from tests.world.world import World
 
@@ -247,6 +252,26 @@ def test_a_row_that_the_gateway_never_wrote_is_removed(tmp_path: Path) -> None:
     assert here.gateway.lanes["sample.main"].halted is None and executions(here) == 1
     assert here.ask("GET", "repairs")["repairs"] == [] and here.world.state("AP-1") == "settled"
     here.world.crash()
+
+
+def test_a_payment_of_a_sender_that_was_renamed_is_rebuilt_under_its_new_name(small: Journal) -> None:
+    row = small.admit().row
+    small.do(lambda tx: renames.rename_sender(tx, "erp", "kingdee", "uid:0", "one name"))
+
+    def plan(name: str) -> Any:
+        with small.stranger() as conn:
+            conn.execute(update(schema.payments).values(sender=name, state="settled"))
+        return small.do(lambda tx: repairs.plan(tx, row.payment))
+
+    found = plan("kingdee")
+    assert isinstance(found, repairs.Repair) and found.row.sender == "kingdee", found
+    assert "the audit chain erp:AP-1" in plan("other")
+    # The name went on to another sender: a payment from before the renaming belongs to the first one.
+    small.hands.task.advance(60)
+    later = small.admit(order("AP-2")).row
+    with small.stranger() as conn:
+        conn.execute(update(schema.payments).values(sender="kingdee", state="settled"))
+    assert "the audit chain erp:AP-2" in str(small.do(lambda tx: repairs.plan(tx, later.payment)))
 
 
 def test_who_may_not_and_what_cannot_be_rebuilt_is_refused(tmp_path: Path) -> None:
