@@ -32,7 +32,7 @@ from gateway.erp.question_service import QuestionService
 from gateway.erp.topology import UNROUTED_COMMANDS_QUEUE
 from gateway.kernel import log
 from gateway.kernel.asking import R, Unavailable
-from gateway.kernel.cluster import renames, restored_database, safe_mode, sealing, stops, unknown_to_settings
+from gateway.kernel.cluster import renames, restored_database, sealing, stops, unknown_to_settings
 from gateway.kernel.cluster.lane_pauses import FROM_THE_PAST, PauseState
 from gateway.kernel.cluster.other_nodes import OtherNodes
 from gateway.kernel.cluster.peer_nodes import PeerNodes, claim_all
@@ -75,7 +75,7 @@ class Gateway:
         self.emergency = EmergencyStop(parts.store, parts.meters)
         meters, self._logins = parts.meters, logins(settings, parts)
         self.lanes = {name: self._lane(name, bank, lane) for name, (bank, lane) in conf.lanes_of(settings).items()}
-        self.safe_mode = safe_mode.SafeMode(self.lanes)
+        self.safe_mode = parts.safe_mode
         self.sealing = sealing.JournalSealing(parts.store, SEALINGS)
         self.emergency.attach(lane.gate for lane in self.lanes.values())
         meters.known(
@@ -135,7 +135,6 @@ class Gateway:
             self.questions.start_answer,
             treasury,
             settings.broker.prefetch,
-            self.safe_mode.may_lack_sends,
         )
         self.erp = ErpConnection(
             parts.amqp,

@@ -17,6 +17,7 @@ from gateway.kernel.checkpoints.audit_purge import AuditPurge
 from gateway.kernel.checkpoints.checkpoints import Checkpoints
 from gateway.kernel.clock import Clock, Entropy
 from gateway.kernel.cluster import gaps
+from gateway.kernel.cluster.safe_mode import SafeMode
 from gateway.kernel.commit import permit_log as commit_permit_log
 from gateway.kernel.commit.store import Store
 from gateway.kernel.meters import Meters
@@ -30,7 +31,7 @@ OnFatal = Callable[[str], None]
 @dataclass(frozen=True, slots=True)
 class Parts:
     """All impure parts of a gateway; a simulation replaces them by its own. `dialers`, `signers` and `rings` go by lane
-    name."""
+    name. The transactions of `store` ask `safe_mode` too (`lane_releases.MAY_LACK_SENDS`)."""
 
     clock: Clock
     entropy: Entropy
@@ -43,6 +44,7 @@ class Parts:
     cursor_key: bytes
     meters: Meters
     past: Callable[[], Deferred[gaps.RestoreFindings]]
+    safe_mode: SafeMode
     canary_age_s: Callable[[], float | None] = lambda: None
     queue_depths: Callable[[], Mapping[str, int]] = dict
     lock_holder: Callable[[], str] = str

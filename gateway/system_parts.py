@@ -30,8 +30,10 @@ from gateway.kernel.checkpoints.audit_purge import AuditPurge
 from gateway.kernel.checkpoints.checkpoints import Checkpoints
 from gateway.kernel.clock import Clock, SystemClock, SystemEntropy
 from gateway.kernel.cluster.other_nodes import compare_at_start
+from gateway.kernel.cluster.safe_mode import SafeMode
 from gateway.kernel.commit import permit_log as commit_permit_log
 from gateway.kernel.commit.group_commit import GroupFacts, SqlStore
+from gateway.kernel.commit.lane_releases import MAY_LACK_SENDS
 from gateway.kernel.meters import Meters
 from gateway.kernel.sql import migrations, vault
 from gateway.kernel.sql.lock_holder import lock_holder
@@ -72,6 +74,7 @@ def system_parts(reactor: Any, settings: conf.Settings, on_fatal: OnFatal, machi
     permit_log = commit_permit_log.PermitLog(
         settings.permit_log(), keys, settings.node, days=settings.journal.permit_log_days, sync=machine.sync
     )
+    safe_mode = SafeMode(tuple(lanes))
     store = SqlStore(
         url,
         reactor,
@@ -81,7 +84,7 @@ def system_parts(reactor: Any, settings: conf.Settings, on_fatal: OnFatal, machi
         permit_log,
         settings.journal.linger_ms,
         entropy=entropy,
-        ports=PORTS,
+        ports=PORTS.filled(MAY_LACK_SENDS, safe_mode.may_lack_sends),
         on_fatal=lambda why: on_fatal(f"the journal cannot go on: {why}"),
         observe=lambda one: _observe(meters, one),
     )
@@ -108,6 +111,7 @@ def system_parts(reactor: Any, settings: conf.Settings, on_fatal: OnFatal, machi
         cursor_key=keys.blind("transactions cursor").encode(),
         meters=meters,
         past=lambda: Deferred.fromCoroutine(compare_at_start(store, permit_log, clock, outside)),
+        safe_mode=safe_mode,
         canary_age_s=lambda: amqp.status().canary_age_s,
         queue_depths=lambda: amqp.status().queues,
         lock_holder=lambda: lock_holder(url),

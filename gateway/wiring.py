@@ -1,7 +1,8 @@
 """Fills every port of the journal, through which a lower package asks a higher one, and lists how each sealed table is
 sealed.
 
-See `gateway.kernel.commit.ports`.
+See `gateway.kernel.commit.ports`. `lane_releases.MAY_LACK_SENDS` is not filled here, because each process has its own
+findings: see `gateway.system_parts`.
 """
 
 from __future__ import annotations

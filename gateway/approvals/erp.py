@@ -43,7 +43,9 @@ def decide(received: ReceivedCommand, command: DecideOrder) -> CommandUnit:
         person = entitlements.of_name(tx.fresh, command.person, tx.now_ms)
         said = approval_decisions.decide(tx, given, person, received.registry)
         if isinstance(said, No):
-            return received.refuse(Refusal(Code.NOT_APPROVED, f"{said.code}: {said.why}"), command.id)(tx)
+            late = said.code == Code.TOO_LATE.value
+            no = Refusal(Code.TOO_LATE, said.why) if late else Refusal(Code.NOT_APPROVED, f"{said.code}: {said.why}")
+            return received.refuse(no, command.id)(tx)
         tell(received, tx, command.id)
         return CommandResult(decision.value)
 

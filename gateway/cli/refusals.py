@@ -115,6 +115,7 @@ IN_CHINESE: Mapping[str, str] = {
     "step_up_failed": "再次验证失败",
     "too_large": "内容过大",
     "too_many": "请求过多，请稍后再试",
+    "too_late": "付款可能已到达银行，未作任何更改",
     "totals": "合计不符",
     "twice": "同一编号出现两次",
     "two_persons": "此处须由两人签署",

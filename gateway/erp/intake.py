@@ -85,7 +85,6 @@ class Intake:
         on_question: Callable[[QuestionRow], None],
         treasury: TreasuryPort,
         prefetch: int = 200,
-        may_lack_sends: Callable[[str], bool] = lambda _lane: False,
     ) -> None:
         self._amqp = amqp
         self._store = store
@@ -97,7 +96,6 @@ class Intake:
         self._on_payment = on_payment
         self._on_question = on_question
         self._treasury = treasury
-        self._may_lack_sends = may_lack_sends
         self._under_way = 0
         self._turns = SenderTurns(prefetch, self._start, amqp.widen, amqp.narrow)
 
@@ -240,7 +238,7 @@ class Intake:
         if isinstance(command, SubmitFile):
             return files.submit(received, command)
         if isinstance(command, CancelOrder):
-            return status_and_cancel.cancel(received, command, self._may_lack_sends)
+            return status_and_cancel.cancel(received, command)
         if isinstance(command, DecideOrder):
             return approvals.decide(received, command)
         if isinstance(command, StatusQuery):

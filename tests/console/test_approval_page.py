@@ -42,6 +42,13 @@ def test_a_rejection_ends_the_payment(house: House) -> None:
     assert house.operator.world.state("AP-1") == "cancelled" and executions(house.operator) == 0
 
 
+def test_nothing_is_rejected_while_its_lane_may_lack_sends(house: House) -> None:
+    submit(house.operator, "AP-1", OVER, maker="zhao")
+    house.operator.gateway.safe_mode.unread = True
+    page = house.approver(SUN).decide(key_of(house.operator, "AP-1"), "reject")
+    assert (page.status, "SAFE MODE" in page.body, house.operator.world.state("AP-1")) == (409, True, "held")
+
+
 def test_where_two_are_needed_one_signs_outside_of_a_browser(house: House) -> None:
     decide(house.operator, "policy", "approvals", TWO)
     submit(house.operator, "AP-1", OVER, maker="zhao")

@@ -25,8 +25,10 @@ from gateway import app
 from gateway import settings as conf
 from gateway.bank.connection import BankConnection
 from gateway.kernel.cluster.other_nodes import compare_at_start
+from gateway.kernel.cluster.safe_mode import SafeMode
 from gateway.kernel.commit import audit
 from gateway.kernel.commit.group_commit import SqlStore
+from gateway.kernel.commit.lane_releases import MAY_LACK_SENDS
 from gateway.kernel.commit.permit_log import PermitLog
 from gateway.kernel.commit.store import Tx
 from gateway.kernel.core.states import Event, Release
@@ -346,6 +348,7 @@ class World:
         log = PermitLog(self.permit_folder(node), self.vault, node, sync=lambda _handle: None)
         life: Life
         threads: Any = self.clock  # with executors of its own the store asks the reactor for the time alone
+        safe_mode = SafeMode(tuple(conf.lanes_of(self.settings)))
         store = stand_ins.of_kind(
             self._server,
             SqlStore(
@@ -357,7 +360,7 @@ class World:
                 LifePermits(self, clock, log),
                 self.linger_ms,
                 entropy=entropy,
-                ports=PORTS,
+                ports=PORTS.filled(MAY_LACK_SENDS, safe_mode.may_lack_sends),
                 on_fatal=lambda error: life.fatal.append(str(error)),
                 executor=inline,
                 reading=inline,
@@ -382,6 +385,7 @@ class World:
             banks={name: self._adapter(tables[name], name) for name in self.banks},
             permit_log=log,
             past=lambda: Deferred.fromCoroutine(compare_at_start(store, log, clock)),
+            safe_mode=safe_mode,
         )
         if self._wrap is not None:
             parts = self._wrap(life, parts)

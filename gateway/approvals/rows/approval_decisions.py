@@ -14,6 +14,7 @@ from gateway.approvals.rows.approval_requests import ApprovalRequest, RequestSta
 from gateway.approvals.rows.approvals import ApprovalDecision, ApprovalRow
 from gateway.approvals.rules import approval_digest
 from gateway.kernel.commit import audit
+from gateway.kernel.commit.lane_releases import IN_SAFE_MODE, MAY_LACK_SENDS
 from gateway.kernel.commit.rows import PaymentRow
 from gateway.kernel.commit.store import Tx
 from gateway.kernel.core.policy import HOLD_BAND
@@ -187,7 +188,14 @@ def _why_not(
                 f"{one.person} has decided it, and one of the two stands in for the other: they "
                 f"count once; nothing was changed",
             )
+    if given.decision is ApprovalDecision.REJECT and _may_be_sent(tx, rows):
+        return No("too_late", f"{IN_SAFE_MODE}reject request {key} again once SAFE MODE has ended")
     return None
+
+
+def _may_be_sent(tx: Tx, rows: Sequence[PaymentRow]) -> bool:
+    """True if the journal may lack the send of one of the payments. Told as cancelled, it would be paid again."""
+    return any(row.life.state in UNSENT and tx.ports.of(MAY_LACK_SENDS)(row.lane) for row in rows)
 
 
 def _why_closed(tx: Tx, request: ApprovalRequest, rows: Sequence[PaymentRow]) -> No | None:

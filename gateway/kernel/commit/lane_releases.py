@@ -1,11 +1,14 @@
-"""How two persons' release of a lane changes what is known about the lane's earlier orders."""
+"""What the journal knows about sends of a lane that it may lack: the question, and the effect of two persons' release
+of the lane."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 from sqlalchemy import Connection, select
 
+from gateway.kernel.commit.ports import RoomPort
 from gateway.kernel.sql import schema
 from gateway.kernel.sql.vault import Vault
 from gateway.kernel.sql.vaults import vault_of
@@ -13,6 +16,11 @@ from gateway.kernel.sql.vaults import vault_of
 UNLISTED = "sends unlisted"
 """The row of `past_cleared` under this name says when persons last released the lane without a list of all its missing
 sends."""
+MAY_LACK_SENDS: RoomPort[Callable[[str], bool]] = RoomPort("kernel.may_lack_sends")
+"""The port that says whether an order of this lane that is unsent by the journal may be at the bank (SAFE MODE). Each
+process fills it by its own findings; a journal without them ends no unsent order by a person's word."""
+IN_SAFE_MODE = "the gateway is in SAFE MODE: its database may lack that this was sent already. Nothing was changed; "
+"""Why an unsent order of such a lane is not ended; what to do follows it."""
 _C = schema.past_cleared.c
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
+from gateway.kernel.commit.lane_releases import IN_SAFE_MODE, MAY_LACK_SENDS
 from gateway.kernel.commit.rows import PaymentRow
 from gateway.kernel.commit.store import Tx
 from gateway.kernel.core.states import UNSENT, Deny
@@ -18,16 +17,13 @@ from protocols.erp import replies
 from protocols.erp.batch_news import BATCH_STATUS, batch_fields
 from protocols.erp.words import CancelOrder, StatusQuery
 
-_SAFE_MODE = (
-    "the gateway is in SAFE MODE: its database may lack that this was sent already. Nothing was changed; cancel it "
-    "again, in a new message, once SAFE MODE has ended"
-)
+_SAFE_MODE = f"{IN_SAFE_MODE}cancel it again, in a new message, once SAFE MODE has ended"
 
 
-def cancel(received: ReceivedCommand, command: CancelOrder, may_lack_sends: Callable[[str], bool]) -> CommandUnit:
+def cancel(received: ReceivedCommand, command: CancelOrder) -> CommandUnit:
     """The unit that cancels an order, or the open items of a batch.
 
-    Where a lane `may_lack_sends`, an order that is unsent by the journal may be at the bank: it is not cancelled.
+    If the journal may lack sends of a lane, an unsent order of the lane may be at the bank: it is not cancelled.
     """
 
     def cancel_order_or_batch(tx: Tx) -> CommandResult:
@@ -35,23 +31,21 @@ def cancel(received: ReceivedCommand, command: CancelOrder, may_lack_sends: Call
             return REPEATED
         row = lookup.find(tx.read, received.sender.name, command.id)
         if row is not None:
-            return _cancel_order(received, tx, row, may_lack_sends)
+            return _cancel_order(received, tx, row)
         batch = batch_rows.find(tx.read, received.sender.name, command.id)
         if batch is not None:
-            return _cancel_batch(received, tx, batch, may_lack_sends)
+            return _cancel_batch(received, tx, batch)
         no = Refusal(Code.UNKNOWN_PAYMENT, f"sender {received.sender.name} has no payment or batch {command.id!r}")
         return received.refuse(no, command.id)(tx)
 
     return cancel_order_or_batch
 
 
-def _cancel_order(
-    received: ReceivedCommand, tx: Tx, row: PaymentRow, may_lack_sends: Callable[[str], bool]
-) -> CommandResult:
+def _cancel_order(received: ReceivedCommand, tx: Tx, row: PaymentRow) -> CommandResult:
     if row.life.state is State.CANCELLED:
         _tell_order(received, tx, row)
         return CommandResult("replayed")
-    if row.life.state in UNSENT and may_lack_sends(row.lane):
+    if row.life.state in UNSENT and tx.ports.of(MAY_LACK_SENDS)(row.lane):
         return received.refuse(Refusal(Code.TOO_LATE, _SAFE_MODE), row.order.id)(tx)
     after = _withdrawn(received, tx, row)
     if after is None:
@@ -61,11 +55,9 @@ def _cancel_order(
     return CommandResult("cancelled")
 
 
-def _cancel_batch(
-    received: ReceivedCommand, tx: Tx, batch: BatchRow, may_lack_sends: Callable[[str], bool]
-) -> CommandResult:
+def _cancel_batch(received: ReceivedCommand, tx: Tx, batch: BatchRow) -> CommandResult:
     rows = batch_rows.items(tx.read, batch.sender, batch.batch)
-    if any(row.life.state in UNSENT for row in rows) and may_lack_sends(batch.lane):
+    if any(row.life.state in UNSENT for row in rows) and tx.ports.of(MAY_LACK_SENDS)(batch.lane):
         return received.refuse(Refusal(Code.TOO_LATE, _SAFE_MODE), batch.batch)(tx)
     withdrawn = sum(_withdrawn(received, tx, row) is not None for row in rows if row.life.state is not State.CANCELLED)
     already = sum(row.life.state is State.CANCELLED for row in rows)

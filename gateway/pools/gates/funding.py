@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gateway.kernel.commit.lane_releases import MAY_LACK_SENDS
 from gateway.kernel.commit.rows import PaymentRow
 from gateway.kernel.commit.store import Tx
 from gateway.kernel.core.gate import PASS, Hold, Refuse, RuleAnswer, RuleVerdict
@@ -55,13 +56,15 @@ class FundingRule:
                 linked_orders.begin(command.tx, row)
 
     def ended(self, tx: Tx, before: PaymentRow, after: PaymentRow, actor: str) -> tuple[str, ...]:
-        """Withdraw the pool's orders for an order that ended unsent. A transfer that may have been sent stays."""
+        """Withdraw the pool's orders for an order that ended unsent. A transfer that may have been sent stays; so does
+        one whose lane may lack sends. Rule `pool_move` withdraws it when it is due, after the lane was released."""
         if before.life.state not in UNSENT or after.order.funded_by is None:
             return ()
         funding = linked_orders.funding_of(tx, after.payment)
         leg = None if funding is None else tx.payment_cache.afresh(tx.raw, tx.vault, funding)
-        unsent = leg is not None and leg.life.state in UNSENT and leg.life.first_write_ms is None
-        return (leg.payment,) if leg is not None and unsent else ()
+        if leg is None or leg.life.state not in UNSENT or leg.life.first_write_ms is not None:
+            return ()
+        return () if tx.ports.of(MAY_LACK_SENDS)(leg.lane) else (leg.payment,)
 
 
 class FundingAtRelease:

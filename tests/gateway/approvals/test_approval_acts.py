@@ -205,6 +205,20 @@ def test_a_request_expires_and_is_asked_anew(four_eyes: Operator) -> None:
     assert four_eyes.world.state("AP-1") == "settled"
 
 
+def test_nothing_is_rejected_while_its_lane_may_lack_sends(two: Operator) -> None:
+    submit(two, "AP-1", OVER, maker="zhao")
+    key = key_of(two, "AP-1")
+    two.gateway.safe_mode.unread = True
+    words = said(two, QIAN, key, ApprovalDecision.REJECT, reason="not ours")
+    why = two.no(409, "too_late", "POST", "approvals", key, "reject", peer=QIAN.peer, **words)
+    assert "SAFE MODE" in why and two.world.state("AP-1") == "held"
+    assert "approval.refused" in [entry for _actor, entry in two.trail("kingdee/AP-1")]
+    assert approve(two, SUN, key)["missing"] == "1 of any approver", "an approval sends nothing, so it counts"
+    two.gateway.safe_mode.unread = False
+    two.ask("POST", "approvals", key, "reject", peer=QIAN.peer, **words)
+    assert two.world.state("AP-1") == "cancelled"
+
+
 def test_one_rejection_cancels_it(two: Operator) -> None:
     submit(two, "AP-1", OVER, maker="zhao")
     key = key_of(two, "AP-1")

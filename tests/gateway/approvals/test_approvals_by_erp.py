@@ -51,6 +51,25 @@ def test_a_batch_by_one_signature_and_a_rejection(four_eyes: Operator) -> None:
     assert (states(four_eyes.world, "B-1"), states(four_eyes.world, "B-2")) == (["settled"] * 2, ["cancelled"] * 2)
 
 
+def test_nothing_is_rejected_while_its_lane_may_lack_sends(four_eyes: Operator) -> None:
+    """The database may lack the approval and the send of these orders; an ERP that is told `cancelled` pays again."""
+    world = four_eyes.world
+    submit(four_eyes, "AP-1", OVER, maker="zhao")
+    world.command("batch.submit", batch(world, "B-1", [OVER, OVER + 1], maker="zhao"))
+    world.run(3)
+    four_eyes.gateway.safe_mode.unread = True
+    for subject in ("AP-1", "B-1"):
+        said = brought(four_eyes, SUN, subject, approves=False, reason="not ours")
+        assert (said["event"], said["error"]["code"]) == ("command.rejected", "too_late")
+        assert "SAFE MODE" in said["error"]["title"]
+    assert [world.state("AP-1"), *states(world, "B-1")] == ["held"] * 3
+    assert "payment.cancelled" not in world.told("AP-1")
+    four_eyes.gateway.safe_mode.unread = False
+    brought(four_eyes, SUN, "AP-1", approves=False, reason="not ours")
+    brought(four_eyes, SUN, "B-1", approves=False, reason="not ours")
+    assert [world.state("AP-1"), *states(world, "B-1")] == ["cancelled"] * 3, "the request stayed open"
+
+
 def test_what_is_not_the_persons_signature_counts_for_nothing(four_eyes: Operator) -> None:
     submit(four_eyes, "AP-1", OVER, maker="zhao")
     submit(four_eyes, "AP-2", OVER, maker="zhao")

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from gateway.kernel.commit.lane_releases import MAY_LACK_SENDS
+from gateway.kernel.commit.ports import NO_PORTS
 from gateway.kernel.commit.rows import PaymentRow
 from gateway.kernel.core.gate import PASS, Hold, Refuse
 from gateway.pools.gates.funding import FundingAtRelease, FundingRule
@@ -41,19 +43,22 @@ def test_a_held_order_is_noted_and_a_refused_one_is_not(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(
-    ("leg", "withdrawn"),
+    ("leg", "lacking", "withdrawn"),
     [
-        (row(payment="L"), ("L",)),
-        (row(payment="L", first_write_ms=5), ()),
-        (row(State.SENDING, payment="L"), ()),
-        (None, ()),
+        (row(payment="L"), "", ("L",)),
+        (row(payment="L"), "sample.other", ("L",)),
+        (row(payment="L"), "sample.main", ()),
+        (row(payment="L", first_write_ms=5), "", ()),
+        (row(State.SENDING, payment="L"), "", ()),
+        (None, "", ()),
     ],
 )
 def test_an_unsent_leg_ends_with_its_order(
-    monkeypatch: pytest.MonkeyPatch, leg: PaymentRow | None, withdrawn: tuple[str, ...]
+    monkeypatch: pytest.MonkeyPatch, leg: PaymentRow | None, lacking: str, withdrawn: tuple[str, ...]
 ) -> None:
     monkeypatch.setattr(linked_orders, "funding_of", lambda _tx, _payment: leg and leg.payment)
-    tx: Any = SimpleNamespace(raw=None, vault=None, payment_cache=SimpleNamespace(afresh=lambda *_: leg))
+    ports = NO_PORTS.filled(MAY_LACK_SENDS, lambda lane: lane == lacking)
+    tx: Any = SimpleNamespace(raw=None, vault=None, payment_cache=SimpleNamespace(afresh=lambda *_: leg), ports=ports)
     before, after = row(State.HELD, order=LINKED), row(State.CANCELLED, order=LINKED)
     assert FundingRule().ended(tx, before, after, "x") == withdrawn
     assert FundingRule().ended(tx, replace(before, life=row(State.SENDING).life), after, "x") == ()

@@ -18,6 +18,7 @@ from gateway.kernel.clock import Entropy
 from gateway.kernel.cluster import lane_leases
 from gateway.kernel.commit.committer import Committer
 from gateway.kernel.commit.hand_over import Applied
+from gateway.kernel.commit.lane_releases import MAY_LACK_SENDS
 from gateway.kernel.commit.permit_lines import PeerHead
 from gateway.kernel.commit.permit_log import NoPermits, Permits
 from gateway.kernel.commit.rows import AttemptRow, OutboxRow, PaymentRow, Permit, Reply, WorkRow
@@ -186,7 +187,7 @@ class Journal:
         self.readers = databases.connect(url, connections=2, writing=False)
         for engine in (self.engine, self.readers):
             vaults.attach(engine, self.vault)
-        options.setdefault("ports", PORTS)
+        options.setdefault("ports", PORTS.filled(MAY_LACK_SENDS, lambda _lane: False))
         options.setdefault("pause", lambda seconds: self.hands.task.advance(seconds))
         self.committer = Committer(
             self.engine, self.hands, node, self.vault, self.entropy, permits or NoPermits(), **options

@@ -375,6 +375,22 @@ def test_an_order_that_is_cancelled_takes_its_unsent_leg_with_it(site: Operator)
     assert (moved(site), linked(site)) == ([], []), "nothing is left that could go"
 
 
+def test_an_unsent_leg_stays_while_its_lane_may_lack_sends(site: Operator) -> None:
+    """The leg may be at the bank by a lost part of the journal. Once persons have let its lane go, it is withdrawn."""
+    site.gateway.lanes["sample.main"].pause("test")
+    pay(site, "AP-1")
+    site.world.run(30)
+    (one,) = linked(site)
+    site.gateway.safe_mode.unread = True
+    site.ask("POST", "orders", "kingdee:AP-1", "cancel", reason="typo")
+    site.world.run(1)
+    assert [site.world.state(id) for id in ("AP-1", one["funding"])] == ["cancelled", "ready"]
+    site.gateway.safe_mode.unread = False
+    site.gateway.lanes["sample.main"].resume("test")
+    site.world.run(300)
+    assert (site.world.state(one["funding"]), moved(site), linked(site)) == ("cancelled", [], [])
+
+
 def test_a_leg_in_doubt_holds_its_order_and_the_next_one(site: Operator) -> None:
     """The bank does not have the leg and does not answer about it, so it may still carry it out."""
     _never_heard(site)
