@@ -6,6 +6,8 @@ the update matches no row: the group is rolled back, the cache is cleared, and e
 A decision that writes nothing is not checked that way, so it must be based on `afresh`; so must an answer to an ERP.
 
 A row that comes from the database is believed if its seal fits and the audit chain tells of the same version and sends.
+A payment that this process has ended unsent stays ended for this process: SQL can put its older row back and delete the
+entry of its end, and only the next start compares the whole chain.
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ from gateway.kernel.sql.vault import Vault
 from protocols.canon.outcome import STATE_TABLE, State
 
 ROWS_KEPT = 5_000
+# States of payments that were never sent. A payment never leaves them.
+_ENDED_UNSENT = frozenset({State.REJECTED, State.CANCELLED, State.EXPIRED})
 # A similar order in one of these states is no suspected duplicate: it moved no money.
 MOVED_NOTHING = frozenset({State.REJECTED, State.CANCELLED, State.EXPIRED, State.FAILED})
 _C = schema.payments.c
@@ -61,6 +65,9 @@ class PaymentCache:
         self._ours: dict[str, int] = {}
         self._ids: dict[tuple[str, str], str] = {}
         self.gave_back = False
+        # The payments that this process has ended unsent, until it ends: 90 to 120 bytes each (64 for the id, the rest
+        # for its place in the set), so 12 MB for 100,000 cancelled orders.
+        self._ended_unsent: set[bytes] = set()
         # One entry per payment that is being sent, for as long as the sender holds its SendLeave.
         self.send_leaves: WeakValueDictionary[str, SendLeave] = WeakValueDictionary()
 
@@ -82,6 +89,12 @@ class PaymentCache:
         What this group wrote is not in the audit chain yet; so the version that it wrote is compared instead.
         """
         row = payment_rows.decode_row(found, vault)
+        if row.life.state not in _ENDED_UNSENT and row.payment.encode() in self._ended_unsent:
+            raise SealBroken(
+                "payments",
+                row.payment,
+                f"has version {row.version} ({row.life.state.value}), and this process has ended it unsent",
+            )
         ours = self._ours.get(row.payment)
         if ours is None:
             chain_check.check(conn, vault, found)
@@ -165,6 +178,8 @@ class PaymentCache:
             self._known.pop(payment, None)
             if not STATE_TABLE[row.life.state].final:
                 self._known[payment] = row
+            elif row.life.state in _ENDED_UNSENT:
+                self._ended_unsent.add(payment.encode())
         self._written.clear()
         self._ours.clear()
         while len(self._known) > self._room:

@@ -9,7 +9,7 @@ from sqlalchemy import create_engine, delete, insert, select, update
 
 from gateway.kernel.commit import attempts, audit, payment_rows
 from gateway.kernel.commit.store import StoreFailed
-from gateway.kernel.core.states import Silent
+from gateway.kernel.core.states import Cancel, Expire, Silent
 from gateway.kernel.sql import migrations, schema, seal_mark, sealed
 from gateway.kernel.sql.columns import ExactText, LongText
 from gateway.kernel.sql.sealed import SEAL, SealBroken
@@ -113,6 +113,19 @@ def test_an_older_row_of_the_payment_is_not_believed(journal: Journal) -> None:
     change(journal, delete(schema.attempts))
     change(journal, update(schema.payments).values(older))
     with pytest.raises(SealBroken, match=r"has version 1 \(ready\), and the audit chain has version 2 \(sending\)"):
+        journal.send(row)
+    assert journal.count(schema.attempts) == 0
+
+
+@pytest.mark.parametrize("event", [Cancel(NOW_MS), Expire(NOW_MS)], ids=["cancelled", "expired"])
+def test_a_payment_that_ended_unsent_is_not_sent_by_its_older_row(journal: Journal, event: Any) -> None:
+    """Its ERP was told that it ended. SQL puts the older row back and deletes the entry that shows the end."""
+    row = journal.admit().row
+    older = dict(journal.read(lambda conn: conn.execute(select(schema.payments)).one())._mapping)
+    journal.apply(row.payment, event, epoch=None)
+    change(journal, delete(schema.audit).where(schema.audit.c.entry.in_(["payment.cancel", "payment.expire"])))
+    change(journal, update(schema.payments).values(older))
+    with pytest.raises(SealBroken, match=r"has version 1 \(ready\), and this process has ended it unsent"):
         journal.send(row)
     assert journal.count(schema.attempts) == 0
 
