@@ -103,10 +103,7 @@ def system_parts(reactor: Any, settings: conf.Settings, on_fatal: OnFatal, machi
         amqp=amqp,
         dialers=dialers,
         signers=keys_of,
-        credentials={
-            name: {key: secret.secret_bytes().decode() for key, secret in lane.credentials.items()}
-            for name, (_bank, lane) in lanes.items()
-        },
+        credentials={name: _credentials(lane) for name, (_bank, lane) in lanes.items()},
         banks=banks,
         cursor_key=keys.blind("transactions cursor").encode(),
         meters=meters,
@@ -127,6 +124,10 @@ def system_parts(reactor: Any, settings: conf.Settings, on_fatal: OnFatal, machi
         stop_keys=outside_keys.stop,
         host=os.uname().nodename,
     )
+
+
+def _credentials(lane: conf.LaneSettings) -> dict[str, str]:
+    return {key: secret.secret_bytes().decode() for key, secret in lane.credentials.items()}
 
 
 def _chain_parts(settings: conf.Settings, store: SqlStore, clock: Clock) -> tuple[Checkpoints, AuditPurge] | None:
