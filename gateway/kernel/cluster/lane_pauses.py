@@ -120,7 +120,7 @@ def _is_state(state: object) -> bool:
     """True if this is a number and a truth value. An integer with more digits could not be written as JSON."""
     if not isinstance(state, list) or [type(part) for part in state] != [int, bool]:
         return False
-    return 0 <= state[0] < _TOO_HIGH
+    return bool(0 <= state[0] < _TOO_HIGH)
 
 
 def _mac(vault: Vault, kept: Mapping[str, Any]) -> str:

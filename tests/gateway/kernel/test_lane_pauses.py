@@ -137,7 +137,7 @@ def test_a_malformed_row_lifts_no_pause(value: str, small: Journal) -> None:
     with small.stranger() as conn:
         conn.execute(delete(schema.audit).where(schema.audit.c.entry == "lane.paused"))
     for lanes in (["a.main"], ["a.main", "x"]):
-        assert small.read(lambda conn, lanes=lanes: lane_pauses.said(conn, lanes))["a.main"] == PauseState(2, True)
+        assert small.read(partial(lane_pauses.said, lanes=lanes))["a.main"] == PauseState(2, True)
     assert say(small, "a.main", paused=False) == PauseState(3, paused=False)
 
 
