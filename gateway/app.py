@@ -39,6 +39,7 @@ from gateway.kernel.cluster.peer_nodes import PeerNodes, claim_all
 from gateway.kernel.commit import audit
 from gateway.kernel.commit.hand_over import HandOver
 from gateway.kernel.commit.rows import PaymentRow
+from gateway.kernel.commit.store import Tx
 from gateway.kernel.deliveries import LEDGER_QUEUE, MONEY_QUEUE, QUERY_QUEUE
 from gateway.kernel.retention_clock import RetentionClock
 from gateway.kernel.tasks import Tasks, sleep
@@ -253,9 +254,7 @@ class Gateway:
         await self.retention.begin()
         users = self.known().users
         await parts.store.write(lambda tx: renames.note_users(tx, users))
-        zone = ZoneInfo(self.settings.zone)
-        await parts.store.write(lambda tx: limits.recount(tx, zone))
-        await parts.store.write(lambda tx: maker_sums.recount(tx, zone))
+        await parts.store.write(self._recount)
         held = [name for name in self.lanes if past.holds(name)]
         if held:
             _log.error(
@@ -293,6 +292,12 @@ class Gateway:
         self.pools.start()
         if parts.checkpoints is not None:
             parts.checkpoints.start()
+
+    def _recount(self, tx: Tx) -> None:
+        """Raise the day's sums that SQL lowered."""
+        zone = ZoneInfo(self.settings.zone)
+        limits.recount(tx, zone)
+        maker_sums.recount(tx, zone)
 
     async def stop(self) -> None:
         """Stop within `drain_s` seconds: stop intake, drain the lanes, empty the outbox, close the journal."""

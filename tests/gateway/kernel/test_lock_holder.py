@@ -38,8 +38,12 @@ def database(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize("word", ["BEGIN IMMEDIATE", "BEGIN EXCLUSIVE"])
 def test_the_process_and_its_command_are_named(database: Path, word: str) -> None:
+    # A short name: of a long command line only the beginning is told.
     with subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(database), word], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ["holder", "-c", HOLD, str(database), word],
+        executable=sys.executable,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     ) as holding:
         assert holding.stdout is not None and holding.stdout.readline() == b"held\n"
         said = lock_holder(f"sqlite:///{database}")
