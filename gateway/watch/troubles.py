@@ -54,7 +54,6 @@ _ROWS = {
     "approval_policies": ("no payment leaves", "two persons put a policy in force: bankgw policy propose"),
     "stops": ("it counts as a stop", "two persons end it: bankgw restart-all"),
     "proposals": ("it cannot be approved", "have it proposed again"),
-    "barred": ("persons are barred from signing and approving", "restart this node, which writes its row anew"),
     "approval_requests": ("it takes no approval", "have it asked anew"),
     "approvals": ("the approval does not count", "the person approves again"),
     "password_factors": ("the password is not taken", "the person sets it up again"),
