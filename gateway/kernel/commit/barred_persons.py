@@ -82,7 +82,8 @@ def _of_node(conn: Connection, node: str, value: str | None) -> Mapping[str, int
         return since
     if said.count:
         registers.report(vault, SealBroken(_REGISTER, node, "is not the last one"), _BY_THE_TRAIL)
-        return said.words["since"]  # type: ignore[no-any-return]
+        noted: Mapping[str, int] = said.words["since"]
+        return noted
     registers.report(
         vault, SealBroken(_REGISTER, node), f"nobody signs or approves: row {row_name(node)} of table meta"
     )
