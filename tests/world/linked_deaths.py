@@ -128,20 +128,24 @@ def early(links: Sequence[Link], lines: Sequence[Mapping[str, Any]]) -> Iterator
 def unshown(links: Sequence[Link], said: Sequence[Mapping[str, Any]], member: str) -> Iterator[str]:
     """Orders that left while the outcome of their leg was unknown. Since the leg left, the bank had shown neither a
     balance of the member with the order's money, nor the leg's entry. Whether the bank had executed the leg does not
-    count, because the gateway could not know it."""
+    count, because the gateway could not know it.
+
+    A daemon that dies between the unit of a send and the write leaves a leg in doubt that never left. The money of
+    other legs may let its order go, and the leg may leave later. Then the bank's last word about the account counts.
+    """
     for one in links:
         if one.reference is None or one.leg_reference is None:
             continue
         leg, order = wire.left_at(said, one.leg_reference), wire.left_at(said, one.reference)
         if order is None:
             continue
-        since = said[leg:order] if leg is not None else ()
+        about = [line for line in said[:order] if line.get("account") == member]
+        since = said[leg:order] if leg is not None and leg < order else about[-1:]
         if not any(wire.shows(line, member, one.leg_reference, _OPENING_MINOR + one.minor) for line in since):
-            before = [line for line in said[:order] if line.get("account") == member][-3:]
             yield (
                 f"{one.order} over {one.minor} was sent before the bank had shown its money: a leg in doubt did not "
                 f"hold it; leg {one.leg_reference} over {one.leg_minor} left at line {leg}, the order at {order}; told "
-                f"since: {[line for line in since if 'told' in line][-3:]}; the last of the account before: {before}"
+                f"since: {[line for line in since if 'told' in line][-3:]}; the last of the account before: {about[-3:]}"
             )
 
 
