@@ -18,9 +18,11 @@ def _git(*words: str) -> str | None:
 
 
 def file_at(commit: str, path: str) -> str:
-    """The text of this file in this commit. Skips the test where the commit is missing: an archive of the sources and a
-    shallow clone have no commits to compare a page with, and commits get new names when a history is rewritten."""
+    """The text of this file in this commit. Skips the test in an archive of the sources and in a shallow clone, which
+    have no commits to compare a page with. In a whole clone a missing commit is an error of the page."""
     if _git("cat-file", "-e", f"{commit}^{{commit}}") is None:
+        if _git("rev-parse", "--is-shallow-repository") == "false\n":
+            pytest.fail(f"{path} is compared with commit {commit}, which this clone does not have")
         pytest.skip("this checkout has no history")
     text = _git("show", f"{commit}:{path}")
     assert text is not None, f"{commit} has no {path}"
