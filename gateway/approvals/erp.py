@@ -1,5 +1,6 @@
-"""`payment.approve` and `payment.reject`: an ERP brings an enrolled person's signature. The ERP's own word does not
-count."""
+"""`payment.approve` and `payment.reject`: an ERP brings an enrolled person's signature. A statement of the ERP alone
+does not count.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Rule `approvals`: the order has the approvals that the policy asks for, by the present persons, delegations and
 policy.
 
-It is asked at admission, at a release and in the unit that writes the send down. A person who lost the role meanwhile,
-a delegation that ended and a policy that was altered by SQL count as they are then.
+The rule is asked at admission, at a release, and in the unit that records the send. Each time it judges by the present
+state: a role that a person lost, a delegation that ended and a policy that SQL altered count at once.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Approval policies in the journal: one sealed row a version, never changed. The last one is in force.
 
-Which version is the last one stands in the audit trail too. If that row was altered or deleted by SQL, no policy can be
-believed: nothing leaves, and no approval is complete, until two persons have put another policy in force.
+The audit trail also names the last version. If the last row was altered or deleted by SQL, no policy can be trusted:
+nothing is sent and no approval is complete until two persons have put another policy in force.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The canonical form of a payment or a batch, version 1, and its SHA-256, to which an approval is bound.
 
-The form holds every fact that decides where money goes, how much, from which account, and when; a change of any of
-them makes another digest. The bank's date is not in it: it is known only at sending.
+The form has every fact that decides where money goes, how much, from which account, and when, so that a change of any
+of them changes the digest. The bank's date is not in it, because it is known only at sending.
 """
 
 from __future__ import annotations
