@@ -1,12 +1,12 @@
 """Watches accounts: reports new entries as they are booked, and closes a day when its figures agree.
 
 Each watched account is polled as often as its bank allows, within the bank's hours: the balance, then all entries of
-today. Payments and the ERP's questions go first, and a lane with many accounts looks at a few of them at a time.
+today. Payments and the ERP's questions go first, and a lane with many accounts reads a few of them at a time.
 
-Days are those that the bank's answers state. A day that is over is read once more. It is closed and reported, once, by
-the node that claims its row in `jobs`, when all stated opening and closing balances agree and the entries lead from one
-to the other; then the bank is asked about the payments that its entries left in doubt. A day that does not close is
-tried again, and counted as missing. One thing that cannot be read, or not be written, stops no other.
+Days are those that the bank's answers state. A day that is over is read once more. The node that claims the day's row
+in `jobs` closes the day and reports it, once, when all stated opening and closing balances agree and the entries lead
+from one to the other. Then the bank is asked about the payments that the entries left in doubt. A day that does not
+close is tried again, and counted as missing. One item that cannot be read or written does not stop the others.
 """
 
 from __future__ import annotations
@@ -452,7 +452,8 @@ class AccountWatch:
     async def _closed(self, look: _Reading, day: date, balance: Balance | None) -> Statement | None:
         """The day's statement if all sources of its balances agree; None if it cannot be closed (yet).
 
-        Its entries are told in any case: those that were booked after the day's last look are told by nobody else.
+        Entries that were booked after the day's last reading are reported here in any case, because nothing else
+        reports them.
         """
         one = look.one
         pages, complete = await self._read(look, day)

@@ -143,8 +143,8 @@ class Dispatch:
     def _let_next_in(self, lock: DeferredLock, *, soon: bool) -> None:
         """Release a lock: at once, or `soon`, from the event loop.
 
-        A payment that stays has given its session to another one, which is next in this line: many in a row that stay
-        at once would call each other deeper than Python allows.
+        A payment that is not sent has given its session to another payment, which is next for this lock. Many such
+        payments in a row, each released at once, would call each other deeper than Python allows.
         """
         if soon:
             self._parts.clock.later(0, lock.release)
@@ -559,7 +559,7 @@ class _Committing:
 class _Outgoing:
     """Bytes whose send was recorded, and the handling of their answer. `committed_s` is a time before the commit.
 
-    `rows` are the message's orders as that commit left them.
+    `rows` are the message's orders as the commit left them.
     """
 
     message: Outgoing

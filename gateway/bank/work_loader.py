@@ -1,8 +1,8 @@
 """Fills a lane's work queue: from this node's commits, and from the journal with work that falls due soon or that
 others wrote.
 
-This node's own commits are handed over as they happen (`accept`). What another node commits is polled: four times a
-second among what fell due just now, and every SWEEP_S among all that is overdue, because a commit can take longer than
+This node hands over its own commits as they happen (`accept`). Commits of other nodes are polled: four times a second
+among the work that fell due just now, and every SWEEP_S among all overdue work, because a commit can take longer than
 expected, and another node's clock can be wrong.
 """
 
@@ -58,7 +58,7 @@ class WorkLoader:
             self._queue.forget(row.payment, row.work)
             return
         self._queue.put(row)
-        # Not now: the commit's own callbacks come first, and many rows come at once.
+        # Wake the pump later, because the commit's own callbacks come first, and many rows come at once.
         self._queue.wake()
 
     def forget(self) -> None:
@@ -79,7 +79,7 @@ class WorkLoader:
     async def set_right(self) -> None:
         """Correct due times that were written by a clock ahead of this one, and raise an alarm.
 
-        Otherwise a clock that was ahead by days would let orders and doubts wait for days after it is right again.
+        Otherwise a clock that was ahead by days would delay orders and doubts by days after it is right again.
         """
         self._ahead_looked_s = self._parts.clock.monotonic_s()
         name, epoch, last = self._parts.name, self._shared.lease.epoch, None

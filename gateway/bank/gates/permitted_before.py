@@ -1,6 +1,6 @@
 """Rule `permitted_before`: a send that the permit log knows already is not made again.
 
-The log is kept beside the database (ADR 0020). It has what an older or altered database has forgotten.
+The log is kept beside the database (ADR 0020). It still has sends that an older or altered database lacks.
 """
 
 from __future__ import annotations
