@@ -1,7 +1,7 @@
-"""Conditions that last, such as a lane that is down: each is told once, and its end is told too. Pure.
+"""Conditions that last, such as a lane that is down: persons are notified once of each, and once of its end. Pure.
 
 A condition stays known while its source cannot be read, so that a restart of the daemon or of this process does not
-tell it again.
+cause a second notice.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ _MOST_TEXT = 80
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A present condition. `subject` names it within its kind; `detail` is shown with it. Where `step` changes, it is
-    told again: a certificate has one for each number of days that was reached."""
+    """A present condition. `subject` names it within its kind; `detail` is shown with it. If `step` changes, persons
+    are notified again: a certificate has a step for each number of days that was reached.
+    """
 
     kind: NoticeKind
     subject: str
@@ -59,8 +60,8 @@ Known = dict[str, KnownCondition]
 def update(known: Known, source: str, present: Sequence[Condition], now_ms: int, lasting_ms: int) -> list[NoticeEvent]:
     """Take over what a source shows now; returns the events.
 
-    A condition is told when it has lasted for `lasting_ms`, and over when it has been absent for as long: a lane that
-    goes up and down every few seconds is one condition.
+    A condition is reported when it has lasted for `lasting_ms`, and is over when it has been absent for as long. So a
+    lane that goes up and down every few seconds is one condition.
     """
     events: list[NoticeEvent] = []
     for one in present:
