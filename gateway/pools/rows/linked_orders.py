@@ -2,7 +2,7 @@
 the missing amount to its account. There is one row for each order, from admission on.
 
 Leg 1 is a run of the pool with one move, from the header to the member; leg 2 is the order itself. Approvers of leg 2
-sign the words of `leg_words`, which say where leg 1 comes from and how much it may be at most.
+sign the text of `leg_words`, which states the source of leg 1 and its highest amount.
 """
 
 from __future__ import annotations
