@@ -1,6 +1,6 @@
 """Looks at the folder of backups: the newest backup, and the results of the last backup and the last restore drill.
 
-Only names, sizes and two small files are read, in a thread: never a backup itself.
+A thread reads only names, sizes and two small files, never a backup itself.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class SeenBackups:
 
     @property
     def drill_s(self) -> float | None:
-        """When a drill held last."""
+        """The time of the last successful drill."""
         held = self.drill.held_at if self.drill is not None else ""
         return backup_results.seconds(held) if held else None
 

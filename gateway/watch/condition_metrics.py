@@ -33,10 +33,12 @@ _log = log.get("watch.condition_metrics")
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """The free space on the disk of `state_dir` and the size of the permit log, in bytes, and what its files say.
+    """The free space on the disk of `state_dir` and the size of the permit log, in bytes, and the facts in its small
+    files (a failed start, a refused reload).
 
-    `permits` is the permit log's folder, `permit_log_fault` says why it cannot be written. `reload` is a refused
-    reload, `settings_at` when the settings in force were read. `forecast` says when the disk will be full.
+    `permits` is the permit log's folder, `permit_log_fault` the reason why it cannot be written. `reload` is a refused
+    reload, `settings_at` when the settings in force were read. `forecast` is the forecast of when the disk will be
+    full.
     """
 
     free: int

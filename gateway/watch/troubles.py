@@ -1,6 +1,6 @@
 """The present troubles, each with its cause, its remedy and a page, in the same words in status, log and metric.
 
-`TroubleWatch.look` is called every second: a trouble that is new, or over, is a line of the log.
+`TroubleWatch.look` is called every second. A trouble that begins or ends is logged.
 """
 
 from __future__ import annotations

@@ -129,11 +129,10 @@ class Watch:
     """Updates gauges, feeds the watchdog and serves the pages. `start` begins to listen, `leaving` marks the daemon as
     stopping, `stop` ends both.
 
-    The watchdog is fed when a unit has just gone through the journal, from the turn of the reactor that saw it: a stuck
-    disk, a stuck writer and a stuck reactor all starve it. It is fed too while one long transaction, as of a batch of
-    1,000 orders, goes on statement by statement: then the journal is busy, and neither lost nor silent. While the
-    database is away it is fed as long as the writer tries again and again, and says so: the writer gives up by itself,
-    and ends the process.
+    The watchdog is fed when a unit has just been committed, from the reactor turn that saw it. So it is not fed if the
+    disk, the writer or the reactor is stuck. It is also fed while one long transaction, as of a batch of 1,000 orders,
+    advances statement by statement, because the journal is then busy and not lost. While the database is away it is fed
+    as long as the writer tries again and again and reports it; the writer gives up by itself, and ends the process.
     """
 
     def __init__(self, reactor: Any, sights: WatchedParts, clock: Clock, notify: Notify, rendering: Executor) -> None:
