@@ -1,7 +1,7 @@
 """When the last daemon of this state folder started, and how it ended: a small file in `state_dir`.
 
-`bankgw status` reads it when no daemon answers. The daemon touches the file every few seconds, so that the time of an
-end that nobody could write down (a kill, no memory, no power) is known as well.
+`bankgw status` reads it when no daemon answers. The daemon touches the file every few seconds, so that the time of its
+end is also known if nothing could record it (a kill, no memory, no power).
 """
 
 from __future__ import annotations

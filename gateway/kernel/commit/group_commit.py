@@ -79,7 +79,7 @@ class SqlStore:
     `on_fatal` is called once, in the reactor's thread, when the journal cannot continue; it must end the process.
     `executor` has one worker and runs the writer, `reading` runs readers; both default to threads of their own. For an
     in-memory SQLite both must be the same inline executor. `pause` blocks the writer between attempts to reconnect.
-    `writer_state` is what the watch asks. `ports` are the rooms above, for the transactions.
+    `writer_state` is for the watch. `ports` are the ports to higher rooms, for the transactions.
     """
 
     def __init__(
