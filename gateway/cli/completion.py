@@ -1,7 +1,7 @@
 """Completion by the shell: commands and options come from the command line library, names and ids from the daemon.
 
-The daemon is asked once, for a bounded list, and has one second to answer: a key press does not wait longer. If it does
-not answer, nothing is offered and nothing is printed.
+The daemon is asked once, for a bounded list, and has one second to answer, because a key press should not wait longer.
+If it does not answer, nothing is offered and nothing is printed.
 """
 
 from __future__ import annotations
@@ -43,8 +43,7 @@ complete -o default -F %(complete_func)s %(prog_name)s
 def prepare(words: Sequence[str], variables: Mapping[str, str]) -> list[str] | None:
     """Get ready if this command line is a question of a shell, or asks for the script of one.
 
-    Returns the words that stand complete on the shell's line, so that only their command is made; None if it is another
-    command line.
+    Returns the complete words on the shell's line, so that only their command is made; None for any other command line.
     """
     if VARIABLE not in variables and not any(word.partition("=")[0] in _SCRIPTS for word in words):
         return None

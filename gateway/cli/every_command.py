@@ -1,7 +1,7 @@
 """All commands of `bankgw`, made from acts or written by hand. The daemon imports none of them.
 
-A command line needs one command. So `add` can add that one alone: the modules of the others are not imported, and the
-command line library does not read their options.
+A command line needs one command, so `add` can add that one alone. Then the modules of the others are not imported, and
+the command line library does not read their options.
 """
 
 from __future__ import annotations

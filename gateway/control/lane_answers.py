@@ -42,7 +42,7 @@ class LaneAnswers:
     async def resume(self, call: Call, params: ResumeLane) -> Any:
         """Remove the operator's pause.
 
-        Other reasons to pause stay, and one of them needs two persons. Where there are administrators, two persons sign
+        Other reasons to pause stay, and one of them needs two persons. If there are administrators, two persons sign
         the resumption instead (`ProposalKind.RESUME_LANE`).
         """
         name, lane = self._lane(params.lane)

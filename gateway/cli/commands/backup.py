@@ -153,7 +153,8 @@ def keep_result(
 ) -> None:
     """Keep the result of a backup or drill beside the backups, where the daemon looks. `reason` says why it failed.
 
-    Without a folder nothing is kept. A result that cannot be kept is told on stderr."""
+    Without a folder nothing is kept. If a result cannot be kept, a line on stderr says so.
+    """
     from gateway.kernel.backup_results import BackupResult, note
 
     if folder is None:

@@ -1,6 +1,6 @@
 """The faults of a start that a person can mend, and of a run that ends the process: what failed, and what to do.
 
-Whatever is not here is a defect of the program, and is logged with its traceback.
+Every other error is a defect of the program, and is logged with its traceback.
 """
 
 from __future__ import annotations
