@@ -48,7 +48,7 @@ from protocols.erp.words import MAX_BODY_BYTES
 class Machine:
     """The parts that come from the machine: its clock, and the function that puts the permit log's bytes on the disk.
 
-    The fault campaign passes in a clock that is set wrong and a disk that fails.
+    The fault campaign passes in a clock that is set wrongly and a disk that fails.
     """
 
     clock: Clock
