@@ -1,7 +1,7 @@
 """A bank's charset: strict when we write, tolerant of wrong GB labels when we read.
 
-Banks label GBK, GB2312 and GB18030 loosely, so text under any of the three labels is read as GB18030, their
-superset. Writing never substitutes: a character the bank cannot carry is an error before anything is signed.
+Banks use the labels GBK, GB2312 and GB18030 loosely, so text under any of the three is read as GB18030, their superset.
+Writing never substitutes a character: one that the bank cannot carry is an error before anything is signed.
 """
 
 from __future__ import annotations

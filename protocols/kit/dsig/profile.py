@@ -142,6 +142,6 @@ class SignatureProfile:
     def require_day(self, today: date | None) -> None:
         """Refuse a weak profile after its last day, or if `today` is None."""
         if self.weak_until is None:
-            return  # without a last day it is not weak, because `__post_init__` refuses a weak profile without one
+            return  # `__post_init__` refuses a weak profile without a last day
         if self.is_weak and (today is None or today > self.weak_until):
             raise ProtocolError("algorithm", f"profile {self.name} uses SHA-1, accepted until {self.weak_until} only")
