@@ -1,6 +1,6 @@
 """JSON as this contract reads it: one object in UTF-8, without repeated names or NaN, limited in depth.
 
-`null` means the same as leaving the field out: many serialisers write it for every unset field.
+`null` means the same as leaving the field out, because many serialisers write it for every unset field.
 """
 
 from __future__ import annotations

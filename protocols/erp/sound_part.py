@@ -1,7 +1,7 @@
 """The sound part of a body that was refused for its form: the command with a stand-in for every field with a fault.
 
-The register's checks run on it, so that a sender hears of an unknown account and of a missing field in one answer. The
-command is never carried out. `may_stand` tells which of the found faults are about sound fields.
+The register's checks are made on it, so that one answer reports both an unknown account and a missing field. The
+command is never carried out. `may_stand` says which of the found faults are about sound fields.
 """
 
 from __future__ import annotations
