@@ -1,4 +1,4 @@
-"""Parts of the rules of what 兴业银行 takes: forms, refusals, and the fields that several messages share.
+"""Shared parts of the rules of 兴业银行: forms, refusals, and the fields that several messages have.
 
 `AskedFields` are the fields of one operation as the rules read them. They include the bank's day and the lines in the
 text of an asynchronous batch.
