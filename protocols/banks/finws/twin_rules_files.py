@@ -1,8 +1,8 @@
-"""What a bank of the Finnish Web Services takes in a file of payments: pain.001 and pain.008.
+"""The rules of a bank of the Finnish Web Services for a file of payments: pain.001 and pain.008.
 
-The tables are those of ISO 20022's schemas of these messages. What they leave out, the schema itself finds. A bank
-acknowledges the transfer of a bad file with 00, and refuses the file in its status file (README.md 3). That the reason
-is always FF01 is reconstructed.
+The tables are those of ISO 20022's schemas of these messages. The schema itself finds the faults that the tables leave
+out. A bank acknowledges the transfer of a bad file with 00, and refuses the file in its status file (README.md 3). That
+the reason is always FF01 is reconstructed.
 """
 
 from __future__ import annotations
