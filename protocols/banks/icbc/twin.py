@@ -68,7 +68,7 @@ FAULTS: Final = (
     "last_line_silent",  # no row about the last line of a package
     "lines_reversed",  # rows from the last line to the first
     "no_key",  # the sign port has no key
-    "swapped_signatures",  # the sign port answers with the signature before this one
+    "swapped_signatures",  # the sign port answers with the previous signature
 )
 PAYMENT: Final = (
     "ReimburseNo", "ReimburseNum", "StartDate", "StartTime", "PayType", "PayAccNo", "PayAccNameCN", "PayAccNameEN",
@@ -125,8 +125,8 @@ class _Done:
 class NetSafe:
     """The simulated front end and bank. Each connection carries one exchange.
 
-    It remembers the packages whose lines it refused by codes of their own, because the books have nothing of them, and
-    the bank serial of each package.
+    It remembers the packages whose lines it refused with separate codes, because the books do not have them, and the
+    bank serial of each package.
     """
 
     cis: str = ""
@@ -135,7 +135,7 @@ class NetSafe:
     work_days_ahead: int = 0
     faults: frozenset[str] = frozenset()
     ports: tuple[str, ...] = ("business", "sign")
-    _signature: bytes = b""  # the one before, for the fault swapped_signatures
+    _signature: bytes = b""  # the previous signature, for the fault swapped_signatures
     _refused: dict[str, tuple[Booking, ...]] = field(default_factory=dict)
     _serials: dict[str, str] = field(default_factory=dict)
 

@@ -1,4 +1,5 @@
-"""What 工商银行 takes, field by field, transcribed from the bank's page (banks/icbc.md). The adapter never reads it.
+"""The rules of 工商银行 for each field of a request, transcribed from the bank's page (banks/icbc.md). The adapter
+never reads them.
 
 The bank's RetCodes are not public but for two. Codes that begin with TWIN are the twin's own, so every refusal with
 one of them is reconstructed.
@@ -82,8 +83,8 @@ _VERSION: Final = "icbc.md 1, Version; 2.3, newer version"
 class AskedFields:
     """A request as its rules read it.
 
-    `around` has what stands outside the message: `http/…`, `url/…` and `form/…`, and as `bank/…` what the bank knows
-    itself. The paths of the message begin with `pub/` and `in/`.
+    `around` has the values outside the message: `http/…`, `url/…` and `form/…`, and as `bank/…` the bank's own values.
+    The paths of the message begin with `pub/` and `in/`.
     """
 
     around: Mapping[str, str]
