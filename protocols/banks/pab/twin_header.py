@@ -197,7 +197,7 @@ def _head(head: bytes, fields: Mapping[str, str], enterprise: str) -> Iterator[R
 
 
 def _document(body: bytes, encoding: str) -> tuple[etree._Element, tuple[RequestFinding, ...]]:
-    """The root of the body, and what is wrong with the body as a whole."""
+    """The root of the body, and the faults of the body as a whole."""
     codec, names = _CODECS[encoding]
     empty, found = etree.Element("Result"), list[RequestFinding]()
     if not _END.search(body) and not _whole_document(body, encoding):
