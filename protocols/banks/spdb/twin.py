@@ -65,9 +65,9 @@ from protocols.twin import Answer, Books, Twin
 FAULTS: Final = (
     *OPERATION_FAULTS,
     "no_key",  # the sign port has no key
-    "swapped_signatures",  # the sign port answers with the signature before this one
+    "swapped_signatures",  # the sign port answers with the previous signature
     "verify_refuses",  # the verify port does not know the bank's key
-    "verify_mixes_up",  # the verify port shows the content of the answer before this one
+    "verify_mixes_up",  # the verify port answers with the content of the previous message
     "wrong_key",  # answers are signed with another key than the bank's
     "unsigned_success",  # AAAAAAA without a signature
     "error_after_booking",  # an error answer, but the money moved
@@ -125,8 +125,8 @@ class BiSafe:
     cheap: bool = False
     faults: frozenset[str] = frozenset()
     ports: tuple[str, ...] = ("business", "sign")
-    _signature: bytes = b""  # the one before, for swapped_signatures
-    _content: bytes = b""  # the one before, for verify_mixes_up
+    _signature: bytes = b""  # the previous signature, for swapped_signatures
+    _content: bytes = b""  # the previous content, for verify_mixes_up
     _today: date | None = None
     _packets: set[str] = field(default_factory=set)
 
@@ -342,7 +342,7 @@ def _certificate(name: str, key: RSAPrivateKey) -> bytes:
 def _packet(asked: http.HttpRequest) -> etree._Element:
     """The root of a request's packet. Clients pad the length field with zeros or blanks, and it counts itself.
 
-    Raises BankRefused for bytes without a packet that could be answered with another.
+    Raises BankRefused for bytes without a packet that could be answered with another packet.
     """
     kind, raw = asked.headers.get("content-type", ""), asked.body
     if kind.startswith("INFOSEC"):

@@ -1,8 +1,8 @@
-"""The bank behind the front end: what it makes of each operation's clear body, written from the bank's page.
+"""The bank behind the front end: it carries out the clear body of each operation. Written from the bank's page.
 
-The page gives the answers of 8800, 8804 and 4402; where DO48 and EY03 put their fields it does not, so they stand in
-rows like those of 8804. What a voucher used twice is answered with is not public: a code of the twin's own. Each body
-was judged by twin_rules.py before it comes here. A payment with a bespeakDate ahead is booked at once.
+The page gives the answers of 8800, 8804 and 4402. It does not give the places of the fields of DO48 and EY03, so they
+are in rows like those of 8804. The answer to a voucher that is used twice is not public: it is a code of the twin's
+own. Each body was judged by twin_rules.py before. A payment with a future bespeakDate is booked at once.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _STATUS: Final = {Booked.SETTLED: "4", Booked.REFUSED: "8", Booked.RETURNED: "8"
 class BankRefused(Exception):  # noqa: N818 - an answer of the protocol, not a fault of the program
     """A refusal by the bank: an answer with this returnCode and no signature.
 
-    `findings` are the rules that the request broke; none where the request is well formed and the bank says no.
+    `findings` are the rules that the request broke; none if the request is well formed and the bank refuses it.
     """
 
     def __init__(self, code: str, text: str, findings: tuple[RequestFinding, ...] = ()) -> None:
@@ -63,9 +63,9 @@ class BankRefused(Exception):  # noqa: N818 - an answer of the protocol, not a f
 class Operations:
     """The bank's operations.
 
-    What waits for web-bank users is booked already, and not shown until they are done; the host has it from the
-    day on which they are. With `flags`, two characters, 8804 tells single payments under the one and lines of batches
-    under the other singleOrBatchFlag.
+    A payment that waits for web-bank users is booked already, and not shown until they have decided; the host has it
+    from that day on. With `flags`, two characters, 8804 distinguishes single payments and lines of batches by
+    singleOrBatchFlag.
     """
 
     authorise_s: float = -1.0

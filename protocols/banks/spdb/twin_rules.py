@@ -1,4 +1,5 @@
-"""What 浦发's side takes, field by field, transcribed from the bank's page (banks/spdb.md). The adapter never reads it.
+"""The rules of 浦发's side for each field of a request, transcribed from the bank's page (banks/spdb.md). The adapter
+never reads them.
 
 The page was pieced together from clients and real messages. It is sure of the packet, the signature, 4402, 8800, 8804
 and DO48; it has 8801, EY03 and 8924 from clients only. So `reconstructed` marks every rule of the latter three but
