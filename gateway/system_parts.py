@@ -56,7 +56,7 @@ class Machine:
 
 
 def system_parts(reactor: Any, settings: conf.Settings, on_fatal: OnFatal, machine: Machine | None = None) -> Parts:
-    """The real parts. Opens files and reads keys; connects to nothing yet. Raises what those raise."""
+    """The real parts. Opens files and reads keys; connects to nothing yet. Raises their errors."""
     machine = machine or Machine(SystemClock(reactor))
     clock, entropy = machine.clock, SystemEntropy()
     meters = Meters(CollectorRegistry())

@@ -488,7 +488,7 @@ def row_totals(
 
 
 def each_row(rows: str, rule: TogetherRule) -> TogetherRule:
-    """The rule over several fields, asked of each row at `rows`; the first row that breaks it is told."""
+    """The rule over several fields, asked of each row at `rows`; the first row that breaks it is reported."""
 
     def check(fields: FieldsOf, books: HeldAccounts) -> FieldContradiction | None:
         for number, row in enumerate(fields.rows(rows), start=1):

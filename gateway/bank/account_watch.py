@@ -162,7 +162,8 @@ class AccountWatch:
     async def _in_turn(self, one: WatchedAccount) -> None:
         turn = self._turns.setdefault(one.lane, DeferredSemaphore(LOOKS_AT_ONCE))
         await turn.acquire()
-        # A call of the bank during the reading may be about what was read already, so that it asks for another reading.
+        # A push that arrives during the reading may be about entries that were read already, so that it causes another
+        # reading.
         self._wanted.discard(one.account)
         now = self._watched.get(one.account)
         if now is not None and now.lane == one.lane:
@@ -411,7 +412,7 @@ class AccountWatch:
             elif found.finished_ms is not None:
                 continue
             elif found.node != self._node:
-                # This node owns the lane now, so that it also does what the lane's last owner left undone.
+                # This node owns the lane now, so that it also closes days that the lane's last owner did not close.
                 inherit = partial(jobs.inherit, job=job, bank=one.bank, business_date=day, dead_node=found.node)
                 await self._parts.store.write(inherit)
             # A failure to read an old day must not keep today from being read.

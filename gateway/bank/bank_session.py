@@ -46,7 +46,7 @@ class SessionOwner(Protocol):
 
 
 class BankSession:
-    """One session: its state, its connections, and what the bank told us at sign-on."""
+    """One session: its state, its connections, and the bank's answer to the sign-on."""
 
     def __init__(self, session_pool: SessionOwner, number: int) -> None:
         self.number = number

@@ -3,8 +3,8 @@
     ready? -> prepare (sign, hops) -> commit `sending` with the exact bytes -> last gate -> write -> answer -> commit
 
 A message carries one order or many; a payment is a bundle of one. Up to the write nothing can have reached the bank;
-from the commit on, whatever goes wrong is doubt for every order of the message, unless not one byte was written. Where
-the bank's rules allow it, a payment in doubt is repeated: the stored bytes leave once more, through the same two gates.
+from the commit on, every fault means doubt for every order of the message, unless not one byte was written. Where the
+bank's rules allow it, a payment in doubt is repeated: the stored bytes leave once more, through the same two gates.
 """
 
 from __future__ import annotations
@@ -199,7 +199,7 @@ class Dispatch:
             session.release()
             retry_ms, why = RETRY_UNSENT_MS, error.text
         except Declined as error:
-            # A session that the bank does not know any more must sign on again before anything else is said on it.
+            # A session that the bank does not know any more must sign on again before anything else is sent on it.
             session.release(signed_out=signed_out(error))
             retry_ms, why = RETRY_REFUSED_MS, str(error)
         except ProtocolError as error:
@@ -530,8 +530,9 @@ class Dispatch:
 
 @dataclass(slots=True)
 class _Ready:
-    """A message whose bytes are made and not recorded yet. `approved` is what its commit found. `again_ms` is when to
-    try again if it stayed unsent. `halts`: the permit log has a send that the journal lacks."""
+    """A message whose bytes are made and not recorded yet. `approved` has the lines that its commit found approved.
+    `again_ms` is when to try again if it stayed unsent. `halts`: the permit log has a send that the journal lacks.
+    """
 
     message: Outgoing
     conversation: Generator[MoneyStep, bytes, Any]

@@ -34,8 +34,8 @@ _log = log.get("bank.lease")
 
 
 class Lease:
-    """Acquires, renews and loses a lane's lease, and says whether a send is permitted now. `on_acquired` is told
-    whether the last owner may still be writing; `on_lost` is awaited.
+    """Acquires, renews and loses a lane's lease, and says whether a send is permitted now. `on_acquired` is called with
+    True if the last owner may still be writing; `on_lost` is awaited.
 
     `on_clock_set` is called each time the wall clock is seen to be set while the lane is held. `on_stop` gets the state
     of the emergency stop with each acquisition and renewal, so that nothing is permitted for longer than LEASE_MS

@@ -184,8 +184,8 @@ class ClientTls:
         return None
 
     def _note_request(self, connection: SSL.Connection, where: int, code: int) -> None:
-        # Only here does OpenSSL tell that the server asked for a certificate: an empty list of CA names is what
-        # a client sees both when it did not ask and when it asked without naming any.
+        # Only this callback shows that the server asked for a certificate. A client gets an empty list of CA names both
+        # if the server did not ask and if it asked without naming any.
         if connection.get_state_string().endswith(_ASKED):
             self._verdicts[connection].asked_for_certificate = True
 

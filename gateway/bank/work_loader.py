@@ -22,7 +22,8 @@ from gateway.kernel.tasks import CLOCK_LOOK_S, sleep
 WORK_PAGE = 5_000
 # Work that is due later than this stays in the journal: the returns watch keeps a row per payment for a week.
 AHEAD_MS = 600_000
-# The poll sees work that another node wrote with a due time this far in the past (its clock, a slow commit).
+# The poll finds work of other nodes whose due time is at most this far in the past (because of their clock, or of a
+# slow commit).
 SLACK_MS = 10_000
 # Work that is overdue for longer is searched this often.
 SWEEP_S = 10.0
@@ -115,7 +116,8 @@ class WorkLoader:
 
     async def load(self) -> None:
         """Read open work that falls due soon, a page at a time, so that a long list never holds the loop."""
-        # Set the bound first: what is committed while the pages are read is accepted if it lies within it.
+        # Set the bound first: work that is committed while the pages are read is accepted if it is due before the
+        # bound.
         until_ms = self.until_ms = self._parts.clock.now_ms() + AHEAD_MS
         last: WorkRow | None = None
         while True:

@@ -20,7 +20,7 @@ PATIENCE_S = 1.0
 _NEWEST_ORDERS = 200
 _SCRIPTS = ("--show-completion", "--install-completion")
 # Bash takes a colon for the end of a word, and our ids have colons. So the words are those of the line, split at
-# blanks, and what stands before the last colon is removed from each answer.
+# blanks, and the part before the last colon is removed from each answer.
 _BASH = """
 %(complete_func)s() {
     local line="${COMP_LINE:0:$COMP_POINT}" word number
@@ -70,7 +70,7 @@ def names_of(kind: str) -> Callable[..., list[str]]:
         try:
             said = _daemon(ctx).get(path, **query)
         except (NoDaemon, Refused, BadSettings):
-            # A message would stand in the middle of the line that is being typed.
+            # A message would appear in the middle of the line that is being typed.
             return []
         return list(dict.fromkeys(name for name in found(said) if name.startswith(incomplete)))[:MOST]
 

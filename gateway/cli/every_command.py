@@ -135,7 +135,7 @@ def _summary(words: str, language: Lang) -> str:
 
 
 def _commands(language: Lang) -> dict[str, Callable[[], _Made]]:
-    """What makes each command, by the command's words."""
+    """The functions that make the commands, by the command's words."""
 
     def of_act_by_hand(act: Act, place: str) -> _Made:
         return in_language(function_at(place), language, act), help_of(act, language) if language == "zh" else None

@@ -57,7 +57,7 @@ def clock_text() -> str:
 
 @contextmanager
 def ended_by_interrupt() -> Iterator[None]:
-    """Ctrl-C is the usual end of what happens in the block, and no error."""
+    """Ctrl-C is the usual end of the block, and no error."""
     try:
         yield
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""The daemon's socket for web pages: sign-in, decisions, and what only the daemon knows.
+"""The daemon's socket for web pages: sign-in, decisions, and the data that only the daemon has.
 
 The query process (gateway.web.query) answers everything else that the console shows. Nothing here runs the machine: an
 attacker who controls a page can only ask for what the signed-in persons may see.

@@ -1,4 +1,4 @@
-"""The demo's sums of money: what the ERP ordered, by the journal and by the banks' ledgers, per currency. Pure.
+"""The demo's sums of money: by the ERP's orders, by the journal and by the banks' ledgers, per currency. Pure.
 
 Three independent records are added up separately: the orders with the messages that the ERP received, the journal's
 rows, and the executions in the ledgers. The sums of executed payments, and of those whose money came back, must be the

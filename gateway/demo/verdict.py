@@ -1,4 +1,5 @@
-"""Compares three records of the same orders: the banks' ledgers (the truth), the journal, and what the ERP was told.
+"""Compares three records of the same orders: the banks' ledgers (the truth), the journal, and the messages to the
+ERP.
 
 Executions in the ledgers are matched to orders by the payee's account, which belongs to one order only. So a payment
 that was made twice is found even if the gateway gave it two references. Pure: everything comes in as values.

@@ -1,4 +1,4 @@
-"""The interface to the message broker: the values exchanged, and what a broker client promises.
+"""The interface to the message broker: the values exchanged, and the promises of a broker client.
 
 It depends on no client library, so a simulated broker can implement `Amqp`.
 """

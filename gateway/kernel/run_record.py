@@ -71,7 +71,7 @@ def settings_taken(state_dir: Path) -> None:
 
 
 def end(state_dir: Path, code: int, cause: str, remedy: str) -> None:
-    """Record how this process ends. The first reason stays: what follows from it is no cause."""
+    """Record how this process ends. The first reason stays, because later ones are only its consequences."""
     known = last(state_dir)
     if known is None or known.pid != os.getpid() or known.ended_at:
         return

@@ -58,7 +58,7 @@ Known = dict[str, KnownCondition]
 
 
 def update(known: Known, source: str, present: Sequence[Condition], now_ms: int, lasting_ms: int) -> list[NoticeEvent]:
-    """Take over what a source shows now; returns the events.
+    """Take over the present conditions of a source; returns the events.
 
     A condition is reported when it has lasted for `lasting_ms`, and is over when it has been absent for as long. So a
     lane that goes up and down every few seconds is one condition.
@@ -87,7 +87,7 @@ def update(known: Known, source: str, present: Sequence[Condition], now_ms: int,
 
 
 def still_there(known: Known, kind: NoticeKind, keys: Sequence[str]) -> list[str]:
-    """The keys whose condition is known still, whatever its detail is now."""
+    """The keys whose condition is still known, with the same or another detail."""
     return [key for key in keys if f"{kind.value}/{key.partition(SEPARATOR)[0]}" in known]
 
 
@@ -112,7 +112,7 @@ class CompanyMap:
 
 
 def of_troubles(said: Iterable[Mapping[str, Any]], companies: Callable[[str], frozenset[str]]) -> list[Condition]:
-    """The conditions that the daemon's page names as troubles. What has another form than expected is left out."""
+    """The conditions that the daemon's page names as troubles. Troubles of an unexpected form are left out."""
     found = {}
     for one in said:
         trouble, subject, step = (one.get(name) for name in ("trouble", "subject", "step"))

@@ -169,7 +169,7 @@ class NoticeDestination(_NoticeTable):
         return kind.value in self.kinds
 
     def concerns(self, event: NoticeEvent) -> bool:
-        """True if this destination is told of this event: by its kind and its companies."""
+        """True if this destination gets notices of this event: by its kind and its companies."""
         ours = not self.companies or not event.companies or not event.companies.isdisjoint(self.companies)
         return ours and self.tells(event.kind)
 

@@ -94,7 +94,7 @@ class DestinationQueue:
         self.gathered[kind] = PendingEvents(now.since_ms, tuple(added[:MOST_KEYS]), more)
 
     def acknowledge(self, kind: NoticeKind, keys: Iterable[str]) -> int:
-        """Take out the events that a person has seen, so that no second person is told; returns their number."""
+        """Take out the events that a person has seen, so that no second person is notified; returns their number."""
         waiting = self.later.get(kind, {})
         return sum(waiting.pop(key, None) is not None for key in keys)
 

@@ -150,7 +150,8 @@ class NoticeProcess:
             _log.info("notices.begun", nodes=len(state.cursors))
         part = journal_look.trail_part(conn, state.cursors)
         self._gather(part.events)
-        # Cursors and gathered events are saved in one file, so that a crash neither loses an event nor tells it twice.
+        # Cursors and gathered events are saved in one file, so that a crash neither loses an event nor reports it
+        # twice.
         state.cursors.update(part.cursors)
         self._gather(self._late_requests(conn, now_ms))
         self._gather(self._conditions.in_journal(conn, now_ms))
@@ -187,7 +188,7 @@ class NoticeProcess:
     def _gather(self, events: Iterable[NoticeEvent]) -> None:
         happened, now_ms = list(events), self._parts.now_ms()
         for name, queue in self._state.queues.items():
-            # A former destination is told only of its own end.
+            # A former destination gets only the notice of its own end.
             if not name.startswith(FORMER):
                 queue.gather(happened, self._to[name], now_ms)
             elif any(event.key == _ended(name) for event in happened):

@@ -1,4 +1,4 @@
-"""Checks across settings tables: references between them, overlaps, and what production forbids."""
+"""Checks across settings tables: references between them, overlaps, and settings that production forbids."""
 
 from __future__ import annotations
 

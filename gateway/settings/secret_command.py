@@ -16,7 +16,8 @@ OUTPUT_MAX = 65_536
 
 
 def run_secret_command(command: Sequence[str], timeout_s: float = TIMEOUT_S) -> bytes:
-    """What the program prints. Raises OSError, whose text has the program's path, without its arguments and its output.
+    """The text that the program prints. Raises OSError, whose text has the program's path, without its arguments and
+    its output.
 
     The program gets no input and this process's environment, in which clients of a vault find its address. Its standard
     error is dropped, because such programs may write secrets there too. A program that is late is killed together with

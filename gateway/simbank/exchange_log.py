@@ -19,7 +19,7 @@ from protocols.judge import BankRefusal, BothLanguages, RequestFinding, RuleKind
 
 
 class ConnectionTrouble(StrEnum):
-    """What is wrong with a connection itself, before or between its requests."""
+    """The faults of a connection itself, before or between its requests."""
 
     NO_CERTIFICATE = "no_client_certificate"  # a TLS handshake without the client's certificate
     WRONG_CERTIFICATE = "wrong_client_certificate"  # a certificate of another authority, expired, too weak

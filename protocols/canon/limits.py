@@ -1,4 +1,4 @@
-"""The limits of what a bank can carry, as data: intake checks an order against them and reports every fault at once."""
+"""The limits of a bank's messages, as data: intake checks an order against them and reports every fault at once."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class ReferenceForm:
 class Limits:
     """All of a bank's limits that intake checks before it accepts an order. `channels` are the rails that the bank has.
 
-    `terms` are the names of what its rail carries of `canon.terms.Terms`.
+    `terms` are the names of the fields of `canon.terms.Terms` that its rail carries.
     """
 
     charset: str

@@ -62,7 +62,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of entries. `cursor` asks for the next one; None means the bank said this was the last.
+    """One page of entries. `cursor` asks for the next one; None means that the bank marked the page as the last one.
 
     `total_lines` is the bank's own count over the whole walk, if it states one. `findings` are sentences for persons
     about oddities of a page that was read all the same (a sum that does not fit, a missing statement before it).

@@ -28,7 +28,7 @@ class Malformed(ValueError):
 
 
 def parse(body: bytes) -> Any:
-    """The JSON value in `body`. Raises Malformed; never anything else, whatever the bytes."""
+    """The JSON value in `body`. Raises Malformed, and no other exception for any bytes."""
     try:
         text = body.removeprefix(_BOM).decode("utf-8")
     except UnicodeDecodeError as error:

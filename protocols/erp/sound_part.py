@@ -71,7 +71,7 @@ def sound_part(
 
 
 def may_stand(found: Iterable[Fault], form_faults: Sequence[Fault]) -> tuple[Fault, ...]:
-    """Those faults of a sound part that hold whatever the sender meant in the fields with faults of form."""
+    """The faults of a sound part that do not depend on the values of the fields with faults of form."""
     faulty = {fault.at for fault in form_faults}
     decides = any(at.endswith(place) or f"{place}/" in at for at in faulty for place in _DECIDES_OTHERS)
     return tuple(one for one in found if not _touches(one, faulty) and not (decides and one.code is FieldCode.REQUIRED))

@@ -51,7 +51,7 @@ class Decoded:
 class Charset:
     """One of GBK, GB2312, GB18030, UTF-8, ISO-8859-1, ISO-8859-15, under the label the bank uses.
 
-    `encoder` is the codec that bounds what we write; by default that of the label, and GBK for the label
+    `encoder` is the codec that limits the characters that we write; by default that of the label, and GBK for the label
     GB2312, which banks use as another word for it. Pass "gb2312" for a bank that means it.
     """
 

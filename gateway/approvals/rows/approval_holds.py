@@ -1,4 +1,4 @@
-"""Which orders wait for approvers: what the policy in force needs of an order or batch, and the request for it.
+"""Which orders wait for approvers: the need of an order or batch by the policy in force, and the request for it.
 
 A batch is judged by the sum of its lines and by each line. Each line is counted together with the sum that its maker
 has paid this payee today. `makers` says whether the maker is known; an unknown maker makes the need stricter, never
@@ -109,8 +109,9 @@ def needed_by(tx: Tx, rows: Sequence[PaymentRow], context: ApprovalContext) -> A
 
 
 def lost_need(tx: Tx, rows: Sequence[PaymentRow]) -> ApprovalNeed:
-    """What the deleted requests about these payments, or about their batch, needed according to the audit trail. It
-    reads the trail, so it is not asked at each send."""
+    """The approvers that the deleted requests about these payments, or about their batch, needed according to the audit
+    trail. It reads the trail, so it is not asked at each send.
+    """
     name = _LOST, rows[0].sender, subject_name(rows[0])
     if name not in tx.memo:
         since_ms = min(row.accepted_ms for row in rows) - _DAY_MS
@@ -190,7 +191,7 @@ def request(tx: Tx, rows: Sequence[PaymentRow], need: ApprovalNeed, terms: Appro
 
 
 def subject_name(row: PaymentRow) -> str:
-    """The id of what is approved with this payment: its batch, or its order."""
+    """The id of the subject that is approved with this payment: its batch, or its order."""
     return row.order.id if row.batch is None else row.batch
 
 

@@ -1,4 +1,4 @@
-"""Requests for approval: what waits for approvers, as the canonical form that they sign, with what it needs.
+"""Requests for approval: the payments that wait for approvers, as the canonical form that they sign, with the need.
 
 A request is about one order, or about a whole batch (`subject` is its id). Only its state ever changes. If the order or
 batch has changed, the request is void and another one is made.

@@ -316,7 +316,7 @@ def _say_written(setup: FirstSetup, written: Written, *, imported: bool) -> None
 
 
 def _check(context: typer.Context, folder: Path) -> None:
-    """List what the folder lacks; exit code 0 if it lacks nothing."""
+    """List the missing parts of the folder; exit code 0 if it lacks nothing."""
     import os
     import tempfile
 

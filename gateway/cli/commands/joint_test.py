@@ -252,7 +252,7 @@ def waive(
     owner: Annotated[str, typer.Option(help="Who answers for leaving it out.")],
     reason: ReasonOption,
 ) -> None:
-    """Leave a case out; its owner and the reason stand in the report."""
+    """Leave a case out; its owner and the reason are in the report."""
     from gateway.jointtest.verdicts import CaseFinding, CaseVerdict
 
     plan, store = joint_run.plan_of(folder), joint_run.store_of(context, folder)

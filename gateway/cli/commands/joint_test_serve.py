@@ -1,4 +1,4 @@
-"""`bankgw joint-test serve`: a simulated bank for a foreign client, that tells the client's people what is wrong."""
+"""`bankgw joint-test serve`: a simulated bank for a foreign client, which shows the client's mistakes to its people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""`bankgw joint-test verify`, `countersign` and `attest`: what an evidence pack proves, and to whom."""
+"""`bankgw joint-test verify`, `countersign` and `attest`: check an evidence pack, sign it as the bank, and use it in
+the settings.
+"""
 
 from __future__ import annotations
 

@@ -256,7 +256,7 @@ def _wrong_heading(file: Path, unknown: list[str], missing: list[str]) -> Biling
 
 
 def show_matching(said: Any) -> None:
-    """What is matched, proposed and open, in both matchings."""
+    """The matched, proposed and open rows, in both matchings."""
     for name, title in _MATCHINGS.items():
         one = said["matchings"][name]
         found = ((output.code("matchrule", rule), count) for rule, count in one["matched"].items() if count)

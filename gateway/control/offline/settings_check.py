@@ -202,8 +202,9 @@ class _Examination:
         yield from self._credentials(f"{at}.credentials", lane, bank)
 
     def _keys_on_the_internet(self, at: str, lane: conf.LaneSettings, bank: Bank) -> Iterator[Finding]:
-        """In production, a key that signs towards the internet is not read by this process. Whoever takes the process
-        over could copy it, and use it from anywhere; a front end in the company's network would still be in between.
+        """In production, a key that signs towards the internet is not read by this process. An attacker who controls
+        the process could copy it, and use it from anywhere; a front end in the company's network would still be in
+        between.
         """
         if self._settings.mode != "production" or not (bank.profile.over_internet or is_public(lane.host)):
             return

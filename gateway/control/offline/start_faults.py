@@ -46,7 +46,7 @@ def start_fault(error: BaseException | None, settings: Settings) -> StartFault |
 
 
 def remedy_of_fatal(reason: str) -> str:
-    """What to do about a reason that ended a running daemon."""
+    """The remedy for a reason that ended a running daemon."""
     if "the permit log cannot be written" in reason:
         return unwritable_remedy(None)
     if "disk is full" in reason or "No space left" in reason:

@@ -102,8 +102,8 @@ class AuditPurge:
                     yield note, at
 
     async def _checked(self, goal: _Goal, base: AuditBase) -> AuditBase | None:
-        """Read the chain again up to the checkpoint. None if an entry is too young to be deleted, whatever the
-        checkpoint's date.
+        """Read the chain again up to the checkpoint. None if an entry is too young to be deleted, even if the
+        checkpoint's date is old.
         """
         tree, head, at = base.tree, Head(base.size, base.hash), goal.at
         while head.seq < at.size:

@@ -1,4 +1,6 @@
-"""The gaps between a permit log and the database, and what they mean for the lanes: values, without the database."""
+"""The gaps between a permit log and the database, and their consequences for the lanes: values, without the
+database.
+"""
 
 from __future__ import annotations
 

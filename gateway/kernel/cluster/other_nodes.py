@@ -76,7 +76,7 @@ class OtherNodes:
         self._compared |= {name: head.seq for name, head in known.heads.items()}
 
     async def begin(self) -> None:
-        """Ask the other nodes to vouch that the journal is complete, if this node has no log that knows them."""
+        """Ask the other nodes to confirm that the journal is complete, if this node has no log that knows them."""
         if self._safe_mode.past.is_newcomer:
             self._nonce = self._entropy.bytes(_NONCE_BYTES).hex()
             await self._store.write(partial(ask, nonce=self._nonce))
@@ -161,8 +161,9 @@ class OtherNodes:
         return allowed
 
     async def let_in(self) -> None:
-        """Answer the nodes that ask this one to vouch for the journal, and read the answer to this node's own
-        question."""
+        """Answer the nodes that ask this one to confirm that the journal is complete, and read the answer to this
+        node's own question.
+        """
         if self._safe_mode.past.is_newcomer:
             await self._hear()
         elif not self._safe_mode.reason:

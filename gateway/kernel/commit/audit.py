@@ -1,4 +1,4 @@
-"""The audit trail: who did what to which object, as a hash chain in which any change is detected.
+"""The audit trail: each act with its actor and its object, as a hash chain in which any change is detected.
 
 Each node has its own chain. An entry's hash covers its position, its fields and its sealed detail. The seal's
 associated data is the same header, so without the vault's key the chain cannot be rebuilt from the middle. The head of
@@ -310,7 +310,7 @@ def _verify_node(
 def entries_of(conn: Connection, vault: Vault, object_id: str) -> list[AuditEntry]:
     """All audit entries about one object, oldest first.
 
-    Entries of one node stand in the order in which it wrote them, also where its clock was set back between two.
+    Entries of one node are in the order in which it wrote them, even if its clock was set back meanwhile.
     """
     columns = schema.audit.c
     statement = select(schema.audit).where(columns.object_id == object_id).order_by(columns.node, columns.seq)

@@ -72,7 +72,7 @@ def _values(conn: Connection, node: str = "") -> dict[str, str]:
 
 def _of_node(conn: Connection, node: str, value: str | None) -> Mapping[str, int] | None:
     """The persons whom this node barred, and since when. None if its row was altered and the audit trail, which has no
-    version of it, cannot tell whom.
+    version of it, does not name the persons.
     """
     vault, said = vault_of(conn), registers.newest(conn, registers.names(_REGISTER, (node,)))
     if value is None and said.deleted:

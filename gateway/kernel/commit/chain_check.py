@@ -1,4 +1,4 @@
-"""Compares a payment's row with what the audit chain says of it, before a decision is based on the row.
+"""Compares a payment's row with the audit chain's entries about it, before a decision is based on the row.
 
 The seal of a row does not detect an older row of the same payment, nor a deleted attempt. The chain does: each change
 of a payment is an entry with its version, and each send one with its number.

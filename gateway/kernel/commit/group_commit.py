@@ -371,7 +371,8 @@ class SqlStore:
         try:
             listener(committed.hand_over)
         except Exception:
-            # What the listener missed is in the database; the callers must still learn that their units are committed.
+            # The changes that the listener missed are in the database; the callers must still learn that their units
+            # are committed.
             _log.failure("a commit listener failed; what it missed is read again at its next scan")
 
     def _fail(self, group: list[_Waiting], failure: Failure) -> None:

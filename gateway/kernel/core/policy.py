@@ -1,4 +1,4 @@
-"""Checks of an order: what its bank can carry, and what its sender is allowed to send. Pure functions.
+"""Checks of an order: the bank's limits, and the sender's rights and limits. Pure functions.
 
 `check` examines the order alone and reports all faults at once. The other functions compare it with what the journal
 counted for the sender; the rules of the gate ask them, inside the transaction that admits the order.

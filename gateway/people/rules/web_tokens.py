@@ -24,7 +24,7 @@ Mac = Callable[[bytes], bytes]
 
 
 class WebPage(StrEnum):
-    """The page that a session is for: the console reads; the approval page shows what is signed."""
+    """The page that a session is for: the console reads; the approval page shows the text that is signed."""
 
     CONSOLE = "console"
     APPROVAL = "approval"

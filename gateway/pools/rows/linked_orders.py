@@ -258,7 +258,8 @@ def moved_back(tx: Tx, link: LinkedOrder, but: str = "") -> list[PaymentRow]:
 
 def settled_late(tx: Tx, row: PaymentRow) -> bool:
     """True if the bank later said that a payment moved the money although it had ended as one that moved nothing. Its
-    state stays as the ERP was told (see `failed_contradicted` in the state table)."""
+    state stays as it was reported to the ERP (see `failed_contradicted` in the state table).
+    """
     if row.life.state not in MOVED_NOTHING:
         return False
     if any(of == row.payment and one.fate in _MOVED for _key, _at_ms, of, one in tx.evidence):

@@ -36,8 +36,9 @@ UNCLEAR = (State.SENDING, State.PENDING, State.IN_DOUBT, State.ESCALATED)
 
 @dataclass(frozen=True, slots=True)
 class BalanceRow:
-    """A balance, and when this node received it, by its own clock. `dated`: the vault vouches for that time. A balance
-    that was stored before its time was sealed is not dated, and moves no money."""
+    """A balance, and when this node received it, by its own clock. `dated`: that time is sealed by the vault. A balance
+    that was stored before its time was sealed is not dated, and moves no money.
+    """
 
     balance: Balance
     currency: str
@@ -100,7 +101,7 @@ _VOUCHED = ("entry", "bank", "account_idx", "direction", "currency", "amount_min
 
 
 def _detail(line: Line, vouched: list[Any]) -> bytes:
-    """The fields of an entry that the matching reads besides its columns, and the columns that it vouches for."""
+    """The fields of an entry that the matching reads besides its columns, and the columns that its seal covers."""
     said = {
         "row": vouched,
         "reference": line.reference,

@@ -79,7 +79,7 @@ class Told:
     findings: list[RequestFinding] = field(default_factory=list)
 
     def refused(self, refused: Refused) -> None:
-        """Take the code and text of a refusal, and the rules behind it, unless an earlier one was told."""
+        """Take the code and text of a refusal, and the rules behind it, unless an earlier one was taken."""
         if not self.code or (self.code == "0" and refused.findings) or (refused.findings and not self.findings):
             self.code, self.reason = refused.code, refused.words
         self.findings += refused.findings

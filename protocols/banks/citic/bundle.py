@@ -173,8 +173,8 @@ class Together:
             try:
                 page = yield from self._page(sent, begin)
             except Declined:
-                # Without a total the page after the last one is asked for too. Whatever the bank answers to that ends
-                # the walk.
+                # Without a total the page after the last one is asked for too. Every answer of the bank to that
+                # question ends the walk.
                 if not found or page.total is not None:
                     raise
                 break

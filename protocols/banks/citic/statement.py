@@ -300,7 +300,7 @@ def _line(row: etree._Element, account: AccountNumber, first: date, last: date) 
 
 
 def _numbers(row: etree._Element) -> tuple[str, str]:
-    """The number of an entry, and what tells it from others under that number.
+    """The number of an entry, and the values that distinguish it from others under that number.
 
     tranNo with sumTranNo within it. tranNo may be empty (banks/citic.md 9.2): then sumTranNo, else oriNum, each with
     the balance after the entry. Raises "missing" if an entry has none of them.

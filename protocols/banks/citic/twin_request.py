@@ -33,7 +33,7 @@ def broken(place: str, rule: RuleKind, stated: str, source: str, words: tuple[st
 
 
 def parsed(request: bytes) -> etree._Element:
-    """The message in an HTTP request. Raises Refused for a frame, a charset or XML that is none of this bank's."""
+    """The message in an HTTP request. Raises Refused for a frame, a charset or XML that is not of this bank's form."""
     try:
         asked = http.parse_request(request)
     except ProtocolError as error:

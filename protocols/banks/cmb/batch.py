@@ -87,8 +87,8 @@ class Batches:
         try:
             yield from self._looked_for(keys, fates, days, context.serials[0])
         except Declined:
-            # The bank refused to tell the rest, because we ask too often. The fates known so far still count, if there
-            # are any.
+            # The bank refused the rest of the answer, because we ask too often. The fates known so far still count, if
+            # there are any.
             if not fates:
                 raise
         return fates

@@ -1,4 +1,4 @@
-"""Electronic receipts (电子回单): SDKCSFDFBRT tells each receipt's number and its check code (打印实例号, 验证码).
+"""Electronic receipts (电子回单): SDKCSFDFBRT gives each receipt's number and its check code (打印实例号, 验证码).
 
 This message gives no file: number and code are the values that the bank's own site asks for to show and print the
 receipt. SDKCSFDFBRTIMG saves pictures on the front end's disk and returns nothing. The content of a receipt is in one

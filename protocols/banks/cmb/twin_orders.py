@@ -1,4 +1,4 @@
-"""The bank's side of orders: what the front end's twin does with payments, payrolls, collections and notices.
+"""The bank's side of orders: the twin's handling of payments, payrolls, collections and notices.
 
 The books identify an order by its reference. The references of each day, and the results of large batches, are kept
 here as long as the twin runs. The kind of a message is found in the books by the message's own reference.
@@ -500,7 +500,7 @@ class Orders:
 
 
 def _of(root: etree._Element, name: str) -> Mapping[str, str]:
-    """The fields of an interface that stands once."""
+    """The fields of an interface that occurs once."""
     return {tag: content for one in root.iterchildren(name) for tag, content in texts(one)}
 
 

@@ -111,7 +111,7 @@ def guess(place: str, form: ValueForm, source: str = UNSAID, *, required: bool =
 
 
 def once(interface: str, *rules: FieldRule) -> tuple[FieldRule, ...]:
-    """The fields of an interface that stands once."""
+    """The fields of an interface that occurs once."""
     return tuple(replace(rule, place=f"{interface}/{rule.place}") for rule in rules)
 
 

@@ -304,7 +304,7 @@ def parsed(content: bytes) -> etree._Element:
 
 
 def message_of(root: etree._Element) -> str:
-    """The name of the message ("pain.001.001.03"); "" if it is none that a bank takes."""
+    """The name of the message ("pain.001.001.03"); "" if no bank accepts such a message."""
     name = etree.QName(root)
     message = (name.namespace or "").removeprefix(_ISO)
     return message if name.localname == "Document" and message in (*TRANSFERS, *DEBITS) else ""

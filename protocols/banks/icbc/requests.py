@@ -45,7 +45,7 @@ def moment(now: datetime) -> str:
 
 @dataclass(frozen=True, slots=True)
 class WrittenMessage:
-    """A message around its `in`. `day` is the bank's work date; `data` is what stands in reqData."""
+    """A message around its `in`. `day` is the bank's work date; `data` is the content of reqData."""
 
     operation: str
     package_id: str

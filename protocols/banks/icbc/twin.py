@@ -1,8 +1,8 @@
 """NetSafe Client and the bank behind it, written from the bank's page and not from our own adapter.
 
-It keeps the habits seen in public samples: Base64 in lines of 76 characters, two blanks in the XML declaration, RMB
-in QHISD and 001 elsewhere, no SignTime in answers. Codes that begin with TWIN are its own, because the bank's are not
-public. twin_rules.py has what the bank takes, twin_request.py reads and judges a request by it.
+It keeps the habits seen in public samples: Base64 in lines of 76 characters, two blanks in the XML declaration, RMB in
+QHISD and 001 elsewhere, no SignTime in answers. Codes that begin with TWIN are its own, because the bank's are not
+public. twin_rules.py has the bank's rules, twin_request.py reads a request and judges it by them.
 
 Options: `cis` (any, when left out), `page_lines` (20), `span_days` (30, the longest QHISD), `work_days_ahead` (0: how
 far the bank's work date is ahead of the clock), `faults` (a list of FAULTS), `cheap` (changes nothing).

@@ -134,7 +134,7 @@ def sign_findings(asked: http.HttpRequest, books: HeldAccounts) -> tuple[Request
 
 
 def read_request(asked: http.HttpRequest, bank: Mapping[str, str], books: HeldAccounts) -> Request:
-    """The message in a form. `bank` has what the bank itself knows (`bank/…`).
+    """The message in a form. `bank` has the bank's own values (`bank/…`).
 
     Raises ClientRefused with every rule of NetSafe Client that the request breaks.
     """

@@ -185,7 +185,7 @@ AROUND: Final = RequestRules(
 
 
 def _same(*places: str, source: str = _AGREE, reconstructed: bool = False) -> TogetherRule:
-    """The values at `places` must be alike. The place that differs from most others is told, else the last one."""
+    """The values at `places` must be alike. The place that differs from most others is reported, else the last one."""
 
     def check(fields: FieldsOf, _books: HeldAccounts) -> FieldContradiction | None:
         stated = {place: value(fields, place) for place in places}

@@ -235,7 +235,7 @@ def _document(body: bytes, encoding: str) -> tuple[etree._Element, tuple[Request
 
 
 def _whole_document(body: bytes, encoding: str) -> bool:
-    """True if the body is XML to its end, so that its length is right and its root is another one."""
+    """True if the body is complete XML. Then its length is right, and the fault is another root element."""
     try:
         xmldoc.parse(body, _charset(encoding))
     except ProtocolError:

@@ -29,16 +29,16 @@ FAULTS: Final = (
     "last_line_silent",  # 8804 has no row about the last line of a package
     "two_records",  # 8804 has a refused record beside each real one
     "others_amount",  # rows of 8804 carry one fen more
-    "others_rows",  # 8804 takes no notice of the voucher asked for
-    "page_repeats",  # 8804 takes no notice of beginNumber
+    "others_rows",  # 8804 ignores the requested voucher
+    "page_repeats",  # 8804 ignores beginNumber
     "total_too_high",  # totalCount counts a row that never comes
     "empty_list",  # no rows are an empty list, not EGG0521
     "bare_refusal",  # the note of a refused or returned payment carries no reason
     "cut_notes",  # the note of a refused or returned payment is cut before its end
     "bare_rows",  # rows of 8804 carry no number of the bank's
-    "odd_entry",  # 8924 gives an account's second entry a tranFlag that nobody knows
+    "odd_entry",  # 8924 gives an account's second entry an unknown tranFlag
     "zero_balances",  # 8924 says 0.00 behind every entry
-    "others_packages",  # DO48 takes no notice of the packageNo asked for
+    "others_packages",  # DO48 ignores the requested packageNo
 )
 SEEN: Final = "TWN0002"
 """A voucher or a package that was used before. The bank's own code for it is not public."""

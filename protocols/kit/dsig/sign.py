@@ -218,7 +218,7 @@ def _only_earlier_signatures(root: etree._Element, profile: SignatureProfile) ->
 
 
 def attach(prepared: Prepared, signature: bytes, key_info: str = "") -> bytes:
-    """The finished document with a signature over `prepared.octets`; `key_info`: what `key_info()` gives."""
+    """The finished document with a signature over `prepared.octets`; `key_info`: the result of `key_info()`."""
     assert signature, "an empty signature"
     value, info = base64.b64encode(signature), key_info.encode("ascii")
     return b"".join((prepared.before, value, prepared.between, info, prepared.after))
