@@ -70,9 +70,10 @@ class WatchedAccount:
 
 @dataclass(frozen=True, slots=True)
 class WatchParts:
-    """The parts that watching needs. `owns` says whether this node may speak for a lane now, `epoch` gives the lane's
-    epoch, `clock_trusted` says whether this node's business days are the bank's, and `host_date` has the date that the
-    bank's answers state."""
+    """The parts that watching needs. `owns` says whether this node owns the lane now, `epoch` gives the lane's epoch,
+    `clock_trusted` says whether this node's business days are the bank's, and `host_date` has the date that the bank's
+    answers state.
+    """
 
     store: Store
     clock: Clock

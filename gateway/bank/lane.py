@@ -217,7 +217,7 @@ class Lane:
         self._question_queue.refuse("stopping")
         if self._under_way:
             self._drained = Deferred()
-            # Exchanges that outlive the deadline are recorded as silence; those commits still run.
+            # Exchanges that take longer than the deadline are recorded as unanswered; those commits still run.
             timer = self.parts.clock.later(deadline_s, lambda: self.session_pool.stop())
             await self._drained
             if timer.active():

@@ -47,8 +47,7 @@ class RunRecord:
 
 @dataclass(frozen=True, slots=True)
 class NoDaemonReason:
-    """Why no daemon answers: when it was noted, the exit code (None: nobody wrote it down), the cause and the
-    remedy."""
+    """Why no daemon answers: when it was noted, the exit code (None: none was recorded), the cause and the remedy."""
 
     at: str
     exit: int | None

@@ -1,4 +1,4 @@
-"""Coroutines that run beside others, owned by the part that stops them. Nothing runs that nobody owns."""
+"""Coroutines that run beside others, owned by the part that stops them. Every coroutine has an owner."""
 
 from __future__ import annotations
 

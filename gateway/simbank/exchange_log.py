@@ -23,7 +23,7 @@ class ConnectionTrouble(StrEnum):
 
     NO_CERTIFICATE = "no_client_certificate"  # a TLS handshake without the client's certificate
     WRONG_CERTIFICATE = "wrong_client_certificate"  # a certificate of another authority, expired, too weak
-    NOT_TLS = "not_tls"  # something else than TLS at a port that speaks TLS
+    NOT_TLS = "not_tls"  # bytes that are not TLS at a port for TLS
     TLS_AT_PLAIN_PORT = "tls_at_plain_port"  # TLS at a port without it
     CLIENT_REFUSED_BANK = "client_refused_bank"  # the client did not accept the bank's certificate
     TLS_VERSION = "tls_version"  # no common version of TLS

@@ -214,7 +214,7 @@ class Ledger:
         return tuple(sheet.entries[bisect_left(sheet.dates, first) : bisect_right(sheet.dates, last)])
 
     def serial(self) -> int:
-        """A number never given out before, not even by an earlier life of this record."""
+        """A number never given out before, not even in an earlier run with this record."""
         if self._serial >= self._reserved:
             self._write({"serials_up_to": self._serial + _SERIALS_RESERVED})
             self._reserved = self._serial + _SERIALS_RESERVED

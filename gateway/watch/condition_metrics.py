@@ -54,7 +54,8 @@ class Capacity:
 
 def capacity(state_dir: Path) -> Capacity:
     """Measure the disk and the permit log, and read what other processes left in this folder: a failed start, a refused
-    reload. Notes that this daemon lives. Raises OSError."""
+    reload. Records that this daemon is alive. Raises OSError.
+    """
     run_record.touch(state_dir)
     disk, permits = os.statvfs(state_dir), state_dir / PERMIT_LOG
     log_bytes = int(permit_log.facts(permits)["bytes"])

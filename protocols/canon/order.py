@@ -156,7 +156,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """Orders of one kind and one own account that travel to the bank in one message (批量). Never empty.
+    """Orders of one kind and one own account that are sent to the bank in one message (批量). Never empty.
 
     Each item has its own state; identical items are distinguished by their references only.
     """

@@ -31,8 +31,8 @@ class Remittance:
 class Terms:
     """The optional terms of an order. An empty field is left to the bank.
 
-    `end_to_end_id` is the payer's own id and travels to the payee. `purpose_code` and `charge_bearer` are ISO's (SALA,
-    SUPP …; SLEV, SHAR, DEBT, CRED). The ultimate parties are those on whose behalf it is paid or received.
+    `end_to_end_id` is the payer's own id, which is sent on to the payee. `purpose_code` and `charge_bearer` are ISO's
+    (SALA, SUPP …; SLEV, SHAR, DEBT, CRED). The ultimate parties are those on whose behalf it is paid or received.
     """
 
     end_to_end_id: str = ""

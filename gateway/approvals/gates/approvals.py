@@ -78,8 +78,9 @@ class ApprovalsRule:
 
 
 class ApprovalsAtRelease:
-    """Rule `approvals` at a release: keeps an order waiting that nobody was asked to approve, or that must be approved
-    again."""
+    """Rule `approvals` at a release: holds an order for which no approver was asked yet, or which must be approved
+    again.
+    """
 
     name = "approvals"
     asks = "Does the order have the approvals that the policy of this moment needs?"

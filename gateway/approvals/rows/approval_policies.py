@@ -87,7 +87,8 @@ def in_force(tx: Tx) -> ApprovalPolicy:
 
 def members(tx: Tx, group: str) -> frozenset[str]:
     """The persons of a group by the policy in force; if that has no such group, by the last policy that had it. A
-    request asks for groups of the policy of its time, and could never be approved if a group had nobody any more."""
+    request asks for groups of the policy of its time, and could never be approved if such a group were empty.
+    """
     for one in _each(tx.raw):
         if group in one.policy.groups:
             return one.policy.groups[group]

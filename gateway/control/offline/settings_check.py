@@ -429,7 +429,7 @@ class _Examination:
     def _unknown(self, conn: Connection) -> list[unknown_to_settings.Unknown]:
         revision, path = migrations.revision_of(conn), self._settings.journal.vault_key.path()
         if revision is None:
-            return []  # an empty one
+            return []  # an empty database
         try:
             # A whole row can be read only if its table has the schema of this program.
             whole = revision == migrations.KNOWN[-1] and path not in self._unreadable

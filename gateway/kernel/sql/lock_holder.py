@@ -1,4 +1,5 @@
-"""Which process or session holds the lock for which the journal's writer waits. Asked only while the journal is silent.
+"""Which process or session holds the lock for which the journal's writer waits. Asked only while the journal makes no
+progress.
 
 SQLite: the kernel is asked for the holder of the file's lock. A child process asks, because a process that opens and
 closes a database file loses its own locks on it. PostgreSQL: the server is asked which session blocks ours.

@@ -32,8 +32,9 @@ class WebPage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WebSession:
-    """A person signed in from a browser. Times are milliseconds of UTC; `nonce` tells sessions apart. `proved_ms`: when
-    the person last showed a passkey, or password and one-time code; 0 for never."""
+    """A person signed in from a browser. Times are milliseconds of UTC; `nonce` distinguishes sessions. `proved_ms`:
+    when the person last showed a passkey, or password and one-time code; 0 for never.
+    """
 
     person: str
     page: WebPage

@@ -208,7 +208,7 @@ def _keep(
     tx.fresh.execute(
         update(schema.receipt_searches).where(_S.payment == subject).values(state=FETCHED, code=None, ticket=None)
     )
-    # After the update, which lets only one of two writers of a search go on.
+    # This comes after the update, by which only one of two writers of a search continues.
     name, value = next((name, value) for name, value in of.items() if value is not None)
     if tx.fresh.execute(select(_F.receipt).where(_F[name] == value)).first() is not None:
         return None

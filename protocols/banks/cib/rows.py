@@ -88,7 +88,9 @@ def split(document: bytes) -> Split:
 
 
 def _row(line: bytes) -> bytes:
-    """The row in a line. A row may begin with blanks, so only as many are cut off as the line is too long."""
+    """The row in a line. A row may begin with blanks, so that only the surplus blanks of a line that is too long are
+    removed.
+    """
     line = line.removesuffix(b"\r") if len(line) != ROW_BYTES else line
     indent, row = line[: max(len(line) - ROW_BYTES, 0)], line[-ROW_BYTES:]
     if len(row) != ROW_BYTES or indent.strip(b" \t"):

@@ -65,7 +65,7 @@ class Written:
 
     @property
     def wage_detail(self) -> str:
-        """wagDetl: our reference if the options want it, and the purpose where the head has none."""
+        """wagDetl: our reference if the options want it, and the purpose, if the head has none."""
         reference = self.reference if self.options.line_reference else ""
         purpose = "" if self.told else short(self.order.purpose)
         return f"{reference} {purpose}".strip()

@@ -155,7 +155,7 @@ class Enrolment:
 
 
 def signed_request(wanted: CertificateSubject) -> Generator[Sign, bytes, bytes]:
-    """A PKCS#10 request in DER, signed by the new key wherever that key lives."""
+    """A PKCS#10 request in DER, signed by the new key, which may be in a file, a token or a service."""
     name = x509.Name(
         [
             x509.NameAttribute(x509.NameOID.COMMON_NAME, wanted.common_name),

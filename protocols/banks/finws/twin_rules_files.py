@@ -299,7 +299,9 @@ DEBIT_GROUP: Final = RequestRules(
 
 
 def parsed(content: bytes) -> etree._Element:
-    """The root of a file; comments in it are left out, for nobody signs it by itself. Raises ProtocolError."""
+    """The root of a file; comments in it are left out, because the file has no signature of its own. Raises
+    ProtocolError.
+    """
     return xmldoc.parse(content, UTF8, max_bytes=_BYTES_MAX, max_nodes=_NODES_MAX, drop_comments=True)
 
 
@@ -348,7 +350,7 @@ def _misfits(root: etree._Element, message: str) -> Iterator[RequestFinding]:
 
 
 def total_findings(content: bytes, total: str, count: str) -> Iterator[RequestFinding]:
-    """AmountTotal and TransactionCount of an upload, where they stand, must be those of the file it carries."""
+    """AmountTotal and TransactionCount of an upload, if given, must be those of its file."""
     try:
         root = parsed(content)
         message = message_of(root)

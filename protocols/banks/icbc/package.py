@@ -91,7 +91,7 @@ class Package:
     def asked(self, *, new: bool) -> list[Markup]:
         """The `in` of an enquiry about every line, by our own number of the package.
 
-        `new`: whether the newer message version is spoken.
+        `new`: whether the newer message version is used.
         """
         line = NEW_ENQUIRED if new or self.words is COLLECTIONS else ENQUIRED
         places = range(1, len(self.items) + 1)

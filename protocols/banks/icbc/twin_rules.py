@@ -1,8 +1,8 @@
 """The rules of 工商银行 for each field of a request, transcribed from the bank's page (banks/icbc.md). The adapter
 never reads them.
 
-The bank's RetCodes are not public but for two. Codes that begin with TWIN are the twin's own, so every refusal with
-one of them is reconstructed.
+Only two of the bank's RetCodes are public. Codes that begin with TWIN are the twin's own, so every refusal with one of
+them is reconstructed.
 """
 
 from __future__ import annotations

@@ -149,8 +149,8 @@ class Payments:
         if back not in ("", "0"):
             outcome = self._came_back(outcome, back)
         elif stt and self._contradicted(outcome.fate, fallback, reason):
-            # One of the two is wrong. A payment wrongly called failed would be paid again; one wrongly called paid
-            # would be forgotten.
+            # One of the two is wrong. A payment wrongly reported as failed would be paid again; one wrongly reported as
+            # paid would never be paid.
             outcome = replace(outcome, fate=Fate.UNKNOWN, listed=False)
         if outcome.fate is Fate.FAILED and fallback.fate is Fate.DUPLICATE:
             # A line was refused because its voucher is known: the first message arrived.

@@ -2,8 +2,8 @@
 
 It keeps the habits of real messages: answers with a length that is left-aligned and counts itself, the label gb2312,
 Base64 in lines, no masterID in answers, an error without signature. Its keys: `bank` signs answers; the front end's own
-key signs requests at the sign port and is made when the process first needs it, as nobody outside has to know it.
-Codes that begin with TWN are its own, because the bank's are not public.
+key signs requests at the sign port and is made when the process first needs it, because no other program uses it. Codes
+that begin with TWN are its own, because the bank's are not public.
 
 Options: `master_id` (any, when left out), `authorise_s` (-1: no web-bank authorisation; else how many seconds users
 take for it), `web_status` (what DO48 and EY03 always say, when it is not left out), `taken_status` (transStatus of a

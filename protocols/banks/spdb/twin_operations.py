@@ -33,7 +33,7 @@ FAULTS: Final = (
     "page_repeats",  # 8804 ignores beginNumber
     "total_too_high",  # totalCount counts a row that never comes
     "empty_list",  # no rows are an empty list, not EGG0521
-    "bare_refusal",  # the note of a refused or returned payment carries no reason
+    "bare_refusal",  # the note of a refused or returned payment has no reason
     "cut_notes",  # the note of a refused or returned payment is cut before its end
     "bare_rows",  # rows of 8804 carry no number of the bank's
     "odd_entry",  # 8924 gives an account's second entry an unknown tranFlag

@@ -236,7 +236,7 @@ def _batch(today: date) -> RequestRules:
         "8800",
         MALFORMED,
         (
-            # Whether it is empty where nobody authorises is not public.
+            # Whether it is empty if no users authorise is not public.
             FieldRule("authMasterID", anything, _BATCH_ROW),
             FieldRule("totalNumber", whole(1), _BATCH_ROW, required=True),
             FieldRule("totalAmount", _AMOUNT, _BATCH_ROW, required=True),
