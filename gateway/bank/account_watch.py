@@ -169,8 +169,8 @@ class AccountWatch:
         now = self._watched.get(one.account)
         if now is not None and now.lane == one.lane:
             await self._attempt(now, self._look(now))
-        # Not in a `finally`: an error that gets here ends the watching of all accounts, so that nobody waits for this
-        # turn.
+        # This is not in a `finally`, because an error that gets here ends the watching of all accounts, and no other
+        # account waits for this turn then.
         turn.release()
 
     async def _interval(self, one: WatchedAccount, seconds: float) -> None:

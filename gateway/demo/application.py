@@ -113,7 +113,7 @@ def main(
     `orders` None: as many as these banks carry out in a minute or two. `lang` None: the environment's LANG decides.
     `approvals`: with an approval policy in force. `pages_minutes`: how long the web pages run after the demo's run.
 
-    `reactor` is one of its own unless given; it is run and stopped.
+    Without `reactor` a new reactor is made. The reactor is run and stopped.
     """
     console = Console()
 

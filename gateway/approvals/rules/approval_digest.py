@@ -124,7 +124,8 @@ def _plain(name: str, value: object) -> object:
     if isinstance(value, tuple):
         return [_plain(name, one) for one in value]
     if isinstance(value, str):
-        # Line breaks and direction marks can hide or reverse the text beside them; the signed text escapes all others.
+        # Line breaks and direction marks can hide or reverse the text beside them; the signed text escapes all other
+        # unprintable characters.
         if not value.isprintable() and any(unicodedata.category(one) in _HIDING for one in value):
             raise BadForm(f"{name} has characters that cannot be shown")
         return value

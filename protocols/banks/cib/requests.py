@@ -136,7 +136,9 @@ class Written:
 
     @property
     def remark(self) -> str:
-        """Our reference, with which a batch's line comes back. Raises "value" for a channel that a line cannot have."""
+        """Our reference, which the bank returns with a batch's line. Raises "value" for a channel that a line cannot
+        have.
+        """
         if self.order.channel not in (Channel.AUTO, Channel.SAME_BANK):
             raise ProtocolError("value", f"a batch line has no channel {self.order.channel.value}; use auto")
         return self.reference if self.options.batch_remark else ""
