@@ -138,7 +138,7 @@ class ApprovalsAtSend:
         RuleAnswer(
             HOLD_BAND,
             "an approval does not count any more, the order is not as it was approved, or the policy was altered",
-            "holds it again and asks anew; escalates it if it may have left before",
+            "holds it again and asks again; escalates it if it may have left before",
             "`payment.held`, `approval`; `payment.escalated`",
             _MEND,
         ),
