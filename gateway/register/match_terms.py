@@ -53,7 +53,7 @@ class MatchTerms:
     tariffs: Mapping[str, Tariff] = field(default_factory=dict)
 
     def reaches(self, entry: Dated, line: Dated) -> bool:
-        """True when their dates allow them to belong together."""
+        """True if the dates of the entry and the line allow a match of the two."""
         return self.earliest_days <= (line.day - entry.day).days <= self.latest_days
 
     @property

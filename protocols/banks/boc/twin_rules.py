@@ -74,10 +74,10 @@ _ROWS_MOST: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class AskedFields:
-    """A request as its rules read it.
+    """The fields of one request, each under the path that the rules use for it.
 
-    `around` has `http/…`, and as `bank/…` the bank's own values. Paths that begin with `head` or an attribute's `@` are
-    those of the document; all others begin in `trn-CODE-rq`.
+    `around` holds the HTTP fields as `http/…` and the bank's own values as `bank/…`. A path that begins with `head` or
+    `@` (an attribute) starts at the document's root; every other path starts at `trn-CODE-rq`.
     """
 
     around: Mapping[str, str]

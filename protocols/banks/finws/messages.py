@@ -234,8 +234,9 @@ class Wire:
         return Answer(operation, request_id, code, said, document)
 
     def _document(self, packed: str, secret: str, today: date | None, most: int) -> etree._Element | None:
-        """The signed ApplicationResponse. None if it is encrypted, the key is missing, and the envelope's signature is
-        good.
+        """The verified ApplicationResponse; None if it is encrypted and the lane has no key for it.
+
+        Without the key, None is returned only at a bank that signs the envelope too; else it is a ProtocolError.
         """
         document = unbase64(packed, "ApplicationResponse")
         if self.variant.encryption and encryption.is_encrypted(document):

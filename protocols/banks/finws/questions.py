@@ -37,8 +37,8 @@ _LATEST: Final = timedelta(days=5)
 class _Told:
     """The content of one file about the account, as a page.
 
-    `about`: the file is about the account at all. `earlier`: the statement with which the next one is compared.
-    `following`: how many entries of a large file came before the next page, 0 at its end.
+    `about`: True if any part of the file is about the account. `earlier`: the last statement so far; the next one must
+    fit it. `following`: how many entries of a large file came before the next page, 0 at its end.
     """
 
     page: Page
