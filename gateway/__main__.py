@@ -1,6 +1,7 @@
 """The program `bankgw`, or `python -m gateway`: gives the command line the parts that it may not import itself.
 
-Everything heavy is imported by the commands that need it: `bankgw status` does not wait for a database library.
+Each command imports the large modules that it needs by itself, so that `bankgw status` does not wait for a database
+library.
 """
 
 from __future__ import annotations

@@ -23,8 +23,8 @@ _PLACE = re.compile(r"\{(\w+)\}")
 class ActProof(StrEnum):
     """How a person proves an act in a browser.
 
-    By reading rights (nothing is changed), by the visit's session, by a step-up, by one passkey over the signed text,
-    by one person in both ways, by two persons in two ways; or the act is for the command line alone.
+    In order: by the right to read (nothing is changed), by the visit's session, by a step-up, by one passkey over the
+    signed text, by one person in both ways, by two persons in two ways, or only from the command line.
     """
 
     LOOK = "L"
@@ -64,10 +64,10 @@ class ActEvidence(StrEnum):
 class ParamForm:
     """The form of one parameter: its help, and its notation.
 
-    `option` is the command's switch and `wire` the name in the query or the body, where they are not the field's name.
-    A number is above `above` (or at least `least`) and at most `most`. `clear`: whoever gives it sees unmasked data,
-    and must be root or the daemon's own user. `command`: the command offers it. `bad` is the code with which a value is
-    refused that is no text. `names` is the kind of name that it takes (`lane`, `order`), which the shell completes.
+    `option` is the command's switch and `wire` the name in the query or the body, if they differ from the field's name.
+    A number is above `above` (or at least `least`) and at most `most`. `clear`: the parameter asks for unmasked data,
+    which only root and the daemon's own user may get. `command`: the command offers the parameter. `bad` is the code
+    that refuses a value that is not text. `names` is the kind of name (`lane`, `order`) that the shell completes.
     """
 
     help: Bilingual
@@ -107,7 +107,7 @@ class ActParam:
 class AnswerColumn:
     """A column of a table: the place of its value in a row (`sessions.ready`, `decided[].person`), and its title.
 
-    `otherwise` stands where there is no value.
+    `otherwise` is shown if there is no value.
     """
 
     place: str
@@ -138,8 +138,8 @@ class SentenceAnswer:
 class ActDecision:
     """An act that two persons sign. `kind` is the word for it in the signed text.
 
-    The templates `subject` and `to` are filled with the act's parameters; `to_default` stands where they leave `to`
-    empty. `until_administrators`: before there are administrators, one operator does it at the act's own path.
+    The templates `subject` and `to` are filled with the act's parameters; `to_default` is used if they leave `to`
+    empty. `until_administrators`: before there are administrators, one operator carries the act out at its own path.
     """
 
     kind: str
@@ -155,10 +155,11 @@ class ActDecision:
 class Act:
     """One act. `path` is "" if it can only be asked for through a proposal; `{name}` in it is a parameter.
 
-    `form` is the version of the signed words: titles and help change freely, and a change of the words needs a new
-    form. `roles`: persons with one of these may ask; `everybody`: whoever can open the socket may; without both it is
-    for root and the daemon's own user. `scoped`: it is about own accounts inside the person's scope only. `command` is
-    the command's words after `bankgw`. `draft`: a page prepares it and the approval page signs it.
+    `form` is the version of the signed text: titles and help change freely, and a change of the text needs a new form.
+    `roles`: persons with one of these roles may ask; `everybody`: every user who can open the socket may ask; without
+    both, only root and the daemon's own user may. `scoped`: the act is only about own accounts inside the person's
+    scope. `command` is the command's words after `bankgw`. `draft`: a page prepares the act and the approval page signs
+    it.
     """
 
     method: str

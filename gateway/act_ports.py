@@ -23,8 +23,8 @@ CapacityFacts = Callable[[], Mapping[str, int | None]]
 class NodePort:
     """The node on which the gateway runs.
 
-    `identity` is version, mode, node, shard and environment. `ready` answers as `/readyz` does. `lost_ms` is the time
-    since when the journal is lost. `safe_mode` says whether the database is an older one.
+    `identity` is version, mode, node, shard and environment. `ready` gives the answer of `/readyz`. `lost_ms` is the
+    time since when the journal is lost. `safe_mode` says whether the database is an older one.
     """
 
     identity: Mapping[str, str]
@@ -41,7 +41,7 @@ class NodePort:
 
 @dataclass(frozen=True, slots=True)
 class IntakePort:
-    """Whether intake is stopped, and the switch for that."""
+    """The switch that stops intake, and its state."""
 
     draining: Callable[[], bool]
     drain: Callable[[bool], None]

@@ -4,7 +4,7 @@
     gateway = build(settings, parts, on_fatal)
     await gateway.start()
 
-`gateway/daemon.py` is the same with its pages and its control socket: what `bankgw run` runs.
+`gateway/daemon.py` adds the pages and the control socket; `bankgw run` runs it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The questionnaire for a bank before a joint test: the assumptions of its profile that only the bank can confirm.
 
-Each question names the value that the program uses until the bank answers, and where the answer goes.
+Each question names the value that the program uses until the bank answers, and the place for the answer.
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ def questions(bank: Bank) -> tuple[QuestionForBank, ...]:
 
 
 def _repeats(rule: ReplayRule) -> tuple[str, str, str]:
-    """What is assumed about a repeat: in English, the place for the answer, in Chinese."""
+    """The bank's assumed behaviour at a repeat: in English, the place for the answer, in Chinese."""
     first = ("ask first", "先查询") if rule.policy is Replay.QUERY_FIRST else ("the same bytes again", "原样重发")
     if rule.window is None:
         known = ("the reference is known without end", "流水号防重无期限")
@@ -197,7 +197,7 @@ def _repeats(rule: ReplayRule) -> tuple[str, str, str]:
 
 
 def _not_found(rule: ReplayRule) -> tuple[str, str, str]:
-    """What is assumed about an answer "not found": in English, the place for the answer, in Chinese."""
+    """The bank's assumed behaviour when it answers "not found": in English, the place for the answer, in Chinese."""
     after, count = _duration(rule.not_found_quarantine), rule.not_found_count
     answers = "1 answer" if count == 1 else f"{count} answers"
     chinese = f"请求发出 {after[1]}之后、答复 {count} 次“查无此交易”才算数"

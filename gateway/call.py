@@ -1,7 +1,7 @@
 """A request to the daemon as the handler of an act gets it, and the decorator that marks a handler.
 
-The control server makes a `Call` of each request. A handler stands in the room of its subject, is marked with the code
-of its act, and answers the call or raises `Denied`. So a subject needs neither the server nor the register of acts.
+The control server makes a `Call` of each request. A handler is in the room of its subject and is marked with the code
+of its act; it answers the call or raises `Denied`. So a subject needs neither the server nor the register of acts.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class Denied(Exception):  # noqa: N818 - an answer, not a fault
 class Call:
     """One request: its caller, the parts of the path, the query, and the JSON body.
 
-    `person` is the enrolled person who asks, None for root and the daemon's own user; the answer is about own accounts
-    inside `scope` only. Both are set by gateway.control.access. `token` is the session that a web page brings.
+    `person` is the enrolled person who asks, None for root and the daemon's own user; the answer covers only own
+    accounts inside `scope`. gateway.control.access sets both. `token` is the session that a web page presents.
     """
 
     peer: PeerCredentials

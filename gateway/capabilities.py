@@ -36,7 +36,7 @@ _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 def tried(name: str, *, switched: bool = False) -> Bank:
     """The bank built with the fewest options of its trial. Options that are files get a certificate that nobody trusts.
 
-    `switched`: with what is off until a contract or the bank's word switches it on.
+    `switched`: also with the options that stay off until a contract or the bank's statement allows them.
     """
     known = trial(name)
     build = cast(Build, import_module(f"protocols.banks.{name}").build)

@@ -1,8 +1,8 @@
 """`python -m gateway.demo_daemon UID run --config FILE`: the daemon of `bankgw demo --console`. Its own user counts as
 the enrolled person with this UID.
 
-A real daemon takes neither root nor its own user for a person, so that who runs the machine signs nothing. A demo has
-no other user. This program is no part of the daemon, and refuses settings of any mode but development.
+A real daemon accepts neither root nor its own user as a person, so that the persons who run the machine cannot sign. A
+demo has no other user. This program is no part of the daemon, and refuses settings of any mode but development.
 """
 
 from __future__ import annotations

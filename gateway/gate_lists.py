@@ -4,11 +4,11 @@
                  └────────────────────────────▶ ready
     in doubt ── RESEND (two persons) ──▶ ready        in doubt ── REPEATING ──▶ written down ── WRITE ──▶ the bank
 
-Orders of ERPs, items of batches, moves of cash pools, linked payments and their ways back pass the same lists. The list
-of the lane stands in `bank/gates/lists.py`. The others have rules of several rooms and are put together here.
+Orders of ERPs, items of batches, moves of cash pools, linked payments and their returns pass the same lists. The list
+of the lane is in `bank/gates/lists.py`. The others have rules of several rooms and are put together here.
 
-Their order is part of the decision: a refusal is the last word, and what is told of several reasons does not depend on
-it.
+Their order is part of the decision, because a refusal ends the list. Which of several reasons is reported does not
+depend on the order.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ LISTS = GateLists(OF_ORDER, OF_COMMAND, RELEASE, RESERVING)
 
 
 def sending(registry: Callable[[], Registry], zone: ZoneInfo) -> tuple[GateRule[SendFacts], ...]:
-    """The list of rules in the unit that records a first send, by the present `registry`."""
+    """The rules, in order, that the unit of a first send asks, by the present `registry`."""
     return (
         PermittedBeforeRule(),
         PoolMoveRule(registry, zone),

@@ -48,7 +48,8 @@ class GuardedStore:
 
     It fails with Denied 409 when SQL altered a row that is asked about.
 
-    `lost_ms` tells since when it is lost, None while it is not. A write that was begun may be committed all the same.
+    `lost_ms` is the time since when the journal is lost, None while it is not. A write that was begun may still be
+    committed.
     """
 
     def __init__(self, store: Store, clock: Clock, lost_ms: Callable[[], int | None]) -> None:
@@ -102,7 +103,7 @@ class GuardedStore:
 
         def ended(result: T | Failure) -> None:
             if answer.called:
-                return  # the caller has had the refusal already
+                return  # the caller has got the refusal already
             if timer is not None and timer.active():
                 timer.cancel()
             if isinstance(result, Failure):

@@ -157,7 +157,9 @@ def _unreadable(file: Path, error: OSError) -> Mistake:
 
 
 def is_there(path: Path) -> bool:
-    """True if the path exists, or if this user may not look: then whoever opens it is told so."""
+    """True if the path exists, or if this user has no right to find out. In the second case, opening it gives the
+    error.
+    """
     try:
         path.lstat()
     except PermissionError:

@@ -48,7 +48,7 @@ from protocols.erp.words import MAX_BODY_BYTES
 class Machine:
     """The parts that come from the machine: its clock, and the function that puts the permit log's bytes on the disk.
 
-    The fault campaign passes in a clock that is set wrong and a disk that fails.
+    The fault campaign passes in a clock that is set wrongly and a disk that fails.
     """
 
     clock: Clock
@@ -56,7 +56,7 @@ class Machine:
 
 
 def system_parts(reactor: Any, settings: conf.Settings, on_fatal: OnFatal, machine: Machine | None = None) -> Parts:
-    """The real parts. Opens files and reads keys; connects to nothing yet. Raises what those raise."""
+    """The real parts. Opens files and reads keys; connects to nothing yet. Raises their errors."""
     machine = machine or Machine(SystemClock(reactor))
     clock, entropy = machine.clock, SystemEntropy()
     meters = Meters(CollectorRegistry())

@@ -1,1 +1,1 @@
-"""Every language the gateway speaks: the ERP's and each bank's, as pure functions between bytes and values."""
+"""Every language of the gateway: the ERP's and each bank's, as pure functions between bytes and values."""

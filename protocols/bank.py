@@ -1,7 +1,8 @@
 """The interface of a bank's code: a description of the bank, and conversations that turn values into bytes.
 
-A bank is an object that `protocols.banks.<name>.build(options)` returns, never a class to extend. Its money words
-and its questions are generators: they yield steps, the lane carries them out and sends each answer's bytes back in.
+A bank is an object that `protocols.banks.<name>.build(options)` returns, never a class to extend. Its conversations,
+for orders and for questions, are generators: they yield steps, and the lane carries the steps out and sends each
+answer's bytes back in.
 
     def pay(order, context):            # a money word: exactly one Submit, at most once
         octets = ...                    # prepare
@@ -9,8 +10,8 @@ and its questions are generators: they yield steps, the lane carries them out an
         answer = yield Submit("business", wire)
         return Outcome(...)
 
-Transport faults are never thrown into a generator; the lane closes it and records what happened, so no bank code
-can swallow one. A malformed or unverifiable answer is `ProtocolError`: for money it means doubt, never failure.
+Transport faults are never thrown into a generator, so that no bank code can swallow one; the lane closes the generator
+and records the fault. A malformed or unverifiable answer is `ProtocolError`: for money it means doubt, never failure.
 """
 
 from __future__ import annotations
@@ -96,10 +97,10 @@ class Context:
     """The values that a conversation needs from outside, fixed before it starts.
 
     `reference` is the payment's bank reference (empty for questions), `attempt` counts from 1, `bank_date` is the
-    bank's business date, `now` carries a zone. In a question `bank_date` follows the date that the bank's answers state
-    (`host`); in a money word it is that of the calendar, because repeats and cut-offs are decided by it. `serials` are
-    numbers never given out before on this lane, drawn by the journal's writer, as many as the profile asks for.
-    `credentials` are the login's secrets by name; `session` is what sign-on returned.
+    bank's business date, `now` has a zone. In a question `bank_date` follows the date that the bank's answers state
+    (`host`). In an order's conversation it is that of the calendar, because it decides about repeats and cut-offs.
+    `serials` are numbers that were never given out before on this lane, drawn by the journal's writer, as many as the
+    profile asks for. `credentials` are the login's secrets by name; `session` is the result of sign-on.
     """
 
     reference: str
@@ -135,8 +136,8 @@ class Cutter(Protocol):
 class Port:
     """One address of a bank's front end. A `kept` connection is reused; any other carries one exchange and closes.
 
-    `answers` makes a fresh cutter for one connection. Time-outs are in seconds: to the first byte, between bytes,
-    for the whole exchange.
+    `answers` makes a fresh cutter for one connection. Time-outs are in seconds: until the first byte, between bytes,
+    and for the whole exchange.
     """
 
     name: str
@@ -151,14 +152,14 @@ class Port:
 class Sessions:
     """The sessions on the business port: their number, the sign-on, and the proof that they are ready.
 
-    `window` is how many exchanges may run at once (one per connection). `sign_on` runs on every fresh kept
-    connection and returns the session's state; `probe` is the harmless question that proves readiness: the
-    heartbeat of a kept session, the lane's own probe where connections are short. It returns what the bank's clock
-    showed if the verified answer says so: with a clock that differs from the bank's nothing is sent a second time.
+    `window` is how many exchanges may run at once (one per connection). `sign_on` runs on every fresh kept connection
+    and returns the session's state. `probe` is the harmless question that proves readiness: the heartbeat of a kept
+    session, or the lane's own probe if connections are short. It returns the time of the bank's clock if the verified
+    answer states it, because nothing is sent a second time while the node's clock differs from the bank's.
 
-    `one_owner` names a login of which the bank keeps one session at a time, in words that all tables of that login
-    share; empty where any number may sign on. Settings then give it one lane, of no larger window, in one bank: two
-    owners would end each other's sessions without end.
+    `one_owner` names a login of which the bank keeps one session at a time, in a text that all settings tables of that
+    login share; empty if any number of sessions may sign on. The settings must then give the login one lane, of no
+    larger window, in one bank, because two owners would end each other's sessions again and again.
     """
 
     window: int
@@ -173,9 +174,10 @@ class Sessions:
 class ReplayRule:
     """Whether a money word may ever be sent again byte-identically, and within which window after the first send.
 
-    `not_found_quarantine`: an enquiry's "not found" counts only when asked this long after the last byte.
-    `not_found_count`: how many such answers are needed. `window` None: the bank deduplicates for ever. `same_day`: it
-    forgets references when its business date changes. `most`: how often one payment may be repeated by itself.
+    `not_found_quarantine`: an enquiry's "not found" counts only if it was asked this long after the last byte.
+    `not_found_count`: how many such answers are needed. `window` None: the bank recognises duplicates for ever.
+    `same_day`: it forgets references when its business date changes. `most`: how often one payment may be repeated
+    automatically.
     """
 
     policy: Replay = Replay.NEVER
@@ -194,19 +196,19 @@ FACTS = ("amount", "payee", "day")
 class Profile:
     """The description of a bank, as data.
 
-    `name` is the short slug used in keys, labels and folders. `signs` names the keys its conversations ask for.
+    `name` is the short slug in keys, labels and folders. `signs` names the keys that its conversations ask for.
     `serials_per_word` is how many serial numbers one conversation may use. `page_lines` is the bank's page size,
-    `history_days` how far back it answers about entries. `reconstructed` lists what is known from public material
-    only. `kind_limits` are limits that differ for one kind of order (a batch line is often shorter than a payment).
-    `past_balance_days` is how far back the bank tells a day's closing balance, 0 when it does not. `poll_every` is how
-    often the bank tolerates being asked for an account's new entries. `returns_watch` is how long a payment may
-    still come back after it settled; it is asked about once per `returns_every`. `unstated` says for each kind of order
-    which of FACTS the answer to an enquiry does not state; all others are compared before the answer is believed.
-    `over_internet`: the bank's own interface is on the internet, with no front end in the company's network before it.
-    `guessed` names the operations of which a message, or its meaning, is known from one client's model or less: see
-    `gateway.capabilities.OPERATIONS`. `sweeps`: transfers in a cash pool have messages of their own. `host_date` names
-    the fields in which answers state the date of the bank's host (`Page.host_date`, `Balance.host_date`), empty where
-    none does; `host_date_days` is how many days it may be away from the calendar.
+    `history_days` how far back it answers about entries. `reconstructed` lists what is known from public material only.
+    `kind_limits` are limits that differ for one kind of order (a batch line is often shorter than a payment).
+    `past_balance_days` is for how many days back the bank gives a day's closing balance, 0 if it gives none.
+    `poll_every` is how often the bank tolerates a question about an account's new entries. `returns_watch` is how long
+    a payment may still come back after it settled; the bank is asked about it once per `returns_every`. `unstated`
+    lists for each kind of order which of FACTS the answer to an enquiry does not state; all others are compared before
+    the answer is believed. `over_internet`: the bank's own interface is on the internet, without a front end in the
+    company's network. `guessed` names the operations of which a message, or its meaning, is known from one client's
+    model or less: see `gateway.capabilities.OPERATIONS`. `sweeps`: transfers in a cash pool have messages of their own.
+    `host_date` names the fields in which answers state the date of the bank's host (`Page.host_date`,
+    `Balance.host_date`), empty if none does; `host_date_days` is how many days it may differ from the calendar.
     """
 
     name: str
@@ -252,10 +254,10 @@ class Questions:
 class Bundles:
     """The way in which a bank takes many orders of one kind in one message, at most `most` of them.
 
-    In `word`, `context.reference` is the bundle's own key, of the bank's reference form, as each item's is. `fate`
-    asks about all items at once. `read` maps the stored answer. A word about the whole message ("accepted") is
-    returned for each item it covers; an item the bank did not speak of is left out, and is in doubt. A bundle is never
-    sent again. A kind that has no row here but stands in `Bank.money` travels as one message an item.
+    In `word`, `context.reference` is the bundle's own key, of the bank's reference form, as each item's is. `fate` asks
+    about all items at once. `read` maps the stored answer. An outcome of the whole message ("accepted") is returned for
+    each item that it covers. An item that the answer does not mention is left out, and is in doubt. A bundle is never
+    sent again. A kind that is missing here but is in `Bank.money` is sent as one message for each item.
     """
 
     most: int
@@ -268,10 +270,11 @@ class Bundles:
 class Push:
     """A message that the bank sent without being asked. It decides nothing about a payment.
 
-    `kind` is the bank's name of the message, one of `Pushes.kinds`. `key` is a mark of its content, and of the number
-    that the bank gave it if it gives one: the same when the bank tells it again, whatever else differs about the frame,
-    and another one for another transaction of the same content. Payments in `references` are enquired about, and the
-    entries of `accounts` are read. `unread`: the content could not be read, and was kept for people. `text` is theirs.
+    `kind` is the bank's name of the message, one of `Pushes.kinds`. `key` is a fingerprint of its content and, if the
+    bank gives it a number, of that number. It is the same when the bank sends the message again, whatever else differs
+    in the frame, and different for another transaction of the same content. Payments in `references` are enquired
+    about, and the entries of `accounts` are read. `unread`: the content could not be read, and was stored for persons.
+    `text` is for persons.
     """
 
     kind: str
@@ -286,9 +289,9 @@ class Push:
 class Pushes:
     """How messages that the bank sends unasked are received. `requests` makes a fresh cutter for one connection.
 
-    `read` raises ProtocolError for what is no message of this bank to us: it is not answered. `answer` gives the bytes
-    that tell the bank that we have it, from the frame and our time in milliseconds; they are written only once the
-    journal has it. `closes`: the connection ends with the answer.
+    `read` raises ProtocolError for bytes that are no message of this bank to us; these are not answered. `answer` gives
+    the bytes that confirm the message to the bank, from the frame and our time in milliseconds; they are written only
+    after the journal has stored the message. `closes`: the connection ends with the answer.
     """
 
     kinds: tuple[str, ...]
@@ -302,11 +305,11 @@ class Pushes:
 class Bank:
     """A bank: profile, ports, sessions and conversations. Intake refuses an order of a kind that is missing here.
 
-    `money` maps a kind of order to its conversation. `read` maps the stored or replayed answer to a submitted
-    message of that kind. Wherever the answer states them, reference, amount and accounts must be those of `Sent`,
-    what was written down before the message left: ProtocolError "correlation" otherwise, and another ProtocolError
-    for bytes that are no answer at all. An unknown code does not raise, it is doubt. `read` makes no hops: a bank
-    whose stored answers need one (its front end verifies them) reads them as doubt.
+    `money` maps a kind of order to its conversation. `read` maps the stored or replayed answer to a submitted message
+    of that kind. If the answer states reference, amount or accounts, they must be those of `Sent`, which was recorded
+    before the message was sent: otherwise ProtocolError "correlation". Bytes that are no answer at all raise another
+    ProtocolError. An unknown code raises nothing; it is doubt. `read` makes no exchanges: a bank whose stored answers
+    need one (its front end verifies them) reads them as doubt.
     """
 
     profile: Profile
@@ -322,8 +325,8 @@ class Bank:
 class Build(Protocol):
     """`protocols.banks.<name>.build`: reads the package's own data once and returns the bank.
 
-    `options` is the bank's table from the settings, already plain values; unknown or wrong ones raise
-    `BadOptions` naming the key and the remedy.
+    `options` is the bank's table from the settings, as plain values; unknown or wrong ones raise `BadOptions` with the
+    key and the remedy.
     """
 
     def __call__(self, options: Mapping[str, Any]) -> Bank:

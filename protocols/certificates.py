@@ -1,10 +1,10 @@
 """The interface of a bank's certificate service, and the states of a request, for the command that drives them.
 
-A request for a certificate cannot be asked twice at will: the code is good once. So, as with money, the bytes are kept
-before they leave (`Submit`), an answer that does not come leaves the request in doubt, and `next_move` says what may be
-done then: the same bytes again within their time, never a new request, and a person after that.
+A request for a certificate cannot be repeated at will, because its code is valid once. So its bytes are stored before
+they are sent (`Submit`), as those of a payment are, and a missing answer leaves the request in doubt. `next_move` gives
+the next permitted step: the same bytes again within their time, after that a person, and never a new request.
 
-A bank that gives certificates this way has `certificates(options) -> Office` in its package, beside `build`.
+A bank that issues certificates in this way has `certificates(options) -> Office` in its package, beside `build`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class NextStep(StrEnum):
 class Request:
     """The record of a request for a certificate. `wire` holds the exact bytes that were or will be sent.
 
-    `public_der` is the new key's public half: an issued certificate of another key is not ours.
+    `public_der` is the new key's public half: a certificate issued for another key is not ours.
     """
 
     stage: Stage
@@ -100,7 +100,8 @@ class Office(Protocol):
         """The result of the answer to a request, also to a repeated one. Raises ProtocolError for bytes that are no
         answer.
 
-        `today` makes the days of the bank's certificates count, and is needed where the bank still signs with SHA-1.
+        With `today` the validity of the bank's certificates is checked; it is needed if the bank still signs with
+        SHA-1.
         """
 
 

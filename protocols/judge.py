@@ -1,9 +1,10 @@
 """Judges a client's request by the rules of a bank's page. It is used by simulated banks, never by adapters.
 
 A bank's `twin_rules.py` has one `RequestRules` for each operation: its fields with form, length and source, its
-repeated rows, and the rules over several fields. They are transcribed from the bank's page by a reading of their own,
-so that a mistake in the adapter's tables is found and not repeated. `findings` says every rule that a request breaks,
-in the order of the table, each with the place, the value and the row of the page, and with the bank's answer to it.
+repeated rows, and the rules over several fields. They are transcribed from the bank's page independently of the
+adapter, so that a mistake in the adapter's tables is found and not repeated. `findings` gives every rule that a request
+breaks, in the order of the table, each with the place, the value and the row of the page, and with the bank's answer to
+it.
 """
 
 from __future__ import annotations
@@ -287,9 +288,9 @@ def anything(_value: str) -> BrokenForm | None:
 class FieldRule:
     """The rule about one field of a request.
 
-    `required`: absent or empty is a finding; or a function of the fields beside it. `source` is the page's row.
-    `refusal` is the bank's answer where it differs from that of the operation. `reconstructed`: the page's row is.
-    `rule` is told instead of the form's own kind, for fields outside the message (HEADER).
+    `required`: the finding if the field is absent or empty; it may be a function of the other fields. `source` is the
+    page's row. `refusal` is the bank's answer, if it differs from that of the operation. `reconstructed`: the row of
+    the page is reconstructed. `rule` replaces the form's own kind, for fields outside the message (HEADER).
     """
 
     place: str
@@ -487,7 +488,7 @@ def row_totals(
 
 
 def each_row(rows: str, rule: TogetherRule) -> TogetherRule:
-    """The rule over several fields, asked of each row at `rows`; the first row that breaks it is told."""
+    """The rule over several fields, asked of each row at `rows`; the first row that breaks it is reported."""
 
     def check(fields: FieldsOf, books: HeldAccounts) -> FieldContradiction | None:
         for number, row in enumerate(fields.rows(rows), start=1):

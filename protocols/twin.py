@@ -1,8 +1,8 @@
 """The interface of a simulated bank, and that of the books in which it keeps its payments.
 
-A twin is a bank's own side, written from the bank's public page and never from the adapter's code, so that the two
-can disagree. It is as pure as an adapter: requests in, answers out; sockets, delays and mischief are the
-simulator's (`gateway.simbank`).
+A twin is a bank's own side, written from the bank's public page and never from the adapter's code, so that the two can
+disagree. It is as pure as an adapter: requests in, answers out. The simulator (`gateway.simbank`) has sockets, delays
+and faults.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Booked(StrEnum):
 class Instruction:
     """A payment request as the twin read it. `reference` is the client's key (流水号/凭证号).
 
-    `bundle` is the reference of the message it came in with others. `collects`: money comes in (代扣), from
+    `bundle` is the reference of the message in which it came with others. `collects`: money comes in (代扣), from
     `creditor_account`, the other party, to `debtor_account`, the client's own.
     """
 
@@ -154,9 +154,9 @@ class Books(Protocol):
 class Answer:
     """Framed bytes to write back, and whether the bank then closes the connection.
 
-    `operation` is what the client asked for, `code` and `reason` what the answer says, `findings` every rule that the
-    request broke: a joint test tells them to the client's people. A refusal is not a finding by itself, for a bank also
-    refuses requests that are well formed (an order without cover).
+    `operation` is the client's operation, `code` and `reason` those of the answer, `findings` every rule that the
+    request broke; a joint test shows them to the client's people. A refusal is not a finding by itself, because a bank
+    also refuses requests that are well formed (an order without cover).
     """
 
     data: bytes
@@ -183,8 +183,8 @@ class BuildTwin(Protocol):
     """The type of `protocols.banks.<name>.twin.build(options, keys)`.
 
     `keys` maps key names to PEM bytes: the bank's private signing key as `bank`, the client's public certificate as
-    `client`, whatever else the bank's page needs. `options["cheap"]` asks for the benchmark mode: no verification
-    of requests and the cheapest honest answer.
+    `client`, and further keys that the bank's page requires. `options["cheap"]` asks for the benchmark mode: no
+    verification of requests and the cheapest honest answer.
     """
 
     def __call__(self, options: Mapping[str, Any], keys: Mapping[str, bytes]) -> Twin:

@@ -38,13 +38,13 @@ EVIDENCE_MOST_BYTES = 4 * 1024 * 1024
 class ListRequests:
     """Selects the requests that are listed."""
 
-    every: Annotated[bool, ParamForm(("Also what was decided.", "包括已有决定的。"), option="--all", wire="all")] = (
+    every: Annotated[bool, ParamForm(("Also decided requests.", "包括已有决定的。"), option="--all", wire="all")] = (
         False
     )
     sender: Annotated[str, ParamForm(("Of one order: its sender.", "某指令的来源系统。"), command=False)] = ""
     subject: Annotated[str, ParamForm(("Of one order: its id.", "某指令的编号。"), command=False)] = ""
     request: Annotated[str, ParamForm(("One request.", "某一请求。"), command=False)] = ""
-    after: Annotated[str, ParamForm(("Go on after this request.", "接着该请求往后列。"), command=False)] = ""
+    after: Annotated[str, ParamForm(("Continue after this request.", "接着该请求往后列。"), command=False)] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +147,8 @@ APPROVALS = RoomActs(
             "approvals.show",
             "approvals",
             (
-                "Show the words that approvers sign, who has signed, and what is missing. Looking is in the audit "
-                "trail.",
+                "Show the text that approvers sign, the signatures so far, and the missing ones. The audit trail "
+                "records that you looked.",
                 "显示复核人签署的文字、已签署的人、尚缺的人。查看记入审计链。",
             ),
             params=NamedRequest,
@@ -163,7 +163,7 @@ APPROVALS = RoomActs(
             "approvals.approve",
             "approvals",
             (
-                "As approver: read the words and sign them. With the last approval that is needed, the payment goes.",
+                "As approver: read the text and sign it. After the last approval that is needed, the payment may be sent.",
                 "复核人：阅读文字并签署。所需的最后一个复核完成后，付款即发出。",
             ),
             params=NamedRequest,
@@ -180,7 +180,7 @@ APPROVALS = RoomActs(
             "approvals.reject",
             "approvals",
             (
-                "As approver: say no, signed. The payment, or what waits of the batch, is cancelled; nothing was sent.",
+                "As approver: sign a rejection. The payment, or the waiting part of the batch, is cancelled; nothing was sent.",
                 "复核人：签署拒绝。该付款或批次中等待的部分被撤销；没有发送任何内容。",
             ),
             params=RejectRequest,
@@ -214,7 +214,7 @@ APPROVALS = RoomActs(
             "/policy",
             "policy.show",
             "approvals",
-            ("Show the policy in force, and which were before it.", "显示现行审批策略及以前的版本。"),
+            ("Show the policy in force, and the earlier ones.", "显示现行审批策略及以前的版本。"),
             command="policy show",
             roles=EVERY_ROLE,
         ),
@@ -243,7 +243,7 @@ APPROVALS = RoomActs(
             "/proposals/draft",
             "proposals.draft",
             "approvals",
-            ("Have the words of a proposal made. Nothing is kept.", "生成提议的文字。不保存任何内容。"),
+            ("Have the text of a proposal made. Nothing is stored.", "生成提议的文字。不保存任何内容。"),
             roles=DECIDERS,
             shows=SocketProof.SIGNATURE,
         ),
@@ -252,7 +252,7 @@ APPROVALS = RoomActs(
             "/proposals",
             "proposals.make",
             "approvals",
-            ("Keep a proposal with the first person's signature.", "保存第一人签署的提议。"),
+            ("Store a proposal with the first person's signature.", "保存第一人签署的提议。"),
             roles=DECIDERS,
             shows=SocketProof.SIGNATURE,
             proof=ActProof.ONE_PASSKEY,
@@ -273,7 +273,7 @@ APPROVALS = RoomActs(
             "proposals.show",
             "approvals",
             (
-                "Show a proposal's words and its evidence. Looking is in the audit trail.",
+                "Show a proposal's text and its evidence. The audit trail records that you looked.",
                 "显示提议的文字与证据。查看记入审计链。",
             ),
             params=NamedProposal,
@@ -285,7 +285,10 @@ APPROVALS = RoomActs(
             "/proposals/{proposal}/approve",
             "proposals.approve",
             "approvals",
-            ("As second person: sign the same words; then it is done, once.", "第二人：签署同样的文字，随即执行一次。"),
+            (
+                "As second person: sign the same text; then it is carried out, once.",
+                "第二人：签署同样的文字，随即执行一次。",
+            ),
             params=NamedProposal,
             roles=DECIDERS,
             shows=SocketProof.SIGNATURE,
@@ -298,7 +301,7 @@ APPROVALS = RoomActs(
             "/proposals/{proposal}/withdraw",
             "proposals.withdraw",
             "approvals",
-            ("End a proposal without doing it.", "撤回提议，不执行。"),
+            ("End a proposal without carrying it out.", "撤回提议，不执行。"),
             params=WithdrawProposal,
             roles=DECIDERS,
             shows=SocketProof.USER,

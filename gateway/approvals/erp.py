@@ -1,5 +1,6 @@
-"""`payment.approve` and `payment.reject`: an ERP brings an enrolled person's signature. The ERP's own word does not
-count."""
+"""`payment.approve` and `payment.reject`: an ERP brings an enrolled person's signature. A statement of the ERP alone
+does not count.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ def decide(received: ReceivedCommand, command: DecideOrder) -> CommandUnit:
     def decide_request(tx: Tx) -> CommandResult:
         if received.answered(tx):
             return REPEATED
-        # Several requests about one batch may wait, each about other lines: the signed digest tells which one is meant.
+        # Several requests about one batch may wait, each about other lines: the signed digest identifies the right one.
         asked = approval_requests.about(tx.read, sender, command.id)
         request = next((one for one in asked if one.digest == command.digest), asked[0] if asked else None)
         if request is None:

@@ -1,12 +1,12 @@
 """Watches accounts: reports new entries as they are booked, and closes a day when its figures agree.
 
 Each watched account is polled as often as its bank allows, within the bank's hours: the balance, then all entries of
-today. Payments and the ERP's questions go first, and a lane with many accounts looks at a few of them at a time.
+today. Payments and the ERP's questions go first, and a lane with many accounts reads a few of them at a time.
 
-Days are those that the bank's answers state. A day that is over is read once more. It is closed and reported, once, by
-the node that claims its row in `jobs`, when all stated opening and closing balances agree and the entries lead from one
-to the other; then the bank is asked about the payments that its entries left in doubt. A day that does not close is
-tried again, and counted as missing. One thing that cannot be read, or not be written, stops no other.
+Days are those that the bank's answers state. A day that is over is read once more. The node that claims the day's row
+in `jobs` closes the day and reports it, once, when all stated opening and closing balances agree and the entries lead
+from one to the other. Then the bank is asked about the payments that the entries left in doubt. A day that does not
+close is tried again, and counted as missing. One item that cannot be read or written does not stop the others.
 """
 
 from __future__ import annotations
@@ -70,9 +70,10 @@ class WatchedAccount:
 
 @dataclass(frozen=True, slots=True)
 class WatchParts:
-    """The parts that watching needs. `owns` says whether this node may speak for a lane now, `epoch` gives the lane's
-    epoch, `clock_trusted` says whether this node's business days are the bank's, and `host_date` has the date that the
-    bank's answers state."""
+    """The parts that watching needs. `owns` says whether this node owns the lane now, `epoch` gives the lane's epoch,
+    `clock_trusted` says whether this node's business days are the bank's, and `host_date` has the date that the bank's
+    answers state.
+    """
 
     store: Store
     clock: Clock
@@ -162,13 +163,14 @@ class AccountWatch:
     async def _in_turn(self, one: WatchedAccount) -> None:
         turn = self._turns.setdefault(one.lane, DeferredSemaphore(LOOKS_AT_ONCE))
         await turn.acquire()
-        # A call of the bank during the reading may be about what was read already, so that it asks for another reading.
+        # A push that arrives during the reading may be about entries that were read already, so that it causes another
+        # reading.
         self._wanted.discard(one.account)
         now = self._watched.get(one.account)
         if now is not None and now.lane == one.lane:
             await self._attempt(now, self._look(now))
-        # Not in a `finally`: an error that gets here ends the watching of all accounts, so that nobody waits for this
-        # turn.
+        # This is not in a `finally`, because an error that gets here ends the watching of all accounts, and no other
+        # account waits for this turn then.
         turn.release()
 
     async def _interval(self, one: WatchedAccount, seconds: float) -> None:
@@ -411,7 +413,7 @@ class AccountWatch:
             elif found.finished_ms is not None:
                 continue
             elif found.node != self._node:
-                # This node owns the lane now, so that it also does what the lane's last owner left undone.
+                # This node owns the lane now, so that it also closes days that the lane's last owner did not close.
                 inherit = partial(jobs.inherit, job=job, bank=one.bank, business_date=day, dead_node=found.node)
                 await self._parts.store.write(inherit)
             # A failure to read an old day must not keep today from being read.
@@ -452,7 +454,8 @@ class AccountWatch:
     async def _closed(self, look: _Reading, day: date, balance: Balance | None) -> Statement | None:
         """The day's statement if all sources of its balances agree; None if it cannot be closed (yet).
 
-        Its entries are told in any case: those that were booked after the day's last look are told by nobody else.
+        Entries that were booked after the day's last reading are reported here in any case, because nothing else
+        reports them.
         """
         one = look.one
         pages, complete = await self._read(look, day)

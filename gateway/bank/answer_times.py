@@ -1,7 +1,7 @@
 """How long a bank usually takes to answer a lane, and from when on an answer is overdue.
 
-An answer is overdue when it takes three times as long as the slowest of the last answers, and at least 2 s. So a bank
-that always takes ten seconds is not called silent after four, and one that answers at once is.
+An answer is overdue if it takes three times as long as the slowest of the last answers, and at least 2 s. So after four
+seconds of waiting, a bank that always takes ten seconds is not overdue, and a bank that usually answers at once is.
 """
 
 from __future__ import annotations

@@ -15,7 +15,8 @@ from protocols.canon.outcome import State
 def turn_of(rows: Iterable[PaymentRow]) -> int:
     """The index of the bank date to ask about: 0 is the stated date; once no repeat is possible, other dates follow.
 
-    "Not found" on another date than that of the bytes proves nothing, so only escalated payments are asked about so.
+    "Not found" on another date than that of the bytes proves nothing, so that only escalated payments are asked about
+    with other dates.
     """
     return min(row.life.asked if row.life.state is State.ESCALATED else 0 for row in rows)
 
@@ -48,9 +49,9 @@ class BankCalendar:
     def asked_day(self, day: date, turn: int = 0) -> date:
         """The business date to ask about for a message that names `day`.
 
-        A date in the future was named by a clock that was ahead; the bank booked the message on an earlier date. A date
-        in the past may have been named by a clock that was behind: each further `turn` asks about the next date, up to
-        today, then begins anew.
+        A clock that was ahead may have named a date in the future; the bank booked the message on an earlier date. A
+        clock that was behind may have named a date in the past: each further `turn` asks about the next date, up to
+        today, and then begins again.
         """
         today = self.bank_date(self._clock.now_ms())
         first = min(day, today)

@@ -46,7 +46,7 @@ class SessionOwner(Protocol):
 
 
 class BankSession:
-    """One session: its state, its connections, and what the bank told us at sign-on."""
+    """One session: its state, its connections, and the bank's answer to the sign-on."""
 
     def __init__(self, session_pool: SessionOwner, number: int) -> None:
         self.number = number
@@ -65,17 +65,19 @@ class BankSession:
 
     @property
     def asked_s(self) -> float | None:
-        """Since when the bank owes this session an answer or a handshake; None if it owes none."""
+        """The time since which this session waits for an answer or a handshake of the bank; None if it waits for
+        neither.
+        """
         asked = [line.asked_s for line in self._lines.values() if line.asked_s is not None]
         return min(asked, default=self._dialling_s)
 
     async def line(self, port_name: str, *, same: bool = False) -> BankConnection:
         """This session's connection to a port: the kept one, or a fresh one. Raises NotConnected.
 
-        Every exchange but a permitted payment passes here in the reactor turn of its write: after standing still while
-        it waited for a connection, or for its turn to sign on, it says nothing unless the lease still holds.
-        A short connection carries one exchange: the bank is about to close it, so the next exchange gets its own,
-        unless the conversation wants the `same`.
+        Every exchange except a permitted payment passes here in the reactor turn of its write. The process may have
+        stood still while the exchange waited for a connection or for its turn to sign on, so nothing is written unless
+        the lease still holds. A short connection carries one exchange, because the bank is about to close it. The next
+        exchange gets its own connection, unless the conversation wants the `same`.
         """
         self._session_pool.allow(port_name)
         held = self._lines.get(port_name)

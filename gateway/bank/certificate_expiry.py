@@ -19,9 +19,9 @@ class CertificateExpiry:
     """Tells when certificates expire. Calling it gives seconds since 1970 by (bank, role); of several files in one
     role, the first to expire.
 
-    Roles: `client` our certificate, `ca` the bank's authority, `crl` the next update of its revocation list,
-    `signing` our signing certificates, `server` the certificate the bank showed last, `push_server` ours where the bank
-    calls us, `push_ca` the authority of its caller. Raises KeyFileError.
+    Roles: `client` our certificate, `ca` the bank's authority, `crl` the next update of its revocation list, `signing`
+    our signing certificates, `server` the certificate the bank showed last, `push_server` our certificate on the port
+    for the bank's pushes, `push_ca` the authority of the clients on it. Raises KeyFileError.
     """
 
     def __init__(self, settings: Settings, peers: PeerEnds) -> None:

@@ -1,7 +1,7 @@
 """Reads certificates, keys and revocation lists again while the daemon works: all of them are replaced, or none.
 
-Connections that are open stay as they are; each new one uses what was read last. So a kept connection may show the old
-certificate until it ends, and both must be valid meanwhile.
+Connections that are open stay as they are; each new one uses the files as they were read last. So a kept connection may
+show the old certificate until it ends, and both must be valid meanwhile.
 """
 
 from __future__ import annotations

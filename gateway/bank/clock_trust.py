@@ -103,8 +103,8 @@ class ClockTrust:
     def sure(self, quarantine_ms: int) -> ClockVerdict:
         """The conclusions that an answer of the bank allows now: see ClockVerdict.
 
-        After the clock was set, elapsed time is reliable again once the clock was left alone for a whole quarantine:
-        what was sent before the change is older than that.
+        After the clock was set, elapsed time is reliable again once the clock was left alone for a whole quarantine,
+        because every earlier send is older than the quarantine by then.
         """
         spans = abs(self._ahead_ms) <= CLOCK_DIFFERS_MS and not self.quarantine_left_ms(quarantine_ms)
         return ClockVerdict(spans, spans and self.doubt is None)

@@ -1,11 +1,11 @@
 """One connection to a bank: one exchange at a time, each with its own time-outs.
 
-An answer is one whole frame. An unasked frame, a second frame, or bytes that are no frame end the connection: after
-that no answer on it could be matched to its question.
+An answer is one whole frame. A frame that nobody asked for, a second frame, or bytes that are no frame end the
+connection, because later answers on it could not be matched to their questions.
 
-No byte goes to the kernel unless `may_write` agrees at that moment. That holds for the first byte of a message (TLS
-encrypted it before) and for the rest of a long one that waits for a slow peer. A process can be stopped anywhere, for
-as long as another node needs to take the lane over.
+No byte goes to the kernel unless `may_write` agrees at that moment. That holds for the first byte of a message (TLS has
+encrypted it before) and for the rest of a long message that waits for a slow peer. The reason is that a process can
+stand still at any point, for long enough that another node takes the lane over.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ NO_PERMIT = "permit_refused"
 class BankConnection(Protocol):
     """A connection that has passed its handshake. `exchanges` counts what was written.
 
-    `asked_s` is when the message went out whose answer is awaited; None: none is. `on_end` is called once at its end.
-    `may_write` is asked each time before bytes go to the kernel; if it refuses, the connection ends. `answer_times` is
-    told how long each answer took.
+    `asked_s` is when the message whose answer is awaited was sent; None if no answer is awaited. `on_end` is called
+    once at the connection's end. `may_write` is asked each time before bytes go to the kernel; if it refuses, the
+    connection ends. `answer_times` gets the duration of each answer.
     """
 
     def __init__(

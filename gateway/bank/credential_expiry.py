@@ -1,4 +1,4 @@
-"""When the passwords and UKeys of logins end, by the settings. No bank tells this over the wire."""
+"""When the passwords and UKeys of logins end, by the settings. No bank sends these dates."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Connects to a bank: a connection exists once the handshake is done and the peer is verified.
 
-Twisted's own TLS endpoints fire at TCP level, so a bank that rejects us looks like a connection that opened and
-closed, and a client would re-dial at full speed. Here the application's protocol is built only after the verified
-handshake; whatever fails before that provably sent nothing.
+Twisted's own TLS endpoints fire at TCP level. A bank that rejects us then looks like a connection that opened and
+closed, and a client would dial again at full speed. Here the application's protocol is built only after the verified
+handshake, so that a failure before it proves that nothing was sent.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _log = Logger()
 class NotConnected(Exception):  # noqa: N818 - it is an outcome, and proof that nothing was sent
     """No verified connection was made, so no application byte was sent.
 
-    `reason` is a slug, `detail` is what was seen, `reason.remedy` is what to do.
+    `reason` is a slug, `detail` is the observed fault, `reason.remedy` is the remedy.
     """
 
     def __init__(self, where: str, reason: Reason, detail: str) -> None:

@@ -3,8 +3,8 @@
     ready? -> prepare (sign, hops) -> commit `sending` with the exact bytes -> last gate -> write -> answer -> commit
 
 A message carries one order or many; a payment is a bundle of one. Up to the write nothing can have reached the bank;
-from the commit on, whatever goes wrong is doubt for every order of the message, unless not one byte was written. Where
-the bank's rules allow it, a payment in doubt is repeated: the stored bytes leave once more, through the same two gates.
+from the commit on, every fault means doubt for every order of the message, unless not one byte was written. Where the
+bank's rules allow it, a payment in doubt is repeated: the stored bytes leave once more, through the same two gates.
 """
 
 from __future__ import annotations
@@ -143,8 +143,8 @@ class Dispatch:
     def _let_next_in(self, lock: DeferredLock, *, soon: bool) -> None:
         """Release a lock: at once, or `soon`, from the event loop.
 
-        A payment that stays has given its session to another one, which is next in this line: many in a row that stay
-        at once would call each other deeper than Python allows.
+        A payment that is not sent has given its session to another payment, which is next for this lock. Many such
+        payments in a row, each released at once, would call each other deeper than Python allows.
         """
         if soon:
             self._parts.clock.later(0, lock.release)
@@ -199,7 +199,7 @@ class Dispatch:
             session.release()
             retry_ms, why = RETRY_UNSENT_MS, error.text
         except Declined as error:
-            # A session that the bank does not know any more must sign on again before anything else is said on it.
+            # A session that the bank does not know any more must sign on again before anything else is sent on it.
             session.release(signed_out=signed_out(error))
             retry_ms, why = RETRY_REFUSED_MS, str(error)
         except ProtocolError as error:
@@ -530,8 +530,9 @@ class Dispatch:
 
 @dataclass(slots=True)
 class _Ready:
-    """A message whose bytes are made and not recorded yet. `approved` is what its commit found. `again_ms` is when to
-    try again if it stayed unsent. `halts`: the permit log has a send that the journal lacks."""
+    """A message whose bytes are made and not recorded yet. `approved` has the lines that its commit found approved.
+    `again_ms` is when to try again if it stayed unsent. `halts`: the permit log has a send that the journal lacks.
+    """
 
     message: Outgoing
     conversation: Generator[MoneyStep, bytes, Any]
@@ -559,7 +560,7 @@ class _Committing:
 class _Outgoing:
     """Bytes whose send was recorded, and the handling of their answer. `committed_s` is a time before the commit.
 
-    `rows` are the message's orders as that commit left them.
+    `rows` are the message's orders as the commit left them.
     """
 
     message: Outgoing

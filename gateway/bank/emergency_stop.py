@@ -1,7 +1,7 @@
 """The emergency stop in one daemon: every lane pauses at once, and resumes after two persons have approved it.
 
-A paused lane lets nothing through its last gate; enquiries go on. The stop is kept in the journal
-(`kernel/cluster/stops.py`), where every node reads it: with each lease and renewal, and once a second besides.
+The last gate of a paused lane sends nothing; enquiries go on. The stop is kept in the journal
+(`kernel/cluster/stops.py`). Every node reads it there with each lease and renewal, and also once a second.
 """
 
 from __future__ import annotations

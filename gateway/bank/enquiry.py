@@ -1,7 +1,8 @@
 """Asks a bank about payments: first by its enquiry, then by its list of returns.
 
-A duplicate answer leads to an enquiry. Where enquiries bring no verdict, or money may come back after success, the
-bank's returns question is asked, if it has one. Entries of the account are evidence too; account_watch reads them.
+An answer "duplicate" leads to an enquiry. If enquiries bring no verdict, or if money may come back after success, the
+bank's list of returns is asked for, if the bank has one. Entries of the account are evidence too; account_watch reads
+them.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class _ReturnsList:
     def serves(self, payment: str, first: date, last: date, now_ms: int) -> bool:
         """True if this list may have news about `payment`.
 
-        Money comes back between two looks, so the next look for the same payment needs a list of its own.
+        Money may come back between two questions, so that the next question about the same payment needs a new list.
         """
         covers = self.first <= first and self.last >= last
         return covers and now_ms - self.asked_ms < WALK_KEPT_MS and payment not in self.searched
@@ -167,8 +168,8 @@ class Enquiry:
     async def _returned(self, session: BankSession, row: PaymentRow, sent: Sent) -> tuple[Answered, Outcome] | None:
         """Find the payment among the account's returns, by reference and amount. Its absence proves nothing.
 
-        A return under the reference of a message of many says that money came back, and not whose: then the message is
-        asked about (`_came_back_whole`).
+        A return under the reference of a message with many orders shows that money came back, but not of which order.
+        Then the message is asked about (`_came_back_whole`).
         """
         walk = await self._walk(session, row, sent)
         walk.searched.add(row.payment)

@@ -1,4 +1,4 @@
-"""Counts a lane's exchanges with its bank, and logs what is unusual about them."""
+"""Counts a lane's exchanges with its bank, and logs their irregularities."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """A bounded file of a lane's last exchanges, each record sealed; it survives a killed process, not a power failure.
 
-Two segments of half the size: when the active one is full, the other one is begun anew, so between half of the size and
-all of it is kept. A record is `length(4) | number(8) | sealed bytes`, and four zero bytes follow the last one; it is
-written with one system call and never synced: the ring explains what happened on a line, the journal proves what
-happened to a payment.
+There are two segments of half the size. When the active one is full, the other one is begun again, so that between half
+of the size and all of it is kept. A record is `length(4) | number(8) | sealed bytes`, and four zero bytes follow the
+last one. It is written with one system call and never synced, because the ring only explains the traffic of a lane; the
+journal proves what happened to a payment.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ class ExchangeRing:
     """A bounded file of a lane's last exchanges, each record sealed. `lane` names the files below `folder`. Raises
     OSError when they cannot be opened.
 
-    An error of a later write loses that record and is logged once until a write succeeds: no payment waits for it.
+    If a later write fails, its record is lost, and the error is logged once until a write succeeds, so that no payment
+    waits for the ring.
     """
 
     def __init__(self, folder: Path, lane: str, size_bytes: int, vault: Vault) -> None:

@@ -52,7 +52,7 @@ class TracePart:
 class TracedEvent:
     """One record of an exchange trace. `connection` and `exchange` count within one life of the daemon; 0: none.
 
-    `purpose` is what the session was used for: sign_on, probe, send, enquire, balance, …. `note` says why.
+    `purpose` is the use of the session: sign_on, probe, send, enquire, balance, …. `note` gives the reason.
     """
 
     number: int

@@ -76,7 +76,7 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HandshakeRefusal:
-    """Why a peer is refused in the handshake: the reason, and what was seen."""
+    """Why a peer is refused in the handshake: the reason, and the observed fault."""
 
     reason: Reason
     detail: str

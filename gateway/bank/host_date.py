@@ -26,7 +26,7 @@ _log = log.get("bank.host_date")
 class HostDate:
     """Learns the date of one lane's host, and gives it to everything that asks about accounts or judges their entries.
 
-    It is kept in memory: the first list of today after a restart states it again.
+    The date is kept in memory, because the first list of today after a restart states it again.
     """
 
     def __init__(self, parts: LaneParts) -> None:

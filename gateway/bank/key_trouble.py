@@ -1,4 +1,6 @@
-"""Why a signing key makes no signature. It is never doubt: without a signature nothing was sent."""
+"""The reasons why a signing key makes no signature. Such a failure never puts a payment in doubt, because without a
+signature nothing was sent.
+"""
 
 from __future__ import annotations
 
@@ -55,12 +57,12 @@ class KeyTrouble:
 
     @property
     def remedy(self) -> str:
-        """What to do."""
+        """The remedy for the operator."""
         return REMEDIES[self.reason]
 
     @property
     def cause(self) -> str:
-        """The reason and what was seen, for people."""
+        """The reason and the observed fault, as text for people."""
         return f"{self.reason}: {self.detail}"
 
 

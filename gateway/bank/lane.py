@@ -1,7 +1,7 @@
 """A lane: one login at one bank, with its lease, sessions and work queue. This file has its lifecycle and its pump.
 
-The pump gives each free session something to do: a payment to send (`dispatch`), a payment to ask about (`enquiry`), or
-a question of the ERP's. What these share stands in `lane_shared`.
+The pump gives each free session its next work: a payment to send (`dispatch`), a payment to ask about (`enquiry`), or a
+question of the ERP. `lane_shared` has the objects that these share.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ class Lane:
     async def start(self) -> None:
         """Take the lease, set payments that were being sent to in doubt, load open work, and begin to connect.
 
-        Returns when that is done, or when the lane is found to be another node's: then this one stands by for it.
+        Returns when that is done, or when another node is found to own the lane; then this node stands by.
         """
         try:
             await self._lease.begin()
@@ -217,7 +217,7 @@ class Lane:
         self._question_queue.refuse("stopping")
         if self._under_way:
             self._drained = Deferred()
-            # Exchanges that outlive the deadline are recorded as silence; those commits still run.
+            # Exchanges that take longer than the deadline are recorded as unanswered; those commits still run.
             timer = self.parts.clock.later(deadline_s, lambda: self.session_pool.stop())
             await self._drained
             if timer.active():
@@ -350,7 +350,8 @@ class Lane:
 
     def _pump(self) -> None:
         if self._pumping >= PUMPS_DEEP:
-            # The work begun a moment ago may be over already, many times in a row: the outer loop takes the next item.
+            # The work that begins here may end at once and call this method again. At this depth the event loop takes
+            # over.
             self._wake()
             return
         self._pumping += 1

@@ -30,12 +30,12 @@ async def _nothing() -> None:
 class LaneParts:
     """The parts of a lane. `name` is `bank.login`; `window` is how many conversations run at once.
 
-    `login` is shared by all lanes of the same user at the bank. `poll_ms` is how often to look for work that other
-    nodes wrote; 0: there are none. `on_stop` gets the state of the emergency stop with each lease.
-    `rules` are the settings' present rules for a kind of order. `ring` keeps the last exchanges; None: nothing does.
-    `sending` and `repeating` are the rules that are asked in the unit that writes a first send, or a repeat, down: see
-    `gateway/gate_lists.py`. `on_taken` is awaited when the lane was taken, before
-    anything is said: the journal is compared with what the permit log knows of other nodes.
+    `login` is shared by all lanes of the same user at the bank. `poll_ms` is the interval for reading work that other
+    nodes wrote; 0 if there are no other nodes. `on_stop` gets the state of the emergency stop with each lease. `rules`
+    are the settings' present rules for a kind of order. `ring` keeps the last exchanges; None if nothing is kept.
+    `sending` and `repeating` are the rules that are asked in the unit that records a first send or a repeat: see
+    `gateway/gate_lists.py`. `on_taken` is awaited after the lane was acquired and before anything is sent; it compares
+    the journal with the permit log's records of other nodes.
     """
 
     name: str

@@ -9,8 +9,8 @@ from gateway.bank.tls import TlsSettings
 def tls_settings(table: conf.Tls, host: str, *, resumption: bool = False) -> TlsSettings:
     """The TlsSettings of a `[tls]` table. Raises ValueError for contradictions.
 
-    With `resumption` TLS 1.2 is the highest version unless the table says otherwise: only its sessions are resumed, and
-    in it the peer judges our certificate before the handshake ends.
+    With `resumption`, TLS 1.2 is the highest version unless the table says otherwise, because only sessions of TLS 1.2
+    are resumed, and because in TLS 1.2 the peer judges our certificate before the handshake ends.
     """
     return TlsSettings(
         server_name=table.server_name or host,

@@ -1,10 +1,10 @@
 """The lane's lease: acquire, renew and lose it; and whether a send is permitted now.
 
-One node at a time owns a lane. Others stand by and look whether the lease has run out. A node that lost its lease
-stops speaking to the bank, waits, and stands by like any other.
+One node at a time owns a lane. Others stand by and check whether the lease has run out. A node that lost its lease
+sends nothing more to the bank, waits, and stands by like any other.
 
-The end of a lease is written by its owner's wall clock. If an owner dies while its clock is ahead, the others still
-notice: its lease is not renewed any more.
+The owner's wall clock determines the end that is written into a lease. If an owner dies while its clock is ahead, the
+other nodes still notice it, because its lease is not renewed any more.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ _log = log.get("bank.lease")
 
 
 class Lease:
-    """Acquires, renews and loses a lane's lease, and says whether a send is permitted now. `on_acquired` is told
-    whether the last owner may still be writing; `on_lost` is awaited.
+    """Acquires, renews and loses a lane's lease, and says whether a send is permitted now. `on_acquired` is called with
+    True if the last owner may still be writing; `on_lost` is awaited.
 
     `on_clock_set` is called each time the wall clock is seen to be set while the lane is held. `on_stop` gets the state
     of the emergency stop with each acquisition and renewal, so that nothing is permitted for longer than LEASE_MS
@@ -76,8 +76,8 @@ class Lease:
     def permits(self, epoch: int, committed_s: float) -> bool:
         """True if what was committed under `epoch`, no earlier than `committed_s`, may be written to the bank now.
 
-        A valid lease is not enough. It may have been renewed since the commit, while the sender stood still for so long
-        that its bytes were counted as never sent.
+        A valid lease is not enough. It may have been renewed after the commit, while the process stood still for so
+        long that another node took the lane over and counted the bytes as never sent.
         """
         now_s = self._look_at_clock()
         return epoch == self.epoch and now_s < self._until_s and now_s < committed_s + LEASE_MS / 1000
@@ -92,8 +92,8 @@ class Lease:
         """The seconds for which this node has had the lane without a break and without a change of its wall clock; else
         0.
 
-        Measured by the monotonic clock. Whether the clock was set right or wrong does not matter: what was sent before
-        the change left longer ago than this, and what was sent after it is timed by the present clock.
+        The time is measured by the monotonic clock. It does not matter whether the clock was set right or wrong: every
+        send before the change is older than this time, and every later send is timed by the present clock.
         """
         return max(self._look_at_clock() - max(self._taken_s, self._set_s), 0.0)
 

@@ -30,8 +30,9 @@ _AT_TCP = frozenset({Reason.REFUSED, Reason.UNREACHABLE, Reason.CONNECT_TIMEOUT}
 
 @dataclass(frozen=True, slots=True)
 class LineRung:
-    """One step of a check of the line to a bank. `seen` are lines of what was found; a failed step has a `reason` and a
-    `fix`."""
+    """One step of a check of the line to a bank. `seen` are the findings as lines; a failed step has a `reason` and a
+    `fix`.
+    """
 
     rung: str
     ok: bool

@@ -1,8 +1,8 @@
 """The state that all lanes with the same user at a bank share, because the bank counts by user.
 
-It keeps the bank's pace, over all requests and for each sort of them, and the wait after a refused sign-on: a password
-that was refused is refused again, and banks lock a login after a few refusals. An expired token is different: the next
-sign-on goes at once.
+It keeps the bank's pace, for all requests together and for each sort, and the wait after a refused sign-on. The wait is
+needed because a refused password would be refused again, and banks lock a login after a few refusals. An expired token
+is different: the next sign-on is tried at once.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class Login:
     def wait_s(self, sort: str, *, asking: bool = False, background: bool = False) -> float:
         """The seconds until a request of this sort may begin; 0.0 if one may begin now. Nothing is counted.
 
-        An empty `sort`: if any may. `asking`: it is an enquiry after a payment's fate. `background`: nobody waits for
-        its answer.
+        With an empty `sort`: whether a request of any sort may begin. `asking`: the request is an enquiry about a
+        payment. `background`: nobody waits for its answer.
         """
         now_s = self._clock.monotonic_s()
         return max([pace.until_s(now_s) for pace in self._paces(sort, asking, background)])

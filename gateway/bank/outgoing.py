@@ -1,7 +1,7 @@
 """A message to the bank that leaves in one write: one order, or many orders in one file. Only `outgoing` decides which.
 
-Both forms do the same for `dispatch`: they make the bank's conversation, write down what must be durable before the
-write, and turn the answer into one outcome per order.
+Both forms do the same for `dispatch`: they make the bank's conversation, record what must be durable before the write,
+and turn the answer into one outcome per order.
 """
 
 from __future__ import annotations
@@ -84,7 +84,9 @@ class Outgoing(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class UnsendableOrder:
-    """Why an order cannot be sent at all. It is held under `reason`; `error` and `action` are for the log."""
+    """An order that cannot be sent at all, with the reasons. The order is held under `reason`; `error` and `action` are
+    for the log.
+    """
 
     reason: str
     error: str
@@ -101,7 +103,7 @@ async def outgoing(
 ) -> Outgoing | UnsendableOrder | None:
     """The message for this ready order: alone, or with the orders of its bundle.
 
-    None if it need not be sent any more: another order's message has taken it along.
+    None if the order need not be sent any more, because it left in another order's message.
     """
     if not travels_in_bundles(parts.bank, row):
         if row.order.kind in parts.bank.money:
@@ -270,7 +272,7 @@ def alarm_on_strangers(parts: LaneParts, bundle: BundleRow, rows: tuple[PaymentR
 
 
 def sending_rows(applied: Sequence[Applied]) -> tuple[PaymentRow, ...]:
-    """The orders of a message whose send was committed, as that left them."""
+    """The orders of a message whose send was committed, as the commit left them."""
     rows = tuple(one.row_after for one in applied if one.row_after is not None)
     assert len(rows) == len(applied) and all(row.life.state is State.SENDING for row in rows), (
         "a send that is no conflict is always let go"
@@ -279,7 +281,7 @@ def sending_rows(applied: Sequence[Applied]) -> tuple[PaymentRow, ...]:
 
 
 def leaves_of(applied: Sequence[Applied]) -> tuple[SendLeave, ...]:
-    """The leaves to send of the orders of a message whose send was committed."""
+    """The SendLeaves of the orders of a message whose send was committed."""
     leaves = tuple(one.leave for one in applied if one.leave is not None)
     assert len(leaves) == len(applied), "what was written down may leave"
     return leaves

@@ -53,7 +53,7 @@ class TokenKey:
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """The key's name for people."""
         return f"PKCS#11 token {self.token}, key {self.label or self.key_id.hex()}"
 
 
@@ -206,8 +206,9 @@ class _Library:
                 session.close()
 
     def _begin_anew(self) -> None:
-        """Let the library begin anew at the next signature. Only so it sees a token that came back, and frees what a
-        failed try left open; its other tokens sign in again."""
+        """Let the library begin anew at the next signature. Only then does it notice a token that was inserted again,
+        and free resources that a failed try left open; its other tokens sign in again.
+        """
         self._sessions.clear()
         self._found.clear()
         with suppress(_pkcs11_error()):

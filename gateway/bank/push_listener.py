@@ -1,10 +1,11 @@
 """Listens for connections from banks: mutual TLS with pinned client certificates, few connections, small messages.
 
-A push is answered only after the journal has it. If that fails, or the connection breaks first, the bank gets no answer
-and tells it again; what came before is then known by its content and done once. A push moves no payment: the journal
-makes enquiries due, and the bank's answer to those decides.
+A push is answered only after the journal has stored it. If that fails, or if the connection breaks first, the bank gets
+no answer and sends the push again; a push that was stored before is recognised by its content and handled once. A push
+changes no payment: the journal makes enquiries due, and the bank's answers to these decide.
 
-A door that cannot be opened is tried again and stops nothing: without pushes all happens as well, a little later.
+If the port cannot be opened, the gateway tries again and everything else goes on: without pushes, the same work is done
+a little later.
 """
 
 from __future__ import annotations
@@ -211,7 +212,7 @@ def _not_listening(error: CannotListenError, bank: str, table: PushSettings) -> 
     number = getattr(error.socketError, "errno", None)
     cause = f"cannot listen at {table.host}:{table.port}: {getattr(error.socketError, 'strerror', None) or error}"
     if number in (errno.EACCES, errno.EPERM):
-        # A unit with SocketBindDeny=any gets this error.
+        # A systemd unit with SocketBindDeny=any gets this error.
         return NotListening(
             cause,
             f"let the unit listen there: `systemctl edit bankgw`, [Service], "

@@ -1,8 +1,9 @@
 """Questions that wait for a session, first in, first out. A sort of question that must wait does not delay the others.
 
-Background questions (the watching of accounts) are those for which nobody waits. They begin when no payment and no
-other question can, and take a small share of the bank's pace. Where payments never pause, one of them begins
-each `BACKGROUND_TURN_S`: entries tell what became of payments in doubt, and must not stay unread for hours.
+Background questions (the watching of accounts) are those whose answers nobody waits for. They begin when no payment and
+no other question can begin, and take a small share of the bank's pace. If payments never pause, one background question
+begins each `BACKGROUND_TURN_S`, because entries show the results of payments in doubt and must not stay unread for
+hours.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ class QuestionQueue:
     def take_before_payments(self, login: Login) -> QueuedQuestion | None:
         """Remove and return the first question that goes before payments and may be asked now; None if there is none.
 
-        That is a background question only when none has begun for `BACKGROUND_TURN_S`.
+        A background question is returned only if none has begun for `BACKGROUND_TURN_S`.
         """
         if not self._waiting:
             return None

@@ -55,7 +55,7 @@ class QuestionRunner:
         """Give the session back after a fault. A decline, or a question that was not put, leaves its connections
         usable; any other fault ends them.
 
-        A bank that says "too fast" gets no request of this login for a moment.
+        If the bank answers that requests come too fast, this login sends it no request for a moment.
         """
         if isinstance(error, Declined) and error.outcome == "rate_limited":
             self._parts.login.rest(RATE_LIMITED_REST_S)

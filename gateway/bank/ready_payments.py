@@ -18,7 +18,7 @@ READ_AHEAD = 200
 class ReadyPayments:
     """The ready payments of one lane, at most ROWS_KEPT: those just accepted, and those read ahead.
 
-    `next_sends` tells which payments are due next, in their order.
+    `next_sends` gives the payments that are due next, in their order.
     """
 
     def __init__(self, store: Store, next_sends: Callable[[int], Sequence[str]]) -> None:

@@ -49,8 +49,8 @@ class Recorder:
     ) -> None:
         """Commit one event. Under a stale epoch, or in another state than `expect`, it changes nothing.
 
-        `epoch` is the one under which the recorded exchange began (default: the present one): by now the lane may have
-        a later one.
+        `epoch` is the epoch under which the recorded exchange began (default: the present one), because the lane may
+        have a later epoch by now.
         """
         began = self._lease.epoch if epoch is None else epoch
         await self.record_all([PaymentEvent(payment, event, evidence, outcome)], began, expect=expect)

@@ -1,7 +1,7 @@
 """Signing keys behind a signing service: one HTTPS request a signature, with mutual TLS (docs/do/keys.md has its form).
 
-The octets go to the service whole, so that it can read what it signs. Its answer is only believed after `OutsideSigner`
-has verified the signature.
+The service gets the whole octets, so that it can read what it signs. Its answer is used only after `OutsideSigner` has
+verified the signature.
 """
 
 from __future__ import annotations

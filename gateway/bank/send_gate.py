@@ -1,9 +1,9 @@
 """The last gate: the one place that decides, in the reactor turn that writes, whether money bytes may leave.
 
-It asks the rules of the list WRITE (`gates/lists.py`) in their order: what was learnt since the commit, the stop, SAFE
-MODE and pauses, that the bytes say what approvers signed, the order's validity, the bank's rules for repeats and the
-bank's hours, and last the permit (the lease and its epoch). Nothing else in the product tests the permit before a
-write; tests/house_gate.py counts.
+It asks the rules of the list WRITE (`gates/lists.py`) in their order: news about the payment since the commit, the
+stop, SAFE MODE and pauses, the comparison of the bytes with what approvers signed, the order's validity, the bank's
+rules for repeats and the bank's hours, and last the permit (the lease and its epoch). Nothing else in the product tests
+the permit before a write; tests/house_gate.py checks that.
 """
 
 from __future__ import annotations
@@ -59,9 +59,9 @@ class SendGate:
     ) -> str | None:
         """Why these orders' bytes, which name `bank_date`, may not be sent now; None if they may.
 
-        Call it in the reactor turn that writes. `rows` are the orders as the commit left them, `leaves` their leaves
-        to be sent; `committed_s` is a monotonic time from before that commit. `approved` are the bytes and what
-        approvers signed of them, for orders that needed it.
+        Call it in the reactor turn that writes. `rows` are the orders as the commit left them, `leaves` their
+        SendLeaves; `committed_s` is a monotonic time from before that commit. `approved` are the bytes and the lines
+        that approvers signed, for orders that needed approval.
         """
         against = gate.first(
             WRITE,

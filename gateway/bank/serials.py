@@ -76,8 +76,8 @@ class Serials:
     def context(self, session: BankSession | None, reference: str = "", attempt: int = 0) -> Context:
         """The values that one conversation needs: time, bank date, serial numbers, credentials, sign-on state.
 
-        Only a question (attempt 0) has the bank date that the host stated: the date in a payment's record decides about
-        its repeats and cut-off.
+        Only a question (attempt 0) gets the bank date that the host stated, because the date in a payment's record
+        decides about its repeats and cut-off.
         """
         now_ms = self._parts.clock.now_ms()
         if len(self._stock) < max(SERIALS_DRAWN // 4, 2 * self._reserve):

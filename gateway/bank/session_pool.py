@@ -1,9 +1,9 @@
 """A lane's sessions: each carries one conversation at a time over its own connections.
 
-Where the bank keeps sessions, a session keeps its connections, signs on, and is ready after the first application
-answer. Where connections are short, sessions dial for each exchange, and one probe, repeated, proves all sessions of
-the lane. If such a bank wants a sign-on, there is one for all sessions; they share its result (a token).
-session_states has the states and their moves.
+If the bank keeps sessions, a session keeps its connections, signs on, and is ready after the first application answer.
+If connections are short, sessions dial for each exchange, and one repeated probe proves all sessions of the lane. If
+such a bank requires a sign-on, there is one for all sessions, which share its result (a token). session_states has the
+states and their moves.
 """
 
 from __future__ import annotations
@@ -197,7 +197,8 @@ class SessionPool:
         """Return the session after a conversation. With `distrust` its connections end now, because nothing on them can
         be trusted any more.
 
-        `signed_out`: the bank does not know the session's sign-on; it must sign on before anything else is said.
+        `signed_out`: the bank does not know the session's sign-on; the session must sign on before anything else is
+        sent on it.
         """
         distrust = distrust or signed_out
         if signed_out and not self._kept and self.bank.sessions.sign_on is not None:
@@ -365,7 +366,7 @@ class SessionPool:
                 if timer.active():
                     timer.cancel()
             if not self._permitted():
-                # Nothing is said before the lease is known to hold.
+                # Nothing is sent before the lease is known to hold.
                 wait_s = LAPSED_LOOK_S
                 continue
             wait_s = self.bank.sessions.probe_every_s
@@ -456,7 +457,7 @@ class SessionPool:
             return  # the session was taken before the last sign-on
         self._signed_on = False
         if not session.sign_on:
-            # No token can have ended, so that the password was refused.
+            # No sign-on token can have expired, so the bank has refused the password.
             self._refused("the login in a message was refused")
         for one in self.sessions:
             self._move(one, SessionEvent.ENDED)
@@ -476,8 +477,8 @@ class SessionPool:
             self._free.append(session)
         self._on_free()
         if first:
-            # Wake the sessions that got no answer while the bank was away. Those that the bank hung up on wait their
-            # time.
+            # Wake the sessions that got no answer while the bank was away. Sessions whose connections the bank ended
+            # wait their full back-off.
             for resting in tuple(self._resting):
                 _fire(resting)
 

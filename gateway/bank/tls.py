@@ -1,8 +1,8 @@
 """Mutual TLS to a bank or another verified peer. A failed check of any kind ends the handshake.
 
-Trust is the configured CA file and nothing else, the subjectAltName (never the common name) and, where given,
-pins of the leaf's public key. Twisted's `optionsForClientTLS` is not used: it lets a chain-valid certificate
-pass when looking for its names raises anything but the one expected exception.
+A peer is verified by the configured CA file and nothing else, by the subjectAltName (never the common name) and, if
+configured, by pins of the leaf's public key. Twisted's `optionsForClientTLS` is not used, because it accepts a
+certificate with a valid chain if the check of its names raises any other exception than the expected one.
 """
 
 from __future__ import annotations
@@ -184,8 +184,8 @@ class ClientTls:
         return None
 
     def _note_request(self, connection: SSL.Connection, where: int, code: int) -> None:
-        # Only here does OpenSSL tell that the server asked for a certificate: an empty list of CA names is what
-        # a client sees both when it did not ask and when it asked without naming any.
+        # Only this callback shows that the server asked for a certificate. A client gets an empty list of CA names both
+        # if the server did not ask and if it asked without naming any.
         if connection.get_state_string().endswith(_ASKED):
             self._verdicts[connection].asked_for_certificate = True
 
@@ -277,7 +277,7 @@ def server_context(
 def pinned_server_context(cert_file: Path, key_file: Path, client_ca_file: Path, pins: Collection[str]) -> ServerTls:
     """As `server_context`, for clients whose public key is one of `pins`, judged in every handshake.
 
-    Raises KeyFileError, and ValueError for a pin that is none.
+    Raises KeyFileError, and ValueError for an invalid pin.
     """
     wrong = [pin for pin in pins if not _is_pin(pin)]
     if wrong or not pins:
@@ -302,7 +302,7 @@ def spki_pin(certificate: x509.Certificate) -> str:
 def weakness(certificate: x509.Certificate) -> HandshakeRefusal | None:
     """Why the certificate's key or signature is too weak, or None.
 
-    OpenSSL's security level looks at this too, but a legacy profile lowers that level.
+    OpenSSL's security level checks this too, but a legacy profile lowers that level.
     """
     key = certificate.public_key()
     if isinstance(key, rsa.RSAPublicKey):

@@ -1,8 +1,8 @@
 """Fills a lane's work queue: from this node's commits, and from the journal with work that falls due soon or that
 others wrote.
 
-This node's own commits are handed over as they happen (`accept`). What another node commits is polled: four times a
-second among what fell due just now, and every SWEEP_S among all that is overdue, because a commit can take longer than
+This node hands over its own commits as they happen (`accept`). Commits of other nodes are polled: four times a second
+among the work that fell due just now, and every SWEEP_S among all overdue work, because a commit can take longer than
 expected, and another node's clock can be wrong.
 """
 
@@ -22,7 +22,8 @@ from gateway.kernel.tasks import CLOCK_LOOK_S, sleep
 WORK_PAGE = 5_000
 # Work that is due later than this stays in the journal: the returns watch keeps a row per payment for a week.
 AHEAD_MS = 600_000
-# The poll sees work that another node wrote with a due time this far in the past (its clock, a slow commit).
+# The poll finds work of other nodes whose due time is at most this far in the past (because of their clock, or of a
+# slow commit).
 SLACK_MS = 10_000
 # Work that is overdue for longer is searched this often.
 SWEEP_S = 10.0
@@ -58,7 +59,7 @@ class WorkLoader:
             self._queue.forget(row.payment, row.work)
             return
         self._queue.put(row)
-        # Not now: the commit's own callbacks come first, and many rows come at once.
+        # Wake the pump later, because the commit's own callbacks come first, and many rows come at once.
         self._queue.wake()
 
     def forget(self) -> None:
@@ -79,7 +80,7 @@ class WorkLoader:
     async def set_right(self) -> None:
         """Correct due times that were written by a clock ahead of this one, and raise an alarm.
 
-        Otherwise a clock that was ahead by days would let orders and doubts wait for days after it is right again.
+        Otherwise a clock that was ahead by days would delay orders and doubts by days after it is right again.
         """
         self._ahead_looked_s = self._parts.clock.monotonic_s()
         name, epoch, last = self._parts.name, self._shared.lease.epoch, None
@@ -115,7 +116,8 @@ class WorkLoader:
 
     async def load(self) -> None:
         """Read open work that falls due soon, a page at a time, so that a long list never holds the loop."""
-        # Set the bound first: what is committed while the pages are read is accepted if it lies within it.
+        # Set the bound first: work that is committed while the pages are read is accepted if it is due before the
+        # bound.
         until_ms = self.until_ms = self._parts.clock.now_ms() + AHEAD_MS
         last: WorkRow | None = None
         while True:

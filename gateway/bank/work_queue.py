@@ -69,8 +69,9 @@ class WorkQueue:
         """Make sends and enquiries due earlier after the clock was set back by `by_ms`, because they were timed by the
         old clock.
 
-        What is not due yet for another reason is postponed again when it is taken. Moments that others named (the end
-        of an order's validity) and spans that money depends on (the quarantine before a repeat) stay as they are.
+        Work that is not due yet for another reason is postponed again when it is taken. Two kinds of times stay as they
+        are: times that others named (the end of an order's validity), and periods that protect money (the quarantine
+        before a repeat).
         """
         for (payment, work), due_ms in tuple(self._due_ms.items()):
             if work in (Work.SEND, Work.ENQUIRE):
@@ -86,7 +87,7 @@ class WorkQueue:
         return bool((sends and now[_SENDS]) or (asks and (now[_ENQUIRIES] or now[_RETURNS])))
 
     def next_sends(self, most: int) -> list[str]:
-        """Note whether somebody has set the wall clock. Returns the seconds of the monotonic clock."""
+        """The keys of up to `most` payments whose sends are due, in the order of the queue."""
         due = self._now[_ORDER[Work.SEND]]
         sends = (
             payment
@@ -107,7 +108,7 @@ class WorkQueue:
         """The next due item: deadlines first, then enquiries and sends in turn, watching for returns last.
 
         `quick` items need no bank (expire, escalate), `slow` ones do; without `sends` nothing is sent, without `asks`
-        nothing is asked. The item is then the caller's.
+        nothing is asked. After that, the caller must finish or return the item.
         """
         while self._waiting and self._waiting[0][0] <= now_ms:
             item = heapq.heappop(self._waiting)
@@ -126,7 +127,7 @@ class WorkQueue:
     def _ranks(self, quick: bool, slow: bool, sends: bool, asks: bool) -> tuple[int, ...]:
         ranks: tuple[int, ...] = (0,) if quick else ()
         if slow:
-            # Neither many orders nor many doubts may starve the other.
+            # Sends and enquiries take turns, so that many of one kind do not delay the other kind.
             self._sends_first = not self._sends_first
             ranks += _SLOW[self._sends_first, sends, asks]
         return ranks

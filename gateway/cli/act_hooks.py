@@ -10,10 +10,10 @@ from dataclasses import dataclass
 class ActHooks:
     """Hooks are written `module:function` and imported when they are needed.
 
-    `words` shows an answer that tables and sentences cannot; `row` changes a row before it is shown; `after` judges the
-    answer and may end the command with another exit code; `prepare` changes the parameters before they are sent.
-    `watch`: the command can show its answer again and again. `pages`: the list that goes on in the next page.
-    `default_to` says what two persons sign where the parameters leave it open.
+    `words` shows an answer that tables and sentences cannot show; `row` changes a row before it is shown; `after`
+    judges the answer and may end the command with another exit code; `prepare` changes the parameters before they are
+    sent. `watch`: the command can show its answer again and again. `pages`: the list that continues on the next page.
+    `default_to` is the choice that two persons sign if the parameters leave it open.
     """
 
     words: str = ""

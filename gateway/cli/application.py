@@ -1,6 +1,6 @@
 """`bankgw`: one command with nouns and verbs, listed in groups. The reference page is generated from here.
 
-Command modules import what is heavy inside their functions, so that `--version`, `--help` and commands that only ask
+Command modules import large modules inside their functions, so that `--version`, `--help` and commands that only ask
 the daemon start at once.
 """
 
@@ -42,7 +42,7 @@ _WRONG_WORDS: Any = typer.BadParameter.__mro__[2]
 def application(*, daemon: bool = False, language: Lang = "en", words: Sequence[str] | None = None) -> typer.Typer:
     """The commands with help in this language; the environment is the context's object.
 
-    All of them, only that of the daemon, or only what the command line `words` (without `--color`) needs.
+    All commands, only that of the daemon, or only those that the command line `words` (without `--color`) needs.
     """
     app = typer.Typer(
         name="bankgw",
@@ -102,7 +102,7 @@ def main(environment: Environment, arguments: Sequence[str] | None = None) -> in
     typed = completion.prepare(words, environment.variables)
     command = _command(words if typed is None else typed, language)
     try:
-        # The library's own sentences are English, so those of a Chinese command line are told here.
+        # The library's own sentences are English, so their Chinese is written here.
         alone = language == "en" and not as_json
         result = command.main(args=words, prog_name="bankgw", obj=environment, standalone_mode=alone)
     except _WRONG_WORDS as wrong:
@@ -125,7 +125,9 @@ def main(environment: Environment, arguments: Sequence[str] | None = None) -> in
 
 
 def _shared_last(words: list[str]) -> list[str]:
-    """The command line with the options that all commands share behind the command, for who writes them before it."""
+    """The command line with the options that all commands share moved behind the command, for people who write them
+    before it.
+    """
     moved: list[str] = []
     rest = list(words)
     while rest and rest[0].partition("=")[0] in _SHARED:

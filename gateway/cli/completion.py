@@ -1,7 +1,7 @@
 """Completion by the shell: commands and options come from the command line library, names and ids from the daemon.
 
-The daemon is asked once, for a bounded list, and has one second to answer: a key press does not wait longer. If it does
-not answer, nothing is offered and nothing is printed.
+The daemon is asked once, for a bounded list, and has one second to answer, because a key press should not wait longer.
+If it does not answer, nothing is offered and nothing is printed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PATIENCE_S = 1.0
 _NEWEST_ORDERS = 200
 _SCRIPTS = ("--show-completion", "--install-completion")
 # Bash takes a colon for the end of a word, and our ids have colons. So the words are those of the line, split at
-# blanks, and what stands before the last colon is removed from each answer.
+# blanks, and the part before the last colon is removed from each answer.
 _BASH = """
 %(complete_func)s() {
     local line="${COMP_LINE:0:$COMP_POINT}" word number
@@ -43,8 +43,7 @@ complete -o default -F %(complete_func)s %(prog_name)s
 def prepare(words: Sequence[str], variables: Mapping[str, str]) -> list[str] | None:
     """Get ready if this command line is a question of a shell, or asks for the script of one.
 
-    Returns the words that stand complete on the shell's line, so that only their command is made; None if it is another
-    command line.
+    Returns the complete words on the shell's line, so that only their command is made; None for any other command line.
     """
     if VARIABLE not in variables and not any(word.partition("=")[0] in _SCRIPTS for word in words):
         return None
@@ -71,7 +70,7 @@ def names_of(kind: str) -> Callable[..., list[str]]:
         try:
             said = _daemon(ctx).get(path, **query)
         except (NoDaemon, Refused, BadSettings):
-            # A message would stand in the middle of the line that is being typed.
+            # A message would appear in the middle of the line that is being typed.
             return []
         return list(dict.fromkeys(name for name in found(said) if name.startswith(incomplete)))[:MOST]
 

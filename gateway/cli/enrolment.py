@@ -1,7 +1,7 @@
 """Requests a certificate from a bank. A request is stored before it is sent, and never sent blindly after a crash.
 
-Everything about a request is in one folder: the new private key, what was or will be sent byte by byte, each step with
-its time, the bank's answers, and in the end the certificate. A step is on the disk before the next one begins.
+One folder has everything about a request: the new private key, the exact bytes that were or will be sent, each step
+with its time, the bank's answers, and in the end the certificate. Each step is on the disk before the next one begins.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ class RequestFolder:
         place = self.folder / name
         place.mkdir(exist_ok=True, mode=0o700)
         for file in sorted(self.folder.iterdir()):
-            # The request goes last: until it has gone, the folder says that there is one.
+            # The request is moved last: until then the folder still shows that it has one.
             if file.is_file() and file.name not in (_LOCK, REQUEST):
                 file.rename(place / file.name)
         (self.folder / REQUEST).rename(place / REQUEST)
@@ -175,7 +175,7 @@ class EnrolmentDriver:
         """Make and store a new key and a request signed with it. Nothing is sent. `code` None: a renewal with the old
         key.
 
-        Raises RequestUnfinished, and ProtocolError where it cannot be asked for like this.
+        Raises RequestUnfinished, and ProtocolError if the certificate cannot be requested in this way.
         """
         before = self.request_folder.kept()
         if before is not None and before.request.stage not in _ENDS:
@@ -213,7 +213,8 @@ class EnrolmentDriver:
         """Do the next permitted step, if any: send the request, or send the same bytes again. Returns the request as it
         is known then.
 
-        Raises NotConnected: nothing was sent. Silence and answers that are none are kept, and are no exception.
+        Raises NotConnected: nothing was sent. A missing answer, and bytes that are no answer, are stored and raise
+        nothing.
         """
         kept = self.request_folder.kept()
         assert kept is not None, "there is no request"

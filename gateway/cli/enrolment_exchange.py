@@ -19,7 +19,7 @@ def exchange_with(
 ) -> Callable[[bytes, Callable[[], None]], Awaitable[bytes]]:
     """A function that sends bytes to the service and returns the answer, with the lane's TLS.
 
-    Its second argument is called when the peer is proven and no byte has left. Raises NotConnected, NoAnswer.
+    Its second argument is called when the peer is verified and no byte has been sent. Raises NotConnected, NoAnswer.
     """
     clock = SystemClock(reactor)
     tls = None if lane.tls is None else client_context(tls_settings(lane.tls, host), clock)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Environment:
     """The environment. `reactor` installs and returns the reactor; only commands that need one call it. `now` is aware.
 
-    `load_office` is None for a bank whose certificates do not come over the wire.
+    `load_office` returns None for a bank whose certificates are not requested over a connection.
     """
 
     version: Callable[[], str]

@@ -79,7 +79,7 @@ class Unroutable(Exception):
 def guess_type(body: bytes) -> CommandType | None:
     """The command type of a body, by fields that only one command has; None if it could be another.
 
-    A batch and a payroll may look alike to the last field, and nobody's money is to depend on a guess between them.
+    A batch and a payroll may differ in no field, and money must not depend on a guess between them.
     """
     if body.lstrip()[:1] == b"<":
         return _named(_root_of(body))

@@ -1,7 +1,7 @@
 """All commands of `bankgw`, made from acts or written by hand. The daemon imports none of them.
 
-A command line needs one command. So `add` can add that one alone: the modules of the others are not imported, and the
-command line library does not read their options.
+A command line needs one command, so `add` can add that one alone. Then the modules of the others are not imported, and
+the command line library does not read their options.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def _summary(words: str, language: Lang) -> str:
 
 
 def _commands(language: Lang) -> dict[str, Callable[[], _Made]]:
-    """What makes each command, by the command's words."""
+    """The functions that make the commands, by the command's words."""
 
     def of_act_by_hand(act: Act, place: str) -> _Made:
         return in_language(function_at(place), language, act), help_of(act, language) if language == "zh" else None

@@ -17,7 +17,7 @@ def folded(timeline: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """The timeline. Of several equal enquiries in a row, only the first one is shown, followed by a line with the
     number of the others.
 
-    Enquiries are equal when the state stayed, and rule, reason and the bank's words are the same.
+    Enquiries are equal if the state did not change and rule, reason and the bank's text are the same.
     """
     shown: list[Mapping[str, Any]] = []
     more: dict[str, Any] | None = None

@@ -96,7 +96,7 @@ def say_verdict(case: Case, finding: CaseFinding) -> None:
 
 
 def no_bank(bank: str, there: Iterable[str]) -> Bilingual:
-    """There is no bank of this name; these are there."""
+    """End the command: there is no bank of this name. The lines name the banks that exist."""
     names = ", ".join(there)
     return f"no bank {bank}; there are {names}", f"没有银行 {bank}；可用的是 {names}"
 
@@ -137,7 +137,7 @@ def reason_shown(english: object) -> str:
 
 
 def difference_in_chinese(one: Difference) -> str:
-    """How a case stands otherwise than before, in Chinese."""
+    """The change of a case's verdict, in Chinese."""
 
     def standing(english: str) -> str:
         verdict, _space, rest = english.partition(" in ")
@@ -152,7 +152,7 @@ def difference_in_chinese(one: Difference) -> str:
 
 
 def plan_of(folder: Path) -> RunPlan:
-    """The plan in this folder. It ends the command with the plan's mistakes."""
+    """The plan in this folder. Ends the command with the plan's mistakes, if there are any."""
     from gateway.jointtest import plan
 
     try:
@@ -190,8 +190,8 @@ def pack_refusal(error: Exception, chinese: str) -> list[str | Bilingual]:
 def cases_of(
     context: typer.Context, folder: Path, config: Path, *, production: bool = False
 ) -> tuple[Bank, tuple[Case, ...]]:
-    """The bank as the gateway's settings build it, and its cases with those of one's own. `production`: the production
-    check alone.
+    """The bank as the gateway's settings build it, and its cases, including the user's own. `production`: only the
+    production check.
     """
     from gateway.jointtest.cases import FILES, FINANCE, derive
     from gateway.jointtest.production import case
@@ -211,7 +211,7 @@ def cases_of(
 
 
 def own_cases_in(folder: Path, bank: Bank, catalogue: Sequence[Case]) -> tuple[Case, ...]:
-    """The cases of one's own in a folder. It ends the command with all mistakes of the files."""
+    """The user's own cases in a folder. Ends the command with all mistakes of the files, if there are any."""
     from gateway.jointtest.case_files import BadCaseFiles, own_cases
 
     try:

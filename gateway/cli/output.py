@@ -347,8 +347,8 @@ def remote(context: typer.Context, config: Path, socket: Path | None, patience_s
 def shards(context: typer.Context, config: Path) -> list[ControlClient]:
     """The daemons of the shards that have a socket.
 
-    None where one process does all, where the environment names a shard, where the settings have mistakes, or where
-    this user may not look. The socket that one killed process left does not hide shards that run.
+    None if one process does all, if the environment names a shard, if the settings have mistakes, or if this user may
+    not look. The socket that a killed single process left does not hide shards that run.
     """
     from gateway.control.client import ControlClient, listens
     from gateway.settings_files import SHARD_VARIABLE, BadSettings, is_there, shard_sockets, socket_of

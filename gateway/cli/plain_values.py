@@ -2,7 +2,7 @@
 
 The command line library imports pydantic for the first value that it converts, which takes longer than the rest of a
 command such as `bankgw status`. So values of the usual types are converted here. Every other value, and every value
-that may be wrong, goes to the library, which words the error.
+that may be wrong, goes to the library, which writes the error's text.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class PlainValue:
         return self._by_library(value, param, ctx) if found is _UNKNOWN else found
 
     def _by_library(self, value: Any, param: Any, ctx: Any) -> Any:
-        # Imported here: it is what takes long.
+        # Imported here, because this import takes long.
         from typer._coercion import build_runtime_param
 
         return build_runtime_param(self._descriptor).coerce(value, param=param, ctx=ctx)

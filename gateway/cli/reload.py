@@ -1,6 +1,6 @@
 """Reads the settings again while the gateway works, and decides which of them may change.
 
-Senders, their limits, accounts, and what TLS, signing and the ports for banks' pushes use.
+Senders, their limits, accounts, and the settings of TLS, signing and the ports for banks' pushes may change.
 
 The files of certificates, keys and revocation lists are read again each time, whether or not a setting changed. The
 rest needs a restart.
@@ -80,8 +80,8 @@ class Reloading:
     def again(self) -> None:
         """Read the settings files, and use them if they have no mistake and only permitted keys have changed.
 
-        Signals that come meanwhile count as one, and the files are then read once more, because they may have changed
-        since.
+        Signals that arrive meanwhile count as one. After them the files are read once more, because they may have
+        changed since.
         """
         if self._busy:
             self._once_more = True

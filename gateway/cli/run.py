@@ -69,7 +69,7 @@ def serve(reactor: Any, settings: Settings, start: Start, reread: Reread | None 
     """Run the gateway until SIGTERM, SIGINT or a fatal fault; returns the exit code. A second signal ends the process
     at once.
 
-    SIGHUP reads the settings again with `reread`; without it, it ends the process as it does any other.
+    SIGHUP reads the settings again with `reread`. Without `reread` it ends the process, as it ends any other.
     """
     outcome = _Outcome(reactor, settings)
     sys.setswitchinterval(SWITCH_S)
@@ -181,7 +181,7 @@ class _Outcome:
     def signalled(self, number: int = signal.SIGTERM) -> None:
         """End at once on a second signal, unless it is the copy that a service manager sends to the whole group.
 
-        Everything that matters is on disk.
+        No data is lost, because everything that matters is on disk.
         """
         now_s = self._reactor.seconds()
         if not self.leaving:

@@ -32,7 +32,7 @@ def repeated(
     """Call `look`, which prints, once, or with `--watch` every so many seconds until Ctrl-C ends the command with exit
     code 0. `head` gives the first line of a redrawn view in the language of the environment.
 
-    A daemon that goes away meanwhile ends it as it ends a single look.
+    If the daemon goes away meanwhile, the command ends as it would after a single call.
     """
     if every_s is None:
         look()
@@ -57,7 +57,7 @@ def clock_text() -> str:
 
 @contextmanager
 def ended_by_interrupt() -> Iterator[None]:
-    """Ctrl-C is the usual end of what happens in the block, and no error."""
+    """Ctrl-C is the usual end of the block, and no error."""
     try:
         yield
     except KeyboardInterrupt:
@@ -76,7 +76,7 @@ def printed(look: Callable[[], object]) -> str:
 def redrawn() -> Iterator[Callable[[str], None]]:
     """Draws views over each other, without a blank screen in between. The last one stays when it ends.
 
-    Meanwhile the terminal shows its second screen, so that what stood there before comes back.
+    Meanwhile the terminal shows its second screen, so that its earlier content comes back.
     """
     last = ""
 

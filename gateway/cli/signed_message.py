@@ -26,7 +26,7 @@ _LONG_BASE64: Final = re.compile(r"[xX0+/=]{100,}")
 _SUBJECT_WORDS: Final = r"\b[A-Z]{1,12}=|"
 _TAG: Final = re.compile(r"(<[^>]*>)")
 _ATTRIBUTE: Final = re.compile(r"""([\w:.-]+)=("[^"]*"|'[^']*')""")
-# Attributes that carry a signature's own words, never a person's.
+# Attributes whose values belong to the signature and never to a person.
 _OPEN_ATTRIBUTES: Final = re.compile(r"xmlns(:.*)?|Algorithm|URI|Type|ValueType|EncodingType|(.*:)?Id")
 _OPEN_ELEMENTS: Final = re.compile(r"<(\w+:)?(DigestValue|SignatureValue|X509Certificate|Created|Expires)[ >]")
 
@@ -35,8 +35,8 @@ _OPEN_ELEMENTS: Final = re.compile(r"<(\w+:)?(DigestValue|SignatureValue|X509Cer
 class SignatureOptions:
     """The options of `bankgw explain`.
 
-    Trusted keys, the other side's octets, charset, a folder for signed octets; `sha1`: SHA-1 is no mistake; `clear`:
-    octets are shown unmasked.
+    Trusted keys, the other side's octets, charset, a folder for signed octets. `sha1`: SHA-1 does not count as a
+    mistake; `clear`: octets are shown unmasked.
     """
 
     keys: Sequence[Path]
@@ -308,9 +308,9 @@ def _is_utf8(octets: bytes) -> bool:
 def masked(document: str) -> str:
     """A document of which only the shape is kept: markup, blanks and lengths stay, letters and digits are replaced.
 
-    Of a long run without a blank, as base64 is, only the length stays.
+    Of a long text without a blank, such as base64, only the length stays.
 
-    What a signature itself says (algorithms, digests, certificates, times) stays readable.
+    The signature's own values (algorithms, digests, certificates, times) stay readable.
     """
     parts, is_open = [], False
     for part in _TAG.split(document):
@@ -455,5 +455,5 @@ def _apart(found: Any) -> None:
 
 
 def _tail(name: str) -> str:
-    """The last words of an algorithm's address."""
+    """The last part of an algorithm's URI."""
     return re.split(r"[#/]", name.removesuffix("#"))[-1] or name

@@ -14,7 +14,7 @@ from gateway.cli import exit_codes, output
 class Output(io.TextIOWrapper):
     """Ends the process with codes.OUTPUT at the first write that fails, regardless of the command's own exit code.
 
-    Any other code would be a statement about an order that the reader did not see.
+    Any other exit code would state something about an order whose line the reader did not see.
     """
 
     def write(self, text: str, /) -> int:

@@ -1,8 +1,8 @@
 """The contents of `bankgw support-bundle`, with account numbers, names and secrets masked.
 
-Pure where it can be: texts in, texts out. Whoever reads the bundle may be anybody, so the rule is to take out too much:
-known numbers, names and secrets wherever they stand, long runs of digits, and in log lines also quoted texts and
-everything that is not ASCII (our own words are ASCII; what a bank or an order says need not be).
+Most functions are pure: texts in, texts out. Anybody may read the bundle, so that too much is removed rather than too
+little: known numbers, names and secrets anywhere, long runs of digits, and in log lines also quoted texts and
+everything that is not ASCII (the gateway's own texts are ASCII; those of a bank or an order need not be).
 """
 
 from __future__ import annotations

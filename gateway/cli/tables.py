@@ -1,7 +1,7 @@
 """Tables for a terminal: aligned columns that fit its width, with every amount, id and state whole.
 
-What does not fit is wrapped if it is prose. Then columns that matter less are left out, and the caller names them. If
-the others still do not fit, each row becomes a list of its fields.
+Prose that does not fit is wrapped. Then less important columns are left out, and the caller names them. If the others
+still do not fit, each row becomes a list of its fields.
 """
 
 from __future__ import annotations
@@ -69,8 +69,9 @@ def _least(columns: Sequence[TerminalColumn]) -> int:
 
 
 def _widths(columns: Sequence[TerminalColumn], width: int | None) -> list[int]:
-    """The least width of each column, and the rest of the terminal dealt to those that want more, small wishes
-    first."""
+    """The least width of each column. The rest of the terminal's width goes to the columns that need more, the smallest
+    needs first.
+    """
     if width is None:
         return [one.natural for one in columns]
     widths = [one.least for one in columns]

@@ -1,7 +1,8 @@
 """Judges every request of the control API: may this user use this verb, and for which accounts?
 
-The rules are `gateway.control.matrix`. Root and the daemon's own user run the machine and pass; everybody else must be
-an enrolled person whose roles, held or delegated now, admit the verb. A person's refused request is in the audit trail.
+The rules are in `gateway.control.matrix`. Root and the daemon's own user run the machine and pass. Every other user
+must be an enrolled person whose roles, own or delegated now, admit the verb. A person's refused request is recorded in
+the audit trail.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def name_of(verb: Verb) -> str:
 def guarded(store: Store, clock: Clock, sessions: PersonSessions, verbs: Iterable[Verb]) -> tuple[Verb, ...]:
     """Wraps each verb so that the matrix of roles is checked before it.
 
-    AssertionError for a verb that the matrix does not name: that is an error of the program.
+    Raises AssertionError for a verb that the matrix does not name, because that is an error of the program.
     """
     made = []
     for verb in verbs:

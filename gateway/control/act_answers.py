@@ -78,6 +78,8 @@ def act_answers(ports: ControlPorts, sessions: PersonSessions) -> ActAnswers:
 
 
 def _ahead_days(lanes: LanePort, name: str) -> int:
-    """The days by which the date of a lane's bank is ahead of the calendar; 0 for a lane that this process has not."""
+    """The days by which the date of a lane's bank is ahead of the calendar; 0 for a lane that this process does not
+    have.
+    """
     lane = lanes.lanes.get(name)
     return 0 if lane is None else lane.host_date.days.ahead

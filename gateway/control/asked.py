@@ -1,4 +1,4 @@
-"""Reads an act's parameters from a request, and puts an act's answer behind its path."""
+"""Reads an act's parameters from a request, and makes a verb of each answered act, at the act's path."""
 
 from __future__ import annotations
 

@@ -65,8 +65,8 @@ def listens(path: Path) -> bool:
 class ControlClient:
     """A client of the daemon behind one socket. It waits at most `timeout_s` for an answer.
 
-    `environment` is the name of the daemon's environment, as its last answer said it. `token` is the session of a
-    person in a browser, for whom a web page asks.
+    `environment` is the name of the daemon's environment in its last answer. `token` is the session of a person in a
+    browser, for whom a web page asks.
     """
 
     def __init__(self, path: Path, timeout_s: float = TIMEOUT_S, token: str = "") -> None:

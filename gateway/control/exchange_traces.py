@@ -1,7 +1,8 @@
 """The verb `GET /lanes/LANE/trace`: the last connections and exchanges of a lane, with their bytes.
 
-Bank messages are whole here: only the login's secrets are cut out. So only root and the daemon's own user may look, and
-the audit trail names them; `after`, with which a follower asks for what is new, is not noted again.
+Bank messages are shown whole; only the login's secrets are cut out. Therefore only root and the daemon's own user may
+look, and the audit trail names them. A request with `after`, by which a follower asks for new events, is not recorded
+again.
 """
 
 from __future__ import annotations

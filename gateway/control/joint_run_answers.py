@@ -1,8 +1,9 @@
-"""Answers the acts about joint tests: the audit trail is the witness of each try that the run's own files are not.
+"""Answers the acts about joint tests. The audit trail records each try, because the run's own files can be changed.
 
-The holder of a run's folder and signing key can write both anew. The trail is chained, sealed with the vault's key and
-kept by the gateway, so a verdict or a file that was changed later disagrees with it. The digests of a lane's exchanges
-are made here, from the lane's own trace, because the probes and sign-ons among them stand in no entry about a payment.
+The holder of a run's folder and signing key can write both again. The trail is chained, sealed with the vault's key and
+kept by the gateway, so that a verdict or a file that was changed later disagrees with it. The digests of a lane's
+exchanges are made here, from the lane's own trace, because no entry about a payment has the probes and sign-ons among
+them.
 """
 
 from __future__ import annotations

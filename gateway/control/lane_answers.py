@@ -42,7 +42,7 @@ class LaneAnswers:
     async def resume(self, call: Call, params: ResumeLane) -> Any:
         """Remove the operator's pause.
 
-        Other reasons to pause stay, and one of them needs two persons. Where there are administrators, two persons sign
+        Other reasons to pause stay, and one of them needs two persons. If there are administrators, two persons sign
         the resumption instead (`ProposalKind.RESUME_LANE`).
         """
         name, lane = self._lane(params.lane)
@@ -71,7 +71,7 @@ class LaneAnswers:
         lane.apply_pause(
             await self._store.write(lambda tx: lane_pauses.say(tx, name, call.peer.actor, paused=paused, detail=detail))
         )
-        # A lane of another node goes on until that node reads the journal.
+        # A lane of another node continues to send until that node reads the journal.
         hears_s = BEAT_S if lane.elsewhere else 0.0
         word = self._node.ready()["lanes"][name]
         return {**_lane(name, lane, word, self._lanes.since_ms(name)), "owner_hears_within_s": hears_s}

@@ -1,8 +1,9 @@
 """The verb `POST /lanes/LANE/probe`: tests the way to a bank step by step, and says which step fails and what to do.
 
-name → TCP → TLS → framing → sign-on → signatures → heartbeat → clock → balance. Name, TCP and TLS are looked at on a
-connection of their own, on which nothing is said. The rest is what the lane itself did: the probe never signs on, as a
-password that is refused again and again locks a login. Where the lane is down, its last attempt is told.
+name → TCP → TLS → framing → sign-on → signatures → heartbeat → clock → balance. Name, TCP and TLS are tested on a
+connection of their own, on which nothing is sent. The other steps are judged by the lane's own exchanges. The probe
+never signs on, because a password that is refused again and again locks a login. If the lane is down, its last attempt
+is shown.
 """
 
 from __future__ import annotations
@@ -121,7 +122,8 @@ class ProbeAnswers:
                 # The heartbeat answer of a bank that tells its time: the clock step is about this answer.
                 lane.clock_trust.compare(told)
         except Unavailable as error:
-            # Where no session is up, the cause is the finding: refused, no TLS, sign-on refused, silence.
+            # If no session is up, the step fails for the cause of that: connection refused, no TLS, sign-on refused,
+            # silence.
             pool = lane.session_pool
             known = not pool.ready and bool(pool.trouble)
             return (pool.trouble, pool.trouble_text) if known else (error.reason, str(error))

@@ -1,7 +1,7 @@
 """The matrix of rights: every act of the control API, the roles that may use it, and the proof that it asks for.
 
-The table is made from the register of acts, which decides; docs/lookup/roles.md is made from it. Root and the daemon's
-own user run the machine and may ask for everything here, except what only persons can do: sign.
+The table is made from the register of acts, which decides; docs/lookup/roles.md is made from the table. Root and the
+daemon's own user run the machine and may ask for everything here, except signing, which only persons can do.
 """
 
 from __future__ import annotations

@@ -90,8 +90,9 @@ class NodeAnswers:
 
     @answers("node.top")
     async def top(self, call: Call) -> Any:
-        """The work at a glance: totals since the start, of which a reader makes rates, and what is open now. The
-        journal's part is left out when the journal cannot be reached."""
+        """The work at a glance: totals since the start, from which a reader computes rates, and the open orders now.
+        The journal's part is left out when the journal cannot be reached.
+        """
         work = await guarded_journal.unless_away(self.store, _open_work)
         now_ms = self.clock.now_ms()
         ready = self.node.ready()

@@ -1,7 +1,7 @@
 """Parked messages: outbox rows that the broker could not deliver; list, replay, discard.
 
-What is replayed are messages to the ERP only. Copies of an ERP's commands that were parked stay where they are: the
-gateway never publishes in an ERP's name.
+Only messages to the ERP are replayed. Parked copies of an ERP's commands stay where they are, because the gateway never
+publishes in an ERP's name.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def replay(tx: Tx, message_id: str, actor: str) -> OutboxState | None:
     """Let this node publish the message again under the same message id, so that a receiver that had it already
     recognises it.
 
-    Returns the state it was in (only a parked one is changed), None if there is no such message.
+    Returns the message's state before (only a parked one is changed), None if there is no such message.
     """
     return _change(tx, message_id, OutboxState.WAITING, actor, "outbox.replayed", {})
 

@@ -61,7 +61,7 @@ class StopPort:
     """Access to the emergency stop. `word` is the last entry about it; `stop_all` (actor, reason) writes one and fires
     when it is written.
 
-    `on_written` is called for an entry that was written.
+    `on_written` is called for an entry after it was written.
     """
 
     word: Callable[[], Stop]

@@ -2,8 +2,8 @@
 
 Proposals are about a payment in doubt, a lane in SAFE MODE or paused, an emergency stop, a payee, or held orders.
 
-The text holds everything whose change must make a proposal stale. An enquiry that brought nothing new changes a
-payment's version, but not these facts: otherwise no proposal could outlive the next enquiry.
+The text has every fact whose change must make a proposal stale. An enquiry without news changes a payment's version,
+but none of these facts; otherwise no proposal could outlive the next enquiry.
 """
 
 from __future__ import annotations

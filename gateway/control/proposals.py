@@ -1,7 +1,7 @@
 """Handlers of the acts about proposals of two persons: draft, make, show, approve, withdraw.
 
-Nothing here trusts the asker beyond the user that the kernel names: the words are made anew from the journal for each
-signature, and the signatures are verified against the enrolled keys in the unit that acts.
+The caller is trusted only as the user that the kernel names. The text is made anew from the journal for each signature,
+and the unit that acts verifies the signatures against the enrolled keys.
 """
 
 from __future__ import annotations
@@ -343,7 +343,7 @@ class ProposalAnswers:
 
 
 def _noting(unit: Any, call: Call, key: str) -> Any:
-    """The unit, which also records its refusal in the audit trail."""
+    """The same unit, which also records its refusal in the audit trail."""
 
     def noted(tx: Tx) -> Any:
         said = unit(tx)
@@ -400,7 +400,7 @@ def _everywhere(grants: Grants) -> bool:
 def _in_scope(tx: Tx, scope: Scope, subject: str) -> bool:
     """Whether the subject is in the person's scope.
 
-    A subject that is no single payment is about all accounts. An order that does not exist has no account.
+    A subject that is not a single payment concerns all accounts. An order that does not exist has no account.
     """
     if scope.whole:
         return True

@@ -1,11 +1,11 @@
 """The control API: HTTP with JSON over a UNIX socket.
 
-The daemon's own user and root can open it. Where the settings say so, the daemon's group can open it too, and
+The daemon's own user and root can open the socket. If the settings say so, the daemon's group can open it too, and
 `gateway.control.access` judges what its members may ask.
 
-A request is answered by one of the `Verb`s. Each is idempotent or says why it did nothing; whatever it changes is in
-the audit trail under the user that the kernel names. One user can move no money beyond letting go an order that is
-held.
+One of the `Verb`s answers a request. Each verb is idempotent, or gives the reason why it did nothing; each change is
+recorded in the audit trail under the user that the kernel names. The most that one user can do to move money is to
+release a held order.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ Peer = Callable[[socket.socket], PeerCredentials]
 class Verb:
     """A verb of the API: a method and a path's pattern. The pattern's groups are percent-decoded into `Call.parts`.
 
-    `group`: whoever can open the socket may ask, not only root and the daemon's own user.
+    `group`: every user who can open the socket may ask, not only root and the daemon's own user.
     """
 
     method: str
@@ -59,8 +59,8 @@ class Verb:
 class ControlServer:
     """Serves the verbs. `open` listens, `close` stops. Each answer names the `environment`.
 
-    `pages`: whoever connects is a web page, and counts for nothing: its verbs look at the session that it brings.
-    `peer` says who is at the other end of a connection; for the demo and for tests it need not be what the kernel says.
+    `pages`: every caller is a web page. Its UNIX user gives it no right; the verbs judge the session that it presents.
+    `peer` gives the user at the other end of a connection; the demo and tests may give another one than the kernel.
     """
 
     def __init__(

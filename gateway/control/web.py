@@ -1,7 +1,7 @@
-"""The daemon's socket for web pages: sign-in, decisions, and what only the daemon knows.
+"""The daemon's socket for web pages: sign-in, decisions, and the data that only the daemon has.
 
-Everything else that the console shows comes from the query process (gateway.web.query). Nothing here runs the machine:
-a page that is taken over can ask for what the persons who are signed in may see, and for nothing more.
+The query process (gateway.web.query) answers everything else that the console shows. Nothing here runs the machine: an
+attacker who controls a page can only ask for what the signed-in persons may see.
 """
 
 from __future__ import annotations
@@ -197,7 +197,7 @@ class PageAnswers:
     async def attempt(self, person: str, page: WebPage, factor: str, fits: Fits) -> Any:
         """A session for a valid factor.
 
-        Every invalid one is refused with the same answer; the audit trail has the reason.
+        Every invalid attempt gets the same answer; the audit trail has the reason.
         """
 
         def attempt_factor(tx: Tx) -> tuple[EntitledPerson, WebSession, str] | No:

@@ -1,8 +1,8 @@
 """Judges every request of a web page: the session's person, and whether the person may use this verb for these
 accounts.
 
-The rules are `gateway.control.matrix`, as for the command line. A page has no rights of its own: root, the daemon's own
-user and the user of the page are nobody here, only the session counts.
+The rules are in `gateway.control.matrix`, as for the command line. A page has no rights of its own: root, the daemon's
+own user and the user of the page have no rights here; only the session counts.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _log = log.get("control.web")
 class WebJudge:
     """The inputs for judging a request: access to the journal, the time, the length of sessions.
 
-    Refusals are noted with call, person, verb and code.
+    The audit trail records refusals with call, person, verb and code.
     """
 
     read: Callable[[Callable[[Connection], Any]], Awaitable[Any]]

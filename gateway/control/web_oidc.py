@@ -1,7 +1,8 @@
 """Signing in to the console through an identity provider, at the daemon's socket for web pages.
 
-The console only carries: the daemon makes the nonce, takes it once, and believes nothing but the provider's signature
-by keys that the settings name. A console that is taken over can open no session of somebody who did not sign in.
+The console only passes values on. The daemon makes the nonce, accepts it once, and trusts only the provider's signature
+by keys that the settings name. An attacker who controls the console can open no session of a person who did not sign
+in.
 """
 
 from __future__ import annotations
@@ -124,6 +125,6 @@ class OidcAnswers:
 def _believed(_tx: Tx, _found: EntitledPerson) -> bool:
     """A factor check that always passes, because the provider's token has been verified before.
 
-    Whether the person is enrolled and not locked out is judged elsewhere.
+    Another check judges whether the person is enrolled and not locked out.
     """
     return True

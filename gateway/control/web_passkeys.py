@@ -1,7 +1,7 @@
 """Passkeys at the daemon's socket for web pages: made by a browser, used to sign in, and used to decide about payments.
 
-The daemon checks origin, relying party and challenge. A page that is not the one a passkey was made for cannot use it,
-and an assertion for one decision about one request fits nothing else.
+The daemon checks origin, relying party and challenge. Only the page for which a passkey was made can use it, and an
+assertion for one decision about one request is not valid for any other.
 """
 
 from __future__ import annotations

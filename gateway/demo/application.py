@@ -1,9 +1,9 @@
 """`bankgw demo`: payments through the real daemon, broker and faulty simulated banks. It ends with a report and a line
 of figures.
 
-RabbitMQ as `.run/broker.json` (or $BANKGW_BROKER_JSON) describes it, with a virtual host of the demo's own; a
-throw-away PKI, simulated banks and the daemon as processes of their own, everything bound to the loopback. Exit code 0
-only if nothing disagrees.
+RabbitMQ is used as `.run/broker.json` (or $BANKGW_BROKER_JSON) describes it, with a virtual host of the demo's own. The
+demo makes a temporary PKI, and runs simulated banks and the daemon as separate processes. All of them are bound to the
+loopback. Exit code 0 only if no record disagrees with another.
 """
 
 from __future__ import annotations
@@ -111,9 +111,9 @@ def main(
     """Play the demo and return the exit code.
 
     `orders` None: as many as these banks carry out in a minute or two. `lang` None: the environment's LANG decides.
-    `approvals`: with an approval policy in force. `pages_minutes`: how long the web pages run after the play.
+    `approvals`: with an approval policy in force. `pages_minutes`: how long the web pages run after the demo's run.
 
-    `reactor` is one of its own unless given; it is run and stopped.
+    Without `reactor` a new reactor is made. The reactor is run and stopped.
     """
     console = Console()
 

@@ -1,7 +1,7 @@
 """The demo's approvals: a policy in force, persons with their own keys, signatures that the ERP sends, and a count.
 
-The count asks of every payment that left whether enough approvers signed it, by the bands written here and by the keys
-made here: neither comes from the journal.
+The count judges of every sent payment whether enough approvers signed it. It uses the bands and the keys that are
+written here, and none from the journal.
 """
 
 from __future__ import annotations
@@ -103,8 +103,8 @@ class Approver:
     """Signs the waiting requests with as many approvers as each needs, and has the ERP send the signatures, until `end`
     is called.
 
-    A signature that is not in the journal after a while is brought again. `unlike` names the requests whose words
-    differ from their form: those are not signed. `trouble` says why signing ended before `end`, if it did.
+    A signature that is not in the journal after a while is sent again. `unlike` names the requests whose text differs
+    from their form: those are not signed. `trouble` gives the reason if signing ended before `end`.
     """
 
     def __init__(

@@ -61,8 +61,8 @@ class Board:
     def say(self, text: str, hang: int = 9) -> None:
         """Print a line that is not overwritten.
 
-        A terminal that is too narrow breaks it between words, `hang` columns in from the left; elsewhere it stays one
-        line.
+        A terminal that is too narrow breaks the line between words and indents the next lines by `hang` columns.
+        Elsewhere it stays one line.
         """
         if self._console.is_terminal and self._console.width > 2 * hang:
             width = self._console.width

@@ -1,7 +1,7 @@
 """The true order of each statement entry, from the banks' own ledgers, by which the demo's matches are judged. Pure.
 
-An entry is known by its account, direction, amount and counterparty. The judge asks of each match whether its two sides
-are about the same orders; what the matching says about itself is not asked.
+An entry is identified by its account, direction, amount and counterparty. The judge checks for each match whether its
+two sides are about the same orders, and uses no statement of the matching itself.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def add_ledger(
 ) -> None:
     """Add all entries that one bank booked until `now_ms`.
 
-    `by_payee`: a payee's account that no other order has names the order. `by_reference` is about this bank alone: two
-    banks may have the same reference.
+    `by_payee`: if a payee's account belongs to one order only, the account identifies the order. `by_reference` is for
+    this bank alone, because two banks may have the same reference.
     """
     for one in executions:
         asked = one.instruction

@@ -1,7 +1,7 @@
 """A RabbitMQ for the demo outside a checkout. The scripts of `make broker` come with the installed package.
 
-They use this machine's RabbitMQ where it lets us in as its administrator, else they start a private one from the
-installed program. Afterwards the private one is stopped, or what is ours is taken off the other.
+The scripts use this machine's RabbitMQ if it accepts us as its administrator. Otherwise they start a private one from
+the installed program. Afterwards the private one is stopped, or the demo's objects are removed from the other.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The demo's end of day, when the banks commit no faults.
 
-It asks each bank for the day's statement, a receipt of one entry and the branches, where the bank has them, and
+It asks each bank for the day's statement, a receipt of one entry and the branches, if the bank offers them, and
 compares the answers with the simulators' own records.
 """
 
@@ -109,7 +109,7 @@ class EndOfDay:
     """Asks the banks for statements, receipts and branches, and compares the answers with the simulators' records.
     `ask` asks everything once; `check` then gives the findings.
 
-    `look_up` asks a bank which branches have a text in their name. Raises NoDaemon, Refused.
+    `look_up` asks a bank for the branches whose name has a text in it. Raises NoDaemon, Refused.
     """
 
     clock: Clock

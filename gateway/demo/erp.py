@@ -1,7 +1,8 @@
 """The demo's two broker clients: an ERP that sends the commands and records replies and events, and a queue inspector.
 
-Both use the gateway's own broker client. The ERP trusts no message to come once or in order: it keeps everything it
-hears by message id. The clerk empties the gateway's queues before the demo and looks into those that people look into.
+Both use the gateway's own broker client. The ERP does not rely on messages to arrive once or in order: it keeps each
+received message by its message id. The inspector empties the gateway's queues before the demo and watches the queues
+that persons look into.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ class BrokerTrouble(Exception):
 class ReceivedNews:
     """One message of the gateway, kept once even if it arrived several times. `at_s` counts from the start of the demo.
 
-    `correlation` is the message id of the command it answers, or that caused it. `said` is the body's fields.
+    `correlation` is the message id of the command that the message answers, or that caused it. `said` has the body's
+    fields.
     """
 
     where: ExpectedAnswer
@@ -62,7 +64,8 @@ class ReceivedNews:
 class Parked:
     """A parked command: the reason, and its sender.
 
-    The gateway does so with its own reason; the broker with DELIVERY_LIMIT, after daemons died with it too often.
+    The gateway parks a command with its own reason; the broker parks one with DELIVERY_LIMIT, after too many daemons
+    died with it.
     """
 
     code: str

@@ -1,7 +1,8 @@
 """The demo's finance department: matches statements with books, closes a month, and writes reports beside the page.
 
-The ERP's book comes by `ledger.submit`, of what the ERP was told; entries come as the gateway reads the accounts. Last
-month of one account comes from a file. The matches are judged by the banks' ledgers (`book_truth`).
+The ERP's book arrives by `ledger.submit` and is made from the messages that the ERP got. The gateway reads the entries
+from the accounts. Last month of one account comes from a file. The matches are judged by the banks' ledgers
+(`book_truth`).
 """
 
 from __future__ import annotations
@@ -76,8 +77,8 @@ class Reconciliation:
 class DemoFinance:
     """The demo's finance department: submits books, has matchings and reports made, and closes a month.
 
-    In this order: `prepare`, before the daemon starts; `sweep`, `books` and `reports` while it runs; `judge` when it
-    has stopped. `beside` is the folder of the reports, with the beginning of their names.
+    Call in this order: `prepare`, before the daemon starts; `sweep`, `books` and `reports` while it runs; `judge` when
+    it has stopped. `beside` is the folder of the reports, with the beginning of their names.
     """
 
     clock: Clock

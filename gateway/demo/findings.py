@@ -99,7 +99,7 @@ def fault_rows(
 ) -> Iterator[FaultRow]:
     """The effects of each bank's faults.
 
-    `early` are the payments that left before the banks behaved, after which no plan strikes; None: all.
+    `early` are the payments that left before the banks were told to commit no more faults; None: all payments.
     """
     for plan in site.plans:
         struck: dict[BankFault, Counter[str]] = {}

@@ -1,8 +1,8 @@
 """The first installation of a gateway: settings, secrets, broker definitions, an ERP's profile, and a bank to pay at.
 
-`bankgw init` asks for the values and writes what this module makes. The bank is a simulated one, with keys of both
-sides made here, or a real one, whose certificates and addresses are put in later. No person is enrolled, and the mode
-is development. Nothing that exists is overwritten.
+`bankgw init` asks for the values and writes the files that this module makes. The bank is a simulated one, with keys of
+both sides made here, or a real one, whose certificates and addresses are added later. No person is enrolled, and the
+mode is development. No existing file is overwritten.
 """
 
 from __future__ import annotations
@@ -68,9 +68,9 @@ class BrokerPlace:
 class FirstSetup:
     """The options of a new installation, and the paths of its files.
 
-    `accounts` are pairs of number and holder; empty for a simulated bank, which invents two. `units` is the folder of
-    systemd's units; None for a gateway that is started by hand, whose secrets are then files instead of credentials.
-    `simulator_state` is where the simulated bank keeps its books.
+    `accounts` are pairs of number and holder; empty for a simulated bank, for which two accounts are invented. `units`
+    is the folder of systemd's units; None for a gateway that is started by hand, whose secrets are then files instead
+    of credentials. `simulator_state` is the folder of the simulated bank's books.
     """
 
     folder: Path

@@ -1,7 +1,8 @@
 """The demo's orders and questions: made from a seed, so that the same seed always writes the same orders.
 
-An order is what an ERP wants once; a command is one message about it. Most orders have one command, some are
-published two or three times, some again with other content, some cannot be accepted at all.
+An order is an instruction that the ERP wants carried out once; a command is one message about it. Most orders have one
+command. Some are published two or three times, some are published again with other content, and some cannot be accepted
+at all.
 """
 
 from __future__ import annotations
@@ -54,9 +55,9 @@ class DemoOrder:
     """One order, which must be executed at most once. `creditor` belongs to no other order, so a bank's ledger
     identifies the order.
 
-    Of a collection it is the payer's account: the other party's, as everywhere. `sort` says what is special about it.
-    `carried` is False for orders that must never reach a bank.
-    `amounts_minor` has a second amount if the id was used again with other content.
+    For a collection, `creditor` is the payer's account, which is the other party's account as in every order. `sort`
+    names the special property of the order. `carried` is False for orders that must never reach a bank. `amounts_minor`
+    has a second amount if the id was used again with other content.
     """
 
     id: str
@@ -75,7 +76,7 @@ class DemoOrder:
 class DemoCommand:
     """One message to publish.
 
-    `expect` holds the outcomes that are right: `accepted`, an error code, or a reply's name.
+    `expect` has the permitted outcomes: `accepted`, an error code, or a reply's name.
     """
 
     message_id: str
@@ -97,7 +98,7 @@ class DemoCommand:
 class Story:
     """All commands of the ERP in order.
 
-    `numbers` and `names` are the account numbers and names in it: none may be readable in the journal's file.
+    `numbers` and `names` are the account numbers and names in the story: none may be readable in the journal's file.
     """
 
     seed: int
@@ -116,9 +117,9 @@ class Story:
 class BankNeeds:
     """The fields that one bank requires, and values that it cannot carry.
 
-    `share` is how many orders it gets beside the others, `lacks` a character and `too_long` a purpose that must be
-    refused, `wants` fields of every order by JSON pointer, `unanswered` the questions that it has not, `daily` what it
-    takes beside payments (demo_daily).
+    `share` is the bank's number of orders in proportion to the others. `lacks` is a character and `too_long` a purpose
+    that must be refused. `wants` are fields of every order by JSON pointer. `unanswered` are the questions that the
+    bank does not have. `daily` are the bank's further commands besides payments (see `daily_operations`).
     """
 
     share: float = 1.0

@@ -1,8 +1,8 @@
 """A virtual host for one run: rabbitmqctl makes it, with the users and rights of the described one, and deletes it.
 
 Demo, benchmark, joint test and tests publish to queues of the same names. In one virtual host they would take each
-other's commands. A run that was killed leaves its virtual host behind: the next run takes it away, because the name
-holds the process id and the time at which that process began. `make forget` takes away all of them.
+other's commands. If a run is killed, its virtual host stays; the next run deletes it, because the name has the process
+id and the time at which that process began. `make forget` deletes all of them.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ _COPIED = (
 def own_vhost(broker: Mapping[str, Any], kind: str) -> Iterator[dict[str, Any]]:
     """Make a virtual host that exists until the end of the block; yields the description of `broker` with it.
 
-    A description without `control` names a virtual host that nobody else uses: it is used as it is. Raises
-    BrokerTrouble where rabbitmqctl may not make one.
+    A description without `control` names a virtual host that nobody else uses; it is used unchanged. Raises
+    BrokerTrouble if rabbitmqctl may not make one.
     """
     if broker.get("control") is None:
         yield dict(broker)
@@ -53,7 +53,7 @@ def kept_vhost(broker: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Make an empty virtual host that stays as long as the site in `folder`; returns the description of `broker` with
     it.
 
-    `make forget` takes it away. Without `control`, and when it fails: as `own_vhost`.
+    `make forget` deletes it. Without `control`, and if it fails, it behaves as `own_vhost`.
     """
     if broker.get("control") is None:
         return dict(broker)

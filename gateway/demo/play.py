@@ -1,6 +1,6 @@
 """The demo's run: commands are published, the banks inject faults, the daemon is killed and restarted.
 
-It ends when every order is final, or is in doubt although everything was done that will be done within minutes.
+The run ends when every order is final, or is in doubt and cannot be resolved within minutes.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ class Kill:
 def compare_at_s(published_s: float, news_s: float, halted: bool) -> float:
     """The time at which the records are compared, even if orders are still in progress.
 
-    A slow machine gets more time as long as the ERP hears news: an order under way is not a lost one.
+    A slow machine gets more time as long as the ERP receives messages, because an order that is still under way is not
+    lost.
     """
     if halted:
         return published_s + HALTED_S
@@ -70,8 +71,8 @@ class Play:
     """Publishes the commands, lets banks inject faults, kills and restarts the daemon. After `run` returned, `kills`,
     `calm_s` and the ERP's messages hold the results.
 
-    `faults` has, about each second, how many faults the banks committed since the look before. `halted` names lanes of
-    the present daemon that stopped for good because of a defect.
+    `faults` has, about each second, the number of faults that the banks committed since the last count. `halted` names
+    lanes of the present daemon that stopped for good because of a defect.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
 """The demo's cash pools: one at each bank that can carry it. Each runs once by itself and is judged by the bank's
 ledger.
 
-The child is the second account, the header the first: no order of the ERP has that account as its payee, so an
-execution that has is a pool's.
+The child is the second account, the header the first. No order of the ERP has the header as its payee, so that an
+execution with this payee belongs to a pool.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class DemoPool:
 
 
 def pools(banks: Iterable[str], now: datetime) -> tuple[DemoPool, ...]:
-    """The pools; none if the day is too late for a slot."""
+    """The pools; none if it is too late in the day for a slot."""
     opens = (now + timedelta(seconds=_HEAD_START_S)).replace(second=0, microsecond=0)
     closes = opens + timedelta(minutes=MINUTES_OPEN)
     if closes.date() != now.date():
@@ -115,7 +115,7 @@ def check(
     """Judge that nothing moved twice or unplanned, that states agree with the ledgers, and that the kept amounts
     stayed.
 
-    `balances` are the accounts' by the ledgers, in minor units.
+    `balances` are the accounts' balances by the ledgers, in minor units.
     """
     rows = {row.order_id: row for row in journal if row.sender == TREASURY}
     faults = [f"{one.name}: no run" for one in found if not any(move.pool == one.name for move in planned)]

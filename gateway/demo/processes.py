@@ -1,7 +1,7 @@
 """Child processes of the demo, the benchmark and the campaign: started with this Python, ended by their process id.
 
-A child runs in a session of its own, so that a Ctrl-C at the terminal reaches the parent alone, which then
-stops its children in order.
+A child runs in a session of its own, so that a Ctrl-C at the terminal reaches only the parent, which then stops its
+children in order.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class ChildEnd:
 class Child:
     """One program that can be started, killed and started again. The output of all its processes goes to `log`.
 
-    `command` may be changed; it is that of the next life.
+    `command` may be changed; the change counts from the next start on.
     """
 
     def __init__(self, name: str, command: Sequence[str], log: Path) -> None:
@@ -66,8 +66,9 @@ class Child:
 
     @property
     def cpu_s(self) -> float:
-        """The CPU time that the process has used. It grows while a process works that has nothing to say yet; 0 without
-        a process, and where the system does not tell."""
+        """The CPU time that the process has used. It also grows while the process works without any output. 0 without a
+        process, and where the system does not give the time.
+        """
         try:
             stat = Path(f"/proc/{self.pid}/stat").read_text("ascii", "replace")
         except OSError:

@@ -1,6 +1,6 @@
 """The demo's report: one HTML file that needs nothing else, in English or Chinese. Pure: facts in, text out.
 
-The first half is for people who answer for money; what engineers want to know comes after it.
+The first half is for people who are responsible for money; the details for engineers come after it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A temporary installation on the loopback: simulated banks with their PKI, and matching gateway settings.
 
-The demo, the benchmark and the fault campaign stand on it. It makes files; `processes` starts what they describe.
-Account numbers and names are invented.
+The demo, the benchmark and the fault campaign use it. It makes files, and `processes` starts the programs that the
+files describe. Account numbers and names are invented.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ HOLDERS = ("示例甲公司", "示例乙公司", "示例丙公司", "示例丁�
 class BankPlan:
     """One bank of the site: its simulator's behaviour, and the gateway's settings for it.
 
-    `settings` stand in the bank's own table beside `options`. `watched`: the gateway reads its accounts' entries
-    as they are booked.
+    `settings` are the settings in the bank's own table besides `options`. `watched`: the gateway reads its accounts'
+    entries as they are booked.
     """
 
     bank: str
@@ -81,7 +81,8 @@ class Site:
 def account_numbers(bank: str, count: int) -> tuple[str, ...]:
     """Invented own accounts of a bank. They begin with zeros, as no real account does.
 
-    The rest is scattered: a number that looked like a counter would be found in places where nobody wrote an account.
+    The other digits are scattered, because a number that looks like a counter could be found by chance in files without
+    any account.
     """
     return tuple(f"0000{_scattered(bank, n):010d}" for n in range(count))
 
@@ -146,7 +147,8 @@ def configure(
 ) -> None:
     """Write the gateway's settings for the running simulators, whose ports are in their ready files.
 
-    `may_dial`: networks beside the loopback where broker, banks or database stand. `more`: settings of the first level.
+    `may_dial`: networks besides the loopback that have the broker, banks or database. `more`: settings of the first
+    level.
     """
     secrets = site.folder / "secrets"
     secrets.mkdir(exist_ok=True, mode=0o700)

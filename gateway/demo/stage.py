@@ -1,7 +1,7 @@
 """Sets up the demo: simulated banks with a seeded fault plan, and a gateway configured for them.
 
-Time-outs, first enquiries and the watch for returns are short here, so that days pass in a minute; nothing else
-differs from a gateway that is set up for work.
+Time-outs, first enquiries and the watch for returns are short here, so that the events of days happen within a minute.
+Everything else is set as for a gateway in production.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def _too_long(bank: Bank) -> str:
 def senders(user: str, banks: tuple[str, ...], more: tuple[str, ...] = ()) -> dict[str, dict[str, Any]]:
     """The demo's one sender: it may use all but one of the accounts, up to a limit, and `more` operations than usual.
 
-    Suspected duplicates are held, as always; no two orders of the demo are alike.
+    Suspected duplicates are held as usual; no two orders of the demo are similar.
     """
     operations = [SUBMIT, CANCEL, STATUS, BALANCE, ENTRIES, STATEMENT, RECEIPT, *daily_operations.COMMANDS.values()]
     return {

@@ -1,7 +1,8 @@
-"""The demo's sums of money: what the ERP ordered, by the journal and by the banks' ledgers, per currency. Pure.
+"""The demo's sums of money: by the ERP's orders, by the journal and by the banks' ledgers, per currency. Pure.
 
-Three accounts that know nothing of each other are added up apart: the orders with what the ERP was told, the journal's
-rows, and the ledgers' executions. What was carried out, and what of it came back, must be the same in all three.
+Three independent records are added up separately: the orders with the messages that the ERP received, the journal's
+rows, and the executions in the ledgers. The sums of executed payments, and of those whose money came back, must be the
+same in all three.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ class LanguageTexts:
         """A sentence in this language. Without values, a text without translation (an id, a bank's name) stays
         unchanged.
 
-        Raises KeyError for a sentence with values that nobody translated.
+        Raises KeyError for a sentence with values that has no translation.
         """
         template, filled = (said.template, {**said.values, **values}) if isinstance(said, Phrase) else (said, values)
         if self.lang == "zh":

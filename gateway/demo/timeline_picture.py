@@ -18,8 +18,9 @@ _MOST_RADIUS = 7.0
 class Timeline:
     """The times of events, in seconds from the start.
 
-    `taken` and `settled` have one time an order, `faults` pairs of a time and how many faults the banks committed in
-    the second before; `kills` a kill with when the gateway was heard again, None if it never was.
+    `taken` and `settled` have one time for each order. `faults` are pairs of a time and the number of faults that the
+    banks committed in the second before. `kills` are pairs of a kill and the time of the gateway's first message after
+    it, None if there was none.
     """
 
     lasted_s: float

@@ -1,7 +1,8 @@
-"""Compares three records of the same orders: the banks' ledgers (the truth), the journal, and what the ERP was told.
+"""Compares three records of the same orders: the banks' ledgers (the truth), the journal, and the messages to the
+ERP.
 
-The ledgers are matched to orders by the payee's account, which every order has to itself: a payment made twice shows
-even if the gateway gave it two references. Pure: everything comes in as values.
+Executions in the ledgers are matched to orders by the payee's account, which belongs to one order only. So a payment
+that was made twice is found even if the gateway gave it two references. Pure: everything comes in as values.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Executed:
 class Journalled:
     """One payment in the gateway's journal. `sends` leaves out attempts of which not one byte was written.
 
-    `unfit` says of each repeat what was wrong with it: the bank's rules did not allow it, or its bytes were others.
+    `unfit` gives for each repeat its fault: the bank's rules did not allow it, or its bytes were different.
     """
 
     payment: str
@@ -74,7 +75,7 @@ class OrderResult:
     """The result of one order. `told` is the state with the highest `seq` that the ERP received, None if it received
     none.
 
-    `booked` is where the bank's (only) execution stands, None if the bank never got it.
+    `booked` is the state of the bank's (only) execution, None if the bank never received the order.
     """
 
     order: DemoOrder
@@ -93,8 +94,8 @@ class OrderResult:
 class Verdict:
     """The result of every order, and all findings.
 
-    `answers` counts the answers by outcome; `second_answers` those beyond the first to one command, `other_form` those
-    in JSON to a command in XML or the other way round.
+    `answers` counts the answers by outcome. `second_answers` counts the answers after the first one to the same
+    command. `other_form` counts the answers in JSON to a command in XML, or the reverse.
     """
 
     fates: tuple[OrderResult, ...]
@@ -119,8 +120,8 @@ class Verdict:
     def last_line(self) -> str:
         """The demo's last line.
 
-        Money that came back was settled first and is counted there. Withdrawn and expired orders never left and are
-        counted as rejected.
+        Money that came back was settled first and is counted as settled. Withdrawn and expired orders were never sent
+        and are counted as rejected.
         """
         return (
             f"demo: {len(self.fates)} orders, {self.told(*SETTLED)} settled, {self.told(State.FAILED)} failed, "

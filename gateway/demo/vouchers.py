@@ -1,7 +1,7 @@
 """The demo ERP's bank journal: a voucher for each order that was reported as carried out, and last month's book. Pure.
 
-Last month has what a real one has: payments alike in amount and day, a fee and money received that the book does not
-have yet, and a payment that the bank does not have yet.
+Last month has the usual differences of a real one: payments that are alike in amount and day, a fee and money received
+that the book does not have yet, and a payment that the bank does not have yet.
 """
 
 from __future__ import annotations

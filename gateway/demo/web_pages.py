@@ -1,7 +1,7 @@
 """`bankgw demo --console`: after the play, the web pages with its results, and with people and payments to approve.
 
-The daemon starts again, and beside it the query process, the console and the approval page, all on 127.0.0.1. It ends
-by itself after some minutes, or on Ctrl-C. Names and passwords are good for this run only.
+The daemon starts again, together with the query process, the console and the approval page, all on 127.0.0.1. They end
+by themselves after some minutes, or on Ctrl-C. Names and passwords are valid for this run only.
 """
 
 from __future__ import annotations
@@ -216,7 +216,7 @@ class Colleague:
     """Signs requests that the reader has approved and that need one more signature, with a key of its own and outside
     of a browser.
 
-    It sends the signatures as an ERP would.
+    The colleague's signatures are sent as an ERP would send them.
     """
 
     def __init__(self, control: ControlClient, erp: Erp, key: Ed25519PrivateKey, run: str, say: SayLine) -> None:
@@ -267,7 +267,7 @@ class PagesRequest:
 async def serve(pages: DemoPages, wish: PagesRequest, clock: Clock, threaded: Threaded, say: SayLine) -> None:
     """Start everything, print the addresses and how to sign in, and wait. Ends in order on a cancellation (Ctrl-C).
 
-    Raises NotStarted, and what enrolling raises.
+    Raises NotStarted, and the errors of `enrol`.
     """
     people = await threaded(lambda: enrol(wish.site, policy_there=wish.policy_there))
     children, control = pages.children(wish.site), ControlClient(socket_of(wish.site.settings))

@@ -9,8 +9,8 @@ class AckWindow:
     """Combines the acks of deliveries that are done in any order into few acks. No ack covers a delivery that is not
     done.
 
-    An ack with `multiple` covers every lower tag of its channel, so it may only name the end of the unbroken
-    run of done tags. Tags count 1, 2, 3 … per channel, so each channel has its own window.
+    An ack with `multiple` covers every lower tag of its channel, so that it may only name the last tag of the unbroken
+    run of done tags. Tags count 1, 2, 3 … per channel, so that each channel has its own window.
     """
 
     __slots__ = ("_ack", "_acked", "_delivered", "_done", "_frontier", "_returned", "_target")
@@ -59,8 +59,8 @@ class AckWindow:
     def given_back(self, tag: int) -> bool:
         """Record that `tag` will be nacked. False if it is done already and must not be nacked.
 
-        It no longer holds back later tags, and no ack names it: the broker would close the channel for an unknown
-        tag.
+        The tag no longer delays later tags, and no ack names it, because the broker would close the channel for an
+        unknown tag.
         """
         if tag <= self._frontier or tag in self._done:
             return False

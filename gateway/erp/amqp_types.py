@@ -1,4 +1,4 @@
-"""The interface to the message broker: the values exchanged, and what a broker client promises.
+"""The interface to the message broker: the values exchanged, and the promises of a broker client.
 
 It depends on no client library, so a simulated broker can implement `Amqp`.
 """
@@ -21,7 +21,7 @@ from protocols.canon.fast_init import fast_init
 class OutgoingMessage:
     """One message to publish. `properties.message_id` is required and unique among publishes in flight.
 
-    `sender` is whom it is for: messages of one exchange and sender keep their order, also over a refusal.
+    `sender` is the receiver of the message. Messages of one exchange and sender keep their order, even after a refusal.
     """
 
     exchange: str
@@ -58,7 +58,8 @@ class PublishStatus(enum.Enum):
 class PublishResult:
     """The result of one publish, with the broker's reply code and text if it gave any.
 
-    `exchange_wide`: of BARRED, whether it holds for every message of the exchange, and not for this sender's only.
+    `exchange_wide`: for the status BARRED, whether it holds for every message of the exchange and not only for those of
+    this sender.
     """
 
     fate: PublishStatus
@@ -75,7 +76,7 @@ NACKED = PublishResult(PublishStatus.NACKED)
 class BrokerDown:
     """Why the broker is not available, as text.
 
-    `error` is the exception if a caller must tell it (`UnsafeTopology` lists problems with their remedies).
+    `error` is the exception, if callers must see it (`UnsafeTopology` lists problems with their remedies).
     """
 
     reason: str
@@ -215,9 +216,8 @@ class Amqp(Protocol):
     ) -> None:
         """Connect and stay connected until `close`.
 
-        `admit` is awaited on each connection before anything is consumed or published; what it raises is the reason of
-        `on_down`.
-        `on_up` fires each time the broker becomes usable, `on_down` on each loss and each failed attempt,
+        `admit` is awaited on each connection before anything is consumed or published; its exception is the reason for
+        `on_down`. `on_up` fires each time the broker becomes usable, `on_down` on each loss and each failed attempt,
         `on_blocked` whenever `blocked` changes.
         """
 
@@ -262,5 +262,5 @@ class Amqp(Protocol):
     def close(self, deadline_s: float) -> Deferred[None]:
         """Stop consuming, send due acks, wait for publishes in flight, and close; after `deadline_s` close at once.
 
-        Publishes still open then are LOST. Always fires with None.
+        The result of publishes that are still open then is LOST. Always fires with None.
         """

@@ -66,8 +66,9 @@ class ErpConnection:
         return "" if self.mark.held or not self._amqp.up else self.mark.why
 
     def refusals(self) -> Mapping[str, str]:
-        """The things that the broker refuses, with its text: a right, or a queue or exchange that is missing or
-        differs. Empty while the broker cannot be reached at all."""
+        """The operations that the broker refuses, with its text: because of a missing right, or a queue or exchange
+        that is missing or differs. Empty while the broker cannot be reached at all.
+        """
         return self._amqp.refusals if self._amqp.up else self._not_usable
 
     async def start(self, prefetches: Mapping[str, int]) -> None:

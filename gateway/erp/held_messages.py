@@ -1,6 +1,7 @@
 """Messages that the broker bars for now, in groups of one exchange and sender, each in its order.
 
-Only the first message of a group is tried again. When it goes, the others follow before all later ones.
+Only the first message of a group is tried again. When the broker has stored it, the others follow before all later
+ones.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class HeldGroup:
     """The held messages of one exchange and sender (None: of every sender), by message id.
 
     `trying`: a try is planned or under way. `spilled`: later messages are in the journal only. `catching_up`: the first
-    one went, and the journal is scanned for the spilled ones.
+    message was stored, and the journal is scanned for the spilled ones.
     """
 
     exchange: str

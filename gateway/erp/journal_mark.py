@@ -1,8 +1,9 @@
 """The mark that a journal holds a virtual host. One journal takes commands from one virtual host.
 
-The node that holds it has an exclusive queue there, and a message beside it names the journal and the fencing number
-that the journal counted up for this life. Other nodes of the journal take in commands while the journal says that this
-life goes on and the message names it. Without the mark nothing is taken in; payments go on to the banks. See ADR 0039.
+The node that holds the virtual host has an exclusive queue in it. A message beside the queue names the journal and the
+fencing number that the journal counted up for this life. Other nodes of the journal take in commands as long as the
+journal says that this life goes on, and the message names it. Without the mark no command is taken in; accepted
+payments are still sent to the banks. See ADR 0039.
 """
 
 from __future__ import annotations
@@ -111,8 +112,8 @@ class JournalMark:
     """Holds the virtual host for this journal by an exclusive queue and a mark. Give `admit` to the broker client, call
     `lost` when its connection is gone.
 
-    `shared`: other nodes may use this journal. `on_change` is called when `held` changes; `on_refused` with words, when
-    this gateway must not run in this virtual host at all. `judge` compares what the mark says with the journal.
+    `shared`: other nodes may use this journal. `on_change` is called when `held` changes. `on_refused` is called with
+    the reason if this gateway must not run in this virtual host at all. `judge` compares the mark with the journal.
     """
 
     def __init__(
@@ -322,8 +323,8 @@ class JournalMark:
     async def _look(self, place: MarkPlace) -> MarkMessage | None:
         """The mark in its queue; of several marks, the one with the highest number.
 
-        It counts as missing only after it was missing several times, because it is missing for a moment while another
-        node reads it.
+        The mark counts as missing only after it was missing several times, because it is missing for a moment while
+        another node reads it.
         """
         for left in reversed(range(_LOOKS)):
             found = [read_mark(body) for body in await place.read_messages()]

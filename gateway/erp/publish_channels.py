@@ -1,7 +1,7 @@
 """The publishing channels of the broker client: one for all messages, one for those that the broker refuses for now.
 
-The broker closes a channel when the right for a message or its exchange is missing. So messages like it are then tried
-on a channel of their own, where they disturb nobody, until one is stored.
+The broker closes a channel if the right for a message, or its exchange, is missing. Messages of the same exchange and
+sender are then tried on a separate channel, where they do not disturb others, until one is stored.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The question service: answers the ERP's questions about balances, entries, statements and receipts, one reply each.
 
-It also passes on the treasury's questions: reconciliation, reports, a whole book.
+It also forwards the treasury's questions: reconciliation, reports, a whole book.
 
 A question stays in the journal until its reply is in the outbox; after a restart it is asked again. If several nodes
 share the journal, the node that owns the bank's lane answers, whichever node took the question in; a question that is
@@ -100,7 +100,7 @@ def _rejected(row: QuestionRow, refusal: Refusal) -> tuple[str, Mapping[str, Any
 class QuestionService:
     """Answers the ERPs' questions, one reply each. `start_answer` starts to answer a committed question.
 
-    `elsewhere` tells whether another node owns a lane. `poll_ms` is how often to look for questions that other nodes
+    `elsewhere` says whether another node owns a lane. `poll_ms` is the interval for reading questions that other nodes
     took in; 0 on a single node.
     """
 

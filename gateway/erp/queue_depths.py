@@ -1,7 +1,7 @@
 """How many messages wait in the gateway's own queues on the broker, asked every second.
 
-A passive declaration needs no right and takes no message. What waits there is not yet the gateway's: it has neither
-been read nor acknowledged.
+A passive declaration needs no right and takes no message. Messages that wait there are not yet the gateway's: they were
+neither read nor acknowledged.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class QueueDepths:
         self.depths: Mapping[str, int] = {}
 
     async def keep(self, declarer: Declarer, queues: Iterable[str], sleep: Callable[[float], Awaitable[None]]) -> None:
-        """Ask for ever; ends with the connection. A queue that the broker refuses to show is left out."""
+        """Ask again and again until the connection ends. A queue that the broker refuses to show is left out."""
         wanted = tuple(queues)
         try:
             while True:

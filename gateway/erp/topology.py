@@ -1,6 +1,6 @@
 """The broker topology as data: exchanges, queues and bindings, and how they are declared and verified.
 
-Measured on RabbitMQ 4.0.5 and 3.10.8; these facts decide what is checked where:
+Measured on RabbitMQ 4.0.5 and 3.10.8; these facts decide where each property is checked:
 
 - `x-dead-letter-exchange` and `x-dead-letter-strategy` as queue arguments take precedence over a policy; operator
   policies cannot set them.

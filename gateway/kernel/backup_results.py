@@ -51,7 +51,8 @@ def note(folder: Path, kind: ResultKind, result: BackupResult) -> None:
     before = last(folder, kind)
     held = (result.at, result.backup) if result.ok else ("", "")
     if not result.ok and before is not None:
-        # A result of an earlier version names the backup that held as `backup`, if it held itself.
+        # An earlier version wrote no `held_backup`: in its result, `backup` names the verified backup if the try
+        # succeeded.
         held = (before.held_at, before.held_backup or (before.backup if before.ok else ""))
     path = _file(folder, kind)
     fresh = path.with_name(f".{path.name}.{os.getpid()}")

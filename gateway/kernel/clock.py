@@ -46,8 +46,8 @@ def steady_s() -> float:
 def keep_steady(reactor: Any) -> None:
     """Let the reactor count its timers by `steady_s`. Call it before the reactor has timers.
 
-    Twisted counts them by the wall clock: after it was set back by an hour no time-out would fire, and no lease be
-    renewed, for an hour; after it was set forward all of them would fire at once.
+    Twisted counts timers by the wall clock. If the clock were set back by an hour, no time-out would fire and no lease
+    would be renewed for an hour; if it were set forward, all timers would fire at once.
     """
     reactor.seconds = steady_s
 
@@ -159,7 +159,7 @@ def ulid_ms(ulid: str) -> int:
 def uuid7(ulid: str) -> str:
     """The UUIDv7 (RFC 9562) with the time and the low 74 random bits of `ulid`: AMQP peers expect a UUID.
 
-    Order is kept: of two ULIDs of one source the later one gives the greater text.
+    The order is kept: of two ULIDs of one source, the later one gives the greater text.
     """
     value = int(ulid.translate(_BASE_32), 32)
     at_ms, chance = value >> _RANDOM_BITS, value & ((1 << _UUID_RANDOM_BITS) - 1)

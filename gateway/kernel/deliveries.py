@@ -72,9 +72,9 @@ class Delivery:
     """One message that the broker delivered. `channel` names the channel incarnation it must be acked on: see
     `Amqp.ack`.
 
-    `undecodable` says which properties could not be read; they are then absent, and the body is intact. `waited_s` is
-    how long it may have waited unread, above 0 only after a pause of this process. `cut` is set if the message is too
-    large; `body` is then its beginning.
+    `undecodable` names the properties that could not be read; they are then absent, and the body is intact. `waited_s`
+    is how long the message may have waited unread, above 0 only after a pause of this process. `cut` is set if the
+    message is too large; `body` is then its beginning.
     """
 
     queue: str

@@ -51,7 +51,7 @@ def get(name: str) -> Log:
 def masked(text: str) -> str:
     """`text` with everything that could be an account number masked, and cut to a bounded length.
 
-    Of a long text the beginning and the end stay: a traceback says at its end what went wrong.
+    Of a long text the beginning and the end stay, because the end of a traceback has the error.
     """
     shown = _NUMBER.sub(_mask, text) if _SUSPECT.search(text) else text
     return shown if len(shown) <= MAX_TEXT else f"{shown[: MAX_TEXT - _TAIL]} … {shown[-_TAIL:]}"
@@ -68,7 +68,8 @@ _LEVELS = {"warn": "warning", "exception": "error"}
 class _Line:
     """Formats a log event as one JSON object, after the journal's priority if `priorities` is set.
 
-    One function where structlog offers one per concern: three lines a payment are a share of its cost worth saving.
+    It is one function, although structlog offers one for each step, because three lines for each payment are a
+    considerable part of a payment's cost.
     """
 
     def __init__(self, *, priorities: bool, environment: str) -> None:

@@ -1,7 +1,7 @@
 """Why the last reload of the settings was refused: a small file in `state_dir`, which the running daemon shows.
 
 The daemon writes it at a refused SIGHUP. `bankgw check --reload`, which the unit runs before it sends the signal,
-writes it when the files have mistakes. A reload that is taken and a start remove it.
+writes it when the files have mistakes. A successful reload removes it, and so does a start.
 """
 
 from __future__ import annotations

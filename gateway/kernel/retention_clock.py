@@ -1,8 +1,9 @@
 """The time by which the age of rows is judged: a wall clock that is years ahead must not delete yesterday's rows.
 
-In one life of the daemon this time advances by the monotonic clock. Between two lives it follows the wall clock, by at
-most `MOST_DOWN_MS`: what is known of the time before is kept in table `meta`, hour by hour. Beyond that it stays behind
-until a bank's clock agrees with ours. So it may be too early, and rows are kept longer; it is not too late.
+Within one run of the daemon this time advances by the monotonic clock. Between two runs it follows the wall clock, by
+at most `MOST_DOWN_MS`; table `meta` keeps the last known time, hour by hour. If the wall clock is further ahead, this
+time stays behind until a bank's clock agrees with ours. So it may be too early, and rows are kept longer, but it is
+never too late.
 """
 
 from __future__ import annotations

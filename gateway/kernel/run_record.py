@@ -1,7 +1,7 @@
 """When the last daemon of this state folder started, and how it ended: a small file in `state_dir`.
 
-`bankgw status` reads it when no daemon answers. The daemon touches the file every few seconds, so that the time of an
-end that nobody could write down (a kill, no memory, no power) is known as well.
+`bankgw status` reads it when no daemon answers. The daemon touches the file every few seconds, so that the time of its
+end is also known if nothing could record it (a kill, no memory, no power).
 """
 
 from __future__ import annotations
@@ -47,8 +47,7 @@ class RunRecord:
 
 @dataclass(frozen=True, slots=True)
 class NoDaemonReason:
-    """Why no daemon answers: when it was noted, the exit code (None: nobody wrote it down), the cause and the
-    remedy."""
+    """Why no daemon answers: when it was noted, the exit code (None: none was recorded), the cause and the remedy."""
 
     at: str
     exit: int | None
@@ -71,7 +70,7 @@ def settings_taken(state_dir: Path) -> None:
 
 
 def end(state_dir: Path, code: int, cause: str, remedy: str) -> None:
-    """Record how this process ends. The first reason stays: what follows from it is no cause."""
+    """Record how this process ends. The first reason stays, because later ones are only its consequences."""
     known = last(state_dir)
     if known is None or known.pid != os.getpid() or known.ended_at:
         return

@@ -1,6 +1,7 @@
 """Why the last start of a daemon failed: a small file in `state_dir`, which `bankgw status` reads when nobody answers.
 
-A daemon that did start takes the file away. One that appears beside a running daemon tells of a second process.
+A daemon that has started removes the file. If the file appears beside a running daemon, a second process failed to
+start.
 """
 
 from __future__ import annotations

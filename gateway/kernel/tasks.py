@@ -1,4 +1,4 @@
-"""Coroutines that run beside others, owned by the part that stops them. Nothing runs that nobody owns."""
+"""Coroutines that run beside others, owned by the part that stops them. Every coroutine has an owner."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ async def attempt(
 ) -> None:
     """Run one round of a periodic job, such as looking for due work.
 
-    One row that nobody expected must not end the job for all others until a restart, so any error is told to
-    `on_defect`, with its traceback, and the next round comes. Cancellation and `ends` are raised: they stop the job.
+    One unexpected row must not end the job for all others until a restart. So any error is reported to `on_defect`,
+    with its traceback, and the next round follows. Cancellation and `ends` are raised: they stop the job.
     """
     try:
         await act()

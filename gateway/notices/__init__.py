@@ -1,5 +1,5 @@
 """Notices to persons by e-mail, chat services and signed web-hooks: a process of its own that reads the journal.
 
-It is outside of the money path: it holds no key of the vault, so that it cannot read what is sealed, and can write
-nothing but its own state file. A notice carries kinds, counts and ids of the gateway, never a link.
+The process is outside of the money path. It has no key of the vault, so that it cannot read sealed values, and it
+writes only its own state file. A notice has kinds, counts and ids of the gateway, never a link.
 """

@@ -67,7 +67,7 @@ def exchanged(
 ) -> BoundedAnswer:
     """Send a request to the host of `url` and read the beginning of the answer. No redirection is followed.
 
-    Raises OSError, which TimeoutError is one of, or http.client.HTTPException.
+    Raises OSError, of which TimeoutError is one, or http.client.HTTPException.
     """
     split = urlsplit(url)
     host, secure = split.hostname or "", split.scheme == "https"

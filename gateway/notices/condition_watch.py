@@ -1,4 +1,6 @@
-"""Finds the conditions that are told: in the journal, on the daemon's page, and at the destinations themselves."""
+"""Finds the conditions that persons are notified of: in the journal, on the daemon's page, and at the destinations
+themselves.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,7 @@ class ConditionWatch:
         state = self._state
         silent = journal_conditions.silent_nodes(conn, state.nodes, now_ms, self._terms.daemon_silent_ms)
         self._runs = bool(state.nodes) and len(silent) < len(state.nodes)
-        # A node's silence has a limit of its own, and a node that came back is back.
+        # A node's silence has a limit of its own, and it ends as soon as the node writes again.
         events = self._update(_NODES, silent, now_ms, 0)
         events += self._update(_JOURNAL, (), now_ms)
         if not 0 <= now_ms - self._looked_ms < LATE_EVERY_MS:
@@ -95,14 +97,14 @@ class ConditionWatch:
                     why=str(error),
                     action="troubles of this daemon are not told; see that it runs, and `daemons` in notices.toml",
                 )
-            # While no daemon runs, that is what is told.
+            # While no daemon runs, only that condition is reported.
             return self._update(f"unread {name}", (unread,) if self._runs else (), now_ms)
         self._unread.discard(name)
         events = self._update(f"unread {name}", (), now_ms)
         return events + self._update(f"page {name}", conditions.of_troubles(said, self._companies), now_ms)
 
     def of_channels(self, queues: Iterable[tuple[str, DestinationQueue]], now_ms: int) -> list[NoticeEvent]:
-        """The destinations that have taken no notice for long, although one waits."""
+        """The destinations that have accepted no notice for long, although one waits."""
         broken = [
             Condition(NoticeKind.CHANNEL_BROKEN, name)
             for name, queue in queues

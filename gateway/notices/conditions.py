@@ -1,7 +1,7 @@
-"""Conditions that last, such as a lane that is down: each is told once, and its end is told too. Pure.
+"""Conditions that last, such as a lane that is down: persons are notified once of each, and once of its end. Pure.
 
 A condition stays known while its source cannot be read, so that a restart of the daemon or of this process does not
-tell it again.
+cause a second notice.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ _MOST_TEXT = 80
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A present condition. `subject` names it within its kind; `detail` is shown with it. Where `step` changes, it is
-    told again: a certificate has one for each number of days that was reached."""
+    """A present condition. `subject` names it within its kind; `detail` is shown with it. If `step` changes, persons
+    are notified again: a certificate has a step for each number of days that was reached.
+    """
 
     kind: NoticeKind
     subject: str
@@ -57,10 +58,10 @@ Known = dict[str, KnownCondition]
 
 
 def update(known: Known, source: str, present: Sequence[Condition], now_ms: int, lasting_ms: int) -> list[NoticeEvent]:
-    """Take over what a source shows now; returns the events.
+    """Take over the present conditions of a source; returns the events.
 
-    A condition is told when it has lasted for `lasting_ms`, and over when it has been absent for as long: a lane that
-    goes up and down every few seconds is one condition.
+    A condition is reported when it has lasted for `lasting_ms`, and is over when it has been absent for as long. So a
+    lane that goes up and down every few seconds is one condition.
     """
     events: list[NoticeEvent] = []
     for one in present:
@@ -86,7 +87,7 @@ def update(known: Known, source: str, present: Sequence[Condition], now_ms: int,
 
 
 def still_there(known: Known, kind: NoticeKind, keys: Sequence[str]) -> list[str]:
-    """The keys whose condition is known still, whatever its detail is now."""
+    """The keys whose condition is still known, with the same or another detail."""
     return [key for key in keys if f"{kind.value}/{key.partition(SEPARATOR)[0]}" in known]
 
 
@@ -111,7 +112,7 @@ class CompanyMap:
 
 
 def of_troubles(said: Iterable[Mapping[str, Any]], companies: Callable[[str], frozenset[str]]) -> list[Condition]:
-    """The conditions that the daemon's page names as troubles. What has another form than expected is left out."""
+    """The conditions that the daemon's page names as troubles. Troubles of an unexpected form are left out."""
     found = {}
     for one in said:
         trouble, subject, step = (one.get(name) for name in ("trouble", "subject", "step"))

@@ -36,8 +36,8 @@ class LateTerms:
 def silent_nodes(conn: Connection, seen: MutableMapping[str, int], now_ms: int, silent_ms: int) -> list[Condition]:
     """The nodes that have written nothing for `silent_ms`. A running node writes each second, also without payments.
 
-    `seen` has the nodes that were seen alive, and is kept up to date: a node that was retired before this process
-    began is not told, unless nothing runs at all.
+    `seen` has the nodes that were seen alive, and is kept up to date. A node that was retired before this process began
+    is not reported, unless no node runs at all.
     """
     rows = [(str(node), int(at_ms)) for node, at_ms in conn.execute(select(_U.node, _U.at_ms))]
     alive = {node: at_ms for node, at_ms in rows if now_ms - at_ms < silent_ms}

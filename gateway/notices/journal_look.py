@@ -1,7 +1,7 @@
 """Reads the journal for the notices process: unsealed columns only, on a connection that can only read.
 
-The audit trail says what happened, each node's entries in the order in which they were committed, so that the last
-number read of each node is all that has to be kept.
+The audit trail has the events. The entries of each node are in the order in which they were committed, so that only the
+last number read of each node must be kept.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def heads(conn: Connection) -> dict[str, int]:
 def trail_part(conn: Connection, cursors: Mapping[str, int], span: int = SPAN_ROWS) -> TrailPart:
     """The events after `cursors`. A node that is missing there is new, so its trail is read from the beginning.
 
-    Entries that are gone, and a journal that is older than the cursors, are events of security.
+    Missing entries, and a journal that is older than the cursors, are security events.
     """
     events: list[NoticeEvent] = []
     moved: dict[str, int] = {}

@@ -94,7 +94,9 @@ _TOLD_AS_SECURITY = "stopped"
 
 
 def kind_of_trouble(trouble: str) -> NoticeKind | None:
-    """The kind for a trouble of the daemon. None for an emergency stop: its entry of the audit trail is told."""
+    """The kind for a trouble of the daemon. None for an emergency stop, because its entry of the audit trail causes a
+    notice already.
+    """
     return None if trouble == _TOLD_AS_SECURITY else _OF_TROUBLE.get(trouble, NoticeKind.TROUBLE)
 
 

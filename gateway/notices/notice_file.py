@@ -1,6 +1,6 @@
 """The file of notices, `notices.toml`: the destinations, the channels, and the quiet hours.
 
-It is a file of its own because the daemon must not read it: a mistake in it stops notices, never payments.
+It is a separate file because the daemon must not read it: a mistake in it stops notices, never payments.
 """
 
 from __future__ import annotations
@@ -162,13 +162,14 @@ class NoticeDestination(_NoticeTable):
         if kind is NoticeKind.SECURITY:
             return True
         if kind is NoticeKind.OVER and self.after_s:
-            return False  # the second person would be told of the end of what somebody else has dealt with
+            # otherwise the second person would be notified of the end of an event that somebody else has dealt with
+            return False
         if self.roles:
             return kind is NoticeKind.ALIVE or any(kind in KINDS_OF_ROLE[role] for role in self.roles)
         return kind.value in self.kinds
 
     def concerns(self, event: NoticeEvent) -> bool:
-        """True if this destination is told of this event: by its kind and its companies."""
+        """True if this destination gets notices of this event: by its kind and its companies."""
         ours = not self.companies or not event.companies or not event.companies.isdisjoint(self.companies)
         return ours and self.tells(event.kind)
 

@@ -1,6 +1,7 @@
 """The queue of notices for each destination: pending events, the notice on its way, the notices that were sent. Pure.
 
-It does not grow with what happens: of each kind a destination has at most one gathering and one notice on its way.
+Its size does not grow with the number of events: of each kind, a destination has at most one notice that is being
+gathered and one that is being sent.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ class PendingEvents:
 class Notice:
     """A notice. Its id and its content never change, also when it is sent again.
 
-    `tries` were in vain, the last because of `why`; it is not sent before `due_ms`. `left`: the recipients that
-    have not taken it although the others have; empty for a notice to all.
+    `tries` failed, the last one because of `why`; the notice is not sent before `due_ms`. `left`: the recipients that
+    have not accepted the notice although the others have; empty if all recipients still need it.
     """
 
     id: str
@@ -60,7 +61,7 @@ class Notice:
 class DestinationQueue:
     """One destination's queue. `partly` are notices that some recipients refused: they delay no other notice.
 
-    `later` are the events that a second person is told of if they last, by kind and key, each with its time.
+    `later` are the events of which a second person is notified if they last, by kind and key, each with its time.
     """
 
     gathered: dict[NoticeKind, PendingEvents] = field(default_factory=dict)
@@ -93,7 +94,7 @@ class DestinationQueue:
         self.gathered[kind] = PendingEvents(now.since_ms, tuple(added[:MOST_KEYS]), more)
 
     def acknowledge(self, kind: NoticeKind, keys: Iterable[str]) -> int:
-        """Take out the events that a person has seen, so that no second person is told; returns their number."""
+        """Take out the events that a person has seen, so that no second person is notified; returns their number."""
         waiting = self.later.get(kind, {})
         return sum(waiting.pop(key, None) is not None for key in keys)
 
@@ -165,8 +166,8 @@ class DestinationQueue:
     def partly_taken(self, notice: Notice, left: tuple[str, ...], why: str, now_ms: int) -> None:
         """Record that only `left` did not accept the notice.
 
-        It is sent to them again, `PARTLY_TRIES_MAX` times at most, beside the notices that follow. A newer notice of
-        the kind that is refused in part takes its place.
+        The notice is sent to them again, at most `PARTLY_TRIES_MAX` times, beside the notices that follow. A newer
+        partly refused notice of the same kind replaces it.
         """
         if not notice.left:
             self.delivered(notice, now_ms)

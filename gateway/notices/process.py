@@ -1,6 +1,6 @@
 """The notices process: reads the journal and the daemon's public page, gathers events, sends notices, keeps its state.
 
-It asks nothing of the daemon but `/readyz`, which any monitoring system may read.
+It asks the daemon only for `/readyz`, which any monitoring system may read.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ FORMER = "before_"
 """The prefix of the name under which a former destination is told that the file no longer names it."""
 # About a day, because a former destination may be gone for good.
 _MOST_FORMER_TRIES = 100
-# The kinds of the first version, which saved them with every destination that named none.
+# The kinds of notices in the first version. That version saved this list with each destination that named no kinds.
 _FIRST_KINDS = {
     *("approval_waiting", "approval_expiring", "held", "doubtful", "contradicted", "returned", "expired"),
     *("security", "alive"),
@@ -55,7 +55,8 @@ def _of_all(_subject: str) -> frozenset[str]:
 class NoticeParts:
     """The inputs of a notice process: the journal, the file of its state, the couriers, the clock.
 
-    `pages` read the troubles of each daemon, by its address; `companies` says for which companies a lane or bank works.
+    `pages` read the troubles of each daemon, by its address; `companies` gives the companies that a lane or bank works
+    for.
     """
 
     engine: Engine
@@ -149,7 +150,8 @@ class NoticeProcess:
             _log.info("notices.begun", nodes=len(state.cursors))
         part = journal_look.trail_part(conn, state.cursors)
         self._gather(part.events)
-        # Cursors and gathered events are saved in one file, so that a crash neither loses an event nor tells it twice.
+        # Cursors and gathered events are saved in one file, so that a crash neither loses an event nor reports it
+        # twice.
         state.cursors.update(part.cursors)
         self._gather(self._late_requests(conn, now_ms))
         self._gather(self._conditions.in_journal(conn, now_ms))
@@ -186,7 +188,7 @@ class NoticeProcess:
     def _gather(self, events: Iterable[NoticeEvent]) -> None:
         happened, now_ms = list(events), self._parts.now_ms()
         for name, queue in self._state.queues.items():
-            # A former destination is told only of its own end.
+            # A former destination gets only the notice of its own end.
             if not name.startswith(FORMER):
                 queue.gather(happened, self._to[name], now_ms)
             elif any(event.key == _ended(name) for event in happened):
@@ -281,12 +283,12 @@ def _taken_over(state: NoticeState, file: NoticeFile) -> list[str]:
 
 
 def _saved(to: NoticeDestination) -> dict[str, Any]:
-    # What is at its default is left out, so that an upgrade with new settings or kinds is no change.
+    # Settings at their defaults are left out, so that an upgrade with new settings or kinds does not count as a change.
     return to.model_dump(mode="json", exclude_defaults=True)
 
 
 def _renewed(one: Mapping[str, Any]) -> dict[str, Any]:
-    """A destination as this version saves it. An older version saved what was at its default, too."""
+    """A destination as this version saves it. An older version also saved settings at their defaults."""
     kept = {key: value for key, value in one["to"].items() if key != "kinds" or set(value) != _FIRST_KINDS}
     try:
         return {"to": _saved(NoticeDestination.model_validate(kept))}

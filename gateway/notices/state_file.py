@@ -1,8 +1,8 @@
 """The state of the notices process: how far the journal was read, and which notices wait or failed. One file, replaced
 as a whole.
 
-A notice is written here before it is sent and taken out after it was taken, so that a process that dies between sends
-it again with the same id.
+A notice is written here before it is sent, and removed after it was accepted. So if the process dies in between, the
+next one sends it again with the same id.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ class NoticeState:
     """The saved state. `cursors` is None before the first round; `told` has the stage of each request for which a
     notice was made.
 
-    `addresses` are the destinations of the last life, to tell of a change where it would be noticed; `former` are
-    those of before that still have to be told. `conditions` are the known conditions. `nodes` has the last sign of life
-    of each node that was seen alive. `sent` are the last notices that were taken, by id, so that a person can
-    acknowledge one.
+    `addresses` are the destinations of the last process, so that a change can be reported to the former address;
+    `former` are earlier destinations that must still be informed. `conditions` are the known conditions. `nodes` has
+    the last sign of life of each node that was seen alive. `sent` are the last accepted notices, by id, so that a
+    person can acknowledge one.
     """
 
     cursors: dict[str, int] | None = None
@@ -119,7 +119,7 @@ def save(path: Path, text: str) -> None:
 
 
 def leave_acknowledgement(folder: Path, notice: str, by: str) -> None:
-    """Leave word for the process that a person has seen a notice. Raises OSError."""
+    """Leave a file by which the process learns that a person has seen a notice. Raises OSError."""
     place = folder / ACKNOWLEDGED
     owner = folder.stat()
     place.mkdir(mode=0o700, exist_ok=True)

@@ -1,7 +1,7 @@
 """The texts of notices, English and Chinese.
 
-They name kinds, counts and the gateway's ids; no person, no account, no amount, no link. A chat service does not get
-the ids of orders either, but the names of lanes and banks that are in trouble.
+They have kinds, counts and the gateway's ids; no person, no account, no amount, no link. A chat service does not get
+the ids of orders either, but it gets the names of lanes and banks that have troubles.
 """
 
 from __future__ import annotations

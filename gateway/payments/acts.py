@@ -55,7 +55,7 @@ class ListOrders:
     ] = 50
     after: Annotated[
         str | None,
-        ParamForm(("Go on after this key: `next` of the page before.", "接着该编号往后列：上一页的 `next`。")),
+        ParamForm(("Continue after this key: `next` of the previous page.", "接着该编号往后列：上一页的 `next`。")),
     ] = None
 
 
@@ -140,7 +140,7 @@ class DecideDoubt:
             metavar="STATE",
         ),
     ]
-    note: Annotated[str, ParamForm(("What the evidence shows, who said so.", "证据说明了什么，由谁确认。"))]
+    note: Annotated[str, ParamForm(("What the evidence shows, and who confirmed it.", "证据说明了什么，由谁确认。"))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +169,7 @@ PAYMENTS = RoomActs(
             "orders.list",
             "payments",
             (
-                "List orders, the newest first. `orders show` takes what stands under `order`.",
+                "List orders, the newest first. `orders show` takes the value of column `order`.",
                 "列出付款指令，最新的在前。`orders show` 接受 `指令` 一栏的值。",
             ),
             params=ListOrders,

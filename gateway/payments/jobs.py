@@ -1,8 +1,9 @@
 """Retention: deletes refusals, their parked copies and banks' pushes after their time, and counts what is kept.
 
 A refusal is kept so that a refused command is not accepted when it is delivered again, and for the person who helps its
-sender. After `refusals_kept_days` it is deleted; the audit trail still has an entry of it. The rest is looked at once
-an hour: see `purge`, `old_rows` and `audit_purge`. What is old is said by `retention_clock`, not by the wall clock.
+sender. It is deleted after `refusals_kept_days`; the audit trail still has an entry of it. The other rows are checked
+once an hour: see `purge`, `old_rows` and `audit_purge`. The age of a row is judged by `retention_clock`, not by the
+wall clock.
 """
 
 from __future__ import annotations

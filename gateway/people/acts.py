@@ -110,7 +110,7 @@ class MakeDelegation:
     """The delegate, the roles, the accounts, the duration and the reason."""
 
     delegate: Annotated[
-        str, ParamForm(("Who acts for you.", "受托人。"), metavar="NAME", option="argument", names="person")
+        str, ParamForm(("The person who acts for you.", "受托人。"), metavar="NAME", option="argument", names="person")
     ]
     roles: Annotated[
         str, ParamForm(("Roles of yours, with commas between.", "您的角色，以逗号分隔。"), option="--roles")
@@ -153,7 +153,7 @@ PEOPLE = RoomActs(
             "persons.list",
             "people",
             (
-                "List the enrolled persons with their roles, and the persons who wait to be let in.",
+                "List the enrolled persons with their roles, and the persons who wait to be admitted.",
                 "列出已登记人员及其角色，以及等待录入的人员。",
             ),
             answer=(
@@ -192,7 +192,7 @@ PEOPLE = RoomActs(
             "persons.confirm",
             "people",
             (
-                "As root, before there are two administrators: let a person in who read the fingerprint out to you.",
+                "As root, before there are two administrators: admit a person who read the fingerprint to you.",
                 "root 在设有两名管理员之前：录入向您读出指纹的人员。",
             ),
             params=ConfirmPerson,
@@ -225,7 +225,7 @@ PEOPLE = RoomActs(
             "persons.admit",
             "people",
             (
-                "As security administrator: propose to let in a person who enrolled, with these roles. Compare the "
+                "As security administrator: propose to admit a person who enrolled, with these roles. Compare the "
                 "fingerprint in the words with the one that the person reads out. A second administrator approves: "
                 "`bankgw resolve --approve`.",
                 "安全管理员：提议录入已登记的人员并授予这些角色。须核对文字中的指纹与本人读出的指纹。"
@@ -245,7 +245,7 @@ PEOPLE = RoomActs(
             "persons.deactivate",
             "people",
             (
-                "As security administrator: propose that a person does nothing any more. Name, user and key stay taken.",
+                "As security administrator: propose to deactivate a person. Name, user and key stay taken.",
                 "安全管理员：提议停用一名人员。其名称、系统用户与密钥不再给他人使用。",
             ),
             params=ChangePerson,
@@ -262,7 +262,7 @@ PEOPLE = RoomActs(
             "persons.reset",
             "people",
             (
-                "As security administrator: propose to take the new key that a person offered by enrolling anew. It is "
+                "As security administrator: propose to accept the new key that a person offered by enrolling again. It is "
                 "taken 24 hours after the second administrator approves; the person's password is forgotten.",
                 "安全管理员：提议采用人员重新登记时提交的新密钥。第二名管理员批准 24 小时后生效；其密码作废。",
             ),
@@ -313,7 +313,7 @@ PEOPLE = RoomActs(
             "people",
             (
                 "As root: appoint the first security administrator and the first system administrator, both present. "
-                "From then on root lets nobody in and appoints nobody; two administrators do.",
+                "From then on two administrators admit and appoint persons, and root cannot.",
                 "root：任命首任安全管理员与系统管理员，两人须在场。此后 root 不再录入或任命人员，由两名管理员办理。",
             ),
             params=HoldCeremony,

@@ -177,7 +177,7 @@ POOLS = RoomActs(
             "pools.show",
             "pools",
             (
-                "Show a pool: its rules, versions, what each member has lent, its runs. For a run: what it moved.",
+                "Show a pool: its rules, its versions, each member's loan, its runs. For a run: its moves.",
                 "显示资金池：规则、版本、各成员上存余额、各次运行。给出运行编号则显示该次划转。",
             ),
             params=NamedPool,
@@ -328,7 +328,7 @@ POOLS = RoomActs(
             "linked.decide",
             "pools",
             (
-                "Decide whether what came for a linked payment that failed goes back or stays.",
+                "Decide whether the funding of a failed linked payment is returned or stays.",
                 "决定失败的联动支付所划入的资金退回还是留存。",
             ),
             params=DecideLink,

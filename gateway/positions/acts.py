@@ -30,7 +30,7 @@ class ViewPositions:
     forecast: Annotated[
         int | None,
         ParamForm(
-            ("How far ahead known payments are told; default: 7.", "预计已知收付的天数；默认 7。"),
+            ("For how many days ahead known payments are shown; default: 7.", "预计已知收付的天数；默认 7。"),
             metavar="DAYS",
             least=0,
             most=92,

@@ -1,8 +1,8 @@
 """Positions: the balance of each own account as of a day, as a tree with subtotals, with totals and known future
 payments.
 
-Amounts are minor units. Three sums stand apart from the balance: `waiting` is accepted and not sent, `under_way` is
-sent and not answered finally, `in_doubt` has an outcome that nobody knows.
+Amounts are minor units. Three sums are separate from the balance: `waiting` payments are accepted and not sent,
+`under_way` ones are sent without a final answer, and the outcome of `in_doubt` ones is unknown.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ class ListReceipts:
     company: CompanyParam = None
     account: AccountParam = None
     clear: ClearParam = False
-    after: Annotated[str, ParamForm(("Go on after this receipt.", "接着该回单往后列。"), command=False)] = ""
+    after: Annotated[str, ParamForm(("Continue after this receipt.", "接着该回单往后列。"), command=False)] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +173,7 @@ RECEIPTS = RoomActs(
             "/receipts/{receipt}/facts",
             "receipts.facts",
             "receipts",
-            ("Say what is known of a receipt, without its bytes.", "一份回单的要素，不含原件。"),
+            ("Show the facts of a receipt, without its bytes.", "一份回单的要素，不含原件。"),
             params=NamedReceipt,
             roles=READERS,
             scoped=True,
@@ -183,7 +183,7 @@ RECEIPTS = RoomActs(
             "/receipts/{receipt}/file",
             "receipts.file",
             "receipts",
-            ("Take a receipt's original away, piece by piece.", "分段取回回单原件。"),
+            ("Read a receipt's original, piece by piece.", "分段取回回单原件。"),
             params=ReceiptPiece,
             roles=READERS,
             scoped=True,
@@ -195,7 +195,7 @@ RECEIPTS = RoomActs(
             "receipts.none",
             "receipts",
             (
-                "Say that the bank gives no receipt of a payment or entry (确认无回单); it is not looked for any more.",
+                "State that the bank gives no receipt of a payment or entry (确认无回单); the search for it ends.",
                 "确认银行对某笔付款或明细不提供回单（确认无回单）；不再查找。",
             ),
             params=NoReceipt,

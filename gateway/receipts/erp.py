@@ -1,6 +1,6 @@
 """Electronic receipts: the bank is asked until it has the receipt or the question expires.
 
-A bank that answers "later" gives a ticket, which is stored, so that the question continues after a restart.
+If a bank answers "later", it gives a ticket. The ticket is stored, so that the question continues after a restart.
 """
 
 from __future__ import annotations

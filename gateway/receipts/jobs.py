@@ -1,8 +1,8 @@
 """Fetches the receipts of settled payments and of incoming money without being asked, lane by lane, from banks that
 offer it.
 
-A payment is never delayed by it: one question at a time on a lane, none while a payment of that lane is on its way out,
-a few in a minute, each with little patience, and only within the window that the settings give.
+It never delays a payment: there is one question at a time on a lane, none while a payment of that lane is on its way
+out, and a few in a minute; each has a short time limit, and is asked only within the window in the settings.
 """
 
 from __future__ import annotations

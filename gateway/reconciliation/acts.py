@@ -24,7 +24,7 @@ UntilDay = Annotated[
     ParamForm(("Rows up to this day; default: today.", "截至该日的各行；默认今天。"), option="--to", metavar="DAY"),
 ]
 Month = Annotated[str, ParamForm(("As 2026-11.", "如 2026-11。"), metavar="MONTH")]
-BookKey = Annotated[str, ParamForm(("Its key, as `book` said it.", "编号，由 `book` 给出。"), metavar="BOOK")]
+BookKey = Annotated[str, ParamForm(("Its key, as `book` printed it.", "编号，由 `book` 给出。"), metavar="BOOK")]
 _BOOK = (SentenceAnswer(("book {book} is {state}", "日记账 {book} 的状态：{state}")),)
 _DECISION = (SentenceAnswer(("decision {decision}: {kind}", "裁定 {decision}：{kind}")),)
 _VERSION = (SentenceAnswer(("{month} version {version} is {state}", "{month} 第 {version} 版的状态：{state}")),)
@@ -161,7 +161,7 @@ RECONCILIATION = RoomActs(
             "books.close",
             "reconciliation",
             (
-                "Put a book in force if its rows lead from opening to closing.",
+                "Put a book in force if its rows lead from the opening to the closing balance.",
                 "期初余额经各行与期末余额相符时，日记账生效。",
             ),
             params=NamedBook,
@@ -220,7 +220,7 @@ RECONCILIATION = RoomActs(
             "reconciliation.undo",
             "reconciliation",
             (
-                "Take a decision back. A decision that an approved statement depends on cannot be taken back.",
+                "Take a decision back. A decision on which an approved statement depends cannot be taken back.",
                 "撤销一项裁定。已批准的余额调节表所依据的不能撤销。",
             ),
             params=UndoDecision,

@@ -1,7 +1,7 @@
 """Tells the ERP the results of matching: payments with their entries, rows that a person must look at, a closed day.
 
-An account is matched again when what its reconciliation rests on has changed: a day was closed, a book came, a person
-decided. What was told of a row is remembered, so that it is told once, whichever node finds it.
+An account is matched again when the basis of its reconciliation has changed: a day was closed, a book arrived, or a
+person decided. Each event about a row is recorded, so that it is sent once, whichever node finds it.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ def load_banks(settings: conf.Settings) -> dict[str, Bank]:
 
 
 def _wide(table: conf.BankSettings) -> conf.BankSettings:
-    """A test environment's table: the date of its bank's host may be weeks away from the calendar."""
+    """A copy of a test environment's table that lets the date of the bank's host be weeks away from the calendar."""
     days = TEST_HOST_DATE_DAYS if table.host_date_days is None else table.host_date_days
     return table.model_copy(update={"host_date_days": days})
 

@@ -49,7 +49,7 @@ def load(file: Path | None, closed: Iterable[date] = ()) -> dict[str, BusinessCa
 
 def china() -> BusinessCalendar:
     """China's business days of every year that the package has in full."""
-    from chinese_calendar import constants  # only here: it makes a large dictionary
+    from chinese_calendar import constants  # imported only here, because the package builds a large dictionary
 
     years = range(min(constants.holidays).year, max(constants.holidays).year + 1)
     closed = frozenset(one for one in constants.holidays if one.weekday() < _SATURDAY)

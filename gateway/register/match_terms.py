@@ -41,8 +41,8 @@ class Tariff:
 class MatchTerms:
     """The terms of one matching. A line is dated between `earliest_days` and `latest_days` after its counterpart.
 
-    `earliest_days` is 0 where the counterpart causes the line (a payment), negative where it may be written later; then
-    the dates of two like pairs may cross if they lie at most `crossing_days` apart.
+    `earliest_days` is 0 if the counterpart causes the line (a payment), and negative if the counterpart may be written
+    later; then the dates of two similar pairs may cross if they are at most `crossing_days` apart.
     """
 
     earliest_days: int = 0
@@ -53,7 +53,7 @@ class MatchTerms:
     tariffs: Mapping[str, Tariff] = field(default_factory=dict)
 
     def reaches(self, entry: Dated, line: Dated) -> bool:
-        """True when their dates allow them to belong together."""
+        """True if the dates of the entry and the line allow a match of the two."""
         return self.earliest_days <= (line.day - entry.day).days <= self.latest_days
 
     @property

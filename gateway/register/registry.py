@@ -86,8 +86,9 @@ class Registry:
         """The bank's rules for repeats and enquiries of one kind of order, in the state table's form; `never` for a
         kind that it does not carry.
 
-        What travels in bundles is never sent again, whatever the bank says of single orders. In production a bank's
-        word that repeats are harmless counts only where a joint test attests it (`unattested` has the others).
+        Orders that are sent in bundles are never sent again, whatever the bank states about single orders. In
+        production, a bank's statement that repeats are harmless counts only if a joint test attests it (`unattested`
+        has the other kinds).
         """
         found = self._rules.get((name, kind))
         if found is None:

@@ -46,7 +46,7 @@ REPORTS = RoomActs(
                 "显示待办清单：退汇、代发、待认领来款、对账单缺口、回单缺失、未达账项。",
             ),
             help=(
-                "Each row says what is the matter, for how long, and the next step. No bank is asked.",
+                "Each row shows the reason, since when it waits, and the next step. No bank is asked.",
                 "每行说明事由、已有多久、下一步。不向银行查询。",
             ),
             params=ViewWork,

@@ -57,7 +57,8 @@ class ChartSums:
                 if not label.strip("\x1f") or place in self._crowded:
                     continue
                 if (place, currency, label) not in self._sums and len(self._sums) >= MOST_KEPT:
-                    self._crowded.add(place)  # A chart so crowded shows nothing, and keeps every row
+                    # So crowded a chart would be unreadable, and its sums would keep every row in memory.
+                    self._crowded.add(place)
                     continue
                 sums = self._sums.setdefault((place, currency, label), [0] * max(1, len(chart.values)))
                 for at, value in enumerate([row.get(key) for key in chart.values] or [1]):

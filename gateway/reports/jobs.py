@@ -1,8 +1,9 @@
 """Writes reports once a day, month or quarter into a folder that only the daemon's user can read.
 
-A report is of the period that is over. The node that claims its row in `jobs` writes it: in a thread that reads,
-from one snapshot of the journal, beside the payments. A file is there whole or not at all, and its SHA-256 is in the
-audit trail. A run that failed is tried again; a day that was missed altogether is not made up for: ask on demand.
+A report covers a period that is over. The node that claims its row in `jobs` writes it in a reading thread, from one
+snapshot of the journal, so that payments are not delayed. A file is complete or absent, and its SHA-256 is in the audit
+trail. A failed run is tried again. A day that was missed altogether is not made up for; request such a report on
+demand.
 """
 
 from __future__ import annotations

@@ -88,7 +88,8 @@ def fees(conn: Connection, asked: ReportQuestion, after: str | None) -> ReportPa
 def cash_flow(conn: Connection, asked: ReportQuestion, after: str | None) -> ReportPage:
     """One row a month, company, currency and kind of movement: the sums that the banks booked in and out.
 
-    A transfer between two of these accounts is no income and no expense: it is `moved`, once, where it was paid.
+    A transfer between two of these accounts is no income and no expense: it is counted once as `moved`, at the account
+    that paid.
     """
     sums: dict[tuple[str, str, str, str], dict[str, int]] = {}
     place: str | None = None

@@ -22,7 +22,7 @@ _P, _S = schema.payments.c, schema.receipt_searches.c
 def receipts_missing(conn: Connection, asked: ReportQuestion, after: str | None) -> ReportPage:
     """Settled payments and incoming money, up to the last day, whose receipt was not found yet.
 
-    Those of which a person said that there is no receipt are left out.
+    Payments and entries for which a person stated that there is no receipt are left out.
     """
     vault = vault_of(conn)
     routes = {vault.blind(route.account): route for route in asked.routes}

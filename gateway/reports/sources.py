@@ -46,8 +46,9 @@ class ReportQuestion:
 
     `shown`, `name_shown` and `text_shown` write account numbers, names and texts, masked or not.
 
-    `scope` is what the asker may see; `watched` are the accounts whose statements are expected. `certificates` have the
-    moment in seconds when they end, by bank and role. `most_rows` is how many rows a page is read from.
+    `scope` is the scope of the person who asks; `watched` are the accounts whose statements are expected.
+    `certificates` have the time in seconds when they end, by bank and role. `most_rows` is how many rows are read for a
+    page.
     """
 
     routes: Sequence[Route]

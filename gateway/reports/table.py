@@ -1,7 +1,7 @@
 """The model of a report: its columns, its rows as plain values, and totals by currency.
 
-A row is a mapping from a column's key to text, a whole number or None. Money is an integer of minor units, and the
-row's `currency` says of what; a written form makes a number of it, with the currency's decimals.
+A row is a mapping from a column's key to text, a whole number or None. Money is an integer of minor units of the row's
+`currency`; a written form converts it into a number with the currency's decimals.
 """
 
 from __future__ import annotations

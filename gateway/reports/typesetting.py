@@ -20,7 +20,7 @@ class NoPdf(Exception):  # noqa: N818 - an answer, not a fault
 def typeset(template: str, data: Mapping[str, object], extra: str, folders: Sequence[str] = FONT_FOLDERS) -> bytes:
     """The PDF of a Typst template that reads `report.json`: `data` with the `font`. Raises NoPdf.
 
-    `extra` is the package's extra that brings Typst.
+    `extra` is the package's extra that installs Typst.
     """
     try:
         import typst

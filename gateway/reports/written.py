@@ -48,8 +48,8 @@ SUFFIXES = (".xlsx", ".pdf", ".html", ".csv")
 def to_file(form: ReportForm, about: TableHead, rows: Iterable[TableRow], language: str, out: Path) -> int:
     """Write a file under a temporary name, readable by its owner alone, and rename it when it is whole.
 
-    The end of its name is one of SUFFIXES. Returns the rows written. Raises OSError, CannotWrite and NoPdf; then
-    nothing is left behind.
+    The end of its name is one of SUFFIXES. Returns the rows written. Raises OSError, CannotWrite and NoPdf; then no
+    file is left.
     """
     made = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:

@@ -1,4 +1,4 @@
-"""Checks across settings tables: references between them, overlaps, and what production forbids."""
+"""Checks across settings tables: references between them, overlaps, and settings that production forbids."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def _dialled_check(settings: Settings) -> Iterator[Finding]:
 
 
 def dialled(settings: Settings) -> Iterator[tuple[str, str]]:
-    """Every host to which orders or news go, or what is to be signed, by the key that names it."""
+    """Every host to which orders, news or data to be signed go, by the key that names it."""
     yield "broker.host", settings.broker.host
     for bank_name, bank in settings.banks.items():
         for lane_name, lane in bank.lanes.items():
@@ -255,7 +255,7 @@ def is_loopback(host: str) -> bool:
 
 
 def is_public(host: str) -> bool:
-    """Whether `host` is an address of the internet. A name is none: what it stands for may change."""
+    """Whether `host` is an address of the internet. A name does not count, because its address may change."""
     try:
         return ip_address(host).is_global
     except ValueError:
@@ -283,7 +283,7 @@ def _lanes_check(settings: Settings) -> Iterator[Finding]:
 def _owners_check(settings: Settings) -> Iterator[Finding]:
     """Logins for which the bank keeps one session, but which two lanes, exchanges or banks would share.
 
-    A bank is asked only where its tables could break that rule: most settings cost nothing here.
+    A bank is built only if its tables could break that rule, so that most settings cost nothing here.
     """
     protocols = Counter(bank.protocol for bank in settings.banks.values())
     owners: dict[tuple[str, str], str] = {}
@@ -318,7 +318,7 @@ def _owners_check(settings: Settings) -> Iterator[Finding]:
 
 
 def _pushes_check(settings: Settings) -> Iterator[Finding]:
-    """Banks that never call but are listened for, and two banks that would be listened for at one place."""
+    """Listeners for banks that never connect to customers, and two listeners at one address."""
     places: dict[tuple[str, int], str] = {}
     for bank_name, table in settings.banks.items():
         if table.pushes is None:

@@ -1,4 +1,4 @@
-"""The settings' table of backups: where they lie, and from which age the daemon tells of it."""
+"""The settings' table of backups: their folder, and the age from which the daemon reports one as too old."""
 
 from __future__ import annotations
 

@@ -16,11 +16,12 @@ OUTPUT_MAX = 65_536
 
 
 def run_secret_command(command: Sequence[str], timeout_s: float = TIMEOUT_S) -> bytes:
-    """What the program prints. Raises OSError, whose text has the program's path and neither its words nor its output.
+    """The text that the program prints. Raises OSError, whose text has the program's path, without its arguments and
+    its output.
 
-    It gets this process's environment, where clients of a vault find its address, and no input. What it says on its
-    standard error is dropped: such programs echo secrets there too. A program that is late is killed with what it
-    started.
+    The program gets no input and this process's environment, in which clients of a vault find its address. Its standard
+    error is dropped, because such programs may write secrets there too. A program that is late is killed together with
+    the processes that it started.
     """
     import subprocess  # imported only here, because most settings have no such secret
 

@@ -1,7 +1,7 @@
 """Shards: processes with the same settings on one journal. Each serves its part of the lanes.
 
 A shard is a node like any other. Its name, state folder, socket and watch port are those of the settings with its
-number, so that one set of files does for all. Any shard takes orders in; the lane's own shard sends them.
+number, so that one set of files serves all shards. Any shard takes orders in; the lane's own shard sends them.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def narrowed(settings: Settings) -> Settings:
 def lanes_of(settings: Settings) -> dict[str, tuple[str, LaneSettings]]:
     """The lanes that a process with these settings serves, by full name, with the bank's name.
 
-    Dealt in turn in the order of their names. Lanes that log in at one bank with the same credentials stay together,
-    because they share the pace that the bank allows a login.
+    Lanes are assigned in turn in the order of their names. Lanes that log in at one bank with the same credentials stay
+    together, because they share the pace that the bank allows a login.
     """
     shard = Shard.of(settings.shard)
     groups = list(_logins(settings).values())

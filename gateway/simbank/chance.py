@@ -1,7 +1,7 @@
 """Randomness that does not depend on order: one seed and the same names always give the same result.
 
-A simulated bank that is killed and started again, or that meets its payments in another order, decides the
-same about each of them, so a seed replays a whole campaign.
+A simulated bank that is killed and started again, or that gets its payments in another order, decides the same about
+each of them, so that a seed replays a whole campaign.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ class NobodyListens(Exception):  # noqa: N818 - says who is missing
 def tell(control: Path, command: Mapping[str, Any], timeout_s: float = ANSWER_S) -> dict[str, Any]:
     """Send a command and return the answer; blocks, at most `timeout_s` at each step.
 
-    Raises NobodyListens, also for an answer that is an error.
+    Raises NobodyListens, also if the answer is an error.
     """
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:

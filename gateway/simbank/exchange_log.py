@@ -1,7 +1,7 @@
 """The log of a simulated bank's exchanges: one JSON object a line, the bytes of both sides in base64.
 
-The file holds what clients said, passwords included: it is for tests, mode 0600, and is never written unless asked for.
-A line of an older program has fewer keys; the fields that it lacks are empty.
+The file has everything that clients sent, passwords included. It is for tests, has mode 0600, and is written only if
+the configuration asks for it. A line of an older program has fewer keys; the missing fields are empty.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from protocols.judge import BankRefusal, BothLanguages, RequestFinding, RuleKind
 
 
 class ConnectionTrouble(StrEnum):
-    """What is wrong with a connection itself, before or between its requests."""
+    """The faults of a connection itself, before or between its requests."""
 
     NO_CERTIFICATE = "no_client_certificate"  # a TLS handshake without the client's certificate
     WRONG_CERTIFICATE = "wrong_client_certificate"  # a certificate of another authority, expired, too weak
-    NOT_TLS = "not_tls"  # something else than TLS at a port that speaks TLS
+    NOT_TLS = "not_tls"  # bytes that are not TLS at a port for TLS
     TLS_AT_PLAIN_PORT = "tls_at_plain_port"  # TLS at a port without it
     CLIENT_REFUSED_BANK = "client_refused_bank"  # the client did not accept the bank's certificate
     TLS_VERSION = "tls_version"  # no common version of TLS
@@ -38,8 +38,8 @@ class ConnectionTrouble(StrEnum):
 class ExchangeMoney:
     """The money that an exchange wants to move: how many orders, their sum, and the last digits of the accounts.
 
-    `payee` is empty for several orders. `refused` counts the orders that the bank did not carry out, `reason` is why
-    (the first one's).
+    `payee` is empty for several orders. `refused` counts the orders that the bank did not carry out, `reason` is the
+    reason for the first of them.
     """
 
     orders: int
@@ -55,11 +55,11 @@ class ExchangeMoney:
 class LoggedExchange:
     """One request and its answer, or one trouble of a connection.
 
-    `at_ms` is the time by the bank's clock, `machine_ms` by the machine's. `touch` is the kind of the exchange,
-    `fault` the committed fault. `trouble` says what made the bank's side close without an answer: a reason of
+    `at_ms` is the time by the bank's clock, `machine_ms` by the machine's. `touch` is the kind of the exchange, `fault`
+    the committed fault. `trouble` is the reason why the bank's side closed without an answer: a reason of
     `ProtocolError` for a request that it could not read, or a `ConnectionTrouble`; `complaint` is its detail.
     `connection` counts the bank's connections from 1; `peer` is the client's address, `client` the subject of its
-    certificate. `operation`, `code`, `reason` and `findings` are the twin's own account of its answer.
+    certificate. `operation`, `code`, `reason` and `findings` are the twin's own description of its answer.
     """
 
     at_ms: int

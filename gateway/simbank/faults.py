@@ -1,8 +1,7 @@
 """The faults of a simulated bank: a closed list, and the plans that decide where each one strikes.
 
-Money exchanges and enquiries meet faults by rates; heartbeats can only be left without an answer. Ordinary
-questions (balance, entries) are answered honestly. A plan never acts: it names a fault, the server carries it
-out and counts.
+Faults strike money exchanges and enquiries by rates; heartbeats can only be left without an answer. Other questions
+(balance, entries) are answered honestly. A plan only names a fault; the server commits it and counts it.
 """
 
 from __future__ import annotations
@@ -109,8 +108,8 @@ class Delays:
 class FaultPlan:
     """Draws faults by seeded chance. A rate is the share (of 1) of those exchanges that the fault can affect.
 
-    What strikes the n-th exchange about a payment depends on seed, payment and n alone, not on what else goes
-    on. Raises ValueError if the rates of one kind of exchange sum to more than 1.
+    The fault in the n-th exchange about a payment depends only on seed, payment and n. Raises ValueError if the rates
+    of one kind of exchange sum to more than 1.
     """
 
     def __init__(self, seed: str, rates: Mapping[BankFault, float], delays: Delays = Delays()) -> None:

@@ -1,6 +1,7 @@
-"""What a simulated bank notes of its clients' TLS handshakes: the certificate, why it was refused, the first bytes.
+"""Notes of a simulated bank about its clients' TLS handshakes: the certificate, the reason of a refusal, the first
+bytes.
 
-A joint test tells these to the client's people. OpenSSL alone says only that a handshake failed.
+A joint test shows these to the client's people, because OpenSSL alone states only that a handshake failed.
 """
 
 from __future__ import annotations
@@ -102,7 +103,7 @@ def handshake_trouble(transport: object, tls: object, reason: Failure) -> tuple[
 
 
 def _openssl_words(error: BaseException) -> str:
-    """What OpenSSL says of a failed handshake, in its own words."""
+    """OpenSSL's own text about a failed handshake."""
     told = error.args[0] if error.args else ""
     return "; ".join(str(one[-1]) for one in told) if isinstance(told, list) and told else repr(error)
 

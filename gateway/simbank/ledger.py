@@ -1,9 +1,9 @@
 """A simulated bank's books: the true state of each payment.
 
-Every execution is an item of its own in a list that only grows. Deduplication works on an index beside it, so
-money that moved twice shows in `truth()` even when the index is broken or turned off on purpose. What becomes
-of an execution (settles late, is refused late, comes back) is fixed when it is taken and falls due by the
-clock, so books read back from their record after a kill go on exactly where they were.
+Every execution is a separate item in a list that only grows. An index beside it finds duplicates, so that money that
+moved twice is visible in `truth()` even if the index is broken or turned off on purpose. The fate of an execution
+(settles late, is refused late, comes back) is fixed when it is accepted and falls due by the clock, so that books that
+are read back from their record after a kill continue exactly where they were.
 """
 
 from __future__ import annotations
@@ -51,11 +51,10 @@ class BookingRules:
     """The rules for an instruction without a fault. Shares are of 1, delays in seconds.
 
     A payment whose purpose or payee's name contains one of the words `#refuse`, `#no-funds`, `#wrong-name`,
-    `#no-account`, `#over-limit`, `#closed`, `#late`, `#late-refuse`, `#return`, `#hide` meets that fate whatever the
-    shares say. `fee_minor` is charged to the payer of each
-    settled payment. `returns` False: money never comes back, whatever a word, a share or a fault says; for banks
-    that have no message to tell it. `dedup` False makes a bank that books a repeated reference again: for proving
-    that a campaign sees doubles.
+    `#no-account`, `#over-limit`, `#closed`, `#late`, `#late-refuse`, `#return`, `#hide` gets that fate, whatever the
+    shares are. `fee_minor` is charged to the payer of each settled payment. `returns` False: money never comes back,
+    whatever a word, a share or a fault demands; for banks that have no message about it. `dedup` False makes a bank
+    that books a repeated reference again, to prove that a campaign detects double payments.
     """
 
     seed: str = "0"
@@ -94,9 +93,9 @@ class _Sheet:
 class Ledger:
     """A simulated bank's books, with a clock and a seed; implements `protocols.twin.Books`.
 
-    `file` is a record that is read back if it exists and written before a booking counts; without one the
-    truth lives as long as the object. `cut_off` is the local time after which the bank books on the next
-    date. `ahead_ms`: how far the bank's clock is ahead of `now_ms`.
+    `file` is a record that is read back if it exists, and written before a booking counts; without a file the books
+    last as long as the object. `cut_off` is the local time after which the bank books on the next date. `ahead_ms`: how
+    far the bank's clock is ahead of `now_ms`.
     """
 
     def __init__(
@@ -142,9 +141,7 @@ class Ledger:
         return self._moment(self._machine_ms())
 
     def book_once(self, instruction: Instruction) -> Booking:
-        """Book `instruction`, at most once per reference (unless the conduct says otherwise). Raises
-        Duplicate.
-        """
+        """Book `instruction`, at most once per reference (unless `dedup` is False). Raises Duplicate."""
         return self.book(instruction, BookingFault())
 
     def take_bundle(self, reference: str, instructions: Sequence[Instruction]) -> tuple[Booking, ...]:
@@ -217,7 +214,7 @@ class Ledger:
         return tuple(sheet.entries[bisect_left(sheet.dates, first) : bisect_right(sheet.dates, last)])
 
     def serial(self) -> int:
-        """A number never given out before, not even by an earlier life of this record."""
+        """A number never given out before, not even in an earlier run with this record."""
         if self._serial >= self._reserved:
             self._write({"serials_up_to": self._serial + _SERIALS_RESERVED})
             self._reserved = self._serial + _SERIALS_RESERVED

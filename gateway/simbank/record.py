@@ -17,9 +17,9 @@ from protocols.twin import Booked, Instruction
 class Execution:
     """One execution of an instruction by the bank. `number` counts from 1 over all executions, in order.
 
-    `decided_ms` is when it settles, or is refused if `refused` gives a reason; `returned_ms` when the money
-    comes back; `visible_ms` from when on an enquiry finds it. All are milliseconds UTC and may lie ahead:
-    what becomes of an execution is fixed when it is taken.
+    `decided_ms` is when it settles, or is refused if `refused` gives a reason; `returned_ms` is when the money comes
+    back; from `visible_ms` on an enquiry finds it. All are milliseconds of UTC and may be in the future, because the
+    fate of an execution is fixed when it is accepted.
     """
 
     number: int
@@ -111,8 +111,8 @@ class ExecutionRecord:
 def read_lines(file: Path, *, mend: bool = False) -> list[dict[str, Any]]:
     """The whole lines of a record; none if the file does not exist.
 
-    A last line that was cut (the process was killed while writing) is left out, and with `mend` cut off the
-    file. Raises ValueError naming file and line if one is not JSON.
+    A last line that was cut short (the process was killed while it wrote) is left out, and with `mend` also removed
+    from the file. Raises ValueError with file and line if a line is not JSON.
     """
     if not file.exists():
         return []

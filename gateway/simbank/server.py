@@ -1,8 +1,8 @@
 """A bank's front end on real sockets: cuts requests, has the twin answer from the books, commits the planned faults.
 
-One connection is one session of the twin. What an exchange is (money, enquiry, question, probe) shows by what
-the twin first asks of the books, so the server knows no bank's language. A twin does nothing lasting
-before it takes an instruction; a fault that must strike before the booking ends the exchange inside that call.
+One connection is one session of the twin. The kind of an exchange (money, enquiry, question, probe) follows from the
+twin's first use of the books, so the server knows no bank's language. A twin does nothing lasting before it accepts an
+instruction; a fault that must strike before the booking ends the exchange inside that call.
 """
 
 from __future__ import annotations
@@ -334,10 +334,10 @@ class SimBank:
     def spoiled(
         self, port: str, fault: BankFault, exchange: _Exchange, data: bytes
     ) -> tuple[BankFault, tuple[bytes, ...]]:
-        """The bytes to send after the fault's effect on an honest answer, and the fault that this really is.
+        """The bytes to send after the fault's effect on an honest answer, and the fault that was committed in fact.
 
-        A twin that signs nothing cannot sign wrongly (garbage instead), and without an answer to somebody
-        else there is none to give (drop instead).
+        If the twin signs nothing, `wrong_signature` becomes `garbage`. If there is no answer to another request yet,
+        the connection is dropped instead.
         """
         where = self.chance.roll(fault.value, exchange.reference, self.tally.faults[fault])
         if fault is BankFault.WRONG_SIGNATURE and isinstance(self.twin, SignatureSpoiler):

@@ -49,7 +49,7 @@ STATEMENTS = RoomActs(
                 "显示每个本单位账户的现状：余额及其时间、明细、对账单、结果未知的付款，并列合计。",
             ),
             help=(
-                "No bank is asked by this: balances and entries are those of the last look at a watched account.",
+                "No bank is asked: balances and entries are those of the last reading of a watched account.",
                 "不向银行查询：余额与明细为受监控账户最近一次查询所得。",
             ),
             params=ViewToday,

@@ -1,6 +1,6 @@
 """Looks at the folder of backups: the newest backup, and the results of the last backup and the last restore drill.
 
-Only names, sizes and two small files are read, in a thread: never a backup itself.
+A thread reads only names, sizes and two small files, never a backup itself.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ AHEAD_S = 3_600.0
 
 @dataclass(frozen=True, slots=True)
 class BackupLimits:
-    """What is watched. An age of 0 is not watched. `production`: a journal without any backup is a trouble at once."""
+    """The limits for watched backups. An age of 0 is not watched. `production`: a journal without any backup is a
+    trouble at once.
+    """
 
     folder: Path
     max_age_s: float
@@ -61,7 +63,7 @@ class SeenBackups:
 
     @property
     def drill_s(self) -> float | None:
-        """When a drill held last."""
+        """The time of the last successful drill."""
         held = self.drill.held_at if self.drill is not None else ""
         return backup_results.seconds(held) if held else None
 
@@ -96,7 +98,9 @@ def journal_began_s(conn: Connection) -> float | None:
 
 
 class BackupWatch:
-    """Keeps what was seen last, and the gauges. Without limits, or if both ages are 0, nothing is looked at."""
+    """Keeps the last look at the folder, and sets the gauges. Without limits, or if both ages are 0, nothing is looked
+    at.
+    """
 
     def __init__(self, meters: Meters, clock: Clock, limits: BackupLimits | None) -> None:
         self._meters = meters

@@ -1,6 +1,6 @@
 """Alarms before a certificate expires: once each at 60, 45, 30, 14, 7, 3 and 1 days, also over restarts of the daemon.
 
-A revocation list is new every few days or weeks: of it only the last two count.
+A new revocation list is issued every few days or weeks, so that for lists only the last two alarms count.
 """
 
 from __future__ import annotations

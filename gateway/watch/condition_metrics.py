@@ -33,10 +33,12 @@ _log = log.get("watch.condition_metrics")
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """The free space on the disk of `state_dir` and the size of the permit log, in bytes, and what its files say.
+    """The free space on the disk of `state_dir` and the size of the permit log, in bytes, and the facts in its small
+    files (a failed start, a refused reload).
 
-    `permits` is the permit log's folder, `permit_log_fault` says why it cannot be written. `reload` is a refused
-    reload, `settings_at` when the settings in force were read. `forecast` says when the disk will be full.
+    `permits` is the permit log's folder, `permit_log_fault` the reason why it cannot be written. `reload` is a refused
+    reload, `settings_at` when the settings in force were read. `forecast` is the forecast of when the disk will be
+    full.
     """
 
     free: int
@@ -52,7 +54,8 @@ class Capacity:
 
 def capacity(state_dir: Path) -> Capacity:
     """Measure the disk and the permit log, and read what other processes left in this folder: a failed start, a refused
-    reload. Notes that this daemon lives. Raises OSError."""
+    reload. Records that this daemon is alive. Raises OSError.
+    """
     run_record.touch(state_dir)
     disk, permits = os.statvfs(state_dir), state_dir / PERMIT_LOG
     log_bytes = int(permit_log.facts(permits)["bytes"])

@@ -32,7 +32,7 @@ class JournalCounts:
     """Counts from the journal: by bank, by (lane, work), and of the outbox. `oldest_ms` are None where there is
     nothing.
 
-    `money` is what is in doubt by bank and currency: how many payments, and their sum. `companies` are the open
+    `money` is the money in doubt by bank and currency: the number of payments, and their sum. `companies` are the open
     payments by company, bank and group of states.
     """
 

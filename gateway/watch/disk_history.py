@@ -1,7 +1,9 @@
-"""In how many days the disk of `state_dir` will be full, by what it lost in the last day and in the last week.
+"""In how many days the disk of `state_dir` will be full, by the space that it lost in the last day and in the last
+week.
 
-A sample of the free space is kept each hour in a small file, so that a restart forgets nothing. The faster of the two
-rates counts. Shorter times are not looked at: a backup or a report fills the disk for a while and gives the room back.
+A sample of the free space is stored each hour in a small file, so that it survives a restart. The faster of the two
+rates counts. Shorter periods are not used, because a backup or a report fills the disk for a while and frees the space
+again.
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ from gateway.kernel.cluster.stops import Stop
 class Readiness:
     """Whether the daemon is ready. `reasons` says what is missing; empty means ready.
 
-    `codes` are the same reasons as the metric names them. `troubles` are all troubles, also those that leave the daemon
-    ready.
+    `codes` are the same reasons as the metric's labels. `troubles` are all troubles, also those with which the daemon
+    is still ready.
     """
 
     reasons: tuple[str, ...]
@@ -52,7 +52,7 @@ def lane_word(lane: Lane) -> str:
     if lane.parts.keys_in_trouble():
         return f"{'ready' if lane.ready else 'down'}:key_gone"
     if lane.session_pool.ready and not lane.permitted():
-        # The bank answers; nothing is said to it before the journal has renewed the lane's lease.
+        # The bank answers; nothing is sent to it before the journal has renewed the lane's lease.
         return "waiting:lease"
     if not lane.ready:
         trouble = lane.session_pool.trouble
@@ -81,8 +81,8 @@ def readiness(
 ) -> Readiness:
     """Judges readiness: the journal writes, the broker is consumed and refuses nothing, and at least one lane is ready.
 
-    `stopped` is the text of an emergency stop; `not_held` says why this journal does not hold the virtual host;
-    `refusals` are the broker's words by queue or exchange.
+    `stopped` is the text of an emergency stop; `not_held` is the reason why this journal does not hold the virtual
+    host; `refusals` are the broker's texts by queue or exchange.
     """
     reasons = {}
     if stopped:

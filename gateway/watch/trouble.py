@@ -1,4 +1,6 @@
-"""A present problem: its kind, its subject, its cause, its remedy and its page, in the words of all voices."""
+"""A present problem: its kind, its subject, its cause, its remedy and its page, in words that status, log and metric
+share.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,8 @@ RUNBOOKS = {
 @dataclass(frozen=True, slots=True)
 class Trouble:
     """A present problem. `kind` is one of `meters.TROUBLES`; `subject` names the lane, bank or part. A problem that
-    gets worse has a `step`: it is told again when that changes."""
+    gets worse has a `step`: persons are notified again when the step changes.
+    """
 
     kind: str
     subject: str

@@ -1,6 +1,6 @@
 """The present troubles, each with its cause, its remedy and a page, in the same words in status, log and metric.
 
-`TroubleWatch.look` is called every second: a trouble that is new, or over, is a line of the log.
+`TroubleWatch.look` is called every second. A trouble that begins or ends is logged.
 """
 
 from __future__ import annotations
@@ -70,11 +70,12 @@ class ObservedState:
     """The observations from which problems are found. `journal` and `broker` are their last messages.
 
     `heartbeat_s` is the age of the last message that came back through the broker, `overdue` the number of rows past
-    their retention. `not_listening` says why a bank that calls us cannot, `not_sealed` is the text about a journal that
-    waits for its first seals only, `newcomer` that about a node that only lacks the other nodes' permit logs, `altered`
-    the rows of registers that were found altered, `refusals` what the broker refuses, with its words. `backups` is None
-    where backups are not watched. `credentials` is when passwords and UKeys end. `lock_holder` says who holds a lock
-    for which the journal waits, `queues` are the broker's queues that grow, with their messages.
+    their retention. `not_listening` is the reason why a bank cannot connect to us, `not_sealed` is the text about a
+    journal that waits for its first seals only, `newcomer` that about a node that only lacks the other nodes' permit
+    logs, `altered` the rows of registers that were found altered, `refusals` the operations that the broker refuses,
+    with its texts. `backups` is None where backups are not watched. `credentials` is when passwords and UKeys end.
+    `lock_holder` says who holds a lock for which the journal waits, `queues` are the broker's queues that grow, with
+    their messages.
     """
 
     ready: Readiness

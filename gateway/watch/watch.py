@@ -88,13 +88,13 @@ class WatchedParts:
     of validity (seconds since 1970) by bank and role.
 
     `writer` is the state of the journal's writer, `stop` the last entry about an emergency stop. `known` are the names
-    in the settings, None where nobody wants to hear of unknown ones. `state_dir` is the folder whose disk is measured.
+    in the settings, None if unknown names are not reported. `state_dir` is the folder whose disk is measured.
     `broker_trouble` is the broker's last message, `overdue` the number of rows past their retention. `not_listening`
     says which banks cannot call us, and why; `not_held` why this journal does not hold the virtual host. `not_sealed`
     is the text about a journal that waits for its first seals only, `newcomer` that about a node that only lacks the
-    other nodes' permit logs. `refusals` is what the broker refuses, with its words. `backups` says which backups are
-    watched, None for none. `credentials` is when passwords and UKeys end. `queues` are the messages that wait in the
-    broker's queues. `lock_holder` finds out, blocking, who holds a lock for which the journal waits.
+    other nodes' permit logs. `refusals` are the operations that the broker refuses, with its texts. `backups` says
+    which backups are watched, None for none. `credentials` is when passwords and UKeys end. `queues` are the messages
+    that wait in the broker's queues. `lock_holder` finds out, blocking, who holds a lock for which the journal waits.
     """
 
     store: Store
@@ -129,11 +129,10 @@ class Watch:
     """Updates gauges, feeds the watchdog and serves the pages. `start` begins to listen, `leaving` marks the daemon as
     stopping, `stop` ends both.
 
-    The watchdog is fed when a unit has just gone through the journal, from the turn of the reactor that saw it: a stuck
-    disk, a stuck writer and a stuck reactor all starve it. It is fed too while one long transaction, as of a batch of
-    1,000 orders, goes on statement by statement: then the journal is busy, and neither lost nor silent. While the
-    database is away it is fed as long as the writer tries again and again, and says so: the writer gives up by itself,
-    and ends the process.
+    The watchdog is fed when a unit has just been committed, from the reactor turn that saw it. So it is not fed if the
+    disk, the writer or the reactor is stuck. It is also fed while one long transaction, as of a batch of 1,000 orders,
+    advances statement by statement, because the journal is then busy and not lost. While the database is away it is fed
+    as long as the writer tries again and again and reports it; the writer gives up by itself, and ends the process.
     """
 
     def __init__(self, reactor: Any, sights: WatchedParts, clock: Clock, notify: Notify, rendering: Executor) -> None:
@@ -325,7 +324,7 @@ class Watch:
         # Ticks are counted, not seconds: a process that stood still has not lost its database.
         self._silent_ticks += 1
         if self._silent_ticks == 1:
-            # The error of the reading connection is the reason that is told.
+            # The error of the reading connection is reported as the reason.
             self._sights.store.read(_alive).addErrback(lambda _failure: None)
         if self._silent_ticks >= LOST_TICKS - 1:
             self._ask_for_holder()

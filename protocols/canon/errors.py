@@ -19,8 +19,8 @@ class Resend(StrEnum):
 class CodeFacts:
     """The meaning of a code in both languages, and the action that is open to the sender.
 
-    `recorded` is the advice where the refused order was recorded as a payment in state `rejected`, which uses its id
-    up; None if an order that is refused with this code is never recorded.
+    `recorded` is the advice if the refused order was recorded as a payment in state `rejected`, which uses up its id;
+    None if an order that is refused with this code is never recorded.
     """
 
     resend: Resend

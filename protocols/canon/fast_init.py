@@ -1,8 +1,8 @@
 """`fast_init`, for frozen dataclasses of which each payment makes many objects: it makes them in a third of the time.
 
 The standard `__init__` of a frozen dataclass sets each field through `object.__setattr__`. This one changes the new
-object into one of an unguarded class with the same slots, sets the fields by plain assignment, and changes it back.
-The class stays frozen: nobody else sees the object before `__init__` returns.
+object into one of an unguarded class with the same slots, sets the fields by plain assignment, and changes it back. The
+class stays frozen, because no other code gets the object before `__init__` returns.
 """
 
 from __future__ import annotations

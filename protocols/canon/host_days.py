@@ -9,10 +9,10 @@ from dataclasses import dataclass
 class HostDays:
     """The days by which the date of a bank's host is ahead of the calendar at the bank; below zero: behind it.
 
-    `ahead` is the last one that an answer stated: 0 while none did, and for a difference of one day, which is the turn
-    of the day. `least` and `most` are the lowest and the highest one stated so far; while none was stated, they are as
-    far as `bound`. `bound` is how far the settings allow it to be. They widen questions and judge what a bank states;
-    no repeat, cut-off or validity of a key is decided by them.
+    `ahead` is the last difference that an answer stated. It is 0 if none was stated, and for a difference of one day,
+    which is the turn of the day. `least` and `most` are the lowest and the highest one stated so far; if none was
+    stated, they are `-bound` and `bound`. `bound` is the largest difference that the settings allow. These values only
+    widen questions and judge what a bank states; they decide no repeat, no cut-off and no validity of a key.
     """
 
     ahead: int = 0

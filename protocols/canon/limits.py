@@ -1,4 +1,4 @@
-"""The limits of what a bank can carry, as data: intake checks an order against them and reports every fault at once."""
+"""The limits of a bank's messages, as data: intake checks an order against them and reports every fault at once."""
 
 from __future__ import annotations
 
@@ -43,9 +43,10 @@ class AmountLimit:
 class Hours:
     """The hours in which a bank takes money orders, in its own zone. `opens == closes` means round the clock.
 
-    `cut_off` is the last moment an order still gets today's bank date. Most banks may be asked about payments at any
-    hour; one with `asked_outside` False only while it takes orders. A bank that is not open on all `weekdays` follows
-    a calendar: `closed` are holidays on its weekdays, `worked` are other days on which it is open all the same (调休).
+    `cut_off` is the last moment at which an order still gets today's bank date. Most banks may be asked about payments
+    at any hour; a bank with `asked_outside` False only while it takes orders. A bank that is not open on all `weekdays`
+    follows a calendar: `closed` are holidays on its weekdays, `worked` are other days on which it is open all the same
+    (调休).
     """
 
     opens: time = time(0, 0)
@@ -70,12 +71,9 @@ MONEY, QUESTION = "money", "question"
 class Pace:
     """The number of requests that the bank tolerates from one user, and the least delay before the first enquiry.
 
-    The number is a token bucket over all requests. An order, a question and a page of entries are one request each.
-    Where the bank needs several exchanges for one (a signature, a list before a file), they count as one; a bank that
-    counts them itself gets less.
-
-    An order, a question and a page of entries are one request each. Where the bank needs several exchanges for one (a
-    signature, a list before a file), they count as one; a bank that counts them itself gets less.
+    The number is a token bucket over all requests. An order, a question and a page of entries are one request each. If
+    the bank needs several exchanges for one request (a signature, a list before a file), they count as one; for a bank
+    that counts them itself, the number is lower.
 
     `apart_s`: seconds from the beginning of one request to that of the next of its sort. Sorts are `MONEY`, a question
     by its name (`fate`, `balance`, `lines`, `returns`, `receipt`, `directory`), and `QUESTION`, one allowance for all
@@ -101,7 +99,7 @@ class ReferenceForm:
 class Limits:
     """All of a bank's limits that intake checks before it accepts an order. `channels` are the rails that the bank has.
 
-    `terms` are the names of what its rail carries of `canon.terms.Terms`.
+    `terms` are the names of the fields of `canon.terms.Terms` that its rail carries.
     """
 
     charset: str

@@ -97,11 +97,11 @@ KIND_OF_DETAIL: Mapping[type[Detail], Kind] = {
 class Order(Generic[D]):
     """One instruction to move `amount` from `debtor` to `creditor`.
 
-    `id` is the ERP's, at most 64 characters, unique per sender for ever. `valid_until` and `not_before` carry a
-    zone: after the first no byte is sent any more, before the second none is sent yet. `maker` is the person who made
-    it, by the name under which that person is enrolled here; None if the ERP does not say. `maker_signature` is that
-    person's signature over the order, or over its batch, in Base64; it is no part of what is signed. `funded_by` is a
-    cash pool whose header brings what the debtor's account lacks (联动支付).
+    `id` is the ERP's, at most 64 characters, unique per sender for ever. `valid_until` and `not_before` have a zone: no
+    byte is sent after the first or before the second. `maker` is the person who made the order, by the name under which
+    that person is enrolled here; None if the ERP does not say. `maker_signature` is that person's signature over the
+    order, or over its batch, in Base64; it is not part of the signed content. `funded_by` is a cash pool whose header
+    transfers the amount that the debtor's account lacks (联动支付).
     """
 
     id: str
@@ -156,7 +156,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """Orders of one kind and one own account that travel to the bank in one message (批量). Never empty.
+    """Orders of one kind and one own account that are sent to the bank in one message (批量). Never empty.
 
     Each item has its own state; identical items are distinguished by their references only.
     """

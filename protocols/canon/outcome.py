@@ -224,9 +224,9 @@ class Fate(StrEnum):
 class Outcome:
     """The meaning of a bank's answer for one payment.
 
-    `code` and `text` are the bank's own, `bank_serial` its own key for the payment, `listed` is False when the code
-    is in no table (the fate is then UNKNOWN and a metric counts it). `findings` are what is odd about
-    an answer that was read all the same.
+    `code` and `text` are the bank's own, `bank_serial` its own key for the payment; `listed` is False if the code is in
+    no table (the fate is then UNKNOWN and a metric counts it). `findings` are oddities of an answer that was read all
+    the same.
     """
 
     fate: Fate

@@ -90,9 +90,10 @@ class BundleFateQuestion:
 class ReceiptQuestion:
     """Asks for the electronic receipt (电子回单) of one entry.
 
-    The entry is named by `bank_line_id` (see Line) and `bank_date`, and by our payment's `reference` and the bank's
-    own `bank_serial` where known. `bundle` is the reference of the message that the payment went in with others;
-    `creditor` and `creditor_name` are the payee of our payment. `ticket` is what the bank gave when it said "not yet".
+    The entry is named by `bank_line_id` (see Line) and `bank_date`, and, if known, by our payment's `reference` and the
+    bank's own `bank_serial`. `bundle` is the reference of the message in which the payment was sent with others;
+    `creditor` and `creditor_name` are the payee of our payment. `ticket` is the value that the bank gave with the
+    answer "later".
     """
 
     account: AccountNumber

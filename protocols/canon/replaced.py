@@ -1,7 +1,7 @@
 """`replace` for frozen values, as `dataclasses.replace` but six times as fast, because each payment copies many.
 
 The standard one asks each field for its value by name and sets it through the guard that makes the class frozen. This
-one fills an object of an unguarded class with the same slots, and makes it one of the frozen class in the end.
+one fills an object of an unguarded class with the same slots, and then makes it one of the frozen class.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ else:
         """A copy of `value` with these fields changed. AttributeError if there is no such field.
 
         For dataclasses with `slots` and at least two fields, all given to `__init__`, without base class and
-        `__post_init__`: TypeError at the first use for any other.
+        `__post_init__`. For any other it raises TypeError at the first use.
         """
         kind = type(value)
         read, draft = _WAYS.get(kind) or _way(kind)

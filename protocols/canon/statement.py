@@ -21,7 +21,7 @@ class Direction(StrEnum):
 class Balance:
     """Amounts the bank stated. A bank that does not state one leaves it None; nothing is computed.
 
-    `host_date` is the date of the bank's host, where the answer states it.
+    `host_date` is the date of the bank's host, if the answer states it.
     """
 
     account: AccountNumber
@@ -37,9 +37,9 @@ class Balance:
 class Line:
     """One entry of an account. `bank_line_id` is the bank's own key; two real entries may be equal in everything else.
 
-    `occurrence` counts entries that the bank gives the same key (a fee row shares its payment's): 0, 1, 2 …
-    `reference` is our payment reference where the bank returns it. `reversal`: the bank marks the entry as one that
-    takes another back (冲正); it is never the booking of a payment.
+    `occurrence` counts entries to which the bank gives the same key (a fee row has its payment's): 0, 1, 2 …
+    `reference` is our payment reference, if the bank returns it. `reversal`: the bank marks the entry as one that
+    reverses another (冲正); such an entry is never the booking of a payment.
     """
 
     account: AccountNumber
@@ -62,12 +62,12 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of entries. `cursor` asks for the next one; None means the bank said this was the last.
+    """One page of entries. `cursor` asks for the next one; None means that the bank marked the page as the last one.
 
-    `total_lines` is the bank's own count over the whole walk where it states one. `findings` are sentences about what
-    is odd in it and yet was read (a sum that does not fit, a statement missing before it), for people only. `unread`:
-    so many of its rows could not be read and are left out; its day is not closed. `host_date`: as in Balance; a list of
-    today states it by its entries.
+    `total_lines` is the bank's own count over the whole walk, if it states one. `findings` are sentences for persons
+    about oddities of a page that was read all the same (a sum that does not fit, a missing statement before it).
+    `unread` is the number of its rows that could not be read and are left out; its day is not closed. `host_date`: as
+    in Balance; a list of today states it by its entries.
     """
 
     lines: tuple[Line, ...]

@@ -1,7 +1,7 @@
 """The optional terms of an order beyond parties, amount and text, where its bank's rail carries them (ISO 20022).
 
-`*_fields` write a value as plain JSON without what is unset, `*_from` read it again: the fingerprint's form and the
-journal's both use them, so that a later field changes neither for orders that do not have it.
+`*_fields` write a value as plain JSON without unset fields, `*_from` read it again. The fingerprint's form and the
+journal's form both use them, so that a later field changes neither for orders that do not have it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from protocols.canon.party import Name
 class Remittance:
     """A reference of a part of a payment: a creditor's reference (RF, QRR, national), an invoice, or both.
 
-    `amount` is the part, where the payer says so; `credit_note` marks a document that lessens what is paid.
+    `amount` is the amount of the part, if the payer states it; `credit_note` marks a document that reduces the payment.
     """
 
     reference: str = ""
@@ -31,8 +31,8 @@ class Remittance:
 class Terms:
     """The optional terms of an order. An empty field is left to the bank.
 
-    `end_to_end_id` is the payer's own id and travels to the payee. `purpose_code` and `charge_bearer` are ISO's (SALA,
-    SUPP …; SLEV, SHAR, DEBT, CRED). The ultimate parties are those on whose behalf it is paid or received.
+    `end_to_end_id` is the payer's own id, which is sent on to the payee. `purpose_code` and `charge_bearer` are ISO's
+    (SALA, SUPP …; SLEV, SHAR, DEBT, CRED). The ultimate parties are those on whose behalf it is paid or received.
     """
 
     end_to_end_id: str = ""

@@ -79,7 +79,7 @@ class StatementReady(GatewayForm):
     """Answers `statement.request`: one page of a day's statement. To continue, ask with `after` = `next` until
     `complete`.
 
-    The gateway has walked all entries of the day before the first page; counts and sums are the whole day's.
+    Before the first page, the gateway has read all entries of the day; counts and sums are the whole day's.
     """
 
     event: str = said("the message's name", "消息名称")

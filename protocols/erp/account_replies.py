@@ -272,8 +272,8 @@ def statement_closed(sender: str, bank: str, statement: Statement, at_ms: int) -
 def line_id(line: Line) -> str:
     """The entry's own id: 32 hex digits, the same in every answer for ever.
 
-    Made of the account, the bank date, the bank's key and the count among entries that share it; never of
-    anything a bank may correct or enrich later, such as the counterparty or the text.
+    It is made of the account, the bank date, the bank's key and the count among entries with that key. It does not
+    depend on values that a bank may correct or add later, such as the counterparty or the text.
     """
     parts = (line.account.clear, line.bank_date.isoformat(), line.bank_line_id, str(line.occurrence))
     return sha256("\x1f".join(parts).encode()).hexdigest()[:_LINE_ID_CHARS]

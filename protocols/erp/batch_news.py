@@ -1,6 +1,6 @@
 """The content of a message to the ERP about a batch: the states of its items.
 
-Each item has a life and news of its own (`news`); a batch has none but theirs.
+Each item has its own states and messages (`news`); the batch's state follows from theirs.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class BatchNews:
     """A batch at one moment, in milliseconds of UTC. `seq` numbers its messages from 1: the highest number is the
     newest.
 
-    `items` are told in answers only; `batch.completed` leaves them to their own events.
+    `items` are listed in answers only; for `batch.completed` the items have their own events.
     """
 
     event: str

@@ -1,10 +1,10 @@
 """The canonical text of an order, which does not depend on the form in which it was written. Fingerprints are made of
 it.
 
-The form is RFC 8785 canonical JSON of the canon words: sorted names, no blanks, money as minor units in a
-string. What is unset, or set to its default, is left out. So JSON and XML of one order agree, 1.5 and 1.50
-agree, and an optional field that a later version adds changes no text that exists already. A maker's signature is left
-out, because it is made of this text.
+The form is RFC 8785 canonical JSON of canon's types: sorted names, no blanks, money as minor units in a string. Fields
+that are unset, or at their default, are left out. So JSON and XML of one order agree, 1.5 and 1.50 agree, and an
+optional field of a later version changes no existing text. A maker's signature is left out, because it is made of this
+text.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Reads a body as a command, or as a refusal that lists every fault.
 
-Never raises for input.
+No function here raises for any input.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def answer_form(medium: Media, body: bytes, asked: str | None) -> str:
     """The form in which a command's answers are to be written, as `replies.reply_body` takes it.
 
     `asked` is a message of ISO 20022 that the sender named (as in `camt.053.001.08`). A file of ISO 20022 is answered
-    by the status report that goes with it; every other command as it came.
+    by its status report; every other command is answered in its own form.
     """
     if asked in MESSAGES:
         return f"{medium.value}{_MESSAGE}{asked}"

@@ -1,7 +1,7 @@
 """The `next` of a page: the bank's own continuation value, sealed so that only the same question can use it.
 
-The seal is against tampering, not against reading: it holds nothing the ERP does not know, but a changed, cut
-or borrowed one must never reach a bank.
+The seal prevents tampering, not reading: the cursor has nothing that the ERP does not know, but a changed, cut or
+copied cursor must never reach a bank.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _TAG_BYTES = 16
 def seal(key: bytes, question: tuple[str, ...], cursor: str) -> str:
     """The `next` for this question: base64url without padding, of the contract's alphabet.
 
-    `question` is what must be the same when it comes back (sender, account, first and last day).
+    `question` has the values that must be the same when the cursor comes back (sender, account, first and last day).
     """
     payload = cursor.encode()
     return urlsafe_b64encode(_tag(key, question, payload) + payload).rstrip(b"=").decode("ascii")

@@ -45,7 +45,7 @@ class Findings:
 def findings(error: ValidationError, names: Iterable[str]) -> Findings:
     """Every fault pydantic found, in the order of the fields, at most MAX_FAULTS.
 
-    `names` are all field names the command knows: an unknown one is told its nearest.
+    `names` are all field names of the command: for an unknown one the nearest is suggested.
     """
     known = tuple(names)
     details = error.errors(include_url=False, include_input=False)

@@ -30,8 +30,8 @@ def batch_fingerprint(batch: SubmitBatch) -> str:
 def dup_key(order: AnyOrder) -> str:
     """The values that a suspected duplicate shares with an earlier order: debtor, creditor, amount and purpose.
 
-    Full-width forms, case and blanks of the purpose do not make it another payment. The text holds clear
-    account numbers: store it sealed, or as a keyed hash.
+    Full-width forms, case and blanks of the purpose do not make a different payment. The text has clear account
+    numbers: store it sealed, or as a keyed hash.
     """
     purpose = "".join(unicodedata.normalize("NFKC", order.purpose).casefold().split())
     amount = f"{order.amount.minor} {order.amount.currency}"

@@ -1,6 +1,6 @@
 """The parts of every command's form: strict objects, fields with their meaning in two languages, parties.
 
-pydantic lives at this edge only; what leaves is canon's words.
+pydantic is used here only; the results are canon's types.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """JSON as this contract reads it: one object in UTF-8, without repeated names or NaN, limited in depth.
 
-`null` means the same as leaving the field out: many serialisers write it for every unset field.
+`null` means the same as leaving the field out, because many serialisers write it for every unset field.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Malformed(ValueError):
 
 
 def parse(body: bytes) -> Any:
-    """The JSON value in `body`. Raises Malformed; never anything else, whatever the bytes."""
+    """The JSON value in `body`. Raises Malformed, and no other exception for any bytes."""
     try:
         text = body.removeprefix(_BOM).decode("utf-8")
     except UnicodeDecodeError as error:

@@ -1,7 +1,7 @@
 """The content of a message to the ERP about a payment: one value, written as the body of a reply or of an event.
 
-`final`, `iso`, `certainty` and `resend` are never given: they follow from the state table and from the closed
-list of codes, so that no caller can contradict them.
+`final`, `iso`, `certainty` and `resend` are never arguments. They follow from the state table and from the closed list
+of codes, so that no caller can contradict them.
 """
 
 from __future__ import annotations
@@ -31,11 +31,10 @@ _TEXT: Mapping[str, str] = {word: word.value for words in (State, Certainty, Res
 class News:
     """One change of one payment, as the journal knows it at that moment. Times are milliseconds of UTC.
 
-    `event` is the routing noun and verb (`payment.settled`), `seq` numbers the payment's news from 1: the
-    highest wins. `payment` and `bank` are None only where a refused command never became a payment. `was` is
-    the state it left when it comes out of doubt, `evidence` the source word of what moved it (`submit`,
-    `enquiry`, …), `reported` what the bank now says in a `payment.correction`. `refusal` belongs to
-    `payment.rejected`.
+    `event` is the routing noun and verb (`payment.settled`); `seq` numbers the payment's messages from 1: the highest
+    one is the newest. `payment` and `bank` are None only if a refused command never became a payment. `was` is the
+    state before, when the payment leaves doubt; `evidence` is the source of the change (`submit`, `enquiry`, …);
+    `reported` is the bank's present statement in a `payment.correction`. `refusal` belongs to `payment.rejected`.
     """
 
     event: str
@@ -202,8 +201,8 @@ def write_json(value: Mapping[str, Any]) -> bytes:
 def routing_key(event: str, bank: str, sender: str) -> str:
     """`<noun>.<verb>.<bank>.<sender>`: the key of an event on exchange `bankgw.events`.
 
-    `bank` and `sender` are single topic words: a dot, blank or wildcard in one would let a subscription or a
-    topic permission match another sender's news, so that is a ValueError.
+    `bank` and `sender` are single topic words. Raises ValueError for a dot, blank or wildcard in one, because a
+    subscription or a topic permission could then match another sender's messages.
     """
     for word in (bank, sender):
         if not word or _FORBIDDEN_IN_WORD.intersection(word):

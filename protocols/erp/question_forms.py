@@ -99,7 +99,7 @@ class TransactionsQueryForm(Form):
 
     @classmethod
     def contradictions(cls, values: Mapping[str, Any], faulty: frozenset[str]) -> tuple[Fault, ...]:
-        """Days in the wrong order, or too many of them."""
+        """Faults of days in the wrong order, or of too many days."""
         first, last = values.get("from"), values.get("to")
         if first is None or last is None:
             return ()
@@ -111,7 +111,7 @@ class TransactionsQueryForm(Form):
 
 
 class StatementRequestForm(Form):
-    """Faults of days in the wrong order, or of too many days."""
+    """Asks for one page of the statement of a past bank day."""
 
     model_config = ConfigDict(title="StatementRequest")
 

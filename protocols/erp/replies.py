@@ -1,7 +1,7 @@
 """The bodies of refusals and of `status.result`, and the writing of every body: in JSON or XML, like its command.
 
-Payments speak through `news`, batches through `batch_news`, accounts through `account_replies`, the treasury through
-`treasury_replies`.
+`news` has the content for payments, `batch_news` for batches, `account_replies` for accounts, `treasury_replies` for
+the treasury.
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ _FORMS: Mapping[str, type[BaseModel]] = {
 def reply_body(name: str, said: Mapping[str, Any], content_type: str = "application/json", at_ms: int = 0) -> bytes:
     """The body of reply or event `name` (its AMQP type) in either form, written at `at_ms`.
 
-    `content_type` as `commands.answer_form` makes it: a message of ISO 20022 named there is written where it can say
-    this, and else the plain form.
+    `content_type` as `commands.answer_form` makes it. If it names a message of ISO 20022 that can express this body,
+    that message is written, else the plain form.
     """
     content_type, _, message = content_type.partition(";message=")
     if message:
@@ -107,8 +107,8 @@ def rejection_name(command: CommandType | None) -> str:
 def rejection(command: CommandType | None, id_: str | None, refusal: Refusal, *, taken: bool = False) -> dict[str, Any]:
     """The refusal of a command. `id_` is what `claimed_id` could read.
 
-    After `id_conflict`, and if the id is `taken`, there is no `state`: the id belongs to an earlier order or batch, of
-    which nothing is said. A reader that took it for that one's state would pay again.
+    After `id_conflict`, and if the id is `taken`, there is no `state`, because the id belongs to an earlier order or
+    batch, about which nothing is stated. A reader that took the state for the earlier one's would pay again.
     """
     said: dict[str, Any] = {"event": rejection_name(command)}
     if command is not None:
@@ -131,7 +131,7 @@ class Validation:
     """The result that `payment.submit` would have for an order. `would` is ready, held, rejected, or replayed (it is
     known).
 
-    `refusal` holds every error at once; `hold_reasons` are told beside errors, too. `payment` is the known one.
+    `refusal` has every error at once; `hold_reasons` are listed beside errors, too. `payment` is the known one.
     """
 
     id: str | None

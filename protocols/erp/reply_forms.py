@@ -1,7 +1,7 @@
 """The fields of every reply and event, with their meaning: JSON Schema, XSD and reference are made of these.
 
-Nothing is written through these classes (that is `news`, `batch_news`, `replies` and `account_replies`); tests hold
-both to the same fields. What is told about accounts stands in `account_forms`.
+These classes write nothing (`news`, `batch_news`, `replies` and `account_replies` do); tests check that both have the
+same fields. `account_forms` has the fields about accounts.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ def message_type(routing_key: str, header_type: str | None, property_type: str |
 def reply_queue(reply_to: str) -> str | Refusal:
     """The queue a reply goes to, from either spelling: `NAME`, or `/queues/NAME` percent-encoded (AMQP 1.0).
 
-    Whether this sender may use it is not decided here.
+    Another check decides whether this sender may use it.
     """
     name = reply_to
     if reply_to.startswith("/"):

@@ -1,7 +1,7 @@
 """The optional signature of a message: HMAC-SHA256 over its id and body, in header `signature`.
 
-A sender with a configured key must sign every command. Sender and broker are authenticated already; this
-shows that nobody in between, the broker included, changed the order.
+A sender with a configured key must sign every command. Sender and broker are already authenticated; the signature shows
+that nobody in between, not even the broker, changed the order.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ HEADER = "signature"
 def sign(key: bytes, body: bytes, message_id: str) -> str:
     """The header's value: 64 lowercase hex digits of HMAC-SHA256(key, message-id, line feed, body).
 
-    `message_id` is the AMQP property. ValueError if it is empty or has a line feed: its end must be certain.
+    `message_id` is the AMQP property. Raises ValueError if it is empty or has a line feed, because its end must be
+    unambiguous.
     """
     if not message_id or "\n" in message_id:
         raise ValueError("a signed message needs a message-id without line feeds")

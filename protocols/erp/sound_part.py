@@ -1,7 +1,7 @@
 """The sound part of a body that was refused for its form: the command with a stand-in for every field with a fault.
 
-The register's checks run on it, so that a sender hears of an unknown account and of a missing field in one answer. The
-command is never carried out. `may_stand` tells which of the found faults are about sound fields.
+The register's checks are made on it, so that one answer reports both an unknown account and a missing field. The
+command is never carried out. `may_stand` says which of the found faults are about sound fields.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def sound_part(
 
 
 def may_stand(found: Iterable[Fault], form_faults: Sequence[Fault]) -> tuple[Fault, ...]:
-    """Those faults of a sound part that hold whatever the sender meant in the fields with faults of form."""
+    """The faults of a sound part that do not depend on the values of the fields with faults of form."""
     faulty = {fault.at for fault in form_faults}
     decides = any(at.endswith(place) or f"{place}/" in at for at in faulty for place in _DECIDES_OTHERS)
     return tuple(one for one in found if not _touches(one, faulty) and not (decides and one.code is FieldCode.REQUIRED))

@@ -1,7 +1,7 @@
 """The fields of an order that only some rails carry: references, purpose code, charge bearer, ultimate parties.
 
-A bank that cannot carry one that matters refuses it by name (`gateway.kernel.core.policy`); nothing is dropped in
-silence.
+If a bank cannot carry a term that matters, it is refused with its name (`gateway.kernel.core.policy`); no term is
+dropped silently.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The ERP's commands as values: a command after its JSON or XML has been read.
 
-Everything here has passed the contract's own limits. Whether the account exists, the sender may use it and
-the bank can carry it is for the gateway to decide.
+All values here have passed the contract's own limits. The gateway decides whether the account exists, whether the
+sender may use it, and whether the bank can carry the order.
 """
 
 from __future__ import annotations
@@ -112,8 +112,6 @@ class DecideOrder:
     """`payment.approve` or `payment.reject`: an enrolled person's signature over the digest of an order or batch.
 
     `id` names the order or batch. The ERP itself cannot approve.
-
-    The ERP itself cannot approve.
     """
 
     id: str
@@ -136,8 +134,8 @@ class StatusQuery:
 class BalanceQuery:
     """`balance.query`: the balances of these own accounts, now or at the end of the bank day `on`.
 
-    An answer up to `max_age_s` seconds old will do (0: ask the bank). After `max_wait_s` seconds the
-    question is answered `expired`.
+    An answer up to `max_age_s` seconds old is sufficient (0: ask the bank). After `max_wait_s` seconds the question is
+    answered with `expired`.
     """
 
     accounts: tuple[AccountNumber, ...]

@@ -1,9 +1,8 @@
 """XML as this contract reads and writes it: with the same names as the JSON form, in namespace `urn:bankgw:1`.
 
-The form follows mechanically from the JSON form: the root element is the message type, a field is an
-element, an array's items are `<item>`, a map's entries are `<entry key="...">`. Elements may come in any
-order. What a document says is the JSON value it stands for; types and limits are checked there, so both
-forms have the same ones.
+The form follows mechanically from the JSON form: the root element is the message type, a field is an element, an
+array's items are `<item>`, a map's entries are `<entry key="...">`. Elements may come in any order. A document is
+converted into the JSON value that it represents. Types and limits are checked there, so both forms have the same ones.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Receipts that banks send in zip archives: one member is unpacked, never more, and within bounds.
 
-What is bounded: the archive itself, the files it lists, and the bytes that the wanted member unpacks to. Nothing else
-is unpacked, so an archive that would grow to gigabytes costs what its list of files costs.
+These are bounded: the archive itself, the files that it lists, and the bytes to which the wanted member unpacks.
+Nothing else is unpacked, so that an archive that would grow to gigabytes costs no more than its list of files.
 """
 
 from __future__ import annotations

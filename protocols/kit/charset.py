@@ -1,7 +1,7 @@
 """A bank's charset: strict when we write, tolerant of wrong GB labels when we read.
 
-Banks label GBK, GB2312 and GB18030 loosely, so text under any of the three labels is read as GB18030, their
-superset. Writing never substitutes: a character the bank cannot carry is an error before anything is signed.
+Banks use the labels GBK, GB2312 and GB18030 loosely, so text under any of the three is read as GB18030, their superset.
+Writing never substitutes a character: one that the bank cannot carry is an error before anything is signed.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Decoded:
 class Charset:
     """One of GBK, GB2312, GB18030, UTF-8, ISO-8859-1, ISO-8859-15, under the label the bank uses.
 
-    `encoder` is the codec that bounds what we write; by default that of the label, and GBK for the label
+    `encoder` is the codec that limits the characters that we write; by default that of the label, and GBK for the label
     GB2312, which banks use as another word for it. Pass "gb2312" for a bank that means it.
     """
 

@@ -143,8 +143,8 @@ def read_choices(
     remedy.
 
     A field whose default is itself a dataclass is a group (see `timing`): its fields are keys of the same table, and
-    its default has the values of those that are not given. An option without a row in `choices` has that of COMMON.
-    `made` says what is kept instead of a value that passed, for those that are not kept as they are written.
+    its default has the values of keys that are not given. An option without a row in `choices` uses that of COMMON.
+    `made` converts values that are not stored as they are written.
     """
     known = fields(options)  # type: ignore[arg-type]  # a dataclass, which Callable cannot say
     groups: dict[str, Any] = {one.name: one.default for one in known if is_dataclass(one.default)}

@@ -3,9 +3,9 @@
     der = attach(content, key_signature, certificate_der, "sha256")     # after Sign(key, content)
     content = verify(der, pinned, HASHES)                               # the signed bytes, and nothing else
 
-Only the plain form those banks use is read: one signer, no signed attributes, the content inside. What `verify`
-returns is what was signed; read that and nothing beside it. Keys are pinned: a certificate in the message chooses
-among them and proves nothing. SHA-1 has to be asked for by name, with a last day.
+Only the plain form of those banks is read: one signer, no signed attributes, the content inside. `verify` returns
+exactly the signed content; read only that. Keys are pinned: a certificate in the message chooses among them and proves
+nothing. SHA-1 has to be asked for by name, with a last day.
 """
 
 from __future__ import annotations

@@ -122,9 +122,9 @@ def load(
 ) -> Table:
     """The table in a codes.toml. Raises "table" with every mistake found, each with file and row.
 
-    Mistakes: no rows, unknown keys or outcome words, a missing source, a rule without code and text, a
-    pattern that does not compile, the same rule twice; with `operations` also an operation that is none of
-    these; with `outcomes` also an outcome that is none of these.
+    Mistakes: no rows, unknown keys or outcome words, a missing source, a rule without code and text, a pattern that
+    does not compile, the same rule twice; with `operations` also an operation that is not among them; with `outcomes`
+    also an outcome that is not among them.
     """
     try:
         document = tomllib.loads(data if isinstance(data, str) else data.decode("utf-8"))

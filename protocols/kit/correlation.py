@@ -77,8 +77,8 @@ class _Stated:
 def check_keys(stated: etree._Element | ChildTexts, keys: CorrelationKeys, tags: CorrelationTags) -> None:
     """Raises "correlation" if the answer states another reference, amount, currency, account or a day too far away.
 
-    What the answer leaves out, or leaves empty, is not compared. Raises "missing" if it must name the reference and
-    does not. With ChildTexts no tag may be a path.
+    Values that the answer leaves out, or leaves empty, are not compared. Raises "missing" if the answer must name the
+    reference and does not. With ChildTexts no tag may be a path.
     """
     said = stated if isinstance(stated, ChildTexts) else _Stated(stated)
     if tags.reference:

@@ -79,8 +79,8 @@ def parse_date(text: str, shape: DateShape = "yyyyMMdd") -> date:
 def check_day(stated: date | None, sent: date, reference: str) -> None:
     """Raises "correlation" if an answer states a day on which this payment cannot have been carried out.
 
-    Accounting days differ from calendar days, and a bank may book some days later; an older or newer payment with the
-    same reference is months away. None: the answer states no day.
+    Accounting days differ from calendar days, and a bank may book some days later; another payment with the same
+    reference would be months away. None: the answer states no day.
     """
     if stated is not None and not sent - DAYS_BEFORE <= stated <= sent + DAYS_AFTER:
         raise ProtocolError(

@@ -79,9 +79,8 @@ class _Buffer:
 class LengthPrefix:
     """Framing by a decimal length of `digits` characters before the body; the cutter returns the body alone.
 
-    `counts_self`: the number also counts the prefix. `flag`: constant bytes before the number; an answer
-    may carry any of `flags_read` instead. `pad` and `align` say how we write; both sides are understood on
-    reading.
+    `counts_self`: the number also counts the prefix. `flag`: constant bytes before the number; an answer may have any
+    of `flags_read` instead. `pad` and `align` are used for writing; reading accepts both sides.
     """
 
     digits: int
@@ -168,10 +167,9 @@ class FixedHeader:
     """Framing by a header of constant size that contains the body's length; the cutter returns header and body
     together.
 
-    `length_at` is the (start, end) of the body length in the header; `more_lengths_at` are further parts
-    that follow the body (a signature block). `wrap` takes header and body together and writes the body
-    length, zero-padded, into its place; with further parts it leaves the header alone and checks that the
-    sum is right.
+    `length_at` is the (start, end) of the body length in the header; `more_lengths_at` are those of further parts that
+    follow the body (a signature block). `wrap` takes header and body together and writes the body length, zero-padded,
+    into its place; with further parts it leaves the header unchanged and checks that the sum is right.
     """
 
     header_bytes: int
@@ -243,8 +241,8 @@ class _HeaderCutter:
 class UntilEof:
     """Framing by the end of the connection: one message per connection. A connection without bytes has no frame.
 
-    `closing`: what a whole message must end with, blanks aside (for instance b"</TX>"); a cut message is then
-    seen here as "truncated" and not first by the parser.
+    `closing`: the end of a whole message, blanks ignored (for instance b"</TX>"). A message that was cut is then found
+    here as "truncated" and not only by the parser.
     """
 
     closing: bytes = b""

@@ -54,7 +54,7 @@ class HttpRequest:
 def request(method: str, path: str, host: str, headers: Iterable[tuple[str, str]] = (), body: bytes = b"") -> bytes:
     """The bytes of one request, with Host and Content-Length; `path` may carry a query string.
 
-    Raises "http" on anything that could break a line. Connection is the caller's header to set.
+    Raises "http" for a value that could break a line. The caller sets the header Connection.
     """
     if method == "HEAD" or not _TOKEN.fullmatch(method) or not _TARGET.fullmatch(path):
         raise ProtocolError("http", f"this is not a request line that the gateway sends: {method} {path}")

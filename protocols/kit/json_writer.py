@@ -15,8 +15,8 @@ def json_writer(
 ) -> Writer:
     """Make a function that writes a value as JSON text. Characters outside ASCII are not escaped.
 
-    Raises TypeError for what JSON has no form for, and ValueError for a number that is not finite. The value must not
-    contain itself.
+    Raises TypeError for a value that JSON cannot express, and ValueError for a number that is not finite. The value
+    must not contain itself.
     """
     plain = json.JSONEncoder(
         ensure_ascii=False, check_circular=False, allow_nan=allow_nan, sort_keys=sort_keys, separators=separators

@@ -73,7 +73,7 @@ class Meanings:
     def decline(self, operation: str, layer: str, code: str, text: str = "", *, asked: str = "") -> NoReturn:
         """Raises Declined for a question that the bank answered with a code.
 
-        `asked` is the bank's own name of the message, for people, where the table's operation is a wider term.
+        `asked` is the bank's own name of the message, for people, if the table's operation is a wider term.
         """
         raise Declined(asked or operation, code, plain(text), self.table.look_up(operation, layer, code, text))
 
@@ -86,7 +86,7 @@ def load(package: str, operations: Iterable[str], outcomes: Iterable[codes.Outco
     """The meanings in the codes.toml of a bank's package.
 
     Raises ProtocolError "table" with every mistake in the file: see `codes.load`. An operation or an outcome that the
-    bank does not name is one, so that no row is read in a way that the bank's code does not expect.
+    bank does not name is a mistake too, so that no row is read in a way that the bank's code does not expect.
     """
     data = resources.files(package).joinpath("codes.toml").read_bytes()
     file = f"{package.replace('.', '/')}/codes.toml"

@@ -36,7 +36,7 @@ def _mark(text: str) -> str:
 class PageCursor:
     """A place in a list: the bank's own value for the next page, the page's number from 1, and the question's mark.
 
-    `question` is a fingerprint of what is asked (see `fingerprint`). `seen` are marks of the last 16 values: a bank
+    `question` is the fingerprint of the question (see `fingerprint`). `seen` are marks of the last 16 values: a bank
     that repeats one of them is detected at once. `anchor` is the mark of the value of the last page whose number is a
     power of two: it detects every longer cycle within three times its length (Brent's method).
     """
@@ -128,8 +128,7 @@ class CursorEcho:
     """Paging by a value that the bank returns and the next request repeats. The bank's adapter joins several values
     into one.
 
-    Complete when the bank says so (`more` False), or, where it does not say, when it hands out no value or
-    no rows.
+    Complete if the bank says so (`more` False), or, if it does not say, if it returns no value or no rows.
     """
 
     start: str = ""
@@ -149,8 +148,8 @@ class CursorEcho:
 class PageNumber:
     """Paging by page number, with pages of a constant size; the first page is number `start`.
 
-    Complete when the bank says so, when `total` rows have been passed, or, where it says neither, on a page
-    that is not full. A page without rows that claims to have a successor is an error: it would never end.
+    Complete if the bank says so, if `total` rows have been passed, or, if it states neither, on a page that is not
+    full. A page without rows that claims to have a successor is an error, because paging would never end.
     """
 
     size: int
@@ -171,8 +170,7 @@ class Offset:
     """Paging by row number: a page has at most `size` rows, beginning with a given row; the first row is number
     `start`.
 
-    Complete when the bank says so, when `total` is reached, or, where it says neither, on a page that is
-    not full.
+    Complete if the bank says so, if `total` is reached, or, if it states neither, on a page that is not full.
     """
 
     size: int

@@ -14,8 +14,8 @@ T = TypeVar("T")
 def readable(rows: Iterable[R], read: Callable[[R], T], what: str) -> tuple[list[T], tuple[str, ...]]:
     """The results of `read` for the rows that can be read, and a sentence for each other row; `what` names the list.
 
-    A "correlation" is raised all the same: a row about somebody else's account is no oddity of one row, the whole
-    answer may belong to another question.
+    A "correlation" error is raised all the same: if a row is about another account, the whole answer may belong to
+    another question.
     """
     found: list[T] = []
     findings: list[str] = []

@@ -19,8 +19,8 @@ _WHITE: Final = b" \t\r\n"
 def signed(request: bytes, content: bytes, *, check_content: bool = True) -> Generator[QuestionStep, bytes, bytes]:
     """Ask the port "sign" for a signature, and return it in Base64 without line ends. The question may be repeated.
 
-    `request` is the whole HTTP request that carries `content`. Raises Declined where the port refuses, or answers what
-    cannot be used: nothing was sent yet, and asking again later is harmless.
+    `request` is the whole HTTP request that has `content`. Raises Declined if the port refuses, or if its answer cannot
+    be used: nothing was sent yet, and asking again later is harmless.
     """
     answer = yield Ask("sign", request)
     try:
@@ -28,8 +28,8 @@ def signed(request: bytes, content: bytes, *, check_content: bool = True) -> Gen
         if result != "0":
             raise Declined("sign", result, "the sign port refused", "retry")
         signature = without_blanks(element(page, "sign"))
-        # Two signatures that change places would make us send another payment under this one's number.
-        # It is Base64 in any case, for it is written into a request as text.
+        # If two signatures were swapped, we would send another payment under this one's number. The signature must be
+        # Base64 in any case, because it is written into a request as text.
         octets = decoded(signature)
         if check_content and content not in octets:
             raise ProtocolError("signature", "the sign port's answer does not contain what was to be signed")

@@ -26,8 +26,8 @@ class Timing:
     """Time-outs, the probe's interval and the pace of a bank's connections. Times are in seconds.
 
     `first_byte_s` and `exchange_s` are the time-outs of one exchange. `probe_every_s` is the time between probes.
-    `per_second` and `burst` are the requests that the bank tolerates; `first_enquiry_s` is how long a payment is left
-    alone before it is first asked about.
+    `per_second` and `burst` are the requests that the bank tolerates; `first_enquiry_s` is the time between a payment's
+    send and its first enquiry.
     """
 
     probe_every_s: float = 120.0

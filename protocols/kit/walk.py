@@ -32,10 +32,10 @@ _BESIDE_MOST: Final = 6
 class WalkPlace:
     """The place of a page: the first day of its leg, the number of its first entry, and the entries before it.
 
-    `key` and `count` are the last entry's key and how many had it, with those of its number beside it (see `carried`);
-    `before` is a mark of the page before, `entry` one
-    of its last entry, `total` how many the bank said then that there are. `last` and `kind` are the leg's last day and
-    the bank's word for its question, fixed when the leg begins.
+    `key` and `count` are the last entry's key and the number of entries with it, with the counts of other entries of
+    its number (see `carried`). `before` is a fingerprint of the page before, `entry` one of its last entry, `total` the
+    number of entries that the bank stated then. `last` and `kind` are the leg's last day and the bank's code of its
+    question, fixed when the leg begins.
     """
 
     day: date
@@ -110,9 +110,9 @@ class WalkPlace:
         """The number of entries at the page's beginning that an earlier page had already, because the list has grown
         since then.
 
-        A bank that tells the newest entry last only adds to the end. One that tells it first moves all others on, and
-        the page begins with entries that we have. Raises "paging" where nobody can tell, or where the list has shrunk:
-        the walk must begin again.
+        If a bank lists the newest entry last, a new entry is only added at the end. If it lists the newest first, a new
+        entry moves all others on, and the page begins with entries that we have already. Raises "paging" if the order
+        cannot be decided, or if the list has shrunk: the walk must begin again.
         """
         grown = total - self.total if self.total else 0
         if grown < 0:
@@ -134,7 +134,7 @@ def _said(line: Line) -> str:
 def counted(lines: Iterable[Line], key: str = "", count: int = 0) -> tuple[Line, ...]:
     """The lines, each with its number among those with the same bank key.
 
-    `key` and `count` are what `carried` says of the page before.
+    `key` and `count` are the values that `carried` gave for the page before.
     """
     counts: Counter[str] = Counter(_counts(key, count))
     found: list[Line] = []
@@ -147,9 +147,9 @@ def counted(lines: Iterable[Line], key: str = "", count: int = 0) -> tuple[Line,
 def line_key(day: date, parts: Iterable[str], direction: Direction, minor: int, since: date) -> str:
     """An entry's key: its day and the bank's numbers. From the day `since` on, the key also has direction and amount.
 
-    The bank does not say that its number is one entry's alone. With direction and amount in the key two entries of one
-    number have keys of their own, whichever is told first. Entries of days before `since` keep the keys under which
-    they were told.
+    The bank does not say that its number belongs to one entry only. With direction and amount in the key, two entries
+    of one number have different keys, in whichever order they are listed. Entries of days before `since` keep the keys
+    under which they were reported.
     """
     key = "-".join(filter(None, (date_text(day), *parts)))
     return key if day < since else f"{key}-{'D' if direction is Direction.DEBIT else 'C'}{minor}"
@@ -163,7 +163,7 @@ def number_of(key: str) -> str:
 def carried(lines: Sequence[Line], key: str, count: int) -> tuple[str, int]:
     """The last line's key with its count, and the keys with counts of other entries that have the same number.
 
-    The next page may go on with any of them. `key` and `count` are those of the page before.
+    The next page may continue with any of them. `key` and `count` are those of the page before.
     """
     last = lines[-1]
     number = number_of(last.bank_line_id)
@@ -181,8 +181,8 @@ def _counts(key: str, count: int) -> dict[str, int]:
 
 
 def entered(cursor: str | None, question: str, first: Callable[[], str]) -> PageCursor:
-    """The place of the requested page: the caller's cursor, or without one `first`, the begin of the walk.
+    """The place of the requested page: that of the caller's cursor; without a cursor `first`, the begin of the walk.
 
-    `question` is the fingerprint of what is asked. Raises "paging" for a cursor of another question.
+    `question` is the fingerprint of the question. Raises "paging" for a cursor of another question.
     """
     return PageCursor(first(), 1, question) if cursor is None else PageCursor.decode(cursor, question)

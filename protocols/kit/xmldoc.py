@@ -181,7 +181,7 @@ def _scan(document: str, max_nodes: int, max_attributes: int, drop_comments: boo
             raise ProtocolError("doctype", "the document has a document type, entity or other declaration")
         if "<?" in bare:
             raise ProtocolError("instruction", "a processing instruction")
-    # No character occurs more often than there are characters, so most documents need no count.
+    # A document shorter than a limit cannot exceed the limit, so that most documents need no count.
     size = len(bare)
     if size > 2 * max_nodes and bare.count("<") > 2 * max_nodes:
         raise ProtocolError("xml_limits", f"more than {max_nodes} elements")
@@ -382,7 +382,7 @@ Content = Markup | str | Mapping[str, str] | Iterable["Markup | str"] | None
 def el(tag: str, *children: Content, **attributes: str) -> Markup:
     """The XML of one element. Children: text (escaped), `Markup` of other elements, iterables of these, None (nothing).
 
-    Attributes by keyword, or as a mapping among the children where a name is no Python word ("wsu:Id").
+    Attributes by keyword, or as a mapping among the children if a name is not a Python name ("wsu:Id").
     """
     inner: list[str] = []
     quoted: list[str] = [_attribute(item) for item in attributes.items()]
@@ -436,7 +436,7 @@ def cdata(content: str) -> Markup:
 def build(root: Markup, charset: Charset, *, declaration: str | None = None) -> bytes:
     """The document in the bank's charset, strictly encoded.
 
-    `declaration`: None writes the usual one with the charset's label; "" none; else exactly that text.
+    `declaration`: None writes the usual one with the charset's label; "" none; any other text is written as it is.
     Raises Unencodable.
     """
     head = f'<?xml version="1.0" encoding="{charset.name}"?>' if declaration is None else declaration

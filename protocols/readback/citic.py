@@ -9,7 +9,7 @@ from protocols.readback.paper import PaidLine, Unreadable, after_head, amount, e
 _SIDES = {
     "DLOUTTRN": ("payAccountNo", "recAccountNo"),
     "DLINETRN": ("payAccountNo", "recAccountNo"),
-    # A sweep takes money from the member's account, a push brings it there.
+    # A sweep takes money from the member's account, a push moves money into it.
     "CMMANSWP": ("accountNo", "conAccountNo"),
     "CMDWNSWP": ("coreAccountNo", "accountNo"),
 }

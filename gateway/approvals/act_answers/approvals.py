@@ -1,7 +1,7 @@
 """Handlers of the acts about approvals of payments: list requests, show their text, approve, reject, renew.
 
-The words and the bytes that are signed come from the journal's own record. Who signs is the person of the UNIX user
-that the kernel names; the signature is verified against the enrolled key in the unit that records it.
+The text and the bytes that are signed come from the journal's own record. The signer is the person of the UNIX user
+that the kernel names; the unit that records the signature verifies it against the enrolled key.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Rule `approvals`: the order has the approvals that the policy asks for, by the present persons, delegations and
 policy.
 
-It is asked at admission, at a release and in the unit that writes the send down. A person who lost the role meanwhile,
-a delegation that ended and a policy that was altered by SQL count as they are then.
+The rule is asked at admission, at a release, and in the unit that records the send. Each time it judges by the present
+state: a role that a person lost, a delegation that ended and a policy that SQL altered count at once.
 """
 
 from __future__ import annotations
@@ -78,8 +78,9 @@ class ApprovalsRule:
 
 
 class ApprovalsAtRelease:
-    """Rule `approvals` at a release: keeps an order waiting that nobody was asked to approve, or that must be approved
-    again."""
+    """Rule `approvals` at a release: holds an order for which no approver was asked yet, or which must be approved
+    again.
+    """
 
     name = "approvals"
     asks = "Does the order have the approvals that the policy of this moment needs?"
@@ -137,7 +138,7 @@ class ApprovalsAtSend:
         RuleAnswer(
             HOLD_BAND,
             "an approval does not count any more, the order is not as it was approved, or the policy was altered",
-            "holds it again and asks anew; escalates it if it may have left before",
+            "holds it again and asks again; escalates it if it may have left before",
             "`payment.held`, `approval`; `payment.escalated`",
             _MEND,
         ),

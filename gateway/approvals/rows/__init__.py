@@ -1,1 +1,1 @@
-"""Approvals in the journal: policies, requests, decisions, and what a payment needs."""
+"""Approvals in the journal: policies, requests, decisions, and the approvers that a payment needs."""

@@ -233,7 +233,7 @@ def _naming(tx: Tx, row: PaymentRow) -> ApprovalRequest | None:
 
 
 def _look(tx: Tx, row: PaymentRow, context: ApprovalContext, lost: ApprovalNeed = NOTHING) -> _ApprovalState:
-    """`lost` is what deleted requests needed, where the audit trail was asked for them."""
+    """`lost`: the approvers that deleted requests needed; empty if the audit trail was not asked about them."""
     need, request = stricter(approval_holds.needed_now(tx, row, context), lost), _naming(tx, row)
     if request is None:
         return _ApprovalState(None, need, "nobody was asked" if need.approvers else "")

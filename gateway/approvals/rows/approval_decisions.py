@@ -1,6 +1,6 @@
 """A person approves or rejects a request: the checks, the record, and the change of the payments, in one unit.
 
-A no is recorded too, with its reason; then nothing else changes.
+A refused attempt is recorded too, with its reason; nothing else changes then.
 """
 
 from __future__ import annotations
@@ -194,14 +194,16 @@ def _why_not(
 
 
 def _may_be_sent(tx: Tx, rows: Sequence[PaymentRow]) -> bool:
-    """True if the journal may lack the send of one of the payments. Told as cancelled, it would be paid again."""
+    """True if the journal may lack the send of one of the payments. If the ERP were told that such a payment is
+    cancelled, it would order it again.
+    """
     return any(row.life.state in UNSENT and tx.ports.of(MAY_LACK_SENDS)(row.lane) for row in rows)
 
 
 def _why_closed(tx: Tx, request: ApprovalRequest, rows: Sequence[PaymentRow]) -> No | None:
     """Why a request accepts no decision any more; None if it accepts one."""
     key = request.request
-    # A payment that was written down and never left has no time of a send.
+    # A payment whose send was recorded, but whose bytes never left, has no time of a send.
     if any(row.life.first_write_ms is not None for row in rows):
         return No("already_sent", f"request {key}: it was sent already; nothing was changed")
     if request.state is not RequestState.OPEN:

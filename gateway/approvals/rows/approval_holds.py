@@ -1,7 +1,8 @@
-"""Which orders wait for approvers: what the policy in force needs of an order or batch, and the request for it.
+"""Which orders wait for approvers: the need of an order or batch by the policy in force, and the request for it.
 
-A batch is judged by the sum of its lines and by each line; each line counts what its maker has paid this payee today.
-`makers` says whether the maker is known; one who is not makes the need stricter, never weaker.
+A batch is judged by the sum of its lines and by each line. Each line is counted together with the sum that its maker
+has paid this payee today. `makers` says whether the maker is known; an unknown maker makes the need stricter, never
+weaker.
 """
 
 from __future__ import annotations
@@ -62,8 +63,8 @@ def need_of(
     """The approvers that an order, or the orders of a batch, need by the policy in force. With `count` their money is
     counted for later orders. `whole_minor` is the sum of the batch, if these are only some of its orders.
 
-    What the settings hold for an approval needs at least one approver, where a policy is in force: settings make it
-    stricter, never weaker. The order of a pool's move inside its mandate needs nothing: two persons signed the pool.
+    If a policy is in force, an order that the settings hold for an approval needs at least one approver: settings make
+    the need stricter, never weaker. A pool's move inside its mandate needs none, because two persons signed the pool.
     """
     policy, mandated = approval_policies.in_force(tx), tx.ports.of(MANDATE)
     going = [
@@ -87,7 +88,7 @@ def needed_now(tx: Tx, row: PaymentRow, context: ApprovalContext) -> ApprovalNee
     """The approvers that an admitted payment needs by the policy of this moment: by its own amount, and by the sum of
     its batch, if it has one.
 
-    Its money of the day was counted at admission; what that needed is in the request.
+    The day's money was counted at admission; the need that resulted is in the request.
     """
     if not approval_policies.in_force(tx).bands:
         return NOTHING
@@ -108,8 +109,9 @@ def needed_by(tx: Tx, rows: Sequence[PaymentRow], context: ApprovalContext) -> A
 
 
 def lost_need(tx: Tx, rows: Sequence[PaymentRow]) -> ApprovalNeed:
-    """What the deleted requests about these payments, or about their batch, needed according to the audit trail. It
-    reads the trail, so it is not asked at each send."""
+    """The approvers that the deleted requests about these payments, or about their batch, needed according to the audit
+    trail. It reads the trail, so it is not asked at each send.
+    """
     name = _LOST, rows[0].sender, subject_name(rows[0])
     if name not in tx.memo:
         since_ms = min(row.accepted_ms for row in rows) - _DAY_MS
@@ -121,7 +123,7 @@ def lost_need(tx: Tx, rows: Sequence[PaymentRow]) -> ApprovalNeed:
 def _whole_minor(tx: Tx, row: PaymentRow) -> int | None:
     """The sum of a payment's batch without the items that ended and moved no money; None without a batch.
 
-    It is counted by the database: reading all lines for each of them would take the writer minutes.
+    The database counts it, because reading all lines for each line would take the writer minutes.
     """
     if row.batch is None:
         return None
@@ -189,7 +191,7 @@ def request(tx: Tx, rows: Sequence[PaymentRow], need: ApprovalNeed, terms: Appro
 
 
 def subject_name(row: PaymentRow) -> str:
-    """The id of what is approved with this payment: its batch, or its order."""
+    """The id of the subject that is approved with this payment: its batch, or its order."""
     return row.order.id if row.batch is None else row.batch
 
 

@@ -1,7 +1,7 @@
 """Approval policies in the journal: one sealed row a version, never changed. The last one is in force.
 
-Which version is the last one stands in the audit trail too. If that row was altered or deleted by SQL, no policy can be
-believed: nothing leaves, and no approval is complete, until two persons have put another policy in force.
+The audit trail also names the last version. If the last row was altered or deleted by SQL, no policy can be trusted:
+nothing is sent and no approval is complete until two persons have put another policy in force.
 """
 
 from __future__ import annotations
@@ -87,7 +87,8 @@ def in_force(tx: Tx) -> ApprovalPolicy:
 
 def members(tx: Tx, group: str) -> frozenset[str]:
     """The persons of a group by the policy in force; if that has no such group, by the last policy that had it. A
-    request asks for groups of the policy of its time, and could never be approved if a group had nobody any more."""
+    request asks for groups of the policy of its time, and could never be approved if such a group were empty.
+    """
     for one in _each(tx.raw):
         if group in one.policy.groups:
             return one.policy.groups[group]

@@ -1,7 +1,7 @@
-"""Requests for approval: what waits for approvers, as the canonical form that they sign, with what it needs.
+"""Requests for approval: the payments that wait for approvers, as the canonical form that they sign, with the need.
 
-A request is about one order, or about a whole batch (`subject` is its id). It is never changed but for its state; where
-what it is about has changed, it is void and another one is made.
+A request is about one order, or about a whole batch (`subject` is its id). Only its state ever changes. If the order or
+batch has changed, the request is void and another one is made.
 """
 
 from __future__ import annotations
@@ -146,8 +146,8 @@ def naming(conn: Connection, sender: str, subject: str, order: str) -> ApprovalR
 
 
 def lost_need(tx: Tx, sender: str, subject: str, since_ms: int) -> ApprovalNeed:
-    """What those requests about an order or batch needed that the audit trail names and the table has not as the
-    gateway wrote them, because SQL deleted or altered them. Each is reported once.
+    """The approvers that lost requests about an order or batch needed. A request is lost if the audit trail names it
+    and SQL deleted or altered its row. Each is reported once.
 
     Requests from before `since_ms` were about a payment with the same id whose retention is over. Raises SealBroken if
     an entry of the audit trail was altered.
@@ -259,7 +259,7 @@ def _need_text(need: ApprovalNeed) -> list[str]:
 
 
 def _need_said(texts: Sequence[str]) -> ApprovalNeed:
-    """The need that `_need_text` wrote."""
+    """The need in a text that `_need_text` wrote."""
     said = (text.partition(" of ") for text in texts)
     return ApprovalNeed(tuple((group, int(count)) for count, _of, group in said))
 

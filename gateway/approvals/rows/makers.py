@@ -1,8 +1,8 @@
 """Whether the person whom an order names as its maker has made it, by the present state of the journal.
 
-An ERP's word alone is none. The person signed the order, or two persons have put a policy in force that trusts its
-sender to authenticate makers (`makers SENDER`); and the person is a maker of the account now. Otherwise the maker is
-unknown, and an order of an unknown maker needs two approvers.
+A name that only the ERP states proves nothing. The maker is known if the person signed the order, or if the policy in
+force trusts the sender to authenticate makers (`makers SENDER`), and if the person is a maker of the account now.
+Otherwise the maker is unknown, and an order of an unknown maker needs two approvers.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The approval policy: which payments need how many approvers of which group, as rows that cover every amount once.
 
-Pure: rows in, defects or a need out. Amounts are minor units. A band's money is what the payment and those before it of
-the same maker, payee and day come to, so that a split payment needs what the whole would have needed.
+Pure: rows in, defects or a need out. Amounts are minor units. A payment's money in a band is its amount plus the
+earlier payments of the same maker, payee and day, so that a split payment needs what the whole would have needed.
 """
 
 from __future__ import annotations
@@ -118,8 +118,9 @@ def needed(bands: Sequence[ApprovalBand], facts: ApprovalFacts) -> ApprovalNeed:
     """The approvers that this payment needs. Each ladder that fits gives the band of the payment's accumulated money;
     the strictest band counts.
 
-    An unlisted currency needs the most that any band asks for. A payment whose maker is not known needs at least two,
-    and a policy with a defect is never used: ValueError, as for an amount that is none.
+    A currency without a band needs the largest number that any band asks for. A payment whose maker is not known needs
+    at least two approvers. Raises ValueError for a policy with a defect, which is never used, and for an amount that is
+    not above 0.
     """
     wrong = defects(bands)
     if wrong or facts.amount_minor <= 0 or facts.spent_minor < 0:

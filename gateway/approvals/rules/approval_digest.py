@@ -1,7 +1,7 @@
 """The canonical form of a payment or a batch, version 1, and its SHA-256, to which an approval is bound.
 
-The form holds every fact that decides where money goes, how much, from which account, and when; a change of any of
-them makes another digest. The bank's date is not in it: it is known only at sending.
+The form has every fact that decides where money goes, how much, from which account, and when, so that a change of any
+of them changes the digest. The bank's date is not in it, because it is known only at sending.
 """
 
 from __future__ import annotations
@@ -124,7 +124,8 @@ def _plain(name: str, value: object) -> object:
     if isinstance(value, tuple):
         return [_plain(name, one) for one in value]
     if isinstance(value, str):
-        # Line breaks and direction marks can hide or reverse the text beside them; the signed text escapes all others.
+        # Line breaks and direction marks can hide or reverse the text beside them; the signed text escapes all other
+        # unprintable characters.
         if not value.isprintable() and any(unicodedata.category(one) in _HIDING for one in value):
             raise BadForm(f"{name} has characters that cannot be shown")
         return value

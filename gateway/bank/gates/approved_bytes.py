@@ -1,7 +1,8 @@
 """Rule `approved_bytes`: the bytes that leave agree with what approvers signed.
 
-Asked in the unit that writes the bytes down, and once more in the reactor turn that writes. An independent reader
-(`protocols/readback`) reads the bytes; a bank that it does not read passes, and `bankgw banks` names it.
+The rule is asked in the unit that records the bytes, and once more in the reactor turn that writes. An independent
+reader (`protocols/readback`) reads the bytes. Bytes of a bank that the reader does not know pass, and `bankgw banks`
+names that bank.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ NOT_APPROVED = ApprovedBytes()
 def not_as_approved(protocol: str, rows: Sequence[PaymentRow], approved: ApprovedBytes) -> str:
     """How the bytes differ from what approvers signed, by a second, independent reader; "" if they agree.
 
-    Bytes of a bank that is not read back pass; `bankgw banks` names it.
+    Bytes of a bank without such a reader pass; `bankgw banks` names the bank.
     """
     if not approved.lines or not readback.reads(protocol, rows[0].order.kind):
         return ""

@@ -12,7 +12,8 @@ from gateway.kernel.core.gate import PASS, Refuse, RuleAnswer, RuleVerdict
 
 class PermitRule:
     """Rule `permit`: sends only while the lane's lease and epoch hold. Nothing else in the product tests the permit
-    before a write; tests/house_gate.py counts."""
+    before a write; tests/house_gate.py checks that.
+    """
 
     name = "permit"
     asks = "May this node write under the epoch of the commit: does its lease hold, and is the lane not halted?"

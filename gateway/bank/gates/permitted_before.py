@@ -1,6 +1,6 @@
 """Rule `permitted_before`: a send that the permit log knows already is not made again.
 
-The log is kept beside the database (ADR 0020). It has what an older or altered database has forgotten.
+The log is kept beside the database (ADR 0020). It still has sends that an older or altered database lacks.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class PermittedBeforeRule:
             "cannot_be_prepared",
             "the permit log has this attempt, or a later one: the database is older, or was altered",
             "holds it, or escalates it if it was in doubt; alarm `permitted_before`; the lane halts unless two persons "
-            "have let a restored database go",
+            "have released the lanes of a restored database",
             "`payment.held`; `payment.escalated`",
             "`bankgw audit verify`, and ask the bank about the reference",
         ),

@@ -1,4 +1,4 @@
-"""Rule `safe_mode`: while the journal may have forgotten sends, nothing leaves."""
+"""Rule `safe_mode`: while the journal may lack sends, nothing leaves."""
 
 from __future__ import annotations
 

@@ -21,8 +21,8 @@ class WriteFacts:
     """Orders as their commit left them, their SendLeaves, and the present state of their lane.
 
     `committed_s` is a monotonic time from before the commit. `bank_date` is the date that the bytes name. `approved`
-    are the bytes and what approvers signed of them. `permits` is the lane's permit, `paused` says why the lane sends
-    nothing.
+    are the bytes and the lines that approvers signed. `permits` is the lane's permit; `paused` are the reasons why the
+    lane sends nothing.
     """
 
     parts: LaneParts

@@ -1,1 +1,3 @@
-"""The commands of `bankgw`: one file per verb, or per noun with its verbs. Heavy imports stand inside the functions."""
+"""The commands of `bankgw`: one file per verb, or per noun with its verbs. Imports of large modules are inside the
+functions.
+"""

@@ -17,7 +17,9 @@ LanguageOption = Annotated[str, typer.Option("--language", help="Of the words: e
 
 
 def show(run: ActRun, language: LanguageOption = "en") -> None:
-    """Show the words that approvers sign, who has signed, and what is missing. Looking is in the audit trail."""
+    """Show the text that approvers sign, the signatures so far, and the missing ones. The audit trail records that you
+    looked.
+    """
 
     def print_request(one: Any) -> None:
         output.say(_words(one, language))
@@ -39,7 +41,7 @@ def approve(
     key: KeyOption = DEFAULT_KEY,
     passphrase_file: PassphraseFile = None,
 ) -> None:
-    """As approver: read the words and sign them. With the last approval that is needed, the payment goes."""
+    """As approver: read the text and sign it. After the last approval that is needed, the payment may be sent."""
     from gateway.control.signed_words import ApprovalDecision
 
     _decide(run, language, ApprovalDecision.APPROVE, PersonSigner(key, passphrase_file, yes))
@@ -52,7 +54,7 @@ def reject(
     key: KeyOption = DEFAULT_KEY,
     passphrase_file: PassphraseFile = None,
 ) -> None:
-    """As approver: say no, signed. The payment, or what waits of the batch, is cancelled; nothing was sent."""
+    """As approver: sign a rejection. The payment, or the waiting part of the batch, is cancelled; nothing was sent."""
     from gateway.control.signed_words import ApprovalDecision
 
     _decide(run, language, ApprovalDecision.REJECT, PersonSigner(key, passphrase_file, yes))
@@ -87,7 +89,7 @@ def _decide(run: ActRun, language: str, decision: Any, signer: PersonSigner) -> 
 
 
 def _words(one: Any, language: str) -> str:
-    """The text, made here anew from the very bytes whose digest is signed: the daemon's text must be equal."""
+    """The text, made again here from the bytes whose digest is signed. The daemon's text must equal it."""
     from gateway.approvals.rules import approval_digest, approval_text
 
     if language not in ("en", "zh"):

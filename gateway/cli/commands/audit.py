@@ -20,7 +20,7 @@ Keys = Annotated[
 
 
 def application() -> typer.Typer:
-    """The group."""
+    """The group `bankgw audit`."""
     group = typer.Typer(
         help="Verify the audit trail, and witness that of others.", no_args_is_help=True, cls=FullHelpGroup
     )
@@ -107,8 +107,9 @@ def witness(
     seconds: Annotated[float, typer.Option(min=0, help="Stop after so many seconds; 0: when interrupted.")] = 0.0,
     config: Config = DEFAULT_CONFIG,
 ) -> None:
-    """Take checkpoints from queue bankgw.audit.checkpoints, keep them, and say when one was taken back. Exit 1 if any
-    was. A sample: whoever keeps them should be somebody else than whoever runs the gateway."""
+    """Read checkpoints from queue bankgw.audit.checkpoints, store them, and report a chain that went back. Exit 1 if
+    one did. This is a sample: other people than those who run the gateway should run a witness.
+    """
     from twisted.internet.task import deferLater
 
     from gateway.cli import broker_client

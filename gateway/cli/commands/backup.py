@@ -62,8 +62,9 @@ def backup(
     config: Config = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Copy the journal, with a manifest (FILE.json) beside it, while the gateway works. Mode 0600; what is sealed stays
-    sealed. Neither the vault's key nor the permit log is in it: back the key up apart, and never copy the log."""
+    """Copy the journal, with a manifest (FILE.json) beside it, while the gateway works. Mode 0600; sealed values stay
+    sealed. Neither the vault's key nor the permit log is in it: back the key up apart, and never copy the log.
+    """
     from gateway.control.offline import backup as offline
     from gateway.control.offline import backup_copies
 
@@ -153,7 +154,8 @@ def keep_result(
 ) -> None:
     """Keep the result of a backup or drill beside the backups, where the daemon looks. `reason` says why it failed.
 
-    Without a folder nothing is kept. A result that cannot be kept is told on stderr."""
+    Without a folder nothing is kept. If a result cannot be kept, a line on stderr says so.
+    """
     from gateway.kernel.backup_results import BackupResult, note
 
     if folder is None:

@@ -25,7 +25,9 @@ def banks(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the banks this program speaks to; with --config, what the configured ones can do, and on what authority."""
+    """List the banks this program speaks to; with --config, the operations of the configured banks, and their
+    sources.
+    """
     from gateway import capabilities
     from protocols.bank import BadOptions
 

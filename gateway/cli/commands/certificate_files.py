@@ -40,10 +40,10 @@ def check_files(
     config: Config = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Look for what is wrong with them, or ends within 45 days.
+    """Find faults of the certificate files, and certificates that end within 45 days.
 
-    With --bank and --next: the pin of the bank's next certificate, and whether `pins` has it already. Exit code 1:
-    there is something to do.
+    With --bank and --next: shows the pin of the bank's next certificate, and whether `pins` has it already. Exit code
+    1: something must be done.
     """
     from gateway.bank.signers import KeyFileError
     from gateway.control.offline import certificate_files
@@ -76,8 +76,8 @@ def rotate(
 ) -> None:
     """Put a new certificate and key into the place of the old ones, which are kept beside them.
 
-    The pair is looked at first: key and certificate belong together, are strong enough and good now. The daemon uses
-    them for connections from its next reload on. Exit code 3: nothing was changed.
+    The pair is checked first: key and certificate must belong together, be strong enough and be valid now. The daemon
+    uses them for connections from its next reload on. Exit code 3: nothing was changed.
     """
     from gateway.bank.signers import KeyFileError
     from gateway.control.offline import certificate_files

@@ -73,8 +73,8 @@ def request(
 ) -> None:
     """Make a key, ask for its first certificate with the one-time code, and wait for the answer.
 
-    Exit code 0: issued; 3: the bank's no, or a request is under way already; 4: nobody knows, see `continue`; 69: not
-    connected, nothing was sent.
+    Exit code 0: issued; 3: the bank refused, or a request is under way already; 4: the result is unknown, see
+    `continue`; 69: not connected, nothing was sent.
     """
     found = _place(context, config, bank, lane, folder, at)
     code = _code(code_file)
@@ -92,7 +92,7 @@ def renew(
     config: Config = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Make a new key and ask for its certificate, signed with the one still good. Exit codes as in `request`."""
+    """Make a new key and ask for its certificate, signed with the present key. Exit codes as in `request`."""
     _begin(context, _place(context, config, bank, lane, folder, at), name, country, None, as_json=as_json)
 
 
@@ -105,10 +105,10 @@ def carry_on(
     config: Config = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """After silence or a crash: do what may be done, which may be nothing. A new request is never made.
+    """After a missing answer or a crash: take the next permitted step, if there is one. A new request is never made.
 
-    What was written down and never left is sent; what may have arrived is sent once more, byte for byte, within ten
-    minutes; after that only a person can find out. Exit codes as in `request`.
+    A request that was stored and never sent is sent. A request that may have arrived is sent once more, byte for byte,
+    within ten minutes; after that only a person can find out the result. Exit codes as in `request`.
     """
     found = _place(context, config, bank, lane, folder, at)
     with _drawn(found):
@@ -125,7 +125,7 @@ def show(
     config: Config = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """How far the request is, each step, and what may be done next. Nothing is sent."""
+    """Show the state of the request, its steps, and the next permitted step. Nothing is sent."""
     from gateway.cli.enrolment import RequestFolder
 
     request_folder = RequestFolder(_folder(output.loaded(context, config).settings, bank, lane, folder))

@@ -39,7 +39,7 @@ def check(
     config: Config = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Look for everything that is wrong with the settings and what they name. Nothing is changed or started.
+    """Find all faults of the settings, and of the files and services that they name. Nothing is changed or started.
 
     With --with: exit code 1 if the new version finds mistakes, or does not read every open payment as this one does.
     """
@@ -133,7 +133,7 @@ def _rehearse(
     access = access_of(settings, *files)
     try:
         if copy is not None:
-            # The rehearsal of an older version runs this program over its copy.
+            # During a rehearsal, the older version runs this program over its copy of the journal.
             output.dump(rehearsal.migrate_copy(settings, copy, access[1]))
             return
         assert new is not None

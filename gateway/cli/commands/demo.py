@@ -32,7 +32,9 @@ def demo(
         float, typer.Option("--console-minutes", min=0.1, max=480, help="So long, unless Ctrl-C ends it before.")
     ] = 30.0,
 ) -> None:
-    """Run the whole on this machine: simulated banks that misbehave, the daemon, an ERP, three kills, a report."""
+    """Run the whole system on this machine: simulated banks that misbehave, the daemon, an ERP, three kills, a
+    report.
+    """
     from gateway.demo import application as demonstration
 
     raise typer.Exit(

@@ -13,7 +13,7 @@ PATIENCE_S = 150.0
 
 
 def directory(run: ActRun) -> None:
-    """Ask a bank which branches have a name, or a number (联行号). Exit 0 also when it knows none.
+    """Ask a bank which branches have a name, or a number (联行号). Exit 0 also when the bank knows none.
 
     Exit 3 when the bank has no directory, 69 when no lane of it can be asked or it does not answer, 1 when its answer
     is a refusal or cannot be used.

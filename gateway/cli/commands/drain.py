@@ -29,7 +29,7 @@ def drain(
     socket: Socket = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take no more commands in; what was accepted goes on its way. Before a planned stop, or instead of one.
+    """Take in no more commands; accepted orders are still sent. Use it before a planned stop, or instead of one.
 
     With --wait, exit code 69 if orders are still ready or sending after that time.
     """

@@ -37,11 +37,11 @@ def explain(
     clear: Annotated[bool, typer.Option("--clear", help="Show signed octets as they are, with personal data.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say of each signature what exactly was signed, what each reference covers, and why a digest does not fit.
+    """Show for each signature which octets were signed, what each reference covers, and why a digest does not match.
 
-    Exit code 0: there are signatures, all are good, by a key of yours if you gave any, nothing weak in them, nothing of
-    the document outside them; 1: not so, or the file cannot be read. This explains; whether a message counts, the
-    bank's own profile decides.
+    Exit code 0: there are signatures, all are good and strong, they cover the whole document, and, if you gave keys,
+    one of these keys made them. Exit code 1: otherwise, or if the file cannot be read. The command only explains; the
+    bank's own profile decides whether a message counts.
     """
     from gateway.cli import signed_message
 

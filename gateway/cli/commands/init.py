@@ -170,7 +170,9 @@ def _need_real(accounts: tuple[tuple[str, str], ...], front_end: str) -> None:
 
 
 def _refuse_long_paths(setup: FirstSetup) -> None:
-    """A socket's path that is too long would only be found when the gateway or the simulated bank starts."""
+    """Refuse a socket's path that is too long; otherwise the fault would only be found when the gateway or the
+    simulated bank starts.
+    """
     import os
 
     from gateway.settings.agreement import SOCKET_BYTES
@@ -212,7 +214,9 @@ def _rabbitmqctl(setup: FirstSetup, wanted: bool | None) -> str | None:
 
 
 def _refuse_taken(program: str, setup: FirstSetup) -> None:
-    """A virtual host or a user that exists belongs to somebody else: nothing of it is changed."""
+    """Refuse a virtual host or a user that exists already, because it belongs to somebody else. Nothing of it is
+    changed.
+    """
     broker = setup.broker
     for what, names, wanted in (
         ("list_vhosts", ("virtual host", "虚拟主机"), (broker.vhost,)),
@@ -312,7 +316,7 @@ def _say_written(setup: FirstSetup, written: Written, *, imported: bool) -> None
 
 
 def _check(context: typer.Context, folder: Path) -> None:
-    """Say what the folder lacks; exit code 0 if nothing does."""
+    """List the missing parts of the folder; exit code 0 if it lacks nothing."""
     import os
     import tempfile
 
@@ -332,9 +336,9 @@ def _check(context: typer.Context, folder: Path) -> None:
     dsig.start()
     with tempfile.TemporaryDirectory(prefix="bankgw-init-") as name:
         for secret in (folder / "secrets").glob("*"):
-            # The unit names the key of the vault otherwise than its file.
+            # The credential of the vault's key has another name than the file.
             (Path(name) / ("vault" if secret.name == "vault.key" else secret.name)).symlink_to(secret.absolute())
-        # What reads a secret asks this process's environment, as under the unit.
+        # Secrets are looked up in this process's environment, as under the unit.
         os.environ["CREDENTIALS_DIRECTORY"] = name
         try:
             loaded = read_settings(config, environment.variables)

@@ -28,7 +28,7 @@ CaseName = Annotated[str, typer.Argument(metavar="CASE", help="A case, as `bankg
 
 
 def application() -> typer.Typer:
-    """The group."""
+    """The group `bankgw joint-test`."""
     summary = "Joint tests with a bank (联调): cases, verdicts, evidence."
     group = typer.Typer(help=summary, no_args_is_help=True, cls=FullHelpGroup)
     group.command("cases")(list_cases)
@@ -60,9 +60,9 @@ def list_cases(
     own: OwnCases = None,
     as_json: AsJson = False,
 ) -> None:
-    """List a bank's cases, derived from what it declares; those it cannot have say why.
+    """List a bank's cases, which are derived from its declarations. A case that the bank cannot have shows the reason.
 
-    With --dir also cases of one's own. Exit code 78 with every mistake of their files.
+    With --dir also the user's own cases. Exit code 78 with every mistake of their files.
     """
     from gateway import capabilities
     from gateway.jointtest.cases import FILES, FINANCE, derive
@@ -140,9 +140,9 @@ def resume(
     by: By = "",
     config: Config = DEFAULT_CONFIG,
 ) -> None:
-    """Go on with the present round: what was interrupted is asked about, what waited is looked at again.
+    """Continue the present round: ask about interrupted cases, and look again at waiting ones.
 
-    Nothing is sent twice: an order that was published is never published anew.
+    Nothing is sent twice: a published order is never published as a new one.
     """
     from gateway.jointtest import runner
     from gateway.jointtest.session import SessionRequest
@@ -165,7 +165,7 @@ def resume(
 
 
 def _begun(context: typer.Context, folder: Path) -> RunStore:
-    """The journal of a run with a round that is still open. It ends the command for any other."""
+    """The journal of a run whose round is still open. Ends the command if there is none."""
     store = joint_run.store_of(context, folder)
     if not store.run.rounds:
         output.leave(
@@ -190,7 +190,7 @@ def _begun(context: typer.Context, folder: Path) -> RunStore:
 
 
 def status(context: typer.Context, folder: RunFolder, as_json: AsJson = False) -> None:
-    """Say how every case of a run stands."""
+    """Show the verdict of every case of a run."""
 
     store = joint_run.store_of(context, folder)
     standing = store.run.standing()
@@ -233,7 +233,7 @@ def record(
     by: By,
     note: Annotated[str, typer.Option(help="What was seen, and where.")],
 ) -> None:
-    """Record what people saw of a case made by hand, or of one that the bank blocks."""
+    """Record what people observed of a case made by hand, or of one that the bank blocks."""
     from gateway.jointtest.verdicts import CaseFinding, CaseVerdict
 
     if verdict not in ("passed", "failed", "blocked"):
@@ -252,7 +252,7 @@ def waive(
     owner: Annotated[str, typer.Option(help="Who answers for leaving it out.")],
     reason: ReasonOption,
 ) -> None:
-    """Leave a case out; its owner and the reason stand in the report."""
+    """Leave a case out; its owner and the reason are in the report."""
     from gateway.jointtest.verdicts import CaseFinding, CaseVerdict
 
     plan, store = joint_run.plan_of(folder), joint_run.store_of(context, folder)
@@ -286,7 +286,7 @@ def _decide(plan: RunPlan, store: RunStore, case: str, finding: CaseFinding, by:
 
 
 def close(context: typer.Context, folder: RunFolder, by: By, config: Config = DEFAULT_CONFIG) -> None:
-    """Settle what is left, and close the run. Exit code 3 while a case is neither passed, inapplicable nor waived."""
+    """Settle the open cases, and close the run. Exit code 3 while a case is neither passed, inapplicable nor waived."""
     from gateway.jointtest import runner
     from gateway.jointtest.session import SessionRequest
 
@@ -327,8 +327,9 @@ def _sit(context: typer.Context, folder: Path, wish: SessionRequest, config: Pat
 def production_check(context: typer.Context, folder: RunFolder, config: Config = DEFAULT_CONFIG) -> None:
     """生产小额验证: one transfer of 1.00 between own accounts, two persons; next day its statement and receipt.
 
-    The first call gives the transfer, which the gateway must hold; a second user of the operating system releases it
-    (bankgw orders release). Call it again then, and on the next day. Nothing is given twice. DIR holds nothing else.
+    The first call submits the transfer, which the gateway must hold; a second user of the operating system releases it
+    (bankgw orders release). Call the command again after that, and on the next day. Nothing is submitted twice. DIR
+    must contain nothing else.
     """
     from gateway.jointtest.session import SessionRequest
     from gateway.jointtest.verdicts import CaseVerdict
@@ -370,7 +371,8 @@ KeyFile = Annotated[
 def pack(context: typer.Context, folder: RunFolder, key: KeyFile = None, config: Config = DEFAULT_CONFIG) -> None:
     """Make the signed evidence pack of a run, and the papers that state its root.
 
-    The papers stand beside the pack: the report (HTML and PDF, English and Chinese) and the sheet for the bank's stamp.
+    The papers are written beside the pack: the report (HTML and PDF, English and Chinese) and the sheet for the bank's
+    stamp.
     """
     store, cases = joint_run.store_of(context, folder), joint_run.cases_of(context, folder, config)[1]
     made = joint_run.packed(context, store, joint_run.plan_of(folder), cases, key or folder / "pack-key.pem")
@@ -381,7 +383,9 @@ def compare(
     before: Annotated[Path, typer.Argument(metavar="OLD", help="An evidence pack.")],
     after: Annotated[Path, typer.Argument(metavar="NEW", help="Another one.")],
 ) -> None:
-    """Say which cases stand otherwise in two evidence packs. Exit code 1 when one that had passed no longer does."""
+    """List the cases whose verdicts differ between two evidence packs. Exit code 1 when a case that had passed no
+    longer does.
+    """
     from gateway.jointtest import differences
     from gateway.jointtest.pack_check import BadPack, open_pack
 

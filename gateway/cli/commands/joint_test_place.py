@@ -160,10 +160,11 @@ def relay(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="JSON: control, ready, ports {name: {to, listen}}.")],
 ) -> None:
-    """Stand between the gateway and a front end, and cut the line when a case wants it; loopback only.
+    """Relay connections between the gateway and a front end, and cut them when a case needs it; loopback only.
 
-    FILE is JSON: `control` the socket for commands, `ports` for each door of the bank `to` (host:port or a port of this
-    machine) and `listen` (0: any free port), `ready` a file that tells the ports once they are open.
+    FILE is JSON: `control` is the socket for commands, `ports` has for each port of the bank `to` (host:port or a port
+    of this machine) and `listen` (0: any free port), `ready` is a file that gets the port numbers once the ports are
+    open.
     """
     from gateway.jointtest import relay as relaying
 

@@ -1,4 +1,4 @@
-"""`bankgw joint-test serve`: a simulated bank for a foreign client, that tells the client's people what is wrong."""
+"""`bankgw joint-test serve`: a simulated bank for a foreign client, which shows the client's mistakes to its people."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def serve(
         Path | None, typer.Option(metavar="DIR", help="Write a report there at the end, and whenever SIGUSR1 comes.")
     ] = None,
 ) -> None:
-    """Be the bank for a foreign client: say of each request whether the bank's rules take it, until Ctrl-C.
+    """Simulate the bank for a foreign client: show for each request whether the bank's rules accept it, until Ctrl-C.
 
-    Each exchange is told with its connection, operation, code, reason and sums; a refused one with the field, the rule,
-    the value and the row of the bank's page. So are requests that cannot be read, and connections without a good client
-    certificate. The exit code is 0 without findings, and 1 when there is one: something that a bank would not take.
-    Refusals for a reason of business, and faults that were planned, are no findings. The report is for the client's
-    vendor: HTML and PDF, in English and Chinese.
+    Each exchange is shown with its connection, operation, code, reason and sums; a refused one also with the field, the
+    rule, the value and the row of the bank's page. Requests that cannot be read, and connections without a valid client
+    certificate, are shown too. The exit code is 0 without findings, and 1 if there is a finding: something that a bank
+    would not accept. Refusals for a business reason, and planned faults, are no findings. The report is for the
+    client's vendor: HTML and PDF, in English and Chinese.
     """
     config = _config(file)
     running, check = _started(context, config)
@@ -94,13 +94,13 @@ def _started(context: typer.Context, config: SimConfig) -> tuple[RunningBank, Cl
         running = service.serve(output.environment(context).reactor(), config)
     except (CannotListenError, ValueError) as error:
         output.leave(exit_codes.CONFIG, output.explained(error, "模拟银行不能启动："))
-    # Lines of an earlier visit are not this client's.
+    # Lines of an earlier visit do not belong to this client.
     offset = log.stat().st_size if log.exists() else 0
     return running, ClientCheck(log, offset, trial(config.bank).accepted, known_operations(config.bank))
 
 
 def _tell_site(config: SimConfig, running: RunningBank) -> None:
-    """Say where the bank listens and what the client needs: ports, TLS files, and how the visit ends."""
+    """Print where the bank listens and what the client needs: ports, TLS files, and how the visit ends."""
     ports = ", ".join(f"{name} {config.interface}:{port}" for name, port in running.bank.ports.items())
     output.say((f"serving {config.bank} at {ports}", f"正在充当 {config.bank}，端口：{ports}"))
     if config.tls is None:
@@ -132,7 +132,7 @@ def _writable(folder: Path) -> None:
 
 
 def _write(context: typer.Context, bank: str, check: ClientCheck, folder: Path) -> None:
-    """Write the report. A folder that cannot be written costs the report, never the visit."""
+    """Write the report. If the folder cannot be written, the report is lost, and the visit still ends in order."""
     from gateway.jointtest.client_report import report_on, write_report
 
     world = output.environment(context)

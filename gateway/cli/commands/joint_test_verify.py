@@ -1,4 +1,6 @@
-"""`bankgw joint-test verify`, `countersign` and `attest`: what an evidence pack proves, and to whom."""
+"""`bankgw joint-test verify`, `countersign` and `attest`: check an evidence pack, sign it as the bank, and use it in
+the settings.
+"""
 
 from __future__ import annotations
 
@@ -36,12 +38,12 @@ def verify(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check root, signature and every hash of an evidence pack, and say how its cases stand.
+    """Check root, signature and every hash of an evidence pack, and show the verdicts of its cases.
 
-    Nothing is needed but the pack and the root from the signed paper. Without --root only the holder of the signing key
-    vouches for the pack. With --config the bytes to and from the bank are compared with the journal of the gateway,
-    which must run, and the verdicts with its audit trail. A countersignature beside the pack (PACK.p7s) is checked,
-    too. The exit code is 1 for any difference, each of which is told.
+    The check needs only the pack and the root from the signed paper. Without --root, the pack is only proven by the
+    holder of the signing key. With --config, the bytes to and from the bank are compared with the journal of the
+    gateway, which must run, and the verdicts with its audit trail. A countersignature beside the pack (PACK.p7s) is
+    checked, too. The exit code is 1 if there is any difference; each one is shown.
     """
     opened = _opened(file, root, trusted, exit_codes.FAILED)
     said: list[Bilingual] = [_root_said(opened, root)]
@@ -70,7 +72,7 @@ def verify(
 
 
 def _opened(file: Path, root: str | None, trusted: str | None, code: int) -> OpenedPack:
-    """The pack. It ends the command with every difference."""
+    """The verified pack. Ends the command with every difference, if there is one."""
     from gateway.jointtest.pack_check import BadPack, open_pack
 
     try:
@@ -97,7 +99,7 @@ def _root_said(opened: OpenedPack, root: str | None) -> Bilingual:
 
 
 def _countersigned(opened: OpenedPack, certificate: Path | None) -> list[Bilingual]:
-    """What the countersignature beside a pack says. It ends the command for one that is wrong or missing."""
+    """The facts of the countersignature beside a pack. Ends the command if it is wrong or missing."""
     from gateway.jointtest import countersignature
     from gateway.jointtest.countersignature import BadCountersignature
 
@@ -126,7 +128,7 @@ def _countersigned(opened: OpenedPack, certificate: Path | None) -> list[Bilingu
 
 
 def _stamped(opened: OpenedPack, file: Path | None) -> list[Bilingual]:
-    """What a time stamp says. It ends the command for one that is not over this pack's root."""
+    """The facts of a time stamp. Ends the command if the stamp is not over this pack's root."""
     from gateway.jointtest import countersignature
     from gateway.jointtest.countersignature import BadCountersignature
 
@@ -146,7 +148,9 @@ def _stamped(opened: OpenedPack, file: Path | None) -> list[Bilingual]:
 
 
 def _compared(context: typer.Context, opened: OpenedPack, config: Path) -> list[Bilingual]:
-    """Compare the pack with the gateway's journal and audit trail. It ends the command with every difference."""
+    """Compare the pack with the gateway's journal and audit trail. Ends the command with every difference, if there is
+    one.
+    """
     from gateway.control.client import Refused
     from gateway.jointtest.gateway_check import against_gateway
     from gateway.jointtest.lane_exchanges import against_exchanges, packed_exchanges
@@ -252,8 +256,8 @@ def attest(
 ) -> None:
     """Print what the settings need so that an order in doubt may be sent again in production without asking first.
 
-    The pack must be that of the signed paper and made against the bank. It must have the case `repeat.KIND` passed, and
-    seen at the bank.
+    The pack must be that of the signed paper, and made against the bank. In it the case `repeat.KIND` must have passed
+    and must have been seen at the bank.
     """
     from gateway.jointtest.pack_check import BadPack, attestation
 

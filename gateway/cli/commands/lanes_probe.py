@@ -36,10 +36,12 @@ def probe(
     octets: Annotated[bool, typer.Option("--bytes", help="Show what was sent and received.")] = False,
     hexadecimal: Annotated[bool, typer.Option("--hex", help="Show what was sent and received in hex.")] = False,
 ) -> None:
-    """Go up the way to the bank: name, TCP, TLS, framing, sign-on, signatures, heartbeat, clock, balance.
+    """Test the connection to the bank step by step: name, TCP, TLS, framing, sign-on, signatures, heartbeat, clock,
+    balance.
 
-    The first rung that is broken says what to do. It never signs on by itself: a lane that is down tells its last
-    attempt. Exit 69 when the bank's heartbeat is not answered."""
+    The first failed step shows the remedy. The command never signs on by itself: of a lane that is down it shows the
+    last attempt. Exit 69 if the bank does not answer the heartbeat.
+    """
     from gateway.control.client import TIMEOUT_S
 
     said = run.patient(3 * run.given["wait"] + TIMEOUT_S).ask()

@@ -25,8 +25,9 @@ def trace(
 ) -> None:
     """Show the lane's last connections and exchanges: what was signed, sent and received, and why they ended.
 
-    Sign-ons, probes, refused and half connections are there as well. The login's passwords are cut out; the rest of a
-    message is whole, so only root and the daemon's own user may look, and the audit trail names them."""
+    Sign-ons, probes, refused and half connections are included. The login's passwords are cut out and the rest of each
+    message is whole. Therefore only root and the daemon's own user may look, and the audit trail names them.
+    """
     said = run.ask()
     run.show(said, lambda page: _words(page["events"], hexadecimal, ("nothing was kept yet", "尚未保存任何记录")))
     try:
@@ -69,7 +70,7 @@ def lines(event: Any, *, hexadecimal: bool) -> Iterator[str]:
 
 
 def text_lines(text: str) -> Iterator[str]:
-    """Text with what no terminal can show written as an escape."""
+    """The text, with each character that no terminal can show written as an escape."""
     for line in text.replace("\r\n", "\n").rstrip("\n").split("\n"):
         yield "      " + "".join(one if one.isprintable() or one == "\t" else f"\\x{ord(one):02x}" for one in line)
 

@@ -27,7 +27,7 @@ def show(
     socket: Socket = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show a pool: its rules, versions, what each member has lent, its runs. For a run: what it moved."""
+    """Show a pool: its rules, its versions, each member's loan, its runs. For a run: its moves."""
     remote = output.remote(context, config, socket)
     with output.asking():
         if "." in pool:
@@ -48,7 +48,7 @@ def send_back(
     socket: Socket = None,
     as_json: AsJson = False,
 ) -> None:
-    """As supervisor: order what came for a linked payment that failed back to the header account."""
+    """As supervisor: return the funding of a failed linked payment to the header account."""
     _decide(
         output.remote(context, config, socket),
         order,
@@ -70,7 +70,7 @@ def stay(
     socket: Socket = None,
     as_json: AsJson = False,
 ) -> None:
-    """As supervisor: decide that what came for a linked payment that failed stays with its account."""
+    """As supervisor: leave the funding of a failed linked payment in its account."""
     _decide(
         output.remote(context, config, socket), order, "stay", reason, PersonSigner(key, passphrase_file, yes), as_json
     )

@@ -23,7 +23,7 @@ DEFAULT_FILE, DEFAULT_STATE = Path("/etc/bankgw/notices.toml"), Path("/var/lib/b
 
 
 def application() -> typer.Typer:
-    """The group."""
+    """The group `bankgw notices`."""
     group = typer.Typer(
         help="Notices to persons by e-mail, chat and web-hooks.", no_args_is_help=True, cls=FullHelpGroup
     )
@@ -230,9 +230,9 @@ def acknowledge(
     ],
     state: StateOption = DEFAULT_STATE,
 ) -> None:
-    """Say that a person deals with what a notice is about, so that no second person is told of it.
+    """Record that a person deals with the events of a notice, so that no second person is notified of them.
 
-    Destinations with `after_s` are then not told of these events. For root and the user of the process.
+    Destinations with `after_s` then get no notice of these events. For root and the user of the process.
     """
     import getpass
     import os
@@ -262,7 +262,7 @@ def try_one(
     config: Config = DEFAULT_CONFIG,
     file: NoticesOption = DEFAULT_FILE,
 ) -> None:
-    """Send one notice to a destination now, and say whether it was taken."""
+    """Send one notice to a destination now, and show whether the destination accepted it."""
     import secrets
 
     from gateway.notices import couriers

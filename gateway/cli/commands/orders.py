@@ -56,7 +56,7 @@ def list_orders(
     wide: Annotated[bool, typer.Option("--wide", help="Also the bank's reference and the payment's key.")] = False,
     watch: WatchOption = None,
 ) -> None:
-    """List orders, the newest first. `orders show` takes what stands under `order`."""
+    """List orders, the newest first. `orders show` takes the value of column `order`."""
 
     def print_page(page: Any) -> None:
         output.table([_row(one) for one in page["orders"]], _WIDE if wide else _COLUMNS, "no orders")
@@ -98,7 +98,8 @@ def show_order(
 ) -> None:
     """Show one order and everything that happened to it, from the ERP's message to the bank's bytes.
 
-    Of a batch: how its items stand. An item that travelled with others shows the message that carried them all.
+    Of a batch: the states of its items. An item that was sent together with others shows the message that carried them
+    all.
     """
     output.repeated(
         watch, lambda: run.show(run.ask(), lambda found: _words(found, fold=not full, hexadecimal=hexadecimal))

@@ -31,7 +31,7 @@ def list_parked(
     run: ActRun,
     queue: Annotated[bool, typer.Option("--queue/--no-queue", help="Look into queue bankgw.parked too.")] = True,
 ) -> None:
-    """List news whose addressee is gone (outbox) and refused or returned commands (queue bankgw.parked)."""
+    """List events whose receiver is gone (outbox) and refused or returned commands (queue bankgw.parked)."""
     rows = run.ask()["parked"]
     if queue:
         rows += [one.shown() for one in _in_queue(run, run.given["limit"])]
@@ -80,9 +80,9 @@ def replay(
     socket: Socket = None,
     as_json: AsJson = False,
 ) -> None:
-    """Publish news again, once its addressee is back. A parked command cannot be replayed: its ERP sends it again.
+    """Publish an event again, once its receiver is back. A parked command cannot be replayed: its ERP sends it again.
 
-    With --all, --since or --reason: all that fit, in their order, 100 a second, after a count and a question.
+    With --all, --since or --reason: all matching messages, in their order, 100 a second, after a count and a question.
     """
     many = every or since is not None or reason is not None
     if many == (message is not None):

@@ -25,9 +25,10 @@ def enrol(
     socket: Socket = None,
     as_json: AsJson = False,
 ) -> None:
-    """Enrol yourself, from your own user and without sudo: makes your key file if there is none, and writes you down
-    with your UNIX user and public key. Then read the fingerprint out to who lets you in. With a new key, and enrolled
-    already: offers the key for a reset."""
+    """Enrol yourself, from your own user and without sudo: makes your key file if there is none, and records your UNIX
+    user and public key. Then read the fingerprint to the person who admits you. If you are enrolled and have a new key:
+    offers the key for a reset.
+    """
     from gateway.cli import person_key
 
     path = key.expanduser()

@@ -61,8 +61,8 @@ _CSV = (
 def positions(run: ActRun, as_csv: Annotated[bool, typer.Option("--csv", help="The accounts as CSV.")] = False) -> None:
     """Show what every own account holds, as a tree with subtotals; totals; payments not sent, under way and in doubt.
 
-    No bank is asked by this. A balance is the bank's last answer, else that of the last closed day, else the register's
-    opening balance.
+    No bank is asked. A balance is the bank's last answer, else that of the last closed day, else the register's opening
+    balance.
     """
     said = run.ask()
     if as_csv and not run.as_json:

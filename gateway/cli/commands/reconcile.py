@@ -81,7 +81,7 @@ def statement(
 ) -> None:
     """Hand in a bank's statement of an account that is not watched. Its last day closes if it adds up.
 
-    If it does not, nothing of it is recorded. Entries that are there already are skipped; if one has another amount
+    If it does not, nothing of it is recorded. Entries that are already recorded are skipped; if one has another amount
     than before, the statement is refused.
     """
     from gateway.statements.rules.mt940 import from_mt940, is_mt940
@@ -152,9 +152,9 @@ def book(
     socket: Socket = None,
     as_json: AsJson = False,
 ) -> None:
-    """Hand in the ERP's bank journal of a period. It counts if its rows lead from opening to closing.
+    """Hand in the ERP's bank journal of a period. It counts if its rows lead from the opening to the closing balance.
 
-    A book of the same period replaces the one before. Nothing counts if a row or a total does not fit.
+    A book of the same period replaces the one before. If a row or a total does not fit, the whole book is refused.
     """
     rows = list(_read(file))
     with output.asking():
@@ -256,7 +256,7 @@ def _wrong_heading(file: Path, unknown: list[str], missing: list[str]) -> Biling
 
 
 def show_matching(said: Any) -> None:
-    """What is matched, proposed and open, in both matchings."""
+    """The matched, proposed and open rows, in both matchings."""
     for name, title in _MATCHINGS.items():
         one = said["matchings"][name]
         found = ((output.code("matchrule", rule), count) for rule, count in one["matched"].items() if count)

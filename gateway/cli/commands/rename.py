@@ -64,7 +64,7 @@ def rename_sender(
 
 
 def _named(old: str, new: str, there: set[str], what: Bilingual) -> None:
-    """The settings must be those that the daemon will start with."""
+    """End the command unless the settings have the new name only, because the daemon will start with these settings."""
     known, (english, chinese) = ", ".join(sorted(there)), what
     if new not in there:
         output.leave(

@@ -71,7 +71,7 @@ def resolve(
         str | None, typer.Option("--as", help="settled, failed, or ready (to be sent once more).", metavar="STATE")
     ] = None,
     evidence: EvidenceOption = None,
-    note: Annotated[str | None, typer.Option("--note", help="What the evidence shows, who said so.")] = None,
+    note: Annotated[str | None, typer.Option("--note", help="What the evidence shows, and who confirmed it.")] = None,
     approve: ProposalToApprove = None,
     save_evidence: Annotated[
         Path | None, typer.Option("--save-evidence", help="With --approve: write the evidence there (0600) and end.")

@@ -95,7 +95,8 @@ def _loaded(config: Path, variables: Mapping[str, str]) -> LoadedSettings:
 def _hidden(package: str) -> Iterator[None]:
     """Hide this package from imports inside the block, unless it is loaded already.
 
-    structlog loads rich, if that is there, for coloured tracebacks: three megabytes that no daemon has a use for.
+    structlog loads rich, if it is installed, for coloured tracebacks, which take three megabytes and which no daemon
+    uses.
     """
     modules: dict[str, Any] = sys.modules
     if package in modules:

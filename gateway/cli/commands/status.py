@@ -64,7 +64,7 @@ def status(
     socket: Socket = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say how the daemon is: readiness with reasons, lanes, broker, orders under way, certificates.
+    """Show the daemon's state: readiness with reasons, lanes, broker, orders under way, certificates.
 
     Of shards (bankgw run --shard), all are shown, one after the other. Exit code 69 if one is not ready; with --wait,
     if it is not ready in time.
@@ -248,7 +248,7 @@ def _under_way(said: Any) -> None:
     states = output.in_language((", ", "，")).join(f"{state} {number}" for state, number in said["orders"].items())
     output.line(output.in_language(("orders: {}", "付款指令：{}")).format(states))
     companies = said.get("companies") or []
-    # One company's orders are the line above.
+    # If there is only one company, the line above has its orders.
     for one in companies if len({row["company"] for row in companies}) > 1 else ():
         states = output.in_language((", ", "，")).join(f"{state} {number}" for state, number in one["orders"].items())
         told = ("  {company} at {bank}: {states}", "  {company}，{bank}：{states}")

@@ -95,7 +95,7 @@ def _on_terminal(ask: Callable[[], Any], every_s: float) -> None:
 
 
 def rates(before: Any, now: Any) -> dict[str, float] | None:
-    """What happened per second between two answers of one daemon; None if it was started in between."""
+    """The rates per second between two answers of one daemon; None if it was started in between."""
     span_s = now["clock_s"] - before["clock_s"]
     if before["started_at"] != now["started_at"] or span_s <= 0:
         return None

@@ -15,7 +15,7 @@ _BROKER_NAME = re.compile(r"[^\s\x00-\x1f]+")
 
 
 def application() -> typer.Typer:
-    """The group."""
+    """The group `bankgw topology`."""
     group = typer.Typer(help="What the gateway needs on the broker.", no_args_is_help=True, cls=FullHelpGroup)
     group.command("export")(export)
     # There is only one command: without this group typer would drop the verb.
@@ -24,7 +24,7 @@ def application() -> typer.Typer:
 
 
 def _topology() -> None:
-    """What the gateway needs on the broker."""
+    """The objects that the gateway needs on the broker."""
 
 
 def export(

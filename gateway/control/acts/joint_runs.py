@@ -1,4 +1,4 @@
-"""Acts about joint tests (联调) with a bank: what the audit trail knows of their tries."""
+"""Acts about joint tests (联调) with a bank: the record of their tries in the audit trail."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ JOINT_RUNS = RoomActs(
             "joint_runs.list",
             "node",
             (
-                "List what the audit trail has of a joint test's tries and exchanges.",
+                "List a joint test's tries and exchanges as the audit trail records them.",
                 "列出审计链中一次联调的各次执行与收发。",
             ),
             params=ListTries,

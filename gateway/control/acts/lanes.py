@@ -59,7 +59,10 @@ class ReleaseRestored:
     reason: Annotated[
         str,
         ParamForm(
-            ("What was found out about the forgotten sends, and how.", "对遗失的发送记录查明了什么，如何查明。"),
+            (
+                "The findings about the forgotten sends, and how they were made.",
+                "对遗失的发送记录查明了什么，如何查明。",
+            ),
             option="--reason",
         ),
     ]
@@ -99,17 +102,14 @@ class FindBranch:
         ),
     ]
     name: Annotated[
-        str | None,
-        ParamForm(("What the branch's name holds.", "网点名称中的文字。"), metavar="TEXT", option="argument"),
+        str | None, ParamForm(("A part of the branch's name.", "网点名称中的文字。"), metavar="TEXT", option="argument")
     ] = None
     cnaps: Annotated[str | None, ParamForm(("The branch's 12-digit number.", "12 位联行号。"), metavar="NUMBER")] = None
     limit: Annotated[int, ParamForm(("At most so many.", "最多几条。"), least=1, most=200)] = 50
 
 
 LANES = RoomActs(
-    groups=(
-        CommandGroup("lanes", ("Look at lanes (logins at banks) and steer them.", "查看并控制通道（银行登录）。")),
-    ),
+    groups=(CommandGroup("lanes", ("Show lanes (logins at banks) and control them.", "查看并控制通道（银行登录）。")),),
     acts=(
         Act(
             "GET",
@@ -166,7 +166,7 @@ LANES = RoomActs(
             "lanes.leave_safe_mode",
             "lanes",
             (
-                "Propose that a lane sends again though the database came back from the past; a second person approves "
+                "Propose that a lane sends again although an older database was restored; a second person approves "
                 "it with `bankgw resolve --approve`. First ask the bank about each line of `bankgw lanes forgotten`.",
                 "提议恢复旧数据库之后通道重新发送；由第二人以 `bankgw resolve --approve` 批准。"
                 "须先就 `bankgw lanes forgotten` 的每一行向银行核实。",
@@ -187,7 +187,7 @@ LANES = RoomActs(
             "lanes.probe",
             "lanes",
             (
-                "Go up the way to the bank: name, TCP, TLS, framing, sign-on, signatures, heartbeat, clock, balance.",
+                "Test the connection to the bank step by step: name, TCP, TLS, framing, sign-on, signatures, heartbeat, clock, balance.",
                 "逐级检查到银行的线路：域名、TCP、TLS、报文框架、签到、签名、心跳、时钟、余额。",
             ),
             params=ProbeLane,
@@ -238,7 +238,7 @@ LANES = RoomActs(
             "directory.find",
             "lanes",
             (
-                "Ask a bank which branches have a name, or a number (联行号). Exit 0 also when it knows none.",
+                "Ask a bank which branches have a name, or a number (联行号). Exit 0 also when the bank knows none.",
                 "向银行查询某名称或联行号的网点。查无结果时退出码也是 0。",
             ),
             help=(

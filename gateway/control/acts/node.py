@@ -36,7 +36,7 @@ class SwitchIntake:
     """Parameters: whether the node stops taking in commands."""
 
     on: Annotated[
-        bool, ParamForm(("Take nothing in; false: take commands in again.", "停止受理；false 为恢复受理。"))
+        bool, ParamForm(("Take in no commands; false: take commands in again.", "停止受理；false 为恢复受理。"))
     ] = True
 
 
@@ -65,7 +65,9 @@ class ListParked:
     """Parameters: the number of parked messages to list, and the message after which the list begins."""
 
     limit: Annotated[int, ParamForm(("At most so many of each kind.", "每类最多几条。"), least=1, most=1000)] = 50
-    after: Annotated[str | None, ParamForm(("Go on after this message.", "接着该消息往后列。"), command=False)] = None
+    after: Annotated[str | None, ParamForm(("Continue after this message.", "接着该消息往后列。"), command=False)] = (
+        None
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,14 +129,14 @@ class ReplayParked:
     another one."""
 
     through: Annotated[str, ParamForm(("The last message that was counted.", "计数时的最后一条消息。"))]
-    after: Annotated[str, ParamForm(("Go on after this message.", "接着该消息往后。"))] = ""
+    after: Annotated[str, ParamForm(("Continue after this message.", "接着该消息往后。"))] = ""
     limit: Annotated[int, ParamForm(("At most so many at once.", "每次最多几条。"), least=1, most=500)] = 100
     since: SinceParam = None
     word: WordParam = None
 
 
 NODE = RoomActs(
-    groups=(CommandGroup("parked", ("Look at messages that wait for a person.", "查看等待人工处理的消息。")),),
+    groups=(CommandGroup("parked", ("Show messages that wait for a person.", "查看等待人工处理的消息。")),),
     acts=(
         Act(
             "GET",
@@ -142,7 +144,7 @@ NODE = RoomActs(
             "node.status",
             "node",
             (
-                "Say how the daemon is: readiness with reasons, lanes, broker, orders under way, certificates.",
+                "Show the daemon's state: readiness with reasons, lanes, broker, orders under way, certificates.",
                 "守护进程的状态：是否就绪及原因、通道、消息服务器、在途付款指令、证书。",
             ),
             roles=EVERY_ROLE,
@@ -172,7 +174,7 @@ NODE = RoomActs(
             "node.drain",
             "node",
             (
-                "Take no more commands in; what was accepted goes on its way. Before a planned stop, or instead of one.",
+                "Take in no more commands; accepted orders are still sent. Use it before a planned stop, or instead of one.",
                 "停止受理新指令，已受理的继续办理。用于计划停机之前，或代替停机。",
             ),
             params=SwitchIntake,
@@ -192,7 +194,7 @@ NODE = RoomActs(
                 "立即停止一切资金划转，对共用该流水库的所有节点有效；重启后仍然有效。",
             ),
             help=(
-                "Orders are still taken in and wait; what was sent is asked about. Two persons start it again "
+                "Orders are still taken in and wait; sent payments are asked about. Two persons start it again "
                 "(`restart-all`). Exit 69: this node has stopped, and the journal could not be reached, so that the "
                 "others have not heard of it yet.",
                 "付款指令仍受理并等待；已发送的照常查询。由两人恢复（`restart-all`）。退出码 69：本节点已停止，"
@@ -231,7 +233,7 @@ NODE = RoomActs(
             "parked.list",
             "node",
             (
-                "List news whose addressee is gone (outbox) and refused or returned commands (queue bankgw.parked).",
+                "List events whose receiver is gone (outbox) and refused or returned commands (queue bankgw.parked).",
                 "列出无人接收的通知（发件箱）与被拒或退回的指令（队列 bankgw.parked）。",
             ),
             params=ListParked,
@@ -254,7 +256,7 @@ NODE = RoomActs(
             "parked.replay",
             "node",
             (
-                "Publish news again, once its addressee is back. A parked command cannot be replayed: its ERP sends it "
+                "Publish an event again, once its receiver is back. A parked command cannot be replayed: its ERP sends it "
                 "again.",
                 "接收方恢复后重新发布通知。滞留的指令不能重放，由 ERP 重新发送。",
             ),
@@ -292,7 +294,7 @@ NODE = RoomActs(
             "parked.discard",
             "node",
             (
-                "Count parked news as dealt with. Its copy stays in queue bankgw.unrouted.news.",
+                "Mark a parked event as dealt with. Its copy stays in queue bankgw.unrouted.news.",
                 "将滞留的通知记为已处理。其副本保留在队列 bankgw.unrouted.news 中。",
             ),
             params=DiscardMessage,

@@ -24,7 +24,7 @@ def _own(method: str, path: str, code: str, title: Bilingual) -> Act:
 
 WEB = RoomActs(
     acts=(
-        _open("GET", "/place", "web.place", ("Say which environment this is.", "这是哪个环境。")),
+        _open("GET", "/place", "web.place", ("Name this environment.", "这是哪个环境。")),
         _open("POST", "/web/sign-in", "web.sign_in", ("Sign in with password and code.", "以密码与动态码登录。")),
         _open("POST", "/web/sign-in/passkey", "web.sign_in_passkey", ("Sign in with a passkey.", "以通行密钥登录。")),
         _open(
@@ -65,11 +65,16 @@ WEB = RoomActs(
             proof=ActProof.ONE_PASSKEY,
             effect=ActEffect.STOPS,
         ),
-        _own("GET", "/web/session", "web.session", ("Say whose session it is.", "这是谁的会话。")),
+        _own("GET", "/web/session", "web.session", ("Name the session's person.", "这是谁的会话。")),
         _own("POST", "/web/renew", "web.renew", ("Keep the session alive.", "延续会话。")),
         _own("POST", "/web/sign-out", "web.sign_out", ("End the session.", "结束会话。")),
-        _own("POST", "/web/refused", "web.refused", ("Note what a person was refused.", "记录人员被拒绝的请求。")),
-        _open("POST", "/web/page-refusals", "web.page_refusals", ("Note what a page refused.", "记录页面拒绝的请求。")),
+        _own("POST", "/web/refused", "web.refused", ("Record a person's refused request.", "记录人员被拒绝的请求。")),
+        _open(
+            "POST",
+            "/web/page-refusals",
+            "web.page_refusals",
+            ("Record the requests that a page refused.", "记录页面拒绝的请求。"),
+        ),
         _own("POST", "/web/step-up", "web.step_up", ("Show password and code again.", "再次输入密码与动态码。")),
         _own("POST", "/web/step-up/passkey", "web.step_up_passkey", ("Show a passkey again.", "再次出示通行密钥。")),
         Act(
@@ -77,7 +82,7 @@ WEB = RoomActs(
             "/web/exports/reports/{name}",
             "web.export_report",
             "web",
-            ("Take a report away as a file.", "将报表导出为文件。"),
+            ("Export a report as a file.", "将报表导出为文件。"),
             roles=READERS,
             scoped=True,
             proof=ActProof.STEP_UP,
@@ -106,7 +111,7 @@ WEB = RoomActs(
             "/search",
             "query.search",
             "web",
-            ("Find what bears an id.", "按编号查找。"),
+            ("Find everything with an id.", "按编号查找。"),
             roles=READERS,
             scoped=True,
         ),

@@ -48,8 +48,8 @@ class Drill:
 class ListedBackup:
     """A backup in a folder, as its file and its manifest describe it. `wrong` says why it is not whole, empty if it is.
 
-    Only the size is compared: whether the copy can be restored is shown by a drill. `verified_at` is when a drill
-    restored this one last; only the last drill that held is known.
+    Only the size is compared; only a drill shows whether the copy can be restored. `verified_at` is when a drill
+    restored this backup last; only the last successful drill is known.
     """
 
     file: str
@@ -102,7 +102,7 @@ def send(file: Path, target: str) -> str:
     """Copy a backup and its manifest to `target`: a mounted folder, or `HOST:FOLDER` by rsync over SSH. Returns the
     place.
 
-    Raises NoBackup; the backup on this machine is whole then.
+    Raises NoBackup; the backup on this machine is still whole then.
     """
     files = (file, file.with_name(f"{file.name}.json"))
     if re.match(r"^[^/]+:", target):
@@ -176,9 +176,9 @@ def prune(
 ) -> list[str]:
     """Delete old backups of a node, with their manifests; returns what was deleted.
 
-    A backup goes if it is not among the newest `keep`, and is older than `keep_days`; what is None does not keep. These
-    stay: `made`, which is an old one by its name if the clock was ahead before; the newest; and the one that a drill
-    restored last, because no later one is known to be of use.
+    A backup is deleted if it is not among the newest `keep`, and is older than `keep_days`; a limit that is None
+    protects no backup. These are never deleted: `made`, whose name has an old time if the clock was ahead before; the
+    newest backup; and the one that a drill restored last, because no later one is known to be usable.
     """
     if keep is None and keep_days is None:
         return []
@@ -213,10 +213,10 @@ def backup_at(folder: Path, node: str, at: datetime) -> Path:
 def drill(access: Access, node: str, copy: Path, into: str | None) -> Drill:
     """Restore a backup into a temporary place, read a payment there, and delete the place.
 
-    It proves that the backup can be used, and measures the time.
+    The drill proves that the backup can be used, and measures the time.
 
-    `into`: the URL of an empty database, for journals that are not SQLite; its tables are left for its owner to drop.
-    Raises NoBackup.
+    `into`: the URL of an empty database, for journals that are not SQLite; the owner of that database drops its tables
+    afterwards. Raises NoBackup.
     """
     _url, vault = access
     began_s = time.monotonic()

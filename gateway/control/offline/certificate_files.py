@@ -1,6 +1,6 @@
 """The certificates that the settings name: list them, find faults, replace one with a new one.
 
-Nothing here asks the daemon. It reads the files again when it is told to reload.
+Nothing here asks the daemon, which reads the files again at its next reload.
 """
 
 from __future__ import annotations
@@ -186,7 +186,7 @@ def _lonely_pin(place: str, pins: tuple[str, ...]) -> list[CertificateFault]:
 def staged(settings: Settings, bank: str, file: Path) -> tuple[str, list[tuple[str, bool, bool]]]:
     """The pin of the bank's next certificate, and its tables to which the certificate fits.
 
-    For each table it says whether it has pins and whether this pin is among them. Raises KeyFileError.
+    For each table it is stated whether the table has pins, and whether this pin is among them. Raises KeyFileError.
     """
     fresh = read_certificates(file)[0]
     pin, purposes = spki_pin(fresh), _purposes(fresh)

@@ -1,7 +1,7 @@
 """Marks that distinguish environments: addresses, authorities and keys. No mark may belong to two environments.
 
-`marks` are those of settings; environments on other machines give theirs as what `bankgw check --marks` prints.
-No mark is a secret: addresses, and SHA-256 of public keys.
+`marks` gives the marks of settings; for environments on other machines, `bankgw check --marks` prints them. No mark is
+a secret: addresses, and SHA-256 of public keys.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Rehearses an upgrade: the new program reads these settings, and the open payments in a copy of the journal.
 
-Nothing of what is in use is changed. The copy is restored into a folder, or an empty database, which the new program
-migrates; then it reads every open payment, and must find what this program found.
+No file and no database in use is changed. The copy is restored into a folder or an empty database, and the new program
+migrates it. Then the new program reads every open payment, and its results must equal those of this program.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ class OpenPayments:
 class Rehearsal:
     """The result of a rehearsal.
 
-    `mistakes` are what the new program says of the settings; `same` whether it reads every open payment as this one
-    does; `beside` whether nodes of this version may work on beside the new one.
+    `mistakes` are the new program's findings about the settings; `same`: it reads every open payment as this one does;
+    `beside`: nodes of this version may continue to work beside the new one.
     """
 
     version: str

@@ -1,8 +1,8 @@
 """Checks the settings and everything that they name: files, keys, banks, database, broker. It reports all findings at
 once.
 
-`findings` says all; `run` refuses to start on the same list. What only cannot be reached is told apart: it may be
-there in a minute, and the service manager should try again.
+`findings` gives all findings; `run` refuses to start for the same ones. Services that only cannot be reached are
+reported separately, because they may be back within a minute, and the service manager should try again.
 """
 
 from __future__ import annotations
@@ -43,13 +43,14 @@ DAMAGED = "is no SQLite database, or is damaged; keep the file and put a copy ba
 _DATABASES = ("sqlite", "postgresql", "mysql", "mariadb")
 QUARANTINE_S = 30.0
 """The least time, in production, until a "not found" may count for a repeat."""
-# The banks' names of the option that says from when on a "not found" counts.
+# The banks' names of the option for the time after which a "not found" counts.
 _QUARANTINES = ("quarantine_s", "not_found_after_s", "not_found_quarantine_s")
 # SQLite's primary result codes for a damaged file and for a file that is no database.
 _SQLITE_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _TLS_KEYS = {"client_key": "key", "client_cert": "certificate", "ca_file": "ca_file", "crl_file": "crl_file"}
 LoadBank = Callable[[conf.BankSettings], Bank]
-# Whether a finding may be over in a minute. A note does not keep the daemon from starting.
+# AWAY: the finding may disappear within a minute. NO: it must be corrected. NOTE: it does not keep the daemon from
+# starting.
 AWAY, NO, NOTE = "away", "no", "note"
 
 
@@ -201,8 +202,9 @@ class _Examination:
         yield from self._credentials(f"{at}.credentials", lane, bank)
 
     def _keys_on_the_internet(self, at: str, lane: conf.LaneSettings, bank: Bank) -> Iterator[Finding]:
-        """In production, a key that signs towards the internet is not read by this process. Whoever takes the process
-        over could copy it, and use it from anywhere; a front end in the company's network would still be in between.
+        """In production, a key that signs towards the internet is not read by this process. An attacker who controls
+        the process could copy it, and use it from anywhere; a front end in the company's network would still be in
+        between.
         """
         if self._settings.mode != "production" or not (bank.profile.over_internet or is_public(lane.host)):
             return
@@ -427,7 +429,7 @@ class _Examination:
     def _unknown(self, conn: Connection) -> list[unknown_to_settings.Unknown]:
         revision, path = migrations.revision_of(conn), self._settings.journal.vault_key.path()
         if revision is None:
-            return []  # an empty one
+            return []  # an empty database
         try:
             # A whole row can be read only if its table has the schema of this program.
             whole = revision == migrations.KNOWN[-1] and path not in self._unreadable

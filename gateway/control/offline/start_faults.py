@@ -1,6 +1,6 @@
 """The faults of a start that a person can mend, and of a run that ends the process: what failed, and what to do.
 
-Whatever is not here is a defect of the program, and is logged with its traceback.
+Every other error is a defect of the program, and is logged with its traceback.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def start_fault(error: BaseException | None, settings: Settings) -> StartFault |
 
 
 def remedy_of_fatal(reason: str) -> str:
-    """What to do about a reason that ended a running daemon."""
+    """The remedy for a reason that ended a running daemon."""
     if "the permit log cannot be written" in reason:
         return unwritable_remedy(None)
     if "disk is full" in reason or "No space left" in reason:

@@ -16,7 +16,8 @@ class AlreadyRunning(Exception):  # noqa: N818 - says who, rather than what went
 def lock(state_dir: Path) -> int:
     """Make this process the only daemon of the state folder until it ends. Raises AlreadyRunning, OSError.
 
-    Two daemons of one node would take each other's lanes for their own former lives.
+    Without the lock, two daemons of one node would each take the other's lanes as those of an earlier process of its
+    own.
     """
     state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = state_dir / LOCK

@@ -240,10 +240,10 @@ def examine(copy: Path, vault: Vault) -> Manifest:
 def restore(url: str, vault: Vault, permit_log: Path, copy: Path, node: str = "") -> Restored:
     """Restore a backup into an empty database and verify its audit chains completely. Blocks. Raises NoBackup.
 
-    The database says itself that it was put back, so that whoever starts on it, wherever, is in SAFE MODE; the mark is
-    taken away if this machine's permit log proves that nothing is missing. `node` is the node that will run here, by
-    default the node that made the backup. The caller makes sure that nothing
-    else uses the database meanwhile.
+    The database itself records that it was restored, so that every gateway that starts on it, on any machine, is in
+    SAFE MODE. The mark is removed if this machine's permit log proves that nothing is missing. `node` is the node that
+    will run here, by default the node that made the backup. The caller makes sure that nothing else uses the database
+    meanwhile.
     """
     manifest, parsed = examine(copy, vault), make_url(url)
     if manifest.backend != _backend(parsed):

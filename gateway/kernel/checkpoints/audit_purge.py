@@ -1,10 +1,11 @@
 """Deletes the beginning of this node's audit chain up to a signed checkpoint, which stays in its place.
 
-What is left is verified from there: the checkpoint states how many entries there were, the root of their tree and the
-hash that the next entry continues. It was signed when those entries were there, and a witness may have it too.
+The rest is verified from there: the checkpoint states the number of earlier entries, the root of their tree, and the
+hash that the next entry continues. The checkpoint was signed while those entries existed, and a witness may have it
+too.
 
-A checkpoint alone does not say how old entries are: its date is that of a clock that may have been wrong. So every
-entry up to it must be past its retention by its own date, and older than each payment that is still kept.
+A checkpoint alone does not prove how old entries are, because its date is that of a clock that may have been wrong. So
+every entry up to it must be past its retention by its own date, and older than each payment that is still kept.
 """
 
 from __future__ import annotations
@@ -101,8 +102,8 @@ class AuditPurge:
                     yield note, at
 
     async def _checked(self, goal: _Goal, base: AuditBase) -> AuditBase | None:
-        """Read the chain again up to the checkpoint. None if an entry is too young to be deleted, whatever the
-        checkpoint's date.
+        """Read the chain again up to the checkpoint. None if an entry is too young to be deleted, even if the
+        checkpoint's date is old.
         """
         tree, head, at = base.tree, Head(base.size, base.hash), goal.at
         while head.seq < at.size:

@@ -1,8 +1,8 @@
 """Verification of the journal against its audit chains, and of the chains against checkpoints and the permit log.
 
-An intact chain records what was done. Here the other tables are compared with it: each payment's state, version, number
-of events and sends with its last entry, its clear amounts with its sealed order, and its events and evidence with those
-that the chain requires.
+An intact chain is a record of all changes. Here the other tables are compared with it: each payment's state, version,
+number of events and sends with its last entry, its clear amounts with its sealed order, and its events and evidence
+with those that the chain requires.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ class BrokerHold:
 
     @property
     def whose(self) -> str:
-        """The node and the start of this life. They tell two lives with the same number apart."""
+        """The node and the start of this life. They distinguish two lives with the same number."""
         return f"{self.since_ms} {self.node}"
 
 

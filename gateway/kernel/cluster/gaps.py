@@ -1,4 +1,6 @@
-"""The gaps between a permit log and the database, and what they mean for the lanes: values, without the database."""
+"""The gaps between a permit log and the database, and their consequences for the lanes: values, without the
+database.
+"""
 
 from __future__ import annotations
 
@@ -42,14 +44,14 @@ _LIFE = re.compile(
 class Gap:
     """A difference between journal and permit log: entries that one of them has and the other one lacks.
 
-    `log` and `journal` are the compared heads (seq, hash), `common` the last entry that both have. If the journal lacks
-    entries: `entries` between `from_ms` and `to_ms`, of which `others` came from outside the node, and `sends`, `count`
-    in all; `partial`: the log does not reach back to a common entry. If the log lacks sends: `count` sends, of the
-    payments `unlogged`; if it is not there at all, `unlogged` are the nodes that have sent. `lost_words` are the words
-    about persons, policies and pools that the log knows and the journal lacks. Without seals: `unsealed` are the rows
-    without a seal, the rows with one, and the audit entries such as only this version writes. If the mark in the broker
-    names a life of the journal that the journal lacks: `note` names that life. UNREAD is no gap: the
-    node began without a log and waits for the mark, or, with a `note`, has read it.
+    `log` and `journal` are the compared heads (seq, hash), `common` is the last entry that both have. If the journal
+    lacks entries: `entries` between `from_ms` and `to_ms`, of which `others` came from outside the node, and `sends`,
+    `count` in all; `partial`: the log does not reach back to a common entry. If the log lacks sends: `count` sends, of
+    the payments `unlogged`; if the log itself is missing, `unlogged` are the nodes that have sent. `lost_words` are the
+    decisions about persons, policies and pools that the log has and the journal lacks. Without seals: `unsealed` are
+    the number of rows without a seal, of rows with one, and of audit entries that only this version writes. If the
+    broker's mark names a life that the journal lacks, `note` names that life. UNREAD is no gap: the node began without
+    a log and waits for the mark, or, with a `note`, has read it.
     """
 
     lack: GapKind
@@ -95,7 +97,9 @@ class Gap:
         """The gap as one line of JSON."""
         said = asdict(self)
         for later in {"lost_words", "note", "unsealed"} - {name for name, value in said.items() if value}:
-            del said[later]  # versions before these fields left them out: the fingerprint stays
+            # Earlier versions did not write these fields. Empty ones are left out, so that the fingerprint stays the
+            # same.
+            del said[later]
         return json.dumps(said, sort_keys=True, separators=(",", ":")).encode()
 
     @property

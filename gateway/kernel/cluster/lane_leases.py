@@ -64,9 +64,9 @@ class NewLease:
 def acquire(tx: Tx, lane: str, node: str, ttl_ms: int, dead: LaneRow | None = None) -> NewLease | None:
     """Take the lane if it is free, expired, or left by an earlier process of this node.
 
-    The new epoch is higher than every earlier one, also where SQL set the row's epoch back. None while another node
-    holds the lane. `dead`: a lease that, by this node's monotonic clock, was not renewed for longer than it lasts. If
-    the lane still has exactly that lease, it has expired, whatever the wall clocks say.
+    The new epoch is higher than every earlier one, even if SQL set the row's epoch back. None while another node holds
+    the lane. `dead`: a lease that, by this node's monotonic clock, was not renewed for longer than its length. If the
+    lane still has exactly that lease, it has expired, whatever the wall clocks say.
     """
     row = _lane(tx, lane)
     found = LaneRow(lane, row.epoch, row.owner, row.expires_ms)
@@ -91,7 +91,7 @@ def acquire(tx: Tx, lane: str, node: str, ttl_ms: int, dead: LaneRow | None = No
 def renew(tx: Tx, lane: str, node: str, epoch: int, ttl_ms: int) -> bool:
     """Extend the lease by `ttl_ms` from now. False: another node owns the lane, so stop sending at once.
 
-    Renewals are not audited; only the lease is.
+    Renewals are not audited; only acquiring and releasing a lease are.
     """
     return _keep(tx, lane, node, epoch, tx.now_ms + ttl_ms)
 
@@ -119,7 +119,7 @@ def _told_epoch(tx: Tx, lane: str) -> int:
     """The highest epoch among the lane's last leases in the audit trail. It is read because lease rows have no seal."""
     highest = 0
     for row in rows(tx.raw, _LEASES, {"b_lane": lane, "b_limit": _LAST_LEASES}):
-        with suppress(VaultError):  # an entry that was altered tells nothing
+        with suppress(VaultError):  # an altered entry proves nothing
             [entry] = audit.opened([row], tx.vault)
             highest = max(highest, int(entry.detail["epoch"]))
     return highest

@@ -1,11 +1,13 @@
-"""Compares the journal with what this node's permit log knows of other nodes, and lets nodes in that have no log.
+"""Compares the journal with this node's permit log, which records what other nodes wrote, and admits nodes that have no
+log.
 
-Each look writes the other nodes' heads, and their words about persons, policies and pools, into this node's log. So a
-database that lost what another node wrote is noticed by every node.
+Each comparison writes the other nodes' heads, and their decisions about persons, policies and pools, into this node's
+log. So every node notices a database that lost what another node wrote.
 
-A node without a permit log cannot tell whether the journal has all that others sent: its lanes wait. It writes a nonce
-into the journal. A node whose own log agrees with the journal answers with the heads that its log knows, under a MAC of
-the vault's key over nonce, node and heads. Without such a node, the other nodes' logs or two persons let it in.
+A node without a permit log cannot tell whether the journal has all entries of other nodes, so its lanes wait. The node
+writes a nonce into the journal. A node whose own log agrees with the journal answers with the heads in its log, under a
+MAC of the vault's key over nonce, node and heads. If there is no such node, the other nodes' logs or two persons admit
+the node.
 """
 
 from __future__ import annotations
@@ -52,7 +54,7 @@ class OthersSeen:
 
 
 class OtherNodes:
-    """Compares the journal with this node's log of other nodes, and lets in nodes that have no log. Call `begin` at the
+    """Compares the journal with this node's log of other nodes, and admits nodes that have no log. Call `begin` at the
     start, `compare` at each heartbeat and take-over, `let_in` each second.
     """
 
@@ -74,7 +76,7 @@ class OtherNodes:
         self._compared |= {name: head.seq for name, head in known.heads.items()}
 
     async def begin(self) -> None:
-        """Ask the other nodes to vouch that the journal is complete, if this node has no log that knows them."""
+        """Ask the other nodes to confirm that the journal is complete, if this node has no log that knows them."""
         if self._safe_mode.past.is_newcomer:
             self._nonce = self._entropy.bytes(_NONCE_BYTES).hex()
             await self._store.write(partial(ask, nonce=self._nonce))
@@ -159,8 +161,9 @@ class OtherNodes:
         return allowed
 
     async def let_in(self) -> None:
-        """Answer the nodes that ask this one to vouch for the journal, and read the answer to this node's own
-        question."""
+        """Answer the nodes that ask this one to confirm that the journal is complete, and read the answer to this
+        node's own question.
+        """
         if self._safe_mode.past.is_newcomer:
             await self._hear()
         elif not self._safe_mode.reason:
@@ -236,7 +239,7 @@ def read_other_nodes(conn: Connection, node: str, known: Mapping[str, PeerHead],
         if head.node in known and head.seq > known[head.node].seq
         for word in audit.words_of(conn, vault, head.node, known[head.node].seq, head.seq)
     ]
-    # The log may be one group behind the journal, never ahead of a journal that has everything.
+    # The log may be one group behind the journal. It is never ahead of a complete journal.
     unsaid = promotions.unsaid(conn, node) and restored_database.has(conn, node, own.seq, own.hash)
     return OthersSeen(
         heads,

@@ -1,10 +1,11 @@
 """Nodes that share a journal: heartbeats, and the takeover of a dead node's outbox messages.
 
-Each node also learns here from the others that the database was restored, that an operator paused a lane, or that
-everything was stopped. A node that has lost the broker releases its outbox messages to nodes that have it.
+From the others, each node also learns here that the database was restored, that an operator paused a lane, or that
+there is an emergency stop. A node that has lost the broker releases its outbox messages to nodes that have it.
 
-A node's heartbeat is its row in `units`, which every commit of its writer updates; an idle node commits just for that.
-A message keeps its id whichever node publishes it, so a node wrongly taken for dead causes only a repeated message.
+A node's heartbeat is its row in `units`, which every commit of its writer updates; an idle node commits only for the
+heartbeat. A message keeps its id whichever node publishes it, so that a node that was wrongly taken for dead causes
+only a repeated message.
 """
 
 from __future__ import annotations
@@ -98,8 +99,8 @@ class PeerNodes:
 
     `on_claimed` is called when this node took over messages, `on_past` with the nodes that found the database older
     than their permit logs (see `restored_database.elsewhere`), `on_pauses` with the pause state of each of `lanes`, and
-    `on_stop` every STOP_LOOK_S with the state of the emergency stop. `other_nodes` looks at each heartbeat at what this
-    node's permit log knows of the others, and lets nodes in that have no log.
+    `on_stop` every STOP_LOOK_S with the state of the emergency stop. At each heartbeat, `other_nodes` compares the
+    journal with this node's permit log, and admits nodes that have no log.
     """
 
     def __init__(

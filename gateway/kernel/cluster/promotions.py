@@ -1,9 +1,9 @@
 """Detects that a replica was promoted: the last sends of a node that has failed may then be in that node's permit log
 only.
 
-Each node writes into the journal that its own log agrees with the server that holds the journal now. After a promotion
-the lanes that another node has had wait until that node says so again, or until two persons let them go. Nodes that had
-gone a day before the promotion are not waited for.
+Each node records in the journal that its own log agrees with the server that holds the journal now. After a promotion,
+the lanes of another node wait until that node has recorded this again, or until two persons release them. Nodes that
+had been absent for a day before the promotion are not waited for.
 """
 
 from __future__ import annotations

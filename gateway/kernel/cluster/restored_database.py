@@ -1,8 +1,9 @@
 """Detection of a restored database or permit log, and the lanes that two persons released in spite of it.
 
-A node compares the database with its own permit log, which also names the heads of the other nodes as it saw them. A
-node that finds a gap records it in the database, and every other node pauses its lanes too. A node without a log, where
-others have sent, waits alone (`other_nodes` lets it in). A database that `bankgw restore` put back says so itself.
+A node compares the database with its own permit log, which also has the other nodes' heads as this node read them. A
+node that finds a gap records it in the database, and every other node pauses its lanes too. If others have sent
+payments, a node without a log waits alone (`other_nodes` admits it). A database that `bankgw restore` restored has a
+mark that says so.
 
 The *episode* is a fingerprint of all gaps. Two persons release a lane for one episode; after another restore the
 episode differs, and every lane is paused again. Gaps are kept beside the permit log, so that a restart does not forget
@@ -61,8 +62,9 @@ class Comparison:
     """The result of a comparison: `past` with all gaps, the `new` ones among them, and the node's `head` in the
     journal.
 
-    `others` are the other nodes' heads with their `words` since the log saw them, `names` the lanes' former names.
-    `harmless` is a gap that pauses nothing, `explained` one that another process of this node's name caused.
+    `others` are the other nodes' heads, with their decisions (`words`) since the log last recorded them. `names` are
+    the lanes' former names. `harmless` is a gap that pauses nothing, `explained` is one that another process of this
+    node's name caused.
     """
 
     past: RestoreFindings
@@ -550,7 +552,7 @@ def _restored(conn: Connection) -> list[Gap]:
     if value is None:
         return []
     nonce, backup, mac = json.loads(value)
-    # A forged row stops sending too: that is the safe side, and two persons can end it.
+    # A forged row also stops sending. This is the safe result, and two persons can end it.
     known = mac == _restored_mac(vault_of(conn), nonce, backup)
     return [Gap(GapKind.RESTORED, "", (0, nonce), (0, backup if known else ""), 0)]
 

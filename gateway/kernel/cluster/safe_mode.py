@@ -1,7 +1,7 @@
 """SAFE MODE: no payment is made or sent while the database may be older than the payments that were sent.
 
-One object answers for everything that makes or sends a payment: lanes, cash pools, linked payments, decisions of
-persons. What senders submit meanwhile is accepted and waits.
+One object is asked by everything that makes or sends a payment: lanes, cash pools, linked payments, decisions of
+persons. Orders that senders submit meanwhile are accepted and wait.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Seals the rows of a journal from before schema 17, after two persons have released all lanes of this node.
 
-It runs beside the lanes, some rows in each unit. It begins again after a crash, and marks the journal at its end.
-A row that was altered before, or of which the audit chain tells otherwise, gets no seal, and decides nothing.
+It runs beside the lanes, some rows in each unit. It begins again after a crash, and marks the journal at its end. A row
+that was altered before, or that disagrees with the audit chain, gets no seal, and no decision is based on it.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class JournalSealing:
                 after, rows = done.last, rows + done.sealed
                 refused += done.refused
         vault = await self._store.write(partial(finish, rows=rows, refused=refused))
-        # Only what is committed counts.
+        # The vault changes only after the commit, because until then the journal is not marked.
         vault.rows_sealed = True
         _log.info("journal.sealed", rows=rows, refused=refused, action="older versions refuse this journal from now on")
 
@@ -103,8 +103,8 @@ def compared(conn: Connection, node: str, compare: Callable[[], Comparison]) -> 
     two persons sign the result.
 
     The writers of this node and of others may mark an empty journal meanwhile, and on a server each statement sees what
-    was committed before it. A new journal gets its mark together with its first rows. So the rows are looked for first:
-    a mark that belongs to a row seen here is there when the mark is looked for.
+    was committed before it. A new journal gets its mark together with its first rows. So the rows are read before the
+    mark: if a row is seen here, its mark is there when the mark is read.
     """
     vault, head = vault_of(conn), audit.head_of(conn, node)
     new = seal_mark.is_new(conn)

@@ -36,7 +36,8 @@ _LAST = select(schema.stops).order_by(_C.number.desc()).limit(1)
 class Stop:
     """The state of the emergency stop: whether everything is stopped, and by whom. `number` 0: there was never a stop.
 
-    `altered` are the rows of registers that this process found to be altered: who hears of stops raises the alarm.
+    `altered` are the rows of registers that this process found to be altered; the receiver of the stop's state raises
+    the alarm.
     """
 
     number: int = 0

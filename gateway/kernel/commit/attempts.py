@@ -1,4 +1,6 @@
-"""The tables of attempts (every send with its bytes) and of evidence (what the bank said, and how it was read)."""
+"""The tables of attempts (every send with its bytes) and of evidence (each answer of a bank, and its
+interpretation).
+"""
 
 from __future__ import annotations
 

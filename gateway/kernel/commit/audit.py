@@ -1,4 +1,4 @@
-"""The audit trail: who did what to which object, as a hash chain in which any change is detected.
+"""The audit trail: each act with its actor and its object, as a hash chain in which any change is detected.
 
 Each node has its own chain. An entry's hash covers its position, its fields and its sealed detail. The seal's
 associated data is the same header, so without the vault's key the chain cannot be rebuilt from the middle. The head of
@@ -151,7 +151,8 @@ def flush(tx: Tx, rows: list[dict[str, Any]]) -> None:
         write_many(tx.raw, _INSERT, rows)
 
 
-# After a loss, acts of the node itself can be repeated or enquired about; so can questions and refused commands.
+# Entries whose loss does no harm: a node can repeat its own acts or ask the bank, and senders can repeat questions and
+# refused commands.
 _OWN = ("node:", "lane:", "watch:")
 _HARMLESS = ("question.", "command.refused", "order.repeated", "directory.", "accounts.shown", "access.", "sign_in.")
 
@@ -247,8 +248,8 @@ def why_not_continued(conn: Connection, vault: Vault, node: str, row: Any) -> st
     """Why this node must not continue its audit chain; "" if it may. `row` is the node's row of `units`, None if it has
     none.
 
-    Its seal and the last entry must agree, and none of the last COUNTED entries may be missing: a start that went on
-    would write a seal over what somebody cut off.
+    The seal and the last entry must agree, and none of the last COUNTED entries may be missing. Otherwise a start would
+    seal the chain again although somebody cut entries off.
     """
     head, base = head_of(conn, node), bases(conn).get(node, AuditBase())
     if row is None:
@@ -309,7 +310,7 @@ def _verify_node(
 def entries_of(conn: Connection, vault: Vault, object_id: str) -> list[AuditEntry]:
     """All audit entries about one object, oldest first.
 
-    Entries of one node stand in the order in which it wrote them, also where its clock was set back between two.
+    Entries of one node are in the order in which it wrote them, even if its clock was set back meanwhile.
     """
     columns = schema.audit.c
     statement = select(schema.audit).where(columns.object_id == object_id).order_by(columns.node, columns.seq)

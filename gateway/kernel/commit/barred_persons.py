@@ -1,11 +1,11 @@
 """Persons about whom the database may have lost decisions: they may neither sign nor approve until others decide again.
 
-A node that finds at its start that words about a person are missing (a deactivation, a change of roles, a new key)
-writes the person's name here, with a MAC of the vault's key. Two administrators' next decision about the person ends
-it, and so does the right database.
+A node that finds at its start that decisions about a person are missing (a deactivation, a change of roles, a new key)
+writes the person's name here, with a MAC of the vault's key. The next decision of two administrators about the person
+ends this, and so does the restored right database.
 
-Each node's row is a register. Where the row is missing or another one, the names in the audit trail count. Rows of
-older versions stand in no audit entry; if such a row was altered, everybody is barred.
+Each node's row is a register. If the row is missing or altered, the names in the audit trail count. Rows of older
+versions are in no audit entry; if such a row was altered, everybody is barred.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _values(conn: Connection, node: str = "") -> dict[str, str]:
 
 def _of_node(conn: Connection, node: str, value: str | None) -> Mapping[str, int] | None:
     """The persons whom this node barred, and since when. None if its row was altered and the audit trail, which has no
-    version of it, cannot tell whom.
+    version of it, does not name the persons.
     """
     vault, said = vault_of(conn), registers.newest(conn, registers.names(_REGISTER, (node,)))
     if value is None and said.deleted:

@@ -1,4 +1,4 @@
-"""Compares a payment's row with what the audit chain says of it, before a decision is based on the row.
+"""Compares a payment's row with the audit chain's entries about it, before a decision is based on the row.
 
 The seal of a row does not detect an older row of the same payment, nor a deleted attempt. The chain does: each change
 of a payment is an entry with its version, and each send one with its number.
@@ -37,7 +37,7 @@ def check(conn: Connection, vault: Vault, row: Any) -> None:
     """Raise SealBroken unless a payment's row has the version, the state and the number of sends that are in the audit
     chain.
 
-    Nothing of the payment may be pending: what the present group changed is not in the chain yet.
+    No change of the payment may be pending, because changes of the present group are not in the chain yet.
     """
     asked = {"b_payment": row.payment}
     written = [one.attempt for one in rows(conn, _ATTEMPTS, asked)]

@@ -548,6 +548,6 @@ def _failure(error: Exception) -> Failure:
 def _in_the_way(error: Exception) -> bool:
     """True if the server aborted the transaction because of another node, so that the unit is not at fault.
 
-    A lock that is still held does not count: others would wait behind a unit that waits for it here.
+    A lock that is still held does not count, because other units would wait behind a unit that waits for it here.
     """
     return is_transient(error) and not isinstance(error, IntegrityError) and not is_locked(error)

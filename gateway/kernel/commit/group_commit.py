@@ -40,7 +40,7 @@ T = TypeVar("T")
 READERS = 2
 PATIENT_MOST = 32
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 2.0
-# How long locked units rest before a retry, and how many are retried at once.
+# How long locked units wait before a retry, and how many are retried at once.
 _REST_S, _AGAIN_MOST = 1.0, 8
 # How often a log line says that they still wait.
 _SAID_S = 30.0
@@ -79,7 +79,7 @@ class SqlStore:
     `on_fatal` is called once, in the reactor's thread, when the journal cannot continue; it must end the process.
     `executor` has one worker and runs the writer, `reading` runs readers; both default to threads of their own. For an
     in-memory SQLite both must be the same inline executor. `pause` blocks the writer between attempts to reconnect.
-    `writer_state` is what the watch asks. `ports` are the rooms above, for the transactions.
+    `writer_state` is for the watch. `ports` are the ports to higher rooms, for the transactions.
     """
 
     def __init__(
@@ -248,7 +248,9 @@ class SqlStore:
         return succeed(None) if self._closing.called else self._closing
 
     def _wake(self) -> None:
-        """Schedule the next group: now, after the linger time, or when the units put aside have rested."""
+        """Schedule the next group: now, after the linger time, or when the waiting time of the units put aside is
+        over.
+        """
         if self._busy or not (self._waiting or self._aside):
             return
         now_s = self._clock.monotonic_s()
@@ -288,7 +290,9 @@ class SqlStore:
         self._executor.run(work, lambda result: self._ended(group, result))
 
     def _whose_turn(self, now_s: float) -> bool:
-        """True if the units put aside are next: they have rested, and other waiting units were run before them."""
+        """True if the units put aside are next: their waiting time is over, and other waiting units were run before
+        them.
+        """
         if not self._aside or (self._waiting and self._last_again):
             return False
         return not self._waiting or self._closing is not None or now_s >= self._again_at_s
@@ -371,7 +375,8 @@ class SqlStore:
         try:
             listener(committed.hand_over)
         except Exception:
-            # What the listener missed is in the database; the callers must still learn that their units are committed.
+            # The changes that the listener missed are in the database; the callers must still learn that their units
+            # are committed.
             _log.failure("a commit listener failed; what it missed is read again at its next scan")
 
     def _fail(self, group: list[_Waiting], failure: Failure) -> None:

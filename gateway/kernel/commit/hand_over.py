@@ -16,9 +16,9 @@ class Applied:
     """The result of an event for a payment. With `conflict` nothing changed, because the caller's lane or its view is
     out of date.
 
-    `overtaken`: another node owns the lane now. Otherwise this owner changed the payment meanwhile. `row_before` None:
-    there is no such payment. `step` has the alarms to raise and the denials to answer. `leave` is set for a committed
-    send.
+    `overtaken`: another node owns the lane now. If it is false in a conflict, this owner changed the payment meanwhile.
+    `row_before` None: there is no such payment. `step` has the alarms to raise and the denials to answer. `leave` is
+    set for a committed send.
     """
 
     row_before: PaymentRow | None
@@ -33,7 +33,7 @@ class Applied:
 class HandOver:
     """The changes that one commit hands to its listeners, each list in the order of the units.
 
-    `changes` are events that befell a payment that exists, conflicts included; `admitted` are payments that are new.
+    `changes` are the events of payments that exist, conflicts included; `admitted` are new payments.
     """
 
     messages: tuple[OutboxRow, ...]

@@ -1,5 +1,4 @@
-"""What the journal knows about sends of a lane that it may lack: the question, and the effect of two persons' release
-of the lane."""
+"""Sends of a lane that the journal may lack: the question, and the effect of two persons' release of the lane."""
 
 from __future__ import annotations
 

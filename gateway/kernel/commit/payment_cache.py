@@ -5,8 +5,8 @@ group's changes together. Each update names the version it is based on. If anoth
 the update matches no row: the group is rolled back, the cache is cleared, and each unit is run alone from the database.
 A decision that writes nothing is not checked that way, so it must be based on `afresh`; so must an answer to an ERP.
 
-A row that comes from the database is believed if its seal fits and the audit chain tells of the same version and sends.
-A payment that this process has ended unsent stays ended for this process: SQL can put its older row back and delete the
+A row from the database is trusted if its seal fits and the audit chain has the same version and sends. A payment that
+this process has ended unsent stays ended for this process, because SQL could put its older row back and delete the
 entry of its end, and only the next start compares the whole chain.
 """
 
@@ -29,7 +29,7 @@ from gateway.kernel.sql.vault import Vault
 from protocols.canon.outcome import STATE_TABLE, State
 
 ROWS_KEPT = 5_000
-# States of payments that were never sent. A payment never leaves them.
+# Final states of payments that were never sent.
 _ENDED_UNSENT = frozenset({State.REJECTED, State.CANCELLED, State.EXPIRED})
 # A similar order in one of these states is no suspected duplicate: it moved no money.
 MOVED_NOTHING = frozenset({State.REJECTED, State.CANCELLED, State.EXPIRED, State.FAILED})
@@ -86,7 +86,7 @@ class PaymentCache:
     def _believed(self, conn: Connection, vault: Vault, found: Any) -> PaymentRow:
         """A row of the database as a value. Raises SealBroken if the row is not as the gateway wrote it.
 
-        What this group wrote is not in the audit chain yet; so the version that it wrote is compared instead.
+        Changes of this group are not in the audit chain yet, so the version that the group wrote is compared instead.
         """
         row = payment_rows.decode_row(found, vault)
         if row.life.state not in _ENDED_UNSENT and row.payment.encode() in self._ended_unsent:

@@ -1,4 +1,6 @@
-"""Whether the permit log can be written, and the words about it: the same at the start and in a running daemon."""
+"""Whether the permit log can be written, and the messages about it, which are the same at the start and in a running
+daemon.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,7 @@ def why_unwritable(folder: Path) -> str:
 
 
 def unwritable_remedy(folder: Path | None) -> str:
-    """What to do about it."""
+    """The remedy for a permit log that cannot be written."""
     where = "/var/lib/bankgw/permits" if folder is None else str(folder)
     return (
         f"make it writable for the daemon's user (ls -ld {where}, df {where}, mount); never delete or move it; the "

@@ -1,7 +1,7 @@
 """The lines of the permit log as values.
 
-The format is written in a segment's first line. Format 2 has the lines of other nodes' heads and of persons' words;
-format 1 is read as well.
+A segment's first line has the number of its format. Format 2 has the lines of other nodes' heads and of persons'
+decisions; format 1 is read as well.
 """
 
 from __future__ import annotations

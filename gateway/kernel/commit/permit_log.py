@@ -2,7 +2,7 @@
 
 It detects a database that was restored from an old copy; `restored_database` compares the two. The log is a folder of
 segments. A segment begins with the node's audit head; each group that moved the head appends a group line, and each
-send a permit line. Lines also name the heads of other nodes, as this node saw them, and the words of persons about
+send a permit line. Lines also name the heads of other nodes, as this node read them, and the decisions of persons about
 rights, policies and pools, so that their loss is noticed. Every line ends with a MAC of the vault's key over itself and
 the previous line, so no line can be altered, removed or inserted. Before each send the log is asked through its index
 (`permit_index`). `gaps.log` beside the segments records what was found missing.

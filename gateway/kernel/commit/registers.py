@@ -1,12 +1,13 @@
 """Registers: rows about persons' rights, and about the policies and pools in force. The audit trail names the last
 version of each row.
 
-A seal shows that a row was altered. It shows neither that an older row of the gateway's own was put back, nor that the
-newest was deleted. So each write of a register appends an audit entry that names the row's seal and counts up, and a
-read that decides compares the row with the newest of these entries. The entries of one node are a list: each names the
-one before it, and the node's sealed row in `units` names the last. A start reads the lists, so that no entry can be
-removed from them, or hidden under another name. What is committed later is added: by this process at once, by other
-nodes at the next heartbeat. So while the process runs, no row can be put back or deleted together with its entry.
+A seal shows that a row was altered. It does not show that an older row of the gateway was put back, or that the newest
+row was deleted. So each write of a register appends an audit entry that names the row's seal and a count, and each read
+on which a decision is based compares the row with the newest of these entries. The entries of one node are a list: each
+names the one before it, and the node's sealed row in `units` names the last. A process reads the lists at its start, so
+that no entry can be removed from them or hidden under another name. Later commits are added: those of this process at
+once, those of other nodes at the next heartbeat. So while the process runs, no row can be put back or deleted together
+with its entry.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ def note(tx: Tx, name: str, seal: str, words: Mapping[str, Any] | None = None) -
     count = newest(tx.raw, name).count + 1
     _pending(tx.raw)[name] = RegisterNote(count, frozenset({seal}), said)
     audit.append(tx, f"node:{tx.node}", ENTRY, _OBJECT + name, {"count": count, "seal": seal, "words": said})
-    # All policies, and all stops, have one name: a new one ends what was told of any of them.
+    # All policies, and all stops, have one name, so a new one ends the reports about all earlier ones.
     told = known(tx.vault).told
     told -= {one for one in told if one == name or one.startswith(f"{name}/")}
 
@@ -153,7 +154,7 @@ def newest(conn: Connection, name: str) -> RegisterNote:
         try:
             found = found.joined(_opened(vault, row))
         except VaultError:
-            continue  # not an entry of the gateway's
+            continue  # the gateway did not write this entry
     return found
 
 

@@ -1,4 +1,6 @@
-"""Serial numbers per bank, reserved in blocks. Each number is given out once; what a stop leaves over stays unused."""
+"""Serial numbers per bank, reserved in blocks. Each number is given out once; numbers that are left over at a stop stay
+unused.
+"""
 
 from __future__ import annotations
 

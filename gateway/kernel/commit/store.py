@@ -44,9 +44,9 @@ class Tx:
     Writes are collected and sent to the database together just before the commit. `read` writes the pending payments
     and sums first and returns the connection for reading. `fresh` does the same and drops cached payments, so its user
     may change payments by SQL. Outbox rows, work, attempts, evidence and audit entries are pending in both. `raw` is
-    the connection without any of that, for the journal's own modules. `memo` keeps what one module reads once in a
-    transaction. `permitted` tells whether the permit log has this attempt of a reference, or a later one. `ports` are
-    the rooms above, as far as lower rooms ask them.
+    the connection without any of that, for the journal's own modules. `memo` keeps values that a module reads once in a
+    transaction. `permitted` says whether the permit log has this attempt of a reference, or a later one. `ports` are
+    the ports by which lower rooms ask higher ones.
     """
 
     raw: Connection

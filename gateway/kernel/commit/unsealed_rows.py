@@ -1,6 +1,6 @@
 """Seals the rows of a table that were written before schema 17, some in each unit. An altered row gets no seal.
 
-So it decides nothing from then on: a row without a seal is an altered row in a sealed journal.
+No decision is based on an altered row from then on, because a row without a seal counts as altered in a sealed journal.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ class SealedRows:
 
 
 def as_it_is(table: Table) -> Sealing:
-    """A function that seals a row of this table unchecked, because nothing else says what its clear columns contain."""
+    """A function that seals a row of this table unchecked, because no other record shows what its clear columns must
+    contain.
+    """
     return lambda tx, row: {SEAL: row_seal(table).over(tx.vault, dict(row._mapping))}
 
 

@@ -1,8 +1,8 @@
 """The payment state machine: `step(life, event) -> Step`, decided by one table.
 
 The table is data (`TABLE`): the journal applies it, the documentation prints it, and the model checker explores it. A
-state and event without a row are a programming error and raise `ImpossibleEvent`; an event that changes nothing has a row
-that says why.
+state and event without a row are a programming error and raise `ImpossibleEvent`; an event that changes nothing has a
+row that gives the reason.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The form of the gate: rules, their verdicts, and how an ordered list of rules is asked. Pure.
 
-Money passes four lists: at admission, at a release, in the unit that writes the bytes of a send down, and in the turn
-of the reactor in which the bytes leave. `gateway/gate_lists.py` shows all of them. A list is asked in its order; the
-order is part of the decision.
+A payment passes four lists: at admission, at a release, in the unit that records the bytes of a send, and in the
+reactor turn in which the bytes are written. `gateway/gate_lists.py` shows all of them. The rules of a list are asked in
+its order; the order is part of the decision.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Hold:
     """The verdict that a person must look at the payment first. `reason` is the code that the ERP gets, `also` are
     further codes.
 
-    `why` says it in words, and `entry` is the audit entry that has these words. `alarm` is raised, if one is named.
-    `halts`: the lane stops as well, because the finding concerns more than this payment.
+    `why` is the text, and `entry` the audit entry that has this text. `alarm` is raised, if one is named. `halts`: the
+    lane stops as well, because the finding concerns more than this payment.
     """
 
     reason: str
@@ -86,8 +86,8 @@ class GateRule(Protocol[F_contra]):
     """One rule of a list of the gate. `asks` is the question that it answers; `answers` are all its verdicts other than
     Pass.
 
-    A rule that cannot get its facts raises, and the unit fails: it never says Pass. A rule that counts or reserves
-    has `enter` and `ended` as well: see ReservingRule.
+    If a rule cannot get its facts, it raises, and the unit fails; it never returns Pass then. A rule that counts or
+    reserves also has `enter` and `ended`: see ReservingRule.
     """
 
     @property

@@ -139,8 +139,9 @@ def repeats_used_up(life: Life) -> bool:
 
 
 def in_time(life: Life, at_ms: int) -> bool:
-    """Write the log lines of this block with one system call when the block ends. Use it for many lines that one thread
-    writes in a row, without any act in between that others could see."""
+    """True if a repeat at this time is early enough: before the end of the order's validity, and so long before the end
+    of the bank's window that a late arrival is still inside it.
+    """
     rules = life.rules
     if life.first_write_ms is None or (life.valid_until_ms is not None and at_ms >= life.valid_until_ms):
         return False

@@ -1,4 +1,4 @@
-"""Checks of an order: what its bank can carry, and what its sender is allowed to send. Pure functions.
+"""Checks of an order: the bank's limits, and the sender's rights and limits. Pure functions.
 
 `check` examines the order alone and reports all faults at once. The other functions compare it with what the journal
 counted for the sender; the rules of the gate ask them, inside the transaction that admits the order.
@@ -28,9 +28,9 @@ class Route:
     sent there.
 
     `holder` is the account holder's name in the register, empty if unknown; if `holder_binds`, an order with another
-    name has a fault. `kind_limits` are the limits of kinds that have limits of their own. `past_days`: how many days
-    back the bank tells a balance. `answers` names the questions that it answers (see `protocols.bank.Questions`).
-    `restricted`: its money is for one purpose, so no pool may use it.
+    name has a fault. `kind_limits` are the limits of kinds that have their own. `past_days`: for how many days back the
+    bank gives a balance. `answers` names the questions that it answers (see `protocols.bank.Questions`). `restricted`:
+    the account's money is for one purpose, so no pool may use it.
     """
 
     account: str
@@ -197,7 +197,7 @@ def _terms_faults(order: AnyOrder, limits: Limits, bank: str) -> Iterator[Fault]
     """Faults in the fields that decide who pays, who is paid or how the payee books the payment, if the bank cannot
     carry them.
 
-    An id, a code, or fees shared as every rail shares them are not worth a refusal.
+    A missing id or code, or fees that are shared as every rail shares them, are no reason to refuse an order.
     """
     terms = order.terms
     unsaid = [

@@ -15,7 +15,7 @@ from protocols.canon.outcome import Fate, State
 
 
 class Policy(StrEnum):
-    """What the bank's profile allows for a payment in doubt: never repeat it, enquire first, or repeat it safely."""
+    """The bank's policy for a payment in doubt, by its profile: never repeat it, enquire first, or repeat it safely."""
 
     NEVER = "never"
     QUERY_FIRST = "query_first"

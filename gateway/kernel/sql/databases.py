@@ -32,7 +32,8 @@ from sqlalchemy.pool import QueuePool, StaticPool
 from gateway.kernel.sql.driver import run_write, say, write_many
 
 BUSY_TIMEOUT_MS = 10_000
-# About a lane's lease: a writer suspended in a transaction must not lock rows for longer than that.
+# About the length of a lane's lease, because a writer that was suspended in a transaction must not lock rows for
+# longer.
 IDLE_IN_TRANSACTION_S = 15
 # Not every session that holds our rows is ended by that limit, so the writer does not wait longer than this.
 LOCK_WAIT_S = 5
@@ -113,7 +114,7 @@ def _let_go_postgresql(_engine: Engine, *, bounded: bool) -> Callable[[Any, Any]
             # The server must notice soon that our machine is gone; by default that takes two hours.
             for word, value in _KEEPALIVES.items():
                 cursor.execute(f"SET tcp_{word} = {value}")
-            # The same for answers that we do not fetch.
+            # The same while data that we have sent is not acknowledged.
             cursor.execute(f"SET tcp_user_timeout = {IDLE_IN_TRANSACTION_S * 1000}")
         connection.commit()
 

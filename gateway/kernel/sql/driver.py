@@ -67,7 +67,7 @@ def write_many(conn: Connection, statement: Executable, rows: Sequence[Mapping[s
     """Run an INSERT, UPDATE or DELETE once for each of `rows`, which all have the same keys.
 
     Returns how many rows were changed. Each statement object is compiled once and cached, so callers keep theirs in a
-    module constant. Raises DBAPIError, as all functions here.
+    module constant. Raises DBAPIError, as all functions here do.
     """
     if not rows:
         return 0

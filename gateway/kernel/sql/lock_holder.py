@@ -1,7 +1,8 @@
-"""Which process or session holds the lock for which the journal's writer waits. Asked only while the journal is silent.
+"""Which process or session holds the lock for which the journal's writer waits. Asked only while the journal makes no
+progress.
 
-SQLite: the kernel is asked who holds the lock of the file. A process that opens and closes a database file loses its
-own locks on it, so that a child process asks. PostgreSQL: the server is asked who blocks us.
+SQLite: the kernel is asked for the holder of the file's lock. A child process asks, because a process that opens and
+closes a database file loses its own locks on it. PostgreSQL: the server is asked which session blocks ours.
 """
 
 from __future__ import annotations
@@ -42,8 +43,9 @@ _BLOCKING_OF_POSTGRESQL = (
 
 
 def lock_holder(url: str) -> str:
-    """Who holds the lock, as words that follow "is locked by"; "" if nobody else does, or if it cannot be found
-    out."""
+    """The holder of the lock, as words that follow "is locked by"; "" if nobody else holds it, or if the holder cannot
+    be found out.
+    """
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
         return "" if databases.is_memory(url) else _of_file(Path(str(parsed.database)))
@@ -51,7 +53,7 @@ def lock_holder(url: str) -> str:
 
 
 def lock_remedy(holder: str) -> str:
-    """What to do about the holder."""
+    """The remedy: how to end the holder's transaction."""
     if holder.startswith("session"):
         return (
             "end that session's transaction, or the session: SELECT pg_terminate_backend(pid); the gateway goes on by "
@@ -75,7 +77,7 @@ def _of_file(database: Path) -> str:
 
 
 def _command(pid: int) -> str:
-    """The command line of a process; the way to it, where the unit's sandbox hides other users' processes."""
+    """The command line of a process. If the unit's sandbox hides other users' processes, the command that shows it."""
     with suppress(OSError):
         words = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
         # Options are left out, because one may be a password.

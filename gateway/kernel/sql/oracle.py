@@ -1,7 +1,7 @@
 """The SQL that differs on Oracle. SQLAlchemy's dialect checks the texts; no Oracle has run them yet.
 
-One thing stands in the way of running it, and no dialect shows it: Oracle keeps an empty text as NULL, and the journal
-has columns that hold empty texts and may not be NULL.
+One difference keeps it from running, and no dialect shows it: Oracle stores an empty text as NULL, and the journal has
+columns that hold empty texts and may not be NULL.
 """
 
 from __future__ import annotations

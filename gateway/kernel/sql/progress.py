@@ -20,8 +20,8 @@ class Progress:
     """Counts the writer's work: `transaction` is the number of transactions begun, `statements` the number begun within
     the last of these. The writer's thread changes both.
 
-    A transaction that failed and is tried again is another one: a database that answers a read and refuses the write
-    makes no progress, however often it is tried.
+    A transaction that failed and is tried again counts as another one, because a database that answers reads and
+    refuses the write makes no progress, however often the write is tried.
     """
 
     transaction: int = 0

@@ -1,4 +1,4 @@
-"""Opening the journal for reading only: a process that does so cannot change it, whatever it runs."""
+"""Opening the journal for reading only: a process that does so can run no statement that changes it."""
 
 from __future__ import annotations
 

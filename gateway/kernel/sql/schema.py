@@ -4,8 +4,8 @@ Columns `*_idx`, `fingerprint` and `dup_key` are keyed hashes (blind indexes); `
 Times are milliseconds of UTC, business dates are ISO text, amounts are minor units. `ref_bank` is the bank at which a
 reference is unique; rows from before schema 5 have none. `lanes.serial` is the counter of programs before schema 5.
 
-How a database lays a table out (strict, without rowid, engine, an index of some rows) stands in the migrations, which
-alone make tables. An option of a database here would load that database's dialect in every process.
+The migrations, which alone make tables, have the layout options of each database (strict, without rowid, engine, an
+index of some rows). An option of a database here would load that database's dialect in every process.
 """
 
 from __future__ import annotations

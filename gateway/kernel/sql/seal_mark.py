@@ -1,7 +1,7 @@
 """The mark that a journal is sealed: from then on a row without a seal was not written by the gateway.
 
-An empty journal is marked before its first row. One of before schema 17 is marked when two persons have let it go and
-all its rows have seals. A program of before schema 17 writes no seals, so the mark shuts it out.
+An empty journal is marked before its first row. A journal from before schema 17 is marked when two persons have
+released it and all its rows have seals. A program from before schema 17 writes no seals, so the mark shuts it out.
 """
 
 from __future__ import annotations

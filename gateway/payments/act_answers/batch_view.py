@@ -41,8 +41,9 @@ class OperatorDecision:
     """An operator's decision: the `states` in which an item takes it, the event that it causes, and its name in the
     audit trail (`entry`).
 
-    `held_for`: only what waits for one of these reasons. `one_reason`: without it, items of a batch that wait for
-    several reasons are not meant together; who lets go what waits for an approval may know nothing of a suspicion.
+    `held_for`: only items that wait for one of these reasons. `one_reason`: without it, items of a batch that wait for
+    several reasons are not included, because a person who releases items that wait for an approval may not know of a
+    suspicion.
     """
 
     states: Collection[State]

@@ -115,7 +115,7 @@ class OrderAnswers:
     async def release(self, call: Call, params: ReleaseOrder) -> Any:
         """Clear reasons for which an order, or a batch's items, are held. An order without further reasons goes on.
 
-        Where there are administrators, two persons sign it instead (`ProposalKind.RELEASE`).
+        If there are administrators, two persons sign it instead (`ProposalKind.RELEASE`).
         """
         held_for = tuple(word.strip() for word in (params.held_for or "").split(",") if word.strip())
         by_two = "bankgw orders release as one of them, then bankgw resolve --approve as the other"

@@ -1,7 +1,7 @@
 """One order as `GET /orders/<id>` returns it: its row, and its history from the ERP's message to the bank's bytes.
 
-Masked unless asked otherwise: account numbers, names and whatever looks like a number of an account, in fields and in
-bytes alike. The login's secrets are never shown.
+Unless unmasked data is asked for, account numbers, names and everything that looks like an account number are masked,
+in fields and in bytes alike. The login's secrets are never shown.
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ def full(row: PaymentRow, masking: Masking) -> dict[str, Any]:
 def story(moments: Sequence[Moment], masking: Masking, message: BundleMessage | None = None) -> list[dict[str, Any]]:
     """The order's history.
 
-    An order that travelled in a bundle has no bytes of its own: its last send shows the message of the bundle and the
+    An order that was sent in a bundle has no bytes of its own: its last send shows the message of the bundle and the
     answer to it.
     """
     told = [moment(one, masking) for one in moments]

@@ -105,7 +105,7 @@ class ReceivedCommand:
         """The result for a message that `was_refused` before.
 
         If another node refused it while it waited here, it has its answer. Otherwise it may be a second publish of the
-        same command, which needs an answer: it is refused too, and the next publish is examined again.
+        same command, which needs an answer. Then it is refused too, and the next publish is examined again.
         """
         if self._surely_refused(tx):
             return REPEATED

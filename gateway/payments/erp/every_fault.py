@@ -85,7 +85,7 @@ def rule_faults(received: ReceivedCommand, tx: Tx, order: AnyOrder, route: Route
 
 
 def judged(order: OrderFacts) -> tuple[tuple[Fault, ...], set[str]]:
-    """What the rules of admission say about an order that is not counted: all faults, and the reasons to hold it."""
+    """The verdict of the rules of admission on an order that is not counted: all faults, and the reasons to hold it."""
     faults: tuple[Fault, ...] = ()
     holds: set[str] = set()
     lists = order.tx.ports.of(LISTS)

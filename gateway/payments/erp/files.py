@@ -1,7 +1,7 @@
 """Intake of ISO 20022 files: the unit that submits every order and batch of a file, all in one transaction.
 
-Each part is judged, answered and recorded as if it had come alone: a file sent again is answered with its present
-state, and a part that is refused does not affect the others.
+Each part is judged, answered and recorded as if it had arrived alone. A file that is sent again is answered with its
+present state, and a refused part does not affect the others.
 """
 
 from __future__ import annotations

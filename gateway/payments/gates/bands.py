@@ -40,7 +40,9 @@ class BandsAtRelease:
     answers = _ANSWERS
 
     def judge(self, facts: ReleaseFacts) -> RuleVerdict:
-        """Hold also for a band of the admission, whatever the settings say now, until a person has cleared it."""
+        """Hold also for a band of the admission that the present settings do not have, until a person has cleared
+        it.
+        """
         if HOLD_BAND in facts.passed_over:
             return PASS
         allowance = facts.allowance

@@ -1,7 +1,7 @@
 """Rule `limits`: an order stays inside the limits of its sender.
 
-The sums are counted before the order is judged (`payments/rows/limits.py`), so that two nodes cannot both judge with
-the sum of before. An order that is refused is taken out of them again.
+The sums are counted before the order is judged (`payments/rows/limits.py`), so that two nodes cannot both judge by the
+same earlier sum. A refused order is subtracted again.
 """
 
 from __future__ import annotations

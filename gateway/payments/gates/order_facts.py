@@ -27,10 +27,10 @@ from protocols.canon.order import AnyOrder
 class OrderTerms:
     """The terms in the settings for an order at the moment of its admission.
 
-    `faults` were found before the unit and reject it. `band_of_whole`: the sum of its batch is in a band that is held.
-    `over_mandate`: it is a pool's move beyond a ceiling of the mandate. `payee_before_ms`: a payment to the payee that
-    was settled before then, and not returned, makes the payee known; None: the sender needs no known payee. `may_use`
-    says whether its sender may use an own account.
+    `faults` were found before the unit, and the order is rejected for them. `band_of_whole`: the sum of its batch is in
+    a band that is held. `over_mandate`: it is a pool's move beyond a ceiling of the mandate. `payee_before_ms`: a
+    payment to the payee that was settled before then, and not returned, makes the payee known; None: the sender needs
+    no known payee. `may_use` says whether its sender may use an own account.
     """
 
     at_ms: int

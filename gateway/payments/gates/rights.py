@@ -1,7 +1,7 @@
 """Rule `rights`: a payment's sender still has the right to every account that pays.
 
-At admission it is asked before the unit, together with the order's form (`payments/rows/order_checks.py`): an order
-of a stranger to the account claims no id (ADR 0006).
+At admission the right is checked before the unit, together with the order's form (`payments/rows/order_checks.py`), so
+that an order of a sender without rights to the account claims no id (ADR 0006).
 """
 
 from __future__ import annotations

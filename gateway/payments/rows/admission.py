@@ -49,10 +49,10 @@ class Admission:
     """An order that passed all checks that need no journal, with the terms for judging it by the journal's counts.
 
     `day` is the calendar day (ISO) for the sender's limits. `dup_key` is equal for similar orders (same debtor,
-    creditor, amount and purpose); None skips that search. `alike_since_ms` is how far back to search. `terms` are what
-    the settings say about it, the rules `judged_by` judge it by itself; None: the gate's list. `approval` is for the
-    policy of approvals. `reference` is the bank reference of an order that has a derived one; None: the bank's counter
-    makes it.
+    creditor, amount and purpose); None skips that search. `alike_since_ms` is how far back to search. `terms` are the
+    settings' terms for it. The rules `judged_by` judge the order by itself; None: the gate's list. `approval` is for
+    the policy of approvals. `reference` is the bank reference of an order that has a derived one; None: the bank's
+    counter makes it.
     """
 
     company: str

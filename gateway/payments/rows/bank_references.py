@@ -60,9 +60,9 @@ def derived(form: ReferenceForm, vault: Vault, bank: str, order_id: str) -> str:
     """The reference of an order that the gateway makes by itself, and must make again in the same way: a keyed hash of
     the order's id.
 
-    An order that is made a second time, because the database forgot the first, has the reference of the first: a bank
-    that refuses a reference which it knows executes it once. The hash uses the whole room of the form, so that two
-    orders have one reference by an unlikely accident only; the caller refuses the second one.
+    If the database forgot an order and it is made a second time, it gets the reference of the first one, so that a bank
+    that refuses a known reference executes it once. The hash uses the whole length of the form, so that two orders have
+    the same reference only by an unlikely accident; the caller refuses the second one.
     """
     space = _space(form)
     hashed = vault.mac(f"bank reference\n{bank}\n{order_id}".encode())

@@ -1,6 +1,6 @@
 """Deletes old rows of tables on which nothing else depends.
 
-Payments are not among them: they go with all that belongs to them (see `purge`).
+Payments are not among them: `purge` deletes a payment together with everything that belongs to it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The checks of an order before it is admitted. Every order passes them: an ERP's, and treasury's own.
 
-`checked` is all of it but the journal: the account's route and rights, the bank's limits, the account register. What
-comes out is an `Admission`, which the rules of admission compare with what the journal counted.
+`checked` makes all checks that need no journal: the account's route and rights, the bank's limits, the account
+register. The result is an `Admission`, which the rules of admission compare with the journal's counts.
 """
 
 from __future__ import annotations

@@ -18,8 +18,8 @@ _COLLECTION: ColumnElement[str] = literal_column(f"'{Kind.COLLECTION.value}'")
 def own_payments(indexes: Collection[str]) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     """Two conditions that exclude each other: money that one of these accounts pays, and money that it collects.
 
-    Ask for each by itself, with a range of `first_write_ms` where there is one: an OR of both, or a CASE, uses no index
-    on some databases. `indexes` are blind indexes.
+    Use each condition in a separate query, with a range of `first_write_ms` if there is one, because an OR of both, or
+    a CASE, uses no index on some databases. `indexes` are blind indexes.
     """
     some = sorted(indexes)
     return (

@@ -1,8 +1,8 @@
 """Deletes payments whose retention is over. Each leaves an audit entry with its identity.
 
-A payment goes with everything about it: attempts, evidence, messages, approvals, its place in a batch. It must be
-final, with nothing to do or to tell. Its order id is forgotten with it, so the settings keep payments for at least 400
-days. Keys begin with the time, so that what is old is found without looking at what is not.
+A payment is deleted with everything about it: attempts, evidence, messages, approvals, its place in a batch. It must be
+final, with no work and no message left. Its order id is forgotten with it, so the settings keep payments for at least
+400 days. Keys begin with the time, so that old payments are found without reading newer ones.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Table `pushes`: messages that banks send of their own accord. Each is stored before it is answered; the same content
 is stored once.
 
-A push decides nothing about a payment. It makes the enquiry after each payment that it names due now, and the look for
-a return where one is still waited for. A bank that got no answer tells it again: that is counted and does no more.
+A push decides nothing about a payment. For each payment that it names, it makes the enquiry due now, and also the check
+for a return, if one is still expected. If a bank got no answer, it sends the push again: the repetition is counted and
+has no other effect.
 """
 
 from __future__ import annotations
@@ -78,12 +79,12 @@ def body_of(tx: Tx, key: str) -> bytes | None:
 
 
 def overdue(conn: Connection, before_ms: int) -> bool:
-    """Whether there are pushes that were last told before `before_ms`."""
+    """True if there are pushes that their bank last sent before `before_ms`."""
     return conn.execute(select(_C.push).where(*_old(before_ms)).limit(1)).first() is not None
 
 
 def forget(tx: Tx, before_ms: int, most: int) -> int:
-    """Delete at most `most` pushes that were last told before `before_ms`; returns how many."""
+    """Delete at most `most` pushes that their bank last sent before `before_ms`; returns how many."""
     old = tx.fresh.execute(select(_C.push).where(*_old(before_ms)).order_by(_C.received_ms).limit(most)).scalars().all()
     if old:
         tx.raw.execute(delete(schema.pushes).where(_C.push.in_(old)))

@@ -53,9 +53,9 @@ def refuse(
 ) -> bool:
     """Record a refused command and enqueue the messages about it.
 
-    `key` identifies the delivery (at most 255 characters). `size` and `sha256` are those of the whole command, where
-    `body` is its beginning only. False if it was refused before: the command was delivered again
-    because its acknowledgement was lost, its reply exists already, and nothing is written.
+    `key` identifies the delivery (at most 255 characters). `size` and `sha256` are those of the whole command if `body`
+    is only its beginning. False if the delivery was refused before: it was repeated because its acknowledgement was
+    lost, its reply exists already, and nothing is written.
     """
     row = {
         "refusal": key,
@@ -99,7 +99,7 @@ def held(conn: Connection, before_ms: int) -> KeptRefusals:
 def forget(tx: Tx, before_ms: int, most: int) -> int:
     """Delete up to `most` refusals older than `before_ms`, with their parked copies; returns how many.
 
-    A copy that is not published yet stays. The audit trail keeps an entry of each refusal.
+    A copy that was not published yet stays. The audit trail keeps an entry of each refusal.
     """
     found = tx.raw.execute(
         select(_C.refusal, _C.parked).where(_C.at_ms < before_ms).order_by(_C.at_ms, _C.refusal).limit(most)

@@ -1,8 +1,8 @@
 """Rebuilds the rows of a payment that SQL altered, from the audit chain, the permit log and the sealed order.
 
-Two persons sign the row before and after. The result is never looser than what the chain tells: it is never `ready`, it
-has every send that the chain tells of, and it is never sent again without persons. What the chain says is `accepted` or
-`ready` becomes `held`; what may have left becomes `in_doubt`.
+Two persons sign the row before and after. The result is never looser than the chain's record: it is never `ready`, it
+has every send of the chain, and it is never sent again without persons. A payment that is `accepted` or `ready` in the
+chain becomes `held`; one that may have been sent becomes `in_doubt`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The questions that payments and approvals ask of packages above them, besides the lists of the gate
 (`gates/lists.py`).
 
-Each is a protocol and its port; `gateway/wiring.py` says who answers.
+Each question has a protocol and a port; `gateway/wiring.py` names the room that answers.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Whether a payment's sender still has the right to this kind of order and to every account that pays, by the present
 settings.
 
-Admission asks it once; it is asked again when a person releases the payment and when it is written down to be sent,
-whether an approval policy exists or not. Settings change between the two, and a payment may wait for days.
+Admission checks the right once. It is checked again when a person releases the payment and when its send is recorded,
+whether or not there is an approval policy, because settings change meanwhile and a payment may wait for days.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ from protocols.canon.replaced import replace
 _P = schema.payments.c
 _DOUBT = frozenset({State.IN_DOUBT, State.ESCALATED})
 _OPEN = frozenset({State.SENDING, State.PENDING}) | _DOUBT
-# Tuples: `A | B` makes a new type each time, and is asked more slowly.
+# Tuples, because `A | B` makes a new type each time, and isinstance is slower with it.
 _OF_HOLDS, _OF_SENDS, _NOT_WRITTEN = (Hold, Release), (Send, Replay), (SendNews, Alarm, Deny)
 _UNSENT_ENDS = (Cancel, Expire)
 

@@ -1,7 +1,8 @@
 """Holds new passkeys that are not yet bound to a person, and challenges that browsers have to answer.
 
-Both live in memory, for minutes. A page shows the code of a new passkey; its person gives the code in a session that
-the own key opened. The code says which public key it is, so that a page cannot put another in its place.
+Both are kept in memory, for minutes. A page shows the code of a new passkey, and its person enters the code in a
+session that the person's own key opened. The code depends on the public key, so that a page cannot substitute another
+one.
 """
 
 from __future__ import annotations

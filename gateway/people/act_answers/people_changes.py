@@ -1,7 +1,7 @@
-"""Decisions of two administrators about a person: let in, give roles, deactivate, take a new key.
+"""Decisions of two administrators about a person: admit, give roles, deactivate, accept a new key.
 
-The facts are made from the journal when the first signs, and again when the second does. Nobody decides about
-themselves, and no decision leaves the gateway without administrators.
+The facts are made from the journal when the first person signs, and again when the second does. Nobody decides about
+themselves, and no decision may leave the gateway without administrators.
 """
 
 from __future__ import annotations

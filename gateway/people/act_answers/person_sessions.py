@@ -1,6 +1,7 @@
 """Sessions of persons who signed in, each bound to the UNIX user that the kernel names at the socket.
 
-They live in memory: a restart of the daemon ends all of them. There is no token that could be stolen or replayed.
+Sessions are kept in memory: a restart of the daemon ends all of them. There is no token that could be stolen or
+replayed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Handlers of the acts to sign in and out, and to set a password with one-time codes.
 
-A key signs a challenge, or a password goes with a one-time code; ten failures in a row lock the person out for thirty
-minutes. Password hashes are computed on a reading thread, never on the journal's writer.
+A key signs a challenge, or a password is given together with a one-time code. Ten failures in a row lock the person out
+for thirty minutes. Password hashes are computed on a reading thread, never on the journal's writer.
 """
 
 from __future__ import annotations

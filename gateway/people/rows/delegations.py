@@ -1,6 +1,7 @@
 """Delegations in the journal: made by the delegator, ended by either of the two, never changed.
 
-One whose row was altered, or deleted by SQL, lets nobody act. The two still count as one person where two are needed.
+If the row of a delegation was altered, or deleted by SQL, it gives no right. The two persons still count as one where
+two are needed.
 """
 
 from __future__ import annotations

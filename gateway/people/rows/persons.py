@@ -1,8 +1,8 @@
 """Persons: a name, a UNIX user, an Ed25519 key, and the roles that two administrators gave.
 
-A person enrols from their own UNIX user. Two administrators let the person in; before there are any, root does, by the
-key's fingerprint, which the person reads out. Rows are sealed, so that nobody can add a signer, or a role, by writing
-to the database alone.
+A person enrols from the person's own UNIX user. Two administrators admit the person; before there are any, root does,
+by the key's fingerprint, which the person reads out. Rows are sealed, so that nobody can add a signer, or a role, by
+writing to the database alone.
 """
 
 from __future__ import annotations
@@ -53,10 +53,10 @@ class Person:
     """A person who may act at the gateway. `key` is the raw public key; `enrolled` is False until somebody let the
     person in, and after deactivation.
 
-    `next_key` waits for a reset by two administrators; the key of a reset is taken from `usable_from_ms` on.
+    `next_key` waits for a reset by two administrators; the key of a reset is accepted from `usable_from_ms` on.
     `passkeys` are those that the person bound with the key; a reset and a deactivation forget them. `altered`: the row
-    in the journal is not the last one that the gateway wrote. Such a person can do nothing, and holds no role. `seal`
-    is that of the row that was read: a change is written over this row only.
+    in the journal is not the last one that the gateway wrote. Such a person can do nothing, and has no role. `seal` is
+    that of the row that was read: a change replaces this row only.
     """
 
     name: str

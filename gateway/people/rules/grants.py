@@ -54,8 +54,9 @@ class Grants:
 
 
 def parse(text: str) -> Grants:
-    """Read grants. Raises ValueError, whose text says what is wrong: an unknown role, a role said twice, roles that one
-    person may not hold together, an administrator with a scope."""
+    """Read grants. Raises ValueError, whose text says what is wrong: an unknown role, a role that occurs twice, roles
+    that one person may not hold together, an administrator with a scope.
+    """
     if text.strip() == NONE:
         return Grants()
     found: dict[PersonRole, Scope] = {}

@@ -31,7 +31,7 @@ def code_at(secret: str, step: int) -> str:
 def step_of(secret: str, code: str, now_ms: int, used_step: int) -> int | None:
     """The step of this code: the present step or one beside it, later than `used_step`; None for any other code.
 
-    A code is taken once: the caller keeps the step, and neither it nor an earlier one is taken again.
+    A code is accepted once: the caller keeps the step, and neither this nor an earlier step is accepted again.
     """
     now = now_ms // 1000 // STEP_S
     found = None

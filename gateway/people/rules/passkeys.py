@@ -1,9 +1,9 @@
 """Passkeys (WebAuthn Level 2): whether a registration or an assertion is good, with the person verified by the device.
 
-Pure: the challenge, the origin and the relying party's id come in. The challenge of an approval is its digest, so that
-an assertion fits one approval only.
+Pure: the challenge, the origin and the relying party's id are arguments. The challenge of an approval is its digest, so
+that an assertion is valid for one approval only.
 
-The library takes four megabytes of memory, so it is loaded where a passkey is looked at.
+The library takes four megabytes of memory, so it is loaded only when a passkey is checked.
 """
 
 from __future__ import annotations

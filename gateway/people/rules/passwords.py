@@ -1,4 +1,6 @@
-"""Passwords for signing in: what is refused, and argon2id hashes of the rest (RFC 9106, second recommended option)."""
+"""Passwords for signing in: which passwords are refused, and argon2id hashes of the others (RFC 9106, second
+recommended option).
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The roles of persons, and which of them one person may hold together.
 
-Three administrator roles (system, security, audit) are apart from the money roles and from each other, as the third
-level of 等保2.0 (GB/T 22239-2019, 8.1.5.1 to 8.1.5.3) asks: who gives rights never moves money, and is reviewed by
-somebody else.
+Three administrator roles (system, security, audit) are separate from the money roles and from each other, as the third
+level of 等保2.0 (GB/T 22239-2019, 8.1.5.1 to 8.1.5.3) requires: a person who gives rights never moves money, and is
+reviewed by another person.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""The text that a person's key signs to open a session. Its form is its own, so that it never serves as a decision."""
+"""The text that a person's key signs to open a session. Its form differs from that of every decision, so that its
+signature never serves as one.
+"""
 
 from __future__ import annotations
 

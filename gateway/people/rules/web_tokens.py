@@ -1,7 +1,7 @@
 """The session of a person in a browser: a text that only a holder of the vault's key can write, and its limits.
 
-The text is not secret from the process that carries it (the console, the approval page). It names a person, says which
-page it is for and when it began, and ends by itself. No decision about money is taken by it: that needs a signature.
+The process that carries the text (the console, the approval page) can read it. The text names a person, the page that
+it is for, and its beginning, and ends by itself. It decides nothing about money: that needs a signature.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Mac = Callable[[bytes], bytes]
 
 
 class WebPage(StrEnum):
-    """The page that a session is for: the console reads; the approval page shows what is signed."""
+    """The page that a session is for: the console reads; the approval page shows the text that is signed."""
 
     CONSOLE = "console"
     APPROVAL = "approval"
@@ -32,8 +32,9 @@ class WebPage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WebSession:
-    """A person signed in from a browser. Times are milliseconds of UTC; `nonce` tells sessions apart. `proved_ms`: when
-    the person last showed a passkey, or password and one-time code; 0 for never."""
+    """A person signed in from a browser. Times are milliseconds of UTC; `nonce` distinguishes sessions. `proved_ms`:
+    when the person last showed a passkey, or password and one-time code; 0 for never.
+    """
 
     person: str
     page: WebPage

@@ -62,7 +62,7 @@ class LinkAnswers:
     async def decide(self, call: Call, params: DecideLink) -> Any:
         """Order the return of the pool's money, or record that it stays.
 
-        Where there are administrators, two persons sign it instead (`ProposalKind.LINK`).
+        If there are administrators, two persons sign it instead (`ProposalKind.LINK`).
         """
         name, to, reason = params.order, params.to, params.reason
         if to not in CHOICES:

@@ -116,7 +116,7 @@ class PoolAnswers:
     async def run(self, call: Call, params: RunPool) -> Any:
         """Begin a run now, or resume the run of this slot. Its orders may be sent for one hour.
 
-        Where there are administrators, two persons sign it instead (`ProposalKind.POOL_RUN`).
+        If there are administrators, two persons sign it instead (`ProposalKind.POOL_RUN`).
         """
         name, service = params.pool, self.pools
         pool = await self._pool(call, name)

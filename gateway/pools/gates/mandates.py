@@ -1,7 +1,7 @@
 """Rule `mandates`: a move of a cash pool beyond a ceiling of its mandate waits for an approval.
 
-Inside the mandate the signatures of the two persons under the pool stand for the order, so that the rule `approvals`
-needs nobody. Whether the mandate still stands is asked again when the move leaves (`pools/gates/pool_move.py`).
+Inside the mandate, the two persons' signatures under the pool stand for the order, so that the rule `approvals` needs
+nobody. Rule `pool_move` (`pools/gates/pool_move.py`) checks again at the send whether the mandate is still in force.
 """
 
 from __future__ import annotations

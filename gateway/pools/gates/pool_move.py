@@ -1,8 +1,8 @@
 """Rule `pool_move`: a payment that a cash pool ordered may be sent only while the pool's rules and the accounts'
 balances still require it.
 
-The version of the pool in force, its ceilings and accounts, the order that it funds, and the balances are looked at in
-the unit that writes the send down: see `pool_sends`.
+The unit that records the send checks the version of the pool in force, its ceilings and accounts, the order that it
+funds, and the balances: see `pool_sends`.
 """
 
 from __future__ import annotations

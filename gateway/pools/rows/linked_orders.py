@@ -2,7 +2,7 @@
 the missing amount to its account. There is one row for each order, from admission on.
 
 Leg 1 is a run of the pool with one move, from the header to the member; leg 2 is the order itself. Approvers of leg 2
-sign the words of `leg_words`, which say where leg 1 comes from and how much it may be at most.
+sign the text of `leg_words`, which states the source of leg 1 and its highest amount.
 """
 
 from __future__ import annotations
@@ -258,7 +258,8 @@ def moved_back(tx: Tx, link: LinkedOrder, but: str = "") -> list[PaymentRow]:
 
 def settled_late(tx: Tx, row: PaymentRow) -> bool:
     """True if the bank later said that a payment moved the money although it had ended as one that moved nothing. Its
-    state stays as the ERP was told (see `failed_contradicted` in the state table)."""
+    state stays as it was reported to the ERP (see `failed_contradicted` in the state table).
+    """
     if row.life.state not in MOVED_NOTHING:
         return False
     if any(of == row.payment and one.fate in _MOVED for _key, _at_ms, of, one in tx.evidence):

@@ -1,7 +1,7 @@
 """The units of a linked payment (联动支付): fund its account, release it, and decide about the money if it fails.
 
-Leg 1 is planned, ordered and ended in the unit that decides it, as a run of the pool with one move: a node that dies
-leaves either nothing or an order. Each unit looks at the link's state first, so it may be repeated, on any node.
+Leg 1 is planned, ordered and ended in the unit that decides it, as a run of the pool with one move, so that a node that
+dies leaves either nothing or an order. Each unit reads the link's state first, so that it may be repeated on any node.
 """
 
 from __future__ import annotations
@@ -257,8 +257,8 @@ def _let_go_if_funded(tx: Tx, link: LinkedOrder, row: PaymentRow, setting: LinkS
 def _legs_came(tx: Tx, leg: PoolMove, sent_ms: int) -> bool:
     """True if entries of the member's account show every transfer that the header sent lately.
 
-    An entry proves one transfer, and does not say which of several with one amount: so all of them have to be there. An
-    entry is told up to a day after its transfer: the entries that count may prove transfers of one day more.
+    An entry proves one transfer, but does not tell which of several with the same amount. So all of them must be there.
+    An entry is reported up to a day after its transfer, so the entries that count may prove transfers of one day more.
     """
     since_ms, blind = min(tx.now_ms, sent_ms) - _LEGS_MS, tx.vault.blind
     sent = tx.raw.execute(

@@ -1,8 +1,9 @@
 """The present facts of a pool's accounts: balances as the banks told them, and payments under way.
 
-A debit counts against an account unless it is proven inside its balance: until its end was written down well before
-the balance was heard, it may have left after the bank had counted. Its end is the later of two moments: the node's own,
-and that of its last evidence's ULID, which does not go back when somebody sets the node's clock back.
+A debit counts against an account unless it is proven that the balance includes it. Until its end was recorded well
+before the balance was received, the debit may have left after the bank computed the balance. Its end is the later of
+two times: the node's own time, and that of the ULID of its last evidence, which does not go back if somebody sets the
+node's clock back.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Runs of cash pools in the journal: the moves of a run, each with the id of its order, and the mandate behind it.
 
 A run's id follows from pool, business date and slot, and the id of a move's order from the run and the move's place. So
-a run that is begun again finds itself, and an order that is made again is the order that was made.
+a run that is begun again has the same id, and an order that is made again is the same order.
 """
 
 from __future__ import annotations

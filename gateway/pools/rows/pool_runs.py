@@ -1,8 +1,8 @@
 """The units of a pool's run: plan it, order each of its moves, end it. Each may be repeated on any node.
 
-Planning writes the run with its moves. Ordering a move looks at the facts anew, makes the order through the same checks
-and the same admission as an ERP's order, and ends the move in the same transaction. So a run that dies at any point is
-resumed by doing what is left, and no move is ordered twice.
+Planning writes the run with its moves. Ordering a move reads the facts anew, makes the order through the same checks
+and the same admission as an ERP's order, and ends the move in the same transaction. So a run whose node died is resumed
+by ordering the remaining moves, and no move is ordered twice.
 """
 
 from __future__ import annotations
@@ -306,7 +306,7 @@ def _end_state(tx: Tx, run: str, moves: Sequence[PoolMove]) -> RunState:
     if tx.now_ms < whole.until_ms:
         return RunState.OPEN if unknown or here else RunState.DONE
     if here:
-        return RunState.OPEN  # each ends by its own work when its validity ends
+        return RunState.OPEN  # each of these orders ends by its own work when its validity ends
     lost = unknown or StayReason.SLOT_OVER in refused or any(one.outcome in _IDLE for one in moves)
     return RunState.UNMOVED if lost else RunState.DONE
 
@@ -412,7 +412,7 @@ def is_holiday(registry: Registry, pool: Pool, day: date) -> bool:
 
 
 def closed_on(registry: Registry, pool: Pool, day: date) -> str:
-    """Why no run is due on this day: it is no business day, or its year is missing; "" if one is due."""
+    """Why no run is due on this day: it is no business day, or the calendar lacks its year; "" if one is due."""
     calendar = registry.calendars.get(pool.calendar)
     if calendar is None:
         return f"there is no calendar {pool.calendar}"

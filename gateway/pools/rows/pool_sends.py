@@ -1,6 +1,6 @@
 """Whether a payment that a cash pool ordered may be sent now, judged in the transaction that records its bytes.
 
-The order was right when it was made. Until it leaves, two persons may have changed or closed the pool, the order that
+The order was right when it was made. Before it is sent, two persons may have changed or closed the pool, the order that
 it funds may have ended, or money may have left its account.
 """
 

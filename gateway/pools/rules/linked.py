@@ -1,9 +1,9 @@
 """The next step of a linked payment (联动支付): be sent, have its account funded, or wait. Pure: facts in, a step out.
 
-Shortfalls are reserved one after the other: of the links of an account, each counts the payments before it, and not
-those after it. What is under way for an earlier link is counted as there when a shortfall is computed, and as not there
-when it is decided whether a payment may go. Money that was sent before the balance was taken may be in it already. It
-is not counted again, so a link that needs to know waits for a later balance.
+Shortfalls are reserved one after the other: each link of an account counts the payments before it, and not those after
+it. Money that is under way for an earlier link counts as received when a shortfall is computed, and as not received
+when it is decided whether a payment may be sent. Money that was sent before the balance was read may be in the balance
+already. It is not counted again, so that a link that depends on it waits for a later balance.
 """
 
 from __future__ import annotations

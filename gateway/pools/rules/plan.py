@@ -1,9 +1,9 @@
 """The moves of a pool's run, and the reasons for accounts that do not move. Pure: the facts of one moment in, moves
 out.
 
-Movable = available balance, less what must stay, less the fee, less every debit of the account that is accepted, held
-and due, ready, sending, pending or in doubt and not proven inside that balance. Money that is under way to an account
-never funds a move, but counts toward its target. A balance that is too old moves nothing.
+Movable amount = available balance, less the amount that must stay, less the fee, less every debit of the account that
+is accepted, held and due, ready, sending, pending or in doubt and is not proven to be inside that balance. Money that
+is under way to an account never funds a move, but counts toward its target. A balance that is too old moves nothing.
 """
 
 from __future__ import annotations
@@ -184,8 +184,8 @@ def why_not_now(pool: Pool, move: PlannedMove, facts: PoolFacts) -> StayReason |
 def over_quota(pool: Pool, facts: PoolFacts, child: PoolChild, amount_minor: int, up: bool) -> bool:
     """Whether the member would have lent the header, or would owe it, more than the contract's quota.
 
-    The quota counts by direction: what goes up is judged by what the member would have lent less what came down again,
-    and what comes down by what it would owe less what went up again. So a repayment is never over the quota.
+    The quota counts by direction. A move up is judged by what the member would have lent, less what came down again; a
+    move down by what the member would owe, less what went up again. So a repayment is never over the quota.
     """
     if pool.quota_minor is None:
         return False

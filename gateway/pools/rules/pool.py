@@ -33,7 +33,8 @@ class BadPool(ValueError):
 
 class UpRule(StrEnum):
     """How the amount that goes up to the header is determined: everything (全额), a fixed amount (定额), a percentage
-    (按比例), or what is above an amount that stays (留底余额)."""
+    (按比例), or the amount above a balance that stays (留底余额).
+    """
 
     ALL = "all"
     FIXED = "fixed"
@@ -42,8 +43,9 @@ class UpRule(StrEnum):
 
 
 class DownRule(StrEnum):
-    """How the amount that comes down to the child is determined: a fixed amount (定额), or what it lacks of a target
-    balance (补足目标余额)."""
+    """How the amount that comes down to the child is determined: a fixed amount (定额), or the amount that it lacks of
+    a target balance (补足目标余额).
+    """
 
     FIXED = "fixed"
     TARGET = "target"

@@ -1,1 +1,1 @@
-"""Receipts in the journal: files, tickets, and what a bank is asked for them."""
+"""Receipts in the journal: files, tickets, and the questions to banks about them."""

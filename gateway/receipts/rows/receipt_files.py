@@ -1,10 +1,10 @@
-"""Receipts (电子回单) of payments and of incoming money: which are searched for, the original files, and which
+"""Receipts (电子回单) of payments and of incoming money: the open searches, the original files, and the receipts that
 no bank will give.
 
-A search begins for each settled payment, and each incoming entry that is no collection of ours, whose bank gives
-receipts. It ends with the original file, with a person's word that there is none, or, for an entry, where its bank
-cannot be asked for it. A file is kept as the bank gave it, sealed, with its digest. The key of a search (`payment`) is
-the payment's, or the entry's where `entry` is filled.
+A search begins for each settled payment, and for each incoming entry that is no collection of ours, if the bank gives
+receipts. It ends with the original file, with a person's statement that there is none, or, for an entry, if its bank
+cannot be asked for it. A file is stored as the bank gave it, sealed, with its digest. The key of a search (`payment`)
+is the payment's key, or the entry's if `entry` is filled.
 """
 
 from __future__ import annotations
@@ -208,7 +208,7 @@ def _keep(
     tx.fresh.execute(
         update(schema.receipt_searches).where(_S.payment == subject).values(state=FETCHED, code=None, ticket=None)
     )
-    # After the update, which lets only one of two writers of a search go on.
+    # This comes after the update, by which only one of two writers of a search continues.
     name, value = next((name, value) for name, value in of.items() if value is not None)
     if tx.fresh.execute(select(_F.receipt).where(_F[name] == value)).first() is not None:
         return None

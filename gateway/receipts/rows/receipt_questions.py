@@ -1,7 +1,7 @@
 """The question to a bank for the receipt of a payment or an entry, with all facts that the journal has about it.
 
-Banks find a receipt by different things: the entry's key, its amount, our reference, the payee. So a payment is asked
-for with the key of its entry, and an entry with its amount and its payment, where they are recorded.
+Banks find a receipt by different values: the entry's key, its amount, our reference, the payee. So the question about a
+payment also has the key of its entry, and the question about an entry its amount and its payment, if they are recorded.
 """
 
 from __future__ import annotations

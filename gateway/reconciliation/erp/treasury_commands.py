@@ -1,7 +1,7 @@
 """Intake of an ERP's treasury commands: parts of books, claims of money received, questions.
 
-A book's last part is stored as a question: adding up 100,000 rows takes seconds, in which no unit may stand before a
-payment. It is answered when the book is in force, or dropped.
+A book's last part is stored as a question, because adding up 100,000 rows takes seconds, and no unit may delay a
+payment for so long. It is answered when the book is in force, or dropped.
 """
 
 from __future__ import annotations

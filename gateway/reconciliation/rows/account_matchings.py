@@ -1,8 +1,8 @@
 """Keeps the matching of each account in memory, so that a new day costs only the work for its own lines.
 
-An account that is asked about for the first time is read and matched whole. From then on its rows and both matchings
-stay in memory; a question reads what has changed since, decides what that can change, and says the same as a whole
-matching would. Memory is bounded: accounts that were asked about longest ago are forgotten.
+An account that is asked about for the first time is read and matched as a whole. From then on its rows and both
+matchings stay in memory: a question reads the changes since, decides again what they can affect, and gives the same
+result as a whole matching would. Memory is bounded: the accounts that were asked about longest ago are dropped.
 """
 
 from __future__ import annotations

@@ -45,9 +45,9 @@ class AccountRows:
     """The rows of one account from `first` up to a day. `about` has the text of each row for a person: voucher, text,
     order.
 
-    The rows before `first` are there because those near it may belong to them; nothing is said about them. `late` are
-    entries of an approved month that were not there when it was approved. `payers` are the persons who made or approved
-    these payments.
+    The rows before `first` are included because later rows may belong to them; no result is reported about them. `late`
+    are entries of an approved month that were not there when it was approved. `payers` are the persons who made or
+    approved these payments.
     """
 
     first: date
@@ -140,7 +140,7 @@ DaySum = tuple[int | str, ...]
 def payment_days(conn: Connection, route: Route, span: AccountSpan) -> dict[int, DaySum]:
     """The span's payments by day of UTC: how many, and a hash over their keys and versions. Nothing sealed is read.
 
-    A sum of versions is not enough: one payment that came as another one failed would leave it as it was.
+    A sum of versions is not enough: if one payment arrived and another one failed, the sum could stay the same.
     """
     within = _P.first_write_ms.between(_start_ms(span.begun, route), _start_ms(span.last + _DAY, route) - 1)
     there: dict[int, set[tuple[str, int]]] = {}

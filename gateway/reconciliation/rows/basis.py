@@ -1,7 +1,7 @@
 """The basis of an account's reconciliation, short enough to be compared inside a transaction.
 
-Matching takes seconds, and a transaction that takes seconds stops payments. So an account is matched from a snapshot,
-outside of any transaction; what is written because of it is written only if the basis is the same by then.
+Matching takes seconds, and a transaction of seconds would delay payments. So an account is matched from a snapshot,
+outside of any transaction. Its results are written only if the basis is still the same.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Basis:
     """The books and decisions in force, the number of entries up to `last`, the last closed day and its time, the last
     approved day.
 
-    Payments are not in it, because they only lend codes and make no balance.
+    Payments are not part of it, because they only lend codes and make no balance.
     """
 
     last: date

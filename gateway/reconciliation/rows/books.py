@@ -1,7 +1,7 @@
 """The ERP's bank journal (企业银行日记账) of an account: its portions come into force once their totals agree.
 
-A book covers a period. It is in force if its rows make its closing balance from its opening one, if the book before
-ends with its opening, and if no row stands in another book. A book of the same period replaces the one before.
+A book covers a period. It is in force if its rows lead from its opening to its closing balance, if the previous book
+ends with its opening balance, and if no row is in another book. A book of the same period replaces the previous one.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def add(tx: Tx, account: str, book: str, entries: Sequence[BookEntry]) -> No | N
 class JudgedBook:
     """A book whose rows were added up: the reason why it cannot be in force, or the books that it `replaces`.
 
-    It holds for these `rows` of it and these `others` in force.
+    The judgement is valid for these `rows` of the book and these `others` in force.
     """
 
     book: BookRow
@@ -154,7 +154,7 @@ def judge(conn: Connection, account: str, book: str) -> JudgedBook | No:
 def close(tx: Tx, judged: JudgedBook, actor: str) -> BookRow | No | None:
     """Put a book in force if its totals agree; else it is dropped with its rows, and the book before stays.
 
-    None if it must be judged again: its rows or the books in force are others by now.
+    None if the book must be judged again, because its rows or the books in force have changed.
     """
     head, book = judged.book.head, judged.book.book
     there = _book(tx.fresh, head.account, book)

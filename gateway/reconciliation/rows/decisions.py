@@ -29,7 +29,7 @@ _D = schema.match_decisions.c
 class MatchDecision:
     """A decision in force: rows of one matching that a person put together (`confirm`), or set aside.
 
-    `facts` is what each row was then; {} for a decision from before facts were kept.
+    `facts` is the state of each row at the decision; {} for a decision from before facts were stored.
     """
 
     decision: str

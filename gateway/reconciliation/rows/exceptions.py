@@ -1,7 +1,8 @@
 """Exceptions of an account's reconciliation, which a person must look at: by kind, each with one next step.
 
-A row without a counterpart is an exception only once its counterpart is overdue: until then it is on its way. Entries
-that belong to no payment are none in the matching of payments: most of what a bank books is not ours.
+A row without a counterpart is an exception only once its counterpart is overdue; until then the counterpart is still
+expected. In the matching of payments, entries that belong to no payment are no exceptions, because most of a bank's
+entries are not about our payments.
 """
 
 from __future__ import annotations

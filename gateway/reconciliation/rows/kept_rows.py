@@ -1,7 +1,7 @@
 """Keeps the rows of one account in memory, and updates them to the present journal.
 
-A few short queries say which days have changed since: only their rows are read and opened again. No time stamp is
-compared, so rows that were removed, or a node whose clock is wrong, are no special case.
+A few short queries find the days that have changed since; only the rows of these days are read and opened again. No
+time stamps are compared, so that removed rows, or a node with a wrong clock, need no special treatment.
 """
 
 from __future__ import annotations

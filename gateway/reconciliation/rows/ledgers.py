@@ -1,7 +1,7 @@
 """Books that arrive over the broker. A sender and the sender's id name a book; each of its parts is taken once.
 
-A part that comes again is answered with the book's present state. When all parts are there the book is judged outside
-of any unit, and then closed: it is in force, or dropped whole and its id free again. See `books`.
+A repeated part is answered with the book's present state. When all parts are there, the book is judged outside of any
+unit, and then closed: it is in force, or it is dropped as a whole and its id is free again. See `books`.
 """
 
 from __future__ import annotations

@@ -32,8 +32,9 @@ _UNEXPLAINED = frozenset(one.value for one in OpenReason if one is not OpenReaso
 class Reconciled:
     """Both matchings of an account, about its rows from `rows.first` on.
 
-    `decided` are persons' decisions; their rows are in no match. Those in `void` count no more, and it says why: what
-    they were about is gone or was changed, so their rows are open again. `basis` is what all this rests on.
+    `decided` are persons' decisions; their rows are in no match. Decisions in `void` count no more, each with the
+    reason: their rows are gone or were changed, so that the remaining rows are open again. `basis` is the basis of the
+    whole result.
     """
 
     rows: AccountRows
@@ -65,7 +66,8 @@ def reconcile_whole(conn: Connection, route: Route, last: date, terms: AccountTe
     """Read all of an account's rows up to a day, and match them. It takes seconds, so it must not be inside a unit that
     writes.
 
-    The basis is read first: where the database shows later reads more than earlier ones, the basis is the older one.
+    The basis is read first. If the database shows later reads more than earlier ones, the basis is then the older one,
+    and a change is noticed.
     """
     basis = basis_of(conn, route.account, last)
     rows = account_rows.rows_of_span(
@@ -127,7 +129,7 @@ def judged(
 ) -> tuple[list[MatchDecision], list[tuple[MatchDecision, str]]]:
     """The decisions that are still valid, and those that are not, each with the reason.
 
-    As of an earlier day, a decision about a later row was not made yet.
+    For a reconciliation as of an earlier day, a decision about a later row counts as not made yet.
     """
     reasons = [(one, _why_void(one, known)) for one in decided]
     counting = [one for one, why in reasons if not why and all(known[id].day <= last for id in one.rows)]
@@ -214,8 +216,8 @@ class NoTable(Exception):  # noqa: N818 - an answer, not a fault
 def balance_table(conn: Connection, route: Route, found: Reconciled) -> dict[str, Any]:
     """The content of the month's statement as of `found.last`: balances, four lists, adjusted balances, difference.
 
-    Raises NoTable without the book's or the bank's closing balance of that day, or if the books do not follow each
-    other up to it.
+    Raises NoTable without the book's or the bank's closing balance of that day, or if the books up to that day have a
+    gap.
     """
     last = found.last
     there = [one for one in books.in_force(conn, route.account) if one.head.last <= last]
@@ -242,8 +244,9 @@ def balance_table(conn: Connection, route: Route, found: Reconciled) -> dict[str
 def table_of(found: Reconciled, book_minor: int, bank_minor: int, currency: str) -> dict[str, Any]:
     """日记账余额 + 企业未收 − 企业未付 = 调整后余额 ↔ 对账单余额 + 银行未收 − 银行未付 = 调整后余额.
 
-    The four lists have what one side recorded and the other one has not yet (未达), or what a person set aside with a
-    reason. A row that has a candidate and does not fit is not on its way: it is `unexplained`, and in no sum.
+    The four lists have the rows that one side recorded and the other one has not yet (未达), and rows that a person set
+    aside with a reason. A row that has a candidate and does not fit it is not merely late: it is `unexplained`, and in
+    no sum.
     """
     lines, entries = found.open(Matching.BOOK, lines=True), found.open(Matching.BOOK, lines=False)
     said: dict[str, Any] = {

@@ -1,4 +1,4 @@
 """Reconciliation (自动对账) as pure functions: rows in, decisions out. No database, no clock.
 
-`matching.decide` is the whole of it; `increment.Register` decides again only what new rows can change.
+`matching.decide` decides all rows; `increment.MatchingRegister` decides again only the rows that new rows can affect.
 """

@@ -17,7 +17,7 @@ from gateway.register.match_terms import MatchTerms
 class AmountGroup:
     """Open rows of one account and amount that compete for the same matches.
 
-    They are near enough in days, and their counterparty is the same or unknown. Both sides are in the group.
+    Their days are near enough, and their counterparty is the same or unknown. Both sides are in the group.
     """
 
     entries: tuple[MatchRow, ...]
@@ -32,9 +32,9 @@ def amount_key(row: MatchRow) -> tuple[AccountSide, int]:
 def match_amounts(rows: OpenRows) -> bool:
     """Confirm the pairs that are clear by amount, counterparty and day. Returns whether there were any.
 
-    One entry and one line that reach each other are a pair. Several are paired by their day, if every day of theirs has
-    one of each: then all of them fit, and none is left that could be meant instead. Where the entry causes the line,
-    later entries without a line change nothing, for a line is never older than what caused it.
+    One entry and one line that are near enough are a pair. Several rows are paired by their day, if each of their days
+    has one entry and one line: then all of them fit, and no other pairing is possible. If the entry causes the line,
+    later entries without a line do not matter, because a line is never older than its cause.
     """
     before = len(rows.decided.matches)
     for rivals in list(rivals_of(rows)):

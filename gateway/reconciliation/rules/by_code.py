@@ -1,8 +1,8 @@
 """Matches by code, before all other rules: rows of one account, currency and direction with a common code, if their
 amounts agree.
 
-The codes come back from the bank (对账标识码), or a payment that was matched with the line lends them. Bank serials are
-read in the same way by the next rule. A fee counts only if a fee line or the account's tariff says so.
+The codes come back from the bank (对账标识码), or are those of a payment that was matched with the line. The next rule
+uses the bank's serials in the same way. A fee counts only if a fee line or the account's tariff explains it.
 """
 
 from __future__ import annotations

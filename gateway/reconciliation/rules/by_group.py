@@ -1,9 +1,9 @@
 """Matches several rows with one: only a declared group as a whole, with the exact sum, of at most `group_most` rows.
 
-A declared group is what one counterparty has open on one day, all of it or all of one batch. That some of it adds up to
-a line is no evidence: among 20 amounts there are a million sums. Even a whole group counts only if a second search
-finds no other rows of that counterparty with the sum. A row that may have a counterpart of its own amount is no part of
-a group. Rows that are the only ones with a sum, and no whole group, are proposed.
+A declared group is everything that one counterparty has open on one day, or all of it that belongs to one batch. That a
+part of it adds up to a line is no evidence, because 20 amounts have a million sums. Even a whole group counts only if a
+second search finds no other rows of that counterparty with the same sum. A row that may have a counterpart of its own
+amount is no part of a group. Rows that are the only ones with a sum, and are not a whole group, are proposed.
 
 A batch that has a code is matched by its code, whatever its size (by_code.py).
 """
@@ -119,7 +119,8 @@ def _covers(
 def sums(amounts: Sequence[int], total: int) -> list[tuple[int, ...]]:
     """Sets of places whose amounts add up to the total: none, the only one, or two as proof that there are more.
 
-    The amounts are positive. Each half is added up in all ways, so 20 amounts cost about a thousand additions.
+    The amounts are positive. The sums of each half are computed completely, so that 20 amounts cost about a thousand
+    additions.
     """
     half = len(amounts) // 2
     low, high = range(half), range(half, len(amounts))

@@ -46,7 +46,8 @@ class OpenReason(StrEnum):
 class Match:
     """Rows that belong together. `entries` are payments or book rows; one of the two is empty for a reversed pair.
 
-    `fee_minor` is what a tariff explains of the difference between the two sides. `evidence` says what agreed.
+    `fee_minor` is the part of the difference between the two sides that a tariff explains. `evidence` names the
+    agreeing values.
     """
 
     rule: MatchRule

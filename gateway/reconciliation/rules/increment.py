@@ -1,9 +1,10 @@
 """Decides again only the rows that new rows can affect, with the same result as deciding all rows anew.
 
-Rows compete where they share a key: a code, an amount, a counterparty. From the new rows the keys lead to the rows
-whose match can change, and from these on. Rows matched by code or serial stay as they are, unless a new row has the
-code. A row matched by amount has a counterpart of its own, so the smaller rows of its counterparty are no parts of it:
-they are looked at only where a row is open. Without that, every row of a busy counterparty would lead to all others.
+Rows compete if they share a key: a code, an amount, a counterparty. The keys lead from the new rows to the rows whose
+match can change, and from these to further ones. Rows matched by code or serial stay as they are, unless a new row has
+the code. A row matched by amount has a counterpart of its own, so the smaller rows of its counterparty are no parts of
+it: they are examined only if a row is open. Without this limit, every row of a busy counterparty would lead to all
+others.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Decides which rows belong together: applies the rules in their order to the rows of one matching.
 
-The outcome is a function of the set of rows: the order in which they arrive does not matter. A rule confirms only what
-is unique on both sides; what is merely likely is proposed to a person.
+The result depends only on the set of rows, not on the order in which they arrive. A rule confirms only pairs that are
+unique on both sides; likely pairs are proposed to a person.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def decide(entries: Iterable[MatchRow], lines: Iterable[MatchRow], terms: MatchT
     match_codes(rows)
     match_serials(rows)
     find_contested(rows)
-    # Rows that one rule has matched can leave another rule a single candidate.
+    # When one rule has matched rows, another rule may have a single candidate left.
     while match_amounts(rows) or match_numbers(rows):
         pass
     match_groups(rows)

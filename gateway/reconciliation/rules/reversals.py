@@ -1,6 +1,7 @@
 """Nets pairs of one side in which a row reverses the other (冲正, 红字), before anything is matched.
 
-A text with 冲正 may be anybody's words. So a row whose code the other side has is netted only with a row that names it.
+A text with 冲正 may come from anybody. So a row whose code is also on the other side is netted only with a row that has
+this code.
 """
 
 from __future__ import annotations

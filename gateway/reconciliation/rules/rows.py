@@ -1,4 +1,4 @@
-"""One row of a side of a matching. A statement line is matched with a payment (matching A) and with a book row (B)."""
+"""The rows of a matching. A statement line is matched with a payment (matching A) and with a book row (matching B)."""
 
 from __future__ import annotations
 

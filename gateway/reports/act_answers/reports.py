@@ -84,8 +84,8 @@ class ReportAnswers:
 def _page(source: RowSource, conn: Connection, asked: ReportQuestion, after: str | None) -> ReportPage:
     """As many rows as were asked for, or somewhat more.
 
-    A source may drop most of the rows that it reads, so several of its pages are read, and the rows found until then
-    make a page.
+    A source may drop most of the rows that it reads. So several of its pages are read, and the rows found so far make a
+    page.
     """
     page, read = source(conn, asked, after), asked.most_rows
     rows = list(page.rows)

@@ -46,7 +46,7 @@ class AccountToday:
     """The figures that the journal has of one account. `days` are the days whose statement was begun, each with whether
     it arrived.
 
-    `unclear` counts the payments whose money nobody can speak for, with their sum in minor units.
+    `unclear` counts the payments whose outcome is unknown, with their sum in minor units.
     """
 
     own: OwnAccountDay
@@ -136,7 +136,7 @@ class TodayAnswers:
             found = await self.store.read(lambda conn: read_accounts(conn, own))
         except Denied as error:
             if error.code != guarded_journal.AWAY or clear:
-                raise  # looking at unmasked numbers is noted, and cannot be
+                raise  # the audit trail must record a look at unmasked numbers, and cannot do so now
             return self._from_memory(own)
         self._kept.update((one.own.route.account, one) for one in found)
         self._kept_ms = now_ms

@@ -1,7 +1,8 @@
 """Handlers of the acts about statements from files. A statement arrives in portions, which the daemon holds in memory.
 
-Nothing of it is recorded before all of it was added up, so a file that does not add up leaves nothing. Then it is
-recorded in small units, so that payments go on beside it. What was not closed after IDLE_S is forgotten.
+Nothing of a statement is recorded before it was added up as a whole, so that a file with wrong sums leaves nothing
+behind. Then it is recorded in small units, so that payments are not delayed. A statement that was not closed after
+IDLE_S is dropped.
 """
 
 from __future__ import annotations

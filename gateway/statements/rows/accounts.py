@@ -36,8 +36,9 @@ UNCLEAR = (State.SENDING, State.PENDING, State.IN_DOUBT, State.ESCALATED)
 
 @dataclass(frozen=True, slots=True)
 class BalanceRow:
-    """A balance, and when this node received it, by its own clock. `dated`: the vault vouches for that time. A balance
-    that was stored before its time was sealed is not dated, and moves no money."""
+    """A balance, and when this node received it, by its own clock. `dated`: that time is sealed by the vault. A balance
+    that was stored before its time was sealed is not dated, and moves no money.
+    """
 
     balance: Balance
     currency: str
@@ -100,7 +101,7 @@ _VOUCHED = ("entry", "bank", "account_idx", "direction", "currency", "amount_min
 
 
 def _detail(line: Line, vouched: list[Any]) -> bytes:
-    """The fields of an entry that the matching reads besides its columns, and the columns that it vouches for."""
+    """The fields of an entry that the matching reads besides its columns, and the columns that its seal covers."""
     said = {
         "row": vouched,
         "reference": line.reference,
@@ -246,7 +247,7 @@ def _balance_rows(conn: Connection, accounts: Sequence[str]) -> dict[str, tuple[
 def closing_of(conn: Connection, account: str, day: date) -> Money | None:
     """The closing balance of a recently closed day; None if the day is not closed, or if it was closed too long ago.
 
-    It is stored with the balance, so an account whose balance is never asked for has none.
+    It is stored with the balance, so that an account whose balance is never read has none.
     """
     kept = _balance_row(conn, account)
     said = None if kept is None else kept[0].get(_CLOSINGS, {}).get(day.isoformat())
@@ -286,7 +287,7 @@ def entries_on(conn: Connection, account: str, day: date) -> int:
 def unclear(conn: Connection, accounts: Sequence[str], states: Sequence[State] = UNCLEAR) -> dict[str, tuple[int, int]]:
     """Payments whose outcome is unknown, by own account: their number and their sum in minor units.
 
-    The own account is the payer's; for a collection, the payee's. `states` are others to be counted in the same way.
+    The own account is the payer's; for a collection, the payee's. `states`: count payments in these states instead.
     """
     vault = vault_of(conn)
     names = {vault.blind(account): account for account in accounts}
@@ -324,5 +325,5 @@ def _read(account: str, said: Mapping[str, Any], seen_ms: int) -> BalanceRow:
     amounts = {name: Money(said[name], currency) if name in said else None for name in _AMOUNTS}
     as_of = datetime.fromisoformat(said["as_of"]) if "as_of" in said else None
     balance = Balance(AccountNumber(account), **amounts, as_of=as_of, host_date=None)
-    # The column beside the sealed balance is not sealed: by it, an old balance could be made a fresh one.
+    # The column beside the sealed balance is not sealed: changing it could make an old balance look fresh.
     return BalanceRow(balance, currency, said.get(_SEEN, seen_ms), dated=_SEEN in said)

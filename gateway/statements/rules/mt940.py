@@ -66,9 +66,9 @@ def is_mt940(data: bytes) -> bool:
 def from_mt940(data: bytes, account: str, currency: str, encoding: str = "utf-8-sig") -> FileStatement:
     """A file of MT940 messages; its statements of this account, which must follow each other. Raises BadStatement.
 
-    An entry is known by the bank's reference, or by all that it says where it has none. Its day is its entry date;
-    without one its value date, if that is inside of the statement. What the marks RC and RD take back has 冲正 before
-    its text, as the matching reads it.
+    An entry is identified by the bank's reference, or by all its fields if it has none. Its day is its entry date;
+    without one, its value date, if that is inside of the statement. An entry with mark RC or RD, which reverses another
+    one, gets 冲正 before its text, because the matching looks for it.
     """
     if len(data) > MOST_BYTES:
         raise BadStatement(f"it has more than {MOST_BYTES} bytes; hand it in by days")

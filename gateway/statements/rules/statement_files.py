@@ -89,10 +89,10 @@ def from_csv(
 ) -> FileStatement:
     """A CSV with a heading. `columns` gives the file's own heading for each of NAMES that has another one there.
 
-    An entry's amount is `amount` with `direction` (credit or debit), or stands in one of `credit` and `debit`. Its
-    decimal mark is `decimal`, a point or a comma, and the other one groups by thousands. Undeclared, the mark is a
-    point, and what could be read in two ways is refused. Without an `id` the entry is known by all that it says, and by
-    its number among those alike. Raises BadStatement, which names the line.
+    An entry's amount is in `amount` with `direction` (credit or debit), or in one of `credit` and `debit`. Its decimal
+    mark is `decimal`, a point or a comma, and the other one groups by thousands. If it is not declared, the mark is a
+    point, and amounts that could be read in two ways are refused. Without an `id` the entry is identified by all its
+    fields, and by its number among equal ones. Raises BadStatement, which names the line.
     """
     try:
         reader = csv.DictReader(io.StringIO(data.decode(encoding), newline=""), restval=_SHORT, restkey=_LONG)

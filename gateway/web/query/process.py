@@ -1,7 +1,7 @@
 """The query process: the journal opened for reading, the verbs, and a UNIX socket.
 
-It holds the vault's key, to read; no key of a bank, no password of the broker, no right to write. It is trusted to show
-each person what that person may see, and cannot be made to do anything else.
+It has the vault's key for reading. It has no key of a bank, no password of the broker, and no right to write. It must
+show each person only what that person may see, and cannot be made to do anything else.
 """
 
 from __future__ import annotations

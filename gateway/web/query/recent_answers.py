@@ -17,8 +17,8 @@ _Key = tuple[str, str]
 class RecentAnswers:
     """Keeps a verb's answers for `age_s` seconds, by the caller's scope and query.
 
-    The age counts from when it was asked for. While an answer is made, whoever asks for the same waits for it. What is
-    unmasked is never kept.
+    The age counts from the time of the request. While an answer is made, other requests for the same answer wait for
+    it. Unmasked answers are never kept.
     """
 
     def __init__(self, monotonic_s: Callable[[], float], age_s: float) -> None:

@@ -15,8 +15,9 @@ from gateway.web.shared.site import PageRequest, WebRoute
 
 
 class PasskeyPages:
-    """The passkey pages of one site. `page` is its name for the daemon; `door` is the path at which a passkey
-    signs in."""
+    """The passkey pages of one site. `page` is its name for the daemon; `door` is the path for signing in with a
+    passkey.
+    """
 
     def __init__(self, page: str, door: str) -> None:
         self._page = page

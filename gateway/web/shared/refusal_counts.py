@@ -1,4 +1,4 @@
-"""Counts the refusals of a site until the daemon is told, which writes them to the audit trail."""
+"""Counts the refusals of a site until they are reported to the daemon, which writes them to the audit trail."""
 
 from __future__ import annotations
 

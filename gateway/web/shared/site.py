@@ -146,7 +146,7 @@ class WebRoute:
     """A page: its path as Starlette writes it, its method, the function that makes it. `open`: visitors without a
     session may see it.
 
-    `sparing`: a visitor may ask for it seldom only, because it tries a secret or costs much.
+    `sparing`: a visitor may request the page only rarely, because it checks a secret or costs much.
     """
 
     method: str
@@ -160,7 +160,7 @@ class WebSite:
     """A Starlette application of pages. `package` has the folder `templates`; missing templates come from
     gateway.web.shared.
 
-    `origin_name` is the name in the daemon's `GET /place` of this site's own origin.
+    `origin_name` is the name of this site's own origin in the daemon's answer to `GET /place`.
     """
 
     def __init__(

@@ -34,10 +34,11 @@ class Options:
     `terminal` is the front end's id (termid), `customer` and `operator` are custid and cusopr. `branch` is the link
     number (ibknum) of own accounts that are not in `branches` (account number to link number). `probe_account` is an
     own account whose balance is asked for as a heartbeat. `sign_on_tries` is how many refused sign-ons this process
-    makes before it leaves the login alone; four that brought no token, for whatever reason, end it too. `codes` says
-    what codes mean that are not public; the keys are CODE_WORDS. `payroll_provinces`: text in the name of a payee's
-    bank to the two digits that b2e0078 wants of an account at this bank; `payroll_province` those of all others.
-    `receipt_path` is where a receipt's file is fetched.
+    makes before it stops using the login; four sign-ons that brought no token, for whatever reason, have the same
+    effect. `codes` declares the meanings of codes that are not public; the keys are CODE_WORDS. `payroll_provinces`
+    maps a text in the name of a payee's bank to the two digits that b2e0078 wants for an account at this bank;
+    `payroll_province` has the digits for all others. `receipt_path` is the address from which a receipt's file is
+    fetched.
     """
 
     terminal: str

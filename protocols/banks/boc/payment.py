@@ -1,7 +1,7 @@
 """Payments: b2e0009 (对公汇款, own transfers, batches), b2e0061 (对私汇款), and b2e0007, the enquiry after them.
 
-A payroll (快捷代发, b2e0078) has one line in a message, because no public page says how to ask about one line of many:
-the message's insid is then the line's, and b2e0007 tells what became of it (banks/boc.md 2.6, 2.7).
+A payroll (快捷代发, b2e0078) has one line in a message, because no public page describes how to ask about one line of
+many. The message's insid is then the line's, and b2e0007 gives the result (banks/boc.md 2.6, 2.7).
 
 B001 of a message and of its row is acceptance. Only the row of b2e0007 is about the payment (banks/boc.md 2.7, 5). The
 bytes contain the token, so they are not valid in another session: nothing is ever sent again.
@@ -72,8 +72,8 @@ class Payments:
     def _heard(self, frame: bytes, code: str, number: str) -> Answer:
         """The answer to the message that was just sent.
 
-        Raises Declined ("signed_out") where the bank does not know the token: doubt, and the lane signs on before the
-        next order would meet the same.
+        Raises Declined ("signed_out") if the bank does not know the token. The order is then in doubt, and the lane
+        signs on before the next order.
         """
         answer = self.wire.read(frame, code, number)
         check_signed_on(self.meanings, code, answer.status, *map(status_of, answer.rows))
@@ -107,8 +107,8 @@ class Payments:
     def submitted(self, answer: Answer, references: Sequence[str]) -> Fates:
         """The outcome of each order in the answer to its message: at most pending. Orders without a row are left out.
 
-        A message that was not taken has no rows; its code then counts for every order in it. If it has some after all,
-        nobody knows.
+        A message that was not accepted has no rows; its code then counts for every order in it. If it has rows all the
+        same, the outcome is doubt.
         """
         rows = by_reference(answer.rows, "insid", references)
         if not answer.status.done:

@@ -1,7 +1,7 @@
 """Electronic receipts (b2e0500): the bank answers with the name of a file in the front end's folder.
 
-How that file is fetched is not public; it is read from `receipt_path`, and without that option there are no receipts
-here (banks/boc.md 2.8). The answer's elements are those of a public client.
+How that file is fetched is not public. It is fetched from `receipt_path`; without that option there are no receipts
+(banks/boc.md 2.8). The answer's elements are those of a public client.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Receipts:
     def receipt(self, question: ReceiptQuestion, context: Context) -> Conversation[Receipt | ReceiptLater]:
         """The receipt of an entry, asked for by account, day and amount; ReceiptLater while the bank has none.
 
-        Raises "missing" without an amount, "ambiguous" where the file holds several receipts, Declined on a code.
+        Raises "missing" without an amount, "ambiguous" if the file has several receipts, Declined on a code.
         """
         wire, amount = self.statements.wire, question.amount
         if amount is None:

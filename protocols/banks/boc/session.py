@@ -1,9 +1,9 @@
 """Signing on: b2e0001 brings the token that every later message carries. One connection, one token, one owner.
 
-A new sign-on of an operator is likely to end the token before it, so exactly one session may sign on with one operator.
-Five wrong passwords in a day lock it, fifteen for good (banks/boc.md 1): a refused sign-on is not tried again here.
-The codes with which the bank says "wrong password" are not public, and the bank also counts a password whose
-answer never arrives. So every password that was sent counts until a token comes, and a fifth is never sent.
+A new sign-on of an operator is likely to end the earlier token, so exactly one session may sign on with one operator.
+Five wrong passwords in a day lock the operator, fifteen lock it for good (banks/boc.md 1), so a refused sign-on is not
+tried again here. The bank's codes for "wrong password" are not public, and the bank also counts a password whose answer
+never arrives. So every password that was sent counts until a token comes, and a fifth is never sent.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ _TOKEN = re.compile("[!-~]{1,64}", re.ASCII)
 class Lockout:
     """Counts passwords that the bank rejected, because the bank locks the login after a few.
 
-    `sent` counts those that left, or may have left, since the last token; `refused` those among them that the bank
-    refused expressly, of which `tries` are allowed. `unclear`: it is not known what became of the last one.
-    `connections` is how many came about on the one port.
+    `sent` counts the passwords that were sent, or may have been sent, since the last token. `refused` counts those that
+    the bank refused expressly, of which `tries` are allowed. `unclear`: the result of the last one is not known.
+    `connections` counts the connections on the one port.
     """
 
     tries: int
@@ -80,7 +80,8 @@ class SignOn:
                 "failed",
             )
         if lockout.unclear:
-            # The lane pauses after a refusal, but not after silence: four passwords would be used up within seconds.
+            # After a refusal the lane pauses by itself, but not after a missing answer. Without a refusal here, four
+            # passwords would be used up within seconds.
             lockout.unclear = False
             raise Declined(
                 "b2e0001", "", "not tried yet: the last password left, and what became of it is not known", "failed"

@@ -115,7 +115,7 @@ class Statements:
     def returns(self, question: ReturnsQuestion, context: Context) -> Conversation[ReturnsPage]:
         """One page of returns: money that came in under the insid of a payment of this account.
 
-        An entry that cannot be read as one may still be read as a return. Raises as `lines`.
+        An entry that cannot be read as an entry may still be read as a return. Raises as `lines`.
         """
         page, rows = yield from self._walked("returns", question, context)
         back = [row for row in rows if _DIRECTIONS.get(value_or(row, "direction")) is Direction.CREDIT]
@@ -147,7 +147,8 @@ class Statements:
     ) -> tuple[Page, WalkPlace | None]:
         """The lines of one answer, and the next place of its leg if there is one.
 
-        A row that cannot be read, or with another code than B001, is left out and said as a finding: it hides no other.
+        A row that cannot be read, or that has another code than B001, is left out and becomes a finding; it does not
+        hide other rows.
         """
         rows = answer.rows
         if not answer.status.done:

@@ -1,4 +1,6 @@
-"""What the bank's codes mean: the words of codes.toml, what the settings may declare, and the lost session."""
+"""The meanings of the bank's codes: the words of codes.toml, the codes that the settings declare, and the lost
+session.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,7 @@ DECLARATIONS: Final[Mapping[str, Declaration]] = {
 def meanings(declared: Mapping[str, tuple[str, ...]]) -> Meanings:
     """The outcomes of the bank's codes: codes.toml and the codes that the settings declare.
 
-    Raises ProtocolError("table"), and BadOptions where the settings contradict the bank's own page.
+    Raises ProtocolError("table"), and BadOptions if the settings contradict the bank's own page.
     """
     known = load(__package__, OPERATIONS, OUTCOMES)
     check_unlisted(known, declared)

@@ -1,20 +1,21 @@
 """The bank's front end as its own page describes it, written from that and not from our adapter.
 
-twin_rules.py has what it takes; every request is judged by it first.
+twin_rules.py has the rules for requests; every request is judged by them first.
 
-The page lists few codes. Those that begin with TW are this twin's own: TW00 a message that does not fit, TW01 a
-repeated insid, TW02 a refusal, TW03 no entries, TW04 an insid that is not known, TW05 a wrong password, TW06 a locked
-operator, TW07 an account that is not kept, TW08 a message that is refused though its rows were taken.
+The page lists few codes. Those that begin with TW are this twin's own: TW00 a message of the wrong form, TW01 a
+repeated insid, TW02 a refusal, TW03 no entries, TW04 an unknown insid, TW05 a wrong password, TW06 a locked operator,
+TW07 an unknown account, TW08 a message that is refused although its rows were accepted.
 
-Options. `password` (any, when left out); `version` 120, 110 or 100 (errmsg, lang and GB2312 in answers); `answers` the
-charset of answers (UTF-8); `page_lines` the most entries a page (50); `lasts` how many messages a token serves (0: for
-ever). Faults, each off when left out: `forgets` answers the code 1033 after taking a payment, and forgets the token;
-`refuses` answers TW08 at message level after taking it; `http_500` answers 500 after taking it; `another` answers with
-another's insid; `unlisted` gives b2e0007 a code that nobody knows; `not_known` says TW04 where it finds nothing,
-instead of no row; `no_data` says TW03 of an empty list; `stuck` tells the first page whatever is asked; `wrong_count`
-counts one entry too many; `lone` answers b2e0007 with its last row only; `odd_row` gives an account's second entry a
-direction that nobody knows, and the second row of b2e0007 a code that is none; `odd_rows` puts an entry that says
-nothing in front of the list; `zero_balances` says 0.00 behind each entry. `receipt_path` serves receipts' files.
+Options. `password` (any, if left out); `version` 120, 110 or 100 (errmsg, lang and GB2312 in answers); `answers` the
+charset of answers (UTF-8); `page_lines` the most entries on a page (50); `lasts` how many messages a token is valid for
+(0: for ever). Faults, each off if left out: `forgets` answers the code 1033 after accepting a payment, and forgets the
+token; `refuses` answers TW08 at message level after accepting it; `http_500` answers 500 after accepting it; `another`
+answers with the insid of another payment; `unlisted` gives b2e0007 an unknown code; `not_known` answers TW04 instead of
+no row if nothing is found; `no_data` answers TW03 for an empty list; `stuck` answers every question for entries with
+the first page; `wrong_count` counts one entry too many; `lone` answers b2e0007 with its last row only; `odd_row` gives
+an account's second entry an unknown direction, and the second row of b2e0007 a text that is no code; `odd_rows` puts an
+empty entry in front of the list; `zero_balances` states 0.00 as the balance after each entry. `receipt_path` serves
+receipts' files.
 """
 
 from __future__ import annotations

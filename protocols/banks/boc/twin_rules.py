@@ -1,7 +1,7 @@
-"""What 中国银行's front end takes, field by field, transcribed from the bank's page (banks/boc.md).
+"""The rules of 中国银行's front end for each field of a request, transcribed from the bank's page (banks/boc.md).
 
-The adapter never reads it. The page lists few codes, and none for a message that does not fit: those that begin with TW
-are the twin's own, so every refusal with one of them is reconstructed.
+The adapter never reads them. The page lists few codes, and none for a message of the wrong form. Codes that begin with
+TW are the twin's own, so every refusal with one of them is reconstructed.
 """
 
 from __future__ import annotations
@@ -74,10 +74,10 @@ _ROWS_MOST: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class AskedFields:
-    """A request as its rules read it.
+    """The fields of one request, each under the path that the rules use for it.
 
-    `around` has `http/…`, and as `bank/…` what the bank knows itself. Paths that begin with `head` or an
-    attribute's `@` are those of the document; all others begin in `trn-CODE-rq`.
+    `around` holds the HTTP fields as `http/…` and the bank's own values as `bank/…`. A path that begins with `head` or
+    `@` (an attribute) starts at the document's root; every other path starts at `trn-CODE-rq`.
     """
 
     around: Mapping[str, str]
@@ -505,7 +505,8 @@ _BARE: Final = BothLanguages("has text between its elements", "要素之间有�
 
 
 def strange_parts(root: etree._Element, code: str) -> Iterator[StrangePart]:
-    """What the page does not have: an element of another name or in another place, one that repeats, bare text.
+    """The parts of a message that the page does not have: an element of another name or in another place, one that
+    repeats, bare text.
 
     An element without elements of its own that repeats is left to the rule of its field. Places of the head and of
     `trans` begin at the root, all others in `trn-CODE-rq`.

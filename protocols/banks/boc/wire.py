@@ -80,7 +80,7 @@ class Wire:
         """One whole request of `code` with a row for each value in `each`. `before` stands before the rows; `nth`
         counts the messages of the conversation from 0.
 
-        Raises Declined("signed_out") where the session has no token, before anything is sent; Unencodable.
+        Raises Declined("signed_out") if the session has no token, before anything is sent; Unencodable.
         """
         token = "" if code == "b2e0001" else self._token(code, context)
         head = el("head", HEAD.elements(WrittenHead(self.options, self.number(context, nth), code, token)))
@@ -100,7 +100,7 @@ class Wire:
     def read(self, frame: bytes, code: str, number: str) -> Answer:
         """Reads the answer to the `code` that was sent under `number` (trnid; "" where it is not known).
 
-        Raises ProtocolError on whatever cannot be one.
+        Raises ProtocolError if the bytes cannot be such an answer.
         """
         body = http.body_of(frame)
         root = xmldoc.parse_root(body, charset_of(body), ROOT, max_bytes=ANSWER_BYTES_MAX, max_nodes=_NODES_MAX)

@@ -1,6 +1,6 @@
 """兴业银行 (CIB) 银企直联 FOX: GBK XML in one HTTP POST per exchange, credentials in every message.
 
-From the bank's own manual as far as it is public; README.md in this folder says what is reconstructed.
+Written from the public part of the bank's own manual; README.md in this folder lists what is reconstructed.
 """
 
 from __future__ import annotations

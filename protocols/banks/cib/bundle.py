@@ -1,7 +1,7 @@
 """Many orders in one message: sending them, and each order's fate in an answer, for all three kinds of message.
 
-A line is identified by its number, which we gave it, and must then agree in account and amount, and in our own
-reference where the line carries it: identical lines never share a result. A line that is not in the answer is left out.
+A line is identified by its number, which we gave it. It must then agree in account and amount, and in our own reference
+if the line has it, so that equal lines never share a result. A line that is missing in the answer is left out.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class AnswerLine:
     """One line of an answer. `number` counts from 1; texts are as the bank wrote them, "" if the answer leaves them
     out.
 
-    `status` is the line's own code; `paid` what was collected, where that can differ; `mark` our reference.
+    `status` is the line's own code; `paid` is the collected amount, if it can differ; `mark` is our reference.
     """
 
     number: int
@@ -59,9 +59,9 @@ class Stated:
 class Form:
     """One of the bank's messages for many orders, as it is written and read.
 
-    `content` writes it (ProtocolError where an order does not fit), `stated` reads an answer's body, None where it
-    has none. `enquiry` is the operation that asks after it and `asking` its content; without one the question is the
-    message itself, under the bundle's TRNUID and with nothing in it.
+    `content` writes the message (ProtocolError if an order does not fit); `stated` reads an answer's body, None if it
+    has none. `enquiry` is the operation that asks about the message, and `asking` its content. Without an enquiry the
+    question is the message itself, under the bundle's TRNUID and without content.
     """
 
     word: Word

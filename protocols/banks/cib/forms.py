@@ -32,7 +32,7 @@ _TOLD_COLUMNS: Final = 13
 def forms(options: Options) -> dict[Kind, Form]:
     """The bank's message for each kind of order that this customer sends in bundles.
 
-    Collections are offered where the options name FIRMCODE and BIZCODE, which the bank gives out.
+    Collections are offered if the options name FIRMCODE and BIZCODE, which the bank gives out.
     """
 
     realtime = options.batch == "realtime"
@@ -103,7 +103,8 @@ def _text_told(answer: etree._Element) -> Stated | None:
 def _told_row(row: Sequence[str]) -> AnswerLine:
     """One line of the answer. Only the bank's own text, which is the last cell, may contain a '|' or be left out.
 
-    We send no '|' in a cell: one elsewhere moves account, amount or reference from their places, which is found out.
+    We send no '|' in a cell. A '|' elsewhere would move account, amount or reference from their places, which the
+    checks detect.
     """
     sent = SENT.columns
     assert sent is not None

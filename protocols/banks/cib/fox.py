@@ -1,8 +1,8 @@
 """FOX, the envelope of CIB Online Exchange: one HTTP POST carries log-on and operation, one answer carries both back.
 
-Credentials are in every message, so there is no session that a repeat of the same bytes could miss. An answer has
-layers, each absent below the first failure: the log-on (SONRS), the operation (its own STATUS), and in its body
-what became of the instruction (banks/cib.md 2).
+Credentials are in every message, so that a repeat of the same bytes depends on no session. An answer has layers, each
+absent below the first failure: the log-on (SONRS), the operation (its own STATUS), and in its body the result of the
+instruction (banks/cib.md 2).
 """
 
 from __future__ import annotations
@@ -96,8 +96,8 @@ class Fox:
     ) -> Conversation[Answer]:
         """Ask a question (`word` is its name in the code table). Raises Declined if the answer stops at the log-on.
 
-        Raises "correlation" on an answer to another question: what an enquiry tells has no reference of its own.
-        `trnuid`: the bank is asked under an identifier of ours, not under a new one.
+        Raises "correlation" on an answer to another question, because the content of an enquiry's answer has no
+        reference of its own. `trnuid`: the bank is asked under this identifier of ours, not under a new one.
         """
         trnuid = trnuid or self.question_id(context, nth)
         frame = yield Ask("business", self.request(operation, trnuid, content, context))
@@ -188,8 +188,8 @@ def same(what: str, stated: str, ours: str) -> None:
 def check_stated(parent: etree._Element, keys: CorrelationKeys, *, named: bool) -> None:
     """Raises "correlation" if CLIENTREF or XFERINFO below `parent` are about another payment.
 
-    `named`: the answer must say which payment it is about, by our reference or by amount and both accounts; "missing"
-    if it does not. An enquiry's answer has nothing else to tell it from another one.
+    `named`: the answer must identify the payment, by our reference or by amount and both accounts; "missing" if it does
+    not. Nothing else distinguishes an enquiry's answer from another one.
     """
     client, info = value_or(parent, "CLIENTREF"), maybe(parent, "XFERINFO")
     same("CLIENTREF", client, keys.reference)

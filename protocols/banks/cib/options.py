@@ -37,11 +37,11 @@ LOCK_OUT: Final = "a wrong password tried again and again locks the operator"
 class Options:
     """How this customer uses the bank. Times in seconds; limits of None are not checked before sending.
 
-    `customer` is the bank's customer number (CID), `probe_account` an own account whose balance is asked for to see
-    whether the way to the bank is open. `fast_enquiry` is what asks about a 快速支付. `holder` is the name all own
-    accounts are held in. `city` is the payer's city, `cities` gives the payee's by the beginning of its bank number,
-    the longest one that fits. `fund_account` is the centre of the cash pool (集团支付). `receipt_path` is where a
-    receipt's FILE_ID is fetched from. `codes` says the meanings of codes that are not public; its
+    `customer` is the bank's customer number (CID); `probe_account` is an own account whose balance is asked for to test
+    the connection to the bank. `fast_enquiry` is the operation that asks about a 快速支付. `holder` is the holder's
+    name of all own accounts. `city` is the payer's city; `cities` gives the payee's by the beginning of its bank
+    number, by the longest matching one. `fund_account` is the centre of the cash pool (集团支付). `receipt_path` is the
+    address from which a receipt's FILE_ID is fetched. `codes` declares the meanings of codes that are not public; its
     keys are CODE_WORDS. `opens` and `closes` are times of the bank's day, HH:MM.
     """
 

@@ -1,7 +1,8 @@
 """Single payments: XFERTRN, the pool's XPMTTRN, fast ICTRANSFERTRN; and the enquiries XFERINQTRN, INQSTATETRN.
 
-TRNUID is our reference. Sent again it executes nothing and brings back the earlier result, and if the first copy
-never arrived it is executed then (banks/cib.md 5); so nothing in these messages depends on session or counter.
+TRNUID is our reference. If it is sent again, the bank executes nothing and returns the earlier result; if the first
+copy never arrived, the second is executed (banks/cib.md 5). So nothing in these messages depends on a session or a
+counter.
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ class Payments:
         """Send one payment or transfer. Raises ProtocolError before anything is sent if it does not fit the bank's
         form.
 
-        Raises Declined behind the Submit if the bank does not log us on: doubt, and the lane asks no more with
-        this password for a while.
+        Raises Declined after the Submit if the bank does not accept the log-on. The order is then in doubt, and the
+        lane does not use this password for a while.
         """
         operation, content = self.message(order)
         wire = self.fox.request(operation, context.reference, content, context)
@@ -86,8 +87,8 @@ class Payments:
     def read(self, kind: Kind, sent: Sent, frame: bytes) -> Outcome:
         """The outcome in the stored or replayed answer to an order of `kind` that was stored as `sent`.
 
-        Raises Declined as `pay` does: a repeat carries the password of the first copy, and the lane must not go on
-        trying one that the bank refuses.
+        Raises Declined as `pay` does, because a repeat has the password of the first copy, and the lane must not
+        continue with a password that the bank refuses.
         """
         if kind not in (Kind.PAYMENT, Kind.TRANSFER):
             raise ProtocolError("value", f"cib sends no single {kind.value}")
@@ -130,7 +131,7 @@ class Payments:
         """The outcome of one payment: by XFERINQTRN with our reference, and if that stays unclear, by INQSTATETRN, from
         the core system.
 
-        Raises Declined where the enquiry itself is refused: that says nothing about the payment.
+        Raises Declined if the enquiry itself is refused, which says nothing about the payment.
         """
         keys = CorrelationKeys.of(question.sent)
         content = enquiry_content(keys.reference)

@@ -1,7 +1,7 @@
-"""BALANCECHANGENOTICE: the bank tells of an entry (banks/cib.md 4.9). Bare, without FOX; its transport is not public.
+"""BALANCECHANGENOTICE: the bank reports an entry (banks/cib.md 4.9). Bare, without FOX; its transport is not public.
 
-It is read as the body of an HTTP POST, as all other messages of this bank travel, and answered with HTTP 200. Table and
-sample of the page disagree about TRNTYPE and the time, so neither is read: the account is read again, and that tells.
+It is read as the body of an HTTP POST, because all other messages of this bank are sent so, and answered with HTTP 200.
+Table and sample of the page disagree about TRNTYPE and the time, so neither is read: the account is read again instead.
 """
 
 from __future__ import annotations

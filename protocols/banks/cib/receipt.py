@@ -1,8 +1,8 @@
 """Electronic receipts: a job for an account and a day, a poll for its files, and the fetch of one.
 
-The job's TRNUID is made of account and day, so that a job asked for twice is one job: sent again, a TRNUID brings
-back the earlier result, where a second job would be refused. How a FILE_ID is fetched is not public; it is read from
-`receipt_path`, and without that option there are no receipts here (banks/cib.md 4.9).
+The job's TRNUID is made of account and day, so that a job that is requested twice is one job: a repeated TRNUID returns
+the earlier result, and a second job would be refused. How a FILE_ID is fetched is not public. It is fetched from
+`receipt_path`; without that option there are no receipts (banks/cib.md 4.9).
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ class Receipts:
     def receipt(self, question: ReceiptQuestion, context: Context) -> Conversation[Receipt | ReceiptLater]:
         """The receipt of an entry, or a ticket for asking again. Raises Declined if the bank refuses.
 
-        The bank names a PDF by the entry's key (ATTACHINFO), so `bank_line_id` is needed; and it makes none today.
+        The bank names a PDF by the entry's key (ATTACHINFO), so `bank_line_id` is needed. The bank makes no PDF on the
+        day of the entry.
         """
         if not question.bank_line_id:
             raise CannotAsk("a receipt is found by the entry's key (ATTACHINFO)")

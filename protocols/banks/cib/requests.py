@@ -1,8 +1,8 @@
 """The requests of this bank, field by field in the order of writing, with the row of the bank's page for each.
 
-The tables write every element that has a value, and check lengths and mandatory fields before anything is sent.
-The order of elements is the contract, so each function here composes the tables of one message in that order.
-An optional element is left out where there is nothing to say: the adapter sends no empty one.
+The tables write every element that has a value, and check lengths and mandatory fields before anything is sent. The
+order of elements is prescribed, so each function here composes the tables of one message in that order. An optional
+element without a value is left out: the adapter sends no empty element.
 """
 
 from __future__ import annotations
@@ -86,7 +86,8 @@ class Written:
     def inside(self) -> bool:
         """True if the other party's account is at this bank. Raises "missing" if another bank has no name.
 
-        A transfer whose other account names no bank stays here. Such an account must not be sent as another bank's.
+        A transfer whose other account names no bank stays inside this bank. Such an account must not be sent as another
+        bank's.
         """
         stays = self.order.kind is Kind.TRANSFER and not self.other.bank_name and not self.other.cnaps
         own = is_own(self.other, self.options) or self.order.channel is Channel.SAME_BANK or stays
@@ -135,7 +136,9 @@ class Written:
 
     @property
     def remark(self) -> str:
-        """Our reference, with which a batch's line comes back. Raises "value" for a channel that a line cannot have."""
+        """Our reference, which the bank returns with a batch's line. Raises "value" for a channel that a line cannot
+        have.
+        """
         if self.order.channel not in (Channel.AUTO, Channel.SAME_BANK):
             raise ProtocolError("value", f"a batch line has no channel {self.order.channel.value}; use auto")
         return self.reference if self.options.batch_remark else ""

@@ -1,10 +1,10 @@
 """Rows of an account's entries: STMTTRN elements, and the fixed rows of FSTMTTRN, 530 bytes with their newline.
 
-Fixed rows are cut out of the answer as bytes, before anything is decoded: a name that the bank cut in half a
-character would otherwise take bytes of the next field, and widths count bytes, not characters (banks/cib.md 4.2).
+Fixed rows are cut out of the answer as bytes, before anything is decoded. Otherwise a name that the bank cut in half a
+character would take bytes of the next field, because widths count bytes, not characters (banks/cib.md 4.2).
 
-The balance beside an entry is not read: the bank says that it cannot be used as the day's, for an evening's entries may
-be booked for the next day, and a day would be closed with figures that are not its own.
+The balance beside an entry is not read. The bank says that it cannot be used as the day's balance, because an evening's
+entries may be booked for the next day; a day would be closed with wrong figures.
 """
 
 from __future__ import annotations
@@ -88,7 +88,9 @@ def split(document: bytes) -> Split:
 
 
 def _row(line: bytes) -> bytes:
-    """The row in a line. A row may begin with blanks, so only as many are cut off as the line is too long."""
+    """The row in a line. A row may begin with blanks, so that only the surplus blanks of a line that is too long are
+    removed.
+    """
     line = line.removesuffix(b"\r") if len(line) != ROW_BYTES else line
     indent, row = line[: max(len(line) - ROW_BYTES, 0)], line[-ROW_BYTES:]
     if len(row) != ROW_BYTES or indent.strip(b" \t"):

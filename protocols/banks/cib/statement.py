@@ -1,7 +1,7 @@
 """Questions about accounts: balances, entries as elements or as fixed rows, and payments that came back.
 
-Today and the past are never asked about in one question: a period is read in legs, the closed days first and today
-last, and the cursor names the leg. No data is a code here (6421), and an empty page.
+Today and the past are never asked about in one question. A period is read in legs, the closed days first and today
+last, and the cursor names the leg. Here an answer without data is a code (6421), and an empty page.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ ENTRIES, REFUNDS = "1", "3"
 class Place:
     """The place of a page: the dates of the leg, the number of the page, and the last row of the page before.
 
-    `live`: the leg was today's list when it began. `mark` is a mark of the page before: the same one twice means that
-    the bank repeats pages. `key` and `count` are the last entry's key and how many had it.
+    `live`: the leg was today's list when it began. `mark` is a fingerprint of the page before: if it occurs twice, the
+    bank repeats pages. `key` and `count` are the last entry's key and the number of entries with it.
     """
 
     first: date

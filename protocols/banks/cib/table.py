@@ -1,4 +1,4 @@
-"""What the bank's codes mean: codes.toml, and the layers in which one refusal may have two meanings."""
+"""The meanings of the bank's codes: codes.toml, and the layers in which one refusal may have two meanings."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ DECLARATIONS: Final[Mapping[str, Declaration]] = {
 def meanings(declared: Mapping[str, tuple[str, ...]] = {}) -> Meanings:
     """The outcomes of the bank's codes: codes.toml, and the codes that the settings declare.
 
-    A declared refusal ends the payment of a first send only. Raises ProtocolError("table") with every mistake of the
-    file in it, and BadOptions for a code that codes.toml has: 2000 and 2002 mean what their text says.
+    A declared refusal ends the payment only at a first send. Raises ProtocolError("table") with every mistake of the
+    file, and BadOptions for a code that codes.toml has already: 2000 and 2002 have the meaning of their text.
     """
     known = load(__package__, OPERATIONS, OUTCOMES)
     check_unlisted(known, declared, but="sonrs")

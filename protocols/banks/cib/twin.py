@@ -1,19 +1,19 @@
 """The bank's side of FOX, written from the bank's page and not from our own adapter.
 
-Every request is judged by the rules of twin_rules.py and twin_shape.py before anything is done about it. One that
-breaks a rule is refused and books nothing. A TRNUID that comes again executes nothing and brings back the earlier
-result. Bundles are in twin_bundles.py, entries and receipts in twin_accounts.py.
+Every request is judged by the rules of twin_rules.py and twin_shape.py before anything else. One that breaks a rule is
+refused and books nothing. A repeated TRNUID executes nothing and returns the earlier result. Bundles are in
+twin_bundles.py, entries and receipts in twin_accounts.py.
 
-Options: `customer`, `user`, `password` (any, when left out), `lock_after` wrong passwords (5). The faults of the field:
-`enable_sign` False (instructions wait for approval), `word` (XFERPRCCODE of every submit, "PENDING" for instance),
-`trouble` (CODE of every submit, though it was booked), `used` (a repeat is refused with 12345), `enquiry_code` (every
-enquiry is refused), `not_found` ("code", or "list" for FROM/TO -1), `core` ("result/status/clm" of INQSTATE),
-`lower_size`, `turned` (bundle lines come last first), `lost_line` (its number), `strange_line` (its number; it says
-another amount), `line_word` (status of every line), `round` (pages never end), `cut_names` (names cut in half a
-character), `indent` (rows are indented as in the manual), `reference_in` (element of an entry that carries TRNUID),
-`receipt_path`, `zipped` (receipts in an archive), `bare` (no XML declaration), `http_500` (HTTP 500 to every submit,
-though it was booked), `registered` (what is not done yet is PAYOUT with 登记成功), `reduced` (a payroll's totals are
-without its failed lines). `cheap` changes nothing: there is no signature to skip.
+Options: `customer`, `user`, `password` (any, if left out), `lock_after` wrong passwords (5). Faults: `enable_sign`
+False (instructions wait for approval), `word` (XFERPRCCODE of every submit, for instance "PENDING"), `trouble` (CODE of
+every submit, although it was booked), `used` (a repeat is refused with 12345), `enquiry_code` (every enquiry is
+refused), `not_found` ("code", or "list" for FROM/TO -1), `core` ("result/status/clm" of INQSTATE), `lower_size`,
+`turned` (bundle lines in reverse order), `lost_line` (its number), `strange_line` (its number; it states another
+amount), `line_word` (status of every line), `round` (pages never end), `cut_names` (names cut in half a character),
+`indent` (rows are indented as in the manual), `reference_in` (element of an entry that has TRNUID), `receipt_path`,
+`zipped` (receipts in an archive), `bare` (no XML declaration), `http_500` (HTTP 500 to every submit, although it was
+booked), `registered` (an undecided payment is PAYOUT with 登记成功), `reduced` (a payroll's totals are without its
+failed lines). `cheap` changes nothing, because there is no signature to skip.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ _STATE: Final = re.compile("<XFERPRCCODE>([^<]*)</XFERPRCCODE>(?:<DTXFERPRC>[^<]
 
 @dataclass(slots=True)
 class Told:
-    """What an answer says, gathered while it is made: operations, the first code, and broken rules."""
+    """The facts of an answer, gathered while it is made: operations, the first code, and broken rules."""
 
     operations: list[str] = field(default_factory=list)
     code: str = ""
@@ -79,7 +79,7 @@ class Told:
     findings: list[RequestFinding] = field(default_factory=list)
 
     def refused(self, refused: Refused) -> None:
-        """Take the code and text of a refusal, and the rules behind it, unless an earlier one was told."""
+        """Take the code and text of a refusal, and the rules behind it, unless an earlier one was taken."""
         if not self.code or (self.code == "0" and refused.findings) or (refused.findings and not self.findings):
             self.code, self.reason = refused.code, refused.words
         self.findings += refused.findings

@@ -1,4 +1,5 @@
-"""What 兴业银行 takes, field by field, transcribed from the bank's page (cib.md). The adapter never reads it.
+"""The rules of 兴业银行 for each field of a request, transcribed from the bank's page (cib.md). The adapter never reads
+them.
 
 Here are the log-on, single payments and enquiries. Batches, payrolls and collections are in twin_rules_bundles.py,
 questions about accounts in twin_rules_accounts.py, the order of elements in twin_shape.py. `RULES` has every operation.

@@ -1,4 +1,4 @@
-"""What 兴业银行 takes of questions about accounts, transcribed from the bank's page (cib.md 4.1, 4.2 and 4.9)."""
+"""The rules of 兴业银行 for questions about accounts, transcribed from the bank's page (cib.md 4.1, 4.2 and 4.9)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What 兴业银行 takes of batches, payrolls and collections, transcribed from the bank's page (cib.md 4.6 to 4.8)."""
+"""The rules of 兴业银行 for batches, payrolls and collections, transcribed from the bank's page (cib.md 4.6 to 4.8)."""
 
 from __future__ import annotations
 

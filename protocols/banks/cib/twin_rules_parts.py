@@ -1,4 +1,4 @@
-"""Parts of the rules of what 兴业银行 takes: forms, refusals, and the fields that several messages share.
+"""Shared parts of the rules of 兴业银行: forms, refusals, and the fields that several messages have.
 
 `AskedFields` are the fields of one operation as the rules read them. They include the bank's day and the lines in the
 text of an asynchronous batch.
@@ -108,7 +108,7 @@ def broken_rule(
     *,
     reconstructed: bool = False,
 ) -> RequestFinding:
-    """The finding of a rule that no table has. `words` say it in English and in Chinese. No password is told."""
+    """The finding of a rule that no table has. `words` say it in English and in Chinese. No password is shown."""
     shown = "" if place.endswith("USERPASS") else said[:_VALUE_MOST]
     return RequestFinding(place, rule, shown, BothLanguages(*words), source, refusal, reconstructed)
 
@@ -124,7 +124,7 @@ TRNUID: Final = needed("TRNUID", text(30), TRNUID_ROW)
 
 
 def own_side(at: str, source: str) -> tuple[FieldRule, ...]:
-    """ACCTFROM of an own account. The page tells lengths of names and cities for the payee only."""
+    """ACCTFROM of an own account. The page gives the lengths of names and cities for the payee only."""
     return (
         needed(f"{at}/ACCTID", text(18), f"{source}, ACCTFROM/ACCTID(18)"),
         FieldRule(f"{at}/NAME", text(50), f"{source}, ACCTFROM/NAME?", reconstructed=True),

@@ -91,7 +91,7 @@ SHAPES: Final[Mapping[str, Shape]] = {name: {"TRNUID": None, **inside} for name,
 def judge_shape(
     element: etree._Element, shape: Shape, refusal: BankRefusal = MALFORMED, path: str = ""
 ) -> Iterator[RequestFinding]:
-    """What is wrong with the order of elements and the characters of values inside `element`, which is at `path`.
+    """The faults in the order of elements and in the characters of values inside `element`, which is at `path`.
 
     The page does not say what the bank does about an element that it does not name: that rule is reconstructed.
     """

@@ -1,4 +1,4 @@
-"""What the parts of the simulated bank share: its faults and its refusals."""
+"""The faults and refusals that all parts of the simulated bank share."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Many orders in one message: DLPAYBAT (批量支付), DLSALIMP (代发工资), DLAGENTF (代扣), and the state of each line.
 
 A line has a key of its own: employeeNo in a payroll, our reference at the beginning of a collection's abstract. A
-batch's line is asked about without its ID (banks/citic.md 9): there our reference in memo is the key. Where the bank
-leaves memo empty, it is the line's place, if as many lines are told as were sent and account and amount agree. The
-summary of messages is asked for before the detail of one: the bank's must-read rule.
+batch's line is asked about without its ID (banks/citic.md 9), and our reference in memo is the key. If the bank leaves
+memo empty, the key is the line's place, provided that the answer has as many lines as were sent and that account and
+amount agree. The summary of messages is asked for before the detail of one, as the bank's page requires.
 """
 
 from __future__ import annotations
@@ -138,7 +138,8 @@ class Together:
         """The outcome of each line in the answer. If the answer lists no lines, all have the outcome of the whole
         message.
 
-        The message's own word is acceptance at most. One that is none counts for the lines too, whatever they say.
+        The message's own outcome is acceptance at most. If the message was not accepted, its outcome also counts for
+        the lines, whatever they state.
         """
         _check_message(answer.root, client, items)
         word = handed_in(self.payments.meanings, "submit", "outer", answer.status, answer.text)
@@ -157,9 +158,9 @@ class Together:
         """The outcome of every line, by the message's clientID. Raises Declined if the question is answered with a
         status.
 
-        Lines are numbered alike in every message, and answers seldom say which message they are about. So a page with
-        an ending on it is asked for twice, over two connections, and an ending is believed if both say the same. So is
-        "not found": an empty answer to any other question looks like it.
+        Lines are numbered in the same way in every message, and answers seldom name their message. So a page with a
+        final outcome is asked for twice, over two connections, and a final outcome is believed if both answers agree.
+        The same holds for "not found", because the empty answer to any other question looks like it.
         """
         sent, form = question.sent, self.form
         waiting = (yield from self._summary(sent)) if self.payments.options.summary_first else None
@@ -172,8 +173,8 @@ class Together:
             try:
                 page = yield from self._page(sent, begin)
             except Declined:
-                # Without a total the page after the last one is asked for too. Whatever the bank answers to that ends
-                # the walk.
+                # Without a total the page after the last one is asked for too. Every answer of the bank to that
+                # question ends the walk.
                 if not found or page.total is not None:
                     raise
                 break
@@ -215,7 +216,8 @@ class Together:
         """The outcomes of lines that came back. A line is found by its own number, or by account and amount under the
         message's number.
 
-        Where fewer came back than are alike in both, which ones they are is not said: all alike are in doubt.
+        If fewer lines came back than are equal in both, the answer does not tell which ones: all equal lines are in
+        doubt.
         """
         words: dict[str, Outcome] = {}
         alike: dict[tuple[str, int], list[Sent]] = {}
@@ -241,8 +243,8 @@ class Together:
         """The outcome for all lines while the message is under way, from a …COL enquiry over the message's day or
         month.
 
-        Whatever else it says, or not, the detail decides: also where it states another count or sum, as of a message
-        of which the bank has a part. Raises Declined on a status.
+        In every other case the detail decides, also if the summary states another count or sum, as for a message that
+        arrived in part. Raises Declined on a status.
         """
         form, day = self.form, sent.bank_date
         span = Asked(first=day) if self.kind is Kind.PAYROLL_ITEM else Asked(first=day - _DAY, last=day + _DAY)
@@ -281,8 +283,8 @@ class Together:
     def _batch_words(self, found: list[etree._Element], items: tuple[Sent, ...]) -> dict[str, Outcome]:
         """The outcomes in DLBATDET's rows, by our reference in memo; without one by place, account and amount.
 
-        Where places decide, lines that are alike in account and amount and have different words are in doubt: which of
-        them is which, nothing in the answer tells.
+        If places decide, lines with equal account and amount and different outcomes are in doubt, because nothing in
+        the answer distinguishes them.
         """
         whole, ours = len(found) == len(items), {item.reference: item for item in items}
         words: dict[str, Outcome] = {}

@@ -32,12 +32,12 @@ LISTS: Final = ("DLTRNALL", "DLEDDRSQ", "DLBATCOL", "DLSALCOL", "DLAGECOL")
 class Options:
     """How this enterprise uses the front end. Times in seconds; limits of None are not checked before sending.
 
-    `login` is the front end's login name (userName), `probe_account` an own account whose balance is asked for to
-    see whether the way to the bank is open. `own_names` are what a payee bank's name contains when it is this bank,
-    `own_cnaps` what its 12-digit number begins with. `holidays` are weekdays on which large value is closed.
-    `codes` says what statuses mean that are not public; the keys are CODE_WORDS, and "empty" with one of LISTS
-    behind it. `sweeps`: the message of transfers whose direction is sweep or push. `control_flag` from "2" on makes
-    entries state whose they are (oriNum), and the list of returns is made from it.
+    `login` is the front end's login name (userName); `probe_account` is an own account whose balance is asked for to
+    test the connection to the bank. `own_names` are texts in a payee bank's name, and `own_cnaps` beginnings of its
+    12-digit number, that show that the payee banks here. `holidays` are weekdays on which large value is closed.
+    `codes` declares the meanings of statuses that are not public; the keys are CODE_WORDS, and "empty" followed by one
+    of LISTS. `sweeps`: the message of transfers whose direction is sweep or push. From "2" on, `control_flag` makes
+    entries state their origin (oriNum), and the list of returns is made from it.
     """
 
     login: str

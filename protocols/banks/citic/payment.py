@@ -1,7 +1,7 @@
 """Payments: DLOUTTRN (对外支付), DLINETRN (集团内部转账), sweeps and pushes, and DLCIDSTT, the enquiry after them.
 
-The status that answers a payment is acceptance at most. DLCIDSTT has two: the outer one says that the question
-worked, the row's stt what became of the payment (banks/citic.md 2, 5).
+The status that answers a payment is acceptance at most. The answer to DLCIDSTT has two: the outer one says that the
+question succeeded, the row's stt gives the result of the payment (banks/citic.md 2, 5).
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ class Payments:
     def fate(self, question: FateQuestion, context: Context) -> Conversation[Outcome]:
         """The outcome by DLCIDSTT with our clientID. Raises Declined if the question itself is answered with a status.
 
-        Its answer says nothing of what it answers, and the empty one to any other question looks like it. So an ending
-        and "not found" are asked for twice, over two connections, and believed if both answers are the same.
+        Its answer does not name its question, and the empty answer to any other question looks the same. So a final
+        outcome and "not found" are asked for twice, over two connections, and believed if both answers are the same.
         """
         once = yield from self._told(question.sent)
         if once.fate not in (*ENDED, Fate.NOT_FOUND) or not self.options.confirm:

@@ -43,7 +43,7 @@ RECONSTRUCTED: Final = (
 
 
 def profile(options: Options, kinds: frozenset[Kind]) -> Profile:
-    """The bank's profile under these options, for the kinds it carries with them."""
+    """The bank's profile under these options, for the kinds of order that it then carries."""
     # How the bank answers a repeated clientID is not public, and the front end may send a message again by itself.
     rule = ReplayRule(
         policy=Replay.NEVER, not_found_quarantine=timedelta(seconds=options.not_found_quarantine_s), not_found_count=3

@@ -1,6 +1,6 @@
 """Electronic receipts (电子回单): DLEDDRSQ lists a day's, DLEDCDTD brings one as Base64 of a zip of PDFs.
 
-Which receipt belongs to an entry: its transeqNo is taken to be the entry's tranNo (reconstructed).
+A receipt belongs to the entry whose tranNo equals its transeqNo (reconstructed).
 """
 
 from __future__ import annotations

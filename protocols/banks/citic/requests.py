@@ -42,7 +42,7 @@ _OPERATIONS: Final = "citic.md 4"
 class Written:
     """An order as it is written, by itself or as the line `number` of a message.
 
-    `told`: the message's head has the purpose of all lines. `night`: large value may go by night.
+    `told`: the message's head has the purpose of all lines. `night`: large value may be sent at night.
     """
 
     order: AnyOrder
@@ -65,7 +65,7 @@ class Written:
 
     @property
     def wage_detail(self) -> str:
-        """wagDetl: our reference if the options want it, and the purpose where the head has none."""
+        """wagDetl: our reference if the options want it, and the purpose, if the head has none."""
         reference = self.reference if self.options.line_reference else ""
         purpose = "" if self.told else short(self.order.purpose)
         return f"{reference} {purpose}".strip()
@@ -162,7 +162,7 @@ def _account(name: str) -> RequestField[Asked]:
 _ID: Final = RequestField[Any](
     "clientID", lambda one: client_id(one.reference), "citic.md 5: char(20)", REFERENCE_CHARS
 )
-# Schedules know four clock times a day, and the gateway waits itself.
+# Orders are always sent for now. A schedule can name only four times of the day, so the gateway itself waits instead.
 _NOW: Final = (
     _fixed("preFlg", "0", "citic.md 9: 0 = now"),
     _fixed("preDate", "", "citic.md 9: empty"),

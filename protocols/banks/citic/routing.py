@@ -36,7 +36,8 @@ _OPENS, _CLOSES, _SATURDAY = time(9), time(17), 5
 def same_bank(order: AnyOrder, options: Options) -> bool:
     """Whether the other side banks here too. If its bank's number is another bank's, the number decides, not the name.
 
-    Our own numbers are not on the bank's page, so without `own_cnaps` only those of the banks that are decide.
+    Our own numbers are not on the bank's page. Without `own_cnaps`, only the numbers of banks that are on the page
+    decide.
     """
     if order.channel is Channel.SAME_BANK:
         return True
@@ -49,8 +50,8 @@ def same_bank(order: AnyOrder, options: Options) -> bool:
 def rail(order: AnyOrder, options: Options, now: datetime, *, night: bool = True) -> str:
     """payType of a payment to another bank: 02 大额, 03 小额, B5 大额夜间.
 
-    02 is open on working days 9:00 to 17:00: Monday to Friday but for `holidays`. Outside, what the order leaves
-    open goes by 03. Raises "value" for a large-value order that nothing can carry now; nothing was sent.
+    02 is open on working days from 9:00 to 17:00: Monday to Friday except `holidays`. Outside these hours, an order
+    without a stated rail uses 03. Raises "value" for a large-value order that no rail can carry now; nothing was sent.
     """
     limit = options.large_value_from_minor
     by_amount = limit is not None and order.amount.minor >= limit
@@ -73,7 +74,8 @@ def rail(order: AnyOrder, options: Options, now: datetime, *, night: bool = True
 def bank_code(order: AnyOrder) -> str:
     """recOpenBankCode of a payment to another bank: the number in the order, else that of the head office.
 
-    Raises "missing" if there is none: without one, 02 and 03 fall to people at the bank's counter.
+    Raises "missing" if there is none, because without a number, orders by 02 and 03 are handled by people at the bank's
+    counter.
     """
     bank = order.creditor.bank_name or ""
     found = order.creditor.cnaps or next((HEAD_OFFICES[one] for one in HEAD_OFFICES if one in bank), "")

@@ -123,7 +123,7 @@ class Statements:
     def returns(self, question: ReturnsQuestion, context: Context) -> Conversation[ReturnsPage]:
         """One page of returns: entries with e3rtFlag 0, matched to their payment by oriNum.
 
-        An entry that cannot be read as one may still be read as a return. Raises as `lines`.
+        An entry that cannot be read as an entry may still be read as a return. Raises as `lines`.
         """
         page, rows = yield from self._walked("returns", question, context)
         back = [row for row in rows if value_or(row, "e3rtFlag") == RETURNED]
@@ -217,8 +217,8 @@ class CameBack:
 class Leg:
     """The place of a page.
 
-    `end` is the last day of the leg, fixed when it begins: an answer's numbers count its days only. `total` is how many
-    entries the page before said there were, `last` a mark of its last row.
+    `end` is the last day of the leg, fixed when it begins, because an answer's numbers count only its own days. `total`
+    is the number of entries that the previous page stated, `last` a fingerprint of its last row.
     """
 
     place: WalkPlace
@@ -242,9 +242,9 @@ class Leg:
     def told_again(self, rows: list[etree._Element], total: int) -> int:
         """The number of a page's first rows that the page before had already, because the list has grown since.
 
-        Whether the bank tells the newest entry first or last is not on its page. Told last, a new one changes nothing
-        here. Told first, it moves all others on, and the page begins with rows that we have. Raises "paging" where
-        that cannot be told, or where the list has shrunk: the walk must begin again.
+        The bank's page does not say whether the newest entry is first or last. If it is last, a new entry changes
+        nothing here. If it is first, it moves all others on, and the page begins with rows that we have already. Raises
+        "paging" if this cannot be decided, or if the list has shrunk: the walk must begin again.
         """
         grown = total - self.total if self.total else 0
         if grown < 0 or grown >= PAGE_LINES:
@@ -283,8 +283,8 @@ def _line(row: etree._Element, account: AccountNumber, first: date, last: date) 
     returned = value_or(row, "e3rtFlag") == RETURNED
     return Line(
         account=account,
-        # The id is made of the row's content, not of its place: of two rows under one number the order may differ
-        # tomorrow.
+        # The id is made of the row's content and not of its place, because the order of two rows under one number may
+        # differ tomorrow.
         bank_line_id="-".join(part for part in (date_text(day), number, within, f"{flag}{amount}") if part),
         direction=Direction.DEBIT if flag == "D" else Direction.CREDIT,
         amount=Money(amount),
@@ -300,7 +300,7 @@ def _line(row: etree._Element, account: AccountNumber, first: date, last: date) 
 
 
 def _numbers(row: etree._Element) -> tuple[str, str]:
-    """The number of an entry, and what tells it from others under that number.
+    """The number of an entry, and the values that distinguish it from others under that number.
 
     tranNo with sumTranNo within it. tranNo may be empty (banks/citic.md 9.2): then sumTranNo, else oriNum, each with
     the balance after the entry. Raises "missing" if an entry has none of them.

@@ -1,4 +1,6 @@
-"""What the bank's statuses mean: codes.toml, what the settings may declare, and answers with two statuses."""
+"""The meanings of the bank's statuses: codes.toml, the codes that the settings declare, and answers with two
+statuses.
+"""
 
 from __future__ import annotations
 
@@ -49,9 +51,9 @@ CLAIMED: Final = "clients: "
 def meanings(declared: Mapping[str, tuple[str, ...]]) -> Meanings:
     """The outcomes of the bank's codes: codes.toml and the codes that the settings declare.
 
-    A refusal that only other clients know is in doubt, until the settings attest it (codes.refused).
+    A refusal that only other clients know is in doubt, until the settings declare it (codes.refused).
 
-    Raises ProtocolError("table"), and BadOptions where the settings contradict the bank's own page.
+    Raises ProtocolError("table"), and BadOptions if the settings contradict the bank's own page.
     """
     known = load(__package__, OPERATIONS, OUTCOMES)
     attested = declared.get("refused", ())
@@ -64,8 +66,8 @@ def meanings(declared: Mapping[str, tuple[str, ...]]) -> Meanings:
 def _check(known: Meanings, declared: Mapping[str, tuple[str, ...]]) -> None:
     """Raises BadOptions for a code to which codes.toml gives another meaning.
 
-    One status may have two meanings, for questions and for money, so each kind is compared with its own rows. What is
-    declared for one action must not contradict what the status means on every question.
+    One status may have two meanings, for questions and for money, so each kind is compared with its own rows. A status
+    that is declared for one action must not contradict its meaning for every question.
     """
     for word, listed in declared.items():
         meant = DECLARATIONS[word]
@@ -86,7 +88,7 @@ def _check(known: Meanings, declared: Mapping[str, tuple[str, ...]]) -> None:
 def handed_in(meanings: Meanings, operation: str, layer: str, status: str, text: str) -> Outcome:
     """The outcome of an order, or of one line of a message.
 
-    Beside a status that only other clients read as a refusal, the outcome's text says how they read it.
+    For a status that only other clients read as a refusal, the outcome's text states that reading.
     """
     word = meanings.word(operation, layer, status, text)
     if word.fate is not Fate.UNKNOWN or not word.listed:
@@ -122,8 +124,8 @@ def declined(meanings: Meanings, action: str, answer: Answer) -> Declined:
 def told(meanings: Meanings, stt: str, status: str, text: str) -> Outcome:
     """The outcome of a row of DLCIDSTT. stt decides; if the status beside it contradicts it, the outcome is doubt.
 
-    A status that no row knows may stand beside a failure (the bank's server codes are not public), and never beside a
-    success. What stt leaves open, the status may say is under way.
+    A status without a row may be beside a failure (the bank's server codes are not public), and never beside a success.
+    If stt decides nothing, the status may show that the payment is under way.
     """
     inner, word = meanings.word("status", "row", status, text), meanings.word("status", "stt", stt)
     both = replace(word, code=f"{stt}/{status}", text=plain(text))

@@ -3,22 +3,22 @@
 Each request is judged by twin_rules.py before anything else. The page has a code for few mistakes: BLR0024 and BLR0027
 (no such account of the payer, of the payee), ED01016 (the lower amount is empty). Statuses that begin with TWIN are
 this twin's own: TWIN000 a request that breaks a rule, TWIN001 a repeated clientID, TWIN002 an order refused without a
-known code, TWIN005 an account that is none, TWIN006 a detail before its summary, TWIN007 a schedule, which is not
-played here.
+known code, TWIN005 a text that is no account, TWIN006 a detail before its summary, TWIN007 a schedule, which is not
+simulated here.
 
-Options. `login` (any, when left out); `no_data`, the status of an empty list of entries (PBRA001, ES88363, EEEEEEE,
-or AAAAAAA with no row), and `not_known`, that of an unknown clientID (ED02083, PBRA001, or AAAAAAA with no row).
-Faults, each off when left out: `busy` is a status (ED11308, ED07018, ED12002) that answers the first call of each
-action; `refuse_at_once` answers a refused order with its code instead of taking it; `approval` answers AAAAAAB and
-leaves what it took in 审核中; `eeeeeee` and `client_code` answer EEEEEEE or a client code after booking; `http_500`
-answers 500 after booking; `another` states an amount that is not the order's; `query_fails` answers DLCIDSTT with a
-client code; `unlisted` gives it stt 5; `contradicts` puts 处理失败 beside stt 0; `wants_summary` answers TWIN006 to
-a detail (…DET) of a message whose summary (…COL) was not asked for; `odd_rows` puts an entry in front of the list
-that says nothing; `no_memo` leaves a batch line's memo empty; `stuck` tells the first page of entries whatever is
-asked; `wrong_count` counts one entry too many; `no_keys` leaves the line's number out of a batch's lines; `gb18030`
-declares GB2312 and writes beyond GBK; `late_answers` answers an enquiry after orders with what the one before it
-should have been told; `no_total` leaves totalRecords out; `newest_first` tells the newest entry first; `no_origin`
-leaves oriNum of an entry empty.
+Options. `login` (any, if left out); `no_data`, the status of an empty list of entries (PBRA001, ES88363, EEEEEEE, or
+AAAAAAA with no row); and `not_known`, that of an unknown clientID (ED02083, PBRA001, or AAAAAAA with no row). Faults,
+each off if left out: `busy` is a status (ED11308, ED07018, ED12002) that answers the first call of each action;
+`refuse_at_once` answers a refused order with its code instead of accepting it; `approval` answers AAAAAAB and leaves
+accepted orders in 审核中; `eeeeeee` and `client_code` answer EEEEEEE or a client code after booking; `http_500` answers
+500 after booking; `another` states an amount that is not the order's; `query_fails` answers DLCIDSTT with a client
+code; `unlisted` gives it stt 5; `contradicts` puts 处理失败 beside stt 0; `wants_summary` answers TWIN006 to a detail
+(…DET) of a message whose summary (…COL) was not asked for; `odd_rows` puts an empty entry in front of the list;
+`no_memo` leaves a batch line's memo empty; `stuck` answers every question for entries with the first page;
+`wrong_count` counts one entry too many; `no_keys` leaves the line's number out of a batch's lines; `gb18030` declares
+GB2312 and writes beyond GBK; `late_answers` answers an enquiry after orders with the answer to the previous one;
+`no_total` leaves totalRecords out; `newest_first` puts the newest entry first; `no_origin` leaves oriNum of an entry
+empty.
 """
 
 from __future__ import annotations

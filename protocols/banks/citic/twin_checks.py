@@ -1,6 +1,6 @@
 """Rules of 中信 CITIC's front end over several fields, over the bank's books, and over its clock; for twin_rules.py.
 
-The page says no code for most mistakes. TWIN000 and TWIN005 are this twin's own, so each is marked as reconstructed.
+The page has no code for most mistakes. TWIN000 and TWIN005 are this twin's own, so each is marked as reconstructed.
 """
 
 from __future__ import annotations

@@ -27,13 +27,13 @@ class Refused(Exception):  # noqa: N818 - an answer of the protocol, not a fault
 
 
 def broken(place: str, rule: RuleKind, stated: str, source: str, words: tuple[str, str]) -> Refused:
-    """The answer to a request that breaks a rule outside the tables of twin_py."""
+    """The answer to a request that breaks a rule outside the tables of twin_rules.py."""
     found = RequestFinding(place, rule, stated[:80], BothLanguages(*words), source, MALFORMED)
     return Refused(MALFORMED.code, f"{MALFORMED.text} ({place})", (found,))
 
 
 def parsed(request: bytes) -> etree._Element:
-    """The message in an HTTP request. Raises Refused for a frame, a charset or XML that is none of this bank's."""
+    """The message in an HTTP request. Raises Refused for a frame, a charset or XML that is not of this bank's form."""
     try:
         asked = http.parse_request(request)
     except ProtocolError as error:

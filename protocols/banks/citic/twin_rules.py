@@ -1,4 +1,5 @@
-"""What 中信 CITIC's front end takes, field by field, transcribed from banks/citic.md. The adapter never reads it.
+"""The rules of 中信 CITIC's front end for each field of a request, transcribed from banks/citic.md. The adapter never
+reads them.
 
 Of refusals the page has few codes: ED01016 (the lower amount is empty), BLR0024 and BLR0027 (no such account of the
 payer, of the payee). TWIN000 and TWIN005 are this twin's own, so each of them is marked as reconstructed.

@@ -1,7 +1,7 @@
 """`<stream>` requests and answers: bare XML in GBK as the body of an HTTP POST to the front end.
 
-Answers echo neither action nor clientID: what they belong to is known by the connection alone (banks/citic.md 2).
-Nothing on this leg is signed, here or there.
+Answers repeat neither action nor clientID; only the connection shows to which request they belong (banks/citic.md 2).
+Neither side signs anything on this connection.
 """
 
 from __future__ import annotations

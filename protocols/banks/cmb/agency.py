@@ -1,7 +1,7 @@
 """Payroll (代发) and collection (代扣): NTAGCSAL and NTAGCACL, or AgentRequest, and the enquiry after each line.
 
-Lines of equal account, name and amount are common here. With NTAGC* the bank keeps our running number (TRXSEQ) for
-each line and says it back; AgentRequest has no number, so there the line's text (TRSDSP) is our item's reference.
+Lines of equal account, name and amount are common here. With NTAGC* the bank stores our running number (TRXSEQ) for
+each line and returns it. AgentRequest has no number, so that the line's text (TRSDSP) is our item's reference.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ class Agency:
     def _lines_if_told(self, number: str) -> Conversation[list[etree._Element] | None]:
         """As `_lines`, or None if the bank declines the list, because it may still state the whole message's status.
 
-        "Too frequent" goes on up, so that the lane slows down instead of asking the next thing at once.
+        "Too frequent" is raised, so that the lane slows down instead of sending the next question at once.
         """
         try:
             return (yield from self._lines(number))
@@ -206,8 +206,8 @@ class Agency:
     def _told(self, rows: Sequence[etree._Element], sent: SentBundle) -> Fates:
         """The outcome of each line.
 
-        One without a status is in doubt (banks/cmb.md 9), one that cannot be read has no outcome: neither hides another
-        line. A line that names another order, account or amount raises "correlation".
+        A line without a status is in doubt (banks/cmb.md 9), and one that cannot be read has no outcome; neither hides
+        another line. A line that names another order, account or amount raises "correlation".
         """
         fates: dict[str, Outcome] = {}
         for row in rows:

@@ -1,8 +1,8 @@
 """Batches: DCPAYMNT with many lines. Up to 30 are answered line by line, 31 to 1500 by a notice later.
 
-Each line carries its item's own YURREF, and only that tells lines apart. The message itself has no key at the bank.
-The lines are asked about by date (NTQRYSTN). A line that the bank refused as it was handed in is not in that list: for
-a large batch only the notice NCBCHOPR reports it, whose RSTSET is asked for with GetBatchPayOprRes (banks/cmb.md A2).
+Each line has its item's own YURREF, which alone distinguishes lines. The message itself has no key at the bank. The
+lines are asked about by date (NTQRYSTN). A line that the bank refused when it was submitted is not in that list: for a
+large batch only the notice NCBCHOPR reports it, whose RSTSET is read with GetBatchPayOprRes (banks/cmb.md A2).
 """
 
 from __future__ import annotations
@@ -87,8 +87,8 @@ class Batches:
         try:
             yield from self._looked_for(keys, fates, days, context.serials[0])
         except Declined:
-            # The bank refused to tell the rest, because we ask too often. The fates known so far still count, if there
-            # are any.
+            # The bank refused the rest of the answer, because we ask too often. The fates known so far still count, if
+            # there are any.
             if not fates:
                 raise
         return fates
@@ -113,9 +113,9 @@ class Batches:
     def _noticed(self, missing: Mapping[str, CorrelationKeys], fates: dict[str, Outcome]) -> Conversation[None]:
         """Add the outcomes of lines that only a notice in the answer (SDQPYRSTZ) has to `fates`.
 
-        GetNewNotice tells each notice once, to whoever asks first. Nothing is kept here: what it told is read again
-        with GetHisNoticeEX, so another batch's notice that came by is not lost. LSTNBR never moves on, because how it
-        does is not public: a result beyond the history's first 2000 notices is not found this way.
+        GetNewNotice gives each notice once, to the first caller. Nothing is stored here: its content is read again with
+        GetHisNoticeEX, so that another batch's notice is not lost. LSTNBR never advances, because its rule is not
+        public: a result beyond the history's first 2000 notices is not found this way.
         """
         sets: list[str] = []
         history = written(HISTORY, str(NOTICE_LINES))

@@ -35,11 +35,11 @@ CODE_WORDS: Final = ("duplicate", "refused")
 class Options:
     """How this enterprise uses the front end. Times in seconds; limits of None are not checked before sending.
 
-    `login` is the user's name at the front end (LGNNAM), `mode` the BUSMOD of direct payments, `branch` the BBKNBR
-    of own accounts that are not in `branches` (account number to BBKNBR). `transfer_code` is the business code with
-    which DCOPRTRF is asked about; without it transfers go out as DCPAYMNT. `payroll_mode` and `collection_mode` are
-    the BUSMODs of 代发 and 代扣, which are only offered with them; `collection_type` is the collection's TRSTYP.
-    `codes` says what ERRCODs mean that are not public, and with which RETCODs nothing was handed in; its keys are
+    `login` is the user's name at the front end (LGNNAM), `mode` the BUSMOD of direct payments, `branch` the BBKNBR of
+    own accounts that are not in `branches` (account number to BBKNBR). `transfer_code` is the business code under which
+    DCOPRTRF is asked about; without it transfers are sent as DCPAYMNT. `payroll_mode` and `collection_mode` are the
+    BUSMODs of 代发 and 代扣, which are only offered with them; `collection_type` is the collection's TRSTYP. `codes`
+    declares the meanings of ERRCODs that are not public, and the RETCODs with which nothing was submitted; its keys are
     CODE_WORDS.
     """
 

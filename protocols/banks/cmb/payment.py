@@ -114,7 +114,7 @@ class Payments:
     def refused_call(self, answer: Answer, rows: Sequence[etree._Element] = (), *, lines: bool = False) -> Outcome:
         """The outcome for a RETCOD other than 0: in doubt, or a duplicate if the text or a line beside it says so.
 
-        A RETCOD that the settings declare as a refusal ends the order, if the answer has no `lines` beside it.
+        A RETCOD that the settings declare as a refusal ends the order, if the answer has no `lines`.
         """
         for row in rows:
             if self._repeated(row):
@@ -195,7 +195,7 @@ class Payments:
         """The outcome if the enquiry failed, which proves nothing about the payment. Raises Declined if we ask too
         often.
 
-        "Too frequent" is the lane's business: only it can slow down.
+        "Too frequent" is raised, because only the lane can slow down.
         """
         if too_often(self.meanings, "status", answer):
             decline(self.meanings, function, answer, "status")
@@ -205,8 +205,8 @@ class Payments:
     def told(self, rows: Sequence[etree._Element], keys: CorrelationKeys) -> Outcome:
         """The outcome of the rows of one reference, taken together.
 
-        The bank may hold a reference twice, because it lets it be used again after a failure. A failure among other
-        rows is then no more than that; two rows of which both moved money, or one that is unclear, are doubt.
+        The bank may have a reference twice, because a reference may be used again after a failure. A failure among
+        other rows is then ignored. If two rows moved money, or if one is unclear, the outcome is doubt.
         """
         if not rows:
             return Outcome(Fate.NOT_FOUND, text="no record under this reference")
@@ -236,7 +236,7 @@ class Payments:
 def asked_days(bank_date: date, today: date) -> Days | None:
     """The days to ask about around a bank date, one more on either side where the bank's reach allows it.
 
-    None for a day beyond its reach.
+    None for a day outside the bank's reach.
     """
     if bank_date < today - REACH:
         return None

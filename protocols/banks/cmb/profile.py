@@ -34,7 +34,7 @@ RECONSTRUCTED: Final = (
 
 
 def profile(options: Options, kinds: frozenset[Kind]) -> Profile:
-    """The bank's profile under these options, for the kinds it carries with them."""
+    """The bank's profile under these options, for the kinds of order that it then carries."""
     single = ReplayRule(
         policy=Replay(options.replay),
         not_found_quarantine=timedelta(seconds=options.not_found_quarantine_s),

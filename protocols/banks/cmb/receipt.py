@@ -1,7 +1,7 @@
-"""Electronic receipts (电子回单): SDKCSFDFBRT tells each receipt's number and its check code (打印实例号, 验证码).
+"""Electronic receipts (电子回单): SDKCSFDFBRT gives each receipt's number and its check code (打印实例号, 验证码).
 
-The front end gives no file in this message: number and code are what the bank's own site asks for to show and print
-the receipt. SDKCSFDFBRTIMG saves pictures on the front end's disk and tells nothing. What a receipt says stands in one
+This message gives no file: number and code are the values that the bank's own site asks for to show and print the
+receipt. SDKCSFDFBRTIMG saves pictures on the front end's disk and returns nothing. The content of a receipt is in one
 of some 40 interfaces, one for each sort, under the same number; number and code are in CSRRCFDFZ1, with the entry's
 serial.
 """

@@ -1,8 +1,9 @@
 """Lines of a payroll that came back (代发退票): NTAGDRFD, by account and days.
 
 The bank's page names no message for them; the form is a public client's model of document version 5.37 (4.12), with one
-sample: reconstructed. A row names the batch, the line's number and what we wrote beside it; the batch's number is not
-enough for a list by account, so a line is known by our reference: in CPRACT, or in the text of an AgentRequest.
+sample: reconstructed. A row names the batch, the line's number and the text that we wrote for it. The batch's number is
+not enough for a list by account, so a line is identified by our reference: in CPRACT, or in the text of an
+AgentRequest.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class Refunds:
     ) -> Conversation[tuple[list[Return], tuple[str, ...], str]]:
         """The returns of these days, the findings about unreadable rows, and the key of the next page if there is one.
 
-        TRSDAT is not told as the day of the return: whether it is that of the payment is not said.
+        TRSDAT is not reported as the day of the return, because it may be that of the payment.
         """
         payments = self.payments
         ask = written(REFUNDS, AccountAsked(payments.options, account, (first, last), key))
@@ -61,7 +62,7 @@ class Refunds:
     def _declined(self, answer: Answer) -> str:
         """A sentence about the refusal of this list. The refusal must not hide returns in other lists.
 
-        Raises Declined where it is a matter of the lane: we ask too often, or the user is not logged in.
+        Raises Declined if the lane must react: we ask too often, or the user is not logged in.
         """
         try:
             decline(self.payments.meanings, FUNCTION, answer, "agency")

@@ -354,7 +354,7 @@ class OrdersAsked:
 
 @dataclass(frozen=True, slots=True)
 class AccountAsked:
-    """A question about an own account: now, or for days; `place` is where its list goes on."""
+    """A question about an own account: now, or for days; `place` is the place at which its list continues."""
 
     options: Options
     account: str

@@ -151,8 +151,8 @@ class Statements:
     def returns(self, question: ReturnsQuestion, context: Context) -> Conversation[ReturnsPage]:
         """One page of returns: NTQRYSTN in legs of a week, and NTSTLINF for the day and reason of each return.
 
-        NTQRYSTN asks by the day a payment was handed in, so the walk begins a week before `first`. After that lines of
-        payrolls are asked about (NTAGDRFD), where the settings say that our reference stands in them.
+        NTQRYSTN asks by the day on which a payment was submitted, so the walk begins a week before `first`. After that,
+        lines of payrolls are asked about (NTAGDRFD), if our reference is in them according to the settings.
         """
         refunds = Refunds(self.payments)
         account, codes = question.account.clear, _codes(self.options)
@@ -233,7 +233,8 @@ def _page(
 def _check_sums(lines: tuple[Line, ...], end: etree._Element, unread: int) -> None:
     """Check the bank's own counts and sums of this answer. Raises "value" if they differ from its rows.
 
-    Beside `unread` rows only the counts are compared, of both sides together: whose such a row is cannot be known.
+    If there are `unread` rows, only the counts of both sides together are compared, because the side of such a row is
+    not known.
     """
     if unread:
         counts = [value_or(end, count) for count, _ in _SUMS.values()]

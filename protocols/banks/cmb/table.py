@@ -1,7 +1,8 @@
-"""What the bank's codes mean: codes.toml, what the settings declare, and the two statuses of an order read together.
+"""The meanings of the bank's codes: codes.toml, the codes that the settings declare, and the two statuses of an order
+read together.
 
-The bank says where an order is (REQSTS) and, only for one that is finished, how it ended (RTNFLG). Both are looked
-up here together, and nowhere else.
+The bank gives the stage of an order (REQSTS) and, only for a finished one, its result (RTNFLG). Both are looked up
+together here, and nowhere else.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ DECLARATIONS: Final[Mapping[str, Declaration]] = {
 def meanings(declared: Mapping[str, tuple[str, ...]] = {}) -> Meanings:
     """The outcomes of the bank's codes: codes.toml, and the codes that the settings declare as the bank told them.
 
-    A declared code stands in place of its row in codes.toml, except of a duplicate. Raises ProtocolError("table") with
-    every mistake in the file.
+    A declared code replaces its row in codes.toml, except for a duplicate. Raises ProtocolError("table") with every
+    mistake in the file.
     """
     known = load(__package__, OPERATIONS, OUTCOMES)
     added = tuple(declared_rows(known, DECLARATIONS, declared))

@@ -167,7 +167,8 @@ class FrontEnd:
     def _refused(self, asked: Asked, findings: tuple[RequestFinding, ...], books: Books) -> list[Markup]:
         """The answer to a request that breaks a rule. Raises Refused where the whole call has a RETCOD for it.
 
-        A line code stands on each line of a payment, as in the captured duplicate. NTQADINF refuses each account alone.
+        A line code is written on each line of a payment, as in the captured answer to a duplicate. NTQADINF refuses
+        each account by itself.
         """
         refusal = findings[0].refusal
         if not refusal.code.startswith("-") and asked.function == "NTQADINF":
@@ -433,7 +434,9 @@ def _day(text: str) -> date:
 
 
 def _told(code: str, message: str, parts: Sequence[Markup]) -> tuple[str, str]:
-    """What an answer says: RETCOD and ERRMSG, or the first line's ERRCOD and its text where a line is refused."""
+    """The code and text of an answer: RETCOD and ERRMSG, or the first line's ERRCOD and its text where a line is
+    refused.
+    """
     if code != "0":
         return code, message
     for part in parts:

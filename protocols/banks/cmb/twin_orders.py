@@ -1,7 +1,7 @@
-"""The bank's side of orders: what the front end's twin does with payments, payrolls, collections and notices.
+"""The bank's side of orders: the twin's handling of payments, payrolls, collections and notices.
 
-The books know an order by its reference. Which references came on which day, and the results of large batches, are
-remembered here as long as the twin lives; what a message was is found again in the books by its own reference.
+The books identify an order by its reference. The references of each day, and the results of large batches, are kept
+here as long as the twin runs. The kind of a message is found in the books by the message's own reference.
 """
 
 from __future__ import annotations
@@ -500,7 +500,7 @@ class Orders:
 
 
 def _of(root: etree._Element, name: str) -> Mapping[str, str]:
-    """The fields of an interface that stands once."""
+    """The fields of an interface that occurs once."""
     return {tag: content for one in root.iterchildren(name) for tag, content in texts(one)}
 
 

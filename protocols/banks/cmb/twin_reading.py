@@ -1,6 +1,6 @@
 """Reads a request as the front end does: the transport, the charset, the envelope, and the fields of its interfaces.
 
-Each step that fails is a finding of its own, so that a client's people learn which of them it was.
+Each step that fails is a separate finding, so that a client's people learn which step it was.
 """
 
 from __future__ import annotations
@@ -190,7 +190,7 @@ def _fields(root: etree._Element) -> InterfaceFields:
 
 
 def _of_envelope(asked: Asked) -> list[RequestFinding]:
-    """What is wrong with the root, with INFO, with the function, and with the interfaces as a whole."""
+    """The faults of the root, of INFO, of the function, and of the interfaces as a whole."""
     root, function = asked.root, asked.function
     if root.tag != "CMBSDKPGK":
         words = ("must be CMBSDKPGK", "根元素应为 CMBSDKPGK")

@@ -1,5 +1,5 @@
-"""What the bank's page says of all requests: its sources, the forms of its types, the refusals, and rules over several
-fields. twin_rules.py and twin_rules_orders.py are made of them.
+"""The rules of the bank's page for all requests: their sources, the forms of its types, the refusals, and rules over
+several fields. twin_rules.py and twin_rules_orders.py are made of them.
 
 Lengths count GBK bytes (type Z) or ASCII characters (type C). RETCOD -3 is the page's code for a data format error. The
 page does not say which mistakes the front end answers with it, so most refusals here are reconstructed.
@@ -111,7 +111,7 @@ def guess(place: str, form: ValueForm, source: str = UNSAID, *, required: bool =
 
 
 def once(interface: str, *rules: FieldRule) -> tuple[FieldRule, ...]:
-    """The fields of an interface that stands once."""
+    """The fields of an interface that occurs once."""
     return tuple(replace(rule, place=f"{interface}/{rule.place}") for rule in rules)
 
 

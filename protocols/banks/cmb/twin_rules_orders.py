@@ -1,5 +1,6 @@
-"""The rules of requests that move money: payments, transfers, payrolls, collections. From the page, for the bank's own
-side."""
+"""The rules of requests that move money: payments, transfers, payrolls, collections. They are transcribed from the
+bank's page, for the twin.
+"""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ class Wire:
     def read(self, frame: bytes, *functions: str) -> Answer:
         """Reads the answer to one of `functions`, under its own name or the document's.
 
-        Raises ProtocolError on whatever cannot be such an answer.
+        Raises ProtocolError if the bytes cannot be such an answer.
         """
         document = self._document(frame)
         root = xmldoc.parse_root(document, GBK, ROOT, max_bytes=ANSWER_BYTES_MAX, max_nodes=_NODES_MAX)

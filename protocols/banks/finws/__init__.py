@@ -142,7 +142,7 @@ def build(options: Mapping[str, Any]) -> Bank:
 
 
 def files(options: Mapping[str, Any]) -> Files:
-    """The file operations alone, for people who look at, fetch or take back files. Raises BadOptions."""
+    """The file operations alone, for people who list, fetch or delete files. Raises BadOptions."""
     variant = _variant(options)
     return Files(_wire(options, variant), meanings.load(__package__, OPERATIONS, OUTCOMES))
 

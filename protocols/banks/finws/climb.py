@@ -1,7 +1,7 @@
 """The fate of a file's payments: from the file's own status, status files about it, and bookings on the account.
 
-A file of one payment and one of thousands are read alike. A payment is found by its own number: InstrId, or the
-EndToEndId where that is ours; in a file of its own also by the file's number (MsgId, PmtInfId).
+A file of one payment and one of thousands are read in the same way. A payment is identified by its own number: InstrId,
+or the EndToEndId if that is ours; in a file of its own also by the file's number (MsgId, PmtInfId).
 """
 
 from __future__ import annotations
@@ -69,8 +69,9 @@ class Asked:
 class _Told:
     """The outcomes of one payment from status files and from bookings. `odd`: statements that contradict what we sent.
 
-    `unclear`: entries for several payments of which nobody says whether it is one of them, with whether the entry takes
-    money back. `left_out`, the same for all payments: what could not be read, and may be about anyone's.
+    `unclear`: entries for several payments of which nothing shows whether this payment is among them, each with whether
+    the entry takes money back. `left_out`, the same for all payments: parts that could not be read, and that may be
+    about any payment.
     """
 
     status: list[Outcome]
@@ -280,7 +281,7 @@ class Climb:
         key = detail.bank_reference or _key(entry)
         code, text = entry.status, f"{message} entry {key}"
         if entry.direction is self._back:
-            # Money that comes back with our own reference, and no word why, is for people to look at.
+            # A person must look at money that comes back with our own reference and without a reason.
             code = "RTRN" if detail.returned else "RVSL" if entry.reversal else f"{entry.status} {_MARK[self._back]}"
             why = "; ".join(f"{one.code} {one.text}".strip() for one in detail.reasons)
             text = f"{message} entry {key} {why}".strip()
@@ -343,7 +344,8 @@ def _words_of(said: StatusReport, asked: Asked, about: Mapping[str, _Told]) -> d
 def _together(entry: AccountEntry, asked: Asked) -> list[Sent] | None:
     """The payments of the group or file that an entry names; None if it names none of ours.
 
-    A group is named by its number; one that we do not know, in a message of ours, may be any of it.
+    A group is named by its number; a number that we do not know, in a message of ours, may stand for any part of the
+    message.
     """
     named = [(one.message_id, one.group_id) for one in entry.batches] + [
         (one.message_id, one.group_id) for one in entry.details if _named(one, asked) is None

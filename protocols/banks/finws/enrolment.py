@@ -1,7 +1,7 @@
 """Certificates: the first one with a one-time code, each next one signed with the key before (README.md section 8).
 
-Whoever drives this (`bankgw certificates`) keeps the request in a file, and the new private key beside it, until it is
-issued; `protocols.certificates` says what may be done after silence.
+The caller (`bankgw certificates`) keeps the request in a file, with the new private key beside it, until the
+certificate is issued; `protocols.certificates` gives the next permitted step after a missing answer.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ class Enrolment:
 
 
 def signed_request(wanted: CertificateSubject) -> Generator[Sign, bytes, bytes]:
-    """A PKCS#10 request in DER, signed by the new key wherever that key lives."""
+    """A PKCS#10 request in DER, signed by the new key, which may be in a file, a token or a service."""
     name = x509.Name(
         [
             x509.NameAttribute(x509.NameOID.COMMON_NAME, wanted.common_name),

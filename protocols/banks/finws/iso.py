@@ -1,7 +1,7 @@
 """The ISO 20022 files inside the messages: orders out, reports about payments and accounts back.
 
-What is written is pain.001 or pain.008 of the version the contract names, checked against its schema before it is
-signed. What is read is any version of pain.002 and camt.052/053/054, leniently, with findings.
+Files are written as pain.001 or pain.008 of the version that the contract names, and checked against its schema before
+they are signed. Any version of pain.002 and camt.052/053/054 is read, leniently, with findings.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ _SEQUENCE, _INSTRUMENT = "RCUR", "CORE"
 class Writing:
     """The form in which the contract wants files written.
 
-    `bic` is the bank's own, `address` where the account holder lives, `service` the level of what is not urgent.
-    `end_to_end`: whose number travels to the payee as EndToEndId, the payer's where there is one, or always our
-    reference, for a bank whose reports name payments by nothing else. `batch_booking` None leaves it to the bank.
-    `rules`: what ISO's schema takes, or only what the German (DK) or Swiss (SPS) one does.
+    `bic` is the bank's own, `address` that of the account's holder, `service` the level of payments that are not
+    urgent. `end_to_end`: the number that goes to the payee as EndToEndId: the payer's if there is one, or always our
+    reference, for a bank whose reports name payments by nothing else. `batch_booking` None leaves the choice to the
+    bank. `rules`: ISO's own schema, or the stricter German (DK) or Swiss (SPS) one.
     """
 
     bic: str
@@ -68,8 +68,8 @@ class Writing:
     def file(self, reference: str, kind: Kind, items: Sequence[Item], context: Context) -> bytes:
         """Write orders of one kind and own account as one file, whose MsgId is `reference`.
 
-        Each order's InstrId is its own reference. Orders that differ in speed, rail or fees stand in groups of their
-        own. Raises ProtocolError "value" or "missing" for what does not fit.
+        Each order's InstrId is its own reference. Orders that differ in speed, rail or fees are in groups of their own.
+        Raises ProtocolError "value" or "missing" for an order that does not fit.
         """
         if kind is Kind.COLLECTION:
             return self._collections(reference, items, context)
@@ -189,7 +189,7 @@ class Writing:
 def members(kind: Kind, items: Sequence[Item]) -> str:
     """The group of each item in its file, as text: "2x1,1x2" is two items in group 1, then one in group 2.
 
-    "" where there is one group only.
+    "" if there is one group only.
     """
     key = _scheme if kind is Kind.COLLECTION else _speed
     place = {name: number for number, name in enumerate(_grouped(items, key), start=1)}
@@ -259,8 +259,8 @@ def _initiator(ours: Party) -> Side:
 def document(data: bytes) -> etree._Element:
     """The root of a file, parsed within limits and without its comments. Raises ProtocolError.
 
-    Legal files have comments, official samples among them. The file travels as base64 in a signed document, so that
-    its own comments are no part of what the signature's canonical form is made of.
+    Permitted files have comments; some official samples do. The file is sent as base64 in a signed document, so that
+    its own comments do not affect the signature's canonical form.
     """
     return parse(data, UTF8, max_bytes=_MAX_BYTES, max_nodes=_NODES_MAX, drop_comments=True)
 
@@ -276,7 +276,7 @@ def status(data: bytes | Packed) -> tuple[StatusReport, tuple[str, ...]]:
 def accounts(data: bytes | Packed) -> Iterator[AccountReport]:
     """The reports of a camt.052, 053 or 054 about each account, with the findings. Raises ProtocolError.
 
-    A report in a file too large to be held comes in several, each with some of its entries.
+    A report in a file that is too large for memory comes in several parts, each with some of its entries.
     """
     if isinstance(data, Packed):
         yield from (part.report for part in stream.parts(data.pieces(), PART_ENTRIES))

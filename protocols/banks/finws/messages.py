@@ -1,6 +1,7 @@
 """Bytes of the Finnish Web Services: the application document with its signers, the SOAP envelope around it, HTTP.
 
-README.md sections 2 to 5. A request is signed twice: by whoever answers for its content, and by whoever carries it.
+README.md sections 2 to 5. A request is signed twice: by the person or firm responsible for its content, and by its
+sender.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ _SIGNER_KEYS: Final = ("content", "content2", "content3")
 class Answer:
     """A verified answer. `code` and `text` are the bank's, `document` is the signed ApplicationResponse.
 
-    `document` is None where the bank refused the envelope itself and answered with its signed header alone.
+    `document` is None if the bank refused the envelope itself and answered with its signed header alone.
     """
 
     operation: str
@@ -131,7 +132,7 @@ class Packed:
 class Turn:
     """The requests of one conversation. Each has an id and a Timestamp that no other request ever has.
 
-    Both come from the conversation's serial. The Timestamp's last three digits tell apart 1,000 conversations of one
+    Both come from the conversation's serial. The Timestamp's last three digits distinguish 1,000 conversations of one
     moment, and each request is a millisecond later than the one before.
     """
 
@@ -202,8 +203,8 @@ class Wire:
     ) -> Answer:
         """The answer to one of our requests, verified and then read from what was signed. Raises ProtocolError.
 
-        `secret` is the key that opens encrypted answers, PEM. `today` makes the days of the bank's certificates count,
-        and is needed where the kind of bank still signs with SHA-1.
+        `secret` is the key that opens encrypted answers, PEM. With `today` the validity of the bank's certificates is
+        checked; it is needed if the kind of bank still signs with SHA-1.
         """
         most = DOWNLOAD_MAX_BYTES if operation in _BRING_FILES else ANSWER_MAX_BYTES
         body = self._body(today, http.expect_status(http.parse_answer(data), (200, 500)), most)
@@ -233,8 +234,9 @@ class Wire:
         return Answer(operation, request_id, code, said, document)
 
     def _document(self, packed: str, secret: str, today: date | None, most: int) -> etree._Element | None:
-        """The signed ApplicationResponse. None if it is encrypted, the key is missing, and the envelope's signature is
-        good.
+        """The verified ApplicationResponse; None if it is encrypted and the lane has no key for it.
+
+        Without the key, None is returned only at a bank that signs the envelope too; else it is a ProtocolError.
         """
         document = unbase64(packed, "ApplicationResponse")
         if self.variant.encryption and encryption.is_encrypted(document):

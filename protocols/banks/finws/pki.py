@@ -1,7 +1,7 @@
 """Danske's own certificate service (PKIFactoryService): two certificates for one key, asked for once with a PIN.
 
-README.md section 8. The shape is that of public clients and of one genuine answer of 2022. A renewal has no public
-description that could be trusted, so none is made here: the next certificate takes a new PIN.
+README.md section 8. The form is that of public clients and of one genuine answer of 2022. A renewal has no reliable
+public description, so none is made here: the next certificate needs a new PIN.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Factory:
         """The outcome of the answer to a request, also to one sent again. Raises ProtocolError for bytes that are no
         answer.
 
-        A fault of this service carries no signature, so it is nobody's word: the request stays where it is.
+        A fault of this service has no signature and so proves nothing: the request keeps its state.
         """
         message = http.expect_status(http.parse_answer(data), (200, 500))
         charset = self.wire.variant.charset_of(message)

@@ -37,8 +37,8 @@ _LATEST: Final = timedelta(days=5)
 class _Told:
     """The content of one file about the account, as a page.
 
-    `about`: the file is about the account at all. `earlier`: the statement to compare the next one with. `following`:
-    how many entries of a large file came before the next page, 0 at its end.
+    `about`: True if any part of the file is about the account. `earlier`: the last statement so far; the next one must
+    fit it. `following`: how many entries of a large file came before the next page, 0 at its end.
     """
 
     page: Page
@@ -83,7 +83,7 @@ class Asking:
     ) -> Conversation[AccountReport | None]:
         """The newest report about the account, of the requested day.
 
-        A file that cannot be read hides no other; its error is raised if no report is found.
+        A file that cannot be read does not hide others; its error is raised if no report is found.
         """
         files, failed = (yield from self.files.listing(kind, turn, first=first, last=last)), None
         for file in reversed(files[-DOWNLOADS_MAX:]):
@@ -105,9 +105,9 @@ class Asking:
 
         Past days are read from statements, today from the newest intraday report.
 
-        An entry is told with the report that states it, under the day that the entry itself states: one that is booked
-        for an earlier day after that day's statement is found with the day that tells of it. A file or entry that
-        cannot be read is a finding, and hides no other.
+        An entry is reported with the file that states it, under the day that the entry itself states. If an entry is
+        booked for an earlier day after that day's statement, it is found with the day whose file states it. A file or
+        entry that cannot be read is a finding, and does not hide others.
         """
         turn, asked = self.files.wire.turn(context), _mark("lines", question)
         at = PageCursor.decode(question.cursor, asked) if question.cursor else _PAGING.first(asked)
@@ -243,7 +243,7 @@ def _part(
 ) -> _Told:
     """Some entries of a file that is too large to be held in memory.
 
-    What comes before is only counted, so that the ids of lines are those of the whole report.
+    Earlier entries are only counted, so that the ids of lines are those of the whole report.
     """
     number, seen, before = question.account.clear, Counter[str](), Page(())
     read = stream.parts(content.pieces(), iso.PART_ENTRIES, account=number, skip=offset, seen=seen)
@@ -286,7 +286,7 @@ def _lines(
 
     An entry is left out if it cannot be read or is in another currency.
 
-    Raises "correlation" for an account that is kept in another currency.
+    Raises "correlation" for an account in another currency.
     """
     told = words.lines(report, _day_of(file, report), ids)
     here = [one for one in told if one.amount.currency == question.currency]

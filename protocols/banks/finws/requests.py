@@ -21,7 +21,7 @@ _OFFICE: Final = "README.md 8, certificates"
 
 @dataclass(frozen=True, slots=True)
 class MessageHead:
-    """What RequestHeader says of a message. `software` and `bic` are missing in the certificate service."""
+    """The content of RequestHeader in a message. `software` and `bic` are missing in the certificate service."""
 
     sender: str
     request_id: str
@@ -32,9 +32,9 @@ class MessageHead:
 
 @dataclass(frozen=True, slots=True)
 class FileWords:
-    """What one operation says about files, beside what each request of the customer says.
+    """The fields of one operation about files, in addition to the fields of every request.
 
-    `name` is ours and comes back in the bank's lists. `packed` None says nothing about compression.
+    `name` is ours and is returned in the bank's lists. `packed` None states nothing about compression.
     """
 
     kind: str = ""
@@ -51,7 +51,7 @@ class FileWords:
 
 @dataclass(frozen=True, slots=True)
 class FileRequest:
-    """One ApplicationRequest: the customer's words, the time of the message, and those of the operation."""
+    """One ApplicationRequest: the customer's fields, the time of the message, and the operation's fields."""
 
     customer: str
     environment: str

@@ -1,4 +1,4 @@
-"""The bank's own side, written from README.md alone: nothing of the adapter's is imported here.
+"""The bank's own side, written from README.md alone. It imports nothing of the adapter.
 
 It is strict: both client signatures, the message's time, ids used before, the schema, the customer. It signs with
 libxmlsec from its own templates, while the adapter signs and verifies through the kit, so that a mistake in one of the
@@ -95,7 +95,7 @@ class _Request:
 
 @dataclass(frozen=True, slots=True)
 class _Message:
-    """A SOAP message with one operation. `odd`: what is wrong with the names and the order of its header."""
+    """A SOAP message with one operation. `odd`: the faults in the names and the order of its header."""
 
     octets: bytes
     envelope: etree._Element
@@ -121,7 +121,7 @@ class _Memory:
 def build(options: Mapping[str, Any], keys: Mapping[str, bytes], shelf: Shelves | None = None) -> Twin:
     """The bank's side; README.md section 7 lists options and keys. Raises BadOptions.
 
-    `shelf`: somebody else's files behind this front.
+    `shelf`: another store of files behind this front.
     """
     for key in sorted(set(options) - set(_DEFAULTS)):
         raise BadOptions(key, f"no such option; there are {', '.join(_DEFAULTS)}")
@@ -348,7 +348,7 @@ class FinwsTwin:
     # ---- operations ------------------------------------------------------------------------------------------
 
     def _act(self, asked: _Request, books: Books) -> tuple[Shelved | None, list[Content]]:
-        """What is done, and the content of the answer; the file that came in, if one did."""
+        """Carry out the operation. Returns the file that came in, if one did, and the content of the answer."""
         acts = {
             "downloadFileList": self._list,
             "downloadFile": self._download,

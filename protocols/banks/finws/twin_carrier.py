@@ -57,9 +57,9 @@ _STAMP: Final = "wsse:Security/Timestamp"
 class Carrier:
     """Judges the security header of a customer's envelopes.
 
-    `keys` are the customer's, to which renewed ones are added. `forms`: canonical forms of SignedInfo that the bank
-    takes. `skew`: how far the two clocks may differ. Without `stamp_signed` the body's signature is enough. Without
-    `verifies` no signature is looked at.
+    `keys` are the customer's, to which renewed ones are added. `forms`: the canonical forms of SignedInfo that the bank
+    accepts. `skew`: how far the two clocks may differ. Without `stamp_signed` the body's signature is enough. Without
+    `verifies` no signature is verified.
     """
 
     keys: list[dsig.PinnedKey]
@@ -72,7 +72,7 @@ class Carrier:
     def judged(
         self, message: bytes, envelope: etree._Element, now: datetime, books: HeldAccounts
     ) -> tuple[etree._Element, list[RequestFinding]]:
-        """The SOAP body to act on, and what is wrong in the header. The body is the signed one if nothing is wrong."""
+        """The SOAP body to act on, and the faults of the header. The body is the signed one if nothing is wrong."""
         body, stamped = envelope.find(f"{{{SOAP}}}Body"), self.stamp_signed
         assert body is not None, "the shape of the envelope was judged before"
         found: list[RequestFinding] = []
@@ -103,7 +103,7 @@ class Carrier:
         return None
 
     def _stamp(self, fields: XmlFields, body: etree._Element, now: datetime, stamped: bool) -> list[RequestFinding]:
-        """What is wrong with the time stamp; where it is not signed, with the body's own."""
+        """The faults of the time stamp; if it is not signed, those of the body's own time."""
         if not stamped:
             place = "RequestHeader/Timestamp"
             of_body = [one.text or "" for one in body.iter(f"{{{MODEL}}}Timestamp")]

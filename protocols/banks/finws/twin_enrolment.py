@@ -354,7 +354,7 @@ def posted(
 
 
 def faulted(found: RequestFinding) -> Answer:
-    """A SOAP fault about a message that is none of the service."""
+    """A SOAP fault about a message that does not belong to the service."""
     fault = el("soap:Fault", el("faultcode", found.refusal.code), el("faultstring", found.words.english))
     body = xmldoc.build(el("soap:Envelope", {"xmlns:soap": _SOAP}, el("soap:Body", fault)), UTF8)
     return posted(500, body, "", found.refusal.code, found.refusal.text, (found,))

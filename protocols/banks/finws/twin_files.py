@@ -66,11 +66,11 @@ class Shelves(Protocol):
 class Shelf:
     """All files of one customer. They live as long as the process. The books are kept longer.
 
-    `notify_s`: at most one notification file per account in so many seconds. Without `notifications` or
-    `statuses` the bank makes no such files. `statement_s`: a statement every so many seconds, beside that of the day.
-    `odd_rows`: each file begins with a row that nobody can read. `late_entries`: the last entry of a day is booked, and
-    told, when the day is over, and so stands in the files of the day after. A group that is booked as one has
-    `batch_details` of "all" its payments, "some" or "none"; with `back_together` what comes back of it is one entry.
+    `notify_s`: at most one notification file per account in so many seconds. Without `notifications` or `statuses` the
+    bank makes no such files. `statement_s`: a statement every so many seconds, in addition to that of the day.
+    `odd_rows`: each file begins with an unreadable row. `late_entries`: the last entry of a day is booked and reported
+    when the day is over, and so is in the files of the next day. A group that is booked as one has `batch_details`:
+    "all" its payments, "some" or "none"; with `back_together` all returned money of the group is one entry.
     """
 
     def __init__(

@@ -184,7 +184,7 @@ class Named:
     """The customer's names of a payment: its message, group and EndToEndId.
 
     `together`: its group is booked as one, with `details` of "all" its payments, of "some" (the first) or of "none".
-    `back`: what comes back is booked as one, too, as a reversal.
+    `back`: returned money is booked as one, too, as a reversal.
     """
 
     message: str

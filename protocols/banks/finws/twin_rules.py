@@ -1,6 +1,7 @@
-"""What a bank of the Finnish Web Services takes in an envelope and an ApplicationRequest, transcribed from README.md 2.
+"""The rules of a bank of the Finnish Web Services for an envelope and an ApplicationRequest, transcribed from README.md
+2.
 
-Files of payments have rules of their own (`twin_rules_files.py`), requests for certificates too
+Files of payments have rules of their own (`twin_rules_files.py`), and so have requests for certificates
 (`twin_rules_certificates.py`). The adapter never reads any of them.
 """
 
@@ -227,7 +228,7 @@ HEADER_RULES: Final = RequestRules(
 
 
 def envelope_findings(asked: etree._Element) -> Iterator[RequestFinding]:
-    """What is wrong in the elements of an operation: names, namespaces, order."""
+    """The faults in the elements of an operation: names, namespaces, order."""
     model = f"{{{MODEL}}}"
     names = [str(child.tag) for child in asked]
     if names != [f"{model}RequestHeader", f"{model}ApplicationRequest"]:
@@ -396,7 +397,7 @@ def under_contract(operation: str, customer: str, uploads: Sequence[str], *, sea
 
 
 def document_findings(root: etree._Element) -> Iterator[RequestFinding]:
-    """What is wrong in the elements of an ApplicationRequest: its name, unknown elements, another order."""
+    """The faults in the elements of an ApplicationRequest: its name, unknown elements, another order."""
     if root.tag != f"{{{DATA}}}ApplicationRequest":
         words = ("is no ApplicationRequest of this service", "不是本服务的 ApplicationRequest")
         yield broken("ApplicationRequest", RuleKind.FRAME, str(root.tag), words, _DOCUMENT_ROW, _SCHEMA)

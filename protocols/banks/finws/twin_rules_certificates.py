@@ -1,4 +1,4 @@
-"""What the certificate offices take: that of the Finnish Web Services, and Danske's own (README.md 8).
+"""The rules of the certificate offices: that of the Finnish Web Services, and Danske's own (README.md 8).
 
 The names of these messages are those of public clients, so every rule here is reconstructed from public material.
 """

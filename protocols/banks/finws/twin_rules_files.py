@@ -1,8 +1,8 @@
-"""What a bank of the Finnish Web Services takes in a file of payments: pain.001 and pain.008.
+"""The rules of a bank of the Finnish Web Services for a file of payments: pain.001 and pain.008.
 
-The tables are those of ISO 20022's schemas of these messages. What they leave out, the schema itself finds. A bank
-acknowledges the transfer of a bad file with 00, and refuses the file in its status file (README.md 3). That the reason
-is always FF01 is reconstructed.
+The tables are those of ISO 20022's schemas of these messages. The schema itself finds the faults that the tables leave
+out. A bank acknowledges the transfer of a bad file with 00, and refuses the file in its status file (README.md 3). That
+the reason is always FF01 is reconstructed.
 """
 
 from __future__ import annotations
@@ -299,12 +299,14 @@ DEBIT_GROUP: Final = RequestRules(
 
 
 def parsed(content: bytes) -> etree._Element:
-    """The root of a file; comments in it are left out, for nobody signs it by itself. Raises ProtocolError."""
+    """The root of a file; comments in it are left out, because the file has no signature of its own. Raises
+    ProtocolError.
+    """
     return xmldoc.parse(content, UTF8, max_bytes=_BYTES_MAX, max_nodes=_NODES_MAX, drop_comments=True)
 
 
 def message_of(root: etree._Element) -> str:
-    """The name of the message ("pain.001.001.03"); "" if it is none that a bank takes."""
+    """The name of the message ("pain.001.001.03"); "" if no bank accepts such a message."""
     name = etree.QName(root)
     message = (name.namespace or "").removeprefix(_ISO)
     return message if name.localname == "Document" and message in (*TRANSFERS, *DEBITS) else ""
@@ -348,7 +350,7 @@ def _misfits(root: etree._Element, message: str) -> Iterator[RequestFinding]:
 
 
 def total_findings(content: bytes, total: str, count: str) -> Iterator[RequestFinding]:
-    """AmountTotal and TransactionCount of an upload, where they stand, must be those of the file it carries."""
+    """AmountTotal and TransactionCount of an upload, if given, must be those of its file."""
     try:
         root = parsed(content)
         message = message_of(root)

@@ -1,6 +1,6 @@
 """A kind of bank: all points in which banks of the Finnish Web Services differ, read from profiles.toml.
 
-What the contract with one bank says otherwise is an option of its lane: `under_contract`.
+Differences in the contract with one bank are options of its lane: `under_contract`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ RSA_BITS, OLD_RSA_BITS = 2048, 1024
 """The shortest RSA key of a bank's signatures: of today, and of the oldest that an option can let in."""
 FORMS: Final = ("request", "answer", "envelope", "answer_envelope")
 _FORM_WORDS: Final = {"c14n": _TRANSFORMS, "digest": _DIGESTS, "method": _METHODS}
-# What a message declares; the reader of the message decides on its form.
+# The charset that a message declares. The reader of the message judges the declaration's form.
 _DECLARED: Final = re.compile(rb"""\s*<\?xml[^>]{0,200}?encoding\s*=\s*["']([A-Za-z0-9._-]{1,40})["']""")
 
 
@@ -65,8 +65,8 @@ class Variant:
     """The rules of one kind of bank. Times are in seconds, sizes in bytes; `weak_until` is required if a form names
     SHA-1.
 
-    `charset`: answers may come in it, besides UTF-8, where they declare it. `older` is the form of the genuine answers
-    that are public, of 2013 to 2019, where it differs: what a contract must name if its bank still signs like that.
+    `charset`: answers may use it, besides UTF-8, if they declare it. `older` is the form of the genuine answers of 2013
+    to 2019 that are public, if it differs; a contract must name it if its bank still signs like that.
     """
 
     name: str

@@ -29,10 +29,10 @@ class Options:
     """How this customer uses the bank. Times in seconds; limits of None are not checked before sending.
 
     `cis` is the group's number (GroupCIS, CIS), `certificate_id` the login's certificate (ID). `probe_account` is an
-    own account whose balance is asked for to see whether the way to the bank is open. `own_names` are what a payee
-    bank's name contains when it is this bank, `own_cnaps` what its 12-digit number begins with. `cities` gives the
-    city (RecCityName) by the beginning of the payee bank's number, the longest one that fits; `default_city` is the
-    city of all others. `codes` says what RetCodes mean that are not public; the keys are CODE_WORDS.
+    own account whose balance is asked for to test the connection to the bank. `own_names` are texts in a payee bank's
+    name, and `own_cnaps` beginnings of its 12-digit number, that show that the payee banks here. `cities` gives the
+    city (RecCityName) by the beginning of the payee bank's number, by the longest matching one; `default_city` is the
+    city of all others. `codes` declares the meanings of RetCodes that are not public; the keys are CODE_WORDS.
     """
 
     cis: str

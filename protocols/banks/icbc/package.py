@@ -1,7 +1,7 @@
 """A package of instructions and its answers: PAYENT, PAYPER, PERDIS and the enquiries after them.
 
 A single payment is a package of one line. A line's key is its number in the package (iSeqno), counted from 1 in the
-order of what was sent; our own reference travels in ERPSqn as a second key. Two lines may be alike in everything else.
+order of sending; our own reference is in ERPSqn as a second key. Two lines may be equal in everything else.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class Package:
     def asked(self, *, new: bool) -> list[Markup]:
         """The `in` of an enquiry about every line, by our own number of the package.
 
-        `new`: whether the newer message version is spoken.
+        `new`: whether the newer message version is used.
         """
         line = NEW_ENQUIRED if new or self.words is COLLECTIONS else ENQUIRED
         places = range(1, len(self.items) + 1)
@@ -127,7 +127,8 @@ class Package:
             return about_the_question(meanings, self.words.enquiry, "line", code, text)
         code, text = value_or(row, "instrRetCode"), value_or(row, "instrRetMsg")
         outcome = line_word(meanings, self.words.submit, value_or(row, "Result"), code, text)
-        if outcome.fate is Fate.DUPLICATE:  # it says that another package came first, not what became of that one
+        # this code shows that another package came first, and does not show the result of that package
+        if outcome.fate is Fate.DUPLICATE:
             outcome = replace(outcome, fate=Fate.UNKNOWN)
         return replace(outcome, bank_serial=_serial(serial, value_or(row, "QryOrderNo")))
 
@@ -165,7 +166,7 @@ class Package:
 def _batch_word(out: etree._Element) -> Outcome | None:
     """Doubt about every line where BatRetCode (PAYPER, QPAYPER) is neither empty nor 0; None otherwise.
 
-    What its codes mean is not public, nor whether the lines beside one are what became of them.
+    Neither the meaning of its codes nor whether the lines beside a code are final is public.
     """
     code = value_or(out, "BatRetCode")
     if code in ("", "0"):

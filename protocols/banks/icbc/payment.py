@@ -1,7 +1,7 @@
 """Orders: PAYENT, PAYPER and PERDIS, and the enquiries after them.
 
-Each takes three hops at most: the bank's work date where the settings want it asked for, the sign port, then the one
-Submit. Everything before the Submit may be repeated, because it is no instruction to the bank.
+Each takes at most three exchanges: the bank's work date if the settings ask for it, the sign port, then the one Submit.
+Every step before the Submit may be repeated, because it is no instruction to the bank.
 """
 
 from __future__ import annotations

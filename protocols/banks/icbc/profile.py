@@ -68,7 +68,7 @@ def profile(options: Options) -> Profile:
 def limits(options: Options, *, payee_bank: bool = True, city: bool = True) -> Limits:
     """The limits that intake checks before it accepts an order.
 
-    `payee_bank`: whether the payee bank's name must be there; `city`: whether a payee at another bank needs its city.
+    `payee_bank`: whether the payee bank's name is required; `city`: whether a payee at another bank needs its city.
     """
     fields = (
         FieldLimit("/debtor/account", required=True),
@@ -87,8 +87,8 @@ def limits(options: Options, *, payee_bank: bool = True, city: bool = True) -> L
 def _payee_number(options: Options, *, payee_bank: bool) -> FieldLimit:
     """The payee bank's number.
 
-    The bank's form needs the payee's city. Without `default_city` only the beginning of this number tells it: then a
-    payee elsewhere must have a number that is in `cities`. Otherwise an order could be accepted and never sent.
+    The bank's form needs the payee's city. Without `default_city` only the beginning of this number gives it: then a
+    payee at another bank must have a number that is in `cities`. Otherwise an order could be accepted and never sent.
     """
     if options.default_city.strip():
         return _NUMBER

@@ -45,7 +45,7 @@ def moment(now: datetime) -> str:
 
 @dataclass(frozen=True, slots=True)
 class WrittenMessage:
-    """A message around its `in`. `day` is the bank's work date; `data` is what stands in reqData."""
+    """A message around its `in`. `day` is the bank's work date; `data` is the content of reqData."""
 
     operation: str
     package_id: str
@@ -87,7 +87,7 @@ class WrittenLine:
     def inside(self) -> bool:
         """True if the payee banks here (SysIOFlg 1): also an own account, and a payroll's payee without a bank.
 
-        Where the order has the payee bank's number, that decides: names of other banks may contain ours.
+        If the order has the payee bank's number, the number decides, because names of other banks may contain ours.
         """
         order, chosen = self.order, self.options
         name, cnaps = order.creditor.bank_name or "", order.creditor.cnaps or ""

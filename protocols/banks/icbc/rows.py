@@ -1,7 +1,7 @@
 """Rows of an account's entries: QPD (today) and QHISD (the past) write the same things differently.
 
-QPD has one amount, QHISD a column each for debit and credit, of which the unused one is empty. The bank's own key of
-an entry is OnlySequence in both; where it is missing, the microsecond time stamp stands in.
+QPD has one amount; QHISD has a column each for debit and credit, of which the unused one is empty. The bank's own key
+of an entry is OnlySequence in both; if it is missing, the microsecond time stamp replaces it.
 """
 
 from __future__ import annotations
@@ -126,8 +126,8 @@ def line(row: RawRow, account: AccountNumber, *, reference_in_ref: bool) -> Line
 def _balance(text: str) -> Money | None:
     """The balance after an entry; None for zero, and for text that cannot be read.
 
-    A zero is not believed, because banks fill the field with it. A text that is no number of fen is ignored: it is no
-    reason to lose the entry.
+    A zero is not believed, because banks fill the field with it. A text that is no number of fen is ignored, because
+    the entry itself must not be lost.
     """
     try:
         return Money(fen(text, signed=True)) if text.strip("-0.") else None

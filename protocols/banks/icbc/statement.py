@@ -79,7 +79,7 @@ class Place:
 class Carry:
     """The values that the next page needs from this one: the last key, and the number of rows with that key so far.
 
-    It stands beside the PageCursor, not in it: otherwise a NextTag that the bank repeats would not be detected.
+    It is beside the PageCursor and not in it. Otherwise a NextTag that the bank repeats would not be detected.
     """
 
     key: str = ""
@@ -116,7 +116,7 @@ class Statements:
         """The balance by QACCBAL, now or of the day before (AccBalance). Raises Declined if the bank answers with a
         code.
 
-        The form of QHISBAL, which tells other days, is not public.
+        The form of QHISBAL, which gives other days, is not public.
         """
         check_renminbi("icbc", question.currency)
         today, past = _today(context), question.on is not None and question.on < _today(context)

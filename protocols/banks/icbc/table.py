@@ -1,4 +1,6 @@
-"""What the bank's codes mean: codes.toml, what the settings may declare, and a line's result beside its code."""
+"""The meanings of the bank's codes: codes.toml, the codes that the settings declare, and a line's result beside its
+code.
+"""
 
 from __future__ import annotations
 
@@ -56,8 +58,8 @@ def about_the_question(meanings: Meanings, operation: str, layer: str, code: str
 def line_word(meanings: Meanings, operation: str, result: str, code: str, text: str) -> Outcome:
     """The outcome of a line, from its Result and the code and text of the instruction beside it.
 
-    Result decides (banks/icbc.md 5). An error code beside a Result that is no refusal, and a refusal that calls itself
-    a success, are contradictions: doubt.
+    Result decides (banks/icbc.md 5). An error code beside a Result that is no refusal, and a success code beside a
+    refusal, are contradictions: doubt.
     """
     erred = code not in ("", "0")
     if erred and meanings.table.look_up(operation, "line", code, text) == "duplicate":

@@ -1,8 +1,8 @@
 """NetSafe Client and the bank behind it, written from the bank's page and not from our own adapter.
 
-It keeps the habits seen in public samples: Base64 in lines of 76 characters, two blanks in the XML declaration, RMB
-in QHISD and 001 elsewhere, no SignTime in answers. Codes that begin with TWIN are its own, because the bank's are not
-public. twin_rules.py has what the bank takes, twin_request.py reads and judges a request by it.
+It keeps the habits seen in public samples: Base64 in lines of 76 characters, two blanks in the XML declaration, RMB in
+QHISD and 001 elsewhere, no SignTime in answers. Codes that begin with TWIN are its own, because the bank's are not
+public. twin_rules.py has the bank's rules, twin_request.py reads a request and judges it by them.
 
 Options: `cis` (any, when left out), `page_lines` (20), `span_days` (30, the longest QHISD), `work_days_ahead` (0: how
 far the bank's work date is ahead of the clock), `faults` (a list of FAULTS), `cheap` (changes nothing).
@@ -68,7 +68,7 @@ FAULTS: Final = (
     "last_line_silent",  # no row about the last line of a package
     "lines_reversed",  # rows from the last line to the first
     "no_key",  # the sign port has no key
-    "swapped_signatures",  # the sign port answers with the signature before this one
+    "swapped_signatures",  # the sign port answers with the previous signature
 )
 PAYMENT: Final = (
     "ReimburseNo", "ReimburseNum", "StartDate", "StartTime", "PayType", "PayAccNo", "PayAccNameCN", "PayAccNameEN",
@@ -125,8 +125,8 @@ class _Done:
 class NetSafe:
     """The simulated front end and bank. Each connection carries one exchange.
 
-    It remembers the packages whose lines it refused by codes of their own, because the books have nothing of them, and
-    the bank serial of each package.
+    It remembers the packages whose lines it refused with separate codes, because the books do not have them, and the
+    bank serial of each package.
     """
 
     cis: str = ""
@@ -135,7 +135,7 @@ class NetSafe:
     work_days_ahead: int = 0
     faults: frozenset[str] = frozenset()
     ports: tuple[str, ...] = ("business", "sign")
-    _signature: bytes = b""  # the one before, for the fault swapped_signatures
+    _signature: bytes = b""  # the previous signature, for the fault swapped_signatures
     _refused: dict[str, tuple[Booking, ...]] = field(default_factory=dict)
     _serials: dict[str, str] = field(default_factory=dict)
 

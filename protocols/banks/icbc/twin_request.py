@@ -1,6 +1,6 @@
 """Reads a client's request as NetSafe Client and the bank behind it do, and judges it by twin_rules.py.
 
-The twin's signature is none that a bank would take: a seal around the whole message, which only the twin makes and
+A real bank would not accept the twin's signature: it is a seal around the whole message, which only the twin makes and
 reads.
 """
 
@@ -96,7 +96,7 @@ class Request:
 def _strange_below(
     element: etree._Element, place: str, known: Mapping[str, frozenset[str]]
 ) -> Iterator[tuple[str, str, BothLanguages]]:
-    """Place, text and words of what the page does not have in `element`."""
+    """Place, text and description of each part of `element` that the page does not have."""
     names = known.get(str(element.tag), frozenset())
     stated = "".join((element.text or "", *(child.tail or "" for child in element))).strip()
     if names and stated:
@@ -134,7 +134,7 @@ def sign_findings(asked: http.HttpRequest, books: HeldAccounts) -> tuple[Request
 
 
 def read_request(asked: http.HttpRequest, bank: Mapping[str, str], books: HeldAccounts) -> Request:
-    """The message in a form. `bank` has what the bank itself knows (`bank/…`).
+    """The message in a form. `bank` has the bank's own values (`bank/…`).
 
     Raises ClientRefused with every rule of NetSafe Client that the request breaks.
     """

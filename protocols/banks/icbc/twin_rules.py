@@ -1,7 +1,8 @@
-"""What 工商银行 takes, field by field, transcribed from the bank's page (banks/icbc.md). The adapter never reads it.
+"""The rules of 工商银行 for each field of a request, transcribed from the bank's page (banks/icbc.md). The adapter
+never reads them.
 
-The bank's RetCodes are not public but for two. Codes that begin with TWIN are the twin's own, so every refusal with
-one of them is reconstructed.
+Only two of the bank's RetCodes are public. Codes that begin with TWIN are the twin's own, so every refusal with one of
+them is reconstructed.
 """
 
 from __future__ import annotations
@@ -82,8 +83,8 @@ _VERSION: Final = "icbc.md 1, Version; 2.3, newer version"
 class AskedFields:
     """A request as its rules read it.
 
-    `around` has what stands outside the message: `http/…`, `url/…` and `form/…`, and as `bank/…` what the bank knows
-    itself. The paths of the message begin with `pub/` and `in/`.
+    `around` has the values outside the message: `http/…`, `url/…` and `form/…`, and as `bank/…` the bank's own values.
+    The paths of the message begin with `pub/` and `in/`.
     """
 
     around: Mapping[str, str]
@@ -184,7 +185,7 @@ AROUND: Final = RequestRules(
 
 
 def _same(*places: str, source: str = _AGREE, reconstructed: bool = False) -> TogetherRule:
-    """The values at `places` must be alike. The place that differs from most others is told, else the last one."""
+    """The values at `places` must be alike. The place that differs from most others is reported, else the last one."""
 
     def check(fields: FieldsOf, _books: HeldAccounts) -> FieldContradiction | None:
         stated = {place: value(fields, place) for place in places}

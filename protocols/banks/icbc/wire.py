@@ -129,8 +129,9 @@ def read_answer(frame: bytes, operation: str, package_id: str, cis: str) -> Mess
 def _content(data: bytes) -> bytes:
     """The message in the content of `reqData`: plain, or inside a PKCS#7 signature.
 
-    A signature begins with the octet of an ASN.1 sequence, and holds the message in clear (banks/icbc.md 3). It is cut
-    out and not verified, as little as an answer without one can be. Raises "missing" or "ambiguous".
+    A signature begins with the octet of an ASN.1 sequence, and contains the message in clear (banks/icbc.md 3). The
+    message is cut out and the signature is not verified; an answer without a signature could not be verified either.
+    Raises "missing" or "ambiguous".
     """
     if not data.startswith(_SEQUENCE):
         return data

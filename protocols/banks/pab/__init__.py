@@ -49,7 +49,8 @@ def build(options: Mapping[str, Any]) -> Bank:
 
 def _bundles(options: Options, batches: Batches) -> dict[Kind, Bundles]:
     found = {Kind.BATCH_ITEM: Bundles(LINES_4018, batches.send, batches.fate, batches.reader("4018"))}
-    # An empty fee item (费项) under an agreement would be refused, or worse, answered with a code that nobody knows.
+    # An empty fee item (费项) under an agreement would be refused, or answered with an unknown code, which would put
+    # the orders in doubt.
     if options.agreement and options.agreement_item:
         agency = Bundles(LINES_4047, batches.agency, batches.agency_fate, batches.reader("4047"))
         found |= {Kind.PAYROLL_ITEM: agency, Kind.COLLECTION: agency}

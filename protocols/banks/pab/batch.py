@@ -1,7 +1,7 @@
 """Many orders in one message: 4018 (payments, asked about with 4015), 4047 (payroll and collection, with 4048).
 
-Both are taken at once and carried out later; the answer to handing them in is never more than "accepted". Each line
-has a voucher of its own (SThirdVoucher), by which alone it is found again: lines may be alike in everything else.
+Both are accepted at once and carried out later; the answer to the submission is never more than "accepted". Each line
+has a voucher of its own (SThirdVoucher), which alone identifies it, because lines may be equal in everything else.
 """
 
 from __future__ import annotations
@@ -176,7 +176,7 @@ class Batches:
     ) -> dict[str, Outcome]:
         """The outcomes in the rows, by line voucher, together with those of the pages `before`.
 
-        A voucher told of twice in different words, on one page or on two, is in doubt.
+        A voucher that has different outcomes, on one page or on two, is in doubt.
         """
         ours = {one.reference: one for one in items}
         found = dict(before)
@@ -184,7 +184,7 @@ class Batches:
             # A line of 4048 may have ThirdVoucher as its only name (banks/pab.md 9).
             voucher = value_or(row, "SThirdVoucher") or value_or(row, "ThirdVoucher")
             if not voucher:
-                continue  # such a row hides no other row; its line, whichever it is, is left out and so in doubt
+                continue  # an unreadable row does not hide other rows; its line gets no outcome, and so stays in doubt
             sent = ours.get(voucher)
             if sent is None:
                 raise ProtocolError("correlation", f"a row about {voucher!r}, which is no line of this batch")

@@ -1,7 +1,7 @@
 """The 222-byte header of B2Bi, as one table, and an answer split into code, text and body.
 
-Everything is counted in GBK bytes. The serial number of the header is never used to find out what an answer
-belongs to: answers to 4005 carry the original voucher in its place (banks/pab.md 1).
+Everything is counted in GBK bytes. The serial number of the header is never used to match an answer with its request,
+because answers to 4005 have the original voucher in its place (banks/pab.md 1).
 """
 
 from __future__ import annotations
@@ -107,8 +107,8 @@ class Answer:
 def read_answer(frame: bytes, operation: str) -> Answer:
     """Reads the answer to an `operation`. Raises ProtocolError if the bytes are no such answer.
 
-    A refusal may have no body and may still carry our own service type 01; an acceptance may not: that would
-    be our own request coming back.
+    A refusal may have no body and may still have our own service type 01. An acceptance may not, because it would be
+    our own request coming back.
     """
     if len(frame) < HEADER_BYTES or FRAMING.frame_length(frame[:HEADER_BYTES]) != len(frame):
         raise ProtocolError("frame_length", f"{len(frame)} bytes are not one answer with its lengths")

@@ -19,15 +19,14 @@ CODE_WORDS: Final = ("duplicate", "refused")
 class Options:
     """How this enterprise uses the bank. Times in seconds; limits of None are not checked before sending.
 
-    `own_names` are what a payee bank's name contains when it is this bank; `own_cnaps` what its 12-digit
-    number begins with. `agreement` and `agreement_item` are AGREE_NO and BusiType of 4047: payroll and
-    collection are offered only with them. `agency_refused` are the values of stt in 4048 with which the bank
-    says no to a line, `agency_in_process` those of BStt with which it says that it is not done with the batch:
-    only the bank can tell them, and until then such lines stay in doubt. `address_flag`
-    is AddrFlag of payments to other banks: 1 same city, 2 another city. `fast_pay_item` is BusiType (费项) of fast pay
-    (KHKF03): instant payments are offered only with it; `fast_pay_company` is its CorpId. `sweeps`: the message of
-    transfers with the direction sweep or push. `batch_receipts`: whether 401802 is asked for receipts. `codes` says
-    what the bank attested about header codes that codes.toml does not have; its keys are CODE_WORDS.
+    `own_names` are texts in a payee bank's name, and `own_cnaps` beginnings of its 12-digit number, that show that the
+    payee banks here. `agreement` and `agreement_item` are AGREE_NO and BusiType of 4047: payroll and collection are
+    offered only with them. `agency_refused` are the values of stt in 4048 that refuse a line, `agency_in_process` those
+    of BStt for a batch that is not finished: only the bank knows them, and until they are set such lines stay in doubt.
+    `address_flag` is AddrFlag of payments to other banks: 1 same city, 2 another city. `fast_pay_item` is BusiType
+    (费项) of fast pay (KHKF03): instant payments are offered only with it; `fast_pay_company` is its CorpId. `sweeps`:
+    the message of transfers with the direction sweep or push. `batch_receipts`: whether 401802 is asked for receipts.
+    `codes` declares the bank's statements about header codes that codes.toml does not have; its keys are CODE_WORDS.
     """
 
     enterprise_code: str

@@ -1,7 +1,7 @@
 """Payments: 4004, a single payment, and 4005, the enquiry after it. Other messages are in special.py.
 
-An accepted 4004 is never more than pending. An answer belongs to the exchange on its own connection, and is
-then checked against our voucher (ThirdVoucher), the amount and the accounts wherever the answer states them.
+An accepted 4004 is never more than pending. An answer belongs to the exchange on its own connection. It is then checked
+against our voucher (ThirdVoucher), the amount and the accounts, as far as the answer states them.
 """
 
 from __future__ import annotations
@@ -123,8 +123,8 @@ class Payments:
     def check_account_date(self, said: ChildTexts, keys: CorrelationKeys, host: HostDays) -> None:
         """Raises "correlation" for an AccountDate too far from the order's day, where no submitTime is stated.
 
-        AccountDate is the host's date, which may be weeks off at a test front end: it is compared with the order's day
-        by the host, and never outweighs the time of handing in.
+        AccountDate is the host's date, which may differ from the calendar by weeks at a test front end. It is compared
+        with the order's day by the host, and never outweighs the time of submission.
         """
         if stated_day(said.value_or("submitTime")) is None:
             check_host_date(said.value_or("AccountDate"), keys, host)
@@ -149,8 +149,8 @@ class Payments:
         if back not in ("", "0"):
             outcome = self._came_back(outcome, back)
         elif stt and self._contradicted(outcome.fate, fallback, reason):
-            # One of the two is wrong. A payment wrongly called failed would be paid again; one wrongly called paid
-            # would be forgotten.
+            # One of the two is wrong. A payment wrongly reported as failed would be paid again; one wrongly reported as
+            # paid would never be paid.
             outcome = replace(outcome, fate=Fate.UNKNOWN, listed=False)
         if outcome.fate is Fate.FAILED and fallback.fate is Fate.DUPLICATE:
             # A line was refused because its voucher is known: the first message arrived.
@@ -169,8 +169,8 @@ class Payments:
     def _contradicted(self, fate: Fate, told: Outcome, reason: str) -> bool:
         """True if Yhcljg contradicts a final Stt. `told` is the outcome of Yhcljg by its own rows.
 
-        A code that has no row of its own means here what it means to a 4004: a refusal, or trouble that proves nothing.
-        000000 is no refusal, whatever text it comes with. A code that is nowhere contradicts nothing: Stt is preferred.
+        A code without a row for this operation has its meaning for a 4004: a refusal, or a fault that proves nothing.
+        000000 is no refusal, whatever its text. An unknown code contradicts nothing: Stt decides.
         """
         if not told.listed and reason not in ("", ACCEPTED):
             told = self.meanings.word("4004", "header", reason)

@@ -1,10 +1,10 @@
 """Messages that the front end sends unasked: FILE04 (a file is done), F002 (a report is there), and others.
 
 They come with the same header, service type 01, and are answered with service type 02 (banks/pab.md 1, 4). FILE04 has
-TradeSn, FileName, FilePath, Action, RandomPwd, SignData and HashData, in one client's model; what others have is not
-public. Payments and accounts are looked for under the names that all messages of this bank use. A push is known by
-the serial number of its header, which is unique for each request (banks/pab.md 1), and its body. A front end that
-repeats one under a new serial makes us ask twice; two transactions of one body are never taken for one.
+TradeSn, FileName, FilePath, Action, RandomPwd, SignData and HashData, in one client's model; the fields of others are
+not public. Payments and accounts are looked for under the names that all messages of this bank use. A push is known by
+the serial number of its header, which is unique for each request (banks/pab.md 1), and its body. If a front end repeats
+a push under a new serial, we ask the bank twice. Two transactions with equal bodies are never taken for one.
 """
 
 from __future__ import annotations

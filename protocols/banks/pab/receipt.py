@@ -1,7 +1,7 @@
 """Electronic receipts of a batch's lines: 401802 gives the receipt's number and its check code (回单号, 校验码).
 
-The bank gives no file here: number and code are what its own site asks for to show and print the receipt. A payment
-that went alone (4004) has no such receipt in the public material.
+The bank gives no file here: number and code are the values that its own site asks for to show and print the receipt. In
+the public material, a payment that was sent alone (4004) has no such receipt.
 """
 
 from __future__ import annotations

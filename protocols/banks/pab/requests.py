@@ -82,7 +82,7 @@ class Written:
     def stays(self) -> bool:
         """True if the other party banks here, by its bank's name and number.
 
-        If it has neither, it is taken to bank here, except in a payment.
+        If it has neither, it is assumed to bank here, except in a payment.
         """
         other = self.order.theirs
         unnamed = self.order.kind is not Kind.PAYMENT and not other.bank_name and not other.cnaps

@@ -1,9 +1,9 @@
 """Rows of an account's entries: 4008 and 4013 name the same things differently.
 
-A fee is a row of its own with the trace of its payment and a mark (banks/pab.md 9). Today's list tells a payment before
-its fee, the history the fee first: what names an entry is what its row says, never its place in the list.
+A fee is a separate row with the trace of its payment and a mark (banks/pab.md 9). Today's list has a payment before its
+fee, the history has the fee first. So an entry is identified by the values of its row, never by its place in the list.
 
-The date of a row is the bank's accounting date. What is booked in the evening has the next one.
+The date of a row is the bank's accounting date. Bookings of the evening have the next one.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Side:
 class RawRow:
     """A row of 4013 or 4008. `trace` is the bank's key of the whole booking, `fee` whether the row is marked as a fee.
 
-    `sides_known`: the page says which field is the payer's and which the payee's.
+    `sides_known`: the page states which field is the payer's and which the payee's.
     """
 
     trace: str
@@ -82,9 +82,9 @@ class RawRow:
     def check(self, account: AccountNumber, first: date, last: date) -> None:
         """Raises "correlation" for an entry of another day or of another account.
 
-        An entry of today has the accounting date that the bank states; the caller says how far that may be off.
+        An entry of today has the accounting date that the bank states; the caller gives the permitted difference.
 
-        Our side is the payer of what goes out and the payee of what comes in. Where that is only reconstructed (4008,
+        Our side is the payer of outgoing money and the payee of incoming money. If that is only reconstructed (4008,
         not `sides_known`), one of the two must be ours if both are stated.
         """
         if not first <= self.day <= last:

@@ -1,6 +1,6 @@
 """Orders with a message of their own instead of 4004: KHKF03 (跨行快付, instant) and 4052 (集团归集/下拨).
 
-Which message an order went by is written down with its serials, so that its answer is read and its enquiry asked
+The message by which an order was sent is stored with its serials, so that its answer is read, and its enquiry asked,
 accordingly. The elements are those of public clients; the bank's page names some of them (banks/pab.md 4).
 """
 

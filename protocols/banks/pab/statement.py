@@ -69,8 +69,8 @@ _TABLES: Final = {"4008": requests.TODAY, "4013": requests.ENTRIES, "4019": requ
 class Place:
     """The place of a page: the leg (operation and dates), the bank's own values, the page before.
 
-    `mark` is a fingerprint of the page before: the same one twice means that the bank repeats pages. `today`: the leg's
-    day was not over when the leg began; its date is then the calendar's, else the host's.
+    `mark` is a fingerprint of the page before: if it occurs twice, the bank repeats pages. `today`: the leg's day was
+    not over when the leg began; its date is then the calendar's, else the host's.
     """
 
     style: Style
@@ -207,8 +207,8 @@ class Statements:
     def returns(self, question: ReturnsQuestion, context: Context) -> Conversation[ReturnsPage]:
         """One page of returns by 4019, in legs of 30 days. Raises Declined if the bank answers with a code.
 
-        Days to come, by the calendar and by the host, are left out: the bank refuses dates that are not valid (YQ9993),
-        and the business date of an order may be days ahead, after the cut-off and before a holiday.
+        Future days, by the calendar and by the host, are left out, because the bank refuses invalid dates (YQ9993), and
+        the business date of an order may be days ahead, after the cut-off and before a holiday.
         """
         account = question.account.clear
         mark = _fingerprint("returns", question)
@@ -234,8 +234,8 @@ class Statements:
     def directory(self, question: DirectoryQuestion, context: Context) -> Conversation[DirectoryPage]:
         """Branches of one bank by a key word, by 4017 in one answer. Raises Declined on any other code.
 
-        The bank wants the first three digits of the branches' numbers, and a key word. The digits are those of `cnaps`,
-        or of the bank that the name names. Raises "value" where there are none.
+        The bank requires the first three digits of the branches' numbers, and a key word. The digits are those of
+        `cnaps`, or of the bank in the name. Raises "value" if there are none.
         """
         known = (number for bank, number in BANK_NUMBERS.items() if bank in question.name)
         number = question.cnaps[:3] if question.cnaps else next(known, "")

@@ -1,4 +1,4 @@
-"""What the bank's codes mean: codes.toml, read for the header of an answer."""
+"""The meanings of the bank's codes: codes.toml, read for the header of an answer."""
 
 from __future__ import annotations
 

@@ -3,14 +3,14 @@
 Each request is judged by twin_header.py and twin_rules.py before it is acted on. A request that breaks a rule is
 refused and books nothing.
 
-The twin keeps the habits seen in public logs: a blank before `?>`, elements no manual names, front-end numbers of
-22 digits, refusals without a body under service type 01, a description that begins with a colon and is cut at
-100 bytes, and 4005 answers that carry the original voucher where the header serial belongs. A fee is a marked row of
-its payment's trace; today's list is told oldest first and without balances, the history newest first; what is booked
-from 21:30 on has the next accounting date.
+The twin keeps the habits seen in public logs: a blank before `?>`, elements that no manual names, front-end numbers of
+22 digits, refusals without a body under service type 01, a description that begins with a colon and is cut at 100
+bytes, and 4005 answers that have the original voucher in place of the header serial. A fee is a marked row with its
+payment's trace. Today's list has the oldest entry first and no balances, the history the newest first. Bookings from
+21:30 on have the next accounting date.
 
-Words that the page does not tell begin with Z: ZREF and ZTAK are stt of a 4048 row that is refused or not decided, Z1
-is BStt of a batch that is not done.
+Codes that are not on the page begin with Z: ZREF and ZTAK are stt of a 4048 row that is refused or not decided, Z1 is
+BStt of a batch that is not finished.
 
 Options: `enterprise_code` (any, when left out), `page_lines_4008` (10), `page_lines_4015` (500),
 `rate_limit_per_s` (4008 only, none when left out), `date_ahead_days` (0: how far the host's own date is ahead of the
@@ -55,7 +55,7 @@ BRANCHES: Final = twin_accounts.BRANCHES
 FAULTS: Final = (
     "trouble_after_booking",  # AFE004 and no body, but the money moved
     "counts_characters",  # the header's length counts characters of the body, not bytes
-    "others_voucher",  # 4005 and KHKF04 answer about another voucher, the rows of 4015 likewise
+    "others_voucher",  # the answers to 4005 and KHKF04, and the rows of 4015, name another voucher
     "others_amount",  # 4005 states one fen more
     "unlisted_status",  # 4005 has an undocumented Stt
     "page_repeats",  # 4008 and 4013 answer each question with the first page, and say that there are more

@@ -197,7 +197,7 @@ def _head(head: bytes, fields: Mapping[str, str], enterprise: str) -> Iterator[R
 
 
 def _document(body: bytes, encoding: str) -> tuple[etree._Element, tuple[RequestFinding, ...]]:
-    """The root of the body, and what is wrong with the body as a whole."""
+    """The root of the body, and the faults of the body as a whole."""
     codec, names = _CODECS[encoding]
     empty, found = etree.Element("Result"), list[RequestFinding]()
     if not _END.search(body) and not _whole_document(body, encoding):
@@ -235,7 +235,7 @@ def _document(body: bytes, encoding: str) -> tuple[etree._Element, tuple[Request
 
 
 def _whole_document(body: bytes, encoding: str) -> bool:
-    """True if the body is XML to its end, so that its length is right and its root is another one."""
+    """True if the body is complete XML. Then its length is right, and the fault is another root element."""
     try:
         xmldoc.parse(body, _charset(encoding))
     except ProtocolError:

@@ -1,4 +1,6 @@
-"""Rows of the twin's lists, and its accounting dates: what the bank's page shows of 4008, 4013, 4015 and 4019."""
+"""Rows of the twin's lists, and its accounting dates: with the fields of 4008, 4013, 4015 and 4019 on the bank's
+page.
+"""
 
 from __future__ import annotations
 

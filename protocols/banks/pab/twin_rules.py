@@ -1,4 +1,4 @@
-"""What the front end takes in each operation, field by field, transcribed from the bank's page (banks/pab.md).
+"""The rules of the front end for each field of each operation, transcribed from the bank's page (banks/pab.md).
 
 The page names the elements of each request, most code lists, some lengths and the largest batch. It does not say which
 elements are mandatory, and it has no code for a malformed request: such rules and refusals are `reconstructed`.

@@ -72,7 +72,8 @@ def fast_fate(root: etree._Element, books: Books, conduct: Conduct) -> Done:
 def sweep(root: etree._Element, books: Books, _conduct: Conduct) -> Done:
     """Answer 4052, a transfer between an upper account and one sub-account, which are both the group's own.
 
-    A sweep of all sub-accounts moves what a contract says. There is none here, so it is answered with YQ9990.
+    A sweep of all sub-accounts moves what a contract prescribes. There is no contract here, so it is answered with
+    YQ9990.
     """
     voucher, area, direction = leaf(root, "ThirdVoucher"), leaf(root, "guiJiAreaOption"), leaf(root, "guiJiType")
     if area == "1":

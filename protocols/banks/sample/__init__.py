@@ -1,4 +1,4 @@
-"""Sample Bank, the teaching bank. It does not exist: README.md is all there is to know about it."""
+"""Sample Bank, the teaching bank. It does not exist; README.md is its whole documentation."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Many orders in one message at Sample Bank: `PayBatch`, `CollectBatch`, and `BatchFate`, the enquiry after them.
 
-The message is taken whole or not at all, and then each order has an outcome of its own. An order's result counts only
-if it names our reference and our amount; an order that is not in the answer is left out.
+The message is accepted as a whole or not at all; after that each order has its own outcome. An order's result counts
+only if it names our reference and our amount. An order that is missing in the answer is left out.
 """
 
 from __future__ import annotations

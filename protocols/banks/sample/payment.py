@@ -90,7 +90,8 @@ class Payments:
     def read(self, kind: Kind, sent: Sent, data: bytes) -> Outcome:
         """The outcome of the payment of `sent`, in a stored or replayed answer.
 
-        Its serial counts too: a refusal has an empty body, and nothing else tells whose refusal it is.
+        Its serial is checked too, because a refusal has an empty body, and nothing else shows to which request it
+        belongs.
         """
         operation = OPERATION_OF.get(kind)
         if operation is None:

@@ -1,7 +1,7 @@
-"""Sample Bank's own side, written from README.md alone: nothing of the adapter's is imported here.
+"""Sample Bank's own side, written from README.md alone. It imports nothing of the adapter.
 
-It signs by hand (its answers are written in canonical form to begin with), the adapter through the kit, and
-each verifies the other: a mistake in one of the two shows as a signature that does not verify.
+It signs by hand (its answers are written in canonical form from the start), the adapter signs through the kit, and each
+verifies the other, so that a mistake in one of the two shows as a signature that does not verify.
 """
 
 from __future__ import annotations

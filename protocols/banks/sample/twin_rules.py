@@ -1,4 +1,4 @@
-"""What Sample Bank takes, field by field, transcribed from README.md. The adapter never reads it."""
+"""The rules of Sample Bank for each field of a request, transcribed from README.md. The adapter never reads them."""
 
 from __future__ import annotations
 

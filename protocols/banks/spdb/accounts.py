@@ -75,10 +75,11 @@ class Accounts:
     def returns(self, question: ReturnsQuestion, context: Context) -> Conversation[ReturnsPage]:
         """One page of returns by 8804: the account's rows with status 8, each confirmed by its voucher.
 
-        Whether such a row was once 4 only the asker knows; of what never settled it tells a refusal. A voucher of which
-        the bank has another record is left out: the money of that one may be gone. Raises Declined, "paging".
+        Only the caller knows whether such a row was once 4; for a payment that never settled it means a refusal. A
+        voucher of which the bank has another record is left out, because the money of the other one may have moved.
+        Raises Declined, "paging".
 
-        Where single payments and batches have different flags, the rows of the one are walked after those of the other.
+        If single payments and batches have different flags, the rows of one flag are read after those of the other.
         """
         if question.first > question.last:
             return ReturnsPage(())

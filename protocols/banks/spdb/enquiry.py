@@ -1,6 +1,6 @@
 """Questions about money: 8804 rows, and the two stages before them where web-bank users authorise (DO48, EY03).
 
-What was handed in under authorisation has a number of the web bank only (ten digits). DO48 tells what the users decided
+An order that waits for authorisation has only a number of the web bank (ten digits). DO48 gives the users' decision
 about a package, and once it is 0 the host's number (PT…), which is the acceptNo that 8804 knows (banks/spdb.md 4).
 """
 
@@ -60,8 +60,8 @@ class Enquiry:
     def days(self, day: date, context: Context) -> tuple[date, date]:
         """The days that an enquiry about something sent on `day` covers.
 
-        Where web-bank users authorise, the host has it on the day on which they do: every day until today, as far as
-        one question may reach.
+        If web-bank users authorise, the host gets it on the day on which they do: every day until today, as far as one
+        question may reach.
         """
         first, last = day - DAY, day + DAY
         if not self.options.authorisation:
@@ -139,7 +139,8 @@ class Enquiry:
     def authorisation(self, sent: Sent, packet_ids: Iterator[str], context: Context) -> Conversation[Outcome | None]:
         """EY03 about one 8801; None if the web bank has none. Raises Declined, "correlation".
 
-        What its rows name beside transStatus is not published: a row that does not name the voucher decides nothing.
+        The further elements of its rows besides transStatus are not published: a row that does not name the voucher
+        decides nothing.
         """
         first, last = self.days(sent.bank_date, context)
         asked = QueryFilter(sent.debtor.clear, first, last, voucher=sent.reference)

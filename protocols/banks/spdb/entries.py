@@ -1,7 +1,7 @@
 """Entries of an account: 8924, one day a question, by a running number.
 
-The bank's page names the message and little more (banks/spdb.md 4 and 9). What is asked and how a row is laid out is
-taken from a public client's model of both: reconstructed. It asks about today as about any day: one message for all.
+The bank's page names the message and little more (banks/spdb.md 4 and 9). The form of the question and of a row is
+taken from a public client's model of both: reconstructed. Today is asked about in the same way as any other day.
 """
 
 from __future__ import annotations

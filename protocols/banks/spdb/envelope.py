@@ -1,9 +1,9 @@
 """Bytes of the front end BISafe: the sign port, the packet with its own length inside an HTTP body, and verification.
 
-A message is three hops (banks/spdb.md 1-3): the sign port wraps `<body>…</body>` in a CMS that contains it, the
-transaction port (here "business") takes the packet around that CMS and answers with another, the sign port verifies
-the answer. With the bank's certificate in the settings the third hop is made here instead. Nothing of an answer is
-read but what its signature covers; an error answer has none, and is a code and a text.
+A message is three exchanges (banks/spdb.md 1-3): the sign port wraps `<body>…</body>` in a CMS that contains it; the
+transaction port (here "business") accepts the packet around that CMS and answers with another packet; the sign port
+verifies the answer. With the bank's certificate in the settings the third step is made here instead. Only the signed
+part of an answer is read; an error answer has none, and is a code and a text.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ class FrontEnd:
     def packet_ids(self, context: Context) -> Iterator[str]:
         """Fresh packetIDs for the questions of one conversation, shorter than a payment's. Raises "paging" at the end.
 
-        A packetID is used once a day for each masterID. Five digits of the bank's counter come again within a day, so
-        the time of day stands before them: what comes a millisecond later is another one. The last two digits count.
+        A packetID is used once a day for each masterID. Five digits of the bank's counter repeat within a day, so the
+        time of day precedes them and makes the packetID of each millisecond different. The last two digits count.
         """
         now = context.now.astimezone(BEIJING)
         of_day_ms = (now - now.replace(hour=0, minute=0, second=0, microsecond=0)) // timedelta(milliseconds=1)
@@ -135,7 +135,7 @@ class FrontEnd:
 def sealed(answer: bytes, operation: str, packet_id: str) -> Sealed | Refused:
     """Read the packet in an answer. Raises ProtocolError: "correlation" if it answers another request.
 
-    The length stands left-aligned before the XML and counts itself. A success must be signed, an error is not.
+    The length is left-aligned before the XML and counts itself. A success must be signed; an error is not.
     """
     cutter = _ZEROS.cutter(ANSWER_BYTES_MAX)
     frames = cutter.feed(http.body_of(answer))

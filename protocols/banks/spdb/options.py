@@ -35,11 +35,11 @@ _PEM = re.compile(r"-----BEGIN ([A-Z ]+)-----.+?-----END \1-----", re.DOTALL)
 class Options:
     """How this customer uses the bank. Times in seconds; limits of None are not checked before sending.
 
-    `master_id` is the customer's number (masterID), `auth_master_id` the one whose web-bank users authorise.
-    `authorisation` says that they do: then what was handed in waits for them, and is asked about in two stages.
-    `bank_certificate` are the keys that the bank signs its answers with; without them the front end verifies.
-    `own_names` are what a payee bank's name contains when it is this bank, `own_cnaps` what its 12-digit number begins
-    with. `codes` says what returnCodes mean that are not public; its keys are CODE_WORDS.
+    `master_id` is the customer's number (masterID), `auth_master_id` that of the customer whose web-bank users
+    authorise. `authorisation`: users authorise, so that submitted orders wait for them and are asked about in two
+    stages. `bank_certificate` are the keys with which the bank signs its answers; without them the front end verifies.
+    `own_names` are texts in a payee bank's name, and `own_cnaps` beginnings of its 12-digit number, that show that the
+    payee banks here. `codes` declares the meanings of returnCodes that are not public; its keys are CODE_WORDS.
     """
 
     master_id: str

@@ -1,8 +1,8 @@
 """Payments: 8801 one, 8800 up to twenty, and the enquiries after them.
 
-A money message is signed at the sign port, then submitted, then its answer is verified: three hops, of which only the
-second moves money. The answer says that the bank has it and gives a number; what became of the payment only 8804
-tells, row by row (see enquiry.py).
+A money message is signed at the sign port, then submitted, then its answer is verified: three exchanges, of which only
+the second moves money. The answer shows that the bank has the order, and gives a number. Only 8804 gives the result of
+the payment, row by row (see enquiry.py).
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ def row_of(element: etree._Element) -> Row:
 def judged(elements: Sequence[etree._Element], sent: Sent, meanings: Meanings) -> Outcome | None:
     """The outcome of a payment by its rows; None if none of the rows is about it.
 
-    More than one record of a voucher is more than we sent: then only a no that all of them say counts.
+    If a voucher has more than one record, the bank has more than we sent; then only a refusal in all of them counts.
     """
     ours = [element for element in elements if value_or(element, VOUCHER) == sent.reference]
     for element in ours:

@@ -44,7 +44,7 @@ def meanings(declared: Mapping[str, tuple[str, ...]]) -> Meanings:
     """The outcomes of the bank's codes: codes.toml and the codes that the settings declare. Raises
     ProtocolError("table").
 
-    What the settings declare about a code stands in place of what codes.toml says of it, except of a duplicate.
+    A code that the settings declare replaces its row in codes.toml, except for a duplicate.
     """
     known = load(__package__, OPERATIONS, OUTCOMES)
     added = tuple(declared_rows(known, DECLARATIONS, declared))
@@ -62,8 +62,8 @@ def row_word(meanings: Meanings, status: str, note: str) -> Outcome:
     note.
 
     The note begins with our own text, so a reason counts only in the bank's form and at the note's end, and only beside
-    a status that has one. A note that speaks of a reason in any other form may have been cut, and is doubt: the reason
-    of a duplicate may be gone from it. One that tells of a duplicate goes before the refusal beside it.
+    a status that has one. A note with a reason in any other form may have been cut, and is doubt, because the reason of
+    a duplicate may be missing in it. A duplicate takes precedence over the refusal beside it.
     """
     if meanings.word("8804", "status", status).fate not in _NOES:
         return meanings.word("8804", "status", status)

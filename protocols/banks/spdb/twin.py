@@ -2,8 +2,8 @@
 
 It keeps the habits of real messages: answers with a length that is left-aligned and counts itself, the label gb2312,
 Base64 in lines, no masterID in answers, an error without signature. Its keys: `bank` signs answers; the front end's own
-key signs requests at the sign port and is made when the process first needs it, as nobody outside has to know it.
-Codes that begin with TWN are its own, because the bank's are not public.
+key signs requests at the sign port and is made when the process first needs it, because no other program uses it. Codes
+that begin with TWN are its own, because the bank's are not public.
 
 Options: `master_id` (any, when left out), `authorise_s` (-1: no web-bank authorisation; else how many seconds users
 take for it), `web_status` (what DO48 and EY03 always say, when it is not left out), `taken_status` (transStatus of a
@@ -65,9 +65,9 @@ from protocols.twin import Answer, Books, Twin
 FAULTS: Final = (
     *OPERATION_FAULTS,
     "no_key",  # the sign port has no key
-    "swapped_signatures",  # the sign port answers with the signature before this one
+    "swapped_signatures",  # the sign port answers with the previous signature
     "verify_refuses",  # the verify port does not know the bank's key
-    "verify_mixes_up",  # the verify port shows the content of the answer before this one
+    "verify_mixes_up",  # the verify port answers with the content of the previous message
     "wrong_key",  # answers are signed with another key than the bank's
     "unsigned_success",  # AAAAAAA without a signature
     "error_after_booking",  # an error answer, but the money moved
@@ -125,8 +125,8 @@ class BiSafe:
     cheap: bool = False
     faults: frozenset[str] = frozenset()
     ports: tuple[str, ...] = ("business", "sign")
-    _signature: bytes = b""  # the one before, for swapped_signatures
-    _content: bytes = b""  # the one before, for verify_mixes_up
+    _signature: bytes = b""  # the previous signature, for swapped_signatures
+    _content: bytes = b""  # the previous content, for verify_mixes_up
     _today: date | None = None
     _packets: set[str] = field(default_factory=set)
 
@@ -342,7 +342,7 @@ def _certificate(name: str, key: RSAPrivateKey) -> bytes:
 def _packet(asked: http.HttpRequest) -> etree._Element:
     """The root of a request's packet. Clients pad the length field with zeros or blanks, and it counts itself.
 
-    Raises BankRefused for bytes without a packet that could be answered with another.
+    Raises BankRefused for bytes without a packet that could be answered with another packet.
     """
     kind, raw = asked.headers.get("content-type", ""), asked.body
     if kind.startswith("INFOSEC"):

@@ -1,8 +1,8 @@
-"""The bank behind the front end: what it makes of each operation's clear body, written from the bank's page.
+"""The bank behind the front end: it carries out the clear body of each operation. Written from the bank's page.
 
-The page gives the answers of 8800, 8804 and 4402; where DO48 and EY03 put their fields it does not, so they stand in
-rows like those of 8804. What a voucher used twice is answered with is not public: a code of the twin's own. Each body
-was judged by twin_rules.py before it comes here. A payment with a bespeakDate ahead is booked at once.
+The page gives the answers of 8800, 8804 and 4402. It does not give the places of the fields of DO48 and EY03, so they
+are in rows like those of 8804. The answer to a voucher that is used twice is not public: it is a code of the twin's
+own. Each body was judged by twin_rules.py before. A payment with a future bespeakDate is booked at once.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ FAULTS: Final = (
     "last_line_silent",  # 8804 has no row about the last line of a package
     "two_records",  # 8804 has a refused record beside each real one
     "others_amount",  # rows of 8804 carry one fen more
-    "others_rows",  # 8804 takes no notice of the voucher asked for
-    "page_repeats",  # 8804 takes no notice of beginNumber
+    "others_rows",  # 8804 ignores the requested voucher
+    "page_repeats",  # 8804 ignores beginNumber
     "total_too_high",  # totalCount counts a row that never comes
     "empty_list",  # no rows are an empty list, not EGG0521
-    "bare_refusal",  # the note of a refused or returned payment carries no reason
+    "bare_refusal",  # the note of a refused or returned payment has no reason
     "cut_notes",  # the note of a refused or returned payment is cut before its end
     "bare_rows",  # rows of 8804 carry no number of the bank's
-    "odd_entry",  # 8924 gives an account's second entry a tranFlag that nobody knows
+    "odd_entry",  # 8924 gives an account's second entry an unknown tranFlag
     "zero_balances",  # 8924 says 0.00 behind every entry
-    "others_packages",  # DO48 takes no notice of the packageNo asked for
+    "others_packages",  # DO48 ignores the requested packageNo
 )
 SEEN: Final = "TWN0002"
 """A voucher or a package that was used before. The bank's own code for it is not public."""
@@ -51,7 +51,7 @@ _STATUS: Final = {Booked.SETTLED: "4", Booked.REFUSED: "8", Booked.RETURNED: "8"
 class BankRefused(Exception):  # noqa: N818 - an answer of the protocol, not a fault of the program
     """A refusal by the bank: an answer with this returnCode and no signature.
 
-    `findings` are the rules that the request broke; none where the request is well formed and the bank says no.
+    `findings` are the rules that the request broke; none if the request is well formed and the bank refuses it.
     """
 
     def __init__(self, code: str, text: str, findings: tuple[RequestFinding, ...] = ()) -> None:
@@ -63,9 +63,9 @@ class BankRefused(Exception):  # noqa: N818 - an answer of the protocol, not a f
 class Operations:
     """The bank's operations.
 
-    What waits for web-bank users is booked already, and not shown until they are done; the host has it from the
-    day on which they are. With `flags`, two characters, 8804 tells single payments under the one and lines of batches
-    under the other singleOrBatchFlag.
+    A payment that waits for web-bank users is booked already, and not shown until they have decided; the host has it
+    from that day on. With `flags`, two characters, 8804 distinguishes single payments and lines of batches by
+    singleOrBatchFlag.
     """
 
     authorise_s: float = -1.0

@@ -1,9 +1,11 @@
-"""What 浦发's side takes, field by field, transcribed from the bank's page (banks/spdb.md). The adapter never reads it.
+"""The rules of 浦发's side for each field of a request, transcribed from the bank's page (banks/spdb.md). The adapter
+never reads them.
 
 The page was pieced together from clients and real messages. It is sure of the packet, the signature, 4402, 8800, 8804
-and DO48; it has 8801, EY03 and 8924 from clients only. So `reconstructed` marks every rule of the latter three but
-code lists that the page gives for 8801 and 8800 alike, and of the others what the page calls unknown: how days are
-written, what is refused beside the few error samples, and the account's and name's agreement with the books.
+and DO48; it has 8801, EY03 and 8924 from clients only. So `reconstructed` marks every rule of the latter three, except
+the code lists that the page gives for both 8801 and 8800. Of the other operations it marks the rules that the page
+calls unknown: the form of days, refusals besides the few error samples, and the agreement of account and name with the
+books.
 
 No length of a field is public but that of packetID. Texts are therefore not measured.
 """
@@ -234,7 +236,7 @@ def _batch(today: date) -> RequestRules:
         "8800",
         MALFORMED,
         (
-            # Whether it is empty where nobody authorises is not public.
+            # Whether it is empty if no users authorise is not public.
             FieldRule("authMasterID", anything, _BATCH_ROW),
             FieldRule("totalNumber", whole(1), _BATCH_ROW, required=True),
             FieldRule("totalAmount", _AMOUNT, _BATCH_ROW, required=True),

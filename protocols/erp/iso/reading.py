@@ -1,9 +1,9 @@
 """Reads a pain.001 or pain.008 as commands.
 
-The routing key says what a file is to become: `payment.submit` and `transfer.submit` make an order of each transfer,
+The routing key decides what a file becomes: `payment.submit` and `transfer.submit` make an order of each transfer,
 `batch.submit` and `payroll.submit` a batch of each PmtInf, `collection.submit` a batch of each PmtInf of a pain.008. So
-one file may hold accounts at different banks: each part goes its own way. All of it is put into the fields of the JSON
-form first, so that limits and fingerprints are the same.
+one file may have accounts at different banks, and each part is handled by itself. Everything is first put into the
+fields of the JSON form, so that limits and fingerprints are the same.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _DOCUMENT: Final = re.compile(
 )
 _HEAD_BYTES: Final = 8_000
 _BOM: Final = b"\xef\xbb\xbf"
-# One byte of the upper half between two of ASCII, as accents of Latin-1 stand; characters of GBK are two bytes.
+# One byte above 127 between two ASCII bytes, as in Latin-1 text with accents. Characters of GBK take two bytes.
 _LATIN: Final = re.compile(rb"[\x20-\x3f<>][A-Za-z]*[\xc0-\xff](?=[\x20-\x3f<>])|[A-Za-z][\xc0-\xff][a-z]")
 _ID: Final = re.compile(r"[!-~]+\Z", re.ASCII)
 _CNAPS: Final = re.compile(r"[0-9]{12}\Z", re.ASCII)

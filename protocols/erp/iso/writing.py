@@ -1,7 +1,7 @@
 """Replies and events as ISO 20022: payments and batches as pain.002, entries and statements as camt.052/053/054.
 
-Made of the same fields as the JSON form. What a message of ISO 20022 cannot say is left to the other forms: a page that
-is not the last one, a statement without the bank's balances, answers to other questions.
+Messages are made of the same fields as the JSON form. Content that a message of ISO 20022 cannot express is left to the
+other forms: a page that is not the last one, a statement without the bank's balances, answers to other questions.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def answer_to(name: str) -> str:
 def iso_message(event: str, said: Mapping[str, Any], message: str, at: datetime) -> bytes | None:
     """The reply or event as `message` (as in `pain.002.001.12`), or None where that message cannot express it.
 
-    `at` is when it is written; what happened says its own time.
+    `at` is the time of writing; the described events have their own times.
     """
     version = VERSIONS[message]
     try:
@@ -74,8 +74,8 @@ def _status(event: str, said: Mapping[str, Any], version: MessageVersion, at: da
     if len(original) > _ID_MAX:
         original = _short(original)
     if event in ("payment.rejected", "batch.rejected", "command.rejected") and "payment" not in said:
-        # Nothing of the message exists: it is refused as a whole. A refusal without a state is of a message that came
-        # again: what became of the first one is not said here.
+        # The message is refused as a whole, so nothing of it exists. A refusal without a state is about a repeated
+        # message: it does not tell the result of the first one.
         first = event == "command.rejected" or "state" in said or said["error"]["code"] == Code.ID_CONFLICT
         status = "RJCT" if first else ""
         return StatusReport(ours, at, original, name or "pain.001", status, tuple(_why(said["error"])))

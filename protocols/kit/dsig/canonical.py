@@ -1,7 +1,7 @@
 """Canonical octets. Only whole documents are canonicalised: a subtree is cut out and parsed anew first.
 
-libxml2 canonicalising a subtree in place writes namespace declarations that a standalone document does not
-have; the octets would then depend on how the element was reached.
+If libxml2 canonicalises a subtree in place, it writes namespace declarations that a standalone document does not have.
+The octets would then depend on the way to the element.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ def element_octets(element: etree._Element, method: str) -> bytes:
 def octets_around(element: etree._Element, method: str, word: bytes) -> bytes:
     """As `element_octets`, but faster for elements that differ only in the text `word` of one element inside.
 
-    `word` is Base64 without blanks, which a canonical form leaves as it is: what stands around it is made once for
-    each way in which the rest is written.
+    `word` is Base64 without blanks, which a canonical form does not change. So the octets around it are computed once
+    for each form of the rest.
     """
     if element.getparent() is None or method not in EXCLUSIVE:
         return element_octets(element, method)

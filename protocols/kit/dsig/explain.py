@@ -51,10 +51,10 @@ class CoveredReference:
     """One reference of a signature. `octets` are the octets that it covers by our reading; None if it was not
     evaluated, and `note` says why.
 
-    `path` is where the covered element stands, `later` how many signatures after this one were taken out first: whoever
-    signs later adds his own. `expected` is the digest the message states, `actual` that of `octets`, both in
-    hexadecimal. `fits_if` names what would have to be different about the octets for the stated digest to be theirs:
-    a hint at the cause where a digest fails.
+    `path` is the place of the covered element; `later` is the number of later signatures that were removed first,
+    because each later signer adds a signature. `expected` is the digest that the message states, `actual` that of
+    `octets`, both in hexadecimal. `fits_if` names the change of the octets with which the stated digest would be
+    theirs: a hint at the cause of a wrong digest.
     """
 
     uri: str
@@ -79,8 +79,8 @@ class ExplainedSignature:
     """One signature: the octets that its RSA value signs, its possible signers, and its references.
 
     `signers` are the keys under which the value verifies: pinned ones by "pinned" and SPKI fingerprint, keys that the
-    message itself shows by "shown" (these prove nothing but who claims to have signed). `meant` are keys that made the
-    value over other octets. `weak` names what no bank should sign with any more.
+    message itself shows by "shown" (these only show who claims to have signed). `meant` are keys that made the value
+    over other octets. `weak` names algorithms that no bank should use any more.
     """
 
     path: str
@@ -125,8 +125,8 @@ class SignatureReport:
     """The report on a message's signatures. `verdict` is the result of `verify`: "accepted", its refusal, or "" without
     a profile.
 
-    `uncovered` are the elements that no reference covers, but for signatures and what belongs to them: where a signed
-    element was moved aside, this is what took its place.
+    `uncovered` are the elements that no reference covers, except signatures and their parts: if a signed element was
+    moved aside, this is the element that took its place.
     """
 
     root: str
@@ -147,7 +147,7 @@ def explain(
 ) -> SignatureReport:
     """Everything about the signatures of a message, valid or not. Never raises for the message's content.
 
-    With a `profile` and pinned `keys` the report also says what `verify` says.
+    With a `profile` and pinned `keys` the report also has the result of `verify`.
     """
     verdict = ""
     if profile is not None:

@@ -1,7 +1,7 @@
 """The structure check: a signature must be exactly as its profile says, before any part of it is computed.
 
 Signature wrapping, extra references, transforms that select nothing and external resources are refused here, because
-whatever the profile does not name is refused, even where it would be harmless.
+everything that the profile does not name is refused, even if it would be harmless.
 """
 
 from __future__ import annotations
@@ -143,8 +143,8 @@ def _signature(root: etree._Element, profile: SignatureProfile, every: list[etre
 def _holds_all(found: list[etree._Element], every: list[etree._Element]) -> bool:
     """Whether each element of `every` is one of the signatures `found`, or is inside one.
 
-    What lies in an element follows it without a gap in the document's order. So one signature holds all if it is the
-    first of all and the last of all lies in it.
+    The contents of an element follow it without a gap in the document's order. So one signature contains all if it is
+    the first of them and the last of them is inside it.
     """
     if len(found) == 1:
         signature, last = found[0], every[-1]

@@ -80,14 +80,14 @@ class ById:
 class SignatureProfile:
     """The exact form of a bank's signatures: algorithms, references and places.
 
-    `signature_path`: absolute path of the Signature element; its first step is also the name the document's
-    root must have. `references`: all of them; `body` is the index of the one whose element is mapped.
-    `key_info`: names of elements that KeyInfo may hold; whatever it holds, keys are never taken from it.
-    `prefix`: what we write before the names of the signature namespace ("" makes it the default namespace).
-    `signature_first`: we insert the signature as the first child of its parent instead of the last.
-    `earlier`: finished signatures of other signers that stand before this one in the same parent. This one
-    covers them like any content; whoever verifies them too takes `Verified.canonical` to the next profile
-    inwards. SHA-1 needs `weak_until`, the last day on which it is accepted; MD5 is never accepted.
+    `signature_path`: absolute path of the Signature element; its first step is also the name the document's root must
+    have. `references`: all of them; `body` is the index of the one whose element is mapped. `key_info`: names of
+    elements that KeyInfo may hold; whatever it holds, keys are never taken from it. `prefix`: the prefix that we write
+    before the names of the signature namespace ("" makes it the default namespace). `signature_first`: we insert the
+    signature as the first child of its parent instead of the last. `earlier`: finished signatures of other signers that
+    stand before this one in the same parent. This one covers them like any content; to verify them too, pass
+    `Verified.canonical` to the next inner profile. SHA-1 needs `weak_until`, the last day on which it is accepted; MD5
+    is never accepted.
     """
 
     name: str
@@ -142,6 +142,6 @@ class SignatureProfile:
     def require_day(self, today: date | None) -> None:
         """Refuse a weak profile after its last day, or if `today` is None."""
         if self.weak_until is None:
-            return  # without a last day it is not weak, because `__post_init__` refuses a weak profile without one
+            return  # `__post_init__` refuses a weak profile without a last day
         if self.is_weak and (today is None or today > self.weak_until):
             raise ProtocolError("algorithm", f"profile {self.name} uses SHA-1, accepted until {self.weak_until} only")

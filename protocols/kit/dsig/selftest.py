@@ -37,8 +37,8 @@ _SIGNATURE: Final = (
 def self_test() -> None:
     """Check that XML signatures work: prepare a constant document, attach its stored signature, verify it.
 
-    Fails where lxml and xmlsec do not share a libxml2, where either canonicalises differently than it used
-    to, where a changed document passes. To be called at start. Raises "stack" with what is wrong.
+    Fails if lxml and xmlsec do not share a libxml2, if either canonicalises differently than before, or if a changed
+    document passes. Call it at the start. Raises "stack" with the fault.
     """
     start()
     key = PinnedKey.from_pem(_PUBLIC)

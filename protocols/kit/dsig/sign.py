@@ -39,8 +39,8 @@ _HEAD: Final = f'<?xml version="1.0" encoding="{UTF8.name}"?>'.encode("ascii")
 class Prepared:
     """A document that lacks only its signature value, and perhaps its KeyInfo.
 
-    `octets`: the canonical SignedInfo, which is what gets signed. The rest is the document in the bank's
-    charset: up to the signature value, from there to the place of KeyInfo, and from there on.
+    `octets`: the canonical SignedInfo, which is signed. The rest is the document in the bank's charset in three parts:
+    up to the signature value, from there to the place of KeyInfo, and from there on.
     """
 
     octets: bytes
@@ -85,9 +85,9 @@ def prepare(
 def prepare_canonical(document: str, profile: SignatureProfile) -> Prepared:
     """As `prepare`, for a UTF-8 document in its own exclusive canonical form. Nothing is parsed.
 
-    The caller vouches for the form (see `xmldoc.canonical`), and its tests hold it against the canonicaliser; were it
-    wrong, the bank would refuse the signature, and no payment could be another than the one written down. The profile
-    must be of one enveloped signature at the end of the document.
+    The caller guarantees the form (see `xmldoc.canonical`), and its tests compare it with the canonicaliser. If the
+    form were wrong, the bank would refuse the signature, and no other payment could result. The profile must be of one
+    enveloped signature at the end of the document.
     """
     frame = _frame(profile)
     if not document.startswith(frame.begin) or not document.endswith(frame.end):
@@ -108,7 +108,7 @@ class _Frame:
     """The octets that `prepare_canonical` writes around any document and its digest, and the required form of the
     document.
 
-    `octets` and `before` are cut where the digest stands; `method` makes it.
+    `octets` and `before` are cut at the place of the digest; `method` makes the digest.
     """
 
     begin: str
@@ -218,7 +218,7 @@ def _only_earlier_signatures(root: etree._Element, profile: SignatureProfile) ->
 
 
 def attach(prepared: Prepared, signature: bytes, key_info: str = "") -> bytes:
-    """The finished document with a signature over `prepared.octets`; `key_info`: what `key_info()` gives."""
+    """The finished document with a signature over `prepared.octets`; `key_info`: the result of `key_info()`."""
     assert signature, "an empty signature"
     value, info = base64.b64encode(signature), key_info.encode("ascii")
     return b"".join((prepared.before, value, prepared.between, info, prepared.after))

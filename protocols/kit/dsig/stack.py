@@ -23,8 +23,8 @@ _STATE: Final = _State()
 def start() -> None:
     """Loads xmlsec, checks that lxml and xmlsec share one libxml2, and keeps xmlsec from opening files.
 
-    To be called once by the process before `verify`; calling again does nothing. Without it a reference to
-    file:///dev/zero would be read for ever, and before any check of the signature. Raises "stack".
+    The process must call it once before `verify`; further calls do nothing. Without it, a reference to file:///dev/zero
+    would be read for ever, and before any check of the signature. Raises "stack".
     """
     if _STATE.started:
         return

@@ -93,11 +93,11 @@ def verify(
 ) -> Verified:
     """Checks `data` against the profile and the pinned `keys`. Raises ProtocolError with the reason if refused.
 
-    In this order: the document (`xmldoc.parse`), the structure of the signature, the value of SignedInfo under a
-    pinned key of sufficient size, what the canonical forms would cost, our own digest of every signed element. So
-    nobody without a pinned key makes us digest more than a small document. `today` is needed for profiles with
-    SHA-1 and puts keys outside the days of their certificate aside. With the engine "xmlsec", xmlsec also verifies
-    the whole signature; both engines see the same checks before and give the same answer.
+    The order of the checks: the document (`xmldoc.parse`), the structure of the signature, the value of SignedInfo
+    under a pinned key of sufficient size, the cost of the canonical forms, our own digest of every signed element. So
+    nobody without a pinned key can make us digest more than a small document. `today` is needed for profiles with
+    SHA-1, and excludes keys outside the validity of their certificate. With the engine "xmlsec", xmlsec also verifies
+    the whole signature; both engines make the same checks before and give the same answer.
     """
     assert is_started(), "call dsig.start() once before verifying"
     profile.require_day(today)
@@ -229,7 +229,7 @@ def _refusal(
 ) -> ProtocolError:
     """The reason of a refusal: changed content, a new key of the bank (if the message shows the key), or another error.
 
-    Changed content is told only where `may_digest`: the signature has not spoken for it yet.
+    Changed content is reported only if `may_digest`, because until then the signature does not prove it.
     """
     if may_digest:
         try:

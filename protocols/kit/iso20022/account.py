@@ -74,7 +74,7 @@ class BookedBatch:
 class AccountEntry:
     """One entry. `status` is BOOK, PDNG, INFO or FUTR; `reversal` takes an earlier entry back.
 
-    `odd` says what within it cannot be read: a detail that cannot be read stands in its place and says nothing.
+    `odd` describes the parts that cannot be read. A detail that cannot be read stays in its place without content.
     """
 
     amount: Money
@@ -111,8 +111,8 @@ class AccountEntry:
 class AccountReport:
     """One statement, report or notification. `sequence` is the bank's own count, if the bank counts (ElctrncSeqNb).
 
-    `unread`: so many of its entries cannot be read and are left out, each with a finding. A report of which not even
-    the account can be read has `account` "" and counts as one.
+    `unread` is the number of entries that cannot be read and are left out, each with a finding. A report whose account
+    cannot be read has `account` "" and counts as one.
     """
 
     kind: str
@@ -143,7 +143,7 @@ class AccountReport:
 def read_reports(root: etree._Element) -> tuple[AccountReport, ...]:
     """The reports of a camt.052, .053 or .054 of any version; irregularities of each report are its findings.
 
-    Whatever cannot be read hides nothing beside it. Raises ProtocolError "structure" or "missing" for another message.
+    A part that cannot be read does not hide others. Raises ProtocolError "structure" or "missing" for another message.
     """
     version = expect(root, *ROWS)
     message = Reader(root, version.namespace).need(version.child)
@@ -213,7 +213,7 @@ def read_entries(
 ) -> tuple[tuple[AccountEntry, ...], tuple[str, ...], int]:
     """The readable entries, the oddities of all of them, and the number of unreadable ones.
 
-    `currency` is the account's where that is told, `first` the number of the first entry.
+    `currency` is the account's, if it is stated; `first` is the number of the first entry.
     """
     found: list[AccountEntry] = []
     findings: list[str] = []
@@ -355,7 +355,7 @@ def _miscounted(one: Reader, report: AccountReport) -> list[str]:
 def unbalanced(report: AccountReport) -> str:
     """A sentence if opening balance and booked entries do not make the closing balance.
 
-    "" if they do, or cannot be compared (no such balances, or one page of several).
+    "" if they do, or if they cannot be compared (such balances are missing, or it is one page of several).
     """
     return unbalanced_by(report, sum(one.signed_minor for one in report.booked))
 
@@ -378,7 +378,7 @@ def unbalanced_by(report: AccountReport, moved: int) -> str:
 def gap(earlier: AccountReport, later: AccountReport) -> str:
     """A sentence if something is missing between two statements of one account; "" if no gap can be seen.
 
-    Looks at the bank's own count, and at the earlier closing against the later opening balance.
+    Compares the bank's own counts, and the earlier closing with the later opening balance.
     """
     if earlier.sequence is not None and later.sequence is not None and later.sequence != 1:
         if later.sequence <= earlier.sequence:

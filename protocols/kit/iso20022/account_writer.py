@@ -29,7 +29,7 @@ _ROWS: Final = {"camt.052": "Rpt", "camt.053": "Stmt", "camt.054": "Ntfctn"}
 def write_reports(message_id: str, created: datetime, reports: Sequence[AccountReport], name: str) -> bytes:
     """The message `name` (as `camt.053.001.08`) with all of `reports`, fit for its schema.
 
-    Raises ProtocolError "value". Findings are not written: they are the reader's.
+    Raises ProtocolError "value". Findings are not written, because they belong to the reader.
     """
     version = VERSIONS[name]
     head = el("GrpHdr", el("MsgId", message_id), el("CreDtTm", moment(created)))

@@ -21,9 +21,9 @@ def lines(report: AccountReport, day: date | None = None, seen: Counter[str] | N
     """The booked entries, one line for each payment within them.
 
     An entry whose details do not account for all of its money is one line. `bank_line_id` is the bank's reference of
-    the payment, else of the entry, else made of what the entry says, so that it is the same in today's report and in
-    the statement; alike ids are counted. `day` is for entries that state none; `seen` (ids so far, which is counted
-    on) is for a report that is read in parts. Raises ProtocolError "missing" where there is no day at all.
+    the payment, else that of the entry, else made of the entry's fields, so that it is the same in today's report and
+    in the statement; equal ids are counted. `day` is for entries that state none; `seen` (the ids so far, which is
+    updated) is for a report that is read in parts. Raises ProtocolError "missing" if there is no day at all.
     """
     found: list[Line] = []
     seen = Counter() if seen is None else seen
@@ -126,8 +126,8 @@ def balance(report: AccountReport) -> Balance:
 def returns(report: AccountReport) -> tuple[Return, ...]:
     """Our payments that came back: returned by the payee's bank, or reversed by our own bank.
 
-    Money that comes back for a whole file or group, and is not told payment by payment, is told under the file's own
-    number: who sent the file asks about it.
+    Money that comes back for a whole file or group, and is not stated payment by payment, is reported under the file's
+    own number; the sender of the file asks about it.
     """
     alone = tuple(
         Return(_own_key(entry, one), entry.share(one), entry.booked_on, _why(one), entry.reversal)
@@ -166,8 +166,8 @@ def _why(detail: TransactionDetail) -> str:
 
 
 def said_of(report: AccountReport, end_to_end_id: str, amount: Money) -> Outcome | None:
-    """The outcome of our payment by the account's entries: settled if it was booked out, or come back. None if it does
-    not appear.
+    """The outcome of our payment by the account's entries: settled if it was booked out, returned or reversed if its
+    money came back. None if no entry is about it.
 
     Only a booking with our own id and exactly our amount counts; another amount under our id is doubt.
     """

@@ -146,7 +146,8 @@ class Reader:
     def find(self, path: str) -> Reader | None:
         """The element at `path`, or None. If the schema allows several, it is the first of them.
 
-        Raises ProtocolError "ambiguous" on two of what may be there once: it is not defined which of them counts.
+        Raises ProtocolError "ambiguous" for two elements of which only one is allowed, because it is not defined which
+        of them counts.
         """
         found: etree._Element | None = self.element
         for step in path.split("/"):

@@ -101,7 +101,8 @@ class GroupStatus:
 class StatusReport:
     """A whole pain.002 about the message `original_id`. `findings`: unreadable parts, which are left out.
 
-    A payment that has no line here may have one of those: no word about the rest is a word about it.
+    A payment without a line may be in one of the unreadable parts, so that the status of the rest must not be applied
+    to it.
     """
 
     message_id: str
@@ -117,7 +118,7 @@ class StatusReport:
 def read_status(root: etree._Element) -> StatusReport:
     """A pain.002 of any version. An unreadable line hides no other line.
 
-    Raises ProtocolError "structure", "missing" or "value" for one that does not say which message it is about.
+    Raises ProtocolError "structure", "missing" or "value" for a report that does not name its message.
     """
     version = expect(root, "pain.002")
     message = Reader(root, version.namespace).need(version.child)
@@ -168,8 +169,8 @@ def said_of(report: StatusReport, end_to_end_id: str, group_id: str = "") -> Out
     """The status of one payment in the report: that of its own line, else of its group, else of the file. None if there
     is none.
 
-    A payment that is spoken of twice in different words is in doubt. A refusal whose reason is a repeat is a
-    duplicate. `group_id` "" is any group.
+    A payment with two different statuses is in doubt. A refusal whose reason is a repeat is a duplicate. `group_id` ""
+    is any group.
     """
     own, rest = said_by_payment(report, group_id)
     return own.get(end_to_end_id, rest)

@@ -1,7 +1,7 @@
 """Account reports that are too large for memory: read entry by entry from a stream of bytes, in bounded memory.
 
-What is kept is one entry at a time, and what the caller collects. Document types and entities are refused, as by
-`xmldoc.parse`; the whole size is the caller's to bound.
+Only one entry at a time is kept, besides what the caller collects. Document types and entities are refused, as by
+`xmldoc.parse`; the caller must limit the total size.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class Part:
     """Some entries of one report: from number `first`, counted from 1, up to number `through`. `last`: it is the
     report's last part.
 
-    `moved_minor` is what all booked entries up to here move together. `report` has the entries of this part, and
-    findings about them; those about its head come with the first part, those about the whole with the last.
+    `moved_minor` is the total movement of all booked entries up to here. `report` has the entries of this part, and
+    findings about them; findings about its head come with the first part, those about the whole with the last.
     """
 
     report: AccountReport
@@ -59,7 +59,8 @@ def parts(
 ) -> Iterator[Part]:
     """The reports of a camt.052, .053 or .054, in parts of at most `size` entries. Raises ProtocolError.
 
-    The first `skip` entries of the report of `account` are only counted, with their ids in `seen`: a tenth of the work.
+    The first `skip` entries of the report of `account` are only counted, with their ids in `seen`, which is a tenth of
+    the work.
     """
     number, head, kept = 0, None, list[AccountEntry | ProtocolError]()
     moved = 0

@@ -44,8 +44,8 @@ TRANSFER: Final = "TRF"
 class Transfer:
     """One credit transfer. `end_to_end_id` travels to the payee; `text` is unstructured, `remittances` is structured.
 
-    At most 35 characters an id, 140 the text. `urgent`, `instrument`, `category` and `charge_bearer` win over those of
-    the group where they are said.
+    An id has at most 35 characters, the text 140. If `urgent`, `instrument`, `category` and `charge_bearer` are stated,
+    they take precedence over those of the group.
     """
 
     end_to_end_id: str
@@ -67,8 +67,8 @@ class Transfer:
 class TransferGroup:
     """Transfers from one account on one day (PmtInf). `category` SALA marks salaries, `instrument` INST is instant.
 
-    `urgent` asks for URGP; `service` is the level of what is not urgent (NURG, SEPA). `at` is the hour, where one is
-    asked for.
+    `urgent` asks for URGP; `service` is the level of transfers that are not urgent (NURG, SEPA). `at` is the hour, if
+    one is requested.
     """
 
     id: str
@@ -170,7 +170,7 @@ def _transfer(one: Transfer, version: MessageVersion) -> Markup:
 def read_transfers(root: etree._Element) -> TransferFile:
     """The transfers in a pain.001 of any version.
 
-    Raises ProtocolError "structure", "missing" or "value". Counts and sums are not judged here: `miscounted` does.
+    Raises ProtocolError "structure", "missing" or "value". `miscounted` judges counts and sums.
     """
     version = expect(root, "pain.001")
     message = Reader(root, version.namespace).need(version.child)
@@ -253,7 +253,7 @@ class Miscount:
 def miscounts(root: etree._Element) -> tuple[Miscount, ...]:
     """The wrong counts and sums of a pain.001 or pain.008; () if all are right.
 
-    Raises ProtocolError for amounts that are none.
+    Raises ProtocolError for texts that are no amounts.
     """
     version = expect(root, "pain.001", "pain.008")
     message = Reader(root, version.namespace).need(version.child)

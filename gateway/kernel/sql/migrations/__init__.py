@@ -1,7 +1,7 @@
 """Schema migrations. They run before the store opens; nodes that start together take turns.
 
 Nodes are upgraded one after the other, and an upgrade is sometimes undone. So a database records, besides its revision,
-the oldest revision whose programs may use it; a program that finds a newer schema decides by that.
+the oldest revision whose programs may use it. A program that finds a newer schema decides by this record.
 """
 
 from __future__ import annotations

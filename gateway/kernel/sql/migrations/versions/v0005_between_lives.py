@@ -46,7 +46,7 @@ def upgrade() -> None:
     op.add_column("units", bounded("seal", null=True))
     op.add_column("past_cleared", bounded("seal", null=True))
     for referring in ("payments", "bundles"):
-        # NULL in older rows is not compared: lanes of one bank may have given out the same reference.
+        # Older rows have NULL, which is not compared, because lanes of one bank may have given out the same reference.
         op.add_column(referring, bounded("ref_bank", null=True))
         op.create_index(f"{referring}_bank_reference", referring, ["bank_ref", "ref_bank"], unique=True)
     op.add_column("work", number("set_ms", null=True))

@@ -1,4 +1,6 @@
-"""Approvals: policies, what waits for an approval, and who decided. In SQL too, nobody approves what they made."""
+"""Approvals: policies, requests for approval, and decisions. A constraint also keeps persons from approving their own
+orders.
+"""
 
 from __future__ import annotations
 

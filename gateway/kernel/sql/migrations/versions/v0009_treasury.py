@@ -78,7 +78,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Remove the tables and columns that `upgrade` added. The audit trail keeps who decided what."""
+    """Remove the tables and columns that `upgrade` added. The audit trail keeps the decisions and their persons."""
     op.drop_column("statement_entries", "detail")
     for name in ("balance_tables", "match_decisions", "book_rows", "books", "statement_days"):
         op.drop_table(name)

@@ -1,4 +1,4 @@
-"""Cash pools: their versions, the runs of their rules, and what each run moves."""
+"""Cash pools: their versions, the runs of their rules, and the moves of each run."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Remove the tables that `upgrade` created. The audit trail keeps who signed which pool; the payments keep what was
-    moved.
+    """Remove the tables that `upgrade` created. The audit trail keeps who signed which pool; the payments keep the
+    moved amounts.
     """
     for name in ("pool_moves", "pool_runs", "pools"):
         op.drop_table(name)

@@ -1,7 +1,8 @@
-"""Seals: each row on which a decision about money depends gets a MAC under the vault's key. And the journal's own id,
-with the lives in which it held a virtual host of the broker.
+"""Seals: each row on which a decision about money depends gets a MAC under the vault's key. Also the journal's own id,
+and the lives in which it held a virtual host of the broker.
 
-Rows of before have none. The journal counts as sealed once all of them have one (`gateway/kernel/cluster/sealing.py`).
+Earlier rows have no seals. The journal counts as sealed once all of them have one
+(`gateway/kernel/cluster/sealing.py`).
 """
 
 from __future__ import annotations
