@@ -15,9 +15,9 @@ from tests.house import texts
 PAGES = sorted(path for path in texts() if path.endswith(".md") and path != "CHANGELOG.md")
 
 
-def test_pages_name_what_exists() -> None:
-    """All pages in one test, because each process that checks a page first makes the index of all names."""
-    assert [(path, wrong) for path in PAGES for wrong in names.wrong(texts()[path])] == []
+@pytest.mark.parametrize("path", PAGES)
+def test_pages_name_what_exists(path: str) -> None:
+    assert names.wrong(texts()[path]) == []
 
 
 # ---- the check itself -------------------------------------------------------------------------------------------
