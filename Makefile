@@ -3,6 +3,9 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
+# Images of containers often set it. Every daemon and command that a test starts would then compile the gateway again, and
+# every worker the tests.
+unexport PYTHONDONTWRITEBYTECODE
 PY := .venv/bin/python
 PYTEST := $(PY) -m pytest
 # Four at a time, for many of them wait (for locks, brokers, daemons); each with a virtual host of its own (setup/broker.py). WORKERS=0 runs all in one process.

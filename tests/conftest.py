@@ -45,7 +45,7 @@ LONGEST = (
 """The beginnings of the names of files whose tests take minutes."""
 CANCEL_EARLIER_S = 5.0
 # Objects that outlive their test (caches, wide fixtures) are frozen, so that later collections skip them.
-THAW_EVERY = 500
+THAW_EVERY = 2_000
 _tests_since_thaw = 0
 
 
@@ -194,7 +194,7 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 
 def _thaw(nextitem: pytest.Item | None) -> None:
-    """Collect among all objects, also those that outlived their test. This is slow, so it is done rarely."""
+    """Collect among all objects, also those that outlived their test. This takes seconds, so it is done rarely."""
     global _tests_since_thaw
     _tests_since_thaw += 1
     if nextitem is None or _tests_since_thaw >= THAW_EVERY:

@@ -24,19 +24,16 @@ GENERATED = {
 }
 
 
-@pytest.mark.parametrize("path", [*CHINESE, *BILINGUAL])
-def test_punctuation_beside_chinese_is_full_width(path: str) -> None:
-    assert halfwidth(texts()[path]) == []
+def test_punctuation_beside_chinese_is_full_width() -> None:
+    assert [(path, found) for path in (*CHINESE, *BILINGUAL) for found in halfwidth(texts()[path])] == []
 
 
-@pytest.mark.parametrize("path", [*CHINESE, *BILINGUAL])
-def test_one_thing_has_one_term(path: str) -> None:
-    assert wrong_terms(texts()[path]) == []
+def test_one_thing_has_one_term() -> None:
+    assert [(path, found) for path in (*CHINESE, *BILINGUAL) for found in wrong_terms(texts()[path])] == []
 
 
-@pytest.mark.parametrize("path", CHINESE)
-def test_links_go_to_the_chinese_page_where_there_is_one(path: str) -> None:
-    assert astray(path, texts()[path], texts().__contains__) == []
+def test_links_go_to_the_chinese_page_where_there_is_one() -> None:
+    assert [(path, found) for path in CHINESE for found in astray(path, texts()[path], texts().__contains__)] == []
 
 
 @pytest.mark.parametrize("path", FIRST)
@@ -76,17 +73,17 @@ ONE_LANGUAGE = {
 }
 
 
-@pytest.mark.parametrize("path", [*(f"docs/do/{name}.zh.md" for name in SAME_CODE), *RUNBOOKS])
-def test_both_languages_name_the_same_code(path: str) -> None:
-    english, chinese = codes(texts()[path.replace(".zh.md", ".md")]), codes(texts()[path])
-    assert english ^ chinese == ONE_LANGUAGE.get(path, set())
+def test_both_languages_name_the_same_code() -> None:
+    for path in (*(f"docs/do/{name}.zh.md" for name in SAME_CODE), *RUNBOOKS):
+        english, chinese = codes(texts()[path.replace(".zh.md", ".md")]), codes(texts()[path])
+        assert english ^ chinese == ONE_LANGUAGE.get(path, set()), path
 
 
-@pytest.mark.parametrize("path", RUNBOOKS)
-def test_runbooks_have_the_same_steps(path: str) -> None:
-    pages = (texts()[path.replace(".zh.md", ".md")], texts()[path])
-    english, chinese = (re.findall(r"^\d+\. ", page, re.MULTILINE) for page in pages)
-    assert english == chinese
+def test_runbooks_have_the_same_steps() -> None:
+    for path in RUNBOOKS:
+        pages = (texts()[path.replace(".zh.md", ".md")], texts()[path])
+        english, chinese = (re.findall(r"^\d+\. ", page, re.MULTILINE) for page in pages)
+        assert english == chinese, path
 
 
 # ---- the checks themselves --------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ import re
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta, timezone
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final, cast
 
 from asn1crypto import cms as asn1
@@ -304,7 +304,7 @@ def build(options: Mapping[str, Any], keys: Mapping[str, bytes]) -> Twin:
     hash_name = str(options.get("hash", "sha256"))
     if hash_name not in _HASHES:
         raise BadOptions("hash", f"one of {', '.join(_HASHES)}")
-    key = cast(RSAPrivateKey, load_pem_private_key(keys["bank"], None))
+    key = _private_key(keys["bank"])
     front, operations = (
         _front_key(),
         Operations(
@@ -323,6 +323,12 @@ def build(options: Mapping[str, Any], keys: Mapping[str, bytes]) -> Twin:
         bool(options.get("cheap", False)),
         faults,
     )
+
+
+@lru_cache(maxsize=8)
+def _private_key(pem: bytes) -> RSAPrivateKey:
+    """The key, read once: OpenSSL verifies its primes at each reading, which takes 40 ms."""
+    return cast(RSAPrivateKey, load_pem_private_key(pem, None))
 
 
 @cache

@@ -19,35 +19,36 @@ def only(role: PersonRole) -> Grants:
     return Grants(((role, WHOLE if role in ADMIN_ROLES else ACME),))
 
 
-@pytest.mark.parametrize(("verb", "role"), list(product(MATRIX, PersonRole)))
-def test_a_cell_admits_its_role_and_no_other(verb: str, role: PersonRole) -> None:
-    rule = MATRIX[verb]
-    said = judge(verb, only(role), signed_in=True)
-    if rule.everybody or role in rule.roles:
-        assert said.why == ""
-        assert said.scope == (ACME if rule.scoped and role not in ADMIN_ROLES else WHOLE)
-    else:
-        assert (said.code, said.scope) == ("not_allowed", NOWHERE)
-    needs = not rule.everybody and role in rule.roles and rule.shows is SocketProof.SESSION
-    assert (judge(verb, only(role), signed_in=False).code == "sign_in") == needs
+@pytest.mark.parametrize("role", PersonRole)
+def test_a_cell_admits_its_role_and_no_other(role: PersonRole) -> None:
+    for verb, rule in MATRIX.items():
+        said = judge(verb, only(role), signed_in=True)
+        if rule.everybody or role in rule.roles:
+            assert said.why == "", verb
+            assert said.scope == (ACME if rule.scoped and role not in ADMIN_ROLES else WHOLE), verb
+        else:
+            assert (said.code, said.scope) == ("not_allowed", NOWHERE), verb
+        needs = not rule.everybody and role in rule.roles and rule.shows is SocketProof.SESSION
+        assert (judge(verb, only(role), signed_in=False).code == "sign_in") == needs, verb
 
 
-@pytest.mark.parametrize("verb", MATRIX)
-def test_nobody_without_a_role_gets_in(verb: str) -> None:
-    assert (judge(verb, Grants(), signed_in=True).why == "") == MATRIX[verb].everybody
+def test_nobody_without_a_role_gets_in() -> None:
+    admitted = {verb for verb in MATRIX if judge(verb, Grants(), signed_in=True).why == ""}
+    assert admitted == {verb for verb, rule in MATRIX.items() if rule.everybody}
 
 
 def test_an_unknown_verb_is_refused() -> None:
     assert judge("POST /orders/{}/pay", only(PersonRole.SUPERVISOR), signed_in=True).code == "no_such_verb"
 
 
-@pytest.mark.parametrize(("kind", "role", "second"), list(product(DECISIONS, PersonRole, (False, True))))
-def test_a_decision_is_for_its_roles(kind: str, role: PersonRole, second: bool) -> None:
+@pytest.mark.parametrize("kind", DECISIONS)
+def test_a_decision_is_for_its_roles(kind: str) -> None:
     rule = DECISIONS[kind]
-    assert (judge_decision(kind, only(role), second=second) == "") == (
-        role in (rule.approve if second else rule.propose)
-    )
-    assert judge_decision("nothing", only(role), second=second) != ""
+    for role, second in product(PersonRole, (False, True)):
+        assert (judge_decision(kind, only(role), second=second) == "") == (
+            role in (rule.approve if second else rule.propose)
+        ), (role, second)
+        assert judge_decision("nothing", only(role), second=second) != ""
 
 
 def test_no_administrator_decides_about_money_and_no_money_role_about_people() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 import pytest
@@ -15,16 +16,15 @@ from protocols.bank import Sign, Submit
 from protocols.canon.order import AnyOrder, Bundle, Item, Kind
 from protocols.canon.party import AccountNumber
 from protocols.readback import PaidLine, differs, reads, wanted
-from tests.protocols.banks.every.bench import EVERY, Table, table
+from tests.protocols.banks.every.bench import EVERY, Table, bundled, kinds, table
 
 
-def words() -> list[tuple[str, Kind]]:
-    return [
-        (name, kind)
-        for name in EVERY
-        for kind in Kind
-        if reads(name, kind) and kind in {*table(name).bank.money, *table(name).bank.bundles}
-    ]
+@cache
+def words() -> tuple[tuple[str, Kind], ...]:
+    """Each bank with each kind that it takes and that is read back."""
+    return tuple(
+        (name, kind) for name in EVERY for kind in Kind if reads(name, kind) and kind in (*kinds(name), *bundled(name))
+    )
 
 
 def written(at: Table, orders: list[AnyOrder]) -> bytes:
@@ -72,15 +72,15 @@ def test_the_bytes_say_what_the_order_says(name: str, kind: Kind) -> None:
 def test_of_many_changed_orders_none_passes(name: str, mutations: int) -> None:
     """The order is changed between its approval and its bytes: payee, own account, amount, lines, or the bytes."""
     at, chance = table(name), random.Random(name)
-    kinds = [kind for one, kind in words() if one == name]
+    read = [kind for one, kind in words() if one == name]
     share = mutations // len({name for name, _kind in words()}) + 1
     made = 0
     for number in range(share):
-        kind = kinds[number % len(kinds)]
+        kind = read[number % len(read)]
         orders = orders_of(at, kind, 2)
         approved = [line(one) for one in orders]
         n = chance.randrange(len(orders))
-        what = number // len(kinds) % 4
+        what = number // len(read) % 4
         if what == 0:
             changed = replace(orders[n].amount, minor=orders[n].amount.minor + chance.choice((-1, 1, 100, 900)))
             orders[n] = replace(orders[n], amount=changed)

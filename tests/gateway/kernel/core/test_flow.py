@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from itertools import product
@@ -93,20 +94,25 @@ def life_in(state: State, **changes: object) -> Life:
     return replace(life, **changes)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("state", "name"), list(product(State, EVENTS)), ids=lambda x: getattr(x, "value", x))
-def test_every_state_and_event_has_exactly_one_outcome(state: State, name: str) -> None:
-    if (state, name) in IMPOSSIBLE:
-        with pytest.raises(ImpossibleEvent):
-            step(life_in(state), EVENTS[name])
-    else:
-        step(life_in(state), EVENTS[name])
+@pytest.mark.parametrize("state", State)
+def test_every_state_and_event_has_exactly_one_outcome(state: State) -> None:
+    refused = set()
+    for name, event in EVENTS.items():
+        try:
+            step(life_in(state), event)
+        except ImpossibleEvent:
+            refused.add((state, name))
+    assert refused == {pair for pair in IMPOSSIBLE if pair[0] is state}
 
 
 @pytest.mark.parametrize("rule", TABLE, ids=lambda rule: rule.name)
 def test_every_row_can_be_reached_and_says_why(rule: flow.Rule) -> None:
     assert rule.why
-    reached = set()
-    for state, event in product(rule.before, EVENTS.values()):
+    assert any(rule.name == reached for reached in _rules_reached(rule.before))
+
+
+def _rules_reached(before: Iterable[State]) -> Iterator[str]:
+    for state, event in product(before, EVENTS.values()):
         for policy, repeats, since_ms, at_ms in product(Policy, (0, 1, 3), (0, T), (T, LATER)):
             life = life_in(state, rules=Rules(policy), repeats=repeats, since_ms=since_ms, attempt=repeats + 1)
             wrote_ms = T - 1 if since_ms or life.state in BEFORE else T + 1
@@ -114,8 +120,7 @@ def test_every_row_can_be_reached_and_says_why(rule: flow.Rule) -> None:
             for first_write_ms, last_write_ms in product({life.first_write_ms, T - 1}, (wrote_ms, ahead_ms)):
                 written = replace(life, first_write_ms=first_write_ms, last_write_ms=last_write_ms)
                 with suppress(ImpossibleEvent):
-                    reached.add(step(written, replace(event, at_ms=at_ms)).rule)
-    assert rule.name in reached
+                    yield step(written, replace(event, at_ms=at_ms)).rule
 
 
 @pytest.mark.parametrize("state", [State.HELD, State.READY])
@@ -172,16 +177,14 @@ def test_rule_names_are_unique() -> None:
     assert len({rule.name for rule in TABLE}) == len(TABLE)
 
 
-@pytest.mark.parametrize("state", State)
-@pytest.mark.parametrize("name", EVENTS)
-def test_only_the_banks_word_or_two_persons_make_failed_or_settled(state: State, name: str) -> None:
-    if (state, name) in IMPOSSIBLE or state in (State.SETTLED, State.FAILED):
-        return
-    after = step(life_in(state), EVENTS[name]).life.state
-    if after is State.SETTLED:
-        assert name in ("answered_settled", "heard_settled", "resolve_settled")
-    if after is State.FAILED:
-        assert name in ("answered_failed", "heard_failed", "resolve_failed")
+@pytest.mark.parametrize("state", [state for state in State if state not in (State.SETTLED, State.FAILED)])
+def test_only_the_banks_word_or_two_persons_make_failed_or_settled(state: State) -> None:
+    for name in (name for name in EVENTS if (state, name) not in IMPOSSIBLE):
+        after = step(life_in(state), EVENTS[name]).life.state
+        if after is State.SETTLED:
+            assert name in ("answered_settled", "heard_settled", "resolve_settled")
+        if after is State.FAILED:
+            assert name in ("answered_failed", "heard_failed", "resolve_failed")
 
 
 @pytest.mark.parametrize("state", [State.SENDING, *sorted(ASKING)])
