@@ -122,6 +122,8 @@ _SECURITY = (
     "access.refused",
     "approval.refused",
     "audit.purged",
+    "company.paused",
+    "company.resumed",
     "delegation.made",
     "delegation.refused",
     "gateway.restarted",
