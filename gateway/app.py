@@ -21,6 +21,7 @@ from gateway import settings as conf
 from gateway.approvals.rows import maker_sums
 from gateway.bank.account_watch import AccountWatch, WatchedAccount, WatchParts
 from gateway.bank.clock_trust import banks_agree
+from gateway.bank.company_pauses import CompanyPauses
 from gateway.bank.emergency_stop import EmergencyStop
 from gateway.bank.lane import Lane, why_not_here
 from gateway.bank.lane_parts import LaneParts
@@ -32,8 +33,8 @@ from gateway.erp.question_service import QuestionService
 from gateway.erp.topology import UNROUTED_COMMANDS_QUEUE
 from gateway.kernel import log
 from gateway.kernel.asking import R, Unavailable
-from gateway.kernel.cluster import renames, restored_database, sealing, stops, unknown_to_settings
-from gateway.kernel.cluster.lane_pauses import FROM_THE_PAST, PauseState
+from gateway.kernel.cluster import lane_pauses, renames, restored_database, sealing, stops, unknown_to_settings
+from gateway.kernel.cluster.lane_pauses import COMPANY, FROM_THE_PAST, PauseState
 from gateway.kernel.cluster.other_nodes import OtherNodes
 from gateway.kernel.cluster.peer_nodes import PeerNodes, claim_all
 from gateway.kernel.commit import audit
@@ -66,6 +67,10 @@ class UserMoved(Exception):  # noqa: N818 - an answer, not a fault
     """A broker user now belongs to another sender: a message that is delivered again would be paid again."""
 
 
+class CompanyMoved(Exception):  # noqa: N818 - an answer, not a fault
+    """Other settings would take accounts away from a paused company: their payments would leave."""
+
+
 class Gateway:
     """The running gateway. `start` starts it, `stop` ends it in order; both may be awaited once."""
 
@@ -73,6 +78,7 @@ class Gateway:
         self.settings = settings
         self.parts = parts
         self.registry = registry.build(settings, parts.banks)
+        self.companies = CompanyPauses(lambda: self.registry.routes, parts.meters)
         self.emergency = EmergencyStop(parts.store, parts.meters)
         meters, self._logins = parts.meters, logins(settings, parts)
         self.lanes = {name: self._lane(name, bank, lane) for name, (bank, lane) in conf.lanes_of(settings).items()}
@@ -231,7 +237,8 @@ class Gateway:
             ring=parts.rings.get(name),
             on_taken=self._look_at_others,
             repeating=gate_lists.REPEATING,
-            sending=gate_lists.sending(lambda: self.registry, ZoneInfo(self.settings.zone)),
+            sending=gate_lists.sending(lambda: self.registry, ZoneInfo(self.settings.zone), self.companies),
+            companies=self.companies,
         )
         return Lane(made, self._halted)
 
@@ -247,7 +254,16 @@ class Gateway:
         parts = self.parts
         parts.store.listen(self._committed)
         # This comes before any lane may send.
-        self.emergency.apply(await parts.store.read(stops.last))
+        stop, said = await parts.store.read(lambda conn: (stops.last(conn), lane_pauses.said_with_companies(conn, ())))
+        self.emergency.apply(stop)
+        self.companies.apply(lane_pauses.company_states(said))
+        for company in self.companies.unknown:
+            _log.error(
+                "company.paused_unknown",
+                company=company,
+                action="no account of the settings has this paused company; if it was renamed, pause the new name: "
+                "bankgw companies pause",
+            )
         # This comes before anything is written: the permit log may lack the journal's last group, and no more.
         self.safe_mode.past = past = await parts.past()
         self.safe_mode.unread = past.is_new_node
@@ -351,10 +367,12 @@ class Gateway:
     async def reload(self, settings: conf.Settings) -> None:
         """Use the new senders, accounts and certificates from now on. The caller has checked that nothing else differs.
 
-        Raises OSError for a secret that cannot be read, ValueError for a certificate and, in production, UserMoved;
-        then nothing is changed.
+        Raises OSError for a secret that cannot be read, ValueError for a certificate, CompanyMoved and, in production,
+        UserMoved; then nothing is changed.
         """
         fresh = registry.build(settings, self.parts.banks)
+        if why := self.companies.why_not_moved(fresh.routes):
+            raise CompanyMoved(why)
         use_certificates = self.parts.read_certificates(settings)
         known = unknown_to_settings.known_of(settings, self.parts.banks)
         moved = await self.parts.store.read(lambda conn: unknown_to_settings.moved_users(conn, known))
@@ -415,9 +433,11 @@ class Gateway:
             await self.other_nodes.compare()
 
     def _pauses_said(self, said: Mapping[str, PauseState]) -> None:
-        """Apply operators' pauses, which may have been made at another node."""
+        """Apply pauses of lanes and companies, which may have been made at another node."""
+        self.companies.apply(lane_pauses.company_states(said))
         for name, word in said.items():
-            self.lanes[name].apply_pause(word)
+            if not name.startswith(COMPANY):
+                self.lanes[name].apply_pause(word)
 
     def _is_elsewhere(self, lane: str) -> bool:
         return lane not in self.lanes or self.lanes[lane].elsewhere

@@ -114,7 +114,7 @@ def _control_ports(gateway: Gateway, watch: Watch) -> ports.ControlPorts:
         node=NodePort(identity, now_ms, ready, lost_ms, lambda: bool(gateway.safe_mode.reason)),
         intake=IntakePort(lambda: gateway.draining, gateway.drain),
         broker=ports.BrokerPort(parts.amqp, gateway.outbox.up, gateway.erp.mark.status, parts.canary_age_s),
-        lanes=ports.LanePort(gateway.lanes, gateway.ask, watch.conditions.since_ms, checks),
+        lanes=ports.LanePort(gateway.lanes, gateway.ask, watch.conditions.since_ms, checks, gateway.companies),
         stop=ports.StopPort(lambda: emergency.word, emergency.stop_all, emergency.apply),
         past=ports.RestoredDatabasePort(lambda: gateway.safe_mode.past, gateway.let_go),
         pools=gateway.pools,

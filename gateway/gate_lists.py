@@ -19,7 +19,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from gateway.approvals.gates.approvals import ApprovalsAtRelease, ApprovalsAtResend, ApprovalsAtSend, ApprovalsRule
+from gateway.bank.company_pauses import CompanyPauses
 from gateway.bank.gates.approved_bytes import ApprovedBytesAtSend
+from gateway.bank.gates.company_pause import CompanyPauseAtSend
 from gateway.bank.gates.lists import WRITE
 from gateway.bank.gates.permitted_before import PermittedBeforeRule
 from gateway.kernel.core.gate import GateRule
@@ -76,10 +78,13 @@ LISTS = GateLists(OF_ORDER, OF_COMMAND, RELEASE, RESERVING)
 """The lists that payments ask (`payments/gates/lists.py`)."""
 
 
-def sending(registry: Callable[[], Registry], zone: ZoneInfo) -> tuple[GateRule[SendFacts], ...]:
-    """The rules, in order, that the unit of a first send asks, by the present `registry`."""
+def sending(
+    registry: Callable[[], Registry], zone: ZoneInfo, companies: CompanyPauses
+) -> tuple[GateRule[SendFacts], ...]:
+    """The rules, in order, that the unit of a first send asks, by the present `registry` and paused `companies`."""
     return (
         PermittedBeforeRule(),
+        CompanyPauseAtSend(companies),
         PoolMoveRule(registry, zone),
         RightsAtSend(registry),
         ApprovalsAtSend(registry),
@@ -114,7 +119,11 @@ def shown() -> tuple[GateList, ...]:
             "in the unit that releases a held payment, by persons or because its pool's money has come",
             RELEASE,
         ),
-        GateList("sending", "in the unit that stores the bytes of a first send", sending(nobody, ZoneInfo("UTC"))),
+        GateList(
+            "sending",
+            "in the unit that stores the bytes of a first send",
+            sending(nobody, ZoneInfo("UTC"), CompanyPauses()),
+        ),
         GateList("write", "in the turn of the reactor that writes the bytes, of a first send or of a repeat", WRITE),
         GateList("repeating", "in the unit that notes a repeat of stored bytes", REPEATING),
         GateList("resend", "when two persons decide that a payment in doubt is sent once more", RESEND),

@@ -83,9 +83,9 @@ class Dispatch:
         finally:
             self._let_next_in(self._door, soon=stays)
         await entered
-        if self._gate.paused:
-            # The pause came while the payment waited for its turn; if written down, it would only be stopped at the
-            # last gate.
+        if self._gate.paused or self._parts.companies.of(row):
+            # The pause, of the lane or of the company, came while the payment waited for its turn; if written down, it
+            # would only be stopped at the last gate.
             self._let_next_in(turn, soon=True)
             session.release()
             self._postpone((row,), RETRY_UNSENT_MS)
@@ -363,6 +363,10 @@ class Dispatch:
         row, last = found
         line: BankConnection | None = None
         session.payment, now_ms = row.name, self._parts.clock.now_ms()
+        if self._parts.companies.of(row):
+            session.release()
+            self._postpone((row,), RETRY_UNSENT_MS, Work.REPLAY)
+            return
         opens_ms = self._repeat_opens_ms(row, now_ms)
         if row.life.state is State.IN_DOUBT:
             if opens_ms > now_ms:

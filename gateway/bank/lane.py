@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 from gateway.bank.bank_calendar import BankCalendar
 from gateway.bank.bank_session import BankSession
 from gateway.bank.clock_trust import ClockTrust
+from gateway.bank.company_waits import CompanyWaits
 from gateway.bank.connection import NoAnswer
 from gateway.bank.dialer import NotConnected
 from gateway.bank.dispatch import Dispatch
@@ -106,6 +107,7 @@ class Lane:
         self.dispatch = Dispatch(shared)
         self.enquiry = Enquiry(shared)
         self._work_loader = WorkLoader(shared)
+        self._company_waits = CompanyWaits(parts, self.work_queue, self.ready_payments, self._spawn)
         self._question_queue = QuestionQueue(parts.clock)
         self._timer: IDelayedCall | None = None
         self._wake_s = 0.0
@@ -158,9 +160,12 @@ class Lane:
         await self._work_loader.set_right()
         await self._work_loader.load()
         await self.serials.draw()
-        # An operator's pause from another node or an earlier life is read before anything can be sent.
+        # Pauses of the lane and of companies, from another node or an earlier life, are read before anything can be
+        # sent.
         name = self.parts.name
-        self.apply_pause((await self.parts.store.read(lambda conn: lane_pauses.said(conn, [name])))[name])
+        said = await self.parts.store.read(lambda conn: lane_pauses.said_with_companies(conn, [name]))
+        self.parts.companies.apply(lane_pauses.company_states(said))
+        self.apply_pause(said[name])
         if not self.halted:
             self.session_pool.start(self._pump, self._defect)
             self._pump()
@@ -175,6 +180,7 @@ class Lane:
         self.session_pool.stop()
         self._work_loader.forget()
         self.ready_payments.clear()
+        self._company_waits.clear()
         self._question_queue.refuse("lane_elsewhere")
         while self._under_way:
             await sleep(self.parts.clock, 1.0)
@@ -417,7 +423,7 @@ class Lane:
             return self._put(session, question)
         sends = not self.paused and not login.wait_s(MONEY)
         asks = not login.wait_s("fate", asking=True)
-        item = self.work_queue.take_due(now_ms, quick=False, sends=sends, asks=asks)
+        item = self._take_due(now_ms, sends=sends, asks=asks)
         if item is None:
             money = not self.paused and self.work_queue.has_due(asks=False)
             spare = self.session_pool.has_free or (self.parts.window == 1 and not money)
@@ -433,6 +439,14 @@ class Lane:
         else:
             self._spawn(self.dispatch.carry(session, payment), item)
         return True
+
+    def _take_due(self, now_ms: int, *, sends: bool, asks: bool) -> tuple[str, Work] | None:
+        """The next due work for a session. Sends of paused companies stay behind, without a session and without a
+        request of the bank's pace."""
+        while (item := self.work_queue.take_due(now_ms, quick=False, sends=sends, asks=asks)) is not None:
+            if item[1] in ASKING or not self._company_waits.keeps(*item):
+                return item
+        return None
 
     def _put(self, session: BankSession, question: QueuedQuestion) -> bool:
         self.parts.login.begin(question.operation, background=question.background)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.bank.bank_session import Dialer
+from gateway.bank.company_pauses import CompanyPauses
 from gateway.bank.exchange_ring import ExchangeRing
 from gateway.bank.key_trouble import KeyTrouble
 from gateway.bank.login import Login
@@ -35,7 +36,8 @@ class LaneParts:
     are the settings' present rules for a kind of order. `ring` keeps the last exchanges; None if nothing is kept.
     `sending` and `repeating` are the rules that are asked in the unit that records a first send or a repeat: see
     `gateway/gate_lists.py`. `on_taken` is awaited after the lane was acquired and before anything is sent; it compares
-    the journal with the permit log's records of other nodes.
+    the journal with the permit log's records of other nodes. `companies` are the paused companies; all lanes of
+    the daemon share them.
     """
 
     name: str
@@ -58,6 +60,7 @@ class LaneParts:
     on_stop: Callable[[stops.Stop], object] = lambda _stop: None
     ring: ExchangeRing | None = None
     on_taken: Callable[[], Awaitable[None]] = _nothing
+    companies: CompanyPauses = field(default_factory=CompanyPauses)
 
     def keys_in_trouble(self) -> dict[str, KeyTrouble]:
         """The lane's keys that sign nothing now, with the reasons."""

@@ -40,6 +40,10 @@ class ReadyPayments:
         if len(self._rows) > ROWS_KEPT:
             self._rows.popitem(last=False)
 
+    def kept(self, payment: str) -> PaymentRow | None:
+        """The payment, if it is in memory. It is kept."""
+        return self._rows.get(payment)
+
     def clear(self) -> None:
         """Forget all rows, because another node owns the lane."""
         self._rows.clear()

@@ -99,6 +99,7 @@ def _persons(said: Any) -> Iterable[str]:
 
 _KINDS: Mapping[str, tuple[str, Mapping[str, int], Callable[[Any], Iterable[str]]]] = {
     "bank": ("lanes", {}, lambda said: sorted({one["bank"] for one in said["lanes"]})),
+    "company": ("companies", {}, lambda said: [one["company"] for one in said["companies"]]),
     "lane": ("lanes", {}, lambda said: [one["lane"] for one in said["lanes"]]),
     "message": ("parked", {"limit": MOST}, lambda said: [one["message_id"] for one in said["parked"]]),
     "order": ("orders", {"limit": _NEWEST_ORDERS}, _orders),

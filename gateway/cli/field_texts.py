@@ -26,6 +26,7 @@ IN_CHINESE: Mapping[str, str] = {
     "cnaps": "联行号",
     "code": "代码",
     "company": "公司",
+    "company_paused": "已暂停的公司",
     "correlation_id": "关联编号",
     "count": "笔数",
     "creditor": "收款方",

@@ -22,6 +22,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "receipts",
         "orders",
         "lanes",
+        "companies",
         "parked",
         "directory",
         "audit",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gateway.approvals.act_answers.approvals import ApprovalAnswers
 from gateway.approvals.act_answers.policy_changes import PolicyAnswers
 from gateway.call import ActAnswers, answers_of
+from gateway.control.company_answers import CompanyAnswers
 from gateway.control.directory import DirectoryAnswers
 from gateway.control.exchange_traces import TraceAnswers
 from gateway.control.joint_run_answers import JointRunAnswers
@@ -60,9 +61,10 @@ def act_answers(ports: ControlPorts, sessions: PersonSessions) -> ActAnswers:
         ReconciliationAnswers(store, clock, accounts),
         PoolAnswers(store, accounts, ports.intake, ports.pools),
         LinkAnswers(store, ports.pools),
-        OrderAnswers(store, node, lanes.lanes, accounts),
+        OrderAnswers(store, node, lanes.lanes, accounts, lanes.companies.of),
         RepairAnswers(store),
         LaneAnswers(store, node, lanes, ports.stop),
+        CompanyAnswers(store, accounts, lanes.companies),
         ProbeAnswers(store, clock, accounts, lanes),
         TraceAnswers(store, lanes),
         JointRunAnswers(store, lanes),

@@ -30,8 +30,8 @@ _MAKES_PAYMENTS = (ProposalKind.POOL_RUN, ProposalKind.LINK)
 
 @dataclass(frozen=True, slots=True)
 class DecisionResult:
-    """The result of a decision of two persons: a changed payment, an entry about the emergency stop or a lane, a
-    planned run, or the payment that brings money back."""
+    """The result of a decision of two persons: a changed payment, an entry about the emergency stop, a lane or a
+    company, a planned run, or the payment that brings money back."""
 
     applied: Applied | None = None
     stop: stops.Stop | None = None
@@ -80,6 +80,10 @@ def carry_out(
     elif proposal.kind is ProposalKind.RESUME_LANE:
         detail = {**names, "proposal": proposal.proposal, "reason": proposal.note}
         return DecisionResult(pause=lane_pauses.say(tx, proposal.subject, actor, paused=False, detail=detail))
+    elif proposal.kind is ProposalKind.RESUME_COMPANY:
+        detail = {**names, "proposal": proposal.proposal, "reason": proposal.note}
+        key = lane_pauses.COMPANY + proposal.subject
+        return DecisionResult(pause=lane_pauses.say(tx, key, actor, paused=False, detail=detail))
     elif proposal.kind is ProposalKind.REGISTER:
         row = lookup.fetch(tx.fresh, proposal.subject)
         assert row is not None, "the action was made of it in this unit"

@@ -16,8 +16,10 @@ from gateway import guarded_journal
 from gateway.act_ports import ActivityTotals, CapacityFacts, Certificates, IntakePort, NodePort
 from gateway.bank.lease import LEASE_MS
 from gateway.call import Call, answers
+from gateway.control import open_orders
 from gateway.control.acts.node import StopEverything, SwitchIntake
 from gateway.control.lane_answers import lane_rows, stop_words
+from gateway.control.open_orders import LIVE
 from gateway.control.ports import BrokerPort, LanePort, StopPort
 from gateway.kernel.clock import Clock
 from gateway.kernel.cluster.peer_nodes import STOP_LOOK_S
@@ -27,7 +29,7 @@ from gateway.kernel.commit.rows import OutboxState
 from gateway.kernel.commit.store import Store
 from gateway.kernel.sql import schema
 from gateway.kernel.tasks import sleep
-from protocols.canon.outcome import STATE_TABLE, State
+from protocols.canon.outcome import State
 from protocols.erp.news import instant
 
 STOP_WAIT_S = 5.0
@@ -82,6 +84,7 @@ class NodeAnswers:
             "stop": stop_words(self.stop),
             "orders": None if counts is None else counts.states,
             "companies": None if counts is None else counts.companies,
+            "companies_paused": sorted(self.lanes.companies.paused),
             "messages": None if counts is None else {"waiting": counts.waiting, "parked": counts.parked},
             "certificates": certificates,
             "capacity": self.capacity(),
@@ -160,30 +163,19 @@ class _Open:
     parked: int
 
 
-_LIVE = tuple(state.value for state, facts in STATE_TABLE.items() if not facts.final)
-
-
 def _open_orders(conn: Connection) -> _Open:
-    p, o = schema.payments.c, schema.outbox.c
-    lanes = select(schema.lanes.c.lane)
-    counted = (
-        select(p.company, p.bank, p.state, func.count())
-        .where(p.lane.in_(lanes), p.state.in_(_LIVE))
-        .group_by(p.company, p.bank, p.state)
-        .order_by(p.company, p.bank)
-    )
+    o = schema.outbox.c
     states: Counter[str] = Counter()
-    by_company: dict[tuple[str, str], dict[str, int]] = {}
-    for company, bank, state, number in conn.execute(counted):
-        states[state] += number
-        by_company.setdefault((company, bank), {})[state] = number
+    by_company = open_orders.by_company(conn)
+    for found in by_company.values():
+        states.update(found)
     counts = {
         one: conn.execute(select(func.count()).where(o.node.in_(outbox.OWNERS), o.state == one.value)).scalar_one()
         for one in (OutboxState.WAITING, OutboxState.PARKED)
     }
-    live = {state: states.get(state, 0) for state in _LIVE}
+    live = {state: states.get(state, 0) for state in LIVE}
     companies = [
-        {"company": company, "bank": bank, "orders": {state: found[state] for state in _LIVE if state in found}}
+        {"company": company, "bank": bank, "orders": {state: found[state] for state in LIVE if state in found}}
         for (company, bank), found in by_company.items()
     ]
     return _Open(live, companies, counts[OutboxState.WAITING], counts[OutboxState.PARKED])
@@ -202,7 +194,7 @@ class _OpenWork:
 
 def _open_work(conn: Connection) -> _OpenWork:
     p, o = schema.payments.c, schema.outbox.c
-    live = p.lane.in_(select(schema.lanes.c.lane)) & p.state.in_(_LIVE)
+    live = p.lane.in_(select(schema.lanes.c.lane)) & p.state.in_(LIVE)
     # The keys of payments ascend with time, so this needs the index alone, however many are open.
     first = select(func.min(p.payment)).where(live).scalar_subquery()
     oldest = conn.execute(

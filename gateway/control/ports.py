@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from twisted.internet.defer import Deferred
 
 from gateway.act_ports import Accounts, ActivityTotals, CapacityFacts, Certificates, IntakePort, NodePort
+from gateway.bank.company_pauses import CompanyPauses
 from gateway.bank.lane import Lane
 from gateway.bank.line_check import LineCheck
 from gateway.erp.amqp_types import Amqp
@@ -47,13 +48,14 @@ class LanePort:
     """Access to the lanes. `since_ms` is the time since when a lane is in its state, `ask` puts a question through a
     lane.
 
-    `line_checks` check the way to a lane's ports, by lane and port.
+    `line_checks` check the way to a lane's ports, by lane and port. `companies` are the companies that are paused.
     """
 
     lanes: Mapping[str, Lane]
     ask: AskBank
     since_ms: Callable[[str], int | None] = _not_known
     line_checks: Mapping[str, Mapping[str, LineCheck]] = field(default_factory=dict)
+    companies: CompanyPauses = field(default_factory=CompanyPauses)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Makes the text of a proposal, which both persons sign.
 
-Proposals are about a payment in doubt, a lane in SAFE MODE or paused, an emergency stop, a payee, or held orders.
+Proposals are about a payment in doubt, a lane in SAFE MODE or paused, a paused company, an emergency stop, a payee, or
+held orders.
 
 The text has every fact whose change must make a proposal stale. An enquiry without news changes a payment's version,
 but none of these facts; otherwise no proposal could outlive the next enquiry.
@@ -43,6 +44,7 @@ CHOICES: Mapping[ProposalKind, tuple[str, ...]] = {
     ProposalKind.RESTART: ("send",),
     ProposalKind.REGISTER: ("known",),
     ProposalKind.RESUME_LANE: ("send",),
+    ProposalKind.RESUME_COMPANY: ("send",),
     ProposalKind.LINK: linked_orders.CHOICES,
     ProposalKind.REPAIR: repairs.CHOICES,
 }
@@ -54,6 +56,7 @@ KIND_NAMES: Mapping[str, str] = {
     ProposalKind.REGISTER: "登记收款人",
     ProposalKind.RELEASE: "放行付款",
     ProposalKind.RESUME_LANE: "恢复通道",
+    ProposalKind.RESUME_COMPANY: "恢复公司付款",
     ProposalKind.ENROL: "录入人员",
     ProposalKind.ROLES: "变更角色",
     ProposalKind.DEACTIVATE: "停用人员",
@@ -155,6 +158,8 @@ def _facts(tx: Tx, wanted: ProposedAction, person: Person, ports: DecisionPorts)
         return _stop_facts(tx, wanted)
     if kind is ProposalKind.RESUME_LANE:
         return _pause_facts(tx, wanted, ports)
+    if kind is ProposalKind.RESUME_COMPANY:
+        return _company_facts(tx, wanted)
     return _why_not_let_go(tx, name, ports) or _lane_facts(wanted, ports)
 
 
@@ -328,6 +333,24 @@ def _pause_facts(tx: Tx, wanted: ProposedAction, ports: DecisionPorts) -> Decisi
         "lane {lane}, which an operator paused, may send again", "人工暂停的通道 {lane} 可以再次发送", lane=lane
     )
     return DecisionFacts(said, lane, f"lane {lane}", effect, coded(wanted.to, _CHOICE_NAMES))
+
+
+def _company_facts(tx: Tx, wanted: ProposedAction) -> DecisionFacts | No:
+    company = wanted.subject
+    pause = lane_pauses.said(tx.fresh, [lane_pauses.COMPANY + company])[lane_pauses.COMPANY + company]
+    if not pause.paused:
+        return No("not_now", f"nobody has paused company {company}; bankgw companies list. Nothing was changed")
+    said = (
+        fact("company", "公司", company),
+        fact("from", "目前状态", coded(lane_pauses.OPERATOR, _PAUSES)),
+        fact("pause", "暂停编号", str(pause.number)),
+    )
+    effect = bilingual(
+        "payments of company {company}, which was paused, may be sent again",
+        "已暂停的公司 {company} 的付款可以再次发送",
+        company=company,
+    )
+    return DecisionFacts(said, company, f"company {company}", effect, coded(wanted.to, _CHOICE_NAMES))
 
 
 def _lane_facts(wanted: ProposedAction, ports: DecisionPorts) -> DecisionFacts:

@@ -218,6 +218,8 @@ class ProposalAnswers:
             self.ports.past.let_go(done.subject)
         elif said.carried.stop is not None:
             self.ports.stop.on_written(said.carried.stop)
+        elif said.carried.pause is not None and done.kind is ProposalKind.RESUME_COMPANY:
+            self.ports.lanes.companies.apply({done.subject: said.carried.pause})
         elif said.carried.pause is not None:
             self.ports.lanes.lanes[done.subject].apply_pause(said.carried.pause)
         elif said.carried.run is not None:
@@ -377,7 +379,9 @@ def _why_no_part(tx: Tx, found: EntitledPerson, kind: ProposalKind, subject: str
                 f"nothing was changed",
             )
         )
-    if kind not in people_changes.KINDS and not _in_scope(tx, found.grants.where({PersonRole.SUPERVISOR}), subject):
+    if kind not in people_changes.KINDS and not _in_scope(
+        tx, found.grants.where({PersonRole.SUPERVISOR}), kind, subject
+    ):
         return No(
             "out_of_scope",
             f"{subject} is outside of the scope in which {found.person.name} is a supervisor; nothing was changed",
@@ -397,13 +401,16 @@ def _everywhere(grants: Grants) -> bool:
     return bool(ADMIN_ROLES & grants.roles) or grants.where({PersonRole.SUPERVISOR}).whole
 
 
-def _in_scope(tx: Tx, scope: Scope, subject: str) -> bool:
+def _in_scope(tx: Tx, scope: Scope, kind: ProposalKind, subject: str) -> bool:
     """Whether the subject is in the person's scope.
 
-    A subject that is not a single payment concerns all accounts. An order that does not exist has no account.
+    A company is in the scope if the whole company is. Another subject that is not a single payment concerns all
+    accounts. An order that does not exist has no account.
     """
     if scope.whole:
         return True
+    if kind is ProposalKind.RESUME_COMPANY:
+        return subject in scope.companies
     rows = order_decisions.rows_of(tx.fresh, subject)
     return bool(rows) and all(scope.covers(row.company, row.order.ours.account.clear) for row in rows)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from gateway.act import Act, CommandGroup, RoomActs
 from gateway.approvals.acts import APPROVALS
+from gateway.control.acts.companies import COMPANIES
 from gateway.control.acts.joint_runs import JOINT_RUNS
 from gateway.control.acts.lanes import LANES
 from gateway.control.acts.node import NODE
@@ -29,6 +30,7 @@ ROOMS: tuple[RoomActs, ...] = (
     POOLS,
     PAYMENTS,
     LANES,
+    COMPANIES,
     JOINT_RUNS,
     PEOPLE,
     APPROVALS,

@@ -273,6 +273,12 @@ class Meters:
             ("company", "bank", "state"),
             registry=in_,
         )
+        self.company_paused = Gauge(
+            "bankgw_company_paused",
+            "1 while no payment of the company is sent: see `bankgw companies list` for who paused it and why.",
+            ("company",),
+            registry=in_,
+        )
         self.approvals_late = Gauge(
             "bankgw_approvals_late", "Requests for approval without an answer past their escalation time.", registry=in_
         )

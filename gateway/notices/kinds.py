@@ -124,6 +124,8 @@ _SECURITY = (
     "access.refused",
     "approval.refused",
     "audit.purged",
+    "company.paused",
+    "company.resumed",
     "delegation.made",
     "delegation.refused",
     "gateway.restarted",

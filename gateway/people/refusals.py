@@ -13,6 +13,7 @@ _STATUS = {
     "no_such_person": 404,
     "no_such_proposal": 404,
     "no_such_lane": 404,
+    "no_such_company": 404,
     "missing": 400,
     "not_enrolled": 403,
     "wrong_signature": 403,

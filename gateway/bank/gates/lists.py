@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gateway.bank.gates.approved_at_write import ApprovedBytesAtWrite
 from gateway.bank.gates.calendar import CalendarRule
+from gateway.bank.gates.company_pause import CompanyPauseRule
 from gateway.bank.gates.overtaken import OvertakenRule
 from gateway.bank.gates.pause import PauseRule
 from gateway.bank.gates.permit import PermitRule
@@ -18,6 +19,7 @@ WRITE: tuple[GateRule[WriteFacts], ...] = (
     OvertakenRule(),
     StopRule(),
     SafeModeRule(),
+    CompanyPauseRule(),
     PauseRule(),
     ApprovedBytesAtWrite(),
     ValidityRule(),

@@ -60,6 +60,12 @@ def list_orders(
 
     def print_page(page: Any) -> None:
         output.table([_row(one) for one in page["orders"]], _WIDE if wide else _COLUMNS, "no orders")
+        for company in sorted({one["company_paused"] for one in page["orders"] if one.get("company_paused")}):
+            waits = (
+                "company {company} is paused: its orders that are not sent yet wait (bankgw companies list)",
+                "公司 {company} 已暂停：其尚未发送的付款指令等待（bankgw companies list）",
+            )
+            output.say(output.in_language(waits).format(company=company))
         if page["next"]:
             output.say(output.in_language(("more: --after {next}", "还有：--after {next}")).format_map(page))
 

@@ -175,6 +175,12 @@ def _status(said: Any) -> None:
             "流水库自 {since} 起无法访问：不受理也不发送；在途情况未知",
         )
         output.line((output.in_language(unknown).format_map(said["journal"]), "bold red"))
+    for company in said.get("companies_paused", ()):  # an older daemon does not say it
+        paused = (
+            "company {company}: PAUSED, no payment of it is sent at any bank (bankgw companies list)",
+            "公司 {company}：已暂停，在任何银行都不发送其付款（bankgw companies list）",
+        )
+        output.line((output.in_language(paused).format(company=company), "bold red"))
     _under_way(said)
     _capacity(said["capacity"])
     if said["certificates"]:

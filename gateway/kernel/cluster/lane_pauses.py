@@ -1,4 +1,6 @@
-"""Pauses of lanes by operators. They are stored in the journal, survive restarts, and hold on every node.
+"""Pauses of lanes and of companies. They are stored in the journal, survive restarts, and hold on every node.
+
+A company's pause is stored beside those of the lanes, under `company:NAME`, which no lane can be called.
 
 Each pause or resumption gets the next number, whichever node writes it. Nodes' clocks may differ, and a read may be
 older than a newer write, so of two states the one with the higher number holds.
@@ -18,22 +20,26 @@ from typing import Any
 from sqlalchemy import Connection, select, update
 
 from gateway.kernel.commit import audit, registers
+from gateway.kernel.commit.audit import AuditEntry
 from gateway.kernel.commit.store import Tx
 from gateway.kernel.sql import schema
 from gateway.kernel.sql.columns import speakable
 from gateway.kernel.sql.databases import insert_new
 from gateway.kernel.sql.sealed import SealBroken
-from gateway.kernel.sql.vault import Vault
+from gateway.kernel.sql.vault import Vault, VaultError
 from gateway.kernel.sql.vaults import vault_of
 
 OPERATOR = "operator"
 FROM_THE_PAST = "database_from_the_past"
-_PAUSED, _RESUMED = "lane.paused", "lane.resumed"
+COMPANY = "company:"
+"""Begins the stored name of a company's pause."""
+_PAUSED, _RESUMED = ("lane.paused", "company.paused"), ("lane.resumed", "company.resumed")
+"""The audit entries about a lane, and about a company."""
 _M, _A = schema.meta.c, schema.audit.c
 _MAC = ""
 """The MAC's key in the stored object. No lane has this name, so older versions skip it."""
 _NAME = "pauses"
-"""The name of the one row with the states of all lanes: a lane's name may be too long for this column."""
+"""The name of the one row with all states: a lane's name may be too long for this column."""
 _TOO_HIGH = 2**53
 _AT_ONCE = 1_000
 """How many lanes one statement names: a database takes a limited number of values."""
@@ -42,7 +48,7 @@ _MINE = select(_M.value).where(_M.name == _NAME)
 
 @dataclass(frozen=True, slots=True)
 class PauseState:
-    """Whether an operator has paused a lane, by the lane's last change. `number` 0: the lane was never paused, or only
+    """Whether an operator has paused a lane or a company, by its last change. `number` 0: it was never paused, or only
     by an older version, which did not number changes.
     """
 
@@ -51,7 +57,7 @@ class PauseState:
 
 
 def say(tx: Tx, lane: str, actor: str, *, paused: bool, detail: Mapping[str, Any]) -> PauseState:
-    """Record that an operator pauses or resumes the lane; returns the lane's new state."""
+    """Record that an operator pauses or resumes the lane, or the company `company:NAME`. Returns its new state."""
     before = tx.fresh.execute(_MINE.with_for_update()).scalar()
     if before is None:
         insert_new(tx.fresh, schema.meta, {"name": _NAME, "value": "{}"})
@@ -63,14 +69,41 @@ def say(tx: Tx, lane: str, actor: str, *, paused: bool, detail: Mapping[str, Any
     sealed = json.dumps({**kept, _MAC: mac}, sort_keys=True)
     registers.note(tx, _NAME, mac, kept)
     tx.fresh.execute(update(schema.meta).where(_M.name == _NAME).values(value=sealed))
-    audit.append(tx, actor, _PAUSED if paused else _RESUMED, lane, detail)
+    audit.append(tx, actor, (_PAUSED if paused else _RESUMED)[lane.startswith(COMPANY)], lane, detail)
     return state
 
 
 def said(conn: Connection, lanes: Collection[str]) -> dict[str, PauseState]:
-    """The committed pause state of each of these lanes."""
+    """The committed pause state of each of these lanes, or companies (`company:NAME`)."""
+    return _said(conn, lanes, _committed(conn))
+
+
+def said_with_companies(conn: Connection, lanes: Collection[str]) -> dict[str, PauseState]:
+    """The committed pause state of each of these lanes, and of every company that was ever paused (`company:NAME`)."""
+    states = _committed(conn)
+    return _said(conn, lanes, states) | {name: one for name, one in states.items() if name.startswith(COMPANY)}
+
+
+def company_states(said: Mapping[str, PauseState]) -> dict[str, PauseState]:
+    """The states of companies among these, by the company's name."""
+    return {name.removeprefix(COMPANY): one for name, one in said.items() if name.startswith(COMPANY)}
+
+
+def last_pause(conn: Connection, company: str) -> AuditEntry | None:
+    """The audit entry of the company's last pause, which says who paused it and why; None if it cannot be read."""
+    try:
+        entries = audit.entries_of(conn, vault_of(conn), COMPANY + company)
+    except VaultError:
+        return None
+    return next((one for one in reversed(entries) if one.entry in _PAUSED), None)
+
+
+def _committed(conn: Connection) -> dict[str, PauseState]:
+    return _stored(conn, conn.execute(_MINE).scalar() or "{}", vault_of(conn))
+
+
+def _said(conn: Connection, lanes: Collection[str], states: Mapping[str, PauseState]) -> dict[str, PauseState]:
     vault = vault_of(conn)
-    states = _stored(conn, conn.execute(_MINE).scalar() or "{}", vault)
     counted = {lane: states[lane] for lane in lanes if lane in states}
     trail = _trail(conn, [lane for lane in lanes if lane not in states], vault)
     return (
@@ -133,7 +166,7 @@ def _trail(conn: Connection, lanes: Collection[str], vault: Vault) -> dict[str, 
     names = list(lanes)
     for first in range(0, len(names), _AT_ONCE):
         some = names[first : first + _AT_ONCE]
-        states = select(schema.audit).where(_A.object_id.in_(some), _A.entry.in_((_PAUSED, _RESUMED)))
+        states = select(schema.audit).where(_A.object_id.in_(some), _A.entry.in_((*_PAUSED, *_RESUMED)))
         in_order = conn.execute(states.order_by(_A.at_ms, _A.node, _A.seq))
-        found |= {row.object_id: row.entry == _PAUSED for row in in_order if audit.authentic(row, vault)}
+        found |= {row.object_id: row.entry in _PAUSED for row in in_order if audit.authentic(row, vault)}
     return found

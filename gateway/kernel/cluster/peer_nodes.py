@@ -1,7 +1,7 @@
 """Nodes that share a journal: heartbeats, and the takeover of a dead node's outbox messages.
 
-From the others, each node also learns here that the database was restored, that an operator paused a lane, or that
-there is an emergency stop. A node that has lost the broker releases its outbox messages to nodes that have it.
+From the others, each node also learns here that the database was restored, that a lane or a company was paused, or
+that there is an emergency stop. A node that has lost the broker releases its outbox messages to nodes that have it.
 
 A node's heartbeat is its row in `units`, which every commit of its writer updates; an idle node commits only for the
 heartbeat. A message keeps its id whichever node publishes it, so that a node that was wrongly taken for dead causes
@@ -98,9 +98,9 @@ class PeerNodes:
     """Writes this node's heartbeat every BEAT_S seconds and looks for dead nodes.
 
     `on_claimed` is called when this node took over messages, `on_past` with the nodes that found the database older
-    than their permit logs (see `restored_database.elsewhere`), `on_pauses` with the pause state of each of `lanes`, and
-    `on_stop` every STOP_LOOK_S with the state of the emergency stop. At each heartbeat, `other_nodes` compares the
-    journal with this node's permit log, and admits nodes that have no log.
+    than their permit logs (see `restored_database.elsewhere`), `on_pauses` with the pause state of each of `lanes` and
+    of each company, and `on_stop` every STOP_LOOK_S with the state of the emergency stop. At each heartbeat,
+    `other_nodes` compares the journal with this node's permit log, and admits nodes that have no log.
     """
 
     def __init__(
@@ -152,7 +152,7 @@ class PeerNodes:
         silent = silent_nodes(conn, self._node, now_ms) + [outbox.NOBODY] * outbox.has_orphans(conn)
         alone = not rows(conn, _ALIVE, {"b_node": self._node, "b_after": now_ms - DEAD_MS})
         restored = restored_database.elsewhere(conn, self._node)
-        return _Snapshot(restored, lane_pauses.said(conn, self._lanes), silent, alone)
+        return _Snapshot(restored, lane_pauses.said_with_companies(conn, self._lanes), silent, alone)
 
     async def _repeat(self, act: Callable[[], Awaitable[None]], every_s: float) -> None:
         while True:

@@ -30,6 +30,7 @@ REGISTER_ENTRY = "register.written"
 COUNTED = 200_000
 """How many entries at the end of a chain are counted at a start: more would delay the start by a second or longer.
 `bankgw audit verify` reads all of them."""
+_WORDS = ("policy.in_force", "pool.in_force", "company.paused", "company.resumed")
 _BASE = "audit-base:"
 _encode = json_writer(sort_keys=True)
 
@@ -163,8 +164,9 @@ def others(notes: Sequence[PendingEntry]) -> int:
 
 
 def is_word(entry: str) -> bool:
-    """True for an entry in which persons decided about rights, policies or pools. The permit log names each of them."""
-    return entry.startswith(("person.", "delegation.")) or entry in ("policy.in_force", "pool.in_force")
+    """True for an entry in which persons decided about rights, policies, pools or a company's pause. The permit log
+    names each of them."""
+    return entry.startswith(("person.", "delegation.")) or entry in _WORDS
 
 
 def rights_decisions(node: str, notes: Sequence[PendingEntry], last_seq: int) -> list[RightsDecision]:
@@ -360,6 +362,6 @@ _INSERT = insert(schema.audit)
 _IS_WORD = or_(
     _A.entry.startswith("person.", autoescape=True),
     _A.entry.startswith("delegation.", autoescape=True),
-    _A.entry.in_(("policy.in_force", "pool.in_force")),
+    _A.entry.in_(_WORDS),
 )
 _HEAD = select(_A.seq, _A.hash).where(_A.node == bindparam("b_node")).order_by(_A.seq.desc()).limit(1)

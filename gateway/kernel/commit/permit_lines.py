@@ -63,8 +63,8 @@ class PeerHead:
 
 @dataclass(frozen=True, slots=True)
 class RightsDecision:
-    """A persons' decision about persons, a policy or a pool: its place and kind in the audit trail, its object, and the
-    deciding actor.
+    """A persons' decision about persons, a policy, a pool or a company's pause: its place and kind in the audit trail,
+    its object, and the deciding actor.
     """
 
     node: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,13 @@ _ASK = {
 }
 
 
+_WAITING = (State.HELD, State.READY, State.IN_DOUBT)
+
+
+def _of_none(_row: PaymentRow) -> str:
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class _File:
     """An order with its history. `mates` are the other orders of its batch, whose names its message contains."""
@@ -49,12 +56,14 @@ class _File:
 
 @dataclass(frozen=True, slots=True)
 class OrderAnswers:
-    """Answers the control API's acts about orders."""
+    """Answers the control API's acts about orders. `paused_company` gives the paused company for which an order
+    waits."""
 
     store: Store
     node: NodePort
     lanes: LanesInView
     accounts: Accounts
+    paused_company: Callable[[PaymentRow], str] = _of_none
 
     @answers("orders.list")
     async def orders(self, call: Call, params: ListOrders) -> Any:
@@ -74,10 +83,10 @@ class OrderAnswers:
             lanes = self.lanes.values()
             at_hand = [row for lane in lanes for row in lane.ready_payments.rows if _fits(filters, row)]
             newest = sorted(at_hand, key=lambda row: row.payment, reverse=True)[:limit]
-            shown = [order_view.brief(row) for row in newest]
+            shown = [self._brief(row) for row in newest]
             return {"orders": shown, "next": None, "journal": guarded_journal.journal_condition(self.node.lost_ms())}
         following = rows[-1].payment if len(rows) == limit else None
-        return {"orders": [order_view.brief(row) for row in rows], "next": following}
+        return {"orders": [self._brief(row) for row in rows], "next": following}
 
     @answers("orders.show")
     async def order(self, call: Call, params: ShowOrder) -> Any:
@@ -103,9 +112,18 @@ class OrderAnswers:
             await self.store.write(lambda tx: audit.append(tx, call.peer.actor, "order.shown_clear", row.payment, note))
         masking = self._masking(row, clear, found.mates)
         said = order_view.full(row, masking)
+        if company := self._waits_for(row):
+            said["company_paused"] = company
         if found.batch is not None:
             said["in_batch"] = batch_view.head(found.batch)
         return {**said, "timeline": order_view.story(found.moments, masking, found.message)}
+
+    def _brief(self, row: PaymentRow) -> dict[str, Any]:
+        return {**order_view.brief(row), "company_paused": self._waits_for(row) or None}
+
+    def _waits_for(self, row: PaymentRow) -> str:
+        """The paused company because of which this order is not sent, or not sent again; "" if there is none."""
+        return self.paused_company(row) if row.life.state in _WAITING else ""
 
     def _masking(self, row: PaymentRow, clear: bool, mates: tuple[PaymentRow, ...] = ()) -> Masking:
         lane = self.lanes.get(row.lane)

@@ -35,7 +35,8 @@ _NOW = "it cannot be approved; have it proposed again"
 
 class ProposalKind(StrEnum):
     """The kinds of proposals. About payments and lanes: decide a payment in doubt, release a lane after a restored
-    database, end an emergency stop, register an order's payee as known, release a held order, resume a paused lane.
+    database, end an emergency stop, register an order's payee as known, release a held order, resume a paused lane or
+    company.
     About pools: run a pool now, decide about the money of a linked payment that failed. About persons: let a person in,
     change roles, deactivate a person, replace a key. About rules and rows: put an approval policy or a pool in force,
     rebuild rows that SQL altered."""
@@ -46,6 +47,7 @@ class ProposalKind(StrEnum):
     REGISTER = "register"
     RELEASE = "release"
     RESUME_LANE = "resume_lane"
+    RESUME_COMPANY = "resume_company"
     ENROL = "enrol"
     ROLES = "roles"
     DEACTIVATE = "deactivate"

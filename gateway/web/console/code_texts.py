@@ -37,6 +37,8 @@ _ENTRIES: Mapping[str, str] = {
     "credit.claimed": "来款已认领",
     "credit.released": "来款认领已解除",
     "delegation.ended": "委托已结束",
+    "company.paused": "公司付款已暂停",
+    "company.resumed": "公司付款已恢复",
     "delegation.made": "已委托",
     "delegation.refused": "委托被拒绝",
     "directory.asked": "已查询行名行号",

@@ -1,4 +1,5 @@
-"""Once there are administrators, two persons sign the release of a held order and the resume of a paused lane."""
+"""Once there are administrators, two persons sign the release of a held order and the resume of a paused lane or
+company."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from tests.gateway.approvals.test_approval_holds import PAYEE, submit
 from tests.gateway.approvals.test_approval_holds import operator as operator
 from tests.gateway.cli.control_operator import Operator
 from tests.gateway.cli.resolving import LI, ZHAO, Hand, approve, hand, made_of
-from tests.gateway.people.test_people_acts import QIAN, SUN, let_in
+from tests.gateway.people.test_people_acts import QIAN, SUN, decide, let_in, sign_in
 from tests.gateway.people.test_people_acts import site as site
 from tests.world.batching import batch, states
 
@@ -142,6 +143,46 @@ def test_two_supervisors_resume_a_lane(desk: Operator) -> None:
     assert desk.world.state("AP-3") == "settled"
     assert ("persons:qian+sun", "lane.resumed") in desk.trail(LANE)
     assert "no operator has paused" in refused(desk, 409, "not_now", SUN, asked)
+
+
+def test_two_supervisors_of_a_company_resume_it_and_others_cannot(desk: Operator) -> None:
+    part = f"supervisor@account:{desk.world.bank.account}"
+    for one, roles in ((QIAN, "supervisor@company:jia"), (HAN, part)):
+        assert decide(desk, "roles", one.name, roles)["state"] == "done"
+    sign_in(desk, HAN)
+    desk.no(403, "out_of_scope", "POST", "companies", "jia", "pause", peer=HAN.peer, reason="x")
+    (row,) = desk.ask("GET", "companies", peer=HAN.peer)["companies"]
+    assert (row["company"], row["accounts"]) == ("jia", 1)
+    desk.ask("POST", "companies", "jia", "pause", peer=QIAN.peer, reason="a stolen key")
+    submit(desk, "AP-3", 700, maker="zhao")
+    assert desk.world.state("AP-3") == "ready"
+    assert "bankgw companies resume jia" in desk.no(409, "two_persons", "POST", "companies", "jia", "resume")
+    asked = wanted("jia", kind="resume_company")
+    refused(desk, 403, "not_allowed", LI, asked)
+    refused(desk, 403, "out_of_scope", HAN, asked)
+    key = proposed(desk, QIAN, asked)
+    assert "company: jia" in desk.ask("GET", "proposals", key)["text"].splitlines()
+    desk.ask("POST", "companies", "jia", "pause", reason="a second stolen key")
+    digest = desk.ask("GET", "proposals", key)["digest"]
+    signed = {"digest": digest, "signature": SUN.sign(digest, Role.APPROVE)}
+    desk.no(409, "stale", "POST", "proposals", key, "approve", peer=SUN.peer, **signed)
+    desk.ask("POST", "proposals", key, "withdraw", peer=QIAN.peer, reason="x")
+    approve(desk, SUN, proposed(desk, QIAN, asked))
+    desk.world.run(5)
+    assert desk.world.state("AP-3") == "settled" and desk.gateway.companies.paused == frozenset()
+    assert ("persons:qian+sun", "company.resumed") in desk.trail("company:jia")
+    assert "nobody has paused company jia" in refused(desk, 409, "not_now", SUN, asked)
+    assert "nobody has paused company ji" in refused(desk, 409, "not_now", SUN, wanted("ji", kind="resume_company"))
+
+
+def test_what_is_released_while_its_company_is_paused_waits(desk: Operator) -> None:
+    desk.ask("POST", "companies", "jia", "pause", reason="a stolen key")
+    approve(desk, QIAN, proposed(desk, SUN, wanted("kingdee:AP-2")))
+    desk.world.run(10)
+    assert desk.world.state("AP-2") == "ready" and len(desk.world.bank.ledger.executions) == 1
+    approve(desk, SUN, proposed(desk, QIAN, wanted("jia", kind="resume_company")))
+    desk.world.run(5)
+    assert desk.world.state("AP-2") == "settled"
 
 
 def test_a_lane_that_was_paused_again_needs_new_signatures(desk: Operator) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from twisted.internet.defer import Deferred, succeed
 
+from gateway.bank.company_pauses import CompanyPauses
 from gateway.bank.connection import NoAnswer
 from gateway.bank.dialer import NotConnected
 from gateway.bank.dispatch import Dispatch
@@ -100,6 +101,7 @@ class DispatchAlone:
             signers={},
             keys_in_trouble=lambda: self.keys_gone,
             meters=self.meters,
+            companies=CompanyPauses(),
             rules=lambda _kind: Rules(),
             rules_of=lambda row: row.life.rules,
             bank=SimpleNamespace(

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 
 from gateway.bank.connection import NoAnswer
 from gateway.bank.key_trouble import KeyTrouble, NotSigned
+from gateway.kernel.cluster.lane_pauses import PauseState
 from gateway.kernel.commit.hand_over import Applied
 from gateway.kernel.commit.rows import Evidence, PaymentRow
 from gateway.kernel.core.states import Answered, Hold, NotSent, Policy, Rules, Silent, Source, Work
@@ -264,6 +265,28 @@ def test_a_lane_that_is_paused_during_the_commit_lets_nothing_leave(repeats: boo
 def test_on_a_paused_lane_nothing_is_written_down_for_nothing(repeats: bool) -> None:
     alone = in_doubt() if repeats else DispatchAlone()
     alone.gate.pause("operator")
+    alone.repeat() if repeats else alone.carry()
+    assert alone.later == [(NOW_MS + 2_000, Work.REPLAY if repeats else Work.SEND)]
+    assert not alone.commits and not alone.recorded and alone.given == [IN_ORDER] and alone.line.wrote == []
+
+
+@pytest.mark.parametrize("repeats", [False, True])
+def test_a_company_that_is_paused_during_the_commit_lets_nothing_leave(repeats: bool) -> None:
+    alone = in_doubt() if repeats else DispatchAlone()
+    commit = alone.write
+
+    def paused_meanwhile(unit: object) -> Deferred[Applied]:
+        alone.parts.companies.apply({"c": PauseState(1, paused=True)})
+        return commit(unit)
+
+    alone.parts.store = SimpleNamespace(read=alone.read, write=paused_meanwhile)
+    assert refused(alone.repeat() if repeats else alone.carry(), "company_paused", attempt=2 if repeats else 1)
+
+
+@pytest.mark.parametrize("repeats", [False, True])
+def test_of_a_paused_company_nothing_is_written_down_for_nothing(repeats: bool) -> None:
+    alone = in_doubt() if repeats else DispatchAlone()
+    alone.parts.companies.apply({"c": PauseState(1, paused=True)})
     alone.repeat() if repeats else alone.carry()
     assert alone.later == [(NOW_MS + 2_000, Work.REPLAY if repeats else Work.SEND)]
     assert not alone.commits and not alone.recorded and alone.given == [IN_ORDER] and alone.line.wrote == []

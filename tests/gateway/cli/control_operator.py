@@ -62,7 +62,7 @@ class Operator:
             ),
             intake=IntakePort(lambda: gateway.draining, gateway.drain),
             broker=BrokerPort(gateway.parts.amqp, republish, gateway.erp.mark.status, lambda: 2.5),
-            lanes=LanePort(gateway.lanes, gateway.ask),
+            lanes=LanePort(gateway.lanes, gateway.ask, companies=gateway.companies),
             stop=StopPort(lambda: gateway.emergency.word, gateway.emergency.stop_all, gateway.emergency.apply),
             past=RestoredDatabasePort(lambda: gateway.safe_mode.past, gateway.let_go),
             pools=gateway.pools,

@@ -142,6 +142,7 @@ def test_a_command_asks_what_its_act_says(
     ("words", "wanted"),
     [
         (("lanes", "resume", "pab.main"), {"kind": "resume_lane", "subject": "pab.main", "to": "send"}),
+        (("companies", "resume", "jia"), {"kind": "resume_company", "subject": "jia", "to": "send"}),
         (("leave-safe-mode", "pab.main"), {"kind": "resume", "subject": "pab.main", "to": "send"}),
         (("restart-all",), {"kind": "restart", "subject": "gateway", "to": "send"}),
         (("orders", "release", "erp:1"), {"kind": "release", "subject": "erp:1", "to": "send"}),

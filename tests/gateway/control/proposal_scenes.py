@@ -102,7 +102,7 @@ def restored(folder: Path) -> Scenes:
 
 
 def persons_and_lanes(folder: Path) -> Scenes:
-    """Proposals about administrators, supervisors, held orders, a paused lane, and an emergency stop."""
+    """Proposals about administrators, supervisors, held orders, a paused lane and company, and an emergency stop."""
     world = World(folder, accounts=2, sender={"suspected_duplicate_hours": 24})
     world.start()
     world.run(1)
@@ -134,6 +134,8 @@ def persons_and_lanes(folder: Path) -> Scenes:
     yield ProposalScene("resume-lane", operator, QIAN, ProposalKind.RESUME_LANE, LANE, "send")
     operator.ask("POST", "stop", reason=STOPPED_BECAUSE)
     yield ProposalScene("restart", operator, QIAN, ProposalKind.RESTART, "gateway", "send")
+    operator.ask("POST", "companies", "jia", "pause", reason="its officer's key was stolen")
+    yield ProposalScene("resume-company", operator, QIAN, ProposalKind.RESUME_COMPANY, "jia", "send")
     world.crash()
 
 

@@ -34,7 +34,7 @@ DUTIES: Mapping[str, frozenset[str]] = {
     "run the machine": frozenset(
         {"lanes.pause", "lanes.resume", "lanes.probe", "parked.replay", "parked.replay_all", "node.drain"}
     ),
-    "let money move again": frozenset({"lanes.leave_safe_mode", "node.restart"}),
+    "let money move again": frozenset({"lanes.leave_safe_mode", "node.restart", "companies.resume"}),
     "give rights": frozenset({"persons.admit", "persons.deactivate", "persons.reset", "roles.set"}),
     "say whose approval is needed": frozenset({"policy.propose"}),
     "review": frozenset({"query.audit", "reports.security_review"}),
@@ -70,6 +70,8 @@ APART = (
     ("say whose approval is needed", "approve payments"),
     ("say whose approval is needed", "release what is held"),
 )
+# The acts that a system administrator does before there are two administrators, and two supervisors sign afterwards.
+RESUMES = frozenset({"lanes.resume", "companies.resume"})
 # The acts that need one unsigned click in a browser: they move no money, give no right, loosen nothing.
 SESSION_ACTS = frozenset(
     {
@@ -81,7 +83,9 @@ SESSION_ACTS = frozenset(
         *("web.refused", "web.page_refusals", "web.reveal", "web.step_up", "web.step_up_passkey"),
     }
 )
-STOPS_BY_ONE = frozenset({"lanes.pause", "node.drain", "node.stop", "persons.remove", "approvals.reject", "web.reject"})
+STOPS_BY_ONE = frozenset(
+    {"lanes.pause", "companies.pause", "node.drain", "node.stop", "persons.remove", "approvals.reject", "web.reject"}
+)
 MOVES_MONEY = frozenset(
     {
         *("approvals.approve", "web.approve", "proposals.approve", "orders.release", "orders.resolve"),
@@ -108,13 +112,13 @@ def faults(register: Mapping[str, Act]) -> list[str]:
     for duty, codes in DUTIES.items():
         for code in sorted(codes):
             who = begins(register[code])
-            if code == "lanes.resume":
-                who -= {SUPERVISOR}  # a system administrator before there are two, then two supervisors
+            if code in RESUMES:
+                who -= {SUPERVISOR, SYSTEM}  # a system administrator before there are two, then two supervisors
             if not who <= BEGINS[duty]:
                 found.append(f"{code}: {', '.join(sorted(who - BEGINS[duty]))} may begin to {duty}")
     for one, other in APART:
         both = {role for code in DUTIES[one] for role in begins(register[code])}
-        both &= {role for code in DUTIES[other] - {"lanes.resume"} for role in begins(register[code])}
+        both &= {role for code in DUTIES[other] - RESUMES for role in begins(register[code])}
         if both:
             found.append(f"{', '.join(sorted(both))} may {one} and {other}")
     for code, act in register.items():

@@ -26,6 +26,7 @@ _HALF = re.compile(r"[\u4e00-\u9fff][,;:()?!]|[,;:()?!][\u4e00-\u9fff]")
 # The word in the signed text of each act's form, by hand: what was signed once must verify for ever. Form 1 had the same
 # words (tests/gateway/control/proposals_form_1.txt).
 SIGNED = {
+    ("companies.resume", 2): "resume_company",
     ("lanes.leave_safe_mode", 2): "resume",
     ("lanes.resume", 2): "resume_lane",
     ("linked.decide", 2): "link",

@@ -8,6 +8,7 @@ from datetime import date
 from types import SimpleNamespace
 from typing import Any
 
+from gateway.bank.company_pauses import CompanyPauses
 from gateway.bank.gates.approved_bytes import NOT_APPROVED
 from gateway.bank.gates.write_facts import WriteFacts
 from gateway.kernel.commit.rows import PaymentRow, Reply
@@ -98,6 +99,7 @@ def at_write(*rows: PaymentRow, **changed: Any) -> WriteFacts:
         clock=SimpleNamespace(now_ms=lambda: NOW_MS),
         rules_of=lambda one: one.life.rules,
         bank=SimpleNamespace(profile=SimpleNamespace(name="sample")),
+        companies=CompanyPauses(),
     )
     calendar: Any = SimpleNamespace(shut=lambda _day: None, day_ends_ms=lambda _day: NOW_MS + 3_600_000)
     said: dict[str, Any] = {

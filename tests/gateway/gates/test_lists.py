@@ -33,8 +33,8 @@ def test_the_order_of_each_list() -> None:
     assert order == {
         "admission": "limits duplicates payee bands mandates funding approvals",
         "release": "rights approvals duplicates payee bands funding earlier_holds",
-        "sending": "permitted_before pool_move rights approvals approved_bytes",
-        "write": "overtaken stop safe_mode pause approved_bytes validity repeat_window calendar permit",
+        "sending": "permitted_before company_pause pool_move rights approvals approved_bytes",
+        "write": "overtaken stop safe_mode company_pause pause approved_bytes validity repeat_window calendar permit",
         "repeating": "permitted_before",
         "resend": "rights approvals",
     }
