@@ -207,6 +207,11 @@ class OrderClaim:
         row: Any = first_row(conn, _LOOK, bound)
         if row.taken is not None or row.batch is not None:
             return str(row.taken or row.batch)
+        if tx.payment_cache.was_admitted(bound["b_sender"], bound["b_order"]):
+            why = "was deleted: this process has admitted the order"
+            broken = SealBroken(schema.payments.name, f"{bound['b_sender']}/{bound['b_order']}", why)
+            registers.report(tx.vault, broken, "the order gets no second payment; ask the bank about the first one")
+            raise broken
         day, account_day, payee_day = [
             counted_minor(tx, key, found) for found, key in zip((row.sender, row.account, row.payee), self._keys)
         ]

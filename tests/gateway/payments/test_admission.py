@@ -174,6 +174,17 @@ def test_a_sum_of_the_day_that_sql_lowered_while_the_process_runs_counts_as_befo
     }
 
 
+def test_an_order_whose_payment_sql_deleted_gets_no_second_one(journal: Journal) -> None:
+    journal.admit(order("a"))
+    with journal.stranger() as conn:
+        for table in (schema.work, schema.outbox, schema.payments):
+            conn.execute(delete(table))
+    with pytest.raises(SealBroken, match="was deleted: this process has admitted the order"):
+        journal.admit(order("a"))
+    assert journal.count(schema.payments) == 0
+    assert journal.admit(order("b")).kind is Admittance.NEW
+
+
 @pytest.mark.parametrize("ahead_s", [-86_400, 86_400])
 def test_payments_of_another_day_raise_no_sum_where_the_clock_was_wrong(journal: Journal, ahead_s: int) -> None:
     journal.hands.task.advance(2 * 86_400)
