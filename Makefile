@@ -78,7 +78,7 @@ sim: setup ## the whole gateway in memory, one story a seed; SEEDS=2000 ARGS="--
 	@$(if $(ARGS),true,$(PY) -m tests.world.approvals 20)
 	@$(if $(ARGS),true,$(PY) -m tests.world.sim 20 --govern)
 
-tamper: setup ## a journal altered by SQL between two lives: no second execution, no looser right; MUTATIONS=10000
+tamper: setup ## a journal altered by SQL between two lives, and while the daemon runs: no second execution, no looser right; MUTATIONS=10000
 	@$(PY) -m tests.world.tampering --mutations $(or $(MUTATIONS),10000) $(ARGS)
 
 crash: setup broker ## the real daemon dies at every named point; ROUNDS=5

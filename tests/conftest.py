@@ -40,7 +40,7 @@ settings.load_profile("house")
 LONGEST = (
     *("tests/world/test_deaths.py", "tests/faults/test_campaign.py", "tests/gateway/erp/test_topology.py"),
     *("tests/gateway/demo/test_own_vhost.py", "tests/gateway/cli/test_live_", "tests/world/test_crash_points.py"),
-    *("tests/world/test_tampering.py", "tests/world/test_servers.py"),
+    *("tests/world/test_tampering.py", "tests/world/test_living_tampering.py", "tests/world/test_servers.py"),
 )
 """The beginnings of the names of files whose tests take minutes."""
 CANCEL_EARLIER_S = 5.0

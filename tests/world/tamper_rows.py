@@ -15,25 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.world.tamper_values import MALFORMED, META_ROWS, VALUES
+
 ALONE = ""
 Statement = tuple[str, tuple[Any, ...]]
 
-_STATES = (
-    "accepted",
-    "held",
-    "ready",
-    "sending",
-    "pending",
-    "in_doubt",
-    "escalated",
-    "settled",
-    "failed",
-    "rejected",
-    "cancelled",
-    "expired",
-    "returned",
-    "reversed",
-)
 _LANE_BOUND = ("payments", "attempts", "evidence", "work", "bundle_items", "outbox")
 _REGISTERS = (
     "persons",
@@ -59,69 +45,6 @@ _ACCOUNT_BOUND = ("balances", "statement_entries")
 _WHOLE = ("meta", "units", "lanes", "checkpoints", "audit")
 ALTERED = frozenset((*_LANE_BOUND, *_REGISTERS, *_POOL_BOUND, *_ACCOUNT_BOUND, *_WHOLE))
 """The tables that are altered."""
-_VALUES: dict[str, tuple[Any, ...]] = {
-    "state": (
-        *(*_STATES, "open", "approved", "void", "rejected", "done", "sent", "waiting"),
-        *("planned", "ordered", "refused", "unmoved", "funding", "unfunded", "released", "undecided", "returned"),
-    ),
-    "version": (0, 1, 2, 3, 5, 99),
-    "epoch": (0, 1, 2, 99),
-    "attempt": (0, 1, 2),
-    "asked": (0, 99),
-    "not_found": (0, 9),
-    "doubted": (0, 1),
-    "replaying": (0, 1),
-    "seq": (0, 1, 99),
-    "first_write_ms": (None, 0),
-    "last_write_ms": (None, 0),
-    "deadline_ms": (None, 0, 2**50),
-    "send_after_ms": (None, 0),
-    "valid_until_ms": (None, 0, 2**50),
-    "hold_reason": (None, "approval", "band"),
-    "hold_reasons": (None, "", "approval"),
-    "hold_cleared": (None, "approval", "suspected_duplicate", "approval,suspected_duplicate,band"),
-    "lane": ("sample.a", "sample.b", "pab.c", "nowhere"),
-    "bank": ("sample", "pab"),
-    "bank_ref": ("X1", "R99"),
-    "ref_bank": ("sample", "pab", None),
-    "kind": ("send", "replay", "enquire", "expire", "payment", "batch_item"),
-    "sender": ("kingdee", "treasury", "sap"),
-    "amount_minor": (1, 10_000, 10**9),
-    "sum_minor": (0, 1),
-    "count": (0, 1),
-    "due_ms": (0, 2**50),
-    "stopped": (0, 1),
-    "number": (0, 1, 9),
-    "decision": ("approve", "reject"),
-    "maker": (None, "dan", "ann"),
-    "person": ("ann", "ben", "gus", "lea", "tom"),
-    "uid": (0, 5_001),
-    "until_ms": (0, 2**50),
-    "expires_ms": (0, 2**50),
-    "delegate": ("tom", "lea", "gus"),
-    "delegator": ("ann", "ben"),
-    "replay_policy": ("never", "replay_safe", "query_first"),
-    "owner": ("gw1", "gw2"),
-    "audit_seq": (0, 1, 50),
-    "entry": ("payment.admitted", "person.confirmed", "lane.resumed", "gateway.restarted"),
-    "spent": (0, 1),
-    "object_id": ("elsewhere", "gateway", "approvals"),
-    "dup_key": (None, "none"),
-    "batch": (None, "b"),
-    "pool": ("a", "b", "c", "z"),
-    "outcome": (None, "failed", "settled", "returned"),
-    "reason": (None, "pool_changed", "quota"),
-    "business_date": ("2026-11-17", "2026-11-18"),
-    "up": (0, 1),
-    "over": (0, 1),
-    "place": (1, 2, 3),
-    "run": (None, "elsewhere"),
-    "changed_ms": (0, 2**50),
-    "seen_ms": (0, 2**50),
-    "direction": ("credit", "debit"),
-    "fate": (None, "settled", "failed"),
-    "at_ms": (0, 2**50),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +57,12 @@ class Alteration:
     statements: tuple[Statement, ...]
 
 
-def applied(file: Path, some: Sequence[Alteration]) -> int:
-    """Make the alterations. Returns how many the database accepted; the others violate a constraint of its tables."""
+def applied(file: Path, some: Sequence[Alteration], *, checkpoint: bool = True) -> int:
+    """Make the alterations. Returns how many the database accepted; the others violate a constraint of its tables.
+
+    Without `checkpoint` they stay in the log of the database, as beside a daemon that runs."""
     done = 0
-    with closing(sqlite3.connect(file, isolation_level=None)) as db:
+    with closing(sqlite3.connect(file, isolation_level=None, timeout=1.0)) as db:
         for one in some:
             db.execute("begin")
             try:
@@ -147,7 +72,8 @@ def applied(file: Path, some: Sequence[Alteration]) -> int:
             else:
                 db.execute("commit")
                 done += changed > 0
-        db.execute("pragma wal_checkpoint(truncate)")
+        if checkpoint:
+            db.execute("pragma wal_checkpoint(truncate)")
     return done
 
 
@@ -174,6 +100,8 @@ class Attacker:
             (self._newest_gone, 5),
             (self._several, 8),
             (self._tail_cut, 1),
+            (self._end_forgotten, 5),
+            (self._malformed_meta, 3),
         ]
         if self._pools:
             self._draws += [(self._moved_again, 8), (self._mandate_freed, 8), (self._money_shown, 8)]
@@ -182,6 +110,10 @@ class Attacker:
         """Close the copies."""
         for one in (self._db, *self._older):
             one.close()
+
+    def remember(self, copy: Path) -> None:
+        """Have one more older copy at hand."""
+        self._older.append(sqlite3.connect(copy))
 
     def draw(self) -> Alteration:
         """Draw the next alteration of the journal."""
@@ -195,11 +127,11 @@ class Attacker:
 
     def _meaningful(self) -> Alteration | None:
         table, row = self._some_row()
-        columns = [one for one in self._columns[table] if one in _VALUES]
+        columns = [one for one in self._columns[table] if one in VALUES]
         if row is None or not columns:
             return None
         column = self._chance.choice(columns)
-        return self._set(table, row, column, self._chance.choice(_VALUES[column]), "meaningful value")
+        return self._set(table, row, column, self._chance.choice(VALUES[column]), "meaningful value")
 
     def _random(self) -> Alteration | None:
         table, row = self._some_row()
@@ -297,6 +229,27 @@ class Attacker:
             parts.append(("delete from approval_requests where subject = ?", (payment["order_id"],)))
         return self._made("let go", "payments", payment, parts)
 
+    def _end_forgotten(self) -> Alteration | None:
+        """An order that ended unsent is put back to an older row of its own, and the audit entry of its end is
+        deleted or hidden."""
+        payment = self._row("payments", "state in ('cancelled', 'expired', 'rejected')")
+        old = None if payment is None else self._copy_of("payments", payment)
+        if payment is None or old is None or old["state"] == payment["state"]:
+            return None
+        entry = f"payment.{'cancel' if payment['state'] == 'cancelled' else 'expire'}%"
+        parts = [*self._replaced("payments", old), self._unsaid(payment["payment"], entry)]
+        parts.append(self._work_row(old, "send"))
+        return self._made("end forgotten", "payments", payment, parts)
+
+    def _malformed_meta(self) -> Alteration | None:
+        """A row of `meta` that decides has a text that the gateway never writes."""
+        row = {"name": self._chance.choice(META_ROWS), "value": self._chance.choice(MALFORMED)}
+        gone = self._chance.random() < 0.3
+        parts = [self._gone("meta", row)] if gone else self._replaced("meta", row)
+        if self._chance.random() < 0.3:
+            parts.append(self._unnoted(row["name"].replace(".", "/")))
+        return self._made("malformed meta", "meta", row, parts, "deleted" if gone else repr(row["value"][:24]))
+
     def _older_register(self) -> Alteration | None:
         """A row of a register is put back to an older one, with the audit entries since then deleted or hidden."""
         table = self._chance.choice(("persons", "persons", "delegations", "approval_requests", "meta", "usage_counts"))
@@ -307,6 +260,8 @@ class Attacker:
         parts = [*self._replaced(table, old)]
         if self._chance.random() < 0.7:
             parts.append(self._unsaid(f"person:{about}" if about else self._lane_of_pause(), "%"))
+        if self._chance.random() < 0.6:
+            parts.append(self._unnoted("pauses" if table == "meta" else f"{table}/{self._key(table, old)[0]}"))
         return self._made("older register", table, old, parts)
 
     def _newest_gone(self) -> Alteration | None:
@@ -327,6 +282,8 @@ class Attacker:
             parts = [("delete from stops", ())]
         if self._chance.random() < 0.7:
             parts.append(self._unsaid(about, "%"))
+        if self._chance.random() < 0.6:
+            parts.append(self._unnoted(f"delegations/{newest[key]}" if table == "delegations" else table))
         return self._made("newest deleted", table, newest, parts)
 
     def _moved_again(self) -> Alteration | None:
@@ -472,6 +429,15 @@ class Attacker:
         return (
             f"update audit set object_id = 'nothing' where object_id like ? and entry like ? and seq > {newest} - 8",
             (object_id, entry, object_id, entry),
+        )
+
+    def _unnoted(self, name: str) -> Statement:
+        """The newest note of a register's row is deleted from the audit trail."""
+        about = f"row:{name}"
+        newest = "(select max(seq) from audit where object_id = ? and entry = 'register.written')"
+        return f"delete from audit where object_id = ? and entry = 'register.written' and seq = {newest}", (
+            about,
+            about,
         )
 
     def _move_hidden(self, move: dict[str, Any], *, every: bool = False) -> list[Statement]:

@@ -2,8 +2,10 @@
 key.
 
     python -m tests.world.tampering --mutations 10000 --seed 1 --processes 2
+    python -m tests.world.tampering --mutations 5000 --living 5000     # only while the daemon runs
 
-A daemon lives and dies (`tampered_life`), its journal is altered by SQL (`tamper_rows`), and it lives again, at a bank
+Half of them, or as many as `--living` says, are made while the daemon runs: `living_tampering`. The others are made
+between two lives: a daemon lives and dies (`tampered_life`), its journal is altered by SQL (`tamper_rows`), and it lives again, at a bank
 that does not deduplicate, while nobody decides anything. `tampered_pools` is a life with cash pools, linked payments and
 registered payees. Each next life runs in a process of its own, which is forked
 with the banks' books as they were. A life that refuses to start, or stops a lane, is well. A payment executed twice or
@@ -32,7 +34,8 @@ from pathlib import Path
 
 import structlog
 
-from tests.world import tamper_rows, tampered_life, tampered_pools
+from tests.world import living_tampering, tamper_rows, tampered_life, tampered_pools
+from tests.world.living_tampering import LivingTotals
 from tests.world.tamper_rows import ALONE, Alteration, Attacker
 from tests.world.tampered_life import EndSituation, FinishedLife
 
@@ -53,7 +56,8 @@ class NextLifeResult:
 
 @dataclass(slots=True)
 class RunTotals:
-    """The sums of a run. `kinds` counts alterations by kind, `noticed` those whose life showed a sign of it."""
+    """The sums of a run. `kinds` counts alterations by kind, `noticed` those whose life showed a sign of it. `living` are
+    the sums of the alterations made while the daemon runs."""
 
     drawn: int = 0
     lives: int = 0
@@ -62,6 +66,7 @@ class RunTotals:
     looser: list[str] = field(default_factory=list)
     kinds: Counter[str] = field(default_factory=Counter)
     noticed: Counter[str] = field(default_factory=Counter)
+    living: LivingTotals = field(default_factory=LivingTotals)
 
     def add(self, other: RunTotals) -> None:
         """Add the sums of another process."""
@@ -72,40 +77,61 @@ class RunTotals:
         self.looser += other.looser
         self.kinds.update(other.kinds)
         self.noticed.update(other.noticed)
+        self.living.add(other.living)
+
+    @property
+    def wrong(self) -> list[str]:
+        """Every sentence about something that went wrong."""
+        return [*self.second, *self.looser, *self.living.wrong]
 
     def line(self) -> str:
         """The last line of a run."""
         return (
-            f"tamper: {self.drawn} mutations, {self.stopped} of {self.lives} lives refused or stopped, "
-            f"{len(self.second)} second executions, {len(self.looser)} looser rights"
+            f"tamper: {self.drawn + self.living.drawn} mutations, {self.stopped} of {self.lives} lives refused or "
+            f"stopped, {len(self.second) + len(self.living.second)} second executions, "
+            f"{len(self.looser) + len(self.living.looser)} looser rights"
         )
 
 
-def run(mutations: int, seed: int, processes: int = 1) -> RunTotals:
-    """Draw this many alterations over the situations, and judge each next life. Each process draws from seeds of its
-    own."""
+def run(mutations: int, living: int, seed: int, processes: int = 1) -> RunTotals:
+    """Draw this many alterations, `living` of them while the daemon runs, and judge each next life and each story. Each
+    process draws from seeds of its own."""
     if processes == 1:
-        return _run(mutations, seed)
+        return _run(mutations - living, living, seed)
     tally = RunTotals()
-    parts = [mutations // processes] * processes
-    parts[0] += mutations - sum(parts)
+    between = _parts(mutations - living, processes)
     with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
-        for one in pool.map(_run_quietly, parts, [seed * 1_000 + n for n in range(processes)]):
+        seeds = [seed * 1_000 + n for n in range(processes)]
+        for one in pool.map(_run_quietly, between, _parts(living, processes), seeds):
             tally.add(one)
     return tally
 
 
-def _run_quietly(mutations: int, seed: int) -> RunTotals:
+def _parts(number: int, processes: int) -> list[int]:
+    parts = [number // processes] * processes
+    parts[0] += number - sum(parts)
+    return parts
+
+
+def _run_quietly(between: int, living: int, seed: int) -> RunTotals:
     _quiet()
-    return _run(mutations, seed)
+    return _run(between, living, seed)
 
 
 def _quiet() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
 
 
-def _run(mutations: int, seed: int) -> RunTotals:
+def _run(between: int, living: int, seed: int) -> RunTotals:
     tally = RunTotals()
+    if living:
+        tally.living = living_tampering.run(living, seed)
+    if between:
+        _between(between, seed, tally)
+    return tally
+
+
+def _between(mutations: int, seed: int, tally: RunTotals) -> None:
     _warm_up(seed)
     shares = [mutations * SHARES[one] // sum(SHARES.values()) for one in EndSituation]
     shares[0] += mutations - sum(shares)
@@ -116,7 +142,6 @@ def _run(mutations: int, seed: int) -> RunTotals:
             _alter(life, random.Random(f"tampering {seed} {situation.value}"), share, tally)
         finally:
             shutil.rmtree(folder)
-    return tally
 
 
 def lived(folder: Path, seed: int, situation: EndSituation) -> FinishedLife:
@@ -155,7 +180,8 @@ def _alter(life: FinishedLife, chance: random.Random, share: int, tally: RunTota
             signs = [one for one in heard.signs if one not in calm.signs]
             tally.stopped += bool(signs)
             tally.noticed.update(one.kind for one in some if signs)
-            for found, all_found in ((heard.second, tally.second), (heard.looser, tally.looser)):
+            looser = [one for one in heard.looser if not (_is_limit(one) and _deletes_a_payment(some))]
+            for found, all_found in ((heard.second, tally.second), (looser, tally.looser)):
                 all_found += [f"{life.situation.value}: {one} [{_culprits(life, some)}]" for one in found]
     finally:
         attacker.close()
@@ -181,6 +207,21 @@ def _firsts(waiting: dict[str, list[Alteration]]) -> list[Alteration]:
     for place in [place for place, queue in waiting.items() if not queue]:
         del waiting[place]
     return some
+
+
+def _is_limit(found: str) -> bool:
+    return found.partition(" ")[0].endswith("-limit")
+
+
+def _deletes_a_payment(some: Sequence[Alteration]) -> bool:
+    """True if one of them deletes a payment. If it was counted and never sent, its amount is free again, and the sender
+    has not paid more than its limit. If it was sent, the next life sends nothing."""
+    texts = [[sql for sql, _values in one.statements] for one in some]
+    return any(
+        any(sql.startswith("delete from payments ") for sql in one)
+        and not any(sql.startswith("insert into payments ") for sql in one)
+        for one in texts
+    )
 
 
 def _culprits(life: FinishedLife, some: Sequence[Alteration]) -> str:
@@ -245,19 +286,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.world.tampering", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--mutations", type=int, default=10_000)
+    parser.add_argument("--living", type=int, help="how many of them while the daemon runs; half if it is not said")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--processes", type=int, default=1)
     chosen = parser.parse_args(arguments)
     _quiet()
     began_s = time.monotonic()
-    tally = run(chosen.mutations, chosen.seed, chosen.processes)
+    living = chosen.mutations // 2 if chosen.living is None else chosen.living
+    tally = run(chosen.mutations, living, chosen.seed, chosen.processes)
     for kind, count in sorted(tally.kinds.items()):
         print(f"{kind}: {count}, of which {tally.noticed[kind]} were in a life that refused, stopped or told of it")
-    for one in (*tally.second, *tally.looser):
+    for one in tally.wrong:
         print(one)
     print(f"{time.monotonic() - began_s:.0f} s")
+    if tally.living.stories:
+        print(tally.living.line())
     print(tally.line())
-    return 1 if tally.second or tally.looser else 0
+    return 1 if tally.wrong else 0
 
 
 if __name__ == "__main__":

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.kernel.commit.payment_cache import IDS_KEPT
+from gateway.kernel.commit.usage_totals import SUMS_KEPT
 from gateway.kernel.core.flow import TABLE
 from gateway.simbank.faults import BankFault
 from tests.house import ROOT
 from tests.world import corpus
 from tests.world.deaths import places
+from tests.world.living_story import HEARD_S
+from tests.world.living_tampering import AT_ONCE, LEAST_GOING_ON
 from tests.world.policies import BAD, GOOD
 
 PLACES, POINTS = len(places()), len({place.point for place in places()})
 REACHED = len(TABLE) - len(corpus.UNREACHABLE)
+SECONDS = {7: "seven"}
 FIGURES = {
     "exactly-once.md": (
         f"{len(BAD)} ways known to be wrong",
@@ -28,7 +33,14 @@ FIGURES = {
         f"{len(BankFault)} 种故障中的 {len(BankFault)} 种",
         f"{PLACES} 处",
     ),
-    "simulation.md": (f"{POINTS} points make {PLACES} places", f"crash: {PLACES} points"),
+    "simulation.md": (
+        f"{POINTS} points make {PLACES} places",
+        f"crash: {PLACES} points",
+        f"A story has {AT_ONCE} alterations",
+        f"more than {SECONDS[round(HEARD_S)]} seconds after its lane was paused",
+        f"fewer than {LEAST_GOING_ON:.0%} go on".replace("%", " %"),
+    ),
+    "attacks.md": (f"the last {SUMS_KEPT:,} sums", f"the last {IDS_KEPT:,} order ids"),
 }
 
 

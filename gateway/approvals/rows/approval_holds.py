@@ -25,7 +25,7 @@ from gateway.kernel.core.policy import HOLD_BAND, Judgement, UsageFacts
 from gateway.kernel.core.states import UNSENT, Hold, Reject, Release
 from gateway.kernel.sql import schema
 from gateway.kernel.sql.driver import first_row
-from gateway.payments.rows import batch_rows, payees
+from gateway.payments.rows import batch_rows, limits, payees
 from gateway.payments.rows.judged_orders import ApprovalContext, JudgedOrder, at_ms, made_order
 from gateway.payments.rows.rules_above import LEG_WORDS, MANDATE
 from gateway.register.approval_terms import ApprovalTerms
@@ -266,5 +266,5 @@ def _spent(tx: Tx, sender: str, maker: str | None, one: JudgedOrder, count: bool
             # Written before it is read, so that two nodes that count for one payee wait for each other.
             tx.usage_totals.write_pending(tx.raw)
     row: Any = first_row(tx.raw, _SPENT, {"b_key": key[2], "b_currency": key[3], "b_day": key[4]})
-    so_far = (0 if row is None else int(row.sum_minor)) + tx.usage_totals.pending_minor(key)
+    so_far = limits.counted_minor(tx, key, None if row is None else row.sum_minor)
     return so_far - money.minor if count else so_far

@@ -28,6 +28,7 @@ from gateway.kernel.commit.permit_log import Permits
 from gateway.kernel.commit.ports import NO_PORTS, Ports
 from gateway.kernel.commit.rows import Chain, Head, SerialBlocks, WorkRow
 from gateway.kernel.commit.store import StoreFailed, Tx, Unit
+from gateway.kernel.commit.usage_totals import LeastSums, UsageTotals
 from gateway.kernel.core.states import Work
 from gateway.kernel.sql import schema, seal_mark
 from gateway.kernel.sql.databases import is_locked, is_transient, is_trouble, wait_for_locks
@@ -126,6 +127,7 @@ class Committer:
         self.committed = self._chain.head
         self._serials = SerialBlocks()
         self._cache = PaymentCache()
+        self._least_sums = LeastSums()
         self._signed: str | None = None
         # The chain's end before the last group that has entries: the permit log may lack that group after a crash.
         self._before_seq: int | None = None
@@ -251,6 +253,7 @@ class Committer:
             self._cache,
             permitted=self._permits.permitted,
             ports=self._ports,
+            usage_totals=UsageTotals(least=self._least_sums),
         )
         try:
             transaction = conn.begin()
@@ -287,6 +290,7 @@ class Committer:
                 raise _NotCommitted(str(error)) from error
         self._signed, self._before_seq = key, before_seq
         self._cache.commit()
+        self._least_sums.join(tx.usage_totals.committed())
         registers.known(self._vault).join(registered)
         self.committed = self._chain.head
         if noted or tx.permits:

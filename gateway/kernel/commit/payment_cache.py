@@ -7,12 +7,14 @@ A decision that writes nothing is not checked that way, so it must be based on `
 
 A row from the database is trusted if its seal fits and the audit chain has the same version and sends. A payment that
 this process has ended unsent stays ended for this process, because SQL could put its older row back and delete the
-entry of its end, and only the next start compares the whole chain.
+entry of its end, and only the next start compares the whole chain. The order ids that this process has admitted stay
+taken, too: if SQL deletes a payment and its ERP sends the order again, the order must not get a second payment.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import hashlib
+from collections import OrderedDict, deque
 from collections.abc import Mapping
 from typing import Any
 from weakref import WeakValueDictionary
@@ -29,6 +31,8 @@ from gateway.kernel.sql.vault import Vault
 from protocols.canon.outcome import STATE_TABLE, State
 
 ROWS_KEPT = 5_000
+IDS_KEPT = 200_000
+"""How many order ids a process remembers, the latest: some 25 MB."""
 # Final states of payments that were never sent.
 _ENDED_UNSENT = frozenset({State.REJECTED, State.CANCELLED, State.EXPIRED})
 # A similar order in one of these states is no suspected duplicate: it moved no money.
@@ -52,11 +56,11 @@ class PaymentCache:
     thread.
     """
 
-    def __init__(self, room: int = ROWS_KEPT) -> None:
-        """Make an empty cache for `room` payments. `gave_back`: an order ended without moving money, and the database
-        does not show it yet.
+    def __init__(self, room: int = ROWS_KEPT, ids_room: int = IDS_KEPT) -> None:
+        """Make an empty cache for `room` payments and `ids_room` order ids. `gave_back`: an order ended without moving
+        money, and the database does not show it yet.
         """
-        self._room = room
+        self._room, self._ids_room = room, ids_room
         self._known: OrderedDict[str, PaymentRow] = OrderedDict()
         self._new: dict[str, tuple[PaymentRow, Mapping[str, str | None]]] = {}
         self._changed: dict[str, tuple[int, PaymentRow]] = {}
@@ -68,6 +72,10 @@ class PaymentCache:
         # The payments that this process has ended unsent, until it ends: 90 to 120 bytes each (64 for the id, the rest
         # for its place in the set), so 12 MB for 100,000 cancelled orders.
         self._ended_unsent: set[bytes] = set()
+        # The order ids that this process has admitted, as hashes; those of the present group, and all in their order.
+        self._group_ids: list[bytes] = []
+        self._admitted: set[bytes] = set()
+        self._in_order: deque[bytes] = deque()
         # One entry per payment that is being sent, for as long as the sender holds its SendLeave.
         self.send_leaves: WeakValueDictionary[str, SendLeave] = WeakValueDictionary()
 
@@ -120,6 +128,7 @@ class PaymentCache:
         """Add a new payment to the group, with its blind index columns."""
         self._new[row.payment] = row, blind
         self._ids[row.sender, row.order.id] = row.payment
+        self._group_ids.append(_hashed(row.sender, row.order.id))
         if row.batch is not None:
             self._ids.setdefault((row.sender, row.batch), row.payment)
 
@@ -136,6 +145,10 @@ class PaymentCache:
     def taken(self, sender: str, order_id: str) -> str | None:
         """The group's payment with this sender and order id, if it is not in the database yet."""
         return self._ids.get((sender, order_id))
+
+    def was_admitted(self, sender: str, order_id: str) -> bool:
+        """True if this process has admitted an order of this identity: then it has a payment, or SQL deleted it."""
+        return _hashed(sender, order_id) in self._admitted
 
     def alike(self, dup_key: str | None) -> str | None:
         """The group's latest order with this duplicate key, if it is not in the database yet."""
@@ -182,6 +195,11 @@ class PaymentCache:
                 self._ended_unsent.add(payment.encode())
         self._written.clear()
         self._ours.clear()
+        self._admitted.update(self._group_ids)
+        self._in_order.extend(self._group_ids)
+        self._group_ids.clear()
+        while len(self._in_order) > self._ids_room:
+            self._admitted.discard(self._in_order.popleft())
         while len(self._known) > self._room:
             self._known.popitem(last=False)
 
@@ -193,9 +211,13 @@ class PaymentCache:
     def close(self) -> None:
         """Drop all payments after a rollback."""
         self.distrust()
-        for pending in (self._new, self._changed, self._ids, self._ours):
+        for pending in (self._new, self._changed, self._ids, self._ours, self._group_ids):
             pending.clear()
         self.gave_back = False
+
+
+def _hashed(sender: str, order_id: str) -> bytes:
+    return hashlib.blake2b(f"{sender}\0{order_id}".encode(), digest_size=12).digest()
 
 
 def _update(version: int, row: PaymentRow, vault: Vault) -> dict[str, object]:

@@ -172,7 +172,7 @@ def _taken(
     that one as settled, and must not read that it was rejected."""
     if sender is None or id_ is None or command not in SINGLE_ORDERS | BATCHES or no.code is Code.ID_CONFLICT:
         return False
-    if lookup.is_taken(tx.read, sender.name, id_):
+    if lookup.is_taken(tx.read, sender.name, id_) or tx.payment_cache.was_admitted(sender.name, id_):
         return True
     return reading.is_file(delivery.body) and lookup.has_orders_of(tx.raw, sender.name, id_)
 

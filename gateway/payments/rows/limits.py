@@ -31,6 +31,7 @@ from protocols.canon.replaced import replace
 SENDER, ACCOUNT, PAYEE, ALIKE = "sender", "account", "payee", "alike"
 _ALL = "*"
 _NEAR_MIDNIGHT_MS = 60_000
+_RAISED = "the row is raised to the sum of the payments; see docs/do/runbooks/BankgwAlarmRowAltered.md"
 _C = schema.payments.c
 _U = schema.usage.c
 
@@ -121,18 +122,28 @@ def raise_sums(tx: Tx, day: str, least: Mapping[UsageKey, int], expected: Collec
         (row.sender, row.scope, row.key, row.currency, row.day): int(row.sum_minor)
         for row in tx.raw.execute(select(schema.usage).where(_U.day == day))
     }
-    lacking = {key: minor - there.get(key, 0) for key, minor in least.items() if there.get(key, 0) < minor}
-    for key, minor in lacking.items():
-        tx.usage_totals.add(key, minor, 0)
-        if key in expected:
-            continue
+    raised = set()
+    for key in {**there, **least}:
+        stored_minor = there.get(key, 0)
+        higher = tx.usage_totals.raised(key, stored_minor)
+        lacking = least.get(key, 0) - stored_minor - tx.usage_totals.pending_minor(key)
+        if lacking > 0:
+            tx.usage_totals.add(key, lacking, 0)
+        if higher or lacking > 0:
+            raised.add(key)
+    for key in raised.difference(expected):
         broken = SealBroken(schema.usage.name, "/".join(key[:2]), "counts less than the payments of the day")
-        registers.report(
-            tx.vault,
-            broken,
-            "the row is raised to the sum of the payments; see docs/do/runbooks/BankgwAlarmRowAltered.md",
-        )
-    return len(lacking)
+        registers.report(tx.vault, broken, _RAISED)
+    return len(raised)
+
+
+def counted_minor(tx: Tx, key: UsageKey, stored: Any) -> int:
+    """The sum of this key with what the group has not written yet, by the value of its row, None if it has no row. A
+    row that is lower than this process has counted is raised, and reported as altered."""
+    if tx.usage_totals.raised(key, int(stored or 0)):
+        broken = SealBroken(schema.usage.name, "/".join(key[:2]), "counts less than this process has counted")
+        registers.report(tx.vault, broken, _RAISED)
+    return int(stored or 0) + tx.usage_totals.pending_minor(key)
 
 
 def lock_account(tx: Tx, account: str, currency: str) -> None:
@@ -196,9 +207,13 @@ class OrderClaim:
         row: Any = first_row(conn, _LOOK, bound)
         if row.taken is not None or row.batch is not None:
             return str(row.taken or row.batch)
+        if tx.payment_cache.was_admitted(bound["b_sender"], bound["b_order"]):
+            why = "was deleted: this process has admitted the order"
+            broken = SealBroken(schema.payments.name, f"{bound['b_sender']}/{bound['b_order']}", why)
+            registers.report(tx.vault, broken, "the order gets no second payment; ask the bank about the first one")
+            raise broken
         day, account_day, payee_day = [
-            int(found or 0) + tx.usage_totals.pending_minor(key)
-            for found, key in zip((row.sender, row.account, row.payee), self._keys)
+            counted_minor(tx, key, found) for found, key in zip((row.sender, row.account, row.payee), self._keys)
         ]
         return UsageFacts(day, account_day, payee_day, alike_id=tx.payment_cache.alike(bound["b_dup"]) or row.alike)
 

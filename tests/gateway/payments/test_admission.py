@@ -9,11 +9,12 @@ from functools import partial
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
-from gateway.kernel.commit import work
+from gateway.kernel.commit import registers, work
 from gateway.kernel.commit.rows import PaymentRow, Reply
 from gateway.kernel.commit.store import Tx
+from gateway.kernel.commit.usage_totals import LeastSums
 from gateway.kernel.core.gate import PASS, Refuse, RuleVerdict
 from gateway.kernel.core.policy import Allowance, UsageFacts
 from gateway.kernel.core.states import Cancel, Work
@@ -153,8 +154,35 @@ def test_a_sum_of_the_day_that_sql_lowered_is_raised_to_the_payments(journal: Jo
     assert journal.do(partial(limits.recount, zone=zone)) == 0
     with journal.stranger() as conn:
         conn.execute(update(schema.usage).values(sum_minor=1))
+    journal.committer._least_sums = LeastSums()  # as after a start
     assert journal.do(partial(limits.recount, zone=zone)) == 3, "of the sender, the account and the payee"
     assert journal.read(lambda conn: conn.execute(sums).all()) == before
+
+
+def test_a_sum_of_the_day_that_sql_lowered_while_the_process_runs_counts_as_before(journal: Journal) -> None:
+    journal.admit(order("a"))
+    sums = select(schema.usage.c.scope, schema.usage.c.sum_minor).order_by(schema.usage.c.scope)
+    one = journal.read(lambda conn: conn.execute(sums).all())
+    for lower in (update(schema.usage).values(sum_minor=1), delete(schema.usage)):
+        with journal.stranger() as conn:
+            conn.execute(lower)
+        journal.admit(order(f"b{lower.is_update}"))
+    found = journal.read(lambda conn: conn.execute(sums).all())
+    assert [(row.scope, row.sum_minor) for row in found] == [(row.scope, 3 * row.sum_minor) for row in one]
+    assert {"usage_counts/erp/account", "usage_counts/erp/payee", "usage_counts/erp/sender"} <= {
+        *registers.altered(journal.vault)
+    }
+
+
+def test_an_order_whose_payment_sql_deleted_gets_no_second_one(journal: Journal) -> None:
+    journal.admit(order("a"))
+    with journal.stranger() as conn:
+        for table in (schema.work, schema.outbox, schema.payments):
+            conn.execute(delete(table))
+    with pytest.raises(SealBroken, match="was deleted: this process has admitted the order"):
+        journal.admit(order("a"))
+    assert journal.count(schema.payments) == 0
+    assert journal.admit(order("b")).kind is Admittance.NEW
 
 
 @pytest.mark.parametrize("ahead_s", [-86_400, 86_400])
