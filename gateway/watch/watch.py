@@ -74,6 +74,10 @@ def _no_trouble() -> str:
     return ""
 
 
+def _nobody(_waits: str) -> None:
+    return None
+
+
 def _none() -> int:
     return 0
 
@@ -94,7 +98,8 @@ class WatchedParts:
     is the text about a journal that waits for its first seals only, `newcomer` that about a node that only lacks the
     other nodes' permit logs. `refusals` is what the broker refuses, with its words. `backups` says which backups are
     watched, None for none. `credentials` is when passwords and UKeys end. `queues` are the messages that wait in the
-    broker's queues. `lock_holder` finds out, blocking, who holds a lock for which the journal waits.
+    broker's queues. `lock_holder` finds out, blocking, who holds a lock for which the journal waits. `no_room` says why
+    commands wait for the disk, and `on_room` hears that after each look at it.
     """
 
     store: Store
@@ -119,6 +124,8 @@ class WatchedParts:
     credentials: Callable[[], CredentialEnds] = dict
     queues: Callable[[], Mapping[str, int]] = dict
     lock_holder: Callable[[], str] = _no_trouble
+    no_room: Callable[[], str] = _no_trouble
+    on_room: Callable[[str], None] = _nobody
 
 
 def _alive(conn: Connection) -> None:
@@ -139,7 +146,7 @@ class Watch:
     def __init__(self, reactor: Any, sights: WatchedParts, clock: Clock, notify: Notify, rendering: Executor) -> None:
         self._reactor = reactor
         self._sights = sights
-        self.conditions = ConditionMetrics(sights.meters, sights.lanes, clock)
+        self.conditions = ConditionMetrics(sights.meters, sights.lanes, clock, sights.on_room)
         self._alarms = CertificateAlarms(sights.meters, sights.state_dir)
         self._backups = BackupWatch(sights.meters, clock, sights.backups)
         self._troubles = TroubleWatch(sights.meters, clock, instant)
@@ -214,6 +221,7 @@ class Watch:
             stopped=stop_words(sights.stop()),
             not_held=sights.not_held(),
             refusals=sights.refusals(),
+            no_room=sights.no_room(),
         )
         return replace(now, troubles=self._troubles.as_json())
 
@@ -290,6 +298,7 @@ class Watch:
         starting = self._ticks <= LOST_TICKS
         early = {"lane", "mark"} | ({"broker"} if not sights.broker_trouble() else set())
         early |= {"journal"} if self.lost_ms is None else set()
+        early |= {"disk"} if self.conditions.capacity is None else set()
         self._troubles.update([one for one in troubles if not (starting and one.kind in early)])
 
     def _growing(self) -> Mapping[str, int]:
