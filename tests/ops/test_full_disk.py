@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.erp.topology import MONEY_QUEUE, PARKED_QUEUE
+from gateway.erp.topology import PARKED_QUEUE
+from gateway.kernel.deliveries import MONEY_QUEUE
 from tests.gateway.cli.test_twelve_faults import small_disk
 from tests.ops.drill import Drill, drill, result, until
 from tests.ops.test_nodes import journal_of

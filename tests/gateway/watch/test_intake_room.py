@@ -48,7 +48,7 @@ def test_a_start_waits_until_the_folder_takes_a_file(permits: Path, monkeypatch:
 
     room = IntakeRoom()
     with monkeypatch.context() as patched:
-        patched.setattr(intake_room.os, "write", full)
+        patched.setattr(os, "write", full)
         seen = room.look(permits, LARGE, LARGE)
         assert seen.waits == seen.fault and "cannot be written: Disk quota exceeded" in seen.fault
     assert not list(permits.iterdir()), "the look leaves nothing"
