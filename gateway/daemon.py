@@ -20,6 +20,7 @@ from gateway.control.peer_credentials import peer_of
 from gateway.control.server import ControlServer, Peer
 from gateway.control.verbs import verbs
 from gateway.control.web import WebServer
+from gateway.erp.erp_connection import NOT_MEASURED
 from gateway.guarded_journal import GuardedStore
 from gateway.kernel.cluster import sealing
 from gateway.kernel.sql.executor import ThreadExecutor
@@ -64,6 +65,8 @@ class Daemon:
             lambda: self._credentials,
             parts.queue_depths,
             parts.lock_holder,
+            lambda: gateway.erp.no_room,
+            gateway.erp.note_room,
         )
         self.watch = Watch(reactor, sights, parts.clock, Notify(os.environ), ThreadExecutor(reactor, "metrics", 2))
         ProcessCollector(registry=parts.meters.registry)
@@ -77,6 +80,8 @@ class Daemon:
     async def start(self) -> None:
         """Start pages, control socket and gateway, then the listeners for banks that call us."""
         gateway, settings = self.gateway, self.gateway.settings
+        # A life that reads commands before it knows that it can store them may use up their deliveries.
+        gateway.erp.note_room(NOT_MEASURED)
         self.watch.start(settings.watch.host, settings.watch.port, settings.state_dir / "watch.port")
         self.control.open(settings.control_socket(), group=settings.control.group_may_open)
         self.web.open()

@@ -13,7 +13,9 @@ from gateway.kernel.clock import Clock
 from gateway.kernel.commit.store import Store
 from gateway.kernel.meters import Meters
 
-DRAINING, STOPPING, BLOCKED, MARK = "draining", "stopping", "blocked", "mark"
+DRAINING, STOPPING, BLOCKED, MARK, ROOM = "draining", "stopping", "blocked", "mark", "room"
+NOT_MEASURED = "the disk of state_dir is not measured yet"
+"""Why no command is taken in before the first look at the disk."""
 _log = log.get("app")
 
 
@@ -48,7 +50,7 @@ class ErpConnection:
         self._on_blocked = on_blocked
         self._against: set[str] = set()
         self.mark = JournalMark(store, clock, vhost, host, shared, self._mark_changed, on_fatal, judge)
-        self.trouble = ""
+        self.trouble, self.no_room = "", ""
         self._not_usable: dict[str, str] = {}
 
     @property
@@ -88,6 +90,20 @@ class ErpConnection:
             self._against.remove(reason)
             if not self._against:
                 self._amqp.resume()
+
+    def note_room(self, waits: str) -> None:
+        """Take in no command while the disk has no room, as `waits` says, and commands again when it is "".
+
+        A command that is read and not stored uses up one of its deliveries, so it stays in the broker.
+        """
+        before, self.no_room = self.no_room, waits
+        if waits and before in ("", NOT_MEASURED) and waits != NOT_MEASURED:
+            _log.error(
+                "intake.waits", error=waits, action="commands wait in the broker; make room; it goes on by itself"
+            )
+        elif not waits and before not in ("", NOT_MEASURED):
+            _log.info("intake.goes_on", waited_for=before)
+        self.take_in(ROOM, on=not waits)
 
     def _mark_changed(self) -> None:
         self._meters.mark_held.set(int(self.mark.held))

@@ -44,6 +44,7 @@ NOT_READY = (
     "broker_blocked",
     "broker_refuses",
     "mark",
+    "disk",
     "no_lane",
 )
 TROUBLES = (

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from gateway.kernel.start_failures import StartFailure
 from gateway.settings import PERMIT_LOG
 from gateway.watch.disk_history import DiskForecast, DiskHistory
 from gateway.watch.health import Readiness
+from gateway.watch.intake_room import IntakeRoom
 from protocols.canon.money import Money
 
 MOST_COMPANIES = 200
@@ -38,7 +39,7 @@ class Capacity:
 
     `permits` is the permit log's folder, `permit_log_fault` the reason why it cannot be written. `reload` is a refused
     reload, `settings_at` when the settings in force were read. `forecast` is the forecast of when the disk will be
-    full.
+    full. `waits` is the reason why no command is taken in, "" if commands are.
     """
 
     free: int
@@ -50,6 +51,7 @@ class Capacity:
     reload: ReloadRefusal | None = None
     settings_at: str = ""
     forecast: DiskForecast | None = None
+    waits: str = ""
 
 
 def capacity(state_dir: Path) -> Capacity:
@@ -86,8 +88,16 @@ def lane_labels(word: str) -> set[tuple[str, str]]:
 class ConditionMetrics:
     """Sets the gauges of lanes and banks. The gauge of an earlier state goes back to 0."""
 
-    def __init__(self, meters: Meters, lanes: Mapping[str, Lane], clock: Clock) -> None:
+    def __init__(
+        self,
+        meters: Meters,
+        lanes: Mapping[str, Lane],
+        clock: Clock,
+        on_room: Callable[[str], None] = lambda _waits: None,
+    ) -> None:
+        """`on_room` is called after each look at the disk: see `Capacity.waits`."""
         self._meters = meters
+        self._on_room = on_room
         self._lanes = lanes
         self._clock = clock
         self._states: dict[str, set[tuple[str, str]]] = {}
@@ -99,6 +109,7 @@ class ConditionMetrics:
         self._disk_trouble = ""
         self._looking = False
         self._history: DiskHistory | None = None
+        self._room = IntakeRoom()
 
     def measure_disk(self, executor: Executor, state_dir: Path) -> None:
         """Measure the disk in a thread, unless the last measurement still runs, so that a disk that hangs takes only
@@ -112,7 +123,9 @@ class ConditionMetrics:
         if self._history is None:
             self._history = DiskHistory(state_dir)
         found = capacity(state_dir)
-        return replace(found, forecast=self._history.forecast(found.free, now_s))
+        room = self._room.look(state_dir / PERMIT_LOG, found.free, found.size, found.permit_log_fault)
+        forecast = self._history.forecast(found.free, now_s)
+        return replace(found, forecast=forecast, permit_log_fault=room.fault, waits=room.waits)
 
     def since_ms(self, lane: str) -> int | None:
         """The time since when a lane is in its present state; None before the first look."""
@@ -180,6 +193,8 @@ class ConditionMetrics:
                     action="the metrics of the disk keep their last values; make state_dir readable",
                 )
             self._disk_trouble = trouble
+            if self.capacity is None:
+                self._on_room(f"the disk of state_dir cannot be measured: {trouble}")
             return
         self._disk_trouble = ""
         self.capacity = seen
@@ -187,3 +202,4 @@ class ConditionMetrics:
         self._meters.disk_size.set(seen.size)
         self._meters.permit_log.set(seen.permit_log)
         self._meters.disk_full.set(float("inf") if seen.forecast is None else seen.forecast.days * 86_400)
+        self._on_room(seen.waits)

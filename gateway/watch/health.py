@@ -78,11 +78,13 @@ def readiness(
     stopped: str = "",
     not_held: str = "",
     refusals: Mapping[str, str] | None = None,
+    no_room: str = "",
 ) -> Readiness:
     """Judges readiness: the journal writes, the broker is consumed and refuses nothing, and at least one lane is ready.
 
     `stopped` is the text of an emergency stop; `not_held` is the reason why this journal does not hold the virtual
-    host; `refusals` are the broker's texts by queue or exchange.
+    host; `refusals` are the broker's texts by queue or exchange; `no_room` is the reason why commands wait for the
+    disk.
     """
     reasons = {}
     if stopped:
@@ -101,6 +103,8 @@ def readiness(
         reasons["mark"] = f"nothing is taken in: {not_held}"
     if amqp.up and refusals:
         reasons["broker_refuses"] = "the broker refuses " + "; ".join(f"{of}: {why}" for of, why in refusals.items())
+    if no_room:
+        reasons["disk"] = f"nothing is taken in, commands wait in the broker: {no_room}"
     words = {name: lane_word(lane) for name, lane in lanes.items()}
     own = {word.partition(":")[0] for word in words.values()} - {"standing_by"}
     if own and "ready" not in own:

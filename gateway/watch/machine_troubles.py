@@ -29,12 +29,10 @@ def machine_troubles(seen: Capacity | None) -> Iterator[Trouble]:
     if seen is None:
         return
     if seen.free < seen.size * DISK_SHARE:
-        yield Trouble(
-            "disk",
-            "state_dir",
-            f"{seen.free / 2**20:.0f} MiB are free on the disk of state_dir, of {seen.size / 2**20:.0f}",
-            "make room: without it nothing is taken in or sent",
-        )
+        told = f"{seen.free / 2**20:.0f} MiB are free on the disk of state_dir, of {seen.size / 2**20:.0f}"
+        if seen.waits and not seen.permit_log_fault:
+            told += "; no command is taken in, commands wait in the broker"
+        yield Trouble("disk", "state_dir", told, "make room: without it nothing is taken in or sent")
     if seen.forecast is not None and seen.forecast.days < DISK_DAYS:
         yield Trouble(
             "disk_filling",

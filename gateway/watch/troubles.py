@@ -122,6 +122,9 @@ def found(seen: ObservedState) -> Iterator[Trouble]:
         means, remedy = _ROWS.get(row.partition("/")[0], ("nothing is decided on it", "look into the audit trail"))
         yield Trouble("row_altered", row, f"the row differs from what the gateway wrote last: {means}", remedy)
     yield from _clock(seen)
+    if seen.capacity is None and "disk" in by_code:
+        remedy = "let the daemon's user read and write state_dir (ls -ld, df, mount); the gateway goes on by itself"
+        yield Trouble("disk", "state_dir", by_code["disk"], remedy)
     yield from machine_troubles(seen.capacity)
     yield from certificate_troubles(seen.certificates, seen.now_s)
     yield from credential_troubles(seen.credentials, seen.now_s)

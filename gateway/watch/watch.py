@@ -74,6 +74,10 @@ def _no_trouble() -> str:
     return ""
 
 
+def _nobody(_waits: str) -> None:
+    return None
+
+
 def _none() -> int:
     return 0
 
@@ -95,6 +99,7 @@ class WatchedParts:
     other nodes' permit logs. `refusals` are the operations that the broker refuses, with its texts. `backups` says
     which backups are watched, None for none. `credentials` is when passwords and UKeys end. `queues` are the messages
     that wait in the broker's queues. `lock_holder` finds out, blocking, who holds a lock for which the journal waits.
+    `no_room` is the reason why commands wait for the disk, and `on_room` gets it after each check of the disk.
     """
 
     store: Store
@@ -119,6 +124,8 @@ class WatchedParts:
     credentials: Callable[[], CredentialEnds] = dict
     queues: Callable[[], Mapping[str, int]] = dict
     lock_holder: Callable[[], str] = _no_trouble
+    no_room: Callable[[], str] = _no_trouble
+    on_room: Callable[[str], None] = _nobody
 
 
 def _alive(conn: Connection) -> None:
@@ -138,7 +145,7 @@ class Watch:
     def __init__(self, reactor: Any, sights: WatchedParts, clock: Clock, notify: Notify, rendering: Executor) -> None:
         self._reactor = reactor
         self._sights = sights
-        self.conditions = ConditionMetrics(sights.meters, sights.lanes, clock)
+        self.conditions = ConditionMetrics(sights.meters, sights.lanes, clock, sights.on_room)
         self._alarms = CertificateAlarms(sights.meters, sights.state_dir)
         self._backups = BackupWatch(sights.meters, clock, sights.backups)
         self._troubles = TroubleWatch(sights.meters, clock, instant)
@@ -213,6 +220,7 @@ class Watch:
             stopped=stop_words(sights.stop()),
             not_held=sights.not_held(),
             refusals=sights.refusals(),
+            no_room=sights.no_room(),
         )
         return replace(now, troubles=self._troubles.as_json())
 
@@ -289,6 +297,7 @@ class Watch:
         starting = self._ticks <= LOST_TICKS
         early = {"lane", "mark"} | ({"broker"} if not sights.broker_trouble() else set())
         early |= {"journal"} if self.lost_ms is None else set()
+        early |= {"disk"} if self.conditions.capacity is None else set()
         self._troubles.update([one for one in troubles if not (starting and one.kind in early)])
 
     def _growing(self) -> Mapping[str, int]:

@@ -25,7 +25,7 @@ OPERATOR, BANK, INSTALL = "docs/learn/operator.md", "docs/learn/bank-engineer.md
 TREASURY = "docs/learn/treasury.md"
 PAGES = (TOUR, TREASURY, ERP, OPERATOR, BANK, INSTALL)
 # The numbers are written out, so that a block that is no longer run is noticed: how many run, and how many do not.
-BLOCKS = {TOUR: (7, 0), ERP: (3, 0), TREASURY: (7, 0), OPERATOR: (6, 0), BANK: (5, 3), INSTALL: (3, 16)}
+BLOCKS = {TOUR: (7, 0), ERP: (3, 0), TREASURY: (7, 0), OPERATOR: (6, 0), BANK: (5, 3), INSTALL: (3, 17)}
 
 
 def steps_of(page: str) -> list[literal.Step]:

@@ -1,5 +1,5 @@
-"""One process becomes shards and one process again by the commands of docs/do/install.md, while an ERP keeps sending.
-The banks' own books say what was paid."""
+"""One process becomes shards and one process again, and a second node joins and takes over, by the commands of
+docs/do/install.md, while an ERP keeps sending. The banks' own books say what was paid."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,10 @@ Instances = tuple[str, tuple[str, ...]]
 """A unit and its instances."""
 ONE: Instances = ("bankgw.service", ("",))
 SHARDS: Instances = ("bankgw-shard@.service", ("1-2", "2-2"))
+GW1: Instances = ("bankgw@.service", ("gw1",))
+GW2: Instances = ("bankgw@.service", ("gw2",))
+TAKEN_OVER_S = 60.0
+"""The page says 30 s; this leaves time for the command that asks, on a busy machine."""
 TO_FORM = {ONE: "# from two shards to one process", SHARDS: "# from one process to two shards"}
 """The comments by which the page's blocks are known that give the new processes the old logs."""
 NEWS = "erp-nodes"
@@ -103,12 +108,14 @@ def site(folder: Path, kind: str) -> Iterator[tuple[Drill, Running]]:
             running.end()
 
 
-def follow(one: Drill, comment: str) -> None:
-    """Run the block of the page that has this comment, with the state folder of the drill. The user of the unit does
-    not exist here."""
+def follow(one: Drill, comment: str, *folders: tuple[str, str]) -> None:
+    """Run the block of the page that has this comment, with the state folder of the drill, and other `folders` of the
+    page and the drill. The user of the unit does not exist here."""
     blocks = re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
     [block] = [text for text in blocks if comment in text]
-    script = block.replace(STATE, str(one.site.state)).replace(" -o bankgw -g bankgw", "")
+    for page, here in (*folders, (STATE, str(one.site.state))):
+        block = block.replace(page, here)
+    script = block.replace(" -o bankgw -g bankgw", "")
     done = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -136,9 +143,9 @@ def until_paid(one: Drill, limit_s: float = 120) -> None:
     until(lambda: not missing(), limit_s, lambda: f"the banks executed all; not these amounts: {missing()}")
 
 
-def judged(one: Drill) -> int:
+def judged(one: Drill, config: Path | None = None) -> int:
     """The number of orders, after all checks: settled, executed once, told to the ERP, and a sound audit trail."""
-    paid = one.judge()
+    paid = one.judge(config)
     ids, heard = {id_ for id_, _amount in one.traffic.sent}, set[str]()
 
     def all_heard() -> bool:
@@ -146,7 +153,7 @@ def judged(one: Drill) -> int:
         return heard == ids
 
     until(all_heard, 60, lambda: f"the ERP heard of all; not of {ids - heard}")
-    one.bankgw("audit", "verify")
+    one.bankgw("audit", "verify", config=config)
     return paid
 
 
@@ -193,6 +200,55 @@ def test_there_and_back(
         paid = judged(one)
         assert "database_from_the_past" not in "".join(running.log(*each) for each in (ONE, SHARDS))
     result(record_property, orders=paid)
+
+
+def second_node(one: Drill) -> Path:
+    """Settings of a second node, made by the page's block from those of the first one."""
+    folder = one.site.settings.parent
+    first, second = folder / "gw1.toml", folder / "gw2.toml"
+    first.write_bytes(one.site.settings.read_bytes())
+    follow(one, "# a second node beside gw1", ("/etc/bankgw", str(folder)), (f"{STATE}/gw2", f"{one.folder}/gw2"))
+    (one.folder / "gw2").mkdir(mode=0o700)
+    changed = set(second.read_text("utf-8").splitlines()) - set(first.read_text("utf-8").splitlines())
+    assert changed == {'node = "gw2"', f'state_dir = "{one.folder}/gw2"'}, "the port is 0 here"
+    return second
+
+
+def lanes_ready(one: Drill, config: Path) -> set[str]:
+    """The lanes that this node serves now."""
+    said = json.loads(one.bankgw("status", "--json", config=config, wanted=None))
+    return {name for name, word in said["lanes"].items() if word == "ready"}
+
+
+@pytest.mark.postgresql
+def test_second_node(tmp_path_factory: pytest.TempPathFactory, record_property: Callable[[str, object], None]) -> None:
+    """A node joins a site that works, the first one dies without a word, and the second one pays on, nothing twice."""
+    with site(tmp_path_factory.mktemp("n"), "postgresql") as (one, running):
+        first, second = one.site.settings, second_node(one)
+        running.start(*GW1, config=first)
+        listen(one)
+        one.traffic.start()
+        one.traffic.more(10)
+        until_paid(one)
+        served = lanes_ready(one, first)
+        running.start(*GW2, config=second)
+        until(lambda: not in_safe_mode(one, second), 60, "the first node lets the second one in")
+        assert '"node.let_in"' in running.log(*GW2) and '"node.vouched_for"' in running.log(*GW1)
+        assert not lanes_ready(one, second) and lanes_ready(one, first) == served, "the lanes stay where they are"
+        one.traffic.more(10)
+        until_paid(one)
+        # Orders are under way at this moment. Its lease runs out; nobody gives it back.
+        one.traffic.more(1)
+        running.kill(*GW1)
+        died_s = time.monotonic()
+        until(lambda: lanes_ready(one, second) == served, TAKEN_OVER_S, "the second node serves the lanes", each_s=1)
+        taken_s = round(time.monotonic() - died_s)
+        one.traffic.more(10)
+        until_paid(one)
+        one.traffic.stop()
+        paid = judged(one, second)
+        assert not in_safe_mode(one, second)
+    result(record_property, orders=paid, taken_over_after_s=taken_s)
 
 
 @pytest.mark.postgresql

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,14 @@ import pytest
 from twisted.internet.defer import Deferred, fail
 
 from gateway.approvals.rows import approval_policies
+from gateway.erp.erp_connection import NOT_MEASURED
 from gateway.kernel.commit import outbox
 from gateway.kernel.commit.rows import OutboxRow
 from gateway.kernel.sql.progress import WriterState
 from gateway.simbank.faults import BankFault, FaultScript, ScriptedFault
+from gateway.watch import condition_metrics
 from gateway.watch import watch as watching
+from gateway.watch.condition_metrics import Capacity
 from gateway.watch.counts import count
 from gateway.watch.health import readiness
 from gateway.watch.notify import Notify
@@ -276,6 +280,39 @@ def test_readiness_says_everything_that_is_missing(watched: Watched) -> None:
     paused = readiness(lambda: True, amqp, lanes, stopping=False, draining=True)
     assert paused.lanes == {"sample.main": "paused:operator"}
     assert [reason.split(":")[0] for reason in paused.reasons] == ["draining", "no lane is ready"]
+
+
+def test_commands_wait_in_the_broker_while_the_disk_has_no_room(
+    watched: Watched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A start reads no command before it has seen room; a full disk stops the reading, and room lets it go on."""
+    free = [1]
+    monkeypatch.setattr(condition_metrics, "capacity", lambda _folder: Capacity(free[0], 100 * 2**20, 0))
+    world, erp, clock = watched.world, watched.life.gateway.erp, watched.life.gateway.parts.clock
+    sights = replace(watched.sights, state_dir=tmp_path, no_room=lambda: erp.no_room, on_room=erp.note_room)
+    watch = Watch(watched.reactor, sights, clock, Notify({}), InlineExecutor(clock))
+    with lines() as heard:
+        erp.note_room(NOT_MEASURED)
+        watch.start("127.0.0.1", 0)
+        world.submit("EARLY")
+        watched.run(10)
+        assert world.state("EARLY") is None
+        [reason] = watch.ready().reasons
+        assert "commands wait in the broker" in reason and "are free on the disk" in reason
+        assert [one["trouble"] for one in watch.ready().troubles] == ["disk"]
+        assert [one["error"] for one in events(heard, "intake.waits")] == [reason.partition("broker: ")[2]]
+
+        free[0] = 50 * 2**20
+        watched.run(20)
+        assert world.state("EARLY") == "settled" and watch.ready().ready
+        free[0] = 1
+        watched.run(5)
+        world.submit("LATER")
+        watched.run(10)
+        assert world.state("LATER") is None and len(events(heard, "intake.waits")) == 2
+        free[0] = 50 * 2**20
+        watched.run(20)
+        assert world.state("LATER") == "settled"
 
 
 def test_without_a_service_manager_nothing_is_sent() -> None:
