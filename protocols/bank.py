@@ -61,10 +61,15 @@ class Continue:
 @fast_init
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """Sign `octets` with the lane's key named `key`; the result of the step is the signature's bytes."""
+    """Sign `octets` with the lane's key named `key`; the result of the step is the signature's bytes.
+
+    `document` is the message of which `octets` are the digest's carrier, where they do not contain it: a signer that
+    judges what it signs reads it.
+    """
 
     key: str
     octets: bytes
+    document: bytes = b""
 
 
 @fast_init

@@ -1,0 +1,89 @@
+"""The journal as the signer sees it: opened for reading only, each row with its seal verified."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from sqlalchemy import Connection, Engine, bindparam, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from gateway.kernel.cluster import lane_pauses, stops
+from gateway.kernel.commit import payment_rows
+from gateway.kernel.sql import driver, reading, schema, seal_mark
+from gateway.kernel.sql.sealed import SealBroken
+from gateway.kernel.sql.vault import Vault, VaultError
+from gateway.payments.rows import bundles
+from gateway.signer.judgement import JournalRows, NotJudgedGood
+
+R = TypeVar("R")
+STOPS_S: Final = 0.25
+"""So long what was read of stops and pauses holds: they are read once for the payments of a quarter of a second."""
+_P, _B, _I = schema.payments.c, schema.bundles.c, schema.bundle_items.c
+_PAYMENT: Final = select(schema.payments).where(_P.lane == bindparam("b_lane"), _P.bank_ref == bindparam("b_ref"))
+_IN_BUNDLE: Final = (
+    select(_I.payment)
+    .join(schema.bundles, _B.bundle == _I.bundle)
+    .where(_B.lane == bindparam("b_lane"), _B.bank_ref == bindparam("b_ref"))
+    .limit(1)
+)
+
+
+class JournalView:
+    """Reads the rows under a reference, and whether a lane may send. A row that was altered by SQL counts for
+    nothing."""
+
+    def __init__(self, url: str, vault: Vault, monotonic_s: Callable[[], float]) -> None:
+        self._engine: Engine = reading.connect(url, vault, 1)
+        self._vault = vault
+        self._monotonic_s = monotonic_s
+        self._held: dict[str, tuple[float, str]] = {}
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._engine.dispose()
+
+    def rows(self, lane: str, reference: str) -> JournalRows:
+        """The rows under a reference of this lane. Raises NotJudgedGood if there are none, or one is not believed."""
+        return self._read(lambda conn: self._rows(conn, lane, reference))
+
+    def why_stopped(self, lane: str) -> str:
+        """Why the lane sends nothing: the emergency stop or a pause; "" if it may send. Raises NotJudgedGood."""
+        now_s = self._monotonic_s()
+        known = self._held.get(lane)
+        if known is None or not 0 <= now_s - known[0] < STOPS_S:
+            known = self._held[lane] = now_s, self._read(lambda conn: _stopped(conn, lane))
+        return known[1]
+
+    def _read(self, look: Callable[[Connection], R]) -> R:
+        try:
+            with self._engine.connect() as conn:
+                # Once a journal is sealed, a row without a seal is a forged one. The mark never goes away again.
+                if not self._vault.rows_sealed:
+                    self._vault.rows_sealed = seal_mark.is_marked(conn, self._vault)
+                if not self._vault.rows_sealed:
+                    raise NotJudgedGood("not_sealed", "the journal's rows have no seals yet", later=True)
+                return look(conn)
+        except (SealBroken, VaultError) as error:
+            raise NotJudgedGood("altered", str(error).partition(";")[0]) from None
+        except SQLAlchemyError as error:
+            raise NotJudgedGood("journal_away", type(error).__name__, later=True) from None
+
+    def _rows(self, conn: Connection, lane: str, reference: str) -> JournalRows:
+        named = {"b_lane": lane, "b_ref": reference}
+        row = driver.first_row(conn, _PAYMENT, named)
+        if row is not None:
+            if bundles.of_payment(conn, row.payment) is not None:
+                raise NotJudgedGood("differs", f"{reference} travels in a bundle")
+            return JournalRows((payment_rows.decode_row(row, self._vault),))
+        member = driver.first_row(conn, _IN_BUNDLE, named)
+        found = None if member is None else bundles.of_payment(conn, member.payment)
+        if found is None or (found[0].lane, found[0].bank_ref) != (lane, reference):
+            raise NotJudgedGood("unknown_reference", "the lane has no payment of this reference")
+        return JournalRows(found[1], bundled=True, spent=found[0].spent)
+
+
+def _stopped(conn: Connection, lane: str) -> str:
+    if stops.last(conn).stopped:
+        return "everything is stopped"
+    return "the lane is paused" if lane_pauses.said(conn, [lane])[lane].paused else ""
