@@ -208,6 +208,7 @@ class Profile:
     still come back after it settled; it is asked about once per `returns_every`. `unstated` says for each kind of order
     which of FACTS the answer to an enquiry does not state; all others are compared before the answer is believed.
     `over_internet`: the bank's own interface is on the internet, with no front end in the company's network before it.
+    `encrypts` names the keys of `signs` that sign a message which is encrypted for the bank by then.
     `guessed` names the operations of which a message, or its meaning, is known from one client's model or less: see
     `gateway.capabilities.OPERATIONS`. `sweeps`: transfers in a cash pool have messages of their own. `host_date` names
     the fields in which answers state the date of the bank's host (`Page.host_date`, `Balance.host_date`), empty where
@@ -236,6 +237,7 @@ class Profile:
     host_date: str = ""
     host_date_days: int = 1
     over_internet: bool = False
+    encrypts: frozenset[str] = frozenset()
 
 
 MoneyWord = Callable[[AnyOrder, Context], MoneyConversation]

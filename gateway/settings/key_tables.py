@@ -172,8 +172,7 @@ class SignerKeySettings(_Table):
 
 
 class SigningKey(_Table):
-    """A private key that signs messages to the bank: in a file, in a token, behind a signing service, or with the
-    signer process."""
+    """A private key that signs messages to the bank: in a file, in a token, behind a service, or with the signer."""
 
     key: KeyPlace | None = Field(None, description="Private key, PEM.")
     pkcs11: TokenKeySettings | None = Field(None, description="The key is in a PKCS#11 token.")

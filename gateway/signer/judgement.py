@@ -102,6 +102,7 @@ def difference(line: SignedLine, order: AnyOrder) -> str:
         ("payer's name", line.debtor_name, payer.name.clear),
         ("payee's name", line.payee_name, payee.name.clear),
         ("bank of the payee", line.payee_bank, payee.cnaps or ""),
+        ("BIC of the payee's bank", line.payee_bic, payee.bic or ""),
         ("name of the payee's bank", line.payee_bank_name, payee.bank_name or ""),
         ("kind of payee", line.payee_is_person, payee.kind is PartyKind.PERSON),
         ("purpose", line.purpose, order.purpose),

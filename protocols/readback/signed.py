@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from protocols.readback import signed_sample
+from protocols.readback import signed_finws, signed_sample
 from protocols.readback.paper import Unreadable
 from protocols.readback.signed_message import SignedLine, SignedMessage
 
 __all__ = ["SignedLine", "SignedMessage", "Unreadable", "judges", "signed_message", "why_not_judged"]
 
-_READERS: Mapping[str, Callable[[bytes, bytes], SignedMessage]] = {"sample": signed_sample.signed_message}
+_READERS: Mapping[str, Callable[[bytes, bytes], SignedMessage]] = {
+    "sample": signed_sample.signed_message,
+    "finws": signed_finws.signed_message,
+}
 
 
 def judges(protocol: str) -> bool:
@@ -22,11 +25,12 @@ def judges(protocol: str) -> bool:
     return protocol in _READERS
 
 
-def why_not_judged(protocol: str) -> str:
-    """Why no signer can judge messages of this bank; "" if one can."""
-    if judges(protocol):
-        return ""
-    return f"the messages of {protocol} cannot be read back before they are signed"
+def why_not_judged(protocol: str, *, encrypted: bool = False) -> str:
+    """Why no signer can judge what a key of this bank signs; "" if one can. `encrypted`: by then the message is
+    encrypted for the bank."""
+    if not judges(protocol):
+        return f"the messages of {protocol} cannot be read back before they are signed"
+    return "what this key signs is encrypted for the bank, and cannot be read back" if encrypted else ""
 
 
 def signed_message(protocol: str, octets: bytes, document: bytes) -> SignedMessage:

@@ -15,7 +15,7 @@ from protocols.canon.order import Kind
 class SignedLine:
     """One payment of a message. None: the message does not state this fact.
 
-    `payee` is the own account in a collection. `payee_bank` is the number of the payee's bank (CNAPS or BIC). The
+    `payee` is the own account in a collection. `payee_bank` is the number (CNAPS) of the payee's bank. The
     reader has compared the number and the sum of the lines with what the message says of them.
     """
 
@@ -28,6 +28,7 @@ class SignedLine:
     payee_name: str | None = None
     payee_bank: str | None = None
     payee_bank_name: str | None = None
+    payee_bic: str | None = None
     payee_is_person: bool | None = None
     purpose: str | None = None
     urgent: bool | None = None
