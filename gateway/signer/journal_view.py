@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, TypeVar
 
 from sqlalchemy import Connection, Engine, bindparam, select
@@ -20,7 +21,11 @@ R = TypeVar("R")
 STOPS_S: Final = 0.25
 """So long what was read of stops and pauses holds: they are read once for the payments of a quarter of a second."""
 _P, _B, _I = schema.payments.c, schema.bundles.c, schema.bundle_items.c
-_PAYMENT: Final = select(schema.payments).where(_P.lane == bindparam("b_lane"), _P.bank_ref == bindparam("b_ref"))
+_PAYMENT: Final = (
+    select(schema.payments, _I.bundle)
+    .outerjoin(schema.bundle_items, _I.payment == _P.payment)
+    .where(_P.lane == bindparam("b_lane"), _P.bank_ref == bindparam("b_ref"))
+)
 _IN_BUNDLE: Final = (
     select(_I.payment)
     .join(schema.bundles, _B.bundle == _I.bundle)
@@ -35,12 +40,14 @@ class JournalView:
 
     def __init__(self, url: str, vault: Vault, monotonic_s: Callable[[], float]) -> None:
         self._engine: Engine = reading.connect(url, vault, 1)
+        self._conn: Connection | None = None
         self._vault = vault
         self._monotonic_s = monotonic_s
         self._held: dict[str, tuple[float, str]] = {}
 
     def close(self) -> None:
         """Close its connections."""
+        self._end()
         self._engine.dispose()
 
     def rows(self, lane: str, reference: str) -> JournalRows:
@@ -56,24 +63,45 @@ class JournalView:
         return known[1]
 
     def _read(self, look: Callable[[Connection], R]) -> R:
+        conn = self._conn
         try:
-            with self._engine.connect() as conn:
-                # Once a journal is sealed, a row without a seal is a forged one. The mark never goes away again.
-                if not self._vault.rows_sealed:
-                    self._vault.rows_sealed = seal_mark.is_marked(conn, self._vault)
-                if not self._vault.rows_sealed:
-                    raise NotJudgedGood("not_sealed", "the journal's rows have no seals yet", later=True)
-                return look(conn)
+            if conn is None:
+                conn = self._conn = self._engine.connect()
+            # Once a journal is sealed, a row without a seal is a forged one. The mark never goes away again.
+            if not self._vault.rows_sealed:
+                self._vault.rows_sealed = seal_mark.is_marked(conn, self._vault)
+            if not self._vault.rows_sealed:
+                raise NotJudgedGood("not_sealed", "the journal's rows have no seals yet", later=True)
+            return look(conn)
         except (SealBroken, VaultError) as error:
             raise NotJudgedGood("altered", str(error).partition(";")[0]) from None
         except SQLAlchemyError as error:
+            if conn is not None:
+                conn.invalidate()
+            self._end()
             raise NotJudgedGood("journal_away", type(error).__name__, later=True) from None
+        finally:
+            # The connection is kept, and each look sees what was committed before it.
+            if self._conn is not None:
+                self._let_go(self._conn)
+
+    def _let_go(self, conn: Connection) -> None:
+        try:
+            conn.rollback()
+        except SQLAlchemyError:
+            self._end()
+
+    def _end(self) -> None:
+        conn, self._conn = self._conn, None
+        if conn is not None:
+            with suppress(SQLAlchemyError):
+                conn.close()
 
     def _rows(self, conn: Connection, lane: str, reference: str) -> JournalRows:
         named = {"b_lane": lane, "b_ref": reference}
         row = driver.first_row(conn, _PAYMENT, named)
         if row is not None:
-            if bundles.of_payment(conn, row.payment) is not None:
+            if row.bundle is not None:
                 raise NotJudgedGood("differs", f"{reference} travels in a bundle")
             return JournalRows((payment_rows.decode_row(row, self._vault),))
         member = driver.first_row(conn, _IN_BUNDLE, named)

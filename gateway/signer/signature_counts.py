@@ -4,9 +4,9 @@ reference. It is read from the log of signatures at the start."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from typing import Final
 
 from gateway.control.offline.signature_log import LoggedSignature, PaymentSignature
@@ -35,10 +35,11 @@ class SignatureCounts:
     def __init__(self, zone: tzinfo, most_each: int) -> None:
         self._zone = zone
         self._most_each = most_each
-        self._day = ""
+        self._day_ends_ms = 0
         self._sums: Counter[tuple[str, str]] = Counter()
         self._questions: Counter[str] = Counter()
         self._signed: dict[tuple[str, str, str], _Signed] = {}
+        self._ceilings: dict[str, Mapping[str, int]] = {}
 
     def load(self, log: Iterable[LoggedSignature], now_ms: int) -> None:
         """Count what the log has."""
@@ -49,6 +50,9 @@ class SignatureCounts:
     def check(self, key: str, table: SignerKey, wanted: Iterable[PaymentSignature], now_ms: int) -> None:
         """Raise NotJudgedGood if one of these signatures is over a ceiling, or is a second message of its reference."""
         self._turn(now_ms)
+        ceilings = self._ceilings.get(key)
+        if ceilings is None:
+            ceilings = self._ceilings[key] = {kind.value: table.most_minor(kind) for kind in Kind}
         more: Counter[str] = Counter()
         for one in wanted:
             known = self._signed.get((key, one.lane, one.reference))
@@ -56,11 +60,11 @@ class SignatureCounts:
                 raise NotJudgedGood("another_message", f"another message was signed for {one.reference}")
             if known is not None and known.attempts[one.attempt] >= self._most_each:
                 raise NotJudgedGood("too_many", f"attempt {one.attempt} of {one.reference} was signed too often")
-            if one.currency != table.currency or not table.most_minor(Kind(one.kind)):
+            if one.currency != table.currency or not ceilings[one.kind]:
                 raise NotJudgedGood("kind_not_signed", f"the settings have no ceiling of {one.kind} in {one.currency}")
             more[one.kind] += one.amount_minor if known is None else 0
         for kind, minor in more.items():
-            most = table.most_minor(Kind(kind))
+            most = ceilings[kind]
             if minor and self._sums[key, kind] + minor > most:
                 said = Money(most, table.currency)
                 raise NotJudgedGood("over_ceiling", f"{kind}: the ceiling of the day is {said} {table.currency}")
@@ -86,10 +90,10 @@ class SignatureCounts:
 
     def _turn(self, now_ms: int) -> None:
         """Begin a new day. A clock that was set back begins none: the sums of the later day go on."""
-        day = datetime.fromtimestamp(now_ms / 1000, self._zone).date().isoformat()
-        if day <= self._day:
+        if now_ms < self._day_ends_ms:
             return
-        self._day = day
+        midnight = datetime.fromtimestamp(now_ms / 1000, self._zone).replace(hour=0, minute=0, second=0, microsecond=0)
+        self._day_ends_ms = int((midnight + timedelta(days=1)).timestamp() * 1000)
         self._sums.clear()
         self._questions.clear()
         before_ms = now_ms - KEPT_DAYS * DAY_MS

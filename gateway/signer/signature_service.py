@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
 
 from gateway.bank.key_trouble import NotSigned
 from gateway.bank.signer_frames import SignAnswer, SignerWord, SignRequest
@@ -19,6 +20,7 @@ from gateway.signer.signer_file import SignerKey
 from protocols.kit.errors import CannotAsk
 from protocols.readback.signed import SignedLine, SignedMessage, Unreadable, signed_message
 
+_facts_of = attrgetter(*(one.name for one in fields(SignedLine)))
 _log = log.get("signer")
 
 
@@ -103,7 +105,7 @@ class SignatureService:
 def _signature(
     now_ms: int, key: str, lane: str, judged: JudgedPayment, message: SignedMessage, line: SignedLine, octets: str
 ) -> PaymentSignature:
-    content = json.dumps([message.operation, message.reference, asdict(line)], default=str, sort_keys=True)
+    content = json.dumps([message.operation, message.reference, *map(str, _facts_of(line))])
     return PaymentSignature(
         now_ms,
         key,

@@ -87,7 +87,7 @@ class SignerFile(StrictTable):
     signatures_per_attempt: int = Field(
         8, ge=1, le=1000, description="Most signatures with one key for one attempt of an order."
     )
-    journal: SignerJournal
+    journal: SignerJournal = Field(description="Where the rows are read.")
     keys: Mapping[Slug, SignerKey] = Field(min_length=1, description="The keys by name, as `signer.name` says.")
 
     @model_validator(mode="after")

@@ -89,7 +89,7 @@ def _canonical(element: etree._Element, *, exclusive: bool) -> bytes:
     return found
 
 
-def _references(octets: bytes) -> list[tuple[str, Sequence[str], str, str]]:
+def _references(octets: bytes) -> Sequence[tuple[str, Sequence[str], str, str]]:
     """The references of a SignedInfo in its own canonical form: URI, transforms, digest method and value."""
     info = _root(octets)
     if info.tag != f"{_DS}SignedInfo" or [node.tag for node in info][:2] != [

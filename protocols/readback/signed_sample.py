@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Mapping, Set
 from decimal import Decimal
 from typing import Final
-
-from lxml import etree
 
 from protocols.canon.order import Kind
 from protocols.readback.paper import Unreadable, amount
 from protocols.readback.signed_message import SignedLine, SignedMessage
 
-_N: Final = "{urn:sample-bank:1}"
+_WHOLE: Final = re.compile(
+    '<SampleBank xmlns="urn:sample-bank:1"><Head>(.*?)</Head><Body>(.*)</Body></SampleBank>', re.DOTALL
+)
+# In canonical form a text has no greater-than sign and no carriage return either.
+_LEAF: Final = re.compile("<([A-Za-z0-9]+)>([^<>\r]*)</\\1>")
+_LISTED: Final = re.compile("(.*?)<List>(.*)</List>", re.DOTALL)
+_ITEM: Final = re.compile("<Item>(.*?)</Item>", re.DOTALL)
+_ESCAPES: Final = (("&lt;", "<"), ("&gt;", ">"), ("&#xD;", "\r"), ("&amp;", "&"))
 _DS, _EXC = "http://www.w3.org/2000/09/xmldsig#", "http://www.w3.org/2001/10/xml-exc-c14n#"
 _INFO: Final = (
     f'<ds:SignedInfo xmlns:ds="{_DS}"><ds:CanonicalizationMethod Algorithm="{_EXC}"></ds:CanonicalizationMethod>'
@@ -48,6 +54,7 @@ _ORDER: Final = frozenset(
         *("Purpose", "Urgent", "Private"),
     }
 )
+_PAYMENT: Final = _ORDER | {"DebtorAccount", "DebtorName", "Currency"}
 _CLAIM: Final = frozenset({"Reference", "Agreement", "DebtorAccount", "DebtorName", "Amount", "Purpose"})
 
 
@@ -56,15 +63,18 @@ def signed_message(octets: bytes, document: bytes) -> SignedMessage:
     digest = base64.b64encode(hashlib.sha256(document).digest()).decode("ascii")
     if octets != (_INFO % digest).encode("ascii"):
         raise Unreadable("the octets are not the SignedInfo of the message")
-    root = _canonical_root(document)
-    if root.tag != f"{_N}SampleBank" or [node.tag for node in root] != [f"{_N}Head", f"{_N}Body"]:
-        raise Unreadable("it is no SampleBank with one Head and one Body")
-    head, body = _fields(root[0]), root[1]
+    try:
+        whole = _WHOLE.fullmatch(document.decode("utf-8"))
+    except UnicodeDecodeError:
+        whole = None
+    if whole is None:
+        raise Unreadable("it is no SampleBank with one Head and one Body in the canonical form")
+    head, body = _fields(whole[1]), whole[2]
     if tuple(head) != _HEAD:
         raise Unreadable("its Head has other elements")
     operation = head["Operation"]
     if operation in _QUESTIONS:
-        if set(_fields(body)) != _QUESTIONS[operation]:
+        if _fields(body).keys() != _QUESTIONS[operation]:
             raise Unreadable(f"the body of {operation} has other elements")
         return SignedMessage(operation)
     if operation in _SINGLE:
@@ -75,38 +85,40 @@ def signed_message(octets: bytes, document: bytes) -> SignedMessage:
     raise Unreadable(f"operation {operation!r} is not known here")
 
 
-def _canonical_root(document: bytes) -> etree._Element:
-    """The root of a document that is in its canonical form: in UTF-8, without declaration, comment or entity."""
-    try:
-        parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
-        root = etree.fromstring(document, parser)
-        same = etree.tostring(root, method="c14n", exclusive=True, with_comments=True) == document
-    except (etree.XMLSyntaxError, etree.C14NError, ValueError) as error:
-        raise Unreadable(f"it is no XML: {type(error).__name__}") from None
-    if not same or any(not isinstance(node.tag, str) or node.attrib for node in root.iter()):
-        raise Unreadable("it is not in canonical form, or has attributes, comments or instructions")
-    return root
+def _fields(content: str) -> dict[str, str]:
+    """The texts of the elements that this content is made of: leaves of different names without attributes, one after
+    the other, with nothing between them.
+
+    Written again from what was found, they must be the content: so there is no comment, no entity, no other form of the
+    same text, and nothing that was not read.
+    """
+    found = _LEAF.findall(content)
+    said = dict(found)
+    if len(said) != len(found) or "".join([f"<{name}>{text}</{name}>" for name, text in found]) != content:
+        raise Unreadable("it has something else than leaves of different names")
+    return {name: _plain(text) if "&" in text else text for name, text in said.items()}
 
 
-def _fields(node: etree._Element) -> dict[str, str]:
-    """The texts of an element whose children are leaves of different names."""
-    found = {str(leaf.tag).removeprefix(_N): leaf.text or "" for leaf in node}
-    if (
-        len(found) != len(node)
-        or (node.text or "").strip()
-        or any(len(leaf) or leaf.tail or not str(leaf.tag).startswith(_N) for leaf in node)
-    ):
-        raise Unreadable(f"{node.tag!s} has a text, an element twice, or one inside another")
-    return found
+def _plain(text: str) -> str:
+    """The characters of a text in canonical form, which has four escapes and no other."""
+    plain = text
+    for escape, character in _ESCAPES:
+        plain = plain.replace(escape, character)
+    again = plain.replace("&", "&amp;")
+    for escape, character in _ESCAPES[:-1]:
+        again = again.replace(character, escape)
+    if again != text:
+        raise Unreadable("a text has an escape that the canonical form does not have")
+    return plain
 
 
-def _only(found: Mapping[str, str], names: Iterable[str], where: str) -> None:
-    if set(found) != set(names):
-        raise Unreadable(f"{where} has other elements: {sorted(set(found) ^ set(names))}")
+def _only(found: Mapping[str, str], names: Set[str], where: str) -> None:
+    if found.keys() != names:
+        raise Unreadable(f"{where} has other elements: {sorted(found.keys() ^ names)}")
 
 
 def _single(said: Mapping[str, str]) -> SignedLine:
-    _only(said, ("DebtorAccount", "DebtorName", "Currency", *_ORDER), "the payment")
+    _only(said, _PAYMENT, "the payment")
     return _line(said, said["DebtorAccount"], said["DebtorName"], said["Currency"])
 
 
@@ -133,15 +145,15 @@ def _flag(text: str) -> bool:
     return text == "Y"
 
 
-def _many(operation: str, body: etree._Element) -> SignedMessage:
+def _many(operation: str, body: str) -> SignedMessage:
     side = "Creditor" if operation == "CollectBatch" else "Debtor"
-    names = ("Reference", f"{side}Account", f"{side}Name", "Currency", "Count", "Sum", "List")
-    if [node.tag for node in body] != [f"{_N}{name}" for name in names]:
+    parts = _LISTED.fullmatch(body)
+    if parts is None:
+        raise Unreadable("the batch has no list of items at its end")
+    said, items = _fields(parts[1]), _ITEM.findall(parts[2])
+    if tuple(said) != ("Reference", f"{side}Account", f"{side}Name", "Currency", "Count", "Sum"):
         raise Unreadable("the batch has other elements")
-    said, items = {name: leaf.text or "" for name, leaf in zip(names, body)}, body[-1]
-    if (body.text or items.text) or any(leaf.tail or (len(leaf) and leaf is not items) for leaf in body):
-        raise Unreadable("the batch has a text, or an element inside another")
-    if any(item.tag != f"{_N}Item" or item.tail for item in items):
+    if "".join([f"<Item>{item}</Item>" for item in items]) != parts[2]:
         raise Unreadable("the list has something else than items")
     lines = []
     for row in map(_fields, items):

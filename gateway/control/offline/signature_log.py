@@ -12,6 +12,7 @@ with the permit log.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hmac import compare_digest
@@ -24,6 +25,7 @@ _MAC_CHARS = 32
 _START = b"0" * _MAC_CHARS
 _TORN = b" torn\n"
 _DAY_MS = 86_400_000
+_PLAIN = re.compile(r"[A-Za-z0-9_.]+", re.ASCII)
 
 
 class SignatureLogBroken(Exception):
@@ -185,7 +187,10 @@ def _parsed(path: Path, number: int, line: bytes) -> LoggedSignature:
 
 
 def _line(*words: object) -> bytes:
-    return " ".join([quote(str(word), safe="") or "-" for word in words]).encode("ascii")
+    said = [str(word) for word in words]
+    if not all(map(_PLAIN.fullmatch, said)):
+        said = [quote(word, safe="") or "-" for word in said]
+    return " ".join(said).encode("ascii")
 
 
 def _mac(vault: Vault, before: bytes, line: bytes) -> bytes:

@@ -15,6 +15,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.task import deferLater
+
 from gateway import settings as conf
 from gateway.bank.outside_keys import OutsideKeys
 from gateway.bank.outside_signer import OutsideSigner
@@ -27,7 +29,7 @@ from gateway.signer.process import SignerProcess
 from gateway.signer.signer_file import SignerFile
 from gateway.signer.signer_server import PeerUid, kernel_uid
 from gateway.simbank.pki import BankPki, make_pki
-from protocols.bank import Bank, Context, Sign, Submit
+from protocols.bank import Bank, Context, Sign
 from protocols.banks.sample import build
 from protocols.canon.limits import ReferenceForm
 from protocols.canon.order import AnyOrder, Bundle, Item
@@ -104,6 +106,11 @@ class SignerSite:
         self.process.open()
         return self.process
 
+    async def end_process(self) -> None:
+        """End the signer process, and let the daemon's connections see it."""
+        await self.process.close()
+        await deferLater(self.reactor, 0.01)
+
     async def close(self) -> None:
         """End all parts."""
         self._outside.stop()
@@ -170,7 +177,7 @@ def asked_of(conversation: Any) -> Sign:
     """The first step of a conversation, which asks for a signature."""
     step = next(conversation)
     conversation.close()
-    assert isinstance(step, Sign) and not isinstance(step, Submit)
+    assert isinstance(step, Sign)
     return step
 
 
