@@ -52,7 +52,7 @@ class SignAnswer:
     content: bytes
 
 
-class FrameCutter:
+class SignerFrames:
     """Cuts a stream into the bodies of frames. Raises BadFrame before it holds more than `most` bytes of one frame."""
 
     def __init__(self, most: int) -> None:

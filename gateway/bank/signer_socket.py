@@ -19,8 +19,8 @@ from gateway.bank.signer_frames import (
     ANSWER_MAX,
     REQUEST_MAX,
     BadFrame,
-    FrameCutter,
     SignAnswer,
+    SignerFrames,
     SignerWord,
     SignRequest,
     read_answer,
@@ -89,7 +89,7 @@ class _SignerLine(Protocol):
 
     def __init__(self, forget: Callable[[], None]) -> None:
         self._forget = forget
-        self._cutter = FrameCutter(ANSWER_MAX)
+        self._cutter = SignerFrames(ANSWER_MAX)
         self._unsent: list[bytes] = []
         self._waiting: dict[int, Deferred[bytes]] = {}
         self._ended = False

@@ -18,6 +18,8 @@ from gateway.payments.rows import bundles
 from gateway.signer.judgement import JournalRows, NotJudgedGood
 
 R = TypeVar("R")
+CONNECTION_S: Final = 10.0
+"""So long a connection is used: a file that took the journal's place, as after a restoration, is seen then."""
 STOPS_S: Final = 0.25
 """So long what was read of stops and pauses holds: they are read once for the payments of a quarter of a second."""
 _P, _B, _I = schema.payments.c, schema.bundles.c, schema.bundle_items.c
@@ -41,6 +43,7 @@ class JournalView:
     def __init__(self, url: str, vault: Vault, monotonic_s: Callable[[], float]) -> None:
         self._engine: Engine = reading.connect(url, vault, 1)
         self._conn: Connection | None = None
+        self._since_s = 0.0
         self._vault = vault
         self._monotonic_s = monotonic_s
         self._held: dict[str, tuple[float, str]] = {}
@@ -63,10 +66,15 @@ class JournalView:
         return known[1]
 
     def _read(self, look: Callable[[Connection], R]) -> R:
+        now_s = self._monotonic_s()
+        if self._conn is not None and now_s - self._since_s > CONNECTION_S:
+            self._conn.invalidate()
+            self._end()
         conn = self._conn
         try:
             if conn is None:
                 conn = self._conn = self._engine.connect()
+                self._since_s = now_s
             # Once a journal is sealed, a row without a seal is a forged one. The mark never goes away again.
             if not self._vault.rows_sealed:
                 self._vault.rows_sealed = seal_mark.is_marked(conn, self._vault)

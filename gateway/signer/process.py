@@ -26,7 +26,7 @@ FOLDER = "signatures"
 _MCL_CURRENT, _MCL_FUTURE = 1, 2
 
 
-class NotStarted(Exception):  # noqa: N818 - says what a person must mend
+class SignerNotStarted(Exception):  # noqa: N818 - says what a person must mend
     """The signer cannot start; the text says why."""
 
 
@@ -36,7 +36,7 @@ class SignerProcess:
     def __init__(
         self, file: SignerFile, reactor: Any, clock: Clock, entropy: Entropy, uid_of: PeerUid = kernel_uid
     ) -> None:
-        """Raises NotStarted."""
+        """Raises SignerNotStarted."""
         self._file = file
         self._outside = OutsideKeys(reactor, clock, entropy)
         try:
@@ -51,9 +51,9 @@ class SignerProcess:
             counts.load(read_signatures(folder, keys, now_ms - (KEPT_DAYS + 1) * DAY_MS), now_ms)
             self._journal = JournalView(_url(file), keys, clock.monotonic_s)
         except KeyError:
-            raise NotStarted(f"daemon_user: there is no user {file.daemon_user} on this machine") from None
+            raise SignerNotStarted(f"daemon_user: there is no user {file.daemon_user} on this machine") from None
         except (KeyFileError, VaultError, SignatureLogBroken, ValueError, OSError) as error:
-            raise NotStarted(str(error)) from None
+            raise SignerNotStarted(str(error)) from None
         service = SignatureService(ring, self._journal, self._book, counts, clock.now_ms)
         self._server = SignerServer(reactor, service, uid, uid_of)
 
@@ -75,11 +75,11 @@ def load_vault(file: SignerFile) -> Vault:
 
 
 def lock_memory() -> None:
-    """Keep this process's memory out of swap, with the keys in it. Raises NotStarted."""
+    """Keep this process's memory out of swap, with the keys in it. Raises SignerNotStarted."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.mlockall(_MCL_CURRENT | _MCL_FUTURE):
         code = ctypes.get_errno()
-        raise NotStarted(
+        raise SignerNotStarted(
             f"the memory cannot be locked (error {code}): give the unit LimitMEMLOCK=infinity, or write lock_memory = "
             "false"
         )

@@ -22,7 +22,7 @@ from protocols.readback.signed import judges, why_not_judged
 
 SOCKET: Final = Path("/run/bankgw-signer/sign.sock")
 STATE: Final = Path("/var/lib/bankgw-signer")
-Amount = Annotated[str, StringConstraints(pattern=AMOUNT)]
+CeilingAmount = Annotated[str, StringConstraints(pattern=AMOUNT)]
 _Lane = Annotated[str, StringConstraints(pattern=r"^\S{1,128}$")]
 
 
@@ -50,7 +50,7 @@ class SignerKey(StrictTable):
     currency: Annotated[str, StringConstraints(pattern=CURRENCY)] = Field(
         "CNY", description="Currency of the ceilings; orders of another currency are not signed."
     )
-    daily: Mapping[Kind, Amount] = Field(
+    daily: Mapping[Kind, CeilingAmount] = Field(
         description="Most that is signed in a day for each kind of order; a kind that is missing here is not signed."
     )
     questions_per_day: int = Field(

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from gateway.bank.signer_frames import REQUEST_MAX, BadFrame, FrameCutter, SignRequest, answer_frame, read_request
+from gateway.bank.signer_frames import REQUEST_MAX, BadFrame, SignerFrames, SignRequest, answer_frame, read_request
 from gateway.control.peer_credentials import peer_of
 from gateway.kernel import log
 from gateway.signer.signature_service import SignatureService
@@ -80,7 +80,7 @@ class _Connection(Protocol):
 
     def __init__(self, all_of: _Connections) -> None:
         self._all = all_of
-        self._cutter = FrameCutter(REQUEST_MAX)
+        self._cutter = SignerFrames(REQUEST_MAX)
         self._waiting: list[SignRequest] = []
         self._busy = False
 

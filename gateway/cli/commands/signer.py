@@ -64,10 +64,10 @@ def _serve(reactor: Any, wanted: SignerFile) -> None:
         if wanted.lock_memory:
             process.lock_memory()
         made.open()
-    except (process.NotStarted, CannotListenError) as error:
+    except (process.SignerNotStarted, CannotListenError) as error:
         output.leave(exit_codes.UNAVAILABLE, _not_started(error))
     reactor.addSystemEventTrigger("before", "shutdown", lambda: Deferred.fromCoroutine(made.close()))
-    log.get("signer").info("signer.started", keys=sorted(wanted.keys), socket=str(wanted.socket))
+    log.get("signer").info("signer.started", keys=",".join(sorted(wanted.keys)), socket=str(wanted.socket))
     reactor.run()
 
 

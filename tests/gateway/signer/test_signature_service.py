@@ -23,7 +23,7 @@ from gateway.control.offline.signature_log import PaymentSignature, QuestionSign
 from gateway.kernel.cluster import stops
 from gateway.kernel.core.states import Cancel, NotSent
 from gateway.kernel.sql import schema
-from gateway.signer.process import FOLDER, NotStarted, SignerProcess
+from gateway.signer.process import FOLDER, SignerNotStarted, SignerProcess
 from gateway.signer.signer_file import BadSignerFile, SignerFile, read_signer_file
 from protocols.bank import Sign
 from protocols.canon.money import Money
@@ -309,7 +309,7 @@ async def test_a_key_file_that_others_may_read_is_refused(make_site: MakeSite) -
     await site.end_process()
     site.pki.gateway_sign_key.chmod(0o644)
     try:
-        with pytest.raises(NotStarted, match="other users than the owner"):
+        with pytest.raises(SignerNotStarted, match="other users than the owner"):
             SignerProcess(site.file, site.reactor, site.clock, site.journal.entropy)
     finally:
         site.pki.gateway_sign_key.chmod(0o600)
