@@ -62,10 +62,15 @@ class Continue:
 @fast_init
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """Sign `octets` with the lane's key named `key`; the result of the step is the signature's bytes."""
+    """Sign `octets` with the lane's key named `key`; the result of the step is the signature's bytes.
+
+    `document` is the message of which `octets` are the digest's carrier, where they do not contain it: a signer that
+    judges what it signs reads it.
+    """
 
     key: str
     octets: bytes
+    document: bytes = b""
 
 
 @fast_init
@@ -205,7 +210,8 @@ class Profile:
     a payment may still come back after it settled; the bank is asked about it once per `returns_every`. `unstated`
     lists for each kind of order which of FACTS the answer to an enquiry does not state; all others are compared before
     the answer is believed. `over_internet`: the bank's own interface is on the internet, without a front end in the
-    company's network. `guessed` names the operations of which a message, or its meaning, is known from one client's
+    company's network. `encrypts` names the keys of `signs` that sign a message which is encrypted for the bank by
+    then. `guessed` names the operations of which a message, or its meaning, is known from one client's
     model or less: see `gateway.capabilities.OPERATIONS`. `sweeps`: transfers in a cash pool have messages of their own.
     `host_date` names the fields in which answers state the date of the bank's host (`Page.host_date`,
     `Balance.host_date`), empty if none does; `host_date_days` is how many days it may differ from the calendar.
@@ -233,6 +239,7 @@ class Profile:
     host_date: str = ""
     host_date_days: int = 1
     over_internet: bool = False
+    encrypts: frozenset[str] = frozenset()
 
 
 MoneyWord = Callable[[AnyOrder, Context], MoneyConversation]

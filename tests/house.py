@@ -155,7 +155,9 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"gateway.gate_lists"}),
     frozenset({"gateway.wiring"}),
     frozenset({"gateway.watch", "gateway.control", "gateway.capabilities", "gateway.bank_questions"}),
-    frozenset({"gateway.parts", "gateway.notices", "gateway.web", "gateway.web.query", "gateway.web.shared"}),
+    frozenset(
+        {"gateway.parts", "gateway.notices", "gateway.signer", "gateway.web", "gateway.web.query", "gateway.web.shared"}
+    ),
     frozenset({"gateway.app", "gateway.system_parts", "gateway.web.console", "gateway.web.approval_page"}),
     frozenset({"gateway.daemon"}),
     frozenset({"gateway.demo"}),

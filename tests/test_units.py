@@ -48,7 +48,7 @@ def test_removing_the_package_disables_and_stops_every_unit(tmp_path: Path) -> N
 def test_the_target_starts_what_is_enabled_and_stops_everything() -> None:
     parts = {unit.name for unit in UNITS if "PartOf" in settings_of(unit)}
     services = {unit.name for unit in UNITS if unit.suffix == ".service" and "WantedBy" in settings_of(unit)}
-    assert parts == services and len(services) == 7
+    assert parts == services and len(services) == 8
     for name in services:
         said = settings_of(ROOT / "systemd" / name)
         assert said["PartOf"] == ["bankgw.target"] and said["WantedBy"] == ["multi-user.target bankgw.target"], name

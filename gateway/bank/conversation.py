@@ -49,7 +49,7 @@ async def carry_out(
         if signer is None:
             raise NoSuchKey(f"no signing key named {step.key!r}; add keys.{step.key} to the lane's settings")
         session.trace.signed(step.key, step.octets)
-        return await signer.sign(step.octets)
+        return await signer.sign(step.octets, step.document)
     same = isinstance(step, Continue)
     line = await (session.line(step.port, same=same) if opening else proven(session, step.port, same=same))
     return await line.exchange(step.data)

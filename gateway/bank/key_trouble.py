@@ -26,6 +26,8 @@ REMEDIES = {
     "no_answer": "the key did not answer in time: look at the token or the service; it is tried again by itself",
     "service_away": "the signing service cannot be reached: start it, or mend the way to it; it is tried by itself",
     "service_refused": "the signing service refused: its log says why; it is tried again by itself",
+    "signer_away": "the signer process cannot be reached: start bankgw-signer; it is tried again by itself",
+    "signer_refused": "the signer process signs nothing now: its log says why; it is tried again by itself",
     "octets_refused": "the signing service does not sign this message: its log says why; look at the order",
     "bad_answer": "the signing service answered what its interface does not have: compare it with docs/do/keys.md",
     "wrong_signature": "the signature does not verify with the certificate in the settings: key and certificate do not "

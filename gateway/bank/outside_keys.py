@@ -1,9 +1,11 @@
-"""Makes the signers of keys that are in tokens or behind signing services, and looks whether they still sign."""
+"""Makes the signers of keys outside of this process: in tokens, behind services, with the signer process; and looks
+whether they still sign."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from gateway import settings as conf
@@ -13,6 +15,7 @@ from gateway.bank.lane_tls import tls_settings
 from gateway.bank.outside_signer import KeySource, OutsideSigner
 from gateway.bank.pkcs11_token import LoadLibrary, Pkcs11Libraries, TokenKey
 from gateway.bank.remote_signing import RemoteKeySource
+from gateway.bank.signer_socket import SignerKeySource
 from gateway.bank.signers import Signer, outside_certificate
 from gateway.bank.tls import client_context
 from gateway.kernel import log
@@ -34,6 +37,7 @@ class OutsideKeys:
         self._clock = clock
         self._entropy = entropy
         self._libraries = Pkcs11Libraries(reactor, load)
+        self._of_signer: dict[tuple[Path, str], SignerKeySource] = {}
 
     def signer(self, key_id: str, table: conf.SigningKey) -> OutsideSigner:
         """The signer of a key. Neither the token nor the service is asked yet. Raises KeyFileError and ValueError for
@@ -45,6 +49,11 @@ class OutsideKeys:
             token = table.pkcs11
             place = TokenKey(token.module, token.token, token.label, bytes.fromhex(token.id), token.pin.secret_bytes)
             source = self._libraries.source(place, table.digest)
+        elif table.signer is not None:
+            timeout_s = table.signer.timeout_s
+            key = table.signer.socket, table.signer.name
+            source = self._of_signer.get(key) or SignerKeySource(self._reactor, *key)
+            self._of_signer[key] = source
         else:
             assert table.remote is not None
             service, timeout_s = table.remote, table.remote.timeout_s
@@ -63,8 +72,10 @@ class OutsideKeys:
         return OutsideSigner(key_id, certificate, table.digest, source, self._clock, timeout_s=timeout_s)
 
     def stop(self) -> None:
-        """End the libraries' threads."""
+        """End the libraries' threads, and the connections to the signer process."""
         self._libraries.stop()
+        for source in self._of_signer.values():
+            source.hang_up()
 
 
 class KeyWatch:

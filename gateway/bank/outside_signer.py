@@ -33,8 +33,9 @@ class KeySource(Protocol):
     def name(self) -> str:
         """What people call it, such as `PKCS#11 token bank, key order`."""
 
-    def sign(self, octets: bytes) -> Deferred[bytes]:
-        """Fires with the raw signature over `octets`, or fails with SigningFailed. It may take as long as it takes."""
+    def sign(self, octets: bytes, document: bytes = b"") -> Deferred[bytes]:
+        """Fires with the raw signature over `octets`, or fails with SigningFailed. It may take as long as it takes.
+        `document` is the message that `octets` stand for."""
 
 
 class OutsideSigner:
@@ -66,7 +67,7 @@ class OutsideSigner:
         self._retry_s = 0.0
         self._answered_s = float("-inf")
 
-    async def sign(self, octets: bytes) -> bytes:
+    async def sign(self, octets: bytes, document: bytes = b"") -> bytes:
         """The verified signature over `octets`. Raises NotSigned: nobody got a signature.
 
         Raises CannotAsk if the service judges this message and never signs it. The key is well then, and another try
@@ -77,7 +78,7 @@ class OutsideSigner:
             if self.trouble is not None and not self._may_try():
                 raise NotSigned(self.key_id, self.trouble)
             try:
-                signature = await self._in_time(octets)
+                signature = await self._in_time(octets, document)
                 self._verify(signature, octets)
             except SigningFailed as error:
                 if error.reason == "octets_refused":
@@ -105,7 +106,7 @@ class OutsideSigner:
         assert self.trouble is not None
         return not self.trouble.lasting and self._clock.monotonic_s() >= self._retry_s
 
-    def _in_time(self, octets: bytes) -> Deferred[bytes]:
+    def _in_time(self, octets: bytes, document: bytes) -> Deferred[bytes]:
         """What the source signs, or SigningFailed after the time-out. A token that is late goes on by itself; what it
         signs then is dropped."""
         late = SigningFailed("no_answer", f"{self.source.name} did not sign within {self._timeout_s:g} s")
@@ -127,7 +128,7 @@ class OutsideSigner:
                 timer.cancel()
                 told.callback(result)
 
-        signing = self.source.sign(octets)
+        signing = self.source.sign(octets, document)
         signing.addBoth(given)
         return told
 

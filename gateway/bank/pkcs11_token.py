@@ -91,7 +91,7 @@ class TokenKeySource:
         self._digest = digest
         self._library = library
 
-    def sign(self, octets: bytes) -> Deferred[bytes]:
+    def sign(self, octets: bytes, document: bytes = b"") -> Deferred[bytes]:
         """Fires with the PKCS#1 v1.5 signature, or fails with SigningFailed.
 
         The octets are hashed here: a token signs a few dozen bytes as fast as it can, and needs no hash of its own.

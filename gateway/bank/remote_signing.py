@@ -59,7 +59,7 @@ class RemoteKeySource:
             exchange_s=timeout_s,
         )
 
-    def sign(self, octets: bytes) -> Deferred[bytes]:
+    def sign(self, octets: bytes, document: bytes = b"") -> Deferred[bytes]:
         """Fires with the signature, or fails with SigningFailed. Cancelling it hangs up."""
         return Deferred.fromCoroutine(self._signature(octets))
 

@@ -60,8 +60,10 @@ class Signer(Protocol):
     def trouble(self) -> KeyTrouble | None:
         """Why the key signs nothing now; None while it signs. A key in a file always does."""
 
-    def sign(self, octets: bytes) -> Awaitable[bytes]:
-        """The signature value over `octets`. Raises NotSigned if the key signs nothing now: nothing was sent."""
+    def sign(self, octets: bytes, document: bytes = b"") -> Awaitable[bytes]:
+        """The signature value over `octets`. Raises NotSigned if the key signs nothing now: nothing was sent.
+
+        `document` is the message that `octets` stand for, for a signer that judges what it signs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,7 @@ class FileSigner:
             )
         return cls(settings.key_id, key, certificate, settings.digest)
 
-    async def sign(self, octets: bytes) -> bytes:
+    async def sign(self, octets: bytes, document: bytes = b"") -> bytes:
         """The PKCS#1 v1.5 signature over `octets`."""
         return self._key.sign(octets, self._padding, self._hash)
 

@@ -11,6 +11,7 @@ _GROUPS: Mapping[str, str] = {
     "joint-test": "与银行的联调测试：用例、结论、证据。",
     "notices": "以邮件、即时通讯与 Web 钩子通知人员。",
     "senders": "来源系统：设置中登记的各个 ERP。",
+    "signer": "独自持有银行签名密钥的进程。",
     "topology": "网关在消息服务器上所需的对象。",
 }
 _RUNNING: Mapping[str, str] = {
@@ -30,6 +31,8 @@ _RUNNING: Mapping[str, str] = {
         "设置了 `after_s` 的通知对象不再收到这些事项。仅限 root 与该进程的用户。"
     ),
     "notices try": "立即向一个通知对象试发一条，并显示对方是否接收。",
+    "signer run": "运行签名进程，直到 SIGTERM 或 SIGINT。只签经其回读并与流水库核对一致的报文。",
+    "signer check": "读取签名进程的设置，并显示各密钥：所在位置、所属通道、每日可签的上限。",
     "backup": (
         "在网关运行中复制流水库，旁边附清单（FILE.json）。\n\n"
         "权限为 0600；已加封的内容仍为加封。不含数据加密主密钥与发送许可日志：密钥须另行备份，发送许可日志绝不可复制。"

@@ -78,6 +78,7 @@ _OTHERS: Mapping[str, str] = {
 }
 _GROUPS: Mapping[str, str] = {
     "notices": "notices:application",
+    "signer": "signer:application",
     "audit": "audit:application",
     "certificates": "certificates:application",
     "senders": "rename:senders",

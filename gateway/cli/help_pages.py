@@ -10,7 +10,10 @@ from typer.core import TyperGroup
 from gateway.cli import output
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
-    "Run": ("run", "query", "console", "approval-page", "notices", "drain", "backup", "restore", "support-bundle"),
+    "Run": (
+        *("run", "query", "console", "approval-page", "notices", "signer", "drain", "backup", "restore"),
+        "support-bundle",
+    ),
     "Look": (
         "status",
         "top",

@@ -129,6 +129,8 @@ _RUNNING: Mapping[str, str] = {
     "PEM file of the site's certificate.": "站点证书的 PEM 文件。",
     "Its private key, PEM.": "其私钥，PEM。",
     "The notice's id, as the notice and the list show it.": "通知编号，见通知正文与 `notices list`。",
+    "The signer's own settings.": "签名进程自己的设置。",
+    "The signer's log of signatures, compared with the permits.": "签名进程的签名日志，与发送许可核对。",
     "The file of notices: whom to tell, how, and when not.": "通知文件：通知谁、如何通知、何时不通知。",
     "Folder of what waits, what was sent, and what failed.": "保存待发、已发与失败记录的目录。",
     "A table `destinations.NAME` of the file.": "通知文件中的表 `destinations.NAME`。",

@@ -25,10 +25,11 @@ from gateway.cli import application, exit_codes
 from gateway.kernel import meters
 from gateway.notices.notice_file import NoticeFile
 from gateway.settings import tables, values
+from gateway.signer.signer_file import SignerFile
 
 FOLDER = Path("docs") / "lookup"
 _UNITS = {"_s": "seconds", "_ms": "milliseconds", "_hours": "hours", "per_second": "a second"}
-_NOTICES = "top level of notices.toml"
+_NOTICES, _SIGNER = "top level of notices.toml", "top level of signer.toml"
 _MADE = "<!-- Made by `python -m gateway.cli.reference --write`; edit the source, not this page. -->\n\n"
 _NAMED = {values.Slug: "name", tables.AmountText: "amount", values.SettingsPath: "path"}
 
@@ -72,6 +73,13 @@ def settings_page() -> str:
                 "The file of `bankgw notices`, which the daemon does not read: [notices](../do/notices.md).",
                 "",
             ]
+        if at == _SIGNER:
+            lines += [
+                "# signer.toml",
+                "",
+                "The file of `bankgw signer`, which the daemon cannot change: [keys](../do/keys.md).",
+                "",
+            ]
         lines += [
             f"## {at}",
             "",
@@ -98,11 +106,12 @@ def _models() -> Iterator[tuple[str, type[BaseModel]]]:
         yield at, model
         for name, field in model.model_fields.items():
             for inner, suffix in _inner(field.annotation):
-                place = name if at in ("top level", _NOTICES) else f"{at.strip('`[]')}.{name}"
+                place = name if at in ("top level", _NOTICES, _SIGNER) else f"{at.strip('`[]')}.{name}"
                 yield from walk(f"`[[{place}]]`" if suffix == "list" else f"`[{place}{suffix}]`", inner)
 
     yield from walk("top level", settings.Settings)
     yield from walk(_NOTICES, NoticeFile)
+    yield from walk(_SIGNER, SignerFile)
 
 
 def _inner(annotation: Any) -> Iterator[tuple[type[BaseModel], str]]:

@@ -189,7 +189,7 @@ class Meters:
         )
         self.key_gone = Gauge(
             "bankgw_key_gone",
-            "1 while a signing key in a token or behind a signing service signs nothing; orders of its lane wait.",
+            "1 while a signing key outside of the process signs nothing; orders of its lane wait.",
             ("bank", "lane", "key"),
             registry=in_,
         )

@@ -8,7 +8,15 @@ Relative paths are relative to the main file's folder.
 from __future__ import annotations
 
 from gateway.settings.agreement import band_gaps, dialled, host_of, is_loopback, may_dial
-from gateway.settings.key_tables import KeyPlace, RemoteKeySettings, Secret, SigningKey, Tls, TokenKeySettings
+from gateway.settings.key_tables import (
+    KeyPlace,
+    RemoteKeySettings,
+    Secret,
+    SignerKeySettings,
+    SigningKey,
+    Tls,
+    TokenKeySettings,
+)
 from gateway.settings.oidc import OidcSettings
 from gateway.settings.reading import LoadedSettings, load, read_settings, remedy_of
 from gateway.settings.shards import lanes_of
@@ -71,6 +79,7 @@ __all__ = [
     "SenderSettings",
     "SenderLimits",
     "Settings",
+    "SignerKeySettings",
     "SigningKey",
     "Tls",
     "TokenKeySettings",

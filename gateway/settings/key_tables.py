@@ -161,12 +161,23 @@ class RemoteKeySettings(_Table):
     timeout_s: float = Field(5.0, gt=0, le=60, description="Seconds a signature may take.")
 
 
+class SignerKeySettings(_Table):
+    """A private key that the signer process alone holds: `bankgw signer`, a process of its own on this machine."""
+
+    socket: SettingsPath = Field(description="The signer's UNIX socket.")
+    name: str = Field(
+        min_length=1, max_length=200, description="Name of the key in the signer's own settings, `signer.toml`."
+    )
+    timeout_s: float = Field(5.0, gt=0, le=60, description="Seconds a signature may take.")
+
+
 class SigningKey(_Table):
-    """A private key that signs messages to the bank: in a file, in a token, or behind a signing service."""
+    """A private key that signs messages to the bank: in a file, in a token, behind a service, or with the signer."""
 
     key: KeyPlace | None = Field(None, description="Private key, PEM.")
     pkcs11: TokenKeySettings | None = Field(None, description="The key is in a PKCS#11 token.")
     remote: RemoteKeySettings | None = Field(None, description="The key is behind a signing service.")
+    signer: SignerKeySettings | None = Field(None, description="The signer process has the key, and judges messages.")
     certificate: SettingsPath = Field(description="Certificate of that key as registered with the bank, PEM.")
     digest: Literal["sha1", "sha256", "sha384", "sha512"] = Field(
         "sha256", description="Digest signed; `sha1` only where a bank takes nothing better."
@@ -174,8 +185,8 @@ class SigningKey(_Table):
 
     @model_validator(mode="after")
     def _one_source(self) -> SigningKey:
-        if sum(one is not None for one in (self.key, self.pkcs11, self.remote)) != 1:
-            raise ValueError("give exactly one of `key`, `pkcs11` and `remote`")
+        if sum(one is not None for one in (self.key, self.pkcs11, self.remote, self.signer)) != 1:
+            raise ValueError("give exactly one of `key`, `pkcs11`, `remote` and `signer`")
         return self
 
     def source(self) -> str:
@@ -184,5 +195,7 @@ class SigningKey(_Table):
             return f"PKCS#11 token {self.pkcs11.token}, key {self.pkcs11.label or self.pkcs11.id}"
         if self.remote is not None:
             return f"signing service {self.remote.host}:{self.remote.port}, key {self.remote.name}"
+        if self.signer is not None:
+            return f"signer process {self.signer.socket}, key {self.signer.name}"
         assert self.key is not None
         return self.key.source()

@@ -35,12 +35,12 @@ def paid_lines(data: bytes) -> Sequence[PaidLine]:
     body = once(envelope, "Body")
     if [node.tag for node in body] != ["uploadFilein"]:
         raise Unreadable("it is no upload of one file")
-    request = elements(_bytes(leaf(body, "uploadFilein/ApplicationRequest")), "utf-8")
+    request = elements(octets_of(leaf(body, "uploadFilein/ApplicationRequest")), "utf-8")
     if request.tag == "EncryptedData":
         raise Sealed("the message is encrypted for the bank")
     if request.tag != "ApplicationRequest" or leaf(request, "Command") != "UploadFile":
         raise Unreadable("it is no ApplicationRequest that uploads a file")
-    root = elements(_file(request), "utf-8")
+    root = elements(uploaded_file(request), "utf-8")
     names = [node.tag for node in root]
     if root.tag != "Document" or names not in (["CstmrCdtTrfInitn"], ["CstmrDrctDbtInitn"]):
         raise Unreadable("the file is neither pain.001 nor pain.008")
@@ -49,19 +49,19 @@ def paid_lines(data: bytes) -> Sequence[PaidLine]:
 
 
 def _transfers(group: etree._Element) -> list[PaidLine]:
-    own = _account(group, "DbtrAcct")
+    own = account_number(group, "DbtrAcct")
     found = rows(group, "CdtTrfTxInf")
-    return [PaidLine(own, _account(row, "CdtrAcct"), amount(leaf(row, "Amt/InstdAmt"))) for row in found]
+    return [PaidLine(own, account_number(row, "CdtrAcct"), amount(leaf(row, "Amt/InstdAmt"))) for row in found]
 
 
 def _debits(group: etree._Element) -> list[PaidLine]:
-    own = _account(group, "CdtrAcct")
-    return [
-        PaidLine(_account(row, "DbtrAcct"), own, amount(leaf(row, "InstdAmt"))) for row in rows(group, "DrctDbtTxInf")
-    ]
+    own = account_number(group, "CdtrAcct")
+    found = rows(group, "DrctDbtTxInf")
+    return [PaidLine(account_number(row, "DbtrAcct"), own, amount(leaf(row, "InstdAmt"))) for row in found]
 
 
-def _account(node: etree._Element, of: str) -> str:
+def account_number(node: etree._Element, of: str) -> str:
+    """The only number of the account in an element of this name."""
     identity = once(node, f"{of}/Id")
     names = [child.tag for child in identity]
     if names not in (["IBAN"], ["Othr"]):
@@ -69,9 +69,9 @@ def _account(node: etree._Element, of: str) -> str:
     return leaf(identity, "IBAN" if names == ["IBAN"] else "Othr/Id")
 
 
-def _file(request: etree._Element) -> bytes:
+def uploaded_file(request: etree._Element) -> bytes:
     """The file, unpacked if the request says that it is packed."""
-    content, packed = _bytes(leaf(request, "Content")), leaf(request, "Compression")
+    content, packed = octets_of(leaf(request, "Content")), leaf(request, "Compression")
     if packed not in ("true", "false"):
         raise Unreadable("Compression is neither true nor false")
     if packed == "false":
@@ -88,7 +88,8 @@ def _file(request: etree._Element) -> bytes:
     return found
 
 
-def _bytes(text: str) -> bytes:
+def octets_of(text: str) -> bytes:
+    """The octets of a Base64 text."""
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):

@@ -6,11 +6,13 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import TypeVar
 
 from lxml import etree
 
 _DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
 _AMOUNT = re.compile(r"[0-9]{1,15}(\.[0-9]{1,4})?", re.ASCII)
+L = TypeVar("L")
 _MINOR = re.compile(r"[0-9]{1,17}", re.ASCII)
 
 
@@ -102,7 +104,7 @@ def minor(text: str) -> Decimal:
     return Decimal(text) / 100
 
 
-def nothing_else(root: etree._Element, tags: Sequence[str], lines: Sequence[PaidLine]) -> Sequence[PaidLine]:
+def nothing_else(root: etree._Element, tags: Sequence[str], lines: Sequence[L]) -> Sequence[L]:
     """The lines, if the message has exactly one element of the amount's tag per line. A further element would be a
     further payment."""
     count = sum(1 for node in _nodes(root) if node.tag in tags)

@@ -56,7 +56,7 @@ class _Stamp:
     certificate = None
     trouble = None
 
-    async def sign(self, octets: bytes) -> bytes:
+    async def sign(self, octets: bytes, document: bytes = b"") -> bytes:
         """A signature of 256 bytes, the size of a real one."""
         return bytes(_SEAL_BYTES)
 

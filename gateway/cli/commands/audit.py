@@ -37,6 +37,9 @@ def verify_all(
         typer.Option(metavar="FILE", help="Checkpoints that a witness kept; may be given several times."),
     ] = None,
     key: Keys = None,
+    signer_log: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="The signer's log of signatures, compared with the permits.")
+    ] = None,
     vault_key: VaultKey = None,
     password: Password = None,
     config: Config = DEFAULT_CONFIG,
@@ -49,7 +52,7 @@ def verify_all(
     settings = settings_of(context, config)
     access = access_of(settings, vault_key, password)
     try:
-        report = audit_check.verified(settings, access, checkpoint or (), key or ())
+        report = audit_check.verified(settings, access, checkpoint or (), key or (), signer_log)
     except audit_check.NotVerified as error:
         code = exit_codes.UNAVAILABLE if error.away else exit_codes.FAILED
         output.leave(code, output.explained(error, "未能核对审计链："))

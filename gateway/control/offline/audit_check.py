@@ -9,15 +9,18 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from gateway.control.offline import signature_check
 from gateway.control.offline.journal_access import Access
+from gateway.control.offline.signature_log import SignatureLogBroken
 from gateway.kernel.checkpoints import checkpoints, verify
 from gateway.kernel.checkpoints.checkpoints import BadCheckpoint
 from gateway.kernel.checkpoints.verify import Report
 from gateway.kernel.checkpoints.witness import Witness
 from gateway.kernel.commit import permit_log
 from gateway.kernel.commit.permit_log import PermitLogBroken
+from gateway.kernel.commit.rows import Permit
 from gateway.kernel.sql import databases, vaults
-from gateway.settings import Settings
+from gateway.settings import Settings, lanes_of
 
 
 class NotVerified(Exception):  # noqa: N818 - an answer, not a fault
@@ -29,21 +32,25 @@ class NotVerified(Exception):  # noqa: N818 - an answer, not a fault
         self.away = away
 
 
-def verified(settings: Settings, access: Access, files: Sequence[Path], given: Sequence[str]) -> Report:
+def verified(
+    settings: Settings, access: Access, files: Sequence[Path], given: Sequence[str], signer_log: Path | None = None
+) -> Report:
     """Compare the journal with its audit chains, the permit log and all checkpoints.
 
-    `files` are checkpoints that a witness kept; `given` are public keys as `bankgw audit key` prints them. Raises
-    NotVerified.
+    `files` are checkpoints that a witness kept; `given` are public keys as `bankgw audit key` prints them. `signer_log`
+    is the folder of the signer's log, which is compared with the permit log too. Raises NotVerified.
     """
     try:
-        return _verified(settings, access, files, given)
-    except (OSError, BadCheckpoint, ValueError) as error:
+        return _verified(settings, access, files, given, signer_log)
+    except (OSError, BadCheckpoint, SignatureLogBroken, ValueError) as error:
         raise NotVerified(f"{error}; nothing was verified") from None
     except SQLAlchemyError as error:
         raise NotVerified(f"the journal cannot be read: {str(error).splitlines()[0]}", away=True) from None
 
 
-def _verified(settings: Settings, access: Access, files: Sequence[Path], given: Sequence[str]) -> Report:
+def _verified(
+    settings: Settings, access: Access, files: Sequence[Path], given: Sequence[str], signer_log: Path | None
+) -> Report:
     url, keys = access
     known = dict(checkpoints.read_public(words) for words in given)
     path = settings.state_dir / checkpoints.KEY_FILE
@@ -58,6 +65,11 @@ def _verified(settings: Settings, access: Access, files: Sequence[Path], given: 
         lines = verify.heads_of(permit_log.know(settings.permit_log(), keys, settings.node))
     except PermitLogBroken as error:
         wrong.append(str(error))
+    permits: list[Permit] = []
+    if signer_log is not None and not wrong:
+        permits = list(permit_log.read_back(settings.permit_log(), keys))
+    # The signatures are read after the permits, because a signature comes before its permit.
+    signed = None if signer_log is None else signature_check.signed_payments(signer_log, keys)
     engine = databases.connect(url, connections=1, writing=False)
     vaults.attach(engine, keys)
     try:
@@ -67,10 +79,15 @@ def _verified(settings: Settings, access: Access, files: Sequence[Path], given: 
             with conn.begin():
                 tabled, others = _tabled(conn, known)
                 report = verify.whole(conn, keys, [*points, *tabled], lines)
+                if signed is not None:
+                    report.problems += signature_check.contradictions(conn, signed, permits)
     finally:
         engine.dispose()
     report.problems[:0] = wrong
     report.remarks += others
+    lanes = [lane for _bank, lane in lanes_of(settings).values()]
+    if signer_log is None and any(key.signer for lane in lanes for key in lane.keys.values()):
+        report.remarks.append("the signer's log was not compared: name its folder with --signer-log")
     return report
 
 

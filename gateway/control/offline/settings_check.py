@@ -38,6 +38,7 @@ from gateway.settings import LoadedSettings, Mistake
 from gateway.settings.agreement import Finding, is_public
 from protocols.bank import BadOptions, Bank, Context, Replay
 from protocols.kit.errors import ProtocolError
+from protocols.readback.signed import why_not_judged
 
 DAMAGED = "is no SQLite database, or is damaged; keep the file and put a copy back: docs/do/restore.md"
 _DATABASES = ("sqlite", "postgresql", "mysql", "mariadb")
@@ -199,6 +200,10 @@ class _Examination:
         yield from _same(f"{at}.ports", lane.ports, bank.ports, "door")
         yield from self._keys_on_the_internet(at, lane, bank)
         yield from _same(f"{at}.keys", lane.keys, bank.profile.signs, "signing key")
+        for name, key in lane.keys.items():
+            why = why_not_judged(bank.profile.name, encrypted=name in bank.profile.encrypts)
+            if key.signer is not None and why:
+                yield f"{at}.keys.{name}.signer", f"{why}; keep this key in a file, a token or behind a service"
         yield from self._credentials(f"{at}.credentials", lane, bank)
 
     def _keys_on_the_internet(self, at: str, lane: conf.LaneSettings, bank: Bank) -> Iterator[Finding]:
@@ -213,7 +218,7 @@ class _Examination:
                 yield (
                     f"{at}.keys.{name}.key",
                     f"{lane.host} is the bank's interface on the internet: its signing key may not be in a file; put "
-                    "it into a token or behind a signing service (docs/do/keys.md), and remove `key`",
+                    "it into a token, behind a signing service or with the signer (docs/do/keys.md), and remove `key`",
                 )
 
     def _pushes(self, at: str, table: conf.PushSettings) -> Iterator[Finding]:

@@ -193,6 +193,7 @@ def _profile(options: Mapping[str, Any], variant: Variant, wire: Wire, together:
         history_days=_DAYS_BACK,
         past_balance_days=_DAYS_BACK,
         over_internet=True,
+        encrypts=frozenset({"transport"} if variant.encryption else ()),
         reconstructed=(
             *variant.reconstructed,
             "names of file types, which the contract with the bank lists",

@@ -186,14 +186,14 @@ class Wire:
             profile = self.variant.content("ApplicationRequest", self.variant.request, earlier=number)
             profile.require_day(turn.context.now.date())
             prepared = dsig.prepare(document, profile, max_bytes=REQUEST_MAX_BYTES)
-            signature = yield Sign(_SIGNER_KEYS[number], prepared.octets)
+            signature = yield Sign(_SIGNER_KEYS[number], prepared.octets, document)
             document = dsig.attach(prepared, signature, dsig.x509_key_info(profile, [certificate]))
         if self.variant.encryption:
             document = encryption.encrypt(document, self.variant.encryption, self.encrypt_to)
         envelope = self._envelope(operation, request_id, stamp, turn.context.now, document)
         transport = self.variant.transport()
         prepared = dsig.prepare(envelope, transport, max_bytes=REQUEST_MAX_BYTES)
-        signature = yield Sign("transport", prepared.octets)
+        signature = yield Sign("transport", prepared.octets, envelope)
         message = dsig.attach(prepared, signature, _token_reference(transport))
         headers = [("Content-Type", "text/xml; charset=utf-8"), ("SOAPAction", '""')]
         return request_id, http.request("POST", self.path, self.host, headers, message)

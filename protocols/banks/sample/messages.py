@@ -102,7 +102,7 @@ class Wire:
             f"<Body>{canonical(fields)}{_list(rows)}</Body></SampleBank>"
         )
         prepared = dsig.prepare_canonical(document, SIGNATURE)
-        signature = yield Sign("order", prepared.octets)
+        signature = yield Sign("order", prepared.octets, document.encode())
         return FRAMING.wrap(dsig.attach(prepared, signature))
 
     def read(self, data: bytes, operations: tuple[str, ...], context: Context | None = None) -> Answer:

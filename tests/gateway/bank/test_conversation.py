@@ -56,7 +56,7 @@ class Key:
     key_id = "order"
     trouble = None
 
-    async def sign(self, octets: bytes) -> bytes:
+    async def sign(self, octets: bytes, document: bytes = b"") -> bytes:
         return b"signed:" + octets
 
 

@@ -31,7 +31,7 @@ class Token:
         self.fails: SigningFailed | None = None
         self.asked = 0
 
-    def sign(self, octets: bytes) -> Deferred[bytes]:
+    def sign(self, octets: bytes, document: bytes = b"") -> Deferred[bytes]:
         self.asked += 1
         if self.fails is not None:
             return fail(self.fails)

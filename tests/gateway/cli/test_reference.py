@@ -185,14 +185,17 @@ def test_a_shard_is_the_unit_with_its_number() -> None:
         "bankgw-console.service",
         "bankgw-approval-page.service",
         "bankgw-notices.service",
+        "bankgw-signer.service",
     ],
 )
 def test_the_unit_exposes_little(name: str) -> None:
     analyze = shutil.which("systemd-analyze")
     if analyze is None:
         pytest.skip("no systemd-analyze: apt-get install systemd")
+    # In tenths. The signer has the keys, and needs neither network nor code that is made while it runs.
+    most = 2 if name == "bankgw-signer.service" else 10
     done = subprocess.run(
-        [analyze, "security", "--offline=true", "--no-pager", "--threshold=10", str(ROOT / "systemd" / name)],
+        [analyze, "security", "--offline=true", "--no-pager", f"--threshold={most}", str(ROOT / "systemd" / name)],
         capture_output=True,
         text=True,
         check=False,

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -540,6 +541,27 @@ def test_a_key_in_a_token_is_checked_without_the_token(site: demo_site.Site) -> 
     places = dict(found.sources)
     assert places["banks.sample.lanes.main.keys.order"] == "PKCS#11 token bank, key order"
     assert places["banks.sample.lanes.main.keys.order.pkcs11.pin"].startswith("file ")
+
+
+def test_a_key_with_the_signer_is_refused_where_no_signer_can_judge(site: demo_site.Site) -> None:
+    key = f'order = {{ key = {{ file = "{site.folder}/pki/sample-gateway-sign-key.pem" }}'
+    edit(site, "conf.d/sample.toml", key, 'order = { signer = { socket = "/run/bankgw-signer/s", name = "order" }')
+    found = look(site)
+    assert found.mistakes == found.unreachable == ()
+    places = dict(found.sources)
+    assert places["banks.sample.lanes.main.keys.order"] == "signer process /run/bankgw-signer/s, key order"
+
+    def told(**changed: Any) -> str:
+        def load_bank(table: settings.BankSettings) -> Bank:
+            bank = adapters.load_bank(table)
+            return replace(bank, profile=replace(bank.profile, **changed)) if table.protocol == "sample" else bank
+
+        looked = check.findings(read_settings(site.settings), load_bank, sites.NOW)
+        [mistake] = [one for one in looked.mistakes if one.key == "banks.sample.lanes.main.keys.order.signer"]
+        return str(mistake)
+
+    assert "encrypted for the bank" in told(encrypts=frozenset({"order"}))
+    assert "cannot be read back" in told(name="pab")
 
 
 def test_no_secret_is_ever_printed(site: demo_site.Site) -> None:

@@ -77,7 +77,7 @@ class _Key:
     key_id: str = "test"
     trouble: None = None
 
-    async def sign(self, octets: bytes) -> bytes:
+    async def sign(self, octets: bytes, document: bytes = b"") -> bytes:
         self.hops.signatures.append(self.name)
         return self.by(octets)
 
