@@ -32,7 +32,7 @@ def tamper(journal: Journal, change: Callable[[Any], object]) -> list[str]:
     """The findings of `verify` after a change that did not go through the journal."""
     with journal.stranger() as conn:
         change(conn)
-    return journal.read(audit.verify)
+    return journal.read(lambda conn: audit.verify(conn, journal.vault))
 
 
 def set_(seq: int, **values: object) -> Callable[[Any], object]:
