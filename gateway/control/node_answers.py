@@ -17,6 +17,7 @@ from gateway.act_ports import ActivityTotals, CapacityFacts, Certificates, Intak
 from gateway.bank.lease import LEASE_MS
 from gateway.call import Call, answers
 from gateway.control.acts.node import StopEverything, SwitchIntake
+from gateway.control.key_list import vault_words
 from gateway.control.lane_answers import lane_rows, stop_words
 from gateway.control.ports import BrokerPort, LanePort, StopPort
 from gateway.kernel.clock import Clock
@@ -53,6 +54,7 @@ class NodeAnswers:
     async def status(self, call: Call) -> Any:
         """The daemon's state, from memory. The journal's counts are left out when the journal cannot be reached."""
         counts = await guarded_journal.unless_away(self.store, _open_orders)
+        vault = await guarded_journal.unless_away(self.store, vault_words)
         age_s = self.broker.canary_age_s()
         now_ms = self.clock.now_ms()
         certificates = [
@@ -85,6 +87,7 @@ class NodeAnswers:
             "messages": None if counts is None else {"waiting": counts.waiting, "parked": counts.parked},
             "certificates": certificates,
             "capacity": self.capacity(),
+            "vault": vault,
             "lane_details": lane_rows(self.node, self.lanes),
         }
 

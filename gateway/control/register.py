@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from gateway.act import Act, CommandGroup, RoomActs
 from gateway.approvals.acts import APPROVALS
 from gateway.control.acts.joint_runs import JOINT_RUNS
+from gateway.control.acts.keys import KEYS
 from gateway.control.acts.lanes import LANES
 from gateway.control.acts.node import NODE
 from gateway.control.acts.web import WEB
@@ -30,6 +31,7 @@ ROOMS: tuple[RoomActs, ...] = (
     PAYMENTS,
     LANES,
     JOINT_RUNS,
+    KEYS,
     PEOPLE,
     APPROVALS,
     WEB,

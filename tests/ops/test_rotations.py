@@ -78,7 +78,8 @@ def test_certificate_and_vault_key(
             one.traffic.more(8)
             one.bankgw("backup", str(copies))
             # The vault's key: a new one beside the old one, and a restart.
-            one.bankgw("doctor", "--add-key", str(key_file))
+            name = json.loads(one.bankgw("keys", "prepare", "vault", "--vault-key", str(key_file), "--json"))["key"]
+            one.bankgw("keys", "activate", "vault", name, "--reason", "a rotation")
             assert running.stop() == 0, running.tail()
             running = UnitProcess(ROOT, "bankgw.service", one.site.settings, log)
             running.until_ready()

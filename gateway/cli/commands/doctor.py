@@ -17,10 +17,6 @@ def doctor(
     make_key: Annotated[
         Path | None, typer.Option("--make-key", help="Make a vault key file (mode 0600) there, and do nothing else.")
     ] = None,
-    add_key: Annotated[
-        Path | None,
-        typer.Option("--add-key", help="Add a new current key to this vault key file, keep the old ones, and end."),
-    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Examine this machine: libraries, settings, broker, journal, clock, certificates, disk. Each line has a fix."""
@@ -28,9 +24,6 @@ def doctor(
 
     if make_key is not None:
         _make_key(make_key)
-        return
-    if add_key is not None:
-        _add_key(add_key)
         return
     lines = examination.examine(output.environment(context), config)
     if as_json:
@@ -83,27 +76,5 @@ def _make_key(path: Path) -> None:
         (
             "give it to the daemon with LoadCredential= or journal.vault_key.file",
             "以 LoadCredential= 或 journal.vault_key.file 交给守护进程",
-        )
-    )
-
-
-def _add_key(path: Path) -> None:
-    from gateway.control.offline import journal_access
-
-    try:
-        name = journal_access.add_key(path)
-    except journal_access.NoAccess as error:
-        output.leave(exit_codes.REFUSED, output.explained(error, "未作更改："))
-    except OSError as error:
-        output.leave(
-            exit_codes.FAILED,
-            (f"{path} cannot be replaced: {error.strerror}", f"无法替换 {path}：{output.os_reason(error)}"),
-        )
-    output.say(
-        (
-            f"{path}: new values are sealed with key {name} once every process has restarted; the earlier keys stay in "
-            "it, and open what they sealed. Back the file up again, apart from the database.",
-            f"{path}：所有进程重启后，新内容以密钥 {name} 加封；旧密钥仍在其中，用于打开此前加封的内容。"
-            "请再次与数据库分开备份该文件。",
         )
     )

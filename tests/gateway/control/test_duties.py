@@ -32,7 +32,15 @@ DUTIES: Mapping[str, frozenset[str]] = {
     ),
     "check the reconciliation": frozenset({"tables.approve"}),
     "run the machine": frozenset(
-        {"lanes.pause", "lanes.resume", "lanes.probe", "parked.replay", "parked.replay_all", "node.drain"}
+        {
+            "lanes.pause",
+            "lanes.resume",
+            "lanes.probe",
+            "parked.replay",
+            "parked.replay_all",
+            "node.drain",
+            "keys.activate",
+        }
     ),
     "let money move again": frozenset({"lanes.leave_safe_mode", "node.restart"}),
     "give rights": frozenset({"persons.admit", "persons.deactivate", "persons.reset", "roles.set"}),
