@@ -44,13 +44,13 @@ class KeyAnswers:
                 400, "bad_purpose", f"`{params.purpose}` is no purpose of a key that is activated; say `vault`"
             )
 
-        def unit(tx: Tx) -> vault_keys.Activation | str:
+        def activated(tx: Tx) -> vault_keys.Activation | str:
             try:
                 return vault_keys.activate(tx, params.key, call.peer.actor, params.reason)
             except CannotActivate as error:
                 return str(error)
 
-        made = await self.store.write(unit)
+        made = await self.store.write(activated)
         if isinstance(made, str):
             raise Denied(409, "not_now", made)
         return {"key": made.key, "before": made.before, "since": instant(made.at_ms)}

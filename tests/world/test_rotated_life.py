@@ -68,7 +68,7 @@ def rotated(life: Any) -> set[str]:
     made.close()
     last = Journal(f"sqlite:///{file}", "rotator", sealing=Vault({"k2": NEW}, "k2", INDEX), hands=made.hands)
     assert last.read(lambda conn: verify.whole(conn, last.vault)).problems == problems == []
-    assert last.read(lambda conn: conn.execute(select(schema.vault_keys.c.vault_key)).scalars().all()) == ["k2"]
+    assert last.read(lambda conn: conn.execute(select(schema.vault_keys.c.name)).scalars().all()) == ["k2"]
     last.close()
     with closing(sqlite3.connect(file)) as db:
         db.execute("pragma wal_checkpoint(truncate)")

@@ -13,12 +13,12 @@ from gateway.cli.output import DEFAULT_CONFIG, AsJson, Config
 
 if TYPE_CHECKING:
     from gateway.settings import Settings
-Purpose = Annotated[str, typer.Argument(metavar="PURPOSE", help="What the key is for: `vault`.")]
+KeyPurpose = Annotated[str, typer.Argument(metavar="PURPOSE", help="What the key is for: `vault`.")]
 
 
 def prepare(
     context: typer.Context,
-    purpose: Purpose,
+    purpose: KeyPurpose,
     vault_key: VaultKey = None,
     config: Config = DEFAULT_CONFIG,
     as_json: AsJson = False,
@@ -50,7 +50,7 @@ def prepare(
 
 def retire(
     context: typer.Context,
-    purpose: Purpose,
+    purpose: KeyPurpose,
     key: Annotated[str, typer.Argument(metavar="KEY", help="The earlier key, as `bankgw keys list` names it.")],
     gone: Annotated[
         list[str] | None,

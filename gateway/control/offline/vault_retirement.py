@@ -43,7 +43,7 @@ def examine(access: Access, name: str, gone: Collection[str], left: int) -> Reti
     try:
         with engine.connect() as conn:
             found = migrations.revision_of(conn)
-            if found is None or found < "0018":
+            if found is None or found < vault_keys.FIRST:
                 raise NotRetired("no vault key was ever activated in this journal: see `bankgw keys activate`")
             registers.load(conn, vault)
             return _examined(conn, name, gone, left)

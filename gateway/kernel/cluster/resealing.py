@@ -100,7 +100,7 @@ TABLES: tuple[Table, ...] = tuple(schema.metadata.tables[name] for name in sorte
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class ResealPage:
     """One page of a table: the key of its last row (None at the table's end), its rows, and the keys of those that are
     sealed with another key, each with its size."""
 
@@ -119,7 +119,7 @@ class Resealed:
     unopened: tuple[str, ...] = ()
 
 
-def page(conn: Connection, table: Table, current: str, after: Key = (), most: int = PAGE_ROWS) -> Page:
+def page(conn: Connection, table: Table, current: str, after: Key = (), most: int = PAGE_ROWS) -> ResealPage:
     """The next rows of a table in the order of their keys, and which of them are sealed with another key."""
     keys, name = list(table.primary_key.columns), bytes((len(current),)) + current.encode()
     hidden = sealed_columns(table)
@@ -133,7 +133,7 @@ def page(conn: Connection, table: Table, current: str, after: Key = (), most: in
         heads_of = parts[len(keys) : len(keys) + len(hidden)]
         if any(head is not None and bytes(head) != name for head in heads_of):
             due.append((parts[: len(keys)], sum(size or 0 for size in parts[len(keys) + len(hidden) :])))
-    return Page(tuple(found[-1])[: len(keys)] if len(found) == most else None, len(found), tuple(due))
+    return ResealPage(tuple(found[-1])[: len(keys)] if len(found) == most else None, len(found), tuple(due))
 
 
 def portions(due: Sequence[tuple[Key, int]]) -> list[list[Key]]:

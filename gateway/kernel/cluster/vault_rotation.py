@@ -19,7 +19,7 @@ from sqlalchemy import Connection, select, update
 
 from gateway.kernel import log
 from gateway.kernel.clock import Clock
-from gateway.kernel.cluster.resealing import PAGE_ROWS, TABLES, Key, Page, page, portions, reseal_rows
+from gateway.kernel.cluster.resealing import PAGE_ROWS, TABLES, Key, ResealPage, page, portions, reseal_rows
 from gateway.kernel.commit import audit, vault_keys, vault_probe
 from gateway.kernel.commit.store import Store, StoreFailed, Tx
 from gateway.kernel.commit.vault_keys import Activation, NodeKeys
@@ -83,7 +83,7 @@ class VaultState:
         return self.rotation is not None and self.rotation.state == DONE and not self.behind
 
 
-class TakenOver(Exception):  # noqa: N818 - an answer, not a fault
+class WorkTakenOver(Exception):  # noqa: N818 - an answer, not a fault
     """Another node continues the work."""
 
 
@@ -101,11 +101,8 @@ def rotation_of(conn: Connection, number: int) -> RotationState | None:
     row = conn.execute(select(schema.vault_rotations).where(_R.number == number)).first()
     if row is None:
         return None
-    after = tuple(json.loads(row.after_key))
-    counts = (row.resealed, row.found, row.unopened)
-    return RotationState(
-        row.number, row.state, row.node, row.at_ms, row.round, row.place, after, *counts, row.finished_ms
-    )
+    work = json.loads(row.work)
+    return RotationState(number=row.number, node=row.node, at_ms=row.at_ms, **{**work, "after": tuple(work["after"])})
 
 
 def begin(tx: Tx, number: int) -> RotationState | None:
@@ -125,7 +122,7 @@ def begin(tx: Tx, number: int) -> RotationState | None:
 
 
 def reseal(tx: Tx, state: RotationState, keys: list[Key]) -> RotationState:
-    """Seal some rows of the table anew, and write down how far the work is. Raises TakenOver."""
+    """Seal some rows of the table anew, and write down how far the work is. Raises WorkTakenOver."""
     table = schema.metadata.tables[state.place]
     done = reseal_rows(tx, table, keys)
     return _kept(
@@ -144,7 +141,7 @@ def reseal(tx: Tx, state: RotationState, keys: list[Key]) -> RotationState:
 
 def advance(tx: Tx, state: RotationState) -> RotationState:
     """Write down that a table is done, and go on with the next one. After the last one: with the next round, or, if
-    this round found nothing to seal anew, to the end. Raises TakenOver."""
+    this round found nothing to seal anew, to the end. Raises WorkTakenOver."""
     names = [table.name for table in TABLES]
     if state.place != names[-1]:
         following = names[names.index(state.place) + 1]
@@ -160,26 +157,25 @@ def advance(tx: Tx, state: RotationState) -> RotationState:
 
 
 def _kept(tx: Tx, before: RotationState, after: RotationState) -> RotationState:
-    mine = (_R.number == before.number, _R.node == before.node, _R.at_ms == before.at_ms, _R.round == before.round)
+    mine = (_R.number == before.number, _R.node == before.node, _R.at_ms == before.at_ms)
     changed = tx.raw.execute(update(schema.vault_rotations).where(*mine).values(_columns(after)))
     if changed.rowcount != 1:
-        raise TakenOver
+        raise WorkTakenOver
     return after
 
 
 def _columns(state: RotationState) -> dict[str, Any]:
-    return {
+    work = {
         "state": state.state,
-        "node": state.node,
-        "at_ms": state.at_ms,
         "round": state.round,
         "place": state.place,
-        "after_key": json.dumps(state.after),
+        "after": state.after,
         "resealed": state.resealed,
         "found": state.found,
         "unopened": state.unopened,
         "finished_ms": state.finished_ms,
     }
+    return {"node": state.node, "at_ms": state.at_ms, "work": json.dumps(work)}
 
 
 class VaultRotation:
@@ -252,7 +248,7 @@ class VaultRotation:
         try:
             while state.state != DONE:
                 state = await self._next(state)
-        except TakenOver:
+        except WorkTakenOver:
             return
         finally:
             self._meters.vault_resealing.set(0)
@@ -267,7 +263,7 @@ class VaultRotation:
     async def _next(self, state: RotationState) -> RotationState:
         """Work on one page of a table."""
         table, current = schema.metadata.tables[state.place], self._vault.current
-        found: Page = await self._store.read(partial(page, table=table, current=current, after=state.after))
+        found: ResealPage = await self._store.read(partial(page, table=table, current=current, after=state.after))
         for keys in portions(found.due):
             before = state.resealed
             state = await self._store.write(partial(reseal, state=state, keys=keys))

@@ -24,7 +24,7 @@ from gateway.kernel.sql.vaults import vault_of
 
 RECENTLY_MS = 60_000
 """A node that has committed in this time counts as running."""
-_FIRST = "0018"
+FIRST = "0018"
 """The first schema whose programs can read a journal in which a key was activated."""
 _SEAL = row_seal(schema.vault_keys)
 _K, _N, _U, _M = schema.vault_keys.c, schema.vault_nodes.c, schema.units.c, schema.meta.c
@@ -61,13 +61,13 @@ def in_use(conn: Connection) -> Activation | None:
         return None
     _SEAL.check(vault_of(conn), row)
     registers.check(conn, _SEAL.table, row.seal)
-    return Activation(row.number, row.vault_key, row.before_key, row.at_ms)
+    return Activation(row.number, row.name, row.earlier, row.at_ms)
 
 
 def activations(conn: Connection) -> list[Activation]:
     """All activations, the first one first."""
     rows = conn.execute(select(schema.vault_keys).order_by(_K.number))
-    return [Activation(row.number, row.vault_key, row.before_key, row.at_ms) for row in rows]
+    return [Activation(row.number, row.name, row.earlier, row.at_ms) for row in rows]
 
 
 def take_up(conn: Connection, vault: Vault) -> None:
@@ -129,13 +129,11 @@ def activate(tx: Tx, name: str, actor: str, reason: str) -> Activation:
     _refuse_nodes_without(tx, name)
     made = Activation(1 if before is None else before.number + 1, name, used, tx.now_ms)
     # If two nodes write at once, one fails on the number and is run again.
-    columns = _SEAL.with_seal(
-        tx.vault, {"number": made.number, "vault_key": name, "before_key": used, "at_ms": tx.now_ms}
-    )
+    columns = _SEAL.with_seal(tx.vault, {"number": made.number, "name": name, "earlier": used, "at_ms": tx.now_ms})
     tx.fresh.execute(insert(schema.vault_keys), columns)
     registers.note(tx, _SEAL.table, columns["seal"], {"number": made.number})
-    older = (_M.name == "beside") & (_M.value < _FIRST)
-    tx.fresh.execute(update(schema.meta).where(older).values(value=_FIRST))
+    older = (_M.name == "beside") & (_M.value < FIRST)
+    tx.fresh.execute(update(schema.meta).where(older).values(value=FIRST))
     audit.append(
         tx, actor, "vault.key_activated", f"vault:{name}", {"before": used, "number": made.number, "reason": reason}
     )

@@ -494,13 +494,24 @@ credit_claims = Table(
 )
 
 receipt_files = Table(
-    "receipt_files", metadata,
-    key("receipt", 26), bounded("bank"), bounded("account_idx"), bounded("payment", 26, null=True),
-    bounded("bank_date", 10), bounded("sha256"), bounded("media_type", 255), number("size"), number("at_ms"),
-    hidden("detail"), hidden("body", null=True), bounded("entry", 26, null=True),
+    "receipt_files",
+    metadata,
+    key("receipt", 26),
+    bounded("bank"),
+    bounded("account_idx"),
+    bounded("payment", 26, null=True),
+    bounded("bank_date", 10),
+    bounded("sha256"),
+    bounded("media_type", 255),
+    number("size"),
+    number("at_ms"),
+    hidden("detail"),
+    hidden("body", null=True),
+    bounded("entry", 26, null=True),
     UniqueConstraint("payment", name="receipt_files_payment"),
-    Index("receipt_files_day", "account_idx", "bank_date"), Index("receipt_files_entry", "entry", unique=True),
-)  # fmt: skip
+    Index("receipt_files_day", "account_idx", "bank_date"),
+    Index("receipt_files_entry", "entry", unique=True),
+)
 
 linked_orders = Table(
     "linked_orders",
@@ -568,20 +579,13 @@ pool_moves = Table(
 
 # The keys with which new values are sealed, by the order in which they came into use: the highest number counts.
 vault_keys = Table(
-    "vault_keys",
-    metadata,
-    key_number("number"),
-    bounded("vault_key", 32),
-    bounded("before_key", 32),
-    number("at_ms"),
-    seal(),
+    "vault_keys", metadata, key_number("number"), bounded("name", 32), bounded("earlier", 32), number("at_ms"), seal()
 )
 
 # What each node's vault has: the names of its keys (JSON), and the key that it seals with.
 vault_nodes = Table("vault_nodes", metadata, key("node"), unbounded("vault_keys"), bounded("uses", 32), number("at_ms"))
 
+# How far older values are sealed anew after each activation.
 vault_rotations = Table(
-    "vault_rotations", metadata, key_number("number"),
-    bounded("state", 16), bounded("node"), number("at_ms"), number("round"), bounded("place"), unbounded("after_key"),
-    number("resealed"), number("found"), number("unopened"), number("finished_ms", null=True),
-)  # fmt: skip
+    "vault_rotations", metadata, key_number("number"), bounded("node"), number("at_ms"), unbounded("work")
+)

@@ -111,7 +111,9 @@ class Vault:
 
         No key is removed before the process ends, because a value that it sealed may be read at this moment.
         """
-        if self._source is None or (state := _state_of(self._source)) == self._read_at:
+        state = None if self._source is None else _state_of(self._source)
+        # A file that is gone adds no key; whoever took it away after the start did so on purpose.
+        if self._source is None or state is None or state == self._read_at:
             return
         keys, _current, index = _parts(self._source)
         if index != self._index:

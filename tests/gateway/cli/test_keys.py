@@ -103,11 +103,18 @@ def test_a_vault_key_is_prepared_activated_and_retired(
     assert bankgw("keys", "retire", "vault", new, *config) == exit_codes.REFUSED
     assert "is in use: activate another one first" in capsys.readouterr().err
     assert old in vault.names_in(_key_file(site))
+    # A copy made from now on needs the new key alone, although the file still names the earlier one first.
+    assert bankgw("backup", site.folder / "copies", *config) == exit_codes.OK
+    capsys.readouterr()
     assert bankgw("keys", "retire", "vault", old, *config) == exit_codes.OK
     told = capsys.readouterr().out
     assert f"{old} was removed" in told and "Backups made before" in told
     assert vault.names_in(_key_file(site)) == (new,)
     assert bankgw("audit", "verify", *config) == exit_codes.OK
+    capsys.readouterr()
+    assert bankgw("backup", "--list", site.folder / "copies", "--json", *config) == exit_codes.OK
+    [copy] = json.loads(capsys.readouterr().out)["backups"]
+    assert (copy["vault_key"], copy["whole"]) == (new, True)
     journal.close()
     life = _opened(site)
     assert life.vault.names == (new,)

@@ -99,6 +99,7 @@ MOVES_MONEY = frozenset(
 COMMAND_LINE = frozenset(
     {
         *("roles.ceremony", "persons.confirm", "orders.cancel", "parked.show", "parked.discard"),
+        "keys.activate",
         *("lanes.trace", "lanes.forgotten", "joint_runs.record", "joint_runs.exchanges"),
     }
 )

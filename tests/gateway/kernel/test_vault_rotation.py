@@ -12,7 +12,7 @@ from sqlalchemy import delete, insert, select, update
 from gateway.kernel.checkpoints import verify
 from gateway.kernel.cluster import resealing, stops, vault_rotation
 from gateway.kernel.cluster.resealing import BOUND_TO, TABLES, portions, sealed_columns
-from gateway.kernel.cluster.vault_rotation import DONE, RotationState, TakenOver
+from gateway.kernel.cluster.vault_rotation import DONE, RotationState, WorkTakenOver
 from gateway.kernel.commit import audit, payment_rows, registers, vault_keys
 from gateway.kernel.commit.store import StoreFailed
 from gateway.kernel.commit.vault_keys import CannotActivate
@@ -73,7 +73,7 @@ def test_every_sealed_column_says_what_it_is_bound_to() -> None:
 
 def test_a_rotation_leaves_nothing_under_the_old_key_and_changes_nothing_else(old_on_each: Journal) -> None:
     old = old_on_each
-    payments = old.read(lambda conn: conn.execute(select(schema.payments)).all())
+    payments = old.read(lambda conn: conn.execute(select(schema.payments).order_by(schema.payments.c.payment)).all())
     before = [payment_rows.decode_row(row, old.vault) for row in payments]
     hashes = old.read(lambda conn: conn.execute(select(schema.audit.c.hash).order_by(schema.audit.c.seq)).all())
     assert under_another_key(old, "k1") == 0 < under_another_key(old)
@@ -84,7 +84,7 @@ def test_a_rotation_leaves_nothing_under_the_old_key_and_changes_nothing_else(ol
     assert (state.state, state.unopened, state.round) == (DONE, 0, 2)
     assert under_another_key(old) == 0
     life = again(old, only_next())
-    rows = life.read(lambda conn: conn.execute(select(schema.payments)).all())
+    rows = life.read(lambda conn: conn.execute(select(schema.payments).order_by(schema.payments.c.payment)).all())
     assert [payment_rows.decode_row(row, life.vault) for row in rows] == before
     assert [row.seal for row in rows] == [row.seal for row in payments]
     now = life.read(lambda conn: conn.execute(select(schema.audit.c.hash).order_by(schema.audit.c.seq)).all())
@@ -161,7 +161,7 @@ def test_the_table_of_keys_cannot_be_set_back_by_sql(old: Journal) -> None:
     with pytest.raises(StoreFailed, match="was deleted"):
         again(old, both())
     with old.stranger() as conn:
-        row = {"number": 3, "vault_key": "k2", "before_key": "k1", "at_ms": 0, "seal": "0" * 64}
+        row = {"number": 3, "name": "k2", "earlier": "k1", "at_ms": 0, "seal": "0" * 64}
         conn.execute(insert(schema.vault_keys), row)
     with pytest.raises(StoreFailed, match="seal does not fit"):
         again(old, both())
@@ -236,7 +236,7 @@ def test_another_node_takes_the_work_over_and_the_first_one_stops(old: Journal) 
     taken = other.do(partial(vault_rotation.begin, number=1))
     assert taken is not None
     assert taken.node == "n2"
-    with pytest.raises(TakenOver):
+    with pytest.raises(WorkTakenOver):
         other.do(lambda tx: vault_rotation.advance(tx, state))
     other.close()
 
@@ -255,7 +255,8 @@ def test_a_stop_stays_in_force_and_a_row_that_was_put_back_stays_refused(old: Jo
         conn.execute(delete(schema.stops).where(schema.stops.c.number == 2))
         conn.execute(update(schema.stops).values(dict(first._mapping)))
     # The first stop under its old seal: an earlier row, put back.
-    assert life.read(stops.last).altered == ("stops/1",)
+    back = life.read(stops.last)
+    assert (back.stopped, back.altered) == (True, ("stops/stops",))
     life.close()
 
 

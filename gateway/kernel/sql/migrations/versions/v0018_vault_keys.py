@@ -18,27 +18,15 @@ def upgrade() -> None:
     op.create_table(
         "vault_keys",
         key_number("number"),
-        bounded("vault_key", 32),
-        bounded("before_key", 32),
+        bounded("name", 32),
+        bounded("earlier", 32),
         number("at_ms"),
         seal(),
         **STRICT,
     )
     op.create_table("vault_nodes", key("node"), unbounded("vault_keys"), bounded("uses", 32), number("at_ms"), **STRICT)
     op.create_table(
-        "vault_rotations",
-        key_number("number"),
-        bounded("state", 16),
-        bounded("node"),
-        number("at_ms"),
-        number("round"),
-        bounded("place"),
-        unbounded("after_key"),
-        number("resealed"),
-        number("found"),
-        number("unopened"),
-        number("finished_ms", null=True),
-        **STRICT,
+        "vault_rotations", key_number("number"), bounded("node"), number("at_ms"), unbounded("work"), **STRICT
     )
     op.execute("UPDATE meta SET value = '18' WHERE name = 'schema'")
 
