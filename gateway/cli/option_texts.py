@@ -308,6 +308,9 @@ _SETTING_UP: Mapping[str, str] = {
     "With --with, for PostgreSQL and MySQL: an empty database.": (
         "与 --with 同用，适用 PostgreSQL 与 MySQL：一个空库。"
     ),
+    "Add a key to this vault key file, as `keys prepare vault` does, and end.": (
+        "在该数据加密主密钥文件中加入一个密钥（同 `keys prepare vault`），然后结束。"
+    ),
     "Make a vault key file (mode 0600) there, and do nothing else.": "只在该处生成数据加密主密钥文件（权限 0600）。",
     "With --questions: which bank.": "与 --questions 同用：哪家银行。",
     "Print what to ask BANK before a joint test, and what is assumed.": "列出联调前须向银行确认的问题与当前假设。",

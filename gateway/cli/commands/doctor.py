@@ -17,6 +17,10 @@ def doctor(
     make_key: Annotated[
         Path | None, typer.Option("--make-key", help="Make a vault key file (mode 0600) there, and do nothing else.")
     ] = None,
+    add_key: Annotated[
+        Path | None,
+        typer.Option("--add-key", help="Add a key to this vault key file, as `keys prepare vault` does, and end."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Examine this machine: libraries, settings, broker, journal, clock, certificates, disk. Each line has a fix."""
@@ -24,6 +28,9 @@ def doctor(
 
     if make_key is not None:
         _make_key(make_key)
+        return
+    if add_key is not None:
+        _add_key(add_key)
         return
     lines = examination.examine(output.environment(context), config)
     if as_json:
@@ -76,5 +83,27 @@ def _make_key(path: Path) -> None:
         (
             "give it to the daemon with LoadCredential= or journal.vault_key.file",
             "以 LoadCredential= 或 journal.vault_key.file 交给守护进程",
+        )
+    )
+
+
+def _add_key(path: Path) -> None:
+    from gateway.control.offline import journal_access
+
+    try:
+        name = journal_access.prepare_key(path)
+    except journal_access.NoAccess as error:
+        output.leave(exit_codes.REFUSED, output.explained(error, "未作更改："))
+    except OSError as error:
+        output.leave(
+            exit_codes.FAILED,
+            (f"{path} cannot be replaced: {error.strerror}", f"无法替换 {path}：{output.os_reason(error)}"),
+        )
+    output.say(
+        (
+            f"{path}: key {name} is in it, and seals nothing before bankgw keys activate vault {name}; the earlier "
+            "keys stay in it, and open what they sealed. Back the file up again, apart from the database.",
+            f"{path}：已加入密钥 {name}；执行 bankgw keys activate vault {name} 之前不以其加封任何内容。旧密钥仍在其中"
+            "，用于打开此前加封的内容。请再次与数据库分开备份该文件。",
         )
     )
