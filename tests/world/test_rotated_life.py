@@ -25,7 +25,7 @@ FILLED = frozenset(
     {
         *("approval_policies", "approval_requests", "approvals", "attempts", "audit", "delegations", "evidence"),
         *("outbox", "payments", "persons", "proposals", "refusals", "stops", "pools", "pool_runs", "pool_moves"),
-        *("linked_orders", "balances", "credit_claims", "payees_registered", "statement_entries", "statement_days"),
+        *("linked_orders", "balances", "credit_claims", "payees_registered", "statement_entries"),
     }
 )
 """Tables with sealed columns that the lives below have rows of."""
