@@ -308,6 +308,8 @@ class Gateway:
         self.pools.start()
         if parts.checkpoints is not None:
             parts.checkpoints.start()
+        if parts.vault_rotation is not None:
+            parts.vault_rotation.start()
 
     def _recount(self, tx: Tx) -> None:
         """Raise the day's sums that SQL lowered."""
@@ -339,6 +341,8 @@ class Gateway:
             self.key_watch,
         ):
             part.stop()
+        if self.parts.vault_rotation is not None:
+            self.parts.vault_rotation.stop()
         if self.parts.checkpoints is not None:
             await self.parts.checkpoints.stop()
         draining = self.outbox.drain()

@@ -5,6 +5,7 @@ us.
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from typing import Any
 
 from prometheus_client import ProcessCollector
@@ -16,6 +17,7 @@ from gateway.bank.credential_expiry import credential_ends
 from gateway.bank.lane_dialer import LaneDialer
 from gateway.bank.push_listener import push_listeners
 from gateway.control import ports
+from gateway.control.key_list import KeyPort, keys_of_settings
 from gateway.control.peer_credentials import peer_of
 from gateway.control.server import ControlServer, Peer
 from gateway.control.verbs import verbs
@@ -128,6 +130,10 @@ def _control_ports(gateway: Gateway, watch: Watch) -> ports.ControlPorts:
         certificates=parts.certificates,
         capacity=watch.capacity_words,
         totals=lambda: activity_totals(parts.meters),
+        keys=KeyPort(
+            lambda: keys_of_settings(gateway.settings, datetime.fromtimestamp(parts.clock.now_ms() / 1000, UTC)),
+            lambda: gateway.settings.journal.vault_key.source(),
+        ),
     )
 
 

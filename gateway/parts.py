@@ -18,6 +18,7 @@ from gateway.kernel.checkpoints.checkpoints import Checkpoints
 from gateway.kernel.clock import Clock, Entropy
 from gateway.kernel.cluster import gaps
 from gateway.kernel.cluster.safe_mode import SafeMode
+from gateway.kernel.cluster.vault_rotation import VaultRotation
 from gateway.kernel.commit import permit_log as commit_permit_log
 from gateway.kernel.commit.store import Store
 from gateway.kernel.meters import Meters
@@ -52,6 +53,7 @@ class Parts:
     read_certificates: Callable[[conf.Settings], Callable[[], None]] = lambda _settings: lambda: None
     checkpoints: Checkpoints | None = None
     audit_purge: AuditPurge | None = None
+    vault_rotation: VaultRotation | None = None
     writer: Callable[[], WriterState] = WriterState
     rings: Mapping[str, ExchangeRing] = field(default_factory=dict)
     permit_log: commit_permit_log.PermitLog | None = None

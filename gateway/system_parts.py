@@ -31,6 +31,7 @@ from gateway.kernel.checkpoints.checkpoints import Checkpoints
 from gateway.kernel.clock import Clock, SystemClock, SystemEntropy
 from gateway.kernel.cluster.other_nodes import compare_at_start
 from gateway.kernel.cluster.safe_mode import SafeMode
+from gateway.kernel.cluster.vault_rotation import VaultRotation
 from gateway.kernel.commit import permit_log as commit_permit_log
 from gateway.kernel.commit.group_commit import GroupFacts, SqlStore
 from gateway.kernel.commit.lane_releases import MAY_LACK_SENDS
@@ -118,6 +119,7 @@ def system_parts(reactor: Any, settings: conf.Settings, on_fatal: OnFatal, machi
         ).prepare_reload,
         checkpoints=None if chain is None else chain[0],
         audit_purge=None if chain is None else chain[1],
+        vault_rotation=VaultRotation(store, clock, keys, meters, settings.journal.reseal_per_second),
         writer=store.writer_state,
         rings=open_rings(settings, keys),
         permit_log=permit_log,

@@ -56,6 +56,8 @@ WITH_BODY: Mapping[str, str] = {
 """Bodies of commands that have the options of their act, and some of their own."""
 _OTHERS: Mapping[str, str] = {
     "approvals sign-made": "made_orders:sign_made",
+    "keys prepare": "keys:prepare",
+    "keys retire": "keys:retire",
     "lanes rename": "rename:rename_lane",
     "liquidity return": "liquidity:send_back",
     "liquidity stay": "liquidity:stay",

@@ -33,7 +33,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "Decide": ("resolve", "leave-safe-mode", "stop-all", "restart-all", "payees", "liquidity", "repair"),
     "People": ("login", "logout", "whoami", "persons", "roles", "delegations", "policy", "approvals"),
     "Joint tests": ("joint-test", "send", "explain", "simulate", "demo"),
-    "Set up": ("init", "check", "doctor", "banks", "topology", "certificates", "senders"),
+    "Set up": ("init", "check", "doctor", "banks", "topology", "certificates", "keys", "senders"),
 }
 """The groups of `bankgw --help`, and the commands of each."""
 _IN_CHINESE: Mapping[str, str] = {

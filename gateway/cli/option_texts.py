@@ -9,6 +9,10 @@ from gateway.cli.commands.report import NAMES
 _OF_MANY: Mapping[str, str] = {
     "Seconds between two views.": "两次显示之间的秒数。",
     "Print one view and end: for scripts.": "只输出一次即结束，供脚本使用。",
+    "What the key is for: `vault`.": "密钥用途：`vault`。",
+    "The earlier key, as `bankgw keys list` names it.": "旧密钥，名称如 `bankgw keys list` 所示。",
+    "This node will never run again. May be given several times.": "该节点不再运行。可多次给出。",
+    "So many altered rows may become unreadable with the key.": "允许随该密钥变得不可读的被篡改行数。",
     "Use colours: always, never, or auto: on a terminal without NO_COLOR.": (
         "是否使用颜色：always（总是）、never（从不）、auto（终端上且未设 NO_COLOR 时）。"
     ),
@@ -306,8 +310,8 @@ _SETTING_UP: Mapping[str, str] = {
     "With --with, for PostgreSQL and MySQL: an empty database.": (
         "与 --with 同用，适用 PostgreSQL 与 MySQL：一个空库。"
     ),
-    "Add a new current key to this vault key file, keep the old ones, and end.": (
-        "在该数据加密主密钥文件中加入新的当前密钥，保留旧密钥，然后结束。"
+    "Add a key to this vault key file, as `keys prepare vault` does, and end.": (
+        "在该数据加密主密钥文件中加入一个密钥（同 `keys prepare vault`），然后结束。"
     ),
     "Make a vault key file (mode 0600) there, and do nothing else.": "只在该处生成数据加密主密钥文件（权限 0600）。",
     "With --questions: which bank.": "与 --questions 同用：哪家银行。",

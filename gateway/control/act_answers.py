@@ -9,6 +9,7 @@ from gateway.control.company_answers import CompanyAnswers
 from gateway.control.directory import DirectoryAnswers
 from gateway.control.exchange_traces import TraceAnswers
 from gateway.control.joint_run_answers import JointRunAnswers
+from gateway.control.key_answers import KeyAnswers
 from gateway.control.lane_answers import LaneAnswers
 from gateway.control.lane_ladder import ProbeAnswers
 from gateway.control.node_answers import NodeAnswers
@@ -68,6 +69,7 @@ def act_answers(ports: ControlPorts, sessions: PersonSessions) -> ActAnswers:
         ProbeAnswers(store, clock, accounts, lanes),
         TraceAnswers(store, lanes),
         JointRunAnswers(store, lanes),
+        KeyAnswers(store, node, ports.keys),
         DirectoryAnswers(store, accounts, node, lanes),
         PersonAnswers(store),
         RoleAnswers(store, clock),

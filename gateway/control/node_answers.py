@@ -18,6 +18,7 @@ from gateway.bank.lease import LEASE_MS
 from gateway.call import Call, answers
 from gateway.control import open_orders
 from gateway.control.acts.node import StopEverything, SwitchIntake
+from gateway.control.key_list import vault_words
 from gateway.control.lane_answers import lane_rows, stop_words
 from gateway.control.open_orders import LIVE
 from gateway.control.ports import BrokerPort, LanePort, StopPort
@@ -55,6 +56,7 @@ class NodeAnswers:
     async def status(self, call: Call) -> Any:
         """The daemon's state, from memory. The journal's counts are left out when the journal cannot be reached."""
         counts = await guarded_journal.unless_away(self.store, _open_orders)
+        vault = await guarded_journal.unless_away(self.store, vault_words)
         age_s = self.broker.canary_age_s()
         now_ms = self.clock.now_ms()
         certificates = [
@@ -88,6 +90,7 @@ class NodeAnswers:
             "messages": None if counts is None else {"waiting": counts.waiting, "parked": counts.parked},
             "certificates": certificates,
             "capacity": self.capacity(),
+            "vault": vault,
             "lane_details": lane_rows(self.node, self.lanes),
         }
 

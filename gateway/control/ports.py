@@ -14,6 +14,7 @@ from gateway.act_ports import Accounts, ActivityTotals, CapacityFacts, Certifica
 from gateway.bank.company_pauses import CompanyPauses
 from gateway.bank.lane import Lane
 from gateway.bank.line_check import LineCheck
+from gateway.control.key_list import KeyPort
 from gateway.erp.amqp_types import Amqp
 from gateway.kernel.asking import AskBank
 from gateway.kernel.clock import Clock
@@ -126,6 +127,7 @@ class ControlPorts:
     certificates: Certificates = dict
     capacity: CapacityFacts = dict
     totals: ActivityTotals = dict
+    keys: KeyPort = KeyPort(tuple, str)
 
     @property
     def decisions(self) -> DecisionPorts:

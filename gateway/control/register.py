@@ -8,6 +8,7 @@ from gateway.act import Act, CommandGroup, RoomActs
 from gateway.approvals.acts import APPROVALS
 from gateway.control.acts.companies import COMPANIES
 from gateway.control.acts.joint_runs import JOINT_RUNS
+from gateway.control.acts.keys import KEYS
 from gateway.control.acts.lanes import LANES
 from gateway.control.acts.node import NODE
 from gateway.control.acts.web import WEB
@@ -32,6 +33,7 @@ ROOMS: tuple[RoomActs, ...] = (
     LANES,
     COMPANIES,
     JOINT_RUNS,
+    KEYS,
     PEOPLE,
     APPROVALS,
     WEB,

@@ -217,6 +217,16 @@ class Meters:
         )
         self.permit_log = Gauge("bankgw_permit_log_bytes", "Size of this node's permit log.", registry=in_)
         self._declare_backups()
+        self._declare_vault()
+
+    def _declare_vault(self) -> None:
+        in_ = self.registry
+        self.vault_resealing = Gauge(
+            "bankgw_vault_resealing", "1 while this node seals older values anew with a new vault key.", registry=in_
+        )
+        self.vault_resealed = Counter(
+            "bankgw_vault_resealed_rows_total", "Rows sealed anew with a new vault key by this node.", registry=in_
+        )
 
     def _declare_backups(self) -> None:
         in_ = self.registry

@@ -84,6 +84,13 @@ class Journal(_Table):
     password: Secret | None = Field(None, description="Database password, if the URL carries none.")
     vault_key: KeyPlace = Field(description="Key file that seals personal data; made by `bankgw doctor --make-key`.")
     linger_ms: float = Field(3.0, ge=0, le=100, description="Milliseconds a group commit waits for more units.")
+    reseal_per_second: int = Field(
+        200,
+        ge=1,
+        le=100_000,
+        description="Rows that are sealed anew per second at most after another vault key was activated "
+        "(`bankgw keys activate`). More rows take more of the time of payments.",
+    )
     permit_log_days: int = Field(
         90,
         ge=1,

@@ -39,6 +39,11 @@ def _authority(one: Drill) -> tuple[Path, Path]:
     return second
 
 
+def _is_done(one: Drill) -> bool:
+    """Whether the older values are sealed anew, as `bankgw keys list` says."""
+    return all(row["done"] for row in json.loads(one.bankgw("keys", "list", "--json"))["vault"])
+
+
 def test_certificate_and_vault_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
 ) -> None:
@@ -77,8 +82,11 @@ def test_certificate_and_vault_key(
             assert "CN=next" in one.bankgw("lanes", "probe", "pab.main"), said
             one.traffic.more(8)
             one.bankgw("backup", str(copies))
-            # The vault's key: a new one beside the old one, and a restart.
-            one.bankgw("doctor", "--add-key", str(key_file))
+            # The vault's key: a new one beside the old one, without a restart; the next life begins with it.
+            name = json.loads(one.bankgw("keys", "prepare", "vault", "--vault-key", str(key_file), "--json"))["key"]
+            one.bankgw("keys", "activate", "vault", name, "--reason", "a rotation")
+            one.traffic.more(8)
+            until(lambda: _is_done(one), 60, "the older values are sealed anew")
             assert running.stop() == 0, running.tail()
             running = UnitProcess(ROOT, "bankgw.service", one.site.settings, log)
             running.until_ready()

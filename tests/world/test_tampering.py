@@ -49,6 +49,9 @@ NOT_ALTERED = {
     "balance_tables": "monthly tables of reconciliation, signed outside the gate",
     "ledgers": "an ERP's books on their way in",
     "ledger_parts": "an ERP's books on their way in",
+    "vault_keys": "which key seals: a register, altered in tests/gateway/kernel/test_vault_rotation.py",
+    "vault_nodes": "which keys a node has: a false row delays the removal of a key, or hastens it; nothing is sent by it",
+    "vault_rotations": "how far values are sealed anew; `bankgw keys retire` reads the whole journal by itself",
 }
 """Tables that decide neither about money nor about rights, each with the reason."""
 

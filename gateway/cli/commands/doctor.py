@@ -19,7 +19,7 @@ def doctor(
     ] = None,
     add_key: Annotated[
         Path | None,
-        typer.Option("--add-key", help="Add a new current key to this vault key file, keep the old ones, and end."),
+        typer.Option("--add-key", help="Add a key to this vault key file, as `keys prepare vault` does, and end."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -91,7 +91,7 @@ def _add_key(path: Path) -> None:
     from gateway.control.offline import journal_access
 
     try:
-        name = journal_access.add_key(path)
+        name = journal_access.prepare_key(path)
     except journal_access.NoAccess as error:
         output.leave(exit_codes.REFUSED, output.explained(error, "未作更改："))
     except OSError as error:
@@ -101,9 +101,9 @@ def _add_key(path: Path) -> None:
         )
     output.say(
         (
-            f"{path}: new values are sealed with key {name} once every process has restarted; the earlier keys stay in "
-            "it, and open what they sealed. Back the file up again, apart from the database.",
-            f"{path}：所有进程重启后，新内容以密钥 {name} 加封；旧密钥仍在其中，用于打开此前加封的内容。"
-            "请再次与数据库分开备份该文件。",
+            f"{path}: key {name} is in it, and seals nothing before bankgw keys activate vault {name}; the earlier "
+            "keys stay in it, and open what they sealed. Back the file up again, apart from the database.",
+            f"{path}：已加入密钥 {name}；执行 bankgw keys activate vault {name} 之前不以其加封任何内容。旧密钥仍在其中"
+            "，用于打开此前加封的内容。请再次与数据库分开备份该文件。",
         )
     )

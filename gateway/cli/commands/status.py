@@ -183,6 +183,7 @@ def _status(said: Any) -> None:
         output.line((output.in_language(paused).format(company=company), "bold red"))
     _under_way(said)
     _capacity(said["capacity"])
+    _vault(said.get("vault"))
     if said["certificates"]:
         first = (
             "first to expire: {bank} {role} at {not_after} ({days_left} days left)",
@@ -246,6 +247,21 @@ def _capacity(said: Any) -> None:
         "磁盘：可用 {free:.1f} GiB，共 {size:.1f} GiB，发送许可日志 {permits:.3f} GiB；超过保存期限 {rows} 行",
     )
     output.line(output.in_language(disk).format(free=free, size=size, permits=permits, rows=said["retention_overdue"]))
+
+
+def _vault(vault: Any) -> None:
+    """How far older values are sealed anew with a new vault key; nothing once this is over."""
+    if not vault or vault["done"]:
+        return
+    told = (
+        "vault key {key}: sealing older values anew ({state}): round {round}, {tables_done} of {tables} tables, "
+        "{rows} rows",
+        "数据加密主密钥 {key}：旧内容重新加封（{state}）：第 {round} 遍，{tables_done}/{tables} 张表，{rows} 行",
+    )
+    output.line(output.in_language(told).format_map(vault))
+    if vault["waits_for"]:
+        behind = ("  it waits for {}", "  等待 {}")
+        output.line((output.in_language(behind).format(", ".join(vault["waits_for"])), "yellow"))
 
 
 def _under_way(said: Any) -> None:

@@ -62,10 +62,19 @@ def make_key(path: Path) -> None:
     vault.create(path)
 
 
-def add_key(path: Path) -> str:
-    """Add a new current key to a vault key file; returns its name. Raises NoAccess, OSError."""
+def prepare_key(path: Path) -> str:
+    """Add a key to a vault key file, for a later activation; returns its name. Raises NoAccess, OSError."""
     try:
-        return vault.add_key(path)
+        return vault.prepare_key(path)
+    except vault.VaultError as error:
+        raise NoAccess(str(error)) from None
+
+
+def remove_key(path: Path, name: str, current: str) -> bool:
+    """Remove a key from a vault key file, whose current one is then `current`; False if the file does not have it.
+    Raises NoAccess, OSError."""
+    try:
+        return vault.remove_key(path, name, current)
     except vault.VaultError as error:
         raise NoAccess(str(error)) from None
 

@@ -24,9 +24,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.kernel.backup import dump_tools
 from gateway.kernel.cluster import restored_database
-from gateway.kernel.commit import audit, vault_probe
+from gateway.kernel.commit import audit, vault_keys, vault_probe
 from gateway.kernel.commit import permit_log as commit_permit_log
 from gateway.kernel.sql import databases, migrations, schema, vaults
+from gateway.kernel.sql.sealed import SealBroken
 from gateway.kernel.sql.vault import Vault, VaultError
 
 FORMAT = 1
@@ -139,9 +140,11 @@ def _check_key(url: URL, vault: Vault) -> None:
     if _backend(url) == "sqlite" and not Path(url.database or "").is_file():
         raise NoBackup(f"there is no journal at {url.database}; nothing to copy")
     try:
-        with _connected(url.render_as_string(hide_password=False)) as conn:
-            if migrations.revision_of(conn) is not None:
+        with _connected(url.render_as_string(hide_password=False), vault) as conn:
+            revision = migrations.revision_of(conn)
+            if revision is not None:
                 vault_probe.check(conn, vault)
+                _use_key_of(conn, vault, revision)
     except VaultError as error:
         raise NoBackup(
             f"the vault key {_key_name(vault)} does not open this journal ({error}), and a copy under it could not be "
@@ -149,6 +152,16 @@ def _check_key(url: URL, vault: Vault) -> None:
         ) from None
     except SQLAlchemyError as error:
         raise NoBackup(f"the journal cannot be read: {_first_line(error)}") from None
+
+
+def _use_key_of(conn: Connection, vault: Vault, revision: str) -> None:
+    """Seal the manifest with the key that the journal uses, so that the copy needs no earlier one for its sake."""
+    if revision < vault_keys.FIRST:
+        return
+    try:
+        vault_keys.take_up(conn, vault)
+    except SealBroken:
+        pass  # an altered journal is copied as it is; the key file's own word counts
 
 
 def _copy_sqlite(url: URL, part: Path) -> dict[str, Any]:

@@ -217,20 +217,19 @@ def head_of(conn: Connection, node: str) -> Head:
     return Head(found.seq, found.hash) if found else Head(0, GENESIS)
 
 
-def verify(conn: Connection, vault: Vault | None = None, each: Callable[[Any], object] | None = None) -> list[str]:
+def verify(conn: Connection, vault: Vault, each: Callable[[Any], object] | None = None) -> list[str]:
     """All defects of the chains, as sentences; empty if the chains are intact.
 
-    With the vault the details are opened too, which detects a chain rebuilt without the key. `each` is called with
-    every row, node by node and in order.
+    The details are opened too, which detects a chain rebuilt without the key. `each` is called with every row, node by
+    node and in order.
     """
     problems: list[str] = []
     nodes = set(conn.execute(select(schema.audit.c.node).distinct()).scalars())
     heads, begins = ends(conn), bases(conn)
     for node in sorted(nodes | set(heads)):
         problems.extend(_verify_node(conn, node, begins.get(node, AuditBase()), heads.get(node), vault, each))
-    if vault is not None:
-        problems.extend(_forged_bases(conn, vault))
-        problems.extend(_forged_ends(conn, vault))
+    problems.extend(_forged_bases(conn, vault))
+    problems.extend(_forged_ends(conn, vault))
     return problems
 
 
@@ -287,7 +286,7 @@ def _verify_node(
     node: str,
     base: AuditBase,
     promised: Head | None,
-    vault: Vault | None,
+    vault: Vault,
     each: Callable[[Any], object] | None,
 ) -> Iterator[str]:
     head = Head(base.size, base.hash)
@@ -298,9 +297,9 @@ def _verify_node(
             yield f"audit of {node}: entry {head.seq + 1} is missing; {row.seq} follows {head.seq}"
         elif row.prev_hash != head.hash:
             yield f"audit of {node}: entry {row.seq} does not continue entry {head.seq}"
-        if digest_of(row) != row.hash:
+        if digest_of(row, vault) != row.hash:
             yield f"audit of {node}: entry {row.seq} was altered"
-        elif vault is not None and not authentic(row, vault):
+        elif not authentic(row, vault):
             yield f"audit of {node}: entry {row.seq} was not written by a holder of the vault's key"
         head = Head(row.seq, row.hash)
         if each is not None:
@@ -348,9 +347,16 @@ def header_of(row: Any) -> bytes:
     return chain_check.header(row.node, row.seq, row.at_ms, row.actor, row.entry, row.object_id, row.prev_hash)
 
 
-def digest_of(row: Any) -> str:
-    """The hash that this row must have by its content."""
-    return _digest(header_of(row), row.detail)
+def digest_of(row: Any, vault: Vault) -> str:
+    """The hash that this row must have by its content; "" if its detail was sealed anew and altered since.
+
+    The hash covers the detail as it was sealed first: a rotation of the vault's key leaves the chain as it is.
+    """
+    header = header_of(row)
+    try:
+        return _digest(header, vault.original(row.detail, header))
+    except VaultError:
+        return ""
 
 
 def _digest(header: bytes, detail: bytes) -> str:

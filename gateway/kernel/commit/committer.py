@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from twisted.python.failure import Failure
 
 from gateway.kernel.clock import Clock, Entropy
-from gateway.kernel.commit import attempts, audit, outbox, registers, vault_probe, work
+from gateway.kernel.commit import attempts, audit, outbox, registers, vault_keys, vault_probe, work
 from gateway.kernel.commit.hand_over import HandOver
 from gateway.kernel.commit.payment_cache import Outdated, PaymentCache
 from gateway.kernel.commit.permit_lines import Group
@@ -461,6 +461,10 @@ class Committer:
         self._chain.head = self.committed = audit.head_of(conn, self._node)
         self._chain.rows_seq = 0 if row is None else row.rows_seq or 0
         registers.load(conn, self._vault)
+        try:
+            vault_keys.take_up(conn, self._vault)
+        except (SealBroken, VaultError) as error:
+            raise StoreFailed(f"{error}. Nothing is written with another key (docs/do/keys.md)") from error
         signed = None if row is None else row.unit
         self._before_seq = None if row is None else row.before_seq
         if signed is None:

@@ -46,7 +46,7 @@ def seal_page(tx: Tx, table: Table, sealing: Sealing, after: tuple[Any, ...] = (
     """Seal the table's next rows that have no seal, in the order of their keys, after the key `after`."""
     keys = list(table.primary_key.columns)
     wanted = select(table).where(table.c[SEAL].is_(None)).order_by(*keys).limit(most)
-    found = tx.fresh.execute(wanted.where(_later(keys, after)) if after else wanted).all()
+    found = tx.fresh.execute(wanted.where(later_than(keys, after)) if after else wanted).all()
     refused = list[str]()
     for row in found:
         key = [row._mapping[column.name] for column in keys]
@@ -64,7 +64,7 @@ def seal_page(tx: Tx, table: Table, sealing: Sealing, after: tuple[Any, ...] = (
     return SealedRows(last, len(found) - len(refused), tuple(refused))
 
 
-def _later(keys: list[Any], after: tuple[Any, ...]) -> ColumnElement[bool]:
+def later_than(keys: list[Any], after: tuple[Any, ...]) -> ColumnElement[bool]:
     """The condition for rows whose key comes after this one. Not every database compares several columns at once."""
     return or_(
         *(and_(*(keys[place] == after[place] for place in range(at)), keys[at] > after[at]) for at in range(len(keys)))

@@ -25,7 +25,7 @@ from gateway.kernel.sql.columns import (
     unbounded,
 )
 
-SCHEMA_VERSION = 17
+SCHEMA_VERSION = 18
 
 metadata = MetaData()
 
@@ -87,26 +87,14 @@ evidence = Table(
 )
 
 outbox = Table(
-    "outbox",
-    metadata,
-    key("message_id", 36),
-    bounded("node"),
-    bounded("state", 16),
-    bounded("exchange", 255),
-    bounded("routing_key", 255),
-    unbounded("headers"),
-    bounded("correlation_id", 255, null=True),
-    bounded("content_type"),
-    bounded("payment", 26, null=True),
-    number("created_ms"),
-    hidden("body"),
-    number("tries", null=True),
-    number("last_tried_ms", null=True),
-    bounded("last_result", 16, null=True),
-    bounded("last_text", 255, null=True),
-    Index("outbox_waiting", "node", "state", "message_id"),
+    "outbox", metadata,
+    key("message_id", 36), bounded("node"), bounded("state", 16), bounded("exchange", 255),
+    bounded("routing_key", 255), unbounded("headers"), bounded("correlation_id", 255, null=True),
+    bounded("content_type"), bounded("payment", 26, null=True), number("created_ms"), hidden("body"),
+    number("tries", null=True), number("last_tried_ms", null=True), bounded("last_result", 16, null=True),
+    bounded("last_text", 255, null=True), Index("outbox_waiting", "node", "state", "message_id"),
     Index("outbox_payment", "payment"),
-)
+)  # fmt: skip
 
 work = Table(
     "work",
@@ -588,3 +576,16 @@ pool_moves = Table(
     bounded("outcome", 16, null=True), UniqueConstraint("order_id", name="pool_moves_order"),
     Index("pool_moves_state", "state"), Index("pool_moves_day", "pool", "business_date"),
 )  # fmt: skip
+
+# The keys with which new values are sealed, by the order in which they came into use: the highest number counts.
+vault_keys = Table(
+    "vault_keys", metadata, key_number("number"), bounded("name", 32), bounded("earlier", 32), number("at_ms"), seal()
+)
+
+# What each node's vault has: the names of its keys (JSON), and the key that it seals with.
+vault_nodes = Table("vault_nodes", metadata, key("node"), unbounded("vault_keys"), bounded("uses", 32), number("at_ms"))
+
+# How far older values are sealed anew after each activation.
+vault_rotations = Table(
+    "vault_rotations", metadata, key_number("number"), bounded("node"), number("at_ms"), unbounded("work")
+)

@@ -32,7 +32,15 @@ DUTIES: Mapping[str, frozenset[str]] = {
     ),
     "check the reconciliation": frozenset({"tables.approve"}),
     "run the machine": frozenset(
-        {"lanes.pause", "lanes.resume", "lanes.probe", "parked.replay", "parked.replay_all", "node.drain"}
+        {
+            "lanes.pause",
+            "lanes.resume",
+            "lanes.probe",
+            "parked.replay",
+            "parked.replay_all",
+            "node.drain",
+            "keys.activate",
+        }
     ),
     "let money move again": frozenset({"lanes.leave_safe_mode", "node.restart", "companies.resume"}),
     "give rights": frozenset({"persons.admit", "persons.deactivate", "persons.reset", "roles.set"}),
@@ -95,6 +103,7 @@ MOVES_MONEY = frozenset(
 COMMAND_LINE = frozenset(
     {
         *("roles.ceremony", "persons.confirm", "orders.cancel", "parked.show", "parked.discard"),
+        "keys.activate",
         *("lanes.trace", "lanes.forgotten", "joint_runs.record", "joint_runs.exchanges"),
     }
 )

@@ -32,7 +32,7 @@ def tamper(journal: Journal, change: Callable[[Any], object]) -> list[str]:
     """The findings of `verify` after a change that did not go through the journal."""
     with journal.stranger() as conn:
         change(conn)
-    return journal.read(audit.verify)
+    return journal.read(lambda conn: audit.verify(conn, journal.vault))
 
 
 def set_(seq: int, **values: object) -> Callable[[Any], object]:
@@ -93,8 +93,9 @@ def test_a_chain_rebuilt_without_the_key_is_seen(chain: Journal) -> None:
             prev = digest
         conn.execute(update(schema.units).values(audit_hash=prev))
 
-    assert tamper(chain, rebuild) == []
-    problems = chain.read(lambda conn: audit.verify(conn, vault()))
+    problems = tamper(chain, rebuild)
+    # The hashes agree: only the details tell.
+    assert not [one for one in problems if "was altered" in one or "does not continue" in one]
     assert "audit of n1: entry 2 was not written by a holder of the vault's key" in problems
 
 

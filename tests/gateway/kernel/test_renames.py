@@ -67,7 +67,7 @@ def test_a_lane_takes_payments_work_numbers_and_pause_along(journal: Journal) ->
     assert journal.do(lambda tx: draw_serials(tx, "sample", 1)).start >= drawn.stop
     entry = told(journal, "lane.renamed")
     assert (entry.actor, entry.object_id, entry.detail["old"], entry.detail["reason"]) == (ACTOR, NEW, LANE, "new name")
-    assert journal.read(audit.verify) == []
+    assert journal.read(lambda conn: audit.verify(conn, journal.vault)) == []
 
 
 def test_a_node_with_the_old_settings_can_neither_write_nor_take_the_lane(journal: Journal) -> None:

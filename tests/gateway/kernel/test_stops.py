@@ -29,7 +29,7 @@ def test_the_last_word_holds_on_every_node(journal: Journal) -> None:
     assert last(other) == said
     assert say(other, stopped=False, actor="persons:wang+li") == Stop(2, False, NOW_MS, "persons:wang+li", "fraud?")
     assert not last(journal).stopped
-    assert journal.read(audit.verify) == []
+    assert journal.read(lambda conn: audit.verify(conn, journal.vault)) == []
     entries = journal.read(
         lambda conn: (
             conn.execute(

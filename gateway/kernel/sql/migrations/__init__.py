@@ -36,6 +36,7 @@ KNOWN = (
     "0015",
     "0016",
     "0017",
+    "0018",
 )
 """All revisions in `versions`, newest last; a test compares the two."""
 BESIDE = KNOWN[-2]
