@@ -149,7 +149,7 @@ async def refused(player: Player, one: GivenOrder) -> CaseFinding:
     if expect.at and not any(at.startswith(expect.at) for at in named):
         return failed(f"the refusal names {', '.join(named) or 'no field'}, not {expect.at}")
     # The reply and the event that tells the rejection have the same faults.
-    told = dict.fromkeys(f"{fault.get('at')}: {fault.get('detail')}" for fault in faults)
+    told = dict.fromkeys(f"{fault.get('at')} {fault.get('code')}: {fault.get('detail')}" for fault in faults)
     why = "; ".join(list(told)[:3])
     return await booked(player, one, f"{code}: {why}" if why else code)
 

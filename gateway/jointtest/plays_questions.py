@@ -102,7 +102,9 @@ async def entries(player: Player) -> CaseFinding:
     if isinstance(found, CaseFinding):
         return found
     player.facts["bank_line_id"] = found.get("bank_line_id")
-    return await booked(player, one, f"1 entry; matched {found.get('matched_payment', 'not')}")
+    matched = found.get("matched_payment")
+    said = f"matched {matched}" if matched else "the gateway has not matched it to the payment"
+    return await booked(player, one, f"1 entry; {said}")
 
 
 async def entry_of(player: Player, one: GivenOrder, day: date) -> dict[str, Any] | CaseFinding:
