@@ -154,9 +154,9 @@ def case_templates(name: str, text: str) -> Sequence[Mapping[str, Any]]:
         raise BadCase(f"{name}.toml: there are only [[case]] tables, not {', '.join(tables) or '[case]'}")
     for one in found:
         where = f"{name}.toml: case {one.get('id', '?')}"
-        tables = (one, one.get("unrepeated", {}))
-        unknown = [key for table in tables for key in sorted(table.keys() - _CASE_FIELDS)]
-        unknown += [key for table in tables for key in sorted(table.get("expect", {}).keys() - _EXPECT_FIELDS)]
+        parts: tuple[Mapping[str, Any], ...] = (one, one.get("unrepeated", {}))
+        unknown = [key for part in parts for key in sorted(part.keys() - _CASE_FIELDS)]
+        unknown += [key for part in parts for key in sorted(part.get("expect", {}).keys() - _EXPECT_FIELDS)]
         if unknown:
             raise BadCase(f"{where}: no such key: {', '.join(unknown)}")
         missing = [key for key in ("id", "title", "title_zh", "play") if not one.get(key)]

@@ -74,13 +74,15 @@ async def _never_repeated(player: Player, one: GivenOrder) -> CaseFinding:
     if not await player.until_state(one, expect.states):
         return undecided(player, one)
     began_s = moved_s = world.clock.monotonic_s()
-    asked = -1
-    while asked < _ASKED_LEAST:
+    asked = 0
+    while True:
         shown = await world.elsewhere(world.desk.get, "orders", f"{world.plan.told.sender}:{one.id}")
-        answers = [moment for moment in shown["timeline"] if moment.get("source") == Source.ENQUIRY]
+        answers = sum(moment.get("source") == Source.ENQUIRY for moment in shown["timeline"])
         now_s = world.clock.monotonic_s()
-        if len(answers) > asked:
-            asked, moved_s = len(answers), now_s
+        if answers >= _ASKED_LEAST:
+            break
+        if answers > asked:
+            asked, moved_s = answers, now_s
         if now_s - moved_s > player.patience_s:
             return failed(f"the bank was asked about {one.id} {asked} times only")
         await sleep(world.clock, _LOOK_EVERY_S)
@@ -90,7 +92,9 @@ async def _never_repeated(player: Player, one: GivenOrder) -> CaseFinding:
     if sent != 1:
         return failed(f"{one.id} was sent {sent} times, not once")
     took_s = now_s - began_s
-    why = f"{one.id} stays {player.state(one)}; sent once, asked about {asked} times in {took_s:.0f} s; persons decide"
+    why = (
+        f"{one.id} stays {player.state(one)}; sent once, asked about {answers} times in {took_s:.0f} s; persons decide"
+    )
     return await booked(player, one, why)
 
 
