@@ -99,7 +99,7 @@ _ACTS: Mapping[str, tuple[str, str]] = {
         "模拟银行时钟设为与本机相差 {days:+} 天",
     ),
     trail.MISSED: ("the audit trail has no verdict of {attempt}: {why}", "审计记录中没有 {attempt} 的结论：{why}"),
-    lane_exchanges.MISSED: ("lane {lane} has no digests of its exchanges: {why}", "通道 {lane} 没有报文摘要：{why}"),
+    lane_exchanges.MISSED: ("lane {lane} has no digests of its exchanges: {why}", "通道 {lane} 没有报文校验值：{why}"),
 }
 """What an act in the run's journal did, in both languages."""
 _CAUSES: Mapping[ConditionCause, str] = {

@@ -96,7 +96,11 @@ def test_it_says_whose_scripts_they_are_and_where_a_twins_clock_went() -> None:
         ),
         ({"act": "twin_clock", "days": 0, "refused": -1}, "clock could not be moved", "模拟银行时钟未能调整"),
         ({"act": "trail_missed", "attempt": "R1-a-1", "why": "busy"}, "no verdict of R1-a-1: busy", "R1-a-1 的结论"),
-        ({"act": "exchanges_missed", "lane": "a.b", "why": "off"}, "lane a.b has no digests", "通道 a.b 没有报文摘要"),
+        (
+            {"act": "exchanges_missed", "lane": "a.b", "why": "off"},
+            "lane a.b has no digests",
+            "通道 a.b 没有报文校验值",
+        ),
         ({"act": "later_invented"}, "later_invented", "later_invented"),
     ],
 )
