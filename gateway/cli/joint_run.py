@@ -80,18 +80,22 @@ def played(
 
 
 def say_verdict(case: Case, finding: CaseFinding) -> None:
-    """A line on stdout for each case that ends."""
+    """A line on stdout for each case that ends, at once: a run takes minutes, and its output may go to a file."""
     from gateway.jointtest.reason_words import in_chinese
+    from protocols.kit.china import BEIJING
 
-    at = finding.until
-    until = "" if at is None else output.in_language((f" until {at:%Y-%m-%d %H:%M}", f"，至 {at:%Y-%m-%d %H:%M}"))
+    until = ""
+    if finding.until is not None:
+        at = f"{finding.until.astimezone(BEIJING):%Y-%m-%d %H:%M %z}"
+        until = output.in_language((f" until {at}", f"，至 {at}"))
     english, chinese = verdict_of(finding.verdict)
     head = f"{case.id}{until}"
     output.say(
         (
             f"  {english:14} {head}  {finding.why}".rstrip(),
             f"  {chinese:　<6}{head}  {in_chinese(finding.why)}".rstrip(),
-        )
+        ),
+        flush=True,
     )
 
 

@@ -145,9 +145,9 @@ def environment(context: typer.Context) -> Environment:
     return found
 
 
-def say(text: str | Bilingual) -> None:
-    """Print a line on stdout."""
-    print(worded(text))
+def say(text: str | Bilingual, *, flush: bool = False) -> None:
+    """Print a line on stdout; `flush` shows it at once where stdout is a file or a pipe."""
+    print(worded(text), flush=flush)
 
 
 def worded(text: str | Bilingual) -> str:

@@ -2,7 +2,8 @@
 
 A file holds templates. `kinds` makes one case of a template for each kind of order that the bank has; `fields` one for
 each limit of a field that it declares; `asks` needs a question that it answers. A template that the bank cannot have
-still makes a case, which is not applicable and says why: so nobody overlooks that it is missing.
+still makes a case, which is not applicable and says why: so nobody overlooks that it is missing. `unrepeated` holds the
+keys that differ at a bank whose orders of that kind are never sent again.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from importlib import resources
 from typing import Any
 
 from gateway.jointtest.verdicts import ConditionCause, SeenAt
-from protocols.bank import Bank
+from protocols.bank import Bank, Replay, ReplayRule
 from protocols.canon.limits import FieldLimit
 from protocols.canon.order import Kind
 
@@ -130,7 +131,7 @@ _KINDS_ZH: Mapping[str, str] = {
     "payroll_item": "代发",
     "collection": "代收",
 }
-_OWN = frozenset({"kinds", "fields", "expect"})
+_OWN = frozenset({"kinds", "fields", "expect", "unrepeated"})
 _CASE_FIELDS = {one.name for one in fields(Case)} - {"kind", "lacks", "section", "script"} | _OWN
 _EXPECT_FIELDS = {one.name for one in fields(ExpectedResult)}
 
@@ -153,7 +154,9 @@ def case_templates(name: str, text: str) -> Sequence[Mapping[str, Any]]:
         raise BadCase(f"{name}.toml: there are only [[case]] tables, not {', '.join(tables) or '[case]'}")
     for one in found:
         where = f"{name}.toml: case {one.get('id', '?')}"
-        unknown = sorted(one.keys() - _CASE_FIELDS) + sorted(one.get("expect", {}).keys() - _EXPECT_FIELDS)
+        parts: tuple[Mapping[str, Any], ...] = (one, one.get("unrepeated", {}))
+        unknown = [key for part in parts for key in sorted(part.keys() - _CASE_FIELDS)]
+        unknown += [key for part in parts for key in sorted(part.get("expect", {}).keys() - _EXPECT_FIELDS)]
         if unknown:
             raise BadCase(f"{where}: no such key: {', '.join(unknown)}")
         missing = [key for key in ("id", "title", "title_zh", "play") if not one.get(key)]
@@ -188,14 +191,15 @@ def _cases(section: str, one: Mapping[str, Any], bank: Bank) -> Iterator[Case]:
         has = bank.money.keys() | bank.bundles.keys()
         for kind in kinds:
             lacks = "" if Kind(kind) in has else f"this bank declares no {kind}"
+            case = _case(section, {**one, **one["unrepeated"]}) if _unrepeated(one, Kind(kind), bank) else base
             yield _limited(
                 replace(
-                    base,
+                    case,
                     id=f"{base.id}.{kind}",
                     kind=kind,
                     lacks=lacks,
-                    title=f"{base.title}: {kind}",
-                    title_zh=f"{base.title_zh}：{_KINDS_ZH.get(kind, kind)}",
+                    title=f"{case.title}: {kind}",
+                    title_zh=f"{case.title_zh}：{_KINDS_ZH.get(kind, kind)}",
                 ),
                 bank,
             )
@@ -209,6 +213,12 @@ def _cases(section: str, one: Mapping[str, Any], bank: Bank) -> Iterator[Case]:
         yield base if answered else replace(base, lacks=f"this bank answers no question of the sort {base.asks!r}")
     else:
         yield _limited(base, bank)
+
+
+def _unrepeated(one: Mapping[str, Any], kind: Kind, bank: Bank) -> bool:
+    """Whether a template differs for orders that are never sent again, and this kind of order never is."""
+    rule = bank.profile.replay.get(kind, ReplayRule())
+    return "unrepeated" in one and (rule.policy is Replay.NEVER or kind in bank.bundles)
 
 
 def _case(section: str, one: Mapping[str, Any]) -> Case:

@@ -152,7 +152,8 @@ class _Page:
 
     def facts(self) -> list[tuple[str, str]]:
         told, check = self.told, self.told.check
-        span = f"{moment_text(check.first_ms, _DAY)} – {moment_text(check.last_ms, _DAY)}" if check.first_ms else "-"
+        last = moment_text(check.last_ms, f"{_DAY} %z")
+        span = f"{moment_text(check.first_ms, _DAY)} – {last}" if check.first_ms else "-"
         return [
             (self.word("result"), self.result()),
             (self.word("bank"), self.of(told.bank)),

@@ -14,6 +14,7 @@ from gateway.jointtest.report import (
     bank_name,
     facts,
     foot,
+    open_cases,
     root_text,
     rows,
     summary,
@@ -79,7 +80,8 @@ def _data(told: ReportContents, language: str) -> dict[str, object]:
         "foot": foot(told, say),
         "qr": qr_svg(told.root) if told.root else "",
         "changes": [str(one) for one in told.changes],
-        "acts": acts(told),
+        "acts": acts(told, say),
+        "open_cases": open_cases(told, say),
         "fingerprint": told.fingerprint,
         "testers": {"ours": testers.get("ours", ""), "bank": testers.get("bank", "")},
     }

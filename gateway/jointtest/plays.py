@@ -10,6 +10,7 @@ from gateway.control.client import NoDaemon
 from gateway.jointtest import amounts
 from gateway.jointtest.player import GivenOrder, Player
 from gateway.jointtest.verdicts import CaseFinding, CaseVerdict, SeenAt
+from gateway.kernel.core.states import Source
 from gateway.kernel.tasks import sleep
 from protocols.bank import Replay
 from protocols.canon.order import Kind
@@ -24,6 +25,8 @@ _IN_DOUBT_S = 12.0
 _SHOWN = ("bank_reference", "bank_serial", "bank_code", "bank_text")
 _TAIL = 4
 _CUTS_MOST = 4
+_ASKED_LEAST = 3
+_LOOK_EVERY_S = 1.0
 _MONEY_PORT = "business"
 """The port on which a bank takes orders; where another port signs, its answers have to come."""
 
@@ -54,6 +57,45 @@ async def order(player: Player) -> CaseFinding:
     if player.state(one) == State.HELD:
         await player.ask("payment.cancel", {"id": one.id, "reason": "联调"})
     return finding if before is None else await struck(player, finding, before)
+
+
+async def left_in_doubt(player: Player) -> CaseFinding:
+    """Give one order that the bank never carries out, where orders are never sent again. The order must stay in doubt,
+    the bank must be asked about it, and no second message with it may leave."""
+    one = player.order()
+    before = await strike(player, player.case.fault)
+    await player.publish(one)
+    return await struck(player, await _never_repeated(player, one), before)
+
+
+async def _never_repeated(player: Player, one: GivenOrder) -> CaseFinding:
+    """Wait until the bank has answered `_ASKED_LEAST` enquiries about an order in doubt, then count its sendings."""
+    expect, world = player.case.expect, player.world
+    if not await player.until_state(one, expect.states):
+        return undecided(player, one)
+    began_s = moved_s = world.clock.monotonic_s()
+    asked = 0
+    while True:
+        shown = await world.elsewhere(world.desk.get, "orders", f"{world.plan.told.sender}:{one.id}")
+        answers = sum(moment.get("source") == Source.ENQUIRY for moment in shown["timeline"])
+        now_s = world.clock.monotonic_s()
+        if answers >= _ASKED_LEAST:
+            break
+        if answers > asked:
+            asked, moved_s = answers, now_s
+        if now_s - moved_s > player.patience_s:
+            return failed(f"the bank was asked about {one.id} {asked} times only")
+        await sleep(world.clock, _LOOK_EVERY_S)
+    if player.state(one) not in expect.states:
+        return failed(f"{one.id} is {player.state(one)}, expected {' or '.join(expect.states)}")
+    sent = sum(moment["what"] == "sent" for moment in shown["timeline"])
+    if sent != 1:
+        return failed(f"{one.id} was sent {sent} times, not once")
+    took_s = now_s - began_s
+    why = (
+        f"{one.id} stays {player.state(one)}; sent once, asked about {answers} times in {took_s:.0f} s; persons decide"
+    )
+    return await booked(player, one, why)
 
 
 async def strike(player: Player, fault: str, touch: str = "money") -> Mapping[str, int]:
@@ -110,7 +152,9 @@ async def refused(player: Player, one: GivenOrder) -> CaseFinding:
     named = [str(fault.get("at", "")) for fault in faults]
     if expect.at and not any(at.startswith(expect.at) for at in named):
         return failed(f"the refusal names {', '.join(named) or 'no field'}, not {expect.at}")
-    why = "; ".join(f"{fault.get('at')}: {fault.get('detail')}" for fault in faults[:3])
+    # The reply and the event that tells the rejection have the same faults.
+    told = dict.fromkeys(f"{fault.get('at')} {fault.get('code')}: {fault.get('detail')}" for fault in faults)
+    why = "; ".join(list(told)[:3])
     return await booked(player, one, f"{code}: {why}" if why else code)
 
 

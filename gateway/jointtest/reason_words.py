@@ -1,7 +1,8 @@
 """The reasons of verdicts in Chinese. Plays write them in English into the journal; reports and terminals show both.
 
 A template has `{}` for each value. A reason is several sentences with `; ` between; one that no template fits is shown
-as it is. Names of states and codes stand in the reason as the ERP gets them; the Chinese name follows a state.
+as it is. Names of states and codes stand in the reason as the ERP gets them; the Chinese name follows a state. Of a
+refusal's fault, the gateway's own sentence follows the Chinese meaning of its code.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 
 from gateway.kernel.core.code_names import STATE_NAMES
+from protocols.canon.errors import CODES, FIELD_CODES, Code, FieldCode
 
 _TEMPLATES: Mapping[str, str] = {
     "this bank declares no {}": "该银行没有此类业务：{}",
@@ -89,6 +91,8 @@ _TEMPLATES: Mapping[str, str] = {
     "{} entries of {} are this payment's": "{1} 笔明细中有 {0} 笔属于该付款",
     "1 entry": "1 笔明细",
     "matched {}": "匹配的付款：{}",
+    "the gateway has not matched it to the payment": "网关尚未将其与付款匹配",
+    "did you mean {}?": "是否为 {}？",
     "no end after {} pages": "{} 页之后仍未结束",
     "{} entries today: too few to page through": "今日 {} 笔明细，不足以翻页",
     "{} entries came twice in {} pages": "{} 笔明细重复，共 {} 页",
@@ -106,6 +110,11 @@ _TEMPLATES: Mapping[str, str] = {
     "the answer was {}": "应答为 {}",
     "step {}, {}: {}": "第 {} 步（{}）：{}",
     "this bank's orders are never sent again: a person decides": "该银行的指令从不重发：由人工决定",
+    "the bank was asked about {} {} times only": "关于 {} 只向银行查询了 {} 次",
+    "{} was sent {} times, not once": "{} 发送了 {} 次，应只发送一次",
+    "{} stays {}": "{} 仍为 {}",
+    "sent once, asked about {} times in {} s": "只发送一次，{1} 秒内查询 {0} 次",
+    "persons decide": "由人工决定",
     "step {}, {}, done again: {}": "第 {} 步（{}），重做：{}",
     "the steps of the case were changed since it began": "用例的步骤在开始之后有改动",
     "play it again with `run --case`": "请以 `run --case` 重做",
@@ -137,7 +146,9 @@ _TEMPLATES: Mapping[str, str] = {
     "the bank has given us one account only": "银行只提供了一个账户",
     "a transfer needs two": "内部转账须有两个账户",
 }
+_CODES = frozenset(CODES)
 _NAMES = {str(state): name for state, name in STATE_NAMES.items()}
+_REFUSED = re.compile(rf"(?:(?:{'|'.join(CODES)}): )?(/\S*) ({'|'.join(FIELD_CODES)}): (.+)")
 _STATE = re.compile(rf"\b({'|'.join(sorted(_NAMES, key=len, reverse=True))})\b")
 
 
@@ -152,6 +163,12 @@ def reason_in(reason: str, language: str) -> str:
 
 
 def _sentence(english: str) -> str:
+    fault = _REFUSED.fullmatch(english)
+    if fault is not None:
+        at, code, detail = fault.groups()
+        return f"{at}：{FIELD_CODES[FieldCode(code)][1]}（{code}：{detail}）"
+    if english in _CODES:
+        return f"{CODES[Code(english)].meaning_zh}（{english}）"
     for pattern, chinese in _patterns():
         found = pattern.fullmatch(english)
         if found is not None:

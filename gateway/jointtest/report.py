@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from html import escape
 from typing import Any
 
 from gateway.capabilities import tried
-from gateway.jointtest import pack_root
+from gateway.jointtest import lane_exchanges, pack_root, trail, twin_clock
 from gateway.jointtest.cases import Case
 from gateway.jointtest.differences import Difference
 from gateway.jointtest.reason_words import reason_in
-from gateway.jointtest.verdicts import TITLES, CaseVerdict, ConditionCause, SeenAt
+from gateway.jointtest.verdicts import DECIDED, TITLES, CaseVerdict, ConditionCause, SeenAt
+from protocols.kit.china import BEIJING
 from protocols.trial import banks
 
 LANGUAGES = ("en", "zh")
@@ -53,12 +54,13 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "code": ("operation, bank's code and text", "交易、银行返回码与返回信息"),
     "money": ("amount, account", "金额、账号末四位"),
     "reference": ("our reference, bank serial", "我方流水号、银行流水号"),
-    "time": ("local time, seconds, round", "本地时间、耗时（秒）、轮次"),
+    "time": ("Beijing time, seconds, round", "北京时间、耗时（秒）、轮次"),
     "waits": ("until", "等待至"),
     "owner": ("owner", "负责人"),
     "changes": ("Changes since the round before", "与上一轮的差异"),
     "none": ("none", "无"),
-    "acts": ("Acts of people", "人工操作"),
+    "acts": ("Acts of people, Beijing time", "人工操作（北京时间）"),
+    "open cases": ("Not passed when this was signed", "签署时未通过的案例"),
     "sign": ("Sign-off", "签署页"),
     "sign note": (
         "Both sides confirm the verdicts above, and the evidence pack whose root is:",
@@ -87,8 +89,19 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "test": ("test", "测试"),
     "production": ("production", "生产"),
 }
+_NAMED_MOST = 12
 COLUMNS = ("case", "cause", "verdict", "why", "code", "money", "reference", "time")
 """The columns of the table of cases."""
+_ACTS: Mapping[str, tuple[str, str]] = {
+    "business_date": ("the bank's business date is set to {date}", "银行业务日期设为 {date}"),
+    twin_clock.ACT: (
+        "the simulated bank's clock is set {days:+} d from ours",
+        "模拟银行时钟设为与本机相差 {days:+} 天",
+    ),
+    trail.MISSED: ("the audit trail has no verdict of {attempt}: {why}", "审计记录中没有 {attempt} 的结论：{why}"),
+    lane_exchanges.MISSED: ("lane {lane} has no digests of its exchanges: {why}", "通道 {lane} 没有报文校验值：{why}"),
+}
+"""What an act in the run's journal did, in both languages."""
 _CAUSES: Mapping[ConditionCause, str] = {
     ConditionCause.ERP: "erp",
     ConditionCause.BANK: "by bank",
@@ -227,23 +240,31 @@ def rows(told: ReportContents, say: ReportLanguage) -> list[ReportRow]:
     return made
 
 
-def acts(told: ReportContents) -> list[str]:
+def acts(told: ReportContents, say: ReportLanguage) -> list[str]:
     """The acts of people in the run, a line each."""
-    lines = [
-        f"{one['at'][:19]}  {one.get('by') or '-'}  {one.get('act', one['what'])} {_what(one)}".rstrip()
-        for one in told.acts
-    ]
-    lines += [
-        f"{(one['ended'] or '')[:19]}  {one['by']}  {name}: {one['verdict']}"
-        for name, one in told.cases.items()
-        if one["by"]
-    ]
+    lines = [f"{_moment(one['at'])}  {one.get('by') or '-'}  {_act(one, say)}" for one in told.acts]
+    for name, one in told.cases.items():
+        if one["by"]:
+            ended = _moment(one["ended"]) if one["ended"] else ""
+            lines.append(f"{ended}  {one['by']}  {name}: {say.verdict(CaseVerdict(one['verdict']))}")
     return lines
 
 
-def _what(act: Mapping[str, Any]) -> str:
-    """The value that an act set: a business date, or the days by which a twin's clock is ahead."""
-    return str(act["date"]) if "date" in act else f"{act['days']:+} d" if "days" in act else ""
+def _act(act: Mapping[str, Any], say: ReportLanguage) -> str:
+    """The sentence about an act; the name alone of one that has no sentence."""
+    name = str(act.get("act", act["what"]))
+    if name == twin_clock.ACT and act.get("refused"):
+        return say.of("the simulated bank's clock could not be moved", "模拟银行时钟未能调整")
+    return say.of(*_ACTS[name]).format_map(act) if name in _ACTS else name
+
+
+def open_cases(told: ReportContents, say: ReportLanguage) -> str:
+    """The cases that keep a run from being closed, for those who sign; empty if there are none."""
+    found = [name for name, one in told.cases.items() if CaseVerdict(one["verdict"]) not in DECIDED]
+    colon, comma = say.of(": ", "："), say.of(", ", "、")
+    # More would push the signatures onto another page; the table above has them all.
+    more = " …" if len(found) > _NAMED_MOST else ""
+    return f"{say('open cases')} ({len(found)}){colon}{comma.join(found[:_NAMED_MOST])}{more}" if found else ""
 
 
 def title(told: ReportContents, say: ReportLanguage) -> str:
@@ -268,7 +289,9 @@ def _money(facts: Mapping[str, Any]) -> str:
 
 
 def _moment(text: str) -> str:
-    return datetime.fromisoformat(text).astimezone().strftime("%m-%d %H:%M:%S")
+    """A time of the run's journal, which is UTC, as the bank's engineer finds it in the bank's own logs."""
+    at = datetime.fromisoformat(text)
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(BEIJING).strftime("%m-%d %H:%M:%S")
 
 
 def _took(one: Mapping[str, Any]) -> str:
@@ -281,7 +304,7 @@ def _when(text: str | None) -> datetime | None:
 
 
 def _time(at: datetime | None) -> str:
-    return "" if at is None else at.astimezone().strftime("%Y-%m-%d %H:%M %z")
+    return "" if at is None else at.astimezone(BEIJING).strftime("%Y-%m-%d %H:%M %z")
 
 
 # ---- HTML --------------------------------------------------------------------------------------------------------
@@ -292,9 +315,9 @@ body { margin: 2rem auto; max-width: 88rem; padding: 0 1rem }
 h1 { font-size: 1.6rem } h2 { font-size: 1.2rem; margin-top: 2rem }
 table { border-collapse: collapse; width: 100% }
 .cases td:nth-child(2), .cases td:nth-child(3), .cases td:nth-child(6), .cases td:nth-child(8) { white-space: nowrap }
-.cases td:nth-child(7) { min-width: 13rem }
+.cases td:nth-child(7) { min-width: 13rem } .cases td:nth-child(5) { min-width: 9rem }
 th, td { border: 1px solid #bbb; padding: .3rem .5rem; text-align: left; vertical-align: top; overflow-wrap: anywhere }
-th { background: #eee } .short { width: auto }
+th { background: #eee; overflow-wrap: normal } .short { width: auto }
 .passed { color: #060 } .failed { color: #a00; font-weight: bold } .waiting, .blocked { color: #850 }
 .not_applicable, .waived { color: #555 } .sign td { height: 4rem; width: 25% } code { font-size: .9em }
 @media (max-width: 760px) {
@@ -318,7 +341,7 @@ def html(told: ReportContents, language: str) -> str:
     sums = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in summary(told, say))
     body = "".join(_html_row(row, say) for row in rows(told, say))
     changes = "".join(f"<li>{escape(str(one))}</li>" for one in told.changes) or f"<li>{escape(say('none'))}</li>"
-    done = "".join(f"<li><code>{escape(line)}</code></li>" for line in acts(told)) or f"<li>{escape(say('none'))}</li>"
+    done = "".join(f"<li>{escape(line)}</li>" for line in acts(told, say)) or f"<li>{escape(say('none'))}</li>"
     return (
         f'<!DOCTYPE html><html lang="{"zh-CN" if language == "zh" else "en"}"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -373,5 +396,6 @@ def _html_signatures(told: ReportContents, say: ReportLanguage) -> str:
         f'<h2 class="sign">{escape(say("sign"))}</h2><p>{escape(say("sign note"))}</p>'
         f'<p><code class="root">{escape(root_text(told, say))}</code></p>'
         f'<div class="qr">{pack_root.qr_svg(told.root) if told.root else ""}</div><p>{escape(say("root note"))}</p>'
-        f'<p><code>{escape(told.fingerprint)}</code></p><table class="sign">{heads}{lines}</table>'
+        f"<p><code>{escape(told.fingerprint)}</code></p><p><b>{escape(open_cases(told, say))}</b></p>"
+        f'<table class="sign">{heads}{lines}</table>'
     )

@@ -29,6 +29,7 @@ PLAYS: Mapping[str, CasePlay] = {
     "validate": plays.validate,
     "withdraw": plays.withdraw,
     "later": plays.withdraw,
+    "left-in-doubt": plays.left_in_doubt,
     "alike": plays.alike,
     "line-down": plays.line_down,
     "answer-lost": plays.answer_lost,

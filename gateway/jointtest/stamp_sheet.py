@@ -6,7 +6,16 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 
 from gateway.jointtest.pack_root import qr_svg
-from gateway.jointtest.report import LANGUAGES, ReportContents, ReportLanguage, facts, foot, root_text, summary
+from gateway.jointtest.report import (
+    LANGUAGES,
+    ReportContents,
+    ReportLanguage,
+    facts,
+    foot,
+    open_cases,
+    root_text,
+    summary,
+)
 from gateway.reports.typesetting import FONT_FOLDERS, typeset
 
 _WORDS: Mapping[str, str] = {
@@ -44,6 +53,7 @@ def _data(told: ReportContents) -> dict[str, object]:
         "words": dict(_WORDS),
         "facts": [_pair(zh, en) for en, zh in zip(facts(told, english), facts(told, chinese))],
         "counts": [(f"{zh[0]} {en[0]}", *en[1:]) for en, zh in zip(summary(told, english), summary(told, chinese))],
+        "open_cases": [text for text in (open_cases(told, chinese), open_cases(told, english)) if text],
         "root": " / ".join(dict.fromkeys((root_text(told, chinese), root_text(told, english)))),
         "qr": qr_svg(told.root) if told.root else "",
         "fingerprint": told.fingerprint,

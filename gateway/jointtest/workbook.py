@@ -20,7 +20,7 @@ The mapping is a TOML file beside the workbook:
     our_version = "O"
     bank_version = "P"
     round = "Q"
-    date = "R"
+    date = "R"                       # Beijing time
     seen = "S"
     operation = "T"                  # the bank's transaction code, its answer's code and text
     bank_code = "U"
@@ -36,6 +36,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 from zipfile import BadZipFile
@@ -44,6 +45,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gateway.jointtest.reason_words import reason_in
 from gateway.jointtest.verdicts import TITLES, CaseVerdict
+from protocols.kit.china import BEIJING
 
 SheetColumn = Annotated[str, Field(pattern=r"^[A-Z]{1,3}$")]
 _RESULTS = (
@@ -199,7 +201,8 @@ def _values(result: Mapping[str, Any], testers: Mapping[str, str], language: int
         "our_version": versions.get("gateway", ""),
         "bank_version": versions.get("front_end", ""),
         "round": f"R{result['round']}",
-        "date": (result["ended"] or result["started"])[:10],
+        # The bank's engineer looks the day up in the bank's own logs.
+        "date": datetime.fromisoformat(result["ended"] or result["started"]).astimezone(BEIJING).date().isoformat(),
         "seen": seen[language],
         "operation": str(facts.get("operation") or ""),
         "bank_code": str(facts.get("bank_code") or ""),

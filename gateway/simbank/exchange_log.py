@@ -13,9 +13,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from protocols.judge import BankRefusal, BothLanguages, RequestFinding, RuleKind
+
+_BLOCK_BYTES = 65_536
 
 
 class ConnectionTrouble(StrEnum):
@@ -129,15 +131,31 @@ class ExchangeLog:
 
 
 def read_exchanges(file: Path, offset: int = 0, end: int | None = None) -> Iterator[LoggedExchange]:
-    """The whole lines of a log from a byte offset on, up to the offset `end`; none if the file does not exist."""
+    """The whole lines of a log that end between two byte offsets; none if the file does not exist.
+
+    The size of a file that is being written may lie inside of a line, so an offset need not be the start of one.
+    """
     if not file.exists():
         return
     with file.open("rb") as lines:
+        offset = _line_start(lines, offset)
         lines.seek(offset)
         for line in lines:
             offset += len(line)
             if line.endswith(b"\n") and (end is None or offset <= end):
                 yield _exchanged(json.loads(line))
+
+
+def _line_start(lines: BinaryIO, offset: int) -> int:
+    """The start of the line that has the byte at `offset`."""
+    while offset > 0:
+        begin = max(0, offset - _BLOCK_BYTES)
+        lines.seek(begin)
+        found = lines.read(offset - begin).rfind(b"\n")
+        if found >= 0:
+            return begin + found + 1
+        offset = begin
+    return 0
 
 
 def _finding_to_plain(one: RequestFinding) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,6 +42,7 @@ def test_findings_come_first_and_all_is_there(tmp_path: Path, language: Lang, wo
     page = html(report_on(visit(tmp_path), "sample", "9.9.9", MADE), language)
     order = [page.index(one) for one in ("&lt;b&gt;&amp;1&lt;/b&gt;", words[1], "CN=their client")]
     assert order == sorted(order) and all(one in page for one in words)
+    assert re.search(r" – 1970-01-0[12] \d\d:\d\d:\d\d [+-]\d{4}<", page), "the times of the findings have a zone"
     assert "9.9.9" in page and rules_label("sample") in page and "<b>" not in page
     assert ("reconstructed from public material" if language == "en" else "据公开资料推断") in page
 

@@ -35,6 +35,15 @@ FILES = sorted(
         ("step 2, order: no answer within 3 s", "第 2 步（order）：3 秒内没有应答"),
         ("not sent: 9.00 is over the cap of an order, 1.00", "未发送：9.00 超过单笔上限 1.00"),
         ("E102 户名不符", "E102 户名不符"),
+        (
+            "schema: /sum total: says 9.99, the items have 6.78",
+            "/sum：笔数或合计与明细不符（total：says 9.99, the items have 6.78）",
+        ),
+        (
+            "schema: /amout unknown_field: no such field; did you mean 'amount'?",
+            "/amout：没有此字段（unknown_field：no such field）；是否为 'amount'？",
+        ),
+        ("bad_cursor", "翻页标记无效（bad_cursor）"),
     ],
 )
 def test_a_reason_in_chinese(english: str, chinese: str) -> None:

@@ -41,6 +41,7 @@ amount = "P"
 account = "Q"
 request = "R"
 answer = "S"
+date = "T"
 """
 
 
@@ -74,7 +75,7 @@ def test_results_are_written_and_the_rest_stays(book: Path) -> None:
     facts = {"bank_reference": "03LSC4Y", "bank_serial": "20261128000000000001"}
     cases = {
         "settles.payment": result("passed", facts=facts),
-        "probe": result("failed", why="=HYPERLINK(1)", seen="bank"),
+        "probe": result("failed", why="=HYPERLINK(1)", seen="bank", ended="2026-11-28T22:00:00+00:00"),
     }
     facts |= {
         "operation": "4004",
@@ -91,6 +92,7 @@ def test_results_are_written_and_the_rest_stays(book: Path) -> None:
     (tried / "twin-01-money-answer.bin").write_bytes(b"=" * 40_000)
     assert fill(book, told, cases, TESTERS, target, KNOWN, 1, book.parent / "evidence") == 2
     sheet = openpyxl.load_workbook(target)["联调案例"]
+    assert (sheet["T3"].value, sheet["T4"].value) == ("2026-11-28", "2026-11-29"), "days in China"
     assert [sheet[f"{column}3"].value for column in "DFGHIJKL"] == [
         "通过",
         "03LSC4Y",

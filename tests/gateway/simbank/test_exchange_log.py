@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
+from dataclasses import replace
 from pathlib import Path
 
 from gateway.simbank.exchange_log import ExchangeLog, ExchangeMoney, LoggedExchange, read_exchanges
@@ -38,6 +39,7 @@ WHOLE = LoggedExchange(
     (FOUND,),
     MONEY,
 )
+LATER = replace(WHOLE, reference="REF-2", connection=8)
 
 
 def test_what_was_logged_is_read_back(tmp_path: Path) -> None:
@@ -49,6 +51,21 @@ def test_what_was_logged_is_read_back(tmp_path: Path) -> None:
     first = len((tmp_path / "log").read_bytes().splitlines(keepends=True)[0])
     assert list(read_exchanges(tmp_path / "log", 0, first)) == [WHOLE]
     assert list(read_exchanges(tmp_path / "log", 0, first + 5)) == [WHOLE]
+
+
+def test_an_offset_inside_of_a_line_gives_the_whole_line(tmp_path: Path) -> None:
+    """A reader that asks for the file's size while the bank writes a line gets an offset inside of that line."""
+    log = ExchangeLog(tmp_path / "log")
+    log.append(WHOLE)
+    log.append(LATER)
+    log.close()
+    first = len((tmp_path / "log").read_bytes().splitlines(keepends=True)[0])
+    assert list(read_exchanges(tmp_path / "log", first)) == [LATER]
+    for inside in (1, first // 2, first - 1):
+        assert list(read_exchanges(tmp_path / "log", inside)) == [WHOLE, LATER], inside
+    # Each line belongs to one of two spans that meet inside of it.
+    assert list(read_exchanges(tmp_path / "log", 0, first + 5)) == [WHOLE]
+    assert list(read_exchanges(tmp_path / "log", first + 5)) == [LATER]
 
 
 def test_a_line_of_an_older_program_is_read(tmp_path: Path) -> None:
