@@ -123,7 +123,7 @@ class ConditionMetrics:
         if self._history is None:
             self._history = DiskHistory(state_dir)
         found = capacity(state_dir)
-        room = self._room.look(state_dir / PERMIT_LOG, found.free, found.size, found.permit_log_fault)
+        room = self._room.measure(state_dir / PERMIT_LOG, found.free, found.size, found.permit_log_fault)
         forecast = self._history.forecast(found.free, now_s)
         return replace(found, forecast=forecast, permit_log_fault=room.fault, waits=room.waits)
 

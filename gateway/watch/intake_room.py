@@ -34,12 +34,12 @@ class DiskRoom:
 
 
 class IntakeRoom:
-    """Looks at the disk, and remembers whether commands wait. At the start they wait. Used by one thread at a time."""
+    """Measures the room on the disk, and remembers whether commands wait. At the start they wait. Used by one thread at a time."""
 
     def __init__(self) -> None:
         self._waits = True
 
-    def look(self, permits: Path, free: int, size: int, fault: str = "") -> DiskRoom:
+    def measure(self, permits: Path, free: int, size: int, fault: str = "") -> DiskRoom:
         """The room on the disk now. `fault` is what is known already about a permit log that cannot be written.
 
         Commands that wait go on when twice the floor is free, so that they do not start and stop at each payment, and
