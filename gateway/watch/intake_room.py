@@ -34,7 +34,9 @@ class DiskRoom:
 
 
 class IntakeRoom:
-    """Measures the room on the disk, and remembers whether commands wait. At the start they wait. Used by one thread at a time."""
+    """Measures the room on the disk, and remembers whether commands wait. At the start they wait. Used by one thread at
+    a time.
+    """
 
     def __init__(self) -> None:
         self._waits = True
