@@ -171,6 +171,8 @@ def rename_sender(tx: Tx, old: str, new: str, actor: str, reason: str) -> Rename
             f"are one ERP, the orders may have been paid twice; check both (`bankgw orders show SENDER:ID`). "
             f"The two names cannot become one"
         )
+    tx.usage_totals.least.clear()
+    tx.payment_cache.forget_admitted()
     sealed = tx.ports.of(SENDER_ROWS)
     for why in filter(None, (rows.why_not(conn, old, new) for rows in sealed)):
         raise NotRenamed(why)

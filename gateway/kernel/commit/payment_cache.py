@@ -150,6 +150,11 @@ class PaymentCache:
         """True if this process has admitted an order of this identity: then it has a payment, or SQL deleted it."""
         return _hashed(sender, order_id) in self._admitted
 
+    def forget_admitted(self) -> None:
+        """Forget the order ids that this process has admitted, because a unit moves orders to another sender."""
+        self._admitted.clear()
+        self._in_order.clear()
+
     def alike(self, dup_key: str | None) -> str | None:
         """The group's latest order with this duplicate key, if it is not in the database yet."""
         if dup_key is None:

@@ -34,6 +34,10 @@ class LeastSums:
         """The least that the row of this key can have; 0 if this process has not met it."""
         return self._sums.get(key, 0)
 
+    def clear(self) -> None:
+        """Forget all sums, because a unit moves rows from one sender to another."""
+        self._sums.clear()
+
     def join(self, committed: Mapping[UsageKey, int]) -> None:
         """Remember the sums of a committed group."""
         for key, minor in committed.items():

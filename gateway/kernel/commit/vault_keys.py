@@ -71,8 +71,16 @@ def activations(conn: Connection) -> list[Activation]:
 
 
 def take_up(conn: Connection, vault: Vault) -> None:
-    """Let the vault of a process that is about to write seal with the key in use. Raises SealBroken, VaultError."""
-    found = in_use(conn)
+    """Let the vault of a process that is about to write seal with the key in use. Raises SealBroken, VaultError.
+
+    A vault with one key has no choice, so an altered audit entry, which might be about a key, does not keep it away.
+    """
+    try:
+        found = in_use(conn)
+    except SealBroken:
+        if len(vault.names) == 1:
+            return
+        raise
     if found is not None:
         vault.use(found.key)
 

@@ -13,7 +13,7 @@ from gateway.kernel.commit import outbox
 from gateway.kernel.commit.rows import DeliveryTries, OutboxRow, OutboxState
 from gateway.kernel.commit.store import Tx
 from gateway.kernel.sql import migrations, schema
-from gateway.kernel.sql.migrations.versions import v0016_delivery_tries, v0017_sealed_life
+from gateway.kernel.sql.migrations.versions import v0016_delivery_tries, v0017_sealed_life, v0018_vault_keys
 from gateway.kernel.sql.vaults import vault_of
 from tests.gateway.kernel.bench import NOW_MS, Journal, message
 
@@ -124,6 +124,7 @@ def test_messages_of_before_have_no_tries_until_they_are_marked(journal: Journal
     journal.do(lambda tx: outbox.mark(tx, ["sent"], OutboxState.SENT))
     engine = create_engine(journal.url)
     with engine.begin() as conn, Operations.context(MigrationContext.configure(conn)):
+        v0018_vault_keys.downgrade()
         v0017_sealed_life.downgrade()
         v0016_delivery_tries.downgrade()
         conn.execute(text("UPDATE alembic_version SET version_num = '0015'"))
