@@ -62,7 +62,7 @@ FAULTS: Mapping[BankFault, FaultFacts] = {
     BankFault.DELAY: FaultFacts(_BOTH, True, "books, answers only after `delay_s`"),
     BankFault.HALF: FaultFacts(_BOTH, True, "books, closes in the middle of its answer"),
     BankFault.GARBAGE: FaultFacts(_BOTH, True, "books, answers with noise and closes"),
-    BankFault.WRONG_SIGNATURE: FaultFacts(_BOTH, True, "books, one byte of what is signed in its answer is changed"),
+    BankFault.WRONG_SIGNATURE: FaultFacts(_BOTH, True, "books, one byte of the signed part of its answer is changed"),
     BankFault.OTHERS_ANSWER: FaultFacts(_BOTH, True, "books, repeats its answer to another payment"),
     BankFault.TWICE: FaultFacts(_BOTH, True, "books, sends its answer twice"),
     BankFault.REFUSE: FaultFacts(_MONEY, False, "says no"),

@@ -179,7 +179,8 @@ def _replies(world: World) -> Iterator[str]:
 
     A refused command that is delivered again may be a second publish of it: it is refused once more, and told so (ADR
     0006). A status query that came before its order was refused, and is answered when it is delivered again and the
-    order is there.
+    order is there. A cancellation that was refused in SAFE MODE changed nothing, and is judged again when it is
+    delivered again after SAFE MODE.
     """
     replies: dict[str, set[str]] = defaultdict(set)
     again: dict[str, set[str]] = defaultdict(set)
@@ -187,12 +188,14 @@ def _replies(world: World) -> Iterator[str]:
     for said, body in world.replies:
         error = body.get("error", {})
         refused_again = "came again; to have it judged anew" in error.get("title", "")
-        too_early = (body.get("command"), error.get("code")) == ("status.query", "unknown_payment")
+        refused = (body.get("command"), error.get("code"))
+        in_safe_mode = refused == ("payment.cancel", "too_late") and "SAFE MODE" in error["title"]
+        too_early = in_safe_mode or refused == ("status.query", "unknown_payment")
         kept = again if refused_again else unknown if too_early else replies
         kept[said.correlation_id or ""].add(said.message_id or "")
-    for command, refused in unknown.items():
+    for command, early in unknown.items():
         answered_later = replies[command] and command in world.broker.redelivered
-        (again if answered_later else replies)[command] |= refused
+        (again if answered_later else replies)[command] |= early
     for said, body in world.replies:
         if body.get("error", {}).get("code") == "internal":
             yield f"command {said.correlation_id} met a defect of the gateway"

@@ -18,6 +18,8 @@ AGAIN = {
         "title": "this command was refused before and came again; to have it judged anew, ...",
     },
 }
+SAFE_MODE = {"command": "payment.cancel", "error": {"code": "too_late", "title": "the gateway is in SAFE MODE: ..."}}
+TOO_LATE = {"command": "payment.cancel", "error": {"code": "too_late", "title": "it was sent"}}
 STATUS = {"event": "status.result"}
 
 
@@ -35,6 +37,9 @@ STATUS = {"event": "status.result"}
         ([UNKNOWN, UNKNOWN], True, False),
         ([REFUSED, STATUS], True, False),
         ([UNKNOWN, STATUS, STATUS], True, False),
+        ([SAFE_MODE, STATUS], True, True),
+        ([SAFE_MODE, STATUS], False, False),
+        ([TOO_LATE, STATUS], True, False),
     ],
 )
 def test_a_command_published_once_has_one_reply(said: list[Any], redelivered: bool, right: bool) -> None:
