@@ -225,7 +225,7 @@ ZH: Mapping[str, str] = {
     "books, answers only after a delay": "入账，过一段时间才应答",
     "books, closes in the middle of its answer": "入账，应答到一半断开",
     "books, answers with noise and closes": "入账，应答乱码后断开",
-    "books, one byte of what is signed in its answer is changed": "入账，应答中被签名的内容改了一个字节",
+    "books, one byte of the signed part of its answer is changed": "入账，应答中被签名的内容改了一个字节",
     "books, repeats its answer to another payment": "入账，重复另一笔付款的应答",
     "books, sends its answer twice": "入账，应答发两次",
     "says no": "拒绝",
