@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from gateway.demo.processes import UNIT_ENVIRONMENT
 from gateway.settings.backup_tables import BackupSettings
 from tests.house import ROOT
 
@@ -56,12 +55,6 @@ def test_the_target_starts_what_is_enabled_and_stops_everything() -> None:
     postinst = (ROOT / "setup" / "deb" / "postinst").read_text("utf-8")
     added = re.search(r"for unit in ([^;]+);", postinst)
     assert added and set(added[1].replace("\\", "").split()) == {name for name in services if "@" not in name}
-
-
-@pytest.mark.parametrize("name", ["bankgw.service", "bankgw@.service", "bankgw-shard@.service"])
-def test_a_benchmark_gives_the_daemon_the_environment_of_its_unit(name: str) -> None:
-    said = settings_of(ROOT / "systemd" / name)["Environment"]
-    assert said == [f"{variable}={value}" for variable, value in UNIT_ENVIRONMENT.items()]
 
 
 def test_an_upgrade_stops_nothing(tmp_path: Path) -> None:

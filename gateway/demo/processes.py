@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-UNIT_ENVIRONMENT = {"MALLOC_ARENA_MAX": "2"}
-"""The variables that the systemd units set for the daemon, so that a benchmark measures the daemon as it is run."""
 _LOOK_EVERY_S = 0.02
 
 
@@ -93,7 +91,7 @@ class Child:
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env={**os.environ, **UNIT_ENVIRONMENT, "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )
 
     def ended(self) -> ChildEnd | None:
