@@ -211,7 +211,7 @@ def _patiently(act: Callable[[], Any]) -> Any:
     while True:
         try:
             return act()
-        except Exception as error:
+        except Exception as error:  # drivers raise errors of their own, of which only a lock is expected
             if not databases.is_locked(error):
                 raise
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +55,7 @@ def rotated(life: Any) -> set[str]:
     made.committer.open()
     # The life's own node is off, so that the work waits for no one.
     made.hands.task.advance(61)
-    filled = {
-        table.name
-        for table in TABLES
-        if made.read(lambda conn, table=table: databases.count(conn, table))  # type: ignore[misc]
-    }
+    filled = {table.name for table in TABLES if made.read(partial(databases.count, table=table))}
     problems = made.read(lambda conn: verify.whole(conn, made.vault)).problems
     activate(made)
     run_once(made, rotation(made))

@@ -259,9 +259,11 @@ def test_a_name_that_no_company_has_is_refused_with_those_that_there_are(world: 
 def test_settings_that_free_accounts_of_a_paused_company_are_not_reloaded(world: World) -> None:
     pause(world)
     failed: list[Any] = []
+    assert world.life is not None
+    gateway = world.life.gateway
     for second, first in (("yi", "jia_sh"), ("yi", "yi")):
         fresh = two_companies(world.settings, second, first)
-        Deferred.fromCoroutine(world.life.gateway.reload(fresh)).addErrback(failed.append)  # type: ignore[union-attr]
+        Deferred.fromCoroutine(gateway.reload(fresh)).addErrback(failed.append)
         world.run(1)
     assert [bool(one.check(CompanyMoved)) for one in failed] == [True, True]
     assert "bankgw companies resume" in str(failed[0].value) and world.life is not None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Connection, Table, delete, insert, select, update
 
 from gateway.kernel.checkpoints import verify
 from gateway.kernel.cluster import resealing, stops, vault_rotation
@@ -183,6 +185,10 @@ def test_an_altered_row_is_left_and_counted_and_the_work_ends(old: Journal) -> N
     old.close()
 
 
+def _row_of(conn: Connection, table: Table, mine: Sequence[Any]) -> Any:
+    return conn.execute(select(table).where(*mine)).first()
+
+
 def test_a_row_that_changed_since_it_was_read_keeps_its_change(old_on_each: Journal) -> None:
     old = old_on_each
     activate(old)
@@ -195,14 +201,15 @@ def test_a_row_that_changed_since_it_was_read_keeps_its_change(old_on_each: Jour
                 body = both().seal(b'{"by": "user:ann", "reason": "an exercise"}', b"stops/body/1/1")
                 seal = row_seal(table).over(old.vault, {**row._mapping, "body": body})
                 conn.execute(update(table).values(body=body, seal=seal))
-        read = old.read(lambda conn, table=table: conn.execute(select(table)).first())  # type: ignore[misc]
+        read = old.read(partial(_row_of, table=table, mine=()))
         assert read is not None
         mine = [column == read._mapping[column.name] for column in table.primary_key.columns]
         other = {"body": b"another"} if change == "body" else {SEAL: "f" * 64}
         with old.stranger() as conn:
             conn.execute(update(table).where(*mine).values(**other))
-        assert not old.do(lambda tx, t=table, m=mine, r=read: resealing._reseal(tx, t, m, dict(r._mapping)))  # type: ignore[misc]
-        now = old.read(lambda conn, table=table, mine=mine: conn.execute(select(table).where(*mine)).one())  # type: ignore[misc]
+        assert not old.do(partial(resealing._reseal, table=table, mine=mine, row=dict(read._mapping)))
+        now = old.read(partial(_row_of, table=table, mine=mine))
+        assert now is not None
         assert now._mapping[change] == other[change]
     old.close()
 
