@@ -104,7 +104,9 @@ _REPORTS: Mapping[str, str] = {
     "Balance before it, if the file has none.": "期初余额，文件中没有时填写。",
     "Balance after it, if the file has none.": "期末余额，文件中没有时填写。",
     "Which heading of the CSV is what.": "CSV 的标题与各栏的对应。",
-    "Of a CSV or an MT940; banks also use gb18030.": "CSV 或 MT940 的字符集；银行也用 gb18030。",
+    "Of a CSV or an MT940; a CSV's is recognised if it is not given.": (
+        "CSV 或 MT940 的字符集；CSV 不填则自动识别，MT940 按 UTF-8。"
+    ),
     "The decimal mark of the CSV's amounts: . or , (12,50). What could be read in two ways needs it.": (
         "CSV 金额的小数点：`.` 或 `,`（`12,50`）。金额有两种读法时必填。"
     ),

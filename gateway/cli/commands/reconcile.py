@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,6 +27,7 @@ COLUMNS = (
     "settlement_no",
     "text",
 )
+_NUMBERS = ("id", "counterparty_account", "reference", "voucher", "settlement_no")
 _PORTION = 500
 _CHANGED: Mapping[str, str] = {
     "book": "日记账余额",
@@ -67,7 +67,7 @@ def statement(
     column: Annotated[
         list[str] | None, typer.Option("--column", metavar="NAME=HEADING", help="Which heading of the CSV is what.")
     ] = None,
-    encoding: Annotated[str, typer.Option(help="Of a CSV or an MT940; banks also use gb18030.")] = "utf-8-sig",
+    encoding: Annotated[str, typer.Option(help="Of a CSV or an MT940; a CSV's is recognised if it is not given.")] = "",
     decimal: Annotated[
         str,
         typer.Option(
@@ -95,7 +95,7 @@ def statement(
             if file.suffix == ".xml":
                 told = from_camt(data, account, currency)
             elif is_mt940(data):
-                told = from_mt940(data, account, currency, encoding)
+                told = from_mt940(data, account, currency, encoding or "utf-8-sig")
             else:
                 told = from_csv(data, account, currency, _mapping(column or []), encoding, decimal)
         except (OSError, BadStatement) as error:
@@ -221,33 +221,30 @@ def _text(value: object) -> str | None:
 
 
 def _read(file: Path) -> Iterator[dict[str, str]]:
+    from gateway.statements.rules.table_files import BadTable, decoded, refuse_ruined, table
+
     try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            reader = csv.DictReader(lines)
-            unknown = [name for name in reader.fieldnames or () if name not in COLUMNS]
-            missing = [name for name in COLUMNS[:4] if name not in (reader.fieldnames or ())]
-            if unknown or missing:
-                output.leave(exit_codes.USAGE, _wrong_heading(file, unknown, missing))
-            for place, row in enumerate(reader, 2):
-                if None in row or None in row.values():
-                    output.leave(
-                        exit_codes.USAGE,
-                        (
-                            f"{file}: line {place} has not as many cells as the heading",
-                            f"{file}：第 {place} 行的列数与标题行不符",
-                        ),
-                    )
-                yield {name: value.strip() for name, value in row.items() if value and value.strip()}
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        read = table(decoded(file.read_bytes(), ""), COLUMNS[:4])
+        unknown = [name for name in read.heading if name not in COLUMNS]
+        missing = [name for name in COLUMNS[:4] if name not in read.heading]
+        twice = [name for name in COLUMNS if read.heading.count(name) > 1]
+        if unknown or missing or twice:
+            output.leave(exit_codes.USAGE, _wrong_heading(file, unknown, missing, twice))
+        for place, cells in read.rows:
+            row = dict(zip(read.heading, cells, strict=True))
+            refuse_ruined(place, {name: row[name] for name in _NUMBERS if name in row})
+            yield {name: value for name, value in row.items() if value}
+    except (OSError, BadTable) as error:
         output.leave(
-            exit_codes.USAGE,
-            (f"{file}: cannot be read as CSV in UTF-8 ({error})", f"{file}：不能按 UTF-8 的 CSV 读取（{error}）"),
+            exit_codes.USAGE, (f"{file}: cannot be read as a book: {error}", f"{file} 不能作为日记账读取：\n{error}")
         )
 
 
-def _wrong_heading(file: Path, unknown: list[str], missing: list[str]) -> Bilingual:
+def _wrong_heading(file: Path, unknown: list[str], missing: list[str], twice: list[str]) -> Bilingual:
     if missing:
         return f"{file}: no column {missing[0]}", f"{file}：缺少列 {missing[0]}"
+    if twice:
+        return f"{file}: two columns {twice[0]}", f"{file}：有两列 {twice[0]}"
     there = ", ".join(COLUMNS)
     return (
         f"{file}: {unknown[0]} is no column of a book; there are {there}",

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date
 from hashlib import sha256
 
-from protocols.canon.money import Money, exponent
+from gateway.statements.rules.table_files import BadTable, TextTable, day_of, decoded, refuse_ruined, table
+from protocols.canon.money import BadMoney, Money, exponent
 from protocols.canon.party import AccountNumber, Name
 from protocols.canon.statement import Direction, Line
 from protocols.kit import xmldoc
@@ -36,8 +35,11 @@ NAMES = (
 )
 _MARKS = {".": ",", ",": "."}
 _THOUSANDS = 3
-_SHORT, _LONG = "\0short", "\0long"
-_DATES = ("%Y-%m-%d", "%Y%m%d", "%Y/%m/%d", "%d.%m.%Y")
+_NOTHING = frozenset(("-", "--", "—"))
+_NUMBERS = ("id", "counterparty_account", "reference")
+_TOTALS = ("合计", "总计", "total")
+_CREDIT_MARKS = ("credit", "cr", "c", "贷", "贷方", "收", "收入", "来账")
+_DEBIT_MARKS = ("debit", "dr", "d", "借", "借方", "付", "支出", "往账")
 
 
 class BadStatement(ValueError):
@@ -89,37 +91,60 @@ def from_csv(
 ) -> FileStatement:
     """A CSV with a heading. `columns` gives the file's own heading for each of NAMES that has another one there.
 
-    An entry's amount is in `amount` with `direction` (credit or debit), or in one of `credit` and `debit`. Its decimal
-    mark is `decimal`, a point or a comma, and the other one groups by thousands. If it is not declared, the mark is a
-    point, and amounts that could be read in two ways are refused. Without an `id` the entry is identified by all its
-    fields, and by its number among equal ones. Raises BadStatement, which names the line.
+    An entry's amount is in `amount` with `direction` (credit or debit, 贷 or 借, C or D), or in one of `credit` and
+    `debit`. Its decimal mark is `decimal`, a point or a comma, and the other one groups by thousands. If it is not
+    declared, the mark is a point, and amounts that could be read in two ways are refused. Rows above the heading are
+    not read. A row of totals is compared with the entries above it. Without an `id` the entry is identified by all its
+    fields, and by its number among equal ones. An empty `encoding` is recognised. Raises BadStatement, which names the
+    line.
     """
-    try:
-        reader = csv.DictReader(io.StringIO(data.decode(encoding), newline=""), restval=_SHORT, restkey=_LONG)
-        heading = list(reader.fieldnames or ())
-        rows = [(reader.line_num, row) for row in reader]
-    except (UnicodeDecodeError, LookupError, csv.Error) as error:
-        raise BadStatement(f"it cannot be read as CSV in {encoding}: {error}") from None
     taken = {name: columns.get(name, name) for name in NAMES}
-    missing = [taken[name] for name in columns if taken[name] not in heading]
+    try:
+        read = table(decoded(data, encoding), list(dict.fromkeys(taken[name] for name in ("date", *columns))))
+        lines = _lines(read, taken, account, _Amounts(currency, decimal), [taken[name] for name in columns])
+    except BadTable as error:
+        raise BadStatement(str(error)) from None
+    days = [line.bank_date for line in lines]
+    return FileStatement(tuple(lines), min(days, default=None), max(days, default=None))
+
+
+def _lines(
+    read: TextTable, taken: Mapping[str, str], account: str, marks: _Amounts, declared: Sequence[str]
+) -> list[Line]:
+    heading = read.heading
+    missing = [column for column in declared if column not in heading]
     if taken["date"] not in heading or missing:
         raise BadStatement(f"it has no column {missing[0] if missing else taken['date']}; it has {', '.join(heading)}")
     twice = next((column for column in taken.values() if heading.count(column) > 1), None)
     if twice is not None:
         raise BadStatement(f"it has two columns {twice}")
-    seen, marks = Counter[str](), _Amounts(currency, decimal)
-    lines = []
-    for place, row in rows:
-        if _LONG in row or _SHORT in row.values():
-            raise BadStatement(f"line {place} does not have as many cells as the heading")
-        said = {name: row.get(column, "").strip() for name, column in taken.items()}
-        if any(said.values()):
-            lines.append(_line(said, place, account, marks, seen))
-    days = [line.bank_date for line in lines]
-    return FileStatement(tuple(lines), min(days, default=None), max(days, default=None))
+    seen, lines = Counter[str](), list[Line]()
+    for place, cells in read.rows:
+        row = dict(zip(heading, cells, strict=True))
+        said = {name: row.get(column, "") for name, column in taken.items()}
+        first = next(cell for cell in cells if cell)
+        if first.casefold().startswith(_TOTALS) and said["date"] in ("", first):
+            _compare_totals(said, place, lines, marks)
+        elif any(said.values()):
+            refuse_ruined(place, {taken[name]: said[name] for name in _NUMBERS})
+            day = day_of(said["date"], place, taken["date"])
+            lines.append(_line(said, place, account, marks, seen, day))
+    return lines
 
 
-def _line(said: Mapping[str, str], place: int, account: str, marks: _Amounts, seen: Counter[str]) -> Line:
+def _compare_totals(said: Mapping[str, str], place: int, lines: Sequence[Line], marks: _Amounts) -> None:
+    if said["amount"]:
+        raise BadStatement(f"line {place}: a total of {said['amount']} does not say whether it is money in or out")
+    for way in Direction:
+        if not said[way.value] or said[way.value] in _NOTHING:
+            continue
+        total = marks.amount_of(said[way.value], place)
+        above = Money(sum(one.amount.minor for one in lines if one.direction is way), total.currency)
+        if total != above:
+            raise BadStatement(f"line {place}: the total of {way.value} is {total}, the entries above it have {above}")
+
+
+def _line(said: Mapping[str, str], place: int, account: str, marks: _Amounts, seen: Counter[str], day: date) -> Line:
     direction, amount = _amount(said, place, marks)
     key = said["id"] or sha256("\x1f".join(said.values()).encode()).hexdigest()[:24]
     occurrence = seen[key]
@@ -132,7 +157,7 @@ def _line(said: Mapping[str, str], place: int, account: str, marks: _Amounts, se
         key,
         direction,
         amount,
-        _date(said["date"], place),
+        day,
         counterparty_account=AccountNumber(party) if party else None,
         counterparty_name=Name(name) if name else None,
         text=said["text"],
@@ -142,12 +167,14 @@ def _line(said: Mapping[str, str], place: int, account: str, marks: _Amounts, se
 
 
 def _amount(said: Mapping[str, str], place: int, marks: _Amounts) -> tuple[Direction, Money]:
-    found = {way: marks.amount_of(said[way.value], place) for way in Direction if said[way.value]}
+    told = {way: said[way.value] for way in Direction if said[way.value] and said[way.value] not in _NOTHING}
+    found = {way: marks.amount_of(text, place) for way, text in told.items()}
     found = {way: amount for way, amount in found.items() if amount.minor}
     if not found and said["amount"]:
-        way = next((way for way in Direction if way.value == said["direction"]), None)
-        if way is None:
-            raise BadStatement(f"line {place}: direction is credit or debit, not {said['direction']!r}")
+        mark = said["direction"].casefold()
+        if mark not in (*_CREDIT_MARKS, *_DEBIT_MARKS):
+            raise BadStatement(f"line {place}: direction is credit or debit (贷 or 借), not {said['direction']!r}")
+        way = Direction.CREDIT if mark in _CREDIT_MARKS else Direction.DEBIT
         found = {way: marks.amount_of(said["amount"], place)}
     if len(found) != 1:
         raise BadStatement(f"line {place}: an entry has one amount, in or out; this one has {len(found)}")
@@ -182,13 +209,9 @@ class _Amounts:
         if found is None:
             raise BadStatement(f"line {place}: {text!r} is not an amount in {self._currency} with the declared mark")
         whole, fraction = found[1].replace(self._group, ""), found[2]
-        return Money.parse(f"{whole}.{fraction}" if fraction else whole, self._currency)
-
-
-def _date(text: str, place: int) -> date:
-    for form in _DATES:
         try:
-            return datetime.strptime(text, form).date()
-        except ValueError:
-            continue
-    raise BadStatement(f"line {place}: {text!r} is not a date such as 2026-11-30, 20261130, 2026/11/30 or 30.11.2026")
+            return Money.parse(f"{whole}.{fraction}" if fraction else whole, self._currency)
+        except BadMoney:
+            raise BadStatement(
+                f"line {place}: {text!r} is not an amount: it begins with 0 or has more than 15 digits"
+            ) from None

@@ -127,6 +127,7 @@ def test_a_book_that_cannot_be_read_is_not_sent(person: Person, tmp_path: Path) 
         ("id,date\n", "no column direction"),
         ("id,date,direction,amount,x\n", "x is no column"),
         ("id,date,direction,amount\n1,2\n", "line 2"),
+        ("id,date,direction,amount,voucher\n1,2026-11-02,debit,1,1.2E+17\n", "column voucher: '1.2E+17' has lost"),
     ):
         file = tmp_path / "book.csv"
         file.write_text(text)

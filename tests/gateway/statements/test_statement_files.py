@@ -84,7 +84,7 @@ def test_a_csv_with_a_banks_own_headings() -> None:
     ("text", "said"),
     [
         ("day,amount\n", "no column date"),
-        ("date,direction,amount\n2026-13-01,credit,1\n", "line 2: .* not a date"),
+        ("date,direction,amount\n2026-13-01,credit,1\n", "line 2, column date: .* not a date"),
         ("date,direction,amount\n2026-11-01,in,1\n", "credit or debit"),
         ("date,credit,debit\n2026-11-01,1,1\n", "one amount"),
         ("date,credit,debit\n2026-11-01,,\n", "one amount"),
