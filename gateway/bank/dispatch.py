@@ -9,12 +9,11 @@ bank's rules allow it, a payment in doubt is repeated: the stored bytes leave on
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import date
-from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredLock
+from twisted.internet.defer import CancelledError, DeferredLock
 
 from gateway.approvals.gates import signed_lines
 from gateway.approvals.rows import approval_checks
@@ -29,19 +28,18 @@ from gateway.bank.key_trouble import NotSigned
 from gateway.bank.lane_shared import LaneShared
 from gateway.bank.outgoing import NOT_NAMED, Outgoing, SingleOrder, UnsendableOrder, leaves_of, outgoing, sending_rows
 from gateway.bank.recorder import PaymentEvent
+from gateway.bank.send_stages import CommittingSend, PreparedSend, RecordedSend
 from gateway.kernel import log
 from gateway.kernel.commit import attempts, audit
 from gateway.kernel.commit.hand_over import Applied
 from gateway.kernel.commit.rows import AttemptRow, Evidence, PaymentRow
-from gateway.kernel.commit.send_leave import SendLeave
 from gateway.kernel.commit.store import PermittedBefore, Tx
 from gateway.kernel.commit.work import may_leave_ms
 from gateway.kernel.core import gate
 from gateway.kernel.core.states import Answered, Cancel, Hold, NotSent, Overdue, Replay, Send, Silent, Source, Work
 from gateway.payments.gates.send_facts import SendMessage
 from gateway.payments.rows import transition
-from protocols.bank import Fates, MoneyStep, Submit
-from protocols.canon.fast_init import fast_init
+from protocols.bank import Fates, Submit
 from protocols.canon.outcome import Outcome, State
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
@@ -101,7 +99,7 @@ class Dispatch:
         if begun is not None:
             await self._after_commit(session, begun.ready, begun.committed_s, await begun.committing)
 
-    async def _begin(self, session: BankSession, row: PaymentRow) -> _Committing | None:
+    async def _begin(self, session: BankSession, row: PaymentRow) -> CommittingSend | None:
         """Prepare the message and request its commit. Returns None, and gives the session back, if the message cannot
         be sent now."""
         message = await outgoing(self._parts, self._work_queue, row, self._shared.lease.epoch)
@@ -115,10 +113,10 @@ class Dispatch:
         if ready is None:
             return None
         committed_s = self._parts.clock.monotonic_s()
-        return _Committing(ready, committed_s, self._parts.store.write(self._unit(ready)))
+        return CommittingSend(ready, committed_s, self._parts.store.write(self._unit(ready)))
 
     async def _after_commit(
-        self, session: BankSession, ready: _Ready, committed_s: float, applied: tuple[Applied, ...] | None
+        self, session: BankSession, ready: PreparedSend, committed_s: float, applied: tuple[Applied, ...] | None
     ) -> None:
         if applied is None or any(one.conflict for one in applied):
             if ready.halts:
@@ -133,7 +131,7 @@ class Dispatch:
             self._postpone([row for row in found if row is not None and self._still_ours(row)], ready.again_ms)
             return
         signers, conversation = self._parts.signers, ready.conversation
-        await self._speak(session, _Outgoing(
+        await self._speak(session, RecordedSend(
             ready.message, sending_rows(applied), leaves_of(applied), ready.submit.data, ready.line, committed_s,
             date.fromisoformat(ready.bank_date),
             lambda answer: bank_conversation.after_submit(session, conversation, signers, answer),
@@ -182,7 +180,7 @@ class Dispatch:
         allowed = self._gate.permitted() and not self._gate.paused and not self._parts.keys_in_trouble()
         return opens_ms if allowed else max(opens_ms, now_ms + RETRY_UNSENT_MS)
 
-    async def _prepare(self, session: BankSession, message: Outgoing) -> _Ready | None:
+    async def _prepare(self, session: BankSession, message: Outgoing) -> PreparedSend | None:
         """Make the bytes, and get the connection to write them to. Returns None, and gives the session back, if the
         message cannot be sent now."""
         context = self._shared.serials.context(session, message.reference, message.attempt + 1)
@@ -192,7 +190,7 @@ class Dispatch:
             step = await bank_conversation.until_submit(session, conversation, self._parts.signers)
             if isinstance(step, Submit):
                 line = await bank_conversation.proven(session, step.port)
-                return _Ready(message, conversation, step, line, context.bank_date.isoformat())
+                return PreparedSend(message, conversation, step, line, context.bank_date.isoformat())
         except NotSigned as error:
             # Nothing was sent, and the connections are in order.
             conversation.close()
@@ -256,7 +254,7 @@ class Dispatch:
         events = [PaymentEvent(row.payment, hold) for row in rows]
         await self._recorder.record_all(events, self._shared.lease.epoch, expect=State.READY)
 
-    def _unit(self, ready: _Ready) -> Callable[[Tx], tuple[Applied, ...] | None]:
+    def _unit(self, ready: PreparedSend) -> Callable[[Tx], tuple[Applied, ...] | None]:
         """The unit that sets all orders of the message to `sending` and stores its bytes. It returns None, and nothing
         is written, if one order has changed."""
         parts, epoch, message, submit = self._parts, self._shared.lease.epoch, ready.message, ready.submit
@@ -265,7 +263,7 @@ class Dispatch:
         def record_send(tx: Tx) -> tuple[Applied, ...] | None:
             # The bytes name every order as it was, and approvals are only about orders that may still be sent.
             overtaken = tx.epoch_of(parts.name) > epoch
-            if changed := [row for row in message.rows if overtaken or not _unchanged(tx, row)]:
+            if changed := [row for row in message.rows if overtaken or not _unchanged(tx, row, State.READY)]:
                 for row in changed:
                     # The event is a conflict: it writes nothing, and tells the recorder which kind of conflict it is.
                     transition.apply(
@@ -297,7 +295,7 @@ class Dispatch:
 
         return record_send
 
-    def _stopped(self, tx: Tx, ready: _Ready) -> bool:
+    def _stopped(self, tx: Tx, ready: PreparedSend) -> bool:
         """Ask the rules of a send about every order of the message. If one rule does not pass, its verdict is carried
         out for its order, and no order is sent: True."""
         parts = self._parts
@@ -313,7 +311,7 @@ class Dispatch:
         ready.approved = ApprovedBytes(message.wire, lines) if lines else NOT_APPROVED
         return False
 
-    def _befall(self, tx: Tx, ready: _Ready, row: PaymentRow, against: gate.Against) -> None:
+    def _befall(self, tx: Tx, ready: PreparedSend, row: PaymentRow, against: gate.Against) -> None:
         """Carry out a rule's verdict about one order: hold it, withdraw it, or let its message wait."""
         if isinstance(against, gate.Wait):
             ready.again_ms = max(against.until_ms - tx.now_ms, 0)
@@ -401,7 +399,7 @@ class Dispatch:
         async def outcome_of(answer: bytes) -> Outcome:
             return self._parts.bank.read(sending.order.kind, sent, answer)
 
-        await self._speak(session, _Outgoing(
+        await self._speak(session, RecordedSend(
             message, (sending,), leaves_of((applied,)), last.wire, line, committed_s, bank_date, outcome_of,
             lambda: None, *approved,
         ))  # fmt: skip
@@ -434,7 +432,10 @@ class Dispatch:
             )
             actor = f"lane:{self._parts.name}"
             message = SendMessage(tx, (row,), last.wire, parts.bank.profile.name, parts.name, repeats=True)
-            finding = gate.first(parts.repeating, message.facts()[0])
+            # The rules are asked about the payment as it is. If it changed, the event below is a conflict; another
+            # repeat that is in the permit log by now is no sign of an altered journal.
+            unchanged = tx.epoch_of(parts.name) <= epoch and _unchanged(tx, row, row.life.state)
+            finding = gate.first(parts.repeating, message.facts()[0]) if unchanged else None
             # The unit may run again, after its group failed.
             against[:] = [] if finding is None else [finding]
             if finding is not None:
@@ -451,7 +452,7 @@ class Dispatch:
 
     # ---- after the commit: whatever goes wrong is doubt, unless not one byte was written ----
 
-    async def _speak(self, session: BankSession, leaving: _Outgoing) -> None:
+    async def _speak(self, session: BankSession, leaving: RecordedSend) -> None:
         """Ask the last rules, write the bytes, handle the answer. Rules and write are in one turn of the reactor."""
         started_s = self._parts.clock.monotonic_s()
         refusal = self._gate.refusal(
@@ -484,7 +485,7 @@ class Dispatch:
             session.release()
             await self._answered(leaving, leaving.message.outcomes(result), answer, started_s)
 
-    async def _answered(self, leaving: _Outgoing, outcomes: Fates, answer: bytes, started_s: float) -> None:
+    async def _answered(self, leaving: RecordedSend, outcomes: Fates, answer: bytes, started_s: float) -> None:
         kind, now_ms, message = leaving.kind, self._parts.clock.now_ms(), leaving.message
         events = []
         for row in leaving.rows:
@@ -500,7 +501,7 @@ class Dispatch:
     async def _silent(
         self,
         session: BankSession,
-        leaving: _Outgoing,
+        leaving: RecordedSend,
         error: NotConnected | NoAnswer | ProtocolError,
         seen: bytes,
         started_s: float,
@@ -512,13 +513,13 @@ class Dispatch:
         reason = reason_of(error)
         await self._record_silence(leaving, reason, seen, note=reason)
 
-    async def _record_silence(self, leaving: _Outgoing, reason: str, seen: bytes, note: str = "") -> None:
+    async def _record_silence(self, leaving: RecordedSend, reason: str, seen: bytes, note: str = "") -> None:
         now_ms, own = self._parts.clock.now_ms(), leaving.message.own_answer(seen)
         evidence = Evidence(Source.SUBMIT, own, note=note) if own else None
         events = [PaymentEvent(row.payment, Silent(now_ms, reason, row.life.attempt), evidence) for row in leaving.rows]
         await self._recorder.record_all(events, leaving.epoch, leaving.message.on_answer(seen))
 
-    async def _not_sent(self, session: BankSession, leaving: _Outgoing, reason: str) -> None:
+    async def _not_sent(self, session: BankSession, leaving: RecordedSend, reason: str) -> None:
         if reason != GONE:
             self._parts.meters.permits_refused.labels(self._parts.bank_name).inc()
         leaving.close()
@@ -532,66 +533,9 @@ class Dispatch:
         await self._recorder.record_all(events, leaving.epoch, leaving.message.on_not_sent())
 
 
-@dataclass(slots=True)
-class _Ready:
-    """A message whose bytes are made and not recorded yet. `approved` has the lines that its commit found approved.
-    `again_ms` is when to try again if it stayed unsent. `halts`: the permit log has a send that the journal lacks.
-    """
-
-    message: Outgoing
-    conversation: Generator[MoneyStep, bytes, Any]
-    submit: Submit
-    line: BankConnection
-    bank_date: str
-    approved: ApprovedBytes | None = None
-    again_ms: int = 0
-    halts: bool = False
-
-
-@fast_init
-@dataclass(frozen=True, slots=True)
-class _Committing:
-    """A message whose commit was requested at `committed_s`. `committing` fires with its orders; with None if an order
-    has changed."""
-
-    ready: _Ready
-    committed_s: float
-    committing: Deferred[tuple[Applied, ...] | None]
-
-
-@fast_init
-@dataclass(frozen=True, slots=True)
-class _Outgoing:
-    """Bytes whose send was recorded, and the handling of their answer. `committed_s` is a time before the commit.
-
-    `rows` are the message's orders as the commit left them.
-    """
-
-    message: Outgoing
-    rows: tuple[PaymentRow, ...]
-    leaves: tuple[SendLeave, ...]
-    wire: bytes
-    line: BankConnection
-    committed_s: float
-    bank_date: date
-    read: Callable[[bytes], Awaitable[Any]]
-    close: Callable[[], None]
-    approved: ApprovedBytes = NOT_APPROVED
-
-    @property
-    def epoch(self) -> int:
-        """The lane's epoch under which the send was committed."""
-        return self.rows[0].epoch
-
-    @property
-    def kind(self) -> str:
-        """The kind of the message's orders, as metrics name it."""
-        return str(self.rows[0].order.kind)
-
-
-def _unchanged(tx: Tx, row: PaymentRow) -> bool:
+def _unchanged(tx: Tx, row: PaymentRow, state: State) -> bool:
     now = tx.payment_cache.row(tx.raw, tx.vault, row.payment)
     if now is None or now.version != row.version:
         # Perhaps this lane has seen a change of another node that the writer's cache has not.
         now = tx.payment_cache.afresh(tx.raw, tx.vault, row.payment)
-    return now is not None and now.version == row.version and now.life.state is State.READY
+    return now is not None and now.version == row.version and now.life.state is state

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway.bank import conversation as bank_conversation
 from gateway.bank.lease import LEASE_MS
+from gateway.kernel.commit import attempts
 from gateway.kernel.core.states import Answered, Source, Work
 from gateway.parts import Parts
 from gateway.simbank.faults import BankFault, ExchangeKind, FaultScript, ScriptedFault
@@ -269,6 +272,34 @@ def test_a_repeat_that_the_permit_log_has_already_halts_the_lane(tmp_path: Path,
     assert len(written(life)) == 1 and world.told("AP-1")[-1] == "payment.escalated"
     assert life.sample("bankgw_alarms_total", alarm="permitted_before") == 1
     assert lane_of(life).halted == "permitted_before"
+
+
+def test_a_repeat_that_another_repeat_overtook_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The permit log has the other repeat. That is no sign of an altered journal: the lane goes on."""
+    world = World(tmp_path, plan=lost())
+    life = world.start()
+    world.submit("AP-1")
+    world.run(5)
+    dispatch: Any = lane_of(life).dispatch
+    [(payment,)] = world.query("SELECT payment FROM payments WHERE order_id = ?", "AP-1")
+    proven = bank_conversation.proven
+
+    async def overtaken(session: Any, port: str, **asked: Any) -> Any:
+        """Another repeat is recorded between the look at the payment and this repeat's unit."""
+        line = await proven(session, port, **asked)
+        store = dispatch._parts.store
+        row, last = await store.read(partial(attempts.last_with_payment, payment=payment))
+        if not asked and row.life.attempt == 1:
+            ends_ms = dispatch._shared.calendar.day_ends_ms(date.fromisoformat(last.bank_date))
+            await store.write(dispatch._repeat_unit(row, last, ends_ms, [], []))
+        return line
+
+    monkeypatch.setattr(bank_conversation, "proven", overtaken)
+    world.run(QUARANTINE_S + 200)
+    assert files.rules(world, "AP-1").count("replay") == 1 and len(written(life)) == 1
+    assert world.told("AP-1")[-1] == "payment.in_doubt"
+    assert life.sample("bankgw_alarms_total", alarm="permitted_before") in (None, 0)
+    assert lane_of(life).halted is None
 
 
 def test_a_no_to_a_repeat_is_doubt_until_the_bank_was_asked(tmp_path: Path) -> None:
