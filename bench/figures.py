@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
-FLOOR_TARGET: Final = 1.8
-"""The target for the daemon's CPU a payment at `sample`, as a multiple of the floor beside it."""
-SCRIPT_TARGET: Final = 0.7
-"""The target for the daemon's CPU a payment, as a share of the script's CPU."""
+RSA: Final = "RSA-2048 signature"
+"""The part of the floor that differs most between hosts: 230 µs on one, 685 on another."""
+BEYOND_RSA_TARGET: Final = 3.2
+"""The target for the daemon's CPU a payment at `sample`, as a multiple of the floor, both without the RSA signature."""
+SCRIPT_TARGETS: Final = {"sample": 0.85, "pab": 0.8}
+"""The targets for the daemon's CPU a payment, as a share of the script's CPU, by bank."""
 SCRIPT_MOST: Final = 1.2
 """The gate for the share of the script's CPU. Other work slows both programs alike, but may come between the halves of
 a pair.
@@ -20,6 +22,7 @@ FLOOR_MOST: Final = 5.0
 caches and a daemon's code does not.
 """
 MEMORY_MOST_BYTES: Final = 150_000_000
+MEMORY_TARGET_BYTES: Final = 140_000_000
 BATCH_TARGET: Final = 10.0
 ADDED_TARGET_MS: Final = 25.0
 
@@ -117,6 +120,14 @@ class Match:
         """The daemon's processor time as a multiple of the floor, median over the pairs."""
         pairs = zip(self.gateway, self.floors, strict=True)
         return median(a.cpu_each_us(self.ours) / sum(parts.values()) for a, parts in pairs)
+
+    @property
+    def beyond_rsa_ratio(self) -> float:
+        """As `floor_ratio`, without the RSA signature on either side. A floor that is mostly RSA makes a slow daemon
+        look fast on a host whose RSA is slow."""
+        pairs = zip(self.gateway, self.floors, strict=True)
+        signed = [(a.cpu_each_us(self.ours), sum(parts.values()), parts.get(RSA, 0.0)) for a, parts in pairs]
+        return median((spent - rsa) / (floor - rsa) for spent, floor, rsa in signed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +232,8 @@ def last_line(result: Result) -> str:
     """The run's last printed line: the figures and the verdict."""
     sample, pab = result.sample, result.pab
     return (
-        f"bench: sample {sample.cpu_us:.0f} us = {sample.floor_ratio:.2f} x floor, {sample.cpu_ratio:.2f} x script; "
+        f"bench: sample {sample.cpu_us:.0f} us = {sample.floor_ratio:.2f} x floor, "
+        f"{sample.beyond_rsa_ratio:.2f} x beyond RSA, {sample.cpu_ratio:.2f} x script; "
         f"pab {pab.cpu_us:.0f} us = {pab.floor_ratio:.2f} x floor, {pab.cpu_ratio:.2f} x script; "
         f"added latency p99 {result.stages.added_p99_ms:.0f} ms; batch line 1/{result.lines_for_one:.1f}; "
         f"{sample.per_second:.0f} payments/s"
@@ -246,10 +258,14 @@ def failings(result: Result) -> list[str]:
 def not_reached(result: Result) -> list[str]:
     """The targets that this run did not reach. A target is an aim and does not decide whether the run passes."""
     sample, found = result.sample, []
-    if sample.floor_ratio > FLOOR_TARGET:
-        found.append(f"sample {sample.floor_ratio:.2f} x floor, the target is {FLOOR_TARGET:g}")
-    if sample.cpu_ratio > SCRIPT_TARGET:
-        found.append(f"sample {sample.cpu_ratio:.2f} x script, the target is {SCRIPT_TARGET:g}")
+    if sample.beyond_rsa_ratio > BEYOND_RSA_TARGET:
+        found.append(f"sample {sample.beyond_rsa_ratio:.2f} x floor beyond RSA, the target is {BEYOND_RSA_TARGET:g}")
+    for match in (sample, result.pab):
+        if match.cpu_ratio > SCRIPT_TARGETS[match.bank]:
+            target = SCRIPT_TARGETS[match.bank]
+            found.append(f"{match.bank} {match.cpu_ratio:.2f} x script, the target is {target:g}")
+    if result.peak_bytes > MEMORY_TARGET_BYTES:
+        found.append(f"memory {result.peak_bytes / 1e6:.0f} MB, the target is {MEMORY_TARGET_BYTES / 1e6:.0f}")
     if result.lines_for_one < BATCH_TARGET:
         found.append(f"a line of a batch costs 1/{result.lines_for_one:.1f}, the target is 1/{BATCH_TARGET:g}")
     if result.stages.added_p99_ms > ADDED_TARGET_MS:

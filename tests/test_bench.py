@@ -20,7 +20,7 @@ from twisted.internet.task import Clock
 from bench.__main__ import ROUND_MOST_S, WARM_UP, fitting
 from bench.console import DaemonFigures, let_in
 from bench.erp import ACCEPTED, PATIENCE_S, SETTLED, Burst, Erp
-from bench.figures import Match, Result, Round, Stages, Times, failings, last_line, not_reached, percentile, table
+from bench.figures import RSA, Match, Result, Round, Stages, Times, failings, last_line, not_reached, percentile, table
 from bench.floor import SHAPES, Floor
 from bench.orders import batch, number_of, order
 from bench.site import BURST_MOST_S, Bench, plans
@@ -56,10 +56,10 @@ def rounds(name: str, *pairs: tuple[float, int]) -> tuple[Round, ...]:
 def match(bank: str = "sample", ours: int = 1500, seconds: float = 0.25, floor: float = 1000.0) -> Match:
     gateway = rounds("daemon", (seconds, ours), (seconds * 9, ours * 9), (seconds, ours))
     script = rounds("script", (1.0, 3000), (1.0, 3000), (1.0, 3000))
-    return Match(bank, gateway, script, [{"signature": floor * 0.75, "commits": floor * 0.25}] * 3)
+    return Match(bank, gateway, script, [{RSA: floor * 0.75, "commits": floor * 0.25}] * 3)
 
 
-def result(sample: Match | None = None, added_ms: float = 20.0, line_us: float = 100.0, mb: int = 149) -> Result:
+def result(sample: Match | None = None, added_ms: float = 20.0, line_us: float = 100.0, mb: int = 139) -> Result:
     stages = Stages(50.0, [5.0], [8.0], [30.0], [added_ms])
     return Result(sample or match(), match("pab", seconds=0.5), rounds("daemon", (0.2, 1400)), stages, line_us, mb * MB)
 
@@ -75,10 +75,12 @@ def test_figures_are_medians_and_ratios_are_of_pairs() -> None:
     assert noisy.speed_ratio == 4.0, "the slow second round was as slow for both"
     assert (noisy.cpu_us, noisy.cpu_ratio) == (500, 0.4)
     assert (noisy.floor_us, noisy.floor_ratio) == (200, 2.0)
+    assert noisy.beyond_rsa_ratio == noisy.floor_ratio, "no part of this floor is RSA"
 
 
 def test_one_spoiled_round_moves_no_figure() -> None:
     assert (match().speed_ratio, match().cpu_ratio, match().floor_ratio) == (4.0, 0.5, 1.5)
+    assert match().beyond_rsa_ratio == 3.0, "750 of the daemon's 1,500 and of the floor's 1,000 are RSA"
 
 
 def test_the_steady_state_has_neither_beginning_nor_end() -> None:
@@ -160,10 +162,11 @@ def test_gates_do_not_depend_on_the_load_and_targets_decide_nothing() -> None:
     [fat] = failings(result(mb=150))
     assert ("1.23 x" in dear, "5.08 x" in above, "150 MB" in fat) == (True, True, True)
     assert not_reached(result()) == []
-    missed = not_reached(result(match(ours=2200), added_ms=26.0, line_us=1100.0))
+    missed = not_reached(result(match(ours=2600), added_ms=26.0, line_us=1300.0, mb=141))
     assert [text.split(",")[0] for text in missed] == [
-        "sample 2.20 x floor",
-        "sample 0.73 x script",
+        "sample 7.40 x floor beyond RSA",
+        "sample 0.87 x script",
+        "memory 141 MB",
         "a line of a batch costs 1/2.0",
         "added latency p99 26 ms",
     ]
@@ -171,12 +174,12 @@ def test_gates_do_not_depend_on_the_load_and_targets_decide_nothing() -> None:
 
 def test_the_last_line_and_the_table() -> None:
     assert last_line(result()) == (
-        "bench: sample 1500 us = 1.50 x floor, 0.50 x script; pab 1500 us = 1.50 x floor, 0.50 x script; "
+        "bench: sample 1500 us = 1.50 x floor, 3.00 x beyond RSA, 0.50 x script; pab 1500 us = 1.50 x floor, 0.50 x script; "
         "added latency p99 20 ms; batch line 1/15.0; 400 payments/s"
     )
     shown = "\n".join(table(match()))
     assert "round 3  script" in shown
-    assert "signature 750, commits 250" in shown
+    assert "RSA-2048 signature 750, commits 250" in shown
 
 
 def test_a_batch_has_the_sum_of_its_items() -> None:

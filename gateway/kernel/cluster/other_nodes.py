@@ -31,11 +31,13 @@ from gateway.kernel.commit.permit_lines import Group, PeerHead, RightsDecision
 from gateway.kernel.commit.permit_log import PermitLog
 from gateway.kernel.commit.store import Store, Tx
 from gateway.kernel.sql import schema
+from gateway.kernel.sql.driver import rows
 from gateway.kernel.sql.vault import Vault
 from gateway.kernel.sql.vaults import vault_of
 
 _M = schema.meta.c
 _ASKS, _ANSWERS = "ask.", "say."
+_QUESTIONS = select(_M.name, _M.value).where(_M.name.startswith(_ASKS, autoescape=True))
 _NONCE_BYTES = 16
 _log = log.get("journal.other_nodes")
 
@@ -268,9 +270,9 @@ def ask(tx: Tx, nonce: str) -> None:
 
 def unanswered(conn: Connection, node: str) -> list[tuple[str, str]]:
     """The other nodes whose question whether the journal is complete has no answer, each with its nonce."""
-    rows = conn.execute(select(_M.name, _M.value).where(_M.name.startswith(_ASKS, autoescape=True))).all()
+    asked = rows(conn, _QUESTIONS, {})
     vault, found = vault_of(conn), []
-    for name, value in rows:
+    for name, value in asked:
         other, (nonce, mac) = name.removeprefix(_ASKS), json.loads(value)
         said = conn.execute(select(_M.value).where(_M.name == _ANSWERS + other)).scalar()
         fresh = said is None or json.loads(said)[0] != nonce

@@ -20,6 +20,7 @@ ELSEWHERE = (
     "alembic",
     "gateway.cli.commands.orders",
     "gateway.cli.every_command",
+    "greenlet",
     "openpyxl",
     "pygments",
     "rich",
