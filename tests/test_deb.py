@@ -164,7 +164,7 @@ def _lives(machine: Machine) -> str:
     # Without a unit the daemon gets no credentials, so the test gives it the files.
     machine.said("chmod 711 /etc/bankgw/secrets && chown bankgw /etc/bankgw/secrets/*")
     return machine.said(
-        "cd / && setpriv --reuid bankgw --regid bankgw --clear-groups bankgw run >/var/debs/log 2>&1 & daemon=$!; "
+        "cd /; setpriv --reuid bankgw --regid bankgw --clear-groups bankgw run >/var/debs/log 2>&1 & daemon=$!; "
         "for n in $(seq 1000); do grep -q daemon.started /var/debs/log && break; kill -0 $daemon; sleep 0.1; done; "
         "kill -TERM $daemon; wait $daemon; cat /var/debs/log"
     )
