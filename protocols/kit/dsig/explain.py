@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -33,6 +34,9 @@ from protocols.kit.errors import ProtocolError
 _D: Final = f"{{{DS}}}"
 _COMMENTS: Final = {C14N + "#WithComments": C14N, EXC_C14N + "WithComments": EXC_C14N}
 _TOKENS: Final = "BinarySecurityToken"
+# One signature value in 256 begins with the octet of "<". A document has no control characters, a signature value has.
+_BEGINS_XML: Final = re.compile(rb"\s*<[?!A-Za-z_:\x80-\xff]")
+_CONTROLS: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 SIGNATURES_MAX: Final = 8
 REFERENCES_MAX: Final = 16
 MAX_BYTES: Final = 16_777_216
@@ -187,7 +191,7 @@ def embedded(data: bytes, charset: Charset = UTF8) -> list[tuple[str, bytes]]:
         if len(element) or len(text) < 64:
             continue
         inner = _base64(text)
-        if inner is not None and inner.lstrip()[:1] == b"<":
+        if inner is not None and _BEGINS_XML.match(inner) and not _CONTROLS.search(inner):
             found.append((_path(element), inner))
     return found
 

@@ -136,6 +136,11 @@ def test_the_first_difference() -> None:
     assert dsig.first_difference(b"abc", b"ab") == 2
 
 
+@pytest.mark.parametrize("value", [b"<" + bytes(range(255, 0, -1)), b"<m" + bytes(range(256)), b"< a" + b"x" * 99])
+def test_a_signature_value_that_begins_like_a_document_is_none(value: bytes) -> None:
+    assert dsig.embedded(b"<outer>%s</outer>" % base64.b64encode(value)) == []
+
+
 def test_documents_inside_in_base64() -> None:
     inner = b'<?xml version="1.0"?><inner xmlns="urn:x"><with>enough text to be one</with></inner>'
     data = b"<outer><a>%s</a><b>%s</b></outer>" % (base64.b64encode(inner), base64.b64encode(b"x" * 99))
