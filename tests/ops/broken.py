@@ -29,6 +29,7 @@ from tests.ops.unit_run import UnitRun
 from tests.ops.voices import Expected
 
 BANK = "sample"
+RIGHTS_REMEMBERED_S = 5.0
 HOLD = """
 import sqlite3, sys
 conn = sqlite3.connect(sys.argv[1], isolation_level=None)
@@ -181,12 +182,17 @@ def certificate_ends(ground: Ground) -> Iterator[Since]:
 
 @contextmanager
 def broker_permission(ground: Ground) -> Iterator[Since]:
-    """The user may still give orders, and may write to no other exchange: the news of the order are refused."""
+    """The user may still give orders, and may write to no other exchange: the news of the order are refused.
+
+    RabbitMQ remembers a channel's rights until the channel has been idle for a moment. An order that follows at once is
+    therefore told without any refusal, and the daemon has nothing to name yet.
+    """
     at = ground.place.rabbit.address
     if not ground.place.rabbit.ruled:
         pytest.skip("no rabbitmqctl for this broker")
     ctl("set_permissions", "-p", at.vhost, at.user, ".*", r"^bankgw\.commands$", ".*")
     try:
+        time.sleep(RIGHTS_REMEMBERED_S)
         ground.place.send(f"RIGHT-{os.getpid()}", amount="14.00")
         yield time.monotonic()
     finally:
