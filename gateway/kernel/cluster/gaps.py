@@ -29,6 +29,7 @@ class GapKind(StrEnum):
     PROMOTED = "promoted_replica"
     NOT_SEALED = "not_sealed"
     MARK = "broker_knows_later"
+    FOUND_BEFORE = "found_before"
     UNREAD = "mark_not_read"
 
 
@@ -50,8 +51,9 @@ class Gap:
     the payments `unlogged`; if the log itself is missing, `unlogged` are the nodes that have sent. `lost_words` are the
     decisions about persons, policies and pools that the log has and the journal lacks. Without seals: `unsealed` are
     the number of rows without a seal, of rows with one, and of audit entries that only this version writes. If the
-    broker's mark names a life that the journal lacks, `note` names that life. UNREAD is no gap: the node began without
-    a log and waits for the mark, or, with a `note`, has read it.
+    broker's mark names a life that the journal lacks, `note` names that life. FOUND_BEFORE: the database says that this
+    node found a gap, and the log that listed it is gone; `log` has that gap's episode. UNREAD is no gap: the node began
+    without a log and waits for the mark, or, with a `note`, has read it.
     """
 
     lack: GapKind
@@ -159,6 +161,12 @@ class Gap:
                 "older state, or a copy of one that went on elsewhere",
                 "消息服务器中的标记记有流水库所缺的一次运行（{life}）：数据库是较早的状态，或是在别处继续运行的库的副本",
                 life=_life(self.note),
+            )
+        if self.lack is GapKind.FOUND_BEFORE:
+            return bilingual(
+                "{node} found that entries are missing, and its permit log, which listed them, is gone",
+                "{node} 曾发现缺少记录，而列有这些记录的许可日志已不存在",
+                node=self.node,
             )
         return self._older()
 

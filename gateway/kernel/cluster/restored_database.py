@@ -32,6 +32,7 @@ from gateway.kernel.commit.store import Tx
 from gateway.kernel.core.states import UNSENT
 from gateway.kernel.sql import schema
 from gateway.kernel.sql.databases import insert_new
+from gateway.kernel.sql.driver import rows
 from gateway.kernel.sql.vault import Vault
 from gateway.kernel.sql.vaults import vault_of
 
@@ -40,6 +41,7 @@ LISTED = 1_000
 _C = schema.past_cleared.c
 _M, _A, _N = schema.meta, schema.audit.c, schema.units.c
 _NOTICE = "past."
+_NOTICES = select(_M.c.name, _M.c.value).where(_M.c.name.startswith(_NOTICE, autoescape=True))
 RESTORED_MARK = "restored"
 """The row of `meta` by which a database says that it was put back from a backup."""
 PRESENTED = "permits-of-others"
@@ -97,6 +99,7 @@ def compare(
     unknown = _unknown_others(conn, log, presented)
     if unknown is not None and not any(gap.is_newcomer for gap in kept):
         found.append(unknown)
+    found += _found_before(conn, log, head)
     known = {(gap.node, gap.log) for gap in kept}
     explained = next((gap for gap in found if gap.lack is GapKind.LOG and log.tail.another), None)
     new = tuple(gap for gap in found if gap.counts and gap is not explained and (gap.node, gap.log) not in known)
@@ -176,8 +179,8 @@ def notice(tx: Tx, found: RestoreFindings) -> None:
 
 def elsewhere(conn: Connection, node: str) -> dict[str, frozenset[str]]:
     """The other nodes that found gaps, each with the lanes that were released for its gaps since."""
-    rows = conn.execute(select(_M.c.name, _M.c.value).where(_M.c.name.startswith(_NOTICE, autoescape=True))).all()
-    episodes = {name.removeprefix(_NOTICE): value for name, value in rows if name != _NOTICE + node}
+    notices = rows(conn, _NOTICES, {})
+    episodes = {name.removeprefix(_NOTICE): value for name, value in notices if name != _NOTICE + node}
     return {other: _cleared(conn, episode) for other, episode in sorted(episodes.items())}
 
 
@@ -293,8 +296,7 @@ def knows_head(conn: Connection, node: str, seq: int, hashed: str) -> bool:
 
 def is_without_log(conn: Connection, log: KnownLog) -> bool:
     """True if this node has no permit log although the journal has orders that it records as unsent."""
-    legacy = log.legacy()
-    if log.tail.head is not None or (legacy is not None and any(permit_log.read_legacy(legacy))):
+    if _is_there(log):
         return False
     return conn.execute(select(_P.payment).where(_P.state.in_(_UNSENT)).limit(1)).first() is not None
 
@@ -417,7 +419,7 @@ def _is_over(conn: Connection, gap: Gap) -> bool:
         return gap not in _restored(conn)
     if gap.lack is GapKind.MARK:
         return broker_holds.has_life(conn, *gap.log) and knows_head(conn, gap.node, *gap.journal)
-    if gap.lack in (GapKind.LOG, GapKind.NO_LOG, GapKind.OTHERS):
+    if gap.lack in (GapKind.LOG, GapKind.NO_LOG, GapKind.OTHERS, GapKind.FOUND_BEFORE):
         return False
     if gap.log[1]:
         return _has(conn, gap.node, Group(*gap.log))
@@ -500,9 +502,7 @@ def _sent_after(conn: Connection, node: str, seq: int) -> bool:
 def _unknown_others(conn: Connection, log: KnownLog, presented: Sequence[KnownLog]) -> Gap | None:
     """The gap of a node that has no log of the other nodes; None if there is a log, or if no other node has sent."""
     waits = any(parse_gap(record).is_newcomer for record in log.gaps)
-    legacy = log.legacy()
-    has_log = log.tail.head is not None or (legacy is not None and any(permit_log.read_legacy(legacy)))
-    if has_log and not waits:
+    if _is_there(log) and not waits:
         return None
     known = {peer.node: peer.seq for peer in log.tail.peers.values()}
     for one in presented:
@@ -517,6 +517,21 @@ def _unknown_others(conn: Connection, log: KnownLog, presented: Sequence[KnownLo
     ]
     head = audit.head_of(conn, log.node)
     return Gap(GapKind.OTHERS, log.node, (0, ""), (head.seq, head.hash), 0, unlogged=tuple(nodes)) if nodes else None
+
+
+def _is_there(log: KnownLog) -> bool:
+    legacy = log.legacy()
+    return log.tail.head is not None or (legacy is not None and any(permit_log.read_legacy(legacy)))
+
+
+def _found_before(conn: Connection, log: KnownLog, head: Head) -> list[Gap]:
+    """The gap that an earlier life of this node found, according to the database, if its permit log is gone: the other
+    nodes wait until two persons release the lanes here, so that this node must not withdraw what it cannot judge.
+    """
+    episode = conn.execute(select(_M.c.value).where(_M.c.name == _NOTICE + log.node)).scalar()
+    if episode is None or _is_there(log):
+        return []
+    return [Gap(GapKind.FOUND_BEFORE, log.node, (0, episode), (head.seq, head.hash), 0)]
 
 
 def _with_lost_words(conn: Connection, found: list[Gap], logs: Sequence[KnownLog], kept: list[Gap]) -> list[Gap]:

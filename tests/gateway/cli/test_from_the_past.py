@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -169,6 +170,42 @@ def test_a_lane_that_does_not_wait_has_nothing_to_lift(restored: Restored) -> No
     operator = Operator(restored)
     operator.no(404, "no_such_lane", "POST", "proposals", "draft", peer=WANG.peer, **wish("icbc.main"))
     operator.no(400, "bad_choice", "POST", "proposals", "draft", peer=WANG.peer, **wish(to="failed"))
+
+
+def test_a_node_that_noticed_and_lost_its_machine_does_not_end_the_wait_of_the_others(tmp_path: Path) -> None:
+    world = Restored(tmp_path, settings={"journal": {"poll_ms": 250}})
+    world.start("gw1")
+    world.run(1)
+    enrol(Operator(world), WANG, LI)
+    world.copy("an-hour-ago.db")
+    world.submit("AP-1")
+    world.run(5)
+    assert world.last("AP-1")["state"] == "settled"
+    world.restore("an-hour-ago.db")
+    noticed = world.life
+    assert noticed is not None
+    noticed.crash()
+    shutil.rmtree(world.permit_folder("gw1"))
+    # A new machine of the same name, whose permit log has no entries.
+    back = world.start("gw1")
+    second = world.start("gw2")
+    world.life = second
+    world.submit("AP-1")
+    world.run(60)
+    assert second.gateway.lanes[LANE].paused == back.gateway.lanes[LANE].paused == (FROM_THE_PAST,)
+    assert world.state("AP-1") == "ready" and len(world.bank.ledger.executions) == 1
+    back.crash()
+    back = world.start("gw1")
+    world.run(10)
+    assert back.gateway.lanes[LANE].paused == second.gateway.lanes[LANE].paused == (FROM_THE_PAST,)
+    world.life = back
+    operator = Operator(world)
+    [gap] = operator.ask("GET", "past")["gaps"]
+    assert gap["lack"] == "found_before" and "its permit log, which listed them, is gone" in gap["words"]
+    approve(operator, LI, propose(operator))
+    world.life = second
+    world.run(10)
+    assert second.gateway.lanes[LANE].paused == back.gateway.lanes[LANE].paused == ()
 
 
 def test_what_one_node_notices_stops_the_others(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import json
 import shutil
 import zlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 
@@ -205,6 +206,24 @@ def test_a_node_without_a_log_waits_where_others_have_sent(node: Node, tmp_path:
         third.kill()
     assert other.start("n2").past == gaps.RestoreFindings(), "its log has seen the journal before"
     other.kill()
+
+
+def test_a_node_of_the_same_name_without_a_log_withdraws_no_gap(node: Node) -> None:
+    node.pay("a")
+    old = copy(node.journal)
+    node.pay("b")
+    put_back(node.journal, old)
+    past = node.again().past
+    node.journal.do(lambda tx: restored_database.notice(tx, past))
+    node.kill()
+    shutil.rmtree(node.folder)
+    for _ in range(2):
+        found = node.start().past
+        assert [gap.lack for gap in found.gaps if gap.log[1] == past.told] == [GapKind.FOUND_BEFORE]
+        assert found.told and found.holds(LANE) and found.may_lack_sends(LANE)
+        node.journal.do(partial(restored_database.notice, found=found))
+        node.kill()
+    node.start()
 
 
 def test_a_peer_vouches_over_a_nonce_and_a_forger_does_not(node: Node, tmp_path: Path) -> None:
