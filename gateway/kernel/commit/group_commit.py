@@ -223,7 +223,7 @@ class SqlStore:
             found = fn(conn)
             conn.rollback()
         except BaseException:
-            conn.close()
+            databases.discard(conn)
             raise
         self._resting.append(conn)
         self._trouble = ""

@@ -173,6 +173,15 @@ def _sqlite(url: str, connections: int, writing: bool) -> Engine:
     return engine
 
 
+def discard(conn: Connection) -> None:
+    """Close a reading connection after an error. The error's traceback may hold an open cursor, and SQLite would keep
+    the old snapshot for the next reader, because an open cursor keeps it even over a rollback.
+    """
+    if not is_memory(str(conn.engine.url)):
+        conn.invalidate()
+    conn.close()
+
+
 def _pragmas(*, read_only: bool) -> Callable[[Any, Any], None]:
     def on_connect(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # transactions begin with the event above, not where sqlite3 guesses

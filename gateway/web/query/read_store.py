@@ -38,7 +38,11 @@ class ReadStore:
 
         def run_reading() -> T:
             with self._engine.connect() as conn:
-                return fn(conn)
+                try:
+                    return fn(conn)
+                except BaseException:
+                    databases.discard(conn)
+                    raise
 
         def then(result: T | Failure) -> None:
             if not isinstance(result, Failure):

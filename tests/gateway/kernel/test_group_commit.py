@@ -270,3 +270,29 @@ def test_a_readers_connection_rests_between_readers_and_a_failed_one_does_not(si
     simulated.store.close()
     simulated.turn(1)
     assert connections[2].closed
+
+
+def test_a_reader_whose_error_is_kept_does_not_hide_later_commits(simulated: SimulatedStore) -> None:
+    """A kept traceback holds its frames' cursors, and an open cursor keeps SQLite's snapshot even over a rollback."""
+    kept: list[object] = []
+    counts: list[int] = []
+
+    def fails_half_way(conn: Connection) -> None:
+        found = conn.execute(text("select payee from payees"))
+        kept.append(found)
+        assert found.fetchone() is not None
+        raise ValueError("a mistake")
+
+    def count(conn: Connection) -> int:
+        return int(conn.execute(text("select count(*) from payees")).scalar_one())
+
+    for n in range(3):
+        simulated.write_payee(f"before {n}")
+        simulated.turn(1)
+    simulated.store.read(fails_half_way).addErrback(lambda _failure: None)
+    simulated.turn(1)
+    simulated.write_payee("after")
+    simulated.turn(1)
+    simulated.store.read(count).addCallback(counts.append)
+    simulated.turn(1)
+    assert counts == [4] and len(kept) == 1, "the reader sees the last commit"
