@@ -13,7 +13,7 @@ from protocols.canon.money import Money
 from protocols.canon.party import AccountNumber
 from protocols.canon.statement import Direction, Line
 from tests.world.scenes_pools import CEILINGS, MORE, RICH, in_force, pay_from_member, put, site
-from tests.world.scenes_seals import change
+from tests.world.scenes_seals import altered_long_ago, change
 from tests.world.sim import replaying
 from tests.world.stage import LOST, NEVER, ORDER, scene
 from tests.world.world import World
@@ -155,8 +155,9 @@ def an_older_version_of_a_pool_is_made_the_newest_by_sql(folder: Path) -> World:
     assert world.state(ORDER) == "settled"
     world.crash()
     change(world, ["delete from pools where version = 2", HIDE_VERSION])
-    life = world.start()
-    world.run(10)
+    with altered_long_ago():
+        life = world.start()
+        world.run(10)
     pay_from_member(world, OTHER, MORE)
     world.run(600)
     assert world.state(OTHER) != "settled" and len(world.bank.ledger.executions) == 2 and life.fatal == []
@@ -169,7 +170,8 @@ def the_moves_of_a_pool_are_deleted_by_sql(folder: Path) -> World:
     list of registers still names the move."""
     world = owing(folder, "quota=1000.00 ")
     change(world, ["delete from pool_moves", HIDE_MOVES])
-    return stays_held(world)
+    with altered_long_ago():
+        return stays_held(world)
 
 
 @scene

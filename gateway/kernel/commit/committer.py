@@ -494,10 +494,12 @@ class Committer:
             seal_mark.mark(conn, self._vault, self._clock.now_ms())
             marked = True
         self._vault.rows_sealed = marked
-        wrong = audit.why_not_continued(conn, self._vault, self._node, row)
+        node, wrong = self._node, audit.why_not_continued(conn, self._vault, self._node, row)
+        if not wrong:
+            node, wrong = audit.defect_elsewhere(conn, self._vault, self._node)
         if wrong:
             raise StoreFailed(
-                f"the audit trail of node {self._node!r} was altered: {wrong}. Nothing is written, because the next "
+                f"the audit trail of node {node!r} was altered: {wrong}. Nothing is written, because the next "
                 f"entries of this node would hide the change. Run `bankgw audit verify`, then put the newest "
                 f"database back (docs/do/restore.md)"
             )

@@ -182,6 +182,8 @@ def test_a_seal_is_made_anew_with_each_change(journal: Journal) -> None:
         (delete(schema.units), "is gone"),
         (delete(schema.audit).where(schema.audit.c.seq == 2), "it ends at entry 1, the last commit wrote entry 2"),
         (delete(schema.audit).where(schema.audit.c.seq == 1), "1 of its entries after entry 0 are missing"),
+        (update(schema.audit).where(schema.audit.c.seq == 1).values(object_id="nothing"), "its entry 1 was altered"),
+        (update(schema.audit).where(schema.audit.c.seq == 1).values(seq=0), "of its entries|does not continue"),
         (
             update(schema.meta).where(schema.meta.c.name == "sealed").values(value='{"at_ms": 1, "mac": ""}'),
             "table meta",
@@ -198,6 +200,19 @@ def test_a_node_does_not_continue_a_chain_that_was_cut_or_forged(journal: Journa
         with pytest.raises(StoreFailed, match=why):
             again.committer.open()
         again.close()
+
+
+def test_a_node_does_not_start_where_an_entry_of_another_node_was_altered(journal: Journal) -> None:
+    other = Journal(journal.url, "n2")
+    other.do(lambda tx: audit.append(tx, "node:n2", "lane.leased", "sample.other"))
+    other.close()
+    journal.admit()
+    with journal.stranger() as conn:
+        conn.execute(update(schema.audit).where(schema.audit.c.node == "n2").values(object_id="nothing"))
+    again = Journal(journal.url)
+    with pytest.raises(StoreFailed, match="the audit trail of node 'n2' was altered: its entry 1 was altered"):
+        again.committer.open()
+    again.close()
 
 
 def test_an_empty_journal_is_sealed_from_its_first_row(journal: Journal) -> None:
