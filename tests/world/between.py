@@ -20,6 +20,7 @@ from typing import Any
 from twisted.python.failure import Failure
 
 from gateway.kernel.cluster import restored_database
+from gateway.kernel.cluster.safe_mode import SafeMode
 from gateway.kernel.commit.committer import Committer
 from gateway.kernel.commit.permit_log import NoPermits
 from gateway.kernel.core.states import Resolve
@@ -39,6 +40,7 @@ MOVED, NEVER, KIND_OFF = "account moved to another lane", "repeats forbidden", "
 LANE_RENAMED, SENDER_RENAMED = "lane renamed", "sender renamed"
 RESTORED, RESTORED_QUIETLY = "older database", "older database that lost no send"
 UNDER_WAY_S = 2.0
+_LOOKED_S = 10.0
 LOG_LOST, DAYS_AHEAD = "permit log lost", "clock days ahead"
 RESOLVED, RESENT = "resolved by persons", "sent again by persons"
 _DECIDED = {Booked.SETTLED: Fate.SETTLED, Booked.REFUSED: Fate.FAILED}
@@ -250,6 +252,7 @@ def log_lost(world: World, chance: random.Random) -> Iterator[str]:
     if not _sent_before_the_last_group(world):
         return
     node, folder = world.node, world.permit_folder(world.node)
+    waited = bool(world.life.gateway.safe_mode.reason)
     world.crash()
     kept = folder.with_name(f"kept-{folder.name}")
     folder.rename(kept)
@@ -258,7 +261,10 @@ def log_lost(world: World, chance: random.Random) -> Iterator[str]:
         world.crash()
         shutil.rmtree(folder)
         kept.rename(folder)
-        world.start(node)
+        safe_mode = world.start(node).gateway.safe_mode
+        world.run(_LOOKED_S)
+        if safe_mode.reason and not (waited or safe_mode.noticed_by):
+            yield "the lost permit log is back, and the lanes still wait"
     else:
         shutil.rmtree(kept)
         let_go(world)
@@ -279,13 +285,41 @@ def _noticed(world: World, chance: random.Random, what: str) -> Iterator[str]:
 
 
 def let_go(world: World) -> None:
-    """Let two persons release every lane in spite of the missing data, by the same unit as the control API's."""
+    """Let two persons release every lane in spite of the missing data, by the same unit as the control API's. The lanes
+    send after the commit; if the daemon dies before, they still wait."""
     life = world.life
     assert life is not None
-    past = life.gateway.safe_mode.past
-    for lane in life.gateway.lanes:
-        life.store.write(partial(restored_database.let_go, lane=lane, past=past, proposal="the simulation"))
-        life.gateway.let_go(lane)
+    past, gateway = life.gateway.safe_mode.past, life.gateway
+
+    def release(lane: str) -> None:
+        unit = partial(restored_database.let_go, lane=lane, past=past, proposal="the simulation")
+        life.store.write(unit).addCallback(lambda _done: gateway.let_go(lane))
+
+    for lane in gateway.lanes:
+        release(lane)
+
+
+def end_safe_mode(world: World) -> None:
+    """Let two persons end SAFE MODE where a story left it: here, and on each node whose findings make the lanes wait,
+    because a lane is released on the node that noticed the gap."""
+    home = world.node
+    safe_mode = _released(world)
+    others = safe_mode.noticed_by if safe_mode.reason else ()
+    for node in (*others, *([home] if others else [])):
+        world.leave()
+        world.start(node)
+        _released(world)
+
+
+def _released(world: World) -> SafeMode:
+    """Let two persons release the lanes for what this node has found."""
+    life = world.life
+    assert life is not None
+    world.run(_LOOKED_S)
+    if life.gateway.safe_mode.reason and life.gateway.safe_mode.past.episode:
+        let_go(world)
+        world.run(_LOOKED_S)
+    return life.gateway.safe_mode
 
 
 def _words(file: Path) -> int:

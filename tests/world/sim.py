@@ -137,6 +137,7 @@ def _calm(world: World, story: Story, *, whole: bool) -> None:
         world.start(world.node)
     for client in world.broker.clients:
         client.block(False)
+    between.end_safe_mode(world)
     began_s = world.clock.seconds()
     for step in range(_STEPS):
         world.run(CALM_S / _STEPS)
