@@ -283,8 +283,8 @@ def defect_elsewhere(conn: Connection, vault: Vault, node: str) -> tuple[str, st
 
 
 def recent_defect(conn: Connection, vault: Vault, node: str) -> str:
-    """The first defect of a node's last COMPARED entries; "" if there is none. Of another node that writes meanwhile, all
-    are compared that one statement sees.
+    """The first defect of a node's last COMPARED entries; "" if there is none. If another node writes meanwhile, the
+    entries that one statement sees are compared.
     """
     last = driver.rows(conn, _LAST, {"b_node": node})
     last.reverse()
