@@ -27,6 +27,7 @@ from gateway.demo import stage
 from gateway.demo.erp import BrokerTrouble
 from gateway.demo.own_vhost import own_vhost
 from gateway.demo.processes import NotStarted
+from gateway.kernel import signals
 from gateway.kernel.clock import SystemClock
 from setup.machine import ServiceMissing
 
@@ -108,8 +109,7 @@ def _run(reactor: Any, options: CampaignOptions, broker: dict[str, Any]) -> int:
 
     def begin() -> None:
         playing = Deferred.fromCoroutine(campaign.play())
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: reactor.callFromThread(playing.cancel))
+        signals.listen(reactor, (signal.SIGINT, signal.SIGTERM), lambda _: playing.cancel())
         playing.addCallbacks(lambda held: HELD if held else BROKEN, _explain)
         playing.addCallback(codes.append)
         playing.addBoth(lambda _: reactor.stop())

@@ -38,6 +38,7 @@ BROAD: Mapping[str, str] = {
     "gateway/erp/client.py": "border of a connection and of a delivery: reconnect, give back",
     "gateway/payments/erp/dry_build.py": "border of a bank's adapter: what a dry build ends in stops no order by itself",
     "gateway/erp/intake.py": "border of a message: it is parked, the others go on",
+    "gateway/web/query/read_store.py": "border of a read: whatever it raises, its connection is not used again",
     "gateway/notices/process.py": "border of a courier's thread: a defect at one destination stops no other",
     "protocols/kit/dsig/stack.py": "xmlsec's own error class exists only after a successful import",
 }

@@ -15,7 +15,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from gateway.kernel import log, reload_refusals, run_record
+from gateway.kernel import log, reload_refusals, run_record, signals
 from gateway.settings import BadSettings, BankSettings, Broker, LaneSettings, LoadedSettings, PushSettings, Settings
 
 CHANGEABLE = ("senders", "accounts")
@@ -75,7 +75,7 @@ class Reloading:
 
     def listen(self, reactor: Any) -> None:
         """Read the settings again at each SIGHUP from now on."""
-        signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(self.again))
+        signals.listen(reactor, (signal.SIGHUP,), lambda _: self.again())
 
     def again(self) -> None:
         """Read the settings files, and use them if they have no mistake and only permitted keys have changed.

@@ -18,7 +18,7 @@ from gateway.cli.reload import Reloading, Reread
 from gateway.control.offline.journal_access import trouble
 from gateway.control.offline.start_faults import StartFault, remedy_of_fatal, start_fault
 from gateway.control.offline.state_lock import AlreadyRunning, lock
-from gateway.kernel import log, reload_refusals, run_record, start_failures
+from gateway.kernel import log, reload_refusals, run_record, signals, start_failures
 from gateway.settings import Settings
 
 _log = log.get("daemon")
@@ -111,8 +111,7 @@ def serve(reactor: Any, settings: Settings, start: Start, reread: Reread | None 
         _log.info("daemon.stopped")
 
     reactor.addSystemEventTrigger("before", "shutdown", lambda: Deferred.fromCoroutine(down()).addErrback(_not_stopped))
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, _frame: reactor.callFromThread(outcome.signalled, number))
+    signals.listen(reactor, (signal.SIGTERM, signal.SIGINT), outcome.signalled)
     if reread is not None:
         Reloading(settings, reread, lambda new: Deferred.fromCoroutine(running.reload(new))).listen(reactor)
     reactor.callWhenRunning(begin)

@@ -58,6 +58,7 @@ from gateway.demo.report import KillRow, PromiseCheck, ReportFacts
 from gateway.demo.texts import LanguageTexts, phrase
 from gateway.demo.timeline_picture import Timeline
 from gateway.demo.verdict import Executed, Journalled, Verdict, is_news, judge
+from gateway.kernel import signals
 from gateway.kernel.clock import Clock, SystemClock, keep_steady
 from gateway.kernel.tasks import sleep
 from gateway.language import Lang, lang_of
@@ -221,8 +222,7 @@ def _run(reactor: Any, wishes: DemoOptions, broker: Mapping[str, Any], console: 
 
     def begin() -> None:
         playing = Deferred.fromCoroutine(demo.play())
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: reactor.callFromThread(playing.cancel))
+        signals.listen(reactor, (signal.SIGINT, signal.SIGTERM), lambda _: playing.cancel())
         playing.addCallbacks(codes.append, lambda failure: codes.append(_explain(failure, demo.say)))
         playing.addBoth(lambda _: reactor.stop())
 

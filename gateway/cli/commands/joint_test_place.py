@@ -123,6 +123,7 @@ def place(
     from gateway.cli.broker_client import BrokerSilent, visit
     from gateway.demo.processes import NotStarted
     from gateway.jointtest import place as places
+    from gateway.kernel import signals
     from gateway.kernel.clock import SystemClock
 
     made = places.prepare(folder.absolute(), bank)
@@ -146,8 +147,7 @@ def place(
             command = f"bankgw joint-test run {made.folder} -c {made.site.settings}"
             output.say((f"ready: {command}", f"就绪：{command}"))
             sys.stdout.flush()
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, lambda *_: reactor.callFromThread(over.callback, None))
+            signals.listen(reactor, (signal.SIGINT, signal.SIGTERM), lambda _: over.callback(None))
             await over
 
         try:

@@ -35,6 +35,8 @@ def serve(
     would not accept. Refusals for a business reason, and planned faults, are no findings. The report is for the
     client's vendor: HTML and PDF, in English and Chinese.
     """
+    from gateway.kernel import signals
+
     config = _config(file)
     running, check = _started(context, config)
     reactor = output.environment(context).reactor()
@@ -47,7 +49,7 @@ def serve(
 
     if report is not None:
         _writable(report)
-        signal.signal(signal.SIGUSR1, lambda *_: reactor.callFromThread(write_now))
+        signals.listen(reactor, (signal.SIGUSR1,), lambda _: write_now())
     _until_interrupted(reactor, running, lambda: _say_news(check))
     write_now()
     found = check.findings()
@@ -152,10 +154,11 @@ def _until_interrupted(reactor: Any, running: RunningBank, look: Callable[[], No
     from twisted.internet.defer import Deferred
     from twisted.internet.task import LoopingCall
 
+    from gateway.kernel import signals
+
     looking = LoopingCall(look)
     looking.clock = reactor
     looking.start(_LOOK_EVERY_S)
     reactor.addSystemEventTrigger("before", "shutdown", lambda: Deferred.fromCoroutine(running.stop()))
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: reactor.callFromThread(reactor.stop))
+    signals.listen(reactor, (signal.SIGTERM, signal.SIGINT), lambda _: reactor.stop())
     reactor.run(installSignalHandlers=False)

@@ -20,7 +20,7 @@ def query(context: typer.Context, config: Config = DEFAULT_CONFIG) -> None:
 
     from gateway.control.offline.journal_access import NoAccess
     from gateway.jointtest.shelf import RunShelf
-    from gateway.kernel import log
+    from gateway.kernel import log, signals
     from gateway.web.query.process import QueryProcess
     from protocols.kit import dsig
 
@@ -51,8 +51,7 @@ def query(context: typer.Context, config: Config = DEFAULT_CONFIG) -> None:
             exit_codes.UNAVAILABLE, (f"the query process does not start: {error}", f"查询进程不能启动：\n{error}")
         )
     reactor.addSystemEventTrigger("before", "shutdown", lambda: Deferred.fromCoroutine(running.close()))
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: reactor.callFromThread(_stop, reactor))
+    signals.listen(reactor, (signal.SIGTERM, signal.SIGINT), lambda _: _stop(reactor))
     log.get("query").info("query.started", socket=str(settings.query_socket()))
     reactor.run(installSignalHandlers=False)
 

@@ -58,7 +58,7 @@ def _run(context: typer.Context, file: Path, log_level: Level) -> None:
     from twisted.internet.defer import Deferred
     from twisted.internet.error import CannotListenError
 
-    from gateway.kernel import log
+    from gateway.kernel import log, signals
     from gateway.simbank.config import BadConfig, SimConfig
     from gateway.simbank.service import serve
 
@@ -73,8 +73,7 @@ def _run(context: typer.Context, file: Path, log_level: Level) -> None:
     except ValueError as error:
         output.leave(exit_codes.CONFIG, (f"{file}: {error}", f"{file} 不能采用：\n{error}"))
     reactor.addSystemEventTrigger("before", "shutdown", lambda: Deferred.fromCoroutine(running.stop()))
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: reactor.callFromThread(_stop, reactor))
+    signals.listen(reactor, (signal.SIGTERM, signal.SIGINT), lambda _: _stop(reactor))
     reactor.run(installSignalHandlers=False)
 
 

@@ -15,7 +15,7 @@ from gateway.cli.exit_codes import UNAVAILABLE
 from gateway.control.offline.state_lock import AlreadyRunning, lock
 
 PROGRAM = """
-import os, sys
+import os, signal, sys, threading, time
 from pathlib import Path
 from sqlalchemy import create_engine
 from twisted.internet import reactor
@@ -35,6 +35,9 @@ class Running:
             await self.journal
         if sys.argv[2] == "fatal":
             reactor.callLater(0, fatal[0], sys.argv[3])
+        if sys.argv[2] == "unseen":
+            threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         if sys.argv[2] == "switch":
             print(f"{sys.getswitchinterval():g}", flush=True)
         print("up", flush=True)
@@ -98,6 +101,17 @@ def test_a_thread_that_waits_gets_the_interpreter_after_half_a_millisecond(progr
     assert running.stdout.readline() == "0.0005\n"
     running.send_signal(signal.SIGTERM)
     assert running.wait(20) == 0
+
+
+def test_a_signal_that_another_thread_gets_ends_the_reactors_wait(program: Path) -> None:
+    running = begin(program, "unseen")
+    assert running.stdout is not None
+    assert running.stdout.readline() == "up\n"
+    time.sleep(1)  # until the reactor waits in its system call
+    running.send_signal(signal.SIGTERM)
+    out, err = running.communicate(timeout=20)
+    assert running.returncode == 0, err
+    assert "stopped" in out.splitlines()
 
 
 def test_a_signal_to_the_process_and_its_group_is_one(program: Path) -> None:
