@@ -147,7 +147,7 @@ def _journal_cause(seen: ObservedState) -> str:
 
 
 def _journal_remedy(said: str) -> str:
-    if "full" in said.lower() or "no space" in said.lower():
+    if any(words in said.lower() for words in ("is full", "disk full", "no space")):
         return "the disk is full: make room on it; the gateway goes on by itself"
     if "authentication" in said.lower() or "access denied" in said.lower():
         return "the database refuses the user or password: check journal.url and journal.password"
@@ -195,7 +195,7 @@ def _broker(seen: ObservedState, by_code: Mapping[str, str]) -> Iterator[Trouble
 def _refusal_remedy(subject: str, said: str) -> str:
     if subject == "topology" and " — " in said:
         return "do what stands behind each dash; the gateway waits, tries again, and goes on by itself"
-    if "ACCESS_REFUSED" in said or "403" in said:
+    if "ACCESS_REFUSED" in said:
         return (
             "give the gateway's broker user its rights back (conf/rabbitmq/definitions.json lists them); what waits "
             "goes out by itself, in order"
@@ -207,7 +207,7 @@ def _refusal_remedy(subject: str, said: str) -> str:
 
 
 def _broker_remedy(said: str) -> str:
-    if "ACCESS_REFUSED" in said or "403" in said:
+    if "ACCESS_REFUSED" in said:
         return "the broker refuses the user or its password: check broker.user and broker.password, then rabbitmqctl"
     return "start RabbitMQ, or mend the way to it: check broker.host and broker.port; orders wait in the broker"
 

@@ -121,6 +121,14 @@ def test_the_database_and_the_broker_are_told_apart_by_what_they_said() -> None:
     assert "start RabbitMQ" in told(ready=no_broker, broker="Connection refused")
 
 
+def test_no_port_or_host_is_taken_for_a_reason() -> None:
+    down, no_broker = lacking("journal"), lacking("broker")
+    broker = next(found(replace(WELL, ready=no_broker, broker="amqp://127.0.0.1:37403 (vhost x): Connection refused")))
+    assert "start RabbitMQ" in broker.remedy
+    journal = next(found(replace(WELL, ready=down, journal="fullerton.example:3306: Connection refused")))
+    assert "start the database" in journal.remedy
+
+
 def test_what_the_broker_refuses_has_the_remedy_of_its_kind() -> None:
     refusals = {
         "exchange bankgw.events": "403 ACCESS_REFUSED - write access to exchange 'bankgw.events'",
