@@ -285,6 +285,7 @@ def _amount(text: str, currency: str, place: int) -> Money:
     whole, _, fraction = text.partition(",")
     if len(fraction) > exponent(currency):
         raise BadStatement(f"line {place}: {text} has more decimals than {currency}")
+    whole = whole.lstrip("0") or "0"  # Some banks fill the field with zeros.
     return Money.parse(f"{whole}.{fraction}" if fraction else whole, currency)
 
 

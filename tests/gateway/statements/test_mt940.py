@@ -170,6 +170,13 @@ def test_a_charset_that_does_not_fit_and_a_file_too_large() -> None:
         from_mt940(b" " * 16_777_217, ACCOUNT, "CNY")
 
 
+def test_amounts_filled_with_zeros_are_read() -> None:
+    filled = message(
+        ENTRIES.replace("C100,5", "C00000000100,50"), "60F:C261126CNY000000000010,", "62F:C261127CNY00095,00"
+    )
+    assert read_lines(filled) == read_lines(message())
+
+
 @given(st.integers(0, len(message())), st.text(alphabet=":-\n{}26086F1,CDR/?0A货", max_size=6), st.integers(0, 8))
 def test_a_damaged_file_is_refused_or_still_adds_up(place: int, put: str, cut: int) -> None:
     """The only error is BadStatement, and lines always lead from the opening to the closing balance."""
