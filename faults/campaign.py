@@ -9,7 +9,7 @@ import secrets
 import signal
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -362,9 +362,11 @@ class Campaign:
         ends of pools' runs."""
         executed = self._executed(3_600_000)
         booked = {one.creditor: one.booked for one in executed}
+        counts = Counter(one.creditor for one in executed)
+        ends = {creditor for creditor, count in counts.items() if count == 1}
         waited_for = self._listener.unanswered()
         waited_for += [
-            order for order, creditor in self._listener.open_orders() if not self._will_stay(order, creditor, booked)
+            order for order, creditor in self._listener.open_orders() if not self._will_stay(order, creditor, ends)
         ]
         back = (order.id for order in story.orders if booked.get(order.creditor) is Booked.RETURNED)
         over = (State.RETURNED, State.REVERSED)
@@ -372,12 +374,14 @@ class Campaign:
         known = {(one.bank, one.reference): one.booked for one in executed}
         return waited_for + self._pools.open_ends(self._grounds, known, self._local())
 
-    def _will_stay(self, order: str, creditor: str, booked: Mapping[str, Booked]) -> bool:
-        """Whether a payment stays in doubt: the bank never got it, and "not found" is no proof."""
+    def _will_stay(self, order: str, creditor: str, ends: Collection[str]) -> bool:
+        """Whether a payment stays in doubt. `ends` are the payees that a bank booked once, so that its answer ends the
+        doubt. Without a booking, "not found" is no proof; two bookings of one payment may contradict each other.
+        """
         told = self._listener.told.get(order)
         if told is None or told[1] not in (State.IN_DOUBT, State.ESCALATED) or self.elapsed() - told[2] < DOUBT_S:
             return False
-        return creditor not in booked
+        return creditor not in ends
 
     def _executed(self, later_ms: int = 0) -> list[Executed]:
         at_ms, site = self._clock.now_ms() + later_ms, self._grounds.site
